@@ -1,0 +1,99 @@
+// The parsed head of an HTTP/1.1 message: offsets into the bytes that were read, and what the framing rules
+// need to know. One object per parser is filled in again and again; it is valid until the next parse and never
+// outlives the read callback, because the bytes that it points into are reused.
+
+import type { HttpError } from "./errors.js";
+
+/** Numbers per field in {@link MessageHead.fields}. */
+export const FIELD_STRIDE = 6;
+/** Offsets inside one field's record: first byte of the line (and of the name). */
+export const LINE_START = 0;
+/** One past the last byte of the name (the colon's place). */
+export const NAME_END = 1;
+/** First byte of the value, after optional white space. */
+export const VALUE_START = 2;
+/** One past the last byte of the value, before optional white space. */
+export const VALUE_END = 3;
+/** One past the line's LF. */
+export const LINE_END = 4;
+/** One of the `FIELD_*` numbers of field-names.ts; FIELD_OTHER (0) for a name that nothing here cares about. */
+export const FIELD_ID = 5;
+
+/** What request and response heads share. All offsets are into `buffer`. */
+export class MessageHead {
+  buffer: Buffer;
+  /** First byte of the start line. */
+  start: number;
+  /** One past the blank line: the first byte of the body. */
+  end: number;
+  /** 0 for HTTP/1.0, 1 for HTTP/1.1. */
+  minorVersion: number;
+  fieldCount: number;
+  /** `fieldCount` records of FIELD_STRIDE numbers. */
+  fields: Int32Array;
+  /** The one valid Content-Length, or -1. */
+  contentLength: number;
+  /** Transfer-Encoding is exactly `chunked`. */
+  chunked: boolean;
+  /** Connection lists `close`. */
+  connectionClose: boolean;
+  /** Connection lists `keep-alive`. */
+  connectionKeepAlive: boolean;
+  /** Connection lists `upgrade` and an Upgrade field is there. */
+  upgrade: boolean;
+  /** Connection lists a token besides close, keep-alive, upgrade and te, so single fields have to be looked for. */
+  connectionNamesFields: boolean;
+  /** Why the last parse refused, when it returned HEAD_INVALID. */
+  error: HttpError | undefined;
+
+  constructor(maxFields: number) {
+    this.buffer = EMPTY;
+    this.start = 0;
+    this.end = 0;
+    this.minorVersion = 1;
+    this.fieldCount = 0;
+    this.fields = new Int32Array(maxFields * FIELD_STRIDE);
+    this.contentLength = -1;
+    this.chunked = false;
+    this.connectionClose = false;
+    this.connectionKeepAlive = false;
+    this.upgrade = false;
+    this.connectionNamesFields = false;
+    this.error = undefined;
+  }
+}
+
+const EMPTY: Buffer = Buffer.alloc(0);
+
+/** The head of a request. */
+export class RequestHead extends MessageHead {
+  /** The method, upper or lower case as sent; common ones are interned strings. */
+  method = "";
+  /** The request target exactly as sent. */
+  targetStart = 0;
+  targetEnd = 0;
+  /** Path and query in origin form (`*` for the asterisk form); equals the target unless it is absolute. Empty for `http://h`: write `/`. */
+  pathStart = 0;
+  pathEnd = 0;
+  /** The authority that counts: an absolute target's, else Host's value; both offsets 0 when there is none (HTTP/1.0). */
+  hostStart = 0;
+  hostEnd = 0;
+  /** `Expect: 100-continue` on an HTTP/1.1 request. */
+  expectContinue = false;
+  /** TE lists `trailers`. */
+  teTrailers = false;
+  /** Index of the `x-piko-endpoint` field, or -1 (first one counts). */
+  endpointField = -1;
+  /** Index of the `upgrade` field, or -1. */
+  upgradeField = -1;
+}
+
+/** The head of a response. */
+export class ResponseHead extends MessageHead {
+  status = 0;
+  reasonStart = 0;
+  reasonEnd = 0;
+  /** A Date field is there. */
+  hasDate = false;
+  upgradeField = -1;
+}

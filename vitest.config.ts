@@ -1,0 +1,20 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+const source = (path: string): string => fileURLToPath(new URL(`./packages/${path}`, import.meta.url));
+
+export default defineConfig({
+  resolve: {
+    alias: {
+      "@piko/tunnel": source("tunnel/src/index.ts"),
+      "@piko/client/internal": source("client/src/internal.ts"),
+      "@piko/client": source("client/src/index.ts"),
+      "@piko/testkit": source("testkit/src/index.ts"),
+    },
+  },
+  test: {
+    include: ["packages/*/src/**/*.test.ts"],
+    pool: "forks",
+    maxWorkers: 2,
+  },
+});

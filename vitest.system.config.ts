@@ -1,0 +1,12 @@
+import { defineConfig } from "vitest/config";
+
+// System tests start real processes from the built packages; see tests/README.md.
+export default defineConfig({
+  test: {
+    include: ["tests/**/*.test.ts"],
+    pool: "forks",
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
+});
