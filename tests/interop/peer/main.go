@@ -1,0 +1,38 @@
+// Command peer is an independent Piko peer for the interop tests. It is built on the Go libraries that the Go
+// program Piko v0.9.0 uses (its yamux fork and gorilla/websocket), so that our server, agent and forwarder meet the
+// behaviour of those libraries rather than our own reading of them.
+//
+// Every subcommand prints one JSON object per line on stdout: the test harness waits for these events.
+package main
+
+import (
+	"fmt"
+	"os"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		usage()
+	}
+	commands := map[string]func([]string) error{
+		"agent":   runAgent,
+		"dial":    runDial,
+		"forward": runForward,
+		"server":  runServer,
+		"echo":    runEcho,
+	}
+	command, known := commands[os.Args[1]]
+	if !known {
+		usage()
+	}
+	if err := command(os.Args[2:]); err != nil {
+		emit("failed", fields{"error": err.Error()})
+		fmt.Fprintln(os.Stderr, "peer:", err)
+		os.Exit(1)
+	}
+}
+
+func usage() {
+	fmt.Fprintln(os.Stderr, "usage: peer agent|dial|forward|server|echo [flags]")
+	os.Exit(2)
+}

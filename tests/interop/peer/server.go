@@ -1,0 +1,222 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/andydunstall/yamux"
+	"github.com/gorilla/websocket"
+)
+
+// tunnel is one connected agent.
+type tunnel struct {
+	endpoint string
+	request  http.Header
+	conn     *tunnelConn
+	session  *yamux.Session
+}
+
+// goServer is a minimal server by the Go program's libraries: an upstream port that takes tunnels, a proxy port that
+// opens one stream a request, and a control port with which a test ends tunnels in every way that there is.
+type goServer struct {
+	token string
+
+	lock    sync.Mutex
+	tunnels []*tunnel
+	next    int
+}
+
+func runServer(args []string) error {
+	flags := flag.NewFlagSet("server", flag.ExitOnError)
+	server := &goServer{}
+	flags.StringVar(&server.token, "token", "", "token that tunnels must show")
+	upstream := flags.String("upstream", "127.0.0.1:0", "upstream address")
+	proxy := flags.String("proxy", "127.0.0.1:0", "proxy address")
+	control := flags.String("control", "127.0.0.1:0", "control address")
+	_ = flags.Parse(args)
+
+	addresses := fields{}
+	serve := func(name, address string, handler http.Handler) error {
+		listener, err := net.Listen("tcp", address)
+		if err != nil {
+			return err
+		}
+		addresses[name] = listener.Addr().String()
+		go func() {
+			_ = (&http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}).Serve(listener)
+		}()
+		return nil
+	}
+	upstreamRoutes := http.NewServeMux()
+	upstreamRoutes.HandleFunc("GET /piko/v1/upstream/{endpoint}", server.takeTunnel)
+	proxyRoutes := http.NewServeMux()
+	proxyRoutes.HandleFunc("GET /_piko/v1/tcp/{endpoint}", server.dialTCP)
+	proxyRoutes.Handle("/", server.httpProxy())
+	controlRoutes := http.NewServeMux()
+	controlRoutes.HandleFunc("GET /tunnels", server.listTunnels)
+	controlRoutes.HandleFunc("POST /end", server.endTunnels)
+	controlRoutes.HandleFunc("POST /raw", server.sendRaw)
+
+	if err := errors.Join(
+		serve("upstream", *upstream, upstreamRoutes),
+		serve("proxy", *proxy, proxyRoutes),
+		serve("control", *control, controlRoutes),
+	); err != nil {
+		return err
+	}
+	emit("server started", addresses)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	<-signals
+	return nil
+}
+
+func (s *goServer) takeTunnel(w http.ResponseWriter, r *http.Request) {
+	if s.token != "" && r.Header.Get("Authorization") != "Bearer "+s.token {
+		w.Header().Set("Content-Type", "application/json; charset=utf-8")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"error":"invalid token"}`)
+		return
+	}
+	upgrader := websocket.Upgrader{}
+	ws, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		emit("upgrade failed", fields{"error": err.Error()})
+		return
+	}
+	conn := newTunnelConn(ws)
+	config := yamux.DefaultConfig()
+	config.LogOutput = os.Stderr
+	session, err := yamux.Server(conn, config)
+	if err != nil {
+		_ = conn.Close()
+		return
+	}
+	entry := &tunnel{endpoint: r.PathValue("endpoint"), request: r.Header, conn: conn, session: session}
+	s.lock.Lock()
+	s.tunnels = append(s.tunnels, entry)
+	s.lock.Unlock()
+	emit("connected", fields{"endpoint": entry.endpoint, "headers": r.Header})
+	for {
+		// An agent opens no streams: what comes is taken and forgotten, as in the Go program.
+		if _, err = session.AcceptStreamWithContext(context.Background()); err != nil {
+			break
+		}
+	}
+	s.forget(entry)
+	_ = session.Close()
+	emit("disconnected", fields{"endpoint": entry.endpoint, "reason": err.Error()})
+}
+
+func (s *goServer) forget(entry *tunnel) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	for i, other := range s.tunnels {
+		if other == entry {
+			s.tunnels = append(s.tunnels[:i:i], s.tunnels[i+1:]...)
+			return
+		}
+	}
+}
+
+func (s *goServer) of(endpoint string) []*tunnel {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	var found []*tunnel
+	for _, entry := range s.tunnels {
+		if entry.endpoint == endpoint {
+			found = append(found, entry)
+		}
+	}
+	return found
+}
+
+// open opens a stream on one of the endpoint's tunnels, in turn.
+func (s *goServer) open(endpoint string) (net.Conn, error) {
+	found := s.of(endpoint)
+	if len(found) == 0 {
+		return nil, errors.New("no available upstreams")
+	}
+	s.lock.Lock()
+	s.next++
+	entry := found[s.next%len(found)]
+	s.lock.Unlock()
+	stream, err := entry.session.OpenStream()
+	if errors.Is(err, yamux.ErrRemoteGoAway) {
+		s.forget(entry)
+	}
+	return stream, err
+}
+
+func endpointOf(r *http.Request) string {
+	if endpoint := r.Header.Get("X-Piko-Endpoint"); endpoint != "" {
+		return endpoint
+	}
+	endpoint, _, _ := strings.Cut(r.Host, ".")
+	return endpoint
+}
+
+func (s *goServer) httpProxy() http.Handler {
+	return &httputil.ReverseProxy{
+		Director: func(r *http.Request) {
+			r.URL.Scheme, r.URL.Host = "http", endpointOf(r)
+			r.Header.Set("X-Piko-Forward", "true")
+			if r.Header.Get("User-Agent") == "" {
+				r.Header.Set("User-Agent", "")
+			}
+		},
+		Transport: &http.Transport{
+			DisableKeepAlives: true,
+			DialContext: func(_ context.Context, _, address string) (net.Conn, error) {
+				endpoint, _, _ := net.SplitHostPort(address)
+				return s.open(endpoint)
+			},
+		},
+		FlushInterval: -1,
+		ErrorHandler:  upstreamUnreachable,
+		ErrorLog:      log.New(io.Discard, "", 0),
+	}
+}
+
+func (s *goServer) dialTCP(w http.ResponseWriter, r *http.Request) {
+	stream, err := s.open(r.PathValue("endpoint"))
+	if err != nil {
+		upstreamUnreachable(w, r, err)
+		return
+	}
+	upgrader := websocket.Upgrader{}
+	ws, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		_ = stream.Close()
+		return
+	}
+	joinConns(newTunnelConn(ws), stream)
+}
+
+func (s *goServer) listTunnels(w http.ResponseWriter, _ *http.Request) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	list := []fields{}
+	for _, entry := range s.tunnels {
+		list = append(list, fields{
+			"endpoint": entry.endpoint, "headers": entry.request, "streams": entry.session.NumStreams(),
+		})
+	}
+	_ = json.NewEncoder(w).Encode(list)
+}
+
+// shortly keeps a tunnel open for a moment so that a frame written just before is not overtaken by an RST.
+const shortly = 50 * time.Millisecond
