@@ -1,0 +1,107 @@
+// A clock that stands still until a test advances it. Timers run in the order of their due times, those of the same
+// time in the order in which they were set, as Node's own do.
+
+import type { Clock, Timer } from "@piko/tunnel";
+
+class FakeTimer implements Timer {
+  readonly callback: () => void;
+  readonly ms: number;
+  dueAt: number;
+  order: number;
+  pending = true;
+  readonly #clock: FakeClock;
+
+  constructor(clock: FakeClock, callback: () => void, ms: number) {
+    this.#clock = clock;
+    this.callback = callback;
+    this.ms = Math.max(0, ms);
+    this.dueAt = clock.now() + this.ms;
+    this.order = clock.nextOrder();
+  }
+
+  refresh(): this {
+    this.dueAt = this.#clock.now() + this.ms;
+    this.order = this.#clock.nextOrder();
+    // As with Node's timers, a refresh brings a timer that has fired back, but not one that was cleared.
+    if (!this.pending) this.#clock.rearm(this);
+    return this;
+  }
+}
+
+/** A {@link Clock} under the control of a test. */
+export class FakeClock implements Clock {
+  #now: number;
+  #order = 0;
+  readonly #timers = new Set<FakeTimer>();
+  readonly #cleared = new WeakSet<Timer>();
+
+  constructor(startMs = 0) {
+    this.#now = startMs;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  setTimeout(callback: () => void, ms: number): Timer {
+    const timer = new FakeTimer(this, callback, ms);
+    this.#timers.add(timer);
+    return timer;
+  }
+
+  clearTimeout(timer: Timer): void {
+    this.#cleared.add(timer);
+    this.#timers.delete(timer as FakeTimer);
+  }
+
+  /** Timers that wait to fire. */
+  get pending(): number {
+    return this.#timers.size;
+  }
+
+  /** Milliseconds until the next timer is due, or undefined when none waits. */
+  get nextIn(): number | undefined {
+    const next = this.#first();
+    return next === undefined ? undefined : Math.max(0, next.dueAt - this.#now);
+  }
+
+  /** Moves time on by `ms` and runs what comes due on the way, timers that are set on the way included. */
+  advance(ms: number): void {
+    const until = this.#now + ms;
+    for (let next = this.#first(); next !== undefined && next.dueAt <= until; next = this.#first()) {
+      this.#now = Math.max(this.#now, next.dueAt);
+      this.#timers.delete(next);
+      next.pending = false;
+      next.callback();
+    }
+    this.#now = until;
+  }
+
+  /** Fails the test if a timer is still pending: whoever set it has forgotten to take it back. */
+  assertIdle(): void {
+    if (this.#timers.size === 0) return;
+    const waits = [...this.#timers].map((timer) => `${timer.dueAt - this.#now} ms`);
+    throw new Error(`timers still pending, due in: ${waits.join(", ")}`);
+  }
+
+  /** @internal */
+  nextOrder(): number {
+    return this.#order++;
+  }
+
+  /** @internal */
+  rearm(timer: FakeTimer): void {
+    if (this.#cleared.has(timer)) return;
+    timer.pending = true;
+    this.#timers.add(timer);
+  }
+
+  #first(): FakeTimer | undefined {
+    let first: FakeTimer | undefined;
+    for (const timer of this.#timers) {
+      if (first === undefined || timer.dueAt < first.dueAt) first = timer;
+      else if (timer.dueAt === first.dueAt && timer.order < first.order) first = timer;
+    }
+    return first;
+  }
+}
