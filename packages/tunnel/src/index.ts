@@ -1,0 +1,36 @@
+// The public API of @piko/tunnel: WebSocket framing and yamux streams over one socket.
+
+export { type Clock, systemClock, type Timer } from "./clock.js";
+export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
+export { ByteSocket, type SocketHandler } from "./socket/byte-socket.js";
+export { Outbox, type Seal } from "./socket/outbox.js";
+export { SLAB_BYTES } from "./socket/slab-pool.js";
+export { WebSocketConnection, type WebSocketHandler } from "./websocket/connection.js";
+export * from "./websocket/frame.js";
+export { type FrameHandler, FrameReader } from "./websocket/frame-reader.js";
+export {
+  acceptKey,
+  isValidKey,
+  randomKey,
+  switchingProtocols,
+  upgradeRequest,
+} from "./websocket/handshake.js";
+export { applyMask } from "./websocket/mask.js";
+export {
+  ACCEPT_BACKLOG,
+  GO_AWAY_INTERNAL_ERROR,
+  GO_AWAY_NORMAL,
+  GO_AWAY_PROTOCOL_ERROR,
+  INITIAL_WINDOW_BYTES,
+} from "./yamux/frame.js";
+export {
+  KEEP_ALIVE_INTERVAL_MS,
+  KEEP_ALIVE_TIMEOUT_MS,
+  MAX_QUEUED_STREAMS,
+  OPEN_TIMEOUT_MS,
+  type SessionHandler,
+  type SessionOptions,
+  YamuxSession,
+} from "./yamux/session.js";
+export { type StreamHandler, YamuxStream } from "./yamux/stream.js";
+export { TunnelSession, type TunnelSessionHandler } from "./tunnel-session.js";

@@ -1,0 +1,166 @@
+// A TCP or TLS socket as the data path uses it: bytes arrive in one callback, out of a read buffer that all plain TCP
+// sockets share, and leave through an outbox. Client, tunnel and service connections are all made of this.
+
+import { connect as connectTcp, type NetConnectOpts, Socket, type TcpNetConnectOpts } from "node:net";
+import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
+import { Outbox } from "./outbox.js";
+
+/** What the owner of a socket is told. */
+export interface SocketHandler {
+  /** Bytes `[start, end)` arrived. They are gone when this returns: copy what has to stay. Changing them is allowed. */
+  onBytes(buffer: Buffer, start: number, end: number): void;
+  /** The peer will send nothing more. */
+  onEnd(): void;
+  /** The outbox was congested and is empty again. */
+  onDrain(): void;
+  /** The socket is gone, for `error` if there was one. The last call, exactly once. */
+  onClose(error: Error | undefined): void;
+}
+
+/** Bytes of the shared read buffer: libuv's own choice, and what one read of a busy loopback socket fills. */
+const READ_BUFFER_BYTES = 64 * 1024;
+
+// One buffer serves every socket: libuv asks for memory, reads, and calls back before it looks at the next socket.
+// Windows starts reads ahead of the data, so there each socket has its own memory from Node.
+const sharedReadBuffer = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+
+interface TcpHandle {
+  useUserBuffer?: unknown;
+}
+
+export class ByteSocket {
+  readonly socket: Socket;
+  readonly out: Outbox;
+  handler: SocketHandler;
+  #error: Error | undefined;
+  #ended: boolean;
+  #paused: boolean;
+
+  private constructor(
+    handler: SocketHandler,
+    open: (read: ReadCallback) => { socket: Socket; reads: boolean },
+  ) {
+    this.handler = handler;
+    this.#error = undefined;
+    this.#ended = false;
+    this.#paused = false;
+    const { socket, reads } = open((count, buffer) => {
+      this.handler.onBytes(buffer as Buffer, 0, count);
+      return true;
+    });
+    this.socket = socket;
+    this.out = new Outbox(socket, !(socket instanceof TLSSocket));
+    if (!reads) socket.on("data", (chunk: Buffer) => this.handler.onBytes(chunk, 0, chunk.length));
+    socket.setNoDelay(true);
+    socket.on("end", () => {
+      this.#ended = true;
+      this.handler.onEnd();
+    });
+    socket.on("drain", () => {
+      this.out.congested = false;
+      this.handler.onDrain();
+    });
+    socket.on("error", (error) => {
+      this.#error = error;
+    });
+    socket.on("close", () => {
+      this.out.close();
+      this.handler.onClose(this.#error);
+    });
+  }
+
+  /**
+   * Takes over a socket from a server. Plain TCP sockets must come paused (`pauseOnConnect: true`): they are moved to a
+   * new Socket object that reads into the shared buffer, for which Node has no public call (feature-checked, with plain
+   * `data` events as the way back), so `server.close()` never learns of their end; the owner counts connections.
+   */
+  static accept(accepted: Socket, handler: SocketHandler): ByteSocket {
+    return new ByteSocket(handler, (callback) => {
+      const handle = (accepted as unknown as { _handle?: TcpHandle | null })._handle;
+      if (
+        sharedReadBuffer === undefined ||
+        accepted instanceof TLSSocket ||
+        typeof handle?.useUserBuffer !== "function"
+      ) {
+        accepted.allowHalfOpen = true;
+        accepted.resume();
+        return { socket: accepted, reads: false };
+      }
+      const options = { handle, allowHalfOpen: true, onread: { buffer: sharedReadBuffer, callback } };
+      return { socket: new Socket(options as object), reads: true };
+    });
+  }
+
+  /** Opens a TCP connection; watch `socket` for `connect` and errors. */
+  static connect(options: NetConnectOpts, handler: SocketHandler): ByteSocket {
+    return new ByteSocket(handler, (callback) => {
+      if (sharedReadBuffer === undefined) {
+        return { socket: connectTcp({ ...options, allowHalfOpen: true }), reads: false };
+      }
+      const onread = { buffer: sharedReadBuffer, callback };
+      const all = { ...options, allowHalfOpen: true, onread } as TcpNetConnectOpts;
+      return { socket: connectTcp(all), reads: true };
+    });
+  }
+
+  /** Opens a TLS connection (over `options.socket` if given); watch `socket` for `secureConnect` and errors. */
+  static connectTls(options: ConnectionOptions, handler: SocketHandler): ByteSocket {
+    return new ByteSocket(handler, (callback) => {
+      if (sharedReadBuffer === undefined || options.socket !== undefined) {
+        return { socket: connectTls(options), reads: false };
+      }
+      const onread = { buffer: sharedReadBuffer, callback };
+      return { socket: connectTls({ ...options, onread } as ConnectionOptions), reads: true };
+    });
+  }
+
+  /** The peer has sent its last byte. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
+  }
+
+  /** Stops reading: the peer's bytes wait in the kernel. */
+  pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.socket.resume();
+  }
+
+  /** Sends what is collected, then FIN. */
+  end(): void {
+    this.out.flush();
+    this.socket.end();
+  }
+
+  /** Sends what is collected as far as the kernel takes it now, and closes. */
+  close(): void {
+    this.out.flush();
+    this.socket.destroySoon();
+  }
+
+  /** Closes at once; unsent bytes are dropped. */
+  destroy(): void {
+    this.out.close();
+    this.socket.destroy();
+  }
+
+  /** Closes at once with a TCP reset, so that the peer can't take what it has for complete. */
+  reset(): void {
+    this.out.close();
+    // TLS sockets have no reset of their own; a close without close_notify says the same.
+    if (this.socket instanceof TLSSocket || this.socket.connecting) this.socket.destroy();
+    else this.socket.resetAndDestroy();
+  }
+}
+
+type ReadCallback = (count: number, buffer: Uint8Array) => boolean;

@@ -1,0 +1,133 @@
+// Collects what one socket has to send and writes it once at the end of the event-loop turn, or as soon as a slab is
+// full. WebSocket connections set a seal, which turns each slab into one frame in place.
+
+import type { Socket } from "node:net";
+import { type Flushable, turnEnd } from "./flush-queue.js";
+import { giveSlab, SLAB_BYTES, takeSlab } from "./slab-pool.js";
+
+/** Completes a slab's contents `[start, end)` and returns where they now start (at most the headroom earlier). */
+export type Seal = (slab: Buffer, start: number, end: number) => number;
+
+export class Outbox implements Flushable {
+  /** Where `take` reserved bytes; valid until the next call of anything here. */
+  slab: Buffer | undefined;
+  /** The socket's write buffer is above its high-water mark: hold what can be held until it drains. */
+  congested: boolean;
+  readonly #socket: Socket;
+  /** Plain TCP hands bytes to the kernel within write(); TLS doesn't, so its slabs must be copied. */
+  readonly #synchronous: boolean;
+  #headroom: number;
+  #seal: Seal | undefined;
+  #end: number;
+  #scheduled: boolean;
+  #closed: boolean;
+
+  constructor(socket: Socket, synchronous: boolean) {
+    this.slab = undefined;
+    this.congested = false;
+    this.#socket = socket;
+    this.#synchronous = synchronous;
+    this.#headroom = 0;
+    this.#seal = undefined;
+    this.#end = 0;
+    this.#scheduled = false;
+    this.#closed = false;
+  }
+
+  /** Bytes accepted and not yet taken by the kernel. */
+  get pendingBytes(): number {
+    return this.#end - this.#headroom + this.#socket.writableLength;
+  }
+
+  /** From the next byte on, every slab is framed by `seal`, which may use `headroom` bytes in front. */
+  setSeal(headroom: number, seal: Seal): void {
+    this.flush();
+    this.#headroom = headroom;
+    this.#seal = seal;
+    this.#end = headroom;
+  }
+
+  /** Reserves `count` contiguous bytes (far less than a slab) and returns their offset in `slab`. */
+  take(count: number): number {
+    if (this.#end + count > SLAB_BYTES) this.flush();
+    const offset = this.#end;
+    this.#open();
+    this.#end = offset + count;
+    return offset;
+  }
+
+  /** Copies bytes; the caller's buffer is free again when this returns. */
+  write(buffer: Buffer, start: number, end: number): void {
+    let from = start;
+    while (from < end) {
+      const room = SLAB_BYTES - this.#end;
+      const count = end - from < room ? end - from : room;
+      const slab = this.#open();
+      if (count <= SMALL_COPY_BYTES) {
+        for (let i = from, o = this.#end, to = from + count; i < to; i++, o++) slab[o] = buffer[i] as number;
+      } else {
+        buffer.copy(slab, this.#end, from, from + count);
+      }
+      this.#end += count;
+      from += count;
+      if (this.#end === SLAB_BYTES) this.flush();
+    }
+  }
+
+  /** Copies text of one byte per character. */
+  writeLatin1(text: string): void {
+    if (text.length > SLAB_BYTES - this.#headroom) {
+      const bytes = Buffer.from(text, "latin1");
+      this.write(bytes, 0, bytes.length);
+      return;
+    }
+    const offset = this.take(text.length);
+    (this.slab as Buffer).write(text, offset, "latin1");
+  }
+
+  /** Writes what is collected to the socket now. */
+  flush(): void {
+    this.#scheduled = false;
+    const slab = this.slab;
+    const end = this.#end;
+    if (slab === undefined || end === this.#headroom) return;
+    this.#end = this.#headroom;
+    this.slab = undefined;
+    const socket = this.#socket;
+    if (this.#closed || !socket.writable) {
+      giveSlab(slab);
+      return;
+    }
+    const start = this.#seal === undefined ? this.#headroom : this.#seal(slab, this.#headroom, end);
+    const view = slab.subarray(start, end);
+    if (!this.#synchronous) {
+      this.congested = !socket.write(Buffer.from(view));
+      giveSlab(slab);
+      return;
+    }
+    const below = socket.write(view);
+    // Empty right after write(): the kernel has all of it and the slab is free. Otherwise libuv still points into it.
+    if (socket.writableLength === 0) giveSlab(slab);
+    else if (!below) this.congested = true;
+  }
+
+  /** Drops what is not sent yet; nothing is written from here on. */
+  close(): void {
+    this.#closed = true;
+    this.flush();
+  }
+
+  #open(): Buffer {
+    const slab = this.slab;
+    if (slab !== undefined) return slab;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
+      turnEnd.schedule(this);
+    }
+    this.slab = takeSlab();
+    return this.slab;
+  }
+}
+
+/** Below this a byte loop beats the call into native code. */
+const SMALL_COPY_BYTES = 24;

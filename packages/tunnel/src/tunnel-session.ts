@@ -1,0 +1,101 @@
+// A tunnel: a yamux session inside a WebSocket. Ties the two together and turns every way of ending into one call.
+
+import { type Clock, systemClock } from "./clock.js";
+import type { TunnelError } from "./errors.js";
+import type { ByteSocket } from "./socket/byte-socket.js";
+import { WebSocketConnection, type WebSocketHandler } from "./websocket/connection.js";
+import { CLOSE_INTERNAL_ERROR, CLOSE_PROTOCOL_ERROR } from "./websocket/frame.js";
+import { GO_AWAY_INTERNAL_ERROR } from "./yamux/frame.js";
+import { type SessionHandler, YamuxSession } from "./yamux/session.js";
+import type { StreamHandler, YamuxStream } from "./yamux/stream.js";
+
+/** What the owner of a tunnel is told. */
+export interface TunnelSessionHandler {
+  /** The peer opened a stream; return its handler, or undefined to refuse it. */
+  onStream(stream: YamuxStream): StreamHandler | undefined;
+  /** The peer accepts no new streams. */
+  onGoAway(): void;
+  /** The tunnel is gone and all its streams were reset. Undefined: closed in order, by either side. Exactly once. */
+  onClose(error: TunnelError | undefined): void;
+}
+
+export class TunnelSession implements WebSocketHandler, SessionHandler {
+  readonly yamux: YamuxSession;
+  readonly #webSocket: WebSocketConnection;
+  readonly #handler: TunnelSessionHandler;
+  #error: TunnelError | undefined;
+
+  /** Takes over a socket on which the WebSocket handshake is done. Bytes that came behind it go to `receive`. */
+  constructor(
+    socket: ByteSocket,
+    role: "client" | "server",
+    handler: TunnelSessionHandler,
+    clock: Clock = systemClock,
+  ) {
+    this.#handler = handler;
+    this.#webSocket = new WebSocketConnection(socket, role, this);
+    this.yamux = new YamuxSession({ role, out: socket.out, clock, handler: this });
+  }
+
+  /** Bytes that arrived together with the handshake. */
+  receive(buffer: Buffer, start: number, end: number): void {
+    this.#webSocket.onBytes(buffer, start, end);
+  }
+
+  /** Asks the peer to open no more streams; those under way go on. */
+  goAway(): void {
+    this.yamux.goAway();
+  }
+
+  /**
+   * Ends the tunnel so that a Go agent reconnects: GoAway(2), then FIN. A plain close or a Close frame would end its
+   * process.
+   */
+  evict(): void {
+    this.yamux.goAway(GO_AWAY_INTERNAL_ERROR);
+    this.yamux.end();
+    this.#webSocket.endWithoutClose();
+  }
+
+  /** Ends the tunnel in order: a Close frame, then the peer has a few seconds to answer. */
+  close(): void {
+    this.yamux.end();
+    this.#webSocket.close();
+  }
+
+  /** Drops the connection. */
+  destroy(): void {
+    this.#webSocket.destroy();
+  }
+
+  onPayload(buffer: Buffer, start: number, end: number): void {
+    this.yamux.receive(buffer, start, end);
+  }
+
+  onEnd(): void {
+    this.close();
+  }
+
+  onDrain(): void {
+    this.yamux.drained();
+  }
+
+  onClose(error: TunnelError | undefined): void {
+    this.yamux.end();
+    this.#handler.onClose(this.#error ?? error);
+  }
+
+  onStream(stream: YamuxStream): StreamHandler | undefined {
+    return this.#handler.onStream(stream);
+  }
+
+  onGoAway(): void {
+    this.#handler.onGoAway();
+  }
+
+  onFailed(error: TunnelError): void {
+    this.#error = error;
+    const peersFault = error.code === "PIKO_YAMUX_BAD_FRAME" || error.code === "PIKO_YAMUX_WINDOW_EXCEEDED";
+    this.#webSocket.fail(error, peersFault ? CLOSE_PROTOCOL_ERROR : CLOSE_INTERNAL_ERROR);
+  }
+}

@@ -1,0 +1,209 @@
+// One WebSocket as a byte stream over a socket whose handshake is done: binary messages in and out, pings answered,
+// closes exchanged. All bytes written in one event-loop turn leave as one frame (per 64 KiB).
+
+import { TunnelError } from "../errors.js";
+import type { ByteSocket, SocketHandler } from "../socket/byte-socket.js";
+import type { Outbox } from "../socket/outbox.js";
+import {
+  CLOSE_NO_STATUS,
+  CLOSE_NORMAL,
+  CLOSE_PROTOCOL_ERROR,
+  CLOSE_UNSUPPORTED_DATA,
+  frameHeaderBytes,
+  MAX_FRAME_HEADER_BYTES,
+  OPCODE_BINARY,
+  OPCODE_CLOSE,
+  OPCODE_PONG,
+  writeFrameHeader,
+} from "./frame.js";
+import { type FrameHandler, FrameReader } from "./frame-reader.js";
+import { applyMask, randomMaskKey } from "./mask.js";
+
+/** What the owner of a WebSocket is told. */
+export interface WebSocketHandler {
+  onPayload(buffer: Buffer, start: number, end: number): void;
+  /** The peer sends no more (a Close frame or EOF); what we write may still reach it after a Close frame. */
+  onEnd(): void;
+  onDrain(): void;
+  /** The connection is gone; undefined after a close that the peer or we asked for. Exactly once, the last call. */
+  onClose(error: TunnelError | undefined): void;
+}
+
+/** A peer that makes us answer faster than it reads is cut off at this many unsent bytes. */
+const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
+
+/** How long the peer may take to answer our Close and close its side. */
+const CLOSE_WAIT_MS = 5_000;
+
+export class WebSocketConnection implements SocketHandler, FrameHandler {
+  readonly out: Outbox;
+  readonly socket: ByteSocket;
+  readonly #isClient: boolean;
+  readonly #reader: FrameReader;
+  #handler: WebSocketHandler;
+  #error: TunnelError | undefined;
+  #closeSent = false;
+  #closeReceived = false;
+  #ended = false;
+  #closed = false;
+  #closeTimer: NodeJS.Timeout | undefined;
+
+  /** Takes the socket over: its handler is replaced, and everything written from here on is framed. */
+  constructor(socket: ByteSocket, role: "client" | "server", handler: WebSocketHandler) {
+    this.socket = socket;
+    this.out = socket.out;
+    this.#isClient = role === "client";
+    this.#handler = handler;
+    this.#reader = new FrameReader(!this.#isClient, this);
+    socket.handler = this;
+    this.out.setSeal(MAX_FRAME_HEADER_BYTES, (slab, start, end) => this.#seal(slab, start, end));
+  }
+
+  /** Sends `[start, end)` of `buffer` as part of this turn's message. */
+  write(buffer: Buffer, start: number, end: number): void {
+    if (!this.#closeSent) this.out.write(buffer, start, end);
+  }
+
+  /**
+   * Says that we send no more, while the peer may go on: a half-close. Go peers answer it by closing both directions.
+   * The connection ends when the peer has ended too; `close` is for those who won't wait for that.
+   */
+  end(code: number = CLOSE_NORMAL, reason = ""): void {
+    if (this.#closeSent || this.#closed) return;
+    this.#sendClose(code, reason);
+    if (this.#closeReceived || this.#ended) this.socket.close();
+    // RFC 6455 section 7.1.1: the server closes the TCP connection first, so its FIN follows its Close at once.
+    else if (!this.#isClient) this.socket.end();
+  }
+
+  /** Ends and gives the peer a few seconds to end too. */
+  close(code: number = CLOSE_NORMAL, reason = ""): void {
+    if (this.#closed) return;
+    this.end(code, reason);
+    this.#awaitClose();
+  }
+
+  /** Sends `code` and closes without waiting for the peer. */
+  fail(error: TunnelError, code: number | undefined): void {
+    if (this.#closed) return;
+    this.#error ??= error;
+    this.#reader.stop();
+    if (code !== undefined && !this.#closeSent) this.#sendClose(code, error.message);
+    this.socket.close();
+    this.#awaitClose();
+  }
+
+  /** Sends what is pending, then FIN, without a Close frame; Go peers take it for a normal close. */
+  endWithoutClose(): void {
+    this.#closeSent = true;
+    this.#reader.stop();
+    this.socket.close();
+    this.#awaitClose();
+  }
+
+  destroy(): void {
+    this.#reader.stop();
+    this.socket.destroy();
+  }
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    this.#reader.read(buffer, start, end);
+  }
+
+  onEnd(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (!this.#closeReceived) {
+      if (!this.#closeSent)
+        this.#error ??= new TunnelError("PIKO_TUNNEL_EOF", "connection ended without a close");
+      this.#handler.onEnd();
+    }
+    this.socket.close();
+  }
+
+  onDrain(): void {
+    this.#handler.onDrain();
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#closed = true;
+    this.#reader.stop();
+    clearTimeout(this.#closeTimer);
+    if (error !== undefined && !this.#closeReceived) {
+      this.#error ??= new TunnelError("PIKO_TUNNEL_SOCKET", `connection failed: ${error.message}`, {
+        cause: error,
+      });
+    }
+    this.#handler.onClose(this.#error);
+  }
+
+  onPayload(buffer: Buffer, start: number, end: number): void {
+    this.#handler.onPayload(buffer, start, end);
+  }
+
+  onPing(payload: Buffer): void {
+    if (this.#closeSent) return;
+    if (this.out.pendingBytes > MAX_ANSWER_BACKLOG_BYTES) {
+      this.fail(new TunnelError("PIKO_TUNNEL_BACKLOG", "websocket: peer pings and does not read"), undefined);
+      return;
+    }
+    this.#sendControl(OPCODE_PONG, payload);
+  }
+
+  onPong(_payload: Buffer): void {
+    // We send no pings on this level; an unsolicited pong is legal and means nothing (section 5.5.3).
+  }
+
+  onCloseFrame(code: number, reason: string): void {
+    this.#closeReceived = true;
+    if (code !== CLOSE_NORMAL && code !== CLOSE_NO_STATUS) {
+      const detail = reason === "" ? `${code}` : `${code}: ${reason}`;
+      this.#error ??= new TunnelError("PIKO_WS_CLOSED", `websocket: closed by peer: ${detail}`);
+    }
+    if (this.#closeSent) this.socket.close();
+    else this.#handler.onEnd();
+  }
+
+  onBadFrame(error: TunnelError): void {
+    this.fail(error, error.code === "PIKO_WS_TEXT_MESSAGE" ? CLOSE_UNSUPPORTED_DATA : CLOSE_PROTOCOL_ERROR);
+  }
+
+  #seal(slab: Buffer, start: number, end: number): number {
+    const length = end - start;
+    if (!this.#isClient) {
+      const at = start - frameHeaderBytes(length, false);
+      writeFrameHeader(slab, at, OPCODE_BINARY, length, undefined);
+      return at;
+    }
+    const key = randomMaskKey();
+    const at = start - frameHeaderBytes(length, true);
+    writeFrameHeader(slab, at, OPCODE_BINARY, length, key);
+    applyMask(slab, start, end, key, 0);
+    return at;
+  }
+
+  #sendClose(code: number, reason: string): void {
+    const text = Buffer.from(reason, "utf8").subarray(0, 123);
+    const payload = Buffer.allocUnsafe(2 + text.length);
+    payload.writeUInt16BE(code, 0);
+    text.copy(payload, 2);
+    this.#sendControl(OPCODE_CLOSE, payload);
+    this.#closeSent = true;
+  }
+
+  /** Control frames are rare: each goes out by itself, behind what was written before it. */
+  #sendControl(opcode: number, payload: Buffer): void {
+    this.out.flush();
+    if (!this.socket.socket.writable) return;
+    const key = this.#isClient ? randomMaskKey() : undefined;
+    const frame = Buffer.allocUnsafe(frameHeaderBytes(payload.length, this.#isClient) + payload.length);
+    const at = writeFrameHeader(frame, 0, opcode, payload.length, key);
+    payload.copy(frame, at);
+    if (key !== undefined) applyMask(frame, at, frame.length, key, 0);
+    this.socket.socket.write(frame);
+  }
+
+  #awaitClose(): void {
+    this.#closeTimer ??= setTimeout(() => this.socket.destroy(), CLOSE_WAIT_MS);
+  }
+}

@@ -1,0 +1,398 @@
+// A yamux session over a byte stream: streams, pings, GoAway, and every rule of which a breach ends the session.
+// Compatible with hashicorp/yamux and its forks; a mistake of ours ends a Go peer for good, so what is sent is strict.
+
+import type { Clock, Timer } from "../clock.js";
+import { TunnelError } from "../errors.js";
+import type { Outbox } from "../socket/outbox.js";
+import {
+  ACCEPT_BACKLOG,
+  FLAG_ACK,
+  FLAG_FIN,
+  FLAG_RST,
+  FLAG_SYN,
+  GO_AWAY_INTERNAL_ERROR,
+  GO_AWAY_NORMAL,
+  GO_AWAY_PROTOCOL_ERROR,
+  HEADER_BYTES,
+  TYPE_DATA,
+  TYPE_GO_AWAY,
+  TYPE_PING,
+  TYPE_WINDOW_UPDATE,
+  VERSION,
+  writeHeader,
+} from "./frame.js";
+import { type YamuxFrameHandler, YamuxFrameReader } from "./frame-reader.js";
+import { type StreamHandler, YamuxStream } from "./stream.js";
+
+/** What the owner of a session is told. */
+export interface SessionHandler {
+  /** The peer opened a stream; return its handler, or undefined to refuse it (RST). */
+  onStream(stream: YamuxStream): StreamHandler | undefined;
+  /** GoAway(0): the peer accepts no new streams; those under way go on. */
+  onGoAway(): void;
+  /** The session has to end for `error`: every stream was told; the owner closes the transport. Exactly once. */
+  onFailed(error: TunnelError): void;
+}
+
+export interface SessionOptions {
+  /** Clients open streams with odd ids, servers with even ones. In Piko the server process is "server". */
+  role: "client" | "server";
+  out: Outbox;
+  clock: Clock;
+  handler: SessionHandler;
+  /** Milliseconds from one ping to the next; more than the timeout. */
+  keepAliveIntervalMs?: number;
+  /** Milliseconds that a ping's answer may take. */
+  keepAliveTimeoutMs?: number;
+  /** Most streams at a time that the peer may open. */
+  maxPeerStreams?: number;
+}
+
+export const KEEP_ALIVE_INTERVAL_MS = 30_000;
+export const KEEP_ALIVE_TIMEOUT_MS = 10_000;
+/** A peer that leaves a stream unaccepted this long is stuck (the same bound as in Go, which ends the session too). */
+export const OPEN_TIMEOUT_MS = 75_000;
+/** Streams that wait for the peer to accept earlier ones, beyond the 256 that are on the wire. */
+export const MAX_QUEUED_STREAMS = 1_024;
+const MAX_PEER_STREAMS = 4_096;
+const MAX_STREAM_ID = 0xffff_fffe;
+/** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
+const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
+
+export class YamuxSession implements YamuxFrameHandler {
+  readonly #out: Outbox;
+  readonly #clock: Clock;
+  readonly #handler: SessionHandler;
+  readonly #isClient: boolean;
+  readonly #reader: YamuxFrameReader;
+  readonly #streams = new Map<number, YamuxStream>();
+  readonly #keepAliveIntervalMs: number;
+  readonly #keepAliveTimeoutMs: number;
+  readonly #maxPeerStreams: number;
+  #nextId: number;
+  #peerStreams = 0;
+  #highestPeerId = 0;
+  #queued: YamuxStream[] = [];
+  #waiting: YamuxStream[] = [];
+  /** Streams on the wire that the peer has not accepted; their opening times in order, for the open timeout. */
+  #unacknowledged = 0;
+  #oldestUnacknowledgedMs = 0;
+  #receiving: YamuxStream | undefined;
+  #timer: Timer | undefined;
+  #pingId = 0;
+  #pingSent = false;
+  #heardSincePing = false;
+  #localGoAway = false;
+  #remoteGoAway = false;
+  #ended = false;
+
+  constructor(options: SessionOptions) {
+    this.#out = options.out;
+    this.#clock = options.clock;
+    this.#handler = options.handler;
+    this.#isClient = options.role === "client";
+    this.#nextId = this.#isClient ? 1 : 2;
+    this.#keepAliveIntervalMs = options.keepAliveIntervalMs ?? KEEP_ALIVE_INTERVAL_MS;
+    this.#keepAliveTimeoutMs = options.keepAliveTimeoutMs ?? KEEP_ALIVE_TIMEOUT_MS;
+    this.#maxPeerStreams = options.maxPeerStreams ?? MAX_PEER_STREAMS;
+    this.#reader = new YamuxFrameReader(this);
+    this.#scheduleKeepAlive(this.#keepAliveIntervalMs);
+  }
+
+  /** Streams that are open or waiting to be. */
+  get streamCount(): number {
+    return this.#streams.size + this.#queued.length;
+  }
+
+  /** New streams can be opened: the peer has not said GoAway, and the queue of waiting ones has room. */
+  get accepting(): boolean {
+    return !this.#ended && !this.#remoteGoAway && this.#queued.length < MAX_QUEUED_STREAMS;
+  }
+
+  /** The peer has said that it accepts no new streams. */
+  get remoteGoAway(): boolean {
+    return this.#remoteGoAway;
+  }
+
+  /** The socket is behind: streams should hold what they can. */
+  get congested(): boolean {
+    return this.#out.congested;
+  }
+
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  /**
+   * Opens a stream; bytes can be written at once. Undefined when the session isn't `accepting`. Beyond 256 streams that the
+   * peer has not accepted, a stream waits for its turn: `write` takes nothing until `onWritable`.
+   */
+  openStream(handler: StreamHandler): YamuxStream | undefined {
+    if (!this.accepting || this.#nextId > MAX_STREAM_ID) return undefined;
+    const stream = new YamuxStream(this, 0, handler);
+    if (this.#unacknowledged >= ACCEPT_BACKLOG) this.#queued.push(stream);
+    else this.#activate(stream);
+    return stream;
+  }
+
+  /** Bytes from the transport. */
+  receive(buffer: Buffer, start: number, end: number): void {
+    this.#heardSincePing = true;
+    this.#reader.read(buffer, start, end);
+  }
+
+  /** The transport drained: blocked streams go on, in the order in which they were stopped. */
+  drained(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const stream of waiting) stream.resume();
+  }
+
+  /** Tells the peer to open no more streams (GoAway 0), or that the session is lost (1, 2). */
+  goAway(code: number = GO_AWAY_NORMAL): void {
+    if (this.#ended || (this.#localGoAway && code === GO_AWAY_NORMAL)) return;
+    this.#localGoAway = true;
+    this.#sendHeader(TYPE_GO_AWAY, 0, 0, code);
+  }
+
+  /** Ends the session on our side: all streams are lost, nothing is sent or read any more. Idempotent. */
+  end(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#reader.stop();
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const streams = [...this.#streams.values(), ...this.#queued];
+    this.#streams.clear();
+    this.#queued = [];
+    this.#waiting = [];
+    for (const stream of streams) stream.lose();
+  }
+
+  onFrame(version: number, type: number, flags: number, streamId: number, length: number): boolean {
+    if (version !== VERSION) return this.#protocolError(`version ${version}`);
+    switch (type) {
+      case TYPE_DATA:
+      case TYPE_WINDOW_UPDATE:
+        return this.#onStreamFrame(type, flags, streamId, length);
+      case TYPE_PING:
+        if ((flags & FLAG_SYN) !== 0) return this.#answer(TYPE_PING, FLAG_ACK, 0, length);
+        // An answer; that it came is enough, see #keepAlive.
+        return true;
+      case TYPE_GO_AWAY:
+        return this.#onGoAway(length);
+      default:
+        return this.#protocolError(`frame type ${type}`);
+    }
+  }
+
+  onPayload(buffer: Buffer, start: number, end: number, last: boolean): void {
+    const stream = this.#receiving;
+    // A stream that is gone here may still be sent to for a round trip: what comes is dropped.
+    if (stream === undefined || stream.closed) return;
+    stream.handler.onData(buffer, start, end);
+    if (last && this.#finBehindPayload) this.#end(stream);
+  }
+
+  /** For streams: a data frame. */
+  sendData(streamId: number, flags: number, buffer: Buffer, start: number, end: number): void {
+    this.#sendHeader(TYPE_DATA, flags, streamId, end - start);
+    this.#out.write(buffer, start, end);
+  }
+
+  /** For streams: window, and every flag that has no data to ride on. */
+  sendWindowUpdate(streamId: number, flags: number, delta: number): void {
+    this.#sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta);
+  }
+
+  /** For streams: call `resume` when the socket has drained. */
+  waitForDrain(stream: YamuxStream): void {
+    this.#waiting.push(stream);
+  }
+
+  /** For streams: the stream is over. */
+  forget(stream: YamuxStream): void {
+    if (stream.id === 0) {
+      const at = this.#queued.indexOf(stream);
+      if (at >= 0) this.#queued.splice(at, 1);
+      return;
+    }
+    if (!this.#streams.delete(stream.id)) return;
+    if (this.#isPeers(stream.id)) this.#peerStreams--;
+    if (stream.acknowledge()) this.#acknowledged();
+  }
+
+  /** FIN came on the data frame whose payload is being received. */
+  #finBehindPayload = false;
+
+  #onStreamFrame(type: number, flags: number, streamId: number, length: number): boolean {
+    let stream = this.#streams.get(streamId);
+    if ((flags & FLAG_SYN) !== 0) {
+      if (stream !== undefined) return this.#protocolError(`second SYN for stream ${streamId}`);
+      stream = this.#onSyn(streamId);
+      if (this.#ended) return false;
+    }
+    this.#receiving = type === TYPE_DATA ? stream : undefined;
+    this.#finBehindPayload = false;
+    if (stream === undefined) return true;
+    if ((flags & FLAG_ACK) !== 0 && stream.acknowledge()) this.#acknowledged();
+    if ((flags & FLAG_RST) !== 0) {
+      this.forget(stream);
+      this.#receiving = undefined;
+      stream.lose();
+      return !this.#ended;
+    }
+    if (type === TYPE_WINDOW_UPDATE) {
+      if (length > 0) stream.grow(length);
+    } else if (!stream.receiveFrame(length)) {
+      this.#fail(
+        new TunnelError(
+          "PIKO_YAMUX_WINDOW_EXCEEDED",
+          `yamux: stream ${streamId}: ${length} bytes above the window`,
+        ),
+      );
+      return false;
+    }
+    if ((flags & FLAG_FIN) !== 0) {
+      if (type === TYPE_DATA && length > 0) this.#finBehindPayload = true;
+      else return this.#end(stream);
+    }
+    return !this.#ended;
+  }
+
+  #onSyn(streamId: number): YamuxStream | undefined {
+    if (!this.#isPeers(streamId) || streamId <= this.#highestPeerId) {
+      this.#protocolError(`stream id ${streamId} out of order`);
+      return undefined;
+    }
+    this.#highestPeerId = streamId;
+    if (!this.#localGoAway && this.#peerStreams < this.#maxPeerStreams) {
+      const stream = new YamuxStream(this, streamId, REFUSED);
+      stream.activate(streamId, FLAG_ACK, false);
+      const handler = this.#handler.onStream(stream);
+      if (handler !== undefined) {
+        stream.handler = handler;
+        this.#streams.set(streamId, stream);
+        this.#peerStreams++;
+        // The ACK goes at once, not with the first data: the peer may have 256 streams without one, and no more.
+        stream.flushFlags();
+        return stream;
+      }
+    }
+    this.#answer(TYPE_WINDOW_UPDATE, FLAG_RST, streamId, 0);
+    return undefined;
+  }
+
+  #end(stream: YamuxStream): boolean {
+    if (stream.receiveEnd()) return !this.#ended;
+    return this.#protocolError(`second FIN for stream ${stream.id}`);
+  }
+
+  #onGoAway(code: number): boolean {
+    if (code === GO_AWAY_NORMAL) {
+      if (!this.#remoteGoAway) {
+        this.#remoteGoAway = true;
+        // What waits here was never on the wire: it is as good as refused.
+        for (const stream of this.#queued.splice(0)) stream.lose();
+        this.#handler.onGoAway();
+      }
+      return !this.#ended;
+    }
+    const reason =
+      code === GO_AWAY_PROTOCOL_ERROR
+        ? "protocol error"
+        : code === GO_AWAY_INTERNAL_ERROR
+          ? "internal error"
+          : `code ${code}`;
+    this.#fail(new TunnelError("PIKO_YAMUX_GO_AWAY", `yamux: peer ended the session: ${reason}`));
+    return false;
+  }
+
+  #isPeers(streamId: number): boolean {
+    return ((streamId & 1) === 1) !== this.#isClient && streamId !== 0;
+  }
+
+  #activate(stream: YamuxStream): void {
+    if (this.#unacknowledged++ === 0) this.#oldestUnacknowledgedMs = this.#clock.now();
+    stream.activate(this.#nextId, FLAG_SYN, true);
+    this.#nextId += 2;
+    this.#streams.set(stream.id, stream);
+  }
+
+  #acknowledged(): void {
+    this.#unacknowledged--;
+    this.#oldestUnacknowledgedMs = this.#clock.now();
+    const next = this.#queued.shift();
+    if (next === undefined) return;
+    this.#activate(next);
+    next.resume();
+  }
+
+  #protocolError(detail: string): false {
+    this.#fail(new TunnelError("PIKO_YAMUX_BAD_FRAME", `yamux: ${detail}`));
+    return false;
+  }
+
+  #fail(error: TunnelError): void {
+    if (this.#ended) return;
+    if (error.code !== "PIKO_YAMUX_GO_AWAY") {
+      const peersFault = error.code === "PIKO_YAMUX_BAD_FRAME" || error.code === "PIKO_YAMUX_WINDOW_EXCEEDED";
+      this.goAway(peersFault ? GO_AWAY_PROTOCOL_ERROR : GO_AWAY_INTERNAL_ERROR);
+    }
+    this.end();
+    this.#handler.onFailed(error);
+  }
+
+  #answer(type: number, flags: number, streamId: number, length: number): boolean {
+    if (this.#out.pendingBytes > MAX_ANSWER_BACKLOG_BYTES) {
+      this.#fail(new TunnelError("PIKO_TUNNEL_BACKLOG", "yamux: peer asks and does not read"));
+      return false;
+    }
+    this.#sendHeader(type, flags, streamId, length);
+    return true;
+  }
+
+  #sendHeader(type: number, flags: number, streamId: number, length: number): void {
+    const at = this.#out.take(HEADER_BYTES);
+    writeHeader(this.#out.slab as Buffer, at, type, flags, streamId, length);
+  }
+
+  #scheduleKeepAlive(delayMs: number): void {
+    this.#timer = this.#clock.setTimeout(() => this.#keepAlive(), delayMs);
+  }
+
+  /** Pings, and looks a while later whether anything came: an answer may wait behind bulk data, but who sends is alive. */
+  #keepAlive(): void {
+    if (this.#pingSent && !this.#heardSincePing) {
+      this.#fail(
+        new TunnelError(
+          "PIKO_YAMUX_KEEPALIVE",
+          `yamux: no answer to a ping in ${this.#keepAliveTimeoutMs} ms`,
+        ),
+      );
+      return;
+    }
+    if (this.#unacknowledged > 0 && this.#clock.now() - this.#oldestUnacknowledgedMs >= OPEN_TIMEOUT_MS) {
+      const count = this.#unacknowledged;
+      this.#fail(
+        new TunnelError(
+          "PIKO_YAMUX_OPEN_TIMEOUT",
+          `yamux: ${count} streams not accepted in ${OPEN_TIMEOUT_MS} ms`,
+        ),
+      );
+      return;
+    }
+    if (this.#pingSent) {
+      this.#pingSent = false;
+      this.#scheduleKeepAlive(this.#keepAliveIntervalMs - this.#keepAliveTimeoutMs);
+      return;
+    }
+    this.#pingSent = true;
+    this.#heardSincePing = false;
+    this.#sendHeader(TYPE_PING, FLAG_SYN, 0, this.#pingId);
+    this.#pingId = (this.#pingId + 1) >>> 0;
+    this.#scheduleKeepAlive(this.#keepAliveTimeoutMs);
+  }
+}
+
+const REFUSED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };

@@ -1,0 +1,214 @@
+// One yamux stream: flow control and the two half-closes. Bytes go straight through: received ones to the handler in
+// the same turn, sent ones to the session's outbox; nothing is buffered here.
+
+import { FLAG_FIN, FLAG_RST, INITIAL_WINDOW_BYTES } from "./frame.js";
+import type { YamuxSession } from "./session.js";
+
+/** What the owner of a stream is told. After `onReset` nothing follows; after `onEnd` at most `onReset` or `onWritable`. */
+export interface StreamHandler {
+  /**
+   * Bytes arrived. They are gone when this returns: copy what has to stay. Call `consume` for them when there is room for
+   * more; until then at most the window (256 KiB) can arrive.
+   */
+  onData(buffer: Buffer, start: number, end: number): void;
+  /** The peer sends no more. Go peers don't read any more either: answer with `end`. */
+  onEnd(): void;
+  /** `write` took less than all earlier and takes bytes again. */
+  onWritable(): void;
+  /** The stream is gone without a normal end: reset by the peer, or the session ended. */
+  onReset(): void;
+}
+
+/** Updates are sent when this much of the window is used up. */
+const UPDATE_FROM_BYTES = INITIAL_WINDOW_BYTES / 2;
+
+export class YamuxStream {
+  handler: StreamHandler;
+  /** 0 while the stream waits for its turn to be opened. */
+  id: number;
+  readonly #session: YamuxSession;
+  #sendWindow: number;
+  #receiveWindow: number;
+  #consumed: number;
+  #pendingFlags: number;
+  /** SYN was sent and no ACK has come yet. */
+  #unacknowledged: boolean;
+  #localEnded: boolean;
+  #remoteEnded: boolean;
+  #gone: boolean;
+  /** `write` took less than all: `onWritable` is owed. */
+  #blocked: boolean;
+  #awaitingDrain: boolean;
+
+  /** Use `YamuxSession.openStream`. */
+  constructor(session: YamuxSession, id: number, handler: StreamHandler) {
+    this.handler = handler;
+    this.id = id;
+    this.#session = session;
+    this.#sendWindow = 0;
+    this.#receiveWindow = INITIAL_WINDOW_BYTES;
+    this.#consumed = 0;
+    this.#pendingFlags = 0;
+    this.#unacknowledged = false;
+    this.#localEnded = false;
+    this.#remoteEnded = false;
+    this.#gone = false;
+    this.#blocked = false;
+    this.#awaitingDrain = false;
+  }
+
+  /** Reset, or ended on both sides, or lost with its session. */
+  get closed(): boolean {
+    return this.#gone;
+  }
+
+  /** The peer has sent its FIN. */
+  get remoteEnded(): boolean {
+    return this.#remoteEnded;
+  }
+
+  /** SYN sent, not accepted by the peer so far. */
+  get unacknowledged(): boolean {
+    return this.#unacknowledged;
+  }
+
+  /**
+   * Sends as much of `[start, end)` as window and socket allow and returns how many bytes that was. If it is less than
+   * all, `onWritable` follows; the caller keeps the rest (a copy, if its buffer is reused) and stops its own source.
+   */
+  write(buffer: Buffer, start: number, end: number): number {
+    if (this.#gone || this.#localEnded) return end - start;
+    const session = this.#session;
+    let at = start;
+    while (at < end) {
+      if (this.#sendWindow === 0 || session.congested) {
+        this.#blocked = true;
+        if (this.#sendWindow > 0) this.#awaitDrain();
+        break;
+      }
+      const count = Math.min(end - at, this.#sendWindow, MAX_DATA_BYTES);
+      this.#sendWindow -= count;
+      session.sendData(this.id, this.#takeFlags(), buffer, at, at + count);
+      at += count;
+    }
+    return at - start;
+  }
+
+  /** Gives the peer `count` more bytes of window, for bytes of `onData` that are out of the way. */
+  consume(count: number): void {
+    this.#consumed += count;
+    if (this.#consumed < UPDATE_FROM_BYTES || this.#gone || this.#remoteEnded) return;
+    const delta = this.#consumed;
+    this.#consumed = 0;
+    this.#receiveWindow += delta;
+    this.#session.sendWindowUpdate(this.id, this.#takeFlags(), delta);
+  }
+
+  /** Says that we send no more (FIN). Idempotent. */
+  end(): void {
+    if (this.#gone || this.#localEnded) return;
+    this.#localEnded = true;
+    if (this.id === 0) {
+      this.reset();
+      return;
+    }
+    // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and
+    // ACK with FIN in one frame was misread by old versions.
+    this.flushFlags();
+    this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0);
+    if (this.#remoteEnded) this.#remove();
+  }
+
+  /** Ends both directions at once (RST); bytes in flight are lost. Idempotent. */
+  reset(): void {
+    if (this.#gone) return;
+    if (this.id !== 0) {
+      this.flushFlags();
+      this.#session.sendWindowUpdate(this.id, FLAG_RST, 0);
+    }
+    this.#remove();
+  }
+
+  /** Sends the flags that wait for a frame to ride on. */
+  flushFlags(): void {
+    if (this.#pendingFlags !== 0) this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0);
+  }
+
+  /** For the session: opens with `flags` (SYN or ACK) to be sent with the first frame. */
+  activate(id: number, flags: number, unacknowledged: boolean): void {
+    this.id = id;
+    this.#sendWindow = INITIAL_WINDOW_BYTES;
+    this.#pendingFlags = flags;
+    this.#unacknowledged = unacknowledged;
+  }
+
+  /** For the session: reserves receive window for a data frame; false if the peer overruns it. */
+  receiveFrame(length: number): boolean {
+    if (length > this.#receiveWindow) return false;
+    this.#receiveWindow -= length;
+    return true;
+  }
+
+  /** For the session: the peer has accepted; true if that was news. */
+  acknowledge(): boolean {
+    const news = this.#unacknowledged;
+    this.#unacknowledged = false;
+    return news;
+  }
+
+  /** For the session: the peer gives window. */
+  grow(delta: number): void {
+    this.#sendWindow = Math.min(this.#sendWindow + delta, MAX_SEND_WINDOW_BYTES);
+    if (this.#blocked && !this.#awaitingDrain) this.resume();
+  }
+
+  /** For the session: window or socket may have room again. */
+  resume(): void {
+    this.#awaitingDrain = false;
+    if (!this.#blocked || this.#gone || this.#sendWindow === 0) return;
+    if (this.#session.congested) {
+      this.#awaitDrain();
+      return;
+    }
+    this.#blocked = false;
+    this.handler.onWritable();
+  }
+
+  /** For the session: FIN arrived; false if it is the second one. */
+  receiveEnd(): boolean {
+    if (this.#remoteEnded) return false;
+    this.#remoteEnded = true;
+    if (this.#localEnded) this.#remove();
+    this.handler.onEnd();
+    return true;
+  }
+
+  /** For the session: the stream is lost. */
+  lose(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.handler.onReset();
+  }
+
+  #awaitDrain(): void {
+    if (this.#awaitingDrain) return;
+    this.#awaitingDrain = true;
+    this.#session.waitForDrain(this);
+  }
+
+  #takeFlags(): number {
+    const flags = this.#pendingFlags;
+    this.#pendingFlags = 0;
+    return flags;
+  }
+
+  #remove(): void {
+    this.#gone = true;
+    this.#session.forget(this);
+  }
+}
+
+/** Longest data frame that we send: Go readers take any length, but control frames shouldn't wait behind more. */
+const MAX_DATA_BYTES = 64 * 1024;
+/** The window is a uint32 on the wire; Go peers don't check that it stays one. */
+const MAX_SEND_WINDOW_BYTES = 0xffff_ffff;
