@@ -1,0 +1,128 @@
+// The load: wrk for requests, curl for one large body, and a check of the answers before either. Any error, any
+// status that isn't 200 and any short body fails the run, because a figure over failures is worth nothing.
+// @ts-check
+
+import { request } from "node:http";
+import { fileURLToPath } from "node:url";
+import { requireProgram } from "./programs.mjs";
+import { LOAD_CORE } from "./workbench.mjs";
+
+/** Its first label is piko's endpoint; every subject gets the same header. */
+export const HOST = "bench.local";
+
+const WRK_REPORT = fileURLToPath(new URL("./wrk-report.lua", import.meta.url));
+/** Time beyond the measured one until wrk or curl counts as stuck. */
+const PATIENCE_MS = 30_000;
+
+/**
+ * @typedef {object} LoadResult
+ * @property {number} requests completed
+ * @property {number} durationUs
+ * @property {number} p50Us
+ * @property {number} p99Us
+ */
+
+/**
+ * Loads a subject with wrk.
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {string} origin `http://127.0.0.1:PORT`
+ * @param {import("./cases.mjs").LoadCase} loadCase
+ * @param {number} seconds may be a fraction
+ * @returns {Promise<LoadResult>}
+ */
+export async function runWrk(bench, origin, loadCase, seconds) {
+  const whole = Number.isInteger(seconds);
+  const output = await bench.run({
+    name: "wrk",
+    command: requireProgram("wrk"),
+    args: [
+      "-t1",
+      `-c${loadCase.connections}`,
+      // wrk knows whole seconds only; SIGINT makes it stop early and report what it has.
+      `-d${whole ? seconds : Math.ceil(seconds) + 1}s`,
+      `-HHost: ${HOST}`,
+      `-s${WRK_REPORT}`,
+      origin + loadCase.path,
+    ],
+    core: LOAD_CORE,
+    timeoutMs: seconds * 1000 + PATIENCE_MS,
+    ...(whole ? {} : { interruptAfterMs: seconds * 1000 }),
+  });
+  const line = output.split("\n").find((each) => each.startsWith("wrk-report "));
+  if (line === undefined) throw new Error(`wrk: no report in its output: ${output}`);
+  const report = JSON.parse(line.slice("wrk-report ".length));
+  const failures = Object.entries(report.errors).filter(([, count]) => count !== 0);
+  if (failures.length > 0) {
+    throw new Error(
+      `${loadCase.title}: failed: ${failures.map(([kind, count]) => `${count} ${kind}`).join(", ")}`,
+    );
+  }
+  if (report.requests === 0) throw new Error(`${loadCase.title}: no request completed`);
+  // wrk counts only statuses above 399 as errors; a redirect or an empty answer shows in the bytes.
+  if (report.bytes < report.requests * loadCase.bodyBytes) {
+    throw new Error(`${loadCase.title}: ${report.bytes} bytes are too few for ${report.requests} answers`);
+  }
+  return report;
+}
+
+/**
+ * Fetches one large body with curl.
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {string} origin
+ * @param {import("./cases.mjs").BulkCase} bulkCase
+ * @returns {Promise<{ bytes: number, durationUs: number }>}
+ */
+export async function runCurl(bench, origin, bulkCase) {
+  const output = await bench.run({
+    name: "curl",
+    command: requireProgram("curl"),
+    args: [
+      "--silent",
+      "--show-error",
+      "--fail",
+      "--noproxy",
+      "*",
+      "--output",
+      "/dev/null",
+      "--header",
+      `Host: ${HOST}`,
+      "--write-out",
+      "%{http_code} %{size_download} %{time_total}",
+      origin + bulkCase.path,
+    ],
+    core: LOAD_CORE,
+    timeoutMs: 2 * PATIENCE_MS,
+  });
+  const [status, bytes = 0, seconds = 0] = output.trim().split(" ").map(Number);
+  if (status !== 200 || bytes !== bulkCase.bodyBytes) {
+    throw new Error(`${bulkCase.title}: status ${status}, ${bytes} of ${bulkCase.bodyBytes} bytes`);
+  }
+  return { bytes, durationUs: seconds * 1e6 };
+}
+
+/**
+ * One request, whole body compared by length. Gives undefined when all is well, else what is wrong.
+ * @param {string} origin
+ * @param {import("./cases.mjs").Case} each
+ * @returns {Promise<string | undefined>}
+ */
+export function checkAnswer(origin, each) {
+  return new Promise((resolve) => {
+    const outgoing = request(
+      origin + each.path,
+      { headers: { host: HOST }, agent: false, timeout: 5_000 },
+      (response) => {
+        let bytes = 0;
+        response.on("data", (/** @type {Buffer} */ chunk) => (bytes += chunk.length));
+        response.on("error", (error) => resolve(error.message));
+        response.on("end", () => {
+          const right = response.statusCode === 200 && bytes === each.bodyBytes;
+          resolve(right ? undefined : `status ${response.statusCode}, ${bytes} of ${each.bodyBytes} bytes`);
+        });
+      },
+    );
+    outgoing.on("timeout", () => outgoing.destroy(new Error("no answer in 5 s")));
+    outgoing.on("error", (error) => resolve(error.message));
+    outgoing.end();
+  });
+}

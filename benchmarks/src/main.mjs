@@ -1,0 +1,126 @@
+// `npm run bench`: compares piko with plain proxies in one run on one machine and prints a Markdown report.
+// @ts-check
+
+import { writeFileSync } from "node:fs";
+import { startBackend } from "./backend.mjs";
+import { CASES, selectCases } from "./cases.mjs";
+import { measureIdleTunnels } from "./idle-tunnels.mjs";
+import { describeMachine } from "./machine.mjs";
+import { HELP, parseOptions } from "./options.mjs";
+import { profilePiko } from "./profile.mjs";
+import { requireProgram } from "./programs.mjs";
+import { formatReport } from "./report.mjs";
+import { runRounds } from "./rounds.mjs";
+import { piko } from "./subjects/piko.mjs";
+import { SUBJECTS } from "./subjects/subject.mjs";
+import { Summary } from "./summary.mjs";
+import { judge } from "./targets.mjs";
+import { Workbench } from "./workbench.mjs";
+
+/** @param {string} message */
+function say(message) {
+  process.stderr.write(`bench: ${message}\n`);
+}
+
+/**
+ * The subjects that were asked for and can run here.
+ * @param {import("./options.mjs").Options} options
+ */
+function selectSubjects(options) {
+  for (const name of options.subjects) {
+    if (!SUBJECTS.some((subject) => subject.name === name)) {
+      throw new Error(`unknown subject: ${name} (known: ${SUBJECTS.map((each) => each.name).join(", ")})`);
+    }
+  }
+  const wanted = SUBJECTS.filter(
+    ({ name }) => options.subjects.length === 0 || options.subjects.includes(name),
+  );
+  return wanted.filter((subject) => {
+    const obstacle = subject.findObstacle(options);
+    if (obstacle === undefined) return true;
+    if (options.subjects.length > 0) throw new Error(obstacle);
+    say(`without ${subject.name}: ${obstacle}`);
+    return false;
+  });
+}
+
+/**
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {import("./options.mjs").Options} options
+ * @returns {Promise<number>} exit status
+ */
+async function run(bench, options) {
+  const cases = selectCases(options.cases);
+  const subjects = selectSubjects(options);
+  const machine = describeMachine(options, bench.pinned);
+  const context = { bench, backendPort: await startBackend(bench), options };
+
+  if (options.profile) {
+    const obstacle = piko.findObstacle(options);
+    if (obstacle !== undefined) throw new Error(obstacle);
+    const each = options.cases.length === 0 ? CASES[0] : cases[0];
+    if (each === undefined) throw new Error("no case to profile");
+    process.stdout.write(`${await profilePiko(context, each)}\n`);
+    return 0;
+  }
+
+  const samples = await runRounds(context, subjects, cases, say);
+  const withPiko = subjects.includes(piko) && options.tunnels > 0;
+  if (withPiko) say(`idle tunnels: ${options.tunnels}`);
+  const idle = withPiko ? await measureIdleTunnels(context, options.tunnels) : undefined;
+  const summary = new Summary(samples);
+  const verdicts = judge(summary, idle);
+  process.stdout.write(formatReport({ machine, cases, subjects, samples, summary, idle, verdicts }));
+  if (options.jsonFile !== undefined) {
+    const medians = summary.all();
+    writeFileSync(
+      options.jsonFile,
+      `${JSON.stringify({ machine, options, samples, medians, idle, verdicts }, undefined, 2)}\n`,
+    );
+  }
+  if (!options.gate) return 0;
+  if (verdicts.length === 0) throw new Error("--gate: no target could be judged");
+  return verdicts.every((verdict) => verdict.met) ? 0 : 1;
+}
+
+/** @param {unknown} error */
+function explain(error) {
+  const lines = [];
+  for (let each = error; each instanceof Error; each = each.cause) lines.push(each.message);
+  return lines.length === 0 ? String(error) : lines.join(": ");
+}
+
+async function main() {
+  const options = parseOptions(process.argv.slice(2));
+  if (options.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  if (process.platform !== "linux") throw new Error("the benchmark reads /proc, so it runs on Linux only");
+  for (const name of ["nginx", "wrk", "curl"]) requireProgram(name);
+  const bench = new Workbench();
+  for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
+    process.once(signal, () => {
+      void bench.close().finally(() => process.exit(130));
+    });
+  }
+  try {
+    return await run(bench, options);
+  } catch (error) {
+    // A signal ends the programs under the run's hands; what it then trips over is no news.
+    if (bench.isClosed) return 130;
+    throw error;
+  } finally {
+    await bench.close();
+  }
+}
+
+main().then(
+  (status) => {
+    process.exitCode = status;
+  },
+  (/** @type {unknown} */ error) => {
+    say(explain(error));
+    process.exitCode = 1;
+  },
+);

@@ -1,0 +1,112 @@
+// One measurement: a case on a running subject, with the CPU time that each of its processes spent.
+// @ts-check
+
+import { readCoreBusyUs, readProcessCpuUs, readResidentBytes } from "./cpu.mjs";
+import { checkAnswer, runCurl, runWrk } from "./load.mjs";
+import { SUBJECT_CORE } from "./workbench.mjs";
+
+/** Time that an answer may be wrong after the start, while an agent's tunnel becomes known. */
+const READY_TIMEOUT_MS = 10_000;
+
+/**
+ * @typedef {object} Sample
+ * @property {string} subject
+ * @property {string} case
+ * @property {number} round
+ * @property {number} durationUs
+ * @property {number} bytes of bodies
+ * @property {number} requests
+ * @property {number} [p50Us]
+ * @property {number} [p99Us]
+ * @property {Record<string, number>} cpuUs by role, in the whole case
+ * @property {Record<string, number>} residentBytes by role, right after the case
+ * @property {number} foreignShare share of the subject's core that something else took, 0 to 1
+ */
+
+/**
+ * Waits until the subject answers, then checks every case's answer once.
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {import("./subjects/subject.mjs").RunningSubject} running
+ * @param {readonly import("./cases.mjs").Case[]} cases
+ */
+export async function checkSubject(bench, running, cases) {
+  const programs = running.parts.map((part) => part.program);
+  for (const each of cases) {
+    /** @type {string | undefined} */
+    let problem;
+    try {
+      await bench.waitFor(
+        "answer",
+        programs,
+        async () => {
+          problem = await checkAnswer(running.origin, each);
+          return problem === undefined ? true : undefined;
+        },
+        READY_TIMEOUT_MS,
+      );
+    } catch (error) {
+      throw new Error(`${each.title}: wrong answer: ${problem}`, { cause: error });
+    }
+  }
+}
+
+/**
+ * Brings a fresh subject to its working temperature: most of the time with the first load, a part with each other.
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {import("./subjects/subject.mjs").RunningSubject} running
+ * @param {readonly import("./cases.mjs").Case[]} cases
+ * @param {number} seconds
+ */
+export async function warmUp(bench, running, cases, seconds) {
+  let share = 1;
+  for (const each of cases) {
+    if (each.kind !== "load" || each.connections === 1) continue;
+    await runWrk(bench, running.origin, each, seconds * share);
+    share = 0.4;
+  }
+}
+
+/**
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {import("./subjects/subject.mjs").RunningSubject} running
+ * @param {import("./cases.mjs").Case} each
+ * @param {number} seconds
+ * @returns {Promise<Omit<Sample, "subject" | "round">>}
+ */
+export async function measure(bench, running, each, seconds) {
+  const coreBefore = readCoreBusyUs(SUBJECT_CORE);
+  const startedAt = performance.now();
+  const before = running.parts.map(({ program }) => readProcessCpuUs(program.pid));
+  const result =
+    each.kind === "load"
+      ? await runWrk(bench, running.origin, each, seconds)
+      : { ...(await runCurl(bench, running.origin, each)), requests: 1 };
+  const cpu = running.parts.map(
+    ({ program }, index) => readProcessCpuUs(program.pid) - /** @type {number} */ (before[index]),
+  );
+  const wallUs = (performance.now() - startedAt) * 1000;
+  const own = cpu.reduce((sum, value) => sum + value, 0);
+  const busy = readCoreBusyUs(SUBJECT_CORE) - coreBefore;
+  return {
+    case: each.name,
+    durationUs: result.durationUs,
+    requests: result.requests,
+    bytes: result.requests * each.bodyBytes,
+    ...("p50Us" in result ? { p50Us: result.p50Us, p99Us: result.p99Us } : {}),
+    cpuUs: byRole(running, cpu),
+    residentBytes: byRole(
+      running,
+      running.parts.map(({ program }) => readResidentBytes(program.pid)),
+    ),
+    foreignShare: bench.pinned ? Math.max(0, busy - own) / wallUs : 0,
+  };
+}
+
+/**
+ * @param {import("./subjects/subject.mjs").RunningSubject} running
+ * @param {readonly number[]} values
+ * @returns {Record<string, number>}
+ */
+function byRole(running, values) {
+  return Object.fromEntries(running.parts.map(({ role }, index) => [role, values[index] ?? 0]));
+}

@@ -1,0 +1,101 @@
+// The command line of `npm run bench`. Read once by main.
+// @ts-check
+
+import { parseArgs } from "node:util";
+
+export const HELP = `npm run bench -- [options]
+
+  --quick             smoke run: one round, half a second a case, no idle tunnels
+  --rounds N          interleaved rounds (default 3)
+  --seconds N         measured time of a case (default 2)
+  --warmup N          warm-up of a fresh subject (default 1)
+  --subject NAME      only this subject; may be repeated (nginx, haproxy, node-http, piko)
+  --case NAME         only this case; may be repeated (small, medium, large, single, wide, bulk)
+  --tunnels N         idle tunnels for the memory figure (default 2000, 0 for none)
+  --no-access-log     piko without its access logs
+  --piko FILE         the piko program (default packages/piko/bin/piko.js)
+  --node FILE         the Node.js that runs piko (default: the one that runs this)
+  --json FILE         write every sample and all medians to FILE
+  --gate              exit with 1 when a target is missed
+  --profile           CPU profile of piko's server and agent under one case instead of a comparison
+  --profile-dir DIR   keep the .cpuprofile files in DIR
+  --help
+`;
+
+/**
+ * @typedef {object} Options
+ * @property {boolean} help
+ * @property {number} rounds
+ * @property {number} seconds
+ * @property {number} warmupSeconds
+ * @property {string[]} subjects empty: all that are present
+ * @property {string[]} cases empty: the default ones
+ * @property {number} tunnels
+ * @property {boolean} accessLog
+ * @property {string | undefined} pikoFile
+ * @property {string} nodeFile
+ * @property {string | undefined} jsonFile
+ * @property {boolean} gate
+ * @property {boolean} profile
+ * @property {string | undefined} profileDirectory
+ */
+
+/**
+ * @param {string[]} args
+ * @returns {Options}
+ */
+export function parseOptions(args) {
+  const { values } = parseArgs({
+    args,
+    options: {
+      help: { type: "boolean", default: false },
+      quick: { type: "boolean", default: false },
+      rounds: { type: "string" },
+      seconds: { type: "string" },
+      warmup: { type: "string" },
+      subject: { type: "string", multiple: true },
+      case: { type: "string", multiple: true },
+      tunnels: { type: "string" },
+      "no-access-log": { type: "boolean", default: false },
+      piko: { type: "string" },
+      node: { type: "string" },
+      json: { type: "string" },
+      gate: { type: "boolean", default: false },
+      profile: { type: "boolean", default: false },
+      "profile-dir": { type: "string" },
+    },
+  });
+  const quick = values.quick;
+  return {
+    help: values.help,
+    rounds: parseNumber("rounds", values.rounds, quick ? 1 : 3, 1, 100),
+    seconds: parseNumber("seconds", values.seconds, quick ? 0.5 : 2, 0.1, 600),
+    warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 1, 0.1, 600),
+    subjects: values.subject ?? [],
+    cases: values.case ?? [],
+    tunnels: parseNumber("tunnels", values.tunnels, quick ? 0 : 2000, 0, 100_000),
+    accessLog: !values["no-access-log"],
+    pikoFile: values.piko,
+    nodeFile: values.node ?? process.execPath,
+    jsonFile: values.json,
+    gate: values.gate,
+    profile: values.profile,
+    profileDirectory: values["profile-dir"],
+  };
+}
+
+/**
+ * @param {string} name
+ * @param {string | undefined} text
+ * @param {number} fallback
+ * @param {number} least
+ * @param {number} most
+ */
+function parseNumber(name, text, fallback, least, most) {
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= least && value <= most)) {
+    throw new Error(`--${name}: ${text}: want a number from ${least} to ${most}`);
+  }
+  return value;
+}

@@ -1,0 +1,152 @@
+// The result as Markdown: one table per case, then memory, then the targets.
+// @ts-check
+
+import { ratio } from "./targets.mjs";
+
+/** Above this share of the subject's core, other programs have spoilt a sample. */
+const FOREIGN_LIMIT = 0.05;
+
+/**
+ * @typedef {object} Results
+ * @property {readonly string[]} machine lines about where and how the run took place
+ * @property {readonly import("./cases.mjs").Case[]} cases
+ * @property {readonly import("./subjects/subject.mjs").Subject[]} subjects
+ * @property {readonly import("./measure.mjs").Sample[]} samples
+ * @property {import("./summary.mjs").Summary} summary
+ * @property {import("./idle-tunnels.mjs").IdleResult | undefined} idle
+ * @property {readonly import("./targets.mjs").Verdict[]} verdicts
+ */
+
+/**
+ * @param {Results} results
+ * @returns {string}
+ */
+export function formatReport(results) {
+  const sections = [
+    `# Benchmark\n\n${results.machine.map((line) => `* ${line}`).join("\n")}`,
+    ...results.cases.map((each) => formatCase(results, each)),
+    formatMemory(results),
+    formatVerdicts(results.verdicts),
+    formatWarnings(results),
+  ];
+  return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
+}
+
+/**
+ * @param {Results} results
+ * @param {import("./cases.mjs").Case} each
+ */
+function formatCase(results, each) {
+  const bulk = each.kind === "bulk";
+  const rows = results.subjects.flatMap((subject) => {
+    const figures = results.summary.find(subject.name, each.name);
+    if (figures === undefined) return [];
+    const first = bulk
+      ? [figures.megabytesPerSecond.toFixed(0), figures.cpuMsPerMib.toFixed(2)]
+      : [
+          figures.requestsPerSecond.toFixed(0),
+          `${formatMs(figures.p50Us)} / ${formatMs(figures.p99Us)}`,
+          formatCpu(figures),
+        ];
+    return [
+      [
+        subject.title,
+        ...first,
+        formatRatio(figures.cpuUsPerRequestSum, results.summary.find("nginx", each.name)),
+        formatRatio(figures.cpuUsPerRequestSum, results.summary.find("node-http", each.name)),
+        `${(figures.spread * 100).toFixed(0)} %`,
+      ],
+    ];
+  });
+  const columns = bulk ? ["MB/s", "CPU ms per MiB"] : ["requests/s", "p50 / p99 ms", "CPU us per request"];
+  return `## ${each.title}\n\n${formatTable(
+    ["", ...columns, "CPU / nginx", "CPU / node:http", "spread of CPU"],
+    rows,
+  )}`;
+}
+
+/** @param {import("./summary.mjs").Figures} figures */
+function formatCpu(figures) {
+  const digits = figures.cpuUsPerRequestSum < 1000 ? 1 : 0;
+  const parts = Object.entries(figures.cpuUsPerRequest);
+  const sum = figures.cpuUsPerRequestSum.toFixed(digits);
+  if (parts.length < 2) return sum;
+  return `${parts.map(([role, value]) => `${role} ${value.toFixed(digits)}`).join(" + ")} = ${sum}`;
+}
+
+/**
+ * @param {number} value
+ * @param {import("./summary.mjs").Figures | undefined} base
+ */
+function formatRatio(value, base) {
+  const found = ratio(value, base?.cpuUsPerRequestSum);
+  return found === undefined ? "" : `${found.toFixed(2)}x`;
+}
+
+/** @param {number | undefined} us */
+function formatMs(us) {
+  return us === undefined ? "" : (us / 1000).toFixed(us < 10_000 ? 2 : 1);
+}
+
+/** @param {Results} results */
+function formatMemory(results) {
+  const rows = results.subjects.flatMap((subject) => {
+    /** @type {Map<string, number>} */
+    const peaks = new Map();
+    for (const figures of results.summary.all()) {
+      if (figures.subject !== subject.name) continue;
+      for (const [role, bytes] of Object.entries(figures.residentBytes)) {
+        peaks.set(role, Math.max(peaks.get(role) ?? 0, bytes));
+      }
+    }
+    return [...peaks].map(([role, bytes]) => [`${subject.title}: ${role}`, (bytes / 2 ** 20).toFixed(0)]);
+  });
+  const table = rows.length === 0 ? "" : formatTable(["", "resident MiB, largest after a case"], rows);
+  const { idle } = results;
+  const tunnels =
+    idle === undefined
+      ? ""
+      : `Idle tunnels: ${idle.tunnels} more cost the server ${kib(idle.residentBytesPerTunnel)} KiB of resident ` +
+        `memory each (JavaScript heap ${kib(idle.heapBytesPerTunnel)} KiB); ` +
+        `${(idle.residentBytes / 2 ** 20).toFixed(0)} MiB in all.`;
+  if (table === "" && tunnels === "") return "";
+  return ["## Memory", table, tunnels].filter((part) => part !== "").join("\n\n");
+}
+
+/** @param {number} bytes */
+function kib(bytes) {
+  return (bytes / 1024).toFixed(1);
+}
+
+/** @param {readonly import("./targets.mjs").Verdict[]} verdicts */
+function formatVerdicts(verdicts) {
+  if (verdicts.length === 0) return "";
+  const rows = verdicts.map(({ title, value, limit, direction, met }) => [
+    title,
+    value.toFixed(2),
+    `at ${direction} ${limit}`,
+    met ? "met" : "**missed**",
+  ]);
+  return `## Targets\n\n${formatTable(["", "value", "target", ""], rows)}`;
+}
+
+/** @param {Results} results */
+function formatWarnings({ samples }) {
+  const spoilt = samples.filter((sample) => sample.foreignShare > FOREIGN_LIMIT);
+  if (spoilt.length === 0) return "";
+  const most = Math.max(...spoilt.map((sample) => sample.foreignShare));
+  return (
+    `Warning: in ${spoilt.length} of ${samples.length} samples other programs took up to ` +
+    `${(most * 100).toFixed(0)} % of the measured core. Requests/s and latencies suffer from that; run again on a quiet machine.`
+  );
+}
+
+/**
+ * @param {readonly string[]} head
+ * @param {readonly (readonly string[])[]} rows
+ */
+function formatTable(head, rows) {
+  const line = (/** @type {readonly string[]} */ cells) => `| ${cells.join(" | ")} |`;
+  const rule = `|${head.map((_, index) => (index === 0 ? "---" : "---:")).join("|")}|`;
+  return [line(head), rule, ...rows.map(line)].join("\n");
+}

@@ -1,0 +1,50 @@
+// nginx as a plain reverse proxy, no tunnel: the yardstick of most targets.
+// @ts-check
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { nginxPreamble } from "../nginx.mjs";
+import { findProgram, requireProgram } from "../programs.mjs";
+import { freePorts, SUBJECT_CORE } from "../workbench.mjs";
+
+/** @type {import("./subject.mjs").Subject} */
+export const nginx = {
+  name: "nginx",
+  title: "nginx, plain proxy",
+  findObstacle: () => (findProgram("nginx") === undefined ? "nginx is not installed" : undefined),
+  async start({ bench, backendPort }) {
+    const [port = 0] = await freePorts(1);
+    const config = join(bench.directory, `proxy-${port}.conf`);
+    // The log is batched as piko's is, and bodies never go to disk: this is nginx at its best.
+    writeFileSync(
+      config,
+      `${nginxPreamble(bench.directory, `proxy-${port}`)}
+  access_log ${join(bench.directory, `proxy-${port}.log`)} combined buffer=64k flush=1s;
+  upstream backend {
+    server 127.0.0.1:${backendPort};
+    keepalive 512;
+    keepalive_requests 1000000000;
+  }
+  server {
+    listen 127.0.0.1:${port};
+    location / {
+      proxy_pass http://backend;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_buffers 16 16k;
+      proxy_max_temp_file_size 0;
+    }
+  }
+}
+`,
+    );
+    const program = bench.start({
+      name: "nginx",
+      command: requireProgram("nginx"),
+      args: ["-p", bench.directory, "-c", config, "-e", "stderr"],
+      core: SUBJECT_CORE,
+    });
+    return { origin: `http://127.0.0.1:${port}`, parts: [{ role: "proxy", program }] };
+  },
+};

@@ -1,0 +1,125 @@
+// Our own: `piko server` and `piko agent http` on one core, with access logs (into files) and metrics on, as they
+// come. Also starts a server alone, for the idle tunnels, and both with a profiler.
+// @ts-check
+
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { SUBJECT_CORE } from "../workbench.mjs";
+
+const DEFAULT_PROGRAM = fileURLToPath(new URL("../../../packages/piko/bin/piko.js", import.meta.url));
+const COMPILED = fileURLToPath(new URL("../../../packages/piko/dist/main.js", import.meta.url));
+const ENDPOINT = "bench";
+const NO_PORT = "127.0.0.1:0";
+
+/** @type {import("./subject.mjs").Subject} */
+export const piko = {
+  name: "piko",
+  title: "piko, server + agent",
+  findObstacle(options) {
+    if (options.pikoFile !== undefined) {
+      return existsSync(options.pikoFile) ? undefined : `${options.pikoFile} does not exist`;
+    }
+    return existsSync(COMPILED) ? undefined : "piko is not built (npm run build)";
+  },
+  start: (context) => startPiko(context, { server: [], agent: [] }),
+};
+
+/**
+ * A server and an agent that has connected to it.
+ * @param {import("./subject.mjs").SubjectContext} context
+ * @param {{ server: readonly string[], agent: readonly string[] }} nodeArgs arguments for Node.js itself
+ * @returns {Promise<import("./subject.mjs").RunningSubject>}
+ */
+export async function startPiko(context, nodeArgs) {
+  const { bench, backendPort, options } = context;
+  const server = await startServer(context, nodeArgs.server);
+  const agent = bench.start({
+    ...pikoCommand(options, nodeArgs.agent, [
+      "agent",
+      "http",
+      ENDPOINT,
+      `127.0.0.1:${backendPort}`,
+      "--connect.url",
+      `http://${server.upstream}`,
+      "--log.format",
+      "json",
+      ...(options.accessLog ? [] : ["--access-log.disable"]),
+    ]),
+    name: "piko-agent",
+    core: SUBJECT_CORE,
+    stopSignal: "SIGINT",
+  });
+  await bench.waitFor("piko agent", [agent, server.program], () =>
+    findLogLine(agent.stderrFile, "connected"),
+  );
+  return {
+    origin: `http://${server.proxy}`,
+    parts: [
+      { role: "server", program: server.program },
+      { role: "agent", program: agent },
+    ],
+  };
+}
+
+/**
+ * A server by itself.
+ * @param {Pick<import("./subject.mjs").SubjectContext, "bench" | "options">} context
+ * @param {readonly string[]} nodeArgs
+ * @param {Record<string, string>} [env]
+ */
+export async function startServer({ bench, options }, nodeArgs, env = {}) {
+  const program = bench.start({
+    ...pikoCommand(options, nodeArgs, [
+      "server",
+      "--proxy.bind-addr",
+      NO_PORT,
+      "--upstream.bind-addr",
+      NO_PORT,
+      "--admin.bind-addr",
+      NO_PORT,
+      "--cluster.gossip.bind-addr",
+      NO_PORT,
+      "--log.format",
+      "json",
+      ...(options.accessLog ? [] : ["--proxy.access-log.disable"]),
+    ]),
+    env,
+    name: "piko-server",
+    core: SUBJECT_CORE,
+    // SIGINT skips the wait for load balancers, so a run doesn't pay for it.
+    stopSignal: "SIGINT",
+  });
+  const line = await bench.waitFor("piko server", [program], () =>
+    findLogLine(program.stderrFile, "server started"),
+  );
+  return { program, proxy: String(line["proxy"]), upstream: String(line["upstream"]) };
+}
+
+/**
+ * @param {import("../options.mjs").Options} options
+ * @param {readonly string[]} nodeArgs
+ * @param {readonly string[]} args
+ */
+function pikoCommand(options, nodeArgs, args) {
+  const file = options.pikoFile ?? DEFAULT_PROGRAM;
+  return { command: options.nodeFile, args: [...nodeArgs, file, ...args] };
+}
+
+/**
+ * The first line of a JSON log with this message.
+ * @param {string} file
+ * @param {string} message
+ * @returns {Record<string, unknown> | undefined}
+ */
+function findLogLine(file, message) {
+  const lines = readFileSync(file, "utf8").split("\n");
+  // The last piece is an unfinished line, or nothing.
+  lines.pop();
+  for (const line of lines) {
+    if (!line.includes(`"msg":"${message}"`)) continue;
+    /** @type {Record<string, unknown>} */
+    const entry = JSON.parse(line);
+    if (entry["msg"] === message) return entry;
+  }
+  return undefined;
+}

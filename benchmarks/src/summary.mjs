@@ -1,0 +1,92 @@
+// Medians over the rounds: one figure per subject and case. Used by the report and the targets.
+// @ts-check
+
+/**
+ * @typedef {object} Figures
+ * @property {string} subject
+ * @property {string} case
+ * @property {number} requestsPerSecond
+ * @property {number} megabytesPerSecond
+ * @property {number | undefined} p50Us
+ * @property {number | undefined} p99Us
+ * @property {Record<string, number>} cpuUsPerRequest by role
+ * @property {number} cpuUsPerRequestSum
+ * @property {number} cpuMsPerMib all roles
+ * @property {number} spread of the sum: (largest - smallest) / median
+ * @property {Record<string, number>} residentBytes by role
+ */
+
+/** Medians by subject and case. */
+export class Summary {
+  /** @type {Map<string, Figures>} */
+  #figures = new Map();
+
+  /** @param {readonly import("./measure.mjs").Sample[]} samples */
+  constructor(samples) {
+    /** @type {Map<string, import("./measure.mjs").Sample[]>} */
+    const groups = new Map();
+    for (const sample of samples) {
+      const key = `${sample.subject} ${sample.case}`;
+      const group = groups.get(key);
+      if (group === undefined) groups.set(key, [sample]);
+      else group.push(sample);
+    }
+    for (const [key, group] of groups) this.#figures.set(key, summarize(group));
+  }
+
+  /**
+   * @param {string} subject
+   * @param {string} caseName
+   * @returns {Figures | undefined}
+   */
+  find(subject, caseName) {
+    return this.#figures.get(`${subject} ${caseName}`);
+  }
+
+  /** @returns {Figures[]} */
+  all() {
+    return [...this.#figures.values()];
+  }
+}
+
+/**
+ * @param {readonly import("./measure.mjs").Sample[]} group samples of one subject and case
+ * @returns {Figures}
+ */
+function summarize(group) {
+  const first = /** @type {import("./measure.mjs").Sample} */ (group[0]);
+  const roles = Object.keys(first.cpuUs);
+  const sums = group.map((each) => sumOf(each.cpuUs) / each.requests);
+  /** @param {(sample: import("./measure.mjs").Sample) => number} pick */
+  const of = (pick) => median(group.map(pick));
+  return {
+    subject: first.subject,
+    case: first.case,
+    requestsPerSecond: of((each) => (each.requests / each.durationUs) * 1e6),
+    megabytesPerSecond: of((each) => each.bytes / each.durationUs),
+    p50Us: first.p50Us === undefined ? undefined : of((each) => each.p50Us ?? 0),
+    p99Us: first.p99Us === undefined ? undefined : of((each) => each.p99Us ?? 0),
+    cpuUsPerRequest: Object.fromEntries(
+      roles.map((role) => [role, of((each) => (each.cpuUs[role] ?? 0) / each.requests)]),
+    ),
+    cpuUsPerRequestSum: median(sums),
+    cpuMsPerMib: of((each) => sumOf(each.cpuUs) / 1000 / (each.bytes / 2 ** 20)),
+    spread: (Math.max(...sums) - Math.min(...sums)) / median(sums),
+    residentBytes: Object.fromEntries(
+      roles.map((role) => [role, of((each) => each.residentBytes[role] ?? 0)]),
+    ),
+  };
+}
+
+/** @param {Record<string, number>} values */
+function sumOf(values) {
+  return Object.values(values).reduce((sum, value) => sum + value, 0);
+}
+
+/** @param {readonly number[]} values */
+export function median(values) {
+  const sorted = [...values].sort((left, right) => left - right);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? Number.NaN)) / 2;
+}

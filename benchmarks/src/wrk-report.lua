@@ -1,0 +1,10 @@
+-- Loaded by wrk: prints its result as one line of JSON, exact and easy to parse. Only `done` is defined, so
+-- nothing runs per request.
+done = function(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    '\nwrk-report {"requests":%.0f,"durationUs":%.0f,"bytes":%.0f,"p50Us":%.0f,"p99Us":%.0f,' ..
+    '"errors":{"connect":%.0f,"read":%.0f,"write":%.0f,"status":%.0f,"timeout":%.0f}}\n',
+    summary.requests, summary.duration, summary.bytes, latency:percentile(50), latency:percentile(99),
+    errors.connect, errors.read, errors.write, errors.status, errors.timeout))
+end
