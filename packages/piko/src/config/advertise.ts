@@ -1,0 +1,82 @@
+// Which address a node tells others to reach it at, when none is configured: the address that it listens on, or the
+// host's first private address when it listens on all of them.
+
+import { readFileSync } from "node:fs";
+import { BlockList } from "node:net";
+import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { type HostPort, formatHostPort } from "./address.js";
+
+// Ranges that RFC 6890 marks as not global and forwardable.
+const PRIVATE: BlockList = new BlockList();
+for (const [network, prefix] of [
+  ["10.0.0.0", 8],
+  ["100.64.0.0", 10],
+  ["172.16.0.0", 12],
+  ["192.168.0.0", 16],
+  ["198.18.0.0", 15],
+] as const) {
+  PRIVATE.addSubnet(network, prefix, "ipv4");
+}
+PRIVATE.addSubnet("fc00::", 7, "ipv6");
+
+/** What {@link inferAdvertiseAddress} knows of the host; replaced in tests. */
+export interface HostNetwork {
+  readonly interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>;
+  /** Name of the interface that the default route leaves by, if that is known. */
+  readonly defaultInterface: string | undefined;
+}
+
+/**
+ * The address to advertise for a listener, from its real address (so with its real port).
+ *
+ * @throws Error that names the flag, when the listener is on all interfaces and the host has no private address.
+ */
+export function inferAdvertiseAddress(
+  listening: HostPort,
+  flag: string,
+  network: HostNetwork = readHostNetwork(),
+): HostPort {
+  if (listening.host !== "" && listening.host !== "0.0.0.0" && listening.host !== "::") return listening;
+  const host = findPrivateAddress(network);
+  if (host === undefined) {
+    throw new Error(
+      `can't tell which address to advertise for ${formatHostPort(listening)}: this host has no private address; set ${flag}`,
+    );
+  }
+  return { host, port: listening.port };
+}
+
+/** First private address: the default route's interface before others, IPv4 before IPv6, large networks first. */
+export function findPrivateAddress(network: HostNetwork): string | undefined {
+  const candidates = Object.entries(network.interfaces).flatMap(([name, addresses = []]) =>
+    addresses
+      .filter(
+        (each) => !each.internal && PRIVATE.check(each.address, each.family === "IPv6" ? "ipv6" : "ipv4"),
+      )
+      .map(({ address, family, cidr }) => ({
+        address,
+        rank: [
+          name === network.defaultInterface ? 0 : 1,
+          family === "IPv4" ? 0 : 1,
+          Number(cidr?.split("/")[1] ?? 128),
+        ],
+      })),
+  );
+  // Array.sort is stable, so equal candidates stay in the system's order.
+  candidates.sort((a, b) => a.rank.reduce((sign, value, i) => sign || value - (b.rank[i] ?? 0), 0));
+  return candidates[0]?.address;
+}
+
+function readHostNetwork(): HostNetwork {
+  return { interfaces: networkInterfaces(), defaultInterface: readDefaultInterface() };
+}
+
+/** The interface of Linux's default route; other systems have no such file and go without. */
+function readDefaultInterface(): string | undefined {
+  try {
+    const routes = readFileSync("/proc/net/route", "latin1").split("\n").slice(1);
+    return routes.map((line) => line.split("\t")).find((fields) => fields[1] === "00000000")?.[0];
+  } catch {
+    return undefined;
+  }
+}

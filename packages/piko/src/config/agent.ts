@@ -1,0 +1,166 @@
+// The configuration of `piko agent`: one connection's settings, and the listeners that are opened over it.
+
+import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
+import type { HostPort } from "./address.js";
+import { type ClientTlsConfig, clientTls } from "./client-tls.js";
+import { type Field, type Section, list, mapSection, section } from "./declaration.js";
+import {
+  address,
+  bool,
+  choice,
+  duration,
+  integer,
+  optionalProxyUrl,
+  requiredAddress,
+  requiredText,
+  secret,
+  text,
+  url,
+} from "./fields.js";
+import { LOG, type LogConfig } from "./log.js";
+import { type ListenerProtocol, type ServiceAddress, parseServiceAddress } from "./service-address.js";
+
+/** How the agent reaches the server. */
+export interface AgentConnectConfig {
+  /** Base URL of the upstream port, `http` or `https`, without a trailing slash. */
+  readonly url: string;
+  readonly token: string;
+  readonly tenantId: string;
+  readonly timeoutMs: number;
+  readonly tls: ClientTlsConfig;
+  /** Empty for none. */
+  readonly proxyUrl: string;
+}
+
+/** Connections to a local HTTP service. */
+export interface HttpClientConfig {
+  readonly keepAliveTimeoutMs: number;
+  readonly idleConnTimeoutMs: number;
+  /** Infinity for no limit. */
+  readonly maxIdleConns: number;
+  readonly disableCompression: boolean;
+}
+
+/** One endpoint that the agent listens on, and the service behind it. */
+export interface ListenerConfig {
+  readonly endpointId: string;
+  readonly addr: ServiceAddress;
+  readonly protocol: ListenerProtocol;
+  readonly timeoutMs: number;
+  readonly accessLog: AccessLogConfig;
+  readonly httpClient: HttpClientConfig;
+  readonly tls: ClientTlsConfig;
+}
+
+/** The whole configuration of an agent. */
+export interface AgentConfig {
+  readonly connect: AgentConnectConfig;
+  readonly server: { readonly enabled: boolean; readonly bindAddr: HostPort };
+  readonly log: LogConfig;
+  readonly gracePeriodMs: number;
+  readonly listeners: readonly ListenerConfig[];
+}
+
+/** Declares an endpoint's id; the agent's listeners and the forwarder's ports have one. */
+export const ENDPOINT_ID: Field<string> = requiredText(
+  "The endpoint.",
+  // It travels as one segment of a URL's path.
+  /^[^\s/\p{Cc}]+$/u,
+  "an endpoint id without slashes or white space",
+);
+
+type ListenerSettings = Omit<ListenerConfig, "addr"> & { readonly addr: string };
+
+const maxIdleConns: Field<number> = integer(
+  100,
+  "Idle connections to the service that are kept for reuse. 0 means the default of 100, -1 no limit.",
+  { min: -1 },
+);
+
+const HTTP_CLIENT: Section<HttpClientConfig> = section("Connections to the service; HTTP only.", {
+  keepAliveTimeoutMs: duration("30s", "Interval of TCP keep-alive probes on connections to the service."),
+  idleConnTimeoutMs: duration(
+    "1m30s",
+    "How long an idle connection to the service is kept for the next request. 0 is no limit.",
+  ),
+  maxIdleConns: {
+    ...maxIdleConns,
+    schema: maxIdleConns.schema.transform((n) => (n === 0 ? 100 : n < 0 ? Number.POSITIVE_INFINITY : n)),
+  },
+  disableCompression: bool(
+    "Accepted for compatibility, and without effect: compressed responses are always passed on as the service sent them.",
+  ),
+});
+
+const LISTENER_SETTINGS: Section<ListenerSettings> = section(
+  "An endpoint to listen on, and the service behind it.",
+  {
+    endpointId: ENDPOINT_ID,
+    addr: requiredAddress(
+      "Address of the service: a port, `host:port`, or for HTTP a URL such as `https://host/path`.",
+      (text) => parseServiceAddress(text, "http"),
+    ),
+    protocol: choice(["http", "tcp"], "http", "What the endpoint carries."),
+    timeoutMs: duration(
+      "10s",
+      "Time to connect to the service and, for HTTP, to get its response head; after that the client gets 504. It never cuts a body or an upgraded connection.",
+      { min: "1ns" },
+    ),
+    accessLog: ACCESS_LOG,
+    httpClient: HTTP_CLIENT,
+    tls: clientTls("the service"),
+  },
+  (listener, report) => {
+    if (listener.protocol === "tcp" && listener.addr.includes("://")) {
+      report(
+        ["addr"],
+        `invalid address ${JSON.stringify(listener.addr)}: must be a port or host:port for tcp`,
+      );
+    }
+  },
+);
+
+/** Declares one of `listeners[]`; also gives `agent http` and `agent tcp` their own flags. */
+export const LISTENER: Section<ListenerConfig> = mapSection(LISTENER_SETTINGS, (listener) => ({
+  ...listener,
+  addr: parseServiceAddress(listener.addr, listener.protocol),
+}));
+
+/** Declares the agent's configuration. */
+export const AGENT: Section<AgentConfig> = section("Configuration of `piko agent`.", {
+  connect: section("The connection to the server.", {
+    url: url(
+      "http://localhost:8001",
+      ["http", "https", "ws", "wss"],
+      "Base URL of the server's upstream port.",
+    ),
+    token: secret("Token that the agent authenticates with."),
+    tenantId: text("Tenant that the agent belongs to."),
+    timeoutMs: duration(
+      "30s",
+      "Time for the first connection of each listener, with its attempts; after that the agent gives up. Later reconnects go on for good.",
+      { min: "1ns" },
+    ),
+    tls: clientTls("the server"),
+    proxyUrl: optionalProxyUrl(
+      ["http", "https"],
+      "URL of a forward proxy to reach the server through, such as `http://user:password@proxy:3128`. Proxy settings of the environment are not used.",
+    ),
+  }),
+  server: section("The agent's own port, with its metrics.", {
+    enabled: bool("Opens the port."),
+    bindAddr: address(":5000", "Address to listen on for metrics requests."),
+  }),
+  log: LOG,
+  gracePeriodMs: duration(
+    "1m0s",
+    "Time for requests in flight when the agent stops; what is left after it is cut.",
+    {
+      min: "1ns",
+    },
+  ),
+  listeners: list(
+    "Endpoints to listen on. `agent http` and `agent tcp` take theirs from the command line instead.",
+    LISTENER,
+  ),
+});

@@ -1,0 +1,33 @@
+// TLS settings of a connection that this program opens.
+
+import { type Section, section } from "./declaration.js";
+import { bool, file } from "./fields.js";
+
+/** Paths of PEM files, empty for none. `cert` and `key` are both set or both empty. */
+export interface ClientTlsConfig {
+  readonly cert: string;
+  readonly key: string;
+  readonly rootCas: string;
+  readonly insecureSkipVerify: boolean;
+}
+
+/** Declares a `tls` section for connections to `peer`. */
+export function clientTls(peer: string): Section<ClientTlsConfig> {
+  return section(
+    `TLS of connections to ${peer}.`,
+    {
+      cert: file(`PEM file of the client certificate that is shown to ${peer}; needs the key too.`),
+      key: file("PEM file of the client certificate's private key."),
+      rootCas: file(
+        `PEM file of the authorities that ${peer} is verified against, in place of the built-in ones.`,
+      ),
+      insecureSkipVerify: bool(
+        `Accepts any certificate of ${peer}. Anybody in between can then read and change what is sent.`,
+      ),
+    },
+    (tls, report) => {
+      if (tls.cert === "" && tls.key !== "") report(["cert"], "is required when key is set");
+      if (tls.key === "" && tls.cert !== "") report(["key"], "is required when cert is set");
+    },
+  );
+}

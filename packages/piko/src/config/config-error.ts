@@ -1,0 +1,30 @@
+// Everything that is wrong with a configuration, gathered before any of it is used.
+
+/** One thing that is wrong, and where. */
+export interface ConfigProblem {
+  /** YAML path such as `proxy.http.read_timeout` or `listeners[0].addr`; empty when the problem is the file itself. */
+  readonly path: string;
+  /** The flag of the same setting, such as `--proxy.http.read-timeout`; a positional argument as `[addr]`. */
+  readonly flag: string | undefined;
+  /** Where the value was written: `piko.yaml:4`; undefined when it came from a flag or a default. */
+  readonly place: string | undefined;
+  readonly message: string;
+}
+
+/** A configuration that can't be used. `message` holds one line for each problem. */
+export class ConfigError extends Error {
+  readonly code = "PIKO_CONFIG_INVALID";
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[]) {
+    super(problems.map(formatProblem).join("\n"));
+    this.name = "ConfigError";
+    this.problems = problems;
+  }
+}
+
+/** One line: `config: piko.yaml:4: proxy.timeout (--proxy.timeout): invalid duration "10": missing unit`. */
+export function formatProblem({ path, flag, place, message }: ConfigProblem): string {
+  const setting = path === "" ? (flag ?? "") : flag === undefined ? path : `${path} (${flag})`;
+  return ["config", place, setting, message].filter((part) => part !== undefined && part !== "").join(": ");
+}

@@ -1,0 +1,245 @@
+// Builders for each kind of setting, each with its default and description.
+
+import { z } from "zod";
+import { type HostPort, formatHostPort, parseHostPort } from "./address.js";
+import { parseByteSize } from "./byte-size.js";
+import type { Field } from "./declaration.js";
+import { MAX_DURATION_MS, formatDuration, parseDuration } from "./duration.js";
+import { parseUrl } from "./service-address.js";
+
+type Must = { error: (issue: { input?: unknown }) => string };
+
+/** Message for a value of the wrong kind; a missing value has its own. */
+function must(be: string): Must {
+  return { error: (issue) => (issue.input === undefined ? "is required" : `must be ${be}`) };
+}
+
+/** Runs a parser that throws as a step of a schema; its message becomes the problem. */
+function parsing<In, Out>(parse: (value: In) => Out): (value: In, context: z.RefinementCtx) => Out {
+  return (value, context) => {
+    try {
+      return parse(value);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+      return z.NEVER;
+    }
+  };
+}
+
+function field<T>(
+  schema: z.ZodType<T>,
+  type: string,
+  description: string,
+  more: Partial<Field<T>> = {},
+): Field<T> {
+  return {
+    kind: "field",
+    schema,
+    type,
+    description,
+    defaultText: "",
+    required: false,
+    secret: false,
+    repeatable: false,
+    fromText: (text) => text,
+    text: true,
+    ...more,
+  };
+}
+
+/** A duration, in milliseconds; negative ones are refused, and 0 too when `min` says so. */
+export function duration(
+  defaultText: string,
+  description: string,
+  options: { min?: string } = {},
+): Field<number> {
+  const minMs = parseDuration(options.min ?? "0");
+  const schema = z
+    .string(must("a duration with a unit, such as 10s or 500ms"))
+    .transform(
+      parsing((text) => {
+        const ms = parseDuration(text);
+        if (ms < minMs)
+          throw new RangeError(`${text} is too short: must be at least ${formatDuration(minMs)}`);
+        if (ms > MAX_DURATION_MS) {
+          throw new RangeError(`${text} is too long: must be at most ${formatDuration(MAX_DURATION_MS)}`);
+        }
+        return ms;
+      }),
+    )
+    .prefault(defaultText);
+  // Not `text`: an integer has no unit, and is refused in YAML as it always was.
+  return field(schema, "duration", description, { defaultText, text: false });
+}
+
+/** A size in bytes: a number, or text with a unit such as `64KiB`. */
+export function bytes(
+  defaultBytes: number,
+  description: string,
+  options: { min: number; max: number },
+): Field<number> {
+  const expected = "a number of bytes, such as 65536 or 64KiB";
+  const schema = z
+    .union([z.int(), z.string()], must(expected))
+    .transform(
+      parsing((value) => {
+        const size = parseByteSize(String(value));
+        if (size < options.min)
+          throw new RangeError(`${value} is too small: must be at least ${options.min}`);
+        if (size > options.max) throw new RangeError(`${value} is too large: must be at most ${options.max}`);
+        return size;
+      }),
+    )
+    .prefault(defaultBytes);
+  return field(schema, "bytes", description, { defaultText: String(defaultBytes), text: false });
+}
+
+/** A whole number. */
+export function integer(defaultValue: number, description: string, options: { min: number }): Field<number> {
+  const expected = `a whole number, at least ${options.min}`;
+  const schema = z.int(must(expected)).min(options.min, `must be ${expected}`).default(defaultValue);
+  const fromText = (text: string): unknown => (/^[+-]?\d+$/.test(text) ? Number(text) : text);
+  return field(schema, "int", description, { defaultText: String(defaultValue), fromText, text: false });
+}
+
+// What Go's flag parser and its YAML 1.1 booleans accept.
+const TRUE = /^(1|t|true|y|yes|on)$/i;
+const FALSE = /^(0|f|false|n|no|off)$/i;
+
+/** A switch; off unless said otherwise. */
+export function bool(description: string): Field<boolean> {
+  const fromText = (text: string): unknown => (TRUE.test(text) ? true : FALSE.test(text) ? false : text);
+  const schema = z
+    .preprocess(
+      (value) => (typeof value === "string" ? fromText(value) : value),
+      z.boolean(must("true or false")),
+    )
+    .prefault(false);
+  return field(schema, "bool", description, { defaultText: "false", fromText, text: false });
+}
+
+/** Free text; empty by default. */
+export function text(description: string): Field<string> {
+  return field(z.string(must("text")).default(""), "string", description);
+}
+
+/** Text that must be given. */
+export function requiredText(description: string, pattern: RegExp, expected: string): Field<string> {
+  const schema = z.string(must("text")).regex(pattern, `must be ${expected}`);
+  return field(schema, "string", description, { required: true });
+}
+
+/** Text that must be given and that `parse` takes apart elsewhere; here it only has to be possible. */
+export function requiredAddress(description: string, parse: (text: string) => unknown): Field<string> {
+  const schema = z.string(must("an address")).transform(
+    parsing((value) => {
+      parse(value);
+      return value;
+    }),
+  );
+  return field(schema, "address", description, { required: true });
+}
+
+/** Text that is never shown: not in logs, errors or help. */
+export function secret(description: string): Field<string> {
+  return field(z.string(must("text")).default(""), "string", description, { secret: true });
+}
+
+/** The path of a file; empty for none. */
+export function file(description: string): Field<string> {
+  return field(z.string(must("the path of a file")).default(""), "path", description);
+}
+
+/** One word out of a few. */
+export function choice<const T extends string>(
+  words: readonly [T, ...T[]],
+  defaultText: NoInfer<T>,
+  description: string,
+): Field<T> {
+  const expected = `one of ${words.join(", ")}`;
+  const schema = z
+    .enum(words, { error: (issue) => `must be ${expected}${quoted(issue.input)}` })
+    .default(defaultText as never) as unknown as z.ZodType<T>;
+  return field(schema, words.join("|"), description, { defaultText });
+}
+
+function quoted(value: unknown): string {
+  return typeof value === "string" ? ` (got ${JSON.stringify(value)})` : "";
+}
+
+const ADDRESS = "an address, such as :8000 or 127.0.0.1:8000";
+
+/** An address to listen on. */
+export function address(defaultText: string, description: string): Field<HostPort> {
+  const schema = z.string(must(ADDRESS)).transform(parsing(parseHostPort)).prefault(defaultText);
+  return field(schema, "address", description, { defaultText });
+}
+
+/** An address that others are told; empty for none. */
+export function optionalAddress(description: string): Field<HostPort | undefined> {
+  const schema = z
+    .string(must(ADDRESS))
+    .transform(
+      parsing((value) => {
+        if (value === "") return undefined;
+        const parsed = parseHostPort(value);
+        if (parsed.host === "" || parsed.port === 0) {
+          throw new RangeError(
+            `invalid address ${JSON.stringify(formatHostPort(parsed))}: needs a host and a port that others can connect to`,
+          );
+        }
+        return parsed;
+      }),
+    )
+    .prefault("");
+  return field(schema, "address", description);
+}
+
+/** A base URL. User names and passwords in it are refused; trailing slashes are dropped, `ws` becomes `http`. */
+export function url(defaultText: string, schemes: readonly string[], description: string): Field<string> {
+  const schema = z
+    .string(must("a url"))
+    .transform(
+      parsing((value) => {
+        const parsed = parseUrl(value, schemes);
+        if (parsed.username !== "" || parsed.password !== "") {
+          throw new RangeError("invalid url: must not hold a user name or password");
+        }
+        if (parsed.search !== "" || parsed.hash !== "") {
+          throw new RangeError(`invalid url ${JSON.stringify(value)}: must not have a query or fragment`);
+        }
+        const scheme = parsed.protocol.replace(/^ws/, "http");
+        return `${scheme}//${parsed.host}${parsed.pathname.replace(/\/+$/, "")}`;
+      }),
+    )
+    .prefault(defaultText);
+  return field(schema, "url", description, { defaultText });
+}
+
+/** The URL of a forward proxy, which may carry a user name and password; empty for none. */
+export function optionalProxyUrl(schemes: readonly string[], description: string): Field<string> {
+  const schema = z
+    .string(must("a url"))
+    .transform(parsing((value) => (value === "" ? "" : parseUrl(value, schemes).href)))
+    .prefault("");
+  return field(schema, "url", description, { secret: true });
+}
+
+/** Several words; as a flag, separated by commas or given several times. */
+export function strings(description: string): Field<readonly string[]> {
+  const schema = z
+    .array(z.string(must("text")), must("a list of words"))
+    .readonly()
+    .default([]);
+  return field<readonly string[]>(schema, "strings", description, {
+    repeatable: true,
+    fromText: splitCommas,
+  });
+}
+
+/** Splits at commas; a part in double quotes may hold commas, and `""` in it is one quote. */
+function splitCommas(value: string): readonly string[] {
+  if (value === "") return [];
+  const parts = value.match(/(?<=^|,)(?:"(?:[^"]|"")*"(?=,|$)|[^,]*)/g) ?? [];
+  return parts.map((part) => (/^".*"$/s.test(part) ? part.slice(1, -1).replaceAll('""', '"') : part));
+}

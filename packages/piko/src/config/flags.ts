@@ -1,0 +1,30 @@
+// The flags of a declaration: every setting outside lists has one, named by its YAML path with dots and dashes.
+
+import type { Field, Section } from "./declaration.js";
+
+/** One flag, and the setting that it stands for. */
+export interface Flag {
+  /** With dashes: `--proxy.http.read-timeout`. */
+  readonly name: string;
+  /** YAML path: `proxy.http.read_timeout`. */
+  readonly path: string;
+  /** Keys of the configuration object from the root. */
+  readonly keys: readonly string[];
+  readonly field: Field;
+}
+
+/** Lists the flags of a section in the order of its declaration. */
+export function listFlags(declared: Section, keys: readonly string[] = [], path = ""): readonly Flag[] {
+  return declared.entries.flatMap(({ key, name, node }) => {
+    const childPath = path === "" ? name : `${path}.${name}`;
+    const childKeys = [...keys, key];
+    if (node.kind === "list") return [];
+    if (node.kind === "section") return listFlags(node, childKeys, childPath);
+    return [{ name: flagName(childPath), path: childPath, keys: childKeys, field: node }];
+  });
+}
+
+/** `proxy.http.read_timeout` -> `--proxy.http.read-timeout`. */
+export function flagName(path: string): string {
+  return `--${path.replaceAll("_", "-")}`;
+}

@@ -1,0 +1,69 @@
+// The configuration of `piko forward`: local TCP ports that lead to endpoints.
+
+import { type HostPort, parseTcpAddress } from "./address.js";
+import { ENDPOINT_ID } from "./agent.js";
+import { type ClientTlsConfig, clientTls } from "./client-tls.js";
+import { type Section, list, mapSection, section } from "./declaration.js";
+import { duration, requiredAddress, secret, url } from "./fields.js";
+import { LOG, type LogConfig } from "./log.js";
+
+/** How the forwarder reaches the server. */
+export interface ForwardConnectConfig {
+  /** Base URL of the proxy port, `http` or `https`, without a trailing slash. */
+  readonly url: string;
+  readonly token: string;
+  readonly timeoutMs: number;
+  readonly tls: ClientTlsConfig;
+}
+
+/** A local port, and the endpoint that its connections go to. */
+export interface ForwardPortConfig {
+  readonly addr: HostPort;
+  readonly endpointId: string;
+}
+
+/** The whole configuration of a forwarder. */
+export interface ForwardConfig {
+  readonly connect: ForwardConnectConfig;
+  readonly log: LogConfig;
+  readonly ports: readonly ForwardPortConfig[];
+}
+
+type PortSettings = Omit<ForwardPortConfig, "addr"> & { readonly addr: string };
+
+const PORT_SETTINGS: Section<PortSettings> = section(
+  "A local port, and the endpoint that its connections go to.",
+  {
+    addr: requiredAddress(
+      "Address to listen on: a port, which means localhost, or `host:port`.",
+      parseTcpAddress,
+    ),
+    endpointId: ENDPOINT_ID,
+  },
+);
+
+/** Declares one of `ports[]`. */
+export const FORWARD_PORT: Section<ForwardPortConfig> = mapSection(PORT_SETTINGS, (port) => ({
+  ...port,
+  addr: port.addr.startsWith(":")
+    ? { host: "", port: parseTcpAddress(port.addr).port }
+    : parseTcpAddress(port.addr),
+}));
+
+/** Declares the forwarder's configuration. */
+export const FORWARD: Section<ForwardConfig> = section("Configuration of `piko forward`.", {
+  connect: section("The connection to the server.", {
+    url: url("http://localhost:8000", ["http", "https", "ws", "wss"], "Base URL of the server's proxy port."),
+    token: secret("Token that the forwarder authenticates with."),
+    timeoutMs: duration(
+      "30s",
+      "Time for one connection to be brought to the endpoint; after that it is closed.",
+      {
+        min: "1ns",
+      },
+    ),
+    tls: clientTls("the server"),
+  }),
+  log: LOG,
+  ports: list("Ports to listen on. `forward tcp` takes its own from the command line instead.", FORWARD_PORT),
+});
