@@ -4,6 +4,13 @@
 
 import type { HttpError } from "./errors.js";
 
+/** The bytes end before the head does; parse again with more. */
+export const HEAD_INCOMPLETE = 0;
+/** The head is filled in. */
+export const HEAD_COMPLETE = 1;
+/** The head is refused; `error` says why. */
+export const HEAD_INVALID = 2;
+
 /** Numbers per field in {@link MessageHead.fields}. */
 export const FIELD_STRIDE = 6;
 /** Offsets inside one field's record: first byte of the line (and of the name). */
@@ -39,10 +46,14 @@ export class MessageHead {
   connectionClose: boolean;
   /** Connection lists `keep-alive`. */
   connectionKeepAlive: boolean;
-  /** Connection lists `upgrade` and an Upgrade field is there. */
+  /** HTTP/1.1, Connection lists `upgrade` and there is one Upgrade field that isn't empty. */
   upgrade: boolean;
   /** Connection lists a token besides close, keep-alive, upgrade and te, so single fields have to be looked for. */
   connectionNamesFields: boolean;
+  /** Length of all Connection values together; bounded, because every field may have to be looked for in them. */
+  connectionBytes: number;
+  /** Index of the first `upgrade` field, or -1. */
+  upgradeField: number;
   /** Why the last parse refused, when it returned HEAD_INVALID. */
   error: HttpError | undefined;
 
@@ -59,6 +70,26 @@ export class MessageHead {
     this.connectionKeepAlive = false;
     this.upgrade = false;
     this.connectionNamesFields = false;
+    this.connectionBytes = 0;
+    this.upgradeField = -1;
+    this.error = undefined;
+  }
+
+  /** Forgets the last message. Called by the parsers when a parse starts. */
+  protected resetMessage(buffer: Buffer, start: number): void {
+    this.buffer = buffer;
+    this.start = start;
+    this.end = start;
+    this.minorVersion = 1;
+    this.fieldCount = 0;
+    this.contentLength = -1;
+    this.chunked = false;
+    this.connectionClose = false;
+    this.connectionKeepAlive = false;
+    this.upgrade = false;
+    this.connectionNamesFields = false;
+    this.connectionBytes = 0;
+    this.upgradeField = -1;
     this.error = undefined;
   }
 }
@@ -72,7 +103,7 @@ export class RequestHead extends MessageHead {
   /** The request target exactly as sent. */
   targetStart = 0;
   targetEnd = 0;
-  /** Path and query in origin form (`*` for the asterisk form); equals the target unless it is absolute. Empty for `http://h`: write `/`. */
+  /** Path and query in origin form (`*` for the asterisk form); equals the target unless it is absolute. May lack its path then (`http://h`, `http://h?q`): write `/`. */
   pathStart = 0;
   pathEnd = 0;
   /** The authority that counts: an absolute target's, else Host's value; both offsets 0 when there is none (HTTP/1.0). */
@@ -84,8 +115,20 @@ export class RequestHead extends MessageHead {
   teTrailers = false;
   /** Index of the `x-piko-endpoint` field, or -1 (first one counts). */
   endpointField = -1;
-  /** Index of the `upgrade` field, or -1. */
-  upgradeField = -1;
+
+  /** Forgets the last request. */
+  reset(buffer: Buffer, start: number): void {
+    this.resetMessage(buffer, start);
+    this.targetStart = 0;
+    this.targetEnd = 0;
+    this.pathStart = 0;
+    this.pathEnd = 0;
+    this.hostStart = 0;
+    this.hostEnd = 0;
+    this.expectContinue = false;
+    this.teTrailers = false;
+    this.endpointField = -1;
+  }
 }
 
 /** The head of a response. */
@@ -95,5 +138,13 @@ export class ResponseHead extends MessageHead {
   reasonEnd = 0;
   /** A Date field is there. */
   hasDate = false;
-  upgradeField = -1;
+
+  /** Forgets the last response. */
+  reset(buffer: Buffer, start: number): void {
+    this.resetMessage(buffer, start);
+    this.status = 0;
+    this.reasonStart = 0;
+    this.reasonEnd = 0;
+    this.hasDate = false;
+  }
 }

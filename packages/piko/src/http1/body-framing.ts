@@ -1,0 +1,36 @@
+// How long a message's body is, decided from its head alone (RFC 9112 6.3). Called once per message by whoever reads
+// the body: the result goes into BodyReader.reset.
+
+import type { RequestHead, ResponseHead } from "./head.js";
+
+/** The message ends with its head. */
+export const BODY_NONE = 0;
+/** `head.contentLength` bytes, at least one. */
+export const BODY_LENGTH = 1;
+/** Chunks up to the last one and its trailer section. */
+export const BODY_CHUNKED = 2;
+/** Whatever comes until the connection ends (responses only). */
+export const BODY_UNTIL_CLOSE = 3;
+
+/** The framing of a request's body. A request without framing fields has none. */
+export function requestBody(head: RequestHead): number {
+  if (head.chunked) return BODY_CHUNKED;
+  return head.contentLength > 0 ? BODY_LENGTH : BODY_NONE;
+}
+
+/**
+ * The framing of the body of a response to a request with this method. After a 101 the connection carries another
+ * protocol, which is no body.
+ */
+export function responseBody(head: ResponseHead, requestMethod: string): number {
+  if (!mayHaveBody(head.status) || requestMethod === "HEAD") return BODY_NONE;
+  if (requestMethod === "CONNECT" && head.status < 300) return BODY_NONE;
+  if (head.chunked) return BODY_CHUNKED;
+  if (head.contentLength === -1) return BODY_UNTIL_CLOSE;
+  return head.contentLength > 0 ? BODY_LENGTH : BODY_NONE;
+}
+
+/** Whether a response of this status can have a body to a request other than HEAD. */
+export function mayHaveBody(status: number): boolean {
+  return status >= 200 && status !== 204 && status !== 304;
+}

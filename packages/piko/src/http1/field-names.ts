@@ -1,0 +1,122 @@
+// Numbers for the field names that some rule of this program looks at, found from the bytes of a name without
+// making a string. Called once per field line by field-line.ts, and for the tokens of Connection.
+
+import { TOKEN_LOWER } from "./ascii.js";
+
+/** A name that nothing here cares about. */
+export const FIELD_OTHER = 0;
+export const FIELD_HOST = 1;
+export const FIELD_CONNECTION = 2;
+export const FIELD_CONTENT_LENGTH = 3;
+export const FIELD_TRANSFER_ENCODING = 4;
+export const FIELD_UPGRADE = 5;
+export const FIELD_EXPECT = 6;
+export const FIELD_TE = 7;
+export const FIELD_TRAILER = 8;
+export const FIELD_KEEP_ALIVE = 9;
+export const FIELD_PROXY_CONNECTION = 10;
+export const FIELD_PROXY_AUTHENTICATE = 11;
+export const FIELD_PROXY_AUTHORIZATION = 12;
+export const FIELD_HTTP2_SETTINGS = 13;
+export const FIELD_DATE = 14;
+export const FIELD_X_FORWARDED_FOR = 15;
+export const FIELD_X_FORWARDED_PROTO = 16;
+export const FIELD_X_FORWARDED_HOST = 17;
+export const FIELD_FORWARDED = 18;
+export const FIELD_X_REAL_IP = 19;
+export const FIELD_X_PIKO_ENDPOINT = 20;
+export const FIELD_X_PIKO_FORWARD = 21;
+export const FIELD_X_PIKO_AUTHORIZATION = 22;
+export const FIELD_X_PIKO_TENANT_ID = 23;
+export const FIELD_AUTHORIZATION = 24;
+export const FIELD_COOKIE = 25;
+export const FIELD_SET_COOKIE = 26;
+export const FIELD_ACCEPT_ENCODING = 27;
+export const FIELD_CONTENT_ENCODING = 28;
+export const FIELD_CONTENT_TYPE = 29;
+export const FIELD_RANGE = 30;
+export const FIELD_USER_AGENT = 31;
+export const FIELD_REFERER = 32;
+export const FIELD_SEC_WEBSOCKET_KEY = 33;
+export const FIELD_SEC_WEBSOCKET_VERSION = 34;
+export const FIELD_SEC_WEBSOCKET_PROTOCOL = 35;
+export const FIELD_SEC_WEBSOCKET_EXTENSIONS = 36;
+export const FIELD_SEC_WEBSOCKET_ACCEPT = 37;
+
+/** Lower-case names, indexed by the FIELD_* numbers. */
+export const FIELD_NAMES: readonly string[] = [
+  "",
+  "host",
+  "connection",
+  "content-length",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+  "te",
+  "trailer",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "http2-settings",
+  "date",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "forwarded",
+  "x-real-ip",
+  "x-piko-endpoint",
+  "x-piko-forward",
+  "x-piko-authorization",
+  "x-piko-tenant-id",
+  "authorization",
+  "cookie",
+  "set-cookie",
+  "accept-encoding",
+  "content-encoding",
+  "content-type",
+  "range",
+  "user-agent",
+  "referer",
+  "sec-websocket-key",
+  "sec-websocket-version",
+  "sec-websocket-protocol",
+  "sec-websocket-extensions",
+  "sec-websocket-accept",
+];
+
+// A perfect hash over length, first and last byte: one candidate per name, one comparison to confirm it. Names of
+// other lengths and letters end in an empty slot most of the time.
+const SLOTS = 256;
+const NAME_STRIDE = 32;
+const slotOf = (length: number, first: number, last: number): number =>
+  (length + first * 3 + last * 37) & (SLOTS - 1);
+
+const CANDIDATES: Uint8Array = new Uint8Array(SLOTS);
+const LENGTHS: Uint8Array = new Uint8Array(FIELD_NAMES.length);
+const NAME_BYTES: Uint8Array = new Uint8Array(FIELD_NAMES.length * NAME_STRIDE);
+
+FIELD_NAMES.forEach((name, id) => {
+  if (id === FIELD_OTHER) return;
+  const bytes = Buffer.from(name, "latin1");
+  const slot = slotOf(bytes.length, bytes[0] ?? 0, bytes[bytes.length - 1] ?? 0);
+  if (CANDIDATES[slot] !== 0) throw new Error(`field name hash: ${name} shares its slot`);
+  CANDIDATES[slot] = id;
+  LENGTHS[id] = bytes.length;
+  NAME_BYTES.set(bytes, id * NAME_STRIDE);
+});
+
+/** The FIELD_* number of the token `buffer[start, end)`, in any case. The range must be tchars only and not empty. */
+export function fieldId(buffer: Uint8Array, start: number, end: number): number {
+  const length = end - start;
+  const first = TOKEN_LOWER[buffer[start] as number] as number;
+  const last = TOKEN_LOWER[buffer[end - 1] as number] as number;
+  const id = CANDIDATES[slotOf(length, first, last)] as number;
+  if (id === FIELD_OTHER || LENGTHS[id] !== length) return FIELD_OTHER;
+  const base = id * NAME_STRIDE;
+  for (let i = 1; i < length - 1; i++) {
+    if (TOKEN_LOWER[buffer[start + i] as number] !== NAME_BYTES[base + i]) return FIELD_OTHER;
+  }
+  // The slot doesn't prove the outer bytes; they come last because the inner ones differ more often.
+  return first === NAME_BYTES[base] && last === NAME_BYTES[base + length - 1] ? id : FIELD_OTHER;
+}
