@@ -1,0 +1,140 @@
+// The one way to the log's file descriptor, shared by the logger and the access logs so that lines never mix. Lines
+// gather in a batch of bounded size and are written without blocking; when the reader is too slow, lines are dropped
+// and counted.
+
+import { write, writeSync } from "node:fs";
+
+/** A batch is written when it holds this much, or this time after its first line. */
+export const BATCH_CHARACTERS = 65_536;
+const BATCH_MS = 100;
+/** Lines that would wait behind more than this are dropped. */
+export const MAX_WAITING_CHARACTERS = 4 * 1_048_576;
+const RETRY_MS = 10;
+
+/** Where batches go; node:fs by default. */
+export interface LogDevice {
+  write(
+    bytes: Buffer,
+    offset: number,
+    done: (error: NodeJS.ErrnoException | null, written: number) => void,
+  ): void;
+  writeSync(bytes: Buffer, offset: number): number;
+}
+
+/** A device on an open file descriptor. */
+export function fileDevice(fd: number): LogDevice {
+  return {
+    write: (bytes, offset, done) => write(fd, bytes, offset, bytes.length - offset, null, done),
+    writeSync: (bytes, offset) => writeSync(fd, bytes, offset, bytes.length - offset, null),
+  };
+}
+
+/** Batches lines and writes them in order. */
+export class LogOutput {
+  /** Makes the line that tells how many lines were dropped; set by the logger. */
+  droppedLine: ((count: number) => string) | undefined;
+  readonly #device: LogDevice;
+  #batch = "";
+  #dropped = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #immediate = false;
+  #writing: Buffer | undefined;
+  #broken = false;
+  #idle: (() => void)[] = [];
+
+  constructor(device: LogDevice) {
+    this.#device = device;
+  }
+
+  /** Adds a line (with its line feed) that may wait for others; for lines that come with every request. */
+  append(line: string): void {
+    if (this.#batch.length > MAX_WAITING_CHARACTERS) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#batch += line;
+    if (this.#batch.length >= BATCH_CHARACTERS) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
+  }
+
+  /** Adds a line that is written in this turn of the event loop. */
+  write(line: string): void {
+    this.append(line);
+    if (this.#immediate) return;
+    this.#immediate = true;
+    setImmediate(() => {
+      this.#immediate = false;
+      this.flush();
+    });
+  }
+
+  /** Starts to write what is there; does nothing while an earlier batch is on its way. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#writing !== undefined) return;
+    const bytes = this.#take();
+    if (bytes === undefined) {
+      for (const resolve of this.#idle.splice(0)) resolve();
+      return;
+    }
+    this.#writing = bytes;
+    this.#send(bytes, 0);
+  }
+
+  /** Writes what is there before it returns; for a process that is about to end. */
+  flushSync(): void {
+    const bytes = this.#take();
+    if (bytes === undefined || this.#broken) return;
+    try {
+      for (let offset = 0; offset < bytes.length; ) offset += this.#device.writeSync(bytes, offset);
+    } catch {
+      // Nobody is left to tell; a full pipe at the very end loses the rest.
+    }
+  }
+
+  /** Resolves when everything that was added is written. */
+  async drain(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#idle.push(resolve);
+      this.flush();
+    });
+  }
+
+  #take(): Buffer | undefined {
+    if (this.#dropped > 0 && this.droppedLine !== undefined) {
+      this.#batch += this.droppedLine(this.#dropped);
+      this.#dropped = 0;
+    }
+    if (this.#batch === "") return undefined;
+    const bytes = Buffer.from(this.#batch);
+    this.#batch = "";
+    return bytes;
+  }
+
+  #send(bytes: Buffer, offset: number): void {
+    if (this.#broken) {
+      this.#sent();
+      return;
+    }
+    this.#device.write(bytes, offset, (error, written) => {
+      if (error === null) {
+        if (offset + written < bytes.length) this.#send(bytes, offset + written);
+        else this.#sent();
+      } else if (error.code === "EAGAIN") {
+        // A pipe in non-blocking mode whose reader is slow.
+        setTimeout(() => this.#send(bytes, offset), RETRY_MS);
+      } else {
+        // The reader is gone for good, or this batch can't be stored (a full disk): a log never ends the program.
+        this.#broken = error.code === "EPIPE" || error.code === "EBADF";
+        this.#sent();
+      }
+    });
+  }
+
+  #sent(): void {
+    this.#writing = undefined;
+    if (this.#batch.length >= BATCH_CHARACTERS || this.#idle.length > 0) this.flush();
+    else if (this.#batch !== "") this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
+  }
+}

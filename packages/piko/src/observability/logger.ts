@@ -1,0 +1,133 @@
+// The log of everything that isn't per request: one JSON object a line, or short lines for people. Programs get a
+// Logger passed in and name their subsystem; the access logs share its output.
+
+import { type Logger as Pino, pino } from "pino";
+import { LOG_LEVELS, type LogConfig, type LogLevel } from "../config/log.js";
+import { LogOutput, fileDevice } from "./log-output.js";
+import { prettyFields, prettyHead } from "./pretty.js";
+import { redactFields, redactText } from "./redact.js";
+import { TimestampFormatter } from "./timestamp.js";
+
+/** What a line says besides its message. Errors go under `error`. Values under telling names are redacted. */
+export type LogFields = Readonly<Record<string, unknown>>;
+
+/** Writes log lines of one subsystem. */
+export interface Logger {
+  debug(message: string, fields?: LogFields): void;
+  info(message: string, fields?: LogFields): void;
+  warn(message: string, fields?: LogFields): void;
+  error(message: string, fields?: LogFields): void;
+  /** A logger of another subsystem, with the same settings; the name is the whole name, such as `proxy.http`. */
+  subsystem(name: string): Logger;
+  /** Whether lines of this level would be written. */
+  enabled(level: LogLevel): boolean;
+  /** What the access logs write to. */
+  readonly sink: LogSink;
+}
+
+/** Where and how lines are written. */
+export interface LogSink {
+  readonly output: LogOutput;
+  readonly format: "json" | "pretty";
+  readonly colour: boolean;
+  readonly timestamps: TimestampFormatter;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Whether lines of this level and subsystem are written. */
+  readonly allows: (level: LogLevel, subsystem: string) => boolean;
+}
+
+/** What a logger needs to know of its surroundings. */
+export interface LoggerOptions {
+  readonly config: LogConfig;
+  /** By default stderr. */
+  readonly output?: LogOutput;
+  /** Whether the output is a terminal. */
+  readonly terminal?: boolean;
+  readonly colour?: boolean;
+  readonly now?: () => number;
+  /** Name of the first subsystem; `main` by default. */
+  readonly subsystem?: string;
+}
+
+/** Creates the log of a program. */
+export function createLogger(options: LoggerOptions): Logger {
+  const { config, output = new LogOutput(fileDevice(2)), terminal = false, now = Date.now } = options;
+  const rank = LOG_LEVELS.indexOf(config.level);
+  const subsystems = new Set(config.subsystems);
+  const sink: LogSink = {
+    output,
+    format: config.format === "auto" ? (terminal ? "pretty" : "json") : config.format,
+    colour: options.colour ?? terminal,
+    timestamps: new TimestampFormatter(),
+    now,
+    allows: (level, subsystem) => LOG_LEVELS.indexOf(level) >= rank || subsystems.has(subsystem),
+  };
+  const json = pino(
+    {
+      base: null,
+      // Levels are judged here, because subsystems have their own.
+      level: "debug",
+      timestamp: () => `,"ts":"${sink.timestamps.format(now())}"`,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    { write: (line) => output.write(line) },
+  );
+  const logger = new SubsystemLogger(sink, json, options.subsystem ?? "main");
+  output.droppedLine = (count) => logger.line("warn", "log lines dropped", { count });
+  return logger;
+}
+
+class SubsystemLogger implements Logger {
+  readonly sink: LogSink;
+  readonly #pino: Pino;
+  readonly #root: Pino;
+  readonly #name: string;
+
+  constructor(sink: LogSink, root: Pino, name: string) {
+    this.sink = sink;
+    this.#root = root;
+    this.#pino = root.child({ subsystem: name });
+    this.#name = name;
+  }
+
+  debug(message: string, fields?: LogFields): void {
+    this.#log("debug", message, fields);
+  }
+
+  info(message: string, fields?: LogFields): void {
+    this.#log("info", message, fields);
+  }
+
+  warn(message: string, fields?: LogFields): void {
+    this.#log("warn", message, fields);
+  }
+
+  error(message: string, fields?: LogFields): void {
+    this.#log("error", message, fields);
+  }
+
+  subsystem(name: string): Logger {
+    return new SubsystemLogger(this.sink, this.#root, name);
+  }
+
+  enabled(level: LogLevel): boolean {
+    return this.sink.allows(level, this.#name);
+  }
+
+  /** A line as text, for the output itself to write. */
+  line(level: LogLevel, message: string, fields: LogFields): string {
+    const { timestamps, now, format, colour } = this.sink;
+    const ts = timestamps.format(now());
+    if (format === "json")
+      return `${JSON.stringify({ level, ts, subsystem: this.#name, msg: message, ...fields })}\n`;
+    return `${prettyHead(ts, level, this.#name, message, colour)}${prettyFields(fields, colour)}\n`;
+  }
+
+  #log(level: LogLevel, message: string, fields: LogFields = {}): void {
+    if (!this.enabled(level)) return;
+    const shown = redactFields(fields);
+    if (this.sink.format === "json") this.#pino[level]({ msg: redactText(message), ...shown });
+    else this.sink.output.write(this.line(level, redactText(message), shown));
+  }
+}

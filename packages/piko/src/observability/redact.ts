@@ -1,0 +1,49 @@
+// Keeps secrets out of log lines: values under telling names, at any depth, and credentials inside of texts.
+
+/** What stands in a secret's place. */
+export const REDACTED = "[redacted]";
+
+const SENSITIVE = /authorization|cookie|token|secret|password|hmac|privatekey|apikey|credential/;
+const CREDENTIALS = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+/gi;
+const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi;
+const MAX_DEPTH = 8;
+
+/** A copy of a log line's fields that may be shown. Errors become their text, with those that caused them. */
+export function redactFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return redactObject(fields, 0);
+}
+
+/** Hides credentials inside of a text, such as `Bearer abc` and the user of a URL. */
+export function redactText(text: string): string {
+  return text.replace(CREDENTIALS, `$1 ${REDACTED}`).replace(URL_PASSWORD, `$1${REDACTED}@`);
+}
+
+/** `dial: my-endpoint: connection refused`: an error's text, and its cause's where the text doesn't hold it. */
+export function errorText(error: Error): string {
+  const own = error.message === "" ? error.name : error.message;
+  if (!(error.cause instanceof Error) || error.cause.message === "" || own.includes(error.cause.message))
+    return own;
+  return `${own}: ${errorText(error.cause)}`;
+}
+
+function redactObject(object: object, depth: number): Record<string, unknown> {
+  const copy: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(object)) {
+    const secret = SENSITIVE.test(key.toLowerCase().replace(/[-_]/g, ""));
+    copy[key] = secret && value !== "" && value !== undefined ? REDACTED : redactValue(value, depth + 1);
+  }
+  return copy;
+}
+
+function redactValue(value: unknown, depth: number): unknown {
+  if (typeof value === "string") return redactText(value);
+  if (typeof value === "bigint") return String(value);
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Error) return redactText(errorText(value));
+  if (value instanceof Date) return value;
+  // Also what ends a cycle.
+  if (depth >= MAX_DEPTH) return "[...]";
+  if (Array.isArray(value)) return value.map((each: unknown) => redactValue(each, depth + 1));
+  if (value instanceof Map || value instanceof Set) return redactValue([...value], depth + 1);
+  return redactObject(value, depth);
+}

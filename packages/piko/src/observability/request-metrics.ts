@@ -1,0 +1,151 @@
+// The five metrics of requests, `piko_proxy_*` on the server and `piko_agent_*` in the agent. Series are found by
+// status and method without making a key; what a client can choose never adds more than a fixed number of them.
+
+import { Histogram, LATENCY_BUCKETS, SIZE_BUCKETS } from "./histogram.js";
+import type { Labels, Metrics, Sample } from "./metrics.js";
+
+const METHODS = [
+  "GET",
+  "HEAD",
+  "POST",
+  "PUT",
+  "PATCH",
+  "DELETE",
+  "OPTIONS",
+  "CONNECT",
+  "TRACE",
+  "OTHER",
+] as const;
+const OTHER = METHODS.indexOf("OTHER");
+const FIRST_STATUS = 100;
+const STATUSES = 500;
+
+/** A method's place in the label's values; methods that nobody knows share one. */
+export function methodIndex(method: string): number {
+  switch (method) {
+    case "GET":
+      return 0;
+    case "HEAD":
+      return 1;
+    case "POST":
+      return 2;
+    case "PUT":
+      return 3;
+    case "PATCH":
+      return 4;
+    case "DELETE":
+      return 5;
+    case "OPTIONS":
+      return 6;
+    case "CONNECT":
+      return 7;
+    case "TRACE":
+      return 8;
+    default:
+      return OTHER;
+  }
+}
+
+/** Counts the requests of one proxy or one listener. */
+export class RequestMetrics {
+  readonly labels: Labels;
+  /** Requests that began and have not ended. */
+  inFlight = 0;
+  readonly requestSize: Histogram = new Histogram(SIZE_BUCKETS);
+  readonly responseSize: Histogram = new Histogram(SIZE_BUCKETS);
+  /** By status and method; made when first needed. */
+  readonly #latencies: Map<number, Histogram> = new Map();
+
+  constructor(labels: Labels) {
+    this.labels = labels;
+  }
+
+  /** A request begins. */
+  begin(): void {
+    this.inFlight += 1;
+  }
+
+  /** A request that began ends; `status` is what the client got. Sizes are those of the whole messages in bytes. */
+  end(
+    status: number,
+    method: string | number,
+    latencySeconds: number,
+    requestBytes: number,
+    responseBytes: number,
+  ): void {
+    this.inFlight -= 1;
+    const row =
+      status >= FIRST_STATUS && status < FIRST_STATUS + STATUSES ? status - FIRST_STATUS : STATUSES - 1;
+    const index = row * METHODS.length + (typeof method === "number" ? method : methodIndex(method));
+    let latency = this.#latencies.get(index);
+    if (latency === undefined) {
+      latency = new Histogram(LATENCY_BUCKETS);
+      this.#latencies.set(index, latency);
+    }
+    latency.observe(latencySeconds);
+    this.requestSize.observe(requestBytes);
+    this.responseSize.observe(responseBytes);
+  }
+
+  /** Every status and method seen, with its latencies. */
+  *series(): Iterable<{ readonly labels: Labels; readonly latency: Histogram }> {
+    for (const [index, latency] of this.#latencies) {
+      const status = String(FIRST_STATUS + Math.floor(index / METHODS.length));
+      const method = METHODS[index % METHODS.length] ?? "OTHER";
+      yield { labels: { status, method, ...this.labels }, latency };
+    }
+  }
+}
+
+/** The request metrics of a registry, for one proxy or for many listeners with labels of their own. */
+export class RequestMetricsFamily {
+  readonly #members: RequestMetrics[] = [];
+
+  /** @param prefix `piko_proxy` or `piko_agent` */
+  constructor(metrics: Metrics, prefix: string) {
+    const each = function* (
+      members: readonly RequestMetrics[],
+      read: (of: RequestMetrics) => Iterable<Sample>,
+    ) {
+      for (const member of members) yield* read(member);
+    };
+    const histogram = (name: string, help: string, pick: (of: RequestMetrics) => Histogram): void => {
+      const read = (): Iterable<Sample> => each(this.#members, (of) => pick(of).samples(name, of.labels));
+      metrics.add({ name, help, type: "histogram", read });
+    };
+    metrics.add({
+      name: `${prefix}_requests_in_flight`,
+      help: "Number of requests that are being served",
+      type: "gauge",
+      read: () => each(this.#members, (of) => [{ labels: of.labels, value: of.inFlight }]),
+    });
+    metrics.add({
+      name: `${prefix}_requests_total`,
+      help: "Number of requests served, by status and method",
+      type: "counter",
+      read: () =>
+        each(this.#members, (of) =>
+          [...of.series()].map(({ labels, latency }) => ({ labels, value: latency.count })),
+        ),
+    });
+    const latency = `${prefix}_request_latency_seconds`;
+    metrics.add({
+      name: latency,
+      help: "Time to serve a request, by status and method",
+      type: "histogram",
+      read: () =>
+        each(this.#members, (of) =>
+          [...of.series()].flatMap((one) => [...one.latency.samples(latency, one.labels)]),
+        ),
+    });
+    histogram(`${prefix}_request_size_bytes`, "Size of requests", (of) => of.requestSize);
+    histogram(`${prefix}_response_size_bytes`, "Size of responses", (of) => of.responseSize);
+  }
+
+  /** Adds a member with its own labels, such as the endpoint; without labels there can be one. */
+  child(labels: Labels = {}): RequestMetrics {
+    const member = new RequestMetrics(labels);
+    this.#members.push(member);
+    return member;
+  }
+}

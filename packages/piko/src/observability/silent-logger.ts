@@ -1,0 +1,30 @@
+// A logger that says nothing, for tests and for embedding.
+
+import { LogOutput } from "./log-output.js";
+import type { Logger } from "./logger.js";
+import { TimestampFormatter } from "./timestamp.js";
+
+/** Creates a logger whose lines go nowhere; every level is off. */
+export function createSilentLogger(): Logger {
+  const nothing = (): void => {};
+  const logger: Logger = {
+    debug: nothing,
+    info: nothing,
+    warn: nothing,
+    error: nothing,
+    subsystem: () => logger,
+    enabled: () => false,
+    sink: {
+      output: new LogOutput({
+        write: (bytes, offset, done) => done(null, bytes.length - offset),
+        writeSync: (bytes, offset) => bytes.length - offset,
+      }),
+      format: "json",
+      colour: false,
+      timestamps: new TimestampFormatter(),
+      now: () => 0,
+      allows: () => false,
+    },
+  };
+  return logger;
+}
