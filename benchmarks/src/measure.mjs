@@ -62,7 +62,7 @@ export async function warmUp(bench, running, cases, seconds) {
   for (const each of cases) {
     if (each.kind !== "load" || each.connections === 1) continue;
     await runWrk(bench, running.origin, each, seconds * share);
-    share = 0.4;
+    share = 0.2;
   }
 }
 

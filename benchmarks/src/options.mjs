@@ -8,7 +8,7 @@ export const HELP = `npm run bench -- [options]
   --quick             smoke run: one round, half a second a case, no idle tunnels
   --rounds N          interleaved rounds (default 3)
   --seconds N         measured time of a case (default 2)
-  --warmup N          warm-up of a fresh subject (default 1)
+  --warmup N          warm-up of a fresh subject (default 3)
   --subject NAME      only this subject; may be repeated (nginx, haproxy, node-http, piko)
   --case NAME         only this case; may be repeated (small, medium, large, single, wide, bulk)
   --tunnels N         idle tunnels for the memory figure (default 2000, 0 for none)
@@ -70,7 +70,7 @@ export function parseOptions(args) {
     help: values.help,
     rounds: parseNumber("rounds", values.rounds, quick ? 1 : 3, 1, 100),
     seconds: parseNumber("seconds", values.seconds, quick ? 0.5 : 2, 0.1, 600),
-    warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 1, 0.1, 600),
+    warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 3, 0.1, 600),
     subjects: values.subject ?? [],
     cases: values.case ?? [],
     tunnels: parseNumber("tunnels", values.tunnels, quick ? 0 : 2000, 0, 100_000),
