@@ -1,5 +1,5 @@
 // The header fields of a message as JSON text for the access log: `{"User-Agent":["curl"],"Via":["a","b"]}`. Runs for
-// every request and response, straight from the bytes of the head: one decode a head, no object a field.
+// every request and response: bytes are copied from the head into one scratch buffer, and become one string.
 
 import type { HeaderFilterConfig } from "../config/access-log.js";
 import {
@@ -10,6 +10,7 @@ import {
   VALUE_END,
   VALUE_START,
 } from "../http1/head.js";
+import { FieldName, FieldNameTable, canonicalName } from "./field-name-table.js";
 import { REDACTED } from "./redact.js";
 
 /** Fields whose values are credentials. */
@@ -20,118 +21,144 @@ const SECRET_FIELDS: ReadonlySet<string> = new Set([
   "Cookie",
   "Set-Cookie",
 ]);
-/** Field names that are remembered; a peer that invents names makes them be worked out anew, nothing more. */
-const MAX_NAMES = 512;
-// What JSON must escape, and bytes above ASCII, which have to be read as UTF-8 first.
-// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
-const NOT_PLAIN = /["\\\u0000-\u001f\u007f-\u00ff]/;
+const REDACTED_BYTES: Uint8Array = Buffer.from(REDACTED);
+/** More than the name's quotes, colon, brackets, comma and a redacted value need. */
+const FIELD_OVERHEAD = 32;
 
-class FieldName {
-  /** `"User-Agent":["` */
-  readonly opening: string;
-  readonly shown: boolean;
-  readonly secret: boolean;
-  /** The last head that this name was seen in; tells repeated fields. */
-  seenIn: number;
-
-  constructor(name: string, shown: boolean) {
-    this.opening = `${JSON.stringify(name)}:["`;
-    this.shown = shown;
-    this.secret = SECRET_FIELDS.has(name);
-    this.seenIn = 0;
-  }
-}
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const BACKSLASH = 0x5c;
+const CLOSE_BRACKET = 0x5d;
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
 
 /** Formats the fields of heads, with one filter. */
 export class HeaderFields {
-  readonly #allow: ReadonlySet<string>;
-  readonly #block: ReadonlySet<string>;
-  /** By the name as sent. */
-  readonly #names: Map<string, FieldName> = new Map();
-  /** By the canonical name, so that different spellings of a name are one. */
-  readonly #canonical: Map<string, FieldName> = new Map();
+  readonly #names: FieldNameTable;
+  #scratch: Buffer = Buffer.allocUnsafeSlow(4_096);
+  #length = 0;
+  /** Bytes that the head at hand can take. */
+  #room = 0;
+  /** Everything in scratch is ASCII, which decodes fastest. */
+  #ascii = true;
   #heads = 0;
 
   constructor(filter: HeaderFilterConfig) {
-    this.#allow = new Set(filter.allowList.map(canonicalName));
-    this.#block = new Set([...filter.blockList.map(canonicalName), "Host"]);
+    const allow = new Set(filter.allowList.map(canonicalName));
+    const block = new Set([...filter.blockList.map(canonicalName), "Host"]);
+    this.#names = new FieldNameTable((name) => {
+      const shown = allow.size > 0 ? allow.has(name) : !block.has(name);
+      return new FieldName(name, shown, SECRET_FIELDS.has(name));
+    });
   }
 
   /** The JSON object of a head's fields, in the order sent. Host is left out: the line has it. */
   format(head: MessageHead): string {
-    if (this.#names.size > MAX_NAMES) {
-      this.#names.clear();
-      this.#canonical.clear();
-    }
-    const start = head.start;
-    const text = head.buffer.toString("latin1", start, head.end);
-    const fields = head.fields;
+    this.#names.trim();
+    const { fields, buffer } = head;
     const end = head.fieldCount * FIELD_STRIDE;
     this.#heads += 1;
-    let out = "";
+    this.#length = 0;
+    this.#ascii = true;
+    // Quotes and backslashes take two bytes.
+    this.#room = (head.end - head.start) * 2 + head.fieldCount * FIELD_OVERHEAD + 2;
+    this.#reserve();
+    this.#scratch[this.#length++] = OPEN_BRACE;
     for (let at = 0; at < end; at += FIELD_STRIDE) {
-      const name = this.#name(
-        text.slice(number(fields[at + LINE_START]) - start, number(fields[at + NAME_END]) - start),
+      const name = this.#names.get(
+        buffer,
+        fields[at + LINE_START] as number,
+        fields[at + NAME_END] as number,
       );
       if (!name.shown) continue;
-      if (name.seenIn === this.#heads) return this.#formatRepeated(head, text);
+      if (name.seenIn === this.#heads) return this.#formatRepeated(head);
       name.seenIn = this.#heads;
-      const value = name.secret
-        ? REDACTED
-        : quotable(
-            text.slice(number(fields[at + VALUE_START]) - start, number(fields[at + VALUE_END]) - start),
-          );
-      out += out === "" ? `{${name.opening}${value}"]` : `,${name.opening}${value}"]`;
+      if (this.#length > 1) this.#scratch[this.#length++] = COMMA;
+      this.#copy(name.opening);
+      this.#value(buffer, name, fields[at + VALUE_START] as number, fields[at + VALUE_END] as number);
+      this.#scratch[this.#length++] = QUOTE;
+      this.#scratch[this.#length++] = CLOSE_BRACKET;
     }
-    return out === "" ? "{}" : `${out}}`;
+    this.#scratch[this.#length++] = CLOSE_BRACE;
+    return this.#text();
   }
 
   /** As format, for a head with a name that occurs more than once. */
-  #formatRepeated(head: MessageHead, text: string): string {
-    const values = new Map<FieldName, string>();
-    for (let index = 0; index < head.fieldCount; index++) {
-      const part = (from: number, to: number): string =>
-        text.slice(
-          number(head.fields[index * FIELD_STRIDE + from]) - head.start,
-          number(head.fields[index * FIELD_STRIDE + to]) - head.start,
-        );
-      const name = this.#name(part(LINE_START, NAME_END));
+  #formatRepeated(head: MessageHead): string {
+    const { fields, buffer } = head;
+    const values = new Map<FieldName, string[]>();
+    for (let at = 0; at < head.fieldCount * FIELD_STRIDE; at += FIELD_STRIDE) {
+      const name = this.#names.get(
+        buffer,
+        fields[at + LINE_START] as number,
+        fields[at + NAME_END] as number,
+      );
       if (!name.shown) continue;
-      const value = name.secret ? REDACTED : quotable(part(VALUE_START, VALUE_END));
+      this.#length = 0;
+      this.#ascii = true;
+      this.#value(buffer, name, fields[at + VALUE_START] as number, fields[at + VALUE_END] as number);
+      const value = `"${this.#text()}"`;
       const before = values.get(name);
-      values.set(name, before === undefined ? value : `${before}","${value}`);
+      if (before === undefined) values.set(name, [value]);
+      else before.push(value);
     }
-    return `{${[...values].map(([name, value]) => `${name.opening}${value}"]`).join(",")}}`;
+    return `{${[...values].map(([{ name }, list]) => `${JSON.stringify(name)}:[${list.join(",")}]`).join(",")}}`;
   }
 
-  #name(sent: string): FieldName {
-    const known = this.#names.get(sent);
-    if (known !== undefined) return known;
-    const canonical = canonicalName(sent);
-    let name = this.#canonical.get(canonical);
-    if (name === undefined) {
-      const shown = this.#allow.size > 0 ? this.#allow.has(canonical) : !this.#block.has(canonical);
-      name = new FieldName(canonical, shown);
-      this.#canonical.set(canonical, name);
+  #value(buffer: Buffer, name: FieldName, start: number, end: number): void {
+    if (name.secret) {
+      this.#copy(REDACTED_BYTES);
+      return;
     }
-    // A sliced name would keep the whole head alive as long as it is remembered.
-    this.#names.set(Buffer.from(sent, "latin1").toString("latin1"), name);
-    return name;
+    const scratch = this.#scratch;
+    let length = this.#length;
+    for (let i = start; i < end; i++) {
+      const byte = buffer[i] as number;
+      if (byte === QUOTE || byte === BACKSLASH) {
+        scratch[length++] = BACKSLASH;
+      } else if (byte < 0x20 || byte > 0x7e) {
+        this.#escaped(buffer.toString("utf8", start, end));
+        return;
+      }
+      scratch[length++] = byte;
+    }
+    this.#length = length;
+  }
+
+  /** A value with control characters or beyond ASCII; it may grow sixfold. */
+  #escaped(value: string): void {
+    const json = JSON.stringify(value);
+    this.#room += Buffer.byteLength(json);
+    this.#reserve();
+    this.#length += this.#scratch.write(json.slice(1, -1), this.#length, "utf8");
+    this.#ascii = false;
+  }
+
+  #copy(bytes: Uint8Array): void {
+    const scratch = this.#scratch;
+    let length = this.#length;
+    for (let i = 0; i < bytes.length; i++) scratch[length++] = bytes[i] as number;
+    this.#length = length;
+  }
+
+  #reserve(): void {
+    if (this.#room <= this.#scratch.length) return;
+    const larger = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(this.#room)));
+    larger.set(this.#scratch.subarray(0, this.#length));
+    this.#scratch = larger;
+  }
+
+  #text(): string {
+    return this.#scratch.toString(this.#ascii ? "latin1" : "utf8", 0, this.#length);
   }
 }
 
-/** `user-agent` -> `User-Agent`, as Go writes field names. */
-export function canonicalName(name: string): string {
-  return name.toLowerCase().replace(/(^|-)[a-z]/g, (letter) => letter.toUpperCase());
-}
+// What JSON must escape, and bytes above ASCII, which have to be read as UTF-8 first.
+// oxlint-disable-next-line no-control-regex -- control characters are what is looked for
+const NOT_PLAIN = /["\\\u0000-\u001f\u007f-\u00ff]/;
 
 /** Text that stands between quotes in JSON, from text whose characters are bytes. */
 export function quotable(bytes: string): string {
   if (!NOT_PLAIN.test(bytes)) return bytes;
   return JSON.stringify(Buffer.from(bytes, "latin1").toString("utf8")).slice(1, -1);
-}
-
-/** Typed arrays read as possibly undefined; inside of their bounds they never are. */
-function number(value: number | undefined): number {
-  return value as number;
 }

@@ -1,0 +1,107 @@
+// Turns declared settings into options of a command, and given options back into settings.
+
+import { type Command, Option } from "commander";
+import type { Section } from "../config/declaration.js";
+import { type Flag, listFlags } from "../config/flags.js";
+import { type ConfigSources, type GivenSetting, loadConfig } from "../config/load-config.js";
+
+/** Adds `--config.path` and `--config.expand-env`. */
+export function addFileOptions(command: Command): void {
+  const heading = "Configuration file:";
+  command.addOption(
+    new Option("--config.path <path>", "YAML file with settings; flags win over it.").helpGroup(heading),
+  );
+  const expand =
+    "Expands $NAME, ${NAME} and ${NAME:default} in the file from the environment; $$ is a dollar.";
+  addSwitch(command, new Option("--config.expand-env", expand).helpGroup(heading));
+}
+
+/** Adds an option for each flag, under headings by section. */
+export function addFlagOptions(command: Command, flags: readonly Flag[]): void {
+  for (const flag of flags) {
+    const { field } = flag;
+    const heading = flagHeading(flag);
+    if (field.type === "bool") {
+      addSwitch(command, new Option(flag.name, field.description).helpGroup(heading));
+      continue;
+    }
+    const byDefault = field.defaultText === "" ? "" : ` (default: ${field.defaultText})`;
+    const option = new Option(`${flag.name} <${field.type}>`, field.description + byDefault).helpGroup(
+      heading,
+    );
+    if (field.repeatable) {
+      // The first use replaces the file's and the default's parts, further ones add.
+      option.argParser<readonly string[]>((text, previous) => [
+        ...(Array.isArray(previous) ? previous : []),
+        ...(field.fromText(text) as readonly string[]),
+      ]);
+    }
+    command.addOption(option);
+  }
+}
+
+/** A switch, and its hidden opposite: what `--name=false` becomes in {@link rewriteSwitches}. */
+function addSwitch(command: Command, option: Option): void {
+  command.addOption(option);
+  command.addOption(new Option(option.long?.replace(/^--/, "--no-") ?? "", "").hideHelp());
+}
+
+function flagHeading(flag: Flag): string {
+  const dot = flag.path.lastIndexOf(".");
+  return dot < 0 ? "General:" : `${flag.path.slice(0, dot)}:`;
+}
+
+/** The settings that the command line gave, each under `prefix` in the configuration. */
+export function givenSettings(
+  command: Command,
+  flags: readonly Flag[],
+  prefix: readonly (string | number)[] = [],
+): readonly GivenSetting[] {
+  const values: Record<string, unknown> = command.optsWithGlobals();
+  return flags.flatMap(({ name, keys, field }) => {
+    const value = values[new Option(name).attributeName()];
+    if (value === undefined) return [];
+    const settled = typeof value === "string" ? field.fromText(value) : value;
+    return [{ keys: [...prefix, ...keys], value: settled, flag: name }];
+  });
+}
+
+/** Loads a command's configuration from its file, its flags, and what else the command line gave. */
+export function loadCommandConfig<T>(
+  command: Command,
+  declared: Section<T>,
+  more: { given?: readonly GivenSetting[]; replaces?: readonly string[] } = {},
+): T {
+  const values: Record<string, unknown> = command.optsWithGlobals();
+  const path = values["config.path"];
+  const sources: ConfigSources = {
+    path: typeof path === "string" ? path : "",
+    expandEnv: values["config.expandEnv"] === true,
+    env: process.env,
+    given: [...givenSettings(command, listFlags(declared)), ...(more.given ?? [])],
+    replaces: more.replaces ?? [],
+  };
+  return loadConfig(declared, sources);
+}
+
+const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);
+const FALSE: ReadonlySet<string> = new Set(["0", "f", "F", "FALSE", "false", "False"]);
+
+/** Rewrites `--switch=true` and `--switch=false`, which the option parser doesn't know, up to a `--`. */
+export function rewriteSwitches(args: readonly string[], switches: ReadonlySet<string>): readonly string[] {
+  const end = args.indexOf("--");
+  return args.map((arg, index) => {
+    const [name = "", value = ""] = arg.split("=", 2);
+    if ((end >= 0 && index > end) || !arg.includes("=") || !switches.has(name)) return arg;
+    if (TRUE.has(value)) return name;
+    return FALSE.has(value) ? name.replace(/^--/, "--no-") : arg;
+  });
+}
+
+/** All switches of a command and its subcommands, as `--name`. */
+export function listSwitches(command: Command): ReadonlySet<string> {
+  const own = command.options
+    .filter((option) => option.isBoolean() && !option.negate)
+    .map(({ long }) => long ?? "");
+  return new Set([...own, ...command.commands.flatMap((child) => [...listSwitches(child)])]);
+}

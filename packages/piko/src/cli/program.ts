@@ -1,0 +1,48 @@
+// The tree of commands. Also read by the generator of the reference.
+
+import { Command, Help } from "commander";
+import { createAgentCommand } from "./agent-command.js";
+import { createForwardCommand } from "./forward-command.js";
+import { createServerCommand } from "./server-command.js";
+import { readVersion } from "./version.js";
+
+/** Creates `piko` with all its commands. */
+export function createProgram(): Command {
+  const version = readVersion();
+  const program = new Command("piko")
+    .description("A reverse proxy for services that can't be reached: they connect out, clients come in.")
+    .version(`piko version ${version}`, "-v, --version", "show the version")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  # A server, an agent that brings a local service to it, and a request.
+  piko server
+  piko agent http my-endpoint 3000
+  curl -H "x-piko-endpoint: my-endpoint" http://localhost:8000`,
+    );
+  for (const command of [createServerCommand(), createAgentCommand(), createForwardCommand()]) {
+    program.addCommand(command);
+  }
+  configureAll(program);
+  return program;
+}
+
+function configureAll(command: Command): void {
+  command
+    .exitOverride()
+    .showSuggestionAfterError()
+    .helpCommand(false)
+    .helpOption("-h, --help", "show help")
+    .configureHelp({ showGlobalOptions: true, formatItem });
+  for (const child of command.commands) configureAll(child);
+}
+
+/** Options get two lines: their names are too long for two columns. */
+function formatItem(term: string, termWidth: number, description: string, helper: Help): string {
+  if (!term.startsWith("-"))
+    return Help.prototype.formatItem.call(helper, term, termWidth, description, helper);
+  const width = Math.max(40, (helper.helpWidth ?? 80) - 6);
+  const lines = helper.boxWrap(description, width).split("\n");
+  return [`  ${term}`, ...lines.map((line) => `      ${line}`)].join("\n");
+}

@@ -1,0 +1,59 @@
+// Runs a long-lived program under its log and the signals: the first SIGTERM or SIGINT stops it gracefully, the second
+// ends it at once. Called by each command that serves.
+
+import { constants } from "node:os";
+import type { LogConfig } from "../config/log.js";
+import { LogOutput, fileDevice } from "../observability/log-output.js";
+import { type Logger, createLogger } from "../observability/logger.js";
+
+const STDERR = 2;
+/** How long the end of the process waits for a reader of its log. */
+const LAST_LINES_MS = 1_000;
+
+/** What a program gets besides its configuration. */
+export interface ProgramContext {
+  readonly logger: Logger;
+  /** Aborted by the first signal: stop gracefully. */
+  readonly signal: AbortSignal;
+  /** Name of that signal, such as `SIGTERM`; empty before. */
+  readonly signalName: () => string;
+}
+
+/** Runs a program to its end, and ends the process: 0 after a graceful stop, 1 after an error. */
+export async function runProgram(
+  name: string,
+  config: { readonly log: LogConfig },
+  run: (context: ProgramContext) => Promise<void>,
+): Promise<never> {
+  const output = new LogOutput(fileDevice(STDERR));
+  const terminal = process.stderr.isTTY === true;
+  const colour = terminal && process.env["NO_COLOR"] === undefined;
+  const logger = createLogger({ config: config.log, output, terminal, colour });
+  process.on("exit", () => output.flushSync());
+  process.on("uncaughtException", (error: unknown) => {
+    const stack = error instanceof Error ? error.stack : undefined;
+    logger.error("unexpected error", { error: error instanceof Error ? error : String(error), stack });
+    process.exit(1);
+  });
+  const stop = new AbortController();
+  let signalName = "";
+  for (const signal of ["SIGTERM", "SIGINT"] as const) {
+    process.on(signal, () => {
+      if (signalName !== "") {
+        logger.warn("second signal: ending at once", { signal });
+        process.exit(128 + constants.signals[signal]);
+      }
+      signalName = signal;
+      stop.abort();
+    });
+  }
+  let code = 0;
+  try {
+    await run({ logger, signal: stop.signal, signalName: () => signalName });
+  } catch (error) {
+    code = 1;
+    logger.error(`failed to run ${name}`, { error: error instanceof Error ? error : String(error) });
+  }
+  await Promise.race([output.drain(), new Promise((resolve) => setTimeout(resolve, LAST_LINES_MS))]);
+  process.exit(code);
+}

@@ -1,0 +1,36 @@
+// `piko server`.
+
+import { Command } from "commander";
+import { listFlags } from "../config/flags.js";
+import { SERVER } from "../config/server.js";
+import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
+import { runProgram } from "./run-program.js";
+
+/** Creates the command that runs a node. */
+export function createServerCommand(): Command {
+  const command = new Command("server")
+    .summary("run a server node")
+    .description(
+      "Runs a server node: agents open tunnels to its upstream port, and clients reach their endpoints through its proxy port.",
+    )
+    .allowExcessArguments(false)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  # A node with its default ports: proxy 8000, upstream 8001, admin 8002.
+  piko server
+
+  # Settings from a file, with environment variables in it.
+  piko server --config.path ./server.yaml --config.expand-env`,
+    );
+  addFileOptions(command);
+  addFlagOptions(command, listFlags(SERVER));
+  return command.action(async () => {
+    const config = loadCommandConfig(command, SERVER);
+    await runProgram("server", config, async (context) => {
+      const { runServer } = await import("../server/run.js");
+      await runServer({ config, ...context });
+    });
+  });
+}

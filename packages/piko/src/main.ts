@@ -1,0 +1,5 @@
+// The `piko` command.
+
+import { main } from "./cli/main.js";
+
+await main();
