@@ -44,7 +44,13 @@ function parseStatusLine(head: ResponseHead, buffer: Buffer, start: number, end:
   for (let i = 0; i < available; i++) {
     if (buffer[start + i] !== VERSION[i]) return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
   }
-  if (end - start < STATUS_LINE_BYTES) return LINE_INCOMPLETE;
+  if (end - start < STATUS_LINE_BYTES) {
+    // A line that has ended already stays too short, whatever follows.
+    for (let i = start + available; i < end && i < start + STATUS_LINE_BYTES - 1; i++) {
+      if ((buffer[i] as number) < SP) return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
+    }
+    return LINE_INCOMPLETE;
+  }
   const minor = (buffer[start + 7] as number) - 0x30;
   if (minor < 0 || minor > 1 || buffer[start + 8] !== SP) return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
   const hundreds = (buffer[start + 9] as number) - 0x30;

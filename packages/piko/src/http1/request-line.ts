@@ -53,7 +53,13 @@ function parseVersion(head: RequestHead, buffer: Buffer, start: number, end: num
   for (let i = 0; i < available; i++) {
     if (buffer[start + i] !== VERSION[i]) return invalid(head, HTTP_ERRORS.VERSION);
   }
-  if (end - start < VERSION_BYTES + 2) return LINE_INCOMPLETE;
+  if (end - start < VERSION_BYTES + 2) {
+    // A line that has ended already stays too short, whatever follows.
+    for (let i = start + available; i < end && i < start + VERSION_BYTES; i++) {
+      if ((buffer[i] as number) <= SP) return invalid(head, HTTP_ERRORS.VERSION);
+    }
+    return LINE_INCOMPLETE;
+  }
   const major = (buffer[start + 5] as number) - 0x30;
   const minor = (buffer[start + 7] as number) - 0x30;
   const after = start + VERSION_BYTES;
