@@ -1,7 +1,16 @@
 // Looks up single fields of a parsed head, for the few places that need a field as text (a WebSocket handshake, a
 // token). The data path never does.
 
-import { FIELD_ID, FIELD_STRIDE, type MessageHead, VALUE_END, VALUE_START } from "./head.js";
+import { asciiBytes, equalsIgnoringCase } from "./ascii.js";
+import {
+  FIELD_ID,
+  FIELD_STRIDE,
+  LINE_START,
+  type MessageHead,
+  NAME_END,
+  VALUE_END,
+  VALUE_START,
+} from "./head.js";
 
 /** The value of the first field with this FIELD_* number, byte for byte (latin1), or undefined. */
 export function findField(head: MessageHead, id: number): string | undefined {
@@ -10,6 +19,19 @@ export function findField(head: MessageHead, id: number): string | undefined {
   for (let record = 0; record < limit; record += FIELD_STRIDE) {
     if (fields[record + FIELD_ID] !== id) continue;
     return head.buffer.toString("latin1", fields[record + VALUE_START], fields[record + VALUE_END]);
+  }
+  return undefined;
+}
+
+/** The same for a name without a number, given in lower case. */
+export function findNamedField(head: MessageHead, name: string): string | undefined {
+  const { buffer, fields } = head;
+  const limit = head.fieldCount * FIELD_STRIDE;
+  const bytes = asciiBytes(name);
+  for (let record = 0; record < limit; record += FIELD_STRIDE) {
+    const start = fields[record + LINE_START] as number;
+    if (!equalsIgnoringCase(buffer, start, fields[record + NAME_END] as number, bytes)) continue;
+    return buffer.toString("latin1", fields[record + VALUE_START], fields[record + VALUE_END]);
   }
   return undefined;
 }

@@ -1,17 +1,49 @@
-// Stands in until `piko server` is there.
+// `piko server`: starts a node, says where it is, and stops it when told to.
 
+import type { HostPort } from "../config/address.js";
+import { formatHostPort } from "../config/address.js";
 import type { ServerConfig } from "../config/server.js";
 import type { Logger } from "../observability/logger.js";
+import { Node } from "./node.js";
 
-/** Options of {@link runServer}. */
 export interface RunServerOptions {
-  readonly config: ServerConfig;
-  readonly logger: Logger;
-  readonly signal: AbortSignal;
-  readonly signalName?: () => string;
+  config: ServerConfig;
+  logger: Logger;
+  /** Aborted by the first SIGTERM or SIGINT. */
+  signal: AbortSignal;
+  /** Which of the two it was. */
+  signalName?: () => string;
 }
 
-/** Resolves after a graceful stop; rejects when it can't start. */
-export function runServer(_options: RunServerOptions): Promise<void> {
-  return Promise.reject(new Error("not implemented"));
+/** Runs a node until `signal`; rejects if a port can't be bound. */
+export async function runServer({ config, logger, signal, signalName }: RunServerOptions): Promise<void> {
+  const log = logger.subsystem("server");
+  const node = new Node({ config, logger });
+  const { proxy, upstream, admin } = await node.start();
+  log.info("server started", {
+    "node-id": node.id,
+    proxy: formatHostPort(proxy),
+    upstream: formatHostPort(upstream),
+    admin: formatHostPort(admin),
+  });
+  if (logger.sink.format === "pretty") {
+    for (const line of nextSteps(proxy, upstream)) log.info(line);
+  }
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+  const name = signalName?.() ?? "";
+  log.info("starting shutdown", { signal: name });
+  await node.stop(name === "SIGINT" ? 0 : config.drainDelayMs);
+  log.info("shutdown complete");
+}
+
+/** What a person at a terminal does next. */
+function nextSteps(proxy: HostPort, upstream: HostPort): string[] {
+  return [
+    "expose a service:  " +
+      `piko agent http my-endpoint 3000 --connect.url http://localhost:${upstream.port}`,
+    `reach it:          curl -H 'x-piko-endpoint: my-endpoint' http://localhost:${proxy.port}/`,
+  ];
 }

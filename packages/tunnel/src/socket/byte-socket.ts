@@ -26,6 +26,7 @@ const sharedReadBuffer = process.platform === "win32" ? undefined : Buffer.alloc
 
 interface TcpHandle {
   useUserBuffer?: unknown;
+  writeQueueSize?: number;
 }
 
 export class ByteSocket {
@@ -117,6 +118,16 @@ export class ByteSocket {
   /** The peer has sent its last byte. */
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /**
+   * Bytes that the kernel hasn't taken yet. Falls with every byte that the peer makes room for, unlike `writableLength`,
+   * which counts whole writes (feature-checked: Node's own socket timeout looks at the same number).
+   */
+  get unsentBytes(): number {
+    const handle = (this.socket as unknown as { _handle?: TcpHandle | null })._handle;
+    const queued = handle?.writeQueueSize;
+    return queued === undefined || queued === 0 ? this.socket.writableLength : queued;
   }
 
   get paused(): boolean {

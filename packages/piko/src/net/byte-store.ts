@@ -1,0 +1,52 @@
+// Bytes that have to outlive their read callback: a head that arrived in parts, a pipelined request, what a slow peer
+// hasn't taken. Empty it holds no memory. Its owner limits how much goes in.
+
+export class ByteStore {
+  /** The bytes are `buffer[start, end)`. */
+  buffer: Buffer = EMPTY;
+  start = 0;
+  end = 0;
+
+  get length(): number {
+    return this.end - this.start;
+  }
+
+  /** Copies bytes to the end. */
+  append(source: Buffer, start: number, end: number): void {
+    const count = end - start;
+    if (count === 0) return;
+    if (this.end + count > this.buffer.length) this.#makeRoom(count);
+    source.copy(this.buffer, this.end, start, end);
+    this.end += count;
+  }
+
+  /** Drops the first bytes, up to the offset `to`. */
+  consumeTo(to: number): void {
+    this.start = to;
+    if (this.start === this.end) this.clear();
+  }
+
+  /** Forgets everything, memory included. */
+  clear(): void {
+    this.buffer = EMPTY;
+    this.start = 0;
+    this.end = 0;
+  }
+
+  #makeRoom(count: number): void {
+    const length = this.length;
+    const needed = length + count;
+    if (needed <= this.buffer.length && this.start >= this.buffer.length / 2) {
+      this.buffer.copy(this.buffer, 0, this.start, this.end);
+    } else {
+      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2, MIN_BYTES));
+      this.buffer.copy(larger, 0, this.start, this.end);
+      this.buffer = larger;
+    }
+    this.start = 0;
+    this.end = length;
+  }
+}
+
+const EMPTY: Buffer = Buffer.alloc(0);
+const MIN_BYTES = 512;

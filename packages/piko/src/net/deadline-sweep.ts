@@ -1,0 +1,42 @@
+// Time limits of connections without a timer each: every connection keeps its own deadline as a number, which costs
+// nothing to move, and one timer looks at all of them a few times a second.
+
+import type { Clock, Timer } from "@piko/tunnel";
+
+/** Something with time limits. */
+export interface Expiring {
+  /** Looks at its own deadlines; `nowMs` is on the clock's scale. */
+  sweep(nowMs: number): void;
+}
+
+/** Limits are kept to within this much. */
+export const SWEEP_INTERVAL_MS = 250;
+
+export class DeadlineSweep {
+  readonly #clock: Clock;
+  readonly #members = new Set<Expiring>();
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(member: Expiring): void {
+    this.#members.add(member);
+    this.#timer ??= this.#clock.setTimeout(() => this.#sweep(), SWEEP_INTERVAL_MS);
+  }
+
+  remove(member: Expiring): void {
+    this.#members.delete(member);
+    if (this.#members.size === 0 && this.#timer !== undefined) {
+      this.#clock.clearTimeout(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+
+  #sweep(): void {
+    this.#timer = this.#clock.setTimeout(() => this.#sweep(), SWEEP_INTERVAL_MS);
+    const now = this.#clock.now();
+    for (const member of this.#members) member.sweep(now);
+  }
+}

@@ -1,0 +1,143 @@
+// One node: wires its ports together, and takes them down in the order that loses nothing.
+
+import { type Clock, systemClock } from "@piko/tunnel";
+import type { HostPort } from "../config/address.js";
+import type { ServerConfig } from "../config/server.js";
+import { DateLine } from "../net/date-line.js";
+import { DeadlineSweep } from "../net/deadline-sweep.js";
+import { AccessLog } from "../observability/access-log.js";
+import type { Logger } from "../observability/logger.js";
+import { Metrics } from "../observability/metrics.js";
+import { RequestMetricsFamily } from "../observability/request-metrics.js";
+import { AdminPort, type AdminRoute, sendJson } from "./admin/admin-port.js";
+import { generateNodeId } from "./node-id.js";
+import { ProxyContext } from "./proxy/proxy-context.js";
+import { ProxyPort } from "./proxy/proxy-port.js";
+import { UpstreamMetrics } from "./upstream/upstream-metrics.js";
+import { UpstreamPort } from "./upstream/upstream-port.js";
+import { Upstreams } from "./upstream/upstreams.js";
+
+/** Where a node's ports are bound. */
+export interface NodeAddresses {
+  proxy: HostPort;
+  upstream: HostPort;
+  admin: HostPort;
+}
+
+export interface NodeOptions {
+  config: ServerConfig;
+  logger: Logger;
+  clock?: Clock;
+}
+
+export class Node {
+  readonly id: string;
+  readonly #config: ServerConfig;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #proxy: ProxyPort;
+  readonly #upstream: UpstreamPort;
+  readonly #admin: AdminPort;
+  #ready = false;
+
+  constructor({ config, logger, clock = systemClock }: NodeOptions) {
+    this.id =
+      config.cluster.nodeId === "" ? generateNodeId(config.cluster.nodeIdPrefix) : config.cluster.nodeId;
+    this.#config = config;
+    this.#logger = logger;
+    this.#clock = clock;
+    const metrics = new Metrics();
+    metrics.addProcessMetrics();
+    const upstreams = new Upstreams();
+    const sweep = new DeadlineSweep(clock);
+    const dateLine = new DateLine(clock);
+    const context = new ProxyContext({
+      config: config.proxy,
+      upstreams,
+      upstreamMetrics: new UpstreamMetrics(metrics, upstreams),
+      accessLog: new AccessLog({ config: config.proxy.accessLog, logger, subsystem: "proxy.access" }),
+      metrics: new RequestMetricsFamily(metrics, "piko_proxy").child(),
+      logger: logger.subsystem("proxy"),
+      clock,
+      sweep,
+      dateLine,
+    });
+    this.#proxy = new ProxyPort(context);
+    this.#upstream = new UpstreamPort({
+      nodeId: this.id,
+      upstreams,
+      logger: logger.subsystem("upstream"),
+      clock,
+      sweep,
+      dateLine,
+    });
+    const routes = new Map<string, AdminRoute>([
+      ["/health", (response) => void response.writeHead(200).end()],
+      ["/ready", (response) => void response.writeHead(this.#ready ? 200 : 503).end()],
+      [
+        "/metrics",
+        async (response) => {
+          const text = await metrics.text();
+          response.writeHead(200, { "Content-Type": metrics.contentType }).end(text);
+        },
+      ],
+      ["/status/upstream/endpoints", (response) => sendJson(response, upstreams.listenerCounts())],
+    ]);
+    this.#admin = new AdminPort(routes, logger.subsystem("admin"));
+  }
+
+  /** Binds all ports, or none: the error names the port and the address. */
+  async start(): Promise<NodeAddresses> {
+    try {
+      const admin = await this.#admin.listen(this.#config.admin.bindAddr);
+      const upstream = await this.#upstream.listen(this.#config.upstream.bindAddr);
+      const proxy = await this.#proxy.listen(this.#config.proxy.bindAddr);
+      this.#ready = true;
+      return { proxy, upstream, admin };
+    } catch (error) {
+      this.#destroy();
+      throw error;
+    }
+  }
+
+  /**
+   * Stops gracefully: not ready at once, open for `drainDelayMs` more, then no new connections; tunnels are asked to move
+   * and requests under way end. Whatever is left after the grace period is cut.
+   */
+  async stop(drainDelayMs: number): Promise<void> {
+    const grace = this.#config.gracePeriodMs;
+    this.#ready = false;
+    this.#proxy.discourage();
+    let timer: ReturnType<Clock["setTimeout"]> | undefined;
+    const deadline = new Promise<"late">((resolve) => {
+      timer = this.#clock.setTimeout(() => resolve("late"), grace);
+    });
+    const inTime = await Promise.race([
+      this.#drain(Math.min(drainDelayMs, grace)).then(() => "done"),
+      deadline,
+    ]);
+    if (timer !== undefined) this.#clock.clearTimeout(timer);
+    if (inTime === "late") {
+      this.#logger.warn("grace period is over, cutting what is left", {
+        connections: this.#proxy.connectionCount,
+      });
+    }
+    this.#destroy();
+  }
+
+  async #drain(delayMs: number): Promise<void> {
+    if (delayMs > 0) {
+      this.#logger.info("waiting for load balancers to notice", { "drain-delay-ms": delayMs });
+      await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, delayMs));
+    }
+    this.#upstream.drain();
+    await this.#proxy.drain();
+    this.#upstream.close();
+  }
+
+  #destroy(): void {
+    this.#proxy.destroy();
+    this.#upstream.destroy();
+    this.#admin.close();
+  }
+}

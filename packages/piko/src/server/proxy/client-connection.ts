@@ -1,0 +1,349 @@
+// One client connection of the proxy port: reads requests strictly one after another, hands each to the exchange, and
+// keeps the time limits. Pipelined requests wait here, in order, until the exchange before them is over.
+
+import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import type { Socket } from "node:net";
+import { requestBody } from "../../http1/body-framing.js";
+import { BodyReader } from "../../http1/body-reader.js";
+import { HTTP_ERRORS, type HttpError } from "../../http1/errors.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
+import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead } from "../../http1/head.js";
+import { parseRequestHead } from "../../http1/parse-request-head.js";
+import { ByteStore } from "../../net/byte-store.js";
+import type { Expiring } from "../../net/deadline-sweep.js";
+import { peerAddress } from "../../net/peer-address.js";
+import { errorResponse } from "./error-response.js";
+import { Exchange } from "./exchange.js";
+import type { ProxyContext } from "./proxy-context.js";
+import { routeRequest } from "./route.js";
+
+/** Bytes that a client may send ahead (pipelined requests, an upgrade's first bytes) before it is read from no more. */
+const MAX_AHEAD_BYTES = 64 * 1024;
+/** When a silent client is asked by TCP whether it is still there. */
+const KEEP_ALIVE_MS = 60_000;
+/** After a last response the client's unread bytes are dropped for this long, so that no reset overtakes the response. */
+const LINGER_MS = 2_000;
+
+// What the connection is doing.
+/** Between requests, or inside a head. */
+const READING_HEAD = 0;
+/** A request is under way; its body may still be coming. */
+const EXCHANGING = 1;
+/** Upgraded: bytes pass both ways. */
+const RAW = 2;
+/** The last response is out; what comes is dropped. */
+const LINGERING = 3;
+/** The socket has another handler; the connection is only counted. */
+const HANDED_OVER = 4;
+/** The socket is gone. */
+const OVER = 5;
+
+export class ClientConnection implements SocketHandler, Expiring {
+  readonly context: ProxyContext;
+  readonly socket: ByteSocket;
+  /** The client's address for logs and X-Forwarded-For. */
+  readonly clientIp: string;
+  readonly forwardedFor: Buffer;
+  /** Reads the request's body; its sink is the exchange. */
+  readonly requestBody: BodyReader;
+  readonly exchange: Exchange;
+  #state: number;
+  #processing: boolean;
+  readonly #ahead: ByteStore;
+  readonly #finder: HeadEndFinder;
+  /** When the current wait for the client ends in a refusal or a close; Infinity for none. */
+  #deadlineMs: number;
+  /** Unsent bytes when last looked at, and when they last became fewer. */
+  #unsentBytes: number;
+  #progressMs: number;
+  readonly #onGone: (connection: ClientConnection) => void;
+
+  constructor(context: ProxyContext, accepted: Socket, onGone: (connection: ClientConnection) => void) {
+    this.context = context;
+    this.#onGone = onGone;
+    this.#state = READING_HEAD;
+    this.#processing = false;
+    this.#ahead = new ByteStore();
+    this.#finder = new HeadEndFinder();
+    this.#unsentBytes = 0;
+    this.#progressMs = 0;
+    this.requestBody = new BodyReader();
+    this.socket = ByteSocket.accept(accepted, this);
+    this.clientIp = peerAddress(this.socket.socket);
+    this.socket.socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.forwardedFor = Buffer.from(this.clientIp, "latin1");
+    this.exchange = new Exchange(this);
+    this.#deadlineMs = deadline(context.clock.now(), context.config.http.readHeaderTimeoutMs);
+    context.sweep.add(this);
+  }
+
+  /** No request is under way. */
+  get idle(): boolean {
+    return this.#state === READING_HEAD && this.#ahead.length === 0;
+  }
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    switch (this.#state) {
+      case READING_HEAD:
+        if (this.#ahead.length === 0) this.#keep(buffer, this.#process(buffer, start, end), end);
+        else this.#moreOfHead(buffer, start, end);
+        break;
+      case EXCHANGING:
+        this.#keep(buffer, this.#readBody(buffer, start, end), end);
+        break;
+      case RAW:
+        this.exchange.sendRaw(buffer, start, end);
+        break;
+    }
+  }
+
+  onEnd(): void {
+    if (this.#state === RAW) {
+      this.exchange.clientEnded();
+      return;
+    }
+    // A client that ends while its request is under way is gone, as it is for nginx and Go: waiting for its answer to
+    // fail would keep the service at work for nobody.
+    if (this.#state === EXCHANGING) this.exchange.abort();
+    if (this.#state !== OVER) this.socket.close();
+  }
+
+  onDrain(): void {
+    this.exchange.onClientDrain();
+  }
+
+  onClose(): void {
+    if (this.#state === EXCHANGING || this.#state === RAW) this.exchange.abort();
+    this.release();
+  }
+
+  /** Leaves the socket to a handler that replaces this one; `release` follows when it is closed. */
+  handOver(): void {
+    this.#state = HANDED_OVER;
+    this.context.sweep.remove(this);
+  }
+
+  /** The socket is closed. Idempotent. */
+  release(): void {
+    if (this.#state === OVER) return;
+    this.#state = OVER;
+    this.#ahead.clear();
+    this.context.sweep.remove(this);
+    this.#onGone(this);
+  }
+
+  /** For the exchange: the service agreed to another protocol; from here on bytes pass both ways. */
+  becomeRaw(): void {
+    this.#state = RAW;
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    const { buffer, start, end } = this.#ahead;
+    if (end > start) this.exchange.sendRaw(buffer, start, end);
+    this.#ahead.clear();
+    if (!this.exchange.uploadBlocked) this.socket.resume();
+  }
+
+  /** For the exchange: the request is over. The connection goes on with the next one, or ends. */
+  exchangeOver(keepAlive: boolean): void {
+    if (this.#state === OVER) return;
+    if (!keepAlive || !this.requestBody.done) {
+      this.linger();
+      return;
+    }
+    this.#state = READING_HEAD;
+    this.#deadlineMs = deadline(this.context.clock.now(), this.context.config.http.idleTimeoutMs);
+    this.#finder.reset();
+    this.socket.resume();
+    if (!this.#processing && this.#ahead.length > 0) this.#processAhead();
+  }
+
+  /** Sends what is written, then FIN, and drops what the client still sends for a moment. */
+  linger(): void {
+    if (this.#state === OVER) return;
+    this.#state = LINGERING;
+    this.#ahead.clear();
+    this.#deadlineMs = this.context.clock.now() + LINGER_MS;
+    this.socket.resume();
+    this.socket.end();
+  }
+
+  /** Ends the connection in a way that the client can't take for a complete response. */
+  cut(reset: boolean): void {
+    if (reset) this.socket.reset();
+    else this.socket.close();
+  }
+
+  /** For the exchange: the tunnel takes bytes again. */
+  resumeReading(): void {
+    if (this.#ahead.length <= MAX_AHEAD_BYTES) this.socket.resume();
+  }
+
+  /** The node stops: idle connections end now, others after their response. */
+  stop(): void {
+    if (this.idle) this.socket.close();
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#state === EXCHANGING && this.exchange.sweep(nowMs)) return;
+    if (this.#isStuck(nowMs)) {
+      // The client takes nothing of what waits for it.
+      if (this.#state === EXCHANGING || this.#state === RAW) this.exchange.abort();
+      this.socket.destroy();
+      return;
+    }
+    if (nowMs < this.#deadlineMs) return;
+    if (this.#state === EXCHANGING) this.#onBodyPause(nowMs);
+    else if (this.#state === READING_HEAD && this.#ahead.length > 0) this.#refuse(REQUEST_TIMEOUT);
+    else this.socket.destroy();
+  }
+
+  /** Parses requests until the bytes or the connection's patience end; returns the offset of the first unused byte. */
+  #process(buffer: Buffer, start: number, end: number): number {
+    const { requestHead: head, config } = this.context;
+    this.#processing = true;
+    let at = start;
+    while (at < end && this.#state === READING_HEAD) {
+      const result = parseRequestHead(head, buffer, at, end);
+      if (result === HEAD_INCOMPLETE) break;
+      if (result === HEAD_INVALID) {
+        this.#refuse(head.error ?? HTTP_ERRORS.METHOD);
+        at = end;
+        break;
+      }
+      if (head.end - head.start > config.http.maxHeaderBytes) {
+        this.#refuse(HTTP_ERRORS.HEAD_SIZE);
+        at = end;
+        break;
+      }
+      at = head.end;
+      this.#begin(head);
+      if (this.#isExchanging()) at = this.#readBody(buffer, at, end);
+    }
+    this.#processing = false;
+    return this.#state === LINGERING || this.#state === OVER ? end : at;
+  }
+
+  #isExchanging(): boolean {
+    return this.#state === EXCHANGING;
+  }
+
+  #begin(head: RequestHead): void {
+    this.#state = EXCHANGING;
+    const kind = requestBody(head);
+    this.requestBody.reset(kind, head.contentLength, false);
+    this.#deadlineMs = this.requestBody.done
+      ? Number.POSITIVE_INFINITY
+      : deadline(this.context.clock.now(), this.context.config.http.readTimeoutMs);
+    routeRequest(this, head);
+  }
+
+  /** The body of the request under way. Returns the offset of the first byte behind it. */
+  #readBody(buffer: Buffer, start: number, end: number): number {
+    const body = this.requestBody;
+    if (body.done || start === end) return start;
+    const at = body.read(buffer, start, end, this.exchange);
+    if (at < 0) {
+      this.exchange.refuseBody(body.error ?? HTTP_ERRORS.TRUNCATED);
+      return end;
+    }
+    // The exchange may have ended meanwhile, and a next deadline with it.
+    if (this.#state === EXCHANGING) {
+      this.#deadlineMs = body.done
+        ? Number.POSITIVE_INFINITY
+        : deadline(this.context.clock.now(), this.context.config.http.readTimeoutMs);
+    }
+    return at;
+  }
+
+  /** Keeps what was not used: the start of a head, or requests that came early. */
+  #keep(buffer: Buffer, start: number, end: number): void {
+    if (start >= end) return;
+    if (this.#state === HANDED_OVER) {
+      this.socket.handler.onBytes(buffer, start, end);
+      return;
+    }
+    if (this.#state !== READING_HEAD && this.#state !== EXCHANGING) return;
+    if (this.#ahead.length === 0 && this.#state === READING_HEAD) {
+      const { clock, config } = this.context;
+      this.#deadlineMs = deadline(clock.now(), config.http.readHeaderTimeoutMs);
+    }
+    this.#ahead.append(buffer, start, end);
+    if (this.#state === READING_HEAD) this.#searchHead();
+    else if (this.#ahead.length > MAX_AHEAD_BYTES) this.socket.pause();
+  }
+
+  #moreOfHead(buffer: Buffer, start: number, end: number): void {
+    this.#ahead.append(buffer, start, end);
+    this.#searchHead();
+  }
+
+  /** Looks whether the kept bytes hold a whole head by now; each byte is looked at once. */
+  #searchHead(): void {
+    const ahead = this.#ahead;
+    const found = this.#finder.find(ahead.buffer, ahead.start, ahead.end);
+    if (found === END_INVALID) {
+      this.#refuse(this.#finder.error ?? HTTP_ERRORS.METHOD);
+    } else if (found === END_UNKNOWN) {
+      if (ahead.length > this.context.config.http.maxHeaderBytes) this.#refuse(HTTP_ERRORS.HEAD_SIZE);
+    } else {
+      this.#processAhead();
+    }
+  }
+
+  #processAhead(): void {
+    const ahead = this.#ahead;
+    const { start } = ahead;
+    const at = this.#process(ahead.buffer, ahead.start, ahead.end);
+    // Lingering or handing the socket over emptied the store.
+    if (ahead.length === 0) return;
+    if (this.#state === HANDED_OVER) {
+      this.socket.handler.onBytes(ahead.buffer, at, ahead.end);
+      ahead.clear();
+      return;
+    }
+    ahead.consumeTo(at);
+    if (this.#state !== READING_HEAD || ahead.length === 0) return;
+    if (at > start) {
+      const { clock, config } = this.context;
+      this.#deadlineMs = deadline(clock.now(), config.http.readHeaderTimeoutMs);
+      this.#finder.reset();
+      this.#searchHead();
+    }
+  }
+
+  /** A request that isn't one: nobody was asked, nobody else answers. */
+  #refuse(error: HttpError): void {
+    this.context.logger.debug("request refused", { "client-ip": this.clientIp, error: error.message });
+    const { status, message } = error;
+    const dateLine = this.context.dateLine.get();
+    this.socket.out.writeLatin1(errorResponse({ status, message, dateLine, close: true, headOnly: false }));
+    this.linger();
+  }
+
+  #onBodyPause(nowMs: number): void {
+    // A client that is told to wait (the tunnel has no room) isn't slow itself.
+    if (this.socket.paused) this.#deadlineMs = deadline(nowMs, this.context.config.http.readTimeoutMs);
+    else this.exchange.refuseBody(REQUEST_TIMEOUT);
+  }
+
+  #isStuck(nowMs: number): boolean {
+    const { unsentBytes } = this.socket;
+    const limitMs = this.context.config.http.writeTimeoutMs;
+    if (unsentBytes === 0 || unsentBytes !== this.#unsentBytes || limitMs === 0) {
+      this.#unsentBytes = unsentBytes;
+      this.#progressMs = nowMs;
+      return false;
+    }
+    return nowMs - this.#progressMs >= limitMs;
+  }
+}
+
+const REQUEST_TIMEOUT: HttpError = {
+  status: 408,
+  code: "PIKO_HTTP_REQUEST_TIMEOUT",
+  message: "request timeout",
+};
+
+/** A limit of 0 is none. */
+function deadline(nowMs: number, limitMs: number): number {
+  return limitMs === 0 ? Number.POSITIVE_INFINITY : nowMs + limitMs;
+}

@@ -1,0 +1,44 @@
+// Which endpoint a request is for.
+
+import { isIP } from "node:net";
+import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http1/head.js";
+
+const DOT = 0x2e;
+const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+
+/**
+ * The endpoint id of a request, or "" when it names none: `x-piko-endpoint` as it is, else the first label of the
+ * host if that is a name of at least two labels.
+ */
+export function endpointIdOf(head: RequestHead): string {
+  if (head.endpointField >= 0) {
+    const record = head.endpointField * FIELD_STRIDE;
+    const start = head.fields[record + VALUE_START] as number;
+    const end = head.fields[record + VALUE_END] as number;
+    if (end > start) return head.buffer.toString("latin1", start, end);
+  }
+  return firstLabel(head.buffer, head.hostStart, head.hostEnd);
+}
+
+function firstLabel(buffer: Buffer, start: number, end: number): string {
+  if (start === end || buffer[start] === OPEN_BRACKET) return "";
+  let dot = -1;
+  let hostEnd = end;
+  let letters = false;
+  for (let i = start; i < end; i++) {
+    const byte = buffer[i] as number;
+    if (byte === COLON) {
+      hostEnd = i;
+      break;
+    }
+    if (byte === DOT) {
+      if (dot < 0) dot = i;
+    } else if (byte < 0x30 || byte > 0x39) {
+      letters = true;
+    }
+  }
+  if (dot < 0) return "";
+  if (!letters && isIP(buffer.toString("latin1", start, hostEnd)) !== 0) return "";
+  return buffer.toString("latin1", start, dot);
+}

@@ -1,0 +1,48 @@
+// The proxy's own answers: a status, a JSON error, nothing else.
+
+const REASONS: Readonly<Record<number, string>> = {
+  200: "OK",
+  400: "Bad Request",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  413: "Content Too Large",
+  417: "Expectation Failed",
+  426: "Upgrade Required",
+  431: "Request Header Fields Too Large",
+  501: "Not Implemented",
+  502: "Bad Gateway",
+  503: "Service Unavailable",
+  504: "Gateway Timeout",
+  505: "HTTP Version Not Supported",
+};
+
+/** `HTTP/1.1 <status> <reason>` with its CRLF. */
+export function statusLine(status: number): string {
+  return `HTTP/1.1 ${status} ${REASONS[status] ?? "Error"}\r\n`;
+}
+
+/** Options of {@link errorResponse}. */
+export interface ErrorResponse {
+  status: number;
+  /** Text for `{"error":...}`. */
+  message: string;
+  /** A whole `Date` line. */
+  dateLine: Buffer;
+  /** Adds `Connection: close`. */
+  close: boolean;
+  /** The answer to a HEAD request has no body. */
+  headOnly: boolean;
+  /** Further field lines, each with its CRLF. */
+  extra?: string;
+}
+
+/** The whole response, in ASCII. */
+export function errorResponse(options: ErrorResponse): string {
+  const body = `${JSON.stringify({ error: options.message })}\n`;
+  return (
+    `${statusLine(options.status)}Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n` +
+    `Content-Length: ${Buffer.byteLength(body)}\r\n${options.dateLine.toString("latin1")}${options.extra ?? ""}` +
+    `${options.close ? "Connection: close\r\n" : ""}\r\n${options.headOnly ? "" : body}`
+  );
+}

@@ -1,0 +1,536 @@
+// One request and its response: the request goes out on a new stream of a tunnel, the response comes back on it. A
+// connection has one exchange object and uses it for all its requests, one after another; nothing here allocates per
+// request but the stream.
+
+import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import { BODY_CHUNKED, BODY_UNTIL_CLOSE, responseBody } from "../../http1/body-framing.js";
+import { BodyReader, type BodySink } from "../../http1/body-reader.js";
+import { CHUNK_END, CHUNK_HEADER_BYTES, LAST_CHUNK, writeChunkHeader } from "../../http1/chunk-writer.js";
+import { type HttpError } from "../../http1/errors.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
+import {
+  FIELD_STRIDE,
+  HEAD_INCOMPLETE,
+  HEAD_INVALID,
+  type MessageHead,
+  type RequestHead,
+  type ResponseHead,
+  VALUE_END,
+  VALUE_START,
+} from "../../http1/head.js";
+import { parseResponseHead } from "../../http1/parse-response-head.js";
+import {
+  type RequestRewrite,
+  requestHeadCapacity,
+  writeRequestHead,
+} from "../../http1/rewrite-request-head.js";
+import {
+  FRAMING_AS_IS,
+  FRAMING_CHUNKED,
+  FRAMING_DROP_CHUNKED,
+  FRAMING_NONE,
+  type ResponseRewrite,
+  responseHeadCapacity,
+  writeResponseHead,
+} from "../../http1/rewrite-response-head.js";
+import { ByteStore } from "../../net/byte-store.js";
+import type { Tunnel } from "../upstream/tunnel.js";
+import type { ClientConnection } from "./client-connection.js";
+import { errorResponse } from "./error-response.js";
+import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
+
+// How far the exchange is.
+/** No request. */
+const IDLE = 0;
+/** The request is on its way, no final response head yet. */
+const AWAITING_HEAD = 1;
+/** The response head went to the client. */
+const BODY = 2;
+/** A 101 went to the client. */
+const RAW = 3;
+
+/** What the log and the metrics say of a client that went away before its response; nginx's number. */
+const CLIENT_CLOSED_REQUEST = 499;
+
+/** Takes over a stream whose exchange is finished: what still comes is of no interest. */
+const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
+
+export class Exchange implements StreamHandler, BodySink {
+  readonly #connection: ClientConnection;
+  readonly #context: ProxyContext;
+  readonly #rewrite: RequestRewrite;
+  readonly #responseRewrite: ResponseRewrite;
+  readonly #responseBody: BodyReader;
+  readonly #responseSink: BodySink;
+  readonly #head: ByteStore;
+  readonly #finder: HeadEndFinder;
+  /** Request bytes that the stream hasn't taken; at most one read's worth, since the client is paused meanwhile. */
+  readonly #rest: ByteStore;
+  #phase = IDLE;
+  #stream: YamuxStream | undefined = undefined;
+  #halfClose = false;
+  #clientEnded = false;
+  #serviceEnded = false;
+  // The request.
+  #method = "";
+  #http10 = false;
+  #keepAlive = false;
+  /** The protocols that an upgrade request asks for, in lower case; empty for any other request. */
+  #upgrade = "";
+  #startMs = 0;
+  #headDeadlineMs = 0;
+  #requestBytes = 0;
+  #host = "";
+  #path = "";
+  #requestFields = "{}";
+  // The response.
+  #status = 0;
+  #chunking = false;
+  #rawBytes = 0;
+  #responseFields = "{}";
+  /** Received bytes that wait in the client's socket before the stream's window is opened for as many more. */
+  #unconsumed = 0;
+
+  constructor(connection: ClientConnection) {
+    this.#connection = connection;
+    this.#context = connection.context;
+    this.#responseBody = new BodyReader();
+    this.#responseSink = { onBody: (buffer, start, end) => this.#relayBody(buffer, start, end) };
+    this.#head = new ByteStore();
+    this.#finder = new HeadEndFinder();
+    this.#rest = new ByteStore();
+    this.#rewrite = {
+      forwardedFor: connection.forwardedFor,
+      forwardedProto: undefined,
+      forwardedHost: undefined,
+      addForward: false,
+      connectionClose: true,
+      pathPrefix: undefined,
+      query: undefined,
+    };
+    this.#responseRewrite = {
+      framing: FRAMING_AS_IS,
+      connectionClose: false,
+      keepAliveHttp10: false,
+      dateLine: undefined,
+    };
+  }
+
+  /** The tunnel takes no more of the request for now. */
+  get uploadBlocked(): boolean {
+    return this.#rest.length > 0;
+  }
+
+  /** Sends the request whose head was just parsed. */
+  begin(head: RequestHead, tunnel: Tunnel): void {
+    this.#remember(head);
+    const stream = tunnel.openStream(this);
+    if (stream === undefined) {
+      this.#fail(502, "upstream unreachable");
+      return;
+    }
+    this.#context.upstreamMetrics.requests++;
+    this.#stream = stream;
+    this.#halfClose = tunnel.drainable;
+    this.#phase = AWAITING_HEAD;
+    const out = this.#context.scratch(requestHeadCapacity(head, this.#rewrite));
+    this.#upload(out, 0, writeRequestHead(head, out, 0, this.#rewrite));
+  }
+
+  /** Answers with an error of the proxy's own, before any upstream was asked. `extra`: whole field lines. */
+  respondError(head: RequestHead, status: number, message: string, extra = ""): void {
+    this.#remember(head);
+    this.#fail(status, message, extra);
+  }
+
+  /** Answers `OPTIONS *`. */
+  answerOptions(head: RequestHead): void {
+    this.#remember(head);
+    const date = this.#context.dateLine.get().toString("latin1");
+    const close = this.#mayKeepAlive() ? "" : "Connection: close\r\n";
+    this.#connection.socket.out.writeLatin1(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\n${date}${close}\r\n`);
+    this.#over(200, this.#mayKeepAlive());
+  }
+
+  /** Request body bytes, from the connection's body reader. */
+  onBody(buffer: Buffer, start: number, end: number): void {
+    if (this.#phase !== IDLE) this.#upload(buffer, start, end);
+  }
+
+  /** Bytes of an upgraded client. */
+  sendRaw(buffer: Buffer, start: number, end: number): void {
+    this.#upload(buffer, start, end);
+  }
+
+  /** The upgraded client sends no more. */
+  clientEnded(): void {
+    this.#clientEnded = true;
+    if (this.#rest.length > 0) return;
+    this.#stream?.end();
+    this.#finishRaw();
+  }
+
+  /** The request's body is refused, or it stopped coming. */
+  refuseBody(error: HttpError): void {
+    if (this.#phase === AWAITING_HEAD) {
+      this.#dropStream();
+      this.#fail(error.status, error.message);
+    } else if (this.#phase === BODY) {
+      this.#cut();
+    }
+  }
+
+  /** The client is gone. */
+  abort(): void {
+    if (this.#phase === IDLE) return;
+    const status = this.#phase === AWAITING_HEAD ? CLIENT_CLOSED_REQUEST : this.#status;
+    this.#dropStream();
+    this.#record(status);
+  }
+
+  /** The client's socket has room again. */
+  onClientDrain(): void {
+    const count = this.#unconsumed;
+    if (count === 0) return;
+    this.#unconsumed = 0;
+    this.#stream?.consume(count);
+  }
+
+  /** Ends a wait for a response head that took too long; true if it did. */
+  sweep(nowMs: number): boolean {
+    if (this.#phase !== AWAITING_HEAD || nowMs < this.#headDeadlineMs) return false;
+    // The client may be the one that is waited for; its pauses have a limit of their own.
+    if (!this.#connection.requestBody.done && this.#rest.length === 0) return false;
+    this.#dropStream();
+    this.#fail(504, "upstream timeout");
+    return true;
+  }
+
+  onWritable(): void {
+    const rest = this.#rest;
+    const stream = this.#stream;
+    if (stream === undefined || rest.length === 0) return;
+    rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
+    this.#moveHeadDeadline();
+    if (rest.length > 0) return;
+    if (this.#phase === RAW && this.#clientEnded) {
+      stream.end();
+      this.#finishRaw();
+    } else {
+      this.#connection.resumeReading();
+    }
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    if (this.#head.length > 0) this.#moreOfHead(buffer, start, end);
+    else this.#receive(buffer, start, end);
+    if (stream === undefined) return;
+    if (this.#stream === stream && this.#connection.socket.out.congested) this.#unconsumed += end - start;
+    else stream.consume(end - start);
+  }
+
+  onEnd(): void {
+    switch (this.#phase) {
+      case AWAITING_HEAD:
+        this.#dropStream();
+        this.#fail(502, "upstream unreachable");
+        break;
+      case BODY:
+        if (!this.#responseBody.finish()) {
+          this.#cut();
+          break;
+        }
+        if (this.#chunking) this.#connection.socket.out.write(LAST_CHUNK, 0, LAST_CHUNK.length);
+        this.#complete();
+        break;
+      case RAW:
+        this.#serviceEnded = true;
+        this.#connection.socket.end();
+        // A Go agent has closed both directions and reads no more.
+        if (!this.#halfClose) {
+          this.#clientEnded = true;
+          this.#rest.clear();
+          this.#stream?.end();
+        }
+        this.#finishRaw();
+        break;
+    }
+  }
+
+  onReset(): void {
+    this.#stream = undefined;
+    if (this.#phase === AWAITING_HEAD) this.#fail(502, "upstream unreachable");
+    else if (this.#phase !== IDLE) this.#cut();
+  }
+
+  /** Takes from the head what is needed after its bytes are gone. */
+  #remember(head: RequestHead): void {
+    const { accessLog, clock, config, metrics } = this.#context;
+    metrics.begin();
+    this.#startMs = clock.now();
+    this.#headDeadlineMs =
+      config.timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#startMs + config.timeoutMs;
+    this.#method = head.method;
+    this.#http10 = head.minorVersion === 0;
+    this.#keepAlive = this.#http10 ? head.connectionKeepAlive : !head.connectionClose;
+    this.#upgrade = head.upgrade ? upgradeValue(head).toLowerCase() : "";
+    this.#requestBytes = head.end - head.start + Math.max(0, head.contentLength);
+    this.#clientEnded = false;
+    this.#serviceEnded = false;
+    this.#status = 0;
+    this.#rawBytes = 0;
+    this.#chunking = false;
+    this.#unconsumed = 0;
+    this.#responseBody.received = 0;
+    if (!accessLog.enabled) return;
+    this.#host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
+    this.#path = pathOf(head);
+    this.#requestFields = accessLog.requestFields(head);
+    this.#responseFields = "{}";
+  }
+
+  #upload(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    if (this.#rest.length > 0) {
+      this.#rest.append(buffer, start, end);
+      return;
+    }
+    const taken = stream.write(buffer, start, end);
+    if (taken > 0) this.#moveHeadDeadline();
+    if (taken === end - start) return;
+    this.#rest.append(buffer, start + taken, end);
+    this.#connection.socket.pause();
+  }
+
+  /** The time limit for the response head counts from the last byte of the request that the tunnel took. */
+  #moveHeadDeadline(): void {
+    const { clock, config } = this.#context;
+    if (this.#phase === AWAITING_HEAD && config.timeoutMs !== 0 && !this.#connection.requestBody.done) {
+      this.#headDeadlineMs = clock.now() + config.timeoutMs;
+    }
+  }
+
+  #moreOfHead(buffer: Buffer, start: number, end: number): void {
+    const store = this.#head;
+    store.append(buffer, start, end);
+    const found = this.#finder.find(store.buffer, store.start, store.end);
+    if (found === END_UNKNOWN && store.length <= MAX_RESPONSE_HEAD_BYTES) return;
+    if (found === END_INVALID || found === END_UNKNOWN) {
+      this.#refuseResponse(this.#finder.error?.message ?? "response head too large");
+      return;
+    }
+    const bytes = store.buffer;
+    const from = store.start;
+    const to = store.end;
+    store.clear();
+    this.#receive(bytes, from, to);
+  }
+
+  #receive(buffer: Buffer, start: number, end: number): void {
+    let at = start;
+    while (this.#phase === AWAITING_HEAD) {
+      if (at === end) return;
+      const head = this.#context.responseHead;
+      const result = parseResponseHead(head, buffer, at, end);
+      if (result === HEAD_INCOMPLETE) {
+        this.#finder.reset();
+        this.#moreOfHead(buffer, at, end);
+        return;
+      }
+      if (result === HEAD_INVALID) {
+        this.#refuseResponse(head.error?.message ?? "invalid response head");
+        return;
+      }
+      at = head.end;
+      this.#onHead(head);
+    }
+    if (at === end) return;
+    if (this.#phase === RAW) {
+      this.#relayRaw(buffer, at, end);
+    } else if (this.#phase === BODY) {
+      if (this.#responseBody.read(buffer, at, end, this.#responseSink) < 0) this.#cut();
+      else if (this.#responseBody.done) this.#complete();
+    }
+  }
+
+  #onHead(head: ResponseHead): void {
+    if (head.status === 101) this.#onSwitch(head);
+    else if (head.status < 200) this.#onInterim(head);
+    else this.#onFinalHead(head);
+  }
+
+  /** 100, 103 and the like go on to any client that knows them. */
+  #onInterim(head: ResponseHead): void {
+    if (this.#http10) return;
+    this.#responseRewrite.framing = FRAMING_NONE;
+    this.#responseRewrite.connectionClose = false;
+    this.#responseRewrite.keepAliveHttp10 = false;
+    this.#writeHead(head);
+  }
+
+  #onSwitch(head: ResponseHead): void {
+    const protocol = upgradeValue(head).toLowerCase();
+    const asked = this.#upgrade.split(",").some((token) => token.trim() === protocol);
+    if (!asked || !this.#connection.requestBody.done) {
+      this.#refuseResponse("switch to a protocol that was not asked for");
+      return;
+    }
+    this.#status = 101;
+    this.#keepAlive = false;
+    if (this.#context.accessLog.enabled) this.#responseFields = this.#context.accessLog.responseFields(head);
+    this.#responseRewrite.framing = FRAMING_NONE;
+    this.#writeHead(head);
+    this.#phase = RAW;
+    this.#connection.becomeRaw();
+  }
+
+  #onFinalHead(head: ResponseHead): void {
+    const kind = responseBody(head, this.#method);
+    const decode = this.#http10 && kind === BODY_CHUNKED;
+    const untilClose = kind === BODY_UNTIL_CLOSE;
+    this.#status = head.status;
+    this.#chunking = untilClose && !this.#http10;
+    const keepAlive = this.#mayKeepAlive() && !decode && !(untilClose && this.#http10);
+    this.#keepAlive = keepAlive;
+    const rewrite = this.#responseRewrite;
+    rewrite.framing = decode ? FRAMING_DROP_CHUNKED : this.#chunking ? FRAMING_CHUNKED : FRAMING_AS_IS;
+    rewrite.connectionClose = !keepAlive;
+    rewrite.keepAliveHttp10 = keepAlive && this.#http10;
+    if (this.#context.accessLog.enabled) this.#responseFields = this.#context.accessLog.responseFields(head);
+    this.#responseBody.reset(kind, head.contentLength, decode);
+    this.#phase = BODY;
+    this.#writeHead(head);
+    if (this.#responseBody.done) this.#complete();
+  }
+
+  #mayKeepAlive(): boolean {
+    // Behind an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
+    return (
+      this.#keepAlive && !this.#context.closing && this.#connection.requestBody.done && this.#upgrade === ""
+    );
+  }
+
+  #writeHead(head: ResponseHead): void {
+    const rewrite = this.#responseRewrite;
+    rewrite.dateLine = head.hasDate ? undefined : this.#context.dateLine.get();
+    const out = this.#context.scratch(responseHeadCapacity(head, rewrite));
+    this.#connection.socket.out.write(out, 0, writeResponseHead(head, out, 0, rewrite));
+  }
+
+  #relayBody(buffer: Buffer, start: number, end: number): void {
+    const { out } = this.#connection.socket;
+    if (!this.#chunking) {
+      out.write(buffer, start, end);
+      return;
+    }
+    const line = this.#context.scratch(CHUNK_HEADER_BYTES);
+    out.write(line, 0, writeChunkHeader(line, 0, end - start));
+    out.write(buffer, start, end);
+    out.write(CHUNK_END, 0, CHUNK_END.length);
+  }
+
+  #relayRaw(buffer: Buffer, start: number, end: number): void {
+    this.#rawBytes += end - start;
+    this.#connection.socket.out.write(buffer, start, end);
+  }
+
+  /** The response is whole. */
+  #complete(): void {
+    const stream = this.#stream;
+    if (stream !== undefined) {
+      stream.handler = FINISHED;
+      // A response before the end of its request: the service wants no more of it.
+      if (this.#connection.requestBody.done && this.#rest.length === 0) stream.end();
+      else stream.reset();
+    }
+    this.#over(this.#status, this.#keepAlive);
+  }
+
+  /** A service's answer that can't be passed on; the stream has nothing more to say. */
+  #refuseResponse(reason: string): void {
+    this.#context.logger.warn("upstream response refused", { host: this.#host, error: reason });
+    this.#dropStream();
+    this.#fail(502, "upstream unreachable");
+  }
+
+  #fail(status: number, message: string, extra = ""): void {
+    const keepAlive = this.#mayKeepAlive();
+    this.#connection.socket.out.writeLatin1(
+      errorResponse({
+        status,
+        message,
+        dateLine: this.#context.dateLine.get(),
+        close: !keepAlive,
+        headOnly: this.#method === "HEAD",
+        extra,
+      }),
+    );
+    this.#over(status, keepAlive);
+  }
+
+  /** The response can't be completed: the client must see that it isn't. */
+  #cut(): void {
+    // Only a body that ends with its connection needs a reset to tell its end from a cut.
+    const reset = this.#phase === RAW || (this.#http10 && !this.#responseBody.done);
+    this.#dropStream();
+    this.#record(this.#status);
+    this.#connection.cut(reset);
+  }
+
+  #finishRaw(): void {
+    if (!this.#clientEnded || !this.#serviceEnded) return;
+    this.#over(101, false);
+  }
+
+  #over(status: number, keepAlive: boolean): void {
+    this.#record(status);
+    this.#connection.exchangeOver(keepAlive);
+  }
+
+  #dropStream(): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    this.#stream = undefined;
+    stream.handler = FINISHED;
+    stream.reset();
+  }
+
+  /** Accounts for the request, once, and forgets it. */
+  #record(status: number): void {
+    const { accessLog, clock, metrics } = this.#context;
+    this.#phase = IDLE;
+    this.#stream = undefined;
+    if (this.#rest.length > 0) this.#rest.clear();
+    if (this.#head.length > 0) this.#head.clear();
+    const durationMs = clock.now() - this.#startMs;
+    const responseBytes = status === 101 ? this.#rawBytes : this.#responseBody.received;
+    metrics.end(status, this.#method, durationMs / 1_000, this.#requestBytes, responseBytes);
+    if (!accessLog.enabled) return;
+    accessLog.write({
+      proto: this.#http10 ? "HTTP/1.0" : "HTTP/1.1",
+      method: this.#method,
+      host: this.#host,
+      path: this.#path,
+      requestFields: this.#requestFields,
+      responseFields: this.#responseFields,
+      status,
+      durationMs,
+    });
+  }
+}
+
+function upgradeValue(head: MessageHead): string {
+  if (head.upgradeField < 0) return "";
+  const record = head.upgradeField * FIELD_STRIDE;
+  return head.buffer.toString("latin1", head.fields[record + VALUE_START], head.fields[record + VALUE_END]);
+}
+
+/** The path without its query, which may hold secrets. */
+function pathOf(head: RequestHead): string {
+  const path = head.buffer.toString("latin1", head.pathStart, head.pathEnd);
+  const query = path.indexOf("?");
+  if (query >= 0) return query === 0 ? "/" : path.slice(0, query);
+  return path === "" ? "/" : path;
+}

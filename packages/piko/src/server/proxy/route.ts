@@ -1,0 +1,68 @@
+// Where a request goes: the proxy's own paths, or the endpoint that it names.
+
+import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http1/head.js";
+import type { ClientConnection } from "./client-connection.js";
+import { endpointIdOf } from "./endpoint-id.js";
+import { openTcpTunnel } from "./tcp-tunnel.js";
+
+const SLASH = 0x2f;
+const UNDERSCORE = 0x5f;
+const ASTERISK = 0x2a;
+const TCP_PATH = /^\/_piko\/v1\/tcp\/([^/?]+)$/;
+
+/** Starts the exchange for a request whose head was just parsed. */
+export function routeRequest(connection: ClientConnection, head: RequestHead): void {
+  const { exchange } = connection;
+  const first = head.buffer[head.pathStart];
+  if (first === SLASH && head.buffer[head.pathStart + 1] === UNDERSCORE) {
+    const path = head.buffer.toString("latin1", head.pathStart, head.pathEnd);
+    if (isReserved(path)) {
+      routeReserved(connection, head, path);
+      return;
+    }
+  } else if (first === ASTERISK) {
+    // RFC 9110 section 9.3.7: a question about the server itself.
+    exchange.answerOptions(head);
+    return;
+  }
+  const endpointId = endpointIdOf(head);
+  if (endpointId === "") {
+    exchange.respondError(head, 400, "missing endpoint id");
+    return;
+  }
+  const tunnel = connection.context.upstreams.select(endpointId);
+  if (tunnel === undefined) exchange.respondError(head, 502, "no available upstreams");
+  else exchange.begin(head, tunnel);
+}
+
+function isReserved(path: string): boolean {
+  return path.startsWith("/_piko") && (path.length === 6 || path[6] === "/" || path[6] === "?");
+}
+
+/** Nothing under `/_piko` reaches a service. */
+function routeReserved(connection: ClientConnection, head: RequestHead, path: string): void {
+  const { exchange } = connection;
+  const query = path.indexOf("?");
+  const match = TCP_PATH.exec(query < 0 ? path : path.slice(0, query));
+  const endpointId = match === null ? undefined : decode(match[1] ?? "");
+  if (endpointId === undefined) exchange.respondError(head, 404, "not found");
+  else if (head.method !== "GET") exchange.respondError(head, 405, "method not allowed", "Allow: GET\r\n");
+  else if (!isWebSocketUpgrade(head)) {
+    exchange.respondError(head, 426, "websocket upgrade required", "Upgrade: websocket\r\n");
+  } else openTcpTunnel(connection, head, endpointId);
+}
+
+function decode(segment: string): string | undefined {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return undefined;
+  }
+}
+
+function isWebSocketUpgrade(head: RequestHead): boolean {
+  if (!head.upgrade) return false;
+  const record = head.upgradeField * FIELD_STRIDE;
+  const start = head.fields[record + VALUE_START] as number;
+  return head.buffer.toString("latin1", start, head.fields[record + VALUE_END]).toLowerCase() === "websocket";
+}

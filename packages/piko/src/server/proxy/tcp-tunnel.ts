@@ -1,0 +1,170 @@
+// `/_piko/v1/tcp/:endpoint`: a WebSocket of a TCP client (piko forward, the SDK) joined to a stream of a tunnel. The
+// stream is opened before the 101, so a 101 means that there is an upstream.
+
+import {
+  CLOSE_INTERNAL_ERROR,
+  isValidKey,
+  type StreamHandler,
+  switchingProtocols,
+  TunnelError,
+  WebSocketConnection,
+  type WebSocketHandler,
+  type YamuxStream,
+} from "@piko/tunnel";
+import { FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION } from "../../http1/field-names.js";
+import type { RequestHead } from "../../http1/head.js";
+import { findField } from "../../http1/find-field.js";
+import { ByteStore } from "../../net/byte-store.js";
+import type { ClientConnection } from "./client-connection.js";
+
+/** Answers a TCP dial request. */
+export function openTcpTunnel(connection: ClientConnection, head: RequestHead, endpointId: string): void {
+  const { context, exchange } = connection;
+  const key = findField(head, FIELD_SEC_WEBSOCKET_KEY);
+  if (findField(head, FIELD_SEC_WEBSOCKET_VERSION) !== "13") {
+    exchange.respondError(head, 400, "unsupported websocket version", "Sec-WebSocket-Version: 13\r\n");
+    return;
+  }
+  if (key === undefined || !isValidKey(key) || !connection.requestBody.done) {
+    exchange.respondError(head, 400, "invalid websocket handshake");
+    return;
+  }
+  const tunnel = context.upstreams.select(endpointId);
+  if (tunnel === undefined) {
+    exchange.respondError(head, 502, "no available upstreams");
+    return;
+  }
+  const joined = new TcpTunnel(connection, tunnel.drainable);
+  const stream = tunnel.openStream(joined.streamHandler);
+  if (stream === undefined) {
+    exchange.respondError(head, 502, "upstream unreachable");
+    return;
+  }
+  context.upstreamMetrics.requests++;
+  // The first data may be the service's: the SYN can't wait for the client's.
+  stream.flushFlags();
+  connection.handOver();
+  connection.socket.out.writeLatin1(switchingProtocols(key));
+  joined.join(stream);
+}
+
+/** Joins the two; each direction ends by itself where both peers know half-closes. */
+class TcpTunnel implements WebSocketHandler {
+  /** The stream's side; its callbacks have the WebSocket's names. */
+  readonly streamHandler: StreamHandler;
+  readonly #connection: ClientConnection;
+  readonly #startMs: number;
+  /** Bytes that the stream hasn't taken; the client is paused meanwhile. */
+  readonly #rest = new ByteStore();
+  /** The agent is one of ours: its FIN leaves the other direction open. */
+  readonly #halfClose: boolean;
+  #webSocket: WebSocketConnection | undefined = undefined;
+  #stream: YamuxStream | undefined = undefined;
+  #clientEnded = false;
+  #serviceEnded = false;
+  /** Bytes that wait in the client's socket. */
+  #unconsumed = 0;
+  #bytesIn = 0;
+  #bytesOut = 0;
+
+  constructor(connection: ClientConnection, halfClose: boolean) {
+    this.#connection = connection;
+    this.#halfClose = halfClose;
+    this.#startMs = connection.context.clock.now();
+    this.streamHandler = {
+      onData: (buffer, start, end) => this.#toClient(buffer, start, end),
+      onEnd: () => this.#onServiceEnd(),
+      onWritable: () => this.#flushRest(),
+      onReset: () => this.#onStreamReset(),
+    };
+  }
+
+  /** Takes the client's socket over, behind the 101. */
+  join(stream: YamuxStream): void {
+    this.#stream = stream;
+    this.#connection.context.metrics.begin();
+    this.#webSocket = new WebSocketConnection(this.#connection.socket, "server", this);
+  }
+
+  onPayload(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    this.#bytesIn += end - start;
+    let from = start;
+    if (this.#rest.length === 0) from += stream.write(buffer, start, end);
+    if (from === end) return;
+    this.#rest.append(buffer, from, end);
+    this.#webSocket?.socket.pause();
+  }
+
+  /** The client sends no more. (One that is gone is told apart by `onClose`, which follows.) */
+  onEnd(): void {
+    this.#clientEnded = true;
+    if (this.#rest.length > 0) return;
+    this.#stream?.end();
+    this.#endIfDone();
+  }
+
+  onDrain(): void {
+    const count = this.#unconsumed;
+    if (count === 0) return;
+    this.#unconsumed = 0;
+    this.#stream?.consume(count);
+  }
+
+  onClose(): void {
+    const stream = this.#stream;
+    this.#stream = undefined;
+    // Both ended: this changes nothing. Otherwise what the service still sends has no taker.
+    stream?.reset();
+    const { clock, metrics } = this.#connection.context;
+    const seconds = (clock.now() - this.#startMs) / 1_000;
+    metrics.end(101, "GET", seconds, this.#bytesIn, this.#bytesOut);
+    this.#connection.release();
+  }
+
+  #toClient(buffer: Buffer, start: number, end: number): void {
+    const webSocket = this.#webSocket;
+    if (webSocket === undefined) return;
+    this.#bytesOut += end - start;
+    webSocket.write(buffer, start, end);
+    if (webSocket.out.congested) this.#unconsumed += end - start;
+    else this.#stream?.consume(end - start);
+  }
+
+  #flushRest(): void {
+    const rest = this.#rest;
+    const stream = this.#stream;
+    if (stream === undefined || rest.length === 0) return;
+    rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
+    if (rest.length > 0) return;
+    if (this.#clientEnded) {
+      stream.end();
+      this.#endIfDone();
+    } else {
+      this.#webSocket?.socket.resume();
+    }
+  }
+
+  #onServiceEnd(): void {
+    this.#serviceEnded = true;
+    if (!this.#halfClose) {
+      // A Go agent has closed both directions and reads no more.
+      this.#rest.clear();
+      this.#clientEnded = true;
+      this.#stream?.end();
+    }
+    this.#webSocket?.end();
+    this.#endIfDone();
+  }
+
+  #onStreamReset(): void {
+    this.#stream = undefined;
+    const error = new TunnelError("PIKO_TUNNEL_EOF", "upstream connection reset");
+    this.#webSocket?.fail(error, CLOSE_INTERNAL_ERROR);
+  }
+
+  #endIfDone(): void {
+    if (this.#clientEnded && this.#serviceEnded) this.#webSocket?.close();
+  }
+}

@@ -1,0 +1,192 @@
+// A connection to the upstream port before it is a tunnel: reads one upgrade request and answers it.
+
+import { ByteSocket, isValidKey, type SocketHandler, switchingProtocols } from "@piko/tunnel";
+import type { Socket } from "node:net";
+import { HTTP_ERRORS } from "../../http1/errors.js";
+import {
+  FIELD_SEC_WEBSOCKET_KEY,
+  FIELD_SEC_WEBSOCKET_VERSION,
+  FIELD_UPGRADE,
+  FIELD_X_PIKO_TENANT_ID,
+} from "../../http1/field-names.js";
+import { findField, findNamedField } from "../../http1/find-field.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
+import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http1/head.js";
+import { parseRequestHead } from "../../http1/parse-request-head.js";
+import { ByteStore } from "../../net/byte-store.js";
+import type { Expiring } from "../../net/deadline-sweep.js";
+import { peerAddress } from "../../net/peer-address.js";
+import { errorResponse } from "../proxy/error-response.js";
+import { Tunnel } from "./tunnel.js";
+import type { UpstreamPort } from "./upstream-port.js";
+
+/** Largest upgrade request; tokens are the only long thing in one. */
+const MAX_HEAD_BYTES = 64 * 1024;
+/** Time for the whole upgrade request. */
+const HEAD_TIMEOUT_MS = 10_000;
+/** Longest endpoint id: what fits a gossip packet with room to spare, and any host label. */
+export const MAX_ENDPOINT_ID_BYTES = 255;
+/** A refused client's unread bytes are dropped for this long, so that no reset overtakes the answer. */
+const LINGER_MS = 2_000;
+/** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
+const KEEP_ALIVE_MS = 60_000;
+
+const UPSTREAM_PATH = /^\/piko\/v1\/upstream\/([^/?]+)$/;
+
+export class UpstreamConnection implements SocketHandler, Expiring {
+  readonly #port: UpstreamPort;
+  readonly #socket: ByteSocket;
+  readonly #bytes = new ByteStore();
+  readonly #finder = new HeadEndFinder();
+  #deadlineMs: number;
+  #answered = false;
+
+  constructor(port: UpstreamPort, accepted: Socket) {
+    this.#port = port;
+    this.#deadlineMs = port.clock.now() + HEAD_TIMEOUT_MS;
+    this.#socket = ByteSocket.accept(accepted, this);
+    this.#socket.socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    port.sweep.add(this);
+  }
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    if (this.#answered) return;
+    const bytes = this.#bytes;
+    bytes.append(buffer, start, end);
+    const found = this.#finder.find(bytes.buffer, bytes.start, bytes.end);
+    if (found === END_INVALID) this.#refuse(400, this.#finder.error?.message ?? "bad request");
+    else if (found !== END_UNKNOWN) this.#onHead();
+    else if (bytes.length > MAX_HEAD_BYTES) this.#refuse(431, HTTP_ERRORS.HEAD_SIZE.message);
+  }
+
+  onEnd(): void {
+    this.#socket.close();
+  }
+
+  onDrain(): void {}
+
+  onClose(): void {
+    this.#port.sweep.remove(this);
+    this.#port.forget(this);
+  }
+
+  sweep(nowMs: number): void {
+    if (nowMs < this.#deadlineMs) return;
+    if (this.#answered || this.#bytes.length === 0) this.#socket.destroy();
+    else this.#refuse(408, "request timeout");
+  }
+
+  /** The node is stopping. */
+  stop(): void {
+    this.#socket.close();
+  }
+
+  #onHead(): void {
+    const bytes = this.#bytes;
+    const head = this.#port.requestHead;
+    const result = parseRequestHead(head, bytes.buffer, bytes.start, bytes.end);
+    if (result === HEAD_INCOMPLETE) return;
+    if (result !== HEAD_COMPLETE) {
+      this.#refuse(head.error?.status ?? 400, head.error?.message ?? "bad request");
+      return;
+    }
+    const target = head.buffer.toString("latin1", head.pathStart, head.pathEnd);
+    const query = target.indexOf("?");
+    const match = UPSTREAM_PATH.exec(query < 0 ? target : target.slice(0, query));
+    const endpointId = match === null ? undefined : parseEndpointId(match[1] ?? "");
+    if (match === null || head.method !== "GET") this.#refuse(404, "not found");
+    else if (endpointId === undefined)
+      this.#refuse(400, `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes)`);
+    else this.#upgrade(head, endpointId);
+  }
+
+  #upgrade(head: RequestHead, endpointId: string): void {
+    const key = findField(head, FIELD_SEC_WEBSOCKET_KEY);
+    if (!head.upgrade || findField(head, FIELD_UPGRADE)?.toLowerCase() !== "websocket") {
+      this.#refuse(400, "websocket upgrade required");
+      return;
+    }
+    if (findField(head, FIELD_SEC_WEBSOCKET_VERSION) !== "13") {
+      this.#refuse(400, "unsupported websocket version", "Sec-WebSocket-Version: 13\r\n");
+      return;
+    }
+    if (key === undefined || !isValidKey(key) || head.contentLength > 0 || head.chunked) {
+      this.#refuse(400, "invalid websocket handshake");
+      return;
+    }
+    if (!isSameOrigin(head)) {
+      this.#refuse(403, "foreign origin");
+      return;
+    }
+    if (this.#port.stopping) {
+      this.#refuse(503, "node is stopping", "Retry-After: 1\r\n");
+      return;
+    }
+    this.#becomeTunnel(head, endpointId, key);
+  }
+
+  #becomeTunnel(head: RequestHead, endpointId: string, key: string): void {
+    const port = this.#port;
+    const capabilities = findNamedField(head, "x-piko-capabilities") ?? "";
+    const extra =
+      capabilities === "" ? "" : `x-piko-node-id: ${port.nodeId}\r\nx-piko-capabilities: drain\r\n`;
+    const tenantId = findField(head, FIELD_X_PIKO_TENANT_ID) ?? "";
+    this.#answered = true;
+    port.sweep.remove(this);
+    port.forget(this);
+    this.#socket.out.writeLatin1(switchingProtocols(key, extra));
+    const tunnel = new Tunnel({
+      endpointId,
+      socket: this.#socket,
+      clientIp: peerAddress(this.#socket.socket),
+      tenantId,
+      capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
+      clock: port.clock,
+      owner: port,
+    });
+    port.onTunnel(tunnel);
+    // Go refuses bytes before its 101; there is no harm in them.
+    const { buffer, end } = this.#bytes;
+    if (head.end < end) tunnel.receive(buffer, head.end, end);
+    this.#bytes.clear();
+  }
+
+  #refuse(status: number, message: string, extra = ""): void {
+    const port = this.#port;
+    this.#answered = true;
+    this.#bytes.clear();
+    this.#deadlineMs = port.clock.now() + LINGER_MS;
+    port.logger.warn("upstream refused", {
+      "client-ip": peerAddress(this.#socket.socket),
+      status,
+      error: message,
+    });
+    const dateLine = port.dateLine.get();
+    this.#socket.out.writeLatin1(
+      errorResponse({ status, message, dateLine, close: true, headOnly: false, extra }),
+    );
+    this.#socket.end();
+  }
+}
+
+/** The path segment as an endpoint id; undefined if it is none. */
+function parseEndpointId(segment: string): string | undefined {
+  let id: string;
+  try {
+    id = decodeURIComponent(segment);
+  } catch {
+    return undefined;
+  }
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused.
+  if (id === "" || Buffer.byteLength(id) > MAX_ENDPOINT_ID_BYTES || /[/\u0000-\u001f\u007f]/.test(id))
+    return undefined;
+  return id;
+}
+
+/** Browsers send Origin: a foreign page must not be able to listen on an endpoint. */
+function isSameOrigin(head: RequestHead): boolean {
+  const origin = findNamedField(head, "origin");
+  if (origin === undefined) return true;
+  const host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
+  return origin.slice(origin.indexOf("://") + 3).toLowerCase() === host.toLowerCase();
+}

@@ -1,0 +1,108 @@
+// The port that agents open their tunnels to.
+
+import type { Clock, TunnelError } from "@piko/tunnel";
+import type { Socket } from "node:net";
+import { RequestHead } from "../../http1/head.js";
+import type { DateLine } from "../../net/date-line.js";
+import type { DeadlineSweep } from "../../net/deadline-sweep.js";
+import { TcpListener } from "../../net/tcp-listener.js";
+import type { HostPort } from "../../config/address.js";
+import type { Logger } from "../../observability/logger.js";
+import type { Tunnel, TunnelOwner } from "./tunnel.js";
+import { UpstreamConnection } from "./upstream-connection.js";
+import type { Upstreams } from "./upstreams.js";
+
+/** An upgrade request has a dozen fields at most; proxies in front add some. */
+const MAX_FIELDS = 100;
+
+export interface UpstreamPortOptions {
+  nodeId: string;
+  upstreams: Upstreams;
+  logger: Logger;
+  clock: Clock;
+  sweep: DeadlineSweep;
+  dateLine: DateLine;
+}
+
+export class UpstreamPort implements TunnelOwner {
+  readonly nodeId: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+  readonly dateLine: DateLine;
+  /** Filled by each parse, valid until the next one. */
+  readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
+  /** New tunnels are refused. */
+  stopping = false;
+  readonly #upstreams: Upstreams;
+  readonly #listener: TcpListener;
+  readonly #connections = new Set<UpstreamConnection>();
+
+  constructor(options: UpstreamPortOptions) {
+    this.nodeId = options.nodeId;
+    this.#upstreams = options.upstreams;
+    this.logger = options.logger;
+    this.clock = options.clock;
+    this.sweep = options.sweep;
+    this.dateLine = options.dateLine;
+    this.#listener = new TcpListener("upstream", (socket) => this.#accept(socket));
+  }
+
+  /** Binds the port; resolves to the address that it has. */
+  listen(address: HostPort): Promise<HostPort> {
+    return this.#listener.listen(address);
+  }
+
+  /** Accepts no more tunnels and asks agents that can to move to another node. */
+  drain(): void {
+    this.stopping = true;
+    this.#listener.close();
+    for (const connection of this.#connections) connection.stop();
+    for (const tunnel of this.#upstreams.tunnels()) tunnel.drain();
+  }
+
+  /** Ends the tunnels that are left, in a way that makes every agent connect again elsewhere. */
+  close(): void {
+    this.drain();
+    for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.evict();
+  }
+
+  /** Drops every connection that is left. */
+  destroy(): void {
+    this.close();
+    for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.destroy();
+  }
+
+  /** For connections: the upgrade is done. */
+  onTunnel(tunnel: Tunnel): void {
+    this.#upstreams.add(tunnel);
+    this.logger.info("upstream connected", describe(tunnel));
+  }
+
+  /** For connections: gone, or a tunnel now. */
+  forget(connection: UpstreamConnection): void {
+    this.#connections.delete(connection);
+  }
+
+  onDraining(tunnel: Tunnel): void {
+    this.#upstreams.drain(tunnel);
+    this.logger.info("upstream draining", describe(tunnel));
+  }
+
+  onGone(tunnel: Tunnel, error: TunnelError | undefined): void {
+    this.#upstreams.remove(tunnel);
+    if (error === undefined || error.code === "PIKO_TUNNEL_EOF") {
+      this.logger.info("upstream disconnected", describe(tunnel));
+    } else {
+      this.logger.warn("upstream disconnected", { ...describe(tunnel), error: error.message });
+    }
+  }
+
+  #accept(socket: Socket): void {
+    this.#connections.add(new UpstreamConnection(this, socket));
+  }
+}
+
+function describe(tunnel: Tunnel): Record<string, string> {
+  return { "endpoint-id": tunnel.endpointId, "client-ip": tunnel.clientIp, "tenant-id": tunnel.tenantId };
+}
