@@ -1,0 +1,37 @@
+// Waiting with a limit: a test that waits for something that never comes fails soon, and says what it waited for.
+
+import { setTimeout as delay } from "node:timers/promises";
+
+/** Longest wait for something that happens at once on an idle machine. */
+export const PATIENCE_MS = 10_000;
+
+/** The promise's value, or an error that names `what` after `ms`. */
+export async function within<T>(promise: Promise<T>, what: string, ms: number = PATIENCE_MS): Promise<T> {
+  const stop = new AbortController();
+  const expired = delay(ms, undefined, { signal: stop.signal }).then(
+    () => {
+      throw new Error(`no ${what} within ${ms} ms`);
+    },
+    () => new Promise<never>(() => {}),
+  );
+  try {
+    return await Promise.race([promise, expired]);
+  } finally {
+    stop.abort();
+  }
+}
+
+/** Asks `probe` again and again until it gives something that isn't undefined or false. */
+export async function eventually<T>(
+  probe: () => Promise<T | undefined | false> | T | undefined | false,
+  what: string,
+  ms: number = PATIENCE_MS,
+): Promise<T> {
+  const until = performance.now() + ms;
+  for (;;) {
+    const found = await probe();
+    if (found !== undefined && found !== false) return found;
+    if (performance.now() > until) throw new Error(`no ${what} within ${ms} ms`);
+    await delay(10);
+  }
+}

@@ -1,0 +1,95 @@
+// The Go peer of tests/interop/peer: built once per machine state, started as agent, forwarder or server.
+
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { type Program, startProgram } from "./program.js";
+import type { Stage } from "./stage.js";
+import { haveTools, run } from "./tools.js";
+
+const SOURCE = fileURLToPath(new URL("../interop/peer/", import.meta.url));
+const CACHE = fileURLToPath(new URL("../interop/.cache/", import.meta.url));
+
+/** Whether the Go peer can be built here. */
+export const haveGo: boolean = haveTools("go");
+
+/** Builds the peer unless this very source has been built; its path. */
+export async function buildGoPeer(): Promise<string> {
+  const hash = createHash("sha256");
+  for (const name of readdirSync(SOURCE).sort()) hash.update(name).update(readFileSync(join(SOURCE, name)));
+  const path = join(CACHE, `peer-${hash.digest("hex").slice(0, 16)}`);
+  if (existsSync(path)) return path;
+  await mkdir(CACHE, { recursive: true });
+  // Another test file may build at the same time: each builds its own and puts it in place in one step.
+  const own = `${path}.${process.pid}`;
+  const built = await run("go", ["build", "-o", own, "."], { cwd: SOURCE, ms: 300_000 });
+  if (built.code !== 0) throw new Error(`go build: ${built.stderr}`);
+  renameSync(own, path);
+  return path;
+}
+
+/** A Go server. Addresses are `127.0.0.1:port`. */
+export interface GoServer {
+  readonly program: Program;
+  readonly proxy: string;
+  readonly upstream: string;
+  readonly control: string;
+  /** Ends the endpoint's tunnels in one of the ways of control.go. */
+  end(endpoint: string, how: string): Promise<void>;
+  /** The tunnels that are open, with the header fields of their upgrade requests. */
+  tunnels(): Promise<readonly { endpoint: string; headers: Record<string, string[]>; streams: number }[]>;
+}
+
+/** Starts the Go peer as a server. */
+export async function startGoServer(stage: Stage, flags: readonly string[] = []): Promise<GoServer> {
+  const program = startProgram(stage, "go server", await buildGoPeer(), ["server", ...flags], {
+    stopCode: 0,
+  });
+  const { fields } = await program.waitFor("server started");
+  const control = String(fields["control"]);
+  return {
+    program,
+    proxy: String(fields["proxy"]),
+    upstream: String(fields["upstream"]),
+    control,
+    end: async (endpoint, how) => {
+      const answer = await fetch(`http://${control}/end?endpoint=${endpoint}&how=${how}`, { method: "POST" });
+      if (!answer.ok) throw new Error(`${how}: ${await answer.text()}`);
+    },
+    tunnels: async () => {
+      const answer = await fetch(`http://${control}/tunnels`);
+      return (await answer.json()) as Awaited<ReturnType<GoServer["tunnels"]>>;
+    },
+  };
+}
+
+/** Starts the Go peer as an agent; returns when its tunnel is open. */
+export async function startGoAgent(
+  stage: Stage,
+  upstream: string,
+  endpoint: string,
+  target: string,
+  flags: readonly string[] = [],
+): Promise<Program> {
+  const args = ["agent", "--url", `http://${upstream}`, "--endpoint", endpoint, "--target", target, ...flags];
+  const program = startProgram(stage, `go agent ${endpoint}`, await buildGoPeer(), args);
+  await program.waitFor("connected");
+  return program;
+}
+
+/** Starts the Go peer as a forwarder; its local address. */
+export async function startGoForward(stage: Stage, proxy: string, endpoint: string): Promise<string> {
+  const args = ["forward", "--url", `http://${proxy}`, "--endpoint", endpoint];
+  const program = startProgram(stage, `go forward ${endpoint}`, await buildGoPeer(), args);
+  const { fields } = await program.waitFor("listening");
+  return String(fields["addr"]);
+}
+
+/** Sends random bytes through a TCP endpoint by the Go dialer and checks that they come back; throws if not. */
+export async function goEchoCheck(proxy: string, endpoint: string, bytes: number): Promise<void> {
+  const args = ["dial", "--url", `http://${proxy}`, "--endpoint", endpoint, "--send-bytes", `${bytes}`];
+  const { code, stdout, stderr } = await run(await buildGoPeer(), args, { ms: 60_000 });
+  if (code !== 0) throw new Error(`echo check: ${stdout}${stderr}`);
+}

@@ -1,0 +1,116 @@
+// Our own programs as a user starts them: the built `piko` command, on ports that the system chooses and that the
+// programs report in their logs.
+
+import { fileURLToPath } from "node:url";
+import { type Program, startProgram } from "./program.js";
+import type { Stage } from "./stage.js";
+
+/** The command under test; PIKO_COMMAND names another one, such as that of an installed package. */
+const PIKO: string =
+  process.env["PIKO_COMMAND"] ?? fileURLToPath(new URL("../../node_modules/.bin/piko", import.meta.url));
+
+/** A server that is ready. Addresses are `127.0.0.1:port`. */
+export interface RunningServer {
+  readonly program: Program;
+  readonly proxy: string;
+  readonly upstream: string;
+  readonly admin: string;
+}
+
+function piko(stage: Stage, name: string, args: readonly string[]): Program {
+  return startProgram(stage, name, PIKO, [...args, "--log.format", "json"], { stopCode: 0 });
+}
+
+function text(fields: Readonly<Record<string, unknown>>, key: string): string {
+  const value = fields[key];
+  if (typeof value !== "string") throw new Error(`the start line has no "${key}": ${JSON.stringify(fields)}`);
+  return value;
+}
+
+/** Starts `piko server`; a flag given here replaces the default of the same name. */
+export async function startServer(
+  stage: Stage,
+  flags: Readonly<Record<string, string>> = {},
+): Promise<RunningServer> {
+  const all: Record<string, string> = {
+    "proxy.bind-addr": "127.0.0.1:0",
+    "upstream.bind-addr": "127.0.0.1:0",
+    "admin.bind-addr": "127.0.0.1:0",
+    // The drain is for load balancers that lag; the tests have none.
+    "drain-delay": "0s",
+    ...flags,
+  };
+  const args = Object.entries(all).map(([name, value]) => `--${name}=${value}`);
+  const program = piko(stage, "server", ["server", ...args]);
+  const { fields } = await program.waitFor("server started");
+  return {
+    program,
+    proxy: text(fields, "proxy"),
+    upstream: text(fields, "upstream"),
+    admin: text(fields, "admin"),
+  };
+}
+
+export interface AgentOptions {
+  /** `http` (the default) or `tcp`. */
+  readonly mode?: "http" | "tcp";
+  readonly flags?: readonly string[];
+  /** Return at once instead of when the tunnel is open. */
+  readonly wait?: boolean;
+}
+
+/** Starts `piko agent http|tcp endpoint target` against an upstream address. */
+export async function startAgent(
+  stage: Stage,
+  upstream: string,
+  endpoint: string,
+  target: string,
+  options: AgentOptions = {},
+): Promise<Program> {
+  const { mode = "http", flags = [], wait = true } = options;
+  const url = `http://${upstream}`;
+  const program = piko(stage, `agent ${endpoint}`, [
+    "agent",
+    mode,
+    endpoint,
+    target,
+    "--connect.url",
+    url,
+    ...flags,
+  ]);
+  if (wait) await program.waitFor("connected");
+  return program;
+}
+
+/** A local port that `piko forward tcp` carries to an endpoint. */
+export interface RunningForward {
+  readonly program: Program;
+  readonly addr: string;
+}
+
+/** Starts `piko forward tcp 127.0.0.1:0 endpoint` against a proxy address. */
+export async function startForward(
+  stage: Stage,
+  proxy: string,
+  endpoint: string,
+  flags: readonly string[] = [],
+): Promise<RunningForward> {
+  const connect = ["--connect.url", `http://${proxy}`];
+  const args = ["forward", "tcp", "127.0.0.1:0", endpoint, ...connect, ...flags];
+  const program = piko(stage, `forward ${endpoint}`, args);
+  const { fields } = await program.waitFor("listening");
+  return { program, addr: text(fields, "addr") };
+}
+
+/** A server and one HTTP agent of endpoint `web` before a service: what most tests start from. */
+export interface Tunnel {
+  readonly server: RunningServer;
+  readonly agent: Program;
+}
+
+/** Starts a server and an agent that brings endpoint `web` to `target`. */
+export async function startTunnel(stage: Stage, target: string): Promise<Tunnel> {
+  const server = await startServer(stage);
+  const agent = await startAgent(stage, server.upstream, "web", target);
+  return { server, agent };
+}

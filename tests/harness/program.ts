@@ -1,0 +1,167 @@
+// One child process whose output is JSON lines: waits for lines, stops it, samples its memory.
+
+import { type ChildProcessByStdio, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
+import { PATIENCE_MS, within } from "./deadline.js";
+import type { Stage } from "./stage.js";
+
+/** One line of output: its fields if it was JSON, and its text. */
+export interface LogLine {
+  readonly text: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** How a process ended. */
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export interface ProgramOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  /** Exit code that `stop` expects; undefined: any. */
+  readonly stopCode?: number | undefined;
+}
+
+/** A running child process. */
+export class Program {
+  readonly name: string;
+  readonly pid: number;
+  /** All lines of stdout and stderr so far. */
+  readonly lines: LogLine[] = [];
+  readonly exited: Promise<Exit>;
+  exit: Exit | undefined;
+  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #stopCode: number | undefined;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(name: string, command: string, args: readonly string[], options: ProgramOptions = {}) {
+    this.name = name;
+    this.#stopCode = options.stopCode;
+    const env = { ...process.env, ...options.env };
+    this.#child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
+    this.pid = this.#child.pid ?? -1;
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      createInterface({ input: stream }).on("line", (text) => this.#addLine(text));
+    }
+    this.exited = once(this.#child, "close").then(([code, signal]) => {
+      this.exit = { code: code as number | null, signal: signal as NodeJS.Signals | null };
+      this.#wake();
+      return this.exit;
+    });
+  }
+
+  /** The first line that `matches`, from line number `from` on; fails when the process ends or after `ms`. */
+  async waitForLine(
+    matches: (line: LogLine) => boolean,
+    what: string,
+    options: WaitOptions = {},
+  ): Promise<LogLine> {
+    const { from = 0, ms = PATIENCE_MS } = options;
+    let at = from;
+    const search = async (): Promise<LogLine> => {
+      for (;;) {
+        for (; at < this.lines.length; at++) {
+          const line = this.lines[at];
+          if (line !== undefined && matches(line)) return line;
+        }
+        if (this.exit !== undefined) throw new Error(`${this.name} ended (${JSON.stringify(this.exit)})`);
+        await new Promise<void>((resolve) => {
+          this.#waiting.add(resolve);
+        });
+      }
+    };
+    try {
+      return await within(search(), `${what} from ${this.name}`, ms);
+    } catch (error) {
+      throw new Error(`${String(error)}\n${this.tail()}`, { cause: error });
+    }
+  }
+
+  /** The first log record with this message (`msg`) or event name. */
+  waitFor(message: string, options: WaitOptions = {}): Promise<LogLine> {
+    const isIt = ({ fields }: LogLine): boolean => fields["msg"] === message || fields["event"] === message;
+    return this.waitForLine(isIt, `line "${message}"`, options);
+  }
+
+  /** The last lines, for messages. */
+  tail(): string {
+    return this.lines
+      .slice(-20)
+      .map(({ text }) => `  ${this.name}| ${text}`)
+      .join("\n");
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** SIGTERM, and the exit code that was expected. A process that has ended already is left alone. */
+  async stop(ms = 15_000): Promise<void> {
+    if (this.exit !== undefined) return;
+    this.signal("SIGTERM");
+    let exit: Exit;
+    try {
+      exit = await within(this.exited, `exit of ${this.name}`, ms);
+    } catch (error) {
+      await this.kill();
+      throw new Error(`${String(error)}\n${this.tail()}`, { cause: error });
+    }
+    if (this.#stopCode !== undefined && exit.code !== this.#stopCode) {
+      throw new Error(`${this.name} ended with ${JSON.stringify(exit)}\n${this.tail()}`);
+    }
+  }
+
+  /** SIGKILL. */
+  async kill(): Promise<void> {
+    if (this.exit !== undefined) return;
+    this.signal("SIGKILL");
+    await this.exited;
+  }
+
+  /** Resident memory now. */
+  async rssBytes(): Promise<number> {
+    const status = await readFile(`/proc/${this.pid}/status`, "utf8");
+    return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+  }
+
+  #addLine(text: string): void {
+    let fields: Record<string, unknown> = {};
+    if (text.startsWith("{")) {
+      try {
+        fields = JSON.parse(text) as Record<string, unknown>;
+      } catch {
+        // Not a record; the text is kept.
+      }
+    }
+    this.lines.push({ text, fields });
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting) resolve();
+    this.#waiting.clear();
+  }
+}
+
+export interface WaitOptions {
+  /** Number of lines to pass over. */
+  readonly from?: number;
+  readonly ms?: number;
+}
+
+/** Starts a program that ends with the stage. */
+export function startProgram(
+  stage: Stage,
+  name: string,
+  command: string,
+  args: readonly string[],
+  options: ProgramOptions = {},
+): Program {
+  const program = new Program(name, command, args, options);
+  stage.defer(() => program.stop());
+  return program;
+}

@@ -1,0 +1,53 @@
+// What a test sets up and must take down again: processes, services, sockets, directories. Things go in the reverse
+// order of their coming, and all of them go, even when one fails to.
+
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach } from "vitest";
+
+type CleanUp = () => Promise<void> | void;
+
+/** A pile of things to take down. */
+export class Stage {
+  readonly #cleanUps: CleanUp[] = [];
+
+  /** Takes `cleanUp` down with the stage. */
+  defer(cleanUp: CleanUp): void {
+    this.#cleanUps.push(cleanUp);
+  }
+
+  /** A directory that goes with the stage. */
+  async directory(): Promise<string> {
+    const path = await mkdtemp(join(tmpdir(), "piko-test-"));
+    this.defer(() => rm(path, { recursive: true, force: true }));
+    return path;
+  }
+
+  async clear(): Promise<void> {
+    const failures: unknown[] = [];
+    for (let cleanUp = this.#cleanUps.pop(); cleanUp !== undefined; cleanUp = this.#cleanUps.pop()) {
+      try {
+        await cleanUp();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length === 1) throw failures[0];
+    if (failures.length > 1) throw new AggregateError(failures, "several things failed to stop");
+  }
+}
+
+/** A stage that is cleared after every test. */
+export function perTest(): Stage {
+  const stage = new Stage();
+  afterEach(() => stage.clear());
+  return stage;
+}
+
+/** A stage that is cleared after the file's (or the describe block's) last test. */
+export function perFile(): Stage {
+  const stage = new Stage();
+  afterAll(() => stage.clear());
+  return stage;
+}

@@ -1,0 +1,68 @@
+// Programs from outside that a test needs. A missing one skips the test and says so; in CI it fails the test.
+
+import { execFile } from "node:child_process";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
+
+/** The program's path, or undefined. */
+export function findTool(name: string): string | undefined {
+  for (const directory of (process.env["PATH"] ?? "").split(delimiter)) {
+    const path = join(directory, name);
+    try {
+      accessSync(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not in this directory.
+    }
+  }
+  return undefined;
+}
+
+/** Whether to run tests that need these tools; the missing ones are named on stderr. */
+export function haveTools(...names: readonly string[]): boolean {
+  const missing = names.filter((name) => findTool(name) === undefined);
+  if (missing.length === 0) return true;
+  const reason = `needs ${missing.join(", ")}, which is not installed`;
+  if (process.env["CI"] === "true") throw new Error(reason);
+  process.stderr.write(`skipped: ${reason}\n`);
+  return false;
+}
+
+/** What a tool printed, and how it ended. */
+export interface ToolResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export interface RunOptions {
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly ms?: number;
+  /** Text for its stdin. */
+  readonly input?: string;
+}
+
+/** Runs a tool to its end; never throws for its exit code. */
+export async function run(
+  name: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<ToolResult> {
+  const pending = promisify(execFile)(name, [...args], {
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    env: { ...process.env, ...options.env },
+    timeout: options.ms ?? 60_000,
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  pending.child.stdin?.end(options.input ?? "");
+  try {
+    const { stdout, stderr } = await pending;
+    return { code: 0, stdout, stderr };
+  } catch (error) {
+    const failed = error as { code?: unknown; stdout?: string; stderr?: string; message: string };
+    if (typeof failed.code !== "number") throw error;
+    return { code: failed.code, stdout: failed.stdout ?? "", stderr: failed.stderr ?? "" };
+  }
+}
