@@ -18,9 +18,27 @@ export function findField(head: MessageHead, id: number): string | undefined {
   const limit = head.fieldCount * FIELD_STRIDE;
   for (let record = 0; record < limit; record += FIELD_STRIDE) {
     if (fields[record + FIELD_ID] !== id) continue;
-    return head.buffer.toString("latin1", fields[record + VALUE_START], fields[record + VALUE_END]);
+    return valueAt(head, record);
   }
   return undefined;
+}
+
+/** The same for a name without a number; `name` is in lower case. */
+export function findNamedField(head: MessageHead, name: string): string | undefined {
+  const { buffer, fields } = head;
+  const wanted = asciiBytes(name);
+  const limit = head.fieldCount * FIELD_STRIDE;
+  for (let record = 0; record < limit; record += FIELD_STRIDE) {
+    const start = fields[record + LINE_START] as number;
+    if (equalsIgnoringCase(buffer, start, fields[record + NAME_END] as number, wanted)) {
+      return valueAt(head, record);
+    }
+  }
+  return undefined;
+}
+
+function valueAt(head: MessageHead, record: number): string {
+  return head.buffer.toString("latin1", head.fields[record + VALUE_START], head.fields[record + VALUE_END]);
 }
 
 /** The same for a name without a number, given in lower case. */

@@ -10,11 +10,14 @@ export const MAX_TRAILER_BYTES = 8192;
 /** Limit for its fields. */
 export const MAX_TRAILER_FIELDS = 64;
 
-// Framing, routing, request modifiers, authentication, response control and content handling: whoever merged these
+// A trailer that speaks of framing has no honest sender.
+const REFUSED: ReadonlySet<string> = new Set(["content-length", "transfer-encoding"]);
+
+// Routing, request modifiers, authentication, response control and content handling: whoever merged these
 // into the head would change what has been decided already.
 const FORBIDDEN: ReadonlySet<string> = new Set(
   [
-    "connection content-length host keep-alive te trailer transfer-encoding upgrade http2-settings",
+    "connection host keep-alive te trailer upgrade http2-settings",
     "cache-control expect max-forwards pragma range forwarded x-real-ip",
     "authorization cookie set-cookie www-authenticate authentication-info",
     "age date expires location retry-after vary warning",
@@ -58,7 +61,9 @@ export class TrailerSection {
       }
       const lineStart = fields[LINE_START] as number;
       const lineEnd = fields[LINE_END] as number;
-      if (isForbidden(buffer.toString("latin1", lineStart, fields[NAME_END]).toLowerCase())) continue;
+      const name = buffer.toString("latin1", lineStart, fields[NAME_END]).toLowerCase();
+      if (REFUSED.has(name)) return this.#refuse(HTTP_ERRORS.TRAILER);
+      if (isForbidden(name)) continue;
       buffer.copyWithin(kept, lineStart, lineEnd);
       kept += lineEnd - lineStart;
     }
