@@ -40,16 +40,3 @@ export function findNamedField(head: MessageHead, name: string): string | undefi
 function valueAt(head: MessageHead, record: number): string {
   return head.buffer.toString("latin1", head.fields[record + VALUE_START], head.fields[record + VALUE_END]);
 }
-
-/** The same for a name without a number, given in lower case. */
-export function findNamedField(head: MessageHead, name: string): string | undefined {
-  const { buffer, fields } = head;
-  const limit = head.fieldCount * FIELD_STRIDE;
-  const bytes = asciiBytes(name);
-  for (let record = 0; record < limit; record += FIELD_STRIDE) {
-    const start = fields[record + LINE_START] as number;
-    if (!equalsIgnoringCase(buffer, start, fields[record + NAME_END] as number, bytes)) continue;
-    return buffer.toString("latin1", fields[record + VALUE_START], fields[record + VALUE_END]);
-  }
-  return undefined;
-}
