@@ -11,6 +11,8 @@ const WRONG_USAGE = 2;
 
 /** Runs the command line of this process. */
 export async function main(): Promise<void> {
+  // A reader that has seen enough (`piko --help | head`) is no error.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const program = createProgram();
   let errors = "";
   captureErrors(program, (text) => {

@@ -1,6 +1,6 @@
 // The tree of commands. Also read by the generator of the reference.
 
-import { Command, Help } from "commander";
+import { Command, Help, type Option } from "commander";
 import { createAgentCommand } from "./agent-command.js";
 import { createForwardCommand } from "./forward-command.js";
 import { createServerCommand } from "./server-command.js";
@@ -34,8 +34,14 @@ function configureAll(command: Command): void {
     .showSuggestionAfterError()
     .helpCommand(false)
     .helpOption("-h, --help", "show help")
-    .configureHelp({ showGlobalOptions: true, formatItem });
+    .configureHelp({ showGlobalOptions: true, visibleGlobalOptions, formatItem });
   for (const child of command.commands) configureAll(child);
+}
+
+/** Options of the commands around, without the version. */
+function visibleGlobalOptions(command: Command): Option[] {
+  const help = Object.assign(new Help(), { showGlobalOptions: true });
+  return help.visibleGlobalOptions(command).filter((option) => option.long !== "--version");
 }
 
 /** Options get two lines: their names are too long for two columns. */

@@ -8,7 +8,7 @@ import { write, writeSync } from "node:fs";
 export const BATCH_CHARACTERS = 65_536;
 const BATCH_MS = 100;
 /** Lines that would wait behind more than this are dropped. */
-export const MAX_WAITING_CHARACTERS = 4 * 1_048_576;
+export const MAX_WAITING_CHARACTERS: number = 4 * 1_048_576;
 const RETRY_MS = 10;
 
 /** Where batches go; node:fs by default. */
