@@ -1,0 +1,51 @@
+// `npm test`: everything that a fresh clone needs, then the unit tests and the system tests, with one sum at the end.
+// `npm test -- unit` or `npm test -- system` runs one half.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { setUp } from "./setup.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const SUITES = { unit: "vitest.config.ts", system: "vitest.system.config.ts" };
+
+/** Runs one suite and returns its counts. A run that breaks without a result counts as one failure. */
+async function runSuite(name, results) {
+  const file = join(results, `${name}.json`);
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
+  const child = spawn(process.execPath, [vitest, "run", "--config", SUITES[name], ...reporters], {
+    cwd: root,
+    stdio: "inherit",
+  });
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  try {
+    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(file, "utf8"));
+    // Errors outside of tests (a leaked handle, an unhandled rejection) end the run with a code and no failed test.
+    const failed = numFailedTests + (code !== 0 && numFailedTests === 0 ? 1 : 0);
+    return { passed: numPassedTests, failed, skipped: numPendingTests };
+  } catch {
+    return { passed: 0, failed: 1, skipped: 0 };
+  }
+}
+
+const wanted = process.argv.slice(2);
+const suites = wanted.length === 0 ? Object.keys(SUITES) : wanted;
+const unknown = suites.filter((name) => !(name in SUITES));
+if (unknown.length > 0) {
+  console.error(`unknown suite: ${unknown.join(", ")} (there are: ${Object.keys(SUITES).join(", ")})`);
+  process.exit(2);
+}
+await setUp();
+const results = mkdtempSync(join(tmpdir(), "piko-test-"));
+const sum = { passed: 0, failed: 0, skipped: 0 };
+for (const name of suites) {
+  const counts = await runSuite(name, results);
+  for (const key of Object.keys(sum)) sum[key] += counts[key];
+}
+rmSync(results, { recursive: true });
+const skipped = sum.skipped === 0 ? "" : `, ${sum.skipped} skipped`;
+console.log(`${sum.passed} passed, ${sum.failed} failed${skipped}`);
+process.exit(sum.failed === 0 ? 0 : 1);
