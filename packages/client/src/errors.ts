@@ -1,0 +1,53 @@
+// Every way in which connecting, listening or dialling fails, as one table of codes.
+
+/** Codes of {@link ClientError}; stable, for programs to branch on. */
+export const CLIENT_ERRORS = {
+  PIKO_CLIENT_BAD_OPTION: "an option or argument can't be used as it is",
+  PIKO_CLIENT_CONNECT: "no connection to the server, or it was lost before the server answered",
+  PIKO_CLIENT_TIMEOUT: "the server did not answer in time",
+  PIKO_CLIENT_PROXY: "the HTTP proxy on the way to the server refused to connect",
+  PIKO_CLIENT_REFUSED: "the server answered with an HTTP status that says no",
+  PIKO_CLIENT_BAD_RESPONSE: "what came back is not HTTP, or too long",
+  PIKO_CLIENT_BAD_HANDSHAKE: "the server accepted the upgrade wrongly: it is not a Piko server",
+  PIKO_CLIENT_RESET: "the connection was cut off by the peer or with its tunnel",
+  PIKO_CLIENT_CLOSED: "the listener is closed",
+} as const;
+
+/** One of the keys of {@link CLIENT_ERRORS}. */
+export type ClientErrorCode = keyof typeof CLIENT_ERRORS;
+
+/** HTTP statuses after which the same attempt may succeed later. */
+const RETRYABLE_STATUSES: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+
+/** Whether an attempt that was refused with this status may succeed later. */
+export function isRetryableStatus(status: number): boolean {
+  return RETRYABLE_STATUSES.has(status);
+}
+
+/** What this package throws, rejects with, and destroys connections with. Its text never holds a secret. */
+export class ClientError extends Error {
+  /** Stable code; branch on this, not on the text. */
+  readonly code: ClientErrorCode;
+  /** HTTP status of a refusal. */
+  readonly status: number | undefined;
+  /** The same attempt may succeed later. */
+  readonly retryable: boolean;
+
+  constructor(
+    code: ClientErrorCode,
+    message: string,
+    options: { cause?: unknown; status?: number; retryable?: boolean } = {},
+  ) {
+    super(message, options.cause === undefined ? {} : { cause: options.cause });
+    this.name = "ClientError";
+    this.code = code;
+    this.status = options.status;
+    this.retryable = options.retryable ?? false;
+  }
+}
+
+/** The text of anything that was thrown, with what Node hides in an AggregateError. */
+export function errorText(error: unknown): string {
+  if (error instanceof AggregateError && error.message === "") return error.errors.map(errorText).join("; ");
+  return error instanceof Error ? error.message : String(error);
+}

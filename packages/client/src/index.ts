@@ -1,0 +1,1 @@
+export { CLIENT_ERRORS, ClientError, type ClientErrorCode } from "./errors.js";

@@ -1,0 +1,21 @@
+// What the piko command builds its agent and forwarder on. Not for other programs: it changes without notice.
+
+export { Backoff } from "./backoff.js";
+export { CLIENT_ERRORS, ClientError, type ClientErrorCode, errorText } from "./errors.js";
+export type { Logger } from "./logger.js";
+export { openEndpoint, type OpenEndpointOptions } from "./open-endpoint.js";
+export {
+  openWebSocket,
+  type OpenedWebSocket,
+  type OpenWebSocketOptions,
+  startWebSocket,
+} from "./open-websocket.js";
+export type { TlsOptions } from "./server-address.js";
+export {
+  CONNECT_TIMEOUT_MS,
+  type ServerOptions,
+  Upstream,
+  type UpstreamEvents,
+  type UpstreamOptions,
+} from "./upstream.js";
+export { UpstreamTunnel } from "./upstream-tunnel.js";

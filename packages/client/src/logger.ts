@@ -1,0 +1,12 @@
+// Where this package says what happens to its tunnels. Programs pass their own; without one nothing is written.
+
+/** Writes log lines. `console` is not one: adapt it with a function for each level. */
+export interface Logger {
+  debug(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  info(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields?: Readonly<Record<string, unknown>>): void;
+  error(message: string, fields?: Readonly<Record<string, unknown>>): void;
+}
+
+/** Writes nothing. */
+export const SILENT: Logger = { debug() {}, info() {}, warn() {}, error() {} };

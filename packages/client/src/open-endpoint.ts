@@ -1,0 +1,24 @@
+// Dials an endpoint through a server's proxy port: a WebSocket whose payload is the raw bytes of the connection.
+
+import { openWebSocket, type OpenedWebSocket } from "./open-websocket.js";
+import type { ServerOptions } from "./upstream.js";
+import { endpointSegment } from "./server-address.js";
+import type { Clock } from "@piko/tunnel";
+
+/** How an endpoint is dialled; `url` is that of the proxy port. */
+export interface OpenEndpointOptions extends Omit<ServerOptions, "tenantId"> {
+  readonly endpointId: string;
+  /** Default 60 s. */
+  readonly timeoutMs?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly clock?: Clock | undefined;
+}
+
+/**
+ * Opens a connection to whoever listens on an endpoint; `startWebSocket` makes it one. Rejects with a ClientError, of
+ * status 502 when nobody listens.
+ */
+export async function openEndpoint(options: OpenEndpointOptions): Promise<OpenedWebSocket> {
+  const { endpointId, ...rest } = options;
+  return await openWebSocket({ ...rest, path: `/_piko/v1/tcp/${endpointSegment(endpointId)}` });
+}

@@ -1,0 +1,111 @@
+// Opens the connection to a server: TCP or TLS, directly or through an HTTP proxy's CONNECT.
+
+import { isIP } from "node:net";
+import type { ConnectionOptions } from "node:tls";
+import { ByteSocket } from "@piko/tunnel";
+import { ClientError, errorText, isRetryableStatus } from "./errors.js";
+import { ResponseReader } from "./response-reader.js";
+import { badOption, type HostPort, hostPortText, type ProxyUrl, type TlsOptions } from "./server-address.js";
+
+/** A connected socket, whose handler is `reader`. */
+export interface OpenSocket {
+  readonly socket: ByteSocket;
+  readonly reader: ResponseReader;
+}
+
+export interface OpenSocketOptions {
+  readonly target: HostPort;
+  readonly tls: TlsOptions | undefined;
+  readonly proxy: ProxyUrl | undefined;
+  /** Told of every socket as it is created, for the one who may have to give up. */
+  readonly onSocket: (socket: ByteSocket) => void;
+}
+
+/** Connects; rejects with a ClientError. */
+export async function openSocket(options: OpenSocketOptions): Promise<OpenSocket> {
+  const { target, tls, proxy, onSocket } = options;
+  if (proxy === undefined) return await connect(target, tls, undefined, onSocket);
+  // The `tls` options are the server's; a proxy's certificate is verified like any web site's.
+  const tunnel = await connect(proxy, undefined, undefined, onSocket);
+  await requestTunnel(tunnel, target, proxy);
+  if (!target.secure) return tunnel;
+  return await connect(target, tls, tunnel.socket, onSocket);
+}
+
+function connect(
+  address: HostPort,
+  tls: TlsOptions | undefined,
+  over: ByteSocket | undefined,
+  onSocket: (socket: ByteSocket) => void,
+): Promise<OpenSocket> {
+  const { host, port, secure } = address;
+  const reader = new ResponseReader();
+  const socket = secure
+    ? ByteSocket.connectTls(tlsConnection(address, tls, over), reader)
+    : ByteSocket.connect({ host, port }, reader);
+  reader.socket = socket;
+  onSocket(socket);
+  return new Promise((resolve, reject) => {
+    const fail = (error?: unknown): void => {
+      const detail = error instanceof Error ? errorText(error) : "connection closed";
+      const message = `connect ${hostPortText(address)}: ${detail}`;
+      reject(new ClientError("PIKO_CLIENT_CONNECT", message, { cause: error, retryable: true }));
+    };
+    socket.socket.once("error", fail);
+    socket.socket.once("close", fail);
+    socket.socket.once(secure ? "secureConnect" : "connect", () => {
+      socket.socket.removeListener("error", fail);
+      socket.socket.removeListener("close", fail);
+      resolve({ socket, reader });
+    });
+  });
+}
+
+function tlsConnection(
+  { host, port }: HostPort,
+  tls: TlsOptions | undefined,
+  over: ByteSocket | undefined,
+): ConnectionOptions {
+  const servername = tls?.servername ?? (isIP(host) === 0 ? host : undefined);
+  const ca = tls?.ca;
+  return {
+    ...(over === undefined ? { host, port } : { host, socket: over.socket }),
+    ...(servername === undefined ? {} : { servername }),
+    ...(ca === undefined ? {} : { ca: typeof ca === "string" || Buffer.isBuffer(ca) ? ca : [...ca] }),
+    ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls?.key === undefined ? {} : { key: tls.key }),
+    rejectUnauthorized: tls?.rejectUnauthorized ?? true,
+    ALPNProtocols: ["http/1.1"],
+  };
+}
+
+/** Asks a proxy for a connection to `target`. */
+async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl): Promise<void> {
+  const { socket, reader } = open;
+  const authority = hostPortText(target);
+  const authorization = proxy.authorization;
+  socket.out.writeLatin1(
+    `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n` +
+      `${authorization === undefined ? "" : `Proxy-Authorization: ${authorization}\r\n`}\r\n`,
+  );
+  socket.out.flush();
+  let head = await reader.readHead();
+  while (head.status < 200) head = await reader.readHead();
+  const where = `proxy ${hostPortText(proxy)}`;
+  if (head.status >= 300) {
+    const retryable = isRetryableStatus(head.status);
+    const message = `${where}: connect ${authority}: ${head.status} ${head.reason}`.trimEnd();
+    throw new ClientError("PIKO_CLIENT_PROXY", message, { status: head.status, retryable });
+  }
+  if (reader.waitingBytes > 0) {
+    // Nobody who was connected through could have spoken: HTTP and TLS servers wait for the client.
+    throw new ClientError("PIKO_CLIENT_PROXY", `${where}: sent bytes behind its answer`, { retryable: true });
+  }
+}
+
+/** Refuses TLS settings that can't work, before anything is opened. */
+export function checkTls(tls: TlsOptions | undefined): void {
+  if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
+    throw badOption("tls.cert and tls.key are needed together");
+  }
+}

@@ -1,0 +1,193 @@
+// The client's half of the WebSocket handshake: connects, asks for the upgrade, checks the answer, and hands the socket
+// on with every byte that came behind the 101. Upstream tunnels and dialled endpoints begin here.
+
+import {
+  acceptKey,
+  type ByteSocket,
+  type Clock,
+  randomKey,
+  systemClock,
+  upgradeRequest,
+  WebSocketConnection,
+  type WebSocketHandler,
+} from "@piko/tunnel";
+import { ClientError, isRetryableStatus } from "./errors.js";
+import { checkTls, openSocket } from "./open-socket.js";
+import { hasToken, type ResponseHead } from "./response-head.js";
+import { MAX_ERROR_BODY_BYTES, type ResponseReader } from "./response-reader.js";
+import {
+  badOption,
+  type BaseUrl,
+  hostPortText,
+  parseBaseUrl,
+  parseProxyUrl,
+  type ProxyUrl,
+  type TlsOptions,
+} from "./server-address.js";
+
+/** How long a handshake may take, from the first SYN to the 101. */
+export const HANDSHAKE_TIMEOUT_MS = 60_000;
+
+/** How long a refusal's text may take behind its status. */
+const ERROR_BODY_TIMEOUT_MS = 1_000;
+
+const USER_AGENT = "piko-js/0.1.0";
+
+export interface OpenWebSocketOptions {
+  /** Base URL of the server's port, `http` or `https`; its path is kept, a trailing slash is not. */
+  readonly url: string;
+  /** Behind the base URL's path; begins with a slash, and is escaped. */
+  readonly path: string;
+  /** Sent as `Authorization: Bearer`. */
+  readonly token?: string | undefined;
+  /** Sent as `x-piko-tenant-id`. */
+  readonly tenantId?: string | undefined;
+  /** Sent as `x-piko-capabilities`. */
+  readonly capabilities?: string | undefined;
+  readonly tls?: TlsOptions | undefined;
+  /** HTTP proxy to go through by CONNECT, `http` or `https`; a user name and password in it are sent to it. */
+  readonly proxyUrl?: string | undefined;
+  /** Default {@link HANDSHAKE_TIMEOUT_MS}. */
+  readonly timeoutMs?: number | undefined;
+  /** Gives up; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  readonly clock?: Clock | undefined;
+}
+
+/** A socket whose handshake is done. It is paused, so that nothing is lost before it has an owner. */
+export interface OpenedWebSocket {
+  readonly socket: ByteSocket;
+  /** What came behind the 101. */
+  readonly rest: Buffer;
+  /** Of the 101, by lower-case name. */
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+/** Opens a WebSocket. Rejects with a {@link ClientError} or the signal's reason. */
+export async function openWebSocket(options: OpenWebSocketOptions): Promise<OpenedWebSocket> {
+  const { signal, clock = systemClock, timeoutMs = HANDSHAKE_TIMEOUT_MS } = options;
+  const base = parseBaseUrl(options.url);
+  const proxy = options.proxyUrl === undefined ? undefined : parseProxyUrl(options.proxyUrl);
+  checkTls(options.tls);
+  const key = randomKey();
+  const request = requestText(options, base, key);
+  signal?.throwIfAborted();
+
+  const sockets: ByteSocket[] = [];
+  let given: { reason: unknown } | undefined;
+  let stop: (reason: unknown) => void = () => {};
+  const stopped = new Promise<never>((_, reject) => {
+    stop = (reason) => {
+      given = { reason };
+      reject(reason);
+    };
+  });
+  const onSocket = (socket: ByteSocket): void => {
+    sockets.push(socket);
+    if (given !== undefined) socket.destroy();
+  };
+  const onAbort = (): void => stop(signal?.reason);
+  const timer = clock.setTimeout(() => stop(timedOut(base, timeoutMs)), timeoutMs);
+  signal?.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([handshake(options, base, proxy, key, request, onSocket), stopped]);
+  } catch (error) {
+    for (const socket of sockets) socket.destroy();
+    throw error;
+  } finally {
+    clock.clearTimeout(timer);
+    signal?.removeEventListener("abort", onAbort);
+  }
+}
+
+/**
+ * Makes a connection of an opened socket, and lets it read. The bytes behind the 101 reach the handler after this has
+ * returned.
+ */
+export function startWebSocket(opened: OpenedWebSocket, handler: WebSocketHandler): WebSocketConnection {
+  const connection = new WebSocketConnection(opened.socket, "client", handler);
+  process.nextTick(() => {
+    connection.onBytes(opened.rest, 0, opened.rest.length);
+    opened.socket.resume();
+  });
+  return connection;
+}
+
+async function handshake(
+  options: OpenWebSocketOptions,
+  base: BaseUrl,
+  proxy: ProxyUrl | undefined,
+  key: string,
+  request: string,
+  onSocket: (socket: ByteSocket) => void,
+): Promise<OpenedWebSocket> {
+  const { socket, reader } = await openSocket({ target: base, tls: options.tls, proxy, onSocket });
+  socket.out.writeLatin1(request);
+  socket.out.flush();
+  let head = await reader.readHead();
+  while (head.status < 200 && head.status !== 101) head = await reader.readHead();
+  if (head.status !== 101) throw await refusal(head, reader, options.clock ?? systemClock);
+  checkUpgrade(head, key);
+  return { socket, rest: reader.release(), headers: head.headers };
+}
+
+function requestText(options: OpenWebSocketOptions, base: BaseUrl, key: string): string {
+  const headers: [string, string][] = [["User-Agent", USER_AGENT]];
+  if (options.token) headers.push(["Authorization", `Bearer ${options.token}`]);
+  if (options.tenantId) headers.push(["x-piko-tenant-id", options.tenantId]);
+  if (options.capabilities) headers.push(["x-piko-capabilities", options.capabilities]);
+  for (const [name, value] of headers) {
+    // The value stays out of the message: it may be the token.
+    if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw badOption(`characters not allowed in header ${name}`);
+  }
+  return upgradeRequest({ host: base.authority, path: base.path + options.path, key, headers });
+}
+
+function checkUpgrade({ headers }: ResponseHead, key: string): void {
+  const wrong =
+    headers.get("upgrade")?.toLowerCase() !== "websocket"
+      ? "upgrade is not websocket"
+      : !hasToken(headers.get("connection"), "upgrade")
+        ? "connection is not upgrade"
+        : headers.get("sec-websocket-accept") !== acceptKey(key)
+          ? "wrong sec-websocket-accept"
+          : headers.has("sec-websocket-extensions") || headers.has("sec-websocket-protocol")
+            ? "an extension or subprotocol that was not asked for"
+            : undefined;
+  if (wrong !== undefined) throw new ClientError("PIKO_CLIENT_BAD_HANDSHAKE", `101: ${wrong}`);
+}
+
+/** The error for an answer that isn't a 101, with the server's own words if it sent any. */
+async function refusal(head: ResponseHead, reader: ResponseReader, clock: Clock): Promise<ClientError> {
+  const { status } = head;
+  let text = head.reason;
+  if (head.headers.get("content-type")?.toLowerCase().startsWith("application/json")) {
+    let enough: () => void = () => {};
+    const late = new Promise<Buffer>((resolve) => {
+      enough = () => resolve(Buffer.alloc(0));
+    });
+    const timer = clock.setTimeout(enough, ERROR_BODY_TIMEOUT_MS);
+    const body = await Promise.race([reader.readErrorBody(head), late]);
+    clock.clearTimeout(timer);
+    text = errorOf(body) ?? text;
+  }
+  return new ClientError("PIKO_CLIENT_REFUSED", text === "" ? `${status}` : `${status}: ${text}`, {
+    status,
+    retryable: isRetryableStatus(status),
+  });
+}
+
+function errorOf(body: Buffer): string | undefined {
+  try {
+    const parsed: unknown = JSON.parse(body.toString("utf8", 0, MAX_ERROR_BODY_BYTES));
+    const error = (parsed as { error?: unknown } | null)?.error;
+    return typeof error === "string" && error !== "" ? error : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function timedOut(base: BaseUrl, timeoutMs: number): ClientError {
+  const message = `connect ${hostPortText(base)}: no answer in ${timeoutMs} ms`;
+  return new ClientError("PIKO_CLIENT_TIMEOUT", message, { retryable: true });
+}

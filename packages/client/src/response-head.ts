@@ -1,0 +1,60 @@
+// Heads of HTTP/1.1 responses, as the handshake needs them: strict, and small enough to live in one buffer.
+
+import { ClientError } from "./errors.js";
+
+/** Longest head that is read. */
+export const MAX_HEAD_BYTES: number = 64 * 1024;
+
+/** A response's status and header fields. */
+export interface ResponseHead {
+  readonly status: number;
+  readonly reason: string;
+  /** By lower-case name; several fields of one name are joined with ", ". */
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+/** A head, and how many of the buffer's bytes it took. */
+export interface ReadHead {
+  readonly head: ResponseHead;
+  readonly bytes: number;
+}
+
+/** The head at the start of `buffer`, or undefined while it is incomplete. Throws PIKO_CLIENT_BAD_RESPONSE. */
+export function findResponseHead(buffer: Buffer): ReadHead | undefined {
+  // A wrong port is told from its first bytes, not only when its peer gives up.
+  const start = Math.min(buffer.length, HTTP_VERSION.length);
+  if (buffer.toString("latin1", 0, start) !== HTTP_VERSION.slice(0, start))
+    throw badResponse("not an http response");
+  const end = buffer.indexOf("\r\n\r\n");
+  if (end < 0 || end > MAX_HEAD_BYTES) {
+    if (buffer.length > MAX_HEAD_BYTES) throw badResponse(`response head above ${MAX_HEAD_BYTES} bytes`);
+    return undefined;
+  }
+  const lines = buffer.toString("latin1", 0, end).split("\r\n");
+  const statusLine = /^HTTP\/1\.[01] ([1-5]\d\d)(?: ([\t\x20-\x7e\x80-\xff]*))?$/.exec(lines[0] as string);
+  if (statusLine === null) throw badResponse("malformed status line");
+  const headers = new Map<string, string>();
+  for (let i = 1; i < lines.length; i++) {
+    const field = FIELD_LINE.exec(lines[i] as string);
+    if (field === null) throw badResponse(`malformed header line ${i}`);
+    const name = (field[1] as string).toLowerCase();
+    const value = field[2] as string;
+    const earlier = headers.get(name);
+    headers.set(name, earlier === undefined ? value : `${earlier}, ${value}`);
+  }
+  const head = { status: Number(statusLine[1]), reason: statusLine[2] ?? "", headers };
+  return { head, bytes: end + 4 };
+}
+
+/** Whether a comma-separated field holds a token, in any case. */
+export function hasToken(value: string | undefined, token: string): boolean {
+  return value?.split(",").some((part) => part.trim().toLowerCase() === token) ?? false;
+}
+
+const HTTP_VERSION = "HTTP/1.";
+const FIELD_LINE =
+  /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)[ \t]*$/;
+
+function badResponse(detail: string): ClientError {
+  return new ClientError("PIKO_CLIENT_BAD_RESPONSE", detail, { retryable: true });
+}

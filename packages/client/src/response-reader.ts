@@ -1,0 +1,107 @@
+// Reads the answers of a handshake off a socket, which is then handed on with every byte that came behind them.
+
+import type { ByteSocket, SocketHandler } from "@piko/tunnel";
+import { ClientError, errorText } from "./errors.js";
+import { findResponseHead, hasToken, MAX_HEAD_BYTES, type ResponseHead } from "./response-head.js";
+
+/** Most bytes of a refusal's body that are looked at. */
+export const MAX_ERROR_BODY_BYTES = 1024;
+
+/** Nothing more is read once this much waits: a head and what may come in the same read. */
+const MAX_WAITING_BYTES = MAX_HEAD_BYTES + 64 * 1024;
+
+/** The handler of a socket until its handshake is done. */
+export class ResponseReader implements SocketHandler {
+  socket: ByteSocket | undefined;
+  #buffer: Buffer = Buffer.alloc(0);
+  #ended = false;
+  #error: Error | undefined;
+  #wake: (() => void) | undefined;
+
+  /** The next head, interim (1xx) ones included. */
+  async readHead(): Promise<ResponseHead> {
+    for (;;) {
+      const found = findResponseHead(this.#buffer);
+      if (found !== undefined) {
+        this.#buffer = this.#buffer.subarray(found.bytes);
+        return found.head;
+      }
+      if (this.#ended) throw this.#lost();
+      await this.#more();
+    }
+  }
+
+  /** The first bytes of a refusal's body, as far as they come before the response or the connection ends. */
+  async readErrorBody(head: ResponseHead): Promise<Buffer> {
+    const chunked = hasToken(head.headers.get("transfer-encoding"), "chunked");
+    const length = Number(head.headers.get("content-length") ?? Number.NaN);
+    for (;;) {
+      const body = chunked ? joinChunks(this.#buffer) : { bytes: this.#buffer, complete: false };
+      const complete = body.complete || body.bytes.length >= length;
+      if (complete || this.#ended || body.bytes.length >= MAX_ERROR_BODY_BYTES) {
+        return body.bytes.subarray(0, Math.min(length || MAX_ERROR_BODY_BYTES, MAX_ERROR_BODY_BYTES));
+      }
+      await this.#more();
+    }
+  }
+
+  /** Stops reading and gives what came behind the last head. The socket's handler is the caller's to replace. */
+  release(): Buffer {
+    this.socket?.pause();
+    return this.#buffer;
+  }
+
+  /** Bytes behind the last head. */
+  get waitingBytes(): number {
+    return this.#buffer.length;
+  }
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    this.#buffer = Buffer.concat([this.#buffer, buffer.subarray(start, end)]);
+    if (this.#buffer.length > MAX_WAITING_BYTES) this.socket?.pause();
+    this.#wake?.();
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    this.#wake?.();
+  }
+
+  onDrain(): void {
+    // A request is far below any high-water mark.
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#error = error;
+    this.onEnd();
+  }
+
+  #more(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  #lost(): ClientError {
+    const detail = this.#error === undefined ? "connection ended before an answer" : errorText(this.#error);
+    return new ClientError("PIKO_CLIENT_CONNECT", detail, { retryable: true, cause: this.#error });
+  }
+}
+
+/** The data of the chunks that are there. Lenient: it ends at the first thing that isn't one. */
+function joinChunks(buffer: Buffer): { bytes: Buffer; complete: boolean } {
+  const pieces: Buffer[] = [];
+  let at = 0;
+  let complete = false;
+  for (;;) {
+    const lineEnd = buffer.indexOf("\r\n", at);
+    if (lineEnd < 0) break;
+    const size = /^[0-9a-f]{1,6}/i.exec(buffer.toString("latin1", at, lineEnd));
+    const count = size === null ? 0 : Number.parseInt(size[0], 16);
+    complete = count === 0;
+    if (complete) break;
+    pieces.push(buffer.subarray(lineEnd + 2, lineEnd + 2 + count));
+    at = lineEnd + 2 + count + 2;
+  }
+  return { bytes: Buffer.concat(pieces), complete };
+}
