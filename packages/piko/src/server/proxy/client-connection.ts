@@ -22,7 +22,7 @@ const MAX_AHEAD_BYTES = 64 * 1024;
 /** When a silent client is asked by TCP whether it is still there. */
 const KEEP_ALIVE_MS = 60_000;
 /** After a last response the client's unread bytes are dropped for this long, so that no reset overtakes the response. */
-const LINGER_MS = 2_000;
+const LINGER_MS = 5_000;
 
 // What the connection is doing.
 /** Between requests, or inside a head. */
@@ -184,9 +184,10 @@ export class ClientConnection implements SocketHandler, Expiring {
 
   sweep(nowMs: number): void {
     if (this.#state === EXCHANGING && this.exchange.sweep(nowMs)) return;
-    if (this.#isStuck(nowMs)) {
+    // What an upgraded connection's silence means, only its protocol knows.
+    if (this.#state !== RAW && this.#isStuck(nowMs)) {
       // The client takes nothing of what waits for it.
-      if (this.#state === EXCHANGING || this.#state === RAW) this.exchange.abort();
+      if (this.#state === EXCHANGING) this.exchange.abort();
       this.socket.destroy();
       return;
     }

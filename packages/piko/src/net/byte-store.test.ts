@@ -1,0 +1,42 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ByteStore } from "./byte-store.js";
+
+describe("ByteStore", () => {
+  it("holds no memory when it is empty", () => {
+    const store = new ByteStore();
+    expect(store.buffer.length).toBe(0);
+    store.append(Buffer.from("abc"), 0, 3);
+    store.consumeTo(store.start + 3);
+    expect(store.buffer.length).toBe(0);
+  });
+
+  it("gives back what went in, in order", () => {
+    const steps = fc.array(
+      fc.oneof(
+        fc.record({ append: fc.uint8Array({ maxLength: 3_000 }) }),
+        fc.record({ take: fc.nat({ max: 4_000 }) }),
+      ),
+      { maxLength: 60 },
+    );
+    fc.assert(
+      fc.property(steps, (all) => {
+        const store = new ByteStore();
+        let model = Buffer.alloc(0);
+        for (const step of all) {
+          if ("append" in step) {
+            const bytes = Buffer.from(step.append);
+            store.append(bytes, 0, bytes.length);
+            model = Buffer.concat([model, bytes]);
+          } else {
+            const count = Math.min(step.take, store.length);
+            store.consumeTo(store.start + count);
+            model = model.subarray(count);
+          }
+          expect(store.length).toBe(model.length);
+          expect(store.buffer.subarray(store.start, store.end).equals(model)).toBe(true);
+        }
+      }),
+    );
+  });
+});

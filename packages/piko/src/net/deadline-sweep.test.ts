@@ -1,0 +1,32 @@
+import { FakeClock } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { DeadlineSweep, SWEEP_INTERVAL_MS } from "./deadline-sweep.js";
+
+describe("DeadlineSweep", () => {
+  it("sweeps its members while there are any, and leaves no timer behind", () => {
+    const clock = new FakeClock();
+    const sweep = new DeadlineSweep(clock);
+    const seen: number[] = [];
+    const member = { sweep: (nowMs: number) => void seen.push(nowMs) };
+    sweep.add(member);
+    clock.advance(SWEEP_INTERVAL_MS * 3);
+    expect(seen).toHaveLength(3);
+    sweep.remove(member);
+    expect(clock.pending).toBe(0);
+    clock.advance(SWEEP_INTERVAL_MS * 3);
+    expect(seen).toHaveLength(3);
+  });
+
+  it("survives members that leave during a sweep", () => {
+    const clock = new FakeClock();
+    const sweep = new DeadlineSweep(clock);
+    let calls = 0;
+    const one = { sweep: () => (calls++, sweep.remove(one)) };
+    const two = { sweep: () => (calls++, sweep.remove(two)) };
+    sweep.add(one);
+    sweep.add(two);
+    clock.advance(SWEEP_INTERVAL_MS * 2);
+    expect(calls).toBe(2);
+    expect(clock.pending).toBe(0);
+  });
+});

@@ -1,0 +1,58 @@
+import { describe, expect, it } from "vitest";
+import type { Tunnel } from "./tunnel.js";
+import { Upstreams } from "./upstreams.js";
+
+const tunnel = (endpointId: string): Tunnel => ({ endpointId }) as Tunnel;
+
+describe("Upstreams", () => {
+  it("takes the tunnels of an endpoint in turns", () => {
+    const upstreams = new Upstreams();
+    const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
+    for (const one of [a, b, c]) upstreams.add(one);
+    expect([1, 2, 3, 4].map(() => upstreams.select("e"))).toEqual([a, b, c, a]);
+  });
+
+  it("keeps the turns of the others when one goes", () => {
+    const upstreams = new Upstreams();
+    const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
+    for (const one of [a, b, c]) upstreams.add(one);
+    expect(upstreams.select("e")).toBe(a);
+    upstreams.remove(a);
+    expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([b, c, b]);
+  });
+
+  it("sends nothing to a draining tunnel while there is another", () => {
+    const upstreams = new Upstreams();
+    const [a, b] = [tunnel("e"), tunnel("e")];
+    upstreams.add(a);
+    upstreams.add(b);
+    upstreams.drain(a);
+    expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([b, b, b]);
+    upstreams.remove(b);
+    expect(upstreams.select("e")).toBe(a);
+  });
+
+  it("counts a tunnel that leaves twice once", () => {
+    const upstreams = new Upstreams();
+    const [a, b] = [tunnel("e"), tunnel("e")];
+    upstreams.add(a);
+    upstreams.add(b);
+    upstreams.drain(a);
+    upstreams.drain(a);
+    upstreams.remove(a);
+    upstreams.remove(a);
+    expect(upstreams.listenerCounts()).toEqual({ e: 1 });
+    expect(upstreams.tunnelCount).toBe(1);
+  });
+
+  it("forgets an endpoint with its last tunnel", () => {
+    const upstreams = new Upstreams();
+    const a = tunnel("e");
+    upstreams.add(a);
+    expect(upstreams.endpointCount).toBe(1);
+    upstreams.remove(a);
+    expect(upstreams.select("e")).toBeUndefined();
+    expect(upstreams.endpointCount).toBe(0);
+    expect(upstreams.listenerCounts()).toEqual({});
+  });
+});
