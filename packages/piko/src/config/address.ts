@@ -20,7 +20,7 @@ export function formatHostPort(address: HostPort): string {
  */
 export function parseHostPort(text: string): HostPort {
   const bracketed = /^\[([^[\]]*)\](?::(.*))?$/s.exec(text);
-  const plain = /^([^:[\]]*)(?::(.*))?$/s.exec(text);
+  const plain = /^([^:[\]]*)(?::([^:]*))?$/s.exec(text);
   const parts = bracketed ?? plain;
   if (parts === null) {
     const reason = text.includes("[") || text.includes("]") ? "misplaced brackets" : "too many colons";

@@ -73,7 +73,8 @@ class YamlReader implements YamlFile {
     for (const pair of value.items) {
       const key = isScalar(pair.key) ? pair.key : undefined;
       const name = String(key?.value ?? pair.key);
-      if (name === "<<" && key?.type === "PLAIN") {
+      // The parser gives a merge key's value as a symbol, so that a quoted "<<" stays an ordinary key.
+      if (typeof key?.value === "symbol") {
         this.#merge(pair.value, settings, declared, path);
         continue;
       }

@@ -1,0 +1,306 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { AGENT, type AgentConfig } from "./agent.js";
+import { ConfigError } from "./config-error.js";
+import type { Section } from "./declaration.js";
+import { listFlags } from "./flags.js";
+import { FORWARD } from "./forward.js";
+import { type ConfigSources, type GivenSetting, loadConfig } from "./load-config.js";
+import { SERVER, type ServerConfig } from "./server.js";
+
+let folder = "";
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "piko-config-"));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function load<T>(declared: Section<T>, yaml: string | undefined, more: Partial<ConfigSources> = {}): T {
+  const path = yaml === undefined ? "" : join(folder, "piko.yaml");
+  if (yaml !== undefined) writeFileSync(path, yaml);
+  return loadConfig(declared, { path, expandEnv: false, env: {}, given: [], ...more });
+}
+
+/** The lines of the error, with the folder taken out. */
+function problems(act: () => unknown): readonly string[] {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message.replaceAll(`${folder}/`, "").split("\n");
+    throw error;
+  }
+  return [];
+}
+
+/** Settings as the command line gives them: `--name value`. */
+function given(declared: Section, flags: Readonly<Record<string, string>>): readonly GivenSetting[] {
+  return listFlags(declared)
+    .filter(({ name }) => name in flags)
+    .map(({ name, keys, field }) => ({ keys, value: field.fromText(flags[name] ?? ""), flag: name }));
+}
+
+describe("defaults", () => {
+  it("give a whole server configuration", () => {
+    const headers = { blockList: [], allowList: [] };
+    expect(load(SERVER, undefined)).toEqual<ServerConfig>({
+      cluster: { nodeId: "", nodeIdPrefix: "" },
+      proxy: {
+        bindAddr: { host: "", port: 8_000 },
+        advertiseAddr: undefined,
+        timeoutMs: 30_000,
+        accessLog: { level: "info", requestHeaders: headers, responseHeaders: headers, disable: false },
+        http: {
+          readTimeoutMs: 10_000,
+          readHeaderTimeoutMs: 10_000,
+          writeTimeoutMs: 10_000,
+          idleTimeoutMs: 300_000,
+          maxHeaderBytes: 1_048_576,
+        },
+      },
+      upstream: { bindAddr: { host: "", port: 8_001 }, advertiseAddr: undefined },
+      admin: { bindAddr: { host: "", port: 8_002 }, advertiseAddr: undefined },
+      log: { level: "info", subsystems: [], format: "auto" },
+      drainDelayMs: 5_000,
+      gracePeriodMs: 60_000,
+    });
+  });
+
+  it("give an agent's listener what the file leaves out, its timeout included", () => {
+    const config = load(AGENT, "listeners: [{endpoint_id: e, addr: 3000}]");
+    expect(config.listeners[0]).toMatchObject({
+      endpointId: "e",
+      addr: { scheme: "http", host: "localhost", port: 3_000 },
+      protocol: "http",
+      timeoutMs: 10_000,
+      accessLog: { level: "info", disable: false },
+      httpClient: { keepAliveTimeoutMs: 30_000, idleConnTimeoutMs: 90_000, maxIdleConns: 100 },
+      tls: { cert: "", insecureSkipVerify: false },
+    });
+    expect(config.connect).toMatchObject({ url: "http://localhost:8001", timeoutMs: 30_000, proxyUrl: "" });
+  });
+
+  it("give a forwarder's connection its settings", () => {
+    const config = load(FORWARD, "ports: [{addr: 6379, endpoint_id: redis}, {addr: ':1', endpoint_id: r}]");
+    expect(config.connect.url).toBe("http://localhost:8000");
+    expect(config.ports).toEqual([
+      { addr: { host: "localhost", port: 6_379 }, endpointId: "redis" },
+      { addr: { host: "", port: 1 }, endpointId: "r" },
+    ]);
+  });
+});
+
+describe("precedence", () => {
+  const yaml = "proxy:\n  timeout: 5s\n  http:\n    read_timeout: 6s\nlog:\n  subsystems: [a]\n";
+
+  it("takes the file over the defaults", () => {
+    const config = load(SERVER, yaml);
+    expect(config.proxy.timeoutMs).toBe(5_000);
+    expect(config.log.subsystems).toEqual(["a"]);
+  });
+
+  it("takes flags over the file, and leaves the rest of a section to the file", () => {
+    const flags = given(SERVER, { "--proxy.timeout": "7s", "--log.subsystems": 'b,"c,d"' });
+    const config = load(SERVER, yaml, { given: flags });
+    expect(config.proxy.timeoutMs).toBe(7_000);
+    expect(config.proxy.http.readTimeoutMs).toBe(6_000);
+    expect(config.log.subsystems).toEqual(["b", "c,d"]);
+  });
+
+  it("replaces a list of the file as a whole", () => {
+    const flags: GivenSetting[] = [
+      { keys: ["listeners", 0, "endpointId"], value: "mine", flag: "<endpoint>" },
+      { keys: ["listeners", 0, "addr"], value: "4000", flag: "<addr>" },
+    ];
+    const file = "listeners: [{endpoint_id: a, addr: 1, timeout: 3s}, {endpoint_id: b, addr: 2}]";
+    const config: AgentConfig = load(AGENT, file, { given: flags, replaces: ["listeners"] });
+    expect(config.listeners.map(({ endpointId, timeoutMs }) => [endpointId, timeoutMs])).toEqual([
+      ["mine", 10_000],
+    ]);
+  });
+});
+
+describe("values", () => {
+  it("are frozen at every depth", () => {
+    const config = load(SERVER, undefined);
+    expect(Object.isFrozen(config.proxy.accessLog.requestHeaders.blockList)).toBe(true);
+  });
+
+  it.each([
+    ["proxy: {http: {max_header_bytes: 64KiB}}", (c: ServerConfig) => c.proxy.http.maxHeaderBytes, 65_536],
+    ["proxy: {http: {write_timeout: 0s}}", (c: ServerConfig) => c.proxy.http.writeTimeoutMs, 0],
+    ["proxy: {access_log: {disable: yes}}", (c: ServerConfig) => c.proxy.accessLog.disable, true],
+    ["cluster: {node_id: 0123}", (c: ServerConfig) => c.cluster.nodeId, "0123"],
+    ["log: {subsystems: [a, 3]}", (c: ServerConfig) => c.log.subsystems.join(), "a,3"],
+    ["upstream: {bind_addr: '[::1]:80'}", (c: ServerConfig) => c.upstream.bindAddr.host, "::1"],
+    ["admin: {advertise_addr: 'h:80'}", (c: ServerConfig) => c.admin.advertiseAddr?.host, "h"],
+    ["proxy:\nlog: ~", (c: ServerConfig) => c.proxy.timeoutMs, 30_000],
+    ["log: &l {level: warn}\nproxy: {access_log: {level: debug}}", (c: ServerConfig) => c.log.level, "warn"],
+  ])("reads %s", (yaml, pick, expected) => {
+    expect(pick(load(SERVER, yaml))).toBe(expected);
+  });
+
+  it("reads anchors, aliases and merges", () => {
+    const yaml = `
+listeners:
+  - &first {endpoint_id: a, addr: 1, timeout: 3s}
+  - <<: *first
+    endpoint_id: b
+  - endpoint_id: c
+    <<: [*first, {protocol: tcp}]
+`;
+    const config = load(AGENT, yaml);
+    expect(config.listeners.map((l) => [l.endpointId, l.addr.port, l.timeoutMs, l.protocol])).toEqual([
+      ["a", 1, 3_000, "http"],
+      ["b", 1, 3_000, "http"],
+      ["c", 1, 3_000, "tcp"],
+    ]);
+  });
+
+  it.each([
+    ["0", 100],
+    ["-1", Number.POSITIVE_INFINITY],
+    ["7", 7],
+  ])("reads max_idle_conns %s from file and flag alike", (text, expected) => {
+    const listener = `{endpoint_id: a, addr: 1, http_client: {max_idle_conns: ${text}}}`;
+    expect(load(AGENT, `listeners: [${listener}]`).listeners[0]?.httpClient.maxIdleConns).toBe(expected);
+  });
+
+  it("drops a URL's trailing slash and speaks http for ws", () => {
+    expect(load(AGENT, "connect: {url: 'wss://h:1/base/'}").connect.url).toBe("https://h:1/base");
+  });
+
+  it("expands the environment only when told", () => {
+    const yaml = "cluster: {node_id_prefix: '${POD}-'}";
+    expect(load(SERVER, yaml, { env: { POD: "p" } }).cluster.nodeIdPrefix).toBe("${POD}-");
+    expect(load(SERVER, yaml, { env: { POD: "p" }, expandEnv: true }).cluster.nodeIdPrefix).toBe("p-");
+  });
+
+  it("reads only the first document", () => {
+    expect(load(SERVER, "log: {level: warn}\n---\nnonsense: true\n").log.level).toBe("warn");
+  });
+});
+
+describe("problems", () => {
+  it("are listed all at once, in the order of the file, with line, path and flag", () => {
+    const yaml = `proxy:
+  bind_addr: 8000
+  timout: 5s
+  http:
+    read_timeout: 10
+    write_timeout: -1s
+    idle_timeout: 9999h
+    max_header_bytes: 12
+  access_log:
+    level: trace
+    request_headers:
+      allow_list: [a]
+      block_list: [b]
+upstream: 7
+admin:
+  advertise_addr: ":80"
+grace_period: 0s
+`;
+    const flags = given(SERVER, { "--drain-delay": "x", "--proxy.bind-addr": "y" });
+    expect(problems(() => load(SERVER, yaml, { given: flags }))).toEqual([
+      'config: piko.yaml:3: proxy.timout: unknown key (did you mean "timeout"?)',
+      "config: piko.yaml:5: proxy.http.read_timeout (--proxy.http.read-timeout): must be a duration with a unit, such as 10s or 500ms",
+      "config: piko.yaml:6: proxy.http.write_timeout (--proxy.http.write-timeout): -1s is too short: must be at least 0s",
+      "config: piko.yaml:7: proxy.http.idle_timeout (--proxy.http.idle-timeout): 9999h is too long: must be at most 596h31m23.647s",
+      "config: piko.yaml:8: proxy.http.max_header_bytes (--proxy.http.max-header-bytes): 12 is too small: must be at least 1024",
+      'config: piko.yaml:10: proxy.access_log.level (--proxy.access-log.level): must be one of debug, info, warn, error (got "trace")',
+      "config: piko.yaml:12: proxy.access_log.request_headers.allow_list (--proxy.access-log.request-headers.allow-list): can't be set together with block_list",
+      "config: piko.yaml:14: upstream: must be a section with keys",
+      'config: piko.yaml:16: admin.advertise_addr (--admin.advertise-addr): invalid address ":80": needs a host and a port that others can connect to',
+      "config: piko.yaml:17: grace_period (--grace-period): 0s is too short: must be at least 1ns",
+      'config: proxy.bind_addr (--proxy.bind-addr): invalid address "y": missing port (such as :8000 or 127.0.0.1:8000)',
+      'config: drain_delay (--drain-delay): invalid duration "x"',
+    ]);
+  });
+
+  it("of listeners name their place in the list", () => {
+    const yaml = `listeners:
+  - addr: 3000
+  - endpoint_id: a/b
+    addr: nowhere
+    protocol: udp
+  - endpoint_id: c
+    addr: http://h
+    protocol: tcp
+    tls: {cert: c.pem}
+    http_client: {max_idle_conns: -2}
+  - just text
+`;
+    expect(problems(() => load(AGENT, yaml))).toEqual([
+      "config: piko.yaml:2: listeners[0].endpoint_id: is required",
+      "config: piko.yaml:3: listeners[1].endpoint_id: must be an endpoint id without slashes or white space",
+      'config: piko.yaml:4: listeners[1].addr: invalid address "nowhere": missing port (such as :8000 or 127.0.0.1:8000)',
+      'config: piko.yaml:5: listeners[1].protocol: must be one of http, tcp (got "udp")',
+      'config: piko.yaml:7: listeners[2].addr: invalid address "http://h": must be a port or host:port for tcp',
+      "config: piko.yaml:9: listeners[2].tls.key: is required when cert is set",
+      "config: piko.yaml:10: listeners[2].http_client.max_idle_conns: must be a whole number, at least -1",
+      "config: piko.yaml:11: listeners[3]: must be a section with keys",
+      "config: piko.yaml:11: listeners[3].endpoint_id: is required",
+      "config: piko.yaml:11: listeners[3].addr: is required",
+    ]);
+  });
+
+  it("name a TCP listener's URL", () => {
+    const yaml = "listeners: [{endpoint_id: a, addr: 'http://h', protocol: tcp}]";
+    expect(problems(() => load(AGENT, yaml))).toEqual([
+      'config: piko.yaml:1: listeners[0].addr: invalid address "http://h": must be a port or host:port for tcp',
+    ]);
+  });
+
+  it.each([
+    ["", ["config: piko.yaml:1: the file is empty"]],
+    ["# nothing\n", ["config: piko.yaml:1: the file is empty"]],
+    ["- a\n", ["config: piko.yaml:1: must be a section with keys"]],
+    [
+      "log: {level: [info]}",
+      ["config: piko.yaml:1: log.level: must be a value (debug|info|warn|error), not a list"],
+    ],
+    [
+      "log: {subsystems: {a: b}}",
+      ["config: piko.yaml:1: log.subsystems: must be a value (strings), not a section"],
+    ],
+    [
+      "log: {subsystems: a}",
+      ["config: piko.yaml:1: log.subsystems (--log.subsystems): must be a list of words"],
+    ],
+    ["log:\n  level: info\n  level: warn\n", ["config: piko.yaml:3: map keys must be unique"]],
+    [
+      "grace_period: 0",
+      [
+        "config: piko.yaml:1: grace_period (--grace-period): must be a duration with a unit, such as 10s or 500ms",
+      ],
+    ],
+    ["Proxy: {}", ['config: piko.yaml:1: Proxy: unknown key (did you mean "proxy"?)']],
+    ["bogus: {}", ["config: piko.yaml:1: bogus: unknown key"]],
+    [
+      "proxy: {access_log: {disable: maybe}}",
+      ["config: piko.yaml:1: proxy.access_log.disable (--proxy.access-log.disable): must be true or false"],
+    ],
+  ])("of %j are told", (yaml, expected) => {
+    expect(problems(() => load(SERVER, yaml))).toEqual(expected);
+  });
+
+  it("of broken YAML give its line", () => {
+    const [first] = problems(() => load(SERVER, "log:\n  level: [info\n"));
+    expect(first).toMatch(/^config: piko\.yaml:\d+: flow sequence/);
+  });
+
+  it("of a file that can't be read name the file", () => {
+    expect(
+      problems(() => loadConfig(SERVER, { path: `${folder}/no.yaml`, expandEnv: false, env: {}, given: [] })),
+    ).toEqual([expect.stringMatching(/^config: --config\.path: read file: no\.yaml: ENOENT/)]);
+  });
+
+  it("never show a secret", () => {
+    const yaml =
+      "connect:\n  token: {hunter2: hunter2}\n  proxy_url: 'ftp://me:hunter2@h'\n  url: 'http://me:hunter2@h'\n";
+    const lines = problems(() => load(AGENT, yaml));
+    expect(lines).toHaveLength(3);
+    expect(lines.join("\n")).not.toContain("hunter2");
+  });
+});

@@ -1,0 +1,34 @@
+import { expect, it } from "vitest";
+import { parseServiceAddress, parseUrl } from "./service-address.js";
+
+it.each([
+  ["3000", { scheme: "http", host: "localhost", port: 3_000, path: "", query: "" }],
+  ["app:80", { scheme: "http", host: "app", port: 80, path: "", query: "" }],
+  ["http://app", { scheme: "http", host: "app", port: 80, path: "", query: "" }],
+  ["https://app/", { scheme: "https", host: "app", port: 443, path: "", query: "" }],
+  ["HTTP://app:81/a/b/?x=1&y", { scheme: "http", host: "app", port: 81, path: "/a/b", query: "x=1&y" }],
+  ["http://[::1]:81", { scheme: "http", host: "::1", port: 81, path: "", query: "" }],
+])("takes the HTTP service %s apart", (text, parts) => {
+  expect(parseServiceAddress(text, "http")).toEqual({ ...parts, text });
+});
+
+it("takes a TCP service apart", () => {
+  const parts = { scheme: "tcp", host: "redis", port: 6_379, path: "", query: "", text: "redis:6379" };
+  expect(parseServiceAddress("redis:6379", "tcp")).toEqual(parts);
+});
+
+it.each([
+  ["http://app:80", "tcp", "too many colons"],
+  ["0", "http", "port 0 can't be connected to"],
+  ["ftp://app", "http", 'invalid url: scheme "ftp"'],
+  ["http://", "http", 'invalid url "http://"'],
+] as const)("refuses %s for %s", (text, protocol, message) => {
+  expect(() => parseServiceAddress(text, protocol)).toThrow(message);
+});
+
+it("never quotes a URL that could hold a password", () => {
+  expect(() => parseUrl("http://user:hunter2@:x", ["http"])).toThrow(/^(?!.*hunter2)invalid url: must be/);
+  expect(() => parseUrl("ftp://user:hunter2@host", ["http"])).toThrow(
+    /^(?!.*hunter2)invalid url: scheme "ftp"/,
+  );
+});
