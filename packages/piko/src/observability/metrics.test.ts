@@ -1,0 +1,48 @@
+import { expect, it } from "vitest";
+import { Metrics } from "./metrics.js";
+
+it("shows counters and gauges as they are when asked", async () => {
+  const metrics = new Metrics();
+  let connected = 0;
+  metrics.gauge("piko_upstreams_connected_upstreams", "Number of tunnels", () => connected);
+  metrics.counter("piko_upstreams_upstream_requests_total", "Number of requests", () => 7);
+  metrics.labelled("gauge", "piko_cluster_nodes", "Number of nodes", "status", () => [
+    ["active", 2],
+    ["left", 1],
+  ]);
+  connected = 3;
+  expect(await metrics.text()).toBe(`# HELP piko_upstreams_connected_upstreams Number of tunnels
+# TYPE piko_upstreams_connected_upstreams gauge
+piko_upstreams_connected_upstreams 3
+
+# HELP piko_upstreams_upstream_requests_total Number of requests
+# TYPE piko_upstreams_upstream_requests_total counter
+piko_upstreams_upstream_requests_total 7
+
+# HELP piko_cluster_nodes Number of nodes
+# TYPE piko_cluster_nodes gauge
+piko_cluster_nodes{status="active"} 2
+piko_cluster_nodes{status="left"} 1
+`);
+  expect(metrics.contentType).toBe("text/plain; version=0.0.4; charset=utf-8");
+});
+
+it("shows a labelled metric without series as nothing but its type", async () => {
+  const metrics = new Metrics();
+  metrics.labelled("counter", "piko_upstreams_remote_requests_total", "Number", "node_id", () => []);
+  expect(await metrics.text()).not.toContain("\npiko_upstreams_remote_requests_total");
+});
+
+it("refuses a name that is there", () => {
+  const metrics = new Metrics();
+  metrics.gauge("a", "b", () => 0);
+  expect(() => metrics.gauge("a", "b", () => 0)).toThrow("already been registered");
+});
+
+it("shows the process and Node when told", async () => {
+  const metrics = new Metrics();
+  metrics.addProcessMetrics();
+  const text = await metrics.text();
+  expect(text).toContain("process_cpu_seconds_total");
+  expect(text).toContain("nodejs_eventloop_lag_seconds");
+});
