@@ -1,0 +1,140 @@
+import { Command } from "commander";
+import { describe, expect, it } from "vitest";
+import { AGENT } from "../config/agent.js";
+import { listFlags } from "../config/flags.js";
+import { FORWARD } from "../config/forward.js";
+import { SERVER } from "../config/server.js";
+import { listenerFlags } from "./agent-command.js";
+import { addFlagOptions, givenSettings, listSwitches, rewriteSwitches } from "./config-flags.js";
+import { createProgram } from "./program.js";
+
+describe("flags", () => {
+  const names = (flags: readonly { name: string }[]): readonly string[] => flags.map(({ name }) => name);
+
+  it("of the server are those that scripts for Go Piko use", () => {
+    expect(names(listFlags(SERVER))).toEqual([
+      "--cluster.node-id",
+      "--cluster.node-id-prefix",
+      "--proxy.bind-addr",
+      "--proxy.advertise-addr",
+      "--proxy.timeout",
+      "--proxy.access-log.level",
+      "--proxy.access-log.request-headers.block-list",
+      "--proxy.access-log.request-headers.allow-list",
+      "--proxy.access-log.response-headers.block-list",
+      "--proxy.access-log.response-headers.allow-list",
+      "--proxy.access-log.disable",
+      "--proxy.http.read-timeout",
+      "--proxy.http.read-header-timeout",
+      "--proxy.http.write-timeout",
+      "--proxy.http.idle-timeout",
+      "--proxy.http.max-header-bytes",
+      "--upstream.bind-addr",
+      "--upstream.advertise-addr",
+      "--admin.bind-addr",
+      "--admin.advertise-addr",
+      "--log.level",
+      "--log.subsystems",
+      "--log.format",
+      "--drain-delay",
+      "--grace-period",
+    ]);
+  });
+
+  it("of the agent are those that scripts for Go Piko use", () => {
+    expect(names(listFlags(AGENT))).toEqual([
+      "--connect.url",
+      "--connect.token",
+      "--connect.tenant-id",
+      "--connect.timeout",
+      "--connect.tls.cert",
+      "--connect.tls.key",
+      "--connect.tls.root-cas",
+      "--connect.tls.insecure-skip-verify",
+      "--connect.proxy-url",
+      "--server.enabled",
+      "--server.bind-addr",
+      "--log.level",
+      "--log.subsystems",
+      "--log.format",
+      "--grace-period",
+    ]);
+    expect(names(listenerFlags("http"))).toEqual([
+      "--timeout",
+      "--access-log.level",
+      "--access-log.request-headers.block-list",
+      "--access-log.request-headers.allow-list",
+      "--access-log.response-headers.block-list",
+      "--access-log.response-headers.allow-list",
+      "--access-log.disable",
+      "--http-client.keep-alive-timeout",
+      "--http-client.idle-conn-timeout",
+      "--http-client.max-idle-conns",
+      "--http-client.disable-compression",
+      "--tls.cert",
+      "--tls.key",
+      "--tls.root-cas",
+      "--tls.insecure-skip-verify",
+    ]);
+    expect(names(listenerFlags("tcp"))).toEqual(["--timeout", "--access-log.level", "--access-log.disable"]);
+  });
+
+  it("of the forwarder are those that scripts for Go Piko use", () => {
+    expect(names(listFlags(FORWARD))).toEqual([
+      "--connect.url",
+      "--connect.token",
+      "--connect.timeout",
+      "--connect.tls.cert",
+      "--connect.tls.key",
+      "--connect.tls.root-cas",
+      "--connect.tls.insecure-skip-verify",
+      "--log.level",
+      "--log.subsystems",
+      "--log.format",
+    ]);
+  });
+});
+
+describe("givenSettings", () => {
+  function parse(...args: string[]): Readonly<Record<string, unknown>> {
+    const command = new Command();
+    const flags = listFlags(SERVER);
+    addFlagOptions(command, flags);
+    command.parse(rewriteSwitches(args, listSwitches(command)) as string[], { from: "user" });
+    return Object.fromEntries(
+      givenSettings(command, flags).map(({ keys, value }) => [keys.join("."), value]),
+    );
+  }
+
+  it.each([
+    [[], {}],
+    [["--proxy.timeout", "5s"], { "proxy.timeoutMs": "5s" }],
+    [["--proxy.timeout=5s", "--proxy.timeout=6s"], { "proxy.timeoutMs": "6s" }],
+    [["--proxy.access-log.disable"], { "proxy.accessLog.disable": true }],
+    [["--proxy.access-log.disable=true"], { "proxy.accessLog.disable": true }],
+    [["--proxy.access-log.disable=F"], { "proxy.accessLog.disable": false }],
+    [
+      ["--log.subsystems", "a,b", "--log.subsystems", '"c,d",e'],
+      { "log.subsystems": ["a", "b", "c,d", "e"] },
+    ],
+    [["--log.subsystems", ""], { "log.subsystems": [] }],
+    [["--proxy.http.max-header-bytes", "64KiB"], { "proxy.http.maxHeaderBytes": "64KiB" }],
+    [["--cluster.node-id", "-x"], { "cluster.nodeId": "-x" }],
+  ])("reads %j", (args, expected) => {
+    expect(parse(...args)).toEqual(expected);
+  });
+});
+
+describe("rewriteSwitches", () => {
+  const switches = listSwitches(createProgram());
+
+  it("knows the switches of all commands", () => {
+    expect([...switches]).toContain("--http-client.disable-compression");
+    expect([...switches]).not.toContain("--proxy.timeout");
+  });
+
+  it("leaves other options, other values, and what follows `--` alone", () => {
+    const args = ["--proxy.timeout=true", "--server.enabled=maybe", "--", "--server.enabled=false"];
+    expect(rewriteSwitches(args, switches)).toEqual(args);
+  });
+});

@@ -1,0 +1,223 @@
+// The command as a process: exit codes, what goes to stdout and what to stderr, signals.
+
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+
+const packageFolder = fileURLToPath(new URL("../../", import.meta.url));
+let folder = "";
+
+/** Compiles this package on its own, so that the test sees these sources and needs no build before. */
+beforeAll(async () => {
+  const cache = join(packageFolder, ".cache");
+  mkdirSync(cache, { recursive: true });
+  folder = mkdtempSync(join(cache, "cli-"));
+  copyFileSync(join(packageFolder, "package.json"), join(folder, "package.json"));
+  const tsc = join(createRequire(import.meta.url).resolve("typescript/package.json"), "../bin/tsc");
+  const off = [
+    "composite",
+    "incremental",
+    "declaration",
+    "declarationMap",
+    "sourceMap",
+    "isolatedDeclarations",
+  ];
+  const args = [
+    "-p",
+    packageFolder,
+    "--noCheck",
+    "--outDir",
+    join(folder, "dist"),
+    ...off.flatMap((name) => [`--${name}`, "false"]),
+  ];
+  await promisify(execFile)(process.execPath, [tsc, ...args]);
+}, 60_000);
+
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(script: string, args: readonly string[]): { child: ChildProcess; ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [join(folder, script), ...args], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let stdout = "";
+  let stderr = "";
+  child.stdout?.on("data", (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+  const ended = new Promise<Ended>((resolve) =>
+    child.on("close", (code) => resolve({ code, stdout, stderr })),
+  );
+  return { child, ended };
+}
+
+function piko(...args: readonly string[]): Promise<Ended> {
+  return start("dist/main.js", args).ended;
+}
+
+describe("help and version", () => {
+  it("print the version", async () => {
+    expect(await piko("--version")).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^piko version \d+\.\d+\.\d+\n$/),
+      stderr: "",
+    });
+  });
+
+  it.each([[[]], [["agent"]], [["forward"]], [["--help"]], [["agent", "http", "--help"]]])(
+    "print help for %j",
+    async (args) => {
+      const { code, stdout, stderr } = await piko(...args);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+      expect(stdout).toMatch(/^Usage: piko/);
+      expect(stdout).toContain("Example");
+    },
+  );
+
+  it("show flags with their defaults", async () => {
+    const { stdout } = await piko("server", "--help");
+    expect(stdout).toMatch(/--proxy\.http\.idle-timeout <duration>\n[\s\S]{0,120}?\(default:\s+5m0s\)/);
+  });
+});
+
+describe("wrong usage", () => {
+  it.each([
+    [["nope"], "error: unknown command 'nope'"],
+    [["sever"], "(Did you mean server?)"],
+    [["agent", "nope"], "error: unknown command 'nope'"],
+    [["server", "extra"], "error: too many arguments for 'server'"],
+    [["agent", "http", "e"], "error: missing required argument 'addr'"],
+    [["agent", "http", "e", "1", "2"], "error: too many arguments for 'http'"],
+    [["server", "--proxy.timout", "5s"], "(Did you mean --proxy.timeout?)"],
+    [["server", "--proxy.timeout"], "argument missing"],
+    [["server", "--proxy.access-log.disable=maybe"], "error: unknown option"],
+  ])("%j exits 2 and says why", async (args, message) => {
+    const { code, stdout, stderr } = await piko(...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain(message);
+    expect(stderr).toContain("Run 'piko --help' for usage.");
+  });
+});
+
+describe("a wrong configuration", () => {
+  it("exits 1 with all problems of the file and the flags", async () => {
+    const path = join(folder, "server.yaml");
+    writeFileSync(path, "proxy:\n  timeout: ${TIMEOUT:10}\n  bind: x\n");
+    const { code, stdout, stderr } = await piko(
+      "server",
+      "--config.path",
+      path,
+      "--config.expand-env",
+      "--log.level=loud",
+    );
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr.trimEnd().split("\n")).toEqual([
+      `config: ${path}:2: proxy.timeout (--proxy.timeout): must be a duration with a unit, such as 10s or 500ms`,
+      `config: ${path}:3: proxy.bind: unknown key`,
+      'config: log.level (--log.level): must be one of debug, info, warn, error (got "loud")',
+    ]);
+  });
+
+  it.each([
+    [["agent", "start"], "no listeners configured"],
+    [["forward", "start"], "no ports configured"],
+    [["agent", "http", "e", "nowhere"], "config: listeners[0].addr (<addr>): invalid address"],
+    [
+      ["agent", "tcp", "e", "1", "--timeout", "0s"],
+      "config: listeners[0].timeout (--timeout): 0s is too short",
+    ],
+    [["agent", "--connect.url", "foo", "http", "e", "1"], "config: connect.url (--connect.url): invalid url"],
+    [["forward", "tcp", "x", "e"], "config: ports[0].addr (<addr>): invalid address"],
+  ])("%j exits 1 before anything is opened", async (args, message) => {
+    const { code, stderr } = await piko(...args);
+    expect(code).toBe(1);
+    expect(stderr).toContain(message);
+  });
+});
+
+describe("a running program", () => {
+  const program = (body: string): string => {
+    const script = `run-${Math.random().toString(36).slice(2)}.mjs`;
+    const log = "{ level: 'info', subsystems: [], format: 'auto' }";
+    writeFileSync(
+      join(folder, script),
+      `import { runProgram } from "./dist/cli/run-program.js";
+await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName }) => {
+  const alive = setInterval(() => {}, 1_000_000);
+  const stopped = new Promise((resolve) => signal.addEventListener("abort", resolve));
+  ${body}
+  clearInterval(alive);
+});
+`,
+    );
+    return script;
+  };
+
+  const ready = (child: ChildProcess): Promise<unknown> =>
+    new Promise((resolve) => child.stdout?.once("data", resolve));
+  const messages = (stderr: string): readonly string[] =>
+    stderr
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line).msg);
+
+  it.each(["SIGTERM", "SIGINT"] as const)("stops gracefully at %s, with all its lines", async (name) => {
+    const script = program('console.log("up"); await stopped; logger.info(`bye ${signalName()}`);');
+    const { child, ended } = start(script, []);
+    await ready(child);
+    child.kill(name);
+    const { code, stderr } = await ended;
+    expect(code).toBe(0);
+    expect(messages(stderr)).toEqual([`bye ${name}`]);
+  });
+
+  it.each([
+    ["SIGTERM", 143],
+    ["SIGINT", 130],
+  ] as const)("ends at once at a second %s", async (name, expected) => {
+    const script = program(
+      'console.log("up"); await stopped; console.log("stopping"); await new Promise(() => {});',
+    );
+    const { child, ended } = start(script, []);
+    await ready(child);
+    const stopping = ready(child);
+    child.kill(name);
+    await stopping;
+    child.kill(name);
+    const { code, stderr } = await ended;
+    expect(code).toBe(expected);
+    expect(messages(stderr)).toEqual(["second signal: ending at once"]);
+  });
+
+  it("exits 1 with a line when it can't start", async () => {
+    const { ended } = start(program('throw new Error("listen: address in use");'), []);
+    const { code, stderr } = await ended;
+    expect(code).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({
+      level: "error",
+      msg: "failed to run server",
+      error: "listen: address in use",
+    });
+  });
+
+  it("exits 1 with a line when it throws out of turn", async () => {
+    const { ended } = start(program('setImmediate(() => { throw new Error("oops"); }); await stopped;'), []);
+    const { code, stderr } = await ended;
+    expect(code).toBe(1);
+    expect(JSON.parse(stderr)).toMatchObject({
+      msg: "unexpected error",
+      error: "oops",
+      stack: expect.any(String),
+    });
+  });
+});
