@@ -1,7 +1,7 @@
 // Opens the connection to a server: TCP or TLS, directly or through an HTTP proxy's CONNECT.
 
 import { isIP } from "node:net";
-import type { ConnectionOptions } from "node:tls";
+import { type ConnectionOptions, rootCertificates } from "node:tls";
 import { ByteSocket } from "@piko/tunnel";
 import { ClientError, errorText, isRetryableStatus } from "./errors.js";
 import { ResponseReader } from "./response-reader.js";
@@ -25,11 +25,22 @@ export interface OpenSocketOptions {
 export async function openSocket(options: OpenSocketOptions): Promise<OpenSocket> {
   const { target, tls, proxy, onSocket } = options;
   if (proxy === undefined) return await connect(target, tls, undefined, onSocket);
-  // The `tls` options are the server's; a proxy's certificate is verified like any web site's.
-  const tunnel = await connect(proxy, undefined, undefined, onSocket);
+  const tunnel = await connect(proxy, proxyTls(tls), undefined, onSocket);
   await requestTunnel(tunnel, target, proxy);
   if (!target.secure) return tunnel;
   return await connect(target, tls, tunnel.socket, onSocket);
+}
+
+/** The `tls` options are the server's; a proxy is verified like any web site, or by the same authorities. */
+function proxyTls(tls: TlsOptions | undefined): TlsOptions | undefined {
+  const ca = caList(tls);
+  return ca === undefined ? undefined : { ca: [...rootCertificates, ...ca] };
+}
+
+function caList(tls: TlsOptions | undefined): (string | Buffer)[] | undefined {
+  const ca = tls?.ca;
+  if (ca === undefined) return undefined;
+  return typeof ca === "string" || Buffer.isBuffer(ca) ? [ca] : [...ca];
 }
 
 function connect(
@@ -67,11 +78,11 @@ function tlsConnection(
   over: ByteSocket | undefined,
 ): ConnectionOptions {
   const servername = tls?.servername ?? (isIP(host) === 0 ? host : undefined);
-  const ca = tls?.ca;
+  const ca = caList(tls);
   return {
     ...(over === undefined ? { host, port } : { host, socket: over.socket }),
     ...(servername === undefined ? {} : { servername }),
-    ...(ca === undefined ? {} : { ca: typeof ca === "string" || Buffer.isBuffer(ca) ? ca : [...ca] }),
+    ...(ca === undefined ? {} : { ca }),
     ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
     ...(tls?.key === undefined ? {} : { key: tls.key }),
     rejectUnauthorized: tls?.rejectUnauthorized ?? true,

@@ -1,0 +1,228 @@
+// A server just big enough to test clients against: upstream and proxy port in one, no authentication but what a test
+// asks for, one tunnel of an endpoint after the other.
+
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { createServer as createTlsServer } from "node:tls";
+import {
+  ByteSocket,
+  type SocketHandler,
+  type StreamHandler,
+  switchingProtocols,
+  TunnelSession,
+  type TunnelError,
+  type YamuxStream,
+} from "@piko/tunnel";
+import { TcpBridge } from "./tcp-bridge.js";
+
+/** A request as it came. */
+export interface SeenRequest {
+  readonly method: string;
+  readonly target: string;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
+/** One tunnel, for a test to use and to end. */
+export class TestTunnel {
+  readonly endpointId: string;
+  readonly socket: ByteSocket;
+  readonly session: TunnelSession;
+  goneAway = false;
+  closed = false;
+  error: TunnelError | undefined;
+
+  constructor(endpointId: string, socket: ByteSocket, onChange: () => void) {
+    this.endpointId = endpointId;
+    this.socket = socket;
+    this.session = new TunnelSession(socket, "server", {
+      onStream: () => undefined,
+      onGoAway: () => {
+        this.goneAway = true;
+        onChange();
+      },
+      onClose: (error) => {
+        this.closed = true;
+        this.error = error;
+        onChange();
+      },
+    });
+  }
+
+  open(handler: StreamHandler): YamuxStream {
+    const stream = this.session.yamux.openStream(handler);
+    if (stream === undefined) throw new Error("tunnel takes no streams");
+    return stream;
+  }
+}
+
+/** What the next handshakes are answered with instead of a 101, as whole responses. */
+export type Answer = string | "drop";
+
+export class TestServer {
+  readonly requests: SeenRequest[] = [];
+  readonly tunnels: TestTunnel[] = [];
+  /** Answers for the next requests; when it is empty, a request is served. */
+  readonly answers: Answer[] = [];
+  /** Further lines of every 101, each with its CRLF. */
+  extra = "x-piko-node-id: node-1\r\nx-piko-capabilities: drain\r\n";
+  /** Called with every new tunnel, within its handshake: before the client has seen the 101. */
+  onTunnel: (tunnel: TestTunnel) => void = () => {};
+  readonly #server: Server;
+  readonly #secure: boolean;
+  readonly #sockets = new Set<ByteSocket>();
+  readonly #waiting = new Set<() => void>();
+
+  private constructor(tls?: { cert: string; key: string }) {
+    this.#secure = tls !== undefined;
+    const accept = (socket: Socket): void => {
+      this.#sockets.add(new Handshake(this, socket).socket);
+    };
+    this.#server =
+      tls === undefined ? createServer({ pauseOnConnect: true }, accept) : createTlsServer(tls, accept);
+  }
+
+  static async start(tls?: { cert: string; key: string }): Promise<TestServer> {
+    const server = new TestServer(tls);
+    await server.listen(0);
+    return server;
+  }
+
+  /** Listens (again) on a port. */
+  async listen(port: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#server.listen(port, "127.0.0.1", resolve);
+    });
+  }
+
+  /** Takes no connections until `listen`; those that are open stay. */
+  stopListening(): void {
+    // Sockets were moved to objects that the server doesn't know: it never calls back.
+    this.#server.close();
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  get url(): string {
+    return `${this.#secure ? "https" : "http"}://localhost:${this.port}`;
+  }
+
+  /** The newest tunnel that is open and has not gone away. */
+  tunnel(endpointId: string): TestTunnel | undefined {
+    const live = this.tunnels.filter((each) => !each.closed && !each.goneAway);
+    return live.filter((each) => each.endpointId === endpointId).at(-1);
+  }
+
+  /** Waits until `probe` gives something; it is asked whenever a tunnel or request came or went. */
+  async until<T>(probe: () => T | undefined | false): Promise<T> {
+    for (;;) {
+      const found = probe();
+      if (found !== undefined && found !== false) return found;
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+      });
+    }
+  }
+
+  changed = (): void => {
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    for (const wake of waiting) wake();
+  };
+
+  async close(): Promise<void> {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+    await Promise.all(
+      [...this.#sockets].map(
+        (each) =>
+          each.socket.closed ||
+          new Promise<void>((resolve) => {
+            each.socket.once("close", resolve);
+          }),
+      ),
+    );
+  }
+
+  /** For handshakes: the head is complete. */
+  serve(socket: ByteSocket, request: SeenRequest): void {
+    this.requests.push(request);
+    const answer = this.answers.shift();
+    const [, kind, id] =
+      /^\/(?:base\/)?(piko\/v1\/upstream|_piko\/v1\/tcp)\/([^/]+)$/.exec(request.target) ?? [];
+    const endpointId = decodeURIComponent(id ?? "");
+    if (answer === "drop") socket.close();
+    else if (answer !== undefined) reply(socket, answer);
+    else if (kind === undefined) reply(socket, jsonError(404, "not found"));
+    else if (kind === "piko/v1/upstream") this.#listen(socket, request, endpointId);
+    else this.#dial(socket, request, endpointId);
+    this.changed();
+  }
+
+  #listen(socket: ByteSocket, request: SeenRequest, endpointId: string): void {
+    socket.out.writeLatin1(switchingProtocols(request.headers.get("sec-websocket-key") ?? "", this.extra));
+    const tunnel = new TestTunnel(endpointId, socket, this.changed);
+    this.tunnels.push(tunnel);
+    this.onTunnel(tunnel);
+  }
+
+  #dial(socket: ByteSocket, request: SeenRequest, endpointId: string): void {
+    const tunnel = this.tunnel(endpointId);
+    if (tunnel === undefined) {
+      reply(socket, jsonError(502, "no available upstreams"));
+      return;
+    }
+    socket.out.writeLatin1(switchingProtocols(request.headers.get("sec-websocket-key") ?? ""));
+    new TcpBridge(socket, tunnel);
+  }
+}
+
+/** A whole response with a JSON error. */
+export function jsonError(status: number, error: string): string {
+  const body = JSON.stringify({ error });
+  return (
+    `HTTP/1.1 ${status} Status ${status}\r\nContent-Type: application/json; charset=utf-8\r\n` +
+    `Content-Length: ${body.length}\r\n\r\n${body}`
+  );
+}
+
+function reply(socket: ByteSocket, text: string): void {
+  socket.out.writeLatin1(text);
+  socket.close();
+}
+
+/** Collects a request's head. */
+class Handshake implements SocketHandler {
+  readonly socket: ByteSocket;
+  readonly #server: TestServer;
+  #text = "";
+
+  constructor(server: TestServer, accepted: Socket) {
+    this.#server = server;
+    this.socket = ByteSocket.accept(accepted, this);
+  }
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    this.#text += buffer.toString("latin1", start, end);
+    const headEnd = this.#text.indexOf("\r\n\r\n");
+    if (headEnd < 0) return;
+    if (headEnd + 4 < this.#text.length) throw new Error("client sent bytes before the 101");
+    const [requestLine = "", ...fields] = this.#text.slice(0, headEnd).split("\r\n");
+    const [method = "", target = ""] = requestLine.split(" ");
+    const headers = new Map(
+      fields.map((line) => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+      }),
+    );
+    this.#server.serve(this.socket, { method, target, headers });
+  }
+
+  onEnd(): void {
+    this.socket.close();
+  }
+
+  onDrain(): void {}
+
+  onClose(): void {}
+}
