@@ -150,6 +150,7 @@ export class BodyReader {
       const byte = buffer[i] as number;
       switch (this.#state) {
         case TRAILER_START:
+          if (byte === LF) return this.#refuse(HTTP_ERRORS.BARE_LF);
           this.#state = byte === CR ? END_LF : TRAILER_LINE;
           break;
         case TRAILER_LINE:

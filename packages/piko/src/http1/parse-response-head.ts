@@ -56,7 +56,8 @@ function parseStatusLine(head: ResponseHead, buffer: Buffer, start: number, end:
   const hundreds = (buffer[start + 9] as number) - 0x30;
   const tens = (buffer[start + 10] as number) - 0x30;
   const ones = (buffer[start + 11] as number) - 0x30;
-  if (tens < 0 || tens > 9 || ones < 0 || ones > 9) return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
+  if (!isDigit(hundreds) || !isDigit(tens) || !isDigit(ones))
+    return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
   if (hundreds < 1 || hundreds > 5) return refuseLine(head, HTTP_ERRORS.STATUS);
   head.minorVersion = minor;
   head.status = hundreds * 100 + tens * 10 + ones;
@@ -129,6 +130,10 @@ function takeField(head: ResponseHead, buffer: Buffer, record: number): number {
   if (error === undefined) return 0;
   head.error = error;
   return REFUSED;
+}
+
+function isDigit(value: number): boolean {
+  return value >= 0 && value <= 9;
 }
 
 function refuse(head: ResponseHead, error: HttpError): typeof HEAD_INVALID {

@@ -63,6 +63,8 @@ RULES[names.FIELD_X_FORWARDED_HOST] = DROP_IF_FORWARDED_HOST;
 RULES[names.FIELD_HOST] = DROP_IF_ABSOLUTE;
 RULES[names.FIELD_EXPECT] = DROP_IF_OLD;
 
+const AMPERSAND = 0x26;
+const ASTERISK = 0x2a;
 const VERSION_LINE_END = asciiBytes(" HTTP/1.1\r\n");
 const CRLF = asciiBytes("\r\n");
 const COMMA_SPACE = asciiBytes(", ");
@@ -216,6 +218,11 @@ function writeRequestLine(head: RequestHead, out: Buffer, at: number, rewrite: R
     // The asterisk form has no path to join.
     return copyAll(VERSION_LINE_END, out, copyBytes(buffer, pathStart, pathEnd, out, at));
   }
+  if (pathStart === pathEnd && head.method === "OPTIONS") {
+    // RFC 9112 3.2.4: an absolute target without a path means the server as a whole.
+    out[at++] = ASTERISK;
+    return copyAll(VERSION_LINE_END, out, at);
+  }
   if (rewrite.pathPrefix !== undefined) at = writePrefix(rewrite.pathPrefix, out, at);
   if (!hasPath) out[at++] = SLASH;
   if (rewrite.query === undefined || rewrite.query.length === 0) {
@@ -240,7 +247,7 @@ function writeJoinedQuery(head: RequestHead, query: Buffer, out: Buffer, at: num
   out[at++] = QUESTION_MARK;
   at = copyAll(query, out, at);
   if (mark + 1 < pathEnd) {
-    out[at++] = 0x26;
+    out[at++] = AMPERSAND;
     at = copyBytes(buffer, mark + 1, pathEnd, out, at);
   }
   return at;
