@@ -27,7 +27,7 @@ function configurationPage() {
     "- Flags of lists of words take commas, and can be repeated; the first use replaces what the file has.",
     "- Only the first document of a file is read. Unknown and repeated keys are errors.",
     "",
-    "Files and flags of Go Piko v0.9.0 work, with these differences:",
+    "The settings below that Go Piko v0.9.0 has too keep their keys and flags; a setting that is not listed here is refused as unknown. Differences:",
     "",
     "- Flags win over the file; there the file wins.",
     "- `$$` is a dollar in an expanded file; there it is nothing.",
