@@ -1,5 +1,5 @@
-// CPU time per head of the HTTP/1.1 parser and rewriter, in nanoseconds. Run after a build:
-// node benchmarks/src/micro/http1-head.ts (Node >= 22.18, or through the built copy of this file).
+// CPU time per head of the HTTP/1.1 parser and rewriter, in nanoseconds. Run after `npm run build`:
+// node benchmarks/src/micro/http1-head.ts (Node 22.18 or newer, which strips types).
 
 import { parseRequestHead } from "../../../packages/piko/dist/http1/parse-request-head.js";
 import { parseResponseHead } from "../../../packages/piko/dist/http1/parse-response-head.js";
