@@ -12,6 +12,7 @@ export const TUNNEL_ERRORS = {
   PIKO_YAMUX_GO_AWAY: "the peer ended the session with an error code",
   PIKO_YAMUX_KEEPALIVE: "the peer did not answer a ping in time",
   PIKO_YAMUX_OPEN_TIMEOUT: "the peer did not accept a stream in time",
+  PIKO_YAMUX_IDS_EXHAUSTED: "the session has used all its stream ids",
   PIKO_TUNNEL_BACKLOG: "the peer reads too slowly for the answers that its frames cause",
   PIKO_TUNNEL_SOCKET: "the socket under the tunnel failed",
   PIKO_TUNNEL_EOF: "the socket under the tunnel ended without a close",

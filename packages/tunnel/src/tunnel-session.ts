@@ -33,7 +33,7 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     clock: Clock = systemClock,
   ) {
     this.#handler = handler;
-    this.#webSocket = new WebSocketConnection(socket, role, this);
+    this.#webSocket = new WebSocketConnection(socket, role, this, clock);
     this.yamux = new YamuxSession({ role, out: socket.out, clock, handler: this });
   }
 

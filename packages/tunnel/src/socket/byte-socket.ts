@@ -58,22 +58,26 @@ export class ByteSocket {
       this.handler.onEnd();
     });
     socket.on("drain", () => {
-      this.out.congested = false;
+      this.out.onDrain();
       this.handler.onDrain();
     });
     socket.on("error", (error) => {
       this.#error = error;
     });
-    socket.on("close", () => {
+    const closed = (): void => {
       this.out.close();
       this.handler.onClose(this.#error);
-    });
+    };
+    // A connection can be gone before it is taken over; its event is in the past then.
+    if (socket.closed) process.nextTick(closed);
+    else socket.on("close", closed);
   }
 
   /**
    * Takes over a socket from a server. Plain TCP sockets must come paused (`pauseOnConnect: true`): they are moved to a
    * new Socket object that reads into the shared buffer, for which Node has no public call (feature-checked, with plain
-   * `data` events as the way back), so `server.close()` never learns of their end; the owner counts connections.
+   * `data` events as the way back). To the server they are gone then: `server.close()` doesn't wait for them, and the
+   * owner counts connections.
    */
   static accept(accepted: Socket, handler: SocketHandler): ByteSocket {
     return new ByteSocket(handler, (callback) => {
@@ -88,7 +92,11 @@ export class ByteSocket {
         return { socket: accepted, reads: false };
       }
       const options = { handle, allowHalfOpen: true, onread: { buffer: sharedReadBuffer, callback } };
-      return { socket: new Socket(options as object), reads: true };
+      const socket = new Socket(options as object);
+      // The shell that is left must not own the handle, and the server must forget it: it would never see its end.
+      (accepted as unknown as { _handle: null })._handle = null;
+      accepted.destroy();
+      return { socket, reads: true };
     });
   }
 
@@ -108,10 +116,13 @@ export class ByteSocket {
   static connectTls(options: ConnectionOptions, handler: SocketHandler): ByteSocket {
     return new ByteSocket(handler, (callback) => {
       if (sharedReadBuffer === undefined || options.socket !== undefined) {
-        return { socket: connectTls(options), reads: false };
+        const socket = connectTls(options);
+        socket.allowHalfOpen = true;
+        return { socket, reads: false };
       }
       const onread = { buffer: sharedReadBuffer, callback };
-      return { socket: connectTls({ ...options, onread } as ConnectionOptions), reads: true };
+      const all = { ...options, allowHalfOpen: true, onread };
+      return { socket: connectTls(all as ConnectionOptions), reads: true };
     });
   }
 
@@ -134,7 +145,7 @@ export class ByteSocket {
     return this.#paused;
   }
 
-  /** Stops reading: the peer's bytes wait in the kernel. */
+  /** Stops reading: the peer's bytes wait in the kernel. TLS may still pass on the rest of what it has decrypted. */
   pause(): void {
     if (this.#paused) return;
     this.#paused = true;
@@ -153,7 +164,7 @@ export class ByteSocket {
     this.socket.end();
   }
 
-  /** Sends what is collected as far as the kernel takes it now, and closes. */
+  /** Sends what is collected, for as long as the peer takes to read it, and closes without waiting for its end. */
   close(): void {
     this.out.flush();
     this.socket.destroySoon();
@@ -168,9 +179,10 @@ export class ByteSocket {
   /** Closes at once with a TCP reset, so that the peer can't take what it has for complete. */
   reset(): void {
     this.out.close();
-    // TLS sockets have no reset of their own; a close without close_notify says the same.
-    if (this.socket instanceof TLSSocket || this.socket.connecting) this.socket.destroy();
-    else this.socket.resetAndDestroy();
+    // TLS sockets have no reset of their own; a close without close_notify says the same. Nor have Unix sockets.
+    const isTcp = this.socket.remoteFamily !== undefined && !(this.socket instanceof TLSSocket);
+    if (isTcp && !this.socket.connecting) this.socket.resetAndDestroy();
+    else this.socket.destroy();
   }
 }
 

@@ -4,7 +4,7 @@
 
 /** Something with bytes to send at the end of the turn. */
 export interface Flushable {
-  flush(): void;
+  onTurnEnd(): void;
 }
 
 /** A list of what has to be flushed; one per process is enough. */
@@ -15,7 +15,7 @@ export class FlushQueue {
     const batch = this.#waiting;
     // A flush may cause writes (a drained stream goes on); they belong to the next turn.
     this.#waiting = this.#spare;
-    for (let i = 0; i < batch.length; i++) (batch[i] as Flushable).flush();
+    for (let i = 0; i < batch.length; i++) (batch[i] as Flushable).onTurnEnd();
     batch.length = 0;
     this.#spare = batch;
   };

@@ -11,7 +11,7 @@ export type Seal = (slab: Buffer, start: number, end: number) => number;
 export class Outbox implements Flushable {
   /** Where `take` reserved bytes; valid until the next call of anything here. */
   slab: Buffer | undefined;
-  /** The socket's write buffer is above its high-water mark: hold what can be held until it drains. */
+  /** The socket's write buffer is above its high-water mark: hold what can be held until `drain`, which will come. */
   congested: boolean;
   readonly #socket: Socket;
   /** Plain TCP hands bytes to the kernel within write(); TLS doesn't, so its slabs must be copied. */
@@ -85,9 +85,20 @@ export class Outbox implements Flushable {
     (this.slab as Buffer).write(text, offset, "latin1");
   }
 
+  /** Called by the flush queue. A congested socket gets whole slabs only, so that what waits is no more than its bytes. */
+  onTurnEnd(): void {
+    this.#scheduled = false;
+    if (!this.congested) this.flush();
+  }
+
+  /** For the socket: its write buffer is empty. */
+  onDrain(): void {
+    this.congested = false;
+    this.flush();
+  }
+
   /** Writes what is collected to the socket now. */
   flush(): void {
-    this.#scheduled = false;
     const slab = this.slab;
     const end = this.#end;
     if (slab === undefined || end === this.#headroom) return;
@@ -101,7 +112,13 @@ export class Outbox implements Flushable {
     const start = this.#seal === undefined ? this.#headroom : this.#seal(slab, this.#headroom, end);
     const view = slab.subarray(start, end);
     if (!this.#synchronous) {
-      this.congested = !socket.write(Buffer.from(view));
+      if (!socket.write(Buffer.from(view))) this.congested = true;
+      giveSlab(slab);
+      return;
+    }
+    if (socket.writableLength > 0 && view.length <= SPARE_SLAB_BELOW_BYTES) {
+      // It would wait, and hold a whole slab for its few bytes.
+      if (!socket.write(Buffer.from(view))) this.congested = true;
       giveSlab(slab);
       return;
     }
@@ -131,3 +148,5 @@ export class Outbox implements Flushable {
 
 /** Below this a byte loop beats the call into native code. */
 const SMALL_COPY_BYTES = 24;
+/** Behind other waiting bytes, up to this much is copied out of its slab. */
+const SPARE_SLAB_BELOW_BYTES = SLAB_BYTES / 4;

@@ -1,6 +1,7 @@
 // One WebSocket as a byte stream over a socket whose handshake is done: binary messages in and out, pings answered,
 // closes exchanged. All bytes written in one event-loop turn leave as one frame (per 64 KiB).
 
+import { type Clock, systemClock, type Timer } from "../clock.js";
 import { TunnelError } from "../errors.js";
 import type { ByteSocket, SocketHandler } from "../socket/byte-socket.js";
 import type { Outbox } from "../socket/outbox.js";
@@ -10,6 +11,7 @@ import {
   CLOSE_PROTOCOL_ERROR,
   CLOSE_UNSUPPORTED_DATA,
   frameHeaderBytes,
+  MAX_CONTROL_PAYLOAD_BYTES,
   MAX_FRAME_HEADER_BYTES,
   OPCODE_BINARY,
   OPCODE_CLOSE,
@@ -29,10 +31,7 @@ export interface WebSocketHandler {
   onClose(error: TunnelError | undefined): void;
 }
 
-/** A peer that makes us answer faster than it reads is cut off at this many unsent bytes. */
-const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
-
-/** How long the peer may take to answer our Close and close its side. */
+/** How long the peer may take to answer our Close and close its side, counted from the last byte that it took. */
 const CLOSE_WAIT_MS = 5_000;
 
 export class WebSocketConnection implements SocketHandler, FrameHandler {
@@ -40,20 +39,29 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
   readonly socket: ByteSocket;
   readonly #isClient: boolean;
   readonly #reader: FrameReader;
-  #handler: WebSocketHandler;
+  readonly #handler: WebSocketHandler;
+  readonly #clock: Clock;
   #error: TunnelError | undefined;
   #closeSent = false;
   #closeReceived = false;
   #ended = false;
   #closed = false;
-  #closeTimer: NodeJS.Timeout | undefined;
+  #closeTimer: Timer | undefined;
+  /** The payload of a ping that came while the socket was congested. */
+  #unanswered: Buffer | undefined;
 
   /** Takes the socket over: its handler is replaced, and everything written from here on is framed. */
-  constructor(socket: ByteSocket, role: "client" | "server", handler: WebSocketHandler) {
+  constructor(
+    socket: ByteSocket,
+    role: "client" | "server",
+    handler: WebSocketHandler,
+    clock: Clock = systemClock,
+  ) {
     this.socket = socket;
     this.out = socket.out;
     this.#isClient = role === "client";
     this.#handler = handler;
+    this.#clock = clock;
     this.#reader = new FrameReader(!this.#isClient, this);
     socket.handler = this;
     this.out.setSeal(MAX_FRAME_HEADER_BYTES, (slab, start, end) => this.#seal(slab, start, end));
@@ -71,7 +79,10 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
   end(code: number = CLOSE_NORMAL, reason = ""): void {
     if (this.#closeSent || this.#closed) return;
     this.#sendClose(code, reason);
-    if (this.#closeReceived || this.#ended) this.socket.close();
+    if (this.#closeReceived || this.#ended) {
+      this.socket.close();
+      this.#awaitClose();
+    }
     // RFC 6455 section 7.1.1: the server closes the TCP connection first, so its FIN follows its Close at once.
     else if (!this.#isClient) this.socket.end();
   }
@@ -95,6 +106,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
 
   /** Sends what is pending, then FIN, without a Close frame; Go peers take it for a normal close. */
   endWithoutClose(): void {
+    if (this.#closed) return;
     this.#closeSent = true;
     this.#reader.stop();
     this.socket.close();
@@ -113,23 +125,32 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
   onEnd(): void {
     if (this.#ended) return;
     this.#ended = true;
+    // After a Close frame the owner knows, and may still have something to send: `end` closes then.
+    if (this.#closeReceived && !this.#closeSent) return;
     if (!this.#closeReceived) {
       if (!this.#closeSent)
         this.#error ??= new TunnelError("PIKO_TUNNEL_EOF", "connection ended without a close");
       this.#handler.onEnd();
     }
     this.socket.close();
+    this.#awaitClose();
   }
 
   onDrain(): void {
+    const ping = this.#unanswered;
+    if (ping !== undefined) {
+      this.#unanswered = undefined;
+      this.onPing(ping);
+    }
     this.#handler.onDrain();
   }
 
   onClose(error: Error | undefined): void {
     this.#closed = true;
     this.#reader.stop();
-    clearTimeout(this.#closeTimer);
-    if (error !== undefined && !this.#closeReceived) {
+    if (this.#closeTimer !== undefined) this.#clock.clearTimeout(this.#closeTimer);
+    // After a close it makes no difference how the connection went.
+    if (error !== undefined && !this.#closeReceived && !this.#closeSent) {
       this.#error ??= new TunnelError("PIKO_TUNNEL_SOCKET", `connection failed: ${error.message}`, {
         cause: error,
       });
@@ -143,11 +164,9 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
 
   onPing(payload: Buffer): void {
     if (this.#closeSent) return;
-    if (this.out.pendingBytes > MAX_ANSWER_BACKLOG_BYTES) {
-      this.fail(new TunnelError("PIKO_TUNNEL_BACKLOG", "websocket: peer pings and does not read"), undefined);
-      return;
-    }
-    this.#sendControl(OPCODE_PONG, payload);
+    // Section 5.5.3: of several pings only the last has to be answered, so a peer that doesn't read costs nothing.
+    if (this.out.congested) this.#unanswered = Buffer.from(payload);
+    else this.#sendControl(OPCODE_PONG, payload);
   }
 
   onPong(_payload: Buffer): void {
@@ -160,8 +179,10 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
       const detail = reason === "" ? `${code}` : `${code}: ${reason}`;
       this.#error ??= new TunnelError("PIKO_WS_CLOSED", `websocket: closed by peer: ${detail}`);
     }
-    if (this.#closeSent) this.socket.close();
-    else this.#handler.onEnd();
+    if (this.#closeSent) {
+      this.socket.close();
+      this.#awaitClose();
+    } else this.#handler.onEnd();
   }
 
   onBadFrame(error: TunnelError): void {
@@ -183,11 +204,11 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
   }
 
   #sendClose(code: number, reason: string): void {
-    const text = Buffer.from(reason, "utf8").subarray(0, 123);
-    const payload = Buffer.allocUnsafe(2 + text.length);
+    const payload = Buffer.allocUnsafe(MAX_CONTROL_PAYLOAD_BYTES);
     payload.writeUInt16BE(code, 0);
-    text.copy(payload, 2);
-    this.#sendControl(OPCODE_CLOSE, payload);
+    // What doesn't fit is cut off between two characters.
+    const length = payload.write(reason, 2, "utf8");
+    this.#sendControl(OPCODE_CLOSE, payload.subarray(0, 2 + length));
     this.#closeSent = true;
   }
 
@@ -200,10 +221,17 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
     const at = writeFrameHeader(frame, 0, opcode, payload.length, key);
     payload.copy(frame, at);
     if (key !== undefined) applyMask(frame, at, frame.length, key, 0);
-    this.socket.socket.write(frame);
+    if (!this.socket.socket.write(frame)) this.out.congested = true;
   }
 
   #awaitClose(): void {
-    this.#closeTimer ??= setTimeout(() => this.socket.destroy(), CLOSE_WAIT_MS);
+    if (this.#closed || this.#closeTimer !== undefined) return;
+    const waiting = this.socket.socket.writableLength;
+    this.#closeTimer = this.#clock.setTimeout(() => {
+      this.#closeTimer = undefined;
+      // A slow reader that has taken some of what waits may take the rest.
+      if (this.socket.socket.writableLength < waiting) this.#awaitClose();
+      else this.socket.destroy();
+    }, CLOSE_WAIT_MS);
   }
 }

@@ -1,6 +1,7 @@
 // Reads RFC 6455 frames from any split of the bytes and streams the payloads of binary messages on, unmasked in place:
 // no message and no data frame is ever buffered, only a header in parts and a control frame's payload (125 bytes).
 
+import { isUtf8 } from "node:buffer";
 import { TunnelError } from "../errors.js";
 import {
   CLOSE_NO_STATUS,
@@ -178,6 +179,10 @@ export class FrameReader {
     const code = payload.length === 1 ? 0 : payload.readUInt16BE(0);
     if (!isValidCloseCode(code)) {
       this.#fail(`close code not allowed: ${code}`);
+      return;
+    }
+    if (!isUtf8(payload.subarray(2))) {
+      this.#fail("close reason is not UTF-8");
       return;
     }
     this.#stopped = true;

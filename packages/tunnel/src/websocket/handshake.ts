@@ -18,7 +18,7 @@ export function randomKey(): string {
 
 /** Whether a client's key is the base64 of 16 bytes. */
 export function isValidKey(key: string): boolean {
-  return /^[A-Za-z0-9+/]{22}==$/.test(key) || (key.length > 0 && Buffer.from(key, "base64").length === 16);
+  return /^[A-Za-z0-9+/]{22}==$/.test(key);
 }
 
 /** The server's whole answer to a good upgrade request; `extra` holds further header lines, each with its CRLF. */
@@ -29,13 +29,14 @@ export function switchingProtocols(key: string, extra = ""): string {
   );
 }
 
-/** A client's upgrade request. `path` starts with a slash; header names and values must hold no CR, LF or NUL. */
+/** A client's upgrade request. `path` starts with a slash. Throws if a value would break the head apart. */
 export function upgradeRequest(options: {
   host: string;
   path: string;
   key: string;
   headers: ReadonlyArray<readonly [name: string, value: string]>;
 }): string {
+  if (/[\r\n\0 ]/.test(options.path)) throw new TypeError("path holds a space, line break or NUL");
   let text = `GET ${options.path} HTTP/1.1\r\nHost: ${options.host}\r\n`;
   for (const [name, value] of options.headers) {
     if (/[\r\n\0]/.test(name) || /[\r\n\0]/.test(value)) {

@@ -28,7 +28,7 @@ import { type StreamHandler, YamuxStream } from "./stream.js";
 export interface SessionHandler {
   /** The peer opened a stream; return its handler, or undefined to refuse it (RST). */
   onStream(stream: YamuxStream): StreamHandler | undefined;
-  /** GoAway(0): the peer accepts no new streams; those under way go on. */
+  /** GoAway(0): the peer accepts no new streams; those under way go on. Or: stream ids run out, open a new session. */
   onGoAway(): void;
   /** The session has to end for `error`: every stream was told; the owner closes the transport. Exactly once. */
   onFailed(error: TunnelError): void;
@@ -56,6 +56,8 @@ export const OPEN_TIMEOUT_MS = 75_000;
 export const MAX_QUEUED_STREAMS = 1_024;
 const MAX_PEER_STREAMS = 4_096;
 const MAX_STREAM_ID = 0xffff_fffe;
+/** From here on a session looks for a good moment to be replaced: at 50,000 streams a second ids last twelve hours. */
+const RETIRE_FROM_STREAM_ID = 0xe000_0000;
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
 
@@ -71,19 +73,21 @@ export class YamuxSession implements YamuxFrameHandler {
   readonly #maxPeerStreams: number;
   #nextId: number;
   #peerStreams = 0;
-  #highestPeerId = 0;
   #queued: YamuxStream[] = [];
   #waiting: YamuxStream[] = [];
-  /** Streams on the wire that the peer has not accepted; their opening times in order, for the open timeout. */
+  /** Streams on the wire that the peer has not accepted, and since when there was no progress with them. */
   #unacknowledged = 0;
-  #oldestUnacknowledgedMs = 0;
+  #unacknowledgedSinceMs = 0;
+  /** The stream of the data frame whose payload is being received, and whether FIN came on that frame. */
   #receiving: YamuxStream | undefined;
+  #finBehindPayload = false;
   #timer: Timer | undefined;
   #pingId = 0;
   #pingSent = false;
   #heardSincePing = false;
   #localGoAway = false;
   #remoteGoAway = false;
+  #retiring = false;
   #ended = false;
 
   constructor(options: SessionOptions) {
@@ -104,9 +108,10 @@ export class YamuxSession implements YamuxFrameHandler {
     return this.#streams.size + this.#queued.length;
   }
 
-  /** New streams can be opened: the peer has not said GoAway, and the queue of waiting ones has room. */
+  /** New streams can be opened: the peer has not said GoAway, the queue of waiting ones has room, and ids are left. */
   get accepting(): boolean {
-    return !this.#ended && !this.#remoteGoAway && this.#queued.length < MAX_QUEUED_STREAMS;
+    if (this.#ended || this.#remoteGoAway || this.#queued.length >= MAX_QUEUED_STREAMS) return false;
+    return this.#nextId + 2 * this.#queued.length <= MAX_STREAM_ID;
   }
 
   /** The peer has said that it accepts no new streams. */
@@ -125,10 +130,11 @@ export class YamuxSession implements YamuxFrameHandler {
 
   /**
    * Opens a stream; bytes can be written at once. Undefined when the session isn't `accepting`. Beyond 256 streams that the
-   * peer has not accepted, a stream waits for its turn: `write` takes nothing until `onWritable`.
+   * peer has not accepted, a stream waits for its turn: `write` takes nothing until `onWritable`. The peer learns of the
+   * stream with its first bytes; call `flushFlags` if the peer may be the first to speak.
    */
   openStream(handler: StreamHandler): YamuxStream | undefined {
-    if (!this.accepting || this.#nextId > MAX_STREAM_ID) return undefined;
+    if (!this.accepting) return undefined;
     const stream = new YamuxStream(this, 0, handler);
     if (this.#unacknowledged >= ACCEPT_BACKLOG) this.#queued.push(stream);
     else this.#activate(stream);
@@ -141,11 +147,16 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#reader.read(buffer, start, end);
   }
 
-  /** The transport drained: blocked streams go on, in the order in which they were stopped. */
+  /**
+   * The transport drained: blocked streams go on, in the order in which they were stopped, until it is congested again.
+   * Those that had their turn then queue behind those that had none, so that no stream keeps the others from sending.
+   */
   drained(): void {
     const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const stream of waiting) stream.resume();
+    const count = waiting.length;
+    let served = 0;
+    while (served < count && !this.congested && !this.#ended) (waiting[served++] as YamuxStream).resume();
+    waiting.splice(0, served);
   }
 
   /** Tells the peer to open no more streams (GoAway 0), or that the session is lost (1, 2). */
@@ -166,6 +177,7 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#streams.clear();
     this.#queued = [];
     this.#waiting = [];
+    this.#receiving = undefined;
     for (const stream of streams) stream.lose();
   }
 
@@ -176,8 +188,10 @@ export class YamuxSession implements YamuxFrameHandler {
       case TYPE_WINDOW_UPDATE:
         return this.#onStreamFrame(type, flags, streamId, length);
       case TYPE_PING:
-        if ((flags & FLAG_SYN) !== 0) return this.#answer(TYPE_PING, FLAG_ACK, 0, length);
-        // An answer; that it came is enough, see #keepAlive.
+        // Without SYN it is an answer; that it came is enough, see #keepAlive.
+        if ((flags & FLAG_SYN) === 0) return true;
+        if (!this.#answerable()) return false;
+        this.#sendHeader(TYPE_PING, FLAG_ACK, 0, length);
         return true;
       case TYPE_GO_AWAY:
         return this.#onGoAway(length);
@@ -188,8 +202,12 @@ export class YamuxSession implements YamuxFrameHandler {
 
   onPayload(buffer: Buffer, start: number, end: number, last: boolean): void {
     const stream = this.#receiving;
-    // A stream that is gone here may still be sent to for a round trip: what comes is dropped.
+    // A stream that is gone here may still be sent to for a round trip: what comes is dropped, as is all behind a FIN.
     if (stream === undefined || stream.closed) return;
+    if (stream.remoteEnded) {
+      if (last && this.#finBehindPayload) this.#end(stream);
+      return;
+    }
     stream.handler.onData(buffer, start, end);
     if (last && this.#finBehindPayload) this.#end(stream);
   }
@@ -219,11 +237,9 @@ export class YamuxSession implements YamuxFrameHandler {
     }
     if (!this.#streams.delete(stream.id)) return;
     if (this.#isPeers(stream.id)) this.#peerStreams--;
+    // What will never be accepted must not hold up the queue.
     if (stream.acknowledge()) this.#acknowledged();
   }
-
-  /** FIN came on the data frame whose payload is being received. */
-  #finBehindPayload = false;
 
   #onStreamFrame(type: number, flags: number, streamId: number, length: number): boolean {
     let stream = this.#streams.get(streamId);
@@ -237,9 +253,9 @@ export class YamuxSession implements YamuxFrameHandler {
     if (stream === undefined) return true;
     if ((flags & FLAG_ACK) !== 0 && stream.acknowledge()) this.#acknowledged();
     if ((flags & FLAG_RST) !== 0) {
-      this.forget(stream);
       this.#receiving = undefined;
       stream.lose();
+      this.forget(stream);
       return !this.#ended;
     }
     if (type === TYPE_WINDOW_UPDATE) {
@@ -261,25 +277,32 @@ export class YamuxSession implements YamuxFrameHandler {
   }
 
   #onSyn(streamId: number): YamuxStream | undefined {
-    if (!this.#isPeers(streamId) || streamId <= this.#highestPeerId) {
-      this.#protocolError(`stream id ${streamId} out of order`);
+    // Ids may come out of order: Go takes an id first and sends the SYN later, from several goroutines.
+    if (!this.#isPeers(streamId)) {
+      this.#protocolError(`SYN for stream ${streamId}, which is not the peer's to open`);
       return undefined;
     }
-    this.#highestPeerId = streamId;
+    if (!this.#answerable()) return undefined;
     if (!this.#localGoAway && this.#peerStreams < this.#maxPeerStreams) {
       const stream = new YamuxStream(this, streamId, REFUSED);
+      // Registered before the owner sees it, because the owner may end or reset it at once.
+      this.#streams.set(streamId, stream);
+      this.#peerStreams++;
       stream.activate(streamId, FLAG_ACK, false);
       const handler = this.#handler.onStream(stream);
       if (handler !== undefined) {
         stream.handler = handler;
-        this.#streams.set(streamId, stream);
-        this.#peerStreams++;
+        if (this.#ended) handler.onReset();
+        if (stream.closed) return undefined;
         // The ACK goes at once, not with the first data: the peer may have 256 streams without one, and no more.
         stream.flushFlags();
         return stream;
       }
+      if (stream.closed) return undefined;
+      stream.lose();
+      this.forget(stream);
     }
-    this.#answer(TYPE_WINDOW_UPDATE, FLAG_RST, streamId, 0);
+    this.#sendHeader(TYPE_WINDOW_UPDATE, FLAG_RST, streamId, 0);
     return undefined;
   }
 
@@ -294,7 +317,7 @@ export class YamuxSession implements YamuxFrameHandler {
         this.#remoteGoAway = true;
         // What waits here was never on the wire: it is as good as refused.
         for (const stream of this.#queued.splice(0)) stream.lose();
-        this.#handler.onGoAway();
+        if (!this.#ended) this.#handler.onGoAway();
       }
       return !this.#ended;
     }
@@ -313,19 +336,20 @@ export class YamuxSession implements YamuxFrameHandler {
   }
 
   #activate(stream: YamuxStream): void {
-    if (this.#unacknowledged++ === 0) this.#oldestUnacknowledgedMs = this.#clock.now();
-    stream.activate(this.#nextId, FLAG_SYN, true);
+    if (this.#unacknowledged++ === 0) this.#unacknowledgedSinceMs = this.#clock.now();
+    const id = this.#nextId;
     this.#nextId += 2;
-    this.#streams.set(stream.id, stream);
+    this.#streams.set(id, stream);
+    stream.activate(id, FLAG_SYN, true);
   }
 
   #acknowledged(): void {
     this.#unacknowledged--;
-    this.#oldestUnacknowledgedMs = this.#clock.now();
+    this.#unacknowledgedSinceMs = this.#clock.now();
     const next = this.#queued.shift();
     if (next === undefined) return;
     this.#activate(next);
-    next.resume();
+    next.leaveQueue();
   }
 
   #protocolError(detail: string): false {
@@ -343,13 +367,11 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#handler.onFailed(error);
   }
 
-  #answer(type: number, flags: number, streamId: number, length: number): boolean {
-    if (this.#out.pendingBytes > MAX_ANSWER_BACKLOG_BYTES) {
-      this.#fail(new TunnelError("PIKO_TUNNEL_BACKLOG", "yamux: peer asks and does not read"));
-      return false;
-    }
-    this.#sendHeader(type, flags, streamId, length);
-    return true;
+  /** Whether the peer reads what its frames make us send; the session fails if not. */
+  #answerable(): boolean {
+    if (this.#out.pendingBytes <= MAX_ANSWER_BACKLOG_BYTES) return true;
+    this.#fail(new TunnelError("PIKO_TUNNEL_BACKLOG", "yamux: peer asks and does not read"));
+    return false;
   }
 
   #sendHeader(type: number, flags: number, streamId: number, length: number): void {
@@ -372,7 +394,7 @@ export class YamuxSession implements YamuxFrameHandler {
       );
       return;
     }
-    if (this.#unacknowledged > 0 && this.#clock.now() - this.#oldestUnacknowledgedMs >= OPEN_TIMEOUT_MS) {
+    if (this.#unacknowledged > 0 && this.#clock.now() - this.#unacknowledgedSinceMs >= OPEN_TIMEOUT_MS) {
       const count = this.#unacknowledged;
       this.#fail(
         new TunnelError(
@@ -382,6 +404,7 @@ export class YamuxSession implements YamuxFrameHandler {
       );
       return;
     }
+    if (this.#nextId >= RETIRE_FROM_STREAM_ID && !this.#retire()) return;
     if (this.#pingSent) {
       this.#pingSent = false;
       this.#scheduleKeepAlive(this.#keepAliveIntervalMs - this.#keepAliveTimeoutMs);
@@ -392,6 +415,19 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#sendHeader(TYPE_PING, FLAG_SYN, 0, this.#pingId);
     this.#pingId = (this.#pingId + 1) >>> 0;
     this.#scheduleKeepAlive(this.#keepAliveTimeoutMs);
+  }
+
+  /** Ids run out: asks both sides to move on to another session, and ends this one when it is idle or used up. */
+  #retire(): boolean {
+    if (!this.#retiring) {
+      this.#retiring = true;
+      this.goAway();
+      this.#handler.onGoAway();
+    }
+    if (this.#ended) return false;
+    if (this.streamCount > 0 && this.#nextId <= MAX_STREAM_ID) return true;
+    this.#fail(new TunnelError("PIKO_YAMUX_IDS_EXHAUSTED", "yamux: no stream ids left"));
+    return false;
   }
 }
 

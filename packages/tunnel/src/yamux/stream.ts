@@ -104,19 +104,11 @@ export class YamuxStream {
     this.#session.sendWindowUpdate(this.id, this.#takeFlags(), delta);
   }
 
-  /** Says that we send no more (FIN). Idempotent. */
+  /** Says that we send no more (FIN); a stream that waits for its turn says so when it is opened. Idempotent. */
   end(): void {
     if (this.#gone || this.#localEnded) return;
     this.#localEnded = true;
-    if (this.id === 0) {
-      this.reset();
-      return;
-    }
-    // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and
-    // ACK with FIN in one frame was misread by old versions.
-    this.flushFlags();
-    this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0);
-    if (this.#remoteEnded) this.#remove();
+    if (this.id !== 0) this.#sendEnd();
   }
 
   /** Ends both directions at once (RST); bytes in flight are lost. Idempotent. */
@@ -129,9 +121,10 @@ export class YamuxStream {
     this.#remove();
   }
 
-  /** Sends the flags that wait for a frame to ride on. */
+  /** Sends the SYN that waits for data to ride on; nothing to do while the stream waits for its turn. */
   flushFlags(): void {
-    if (this.#pendingFlags !== 0) this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0);
+    if (this.#pendingFlags === 0 || this.#gone) return;
+    this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0);
   }
 
   /** For the session: opens with `flags` (SYN or ACK) to be sent with the first frame. */
@@ -165,7 +158,7 @@ export class YamuxStream {
   /** For the session: window or socket may have room again. */
   resume(): void {
     this.#awaitingDrain = false;
-    if (!this.#blocked || this.#gone || this.#sendWindow === 0) return;
+    if (!this.#blocked || this.#gone || this.#localEnded || this.#sendWindow === 0) return;
     if (this.#session.congested) {
       this.#awaitDrain();
       return;
@@ -174,8 +167,17 @@ export class YamuxStream {
     this.handler.onWritable();
   }
 
+  /** For the session: the stream's turn has come. */
+  leaveQueue(): void {
+    this.flushFlags();
+    if (this.#localEnded) this.#sendEnd();
+    else this.resume();
+  }
+
   /** For the session: FIN arrived; false if it is the second one. */
   receiveEnd(): boolean {
+    // A callback for the same frame may have reset the stream.
+    if (this.#gone) return true;
     if (this.#remoteEnded) return false;
     this.#remoteEnded = true;
     if (this.#localEnded) this.#remove();
@@ -188,6 +190,14 @@ export class YamuxStream {
     if (this.#gone) return;
     this.#gone = true;
     this.handler.onReset();
+  }
+
+  #sendEnd(): void {
+    // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and
+    // ACK with FIN in one frame was misread by old versions.
+    this.flushFlags();
+    this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0);
+    if (this.#remoteEnded) this.#remove();
   }
 
   #awaitDrain(): void {

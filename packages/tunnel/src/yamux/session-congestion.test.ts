@@ -1,0 +1,99 @@
+// A socket that is behind: streams are stopped, go on in order when it has drained, and none is forgotten.
+
+import { describe, expect, it } from "vitest";
+import { type Recorder, SessionBench } from "../../tests/session-bench.js";
+import { encode } from "../../tests/yamux-frames.js";
+
+const piece = Buffer.alloc(64 * 1024, 1);
+
+function stalled(count: number): { bench: SessionBench; streams: ReturnType<SessionBench["open"]>[] } {
+  const bench = new SessionBench("server");
+  const streams = Array.from({ length: count }, () => bench.open());
+  for (const { stream } of streams) stream.flushFlags();
+  bench.sent();
+  bench.socket.stalled = true;
+  const filler = bench.open();
+  filler.stream.write(piece, 0, piece.length);
+  bench.out.onTurnEnd();
+  expect(bench.session.congested).toBe(true);
+  return { bench, streams };
+}
+
+function drain(bench: SessionBench): void {
+  bench.socket.drain();
+  bench.out.onDrain();
+  bench.session.drained();
+}
+
+describe("a congested socket", () => {
+  it("takes nothing, and every stopped stream goes on when it has drained, in order and once", () => {
+    const { bench, streams } = stalled(5);
+    const order: number[] = [];
+    for (const recorder of streams) {
+      recorder.onWritableDo = () => order.push(recorder.stream.id);
+      expect(recorder.stream.write(piece, 0, 10)).toBe(0);
+      expect(recorder.stream.write(piece, 0, 10)).toBe(0);
+    }
+    drain(bench);
+    expect(order).toEqual([2, 4, 6, 8, 10]);
+    drain(bench);
+    expect(order).toHaveLength(5);
+  });
+
+  it("doesn't let one stream starve the others: those that had their turn queue behind", () => {
+    const { bench, streams } = stalled(4);
+    const turns: number[] = [];
+    for (const recorder of streams) {
+      // Each has plenty to send, so that the socket is congested again after every turn.
+      recorder.onWritableDo = () => {
+        turns.push(recorder.stream.id);
+        bench.socket.stalled = true;
+        for (let i = 0; i < 3; i++) recorder.stream.write(piece, 0, piece.length);
+        bench.receive(encode("window", "", recorder.stream.id, 3 * piece.length));
+      };
+      recorder.stream.write(piece, 0, 1);
+    }
+    for (let round = 0; round < 8; round++) drain(bench);
+    expect(turns).toEqual([2, 4, 6, 8, 2, 4, 6, 8]);
+  });
+
+  it("wakes a stream whose window came while the socket was congested", () => {
+    const bench = new SessionBench("server");
+    const recorder = bench.open();
+    let left = 300 * 1024;
+    const go = (): void => {
+      left -= recorder.stream.write(Buffer.alloc(left), 0, left);
+    };
+    recorder.onWritableDo = go;
+    go();
+    expect(left).toBe(300 * 1024 - 256 * 1024);
+    bench.socket.stalled = true;
+    const other = bench.open();
+    other.stream.write(piece, 0, piece.length);
+    bench.out.onTurnEnd();
+    bench.receive(encode("window", "A", 2, 1 << 20));
+    expect(recorder.calls).toEqual([]);
+    drain(bench);
+    expect(recorder.calls).toEqual(["writable"]);
+    expect(left).toBe(0);
+  });
+
+  it("doesn't wake streams that are over, or have said that they end", () => {
+    const { bench, streams } = stalled(4);
+    for (const { stream } of streams) stream.write(piece, 0, 1);
+    const [reset, ended, lost, alive] = streams as [Recorder, Recorder, Recorder, Recorder];
+    streams[0]?.stream.reset();
+    streams[1]?.stream.end();
+    bench.receive(encode("window", "R", 6, 0));
+    drain(bench);
+    expect([reset.calls, ended.calls, lost.calls, alive.calls]).toEqual([[], [], ["reset"], ["writable"]]);
+  });
+
+  it("may see the session end while streams go on", () => {
+    const { bench, streams } = stalled(3);
+    for (const { stream } of streams) stream.write(piece, 0, 1);
+    Object.assign(streams[0] as Recorder, { onWritableDo: () => bench.session.end() });
+    drain(bench);
+    expect(streams.map(({ calls }) => calls)).toEqual([["writable", "reset"], ["reset"], ["reset"]]);
+  });
+});

@@ -1,0 +1,254 @@
+import { describe, expect, it } from "vitest";
+import { type Recorder, SessionBench } from "../../tests/session-bench.js";
+import { decode, encode } from "../../tests/yamux-frames.js";
+import type { YamuxStream } from "./stream.js";
+
+const WINDOW = 256 * 1024;
+const half = Buffer.alloc(WINDOW / 2, 7);
+const full = Buffer.alloc(WINDOW, 7);
+
+function accept(): { bench: SessionBench; recorder: Recorder; stream: YamuxStream } {
+  const bench = new SessionBench("client");
+  bench.receive(encode("window", "S", 2, 0));
+  bench.sent();
+  const recorder = bench.accepted[0] as Recorder;
+  return { bench, recorder, stream: recorder.stream as YamuxStream };
+}
+
+describe("the receive window", () => {
+  it("is updated when half of it is consumed, by what was consumed", () => {
+    const { bench, stream } = accept();
+    bench.receive(encode("data", "", 2, full));
+    stream.consume(WINDOW / 2 - 1);
+    expect(bench.sent()).toEqual([]);
+    stream.consume(1);
+    expect(bench.sent()).toEqual([`window 2 ${WINDOW / 2}`]);
+    stream.consume(WINDOW / 2);
+    expect(bench.sent()).toEqual([`window 2 ${WINDOW / 2}`]);
+  });
+
+  it("takes exactly its size, and one byte more ends the session", () => {
+    const { bench, stream, recorder } = accept();
+    bench.receive(encode("data", "", 2, full));
+    expect(bench.failure).toBeUndefined();
+    stream.consume(WINDOW / 2);
+    bench.receive(encode("data", "", 2, half));
+    expect(bench.failure).toBeUndefined();
+    expect(recorder.bytes).toHaveLength(WINDOW * 1.5);
+    bench.receive(encode("data", "", 2, Buffer.from("x")));
+    expect(bench.failure).toBe("PIKO_YAMUX_WINDOW_EXCEEDED");
+    expect(recorder.bytes).toHaveLength(WINDOW * 1.5);
+  });
+
+  it("is judged on the header, before a byte of payload has come", () => {
+    const { bench } = accept();
+    bench.receive(encode("data", "", 2, Buffer.alloc(WINDOW + 1)).subarray(0, 12));
+    expect(bench.failure).toBe("PIKO_YAMUX_WINDOW_EXCEEDED");
+  });
+
+  it("isn't updated behind the peer's FIN or after the stream's end", () => {
+    const { bench, stream } = accept();
+    bench.receive(encode("data", "", 2, full), encode("window", "F", 2, 0));
+    stream.consume(WINDOW);
+    expect(bench.sent()).toEqual([]);
+    stream.end();
+    stream.consume(WINDOW);
+    expect(bench.sent()).toEqual(["window F 2 0"]);
+  });
+});
+
+describe("the send window", () => {
+  it("stops a write at its end and goes on when the peer gives more", () => {
+    const { bench, stream, recorder } = accept();
+    expect(stream.write(Buffer.alloc(WINDOW + 100), 0, WINDOW + 100)).toBe(WINDOW);
+    const sent = decode(bench.sentBytes());
+    expect(sent.every(({ type, flags }) => type === "data" && flags === "")).toBe(true);
+    expect(sent.reduce((sum, { value }) => sum + value, 0)).toBe(WINDOW);
+    expect(stream.write(Buffer.alloc(1), 0, 1)).toBe(0);
+    expect(recorder.calls).toEqual([]);
+    bench.receive(encode("window", "", 2, 100));
+    expect(recorder.calls).toEqual(["writable"]);
+    expect(stream.write(Buffer.alloc(200), 0, 200)).toBe(100);
+    expect(bench.sent()).toEqual(["data 2 100"]);
+  });
+
+  it("says nothing to a stream that has not been stopped", () => {
+    const { bench, recorder } = accept();
+    bench.receive(encode("window", "", 2, 100));
+    expect(recorder.calls).toEqual([]);
+  });
+
+  it("is enlarged by the ACK", () => {
+    const bench = new SessionBench("server");
+    const { stream } = bench.open();
+    bench.receive(encode("window", "A", 2, 0xfc0000));
+    expect(stream.write(Buffer.alloc(1 << 20), 0, 1 << 20)).toBe(1 << 20);
+  });
+
+  it("stays a uint32 whatever the peer adds", () => {
+    const bench = new SessionBench("server");
+    const { stream } = bench.open();
+    bench.receive(encode("window", "A", 2, 0xffff_ffff), encode("window", "", 2, 0xffff_ffff));
+    expect(stream.write(Buffer.alloc(1 << 20), 0, 1 << 20)).toBe(1 << 20);
+    expect(bench.failure).toBeUndefined();
+  });
+
+  it("may end or reset the stream from onWritable, with more flags on the frame", () => {
+    for (const act of ["end", "reset"] as const) {
+      const { bench, stream, recorder } = accept();
+      stream.write(Buffer.alloc(WINDOW + 1), 0, WINDOW + 1);
+      bench.sentBytes();
+      recorder.onWritableDo = () => stream[act]();
+      bench.receive(encode("window", "F", 2, 100));
+      expect(recorder.calls).toEqual(act === "end" ? ["writable", "end"] : ["writable"]);
+      expect(bench.session.streamCount).toBe(0);
+    }
+  });
+});
+
+describe("a stream's end", () => {
+  it("is over when both sides have sent FIN, whoever is first", () => {
+    for (const order of ["local", "remote"] as const) {
+      const { bench, stream, recorder } = accept();
+      if (order === "local") stream.end();
+      bench.receive(encode("window", "F", 2, 0));
+      expect(recorder.calls).toEqual(["end"]);
+      if (order === "remote") {
+        expect(stream.closed).toBe(false);
+        stream.end();
+      }
+      expect(stream.closed).toBe(true);
+      expect(bench.session.streamCount).toBe(0);
+      expect(bench.sent()).toEqual(["window F 2 0"]);
+      // What is late, a second FIN too, is for an unknown stream now.
+      bench.receive(
+        encode("window", "F", 2, 0),
+        encode("data", "", 2, Buffer.from("x")),
+        encode("window", "R", 2, 0),
+      );
+      expect(recorder.calls).toEqual(["end"]);
+      expect(bench.failure).toBeUndefined();
+    }
+  });
+
+  it("sends one FIN, and nothing behind it", () => {
+    const { bench, stream } = accept();
+    stream.end();
+    stream.end();
+    expect(stream.write(Buffer.from("late"), 0, 4)).toBe(4);
+    expect(bench.sent()).toEqual(["window F 2 0"]);
+  });
+
+  it("goes out as SYN and FIN when nothing was written", () => {
+    const bench = new SessionBench("server");
+    bench.open().stream.end();
+    expect(bench.sent()).toEqual(["window S 2 0", "window F 2 0"]);
+  });
+
+  it("never puts FIN on data or beside an ACK", () => {
+    const bench = new SessionBench("client");
+    bench.onStreamDo = (stream, recorder) => {
+      stream.write(Buffer.from("bye"), 0, 3);
+      stream.end();
+      return recorder;
+    };
+    bench.receive(encode("window", "S", 2, 0));
+    expect(bench.sent()).toEqual(["data A 2 3", "window F 2 0"]);
+  });
+
+  it("still receives, and updates the window, after our FIN", () => {
+    const { bench, stream, recorder } = accept();
+    stream.end();
+    bench.receive(encode("data", "", 2, half));
+    stream.consume(half.length);
+    expect(recorder.bytes).toHaveLength(half.length);
+    expect(bench.sent()).toEqual(["window F 2 0", `window 2 ${half.length}`]);
+  });
+
+  it("still sends after the peer's FIN", () => {
+    const { bench, stream } = accept();
+    bench.receive(encode("window", "F", 2, 0));
+    stream.write(Buffer.from("rest"), 0, 4);
+    stream.end();
+    expect(bench.sent()).toEqual(["data 2 4", "window F 2 0"]);
+  });
+
+  it("drops data behind the peer's FIN, and a second FIN on such data ends the session", () => {
+    const { bench, recorder } = accept();
+    bench.receive(encode("window", "F", 2, 0), encode("data", "", 2, Buffer.from("late")));
+    expect(recorder.calls).toEqual(["end"]);
+    expect(bench.failure).toBeUndefined();
+    bench.receive(encode("data", "F", 2, Buffer.from("later")));
+    expect(bench.failure).toBe("PIKO_YAMUX_BAD_FRAME");
+  });
+
+  it("comes behind the payload of the frame that carries it, in however many pieces", () => {
+    const { bench, recorder } = accept();
+    for (const byte of encode("data", "F", 2, Buffer.from("tail"))) bench.receive(Buffer.from([byte]));
+    expect(recorder.bytes.toString()).toBe("tail");
+    expect(recorder.calls).toEqual(["data", "data", "data", "data", "end"]);
+  });
+});
+
+describe("a reset", () => {
+  it("by the peer is reported once and forgets the stream", () => {
+    const { bench, stream, recorder } = accept();
+    bench.receive(encode("window", "R", 2, 0), encode("window", "R", 2, 0), encode("window", "F", 2, 0));
+    expect(recorder.calls).toEqual(["reset"]);
+    stream.reset();
+    stream.end();
+    expect(bench.sent()).toEqual([]);
+    expect(bench.session.streamCount).toBe(0);
+  });
+
+  it("of ours isn't reported, and what comes late is dropped", () => {
+    const { bench, stream, recorder } = accept();
+    stream.reset();
+    stream.reset();
+    bench.receive(
+      encode("data", "", 2, Buffer.from("x")),
+      encode("window", "F", 2, 0),
+      encode("window", "R", 2, 0),
+    );
+    expect(recorder.calls).toEqual([]);
+    expect(bench.sent()).toEqual(["window R 2 0"]);
+    expect(bench.failure).toBeUndefined();
+  });
+
+  it.each([
+    ["after our FIN", ["end"], ["window F 2 0"]],
+    ["after both FINs nothing follows", ["end", "F"], ["window F 2 0"]],
+  ] as const)("by the peer, %s", (_name, steps, frames) => {
+    const { bench, stream, recorder } = accept();
+    for (const step of steps) {
+      if (step === "end") stream.end();
+      else bench.receive(encode("window", "F", 2, 0));
+    }
+    bench.receive(encode("window", "R", 2, 0));
+    expect(recorder.calls).toEqual(steps.length === 1 ? ["reset"] : ["end"]);
+    expect(bench.sent()).toEqual(frames);
+  });
+
+  it("by the peer, after its own FIN, is reported behind the end", () => {
+    const { bench, recorder } = accept();
+    bench.receive(encode("window", "F", 2, 0), encode("window", "R", 2, 0));
+    expect(recorder.calls).toEqual(["end", "reset"]);
+  });
+
+  it("in the middle of a payload drops the rest, and the FIN on that frame", () => {
+    const { bench, stream, recorder } = accept();
+    recorder.onDataDo = () => stream.reset();
+    const frame = encode("data", "F", 2, Buffer.from("abcd"));
+    bench.receive(frame.subarray(0, 14));
+    bench.receive(frame.subarray(14), encode("ping", "S", 0, 5));
+    expect(recorder.bytes.toString()).toBe("ab");
+    expect(recorder.calls).toEqual(["data"]);
+    expect(bench.sent()).toEqual(["window R 2 0", "ping A 0 5"]);
+  });
+
+  it("of a stream that the peer has not heard of opens it first", () => {
+    const bench = new SessionBench("server");
+    bench.open().stream.reset();
+    expect(bench.sent()).toEqual(["window S 2 0", "window R 2 0"]);
+  });
+});
