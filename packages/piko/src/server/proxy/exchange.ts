@@ -8,16 +8,9 @@ import { BodyReader, type BodySink } from "../../http1/body-reader.js";
 import { CHUNK_END, CHUNK_HEADER_BYTES, LAST_CHUNK, writeChunkHeader } from "../../http1/chunk-writer.js";
 import { type HttpError } from "../../http1/errors.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
-import {
-  FIELD_STRIDE,
-  HEAD_INCOMPLETE,
-  HEAD_INVALID,
-  type MessageHead,
-  type RequestHead,
-  type ResponseHead,
-  VALUE_END,
-  VALUE_START,
-} from "../../http1/head.js";
+import { FIELD_UPGRADE } from "../../http1/field-names.js";
+import { findField } from "../../http1/find-field.js";
+import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead, type ResponseHead } from "../../http1/head.js";
 import { parseResponseHead } from "../../http1/parse-response-head.js";
 import {
   type RequestRewrite,
@@ -34,10 +27,12 @@ import {
   writeResponseHead,
 } from "../../http1/rewrite-response-head.js";
 import { ByteStore } from "../../net/byte-store.js";
+import { StreamSender } from "../../net/stream-sender.js";
 import type { Tunnel } from "../upstream/tunnel.js";
 import type { ClientConnection } from "./client-connection.js";
 import { errorResponse } from "./error-response.js";
 import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
+import { RequestRecord } from "./request-record.js";
 
 // How far the exchange is.
 /** No request. */
@@ -64,41 +59,34 @@ export class Exchange implements StreamHandler, BodySink {
   readonly #responseSink: BodySink;
   readonly #head: ByteStore;
   readonly #finder: HeadEndFinder;
-  /** Request bytes that the stream hasn't taken; at most one read's worth, since the client is paused meanwhile. */
-  readonly #rest: ByteStore;
+  readonly #sender: StreamSender;
   #phase = IDLE;
   #stream: YamuxStream | undefined = undefined;
   #halfClose = false;
   #clientEnded = false;
   #serviceEnded = false;
   // The request.
-  #method = "";
-  #http10 = false;
+  readonly #request: RequestRecord;
   #keepAlive = false;
   /** The protocols that an upgrade request asks for, in lower case; empty for any other request. */
   #upgrade = "";
-  #startMs = 0;
   #headDeadlineMs = 0;
-  #requestBytes = 0;
-  #host = "";
-  #path = "";
-  #requestFields = "{}";
   // The response.
   #status = 0;
   #chunking = false;
   #rawBytes = 0;
-  #responseFields = "{}";
   /** Received bytes that wait in the client's socket before the stream's window is opened for as many more. */
   #unconsumed = 0;
 
   constructor(connection: ClientConnection) {
     this.#connection = connection;
     this.#context = connection.context;
+    this.#request = new RequestRecord(connection.context);
     this.#responseBody = new BodyReader();
     this.#responseSink = { onBody: (buffer, start, end) => this.#relayBody(buffer, start, end) };
     this.#head = new ByteStore();
     this.#finder = new HeadEndFinder();
-    this.#rest = new ByteStore();
+    this.#sender = new StreamSender();
     this.#rewrite = {
       forwardedFor: connection.forwardedFor,
       forwardedProto: undefined,
@@ -118,7 +106,7 @@ export class Exchange implements StreamHandler, BodySink {
 
   /** The tunnel takes no more of the request for now. */
   get uploadBlocked(): boolean {
-    return this.#rest.length > 0;
+    return this.#sender.blocked;
   }
 
   /** Sends the request whose head was just parsed. */
@@ -165,7 +153,7 @@ export class Exchange implements StreamHandler, BodySink {
   /** The upgraded client sends no more. */
   clientEnded(): void {
     this.#clientEnded = true;
-    if (this.#rest.length > 0) return;
+    if (this.#sender.blocked) return;
     this.#stream?.end();
     this.#finishRaw();
   }
@@ -200,19 +188,18 @@ export class Exchange implements StreamHandler, BodySink {
   sweep(nowMs: number): boolean {
     if (this.#phase !== AWAITING_HEAD || nowMs < this.#headDeadlineMs) return false;
     // The client may be the one that is waited for; its pauses have a limit of their own.
-    if (!this.#connection.requestBody.done && this.#rest.length === 0) return false;
+    if (!this.#connection.requestBody.done && !this.#sender.blocked) return false;
     this.#dropStream();
     this.#fail(504, "upstream timeout");
     return true;
   }
 
   onWritable(): void {
-    const rest = this.#rest;
     const stream = this.#stream;
-    if (stream === undefined || rest.length === 0) return;
-    rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
+    if (stream === undefined || !this.#sender.blocked) return;
+    this.#sender.resume(stream);
     this.#moveHeadDeadline();
-    if (rest.length > 0) return;
+    if (this.#sender.blocked) return;
     if (this.#phase === RAW && this.#clientEnded) {
       stream.end();
       this.#finishRaw();
@@ -250,7 +237,7 @@ export class Exchange implements StreamHandler, BodySink {
         // A Go agent has closed both directions and reads no more.
         if (!this.#halfClose) {
           this.#clientEnded = true;
-          this.#rest.clear();
+          this.#sender.clear();
           this.#stream?.end();
         }
         this.#finishRaw();
@@ -266,16 +253,12 @@ export class Exchange implements StreamHandler, BodySink {
 
   /** Takes from the head what is needed after its bytes are gone. */
   #remember(head: RequestHead): void {
-    const { accessLog, clock, config, metrics } = this.#context;
-    metrics.begin();
-    this.#startMs = clock.now();
-    this.#headDeadlineMs =
-      config.timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#startMs + config.timeoutMs;
-    this.#method = head.method;
-    this.#http10 = head.minorVersion === 0;
-    this.#keepAlive = this.#http10 ? head.connectionKeepAlive : !head.connectionClose;
-    this.#upgrade = head.upgrade ? upgradeValue(head).toLowerCase() : "";
-    this.#requestBytes = head.end - head.start + Math.max(0, head.contentLength);
+    const { timeoutMs } = this.#context.config;
+    const request = this.#request;
+    request.begin(head);
+    this.#headDeadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : request.startMs + timeoutMs;
+    this.#keepAlive = request.http10 ? head.connectionKeepAlive : !head.connectionClose;
+    this.#upgrade = head.upgrade ? (findField(head, FIELD_UPGRADE) ?? "").toLowerCase() : "";
     this.#clientEnded = false;
     this.#serviceEnded = false;
     this.#status = 0;
@@ -283,25 +266,13 @@ export class Exchange implements StreamHandler, BodySink {
     this.#chunking = false;
     this.#unconsumed = 0;
     this.#responseBody.received = 0;
-    if (!accessLog.enabled) return;
-    this.#host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
-    this.#path = pathOf(head);
-    this.#requestFields = accessLog.requestFields(head);
-    this.#responseFields = "{}";
   }
 
   #upload(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
     if (stream === undefined) return;
-    if (this.#rest.length > 0) {
-      this.#rest.append(buffer, start, end);
-      return;
-    }
-    const taken = stream.write(buffer, start, end);
-    if (taken > 0) this.#moveHeadDeadline();
-    if (taken === end - start) return;
-    this.#rest.append(buffer, start + taken, end);
-    this.#connection.socket.pause();
+    if (this.#sender.send(stream, buffer, start, end) > 0) this.#moveHeadDeadline();
+    if (this.#sender.blocked) this.#connection.socket.pause();
   }
 
   /** The time limit for the response head counts from the last byte of the request that the tunnel took. */
@@ -363,7 +334,7 @@ export class Exchange implements StreamHandler, BodySink {
 
   /** 100, 103 and the like go on to any client that knows them. */
   #onInterim(head: ResponseHead): void {
-    if (this.#http10) return;
+    if (this.#request.http10) return;
     this.#responseRewrite.framing = FRAMING_NONE;
     this.#responseRewrite.connectionClose = false;
     this.#responseRewrite.keepAliveHttp10 = false;
@@ -371,7 +342,7 @@ export class Exchange implements StreamHandler, BodySink {
   }
 
   #onSwitch(head: ResponseHead): void {
-    const protocol = upgradeValue(head).toLowerCase();
+    const protocol = (findField(head, FIELD_UPGRADE) ?? "").toLowerCase();
     const asked = this.#upgrade.split(",").some((token) => token.trim() === protocol);
     if (!asked || !this.#connection.requestBody.done) {
       this.#refuseResponse("switch to a protocol that was not asked for");
@@ -379,7 +350,7 @@ export class Exchange implements StreamHandler, BodySink {
     }
     this.#status = 101;
     this.#keepAlive = false;
-    if (this.#context.accessLog.enabled) this.#responseFields = this.#context.accessLog.responseFields(head);
+    this.#request.response(head);
     this.#responseRewrite.framing = FRAMING_NONE;
     this.#writeHead(head);
     this.#phase = RAW;
@@ -387,18 +358,18 @@ export class Exchange implements StreamHandler, BodySink {
   }
 
   #onFinalHead(head: ResponseHead): void {
-    const kind = responseBody(head, this.#method);
-    const decode = this.#http10 && kind === BODY_CHUNKED;
+    const kind = responseBody(head, this.#request.method);
+    const decode = this.#request.http10 && kind === BODY_CHUNKED;
     const untilClose = kind === BODY_UNTIL_CLOSE;
     this.#status = head.status;
-    this.#chunking = untilClose && !this.#http10;
-    const keepAlive = this.#mayKeepAlive() && !decode && !(untilClose && this.#http10);
+    this.#chunking = untilClose && !this.#request.http10;
+    const keepAlive = this.#mayKeepAlive() && !decode && !(untilClose && this.#request.http10);
     this.#keepAlive = keepAlive;
     const rewrite = this.#responseRewrite;
     rewrite.framing = decode ? FRAMING_DROP_CHUNKED : this.#chunking ? FRAMING_CHUNKED : FRAMING_AS_IS;
     rewrite.connectionClose = !keepAlive;
-    rewrite.keepAliveHttp10 = keepAlive && this.#http10;
-    if (this.#context.accessLog.enabled) this.#responseFields = this.#context.accessLog.responseFields(head);
+    rewrite.keepAliveHttp10 = keepAlive && this.#request.http10;
+    this.#request.response(head);
     this.#responseBody.reset(kind, head.contentLength, decode);
     this.#phase = BODY;
     this.#writeHead(head);
@@ -442,7 +413,7 @@ export class Exchange implements StreamHandler, BodySink {
     if (stream !== undefined) {
       stream.handler = FINISHED;
       // A response before the end of its request: the service wants no more of it.
-      if (this.#connection.requestBody.done && this.#rest.length === 0) stream.end();
+      if (this.#connection.requestBody.done && !this.#sender.blocked) stream.end();
       else stream.reset();
     }
     this.#over(this.#status, this.#keepAlive);
@@ -450,7 +421,7 @@ export class Exchange implements StreamHandler, BodySink {
 
   /** A service's answer that can't be passed on; the stream has nothing more to say. */
   #refuseResponse(reason: string): void {
-    this.#context.logger.warn("upstream response refused", { host: this.#host, error: reason });
+    this.#context.logger.warn("upstream response refused", { ...this.#request.describe(), error: reason });
     this.#dropStream();
     this.#fail(502, "upstream unreachable");
   }
@@ -463,7 +434,7 @@ export class Exchange implements StreamHandler, BodySink {
         message,
         dateLine: this.#context.dateLine.get(),
         close: !keepAlive,
-        headOnly: this.#method === "HEAD",
+        headOnly: this.#request.method === "HEAD",
         extra,
       }),
     );
@@ -473,7 +444,7 @@ export class Exchange implements StreamHandler, BodySink {
   /** The response can't be completed: the client must see that it isn't. */
   #cut(): void {
     // Only a body that ends with its connection needs a reset to tell its end from a cut.
-    const reset = this.#phase === RAW || (this.#http10 && !this.#responseBody.done);
+    const reset = this.#phase === RAW || (this.#request.http10 && !this.#responseBody.done);
     this.#dropStream();
     this.#record(this.#status);
     this.#connection.cut(reset);
@@ -499,38 +470,10 @@ export class Exchange implements StreamHandler, BodySink {
 
   /** Accounts for the request, once, and forgets it. */
   #record(status: number): void {
-    const { accessLog, clock, metrics } = this.#context;
     this.#phase = IDLE;
     this.#stream = undefined;
-    if (this.#rest.length > 0) this.#rest.clear();
+    this.#sender.clear();
     if (this.#head.length > 0) this.#head.clear();
-    const durationMs = clock.now() - this.#startMs;
-    const responseBytes = status === 101 ? this.#rawBytes : this.#responseBody.received;
-    metrics.end(status, this.#method, durationMs / 1_000, this.#requestBytes, responseBytes);
-    if (!accessLog.enabled) return;
-    accessLog.write({
-      proto: this.#http10 ? "HTTP/1.0" : "HTTP/1.1",
-      method: this.#method,
-      host: this.#host,
-      path: this.#path,
-      requestFields: this.#requestFields,
-      responseFields: this.#responseFields,
-      status,
-      durationMs,
-    });
+    this.#request.end(status, status === 101 ? this.#rawBytes : this.#responseBody.received);
   }
-}
-
-function upgradeValue(head: MessageHead): string {
-  if (head.upgradeField < 0) return "";
-  const record = head.upgradeField * FIELD_STRIDE;
-  return head.buffer.toString("latin1", head.fields[record + VALUE_START], head.fields[record + VALUE_END]);
-}
-
-/** The path without its query, which may hold secrets. */
-function pathOf(head: RequestHead): string {
-  const path = head.buffer.toString("latin1", head.pathStart, head.pathEnd);
-  const query = path.indexOf("?");
-  if (query >= 0) return query === 0 ? "/" : path.slice(0, query);
-  return path === "" ? "/" : path;
 }

@@ -1,6 +1,8 @@
 // Where a request goes: the proxy's own paths, or the endpoint that it names.
 
-import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http1/head.js";
+import { FIELD_UPGRADE } from "../../http1/field-names.js";
+import { findField } from "../../http1/find-field.js";
+import type { RequestHead } from "../../http1/head.js";
 import type { ClientConnection } from "./client-connection.js";
 import { endpointIdOf } from "./endpoint-id.js";
 import { openTcpTunnel } from "./tcp-tunnel.js";
@@ -61,8 +63,5 @@ function decode(segment: string): string | undefined {
 }
 
 function isWebSocketUpgrade(head: RequestHead): boolean {
-  if (!head.upgrade) return false;
-  const record = head.upgradeField * FIELD_STRIDE;
-  const start = head.fields[record + VALUE_START] as number;
-  return head.buffer.toString("latin1", start, head.fields[record + VALUE_END]).toLowerCase() === "websocket";
+  return head.upgrade && findField(head, FIELD_UPGRADE)?.toLowerCase() === "websocket";
 }

@@ -14,7 +14,7 @@ import {
 import { FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION } from "../../http1/field-names.js";
 import type { RequestHead } from "../../http1/head.js";
 import { findField } from "../../http1/find-field.js";
-import { ByteStore } from "../../net/byte-store.js";
+import { StreamSender } from "../../net/stream-sender.js";
 import type { ClientConnection } from "./client-connection.js";
 
 /** Answers a TCP dial request. */
@@ -54,8 +54,7 @@ class TcpTunnel implements WebSocketHandler {
   readonly streamHandler: StreamHandler;
   readonly #connection: ClientConnection;
   readonly #startMs: number;
-  /** Bytes that the stream hasn't taken; the client is paused meanwhile. */
-  readonly #rest = new ByteStore();
+  readonly #sender = new StreamSender();
   /** The agent is one of ours: its FIN leaves the other direction open. */
   readonly #halfClose: boolean;
   #webSocket: WebSocketConnection | undefined = undefined;
@@ -74,7 +73,7 @@ class TcpTunnel implements WebSocketHandler {
     this.streamHandler = {
       onData: (buffer, start, end) => this.#toClient(buffer, start, end),
       onEnd: () => this.#onServiceEnd(),
-      onWritable: () => this.#flushRest(),
+      onWritable: () => this.#onWritable(),
       onReset: () => this.#onStreamReset(),
     };
   }
@@ -90,17 +89,14 @@ class TcpTunnel implements WebSocketHandler {
     const stream = this.#stream;
     if (stream === undefined) return;
     this.#bytesIn += end - start;
-    let from = start;
-    if (this.#rest.length === 0) from += stream.write(buffer, start, end);
-    if (from === end) return;
-    this.#rest.append(buffer, from, end);
-    this.#webSocket?.socket.pause();
+    this.#sender.send(stream, buffer, start, end);
+    if (this.#sender.blocked) this.#webSocket?.socket.pause();
   }
 
   /** The client sends no more. (One that is gone is told apart by `onClose`, which follows.) */
   onEnd(): void {
     this.#clientEnded = true;
-    if (this.#rest.length > 0) return;
+    if (this.#sender.blocked) return;
     this.#stream?.end();
     this.#endIfDone();
   }
@@ -132,12 +128,11 @@ class TcpTunnel implements WebSocketHandler {
     else this.#stream?.consume(end - start);
   }
 
-  #flushRest(): void {
-    const rest = this.#rest;
+  #onWritable(): void {
     const stream = this.#stream;
-    if (stream === undefined || rest.length === 0) return;
-    rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
-    if (rest.length > 0) return;
+    if (stream === undefined || !this.#sender.blocked) return;
+    this.#sender.resume(stream);
+    if (this.#sender.blocked) return;
     if (this.#clientEnded) {
       stream.end();
       this.#endIfDone();
@@ -150,7 +145,7 @@ class TcpTunnel implements WebSocketHandler {
     this.#serviceEnded = true;
     if (!this.#halfClose) {
       // A Go agent has closed both directions and reads no more.
-      this.#rest.clear();
+      this.#sender.clear();
       this.#clientEnded = true;
       this.#stream?.end();
     }

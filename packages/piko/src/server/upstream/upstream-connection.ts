@@ -177,8 +177,7 @@ function parseEndpointId(segment: string): string | undefined {
   } catch {
     return undefined;
   }
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is refused.
-  if (id === "" || Buffer.byteLength(id) > MAX_ENDPOINT_ID_BYTES || /[/\u0000-\u001f\u007f]/.test(id))
+  if (id === "" || Buffer.byteLength(id) > MAX_ENDPOINT_ID_BYTES || !/^[^/\p{Cc}]+$/u.test(id))
     return undefined;
   return id;
 }

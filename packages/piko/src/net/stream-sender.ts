@@ -1,0 +1,32 @@
+// Sends bytes on a yamux stream and keeps what the stream has no room for. Whoever feeds it stops its source while it is
+// blocked, so that no more than one read's worth waits here.
+
+import type { YamuxStream } from "@piko/tunnel";
+import { ByteStore } from "./byte-store.js";
+
+export class StreamSender {
+  readonly #rest = new ByteStore();
+
+  /** Bytes wait: the stream's `onWritable` follows, and with it `resume`. */
+  get blocked(): boolean {
+    return this.#rest.length > 0;
+  }
+
+  /** Sends bytes behind those that wait; the caller's buffer is free afterwards. Returns how many the stream took. */
+  send(stream: YamuxStream, buffer: Buffer, start: number, end: number): number {
+    const taken = this.#rest.length > 0 ? 0 : stream.write(buffer, start, end);
+    if (taken < end - start) this.#rest.append(buffer, start + taken, end);
+    return taken;
+  }
+
+  /** The stream has room again. */
+  resume(stream: YamuxStream): void {
+    const rest = this.#rest;
+    if (rest.length > 0) rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
+  }
+
+  /** Forgets what waits. */
+  clear(): void {
+    if (this.#rest.length > 0) this.#rest.clear();
+  }
+}

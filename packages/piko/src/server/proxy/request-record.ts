@@ -1,0 +1,66 @@
+// What the log and the metrics say of one request: noted when its head is read, because the head's bytes are gone
+// later, and accounted for when it is over. Reused for all requests of a connection.
+
+import type { RequestHead, ResponseHead } from "../../http1/head.js";
+import { targetPath } from "../../http1/target-path.js";
+import type { ProxyContext } from "./proxy-context.js";
+
+export class RequestRecord {
+  method = "";
+  http10 = false;
+  startMs = 0;
+  readonly #context: ProxyContext;
+  #requestBytes = 0;
+  #host = "";
+  #path = "";
+  #requestFields = "{}";
+  #responseFields = "{}";
+
+  constructor(context: ProxyContext) {
+    this.#context = context;
+  }
+
+  /** Starts on a request whose head was just parsed. */
+  begin(head: RequestHead): void {
+    const { accessLog, clock, metrics } = this.#context;
+    metrics.begin();
+    this.startMs = clock.now();
+    this.method = head.method;
+    this.http10 = head.minorVersion === 0;
+    this.#requestBytes = head.end - head.start + Math.max(0, head.contentLength);
+    if (!accessLog.enabled) return;
+    this.#host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
+    this.#path = targetPath(head);
+    this.#requestFields = accessLog.requestFields(head);
+    this.#responseFields = "{}";
+  }
+
+  /** Notes the fields of the response that goes to the client. */
+  response(head: ResponseHead): void {
+    const { accessLog } = this.#context;
+    if (accessLog.enabled) this.#responseFields = accessLog.responseFields(head);
+  }
+
+  /** Accounts for the request. */
+  end(status: number, responseBytes: number): void {
+    const { accessLog, clock, metrics } = this.#context;
+    const durationMs = clock.now() - this.startMs;
+    metrics.end(status, this.method, durationMs / 1_000, this.#requestBytes, responseBytes);
+    if (!accessLog.enabled) return;
+    accessLog.write({
+      proto: this.http10 ? "HTTP/1.0" : "HTTP/1.1",
+      method: this.method,
+      host: this.#host,
+      path: this.#path,
+      requestFields: this.#requestFields,
+      responseFields: this.#responseFields,
+      status,
+      durationMs,
+    });
+  }
+
+  /** Host and path for other log lines about the request. */
+  describe(): Record<string, string> {
+    return { method: this.method, host: this.#host, path: this.#path };
+  }
+}
