@@ -1,17 +1,126 @@
-// Stands in until `piko agent` is there.
+// `piko agent`: opens the listeners, says what is connected to what, and stops gracefully when told to.
 
-import type { AgentConfig } from "../config/agent.js";
+import { errorText, type ServerOptions } from "@piko/client/internal";
+import { type Clock, systemClock } from "@piko/tunnel";
+import { formatHostPort } from "../config/address.js";
+import type { AgentConfig, ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
+import { Metrics } from "../observability/metrics.js";
+import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
+import { Listener } from "./listener.js";
+import { MetricsServer } from "./metrics-server.js";
+import { nextSteps } from "./next-steps.js";
+import { readTlsFiles } from "./tls-files.js";
 
 /** Options of {@link runAgent}. */
 export interface RunAgentOptions {
   readonly config: AgentConfig;
   readonly logger: Logger;
+  /** Aborted by the first SIGTERM or SIGINT. */
   readonly signal: AbortSignal;
+  /** Which of the two it was. */
   readonly signalName?: () => string;
+  readonly clock?: Clock;
 }
 
-/** Resolves after a graceful stop; rejects when it can't start. */
-export function runAgent(_options: RunAgentOptions): Promise<void> {
-  return Promise.reject(new Error("not implemented"));
+/** Runs an agent until `signal`. Rejects when a listener can't connect, or a port can't be bound. */
+export async function runAgent(options: RunAgentOptions): Promise<void> {
+  const { config, logger, signal, signalName, clock = systemClock } = options;
+  const log = logger.subsystem("agent");
+  const metrics = new Metrics();
+  const family = new RequestMetricsFamily(metrics, "piko_agent");
+  const byEndpoint = new Map<string, RequestMetrics>();
+  const server = serverOptions(config);
+  const listeners = config.listeners.map(
+    (listener) =>
+      new Listener({
+        config: listener,
+        server,
+        connectTimeoutMs: config.connect.timeoutMs,
+        metrics: metricsOf(listener, family, byEndpoint),
+        logger,
+        clock,
+        onConnected: (nodeId) =>
+          log.info("connected", {
+            "endpoint-id": listener.endpointId,
+            addr: listener.addr.text,
+            ...(nodeId === undefined ? {} : { "node-id": nodeId }),
+          }),
+      }),
+  );
+  const metricsServer = config.server.enabled ? new MetricsServer(metrics) : undefined;
+  try {
+    if (metricsServer !== undefined) {
+      metrics.addProcessMetrics();
+      const address = await metricsServer.listen(config.server.bindAddr);
+      log.info("serving metrics", { addr: formatHostPort(address) });
+    }
+    await startAll(listeners, signal);
+    if (!signal.aborted) {
+      if (logger.sink.format === "pretty") {
+        for (const line of nextSteps(config.listeners, config.connect.url)) log.info(line);
+      }
+      await aborted(signal);
+    }
+    log.info("starting shutdown", { signal: signalName?.() ?? "" });
+    await Promise.all(listeners.map((listener) => listener.close(config.gracePeriodMs)));
+    log.info("shutdown complete");
+  } finally {
+    await Promise.all(listeners.map((listener) => listener.close(0)));
+    metricsServer?.close();
+  }
+}
+
+/** Connects all listeners at once. The first failure ends the others and is the one that is told. */
+async function startAll(listeners: readonly Listener[], signal: AbortSignal): Promise<void> {
+  const stop = new AbortController();
+  const onAbort = (): void => stop.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  let failure: Error | undefined;
+  await Promise.all(
+    listeners.map(async (listener) => {
+      try {
+        await listener.start(stop.signal);
+      } catch (error) {
+        if (stop.signal.aborted) return;
+        failure = new Error(`listen: ${listener.config.endpointId}: ${errorText(error)}`, { cause: error });
+        stop.abort(failure);
+      }
+    }),
+  );
+  signal.removeEventListener("abort", onAbort);
+  if (failure !== undefined) throw failure;
+}
+
+/** Listeners of the same endpoint share its series. */
+function metricsOf(
+  { endpointId }: ListenerConfig,
+  family: RequestMetricsFamily,
+  byEndpoint: Map<string, RequestMetrics>,
+): RequestMetrics {
+  let metrics = byEndpoint.get(endpointId);
+  if (metrics === undefined) {
+    metrics = family.child({ endpoint: endpointId });
+    byEndpoint.set(endpointId, metrics);
+  }
+  return metrics;
+}
+
+function serverOptions({ connect }: AgentConfig): ServerOptions {
+  const { proxyUrl, tenantId, token, url } = connect;
+  return {
+    url,
+    ...(token === "" ? {} : { token }),
+    ...(tenantId === "" ? {} : { tenantId }),
+    ...(proxyUrl === "" ? {} : { proxyUrl }),
+    ...(url.startsWith("https:") ? { tls: readTlsFiles(connect.tls, "the server") } : {}),
+  };
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
 }

@@ -1,17 +1,52 @@
-// Stands in until `piko forward` is there.
+// `piko forward`: opens local ports that lead to endpoints, and closes them when told to.
 
+import { systemClock } from "@piko/tunnel";
+import { formatHostPort } from "../config/address.js";
+import { readTlsFiles } from "../agent/tls-files.js";
 import type { ForwardConfig } from "../config/forward.js";
 import type { Logger } from "../observability/logger.js";
+import { ForwardPort, type ForwardPortOptions } from "./port.js";
 
 /** Options of {@link runForward}. */
 export interface RunForwardOptions {
   readonly config: ForwardConfig;
   readonly logger: Logger;
+  /** Aborted by the first SIGTERM or SIGINT. */
   readonly signal: AbortSignal;
+  /** Which of the two it was. */
   readonly signalName?: () => string;
 }
 
-/** Resolves after a graceful stop; rejects when it can't start. */
-export function runForward(_options: RunForwardOptions): Promise<void> {
-  return Promise.reject(new Error("not implemented"));
+/** Runs a forwarder until `signal`. Rejects when a port can't be bound. */
+export async function runForward({ config, logger, signal, signalName }: RunForwardOptions): Promise<void> {
+  const log = logger.subsystem("forward");
+  const server = serverOptions(config);
+  const ports = config.ports.map((port) => new ForwardPort({ config: port, server, logger: log }));
+  try {
+    for (const port of ports) {
+      const addr = formatHostPort(await port.listen());
+      const { endpointId } = port.config;
+      log.info("listening", { addr, "endpoint-id": endpointId });
+      if (logger.sink.format === "pretty") log.info(`connections to ${addr} -> endpoint ${endpointId}`);
+    }
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      else signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    log.info("starting shutdown", { signal: signalName?.() ?? "" });
+  } finally {
+    await Promise.all(ports.map((port) => port.close()));
+  }
+  log.info("shutdown complete");
+}
+
+function serverOptions({ connect }: ForwardConfig): ForwardPortOptions["server"] {
+  const { timeoutMs, token, url } = connect;
+  return {
+    url,
+    timeoutMs,
+    clock: systemClock,
+    ...(token === "" ? {} : { token }),
+    ...(url.startsWith("https:") ? { tls: readTlsFiles(connect.tls, "the server") } : {}),
+  };
 }

@@ -1,0 +1,63 @@
+// Opens connections to one local service, by TCP or TLS. Files of the TLS settings are read once, when the agent starts.
+
+import { isIP } from "node:net";
+import { type ConnectionOptions, createSecureContext } from "node:tls";
+import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import type { ClientTlsConfig } from "../config/client-tls.js";
+import type { ServiceAddress } from "../config/service-address.js";
+import { readTlsFiles } from "./tls-files.js";
+
+/** What a connector needs to know of its service. */
+export interface ServiceConnectorOptions {
+  readonly addr: ServiceAddress;
+  readonly tls: ClientTlsConfig;
+  /** Interval of TCP keep-alive probes; 0 for none. */
+  readonly keepAliveMs: number;
+}
+
+/** Opens connections to one service. */
+export class ServiceConnector {
+  readonly #host: string;
+  readonly #port: number;
+  readonly #tls: ConnectionOptions | undefined;
+  readonly #keepAliveMs: number;
+
+  /** Throws when a file of the TLS settings can't be read or isn't what it should be. */
+  constructor({ addr, tls, keepAliveMs }: ServiceConnectorOptions) {
+    this.#host = addr.host;
+    this.#port = addr.port;
+    this.#keepAliveMs = keepAliveMs;
+    this.#tls = addr.scheme === "https" ? tlsOptions(addr.host, tls) : undefined;
+  }
+
+  /** Starts to connect; bytes can be written at once. How it ended is told by the handler's `onClose`. */
+  open(handler: SocketHandler): ByteSocket {
+    const target = { host: this.#host, port: this.#port };
+    const socket =
+      this.#tls === undefined
+        ? ByteSocket.connect(target, handler)
+        : ByteSocket.connectTls({ ...target, ...this.#tls }, handler);
+    if (this.#keepAliveMs > 0) socket.socket.setKeepAlive(true, this.#keepAliveMs);
+    return socket;
+  }
+}
+
+/** Why a connection failed, in one line: Node hides the reasons of several tried addresses. */
+export function connectionFailure(error: Error | undefined): string {
+  if (error === undefined) return "connection closed";
+  if (error instanceof AggregateError && error.message === "") {
+    return error.errors.map((one) => (one instanceof Error ? one.message : String(one))).join("; ");
+  }
+  return error.message;
+}
+
+function tlsOptions(host: string, tls: ClientTlsConfig): ConnectionOptions {
+  const { rejectUnauthorized, ...files } = readTlsFiles(tls, "the service");
+  return {
+    secureContext: createSecureContext(files),
+    rejectUnauthorized,
+    ALPNProtocols: ["http/1.1"],
+    // RFC 6066 section 3: no server name that is an address.
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+  };
+}

@@ -1,0 +1,63 @@
+// The HTTP service behind one listener: what all of its exchanges share, scratch memory included.
+
+import type { Clock } from "@piko/tunnel";
+import { RequestHead, ResponseHead } from "../http1/head.js";
+import type { RequestRewrite } from "../http1/rewrite-request-head.js";
+import type { ServiceAddress } from "../config/service-address.js";
+import type { AccessLog } from "../observability/access-log.js";
+import type { Logger } from "../observability/logger.js";
+import type { RequestMetrics } from "../observability/request-metrics.js";
+import { Scratch } from "./scratch.js";
+import type { ServicePool } from "./service-pool.js";
+
+/** Most field lines of one head; nodes let fewer through. */
+const MAX_FIELDS = 512;
+/** Largest request head; nodes let fewer bytes through by default. */
+export const MAX_REQUEST_HEAD_BYTES: number = 4 * 1024 * 1024;
+
+export interface HttpServiceOptions {
+  readonly endpointId: string;
+  readonly addr: ServiceAddress;
+  /** Time to connect and get the response head; 0 for no limit. */
+  readonly timeoutMs: number;
+  readonly pool: ServicePool;
+  readonly accessLog: AccessLog;
+  readonly metrics: RequestMetrics;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export class HttpService {
+  readonly endpointId: string;
+  readonly timeoutMs: number;
+  readonly pool: ServicePool;
+  readonly accessLog: AccessLog;
+  readonly metrics: RequestMetrics;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly rewrite: RequestRewrite;
+  /** Filled by each parse, valid until the next one. */
+  readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
+  readonly responseHead: ResponseHead = new ResponseHead(MAX_FIELDS);
+  readonly scratch: Scratch = new Scratch();
+
+  constructor(options: HttpServiceOptions) {
+    const { path, query } = options.addr;
+    this.endpointId = options.endpointId;
+    this.timeoutMs = options.timeoutMs;
+    this.pool = options.pool;
+    this.accessLog = options.accessLog;
+    this.metrics = options.metrics;
+    this.logger = options.logger;
+    this.clock = options.clock;
+    this.rewrite = {
+      forwardedFor: undefined,
+      forwardedProto: undefined,
+      forwardedHost: undefined,
+      addForward: false,
+      connectionClose: false,
+      pathPrefix: path === "" ? undefined : Buffer.from(path, "latin1"),
+      query: query === "" ? undefined : Buffer.from(query, "latin1"),
+    };
+  }
+}

@@ -1,0 +1,127 @@
+// One listener of the agent: an endpoint that is listened on at the server, and the service that its streams go to.
+
+import { type Logger as ClientLogger, type ServerOptions, Upstream } from "@piko/client/internal";
+import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { ListenerConfig } from "../config/agent.js";
+import { AccessLog } from "../observability/access-log.js";
+import type { Logger } from "../observability/logger.js";
+import type { RequestMetrics } from "../observability/request-metrics.js";
+import { ServiceConnector } from "./connect-service.js";
+import { HttpService } from "./http-service.js";
+import { ServicePool } from "./service-pool.js";
+import { StreamExchange } from "./stream-exchange.js";
+import { TcpService } from "./tcp-service.js";
+
+export interface ListenerOptions {
+  readonly config: ListenerConfig;
+  readonly server: ServerOptions;
+  /** Time for the first connection to the server, with all its attempts. */
+  readonly connectTimeoutMs: number;
+  readonly metrics: RequestMetrics;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** A tunnel is open; the first time and after each reconnect. */
+  readonly onConnected: (nodeId: string | undefined) => void;
+}
+
+/** What takes the streams of a listener. */
+interface Service {
+  open(stream: YamuxStream, halfClose: boolean): StreamHandler;
+}
+
+/** TCP keep-alive probes of listeners that have no setting for them. */
+const TCP_KEEP_ALIVE_MS = 30_000;
+
+export class Listener {
+  readonly config: ListenerConfig;
+  readonly #upstream: Upstream;
+  readonly #pool: ServicePool | undefined;
+
+  /** Throws when a setting can't be used. */
+  constructor(options: ListenerOptions) {
+    const { clock, config, connectTimeoutMs, logger, onConnected, server } = options;
+    this.config = config;
+    let service: Service;
+    if (config.protocol === "http") {
+      this.#pool = createPool(config, clock);
+      const http = createHttpService(options, this.#pool);
+      service = { open: (stream, halfClose) => new StreamExchange(http, stream, halfClose) };
+    } else {
+      this.#pool = undefined;
+      service = createTcpService(options);
+    }
+    this.#upstream = new Upstream({
+      ...server,
+      endpointId: config.endpointId,
+      connectTimeoutMs,
+      clock,
+      logger: upstreamLogger(logger.subsystem("upstream")),
+      handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable) },
+      on: { connected: ({ nodeId }) => onConnected(nodeId) },
+    });
+  }
+
+  /** Connects to the server. Rejects when that isn't possible in time, or is refused. */
+  async start(signal: AbortSignal): Promise<void> {
+    await this.#upstream.start(signal);
+  }
+
+  /**
+   * Takes nothing new, lets requests end for `graceMs`, and closes. A TCP connection has no end that could be waited for:
+   * those are closed at once.
+   */
+  async close(graceMs: number): Promise<void> {
+    await this.#upstream.close({ graceMs: this.config.protocol === "http" ? graceMs : 0 });
+    this.#pool?.close();
+  }
+}
+
+function createPool(config: ListenerConfig, clock: Clock): ServicePool {
+  const { addr, httpClient, tls } = config;
+  return new ServicePool({
+    connector: new ServiceConnector({ addr, tls, keepAliveMs: httpClient.keepAliveTimeoutMs }),
+    maxIdle: httpClient.maxIdleConns,
+    idleTimeoutMs: httpClient.idleConnTimeoutMs,
+    clock,
+  });
+}
+
+function createHttpService(
+  { clock, config, logger, metrics }: ListenerOptions,
+  pool: ServicePool,
+): HttpService {
+  const { accessLog, addr, endpointId, timeoutMs } = config;
+  return new HttpService({
+    endpointId,
+    addr,
+    timeoutMs,
+    pool,
+    accessLog: new AccessLog({ config: accessLog, logger, subsystem: "proxy.http.access" }),
+    metrics,
+    logger: logger.subsystem("proxy.http"),
+    clock,
+  });
+}
+
+function createTcpService({ clock, config, logger }: ListenerOptions): TcpService {
+  const { accessLog, addr, endpointId, timeoutMs, tls } = config;
+  return new TcpService({
+    endpointId,
+    addr: addr.text,
+    connector: new ServiceConnector({ addr, tls, keepAliveMs: TCP_KEEP_ALIVE_MS }),
+    timeoutMs,
+    logLevel: accessLog.disable ? undefined : accessLog.level,
+    logger: logger.subsystem("proxy.tcp"),
+    clock,
+  });
+}
+
+/** The agent says itself that it is connected. */
+function upstreamLogger(logger: Logger): ClientLogger {
+  return {
+    debug: (message, fields) => logger.debug(message, fields),
+    info: (message, fields) => logger.debug(message, fields),
+    warn: (message, fields) => logger.warn(message, fields),
+    error: (message, fields) => logger.error(message, fields),
+  };
+}

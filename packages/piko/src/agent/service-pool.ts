@@ -1,0 +1,75 @@
+// Keep-alive connections to one HTTP service. The one that was used last is used first, so that those which aren't
+// needed grow old and are closed.
+
+import type { Clock } from "@piko/tunnel";
+import { DeadlineSweep } from "../net/deadline-sweep.js";
+import type { ServiceConnector } from "./connect-service.js";
+import { ServiceConnection, type ResponseHandler } from "./service-connection.js";
+
+/** Limits of a pool, and how it connects. */
+export interface ServicePoolOptions {
+  readonly connector: ServiceConnector;
+  /** Idle connections that are kept; Infinity for no limit. */
+  readonly maxIdle: number;
+  /** How long an idle connection is kept; 0 for no limit. */
+  readonly idleTimeoutMs: number;
+  readonly clock: Clock;
+}
+
+export class ServicePool {
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+  readonly #connector: ServiceConnector;
+  readonly #maxIdle: number;
+  readonly #idleTimeoutMs: number;
+  readonly #idle: ServiceConnection[] = [];
+  #closed = false;
+
+  constructor({ connector, maxIdle, idleTimeoutMs, clock }: ServicePoolOptions) {
+    this.clock = clock;
+    this.sweep = new DeadlineSweep(clock);
+    this.#connector = connector;
+    this.#maxIdle = maxIdle;
+    this.#idleTimeoutMs = idleTimeoutMs;
+  }
+
+  /** Connections that wait for a request. */
+  get idleCount(): number {
+    return this.#idle.length;
+  }
+
+  /** A connection for one request: an idle one, or one that is being opened. */
+  take(handler: ResponseHandler): ServiceConnection {
+    const idle = this.#idle.pop();
+    if (idle === undefined) return this.open(handler);
+    idle.assign(handler);
+    return idle;
+  }
+
+  /** A connection that is being opened. */
+  open(handler: ResponseHandler): ServiceConnection {
+    const connection = new ServiceConnection(this, this.#connector);
+    connection.assign(handler);
+    this.sweep.add(connection);
+    return connection;
+  }
+
+  /** For connections: keeps one whose request is over. Returns until when, or -1 when there is no room. */
+  keep(connection: ServiceConnection): number {
+    if (this.#closed || this.#idle.length >= this.#maxIdle) return -1;
+    this.#idle.push(connection);
+    return this.#idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.clock.now() + this.#idleTimeoutMs;
+  }
+
+  /** For connections: an idle one is gone. */
+  forget(connection: ServiceConnection): void {
+    const at = this.#idle.lastIndexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+  }
+
+  /** Closes idle connections, and from now on others when their request is over. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#idle.splice(0)) connection.destroy();
+  }
+}

@@ -1,0 +1,91 @@
+// What an exchange sends on its stream: a response head and the first bytes of its body leave as one frame, and what the
+// stream has no room for stays here.
+
+import type { YamuxStream } from "@piko/tunnel";
+import type { ResponseHead } from "../http1/head.js";
+import {
+  type ResponseRewrite,
+  responseHeadCapacity,
+  writeResponseHead,
+} from "../http1/rewrite-response-head.js";
+import { ByteStore } from "../net/byte-store.js";
+import type { Scratch } from "./scratch.js";
+
+export class StreamWriter {
+  readonly #stream: YamuxStream;
+  readonly #scratch: Scratch;
+  /** Bytes in the scratch memory; none between two callbacks, because others use it too. */
+  #gathered: number;
+  #rest: ByteStore | undefined;
+
+  constructor(stream: YamuxStream, scratch: Scratch) {
+    this.#stream = stream;
+    this.#scratch = scratch;
+    this.#gathered = 0;
+    this.#rest = undefined;
+  }
+
+  /** The stream has not taken everything: stop the source. */
+  get blocked(): boolean {
+    return this.#rest !== undefined && this.#rest.length > 0;
+  }
+
+  /** Adds a head. `flush` has to follow in the same callback. */
+  addHead(head: ResponseHead, rewrite: ResponseRewrite): void {
+    this.flush();
+    const out = this.#scratch.take(responseHeadCapacity(head, rewrite));
+    this.#gathered = writeResponseHead(head, out, 0, rewrite);
+  }
+
+  /** Adds bytes: behind a head that waits, if they fit, else they are sent. */
+  add(buffer: Buffer, start: number, end: number): void {
+    const gathered = this.#gathered;
+    if (gathered > 0) {
+      const out = this.#scratch.take(0);
+      if (gathered + end - start <= out.length) {
+        buffer.copy(out, gathered, start, end);
+        this.#gathered = gathered + end - start;
+        return;
+      }
+      this.flush();
+    }
+    this.send(buffer, start, end);
+  }
+
+  /** Sends what was added. */
+  flush(): void {
+    const count = this.#gathered;
+    if (count === 0) return;
+    this.#gathered = 0;
+    this.send(this.#scratch.take(0), 0, count);
+  }
+
+  /** Sends bytes, or keeps them behind those that wait. */
+  send(buffer: Buffer, start: number, end: number): void {
+    let from = start;
+    if (!this.blocked) from += this.#stream.write(buffer, start, end);
+    if (from === end) return;
+    this.#rest ??= new ByteStore();
+    this.#rest.append(buffer, from, end);
+  }
+
+  /** The stream has room again. Returns whether everything is sent. */
+  resume(): boolean {
+    const rest = this.#rest;
+    if (rest === undefined || rest.length === 0) return true;
+    rest.consumeTo(rest.start + this.#stream.write(rest.buffer, rest.start, rest.end));
+    return rest.length === 0;
+  }
+
+  /** Forgets a head that was added and not sent. */
+  discard(): void {
+    this.#gathered = 0;
+  }
+
+  /** Hands over what waits. */
+  takeRest(): ByteStore | undefined {
+    const rest = this.#rest;
+    this.#rest = undefined;
+    return rest;
+  }
+}

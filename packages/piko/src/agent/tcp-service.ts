@@ -1,0 +1,62 @@
+// The TCP service behind one listener: each stream of the tunnel becomes one connection to it.
+
+import type { Clock, StreamHandler, Timer, YamuxStream } from "@piko/tunnel";
+import type { LogLevel } from "../config/log.js";
+import type { Logger } from "../observability/logger.js";
+import { connectionFailure, type ServiceConnector } from "./connect-service.js";
+import { StreamBridge } from "./stream-bridge.js";
+
+export interface TcpServiceOptions {
+  readonly endpointId: string;
+  /** The service's address as the log shows it. */
+  readonly addr: string;
+  readonly connector: ServiceConnector;
+  /** Time to connect. */
+  readonly timeoutMs: number;
+  /** Level of the lines about each connection; undefined for none. */
+  readonly logLevel: LogLevel | undefined;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export class TcpService {
+  readonly #options: TcpServiceOptions;
+
+  constructor(options: TcpServiceOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a stream that a node opened. A service that can't be reached resets it. */
+  open(stream: YamuxStream, halfClose: boolean): StreamHandler {
+    const { addr, clock, connector, endpointId, logLevel, logger, timeoutMs } = this.#options;
+    const fields = { "endpoint-id": endpointId, addr };
+    const openedMs = clock.now();
+    let timer: Timer | undefined;
+    let connected = false;
+    const onDone = (error: Error | undefined): void => {
+      if (timer !== undefined) clock.clearTimeout(timer);
+      if (!connected) {
+        logger.warn("upstream unreachable", { ...fields, error: connectionFailure(error) });
+      } else if (logLevel !== undefined) {
+        logger[logLevel]("connection closed", {
+          ...fields,
+          "received-bytes": bridge.receivedBytes,
+          "sent-bytes": bridge.sentBytes,
+          "duration-ms": Math.round(clock.now() - openedMs),
+          ...(error === undefined ? {} : { error: connectionFailure(error) }),
+        });
+      }
+    };
+    const bridge = new StreamBridge({ stream, halfClose, onDone });
+    const socket = connector.open(bridge.socketHandler);
+    bridge.join(socket);
+    timer = clock.setTimeout(() => bridge.abort(new Error(`no connection in ${timeoutMs} ms`)), timeoutMs);
+    socket.socket.once("connect", () => {
+      connected = true;
+      if (timer !== undefined) clock.clearTimeout(timer);
+      timer = undefined;
+      if (logLevel !== undefined) logger[logLevel]("connection opened", fields);
+    });
+    return bridge;
+  }
+}

@@ -1,0 +1,88 @@
+// One connection of a local client, joined to an endpoint: bytes pass both ways between its socket and a WebSocket to
+// the server, each direction ends by itself.
+
+import { type OpenedWebSocket, startWebSocket } from "@piko/client/internal";
+import type {
+  ByteSocket,
+  SocketHandler,
+  TunnelError,
+  WebSocketConnection,
+  WebSocketHandler,
+} from "@piko/tunnel";
+
+export class ForwardedConnection implements SocketHandler {
+  /** Bytes from the local client, and to it. */
+  sentBytes = 0;
+  receivedBytes = 0;
+  readonly #local: ByteSocket;
+  readonly #webSocket: WebSocketConnection;
+  readonly #onDone: (error: Error | undefined) => void;
+  #localClosed = false;
+  #remoteClosed = false;
+  #error: Error | undefined;
+
+  /** Takes both over. `local` is paused until now. `onDone` is called once, when both are closed. */
+  constructor(local: ByteSocket, opened: OpenedWebSocket, onDone: (error: Error | undefined) => void) {
+    this.#local = local;
+    this.#onDone = onDone;
+    const remote: WebSocketHandler = {
+      onPayload: (buffer, start, end) => this.#toLocal(buffer, start, end),
+      onEnd: () => this.#local.end(),
+      onDrain: () => this.#local.resume(),
+      onClose: (error) => this.#onRemoteClose(error),
+    };
+    this.#webSocket = startWebSocket(opened, remote);
+    local.handler = this;
+    local.resume();
+  }
+
+  /** Ends both sides in order, with what was taken so far. */
+  close(): void {
+    this.#webSocket.close();
+    this.#local.close();
+  }
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    this.sentBytes += end - start;
+    this.#webSocket.write(buffer, start, end);
+    if (this.#webSocket.out.congested) this.#local.pause();
+  }
+
+  onEnd(): void {
+    this.#webSocket.end();
+  }
+
+  onDrain(): void {
+    this.#webSocket.socket.resume();
+  }
+
+  onClose(error: Error | undefined): void {
+    this.#localClosed = true;
+    this.#error ??= error;
+    // The client is gone: without a close the server can't take what it got for everything.
+    if (error !== undefined) this.#webSocket.destroy();
+    else this.#webSocket.close();
+    this.#finish();
+  }
+
+  #toLocal(buffer: Buffer, start: number, end: number): void {
+    this.receivedBytes += end - start;
+    this.#local.out.write(buffer, start, end);
+    if (this.#local.out.congested) this.#webSocket.socket.pause();
+  }
+
+  #onRemoteClose(error: TunnelError | undefined): void {
+    this.#remoteClosed = true;
+    if (error === undefined) {
+      this.#local.close();
+    } else {
+      this.#error ??= error;
+      this.#local.reset();
+    }
+    this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#localClosed && this.#remoteClosed) this.#onDone(this.#error);
+  }
+}

@@ -1,0 +1,95 @@
+// A local port of the forwarder: each connection that it accepts is brought to the port's endpoint.
+
+import type { Socket } from "node:net";
+import { openEndpoint, errorText, type OpenEndpointOptions } from "@piko/client/internal";
+import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import type { HostPort } from "../config/address.js";
+import type { ForwardPortConfig } from "../config/forward.js";
+import { TcpListener } from "../net/tcp-listener.js";
+import type { Logger } from "../observability/logger.js";
+import { ForwardedConnection } from "./forwarded-connection.js";
+
+/** When a silent local client is asked by TCP whether it is still there. */
+const KEEP_ALIVE_MS = 60_000;
+
+export interface ForwardPortOptions {
+  readonly config: ForwardPortConfig;
+  /** How the server's proxy port is reached, and in which time. */
+  readonly server: Omit<OpenEndpointOptions, "endpointId" | "signal">;
+  readonly logger: Logger;
+}
+
+export class ForwardPort {
+  readonly config: ForwardPortConfig;
+  readonly #options: ForwardPortOptions;
+  readonly #listener: TcpListener;
+  readonly #stopped = new AbortController();
+  readonly #connections = new Set<ForwardedConnection>();
+  #onEmpty: (() => void) | undefined;
+
+  constructor(options: ForwardPortOptions) {
+    this.config = options.config;
+    this.#options = options;
+    this.#listener = new TcpListener("forward", (socket) => void this.#accept(socket));
+  }
+
+  /** Binds the port; resolves to the address that it has. */
+  listen(): Promise<HostPort> {
+    const { host, port } = this.config.addr;
+    // Of localhost's addresses the one that every client tries.
+    return this.#listener.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });
+  }
+
+  /** Accepts nothing more, ends the connections that there are, and resolves when they are closed. Idempotent. */
+  async close(): Promise<void> {
+    this.#listener.close();
+    this.#stopped.abort();
+    for (const connection of this.#connections) connection.close();
+    if (this.#connections.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
+  }
+
+  async #accept(socket: Socket): Promise<void> {
+    const { config, logger, server } = this.#options;
+    const { endpointId } = config;
+    const waiting = new WaitingClient();
+    const local = ByteSocket.accept(socket, waiting);
+    // Nothing is read before there is somebody to send it to.
+    local.pause();
+    local.socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    try {
+      const opened = await openEndpoint({ ...server, endpointId, signal: this.#stopped.signal });
+      if (waiting.closed) {
+        opened.socket.destroy();
+        return;
+      }
+      logger.debug("connection opened", { "endpoint-id": endpointId });
+      const connection: ForwardedConnection = new ForwardedConnection(local, opened, (error) => {
+        this.#connections.delete(connection);
+        if (this.#connections.size === 0) this.#onEmpty?.();
+        logger.debug("connection closed", {
+          "endpoint-id": endpointId,
+          "sent-bytes": connection.sentBytes,
+          "received-bytes": connection.receivedBytes,
+          ...(error === undefined ? {} : { error: errorText(error) }),
+        });
+      });
+      this.#connections.add(connection);
+    } catch (error) {
+      // A reset: the client must not take it for an orderly end.
+      local.reset();
+      if (this.#stopped.signal.aborted) return;
+      logger.error("failed to dial endpoint", { "endpoint-id": endpointId, error: errorText(error) });
+    }
+  }
+}
+
+/** The client's side until its endpoint is open. */
+class WaitingClient implements SocketHandler {
+  closed = false;
+  onBytes(): void {}
+  onEnd(): void {}
+  onDrain(): void {}
+  onClose(): void {
+    this.closed = true;
+  }
+}
