@@ -3,6 +3,7 @@
 
 import { connect as connectTcp, type NetConnectOpts, Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
+import { systemClock, type Timer } from "../clock.js";
 import { Outbox } from "./outbox.js";
 
 /** What the owner of a socket is told. */
@@ -20,6 +21,9 @@ export interface SocketHandler {
 /** Bytes of the shared read buffer: libuv's own choice, and what one read of a busy loopback socket fills. */
 const READ_BUFFER_BYTES = 64 * 1024;
 
+/** How long after our FIN the peer may go on sending before the connection is cut. */
+const LINGER_MS = 2_000;
+
 // One buffer serves every socket: libuv asks for memory, reads, and calls back before it looks at the next socket.
 // Windows starts reads ahead of the data, so there each socket has its own memory from Node.
 const sharedReadBuffer = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
@@ -36,6 +40,8 @@ export class ByteSocket {
   #error: Error | undefined;
   #ended: boolean;
   #paused: boolean;
+  #closing: boolean;
+  #lingering: Timer | undefined;
 
   private constructor(
     handler: SocketHandler,
@@ -45,17 +51,23 @@ export class ByteSocket {
     this.#error = undefined;
     this.#ended = false;
     this.#paused = false;
+    this.#closing = false;
+    this.#lingering = undefined;
     const { socket, reads } = open((count, buffer) => {
-      this.handler.onBytes(buffer as Buffer, 0, count);
+      if (!this.#closing) this.handler.onBytes(buffer as Buffer, 0, count);
       return true;
     });
     this.socket = socket;
     this.out = new Outbox(socket, !(socket instanceof TLSSocket));
-    if (!reads) socket.on("data", (chunk: Buffer) => this.handler.onBytes(chunk, 0, chunk.length));
+    if (!reads) {
+      socket.on("data", (chunk: Buffer) => {
+        if (!this.#closing) this.handler.onBytes(chunk, 0, chunk.length);
+      });
+    }
     socket.setNoDelay(true);
     socket.on("end", () => {
       this.#ended = true;
-      this.handler.onEnd();
+      if (!this.#closing) this.handler.onEnd();
     });
     socket.on("drain", () => {
       this.out.onDrain();
@@ -66,6 +78,7 @@ export class ByteSocket {
     });
     const closed = (): void => {
       this.out.close();
+      if (this.#lingering !== undefined) systemClock.clearTimeout(this.#lingering);
       this.handler.onClose(this.#error);
     };
     // A connection can be gone before it is taken over; its event is in the past then.
@@ -147,7 +160,7 @@ export class ByteSocket {
 
   /** Stops reading: the peer's bytes wait in the kernel. TLS may still pass on the rest of what it has decrypted. */
   pause(): void {
-    if (this.#paused) return;
+    if (this.#paused || this.#closing) return;
     this.#paused = true;
     this.socket.pause();
   }
@@ -164,10 +177,27 @@ export class ByteSocket {
     this.socket.end();
   }
 
-  /** Sends what is collected, for as long as the peer takes to read it, and closes without waiting for its end. */
+  /**
+   * Sends what is collected, for as long as the peer takes to read it, then FIN, and closes. `onClose` is the next call.
+   * What the peer still sends is read and dropped for a while: closing a socket with unread bytes makes the kernel drop
+   * what it hasn't sent, and answer with a reset that can overtake the rest.
+   */
   close(): void {
+    if (this.#closing) return;
+    this.#closing = true;
+    const socket = this.socket;
     this.out.flush();
-    this.socket.destroySoon();
+    if (this.#ended) {
+      socket.destroySoon();
+      return;
+    }
+    this.resume();
+    const linger = (): void => {
+      if (!socket.destroyed) this.#lingering = systemClock.setTimeout(() => socket.destroy(), LINGER_MS);
+    };
+    if (socket.writableFinished) linger();
+    else socket.once("finish", linger);
+    socket.end();
   }
 
   /** Closes at once; unsent bytes are dropped. */

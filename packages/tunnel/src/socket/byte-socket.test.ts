@@ -1,0 +1,321 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { createCertificates } from "@piko/testkit";
+import { afterAll, describe, expect, it, vi } from "vitest";
+import "../../../testkit/src/leak-guard.js";
+import { connectLoopback, type Loopback, SocketRecorder, send } from "../../tests/loopback.js";
+import { ByteSocket } from "./byte-socket.js";
+import { SLAB_BYTES } from "./slab-pool.js";
+
+const files = createCertificates();
+afterAll(() => files[Symbol.dispose]());
+const tls = {
+  server: { cert: files.read(files.serverCert), key: files.read(files.serverKey) },
+  ca: files.read(files.caCert),
+};
+
+describe.each([
+  ["plain TCP", () => connectLoopback()],
+  ["TLS", () => connectLoopback(tls)],
+] as const)("a %s socket", (kind, connect) => {
+  it("carries bytes both ways", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    send(near, "hello");
+    await farCalls.when(() => farCalls.bytes.length === 5);
+    send(far, "welcome");
+    await nearCalls.when(() => nearCalls.bytes.length === 7);
+    expect(farCalls.bytes.toString()).toBe("hello");
+    expect(nearCalls.bytes.toString()).toBe("welcome");
+    await closeBoth({ near, nearCalls, far, farCalls });
+  });
+
+  it("ends each direction by itself", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    send(near, "request");
+    near.end();
+    await farCalls.when(() => farCalls.count("end") === 1);
+    expect(far.ended).toBe(true);
+    expect(farCalls.bytes.toString()).toBe("request");
+    send(far, "response");
+    far.end();
+    await Promise.all([nearCalls.closed(), farCalls.closed()]);
+    expect(nearCalls.bytes.toString()).toBe("response");
+    expect(nearCalls.calls).toEqual(["end", "close"]);
+    expect(farCalls.calls).toEqual(["end", "close"]);
+    expect([...nearCalls.errors, ...farCalls.errors]).toEqual([undefined, undefined]);
+  });
+
+  it("sends what is collected before it closes", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    const bytes = Buffer.alloc(3 * SLAB_BYTES + 5, 9);
+    near.out.write(bytes, 0, bytes.length);
+    near.close();
+    await farCalls.when(() => farCalls.count("end") === 1);
+    expect(farCalls.bytes.equals(bytes)).toBe(true);
+    far.close();
+    await Promise.all([nearCalls.closed(), farCalls.closed()]);
+    expect(nearCalls.count("close")).toBe(1);
+    expect(farCalls.count("close")).toBe(1);
+  });
+
+  it("delivers all that it sent before close, though its peer is in the middle of sending", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    const upload = Buffer.alloc(4 * 1024 * 1024);
+    near.out.write(upload, 0, upload.length);
+    const answer = Buffer.alloc(300_000, 7);
+    farCalls.onBytesDo = () => {
+      far.pause();
+      far.out.write(answer, 0, answer.length);
+      far.close();
+    };
+    await nearCalls.when(() => nearCalls.count("end") === 1);
+    expect(nearCalls.bytes.equals(answer)).toBe(true);
+    near.close();
+    await Promise.all([nearCalls.closed(), farCalls.closed()]);
+    expect(farCalls.calls.at(-1)).toBe("close");
+    expect(farCalls.count("end")).toBe(0);
+    expect([...nearCalls.errors, ...farCalls.errors]).toEqual([undefined, undefined]);
+  });
+
+  it("is cut two seconds after its FIN if the peer never ends", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      send(near, "bye");
+      near.close();
+      await farCalls.when(() => farCalls.count("end") === 1);
+      for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+      vi.advanceTimersByTime(1_999);
+      for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+      expect(nearCalls.count("close")).toBe(0);
+      vi.advanceTimersByTime(1);
+      await nearCalls.closed();
+      far.close();
+      await farCalls.closed();
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  it("passes megabytes on in order while its reader pauses, and drains", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    const total = 12 * 1024 * 1024;
+    const piece = Buffer.alloc(100_000);
+    let sent = 0;
+    let received = 0;
+    let wrong = -1;
+    let reads = 0;
+    farCalls.onBytesDo = (buffer, start, end) => {
+      for (let i = start; i < end; i += 97) {
+        if (wrong < 0 && buffer[i] !== (((received + i - start) >>> 10) & 0xff)) wrong = received + i - start;
+      }
+      received += end - start;
+      if (++reads % 50 !== 0) return;
+      far.pause();
+      setImmediate(() => far.resume());
+    };
+    const fill = (): void => {
+      while (sent < total && !near.out.congested) {
+        const count = Math.min(piece.length, total - sent);
+        for (let i = 0; i < count; i++) piece[i] = ((sent + i) >>> 10) & 0xff;
+        near.out.write(piece, 0, count);
+        sent += count;
+      }
+    };
+    far.pause();
+    for (let i = 0; i < 200 && !near.out.congested; i++) fill();
+    expect(near.out.congested).toBe(true);
+    expect(received).toBe(0);
+    far.resume();
+    while (received < total) {
+      const drains = nearCalls.count("drain");
+      fill();
+      near.out.flush();
+      if (sent < total) await nearCalls.when(() => nearCalls.count("drain") > drains);
+      else await farCalls.when(() => received === total);
+    }
+    expect(wrong).toBe(-1);
+    await closeBoth({ near, nearCalls, far, farCalls });
+  });
+
+  it("is gone for both after destroy, and writes go nowhere", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    send(near, "x");
+    near.destroy();
+    send(near, "y");
+    near.end();
+    near.close();
+    near.reset();
+    near.destroy();
+    await nearCalls.closed();
+    await farCalls.when(() => farCalls.calls.length > 0);
+    far.destroy();
+    await farCalls.closed();
+    expect(nearCalls.calls).toEqual(["close"]);
+    expect(farCalls.count("close")).toBe(1);
+  });
+
+  it("is seen to break off after reset", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    send(near, "half of a resp");
+    await farCalls.when(() => farCalls.bytes.length > 0);
+    near.reset();
+    await nearCalls.closed();
+    if (kind === "plain TCP") {
+      await farCalls.closed();
+      expect(farCalls.errors).toMatchObject([{ code: "ECONNRESET" }]);
+      expect(farCalls.count("end")).toBe(0);
+    } else {
+      await farCalls.when(() => farCalls.calls.length > 0);
+      far.destroy();
+      await farCalls.closed();
+    }
+    expect(nearCalls.errors).toEqual([undefined]);
+  });
+
+  it("may be destroyed in the middle of a read", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    farCalls.onBytesDo = () => far.destroy();
+    const bytes = Buffer.alloc(1 << 20);
+    near.out.write(bytes, 0, bytes.length);
+    near.out.flush();
+    await farCalls.closed();
+    near.destroy();
+    await nearCalls.closed();
+    expect(farCalls.calls).toEqual(["close"]);
+  });
+});
+
+async function closeBoth({ near, nearCalls, far, farCalls }: Omit<Loopback, "serverClosed">): Promise<void> {
+  near.close();
+  far.close();
+  await Promise.all([nearCalls.closed(), farCalls.closed()]);
+  expect(nearCalls.count("close")).toBe(1);
+  expect(farCalls.count("close")).toBe(1);
+}
+
+describe("accept", () => {
+  it("lets the server close without waiting for connections that it has passed on", async () => {
+    const loopback = await connectLoopback();
+    await loopback.serverClosed;
+    send(loopback.near, "still here");
+    await loopback.farCalls.when(() => loopback.farCalls.bytes.length === 10);
+    expect(loopback.far.socket.remoteAddress).toBe("127.0.0.1");
+    await closeBoth(loopback);
+  });
+
+  it("loses no byte that came before", async () => {
+    const server = createServer({ pauseOnConnect: true });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const calls = new SocketRecorder();
+    const client = ByteSocket.connect(
+      { host: "127.0.0.1", port: (server.address() as { port: number }).port },
+      new SocketRecorder(),
+    );
+    send(client, "early bytes");
+    client.end();
+    const [accepted] = await once(server, "connection");
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => setImmediate(resolve));
+    const far = ByteSocket.accept(accepted, calls);
+    await calls.when(() => calls.count("end") === 1);
+    expect(calls.bytes.toString()).toBe("early bytes");
+    far.close();
+    await calls.closed();
+    server.close();
+  });
+
+  it("reports the end of a connection that was gone before", async () => {
+    const server = createServer({ pauseOnConnect: true });
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const nearCalls = new SocketRecorder();
+    const near = ByteSocket.connect(
+      { host: "127.0.0.1", port: (server.address() as { port: number }).port },
+      nearCalls,
+    );
+    const [accepted] = await once(server, "connection");
+    accepted.destroy();
+    await once(accepted, "close");
+    const calls = new SocketRecorder();
+    ByteSocket.accept(accepted, calls);
+    await calls.closed();
+    expect(calls.calls).toEqual(["close"]);
+    await nearCalls.when(() => nearCalls.calls.length > 0);
+    near.close();
+    await nearCalls.closed();
+    server.close();
+  });
+});
+
+describe("connect", () => {
+  it("sends what was written before the connection stood", async () => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const calls = new SocketRecorder();
+    const near = ByteSocket.connect(
+      { host: "127.0.0.1", port: (server.address() as { port: number }).port },
+      calls,
+    );
+    send(near, "first");
+    const [accepted] = await once(server, "connection");
+    accepted.pipe(accepted);
+    await calls.when(() => calls.bytes.length === 5);
+    near.close();
+    await calls.closed();
+    server.close();
+  });
+
+  it("reports a refused connection as its end, once", async () => {
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const port = (server.address() as { port: number }).port;
+    server.close();
+    await once(server, "close");
+    const calls = new SocketRecorder();
+    ByteSocket.connect({ host: "127.0.0.1", port }, calls);
+    await calls.closed();
+    expect(calls.calls).toEqual(["close"]);
+    expect(calls.errors).toMatchObject([{ code: "ECONNREFUSED" }]);
+  });
+
+  it("may be given up before the connection stands", async () => {
+    for (const act of ["destroy", "reset", "close"] as const) {
+      const server = createServer((socket) => socket.resume());
+      server.listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const calls = new SocketRecorder();
+      const near = ByteSocket.connect(
+        { host: "127.0.0.1", port: (server.address() as { port: number }).port },
+        calls,
+      );
+      near[act]();
+      await calls.closed();
+      expect(calls.count("close")).toBe(1);
+      server.close();
+    }
+  });
+
+  it("works over Unix sockets, reset included", async () => {
+    const server = createServer({ pauseOnConnect: true });
+    const path = `${files.directory}/socket`;
+    server.listen(path);
+    await once(server, "listening");
+    const calls = new SocketRecorder();
+    const farCalls = new SocketRecorder();
+    const near = ByteSocket.connect({ path }, calls);
+    const [accepted] = await once(server, "connection");
+    const far = ByteSocket.accept(accepted, farCalls);
+    send(far, "hello");
+    await calls.when(() => calls.bytes.length === 5);
+    near.reset();
+    await calls.closed();
+    await farCalls.when(() => farCalls.calls.length > 0);
+    far.reset();
+    await farCalls.closed();
+    server.close();
+  });
+});

@@ -1,0 +1,224 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { FakeSocket } from "../../tests/fake-socket.js";
+import { FlushQueue } from "./flush-queue.js";
+import { Outbox } from "./outbox.js";
+import { giveSlab, SLAB_BYTES, takeSlab } from "./slab-pool.js";
+
+function setup(synchronous = true): { socket: FakeSocket; out: Outbox } {
+  const socket = new FakeSocket();
+  return { socket, out: new Outbox(socket.asSocket(), synchronous) };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+const text = (out: Outbox, bytes: string): void => {
+  const buffer = Buffer.from(bytes);
+  out.write(buffer, 0, buffer.length);
+};
+
+describe("Outbox", () => {
+  it("writes all bytes of one turn at once, at its end", async () => {
+    const { socket, out } = setup();
+    text(out, "one ");
+    out.writeLatin1("two\xff ");
+    const at = out.take(3);
+    (out.slab as Buffer).write("six", at);
+    expect(out.pendingBytes).toBe(12);
+    expect(socket.taken).toEqual([]);
+    await turn();
+    expect(socket.taken.map((bytes) => bytes.toString("latin1"))).toEqual(["one two\xff six"]);
+    expect(out.pendingBytes).toBe(0);
+    text(out, "next");
+    await turn();
+    expect(socket.taken).toHaveLength(2);
+  });
+
+  it("writes whole slabs as soon as they are full", () => {
+    const { socket, out } = setup();
+    const bytes = Buffer.alloc(SLAB_BYTES * 2 + 10, 3);
+    out.write(bytes, 0, bytes.length);
+    expect(socket.taken.map(({ length }) => length)).toEqual([SLAB_BYTES, SLAB_BYTES]);
+    out.flush();
+    expect(socket.takeAll().equals(bytes)).toBe(true);
+  });
+
+  it("keeps what take reserves in one piece", () => {
+    const { socket, out } = setup();
+    out.write(Buffer.alloc(SLAB_BYTES - 5, 1), 0, SLAB_BYTES - 5);
+    expect(out.take(12)).toBe(0);
+    (out.slab as Buffer).fill(2, 0, 12);
+    out.flush();
+    expect(socket.taken.map(({ length }) => length)).toEqual([SLAB_BYTES - 5, 12]);
+  });
+
+  it("gives its slab back when the kernel took all, and keeps none while idle", () => {
+    const { out } = setup();
+    text(out, "x");
+    const slab = out.slab as Buffer;
+    out.flush();
+    expect(out.slab).toBeUndefined();
+    const reused = takeSlab();
+    expect(reused).toBe(slab);
+    giveSlab(reused);
+  });
+
+  it("leaves memory alone that the kernel still reads from", () => {
+    const { socket, out } = setup();
+    socket.stalled = true;
+    for (let i = 0; i < 40; i++) {
+      const bytes = Buffer.alloc(1 + i * 800, i);
+      out.write(bytes, 0, bytes.length);
+      out.flush();
+    }
+    // Fails if a pending write's memory was changed.
+    socket.drain();
+    out.onDrain();
+    expect(socket.takeAll()).toHaveLength((39 * 40 * 800) / 2 + 40);
+  });
+
+  it("is congested from the first write that is too much until the drain, and sends only whole slabs meanwhile", async () => {
+    const { socket, out } = setup();
+    socket.stalled = true;
+    out.write(Buffer.alloc(20_000), 0, 20_000);
+    await turn();
+    expect(out.congested).toBe(true);
+    for (let i = 0; i < 10; i++) {
+      text(out, "small");
+      await turn();
+    }
+    expect(socket.waiting).toHaveLength(1);
+    expect(out.pendingBytes).toBe(20_050);
+    out.write(Buffer.alloc(SLAB_BYTES), 0, SLAB_BYTES);
+    expect(socket.waiting).toHaveLength(2);
+    socket.drain();
+    out.onDrain();
+    expect(out.congested).toBe(false);
+    expect(out.pendingBytes).toBe(0);
+    expect(socket.takeAll()).toHaveLength(20_050 + SLAB_BYTES);
+  });
+
+  it("holds no slab for each small write that waits", async () => {
+    const { socket, out } = setup();
+    socket.stalled = true;
+    for (let i = 0; i < 500; i++) {
+      text(out, "0123456789");
+      await turn();
+    }
+    const memory = new Set(socket.waiting.map(({ memory }) => memory.buffer));
+    expect([...memory].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThan(4 * SLAB_BYTES);
+  });
+
+  it("copies for TLS, which reads the bytes later", () => {
+    const { socket, out } = setup(false);
+    socket.stalled = true;
+    text(out, "secret");
+    const slab = out.slab as Buffer;
+    out.flush();
+    expect(socket.waiting[0]?.memory.buffer).not.toBe(slab.buffer);
+    const reused = takeSlab();
+    expect(reused).toBe(slab);
+    reused.fill(0);
+    giveSlab(reused);
+    socket.drain();
+    expect(socket.takeAll().toString()).toBe("secret");
+  });
+
+  it("seals what comes after setSeal, one frame a slab, in place", () => {
+    const { socket, out } = setup();
+    text(out, "plain ");
+    out.setSeal(4, (slab, start, end) => {
+      slab.write(`<${String(end - start).padStart(2, "0")}>`, start - 4);
+      return start - 4;
+    });
+    text(out, "framed");
+    text(out, " twice");
+    expect(out.pendingBytes).toBe(12);
+    out.flush();
+    text(out, "again");
+    out.flush();
+    expect(socket.taken.map(String)).toEqual(["plain ", "<12>framed twice", "<05>again"]);
+    out.write(Buffer.alloc(SLAB_BYTES), 0, SLAB_BYTES);
+    expect(socket.taken.at(-1)).toHaveLength(SLAB_BYTES);
+  });
+
+  it("drops what is written after close, or to a socket that has ended", async () => {
+    const { socket, out } = setup();
+    text(out, "lost");
+    out.close();
+    text(out, "too");
+    await turn();
+    expect(socket.taken).toEqual([]);
+    expect(out.slab).toBeUndefined();
+
+    const ended = setup();
+    text(ended.out, "late");
+    ended.socket.writable = false;
+    await turn();
+    expect(ended.socket.taken).toEqual([]);
+    expect(ended.out.pendingBytes).toBe(0);
+  });
+
+  it("sends every byte in order whatever is written, however the socket stalls", () => {
+    const step = fc.oneof(
+      fc.tuple(
+        fc.constant("write"),
+        fc.oneof(fc.nat(40), fc.nat(70_000), fc.constantFrom(SLAB_BYTES - 1, SLAB_BYTES)),
+      ),
+      fc.tuple(fc.constant("latin1"), fc.oneof(fc.nat(40), fc.nat(70_000))),
+      fc.tuple(fc.constant("take"), fc.nat(40)),
+      fc.tuple(fc.constantFrom("turn", "flush", "stall", "drain"), fc.constant(0)),
+    );
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 40 }), fc.boolean(), (steps, synchronous) => {
+        const { socket, out } = setup(synchronous);
+        const expected: Buffer[] = [];
+        let fill = 0;
+        for (const [what, count] of steps) {
+          fill = (fill + 1) & 0x7f;
+          const bytes = Buffer.alloc(count, fill);
+          if (what === "write" || what === "latin1" || what === "take") expected.push(bytes);
+          if (what === "write") out.write(bytes, 0, count);
+          else if (what === "latin1") out.writeLatin1(bytes.toString("latin1"));
+          else if (what === "take") {
+            const at = out.take(count);
+            if (count > 0) bytes.copy(out.slab as Buffer, at);
+          } else if (what === "turn") out.onTurnEnd();
+          else if (what === "flush") out.flush();
+          else if (what === "stall") socket.stalled = true;
+          else {
+            socket.drain();
+            out.onDrain();
+          }
+          const whole = expected.reduce((sum, { length }) => sum + length, 0);
+          const taken = socket.taken.reduce((sum, { length }) => sum + length, 0);
+          expect(out.pendingBytes + taken).toBe(whole);
+        }
+        socket.drain();
+        out.onDrain();
+        expect(socket.takeAll().equals(Buffer.concat(expected))).toBe(true);
+      }),
+      { numRuns: 150 },
+    );
+  });
+});
+
+describe("FlushQueue", () => {
+  it("runs each item once, and what a flush schedules in the next turn", async () => {
+    const queue = new FlushQueue();
+    const runs: string[] = [];
+    const second = { onTurnEnd: (): unknown => runs.push("second") };
+    const first = {
+      onTurnEnd(): void {
+        runs.push("first");
+        queue.schedule(second);
+      },
+    };
+    queue.schedule(first);
+    queue.schedule(first);
+    await turn();
+    expect(runs).toEqual(["first", "first"]);
+    await turn();
+    await turn();
+    expect(runs).toEqual(["first", "first", "second", "second"]);
+  });
+});
