@@ -195,7 +195,7 @@ describe("an upgrade request on the upstream port", () => {
     ["a foreign origin", upgrade(`${key}Origin: http://elsewhere\r\n`), 403],
     ["another path", upgrade(key, "/nothing"), 404],
     ["no endpoint", upgrade(key, "/piko/v1/upstream/"), 404],
-    ["a slash in the endpoint", upgrade(key, "/piko/v1/upstream/a%2Fb"), 404],
+    ["a slash in the endpoint", upgrade(key, "/piko/v1/upstream/a%2Fb"), 400],
     ["another method", upgrade(key).replace("GET", "POST").replace("Host", "Content-Length: 0\r\nHost"), 404],
     ["a malformed head", "GET / HTTP/1.1\r\nHost: x\r\nbad line\r\n\r\n", 400],
   ])("with %s is refused", async (_what, request, status) => {
@@ -307,11 +307,17 @@ describe("random bytes", () => {
   });
 });
 
-it("a server on whose ports nobody speaks closes what says nothing", async () => {
-  const server = await startServer(scene, { "proxy.http.read-header-timeout": "300ms" });
-  for (const address of [server.proxy, server.upstream]) {
-    const client = await RawClient.connect(scene, address);
+describe("a head that stops coming", () => {
+  it("on the proxy port ends its connection when the configured time is over", async () => {
+    const server = await startServer(scene, { "proxy.http.read-header-timeout": "300ms" });
+    const client = await RawClient.connect(scene, server.proxy);
     client.send("G");
     await client.rest(5_000);
-  }
+  });
+
+  it("on the upstream port ends its connection after 10 s", async () => {
+    const client = await RawClient.connect(scene, tunnel.server.upstream);
+    client.send("G");
+    expect((await client.rest(15_000)).toString()).toMatch(/^HTTP\/1\.1 408 /);
+  }, 20_000);
 });
