@@ -41,9 +41,12 @@ const INTERIM: ResponseRewrite = {
   keepAliveHttp10: false,
   dateLine: undefined,
 };
-const AS_IS: ResponseRewrite = { ...INTERIM, framing: FRAMING_AS_IS, connectionClose: true };
+const AS_IS: ResponseRewrite = { ...INTERIM, framing: FRAMING_AS_IS };
 // So that a node can tell the end of a body from a cut.
-const CHUNKED: ResponseRewrite = { ...AS_IS, framing: FRAMING_CHUNKED };
+const CHUNKED: ResponseRewrite = { ...INTERIM, framing: FRAMING_CHUNKED };
+// For a node that could think of a second request on the same stream. Ours and Go's say themselves that they don't.
+const AS_IS_CLOSING: ResponseRewrite = { ...AS_IS, connectionClose: true };
+const CHUNKED_CLOSING: ResponseRewrite = { ...CHUNKED, connectionClose: true };
 
 /** Takes over a stream whose exchange is finished: what still comes is of no interest. */
 const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
@@ -64,6 +67,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   /** Absent when there is no body. */
   #requestBody: BodyReader | undefined;
   #upgrade: boolean;
+  #sayClose: boolean;
   #requestBytes: number;
   #startMs: number;
   #host: string;
@@ -90,6 +94,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#method = "";
     this.#requestBody = undefined;
     this.#upgrade = false;
+    this.#sayClose = false;
     this.#requestBytes = 0;
     this.#startMs = 0;
     this.#host = "";
@@ -154,7 +159,8 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#status = head.status;
     this.#chunking = bodyKind === BODY_UNTIL_CLOSE;
     if (accessLog.enabled) this.#responseFields = accessLog.responseFields(head);
-    this.#writer.addHead(head, this.#chunking ? CHUNKED : AS_IS);
+    if (this.#sayClose) this.#writer.addHead(head, this.#chunking ? CHUNKED_CLOSING : AS_IS_CLOSING);
+    else this.#writer.addHead(head, this.#chunking ? CHUNKED : AS_IS);
   }
 
   onResponseBody(buffer: Buffer, start: number, end: number): void {
@@ -281,6 +287,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#startMs = clock.now();
     this.#method = head.method;
     this.#upgrade = head.upgrade;
+    this.#sayClose = !head.connectionClose;
     this.#requestBytes = head.end - head.start;
     const kind = requestBody(head);
     if (kind !== BODY_NONE) {

@@ -1,0 +1,148 @@
+// Bulk bodies, slow readers on either side, and what the agent holds meanwhile.
+
+import { PatternChecker, PatternSource } from "@piko/testkit";
+import { afterEach, describe, expect, it } from "vitest";
+import { answering, received, Uses } from "../../test/agent-rig.js";
+
+const uses = new Uses();
+afterEach(() => uses.dispose());
+
+const MIB = 1024 * 1024;
+const turns = async (count: number): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
+};
+
+/** Strips the head of what a stream receives; returns where the body goes to. */
+function bodyInto(checker: PatternChecker): (bytes: Buffer) => void {
+  let head: Buffer | undefined = Buffer.alloc(0);
+  return (bytes) => {
+    if (head === undefined) return checker.update(bytes);
+    head = Buffer.concat([head, bytes]);
+    const end = head.indexOf("\r\n\r\n");
+    if (end < 0) return;
+    checker.update(head.subarray(end + 4));
+    head = undefined;
+  };
+}
+
+describe("bulk", () => {
+  it("64 MB down arrive intact", async () => {
+    const total = 64 * MIB;
+    const port = await uses.http(async (_request, response) => {
+      response.setHeader("Content-Length", total);
+      for (const piece of new PatternSource(total)) {
+        if (!response.write(piece)) await new Promise((resolve) => response.once("drain", resolve));
+      }
+      response.end();
+    });
+    const rig = await uses.rig({ service: port });
+    const checker = new PatternChecker();
+    const stream = rig.open();
+    stream.onBytes = bodyInto(checker);
+    await stream.write("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").over();
+    expect(stream.ended).toBe(true);
+    expect(checker.mismatchAt).toBe(-1);
+    expect(checker.offset).toBe(total);
+  }, 30_000);
+
+  it("64 MB up arrive intact", async () => {
+    const total = 64 * MIB;
+    const checker = new PatternChecker();
+    const port = await uses.http((request, response) => {
+      request.on("data", (data: Buffer) => checker.update(data));
+      request.on("end", () => response.end("done"));
+    });
+    const rig = await uses.rig({ service: port });
+    const stream = rig.open().write(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: ${total}\r\n\r\n`);
+    for (const piece of new PatternSource(total)) {
+      stream.write(piece);
+      await stream.until(({ queuedBytes }) => queuedBytes < MIB);
+    }
+    await stream.over();
+    expect(stream.text).toMatch(/done$/);
+    expect(checker.mismatchAt).toBe(-1);
+    expect(checker.offset).toBe(total);
+  }, 30_000);
+});
+
+describe("a slow reader", () => {
+  it("of a response stops the service, and gets everything when it goes on", async () => {
+    const total = 32 * MIB;
+    let written = 0;
+    const service = await uses.raw(async (socket) => {
+      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`);
+      for (const piece of new PatternSource(total)) {
+        written += piece.length;
+        if (!socket.write(piece)) await new Promise((resolve) => socket.once("drain", resolve));
+      }
+    });
+    const rig = await uses.rig({ service: service.port });
+    const checker = new PatternChecker();
+    const stream = rig.open();
+    stream.onBytes = bodyInto(checker);
+    stream.reading = false;
+    stream.write("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    await stream.until(({ bytes }) => bytes === 256 * 1024);
+    await turns(200);
+    expect(stream.bytes).toBe(256 * 1024);
+    // The rest is in the kernel's buffers, whose limit is some MiB, and in the service.
+    expect(written).toBeLessThan(16 * MIB);
+    stream.resume();
+    await stream.over();
+    expect(checker.mismatchAt).toBe(-1);
+    expect(checker.offset).toBe(total);
+    // The connection was paused; it must read on to be used again.
+    expect(rig.pool.idleCount).toBe(1);
+  }, 30_000);
+
+  it("of a request's body stops the client, and gets everything when it goes on", async () => {
+    const total = 32 * MIB;
+    const checker = new PatternChecker();
+    const service = await uses.raw(() => {});
+    const rig = await uses.rig({ service: service.port });
+    const stream = rig.open().write(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: ${total}\r\n\r\n`);
+    for (const piece of new PatternSource(total)) stream.write(piece);
+    const socket = await service.connection(0);
+    const seen = await received(socket, (text) => text.includes("\r\n\r\n"));
+    socket.pause();
+    checker.update(Buffer.from(seen.slice(seen.indexOf("\r\n\r\n") + 4), "latin1"));
+    await turns(500);
+    // What has left is in the kernel's buffers and, at most a window of it, in the agent.
+    expect(stream.queuedBytes).toBeGreaterThan(total - 16 * MIB);
+    const before = stream.queuedBytes;
+    await turns(100);
+    expect(stream.queuedBytes).toBe(before);
+    socket.on("data", (data) => {
+      checker.update(data);
+      if (checker.offset === total) socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    });
+    socket.resume();
+    await stream.over();
+    expect(stream.ended).toBe(true);
+    expect(checker.mismatchAt).toBe(-1);
+    expect(rig.pool.idleCount).toBe(1);
+  }, 30_000);
+
+  it("of one stream doesn't hold up the others", async () => {
+    const big = Buffer.alloc(4 * MIB).toString("latin1");
+    const service = await uses.raw(
+      answering((head) =>
+        head.includes("/big")
+          ? `HTTP/1.1 200 OK\r\nContent-Length: ${big.length}\r\n\r\n${big}`
+          : "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+      ),
+    );
+    const rig = await uses.rig({ service: service.port });
+    const slow = rig.open();
+    slow.reading = false;
+    slow.write("GET /big HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    await slow.until(({ bytes }) => bytes === 256 * 1024);
+    for (let i = 0; i < 5; i++) {
+      const quick = await rig.request("GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+      expect(quick.text).toMatch(/ok$/);
+    }
+    slow.resume();
+    await slow.over();
+    expect(slow.ended).toBe(true);
+  });
+});

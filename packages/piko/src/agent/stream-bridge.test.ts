@@ -1,0 +1,180 @@
+// Upgraded requests and TCP listeners: raw bytes both ways, in order, with half-closes.
+
+import { createServer } from "node:net";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { FakeClock, PatternChecker, PatternSource } from "@piko/testkit";
+import { afterEach, describe, expect, it } from "vitest";
+import { answering, received, Uses } from "../../test/agent-rig.js";
+
+const uses = new Uses();
+afterEach(() => uses.dispose());
+
+const UPGRADE = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: Echo\r\n\r\n";
+const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: Echo\r\n\r\n";
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("an upgrade", () => {
+  it("loses nothing: bytes with the head, before the 101 and right behind it arrive in order", async () => {
+    let toService = "";
+    const service = await uses.raw((socket) => {
+      socket.on("data", (data) => (toService += data.toString()));
+    });
+    const rig = await uses.rig({ service: service.port });
+    const stream = rig.open().write(`${UPGRADE}first `);
+    stream.write("second ");
+    const socket = await service.connection(0);
+    await received(socket, () => toService.endsWith("\r\n\r\n"));
+    stream.write("third ");
+    for (let i = 0; i < 20; i++) await turn();
+    // The service sees nothing of it as long as it may still decline.
+    expect(toService).toMatch(/^GET \/ws HTTP\/1\.1\r\n[^]*Connection: Upgrade\r\nUpgrade: Echo\r\n\r\n$/);
+    socket.write(`${SWITCH}hello `);
+    socket.write("there");
+    await stream.until(({ text }) => text.endsWith("there"));
+    stream.write("fourth");
+    await received(socket, () => toService.endsWith("fourth"));
+    expect(toService.slice(toService.indexOf("\r\n\r\n") + 4)).toBe("first second third fourth");
+    expect(stream.text).toBe(`${SWITCH}hello there`);
+  });
+
+  it("that is declined sends none of the early bytes to the service", async () => {
+    let toService = "";
+    const service = await uses.raw((socket) => {
+      socket.on("data", (data) => {
+        toService += data.toString();
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno");
+      });
+    });
+    const rig = await uses.rig({ service: service.port });
+    const response = await rig.request(`${UPGRADE}GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n`);
+    expect(response.text).toMatch(/no$/);
+    expect(toService).not.toContain("smuggled");
+    await rig.request(UPGRADE);
+    expect(toService).not.toContain("smuggled");
+  });
+
+  it("holds early bytes up to the stream's window", async () => {
+    const service = await uses.raw(answering(() => undefined));
+    const rig = await uses.rig({ service: service.port });
+    const stream = rig.open().write(UPGRADE).write(Buffer.alloc(1_000_000));
+    await service.connection(0);
+    for (let i = 0; i < 100; i++) await turn();
+    expect(stream.queuedBytes).toBeGreaterThan(1_000_000 - 256 * 1024);
+    const socket = await service.connection(0);
+    let bytes = 0;
+    const all = received(socket, (text) => (bytes = text.length) >= 1_000_000);
+    socket.write(SWITCH);
+    await all;
+    expect(bytes).toBe(1_000_000);
+  });
+
+  it("ends each direction by itself", async () => {
+    const service = await uses.raw((socket) => {
+      let text = "";
+      socket.once("data", () => socket.write(SWITCH));
+      socket.on("data", (data) => (text += data.toString()));
+      socket.on("end", () => socket.end(`got ${text.slice(-5)}`));
+    });
+    const rig = await uses.rig({ service: service.port });
+    const stream = rig.open().write(UPGRADE);
+    await stream.until(({ text }) => text === SWITCH);
+    await stream.write("bytes").end().over();
+    expect(stream.text).toBe(`${SWITCH}got bytes`);
+    expect(stream.ended).toBe(true);
+    while (rig.metrics.inFlight > 0) await turn();
+    expect(rig.statuses).toEqual({ 101: 1 });
+    expect(rig.agentStreams).toBe(0);
+  });
+
+  it("resets the service's connection when the stream is reset, and the other way round", async () => {
+    const service = await uses.raw((socket) => socket.once("data", () => socket.write(SWITCH)));
+    const rig = await uses.rig({ service: service.port });
+    const left = rig.open().write(UPGRADE);
+    await left.until(({ text }) => text === SWITCH);
+    const socket = await service.connection(0);
+    const failed = once(socket, "error");
+    socket.resume();
+    left.stream?.reset();
+    expect(String(await failed)).toContain("ECONNRESET");
+    const cut = rig.open().write(UPGRADE);
+    await cut.until(({ text }) => text === SWITCH);
+    (await service.connection(1)).resetAndDestroy();
+    expect((await cut.over()).reset).toBe(true);
+  });
+
+  it("with a peer that knows no half-close ends altogether with either direction", async () => {
+    let text = "";
+    const service = await uses.raw((socket) => {
+      socket.once("data", () => socket.write(SWITCH));
+      socket.on("data", (data) => (text += data.toString()));
+    });
+    const rig = await uses.rig({ service: service.port, halfClose: false });
+    const stream = rig.open().write(UPGRADE);
+    await stream.until((s) => s.text === SWITCH);
+    stream.write("last").end();
+    await stream.over();
+    await service.gone(0);
+    expect(text).toMatch(/last$/);
+    while (rig.agentStreams > 0) await turn();
+  });
+});
+
+describe("a TCP listener", () => {
+  it("carries bytes both ways, and the end of each way", async () => {
+    const service = await uses.raw((socket) => {
+      let text = "";
+      socket.on("data", (data) => (text += data.toString()));
+      socket.on("end", () => socket.end(text.toUpperCase()));
+    });
+    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const stream = await rig.open().write("hello").end().over();
+    expect(stream.text).toBe("HELLO");
+    expect(stream.ended).toBe(true);
+    while (rig.agentStreams > 0) await turn();
+  });
+
+  it("lets the service speak first", async () => {
+    const service = await uses.raw((socket) => socket.write("220 ready\r\n"));
+    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const stream = rig.open();
+    await stream.until(({ text }) => text === "220 ready\r\n");
+    expect(stream.ended).toBe(false);
+  });
+
+  it("resets the stream when the service refuses", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, "close");
+    const rig = await uses.rig({ service: port, protocol: "tcp" });
+    expect((await rig.request("hello")).reset).toBe(true);
+  });
+
+  it("takes the time limit back once it is connected", async () => {
+    const clock = new FakeClock();
+    const service = await uses.raw((socket) => socket.pipe(socket));
+    const rig = await uses.rig({ service: service.port, protocol: "tcp", clock, timeoutMs: 5_000 });
+    const stream = rig.open().write("x");
+    await stream.until(({ text }) => text === "x");
+    clock.assertIdle();
+  });
+
+  it("echoes 32 MB intact", async () => {
+    const service = await uses.raw((socket) => socket.pipe(socket));
+    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const stream = rig.open();
+    const checker = new PatternChecker();
+    stream.onBytes = (bytes) => checker.update(bytes);
+    const source = new PatternSource(32 * 1024 * 1024);
+    for (const piece of source) {
+      stream.write(piece);
+      await stream.until(({ queuedBytes }) => queuedBytes < 1024 * 1024);
+    }
+    await stream.end().over();
+    expect(stream.ended).toBe(true);
+    expect(checker.mismatchAt).toBe(-1);
+    expect(checker.offset).toBe(source.totalBytes);
+  });
+});

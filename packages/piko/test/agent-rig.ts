@@ -1,0 +1,395 @@
+// The agent's data path without server and WebSocket: a yamux session over loopback whose streams become exchanges, and
+// a node's side of it that writes and reads raw bytes.
+
+import { once } from "node:events";
+import { createServer as createHttpServer, type RequestListener } from "node:http";
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import {
+  ByteSocket,
+  type Clock,
+  type SocketHandler,
+  type StreamHandler,
+  systemClock,
+  YamuxSession,
+  type YamuxStream,
+} from "@piko/tunnel";
+import type { ClientTlsConfig } from "../src/config/client-tls.js";
+import { parseServiceAddress } from "../src/config/service-address.js";
+import { AccessLog } from "../src/observability/access-log.js";
+import { RequestMetrics } from "../src/observability/request-metrics.js";
+import { createSilentLogger } from "../src/observability/silent-logger.js";
+import { ServiceConnector } from "../src/agent/connect-service.js";
+import { HttpService } from "../src/agent/http-service.js";
+import { ServicePool } from "../src/agent/service-pool.js";
+import { StreamExchange } from "../src/agent/stream-exchange.js";
+import { TcpService } from "../src/agent/tcp-service.js";
+
+export const NO_TLS: ClientTlsConfig = { cert: "", key: "", rootCas: "", insecureSkipVerify: false };
+
+/** A node's side of one stream. */
+export class NodeStream implements StreamHandler {
+  stream: YamuxStream | undefined;
+  readonly #chunks: Buffer[] = [];
+  bytes = 0;
+  ended = false;
+  reset = false;
+  /** False holds the window shut. */
+  reading = true;
+  /** Instead of being collected, bytes go here. */
+  onBytes: ((bytes: Buffer) => void) | undefined;
+  #unconsumed = 0;
+  #queue: Buffer[] = [];
+  #endWanted = false;
+  #waiters: (() => void)[] = [];
+
+  get text(): string {
+    return Buffer.concat(this.#chunks).toString("latin1");
+  }
+
+  /** Bytes that the stream has not taken. */
+  get queuedBytes(): number {
+    return this.#queue.reduce((sum, piece) => sum + piece.length, 0);
+  }
+
+  write(data: string | Buffer): this {
+    this.#queue.push(Buffer.from(data as string, "latin1"));
+    this.#pump();
+    return this;
+  }
+
+  end(): this {
+    this.#endWanted = true;
+    this.#pump();
+    return this;
+  }
+
+  resume(): void {
+    this.reading = true;
+    this.stream?.consume(this.#unconsumed);
+    this.#unconsumed = 0;
+  }
+
+  /** Resolves when `done` holds; looked at with each event. */
+  async until(done: (stream: NodeStream) => boolean): Promise<this> {
+    while (!done(this)) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+    return this;
+  }
+
+  /** Resolves when the stream is over, in one way or the other. */
+  async over(): Promise<this> {
+    return await this.until((stream) => stream.ended || stream.reset);
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    this.bytes += end - start;
+    const piece = Buffer.from(buffer.subarray(start, end));
+    if (this.onBytes === undefined) this.#chunks.push(piece);
+    else this.onBytes(piece);
+    if (this.reading) this.stream?.consume(end - start);
+    else this.#unconsumed += end - start;
+    this.#wake();
+  }
+
+  onEnd(): void {
+    this.ended = true;
+    this.#wake();
+  }
+
+  onWritable(): void {
+    this.#pump();
+  }
+
+  onReset(): void {
+    this.reset = true;
+    this.#wake();
+  }
+
+  #pump(): void {
+    const { stream } = this;
+    for (let piece = this.#queue[0]; stream !== undefined && piece !== undefined; piece = this.#queue[0]) {
+      const taken = stream.write(piece, 0, piece.length);
+      if (taken < piece.length) {
+        this.#queue[0] = piece.subarray(taken);
+        break;
+      }
+      this.#queue.shift();
+    }
+    if (this.#endWanted && this.#queue.length === 0) stream?.end();
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake();
+  }
+}
+
+export interface AgentRigOptions {
+  /** Port or URL of the service. */
+  readonly service: number | string;
+  readonly protocol?: "http" | "tcp";
+  readonly timeoutMs?: number;
+  readonly maxIdle?: number;
+  readonly idleTimeoutMs?: number;
+  readonly tls?: ClientTlsConfig;
+  readonly clock?: Clock;
+  readonly halfClose?: boolean;
+}
+
+/** One listener of an agent, joined to a node that a test plays. */
+export class AgentRig {
+  readonly pool: ServicePool;
+  readonly metrics: RequestMetrics;
+  /** Statuses as the metrics have them, with their counts. */
+  get statuses(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { labels, latency } of this.metrics.series()) counts[labels["status"] ?? ""] = latency.count;
+    return counts;
+  }
+  readonly #node: YamuxSession;
+  readonly #agent: YamuxSession;
+  readonly #sockets: ByteSocket[];
+
+  private constructor(
+    pool: ServicePool,
+    metrics: RequestMetrics,
+    node: YamuxSession,
+    agent: YamuxSession,
+    sockets: ByteSocket[],
+  ) {
+    this.pool = pool;
+    this.metrics = metrics;
+    this.#node = node;
+    this.#agent = agent;
+    this.#sockets = sockets;
+  }
+
+  static async start(options: AgentRigOptions): Promise<AgentRig> {
+    const { clock = systemClock, halfClose = true, protocol = "http", timeoutMs = 10_000 } = options;
+    const text = typeof options.service === "number" ? `127.0.0.1:${options.service}` : options.service;
+    const addr = parseServiceAddress(text, protocol);
+    const connector = new ServiceConnector({ addr, tls: options.tls ?? NO_TLS, keepAliveMs: 30_000 });
+    const { idleTimeoutMs = 90_000, maxIdle = 100 } = options;
+    const pool = new ServicePool({ connector, maxIdle, idleTimeoutMs, clock });
+    const logger = createSilentLogger();
+    const metrics = new RequestMetrics({ endpoint: "my-endpoint" });
+    const noFilter = { allowList: [], blockList: [] };
+    const accessLog = new AccessLog({
+      config: { level: "info", requestHeaders: noFilter, responseHeaders: noFilter, disable: false },
+      logger,
+      subsystem: "proxy.http.access",
+    });
+    const endpointId = "my-endpoint";
+    const http = new HttpService({ endpointId, addr, timeoutMs, pool, accessLog, metrics, logger, clock });
+    const tcp = new TcpService({
+      endpointId,
+      addr: text,
+      connector,
+      timeoutMs,
+      logLevel: undefined,
+      logger,
+      clock,
+    });
+    const open = (stream: YamuxStream): StreamHandler =>
+      protocol === "http" ? new StreamExchange(http, stream, halfClose) : tcp.open(stream, halfClose);
+    const [nodeSocket, agentSocket] = await loopback();
+    const node = session("server", nodeSocket, () => undefined);
+    const agent = session("client", agentSocket, open);
+    return new AgentRig(pool, metrics, node, agent, [nodeSocket, agentSocket]);
+  }
+
+  /** Opens a stream as a node does. */
+  open(): NodeStream {
+    const handler = new NodeStream();
+    handler.stream = this.#node.openStream(handler);
+    handler.stream?.flushFlags();
+    return handler;
+  }
+
+  /** Sends one request and reads until the stream is over. */
+  async request(text: string): Promise<NodeStream> {
+    return await this.open().write(text).over();
+  }
+
+  /** Streams that the agent still has. */
+  get agentStreams(): number {
+    return this.#agent.streamCount;
+  }
+
+  /** Loses the tunnel. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#agent.end();
+    this.#node.end();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
+    this.pool.close();
+    await Promise.all(this.#sockets.map(({ socket }) => (socket.closed ? undefined : once(socket, "close"))));
+  }
+}
+
+/** A raw TCP service; `onConnection` plays it. */
+export class RawService {
+  readonly server: Server;
+  readonly connections: Socket[] = [];
+  onConnection: (socket: Socket, index: number) => void;
+  #waiters: (() => void)[] = [];
+
+  constructor(onConnection: (socket: Socket, index: number) => void) {
+    this.onConnection = onConnection;
+    this.server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      socket.on("error", () => {});
+      this.connections.push(socket);
+      this.onConnection(socket, this.connections.length - 1);
+      for (const wake of this.#waiters.splice(0)) wake();
+    });
+  }
+
+  static async start(onConnection: (socket: Socket, index: number) => void): Promise<RawService> {
+    const service = new RawService(onConnection);
+    service.server.listen(0, "127.0.0.1");
+    await once(service.server, "listening");
+    return service;
+  }
+
+  get port(): number {
+    return (this.server.address() as AddressInfo).port;
+  }
+
+  /** The connection number `index`, when it is there. */
+  async connection(index: number): Promise<Socket> {
+    for (;;) {
+      const socket = this.connections[index];
+      if (socket !== undefined) return socket;
+      await new Promise<void>((resolve) => this.#waiters.push(resolve));
+    }
+  }
+
+  /** Resolves when the agent has left connection number `index`, whichever way. */
+  async gone(index: number): Promise<void> {
+    const socket = await this.connection(index);
+    if (socket.readableEnded || socket.destroyed) return;
+    socket.resume();
+    await new Promise<void>((resolve) => {
+      socket.once("end", resolve);
+      socket.once("close", resolve);
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.connections) socket.destroy();
+    if (!this.server.listening) return;
+    this.server.close();
+    await once(this.server, "close");
+  }
+}
+
+/** Answers each request head with what `answer` returns for it; for requests without bodies. */
+export function answering(
+  answer: (head: string, index: number) => string | undefined,
+): (socket: Socket) => void {
+  let index = 0;
+  return (socket) => {
+    let text = "";
+    socket.on("data", (data) => {
+      text += data.toString("latin1");
+      for (let end = text.indexOf("\r\n\r\n"); end >= 0; end = text.indexOf("\r\n\r\n")) {
+        const head = text.slice(0, end + 4);
+        text = text.slice(end + 4);
+        const response = answer(head, index++);
+        if (response !== undefined) socket.write(response, "latin1");
+      }
+    });
+    socket.on("end", () => socket.end());
+  };
+}
+
+/** Disposes of what a test uses, last things first; `dispose` is for `afterEach`. */
+export class Uses {
+  readonly #used: AsyncDisposable[] = [];
+
+  add<T extends AsyncDisposable>(one: T): T {
+    this.#used.push(one);
+    return one;
+  }
+
+  async rig(options: AgentRigOptions): Promise<AgentRig> {
+    return this.add(await AgentRig.start(options));
+  }
+
+  async raw(onConnection: RawService["onConnection"]): Promise<RawService> {
+    return this.add(await RawService.start(onConnection));
+  }
+
+  /** Starts a node:http service; resolves to its port. */
+  async http(listener: RequestListener): Promise<number> {
+    const server = createHttpServer(listener);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    this.add({
+      [Symbol.asyncDispose]: async () => {
+        server.close();
+        server.closeAllConnections();
+        if (server.listening) await once(server, "close");
+      },
+    });
+    return (server.address() as AddressInfo).port;
+  }
+
+  async dispose(): Promise<void> {
+    for (const one of this.#used.splice(0).reverse()) await one[Symbol.asyncDispose]();
+  }
+}
+
+/** Resolves with everything that arrives on a socket up to `enough`. */
+export async function received(socket: Socket, enough: (text: string) => boolean): Promise<string> {
+  let text = "";
+  return await new Promise((resolve, reject) => {
+    const onData = (data: Buffer): void => {
+      text += data.toString("latin1");
+      if (!enough(text)) return;
+      socket.off("data", onData);
+      resolve(text);
+    };
+    socket.on("data", onData);
+    socket.once("close", () => reject(new Error(`closed after ${JSON.stringify(text)}`)));
+  });
+}
+
+function session(
+  role: "client" | "server",
+  socket: ByteSocket,
+  onStream: (stream: YamuxStream) => StreamHandler | undefined,
+): YamuxSession {
+  const yamux = new YamuxSession({
+    role,
+    out: socket.out,
+    clock: systemClock,
+    handler: { onStream, onGoAway() {}, onFailed: () => socket.destroy() },
+  });
+  const handler: SocketHandler = {
+    onBytes: (buffer, start, end) => yamux.receive(buffer, start, end),
+    onEnd: () => socket.destroy(),
+    onDrain: () => yamux.drained(),
+    onClose: () => yamux.end(),
+  };
+  socket.handler = handler;
+  return yamux;
+}
+
+const NOBODY: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+async function loopback(): Promise<[ByteSocket, ByteSocket]> {
+  const server = createServer({ pauseOnConnect: true });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const accepted = once(server, "connection") as Promise<[Socket]>;
+  const near = ByteSocket.connect(
+    { host: "127.0.0.1", port: (server.address() as AddressInfo).port },
+    NOBODY,
+  );
+  const [socket] = await accepted;
+  server.close();
+  return [near, ByteSocket.accept(socket, NOBODY)];
+}
