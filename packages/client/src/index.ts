@@ -1,1 +1,14 @@
+// The public API of @piko/client: listen on and dial Piko endpoints.
+
+export { dial } from "./dial.js";
+export { EndpointAgent, type EndpointAgentOptions } from "./endpoint-agent.js";
+export { EndpointSocket } from "./endpoint-socket.js";
 export { CLIENT_ERRORS, ClientError, type ClientErrorCode } from "./errors.js";
+export type { FetchHandler } from "./fetch-handler.js";
+export { forward, type ForwardOptions } from "./forward.js";
+export { listen } from "./listen.js";
+export { type ConnectionServer, Listener, type ListenerEvents } from "./listener.js";
+export type { Logger } from "./logger.js";
+export type { ConnectOptions, DialOptions, ListenOptions } from "./options.js";
+export { serve, type ServeOptions } from "./serve.js";
+export type { TlsOptions } from "./server-address.js";

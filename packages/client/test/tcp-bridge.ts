@@ -13,17 +13,16 @@ export class TcpBridge {
   /** Bytes to give window for when the client's socket has drained. */
   #owed = 0;
 
-  constructor(socket: ByteSocket, tunnel: TestTunnel) {
+  private constructor(socket: ByteSocket, tunnel: TestTunnel) {
     this.#socket = socket;
     this.#webSocket = new WebSocketConnection(socket, "server", {
       onPayload: (buffer, start, end) => this.#toAgent(buffer, start, end),
-      onEnd: () => {
-        this.#clientEnded = true;
-        if (this.#rest.length === 0) this.#stream.end();
-      },
+      onEnd: () => this.#clientEnd(),
       onDrain: () => this.#giveWindow(),
-      onClose: () => {
-        if (!this.#stream.closed) this.#stream.reset();
+      onClose: (error) => {
+        // The answer to our own Close shows as a close without an error.
+        if (error === undefined) this.#clientEnd();
+        else if (!this.#stream.closed) this.#stream.reset();
       },
     });
     this.#stream = tunnel.open({
@@ -38,6 +37,10 @@ export class TcpBridge {
     });
   }
 
+  static start(socket: ByteSocket, tunnel: TestTunnel): TcpBridge {
+    return new TcpBridge(socket, tunnel);
+  }
+
   #toAgent(buffer: Buffer, start: number, end: number): void {
     if (this.#rest.length > 0) {
       this.#rest = Buffer.concat([this.#rest, buffer.subarray(start, end)]);
@@ -47,6 +50,11 @@ export class TcpBridge {
     if (taken === end - start) return;
     this.#rest = Buffer.from(buffer.subarray(start + taken, end));
     this.#socket.pause();
+  }
+
+  #clientEnd(): void {
+    this.#clientEnded = true;
+    if (this.#rest.length === 0) this.#stream.end();
   }
 
   #flush(): void {

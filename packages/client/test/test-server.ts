@@ -50,6 +50,8 @@ export class TestTunnel {
   open(handler: StreamHandler): YamuxStream {
     const stream = this.session.yamux.openStream(handler);
     if (stream === undefined) throw new Error("tunnel takes no streams");
+    // The service may be the one who speaks first.
+    stream.flushFlags();
     return stream;
   }
 }
@@ -173,7 +175,7 @@ export class TestServer {
       return;
     }
     socket.out.writeLatin1(switchingProtocols(request.headers.get("sec-websocket-key") ?? ""));
-    new TcpBridge(socket, tunnel);
+    TcpBridge.start(socket, tunnel);
   }
 }
 

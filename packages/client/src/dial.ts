@@ -1,0 +1,24 @@
+// Dialling an endpoint, as programs ask for it.
+
+import { EndpointSocket } from "./endpoint-socket.js";
+import { openEndpoint } from "./open-endpoint.js";
+import { DEFAULT_PROXY_URL, type DialOptions } from "./options.js";
+import { CONNECT_TIMEOUT_MS } from "./upstream.js";
+import { WebSocketTransport } from "./websocket-transport.js";
+
+/**
+ * Opens a connection to whoever listens on an endpoint. Bytes can be written at once; a service behind it that can't be
+ * reached shows as a connection that is reset or ends.
+ *
+ * Rejects with a `ClientError`: PIKO_CLIENT_REFUSED with `status` 502 when nobody listens and 401 for a bad token,
+ * PIKO_CLIENT_CONNECT when the server can't be reached, PIKO_CLIENT_TIMEOUT after `connectTimeoutMs`,
+ * PIKO_CLIENT_BAD_OPTION. Or with the reason of `signal`. There is one attempt: see `retryable` of the error.
+ */
+export async function dial(endpointId: string, options: DialOptions = {}): Promise<EndpointSocket> {
+  const { url = DEFAULT_PROXY_URL, token, tls, proxyUrl, signal, allowHalfOpen = false } = options;
+  const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+  const opened = await openEndpoint({ url, endpointId, token, tls, proxyUrl, signal, timeoutMs });
+  const { remoteAddress, remotePort } = opened.socket.socket;
+  const connection = { endpointId, allowHalfOpen, remoteAddress, remotePort };
+  return new EndpointSocket(connection, (handler) => new WebSocketTransport(opened, handler));
+}

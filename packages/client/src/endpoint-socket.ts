@@ -1,0 +1,173 @@
+// A connection through a tunnel as a Node stream: what listeners hand out and dials give. The only place where the
+// callbacks of a stream become a Duplex.
+
+import { Duplex } from "node:stream";
+import type { StreamHandler } from "@piko/tunnel";
+import { ClientError } from "./errors.js";
+
+/** What carries a connection: a stream of a tunnel, or a WebSocket. */
+export interface Transport {
+  /** Takes what it can and returns how much; `onWritable` follows when that was less than all. */
+  write(buffer: Buffer, start: number, end: number): number;
+  /** Makes room for `count` more bytes. */
+  consume(count: number): void;
+  /** No more bytes follow. */
+  end(): void;
+  /** Cuts both directions. */
+  reset(): void;
+  /** Nothing can be sent any more. */
+  readonly closed: boolean;
+}
+
+export interface EndpointSocketOptions {
+  readonly endpointId: string;
+  readonly allowHalfOpen: boolean;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+}
+
+/** After `end`, how long a destroyed connection gives the peer to end too before it is cut. */
+const LINGER_MS = 5_000;
+
+/**
+ * A connection to or from an endpoint. It behaves like a `net.Socket`: `end` says that no more bytes follow once all
+ * were taken, `destroy` without it cuts the connection, which the peer sees as a reset; a cut by the peer or the loss of
+ * the tunnel destroys it with a {@link ClientError} of code PIKO_CLIENT_RESET. Unlike with a `net.Socket`, an `error`
+ * without a listener is no uncaught exception: pipes and `close` tell of it too.
+ */
+export class EndpointSocket extends Duplex {
+  /** The endpoint that was dialled or listened on. */
+  readonly endpointId: string;
+  /** Address of the Piko server at the other end of the tunnel, not of the client. */
+  readonly remoteAddress: string | undefined;
+  /** Port of the Piko server. */
+  readonly remotePort: number | undefined;
+  readonly #transport: Transport;
+  /** Bytes that were pushed beyond what the reader wanted, and get window when it reads. */
+  #owed = 0;
+  #pending: { chunk: Buffer; at: number; callback: (error?: Error | null) => void } | undefined;
+  #remoteEnded = false;
+  #reset = false;
+  #linger: NodeJS.Timeout | undefined;
+  #idle: NodeJS.Timeout | undefined;
+
+  /** Not for programs: connections come from `listen` and `dial`. */
+  constructor(options: EndpointSocketOptions, connect: (handler: StreamHandler) => Transport) {
+    super({ allowHalfOpen: options.allowHalfOpen, decodeStrings: true });
+    this.endpointId = options.endpointId;
+    this.remoteAddress = options.remoteAddress;
+    this.remotePort = options.remotePort;
+    // The loss of a tunnel ends all of its connections at once; it must not end programs.
+    this.on("error", () => {});
+    this.#transport = connect({
+      onData: (buffer, start, end) => this.#onData(buffer, start, end),
+      onEnd: () => this.#onEnd(),
+      onWritable: () => this.#send(),
+      onReset: () => this.#onReset(),
+    });
+  }
+
+  /** Emits `timeout` after `ms` without a byte in either direction; 0 turns it off. As in `net.Socket`, nothing closes. */
+  setTimeout(ms: number, callback?: () => void): this {
+    clearTimeout(this.#idle);
+    this.#idle = undefined;
+    if (ms > 0 && !this.destroyed) this.#idle = setTimeout(() => this.emit("timeout"), ms).unref();
+    if (callback !== undefined) {
+      if (ms > 0) this.once("timeout", callback);
+      else this.removeListener("timeout", callback);
+    }
+    return this;
+  }
+
+  /** Does nothing: frames leave at the end of each event-loop turn. Here because HTTP clients call it. */
+  setNoDelay(): this {
+    return this;
+  }
+
+  /** Does nothing: the tunnel has keep-alive of its own. Here because HTTP clients call it. */
+  setKeepAlive(): this {
+    return this;
+  }
+
+  /** Does nothing: connections of a tunnel are not handles of the event loop. Here because HTTP clients call it. */
+  ref(): this {
+    return this;
+  }
+
+  /** Does nothing, see `ref`. */
+  unref(): this {
+    return this;
+  }
+
+  override _read(): void {
+    const owed = this.#owed;
+    this.#owed = 0;
+    if (owed > 0) this.#transport.consume(owed);
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
+    this.#pending = { chunk, at: 0, callback };
+    this.#send();
+  }
+
+  override _final(callback: (error?: Error | null) => void): void {
+    // Writable calls this when every write has called back, which is when the transport has taken the last byte.
+    this.#transport.end();
+    callback();
+  }
+
+  override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
+    clearTimeout(this.#idle);
+    this.#pending = undefined;
+    if (!this.#reset && !this.#transport.closed) {
+      // A reset behind a FIN would make the peer drop what it has not read yet: whoever has ended may leave in peace.
+      if (error === null && this.writableFinished && !this.#remoteEnded) {
+        this.#linger = setTimeout(() => this.#transport.reset(), LINGER_MS).unref();
+      } else if (!this.writableFinished || !this.#remoteEnded) {
+        this.#transport.reset();
+      }
+    }
+    callback(error);
+  }
+
+  #onData(buffer: Buffer, start: number, end: number): void {
+    if (this.destroyed) return;
+    this.#idle?.refresh();
+    const wanted = this.push(Buffer.from(buffer.subarray(start, end)));
+    if (wanted) this.#transport.consume(end - start);
+    else this.#owed += end - start;
+  }
+
+  #onEnd(): void {
+    this.#remoteEnded = true;
+    clearTimeout(this.#linger);
+    if (!this.destroyed) this.push(null);
+  }
+
+  #onReset(): void {
+    this.#reset = true;
+    clearTimeout(this.#linger);
+    if (!this.destroyed) this.destroy(resetError(this.endpointId));
+  }
+
+  #send(): void {
+    const pending = this.#pending;
+    if (pending === undefined) return;
+    if (this.#transport.closed) {
+      this.#pending = undefined;
+      pending.callback(resetError(this.endpointId));
+      return;
+    }
+    this.#idle?.refresh();
+    pending.at += this.#transport.write(pending.chunk, pending.at, pending.chunk.length);
+    if (pending.at < pending.chunk.length) return;
+    this.#pending = undefined;
+    pending.callback();
+  }
+}
+
+function resetError(endpointId: string): ClientError {
+  return new ClientError("PIKO_CLIENT_RESET", `endpoint ${endpointId}: connection reset`, {
+    retryable: true,
+  });
+}

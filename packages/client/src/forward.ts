@@ -1,0 +1,75 @@
+// Forwarding the connections of an endpoint to a TCP service, as programs ask for it.
+
+import { connect, isIP, type Socket } from "node:net";
+import type { EndpointSocket } from "./endpoint-socket.js";
+import { listen } from "./listen.js";
+import type { Listener } from "./listener.js";
+import type { ListenOptions } from "./options.js";
+import { badOption } from "./server-address.js";
+
+/** Options of `forward`. */
+export interface ForwardOptions extends ListenOptions {
+  /** Milliseconds that connecting to the service may take. Default 10,000. */
+  readonly dialTimeoutMs?: number | undefined;
+}
+
+/** Milliseconds that connecting to the service may take, by default. */
+export const DIAL_TIMEOUT_MS = 10_000;
+
+/**
+ * Brings every connection to an endpoint to a TCP service, byte for byte. `address` is a port of this machine, or
+ * `host:port`. A service that can't be reached resets the connection and is logged as a warning. Rejects as `listen` does.
+ */
+export async function forward(
+  endpointId: string,
+  address: number | string,
+  options: ForwardOptions = {},
+): Promise<Listener> {
+  const target = parseAddress(address);
+  const timeoutMs = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS;
+  const listener = await listen(endpointId, { ...options, allowHalfOpen: true });
+  return listener.on("connection", (socket) => {
+    const service = connect({ ...target, allowHalfOpen: true, noDelay: true });
+    const timer = setTimeout(() => service.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
+    service.once("connect", () => {
+      clearTimeout(timer);
+      join(socket, service);
+    });
+    service.on("error", (error) => {
+      if (service.connecting || !service.readable) {
+        const fields = { "endpoint-id": endpointId, addr: address, error: error.message };
+        options.logger?.warn("failed to connect to service", fields);
+      }
+    });
+    service.once("close", () => {
+      clearTimeout(timer);
+      // Nothing happens to a connection that has ended both ways; any other must not look complete.
+      if (!socket.writableEnded) socket.destroy();
+    });
+    socket.once("close", () => {
+      if (!socket.readableEnded || !socket.writableFinished) cut(service);
+    });
+  });
+}
+
+function join(socket: EndpointSocket, service: Socket): void {
+  socket.pipe(service);
+  service.pipe(socket);
+}
+
+function cut(service: Socket): void {
+  if (service.connecting) service.destroy();
+  else service.resetAndDestroy();
+}
+
+function parseAddress(address: number | string): { host: string; port: number } {
+  const text = String(address);
+  const parts = /^(?:(?:\[([^\]]+)\]|([^:[\]/\s]+)):)?(\d{1,5})$/.exec(text);
+  const host = parts?.[1] ?? parts?.[2] ?? "localhost";
+  const port = Number(parts?.[3]);
+  const badHost = parts?.[1] !== undefined && isIP(parts[1]) !== 6;
+  if (parts === null || badHost || port === 0 || port > 65_535) {
+    throw badOption(`address must be a port or host:port: ${text}`);
+  }
+  return { host, port };
+}

@@ -1,0 +1,136 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { describe, expect, it } from "vitest";
+import { defer, piko } from "../test/per-test.js";
+import { collect } from "../test/streams.js";
+import { jsonError } from "../test/test-server.js";
+import { dial } from "./dial.js";
+import type { EndpointSocket } from "./endpoint-socket.js";
+import { listen } from "./listen.js";
+import { MAX_WAITING_CONNECTIONS } from "./listener.js";
+
+function echo(socket: EndpointSocket): void {
+  socket.pipe(socket);
+}
+
+async function say(url: string, words: string): Promise<string> {
+  const socket = await dial("e", { url, allowHalfOpen: true });
+  socket.end(words);
+  return String(await collect(socket));
+}
+
+describe("listen", () => {
+  it("gives connections by event", async () => {
+    const { url } = await piko();
+    const listener = await listen("e", { url, allowHalfOpen: true });
+    defer(() => listener.close());
+    listener.on("connection", echo);
+    expect(await Promise.all([say(url, "a"), say(url, "b")])).toEqual(["a", "b"]);
+    expect(listener.connected).toBe(true);
+    expect(listener.nodeId).toBe("node-1");
+  });
+
+  it("keeps connections that come before somebody asks for them", async () => {
+    const { url } = await piko();
+    const listener = await listen("e", { url, allowHalfOpen: true });
+    defer(() => listener.close());
+    const early = await dial("e", { url, allowHalfOpen: true });
+    early.end("early");
+    listener.on("connection", echo);
+    expect(String(await collect(early))).toBe("early");
+  });
+
+  it("gives connections by iteration, which ends with the listener", async () => {
+    const { url } = await piko();
+    const listener = await listen("e", { url, allowHalfOpen: true });
+    const served = (async () => {
+      let count = 0;
+      for await (const socket of listener) {
+        echo(socket);
+        count++;
+      }
+      return count;
+    })();
+    expect(await say(url, "one")).toBe("one");
+    expect(await say(url, "two")).toBe("two");
+    await listener.close();
+    expect(await served).toBe(2);
+    await expect(listener.accept()).rejects.toMatchObject({ code: "PIKO_CLIENT_CLOSED" });
+  });
+
+  it("refuses connections beyond those that may wait", async () => {
+    const server = await piko();
+    const listener = await listen("e", { url: server.url });
+    defer(() => listener.close({ graceMs: 0 }));
+    const tunnel = server.tunnel("e");
+    let refused = 0;
+    const outcome = new Promise<void>((resolve) => {
+      const onReset = (): void => {
+        refused++;
+        resolve();
+      };
+      for (let i = 0; i <= MAX_WAITING_CONNECTIONS; i++) {
+        tunnel?.open({ onData() {}, onEnd() {}, onWritable() {}, onReset });
+      }
+    });
+    await outcome;
+    expect(refused).toBe(1);
+  });
+
+  it("gives connections to an http server", async () => {
+    const { url } = await piko();
+    const listener = await listen("e", { url });
+    defer(() => listener.close());
+    listener.attach(createServer((request, response) => response.end(`you asked for ${request.url}`)));
+    const answer = await say(url, "GET /x HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n");
+    expect(answer).toMatch(/^HTTP\/1\.1 200 OK\r\n[^]*you asked for \/x$/);
+  });
+
+  it("tells of the loss of the tunnel and of the next one", async () => {
+    const server = await piko();
+    const listener = await listen("e", { url: server.url });
+    defer(() => listener.close());
+    const events: string[] = [];
+    listener.on("disconnected", (error) => events.push(`disconnected ${(error as { code?: string })?.code}`));
+    listener.on("reconnecting", ({ attempt }) => events.push(`reconnecting ${attempt}`));
+    server.tunnel("e")?.session.evict();
+    const [tunnel] = (await once(listener, "connected")) as unknown[];
+    expect(tunnel).toEqual({ nodeId: "node-1", replaced: false });
+    expect(events).toEqual(["disconnected PIKO_YAMUX_GO_AWAY", "reconnecting 1"]);
+    listener.on("connection", echo);
+    expect(await say(server.url, "again")).toBe("again");
+  });
+
+  it("rejects what the server refuses for good", async () => {
+    const server = await piko();
+    server.answers.push(jsonError(401, "invalid token"));
+    await expect(listen("e", { url: server.url, token: "x" })).rejects.toMatchObject({ status: 401 });
+  });
+
+  it("closes in order: no new connections, those under way may end", async () => {
+    const { url } = await piko();
+    const listener = await listen("e", { url, allowHalfOpen: true });
+    const client = await dial("e", { url, allowHalfOpen: true });
+    const socket = await listener.accept();
+    const closed = listener.close();
+    socket.end("bye");
+    client.end();
+    socket.resume();
+    expect(String(await collect(client))).toBe("bye");
+    await closed;
+    await expect(dial("e", { url })).rejects.toMatchObject({ status: 502 });
+  });
+
+  it("closes on a signal and by asyncDispose, with a close event once", async () => {
+    const { url } = await piko();
+    const stop = new AbortController();
+    const listener = await listen("e", { url, signal: stop.signal });
+    let closes = 0;
+    listener.on("close", () => closes++);
+    stop.abort();
+    await once(listener, "close");
+    await listener[Symbol.asyncDispose]();
+    expect(closes).toBe(1);
+    await expect(listen("e", { url, signal: stop.signal })).rejects.toMatchObject({ name: "AbortError" });
+  });
+});

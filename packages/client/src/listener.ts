@@ -1,0 +1,173 @@
+// A listener on an endpoint: connections as they come, by event, by iteration, or straight into a server.
+
+import { EventEmitter } from "node:events";
+import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import { EndpointSocket } from "./endpoint-socket.js";
+import { ClientError } from "./errors.js";
+import { DEFAULT_UPSTREAM_URL, type ListenOptions } from "./options.js";
+import { Upstream } from "./upstream.js";
+import type { UpstreamTunnel } from "./upstream-tunnel.js";
+
+/** Connections that wait for somebody to take them; more are refused. */
+export const MAX_WAITING_CONNECTIONS = 256;
+
+/** Milliseconds that connections have to end by themselves when a listener closes. */
+export const CLOSE_GRACE_MS = 5_000;
+
+/** Events of a {@link Listener}, with their arguments. */
+export interface ListenerEvents {
+  /** A client connected to the endpoint. */
+  connection: [socket: EndpointSocket];
+  /** A tunnel is open again. `replaced`: the one before is open too and runs dry, because its node shuts down. */
+  connected: [tunnel: { nodeId: string | undefined; replaced: boolean }];
+  /** The tunnel is gone, with its connections; another one is opened. Without an error, the server closed it in order. */
+  disconnected: [error: Error | undefined];
+  /** The next attempt to connect begins in `delayMs`; attempts count from 1 since the last stable connection. */
+  reconnecting: [attempt: { delayMs: number; attempt: number }];
+  /** The listener is closed for good. The last event. */
+  close: [];
+}
+
+/** A server that takes connections by its `connection` event, as `http.Server` does. */
+export interface ConnectionServer {
+  emit(event: "connection", socket: EndpointSocket): boolean;
+}
+
+/** Listens on an endpoint until it is closed, whatever happens to servers in between. Made by `listen`. */
+export class Listener extends EventEmitter<ListenerEvents> {
+  readonly endpointId: string;
+  readonly #allowHalfOpen: boolean;
+  readonly #upstream: Upstream;
+  readonly #servers = new Set<ConnectionServer>();
+  readonly #waiting: EndpointSocket[] = [];
+  readonly #takers: { resolve: (socket: EndpointSocket) => void; reject: (error: Error) => void }[] = [];
+  #closed: Promise<void> | undefined;
+
+  /** Not for programs: use `listen`. */
+  constructor(endpointId: string, options: ListenOptions) {
+    super();
+    this.endpointId = endpointId;
+    this.#allowHalfOpen = options.allowHalfOpen ?? false;
+    const { url = DEFAULT_UPSTREAM_URL, token, tenantId, tls, proxyUrl, connectTimeoutMs, logger } = options;
+    this.#upstream = new Upstream({
+      ...{ url, endpointId, token, tenantId, tls, proxyUrl, connectTimeoutMs, logger },
+      handler: { onStream: (stream, tunnel) => this.#accept(stream, tunnel) },
+      on: {
+        connected: (tunnel) => this.emit("connected", tunnel),
+        disconnected: (error) => this.emit("disconnected", error),
+        reconnecting: (delayMs, attempt) => this.emit("reconnecting", { delayMs, attempt }),
+      },
+    });
+    // A connection can be there before the program has had a chance to ask for it.
+    (this as EventEmitter).on("newListener", (event) => {
+      if (event === "connection") process.nextTick(() => this.#handOut());
+    });
+  }
+
+  /** A tunnel is open. */
+  get connected(): boolean {
+    return this.#upstream.connected;
+  }
+
+  /** The node that the tunnel leads to; undefined while there is no tunnel, and for Go nodes. */
+  get nodeId(): string | undefined {
+    return this.#upstream.nodeId;
+  }
+
+  /** Gives every connection to a server: an `http.Server`, and with it Express, Koa, Fastify and `ws`. */
+  attach(server: ConnectionServer): this {
+    this.#servers.add(server);
+    this.#handOut();
+    return this;
+  }
+
+  /** The next connection. Rejects with PIKO_CLIENT_CLOSED when the listener is closed. */
+  accept(): Promise<EndpointSocket> {
+    if (this.#closed !== undefined) return Promise.reject(closedError(this.endpointId));
+    return new Promise((resolve, reject) => {
+      this.#takers.push({ resolve, reject });
+      this.#handOut();
+    });
+  }
+
+  /** Connections as they come, until the listener is closed. Leaving the loop leaves the listener open. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<EndpointSocket, void, void> {
+    while (this.#closed === undefined) {
+      let socket: EndpointSocket;
+      try {
+        socket = await this.accept();
+      } catch {
+        return;
+      }
+      yield socket;
+    }
+  }
+
+  /**
+   * Takes no new connections, gives those that are open `graceMs` (default 5,000) to end, and closes. Idempotent; a later
+   * call with less grace shortens the wait.
+   */
+  close(options: { graceMs?: number } = {}): Promise<void> {
+    const closing = this.#upstream.close({ graceMs: options.graceMs ?? CLOSE_GRACE_MS });
+    if (this.#closed === undefined) {
+      this.#closed = closing.then(() => {
+        this.emit("close");
+      });
+      for (const socket of this.#waiting.splice(0)) socket.destroy();
+      for (const { reject } of this.#takers.splice(0)) reject(closedError(this.endpointId));
+    }
+    return this.#closed;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** For `listen`. */
+  async start(signal: AbortSignal | undefined): Promise<void> {
+    await this.#upstream.start(signal);
+    if (signal === undefined) return;
+    const abort = (): void => void this.close({ graceMs: 0 });
+    signal.addEventListener("abort", abort, { once: true });
+    this.once("close", () => signal.removeEventListener("abort", abort));
+    if (signal.aborted) abort();
+  }
+
+  #accept(stream: YamuxStream, tunnel: UpstreamTunnel): StreamHandler | undefined {
+    if (this.#closed !== undefined || this.#waiting.length >= MAX_WAITING_CONNECTIONS) return undefined;
+    const { remoteAddress, remotePort } = tunnel;
+    const allowHalfOpen = this.#allowHalfOpen && tunnel.capable;
+    const connection = { endpointId: this.endpointId, allowHalfOpen, remoteAddress, remotePort };
+    let handler: StreamHandler | undefined;
+    const socket = new EndpointSocket(connection, (made) => {
+      handler = made;
+      return stream;
+    });
+    // Not from within the tunnel's callback: what a program does with a connection is none of the tunnel's business.
+    socket.once("close", () => {
+      const at = this.#waiting.indexOf(socket);
+      if (at >= 0) this.#waiting.splice(at, 1);
+    });
+    if (this.#waiting.push(socket) === 1) process.nextTick(() => this.#handOut());
+    return handler;
+  }
+
+  #handOut(): void {
+    while (this.#waiting.length > 0) {
+      const listened = this.#servers.size > 0 || this.listenerCount("connection") > 0;
+      if (!listened && this.#takers.length === 0) return;
+      const socket = this.#waiting.shift() as EndpointSocket;
+      const taker = this.#takers.shift();
+      if (taker !== undefined) {
+        taker.resolve(socket);
+        continue;
+      }
+      for (const server of this.#servers) server.emit("connection", socket);
+      this.emit("connection", socket);
+    }
+  }
+}
+
+function closedError(endpointId: string): ClientError {
+  return new ClientError("PIKO_CLIENT_CLOSED", `endpoint ${endpointId}: listener closed`);
+}

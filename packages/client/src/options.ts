@@ -1,0 +1,47 @@
+// The options that the SDK's functions share, and their defaults.
+
+import type { Logger } from "./logger.js";
+import type { TlsOptions } from "./server-address.js";
+
+/** How a Piko server is reached. */
+export interface ConnectOptions {
+  /** Sent as `Authorization: Bearer`. */
+  readonly token?: string | undefined;
+  /** TLS of an `https` URL. */
+  readonly tls?: TlsOptions | undefined;
+  /** HTTP proxy to go through by CONNECT, such as `http://user:password@proxy:3128`. */
+  readonly proxyUrl?: string | undefined;
+  /** Milliseconds that connecting may take, with all its attempts. Default 30,000. */
+  readonly connectTimeoutMs?: number | undefined;
+  /**
+   * Gives up connecting: the promise rejects with the signal's reason. A listener that is open is closed by it, without
+   * grace.
+   */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of `listen`, `serve` and `forward`. */
+export interface ListenOptions extends ConnectOptions {
+  /** Base URL of the server's upstream port. Default `http://localhost:8001`. */
+  readonly url?: string | undefined;
+  /** Sent as `x-piko-tenant-id`. */
+  readonly tenantId?: string | undefined;
+  /**
+   * As in `net.createServer`: true leaves a connection's writable side open when the client has ended its side. Default
+   * false. Go servers know no half-closes: behind one, a connection that has ended is over.
+   */
+  readonly allowHalfOpen?: boolean | undefined;
+  /** Told of connections to the server and their loss. Default: nothing is written. */
+  readonly logger?: Logger | undefined;
+}
+
+/** Options of `dial` and `EndpointAgent`. */
+export interface DialOptions extends ConnectOptions {
+  /** Base URL of the server's proxy port. Default `http://localhost:8000`. */
+  readonly url?: string | undefined;
+  /** As in `net.connect`: true leaves the writable side open when the peer has ended its side. Default false. */
+  readonly allowHalfOpen?: boolean | undefined;
+}
+
+export const DEFAULT_UPSTREAM_URL = "http://localhost:8001";
+export const DEFAULT_PROXY_URL = "http://localhost:8000";

@@ -1,0 +1,41 @@
+// What a test sets up and takes down again, in reverse order.
+
+import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { afterEach } from "vitest";
+import { TestServer } from "./test-server.js";
+
+const cleanUps: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+/** Takes something down after the test. */
+export function defer(cleanUp: () => unknown): void {
+  cleanUps.push(cleanUp);
+}
+
+/** A Piko server for this test. */
+export async function piko(): Promise<TestServer> {
+  const server = await TestServer.start();
+  defer(() => server.close());
+  return server;
+}
+
+/** A TCP service for this test; its port. */
+export async function tcpService(handle: (socket: Socket) => void): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    handle(socket);
+  });
+  await new Promise<void>((resolve) => {
+    server.listen(0, "127.0.0.1", resolve);
+  });
+  defer(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  return (server.address() as AddressInfo).port;
+}
