@@ -63,8 +63,9 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     this.#webSocket.close();
   }
 
-  /** Drops the connection. */
+  /** Drops the connection; streams are reset at once. */
   destroy(): void {
+    this.yamux.end();
     this.#webSocket.destroy();
   }
 
