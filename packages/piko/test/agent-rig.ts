@@ -75,9 +75,10 @@ export class NodeStream implements StreamHandler {
     return this;
   }
 
-  /** Resolves when the stream is over, in one way or the other. */
+  /** Resolves when the stream is over, in one way or the other; ends it on this side too, as nodes do. */
   async over(): Promise<this> {
-    return await this.until((stream) => stream.ended || stream.reset);
+    await this.until((stream) => stream.ended || stream.reset);
+    return this.end();
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
@@ -106,7 +107,8 @@ export class NodeStream implements StreamHandler {
 
   #pump(): void {
     const { stream } = this;
-    for (let piece = this.#queue[0]; stream !== undefined && piece !== undefined; piece = this.#queue[0]) {
+    if (stream === undefined) return;
+    for (let piece = this.#queue[0]; piece !== undefined; piece = this.#queue[0]) {
       const taken = stream.write(piece, 0, piece.length);
       if (taken < piece.length) {
         this.#queue[0] = piece.subarray(taken);
@@ -114,7 +116,7 @@ export class NodeStream implements StreamHandler {
       }
       this.#queue.shift();
     }
-    if (this.#endWanted && this.#queue.length === 0) stream?.end();
+    if (this.#endWanted && this.#queue.length === 0) stream.end();
     this.#wake();
   }
 

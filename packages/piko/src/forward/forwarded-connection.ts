@@ -36,9 +36,9 @@ export class ForwardedConnection implements SocketHandler {
     local.resume();
   }
 
-  /** Ends both sides in order, with what was taken so far. */
+  /** Ends both sides with what was taken so far, and waits for neither. */
   close(): void {
-    this.#webSocket.close();
+    this.#webSocket.endWithoutClose();
     this.#local.close();
   }
 

@@ -1,0 +1,234 @@
+import { get } from "node:http";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { TestServer } from "../../../client/test/test-server.js";
+import { answering, NO_TLS, NodeStream, received, Uses } from "../../test/agent-rig.js";
+import { RecordedLog } from "../../test/recorded-log.js";
+import type { AgentConfig, ListenerConfig } from "../config/agent.js";
+import { parseServiceAddress } from "../config/service-address.js";
+import { runAgent } from "./run.js";
+
+const uses = new Uses();
+const GET = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const NO_FILTER = { allowList: [], blockList: [] };
+
+let server: TestServer;
+beforeEach(async () => {
+  server = await TestServer.start();
+  uses.add({ [Symbol.asyncDispose]: () => server.close() });
+});
+afterEach(() => uses.dispose());
+
+function listener(
+  endpointId: string,
+  addr: string | number,
+  protocol: "http" | "tcp" = "http",
+): ListenerConfig {
+  return {
+    endpointId,
+    addr: parseServiceAddress(String(addr), protocol),
+    protocol,
+    timeoutMs: 10_000,
+    accessLog: { level: "info", requestHeaders: NO_FILTER, responseHeaders: NO_FILTER, disable: false },
+    httpClient: {
+      keepAliveTimeoutMs: 30_000,
+      idleConnTimeoutMs: 90_000,
+      maxIdleConns: 100,
+      disableCompression: false,
+    },
+    tls: NO_TLS,
+  };
+}
+
+function config(listeners: ListenerConfig[], more: Partial<AgentConfig> = {}): AgentConfig {
+  return {
+    connect: {
+      url: server.url,
+      token: "secret",
+      tenantId: "",
+      timeoutMs: 5_000,
+      tls: NO_TLS,
+      proxyUrl: "",
+    },
+    server: { enabled: false, bindAddr: { host: "127.0.0.1", port: 0 } },
+    log: { level: "info", subsystems: [], format: "json" },
+    gracePeriodMs: 60_000,
+    listeners,
+    ...more,
+  };
+}
+
+/** Runs an agent; `stop` ends it gracefully. */
+function start(agent: AgentConfig, log: RecordedLog) {
+  const abort = new AbortController();
+  const done = runAgent({
+    config: agent,
+    logger: log.logger,
+    signal: abort.signal,
+    signalName: () => "SIGTERM",
+  });
+  const stop = async (): Promise<void> => {
+    abort.abort();
+    await done;
+  };
+  uses.add({ [Symbol.asyncDispose]: () => stop().catch(() => {}) });
+  return { done, stop, abort };
+}
+
+/** Opens a stream to an endpoint as the server does. */
+async function open(endpointId: string): Promise<NodeStream> {
+  const tunnel = await server.until(() => server.tunnel(endpointId));
+  const stream = new NodeStream();
+  stream.stream = tunnel.open(stream);
+  return stream;
+}
+
+describe("an agent", () => {
+  it("says what is connected to what, and serves several listeners at once", async () => {
+    const service = await uses.raw(answering(() => OK));
+    const echo = await uses.raw((socket) => socket.pipe(socket));
+    const log = new RecordedLog();
+    start(config([listener("web", service.port), listener("echo", echo.port, "tcp")]), log);
+    const lines = [await log.line("connected", 0), await log.line("connected", 1)];
+    expect(lines.map((line) => line["endpoint-id"]).sort()).toEqual(["echo", "web"]);
+    expect(lines.find((line) => line["endpoint-id"] === "web")).toMatchObject({
+      level: "info",
+      subsystem: "agent",
+      addr: String(service.port),
+      "node-id": "node-1",
+    });
+    const web = await (await open("web")).write(GET).over();
+    expect(web.text).toBe(OK);
+    const tcp = await (await open("echo")).write("hello").end().over();
+    expect(tcp.text).toBe("hello");
+    expect(server.requests[0]?.headers.get("authorization")).toBe("Bearer secret");
+    expect(log.lines.join("\n")).not.toContain("secret");
+  });
+
+  it("logs a request with its endpoint", async () => {
+    const service = await uses.raw(answering(() => OK));
+    const log = new RecordedLog();
+    start(config([listener("web", service.port)]), log);
+    await (await open("web")).write(GET.replace("GET /", "GET /a?secret=1")).over();
+    expect(await log.line("request")).toMatchObject({
+      subsystem: "proxy.http.access",
+      "endpoint-id": "web",
+      request: { method: "GET", path: "/a", host: "h", status: 200, proto: "HTTP/1.1" },
+    });
+  });
+
+  it("tells a person at a terminal how the endpoint is reached", async () => {
+    const log = new RecordedLog("pretty");
+    const { stop } = start(config([listener("web", 3000), listener("db", "db:5432", "tcp")]), log);
+    await server.until(() => server.tunnel("web") !== undefined && server.tunnel("db") !== undefined);
+    while (!log.lines.some((line) => line.includes("curl"))) await new Promise(setImmediate);
+    await stop();
+    const text = log.lines.join("\n");
+    expect(text).toContain("web -> http://localhost:3000");
+    expect(text).toContain("db -> tcp://db:5432");
+    expect(text).toContain("curl -H 'x-piko-endpoint: web' http://localhost:8000/");
+    expect(text).toContain("piko forward tcp 7000 db --connect.url http://localhost:8000");
+  });
+
+  it("shows its metrics", async () => {
+    const service = await uses.raw(answering(() => OK));
+    const log = new RecordedLog();
+    const enabled = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
+    start(config([listener("web", service.port)], { server: enabled }), log);
+    const { addr } = await log.line("serving metrics");
+    await (await open("web")).write(GET).over();
+    const fetchText = (path: string): Promise<{ status: number | undefined; text: string }> =>
+      new Promise((resolve, reject) => {
+        get(`http://${String(addr)}${path}`, { agent: false }, (response) => {
+          let text = "";
+          response.on("data", (data: Buffer) => (text += data.toString()));
+          response.on("end", () => resolve({ status: response.statusCode, text }));
+        }).on("error", reject);
+      });
+    const { status, text } = await fetchText("/metrics");
+    expect(status).toBe(200);
+    expect(text).toContain('piko_agent_requests_total{status="200",method="GET",endpoint="web"} 1');
+    expect((await fetchText("/other")).status).toBe(404);
+  });
+
+  it("connects again after its tunnel was closed", async () => {
+    const service = await uses.raw(answering(() => OK));
+    const log = new RecordedLog();
+    start(config([listener("web", service.port)]), log);
+    const first = await server.until(() => server.tunnel("web"));
+    first.session.close();
+    await log.line("connected", 1);
+    expect((await (await open("web")).write(GET).over()).text).toBe(OK);
+    await log.line("disconnected from server");
+  });
+
+  it("ends with an error when one of its listeners is refused", async () => {
+    server.answers.push("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+    const log = new RecordedLog();
+    const { done } = start(config([listener("web", 3000), listener("other", 3001)]), log);
+    await expect(done).rejects.toThrow(/^listen: (web|other): .*401/);
+    await server.until(() => server.tunnels.every((tunnel) => tunnel.closed));
+  });
+
+  it("ends with an error when a file of its TLS settings is missing", async () => {
+    const log = new RecordedLog();
+    const missing = { ...NO_TLS, rootCas: "/nowhere/ca.pem" };
+    const web = { ...listener("web", "https://localhost:3000"), tls: missing };
+    await expect(start(config([web]), log).done).rejects.toThrow(
+      "tls of the service: can't read /nowhere/ca.pem (ENOENT)",
+    );
+  });
+});
+
+describe("an agent that is told to stop", () => {
+  it("finishes the requests in flight and takes no new ones", async () => {
+    const service = await uses.raw(answering(() => undefined));
+    const log = new RecordedLog();
+    const { abort, done } = start(config([listener("web", service.port)]), log);
+    const stream = (await open("web")).write(GET);
+    const socket = await service.connection(0);
+    await received(socket, (text) => text.endsWith("\r\n\r\n"));
+    const tunnel = server.tunnel("web");
+    abort.abort();
+    await server.until(() => tunnel?.goneAway);
+    socket.write(OK);
+    expect((await stream.over()).text).toBe(OK);
+    await done;
+    expect(tunnel?.closed).toBe(true);
+    expect(tunnel?.error).toBeUndefined();
+    await log.line("shutdown complete");
+    await service.gone(0);
+  });
+
+  it("cuts requests when the grace period is over", async () => {
+    const service = await uses.raw(answering(() => undefined));
+    const log = new RecordedLog();
+    const { abort, done } = start(config([listener("web", service.port)], { gracePeriodMs: 50 }), log);
+    const stream = (await open("web")).write(GET);
+    await service.connection(0);
+    abort.abort();
+    await done;
+    expect((await stream.over()).reset).toBe(true);
+    await service.gone(0);
+  });
+
+  it("ends TCP connections at once", async () => {
+    const echo = await uses.raw((socket) => socket.pipe(socket));
+    const log = new RecordedLog();
+    const { stop } = start(config([listener("echo", echo.port, "tcp")]), log);
+    const stream = (await open("echo")).write("x");
+    await stream.until(({ text }) => text === "x");
+    await stop();
+    await echo.gone(0);
+  });
+
+  it("before it is connected, ends at once", async () => {
+    const agent = config([listener("web", 3000)]);
+    server.stopListening();
+    const log = new RecordedLog();
+    const { stop } = start(agent, log);
+    await log.line("failed to connect to server");
+    await stop();
+    await log.line("shutdown complete");
+  });
+});

@@ -1,0 +1,169 @@
+import { connect } from "node:net";
+import { once } from "node:events";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Upstream } from "@piko/client/internal";
+import { PatternChecker, PatternSource } from "@piko/testkit";
+import { TestServer } from "../../../client/test/test-server.js";
+import { NO_TLS, Uses } from "../../test/agent-rig.js";
+import { RecordedLog } from "../../test/recorded-log.js";
+import { createSilentLogger } from "../observability/silent-logger.js";
+import { parseServiceAddress } from "../config/service-address.js";
+import { systemClock } from "@piko/tunnel";
+import { ServiceConnector } from "../agent/connect-service.js";
+import { TcpService } from "../agent/tcp-service.js";
+import { runForward } from "./run.js";
+
+const uses = new Uses();
+let server: TestServer;
+beforeEach(async () => {
+  server = await TestServer.start();
+  uses.add({ [Symbol.asyncDispose]: () => server.close() });
+});
+afterEach(() => uses.dispose());
+
+/** Listens on an endpoint with a TCP listener of the agent. */
+async function listenOn(endpointId: string, port: number): Promise<void> {
+  const addr = parseServiceAddress(String(port), "tcp");
+  const service = new TcpService({
+    endpointId,
+    addr: addr.text,
+    connector: new ServiceConnector({ addr, tls: NO_TLS, keepAliveMs: 0 }),
+    timeoutMs: 5_000,
+    logLevel: undefined,
+    logger: createSilentLogger(),
+    clock: systemClock,
+  });
+  const upstream = new Upstream({
+    url: server.url,
+    endpointId,
+    handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable) },
+  });
+  await upstream.start();
+  uses.add({ [Symbol.asyncDispose]: () => upstream.close() });
+}
+
+/** Runs a forwarder with one port; resolves to its port number. */
+async function start(log: RecordedLog, endpointId = "tcp") {
+  const abort = new AbortController();
+  const done = runForward({
+    config: {
+      connect: { url: server.url, token: "", timeoutMs: 5_000, tls: NO_TLS },
+      log: { level: "info", subsystems: [], format: "json" },
+      ports: [{ addr: { host: "localhost", port: 0 }, endpointId }],
+    },
+    logger: log.logger,
+    signal: abort.signal,
+  });
+  const stop = async (): Promise<void> => {
+    abort.abort();
+    await done;
+  };
+  uses.add({ [Symbol.asyncDispose]: stop });
+  const line = await log.line("listening");
+  expect(line).toMatchObject({ "endpoint-id": endpointId, subsystem: "forward" });
+  return { port: Number(String(line["addr"]).split(":").at(-1)), stop };
+}
+
+describe("a forwarder", () => {
+  it("brings a connection to its endpoint, and the end of each direction", async () => {
+    const service = await uses.raw((socket) => {
+      let text = "";
+      socket.on("data", (data) => (text += data.toString()));
+      socket.on("end", () => socket.end(text.toUpperCase()));
+    });
+    await listenOn("tcp", service.port);
+    const { port } = await start(new RecordedLog());
+    const client = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    client.end("hello");
+    let text = "";
+    client.on("data", (data) => (text += data.toString()));
+    await once(client, "close");
+    expect(text).toBe("HELLO");
+  });
+
+  it("lets the service speak first", async () => {
+    const service = await uses.raw((socket) => socket.end("220 ready\r\n"));
+    await listenOn("tcp", service.port);
+    const { port } = await start(new RecordedLog());
+    const client = connect({ port, host: "127.0.0.1" });
+    const [greeting] = (await once(client, "data")) as [Buffer];
+    expect(greeting.toString()).toBe("220 ready\r\n");
+    client.destroy();
+  });
+
+  it("echoes 32 MB intact through slow ends", async () => {
+    const service = await uses.raw((socket) => socket.pipe(socket));
+    await listenOn("tcp", service.port);
+    const { port } = await start(new RecordedLog());
+    const client = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+    const checker = new PatternChecker();
+    client.on("data", (data) => checker.update(data));
+    const source = new PatternSource(32 * 1024 * 1024);
+    for (const piece of source) if (!client.write(piece)) await once(client, "drain");
+    client.end();
+    await once(client, "end");
+    expect(checker.mismatchAt).toBe(-1);
+    expect(checker.offset).toBe(source.totalBytes);
+  }, 30_000);
+
+  it("closes a connection whose endpoint nobody listens on, and says so", async () => {
+    const log = new RecordedLog();
+    const { port } = await start(log);
+    server.answers.push("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
+    const client = connect({ port, host: "127.0.0.1" });
+    client.on("error", () => {});
+    await new Promise((resolve) => client.once("close", resolve));
+    const line = await log.line("failed to dial endpoint");
+    expect(line).toMatchObject({ level: "error", "endpoint-id": "tcp" });
+    expect(String(line["error"])).toContain("502");
+  });
+
+  it("resets the client when the service resets", async () => {
+    const service = await uses.raw((socket) => socket.write("x"));
+    await listenOn("tcp", service.port);
+    const { port } = await start(new RecordedLog());
+    const client = connect({ port, host: "127.0.0.1" });
+    await once(client, "data");
+    const failed = once(client, "error");
+    (await service.connection(0)).resetAndDestroy();
+    expect(String(await failed)).toContain("ECONNRESET");
+  });
+
+  it("takes a client's reset to the service", async () => {
+    const service = await uses.raw((socket) => socket.write("x"));
+    await listenOn("tcp", service.port);
+    const { port } = await start(new RecordedLog());
+    const client = connect({ port, host: "127.0.0.1" });
+    await once(client, "data");
+    client.resetAndDestroy();
+    await service.gone(0);
+  });
+
+  it("ends its connections when it is told to stop", async () => {
+    const service = await uses.raw((socket) => socket.write("x"));
+    await listenOn("tcp", service.port);
+    const log = new RecordedLog();
+    const { port, stop } = await start(log);
+    const client = connect({ port, host: "127.0.0.1" });
+    await once(client, "data");
+    const closed = once(client, "close");
+    await stop();
+    await closed;
+    await service.gone(0);
+    await log.line("shutdown complete");
+  });
+
+  it("fails when its port is taken", async () => {
+    const service = await uses.raw(() => {});
+    const running = runForward({
+      config: {
+        connect: { url: server.url, token: "", timeoutMs: 5_000, tls: NO_TLS },
+        log: { level: "info", subsystems: [], format: "json" },
+        ports: [{ addr: { host: "127.0.0.1", port: service.port }, endpointId: "tcp" }],
+      },
+      logger: createSilentLogger(),
+      signal: new AbortController().signal,
+    });
+    await expect(running).rejects.toThrow(`127.0.0.1:${service.port}: address already in use`);
+  });
+});
