@@ -128,13 +128,14 @@ describe.each([
     expect(near.out.congested).toBe(true);
     expect(received).toBe(0);
     far.resume();
-    while (received < total) {
+    for (;;) {
       const drains = nearCalls.count("drain");
       fill();
       near.out.flush();
-      if (sent < total) await nearCalls.when(() => nearCalls.count("drain") > drains);
-      else await farCalls.when(() => received === total);
+      if (sent === total) break;
+      await nearCalls.when(() => nearCalls.count("drain") > drains);
     }
+    await farCalls.when(() => received === total);
     expect(wrong).toBe(-1);
     await closeBoth({ near, nearCalls, far, farCalls });
   });

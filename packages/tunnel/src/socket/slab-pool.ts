@@ -1,8 +1,8 @@
 // Memory for outgoing bytes. A connection takes a slab when it has something to send and gives it back when the kernel
 // has taken all of it, so that idle connections hold none and a steady state allocates nothing.
 
-/** Bytes of one slab. */
-export const SLAB_BYTES: number = 64 * 1024;
+/** Bytes of one slab: what one read brings, with room for the frame headers around it, so that it leaves in one write. */
+export const SLAB_BYTES: number = 64 * 1024 + 256;
 
 /** Slabs kept for reuse; 4 MiB at most. */
 const MAX_POOLED_SLABS = 64;
