@@ -134,3 +134,44 @@ describe("an accepted stream", () => {
     expect(bench.sent()).toEqual(["window S 2 0", "data 2 5", "window F 2 0"]);
   });
 });
+
+describe("stream ids", () => {
+  it("are looked after in time: both sides are told to move on, and an idle session ends with GoAway(2)", () => {
+    const bench = new SessionBench("server", { firstStreamId: 0xdfff_fffe });
+    const last = bench.open();
+    bench.sent();
+    bench.clock.advance(30_000);
+    expect(bench.sent()).toEqual(["goaway 0 0", "ping S 0 0"]);
+    expect(bench.goAways).toBe(1);
+    expect(bench.session.accepting).toBe(true);
+    bench.receive(encode("window", "AF", last.stream.id, 0), encode("ping", "A", 0, 0));
+    last.stream.end();
+    bench.sent();
+    bench.clock.advance(10_000);
+    expect(bench.goAways).toBe(1);
+    expect(bench.failure).toBe("PIKO_YAMUX_IDS_EXHAUSTED");
+    expect(bench.sent()).toEqual(["goaway 0 2"]);
+    bench.clock.assertIdle();
+  });
+
+  it("are never used twice: a session without any left takes no stream and ends", () => {
+    const bench = new SessionBench("server", { firstStreamId: 0xffff_fffc });
+    expect([bench.open().stream.id, bench.open().stream.id]).toEqual([0xffff_fffc, 0xffff_fffe]);
+    expect(bench.session.accepting).toBe(false);
+    expect(bench.session.openStream(new Recorder())).toBeUndefined();
+    bench.clock.advance(30_000);
+    expect(bench.failure).toBe("PIKO_YAMUX_IDS_EXHAUSTED");
+    bench.clock.assertIdle();
+  });
+
+  it("aren't promised to more waiting streams than there are", () => {
+    const bench = new SessionBench("server", { firstStreamId: 0xffff_fffe - 2 * 257 });
+    for (let i = 0; i < 258; i++) bench.open();
+    expect(bench.session.accepting).toBe(false);
+    bench.receive(
+      encode("window", "A", 0xffff_fffe - 2 * 257, 0),
+      encode("window", "A", 0xffff_fffe - 2 * 256, 0),
+    );
+    expect(bench.sent().at(-1)).toBe(`window S ${0xffff_fffe} 0`);
+  });
+});

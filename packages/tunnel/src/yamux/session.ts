@@ -46,6 +46,8 @@ export interface SessionOptions {
   keepAliveTimeoutMs?: number;
   /** Most streams at a time that the peer may open. */
   maxPeerStreams?: number;
+  /** Id of the first stream of ours, of the role's parity. */
+  firstStreamId?: number;
 }
 
 export const KEEP_ALIVE_INTERVAL_MS = 30_000;
@@ -95,7 +97,7 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#clock = options.clock;
     this.#handler = options.handler;
     this.#isClient = options.role === "client";
-    this.#nextId = this.#isClient ? 1 : 2;
+    this.#nextId = options.firstStreamId ?? (this.#isClient ? 1 : 2);
     this.#keepAliveIntervalMs = options.keepAliveIntervalMs ?? KEEP_ALIVE_INTERVAL_MS;
     this.#keepAliveTimeoutMs = options.keepAliveTimeoutMs ?? KEEP_ALIVE_TIMEOUT_MS;
     this.#maxPeerStreams = options.maxPeerStreams ?? MAX_PEER_STREAMS;
