@@ -70,6 +70,30 @@ describe("a request", () => {
     expect(response.text).toMatch(rest.includes("Checksum") ? /hello world\|7$/ : /hello world\|$/);
   });
 
+  it("may have a head larger than the stream's window", async () => {
+    const cookie = "c".repeat(400_000);
+    let seen = "";
+    const service = await uses.raw(
+      answering((head) => {
+        seen = head;
+        return OK;
+      }),
+    );
+    const rig = await uses.rig({ service: service.port });
+    const response = await rig.request(
+      `GET / HTTP/1.1\r\nHost: h\r\nCookie: ${cookie}\r\nConnection: close\r\n\r\n`,
+    );
+    expect(response.text).toBe(OK);
+    expect(seen).toContain(`\r\nCookie: ${cookie}\r\n`);
+  });
+
+  it("finds its service by name", async () => {
+    const port = await uses.http((_request, response) => response.end("by name"));
+    const rig = await uses.rig({ service: `http://localhost:${port}` });
+    expect((await rig.request(GET)).text).toMatch(/by name$/);
+    expect((await rig.request(GET)).text).toMatch(/by name$/);
+  });
+
   it.each([
     ["an invalid head", "GET / HTTP/1.1\r\nHost : h\r\n\r\n", 400],
     ["HTTP/1.0, which no node speaks", "GET / HTTP/1.0\r\nHost: h\r\n\r\n", 505],
@@ -203,6 +227,30 @@ describe("a response", () => {
       "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n" +
         'Content-Length: 33\r\nConnection: close\r\n\r\n{"error":"upstream unreachable"}\n',
     );
+  });
+
+  it("with an endless head is answered with 502", async () => {
+    const service = await uses.raw((socket) => {
+      socket.once("data", () => {
+        socket.write("HTTP/1.1 200 OK\r\n");
+        const more = (): void => {
+          while (!socket.destroyed && socket.write(`X-A: ${"a".repeat(60_000)}\r\n`));
+          socket.once("drain", more);
+        };
+        more();
+      });
+    });
+    const rig = await uses.rig({ service: service.port });
+    expect((await rig.request(GET)).text).toContain("HTTP/1.1 502 ");
+    await service.gone(0);
+  });
+
+  it("with a large head arrives", async () => {
+    const text = `HTTP/1.1 200 OK\r\nX-A: ${"a".repeat(300_000)}\r\nContent-Length: 2\r\n\r\nok`;
+    const service = await uses.raw(answering(() => text));
+    const rig = await uses.rig({ service: service.port });
+    expect((await rig.request(GET)).text).toBe(text);
+    expect(rig.pool.idleCount).toBe(1);
   });
 
   it("is followed by nothing: a connection with more bytes behind it isn't used again", async () => {
