@@ -44,7 +44,7 @@ const samePorts = (server: RunningServer): Record<string, string> => ({
 describe("a client that goes", () => {
   it.each([
     ["while it waits for a head", "/hang?wait", 0],
-    ["while it waits for a body", "/hang?head", 100],
+    ["while it waits for a body", "/hang?head", 50],
     ["in the middle of a download", "/bytes?n=1000000000", 100_000],
   ])("%s is gone for the service within a second", async (_when, path, bytes) => {
     const service = await Service.start(scene);

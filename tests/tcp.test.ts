@@ -68,6 +68,20 @@ describe("a TCP connection", () => {
     expect((await client.rest()).equals(last)).toBe(true);
   });
 
+  it("may end in one direction and go on in the other", async () => {
+    const { addr } = await startRawService(scene, (socket) => {
+      let heard = "";
+      socket.on("data", (piece) => {
+        heard += piece.toString();
+      });
+      socket.on("end", () => socket.end(`heard ${heard}`));
+    });
+    const client = await RawClient.connect(scene, await through(addr, "half"));
+    client.send("a question");
+    client.socket.end();
+    expect((await client.rest()).toString()).toBe("heard a question");
+  });
+
   it("ends at the service when the client goes", async () => {
     const service = await startRawService(scene, (socket) => {
       socket.resume().on("end", () => socket.end());

@@ -35,8 +35,8 @@ describe("an upgrade", () => {
 
   it("delivers bytes that came before the 101", async () => {
     const client = await connect();
-    client.send(head("/up?after=14&echo"));
-    await service.upgrades.until("/up?after=14");
+    client.send(head("/up?delay=300&echo"));
+    await service.upgrades.until("/up?delay=300");
     client.send("early");
     client.send(" and late");
     expect((await client.response()).status).toBe(101);
@@ -55,7 +55,7 @@ describe("an upgrade", () => {
     const sent = random.bytes(300_000);
     const client = await connect();
     const pieces = random.split(sent, 20_000);
-    client.send(Buffer.concat([Buffer.from(head("/up?after=1000&echo&order")), ...pieces.splice(0, 1)]));
+    client.send(Buffer.concat([Buffer.from(head("/up?delay=50&echo&order")), ...pieces.splice(0, 1)]));
     for (const piece of pieces) client.send(piece);
     expect((await client.response()).status).toBe(101);
     expect((await client.take(sent.length)).equals(sent)).toBe(true);
@@ -94,6 +94,23 @@ describe("an upgrade", () => {
     await client.response();
     client.socket.destroy();
     await service.upgrades.until("/up?bye", ({ ended }) => ended, 1_000);
+  });
+
+  it("ends at the service when the client goes before the 101", async () => {
+    const client = await connect();
+    client.send(head("/up?hang"));
+    await service.upgrades.until("/up?hang");
+    client.send("early bytes");
+    client.socket.destroy();
+    await service.upgrades.until("/up?hang", ({ ended }) => ended, 1_000);
+  });
+
+  it("lets the service answer a client that has ended its direction", async () => {
+    const client = await connect();
+    client.send(head("/up?farewell=last-words"));
+    await client.response();
+    client.socket.end();
+    expect((await client.rest()).toString()).toBe("last-words");
   });
 
   it("ends on both sides when the service goes, after its last bytes", async () => {

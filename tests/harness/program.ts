@@ -22,7 +22,7 @@ export interface Exit {
 
 export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Exit code that `stop` expects; undefined: any. */
+  /** Exit code that `stop` expects; undefined: the program is no concern of the test, and is killed with its stage. */
   readonly stopCode?: number | undefined;
 }
 
@@ -162,6 +162,6 @@ export function startProgram(
   options: ProgramOptions = {},
 ): Program {
   const program = new Program(name, command, args, options);
-  stage.defer(() => program.stop());
+  stage.defer(() => (options.stopCode === undefined ? program.kill() : program.stop()));
   return program;
 }

@@ -95,13 +95,17 @@ export class RawClient {
   async #until(holds: () => boolean, what: string, ms: number): Promise<void> {
     const wait = async (): Promise<void> => {
       while (!holds()) {
-        if (this.ended) throw new Error(`the connection ended instead of ${what}: ${this.#seen()}`);
+        if (this.ended) throw new Error(`the connection ended instead of ${what}`);
         await new Promise<void>((resolve) => {
           this.#waiting.add(resolve);
         });
       }
     };
-    await within(wait(), `${what}; got ${this.#seen()}`, ms);
+    try {
+      await within(wait(), what, ms);
+    } catch (error) {
+      throw new Error(`${String(error)}; got ${this.#seen()}`, { cause: error });
+    }
   }
 
   #seen(): string {

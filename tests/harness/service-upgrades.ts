@@ -47,14 +47,13 @@ export class ServiceUpgrades {
   }
 
   /**
-   * ?after=N holds the 101 back until N bytes have come; ?greeting= goes out in the segment of the 101; with ?echo
+   * Ends when its peer does, after ?farewell=. ?delay= ms hold the 101 back, ?hang for ever; ?greeting= goes out in the segment of the 101; with ?echo
    * everything is sent back; ?refuse=403 answers that instead.
    */
   #take(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const url = request.url ?? "";
     const query = new URL(url, "http://service").searchParams;
     const upgrade: Upgrade = { url, headers: request.headers, socket, received: head, ended: false };
-    const after = Number(query.get("after") ?? 0);
     let accepted = false;
     const accept = (): void => {
       accepted = true;
@@ -73,16 +72,18 @@ export class ServiceUpgrades {
     socket.on("data", (piece: Buffer) => {
       upgrade.received = Buffer.concat([upgrade.received, piece]);
       if (accepted && query.has("echo")) socket.write(piece);
-      if (!accepted && upgrade.received.length >= after) accept();
       this.#wake();
     });
-    for (const event of ["end", "close"]) {
-      socket.on(event, () => {
-        upgrade.ended = true;
-        this.#wake();
-      });
-    }
-    if (upgrade.received.length >= after) accept();
+    const onEnd = (): void => {
+      upgrade.ended = true;
+      socket.end(query.get("farewell") ?? "");
+      this.#wake();
+    };
+    socket.on("end", onEnd);
+    socket.on("close", onEnd);
+    const delayMs = Number(query.get("delay") ?? 0);
+    if (delayMs > 0) setTimeout(accept, delayMs);
+    else if (!query.has("hang")) accept();
     this.#wake();
   }
 
