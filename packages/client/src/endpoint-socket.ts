@@ -19,6 +19,7 @@ export interface Transport {
   readonly closed: boolean;
 }
 
+/** What is known of a connection when it is made. */
 export interface EndpointSocketOptions {
   readonly endpointId: string;
   readonly allowHalfOpen: boolean;

@@ -13,6 +13,7 @@ export interface OpenSocket {
   readonly reader: ResponseReader;
 }
 
+/** What to connect to, and through what. */
 export interface OpenSocketOptions {
   readonly target: HostPort;
   readonly tls: TlsOptions | undefined;
@@ -58,7 +59,8 @@ function connect(
   onSocket(socket);
   return new Promise((resolve, reject) => {
     const fail = (error?: unknown): void => {
-      const detail = error instanceof Error ? errorText(error) : "connection closed";
+      // Node begins its own text with the same word.
+      const detail = error instanceof Error ? errorText(error).replace(/^connect /, "") : "connection closed";
       const message = `connect ${hostPortText(address)}: ${detail}`;
       reject(new ClientError("PIKO_CLIENT_CONNECT", message, { cause: error, retryable: true }));
     };

@@ -33,6 +33,7 @@ const ERROR_BODY_TIMEOUT_MS = 1_000;
 
 const USER_AGENT = "piko-js/0.1.0";
 
+/** What to open, and how long to try. Names as in the SDK's options. */
 export interface OpenWebSocketOptions {
   /** Base URL of the server's port, `http` or `https`; its path is kept, a trailing slash is not. */
   readonly url: string;

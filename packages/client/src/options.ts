@@ -43,5 +43,7 @@ export interface DialOptions extends ConnectOptions {
   readonly allowHalfOpen?: boolean | undefined;
 }
 
+/** A server on this machine, as `piko server` starts it without flags. */
 export const DEFAULT_UPSTREAM_URL = "http://localhost:8001";
+/** The same server's proxy port. */
 export const DEFAULT_PROXY_URL = "http://localhost:8000";

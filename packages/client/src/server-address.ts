@@ -74,6 +74,7 @@ export function hostPortText({ host, port }: { host: string; port: number }): st
   return isIP(host) === 6 ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** The error for an option that can't be used. */
 export function badOption(message: string): ClientError {
   return new ClientError("PIKO_CLIENT_BAD_OPTION", message);
 }

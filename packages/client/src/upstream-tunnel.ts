@@ -23,6 +23,7 @@ export interface UpstreamTunnelOwner {
   onClose(tunnel: UpstreamTunnel, error: TunnelError | undefined): void;
 }
 
+/** A tunnel that is open or was. Streams come to its owner; it ends once. */
 export class UpstreamTunnel implements TunnelSessionHandler {
   /** The node at the other end; undefined for a Go node. */
   readonly nodeId: string | undefined;

@@ -34,6 +34,7 @@ export interface UpstreamEvents {
   reconnecting?(delayMs: number, attempt: number): void;
 }
 
+/** What to listen on, and who takes the streams. */
 export interface UpstreamOptions extends ServerOptions {
   readonly endpointId: string;
   /** Takes the streams that the server opens; undefined refuses one. */
@@ -47,6 +48,7 @@ export interface UpstreamOptions extends ServerOptions {
   readonly random?: (() => number) | undefined;
 }
 
+/** Keeps an endpoint listened on. `start` it once, then `close` it. */
 export class Upstream {
   readonly endpointId: string;
   readonly #options: UpstreamOptions;

@@ -9,6 +9,7 @@ const WINDOW_BYTES = 256 * 1024;
 /** Written at a time, so that a long write stops when the socket is full. */
 const WRITE_BYTES = 64 * 1024;
 
+/** The transport of a connection that was dialled. */
 export class WebSocketTransport implements Transport, WebSocketHandler {
   closed = false;
   readonly #handler: StreamHandler;
