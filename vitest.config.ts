@@ -14,6 +14,7 @@ export default defineConfig({
   },
   test: {
     include: ["packages/*/src/**/*.test.ts"],
+    setupFiles: [source("testkit/src/leak-guard.ts")],
     pool: "forks",
     maxWorkers: 2,
   },

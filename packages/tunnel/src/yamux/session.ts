@@ -56,7 +56,7 @@ export const KEEP_ALIVE_TIMEOUT_MS = 10_000;
 export const OPEN_TIMEOUT_MS = 75_000;
 /** Streams that wait for the peer to accept earlier ones, beyond the 256 that are on the wire. */
 export const MAX_QUEUED_STREAMS = 1_024;
-const MAX_PEER_STREAMS = 4_096;
+const MAX_PEER_STREAMS = 16_384;
 const MAX_STREAM_ID = 0xffff_fffe;
 /** From here on a session looks for a good moment to be replaced: at 50,000 streams a second ids last twelve hours. */
 const RETIRE_FROM_STREAM_ID = 0xe000_0000;
