@@ -49,6 +49,7 @@ describe("defaults", () => {
         bindAddr: { host: "", port: 8_000 },
         advertiseAddr: undefined,
         timeoutMs: 30_000,
+        reconnectWaitMs: 5_000,
         accessLog: { level: "info", requestHeaders: headers, responseHeaders: headers, disable: false },
         http: {
           readTimeoutMs: 10_000,

@@ -25,6 +25,7 @@ export interface ProxyHttpConfig {
 /** The port that clients send requests to. */
 export interface ProxyConfig extends PortConfig {
   readonly timeoutMs: number;
+  readonly reconnectWaitMs: number;
   readonly accessLog: AccessLogConfig;
   readonly http: ProxyHttpConfig;
 }
@@ -77,6 +78,10 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
   timeoutMs: duration(
     "30s",
     "Time for an upstream to send its response head; after that the client gets 504. It never cuts a response body, an upgraded connection or an event stream. 0 is no limit.",
+  ),
+  reconnectWaitMs: duration(
+    "5s",
+    "How long a request for an endpoint that has just lost its last upstream waits for one to come back before it gets 502. 0 answers at once.",
   ),
   accessLog: ACCESS_LOG,
   http: HTTP,

@@ -32,6 +32,17 @@ export interface RequestRewrite {
   readonly query: Buffer | undefined;
 }
 
+/** Changes nothing but what every hop must. */
+export const PLAIN_REQUEST: RequestRewrite = {
+  forwardedFor: undefined,
+  forwardedProto: undefined,
+  forwardedHost: undefined,
+  addForward: false,
+  connectionClose: false,
+  pathPrefix: undefined,
+  query: undefined,
+};
+
 // What happens to a field by its number. 0, as for names without one: copied unless Connection names it.
 const DROP = 1;
 const DROP_UNLESS_NODE = 2;

@@ -26,6 +26,13 @@ export class ByteStore {
     if (this.start === this.end) this.clear();
   }
 
+  /** Forgets everything, and keeps the memory for the next bytes unless it is more than `maxBytes`. */
+  rewind(maxBytes: number): void {
+    if (this.buffer.length > maxBytes) this.buffer = EMPTY;
+    this.start = 0;
+    this.end = 0;
+  }
+
   /** Forgets everything, memory included. */
   clear(): void {
     this.buffer = EMPTY;

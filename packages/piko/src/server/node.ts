@@ -15,6 +15,7 @@ import { ProxyContext } from "./proxy/proxy-context.js";
 import { ProxyPort } from "./proxy/proxy-port.js";
 import { UpstreamMetrics } from "./upstream/upstream-metrics.js";
 import { UpstreamPort } from "./upstream/upstream-port.js";
+import { ReconnectWaits } from "./upstream/reconnect-waits.js";
 import { Upstreams } from "./upstream/upstreams.js";
 
 /** Where a node's ports are bound. */
@@ -48,7 +49,7 @@ export class Node {
     this.#clock = clock;
     const metrics = new Metrics();
     metrics.addProcessMetrics();
-    const upstreams = new Upstreams();
+    const upstreams = new Upstreams(new ReconnectWaits(clock, config.proxy.reconnectWaitMs));
     const sweep = new DeadlineSweep(clock);
     const dateLine = new DateLine(clock);
     const context = new ProxyContext({

@@ -67,6 +67,14 @@ export class YamuxStream {
     return this.#remoteEnded;
   }
 
+  /**
+   * Lost before the peer's application could see it: it never was on the wire, or the peer answered its SYN with RST. What
+   * was sent on it can be sent again.
+   */
+  get refused(): boolean {
+    return this.#gone && (this.id === 0 || (this.#unacknowledged && !this.#session.ended));
+  }
+
   /** SYN sent, not accepted by the peer so far. */
   get unacknowledged(): boolean {
     return this.#unacknowledged;

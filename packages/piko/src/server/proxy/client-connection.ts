@@ -21,8 +21,6 @@ import { routeRequest } from "./route.js";
 const MAX_AHEAD_BYTES = 64 * 1024;
 /** When a silent client is asked by TCP whether it is still there. */
 const KEEP_ALIVE_MS = 60_000;
-/** After a last response the client's unread bytes are dropped for this long, so that no reset overtakes the response. */
-const LINGER_MS = 5_000;
 
 // What the connection is doing.
 /** Between requests, or inside a head. */
@@ -156,14 +154,13 @@ export class ClientConnection implements SocketHandler, Expiring {
     if (!this.#processing && this.#ahead.length > 0) this.#processAhead();
   }
 
-  /** Sends what is written, then FIN, and drops what the client still sends for a moment. */
+  /** Ends the connection behind what is written; the socket waits a moment for the client to have read it. */
   linger(): void {
     if (this.#state === OVER) return;
     this.#state = LINGERING;
     this.#ahead.clear();
-    this.#deadlineMs = this.context.clock.now() + LINGER_MS;
-    this.socket.resume();
-    this.socket.end();
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    this.socket.close();
   }
 
   /** Ends the connection in a way that the client can't take for a complete response. */

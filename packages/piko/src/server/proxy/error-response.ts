@@ -1,4 +1,4 @@
-// The proxy's own answers: a status, a JSON error, nothing else.
+// The proxy's own answers: a status, a JSON error, nothing else. All of it is ASCII.
 
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
@@ -45,4 +45,10 @@ export function errorResponse(options: ErrorResponse): string {
     `Content-Length: ${Buffer.byteLength(body)}\r\n${options.dateLine.toString("latin1")}${options.extra ?? ""}` +
     `${options.close ? "Connection: close\r\n" : ""}\r\n${options.headOnly ? "" : body}`
   );
+}
+
+/** A whole 200 without a body. */
+export function emptyResponse(dateLine: Buffer, close: boolean): string {
+  const connection = close ? "Connection: close\r\n" : "";
+  return `${statusLine(200)}Content-Length: 0\r\n${dateLine.toString("latin1")}${connection}\r\n`;
 }

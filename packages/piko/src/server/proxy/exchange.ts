@@ -5,7 +5,7 @@
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { BODY_CHUNKED, BODY_UNTIL_CLOSE, responseBody } from "../../http1/body-framing.js";
 import { BodyReader, type BodySink } from "../../http1/body-reader.js";
-import { CHUNK_END, CHUNK_HEADER_BYTES, LAST_CHUNK, writeChunkHeader } from "../../http1/chunk-writer.js";
+import { LAST_CHUNK, writeChunk } from "../../http1/chunk-writer.js";
 import { type HttpError } from "../../http1/errors.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
 import { FIELD_UPGRADE } from "../../http1/field-names.js";
@@ -13,6 +13,7 @@ import { findField } from "../../http1/find-field.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead, type ResponseHead } from "../../http1/head.js";
 import { parseResponseHead } from "../../http1/parse-response-head.js";
 import {
+  PLAIN_REQUEST,
   type RequestRewrite,
   requestHeadCapacity,
   writeRequestHead,
@@ -27,12 +28,12 @@ import {
   writeResponseHead,
 } from "../../http1/rewrite-response-head.js";
 import { ByteStore } from "../../net/byte-store.js";
-import { StreamSender } from "../../net/stream-sender.js";
-import type { Tunnel } from "../upstream/tunnel.js";
 import type { ClientConnection } from "./client-connection.js";
-import { errorResponse } from "./error-response.js";
+import { Dispatch, type DispatchOwner } from "./dispatch.js";
+import { emptyResponse, errorResponse } from "./error-response.js";
 import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
 import { RequestRecord } from "./request-record.js";
+import type { RequestUpload } from "./request-upload.js";
 
 // How far the exchange is.
 /** No request. */
@@ -50,7 +51,7 @@ const CLIENT_CLOSED_REQUEST = 499;
 /** Takes over a stream whose exchange is finished: what still comes is of no interest. */
 const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
-export class Exchange implements StreamHandler, BodySink {
+export class Exchange implements DispatchOwner, BodySink {
   readonly #connection: ClientConnection;
   readonly #context: ProxyContext;
   readonly #rewrite: RequestRewrite;
@@ -59,7 +60,8 @@ export class Exchange implements StreamHandler, BodySink {
   readonly #responseSink: BodySink;
   readonly #head: ByteStore;
   readonly #finder: HeadEndFinder;
-  readonly #sender: StreamSender;
+  readonly #dispatch: Dispatch;
+  readonly #upload: RequestUpload;
   #phase = IDLE;
   #stream: YamuxStream | undefined = undefined;
   #halfClose = false;
@@ -86,16 +88,9 @@ export class Exchange implements StreamHandler, BodySink {
     this.#responseSink = { onBody: (buffer, start, end) => this.#relayBody(buffer, start, end) };
     this.#head = new ByteStore();
     this.#finder = new HeadEndFinder();
-    this.#sender = new StreamSender();
-    this.#rewrite = {
-      forwardedFor: connection.forwardedFor,
-      forwardedProto: undefined,
-      forwardedHost: undefined,
-      addForward: false,
-      connectionClose: true,
-      pathPrefix: undefined,
-      query: undefined,
-    };
+    this.#dispatch = new Dispatch(this, connection.context);
+    this.#upload = this.#dispatch.upload;
+    this.#rewrite = { ...PLAIN_REQUEST, forwardedFor: connection.forwardedFor, connectionClose: true };
     this.#responseRewrite = {
       framing: FRAMING_AS_IS,
       connectionClose: false,
@@ -106,23 +101,17 @@ export class Exchange implements StreamHandler, BodySink {
 
   /** The tunnel takes no more of the request for now. */
   get uploadBlocked(): boolean {
-    return this.#sender.blocked;
+    return this.#upload.blocked;
   }
 
   /** Sends the request whose head was just parsed. */
-  begin(head: RequestHead, tunnel: Tunnel): void {
+  begin(head: RequestHead, endpointId: string): void {
     this.#remember(head);
-    const stream = tunnel.openStream(this);
-    if (stream === undefined) {
-      this.#fail(502, "upstream unreachable");
-      return;
-    }
-    this.#context.upstreamMetrics.requests++;
-    this.#stream = stream;
-    this.#halfClose = tunnel.drainable;
     this.#phase = AWAITING_HEAD;
+    this.#dispatch.begin(endpointId, head.method);
     const out = this.#context.scratch(requestHeadCapacity(head, this.#rewrite));
-    this.#upload(out, 0, writeRequestHead(head, out, 0, this.#rewrite));
+    this.#upload.send(undefined, out, 0, writeRequestHead(head, out, 0, this.#rewrite));
+    this.#dispatch.connect();
   }
 
   /** Answers with an error of the proxy's own, before any upstream was asked. `extra`: whole field lines. */
@@ -134,26 +123,25 @@ export class Exchange implements StreamHandler, BodySink {
   /** Answers `OPTIONS *`. */
   answerOptions(head: RequestHead): void {
     this.#remember(head);
-    const date = this.#context.dateLine.get().toString("latin1");
-    const close = this.#mayKeepAlive() ? "" : "Connection: close\r\n";
-    this.#connection.socket.out.writeLatin1(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\n${date}${close}\r\n`);
-    this.#over(200, this.#mayKeepAlive());
+    const keepAlive = this.#mayKeepAlive();
+    this.#connection.socket.out.writeLatin1(emptyResponse(this.#context.dateLine.get(), !keepAlive));
+    this.#over(200, keepAlive);
   }
 
   /** Request body bytes, from the connection's body reader. */
   onBody(buffer: Buffer, start: number, end: number): void {
-    if (this.#phase !== IDLE) this.#upload(buffer, start, end);
+    if (this.#phase !== IDLE) this.#send(buffer, start, end);
   }
 
   /** Bytes of an upgraded client. */
   sendRaw(buffer: Buffer, start: number, end: number): void {
-    this.#upload(buffer, start, end);
+    this.#send(buffer, start, end);
   }
 
   /** The upgraded client sends no more. */
   clientEnded(): void {
     this.#clientEnded = true;
-    if (this.#sender.blocked) return;
+    if (this.#upload.blocked) return;
     this.#stream?.end();
     this.#finishRaw();
   }
@@ -186,9 +174,14 @@ export class Exchange implements StreamHandler, BodySink {
 
   /** Ends a wait for a response head that took too long; true if it did. */
   sweep(nowMs: number): boolean {
-    if (this.#phase !== AWAITING_HEAD || nowMs < this.#headDeadlineMs) return false;
+    if (this.#phase !== AWAITING_HEAD) return false;
+    if (this.#dispatch.waiting) {
+      this.#dispatch.sweep(nowMs);
+      return true;
+    }
+    if (nowMs < this.#headDeadlineMs) return false;
     // The client may be the one that is waited for; its pauses have a limit of their own.
-    if (!this.#connection.requestBody.done && !this.#sender.blocked) return false;
+    if (!this.#connection.requestBody.done && !this.#upload.blocked) return false;
     this.#dropStream();
     this.#fail(504, "upstream timeout");
     return true;
@@ -196,10 +189,10 @@ export class Exchange implements StreamHandler, BodySink {
 
   onWritable(): void {
     const stream = this.#stream;
-    if (stream === undefined || !this.#sender.blocked) return;
-    this.#sender.resume(stream);
+    if (stream === undefined || !this.#upload.blocked) return;
+    this.#upload.resume(stream);
     this.#moveHeadDeadline();
-    if (this.#sender.blocked) return;
+    if (this.#upload.blocked) return;
     if (this.#phase === RAW && this.#clientEnded) {
       stream.end();
       this.#finishRaw();
@@ -210,6 +203,7 @@ export class Exchange implements StreamHandler, BodySink {
 
   onData(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
+    if (this.#upload.replayable) this.#upload.forget();
     if (this.#head.length > 0) this.#moreOfHead(buffer, start, end);
     else this.#receive(buffer, start, end);
     if (stream === undefined) return;
@@ -221,7 +215,7 @@ export class Exchange implements StreamHandler, BodySink {
     switch (this.#phase) {
       case AWAITING_HEAD:
         this.#dropStream();
-        this.#fail(502, "upstream unreachable");
+        this.#dispatch.onLost(false);
         break;
       case BODY:
         if (!this.#responseBody.finish()) {
@@ -237,7 +231,7 @@ export class Exchange implements StreamHandler, BodySink {
         // A Go agent has closed both directions and reads no more.
         if (!this.#halfClose) {
           this.#clientEnded = true;
-          this.#sender.clear();
+          this.#upload.clear();
           this.#stream?.end();
         }
         this.#finishRaw();
@@ -246,9 +240,26 @@ export class Exchange implements StreamHandler, BodySink {
   }
 
   onReset(): void {
+    const refused = this.#stream?.refused === true;
     this.#stream = undefined;
-    if (this.#phase === AWAITING_HEAD) this.#fail(502, "upstream unreachable");
+    if (this.#phase === AWAITING_HEAD) this.#dispatch.onLost(refused);
     else if (this.#phase !== IDLE) this.#cut();
+  }
+
+  onStream(stream: YamuxStream, halfClose: boolean): void {
+    const { clock, config } = this.#context;
+    this.#stream = stream;
+    this.#halfClose = halfClose;
+    if (config.timeoutMs !== 0) this.#headDeadlineMs = clock.now() + config.timeoutMs;
+  }
+
+  onNoUpstream(message: string): void {
+    this.#fail(502, message);
+  }
+
+  onUploadBlocked(blocked: boolean): void {
+    if (blocked) this.#connection.socket.pause();
+    else this.#connection.resumeReading();
   }
 
   /** Takes from the head what is needed after its bytes are gone. */
@@ -268,11 +279,9 @@ export class Exchange implements StreamHandler, BodySink {
     this.#responseBody.received = 0;
   }
 
-  #upload(buffer: Buffer, start: number, end: number): void {
-    const stream = this.#stream;
-    if (stream === undefined) return;
-    if (this.#sender.send(stream, buffer, start, end) > 0) this.#moveHeadDeadline();
-    if (this.#sender.blocked) this.#connection.socket.pause();
+  #send(buffer: Buffer, start: number, end: number): void {
+    if (this.#upload.send(this.#stream, buffer, start, end) > 0) this.#moveHeadDeadline();
+    if (this.#upload.blocked) this.#connection.socket.pause();
   }
 
   /** The time limit for the response head counts from the last byte of the request that the tunnel took. */
@@ -392,14 +401,8 @@ export class Exchange implements StreamHandler, BodySink {
 
   #relayBody(buffer: Buffer, start: number, end: number): void {
     const { out } = this.#connection.socket;
-    if (!this.#chunking) {
-      out.write(buffer, start, end);
-      return;
-    }
-    const line = this.#context.scratch(CHUNK_HEADER_BYTES);
-    out.write(line, 0, writeChunkHeader(line, 0, end - start));
-    out.write(buffer, start, end);
-    out.write(CHUNK_END, 0, CHUNK_END.length);
+    if (this.#chunking) writeChunk(out, buffer, start, end);
+    else out.write(buffer, start, end);
   }
 
   #relayRaw(buffer: Buffer, start: number, end: number): void {
@@ -413,7 +416,7 @@ export class Exchange implements StreamHandler, BodySink {
     if (stream !== undefined) {
       stream.handler = FINISHED;
       // A response before the end of its request: the service wants no more of it.
-      if (this.#connection.requestBody.done && !this.#sender.blocked) stream.end();
+      if (this.#connection.requestBody.done && !this.#upload.blocked) stream.end();
       else stream.reset();
     }
     this.#over(this.#status, this.#keepAlive);
@@ -472,7 +475,7 @@ export class Exchange implements StreamHandler, BodySink {
   #record(status: number): void {
     this.#phase = IDLE;
     this.#stream = undefined;
-    this.#sender.clear();
+    this.#dispatch.clear();
     if (this.#head.length > 0) this.#head.clear();
     this.#request.end(status, status === 101 ? this.#rawBytes : this.#responseBody.received);
   }

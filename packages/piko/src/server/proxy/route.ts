@@ -32,9 +32,7 @@ export function routeRequest(connection: ClientConnection, head: RequestHead): v
     exchange.respondError(head, 400, "missing endpoint id");
     return;
   }
-  const tunnel = connection.context.upstreams.select(endpointId);
-  if (tunnel === undefined) exchange.respondError(head, 502, "no available upstreams");
-  else exchange.begin(head, tunnel);
+  exchange.begin(head, endpointId);
 }
 
 function isReserved(path: string): boolean {

@@ -50,6 +50,11 @@ export class Tunnel {
     this.#session.receive(buffer, start, end);
   }
 
+  /** A stream can be opened. */
+  get accepting(): boolean {
+    return this.#session.yamux.accepting;
+  }
+
   /** A new stream to the agent; undefined when the tunnel takes none any more, or has too many waiting. */
   openStream(handler: StreamHandler): YamuxStream | undefined {
     return this.#session.yamux.openStream(handler);

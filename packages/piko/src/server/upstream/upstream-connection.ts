@@ -26,8 +26,6 @@ const MAX_HEAD_BYTES = 64 * 1024;
 const HEAD_TIMEOUT_MS = 10_000;
 /** Longest endpoint id: what fits a gossip packet with room to spare, and any host label. */
 export const MAX_ENDPOINT_ID_BYTES = 255;
-/** A refused client's unread bytes are dropped for this long, so that no reset overtakes the answer. */
-const LINGER_MS = 2_000;
 /** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
 const KEEP_ALIVE_MS = 60_000;
 
@@ -72,7 +70,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
 
   sweep(nowMs: number): void {
     if (nowMs < this.#deadlineMs) return;
-    if (this.#answered || this.#bytes.length === 0) this.#socket.destroy();
+    if (this.#bytes.length === 0) this.#socket.destroy();
     else this.#refuse(408, "request timeout");
   }
 
@@ -155,7 +153,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     const port = this.#port;
     this.#answered = true;
     this.#bytes.clear();
-    this.#deadlineMs = port.clock.now() + LINGER_MS;
+    port.sweep.remove(this);
     port.logger.warn("upstream refused", {
       "client-ip": peerAddress(this.#socket.socket),
       status,
@@ -165,7 +163,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     this.#socket.out.writeLatin1(
       errorResponse({ status, message, dateLine, close: true, headOnly: false, extra }),
     );
-    this.#socket.end();
+    this.#socket.close();
   }
 }
 

@@ -6,6 +6,8 @@ import type { Upstreams } from "./upstreams.js";
 export class UpstreamMetrics {
   /** Requests and TCP connections that were sent to a tunnel of this node. */
   requests = 0;
+  /** Requests that were sent again after their upstream was lost. */
+  retries = 0;
 
   constructor(metrics: Metrics, upstreams: Upstreams) {
     metrics.gauge(
@@ -22,6 +24,16 @@ export class UpstreamMetrics {
       "piko_upstreams_upstream_requests_total",
       "Number of requests sent to an upstream of this node",
       () => this.requests,
+    );
+    metrics.counter(
+      "piko_upstreams_retries_total",
+      "Number of requests sent again because their upstream was lost",
+      () => this.retries,
+    );
+    metrics.gauge(
+      "piko_upstreams_waiting_requests",
+      "Number of requests that wait for an upstream to come back",
+      () => upstreams.waits.count,
     );
   }
 }

@@ -1,5 +1,6 @@
 // Which tunnels listen on which endpoint, and the choice among them.
 
+import type { ReconnectWaits } from "./reconnect-waits.js";
 import type { Tunnel } from "./tunnel.js";
 
 /** The tunnels of one endpoint. */
@@ -8,12 +9,15 @@ class EndpointTunnels {
   readonly draining: Tunnel[] = [];
   #next = 0;
 
-  /** Round robin over the active ones; a draining one only when there is no other. */
+  /** Round robin over the active ones that take a stream. A draining one takes none: its agent has said so. */
   select(): Tunnel | undefined {
     const { active } = this;
-    if (active.length === 0) return this.draining[0];
-    if (this.#next >= active.length) this.#next = 0;
-    return active[this.#next++];
+    for (let tries = active.length; tries > 0; tries--) {
+      if (this.#next >= active.length) this.#next = 0;
+      const tunnel = active[this.#next++];
+      if (tunnel?.accepting) return tunnel;
+    }
+    return undefined;
   }
 
   /** Takes a tunnel out and keeps the order of turns for the others. */
@@ -27,8 +31,14 @@ class EndpointTunnels {
 }
 
 export class Upstreams {
+  /** Requests whose endpoint has just lost its upstreams. */
+  readonly waits: ReconnectWaits;
   readonly #endpoints = new Map<string, EndpointTunnels>();
   readonly #tunnels = new Set<Tunnel>();
+
+  constructor(waits: ReconnectWaits) {
+    this.waits = waits;
+  }
 
   add(tunnel: Tunnel): void {
     let endpoint = this.#endpoints.get(tunnel.endpointId);
@@ -38,12 +48,15 @@ export class Upstreams {
     }
     endpoint.active.push(tunnel);
     this.#tunnels.add(tunnel);
+    this.waits.onFound(tunnel.endpointId);
   }
 
   /** The tunnel takes no new requests while another one is there. */
   drain(tunnel: Tunnel): void {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
-    if (endpoint?.withdraw(tunnel)) endpoint.draining.push(tunnel);
+    if (!endpoint?.withdraw(tunnel)) return;
+    endpoint.draining.push(tunnel);
+    if (endpoint.active.length === 0) this.waits.onLost(tunnel.endpointId);
   }
 
   /** The tunnel is gone. Idempotent. */
@@ -52,6 +65,7 @@ export class Upstreams {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
     if (endpoint === undefined) return;
     if (!endpoint.withdraw(tunnel)) endpoint.draining.splice(endpoint.draining.indexOf(tunnel), 1);
+    else if (endpoint.active.length === 0) this.waits.onLost(tunnel.endpointId);
     if (endpoint.active.length + endpoint.draining.length === 0) this.#endpoints.delete(tunnel.endpointId);
   }
 

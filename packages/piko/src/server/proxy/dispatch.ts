@@ -1,0 +1,109 @@
+// Finds an upstream for a request and sends it: tries another one when a stream is lost before its response, and waits
+// for an endpoint whose last upstream has just gone.
+
+import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { Waiter } from "../upstream/reconnect-waits.js";
+import type { ProxyContext } from "./proxy-context.js";
+import { RequestUpload } from "./request-upload.js";
+
+/** Upstreams that one request is sent to, at most. */
+const MAX_TRIES = 3;
+/** RFC 9110 section 9.2.2. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
+
+/** The exchange, as its dispatch sees it. */
+export interface DispatchOwner extends StreamHandler {
+  /** The request is on its way on this stream. */
+  onStream(stream: YamuxStream, halfClose: boolean): void;
+  /** There is no upstream for the request. */
+  onNoUpstream(message: string): void;
+  /** Whether the client should be read from: not while its bytes have nowhere to go. */
+  onUploadBlocked(blocked: boolean): void;
+}
+
+export class Dispatch implements Waiter {
+  readonly upload: RequestUpload = new RequestUpload();
+  readonly #owner: DispatchOwner;
+  readonly #context: ProxyContext;
+  #endpointId = "";
+  #method = "";
+  #triesLeft = 0;
+  /** Until when the request waits for an upstream to come back; 0 when it doesn't. */
+  #waitUntilMs = 0;
+
+  constructor(owner: DispatchOwner, context: ProxyContext) {
+    this.#owner = owner;
+    this.#context = context;
+  }
+
+  get waiting(): boolean {
+    return this.#waitUntilMs !== 0;
+  }
+
+  /** Starts on a request; its head goes to `upload`, then `connect` follows. */
+  begin(endpointId: string, method: string): void {
+    this.#endpointId = endpointId;
+    this.#method = method;
+    this.#triesLeft = MAX_TRIES;
+    this.upload.begin();
+  }
+
+  /** Finds an upstream and sends what there is of the request, or waits for one that has just gone. */
+  connect(): void {
+    const { upstreamMetrics, upstreams } = this.#context;
+    const tunnel = upstreams.select(this.#endpointId);
+    const stream = tunnel?.openStream(this.#owner);
+    if (tunnel !== undefined && stream !== undefined) {
+      upstreamMetrics.requests++;
+      this.#triesLeft--;
+      this.#owner.onStream(stream, tunnel.drainable);
+      this.upload.replay(stream);
+      if (this.upload.blocked) this.#owner.onUploadBlocked(true);
+      return;
+    }
+    const until = upstreams.waits.wait(this.#endpointId, this);
+    if (until === undefined) {
+      this.#owner.onNoUpstream("no available upstreams");
+      return;
+    }
+    this.#waitUntilMs = until;
+    this.#owner.onUploadBlocked(true);
+  }
+
+  /**
+   * The stream ended before the response. Another upstream gets the request if the first can't have acted on it, or if
+   * acting twice does no harm, and if all of it is still at hand.
+   */
+  onLost(refused: boolean): void {
+    if (!this.upload.replayable || this.#triesLeft === 0 || !(refused || IDEMPOTENT.has(this.#method))) {
+      this.#owner.onNoUpstream("upstream unreachable");
+      return;
+    }
+    this.#context.upstreamMetrics.retries++;
+    this.connect();
+  }
+
+  onUpstream(): void {
+    this.#waitUntilMs = 0;
+    this.connect();
+    if (!this.waiting && !this.upload.blocked) this.#owner.onUploadBlocked(false);
+  }
+
+  /** Gives up a wait that took too long. */
+  sweep(nowMs: number): void {
+    if (!this.waiting || nowMs < this.#waitUntilMs) return;
+    this.#stopWaiting();
+    this.#owner.onNoUpstream("no available upstreams");
+  }
+
+  /** The request is over. */
+  clear(): void {
+    if (this.waiting) this.#stopWaiting();
+    this.upload.clear();
+  }
+
+  #stopWaiting(): void {
+    this.#waitUntilMs = 0;
+    this.#context.upstreams.waits.cancel(this.#endpointId, this);
+  }
+}

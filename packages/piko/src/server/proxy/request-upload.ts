@@ -1,0 +1,67 @@
+// The request on its way to a stream. Until the first byte of the response, what was sent is kept (up to a limit), so
+// that the request can move to another upstream when its stream is lost.
+
+import type { YamuxStream } from "@piko/tunnel";
+import { ByteStore } from "../../net/byte-store.js";
+import { StreamSender } from "../../net/stream-sender.js";
+
+/** Most bytes of a request, its head included, that are kept for another try. */
+export const MAX_REPLAY_BYTES: number = 64 * 1024;
+/** Memory that stays with an idle connection, so that small requests allocate none. */
+const KEPT_BYTES = 1024;
+
+export class RequestUpload {
+  readonly #sender = new StreamSender();
+  readonly #sent = new ByteStore();
+  #keeping = false;
+
+  /** Bytes wait for room in the stream. */
+  get blocked(): boolean {
+    return this.#sender.blocked;
+  }
+
+  /** Everything that was sent is still at hand. */
+  get replayable(): boolean {
+    return this.#keeping;
+  }
+
+  /** Starts on a request. */
+  begin(): void {
+    this.#keeping = true;
+  }
+
+  /** Sends bytes, or without a stream keeps them for one. Returns how many the stream took. */
+  send(stream: YamuxStream | undefined, buffer: Buffer, start: number, end: number): number {
+    if (this.#keeping) {
+      if (stream === undefined || this.#sent.length + end - start <= MAX_REPLAY_BYTES) {
+        this.#sent.append(buffer, start, end);
+      } else {
+        this.forget();
+      }
+    }
+    return stream === undefined ? 0 : this.#sender.send(stream, buffer, start, end);
+  }
+
+  /** Sends all that was sent so far on another stream. */
+  replay(stream: YamuxStream): void {
+    this.#sender.clear();
+    this.#sender.send(stream, this.#sent.buffer, this.#sent.start, this.#sent.end);
+  }
+
+  /** The stream has room again. */
+  resume(stream: YamuxStream): void {
+    this.#sender.resume(stream);
+  }
+
+  /** There will be no other try: the response has begun. */
+  forget(): void {
+    this.#keeping = false;
+    this.#sent.rewind(KEPT_BYTES);
+  }
+
+  /** The request is over. */
+  clear(): void {
+    this.#sender.clear();
+    if (this.#keeping) this.forget();
+  }
+}

@@ -1,0 +1,66 @@
+import { FakeClock } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { MAX_WAITERS, ReconnectWaits } from "./reconnect-waits.js";
+
+const WAIT_MS = 5_000;
+
+function create(waitMs = WAIT_MS) {
+  const clock = new FakeClock();
+  const woken: string[] = [];
+  const waiter = (name: string) => ({ onUpstream: () => void woken.push(name) });
+  return { clock, waits: new ReconnectWaits(clock, waitMs), woken, waiter };
+}
+
+describe("ReconnectWaits", () => {
+  it("lets a request wait for an endpoint that was lost a moment ago", () => {
+    const { clock, waits, woken, waiter } = create();
+    waits.onLost("e");
+    clock.advance(1_000);
+    expect(waits.wait("e", waiter("a"))).toBe(clock.now() + WAIT_MS);
+    expect(waits.wait("e", waiter("b"))).toBeDefined();
+    expect(waits.count).toBe(2);
+    waits.onFound("e");
+    expect(woken).toEqual(["a", "b"]);
+    expect(waits.count).toBe(0);
+  });
+
+  it.each([
+    ["was never there", () => {}],
+    [
+      "was lost too long ago",
+      (w: ReconnectWaits, clock: FakeClock) => (w.onLost("e"), clock.advance(WAIT_MS + 1)),
+    ],
+    ["is back", (w: ReconnectWaits) => (w.onLost("e"), w.onFound("e"))],
+  ])("lets nobody wait for an endpoint that %s", (_, prepare) => {
+    const { clock, waits, waiter } = create();
+    prepare(waits, clock);
+    expect(waits.wait("e", waiter("a"))).toBeUndefined();
+    expect(waits.count).toBe(0);
+  });
+
+  it("lets nobody wait when it is turned off", () => {
+    const { waits, waiter } = create(0);
+    waits.onLost("e");
+    expect(waits.wait("e", waiter("a"))).toBeUndefined();
+  });
+
+  it("forgets a waiter that is taken back", () => {
+    const { waits, woken, waiter } = create();
+    const a = waiter("a");
+    waits.onLost("e");
+    waits.wait("e", a);
+    waits.cancel("e", a);
+    waits.cancel("e", a);
+    waits.onFound("e");
+    expect(woken).toEqual([]);
+    expect(waits.count).toBe(0);
+  });
+
+  it("holds a bounded number of requests", () => {
+    const { waits, waiter } = create();
+    waits.onLost("e");
+    for (let i = 0; i < MAX_WAITERS; i++) waits.wait("e", waiter("x"));
+    expect(waits.wait("e", waiter("y"))).toBeUndefined();
+    expect(waits.count).toBe(MAX_WAITERS);
+  });
+});

@@ -1,0 +1,83 @@
+// Requests for endpoints whose last upstream went away a moment ago wait here for its return, so that an agent that
+// reconnects costs its clients time and no errors.
+
+import type { Clock } from "@piko/tunnel";
+
+/** Something that waits for an upstream of one endpoint. */
+export interface Waiter {
+  /** An upstream has come; the waiter is no longer registered. */
+  onUpstream(): void;
+}
+
+/** Most waiting requests of a node. */
+export const MAX_WAITERS = 4_096;
+/** Endpoints that are remembered after their last upstream went. */
+const MAX_REMEMBERED = 10_000;
+
+export class ReconnectWaits {
+  readonly #clock: Clock;
+  readonly #waitMs: number;
+  /** When the last upstream of an endpoint went, oldest first. */
+  readonly #goneAtMs = new Map<string, number>();
+  readonly #waiters = new Map<string, Set<Waiter>>();
+  #count = 0;
+
+  /** `waitMs`: how long a request may wait, and how long after the loss that counts as a moment ago; 0 turns it off. */
+  constructor(clock: Clock, waitMs: number) {
+    this.#clock = clock;
+    this.#waitMs = waitMs;
+  }
+
+  /** Requests that wait. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The endpoint has lost its last upstream. */
+  onLost(endpointId: string): void {
+    if (this.#waitMs === 0) return;
+    this.#goneAtMs.delete(endpointId);
+    this.#goneAtMs.set(endpointId, this.#clock.now());
+    for (const oldest of this.#goneAtMs.keys()) {
+      if (this.#goneAtMs.size <= MAX_REMEMBERED) break;
+      this.#goneAtMs.delete(oldest);
+    }
+  }
+
+  /** The endpoint has an upstream again: whoever waits for it goes on. */
+  onFound(endpointId: string): void {
+    this.#goneAtMs.delete(endpointId);
+    const waiters = this.#waiters.get(endpointId);
+    if (waiters === undefined) return;
+    this.#waiters.delete(endpointId);
+    this.#count -= waiters.size;
+    for (const waiter of waiters) waiter.onUpstream();
+  }
+
+  /** Registers a waiter if the endpoint's upstream is likely to come back. Returns until when it may wait, or undefined. */
+  wait(endpointId: string, waiter: Waiter): number | undefined {
+    const goneAt = this.#goneAtMs.get(endpointId);
+    if (goneAt === undefined || this.#count >= MAX_WAITERS) return undefined;
+    const now = this.#clock.now();
+    if (now - goneAt > this.#waitMs) {
+      this.#goneAtMs.delete(endpointId);
+      return undefined;
+    }
+    let waiters = this.#waiters.get(endpointId);
+    if (waiters === undefined) {
+      waiters = new Set();
+      this.#waiters.set(endpointId, waiters);
+    }
+    waiters.add(waiter);
+    this.#count++;
+    return now + this.#waitMs;
+  }
+
+  /** Takes a waiter back. */
+  cancel(endpointId: string, waiter: Waiter): void {
+    const waiters = this.#waiters.get(endpointId);
+    if (waiters === undefined || !waiters.delete(waiter)) return;
+    this.#count--;
+    if (waiters.size === 0) this.#waiters.delete(endpointId);
+  }
+}
