@@ -5,3 +5,20 @@ export { type CertificateFiles, createCertificates } from "./certificates.js";
 export { FakeClock } from "./fake-clock.js";
 export { BLOCK_BYTES, PatternChecker, PatternSource } from "./pattern-bytes.js";
 export { SeededRandom } from "./seeded-random.js";
+export {
+  type CrashKind,
+  type NetworkConditions,
+  type NetworkReceiver,
+  SimulatedNetwork,
+  SimulatedTransport,
+} from "./simulated-network.js";
+export { SimulatedClock } from "./simulation/simulated-clock.js";
+export {
+  type ClusterOptions,
+  type CreateNode,
+  type Life,
+  type NodeSurroundings,
+  SimulatedCluster,
+  type SimulatedNode,
+} from "./simulation/simulated-cluster.js";
+export { type KnownNode, View } from "./simulation/view.js";

@@ -1,0 +1,235 @@
+// What is known of all nodes: who they are, their keys, what to tell others about them. Keeps the rules of versions, of
+// leaving and of forgetting; knows nothing of packets or time-outs. Called by the handlers and by the liveness check.
+
+import { Graveyard } from "./graveyard.js";
+import type { LocalState } from "./local-state.js";
+import { Member } from "./member.js";
+import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type NodeDelta } from "./messages.js";
+import { compactedVersion } from "./node-state.js";
+import type { NodeNews } from "./packets.js";
+import type { GossipWatch } from "./watch.js";
+
+/** Members and candidates that are kept at most; invented ids can't fill the memory. */
+const MAX_MEMBERS = 4_096;
+
+export interface ClusterStateOptions {
+  readonly local: LocalState;
+  readonly addr: string;
+  readonly intervalMs: number;
+  readonly expiryMs: number;
+  readonly now: () => number;
+  readonly watch: GossipWatch;
+}
+
+/** The table of nodes. */
+export class ClusterState {
+  readonly local: LocalState;
+  readonly addr: string;
+  readonly graveyard: Graveyard = new Graveyard();
+  /** By id, those last whose keys changed last. */
+  readonly #members = new Map<string, Member>();
+  readonly #options: ClusterStateOptions;
+  readonly #watch: GossipWatch;
+
+  constructor(options: ClusterStateOptions) {
+    this.local = options.local;
+    this.addr = options.addr;
+    this.#options = options;
+    this.#watch = options.watch;
+  }
+
+  get members(): Iterable<Member> {
+    return this.#members.values();
+  }
+
+  get size(): number {
+    return this.#members.size;
+  }
+
+  find(id: string): Member | undefined {
+    return this.#members.get(id);
+  }
+
+  /** Those who take part, this node not included. */
+  active(): Member[] {
+    return [...this.#members.values()].filter((member) => member.active);
+  }
+
+  /** Takes a node that was unknown, or gone, for a candidate. Undefined when the table is full. */
+  learn(id: string, addr: string): Member | undefined {
+    const known = this.#members.get(id);
+    if (known !== undefined) return known;
+    if (this.#members.size >= MAX_MEMBERS) return undefined;
+    const member = new Member(id, addr, this.#options.now(), this.#options.intervalMs);
+    this.#members.set(id, member);
+    this.graveyard.raise(id);
+    return member;
+  }
+
+  /** The node itself has answered. */
+  heard(member: Member): void {
+    member.arrivals.report(this.#options.now());
+    member.asked = false;
+    member.refused = false;
+    if (member.status === "reachable") return;
+    const was = member.status;
+    member.status = "reachable";
+    if (was === "candidate") {
+      if (member.left) this.forget(member);
+      else this.#announce(member);
+    } else {
+      if (!member.left) member.expiresAt = undefined;
+      this.#watch.onReachable?.(member.id);
+    }
+  }
+
+  /** The node has not answered within its time. A candidate is dropped without anybody having been told of it. */
+  unreachable(member: Member): void {
+    if (member.status === "candidate") {
+      this.forget(member);
+      return;
+    }
+    member.status = "unreachable";
+    member.expiresAt ??= this.#options.now() + this.#options.expiryMs;
+    this.#watch.onUnreachable?.(member.id);
+  }
+
+  /** Forgets who has been gone for long enough. */
+  expire(): void {
+    const now = this.#options.now();
+    for (const member of this.#members.values()) {
+      if (member.expiresAt === undefined || member.expiresAt > now) continue;
+      this.forget(member);
+      this.#watch.onExpired?.(member.id);
+    }
+    this.graveyard.expire(now);
+  }
+
+  /** Takes a node out of the table and remembers that it is gone. */
+  forget(member: Member): void {
+    this.#members.delete(member.id);
+    this.graveyard.bury(member.id, member.addr, this.#options.now());
+  }
+
+  /** Takes entries of a node that are newer than what is known; how many were. */
+  apply(member: Member, entries: readonly Entry[]): number {
+    const { state } = member;
+    const before = state.version;
+    const told = member.status !== "candidate";
+    let applied = 0;
+    for (const entry of entries) {
+      if (entry.version <= state.version) continue;
+      const old = state.get(entry.key);
+      const hadLeft = state.left;
+      state.set(entry);
+      applied += 1;
+      if (entry.internal) {
+        if (entry.key === LEFT_KEY && state.left && !hadLeft) this.#left(member);
+        if (entry.key === COMPACT_KEY && !this.#compacted(member, entry)) break;
+      } else if (told) {
+        if (!entry.deleted) this.#watch.onUpsert?.(member.id, entry.key, entry.value);
+        else if (old !== undefined && !old.deleted) this.#watch.onDelete?.(member.id, entry.key);
+      }
+    }
+    if (state.version > before) {
+      member.behindSince = state.version >= member.claimed ? undefined : this.#options.now();
+      // A candidate may have been dropped on the way.
+      if (this.#members.delete(member.id)) this.#members.set(member.id, member);
+    }
+    return applied;
+  }
+
+  /**
+   * What this node knows, for a digest: itself first, then the rest from the latest change back. Nodes that don't answer are
+   * left out, so that nobody learns of them from here.
+   */
+  digest(): DigestEntry[] {
+    const entries: DigestEntry[] = [];
+    for (const member of this.#members.values()) {
+      if (member.status === "reachable") entries.push(digestEntry(member));
+    }
+    entries.push(this.ownDigestEntry());
+    return entries.reverse();
+  }
+
+  ownDigestEntry(): DigestEntry {
+    const { id, version, left } = this.local;
+    return { id, addr: this.addr, version, left };
+  }
+
+  /** What the sender of a digest lacks of the nodes that the digest names. */
+  newsFor(digest: readonly DigestEntry[]): NodeNews[] {
+    const news: NodeNews[] = [];
+    for (const { id, version: above } of digest) {
+      if (id === this.local.id) {
+        if (this.local.version > above) news.push({ id, addr: this.addr, state: this.local.state, above });
+        continue;
+      }
+      const member = this.#members.get(id);
+      if (member?.status === "reachable" && member.state.version > above)
+        news.push({ id, addr: member.addr, state: member.state, above });
+    }
+    return news;
+  }
+
+  /**
+   * The same and, in full, every node that the digest doesn't name: the answer to a join. The joiner is told what is known
+   * of itself, too, even if it counts as unreachable: it may be a new life under an old id.
+   */
+  fullNewsFor(digest: readonly DigestEntry[], joinerId: string): NodeDelta[] {
+    const named = new Set(digest.map(({ id }) => id));
+    const nodes: NodeDelta[] = this.newsFor(digest).map(({ id, addr, state, above }) => ({
+      id,
+      addr,
+      entries: state.above(above),
+    }));
+    const { local } = this;
+    const joiner = this.#members.get(joinerId);
+    const above = digest.find(({ id }) => id === joinerId)?.version;
+    if (
+      joiner !== undefined &&
+      joiner.status !== "reachable" &&
+      above !== undefined &&
+      joiner.state.version > above
+    )
+      nodes.push({ id: joinerId, addr: joiner.addr, entries: joiner.state.above(above) });
+    if (!named.has(local.id)) nodes.push({ id: local.id, addr: this.addr, entries: local.state.above(0) });
+    for (const member of this.#members.values()) {
+      if (member.active && !named.has(member.id))
+        nodes.push({ id: member.id, addr: member.addr, entries: member.state.above(0) });
+    }
+    return nodes;
+  }
+
+  #announce(member: Member): void {
+    this.#watch.onJoin?.(member.id);
+    for (const { key, value } of member.state.visible()) this.#watch.onUpsert?.(member.id, key, value);
+  }
+
+  #left(member: Member): void {
+    member.expiresAt ??= this.#options.now() + this.#options.expiryMs;
+    if (member.status === "candidate") this.forget(member);
+    else this.#watch.onLeave?.(member.id);
+  }
+
+  /** Drops what the marker covers; false if it is no marker, and then nothing after it counts either. */
+  #compacted(member: Member, marker: Entry): boolean {
+    const version = compactedVersion(marker);
+    if (version === undefined) return false;
+    const hadLeft = member.left;
+    const dropped = member.state.dropUpTo(Math.min(version, marker.version - 1));
+    if (member.status === "candidate") return true;
+    for (const { key, internal } of dropped) if (!internal) this.#watch.onDelete?.(member.id, key);
+    if (hadLeft && !member.left) {
+      // The node lives again under its old id, and takes its leaving back.
+      if (member.status === "reachable") member.expiresAt = undefined;
+      this.#watch.onExpired?.(member.id);
+      this.#announce(member);
+    }
+    return true;
+  }
+}
+
+function digestEntry(member: Member): DigestEntry {
+  return { id: member.id, addr: member.addr, version: member.state.version, left: member.left };
+}

@@ -1,0 +1,190 @@
+// Requests to other nodes over TCP. A join both tells and asks: the answer holds everything that the asked node has newer.
+// So the same request serves to join a cluster, to fetch what is too much for packets, and to ask a silent node.
+
+import { decodeJoinResponse, decodeLeaveResponse, encodeJoinRequest, encodeLeaveRequest } from "./codec.js";
+import type { GossipCore } from "./core.js";
+import { GossipError } from "./errors.js";
+import type { Member } from "./member.js";
+import { JOIN_RESPONSE_VALUES, LEAVE_RESPONSE_VALUES } from "./message-scanner.js";
+import type { Entry, JoinResponse, NodeDelta, Sender } from "./messages.js";
+import { hearOfStranger } from "./rumours.js";
+import { move } from "./sender.js";
+
+/** Time for a whole exchange; Go's, too. */
+export const EXCHANGE_TIMEOUT_MS = 10_000;
+/** Fetches begin at least this many intervals apart. */
+const FETCH_PAUSE = 5;
+
+/** Called once with the node that answered, or the error. */
+export type JoinDone = (error: Error | undefined, from: Sender | undefined) => void;
+
+/** Requests over TCP of one node. */
+export class Exchanges {
+  readonly #core: GossipCore;
+  readonly #running = new Set<() => void>();
+  #fetching = false;
+  #fetchedAt = Number.NEGATIVE_INFINITY;
+  /** An earlier life of this node has been looked for. */
+  #soughtSelf = false;
+
+  constructor(core: GossipCore) {
+    this.#core = core;
+  }
+
+  /**
+   * Joins the node at an address. With `full`, it is told all keys of this node, which spreads them fastest; without, that
+   * this node exists. An answer by this node itself is an answer.
+   */
+  join(addr: string, full: boolean, timeoutMs: number, done: JoinDone): () => void {
+    const { cluster, local } = this.#core;
+    const from: Sender = { nodeId: local.id, addr: cluster.addr };
+    const own: readonly Entry[] = local.state.above(0);
+    const digest = cluster.digest();
+    const seek = full && !this.#soughtSelf;
+    // Claiming to know nothing of itself, it is told what the other one knows of it.
+    if (seek) digest[0] = { ...cluster.ownDigestEntry(), version: 0 };
+    const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: full ? own : [] };
+    const request = encodeJoinRequest(from, [node], digest);
+    return this.#exchange(addr, request, JOIN_RESPONSE_VALUES, timeoutMs, (error, bytes) => {
+      if (error !== undefined) {
+        done(error, undefined);
+        return;
+      }
+      let response: JoinResponse;
+      try {
+        response = decodeJoinResponse(bytes);
+      } catch (cause) {
+        done(cause as Error, undefined);
+        return;
+      }
+      if (response.from.nodeId === local.id) {
+        if (response.from.addr === cluster.addr) done(undefined, response.from);
+        else {
+          this.#core.warnOfDouble(response.from.addr);
+          done(
+            new GossipError("PIKO_GOSSIP_ID_IN_USE", `node id ${local.id} is used by ${response.from.addr}`),
+            undefined,
+          );
+        }
+        return;
+      }
+      this.#answered(addr, response, seek ? own : undefined);
+      done(undefined, response.from);
+    });
+  }
+
+  /** Fetches from a node what it has newer, unless a fetch runs or has just run. */
+  fetch(member: Member): void {
+    const now = this.#core.now();
+    if (this.#fetching || now - this.#fetchedAt < FETCH_PAUSE * this.#core.intervalMs) return;
+    this.#fetching = true;
+    this.#fetchedAt = now;
+    this.join(member.addr, false, EXCHANGE_TIMEOUT_MS, (error) => {
+      this.#fetching = false;
+      if (error !== undefined) this.#core.logger.debug("fetch failed", { "node-id": member.id, error });
+    });
+  }
+
+  /** Asks a silent member whether it is there. An answer counts as heard; a refusal is noted at the member. */
+  ask(member: Member, timeoutMs: number): void {
+    member.asked = true;
+    const { addr } = member;
+    this.join(addr, false, timeoutMs, (error, from) => {
+      // Heard in the meantime, or moved: the answer is to a question of yesterday.
+      if (!member.asked || member.addr !== addr) return;
+      if (error === undefined) member.refused = from?.nodeId !== member.id;
+      else member.refused = (error as { code?: unknown }).code !== "PIKO_GOSSIP_TIMEOUT";
+    });
+  }
+
+  /** Tells a node that this one leaves. */
+  leave(addr: string, timeoutMs: number, done: (error: Error | undefined) => void): () => void {
+    const { cluster, local } = this.#core;
+    const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: local.state.above(0) };
+    const request = encodeLeaveRequest({ nodeId: local.id, addr: cluster.addr }, [node]);
+    return this.#exchange(addr, request, LEAVE_RESPONSE_VALUES, timeoutMs, (error, bytes) => {
+      if (error !== undefined) {
+        done(error);
+        return;
+      }
+      try {
+        decodeLeaveResponse(bytes);
+        done(undefined);
+      } catch (cause) {
+        done(cause as Error);
+      }
+    });
+  }
+
+  /** Gives up all that runs; nothing is called any more. */
+  close(): void {
+    for (const cancel of this.#running) cancel();
+    this.#running.clear();
+  }
+
+  #exchange(
+    addr: string,
+    request: Buffer,
+    values: number,
+    timeoutMs: number,
+    done: (error: Error | undefined, response: Buffer) => void,
+  ): () => void {
+    const { counters, transport } = this.#core;
+    counters.connectionsOutbound += 1;
+    counters.streamBytesOutbound += request.length;
+    const stop = transport.exchange(addr, request, values, timeoutMs, (error, response) => {
+      this.#running.delete(cancel);
+      counters.streamBytesInbound += response.length;
+      done(error, response);
+    });
+    const cancel = (): void => {
+      this.#running.delete(cancel);
+      stop();
+    };
+    this.#running.add(cancel);
+    return cancel;
+  }
+
+  #answered(addr: string, { from, nodes }: JoinResponse, own: readonly Entry[] | undefined): void {
+    const { cluster, counters, local } = this.#core;
+    const responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
+    if (responder !== undefined) {
+      if (responder.addr !== from.addr) move(this.#core, responder, from.addr);
+      // A seed may be the address of a load balancer; then the node has yet to answer at its own.
+      if (responder.addr === addr) {
+        responder.vouched = true;
+        cluster.heard(responder);
+      } else if (responder.status !== "reachable") this.#core.probeMember(responder);
+    }
+    for (const node of nodes) {
+      counters.deltaEntriesInbound += node.entries.length;
+      if (node.id === local.id) this.#compareSelf(node.entries, own);
+      else {
+        const member =
+          cluster.find(node.id) ?? hearOfStranger(this.#core, { id: node.id, addr: node.addr, left: false });
+        if (member !== undefined) cluster.apply(member, node.entries);
+      }
+    }
+    if (own !== undefined) this.#soughtSelf = true;
+  }
+
+  /** Others may hold keys of an earlier life of this node, which nobody would ever delete. */
+  #compareSelf(entries: readonly Entry[], own: readonly Entry[] | undefined): void {
+    const { local } = this.#core;
+    const newest = entries.at(-1)?.version ?? 0;
+    if (newest > local.version) {
+      this.#core.outdo(newest);
+      return;
+    }
+    if (own === undefined) return;
+    const sent = new Map(own.map((entry) => [entry.key, entry]));
+    const foreign = entries.some(
+      (entry) => !isSame(entry, sent.get(entry.key)) && !isSame(entry, local.state.get(entry.key)),
+    );
+    if (foreign) this.#core.outdo(local.version);
+  }
+}
+
+function isSame(a: Entry, b: Entry | undefined): boolean {
+  return b !== undefined && a.version === b.version && a.value === b.value && a.deleted === b.deleted;
+}

@@ -1,0 +1,275 @@
+// Membership and shared keys of a cluster: the public face of this folder. The server's node creates one, says its keys, and
+// is told those of the others. Time, chance and the network are passed in; everything else here follows from them.
+
+import { type Clock, type Timer, systemClock } from "@piko/tunnel";
+import { ClusterState } from "./cluster-state.js";
+import { GossipCore, type GossipLogger } from "./core.js";
+import { GossipCounters } from "./counters.js";
+import { GossipError } from "./errors.js";
+import { Exchanges } from "./exchanges.js";
+import { leaveCluster } from "./leave.js";
+import { checkLiveness } from "./liveness.js";
+import { LocalState } from "./local-state.js";
+import { PacketHandler } from "./packet-handler.js";
+import { PacketBuilder } from "./packets.js";
+import { resolveJoinAddresses } from "./resolve.js";
+import { Rounds } from "./rounds.js";
+import { type JoinResult, type ResolveAddresses, Seeds } from "./seeds.js";
+import {
+  type EntryCounts,
+  type NodeDetails,
+  type NodeSnapshot,
+  snapshotEntryCounts,
+  snapshotNode,
+  snapshotNodes,
+} from "./snapshot.js";
+import { handleRequest } from "./stream-handler.js";
+import type { GossipTransport } from "./transport.js";
+import type { GossipWatch } from "./watch.js";
+
+/** Gossip's settings and surroundings. */
+export interface GossipOptions {
+  /** Unique in the cluster. */
+  readonly nodeId: string;
+  /** `host:port` at which others reach this node's transport. */
+  readonly addr: string;
+  readonly transport: GossipTransport;
+  readonly watch?: GossipWatch;
+  /** Time between rounds. All time limits of detection are multiples of it: a dead node is out after 30. Default 100. */
+  readonly intervalMs?: number;
+  /** Largest datagram to send, in bytes. Default 1400. */
+  readonly maxPacketSize?: number;
+  /** How long nodes that left or stopped answering stay in the table. Default 60,000. */
+  readonly expiryMs?: number;
+  /** Deleted keys that it takes to compact. Default 100. */
+  readonly compactionThreshold?: number;
+  /** Time between attempts to find nodes of the join addresses that are no members. Default 5,000. */
+  readonly rejoinIntervalMs?: number;
+  /** Port of join addresses without one. Default 8003. */
+  readonly defaultPort?: number;
+  readonly clock?: Clock;
+  /** Numbers in [0, 1). */
+  readonly random?: () => number;
+  readonly resolve?: ResolveAddresses;
+  readonly logger?: GossipLogger;
+}
+
+/** Intervals between looks at what is to be compacted or forgotten. */
+const HOUSEKEEPING_EVERY = 10;
+/** A tick that comes this many intervals late says that this process stood still, not that others are silent. */
+const LATE = 2;
+/** Part of an interval that passes between a change of this node's keys and its being told to others. */
+const NEWS_DELAY = 0.1;
+
+const SILENT: GossipLogger = { debug: () => {}, info: () => {}, warn: () => {} };
+
+/** One node's part in a cluster. */
+export class Gossip {
+  readonly nodeId: string;
+  readonly addr: string;
+  readonly counters: GossipCounters = new GossipCounters();
+  readonly #clock: Clock;
+  readonly #transport: GossipTransport;
+  readonly #core: GossipCore;
+  readonly #builder: PacketBuilder;
+  readonly #local: LocalState;
+  readonly #cluster: ClusterState;
+  readonly #exchanges: Exchanges;
+  readonly #packets: PacketHandler;
+  readonly #rounds: Rounds;
+  readonly #seeds: Seeds;
+  #tickTimer: Timer | undefined;
+  #tickDue = 0;
+  #ticks = 0;
+  #newsTimer: Timer | undefined;
+  #newsSent = false;
+  #closed = false;
+  /** Ends the calls that wait. */
+  readonly #onClose = new Set<() => void>();
+
+  constructor(options: GossipOptions) {
+    const { nodeId, addr, transport, watch = {}, intervalMs = 100, maxPacketSize = 1_400 } = options;
+    const { clock = systemClock, random = Math.random, logger = SILENT } = options;
+    this.nodeId = nodeId;
+    this.addr = addr;
+    this.#clock = clock;
+    this.#transport = transport;
+    const now = (): number => clock.now();
+    const builder = new PacketBuilder({ from: { nodeId, addr }, maxPacketSize });
+    this.#builder = builder;
+    this.#local = new LocalState({
+      id: nodeId,
+      compactionThreshold: options.compactionThreshold ?? 100,
+      fits: (key, value) => builder.fits(key, value),
+    });
+    const expiryMs = options.expiryMs ?? 60_000;
+    this.#cluster = new ClusterState({ local: this.#local, addr, intervalMs, expiryMs, now, watch });
+    const { counters } = this;
+    const cluster = this.#cluster;
+    this.#core = new GossipCore({ cluster, builder, transport, counters, logger, now, random, intervalMs });
+    this.#exchanges = new Exchanges(this.#core);
+    this.#packets = new PacketHandler(this.#core, this.#exchanges);
+    this.#rounds = new Rounds(this.#core);
+    this.#seeds = new Seeds({
+      core: this.#core,
+      exchanges: this.#exchanges,
+      clock,
+      resolve: options.resolve ?? systemResolve(options.defaultPort ?? 8_003, clock),
+      rejoinMs: options.rejoinIntervalMs ?? 5_000,
+    });
+  }
+
+  /** Begins to answer others and to gossip. */
+  start(): void {
+    this.#transport.attach({
+      onPacket: (packet, ip) => {
+        if (!this.#closed) this.#packets.handle(packet, ip);
+      },
+      onRequest: (request, ip) => (this.#closed ? undefined : handleRequest(this.#core, request, ip)),
+    });
+    this.#arm();
+  }
+
+  /**
+   * Joins the cluster of the nodes at these addresses (see {@link resolveJoinAddresses}); returns once one of them has
+   * answered, or none will. From then on the addresses are tried again and again, whatever the result: a node that is alone
+   * today may find others tomorrow.
+   *
+   * @throws the signal's reason when it is aborted; GossipError PIKO_GOSSIP_CANCELLED on close.
+   */
+  async join(addresses: readonly string[], options: { signal?: AbortSignal } = {}): Promise<JoinResult> {
+    const { signal } = options;
+    signal?.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const ended = (): void => {
+        signal?.removeEventListener("abort", aborted);
+        this.#onClose.delete(closed);
+      };
+      const closed = (): void => {
+        ended();
+        reject(new GossipError("PIKO_GOSSIP_CANCELLED", "gossip was closed"));
+      };
+      const stop = this.#seeds.join(addresses, (result) => {
+        ended();
+        resolve(result);
+      });
+      const aborted = (): void => {
+        ended();
+        stop();
+        reject(signal?.reason as Error);
+      };
+      signal?.addEventListener("abort", aborted, { once: true });
+      this.#onClose.add(closed);
+    });
+  }
+
+  /**
+   * Says to all others that this node leaves. Returns how many have confirmed it: 3 at most, since those tell the rest; 0
+   * when there are no others or none answers in time. Go on answering for a moment and {@link close}.
+   */
+  async leave(options: { timeoutMs?: number } = {}): Promise<number> {
+    return new Promise((resolve) => {
+      const closed = (): void => resolve(0);
+      this.#onClose.add(closed);
+      leaveCluster(this.#core, this.#exchanges, options.timeoutMs ?? 2_000, (confirmed) => {
+        this.#onClose.delete(closed);
+        resolve(confirmed);
+      });
+    });
+  }
+
+  /** Stops at once, without a word to others. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const timer of [this.#tickTimer, this.#newsTimer])
+      if (timer !== undefined) this.#clock.clearTimeout(timer);
+    this.#seeds.close();
+    this.#exchanges.close();
+    for (const closed of this.#onClose) closed();
+    await this.#transport.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /**
+   * Sets one of this node's keys.
+   *
+   * @throws GossipError if it would not fit into a packet (see {@link fits}), or the key belongs to the protocol.
+   */
+  upsertLocal(key: string, value: string, options: { internal?: boolean } = {}): void {
+    if (this.#local.upsert(key, value, options.internal ?? false)) this.#changed();
+  }
+
+  /** Deletes one of this node's keys, if there is such a key. */
+  deleteLocal(key: string): void {
+    if (this.#local.delete(key)) this.#changed();
+  }
+
+  /** Whether a key could be set to a value. One that doesn't fit would hold up all later changes of this node. */
+  fits(key: string, value: string): boolean {
+    return this.#builder.fits(key, value);
+  }
+
+  /** All nodes that have answered, and this one; sorted by id. */
+  nodes(): NodeSnapshot[] {
+    return snapshotNodes(this.#cluster, this.#clock.now());
+  }
+
+  /** One node with its keys. */
+  node(id: string): NodeDetails | undefined {
+    return snapshotNode(this.#cluster, id, this.#clock.now());
+  }
+
+  /** How many keys there are of each node. */
+  entryCounts(): EntryCounts[] {
+    return snapshotEntryCounts(this.#cluster);
+  }
+
+  #arm(): void {
+    const { intervalMs, random } = this.#core;
+    const ms = intervalMs + (random() * intervalMs) / 10;
+    this.#tickDue = this.#clock.now() + ms;
+    this.#tickTimer = this.#clock.setTimeout(() => this.#tick(), ms);
+  }
+
+  #tick(): void {
+    const now = this.#clock.now();
+    const late = now - this.#tickDue;
+    if (late > LATE * this.#core.intervalMs) {
+      for (const member of this.#cluster.members) member.arrivals.excuse(late, now);
+    }
+    this.#arm();
+    this.#core.tick();
+    this.#packets.tick();
+    this.#newsSent = false;
+    this.#ticks += 1;
+    if (!this.#local.left) {
+      checkLiveness(this.#core, this.#exchanges);
+      this.#rounds.run();
+    }
+    if (this.#ticks % HOUSEKEEPING_EVERY === 0) {
+      this.#local.compact();
+      this.#cluster.expire();
+    }
+  }
+
+  /** Tells others soon, once for all changes of the moment, and at most once between two rounds. */
+  #changed(): void {
+    if (this.#newsTimer !== undefined || this.#newsSent || this.#tickTimer === undefined || this.#closed)
+      return;
+    this.#newsTimer = this.#clock.setTimeout(() => {
+      this.#newsTimer = undefined;
+      this.#newsSent = true;
+      if (!this.#local.left) this.#rounds.spreadNews();
+    }, this.#core.intervalMs * NEWS_DELAY);
+  }
+}
+
+function systemResolve(defaultPort: number, clock: Clock): ResolveAddresses {
+  return (addresses, done) => {
+    void resolveJoinAddresses(addresses, { defaultPort, clock }).then(done);
+  };
+}

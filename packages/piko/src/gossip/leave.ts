@@ -1,0 +1,46 @@
+// Leaving: every member is told at once by a packet, and a few over TCP, who answer and pass it on.
+
+import type { GossipCore } from "./core.js";
+import type { Exchanges } from "./exchanges.js";
+import { LEFT_KEY } from "./messages.js";
+import { shuffled } from "./rounds.js";
+
+/** Nodes that have to confirm. */
+const CONFIRMATIONS = 3;
+
+/** Marks this node as left and says so; calls back with the number of nodes that have confirmed. */
+export function leaveCluster(
+  core: GossipCore,
+  exchanges: Exchanges,
+  timeoutMs: number,
+  done: (confirmed: number) => void,
+): void {
+  if (!core.local.leave()) {
+    done(0);
+    return;
+  }
+  const marker = core.local.state.get(LEFT_KEY);
+  const members = shuffled(core.cluster.active(), core.random);
+  for (const member of members) {
+    // A receiver that lacks earlier entries never gets them after this one; of a node that has left it needs none.
+    if (marker !== undefined) core.sendEntry(member.addr, marker);
+  }
+  let confirmed = 0;
+  let running = 0;
+  const deadline = core.now() + timeoutMs;
+  const next = (): void => {
+    const leftMs = deadline - core.now();
+    while (confirmed + running < CONFIRMATIONS && leftMs > 0) {
+      const member = members.pop();
+      if (member === undefined) break;
+      running += 1;
+      exchanges.leave(member.addr, leftMs, (error) => {
+        running -= 1;
+        if (error === undefined) confirmed += 1;
+        next();
+      });
+    }
+    if (running === 0) done(confirmed);
+  };
+  next();
+}

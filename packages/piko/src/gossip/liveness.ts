@@ -1,0 +1,55 @@
+// Watches the silence of every member and candidate, once per gossip interval: asks the silent by packets, then over TCP,
+// and gives them up in time.
+
+import type { GossipCore } from "./core.js";
+import type { Exchanges } from "./exchanges.js";
+import { SILENCE_UNREACHABLE, judge } from "./failure-detector.js";
+import type { Member } from "./member.js";
+
+/** Silence of a candidate, in intervals, after which it is asked over TCP. */
+const CANDIDATE_EXCHANGE = 8;
+/** Exchanges of this kind that run at a time. When half of a large cluster falls silent, packets have to do for most. */
+const MAX_EXCHANGES = 64;
+
+/** Looks at all members. */
+export function checkLiveness(core: GossipCore, exchanges: Exchanges): void {
+  const now = core.now();
+  let asking = 0;
+  for (const member of core.cluster.members) if (member.asked) asking += 1;
+  const ask = (member: Member): void => {
+    if (member.asked || asking >= MAX_EXCHANGES) return;
+    asking += 1;
+    const left = SILENCE_UNREACHABLE * core.intervalMs - member.arrivals.silence(now);
+    exchanges.ask(member, Math.max(left, core.intervalMs));
+  };
+  for (const member of core.cluster.members) {
+    if (member.status === "candidate") checkCandidate(core, member, now, ask);
+    else if (member.active) checkMember(core, member, now, ask);
+  }
+}
+
+function checkCandidate(core: GossipCore, member: Member, now: number, ask: (member: Member) => void): void {
+  const silence = member.arrivals.silence(now) / core.intervalMs;
+  if (silence >= SILENCE_UNREACHABLE || member.refused) {
+    core.cluster.unreachable(member);
+    return;
+  }
+  core.probeMember(member);
+  if (silence >= CANDIDATE_EXCHANGE) ask(member);
+}
+
+function checkMember(core: GossipCore, member: Member, now: number, ask: (member: Member) => void): void {
+  const { probes, exchange, unreachable } = judge(member.arrivals, member.refused, now, core.intervalMs);
+  if (unreachable) {
+    const silenceMs = Math.round(member.arrivals.silence(now));
+    core.logger.warn("node unreachable", {
+      "node-id": member.id,
+      addr: member.addr,
+      "silence-ms": silenceMs,
+    });
+    core.cluster.unreachable(member);
+    return;
+  }
+  for (let i = 0; i < probes; i++) core.ping(member);
+  if (exchange) ask(member);
+}

@@ -1,0 +1,113 @@
+// This node's own keys: only it changes them, and each change takes the next version. Called by the public class and, to
+// outdo what others remember of an earlier life, by the packet handlers.
+
+import { GossipError } from "./errors.js";
+import { COMPACT_KEY, type Entry, LEFT_KEY } from "./messages.js";
+import { NodeState } from "./node-state.js";
+
+/** Versions that others claim this node to have are believed up to here, so that the next ones stay exact numbers. */
+const MAX_BELIEVABLE_VERSION = 2 ** 52;
+
+export interface LocalStateOptions {
+  readonly id: string;
+  /** Deleted entries that it takes to compact. */
+  readonly compactionThreshold: number;
+  /** Whether an entry fits into a packet at any version. */
+  readonly fits: (key: string, value: string) => boolean;
+}
+
+/** The node that this process is. */
+export class LocalState {
+  readonly state: NodeState;
+  readonly #options: LocalStateOptions;
+
+  constructor(options: LocalStateOptions) {
+    this.state = new NodeState(options.id);
+    this.#options = options;
+  }
+
+  get id(): string {
+    return this.state.id;
+  }
+
+  get version(): number {
+    return this.state.version;
+  }
+
+  get left(): boolean {
+    return this.state.left;
+  }
+
+  /**
+   * Sets a key; false when it has the value already.
+   *
+   * @throws GossipError for a key of the protocol, an empty one, or one that would not fit into a packet with its value.
+   */
+  upsert(key: string, value: string, internal = false): boolean {
+    if (key === "" || key === LEFT_KEY || key === COMPACT_KEY)
+      throw new GossipError("PIKO_GOSSIP_RESERVED_KEY", `reserved key ${JSON.stringify(key)}`);
+    if (!this.#options.fits(key, value)) {
+      const bytes = Buffer.byteLength(key) + Buffer.byteLength(value);
+      throw new GossipError(
+        "PIKO_GOSSIP_ENTRY_TOO_LARGE",
+        `entry of ${bytes} bytes does not fit into a packet: ${key.slice(0, 64)}`,
+      );
+    }
+    const old = this.state.get(key);
+    if (old !== undefined && !old.deleted && old.value === value && old.internal === internal) return false;
+    this.#set(key, value, internal, false);
+    return true;
+  }
+
+  /** Deletes a key; false when there is none. */
+  delete(key: string): boolean {
+    const old = this.state.get(key);
+    if (old === undefined || old.deleted || key === LEFT_KEY || key === COMPACT_KEY) return false;
+    this.#set(key, "", old.internal, true);
+    return true;
+  }
+
+  /** Says that this node leaves; false when it was said before. */
+  leave(): boolean {
+    if (this.state.left) return false;
+    this.#set(LEFT_KEY, "", true, false);
+    return true;
+  }
+
+  /**
+   * Drops deleted entries once there are enough of them. Whatever lives gets a new version, since all that is older is
+   * dropped by everybody: keys of the protocol's private part too, which others would otherwise report as deleted. With
+   * many live keys it waits for as many deleted ones, so that each deletion costs a bounded number of entries sent.
+   */
+  compact(): boolean {
+    const { deletedCount, size } = this.state;
+    if (deletedCount < Math.max(this.#options.compactionThreshold, size - deletedCount)) return false;
+    this.#renew(this.version);
+    return true;
+  }
+
+  /**
+   * Goes on above a version that others remember of an earlier node of the same id, and has them drop what they remember.
+   * False if the version is beyond belief.
+   */
+  continueAbove(version: number): boolean {
+    if (version > MAX_BELIEVABLE_VERSION) return false;
+    this.#renew(Math.max(version, this.version));
+    return true;
+  }
+
+  #renew(base: number): void {
+    const entries = this.state.above(0);
+    this.state.version = base;
+    for (const { key, value, internal, deleted } of entries) {
+      if (!deleted && key !== COMPACT_KEY) this.#set(key, value, internal, false);
+    }
+    this.#set(COMPACT_KEY, `${base}`, true, false);
+    this.state.dropUpTo(base);
+  }
+
+  #set(key: string, value: string, internal: boolean, deleted: boolean): void {
+    const entry: Entry = { key, value, version: this.version + 1, internal, deleted };
+    this.state.set(entry);
+  }
+}

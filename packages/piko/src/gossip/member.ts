@@ -1,0 +1,50 @@
+// One other node as this one sees it: its keys, whether it answers, and what is being done to find that out.
+
+import { Arrivals } from "./failure-detector.js";
+import { NodeState } from "./node-state.js";
+
+/**
+ * A candidate is a node that others speak of but that has not answered yet; nobody is told of it. A node counts as reachable
+ * once it has answered, and as unreachable once it has stopped to.
+ */
+export type MemberStatus = "candidate" | "reachable" | "unreachable";
+
+/** Another node. */
+export class Member {
+  readonly id: string;
+  addr: string;
+  readonly state: NodeState;
+  status: MemberStatus = "candidate";
+  /** When it is forgotten; set while it has left or doesn't answer. */
+  expiresAt: number | undefined;
+  /** Rhythm of its answers. */
+  arrivals: Arrivals;
+  /** When it was last asked without having answered yet. */
+  probedAt: number = Number.NEGATIVE_INFINITY;
+  /** Was asked over TCP since it was last heard. */
+  asked = false;
+  /** Nothing, or another node, is at its address. */
+  refused = false;
+  /** Has answered over TCP at its address: its packets are its own even if they come from another IP address. */
+  vouched = false;
+  /** Newest version that others claim to have. */
+  claimed = 0;
+  /** Since when it is known that others have newer entries, without any having come. */
+  behindSince: number | undefined;
+
+  constructor(id: string, addr: string, now: number, intervalMs: number) {
+    this.id = id;
+    this.addr = addr;
+    this.state = new NodeState(id);
+    this.arrivals = new Arrivals(now, intervalMs);
+  }
+
+  get left(): boolean {
+    return this.state.left;
+  }
+
+  /** Takes part: it has answered, still does, and has not left. */
+  get active(): boolean {
+    return this.status === "reachable" && !this.state.left;
+  }
+}

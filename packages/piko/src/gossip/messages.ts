@@ -1,0 +1,71 @@
+// What nodes say to each other, as values. The codec turns them into bytes; nothing else knows the wire's names.
+
+/** First byte of a datagram or of a TCP request; the second is the protocol's version, 0. */
+export const MESSAGE_DIGEST = 1;
+export const MESSAGE_DELTA = 2;
+export const MESSAGE_JOIN = 3;
+export const MESSAGE_LEAVE = 4;
+export const PROTOCOL_VERSION = 0;
+
+/** A node's key says that it has left; set by the node itself. */
+export const LEFT_KEY = "_internal:left";
+/** A node's key whose value is a version: entries up to it are gone. */
+export const COMPACT_KEY = "_internal:compact";
+
+/** One key of a node, at the node's version when it last changed. */
+export interface Entry {
+  readonly key: string;
+  readonly value: string;
+  readonly version: number;
+  /** Belongs to the protocol or is private: kept and relayed, but nobody is told. */
+  readonly internal: boolean;
+  readonly deleted: boolean;
+}
+
+/** How much the sender of a digest knows of one node. */
+export interface DigestEntry {
+  readonly id: string;
+  readonly addr: string;
+  readonly version: number;
+  readonly left: boolean;
+}
+
+/** Who sends: its id, and the `host:port` at which it wants its answers. */
+export interface Sender {
+  readonly nodeId: string;
+  readonly addr: string;
+}
+
+/** Entries of one node, in ascending order of version. */
+export interface NodeDelta {
+  readonly id: string;
+  readonly addr: string;
+  readonly entries: readonly Entry[];
+}
+
+/** A datagram. */
+export type Packet =
+  | {
+      readonly type: typeof MESSAGE_DIGEST;
+      readonly from: Sender;
+      /** Whether the sender wants a digest in return. */
+      readonly request: boolean;
+      readonly entries: readonly DigestEntry[];
+    }
+  | { readonly type: typeof MESSAGE_DELTA; readonly from: Sender; readonly nodes: readonly NodeDelta[] };
+
+/** A request over TCP. */
+export type StreamRequest =
+  | {
+      readonly type: typeof MESSAGE_JOIN;
+      readonly from: Sender;
+      readonly nodes: readonly NodeDelta[];
+      readonly digest: readonly DigestEntry[];
+    }
+  | { readonly type: typeof MESSAGE_LEAVE; readonly from: Sender; readonly nodes: readonly NodeDelta[] };
+
+/** The answer to a join. */
+export interface JoinResponse {
+  readonly from: Sender;
+  readonly nodes: readonly NodeDelta[];
+}

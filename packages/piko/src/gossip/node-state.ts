@@ -1,0 +1,114 @@
+// What is known of one node: its keys, each at the version at which it last changed. Entries are kept in order of version,
+// because that is how they have to be sent: a receiver takes nothing below the version that it has.
+
+import { COMPACT_KEY, type Entry, LEFT_KEY } from "./messages.js";
+
+/** Slots of entries that were replaced are swept out when there are this many more than entries. */
+const SLACK = 64;
+
+/** One node's keys. */
+export class NodeState {
+  readonly id: string;
+  /** Version of the newest entry that was ever set; 0 when none was. */
+  version = 0;
+  /** Entries with the deleted flag. */
+  deletedCount = 0;
+  /** Entries with the internal flag. */
+  internalCount = 0;
+  readonly #entries = new Map<string, Entry>();
+  /** Entries in ascending order of version; some have been replaced since and no longer count. */
+  #log: Entry[] = [];
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  /** The node has said that it leaves. */
+  get left(): boolean {
+    const entry = this.#entries.get(LEFT_KEY);
+    return entry !== undefined && entry.internal && !entry.deleted;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(key: string): Entry | undefined {
+    return this.#entries.get(key);
+  }
+
+  /** Sets a key. The entry's version must be above {@link version}. */
+  set(entry: Entry): void {
+    const previous = this.#entries.get(entry.key);
+    if (previous !== undefined) this.#count(previous, -1);
+    this.#count(entry, 1);
+    this.#entries.set(entry.key, entry);
+    this.#log.push(entry);
+    this.version = entry.version;
+    if (this.#log.length > 2 * this.#entries.size + SLACK) this.#sweep();
+  }
+
+  /** Drops every entry up to a version, and returns those that were not deleted before. */
+  dropUpTo(version: number): Entry[] {
+    const dropped: Entry[] = [];
+    for (const entry of this.#log) {
+      if (entry.version > version) break;
+      if (this.#entries.get(entry.key) !== entry) continue;
+      this.#entries.delete(entry.key);
+      this.#count(entry, -1);
+      if (!entry.deleted) dropped.push(entry);
+    }
+    this.#sweep();
+    return dropped;
+  }
+
+  /** Entries above a version, ascending. Stops early when `visit` returns false. */
+  visitAbove(version: number, visit: (entry: Entry) => boolean): void {
+    for (let i = this.#firstAbove(version); i < this.#log.length; i++) {
+      const entry = this.#log[i];
+      if (entry !== undefined && this.#entries.get(entry.key) === entry && !visit(entry)) return;
+    }
+  }
+
+  /** Entries above a version, ascending. */
+  above(version: number): Entry[] {
+    const entries: Entry[] = [];
+    this.visitAbove(version, (entry) => {
+      entries.push(entry);
+      return true;
+    });
+    return entries;
+  }
+
+  /** The keys that others may know of: neither deleted nor internal, ascending by version. */
+  visible(): Entry[] {
+    return this.above(0).filter((entry) => !entry.deleted && !entry.internal);
+  }
+
+  #firstAbove(version: number): number {
+    let low = 0;
+    let high = this.#log.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#log[middle]?.version ?? 0) > version) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+
+  #sweep(): void {
+    this.#log = this.#log.filter((entry) => this.#entries.get(entry.key) === entry);
+  }
+
+  #count(entry: Entry, by: number): void {
+    if (entry.deleted) this.deletedCount += by;
+    if (entry.internal) this.internalCount += by;
+  }
+}
+
+/** The version in a compaction marker, or undefined when the entry is none or its value is no version. */
+export function compactedVersion(entry: Entry): number | undefined {
+  if (entry.key !== COMPACT_KEY || !entry.internal || !/^\d{1,16}$/.test(entry.value)) return undefined;
+  const version = Number(entry.value);
+  return Number.isSafeInteger(version) ? version : undefined;
+}

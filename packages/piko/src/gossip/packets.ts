@@ -1,0 +1,137 @@
+// Builds datagrams that stay within the packet size. A node's entries never continue in a second packet of the same answer:
+// packets get lost and overtake each other, and a receiver that takes the later entries first never takes the earlier ones.
+
+import { writeDeltaHead, writeDigestEntry, writeDigestHead, writeEntry, writePacketNode } from "./codec.js";
+import type { DigestEntry, Entry, Sender } from "./messages.js";
+import { MsgpackWriter } from "./msgpack-writer.js";
+import type { NodeState } from "./node-state.js";
+
+/** A node of which a peer knows only the entries up to `above`. */
+export interface NodeNews {
+  readonly id: string;
+  readonly addr: string;
+  readonly state: NodeState;
+  readonly above: number;
+}
+
+/** Delta packets, and what did not go into them. */
+export interface DeltaPackets {
+  readonly packets: readonly Buffer[];
+  readonly entryCount: number;
+  /** Nodes with entries left over. */
+  readonly leftOver: readonly NodeNews[];
+}
+
+export interface PacketBuilderOptions {
+  readonly from: Sender;
+  readonly maxPacketSize: number;
+}
+
+/** Longest form of a version on the wire. */
+const WIDEST_VERSION = 2 ** 52;
+
+/** Builds packets of one node. */
+export class PacketBuilder {
+  readonly #from: Sender;
+  readonly #max: number;
+  readonly #packet = new MsgpackWriter();
+  readonly #section = new MsgpackWriter();
+
+  constructor({ from, maxPacketSize }: PacketBuilderOptions) {
+    this.#from = from;
+    this.#max = maxPacketSize;
+  }
+
+  /** Whether an entry of this node fits into a packet by itself, whatever its version. */
+  fits(key: string, value: string): boolean {
+    const packet = this.#packet;
+    packet.reset();
+    writeDeltaHead(packet, this.#from);
+    writePacketNode(packet, this.#from.nodeId, this.#from.addr, 1);
+    writeEntry(packet, { key, value, version: WIDEST_VERSION, internal: false, deleted: false });
+    return packet.length <= this.#max;
+  }
+
+  /** A digest of as many entries as fit, from the first on. */
+  digest(request: boolean, entries: readonly DigestEntry[]): { packet: Buffer; count: number } {
+    const packet = this.#packet;
+    packet.reset();
+    writeDigestHead(packet, this.#from, request);
+    let count = 0;
+    for (const entry of entries) {
+      const before = packet.length;
+      writeDigestEntry(packet, entry);
+      if (packet.length > this.#max) {
+        packet.truncate(before);
+        break;
+      }
+      count += 1;
+    }
+    return { packet: packet.copy(), count };
+  }
+
+  /** What is new to a peer, in at least one packet, since each is a sign of life, and at most `maxPackets`. */
+  deltas(news: readonly NodeNews[], maxPackets: number): DeltaPackets {
+    const packets: Buffer[] = [];
+    const leftOver: NodeNews[] = [];
+    let entryCount = 0;
+    this.#startDelta();
+    let empty = true;
+    for (const node of news) {
+      const last = packets.length + 1 >= maxPackets;
+      let written = this.#writeNode(node, empty || last ? "part" : "whole");
+      if (written === 0 && !empty && !last) {
+        packets.push(this.#packet.copy());
+        this.#startDelta();
+        written = this.#writeNode(node, "part");
+        empty = true;
+      }
+      if (written !== 0) empty = false;
+      if (written <= 0) leftOver.push(node);
+      entryCount += Math.abs(written);
+    }
+    packets.push(this.#packet.copy());
+    return { packets, entryCount, leftOver };
+  }
+
+  /** A delta packet of one node's entries, which must fit. */
+  delta(id: string, addr: string, entries: readonly Entry[]): Buffer {
+    this.#startDelta();
+    writePacketNode(this.#packet, id, addr, entries.length);
+    for (const entry of entries) writeEntry(this.#packet, entry);
+    return this.#packet.copy();
+  }
+
+  #startDelta(): void {
+    this.#packet.reset();
+    writeDeltaHead(this.#packet, this.#from);
+  }
+
+  /** Adds a node's entries, or those that fit: how many, negative if some did not; "whole" adds all or none (0). */
+  #writeNode({ id, addr, state, above }: NodeNews, how: "whole" | "part"): number {
+    const packet = this.#packet;
+    const section = this.#section;
+    // The head's size with its longest count.
+    section.reset();
+    writePacketNode(section, id, addr, 0x7fff);
+    const room = this.#max - packet.length - section.length;
+    section.reset();
+    let count = 0;
+    let complete = true;
+    state.visitAbove(above, (entry) => {
+      const before = section.length;
+      writeEntry(section, entry);
+      if (section.length <= room) {
+        count += 1;
+        return true;
+      }
+      section.truncate(before);
+      complete = false;
+      return false;
+    });
+    if (count === 0 || (!complete && how === "whole")) return 0;
+    writePacketNode(packet, id, addr, count);
+    packet.append(section);
+    return complete ? count : -count;
+  }
+}

@@ -1,0 +1,73 @@
+// Chooses whom to gossip with: everybody in turn, in an order that is drawn anew each time, so that in a small cluster
+// nobody waits long; and now and then one who doesn't answer, or is gone, since splits heal.
+
+import type { GossipCore } from "./core.js";
+import type { Member } from "./member.js";
+
+/** Intervals between questions to nodes that are gone. */
+const GONE_EVERY = 5;
+/** Nodes that are told at once when this node's keys change. */
+const NEWS_PARTNERS = 3;
+
+/** The rounds of one node. */
+export class Rounds {
+  readonly #core: GossipCore;
+  #turn: Member[] = [];
+  #count = 0;
+
+  constructor(core: GossipCore) {
+    this.#core = core;
+  }
+
+  /** One round: called once per gossip interval. */
+  run(): void {
+    const core = this.#core;
+    this.#count += 1;
+    const partner = this.#next();
+    if (partner !== undefined) this.#gossipWith(partner);
+    const silent: Member[] = [];
+    for (const member of core.cluster.members) if (member.status === "unreachable") silent.push(member);
+    const one = silent[Math.floor(core.random() * silent.length)];
+    if (one !== undefined) core.probeMember(one);
+    if (this.#count % GONE_EVERY === 0) {
+      const gone = core.cluster.graveyard.pick(core.random);
+      if (gone !== undefined) core.probe(gone.id, gone.addr, 0);
+    }
+  }
+
+  /** A round out of turn, because this node's keys have changed. */
+  spreadNews(): void {
+    const told = new Set<Member>();
+    for (let i = 0; i < NEWS_PARTNERS; i++) {
+      const partner = this.#next();
+      if (partner === undefined || told.has(partner)) return;
+      told.add(partner);
+      this.#gossipWith(partner);
+    }
+  }
+
+  #gossipWith(partner: Member): void {
+    const core = this.#core;
+    core.sendDigest(partner.addr, true, core.roundDigest(core.cluster.digest()));
+  }
+
+  #next(): Member | undefined {
+    for (;;) {
+      const member = this.#turn.pop();
+      if (member === undefined) {
+        this.#turn = shuffled(this.#core.cluster.active(), this.#core.random);
+        return this.#turn.pop();
+      }
+      if (member.active && this.#core.cluster.find(member.id) === member) return member;
+    }
+  }
+}
+
+/** The same in random order; in place. */
+export function shuffled<T>(list: T[], random: () => number): T[] {
+  for (let i = list.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [list[i], list[j]] = [list[j] as T, list[i] as T];
+  }
+  return list;
+}

@@ -1,0 +1,153 @@
+// Joins the addresses of the configuration, and goes on doing so: names are resolved anew every few seconds, and whoever of
+// their nodes is no member is joined, so that clusters that came to be apart, by a race at the start or by a split, become
+// one.
+
+import type { Clock, Timer } from "@piko/tunnel";
+import type { GossipCore } from "./core.js";
+import { EXCHANGE_TIMEOUT_MS, type Exchanges } from "./exchanges.js";
+import type { JoinFailure, Resolution } from "./resolve.js";
+import { shuffled } from "./rounds.js";
+
+/** Resolves join addresses; calls back once. */
+export type ResolveAddresses = (addresses: readonly string[], done: (resolution: Resolution) => void) => void;
+
+/**
+ * How a join ended. "joined": another node has answered. "alone": the addresses stand for nobody but this node, which is
+ * how the first node of a cluster starts. "failed": nobody has answered, and there are errors.
+ */
+export interface JoinResult {
+  readonly outcome: "joined" | "alone" | "failed";
+  /** Ids of the nodes that had answered when the first one did. */
+  readonly nodeIds: readonly string[];
+  readonly failures: readonly JoinFailure[];
+}
+
+export interface SeedsOptions {
+  readonly core: GossipCore;
+  readonly exchanges: Exchanges;
+  readonly clock: Clock;
+  readonly resolve: ResolveAddresses;
+  /** Time between rejoins. */
+  readonly rejoinMs: number;
+}
+
+/** Nodes that are dialled at a time. */
+const MAX_DIALS = 8;
+/** A node without others looks for them this much more often. */
+const ALONE_HURRY = 5;
+const REJOIN_DIALS = 3;
+const REJOIN_TIMEOUT_MS = 3_000;
+/** Rejoins until an address that turned out to be this node's own is tried again. */
+const OWN_FOR = 12;
+
+/** The join addresses of one node. */
+export class Seeds {
+  readonly #options: SeedsOptions;
+  #addresses: readonly string[] = [];
+  #own = new Set<string>();
+  #count = 0;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: SeedsOptions) {
+    this.#options = options;
+  }
+
+  /** Joins; calls back once, with the first answer or when all have failed. `cancel` stops it without a call. */
+  join(addresses: readonly string[], done: (result: JoinResult) => void): () => void {
+    this.#addresses = addresses;
+    const stops = new Set<() => void>();
+    let over = false;
+    const finish = (result: JoinResult): void => {
+      if (over || this.#closed) return;
+      over = true;
+      this.#arm();
+      done(result);
+    };
+    this.#options.resolve(addresses, ({ targets, failures }) => {
+      if (over || this.#closed) return;
+      this.#dialAll(targets, [...failures], stops, finish);
+    });
+    return () => {
+      over = true;
+      for (const stop of stops) stop();
+      this.#arm();
+    };
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #dialAll(
+    targets: readonly string[],
+    failures: JoinFailure[],
+    stops: Set<() => void>,
+    finish: (result: JoinResult) => void,
+  ): void {
+    const { core, exchanges } = this.#options;
+    const waiting = shuffled(this.#strangers(targets), core.random);
+    const nodeIds: string[] = [];
+    let running = 0;
+    const next = (): void => {
+      while (running < MAX_DIALS && nodeIds.length === 0) {
+        const address = waiting.pop();
+        if (address === undefined) break;
+        running += 1;
+        const stop = exchanges.join(address, true, EXCHANGE_TIMEOUT_MS, (error, from) => {
+          running -= 1;
+          stops.delete(stop);
+          if (error !== undefined) failures.push({ address, error });
+          else if (from?.nodeId === core.local.id) this.#own.add(address);
+          else if (from !== undefined) nodeIds.push(from.nodeId);
+          next();
+        });
+        stops.add(stop);
+      }
+      if (nodeIds.length > 0) finish({ outcome: "joined", nodeIds, failures });
+      else if (running === 0)
+        finish({ outcome: failures.length === 0 ? "alone" : "failed", nodeIds, failures });
+    };
+    next();
+  }
+
+  /** Targets that are neither this node nor members that answer. */
+  #strangers(targets: readonly string[]): string[] {
+    const { cluster } = this.#options.core;
+    const known = new Set(cluster.active().map(({ addr }) => addr));
+    return targets.filter(
+      (target) => target !== cluster.addr && !known.has(target) && !this.#own.has(target),
+    );
+  }
+
+  #arm(): void {
+    if (this.#closed || this.#timer !== undefined || this.#addresses.length === 0) return;
+    const { clock, core, rejoinMs } = this.#options;
+    const alone = core.cluster.active().length === 0;
+    const ms = (rejoinMs / (alone ? ALONE_HURRY : 1)) * (0.75 + core.random() / 2);
+    this.#timer = clock.setTimeout(() => {
+      this.#timer = undefined;
+      this.#rejoin();
+    }, ms);
+  }
+
+  #rejoin(): void {
+    const { core, exchanges, resolve } = this.#options;
+    if (core.local.left) return;
+    this.#count += 1;
+    if (this.#count % OWN_FOR === 0) this.#own = new Set();
+    resolve(this.#addresses, ({ targets }) => {
+      if (this.#closed) return;
+      this.#arm();
+      const alone = core.cluster.active().length === 0;
+      for (const address of shuffled(this.#strangers(targets), core.random).slice(0, REJOIN_DIALS)) {
+        exchanges.join(address, alone, REJOIN_TIMEOUT_MS, (error, from) => {
+          if (from?.nodeId === core.local.id) this.#own.add(address);
+          if (error !== undefined) core.logger.debug("rejoin failed", { addr: address, error });
+        });
+      }
+    });
+  }
+}

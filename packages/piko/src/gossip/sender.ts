@@ -1,0 +1,41 @@
+// Decides whose message it is. The protocol has no authentication, and answers go to the address that a message names; so
+// only messages that can come from that address count. Otherwise any host could be made to be flooded.
+
+import type { GossipCore } from "./core.js";
+import { SILENCE_SUSPECT } from "./failure-detector.js";
+import type { Member } from "./member.js";
+import type { Sender } from "./messages.js";
+import { isNodeId, parsePeerAddress } from "./peer-address.js";
+
+/**
+ * The member that a message is from; undefined if nothing of it must be believed. A sender that was unknown becomes a
+ * candidate, unless the message is an answer: nobody has asked it.
+ */
+export function identify(core: GossipCore, from: Sender, ip: string, answer: boolean): Member | undefined {
+  const { cluster } = core;
+  if (from.nodeId === core.local.id) {
+    if (from.addr !== cluster.addr) core.warnOfDouble(from.addr);
+    return undefined;
+  }
+  const member = cluster.find(from.nodeId);
+  if (member !== undefined && member.addr === from.addr && member.vouched) return member;
+  if (!isNodeId(from.nodeId) || parsePeerAddress(from.addr) === undefined) return undefined;
+  if (!core.transport.comesFrom(from.addr, ip)) return undefined;
+  if (member === undefined) {
+    if (answer && !cluster.graveyard.has(from.nodeId)) return undefined;
+    return cluster.learn(from.nodeId, from.addr);
+  }
+  if (member.addr !== from.addr && !move(core, member, from.addr)) return undefined;
+  return member;
+}
+
+/** A node that says that it is at another address now, which it can only be if it is no longer at its old one. */
+export function move(core: GossipCore, member: Member, addr: string): boolean {
+  const silence = member.arrivals.silence(core.now()) / core.intervalMs;
+  if (member.active && silence < SILENCE_SUSPECT) return false;
+  member.addr = addr;
+  member.vouched = false;
+  member.asked = false;
+  member.refused = false;
+  return true;
+}

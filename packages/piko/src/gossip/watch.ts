@@ -1,0 +1,20 @@
+// What gossip tells its owner.
+
+/**
+ * Called as the cluster changes, in the order in which it does. A node's keys are told only between its `onJoin` and its
+ * `onExpired`; private keys never. This node's own changes are not told.
+ */
+export interface GossipWatch {
+  /** A node that has answered is a member now; its keys follow. */
+  onJoin?(id: string): void;
+  /** The node said that it leaves. It is remembered until `onExpired`. */
+  onLeave?(id: string): void;
+  /** The node answers again. */
+  onReachable?(id: string): void;
+  /** The node has stopped answering. */
+  onUnreachable?(id: string): void;
+  onUpsert?(id: string, key: string, value: string): void;
+  onDelete?(id: string, key: string): void;
+  /** The node is forgotten with all its keys. One that comes back joins again. */
+  onExpired?(id: string): void;
+}
