@@ -196,7 +196,7 @@ function printNextSteps({ ports, agent }) {
     ["With curl", `curl -H 'x-piko-endpoint: ${ENDPOINT}' ${proxy}/hello`],
     ["An event stream", `curl -N -H 'x-piko-endpoint: ${ENDPOINT}' ${proxy}/events`],
     ["An upload", `curl -H 'x-piko-endpoint: ${ENDPOINT}' --data-binary @package.json ${proxy}/echo`],
-    ["End the agent", `kill -9 ${agent.pid}`, "and see it come back here"],
+    ["End the agent", `kill -9 ${agent.pid}`, "it comes back, and requests wait for it"],
     ["End the server", `kill -9 ${programs.get("server").pid}`, "the agent finds it again by itself"],
     ["Your own service", `${piko} agent http my-endpoint 3000${connect}`],
     ["", `curl -H 'x-piko-endpoint: my-endpoint' ${proxy}/`],
