@@ -2,12 +2,12 @@
 
 import type { Clock } from "@piko/tunnel";
 import { RequestHead, ResponseHead } from "../http1/head.js";
-import type { RequestRewrite } from "../http1/rewrite-request-head.js";
+import { PLAIN_REQUEST, type RequestRewrite } from "../http1/rewrite-request-head.js";
 import type { ServiceAddress } from "../config/service-address.js";
 import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
-import { Scratch } from "./scratch.js";
+import { Scratch } from "../net/scratch.js";
 import type { ServicePool } from "./service-pool.js";
 
 /** Most field lines of one head; nodes let fewer through. */
@@ -51,11 +51,7 @@ export class HttpService {
     this.logger = options.logger;
     this.clock = options.clock;
     this.rewrite = {
-      forwardedFor: undefined,
-      forwardedProto: undefined,
-      forwardedHost: undefined,
-      addForward: false,
-      connectionClose: false,
+      ...PLAIN_REQUEST,
       pathPrefix: path === "" ? undefined : Buffer.from(path, "latin1"),
       query: query === "" ? undefined : Buffer.from(query, "latin1"),
     };

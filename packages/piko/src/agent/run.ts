@@ -5,10 +5,10 @@ import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../config/address.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
+import { metricsRoute, RouteServer } from "../net/route-server.js";
 import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
 import { Listener } from "./listener.js";
-import { MetricsServer } from "./metrics-server.js";
 import { nextSteps } from "./next-steps.js";
 import { readTlsFiles } from "./tls-files.js";
 
@@ -48,7 +48,9 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
           }),
       }),
   );
-  const metricsServer = config.server.enabled ? new MetricsServer(metrics) : undefined;
+  const metricsServer = config.server.enabled
+    ? new RouteServer("server", new Map([["/metrics", metricsRoute(metrics)]]), log)
+    : undefined;
   try {
     if (metricsServer !== undefined) {
       metrics.addProcessMetrics();

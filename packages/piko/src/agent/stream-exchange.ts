@@ -4,7 +4,8 @@
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { BODY_NONE, BODY_UNTIL_CLOSE, requestBody } from "../http1/body-framing.js";
 import { BODY_INVALID, BodyReader, type BodySink } from "../http1/body-reader.js";
-import { CHUNK_END, CHUNK_HEADER_BYTES, LAST_CHUNK, writeChunkHeader } from "../http1/chunk-writer.js";
+import { LAST_CHUNK, writeChunk } from "../http1/chunk-writer.js";
+import { errorResponse } from "../http1/error-response.js";
 import { HTTP_ERRORS, type HttpError } from "../http1/errors.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http1/find-head-end.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http1/head.js";
@@ -17,7 +18,7 @@ import {
   type ResponseRewrite,
 } from "../http1/rewrite-response-head.js";
 import { ByteStore } from "../net/byte-store.js";
-import { errorResponse } from "./error-response.js";
+import { RequestRecord } from "../observability/request-record.js";
 import { type HttpService, MAX_REQUEST_HEAD_BYTES } from "./http-service.js";
 import type { ResponseHandler, ServiceConnection } from "./service-connection.js";
 import { StreamBridge } from "./stream-bridge.js";
@@ -63,23 +64,17 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   #held: ByteStore | undefined;
   #finder: HeadEndFinder | undefined;
   // The request.
-  #method: string;
   /** Absent when there is no body. */
   #requestBody: BodyReader | undefined;
   #upgrade: boolean;
   #sayClose: boolean;
-  #requestBytes: number;
-  #startMs: number;
-  #host: string;
-  #path: string;
-  #requestFields: string;
+  readonly #request: RequestRecord;
   /** Received bytes that wait in the service's socket before the stream's window is opened for as many more. */
   #unconsumed: number;
   // The response.
   #status: number;
   #chunking: boolean;
   #responseBytes: number;
-  #responseFields: string;
 
   constructor(service: HttpService, stream: YamuxStream, halfClose: boolean) {
     this.responseHead = service.responseHead;
@@ -91,20 +86,14 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#connection = undefined;
     this.#held = undefined;
     this.#finder = undefined;
-    this.#method = "";
     this.#requestBody = undefined;
     this.#upgrade = false;
     this.#sayClose = false;
-    this.#requestBytes = 0;
-    this.#startMs = 0;
-    this.#host = "";
-    this.#path = "";
-    this.#requestFields = "{}";
+    this.#request = new RequestRecord(service);
     this.#unconsumed = 0;
     this.#status = 0;
     this.#chunking = false;
     this.#responseBytes = 0;
-    this.#responseFields = "{}";
   }
 
   onData(buffer: Buffer, start: number, end: number): void {
@@ -134,7 +123,6 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
 
   /** Request body bytes, from the body reader. */
   onBody(buffer: Buffer, start: number, end: number): void {
-    this.#requestBytes += end - start;
     this.#connection?.send(buffer, start, end);
   }
 
@@ -146,7 +134,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     const connection = this.#connection;
     if (connection === undefined || !this.#upgrade || !this.#requestDone) return false;
     this.#status = head.status;
-    if (this.#service.accessLog.enabled) this.#responseFields = this.#service.accessLog.responseFields(head);
+    this.#request.response(head);
     this.#writer.addHead(head, INTERIM);
     this.#flush();
     this.#bridge(connection);
@@ -154,29 +142,22 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   }
 
   onFinalHead(head: ResponseHead, bodyKind: number): void {
-    const { accessLog } = this.#service;
     this.#phase = RESPONDING;
     this.#status = head.status;
     this.#chunking = bodyKind === BODY_UNTIL_CLOSE;
-    if (accessLog.enabled) this.#responseFields = accessLog.responseFields(head);
+    this.#request.response(head);
     if (this.#sayClose) this.#writer.addHead(head, this.#chunking ? CHUNKED_CLOSING : AS_IS_CLOSING);
     else this.#writer.addHead(head, this.#chunking ? CHUNKED : AS_IS);
   }
 
   onResponseBody(buffer: Buffer, start: number, end: number): void {
     this.#responseBytes += end - start;
-    if (!this.#chunking) {
-      this.#writer.add(buffer, start, end);
-      return;
-    }
-    const line = CHUNK_LINE;
-    this.#writer.add(line, 0, writeChunkHeader(line, 0, end - start));
-    this.#writer.add(buffer, start, end);
-    this.#writer.add(CHUNK_END, 0, CHUNK_END.length);
+    if (this.#chunking) writeChunk(this.#writer, buffer, start, end);
+    else this.#writer.write(buffer, start, end);
   }
 
   onResponseEnd(reusable: boolean): void {
-    if (this.#chunking) this.#writer.add(LAST_CHUNK, 0, LAST_CHUNK.length);
+    if (this.#chunking) this.#writer.write(LAST_CHUNK, 0, LAST_CHUNK.length);
     this.#flush();
     const connection = this.#connection;
     this.#connection = undefined;
@@ -281,27 +262,20 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
 
   #begin(head: RequestHead): void {
     const service = this.#service;
-    const { accessLog, clock, rewrite, timeoutMs } = service;
-    service.metrics.begin();
+    const { rewrite, timeoutMs } = service;
+    this.#request.begin(head);
     this.#phase = AWAITING_RESPONSE;
-    this.#startMs = clock.now();
-    this.#method = head.method;
     this.#upgrade = head.upgrade;
     this.#sayClose = !head.connectionClose;
-    this.#requestBytes = head.end - head.start;
     const kind = requestBody(head);
     if (kind !== BODY_NONE) {
       this.#requestBody = new BodyReader();
       this.#requestBody.reset(kind, head.contentLength, false);
     }
-    if (accessLog.enabled) {
-      this.#host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
-      this.#path = pathOf(head);
-      this.#requestFields = accessLog.requestFields(head);
-    }
     const connection = service.pool.take(this);
     this.#connection = connection;
-    connection.begin(head.method, timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#startMs + timeoutMs);
+    const deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#request.startMs + timeoutMs;
+    connection.begin(head.method, deadlineMs);
     const out = service.scratch.take(requestHeadCapacity(head, rewrite));
     connection.send(out, 0, writeRequestHead(head, out, 0, rewrite));
   }
@@ -351,9 +325,8 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
       stream: this.#stream,
       halfClose: this.#halfClose,
       onDone: () => {
-        this.#requestBytes += bridge.receivedBytes;
         this.#responseBytes += bridge.sentBytes;
-        this.#record(this.#status);
+        this.#finished(this.#status);
       },
     });
     this.#phase = OVER;
@@ -372,7 +345,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   #refuse(error: HttpError | undefined): void {
     const { status, message } = error ?? HTTP_ERRORS.METHOD;
     this.#service.logger.warn("request refused", { "endpoint-id": this.#service.endpointId, error: message });
-    const bytes = errorResponse(status, message, false);
+    const bytes = Buffer.from(errorResponse({ status, message, close: true, headOnly: false }), "latin1");
     this.#phase = OVER;
     this.#stream.write(bytes, 0, bytes.length);
     this.#end();
@@ -386,7 +359,8 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   /** Answers in place of the service. */
   #fail(status: number, message: string): void {
     this.#dropConnection();
-    const bytes = errorResponse(status, message, this.#method === "HEAD");
+    const headOnly = this.#request.method === "HEAD";
+    const bytes = Buffer.from(errorResponse({ status, message, close: true, headOnly }), "latin1");
     this.#status = status;
     this.#responseBytes = bytes.length;
     this.#writer.send(bytes, 0, bytes.length);
@@ -399,18 +373,18 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#dropConnection();
     this.#stream.handler = FINISHED;
     this.#stream.reset();
-    this.#record(this.#status);
+    this.#finished(this.#status);
   }
 
   #onClientGone(): void {
     this.#dropConnection();
     if (this.#phase === READING_HEAD) this.#phase = OVER;
-    else this.#record(this.#phase === AWAITING_RESPONSE ? CLIENT_CLOSED_REQUEST : this.#status);
+    else this.#finished(this.#phase === AWAITING_RESPONSE ? CLIENT_CLOSED_REQUEST : this.#status);
   }
 
   #finish(status: number): void {
     this.#end();
-    this.#record(status);
+    this.#finished(status);
   }
 
   /** Never a reset: a Go node takes one in the same message as a complete response for a failure. */
@@ -426,32 +400,9 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     connection?.destroy();
   }
 
-  #record(status: number): void {
-    const { accessLog, clock, endpointId, metrics } = this.#service;
+  /** Accounts for the request, once. */
+  #finished(status: number): void {
     this.#phase = OVER;
-    const durationMs = clock.now() - this.#startMs;
-    metrics.end(status, this.#method, durationMs / 1_000, this.#requestBytes, this.#responseBytes);
-    if (!accessLog.enabled) return;
-    accessLog.write({
-      proto: "HTTP/1.1",
-      method: this.#method,
-      host: this.#host,
-      path: this.#path,
-      requestFields: this.#requestFields,
-      responseFields: this.#responseFields,
-      status,
-      durationMs,
-      endpointId,
-    });
+    this.#request.end(status, this.#responseBytes);
   }
-}
-
-const CHUNK_LINE: Buffer = Buffer.allocUnsafeSlow(CHUNK_HEADER_BYTES);
-
-/** The path without its query, which may hold secrets. */
-function pathOf(head: RequestHead): string {
-  const path = head.buffer.toString("latin1", head.pathStart, head.pathEnd);
-  const query = path.indexOf("?");
-  if (query === 0 || path === "") return "/";
-  return query > 0 ? path.slice(0, query) : path;
 }

@@ -9,7 +9,7 @@ import {
   writeResponseHead,
 } from "../http1/rewrite-response-head.js";
 import { ByteStore } from "../net/byte-store.js";
-import type { Scratch } from "./scratch.js";
+import type { Scratch } from "../net/scratch.js";
 
 export class StreamWriter {
   readonly #stream: YamuxStream;
@@ -38,7 +38,7 @@ export class StreamWriter {
   }
 
   /** Adds bytes: behind a head that waits, if they fit, else they are sent. */
-  add(buffer: Buffer, start: number, end: number): void {
+  write(buffer: Buffer, start: number, end: number): void {
     const gathered = this.#gathered;
     if (gathered > 0) {
       const out = this.#scratch.take(0);

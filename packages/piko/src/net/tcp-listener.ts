@@ -2,7 +2,7 @@
 
 import { createServer, type Server, type Socket } from "node:net";
 import type { HostPort } from "../config/address.js";
-import { formatHostPort } from "../config/address.js";
+import { listen } from "./listen.js";
 
 /** Connections that the kernel may hold before they are accepted. */
 const BACKLOG = 4_096;
@@ -18,24 +18,9 @@ export class TcpListener {
     this.#server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
   }
 
-  /** Binds; resolves to the address that the port has. An empty host is all interfaces, IPv6 and IPv4. */
-  async listen(address: HostPort): Promise<HostPort> {
-    const server = this.#server;
-    await new Promise<void>((resolve, reject) => {
-      const fail = (error: NodeJS.ErrnoException): void => {
-        const reason = error.code === "EADDRINUSE" ? "address already in use" : error.message;
-        reject(new Error(`${this.#name} listen: ${formatHostPort(address)}: ${reason}`, { cause: error }));
-      };
-      server.once("error", fail);
-      const host = address.host === "" ? {} : { host: address.host };
-      server.listen({ port: address.port, ...host, backlog: BACKLOG }, () => {
-        server.off("error", fail);
-        resolve();
-      });
-    });
-    const bound = server.address();
-    if (bound === null || typeof bound === "string") throw new Error(`${this.#name} listen: no address`);
-    return { host: bound.address, port: bound.port };
+  /** Binds; resolves to the address that the port has. */
+  listen(address: HostPort): Promise<HostPort> {
+    return listen(this.#server, this.#name, address, { backlog: BACKLOG });
   }
 
   /** Stops accepting; accepted sockets stay. Idempotent. */

@@ -25,7 +25,7 @@ export interface AccessLogEntry {
   readonly status: number;
   readonly durationMs: number;
   /** The agent's lines name the endpoint. */
-  readonly endpointId?: string;
+  readonly endpointId?: string | undefined;
 }
 
 /** What an access log needs. */

@@ -5,11 +5,11 @@ import type { HostPort } from "../config/address.js";
 import type { ServerConfig } from "../config/server.js";
 import { DateLine } from "../net/date-line.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
+import { metricsRoute, type Route, RouteServer, sendJson } from "../net/route-server.js";
 import { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import { Metrics } from "../observability/metrics.js";
 import { RequestMetricsFamily } from "../observability/request-metrics.js";
-import { AdminPort, type AdminRoute, sendJson } from "./admin/admin-port.js";
 import { generateNodeId } from "./node-id.js";
 import { ProxyContext } from "./proxy/proxy-context.js";
 import { ProxyPort } from "./proxy/proxy-port.js";
@@ -38,7 +38,7 @@ export class Node {
   readonly #clock: Clock;
   readonly #proxy: ProxyPort;
   readonly #upstream: UpstreamPort;
-  readonly #admin: AdminPort;
+  readonly #admin: RouteServer;
   #ready = false;
 
   constructor({ config, logger, clock = systemClock }: NodeOptions) {
@@ -72,19 +72,13 @@ export class Node {
       sweep,
       dateLine,
     });
-    const routes = new Map<string, AdminRoute>([
+    const routes = new Map<string, Route>([
       ["/health", (response) => void response.writeHead(200).end()],
       ["/ready", (response) => void response.writeHead(this.#ready ? 200 : 503).end()],
-      [
-        "/metrics",
-        async (response) => {
-          const text = await metrics.text();
-          response.writeHead(200, { "Content-Type": metrics.contentType }).end(text);
-        },
-      ],
+      ["/metrics", metricsRoute(metrics)],
       ["/status/upstream/endpoints", (response) => sendJson(response, upstreams.listenerCounts())],
     ]);
-    this.#admin = new AdminPort(routes, logger.subsystem("admin"));
+    this.#admin = new RouteServer("admin", routes, logger.subsystem("admin"));
   }
 
   /** Binds all ports, or none: the error names the port and the address. */

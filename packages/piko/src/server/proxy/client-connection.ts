@@ -12,7 +12,7 @@ import { parseRequestHead } from "../../http1/parse-request-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import { peerAddress } from "../../net/peer-address.js";
-import { errorResponse } from "./error-response.js";
+import { errorResponse } from "../../http1/error-response.js";
 import { Exchange } from "./exchange.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { routeRequest } from "./route.js";

@@ -30,9 +30,9 @@ import {
 import { ByteStore } from "../../net/byte-store.js";
 import type { ClientConnection } from "./client-connection.js";
 import { Dispatch, type DispatchOwner } from "./dispatch.js";
-import { emptyResponse, errorResponse } from "./error-response.js";
+import { emptyResponse, errorResponse } from "../../http1/error-response.js";
 import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
-import { RequestRecord } from "./request-record.js";
+import { RequestRecord } from "../../observability/request-record.js";
 import type { RequestUpload } from "./request-upload.js";
 
 // How far the exchange is.
@@ -109,7 +109,7 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#remember(head);
     this.#phase = AWAITING_HEAD;
     this.#dispatch.begin(endpointId, head.method);
-    const out = this.#context.scratch(requestHeadCapacity(head, this.#rewrite));
+    const out = this.#context.scratch.take(requestHeadCapacity(head, this.#rewrite));
     this.#upload.send(undefined, out, 0, writeRequestHead(head, out, 0, this.#rewrite));
     this.#dispatch.connect();
   }
@@ -395,7 +395,7 @@ export class Exchange implements DispatchOwner, BodySink {
   #writeHead(head: ResponseHead): void {
     const rewrite = this.#responseRewrite;
     rewrite.dateLine = head.hasDate ? undefined : this.#context.dateLine.get();
-    const out = this.#context.scratch(responseHeadCapacity(head, rewrite));
+    const out = this.#context.scratch.take(responseHeadCapacity(head, rewrite));
     this.#connection.socket.out.write(out, 0, writeResponseHead(head, out, 0, rewrite));
   }
 

@@ -9,6 +9,7 @@ import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
 import type { RequestMetrics } from "../../observability/request-metrics.js";
+import { Scratch } from "../../net/scratch.js";
 import type { UpstreamMetrics } from "../upstream/upstream-metrics.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 
@@ -44,7 +45,8 @@ export class ProxyContext {
   readonly responseHead: ResponseHead = new ResponseHead(MAX_FIELDS);
   /** The node is stopping: responses say `Connection: close`. */
   closing = false;
-  #scratch: Buffer = Buffer.allocUnsafeSlow(16 * 1024);
+  /** For a head that is written and sent within one call. */
+  readonly scratch: Scratch = new Scratch();
 
   constructor(dependencies: ProxyDependencies) {
     this.config = dependencies.config;
@@ -56,11 +58,5 @@ export class ProxyContext {
     this.clock = dependencies.clock;
     this.sweep = dependencies.sweep;
     this.dateLine = dependencies.dateLine;
-  }
-
-  /** Memory of at least `bytes`, for a head that is written and sent within one call. */
-  scratch(bytes: number): Buffer {
-    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes);
-    return this.#scratch;
   }
 }

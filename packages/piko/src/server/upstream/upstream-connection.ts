@@ -16,7 +16,7 @@ import { parseRequestHead } from "../../http1/parse-request-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import { peerAddress } from "../../net/peer-address.js";
-import { errorResponse } from "../proxy/error-response.js";
+import { errorResponse } from "../../http1/error-response.js";
 import { Tunnel } from "./tunnel.js";
 import type { UpstreamPort } from "./upstream-port.js";
 

@@ -1,28 +1,40 @@
 // What the log and the metrics say of one request: noted when its head is read, because the head's bytes are gone
-// later, and accounted for when it is over. Reused for all requests of a connection.
+// later, and accounted for when it is over.
 
-import type { RequestHead, ResponseHead } from "../../http1/head.js";
-import { targetPath } from "../../http1/target-path.js";
-import type { ProxyContext } from "./proxy-context.js";
+import type { Clock } from "@piko/tunnel";
+import type { RequestHead, ResponseHead } from "../http1/head.js";
+import { targetPath } from "../http1/target-path.js";
+import type { AccessLog } from "./access-log.js";
+import type { RequestMetrics } from "./request-metrics.js";
 
+/** Where records go. */
+export interface RecordTarget {
+  readonly accessLog: AccessLog;
+  readonly metrics: RequestMetrics;
+  readonly clock: Clock;
+  /** Named in the lines of an agent. */
+  readonly endpointId?: string | undefined;
+}
+
+/** One request; reusable for the next one. */
 export class RequestRecord {
   method = "";
   http10 = false;
   startMs = 0;
-  readonly #context: ProxyContext;
+  readonly #target: RecordTarget;
   #requestBytes = 0;
   #host = "";
   #path = "";
   #requestFields = "{}";
   #responseFields = "{}";
 
-  constructor(context: ProxyContext) {
-    this.#context = context;
+  constructor(target: RecordTarget) {
+    this.#target = target;
   }
 
   /** Starts on a request whose head was just parsed. */
   begin(head: RequestHead): void {
-    const { accessLog, clock, metrics } = this.#context;
+    const { accessLog, clock, metrics } = this.#target;
     metrics.begin();
     this.startMs = clock.now();
     this.method = head.method;
@@ -35,15 +47,15 @@ export class RequestRecord {
     this.#responseFields = "{}";
   }
 
-  /** Notes the fields of the response that goes to the client. */
+  /** Notes the fields of the response that is passed on. */
   response(head: ResponseHead): void {
-    const { accessLog } = this.#context;
+    const { accessLog } = this.#target;
     if (accessLog.enabled) this.#responseFields = accessLog.responseFields(head);
   }
 
   /** Accounts for the request. */
   end(status: number, responseBytes: number): void {
-    const { accessLog, clock, metrics } = this.#context;
+    const { accessLog, clock, endpointId, metrics } = this.#target;
     const durationMs = clock.now() - this.startMs;
     metrics.end(status, this.method, durationMs / 1_000, this.#requestBytes, responseBytes);
     if (!accessLog.enabled) return;
@@ -56,10 +68,11 @@ export class RequestRecord {
       responseFields: this.#responseFields,
       status,
       durationMs,
+      endpointId,
     });
   }
 
-  /** Host and path for other log lines about the request. */
+  /** Method, host and path, for other log lines about the request. */
   describe(): Record<string, string> {
     return { method: this.method, host: this.#host, path: this.#path };
   }

@@ -1,4 +1,4 @@
-// The proxy's own answers: a status, a JSON error, nothing else. All of it is ASCII.
+// The own answers of proxy and agent: a status, a JSON error, nothing else. All of it is ASCII.
 
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
@@ -27,8 +27,8 @@ export interface ErrorResponse {
   status: number;
   /** Text for `{"error":...}`. */
   message: string;
-  /** A whole `Date` line. */
-  dateLine: Buffer;
+  /** A whole `Date` line; absent where the next hop adds one. */
+  dateLine?: Buffer;
   /** Adds `Connection: close`. */
   close: boolean;
   /** The answer to a HEAD request has no body. */
@@ -42,7 +42,7 @@ export function errorResponse(options: ErrorResponse): string {
   const body = `${JSON.stringify({ error: options.message })}\n`;
   return (
     `${statusLine(options.status)}Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n` +
-    `Content-Length: ${Buffer.byteLength(body)}\r\n${options.dateLine.toString("latin1")}${options.extra ?? ""}` +
+    `Content-Length: ${Buffer.byteLength(body)}\r\n${options.dateLine?.toString("latin1") ?? ""}${options.extra ?? ""}` +
     `${options.close ? "Connection: close\r\n" : ""}\r\n${options.headOnly ? "" : body}`
   );
 }
