@@ -38,7 +38,12 @@ if (unknown.length > 0) {
   console.error(`unknown suite: ${unknown.join(", ")} (there are: ${Object.keys(SUITES).join(", ")})`);
   process.exit(2);
 }
-await setUp();
+try {
+  await setUp();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+}
 const results = mkdtempSync(join(tmpdir(), "piko-test-"));
 const sum = { passed: 0, failed: 0, skipped: 0 };
 for (const name of suites) {
