@@ -1,5 +1,6 @@
 // What happens when a part goes away: clients, services, agents, servers. Never a hang, never a lost process.
 
+import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { eventually } from "./harness/deadline.js";
@@ -161,7 +162,7 @@ describe("an agent that goes", () => {
     agent.signal("SIGTERM");
     await becomes(server.proxy, 502);
     expect((await client.response()).body.toString()).toBe("ok");
-    expect((await agent.exited).code).toBe(0);
+    await agent.stopped();
   });
 
   it("in the middle of a response ends it visibly", async () => {
@@ -172,6 +173,79 @@ describe("an agent that goes", () => {
     await client.take(300);
     await agent.kill();
     expect((await client.rest()).toString()).not.toMatch(/0\r\n\r\n$/);
+  });
+});
+
+describe("an agent that stops", () => {
+  it("cuts what is left when its grace period is over", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene);
+    const flags = ["--grace-period", "500ms"];
+    const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
+    const hanging = await RawClient.connect(scene, server.proxy);
+    hanging.send(get("/hang"));
+    const { aborted } = await service.request("/hang");
+    agent.signal("SIGTERM");
+    await agent.stopped(3_000);
+    expect((await hanging.response()).status).toBe(502);
+    await aborted;
+  });
+
+  it("before it was ever connected ends at once", async () => {
+    const nobody = await startRawService(scene, () => {});
+    await nobody.stop();
+    const agent = await startAgent(scene, nobody.addr, "web", "127.0.0.1:1", { wait: false });
+    await agent.waitForLine(({ text }) => /connect/i.test(text), "attempt to connect");
+    agent.signal("SIGTERM");
+    await agent.stopped(2_000);
+  });
+});
+
+describe("a tunnel that is refused", () => {
+  it("once and for all ends the agent with code 1 and the reason", async () => {
+    const refusing = await startCannedService(
+      scene,
+      'HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{"error":"invalid token"}',
+    );
+    const agent = await startAgent(scene, refusing.addr, "web", "127.0.0.1:1", { wait: false });
+    expect((await agent.exited).code).toBe(1);
+    expect(agent.tail()).toContain("invalid token");
+  });
+
+  it("for now is asked for again", async () => {
+    let refusals = 0;
+    const server = await startServer(scene);
+    const service = await Service.start(scene);
+    const front = await startRawService(scene, (socket) => {
+      if (refusals++ < 3) {
+        socket.end("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
+      const [host = "", port] = server.upstream.split(":");
+      const onward = connect({ host, port: Number(port) });
+      onward.on("error", () => socket.destroy());
+      socket.pipe(onward).pipe(socket);
+    });
+    await startAgent(scene, front.addr, "web", service.addr);
+    expect(refusals).toBe(4);
+    expect((await ask(server.proxy)).status).toBe(200);
+  });
+});
+
+describe("an agent that stands still", () => {
+  it("is answered for with 504 in time, and serves on when it goes on", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene, { "proxy.timeout": "500ms" });
+    const agent = await startAgent(scene, server.upstream, "web", service.addr);
+    agent.signal("SIGSTOP");
+    const started = performance.now();
+    const statuses = await Promise.all(
+      Array.from({ length: 20 }, async () => (await ask(server.proxy)).status),
+    );
+    expect(new Set(statuses)).toEqual(new Set([504]));
+    expect(performance.now() - started).toBeLessThan(2_000);
+    agent.signal("SIGCONT");
+    await becomes(server.proxy, 200);
   });
 });
 
@@ -205,9 +279,13 @@ describe("a server that is restarted on its ports", () => {
     await startServer(scene, samePorts(first));
     await eventually(
       async () => {
-        const client = await RawClient.connect(scene, forward.addr);
-        client.send("y");
-        return (await client.take(1).catch(() => Buffer.alloc(0))).toString() === "y";
+        try {
+          const client = await RawClient.connect(scene, forward.addr);
+          client.send("y");
+          return (await client.take(1)).toString() === "y";
+        } catch {
+          return false;
+        }
       },
       "echo",
       20_000,
@@ -223,12 +301,33 @@ describe("a server that stops", () => {
     slow.send(get("/slow?head=500"));
     const events = await RawClient.connect(scene, server.proxy);
     events.send(get("/events?count=5&ms=150"));
+    const idle = await RawClient.connect(scene, server.proxy);
+    idle.send(get("/item?i=1"));
+    await idle.response();
     await service.request("/slow");
-    await service.request("/events");
+    // This response's head has gone out before the signal: it can't say that the connection ends with it.
+    await eventually(() => events.buffer.length > 0, "response head");
     server.program.signal("SIGTERM");
+    expect((await idle.rest()).length).toBe(0);
     expect((await slow.response()).body.toString()).toBe("ok");
     expect((await events.response()).body.toString().match(/data: /g)).toHaveLength(5);
-    expect((await server.program.exited).code).toBe(0);
+    await server.program.stopped();
+  });
+
+  it("cuts what is left when its grace period is over", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene, { "grace-period": "500ms" });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const hanging = await RawClient.connect(scene, server.proxy);
+    hanging.send(get("/hang"));
+    await service.request("/hang");
+    const upgraded = await RawClient.connect(scene, server.proxy);
+    upgraded.send("GET /up HTTP/1.1\r\nHost: web.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    await upgraded.response();
+    server.program.signal("SIGTERM");
+    await server.program.stopped(3_000);
+    await hanging.rest();
+    await upgraded.rest();
   });
 
   it("ends at once on the second signal", async () => {
@@ -253,7 +352,7 @@ describe("a server that stops", () => {
     server.program.signal("SIGTERM");
     await eventually(async () => (await fetch(`http://${server.admin}/ready`)).status === 503, "503");
     expect((await ask(server.proxy)).status).toBe(200);
-    expect((await server.program.exited).code).toBe(0);
+    await server.program.stopped();
   });
 });
 

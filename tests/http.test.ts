@@ -2,8 +2,9 @@
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { curl } from "./harness/curl.js";
-import { startTunnel, type Tunnel } from "./harness/piko.js";
+import { startAgent, startTunnel, type Tunnel } from "./harness/piko.js";
 import { RawClient } from "./harness/raw-client.js";
+import { startRawService } from "./harness/raw-service.js";
 import { Service } from "./harness/service.js";
 import { perFile, perTest } from "./harness/stage.js";
 import { haveTools } from "./harness/tools.js";
@@ -167,6 +168,29 @@ describe("a request", () => {
     expect(seen.url).toBe("/reflect/a%20b//c?x=1;y=%zz&&z");
     expect(seen.headers).toMatchObject({ host: "web.test:8000", "x-many": "1, 2", cookie: "a=b" });
     expect(seen.headers["x-forwarded-for"]).toContain("127.0.0.1");
+  });
+
+  it("may have a head of 200 KB, and so may its response", async () => {
+    const answer = `HTTP/1.1 200 OK\r\nContent-Length: 2\r\n${`X-Big: ${"y".repeat(8_000)}\r\n`.repeat(25)}\r\nok`;
+    const heads: number[] = [];
+    const big = await startRawService(scene, (socket) => {
+      let seen = "";
+      socket.on("data", (piece) => {
+        seen += piece.toString("latin1");
+        if (!seen.endsWith("\r\n\r\n")) return;
+        heads.push(seen.length);
+        socket.write(answer);
+      });
+      socket.on("end", () => socket.end());
+    });
+    await startAgent(scene, tunnel.server.upstream, "big", big.addr);
+    const client = await connect();
+    const fields = `X-Big: ${"x".repeat(8_000)}\r\n`.repeat(25);
+    client.send(`GET / HTTP/1.1\r\nHost: big.test\r\n${fields}\r\n`);
+    const response = await client.response();
+    expect(response.status).toBe(200);
+    expect(response.field("x-big")?.length).toBeGreaterThan(200_000);
+    expect(heads[0]).toBeGreaterThan(200_000);
   });
 
   it("loses what belongs to its connection, and only that", async () => {

@@ -5,6 +5,7 @@ import { createWriteStream } from "node:fs";
 import { type IncomingMessage, request } from "node:http";
 import { join } from "node:path";
 import { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
 import { pipeline } from "node:stream/promises";
 import { PatternChecker, PatternSource } from "@piko/testkit";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -13,6 +14,7 @@ import { eventually } from "./harness/deadline.js";
 import { MemoryWatch } from "./harness/memory.js";
 import { startAgent, startServer, startTunnel, type Tunnel } from "./harness/piko.js";
 import { RawClient } from "./harness/raw-client.js";
+import { startCannedService, startRawService } from "./harness/raw-service.js";
 import { Service } from "./harness/service.js";
 import { perFile, perTest } from "./harness/stage.js";
 import { haveTools, run } from "./harness/tools.js";
@@ -86,6 +88,12 @@ function ask(
   });
 }
 
+/** Whether the client's socket took a block, before `ms` were over. */
+async function tookWithin(client: RawClient, block: Buffer, ms: number): Promise<boolean> {
+  const taken = new Promise<true>((resolve) => client.socket.write(block, () => resolve(true)));
+  return await Promise.race([taken, delay(ms, false)]);
+}
+
 describe("a body", () => {
   const size = 20 * 1024 * 1024 + 13;
 
@@ -130,6 +138,32 @@ describe("a body", () => {
       for await (const _ of answer);
     }
     for (const peak of await watch.stop()) expect(peak).toBeLessThan(MAX_RSS_MB);
+  });
+
+  it("that the service doesn't read holds nobody else up and takes no memory", async () => {
+    const service = await startRawService(scene, (socket) => socket.pause());
+    await startAgent(scene, tunnel.server.upstream, "deaf", service.addr);
+    const client = await RawClient.connect(scene, tunnel.server.proxy);
+    client.send(`POST / HTTP/1.1\r\nHost: deaf.test\r\nContent-Length: ${GIB}\r\n\r\n`);
+    const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
+    // Written until nothing has been taken for a while: what went in is what kernels and windows hold.
+    const block = Buffer.alloc(1024 * 1024);
+    while (await tookWithin(client, block, 500));
+    expect(client.socket.bytesWritten).toBeLessThan(64 * 1024 * 1024);
+    const answer = await ask("/bytes?n=1000000");
+    for await (const _ of answer);
+    for (const peak of await watch.stop()) expect(peak).toBeLessThan(MAX_RSS_MB);
+  });
+
+  it("needn't be over when its response comes", async () => {
+    const answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\nConnection: close\r\n\r\nstop";
+    const service = await startCannedService(scene, answer, false);
+    await startAgent(scene, tunnel.server.upstream, "early", service.addr);
+    const client = await RawClient.connect(scene, tunnel.server.proxy);
+    client.send(`POST / HTTP/1.1\r\nHost: early.test\r\nContent-Length: ${GIB}\r\n\r\nfirst`);
+    const response = await client.response("POST");
+    expect(response.status).toBe(403);
+    expect(response.body.toString()).toBe("stop");
   });
 
   it("that the service cuts short is never complete for the client", async () => {

@@ -82,6 +82,18 @@ export async function startAgent(
   return program;
 }
 
+/** Starts `piko agent start` with a configuration file. */
+export function startAgentOfFile(stage: Stage, upstream: string, path: string): Program {
+  return piko(stage, "agent", [
+    "agent",
+    "start",
+    "--config.path",
+    path,
+    "--connect.url",
+    `http://${upstream}`,
+  ]);
+}
+
 /** A local port that `piko forward tcp` carries to an endpoint. */
 export interface RunningForward {
   readonly program: Program;

@@ -103,6 +103,11 @@ export class Program {
   async stop(ms = 15_000): Promise<void> {
     if (this.exit !== undefined) return;
     this.signal("SIGTERM");
+    await this.stopped(ms);
+  }
+
+  /** Waits for the end of a program that was told to stop, and for the exit code that was expected. */
+  async stopped(ms = 15_000): Promise<void> {
     let exit: Exit;
     try {
       exit = await within(this.exited, `exit of ${this.name}`, ms);
