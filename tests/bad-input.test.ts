@@ -2,7 +2,7 @@
 
 import { SeededRandom } from "@piko/testkit";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
-import { startServer, startTunnel, type Tunnel } from "./harness/piko.js";
+import { startAgent, startServer, startTunnel, type Tunnel } from "./harness/piko.js";
 import { RawClient } from "./harness/raw-client.js";
 import { Service } from "./harness/service.js";
 import { perFile, perTest } from "./harness/stage.js";
@@ -271,13 +271,40 @@ describe("a tunnel", () => {
     expect((await client.response()).status).toBe(502);
   });
 
-  it("that resets a stream is answered for with 502", async () => {
+  it("that resets a stream that it has accepted is answered for with 502, unless the request may be sent twice", async () => {
     const agent = await openTunnel(scene, tunnel.server.upstream, "reset");
     const client = await RawClient.connect(scene, tunnel.server.proxy);
-    client.send("GET / HTTP/1.1\r\nHost: reset.test\r\n\r\n");
+    client.send("POST / HTTP/1.1\r\nHost: reset.test\r\nContent-Length: 0\r\n\r\n");
     await agent.take(20);
-    agent.send(clientFrame(yamuxFrame(1, 8, 2, 0)));
+    agent.send(clientFrame(Buffer.concat([yamuxFrame(1, 2, 2, 0), yamuxFrame(1, 8, 2, 0)])));
+    expect((await client.response("POST")).status).toBe(502);
+  });
+
+  /** A tunnel that refuses every stream that the server may have opened by now; resets of others are ignored. */
+  async function openRefusingTunnel(endpoint: string): Promise<void> {
+    const agent = await openTunnel(scene, tunnel.server.upstream, endpoint);
+    const resets = Buffer.concat(Array.from({ length: 50 }, (_, i) => yamuxFrame(1, 8, 2 * (i + 1), 0)));
+    const timer = setInterval(() => agent.send(clientFrame(resets)), 20);
+    scene.defer(() => clearInterval(timer));
+  }
+
+  it("that refuses every stream is answered for with 502 in the end", async () => {
+    await openRefusingTunnel("refuses");
+    const client = await RawClient.connect(scene, tunnel.server.proxy);
+    client.send("GET / HTTP/1.1\r\nHost: refuses.test\r\n\r\n");
     expect((await client.response()).status).toBe(502);
+  });
+
+  it("that refuses every stream costs no request when the endpoint has another", async () => {
+    await openRefusingTunnel("mixed");
+    await startAgent(scene, tunnel.server.upstream, "mixed", service.addr);
+    const client = await RawClient.connect(scene, tunnel.server.proxy);
+    for (let i = 0; i < 10; i++) {
+      client.send("POST /reflect HTTP/1.1\r\nHost: mixed.test\r\nContent-Length: 4\r\n\r\nbody");
+      const { status, body } = await client.response("POST");
+      expect(status).toBe(200);
+      expect((JSON.parse(body.toString()) as { body: string }).body).toBe("body");
+    }
   });
 });
 
