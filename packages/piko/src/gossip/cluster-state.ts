@@ -21,6 +21,9 @@ export interface ClusterStateOptions {
   readonly watch: GossipWatch;
 }
 
+/** Digest entries that are always the latest changes; the rest of a packet is left to chance. */
+const LATEST_ENTRIES = 10;
+
 /** The table of nodes. */
 export class ClusterState {
   readonly local: LocalState;
@@ -28,6 +31,8 @@ export class ClusterState {
   readonly graveyard: Graveyard = new Graveyard();
   /** By id, those last whose keys changed last. */
   readonly #members = new Map<string, Member>();
+  /** Reachable members from the latest change back; undefined when it has to be made again. */
+  #order: Member[] | undefined;
   readonly #options: ClusterStateOptions;
   readonly #watch: GossipWatch;
 
@@ -74,6 +79,7 @@ export class ClusterState {
     if (member.status === "reachable") return;
     const was = member.status;
     member.status = "reachable";
+    this.#order = undefined;
     if (was === "candidate") {
       if (member.left) this.forget(member);
       else this.#announce(member);
@@ -90,6 +96,7 @@ export class ClusterState {
       return;
     }
     member.status = "unreachable";
+    this.#order = undefined;
     member.expiresAt ??= this.#options.now() + this.#options.expiryMs;
     this.#watch.onUnreachable?.(member.id);
   }
@@ -108,6 +115,7 @@ export class ClusterState {
   /** Takes a node out of the table and remembers that it is gone. */
   forget(member: Member): void {
     this.#members.delete(member.id);
+    this.#order = undefined;
     this.graveyard.bury(member.id, member.addr, this.#options.now());
   }
 
@@ -132,7 +140,9 @@ export class ClusterState {
       }
     }
     if (state.version > before) {
+      member.changedAt = this.#options.now();
       member.behindSince = state.version >= member.claimed ? undefined : this.#options.now();
+      this.#order = undefined;
       // A candidate may have been dropped on the way.
       if (this.#members.delete(member.id)) this.#members.set(member.id, member);
     }
@@ -144,12 +154,33 @@ export class ClusterState {
    * left out, so that nobody learns of them from here.
    */
   digest(): DigestEntry[] {
-    const entries: DigestEntry[] = [];
-    for (const member of this.#members.values()) {
-      if (member.status === "reachable") entries.push(digestEntry(member));
+    return [this.ownDigestEntry(), ...this.#latestFirst().map(digestEntry)];
+  }
+
+  /**
+   * A digest of `most` entries: the latest changes, and of the others any. Nodes that `said` names are left out, this one
+   * included.
+   */
+  someDigest(most: number, random: () => number, said?: ReadonlySet<string>): DigestEntry[] {
+    const members = [...this.#latestFirst()];
+    const entries = said?.has(this.local.id) === true ? [] : [this.ownDigestEntry()];
+    for (let i = 0; i < members.length && entries.length < most; i++) {
+      if (i >= LATEST_ENTRIES) {
+        const j = i + Math.floor(random() * (members.length - i));
+        [members[i], members[j]] = [members[j] as Member, members[i] as Member];
+      }
+      const member = members[i] as Member;
+      if (said?.has(member.id) !== true) entries.push(digestEntry(member));
     }
-    entries.push(this.ownDigestEntry());
-    return entries.reverse();
+    return entries;
+  }
+
+  /** The nodes whose keys changed last, if they did so since a time; the latest first. */
+  latest(since: number, most: number): DigestEntry[] {
+    return this.#latestFirst()
+      .slice(0, most)
+      .filter((member) => member.changedAt >= since)
+      .map(digestEntry);
   }
 
   ownDigestEntry(): DigestEntry {
@@ -201,6 +232,11 @@ export class ClusterState {
     return nodes;
   }
 
+  #latestFirst(): readonly Member[] {
+    this.#order ??= [...this.#members.values()].filter(({ status }) => status === "reachable").reverse();
+    return this.#order;
+  }
+
   #announce(member: Member): void {
     this.#watch.onJoin?.(member.id);
     for (const { key, value } of member.state.visible()) this.#watch.onUpsert?.(member.id, key, value);
@@ -230,6 +266,7 @@ export class ClusterState {
   }
 }
 
-function digestEntry(member: Member): DigestEntry {
+/** What is known of a member, for a digest. */
+export function digestEntry(member: Member): DigestEntry {
   return { id: member.id, addr: member.addr, version: member.state.version, left: member.left };
 }

@@ -15,10 +15,6 @@ export type GossipLogger = Pick<Logger, "debug" | "info" | "warn">;
 
 /** Packets in one answer. More would only be lost on a busy receiver; larger differences are fetched over TCP. */
 const MAX_DELTA_PACKETS = 4;
-/** Digest entries that are always the latest changes; the rest of a packet is left to chance. */
-const RECENT_ENTRIES = 10;
-/** Digest entries that a packet of any permitted size could hold. */
-const MAX_DIGEST_ENTRIES = 1_500;
 
 export interface GossipCoreOptions {
   readonly cluster: ClusterState;
@@ -31,6 +27,9 @@ export interface GossipCoreOptions {
   readonly intervalMs: number;
 }
 
+/** Changes that a ping names, and intervals for which they are worth it. */
+const PING_NEWS = 4;
+const PING_NEWS_FOR = 20;
 /** Nodes that are no members yet, or no longer, and are asked within one interval. */
 const PROBES = 64;
 
@@ -46,6 +45,9 @@ export class GossipCore {
   readonly intervalMs: number;
   readonly #builder: PacketBuilder;
   #probes = PROBES;
+  #ownVersion = 0;
+  #ownChangedAt = Number.NEGATIVE_INFINITY;
+  #latest: readonly DigestEntry[] = [];
   #renewedAt = Number.NEGATIVE_INFINITY;
   #warnedAt = Number.NEGATIVE_INFINITY;
 
@@ -64,6 +66,12 @@ export class GossipCore {
   /** A gossip interval begins. */
   tick(): void {
     this.#probes = PROBES;
+    const now = this.now();
+    const since = now - PING_NEWS_FOR * this.intervalMs;
+    if (this.local.version !== this.#ownVersion) this.#ownChangedAt = now;
+    this.#ownVersion = this.local.version;
+    const own = this.#ownChangedAt >= since ? [this.cluster.ownDigestEntry()] : [];
+    this.#latest = [...own, ...this.cluster.latest(since, PING_NEWS - own.length)];
   }
 
   /** Sends a packet. */
@@ -72,22 +80,16 @@ export class GossipCore {
     this.transport.sendPacket(addr, packet);
   }
 
+  /** Digest entries that can fit into a packet. */
+  get maxDigestEntries(): number {
+    return this.#builder.maxDigestEntries;
+  }
+
   /** Sends as much of a digest as fits into a packet. */
   sendDigest(addr: string, request: boolean, entries: readonly DigestEntry[]): void {
     const { packet, count } = this.#builder.digest(request, entries);
     this.counters.digestEntriesOutbound += count;
     this.send(addr, packet);
-  }
-
-  /** A digest for a round of gossip, or for the reply to one: the latest changes, and of the others any. */
-  roundDigest(entries: DigestEntry[]): DigestEntry[] {
-    const last = Math.min(entries.length, MAX_DIGEST_ENTRIES);
-    for (let i = RECENT_ENTRIES; i < last; i++) {
-      const j = i + Math.floor(this.random() * (entries.length - i));
-      const [a, b] = [entries[i], entries[j]];
-      if (a !== undefined && b !== undefined) [entries[i], entries[j]] = [b, a];
-    }
-    return entries;
   }
 
   /** Sends news, an empty packet if there is none. Returns what did not fit. */
@@ -108,10 +110,13 @@ export class GossipCore {
     this.send(addr, this.#builder.delta(this.local.id, this.cluster.addr, [entry]));
   }
 
-  /** Asks a member whether it is there: a digest without entries, to which it owes a packet of news. */
+  /**
+   * Asks a member whether it is there: a digest, to which it owes a packet of news. It names the latest changes only, most
+   * often none; in large clusters these questions spread news faster than the rounds.
+   */
   ping(member: Member): void {
     member.probedAt = this.now();
-    this.sendDigest(member.addr, true, []);
+    this.sendDigest(member.addr, true, this.#latest);
   }
 
   /**

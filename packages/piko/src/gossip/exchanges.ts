@@ -93,7 +93,7 @@ export class Exchanges {
       // Heard in the meantime, or moved: the answer is to a question of yesterday.
       if (!member.asked || member.addr !== addr) return;
       if (error === undefined) member.refused = from?.nodeId !== member.id;
-      else member.refused = (error as { code?: unknown }).code !== "PIKO_GOSSIP_TIMEOUT";
+      else member.refused = (error as { code?: unknown }).code === "PIKO_GOSSIP_UNREACHABLE";
     });
   }
 

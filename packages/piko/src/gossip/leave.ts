@@ -30,8 +30,8 @@ export function leaveCluster(
   const deadline = core.now() + timeoutMs;
   const next = (): void => {
     const leftMs = deadline - core.now();
-    while (confirmed + running < CONFIRMATIONS && leftMs > 0) {
-      const member = members.pop();
+    while (confirmed + running < CONFIRMATIONS) {
+      const member = leftMs > 0 ? members.pop() : undefined;
       if (member === undefined) break;
       running += 1;
       exchanges.leave(member.addr, leftMs, (error) => {

@@ -19,6 +19,8 @@ export class Member {
   expiresAt: number | undefined;
   /** Rhythm of its answers. */
   arrivals: Arrivals;
+  /** When its keys last changed here. */
+  changedAt: number = Number.NEGATIVE_INFINITY;
   /** When it was last asked without having answered yet. */
   probedAt: number = Number.NEGATIVE_INFINITY;
   /** Was asked over TCP since it was last heard. */

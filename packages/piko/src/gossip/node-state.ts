@@ -11,6 +11,8 @@ export class NodeState {
   readonly id: string;
   /** Version of the newest entry that was ever set; 0 when none was. */
   version = 0;
+  /** The node has said that it leaves. */
+  left = false;
   /** Entries with the deleted flag. */
   deletedCount = 0;
   /** Entries with the internal flag. */
@@ -21,12 +23,6 @@ export class NodeState {
 
   constructor(id: string) {
     this.id = id;
-  }
-
-  /** The node has said that it leaves. */
-  get left(): boolean {
-    const entry = this.#entries.get(LEFT_KEY);
-    return entry !== undefined && entry.internal && !entry.deleted;
   }
 
   get size(): number {
@@ -102,7 +98,9 @@ export class NodeState {
 
   #count(entry: Entry, by: number): void {
     if (entry.deleted) this.deletedCount += by;
-    if (entry.internal) this.internalCount += by;
+    if (!entry.internal) return;
+    this.internalCount += by;
+    if (entry.key === LEFT_KEY) this.left = by > 0 && !entry.deleted;
   }
 }
 

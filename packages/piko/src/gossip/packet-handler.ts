@@ -2,10 +2,12 @@
 // a digest that asks for one is answered with a digest, too.
 
 import { decodePacket } from "./codec.js";
+import { digestEntry } from "./cluster-state.js";
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";
 import type { Member } from "./member.js";
 import { type DigestEntry, MESSAGE_DIGEST, type NodeDelta, type Packet } from "./messages.js";
+import type { NodeNews } from "./packets.js";
 import { hearRumours } from "./rumours.js";
 import { identify } from "./sender.js";
 
@@ -52,36 +54,41 @@ export class PacketHandler {
   #digest(sender: Member, request: boolean, entries: readonly DigestEntry[]): void {
     const core = this.#core;
     core.counters.digestEntriesInbound += entries.length;
-    const fetch = hearRumours(core, entries);
+    const missing = hearRumours(core, entries);
     // One packet for one packet, until the sender has shown that it takes packets at its address.
     const maxPackets = sender.status === "candidate" ? 1 : undefined;
     const leftOver = core.sendNews(sender.addr, core.cluster.newsFor(entries), maxPackets);
-    if (request && entries.length > 0) core.sendDigest(sender.addr, false, this.#reply(entries));
+    if (request && entries.length > 0)
+      core.sendDigest(sender.addr, false, this.#reply(entries, missing.members));
     if (sender.status !== "reachable") core.probeMember(sender);
-    else if (leftOver.length > 0 && this.#followUps > 0) {
-      this.#followUps -= 1;
-      core.sendDigest(
-        sender.addr,
-        true,
-        leftOver.map(({ id, addr, state }) => ({ id, addr, version: state.version, left: state.left })),
-      );
-    }
-    if (fetch) this.#exchanges.fetch(sender);
+    else this.#followUp(sender, leftOver, request ? [] : missing.members);
+    if (missing.fetch) this.#exchanges.fetch(sender);
   }
 
-  /** What the sender has newer, so that it sends that, and what it said nothing about. */
-  #reply(theirs: readonly DigestEntry[]): DigestEntry[] {
-    const { cluster } = this.#core;
-    const versions = new Map<string, number>();
-    for (const { id, version } of theirs) versions.set(id, version);
-    const wanted: DigestEntry[] = [];
-    const unsaid: DigestEntry[] = [];
-    for (const entry of cluster.digest()) {
-      const version = versions.get(entry.id);
-      if (version === undefined) unsaid.push(entry);
-      else if (version > entry.version) wanted.push(entry);
-    }
-    return [...wanted, ...this.#core.roundDigest(unsaid)];
+  /**
+   * Goes on at once, instead of at the next round: has the sender ask again for what did not fit, and asks it for what its
+   * reply showed to be missing here.
+   */
+  #followUp(sender: Member, leftOver: readonly NodeNews[], missing: readonly Member[]): void {
+    if (leftOver.length + missing.length === 0 || this.#followUps <= 0) return;
+    this.#followUps -= 1;
+    const entries = leftOver.map(({ id, addr, state }) => ({
+      id,
+      addr,
+      version: state.version,
+      left: state.left,
+    }));
+    this.#core.sendDigest(sender.addr, true, [...missing.map(digestEntry), ...entries]);
+  }
+
+  /**
+   * What the sender has newer, so that it sends that, and some of what it said nothing about: as much as it said, so that
+   * short questions have short answers.
+   */
+  #reply(theirs: readonly DigestEntry[], newer: readonly Member[]): DigestEntry[] {
+    const { cluster, random } = this.#core;
+    const said = new Set(theirs.map(({ id }) => id));
+    return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
   }
 
   #news(sender: Member, nodes: readonly NodeDelta[]): void {

@@ -30,6 +30,9 @@ export interface PacketBuilderOptions {
 /** Longest form of a version on the wire. */
 const WIDEST_VERSION = 2 ** 52;
 
+/** A digest entry with an id of a few letters and an IPv4 address. */
+const LEAST_DIGEST_ENTRY_BYTES = 40;
+
 /** Builds packets of one node. */
 export class PacketBuilder {
   readonly #from: Sender;
@@ -40,6 +43,11 @@ export class PacketBuilder {
   constructor({ from, maxPacketSize }: PacketBuilderOptions) {
     this.#from = from;
     this.#max = maxPacketSize;
+  }
+
+  /** Digest entries that can fit into a packet: as many as there could be with the shortest ids and addresses. */
+  get maxDigestEntries(): number {
+    return Math.ceil(this.#max / LEAST_DIGEST_ENTRY_BYTES);
   }
 
   /** Whether an entry of this node fits into a packet by itself, whatever its version. */

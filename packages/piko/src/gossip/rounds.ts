@@ -48,7 +48,7 @@ export class Rounds {
 
   #gossipWith(partner: Member): void {
     const core = this.#core;
-    core.sendDigest(partner.addr, true, core.roundDigest(core.cluster.digest()));
+    core.sendDigest(partner.addr, true, core.cluster.someDigest(core.maxDigestEntries, core.random));
   }
 
   #next(): Member | undefined {

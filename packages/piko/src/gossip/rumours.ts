@@ -11,11 +11,17 @@ const FETCH_VERSIONS = 64;
 /** Intervals after which they are fetched over TCP because packets don't bring them. */
 const FETCH_AFTER = 10;
 
-/**
- * Takes in what a node says of others. Returns whether it should be asked over TCP, because packets would take too long to
- * bring what is missing here.
- */
-export function hearRumours(core: GossipCore, digest: readonly DigestEntry[]): boolean {
+/** What a digest has shown to be missing here. */
+export interface Missing {
+  /** Members of which the sender has newer entries. */
+  readonly members: readonly Member[];
+  /** Packets would take too long to bring them. */
+  readonly fetch: boolean;
+}
+
+/** Takes in what a node says of others. */
+export function hearRumours(core: GossipCore, digest: readonly DigestEntry[]): Missing {
+  const members: Member[] = [];
   let fetch = false;
   for (const entry of digest) {
     if (entry.id === core.local.id) {
@@ -24,10 +30,14 @@ export function hearRumours(core: GossipCore, digest: readonly DigestEntry[]): b
     }
     const member = core.cluster.find(entry.id);
     if (member === undefined) hearOfStranger(core, entry);
-    else if (member.status === "reachable") fetch = isBehind(core, member, entry.version) || fetch;
-    else if (!entry.left && parsePeerAddress(entry.addr) !== undefined) core.probeMember(member, entry.addr);
+    else if (member.status === "reachable") {
+      if (entry.version <= member.state.version) continue;
+      members.push(member);
+      fetch = isFarBehind(core, member, entry.version) || fetch;
+    } else if (!entry.left && parsePeerAddress(entry.addr) !== undefined)
+      core.probeMember(member, entry.addr);
   }
-  return fetch;
+  return { members, fetch };
 }
 
 /** Takes a node for a candidate and asks it, or, if it is gone, asks it now and then. */
@@ -46,11 +56,12 @@ export function hearOfStranger(
   return member;
 }
 
-function isBehind(core: GossipCore, member: Member, version: number): boolean {
-  const known = member.state.version;
-  if (version <= known) return false;
+function isFarBehind(core: GossipCore, member: Member, version: number): boolean {
   member.claimed = Math.max(member.claimed, version);
   const now = core.now();
   member.behindSince ??= now;
-  return version - known > FETCH_VERSIONS || now - member.behindSince > FETCH_AFTER * core.intervalMs;
+  return (
+    version - member.state.version > FETCH_VERSIONS ||
+    now - member.behindSince > FETCH_AFTER * core.intervalMs
+  );
 }

@@ -47,6 +47,8 @@ export class Seeds {
   #own = new Set<string>();
   #count = 0;
   #timer: Timer | undefined;
+  /** Ends the join that runs: a rejoin may be answered first, where packets get lost. */
+  #joined: ((nodeId: string) => void) | undefined;
   #closed = false;
 
   constructor(options: SeedsOptions) {
@@ -61,17 +63,19 @@ export class Seeds {
     const finish = (result: JoinResult): void => {
       if (over || this.#closed) return;
       over = true;
-      this.#arm();
+      this.#joined = undefined;
       done(result);
     };
+    this.#joined = (nodeId) => finish({ outcome: "joined", nodeIds: [nodeId], failures: [] });
+    this.#arm();
     this.#options.resolve(addresses, ({ targets, failures }) => {
       if (over || this.#closed) return;
       this.#dialAll(targets, [...failures], stops, finish);
     });
     return () => {
       over = true;
+      this.#joined = undefined;
       for (const stop of stops) stop();
-      this.#arm();
     };
   }
 
@@ -145,6 +149,7 @@ export class Seeds {
       for (const address of shuffled(this.#strangers(targets), core.random).slice(0, REJOIN_DIALS)) {
         exchanges.join(address, alone, REJOIN_TIMEOUT_MS, (error, from) => {
           if (from?.nodeId === core.local.id) this.#own.add(address);
+          else if (from !== undefined) this.#joined?.(from.nodeId);
           if (error !== undefined) core.logger.debug("rejoin failed", { addr: address, error });
         });
       }

@@ -18,15 +18,16 @@ export function identify(core: GossipCore, from: Sender, ip: string, answer: boo
     return undefined;
   }
   const member = cluster.find(from.nodeId);
-  if (member !== undefined && member.addr === from.addr && member.vouched) return member;
+  if (member?.addr === from.addr) {
+    return member.vouched || core.transport.comesFrom(from.addr, ip) ? member : undefined;
+  }
   if (!isNodeId(from.nodeId) || parsePeerAddress(from.addr) === undefined) return undefined;
   if (!core.transport.comesFrom(from.addr, ip)) return undefined;
   if (member === undefined) {
     if (answer && !cluster.graveyard.has(from.nodeId)) return undefined;
     return cluster.learn(from.nodeId, from.addr);
   }
-  if (member.addr !== from.addr && !move(core, member, from.addr)) return undefined;
-  return member;
+  return move(core, member, from.addr) ? member : undefined;
 }
 
 /** A node that says that it is at another address now, which it can only be if it is no longer at its old one. */

@@ -19,8 +19,8 @@ export interface GossipTransport {
   /** Sends a datagram. Never waits and never fails: what can't be sent is lost. The bytes must not change afterwards. */
   sendPacket(address: string, packet: Buffer): void;
   /**
-   * Sends a request over TCP and reads an answer of `responseValues` MessagePack values. An error with the code
-   * PIKO_GOSSIP_TIMEOUT says that nothing is known after `timeoutMs`, any other that the node isn't there.
+   * Sends a request over TCP and reads an answer of `responseValues` MessagePack values, all within `timeoutMs`. An error
+   * with the code PIKO_GOSSIP_UNREACHABLE says that the node isn't there; any other says nothing about it.
    *
    * @returns a function that gives the exchange up; `done` is not called then.
    */

@@ -1,0 +1,49 @@
+// Collects a message over TCP until it is whole. Used for requests and answers by the TCP half of the transport.
+
+import { GossipError } from "./errors.js";
+import { MessageScanner, REQUEST_PREFIX_BYTES, requestValues } from "./message-scanner.js";
+
+const FIRST_BYTES = 4_096;
+
+/** A buffer that grows with what arrives, up to a limit, and never before it arrives. */
+export class MessageBuffer {
+  readonly #limit: number;
+  #scanner: MessageScanner | undefined;
+  #buffer: Buffer = Buffer.alloc(0);
+  #length = 0;
+
+  /** `values` is undefined for a request, whose first byte says how many follow. */
+  constructor(values: number | undefined, limit: number) {
+    this.#limit = limit;
+    if (values !== undefined) this.#scanner = new MessageScanner(values, 0);
+  }
+
+  /** Bytes of memory that it holds. */
+  get capacity(): number {
+    return this.#buffer.length;
+  }
+
+  /**
+   * Adds bytes: the message once it is whole, else undefined.
+   *
+   * @throws GossipError if it is too long or no message.
+   */
+  add(chunk: Buffer): Buffer | undefined {
+    const length = this.#length + chunk.length;
+    if (length > this.#limit) {
+      throw new GossipError("PIKO_GOSSIP_MESSAGE_TOO_LARGE", `message is longer than ${this.#limit} bytes`);
+    }
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.min(this.#limit, Math.max(FIRST_BYTES, 2 * length)));
+      this.#buffer.copy(larger, 0, 0, this.#length);
+      this.#buffer = larger;
+    }
+    chunk.copy(this.#buffer, this.#length);
+    this.#length = length;
+    const type = this.#buffer[0];
+    if (type !== undefined && length > 0)
+      this.#scanner ??= new MessageScanner(requestValues(type), REQUEST_PREFIX_BYTES);
+    const end = this.#scanner?.scan(this.#buffer, length);
+    return end === undefined ? undefined : this.#buffer.subarray(0, end);
+  }
+}

@@ -1,0 +1,53 @@
+// IP addresses of nodes whose address is a name. Sending a packet never waits for a name server: until a name is known,
+// packets to it are lost, as packets may be.
+
+import { lookup } from "node:dns";
+import type { Clock } from "@piko/tunnel";
+import { canonicalIp } from "./peer-address.js";
+
+interface Known {
+  ips: readonly string[];
+  /** From then on it is looked up again; the old addresses serve meanwhile. */
+  staleAt: number;
+  asking: boolean;
+}
+
+const FRESH_MS = 10_000;
+/** Lookups at a time: others' addresses are their choice, and lookups occupy threads. */
+const MAX_LOOKUPS = 8;
+const MAX_NAMES = 1_024;
+
+/** Names that packets were sent to. */
+export class NameCache {
+  readonly #clock: Clock;
+  readonly #names = new Map<string, Known>();
+  #lookups = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Addresses of a name as far as they are known now. */
+  find(name: string): readonly string[] {
+    let known = this.#names.get(name);
+    if (known === undefined) {
+      if (this.#names.size >= MAX_NAMES) this.#names.clear();
+      known = { ips: [], staleAt: Number.NEGATIVE_INFINITY, asking: false };
+      this.#names.set(name, known);
+    }
+    if (!known.asking && this.#lookups < MAX_LOOKUPS && this.#clock.now() >= known.staleAt)
+      this.#ask(name, known);
+    return known.ips;
+  }
+
+  #ask(name: string, known: Known): void {
+    known.asking = true;
+    this.#lookups += 1;
+    lookup(name, { all: true }, (error, records) => {
+      this.#lookups -= 1;
+      known.asking = false;
+      known.staleAt = this.#clock.now() + FRESH_MS;
+      if (error === null) known.ips = records.map(({ address }) => canonicalIp(address));
+    });
+  }
+}

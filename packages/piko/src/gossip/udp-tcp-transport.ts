@@ -1,0 +1,131 @@
+// Gossip over real sockets: UDP for packets, TCP for exchanges, on the same port.
+
+import { type AddressInfo, isIP } from "node:net";
+import { type Clock, systemClock } from "@piko/tunnel";
+import { type HostPort, formatHostPort } from "../config/address.js";
+import { GossipError } from "./errors.js";
+import { NameCache } from "./name-cache.js";
+import { PacketSocket } from "./packet-socket.js";
+import { canonicalIp, parsePeerAddress } from "./peer-address.js";
+import { exchangeOverTcp } from "./stream-client.js";
+import { StreamServer } from "./stream-server.js";
+import type { ExchangeDone, GossipTransport, TransportReceiver } from "./transport.js";
+
+/** Tries to find a port that is free for both protocols, when the system chooses. */
+const PORT_ATTEMPTS = 20;
+/** Parsed addresses of others that are kept. */
+const MAX_ADDRESSES = 8_192;
+
+/** The gossip port. */
+export class UdpTcpTransport implements GossipTransport {
+  /** Where it is bound; with an empty host in the options, `::` or `0.0.0.0`. */
+  readonly address: HostPort;
+  readonly #clock: Clock;
+  readonly #server: StreamServer;
+  readonly #socket: PacketSocket;
+  readonly #names: NameCache;
+  readonly #inbox: Inbox;
+  readonly #addresses = new Map<string, HostPort | undefined>();
+
+  private constructor(
+    address: HostPort,
+    clock: Clock,
+    server: StreamServer,
+    socket: PacketSocket,
+    inbox: Inbox,
+  ) {
+    this.address = address;
+    this.#clock = clock;
+    this.#server = server;
+    this.#socket = socket;
+    this.#names = new NameCache(clock);
+    this.#inbox = inbox;
+  }
+
+  /**
+   * Binds the port, for both protocols or for none. An empty host means all interfaces, port 0 any port.
+   *
+   * @throws GossipError PIKO_GOSSIP_LISTEN with the address and the system's reason.
+   */
+  static async listen(bindAddr: HostPort, options: { clock?: Clock } = {}): Promise<UdpTcpTransport> {
+    const { clock = systemClock } = options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await UdpTcpTransport.#bind(bindAddr, clock);
+      } catch (error) {
+        const { code, message } = error as NodeJS.ErrnoException;
+        if (code === "EADDRINUSE" && bindAddr.port === 0 && attempt < PORT_ATTEMPTS) continue;
+        if ((code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL") && bindAddr.host === "")
+          return UdpTcpTransport.listen({ host: "0.0.0.0", port: bindAddr.port }, options);
+        throw new GossipError(
+          "PIKO_GOSSIP_LISTEN",
+          `gossip listen: ${formatHostPort(bindAddr)}: ${message}`,
+          {
+            cause: error,
+          },
+        );
+      }
+    }
+  }
+
+  static async #bind({ host, port }: HostPort, clock: Clock): Promise<UdpTcpTransport> {
+    const inbox: Inbox = { receiver: undefined };
+    const server = new StreamServer(clock, (request, ip) => inbox.receiver?.onRequest(request, ip));
+    const bound = (await server.listen(host === "" ? "::" : host, port)).address() as AddressInfo;
+    try {
+      const socket = await PacketSocket.bind(bound.address, bound.port, (packet, ip) =>
+        inbox.receiver?.onPacket(packet, ip),
+      );
+      const address = { host: bound.address, port: bound.port };
+      return new UdpTcpTransport(address, clock, server, socket, inbox);
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+  }
+
+  attach(receiver: TransportReceiver): void {
+    this.#inbox.receiver = receiver;
+  }
+
+  sendPacket(address: string, packet: Buffer): void {
+    const target = this.#parse(address);
+    if (target === undefined) return;
+    const ip = isIP(target.host) === 0 ? this.#names.find(target.host)[0] : target.host;
+    if (ip !== undefined) this.#socket.send(packet, ip, target.port);
+  }
+
+  exchange(
+    address: string,
+    request: Buffer,
+    responseValues: number,
+    timeoutMs: number,
+    done: ExchangeDone,
+  ): () => void {
+    return exchangeOverTcp(this.#clock, address, request, responseValues, timeoutMs, done);
+  }
+
+  comesFrom(address: string, ip: string): boolean {
+    const host = this.#parse(address)?.host;
+    if (host === undefined) return false;
+    return isIP(host) === 0 ? this.#names.find(host).includes(ip) : canonicalIp(host) === ip;
+  }
+
+  async close(): Promise<void> {
+    this.#inbox.receiver = undefined;
+    await Promise.all([this.#server.close(), this.#socket.close()]);
+  }
+
+  #parse(address: string): HostPort | undefined {
+    if (this.#addresses.has(address)) return this.#addresses.get(address);
+    if (this.#addresses.size >= MAX_ADDRESSES) this.#addresses.clear();
+    const parsed = parsePeerAddress(address);
+    this.#addresses.set(address, parsed);
+    return parsed;
+  }
+}
+
+/** Where arriving messages go; the sockets are bound before the receiver is known. */
+interface Inbox {
+  receiver: TransportReceiver | undefined;
+}
