@@ -143,7 +143,9 @@ export class ClientConnection implements SocketHandler, Expiring {
   /** For the exchange: the request is over. The connection goes on with the next one, or ends. */
   exchangeOver(keepAlive: boolean): void {
     if (this.#state === OVER) return;
-    if (!keepAlive || !this.requestBody.done) {
+    // A response whose head went out before the node began to stop couldn't say that it is the last.
+    const last = this.context.draining && this.#ahead.length === 0;
+    if (!keepAlive || !this.requestBody.done || last) {
       this.linger();
       return;
     }

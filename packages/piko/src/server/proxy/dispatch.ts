@@ -2,6 +2,7 @@
 // for an endpoint whose last upstream has just gone.
 
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { Tunnel } from "../upstream/tunnel.js";
 import type { Waiter } from "../upstream/reconnect-waits.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { RequestUpload } from "./request-upload.js";
@@ -28,6 +29,9 @@ export class Dispatch implements Waiter {
   #endpointId = "";
   #method = "";
   #triesLeft = 0;
+  /** The upstream that has just failed the request; it isn't asked again at once. */
+  #failed: Tunnel | undefined = undefined;
+  #tunnel: Tunnel | undefined = undefined;
   /** Until when the request waits for an upstream to come back; 0 when it doesn't. */
   #waitUntilMs = 0;
 
@@ -45,17 +49,20 @@ export class Dispatch implements Waiter {
     this.#endpointId = endpointId;
     this.#method = method;
     this.#triesLeft = MAX_TRIES;
+    this.#failed = undefined;
     this.upload.begin();
   }
 
   /** Finds an upstream and sends what there is of the request, or waits for one that has just gone. */
   connect(): void {
     const { upstreamMetrics, upstreams } = this.#context;
-    const tunnel = upstreams.select(this.#endpointId);
+    const tunnel = upstreams.select(this.#endpointId, this.#failed);
     const stream = tunnel?.openStream(this.#owner);
     if (tunnel !== undefined && stream !== undefined) {
       upstreamMetrics.requests++;
+      if (this.#failed !== undefined) upstreamMetrics.retries++;
       this.#triesLeft--;
+      this.#tunnel = tunnel;
       this.#owner.onStream(stream, tunnel.drainable);
       this.upload.replay(stream);
       if (this.upload.blocked) this.#owner.onUploadBlocked(true);
@@ -63,7 +70,9 @@ export class Dispatch implements Waiter {
     }
     const until = upstreams.waits.wait(this.#endpointId, this);
     if (until === undefined) {
-      this.#owner.onNoUpstream("no available upstreams");
+      this.#owner.onNoUpstream(
+        this.#failed === undefined ? "no available upstreams" : "upstream unreachable",
+      );
       return;
     }
     this.#waitUntilMs = until;
@@ -79,7 +88,7 @@ export class Dispatch implements Waiter {
       this.#owner.onNoUpstream("upstream unreachable");
       return;
     }
-    this.#context.upstreamMetrics.retries++;
+    this.#failed = this.#tunnel;
     this.connect();
   }
 
@@ -100,6 +109,8 @@ export class Dispatch implements Waiter {
   clear(): void {
     if (this.waiting) this.#stopWaiting();
     this.upload.clear();
+    this.#tunnel = undefined;
+    this.#failed = undefined;
   }
 
   #stopWaiting(): void {

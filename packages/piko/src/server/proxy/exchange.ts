@@ -258,8 +258,9 @@ export class Exchange implements DispatchOwner, BodySink {
   }
 
   onUploadBlocked(blocked: boolean): void {
-    if (blocked) this.#connection.socket.pause();
-    else this.#connection.resumeReading();
+    if (!blocked) this.#connection.resumeReading();
+    // With nothing more to come, reading goes on: it is what tells when the client goes.
+    else if (!this.#connection.requestBody.done) this.#connection.socket.pause();
   }
 
   /** Takes from the head what is needed after its bytes are gone. */

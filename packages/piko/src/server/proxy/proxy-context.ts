@@ -45,6 +45,8 @@ export class ProxyContext {
   readonly responseHead: ResponseHead = new ResponseHead(MAX_FIELDS);
   /** The node is stopping: responses say `Connection: close`. */
   closing = false;
+  /** The node takes no new connections, and ends those that have no request. */
+  draining = false;
   /** For a head that is written and sent within one call. */
   readonly scratch: Scratch = new Scratch();
 

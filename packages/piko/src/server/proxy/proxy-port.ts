@@ -39,6 +39,7 @@ export class ProxyPort {
   /** Accepts no more connections, ends idle ones, and resolves when the last request is over. */
   drain(): Promise<void> {
     this.discourage();
+    this.#context.draining = true;
     this.#listener.close();
     for (const connection of [...this.#connections]) connection.stop();
     if (this.#connections.size === 0) return Promise.resolve();

@@ -14,6 +14,16 @@ describe("Upstreams", () => {
     expect([1, 2, 3, 4].map(() => upstreams.select("e"))).toEqual([a, b, c, a]);
   });
 
+  it("passes over tunnels that take no stream, and over the one that has just failed", () => {
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000));
+    const [a, b, full] = [tunnel("e"), tunnel("e"), { ...tunnel("e"), accepting: false } as Tunnel];
+    for (const one of [a, full, b]) upstreams.add(one);
+    expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([a, b, a]);
+    expect([1, 2, 3].map(() => upstreams.select("e", a))).toEqual([b, b, b]);
+    upstreams.remove(b);
+    expect(upstreams.select("e", a)).toBeUndefined();
+  });
+
   it("keeps the turns of the others when one goes", () => {
     const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000));
     const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];

@@ -9,13 +9,16 @@ class EndpointTunnels {
   readonly draining: Tunnel[] = [];
   #next = 0;
 
-  /** Round robin over the active ones that take a stream. A draining one takes none: its agent has said so. */
-  select(): Tunnel | undefined {
+  /**
+   * Round robin over the active ones that take a stream, but not `except`. A draining one takes none: its agent has said
+   * so.
+   */
+  select(except: Tunnel | undefined): Tunnel | undefined {
     const { active } = this;
     for (let tries = active.length; tries > 0; tries--) {
       if (this.#next >= active.length) this.#next = 0;
       const tunnel = active[this.#next++];
-      if (tunnel?.accepting) return tunnel;
+      if (tunnel?.accepting && tunnel !== except) return tunnel;
     }
     return undefined;
   }
@@ -69,9 +72,9 @@ export class Upstreams {
     if (endpoint.active.length + endpoint.draining.length === 0) this.#endpoints.delete(tunnel.endpointId);
   }
 
-  /** The tunnel whose turn it is, or undefined when nothing listens on the endpoint here. */
-  select(endpointId: string): Tunnel | undefined {
-    return this.#endpoints.get(endpointId)?.select();
+  /** The tunnel whose turn it is, or undefined when nothing (but `except`) listens on the endpoint here. */
+  select(endpointId: string, except?: Tunnel): Tunnel | undefined {
+    return this.#endpoints.get(endpointId)?.select(except);
   }
 
   /** All tunnels, in the order in which they came. */
