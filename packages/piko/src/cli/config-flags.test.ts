@@ -18,6 +18,7 @@ describe("flags", () => {
       "--proxy.bind-addr",
       "--proxy.advertise-addr",
       "--proxy.timeout",
+      "--proxy.reconnect-wait",
       "--proxy.access-log.level",
       "--proxy.access-log.request-headers.block-list",
       "--proxy.access-log.request-headers.allow-list",
