@@ -16,9 +16,11 @@ export { SimulatedClock } from "./simulation/simulated-clock.js";
 export {
   type ClusterOptions,
   type CreateNode,
+  EVERYBODY,
   type Life,
   type NodeSurroundings,
   SimulatedCluster,
   type SimulatedNode,
 } from "./simulation/simulated-cluster.js";
+export { runScenario, type ScenarioOptions, type ScenarioResult } from "./simulation/scenario.js";
 export { type KnownNode, View } from "./simulation/view.js";

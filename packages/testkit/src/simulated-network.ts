@@ -136,7 +136,7 @@ export class SimulatedNetwork {
         const response = target.receiver?.onRequest(request, from.ip);
         if (response === undefined) return refuse();
         step(SEGMENT_TIMEOUT_MS, loss, () => {
-          if (!this.#joined(from.ip, host)) return false;
+          if (!this.#joined(from.ip, host) || !this.#hosts.has(host)) return false;
           finish(undefined, response);
           return true;
         });

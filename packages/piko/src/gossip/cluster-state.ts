@@ -1,6 +1,7 @@
 // What is known of all nodes: who they are, their keys, what to tell others about them. Keeps the rules of versions, of
 // leaving and of forgetting; knows nothing of packets or time-outs. Called by the handlers and by the liveness check.
 
+import { Arrivals } from "./failure-detector.js";
 import { Graveyard } from "./graveyard.js";
 import type { LocalState } from "./local-state.js";
 import { Member } from "./member.js";
@@ -71,9 +72,9 @@ export class ClusterState {
     return member;
   }
 
-  /** The node itself has answered. */
-  heard(member: Member): void {
-    member.arrivals.report(this.#options.now());
+  /** The node itself has answered; `since` is the latest time at which it is known to have been there. */
+  heard(member: Member, since: number = this.#options.now()): void {
+    member.arrivals.report(since);
     member.asked = false;
     member.refused = false;
     if (member.status === "reachable") return;
@@ -259,6 +260,8 @@ export class ClusterState {
     if (hadLeft && !member.left) {
       // The node lives again under its old id, and takes its leaving back.
       if (member.status === "reachable") member.expiresAt = undefined;
+      // While it was away nobody minded its silence.
+      member.arrivals = new Arrivals(this.#options.now(), this.#options.intervalMs);
       this.#watch.onExpired?.(member.id);
       this.#announce(member);
     }

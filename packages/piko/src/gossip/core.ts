@@ -48,6 +48,7 @@ export class GossipCore {
   #ownVersion = 0;
   #ownChangedAt = Number.NEGATIVE_INFINITY;
   #latest: readonly DigestEntry[] = [];
+  #refuted = false;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #warnedAt = Number.NEGATIVE_INFINITY;
 
@@ -143,6 +144,16 @@ export class GossipCore {
     this.#renewedAt = this.now();
     if (this.local.continueAbove(version))
       this.logger.info("continuing above the version of an earlier life", { version });
+  }
+
+  /**
+   * Others remember an earlier life of this node, though no later version than this one has. Going on above it once is
+   * enough; Go nodes stay with the address and with the leaving that they heard of first, whatever they are told.
+   */
+  refute(): void {
+    if (this.#refuted) return;
+    this.#refuted = true;
+    this.outdo(this.local.version);
   }
 
   /** Says, now and then, that another node has this node's id. */

@@ -4,6 +4,7 @@
 import { decodeJoinResponse, decodeLeaveResponse, encodeJoinRequest, encodeLeaveRequest } from "./codec.js";
 import type { GossipCore } from "./core.js";
 import { GossipError } from "./errors.js";
+import { SILENCE_SUSPECT } from "./failure-detector.js";
 import type { Member } from "./member.js";
 import { JOIN_RESPONSE_VALUES, LEAVE_RESPONSE_VALUES } from "./message-scanner.js";
 import type { Entry, JoinResponse, NodeDelta, Sender } from "./messages.js";
@@ -40,6 +41,7 @@ export class Exchanges {
     const from: Sender = { nodeId: local.id, addr: cluster.addr };
     const own: readonly Entry[] = local.state.above(0);
     const digest = cluster.digest();
+    const start = this.#core.now();
     const seek = full && !this.#soughtSelf;
     // Claiming to know nothing of itself, it is told what the other one knows of it.
     if (seek) digest[0] = { ...cluster.ownDigestEntry(), version: 0 };
@@ -68,7 +70,7 @@ export class Exchanges {
         }
         return;
       }
-      this.#answered(addr, response, seek ? own : undefined);
+      this.#answered(addr, start, response, seek ? own : undefined);
       done(undefined, response.from);
     });
   }
@@ -145,15 +147,16 @@ export class Exchanges {
     return cancel;
   }
 
-  #answered(addr: string, { from, nodes }: JoinResponse, own: readonly Entry[] | undefined): void {
-    const { cluster, counters, local } = this.#core;
+  #answered(addr: string, start: number, { from, nodes }: JoinResponse, own: readonly Entry[] | undefined): void {
+    const { cluster, counters, intervalMs, local, now } = this.#core;
     const responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
     if (responder !== undefined) {
       if (responder.addr !== from.addr) move(this.#core, responder, from.addr);
       // A seed may be the address of a load balancer; then the node has yet to answer at its own.
-      if (responder.addr === addr) {
-        responder.vouched = true;
-        cluster.heard(responder);
+      if (responder.addr === addr) responder.vouched = true;
+      // The answer may have been on its way for long: TCP repeats what is lost, even for a process that has ended.
+      if (responder.addr === addr && now() - start < SILENCE_SUSPECT * intervalMs) {
+        cluster.heard(responder, start);
       } else if (responder.status !== "reachable") this.#core.probeMember(responder);
     }
     for (const node of nodes) {

@@ -34,10 +34,11 @@ export class Arrivals {
     this.#push(2 * intervalMs);
   }
 
-  /** An answer has arrived. */
-  report(now: number): void {
-    this.#push(now - this.#last);
-    this.#last = now;
+  /** The node was there at a time. */
+  report(time: number): void {
+    if (time <= this.#last) return;
+    this.#push(time - this.#last);
+    this.#last = time;
   }
 
   silence(now: number): number {

@@ -7,7 +7,7 @@ import { GossipCore, type GossipLogger } from "./core.js";
 import { GossipCounters } from "./counters.js";
 import { GossipError } from "./errors.js";
 import { Exchanges } from "./exchanges.js";
-import { leaveCluster } from "./leave.js";
+import { announceLeft, leaveCluster } from "./leave.js";
 import { checkLiveness } from "./liveness.js";
 import { LocalState } from "./local-state.js";
 import { PacketHandler } from "./packet-handler.js";
@@ -35,6 +35,13 @@ export interface GossipOptions {
   readonly addr: string;
   readonly transport: GossipTransport;
   readonly watch?: GossipWatch;
+  /**
+   * Version above which this node's keys begin. For a node whose id is given, and may have been used before, pass the
+   * milliseconds since 1970: what others remember of an earlier life is older then, and they drop it. For a new id leave it
+   * at 0, as Go does. Without it an earlier life is noticed, too, but only if it had more versions, or another address, or
+   * if the first node that is joined remembers it.
+   */
+  readonly initialVersion?: number;
   /** Time between rounds. All time limits of detection are multiples of it: a dead node is out after 30. Default 100. */
   readonly intervalMs?: number;
   /** Largest datagram to send, in bytes. Default 1400. */
@@ -61,6 +68,9 @@ const LATE = 2;
 /** Part of an interval that passes between a change of this node's keys and its being told to others. */
 const NEWS_DELAY = 0.1;
 
+/** Intervals for which a node that has left, and is not closed yet, goes on saying so. */
+const LEFT_REPEATS = 3;
+
 const SILENT: GossipLogger = { debug: () => {}, info: () => {}, warn: () => {} };
 
 /** One node's part in a cluster. */
@@ -81,6 +91,7 @@ export class Gossip {
   #tickTimer: Timer | undefined;
   #tickDue = 0;
   #ticks = 0;
+  #leftTicks = 0;
   #newsTimer: Timer | undefined;
   #newsSent = false;
   #closed = false;
@@ -101,6 +112,7 @@ export class Gossip {
       id: nodeId,
       compactionThreshold: options.compactionThreshold ?? 100,
       fits: (key, value) => builder.fits(key, value),
+      initialVersion: options.initialVersion ?? 0,
     });
     const expiryMs = options.expiryMs ?? 60_000;
     this.#cluster = new ClusterState({ local: this.#local, addr, intervalMs, expiryMs, now, watch });
@@ -165,7 +177,7 @@ export class Gossip {
 
   /**
    * Says to all others that this node leaves. Returns how many have confirmed it: 3 at most, since those tell the rest; 0
-   * when there are no others or none answers in time. Go on answering for a moment and {@link close}.
+   * when there are no others or none answers in time. {@link close} a moment later: some intervals, if there is time.
    */
   async leave(options: { timeoutMs?: number } = {}): Promise<number> {
     return new Promise((resolve) => {
@@ -246,7 +258,10 @@ export class Gossip {
     this.#packets.tick();
     this.#newsSent = false;
     this.#ticks += 1;
-    if (!this.#local.left) {
+    if (this.#local.left) {
+      // Packets get lost, and there may be nobody left who could pass the news on.
+      if (this.#leftTicks++ < LEFT_REPEATS) announceLeft(this.#core);
+    } else {
       checkLiveness(this.#core, this.#exchanges);
       this.#rounds.run();
     }

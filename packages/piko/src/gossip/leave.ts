@@ -8,6 +8,14 @@ import { shuffled } from "./rounds.js";
 /** Nodes that have to confirm. */
 const CONFIRMATIONS = 3;
 
+/** Sends every member the entry that says that this node has left. */
+export function announceLeft(core: GossipCore): void {
+  const marker = core.local.state.get(LEFT_KEY);
+  if (marker === undefined) return;
+  // A receiver that lacks earlier entries never gets them after this one; of a node that has left it needs none.
+  for (const member of core.cluster.active()) core.sendEntry(member.addr, marker);
+}
+
 /** Marks this node as left and says so; calls back with the number of nodes that have confirmed. */
 export function leaveCluster(
   core: GossipCore,
@@ -19,12 +27,8 @@ export function leaveCluster(
     done(0);
     return;
   }
-  const marker = core.local.state.get(LEFT_KEY);
   const members = shuffled(core.cluster.active(), core.random);
-  for (const member of members) {
-    // A receiver that lacks earlier entries never gets them after this one; of a node that has left it needs none.
-    if (marker !== undefined) core.sendEntry(member.addr, marker);
-  }
+  announceLeft(core);
   let confirmed = 0;
   let running = 0;
   const deadline = core.now() + timeoutMs;

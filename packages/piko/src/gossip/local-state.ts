@@ -7,6 +7,8 @@ import { NodeState } from "./node-state.js";
 
 /** Versions that others claim this node to have are believed up to here, so that the next ones stay exact numbers. */
 const MAX_BELIEVABLE_VERSION = 2 ** 52;
+/** How far it goes above what one node remembers of an earlier life: others may remember later versions of that life. */
+const LEAP = 2 ** 20;
 
 export interface LocalStateOptions {
   readonly id: string;
@@ -14,6 +16,8 @@ export interface LocalStateOptions {
   readonly compactionThreshold: number;
   /** Whether an entry fits into a packet at any version. */
   readonly fits: (key: string, value: string) => boolean;
+  /** Version above which this life begins. */
+  readonly initialVersion: number;
 }
 
 /** The node that this process is. */
@@ -24,6 +28,7 @@ export class LocalState {
   constructor(options: LocalStateOptions) {
     this.state = new NodeState(options.id);
     this.#options = options;
+    if (options.initialVersion > 0) this.#renew(options.initialVersion);
   }
 
   get id(): string {
@@ -92,7 +97,7 @@ export class LocalState {
    */
   continueAbove(version: number): boolean {
     if (version > MAX_BELIEVABLE_VERSION) return false;
-    this.#renew(Math.max(version, this.version));
+    this.#renew(Math.max(version, this.version) + LEAP);
     return true;
   }
 

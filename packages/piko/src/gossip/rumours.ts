@@ -25,7 +25,7 @@ export function hearRumours(core: GossipCore, digest: readonly DigestEntry[]): M
   let fetch = false;
   for (const entry of digest) {
     if (entry.id === core.local.id) {
-      if (entry.version > core.local.version) core.outdo(entry.version);
+      hearOfSelf(core, entry);
       continue;
     }
     const member = core.cluster.find(entry.id);
@@ -38,6 +38,13 @@ export function hearRumours(core: GossipCore, digest: readonly DigestEntry[]): M
       core.probeMember(member, entry.addr);
   }
   return { members, fetch };
+}
+
+/** Somebody has a version of this node that it has not had in this life, or has it at another address, or gone. */
+function hearOfSelf(core: GossipCore, { version, left, addr }: DigestEntry): void {
+  const { local, cluster } = core;
+  if (version > local.version) core.outdo(version);
+  else if (version > 0 && ((left && !local.left) || addr !== cluster.addr)) core.refute();
 }
 
 /** Takes a node for a candidate and asks it, or, if it is gone, asks it now and then. */

@@ -28,9 +28,16 @@ export interface NodeSurroundings {
   readonly transport: SimulatedTransport;
   readonly clock: SimulatedClock;
   readonly random: () => number;
+  /** What join addresses stand for now; see {@link EVERYBODY}. */
+  readonly resolve: (addresses: readonly string[]) => string[];
   /** What it has to call as the cluster changes. */
   readonly watch: View;
 }
+
+/** A name that stands for all nodes that run, as that of a headless service does, and for those that ended last. */
+export const EVERYBODY = "everybody";
+/** Ended nodes that the name still stands for. */
+const STALE_RECORDS = 2;
 
 /** Creates a node. */
 export type CreateNode = (surroundings: NodeSurroundings) => SimulatedNode;
@@ -64,6 +71,7 @@ export class SimulatedCluster {
   readonly alive: Map<string, Life> = new Map();
   readonly #options: ClusterOptions;
   #hosts = 0;
+  readonly #ended: string[] = [];
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -82,6 +90,7 @@ export class SimulatedCluster {
       transport,
       clock: this.clock,
       random: () => random.next(),
+      resolve: (addresses) => addresses.flatMap((address) => (address === EVERYBODY ? this.#everybody() : [address])),
       watch: view,
     });
     const life: Life = { id, ip, addr, node, transport, view, keys: new Map() };
@@ -107,13 +116,15 @@ export class SimulatedCluster {
   /** Ends a node without its doing. */
   crash(life: Life, kind: CrashKind): void {
     this.alive.delete(life.id);
+    this.#ended.push(life.addr);
     this.network.crash(life.transport, kind);
     life.node.close();
   }
 
   /** Has a node leave, and ends it a moment later. */
-  leave(life: Life, lingerMs = 50): void {
+  leave(life: Life, lingerMs = 500): void {
     this.alive.delete(life.id);
+    this.#ended.push(life.addr);
     life.node.leave();
     this.clock.setTimeout(() => {
       this.network.crash(life.transport, "host");
@@ -161,6 +172,11 @@ export class SimulatedCluster {
       }
     }
     return undefined;
+  }
+
+  #everybody(): string[] {
+    const stale = this.#ended.slice(-STALE_RECORDS);
+    return [...new Set([...[...this.alive.values()].map(({ addr }) => addr), ...stale])];
   }
 
   #newIp(): string {

@@ -1,0 +1,195 @@
+// A random life of a cluster, drawn from one seed: nodes start, crash, leave and come back under old and new ids while the
+// network loses, delays and doubles packets and falls apart. Throws, with the seed and the story, when a promise is broken.
+
+import { SeededRandom } from "../seeded-random.js";
+import { type CreateNode, EVERYBODY, type Life, SimulatedCluster } from "./simulated-cluster.js";
+
+/** What a scenario may do, and what the nodes promise. */
+export interface ScenarioOptions {
+  readonly create: CreateNode;
+  readonly seed: number;
+  /** Most nodes at a time. */
+  readonly nodes: number;
+  /** Largest part of packets that is lost. */
+  readonly loss: number;
+  /** Things that happen. */
+  readonly steps: number;
+  /** Time after which a node that crashed must be out of every routing table, for good. */
+  readonly detectMs: number;
+  /** The same for a node that left. */
+  readonly leaveMs: number;
+  /** Time after the last event within which all tables must be right. */
+  readonly convergeMs: number;
+}
+
+/** What a scenario has shown. */
+export interface ScenarioResult {
+  /** Time that it took at the end until all tables were right. */
+  readonly convergedMs: number;
+  readonly simulatedMs: number;
+}
+
+const STEP_MS = 20;
+const STORY_LINES = 400;
+
+/** Runs one scenario. */
+export function runScenario(options: ScenarioOptions): ScenarioResult {
+  const scenario = new Scenario(options);
+  try {
+    return scenario.run();
+  } catch (error) {
+    const story = scenario.story.slice(-STORY_LINES).join("\n  ");
+    throw new Error(`seed ${options.seed}: ${(error as Error).message}\n  ${story}`, { cause: error });
+  } finally {
+    scenario.cluster.close();
+  }
+}
+
+class Scenario {
+  readonly cluster: SimulatedCluster;
+  readonly story: string[] = [];
+  readonly #options: ScenarioOptions;
+  readonly #random: SeededRandom;
+  /** Ids that are gone: since when, and when they must be out of all tables. */
+  readonly #gone = new Map<string, { at: number; due: number }>();
+  /** Addresses of past nodes, which restarts under the same id may take again. */
+  readonly #past: { id: string; ip: string }[] = [];
+  #partitioned = false;
+  /** A node that leaves tells those that it reaches; right after a split these needn't be all. */
+  #wholeSince = 0;
+  #count = 0;
+
+  constructor(options: ScenarioOptions) {
+    this.#options = options;
+    this.#random = new SeededRandom(options.seed);
+    const random = this.#random;
+    this.cluster = new SimulatedCluster({
+      random,
+      create: options.create,
+      conditions: {
+        loss: random.next() * options.loss,
+        duplication: random.next() * 0.1,
+        delayMs: [0.1, random.pick([1, 10, 50])],
+      },
+      onTold: (observer, what, id) => {
+        if (what === "upsert" || what === "delete") return;
+        this.#tell(`${observer} is told: ${what} ${id}`);
+      },
+    });
+  }
+
+  run(): ScenarioResult {
+    const { clock, network } = this.cluster;
+    const { loss, duplication, delayMs } = network.conditions;
+    this.#tell(`loss ${loss.toFixed(2)}, duplication ${duplication.toFixed(2)}, delay up to ${delayMs[1]} ms`);
+    for (let i = 0; i < 2; i++) this.#start();
+    for (let i = 0; i < this.#options.steps; i++) {
+      this.#act();
+      this.#pass(this.#random.pick([20, 100, 500, 2_000, 5_000]));
+    }
+    network.heal();
+    this.#partitioned = false;
+    this.#tell("healed for good");
+    const healedAt = clock.now();
+    let difference: string | undefined;
+    while (clock.now() - healedAt < this.#options.convergeMs) {
+      this.#pass(STEP_MS);
+      difference = this.cluster.difference();
+      if (difference === undefined) break;
+    }
+    if (difference !== undefined) throw new Error(`no convergence: ${difference}`);
+    const convergedMs = clock.now() - healedAt;
+    // Long enough for whatever is forgotten after a minute to come back, if it could.
+    this.#pass(70_000);
+    difference = this.cluster.difference();
+    if (difference !== undefined) throw new Error(`fell apart again: ${difference}`);
+    return { convergedMs, simulatedMs: clock.now() };
+  }
+
+  #act(): void {
+    const alive = [...this.cluster.alive.values()];
+    const chance = this.#random.next();
+    if (alive.length < 2 || (chance < 0.2 && alive.length < this.#options.nodes)) this.#start();
+    else if (chance < 0.3) this.#crash(this.#random.pick(alive));
+    else if (chance < 0.38) this.#leave(this.#random.pick(alive));
+    else if (chance < 0.5 && this.#past.length > 0 && alive.length < this.#options.nodes) this.#restart();
+    else if (chance < 0.6) this.#split(alive);
+    else this.#change(this.#random.pick(alive));
+  }
+
+  #start(id = `n${this.#count++}`, ip?: string): void {
+    const life = this.cluster.start(id, [EVERYBODY], ip);
+    this.#gone.delete(id);
+    this.#tell(`${id} starts at ${life.ip}`);
+  }
+
+  #restart(): void {
+    const at = this.#random.int(0, this.#past.length - 1);
+    const [life] = this.#past.splice(at, 1);
+    if (life === undefined || this.cluster.alive.has(life.id)) return;
+    const taken = [...this.cluster.alive.values()].some(({ ip }) => ip === life.ip);
+    this.#start(life.id, taken || this.#random.next() < 0.3 ? undefined : life.ip);
+  }
+
+  #crash(life: Life): void {
+    const kind = this.#random.pick(["process", "host"] as const);
+    this.cluster.crash(life, kind);
+    this.#past.push(life);
+    this.#goneWithin(life.id, this.#options.detectMs);
+    this.#tell(`${life.id} crashes with its ${kind}`);
+  }
+
+  #leave(life: Life): void {
+    this.cluster.leave(life);
+    this.#past.push(life);
+    const whole = !this.#partitioned && this.cluster.clock.now() - this.#wholeSince > 10_000;
+    const within = !whole ? this.#options.detectMs : this.#options.leaveMs;
+    this.#goneWithin(life.id, within);
+    this.#tell(`${life.id} leaves`);
+  }
+
+  #split(alive: readonly Life[]): void {
+    if (this.#partitioned) {
+      this.cluster.network.heal();
+      this.#partitioned = false;
+      this.#wholeSince = this.cluster.clock.now();
+      this.#tell("healed");
+      return;
+    }
+    const side = this.#random.shuffle(alive).slice(0, this.#random.int(1, Math.max(1, alive.length - 1)));
+    this.cluster.network.partition(side.map(({ ip }) => ip));
+    this.#partitioned = true;
+    // Whoever has not heard of a leaving before the split has to find out by itself.
+    for (const id of this.#gone.keys()) this.#goneWithin(id, this.#options.detectMs);
+    this.#tell(`split: ${side.map(({ id }) => id).join(" ")} against the rest`);
+  }
+
+  #goneWithin(id: string, ms: number): void {
+    const at = this.#gone.get(id)?.at ?? this.cluster.clock.now();
+    this.#gone.set(id, { at, due: Math.max(this.#gone.get(id)?.due ?? 0, at + ms) });
+  }
+
+  #change(life: Life): void {
+    const key = `endpoint:e${this.#random.int(0, 5)}`;
+    if (life.keys.has(key) && this.#random.next() < 0.5) this.cluster.delete(life, key);
+    else for (let i = this.#random.int(1, 40); i > 0; i--) this.cluster.set(life, `${key}-${i}`, `${this.#random.uint32()}`);
+  }
+
+  #pass(ms: number): void {
+    for (let left = ms; left > 0; left -= STEP_MS) {
+      this.cluster.run(Math.min(left, STEP_MS));
+      const now = this.cluster.clock.now();
+      for (const { id: observer, view } of this.cluster.alive.values()) {
+        for (const [id, { due }] of this.#gone) {
+          const known = view.nodes.get(id);
+          if (now > due && known !== undefined && !known.left && !known.unreachable)
+            throw new Error(`${observer} still routes to ${id}, ${Math.round(now - due)} ms too long`);
+        }
+      }
+    }
+  }
+
+  #tell(what: string): void {
+    this.story.push(`${Math.round(this.cluster.clock.now())}: ${what}`);
+  }
+}
