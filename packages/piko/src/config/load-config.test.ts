@@ -9,6 +9,7 @@ import { listFlags } from "./flags.js";
 import { FORWARD } from "./forward.js";
 import { type ConfigSources, type GivenSetting, loadConfig } from "./load-config.js";
 import { SERVER, type ServerConfig } from "./server.js";
+import { AddressRanges } from "../net/address-ranges.js";
 
 let folder = "";
 beforeAll(() => {
@@ -50,16 +51,38 @@ describe("defaults", () => {
         advertiseAddr: undefined,
         timeoutMs: 30_000,
         reconnectWaitMs: 5_000,
+        trustedProxies: new AddressRanges([]),
+        proxyProtocol: "off",
         accessLog: { level: "info", requestHeaders: headers, responseHeaders: headers, disable: false },
         http: {
           readTimeoutMs: 10_000,
           readHeaderTimeoutMs: 10_000,
           writeTimeoutMs: 10_000,
           idleTimeoutMs: 300_000,
+          tcpKeepAliveMs: 60_000,
           maxHeaderBytes: 1_048_576,
         },
+        limits: {
+          maxConnections: 65_536,
+          maxConnectionsPerClient: 16_384,
+          maxRequestsPerEndpoint: 32_768,
+          maxWaitingRequests: 4_096,
+          maxBufferedBytes: 268_435_456,
+          maxTargetBytes: 16_384,
+          maxHeaderFields: 200,
+          maxBodyBytes: Number.POSITIVE_INFINITY,
+        },
       },
-      upstream: { bindAddr: { host: "", port: 8_001 }, advertiseAddr: undefined },
+      upstream: {
+        bindAddr: { host: "", port: 8_001 },
+        advertiseAddr: undefined,
+        limits: {
+          maxTunnels: 32_768,
+          maxTunnelsPerEndpoint: 16_384,
+          maxStreamsPerTunnel: 16_384,
+          maxPendingConnections: 16_384,
+        },
+      },
       admin: { bindAddr: { host: "", port: 8_002 }, advertiseAddr: undefined },
       log: { level: "info", subsystems: [], format: "auto" },
       drainDelayMs: 5_000,
@@ -135,6 +158,13 @@ describe("values", () => {
     ["log: {subsystems: [a, 3]}", (c: ServerConfig) => c.log.subsystems.join(), "a,3"],
     ["upstream: {bind_addr: '[::1]:80'}", (c: ServerConfig) => c.upstream.bindAddr.host, "::1"],
     ["admin: {advertise_addr: 'h:80'}", (c: ServerConfig) => c.admin.advertiseAddr?.host, "h"],
+    ["proxy: {limits: {max_connections: 0}}", (c: ServerConfig) => c.proxy.limits.maxConnections, Infinity],
+    ["proxy: {limits: {max_body_bytes: 1GiB}}", (c: ServerConfig) => c.proxy.limits.maxBodyBytes, 2 ** 30],
+    [
+      "proxy: {trusted_proxies: [10.0.0.0/8]}",
+      (c: ServerConfig) => c.proxy.trustedProxies.includes("10.1.2.3"),
+      true,
+    ],
     ["proxy:\nlog: ~", (c: ServerConfig) => c.proxy.timeoutMs, 30_000],
     ["log: &l {level: warn}\nproxy: {access_log: {level: debug}}", (c: ServerConfig) => c.log.level, "warn"],
   ])("reads %s", (yaml, pick, expected) => {
@@ -243,6 +273,13 @@ grace_period: 0s
       "config: piko.yaml:11: listeners[3]: must be a section with keys",
       "config: piko.yaml:11: listeners[3].endpoint_id: is required",
       "config: piko.yaml:11: listeners[3].addr: is required",
+    ]);
+  });
+
+  it("name an address range that is none", () => {
+    const yaml = "proxy:\n  trusted_proxies: [10.0.0.0/8, lb, 10.0.0.0/33]";
+    expect(problems(() => load(SERVER, yaml))).toEqual([
+      'config: piko.yaml:2: proxy.trusted_proxies (--proxy.trusted-proxies): invalid address range "lb": must be an address or a network, such as 10.0.0.1 or 10.0.0.0/8',
     ]);
   });
 

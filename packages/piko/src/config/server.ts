@@ -3,8 +3,10 @@
 import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
 import type { HostPort } from "./address.js";
 import { type Section, section } from "./declaration.js";
-import { address, bytes, duration, optionalAddress, text } from "./fields.js";
+import { address, bytes, choice, duration, integer, optionalAddress, text } from "./fields.js";
+import { addressRanges, bytesLimit, countLimit } from "./limit-fields.js";
 import { LOG, type LogConfig } from "./log.js";
+import type { AddressRanges } from "../net/address-ranges.js";
 
 /** Where a port listens, and what others are told to reach it at. */
 export interface PortConfig {
@@ -19,15 +21,47 @@ export interface ProxyHttpConfig {
   readonly readHeaderTimeoutMs: number;
   readonly writeTimeoutMs: number;
   readonly idleTimeoutMs: number;
+  readonly tcpKeepAliveMs: number;
   readonly maxHeaderBytes: number;
 }
+
+/** How much there may be at a time of what clients cause; Infinity is no limit. */
+export interface ProxyLimitsConfig {
+  readonly maxConnections: number;
+  readonly maxConnectionsPerClient: number;
+  readonly maxRequestsPerEndpoint: number;
+  readonly maxWaitingRequests: number;
+  readonly maxBufferedBytes: number;
+  readonly maxTargetBytes: number;
+  readonly maxHeaderFields: number;
+  readonly maxBodyBytes: number;
+}
+
+/** Whether connections begin with a header of the PROXY protocol. */
+export type ProxyProtocolMode = "off" | "optional" | "required";
 
 /** The port that clients send requests to. */
 export interface ProxyConfig extends PortConfig {
   readonly timeoutMs: number;
   readonly reconnectWaitMs: number;
+  readonly trustedProxies: AddressRanges;
+  readonly proxyProtocol: ProxyProtocolMode;
   readonly accessLog: AccessLogConfig;
   readonly http: ProxyHttpConfig;
+  readonly limits: ProxyLimitsConfig;
+}
+
+/** How many tunnels there may be, and how much each carries; Infinity is no limit. */
+export interface UpstreamLimitsConfig {
+  readonly maxTunnels: number;
+  readonly maxTunnelsPerEndpoint: number;
+  readonly maxStreamsPerTunnel: number;
+  readonly maxPendingConnections: number;
+}
+
+/** The port that agents open their tunnels to. */
+export interface UpstreamConfig extends PortConfig {
+  readonly limits: UpstreamLimitsConfig;
 }
 
 /** The node's name among others. */
@@ -41,7 +75,7 @@ export interface ClusterConfig {
 export interface ServerConfig {
   readonly cluster: ClusterConfig;
   readonly proxy: ProxyConfig;
-  readonly upstream: PortConfig;
+  readonly upstream: UpstreamConfig;
   readonly admin: PortConfig;
   readonly log: LogConfig;
   readonly drainDelayMs: number;
@@ -65,12 +99,53 @@ const HTTP: Section<ProxyHttpConfig> = section("Limits of client connections. A 
     "Longest time that a client may take no byte of a response that is waiting for it. It limits pauses, not the whole response, so event streams and long downloads live.",
   ),
   idleTimeoutMs: duration("5m0s", "How long an idle connection is kept open for the next request."),
+  tcpKeepAliveMs: duration(
+    "1m0s",
+    "How long a client may be silent before TCP asks whether it is still there. A connection whose client is gone without a word ends about ten seconds after that, upgraded ones too.",
+  ),
   maxHeaderBytes: bytes(
     1_048_576,
     "Largest request head. A connection may hold this much memory before its request is refused with 431.",
     { min: 1_024, max: 16_777_216 },
   ),
 });
+
+const LIMITS: Section<ProxyLimitsConfig> = section(
+  "How much there may be at a time. 0 is no limit. What goes over a limit is refused and counted in piko_proxy_limited_total.",
+  {
+    maxConnections: countLimit(
+      65_536,
+      "Most client connections. Further ones get 503. An idle one costs about 8 KiB, so this many fit into half a gigabyte; each needs a file descriptor too.",
+    ),
+    maxConnectionsPerClient: countLimit(
+      16_384,
+      "Most connections of one client address, or of one IPv6 network of 64 bits. Further ones get 429. Addresses in proxy.trusted_proxies have no such limit; a load balancer that hides its clients' addresses belongs there. By default a quarter of max_connections, so that one client leaves room for others.",
+    ),
+    maxRequestsPerEndpoint: countLimit(
+      32_768,
+      "Most requests, upgraded and TCP connections under way to one endpoint. Further ones get 503. By default half of max_connections, so that a service that hangs leaves room for others.",
+    ),
+    maxWaitingRequests: countLimit(
+      4_096,
+      "Most requests that wait for an endpoint to come back (proxy.reconnect_wait). Further ones get 503.",
+    ),
+    maxBufferedBytes: bytesLimit(
+      268_435_456,
+      "Most memory for bytes of clients and agents that can't go on yet: heads in parts, requests sent ahead, what is kept for another try. Above it, heads in parts are refused with 503 and nothing is kept for another try.",
+    ),
+    maxTargetBytes: bytesLimit(
+      16_384,
+      "Longest request target (path and query). Longer ones get 414. Twice what most servers take.",
+    ),
+    maxHeaderFields: integer(200, "Most fields of a request or response head. More get 431 or 502.", {
+      min: 10,
+    }),
+    maxBodyBytes: bytesLimit(
+      0,
+      "Largest request body. Larger ones get 413: at once when Content-Length says so, else when the limit is reached.",
+    ),
+  },
+);
 
 const PROXY: Section<ProxyConfig> = section("The port that clients send requests to.", {
   bindAddr: address(":8000", "Address to listen on for client requests."),
@@ -83,9 +158,40 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
     "5s",
     "How long a request for an endpoint that has just lost its last upstream waits for one to come back before it gets 502. 0 answers at once.",
   ),
+  trustedProxies: addressRanges(
+    "Addresses and networks of proxies in front, such as 10.0.0.0/8. From others X-Forwarded-Proto and X-Forwarded-Host are replaced, and a PROXY protocol header is believed from these only, unless the list is empty.",
+  ),
+  proxyProtocol: choice(
+    ["off", "optional", "required"],
+    "off",
+    "Whether connections begin with a PROXY protocol header (version 1 or 2), which tells the client's address. `optional` takes it where it comes; `required` ends connections without one. Without proxy.trusted_proxies anybody can name any address.",
+  ),
   accessLog: ACCESS_LOG,
   http: HTTP,
+  limits: LIMITS,
 });
+
+const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
+  "How many tunnels there may be, and how much each carries. 0 is no limit. What goes over a limit is refused and counted in piko_upstreams_limited_total.",
+  {
+    maxTunnels: countLimit(
+      32_768,
+      "Most tunnels of the node. Further agents get 503 and try again. An idle one costs about 10 KiB, so this many fit into a third of a gigabyte; each needs a file descriptor too.",
+    ),
+    maxTunnelsPerEndpoint: countLimit(
+      16_384,
+      "Most tunnels of one endpoint. Further agents get 503 and try again. By default half of max_tunnels, so that one endpoint leaves room for others.",
+    ),
+    maxStreamsPerTunnel: countLimit(
+      16_384,
+      "Most requests and connections under way in one tunnel; a full one is passed over, and when all of an endpoint are full its clients get 503. An agent takes no more than the default.",
+    ),
+    maxPendingConnections: countLimit(
+      16_384,
+      "Most connections that have not finished their upgrade request. Further ones are closed.",
+    ),
+  },
+);
 
 /** Declares the server's configuration. */
 export const SERVER: Section<ServerConfig> = section("Configuration of `piko server`.", {
@@ -101,6 +207,7 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
   upstream: section("The port that agents open their tunnels to.", {
     bindAddr: address(":8001", "Address to listen on for tunnels."),
     advertiseAddr: optionalAddress(`Address that agents reach the port at. ${INFERRED}`),
+    limits: UPSTREAM_LIMITS,
   }),
   admin: section("The port with health, readiness, metrics and status.", {
     bindAddr: address(":8002", "Address to listen on for admin requests."),

@@ -1,0 +1,35 @@
+// Settings that limit a number or a size, and the list of address ranges: fields with a meaning of their own.
+
+import { z } from "zod";
+import { AddressRanges } from "../net/address-ranges.js";
+import type { Field } from "./declaration.js";
+import { bytes, integer, strings } from "./fields.js";
+
+/** Most of something. 0 in the configuration is no limit, which is Infinity in the program. */
+export function countLimit(defaultValue: number, description: string): Field<number> {
+  return unlimitedByZero(integer(defaultValue, description, { min: 0 }));
+}
+
+/** Most bytes of something; 0 is no limit. */
+export function bytesLimit(defaultBytes: number, description: string): Field<number> {
+  return unlimitedByZero(bytes(defaultBytes, description, { min: 0, max: Number.MAX_SAFE_INTEGER }));
+}
+
+/** Addresses and networks. */
+export function addressRanges(description: string): Field<AddressRanges> {
+  const words = strings(description);
+  const schema = words.schema.transform((entries, context) => {
+    try {
+      return new AddressRanges(entries);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+      return z.NEVER;
+    }
+  });
+  return { ...words, schema };
+}
+
+function unlimitedByZero(field: Field<number>): Field<number> {
+  const schema = field.schema.transform((value) => (value === 0 ? Number.POSITIVE_INFINITY : value));
+  return { ...field, schema };
+}
