@@ -6,7 +6,7 @@ import { Graveyard } from "./graveyard.js";
 import type { LocalState } from "./local-state.js";
 import { Member } from "./member.js";
 import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type NodeDelta } from "./messages.js";
-import { compactedVersion } from "./node-state.js";
+import { NodeState, compactedVersion } from "./node-state.js";
 import type { NodeNews } from "./packets.js";
 import type { GossipWatch } from "./watch.js";
 
@@ -66,9 +66,9 @@ export class ClusterState {
     const known = this.#members.get(id);
     if (known !== undefined) return known;
     if (this.#members.size >= MAX_MEMBERS) return undefined;
-    const member = new Member(id, addr, this.#options.now(), this.#options.intervalMs);
+    const state = this.graveyard.raise(id, addr) ?? new NodeState(id);
+    const member = new Member(state, addr, this.#options.now(), this.#options.intervalMs);
     this.#members.set(id, member);
-    this.graveyard.raise(id);
     return member;
   }
 
@@ -117,7 +117,20 @@ export class ClusterState {
   forget(member: Member): void {
     this.#members.delete(member.id);
     this.#order = undefined;
-    this.graveyard.bury(member.id, member.addr, this.#options.now());
+    // One that has left comes back as another, if at all.
+    const state = member.left ? undefined : member.state;
+    this.graveyard.bury(member.id, member.addr, state, this.#options.now());
+  }
+
+  /** Takes a node that is at another address now for a new one: an address lasts as long as a node's life does. */
+  replace(member: Member, addr: string): Member {
+    const { id, status } = member;
+    const fresh = new Member(new NodeState(id), addr, this.#options.now(), this.#options.intervalMs);
+    this.#members.delete(id);
+    this.#members.set(id, fresh);
+    this.#order = undefined;
+    if (status !== "candidate") this.#watch.onExpired?.(id);
+    return fresh;
   }
 
   /** Takes entries of a node that are newer than what is known; how many were. */

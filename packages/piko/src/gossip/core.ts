@@ -48,7 +48,8 @@ export class GossipCore {
   #ownVersion = 0;
   #ownChangedAt = Number.NEGATIVE_INFINITY;
   #latest: readonly DigestEntry[] = [];
-  #refuted = false;
+  /** An earlier life has been refuted, or could not be newer than this one. */
+  #refuted: boolean;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #warnedAt = Number.NEGATIVE_INFINITY;
 
@@ -62,6 +63,7 @@ export class GossipCore {
     this.random = options.random;
     this.intervalMs = options.intervalMs;
     this.#builder = options.builder;
+    this.#refuted = this.local.version > 0;
   }
 
   /** A gossip interval begins. */
@@ -134,7 +136,8 @@ export class GossipCore {
     if (this.#probes <= 0 || this.now() - member.probedAt < this.intervalMs / 2) return;
     this.#probes -= 1;
     member.probedAt = this.now();
-    this.probe(member.id, addr, member.state.version);
+    // At another address it would be another life, of which nothing is known.
+    this.probe(member.id, addr, addr === member.addr ? member.state.version : 0);
   }
 
   /** Others know this node by a version that it has not had in this life: goes on above it. */

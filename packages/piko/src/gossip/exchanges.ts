@@ -149,9 +149,9 @@ export class Exchanges {
 
   #answered(addr: string, start: number, { from, nodes }: JoinResponse, own: readonly Entry[] | undefined): void {
     const { cluster, counters, intervalMs, local, now } = this.#core;
-    const responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
+    let responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
     if (responder !== undefined) {
-      if (responder.addr !== from.addr) move(this.#core, responder, from.addr);
+      if (responder.addr !== from.addr) responder = move(this.#core, responder, from.addr) ?? responder;
       // A seed may be the address of a load balancer; then the node has yet to answer at its own.
       if (responder.addr === addr) responder.vouched = true;
       // The answer may have been on its way for long: TCP repeats what is lost, even for a process that has ended.

@@ -1,9 +1,13 @@
 // Nodes that are gone, remembered for a while, so that news of them from nodes that don't know it yet doesn't bring them
 // back. Only an answer of the node itself does. They are asked now and then: behind a healed partition they may be alive.
 
+import type { NodeState } from "./node-state.js";
+
 interface Grave {
   readonly id: string;
-  addr: string;
+  readonly addr: string;
+  /** What was known of it: if it comes back, answers to questions about it may still be on their way. */
+  state: NodeState | undefined;
   readonly until: number;
   /** Next time at which being told of the node is worth a question. */
   nextProbeAt: number;
@@ -13,12 +17,14 @@ interface Grave {
 const MEMORY_MS = 600_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 4_000;
-/** Oldest first out. */
+/** Nodes, and keys of theirs, that are remembered; oldest first out. */
 const CAPACITY = 1_024;
+const MAX_ENTRIES = 50_000;
 
 /** The nodes that are gone. */
 export class Graveyard {
   readonly #graves = new Map<string, Grave>();
+  #entries = 0;
 
   get size(): number {
     return this.#graves.size;
@@ -28,32 +34,39 @@ export class Graveyard {
     return this.#graves.has(id);
   }
 
-  bury(id: string, addr: string, now: number): void {
-    this.#graves.delete(id);
-    this.#graves.set(id, {
-      id,
-      addr,
-      until: now + MEMORY_MS,
-      nextProbeAt: now + FIRST_PAUSE_MS,
-      pauseMs: FIRST_PAUSE_MS,
-    });
-    if (this.#graves.size <= CAPACITY) return;
-    for (const oldest of this.#graves.keys()) {
-      this.#graves.delete(oldest);
-      return;
+  /** Remembers a node; its state only if it may be the same node that comes back. */
+  bury(id: string, addr: string, state: NodeState | undefined, now: number): void {
+    this.raise(id);
+    const [until, nextProbeAt] = [now + MEMORY_MS, now + FIRST_PAUSE_MS];
+    this.#graves.set(id, { id, addr, state, until, nextProbeAt, pauseMs: FIRST_PAUSE_MS });
+    this.#entries += state?.size ?? 0;
+    for (const grave of this.#graves.values()) {
+      if (this.#graves.size > CAPACITY) this.raise(grave.id);
+      else if (this.#entries > MAX_ENTRIES) this.#forgetState(grave);
+      else break;
     }
   }
 
-  /** Forgets a node, since it has answered. */
-  raise(id: string): void {
-    this.#graves.delete(id);
+  /** Version that is remembered of a node; none if it is to be asked at another address, as another life. */
+  version(id: string, addr: string): number {
+    const grave = this.#graves.get(id);
+    return grave?.addr === addr ? (grave.state?.version ?? 0) : 0;
   }
 
-  /** Somebody speaks of a node that is gone as if it were alive: whether to ask it, at the address given. */
-  rumour(id: string, addr: string, now: number): boolean {
+  /** Forgets a node, since it is a candidate again; its state, if that is remembered and the address is the same. */
+  raise(id: string, addr?: string): NodeState | undefined {
+    const grave = this.#graves.get(id);
+    if (grave === undefined) return undefined;
+    const { state } = grave;
+    this.#forgetState(grave);
+    this.#graves.delete(id);
+    return grave.addr === addr ? state : undefined;
+  }
+
+  /** Somebody speaks of a node that is gone as if it were alive: whether to ask it. */
+  rumour(id: string, now: number): boolean {
     const grave = this.#graves.get(id);
     if (grave === undefined || now < grave.nextProbeAt) return false;
-    grave.addr = addr;
     grave.nextProbeAt = now + grave.pauseMs;
     grave.pauseMs = Math.min(LONGEST_PAUSE_MS, 2 * grave.pauseMs);
     return true;
@@ -70,7 +83,12 @@ export class Graveyard {
   expire(now: number): void {
     for (const grave of this.#graves.values()) {
       if (grave.until > now) return;
-      this.#graves.delete(grave.id);
+      this.raise(grave.id);
     }
+  }
+
+  #forgetState(grave: Grave): void {
+    this.#entries -= grave.state?.size ?? 0;
+    grave.state = undefined;
   }
 }

@@ -1,7 +1,7 @@
 // One other node as this one sees it: its keys, whether it answers, and what is being done to find that out.
 
 import { Arrivals } from "./failure-detector.js";
-import { NodeState } from "./node-state.js";
+import type { NodeState } from "./node-state.js";
 
 /**
  * A candidate is a node that others speak of but that has not answered yet; nobody is told of it. A node counts as reachable
@@ -34,10 +34,10 @@ export class Member {
   /** Since when it is known that others have newer entries, without any having come. */
   behindSince: number | undefined;
 
-  constructor(id: string, addr: string, now: number, intervalMs: number) {
-    this.id = id;
+  constructor(state: NodeState, addr: string, now: number, intervalMs: number) {
+    this.id = state.id;
     this.addr = addr;
-    this.state = new NodeState(id);
+    this.state = state;
     this.arrivals = new Arrivals(now, intervalMs);
   }
 

@@ -31,7 +31,7 @@ export class Rounds {
     if (one !== undefined) core.probeMember(one);
     if (this.#count % GONE_EVERY === 0) {
       const gone = core.cluster.graveyard.pick(core.random);
-      if (gone !== undefined) core.probe(gone.id, gone.addr, 0);
+      if (gone !== undefined) core.probe(gone.id, gone.addr, core.cluster.graveyard.version(gone.id, gone.addr));
     }
   }
 

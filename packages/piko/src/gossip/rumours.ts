@@ -55,7 +55,7 @@ export function hearOfStranger(
   if (left || !isNodeId(id) || parsePeerAddress(addr) === undefined) return undefined;
   const { cluster } = core;
   if (cluster.graveyard.has(id)) {
-    if (cluster.graveyard.rumour(id, addr, core.now())) core.probe(id, addr, 0);
+    if (cluster.graveyard.rumour(id, core.now())) core.probe(id, addr, cluster.graveyard.version(id, addr));
     return undefined;
   }
   const member = cluster.learn(id, addr);

@@ -27,16 +27,14 @@ export function identify(core: GossipCore, from: Sender, ip: string, answer: boo
     if (answer && !cluster.graveyard.has(from.nodeId)) return undefined;
     return cluster.learn(from.nodeId, from.addr);
   }
-  return move(core, member, from.addr) ? member : undefined;
+  return move(core, member, from.addr);
 }
 
-/** A node that says that it is at another address now, which it can only be if it is no longer at its old one. */
-export function move(core: GossipCore, member: Member, addr: string): boolean {
+/**
+ * A node says that it is at another address now, which it can only be if it is no longer at its old one; then it is a new
+ * life of the node, to begin with a candidate. Undefined if it can't be.
+ */
+export function move(core: GossipCore, member: Member, addr: string): Member | undefined {
   const silence = member.arrivals.silence(core.now()) / core.intervalMs;
-  if (member.active && silence < SILENCE_SUSPECT) return false;
-  member.addr = addr;
-  member.vouched = false;
-  member.asked = false;
-  member.refused = false;
-  return true;
+  return member.active && silence < SILENCE_SUSPECT ? undefined : core.cluster.replace(member, addr);
 }
