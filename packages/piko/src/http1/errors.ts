@@ -18,6 +18,7 @@ const REFUSALS = {
   VERSION_UNSUPPORTED: [505, "http version not supported"],
   STATUS_LINE: [502, "invalid status line"],
   STATUS: [502, "status outside 100 to 599"],
+  INTERIM_VERSION: [502, "interim response in http/1.0"],
   EMPTY_LINES: [400, "too many empty lines before the request"],
   // Lines and fields
   BARE_LF: [400, "line ends without carriage return"],

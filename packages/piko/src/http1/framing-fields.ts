@@ -1,7 +1,7 @@
 // Content-Length and Transfer-Encoding, where a lenient reading becomes request smuggling: one plain number, or
 // exactly `chunked`, each at most once and never both. Called by both head parsers.
 
-import { asciiBytes, equalsIgnoringCase } from "./ascii.js";
+import { asciiBytes, CR, equalsIgnoringCase, HTAB } from "./ascii.js";
 import { HTTP_ERRORS, type HttpError } from "./errors.js";
 import type { MessageHead } from "./head.js";
 
@@ -26,7 +26,7 @@ export function takeContentLength(
     if (digit < 0 || digit > 9) return HTTP_ERRORS.CONTENT_LENGTH;
     length = length * 10 + digit;
   }
-  if (length > Number.MAX_SAFE_INTEGER) return HTTP_ERRORS.CONTENT_LENGTH;
+  if (length > Number.MAX_SAFE_INTEGER || hasTabBehind(buffer, end)) return HTTP_ERRORS.CONTENT_LENGTH;
   head.contentLength = length;
   return undefined;
 }
@@ -39,9 +39,22 @@ export function takeTransferEncoding(
   end: number,
 ): HttpError | undefined {
   if (head.chunked) return HTTP_ERRORS.TRANSFER_ENCODING_REPEATED;
-  if (!equalsIgnoringCase(buffer, start, end, CHUNKED)) return HTTP_ERRORS.TRANSFER_ENCODING;
+  if (!equalsIgnoringCase(buffer, start, end, CHUNKED) || hasTabBehind(buffer, end)) {
+    return HTTP_ERRORS.TRANSFER_ENCODING;
+  }
   head.chunked = true;
   return undefined;
+}
+
+/**
+ * Whether a tab stands between the value that ends at `end` and its CR. RFC 9110 has it as white space, Node's parser and
+ * others as part of the value; nobody honest sends one.
+ */
+function hasTabBehind(buffer: Uint8Array, end: number): boolean {
+  for (let i = end; buffer[i] !== CR; i++) {
+    if (buffer[i] === HTAB) return true;
+  }
+  return false;
 }
 
 /** The rules that need the whole head. */

@@ -232,10 +232,13 @@ const body: fc.Arbitrary<string> = fc.oneof(
   oneOf("0\r\nContent-Length: 5\r\n\r\n", "0\r\nA: b\r\nC: d\r\n\r\n", "1;a\x00\r\nx\r\n0\r\n\r\n"),
 );
 
-/** Changes up to two bytes. No tabs: Node refuses one behind the digits of Content-Length, where RFC 9110 allows it. */
+/** Changes up to two bytes. */
 const mutations: fc.Arbitrary<(text: string) => string> = fc
   .array(
-    fc.tuple(fc.nat(), oneOf("\r", "\n", "\r\n", " ", "\0", ":", ",", ";", "0", "a", "\x7f", "\xff", "")),
+    fc.tuple(
+      fc.nat(),
+      oneOf("\r", "\n", "\r\n", " ", "\t", "\0", ":", ",", ";", "0", "a", "\x7f", "\xff", ""),
+    ),
     {
       maxLength: 2,
     },

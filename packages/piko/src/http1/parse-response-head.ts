@@ -59,6 +59,8 @@ function parseStatusLine(head: ResponseHead, buffer: Buffer, start: number, end:
   if (!isDigit(hundreds) || !isDigit(tens) || !isDigit(ones))
     return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
   if (hundreds < 1 || hundreds > 5) return refuseLine(head, HTTP_ERRORS.STATUS);
+  // HTTP/1.0 has none: a reader that takes this one for the final response takes what follows for the next.
+  if (hundreds === 1 && minor === 0) return refuseLine(head, HTTP_ERRORS.INTERIM_VERSION);
   head.minorVersion = minor;
   head.status = hundreds * 100 + tens * 10 + ones;
   // Some servers leave out the space along with the reason.

@@ -1,0 +1,31 @@
+// `npm run fuzz -- --cases N --seed S`: builds tests/fuzz together with the sources that it tests into one file, and
+// runs it. `--seconds T` ends it in time, `--case I` repeats a single case of a seed.
+
+import { build } from "esbuild";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const directory = mkdtempSync(join(tmpdir(), "piko-fuzz-"));
+const outfile = join(directory, "fuzz.mjs");
+
+try {
+  await build({
+    entryPoints: [join(root, "tests", "fuzz", "main.ts")],
+    outfile,
+    bundle: true,
+    platform: "node",
+    format: "esm",
+    target: "node20",
+    sourcemap: "inline",
+    logLevel: "warning",
+  });
+  const args = ["--enable-source-maps", outfile, ...process.argv.slice(2)];
+  const child = spawn(process.execPath, args, { stdio: "inherit", cwd: root });
+  process.exitCode = await new Promise((resolve) => child.on("close", (code) => resolve(code ?? 1)));
+} finally {
+  rmSync(directory, { recursive: true, force: true });
+}

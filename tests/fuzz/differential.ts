@@ -1,0 +1,155 @@
+// One case against the oracle. What must hold: what this program accepts, Node takes for the same messages; what it
+// sends on, Node takes for those messages as forwarding-model.ts says they must look; and where the bytes are cut on their way
+// changes nothing. What Node refuses is thereby refused here.
+
+import { PLAIN_REQUEST } from "../../packages/piko/src/http1/rewrite-request-head.js";
+import { countBeforeUnknownMethod, endsNodesReading } from "./explained.js";
+import { forwardedRequest, forwardedResponse } from "./forwarding-model.js";
+import type { FuzzCase, RequestCase, ResponseCase } from "./generate.js";
+import { difference, type Message } from "./message.js";
+import type { NodeOracle, Verdict } from "./node-oracle.js";
+import { type Reading, readRequests, readResponse } from "./our-reader.js";
+
+const FORWARDED_FOR = "192.0.2.7";
+
+/** A case that was read here and is being read by the oracle. */
+export interface Pending {
+  readonly fuzzCase: FuzzCase;
+  /** Messages that were accepted. */
+  readonly accepted: number;
+  /** Of these, messages that the oracle can't be asked about. Final when `judge` was asked. */
+  explained: number;
+  /** How the reading ended here. */
+  readonly outcome: string;
+  /** To be asked when the oracle has settled: what differs, or undefined. */
+  readonly judge: () => string | undefined;
+}
+
+/** Reads the case and hands the oracle what it has to read; most cases without a message need no oracle. */
+export function start(fuzzCase: FuzzCase, oracle: NodeOracle): Pending {
+  return fuzzCase.kind === "request" ? startRequests(fuzzCase, oracle) : startResponse(fuzzCase, oracle);
+}
+
+function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
+  const { bytes, cuts, forwardedHost, forwardedProto } = fuzzCase;
+  const proxy = {
+    ...PLAIN_REQUEST,
+    connectionClose: true,
+    forwardedFor: Buffer.from(FORWARDED_FOR, "latin1"),
+    forwardedProto: forwardedProto === undefined ? undefined : Buffer.from(forwardedProto, "latin1"),
+    forwardedHost: forwardedHost === undefined ? undefined : Buffer.from(forwardedHost, "latin1"),
+  };
+  const reading = readRequests(bytes, [], proxy);
+  const asked = countBeforeUnknownMethod(reading.methods);
+  const torn = cuts.length === 0 ? undefined : compareReadings(reading, readRequests(bytes, cuts, proxy));
+  const pending: Pending = {
+    fuzzCase,
+    accepted: reading.messages,
+    explained: reading.messages - asked,
+    outcome: reading.outcome,
+    judge: () => torn,
+  };
+  if (torn !== undefined || asked === 0) return pending;
+  const agents = reading.sent.map((sent) => readRequests(sent, [], PLAIN_REQUEST));
+  const confused = agents.findIndex(
+    ({ messages, end }, i) => messages !== 1 || end !== reading.sent[i]?.length,
+  );
+  if (confused !== -1) {
+    const text = reading.sent[confused]?.toString("latin1");
+    return {
+      ...pending,
+      judge: () => `the agent reads ${agents[confused]?.outcome} in ${JSON.stringify(text)}`,
+    };
+  }
+  const original = oracle.requests(bytes);
+  const atService = oracle.requests(Buffer.concat(agents.slice(0, asked).flatMap(({ sent }) => sent)));
+  const judge = (): string | undefined => {
+    const read = original.slice(0, asked);
+    if (read.length < asked) {
+      if (!endsNodesReading(read.at(-1))) {
+        return `accepted ${asked} requests, Node ${read.length}: ${JSON.stringify(read)}`;
+      }
+      pending.explained += asked - read.length;
+    }
+    const additions = { forwardedFor: FORWARDED_FOR, forwardedProto, forwardedHost };
+    return compare(
+      "at the service",
+      read.length < asked ? atService.slice(0, read.length) : atService,
+      read.map((message) => forwardedRequest(message, additions)),
+    );
+  };
+  return Object.assign(pending, { judge });
+}
+
+function startResponse(fuzzCase: ResponseCase, oracle: NodeOracle): Pending {
+  const { bytes, cuts, method, http10 } = fuzzCase;
+  const agent = readResponse(bytes, [], { method, http10: false });
+  const pending = { fuzzCase, accepted: agent.messages, explained: 0, outcome: agent.outcome };
+  const again = cuts.length === 0 ? agent : readResponse(bytes, cuts, { method, http10: false });
+  const torn = compareReadings(agent, again);
+  if (torn !== undefined || agent.messages === 0) return { ...pending, judge: () => torn };
+  const sent = Buffer.concat(agent.sent);
+  const proxy = readResponse(sent, [], { method, http10 });
+  if (proxy.messages !== 1 || proxy.end !== sent.length) {
+    return {
+      ...pending,
+      judge: () => `the proxy reads ${proxy.outcome} in ${JSON.stringify(sent.toString("latin1"))}`,
+    };
+  }
+  const original = oracle.response(method, bytes);
+  const atClient = oracle.response(method, Buffer.concat(proxy.sent));
+  const judge = (): string | undefined => {
+    if (original.length !== 1) return "accepted a response that Node refuses";
+    return compare(
+      "at the client",
+      atClient,
+      original.map((message) => forwardedResponse(message, method, http10)),
+    );
+  };
+  return { ...pending, judge };
+}
+
+function compare(where: string, seen: Verdict, expected: readonly Message[]): string | undefined {
+  const found = difference(seen, expected);
+  return found === undefined ? undefined : `${where}, ${found}`;
+}
+
+/**
+ * Cuts may change where chunks begin that this program made itself, and when a refusal comes: a head that arrives in
+ * pieces is looked into when it is whole. Nothing else.
+ */
+function compareReadings(whole: Reading, torn: Reading): string | undefined {
+  if (whole.messages !== torn.messages || whole.end !== torn.end || isWhole(whole) !== isWhole(torn)) {
+    return `in pieces: ${torn.messages} messages, ${torn.outcome}; at once: ${whole.messages}, ${whole.outcome}`;
+  }
+  for (let i = 0; i < whole.sent.length; i++) {
+    const left = whole.sent[i];
+    const right = torn.sent[i];
+    if (left !== undefined && right !== undefined && !left.equals(right) && !isRechunked(left, right)) {
+      return `sent in pieces: ${JSON.stringify(right.toString("latin1"))}\n       at once: ${JSON.stringify(left.toString("latin1"))}`;
+    }
+  }
+  return undefined;
+}
+
+function isWhole({ outcome }: Reading): boolean {
+  return outcome === "whole" || outcome === "last";
+}
+
+function isRechunked(left: Buffer, right: Buffer): boolean {
+  const end = left.indexOf("\r\n\r\n");
+  if (end < 0 || !left.subarray(0, end).equals(right.subarray(0, end))) return false;
+  return withoutChunks(left.subarray(end + 4)) === withoutChunks(right.subarray(end + 4));
+}
+
+function withoutChunks(body: Buffer): string {
+  let text = "";
+  for (let at = 0; at < body.length; ) {
+    const lineEnd = body.indexOf("\r\n", at);
+    const size = Number.parseInt(body.toString("latin1", at, lineEnd), 16);
+    if (Number.isNaN(size)) return `broken at ${at}`;
+    text += body.toString("latin1", lineEnd + 2, lineEnd + 2 + size);
+    at = lineEnd + 4 + size;
+  }
+  return text;
+}
