@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { ByteBudget } from "./byte-budget.js";
 import { ByteStore } from "./byte-store.js";
 
 describe("ByteStore", () => {
@@ -21,7 +22,8 @@ describe("ByteStore", () => {
     );
     fc.assert(
       fc.property(steps, (all) => {
-        const store = new ByteStore();
+        const budget = new ByteBudget(1_000);
+        const store = new ByteStore(budget);
         let model = Buffer.alloc(0);
         for (const step of all) {
           if ("append" in step) {
@@ -35,7 +37,13 @@ describe("ByteStore", () => {
           }
           expect(store.length).toBe(model.length);
           expect(store.buffer.subarray(store.start, store.end).equals(model)).toBe(true);
+          expect(budget.used).toBe(store.buffer.length);
+          expect(budget.exhausted).toBe(store.buffer.length > 1_000);
         }
+        store.rewind(100);
+        expect(budget.used).toBe(store.buffer.length);
+        store.clear();
+        expect(budget.used).toBe(0);
       }),
     );
   });

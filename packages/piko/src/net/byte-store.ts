@@ -1,11 +1,19 @@
 // Bytes that have to outlive their read callback: a head that arrived in parts, a pipelined request, what a slow peer
 // hasn't taken. Empty it holds no memory. Its owner limits how much goes in.
 
+import type { ByteBudget } from "./byte-budget.js";
+
 export class ByteStore {
   /** The bytes are `buffer[start, end)`. */
   buffer: Buffer = EMPTY;
   start = 0;
   end = 0;
+  readonly #budget: ByteBudget | undefined;
+
+  /** A store with a budget counts its memory there, and has to be cleared before it is dropped. */
+  constructor(budget?: ByteBudget) {
+    this.#budget = budget;
+  }
 
   get length(): number {
     return this.end - this.start;
@@ -28,14 +36,14 @@ export class ByteStore {
 
   /** Forgets everything, and keeps the memory for the next bytes unless it is more than `maxBytes`. */
   rewind(maxBytes: number): void {
-    if (this.buffer.length > maxBytes) this.buffer = EMPTY;
+    if (this.buffer.length > maxBytes) this.#hold(EMPTY);
     this.start = 0;
     this.end = 0;
   }
 
   /** Forgets everything, memory included. */
   clear(): void {
-    this.buffer = EMPTY;
+    this.#hold(EMPTY);
     this.start = 0;
     this.end = 0;
   }
@@ -48,10 +56,15 @@ export class ByteStore {
     } else {
       const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2, MIN_BYTES));
       this.buffer.copy(larger, 0, this.start, this.end);
-      this.buffer = larger;
+      this.#hold(larger);
     }
     this.start = 0;
     this.end = length;
+  }
+
+  #hold(buffer: Buffer): void {
+    if (this.#budget !== undefined) this.#budget.used += buffer.length - this.buffer.length;
+    this.buffer = buffer;
   }
 }
 

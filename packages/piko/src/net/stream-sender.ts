@@ -1,11 +1,21 @@
 // Sends bytes on a yamux stream and keeps what the stream has no room for. Whoever feeds it stops its source while it is
 // blocked, so that no more than one read's worth waits here.
 
-import type { YamuxStream } from "@piko/tunnel";
+import type { ByteBudget } from "./byte-budget.js";
 import { ByteStore } from "./byte-store.js";
 
+/** The stream, or what stands for one: takes as many bytes as it has room for. */
+export interface ByteTaker {
+  write(buffer: Buffer, start: number, end: number): number;
+}
+
 export class StreamSender {
-  readonly #rest = new ByteStore();
+  readonly #rest: ByteStore;
+
+  /** With a budget, what waits is counted there, and has to be cleared in the end. */
+  constructor(budget?: ByteBudget) {
+    this.#rest = new ByteStore(budget);
+  }
 
   /** Bytes wait: the stream's `onWritable` follows, and with it `resume`. */
   get blocked(): boolean {
@@ -13,14 +23,14 @@ export class StreamSender {
   }
 
   /** Sends bytes behind those that wait; the caller's buffer is free afterwards. Returns how many the stream took. */
-  send(stream: YamuxStream, buffer: Buffer, start: number, end: number): number {
+  send(stream: ByteTaker, buffer: Buffer, start: number, end: number): number {
     const taken = this.#rest.length > 0 ? 0 : stream.write(buffer, start, end);
     if (taken < end - start) this.#rest.append(buffer, start + taken, end);
     return taken;
   }
 
   /** The stream has room again. */
-  resume(stream: YamuxStream): void {
+  resume(stream: ByteTaker): void {
     const rest = this.#rest;
     if (rest.length > 0) rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
   }
