@@ -126,6 +126,8 @@ async function run() {
   const ports = {};
   for (const [name, preferred] of Object.entries(PREFERRED_PORTS)) ports[name] = await choosePort(preferred);
   const bind = Object.entries(ports).flatMap(([name, port]) => [`--${name}.bind-addr`, `${HOST}:${port}`]);
+  // A cluster of one: nobody needs to know its gossip port.
+  bind.push("--cluster.gossip.bind-addr", `${HOST}:0`);
   await supervise("server", ["server", ...bind, "--grace-period", "2s"], "server started");
   done(
     "server",

@@ -15,6 +15,7 @@ export interface RunningServer {
   readonly proxy: string;
   readonly upstream: string;
   readonly admin: string;
+  readonly gossip: string;
 }
 
 function piko(stage: Stage, name: string, args: readonly string[]): Program {
@@ -36,6 +37,7 @@ export async function startServer(
     "proxy.bind-addr": "127.0.0.1:0",
     "upstream.bind-addr": "127.0.0.1:0",
     "admin.bind-addr": "127.0.0.1:0",
+    "cluster.gossip.bind-addr": "127.0.0.1:0",
     // The drain is for load balancers that lag; the tests have none.
     "drain-delay": "0s",
     ...flags,
@@ -48,6 +50,7 @@ export async function startServer(
     proxy: text(fields, "proxy"),
     upstream: text(fields, "upstream"),
     admin: text(fields, "admin"),
+    gossip: text(fields, "gossip"),
   };
 }
 

@@ -77,6 +77,8 @@ export async function startServer({ bench, options }, nodeArgs, env = {}) {
       NO_PORT,
       "--admin.bind-addr",
       NO_PORT,
+      "--cluster.gossip.bind-addr",
+      NO_PORT,
       "--log.format",
       "json",
       ...(options.accessLog ? [] : ["--proxy.access-log.disable"]),

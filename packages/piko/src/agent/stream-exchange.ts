@@ -18,7 +18,7 @@ import {
   type ResponseRewrite,
 } from "../http1/rewrite-response-head.js";
 import { ByteStore } from "../net/byte-store.js";
-import { RequestRecord } from "../observability/request-record.js";
+import { CLIENT_CLOSED_REQUEST, RequestRecord } from "../observability/request-record.js";
 import { type HttpService, MAX_REQUEST_HEAD_BYTES } from "./http-service.js";
 import type { ResponseHandler, ServiceConnection } from "./service-connection.js";
 import { StreamBridge } from "./stream-bridge.js";
@@ -32,9 +32,6 @@ const RESPONDING = 2;
 /** The response is whole, and the stream hasn't taken all of it yet. */
 const DRAINING = 3;
 const OVER = 4;
-
-/** What the log and the metrics say of a client that went away before its response; nginx's number. */
-const CLIENT_CLOSED_REQUEST = 499;
 
 const INTERIM: ResponseRewrite = {
   framing: FRAMING_NONE,

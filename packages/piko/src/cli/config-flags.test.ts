@@ -15,6 +15,13 @@ describe("flags", () => {
     expect(names(listFlags(SERVER))).toEqual([
       "--cluster.node-id",
       "--cluster.node-id-prefix",
+      "--cluster.join",
+      "--cluster.join-timeout",
+      "--cluster.abort-if-join-fails",
+      "--cluster.gossip.bind-addr",
+      "--cluster.gossip.advertise-addr",
+      "--cluster.gossip.interval",
+      "--cluster.gossip.max-packet-size",
       "--proxy.bind-addr",
       "--proxy.advertise-addr",
       "--proxy.timeout",

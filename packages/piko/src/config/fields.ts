@@ -107,15 +107,15 @@ const TRUE = /^(1|t|true|y|yes|on)$/i;
 const FALSE = /^(0|f|false|n|no|off)$/i;
 
 /** A switch; off unless said otherwise. */
-export function bool(description: string): Field<boolean> {
+export function bool(description: string, defaultValue = false): Field<boolean> {
   const fromText = (text: string): unknown => (TRUE.test(text) ? true : FALSE.test(text) ? false : text);
   const schema = z
     .preprocess(
       (value) => (typeof value === "string" ? fromText(value) : value),
       z.boolean(must("true or false")),
     )
-    .prefault(false);
-  return field(schema, "bool", description, { defaultText: "false", fromText, text: false });
+    .prefault(defaultValue);
+  return field(schema, "bool", description, { defaultText: String(defaultValue), fromText, text: false });
 }
 
 /** Free text; empty by default. */

@@ -45,7 +45,19 @@ describe("defaults", () => {
   it("give a whole server configuration", () => {
     const headers = { blockList: [], allowList: [] };
     expect(load(SERVER, undefined)).toEqual<ServerConfig>({
-      cluster: { nodeId: "", nodeIdPrefix: "" },
+      cluster: {
+        nodeId: "",
+        nodeIdPrefix: "",
+        join: [],
+        joinTimeoutMs: 60_000,
+        abortIfJoinFails: true,
+        gossip: {
+          bindAddr: { host: "", port: 8_003 },
+          advertiseAddr: undefined,
+          intervalMs: 100,
+          maxPacketSize: 1_400,
+        },
+      },
       proxy: {
         bindAddr: { host: "", port: 8_000 },
         advertiseAddr: undefined,

@@ -3,7 +3,7 @@
 import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
 import type { HostPort } from "./address.js";
 import { type Section, section } from "./declaration.js";
-import { address, bytes, choice, duration, integer, optionalAddress, text } from "./fields.js";
+import { address, bool, bytes, choice, duration, integer, optionalAddress, strings, text } from "./fields.js";
 import { addressRanges, bytesLimit, countLimit } from "./limit-fields.js";
 import { LOG, type LogConfig } from "./log.js";
 import type { AddressRanges } from "../net/address-ranges.js";
@@ -64,11 +64,22 @@ export interface UpstreamConfig extends PortConfig {
   readonly limits: UpstreamLimitsConfig;
 }
 
-/** The node's name among others. */
+/** The protocol by which nodes find each other. */
+export interface GossipConfig extends PortConfig {
+  readonly intervalMs: number;
+  readonly maxPacketSize: number;
+}
+
+/** The node among others. */
 export interface ClusterConfig {
   /** Empty: generated. */
   readonly nodeId: string;
   readonly nodeIdPrefix: string;
+  /** Addresses of other nodes. */
+  readonly join: readonly string[];
+  readonly joinTimeoutMs: number;
+  readonly abortIfJoinFails: boolean;
+  readonly gossip: GossipConfig;
 }
 
 /** The whole configuration of a node. */
@@ -195,13 +206,31 @@ const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
 
 /** Declares the server's configuration. */
 export const SERVER: Section<ServerConfig> = section("Configuration of `piko server`.", {
-  cluster: section("The node's name.", {
+  cluster: section("The node among others.", {
     nodeId: text(
       "Unique name of the node. By default the prefix and seven random characters, so that each start has a new name; a name must not be used again soon.",
     ),
     nodeIdPrefix: text(
       "Start of the generated name, such as the pod's name and a dash. Unused when cluster.node_id is set.",
     ),
+    join: strings(
+      "Addresses of nodes to join: hosts or host:port, without a port the gossip port of this node. A name may stand for many nodes. One that answers is enough; names are looked up again from time to time, so that a cluster that was split comes together again.",
+    ),
+    joinTimeoutMs: duration("1m0s", "Time to find a node of cluster.join that answers.", { min: "1ns" }),
+    abortIfJoinFails: bool(
+      "End the node when none of cluster.join has answered in join_timeout; otherwise it goes on alone and keeps looking. Names without an address, or with this node's alone, are no failure: that is the first node of a cluster.",
+      true,
+    ),
+    gossip: section("The port, UDP and TCP, by which nodes find each other.", {
+      bindAddr: address(":8003", "Address to listen on for gossip."),
+      advertiseAddr: optionalAddress(`Address that other nodes gossip with. ${INFERRED}`),
+      intervalMs: duration(
+        "100ms",
+        "Time between rounds of gossip. A node that has stopped answering is left out after 30 of them.",
+        { min: "1ms" },
+      ),
+      maxPacketSize: bytes(1_400, "Largest datagram to send.", { min: 512, max: 65_507 }),
+    }),
   }),
   proxy: PROXY,
   upstream: section("The port that agents open their tunnels to.", {

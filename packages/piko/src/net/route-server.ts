@@ -10,14 +10,24 @@ import { listen } from "./listen.js";
 /** Answers a GET or HEAD request. */
 export type Route = (response: ServerResponse) => void | Promise<void>;
 
+/** Answers paths that no fixed route has; false for one that it doesn't know. */
+export type RouteFallback = (path: string, response: ServerResponse) => boolean;
+
 export class RouteServer {
   readonly #name: string;
   readonly #server: Server;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #logger: Logger;
+  readonly #fallback: RouteFallback;
 
   /** `name` is for error texts: "admin". */
-  constructor(name: string, routes: ReadonlyMap<string, Route>, logger: Logger) {
+  constructor(
+    name: string,
+    routes: ReadonlyMap<string, Route>,
+    logger: Logger,
+    fallback: RouteFallback = () => false,
+  ) {
+    this.#fallback = fallback;
     this.#name = name;
     this.#routes = routes;
     this.#logger = logger;
@@ -39,6 +49,7 @@ export class RouteServer {
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const route = this.#routes.get(path);
     if (route === undefined) {
+      if (this.#fallback(path, response)) return;
       const trimmed = path.endsWith("/") ? path.slice(0, -1) : "";
       if (this.#routes.has(trimmed)) response.writeHead(301, { Location: trimmed }).end();
       else response.writeHead(404, { "Content-Type": "text/plain" }).end("404 page not found");

@@ -7,6 +7,9 @@ import { targetPath } from "../http1/target-path.js";
 import type { AccessLog } from "./access-log.js";
 import type { RequestMetrics } from "./request-metrics.js";
 
+/** The status of a request whose client went away before its response; nginx's number. */
+export const CLIENT_CLOSED_REQUEST = 499;
+
 /** Where records go. */
 export interface RecordTarget {
   readonly accessLog: AccessLog;

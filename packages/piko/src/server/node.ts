@@ -10,6 +10,9 @@ import { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import { Metrics } from "../observability/metrics.js";
 import { RequestMetricsFamily } from "../observability/request-metrics.js";
+import { Cluster } from "./cluster/cluster.js";
+import { addClusterMetrics } from "./cluster/cluster-metrics.js";
+import { clusterStatus } from "./cluster/status.js";
 import { generateNodeId } from "./node-id.js";
 import { ProxyContext } from "./proxy/proxy-context.js";
 import { ProxyPort } from "./proxy/proxy-port.js";
@@ -20,6 +23,7 @@ import { Upstreams } from "./upstream/upstreams.js";
 
 /** Where a node's ports are bound. */
 export interface NodeAddresses {
+  gossip: HostPort;
   proxy: HostPort;
   upstream: HostPort;
   admin: HostPort;
@@ -39,6 +43,12 @@ export class Node {
   readonly #proxy: ProxyPort;
   readonly #upstream: UpstreamPort;
   readonly #admin: RouteServer;
+  readonly #upstreams: Upstreams;
+  readonly #context: ProxyContext;
+  readonly #metrics: Metrics;
+  /** Aborts what the boot waits for. */
+  readonly #stopping = new AbortController();
+  #cluster: Cluster | undefined = undefined;
   #ready = false;
 
   constructor({ config, logger, clock = systemClock }: NodeOptions) {
@@ -48,8 +58,10 @@ export class Node {
     this.#logger = logger;
     this.#clock = clock;
     const metrics = new Metrics();
+    this.#metrics = metrics;
     metrics.addProcessMetrics();
     const upstreams = new Upstreams(new ReconnectWaits(clock, config.proxy.reconnectWaitMs));
+    this.#upstreams = upstreams;
     const sweep = new DeadlineSweep(clock);
     const dateLine = new DateLine(clock);
     const context = new ProxyContext({
@@ -63,6 +75,7 @@ export class Node {
       sweep,
       dateLine,
     });
+    this.#context = context;
     this.#proxy = new ProxyPort(context);
     this.#upstream = new UpstreamPort({
       nodeId: this.id,
@@ -78,21 +91,59 @@ export class Node {
       ["/metrics", metricsRoute(metrics)],
       ["/status/upstream/endpoints", (response) => sendJson(response, upstreams.listenerCounts())],
     ]);
-    this.#admin = new RouteServer("admin", routes, logger.subsystem("admin"));
+    this.#admin = new RouteServer("admin", routes, logger.subsystem("admin"), (path, response) =>
+      this.#cluster === undefined ? false : clusterStatus(this.#cluster, path, response),
+    );
   }
 
-  /** Binds all ports, or none: the error names the port and the address. */
+  /**
+   * Binds all ports, or none: the error names the port and the address. Requests are served from then on; the node is
+   * ready when it has found its place in the cluster.
+   */
   async start(): Promise<NodeAddresses> {
+    const { admin, cluster, proxy, upstream } = this.#config;
     try {
-      const admin = await this.#admin.listen(this.#config.admin.bindAddr);
-      const upstream = await this.#upstream.listen(this.#config.upstream.bindAddr);
-      const proxy = await this.#proxy.listen(this.#config.proxy.bindAddr);
-      this.#ready = true;
-      return { proxy, upstream, admin };
+      const node = await Cluster.listen({
+        nodeId: this.id,
+        config: cluster,
+        logger: this.#logger.subsystem("cluster"),
+        clock: this.#clock,
+        onEndpoint: (endpointId) => this.#upstreams.waits.onFound(endpointId),
+        onEndpointLost: (endpointId) => {
+          if (this.#upstreams.select(endpointId) === undefined) this.#upstreams.waits.onLost(endpointId);
+        },
+      });
+      this.#cluster = node;
+      const addresses = {
+        gossip: node.gossipAddr,
+        admin: await this.#admin.listen(admin.bindAddr),
+        upstream: await this.#upstream.listen(upstream.bindAddr),
+        proxy: await this.#proxy.listen(proxy.bindAddr),
+      };
+      addClusterMetrics(this.#metrics, node);
+      this.#upstreams.onListeners = (endpointId, count) => node.setListeners(endpointId, count);
+      this.#context.cluster = node;
+      node.start(
+        node.advertise(proxy.advertiseAddr, addresses.proxy, "--proxy.advertise-addr"),
+        node.advertise(admin.advertiseAddr, addresses.admin, "--admin.advertise-addr"),
+      );
+      return addresses;
     } catch (error) {
       this.#destroy();
       throw error;
     }
+  }
+
+  /** Joins the others and becomes ready; rejects when that fails and is to be the end. Returns early when `stop` is called. */
+  async join(): Promise<void> {
+    try {
+      await this.#cluster?.join(this.#stopping.signal);
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return;
+      this.#destroy();
+      throw error;
+    }
+    this.#ready = !this.#stopping.signal.aborted;
   }
 
   /**
@@ -102,6 +153,7 @@ export class Node {
   async stop(drainDelayMs: number): Promise<void> {
     const grace = this.#config.gracePeriodMs;
     this.#ready = false;
+    this.#stopping.abort();
     this.#proxy.discourage();
     let timer: ReturnType<Clock["setTimeout"]> | undefined;
     const deadline = new Promise<"late">((resolve) => {
@@ -128,11 +180,13 @@ export class Node {
     this.#upstream.drain();
     await this.#proxy.drain();
     this.#upstream.close();
+    await this.#cluster?.leave();
   }
 
   #destroy(): void {
     this.#proxy.destroy();
     this.#upstream.destroy();
     this.#admin.close();
+    void this.#cluster?.close();
   }
 }

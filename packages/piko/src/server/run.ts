@@ -19,17 +19,20 @@ export interface RunServerOptions {
 export async function runServer({ config, logger, signal, signalName }: RunServerOptions): Promise<void> {
   const log = logger.subsystem("server");
   const node = new Node({ config, logger });
-  const { proxy, upstream, admin } = await node.start();
+  const { proxy, upstream, admin, gossip } = await node.start();
   log.info("server started", {
     "node-id": node.id,
     proxy: formatHostPort(proxy),
     upstream: formatHostPort(upstream),
     admin: formatHostPort(admin),
+    gossip: formatHostPort(gossip),
   });
   if (logger.sink.format === "pretty") {
     for (const line of nextSteps(proxy, upstream)) log.info(line);
   }
-  await new Promise<void>((resolve) => {
+  await new Promise<void>((resolve, reject) => {
+    // A node that can't join, and mustn't go on alone, ends here.
+    node.join().catch(reject);
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });

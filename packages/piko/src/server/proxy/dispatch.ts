@@ -1,11 +1,13 @@
 // Finds an upstream for a request and sends it: tries another one when a stream is lost before its response, and waits
 // for an endpoint whose last upstream has just gone.
 
-import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { StreamHandler } from "@piko/tunnel";
+import type { RemoteNode } from "../cluster/cluster-table.js";
 import type { Tunnel } from "../upstream/tunnel.js";
 import type { Waiter } from "../upstream/reconnect-waits.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { RequestUpload } from "./request-upload.js";
+import type { UpstreamStream } from "./upstream-stream.js";
 
 /** Upstreams that one request is sent to, at most. */
 const MAX_TRIES = 3;
@@ -15,7 +17,7 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRAC
 /** The exchange, as its dispatch sees it. */
 export interface DispatchOwner extends StreamHandler {
   /** The request is on its way on this stream. */
-  onStream(stream: YamuxStream, halfClose: boolean): void;
+  onStream(stream: UpstreamStream, halfClose: boolean): void;
   /** There is no upstream for the request. */
   onNoUpstream(message: string): void;
   /** Whether the client should be read from: not while its bytes have nowhere to go. */
@@ -30,8 +32,10 @@ export class Dispatch implements Waiter {
   #method = "";
   #triesLeft = 0;
   /** The upstream that has just failed the request; it isn't asked again at once. */
-  #failed: Tunnel | undefined = undefined;
-  #tunnel: Tunnel | undefined = undefined;
+  #failed: Tunnel | RemoteNode | undefined = undefined;
+  #upstream: Tunnel | RemoteNode | undefined = undefined;
+  /** The request came from another node: it goes no further. */
+  #forwarded = false;
   /** Until when the request waits for an upstream to come back; 0 when it doesn't. */
   #waitUntilMs = 0;
 
@@ -45,8 +49,9 @@ export class Dispatch implements Waiter {
   }
 
   /** Starts on a request; its head goes to `upload`, then `connect` follows. */
-  begin(endpointId: string, method: string): void {
+  begin(endpointId: string, method: string, forwarded: boolean): void {
     this.#endpointId = endpointId;
+    this.#forwarded = forwarded;
     this.#method = method;
     this.#triesLeft = MAX_TRIES;
     this.#failed = undefined;
@@ -60,12 +65,16 @@ export class Dispatch implements Waiter {
     const stream = tunnel?.openStream(this.#owner);
     if (tunnel !== undefined && stream !== undefined) {
       upstreamMetrics.requests++;
-      if (this.#failed !== undefined) upstreamMetrics.retries++;
-      this.#triesLeft--;
-      this.#tunnel = tunnel;
-      this.#owner.onStream(stream, tunnel.drainable);
-      this.upload.replay(stream);
-      if (this.upload.blocked) this.#owner.onUploadBlocked(true);
+      this.#start(tunnel, stream, tunnel.drainable);
+      return;
+    }
+    const { cluster } = this.#context;
+    const hop = this.#forwarded
+      ? undefined
+      : cluster?.openStream(this.#endpointId, this.#owner, this.#failed);
+    if (hop !== undefined) {
+      // Whether the other end of the hop knows half-closes isn't known here.
+      this.#start(hop.node, hop.stream, false);
       return;
     }
     const until = upstreams.waits.wait(this.#endpointId, this);
@@ -88,7 +97,7 @@ export class Dispatch implements Waiter {
       this.#owner.onNoUpstream("upstream unreachable");
       return;
     }
-    this.#failed = this.#tunnel;
+    this.#failed = this.#upstream;
     this.connect();
   }
 
@@ -109,8 +118,17 @@ export class Dispatch implements Waiter {
   clear(): void {
     if (this.waiting) this.#stopWaiting();
     this.upload.clear();
-    this.#tunnel = undefined;
+    this.#upstream = undefined;
     this.#failed = undefined;
+  }
+
+  #start(upstream: Tunnel | RemoteNode, stream: UpstreamStream, halfClose: boolean): void {
+    if (this.#failed !== undefined) this.#context.upstreamMetrics.retries++;
+    this.#triesLeft--;
+    this.#upstream = upstream;
+    this.#owner.onStream(stream, halfClose);
+    this.upload.replay(stream);
+    if (this.upload.blocked) this.#owner.onUploadBlocked(true);
   }
 
   #stopWaiting(): void {

@@ -2,7 +2,7 @@
 // connection has one exchange object and uses it for all its requests, one after another; nothing here allocates per
 // request but the stream.
 
-import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { StreamHandler } from "@piko/tunnel";
 import { BODY_CHUNKED, BODY_UNTIL_CLOSE, responseBody } from "../../http1/body-framing.js";
 import { BodyReader, type BodySink } from "../../http1/body-reader.js";
 import { LAST_CHUNK, writeChunk } from "../../http1/chunk-writer.js";
@@ -32,8 +32,10 @@ import type { ClientConnection } from "./client-connection.js";
 import { Dispatch, type DispatchOwner } from "./dispatch.js";
 import { emptyResponse, errorResponse } from "../../http1/error-response.js";
 import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
-import { RequestRecord } from "../../observability/request-record.js";
+import { isForwarded } from "./forwarded.js";
+import { CLIENT_CLOSED_REQUEST, RequestRecord } from "../../observability/request-record.js";
 import type { RequestUpload } from "./request-upload.js";
+import type { UpstreamStream } from "./upstream-stream.js";
 
 // How far the exchange is.
 /** No request. */
@@ -44,9 +46,6 @@ const AWAITING_HEAD = 1;
 const BODY = 2;
 /** A 101 went to the client. */
 const RAW = 3;
-
-/** What the log and the metrics say of a client that went away before its response; nginx's number. */
-const CLIENT_CLOSED_REQUEST = 499;
 
 /** Takes over a stream whose exchange is finished: what still comes is of no interest. */
 const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
@@ -63,7 +62,7 @@ export class Exchange implements DispatchOwner, BodySink {
   readonly #dispatch: Dispatch;
   readonly #upload: RequestUpload;
   #phase = IDLE;
-  #stream: YamuxStream | undefined = undefined;
+  #stream: UpstreamStream | undefined = undefined;
   #halfClose = false;
   #clientEnded = false;
   #serviceEnded = false;
@@ -76,6 +75,8 @@ export class Exchange implements DispatchOwner, BodySink {
   // The response.
   #status = 0;
   #chunking = false;
+  /** The upstream keeps its connection for another request. */
+  #reusable = false;
   #rawBytes = 0;
   /** Received bytes that wait in the client's socket before the stream's window is opened for as many more. */
   #unconsumed = 0;
@@ -108,7 +109,7 @@ export class Exchange implements DispatchOwner, BodySink {
   begin(head: RequestHead, endpointId: string): void {
     this.#remember(head);
     this.#phase = AWAITING_HEAD;
-    this.#dispatch.begin(endpointId, head.method);
+    this.#dispatch.begin(endpointId, head.method, isForwarded(head));
     const out = this.#context.scratch.take(requestHeadCapacity(head, this.#rewrite));
     this.#upload.send(undefined, out, 0, writeRequestHead(head, out, 0, this.#rewrite));
     this.#dispatch.connect();
@@ -246,7 +247,7 @@ export class Exchange implements DispatchOwner, BodySink {
     else if (this.#phase !== IDLE) this.#cut();
   }
 
-  onStream(stream: YamuxStream, halfClose: boolean): void {
+  onStream(stream: UpstreamStream, halfClose: boolean): void {
     const { clock, config } = this.#context;
     this.#stream = stream;
     this.#halfClose = halfClose;
@@ -329,7 +330,8 @@ export class Exchange implements DispatchOwner, BodySink {
     }
     if (at === end) return;
     if (this.#phase === RAW) {
-      this.#relayRaw(buffer, at, end);
+      this.#rawBytes += end - at;
+      this.#connection.socket.out.write(buffer, at, end);
     } else if (this.#phase === BODY) {
       if (this.#responseBody.read(buffer, at, end, this.#responseSink) < 0) this.#cut();
       else if (this.#responseBody.done) this.#complete();
@@ -372,6 +374,7 @@ export class Exchange implements DispatchOwner, BodySink {
     const decode = this.#request.http10 && kind === BODY_CHUNKED;
     const untilClose = kind === BODY_UNTIL_CLOSE;
     this.#status = head.status;
+    this.#reusable = !untilClose && !head.connectionClose && head.minorVersion === 1;
     this.#chunking = untilClose && !this.#request.http10;
     const keepAlive = this.#mayKeepAlive() && !decode && !(untilClose && this.#request.http10);
     this.#keepAlive = keepAlive;
@@ -406,19 +409,15 @@ export class Exchange implements DispatchOwner, BodySink {
     else out.write(buffer, start, end);
   }
 
-  #relayRaw(buffer: Buffer, start: number, end: number): void {
-    this.#rawBytes += end - start;
-    this.#connection.socket.out.write(buffer, start, end);
-  }
-
   /** The response is whole. */
   #complete(): void {
     const stream = this.#stream;
     if (stream !== undefined) {
       stream.handler = FINISHED;
       // A response before the end of its request: the service wants no more of it.
-      if (this.#connection.requestBody.done && !this.#upload.blocked) stream.end();
-      else stream.reset();
+      if (!this.#connection.requestBody.done || this.#upload.blocked) stream.reset();
+      else if (stream.release === undefined) stream.end();
+      else stream.release(this.#reusable);
     }
     this.#over(this.#status, this.#keepAlive);
   }
@@ -455,8 +454,7 @@ export class Exchange implements DispatchOwner, BodySink {
   }
 
   #finishRaw(): void {
-    if (!this.#clientEnded || !this.#serviceEnded) return;
-    this.#over(101, false);
+    if (this.#clientEnded && this.#serviceEnded) this.#over(101, false);
   }
 
   #over(status: number, keepAlive: boolean): void {

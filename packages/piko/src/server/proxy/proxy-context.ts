@@ -10,6 +10,7 @@ import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
 import type { RequestMetrics } from "../../observability/request-metrics.js";
 import { Scratch } from "../../net/scratch.js";
+import type { Cluster } from "../cluster/cluster.js";
 import type { UpstreamMetrics } from "../upstream/upstream-metrics.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 
@@ -43,6 +44,8 @@ export class ProxyContext {
   /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
   readonly responseHead: ResponseHead = new ResponseHead(MAX_FIELDS);
+  /** The way to other nodes, once the node has found its place among them. */
+  cluster: Cluster | undefined = undefined;
   /** The node is stopping: responses say `Connection: close`. */
   closing = false;
   /** The node takes no new connections, and ends those that have no request. */

@@ -1,9 +1,9 @@
 // The request on its way to a stream. Until the first byte of the response, what was sent is kept (up to a limit), so
 // that the request can move to another upstream when its stream is lost.
 
-import type { YamuxStream } from "@piko/tunnel";
 import { ByteStore } from "../../net/byte-store.js";
 import { StreamSender } from "../../net/stream-sender.js";
+import type { UpstreamStream } from "./upstream-stream.js";
 
 /** Most bytes of a request, its head included, that are kept for another try. */
 export const MAX_REPLAY_BYTES: number = 64 * 1024;
@@ -31,7 +31,7 @@ export class RequestUpload {
   }
 
   /** Sends bytes, or without a stream keeps them for one. Returns how many the stream took. */
-  send(stream: YamuxStream | undefined, buffer: Buffer, start: number, end: number): number {
+  send(stream: UpstreamStream | undefined, buffer: Buffer, start: number, end: number): number {
     if (this.#keeping) {
       if (stream === undefined || this.#sent.length + end - start <= MAX_REPLAY_BYTES) {
         this.#sent.append(buffer, start, end);
@@ -43,13 +43,13 @@ export class RequestUpload {
   }
 
   /** Sends all that was sent so far on another stream. */
-  replay(stream: YamuxStream): void {
+  replay(stream: UpstreamStream): void {
     this.#sender.clear();
     this.#sender.send(stream, this.#sent.buffer, this.#sent.start, this.#sent.end);
   }
 
   /** The stream has room again. */
-  resume(stream: YamuxStream): void {
+  resume(stream: UpstreamStream): void {
     this.#sender.resume(stream);
   }
 

@@ -31,7 +31,8 @@ export function openTcpTunnel(connection: ClientConnection, head: RequestHead, e
   }
   const tunnel = context.upstreams.select(endpointId);
   if (tunnel === undefined) {
-    exchange.respondError(head, 502, "no available upstreams");
+    // Another node may have one: it answers the upgrade, and this node passes it on like any other.
+    exchange.begin(head, endpointId);
     return;
   }
   const joined = new TcpTunnel(connection, tunnel.drainable);

@@ -13,7 +13,7 @@ class EndpointTunnels {
    * Round robin over the active ones that take a stream, but not `except`. A draining one takes none: its agent has said
    * so.
    */
-  select(except: Tunnel | undefined): Tunnel | undefined {
+  select(except: unknown): Tunnel | undefined {
     const { active } = this;
     for (let tries = active.length; tries > 0; tries--) {
       if (this.#next >= active.length) this.#next = 0;
@@ -36,6 +36,8 @@ class EndpointTunnels {
 export class Upstreams {
   /** Requests whose endpoint has just lost its upstreams. */
   readonly waits: ReconnectWaits;
+  /** Told how many listeners that take requests an endpoint has, whenever that changes. */
+  onListeners: (endpointId: string, count: number) => void = () => {};
   readonly #endpoints = new Map<string, EndpointTunnels>();
   readonly #tunnels = new Set<Tunnel>();
 
@@ -51,7 +53,7 @@ export class Upstreams {
     }
     endpoint.active.push(tunnel);
     this.#tunnels.add(tunnel);
-    this.waits.onFound(tunnel.endpointId);
+    this.#changed(tunnel.endpointId, endpoint);
   }
 
   /** The tunnel takes no new requests while another one is there. */
@@ -59,7 +61,7 @@ export class Upstreams {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
     if (!endpoint?.withdraw(tunnel)) return;
     endpoint.draining.push(tunnel);
-    if (endpoint.active.length === 0) this.waits.onLost(tunnel.endpointId);
+    this.#changed(tunnel.endpointId, endpoint);
   }
 
   /** The tunnel is gone. Idempotent. */
@@ -68,12 +70,18 @@ export class Upstreams {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
     if (endpoint === undefined) return;
     if (!endpoint.withdraw(tunnel)) endpoint.draining.splice(endpoint.draining.indexOf(tunnel), 1);
-    else if (endpoint.active.length === 0) this.waits.onLost(tunnel.endpointId);
+    else this.#changed(tunnel.endpointId, endpoint);
     if (endpoint.active.length + endpoint.draining.length === 0) this.#endpoints.delete(tunnel.endpointId);
   }
 
+  #changed(endpointId: string, { active }: EndpointTunnels): void {
+    this.onListeners(endpointId, active.length);
+    if (active.length === 0) this.waits.onLost(endpointId);
+    else this.waits.onFound(endpointId);
+  }
+
   /** The tunnel whose turn it is, or undefined when nothing (but `except`) listens on the endpoint here. */
-  select(endpointId: string, except?: Tunnel): Tunnel | undefined {
+  select(endpointId: string, except?: unknown): Tunnel | undefined {
     return this.#endpoints.get(endpointId)?.select(except);
   }
 

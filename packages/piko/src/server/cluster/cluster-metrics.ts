@@ -1,0 +1,55 @@
+// Numbers about the cluster and gossip (contract names piko_cluster_* and piko_gossip_*).
+
+import type { Metrics, Sample } from "../../observability/metrics.js";
+import type { Cluster } from "./cluster.js";
+
+/** Adds the metrics to a node's registry. */
+export function addClusterMetrics(metrics: Metrics, cluster: Cluster): void {
+  const { counters } = cluster.gossip;
+  metrics.labelled("gauge", "piko_cluster_nodes", "Number of known nodes", "status", () => {
+    const byStatus = new Map([["active", 1]]);
+    for (const { status } of cluster.table.nodes()) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
+    return byStatus;
+  });
+  metrics.labelled(
+    "counter",
+    "piko_upstreams_remote_requests_total",
+    "Number of requests sent to other nodes",
+    "node_id",
+    () => cluster.remoteRequests,
+  );
+  for (const [name, help, read] of [
+    ["connections_inbound", "TCP connections accepted", () => counters.connectionsInbound],
+    ["connections_outbound", "TCP connections opened", () => counters.connectionsOutbound],
+    ["stream_bytes_inbound", "Bytes received over TCP", () => counters.streamBytesInbound],
+    ["stream_bytes_outbound", "Bytes sent over TCP", () => counters.streamBytesOutbound],
+    ["packet_bytes_inbound", "Bytes received over UDP", () => counters.packetBytesInbound],
+    ["packet_bytes_outbound", "Bytes sent over UDP", () => counters.packetBytesOutbound],
+    ["digest_entries_inbound", "Digest entries received", () => counters.digestEntriesInbound],
+    ["digest_entries_outbound", "Digest entries sent", () => counters.digestEntriesOutbound],
+    ["delta_entries_inbound", "Delta entries received", () => counters.deltaEntriesInbound],
+    ["delta_entries_outbound", "Delta entries sent", () => counters.deltaEntriesOutbound],
+    ["packets_refused", "Packets that were refused", () => counters.packetsRefused],
+  ] as const) {
+    metrics.counter(`piko_gossip_${name}_total`, `Gossip: ${help.toLowerCase()}`, read);
+  }
+  metrics.add({
+    name: "piko_gossip_entries",
+    help: "Number of keys known, by node and kind",
+    type: "gauge",
+    read: () => cluster.gossip.entryCounts().flatMap(entrySamples),
+  });
+}
+
+function entrySamples(counts: { id: string; total: number; deleted: number; internal: number }): Sample[] {
+  const { id, total, deleted, internal } = counts;
+  const sample = (isDeleted: boolean, isInternal: boolean, value: number): Sample => ({
+    labels: { node_id: id, deleted: String(isDeleted), internal: String(isInternal) },
+    value,
+  });
+  return [
+    sample(false, false, total - deleted - internal),
+    sample(true, false, deleted),
+    sample(false, true, internal),
+  ];
+}

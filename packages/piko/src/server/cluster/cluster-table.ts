@@ -1,0 +1,172 @@
+// The other nodes of the cluster and which endpoints they have listeners for, indexed for the choice of a node: the cost
+// of a request doesn't depend on how many nodes and endpoints there are.
+
+/** active: takes requests. The others are shown, and not chosen. */
+export type NodeStatus = "active" | "unreachable" | "left";
+
+/** What the table knows of a node, this one included. */
+export interface NodeSummary {
+  readonly id: string;
+  readonly status: NodeStatus;
+  readonly proxyAddr: string;
+  readonly adminAddr: string;
+  /** Listeners by endpoint. */
+  readonly endpoints: ReadonlyMap<string, number>;
+}
+
+/** Another node. Its addresses are what it said first; a node that wants others takes another id. */
+export class RemoteNode implements NodeSummary {
+  readonly id: string;
+  readonly endpoints: Map<string, number> = new Map();
+  status: NodeStatus = "active";
+  proxyAddr = "";
+  adminAddr = "";
+  /** Not chosen before this time while there is another: requests to it have just failed. */
+  ejectedUntilMs = 0;
+  /** Failures since the last success. */
+  failures = 0;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  /** Both addresses are known; until then a node is neither chosen nor shown. */
+  get complete(): boolean {
+    return this.proxyAddr !== "" && this.adminAddr !== "";
+  }
+}
+
+/** First time that a node is left out after a failure; doubles with each further one. */
+const EJECT_MS = 500;
+const MAX_EJECT_MS = 10_000;
+
+export class ClusterTable {
+  readonly #nodes = new Map<string, RemoteNode>();
+  /** Nodes by endpoint: only those that can be chosen. */
+  readonly #byEndpoint = new Map<string, RemoteNode[]>();
+  readonly #random: () => number;
+
+  /** `random`: numbers in [0, 1). */
+  constructor(random: () => number = Math.random) {
+    this.#random = random;
+  }
+
+  get(id: string): RemoteNode | undefined {
+    return this.#nodes.get(id);
+  }
+
+  /** The nodes whose addresses are known. */
+  *nodes(): IterableIterator<RemoteNode> {
+    for (const node of this.#nodes.values()) if (node.complete) yield node;
+  }
+
+  join(id: string): void {
+    if (!this.#nodes.has(id)) this.#nodes.set(id, new RemoteNode(id));
+  }
+
+  /** Forgets a node. */
+  remove(id: string): void {
+    const node = this.#nodes.get(id);
+    if (node === undefined) return;
+    this.#nodes.delete(id);
+    this.#unindex(node);
+  }
+
+  setStatus(id: string, status: NodeStatus): void {
+    const node = this.#nodes.get(id);
+    // Who has left doesn't come back under the same id before it was forgotten.
+    if (node === undefined || node.status === status || node.status === "left") return;
+    node.status = status;
+    this.#unindex(node);
+    this.#index(node);
+  }
+
+  /** Addresses count once: later ones are ignored. */
+  setAddress(id: string, kind: "proxyAddr" | "adminAddr", address: string): void {
+    const node = this.#nodes.get(id);
+    if (node === undefined || node[kind] !== "") return;
+    node[kind] = address;
+    this.#index(node);
+  }
+
+  /** Sets how many listeners a node has for an endpoint; 0 for none. True if the endpoint can be reached there now. */
+  setListeners(id: string, endpointId: string, count: number): boolean {
+    const node = this.#nodes.get(id);
+    if (node === undefined) return false;
+    const had = node.endpoints.has(endpointId);
+    if (count > 0) node.endpoints.set(endpointId, count);
+    else node.endpoints.delete(endpointId);
+    if (!choosable(node)) return false;
+    if (count > 0 && !had) this.#add(endpointId, node);
+    else if (count <= 0 && had) this.#drop(endpointId, node);
+    return count > 0;
+  }
+
+  /**
+   * A node with listeners for the endpoint, at random in proportion to their number; not `except`, and none that has just
+   * failed while there is another.
+   */
+  select(endpointId: string, nowMs: number, except: unknown): RemoteNode | undefined {
+    const nodes = this.#byEndpoint.get(endpointId);
+    if (nodes === undefined) return undefined;
+    return (
+      this.#pick(nodes, endpointId, (node) => node !== except && node.ejectedUntilMs <= nowMs) ??
+      this.#pick(nodes, endpointId, (node) => node !== except)
+    );
+  }
+
+  /** A request got through to the node. */
+  onSuccess(node: RemoteNode): void {
+    node.failures = 0;
+    node.ejectedUntilMs = 0;
+  }
+
+  /** The node could not be reached: others are asked before it for a while, whatever gossip says. */
+  onFailure(node: RemoteNode, nowMs: number): void {
+    node.ejectedUntilMs = nowMs + Math.min(MAX_EJECT_MS, EJECT_MS * 2 ** node.failures);
+    node.failures = Math.min(node.failures + 1, 10);
+  }
+
+  #pick(
+    nodes: readonly RemoteNode[],
+    endpointId: string,
+    eligible: (node: RemoteNode) => boolean,
+  ): RemoteNode | undefined {
+    let total = 0;
+    for (const node of nodes) if (eligible(node)) total += node.endpoints.get(endpointId) ?? 0;
+    let left = this.#random() * total;
+    for (const node of nodes) {
+      if (!eligible(node)) continue;
+      left -= node.endpoints.get(endpointId) ?? 0;
+      if (left < 0) return node;
+    }
+    return undefined;
+  }
+
+  #index(node: RemoteNode): void {
+    if (!choosable(node)) return;
+    for (const endpointId of node.endpoints.keys()) this.#add(endpointId, node);
+  }
+
+  #unindex(node: RemoteNode): void {
+    for (const endpointId of node.endpoints.keys()) this.#drop(endpointId, node);
+  }
+
+  #add(endpointId: string, node: RemoteNode): void {
+    const nodes = this.#byEndpoint.get(endpointId);
+    if (nodes === undefined) this.#byEndpoint.set(endpointId, [node]);
+    else if (!nodes.includes(node)) nodes.push(node);
+  }
+
+  #drop(endpointId: string, node: RemoteNode): void {
+    const nodes = this.#byEndpoint.get(endpointId);
+    const at = nodes?.indexOf(node) ?? -1;
+    if (nodes === undefined || at < 0) return;
+    nodes.splice(at, 1);
+    if (nodes.length === 0) this.#byEndpoint.delete(endpointId);
+  }
+}
+
+function choosable(node: RemoteNode): boolean {
+  return node.status === "active" && node.complete;
+}

@@ -1,0 +1,204 @@
+// This node's part in the cluster: gossip, the table that it keeps, and the way to other nodes' proxy ports.
+
+import type { Clock, StreamHandler } from "@piko/tunnel";
+import { formatHostPort, type HostPort } from "../../config/address.js";
+import { inferAdvertiseAddress } from "../../config/advertise.js";
+import type { ClusterConfig } from "../../config/server.js";
+import { Gossip } from "../../gossip/gossip.js";
+import { UdpTcpTransport } from "../../gossip/udp-tcp-transport.js";
+import type { Logger } from "../../observability/logger.js";
+import { ClusterTable, type NodeSummary, type RemoteNode } from "./cluster-table.js";
+import { announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
+import { NodePool } from "./node-pool.js";
+import type { NodeStream } from "./node-stream.js";
+
+export interface ClusterOptions {
+  readonly nodeId: string;
+  readonly config: ClusterConfig;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** An endpoint has become reachable on another node. */
+  readonly onEndpoint: (endpointId: string) => void;
+  /** An endpoint can't be reached on any other node any more. */
+  readonly onEndpointLost: (endpointId: string) => void;
+}
+
+/** A request's way to another node. */
+export interface Hop {
+  readonly node: RemoteNode;
+  readonly stream: NodeStream;
+}
+
+export class Cluster {
+  readonly nodeId: string;
+  readonly table: ClusterTable = new ClusterTable();
+  readonly gossip: Gossip;
+  readonly gossipAddr: HostPort;
+  /** Requests sent to other nodes, by node. */
+  readonly remoteRequests: Map<string, number> = new Map();
+  readonly #config: ClusterConfig;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #pools = new Map<RemoteNode, NodePool>();
+  readonly #listeners = new Map<string, number>();
+  #proxyAddr = "";
+  #adminAddr = "";
+
+  private constructor(options: ClusterOptions, transport: UdpTcpTransport) {
+    const { nodeId, config, logger, clock } = options;
+    this.nodeId = nodeId;
+    this.#config = config;
+    this.#logger = logger;
+    this.#clock = clock;
+    this.gossipAddr = transport.address;
+    const sync = watchCluster({
+      table: this.table,
+      logger,
+      onEndpoint: options.onEndpoint,
+      onEndpointLost: (endpointId) => {
+        if (!this.has(endpointId)) options.onEndpointLost(endpointId);
+      },
+    });
+    this.gossip = new Gossip({
+      nodeId,
+      addr: formatHostPort(
+        this.advertise(config.gossip.advertiseAddr, transport.address, "--cluster.gossip.advertise-addr"),
+      ),
+      transport,
+      watch: {
+        ...sync,
+        onExpired: (id) => {
+          const node = this.table.get(id);
+          if (node !== undefined) this.#forget(node);
+          sync.onExpired?.(id);
+        },
+      },
+      // A given id may have been used before: what others remember of that life must not count.
+      initialVersion: config.nodeId === "" ? 0 : Date.now(),
+      intervalMs: config.gossip.intervalMs,
+      maxPacketSize: config.gossip.maxPacketSize,
+      defaultPort: transport.address.port,
+      clock,
+      logger: logger.subsystem("gossip"),
+    });
+  }
+
+  /** Binds the gossip port, on UDP and TCP. */
+  static async listen(options: ClusterOptions): Promise<Cluster> {
+    const { clock, config } = options;
+    return new Cluster(options, await UdpTcpTransport.listen(config.gossip.bindAddr, { clock }));
+  }
+
+  /** The address to tell others: the configured one, else inferred. A node that joins nobody needs none. */
+  advertise(configured: HostPort | undefined, bound: HostPort, flag: string): HostPort {
+    if (configured !== undefined) return configured;
+    try {
+      return inferAdvertiseAddress(bound, flag);
+    } catch (error) {
+      if (this.#config.join.length > 0) throw error;
+      return { host: "127.0.0.1", port: bound.port };
+    }
+  }
+
+  /** Tells the others where this node is, and begins to answer them. */
+  start(proxyAddr: HostPort, adminAddr: HostPort): void {
+    this.#proxyAddr = formatHostPort(proxyAddr);
+    this.#adminAddr = formatHostPort(adminAddr);
+    announceNode(this.gossip, this.#proxyAddr, this.#adminAddr);
+    this.gossip.start();
+  }
+
+  /**
+   * Joins the nodes of `cluster.join`; resolves when one has answered or there is nobody else. Rejects when none has
+   * answered in `join_timeout` and that is to be an end.
+   */
+  async join(signal: AbortSignal): Promise<void> {
+    const { abortIfJoinFails, join, joinTimeoutMs } = this.#config;
+    if (join.length === 0) return;
+    const deadline = this.#clock.now() + joinTimeoutMs;
+    for (let delayMs = 250; ; delayMs = Math.min(delayMs * 2, 5_000)) {
+      const { failures, nodeIds, outcome } = await this.gossip.join(join, { signal });
+      if (outcome !== "failed") {
+        this.#logger.info(outcome === "joined" ? "joined cluster" : "no other nodes found", {
+          nodes: nodeIds,
+        });
+        return;
+      }
+      const reasons = failures.map((failure) => String(failure.error ?? failure)).join("; ");
+      if (this.#clock.now() + delayMs >= deadline) {
+        if (abortIfJoinFails) throw new Error(`cluster join: ${reasons}`);
+        this.#logger.warn("could not join cluster, going on alone", { error: reasons });
+        return;
+      }
+      this.#logger.warn("could not join cluster, trying again", { error: reasons, "delay-ms": delayMs });
+      await this.#pause(delayMs, signal);
+    }
+  }
+
+  /** How many listeners an endpoint has on this node. */
+  setListeners(endpointId: string, count: number): void {
+    if (count > 0) this.#listeners.set(endpointId, count);
+    else this.#listeners.delete(endpointId);
+    announceListeners(this.gossip, endpointId, count);
+  }
+
+  /** Whether another node has listeners for the endpoint. */
+  has(endpointId: string): boolean {
+    return this.table.select(endpointId, this.#clock.now(), undefined) !== undefined;
+  }
+
+  /** A way to a node with listeners for the endpoint, if there is one; not to `except`. */
+  openStream(endpointId: string, handler: StreamHandler, except: unknown): Hop | undefined {
+    const node = this.table.select(endpointId, this.#clock.now(), except);
+    if (node === undefined) return undefined;
+    let pool = this.#pools.get(node);
+    if (pool === undefined) {
+      pool = new NodePool(node, this.table, this.#clock);
+      this.#pools.set(node, pool);
+    }
+    this.remoteRequests.set(node.id, (this.remoteRequests.get(node.id) ?? 0) + 1);
+    return { node, stream: pool.openStream(handler) };
+  }
+
+  /** This node, as the others see it. */
+  local(): NodeSummary {
+    return {
+      id: this.nodeId,
+      status: "active",
+      proxyAddr: this.#proxyAddr,
+      adminAddr: this.#adminAddr,
+      endpoints: this.#listeners,
+    };
+  }
+
+  /** Says to the others that this node goes, and gives it a moment to spread. */
+  async leave(): Promise<void> {
+    const confirmed = await this.gossip.leave();
+    this.#logger.info("left cluster", { "confirmed-by": confirmed });
+  }
+
+  async close(): Promise<void> {
+    for (const pool of this.#pools.values()) pool.close();
+    await this.gossip.close();
+  }
+
+  #forget(node: RemoteNode): void {
+    this.#pools.get(node)?.close();
+    this.#pools.delete(node);
+    this.remoteRequests.delete(node.id);
+  }
+
+  #pause(ms: number, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimeout(() => {
+        signal.removeEventListener("abort", aborted);
+        resolve();
+      }, ms);
+      const aborted = (): void => {
+        this.#clock.clearTimeout(timer);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener("abort", aborted, { once: true });
+    });
+  }
+}

@@ -1,0 +1,135 @@
+// One request on its way to another node, over HTTP/1.1 on a pooled connection. Looks like a tunnel's stream to the
+// exchange, which writes the same head to either; what the hop needs is changed here, in the first bytes.
+
+import { ByteSocket, type SocketHandler, type StreamHandler } from "@piko/tunnel";
+import type { UpstreamStream } from "../proxy/upstream-stream.js";
+import type { NodePool } from "./node-pool.js";
+
+/** Received bytes that may wait for the client, as on a tunnel's stream. */
+const WINDOW_BYTES = 256 * 1024;
+const CRLF = "\r\n";
+const HEAD_END = "\r\n\r\n";
+const FORWARD = Buffer.from("x-piko-forward: true\r\n", "latin1");
+const CLOSE = Buffer.from("Connection: close\r\n", "latin1");
+/** First bytes of methods that may be sent again if a kept connection turns out to be closed: RFC 9112 section 9.3.1. */
+const REPEATABLE = new Set(["GET ", "HEAD", "PUT ", "DELE", "OPTI", "TRAC"]);
+
+export class NodeStream implements UpstreamStream, SocketHandler {
+  handler: StreamHandler;
+  readonly #pool: NodePool;
+  #socket: ByteSocket | undefined = undefined;
+  /** The connection carried other requests before. */
+  #reused = false;
+  #answered = false;
+  #released = false;
+  #blocked = false;
+  #unconsumed = 0;
+  #connected = false;
+  #closed = false;
+
+  constructor(pool: NodePool, handler: StreamHandler) {
+    this.#pool = pool;
+    this.handler = handler;
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The node can't have seen the request: there never was a connection. */
+  get refused(): boolean {
+    return this.#closed && !this.#connected;
+  }
+
+  write(buffer: Buffer, start: number, end: number): number {
+    if (this.#closed || this.#released) return end - start;
+    const socket = this.#socket;
+    if (socket === undefined) {
+      this.#begin(buffer, start, end);
+      return end - start;
+    }
+    if (socket.out.congested) {
+      this.#blocked = true;
+      return 0;
+    }
+    socket.out.write(buffer, start, end);
+    return end - start;
+  }
+
+  consume(count: number): void {
+    this.#unconsumed -= count;
+    if (this.#unconsumed < WINDOW_BYTES / 2) this.#socket?.resume();
+  }
+
+  /** The request has no more bytes, and isn't followed by another: the client of an upgrade has ended. */
+  end(): void {
+    if (!this.#closed && !this.#released) this.#socket?.end();
+  }
+
+  /** The response is whole: the connection can carry the next request, if the node keeps it open. */
+  release(reusable: boolean): void {
+    if (this.#closed || this.#released) return;
+    this.#released = true;
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    if (reusable && !socket.ended) this.#pool.put(socket);
+    else socket.close();
+  }
+
+  reset(): void {
+    if (this.#closed || this.#released) return;
+    this.#released = true;
+    this.#socket?.destroy();
+  }
+
+  flushFlags(): void {}
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    if (this.#released) return;
+    if (!this.#answered) {
+      this.#answered = true;
+      this.#pool.onSuccess();
+    }
+    this.#unconsumed += end - start;
+    if (this.#unconsumed > WINDOW_BYTES) this.#socket?.pause();
+    this.handler.onData(buffer, start, end);
+  }
+
+  onEnd(): void {
+    if (!this.#released) this.handler.onEnd();
+  }
+
+  onDrain(): void {
+    if (!this.#blocked || this.#released) return;
+    this.#blocked = false;
+    this.handler.onWritable();
+  }
+
+  onClose(): void {
+    this.#closed = true;
+    if (this.#released) return;
+    this.#released = true;
+    // A kept connection that the node has just closed says nothing of the node.
+    if (!this.#answered && !this.#reused) this.#pool.onFailure();
+    this.handler.onReset();
+  }
+
+  /** The first bytes hold the whole head: the connection is chosen by its method, and the head made fit for the hop. */
+  #begin(buffer: Buffer, start: number, end: number): void {
+    const kept = REPEATABLE.has(buffer.toString("latin1", start, start + 4)) ? this.#pool.take() : undefined;
+    this.#reused = kept !== undefined;
+    this.#connected = this.#reused;
+    const socket = kept ?? this.#pool.connect(this, () => (this.#connected = true));
+    if (kept !== undefined) kept.handler = this;
+    this.#socket = socket;
+    const { out } = socket;
+    const fields = buffer.indexOf(CRLF, start, "latin1") + CRLF.length;
+    const headEnd = buffer.indexOf(HEAD_END, start, "latin1") + CRLF.length;
+    const close = headEnd - CLOSE.length;
+    const keepsAlive = buffer.compare(CLOSE, 0, CLOSE.length, close, headEnd) === 0;
+    out.write(buffer, start, fields);
+    out.write(FORWARD, 0, FORWARD.length);
+    out.write(buffer, fields, keepsAlive ? close : headEnd);
+    out.write(buffer, headEnd, end);
+  }
+}

@@ -1,0 +1,17 @@
+// What carries one request to an upstream: a stream of an agent's tunnel, or a connection to another node.
+
+import type { StreamHandler } from "@piko/tunnel";
+
+/** The part of YamuxStream that the proxy uses; see there for what the calls mean. */
+export interface UpstreamStream {
+  handler: StreamHandler;
+  /** It failed before the upstream could have seen the request. */
+  readonly refused: boolean;
+  write(buffer: Buffer, start: number, end: number): number;
+  consume(count: number): void;
+  end(): void;
+  reset(): void;
+  flushFlags(): void;
+  /** In place of `end` when the response is whole: whether the upstream keeps the connection for another request. */
+  release?(reusable: boolean): void;
+}
