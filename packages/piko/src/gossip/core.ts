@@ -32,6 +32,8 @@ const PING_NEWS = 4;
 const PING_NEWS_FOR = 20;
 /** Nodes that are no members yet, or no longer, and are asked within one interval. */
 const PROBES = 64;
+/** The same at one host: a node can be made to ask addresses that somebody invented. */
+const PROBES_PER_HOST = 16;
 
 /** Shared by the handlers, the rounds and the liveness check of one node. */
 export class GossipCore {
@@ -47,6 +49,8 @@ export class GossipCore {
   #probes = PROBES;
   #ownVersion = 0;
   #ownChangedAt = Number.NEGATIVE_INFINITY;
+  /** Questions within this interval by address and by host. */
+  readonly #probed = new Map<string, number>();
   #latest: readonly DigestEntry[] = [];
   /** An earlier life has been refuted, or could not be newer than this one. */
   #refuted: boolean;
@@ -69,6 +73,7 @@ export class GossipCore {
   /** A gossip interval begins. */
   tick(): void {
     this.#probes = PROBES;
+    this.#probed.clear();
     const now = this.now();
     const since = now - PING_NEWS_FOR * this.intervalMs;
     if (this.local.version !== this.#ownVersion) this.#ownChangedAt = now;
@@ -127,14 +132,19 @@ export class GossipCore {
    * what there is to know of this node.
    */
   probe(id: string, addr: string, version: number): void {
+    const host = addr.slice(0, addr.lastIndexOf(":"));
+    const count = this.#probed.get(host) ?? 0;
+    // No two nodes have the same address.
+    if (this.#probes <= 0 || this.#probed.has(addr) || count >= PROBES_PER_HOST) return;
+    this.#probes -= 1;
+    this.#probed.set(host, count + 1).set(addr, 1);
     this.sendDigest(addr, true, [this.cluster.ownDigestEntry(), { id, addr, version, left: false }]);
   }
 
-  /** {@link probe}, unless it was asked within the last interval, or too many were. */
+  /** {@link probe}, unless it was asked within the last interval. */
   probeMember(member: Member, addr: string = member.addr): void {
     // Half an interval is shaved off, because the ticks that call this have jitter.
-    if (this.#probes <= 0 || this.now() - member.probedAt < this.intervalMs / 2) return;
-    this.#probes -= 1;
+    if (this.now() - member.probedAt < this.intervalMs / 2) return;
     member.probedAt = this.now();
     // At another address it would be another life, of which nothing is known.
     this.probe(member.id, addr, addr === member.addr ? member.state.version : 0);

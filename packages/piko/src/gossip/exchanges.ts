@@ -147,7 +147,12 @@ export class Exchanges {
     return cancel;
   }
 
-  #answered(addr: string, start: number, { from, nodes }: JoinResponse, own: readonly Entry[] | undefined): void {
+  #answered(
+    addr: string,
+    start: number,
+    { from, nodes }: JoinResponse,
+    own: readonly Entry[] | undefined,
+  ): void {
     const { cluster, counters, intervalMs, local, now } = this.#core;
     let responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
     if (responder !== undefined) {

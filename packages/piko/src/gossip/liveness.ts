@@ -8,6 +8,9 @@ import type { Member } from "./member.js";
 
 /** Silence of a candidate, in intervals, after which it is asked over TCP. */
 const CANDIDATE_EXCHANGE = 8;
+/** Intervals for which a candidate is asked in each, and intervals between questions after that. */
+const CANDIDATE_URGENT = 4;
+const CANDIDATE_PAUSE = 2;
 /** Exchanges of this kind that run at a time. When half of a large cluster falls silent, packets have to do for most. */
 const MAX_EXCHANGES = 64;
 
@@ -34,7 +37,8 @@ function checkCandidate(core: GossipCore, member: Member, now: number, ask: (mem
     core.cluster.unreachable(member);
     return;
   }
-  core.probeMember(member);
+  if (silence < CANDIDATE_URGENT || now - member.probedAt > CANDIDATE_PAUSE * core.intervalMs)
+    core.probeMember(member);
   if (silence >= CANDIDATE_EXCHANGE) ask(member);
 }
 

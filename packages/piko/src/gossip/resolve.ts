@@ -72,7 +72,7 @@ async function resolveOne(address: string, options: ResolveOptions): Promise<rea
 export function parseJoinAddress(text: string, defaultPort: number): HostPort {
   const bracketed = /^\[(.*)\]$/.exec(text)?.[1];
   const whole = bracketed ?? text;
-  const bare = bracketed !== undefined || isIP(text) !== 0 || !text.includes(":");
+  const bare = isIP(bracketed ?? "") === 6 || isIP(text) !== 0 || !text.includes(":");
   const parsed = parsePeerAddress(bare ? formatHostPort({ host: whole, port: defaultPort }) : text);
   if (parsed === undefined)
     throw new GossipError("PIKO_GOSSIP_BAD_ADDRESS", `invalid join address ${JSON.stringify(text)}`);

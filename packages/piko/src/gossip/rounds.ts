@@ -31,7 +31,8 @@ export class Rounds {
     if (one !== undefined) core.probeMember(one);
     if (this.#count % GONE_EVERY === 0) {
       const gone = core.cluster.graveyard.pick(core.random);
-      if (gone !== undefined) core.probe(gone.id, gone.addr, core.cluster.graveyard.version(gone.id, gone.addr));
+      if (gone !== undefined)
+        core.probe(gone.id, gone.addr, core.cluster.graveyard.version(gone.id, gone.addr));
     }
   }
 

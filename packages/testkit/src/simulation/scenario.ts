@@ -81,7 +81,9 @@ class Scenario {
   run(): ScenarioResult {
     const { clock, network } = this.cluster;
     const { loss, duplication, delayMs } = network.conditions;
-    this.#tell(`loss ${loss.toFixed(2)}, duplication ${duplication.toFixed(2)}, delay up to ${delayMs[1]} ms`);
+    this.#tell(
+      `loss ${loss.toFixed(2)}, duplication ${duplication.toFixed(2)}, delay up to ${delayMs[1]} ms`,
+    );
     for (let i = 0; i < 2; i++) this.#start();
     for (let i = 0; i < this.#options.steps; i++) {
       this.#act();
@@ -172,7 +174,9 @@ class Scenario {
   #change(life: Life): void {
     const key = `endpoint:e${this.#random.int(0, 5)}`;
     if (life.keys.has(key) && this.#random.next() < 0.5) this.cluster.delete(life, key);
-    else for (let i = this.#random.int(1, 40); i > 0; i--) this.cluster.set(life, `${key}-${i}`, `${this.#random.uint32()}`);
+    else
+      for (let i = this.#random.int(1, 40); i > 0; i--)
+        this.cluster.set(life, `${key}-${i}`, `${this.#random.uint32()}`);
   }
 
   #pass(ms: number): void {

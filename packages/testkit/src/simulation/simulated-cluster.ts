@@ -90,7 +90,8 @@ export class SimulatedCluster {
       transport,
       clock: this.clock,
       random: () => random.next(),
-      resolve: (addresses) => addresses.flatMap((address) => (address === EVERYBODY ? this.#everybody() : [address])),
+      resolve: (addresses) =>
+        addresses.flatMap((address) => (address === EVERYBODY ? this.#everybody() : [address])),
       watch: view,
     });
     const life: Life = { id, ip, addr, node, transport, view, keys: new Map() };
