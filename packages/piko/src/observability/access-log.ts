@@ -26,6 +26,8 @@ export interface AccessLogEntry {
   readonly durationMs: number;
   /** The agent's lines name the endpoint. */
   readonly endpointId?: string | undefined;
+  /** The server's lines name the client: an IP address. */
+  readonly clientIp?: string | undefined;
 }
 
 /** What an access log needs. */
@@ -86,8 +88,9 @@ export class AccessLog {
     }
     const endpoint =
       entry.endpointId === undefined ? "" : `"endpoint-id":${JSON.stringify(entry.endpointId)},`;
+    const client = entry.clientIp === undefined ? "" : `"client-ip":"${entry.clientIp}",`;
     sink.output.append(
-      `{"level":"${level}","ts":"${ts}","subsystem":"${this.#subsystem}","msg":"request",${endpoint}"request":{"proto":"${entry.proto}","method":"${quotable(entry.method)}","host":"${quotable(entry.host)}","path":"${quotable(entry.path)}","request_headers":${entry.requestFields},"response_headers":${entry.responseFields},"status":${entry.status},"duration":"${shortDuration(entry.durationMs)}"}}\n`,
+      `{"level":"${level}","ts":"${ts}","subsystem":"${this.#subsystem}","msg":"request",${endpoint}${client}"request":{"proto":"${entry.proto}","method":"${quotable(entry.method)}","host":"${quotable(entry.host)}","path":"${quotable(entry.path)}","request_headers":${entry.requestFields},"response_headers":${entry.responseFields},"status":${entry.status},"duration":"${shortDuration(entry.durationMs)}"}}\n`,
     );
   }
 

@@ -24,6 +24,8 @@ export class RequestRecord {
   method = "";
   http10 = false;
   startMs = 0;
+  /** Whoever has sent the request; undefined where nobody knows. */
+  clientIp: string | undefined = undefined;
   readonly #target: RecordTarget;
   #requestBytes = 0;
   #host = "";
@@ -72,6 +74,7 @@ export class RequestRecord {
       status,
       durationMs,
       endpointId,
+      clientIp: this.clientIp,
     });
   }
 

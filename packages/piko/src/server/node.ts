@@ -3,6 +3,7 @@
 import { type Clock, systemClock } from "@piko/tunnel";
 import type { HostPort } from "../config/address.js";
 import type { ServerConfig } from "../config/server.js";
+import { ByteBudget } from "../net/byte-budget.js";
 import { DateLine } from "../net/date-line.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
 import { metricsRoute, type Route, RouteServer, sendJson } from "../net/route-server.js";
@@ -13,6 +14,7 @@ import { RequestMetricsFamily } from "../observability/request-metrics.js";
 import { Cluster } from "./cluster/cluster.js";
 import { addClusterMetrics } from "./cluster/cluster-metrics.js";
 import { clusterStatus } from "./cluster/status.js";
+import { addUseMetrics, createProxyLimits, createUpstreamLimits } from "./limit-metrics.js";
 import { generateNodeId } from "./node-id.js";
 import { ProxyContext } from "./proxy/proxy-context.js";
 import { ProxyPort } from "./proxy/proxy-port.js";
@@ -60,16 +62,23 @@ export class Node {
     const metrics = new Metrics();
     this.#metrics = metrics;
     metrics.addProcessMetrics();
-    const upstreams = new Upstreams(new ReconnectWaits(clock, config.proxy.reconnectWaitMs));
+    const { maxBufferedBytes, maxWaitingRequests } = config.proxy.limits;
+    const upstreams = new Upstreams(
+      new ReconnectWaits(clock, config.proxy.reconnectWaitMs, maxWaitingRequests),
+    );
+    const budget = new ByteBudget(maxBufferedBytes);
+    const upstreamLimits = createUpstreamLimits(metrics, logger, clock);
     this.#upstreams = upstreams;
     const sweep = new DeadlineSweep(clock);
     const dateLine = new DateLine(clock);
     const context = new ProxyContext({
       config: config.proxy,
       upstreams,
-      upstreamMetrics: new UpstreamMetrics(metrics, upstreams),
+      upstreamMetrics: new UpstreamMetrics(metrics, upstreams, upstreamLimits),
       accessLog: new AccessLog({ config: config.proxy.accessLog, logger, subsystem: "proxy.access" }),
       metrics: new RequestMetricsFamily(metrics, "piko_proxy").child(),
+      limits: createProxyLimits(metrics, logger, clock),
+      budget,
       logger: logger.subsystem("proxy"),
       clock,
       sweep,
@@ -80,11 +89,15 @@ export class Node {
     this.#upstream = new UpstreamPort({
       nodeId: this.id,
       upstreams,
+      config: config.upstream.limits,
+      limits: upstreamLimits,
+      budget,
       logger: logger.subsystem("upstream"),
       clock,
       sweep,
       dateLine,
     });
+    addUseMetrics(metrics, { proxy: this.#proxy, upstream: this.#upstream, budget });
     const routes = new Map<string, Route>([
       ["/health", (response) => void response.writeHead(200).end()],
       ["/ready", (response) => void response.writeHead(this.#ready ? 200 : 503).end()],

@@ -1,26 +1,35 @@
 // One client connection of the proxy port: reads requests strictly one after another, hands each to the exchange, and
 // keeps the time limits. Pipelined requests wait here, in order, until the exchange before them is over.
 
-import { ByteSocket, type SocketHandler } from "@piko/tunnel";
-import type { Socket } from "node:net";
+import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { requestBody } from "../../http1/body-framing.js";
-import { BodyReader } from "../../http1/body-reader.js";
+import { BodyReader, type BodySink } from "../../http1/body-reader.js";
 import { HTTP_ERRORS, type HttpError } from "../../http1/errors.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead } from "../../http1/head.js";
 import { parseRequestHead } from "../../http1/parse-request-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
-import { peerAddress } from "../../net/peer-address.js";
-import { errorResponse } from "../../http1/error-response.js";
+import { type ErrorResponse, errorResponse } from "../../http1/error-response.js";
 import { Exchange } from "./exchange.js";
+import { forwardedClient } from "./forwarded-fields.js";
 import type { ProxyContext } from "./proxy-context.js";
+import {
+  BODY_SIZE,
+  BODY_TIMEOUT,
+  fieldsOf,
+  HEAD_TIMEOUT,
+  NO_MEMORY,
+  SMALL_HEAD_BYTES,
+  TARGET_SIZE,
+} from "./proxy-limits.js";
 import { routeRequest } from "./route.js";
 
 /** Bytes that a client may send ahead (pipelined requests, an upgrade's first bytes) before it is read from no more. */
 const MAX_AHEAD_BYTES = 64 * 1024;
-/** When a silent client is asked by TCP whether it is still there. */
-const KEEP_ALIVE_MS = 60_000;
+/** The longest request line has the longest target and this: method, blanks, version and line end. */
+const LINE_EXTRA_BYTES = 64;
+const LF = 0x0a;
 
 // What the connection is doing.
 /** Between requests, or inside a head. */
@@ -36,11 +45,13 @@ const HANDED_OVER = 4;
 /** The socket is gone. */
 const OVER = 5;
 
-export class ClientConnection implements SocketHandler, Expiring {
+export class ClientConnection implements SocketHandler, BodySink, Expiring {
   readonly context: ProxyContext;
   readonly socket: ByteSocket;
-  /** The client's address for logs and X-Forwarded-For. */
+  /** The client's address for logs and X-Forwarded-For: the peer's, or what a PROXY protocol header says. */
   readonly clientIp: string;
+  /** The client is a trusted proxy. */
+  readonly trusted: boolean;
   readonly forwardedFor: Buffer;
   /** Reads the request's body; its sink is the exchange. */
   readonly requestBody: BodyReader;
@@ -56,19 +67,26 @@ export class ClientConnection implements SocketHandler, Expiring {
   #progressMs: number;
   readonly #onGone: (connection: ClientConnection) => void;
 
-  constructor(context: ProxyContext, accepted: Socket, onGone: (connection: ClientConnection) => void) {
+  /** Takes over an accepted socket; bytes that were read from it already go to `onBytes`. */
+  constructor(
+    context: ProxyContext,
+    socket: ByteSocket,
+    clientIp: string,
+    onGone: (connection: ClientConnection) => void,
+  ) {
     this.context = context;
     this.#onGone = onGone;
     this.#state = READING_HEAD;
     this.#processing = false;
-    this.#ahead = new ByteStore();
+    this.#ahead = new ByteStore(context.budget);
     this.#finder = new HeadEndFinder();
     this.#unsentBytes = 0;
     this.#progressMs = 0;
     this.requestBody = new BodyReader();
-    this.socket = ByteSocket.accept(accepted, this);
-    this.clientIp = peerAddress(this.socket.socket);
-    this.socket.socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    this.socket = socket;
+    socket.handler = this;
+    this.clientIp = clientIp;
+    this.trusted = context.config.trustedProxies.includes(clientIp);
     this.forwardedFor = Buffer.from(this.clientIp, "latin1");
     this.exchange = new Exchange(this);
     this.#deadlineMs = deadline(context.clock.now(), context.config.http.readHeaderTimeoutMs);
@@ -126,6 +144,7 @@ export class ClientConnection implements SocketHandler, Expiring {
     if (this.#state === OVER) return;
     this.#state = OVER;
     this.#ahead.clear();
+    this.exchange.release();
     this.context.sweep.remove(this);
     this.#onGone(this);
   }
@@ -171,6 +190,36 @@ export class ClientConnection implements SocketHandler, Expiring {
     else this.socket.close();
   }
 
+  /** For the exchange: whether the request's own word on its way so far counts; `forwarded`: another node's, it says. */
+  believes(forwarded: boolean): boolean {
+    return this.trusted || (forwarded && this.context.isNode(this.clientIp));
+  }
+
+  /** For the exchange: who the log says has sent the request. */
+  clientOf(head: RequestHead): string {
+    if (!this.trusted) return this.clientIp;
+    const { accessLog, config } = this.context;
+    if (!accessLog.enabled) return this.clientIp;
+    return forwardedClient(head, this.clientIp, (address) => config.trustedProxies.includes(address));
+  }
+
+  /** Answers a request that a limit stops before an upstream is asked. */
+  refuse(head: RequestHead, error: HttpError): void {
+    this.context.countRefusal(error);
+    this.exchange.respondError(head, error.status, error.message, fieldsOf(error));
+  }
+
+  /** Writes an error response. */
+  writeError(error: ErrorResponse): void {
+    this.socket.out.writeLatin1(errorResponse({ dateLine: this.context.dateLine.get(), ...error }));
+  }
+
+  /** A piece of the request's body, from its reader; what is above the limit never reaches a service. */
+  onBody(buffer: Buffer, start: number, end: number): void {
+    if (this.requestBody.received > this.context.config.limits.maxBodyBytes) return;
+    this.exchange.onBody(buffer, start, end);
+  }
+
   /** For the exchange: the tunnel takes bytes again. */
   resumeReading(): void {
     if (this.#ahead.length <= MAX_AHEAD_BYTES) this.socket.resume();
@@ -187,12 +236,13 @@ export class ClientConnection implements SocketHandler, Expiring {
     if (this.#state !== RAW && this.#isStuck(nowMs)) {
       // The client takes nothing of what waits for it.
       if (this.#state === EXCHANGING) this.exchange.abort();
+      this.context.limits.hit("write_timeout");
       this.socket.destroy();
       return;
     }
     if (nowMs < this.#deadlineMs) return;
     if (this.#state === EXCHANGING) this.#onBodyPause(nowMs);
-    else if (this.#state === READING_HEAD && this.#ahead.length > 0) this.#refuse(REQUEST_TIMEOUT);
+    else if (this.#state === READING_HEAD && this.#ahead.length > 0) this.#refuse(HEAD_TIMEOUT);
     else this.socket.destroy();
   }
 
@@ -211,6 +261,11 @@ export class ClientConnection implements SocketHandler, Expiring {
       }
       if (head.end - head.start > config.http.maxHeaderBytes) {
         this.#refuse(HTTP_ERRORS.HEAD_SIZE);
+        at = end;
+        break;
+      }
+      if (head.targetEnd - head.targetStart > config.limits.maxTargetBytes) {
+        this.#refuse(TARGET_SIZE);
         at = end;
         break;
       }
@@ -233,16 +288,22 @@ export class ClientConnection implements SocketHandler, Expiring {
     this.#deadlineMs = this.requestBody.done
       ? Number.POSITIVE_INFINITY
       : deadline(this.context.clock.now(), this.context.config.http.readTimeoutMs);
-    routeRequest(this, head);
+    if (head.contentLength > this.context.config.limits.maxBodyBytes) this.refuse(head, BODY_SIZE);
+    else routeRequest(this, head);
   }
 
   /** The body of the request under way. Returns the offset of the first byte behind it. */
   #readBody(buffer: Buffer, start: number, end: number): number {
     const body = this.requestBody;
     if (body.done || start === end) return start;
-    const at = body.read(buffer, start, end, this.exchange);
+    const at = body.read(buffer, start, end, this);
     if (at < 0) {
-      this.exchange.refuseBody(body.error ?? HTTP_ERRORS.TRUNCATED);
+      this.exchange.refuse(body.error ?? HTTP_ERRORS.TRUNCATED);
+      return end;
+    }
+    if (body.received > this.context.config.limits.maxBodyBytes) {
+      body.done = false;
+      this.exchange.refuse(BODY_SIZE);
       return end;
     }
     // The exchange may have ended meanwhile, and a next deadline with it.
@@ -283,10 +344,21 @@ export class ClientConnection implements SocketHandler, Expiring {
     if (found === END_INVALID) {
       this.#refuse(this.#finder.error ?? HTTP_ERRORS.METHOD);
     } else if (found === END_UNKNOWN) {
-      if (ahead.length > this.context.config.http.maxHeaderBytes) this.#refuse(HTTP_ERRORS.HEAD_SIZE);
+      this.#limitPartialHead();
     } else {
       this.#processAhead();
     }
+  }
+
+  /** A head that isn't whole yet is refused as soon as it is clear that it won't pass. */
+  #limitPartialHead(): void {
+    const { buffer, start, end, length } = this.#ahead;
+    const { budget, config } = this.context;
+    const lineLimit = config.limits.maxTargetBytes + LINE_EXTRA_BYTES;
+    if (length > config.http.maxHeaderBytes) this.#refuse(HTTP_ERRORS.HEAD_SIZE);
+    else if (length > lineLimit && !buffer.subarray(start, start + lineLimit).includes(LF)) {
+      this.#refuse(TARGET_SIZE);
+    } else if (budget.exhausted && end - start > SMALL_HEAD_BYTES) this.#refuse(NO_MEMORY);
   }
 
   #processAhead(): void {
@@ -313,16 +385,16 @@ export class ClientConnection implements SocketHandler, Expiring {
   /** A request that isn't one: nobody was asked, nobody else answers. */
   #refuse(error: HttpError): void {
     this.context.logger.debug("request refused", { "client-ip": this.clientIp, error: error.message });
+    this.context.countRefusal(error);
     const { status, message } = error;
-    const dateLine = this.context.dateLine.get();
-    this.socket.out.writeLatin1(errorResponse({ status, message, dateLine, close: true, headOnly: false }));
+    this.writeError({ status, message, close: true, headOnly: false, extra: fieldsOf(error) });
     this.linger();
   }
 
   #onBodyPause(nowMs: number): void {
     // A client that is told to wait (the tunnel has no room) isn't slow itself.
     if (this.socket.paused) this.#deadlineMs = deadline(nowMs, this.context.config.http.readTimeoutMs);
-    else this.exchange.refuseBody(REQUEST_TIMEOUT);
+    else this.exchange.refuse(BODY_TIMEOUT);
   }
 
   #isStuck(nowMs: number): boolean {
@@ -336,12 +408,6 @@ export class ClientConnection implements SocketHandler, Expiring {
     return nowMs - this.#progressMs >= limitMs;
   }
 }
-
-const REQUEST_TIMEOUT: HttpError = {
-  status: 408,
-  code: "PIKO_HTTP_REQUEST_TIMEOUT",
-  message: "request timeout",
-};
 
 /** A limit of 0 is none. */
 function deadline(nowMs: number, limitMs: number): number {

@@ -2,10 +2,13 @@
 // for an endpoint whose last upstream has just gone.
 
 import type { StreamHandler } from "@piko/tunnel";
+import type { HttpError } from "../../http1/errors.js";
 import type { RemoteNode } from "../cluster/cluster-table.js";
+import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
+import { WAITS_FULL, type Waiter } from "../upstream/reconnect-waits.js";
 import type { Tunnel } from "../upstream/tunnel.js";
-import type { Waiter } from "../upstream/reconnect-waits.js";
 import type { ProxyContext } from "./proxy-context.js";
+import { ENDPOINT_BUSY, TOO_MANY_WAITING, UPSTREAMS_BUSY } from "./proxy-limits.js";
 import { RequestUpload } from "./request-upload.js";
 import type { UpstreamStream } from "./upstream-stream.js";
 
@@ -20,12 +23,14 @@ export interface DispatchOwner extends StreamHandler {
   onStream(stream: UpstreamStream, halfClose: boolean): void;
   /** There is no upstream for the request. */
   onNoUpstream(message: string): void;
+  /** A limit keeps the request from an upstream. */
+  refuse(error: HttpError): void;
   /** Whether the client should be read from: not while its bytes have nowhere to go. */
   onUploadBlocked(blocked: boolean): void;
 }
 
 export class Dispatch implements Waiter {
-  readonly upload: RequestUpload = new RequestUpload();
+  readonly upload: RequestUpload;
   readonly #owner: DispatchOwner;
   readonly #context: ProxyContext;
   #endpointId = "";
@@ -34,6 +39,8 @@ export class Dispatch implements Waiter {
   /** The upstream that has just failed the request; it isn't asked again at once. */
   #failed: Tunnel | RemoteNode | undefined = undefined;
   #upstream: Tunnel | RemoteNode | undefined = undefined;
+  /** Where the request is counted as one in flight. */
+  #endpoint: EndpointTunnels | undefined = undefined;
   /** The request came from another node: it goes no further. */
   #forwarded = false;
   /** Until when the request waits for an upstream to come back; 0 when it doesn't. */
@@ -42,6 +49,7 @@ export class Dispatch implements Waiter {
   constructor(owner: DispatchOwner, context: ProxyContext) {
     this.#owner = owner;
     this.#context = context;
+    this.upload = new RequestUpload(context.budget);
   }
 
   get waiting(): boolean {
@@ -61,7 +69,12 @@ export class Dispatch implements Waiter {
   /** Finds an upstream and sends what there is of the request, or waits for one that has just gone. */
   connect(): void {
     const { upstreamMetrics, upstreams } = this.#context;
-    const tunnel = upstreams.select(this.#endpointId, this.#failed);
+    const endpoint = upstreams.find(this.#endpointId);
+    if (endpoint !== undefined && !this.#enter(endpoint)) {
+      this.#owner.refuse(ENDPOINT_BUSY);
+      return;
+    }
+    const tunnel = endpoint?.select(this.#failed);
     const stream = tunnel?.openStream(this.#owner);
     if (tunnel !== undefined && stream !== undefined) {
       upstreamMetrics.requests++;
@@ -77,7 +90,16 @@ export class Dispatch implements Waiter {
       this.#start(hop.node, hop.stream, false);
       return;
     }
+    if (endpoint?.isFull(this.#failed)) {
+      upstreamMetrics.limits.hit("max_streams_per_tunnel");
+      this.#owner.refuse(UPSTREAMS_BUSY);
+      return;
+    }
     const until = upstreams.waits.wait(this.#endpointId, this);
+    if (until === WAITS_FULL) {
+      this.#owner.refuse(TOO_MANY_WAITING);
+      return;
+    }
     if (until === undefined) {
       this.#owner.onNoUpstream(
         this.#failed === undefined ? "no available upstreams" : "upstream unreachable",
@@ -120,6 +142,18 @@ export class Dispatch implements Waiter {
     this.upload.clear();
     this.#upstream = undefined;
     this.#failed = undefined;
+    if (this.#endpoint !== undefined) this.#endpoint.requests--;
+    this.#endpoint = undefined;
+  }
+
+  /** Counts the request as one in flight at the endpoint; false if there are too many. */
+  #enter(endpoint: EndpointTunnels): boolean {
+    if (endpoint === this.#endpoint) return true;
+    if (endpoint.requests >= this.#context.config.limits.maxRequestsPerEndpoint) return false;
+    if (this.#endpoint !== undefined) this.#endpoint.requests--;
+    this.#endpoint = endpoint;
+    endpoint.requests++;
+    return true;
   }
 
   #start(upstream: Tunnel | RemoteNode, stream: UpstreamStream, halfClose: boolean): void {

@@ -30,9 +30,11 @@ import {
 import { ByteStore } from "../../net/byte-store.js";
 import type { ClientConnection } from "./client-connection.js";
 import { Dispatch, type DispatchOwner } from "./dispatch.js";
-import { emptyResponse, errorResponse } from "../../http1/error-response.js";
+import { emptyResponse } from "../../http1/error-response.js";
 import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
 import { isForwarded } from "./forwarded.js";
+import type { ForwardedRewrite } from "./forwarded-fields.js";
+import { fieldsOf } from "./proxy-limits.js";
 import { CLIENT_CLOSED_REQUEST, RequestRecord } from "../../observability/request-record.js";
 import type { RequestUpload } from "./request-upload.js";
 import type { UpstreamStream } from "./upstream-stream.js";
@@ -53,7 +55,7 @@ const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onRe
 export class Exchange implements DispatchOwner, BodySink {
   readonly #connection: ClientConnection;
   readonly #context: ProxyContext;
-  readonly #rewrite: RequestRewrite;
+  readonly #rewrite: RequestRewrite & ForwardedRewrite;
   readonly #responseRewrite: ResponseRewrite;
   readonly #responseBody: BodyReader;
   readonly #responseSink: BodySink;
@@ -87,7 +89,7 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#request = new RequestRecord(connection.context);
     this.#responseBody = new BodyReader();
     this.#responseSink = { onBody: (buffer, start, end) => this.#relayBody(buffer, start, end) };
-    this.#head = new ByteStore();
+    this.#head = new ByteStore(connection.context.budget);
     this.#finder = new HeadEndFinder();
     this.#dispatch = new Dispatch(this, connection.context);
     this.#upload = this.#dispatch.upload;
@@ -107,9 +109,11 @@ export class Exchange implements DispatchOwner, BodySink {
 
   /** Sends the request whose head was just parsed. */
   begin(head: RequestHead, endpointId: string): void {
+    const forwarded = isForwarded(head);
     this.#remember(head);
     this.#phase = AWAITING_HEAD;
-    this.#dispatch.begin(endpointId, head.method, isForwarded(head));
+    this.#dispatch.begin(endpointId, head.method, forwarded);
+    this.#context.forwarded.set(this.#rewrite, head, this.#connection.believes(forwarded));
     const out = this.#context.scratch.take(requestHeadCapacity(head, this.#rewrite));
     this.#upload.send(undefined, out, 0, writeRequestHead(head, out, 0, this.#rewrite));
     this.#dispatch.connect();
@@ -147,11 +151,12 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#finishRaw();
   }
 
-  /** The request's body is refused, or it stopped coming. */
-  refuseBody(error: HttpError): void {
+  /** The request can't go on: its body is refused or stopped coming, or a limit is reached. */
+  refuse(error: HttpError): void {
+    this.#context.countRefusal(error);
     if (this.#phase === AWAITING_HEAD) {
       this.#dropStream();
-      this.#fail(error.status, error.message);
+      this.#fail(error.status, error.message, fieldsOf(error));
     } else if (this.#phase === BODY) {
       this.#cut();
     }
@@ -163,6 +168,11 @@ export class Exchange implements DispatchOwner, BodySink {
     const status = this.#phase === AWAITING_HEAD ? CLIENT_CLOSED_REQUEST : this.#status;
     this.#dropStream();
     this.#record(status);
+  }
+
+  /** The connection is over, and no request under way: the memory that was kept for the next one goes. */
+  release(): void {
+    this.#upload.release();
   }
 
   /** The client's socket has room again. */
@@ -207,9 +217,8 @@ export class Exchange implements DispatchOwner, BodySink {
     if (this.#upload.replayable) this.#upload.forget();
     if (this.#head.length > 0) this.#moreOfHead(buffer, start, end);
     else this.#receive(buffer, start, end);
-    if (stream === undefined) return;
     if (this.#stream === stream && this.#connection.socket.out.congested) this.#unconsumed += end - start;
-    else stream.consume(end - start);
+    else stream?.consume(end - start);
   }
 
   onEnd(): void {
@@ -269,6 +278,7 @@ export class Exchange implements DispatchOwner, BodySink {
     const { timeoutMs } = this.#context.config;
     const request = this.#request;
     request.begin(head);
+    request.clientIp = this.#connection.clientOf(head);
     this.#headDeadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : request.startMs + timeoutMs;
     this.#keepAlive = request.http10 ? head.connectionKeepAlive : !head.connectionClose;
     this.#upgrade = head.upgrade ? (findField(head, FIELD_UPGRADE) ?? "").toLowerCase() : "";
@@ -430,18 +440,10 @@ export class Exchange implements DispatchOwner, BodySink {
   }
 
   #fail(status: number, message: string, extra = ""): void {
-    const keepAlive = this.#mayKeepAlive();
-    this.#connection.socket.out.writeLatin1(
-      errorResponse({
-        status,
-        message,
-        dateLine: this.#context.dateLine.get(),
-        close: !keepAlive,
-        headOnly: this.#request.method === "HEAD",
-        extra,
-      }),
-    );
-    this.#over(status, keepAlive);
+    const close = !this.#mayKeepAlive();
+    const headOnly = this.#request.method === "HEAD";
+    this.#connection.writeError({ status, message, close, headOnly, extra });
+    this.#over(status, !close);
   }
 
   /** The response can't be completed: the client must see that it isn't. */

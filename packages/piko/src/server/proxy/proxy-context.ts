@@ -4,8 +4,11 @@
 import type { Clock } from "@piko/tunnel";
 import type { ProxyConfig } from "../../config/server.js";
 import { RequestHead, ResponseHead } from "../../http1/head.js";
+import type { HttpError } from "../../http1/errors.js";
+import type { ByteBudget } from "../../net/byte-budget.js";
 import type { DateLine } from "../../net/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
+import type { LimitCounters } from "../../net/limit-counters.js";
 import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
 import type { RequestMetrics } from "../../observability/request-metrics.js";
@@ -13,9 +16,9 @@ import { Scratch } from "../../net/scratch.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { UpstreamMetrics } from "../upstream/upstream-metrics.js";
 import type { Upstreams } from "../upstream/upstreams.js";
+import { ForwardedFields } from "./forwarded-fields.js";
+import { limitOf, type ProxyLimit } from "./proxy-limits.js";
 
-/** Most field lines of one head; more are answered with 431. */
-export const MAX_FIELDS = 200;
 /** Largest response head that is passed on. */
 export const MAX_RESPONSE_HEAD_BYTES: number = 1024 * 1024;
 
@@ -25,6 +28,9 @@ export interface ProxyDependencies {
   upstreamMetrics: UpstreamMetrics;
   accessLog: AccessLog;
   metrics: RequestMetrics;
+  limits: LimitCounters<ProxyLimit>;
+  /** Memory of bytes that wait, in this port and the upstream port. */
+  budget: ByteBudget;
   logger: Logger;
   clock: Clock;
   sweep: DeadlineSweep;
@@ -37,13 +43,16 @@ export class ProxyContext {
   readonly upstreamMetrics: UpstreamMetrics;
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
+  readonly limits: LimitCounters<ProxyLimit>;
+  readonly budget: ByteBudget;
+  readonly forwarded: ForwardedFields = new ForwardedFields();
   readonly logger: Logger;
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly dateLine: DateLine;
   /** Filled by each parse, valid until the next one. */
-  readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
-  readonly responseHead: ResponseHead = new ResponseHead(MAX_FIELDS);
+  readonly requestHead: RequestHead;
+  readonly responseHead: ResponseHead;
   /** The way to other nodes, once the node has found its place among them. */
   cluster: Cluster | undefined = undefined;
   /** The node is stopping: responses say `Connection: close`. */
@@ -59,9 +68,28 @@ export class ProxyContext {
     this.upstreamMetrics = dependencies.upstreamMetrics;
     this.accessLog = dependencies.accessLog;
     this.metrics = dependencies.metrics;
+    this.limits = dependencies.limits;
+    this.budget = dependencies.budget;
+    const { maxHeaderFields } = dependencies.config.limits;
+    this.requestHead = new RequestHead(maxHeaderFields);
+    this.responseHead = new ResponseHead(maxHeaderFields);
     this.logger = dependencies.logger;
     this.clock = dependencies.clock;
     this.sweep = dependencies.sweep;
     this.dateLine = dependencies.dateLine;
+  }
+
+  /** Counts a refusal that is due to a limit. */
+  countRefusal(error: HttpError): void {
+    const limit = limitOf(error);
+    if (limit !== undefined) this.limits.hit(limit);
+  }
+
+  /** Whether another node of the cluster has its proxy port at this address. */
+  isNode(address: string): boolean {
+    if (this.cluster === undefined) return false;
+    const host = address.includes(":") ? `[${address}]:` : `${address}:`;
+    for (const node of this.cluster.table.nodes()) if (node.proxyAddr.startsWith(host)) return true;
+    return false;
   }
 }

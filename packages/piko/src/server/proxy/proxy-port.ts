@@ -1,25 +1,45 @@
 // The port that clients send requests to.
 
+import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import type { Socket } from "node:net";
 import type { HostPort } from "../../config/address.js";
+import type { HttpError } from "../../http1/errors.js";
+import { setKeepAlive } from "../../net/keep-alive.js";
+import { peerAddress } from "../../net/peer-address.js";
 import { TcpListener } from "../../net/tcp-listener.js";
 import { ClientConnection } from "./client-connection.js";
+import { ClientCounts } from "./client-counts.js";
 import type { ProxyContext } from "./proxy-context.js";
+import { ProxyHeaderConnection, type ProxyHeaderOwner } from "./proxy-header-connection.js";
+import { TOO_MANY_CONNECTIONS, TOO_MANY_OF_CLIENT } from "./proxy-limits.js";
+import { RefusedConnection } from "./refused-connection.js";
 
-export class ProxyPort {
+/** Connections that get an answer to say that there are too many; others are just closed. */
+const MAX_REFUSED = 1_024;
+
+/** Of a socket between its accepting and its owner's coming, in the same turn: nothing happens. */
+const UNATTENDED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+export class ProxyPort implements ProxyHeaderOwner {
   readonly #context: ProxyContext;
   readonly #listener: TcpListener;
   readonly #connections = new Set<ClientConnection>();
+  /** Connections whose PROXY protocol header is still to come. */
+  readonly #headers = new Set<ProxyHeaderConnection>();
+  readonly #refused = new Set<RefusedConnection>();
+  readonly #clients: ClientCounts;
+  readonly #onClientGone: (connection: ClientConnection) => void;
   #onIdle: (() => void) | undefined = undefined;
 
   constructor(context: ProxyContext) {
     this.#context = context;
-    const onGone = (connection: ClientConnection): void => {
+    this.#clients = new ClientCounts(context.config.limits.maxConnectionsPerClient);
+    this.#onClientGone = (connection) => {
       this.#connections.delete(connection);
+      if (!connection.trusted) this.#clients.leave(connection.clientIp);
       if (this.#connections.size === 0) this.#onIdle?.();
     };
-    this.#listener = new TcpListener("proxy", (socket) => {
-      this.#connections.add(new ClientConnection(context, socket, onGone));
-    });
+    this.#listener = new TcpListener("proxy", (socket) => this.#accept(socket));
   }
 
   /** Binds the port; resolves to the address that it has. */
@@ -27,8 +47,14 @@ export class ProxyPort {
     return this.#listener.listen(address);
   }
 
+  /** Client connections; those that are refused don't count. */
   get connectionCount(): number {
-    return this.#connections.size;
+    return this.#connections.size + this.#headers.size;
+  }
+
+  /** Connections of the client that has most of them, trusted proxies aside. */
+  get highestClientCount(): number {
+    return this.#clients.highest;
   }
 
   /** Asks clients to open new connections elsewhere: every response says `Connection: close` from here on. */
@@ -42,6 +68,7 @@ export class ProxyPort {
     this.#context.draining = true;
     this.#listener.close();
     for (const connection of [...this.#connections]) connection.stop();
+    for (const connection of [...this.#headers, ...this.#refused]) connection.destroy();
     if (this.#connections.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onIdle = resolve;
@@ -53,5 +80,52 @@ export class ProxyPort {
     this.discourage();
     this.#listener.close();
     for (const connection of [...this.#connections]) connection.socket.destroy();
+    for (const connection of [...this.#headers, ...this.#refused]) connection.destroy();
+  }
+
+  /** The address of a connection's client is known. */
+  onClient(socket: ByteSocket, address: string): void {
+    const context = this.#context;
+    if (!context.config.trustedProxies.includes(address) && !this.#clients.enter(address)) {
+      this.#refuse(socket, TOO_MANY_OF_CLIENT);
+      return;
+    }
+    this.#connections.add(new ClientConnection(context, socket, address, this.#onClientGone));
+  }
+
+  onGone(connection: ProxyHeaderConnection): void {
+    this.#headers.delete(connection);
+  }
+
+  #accept(accepted: Socket): void {
+    const context = this.#context;
+    const { http, limits, proxyProtocol, trustedProxies } = context.config;
+    const socket = ByteSocket.accept(accepted, UNATTENDED);
+    setKeepAlive(socket.socket, http.tcpKeepAliveMs);
+    if (this.connectionCount >= limits.maxConnections) {
+      this.#refuse(socket, TOO_MANY_CONNECTIONS);
+      return;
+    }
+    const peer = peerAddress(socket.socket);
+    if (proxyProtocol === "off") {
+      this.onClient(socket, peer);
+    } else if (trustedProxies.empty || trustedProxies.includes(peer)) {
+      this.#headers.add(new ProxyHeaderConnection(context, socket, peer, this));
+    } else if (proxyProtocol === "optional") {
+      this.onClient(socket, peer);
+    } else {
+      context.limits.hit("proxy_protocol");
+      socket.destroy();
+    }
+  }
+
+  #refuse(socket: ByteSocket, error: HttpError): void {
+    this.#context.countRefusal(error);
+    if (this.#refused.size >= MAX_REFUSED) {
+      socket.destroy();
+      return;
+    }
+    const onGone = (connection: RefusedConnection): void => void this.#refused.delete(connection);
+    this.#refused.add(new RefusedConnection(this.#context, socket, error, onGone));
   }
 }

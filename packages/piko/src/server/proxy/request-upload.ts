@@ -1,6 +1,7 @@
 // The request on its way to a stream. Until the first byte of the response, what was sent is kept (up to a limit), so
 // that the request can move to another upstream when its stream is lost.
 
+import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { StreamSender } from "../../net/stream-sender.js";
 import type { UpstreamStream } from "./upstream-stream.js";
@@ -11,9 +12,17 @@ export const MAX_REPLAY_BYTES: number = 64 * 1024;
 const KEPT_BYTES = 1024;
 
 export class RequestUpload {
-  readonly #sender = new StreamSender();
-  readonly #sent = new ByteStore();
+  readonly #budget: ByteBudget;
+  readonly #sender: StreamSender;
+  readonly #sent: ByteStore;
   #keeping = false;
+
+  /** `budget`: counts what is held; when it is used up, only small requests are kept for another try. */
+  constructor(budget: ByteBudget) {
+    this.#budget = budget;
+    this.#sender = new StreamSender(budget);
+    this.#sent = new ByteStore(budget);
+  }
 
   /** Bytes wait for room in the stream. */
   get blocked(): boolean {
@@ -33,7 +42,8 @@ export class RequestUpload {
   /** Sends bytes, or without a stream keeps them for one. Returns how many the stream took. */
   send(stream: UpstreamStream | undefined, buffer: Buffer, start: number, end: number): number {
     if (this.#keeping) {
-      if (stream === undefined || this.#sent.length + end - start <= MAX_REPLAY_BYTES) {
+      const limit = this.#budget.exhausted ? KEPT_BYTES : MAX_REPLAY_BYTES;
+      if (stream === undefined || this.#sent.length + end - start <= limit) {
         this.#sent.append(buffer, start, end);
       } else {
         this.forget();
@@ -63,5 +73,10 @@ export class RequestUpload {
   clear(): void {
     this.#sender.clear();
     if (this.#keeping) this.forget();
+  }
+
+  /** The connection is over. */
+  release(): void {
+    this.#sent.clear();
   }
 }

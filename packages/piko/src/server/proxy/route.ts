@@ -5,6 +5,8 @@ import { findField } from "../../http1/find-field.js";
 import type { RequestHead } from "../../http1/head.js";
 import type { ClientConnection } from "./client-connection.js";
 import { endpointIdOf } from "./endpoint-id.js";
+import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "../upstream/endpoint-id.js";
+import { ENDPOINT_ID } from "./proxy-limits.js";
 import { openTcpTunnel } from "./tcp-tunnel.js";
 
 const SLASH = 0x2f;
@@ -32,7 +34,9 @@ export function routeRequest(connection: ClientConnection, head: RequestHead): v
     exchange.respondError(head, 400, "missing endpoint id");
     return;
   }
-  exchange.begin(head, endpointId);
+  // An agent can't listen on it, and the cluster has no room for it.
+  if (endpointId.length > MAX_ENDPOINT_ID_BYTES) connection.refuse(head, ENDPOINT_ID);
+  else exchange.begin(head, endpointId);
 }
 
 function isReserved(path: string): boolean {
@@ -44,20 +48,13 @@ function routeReserved(connection: ClientConnection, head: RequestHead, path: st
   const { exchange } = connection;
   const query = path.indexOf("?");
   const match = TCP_PATH.exec(query < 0 ? path : path.slice(0, query));
-  const endpointId = match === null ? undefined : decode(match[1] ?? "");
-  if (endpointId === undefined) exchange.respondError(head, 404, "not found");
+  const endpointId = match === null ? undefined : parseEndpointId(match[1] ?? "");
+  if (match === null) exchange.respondError(head, 404, "not found");
   else if (head.method !== "GET") exchange.respondError(head, 405, "method not allowed", "Allow: GET\r\n");
   else if (!isWebSocketUpgrade(head)) {
     exchange.respondError(head, 426, "websocket upgrade required", "Upgrade: websocket\r\n");
-  } else openTcpTunnel(connection, head, endpointId);
-}
-
-function decode(segment: string): string | undefined {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return undefined;
-  }
+  } else if (endpointId === undefined) connection.refuse(head, ENDPOINT_ID);
+  else openTcpTunnel(connection, head, endpointId);
 }
 
 function isWebSocketUpgrade(head: RequestHead): boolean {

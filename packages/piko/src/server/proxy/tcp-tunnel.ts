@@ -15,7 +15,9 @@ import { FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION } from "../../http
 import type { RequestHead } from "../../http1/head.js";
 import { findField } from "../../http1/find-field.js";
 import { StreamSender } from "../../net/stream-sender.js";
+import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import type { ClientConnection } from "./client-connection.js";
+import { ENDPOINT_BUSY } from "./proxy-limits.js";
 
 /** Answers a TCP dial request. */
 export function openTcpTunnel(connection: ClientConnection, head: RequestHead, endpointId: string): void {
@@ -29,13 +31,18 @@ export function openTcpTunnel(connection: ClientConnection, head: RequestHead, e
     exchange.respondError(head, 400, "invalid websocket handshake");
     return;
   }
-  const tunnel = context.upstreams.select(endpointId);
-  if (tunnel === undefined) {
+  const endpoint = context.upstreams.find(endpointId);
+  const tunnel = endpoint?.select(undefined);
+  if (endpoint === undefined || tunnel === undefined) {
     // Another node may have one: it answers the upgrade, and this node passes it on like any other.
     exchange.begin(head, endpointId);
     return;
   }
-  const joined = new TcpTunnel(connection, tunnel.drainable);
+  if (endpoint.requests >= context.config.limits.maxRequestsPerEndpoint) {
+    connection.refuse(head, ENDPOINT_BUSY);
+    return;
+  }
+  const joined = new TcpTunnel(connection, endpoint, tunnel.drainable);
   const stream = tunnel.openStream(joined.streamHandler);
   if (stream === undefined) {
     exchange.respondError(head, 502, "upstream unreachable");
@@ -55,7 +62,8 @@ class TcpTunnel implements WebSocketHandler {
   readonly streamHandler: StreamHandler;
   readonly #connection: ClientConnection;
   readonly #startMs: number;
-  readonly #sender = new StreamSender();
+  readonly #endpoint: EndpointTunnels;
+  readonly #sender: StreamSender;
   /** The agent is one of ours: its FIN leaves the other direction open. */
   readonly #halfClose: boolean;
   #webSocket: WebSocketConnection | undefined = undefined;
@@ -67,8 +75,10 @@ class TcpTunnel implements WebSocketHandler {
   #bytesIn = 0;
   #bytesOut = 0;
 
-  constructor(connection: ClientConnection, halfClose: boolean) {
+  constructor(connection: ClientConnection, endpoint: EndpointTunnels, halfClose: boolean) {
     this.#connection = connection;
+    this.#endpoint = endpoint;
+    this.#sender = new StreamSender(connection.context.budget);
     this.#halfClose = halfClose;
     this.#startMs = connection.context.clock.now();
     this.streamHandler = {
@@ -82,6 +92,7 @@ class TcpTunnel implements WebSocketHandler {
   /** Takes the client's socket over, behind the 101. */
   join(stream: YamuxStream): void {
     this.#stream = stream;
+    this.#endpoint.requests++;
     this.#connection.context.metrics.begin();
     this.#webSocket = new WebSocketConnection(this.#connection.socket, "server", this);
   }
@@ -114,6 +125,8 @@ class TcpTunnel implements WebSocketHandler {
     this.#stream = undefined;
     // Both ended: this changes nothing. Otherwise what the service still sends has no taker.
     stream?.reset();
+    this.#sender.clear();
+    this.#endpoint.requests--;
     const { clock, metrics } = this.#connection.context;
     const seconds = (clock.now() - this.#startMs) / 1_000;
     metrics.end(101, "GET", seconds, this.#bytesIn, this.#bytesOut);

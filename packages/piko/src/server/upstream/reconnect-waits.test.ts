@@ -1,14 +1,15 @@
 import { FakeClock } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
-import { MAX_WAITERS, ReconnectWaits } from "./reconnect-waits.js";
+import { ReconnectWaits, WAITS_FULL } from "./reconnect-waits.js";
 
 const WAIT_MS = 5_000;
+const MAX_WAITERS = 100;
 
 function create(waitMs = WAIT_MS) {
   const clock = new FakeClock();
   const woken: string[] = [];
   const waiter = (name: string) => ({ onUpstream: () => void woken.push(name) });
-  return { clock, waits: new ReconnectWaits(clock, waitMs), woken, waiter };
+  return { clock, waits: new ReconnectWaits(clock, waitMs, MAX_WAITERS), woken, waiter };
 }
 
 describe("ReconnectWaits", () => {
@@ -60,7 +61,8 @@ describe("ReconnectWaits", () => {
     const { waits, waiter } = create();
     waits.onLost("e");
     for (let i = 0; i < MAX_WAITERS; i++) waits.wait("e", waiter("x"));
-    expect(waits.wait("e", waiter("y"))).toBeUndefined();
+    expect(waits.wait("e", waiter("y"))).toBe(WAITS_FULL);
+    expect(waits.wait("other", waiter("y"))).toBeUndefined();
     expect(waits.count).toBe(MAX_WAITERS);
   });
 });

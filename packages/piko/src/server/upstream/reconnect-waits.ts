@@ -9,23 +9,28 @@ export interface Waiter {
   onUpstream(): void;
 }
 
-/** Most waiting requests of a node. */
-export const MAX_WAITERS = 4_096;
+/** The endpoint may come back, but as many wait as may. */
+export const WAITS_FULL = -1;
 /** Endpoints that are remembered after their last upstream went. */
 const MAX_REMEMBERED = 10_000;
 
 export class ReconnectWaits {
   readonly #clock: Clock;
   readonly #waitMs: number;
+  readonly #maxWaiters: number;
   /** When the last upstream of an endpoint went, oldest first. */
   readonly #goneAtMs = new Map<string, number>();
   readonly #waiters = new Map<string, Set<Waiter>>();
   #count = 0;
 
-  /** `waitMs`: how long a request may wait, and how long after the loss that counts as a moment ago; 0 turns it off. */
-  constructor(clock: Clock, waitMs: number) {
+  /**
+   * `waitMs`: how long a request may wait, and how long after the loss that counts as a moment ago; 0 turns it off.
+   * `maxWaiters`: requests that may wait at a time.
+   */
+  constructor(clock: Clock, waitMs: number, maxWaiters: number) {
     this.#clock = clock;
     this.#waitMs = waitMs;
+    this.#maxWaiters = maxWaiters;
   }
 
   /** Requests that wait. */
@@ -54,15 +59,19 @@ export class ReconnectWaits {
     for (const waiter of waiters) waiter.onUpstream();
   }
 
-  /** Registers a waiter if the endpoint's upstream is likely to come back. Returns until when it may wait, or undefined. */
+  /**
+   * Registers a waiter if the endpoint's upstream is likely to come back. Returns until when it may wait, undefined if
+   * there is nothing to wait for, or WAITS_FULL.
+   */
   wait(endpointId: string, waiter: Waiter): number | undefined {
     const goneAt = this.#goneAtMs.get(endpointId);
-    if (goneAt === undefined || this.#count >= MAX_WAITERS) return undefined;
+    if (goneAt === undefined) return undefined;
     const now = this.#clock.now();
     if (now - goneAt > this.#waitMs) {
       this.#goneAtMs.delete(endpointId);
       return undefined;
     }
+    if (this.#count >= this.#maxWaiters) return WAITS_FULL;
     let waiters = this.#waiters.get(endpointId);
     if (waiters === undefined) {
       waiters = new Set();

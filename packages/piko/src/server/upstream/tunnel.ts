@@ -22,6 +22,8 @@ export interface TunnelOptions {
   tenantId: string;
   /** The agent's `x-piko-capabilities`: empty for a Go agent. */
   capabilities: ReadonlySet<string>;
+  /** Most streams at a time. */
+  maxStreams: number;
   clock: Clock;
   owner: TunnelOwner;
 }
@@ -33,6 +35,7 @@ export class Tunnel {
   /** An agent of ours: told to drain it opens its replacement first, and its streams have half-closes. */
   readonly drainable: boolean;
   state: TunnelState = "active";
+  readonly #maxStreams: number;
   readonly #session: TunnelSession;
   readonly #owner: TunnelOwner;
 
@@ -41,6 +44,7 @@ export class Tunnel {
     this.clientIp = options.clientIp;
     this.tenantId = options.tenantId;
     this.drainable = options.capabilities.has("drain");
+    this.#maxStreams = options.maxStreams;
     this.#owner = options.owner;
     this.#session = new TunnelSession(options.socket, "server", this, options.clock);
   }
@@ -52,7 +56,8 @@ export class Tunnel {
 
   /** A stream can be opened. */
   get accepting(): boolean {
-    return this.#session.yamux.accepting;
+    const { yamux } = this.#session;
+    return yamux.accepting && yamux.streamCount < this.#maxStreams;
   }
 
   /** A new stream to the agent; undefined when the tunnel takes none any more, or has too many waiting. */

@@ -17,33 +17,33 @@ import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import { peerAddress } from "../../net/peer-address.js";
 import { errorResponse } from "../../http1/error-response.js";
+import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
 import { Tunnel } from "./tunnel.js";
 import type { UpstreamPort } from "./upstream-port.js";
 
 /** Largest upgrade request; tokens are the only long thing in one. */
 const MAX_HEAD_BYTES = 64 * 1024;
+/** A partial request of no more than this is read to its end even if memory is short. */
+const SMALL_HEAD_BYTES = 4_096;
+const RETRY_AFTER = "Retry-After: 1\r\n";
 /** Time for the whole upgrade request. */
 const HEAD_TIMEOUT_MS = 10_000;
-/** Longest endpoint id: what fits a gossip packet with room to spare, and any host label. */
-export const MAX_ENDPOINT_ID_BYTES = 255;
-/** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
-const KEEP_ALIVE_MS = 60_000;
 
 const UPSTREAM_PATH = /^\/piko\/v1\/upstream\/([^/?]+)$/;
 
 export class UpstreamConnection implements SocketHandler, Expiring {
   readonly #port: UpstreamPort;
   readonly #socket: ByteSocket;
-  readonly #bytes = new ByteStore();
+  readonly #bytes: ByteStore;
   readonly #finder = new HeadEndFinder();
   #deadlineMs: number;
   #answered = false;
 
   constructor(port: UpstreamPort, accepted: Socket) {
     this.#port = port;
+    this.#bytes = new ByteStore(port.budget);
     this.#deadlineMs = port.clock.now() + HEAD_TIMEOUT_MS;
     this.#socket = ByteSocket.accept(accepted, this);
-    this.#socket.socket.setKeepAlive(true, KEEP_ALIVE_MS);
     port.sweep.add(this);
   }
 
@@ -55,6 +55,9 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     if (found === END_INVALID) this.#refuse(400, this.#finder.error?.message ?? "bad request");
     else if (found !== END_UNKNOWN) this.#onHead();
     else if (bytes.length > MAX_HEAD_BYTES) this.#refuse(431, HTTP_ERRORS.HEAD_SIZE.message);
+    else if (this.#port.budget.exhausted && bytes.length > SMALL_HEAD_BYTES) {
+      this.#refuse(503, "server is busy", RETRY_AFTER);
+    }
   }
 
   onEnd(): void {
@@ -64,6 +67,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   onDrain(): void {}
 
   onClose(): void {
+    this.#bytes.clear();
     this.#port.sweep.remove(this);
     this.#port.forget(this);
   }
@@ -117,7 +121,12 @@ export class UpstreamConnection implements SocketHandler, Expiring {
       return;
     }
     if (this.#port.stopping) {
-      this.#refuse(503, "node is stopping", "Retry-After: 1\r\n");
+      this.#refuse(503, "node is stopping", RETRY_AFTER);
+      return;
+    }
+    const full = this.#port.fullFor(endpointId);
+    if (full !== undefined) {
+      this.#refuse(503, `too many tunnels (${full})`, RETRY_AFTER);
       return;
     }
     this.#becomeTunnel(head, endpointId, key);
@@ -139,6 +148,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
       clientIp: peerAddress(this.#socket.socket),
       tenantId,
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
+      maxStreams: port.config.maxStreamsPerTunnel,
       clock: port.clock,
       owner: port,
     });
@@ -165,19 +175,6 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     );
     this.#socket.close();
   }
-}
-
-/** The path segment as an endpoint id; undefined if it is none. */
-function parseEndpointId(segment: string): string | undefined {
-  let id: string;
-  try {
-    id = decodeURIComponent(segment);
-  } catch {
-    return undefined;
-  }
-  if (id === "" || Buffer.byteLength(id) > MAX_ENDPOINT_ID_BYTES || !/^[^/\p{Cc}]+$/u.test(id))
-    return undefined;
-  return id;
 }
 
 /** Browsers send Origin: a foreign page must not be able to listen on an endpoint. */

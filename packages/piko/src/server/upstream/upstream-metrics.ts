@@ -1,15 +1,28 @@
 // Numbers about tunnels and what is sent to them (contract names piko_upstreams_*).
 
+import type { LimitCounters } from "../../net/limit-counters.js";
 import type { Metrics } from "../../observability/metrics.js";
 import type { Upstreams } from "./upstreams.js";
 
+/** Limits of the upstream port and of its tunnels; a value of the label `limit` of piko_upstreams_limited_total. */
+export const UPSTREAM_LIMITS = [
+  "max_tunnels",
+  "max_tunnels_per_endpoint",
+  "max_streams_per_tunnel",
+  "max_pending_connections",
+] as const;
+
+export type UpstreamLimit = (typeof UPSTREAM_LIMITS)[number];
+
 export class UpstreamMetrics {
+  readonly limits: LimitCounters<UpstreamLimit>;
   /** Requests and TCP connections that were sent to a tunnel of this node. */
   requests = 0;
   /** Requests that were sent again after their upstream was lost. */
   retries = 0;
 
-  constructor(metrics: Metrics, upstreams: Upstreams) {
+  constructor(metrics: Metrics, upstreams: Upstreams, limits: LimitCounters<UpstreamLimit>) {
+    this.limits = limits;
     metrics.gauge(
       "piko_upstreams_connected_upstreams",
       "Number of upstreams connected to this node",
@@ -34,6 +47,21 @@ export class UpstreamMetrics {
       "piko_upstreams_waiting_requests",
       "Number of requests that wait for an upstream to come back",
       () => upstreams.waits.count,
+    );
+    metrics.gauge(
+      "piko_upstreams_open_streams",
+      "Number of streams of all tunnels",
+      () => upstreams.streamCount,
+    );
+    metrics.gauge(
+      "piko_upstreams_busiest_tunnel_streams",
+      "Number of streams of the tunnel that has most",
+      () => upstreams.highestStreamCount,
+    );
+    metrics.gauge(
+      "piko_upstreams_busiest_endpoint_requests",
+      "Number of requests in flight of the endpoint that has most",
+      () => upstreams.highestRequestCount,
     );
   }
 }

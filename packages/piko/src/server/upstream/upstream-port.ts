@@ -6,18 +6,29 @@ import { RequestHead } from "../../http1/head.js";
 import type { DateLine } from "../../net/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import { TcpListener } from "../../net/tcp-listener.js";
+import { setKeepAlive } from "../../net/keep-alive.js";
+import type { ByteBudget } from "../../net/byte-budget.js";
+import type { LimitCounters } from "../../net/limit-counters.js";
 import type { HostPort } from "../../config/address.js";
+import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Tunnel, TunnelOwner } from "./tunnel.js";
 import { UpstreamConnection } from "./upstream-connection.js";
+import type { UpstreamLimit } from "./upstream-metrics.js";
 import type { Upstreams } from "./upstreams.js";
 
 /** An upgrade request has a dozen fields at most; proxies in front add some. */
 const MAX_FIELDS = 100;
+/** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
+const KEEP_ALIVE_MS = 60_000;
 
 export interface UpstreamPortOptions {
   nodeId: string;
   upstreams: Upstreams;
+  config: UpstreamLimitsConfig;
+  limits: LimitCounters<UpstreamLimit>;
+  /** Memory of bytes that wait, in this port and the proxy port. */
+  budget: ByteBudget;
   logger: Logger;
   clock: Clock;
   sweep: DeadlineSweep;
@@ -30,10 +41,13 @@ export class UpstreamPort implements TunnelOwner {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly dateLine: DateLine;
+  readonly config: UpstreamLimitsConfig;
+  readonly budget: ByteBudget;
   /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
   /** New tunnels are refused. */
   stopping = false;
+  readonly #limits: LimitCounters<UpstreamLimit>;
   readonly #upstreams: Upstreams;
   readonly #listener: TcpListener;
   readonly #connections = new Set<UpstreamConnection>();
@@ -45,6 +59,9 @@ export class UpstreamPort implements TunnelOwner {
     this.clock = options.clock;
     this.sweep = options.sweep;
     this.dateLine = options.dateLine;
+    this.config = options.config;
+    this.budget = options.budget;
+    this.#limits = options.limits;
     this.#listener = new TcpListener("upstream", (socket) => this.#accept(socket));
   }
 
@@ -73,6 +90,25 @@ export class UpstreamPort implements TunnelOwner {
     for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.destroy();
   }
 
+  /** Connections that have not finished their upgrade request. */
+  get pendingCount(): number {
+    return this.#connections.size;
+  }
+
+  /** For connections: the limit that keeps the endpoint from another tunnel, if one does. */
+  fullFor(endpointId: string): UpstreamLimit | undefined {
+    const { maxTunnels, maxTunnelsPerEndpoint } = this.config;
+    const listeners = this.#upstreams.find(endpointId)?.tunnelCount ?? 0;
+    const full =
+      this.#upstreams.tunnelCount >= maxTunnels
+        ? "max_tunnels"
+        : listeners >= maxTunnelsPerEndpoint
+          ? "max_tunnels_per_endpoint"
+          : undefined;
+    if (full !== undefined) this.#limits.hit(full);
+    return full;
+  }
+
   /** For connections: the upgrade is done. */
   onTunnel(tunnel: Tunnel): void {
     this.#upstreams.add(tunnel);
@@ -99,6 +135,12 @@ export class UpstreamPort implements TunnelOwner {
   }
 
   #accept(socket: Socket): void {
+    if (this.#connections.size >= this.config.maxPendingConnections) {
+      this.#limits.hit("max_pending_connections");
+      socket.destroy();
+      return;
+    }
+    setKeepAlive(socket, KEEP_ALIVE_MS);
     this.#connections.add(new UpstreamConnection(this, socket));
   }
 }

@@ -8,14 +8,14 @@ const tunnel = (endpointId: string): Tunnel => ({ endpointId, accepting: true })
 
 describe("Upstreams", () => {
   it("takes the tunnels of an endpoint in turns", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
     for (const one of [a, b, c]) upstreams.add(one);
     expect([1, 2, 3, 4].map(() => upstreams.select("e"))).toEqual([a, b, c, a]);
   });
 
   it("passes over tunnels that take no stream, and over the one that has just failed", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b, full] = [tunnel("e"), tunnel("e"), { ...tunnel("e"), accepting: false } as Tunnel];
     for (const one of [a, full, b]) upstreams.add(one);
     expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([a, b, a]);
@@ -25,7 +25,7 @@ describe("Upstreams", () => {
   });
 
   it("keeps the turns of the others when one goes", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
     for (const one of [a, b, c]) upstreams.add(one);
     expect(upstreams.select("e")).toBe(a);
@@ -34,7 +34,7 @@ describe("Upstreams", () => {
   });
 
   it("sends nothing to a draining tunnel", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
     upstreams.add(b);
@@ -45,7 +45,7 @@ describe("Upstreams", () => {
   });
 
   it("counts a tunnel that leaves twice once", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
     upstreams.add(b);
@@ -58,7 +58,7 @@ describe("Upstreams", () => {
   });
 
   it("forgets an endpoint with its last tunnel", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const a = tunnel("e");
     upstreams.add(a);
     expect(upstreams.endpointCount).toBe(1);

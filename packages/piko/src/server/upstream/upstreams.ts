@@ -1,37 +1,8 @@
-// Which tunnels listen on which endpoint, and the choice among them.
+// Which tunnels listen on which endpoint.
 
+import { EndpointTunnels } from "./endpoint-tunnels.js";
 import type { ReconnectWaits } from "./reconnect-waits.js";
 import type { Tunnel } from "./tunnel.js";
-
-/** The tunnels of one endpoint. */
-class EndpointTunnels {
-  readonly active: Tunnel[] = [];
-  readonly draining: Tunnel[] = [];
-  #next = 0;
-
-  /**
-   * Round robin over the active ones that take a stream, but not `except`. A draining one takes none: its agent has said
-   * so.
-   */
-  select(except: unknown): Tunnel | undefined {
-    const { active } = this;
-    for (let tries = active.length; tries > 0; tries--) {
-      if (this.#next >= active.length) this.#next = 0;
-      const tunnel = active[this.#next++];
-      if (tunnel?.accepting && tunnel !== except) return tunnel;
-    }
-    return undefined;
-  }
-
-  /** Takes a tunnel out and keeps the order of turns for the others. */
-  withdraw(tunnel: Tunnel): boolean {
-    const at = this.active.indexOf(tunnel);
-    if (at < 0) return false;
-    this.active.splice(at, 1);
-    if (at < this.#next) this.#next--;
-    return true;
-  }
-}
 
 export class Upstreams {
   /** Requests whose endpoint has just lost its upstreams. */
@@ -80,6 +51,11 @@ export class Upstreams {
     else this.waits.onFound(endpointId);
   }
 
+  /** What listens on the endpoint here, if anything does. */
+  find(endpointId: string): EndpointTunnels | undefined {
+    return this.#endpoints.get(endpointId);
+  }
+
   /** The tunnel whose turn it is, or undefined when nothing (but `except`) listens on the endpoint here. */
   select(endpointId: string, except?: unknown): Tunnel | undefined {
     return this.#endpoints.get(endpointId)?.select(except);
@@ -92,6 +68,27 @@ export class Upstreams {
 
   get tunnelCount(): number {
     return this.#tunnels.size;
+  }
+
+  /** Streams of all tunnels; counts them, so for metrics only. */
+  get streamCount(): number {
+    let count = 0;
+    for (const tunnel of this.#tunnels) count += tunnel.streamCount;
+    return count;
+  }
+
+  /** Streams of the tunnel that has most; counts them, so for metrics only. */
+  get highestStreamCount(): number {
+    let highest = 0;
+    for (const tunnel of this.#tunnels) highest = Math.max(highest, tunnel.streamCount);
+    return highest;
+  }
+
+  /** Requests in flight of the endpoint that has most; looks at all, so for metrics only. */
+  get highestRequestCount(): number {
+    let highest = 0;
+    for (const endpoint of this.#endpoints.values()) highest = Math.max(highest, endpoint.requests);
+    return highest;
   }
 
   get endpointCount(): number {

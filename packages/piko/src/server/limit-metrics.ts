@@ -1,0 +1,66 @@
+// What a node's metrics say of its limits: how often each was met, and how much of what they limit there is now.
+
+import type { Clock } from "@piko/tunnel";
+import type { ByteBudget } from "../net/byte-budget.js";
+import { LimitCounters } from "../net/limit-counters.js";
+import type { Logger } from "../observability/logger.js";
+import type { Metrics } from "../observability/metrics.js";
+import { CLIENT_LIMITS, PROXY_CAPACITIES, type ProxyLimit } from "./proxy/proxy-limits.js";
+import type { ProxyPort } from "./proxy/proxy-port.js";
+import { UPSTREAM_LIMITS, type UpstreamLimit } from "./upstream/upstream-metrics.js";
+import type { UpstreamPort } from "./upstream/upstream-port.js";
+
+/** Counters of the proxy port's limits. */
+export function createProxyLimits(metrics: Metrics, logger: Logger, clock: Clock): LimitCounters<ProxyLimit> {
+  return new LimitCounters<ProxyLimit>({
+    metrics,
+    metric: "piko_proxy_limited_total",
+    help: "Number of connections and requests refused or ended by a limit",
+    capacities: PROXY_CAPACITIES,
+    others: CLIENT_LIMITS,
+    section: "proxy.limits",
+    logger: logger.subsystem("proxy"),
+    clock,
+  });
+}
+
+/** Counters of the upstream port's limits. */
+export function createUpstreamLimits(
+  metrics: Metrics,
+  logger: Logger,
+  clock: Clock,
+): LimitCounters<UpstreamLimit> {
+  return new LimitCounters<UpstreamLimit>({
+    metrics,
+    metric: "piko_upstreams_limited_total",
+    help: "Number of tunnels, connections and requests refused by a limit of the upstream port",
+    capacities: UPSTREAM_LIMITS,
+    others: [],
+    section: "upstream.limits",
+    logger: logger.subsystem("upstream"),
+    clock,
+  });
+}
+
+/** What is limited together. */
+export interface LimitedParts {
+  readonly proxy: ProxyPort;
+  readonly upstream: UpstreamPort;
+  readonly budget: ByteBudget;
+}
+
+/** Adds gauges of what is used now; those of tunnels are with the upstreams' metrics. */
+export function addUseMetrics(metrics: Metrics, { proxy, upstream, budget }: LimitedParts): void {
+  metrics.gauge("piko_proxy_connections", "Number of client connections", () => proxy.connectionCount);
+  metrics.gauge(
+    "piko_proxy_busiest_client_connections",
+    "Number of connections of the client that has most",
+    () => proxy.highestClientCount,
+  );
+  metrics.gauge("piko_proxy_buffered_bytes", "Memory held for bytes that can't go on yet", () => budget.used);
+  metrics.gauge(
+    "piko_upstreams_pending_connections",
+    "Number of connections to the upstream port that are no tunnel yet",
+    () => upstream.pendingCount,
+  );
+}

@@ -1,0 +1,81 @@
+// X-Forwarded-For, -Proto and -Host: what a request says of its way so far counts only if a trusted proxy says it.
+
+import { isIP } from "node:net";
+import {
+  FIELD_X_FORWARDED_FOR,
+  FIELD_X_FORWARDED_HOST,
+  FIELD_X_FORWARDED_PROTO,
+} from "../../http1/field-names.js";
+import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http1/head.js";
+import type { RequestRewrite } from "../../http1/rewrite-request-head.js";
+
+/** The part of a rewrite that is set anew for each request. */
+export type ForwardedRewrite = {
+  -readonly [Key in "forwardedProto" | "forwardedHost"]: RequestRewrite[Key];
+};
+
+const HTTP: Buffer = Buffer.from("http", "latin1");
+
+export class ForwardedFields {
+  /** The host of the last request, here or on another connection: most requests ask for the same. */
+  #host: Buffer = Buffer.alloc(0);
+
+  /**
+   * Sets what the next hop is told: what a trusted proxy has said, else that the request came over HTTP for its Host.
+   * (X-Forwarded-For is always appended to, by what the rewrite holds for the whole connection.)
+   */
+  set(rewrite: ForwardedRewrite, head: RequestHead, trusted: boolean): void {
+    rewrite.forwardedProto = trusted && hasField(head, FIELD_X_FORWARDED_PROTO) ? undefined : HTTP;
+    rewrite.forwardedHost =
+      trusted && hasField(head, FIELD_X_FORWARDED_HOST) ? undefined : this.#hostOf(head);
+  }
+
+  #hostOf(head: RequestHead): Buffer {
+    const { buffer, hostStart } = head;
+    const host = this.#host;
+    let same = head.hostEnd - hostStart === host.length;
+    for (let i = 0; same && i < host.length; i++) same = buffer[hostStart + i] === host[i];
+    if (!same) this.#host = Buffer.from(buffer.subarray(hostStart, head.hostEnd));
+    return this.#host;
+  }
+}
+
+/**
+ * The client of a request that a trusted proxy has sent on: the last entry of X-Forwarded-For that isn't a trusted
+ * proxy's own address; behind it anybody may have written anything. `peer` if there is none.
+ */
+export function forwardedClient(
+  head: RequestHead,
+  peer: string,
+  isTrusted: (address: string) => boolean,
+): string {
+  let client = peer;
+  for (let record = (head.fieldCount - 1) * FIELD_STRIDE; record >= 0; record -= FIELD_STRIDE) {
+    if (head.fields[record + FIELD_ID] !== FIELD_X_FORWARDED_FOR) continue;
+    const start = head.fields[record + VALUE_START];
+    const entries = head.buffer.toString("latin1", start, head.fields[record + VALUE_END]).split(",");
+    for (let i = entries.length - 1; i >= 0; i--) {
+      const address = entryAddress((entries[i] ?? "").trim());
+      if (address === undefined) return client;
+      client = address;
+      if (!isTrusted(address)) return client;
+    }
+  }
+  return client;
+}
+
+/** The address of an entry, which some proxies write with a port; undefined for `unknown` and the like. */
+function entryAddress(entry: string): string | undefined {
+  const parts = /^\[([^\]]+)\](?::\d+)?$/.exec(entry) ?? /^(\d+\.\d+\.\d+\.\d+)(?::\d+)?$/.exec(entry);
+  const address = parts?.[1] ?? entry;
+  if (isIP(address) === 0 || address.includes("%")) return undefined;
+  return /^::ffff:\d+\./i.test(address) ? address.slice(7) : address;
+}
+
+function hasField(head: RequestHead, id: number): boolean {
+  const limit = head.fieldCount * FIELD_STRIDE;
+  for (let record = 0; record < limit; record += FIELD_STRIDE) {
+    if (head.fields[record + FIELD_ID] === id) return true;
+  }
+  return false;
+}

@@ -1,0 +1,82 @@
+// The limits of the proxy port by name, and what clients are told when they meet one.
+
+import { HTTP_ERRORS, type HttpError } from "../../http1/errors.js";
+
+/** Limits of what there may be at a time, all clients together. */
+export const PROXY_CAPACITIES = [
+  "max_connections",
+  "max_connections_per_client",
+  "max_requests_per_endpoint",
+  "max_waiting_requests",
+  "max_buffered_bytes",
+] as const;
+
+/** Limits that one connection or request meets by itself. */
+export const CLIENT_LIMITS = [
+  "max_header_bytes",
+  "max_header_fields",
+  "max_target_bytes",
+  "max_endpoint_id_bytes",
+  "max_body_bytes",
+  "read_header_timeout",
+  "read_timeout",
+  "write_timeout",
+  "proxy_protocol",
+] as const;
+
+/** A value of the label `limit` of piko_proxy_limited_total. */
+export type ProxyLimit = (typeof PROXY_CAPACITIES)[number] | (typeof CLIENT_LIMITS)[number];
+
+/** Field line of refusals that don't depend on the request: later it may be served. */
+export const RETRY_AFTER = "Retry-After: 1\r\n";
+
+/** A partial head of no more than this is read to its end even if memory is short. */
+export const SMALL_HEAD_BYTES = 4_096;
+
+const error = (status: number, name: string, message: string): HttpError =>
+  Object.freeze({ status, code: `PIKO_HTTP_${name}` as const, message });
+
+export const HEAD_TIMEOUT: HttpError = error(408, "HEAD_TIMEOUT", "request timeout");
+export const BODY_TIMEOUT: HttpError = error(408, "BODY_TIMEOUT", "request timeout");
+export const TARGET_SIZE: HttpError = error(414, "TARGET_SIZE", "request target too long");
+export const BODY_SIZE: HttpError = error(413, "BODY_SIZE", "request body too large");
+export const NO_MEMORY: HttpError = error(503, "NO_MEMORY", "server is busy");
+export const ENDPOINT_ID: HttpError = error(400, "ENDPOINT_ID", "invalid endpoint id (1 to 255 bytes)");
+export const TOO_MANY_CONNECTIONS: HttpError = error(503, "CONNECTIONS", "too many connections");
+export const TOO_MANY_OF_CLIENT: HttpError = error(
+  429,
+  "CLIENT_CONNECTIONS",
+  "too many connections from this address",
+);
+export const ENDPOINT_BUSY: HttpError = error(
+  503,
+  "ENDPOINT_BUSY",
+  "too many requests in flight for this endpoint",
+);
+export const UPSTREAMS_BUSY: HttpError = error(503, "UPSTREAMS_BUSY", "all upstreams are busy");
+export const TOO_MANY_WAITING: HttpError = error(503, "WAITING", "too many requests wait for an upstream");
+
+const LIMITS: ReadonlyMap<HttpError, ProxyLimit> = new Map<HttpError, ProxyLimit>([
+  [HTTP_ERRORS.HEAD_SIZE, "max_header_bytes"],
+  [HTTP_ERRORS.FIELD_COUNT, "max_header_fields"],
+  [TARGET_SIZE, "max_target_bytes"],
+  [ENDPOINT_ID, "max_endpoint_id_bytes"],
+  [BODY_SIZE, "max_body_bytes"],
+  [NO_MEMORY, "max_buffered_bytes"],
+  [HEAD_TIMEOUT, "read_header_timeout"],
+  [BODY_TIMEOUT, "read_timeout"],
+  [TOO_MANY_CONNECTIONS, "max_connections"],
+  [TOO_MANY_OF_CLIENT, "max_connections_per_client"],
+  [ENDPOINT_BUSY, "max_requests_per_endpoint"],
+  [TOO_MANY_WAITING, "max_waiting_requests"],
+]);
+
+/** The limit behind a refusal; undefined if it has another reason. */
+export function limitOf(refusal: HttpError): ProxyLimit | undefined {
+  return LIMITS.get(refusal);
+}
+
+/** Further field lines of a refusal's response. */
+export function fieldsOf(refusal: HttpError): string {
+  return refusal.status === 503 || refusal.status === 429 ? RETRY_AFTER : "";
+}
