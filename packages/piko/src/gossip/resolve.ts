@@ -70,10 +70,10 @@ async function resolveOne(address: string, options: ResolveOptions): Promise<rea
  * @throws GossipError that quotes the text.
  */
 export function parseJoinAddress(text: string, defaultPort: number): HostPort {
-  const bracketed = /^\[(.*)\]$/.exec(text)?.[1];
-  const whole = bracketed ?? text;
-  const bare = isIP(bracketed ?? "") === 6 || isIP(text) !== 0 || !text.includes(":");
-  const parsed = parsePeerAddress(bare ? formatHostPort({ host: whole, port: defaultPort }) : text);
+  const inner = /^\[(.*)\]$/.exec(text)?.[1] ?? text;
+  const host = isIP(inner) === 6 ? inner : text;
+  const bare = isIP(host) !== 0 || !text.includes(":");
+  const parsed = parsePeerAddress(bare ? formatHostPort({ host, port: defaultPort }) : text);
   if (parsed === undefined)
     throw new GossipError("PIKO_GOSSIP_BAD_ADDRESS", `invalid join address ${JSON.stringify(text)}`);
   return parsed;

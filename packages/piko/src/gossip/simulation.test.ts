@@ -31,12 +31,10 @@ function create(initialVersions: boolean): CreateNode {
 }
 
 function runSeeds(initialVersions: boolean, first: number, seconds: number): number {
-  const until = performance.now() + seconds * 1_000;
-  let seed = first;
-  do {
+  const run = (seed: number): void => {
     runScenario({
       create: create(initialVersions),
-      seed: ONLY === undefined ? seed : Number(ONLY),
+      seed,
       nodes: 8,
       loss: 0.3,
       steps: 30,
@@ -44,8 +42,14 @@ function runSeeds(initialVersions: boolean, first: number, seconds: number): num
       leaveMs: 1_000,
       convergeMs: 15_000,
     });
-    seed += 1;
-  } while (ONLY === undefined && performance.now() < until);
+  };
+  if (ONLY !== undefined) {
+    run(Number(ONLY));
+    return 1;
+  }
+  const until = performance.now() + seconds * 1_000;
+  let seed = first;
+  while (seed === first || performance.now() < until) run(seed++);
   return seed - first;
 }
 
