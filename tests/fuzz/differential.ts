@@ -3,7 +3,7 @@
 // changes nothing. What Node refuses is thereby refused here.
 
 import { PLAIN_REQUEST } from "../../packages/piko/src/http1/rewrite-request-head.js";
-import { countBeforeUnknownMethod, endsNodesReading } from "./explained.js";
+import { countBeforeUnknownMethod, endsNodesReading, makesNodeGiveUp } from "./explained.js";
 import { forwardedRequest, forwardedResponse } from "./forwarding-model.js";
 import type { FuzzCase, RequestCase, ResponseCase } from "./generate.js";
 import { difference, type Message } from "./message.js";
@@ -66,7 +66,7 @@ function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
   const judge = (): string | undefined => {
     const read = original.slice(0, asked);
     if (read.length < asked) {
-      if (!endsNodesReading(read.at(-1))) {
+      if (!endsNodesReading(read.at(-1)) && !makesNodeGiveUp(bytes.toString("latin1", reading.end))) {
         return `accepted ${asked} requests, Node ${read.length}: ${JSON.stringify(read)}`;
       }
       pending.explained += asked - read.length;

@@ -16,13 +16,22 @@ export function countBeforeUnknownMethod(methods: readonly string[]): number {
 }
 
 /**
- * Node takes `Proxy-Connection: close` for `Connection: close` and reads no further. RFC 9112 appendix C.2.2 wants it
- * ignored; the proxy ignores it and drops it, so that a service never sees it.
+ * Node takes `Proxy-Connection` for Connection. RFC 9112 appendix C.2.2 wants it ignored; the proxy ignores it and drops
+ * it, so that a service never sees it. And Node reads no further behind a request with Upgrade that it doesn't serve,
+ * where the proxy goes on if it ignores the upgrade (to h2c, see upgrade-protocols.ts).
  */
 export function endsNodesReading(message: Message | undefined): boolean {
   const fields = message?.fields ?? [];
-  return fields.some(
-    (name, i) =>
-      i % 2 === 0 && /^proxy-connection$/i.test(name) && /(^|[\s,])close([\s,]|$)/i.test(fields[i + 1] ?? ""),
-  );
+  const has = (name: RegExp, value: RegExp): boolean =>
+    fields.some((each, i) => i % 2 === 0 && name.test(each) && value.test(fields[i + 1] ?? ""));
+  if (has(/^proxy-connection$/i, /(^|[\s,])close([\s,]|$)/i)) return true;
+  return has(/^(proxy-)?connection$/i, /(^|[\s,])upgrade([\s,]|$)/i) && has(/^upgrade$/i, /(h2c|http|tls)/i);
+}
+
+/**
+ * Node gives up the connection, and the requests before with it, where a request line begins with PRI, the preface of
+ * HTTP/2. The proxy answers what came before and refuses the line.
+ */
+export function makesNodeGiveUp(rest: string): boolean {
+  return /^(\r\n)*PRI /.test(rest);
 }

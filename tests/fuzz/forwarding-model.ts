@@ -36,8 +36,14 @@ export function forwardedRequest(original: Message, additions: Additions): Messa
   const lists = (name: string): string[] => listOf(valuesOf(original.fields, name));
   const options = lists("connection");
   const upgrades = valuesOf(original.fields, "upgrade");
+  // An upgrade to HTTP itself is none.
+  const protocols = listOf(upgrades).map((protocol) => protocol.replace(/[ \t]*\/.*$/s, ""));
   const upgrade =
-    version === "1.1" && options.includes("upgrade") && upgrades[0] !== undefined && upgrades[0] !== "";
+    version === "1.1" &&
+    options.includes("upgrade") &&
+    upgrades[0] !== undefined &&
+    upgrades[0] !== "" &&
+    !protocols.some((protocol) => ["h2c", "http", "tls"].includes(protocol));
   const forwardedFor = valuesOf(original.fields, "x-forwarded-for").filter((value) => value !== "");
   const kept = keep(original.fields, (name) => {
     if (HOP_BY_HOP.has(name) || REQUEST_ONLY.has(name) || name === "x-forwarded-for") return false;

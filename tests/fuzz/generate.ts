@@ -66,6 +66,11 @@ const ODD_METHODS = [
 ];
 const TARGETS = [
   "/",
+  "/",
+  "/a",
+  "/a?b",
+  "/b/c",
+  "/?x=http://h/",
   "/a?b=%20|c",
   "/%",
   "//a",
@@ -109,7 +114,18 @@ const ODD_VERSIONS = [
   "ICE/1.0",
   "RTSP/1.0",
 ];
-const HOSTS = ["Host: h", "Host: h", "Host: h", "host:h", "HOST: \th\t ", "Host: h:80", "Host:"];
+const HOSTS = [
+  "Host: h",
+  "Host: h",
+  "Host: h",
+  "Host: h",
+  "Host: h",
+  "Host: h",
+  "host:h",
+  "HOST: \th\t ",
+  "Host: h:80",
+  "Host:",
+];
 const ODD_HOSTS = [
   "Host: h\r\nHost: h",
   "Host: a b",
@@ -155,6 +171,21 @@ const NAMES = [
   "!#$%&'*+.^_`|~09",
   "Content-Lengt",
   "ransfer-Encoding",
+];
+const UPGRADES = [
+  "websocket",
+  "websocket",
+  "h2c",
+  "H2C ",
+  "websocket, h2c",
+  "HTTP/2.0",
+  "TLS/1.0",
+  "x/1, y",
+  "http",
+  "h2",
+  "h2cc",
+  "",
+  "tls /1",
 ];
 const VALUES = [
   "",
@@ -280,6 +311,9 @@ function fieldLine(random: SeededRandom): string {
     case 0:
       return random.pick(ODD_LINES);
     case 1:
+      if (random.int(0, 1) === 0) {
+        return `Connection: Upgrade\r\nUpgrade${random.pick(SEPARATORS)}${random.pick(UPGRADES)}`;
+      }
       return `Connection${random.pick(SEPARATORS)}${random.pick(CONNECTIONS)}`;
     default:
       return `${random.pick(NAMES)}${random.pick(SEPARATORS)}${random.pick(VALUES)}`;
@@ -311,7 +345,7 @@ function framedBody(random: SeededRandom, fields: string[]): string {
     case 4:
     case 5:
       fields.push(
-        `${random.pick(FRAMING_NAMES.slice(2))}${random.pick(SEPARATORS)}${random.pick(ENCODINGS)}`,
+        `${random.pick(FRAMING_NAMES.slice(2))}${random.pick(SEPARATORS)}${random.int(0, 3) === 0 ? random.pick(ENCODINGS) : "chunked"}`,
       );
       return chunks(random);
     case 6: {
@@ -510,7 +544,7 @@ const SPLINTERS = [
 /** Half of the texts stay whole; the others are damaged in up to four places. */
 function mutate(random: SeededRandom, text: string): string {
   let damaged = text;
-  for (let edits = random.int(-3, 4); edits > 0; edits--) {
+  for (let edits = random.int(-6, 4); edits > 0; edits--) {
     const at = random.int(0, damaged.length);
     const length = random.int(1, 4) === 1 ? random.int(0, 16) : 1;
     switch (random.int(0, 5)) {

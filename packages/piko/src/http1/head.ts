@@ -46,7 +46,7 @@ export class MessageHead {
   connectionClose: boolean;
   /** Connection lists `keep-alive`. */
   connectionKeepAlive: boolean;
-  /** HTTP/1.1, Connection lists `upgrade` and there is one Upgrade field that isn't empty. */
+  /** HTTP/1.1, Connection lists `upgrade` and there is one Upgrade field that isn't empty; in a request none to HTTP itself. */
   upgrade: boolean;
   /** Connection lists a token besides close, keep-alive, upgrade and te, so single fields have to be looked for. */
   connectionNamesFields: boolean;

@@ -160,6 +160,12 @@ describe("a request head that is accepted", () => {
     [["Connection: upgrade"], false],
     [["Connection: upgrade", "Upgrade:"], false],
     [["Connection: upgradex", "Upgrade: websocket"], false],
+    [["Connection: upgrade", "Upgrade: h2cx, https, a/http"], true],
+    [["Connection: upgrade", "Upgrade: H2C"], false],
+    [["Connection: upgrade", "Upgrade: websocket , h2c"], false],
+    [["Connection: upgrade", "Upgrade: HTTP/2.0"], false],
+    [["Connection: upgrade", "Upgrade: TLS/1.2, HTTP/1.1"], false],
+    [["Connection: upgrade", "Upgrade: http\t/3"], false],
   ])("is an upgrade or not: %j", (lines, upgrade) => {
     expect(parse(withFields(...lines)).upgrade).toBe(upgrade);
   });
