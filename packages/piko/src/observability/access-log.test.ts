@@ -175,6 +175,16 @@ describe("header fields", () => {
     expect(allowing.log.responseFields(headOf(...fields))).toBe('{"X-One":["1"]}');
   });
 
+  it("are told apart from the head before, however little differs", () => {
+    const { log } = setUp();
+    const long = "x".repeat(3_000);
+    for (const value of ["a", "a", "b", "a", long, `${long}y`, long, "", "a"]) {
+      const text = log.requestFields(headOf(["X-Same", "1"], ["X-Value", value]));
+      expect(JSON.parse(text)).toEqual({ "X-Same": ["1"], "X-Value": [value] });
+    }
+    expect(log.requestFields(headOf())).toBe("{}");
+  });
+
   it("are an empty object when there are none", () => {
     expect(setUp().log.requestFields(headOf())).toBe("{}");
     expect(setUp().log.requestFields(headOf(["host", "h"]))).toBe("{}");

@@ -32,8 +32,15 @@ const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 
+/** Fields up to this size are compared with those of the head before. */
+const MAX_REMEMBERED_BYTES = 2_048;
+
 /** Formats the fields of heads, with one filter. */
 export class HeaderFields {
+  /** The fields of the last head as they came, and as text. */
+  readonly #last: Buffer = Buffer.allocUnsafeSlow(MAX_REMEMBERED_BYTES);
+  #lastLength = 0;
+  #lastText = "";
   readonly #names: FieldNameTable;
   #scratch: Buffer = Buffer.allocUnsafeSlow(4_096);
   #length = 0;
@@ -54,6 +61,24 @@ export class HeaderFields {
 
   /** The JSON object of a head's fields, in the order sent. Host is left out: the line has it. */
   format(head: MessageHead): string {
+    if (head.fieldCount === 0) return "{}";
+    const { buffer } = head;
+    const start = head.fields[LINE_START] as number;
+    const length = head.end - start;
+    // Programs send the same fields over and over: then comparing them costs a tenth of formatting them.
+    if (length === this.#lastLength && buffer.compare(this.#last, 0, length, start, head.end) === 0) {
+      return this.#lastText;
+    }
+    const text = this.#format(head);
+    this.#lastLength = length <= MAX_REMEMBERED_BYTES ? length : 0;
+    if (this.#lastLength > 0) {
+      buffer.copy(this.#last, 0, start, head.end);
+      this.#lastText = text;
+    }
+    return text;
+  }
+
+  #format(head: MessageHead): string {
     this.#names.trim();
     const { fields, buffer } = head;
     const end = head.fieldCount * FIELD_STRIDE;
