@@ -45,13 +45,22 @@ const HANDED_OVER = 4;
 /** The socket is gone. */
 const OVER = 5;
 
+/** Whose connection it is. */
+export interface Client {
+  /** For logs and X-Forwarded-For: the peer's address, or what a PROXY protocol header says. */
+  readonly address: string;
+  /** A trusted proxy. */
+  readonly trusted: boolean;
+  /** The connection counts as one of this address. */
+  readonly counted: boolean;
+}
+
 export class ClientConnection implements SocketHandler, BodySink, Expiring {
   readonly context: ProxyContext;
   readonly socket: ByteSocket;
-  /** The client's address for logs and X-Forwarded-For: the peer's, or what a PROXY protocol header says. */
   readonly clientIp: string;
-  /** The client is a trusted proxy. */
   readonly trusted: boolean;
+  readonly counted: boolean;
   readonly forwardedFor: Buffer;
   /** Reads the request's body; its sink is the exchange. */
   readonly requestBody: BodyReader;
@@ -71,7 +80,7 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
   constructor(
     context: ProxyContext,
     socket: ByteSocket,
-    clientIp: string,
+    client: Client,
     onGone: (connection: ClientConnection) => void,
   ) {
     this.context = context;
@@ -85,8 +94,9 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     this.requestBody = new BodyReader();
     this.socket = socket;
     socket.handler = this;
-    this.clientIp = clientIp;
-    this.trusted = context.config.trustedProxies.includes(clientIp);
+    this.clientIp = client.address;
+    this.trusted = client.trusted;
+    this.counted = client.counted;
     this.forwardedFor = Buffer.from(this.clientIp, "latin1");
     this.exchange = new Exchange(this);
     this.#deadlineMs = deadline(context.clock.now(), context.config.http.readHeaderTimeoutMs);

@@ -43,9 +43,8 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     const header = parseProxyHeader(bytes.buffer, bytes.start, bytes.end);
     if (header === "incomplete") return;
     if (typeof header === "object") this.#goOn(header.address ?? this.#peer, header.end);
-    else if (header === "absent" && this.#context.config.proxyProtocol === "optional") {
-      this.#goOn(this.#peer, bytes.start);
-    } else this.#refuse(header);
+    else if (header === "absent" && this.#mayBeAbsent()) this.#goOn(this.#peer, bytes.start);
+    else this.#refuse(header);
   }
 
   onEnd(): void {
@@ -73,6 +72,11 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     this.#release();
     this.#owner.onClient(this.#socket, address);
     if (at < end) this.#socket.handler.onBytes(buffer, at, end);
+  }
+
+  /** Nodes of the cluster speak to each other without one. */
+  #mayBeAbsent(): boolean {
+    return this.#context.config.proxyProtocol === "optional" || this.#context.isNode(this.#peer);
   }
 
   /** There is nobody to answer: whoever sent this speaks neither protocol. */

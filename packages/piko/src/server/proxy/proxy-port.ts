@@ -36,7 +36,7 @@ export class ProxyPort implements ProxyHeaderOwner {
     this.#clients = new ClientCounts(context.config.limits.maxConnectionsPerClient);
     this.#onClientGone = (connection) => {
       this.#connections.delete(connection);
-      if (!connection.trusted) this.#clients.leave(connection.clientIp);
+      if (connection.counted) this.#clients.leave(connection.clientIp);
       if (this.#connections.size === 0) this.#onIdle?.();
     };
     this.#listener = new TcpListener("proxy", (socket) => this.#accept(socket));
@@ -86,11 +86,15 @@ export class ProxyPort implements ProxyHeaderOwner {
   /** The address of a connection's client is known. */
   onClient(socket: ByteSocket, address: string): void {
     const context = this.#context;
-    if (!context.config.trustedProxies.includes(address) && !this.#clients.enter(address)) {
+    const trusted = context.config.trustedProxies.includes(address);
+    // Proxies and nodes bring the requests of many clients.
+    const counted = !trusted && !context.isNode(address);
+    if (counted && !this.#clients.enter(address)) {
       this.#refuse(socket, TOO_MANY_OF_CLIENT);
       return;
     }
-    this.#connections.add(new ClientConnection(context, socket, address, this.#onClientGone));
+    const client = { address, trusted, counted };
+    this.#connections.add(new ClientConnection(context, socket, client, this.#onClientGone));
   }
 
   onGone(connection: ProxyHeaderConnection): void {
@@ -111,7 +115,7 @@ export class ProxyPort implements ProxyHeaderOwner {
       this.onClient(socket, peer);
     } else if (trustedProxies.empty || trustedProxies.includes(peer)) {
       this.#headers.add(new ProxyHeaderConnection(context, socket, peer, this));
-    } else if (proxyProtocol === "optional") {
+    } else if (proxyProtocol === "optional" || context.isNode(peer)) {
       this.onClient(socket, peer);
     } else {
       context.limits.hit("proxy_protocol");
