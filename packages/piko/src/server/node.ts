@@ -165,6 +165,8 @@ export class Node {
    */
   async stop(drainDelayMs: number): Promise<void> {
     const grace = this.#config.gracePeriodMs;
+    // No load balancer knows of a node that was never ready.
+    const delayMs = this.#ready ? Math.min(drainDelayMs, grace) : 0;
     this.#ready = false;
     this.#stopping.abort();
     this.#proxy.discourage();
@@ -172,10 +174,7 @@ export class Node {
     const deadline = new Promise<"late">((resolve) => {
       timer = this.#clock.setTimeout(() => resolve("late"), grace);
     });
-    const inTime = await Promise.race([
-      this.#drain(Math.min(drainDelayMs, grace)).then(() => "done"),
-      deadline,
-    ]);
+    const inTime = await Promise.race([this.#drain(delayMs).then(() => "done"), deadline]);
     if (timer !== undefined) this.#clock.clearTimeout(timer);
     if (inTime === "late") {
       this.#logger.warn("grace period is over, cutting what is left", {

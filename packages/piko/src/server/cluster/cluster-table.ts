@@ -4,6 +4,9 @@
 /** active: takes requests. The others are shown, and not chosen. */
 export type NodeStatus = "active" | "unreachable" | "left";
 
+/** The two addresses of a node, by their names in the table. */
+export type AddressKind = "proxyAddr" | "adminAddr";
+
 /** What the table knows of a node, this one included. */
 export interface NodeSummary {
   readonly id: string;
@@ -14,7 +17,7 @@ export interface NodeSummary {
   readonly endpoints: ReadonlyMap<string, number>;
 }
 
-/** Another node. Its addresses are what it said first; a node that wants others takes another id. */
+/** Another node. Its addresses are what it said first, for as long as it doesn't take that back. */
 export class RemoteNode implements NodeSummary {
   readonly id: string;
   readonly endpoints: Map<string, number> = new Map();
@@ -81,12 +84,21 @@ export class ClusterTable {
     this.#index(node);
   }
 
-  /** Addresses count once: later ones are ignored. */
-  setAddress(id: string, kind: "proxyAddr" | "adminAddr", address: string): void {
+  /** Addresses count once: later ones are ignored. True if the node's endpoints can be reached from now on. */
+  setAddress(id: string, kind: AddressKind, address: string): boolean {
     const node = this.#nodes.get(id);
-    if (node === undefined || node[kind] !== "") return;
+    if (node === undefined || node[kind] !== "") return false;
     node[kind] = address;
     this.#index(node);
+    return choosable(node);
+  }
+
+  /** The node has taken an address back: it begins a new life under its old id. */
+  clearAddress(id: string, kind: AddressKind): void {
+    const node = this.#nodes.get(id);
+    if (node === undefined) return;
+    this.#unindex(node);
+    node[kind] = "";
   }
 
   /** Sets how many listeners a node has for an endpoint; 0 for none. True if the endpoint can be reached there now. */

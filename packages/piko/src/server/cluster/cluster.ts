@@ -5,12 +5,17 @@ import { formatHostPort, type HostPort } from "../../config/address.js";
 import { inferAdvertiseAddress } from "../../config/advertise.js";
 import type { ClusterConfig } from "../../config/server.js";
 import { Gossip } from "../../gossip/gossip.js";
+import type { JoinFailure } from "../../gossip/resolve.js";
 import { UdpTcpTransport } from "../../gossip/udp-tcp-transport.js";
 import type { Logger } from "../../observability/logger.js";
 import { ClusterTable, type NodeSummary, type RemoteNode } from "./cluster-table.js";
 import { announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
 import { NodePool } from "./node-pool.js";
 import type { NodeStream } from "./node-stream.js";
+
+/** Pause behind the first failed attempt to join; the next ones are twice as long each. */
+const FIRST_JOIN_DELAY_MS = 250;
+const MAX_JOIN_DELAY_MS = 5_000;
 
 export interface ClusterOptions {
   readonly nodeId: string;
@@ -67,10 +72,15 @@ export class Cluster {
       transport,
       watch: {
         ...sync,
+        onUnreachable: (id) => {
+          sync.onUnreachable?.(id);
+          const node = this.table.get(id);
+          if (node !== undefined) this.#pools.get(node)?.onUnreachable();
+        },
         onExpired: (id) => {
           const node = this.table.get(id);
-          if (node !== undefined) this.#forget(node);
           sync.onExpired?.(id);
+          if (node !== undefined) this.#forget(node);
         },
       },
       // A given id may have been used before: what others remember of that life must not count.
@@ -86,7 +96,13 @@ export class Cluster {
   /** Binds the gossip port, on UDP and TCP. */
   static async listen(options: ClusterOptions): Promise<Cluster> {
     const { clock, config } = options;
-    return new Cluster(options, await UdpTcpTransport.listen(config.gossip.bindAddr, { clock }));
+    const transport = await UdpTcpTransport.listen(config.gossip.bindAddr, { clock });
+    try {
+      return new Cluster(options, transport);
+    } catch (error) {
+      await transport.close();
+      throw error;
+    }
   }
 
   /** The address to tell others: the configured one, else inferred. A node that joins nobody needs none. */
@@ -115,31 +131,41 @@ export class Cluster {
   async join(signal: AbortSignal): Promise<void> {
     const { abortIfJoinFails, join, joinTimeoutMs } = this.#config;
     if (join.length === 0) return;
-    const deadline = this.#clock.now() + joinTimeoutMs;
-    for (let delayMs = 250; ; delayMs = Math.min(delayMs * 2, 5_000)) {
-      const { failures, nodeIds, outcome } = await this.gossip.join(join, { signal });
-      if (outcome !== "failed") {
-        this.#logger.info(outcome === "joined" ? "joined cluster" : "no other nodes found", {
-          nodes: nodeIds,
-        });
-        return;
+    const late = new AbortController();
+    const timer = this.#clock.setTimeout(() => late.abort(), joinTimeoutMs);
+    let reasons = "no answer";
+    try {
+      const either = AbortSignal.any([signal, late.signal]);
+      for (let delayMs = FIRST_JOIN_DELAY_MS; ; delayMs = Math.min(delayMs * 2, MAX_JOIN_DELAY_MS)) {
+        const { failures, nodeIds, outcome } = await this.gossip.join(join, { signal: either });
+        if (outcome !== "failed") {
+          const message = outcome === "joined" ? "joined cluster" : "no other nodes found";
+          this.#logger.info(message, { nodes: nodeIds });
+          return;
+        }
+        reasons = failures.map(describeFailure).join("; ");
+        this.#logger.warn("could not join cluster, trying again", { error: reasons, "delay-ms": delayMs });
+        await this.#pause(delayMs, either);
       }
-      const reasons = failures.map((failure) => String(failure.error ?? failure)).join("; ");
-      if (this.#clock.now() + delayMs >= deadline) {
-        if (abortIfJoinFails) throw new Error(`cluster join: ${reasons}`);
-        this.#logger.warn("could not join cluster, going on alone", { error: reasons });
-        return;
-      }
-      this.#logger.warn("could not join cluster, trying again", { error: reasons, "delay-ms": delayMs });
-      await this.#pause(delayMs, signal);
+    } catch (error) {
+      if (!late.signal.aborted || signal.aborted) throw error;
+    } finally {
+      this.#clock.clearTimeout(timer);
     }
+    if (abortIfJoinFails) throw new Error(`cluster join: ${reasons}`);
+    this.#logger.warn("could not join cluster, going on alone", { error: reasons });
   }
 
   /** How many listeners an endpoint has on this node. */
   setListeners(endpointId: string, count: number): void {
     if (count > 0) this.#listeners.set(endpointId, count);
     else this.#listeners.delete(endpointId);
-    announceListeners(this.gossip, endpointId, count);
+    try {
+      announceListeners(this.gossip, endpointId, count);
+    } catch (error) {
+      // It works on this node; the others can't be told of it.
+      this.#logger.error("endpoint can't be announced", { "endpoint-id": endpointId, error });
+    }
   }
 
   /** Whether another node has listeners for the endpoint. */
@@ -190,6 +216,7 @@ export class Cluster {
 
   #pause(ms: number, signal: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
+      signal.throwIfAborted();
       const timer = this.#clock.setTimeout(() => {
         signal.removeEventListener("abort", aborted);
         resolve();
@@ -201,4 +228,8 @@ export class Cluster {
       signal.addEventListener("abort", aborted, { once: true });
     });
   }
+}
+
+function describeFailure({ address, error }: JoinFailure): string {
+  return error.message.includes(address) ? error.message : `${address}: ${error.message}`;
 }

@@ -1,9 +1,10 @@
 // Where gossip and the cluster meet: this node's addresses and listeners go out as keys, those of the others come in.
 // The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`.
 
+import { parseHostPort } from "../../config/address.js";
 import type { GossipWatch } from "../../gossip/watch.js";
 import type { Logger } from "../../observability/logger.js";
-import type { ClusterTable } from "./cluster-table.js";
+import type { AddressKind, ClusterTable } from "./cluster-table.js";
 
 const PROXY_KEY = "proxy_addr";
 const ADMIN_KEY = "admin_addr";
@@ -21,7 +22,11 @@ export function announceNode(keys: LocalKeys, proxyAddr: string, adminAddr: stri
   keys.upsertLocal(ADMIN_KEY, adminAddr);
 }
 
-/** Tells the others how many listeners an endpoint has here. */
+/**
+ * Tells the others how many listeners an endpoint has here.
+ *
+ * @throws GossipError if the endpoint's id doesn't fit into a packet.
+ */
 export function announceListeners(keys: LocalKeys, endpointId: string, count: number): void {
   const key = ENDPOINT_PREFIX + endpointId;
   if (count > 0) keys.upsertLocal(key, String(count));
@@ -40,8 +45,15 @@ export interface GossipSyncOptions {
 /** What gossip is to call: keeps the table of nodes. */
 export function watchCluster(options: GossipSyncOptions): GossipWatch {
   const { table, logger, onEndpoint, onEndpointLost } = options;
-  const lost = (id: string): void => {
-    for (const endpointId of table.get(id)?.endpoints.keys() ?? []) onEndpointLost(endpointId);
+  const endpointsOf = (id: string): string[] => [...(table.get(id)?.endpoints.keys() ?? [])];
+  const setAddress = (id: string, kind: AddressKind, address: string): void => {
+    if (!isAddress(address)) logger.warn("bad address of a node", { "node-id": id, address });
+    else if (table.setAddress(id, kind, address))
+      for (const endpointId of endpointsOf(id)) onEndpoint(endpointId);
+  };
+  const setListeners = (id: string, endpointId: string, count: number): void => {
+    if (table.setListeners(id, endpointId, count)) onEndpoint(endpointId);
+    else if (count === 0) onEndpointLost(endpointId);
   };
   return {
     onJoin(id) {
@@ -50,44 +62,55 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
     },
     onLeave(id) {
       table.setStatus(id, "left");
-      lost(id);
       logger.info("node left", { "node-id": id });
+      endpointsOf(id).forEach(onEndpointLost);
     },
     onReachable(id) {
       table.setStatus(id, "active");
       logger.info("node reachable", { "node-id": id });
-      for (const endpointId of table.get(id)?.endpoints.keys() ?? []) onEndpoint(endpointId);
+      if (table.get(id)?.status === "active") endpointsOf(id).forEach(onEndpoint);
     },
     onUnreachable(id) {
       table.setStatus(id, "unreachable");
-      lost(id);
       logger.warn("node unreachable", { "node-id": id });
+      endpointsOf(id).forEach(onEndpointLost);
     },
     onExpired(id) {
+      const endpoints = endpointsOf(id);
       table.remove(id);
       logger.info("node forgotten", { "node-id": id });
+      endpoints.forEach(onEndpointLost);
     },
     onUpsert(id, key, value) {
-      if (key === PROXY_KEY) table.setAddress(id, "proxyAddr", value);
-      else if (key === ADMIN_KEY) table.setAddress(id, "adminAddr", value);
+      if (key === PROXY_KEY) setAddress(id, "proxyAddr", value);
+      else if (key === ADMIN_KEY) setAddress(id, "adminAddr", value);
       else if (key.startsWith(ENDPOINT_PREFIX)) {
         const endpointId = key.slice(ENDPOINT_PREFIX.length);
         const count = parseCount(value);
         if (count === undefined)
           logger.warn("bad listener count", { "node-id": id, "endpoint-id": endpointId });
-        else if (table.setListeners(id, endpointId, count)) onEndpoint(endpointId);
+        else setListeners(id, endpointId, count);
       }
     },
     onDelete(id, key) {
-      if (!key.startsWith(ENDPOINT_PREFIX)) return;
-      const endpointId = key.slice(ENDPOINT_PREFIX.length);
-      table.setListeners(id, endpointId, 0);
-      onEndpointLost(endpointId);
+      if (key === PROXY_KEY) table.clearAddress(id, "proxyAddr");
+      else if (key === ADMIN_KEY) table.clearAddress(id, "adminAddr");
+      else if (key.startsWith(ENDPOINT_PREFIX)) setListeners(id, key.slice(ENDPOINT_PREFIX.length), 0);
     },
   };
 }
 
-/** Decimal and not negative; what Go nodes send. */
+/** Whether an address can be connected to. What others say is checked here, once, and not at each request. */
+function isAddress(text: string): boolean {
+  try {
+    const { host, port } = parseHostPort(text);
+    return host !== "" && port !== 0;
+  } catch {
+    return false;
+  }
+}
+
+/** A decimal number, as Go nodes send it; below zero, which those may say by mistake, counts as none. */
 function parseCount(value: string): number | undefined {
-  return /^\d{1,9}$/.test(value) ? Number(value) : undefined;
+  return /^-?\d{1,9}$/.test(value) ? Math.max(0, Number(value)) : undefined;
 }

@@ -12,33 +12,25 @@ const IDLE_MS = 60_000;
 /** A node that doesn't accept a connection in this time is passed over. */
 const CONNECT_TIMEOUT_MS = 2_000;
 
-interface Idle {
-  readonly socket: ByteSocket;
-  readonly sinceMs: number;
-}
-
 export class NodePool {
   readonly #node: RemoteNode;
   readonly #table: ClusterTable;
   readonly #clock: Clock;
-  readonly #idle: Idle[] = [];
-  readonly #idleHandler: SocketHandler;
+  /** The one that was used last comes last, and is used first. */
+  readonly #idle: IdleConnection[] = [];
+  /** Streams whose response has not begun. */
+  readonly #waiting = new Set<NodeStream>();
   #closed = false;
 
   constructor(node: RemoteNode, table: ClusterTable, clock: Clock) {
     this.#node = node;
     this.#table = table;
     this.#clock = clock;
-    // Nothing may come on a connection without a request; whatever does ends it.
-    const drop = (): void => {
-      for (const { socket } of this.#idle.splice(0)) socket.destroy();
-    };
-    this.#idleHandler = {
-      onBytes: drop,
-      onEnd: () => this.#dropEnded(),
-      onDrain: () => {},
-      onClose: () => this.#dropEnded(),
-    };
+  }
+
+  /** Connections that wait for a request. */
+  get idleCount(): number {
+    return this.#idle.length;
   }
 
   /** A stream for one request. */
@@ -48,55 +40,114 @@ export class NodePool {
 
   /** For streams: a kept connection. */
   take(): ByteSocket | undefined {
-    this.#dropOld();
+    const oldest = this.#clock.now() - IDLE_MS;
+    while ((this.#idle[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < oldest) this.#idle.shift()?.close();
     return this.#idle.pop()?.socket;
   }
 
   /** For streams: a new connection. */
   connect(handler: SocketHandler, onConnect: () => void): ByteSocket {
     const { host, port } = parseHostPort(this.#node.proxyAddr);
-    const socket = ByteSocket.connect({ host, port }, handler);
-    const timer = this.#clock.setTimeout(() => socket.destroy(), CONNECT_TIMEOUT_MS);
-    socket.socket.once("connect", onConnect);
-    socket.socket.once("connect", () => this.#clock.clearTimeout(timer));
-    socket.socket.once("close", () => this.#clock.clearTimeout(timer));
-    return socket;
+    const connection = ByteSocket.connect({ host, port }, handler);
+    const { socket } = connection;
+    const timer = this.#clock.setTimeout(() => connection.destroy(), CONNECT_TIMEOUT_MS);
+    socket.once("connect", () => {
+      this.#clock.clearTimeout(timer);
+      onConnect();
+    });
+    socket.once("close", () => this.#clock.clearTimeout(timer));
+    return connection;
   }
 
   /** For streams: the connection can carry another request. */
   put(socket: ByteSocket): void {
-    socket.handler = this.#idleHandler;
-    socket.resume();
+    const idle = new IdleConnection(this, socket, this.#clock.now());
     if (this.#closed || this.#idle.length >= MAX_IDLE) socket.close();
-    else this.#idle.push({ socket, sinceMs: this.#clock.now() });
+    else this.#idle.push(idle);
   }
 
+  /** For idle connections: one is over. */
+  forget(connection: IdleConnection): void {
+    const at = this.#idle.lastIndexOf(connection);
+    if (at >= 0) this.#idle.splice(at, 1);
+  }
+
+  /** For streams: the request is on its way. */
+  onWaiting(stream: NodeStream): void {
+    this.#waiting.add(stream);
+  }
+
+  /** For streams: the response has begun, or the request is over. */
+  onSettled(stream: NodeStream): void {
+    this.#waiting.delete(stream);
+  }
+
+  /** For streams: the node answers. */
   onSuccess(): void {
     this.#table.onSuccess(this.#node);
   }
 
+  /** For streams: the node doesn't. */
   onFailure(): void {
     this.#table.onFailure(this.#node, this.#clock.now());
+  }
+
+  /** For streams: the node had closed a kept connection, so the others are probably closed too. */
+  onStale(): void {
+    this.#closeIdle();
+  }
+
+  /** The node can't be reached: nothing is kept, and requests without a response are lost, so that they can go elsewhere. */
+  onUnreachable(): void {
+    this.#closeIdle();
+    for (const stream of [...this.#waiting]) stream.giveUp();
   }
 
   /** Ends the connections without a request; others end with theirs. */
   close(): void {
     this.#closed = true;
-    for (const { socket } of this.#idle.splice(0)) socket.destroy();
+    this.#closeIdle();
   }
 
-  #dropOld(): void {
-    const oldest = this.#clock.now() - IDLE_MS;
-    while ((this.#idle[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < oldest)
-      this.#idle.shift()?.socket.destroy();
+  #closeIdle(): void {
+    for (const connection of this.#idle.splice(0)) connection.close();
+  }
+}
+
+/** A kept connection. Nothing may come on it: whatever does ends it. */
+class IdleConnection implements SocketHandler {
+  readonly socket: ByteSocket;
+  readonly sinceMs: number;
+  readonly #pool: NodePool;
+
+  constructor(pool: NodePool, socket: ByteSocket, sinceMs: number) {
+    this.#pool = pool;
+    this.socket = socket;
+    this.sinceMs = sinceMs;
+    socket.handler = this;
+    socket.resume();
   }
 
-  #dropEnded(): void {
-    for (let i = this.#idle.length - 1; i >= 0; i--) {
-      const socket = this.#idle[i]?.socket;
-      if (socket === undefined || (!socket.ended && !socket.socket.destroyed)) continue;
-      this.#idle.splice(i, 1);
-      socket.destroy();
-    }
+  close(): void {
+    this.socket.destroy();
+  }
+
+  onBytes(): void {
+    this.#end();
+  }
+
+  onEnd(): void {
+    this.#end();
+  }
+
+  onDrain(): void {}
+
+  onClose(): void {
+    this.#pool.forget(this);
+  }
+
+  #end(): void {
+    this.#pool.forget(this);
+    this.socket.destroy();
   }
 }

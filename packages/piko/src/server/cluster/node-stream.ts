@@ -1,7 +1,7 @@
 // One request on its way to another node, over HTTP/1.1 on a pooled connection. Looks like a tunnel's stream to the
 // exchange, which writes the same head to either; what the hop needs is changed here, in the first bytes.
 
-import { ByteSocket, type SocketHandler, type StreamHandler } from "@piko/tunnel";
+import type { ByteSocket, SocketHandler, StreamHandler } from "@piko/tunnel";
 import type { UpstreamStream } from "../proxy/upstream-stream.js";
 import type { NodePool } from "./node-pool.js";
 
@@ -11,8 +11,11 @@ const CRLF = "\r\n";
 const HEAD_END = "\r\n\r\n";
 const FORWARD = Buffer.from("x-piko-forward: true\r\n", "latin1");
 const CLOSE = Buffer.from("Connection: close\r\n", "latin1");
-/** First bytes of methods that may be sent again if a kept connection turns out to be closed: RFC 9112 section 9.3.1. */
-const REPEATABLE = new Set(["GET ", "HEAD", "PUT ", "DELE", "OPTI", "TRAC"]);
+/**
+ * First bytes of methods that may go out on a kept connection: they are sent again if the node has closed it meanwhile
+ * (RFC 9112 section 9.3.1). PUT may be repeated too, but what has a body may be too long to.
+ */
+const REPEATABLE = new Set(["GET ", "HEAD", "DELE", "OPTI", "TRAC"]);
 
 export class NodeStream implements UpstreamStream, SocketHandler {
   handler: StreamHandler;
@@ -20,29 +23,31 @@ export class NodeStream implements UpstreamStream, SocketHandler {
   #socket: ByteSocket | undefined = undefined;
   /** The connection carried other requests before. */
   #reused = false;
+  #connected = false;
   #answered = false;
+  #lost = false;
+  /** The request is over, or the socket gone: nothing more is said to the handler. */
   #released = false;
   #blocked = false;
   #unconsumed = 0;
-  #connected = false;
-  #closed = false;
 
   constructor(pool: NodePool, handler: StreamHandler) {
     this.#pool = pool;
     this.handler = handler;
   }
 
-  get closed(): boolean {
-    return this.#closed;
-  }
-
   /** The node can't have seen the request: there never was a connection. */
   get refused(): boolean {
-    return this.#closed && !this.#connected;
+    return this.#lost && !this.#connected;
+  }
+
+  /** It was lost with a kept connection, which says nothing of the node. */
+  get stale(): boolean {
+    return this.#lost && this.#reused;
   }
 
   write(buffer: Buffer, start: number, end: number): number {
-    if (this.#closed || this.#released) return end - start;
+    if (this.#released) return end - start;
     const socket = this.#socket;
     if (socket === undefined) {
       this.#begin(buffer, start, end);
@@ -58,17 +63,19 @@ export class NodeStream implements UpstreamStream, SocketHandler {
 
   consume(count: number): void {
     this.#unconsumed -= count;
-    if (this.#unconsumed < WINDOW_BYTES / 2) this.#socket?.resume();
+    // A released connection may carry another request by now.
+    if (!this.#released && this.#unconsumed < WINDOW_BYTES / 2) this.#socket?.resume();
   }
 
   /** The request has no more bytes, and isn't followed by another: the client of an upgrade has ended. */
   end(): void {
-    if (!this.#closed && !this.#released) this.#socket?.end();
+    if (!this.#released) this.#socket?.end();
   }
 
   /** The response is whole: the connection can carry the next request, if the node keeps it open. */
   release(reusable: boolean): void {
-    if (this.#closed || this.#released) return;
+    if (this.#released) return;
+    this.#settle();
     this.#released = true;
     const socket = this.#socket;
     if (socket === undefined) return;
@@ -77,8 +84,14 @@ export class NodeStream implements UpstreamStream, SocketHandler {
   }
 
   reset(): void {
-    if (this.#closed || this.#released) return;
+    if (this.#released) return;
+    this.#settle();
     this.#released = true;
+    this.#socket?.destroy();
+  }
+
+  /** For the pool: the node can't be reached, so there will be no response. */
+  giveUp(): void {
     this.#socket?.destroy();
   }
 
@@ -87,6 +100,7 @@ export class NodeStream implements UpstreamStream, SocketHandler {
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.#released) return;
     if (!this.#answered) {
+      this.#settle();
       this.#answered = true;
       this.#pool.onSuccess();
     }
@@ -96,7 +110,9 @@ export class NodeStream implements UpstreamStream, SocketHandler {
   }
 
   onEnd(): void {
-    if (!this.#released) this.handler.onEnd();
+    if (this.#released) return;
+    this.#onLoss();
+    this.handler.onEnd();
   }
 
   onDrain(): void {
@@ -106,12 +122,23 @@ export class NodeStream implements UpstreamStream, SocketHandler {
   }
 
   onClose(): void {
-    this.#closed = true;
     if (this.#released) return;
+    this.#onLoss();
     this.#released = true;
-    // A kept connection that the node has just closed says nothing of the node.
-    if (!this.#answered && !this.#reused) this.#pool.onFailure();
     this.handler.onReset();
+  }
+
+  /** The connection ends: before an answer, that is a loss. */
+  #onLoss(): void {
+    if (this.#answered || this.#lost) return;
+    this.#settle();
+    this.#lost = true;
+    if (this.#reused) this.#pool.onStale();
+    else this.#pool.onFailure();
+  }
+
+  #settle(): void {
+    if (!this.#answered) this.#pool.onSettled(this);
   }
 
   /** The first bytes hold the whole head: the connection is chosen by its method, and the head made fit for the hop. */
@@ -122,14 +149,15 @@ export class NodeStream implements UpstreamStream, SocketHandler {
     const socket = kept ?? this.#pool.connect(this, () => (this.#connected = true));
     if (kept !== undefined) kept.handler = this;
     this.#socket = socket;
+    this.#pool.onWaiting(this);
     const { out } = socket;
     const fields = buffer.indexOf(CRLF, start, "latin1") + CRLF.length;
     const headEnd = buffer.indexOf(HEAD_END, start, "latin1") + CRLF.length;
     const close = headEnd - CLOSE.length;
-    const keepsAlive = buffer.compare(CLOSE, 0, CLOSE.length, close, headEnd) === 0;
+    const saysClose = buffer.compare(CLOSE, 0, CLOSE.length, close, headEnd) === 0;
     out.write(buffer, start, fields);
     out.write(FORWARD, 0, FORWARD.length);
-    out.write(buffer, fields, keepsAlive ? close : headEnd);
+    out.write(buffer, fields, saysClose ? close : headEnd);
     out.write(buffer, headEnd, end);
   }
 }

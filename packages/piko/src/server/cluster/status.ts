@@ -10,7 +10,8 @@ import type { NodeSummary } from "./cluster-table.js";
 export function clusterStatus(cluster: Cluster, path: string, response: ServerResponse): boolean {
   const match = /^\/status\/(cluster|gossip)\/nodes(?:\/([^/]+))?$/.exec(path);
   if (match === null) return false;
-  const [, kind, id] = match;
+  const [, kind, segment] = match;
+  const id = segment === undefined ? undefined : decode(segment);
   let page: object | undefined;
   if (kind === "cluster") page = id === undefined ? clusterNodes(cluster) : clusterNode(cluster, id);
   else page = id === undefined ? gossipNodes(cluster, Date.now()) : gossipNode(cluster, id, Date.now());
@@ -30,8 +31,10 @@ function clusterNodes(cluster: Cluster): object[] {
 
 /** `/status/cluster/nodes/:id`, with `local` for this node; undefined for an unknown one. */
 function clusterNode(cluster: Cluster, id: string): object | undefined {
-  const node = id === "local" || id === cluster.nodeId ? cluster.local() : cluster.table.get(id);
-  if (node === undefined) return undefined;
+  const remote = cluster.table.get(id);
+  const node = id === "local" || id === cluster.nodeId ? cluster.local() : remote;
+  // One whose addresses aren't known yet isn't in the list either.
+  if (node === undefined || (node === remote && !remote.complete)) return undefined;
   const endpoints = node.endpoints.size === 0 ? null : Object.fromEntries(node.endpoints);
   return { ...describe(node), endpoints };
 }
@@ -46,6 +49,14 @@ function gossipNode(cluster: Cluster, id: string, nowMs: number): object | undef
   const node: NodeDetails | undefined = cluster.gossip.node(id);
   if (node === undefined) return undefined;
   return { ...gossipState(node, nowMs), Entries: node.entries.length === 0 ? null : node.entries };
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
 }
 
 function describe(node: NodeSummary): object {

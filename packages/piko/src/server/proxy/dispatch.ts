@@ -3,10 +3,11 @@
 
 import type { StreamHandler } from "@piko/tunnel";
 import type { HttpError } from "../../http1/errors.js";
-import type { RemoteNode } from "../cluster/cluster-table.js";
+import { RemoteNode } from "../cluster/cluster-table.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import { WAITS_FULL, type Waiter } from "../upstream/reconnect-waits.js";
 import type { Tunnel } from "../upstream/tunnel.js";
+import { REROUTE_FIELD } from "./forwarded.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ENDPOINT_BUSY, TOO_MANY_WAITING, UPSTREAMS_BUSY } from "./proxy-limits.js";
 import { RequestUpload } from "./request-upload.js";
@@ -22,7 +23,7 @@ export interface DispatchOwner extends StreamHandler {
   /** The request is on its way on this stream. */
   onStream(stream: UpstreamStream, halfClose: boolean): void;
   /** There is no upstream for the request. */
-  onNoUpstream(message: string): void;
+  onNoUpstream(message: string, extra?: string): void;
   /** A limit keeps the request from an upstream. */
   refuse(error: HttpError): void;
   /** Whether the client should be read from: not while its bytes have nowhere to go. */
@@ -43,6 +44,8 @@ export class Dispatch implements Waiter {
   #endpoint: EndpointTunnels | undefined = undefined;
   /** The request came from another node: it goes no further. */
   #forwarded = false;
+  /** Only another node can take the request: what comes here as an upgrade is a plain stream to an agent. */
+  #nodesOnly = false;
   /** Until when the request waits for an upstream to come back; 0 when it doesn't. */
   #waitUntilMs = 0;
 
@@ -57,8 +60,9 @@ export class Dispatch implements Waiter {
   }
 
   /** Starts on a request; its head goes to `upload`, then `connect` follows. */
-  begin(endpointId: string, method: string, forwarded: boolean): void {
+  begin(endpointId: string, method: string, forwarded: boolean, nodesOnly: boolean): void {
     this.#endpointId = endpointId;
+    this.#nodesOnly = nodesOnly;
     this.#forwarded = forwarded;
     this.#method = method;
     this.#triesLeft = MAX_TRIES;
@@ -69,7 +73,7 @@ export class Dispatch implements Waiter {
   /** Finds an upstream and sends what there is of the request, or waits for one that has just gone. */
   connect(): void {
     const { upstreamMetrics, upstreams } = this.#context;
-    const endpoint = upstreams.find(this.#endpointId);
+    const endpoint = this.#nodesOnly ? undefined : upstreams.find(this.#endpointId);
     if (endpoint !== undefined && !this.#enter(endpoint)) {
       this.#owner.refuse(ENDPOINT_BUSY);
       return;
@@ -95,6 +99,13 @@ export class Dispatch implements Waiter {
       this.#owner.refuse(UPSTREAMS_BUSY);
       return;
     }
+    if (this.#forwarded) {
+      // The node that sent it knows more: the endpoint may be on another one by now.
+      this.#owner.onNoUpstream("no available upstreams", REROUTE_FIELD);
+      return;
+    }
+    // The node that was to have the endpoint hasn't, or is gone; gossip will say where the agent has turned up.
+    if (this.#failed instanceof RemoteNode) upstreams.waits.onLost(this.#endpointId);
     const until = upstreams.waits.wait(this.#endpointId, this);
     if (until === WAITS_FULL) {
       this.#owner.refuse(TOO_MANY_WAITING);
@@ -112,19 +123,20 @@ export class Dispatch implements Waiter {
 
   /**
    * The stream ended before the response. Another upstream gets the request if the first can't have acted on it, or if
-   * acting twice does no harm, and if all of it is still at hand.
+   * acting twice does no harm, and if all of it is still at hand. `stale`: it may also go to the same one again.
    */
-  onLost(refused: boolean): void {
+  onLost(refused: boolean, stale: boolean): void {
     if (!this.upload.replayable || this.#triesLeft === 0 || !(refused || IDEMPOTENT.has(this.#method))) {
       this.#owner.onNoUpstream("upstream unreachable");
       return;
     }
-    this.#failed = this.#upstream;
+    this.#failed = stale ? undefined : this.#upstream;
     this.connect();
   }
 
   onUpstream(): void {
     this.#waitUntilMs = 0;
+    this.#failed = undefined;
     this.connect();
     if (!this.waiting && !this.upload.blocked) this.#owner.onUploadBlocked(false);
   }

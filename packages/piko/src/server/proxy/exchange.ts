@@ -3,7 +3,6 @@
 // request but the stream.
 
 import type { StreamHandler } from "@piko/tunnel";
-import { BODY_CHUNKED, BODY_UNTIL_CLOSE, responseBody } from "../../http1/body-framing.js";
 import { BodyReader, type BodySink } from "../../http1/body-reader.js";
 import { LAST_CHUNK, writeChunk } from "../../http1/chunk-writer.js";
 import { type HttpError } from "../../http1/errors.js";
@@ -18,25 +17,18 @@ import {
   requestHeadCapacity,
   writeRequestHead,
 } from "../../http1/rewrite-request-head.js";
-import {
-  FRAMING_AS_IS,
-  FRAMING_CHUNKED,
-  FRAMING_DROP_CHUNKED,
-  FRAMING_NONE,
-  type ResponseRewrite,
-  responseHeadCapacity,
-  writeResponseHead,
-} from "../../http1/rewrite-response-head.js";
+import { responseHeadCapacity, writeResponseHead } from "../../http1/rewrite-response-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { ClientConnection } from "./client-connection.js";
 import { Dispatch, type DispatchOwner } from "./dispatch.js";
 import { emptyResponse } from "../../http1/error-response.js";
 import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
-import { isForwarded } from "./forwarded.js";
+import { isForwarded, isReroute } from "./forwarded.js";
 import type { ForwardedRewrite } from "./forwarded-fields.js";
 import { fieldsOf } from "./proxy-limits.js";
 import { CLIENT_CLOSED_REQUEST, RequestRecord } from "../../observability/request-record.js";
 import type { RequestUpload } from "./request-upload.js";
+import { ResponseFraming } from "./response-framing.js";
 import type { UpstreamStream } from "./upstream-stream.js";
 
 // How far the exchange is.
@@ -56,7 +48,7 @@ export class Exchange implements DispatchOwner, BodySink {
   readonly #connection: ClientConnection;
   readonly #context: ProxyContext;
   readonly #rewrite: RequestRewrite & ForwardedRewrite;
-  readonly #responseRewrite: ResponseRewrite;
+  readonly #framing: ResponseFraming = new ResponseFraming();
   readonly #responseBody: BodyReader;
   readonly #responseSink: BodySink;
   readonly #head: ByteStore;
@@ -76,9 +68,6 @@ export class Exchange implements DispatchOwner, BodySink {
   #headDeadlineMs = 0;
   // The response.
   #status = 0;
-  #chunking = false;
-  /** The upstream keeps its connection for another request. */
-  #reusable = false;
   #rawBytes = 0;
   /** Received bytes that wait in the client's socket before the stream's window is opened for as many more. */
   #unconsumed = 0;
@@ -94,12 +83,6 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#dispatch = new Dispatch(this, connection.context);
     this.#upload = this.#dispatch.upload;
     this.#rewrite = { ...PLAIN_REQUEST, forwardedFor: connection.forwardedFor, connectionClose: true };
-    this.#responseRewrite = {
-      framing: FRAMING_AS_IS,
-      connectionClose: false,
-      keepAliveHttp10: false,
-      dateLine: undefined,
-    };
   }
 
   /** The tunnel takes no more of the request for now. */
@@ -107,12 +90,12 @@ export class Exchange implements DispatchOwner, BodySink {
     return this.#upload.blocked;
   }
 
-  /** Sends the request whose head was just parsed. */
-  begin(head: RequestHead, endpointId: string): void {
+  /** Sends the request whose head was just parsed. `nodesOnly`: it is for another node, or nobody. */
+  begin(head: RequestHead, endpointId: string, nodesOnly = false): void {
     const forwarded = isForwarded(head);
     this.#remember(head);
     this.#phase = AWAITING_HEAD;
-    this.#dispatch.begin(endpointId, head.method, forwarded);
+    this.#dispatch.begin(endpointId, head.method, forwarded, nodesOnly);
     this.#context.forwarded.set(this.#rewrite, head, this.#connection.believes(forwarded));
     const out = this.#context.scratch.take(requestHeadCapacity(head, this.#rewrite));
     this.#upload.send(undefined, out, 0, writeRequestHead(head, out, 0, this.#rewrite));
@@ -214,7 +197,8 @@ export class Exchange implements DispatchOwner, BodySink {
 
   onData(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
-    if (this.#upload.replayable) this.#upload.forget();
+    // Another node's answer may be that the request has to go elsewhere.
+    if (this.#upload.replayable && stream?.release === undefined) this.#upload.forget();
     if (this.#head.length > 0) this.#moreOfHead(buffer, start, end);
     else this.#receive(buffer, start, end);
     if (this.#stream === stream && this.#connection.socket.out.congested) this.#unconsumed += end - start;
@@ -224,16 +208,15 @@ export class Exchange implements DispatchOwner, BodySink {
   onEnd(): void {
     switch (this.#phase) {
       case AWAITING_HEAD:
-        this.#dropStream();
-        this.#dispatch.onLost(false);
+        this.#onLost(false);
         break;
       case BODY:
         if (!this.#responseBody.finish()) {
           this.#cut();
           break;
         }
-        if (this.#chunking) this.#connection.socket.out.write(LAST_CHUNK, 0, LAST_CHUNK.length);
-        this.#complete();
+        if (this.#framing.chunking) this.#connection.socket.out.write(LAST_CHUNK, 0, LAST_CHUNK.length);
+        this.#complete(false);
         break;
       case RAW:
         this.#serviceEnded = true;
@@ -250,10 +233,12 @@ export class Exchange implements DispatchOwner, BodySink {
   }
 
   onReset(): void {
-    const refused = this.#stream?.refused === true;
+    if (this.#phase === AWAITING_HEAD) {
+      this.#onLost(this.#stream?.refused === true);
+      return;
+    }
     this.#stream = undefined;
-    if (this.#phase === AWAITING_HEAD) this.#dispatch.onLost(refused);
-    else if (this.#phase !== IDLE) this.#cut();
+    if (this.#phase !== IDLE) this.#cut();
   }
 
   onStream(stream: UpstreamStream, halfClose: boolean): void {
@@ -263,8 +248,8 @@ export class Exchange implements DispatchOwner, BodySink {
     if (config.timeoutMs !== 0) this.#headDeadlineMs = clock.now() + config.timeoutMs;
   }
 
-  onNoUpstream(message: string): void {
-    this.#fail(502, message);
+  onNoUpstream(message: string, extra?: string): void {
+    this.#fail(502, message, extra);
   }
 
   onUploadBlocked(blocked: boolean): void {
@@ -286,7 +271,7 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#serviceEnded = false;
     this.#status = 0;
     this.#rawBytes = 0;
-    this.#chunking = false;
+    this.#framing.chunking = false;
     this.#unconsumed = 0;
     this.#responseBody.received = 0;
   }
@@ -302,6 +287,17 @@ export class Exchange implements DispatchOwner, BodySink {
     if (this.#phase === AWAITING_HEAD && config.timeoutMs !== 0 && !this.#connection.requestBody.done) {
       this.#headDeadlineMs = clock.now() + config.timeoutMs;
     }
+  }
+
+  /** The stream is over before a response head. */
+  #onLost(refused: boolean): void {
+    const stale = this.#stream?.stale === true;
+    this.#dropStream();
+    if (this.#head.length > 0) {
+      this.#head.clear();
+      this.#upload.forget();
+    }
+    this.#dispatch.onLost(refused, stale);
   }
 
   #moreOfHead(buffer: Buffer, start: number, end: number): void {
@@ -321,6 +317,7 @@ export class Exchange implements DispatchOwner, BodySink {
   }
 
   #receive(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
     let at = start;
     while (this.#phase === AWAITING_HEAD) {
       if (at === end) return;
@@ -337,18 +334,31 @@ export class Exchange implements DispatchOwner, BodySink {
       }
       at = head.end;
       this.#onHead(head);
+      // Refused, or gone elsewhere: what follows belongs to nothing.
+      if (this.#stream !== stream) return;
     }
-    if (at === end) return;
-    if (this.#phase === RAW) {
+    if (this.#phase === BODY && this.#responseBody.done) {
+      this.#complete(at === end);
+    } else if (at === end) {
+      return;
+    } else if (this.#phase === RAW) {
       this.#rawBytes += end - at;
       this.#connection.socket.out.write(buffer, at, end);
     } else if (this.#phase === BODY) {
-      if (this.#responseBody.read(buffer, at, end, this.#responseSink) < 0) this.#cut();
-      else if (this.#responseBody.done) this.#complete();
+      const next = this.#responseBody.read(buffer, at, end, this.#responseSink);
+      if (next < 0) this.#cut();
+      else if (this.#responseBody.done) this.#complete(next === end);
     }
   }
 
   #onHead(head: ResponseHead): void {
+    if (this.#upload.replayable) {
+      if (isReroute(head)) {
+        this.#onLost(true);
+        return;
+      }
+      this.#upload.forget();
+    }
     if (head.status === 101) this.#onSwitch(head);
     else if (head.status < 200) this.#onInterim(head);
     else this.#onFinalHead(head);
@@ -357,9 +367,7 @@ export class Exchange implements DispatchOwner, BodySink {
   /** 100, 103 and the like go on to any client that knows them. */
   #onInterim(head: ResponseHead): void {
     if (this.#request.http10) return;
-    this.#responseRewrite.framing = FRAMING_NONE;
-    this.#responseRewrite.connectionClose = false;
-    this.#responseRewrite.keepAliveHttp10 = false;
+    this.#framing.setBodiless();
     this.#writeHead(head);
   }
 
@@ -373,30 +381,21 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#status = 101;
     this.#keepAlive = false;
     this.#request.response(head);
-    this.#responseRewrite.framing = FRAMING_NONE;
+    this.#framing.setBodiless();
     this.#writeHead(head);
     this.#phase = RAW;
     this.#connection.becomeRaw();
   }
 
   #onFinalHead(head: ResponseHead): void {
-    const kind = responseBody(head, this.#request.method);
-    const decode = this.#request.http10 && kind === BODY_CHUNKED;
-    const untilClose = kind === BODY_UNTIL_CLOSE;
+    const framing = this.#framing;
+    framing.setFinal(head, this.#request.method, this.#request.http10, this.#mayKeepAlive());
     this.#status = head.status;
-    this.#reusable = !untilClose && !head.connectionClose && head.minorVersion === 1;
-    this.#chunking = untilClose && !this.#request.http10;
-    const keepAlive = this.#mayKeepAlive() && !decode && !(untilClose && this.#request.http10);
-    this.#keepAlive = keepAlive;
-    const rewrite = this.#responseRewrite;
-    rewrite.framing = decode ? FRAMING_DROP_CHUNKED : this.#chunking ? FRAMING_CHUNKED : FRAMING_AS_IS;
-    rewrite.connectionClose = !keepAlive;
-    rewrite.keepAliveHttp10 = keepAlive && this.#request.http10;
+    this.#keepAlive = framing.keepAlive;
     this.#request.response(head);
-    this.#responseBody.reset(kind, head.contentLength, decode);
+    this.#responseBody.reset(framing.kind, head.contentLength, framing.decode);
     this.#phase = BODY;
     this.#writeHead(head);
-    if (this.#responseBody.done) this.#complete();
   }
 
   #mayKeepAlive(): boolean {
@@ -407,7 +406,7 @@ export class Exchange implements DispatchOwner, BodySink {
   }
 
   #writeHead(head: ResponseHead): void {
-    const rewrite = this.#responseRewrite;
+    const { rewrite } = this.#framing;
     rewrite.dateLine = head.hasDate ? undefined : this.#context.dateLine.get();
     const out = this.#context.scratch.take(responseHeadCapacity(head, rewrite));
     this.#connection.socket.out.write(out, 0, writeResponseHead(head, out, 0, rewrite));
@@ -415,19 +414,19 @@ export class Exchange implements DispatchOwner, BodySink {
 
   #relayBody(buffer: Buffer, start: number, end: number): void {
     const { out } = this.#connection.socket;
-    if (this.#chunking) writeChunk(out, buffer, start, end);
+    if (this.#framing.chunking) writeChunk(out, buffer, start, end);
     else out.write(buffer, start, end);
   }
 
-  /** The response is whole. */
-  #complete(): void {
+  /** The response is whole. `clean`: nothing came behind it. */
+  #complete(clean: boolean): void {
     const stream = this.#stream;
     if (stream !== undefined) {
       stream.handler = FINISHED;
       // A response before the end of its request: the service wants no more of it.
       if (!this.#connection.requestBody.done || this.#upload.blocked) stream.reset();
       else if (stream.release === undefined) stream.end();
-      else stream.release(this.#reusable);
+      else stream.release(this.#framing.reusable && clean);
     }
     this.#over(this.#status, this.#keepAlive);
   }

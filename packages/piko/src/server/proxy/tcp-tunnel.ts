@@ -35,7 +35,7 @@ export function openTcpTunnel(connection: ClientConnection, head: RequestHead, e
   const tunnel = endpoint?.select(undefined);
   if (endpoint === undefined || tunnel === undefined) {
     // Another node may have one: it answers the upgrade, and this node passes it on like any other.
-    exchange.begin(head, endpointId);
+    exchange.begin(head, endpointId, true);
     return;
   }
   if (endpoint.requests >= context.config.limits.maxRequestsPerEndpoint) {

@@ -7,6 +7,8 @@ export interface UpstreamStream {
   handler: StreamHandler;
   /** It failed before the upstream could have seen the request. */
   readonly refused: boolean;
+  /** It failed because the upstream had closed a kept connection: the same upstream may be asked again. */
+  readonly stale?: boolean;
   write(buffer: Buffer, start: number, end: number): number;
   consume(count: number): void;
   end(): void;
