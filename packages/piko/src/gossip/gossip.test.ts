@@ -238,6 +238,26 @@ describe("a node that comes back under its id", () => {
     expect(a.gossip.node("b")?.addr).toBe(`${C}:8003`);
   });
 
+  it("at another address is taken for another life by those who missed the change", () => {
+    const a = startNode("a", A);
+    const old = startNode("b", B, [`${A}:8003`]);
+    for (let i = 0; i < 5; i++) old.gossip.upsertLocal(`endpoint:old-${i}`, "1");
+    clock.run(1_000);
+    network.partition([A]);
+    network.crash(old.transport, "host");
+    clock.run(4_000);
+    startNode("c", C);
+    const fresh = startNode("b", "10.0.0.4", [`${C}:8003`]);
+    for (let i = 0; i < 8; i++) fresh.gossip.upsertLocal(`endpoint:${i}`, "1");
+    clock.run(1_000);
+    network.heal();
+    void a.gossip.join([`${C}:8003`]);
+    clock.run(1_000);
+    expect(Object.keys(keysOf(a, "b")).toSorted()).toEqual(
+      Array.from({ length: 8 }, (_, i) => `endpoint:${i}`),
+    );
+  });
+
   it("refuses to join where its id is in use, and takes nobody's place", async () => {
     const a = startNode("a", A);
     startNode("b", B, [`${A}:8003`]);
@@ -332,6 +352,10 @@ describe("a sender that is not where it says", () => {
     }
     clock.run(10_000);
     expect(a.gossip.nodes().length).toBeLessThanOrEqual(2);
+    // It has given up asking them.
+    const before = a.gossip.counters.packetBytesOutbound;
+    clock.run(10_000);
+    expect(a.gossip.counters.packetBytesOutbound - before).toBeLessThan(60_000);
   });
 
   it("over NAT becomes a member once it has answered over TCP at its address", () => {
@@ -344,6 +368,8 @@ describe("a sender that is not where it says", () => {
     expect(a.view.routable()).toEqual(["b"]);
     clock.run(60_000);
     expect(a.told.filter((what) => what.startsWith("unreachable"))).toEqual([]);
+    // From then on its packets count.
+    expect(a.gossip.counters.connectionsOutbound).toBeLessThan(5);
   });
 });
 

@@ -14,11 +14,15 @@ import { identify } from "./sender.js";
 /** Requests per gossip interval that are sent at once, to go on with news that did not fit into an answer. */
 const FOLLOW_UPS = 16;
 
+/** The same for one difference that stays as it is. */
+const SAME_FOLLOW_UPS = 3;
+
 /** Handles the packets of one node. */
 export class PacketHandler {
   readonly #core: GossipCore;
   readonly #exchanges: Exchanges;
   #followUps = FOLLOW_UPS;
+  readonly #followed = new Map<string, number>();
 
   constructor(core: GossipCore, exchanges: Exchanges) {
     this.#core = core;
@@ -28,6 +32,7 @@ export class PacketHandler {
   /** A gossip interval begins. */
   tick(): void {
     this.#followUps = FOLLOW_UPS;
+    this.#followed.clear();
   }
 
   handle(bytes: Buffer, ip: string): void {
@@ -71,14 +76,28 @@ export class PacketHandler {
    */
   #followUp(sender: Member, leftOver: readonly NodeNews[], missing: readonly Member[]): void {
     if (leftOver.length + missing.length === 0 || this.#followUps <= 0) return;
+    const entries: DigestEntry[] = [];
+    for (const { id, addr, state, above } of leftOver) {
+      if (this.#isNew(`${above} ${id} there ${sender.id}`))
+        entries.push({ id, addr, version: state.version, left: state.left });
+    }
+    for (const member of missing) {
+      if (this.#isNew(`${member.state.version} ${member.id} here ${sender.id}`))
+        entries.push(digestEntry(member));
+    }
+    if (entries.length === 0) return;
     this.#followUps -= 1;
-    const entries = leftOver.map(({ id, addr, state }) => ({
-      id,
-      addr,
-      version: state.version,
-      left: state.left,
-    }));
-    this.#core.sendDigest(sender.addr, true, [...missing.map(digestEntry), ...entries]);
+    this.#core.sendDigest(sender.addr, true, entries);
+  }
+
+  /**
+   * Whether a difference is worth another question within this interval. Where nothing moves, asking at once does not help;
+   * but a question may overtake the news that it follows.
+   */
+  #isNew(difference: string): boolean {
+    const count = this.#followed.get(difference) ?? 0;
+    this.#followed.set(difference, count + 1);
+    return count < SAME_FOLLOW_UPS;
   }
 
   /**
