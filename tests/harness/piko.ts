@@ -18,7 +18,8 @@ export interface RunningServer {
   readonly gossip: string;
 }
 
-function piko(stage: Stage, name: string, args: readonly string[]): Program {
+/** Starts the command with JSON lines; `stop` expects exit code 0. */
+export function piko(stage: Stage, name: string, args: readonly string[]): Program {
   return startProgram(stage, name, PIKO, [...args, "--log.format", "json"], { stopCode: 0 });
 }
 
