@@ -3,6 +3,8 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { metric, untilMetric } from "./harness/metrics.js";
 import { type RunningServer, startAgent, startServer } from "./harness/piko.js";
+import { NetworkNamespace } from "./harness/network-namespace.js";
+import { startProgram } from "./harness/program.js";
 import { RawClient } from "./harness/raw-client.js";
 import type { RawResponse } from "./harness/raw-response.js";
 import { startEchoService } from "./harness/raw-service.js";
@@ -453,4 +455,45 @@ describe("peers that stop", () => {
       expect(timer).toBeLessThanOrEqual(seconds);
     }
   });
+
+  it("and vanish from the network are found out, whatever they were doing", async () => {
+    const network = await NetworkNamespace.create(scene);
+    if (network === undefined) return;
+    const server = await startServer(scene, {
+      "proxy.bind-addr": `${network.host}:0`,
+      "proxy.http.tcp-keep-alive": "1s",
+    });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const echo = await startEchoService(scene);
+    await startAgent(scene, server.upstream, "echo", echo.addr, { mode: "tcp" });
+    const requests = [
+      GET,
+      `GET /hang?head&vanish HTTP/1.1\r\n${HOST}\r\n`,
+      `GET /_piko/v1/tcp/echo HTTP/1.1\r\n${HOST}${UPGRADE}\r\n`,
+    ];
+    const [host = "", port = ""] = server.proxy.split(":");
+    const script = `for (const text of ${JSON.stringify(requests)})
+      require("node:net").connect(${port}, "${host}").on("error", () => {}).write(text);`;
+    startProgram(scene, "client", ...network.command(process.execPath, ["-e", script]));
+    await untilMetric(server.admin, "piko_proxy_connections", 3);
+    const { aborted } = await service.request("/hang?head&vanish");
+    await untilMetric(server.admin, "piko_upstreams_open_streams", 2);
+    await network.silence();
+    await aborted;
+    await untilMetric(server.admin, "piko_proxy_connections", 0, 20_000);
+    expect(await metric(server.admin, "piko_upstreams_open_streams")).toBe(0);
+  }, 60_000);
+});
+
+describe("an agent that answers no ping", () => {
+  it("loses its tunnel within 40 s, and not before", async () => {
+    const server = await startServer(scene);
+    const opened = performance.now();
+    const silent = await openTunnel(scene, server.upstream, "web");
+    await silent.rest(50_000);
+    const seconds = (performance.now() - opened) / 1_000;
+    expect(seconds).toBeGreaterThan(39);
+    expect(seconds).toBeLessThan(42);
+    await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 0);
+  }, 60_000);
 });

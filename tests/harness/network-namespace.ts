@@ -1,0 +1,59 @@
+// A network of its own for clients, beside the machine's: so that they can vanish from it without a word.
+
+import { haveTools, run } from "./tools.js";
+import type { Stage } from "./stage.js";
+
+let created = 0;
+
+/** A namespace with one cable to the machine's own network. */
+export class NetworkNamespace {
+  readonly name: string;
+  /** The machine's address on the cable. */
+  readonly host: string;
+
+  private constructor(name: string, host: string) {
+    this.name = name;
+    this.host = host;
+  }
+
+  /** Creates one that goes with the stage; undefined, and said on stderr, where that takes rights that the test lacks. */
+  static async create(stage: Stage): Promise<NetworkNamespace | undefined> {
+    if (!haveTools("ip")) return undefined;
+    const id = `${process.pid % 100_000}-${created++}`;
+    const [name, cable, end] = [`piko-${id}`, `pk${id}a`, `pk${id}b`];
+    const subnet = `10.231.${process.pid % 256}`;
+    const [host, guest] = [`${subnet}.${created * 4 + 1}`, `${subnet}.${created * 4 + 2}`];
+    const added = await run("ip", ["netns", "add", name]);
+    if (added.code !== 0) {
+      process.stderr.write(`skipped: no network namespace: ${added.stderr}`);
+      return undefined;
+    }
+    stage.defer(async () => {
+      // By itself the cable would stay until the last of the namespace's connections has given up.
+      await run("ip", ["link", "delete", cable]);
+      await run("ip", ["netns", "delete", name]);
+    });
+    const steps = [
+      ["link", "add", cable, "type", "veth", "peer", "name", end, "netns", name],
+      ["address", "add", `${host}/30`, "dev", cable],
+      ["link", "set", cable, "up"],
+      ["-n", name, "address", "add", `${guest}/30`, "dev", end],
+      ["-n", name, "link", "set", end, "up"],
+    ];
+    for (const step of steps) {
+      const { code, stderr } = await run("ip", step);
+      if (code !== 0) throw new Error(`ip ${step.join(" ")}: ${stderr}`);
+    }
+    return new NetworkNamespace(name, host);
+  }
+
+  /** The command and arguments that run a program inside. */
+  command(program: string, args: readonly string[]): [string, string[]] {
+    return ["ip", ["netns", "exec", this.name, program, ...args]];
+  }
+
+  /** Nothing leaves the namespace any more, not even an answer. What comes in still does. */
+  async silence(): Promise<void> {
+    await run("ip", ["-n", this.name, "route", "add", "blackhole", `${this.host}/32`]);
+  }
+}
