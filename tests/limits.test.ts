@@ -167,7 +167,9 @@ describe("requests in flight", () => {
     expect(await metric(server.admin, "piko_upstreams_open_streams")).toBe(2);
     const client = await connect(server);
     expect(errorOf(await ask(client, GET))).toEqual([503, "all upstreams are busy", "1"]);
-    expect(await refusedTunnels(server, "max_streams_per_tunnel")).toBe(1);
+    const dial = `GET /_piko/v1/tcp/web HTTP/1.1\r\n${HOST}${UPGRADE}\r\n`;
+    expect((await askOnce(server, dial)).status).toBe(503);
+    expect(await refusedTunnels(server, "max_streams_per_tunnel")).toBe(2);
     first.socket.destroy();
     await untilMetric(server.admin, "piko_upstreams_open_streams", 1);
     expect((await ask(client, GET)).status).toBe(200);

@@ -94,7 +94,7 @@ export class Dispatch implements Waiter {
       this.#start(hop.node, hop.stream, false);
       return;
     }
-    if (endpoint?.isFull(this.#failed)) {
+    if ((endpoint ?? upstreams.find(this.#endpointId))?.isFull(this.#failed)) {
       upstreamMetrics.limits.hit("max_streams_per_tunnel");
       this.#owner.refuse(UPSTREAMS_BUSY);
       return;
