@@ -65,7 +65,7 @@ export interface GossipOptions {
 const HOUSEKEEPING_EVERY = 10;
 /** A tick that comes this many intervals late says that this process stood still, not that others are silent. */
 const LATE = 2;
-/** Part of an interval that passes between a change of this node's keys and its being told to others. */
+/** Part of an interval that passes between a change of keys, of this node or heard from others, and its being passed on. */
 const NEWS_DELAY = 0.1;
 
 /** Intervals for which a node that has left, and is not closed yet, goes on saying so. */
@@ -120,7 +120,7 @@ export class Gossip {
     const cluster = this.#cluster;
     this.#core = new GossipCore({ cluster, builder, transport, counters, logger, now, random, intervalMs });
     this.#exchanges = new Exchanges(this.#core);
-    this.#packets = new PacketHandler(this.#core, this.#exchanges);
+    this.#packets = new PacketHandler(this.#core, this.#exchanges, () => this.#changed());
     this.#rounds = new Rounds(this.#core);
     this.#seeds = new Seeds({
       core: this.#core,
@@ -271,7 +271,7 @@ export class Gossip {
     }
   }
 
-  /** Tells others soon, once for all changes of the moment, and at most once between two rounds. */
+  /** Tells others of changed keys soon, once for all changes of the moment, and at most once between two rounds. */
   #changed(): void {
     if (this.#newsTimer !== undefined || this.#newsSent || this.#tickTimer === undefined || this.#closed)
       return;

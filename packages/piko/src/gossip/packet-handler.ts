@@ -21,12 +21,15 @@ const SAME_FOLLOW_UPS = 3;
 export class PacketHandler {
   readonly #core: GossipCore;
   readonly #exchanges: Exchanges;
+  readonly #onNews: () => void;
   #followUps = FOLLOW_UPS;
   readonly #followed = new Map<string, number>();
 
-  constructor(core: GossipCore, exchanges: Exchanges) {
+  /** `onNews` is called when a packet has brought something new, to be passed on. */
+  constructor(core: GossipCore, exchanges: Exchanges, onNews: () => void) {
     this.#core = core;
     this.#exchanges = exchanges;
+    this.#onNews = onNews;
   }
 
   /** A gossip interval begins. */
@@ -113,6 +116,7 @@ export class PacketHandler {
   #news(sender: Member, nodes: readonly NodeDelta[]): void {
     const { cluster, counters, local } = this.#core;
     cluster.heard(sender);
+    let applied = 0;
     for (const { id, entries } of nodes) {
       counters.deltaEntriesInbound += entries.length;
       if (id === local.id) {
@@ -123,7 +127,8 @@ export class PacketHandler {
       const member = cluster.find(id);
       // News of a candidate is only whole if it comes from itself: it alone was asked for it.
       if (member !== undefined && (member.status !== "candidate" || member === sender))
-        cluster.apply(member, entries);
+        applied += cluster.apply(member, entries);
     }
+    if (applied > 0) this.#onNews();
   }
 }

@@ -6,7 +6,7 @@ import type { Member } from "./member.js";
 
 /** Intervals between questions to nodes that are gone. */
 const GONE_EVERY = 5;
-/** Nodes that are told at once when this node's keys change. */
+/** Nodes that are told at once when keys have changed. */
 const NEWS_PARTNERS = 3;
 
 /** The rounds of one node. */
@@ -36,7 +36,7 @@ export class Rounds {
     }
   }
 
-  /** A round out of turn, because this node's keys have changed. */
+  /** A round out of turn, because keys have changed. */
   spreadNews(): void {
     const told = new Set<Member>();
     for (let i = 0; i < NEWS_PARTNERS; i++) {

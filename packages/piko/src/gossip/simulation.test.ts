@@ -81,7 +81,7 @@ describe("a cluster under simulation", () => {
     expect(tell()).toEqual(first);
   });
 
-  // 435 pairs for 5 minutes: 36 hours of pairs. Stated: at most one false death in 10 hours of a pair at 30 % loss.
+  // 210 pairs for 5 minutes are 17 hours of a pair. Stated: at most one false death in 10 hours of a pair at 30 % loss.
   it("hardly ever takes a live node for dead at 30 % loss", { timeout: 60_000 }, () => {
     let falseDeaths = 0;
     let settled = false;
