@@ -84,7 +84,7 @@ export function forwardedResponse(original: Message, method: string, http10: boo
   const bodiless = method === "HEAD" || status === "204" || status === "304";
   const untilClose = !bodiless && !chunked && valuesOf(original.fields, "content-length").length === 0;
   const kept = keep(original.fields, (name) => {
-    if (HOP_BY_HOP.has(name)) return false;
+    if (HOP_BY_HOP.has(name) || name === "x-piko-reroute") return false;
     if (name === "content-length") return status !== "204";
     return !options.includes(name);
   });

@@ -60,6 +60,10 @@ describe("a response head for the next hop", () => {
     expect(rewrite(text)).toBe(response("A: b"));
   });
 
+  test("never carries a service's claim to be a node", () => {
+    expect(rewrite(response("X-Piko-Reroute: true", "A: b"))).toBe(response("A: b"));
+  });
+
   test.each([
     ["HTTP/1.0 200 OK\r\nA: b\r\n\r\n", "HTTP/1.1 200 OK\r\nA: b\r\n\r\n"],
     ["HTTP/1.0 200 \r\n\r\n", "HTTP/1.1 200 \r\n\r\n"],

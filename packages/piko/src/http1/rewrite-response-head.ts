@@ -47,6 +47,8 @@ for (const id of [
   names.FIELD_TE,
   names.FIELD_TRANSFER_ENCODING,
   names.FIELD_UPGRADE,
+  // A node says this of itself and is believed; a service that says it must not be.
+  names.FIELD_X_PIKO_REROUTE,
 ]) {
   RULES[id] = DROP;
 }

@@ -1,0 +1,114 @@
+// `npm run soak -- --requests N`: mixed requests through a real server, agent and service, in rounds. Between rounds
+// everything comes to rest and the processes are asked for their memory, handles and timers; what grows after the
+// warm-up fails the soak. `--workers W` connections at a time (32), `--rounds R` (20).
+
+import { parseArgs } from "node:util";
+import { Client } from "./soak/client.mjs";
+import { findGrowth, readQuietSample } from "./soak/gauges.mjs";
+import { startPiko, startService } from "./soak/programs.mjs";
+import { createPicker } from "./soak/scenarios.mjs";
+
+const { values } = parseArgs({
+  options: {
+    requests: { type: "string", default: "1000000" },
+    workers: { type: "string", default: "32" },
+    rounds: { type: "string", default: "20" },
+  },
+});
+const requests = Number(values.requests);
+const workers = Number(values.workers);
+const rounds = Number(values.rounds);
+const MAX_ERRORS = 10;
+
+/** @type {string[]} */
+const errors = [];
+const counts = new Map();
+
+/** Makes requests until the round has its share. */
+async function runRound(port, share) {
+  const pick = createPicker();
+  let left = share;
+  const work = async () => {
+    /** @type {Client | undefined} */
+    let kept;
+    const worker = {
+      port,
+      client: async () => {
+        if (kept === undefined || kept.ended) kept = await Client.connect(port);
+        return kept;
+      },
+    };
+    while (left > 0 && errors.length < MAX_ERRORS) {
+      const [name, , scenario] = pick();
+      left--;
+      try {
+        const made = await scenario(worker);
+        left -= made - 1;
+        counts.set(name, (counts.get(name) ?? 0) + made);
+      } catch (error) {
+        errors.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+        await kept?.close();
+      }
+    }
+    await kept?.close();
+  };
+  await Promise.all(Array.from({ length: workers }, work));
+}
+
+const flags = ["proxy", "upstream", "admin"].map((port) => `--${port}.bind-addr=127.0.0.1:0`);
+const service = await startService();
+const server = await startPiko(["server", ...flags, "--drain-delay=0s"], "server started");
+const addresses = server.record("server started");
+const connect = ["--connect.url", `http://${addresses.upstream}`];
+const startAgent = (endpoint, ...more) =>
+  startPiko(["agent", "http", endpoint, `127.0.0.1:${service.port}`, ...connect, ...more], "connected");
+const agent = await startAgent("soak", "--server.enabled=true", "--server.bind-addr=127.0.0.1:0");
+const agentAddress = agent.record("serving metrics").addr;
+let churning = await startAgent("churn");
+const proxyPort = Number(addresses.proxy.split(":").at(-1));
+
+const samples = { server: [], agent: [] };
+const startedMs = performance.now();
+const row = (...cells) => console.log(cells.map((cell) => String(cell).padStart(11)).join(" "));
+row("requests", "req/s", "server MB", "heap", "handles", "timers", "agent MB", "heap", "handles", "timers");
+for (let round = 0; round < rounds && errors.length < MAX_ERRORS; round++) {
+  const roundMs = performance.now();
+  const running = runRound(proxyPort, Math.ceil(requests / rounds));
+  // A tunnel is lost in the middle of each round, by turns in good order and not.
+  await churning.end(round % 2 === 0 ? "SIGTERM" : "SIGKILL");
+  churning = await startAgent("churn");
+  await running;
+  const seconds = (performance.now() - roundMs) / 1000;
+  const atServer = await readQuietSample(addresses.admin);
+  const atAgent = await readQuietSample(agentAddress);
+  samples.server.push(atServer);
+  samples.agent.push(atAgent);
+  const cells = [atServer, atAgent].flatMap((sample) => [
+    sample.rssMb.toFixed(1),
+    sample.heapMb.toFixed(1),
+    sample.handles,
+    sample.timers,
+  ]);
+  const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  row(total, Math.round(requests / rounds / seconds), ...cells);
+}
+
+const growth =
+  samples.server.length < 4
+    ? ["too few rounds to tell"]
+    : [
+        ...findGrowth("server", samples.server, 4),
+        // The agent keeps connections to the service, as many as were needed at once lately.
+        ...findGrowth("agent", samples.agent, workers),
+      ];
+await Promise.all([churning.end(), agent.end()]);
+await server.end();
+await service.end();
+const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
+for (const [name, count] of [...counts].sort(([, a], [, b]) => b - a))
+  console.log(`${String(count).padStart(11)} ${name}`);
+for (const line of [...errors, ...growth]) console.log(`FAILED ${line}`);
+console.log(
+  `${total} requests in ${((performance.now() - startedMs) / 1000).toFixed(0)} s, ${errors.length} errors`,
+);
+process.exitCode = errors.length + growth.length === 0 ? 0 : 1;

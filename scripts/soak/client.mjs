@@ -1,0 +1,178 @@
+// A client of bare sockets that costs little beside what it tests: it sends bytes and knows where an answer ends.
+
+import { connect } from "node:net";
+
+/** Bodies beyond this are counted, not kept. */
+const MAX_KEPT = 65_536;
+
+/**
+ * @typedef {object} Answer
+ * @property {number} status
+ * @property {string} head
+ * @property {number} bodyBytes
+ */
+
+export class Client {
+  /** The connection is gone, or the server has ended it. */
+  ended = false;
+  /** @type {Promise<void>} */
+  end;
+  #socket;
+  #buffer = Buffer.alloc(0);
+  /** Bytes of a long body that are still to come, and the answer that they belong to. */
+  #left = 0;
+  /** @type {Answer | undefined} */
+  #long;
+  /** @type {{ method: string, resolve: (answer: Answer | undefined) => void }[]} */
+  #waiting = [];
+  /** @type {((bytes: Buffer) => void) | undefined} */
+  #raw;
+
+  /** @param {import("node:net").Socket} socket */
+  constructor(socket) {
+    this.#socket = socket;
+    this.end = new Promise((resolve) => {
+      const over = () => {
+        this.ended = true;
+        for (const { resolve: answer } of this.#waiting.splice(0)) answer(undefined);
+        resolve();
+      };
+      socket.on("end", over);
+      socket.on("close", over);
+    });
+    socket.on("error", () => {});
+    socket.on("data", (/** @type {Buffer} */ bytes) => this.#onData(bytes));
+  }
+
+  /**
+   * @param {number} port
+   * @returns {Promise<Client>}
+   */
+  static connect(port) {
+    return new Promise((resolve, reject) => {
+      const socket = connect({ port, host: "127.0.0.1", noDelay: true });
+      socket.once("error", reject);
+      socket.once("connect", () => {
+        socket.off("error", reject);
+        resolve(new Client(socket));
+      });
+    });
+  }
+
+  /**
+   * Sends a request and waits for its answer; undefined if the connection ends first. Interim answers are passed over.
+   * @param {string} request
+   * @param {string} [method]
+   * @returns {Promise<Answer | undefined>}
+   */
+  ask(request, method = "GET") {
+    if (this.ended) return Promise.resolve(undefined);
+    this.#socket.write(request, "latin1");
+    return new Promise((resolve) => this.#waiting.push({ method, resolve }));
+  }
+
+  /** @param {string} text */
+  send(text) {
+    this.#socket.write(text, "latin1");
+  }
+
+  /**
+   * Behind a 101: sends bytes and waits for as many.
+   * @param {string} text
+   * @returns {Promise<string>}
+   */
+  exchange(text) {
+    return new Promise((resolve) => {
+      let seen = "";
+      this.#raw = (bytes) => {
+        seen += bytes.toString("latin1");
+        if (seen.length >= text.length) resolve(seen);
+      };
+      void this.end.then(() => resolve(seen));
+      this.#socket.write(text, "latin1");
+    });
+  }
+
+  /** Waits until the first bytes of an answer are there, or the end. */
+  firstBytes() {
+    return new Promise((resolve) => {
+      this.#socket.once("data", resolve);
+      void this.end.then(resolve);
+    });
+  }
+
+  close() {
+    this.#socket.destroy();
+    return this.end;
+  }
+
+  /** @param {Buffer} bytes */
+  #onData(bytes) {
+    if (this.#raw !== undefined) {
+      this.#raw(bytes);
+      return;
+    }
+    if (this.#left > 0) {
+      if (bytes.length < this.#left) {
+        this.#left -= bytes.length;
+        return;
+      }
+      const rest = bytes.subarray(this.#left);
+      this.#left = 0;
+      if (this.#long !== undefined) this.#waiting.shift()?.resolve(this.#long);
+      if (rest.length === 0) return;
+      this.#buffer = rest;
+    } else {
+      this.#buffer = this.#buffer.length === 0 ? bytes : Buffer.concat([this.#buffer, bytes]);
+    }
+    while (this.#buffer.length > 0 && this.#left === 0 && this.#takeAnswer());
+  }
+
+  #takeAnswer() {
+    const headEnd = this.#buffer.indexOf("\r\n\r\n");
+    const next = this.#waiting[0];
+    if (headEnd < 0 || next === undefined) return false;
+    const head = this.#buffer.toString("latin1", 0, headEnd);
+    const status = Number(head.slice(9, 12));
+    const start = headEnd + 4;
+    if (status < 200 && status !== 101) {
+      this.#buffer = this.#buffer.subarray(start);
+      return true;
+    }
+    const bodyBytes = this.#bodyEnd(next.method, status, head, start);
+    if (bodyBytes === undefined) return false;
+    const answer = { status, head, bodyBytes };
+    if (start + bodyBytes - this.#buffer.length > MAX_KEPT) {
+      this.#long = answer;
+      this.#left = start + bodyBytes - this.#buffer.length;
+      this.#buffer = Buffer.alloc(0);
+      return false;
+    }
+    if (this.#buffer.length < start + bodyBytes) return false;
+    this.#buffer = this.#buffer.subarray(start + bodyBytes);
+    this.#waiting.shift();
+    next.resolve(answer);
+    return true;
+  }
+
+  /**
+   * @param {string} method
+   * @param {number} status
+   * @param {string} head
+   * @param {number} start
+   */
+  #bodyEnd(method, status, head, start) {
+    if (method === "HEAD" || status === 101 || status === 204 || status === 304) return 0;
+    const length = /\r\ncontent-length: *(\d+)/i.exec(head);
+    if (length !== null) return Number(length[1]);
+    if (!/\r\ntransfer-encoding: *chunked/i.test(head)) throw new Error(`an answer without length: ${head}`);
+    for (let at = start; ; ) {
+      const lineEnd = this.#buffer.indexOf("\r\n", at);
+      if (lineEnd < 0) return undefined;
+      const size = Number.parseInt(this.#buffer.toString("latin1", at, lineEnd), 16);
+      at = lineEnd + 2 + size + 2;
+      if (at > this.#buffer.length) return undefined;
+      if (size === 0) return at - start;
+    }
+  }
+}

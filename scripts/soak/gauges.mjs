@@ -1,0 +1,84 @@
+// What a process holds, by its own metrics: memory, handles, timers. Read between the rounds of a soak, when nothing is
+// under way, so that what is left is what was kept.
+
+/**
+ * @typedef {object} Sample
+ * @property {number} rssMb
+ * @property {number} heapMb
+ * @property {number} handles
+ * @property {number} timers
+ */
+
+const QUIET_TRIES = 60;
+const QUIET_MS = 250;
+
+/**
+ * @param {string} address of the port that has `/metrics`
+ * @returns {Promise<Sample>}
+ */
+async function readSample(address) {
+  const text = await (await fetch(`http://${address}/metrics`, { headers: { connection: "close" } })).text();
+  const value = (/** @type {string} */ name) => {
+    const line = text.split("\n").find((each) => each.startsWith(`${name} `));
+    return line === undefined ? 0 : Number(line.slice(name.length + 1));
+  };
+  return {
+    rssMb: value("process_resident_memory_bytes") / 1e6,
+    heapMb: value("nodejs_heap_size_used_bytes") / 1e6,
+    handles: value("nodejs_active_handles_total"),
+    timers: value('nodejs_active_resources{type="Timeout"}'),
+  };
+}
+
+/**
+ * Waits until the handles have stopped falling, then reads.
+ * @param {string} address
+ * @returns {Promise<Sample>}
+ */
+export async function readQuietSample(address) {
+  let last = await readSample(address);
+  let same = 0;
+  for (let i = 0; i < QUIET_TRIES && same < 3; i++) {
+    await new Promise((resolve) => setTimeout(resolve, QUIET_MS));
+    const next = await readSample(address);
+    same = next.handles === last.handles && next.timers === last.timers ? same + 1 : 0;
+    last = next;
+  }
+  return last;
+}
+
+/** Memory may rise by this much from the middle of a soak to its end. */
+const MEMORY_FACTOR = 1.1;
+const MEMORY_SLACK_MB = 12;
+
+/**
+ * What has grown since the warm-up (the first quarter); an empty list if nothing has.
+ * @param {string} name
+ * @param {Sample[]} samples
+ * @param {number} handleSlack kept connections that may be more or fewer
+ */
+export function findGrowth(name, samples, handleSlack) {
+  const quarter = Math.max(1, Math.floor(samples.length / 4));
+  const warm = samples.slice(quarter, quarter * 2);
+  const late = samples.slice(-quarter);
+  const most = (/** @type {Sample[]} */ list, /** @type {keyof Sample} */ key) =>
+    Math.max(...list.map((sample) => sample[key]));
+  const least = (/** @type {Sample[]} */ list, /** @type {keyof Sample} */ key) =>
+    Math.min(...list.map((sample) => sample[key]));
+  const growth = [];
+  const compare = (
+    /** @type {keyof Sample} */ key,
+    /** @type {number} */ before,
+    /** @type {number} */ limit,
+  ) => {
+    const after = least(late, key);
+    if (after > limit) growth.push(`${name}: ${key} ${before.toFixed(1)} -> ${after.toFixed(1)}`);
+  };
+  for (const key of /** @type {const} */ (["rssMb", "heapMb"])) {
+    const before = most(warm, key);
+    compare(key, before, before * MEMORY_FACTOR + MEMORY_SLACK_MB);
+  }
+  compare("handles", most(warm, "handles"), most(warm, "handles") + handleSlack);
+  compare("timers", most(warm, "timers"), most(warm, "timers") + 2);
+  return growth;
+}

@@ -1,0 +1,182 @@
+// What the clients of a soak do, and how often. A scenario does its requests, throws when an answer is wrong, and returns
+// how many requests it made.
+
+import { Client } from "./client.mjs";
+
+const HOST = "Host: soak.test\r\n";
+const BODY = "hello ".repeat(20);
+const LARGE_FIELD = `X: ${"x".repeat(10_000)}\r\n`;
+
+/**
+ * @typedef {object} Worker
+ * @property {number} port
+ * @property {() => Promise<Client>} client its kept connection, opened anew when it has ended
+ */
+
+/** @typedef {(worker: Worker) => Promise<number>} Scenario */
+
+/**
+ * One request on the kept connection.
+ * @param {string} text
+ * @param {number} status
+ * @param {string} [method]
+ * @returns {Scenario}
+ */
+const kept =
+  (text, status, method = "GET") =>
+  async (worker) => {
+    const client = await worker.client();
+    expectStatus(await client.ask(text, method), status, text);
+    return 1;
+  };
+
+/**
+ * Something on a connection of its own.
+ * @param {(client: Client) => Promise<void>} act
+ * @returns {Scenario}
+ */
+const apart = (act) => async (worker) => {
+  const client = await Client.connect(worker.port);
+  try {
+    await act(client);
+  } finally {
+    await client.close();
+  }
+  return 1;
+};
+
+/**
+ * A request whose answer ends the connection.
+ * @param {string} text
+ * @param {number} status
+ */
+const lastOne = (text, status) =>
+  apart(async (client) => {
+    expectStatus(await client.ask(text), status, text);
+    await client.end;
+  });
+
+/**
+ * @param {import("./client.mjs").Answer | undefined} answer
+ * @param {number} status
+ * @param {string} text
+ */
+function expectStatus(answer, status, text) {
+  if (answer?.status === status) return;
+  throw new Error(
+    `${JSON.stringify(text.slice(0, 100))}: ${answer?.status ?? "no answer"} instead of ${status}`,
+  );
+}
+
+const get = (/** @type {string} */ path) => `GET ${path} HTTP/1.1\r\n${HOST}\r\n`;
+const chunk = `${BODY.length.toString(16)}\r\n${BODY}\r\n`;
+
+/** @type {[name: string, weight: number, scenario: Scenario][]} */
+export const SCENARIOS = [
+  ["small", 600, kept(get("/small"), 200)],
+  ["10 KiB", 60, kept(get("/10k"), 200)],
+  ["1 MiB", 2, kept(get("/1m"), 200)],
+  ["chunked answer", 40, kept(get("/chunks"), 200)],
+  ["HEAD", 20, kept(`HEAD /10k HTTP/1.1\r\n${HOST}\r\n`, 200, "HEAD")],
+  ["204", 10, kept(get("/204"), 204)],
+  ["304", 10, kept(get("/304"), 304)],
+  ["404", 10, kept(get("/nothing"), 404)],
+  ["interim answer", 10, kept(get("/hints"), 200)],
+  ["upload", 80, kept(`POST /echo HTTP/1.1\r\n${HOST}Content-Length: ${BODY.length}\r\n\r\n${BODY}`, 200)],
+  [
+    "chunked upload",
+    40,
+    kept(
+      `POST /echo HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n${chunk}${chunk}0\r\nX-Sum: 1\r\n\r\n`,
+      200,
+    ),
+  ],
+  ["large head", 10, kept(`GET /small HTTP/1.1\r\n${HOST}${LARGE_FIELD}\r\n`, 200)],
+  ["unknown endpoint", 10, kept("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n", 502)],
+  [
+    "pipelined",
+    10,
+    async (worker) => {
+      const client = await worker.client();
+      const texts = [get("/small"), get("/10k"), get("/chunks")];
+      const answers = await Promise.all(texts.map((text) => client.ask(text)));
+      for (const [i, answer] of answers.entries()) expectStatus(answer, 200, texts[i] ?? "");
+      return answers.length;
+    },
+  ],
+  ["own connection", 30, lastOne(`GET /small HTTP/1.1\r\n${HOST}Connection: close\r\n\r\n`, 200)],
+  ["HTTP/1.0", 10, lastOne(`GET /small HTTP/1.0\r\n${HOST}\r\n`, 200)],
+  ["malformed", 10, lastOne(`GET / HTTP/1.1\r\n${HOST}bad line\r\n\r\n`, 400)],
+  [
+    "bad chunk",
+    5,
+    lastOne(`POST /echo HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n`, 400),
+  ],
+  ["early answer", 5, lastOne(`POST /early HTTP/1.1\r\n${HOST}Content-Length: 1000000\r\n\r\nhello`, 413)],
+  [
+    "dying service",
+    5,
+    apart(async (client) => {
+      const answer = await client.ask(`POST /dies HTTP/1.1\r\n${HOST}Content-Length: 0\r\n\r\n`);
+      if (answer !== undefined && answer.status !== 502) throw new Error("a cut answer looked whole");
+    }),
+  ],
+  [
+    "half a head",
+    5,
+    apart(async (client) => {
+      client.send(`GET /small HTTP/1.1\r\n${HOST}X-Hal`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }),
+  ],
+  [
+    "abandoned download",
+    5,
+    apart(async (client) => {
+      client.send(get("/1m"));
+      await client.firstBytes();
+    }),
+  ],
+  [
+    "abandoned upload",
+    5,
+    apart(async (client) => {
+      client.send(`POST /echo HTTP/1.1\r\n${HOST}Content-Length: 100000\r\n\r\n${BODY}`);
+      await client.firstBytes();
+    }),
+  ],
+  ["events", 3, kept(`GET /events HTTP/1.1\r\n${HOST}Accept: text/event-stream\r\n\r\n`, 200)],
+  [
+    "upgrade",
+    5,
+    apart(async (client) => {
+      const text = `GET /raw HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: echo\r\n\r\n`;
+      expectStatus(await client.ask(text), 101, text);
+      if ((await client.exchange(BODY)) !== BODY) throw new Error("upgraded bytes differ");
+    }),
+  ],
+  [
+    // Its agent comes and goes: a request of it may fail, but must be answered.
+    "churning endpoint",
+    10,
+    apart(async (client) => {
+      const answer = await client.ask("GET /small HTTP/1.1\r\nHost: churn.test\r\n\r\n");
+      if (answer?.status !== 200 && answer?.status !== 502) {
+        throw new Error(`churning endpoint: ${answer?.status ?? "no answer"}`);
+      }
+    }),
+  ],
+];
+
+/** Picks scenarios by their weights. */
+export function createPicker(random = Math.random) {
+  const total = SCENARIOS.reduce((sum, [, weight]) => sum + weight, 0);
+  return () => {
+    let at = random() * total;
+    for (const scenario of SCENARIOS) {
+      at -= scenario[1];
+      if (at < 0) return scenario;
+    }
+    return SCENARIOS[0];
+  };
+}
