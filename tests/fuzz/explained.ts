@@ -18,14 +18,15 @@ export function countBeforeUnknownMethod(methods: readonly string[]): number {
 /**
  * Node takes `Proxy-Connection` for Connection. RFC 9112 appendix C.2.2 wants it ignored; the proxy ignores it and drops
  * it, so that a service never sees it. And Node reads no further behind a request with Upgrade that it doesn't serve,
- * where the proxy goes on if it ignores the upgrade (to h2c, see upgrade-protocols.ts).
+ * where the proxy goes on if it ignores the upgrade (to h2c, see upgrade-protocols.ts; or in HTTP/1.0, RFC 9110 7.8).
  */
 export function endsNodesReading(message: Message | undefined): boolean {
   const fields = message?.fields ?? [];
   const has = (name: RegExp, value: RegExp): boolean =>
     fields.some((each, i) => i % 2 === 0 && name.test(each) && value.test(fields[i + 1] ?? ""));
   if (has(/^proxy-connection$/i, /(^|[\s,])close([\s,]|$)/i)) return true;
-  return has(/^(proxy-)?connection$/i, /(^|[\s,])upgrade([\s,]|$)/i) && has(/^upgrade$/i, /(h2c|http|tls)/i);
+  const ignored = message?.line.endsWith(" 1.0") === true ? /./ : /(h2c|http|tls)/i;
+  return has(/^(proxy-)?connection$/i, /(^|[\s,])upgrade([\s,]|$)/i) && has(/^upgrade$/i, ignored);
 }
 
 /**
