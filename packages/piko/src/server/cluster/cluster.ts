@@ -34,6 +34,9 @@ export interface Hop {
   readonly stream: NodeStream;
 }
 
+/** Rounds of gossip for which a node that has left stays to say so. */
+const LEAVE_ROUNDS = 3;
+
 export class Cluster {
   readonly nodeId: string;
   readonly table: ClusterTable = new ClusterTable();
@@ -201,6 +204,11 @@ export class Cluster {
   async leave(): Promise<void> {
     const confirmed = await this.gossip.leave();
     this.#logger.info("left cluster", { "confirmed-by": confirmed });
+    // Those who did not hear it from a confirming node hear it from this one, which repeats it for some rounds.
+    if (confirmed > 0) {
+      const repeatsMs = LEAVE_ROUNDS * this.#config.gossip.intervalMs;
+      await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, repeatsMs));
+    }
   }
 
   async close(): Promise<void> {
