@@ -1,0 +1,230 @@
+import { SeededRandom } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { ClusterTable, type NodeStatus } from "./cluster-table.js";
+
+function create(seed = 1) {
+  const random = new SeededRandom(seed);
+  return { random, table: new ClusterTable(() => random.next()) };
+}
+
+/** Adds a node that can be chosen. */
+function add(table: ClusterTable, id: string, listeners: Record<string, number>): void {
+  table.join(id);
+  table.setAddress(id, "proxyAddr", `${id}:8000`);
+  table.setAddress(id, "adminAddr", `${id}:8002`);
+  for (const [endpointId, count] of Object.entries(listeners)) table.setListeners(id, endpointId, count);
+}
+
+function shares(table: ClusterTable, endpointId: string, draws: number): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (let i = 0; i < draws; i++) {
+    const id = table.select(endpointId, 0, undefined)?.id ?? "none";
+    counts[id] = (counts[id] ?? 0) + 1;
+  }
+  return counts;
+}
+
+describe("the choice of a node", () => {
+  it("is in proportion to the nodes' listeners", () => {
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    add(table, "b", { e: 3 });
+    add(table, "c", { e: 6, other: 100 });
+    const counts = shares(table, "e", 10_000);
+    for (const [id, share] of [
+      ["a", 0.1],
+      ["b", 0.3],
+      ["c", 0.6],
+    ] as const)
+      expect(Math.abs((counts[id] ?? 0) / 10_000 - share)).toBeLessThan(0.02);
+  });
+
+  it("follows changes of the listeners", () => {
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    add(table, "b", { e: 1 });
+    table.setListeners("a", "e", 0);
+    expect(shares(table, "e", 20)).toEqual({ b: 20 });
+    table.setListeners("b", "e", 0);
+    expect(shares(table, "e", 1)).toEqual({ none: 1 });
+  });
+
+  it.each(["unreachable", "left"] as const)("leaves out nodes that are %s", (status) => {
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    table.setStatus("a", status);
+    expect(table.select("e", 0, undefined)).toBeUndefined();
+    table.setListeners("a", "e", 5);
+    expect(table.select("e", 0, undefined)).toBeUndefined();
+    table.setStatus("a", "active");
+    // A node that has left doesn't come back under its id.
+    expect(table.select("e", 0, undefined)?.id).toBe(status === "left" ? undefined : "a");
+  });
+
+  it("leaves out nodes without both addresses, and those that were forgotten", () => {
+    const { table } = create();
+    table.join("a");
+    table.setListeners("a", "e", 1);
+    expect(table.setAddress("a", "proxyAddr", "a:8000")).toBe(false);
+    expect(table.select("e", 0, undefined)).toBeUndefined();
+    expect([...table.nodes()]).toEqual([]);
+    expect(table.setAddress("a", "adminAddr", "a:8002")).toBe(true);
+    expect(table.select("e", 0, undefined)?.id).toBe("a");
+    table.remove("a");
+    expect(table.select("e", 0, undefined)).toBeUndefined();
+  });
+
+  it("passes over the node that has just failed the request", () => {
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    expect(table.select("e", 0, table.get("a"))).toBeUndefined();
+    add(table, "b", { e: 1 });
+    for (let i = 0; i < 20; i++) expect(table.select("e", 0, table.get("a"))?.id).toBe("b");
+  });
+});
+
+describe("a node that can't be reached", () => {
+  it("is asked only when there is no other, for longer after each failure", () => {
+    const { table } = create();
+    add(table, "a", { e: 1, only: 1 });
+    add(table, "b", { e: 1 });
+    const a = table.get("a");
+    if (a === undefined) throw new Error("no a");
+    let nowMs = 0;
+    for (const ms of [500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]) {
+      table.onFailure(a, nowMs);
+      expect(table.select("only", nowMs, undefined)).toBe(a);
+      for (let i = 0; i < 20; i++) expect(table.select("e", nowMs + ms - 1, undefined)?.id).toBe("b");
+      nowMs += ms;
+      const later = Array.from({ length: 50 }, () => table.select("e", nowMs, undefined)?.id);
+      expect(later).toContain("a");
+    }
+  });
+
+  it("is like any other after the first answer", () => {
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    add(table, "b", { e: 1 });
+    const a = table.get("a");
+    if (a === undefined) throw new Error("no a");
+    table.onFailure(a, 0);
+    table.onFailure(a, 0);
+    table.onSuccess(a);
+    expect(shares(table, "e", 100)["a"]).toBeGreaterThan(20);
+    table.onFailure(a, 0);
+    expect(a.ejectedUntilMs).toBe(500);
+  });
+});
+
+describe("addresses", () => {
+  it("count once", () => {
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    expect(table.setAddress("a", "proxyAddr", "elsewhere:1")).toBe(false);
+    expect(table.get("a")?.proxyAddr).toBe("a:8000");
+  });
+
+  it("can change when the node takes the first ones back", () => {
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    table.clearAddress("a", "proxyAddr");
+    expect(table.select("e", 0, undefined)).toBeUndefined();
+    expect(table.setAddress("a", "proxyAddr", "new:8000")).toBe(true);
+    expect(table.select("e", 0, undefined)?.proxyAddr).toBe("new:8000");
+  });
+});
+
+describe("changes of nodes that aren't known", () => {
+  it("change nothing", () => {
+    const { table } = create();
+    table.setStatus("a", "active");
+    table.setAddress("a", "proxyAddr", "a:1");
+    table.clearAddress("a", "proxyAddr");
+    expect(table.setListeners("a", "e", 1)).toBe(false);
+    table.remove("a");
+    expect(table.get("a")).toBeUndefined();
+    expect(table.select("e", 0, undefined)).toBeUndefined();
+  });
+});
+
+/** What a table is: nodes in a list, looked through at each question. */
+class NaiveTable {
+  readonly nodes = new Map<
+    string,
+    { status: NodeStatus; addrs: Set<string>; listeners: Map<string, number> }
+  >();
+
+  candidates(endpointId: string): string[] {
+    const found = [...this.nodes].filter(
+      ([, { status, addrs, listeners }]) =>
+        status === "active" && addrs.size === 2 && (listeners.get(endpointId) ?? 0) > 0,
+    );
+    return found.map(([id]) => id).sort();
+  }
+}
+
+describe("the index", () => {
+  it.each([1, 2, 3, 4, 5, 6, 7, 8])(
+    "agrees with a search of all nodes, whatever happens (seed %i)",
+    (seed) => {
+      const { random, table } = create(seed);
+      const naive = new NaiveTable();
+      const endpoints = ["e", "f", "g"];
+      for (let step = 0; step < 400; step++) {
+        const id = random.pick(["a", "b", "c", "d"]);
+        const node = naive.nodes.get(id);
+        const endpointId = random.pick(endpoints);
+        switch (random.int(0, 6)) {
+          case 0:
+            table.join(id);
+            if (node === undefined)
+              naive.nodes.set(id, { status: "active", addrs: new Set(), listeners: new Map() });
+            break;
+          case 1:
+            if (random.int(0, 5) === 0) {
+              table.remove(id);
+              naive.nodes.delete(id);
+            }
+            break;
+          case 2: {
+            const status = random.pick(["active", "unreachable", "active", "unreachable", "left"] as const);
+            table.setStatus(id, status);
+            if (node !== undefined && node.status !== "left") node.status = status;
+            break;
+          }
+          case 3: {
+            const kind = random.pick(["proxyAddr", "adminAddr"] as const);
+            if (random.int(0, 4) === 0) {
+              table.clearAddress(id, kind);
+              node?.addrs.delete(kind);
+            } else {
+              table.setAddress(id, kind, `${id}:1`);
+              node?.addrs.add(kind);
+            }
+            break;
+          }
+          default: {
+            const count = random.pick([0, 0, 1, 2, 5]);
+            const reachable = table.setListeners(id, endpointId, count);
+            node?.listeners.set(endpointId, count);
+            expect(reachable).toBe(naive.candidates(endpointId).includes(id));
+          }
+        }
+        for (const each of endpoints) {
+          const expected = naive.candidates(each);
+          const seen = new Set<string>();
+          for (let i = 0; i < 12; i++) seen.add(table.select(each, 0, undefined)?.id ?? "");
+          expect(
+            [...seen].every((found) => (expected.length === 0 ? found === "" : expected.includes(found))),
+          ).toBe(true);
+          for (const one of expected) {
+            const others = expected.filter((other) => other !== one);
+            const chosen = table.select(each, 0, table.get(one))?.id;
+            expect(chosen === undefined ? [] : [chosen]).toEqual(others.length === 0 ? [] : [chosen]);
+            expect(chosen).not.toBe(one);
+          }
+        }
+      }
+    },
+  );
+});

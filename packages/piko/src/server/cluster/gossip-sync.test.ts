@@ -1,0 +1,165 @@
+import { describe, expect, it } from "vitest";
+import { createSilentLogger } from "../../observability/silent-logger.js";
+import { ClusterTable } from "./cluster-table.js";
+import { announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
+
+function create() {
+  const told: string[] = [];
+  const warnings: string[] = [];
+  const table = new ClusterTable();
+  const watch = watchCluster({
+    table,
+    logger: { ...createSilentLogger(), warn: (message) => void warnings.push(message) },
+    onEndpoint: (endpointId) => void told.push(`+${endpointId}`),
+    onEndpointLost: (endpointId) => void told.push(`-${endpointId}`),
+  });
+  return {
+    table,
+    told,
+    warnings,
+    join: (id: string) => watch.onJoin?.(id),
+    leave: (id: string) => watch.onLeave?.(id),
+    reachable: (id: string) => watch.onReachable?.(id),
+    unreachable: (id: string) => watch.onUnreachable?.(id),
+    expire: (id: string) => watch.onExpired?.(id),
+    upsert: (id: string, key: string, value: string) => watch.onUpsert?.(id, key, value),
+    delete: (id: string, key: string) => watch.onDelete?.(id, key),
+  };
+}
+
+/** A cluster with a node that can be chosen. */
+function withNode(id = "a") {
+  const sync = create();
+  sync.join(id);
+  sync.upsert(id, "proxy_addr", "10.0.0.1:8000");
+  sync.upsert(id, "admin_addr", "10.0.0.1:8002");
+  return sync;
+}
+
+const chosen = (table: ClusterTable, endpointId: string) => table.select(endpointId, 0, undefined)?.id;
+
+describe("what a node says of itself", () => {
+  it("is said in Go Piko's keys", () => {
+    const keys = new Map<string, string>();
+    const local = {
+      upsertLocal: (key: string, value: string) => void keys.set(key, value),
+      deleteLocal: (key: string) => void keys.delete(key),
+    };
+    announceNode(local, "10.0.0.1:8000", "10.0.0.1:8002");
+    announceListeners(local, "web", 2);
+    announceListeners(local, "gone", 1);
+    announceListeners(local, "gone", 0);
+    expect(Object.fromEntries(keys)).toEqual({
+      proxy_addr: "10.0.0.1:8000",
+      admin_addr: "10.0.0.1:8002",
+      "endpoint:web": "2",
+    });
+  });
+});
+
+describe("what other nodes say", () => {
+  it("makes their endpoints reachable", () => {
+    const { table, told, upsert, delete: remove } = withNode();
+    upsert("a", "endpoint:web", "2");
+    expect(chosen(table, "web")).toBe("a");
+    expect(table.get("a")?.endpoints.get("web")).toBe(2);
+    remove("a", "endpoint:web");
+    expect(chosen(table, "web")).toBeUndefined();
+    expect(told).toEqual(["+web", "-web"]);
+  });
+
+  it("counts from the moment when both addresses are known", () => {
+    const { table, told, join, upsert } = create();
+    join("a");
+    upsert("a", "endpoint:web", "1");
+    upsert("a", "proxy_addr", "10.0.0.1:8000");
+    expect([told, chosen(table, "web")]).toEqual([[], undefined]);
+    upsert("a", "admin_addr", "10.0.0.1:8002");
+    expect([told, chosen(table, "web")]).toEqual([["+web"], "a"]);
+  });
+
+  it.each(["0", "-1", "-12"])("takes a listener count of %s for none", (count) => {
+    const { table, told, warnings, upsert } = withNode();
+    upsert("a", "endpoint:web", "1");
+    upsert("a", "endpoint:web", count);
+    expect(chosen(table, "web")).toBeUndefined();
+    expect(told).toEqual(["+web", "-web"]);
+    expect(warnings).toEqual([]);
+  });
+
+  it.each(["", "x", "1.5", "1e3", "0x1", " 1", "12345678901"])("ignores a listener count of %j", (count) => {
+    const { table, warnings, upsert } = withNode();
+    upsert("a", "endpoint:web", "3");
+    upsert("a", "endpoint:web", count);
+    expect(table.get("a")?.endpoints.get("web")).toBe(3);
+    expect(warnings).toEqual(["bad listener count"]);
+  });
+
+  it.each(["", "x", "10.0.0.1", ":8000", "10.0.0.1:0", "10.0.0.1:70000", "fd00::2:8000", "a b:1", "h:1\r\n"])(
+    "never connects to an address of %j",
+    (address) => {
+      const { table, warnings, join, upsert } = create();
+      join("a");
+      upsert("a", "proxy_addr", address);
+      upsert("a", "admin_addr", "10.0.0.1:8002");
+      upsert("a", "endpoint:web", "1");
+      expect(chosen(table, "web")).toBeUndefined();
+      expect(warnings).toEqual(["bad address of a node"]);
+    },
+  );
+
+  it("ignores keys that it doesn't know", () => {
+    const { table, upsert, delete: remove } = withNode();
+    upsert("a", "weather", "fine");
+    remove("a", "weather");
+    expect(table.get("a")?.endpoints.size).toBe(0);
+  });
+
+  it("takes an endpoint's id for what it is, colons and all", () => {
+    const { table, upsert } = withNode();
+    upsert("a", "endpoint:a:b:", "1");
+    expect(chosen(table, "a:b:")).toBe("a");
+  });
+
+  it("follows a node into a new life under its old id", () => {
+    const { table, upsert, delete: remove } = withNode();
+    upsert("a", "endpoint:web", "1");
+    for (const key of ["proxy_addr", "admin_addr", "endpoint:web"]) remove("a", key);
+    expect([...table.nodes()]).toEqual([]);
+    upsert("a", "proxy_addr", "10.0.0.9:8000");
+    upsert("a", "admin_addr", "10.0.0.9:8002");
+    upsert("a", "endpoint:web", "1");
+    expect(table.select("web", 0, undefined)?.proxyAddr).toBe("10.0.0.9:8000");
+  });
+});
+
+describe("a node's life", () => {
+  it("takes its endpoints away when it can't be reached, and brings them back", () => {
+    const { table, told, upsert, unreachable, reachable } = withNode();
+    upsert("a", "endpoint:web", "1");
+    unreachable("a");
+    expect([chosen(table, "web"), table.get("a")?.status]).toEqual([undefined, "unreachable"]);
+    reachable("a");
+    expect(chosen(table, "web")).toBe("a");
+    expect(told).toEqual(["+web", "-web", "+web"]);
+  });
+
+  it("ends when it leaves, whoever answers under its id", () => {
+    const { table, told, upsert, leave, reachable } = withNode();
+    upsert("a", "endpoint:web", "1");
+    leave("a");
+    reachable("a");
+    expect([chosen(table, "web"), table.get("a")?.status]).toEqual([undefined, "left"]);
+    expect(told).toEqual(["+web", "-web"]);
+  });
+
+  it("is forgotten with all that it said", () => {
+    const { table, told, upsert, expire, join } = withNode();
+    upsert("a", "endpoint:web", "1");
+    expire("a");
+    expect([table.get("a"), chosen(table, "web")]).toEqual([undefined, undefined]);
+    expect(told).toEqual(["+web", "-web"]);
+    join("a");
+    expect(table.get("a")?.complete).toBe(false);
+  });
+});
