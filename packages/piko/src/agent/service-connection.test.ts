@@ -6,6 +6,8 @@ import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
+import { ResponseHead } from "../http1/head.js";
+import type { ResponseHandler } from "./service-connection.js";
 import { answering, NO_TLS, received, Uses } from "../../test/agent-rig.js";
 
 const uses = new Uses();
@@ -94,6 +96,39 @@ describe("a connection", () => {
     while (rig.pool.idleCount > 0) await turn();
     expect((await rig.request(GET)).text).toBe(OK);
     expect(service.connections.length).toBe(2);
+  });
+
+  it.each([
+    ["HEAD", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"],
+    ["HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"],
+    ["GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n"],
+  ])(
+    "is closed when a body is announced where there is none, since it may come late: %s",
+    async (method, text) => {
+      const service = await uses.raw(answering(() => text));
+      const rig = await uses.rig({ service: service.port });
+      await rig.request(GET.replace("GET", method));
+      await service.gone(0);
+      expect(rig.pool.idleCount).toBe(0);
+    },
+  );
+
+  it("takes what comes before its request has left for no answer, and the request goes elsewhere", async () => {
+    const service = await uses.raw(answering(() => OK));
+    const rig = await uses.rig({ service: service.port });
+    await rig.request(GET);
+    const lost: string[] = [];
+    const handler = {
+      responseHead: new ResponseHead(16),
+      onServiceLost: (reason: string) => void lost.push(reason),
+    };
+    const connection = rig.pool.take(handler as unknown as ResponseHandler);
+    const [get, stray] = [Buffer.from(GET), Buffer.from(OK)];
+    connection.begin("GET", Number.POSITIVE_INFINITY);
+    connection.send(get, 0, get.length);
+    connection.onBytes(stray, 0, stray.length);
+    expect(lost).toEqual(["sent bytes that nobody asked for"]);
+    expect(connection.replayable).toBe(true);
   });
 
   it("leaves the pool when the service speaks unasked", async () => {

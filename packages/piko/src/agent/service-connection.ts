@@ -2,7 +2,7 @@
 // just far enough to know where they end. Lives in a service pool between requests.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
-import { responseBody } from "../http1/body-framing.js";
+import { BODY_NONE, responseBody } from "../http1/body-framing.js";
 import { BODY_INVALID, BodyReader, type BodySink } from "../http1/body-reader.js";
 import { FIELD_KEEP_ALIVE } from "../http1/field-names.js";
 import { findField } from "../http1/find-field.js";
@@ -73,6 +73,7 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
   #requestBytes: number;
   /** Of the socket, when the request began. */
   #writtenBefore: number;
+  #flushesBefore: number;
 
   constructor(pool: ServicePool, connector: ServiceConnector) {
     this.deadlineMs = Number.POSITIVE_INFINITY;
@@ -89,6 +90,7 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
     this.#request = NOTHING;
     this.#requestBytes = -1;
     this.#writtenBefore = 0;
+    this.#flushesBefore = 0;
     this.socket = connector.open(this);
   }
 
@@ -108,6 +110,7 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
     this.#phase = AWAITING_HEAD;
     this.deadlineMs = deadlineMs;
     this.#requestBytes = this.#reused ? 0 : -1;
+    this.#flushesBefore = this.socket.out.flushes;
     if (this.#reused && !isIdempotent(method)) this.#writtenBefore = this.socket.socket.bytesWritten;
   }
 
@@ -170,6 +173,11 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
       // Nothing was asked: what this answers would be taken for the answer to the next request.
       this.#pool.forget(this);
       this.destroy();
+      return;
+    }
+    if (this.#phase === AWAITING_HEAD && this.socket.out.flushes === this.#flushesBefore) {
+      // The request has not left yet, so this belongs to the one before. It can go out elsewhere.
+      this.#lose(handler, "sent bytes that nobody asked for");
       return;
     }
     this.#requestBytes = -1;
@@ -260,7 +268,8 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
   #onFinalHead(handler: ResponseHandler, head: ResponseHead): void {
     const kind = responseBody(head, this.#method);
     this.#persistent =
-      head.minorVersion === 1 ? !head.connectionClose : head.connectionKeepAlive && !head.connectionClose;
+      (head.minorVersion === 1 ? !head.connectionClose : head.connectionKeepAlive && !head.connectionClose) &&
+      !mayBringStrayBody(head, kind);
     if (this.#keepAliveHintMs === -1) this.#keepAliveHintMs = keepAliveHint(head);
     this.#body.reset(kind, head.contentLength, false);
     this.#phase = READING_BODY;
@@ -317,6 +326,14 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
 
 const NOTHING: Buffer = Buffer.alloc(0);
 const MIN_REPLAY_BUFFER_BYTES = 1_024;
+
+/**
+ * A response that has no body by its method or status (HEAD, 204, 304), but announces one. Services that get this wrong
+ * send it, too late to be told from the answer to the next request; so there is none on this connection.
+ */
+function mayBringStrayBody(head: ResponseHead, kind: number): boolean {
+  return kind === BODY_NONE && (head.contentLength > 0 || head.chunked);
+}
 
 /** RFC 9110 section 9.2.2, but without TRACE. */
 function isIdempotent(method: string): boolean {

@@ -13,6 +13,8 @@ export class Outbox implements Flushable {
   slab: Buffer | undefined;
   /** The socket's write buffer is above its high-water mark: hold what can be held until `drain`, which will come. */
   congested: boolean;
+  /** How often collected bytes went to the socket. */
+  flushes: number;
   readonly #socket: Socket;
   /** Plain TCP hands bytes to the kernel within write(); TLS doesn't, so its slabs must be copied. */
   readonly #synchronous: boolean;
@@ -25,6 +27,7 @@ export class Outbox implements Flushable {
   constructor(socket: Socket, synchronous: boolean) {
     this.slab = undefined;
     this.congested = false;
+    this.flushes = 0;
     this.#socket = socket;
     this.#synchronous = synchronous;
     this.#headroom = 0;
@@ -104,6 +107,7 @@ export class Outbox implements Flushable {
     if (slab === undefined || end === this.#headroom) return;
     this.#end = this.#headroom;
     this.slab = undefined;
+    this.flushes++;
     const socket = this.#socket;
     if (this.#closed || !socket.writable) {
       giveSlab(slab);
