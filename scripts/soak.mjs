@@ -1,6 +1,7 @@
 // `npm run soak -- --requests N`: mixed requests through a real server, agent and service, in rounds. Between rounds
 // everything comes to rest and the processes are asked for their memory, handles and timers; what grows after the
 // warm-up fails the soak. `--workers W` connections at a time (32), `--rounds R` (20).
+// One endpoint's agent is ended and started again all the time, by turns in good order and not.
 
 import { parseArgs } from "node:util";
 import { Client } from "./soak/client.mjs";
@@ -19,28 +20,35 @@ const requests = Number(values.requests);
 const workers = Number(values.workers);
 const rounds = Number(values.rounds);
 const MAX_ERRORS = 10;
+/** So many requests from one end of the churning agent to the next. */
+const REQUESTS_PER_CHURN = 50_000;
 
 /** @type {string[]} */
 const errors = [];
 const counts = new Map();
 
 /** Makes requests until the round has its share. */
-async function runRound(port, share) {
+async function runRound(ports, share) {
   const pick = createPicker();
   let left = share;
+  let churnAt = share;
   const work = async () => {
     /** @type {Client | undefined} */
     let kept;
     const worker = {
-      port,
+      ...ports,
       client: async () => {
-        if (kept === undefined || kept.ended) kept = await Client.connect(port);
+        if (kept === undefined || kept.ended) kept = await Client.connect(ports.port);
         return kept;
       },
     };
     while (left > 0 && errors.length < MAX_ERRORS) {
       const [name, , scenario] = pick();
       left--;
+      if (left < churnAt) {
+        churnAt = left - REQUESTS_PER_CHURN;
+        churn();
+      }
       try {
         const made = await scenario(worker);
         left -= made - 1;
@@ -61,11 +69,37 @@ const server = await startPiko(["server", ...flags, "--drain-delay=0s"], "server
 const addresses = server.record("server started");
 const connect = ["--connect.url", `http://${addresses.upstream}`];
 const startAgent = (endpoint, ...more) =>
-  startPiko(["agent", "http", endpoint, `127.0.0.1:${service.port}`, ...connect, ...more], "connected");
+  startPiko(["agent", "http", endpoint, `127.0.0.1:${service.http}`, ...connect, ...more], "connected");
 const agent = await startAgent("soak", "--server.enabled=true", "--server.bind-addr=127.0.0.1:0");
 const agentAddress = agent.record("serving metrics").addr;
-let churning = await startAgent("churn");
-const proxyPort = Number(addresses.proxy.split(":").at(-1));
+const tcpAgent = await startPiko(
+  ["agent", "tcp", "soak-tcp", `127.0.0.1:${service.tcp}`, ...connect],
+  "connected",
+);
+const portOf = (address) => Number(address.split(":").at(-1));
+const forwarder = await startPiko(
+  ["forward", "tcp", "127.0.0.1:0", "soak-tcp", "--connect.url", `http://${addresses.proxy}`],
+  "listening",
+);
+const ports = { port: portOf(addresses.proxy), forwardPort: portOf(forwarder.record("listening").addr) };
+
+let churning = Promise.resolve(await startAgent("churn"));
+let churns = 0;
+let churnIsUnderWay = false;
+/** Ends the churning agent and starts another, unless that is being done already. */
+function churn() {
+  if (churnIsUnderWay) return;
+  churnIsUnderWay = true;
+  const signal = churns++ % 2 === 0 ? "SIGTERM" : "SIGKILL";
+  churning = churning.then(async (running) => {
+    await running.end(signal);
+    const next = await startAgent("churn");
+    churnIsUnderWay = false;
+    return next;
+  });
+  // It is awaited, and reported, at the end of the round.
+  churning.catch(() => {});
+}
 
 const samples = { server: [], agent: [] };
 const startedMs = performance.now();
@@ -73,11 +107,8 @@ const row = (...cells) => console.log(cells.map((cell) => String(cell).padStart(
 row("requests", "req/s", "server MB", "heap", "handles", "timers", "agent MB", "heap", "handles", "timers");
 for (let round = 0; round < rounds && errors.length < MAX_ERRORS; round++) {
   const roundMs = performance.now();
-  const running = runRound(proxyPort, Math.ceil(requests / rounds));
-  // A tunnel is lost in the middle of each round, by turns in good order and not.
-  await churning.end(round % 2 === 0 ? "SIGTERM" : "SIGKILL");
-  churning = await startAgent("churn");
-  await running;
+  await runRound(ports, Math.ceil(requests / rounds));
+  await churning;
   const seconds = (performance.now() - roundMs) / 1000;
   const atServer = await readQuietSample(addresses.admin);
   const atAgent = await readQuietSample(agentAddress);
@@ -101,7 +132,7 @@ const growth =
         // The agent keeps connections to the service, as many as were needed at once lately.
         ...findGrowth("agent", samples.agent, workers),
       ];
-await Promise.all([churning.end(), agent.end()]);
+await Promise.all([(await churning).end(), agent.end(), tcpAgent.end(), forwarder.end()]);
 await server.end();
 await service.end();
 const total = [...counts.values()].reduce((sum, count) => sum + count, 0);
@@ -109,6 +140,7 @@ for (const [name, count] of [...counts].sort(([, a], [, b]) => b - a))
   console.log(`${String(count).padStart(11)} ${name}`);
 for (const line of [...errors, ...growth]) console.log(`FAILED ${line}`);
 console.log(
-  `${total} requests in ${((performance.now() - startedMs) / 1000).toFixed(0)} s, ${errors.length} errors`,
+  `${total} requests in ${((performance.now() - startedMs) / 1000).toFixed(0)} s, ${churns} agents ended, ` +
+    `${errors.length} errors`,
 );
 process.exitCode = errors.length + growth.length === 0 ? 0 : 1;

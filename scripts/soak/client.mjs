@@ -13,7 +13,7 @@ const MAX_KEPT = 65_536;
  */
 
 export class Client {
-  /** The connection is gone, or the server has ended it. */
+  /** The connection is gone, or the server has ended it or has said that it will. */
   ended = false;
   /** @type {Promise<void>} */
   end;
@@ -77,16 +77,18 @@ export class Client {
   }
 
   /**
-   * Behind a 101: sends bytes and waits for as many.
+   * Behind a 101, or where there is no HTTP: sends bytes and waits for as many as are expected, which are the same ones
+   * by default.
    * @param {string} text
+   * @param {number} [expected]
    * @returns {Promise<string>}
    */
-  exchange(text) {
+  exchange(text, expected = text.length) {
     return new Promise((resolve) => {
       let seen = "";
       this.#raw = (bytes) => {
         seen += bytes.toString("latin1");
-        if (seen.length >= text.length) resolve(seen);
+        if (seen.length >= expected) resolve(seen);
       };
       void this.end.then(() => resolve(seen));
       this.#socket.write(text, "latin1");
@@ -142,6 +144,7 @@ export class Client {
     const bodyBytes = this.#bodyEnd(next.method, status, head, start);
     if (bodyBytes === undefined) return false;
     const answer = { status, head, bodyBytes };
+    if (/\r\nconnection: *close/i.test(head)) this.ended = true;
     if (start + bodyBytes - this.#buffer.length > MAX_KEPT) {
       this.#long = answer;
       this.#left = start + bodyBytes - this.#buffer.length;

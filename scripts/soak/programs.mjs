@@ -41,14 +41,14 @@ export async function startPiko(args, message) {
   return { pid: child.pid, record, end: (signal = "SIGTERM") => endChild(child, signal) };
 }
 
-/** @returns {Promise<{ port: number, end: () => Promise<void> }>} */
+/** @returns {Promise<{ http: number, tcp: number, end: () => Promise<void> }>} */
 export async function startService() {
   const child = fork(SERVICE, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
-  const port = await new Promise((resolve, reject) => {
+  const ports = await new Promise((resolve, reject) => {
     child.once("message", resolve);
     child.once("close", () => reject(new Error("the service ended")));
   });
-  return { port: Number(port), end: () => endChild(child, "SIGTERM") };
+  return { http: Number(ports.http), tcp: Number(ports.tcp), end: () => endChild(child, "SIGTERM") };
 }
 
 /**

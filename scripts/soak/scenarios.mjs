@@ -5,11 +5,13 @@ import { Client } from "./client.mjs";
 
 const HOST = "Host: soak.test\r\n";
 const BODY = "hello ".repeat(20);
+const LARGE_BODY = BODY.repeat(8_000);
 const LARGE_FIELD = `X: ${"x".repeat(10_000)}\r\n`;
 
 /**
  * @typedef {object} Worker
- * @property {number} port
+ * @property {number} port of the proxy
+ * @property {number} forwardPort of `piko forward tcp`
  * @property {() => Promise<Client>} client its kept connection, opened anew when it has ended
  */
 
@@ -71,6 +73,39 @@ function expectStatus(answer, status, text) {
 const get = (/** @type {string} */ path) => `GET ${path} HTTP/1.1\r\n${HOST}\r\n`;
 const chunk = `${BODY.length.toString(16)}\r\n${BODY}\r\n`;
 
+/**
+ * Upgrades to a WebSocket and has a message echoed. The mask key is 0, which leaves the payload readable here.
+ * @param {string} path
+ * @param {string} host
+ */
+const webSocket = (path, host) =>
+  apart(async (client) => {
+    const text =
+      `GET ${path} HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +
+      "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n";
+    expectStatus(await client.ask(text), 101, text);
+    const length = String.fromCharCode(BODY.length);
+    const masked = String.fromCharCode(0x80 | BODY.length);
+    const echo = `\x82${length}${BODY}`;
+    const seen = await client.exchange(`\x82${masked}\0\0\0\0${BODY}`, echo.length);
+    if (seen !== echo) throw new Error(`${path}: the echoed message differs`);
+  });
+
+/**
+ * A TCP connection through `piko forward tcp`.
+ * @param {string} text
+ * @returns {Scenario}
+ */
+const forwarded = (text) => async (worker) => {
+  const client = await Client.connect(worker.forwardPort);
+  try {
+    if ((await client.exchange(text)) !== text) throw new Error("forwarded bytes differ");
+  } finally {
+    await client.close();
+  }
+  return 1;
+};
+
 /** @type {[name: string, weight: number, scenario: Scenario][]} */
 export const SCENARIOS = [
   ["small", 600, kept(get("/small"), 200)],
@@ -90,6 +125,11 @@ export const SCENARIOS = [
       `POST /echo HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n${chunk}${chunk}0\r\nX-Sum: 1\r\n\r\n`,
       200,
     ),
+  ],
+  [
+    "1 MB upload",
+    2,
+    kept(`POST /echo HTTP/1.1\r\n${HOST}Content-Length: ${LARGE_BODY.length}\r\n\r\n${LARGE_BODY}`, 200),
   ],
   ["large head", 10, kept(`GET /small HTTP/1.1\r\n${HOST}${LARGE_FIELD}\r\n`, 200)],
   ["unknown endpoint", 10, kept("GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n", 502)],
@@ -155,6 +195,10 @@ export const SCENARIOS = [
       if ((await client.exchange(BODY)) !== BODY) throw new Error("upgraded bytes differ");
     }),
   ],
+  ["WebSocket", 5, webSocket("/socket", "soak.test")],
+  ["TCP", 5, webSocket("/_piko/v1/tcp/soak-tcp", "any.test")],
+  ["forwarded TCP", 5, forwarded(BODY)],
+  ["1 MB of forwarded TCP", 1, forwarded(LARGE_BODY)],
   [
     // Its agent comes and goes: a request of it may fail, but must be answered.
     "churning endpoint",

@@ -1,7 +1,10 @@
 // The service behind the tunnel of a soak, as a process of its own: every path is a kind of behaviour that scenarios.mjs
-// asks for. Sends its port to its parent when it listens.
+// asks for; and a TCP echo. Sends the ports of both to its parent when they listen.
 
+import { once } from "node:events";
 import { createServer } from "node:http";
+import { createServer as createTcpServer } from "node:net";
+import { WebSocketServer } from "ws";
 
 const TEN_KIB = Buffer.alloc(10 * 1024, "x");
 const MEBIBYTE = Buffer.alloc(1024 * 1024, "y");
@@ -54,13 +57,30 @@ const server = createServer((request, response) => {
   else route(request, response);
 });
 server.keepAliveTimeout = 60_000;
-server.on("upgrade", (_request, socket) => {
+const webSockets = new WebSocketServer({ noServer: true });
+webSockets.on("connection", (webSocket) => {
+  webSocket.on("error", () => {});
+  webSocket.on("message", (message) => webSocket.send(message));
+});
+server.on("upgrade", (request, socket, head) => {
   socket.on("error", () => {});
+  if (request.url === "/socket") {
+    webSockets.handleUpgrade(request, socket, head, (webSocket) => webSockets.emit("connection", webSocket));
+    return;
+  }
   socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
   socket.pipe(socket);
 });
-server.listen(0, "127.0.0.1", () => {
-  const address = server.address();
-  process.send?.(typeof address === "object" ? address?.port : undefined);
+const tcpServer = createTcpServer((socket) => {
+  socket.on("error", () => {});
+  socket.pipe(socket);
 });
+const ports = [server, tcpServer].map(async (each) => {
+  each.listen(0, "127.0.0.1");
+  await once(each, "listening");
+  const address = each.address();
+  return typeof address === "object" ? address?.port : undefined;
+});
+const [http, tcp] = await Promise.all(ports);
+process.send?.({ http, tcp });
 process.on("disconnect", () => process.exit(0));
