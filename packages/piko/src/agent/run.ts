@@ -49,7 +49,11 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       }),
   );
   const metricsServer = config.server.enabled
-    ? new RouteServer("server", new Map([["/metrics", metricsRoute(metrics)]]), log)
+    ? new RouteServer({
+        name: "server",
+        logger: log,
+        find: (path) => (path === "/metrics" ? metricsRoute(metrics) : undefined),
+      })
     : undefined;
   try {
     if (metricsServer !== undefined) {

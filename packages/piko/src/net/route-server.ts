@@ -10,33 +10,28 @@ import { listen } from "./listen.js";
 /** Answers a GET or HEAD request. */
 export type Route = (response: ServerResponse) => void | Promise<void>;
 
-/** Answers paths that no fixed route has; false for one that it doesn't know. */
-export type RouteFallback = (path: string, response: ServerResponse) => boolean;
+export interface RouteServerOptions {
+  /** For error texts: "admin". */
+  readonly name: string;
+  readonly logger: Logger;
+  /** The route of a path; undefined for a path that doesn't exist. */
+  readonly find: (path: string) => Route | undefined;
+  /** Is asked before `find`, and answers a request in another way if it returns true. */
+  readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean;
+}
 
 export class RouteServer {
-  readonly #name: string;
+  readonly #options: RouteServerOptions;
   readonly #server: Server;
-  readonly #routes: ReadonlyMap<string, Route>;
-  readonly #logger: Logger;
-  readonly #fallback: RouteFallback;
 
-  /** `name` is for error texts: "admin". */
-  constructor(
-    name: string,
-    routes: ReadonlyMap<string, Route>,
-    logger: Logger,
-    fallback: RouteFallback = () => false,
-  ) {
-    this.#fallback = fallback;
-    this.#name = name;
-    this.#routes = routes;
-    this.#logger = logger;
+  constructor(options: RouteServerOptions) {
+    this.#options = options;
     this.#server = createServer((request, response) => void this.#answer(request, response));
   }
 
   /** Binds the port; resolves to the address that it has. */
   listen(address: HostPort): Promise<HostPort> {
-    return listen(this.#server, this.#name, address);
+    return listen(this.#server, this.#options.name, address);
   }
 
   /** Ends at once, open connections included. */
@@ -46,27 +41,29 @@ export class RouteServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { find, intercept, logger } = this.#options;
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
-    const route = this.#routes.get(path);
-    if (route === undefined) {
-      if (this.#fallback(path, response)) return;
-      const trimmed = path.endsWith("/") ? path.slice(0, -1) : "";
-      if (this.#routes.has(trimmed)) response.writeHead(301, { Location: trimmed }).end();
-      else response.writeHead(404, { "Content-Type": "text/plain" }).end("404 page not found");
-      return;
-    }
     if (request.method !== "GET" && request.method !== "HEAD") {
       response.writeHead(405, { Allow: "GET, HEAD" }).end();
       return;
     }
     try {
-      await route(response);
+      if (intercept?.(request, response) === true) return;
+      const route = find(path);
+      if (route !== undefined) await route(response);
+      else notFound(path, find, response);
     } catch (error) {
-      this.#logger.error("request failed", { path, error });
+      logger.error("request failed", { path, error });
       if (!response.headersSent) response.writeHead(500);
       response.end();
     }
   }
+}
+
+function notFound(path: string, find: RouteServerOptions["find"], response: ServerResponse): void {
+  const trimmed = path.endsWith("/") ? path.slice(0, -1) : "";
+  if (find(trimmed) !== undefined) response.writeHead(301, { Location: trimmed }).end();
+  else response.writeHead(404, { "Content-Type": "text/plain" }).end("404 page not found");
 }
 
 /** The route of `/metrics`. */

@@ -6,14 +6,13 @@ import type { ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { DateLine } from "../net/date-line.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
-import { metricsRoute, type Route, RouteServer, sendJson } from "../net/route-server.js";
 import { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import { Metrics } from "../observability/metrics.js";
 import { RequestMetricsFamily } from "../observability/request-metrics.js";
+import { AdminPort } from "./admin/admin-port.js";
 import { Cluster } from "./cluster/cluster.js";
 import { addClusterMetrics } from "./cluster/cluster-metrics.js";
-import { clusterStatus } from "./cluster/status.js";
 import { addUseMetrics, createProxyLimits, createUpstreamLimits } from "./limit-metrics.js";
 import { generateNodeId } from "./node-id.js";
 import { ProxyContext } from "./proxy/proxy-context.js";
@@ -44,7 +43,7 @@ export class Node {
   readonly #clock: Clock;
   readonly #proxy: ProxyPort;
   readonly #upstream: UpstreamPort;
-  readonly #admin: RouteServer;
+  readonly #admin: AdminPort;
   readonly #upstreams: Upstreams;
   readonly #context: ProxyContext;
   readonly #metrics: Metrics;
@@ -98,15 +97,12 @@ export class Node {
       dateLine,
     });
     addUseMetrics(metrics, { proxy: this.#proxy, upstream: this.#upstream, budget });
-    const routes = new Map<string, Route>([
-      ["/health", (response) => void response.writeHead(200).end()],
-      ["/ready", (response) => void response.writeHead(this.#ready ? 200 : 503).end()],
-      ["/metrics", metricsRoute(metrics)],
-      ["/status/upstream/endpoints", (response) => sendJson(response, upstreams.listenerCounts())],
-    ]);
-    this.#admin = new RouteServer("admin", routes, logger.subsystem("admin"), (path, response) =>
-      this.#cluster === undefined ? false : clusterStatus(this.#cluster, path, response),
-    );
+    this.#admin = new AdminPort({
+      metrics,
+      upstreams,
+      logger: logger.subsystem("admin"),
+      isReady: () => this.#ready,
+    });
   }
 
   /**
@@ -129,7 +125,7 @@ export class Node {
       this.#cluster = node;
       const addresses = {
         gossip: node.gossipAddr,
-        admin: await this.#admin.listen(admin.bindAddr),
+        admin: await this.#admin.listen(admin.bindAddr, node),
         upstream: await this.#upstream.listen(upstream.bindAddr),
         proxy: await this.#proxy.listen(proxy.bindAddr),
       };

@@ -1,0 +1,123 @@
+// `?forward=<node id>` on the admin port: the request is another node's to answer, and is brought there. So one node
+// that can be reached is enough to look at all of them.
+
+import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import { parseHostPort } from "../../config/address.js";
+import type { Logger } from "../../observability/logger.js";
+import type { Cluster } from "../cluster/cluster.js";
+import type { NodeSummary } from "../cluster/cluster-table.js";
+
+/** How long another node may be silent before its answer, and in the middle of it. */
+const SILENCE_MS = 15_000;
+/** Says which node has forwarded a request. One that comes to the wrong node goes no further, or it could go in circles. */
+const FORWARDED_BY = "x-piko-forwarded-by";
+
+/** Fields about one connection, which mean nothing on the next; and what belongs to a body, which isn't forwarded. */
+const LEFT_OUT: ReadonlySet<string> = new Set([
+  "connection",
+  "content-length",
+  "expect",
+  "host",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
+
+/** What is needed of the cluster: who this node is, and where the others are. */
+export type KnownNodes = Pick<Cluster, "nodeId" | "table">;
+
+export class AdminForward {
+  readonly #cluster: KnownNodes;
+  readonly #logger: Logger;
+  readonly #silenceMs: number;
+
+  constructor(cluster: KnownNodes, logger: Logger, silenceMs: number = SILENCE_MS) {
+    this.#cluster = cluster;
+    this.#logger = logger;
+    this.#silenceMs = silenceMs;
+  }
+
+  /** Answers a request that names another node, or one that doesn't exist; false for those that are this node's. */
+  answer(request: IncomingMessage, response: ServerResponse): boolean {
+    const query = (request.url ?? "").split("?", 2)[1];
+    const id = query === undefined ? null : new URLSearchParams(query).get("forward");
+    if (id === null || id === this.#cluster.nodeId) return false;
+    const node = this.#cluster.table.get(id);
+    if (node === undefined || !node.complete) {
+      response.writeHead(404).end();
+    } else if (request.headers[FORWARDED_BY] !== undefined) {
+      // That node's admin address leads here: it advertises a wrong one, or one that several nodes share.
+      sendError(response, 421, `wrong node: this is ${this.#cluster.nodeId}, not ${id}`);
+    } else {
+      this.#forward(request, response, node);
+    }
+    return true;
+  }
+
+  #forward(request: IncomingMessage, response: ServerResponse, { adminAddr, id }: NodeSummary): void {
+    const outgoing = httpRequest({
+      // The table takes no address that can't be connected to.
+      ...parseHostPort(adminAddr),
+      method: request.method ?? "GET",
+      path: request.url ?? "/",
+      headers: this.#requestHeaders(request),
+      agent: false,
+      timeout: this.#silenceMs,
+    });
+    let late = false;
+    outgoing.once("timeout", () => {
+      late = true;
+      outgoing.destroy(new Error(`silent for ${this.#silenceMs} ms`));
+    });
+    outgoing.on("error", (error) => {
+      if (response.destroyed) return;
+      this.#logger.warn("could not forward request", { "node-id": id, addr: adminAddr, error });
+      // What has begun and can't be completed must not look complete.
+      if (response.headersSent) response.destroy();
+      else if (late) sendError(response, 504, "upstream timeout");
+      else sendError(response, 502, "upstream unreachable");
+    });
+    outgoing.once("response", (incoming) => {
+      response.writeHead(incoming.statusCode ?? 502, responseHeaders(incoming));
+      incoming.once("error", () => response.destroy());
+      incoming.pipe(response);
+    });
+    response.once("close", () => outgoing.destroy());
+    outgoing.end();
+  }
+
+  #requestHeaders({ headers, socket }: IncomingMessage): OutgoingHttpHeaders {
+    const kept: OutgoingHttpHeaders = endToEnd(headers);
+    const before = headers["x-forwarded-for"];
+    const client = socket.remoteAddress ?? "";
+    kept["x-forwarded-for"] = before === undefined ? client : `${String(before)}, ${client}`;
+    kept[FORWARDED_BY] = this.#cluster.nodeId;
+    return kept;
+  }
+}
+
+function responseHeaders({ headers }: IncomingMessage): OutgoingHttpHeaders {
+  const kept: OutgoingHttpHeaders = endToEnd(headers);
+  const length = headers["content-length"];
+  if (length !== undefined) kept["content-length"] = length;
+  return kept;
+}
+
+function endToEnd(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
+  const named = new Set((headers.connection ?? "").toLowerCase().split(/[\s,]+/));
+  const kept: OutgoingHttpHeaders = {};
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined && !LEFT_OUT.has(name) && !named.has(name)) kept[name] = value;
+  }
+  return kept;
+}
+
+function sendError(response: ServerResponse, status: number, error: string): void {
+  response.writeHead(status, { "Content-Type": "application/json" }).end(`${JSON.stringify({ error })}\n`);
+}

@@ -1,0 +1,99 @@
+// The status pages of the admin port, in the contract's JSON: what listens on this node, which nodes it knows of, and
+// what gossip has told it.
+
+import type { NodeDetails, NodeSnapshot } from "../../gossip/snapshot.js";
+import { type Route, sendJson } from "../../net/route-server.js";
+import type { Cluster } from "../cluster/cluster.js";
+import type { NodeSummary } from "../cluster/cluster-table.js";
+import type { Upstreams } from "../upstream/upstreams.js";
+
+/** What gossip's `expiry` is for a node that takes part: Go's zero time. */
+const NO_EXPIRY = "0001-01-01T00:00:00Z";
+
+export class StatusPages {
+  readonly #cluster: Cluster;
+  readonly #upstreams: Upstreams;
+  readonly #wallNow: () => number;
+
+  /** `wallNow`: milliseconds since 1970. */
+  constructor(cluster: Cluster, upstreams: Upstreams, wallNow: () => number = Date.now) {
+    this.#cluster = cluster;
+    this.#upstreams = upstreams;
+    this.#wallNow = wallNow;
+  }
+
+  /** The route of a path below `/status`; undefined for one that doesn't exist. */
+  find(path: string): Route | undefined {
+    if (path === "/status/upstream/endpoints") return page(() => this.#upstreams.listenerCounts());
+    const match = /^\/status\/(cluster|gossip)\/nodes(?:\/([^/]+))?$/.exec(path);
+    if (match === null) return undefined;
+    const [, kind, segment] = match;
+    if (segment === undefined) {
+      return page(() => (kind === "cluster" ? this.#clusterNodes() : this.#gossipNodes()));
+    }
+    const id = decode(segment);
+    return page(() => (kind === "cluster" ? this.#clusterNode(id) : this.#gossipNode(id)));
+  }
+
+  #clusterNodes(): object[] {
+    const nodes: NodeSummary[] = [this.#cluster.local(), ...this.#cluster.table.nodes()];
+    return nodes
+      .sort((a, b) => (a.id < b.id ? -1 : 1))
+      .map((node) => ({
+        ...describe(node),
+        endpoints: node.endpoints.size,
+        upstreams: [...node.endpoints.values()].reduce((sum, count) => sum + count, 0),
+      }));
+  }
+
+  /** `local` is this node. */
+  #clusterNode(id: string): object | undefined {
+    const remote = this.#cluster.table.get(id);
+    const node = id === "local" || id === this.#cluster.nodeId ? this.#cluster.local() : remote;
+    // One whose addresses aren't known yet isn't in the list either.
+    if (node === undefined || (node === remote && !remote.complete)) return undefined;
+    const endpoints = node.endpoints.size === 0 ? null : Object.fromEntries(node.endpoints);
+    return { ...describe(node), endpoints };
+  }
+
+  #gossipNodes(): object[] {
+    const nowMs = this.#wallNow();
+    return this.#cluster.gossip.nodes().map((node) => gossipState(node, nowMs));
+  }
+
+  #gossipNode(id: string): object | undefined {
+    const node: NodeDetails | undefined = this.#cluster.gossip.node(id);
+    if (node === undefined) return undefined;
+    const { entries } = node;
+    return { ...gossipState(node, this.#wallNow()), Entries: entries.length === 0 ? null : entries };
+  }
+}
+
+/** A page that doesn't exist after all, because its node is unknown, is 404 without a body. */
+function page(read: () => object | undefined): Route {
+  return (response) => {
+    const value = read();
+    if (value === undefined) response.writeHead(404).end();
+    else sendJson(response, value);
+  };
+}
+
+function decode(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
+
+function describe(node: NodeSummary): object {
+  return { id: node.id, status: node.status, proxy_addr: node.proxyAddr, admin_addr: node.adminAddr };
+}
+
+function gossipState(
+  { id, addr, version, left, unreachable, expiresInMs }: NodeSnapshot,
+  nowMs: number,
+): object {
+  const expiry = expiresInMs === undefined ? NO_EXPIRY : new Date(nowMs + expiresInMs).toISOString();
+  return { id, addr, version, left, unreachable, expiry };
+}
