@@ -108,9 +108,9 @@ const forwarded = (text) => async (worker) => {
 
 /** @type {[name: string, weight: number, scenario: Scenario][]} */
 export const SCENARIOS = [
-  ["small", 600, kept(get("/small"), 200)],
+  ["small", 1500, kept(get("/small"), 200)],
   ["10 KiB", 60, kept(get("/10k"), 200)],
-  ["1 MiB", 2, kept(get("/1m"), 200)],
+  ["1 MiB", 1, kept(get("/1m"), 200)],
   ["chunked answer", 40, kept(get("/chunks"), 200)],
   ["HEAD", 20, kept(`HEAD /10k HTTP/1.1\r\n${HOST}\r\n`, 200, "HEAD")],
   ["204", 10, kept(get("/204"), 204)],
@@ -128,7 +128,7 @@ export const SCENARIOS = [
   ],
   [
     "1 MB upload",
-    2,
+    1,
     kept(`POST /echo HTTP/1.1\r\n${HOST}Content-Length: ${LARGE_BODY.length}\r\n\r\n${LARGE_BODY}`, 200),
   ],
   ["large head", 10, kept(`GET /small HTTP/1.1\r\n${HOST}${LARGE_FIELD}\r\n`, 200)],
