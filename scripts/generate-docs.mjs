@@ -4,6 +4,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { AGENT } from "../packages/piko/dist/config/agent.js";
+import { BENCH } from "../packages/piko/dist/config/bench.js";
 import { FORWARD } from "../packages/piko/dist/config/forward.js";
 import { listReference } from "../packages/piko/dist/config/reference.js";
 import { SERVER } from "../packages/piko/dist/config/server.js";
@@ -39,6 +40,7 @@ function configurationPage() {
     ...programTables("piko server", SERVER),
     ...programTables("piko agent", AGENT),
     ...programTables("piko forward", FORWARD),
+    ...programTables("piko bench http", BENCH),
   ].join("\n");
 }
 

@@ -6,7 +6,7 @@ import { type Program, startProgram } from "./program.js";
 import type { Stage } from "./stage.js";
 
 /** The command under test; PIKO_COMMAND names another one, such as that of an installed package. */
-const PIKO: string =
+export const PIKO: string =
   process.env["PIKO_COMMAND"] ?? fileURLToPath(new URL("../../node_modules/.bin/piko", import.meta.url));
 
 /** A server that is ready. Addresses are `127.0.0.1:port`. */

@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { describe, expect, it } from "vitest";
 import { AGENT } from "../config/agent.js";
+import { BENCH } from "../config/bench.js";
 import { listFlags } from "../config/flags.js";
 import { FORWARD } from "../config/forward.js";
 import { SERVER } from "../config/server.js";
@@ -115,6 +116,23 @@ describe("flags", () => {
       "--log.subsystems",
       "--log.format",
     ]);
+  });
+
+  it("of the benchmark are those of Go Piko, whose file has the server's settings under another name", () => {
+    expect(names(listFlags(BENCH))).toEqual([
+      "--requests",
+      "--clients",
+      "--endpoints",
+      "--upstreams",
+      "--size",
+      "--connect.proxy-url",
+      "--connect.upstream-url",
+      "--connect.timeout",
+      "--log.level",
+      "--log.subsystems",
+      "--log.format",
+    ]);
+    expect(listFlags(BENCH).map(({ path }) => path)).toContain("server.proxy_url");
   });
 });
 

@@ -2,6 +2,7 @@
 
 import { Command, Help, type Option } from "commander";
 import { createAgentCommand } from "./agent-command.js";
+import { createBenchCommand } from "./bench-command.js";
 import { createForwardCommand } from "./forward-command.js";
 import { createServerCommand } from "./server-command.js";
 import { readVersion } from "./version.js";
@@ -21,9 +22,10 @@ Examples:
   piko agent http my-endpoint 3000
   curl -H "x-piko-endpoint: my-endpoint" http://localhost:8000`,
     );
-  for (const command of [createServerCommand(), createAgentCommand(), createForwardCommand()]) {
-    program.addCommand(command);
-  }
+  program.addCommand(createServerCommand());
+  program.addCommand(createAgentCommand());
+  program.addCommand(createForwardCommand());
+  program.addCommand(createBenchCommand());
   configureAll(program);
   return program;
 }

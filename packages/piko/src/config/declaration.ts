@@ -19,6 +19,8 @@ export interface Field<T = unknown> {
   readonly repeatable: boolean;
   /** Makes a flag's text what YAML would have given; the schema judges it. */
   readonly fromText: (text: string) => unknown;
+  /** Its flag, where that isn't its YAML path with dots and dashes. */
+  readonly flag?: string;
   /** A bare number or word in YAML (`addr: 3000`) counts as the text that it was written as. */
   readonly text: boolean;
 }

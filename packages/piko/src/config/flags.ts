@@ -20,11 +20,12 @@ export function listFlags(declared: Section, keys: readonly string[] = [], path 
     const childKeys = [...keys, key];
     if (node.kind === "list") return [];
     if (node.kind === "section") return listFlags(node, childKeys, childPath);
-    return [{ name: flagName(childPath), path: childPath, keys: childKeys, field: node }];
+    return [{ name: flagOf(node, childPath), path: childPath, keys: childKeys, field: node }];
   });
 }
 
-/** `proxy.http.read_timeout` -> `--proxy.http.read-timeout`. */
-export function flagName(path: string): string {
+/** The flag of a setting: by its path, `proxy.http.read_timeout` -> `--proxy.http.read-timeout`, unless it has its own. */
+export function flagOf(field: Field, path: string): string {
+  if (field.flag !== undefined) return field.flag;
   return `--${path.replaceAll("_", "-")}`;
 }

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { ConfigError, type ConfigProblem } from "./config-error.js";
 import type { Node, Section } from "./declaration.js";
 import { expandEnv } from "./expand-env.js";
-import { flagName } from "./flags.js";
+import { flagOf } from "./flags.js";
 import { type RawSettings, type YamlFile, readYaml } from "./load-yaml.js";
 
 /** A setting that the command line gave. */
@@ -117,7 +117,7 @@ function locate(
     path += `${path === "" ? "" : "."}${entry?.name ?? key}`;
     node = entry?.node;
   }
-  const flag = node?.kind === "field" && !inList ? flagName(path.replace(/\[\d+\]$/, "")) : undefined;
+  const flag = node?.kind === "field" && !inList ? flagOf(node, path.replace(/\[\d+\]$/, "")) : undefined;
   return { path, flag };
 }
 

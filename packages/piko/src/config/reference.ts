@@ -1,7 +1,7 @@
 // The settings of a program as rows of a table, for the generated reference.
 
 import type { Section } from "./declaration.js";
-import { flagName } from "./flags.js";
+import { flagOf } from "./flags.js";
 
 /** One setting, or the heading of a section. */
 export type ReferenceRow =
@@ -32,7 +32,7 @@ export function listReference(declared: Section, path = "", inList = false): rea
       sections.push({ kind: "section", path: `${childPath}[]`, description: node.description }, ...items);
     } else {
       const { type, defaultText, required, description } = node;
-      const flag = inList ? undefined : flagName(childPath);
+      const flag = inList ? undefined : flagOf(node, childPath);
       rows.push({ kind: "setting", path: childPath, flag, type, defaultText, required, description });
     }
   }

@@ -1,0 +1,52 @@
+// `piko bench http`.
+
+import { Command } from "commander";
+import { BENCH } from "../config/bench.js";
+import { listFlags } from "../config/flags.js";
+import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
+import { runProgram } from "./run-program.js";
+
+/** Creates the commands that load a server. */
+export function createBenchCommand(): Command {
+  const command = new Command("bench")
+    .summary("load a server and measure it")
+    .description("Loads a running server and measures how it does.");
+  command.addCommand(createHttpCommand());
+  return command;
+}
+
+function createHttpCommand(): Command {
+  const command = new Command("http")
+    .summary("load a server with HTTP requests")
+    .description(
+      "Opens upstreams on a server, sends HTTP requests to them through its proxy port, and prints throughput, latencies and errors. Exits with 1 when a request failed.",
+    )
+    .allowExcessArguments(false)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  # 100,000 requests of 1 KiB by 100 clients to a server on this machine.
+  piko bench http
+
+  # A deployment, with larger bodies, over few endpoints.
+  piko bench http --connect.proxy-url https://proxy.example.com \\
+    --connect.upstream-url https://upstream.example.com \\
+    --endpoints 4 --upstreams 8 --clients 20 --requests 10000 --size 65536`,
+    );
+  addFlagOptions(command, listFlags(BENCH));
+  addFileOptions(command);
+  return command.action(async () => {
+    const config = loadCommandConfig(command, BENCH);
+    await runProgram("benchmark", config, async ({ logger, signal }) => {
+      const { runBench } = await import("../bench/run.js");
+      await runBench({
+        config,
+        logger,
+        signal,
+        print: (line) => process.stdout.write(`${line}\n`),
+        showProgress: process.stderr.isTTY ? (text) => process.stderr.write(text) : undefined,
+      });
+    });
+  });
+}
