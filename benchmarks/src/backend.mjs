@@ -46,6 +46,7 @@ export async function startBackend(bench) {
     args: ["-p", directory, "-c", config, "-e", "stderr"],
     core: LOAD_CORE,
   });
+  bench.backendPid = program.pid;
   const origin = `http://127.0.0.1:${port}`;
   const first = /** @type {import("./cases.mjs").Case} */ (CASES[0]);
   await bench.waitFor("backend", [program], async () =>

@@ -10,6 +10,7 @@
  * @property {string} path path on the backend
  * @property {number} bodyBytes
  * @property {number} connections keep-alive connections, one request in flight on each
+ * @property {number} [pauseMs] mean pause of a connection between two requests; none unless said
  * @property {boolean} byDefault
  *
  * @typedef {object} BulkCase
@@ -32,6 +33,7 @@ export const CASES = [
   load("medium", "10 KiB, c=32", "/10k", 10 * KIB, 32),
   load("large", "1 MiB, c=8", "/1m", MIB, 8),
   load("single", "100 B, c=1", "/100", 100, 1),
+  { ...load("paced", "100 B, c=10, 1,000 requests/s", "/100", 100, 10), pauseMs: 9.5 },
   { ...load("wide", "100 B, c=256", "/100", 100, 256), byDefault: false },
   {
     kind: "bulk",

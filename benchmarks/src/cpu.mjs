@@ -12,10 +12,24 @@ const TICK_US = 1e6 / Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "u
  * @param {number} pid
  */
 export function readProcessCpuUs(pid) {
+  const fields = readStat(pid);
+  return (Number(fields[11]) + Number(fields[12])) * TICK_US;
+}
+
+/**
+ * The same of all children of a process that have ended.
+ * @param {number} pid
+ */
+export function readWaitedCpuUs(pid) {
+  const fields = readStat(pid);
+  return (Number(fields[13]) + Number(fields[14])) * TICK_US;
+}
+
+/** @param {number} pid */
+function readStat(pid) {
   const text = readFileSync(`/proc/${pid}/stat`, "utf8");
   // The command in brackets may hold spaces and brackets, so the fields are counted from the last one.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) * TICK_US;
+  return text.slice(text.lastIndexOf(")") + 2).split(" ");
 }
 
 /**

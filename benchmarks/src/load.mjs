@@ -28,9 +28,10 @@ const PATIENCE_MS = 30_000;
  * @param {string} origin `http://127.0.0.1:PORT`
  * @param {import("./cases.mjs").LoadCase} loadCase
  * @param {number} seconds may be a fraction
+ * @param {boolean} [counts] false for a warm-up, which may be too short for a single answer
  * @returns {Promise<LoadResult>}
  */
-export async function runWrk(bench, origin, loadCase, seconds) {
+export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
   const whole = Number.isInteger(seconds);
   const output = await bench.run({
     name: "wrk",
@@ -45,6 +46,7 @@ export async function runWrk(bench, origin, loadCase, seconds) {
       origin + loadCase.path,
     ],
     core: LOAD_CORE,
+    env: loadCase.pauseMs === undefined ? {} : { BENCH_WRK_PAUSE_MS: String(loadCase.pauseMs) },
     timeoutMs: seconds * 1000 + PATIENCE_MS,
     ...(whole ? {} : { interruptAfterMs: seconds * 1000 }),
   });
@@ -57,7 +59,7 @@ export async function runWrk(bench, origin, loadCase, seconds) {
       `${loadCase.title}: failed: ${failures.map(([kind, count]) => `${count} ${kind}`).join(", ")}`,
     );
   }
-  if (report.requests === 0) throw new Error(`${loadCase.title}: no request completed`);
+  if (counts && report.requests === 0) throw new Error(`${loadCase.title}: no request completed`);
   // wrk counts only statuses above 399 as errors; a redirect or an empty answer shows in the bytes.
   if (report.bytes < report.requests * loadCase.bodyBytes) {
     throw new Error(`${loadCase.title}: ${report.bytes} bytes are too few for ${report.requests} answers`);

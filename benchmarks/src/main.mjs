@@ -12,9 +12,9 @@ import { requireProgram } from "./programs.mjs";
 import { formatReport } from "./report.mjs";
 import { runRounds } from "./rounds.mjs";
 import { piko } from "./subjects/piko.mjs";
-import { SUBJECTS } from "./subjects/subject.mjs";
+import { knownSubjects } from "./subjects/subject.mjs";
 import { Summary } from "./summary.mjs";
-import { judge } from "./targets.mjs";
+import { isJudged, judge, TARGET_COUNT } from "./targets.mjs";
 import { Workbench } from "./workbench.mjs";
 
 /** @param {string} message */
@@ -27,14 +27,13 @@ function say(message) {
  * @param {import("./options.mjs").Options} options
  */
 function selectSubjects(options) {
+  const known = knownSubjects(options);
   for (const name of options.subjects) {
-    if (!SUBJECTS.some((subject) => subject.name === name)) {
-      throw new Error(`unknown subject: ${name} (known: ${SUBJECTS.map((each) => each.name).join(", ")})`);
+    if (!known.some((subject) => subject.name === name)) {
+      throw new Error(`unknown subject: ${name} (known: ${known.map((each) => each.name).join(", ")})`);
     }
   }
-  const wanted = SUBJECTS.filter(
-    ({ name }) => options.subjects.length === 0 || options.subjects.includes(name),
-  );
+  const wanted = known.filter(({ name }) => options.subjects.length === 0 || options.subjects.includes(name));
   return wanted.filter((subject) => {
     const obstacle = subject.findObstacle(options);
     if (obstacle === undefined) return true;
@@ -45,32 +44,46 @@ function selectSubjects(options) {
 }
 
 /**
+ * Which cases each subject is measured with; subjects without any are left out.
+ * @param {import("./options.mjs").Options} options
+ * @returns {import("./rounds.mjs").Plan}
+ */
+function makePlan(options) {
+  const cases = selectCases(options.cases);
+  return selectSubjects(options)
+    .map((subject) => ({
+      subject,
+      cases: cases.filter((each) => !options.check || isJudged(subject.name, each.name)),
+    }))
+    .filter((part) => part.cases.length > 0);
+}
+
+/**
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./options.mjs").Options} options
  * @returns {Promise<number>} exit status
  */
 async function run(bench, options) {
-  const cases = selectCases(options.cases);
-  const subjects = selectSubjects(options);
+  const plan = makePlan(options);
   const machine = describeMachine(options, bench.pinned);
   const context = { bench, backendPort: await startBackend(bench), options };
 
   if (options.profile) {
     const obstacle = piko.findObstacle(options);
     if (obstacle !== undefined) throw new Error(obstacle);
-    const each = options.cases.length === 0 ? CASES[0] : cases[0];
+    const each = options.cases.length === 0 ? CASES[0] : selectCases(options.cases)[0];
     if (each === undefined) throw new Error("no case to profile");
     process.stdout.write(`${await profilePiko(context, each)}\n`);
     return 0;
   }
 
-  const samples = await runRounds(context, subjects, cases, say);
-  const withPiko = subjects.includes(piko) && options.tunnels > 0;
+  const samples = await runRounds(context, plan, say);
+  const withPiko = plan.some(({ subject }) => subject === piko) && options.tunnels > 0;
   if (withPiko) say(`idle tunnels: ${options.tunnels}`);
   const idle = withPiko ? await measureIdleTunnels(context, options.tunnels) : undefined;
   const summary = new Summary(samples);
   const verdicts = judge(summary, idle);
-  process.stdout.write(formatReport({ machine, cases, subjects, samples, summary, idle, verdicts }));
+  process.stdout.write(formatReport({ machine, plan, samples, summary, idle, verdicts }));
   if (options.jsonFile !== undefined) {
     const medians = summary.all();
     writeFileSync(
@@ -78,8 +91,10 @@ async function run(bench, options) {
       `${JSON.stringify({ machine, options, samples, medians, idle, verdicts }, undefined, 2)}\n`,
     );
   }
-  if (!options.gate) return 0;
-  if (verdicts.length === 0) throw new Error("--gate: no target could be judged");
+  if (!options.check) return 0;
+  if (verdicts.length < TARGET_COUNT) {
+    throw new Error(`--check: only ${verdicts.length} of ${TARGET_COUNT} targets could be judged`);
+  }
   return verdicts.every((verdict) => verdict.met) ? 0 : 1;
 }
 

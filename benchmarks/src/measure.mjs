@@ -1,12 +1,18 @@
 // One measurement: a case on a running subject, with the CPU time that each of its processes spent.
 // @ts-check
 
-import { readCoreBusyUs, readProcessCpuUs, readResidentBytes } from "./cpu.mjs";
+import { readCoreBusyUs, readProcessCpuUs, readResidentBytes, readWaitedCpuUs } from "./cpu.mjs";
 import { checkAnswer, runCurl, runWrk } from "./load.mjs";
-import { SUBJECT_CORE } from "./workbench.mjs";
+import { LOAD_CORE, SUBJECT_CORE } from "./workbench.mjs";
 
 /** Time that an answer may be wrong after the start, while an agent's tunnel becomes known. */
 const READY_TIMEOUT_MS = 10_000;
+
+/** Less, and wrk might be told to stop before it knows how to. */
+const LEAST_WARMUP_SECONDS = 0.3;
+
+/** Above this share of a core, other programs have spoilt a sample. */
+export const FOREIGN_LIMIT = 0.05;
 
 /**
  * @typedef {object} Sample
@@ -20,7 +26,7 @@ const READY_TIMEOUT_MS = 10_000;
  * @property {number} [p99Us]
  * @property {Record<string, number>} cpuUs by role, in the whole case
  * @property {Record<string, number>} residentBytes by role, right after the case
- * @property {number} foreignShare share of the subject's core that something else took, 0 to 1
+ * @property {number} foreignShare of a core, the subject's or the load's, that other programs took: 0 to 1
  */
 
 /**
@@ -60,8 +66,8 @@ export async function checkSubject(bench, running, cases) {
 export async function warmUp(bench, running, cases, seconds) {
   let share = 1;
   for (const each of cases) {
-    if (each.kind !== "load" || each.connections === 1) continue;
-    await runWrk(bench, running.origin, each, seconds * share);
+    if (each.kind !== "load" || each.connections === 1 || each.pauseMs !== undefined) continue;
+    await runWrk(bench, running.origin, each, Math.max(LEAST_WARMUP_SECONDS, seconds * share), false);
     share = 0.2;
   }
 }
@@ -74,7 +80,8 @@ export async function warmUp(bench, running, cases, seconds) {
  * @returns {Promise<Omit<Sample, "subject" | "round">>}
  */
 export async function measure(bench, running, each, seconds) {
-  const coreBefore = readCoreBusyUs(SUBJECT_CORE);
+  const busyBefore = [readCoreBusyUs(SUBJECT_CORE), readCoreBusyUs(LOAD_CORE)];
+  const loadBefore = readLoadCpuUs(bench);
   const startedAt = performance.now();
   const before = running.parts.map(({ program }) => readProcessCpuUs(program.pid));
   const result =
@@ -86,7 +93,10 @@ export async function measure(bench, running, each, seconds) {
   );
   const wallUs = (performance.now() - startedAt) * 1000;
   const own = cpu.reduce((sum, value) => sum + value, 0);
-  const busy = readCoreBusyUs(SUBJECT_CORE) - coreBefore;
+  const [subjectBusy, loadBusy] = [SUBJECT_CORE, LOAD_CORE].map(
+    (core, index) => readCoreBusyUs(core) - (busyBefore[index] ?? 0),
+  );
+  const foreign = Math.max((subjectBusy ?? 0) - own, (loadBusy ?? 0) - (readLoadCpuUs(bench) - loadBefore));
   return {
     case: each.name,
     durationUs: result.durationUs,
@@ -98,8 +108,17 @@ export async function measure(bench, running, each, seconds) {
       running,
       running.parts.map(({ program }) => readResidentBytes(program.pid)),
     ),
-    foreignShare: bench.pinned ? Math.max(0, busy - own) / wallUs : 0,
+    foreignShare: bench.pinned ? Math.max(0, foreign) / wallUs : 0,
   };
+}
+
+/**
+ * What the load generator, ended by now, and the backend have used so far.
+ * @param {import("./workbench.mjs").Workbench} bench
+ */
+function readLoadCpuUs(bench) {
+  const backend = bench.backendPid === undefined ? 0 : readProcessCpuUs(bench.backendPid);
+  return backend + readWaitedCpuUs(process.pid);
 }
 
 /**

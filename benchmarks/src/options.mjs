@@ -5,18 +5,19 @@ import { parseArgs } from "node:util";
 
 export const HELP = `npm run bench -- [options]
 
+  --check             measures what the targets need, in about four minutes; exits with 1 when one is missed
   --quick             smoke run: one round, half a second a case, no idle tunnels
-  --rounds N          interleaved rounds (default 3)
+  --rounds N          interleaved rounds (default 3; with --check 5)
   --seconds N         measured time of a case (default 2)
   --warmup N          warm-up of a fresh subject (default 3)
   --subject NAME      only this subject; may be repeated (nginx, haproxy, node-http, piko)
-  --case NAME         only this case; may be repeated (small, medium, large, single, wide, bulk)
+  --case NAME         only this case; may be repeated (small, medium, large, single, paced, wide, bulk)
   --tunnels N         idle tunnels for the memory figure (default 2000, 0 for none)
   --no-access-log     piko without its access logs
   --piko FILE         the piko program (default packages/piko/bin/piko.js)
+  --against FILE      another build's piko program, as a subject of the same run: what a change is worth
   --node FILE         the Node.js that runs piko (default: the one that runs this)
   --json FILE         write every sample and all medians to FILE
-  --gate              exit with 1 when a target is missed
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
   --profile-dir DIR   keep the .cpuprofile files in DIR
   --help
@@ -33,9 +34,10 @@ export const HELP = `npm run bench -- [options]
  * @property {number} tunnels
  * @property {boolean} accessLog
  * @property {string | undefined} pikoFile
+ * @property {string | undefined} againstFile
  * @property {string} nodeFile
  * @property {string | undefined} jsonFile
- * @property {boolean} gate
+ * @property {boolean} check
  * @property {boolean} profile
  * @property {string | undefined} profileDirectory
  */
@@ -58,17 +60,18 @@ export function parseOptions(args) {
       tunnels: { type: "string" },
       "no-access-log": { type: "boolean", default: false },
       piko: { type: "string" },
+      against: { type: "string" },
       node: { type: "string" },
       json: { type: "string" },
-      gate: { type: "boolean", default: false },
+      check: { type: "boolean", default: false },
       profile: { type: "boolean", default: false },
       "profile-dir": { type: "string" },
     },
   });
-  const quick = values.quick;
+  const { check, quick } = values;
   return {
     help: values.help,
-    rounds: parseNumber("rounds", values.rounds, quick ? 1 : 3, 1, 100),
+    rounds: parseNumber("rounds", values.rounds, quick ? 1 : check ? 5 : 3, 1, 100),
     seconds: parseNumber("seconds", values.seconds, quick ? 0.5 : 2, 0.1, 600),
     warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 3, 0.1, 600),
     subjects: values.subject ?? [],
@@ -76,9 +79,10 @@ export function parseOptions(args) {
     tunnels: parseNumber("tunnels", values.tunnels, quick ? 0 : 2000, 0, 100_000),
     accessLog: !values["no-access-log"],
     pikoFile: values.piko,
+    againstFile: values.against,
     nodeFile: values.node ?? process.execPath,
     jsonFile: values.json,
-    gate: values.gate,
+    check: values.check,
     profile: values.profile,
     profileDirectory: values["profile-dir"],
   };

@@ -1,16 +1,13 @@
 // The result as Markdown: one table per case, then memory, then the targets.
 // @ts-check
 
+import { FOREIGN_LIMIT } from "./measure.mjs";
 import { ratio } from "./targets.mjs";
-
-/** Above this share of the subject's core, other programs have spoilt a sample. */
-const FOREIGN_LIMIT = 0.05;
 
 /**
  * @typedef {object} Results
  * @property {readonly string[]} machine lines about where and how the run took place
- * @property {readonly import("./cases.mjs").Case[]} cases
- * @property {readonly import("./subjects/subject.mjs").Subject[]} subjects
+ * @property {import("./rounds.mjs").Plan} plan
  * @property {readonly import("./measure.mjs").Sample[]} samples
  * @property {import("./summary.mjs").Summary} summary
  * @property {import("./idle-tunnels.mjs").IdleResult | undefined} idle
@@ -22,9 +19,10 @@ const FOREIGN_LIMIT = 0.05;
  * @returns {string}
  */
 export function formatReport(results) {
+  const cases = [...new Set(results.plan.flatMap((part) => part.cases))];
   const sections = [
     `# Benchmark\n\n${results.machine.map((line) => `* ${line}`).join("\n")}`,
-    ...results.cases.map((each) => formatCase(results, each)),
+    ...cases.map((each) => formatCase(results, each)),
     formatMemory(results),
     formatVerdicts(results.verdicts),
     formatWarnings(results),
@@ -38,7 +36,7 @@ export function formatReport(results) {
  */
 function formatCase(results, each) {
   const bulk = each.kind === "bulk";
-  const rows = results.subjects.flatMap((subject) => {
+  const rows = results.plan.flatMap(({ subject }) => {
     const figures = results.summary.find(subject.name, each.name);
     if (figures === undefined) return [];
     const first = bulk
@@ -90,7 +88,7 @@ function formatMs(us) {
 
 /** @param {Results} results */
 function formatMemory(results) {
-  const rows = results.subjects.flatMap((subject) => {
+  const rows = results.plan.flatMap(({ subject }) => {
     /** @type {Map<string, number>} */
     const peaks = new Map();
     for (const figures of results.summary.all()) {
@@ -137,7 +135,7 @@ function formatWarnings({ samples }) {
   const most = Math.max(...spoilt.map((sample) => sample.foreignShare));
   return (
     `Warning: in ${spoilt.length} of ${samples.length} samples other programs took up to ` +
-    `${(most * 100).toFixed(0)} % of the measured core. Requests/s and latencies suffer from that; run again on a quiet machine.`
+    `${(most * 100).toFixed(0)} % of a core. All figures suffer from that; run again on a quiet machine.`
   );
 }
 

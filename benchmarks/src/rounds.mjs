@@ -4,19 +4,19 @@
 
 import { checkSubject, measure, warmUp } from "./measure.mjs";
 
+/** @typedef {readonly { subject: import("./subjects/subject.mjs").Subject, cases: import("./cases.mjs").Case[] }[]} Plan */
+
 /**
  * @param {import("./subjects/subject.mjs").SubjectContext} context
- * @param {readonly import("./subjects/subject.mjs").Subject[]} subjects
- * @param {readonly import("./cases.mjs").Case[]} cases
+ * @param {Plan} plan
  * @param {(message: string) => void} say
  * @returns {Promise<import("./measure.mjs").Sample[]>}
  */
-export async function runRounds(context, subjects, cases, say) {
+export async function runRounds(context, plan, say) {
   /** @type {import("./measure.mjs").Sample[]} */
   const samples = [];
   for (let round = 1; round <= context.options.rounds; round += 1) {
-    const order = round % 2 === 1 ? subjects : [...subjects].reverse();
-    for (const subject of order) {
+    for (const { subject, cases } of round % 2 === 1 ? plan : [...plan].reverse()) {
       say(`round ${round}/${context.options.rounds}: ${subject.name}`);
       try {
         for (const sample of await runSubject(context, subject, cases)) {
@@ -40,7 +40,7 @@ async function runSubject(context, subject, cases) {
   const running = await subject.start(context);
   try {
     await checkSubject(bench, running, cases);
-    await warmUp(bench, running, cases, options.warmupSeconds);
+    await warmUp(bench, running, cases, subject.compiles ? options.warmupSeconds : COLD_WARMUP_SECONDS);
     const samples = [];
     for (const each of cases) samples.push(await measure(bench, running, each, options.seconds));
     return samples;
@@ -48,3 +48,6 @@ async function runSubject(context, subject, cases) {
     await Promise.all(running.parts.map(({ program }) => program.stop()));
   }
 }
+
+/** For programs that are machine code from the start: only caches and connections have to become warm. */
+const COLD_WARMUP_SECONDS = 0.3;

@@ -43,6 +43,8 @@ export class Workbench {
   directory;
   /** Whether programs are tied to cores; without it the CPU figures disturb each other. */
   pinned;
+  /** The service behind all subjects, once it runs. @type {number | undefined} */
+  backendPid;
   /** @type {Set<import("node:child_process").ChildProcess>} */
   #children = new Set();
   #count = 0;

@@ -10,6 +10,7 @@ import { freePorts, SUBJECT_CORE } from "../workbench.mjs";
 export const haproxy = {
   name: "haproxy",
   title: "haproxy, plain proxy",
+  compiles: false,
   findObstacle: () => (findProgram("haproxy") === undefined ? "haproxy is not installed" : undefined),
   async start({ bench, backendPort }) {
     const [port = 0] = await freePorts(1);

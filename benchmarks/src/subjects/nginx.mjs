@@ -11,6 +11,7 @@ import { freePorts, SUBJECT_CORE } from "../workbench.mjs";
 export const nginx = {
   name: "nginx",
   title: "nginx, plain proxy",
+  compiles: false,
   findObstacle: () => (findProgram("nginx") === undefined ? "nginx is not installed" : undefined),
   async start({ bench, backendPort }) {
     const [port = 0] = await freePorts(1);

@@ -11,6 +11,7 @@ const PROGRAM = fileURLToPath(new URL("./node-http-proxy.mjs", import.meta.url))
 export const nodeHttp = {
   name: "node-http",
   title: "node:http proxy",
+  compiles: true,
   findObstacle: () => undefined,
   async start({ bench, backendPort, options }) {
     const program = bench.start({

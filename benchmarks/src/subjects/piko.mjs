@@ -15,6 +15,7 @@ const NO_PORT = "127.0.0.1:0";
 export const piko = {
   name: "piko",
   title: "piko, server + agent",
+  compiles: true,
   findObstacle(options) {
     if (options.pikoFile !== undefined) {
       return existsSync(options.pikoFile) ? undefined : `${options.pikoFile} does not exist`;
@@ -22,6 +23,20 @@ export const piko = {
     return existsSync(COMPILED) ? undefined : "piko is not built (npm run build)";
   },
   start: (context) => startPiko(context, { server: [], agent: [] }),
+};
+
+/** Another build of piko, for `--against`. @type {import("./subject.mjs").Subject} */
+export const pikoAgainst = {
+  name: "piko-against",
+  title: "piko, the other build",
+  compiles: true,
+  findObstacle: ({ againstFile = "" }) =>
+    existsSync(againstFile) ? undefined : `--against: ${againstFile} does not exist`,
+  start: ({ options, ...context }) =>
+    startPiko(
+      { ...context, options: { ...options, pikoFile: options.againstFile } },
+      { server: [], agent: [] },
+    ),
 };
 
 /**

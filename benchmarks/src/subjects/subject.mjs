@@ -4,7 +4,7 @@
 import { haproxy } from "./haproxy.mjs";
 import { nginx } from "./nginx.mjs";
 import { nodeHttp } from "./node-http.mjs";
-import { piko } from "./piko.mjs";
+import { piko, pikoAgainst } from "./piko.mjs";
 
 /**
  * @typedef {object} SubjectContext
@@ -19,9 +19,18 @@ import { piko } from "./piko.mjs";
  * @typedef {object} Subject
  * @property {string} name
  * @property {string} title
+ * @property {boolean} compiles at run time, so that it has to run for a while before it is measured
  * @property {(options: import("../options.mjs").Options) => string | undefined} findObstacle why it can't run here
  * @property {(context: SubjectContext) => Promise<RunningSubject>} start
  */
 
 /** @type {readonly Subject[]} */
-export const SUBJECTS = [nginx, haproxy, nodeHttp, piko];
+const SUBJECTS = [nginx, haproxy, nodeHttp, piko];
+
+/**
+ * The subjects that a run may have.
+ * @param {import("../options.mjs").Options} options
+ */
+export function knownSubjects(options) {
+  return options.againstFile === undefined ? SUBJECTS : [...SUBJECTS, pikoAgainst];
+}
