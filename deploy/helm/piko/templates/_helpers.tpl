@@ -1,0 +1,95 @@
+{{- define "piko.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Name of everything that the release creates; short enough for a suffix and a pod's number. */}}
+{{- define "piko.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "piko.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "piko.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "piko.clientsName" -}}
+{{- printf "%s-clients" (include "piko.fullname" .) }}
+{{- end }}
+
+{{- define "piko.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "piko.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "piko.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "piko.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{- define "piko.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{ include "piko.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{- define "piko.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end -}}
+{{- end }}
+
+{{/* The server's configuration: what the chart sets, and over it what the values say. */}}
+{{- define "piko.config" -}}
+{{- $own := dict "cluster" (dict "node_id_prefix" "${POD_NAME}-" "join" (list (include "piko.fullname" .))) }}
+{{- mustMergeOverwrite $own (deepCopy .Values.config) | toYaml }}
+{{- end }}
+
+{{/* The port that a bind address of the configuration ends in: (list . "proxy" "bind_addr" ":8000"). */}}
+{{- define "piko.portOf" -}}
+{{- $address := .address }}
+{{- $port := regexFind "[0-9]+$" $address }}
+{{- if not $port }}{{ fail (printf "config: the chart can't tell the port of the address %q" $address) }}{{ end }}
+{{- $port }}
+{{- end }}
+{{- define "piko.proxyPort" -}}
+{{- include "piko.portOf" (dict "address" (dig "proxy" "bind_addr" ":8000" .Values.config)) }}
+{{- end }}
+{{- define "piko.upstreamPort" -}}
+{{- include "piko.portOf" (dict "address" (dig "upstream" "bind_addr" ":8001" .Values.config)) }}
+{{- end }}
+{{- define "piko.adminPort" -}}
+{{- include "piko.portOf" (dict "address" (dig "admin" "bind_addr" ":8002" .Values.config)) }}
+{{- end }}
+{{- define "piko.gossipPort" -}}
+{{- include "piko.portOf" (dict "address" (dig "cluster" "gossip" "bind_addr" ":8003" .Values.config)) }}
+{{- end }}
+
+{{/*
+Seconds until Kubernetes kills a pod that was told to stop: more than the server takes by itself. A date moved by the
+server's grace period tells how many seconds that is; dateModify reads durations as the server does.
+*/}}
+{{- define "piko.terminationGracePeriodSeconds" -}}
+{{- $grace := dig "grace_period" "1m" .Values.config }}
+{{- $given := .Values.terminationGracePeriodSeconds }}
+{{- if contains "$" $grace }}
+{{- if kindIs "invalid" $given }}{{ fail "config.grace_period comes from the environment: set terminationGracePeriodSeconds above it" }}{{ end }}
+{{- int64 $given }}
+{{- else }}
+{{- $start := toDate "2006-01-02" "2020-01-01" }}
+{{- $seconds := sub (mustDateModify $grace $start | unixEpoch) (unixEpoch $start) | int64 }}
+{{- if kindIs "invalid" $given }}
+{{- add $seconds 15 }}
+{{- else if le (int64 $given) $seconds }}
+{{- fail (printf "terminationGracePeriodSeconds (%d) has to be above config.grace_period (%s), or pods are killed while they drain" (int64 $given) $grace) }}
+{{- else }}
+{{- int64 $given }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,59 @@
+// A declaration as a JSON Schema, for tools that check a configuration before the program sees it: the Helm chart's
+// values. It refuses unknown keys and values of the wrong kind; limits that only a parser knows stay the program's.
+
+import type { Field, Node, Section } from "./declaration.js";
+
+/** The part of JSON Schema (draft 7) that is used here. */
+export interface JsonSchema {
+  readonly type?: string | readonly string[];
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, JsonSchema>>;
+  readonly required?: readonly string[];
+  readonly additionalProperties?: boolean;
+  readonly items?: JsonSchema;
+  readonly anyOf?: readonly JsonSchema[];
+  readonly enum?: readonly string[];
+  readonly pattern?: string;
+}
+
+// A value that comes from the environment (`--config.expand-env`) can be anything once it is there.
+const FROM_ENVIRONMENT: JsonSchema = { type: "string", pattern: "\\$" };
+const DURATION: JsonSchema = {
+  type: "string",
+  pattern: "^(0|([0-9]+\\.?[0-9]*|\\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$",
+};
+const BYTES: JsonSchema = { type: "string", pattern: "^[0-9]+ *(B|KiB|MiB|GiB)?$" };
+const SWITCH: JsonSchema = { type: "string", pattern: "^([Tt]rue|[Ff]alse|[Yy]es|[Nn]o|[Oo]n|[Oo]ff)$" };
+
+/** The schema of a section, with all that is in it. */
+export function jsonSchema({ description, entries }: Section): JsonSchema {
+  const required = entries
+    .filter(({ node }) => node.kind === "field" && node.required)
+    .map(({ name }) => name);
+  return {
+    type: "object",
+    description,
+    properties: Object.fromEntries(entries.map(({ name, node }) => [name, nodeSchema(node)])),
+    ...(required.length === 0 ? {} : { required }),
+    additionalProperties: false,
+  };
+}
+
+function nodeSchema(node: Node): JsonSchema {
+  if (node.kind === "section") return jsonSchema(node);
+  if (node.kind === "list") {
+    return { type: "array", description: node.description, items: jsonSchema(node.item) };
+  }
+  const defaultText = node.defaultText === "" ? "" : ` Default: ${node.defaultText}.`;
+  return { description: `${node.description}${defaultText}`, ...fieldSchema(node) };
+}
+
+function fieldSchema({ type, repeatable, text }: Field): JsonSchema {
+  if (repeatable) return { type: "array", items: { type: "string" } };
+  if (type === "duration") return { anyOf: [DURATION, FROM_ENVIRONMENT] };
+  if (type === "bytes") return { anyOf: [{ type: "integer" }, BYTES, FROM_ENVIRONMENT] };
+  if (type === "int") return { anyOf: [{ type: "integer" }, FROM_ENVIRONMENT] };
+  if (type === "bool") return { anyOf: [{ type: "boolean" }, SWITCH, FROM_ENVIRONMENT] };
+  if (type.includes("|")) return { anyOf: [{ type: "string", enum: type.split("|") }, FROM_ENVIRONMENT] };
+  return { type: text ? ["string", "number", "boolean"] : "string" };
+}

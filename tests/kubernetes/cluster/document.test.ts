@@ -1,0 +1,32 @@
+// The example of the hosting document, as it stands there (only `resources` is indented as it was meant).
+
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { perFile } from "../../harness/stage.js";
+import { NodePods } from "../harness/cluster.js";
+import { haveCluster } from "../harness/environment.js";
+import { Namespace } from "../harness/namespace.js";
+
+const read = (name: string): string => readFileSync(new URL(`../document/${name}`, import.meta.url), "utf8");
+
+describe.runIf(haveCluster())("the document's manifests", () => {
+  const stage = perFile();
+  let namespace: Namespace;
+  let nodes: NodePods;
+
+  it("form one cluster of three", async () => {
+    namespace = await Namespace.create(stage, "baseline");
+    nodes = new NodePods(namespace, "app=piko");
+    for (const name of ["service.yaml", "configmap.yaml", "statefulset.yaml"])
+      await namespace.apply(read(name));
+    await namespace.rolledOut("statefulset/piko");
+    await nodes.formOneCluster(3);
+    const [first] = await nodes.list();
+    const ids = (await nodes.seenBy(first?.metadata.name ?? "")).map(({ id }) => id).sort();
+    expect(ids).toEqual([
+      expect.stringMatching(/^piko-0-\w{7}$/),
+      expect.stringMatching(/^piko-1-\w{7}$/),
+      expect.stringMatching(/^piko-2-\w{7}$/),
+    ]);
+  });
+});
