@@ -17,5 +17,7 @@ export default defineConfig({
     setupFiles: [source("testkit/src/leak-guard.ts")],
     pool: "forks",
     maxWorkers: 2,
+    // For what hangs. Nothing here measures time, and a busy machine is no failure.
+    testTimeout: 60_000,
   },
 });

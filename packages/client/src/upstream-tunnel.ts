@@ -68,6 +68,12 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     socket.resume();
   }
 
+  /** Another tunnel has taken its place: runs dry after `delayMs`, when everybody has heard of that. */
+  giveWay(delayMs: number): void {
+    if (this.closed || this.#dryBy !== undefined) return;
+    this.#timer = this.#clock.setTimeout(() => this.runDry(Number.POSITIVE_INFINITY), delayMs);
+  }
+
   /**
    * Takes no new streams, and closes when those under way have ended, or at `deadlineMs` on the clock. The earliest
    * deadline of several calls counts.

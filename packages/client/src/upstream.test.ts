@@ -346,9 +346,13 @@ describe("Upstream", () => {
       await stage.retry();
       expect(await stage.event("connected")).toEqual(["connected node-2 true"]);
       expect(await exchange(await stage.tunnel(2), "new").answer).toBe("new");
-      // The old tunnel takes no new streams, and goes on with its own.
-      await stage.server.until(() => first.goneAway);
+      // The old tunnel takes new streams until the nodes know of the other one; then it goes on with those that it has.
+      const late = exchange(first, "late");
+      expect(await late.answer).toBe("late");
+      late.stream.end();
+      await late.end;
       stage.clock.advance(1_000);
+      await stage.server.until(() => first.goneAway);
       const more = new Promise<string>((resolve) => {
         long.stream.handler = {
           ...long.stream.handler,

@@ -13,6 +13,9 @@ import { UpstreamTunnel, type UpstreamTunnelOwner } from "./upstream-tunnel.js";
 /** How long the first connection may take, with all its attempts. */
 export const CONNECT_TIMEOUT_MS = 30_000;
 
+/** How long the earlier tunnel still takes requests: the nodes of the cluster learn of the new one meanwhile. */
+const GIVE_WAY_MS = 1_000;
+
 /** How the server is reached. */
 export interface ServerOptions {
   /** Base URL of the upstream port, `http` or `https`. */
@@ -214,7 +217,7 @@ export class Upstream {
     this.#logger.info("connected to server", this.#fields(tunnel));
     this.#options.on?.connected?.({ nodeId: tunnel.nodeId, replaced: earlier !== undefined });
     // No deadline: how long its streams may go on is for the node to say, which closes the tunnel then.
-    earlier?.runDry(Number.POSITIVE_INFINITY);
+    earlier?.giveWay(GIVE_WAY_MS);
     tunnel.run();
   }
 

@@ -51,6 +51,9 @@ describe("flags", () => {
       "--proxy.limits.max-body-bytes",
       "--upstream.bind-addr",
       "--upstream.advertise-addr",
+      "--upstream.rebalance.threshold",
+      "--upstream.rebalance.shed-rate",
+      "--upstream.rebalance.min-conns",
       "--upstream.limits.max-tunnels",
       "--upstream.limits.max-tunnels-per-endpoint",
       "--upstream.limits.max-streams-per-tunnel",
@@ -61,6 +64,7 @@ describe("flags", () => {
       "--log.subsystems",
       "--log.format",
       "--drain-delay",
+      "--drain-window",
       "--grace-period",
     ]);
   });

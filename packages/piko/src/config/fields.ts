@@ -102,6 +102,22 @@ export function integer(defaultValue: number, description: string, options: { mi
   return field(schema, "int", description, { defaultText: String(defaultValue), fromText, text: false });
 }
 
+/** A number that need not be whole. */
+export function number(
+  defaultValue: number,
+  description: string,
+  { max = Number.POSITIVE_INFINITY, min }: { min: number; max?: number },
+): Field<number> {
+  const expected = max === Number.POSITIVE_INFINITY ? `at least ${min}` : `between ${min} and ${max}`;
+  const schema = z
+    .number(must("a number"))
+    .min(min, `must be ${expected}`)
+    .max(max, `must be ${expected}`)
+    .default(defaultValue);
+  const fromText = (text: string): unknown => (/^[+-]?(\d+\.?\d*|\.\d+)$/.test(text) ? Number(text) : text);
+  return field(schema, "float", description, { defaultText: String(defaultValue), fromText, text: false });
+}
+
 // What Go's flag parser and its YAML 1.1 booleans accept.
 const TRUE = /^(1|t|true|y|yes|on)$/i;
 const FALSE = /^(0|f|false|n|no|off)$/i;

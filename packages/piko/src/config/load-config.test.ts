@@ -88,6 +88,7 @@ describe("defaults", () => {
       upstream: {
         bindAddr: { host: "", port: 8_001 },
         advertiseAddr: undefined,
+        rebalance: { threshold: 0, shedRate: 0.005, minConns: 50 },
         limits: {
           maxTunnels: 32_768,
           maxTunnelsPerEndpoint: 16_384,
@@ -98,6 +99,7 @@ describe("defaults", () => {
       admin: { bindAddr: { host: "", port: 8_002 }, advertiseAddr: undefined },
       log: { level: "info", subsystems: [], format: "auto" },
       drainDelayMs: 5_000,
+      drainWindowMs: 10_000,
       gracePeriodMs: 60_000,
     });
   });

@@ -3,7 +3,18 @@
 import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
 import type { HostPort } from "./address.js";
 import { type Section, section } from "./declaration.js";
-import { address, bool, bytes, choice, duration, integer, optionalAddress, strings, text } from "./fields.js";
+import {
+  address,
+  bool,
+  bytes,
+  choice,
+  duration,
+  integer,
+  number,
+  optionalAddress,
+  strings,
+  text,
+} from "./fields.js";
 import { addressRanges, bytesLimit, countLimit } from "./limit-fields.js";
 import { LOG, type LogConfig } from "./log.js";
 import type { AddressRanges } from "../net/address-ranges.js";
@@ -59,8 +70,18 @@ export interface UpstreamLimitsConfig {
   readonly maxPendingConnections: number;
 }
 
+/** When a node with more tunnels than the others sends some of them away. */
+export interface RebalanceConfig {
+  /** Part of the mean by which a node may be above it; 0 turns rebalancing off. */
+  readonly threshold: number;
+  /** Part of its tunnels that a node sends away per second. */
+  readonly shedRate: number;
+  readonly minConns: number;
+}
+
 /** The port that agents open their tunnels to. */
 export interface UpstreamConfig extends PortConfig {
+  readonly rebalance: RebalanceConfig;
   readonly limits: UpstreamLimitsConfig;
 }
 
@@ -90,6 +111,7 @@ export interface ServerConfig {
   readonly admin: PortConfig;
   readonly log: LogConfig;
   readonly drainDelayMs: number;
+  readonly drainWindowMs: number;
   readonly gracePeriodMs: number;
 }
 
@@ -204,6 +226,22 @@ const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
   },
 );
 
+const REBALANCE: Section<RebalanceConfig> = section(
+  "When a node with more tunnels than the others asks agents to move. They open their new tunnel first, so that no request is lost; agents of Go Piko are cut off when they are idle, and connect again.",
+  {
+    threshold: number(
+      0,
+      "By how much a node's tunnels may be above the mean of all nodes that answer, as a part of it: 0.2 is 20 percent. Above it the node sheds until it is half as far above. 0 turns it off.",
+      { min: 0 },
+    ),
+    shedRate: number(0.005, "Part of its tunnels that a node sends away per second, at least one.", {
+      min: 0,
+      max: 1,
+    }),
+    minConns: integer(50, "Nodes with fewer tunnels shed none.", { min: 0 }),
+  },
+);
+
 /** Declares the server's configuration. */
 export const SERVER: Section<ServerConfig> = section("Configuration of `piko server`.", {
   cluster: section("The node among others.", {
@@ -236,6 +274,7 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
   upstream: section("The port that agents open their tunnels to.", {
     bindAddr: address(":8001", "Address to listen on for tunnels."),
     advertiseAddr: optionalAddress(`Address that agents reach the port at. ${INFERRED}`),
+    rebalance: REBALANCE,
     limits: UPSTREAM_LIMITS,
   }),
   admin: section("The port with health, readiness, metrics and status.", {
@@ -246,6 +285,10 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
   drainDelayMs: duration(
     "5s",
     "How long a node that was told to stop (SIGTERM) stays open for new requests while it already says that it is not ready, so that load balancers notice. SIGINT skips it. Part of grace_period.",
+  ),
+  drainWindowMs: duration(
+    "10s",
+    "Time over which a stopping node's tunnels are moved to other nodes, so that their agents don't come all at once; fewer than 40 take less. SIGINT skips it. Part of grace_period.",
   ),
   gracePeriodMs: duration(
     "1m0s",

@@ -6,7 +6,7 @@ import { Graveyard } from "./graveyard.js";
 import type { LocalState } from "./local-state.js";
 import { Member } from "./member.js";
 import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type NodeDelta } from "./messages.js";
-import { NodeState, compactedVersion } from "./node-state.js";
+import { NodeState, compactedVersion, isProtocolKey } from "./node-state.js";
 import type { NodeNews } from "./packets.js";
 import type { GossipWatch } from "./watch.js";
 
@@ -145,7 +145,7 @@ export class ClusterState {
       const hadLeft = state.left;
       state.set(entry);
       applied += 1;
-      if (entry.internal) {
+      if (isProtocolKey(entry)) {
         if (entry.key === LEFT_KEY && state.left && !hadLeft) this.#left(member);
         if (entry.key === COMPACT_KEY && !this.#compacted(member, entry)) break;
       } else if (told) {
@@ -269,7 +269,7 @@ export class ClusterState {
     const hadLeft = member.left;
     const dropped = member.state.dropUpTo(Math.min(version, marker.version - 1));
     if (member.status === "candidate") return true;
-    for (const { key, internal } of dropped) if (!internal) this.#watch.onDelete?.(member.id, key);
+    for (const entry of dropped) if (!isProtocolKey(entry)) this.#watch.onDelete?.(member.id, entry.key);
     if (hadLeft && !member.left) {
       // The node lives again under its old id, and takes its leaving back.
       if (member.status === "reachable") member.expiresAt = undefined;

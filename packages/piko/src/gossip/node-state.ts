@@ -5,6 +5,8 @@ import { COMPACT_KEY, type Entry, LEFT_KEY } from "./messages.js";
 
 /** Slots of entries that were replaced are swept out when there are this many more than entries. */
 const SLACK = 64;
+/** Of the internal keys that belong to gossip itself. */
+const PROTOCOL_PREFIX = "_internal:";
 
 /** One node's keys. */
 export class NodeState {
@@ -76,9 +78,9 @@ export class NodeState {
     return entries;
   }
 
-  /** The keys that others may know of: neither deleted nor internal, ascending by version. */
+  /** What the owner of gossip is told: neither deleted nor the protocol's own, ascending by version. */
   visible(): Entry[] {
-    return this.above(0).filter((entry) => !entry.deleted && !entry.internal);
+    return this.above(0).filter((entry) => !entry.deleted && !isProtocolKey(entry));
   }
 
   #firstAbove(version: number): number {
@@ -102,6 +104,11 @@ export class NodeState {
     this.internalCount += by;
     if (entry.key === LEFT_KEY) this.left = by > 0 && !entry.deleted;
   }
+}
+
+/** Whether an entry is one of those by which nodes speak of their own state. */
+export function isProtocolKey({ internal, key }: Entry): boolean {
+  return internal && key.startsWith(PROTOCOL_PREFIX);
 }
 
 /** The version in a compaction marker, or undefined when the entry is none or its value is no version. */

@@ -2,7 +2,7 @@
 
 /**
  * Called as the cluster changes, in the order in which it does. A node's keys are told only between its `onJoin` and its
- * `onExpired`; private keys never. This node's own changes are not told.
+ * `onExpired`, internal ones too unless they begin with `_internal:`. This node's own changes are not told.
  */
 export interface GossipWatch {
   /** A node that has answered is a member now; its keys follow. */

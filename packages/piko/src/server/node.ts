@@ -1,6 +1,6 @@
 // One node: wires its ports together, and takes them down in the order that loses nothing.
 
-import { type Clock, systemClock } from "@piko/tunnel";
+import { type Clock, type Timer, systemClock } from "@piko/tunnel";
 import type { HostPort } from "../config/address.js";
 import type { ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
@@ -19,8 +19,15 @@ import { ProxyContext } from "./proxy/proxy-context.js";
 import { ProxyPort } from "./proxy/proxy-port.js";
 import { UpstreamMetrics } from "./upstream/upstream-metrics.js";
 import { UpstreamPort } from "./upstream/upstream-port.js";
+import { Rebalancer } from "./upstream/rebalancer.js";
+import { TunnelDrains } from "./upstream/tunnel-drains.js";
 import { ReconnectWaits } from "./upstream/reconnect-waits.js";
 import { Upstreams } from "./upstream/upstreams.js";
+
+/** Kept of the grace period to say to the other nodes that this one leaves. */
+const LEAVE_MS = 2_500;
+/** Rounds of gossip in which other nodes learn where a tunnel has gone. */
+const SETTLE_ROUNDS = 3;
 
 /** Where a node's ports are bound. */
 export interface NodeAddresses {
@@ -47,6 +54,7 @@ export class Node {
   readonly #upstreams: Upstreams;
   readonly #context: ProxyContext;
   readonly #metrics: Metrics;
+  readonly #rebalancer: Rebalancer;
   /** Aborts what the boot waits for. */
   readonly #stopping = new AbortController();
   #cluster: Cluster | undefined = undefined;
@@ -85,11 +93,26 @@ export class Node {
     });
     this.#context = context;
     this.#proxy = new ProxyPort(context);
+    const drains = new TunnelDrains(clock);
+    this.#rebalancer = new Rebalancer({
+      config: config.upstream.rebalance,
+      upstreams,
+      drains,
+      others: () => this.#cluster?.listenersOfOthers() ?? [],
+      logger: logger.subsystem("upstream"),
+      clock,
+    });
+    metrics.counter(
+      "piko_upstreams_shed_total",
+      "Number of upstreams that were asked to move because this node had more than the others",
+      () => this.#rebalancer.shed,
+    );
     this.#upstream = new UpstreamPort({
       nodeId: this.id,
       upstreams,
       config: config.upstream.limits,
       limits: upstreamLimits,
+      drains,
       budget,
       logger: logger.subsystem("upstream"),
       clock,
@@ -119,7 +142,7 @@ export class Node {
         clock: this.#clock,
         onEndpoint: (endpointId) => this.#upstreams.waits.onFound(endpointId),
         onEndpointLost: (endpointId) => {
-          if (this.#upstreams.select(endpointId) === undefined) this.#upstreams.waits.onLost(endpointId);
+          if (this.#upstreams.listenerCount(endpointId) === 0) this.#upstreams.waits.onLost(endpointId);
         },
       });
       this.#cluster = node;
@@ -153,42 +176,67 @@ export class Node {
       throw error;
     }
     this.#ready = !this.#stopping.signal.aborted;
+    if (this.#ready) this.#rebalancer.start();
   }
 
   /**
-   * Stops gracefully: not ready at once, open for `drainDelayMs` more, then no new connections; tunnels are asked to move
-   * and requests under way end. Whatever is left after the grace period is cut.
+   * Stops gracefully: not ready at once, open for `delayMs` more, while others ask it last; then its tunnels move to other
+   * nodes, over `windowMs`, requests under way end, and it leaves the cluster. What is left near the end of the grace period
+   * is cut.
    */
-  async stop(drainDelayMs: number): Promise<void> {
-    const grace = this.#config.gracePeriodMs;
-    // No load balancer knows of a node that was never ready.
-    const delayMs = this.#ready ? Math.min(drainDelayMs, grace) : 0;
+  async stop({ delayMs, windowMs }: { delayMs: number; windowMs: number }): Promise<void> {
+    const graceMs = this.#config.gracePeriodMs;
+    const endMs = this.#clock.now() + graceMs;
+    const cutMs = endMs - Math.min(LEAVE_MS, graceMs / 4);
+    const wasReady = this.#ready;
     this.#ready = false;
     this.#stopping.abort();
+    this.#rebalancer.stop();
     this.#proxy.discourage();
-    let timer: ReturnType<Clock["setTimeout"]> | undefined;
-    const deadline = new Promise<"late">((resolve) => {
-      timer = this.#clock.setTimeout(() => resolve("late"), grace);
-    });
-    const inTime = await Promise.race([this.#drain(delayMs).then(() => "done"), deadline]);
-    if (timer !== undefined) this.#clock.clearTimeout(timer);
-    if (inTime === "late") {
+    this.#cluster?.drain();
+    // No load balancer knows of a node that was never ready.
+    const finished = this.#finish(wasReady ? delayMs : 0, windowMs, cutMs);
+    if (!(await this.#before(cutMs, finished))) {
       this.#logger.warn("grace period is over, cutting what is left", {
         connections: this.#proxy.connectionCount,
+        tunnels: this.#upstreams.tunnelCount,
       });
     }
+    this.#upstream.close();
+    this.#proxy.destroy();
+    await this.#before(endMs, this.#cluster?.leave());
     this.#destroy();
   }
 
-  async #drain(delayMs: number): Promise<void> {
+  /** What has to end by itself. */
+  async #finish(delayMs: number, windowMs: number, cutMs: number): Promise<void> {
     if (delayMs > 0) {
       this.#logger.info("waiting for load balancers to notice", { "drain-delay-ms": delayMs });
-      await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, delayMs));
+      await this.#pause(delayMs);
     }
-    this.#upstream.drain();
+    this.#upstream.stopAccepting();
+    // Without other nodes agents have nowhere to go, and are needed for the requests under way. Otherwise the proxy port
+    // stays open for the others until they know where its tunnels have gone.
+    if (this.#cluster?.hasOthers === true) {
+      await this.#upstream.drain(windowMs, cutMs);
+      await this.#pause(SETTLE_ROUNDS * this.#config.cluster.gossip.intervalMs);
+    }
     await this.#proxy.drain();
-    this.#upstream.close();
-    await this.#cluster?.leave();
+  }
+
+  /** Waits for `work`, until `endMs` at the latest; false if it was late. */
+  async #before(endMs: number, work: Promise<unknown> | undefined): Promise<boolean> {
+    let timer: Timer | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = this.#clock.setTimeout(() => resolve(false), Math.max(0, endMs - this.#clock.now()));
+    });
+    const inTime = await Promise.race([Promise.resolve(work).then(() => true), late]);
+    if (timer !== undefined) this.#clock.clearTimeout(timer);
+    return inTime;
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#clock.setTimeout(resolve, ms));
   }
 
   #destroy(): void {

@@ -38,7 +38,12 @@ export async function runServer({ config, logger, signal, signalName }: RunServe
   });
   const name = signalName?.() ?? "";
   log.info("starting shutdown", { signal: name });
-  await node.stop(name === "SIGINT" ? 0 : config.drainDelayMs);
+  // At a terminal, Ctrl-C is to end it now; what is under way still ends in peace.
+  const hurry = name === "SIGINT";
+  await node.stop({
+    delayMs: hurry ? 0 : config.drainDelayMs,
+    windowMs: hurry ? 0 : config.drainWindowMs,
+  });
   log.info("shutdown complete");
 }
 

@@ -1,6 +1,6 @@
 import { SeededRandom } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
-import { ClusterTable, type NodeStatus } from "./cluster-table.js";
+import { ClusterTable, type NodeStatus, type RemoteNode } from "./cluster-table.js";
 
 function create(seed = 1) {
   const random = new SeededRandom(seed);
@@ -37,6 +37,22 @@ describe("the choice of a node", () => {
       ["c", 0.6],
     ] as const)
       expect(Math.abs((counts[id] ?? 0) / 10_000 - share)).toBeLessThan(0.02);
+  });
+
+  it("falls on a node that drains only when there is no other, and on one that has just failed last of all", () => {
+    const { table } = create();
+    add(table, "well", { e: 1 });
+    add(table, "draining", { e: 50 });
+    add(table, "failed", { e: 50 });
+    table.setDraining("draining", true);
+    table.onFailure(table.get("failed") as RemoteNode, 0);
+    expect(shares(table, "e", 50)).toEqual({ well: 50 });
+    table.setListeners("well", "e", 0);
+    expect(shares(table, "e", 50)).toEqual({ draining: 50 });
+    expect(table.select("e", 0, undefined, true)).toBeUndefined();
+    expect(table.select("e", 0, table.get("draining"))?.id).toBe("failed");
+    table.setListeners("draining", "e", 0);
+    expect(shares(table, "e", 50)).toEqual({ failed: 50 });
   });
 
   it("follows changes of the listeners", () => {

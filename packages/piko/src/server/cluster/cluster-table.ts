@@ -24,6 +24,8 @@ export class RemoteNode implements NodeSummary {
   status: NodeStatus = "active";
   proxyAddr = "";
   adminAddr = "";
+  /** It stops: it still takes requests, but others are asked first. */
+  draining = false;
   /** Not chosen before this time while there is another: requests to it have just failed. */
   ejectedUntilMs = 0;
   /** Failures since the last success. */
@@ -114,17 +116,35 @@ export class ClusterTable {
     return count > 0;
   }
 
+  /** The node has said that it stops, or has taken that back. */
+  setDraining(id: string, draining: boolean): void {
+    const node = this.#nodes.get(id);
+    if (node !== undefined) node.draining = draining;
+  }
+
   /**
-   * A node with listeners for the endpoint, at random in proportion to their number; not `except`, and none that has just
-   * failed while there is another.
+   * A node with listeners for the endpoint, at random in proportion to their number, but not `except`: one that is well if
+   * there is one, else (unless `wellOnly`) one that drains, else one that has just failed.
    */
-  select(endpointId: string, nowMs: number, except: unknown): RemoteNode | undefined {
+  select(endpointId: string, nowMs: number, except: unknown, wellOnly = false): RemoteNode | undefined {
     const nodes = this.#byEndpoint.get(endpointId);
     if (nodes === undefined) return undefined;
-    return (
-      this.#pick(nodes, endpointId, (node) => node !== except && node.ejectedUntilMs <= nowMs) ??
-      this.#pick(nodes, endpointId, (node) => node !== except)
-    );
+    let rank = wellOnly ? WELL : FAILED;
+    let total = 0;
+    for (const node of nodes) {
+      const itsRank = rankOf(node, nowMs);
+      if (node === except || itsRank > rank) continue;
+      if (itsRank < rank) total = 0;
+      rank = itsRank;
+      total += node.endpoints.get(endpointId) ?? 0;
+    }
+    let left = this.#random() * total;
+    for (const node of nodes) {
+      if (node === except || rankOf(node, nowMs) !== rank) continue;
+      left -= node.endpoints.get(endpointId) ?? 0;
+      if (left < 0) return node;
+    }
+    return undefined;
   }
 
   /** A request got through to the node. */
@@ -137,22 +157,6 @@ export class ClusterTable {
   onFailure(node: RemoteNode, nowMs: number): void {
     node.ejectedUntilMs = nowMs + Math.min(MAX_EJECT_MS, EJECT_MS * 2 ** node.failures);
     node.failures = Math.min(node.failures + 1, 10);
-  }
-
-  #pick(
-    nodes: readonly RemoteNode[],
-    endpointId: string,
-    eligible: (node: RemoteNode) => boolean,
-  ): RemoteNode | undefined {
-    let total = 0;
-    for (const node of nodes) if (eligible(node)) total += node.endpoints.get(endpointId) ?? 0;
-    let left = this.#random() * total;
-    for (const node of nodes) {
-      if (!eligible(node)) continue;
-      left -= node.endpoints.get(endpointId) ?? 0;
-      if (left < 0) return node;
-    }
-    return undefined;
   }
 
   #index(node: RemoteNode): void {
@@ -177,6 +181,16 @@ export class ClusterTable {
     nodes.splice(at, 1);
     if (nodes.length === 0) this.#byEndpoint.delete(endpointId);
   }
+}
+
+// In which order nodes are asked.
+const WELL = 0;
+const DRAINS = 1;
+const FAILED = 2;
+
+function rankOf(node: RemoteNode, nowMs: number): number {
+  if (node.ejectedUntilMs > nowMs) return FAILED;
+  return node.draining ? DRAINS : WELL;
 }
 
 function choosable(node: RemoteNode): boolean {

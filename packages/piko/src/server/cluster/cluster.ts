@@ -9,7 +9,7 @@ import type { JoinFailure } from "../../gossip/resolve.js";
 import { UdpTcpTransport } from "../../gossip/udp-tcp-transport.js";
 import type { Logger } from "../../observability/logger.js";
 import { ClusterTable, type NodeSummary, type RemoteNode } from "./cluster-table.js";
-import { announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
+import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
 import { NodePool } from "./node-pool.js";
 import type { NodeStream } from "./node-stream.js";
 
@@ -49,6 +49,7 @@ export class Cluster {
   readonly #clock: Clock;
   readonly #pools = new Map<RemoteNode, NodePool>();
   readonly #listeners = new Map<string, number>();
+  #draining = false;
   #proxyAddr = "";
   #adminAddr = "";
 
@@ -62,9 +63,16 @@ export class Cluster {
     const sync = watchCluster({
       table: this.table,
       logger,
-      onEndpoint: options.onEndpoint,
+      onEndpoint: (endpointId) => {
+        options.onEndpoint(endpointId);
+        if (this.#draining) this.#announce(endpointId);
+      },
       onEndpointLost: (endpointId) => {
         if (!this.has(endpointId)) options.onEndpointLost(endpointId);
+        if (this.#draining) this.#announce(endpointId);
+      },
+      onDraining: () => {
+        if (this.#draining) for (const endpointId of this.#listeners.keys()) this.#announce(endpointId);
       },
     });
     this.gossip = new Gossip({
@@ -163,6 +171,42 @@ export class Cluster {
   setListeners(endpointId: string, count: number): void {
     if (count > 0) this.#listeners.set(endpointId, count);
     else this.#listeners.delete(endpointId);
+    this.#announce(endpointId);
+  }
+
+  /** This node stops: others ask it last from now on, and not at all for what they have themselves. */
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    announceDraining(this.gossip);
+    for (const endpointId of this.#listeners.keys()) this.#announce(endpointId);
+  }
+
+  /** Whether there are nodes that agents of this one could move to. */
+  get hasOthers(): boolean {
+    for (const { draining, status } of this.table.nodes()) if (status === "active" && !draining) return true;
+    return false;
+  }
+
+  /** Listeners of each other node that answers and doesn't drain; counts them, so for once a second. */
+  listenersOfOthers(): number[] {
+    const counts: number[] = [];
+    for (const { draining, endpoints, status } of this.table.nodes()) {
+      if (status !== "active" || draining) continue;
+      let sum = 0;
+      for (const count of endpoints.values()) sum += count;
+      counts.push(sum);
+    }
+    return counts;
+  }
+
+  /**
+   * While this node drains, an endpoint that a node which doesn't has too isn't announced any more: Go nodes don't know of
+   * draining, and ask whoever announces it.
+   */
+  #announce(endpointId: string): void {
+    const elsewhere = this.#draining && this.has(endpointId, true);
+    const count = elsewhere ? 0 : (this.#listeners.get(endpointId) ?? 0);
     try {
       announceListeners(this.gossip, endpointId, count);
     } catch (error) {
@@ -171,14 +215,19 @@ export class Cluster {
     }
   }
 
-  /** Whether another node has listeners for the endpoint. */
-  has(endpointId: string): boolean {
-    return this.table.select(endpointId, this.#clock.now(), undefined) !== undefined;
+  /** Whether another node has listeners for the endpoint. `wellOnly`: one that neither drains nor has just failed. */
+  has(endpointId: string, wellOnly = false): boolean {
+    return this.table.select(endpointId, this.#clock.now(), undefined, wellOnly) !== undefined;
   }
 
-  /** A way to a node with listeners for the endpoint, if there is one; not to `except`. */
-  openStream(endpointId: string, handler: StreamHandler, except: unknown): Hop | undefined {
-    const node = this.table.select(endpointId, this.#clock.now(), except);
+  /** A way to a node with listeners for the endpoint, if there is one (see {@link ClusterTable.select}). */
+  openStream(
+    endpointId: string,
+    handler: StreamHandler,
+    except: unknown,
+    wellOnly: boolean,
+  ): Hop | undefined {
+    const node = this.table.select(endpointId, this.#clock.now(), except, wellOnly);
     if (node === undefined) return undefined;
     let pool = this.#pools.get(node);
     if (pool === undefined) {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createSilentLogger } from "../../observability/silent-logger.js";
 import { ClusterTable } from "./cluster-table.js";
-import { announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
+import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
 
 function create() {
   const told: string[] = [];
@@ -12,6 +12,7 @@ function create() {
     logger: { ...createSilentLogger(), warn: (message) => void warnings.push(message) },
     onEndpoint: (endpointId) => void told.push(`+${endpointId}`),
     onEndpointLost: (endpointId) => void told.push(`-${endpointId}`),
+    onDraining: () => void told.push("draining"),
   });
   return {
     table,
@@ -49,15 +50,29 @@ describe("what a node says of itself", () => {
     announceListeners(local, "web", 2);
     announceListeners(local, "gone", 1);
     announceListeners(local, "gone", 0);
+    announceDraining(local);
     expect(Object.fromEntries(keys)).toEqual({
       proxy_addr: "10.0.0.1:8000",
       admin_addr: "10.0.0.1:8002",
       "endpoint:web": "2",
+      "_piko:draining": "true",
     });
   });
 });
 
 describe("what other nodes say", () => {
+  it("may be that they stop", () => {
+    const { table, told, upsert, delete: remove } = withNode();
+    upsert("a", "endpoint:web", "1");
+    upsert("a", "_piko:draining", "true");
+    expect(table.get("a")?.draining).toBe(true);
+    expect(chosen(table, "web")).toBe("a");
+    expect(table.select("web", 0, undefined, true)).toBeUndefined();
+    remove("a", "_piko:draining");
+    expect(table.get("a")?.draining).toBe(false);
+    expect(told).toEqual(["+web", "draining", "draining"]);
+  });
+
   it("makes their endpoints reachable", () => {
     const { table, told, upsert, delete: remove } = withNode();
     upsert("a", "endpoint:web", "2");

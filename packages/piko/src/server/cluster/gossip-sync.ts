@@ -1,5 +1,6 @@
 // Where gossip and the cluster meet: this node's addresses and listeners go out as keys, those of the others come in.
-// The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`.
+// The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`; and one of our own that Go nodes pass on
+// without a look, since it is internal.
 
 import { parseHostPort } from "../../config/address.js";
 import type { GossipWatch } from "../../gossip/watch.js";
@@ -9,10 +10,11 @@ import type { AddressKind, ClusterTable } from "./cluster-table.js";
 const PROXY_KEY = "proxy_addr";
 const ADMIN_KEY = "admin_addr";
 const ENDPOINT_PREFIX = "endpoint:";
+const DRAINING_KEY = "_piko:draining";
 
 /** Gossip's local keys, as far as this file needs them. */
 export interface LocalKeys {
-  upsertLocal(key: string, value: string): void;
+  upsertLocal(key: string, value: string, options?: { internal?: boolean }): void;
   deleteLocal(key: string): void;
 }
 
@@ -20,6 +22,11 @@ export interface LocalKeys {
 export function announceNode(keys: LocalKeys, proxyAddr: string, adminAddr: string): void {
   keys.upsertLocal(PROXY_KEY, proxyAddr);
   keys.upsertLocal(ADMIN_KEY, adminAddr);
+}
+
+/** Tells the others that this node stops: they ask it last from here on. */
+export function announceDraining(keys: LocalKeys): void {
+  keys.upsertLocal(DRAINING_KEY, "true", { internal: true });
 }
 
 /**
@@ -40,11 +47,18 @@ export interface GossipSyncOptions {
   readonly onEndpoint: (endpointId: string) => void;
   /** An endpoint has become unreachable on another node. */
   readonly onEndpointLost: (endpointId: string) => void;
+  /** A node has said that it stops, or has taken that back. */
+  readonly onDraining: () => void;
 }
 
 /** What gossip is to call: keeps the table of nodes. */
 export function watchCluster(options: GossipSyncOptions): GossipWatch {
   const { table, logger, onEndpoint, onEndpointLost } = options;
+  const setDraining = (id: string, draining: boolean): void => {
+    table.setDraining(id, draining);
+    logger.info(draining ? "node drains" : "node drains no more", { "node-id": id });
+    options.onDraining();
+  };
   const endpointsOf = (id: string): string[] => [...(table.get(id)?.endpoints.keys() ?? [])];
   const setAddress = (id: string, kind: AddressKind, address: string): void => {
     if (!isAddress(address)) logger.warn("bad address of a node", { "node-id": id, address });
@@ -84,6 +98,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
     onUpsert(id, key, value) {
       if (key === PROXY_KEY) setAddress(id, "proxyAddr", value);
       else if (key === ADMIN_KEY) setAddress(id, "adminAddr", value);
+      else if (key === DRAINING_KEY) setDraining(id, true);
       else if (key.startsWith(ENDPOINT_PREFIX)) {
         const endpointId = key.slice(ENDPOINT_PREFIX.length);
         const count = parseCount(value);
@@ -95,6 +110,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
     onDelete(id, key) {
       if (key === PROXY_KEY) table.clearAddress(id, "proxyAddr");
       else if (key === ADMIN_KEY) table.clearAddress(id, "adminAddr");
+      else if (key === DRAINING_KEY) setDraining(id, false);
       else if (key.startsWith(ENDPOINT_PREFIX)) setListeners(id, key.slice(ENDPOINT_PREFIX.length), 0);
     },
   };

@@ -72,30 +72,26 @@ export class Dispatch implements Waiter {
 
   /** Finds an upstream and sends what there is of the request, or waits for one that has just gone. */
   connect(): void {
-    const { upstreamMetrics, upstreams } = this.#context;
+    const { upstreams } = this.#context;
     const endpoint = this.#nodesOnly ? undefined : upstreams.find(this.#endpointId);
     if (endpoint !== undefined && !this.#enter(endpoint)) {
       this.#owner.refuse(ENDPOINT_BUSY);
       return;
     }
-    const tunnel = endpoint?.select(this.#failed);
-    const stream = tunnel?.openStream(this.#owner);
-    if (tunnel !== undefined && stream !== undefined) {
-      upstreamMetrics.requests++;
-      this.#start(tunnel, stream, tunnel.drainable);
-      return;
-    }
+    if (this.#startOn(endpoint?.select(this.#failed))) return;
+    const draining = endpoint?.selectDraining(this.#failed);
     const { cluster } = this.#context;
     const hop = this.#forwarded
       ? undefined
-      : cluster?.openStream(this.#endpointId, this.#owner, this.#failed);
+      : cluster?.openStream(this.#endpointId, this.#owner, this.#failed, draining !== undefined);
     if (hop !== undefined) {
       // Whether the other end of the hop knows half-closes isn't known here.
       this.#start(hop.node, hop.stream, false);
       return;
     }
+    if (this.#startOn(draining)) return;
     if ((endpoint ?? upstreams.find(this.#endpointId))?.isFull(this.#failed)) {
-      upstreamMetrics.limits.hit("max_streams_per_tunnel");
+      this.#context.upstreamMetrics.limits.hit("max_streams_per_tunnel");
       this.#owner.refuse(UPSTREAMS_BUSY);
       return;
     }
@@ -104,8 +100,10 @@ export class Dispatch implements Waiter {
       this.#owner.onNoUpstream("no available upstreams", REROUTE_FIELD);
       return;
     }
-    // The node that was to have the endpoint hasn't, or is gone; gossip will say where the agent has turned up.
-    if (this.#failed instanceof RemoteNode) upstreams.waits.onLost(this.#endpointId);
+    // The node or agent that was to have the endpoint hasn't, or is gone: the endpoint may turn up elsewhere in a moment.
+    if (this.#failed instanceof RemoteNode || this.#failed?.usable === false) {
+      upstreams.waits.onLost(this.#endpointId);
+    }
     const until = upstreams.waits.wait(this.#endpointId, this);
     if (until === WAITS_FULL) {
       this.#owner.refuse(TOO_MANY_WAITING);
@@ -165,6 +163,15 @@ export class Dispatch implements Waiter {
     if (this.#endpoint !== undefined) this.#endpoint.requests--;
     this.#endpoint = endpoint;
     endpoint.requests++;
+    return true;
+  }
+
+  /** Sends the request to a tunnel, if there is one and it takes it. */
+  #startOn(tunnel: Tunnel | undefined): boolean {
+    const stream = tunnel?.openStream(this.#owner);
+    if (tunnel === undefined || stream === undefined) return false;
+    this.#context.upstreamMetrics.requests++;
+    this.#start(tunnel, stream, tunnel.drainable);
     return true;
   }
 

@@ -16,7 +16,10 @@ import type { RequestHead } from "../../http1/head.js";
 import { findField } from "../../http1/find-field.js";
 import { StreamSender } from "../../net/stream-sender.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
+import type { Tunnel } from "../upstream/tunnel.js";
 import type { ClientConnection } from "./client-connection.js";
+import { isForwarded } from "./forwarded.js";
+import type { ProxyContext } from "./proxy-context.js";
 import { ENDPOINT_BUSY } from "./proxy-limits.js";
 
 /** Answers a TCP dial request. */
@@ -32,7 +35,7 @@ export function openTcpTunnel(connection: ClientConnection, head: RequestHead, e
     return;
   }
   const endpoint = context.upstreams.find(endpointId);
-  const tunnel = endpoint?.select(undefined);
+  const tunnel = endpoint?.select(undefined) ?? drainingTunnel(context, head, endpointId);
   if (endpoint === undefined || tunnel === undefined) {
     // Another node may have one: it answers the upgrade, and this node passes it on like any other.
     exchange.begin(head, endpointId, true);
@@ -54,6 +57,16 @@ export function openTcpTunnel(connection: ClientConnection, head: RequestHead, e
   connection.handOver();
   connection.socket.out.writeLatin1(switchingProtocols(key));
   joined.join(stream);
+}
+
+/** A tunnel that drains, unless another node has a better one. */
+function drainingTunnel(
+  { cluster, upstreams }: ProxyContext,
+  head: RequestHead,
+  endpointId: string,
+): Tunnel | undefined {
+  const elsewhere = !isForwarded(head) && cluster?.has(endpointId, true) === true;
+  return elsewhere ? undefined : upstreams.find(endpointId)?.selectDraining(undefined);
 }
 
 /** Joins the two; each direction ends by itself where both peers know half-closes. */

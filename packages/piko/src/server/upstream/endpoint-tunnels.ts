@@ -7,12 +7,11 @@ export class EndpointTunnels {
   readonly draining: Tunnel[] = [];
   /** Requests, upgraded and TCP connections under way; counted by whoever begins and ends them. */
   requests = 0;
+  /** Listeners as they were last told to others; see {@link listenerCount}. */
+  told = 0;
   #next = 0;
 
-  /**
-   * Round robin over the active ones that take a stream, but not `except`. A draining one takes none: its agent has said
-   * so.
-   */
+  /** Round robin over the active ones that take a stream, but not `except`. */
   select(except: unknown): Tunnel | undefined {
     const { active } = this;
     for (let tries = active.length; tries > 0; tries--) {
@@ -23,9 +22,25 @@ export class EndpointTunnels {
     return undefined;
   }
 
+  /** A draining one that still takes a stream: for when there is nothing better, on this node or another. */
+  selectDraining(except: unknown): Tunnel | undefined {
+    return this.draining.find((tunnel) => tunnel.accepting && tunnel !== except);
+  }
+
   /** For an endpoint that has just had no tunnel to give: whether it has any, besides `except`, that will take streams. */
   isFull(except: unknown): boolean {
-    return this.active.some((tunnel) => tunnel !== except);
+    return (
+      this.active.some((tunnel) => tunnel !== except) ||
+      this.draining.some((tunnel) => tunnel.usable && tunnel !== except)
+    );
+  }
+
+  /** Tunnels that requests are sent to. */
+  get listenerCount(): number {
+    if (this.active.length > 0) return this.active.length;
+    let count = 0;
+    for (const tunnel of this.draining) if (tunnel.usable) count++;
+    return count;
   }
 
   get tunnelCount(): number {

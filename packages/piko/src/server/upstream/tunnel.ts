@@ -4,14 +4,18 @@ import type { ByteSocket, Clock, StreamHandler, TunnelError, YamuxStream } from 
 import { TunnelSession } from "@piko/tunnel";
 
 /**
- * active: takes requests. draining: the agent said GoAway, requests under way end. gone: the connection is closed.
- * It only moves forward, and each step happens once.
+ * active: takes requests. draining: its agent or this node wants to be rid of it; it gets requests only while the agent
+ * takes them and there is no better tunnel. gone: the connection is closed. It only moves forward, and each step happens
+ * once.
  */
 export type TunnelState = "active" | "draining" | "gone";
 
 /** What the upstream port does when a tunnel changes. */
 export interface TunnelOwner {
-  onDraining(tunnel: Tunnel): void;
+  /** It drains: because the agent stops (`byAgent`), or because the node wants it to move. */
+  onDraining(tunnel: Tunnel, byAgent: boolean): void;
+  /** It drains, and takes requests no more, or again. */
+  onUsable(tunnel: Tunnel): void;
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void;
 }
 
@@ -34,7 +38,11 @@ export class Tunnel {
   readonly tenantId: string;
   /** An agent of ours: told to drain it opens its replacement first, and its streams have half-closes. */
   readonly drainable: boolean;
+  /** When it was opened, on the clock. */
+  readonly sinceMs: number;
   state: TunnelState = "active";
+  #held = false;
+  #evicted = false;
   readonly #maxStreams: number;
   readonly #session: TunnelSession;
   readonly #owner: TunnelOwner;
@@ -44,6 +52,7 @@ export class Tunnel {
     this.clientIp = options.clientIp;
     this.tenantId = options.tenantId;
     this.drainable = options.capabilities.has("drain");
+    this.sinceMs = options.clock.now();
     this.#maxStreams = options.maxStreams;
     this.#owner = options.owner;
     this.#session = new TunnelSession(options.socket, "server", this, options.clock);
@@ -54,10 +63,16 @@ export class Tunnel {
     this.#session.receive(buffer, start, end);
   }
 
+  /** The agent takes streams, and nothing holds them back; there may be too many at the moment. */
+  get usable(): boolean {
+    const { ended, remoteGoAway } = this.#session.yamux;
+    return !ended && !remoteGoAway && !this.#held && !this.#evicted;
+  }
+
   /** A stream can be opened. */
   get accepting(): boolean {
     const { yamux } = this.#session;
-    return yamux.accepting && yamux.streamCount < this.#maxStreams;
+    return yamux.accepting && yamux.streamCount < this.#maxStreams && !this.#held;
   }
 
   /** A new stream to the agent; undefined when the tunnel takes none any more, or has too many waiting. */
@@ -69,13 +84,28 @@ export class Tunnel {
     return this.#session.yamux.streamCount;
   }
 
-  /** Asks a capable agent to move to another node; nothing happens to a Go agent. */
+  /** The node wants it to go: others are asked first from here on. A capable agent is asked to move to another node. */
   drain(): void {
+    if (this.state !== "active") return;
+    this.state = "draining";
     if (this.drainable) this.#session.goAway();
+    this.#owner.onDraining(this, false);
   }
 
-  /** Ends the tunnel so that any agent, a Go one too, reconnects. */
+  /** A draining one gets no requests for a while, so that those under way can end. */
+  hold(held: boolean): void {
+    if (held === this.#held || this.state === "gone") return;
+    this.#held = held;
+    this.#owner.onUsable(this);
+  }
+
+  /** Ends the tunnel so that any agent, a Go one too, reconnects. What is under way on it is lost. */
   evict(): void {
+    if (this.#evicted || this.state === "gone") return;
+    this.drain();
+    // It is counted out before its requests are told, so that they can wait for the agent's return.
+    this.#evicted = true;
+    this.#owner.onUsable(this);
     this.#session.evict();
   }
 
@@ -89,9 +119,10 @@ export class Tunnel {
   }
 
   onGoAway(): void {
+    if (this.state === "draining") this.#owner.onUsable(this);
     if (this.state !== "active") return;
     this.state = "draining";
-    this.#owner.onDraining(this);
+    this.#owner.onDraining(this, true);
   }
 
   onClose(error: TunnelError | undefined): void {

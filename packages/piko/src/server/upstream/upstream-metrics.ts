@@ -29,6 +29,11 @@ export class UpstreamMetrics {
       () => upstreams.tunnelCount,
     );
     metrics.gauge(
+      "piko_upstreams_draining_upstreams",
+      "Number of upstreams that are about to leave this node",
+      () => upstreams.drainingCount,
+    );
+    metrics.gauge(
       "piko_upstreams_registered_endpoints",
       "Number of endpoints with an upstream on this node",
       () => upstreams.endpointCount,

@@ -13,6 +13,7 @@ import type { HostPort } from "../../config/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Tunnel, TunnelOwner } from "./tunnel.js";
+import type { TunnelDrains } from "./tunnel-drains.js";
 import { UpstreamConnection } from "./upstream-connection.js";
 import type { UpstreamLimit } from "./upstream-metrics.js";
 import type { Upstreams } from "./upstreams.js";
@@ -27,6 +28,8 @@ export interface UpstreamPortOptions {
   upstreams: Upstreams;
   config: UpstreamLimitsConfig;
   limits: LimitCounters<UpstreamLimit>;
+  /** What takes tunnels away. */
+  drains: TunnelDrains;
   /** Memory of bytes that wait, in this port and the proxy port. */
   budget: ByteBudget;
   logger: Logger;
@@ -51,6 +54,7 @@ export class UpstreamPort implements TunnelOwner {
   readonly #upstreams: Upstreams;
   readonly #listener: TcpListener;
   readonly #connections = new Set<UpstreamConnection>();
+  readonly #drains: TunnelDrains;
 
   constructor(options: UpstreamPortOptions) {
     this.nodeId = options.nodeId;
@@ -62,6 +66,7 @@ export class UpstreamPort implements TunnelOwner {
     this.config = options.config;
     this.budget = options.budget;
     this.#limits = options.limits;
+    this.#drains = options.drains;
     this.#listener = new TcpListener("upstream", (socket) => this.#accept(socket));
   }
 
@@ -70,17 +75,23 @@ export class UpstreamPort implements TunnelOwner {
     return this.#listener.listen(address);
   }
 
-  /** Accepts no more tunnels and asks agents that can to move to another node. */
-  drain(): void {
+  /** Accepts no more tunnels. */
+  stopAccepting(): void {
     this.stopping = true;
     this.#listener.close();
     for (const connection of this.#connections) connection.stop();
-    for (const tunnel of this.#upstreams.tunnels()) tunnel.drain();
+  }
+
+  /** Has all tunnels move to other nodes (see {@link TunnelDrains.begin}). Resolves when none takes requests any more. */
+  drain(windowMs: number, deadlineMs: number): Promise<void> {
+    this.#drains.begin(this.#upstreams.tunnels(), windowMs, deadlineMs);
+    return this.#drains.moved();
   }
 
   /** Ends the tunnels that are left, in a way that makes every agent connect again elsewhere. */
   close(): void {
-    this.drain();
+    this.stopAccepting();
+    this.#drains.close();
     for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.evict();
   }
 
@@ -120,9 +131,13 @@ export class UpstreamPort implements TunnelOwner {
     this.#connections.delete(connection);
   }
 
-  onDraining(tunnel: Tunnel): void {
+  onDraining(tunnel: Tunnel, byAgent: boolean): void {
     this.#upstreams.drain(tunnel);
-    this.logger.info("upstream draining", describe(tunnel));
+    this.logger.info(byAgent ? "upstream draining" : "upstream asked to move", describe(tunnel));
+  }
+
+  onUsable(tunnel: Tunnel): void {
+    this.#upstreams.recount(tunnel);
   }
 
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {

@@ -4,7 +4,7 @@ import type { Tunnel } from "./tunnel.js";
 import { ReconnectWaits } from "./reconnect-waits.js";
 import { Upstreams } from "./upstreams.js";
 
-const tunnel = (endpointId: string): Tunnel => ({ endpointId, accepting: true }) as Tunnel;
+const tunnel = (endpointId: string): Tunnel => ({ endpointId, accepting: true, usable: true }) as Tunnel;
 
 describe("Upstreams", () => {
   it("takes the tunnels of an endpoint in turns", () => {
@@ -33,7 +33,7 @@ describe("Upstreams", () => {
     expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([b, c, b]);
   });
 
-  it("sends nothing to a draining tunnel", () => {
+  it("sends nothing to a draining tunnel while there is another", () => {
     const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
@@ -42,6 +42,45 @@ describe("Upstreams", () => {
     expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([b, b, b]);
     upstreams.remove(b);
     expect(upstreams.select("e")).toBeUndefined();
+    expect(upstreams.find("e")?.selectDraining(undefined)).toBe(a);
+    expect(upstreams.find("e")?.selectDraining(a)).toBeUndefined();
+  });
+
+  it("tells how many listeners take requests: draining ones only while they are all there is", () => {
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const told: number[] = [];
+    upstreams.onListeners = (_endpointId, count) => void told.push(count);
+    const [a, b] = [tunnel("e"), tunnel("e")];
+    upstreams.add(a);
+    upstreams.add(b);
+    upstreams.drain(a);
+    upstreams.drain(b);
+    expect(told).toEqual([1, 2, 1, 2]);
+    const leave = (one: Tunnel): void => {
+      Object.assign(one, { usable: false, accepting: false });
+      upstreams.recount(one);
+    };
+    leave(a);
+    leave(b);
+    upstreams.remove(a);
+    upstreams.remove(b);
+    expect(told).toEqual([1, 2, 1, 2, 1, 0]);
+  });
+
+  it("lets requests wait when the last listener takes none any more, and go on when it does again", () => {
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const a = tunnel("e");
+    upstreams.add(a);
+    upstreams.drain(a);
+    let woken = 0;
+    const waiter = { onUpstream: () => void woken++ };
+    expect(upstreams.waits.wait("e", waiter)).toBeUndefined();
+    Object.assign(a, { usable: false });
+    upstreams.recount(a);
+    expect(upstreams.waits.wait("e", waiter)).toBeDefined();
+    Object.assign(a, { usable: true });
+    upstreams.recount(a);
+    expect(woken).toBe(1);
   });
 
   it("counts a tunnel that leaves twice once", () => {

@@ -27,12 +27,18 @@ export class Upstreams {
     this.#changed(tunnel.endpointId, endpoint);
   }
 
-  /** The tunnel takes no new requests while another one is there. */
+  /** The tunnel drains: it gets no requests while there is another. */
   drain(tunnel: Tunnel): void {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
     if (!endpoint?.withdraw(tunnel)) return;
     endpoint.draining.push(tunnel);
     this.#changed(tunnel.endpointId, endpoint);
+  }
+
+  /** The tunnel drains, and has begun or ceased to take requests. */
+  recount({ endpointId }: Tunnel): void {
+    const endpoint = this.#endpoints.get(endpointId);
+    if (endpoint !== undefined) this.#changed(endpointId, endpoint);
   }
 
   /** The tunnel is gone. Idempotent. */
@@ -41,13 +47,16 @@ export class Upstreams {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
     if (endpoint === undefined) return;
     if (!endpoint.withdraw(tunnel)) endpoint.draining.splice(endpoint.draining.indexOf(tunnel), 1);
-    else this.#changed(tunnel.endpointId, endpoint);
+    this.#changed(tunnel.endpointId, endpoint);
     if (endpoint.active.length + endpoint.draining.length === 0) this.#endpoints.delete(tunnel.endpointId);
   }
 
-  #changed(endpointId: string, { active }: EndpointTunnels): void {
-    this.onListeners(endpointId, active.length);
-    if (active.length === 0) this.waits.onLost(endpointId);
+  #changed(endpointId: string, endpoint: EndpointTunnels): void {
+    const count = endpoint.listenerCount;
+    if (count === endpoint.told) return;
+    endpoint.told = count;
+    this.onListeners(endpointId, count);
+    if (count === 0) this.waits.onLost(endpointId);
     else this.waits.onFound(endpointId);
   }
 
@@ -56,9 +65,14 @@ export class Upstreams {
     return this.#endpoints.get(endpointId);
   }
 
-  /** The tunnel whose turn it is, or undefined when nothing (but `except`) listens on the endpoint here. */
+  /** The active tunnel whose turn it is; undefined when there is none but `except`. */
   select(endpointId: string, except?: unknown): Tunnel | undefined {
     return this.#endpoints.get(endpointId)?.select(except);
+  }
+
+  /** Tunnels that requests for the endpoint are sent to. */
+  listenerCount(endpointId: string): number {
+    return this.#endpoints.get(endpointId)?.told ?? 0;
   }
 
   /** All tunnels, in the order in which they came. */
@@ -68,6 +82,11 @@ export class Upstreams {
 
   get tunnelCount(): number {
     return this.#tunnels.size;
+  }
+
+  /** Tunnels that don't drain; counts them, so for once a second. */
+  get activeCount(): number {
+    return this.#tunnels.size - this.drainingCount;
   }
 
   /** Streams of all tunnels; counts them, so for metrics only. */
@@ -98,9 +117,14 @@ export class Upstreams {
   /** Listeners by endpoint: those that take requests. */
   listenerCounts(): Record<string, number> {
     const counts: Record<string, number> = {};
-    for (const [endpointId, endpoint] of this.#endpoints) {
-      if (endpoint.active.length > 0) counts[endpointId] = endpoint.active.length;
-    }
+    for (const [endpointId, { told }] of this.#endpoints) if (told > 0) counts[endpointId] = told;
     return counts;
+  }
+
+  /** Tunnels that drain; counts them, so for once a second and for metrics. */
+  get drainingCount(): number {
+    let count = 0;
+    for (const endpoint of this.#endpoints.values()) count += endpoint.draining.length;
+    return count;
   }
 }

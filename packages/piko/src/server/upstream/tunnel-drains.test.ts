@@ -1,0 +1,185 @@
+import { FakeClock, SeededRandom } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import type { Tunnel } from "./tunnel.js";
+import { TunnelDrains } from "./tunnel-drains.js";
+
+/** A tunnel that does what it is told, and what a test makes its agent do. */
+class FakeTunnel {
+  state = "active";
+  streamCount = 0;
+  held = false;
+  usable = true;
+  readonly told: string[] = [];
+  readonly drainable: boolean;
+  readonly #clock: FakeClock;
+
+  constructor(clock: FakeClock, drainable: boolean) {
+    this.#clock = clock;
+    this.drainable = drainable;
+  }
+
+  drain(): void {
+    if (this.state !== "active") return;
+    this.state = "draining";
+    this.#tell("drain");
+  }
+
+  hold(held: boolean): void {
+    this.held = held;
+    this.#tell(held ? "hold" : "let go");
+  }
+
+  evict(): void {
+    this.state = "gone";
+    this.usable = false;
+    this.#tell("evict");
+  }
+
+  /** The agent has another tunnel and closes this one. */
+  move(): void {
+    this.usable = false;
+    if (this.streamCount === 0) this.state = "gone";
+  }
+
+  #tell(what: string): void {
+    this.told.push(`${what} ${this.#clock.now()}`);
+  }
+}
+
+function create(agents: readonly boolean[], options: { windowMs?: number; deadlineMs?: number } = {}) {
+  const clock = new FakeClock();
+  const random = new SeededRandom(7);
+  const drains = new TunnelDrains(clock, () => random.next());
+  const tunnels = agents.map((drainable) => new FakeTunnel(clock, drainable));
+  const begin = (): void =>
+    drains.begin(
+      tunnels as unknown as Tunnel[],
+      options.windowMs ?? 10_000,
+      options.deadlineMs ?? Number.POSITIVE_INFINITY,
+    );
+  let moved = false;
+  const watch = (): void => void drains.moved().then(() => (moved = true));
+  return { clock, drains, tunnels, begin, watch, moved: async () => (await Promise.resolve(), moved) };
+}
+
+const times = (tunnels: readonly FakeTunnel[], what: string): number[] =>
+  tunnels
+    .flatMap(({ told }) => told.filter((each) => each.startsWith(what)))
+    .map((each) => Number(each.split(" ").at(-1)));
+
+describe("draining tunnels", () => {
+  it("asks a capable agent to move, and waits for it to close", async () => {
+    const { clock, tunnels, begin, watch, moved } = create([true]);
+    const [tunnel] = tunnels as [FakeTunnel];
+    tunnel.streamCount = 1;
+    begin();
+    watch();
+    clock.advance(30_000);
+    expect(tunnel.told).toEqual(["drain 0"]);
+    expect(await moved()).toBe(false);
+    tunnel.move();
+    clock.advance(50);
+    expect(await moved()).toBe(true);
+    tunnel.state = "gone";
+    clock.advance(50);
+    clock.assertIdle();
+  });
+
+  it("cuts off a capable agent that finds nothing better, once it has nothing to do", () => {
+    const { clock, tunnels, begin } = create([true, true]);
+    const [idle, busy] = tunnels as [FakeTunnel, FakeTunnel];
+    busy.streamCount = 1;
+    begin();
+    clock.advance(6_000);
+    expect(idle.told.at(-1)).toMatch(/^evict 5/);
+    expect(busy.told).toHaveLength(1);
+    busy.streamCount = 0;
+    clock.advance(50);
+    expect(busy.state).toBe("gone");
+    clock.assertIdle();
+  });
+
+  it("cuts off other agents when they are idle", () => {
+    const { clock, tunnels, begin } = create([false, false]);
+    const [idle, busy] = tunnels as [FakeTunnel, FakeTunnel];
+    busy.streamCount = 1;
+    begin();
+    clock.advance(400);
+    expect(idle.state).toBe("gone");
+    busy.streamCount = 0;
+    clock.advance(50);
+    expect(busy.told.map((each) => each.split(" ")[0])).toEqual(["drain", "evict"]);
+    clock.assertIdle();
+  });
+
+  it("keeps requests from a busy one for moments only, until it is idle in one of them", () => {
+    const { clock, tunnels, begin } = create([false]);
+    const [tunnel] = tunnels as [FakeTunnel];
+    tunnel.streamCount = 3;
+    begin();
+    clock.advance(13_000);
+    expect(tunnel.told).toEqual(["drain 0", "hold 500", "let go 2500", "hold 10500", "let go 12500"]);
+    clock.advance(8_000);
+    expect(tunnel.held).toBe(true);
+    tunnel.streamCount = 0;
+    clock.advance(50);
+    expect(tunnel.state).toBe("gone");
+  });
+
+  it("cuts off whatever is left at the deadline", async () => {
+    const { clock, tunnels, begin, watch, moved } = create([true, false], { deadlineMs: 20_000 });
+    for (const tunnel of tunnels) tunnel.streamCount = 1;
+    begin();
+    watch();
+    clock.advance(19_950);
+    expect(tunnels.map(({ state }) => state)).toEqual(["draining", "draining"]);
+    clock.advance(50);
+    expect(tunnels.map(({ state }) => state)).toEqual(["gone", "gone"]);
+    expect(await moved()).toBe(true);
+    clock.assertIdle();
+  });
+
+  it("spreads many over the window, capable agents first", () => {
+    const { clock, tunnels, begin } = create(Array.from({ length: 200 }, (_, i) => i % 2 === 0));
+    begin();
+    clock.advance(9_999);
+    const capable = times(
+      tunnels.filter(({ drainable }) => drainable),
+      "drain",
+    );
+    const others = times(
+      tunnels.filter(({ drainable }) => !drainable),
+      "drain",
+    );
+    expect(capable).toHaveLength(100);
+    expect(Math.max(...capable)).toBeLessThanOrEqual(5_000);
+    expect(Math.min(...others)).toBeGreaterThanOrEqual(5_000);
+    // No more in one tick than fit into it.
+    const perTick = new Map<number, number>();
+    for (const at of [...capable, ...others]) perTick.set(at, (perTick.get(at) ?? 0) + 1);
+    expect(Math.max(...perTick.values())).toBeLessThanOrEqual(2);
+  });
+
+  it("doesn't keep a few waiting for the whole window", () => {
+    const { clock, tunnels, begin } = create([true, true, true, true]);
+    begin();
+    clock.advance(1_000);
+    expect(times(tunnels, "drain")).toHaveLength(4);
+  });
+
+  it("has nothing to wait for without tunnels", async () => {
+    const { drains, clock } = create([]);
+    await drains.moved();
+    clock.assertIdle();
+  });
+
+  it("lets go of everything when it is closed", async () => {
+    const { clock, drains, tunnels, begin, watch, moved } = create([true]);
+    (tunnels[0] as FakeTunnel).streamCount = 1;
+    begin();
+    watch();
+    drains.close();
+    expect(await moved()).toBe(true);
+    clock.assertIdle();
+  });
+});

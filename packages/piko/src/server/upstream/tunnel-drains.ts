@@ -1,0 +1,119 @@
+// Takes tunnels away from this node without losing what is on them: when the node stops, and when it sheds load. Each gets
+// its turn; agents that know `drain` are asked to move and do so by themselves, others are cut off in a quiet moment, in a
+// way that makes them connect again.
+
+import type { Clock, Timer } from "@piko/tunnel";
+import type { Tunnel } from "./tunnel.js";
+
+/** Longest time between the turns of two tunnels. */
+const MAX_SPACING_MS = 250;
+const TICK_MS = 50;
+/** An agent that was asked to move and hasn't is cut off when it has nothing to do, since it may find nothing better. */
+const MOVE_PATIENCE_MS = 5_000;
+/**
+ * An agent that can't be asked to move, and is never idle, gets no requests for a moment: those under way end, new ones wait
+ * for it to come back. Where they take longer they are let end in peace, and it is tried again later. A hold is well below
+ * `proxy.reconnect_wait`, so that nobody waits in vain.
+ */
+const HOLD_AFTER_MS = 500;
+const HOLD_MS = 2_000;
+const HOLD_PAUSE_MS = 8_000;
+
+interface Departure {
+  readonly tunnel: Tunnel;
+  readonly turnMs: number;
+  readonly deadlineMs: number;
+  /** When the present hold ends, or the next one begins. */
+  holdChangeMs: number;
+  held: boolean;
+}
+
+export class TunnelDrains {
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #departures = new Map<Tunnel, Departure>();
+  #timer: Timer | undefined;
+  #waiting: (() => void)[] = [];
+
+  /** `random` gives numbers in [0, 1). */
+  constructor(clock: Clock, random: () => number = Math.random) {
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Tunnels that are to go and still take requests, or wait for their turn. */
+  get pendingCount(): number {
+    let count = 0;
+    for (const { tunnel } of this.#departures.values()) if (isPending(tunnel)) count++;
+    return count;
+  }
+
+  /**
+   * Begins with these tunnels: agents that can move first, each group in random order, their turns spread over `windowMs`.
+   * At `deadlineMs` on the clock whatever is left is cut off.
+   */
+  begin(tunnels: Iterable<Tunnel>, windowMs: number, deadlineMs: number): void {
+    const all = [...tunnels].map((tunnel) => ({ tunnel, at: this.#random() - (tunnel.drainable ? 1 : 0) }));
+    all.sort((one, other) => one.at - other.at);
+    const spacingMs = Math.min(MAX_SPACING_MS, windowMs / Math.max(1, all.length));
+    const now = this.#clock.now();
+    for (const [index, { tunnel }] of all.entries()) {
+      const turnMs = now + index * spacingMs;
+      const holdChangeMs = turnMs + HOLD_AFTER_MS;
+      this.#departures.set(tunnel, { tunnel, turnMs, deadlineMs, holdChangeMs, held: false });
+    }
+    this.#tick();
+  }
+
+  /** Resolves when no tunnel takes requests any more; those under way may still go on. */
+  moved(): Promise<void> {
+    if (this.pendingCount === 0) return Promise.resolve();
+    return new Promise((resolve) => void this.#waiting.push(resolve));
+  }
+
+  /** Lets go of all tunnels. */
+  close(): void {
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#departures.clear();
+    this.#wake();
+  }
+
+  #tick(): void {
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const now = this.#clock.now();
+    for (const departure of this.#departures.values()) {
+      if (now >= departure.turnMs) this.#step(departure, now);
+      if (departure.tunnel.state === "gone") this.#departures.delete(departure.tunnel);
+    }
+    if (this.pendingCount === 0) this.#wake();
+    if (this.#departures.size > 0) this.#timer = this.#clock.setTimeout(() => this.#tick(), TICK_MS);
+  }
+
+  #step(departure: Departure, now: number): void {
+    const { tunnel, turnMs, deadlineMs } = departure;
+    tunnel.drain();
+    const idle = tunnel.streamCount === 0;
+    if (now >= deadlineMs) {
+      tunnel.evict();
+    } else if (tunnel.drainable) {
+      // One that has moved closes its tunnel by itself, when it is dry.
+      if (idle && tunnel.usable && now >= turnMs + MOVE_PATIENCE_MS) tunnel.evict();
+    } else if (idle) {
+      tunnel.evict();
+    } else if (now >= departure.holdChangeMs) {
+      departure.held = !departure.held;
+      departure.holdChangeMs = now + (departure.held ? HOLD_MS : HOLD_PAUSE_MS);
+      tunnel.hold(departure.held);
+    }
+  }
+
+  #wake(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+}
+
+function isPending(tunnel: Tunnel): boolean {
+  return tunnel.state === "active" || tunnel.usable || (tunnel.state === "draining" && !tunnel.drainable);
+}
