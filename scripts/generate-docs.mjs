@@ -90,12 +90,20 @@ function cliPage() {
     if (flags.length > 0) lines.push("| Flag | |", "|---|---|");
     lines.push(...flags.map((option) => `| ${code(option.flags)} | ${cell(option.description)} |`));
     if (flags.length > 0) lines.push("");
-    const inherited = path.split(" ").length > 2;
-    if (inherited) lines.push(`And all flags of \`${path.split(" ").slice(0, -1).join(" ")}\`.`, "");
+    const around = flagsAround(command, path);
+    if (around !== undefined) lines.push(`And all flags of \`${around}\`.`, "");
     const examples = examplesOf(command);
     if (examples !== "") lines.push("```", examples, "```", "");
   }
   return lines.join("\n");
+}
+
+/** The command around whose flags this one takes too. `piko server` keeps its flags to itself. */
+function flagsAround(command, path) {
+  const parent = command.parent;
+  const parentPath = path.slice(0, path.lastIndexOf(" "));
+  if (parent === null || parent.parent === null || parentPath === "piko server") return undefined;
+  return parent.options.length > 0 ? parentPath : flagsAround(parent, parentPath);
 }
 
 function listCommands(command, parent) {

@@ -2,11 +2,13 @@
 // itself and, with ?forward=, of another one.
 
 import { beforeAll, describe, expect, it } from "vitest";
+import { parse } from "yaml";
 import { adminJson, startCluster, untilEndpoints } from "./harness/cluster.js";
 import { eventually } from "./harness/deadline.js";
-import { type RunningServer, startAgent, startServer } from "./harness/piko.js";
+import { runPiko, type RunningServer, startAgent, startServer } from "./harness/piko.js";
 import { Service } from "./harness/service.js";
 import { perFile, perTest } from "./harness/stage.js";
+import type { ToolResult } from "./harness/tools.js";
 
 const stage = perFile();
 const scene = perTest();
@@ -168,6 +170,30 @@ describe("a node among three", () => {
     expect((await ask(a, "/metrics?forward=b"))[2]).toContain("piko_upstreams_connected_upstreams 3\n");
     expect(await ask(a, "/nothing?forward=b")).toEqual([404, "text/plain", "404 page not found"]);
     expect((await ask(a, "/status/cluster/nodes?forward=nobody")).slice(0, 3)).toEqual([404, "", ""]);
+  });
+
+  it("tells it all to piko server status", async () => {
+    const status = (...args: readonly string[]): Promise<ToolResult> =>
+      runPiko("server", "status", ...args, "--server.url", `http://${a.admin}`);
+    const [active, endpoints, local, gossip, details, unknown, table] = await Promise.all([
+      status("cluster", "nodes", "--status", "active"),
+      status("upstream", "endpoints", "--forward", "b"),
+      status("cluster", "node", "local"),
+      status("gossip", "nodes", "--output", "json"),
+      status("gossip", "node", "c"),
+      status("cluster", "node", "nobody", "--forward", "c/d"),
+      status("cluster", "nodes", "--output", "table"),
+    ]);
+    expect(parse(active.stdout)).toMatchObject({
+      nodes: [{ id: "a" }, { id: "b", upstreams: 3 }, { id: "c" }],
+    });
+    expect(endpoints).toEqual({ code: 0, stdout: "other: 1\nweb: 2\n", stderr: "" });
+    expect(parse(local.stdout)).toMatchObject({ id: "a", endpoints: {} });
+    expect(JSON.parse(gossip.stdout)).toMatchObject({ nodes: [{ id: "a" }, { id: "b" }, { id: "c" }] });
+    expect(parse(details.stdout)).toMatchObject({ nodemetadata: { id: "c" }, entries: expect.any(Array) });
+    const message = `cluster node nobody: http://${a.admin}: no node nobody or c/d\n`;
+    expect(unknown).toEqual({ code: 1, stdout: "", stderr: message });
+    expect(table.stdout).toMatch(/^ID +STATUS/);
   });
 });
 

@@ -4,6 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { type Program, startProgram } from "./program.js";
 import type { Stage } from "./stage.js";
+import { run, type ToolResult } from "./tools.js";
 
 /** The command under test; PIKO_COMMAND names another one, such as that of an installed package. */
 export const PIKO: string =
@@ -27,6 +28,11 @@ function text(fields: Readonly<Record<string, unknown>>, key: string): string {
   const value = fields[key];
   if (typeof value !== "string") throw new Error(`the start line has no "${key}": ${JSON.stringify(fields)}`);
   return value;
+}
+
+/** Runs a command of ours that ends by itself. */
+export function runPiko(...args: readonly string[]): Promise<ToolResult> {
+  return run(PIKO, args);
 }
 
 /** Starts `piko server`; a flag given here replaces the default of the same name. */

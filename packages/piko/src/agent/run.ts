@@ -10,7 +10,7 @@ import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
 import { Listener } from "./listener.js";
 import { nextSteps } from "./next-steps.js";
-import { readTlsFiles } from "./tls-files.js";
+import { readTlsFiles } from "../net/tls-files.js";
 
 /** Options of {@link runAgent}. */
 export interface RunAgentOptions {

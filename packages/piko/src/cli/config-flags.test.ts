@@ -5,6 +5,7 @@ import { BENCH } from "../config/bench.js";
 import { listFlags } from "../config/flags.js";
 import { FORWARD } from "../config/forward.js";
 import { SERVER } from "../config/server.js";
+import { STATUS } from "../config/status.js";
 import { listenerFlags } from "./agent-command.js";
 import { addFlagOptions, givenSettings, listSwitches, rewriteSwitches } from "./config-flags.js";
 import { createProgram } from "./program.js";
@@ -66,6 +67,21 @@ describe("flags", () => {
       "--drain-delay",
       "--drain-window",
       "--grace-period",
+    ]);
+  });
+
+  it("of the status commands are those of Go Piko, and more", () => {
+    expect(names(listFlags(STATUS))).toEqual([
+      "--server.url",
+      "--server.token",
+      "--server.tls.cert",
+      "--server.tls.key",
+      "--server.tls.root-cas",
+      "--server.tls.insecure-skip-verify",
+      "--forward",
+      "--output",
+      "--watch",
+      "--interval",
     ]);
   });
 

@@ -74,15 +74,21 @@ describe("help and version", () => {
     });
   });
 
-  it.each([[[]], [["agent"]], [["forward"]], [["--help"]], [["agent", "http", "--help"]]])(
-    "print help for %j",
-    async (args) => {
-      const { code, stdout, stderr } = await piko(...args);
-      expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
-      expect(stdout).toMatch(/^Usage: piko/);
-      expect(stdout).toContain("Example");
-    },
-  );
+  it.each([
+    [[]],
+    [["agent"]],
+    [["forward"]],
+    [["server", "status"]],
+    [["server", "status", "cluster"]],
+    [["--help"]],
+    [["agent", "http", "--help"]],
+    [["server", "status", "gossip", "node", "--help"]],
+  ])("print help for %j", async (args) => {
+    const { code, stdout, stderr } = await piko(...args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(stdout).toMatch(/^Usage: piko/);
+    expect(stdout).toContain("Example");
+  });
 
   it("show flags with their defaults", async () => {
     const { stdout } = await piko("server", "--help");
@@ -100,6 +106,10 @@ describe("wrong usage", () => {
     [["agent", "http", "e", "1", "2"], "error: too many arguments for 'http'"],
     [["server", "--proxy.timout", "5s"], "(Did you mean --proxy.timeout?)"],
     [["server", "--proxy.timeout"], "argument missing"],
+    [["server", "status", "cluster", "nodez"], "(Did you mean one of node, nodes?)"],
+    [["server", "status", "cluster", "node"], "error: missing required argument 'id'"],
+    [["server", "status", "cluster", "nodes", "--status", "gone"], "Allowed choices are active"],
+    [["server", "status", "cluster", "nodes", "--proxy.timeout", "5s"], "error: unknown option"],
     [["server", "--proxy.access-log.disable=maybe"], "error: unknown option"],
   ])("%j exits 2 and says why", async (args, message) => {
     const { code, stdout, stderr } = await piko(...args);
@@ -130,6 +140,12 @@ describe("a wrong configuration", () => {
 
   it.each([
     [["agent", "start"], "no listeners configured"],
+    [["server", "status", "gossip", "nodes", "--output", "xml"], "config: output (--output): must be one of"],
+    [
+      ["server", "status", "gossip", "nodes", "--server.url", "x"],
+      "config: server.url (--server.url): invalid url",
+    ],
+    [["server", "status", "gossip", "nodes", "--server.url", "http://127.0.0.1:1"], "gossip nodes: http://"],
     [["forward", "start"], "no ports configured"],
     [["agent", "http", "e", "nowhere"], "config: listeners[0].addr (<addr>): invalid address"],
     [

@@ -12,6 +12,8 @@ export function createProgram(): Command {
   const version = readVersion();
   const program = new Command("piko")
     .description("A reverse proxy for services that can't be reached: they connect out, clients come in.")
+    // Or a command would take flags that were meant for commands below it.
+    .enablePositionalOptions()
     .version(`piko version ${version}`, "-v, --version", "show the version")
     .addHelpText(
       "after",
@@ -40,10 +42,18 @@ function configureAll(command: Command): void {
   for (const child of command.commands) configureAll(child);
 }
 
-/** Options of the commands around, without the version. */
+/**
+ * Options of the commands around, without the version. `piko server` runs a node and keeps its flags to itself: it has
+ * commands below that take none of them.
+ */
 function visibleGlobalOptions(command: Command): Option[] {
-  const help = Object.assign(new Help(), { showGlobalOptions: true });
-  return help.visibleGlobalOptions(command).filter((option) => option.long !== "--version");
+  const options: Option[] = [];
+  for (let parent = command.parent; parent !== null && parent.name() !== "server"; parent = parent.parent) {
+    options.push(
+      ...new Help().visibleOptions(parent).filter(({ long }) => long !== "--version" && long !== "--help"),
+    );
+  }
+  return options;
 }
 
 /** Options get two lines: their names are too long for two columns. */

@@ -1,10 +1,11 @@
-// `piko server`.
+// `piko server`, which runs a node, and has commands that look at running ones.
 
 import { Command } from "commander";
 import { listFlags } from "../config/flags.js";
 import { SERVER } from "../config/server.js";
 import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
 import { runProgram } from "./run-program.js";
+import { createStatusCommand } from "./status-command.js";
 
 /** Creates the command that runs a node. */
 export function createServerCommand(): Command {
@@ -14,6 +15,8 @@ export function createServerCommand(): Command {
       "Runs a server node: agents open tunnels to its upstream port, and clients reach their endpoints through its proxy port.",
     )
     .allowExcessArguments(false)
+    // A node's flags mean nothing to the commands below it.
+    .enablePositionalOptions()
     .addHelpText(
       "after",
       `
@@ -26,6 +29,7 @@ Examples:
     );
   addFileOptions(command);
   addFlagOptions(command, listFlags(SERVER));
+  command.addCommand(createStatusCommand());
   return command.action(async () => {
     const config = loadCommandConfig(command, SERVER);
     await runProgram("server", config, async (context) => {

@@ -2,7 +2,7 @@
 
 import { systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../config/address.js";
-import { readTlsFiles } from "../agent/tls-files.js";
+import { readTlsFiles } from "../net/tls-files.js";
 import type { ForwardConfig } from "../config/forward.js";
 import type { Logger } from "../observability/logger.js";
 import { ForwardPort, type ForwardPortOptions } from "./port.js";

@@ -1,5 +1,5 @@
 // Reads the files of a client's TLS settings, once, when a program starts. For connections to the server and to
-// services, of agent and forwarder.
+// services, of agent, forwarder and `piko server status`.
 
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";

@@ -1,0 +1,140 @@
+// `piko server status ...`.
+
+import { systemClock } from "@piko/tunnel";
+import { Command, Option } from "commander";
+import { listFlags } from "../config/flags.js";
+import { loadConfig } from "../config/load-config.js";
+import { STATUS } from "../config/status.js";
+import type { Page } from "../status/pages.js";
+import { addFlagOptions, givenSettings } from "./config-flags.js";
+
+const FAILED = 1;
+const STATUSES = ["active", "unreachable", "left"];
+
+/** Creates the commands that show what a running node knows. */
+export function createStatusCommand(): Command {
+  const command = new Command("status")
+    .summary("show the state of a running node and its cluster")
+    .description(
+      "Asks a running node through its admin port: what listens on it, and what it knows of its cluster.",
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  # The nodes of the cluster, as the node on this machine sees them.
+  piko server status cluster nodes
+
+  # The same as another node sees them, again every second.
+  piko server status cluster nodes --forward node-2 --watch
+
+  # Endpoints and their listeners on one node, for a program.
+  piko server status upstream endpoints --server.url http://10.0.0.7:8002 --output json`,
+    );
+  addFlagOptions(command, listFlags(STATUS));
+  command.addCommand(createUpstreamCommand());
+  command.addCommand(createClusterCommand());
+  command.addCommand(createGossipCommand());
+  return command;
+}
+
+function createUpstreamCommand(): Command {
+  const group = new Command("upstream")
+    .summary("what listens on the node")
+    .description("Shows what listens on the node.")
+    .addHelpText("after", "\nExample:\n  piko server status upstream endpoints");
+  const endpoints = new Command("endpoints")
+    .summary("endpoints with their listeners")
+    .description("Shows the endpoints that are listened on at the node, with the number of listeners.")
+    .addHelpText("after", "\nExample:\n  piko server status upstream endpoints --watch");
+  group.addCommand(endpoints.action(() => run(endpoints, (pages) => pages.upstreamEndpoints)));
+  return group;
+}
+
+function createClusterCommand(): Command {
+  const group = new Command("cluster")
+    .summary("the nodes of the cluster and their endpoints")
+    .description("Shows the nodes of the cluster, as the node sees them.")
+    .addHelpText("after", "\nExample:\n  piko server status cluster nodes");
+  const nodes = new Command("nodes")
+    .summary("all nodes")
+    .description(
+      "Shows all nodes, with the number of their endpoints and of the upstreams that listen on them.",
+    )
+    .addOption(
+      new Option(`--status <${STATUSES.join("|")}>`, "Shows nodes of this status only.").choices(STATUSES),
+    )
+    .addHelpText(
+      "after",
+      `
+Examples:
+  piko server status cluster nodes
+  piko server status cluster nodes --status unreachable`,
+    );
+  nodes.action(({ status = "" }: { status?: string }) => run(nodes, (pages) => pages.clusterNodes(status)));
+  const node = new Command("node")
+    .summary("one node")
+    .description("Shows one node with its endpoints.")
+    .argument("<id>", "id of the node; `local` is the one that is asked")
+    .addHelpText("after", "\nExample:\n  piko server status cluster node local");
+  node.action((id: string) => run(node, (pages) => pages.clusterNode(id)));
+  group.addCommand(nodes);
+  group.addCommand(node);
+  return group;
+}
+
+function createGossipCommand(): Command {
+  const group = new Command("gossip")
+    .summary("what gossip has told the node")
+    .description("Shows what the node knows by gossip.")
+    .addHelpText("after", "\nExample:\n  piko server status gossip nodes");
+  const nodes = new Command("nodes")
+    .summary("all nodes")
+    .description("Shows all nodes that gossip knows, those that have left or can't be reached too.")
+    .addHelpText("after", "\nExample:\n  piko server status gossip nodes");
+  nodes.action(() => run(nodes, (pages) => pages.gossipNodes));
+  const node = new Command("node")
+    .summary("one node")
+    .description("Shows one node with all keys that it has announced.")
+    .argument("<id>", "id of the node")
+    .addHelpText("after", "\nExample:\n  piko server status gossip node node-2");
+  node.action((id: string) => run(node, (pages) => pages.gossipNode(id)));
+  group.addCommand(nodes);
+  group.addCommand(node);
+  return group;
+}
+
+async function run<T>(
+  command: Command,
+  choose: (pages: typeof import("../status/pages.js")) => Page<T>,
+): Promise<void> {
+  const given = givenSettings(command, listFlags(STATUS));
+  const config = loadConfig(STATUS, { path: "", expandEnv: false, env: {}, given });
+  const [pages, { runStatus }] = await Promise.all([
+    import("../status/pages.js"),
+    import("../status/run.js"),
+  ]);
+  const stop = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
+  // A reader that has seen enough (`--watch | head`).
+  process.stdout.on("error", () => stop.abort());
+  const { stdout, stderr } = process;
+  try {
+    await runStatus({
+      config,
+      page: choose(pages),
+      screen: {
+        write: (text) => void stdout.write(text),
+        writeError: (text) => void stderr.write(text),
+        size: () => (stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined),
+      },
+      signal: stop.signal,
+      clock: systemClock,
+      wallNow: Date.now,
+    });
+  } catch (error) {
+    if (stop.signal.aborted) return;
+    stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = FAILED;
+  }
+}

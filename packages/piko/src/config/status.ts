@@ -1,0 +1,40 @@
+// The settings of `piko server status`. It is asked by people and scripts, so it has flags only, and no file.
+
+import { type ClientTlsConfig, clientTls } from "./client-tls.js";
+import { type Section, section } from "./declaration.js";
+import { bool, choice, duration, secret, text, url } from "./fields.js";
+
+/** How an answer is printed; `auto` is `table` on a terminal, else `yaml`. */
+export type StatusOutput = "auto" | "table" | "yaml" | "json";
+
+/** What to ask, and how to print the answer. */
+export interface StatusConfig {
+  readonly server: {
+    /** Base URL of a node's admin port, without a trailing slash. */
+    readonly url: string;
+    readonly token: string;
+    readonly tls: ClientTlsConfig;
+  };
+  /** Id of the node that is to answer; empty for the one that is asked. */
+  readonly forward: string;
+  readonly output: StatusOutput;
+  readonly watch: boolean;
+  readonly intervalMs: number;
+}
+
+/** Declares the settings of `piko server status`. */
+export const STATUS: Section<StatusConfig> = section("Settings of `piko server status`.", {
+  server: section("The admin port to ask.", {
+    url: url("http://localhost:8002", ["http", "https"], "Base URL of a node's admin port."),
+    token: secret("Token to authenticate with; sent as `Authorization: Bearer`."),
+    tls: clientTls("the admin port"),
+  }),
+  forward: text("Id of another node, which then answers by way of the one that is asked."),
+  output: choice(
+    ["auto", "table", "yaml", "json"],
+    "auto",
+    "How to print: a table for people, YAML or JSON for programs. `auto` is `table` on a terminal, else `yaml`.",
+  ),
+  watch: bool("Asks again and again until Ctrl-C. Elsewhere than on a terminal only changes are printed."),
+  intervalMs: duration("1s", "Time between two questions of --watch.", { min: "100ms" }),
+});

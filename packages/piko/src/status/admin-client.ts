@@ -1,0 +1,124 @@
+// Asks the admin port of a node. Every failure is one line that says what to do about it.
+
+import { errorText } from "@piko/client/internal";
+import { type IncomingMessage, request as httpRequest } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { StatusConfig } from "../config/status.js";
+import { readTlsFiles, type TlsFiles } from "../net/tls-files.js";
+
+const TIMEOUT_MS = 15_000;
+/** A hundred thousand endpoints with long names. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
+/** Errors of servers are JSON of this size at most; others aren't shown. */
+const MAX_ERROR_BYTES = 1_024;
+
+/** An answer that can't be had. */
+export class StatusError extends Error {
+  readonly code = "PIKO_STATUS_FAILED";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "StatusError";
+  }
+}
+
+export class AdminClient {
+  readonly #config: StatusConfig;
+  readonly #tls: TlsFiles | undefined;
+
+  /** @throws Error that names a TLS file which can't be used. */
+  constructor(config: StatusConfig) {
+    this.#config = config;
+    this.#tls = config.server.url.startsWith("https:")
+      ? readTlsFiles(config.server.tls, "the admin port")
+      : undefined;
+  }
+
+  /**
+   * The JSON at a path; `nodeId` is the node that the path names, if it names one.
+   *
+   * @throws StatusError, or the signal's reason when it was aborted.
+   */
+  async get(path: string, nodeId: string, signal: AbortSignal): Promise<unknown> {
+    const { forward, server } = this.#config;
+    const query = forward === "" ? "" : `?forward=${encodeURIComponent(forward)}`;
+    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    let response: IncomingMessage;
+    let body: string;
+    try {
+      response = await this.#send(`${server.url}${path}${query}`, AbortSignal.any([signal, timeout]));
+      body = await readBody(response);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof StatusError) throw error;
+      const reason = timeout.aborted ? `no answer in ${TIMEOUT_MS / 1_000} s` : reasonOf(error);
+      throw new StatusError(`${server.url}: ${reason}`, { cause: error });
+    }
+    const status = response.statusCode ?? 0;
+    if (status !== 200) throw new StatusError(this.#describe(status, body, nodeId));
+    try {
+      return JSON.parse(body);
+    } catch (error) {
+      throw new StatusError(notAdmin(server.url), { cause: error });
+    }
+  }
+
+  #send(url: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const { token } = this.#config.server;
+    const headers = token === "" ? {} : { authorization: `Bearer ${token}` };
+    return new Promise((resolve, reject) => {
+      const options = { agent: false, headers, signal };
+      const request =
+        this.#tls === undefined
+          ? httpRequest(url, options, resolve)
+          : httpsRequest(url, { ...options, ...this.#tls }, resolve);
+      request.on("error", reject).end();
+    });
+  }
+
+  #describe(status: number, body: string, nodeId: string): string {
+    const { forward, server } = this.#config;
+    const ids = [nodeId, forward].filter((id) => id !== "");
+    // Pages that don't exist have a text, nodes that don't exist have none.
+    if (status === 404 && body === "" && ids.length > 0) return `${server.url}: no node ${ids.join(" or ")}`;
+    const reason = findReason(body);
+    const said = `bad status: ${status}${reason === undefined ? "" : ` (${reason})`}`;
+    if (status === 401) return `${server.url}: ${said}; a token is given with --server.token`;
+    return `${server.url}: ${said}`;
+  }
+}
+
+/** For answers of something else than an admin port. */
+export function notAdmin(url: string): string {
+  return `${url}: not the answer of a piko server; is this its admin port?`;
+}
+
+async function readBody(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of response) {
+    size += (chunk as Buffer).length;
+    if (size > MAX_ANSWER_BYTES) throw new StatusError(`answer of more than ${MAX_ANSWER_BYTES} bytes`);
+    chunks.push(chunk as Buffer);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+/** What an error body of `{"error":"..."}` says. */
+function findReason(body: string): string | undefined {
+  if (body.length > MAX_ERROR_BYTES) return undefined;
+  try {
+    const { error } = JSON.parse(body) as { error?: unknown };
+    return typeof error === "string" ? error : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** `connect ECONNREFUSED ::1:8002; connect ECONNREFUSED 127.0.0.1:8002` is too much for a person. */
+function reasonOf(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === "ECONNREFUSED") return "connection refused; is a server running there?";
+  if (code === "ENOTFOUND") return "no such host";
+  return errorText(error);
+}

@@ -1,0 +1,219 @@
+// The pages of the admin port that `piko server status` shows: what is asked, what a right answer is, the document that
+// programs get (keys and order are those of Go Piko's command), and the table that people get.
+
+import { z } from "zod";
+import { type Column, formatProperties, formatTable } from "./table.js";
+
+/** What a table may know of its surroundings. */
+export interface View {
+  /** Columns of the terminal; Infinity elsewhere. */
+  readonly width: number;
+  /** Milliseconds since 1970. */
+  readonly nowMs: number;
+}
+
+/** One page: its path, and what to make of the answer. */
+export interface Page<T = unknown> {
+  /** What is asked, for error texts. */
+  readonly title: string;
+  readonly path: string;
+  /** The node that the path names. */
+  readonly nodeId?: string;
+  /** The answer as a document; fails for an answer of something else. */
+  readonly schema: z.ZodType<T>;
+  /** The answer as text for people, with its last line feed. */
+  readonly table: (document: T, view: View) => string;
+}
+
+interface ClusterIdentity {
+  readonly id: string;
+  readonly status: string;
+  readonly proxy_addr: string;
+  readonly admin_addr: string;
+}
+
+/** One of `cluster nodes`: how many endpoints, and how many upstreams that listen on them. */
+interface ClusterEntry extends ClusterIdentity {
+  readonly endpoints: number;
+  readonly upstreams: number;
+}
+
+interface ClusterNode extends ClusterIdentity {
+  readonly endpoints: Readonly<Record<string, number>>;
+}
+
+interface GossipNode {
+  readonly id: string;
+  readonly addr: string;
+  readonly version: number;
+  readonly left: boolean;
+  readonly unreachable: boolean;
+  readonly expiry: string;
+}
+
+interface GossipEntry {
+  readonly key: string;
+  readonly value: string;
+  readonly version: number;
+  readonly internal: boolean;
+  readonly deleted: boolean;
+}
+
+/** Listeners by endpoint; Go's servers say null when there are none. */
+const ENDPOINTS = z
+  .record(z.string(), z.int())
+  .nullable()
+  .transform((counts) => sortKeys(counts ?? {}));
+
+const CLUSTER_NODE = z.object({
+  id: z.string(),
+  status: z.string(),
+  proxy_addr: z.string(),
+  admin_addr: z.string(),
+});
+const CLUSTER_ENTRY = CLUSTER_NODE.extend({ endpoints: z.int(), upstreams: z.int() });
+const GOSSIP_NODE = z.object({
+  id: z.string(),
+  addr: z.string(),
+  version: z.int(),
+  left: z.boolean(),
+  unreachable: z.boolean(),
+  expiry: z.string(),
+});
+const GOSSIP_ENTRY = z.object({
+  key: z.string(),
+  value: z.string(),
+  version: z.int(),
+  internal: z.boolean(),
+  deleted: z.boolean(),
+});
+
+/** `upstream endpoints` */
+export const upstreamEndpoints: Page<Record<string, number>> = {
+  title: "upstream endpoints",
+  path: "/status/upstream/endpoints",
+  schema: ENDPOINTS,
+  table: endpointTable,
+};
+
+/** `cluster nodes`; those of one status only, unless it is empty. */
+export function clusterNodes(status: string): Page<{ nodes: ClusterEntry[] }> {
+  return {
+    title: "cluster nodes",
+    path: "/status/cluster/nodes",
+    schema: z.array(CLUSTER_ENTRY).transform((nodes) => ({
+      nodes: sortById(nodes.filter((node) => status === "" || node.status === status)),
+    })),
+    table: ({ nodes }, { width }) =>
+      nodes.length === 0
+        ? "no nodes\n"
+        : `${formatTable(CLUSTER_COLUMNS, nodes, width)}\n${countByStatus(nodes)}`,
+  };
+}
+
+/** `cluster node` */
+export function clusterNode(id: string): Page<ClusterNode> {
+  return {
+    title: `cluster node ${id}`,
+    nodeId: id,
+    path: `/status/cluster/nodes/${encodeURIComponent(id)}`,
+    schema: CLUSTER_NODE.extend({ endpoints: ENDPOINTS }),
+    table: ({ id, status, proxy_addr: proxy, admin_addr: admin, endpoints }, view) =>
+      `${formatProperties({ id, status, proxy, admin })}\n${endpointTable(endpoints, view)}`,
+  };
+}
+
+/** `gossip nodes` */
+export const gossipNodes: Page<{ nodes: GossipNode[] }> = {
+  title: "gossip nodes",
+  path: "/status/gossip/nodes",
+  schema: z.array(GOSSIP_NODE).transform((nodes) => ({ nodes: sortById(nodes) })),
+  table: ({ nodes }, { nowMs, width }) =>
+    formatTable(
+      [
+        { title: "ID", value: ({ id }) => id },
+        { title: "STATE", value: gossipState },
+        { title: "ADDRESS", value: ({ addr }) => addr },
+        { title: "VERSION", value: ({ version }) => version },
+        { title: "FORGOTTEN", value: ({ expiry }) => forgotten(expiry, nowMs), optional: true },
+      ],
+      nodes,
+      width,
+    ),
+};
+
+/** `gossip node` */
+export function gossipNode(id: string): Page<{ nodemetadata: GossipNode; entries: GossipEntry[] }> {
+  return {
+    title: `gossip node ${id}`,
+    nodeId: id,
+    path: `/status/gossip/nodes/${encodeURIComponent(id)}`,
+    schema: GOSSIP_NODE.extend({ Entries: z.array(GOSSIP_ENTRY).nullable() }).transform(
+      ({ Entries, ...nodemetadata }) => ({ nodemetadata, entries: Entries ?? [] }),
+    ),
+    table: ({ nodemetadata: node, entries }, { nowMs, width }) => {
+      const { addr, expiry, id, version } = node;
+      const state = gossipState(node);
+      const when = forgotten(expiry, nowMs);
+      const properties = { id, state, address: addr, version, ...(when === "" ? {} : { forgotten: when }) };
+      return `${formatProperties(properties)}\n${formatTable(ENTRY_COLUMNS, entries, width)}`;
+    },
+  };
+}
+
+const CLUSTER_COLUMNS: readonly Column<ClusterEntry>[] = [
+  { title: "ID", value: ({ id }) => id },
+  { title: "STATUS", value: ({ status }) => status },
+  { title: "ENDPOINTS", value: ({ endpoints }) => endpoints },
+  { title: "UPSTREAMS", value: ({ upstreams }) => upstreams },
+  { title: "PROXY", value: ({ proxy_addr }) => proxy_addr, optional: true },
+  { title: "ADMIN", value: ({ admin_addr }) => admin_addr, optional: true },
+];
+
+const ENTRY_COLUMNS: readonly Column<GossipEntry>[] = [
+  { title: "KEY", value: ({ key }) => key },
+  { title: "VALUE", value: ({ value }) => value },
+  { title: "VERSION", value: ({ version }) => version },
+  { title: "", value: ({ deleted, internal }) => (deleted ? "deleted" : internal ? "internal" : "") },
+];
+
+function endpointTable(endpoints: Readonly<Record<string, number>>, { width }: View): string {
+  const rows = Object.entries(endpoints);
+  if (rows.length === 0) return "no endpoints\n";
+  return formatTable(
+    [
+      { title: "ENDPOINT", value: ([endpoint]) => endpoint },
+      { title: "LISTENERS", value: ([, listeners]) => listeners },
+    ],
+    rows,
+    width,
+  );
+}
+
+/** `3 nodes: 2 active, 1 left` */
+function countByStatus(nodes: readonly ClusterEntry[]): string {
+  const counts = new Map<string, number>();
+  for (const { status } of nodes) counts.set(status, (counts.get(status) ?? 0) + 1);
+  const parts = [...counts].map(([status, count]) => `${count} ${status}`);
+  return `${nodes.length} node${nodes.length === 1 ? "" : "s"}: ${parts.join(", ")}\n`;
+}
+
+function gossipState({ left, unreachable }: GossipNode): string {
+  if (left) return "left";
+  return unreachable ? "unreachable" : "active";
+}
+
+/** When a node is forgotten: `in 42 s`; empty for one that takes part, whose expiry is Go's zero time. */
+function forgotten(expiry: string, nowMs: number): string {
+  const atMs = Date.parse(expiry);
+  if (!(atMs > 0)) return "";
+  return `in ${Math.max(0, Math.ceil((atMs - nowMs) / 1_000))} s`;
+}
+
+function sortById<T extends { readonly id: string }>(nodes: readonly T[]): T[] {
+  return [...nodes].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function sortKeys(counts: Readonly<Record<string, number>>): Record<string, number> {
+  return Object.fromEntries(Object.entries(counts).sort(([a], [b]) => (a < b ? -1 : 1)));
+}

@@ -1,0 +1,322 @@
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { FakeClock } from "@piko/testkit";
+import { afterEach, describe, expect, it } from "vitest";
+import { parse, parseAllDocuments } from "yaml";
+import type { GivenSetting } from "../config/load-config.js";
+import { loadConfig } from "../config/load-config.js";
+import { STATUS, type StatusConfig } from "../config/status.js";
+import { clusterNode, clusterNodes, gossipNode, gossipNodes, type Page, upstreamEndpoints } from "./pages.js";
+import { runStatus } from "./run.js";
+
+const servers: Server[] = [];
+afterEach(() => {
+  for (const server of servers.splice(0)) {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+async function serve(answer: RequestListener): Promise<string> {
+  const server = createServer(answer).listen(0, "127.0.0.1");
+  servers.push(server);
+  await once(server, "listening");
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** A server of JSON pages by path. */
+function servePages(pages: Readonly<Record<string, unknown>>): Promise<string> {
+  return serve((request, response) => {
+    const page = pages[request.url ?? ""];
+    if (page === undefined) response.writeHead(404).end();
+    else response.end(JSON.stringify(page));
+  });
+}
+
+function configOf(url: string, settings: Readonly<Record<string, unknown>> = {}): StatusConfig {
+  const given: GivenSetting[] = Object.entries({ "server.url": url, ...settings }).map(([path, value]) => ({
+    keys: path.split("."),
+    value,
+    flag: path,
+  }));
+  return loadConfig(STATUS, { path: "", expandEnv: false, env: {}, given });
+}
+
+class TestScreen {
+  text = "";
+  errors = "";
+  /** Called with everything so far at each write. */
+  onWrite: () => void = () => {};
+  readonly size: () => { columns: number; rows: number } | undefined;
+
+  constructor(columns?: number, rows = 24) {
+    this.size = () => (columns === undefined ? undefined : { columns, rows });
+  }
+
+  readonly write = (text: string): void => {
+    this.text += text;
+    this.onWrite();
+  };
+
+  readonly writeError = (text: string): void => {
+    this.errors += text;
+    this.onWrite();
+  };
+
+  async until(holds: () => boolean): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.onWrite = () => {
+        if (holds()) resolve();
+      };
+      this.onWrite();
+    });
+  }
+}
+
+const NOW_MS = Date.parse("2026-11-25T12:00:00Z");
+
+async function show<T>(page: Page<T>, config: StatusConfig, screen = new TestScreen()): Promise<string> {
+  const clock = new FakeClock();
+  const { signal } = new AbortController();
+  await runStatus({ config, page, screen, signal, clock, wallNow: () => NOW_MS });
+  return screen.text;
+}
+
+const A = { id: "a", status: "active", proxy_addr: "10.0.0.1:8000", admin_addr: "10.0.0.1:8002" };
+const B = { id: "b", status: "left", proxy_addr: "10.0.0.2:8000", admin_addr: "10.0.0.2:8002" };
+const GOSSIP_B = {
+  id: "b",
+  addr: "10.0.0.2:8003",
+  version: 7,
+  left: true,
+  unreachable: false,
+  expiry: "2026-11-25T12:00:41.5Z",
+};
+const GOSSIP_A = { ...GOSSIP_B, id: "a", left: false, expiry: "0001-01-01T00:00:00Z" };
+const ENTRY = { key: "proxy_addr", value: "10.0.0.2:8000", version: 1, internal: false, deleted: false };
+const PAGES = {
+  "/status/upstream/endpoints": { web: 12, api: 1 },
+  "/status/cluster/nodes": [
+    { ...B, endpoints: 0, upstreams: 0 },
+    { ...A, endpoints: 2, upstreams: 13 },
+  ],
+  "/status/cluster/nodes/local": { ...A, endpoints: null },
+  "/status/gossip/nodes": [GOSSIP_B, GOSSIP_A],
+  "/status/gossip/nodes/b": { ...GOSSIP_B, Entries: [ENTRY, { ...ENTRY, key: "x", deleted: true }] },
+  "/status/gossip/nodes/a": { ...GOSSIP_A, Entries: null },
+};
+
+describe("a page for programs", () => {
+  it("has the keys and the order of Go Piko's", async () => {
+    const config = configOf(await servePages(PAGES));
+    const ids = { id: "a", status: "active", proxy_addr: "10.0.0.1:8000", admin_addr: "10.0.0.1:8002" };
+    expect(await show(upstreamEndpoints, config)).toBe("api: 1\nweb: 12\n");
+    expect(JSON.stringify(parse(await show(clusterNodes(""), config)))).toBe(
+      JSON.stringify({
+        nodes: [
+          { ...ids, endpoints: 2, upstreams: 13 },
+          { ...B, endpoints: 0, upstreams: 0 },
+        ],
+      }),
+    );
+    expect(parse(await show(clusterNodes("left"), config))).toMatchObject({ nodes: [{ id: "b" }] });
+    expect(JSON.stringify(parse(await show(clusterNode("local"), config)))).toBe(
+      JSON.stringify({ ...ids, endpoints: {} }),
+    );
+    expect(parse(await show(gossipNodes, config))).toEqual({ nodes: [GOSSIP_A, GOSSIP_B] });
+    expect(JSON.stringify(parse(await show(gossipNode("b"), config)))).toBe(
+      JSON.stringify({ nodemetadata: GOSSIP_B, entries: PAGES["/status/gossip/nodes/b"].Entries }),
+    );
+    expect(parse(await show(gossipNode("a"), config))).toEqual({ nodemetadata: GOSSIP_A, entries: [] });
+  });
+
+  it("is the same document in JSON", async () => {
+    const config = configOf(await servePages(PAGES), { output: "json" });
+    expect(JSON.parse(await show(gossipNode("b"), config, new TestScreen(80)))).toEqual({
+      nodemetadata: GOSSIP_B,
+      entries: PAGES["/status/gossip/nodes/b"].Entries,
+    });
+  });
+});
+
+describe("a page on a terminal", () => {
+  it("is a table", async () => {
+    const config = configOf(await servePages(PAGES));
+    expect(await show(clusterNodes(""), config, new TestScreen(80))).toBe(
+      [
+        "ID  STATUS  ENDPOINTS  UPSTREAMS  PROXY          ADMIN",
+        "a   active          2         13  10.0.0.1:8000  10.0.0.1:8002",
+        "b   left            0          0  10.0.0.2:8000  10.0.0.2:8002",
+        "",
+        "2 nodes: 1 active, 1 left",
+        "",
+      ].join("\n"),
+    );
+    expect(await show(clusterNode("local"), config, new TestScreen(80))).toBe(
+      "id      a\nstatus  active\nproxy   10.0.0.1:8000\nadmin   10.0.0.1:8002\n\nno endpoints\n",
+    );
+    expect(await show(gossipNodes, config, new TestScreen(80))).toBe(
+      [
+        "ID  STATE   ADDRESS        VERSION  FORGOTTEN",
+        "a   active  10.0.0.2:8003        7",
+        "b   left    10.0.0.2:8003        7  in 42 s",
+        "",
+      ].join("\n"),
+    );
+    expect(await show(gossipNode("b"), config, new TestScreen(80))).toContain(
+      "x           10.0.0.2:8000        1  deleted\n",
+    );
+  });
+
+  it("obeys nothing of what others are called", async () => {
+    const url = await servePages({ "/status/upstream/endpoints": { "a\u001b[31m\u009b": 1 } });
+    for (const output of ["table", "yaml", "json"]) {
+      const text = await show(upstreamEndpoints, configOf(url, { output }), new TestScreen(80));
+      expect(text).not.toMatch(/[^\P{Cc}\n]/u);
+    }
+  });
+});
+
+describe("a question", () => {
+  it("carries the token and the other node's id", async () => {
+    const seen: (string | undefined)[] = [];
+    const url = await serve((request, response) => {
+      seen.push(request.url, request.headers.authorization);
+      response.end("{}");
+    });
+    await show(upstreamEndpoints, configOf(`${url}/admin/`, { forward: "b&c=d/é", "server.token": "t0k3n" }));
+    expect(seen).toEqual(["/admin/status/upstream/endpoints?forward=b%26c%3Dd%2F%C3%A9", "Bearer t0k3n"]);
+  });
+
+  it.each<[string, RequestListener, string]>([
+    ["an error", (_, response) => response.writeHead(500).end("x".repeat(5_000)), "bad status: 500"],
+    [
+      "a JSON error",
+      (_, response) => response.writeHead(504).end('{"error":"upstream timeout"}'),
+      "bad status: 504 (upstream timeout)",
+    ],
+    [
+      "no token",
+      (_, response) => response.writeHead(401).end('{"error":"missing authorization"}'),
+      "bad status: 401 (missing authorization); a token is given with --server.token",
+    ],
+    ["an unknown node", (_, response) => response.writeHead(404).end(), "no node b"],
+    ["a redirect", (_, response) => response.writeHead(302, { location: "/" }).end(), "bad status: 302"],
+    [
+      "a web page",
+      (_, response) => response.end("<html>"),
+      "not the answer of a piko server; is this its admin port?",
+    ],
+    [
+      "other JSON",
+      (_, response) => response.end('[{"id":1}]'),
+      "not the answer of a piko server; is this its admin port?",
+    ],
+  ])("that is answered with %s fails in one line", async (_what, answer, message) => {
+    const url = await serve(answer);
+    await expect(show(clusterNode("b"), configOf(url))).rejects.toThrow(`cluster node b: ${url}: ${message}`);
+  });
+
+  it("to nobody fails in one line", async () => {
+    const url = await serve(() => {});
+    servers.pop()?.close();
+    const message = `gossip nodes: ${url}: connection refused; is a server running there?`;
+    await expect(show(gossipNodes, configOf(url))).rejects.toThrow(message);
+  });
+});
+
+describe("a watch", () => {
+  interface Watched {
+    readonly screen: TestScreen;
+    readonly clock: FakeClock;
+    /** Lets it ask again. */
+    readonly again: () => void;
+    readonly end: () => Promise<void>;
+  }
+
+  function watch<T>(page: Page<T>, config: StatusConfig, screen: TestScreen): Watched {
+    const clock = new FakeClock();
+    const stop = new AbortController();
+    const { signal } = stop;
+    const done = runStatus({ config, page, screen, signal, clock, wallNow: () => NOW_MS });
+    return {
+      screen,
+      clock,
+      again: () => clock.advance(1_000),
+      end: () => {
+        stop.abort();
+        return done;
+      },
+    };
+  }
+
+  it("prints changes and new failures, and goes on over them", async () => {
+    const answers: (object | undefined)[] = [{ web: 1 }, { web: 1 }, undefined, undefined, { web: 2 }];
+    let asked = 0;
+    const url = await serve((_request, response) => {
+      const page = answers[asked++];
+      if (page === undefined) response.writeHead(503).end();
+      else response.end(JSON.stringify(page));
+    });
+    const screen = new TestScreen();
+    const { again, clock, end } = watch(upstreamEndpoints, configOf(url, { watch: true }), screen);
+    await screen.until(() => screen.text !== "");
+    for (let round = 1; round < answers.length; round++) {
+      await waitForTimer(clock);
+      again();
+    }
+    await screen.until(() => screen.text.includes("---"));
+    await end();
+    expect(parseAllDocuments(screen.text).map((document) => document.toJS() as unknown)).toEqual([
+      { web: 1 },
+      { web: 2 },
+    ]);
+    expect(screen.errors).toBe(`upstream endpoints: ${url}: bad status: 503\n`);
+  });
+
+  it("redraws a terminal in place, and no more than fits", async () => {
+    const endpoints = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`endpoint-${at}`, 1]));
+    const url = await servePages({ "/status/upstream/endpoints": endpoints });
+    const screen = new TestScreen(80, 10);
+    const { again, clock, end } = watch(upstreamEndpoints, configOf(url, { watch: true }), screen);
+    await screen.until(() => screen.text.includes("more lines"));
+    await waitForTimer(clock);
+    screen.text = "";
+    again();
+    await screen.until(() => screen.text.includes("more lines"));
+    await end();
+    expect(screen.text.startsWith("\u001b[Hupstream endpoints at http")).toBe(true);
+    expect(screen.text.split("\n")).toHaveLength(10);
+    expect(screen.text).toContain("... and 95 more lines");
+  });
+
+  it("ends at once when its first question fails", async () => {
+    const url = await serve((_, response) => response.writeHead(503).end());
+    await expect(show(upstreamEndpoints, configOf(url, { watch: true }))).rejects.toThrow("bad status: 503");
+  });
+
+  it("ends while it waits for an answer", async () => {
+    let asked = 0;
+    let askedAgain = (): void => {};
+    const second = new Promise<void>((resolve) => {
+      askedAgain = resolve;
+    });
+    const url = await serve((_request, response) => {
+      if (asked++ === 0) response.end("{}");
+      else askedAgain();
+    });
+    const screen = new TestScreen();
+    const { again, clock, end } = watch(upstreamEndpoints, configOf(url, { watch: true }), screen);
+    await screen.until(() => screen.text !== "");
+    await waitForTimer(clock);
+    again();
+    await second;
+    await end();
+  });
+});
+
+/** Waits until somebody waits for the clock. */
+async function waitForTimer(clock: FakeClock): Promise<void> {
+  while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
+}

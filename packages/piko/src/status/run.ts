@@ -1,0 +1,138 @@
+// `piko server status`: asks for a page and prints it, once or again and again.
+
+import type { Clock } from "@piko/tunnel";
+import { stringify } from "yaml";
+import type { StatusConfig, StatusOutput } from "../config/status.js";
+import { AdminClient, notAdmin, StatusError } from "./admin-client.js";
+import type { Page } from "./pages.js";
+
+/** Where the answer goes. */
+export interface Screen {
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+  /** Size of the terminal; undefined elsewhere. */
+  readonly size: () => { readonly columns: number; readonly rows: number } | undefined;
+}
+
+export interface RunStatusOptions<T> {
+  readonly config: StatusConfig;
+  readonly page: Page<T>;
+  readonly screen: Screen;
+  /** Ends a watch. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
+}
+
+const CLEAR_TO_LINE_END = "\u001b[K";
+const HOME = "\u001b[H";
+const CLEAR_BELOW = "\u001b[J";
+
+/**
+ * Prints a page. A watch goes on over failures once it has had an answer, until `signal`.
+ *
+ * @throws StatusError with what was asked, and why there is no answer.
+ */
+export async function runStatus<T>(options: RunStatusOptions<T>): Promise<void> {
+  const { clock, config, screen, signal } = options;
+  const client = new AdminClient(config);
+  const first = await read(client, options);
+  if (!config.watch) {
+    screen.write(forTerminal(screen, print(first, options)));
+    return;
+  }
+  const show = screen.size() === undefined ? changePrinter(options) : redrawer(options);
+  for (let document = first, failure = ""; ; ) {
+    show(document, failure);
+    await pause(config.intervalMs, signal, clock);
+    if (signal.aborted) return;
+    try {
+      document = await read(client, options);
+      failure = "";
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!(error instanceof StatusError)) throw error;
+      failure = error.message;
+    }
+  }
+}
+
+async function read<T>(client: AdminClient, { config, page, signal }: RunStatusOptions<T>): Promise<T> {
+  try {
+    const result = page.schema.safeParse(await client.get(page.path, page.nodeId ?? "", signal));
+    if (result.success) return result.data;
+    throw new StatusError(notAdmin(config.server.url), { cause: result.error });
+  } catch (error) {
+    if (!(error instanceof StatusError)) throw error;
+    throw new StatusError(`${page.title}: ${error.message}`, { cause: error });
+  }
+}
+
+function print<T>(document: T, { config, page, screen, wallNow }: RunStatusOptions<T>): string {
+  switch (outputOf(config.output, screen)) {
+    case "json":
+      return `${JSON.stringify(document, undefined, 2)}\n`;
+    case "yaml":
+      return stringify(document, { lineWidth: 0 });
+    case "table":
+      return page.table(document, { width: screen.size()?.columns ?? Infinity, nowMs: wallNow() });
+  }
+}
+
+function outputOf(output: StatusOutput, screen: Screen): Exclude<StatusOutput, "auto"> {
+  if (output !== "auto") return output;
+  return screen.size() === undefined ? "yaml" : "table";
+}
+
+/** Shows the page in place, with a line above it. */
+function redrawer<T>(options: RunStatusOptions<T>): (document: T, failure: string) => void {
+  const { config, screen, wallNow } = options;
+  screen.write(`${HOME}${CLEAR_BELOW}`);
+  return (document, failure) => {
+    const rows = screen.size()?.rows ?? 24;
+    const time = new Date(wallNow()).toTimeString().slice(0, 8);
+    const title = `${options.page.title} at ${config.server.url}, ${time}, Ctrl-C ends`;
+    const page = print(document, options).trimEnd().split("\n");
+    const lines = [title, ...(failure === "" ? [] : [failure]), "", ...page];
+    // The last row is the cursor's, or the title would be scrolled away.
+    const more = lines.length - (rows - 1);
+    const shown = more > 0 ? [...lines.slice(0, rows - 2), `... and ${more + 1} more lines`] : lines;
+    const text = forTerminal(screen, `${shown.join("\n")}\n`).replaceAll("\n", `${CLEAR_TO_LINE_END}\n`);
+    screen.write(`${HOME}${text}${CLEAR_BELOW}`);
+  };
+}
+
+/** Prints the page when it has changed, and each new failure. */
+function changePrinter<T>(options: RunStatusOptions<T>): (document: T, failure: string) => void {
+  const { config, screen } = options;
+  const separator = { json: "", yaml: "---\n", table: "\n" }[outputOf(config.output, screen)];
+  let last: string | undefined;
+  let lastFailure = "";
+  return (document, failure) => {
+    if (failure !== "" && failure !== lastFailure) screen.writeError(`${failure}\n`);
+    lastFailure = failure;
+    const text = print(document, options);
+    if (text === last) return;
+    screen.write(last === undefined ? text : separator + text);
+    last = text;
+  };
+}
+
+/** Text of other machines must not command a terminal. */
+function forTerminal(screen: Screen, text: string): string {
+  return screen.size() === undefined ? text : text.replace(/[^\P{Cc}\n]/gu, "\ufffd");
+}
+
+function pause(ms: number, signal: AbortSignal, clock: Clock): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      clock.clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = clock.setTimeout(done, ms);
+    if (signal.aborted) done();
+    else signal.addEventListener("abort", done, { once: true });
+  });
+}
