@@ -12,6 +12,7 @@ import { FORWARD } from "../packages/piko/dist/config/forward.js";
 import { jsonSchema } from "../packages/piko/dist/config/json-schema.js";
 import { listReference } from "../packages/piko/dist/config/reference.js";
 import { SERVER } from "../packages/piko/dist/config/server.js";
+import { TEST_CLUSTER } from "../packages/piko/dist/config/test-cluster.js";
 import { createProgram } from "../packages/piko/dist/cli/program.js";
 import { chartValuesRows, chartValuesSchema } from "./chart-values.mjs";
 
@@ -45,6 +46,7 @@ function configurationPage() {
     ...programTables("piko server", SERVER),
     ...programTables("piko agent", AGENT),
     ...programTables("piko forward", FORWARD),
+    ...programTables("piko test cluster", TEST_CLUSTER),
     ...programTables("piko bench http", BENCH),
   ].join("\n");
 }

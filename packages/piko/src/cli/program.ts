@@ -5,6 +5,7 @@ import { createAgentCommand } from "./agent-command.js";
 import { createBenchCommand } from "./bench-command.js";
 import { createForwardCommand } from "./forward-command.js";
 import { createServerCommand } from "./server-command.js";
+import { createTestCommand } from "./test-command.js";
 import { readVersion } from "./version.js";
 
 /** Creates `piko` with all its commands. */
@@ -28,6 +29,7 @@ Examples:
   program.addCommand(createAgentCommand());
   program.addCommand(createForwardCommand());
   program.addCommand(createBenchCommand());
+  program.addCommand(createTestCommand());
   configureAll(program);
   return program;
 }

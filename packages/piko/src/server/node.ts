@@ -41,6 +41,8 @@ export interface NodeOptions {
   config: ServerConfig;
   logger: Logger;
   clock?: Clock;
+  /** Whether the process runs this node alone, so that its metrics are the node's; true by default. */
+  ownProcess?: boolean;
 }
 
 export class Node {
@@ -60,7 +62,7 @@ export class Node {
   #cluster: Cluster | undefined = undefined;
   #ready = false;
 
-  constructor({ config, logger, clock = systemClock }: NodeOptions) {
+  constructor({ config, logger, clock = systemClock, ownProcess = true }: NodeOptions) {
     this.id =
       config.cluster.nodeId === "" ? generateNodeId(config.cluster.nodeIdPrefix) : config.cluster.nodeId;
     this.#config = config;
@@ -68,7 +70,7 @@ export class Node {
     this.#clock = clock;
     const metrics = new Metrics();
     this.#metrics = metrics;
-    metrics.addProcessMetrics();
+    if (ownProcess) metrics.addProcessMetrics();
     const { maxBufferedBytes, maxWaitingRequests } = config.proxy.limits;
     const upstreams = new Upstreams(
       new ReconnectWaits(clock, config.proxy.reconnectWaitMs, maxWaitingRequests),

@@ -1,0 +1,56 @@
+// `piko test cluster`.
+
+import { Command } from "commander";
+import { listFlags } from "../config/flags.js";
+import { TEST_CLUSTER } from "../config/test-cluster.js";
+import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
+import { runProgram } from "./run-program.js";
+
+/** Creates the commands that run things to try Piko on. */
+export function createTestCommand(): Command {
+  const command = new Command("test")
+    .summary("run a cluster on this machine to try things on")
+    .description("Runs things to try Piko on.")
+    .addHelpText("after", "\nExample:\n  piko test cluster");
+  command.addCommand(createClusterCommand());
+  return command;
+}
+
+function createClusterCommand(): Command {
+  const command = new Command("cluster")
+    .summary("run a cluster in one process")
+    .description(
+      "Runs a cluster in one process, with a load balancer in front of it that chooses a node at random for each connection. SIGHUP reads the number of nodes and the churn from the file again. Not for production.",
+    )
+    .allowExcessArguments(false)
+    .addHelpText(
+      "after",
+      `
+Examples:
+  # Three nodes behind the default ports.
+  piko test cluster
+
+  # Five nodes, of which the oldest is replaced every ten seconds.
+  piko test cluster --nodes 5 --churn.interval 10s
+
+  # Change the size of a running cluster.
+  echo 'nodes: 3' > cluster.yaml
+  piko test cluster --config.path cluster.yaml
+  echo 'nodes: 7' > cluster.yaml; pkill -HUP -f 'piko test cluster'`,
+    );
+  addFileOptions(command);
+  addFlagOptions(command, listFlags(TEST_CLUSTER));
+  return command.action(async () => {
+    const config = loadCommandConfig(command, TEST_CLUSTER);
+    await runProgram("cluster", config, async ({ logger, signal }) => {
+      const { runTestCluster } = await import("../cluster-test/run.js");
+      await runTestCluster({
+        config,
+        logger,
+        signal,
+        onReload: (listener) =>
+          void process.on("SIGHUP", () => listener(() => loadCommandConfig(command, TEST_CLUSTER))),
+      });
+    });
+  });
+}

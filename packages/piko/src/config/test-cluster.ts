@@ -1,0 +1,40 @@
+// The configuration of `piko test cluster`.
+
+import type { HostPort } from "./address.js";
+import { type Section, section } from "./declaration.js";
+import { address, duration, integer } from "./fields.js";
+import { LOG, type LogConfig } from "./log.js";
+
+/** A cluster in one process, and the load balancer before it. */
+export interface TestClusterConfig {
+  readonly nodes: number;
+  readonly churn: {
+    /** 0: no churn. */
+    readonly intervalMs: number;
+  };
+  readonly proxy: { readonly bindAddr: HostPort };
+  readonly upstream: { readonly bindAddr: HostPort };
+  readonly admin: { readonly bindAddr: HostPort };
+  readonly log: LogConfig;
+}
+
+function balancer(port: string, defaultAddr: string): Section<{ readonly bindAddr: HostPort }> {
+  return section(`The load balancer before the nodes' ${port} ports.`, {
+    bindAddr: address(defaultAddr, "Address to listen on."),
+  });
+}
+
+/** Declares the configuration of `piko test cluster`. */
+export const TEST_CLUSTER: Section<TestClusterConfig> = section("Configuration of `piko test cluster`.", {
+  nodes: integer(3, "Number of nodes. With SIGHUP it is read again from the file.", { min: 1 }),
+  churn: section("Nodes that come and go.", {
+    intervalMs: duration(
+      "0s",
+      "Time after which the oldest node is replaced by a new one, again and again. 0 replaces none. With SIGHUP it is read again from the file.",
+    ),
+  }),
+  proxy: balancer("proxy", "127.0.0.1:8000"),
+  upstream: balancer("upstream", "127.0.0.1:8001"),
+  admin: balancer("admin", "127.0.0.1:8002"),
+  log: LOG,
+});
