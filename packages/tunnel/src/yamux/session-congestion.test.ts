@@ -31,8 +31,8 @@ describe("a congested socket", () => {
     const order: number[] = [];
     for (const recorder of streams) {
       recorder.onWritableDo = () => order.push(recorder.stream.id);
-      expect(recorder.stream.write(piece, 0, 10)).toBe(0);
-      expect(recorder.stream.write(piece, 0, 10)).toBe(0);
+      expect(recorder.stream.write(piece, 0, piece.length)).toBe(0);
+      expect(recorder.stream.write(piece, 0, piece.length)).toBe(0);
     }
     drain(bench);
     expect(order).toEqual([2, 4, 6, 8, 10]);
@@ -51,10 +51,41 @@ describe("a congested socket", () => {
         for (let i = 0; i < 3; i++) recorder.stream.write(piece, 0, piece.length);
         bench.receive(encode("window", "", recorder.stream.id, 3 * piece.length));
       };
-      recorder.stream.write(piece, 0, 1);
+      recorder.stream.write(piece, 0, piece.length);
     }
     for (let round = 0; round < 8; round++) drain(bench);
     expect(turns).toEqual([2, 4, 6, 8, 2, 4, 6, 8]);
+  });
+
+  it("takes small writes ahead of the streams that wait, and from each stream so much until it has drained", () => {
+    const { bench, streams } = stalled(3);
+    const [bulk, small, talkative] = streams as [Recorder, Recorder, Recorder];
+    expect(bulk.stream.write(piece, 0, piece.length)).toBe(0);
+    expect(small.stream.write(piece, 0, 100)).toBe(100);
+    const takenFrom = ({ stream }: Recorder): number => {
+      let taken = 0;
+      for (let i = 0; i < 100; i++) taken += stream.write(piece, 0, 1_000);
+      return taken;
+    };
+    expect(takenFrom(talkative)).toBe(16_000);
+    bulk.onWritableDo = () => bulk.stream.write(piece, 0, piece.length);
+    drain(bench);
+    const order = bench.sent().flatMap((frame) => /^data (?:S )?([246]) /.exec(frame)?.[1] ?? []);
+    expect(order).toEqual(["4", ...Array.from({ length: 16 }, () => "6"), "2"]);
+    expect(talkative.calls).toEqual(["writable"]);
+    bench.socket.stalled = true;
+    bulk.stream.write(piece, 0, piece.length);
+    bench.out.onTurnEnd();
+    expect(bench.session.congested).toBe(true);
+    expect(takenFrom(talkative)).toBe(16_000);
+  });
+
+  it("takes so many small writes in all", () => {
+    const { bench } = stalled(1);
+    let taken = 0;
+    for (let i = 0; i < 200; i++) taken += bench.open().stream.write(piece, 0, 10_000);
+    expect(taken).toBeGreaterThan(400 * 1024);
+    expect(taken).toBeLessThan(600 * 1024);
   });
 
   it("wakes a stream whose window came while the socket was congested", () => {
@@ -80,7 +111,7 @@ describe("a congested socket", () => {
 
   it("doesn't wake streams that are over, or have said that they end", () => {
     const { bench, streams } = stalled(4);
-    for (const { stream } of streams) stream.write(piece, 0, 1);
+    for (const { stream } of streams) stream.write(piece, 0, piece.length);
     const [reset, ended, lost, alive] = streams as [Recorder, Recorder, Recorder, Recorder];
     streams[0]?.stream.reset();
     streams[1]?.stream.end();
@@ -91,7 +122,7 @@ describe("a congested socket", () => {
 
   it("may see the session end while streams go on", () => {
     const { bench, streams } = stalled(3);
-    for (const { stream } of streams) stream.write(piece, 0, 1);
+    for (const { stream } of streams) stream.write(piece, 0, piece.length);
     Object.assign(streams[0] as Recorder, { onWritableDo: () => bench.session.end() });
     drain(bench);
     expect(streams.map(({ calls }) => calls)).toEqual([["writable", "reset"], ["reset"], ["reset"]]);

@@ -62,6 +62,8 @@ const MAX_STREAM_ID = 0xffff_fffe;
 const RETIRE_FROM_STREAM_ID = 0xe000_0000;
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
+/** What may wait for a congested socket ahead of the streams that it has stopped. */
+const MAX_PASSING_BACKLOG_BYTES = 512 * 1024;
 
 export class YamuxSession implements YamuxFrameHandler {
   readonly #out: Outbox;
@@ -77,6 +79,7 @@ export class YamuxSession implements YamuxFrameHandler {
   #peerStreams = 0;
   #queued: YamuxStream[] = [];
   #waiting: YamuxStream[] = [];
+  #congestions = 0;
   /** Streams on the wire that the peer has not accepted, and since when there was no progress with them. */
   #unacknowledged = 0;
   #unacknowledgedSinceMs = 0;
@@ -126,6 +129,16 @@ export class YamuxSession implements YamuxFrameHandler {
     return this.#out.congested;
   }
 
+  /** For streams: small writes may still go ahead of the streams that wait for the socket. */
+  get passable(): boolean {
+    return this.#out.pendingBytes <= MAX_PASSING_BACKLOG_BYTES;
+  }
+
+  /** For streams: a number that changes when the socket has drained. */
+  get congestions(): number {
+    return this.#congestions;
+  }
+
   get ended(): boolean {
     return this.#ended;
   }
@@ -151,9 +164,11 @@ export class YamuxSession implements YamuxFrameHandler {
 
   /**
    * The transport drained: blocked streams go on, in the order in which they were stopped, until it is congested again.
+   * Small writes went ahead of them already, see `YamuxStream`.
    * Those that had their turn then queue behind those that had none, so that no stream keeps the others from sending.
    */
   drained(): void {
+    this.#congestions++;
     const waiting = this.#waiting;
     const count = waiting.length;
     let served = 0;

@@ -39,6 +39,9 @@ export class YamuxStream {
   /** `write` took less than all: `onWritable` is owed. */
   #blocked: boolean;
   #awaitingDrain: boolean;
+  /** Bytes that passed a congested socket, and in which of its congestions. */
+  #passed: number;
+  #passedIn: number;
 
   /** Use `YamuxSession.openStream`. */
   constructor(session: YamuxSession, id: number, handler: StreamHandler) {
@@ -55,6 +58,8 @@ export class YamuxStream {
     this.#gone = false;
     this.#blocked = false;
     this.#awaitingDrain = false;
+    this.#passed = 0;
+    this.#passedIn = 0;
   }
 
   /** Reset, or ended on both sides, or lost with its session. */
@@ -89,7 +94,7 @@ export class YamuxStream {
     const session = this.#session;
     let at = start;
     while (at < end) {
-      if (this.#sendWindow === 0 || session.congested) {
+      if (this.#sendWindow === 0 || (session.congested && !this.#mayPass(end - start))) {
         this.#blocked = true;
         if (this.#sendWindow > 0) this.#awaitDrain();
         break;
@@ -208,6 +213,22 @@ export class YamuxStream {
     if (this.#remoteEnded) this.#remove();
   }
 
+  /**
+   * Whether a write goes ahead of the streams that wait for a congested socket: one with little to say does, so that
+   * requests and small answers don't queue behind every bulk stream. It counts as passed if so.
+   */
+  #mayPass(count: number): boolean {
+    if (count > MAX_PASSING_BYTES) return false;
+    const congestion = this.#session.congestions;
+    if (this.#passedIn !== congestion) {
+      this.#passedIn = congestion;
+      this.#passed = 0;
+    }
+    if (this.#passed + count > MAX_PASSING_BYTES || !this.#session.passable) return false;
+    this.#passed += count;
+    return true;
+  }
+
   #awaitDrain(): void {
     if (this.#awaitingDrain) return;
     this.#awaitingDrain = true;
@@ -228,5 +249,10 @@ export class YamuxStream {
 
 /** Longest data frame that we send: Go readers take any length, but control frames shouldn't wait behind more. */
 const MAX_DATA_BYTES = 64 * 1024;
+/**
+ * What a stream may send past a congested socket until it has drained: a request or an answer with its fields, and less
+ * than the 64 KiB that a bulk stream sends in its turn.
+ */
+const MAX_PASSING_BYTES = 16 * 1024;
 /** The window is a uint32 on the wire; Go peers don't check that it stays one. */
 const MAX_SEND_WINDOW_BYTES = 0xffff_ffff;
