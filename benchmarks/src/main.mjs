@@ -4,6 +4,7 @@
 import { writeFileSync } from "node:fs";
 import { startBackend } from "./backend.mjs";
 import { CASES, selectCases } from "./cases.mjs";
+import { measureFairness } from "./fairness.mjs";
 import { measureIdleTunnels } from "./idle-tunnels.mjs";
 import { describeMachine } from "./machine.mjs";
 import { HELP, parseOptions } from "./options.mjs";
@@ -64,6 +65,11 @@ function makePlan(options) {
  * @returns {Promise<number>} exit status
  */
 async function run(bench, options) {
+  if (options.fairness) {
+    const { report, met } = await measureFairness({ bench, options }, say);
+    process.stdout.write(report);
+    return met || !options.check ? 0 : 1;
+  }
   const plan = makePlan(options);
   const machine = describeMachine(options, bench.pinned);
   const context = { bench, backendPort: await startBackend(bench), options };

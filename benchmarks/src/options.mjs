@@ -18,6 +18,7 @@ export const HELP = `npm run bench -- [options]
   --against FILE      another build's piko program, as a subject of the same run: what a change is worth
   --node FILE         the Node.js that runs piko (default: the one that runs this)
   --json FILE         write every sample and all medians to FILE
+  --fairness          latency of small requests beside one bulk stream, instead of a comparison
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
   --profile-dir DIR   keep the .cpuprofile files in DIR
   --help
@@ -38,6 +39,7 @@ export const HELP = `npm run bench -- [options]
  * @property {string} nodeFile
  * @property {string | undefined} jsonFile
  * @property {boolean} check
+ * @property {boolean} fairness
  * @property {boolean} profile
  * @property {string | undefined} profileDirectory
  */
@@ -64,6 +66,7 @@ export function parseOptions(args) {
       node: { type: "string" },
       json: { type: "string" },
       check: { type: "boolean", default: false },
+      fairness: { type: "boolean", default: false },
       profile: { type: "boolean", default: false },
       "profile-dir": { type: "string" },
     },
@@ -83,6 +86,7 @@ export function parseOptions(args) {
     nodeFile: values.node ?? process.execPath,
     jsonFile: values.json,
     check: values.check,
+    fairness: values.fairness,
     profile: values.profile,
     profileDirectory: values["profile-dir"],
   };

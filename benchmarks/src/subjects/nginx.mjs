@@ -35,6 +35,8 @@ export const nginx = {
       proxy_set_header Host $host;
       proxy_buffers 16 16k;
       proxy_max_temp_file_size 0;
+      proxy_request_buffering off;
+      client_max_body_size 0;
     }
   }
 }

@@ -6,7 +6,9 @@ import { encode } from "../../tests/yamux-frames.js";
 
 const piece = Buffer.alloc(64 * 1024, 1);
 
-function stalled(count: number): { bench: SessionBench; streams: ReturnType<SessionBench["open"]>[] } {
+type Opened = ReturnType<SessionBench["open"]>;
+
+function stalled(count: number): { bench: SessionBench; streams: Opened[] } {
   const bench = new SessionBench("server");
   const streams = Array.from({ length: count }, () => bench.open());
   for (const { stream } of streams) stream.flushFlags();
@@ -59,10 +61,10 @@ describe("a congested socket", () => {
 
   it("takes small writes ahead of the streams that wait, and from each stream so much until it has drained", () => {
     const { bench, streams } = stalled(3);
-    const [bulk, small, talkative] = streams as [Recorder, Recorder, Recorder];
+    const [bulk, small, talkative] = streams as [Opened, Opened, Opened];
     expect(bulk.stream.write(piece, 0, piece.length)).toBe(0);
     expect(small.stream.write(piece, 0, 100)).toBe(100);
-    const takenFrom = ({ stream }: Recorder): number => {
+    const takenFrom = ({ stream }: Opened): number => {
       let taken = 0;
       for (let i = 0; i < 100; i++) taken += stream.write(piece, 0, 1_000);
       return taken;
