@@ -122,6 +122,11 @@ export class ClusterTable {
     if (node !== undefined) node.draining = draining;
   }
 
+  /** Some node that can be chosen has listeners for the endpoint. */
+  hasEndpoint(endpointId: string): boolean {
+    return this.#byEndpoint.has(endpointId);
+  }
+
   /**
    * A node with listeners for the endpoint, at random in proportion to their number, but not `except`: one that is well if
    * there is one, else (unless `wellOnly`) one that drains, else one that has just failed.

@@ -35,6 +35,8 @@ export class Dispatch implements Waiter {
   readonly #owner: DispatchOwner;
   readonly #context: ProxyContext;
   #endpointId = "";
+  /** The endpoint is named by the request's host, so its spelling may differ in case. */
+  #byHost = false;
   #method = "";
   #triesLeft = 0;
   /** The upstream that has just failed the request; it isn't asked again at once. */
@@ -60,8 +62,9 @@ export class Dispatch implements Waiter {
   }
 
   /** Starts on a request; its head goes to `upload`, then `connect` follows. */
-  begin(endpointId: string, method: string, forwarded: boolean, nodesOnly: boolean): void {
+  begin(endpointId: string, byHost: boolean, method: string, forwarded: boolean, nodesOnly: boolean): void {
     this.#endpointId = endpointId;
+    this.#byHost = byHost;
     this.#nodesOnly = nodesOnly;
     this.#forwarded = forwarded;
     this.#method = method;
@@ -93,6 +96,10 @@ export class Dispatch implements Waiter {
     if ((endpoint ?? upstreams.find(this.#endpointId))?.isFull(this.#failed)) {
       this.#context.upstreamMetrics.limits.hit("max_streams_per_tunnel");
       this.#owner.refuse(UPSTREAMS_BUSY);
+      return;
+    }
+    if (this.#byHost && this.#changeCase()) {
+      this.connect();
       return;
     }
     if (this.#forwarded) {
@@ -182,6 +189,25 @@ export class Dispatch implements Waiter {
     this.#owner.onStream(stream, halfClose);
     this.upload.replay(stream);
     if (this.upload.blocked) this.#owner.onUploadBlocked(true);
+  }
+
+  /**
+   * Host names have no case (RFC 9110 section 4.2.3), endpoint ids do: where there is no endpoint as the host spells it,
+   * the one in lower case is meant. True if there is one.
+   */
+  #changeCase(): boolean {
+    this.#byHost = false;
+    const lower = this.#endpointId.toLowerCase();
+    if (lower === this.#endpointId || this.#isKnown(this.#endpointId) || !this.#isKnown(lower)) return false;
+    this.#endpointId = lower;
+    return true;
+  }
+
+  /** Something listens on the endpoint, here or elsewhere, or did a moment ago. */
+  #isKnown(endpointId: string): boolean {
+    const { cluster, upstreams } = this.#context;
+    if (upstreams.find(endpointId) !== undefined || upstreams.waits.remembers(endpointId)) return true;
+    return cluster?.table.hasEndpoint(endpointId) === true;
   }
 
   #stopWaiting(): void {

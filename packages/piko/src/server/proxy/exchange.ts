@@ -95,7 +95,7 @@ export class Exchange implements DispatchOwner, BodySink {
     const forwarded = isForwarded(head);
     this.#remember(head);
     this.#phase = AWAITING_HEAD;
-    this.#dispatch.begin(endpointId, head.method, forwarded, nodesOnly);
+    this.#dispatch.begin(endpointId, head.endpointField < 0 && !nodesOnly, head.method, forwarded, nodesOnly);
     this.#context.forwarded.set(this.#rewrite, head, this.#connection.believes(forwarded));
     const out = this.#context.scratch.take(requestHeadCapacity(head, this.#rewrite));
     this.#upload.send(undefined, out, 0, writeRequestHead(head, out, 0, this.#rewrite));

@@ -59,6 +59,12 @@ export class ReconnectWaits {
     for (const waiter of waiters) waiter.onUpstream();
   }
 
+  /** The endpoint lost its last upstream so short a time ago that it is waited for. */
+  remembers(endpointId: string): boolean {
+    const goneAt = this.#goneAtMs.get(endpointId);
+    return goneAt !== undefined && this.#clock.now() - goneAt <= this.#waitMs;
+  }
+
   /**
    * Registers a waiter if the endpoint's upstream is likely to come back. Returns until when it may wait, undefined if
    * there is nothing to wait for, or WAITS_FULL.
