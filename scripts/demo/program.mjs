@@ -15,16 +15,15 @@ const STOP_MS = 4_000;
 export class Program {
   /** Its last log lines. */
   lines = [];
+  /** Resolves to how it ended: an exit code, or the name of a signal. */
+  ended;
+  hasEnded = false;
   #child;
   #name;
   #listeners = new Set();
-  #ended;
   #stopping = false;
 
-  /**
-   * `onLine` is told each log line as text; `onEnd` when the process ends without having been
-   * stopped: how, and whether it was killed.
-   */
+  /** `onLine` is told each log line as text; `onEnd` how it ended, unless the demo has stopped it. */
   constructor(name, args, { onLine, onEnd }) {
     this.#name = name;
     // A process group of its own, or Ctrl-C would reach it twice: from the terminal and from us.
@@ -39,12 +38,13 @@ export class Program {
       const record = parse(line);
       if (record !== undefined) for (const listener of [...this.#listeners]) listener(record);
     });
-    this.#ended = new Promise((resolve) => {
+    this.ended = new Promise((resolve) => {
       this.#child.once("error", (error) => resolve(error.message));
-      this.#child.once("close", (code, signal) => resolve(signal ?? `exit code ${code}`));
+      this.#child.once("close", (code, signal) => resolve(signal ?? code));
     });
-    void this.#ended.then((how) => {
-      if (!this.#stopping) onEnd(how, this.#child.signalCode !== null);
+    void this.ended.then((how) => {
+      this.hasEnded = true;
+      if (!this.#stopping) onEnd(how);
     });
   }
 
@@ -57,7 +57,7 @@ export class Program {
     this.#listeners.add(listener);
   }
 
-  /** Resolves to the first record with this message. */
+  /** Resolves to the first record from here on with this message. */
   async record(message) {
     let timer;
     const seen = new Promise((resolve, reject) => {
@@ -67,7 +67,7 @@ export class Program {
       const late = () => reject(this.failure(`did not say "${message}" in ${PATIENCE_MS / 1_000} s`));
       timer = setTimeout(late, PATIENCE_MS);
     });
-    const gone = this.#ended.then((how) => Promise.reject(this.failure(`ended early: ${how}`)));
+    const gone = this.ended.then((how) => Promise.reject(this.failure(`ended early: ${describeEnd(how)}`)));
     try {
       return await Promise.race([seen, gone]);
     } finally {
@@ -81,13 +81,18 @@ export class Program {
     return new Error(`${this.#name} ${what}; its last lines:\n${log}`);
   }
 
+  /** What somebody else could do to it as well. */
+  signal(signal) {
+    this.#child.kill(signal);
+  }
+
   /** Stops it gracefully, and after a few seconds in any case. */
   async stop() {
     this.#stopping = true;
     // As with Ctrl-C: no waiting for load balancers.
     this.#child.kill("SIGINT");
     const timer = setTimeout(() => this.#child.kill("SIGKILL"), STOP_MS);
-    await this.#ended;
+    await this.ended;
     clearTimeout(timer);
   }
 
@@ -96,6 +101,11 @@ export class Program {
     this.#stopping = true;
     this.#child.kill("SIGKILL");
   }
+}
+
+/** How a program ended, for people. */
+export function describeEnd(how) {
+  return typeof how === "number" ? `exit code ${how}` : how;
 }
 
 function parse(line) {
