@@ -120,6 +120,25 @@ const A = "10.0.0.1";
 const B = "10.0.0.2";
 const C = "10.0.0.3";
 
+describe("answers", () => {
+  it("to questions of the process that had the address before leave no holes", () => {
+    const a = startNode("a", A);
+    const before = startNode("b", B, [`${A}:8003`]);
+    clock.run(1_000);
+    expect(before.view.routable()).toEqual(["a"]);
+    // A slow network: the answer with what is new arrives at the next process, and lacks all that is older.
+    network.conditions.delayMs = [80, 80];
+    a.gossip.upsertLocal("endpoint:old", "1");
+    clock.run(300);
+    a.gossip.upsertLocal("endpoint:new", "1");
+    clock.run(100);
+    network.crash(before.transport, "process");
+    const after = startNode("b", B, [`${A}:8003`], { initialVersion: 1_000 });
+    clock.run(1_000);
+    expect([...(after.view.nodes.get("a")?.keys.keys() ?? [])]).toEqual(["endpoint:old", "endpoint:new"]);
+  });
+});
+
 describe("nodes that are gone", () => {
   it("are not brought back by peers that still speak of them", () => {
     const a = startNode("a", A);
@@ -398,8 +417,8 @@ describe("entries", () => {
     big.gossip.upsertLocal("endpoint:last", "1");
     clock.run(500);
     expect(a.view.nodes.get("b")?.keys.size).toBe(2);
-    // Now only a can tell c, whose packets are too small for it.
-    network.crash(big.transport, "process");
+    // Now only a can tell c, whose packets are too small for it. A refusal would say too soon that b is gone.
+    network.crash(big.transport, "host");
     network.heal();
     clock.run(1_800);
     expect(c.view.nodes.get("b")?.keys.get("endpoint:last")).toBe("1");

@@ -133,6 +133,7 @@ export class Gossip {
 
   /** Begins to answer others and to gossip. */
   start(): void {
+    this.#packets.start();
     this.#transport.attach({
       onPacket: (packet, ip) => {
         if (!this.#closed) this.#packets.handle(packet, ip);

@@ -17,6 +17,12 @@ const FOLLOW_UPS = 16;
 /** The same for one difference that stays as it is. */
 const SAME_FOLLOW_UPS = 3;
 
+/**
+ * Intervals at the start in which answers don't count: they may be to questions of the process that had this address before,
+ * and lack all that it knew. Nothing says so in them, and what they skip would be missed for good.
+ */
+const STRANGE_ANSWERS = 2;
+
 /** Handles the packets of one node. */
 export class PacketHandler {
   readonly #core: GossipCore;
@@ -24,12 +30,18 @@ export class PacketHandler {
   readonly #onNews: () => void;
   #followUps = FOLLOW_UPS;
   readonly #followed = new Map<string, number>();
+  #answersFrom = Number.POSITIVE_INFINITY;
 
   /** `onNews` is called when a packet has brought something new, to be passed on. */
   constructor(core: GossipCore, exchanges: Exchanges, onNews: () => void) {
     this.#core = core;
     this.#exchanges = exchanges;
     this.#onNews = onNews;
+  }
+
+  /** The first question may be sent from now on. */
+  start(): void {
+    this.#answersFrom = this.#core.now() + STRANGE_ANSWERS * this.#core.intervalMs;
   }
 
   /** A gossip interval begins. */
@@ -56,7 +68,7 @@ export class PacketHandler {
       return;
     }
     if (packet.type === MESSAGE_DIGEST) this.#digest(sender, packet.request, packet.entries);
-    else this.#news(sender, packet.nodes);
+    else if (core.now() >= this.#answersFrom) this.#news(sender, packet.nodes);
   }
 
   #digest(sender: Member, request: boolean, entries: readonly DigestEntry[]): void {
