@@ -12,7 +12,7 @@ import { checkLiveness } from "./liveness.js";
 import { LocalState } from "./local-state.js";
 import { PacketHandler } from "./packet-handler.js";
 import { PacketBuilder } from "./packets.js";
-import { resolveJoinAddresses } from "./resolve.js";
+import { type Lookup, resolveJoinAddresses } from "./resolve.js";
 import { Rounds } from "./rounds.js";
 import { type JoinResult, type ResolveAddresses, Seeds } from "./seeds.js";
 import {
@@ -58,6 +58,8 @@ export interface GossipOptions {
   /** Numbers in [0, 1). */
   readonly random?: () => number;
   readonly resolve?: ResolveAddresses;
+  /** Looks up the names in join addresses, unless `resolve` does. */
+  readonly lookup?: Lookup;
   readonly logger?: GossipLogger;
 }
 
@@ -126,7 +128,7 @@ export class Gossip {
       core: this.#core,
       exchanges: this.#exchanges,
       clock,
-      resolve: options.resolve ?? systemResolve(options.defaultPort ?? 8_003, clock),
+      resolve: options.resolve ?? resolveBy(options),
       rejoinMs: options.rejoinIntervalMs ?? 5_000,
     });
   }
@@ -284,8 +286,9 @@ export class Gossip {
   }
 }
 
-function systemResolve(defaultPort: number, clock: Clock): ResolveAddresses {
+function resolveBy({ lookup, defaultPort = 8_003, clock = systemClock }: GossipOptions): ResolveAddresses {
+  const byName: Lookup = lookup ?? ((host, done) => done(new Error(`no lookup of names: ${host}`), []));
   return (addresses, done) => {
-    void resolveJoinAddresses(addresses, { defaultPort, clock }).then(done);
+    void resolveJoinAddresses(addresses, { defaultPort, clock, lookup: byName }).then(done);
   };
 }

@@ -1,8 +1,8 @@
 // IP addresses of nodes whose address is a name. Sending a packet never waits for a name server: until a name is known,
 // packets to it are lost, as packets may be.
 
-import { lookup } from "node:dns";
 import type { Clock } from "@piko/tunnel";
+import type { HostLookup } from "../net/host-lookup.js";
 import { canonicalIp } from "./peer-address.js";
 
 interface Known {
@@ -13,18 +13,20 @@ interface Known {
 }
 
 const FRESH_MS = 10_000;
-/** Lookups at a time: others' addresses are their choice, and lookups occupy threads. */
+/** Lookups at a time: others' addresses are their choice. */
 const MAX_LOOKUPS = 8;
 const MAX_NAMES = 1_024;
 
 /** Names that packets were sent to. */
 export class NameCache {
   readonly #clock: Clock;
+  readonly #lookup: HostLookup;
   readonly #names = new Map<string, Known>();
   #lookups = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, lookup: HostLookup) {
     this.#clock = clock;
+    this.#lookup = lookup;
   }
 
   /** Addresses of a name as far as they are known now. */
@@ -43,11 +45,11 @@ export class NameCache {
   #ask(name: string, known: Known): void {
     known.asking = true;
     this.#lookups += 1;
-    lookup(name, { all: true }, (error, records) => {
+    this.#lookup.lookup(name, (error, ips) => {
       this.#lookups -= 1;
       known.asking = false;
       known.staleAt = this.#clock.now() + FRESH_MS;
-      if (error === null) known.ips = records.map(({ address }) => canonicalIp(address));
+      if (error === undefined) known.ips = ips.map(canonicalIp);
     });
   }
 }

@@ -1,10 +1,10 @@
 // Turns the addresses of `cluster.join` into addresses to dial. Called for each join and again for each rejoin, because
 // names come to mean other nodes.
 
-import { lookup as dnsLookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { type Clock, systemClock } from "@piko/tunnel";
 import { type HostPort, formatHostPort } from "../config/address.js";
+import type { LookupDone } from "../net/host-lookup.js";
 import { GossipError } from "./errors.js";
 import { canonicalIp, parsePeerAddress } from "./peer-address.js";
 
@@ -21,13 +21,13 @@ export interface Resolution {
   readonly failures: readonly JoinFailure[];
 }
 
-/** All IP addresses of a name; none if the name doesn't exist. */
-export type Lookup = (host: string) => Promise<readonly string[]>;
+/** Finds all IP addresses of a name; none if the name doesn't exist. */
+export type Lookup = (host: string, done: LookupDone) => void;
 
 export interface ResolveOptions {
   /** Port of addresses without one. */
   readonly defaultPort: number;
-  readonly lookup?: Lookup;
+  readonly lookup: Lookup;
   /** Time for each name. */
   readonly timeoutMs?: number;
   readonly clock?: Clock;
@@ -80,30 +80,19 @@ export function parseJoinAddress(text: string, defaultPort: number): HostPort {
 }
 
 async function withTimeout(host: string, options: ResolveOptions): Promise<readonly string[]> {
-  const { lookup = systemLookup, timeoutMs = 5_000, clock = systemClock } = options;
+  const { lookup, timeoutMs = 5_000, clock = systemClock } = options;
   return new Promise((resolve, reject) => {
+    // The lookup goes on: an answer that comes later serves the next attempt.
     const timer = clock.setTimeout(
       () =>
         reject(new GossipError("PIKO_GOSSIP_RESOLVE", `resolve ${host}: no answer within ${timeoutMs} ms`)),
       timeoutMs,
     );
-    lookup(host)
-      .then(resolve, (cause: unknown) => {
-        const reason = cause instanceof Error ? cause.message : String(cause);
-        reject(new GossipError("PIKO_GOSSIP_RESOLVE", `resolve ${host}: ${reason}`, { cause }));
-      })
-      .finally(() => clock.clearTimeout(timer));
+    lookup(host, (error, ips) => {
+      clock.clearTimeout(timer);
+      if (error === undefined) resolve(ips);
+      else
+        reject(new GossipError("PIKO_GOSSIP_RESOLVE", `resolve ${host}: ${error.message}`, { cause: error }));
+    });
   });
 }
-
-const systemLookup: Lookup = async (host) => {
-  try {
-    const records = await dnsLookup(host, { all: true });
-    return records.map(({ address }) => address);
-  } catch (error) {
-    // No such name, or a name without addresses: a headless service whose first pod is about to start.
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOTFOUND" || code === "ENODATA") return [];
-    throw error;
-  }
-};

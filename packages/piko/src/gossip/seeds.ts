@@ -58,7 +58,6 @@ export class Seeds {
   /** Joins; calls back once, with the first answer or when all have failed. `cancel` stops it without a call. */
   join(addresses: readonly string[], done: (result: JoinResult) => void): () => void {
     this.#addresses = addresses;
-    const stops = new Set<() => void>();
     let over = false;
     const finish = (result: JoinResult): void => {
       if (over || this.#closed) return;
@@ -68,14 +67,21 @@ export class Seeds {
     };
     this.#joined = (nodeId) => finish({ outcome: "joined", nodeIds: [nodeId], failures: [] });
     this.#arm();
-    this.#options.resolve(addresses, ({ targets, failures }) => {
-      if (over || this.#closed) return;
-      this.#dialAll(targets, [...failures], stops, finish);
-    });
+    const dialling = new Dialling(this.#options, this.#own, finish);
+    dialling.unresolved = addresses.length;
+    // Each by itself: a name that nobody answers for must not keep the others waiting.
+    for (const address of addresses) {
+      this.#options.resolve([address], ({ targets, failures }) => {
+        if (over || this.#closed) return;
+        dialling.unresolved -= 1;
+        dialling.add(this.#strangers(targets), failures);
+      });
+    }
+    dialling.add([], []);
     return () => {
       over = true;
       this.#joined = undefined;
-      for (const stop of stops) stop();
+      dialling.stop();
     };
   }
 
@@ -83,38 +89,6 @@ export class Seeds {
     this.#closed = true;
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
-  }
-
-  #dialAll(
-    targets: readonly string[],
-    failures: JoinFailure[],
-    stops: Set<() => void>,
-    finish: (result: JoinResult) => void,
-  ): void {
-    const { core, exchanges } = this.#options;
-    const waiting = shuffled(this.#strangers(targets), core.random);
-    const nodeIds: string[] = [];
-    let running = 0;
-    const next = (): void => {
-      while (running < MAX_DIALS && nodeIds.length === 0) {
-        const address = waiting.pop();
-        if (address === undefined) break;
-        running += 1;
-        const stop = exchanges.join(address, true, EXCHANGE_TIMEOUT_MS, (error, from) => {
-          running -= 1;
-          stops.delete(stop);
-          if (error !== undefined) failures.push({ address, error });
-          else if (from?.nodeId === core.local.id) this.#own.add(address);
-          else if (from !== undefined) nodeIds.push(from.nodeId);
-          next();
-        });
-        stops.add(stop);
-      }
-      if (nodeIds.length > 0) finish({ outcome: "joined", nodeIds, failures });
-      else if (running === 0)
-        finish({ outcome: failures.length === 0 ? "alone" : "failed", nodeIds, failures });
-    };
-    next();
   }
 
   /** Targets that are neither this node nor members that answer. */
@@ -154,5 +128,66 @@ export class Seeds {
         });
       }
     });
+  }
+}
+
+/** The addresses of one join, some dialled at a time, until one has answered or all have failed. */
+class Dialling {
+  /** Addresses of the configuration that are still looked up. */
+  unresolved = 0;
+  readonly #options: SeedsOptions;
+  readonly #own: Set<string>;
+  readonly #finish: (result: JoinResult) => void;
+  readonly #known = new Set<string>();
+  #waiting: string[] = [];
+  readonly #running = new Set<() => void>();
+  readonly #failures: JoinFailure[] = [];
+  #over = false;
+
+  /** `own`: receives the addresses that turn out to be this node's. */
+  constructor(options: SeedsOptions, own: Set<string>, finish: (result: JoinResult) => void) {
+    this.#options = options;
+    this.#own = own;
+    this.#finish = finish;
+  }
+
+  add(targets: readonly string[], failures: readonly JoinFailure[]): void {
+    const fresh = targets.filter((target) => !this.#known.has(target));
+    for (const target of fresh) this.#known.add(target);
+    this.#waiting = shuffled([...this.#waiting, ...fresh], this.#options.core.random);
+    this.#failures.push(...failures);
+    this.#next();
+  }
+
+  stop(): void {
+    this.#over = true;
+    for (const stop of this.#running) stop();
+  }
+
+  #next(): void {
+    while (!this.#over && this.#running.size < MAX_DIALS) {
+      const address = this.#waiting.pop();
+      if (address === undefined) break;
+      this.#dial(address);
+    }
+    if (this.#over || this.#running.size > 0 || this.unresolved > 0) return;
+    this.#over = true;
+    const failures = this.#failures;
+    this.#finish({ outcome: failures.length === 0 ? "alone" : "failed", nodeIds: [], failures });
+  }
+
+  #dial(address: string): void {
+    const { core, exchanges } = this.#options;
+    const stop = exchanges.join(address, true, EXCHANGE_TIMEOUT_MS, (error, from) => {
+      this.#running.delete(stop);
+      if (error !== undefined) this.#failures.push({ address, error });
+      else if (from?.nodeId === core.local.id) this.#own.add(address);
+      else if (from !== undefined && !this.#over) {
+        this.#over = true;
+        this.#finish({ outcome: "joined", nodeIds: [from.nodeId], failures: this.#failures });
+      }
+      this.#next();
+    });
+    this.#running.add(stop);
   }
 }

@@ -2,6 +2,7 @@
 
 import { connect } from "node:net";
 import type { Clock } from "@piko/tunnel";
+import type { HostLookup } from "../net/host-lookup.js";
 import { GossipError, type GossipErrorCode } from "./errors.js";
 import { MessageBuffer } from "./message-buffer.js";
 import { parsePeerAddress } from "./peer-address.js";
@@ -16,6 +17,7 @@ const NOT_THERE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", 
 /** Sends a request; see {@link GossipTransport.exchange}. */
 export function exchangeOverTcp(
   clock: Clock,
+  names: HostLookup,
   address: string,
   request: Buffer,
   responseValues: number,
@@ -43,7 +45,7 @@ export function exchangeOverTcp(
     timeoutMs,
   );
   const buffer = new MessageBuffer(responseValues, MAX_RESPONSE_BYTES);
-  const socket = connect({ host: target.host, port: target.port, noDelay: true });
+  const socket = connect({ ...target, noDelay: true, lookup: names.forConnect });
   socket.on("connect", () => socket.write(request));
   socket.on("data", (chunk: Buffer) => {
     let response: Buffer | undefined;

@@ -3,6 +3,7 @@
 import { type AddressInfo, isIP } from "node:net";
 import { type Clock, systemClock } from "@piko/tunnel";
 import { type HostPort, formatHostPort } from "../config/address.js";
+import { HostLookup } from "../net/host-lookup.js";
 import { GossipError } from "./errors.js";
 import { NameCache } from "./name-cache.js";
 import { PacketSocket } from "./packet-socket.js";
@@ -20,6 +21,8 @@ const MAX_ADDRESSES = 8_192;
 export class UdpTcpTransport implements GossipTransport {
   /** Where it is bound; with an empty host in the options, `::` or `0.0.0.0`. */
   readonly address: HostPort;
+  /** Looks up names of others; closed with the transport. */
+  readonly lookup: HostLookup;
   readonly #clock: Clock;
   readonly #server: StreamServer;
   readonly #socket: PacketSocket;
@@ -38,7 +41,8 @@ export class UdpTcpTransport implements GossipTransport {
     this.#clock = clock;
     this.#server = server;
     this.#socket = socket;
-    this.#names = new NameCache(clock);
+    this.lookup = new HostLookup({ clock });
+    this.#names = new NameCache(clock, this.lookup);
     this.#inbox = inbox;
   }
 
@@ -102,7 +106,7 @@ export class UdpTcpTransport implements GossipTransport {
     timeoutMs: number,
     done: ExchangeDone,
   ): () => void {
-    return exchangeOverTcp(this.#clock, address, request, responseValues, timeoutMs, done);
+    return exchangeOverTcp(this.#clock, this.lookup, address, request, responseValues, timeoutMs, done);
   }
 
   comesFrom(address: string, ip: string): boolean {
@@ -113,6 +117,7 @@ export class UdpTcpTransport implements GossipTransport {
 
   async close(): Promise<void> {
     this.#inbox.receiver = undefined;
+    this.lookup.close();
     await Promise.all([this.#server.close(), this.#socket.close()]);
   }
 

@@ -99,6 +99,7 @@ export class Cluster {
       intervalMs: config.gossip.intervalMs,
       maxPacketSize: config.gossip.maxPacketSize,
       defaultPort: transport.address.port,
+      lookup: (host, done) => transport.lookup.lookup(host, done),
       clock,
       logger: logger.subsystem("gossip"),
     });

@@ -1,0 +1,191 @@
+import { createSocket, type RemoteInfo } from "node:dgram";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { HostLookup } from "./host-lookup.js";
+
+const TYPES: Readonly<Record<number, string>> = { 1: "A", 28: "AAAA" };
+const NXDOMAIN = 3;
+const REFUSED = 5;
+
+/** Records by "TYPE name"; a number is an error code, "silence" is no answer. A name without records doesn't exist. */
+type Zone = Record<string, readonly string[] | number | "silence">;
+
+/** A name server that knows one zone and remembers what it was asked. */
+class NameServer {
+  readonly asked: string[] = [];
+  zone: Zone = {};
+  readonly #socket = createSocket("udp4");
+
+  async listen(): Promise<string> {
+    this.#socket.on("message", (query, from) => this.#answer(query, from));
+    this.#socket.bind(0, "127.0.0.1");
+    await once(this.#socket, "listening");
+    return `127.0.0.1:${(this.#socket.address() as AddressInfo).port}`;
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#socket, "close");
+    this.#socket.close();
+    await closed;
+  }
+
+  #answer(query: Buffer, from: RemoteInfo): void {
+    const labels: string[] = [];
+    let at = 12;
+    for (let length = query[at++] ?? 0; length > 0; length = query[at++] ?? 0) {
+      labels.push(query.toString("latin1", at, at + length));
+      at += length;
+    }
+    const type = query.readUInt16BE(at);
+    const question = query.subarray(12, at + 4);
+    const key = `${TYPES[type]} ${labels.join(".").toLowerCase()}`;
+    this.asked.push(key);
+    const known = Object.keys(this.zone).some((each) => each.split(" ")[1] === key.split(" ")[1]);
+    const records = this.zone[key] ?? (known ? [] : NXDOMAIN);
+    if (records === "silence") return;
+    const answers = typeof records === "number" ? [] : records;
+    const head = Buffer.alloc(12);
+    query.copy(head, 0, 0, 2);
+    head.writeUInt16BE(0x8180 | (typeof records === "number" ? records : 0), 2);
+    head.writeUInt16BE(1, 4);
+    head.writeUInt16BE(answers.length, 6);
+    const packet = [head, question, ...answers.map((hex) => record(type, Buffer.from(hex, "hex")))];
+    this.#socket.send(Buffer.concat(packet), from.port, from.address);
+  }
+}
+
+function record(type: number, data: Buffer): Buffer {
+  const head = Buffer.alloc(12);
+  head.writeUInt16BE(0xc00c, 0);
+  head.writeUInt16BE(type, 2);
+  head.writeUInt16BE(1, 4);
+  head.writeUInt16BE(data.length, 10);
+  return Buffer.concat([head, data]);
+}
+
+let directory = "";
+let server: NameServer;
+let lookup: HostLookup;
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), "piko-lookup-"));
+  server = new NameServer();
+  const resolvConfPath = join(directory, "resolv.conf");
+  await writeFile(resolvConfPath, "search ns.svc svc\noptions ndots:5\n");
+  lookup = new HostLookup({
+    servers: [await server.listen()],
+    hostsPath: join(directory, "hosts"),
+    resolvConfPath,
+  });
+});
+
+afterEach(async () => {
+  lookup.close();
+  await server.close();
+  await rm(directory, { recursive: true });
+});
+
+function find(host: string): Promise<readonly string[]> {
+  return new Promise((resolve, reject) =>
+    lookup.lookup(host, (error, ips) => (error === undefined ? resolve([...ips].sort()) : reject(error))),
+  );
+}
+
+const ONE = "0a000001";
+const TWO = "0a000002";
+const SIX = "fd000000000000000000000000000001";
+
+describe.skipIf(process.platform !== "linux")("names", () => {
+  it("have all addresses of both families", async () => {
+    server.zone = { "A piko.ns.svc": [ONE, TWO], "AAAA piko.ns.svc": [SIX] };
+    expect(await find("piko")).toEqual(["10.0.0.1", "10.0.0.2", "fd00::1"]);
+    expect(server.asked.toSorted()).toEqual(["A piko.ns.svc", "AAAA piko.ns.svc"]);
+  });
+
+  it.each([
+    [{ "AAAA piko.ns.svc": [SIX] }, ["fd00::1"]],
+    [{ "A piko.svc": [ONE] }, ["10.0.0.1"]],
+    [{ "A piko": [ONE] }, ["10.0.0.1"]],
+    [{ "A piko.ns.svc": [], "A piko.svc": [TWO] }, ["10.0.0.2"]],
+    [{}, []],
+    [{ "A piko.ns.svc": [] }, []],
+  ] as [Zone, string[]][])("are completed by the search list: %j", async (zone, ips) => {
+    server.zone = zone;
+    expect(await find("piko")).toEqual(ips);
+  });
+
+  it("with a dot at the end are complete", async () => {
+    server.zone = { "A piko.ns.svc": [ONE] };
+    expect(await find("piko.")).toEqual([]);
+    expect(server.asked.toSorted()).toEqual(["A piko", "AAAA piko"]);
+  });
+
+  it("of the hosts file are not asked for", async () => {
+    await writeFile(join(directory, "hosts"), "10.0.0.9 piko\n");
+    expect(await find("piko")).toEqual(["10.0.0.9"]);
+    expect(server.asked).toEqual([]);
+  });
+
+  it("that a name server refuses to answer for are an error, unless another name has addresses", async () => {
+    server.zone = { "A piko.ns.svc": REFUSED, "AAAA piko.ns.svc": REFUSED };
+    await expect(find("piko")).rejects.toThrow("EREFUSED");
+    server.zone["A piko.svc"] = [ONE];
+    expect(await find("piko")).toEqual(["10.0.0.1"]);
+  });
+
+  it("don't wait for a family that the name server is silent about", async () => {
+    server.zone = { "A piko.ns.svc": [ONE], "AAAA piko.ns.svc": "silence" };
+    const start = performance.now();
+    expect(await find("piko")).toEqual(["10.0.0.1"]);
+    // Repeating the question alone would take ten times as long.
+    expect(performance.now() - start).toBeLessThan(5_000);
+  });
+
+  it("are asked for once, however many want to know", async () => {
+    server.zone = { "A piko.ns.svc": [ONE] };
+    expect(await Promise.all([find("piko"), find("piko"), find("piko")])).toEqual([
+      ["10.0.0.1"],
+      ["10.0.0.1"],
+      ["10.0.0.1"],
+    ]);
+    expect(server.asked).toHaveLength(2);
+  });
+
+  it("are asked for again when the answer is late", async () => {
+    server.zone = { "A piko.ns.svc": "silence", "AAAA piko.ns.svc": "silence" };
+    const found = find("piko");
+    while (server.asked.length < 3) await new Promise((resolve) => void setTimeout(resolve, 10));
+    server.zone = { "A piko.ns.svc": [ONE] };
+    expect(await found).toEqual(["10.0.0.1"]);
+  });
+
+  it("can be connected to", async () => {
+    server.zone = { "A piko.ns.svc": [ONE], "AAAA piko.ns.svc": [SIX] };
+    const connectTo = (host: string, all: boolean): Promise<unknown> =>
+      new Promise((resolve) => lookup.forConnect(host, { all }, (...answer: unknown[]) => resolve(answer)));
+    expect(await connectTo("piko", true)).toEqual([
+      null,
+      expect.arrayContaining([
+        { address: "10.0.0.1", family: 4 },
+        { address: "fd00::1", family: 6 },
+      ]),
+    ]);
+    server.zone = { "A piko.ns.svc": [ONE] };
+    expect(await connectTo("piko", false)).toEqual([null, "10.0.0.1", 4]);
+    expect(await connectTo("nobody", false)).toEqual([new Error("no addresses for nobody"), "", 0]);
+  });
+
+  it("call nobody back after the end", async () => {
+    server.zone = { "A piko.ns.svc": "silence", "AAAA piko.ns.svc": "silence" };
+    let called = 0;
+    lookup.lookup("piko", () => called++);
+    while (server.asked.length < 2) await new Promise((resolve) => void setTimeout(resolve, 10));
+    lookup.close();
+    await expect(find("piko")).rejects.toThrow("lookup of piko: closed");
+    expect(called).toBe(0);
+  });
+});

@@ -1,0 +1,55 @@
+// What /etc/hosts and /etc/resolv.conf say about a host name: its addresses, or the names to ask a name server for. Only the
+// text is read here; see host-lookup.ts, which calls this.
+
+import { isIP } from "node:net";
+
+/** How names are completed; from resolv.conf(5). */
+export interface SearchRules {
+  readonly domains: readonly string[];
+  /** A name with so many dots is asked for as it is first, and with the domains after that. */
+  readonly ndots: number;
+}
+
+const MAX_NDOTS = 15;
+
+/** Parses resolv.conf. Its name servers are not read: the resolver library does that. */
+export function parseSearchRules(text: string): SearchRules {
+  let domains: readonly string[] = [];
+  let ndots = 1;
+  for (const [keyword, ...words] of fieldsOf(text, /[#;]/)) {
+    // The last of these lines counts.
+    if (keyword === "search" || keyword === "domain") domains = words.map((word) => word.replace(/\.$/, ""));
+    if (keyword !== "options") continue;
+    for (const word of words) {
+      const number = /^ndots:(\d+)$/.exec(word)?.[1];
+      if (number !== undefined) ndots = Math.min(Number(number), MAX_NDOTS);
+    }
+  }
+  return { domains: domains.filter((domain) => domain !== ""), ndots };
+}
+
+/** The names to ask for, in order; a name with a dot at its end is complete. */
+export function listNames(name: string, { domains, ndots }: SearchRules): readonly string[] {
+  if (name.endsWith(".")) return [name.slice(0, -1)];
+  const completed = domains.map((domain) => `${name}.${domain}`);
+  const dots = name.split(".").length - 1;
+  return dots >= ndots ? [name, ...completed] : [...completed, name];
+}
+
+/** The addresses that a hosts(5) file has for a name. */
+export function findInHosts(text: string, name: string): readonly string[] {
+  const wanted = name.replace(/\.$/, "").toLowerCase();
+  const found: string[] = [];
+  for (const [address = "", ...names] of fieldsOf(text, /#/)) {
+    if (isIP(address) !== 0 && names.some((each) => each.toLowerCase() === wanted)) found.push(address);
+  }
+  return found;
+}
+
+function fieldsOf(text: string, comment: RegExp): string[][] {
+  return text
+    .split("\n")
+    .map((line) => (line.split(comment)[0] ?? "").trim())
+    .filter((line) => line !== "")
+    .map((line) => line.split(/\s+/));
+}
