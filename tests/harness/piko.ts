@@ -2,6 +2,7 @@
 // programs report in their logs.
 
 import { fileURLToPath } from "node:url";
+import type { LabHost } from "./network-lab.js";
 import { type Program, startProgram } from "./program.js";
 import type { Stage } from "./stage.js";
 import { run, type ToolResult } from "./tools.js";
@@ -22,6 +23,22 @@ export interface RunningServer {
 /** Starts the command with JSON lines; `stop` expects exit code 0. */
 export function piko(stage: Stage, name: string, args: readonly string[]): Program {
   return startProgram(stage, name, PIKO, [...args, "--log.format", "json"], { stopCode: 0 });
+}
+
+/** Starts `piko server` on a host, with its default ports; returns as soon as they are bound. */
+export async function startServerOn(
+  stage: Stage,
+  host: LabHost,
+  flags: Readonly<Record<string, string>> = {},
+): Promise<RunningServer> {
+  const all: Record<string, string> = { "drain-delay": "0s", "log.format": "json", ...flags };
+  const args = Object.entries(all).map(([name, value]) => `--${name}=${value}`);
+  const command = host.command(PIKO, ["server", ...args]);
+  const program = startProgram(stage, `server on ${host.name}`, ...command, { stopCode: 0 });
+  // Several start at once, which takes its time on a busy machine.
+  await program.waitFor("server started", { ms: 60_000 });
+  const at = (port: number): string => `${host.main.includes(":") ? `[${host.main}]` : host.main}:${port}`;
+  return { program, proxy: at(8_000), upstream: at(8_001), admin: at(8_002), gossip: at(8_003) };
 }
 
 function text(fields: Readonly<Record<string, unknown>>, key: string): string {

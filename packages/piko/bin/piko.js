@@ -1,2 +1,5 @@
 #!/usr/bin/env node
-import "../dist/main.js";
+import { obeyEarlySignal } from "../dist/cli/early-signal.js";
+
+obeyEarlySignal();
+await import("../dist/main.js");

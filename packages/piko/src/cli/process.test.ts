@@ -215,6 +215,22 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
     expect(messages(stderr)).toEqual(["second signal: ending at once"]);
   });
 
+  it("ends at once at a SIGTERM that comes while it loads, with code 0", async () => {
+    const script = `early-${Math.random().toString(36).slice(2)}.mjs`;
+    writeFileSync(
+      join(folder, script),
+      `import { obeyEarlySignal } from "./dist/cli/early-signal.js";
+obeyEarlySignal();
+setInterval(() => {}, 1_000_000);
+console.log("up");
+`,
+    );
+    const { child, ended } = start(script, []);
+    await ready(child);
+    child.kill("SIGTERM");
+    expect((await ended).code).toBe(0);
+  });
+
   it("exits 1 with a line when it can't start", async () => {
     const { ended } = start(program('throw new Error("listen: address in use");'), []);
     const { code, stderr } = await ended;

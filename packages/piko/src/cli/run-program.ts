@@ -5,6 +5,7 @@ import { constants } from "node:os";
 import type { LogConfig } from "../config/log.js";
 import { LogOutput, fileDevice } from "../observability/log-output.js";
 import { type Logger, createLogger } from "../observability/logger.js";
+import { replaceEarlySignal } from "./early-signal.js";
 
 const STDERR = 2;
 /** How long the end of the process waits for a reader of its log. */
@@ -47,6 +48,7 @@ export async function runProgram(
       stop.abort();
     });
   }
+  replaceEarlySignal();
   let code = 0;
   try {
     await run({ logger, signal: stop.signal, signalName: () => signalName });

@@ -20,6 +20,8 @@ export interface ClusterStateOptions {
   readonly expiryMs: number;
   readonly now: () => number;
   readonly watch: GossipWatch;
+  /** A node has become a member. */
+  readonly onMember?: (id: string) => void;
 }
 
 /** Digest entries that are always the latest changes; the rest of a packet is left to chance. */
@@ -59,6 +61,12 @@ export class ClusterState {
   /** Those who take part, this node not included. */
   active(): Member[] {
     return [...this.#members.values()].filter((member) => member.active);
+  }
+
+  /** Some nodes that others speak of have not answered yet, and may still. */
+  get undecided(): boolean {
+    for (const { status } of this.#members.values()) if (status === "candidate") return true;
+    return false;
   }
 
   /** Takes a node that was unknown, or gone, for a candidate. Undefined when the table is full. */
@@ -137,7 +145,6 @@ export class ClusterState {
   apply(member: Member, entries: readonly Entry[]): number {
     const { state } = member;
     const before = state.version;
-    const told = member.status !== "candidate";
     let applied = 0;
     for (const entry of entries) {
       if (entry.version <= state.version) continue;
@@ -148,7 +155,7 @@ export class ClusterState {
       if (isProtocolKey(entry)) {
         if (entry.key === LEFT_KEY && state.left && !hadLeft) this.#left(member);
         if (entry.key === COMPACT_KEY && !this.#compacted(member, entry)) break;
-      } else if (told) {
+      } else if (member.status !== "candidate") {
         if (!entry.deleted) this.#watch.onUpsert?.(member.id, entry.key, entry.value);
         else if (old !== undefined && !old.deleted) this.#watch.onDelete?.(member.id, entry.key);
       }
@@ -252,6 +259,7 @@ export class ClusterState {
   }
 
   #announce(member: Member): void {
+    this.#options.onMember?.(member.id);
     this.#watch.onJoin?.(member.id);
     for (const { key, value } of member.state.visible()) this.#watch.onUpsert?.(member.id, key, value);
   }
@@ -271,12 +279,12 @@ export class ClusterState {
     if (member.status === "candidate") return true;
     for (const entry of dropped) if (!isProtocolKey(entry)) this.#watch.onDelete?.(member.id, entry.key);
     if (hadLeft && !member.left) {
-      // The node lives again under its old id, and takes its leaving back.
-      if (member.status === "reachable") member.expiresAt = undefined;
-      // While it was away nobody minded its silence.
+      // The node has come back under its old id, and takes its leaving back. Whether it is still there, only itself can say.
+      member.status = "candidate";
+      member.expiresAt = undefined;
       member.arrivals = new Arrivals(this.#options.now(), this.#options.intervalMs);
+      this.#order = undefined;
       this.#watch.onExpired?.(member.id);
-      this.#announce(member);
     }
     return true;
   }

@@ -154,15 +154,16 @@ export class Exchanges {
     own: readonly Entry[] | undefined,
   ): void {
     const { cluster, counters, intervalMs, local, now } = this.#core;
+    let heard = false;
     let responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
     if (responder !== undefined) {
       if (responder.addr !== from.addr) responder = move(this.#core, responder, from.addr) ?? responder;
       // A seed may be the address of a load balancer; then the node has yet to answer at its own.
       if (responder.addr === addr) responder.vouched = true;
       // The answer may have been on its way for long: TCP repeats what is lost, even for a process that has ended.
-      if (responder.addr === addr && now() - start < SILENCE_SUSPECT * intervalMs) {
-        cluster.heard(responder, start);
-      } else if (responder.status !== "reachable") this.#core.probeMember(responder);
+      heard = responder.addr === addr && now() - start < SILENCE_SUSPECT * intervalMs;
+      if (heard) cluster.heard(responder, start);
+      else if (responder.status !== "reachable") this.#core.probeMember(responder);
     }
     for (const node of nodes) {
       counters.deltaEntriesInbound += node.entries.length;
@@ -173,6 +174,9 @@ export class Exchanges {
         if (member !== undefined) cluster.apply(member, node.entries);
       }
     }
+    // It may have told of its own return just now.
+    if (heard && responder?.status === "candidate" && cluster.find(from.nodeId) === responder)
+      cluster.heard(responder, start);
     if (own !== undefined) this.#soughtSelf = true;
   }
 

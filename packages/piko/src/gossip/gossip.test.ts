@@ -151,6 +151,28 @@ describe("nodes that are gone", () => {
     expect(a.gossip.nodes().map(({ id }) => id)).toEqual(["a", "peer"]);
   });
 
+  it("and had left are not brought back by others' word of their return", () => {
+    const a = startNode("a", A);
+    const b = startNode("b", B, [`${A}:8003`]);
+    const c = startNode("c", C, [`${A}:8003`]);
+    clock.run(1_000);
+    void c.gossip.leave();
+    clock.run(1_000);
+    expect(b.told).toContain("leave c");
+    // c comes back and dies while b is away; a, which has not noticed yet, tells b of it.
+    network.partition([B]);
+    network.crash(c.transport, "process");
+    const again = startNode("c", C, [`${A}:8003`], { initialVersion: 5_000 });
+    clock.run(3_500);
+    expect(a.view.routable()).toContain("c");
+    network.crash(again.transport, "host");
+    network.heal();
+    b.told.length = 0;
+    clock.run(2_000);
+    expect(b.told).toContain("reachable a");
+    expect(b.told.filter((what) => what.endsWith(" c"))).toEqual(["expired c"]);
+  });
+
   it("are not in the digests and joins that others get", () => {
     const a = startNode("a", A);
     const b = startNode("b", B, [`${A}:8003`]);
@@ -356,7 +378,7 @@ describe("a sender that is not where it says", () => {
     expect(received / seconds).toBeLessThan(11);
   });
 
-  it("does not fill the memory with invented ids", () => {
+  it("does not fill the memory with invented ids", { timeout: 60_000 }, () => {
     const a = startNode("a", A);
     const attacker = new ScriptedPeer("attacker", B);
     for (let i = 0; i < 1_500; i++) {
@@ -533,84 +555,5 @@ describe("silence", () => {
     expect(a.view.nodes.get("b")?.keys.get("endpoint:x")).toBe("1");
     expect(a.told.filter((what) => what === "unreachable b")).toEqual([]);
     network.sendPacket = lossy;
-  });
-});
-
-describe("joining", () => {
-  it("is not spoiled by one dead address, nor delayed by it", async () => {
-    startNode("a", A);
-    const b = startNode("b", B);
-    const pending = b.gossip.join([`${C}:8003`, `${A}:8003`]);
-    clock.run(100);
-    expect(await pending).toMatchObject({ outcome: "joined", nodeIds: ["a"] });
-    expect(b.view.routable()).toEqual(["a"]);
-  });
-
-  it.each([
-    ["nothing", [], "alone"],
-    ["oneself", [`${A}:8003`], "alone"],
-    ["oneself by another address", ["10.1.1.1:8003"], "alone"],
-    ["nobody", [`${C}:8003`], "failed"],
-    ["another node", [`${B}:8003`], "joined"],
-    ["another node and nobody", [`${B}:8003`, `${C}:8003`], "joined"],
-  ])("%s is told apart", async (_name, addresses, outcome) => {
-    const a = startNode("a", A);
-    startNode("b", B);
-    // The same node behind another address.
-    const alias = network.transport("10.1.1.1:8003");
-    alias.attach({
-      onPacket: () => {},
-      onRequest: () => encodeJoinResponse({ nodeId: "a", addr: `${A}:8003` }, []),
-    });
-    const pending = a.gossip.join(addresses);
-    clock.run(15_000);
-    expect((await pending).outcome).toBe(outcome);
-  });
-
-  it("goes on in the background when it has failed", async () => {
-    const a = startNode("a", A);
-    const pending = a.gossip.join([`${B}:8003`]);
-    clock.run(12_000);
-    expect((await pending).outcome).toBe("failed");
-    startNode("b", B);
-    clock.run(3_000);
-    expect(a.view.routable()).toEqual(["b"]);
-  });
-
-  it("ends with the signal, and with close", async () => {
-    const a = startNode("a", A);
-    const controller = new AbortController();
-    const aborted = a.gossip.join([`${C}:8003`], { signal: controller.signal });
-    controller.abort(new Error("stopped"));
-    await expect(aborted).rejects.toThrow("stopped");
-    const closed = a.gossip.join([`${C}:8003`]);
-    await a.gossip.close();
-    await expect(closed).rejects.toThrow("gossip was closed");
-  });
-});
-
-describe("leaving", () => {
-  it("is confirmed by three nodes at most", async () => {
-    const nodes = [A, B, C, "10.0.0.4", "10.0.0.5"].map((ip, i) => startNode(`n${i}`, ip, [`${A}:8003`]));
-    clock.run(2_000);
-    const leaving = nodes[2]?.gossip.leave();
-    clock.run(1_000);
-    expect(await leaving).toBe(3);
-    expect(await nodes[2]?.gossip.leave()).toBe(0);
-    for (const { view } of nodes.filter((_, i) => i !== 2)) expect(view.nodes.get("n2")?.left).toBe(true);
-  });
-
-  it("is over at once when there is nobody to tell", async () => {
-    expect(await startNode("a", A).gossip.leave()).toBe(0);
-  });
-
-  it("is over at close", async () => {
-    const a = startNode("a", A);
-    const b = startNode("b", B, [`${A}:8003`]);
-    clock.run(1_000);
-    network.crash(b.transport, "host");
-    const leaving = a.gossip.leave();
-    await a.gossip.close();
-    expect(await leaving).toBe(0);
   });
 });

@@ -7,6 +7,7 @@ import { GossipCore, type GossipLogger } from "./core.js";
 import { GossipCounters } from "./counters.js";
 import { GossipError } from "./errors.js";
 import { Exchanges } from "./exchanges.js";
+import { SILENCE_UNREACHABLE } from "./failure-detector.js";
 import { announceLeft, leaveCluster } from "./leave.js";
 import { checkLiveness } from "./liveness.js";
 import { LocalState } from "./local-state.js";
@@ -117,7 +118,16 @@ export class Gossip {
       initialVersion: options.initialVersion ?? 0,
     });
     const expiryMs = options.expiryMs ?? 60_000;
-    this.#cluster = new ClusterState({ local: this.#local, addr, intervalMs, expiryMs, now, watch });
+    const onMember = (id: string): void => this.#seeds.onMember(id);
+    this.#cluster = new ClusterState({
+      local: this.#local,
+      addr,
+      intervalMs,
+      expiryMs,
+      now,
+      watch,
+      onMember,
+    });
     const { counters } = this;
     const cluster = this.#cluster;
     this.#core = new GossipCore({ cluster, builder, transport, counters, logger, now, random, intervalMs });
@@ -176,6 +186,17 @@ export class Gossip {
       signal?.addEventListener("abort", aborted, { once: true });
       this.#onClose.add(closed);
     });
+  }
+
+  /**
+   * Waits until every node that others speak of has answered or been given up, so that all are known that can be: after a
+   * join, for a moment only one is. Returns at once when all are, and when the signal is aborted.
+   */
+  async settle(signal?: AbortSignal): Promise<void> {
+    for (let i = 0; i < SILENCE_UNREACHABLE && this.#cluster.undecided; i++) {
+      if (this.#closed || signal?.aborted === true) return;
+      await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, this.#core.intervalMs));
+    }
   }
 
   /**

@@ -141,6 +141,8 @@ export class PacketHandler {
       if (member !== undefined && (member.status !== "candidate" || member === sender))
         applied += cluster.apply(member, entries);
     }
+    // It may have told of its own return just now.
+    if (cluster.find(sender.id) === sender && sender.status === "candidate") cluster.heard(sender);
     if (applied > 0) this.#onNews();
   }
 }

@@ -12,7 +12,7 @@ import { shuffled } from "./rounds.js";
 export type ResolveAddresses = (addresses: readonly string[], done: (resolution: Resolution) => void) => void;
 
 /**
- * How a join ended. "joined": another node has answered. "alone": the addresses stand for nobody but this node, which is
+ * How a join ended. "joined": another node has answered, or has joined this one. "alone": the addresses stand for nobody but this node, which is
  * how the first node of a cluster starts. "failed": nobody has answered, and there are errors.
  */
 export interface JoinResult {
@@ -20,6 +20,8 @@ export interface JoinResult {
   /** Ids of the nodes that had answered when the first one did. */
   readonly nodeIds: readonly string[];
   readonly failures: readonly JoinFailure[];
+  /** This node is at one of the addresses itself. */
+  readonly own: boolean;
 }
 
 export interface SeedsOptions {
@@ -47,7 +49,7 @@ export class Seeds {
   #own = new Set<string>();
   #count = 0;
   #timer: Timer | undefined;
-  /** Ends the join that runs: a rejoin may be answered first, where packets get lost. */
+  /** Ends the join that runs: a rejoin may be answered first, where packets get lost, or others may come by themselves. */
   #joined: ((nodeId: string) => void) | undefined;
   #closed = false;
 
@@ -65,15 +67,16 @@ export class Seeds {
       this.#joined = undefined;
       done(result);
     };
-    this.#joined = (nodeId) => finish({ outcome: "joined", nodeIds: [nodeId], failures: [] });
-    this.#arm();
     const dialling = new Dialling(this.#options, this.#own, finish);
+    this.#joined = (nodeId) => dialling.joined(nodeId);
+    this.#arm();
     dialling.unresolved = addresses.length;
     // Each by itself: a name that nobody answers for must not keep the others waiting.
     for (const address of addresses) {
       this.#options.resolve([address], ({ targets, failures }) => {
         if (over || this.#closed) return;
         dialling.unresolved -= 1;
+        if (targets.includes(this.#options.core.cluster.addr)) dialling.own = true;
         dialling.add(this.#strangers(targets), failures);
       });
     }
@@ -83,6 +86,11 @@ export class Seeds {
       this.#joined = undefined;
       dialling.stop();
     };
+  }
+
+  /** For the table: a node has become a member, by whosever doing. */
+  onMember(nodeId: string): void {
+    this.#joined?.(nodeId);
   }
 
   close(): void {
@@ -123,7 +131,6 @@ export class Seeds {
       for (const address of shuffled(this.#strangers(targets), core.random).slice(0, REJOIN_DIALS)) {
         exchanges.join(address, alone, REJOIN_TIMEOUT_MS, (error, from) => {
           if (from?.nodeId === core.local.id) this.#own.add(address);
-          else if (from !== undefined) this.#joined?.(from.nodeId);
           if (error !== undefined) core.logger.debug("rejoin failed", { addr: address, error });
         });
       }
@@ -135,6 +142,7 @@ export class Seeds {
 class Dialling {
   /** Addresses of the configuration that are still looked up. */
   unresolved = 0;
+  own = false;
   readonly #options: SeedsOptions;
   readonly #own: Set<string>;
   readonly #finish: (result: JoinResult) => void;
@@ -144,10 +152,11 @@ class Dialling {
   readonly #failures: JoinFailure[] = [];
   #over = false;
 
-  /** `own`: receives the addresses that turn out to be this node's. */
+  /** `own`: the addresses that have turned out to be this node's. */
   constructor(options: SeedsOptions, own: Set<string>, finish: (result: JoinResult) => void) {
     this.#options = options;
     this.#own = own;
+    this.own = own.size > 0;
     this.#finish = finish;
   }
 
@@ -157,6 +166,12 @@ class Dialling {
     this.#waiting = shuffled([...this.#waiting, ...fresh], this.#options.core.random);
     this.#failures.push(...failures);
     this.#next();
+  }
+
+  joined(nodeId: string): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#finish({ outcome: "joined", nodeIds: [nodeId], failures: this.#failures, own: this.own });
   }
 
   stop(): void {
@@ -171,9 +186,15 @@ class Dialling {
       this.#dial(address);
     }
     if (this.#over || this.#running.size > 0 || this.unresolved > 0) return;
+    const [member] = this.#options.core.cluster.active();
+    if (member !== undefined) {
+      this.joined(member.id);
+      return;
+    }
     this.#over = true;
     const failures = this.#failures;
-    this.#finish({ outcome: failures.length === 0 ? "alone" : "failed", nodeIds: [], failures });
+    const outcome = failures.length === 0 ? "alone" : "failed";
+    this.#finish({ outcome, nodeIds: [], failures, own: this.own });
   }
 
   #dial(address: string): void {
@@ -181,11 +202,10 @@ class Dialling {
     const stop = exchanges.join(address, true, EXCHANGE_TIMEOUT_MS, (error, from) => {
       this.#running.delete(stop);
       if (error !== undefined) this.#failures.push({ address, error });
-      else if (from?.nodeId === core.local.id) this.#own.add(address);
-      else if (from !== undefined && !this.#over) {
-        this.#over = true;
-        this.#finish({ outcome: "joined", nodeIds: [from.nodeId], failures: this.#failures });
-      }
+      else if (from?.nodeId === core.local.id) {
+        this.#own.add(address);
+        this.own = true;
+      } else if (from !== undefined) this.joined(from.nodeId);
       this.#next();
     });
     this.#running.add(stop);

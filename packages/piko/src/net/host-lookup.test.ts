@@ -137,6 +137,12 @@ describe.skipIf(process.platform !== "linux")("names", () => {
     expect(await find("piko")).toEqual(["10.0.0.1"]);
   });
 
+  it("that don't exist are absent even if nobody answers for them without a domain", async () => {
+    server.zone = { "A piko": REFUSED, "AAAA piko": REFUSED };
+    expect(await find("piko")).toEqual([]);
+    await expect(find("piko.")).rejects.toThrow("EREFUSED");
+  });
+
   it("don't wait for a family that the name server is silent about", async () => {
     server.zone = { "A piko.ns.svc": [ONE], "AAAA piko.ns.svc": "silence" };
     const start = performance.now();

@@ -109,7 +109,10 @@ export class HostLookup {
   }
 }
 
-/** The addresses of the first name that has any; the first error if none has and some could not be asked for. */
+/**
+ * The addresses of the first name that has any; the first error if none has and some could not be asked for. The last one
+ * doesn't count: in a cluster without a way out nobody answers for `piko` itself, when all completed names don't exist.
+ */
 function askInTurn(resolver: Resolver, names: readonly string[], clock: Clock, done: LookupDone): void {
   let failure: Error | undefined;
   const next = (at: number): void => {
@@ -119,7 +122,7 @@ function askInTurn(resolver: Resolver, names: readonly string[], clock: Clock, d
       return;
     }
     askBoth(resolver, name, clock, (error, ips) => {
-      failure ??= error;
+      if (at === 0 || at < names.length - 1) failure ??= error;
       if (ips.length > 0) done(undefined, ips);
       else next(at + 1);
     });

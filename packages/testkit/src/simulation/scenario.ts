@@ -2,7 +2,7 @@
 // network loses, delays and doubles packets and falls apart. Throws, with the seed and the story, when a promise is broken.
 
 import { SeededRandom } from "../seeded-random.js";
-import { type CreateNode, EVERYBODY, type Life, SimulatedCluster } from "./simulated-cluster.js";
+import { type CreateNode, EVERYBODY, LINGER_MS, type Life, SimulatedCluster } from "./simulated-cluster.js";
 
 /** What a scenario may do, and what the nodes promise. */
 export interface ScenarioOptions {
@@ -145,7 +145,7 @@ class Scenario {
     this.cluster.leave(life);
     this.#past.push(life);
     const whole = !this.#partitioned && this.cluster.clock.now() - this.#wholeSince > 10_000;
-    const within = !whole ? this.#options.detectMs : this.#options.leaveMs;
+    const within = whole ? this.#options.leaveMs : LINGER_MS + this.#options.detectMs;
     this.#goneWithin(life.id, within);
     this.#tell(`${life.id} leaves`);
   }

@@ -63,6 +63,9 @@ export interface ClusterOptions {
   readonly onTold?: (observer: string, what: string, id: string, key: string, value: string) => void;
 }
 
+/** How long a node that leaves goes on answering. */
+export const LINGER_MS = 500;
+
 /** Nodes and the network between them. */
 export class SimulatedCluster {
   readonly clock: SimulatedClock = new SimulatedClock();
@@ -123,14 +126,14 @@ export class SimulatedCluster {
   }
 
   /** Has a node leave, and ends it a moment later. */
-  leave(life: Life, lingerMs = 500): void {
+  leave(life: Life): void {
     this.alive.delete(life.id);
     this.#ended.push(life.addr);
     life.node.leave();
     this.clock.setTimeout(() => {
       this.network.crash(life.transport, "host");
       life.node.close();
-    }, lingerMs);
+    }, LINGER_MS);
   }
 
   /** Ends everything. */

@@ -16,6 +16,8 @@ import type { NodeStream } from "./node-stream.js";
 /** Pause behind the first failed attempt to join; the next ones are twice as long each. */
 const FIRST_JOIN_DELAY_MS = 250;
 const MAX_JOIN_DELAY_MS = 5_000;
+/** How long a node that is itself among the addresses waits for the others: it may be the first, and has to serve then. */
+const FIRST_NODE_PATIENCE_MS = 10_000;
 
 export interface ClusterOptions {
   readonly nodeId: string;
@@ -137,25 +139,30 @@ export class Cluster {
   }
 
   /**
-   * Joins the nodes of `cluster.join`; resolves when one has answered or there is nobody else. Rejects when none has
-   * answered in `join_timeout` and that is to be an end.
+   * Joins the nodes of `cluster.join`; resolves when one has answered and all that it knows are known, or when there is
+   * nobody else. Rejects when none has answered in `join_timeout` and that is to be an end.
    */
   async join(signal: AbortSignal): Promise<void> {
     const { abortIfJoinFails, join, joinTimeoutMs } = this.#config;
     if (join.length === 0) return;
     const late = new AbortController();
     const timer = this.#clock.setTimeout(() => late.abort(), joinTimeoutMs);
+    const startMs = this.#clock.now();
     let reasons = "no answer";
+    let first = false;
     try {
       const either = AbortSignal.any([signal, late.signal]);
       for (let delayMs = FIRST_JOIN_DELAY_MS; ; delayMs = Math.min(delayMs * 2, MAX_JOIN_DELAY_MS)) {
-        const { failures, nodeIds, outcome } = await this.gossip.join(join, { signal: either });
+        const { failures, nodeIds, outcome, own } = await this.gossip.join(join, { signal: either });
         if (outcome !== "failed") {
           const message = outcome === "joined" ? "joined cluster" : "no other nodes found";
           this.#logger.info(message, { nodes: nodeIds });
+          await this.gossip.settle(signal);
           return;
         }
         reasons = failures.map(describeFailure).join("; ");
+        first = own;
+        if (first && this.#clock.now() - startMs >= FIRST_NODE_PATIENCE_MS) break;
         this.#logger.warn("could not join cluster, trying again", { error: reasons, "delay-ms": delayMs });
         await this.#pause(delayMs, either);
       }
@@ -164,7 +171,7 @@ export class Cluster {
     } finally {
       this.#clock.clearTimeout(timer);
     }
-    if (abortIfJoinFails) throw new Error(`cluster join: ${reasons}`);
+    if (abortIfJoinFails && !first) throw new Error(`cluster join: ${reasons}`);
     this.#logger.warn("could not join cluster, going on alone", { error: reasons });
   }
 

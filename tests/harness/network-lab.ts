@@ -1,0 +1,171 @@
+// A network of hosts, each a network namespace with its own addresses, names and firewall, on one switch that this process
+// is on, too. What runs on them uses its default ports.
+
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import type { Stage } from "./stage.js";
+import { haveTools, run } from "./tools.js";
+
+let created = 0;
+
+/** Whether there can be one; where not, says why on stderr, and in CI throws. */
+export async function haveNetworkLab(): Promise<boolean> {
+  if (!haveTools("ip", "iptables", "ip6tables")) return false;
+  const name = `pikolab-${process.pid.toString(36)}`;
+  const { code, stderr } = await run("ip", ["netns", "add", name]);
+  await run("ip", ["netns", "delete", name]);
+  if (code === 0) return true;
+  const reason = `no network namespaces: ${stderr.trim()}`;
+  if (process.env["CI"] === "true") throw new Error(reason);
+  process.stderr.write(`skipped: ${reason}\n`);
+  return false;
+}
+
+/** Which addresses a host has. */
+export type Families = "ipv4" | "ipv6" | "both";
+
+/** The switch and what is on it. */
+export class NetworkLab {
+  readonly #stage: Stage;
+  /** Part of every name, so that labs side by side don't meet. */
+  readonly #id: string;
+  readonly #net4: string;
+  readonly #net6: string;
+  #hosts = 0;
+
+  private constructor(stage: Stage, id: string, net4: string, net6: string) {
+    this.#stage = stage;
+    this.#id = id;
+    this.#net4 = net4;
+    this.#net6 = net6;
+  }
+
+  /** Creates one that goes with the stage. */
+  static async create(stage: Stage): Promise<NetworkLab> {
+    const id = `${process.pid.toString(36)}x${(created++).toString(36)}`;
+    const number = await freeSubnet();
+    const net4 = `10.${240 + (number >> 8)}.${number & 255}`;
+    const net6 = `fd00:7069:6b6f:${number.toString(16)}`;
+    const bridge = `pkl${id}`;
+    await ip(`link add ${bridge} type bridge`);
+    stage.defer(async () => {
+      await run("ip", ["link", "delete", bridge]);
+    });
+    await ip(`address add ${net4}.1/24 dev ${bridge}`);
+    await ip(`address add ${net6}::1/64 dev ${bridge} nodad`);
+    await ip(`link set ${bridge} up`);
+    return new NetworkLab(stage, id, net4, net6);
+  }
+
+  /** Adds a host. */
+  async host(families: Families = "both"): Promise<LabHost> {
+    const number = ++this.#hosts + 1;
+    const name = `pikolab-${this.#id}-${number}`;
+    const cable = `pkc${this.#id}${number}`;
+    const host = new LabHost(name, this.address4(number), this.address6(number), families);
+    await ip(`netns add ${name}`);
+    this.#stage.defer(async () => {
+      // By itself the cable would stay until the last of the namespace's connections has given up.
+      await run("ip", ["link", "delete", cable]);
+      await run("ip", ["netns", "delete", name]);
+      await rm(host.etc, { recursive: true, force: true });
+    });
+    await ip(`link add ${cable} type veth peer name eth0 netns ${name}`);
+    await ip(`link set ${cable} master pkl${this.#id} up`);
+    await ip(`-n ${name} link set lo up`);
+    if (families !== "ipv6") await ip(`-n ${name} address add ${host.ipv4}/24 dev eth0`);
+    if (families !== "ipv4") await ip(`-n ${name} address add ${host.ipv6}/64 dev eth0 nodad`);
+    await ip(`-n ${name} link set eth0 up`);
+    // Before a program runs there, which sees it in place of the machine's own /etc/resolv.conf.
+    await mkdir(host.etc, { recursive: true });
+    await writeFile(`${host.etc}/resolv.conf`, "");
+    return host;
+  }
+
+  /** Address number `number` of the network; number 1 is this process. */
+  address4(number: number): string {
+    return `${this.#net4}.${number}`;
+  }
+
+  address6(number: number): string {
+    return `${this.#net6}::${number.toString(16)}`;
+  }
+}
+
+/** One host. */
+export class LabHost {
+  readonly name: string;
+  readonly ipv4: string;
+  readonly ipv6: string;
+  /** The one of them that it is spoken to at. */
+  readonly main: string;
+
+  constructor(name: string, ipv4: string, ipv6: string, families: Families) {
+    this.name = name;
+    this.ipv4 = ipv4;
+    this.ipv6 = ipv6;
+    this.main = families === "ipv6" ? ipv6 : ipv4;
+  }
+
+  /** Files that programs there see in /etc. */
+  get etc(): string {
+    return `/etc/netns/${this.name}`;
+  }
+
+  /** The command and arguments that run a program there, as the process that `ip` was. */
+  command(program: string, args: readonly string[]): [string, string[]] {
+    return ["ip", ["netns", "exec", this.name, program, ...args]];
+  }
+
+  /** Sets its name server and the search list. */
+  async nameServer(address: string, search: readonly string[]): Promise<void> {
+    await writeFile(
+      `${this.etc}/resolv.conf`,
+      `nameserver ${address}\nsearch ${search.join(" ")}\noptions ndots:5\n`,
+    );
+  }
+
+  /** Nothing comes in from these hosts any more. What goes out still does: cut both sides for a partition. */
+  async deafTo(hosts: readonly LabHost[]): Promise<void> {
+    for (const { ipv4, ipv6 } of hosts) {
+      await this.#filter("iptables", `-A INPUT -s ${ipv4} -j DROP`);
+      await this.#filter("ip6tables", `-A INPUT -s ${ipv6} -j DROP`);
+    }
+  }
+
+  /** Loses a part, 0 to 1, of all packets that come in. */
+  async lose(part: number): Promise<void> {
+    const rule = `-A INPUT -i eth0 -m statistic --mode random --probability ${part} -j DROP`;
+    for (const tool of ["iptables", "ip6tables"]) await this.#filter(tool, rule);
+  }
+
+  /** Takes back what was lost or cut. */
+  async heal(): Promise<void> {
+    for (const tool of ["iptables", "ip6tables"]) await this.#filter(tool, "-F INPUT");
+  }
+
+  async #filter(tool: string, rule: string): Promise<void> {
+    const { code, stderr } = await run(...this.command(tool, ["-w", ...rule.split(" ")]));
+    if (code !== 0) throw new Error(`${tool} ${rule}: ${stderr}`);
+  }
+}
+
+/** Cuts two groups of hosts from each other. */
+export async function partition(a: readonly LabHost[], b: readonly LabHost[]): Promise<void> {
+  await Promise.all([...a.map((host) => host.deafTo(b)), ...b.map((host) => host.deafTo(a))]);
+}
+
+async function ip(command: string): Promise<string> {
+  const { code, stdout, stderr } = await run("ip", command.split(" "));
+  if (code !== 0) throw new Error(`ip ${command}: ${stderr}`);
+  return stdout;
+}
+
+/** Number of a subnet that nobody on this machine uses, 0 to 4095. */
+async function freeSubnet(): Promise<number> {
+  const routes = await ip("-4 route show");
+  for (let i = 0; i < 4_096; i++) {
+    const number = (process.pid + 97 * (created + i)) % 4_096;
+    if (!routes.includes(`10.${240 + (number >> 8)}.${number & 255}.0/24`)) return number;
+  }
+  throw new Error("no subnet is free");
+}
