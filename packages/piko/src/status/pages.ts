@@ -128,18 +128,11 @@ export const gossipNodes: Page<{ nodes: GossipNode[] }> = {
   title: "gossip nodes",
   path: "/status/gossip/nodes",
   schema: z.array(GOSSIP_NODE).transform((nodes) => ({ nodes: sortById(nodes) })),
-  table: ({ nodes }, { nowMs, width }) =>
-    formatTable(
-      [
-        { title: "ID", value: ({ id }) => id },
-        { title: "STATE", value: gossipState },
-        { title: "ADDRESS", value: ({ addr }) => addr },
-        { title: "VERSION", value: ({ version }) => version },
-        { title: "FORGOTTEN", value: ({ expiry }) => forgotten(expiry, nowMs), optional: true },
-      ],
-      nodes,
-      width,
-    ),
+  table: ({ nodes }, { nowMs, width }) => {
+    const when: Column<GossipNode> = { title: "FORGOTTEN", value: ({ expiry }) => forgotten(expiry, nowMs) };
+    const leaving = nodes.some((node) => when.value(node) !== "");
+    return formatTable([...GOSSIP_COLUMNS, ...(leaving ? [when] : [])], nodes, width);
+  },
 };
 
 /** `gossip node` */
@@ -168,6 +161,13 @@ const CLUSTER_COLUMNS: readonly Column<ClusterEntry>[] = [
   { title: "UPSTREAMS", value: ({ upstreams }) => upstreams },
   { title: "PROXY", value: ({ proxy_addr }) => proxy_addr, optional: true },
   { title: "ADMIN", value: ({ admin_addr }) => admin_addr, optional: true },
+];
+
+const GOSSIP_COLUMNS: readonly Column<GossipNode>[] = [
+  { title: "ID", value: ({ id }) => id },
+  { title: "STATE", value: gossipState },
+  { title: "ADDRESS", value: ({ addr }) => addr },
+  { title: "VERSION", value: ({ version }) => version },
 ];
 
 const ENTRY_COLUMNS: readonly Column<GossipEntry>[] = [

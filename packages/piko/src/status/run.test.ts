@@ -164,6 +164,8 @@ describe("a page on a terminal", () => {
         "",
       ].join("\n"),
     );
+    const alone = configOf(await servePages({ "/status/gossip/nodes": [GOSSIP_A] }));
+    expect(await show(gossipNodes, alone, new TestScreen(80))).not.toContain("FORGOTTEN");
     expect(await show(gossipNode("b"), config, new TestScreen(80))).toContain(
       "x           10.0.0.2:8000        1  deleted\n",
     );

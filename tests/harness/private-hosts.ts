@@ -1,0 +1,65 @@
+// Hosts on a network that is nowhere else: network namespaces on one bridge, which is in a namespace too. Every port is
+// free there, so that commands can be run as the documentation has them.
+
+import { startProgram, type Program } from "./program.js";
+import type { Stage } from "./stage.js";
+import { haveTools, run, type ToolResult } from "./tools.js";
+
+let created = 0;
+
+/** One host. */
+export class PrivateHost {
+  readonly address: string;
+  readonly #namespace: string;
+
+  constructor(namespace: string, address: string) {
+    this.#namespace = namespace;
+    this.address = address;
+  }
+
+  /** Runs a shell command to its end. */
+  run(command: string): Promise<ToolResult> {
+    return run("ip", ["netns", "exec", this.#namespace, "sh", "-c", command]);
+  }
+
+  /** Starts a shell command that is killed with the stage. */
+  start(stage: Stage, name: string, command: string): Program {
+    return startProgram(stage, name, "ip", ["netns", "exec", this.#namespace, "sh", "-c", `exec ${command}`]);
+  }
+}
+
+/** Creates hosts with these addresses of one /24; undefined, and said on stderr, where that takes rights that the test lacks. */
+export async function createHosts<Addresses extends readonly string[]>(
+  stage: Stage,
+  addresses: readonly [...Addresses],
+): Promise<{ [Index in keyof Addresses]: PrivateHost } | undefined> {
+  if (!haveTools("ip")) return undefined;
+  const id = `${process.pid % 100_000}-${created++}`;
+  const hub = `piko-hub-${id}`;
+  const added = await run("ip", ["netns", "add", hub]);
+  if (added.code !== 0) {
+    process.stderr.write(`skipped: no network namespace: ${added.stderr}`);
+    return undefined;
+  }
+  // The cables and the bridge go with their namespaces.
+  stage.defer(async () => void (await run("ip", ["netns", "delete", hub])));
+  await ip(`-n ${hub} link add bridge type bridge`);
+  await ip(`-n ${hub} link set bridge up`);
+  const hosts: PrivateHost[] = [];
+  for (const [at, address] of addresses.entries()) {
+    const namespace = `piko-host-${id}-${at}`;
+    await ip(`netns add ${namespace}`);
+    stage.defer(async () => void (await run("ip", ["netns", "delete", namespace])));
+    await ip(`-n ${hub} link add cable${at} type veth peer name eth0 netns ${namespace}`);
+    await ip(`-n ${hub} link set cable${at} master bridge up`);
+    await ip(`-n ${namespace} address add ${address}/24 dev eth0`);
+    for (const device of ["lo", "eth0"]) await ip(`-n ${namespace} link set ${device} up`);
+    hosts.push(new PrivateHost(namespace, address));
+  }
+  return hosts as { [Index in keyof Addresses]: PrivateHost };
+}
+
+async function ip(args: string): Promise<void> {
+  const { code, stderr } = await run("ip", args.split(" "));
+  if (code !== 0) throw new Error(`ip ${args}: ${stderr}`);
+}
