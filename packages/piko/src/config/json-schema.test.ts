@@ -1,7 +1,18 @@
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
 import { list, section } from "./declaration.js";
-import { address, bool, bytes, choice, duration, integer, requiredText, strings, text } from "./fields.js";
+import {
+  address,
+  bool,
+  bytes,
+  choice,
+  duration,
+  integer,
+  number,
+  requiredText,
+  strings,
+  text,
+} from "./fields.js";
 import { jsonSchema } from "./json-schema.js";
 import { SERVER } from "./server.js";
 
@@ -11,6 +22,7 @@ const declared = section("All kinds.", {
   waitMs: duration("5s", "How long it waits."),
   maxBytes: bytes(64, "How much.", { min: 1, max: 100 }),
   count: integer(3, "How many.", { min: 0 }),
+  part: number(0.5, "Which part.", { min: 0, max: 1 }),
   enabled: bool("Whether."),
   mode: choice(["off", "on"], "off", "Which."),
   join: strings("Whom."),
@@ -27,6 +39,7 @@ describe("jsonSchema", () => {
       "wait",
       "max_bytes",
       "count",
+      "part",
       "enabled",
       "mode",
       "join",
@@ -53,6 +66,7 @@ describe("jsonSchema", () => {
     [{ max_bytes: "64KiB" }],
     [{ count: 7 }],
     [{ count: "${COUNT}" }],
+    [{ part: 0.2 }],
     [{ enabled: true }],
     [{ enabled: "yes" }],
     [{ mode: "on" }],

@@ -53,6 +53,7 @@ function fieldSchema({ type, repeatable, text }: Field): JsonSchema {
   if (type === "duration") return { anyOf: [DURATION, FROM_ENVIRONMENT] };
   if (type === "bytes") return { anyOf: [{ type: "integer" }, BYTES, FROM_ENVIRONMENT] };
   if (type === "int") return { anyOf: [{ type: "integer" }, FROM_ENVIRONMENT] };
+  if (type === "float") return { anyOf: [{ type: "number" }, FROM_ENVIRONMENT] };
   if (type === "bool") return { anyOf: [{ type: "boolean" }, SWITCH, FROM_ENVIRONMENT] };
   if (type.includes("|")) return { anyOf: [{ type: "string", enum: type.split("|") }, FROM_ENVIRONMENT] };
   return { type: text ? ["string", "number", "boolean"] : "string" };
