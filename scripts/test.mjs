@@ -1,5 +1,5 @@
 // `npm test`: everything that a fresh clone needs, then the unit tests and the system tests, with one sum at the end.
-// `npm test -- unit` or `npm test -- system` runs one half; `kubernetes` is a third suite, which has to be named.
+// `npm test -- unit` or `npm test -- system` runs one half; `kubernetes` and `long` are further suites, which have to be named.
 
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -13,6 +13,7 @@ const SUITES = {
   unit: "vitest.config.ts",
   system: "vitest.system.config.ts",
   kubernetes: "vitest.kubernetes.config.ts",
+  long: "vitest.long.config.ts",
 };
 /** What runs when nothing is named: the rest needs more than this machine, or more time. */
 const USUAL = ["unit", "system"];

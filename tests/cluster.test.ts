@@ -16,6 +16,7 @@ import {
   untilEndpoints,
 } from "./harness/cluster.js";
 import { eventually, within } from "./harness/deadline.js";
+import { ask, keepAsking } from "./harness/load.js";
 import { metric } from "./harness/metrics.js";
 import { type RunningServer, startAgent, startForward, startServer } from "./harness/piko.js";
 import { RawClient } from "./harness/raw-client.js";
@@ -25,44 +26,6 @@ import { perFile, perTest } from "./harness/stage.js";
 
 const stage = perFile();
 const scene = perTest();
-
-/** A request for endpoint `web` at a node's proxy port. */
-function ask(server: RunningServer, path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { "x-piko-endpoint": "web", ...(init.headers as Record<string, string>) };
-  return fetch(`http://${server.proxy}${path}`, { ...init, headers });
-}
-
-/** Sends requests, some at a time, until told to stop; those that didn't get 200, and how many there were. */
-function keepAsking(server: RunningServer, methods: readonly string[]) {
-  const failures: string[] = [];
-  let count = 0;
-  const stop = new AbortController();
-  const loop = async (method: string): Promise<void> => {
-    while (!stop.signal.aborted) {
-      const init = method === "POST" ? { method, body: "hello" } : { method };
-      const path = method === "POST" ? "/echo" : "/item?i=1";
-      const answer = await ask(server, path, init).then(
-        async (response) => `${response.status} ${await response.text()}`,
-        String,
-      );
-      count++;
-      if (!answer.startsWith("200")) failures.push(`${method} ${answer}`);
-    }
-  };
-  const done = Promise.all(methods.map(loop));
-  return {
-    /** Waits until so many more requests are answered. */
-    more: (requests: number): Promise<unknown> => {
-      const until = count + requests;
-      return eventually(() => count >= until, `${requests} more answers`);
-    },
-    stop: async (): Promise<string[]> => {
-      stop.abort();
-      await done;
-      return failures;
-    },
-  };
-}
 
 describe("three nodes", () => {
   let nodes: [RunningServer, RunningServer, RunningServer];
@@ -77,7 +40,7 @@ describe("three nodes", () => {
 
   it("all take requests for an endpoint that one of them has", async () => {
     for (const node of nodes) {
-      const response = await ask(node, "/item?i=7");
+      const response = await ask(node, "web", "/item?i=7");
       expect([response.status, await response.text()]).toEqual([200, "item 7"]);
     }
     expect(await metric(nodes[0].admin, 'piko_upstreams_remote_requests_total{node_id="b"}')).toBe(1);
@@ -87,7 +50,7 @@ describe("three nodes", () => {
 
   it("tell the service who has asked, and nothing of the hop", async () => {
     const text = await (
-      await ask(nodes[0], "/reflect?hop", { headers: { "x-piko-forward": "false" } })
+      await ask(nodes[0], "web", "/reflect?hop", { headers: { "x-piko-forward": "false" } })
     ).text();
     expect(text).not.toMatch(/x-piko-forward|x-piko-reroute/i);
     const { headers } = await service.request("/reflect?hop");
@@ -98,13 +61,13 @@ describe("three nodes", () => {
     const total = 20_000_000;
     const hash = createHash("sha256");
     for (const piece of new PatternSource(total)) hash.update(piece);
-    const sum = await ask(nodes[0], "/sum", {
+    const sum = await ask(nodes[0], "web", "/sum", {
       method: "PUT",
       body: new Blob([...new PatternSource(total)].map((piece) => new Uint8Array(piece))),
     });
     expect(await sum.json()).toMatchObject({ bytes: total, mismatchAt: -1, sha256: hash.digest("hex") });
     for (const form of ["", "&chunked"]) {
-      const response = await ask(nodes[2], `/bytes?n=${total}${form}`);
+      const response = await ask(nodes[2], "web", `/bytes?n=${total}${form}`);
       const checker = new PatternChecker();
       for await (const piece of response.body ?? []) checker.update(Buffer.from(piece as Uint8Array));
       checker.assertComplete(total);
@@ -113,7 +76,7 @@ describe("three nodes", () => {
 
   it("carry many requests over few connections", async () => {
     for (let i = 0; i < 50; i++) {
-      const response = await ask(nodes[2], `/item?i=${i}`);
+      const response = await ask(nodes[2], "web", `/item?i=${i}`);
       expect(await response.text()).toBe(`item ${i}`);
     }
     // The nodes' own port counts them: those of this test, of the other tests, and a few between nodes.
@@ -164,7 +127,7 @@ describe("three nodes", () => {
   });
 
   it("send a request that another node has sent no further", async () => {
-    const response = await ask(nodes[0], "/item?i=1", { headers: { "x-piko-forward": "true" } });
+    const response = await ask(nodes[0], "web", "/item?i=1", { headers: { "x-piko-forward": "true" } });
     expect(response.status).toBe(502);
     expect(await response.text()).toBe('{"error":"no available upstreams"}\n');
   });
@@ -208,7 +171,7 @@ describe("a node that stops", () => {
     const [a, b, c] = await startCluster(scene, ["a", "b", "c"]);
     await startAgent(scene, await startBalancer(scene, [b, c]), "web", service.addr);
     await untilEndpoints(a, "b", 1);
-    const load = keepAsking(a, ["GET", "GET", "POST", "PUT"]);
+    const load = keepAsking(a, "web", ["GET", "GET", "POST", "PUT"]);
     await load.more(50);
     b.program.signal("SIGTERM");
     await untilEndpoints(a, "c", 1);
@@ -234,7 +197,7 @@ describe("a node that dies", () => {
     await startAgent(scene, c.upstream, "web", service.addr);
     await untilEndpoints(a, "b", 1);
     await untilEndpoints(a, "c", 1);
-    const load = keepAsking(a, ["GET", "GET", "PUT", "GET"]);
+    const load = keepAsking(a, "web", ["GET", "GET", "PUT", "GET"]);
     await load.more(50);
     await b.program.kill();
     const diedMs = performance.now();
@@ -253,7 +216,7 @@ describe("a node that dies", () => {
     const [a, b, c] = await startCluster(scene, ["a", "b", "c"]);
     await startAgent(scene, await startBalancer(scene, [b, c]), "web", service.addr);
     await untilEndpoints(a, "b", 1);
-    const load = keepAsking(a, ["GET", "PUT"]);
+    const load = keepAsking(a, "web", ["GET", "PUT"]);
     await load.more(20);
     await b.program.kill();
     await untilEndpoints(a, "c", 1);
@@ -272,7 +235,7 @@ describe("a node that dies", () => {
     await untilEndpoints(a, "c", 1);
     b.program.signal("SIGSTOP");
     const startMs = performance.now();
-    const responses = await Promise.all(Array.from({ length: 8 }, () => ask(a, "/item?i=1")));
+    const responses = await Promise.all(Array.from({ length: 8 }, () => ask(a, "web", "/item?i=1")));
     expect(responses.map(({ status }) => status)).toEqual(responses.map(() => 200));
     expect(performance.now() - startMs).toBeLessThan(5_000);
   });

@@ -1,0 +1,14 @@
+import { defineConfig } from "vitest/config";
+
+// The long form of tests that `npm test` runs for some seconds: larger clusters, minutes instead of seconds. One after the
+// other, since they measure times.
+export default defineConfig({
+  test: {
+    include: ["tests/node-loss.test.ts", "tests/partition.test.ts"],
+    env: { PIKO_LONG_RUN: "1" },
+    pool: "forks",
+    fileParallelism: false,
+    testTimeout: 600_000,
+    hookTimeout: 120_000,
+  },
+});
