@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { eventually } from "./harness/deadline.js";
 import { startAgent, startServer } from "./harness/piko.js";
 import { RawClient } from "./harness/raw-client.js";
+import { startRawService } from "./harness/raw-service.js";
 import type { RawResponse } from "./harness/raw-response.js";
 import { Service } from "./harness/service.js";
 import { perTest } from "./harness/stage.js";
@@ -54,6 +55,23 @@ describe("a request whose agent dies before it answered", () => {
     const next = await send(server.proxy, get("/item?i=1"));
     expect((await next()).status).toBe(200);
     expect(good.requests.filter(({ url }) => url.startsWith("/hang"))).toHaveLength(0);
+  });
+});
+
+describe("a request that is under way when its endpoint's only agent dies", () => {
+  it("waits for the next agent and is sent again", async () => {
+    let asked = (): void => {};
+    const reached = new Promise<void>((resolve) => (asked = resolve));
+    const stuck = await startRawService(scene, (socket) => void socket.once("data", asked));
+    const good = await Service.start(scene);
+    const server = await startServer(scene);
+    const first = await startAgent(scene, server.upstream, "web", stuck.addr);
+    const answer = await send(server.proxy, get("/item?i=1"));
+    await reached;
+    await first.kill();
+    await startAgent(scene, server.upstream, "web", good.addr);
+    const response = await answer();
+    expect([response.status, response.body.toString()]).toEqual([200, "item 1"]);
   });
 });
 

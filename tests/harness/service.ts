@@ -113,7 +113,8 @@ export class Service {
   }
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+/** Answers as the service does, for servers of a test's own. */
+export async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? "/", "http://service");
   const name = url.pathname.split("/")[1] ?? "";
   const route = routes[name];
