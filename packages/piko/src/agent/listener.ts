@@ -96,7 +96,7 @@ function createHttpService(
     addr,
     timeoutMs,
     pool,
-    accessLog: new AccessLog({ config: accessLog, logger, subsystem: "proxy.http.access" }),
+    accessLog: new AccessLog({ config: accessLog, logger, subsystem: "proxy.http.access", endpointId }),
     metrics,
     logger: logger.subsystem("proxy.http"),
     clock,

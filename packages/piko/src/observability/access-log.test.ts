@@ -29,7 +29,11 @@ interface Setup {
   readonly text: () => Promise<string>;
 }
 
-function setUp(access: Partial<AccessLogConfig> = {}, log: Partial<LogConfig> = {}): Setup {
+function setUp(
+  access: Partial<AccessLogConfig> = {},
+  log: Partial<LogConfig> = {},
+  endpointId?: string,
+): Setup {
   let text = "";
   const output = new LogOutput({
     write: (bytes, offset, done) => {
@@ -45,6 +49,7 @@ function setUp(access: Partial<AccessLogConfig> = {}, log: Partial<LogConfig> = 
     config: { level: "info", disable: false, requestHeaders: none, responseHeaders: none, ...access },
     logger,
     subsystem: "proxy.access",
+    endpointId,
   });
   return {
     log: accessLog,
@@ -79,7 +84,7 @@ function headOf(...fields: readonly (readonly [string, string])[]): MessageHead 
 }
 
 const entry: AccessLogEntry = {
-  proto: "HTTP/1.1",
+  http10: false,
   method: "GET",
   host: "ep.x",
   path: "/c",
@@ -105,9 +110,11 @@ describe("a line", () => {
   });
 
   it("names the agent's endpoint in front of the request", async () => {
-    const { log, text } = setUp();
-    log.write({ ...entry, endpointId: "my-endpoint" });
-    expect(await text()).toContain('"msg":"request","endpoint-id":"my-endpoint","request":{');
+    const { log, text } = setUp({}, {}, "my-endpöint");
+    log.write({ ...entry, http10: true });
+    expect(await text()).toContain(
+      '"msg":"request","endpoint-id":"my-endpöint","request":{"proto":"HTTP/1.0","method"',
+    );
   });
 
   it.each([
@@ -137,10 +144,13 @@ describe("a line", () => {
   it("is short for people", async () => {
     const { log, text } = setUp({}, { format: "pretty" });
     log.write(entry);
-    log.write({ ...entry, endpointId: "my-endpoint", path: "/\u001b[2J", status: 502 });
+    log.write({ ...entry, path: "/\u001b[2J", status: 502 });
     expect(await text()).toBe(
-      '17:11:43.007 info  proxy.access  GET ep.x /c 200 7ms\n17:11:43.007 warn  proxy.access  GET my-endpoint "/\\u001b[2J" 502 7ms\n',
+      '17:11:43.007 info  proxy.access  GET ep.x /c 200 7ms\n17:11:43.007 warn  proxy.access  GET ep.x "/\\u001b[2J" 502 7ms\n',
     );
+    const agents = setUp({}, { format: "pretty" }, "my-endpoint");
+    agents.log.write(entry);
+    expect(await agents.text()).toBe("17:11:43.007 info  proxy.access  GET my-endpoint /c 200 7ms\n");
   });
 });
 
@@ -217,7 +227,8 @@ describe("header fields", () => {
             Buffer.from(bytes, "latin1").toString("utf8"),
           ];
         }
-        expect(JSON.parse(log.requestFields(headOf(...fields)))).toEqual(expected);
+        const text = log.requestFields(headOf(...fields));
+        expect(JSON.parse(Buffer.from(text, "latin1").toString("utf8"))).toEqual(expected);
       }),
     );
   });

@@ -1,5 +1,6 @@
 // The header fields of a message as JSON text for the access log: `{"User-Agent":["curl"],"Via":["a","b"]}`. Runs for
-// every request and response: bytes are copied from the head into one scratch buffer, and become one string.
+// every request and response: bytes are copied from the head into one scratch buffer, and become one string, whose
+// characters are the bytes of its UTF-8.
 
 import type { HeaderFilterConfig } from "../config/access-log.js";
 import {
@@ -46,8 +47,6 @@ export class HeaderFields {
   #length = 0;
   /** Bytes that the head at hand can take. */
   #room = 0;
-  /** Everything in scratch is ASCII, which decodes fastest. */
-  #ascii = true;
   #heads = 0;
 
   constructor(filter: HeaderFilterConfig) {
@@ -84,7 +83,6 @@ export class HeaderFields {
     const end = head.fieldCount * FIELD_STRIDE;
     this.#heads += 1;
     this.#length = 0;
-    this.#ascii = true;
     // Quotes and backslashes take two bytes.
     this.#room = (head.end - head.start) * 2 + head.fieldCount * FIELD_OVERHEAD + 2;
     this.#reserve();
@@ -120,14 +118,13 @@ export class HeaderFields {
       );
       if (!name.shown) continue;
       this.#length = 0;
-      this.#ascii = true;
       this.#value(buffer, name, fields[at + VALUE_START] as number, fields[at + VALUE_END] as number);
       const value = `"${this.#text()}"`;
       const before = values.get(name);
       if (before === undefined) values.set(name, [value]);
       else before.push(value);
     }
-    return `{${[...values].map(([{ name }, list]) => `${JSON.stringify(name)}:[${list.join(",")}]`).join(",")}}`;
+    return `{${[...values].map(([{ name }, list]) => `${latin1OfUtf8(JSON.stringify(name))}:[${list.join(",")}]`).join(",")}}`;
   }
 
   #value(buffer: Buffer, name: FieldName, start: number, end: number): void {
@@ -156,7 +153,6 @@ export class HeaderFields {
     this.#room += Buffer.byteLength(json);
     this.#reserve();
     this.#length += this.#scratch.write(json.slice(1, -1), this.#length, "utf8");
-    this.#ascii = false;
   }
 
   #copy(bytes: Uint8Array): void {
@@ -174,7 +170,7 @@ export class HeaderFields {
   }
 
   #text(): string {
-    return this.#scratch.toString(this.#ascii ? "latin1" : "utf8", 0, this.#length);
+    return this.#scratch.toString("latin1", 0, this.#length);
   }
 }
 
@@ -182,8 +178,13 @@ export class HeaderFields {
 // oxlint-disable-next-line no-control-regex -- control characters are what is looked for
 const NOT_PLAIN = /["\\\u0000-\u001f\u007f-\u00ff]/;
 
-/** Text that stands between quotes in JSON, from text whose characters are bytes. */
+/** Text that stands between quotes in JSON, from text whose characters are bytes; its characters are bytes too. */
 export function quotable(bytes: string): string {
   if (!NOT_PLAIN.test(bytes)) return bytes;
-  return JSON.stringify(Buffer.from(bytes, "latin1").toString("utf8")).slice(1, -1);
+  return latin1OfUtf8(JSON.stringify(Buffer.from(bytes, "latin1").toString("utf8")).slice(1, -1));
+}
+
+/** The bytes of a text's UTF-8 as characters. */
+export function latin1OfUtf8(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
 }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { BATCH_CHARACTERS, type LogDevice, LogOutput, MAX_WAITING_CHARACTERS } from "./log-output.js";
+import { BATCH_BYTES, type LogDevice, LogOutput, MAX_WAITING_BYTES } from "./log-output.js";
 
 type Done = Parameters<LogDevice["write"]>[2];
 
@@ -64,9 +64,9 @@ describe("append", () => {
   });
 
   it("writes a full batch at once", () => {
-    output.append("x".repeat(BATCH_CHARACTERS));
+    output.append("x".repeat(BATCH_BYTES));
     device.finish();
-    expect(device.written).toHaveLength(BATCH_CHARACTERS);
+    expect(device.written).toHaveLength(BATCH_BYTES);
   });
 
   it("keeps one write on its way, and the order", () => {
@@ -118,7 +118,7 @@ describe("a slow reader", () => {
     output.droppedLine = (count) => `dropped ${count}\n`;
     output.append("first\n");
     output.flush();
-    output.append("x".repeat(MAX_WAITING_CHARACTERS));
+    output.append("x".repeat(MAX_WAITING_BYTES));
     output.append("y");
     output.append("lost\n");
     output.append("lost\n");

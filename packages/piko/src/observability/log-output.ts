@@ -3,12 +3,13 @@
 // and counted.
 
 import { write, writeSync } from "node:fs";
+import { LineBatch } from "./line-batch.js";
 
 /** A batch is written when it holds this much, or this time after its first line. */
-export const BATCH_CHARACTERS = 65_536;
+export const BATCH_BYTES = 65_536;
 const BATCH_MS = 100;
 /** Lines that would wait behind more than this are dropped. */
-export const MAX_WAITING_CHARACTERS: number = 4 * 1_048_576;
+export const MAX_WAITING_BYTES: number = 4 * 1_048_576;
 const RETRY_MS = 10;
 
 /** Where batches go; node:fs by default. */
@@ -34,7 +35,7 @@ export class LogOutput {
   /** Makes the line that tells how many lines were dropped; set by the logger. */
   droppedLine: ((count: number) => string) | undefined;
   readonly #device: LogDevice;
-  #batch = "";
+  readonly #batch = new LineBatch();
   #dropped = 0;
   #timer: NodeJS.Timeout | undefined;
   #immediate = false;
@@ -48,13 +49,16 @@ export class LogOutput {
 
   /** Adds a line (with its line feed) that may wait for others; for lines that come with every request. */
   append(line: string): void {
-    if (this.#batch.length > MAX_WAITING_CHARACTERS) {
-      this.#dropped += 1;
-      return;
-    }
-    this.#batch += line;
-    if (this.#batch.length >= BATCH_CHARACTERS) this.flush();
-    else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
+    if (this.#isFull()) return;
+    this.#batch.addText(line);
+    this.#added();
+  }
+
+  /** As `append`, for a line whose characters are bytes (of UTF-8): they need no encoding. */
+  appendLatin1(line: string): void {
+    if (this.#isFull()) return;
+    this.#batch.addLatin1(line);
+    this.#added();
   }
 
   /** Adds a line that is written in this turn of the event loop. */
@@ -101,15 +105,23 @@ export class LogOutput {
     });
   }
 
+  #isFull(): boolean {
+    if (this.#batch.length <= MAX_WAITING_BYTES) return false;
+    this.#dropped += 1;
+    return true;
+  }
+
+  #added(): void {
+    if (this.#batch.length >= BATCH_BYTES) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
+  }
+
   #take(): Buffer | undefined {
     if (this.#dropped > 0 && this.droppedLine !== undefined) {
-      this.#batch += this.droppedLine(this.#dropped);
+      this.#batch.addText(this.droppedLine(this.#dropped));
       this.#dropped = 0;
     }
-    if (this.#batch === "") return undefined;
-    const bytes = Buffer.from(this.#batch);
-    this.#batch = "";
-    return bytes;
+    return this.#batch.length === 0 ? undefined : this.#batch.take();
   }
 
   #send(bytes: Buffer, offset: number): void {
@@ -133,8 +145,9 @@ export class LogOutput {
   }
 
   #sent(): void {
+    if (this.#writing !== undefined) this.#batch.giveBack(this.#writing);
     this.#writing = undefined;
-    if (this.#batch.length >= BATCH_CHARACTERS || this.#idle.length > 0) this.flush();
-    else if (this.#batch !== "") this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
+    if (this.#batch.length >= BATCH_BYTES || this.#idle.length > 0) this.flush();
+    else if (this.#batch.length > 0) this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
   }
 }

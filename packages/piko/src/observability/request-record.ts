@@ -4,7 +4,7 @@
 import type { Clock } from "@piko/tunnel";
 import type { RequestHead, ResponseHead } from "../http1/head.js";
 import { targetPath } from "../http1/target-path.js";
-import type { AccessLog } from "./access-log.js";
+import type { AccessLog, AccessLogEntry } from "./access-log.js";
 import type { RequestMetrics } from "./request-metrics.js";
 
 /** The status of a request whose client went away before its response; nginx's number. */
@@ -15,23 +15,24 @@ export interface RecordTarget {
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly clock: Clock;
-  /** Named in the lines of an agent. */
-  readonly endpointId?: string | undefined;
 }
 
 /** One request; reusable for the next one. */
-export class RequestRecord {
+export class RequestRecord implements AccessLogEntry {
   method = "";
   http10 = false;
   startMs = 0;
+  // What the access log reads.
+  host = "";
+  path = "";
+  requestFields = "{}";
+  responseFields = "{}";
+  status = 0;
+  durationMs = 0;
   /** Whoever has sent the request; undefined where nobody knows. */
   clientIp: string | undefined = undefined;
   readonly #target: RecordTarget;
   #requestBytes = 0;
-  #host = "";
-  #path = "";
-  #requestFields = "{}";
-  #responseFields = "{}";
 
   constructor(target: RecordTarget) {
     this.#target = target;
@@ -46,40 +47,31 @@ export class RequestRecord {
     this.http10 = head.minorVersion === 0;
     this.#requestBytes = head.end - head.start + Math.max(0, head.contentLength);
     if (!accessLog.enabled) return;
-    this.#host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
-    this.#path = targetPath(head);
-    this.#requestFields = accessLog.requestFields(head);
-    this.#responseFields = "{}";
+    this.host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
+    this.path = targetPath(head);
+    this.requestFields = accessLog.requestFields(head);
+    this.responseFields = "{}";
   }
 
   /** Notes the fields of the response that is passed on. */
   response(head: ResponseHead): void {
     const { accessLog } = this.#target;
-    if (accessLog.enabled) this.#responseFields = accessLog.responseFields(head);
+    if (accessLog.enabled) this.responseFields = accessLog.responseFields(head);
   }
 
   /** Accounts for the request. */
   end(status: number, responseBytes: number): void {
-    const { accessLog, clock, endpointId, metrics } = this.#target;
+    const { accessLog, clock, metrics } = this.#target;
     const durationMs = clock.now() - this.startMs;
     metrics.end(status, this.method, durationMs / 1_000, this.#requestBytes, responseBytes);
     if (!accessLog.enabled) return;
-    accessLog.write({
-      proto: this.http10 ? "HTTP/1.0" : "HTTP/1.1",
-      method: this.method,
-      host: this.#host,
-      path: this.#path,
-      requestFields: this.#requestFields,
-      responseFields: this.#responseFields,
-      status,
-      durationMs,
-      endpointId,
-      clientIp: this.clientIp,
-    });
+    this.status = status;
+    this.durationMs = durationMs;
+    accessLog.write(this);
   }
 
   /** Method, host and path, for other log lines about the request. */
   describe(): Record<string, string> {
-    return { method: this.method, host: this.#host, path: this.#path };
+    return { method: this.method, host: this.host, path: this.path };
   }
 }
