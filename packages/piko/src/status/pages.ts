@@ -192,9 +192,10 @@ function endpointTable(endpoints: Readonly<Record<string, number>>, { width }: V
 
 /** `3 nodes: 2 active, 1 left` */
 function countByStatus(nodes: readonly ClusterEntry[]): string {
-  const counts = new Map<string, number>();
+  // Those that take requests first.
+  const counts = new Map([["active", 0]]);
   for (const { status } of nodes) counts.set(status, (counts.get(status) ?? 0) + 1);
-  const parts = [...counts].map(([status, count]) => `${count} ${status}`);
+  const parts = [...counts].filter(([, count]) => count > 0).map(([status, count]) => `${count} ${status}`);
   return `${nodes.length} node${nodes.length === 1 ? "" : "s"}: ${parts.join(", ")}\n`;
 }
 
