@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { eventually } from "./harness/deadline.js";
+import { MemoryWatch } from "./harness/memory.js";
 import { type RunningServer, startAgent, startForward, startServer, startTunnel } from "./harness/piko.js";
 import { RawClient } from "./harness/raw-client.js";
 import type { RawResponse } from "./harness/raw-response.js";
@@ -122,6 +123,37 @@ describe("a service that goes", () => {
     let response = await client.response();
     if (response.status === 103) response = await client.response();
     expect(response.status).toBe(502);
+  });
+});
+
+describe("a service that never gets to its response", () => {
+  it("is given up, however many interim ones it sends, and takes no memory", async () => {
+    const interim = Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".repeat(500), "latin1");
+    const ended: Promise<void>[] = [];
+    const service = await startRawService(scene, (socket) => {
+      ended.push(new Promise((resolve) => void socket.once("close", () => resolve())));
+      const more = (): void => {
+        while (!socket.destroyed && socket.write(interim));
+      };
+      socket.on("drain", more).once("data", more);
+    });
+    const server = await startServer(scene);
+    const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+      flags: ["--timeout", "1s"],
+    });
+    const watch = new MemoryWatch([server.program, agent]);
+    const deaf = await RawClient.connect(scene, server.proxy);
+    deaf.socket.pause();
+    const listening = await RawClient.connect(scene, server.proxy);
+    let last = "";
+    listening.socket.removeAllListeners("data").on("data", (piece: Buffer) => {
+      last = (last + piece.toString("latin1")).slice(-300);
+    });
+    for (const client of [deaf, listening]) client.send(get("/"));
+    await eventually(() => last.includes("HTTP/1.1 504 "), "504 behind the interim responses");
+    await eventually(() => ended.length === 2, "both requests at the service");
+    await Promise.all(ended);
+    for (const peak of await watch.stop()) expect(peak).toBeLessThan(150);
   });
 });
 

@@ -260,6 +260,19 @@ describe("a connection", () => {
     expect(await request(GET)).toBe(OK);
   });
 
+  it("that speaks before its next request has left is dropped, and has answered nothing", async () => {
+    const { peer, pool, request, send } = await setUp();
+    await request(GET);
+    const next = send(GET);
+    const unasked = Buffer.from("HTTP/1.1 408 Request Timeout\r\n\r\n", "latin1");
+    next.stream?.onBytes(unasked, 0, unasked.length);
+    await next.until(() => next.events.length > 0);
+    expect([next.text, next.events]).toEqual(["", ["stale"]]);
+    expect(pool.idleCount).toBe(0);
+    expect(peer.received).toEqual([HOP_GET]);
+    expect(await request(GET)).toBe(OK);
+  });
+
   it("is dropped when the node closes it", async () => {
     const { peer, pool, request } = await setUp();
     await request(GET);

@@ -23,6 +23,8 @@ export class NodeStream implements UpstreamStream, SocketHandler {
   #socket: ByteSocket | undefined = undefined;
   /** The connection carried other requests before. */
   #reused = false;
+  /** How often the connection had sent something when it was taken for this request. */
+  #flushesBefore = 0;
   #connected = false;
   #answered = false;
   #lost = false;
@@ -98,8 +100,14 @@ export class NodeStream implements UpstreamStream, SocketHandler {
   flushFlags(): void {}
 
   onBytes(buffer: Buffer, start: number, end: number): void {
-    if (this.#released) return;
+    if (this.#released || this.#lost) return;
     if (!this.#answered) {
+      if (this.#reused && this.#socket?.out.flushes === this.#flushesBefore) {
+        // The request has not left yet, so this answers nothing: it is the end of a kept connection.
+        this.#onLoss();
+        this.#socket.destroy();
+        return;
+      }
       this.#settle();
       this.#answered = true;
       this.#pool.onSuccess();
@@ -148,6 +156,7 @@ export class NodeStream implements UpstreamStream, SocketHandler {
     this.#connected = this.#reused;
     const socket = kept ?? this.#pool.connect(this, () => (this.#connected = true));
     if (kept !== undefined) kept.handler = this;
+    this.#flushesBefore = socket.out.flushes;
     this.#socket = socket;
     this.#pool.onWaiting(this);
     const { out } = socket;
