@@ -1,4 +1,4 @@
-// A network of its own for clients, beside the machine's: so that they can vanish from it without a word.
+// A network of its own for some of the programs, beside the machine's: so that they can vanish from it without a word.
 
 import { haveTools, run } from "./tools.js";
 import type { Stage } from "./stage.js";
@@ -10,10 +10,13 @@ export class NetworkNamespace {
   readonly name: string;
   /** The machine's address on the cable. */
   readonly host: string;
+  /** The namespace's address on the cable. */
+  readonly guest: string;
 
-  private constructor(name: string, host: string) {
+  private constructor(name: string, host: string, guest: string) {
     this.name = name;
     this.host = host;
+    this.guest = guest;
   }
 
   /** Creates one that goes with the stage; undefined, and said on stderr, where that takes rights that the test lacks. */
@@ -39,12 +42,13 @@ export class NetworkNamespace {
       ["link", "set", cable, "up"],
       ["-n", name, "address", "add", `${guest}/30`, "dev", end],
       ["-n", name, "link", "set", end, "up"],
+      ["-n", name, "link", "set", "lo", "up"],
     ];
     for (const step of steps) {
       const { code, stderr } = await run("ip", step);
       if (code !== 0) throw new Error(`ip ${step.join(" ")}: ${stderr}`);
     }
-    return new NetworkNamespace(name, host);
+    return new NetworkNamespace(name, host, guest);
   }
 
   /** The command and arguments that run a program inside. */

@@ -33,4 +33,4 @@ export {
   YamuxSession,
 } from "./yamux/session.js";
 export { type StreamHandler, YamuxStream } from "./yamux/stream.js";
-export { TunnelSession, type TunnelSessionHandler } from "./tunnel-session.js";
+export { type KeepAliveOptions, TunnelSession, type TunnelSessionHandler } from "./tunnel-session.js";

@@ -6,7 +6,7 @@ import type { ByteSocket } from "./socket/byte-socket.js";
 import { WebSocketConnection, type WebSocketHandler } from "./websocket/connection.js";
 import { CLOSE_INTERNAL_ERROR, CLOSE_PROTOCOL_ERROR } from "./websocket/frame.js";
 import { GO_AWAY_INTERNAL_ERROR } from "./yamux/frame.js";
-import { type SessionHandler, YamuxSession } from "./yamux/session.js";
+import { type SessionHandler, type SessionOptions, YamuxSession } from "./yamux/session.js";
 import type { StreamHandler, YamuxStream } from "./yamux/stream.js";
 
 /** What the owner of a tunnel is told. */
@@ -18,6 +18,9 @@ export interface TunnelSessionHandler {
   /** The tunnel is gone and all its streams were reset. Undefined: closed in order, by either side. Exactly once. */
   onClose(error: TunnelError | undefined): void;
 }
+
+/** How a peer that has gone without a word is found out; in milliseconds, see {@link SessionOptions}. */
+export type KeepAliveOptions = Pick<SessionOptions, "keepAliveIntervalMs" | "keepAliveTimeoutMs">;
 
 export class TunnelSession implements WebSocketHandler, SessionHandler {
   readonly yamux: YamuxSession;
@@ -31,10 +34,11 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     role: "client" | "server",
     handler: TunnelSessionHandler,
     clock: Clock = systemClock,
+    keepAlive: KeepAliveOptions = {},
   ) {
     this.#handler = handler;
     this.#webSocket = new WebSocketConnection(socket, role, this, clock);
-    this.yamux = new YamuxSession({ role, out: socket.out, clock, handler: this });
+    this.yamux = new YamuxSession({ role, out: socket.out, clock, handler: this, ...keepAlive });
   }
 
   /** Bytes that arrived together with the handshake. */

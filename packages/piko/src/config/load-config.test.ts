@@ -80,6 +80,7 @@ describe("defaults", () => {
           maxRequestsPerEndpoint: 32_768,
           maxWaitingRequests: 4_096,
           maxBufferedBytes: 268_435_456,
+          maxBufferedBytesPerConnection: 65_536,
           maxTargetBytes: 16_384,
           maxHeaderFields: 200,
           maxBodyBytes: Number.POSITIVE_INFINITY,
@@ -94,6 +95,9 @@ describe("defaults", () => {
           maxTunnelsPerEndpoint: 16_384,
           maxStreamsPerTunnel: 16_384,
           maxPendingConnections: 16_384,
+          readHeaderTimeoutMs: 10_000,
+          pingIntervalMs: 30_000,
+          pingTimeoutMs: 10_000,
         },
       },
       admin: { bindAddr: { host: "", port: 8_002 }, advertiseAddr: undefined },
@@ -173,6 +177,7 @@ describe("values", () => {
     ["upstream: {bind_addr: '[::1]:80'}", (c: ServerConfig) => c.upstream.bindAddr.host, "::1"],
     ["admin: {advertise_addr: 'h:80'}", (c: ServerConfig) => c.admin.advertiseAddr?.host, "h"],
     ["proxy: {limits: {max_connections: 0}}", (c: ServerConfig) => c.proxy.limits.maxConnections, Infinity],
+    ["upstream: {limits: {ping_timeout: 29s}}", (c: ServerConfig) => c.upstream.limits.pingTimeoutMs, 29_000],
     ["proxy: {limits: {max_body_bytes: 1GiB}}", (c: ServerConfig) => c.proxy.limits.maxBodyBytes, 2 ** 30],
     [
       "proxy: {trusted_proxies: [10.0.0.0/8]}",
@@ -287,6 +292,12 @@ grace_period: 0s
       "config: piko.yaml:11: listeners[3]: must be a section with keys",
       "config: piko.yaml:11: listeners[3].endpoint_id: is required",
       "config: piko.yaml:11: listeners[3].addr: is required",
+    ]);
+  });
+
+  it("name a ping timeout that is longer than the interval", () => {
+    expect(problems(() => load(SERVER, "upstream: {limits: {ping_interval: 10s}}"))).toEqual([
+      "config: piko.yaml:1: upstream.limits.ping_timeout: must be less than ping_interval",
     ]);
   });
 

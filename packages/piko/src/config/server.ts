@@ -43,6 +43,7 @@ export interface ProxyLimitsConfig {
   readonly maxRequestsPerEndpoint: number;
   readonly maxWaitingRequests: number;
   readonly maxBufferedBytes: number;
+  readonly maxBufferedBytesPerConnection: number;
   readonly maxTargetBytes: number;
   readonly maxHeaderFields: number;
   readonly maxBodyBytes: number;
@@ -68,6 +69,9 @@ export interface UpstreamLimitsConfig {
   readonly maxTunnelsPerEndpoint: number;
   readonly maxStreamsPerTunnel: number;
   readonly maxPendingConnections: number;
+  readonly readHeaderTimeoutMs: number;
+  readonly pingIntervalMs: number;
+  readonly pingTimeoutMs: number;
 }
 
 /** When a node with more tunnels than the others sends some of them away. */
@@ -166,6 +170,11 @@ const LIMITS: Section<ProxyLimitsConfig> = section(
       268_435_456,
       "Most memory for bytes of clients and agents that can't go on yet: heads in parts, requests sent ahead, what is kept for another try. Above it, heads in parts are refused with 503 and nothing is kept for another try.",
     ),
+    maxBufferedBytesPerConnection: bytes(
+      65_536,
+      "Most bytes of one client that wait: what it sends ahead of its turn, after which it is read from no more until its turn has come, and what is kept of its request for another try, beyond which there is none.",
+      { min: 1_024, max: 16_777_216 },
+    ),
     maxTargetBytes: bytesLimit(
       16_384,
       "Longest request target (path and query). Longer ones get 414. Twice what most servers take.",
@@ -205,7 +214,7 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
 });
 
 const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
-  "How many tunnels there may be, and how much each carries. 0 is no limit. What goes over a limit is refused and counted in piko_upstreams_limited_total.",
+  "How many tunnels there may be, how much each carries, and how long agents may be silent. 0 is no limit. What goes over a limit is refused or ended, and counted in piko_upstreams_limited_total.",
   {
     maxTunnels: countLimit(
       32_768,
@@ -223,6 +232,20 @@ const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
       16_384,
       "Most connections that have not finished their upgrade request. Further ones are closed.",
     ),
+    readHeaderTimeoutMs: duration("10s", "Time for an agent's whole upgrade request."),
+    pingIntervalMs: duration(
+      "30s",
+      "Time from one ping to the next on a tunnel. They also keep proxies on the way from taking it for idle.",
+      { min: "100ms" },
+    ),
+    pingTimeoutMs: duration(
+      "10s",
+      "How long nothing at all may come from an agent behind a ping; then its tunnel is ended. Less than ping_interval.",
+      { min: "50ms" },
+    ),
+  },
+  ({ pingIntervalMs, pingTimeoutMs }, report) => {
+    if (pingTimeoutMs >= pingIntervalMs) report(["ping_timeout"], "must be less than ping_interval");
   },
 );
 

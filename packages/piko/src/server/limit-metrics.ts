@@ -7,7 +7,7 @@ import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
 import { CLIENT_LIMITS, PROXY_CAPACITIES, type ProxyLimit } from "./proxy/proxy-limits.js";
 import type { ProxyPort } from "./proxy/proxy-port.js";
-import { UPSTREAM_LIMITS, type UpstreamLimit } from "./upstream/upstream-metrics.js";
+import { AGENT_LIMITS, UPSTREAM_LIMITS, type UpstreamLimit } from "./upstream/upstream-metrics.js";
 import type { UpstreamPort } from "./upstream/upstream-port.js";
 
 /** Counters of the proxy port's limits. */
@@ -33,9 +33,9 @@ export function createUpstreamLimits(
   return new LimitCounters<UpstreamLimit>({
     metrics,
     metric: "piko_upstreams_limited_total",
-    help: "Number of tunnels, connections and requests refused by a limit of the upstream port",
+    help: "Number of tunnels, connections and requests refused or ended by a limit of the upstream port",
     capacities: UPSTREAM_LIMITS,
-    others: [],
+    others: AGENT_LIMITS,
     section: "upstream.limits",
     logger: logger.subsystem("upstream"),
     clock,

@@ -3,6 +3,7 @@
 import { ByteSocket, type Clock, type SocketHandler, type StreamHandler } from "@piko/tunnel";
 import { parseHostPort } from "../../config/address.js";
 import type { ClusterTable, RemoteNode } from "./cluster-table.js";
+import { setKeepAlive } from "../../net/keep-alive.js";
 import { NodeStream } from "./node-stream.js";
 
 /** Most connections to one node that are kept without a request. */
@@ -11,6 +12,11 @@ const MAX_IDLE = 128;
 const IDLE_MS = 60_000;
 /** A node that doesn't accept a connection in this time is passed over. */
 const CONNECT_TIMEOUT_MS = 2_000;
+/**
+ * When TCP asks a silent node whether it is there. Gossip finds out sooner, but it may be gossip that is broken: a response
+ * under way is cut only when its own connection is dead.
+ */
+const KEEP_ALIVE_MS = 15_000;
 
 export class NodePool {
   readonly #node: RemoteNode;
@@ -50,6 +56,7 @@ export class NodePool {
     const { host, port } = parseHostPort(this.#node.proxyAddr);
     const connection = ByteSocket.connect({ host, port }, handler);
     const { socket } = connection;
+    setKeepAlive(socket, KEEP_ALIVE_MS);
     const timer = this.#clock.setTimeout(() => connection.destroy(), CONNECT_TIMEOUT_MS);
     socket.once("connect", () => {
       this.#clock.clearTimeout(timer);

@@ -25,8 +25,6 @@ import {
 } from "./proxy-limits.js";
 import { routeRequest } from "./route.js";
 
-/** Bytes that a client may send ahead (pipelined requests, an upgrade's first bytes) before it is read from no more. */
-const MAX_AHEAD_BYTES = 64 * 1024;
 /** The longest request line has the longest target and this: method, blanks, version and line end. */
 const LINE_EXTRA_BYTES = 64;
 const LF = 0x0a;
@@ -232,7 +230,7 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
 
   /** For the exchange: the tunnel takes bytes again. */
   resumeReading(): void {
-    if (this.#ahead.length <= MAX_AHEAD_BYTES) this.socket.resume();
+    if (this.#ahead.length <= this.context.config.limits.maxBufferedBytesPerConnection) this.socket.resume();
   }
 
   /** The node stops: idle connections end now, others after their response. */
@@ -339,7 +337,13 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     }
     this.#ahead.append(buffer, start, end);
     if (this.#state === READING_HEAD) this.#searchHead();
-    else if (this.#ahead.length > MAX_AHEAD_BYTES) this.socket.pause();
+    else if (this.#ahead.length > this.context.config.limits.maxBufferedBytesPerConnection) this.#holdBack();
+  }
+
+  /** The client has sent as much ahead as it may. */
+  #holdBack(): void {
+    if (!this.socket.paused) this.context.limits.hit("max_buffered_bytes_per_connection");
+    this.socket.pause();
   }
 
   #moreOfHead(buffer: Buffer, start: number, end: number): void {

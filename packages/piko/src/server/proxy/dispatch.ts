@@ -54,7 +54,7 @@ export class Dispatch implements Waiter {
   constructor(owner: DispatchOwner, context: ProxyContext) {
     this.#owner = owner;
     this.#context = context;
-    this.upload = new RequestUpload(context.budget);
+    this.upload = new RequestUpload(context.budget, context.config.limits.maxBufferedBytesPerConnection);
   }
 
   get waiting(): boolean {

@@ -13,6 +13,7 @@ export const PROXY_CAPACITIES = [
 
 /** Limits that one connection or request meets by itself. */
 export const CLIENT_LIMITS = [
+  "max_buffered_bytes_per_connection",
   "max_header_bytes",
   "max_header_fields",
   "max_target_bytes",

@@ -6,20 +6,23 @@ import { ByteStore } from "../../net/byte-store.js";
 import { StreamSender } from "../../net/stream-sender.js";
 import type { UpstreamStream } from "./upstream-stream.js";
 
-/** Most bytes of a request, its head included, that are kept for another try. */
-export const MAX_REPLAY_BYTES: number = 64 * 1024;
 /** Memory that stays with an idle connection, so that small requests allocate none. */
 const KEPT_BYTES = 1024;
 
 export class RequestUpload {
   readonly #budget: ByteBudget;
+  readonly #maxKept: number;
   readonly #sender: StreamSender;
   readonly #sent: ByteStore;
   #keeping = false;
 
-  /** `budget`: counts what is held; when it is used up, only small requests are kept for another try. */
-  constructor(budget: ByteBudget) {
+  /**
+   * `budget`: counts what is held; when it is used up, only small requests are kept for another try. `maxKept`: most bytes
+   * of a request, its head included, that are.
+   */
+  constructor(budget: ByteBudget, maxKept: number) {
     this.#budget = budget;
+    this.#maxKept = maxKept;
     this.#sender = new StreamSender(budget);
     this.#sent = new ByteStore(budget);
   }
@@ -42,7 +45,7 @@ export class RequestUpload {
   /** Sends bytes, or without a stream keeps them for one. Returns how many the stream took. */
   send(stream: UpstreamStream | undefined, buffer: Buffer, start: number, end: number): number {
     if (this.#keeping) {
-      const limit = this.#budget.exhausted ? KEPT_BYTES : MAX_REPLAY_BYTES;
+      const limit = this.#budget.exhausted ? KEPT_BYTES : this.#maxKept;
       if (stream === undefined || this.#sent.length + end - start <= limit) {
         this.#sent.append(buffer, start, end);
       } else {

@@ -1,6 +1,13 @@
 // One agent's tunnel as the server sees it: which endpoint it listens on and whether it takes requests.
 
-import type { ByteSocket, Clock, StreamHandler, TunnelError, YamuxStream } from "@piko/tunnel";
+import type {
+  ByteSocket,
+  Clock,
+  KeepAliveOptions,
+  StreamHandler,
+  TunnelError,
+  YamuxStream,
+} from "@piko/tunnel";
 import { TunnelSession } from "@piko/tunnel";
 
 /**
@@ -28,6 +35,8 @@ export interface TunnelOptions {
   capabilities: ReadonlySet<string>;
   /** Most streams at a time. */
   maxStreams: number;
+  /** How it is found out that the agent has gone without a word. */
+  keepAlive: KeepAliveOptions;
   clock: Clock;
   owner: TunnelOwner;
 }
@@ -55,7 +64,7 @@ export class Tunnel {
     this.sinceMs = options.clock.now();
     this.#maxStreams = options.maxStreams;
     this.#owner = options.owner;
-    this.#session = new TunnelSession(options.socket, "server", this, options.clock);
+    this.#session = new TunnelSession(options.socket, "server", this, options.clock, options.keepAlive);
   }
 
   /** Bytes that came in one read with the upgrade request. */

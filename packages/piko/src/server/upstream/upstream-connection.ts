@@ -26,8 +26,6 @@ const MAX_HEAD_BYTES = 64 * 1024;
 /** A partial request of no more than this is read to its end even if memory is short. */
 const SMALL_HEAD_BYTES = 4_096;
 const RETRY_AFTER = "Retry-After: 1\r\n";
-/** Time for the whole upgrade request. */
-const HEAD_TIMEOUT_MS = 10_000;
 
 const UPSTREAM_PATH = /^\/piko\/v1\/upstream\/([^/?]+)$/;
 
@@ -42,7 +40,9 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   constructor(port: UpstreamPort, accepted: Socket) {
     this.#port = port;
     this.#bytes = new ByteStore(port.budget);
-    this.#deadlineMs = port.clock.now() + HEAD_TIMEOUT_MS;
+    const { readHeaderTimeoutMs } = port.config;
+    this.#deadlineMs =
+      readHeaderTimeoutMs === 0 ? Number.POSITIVE_INFINITY : port.clock.now() + readHeaderTimeoutMs;
     this.#socket = ByteSocket.accept(accepted, this);
     port.sweep.add(this);
   }
@@ -73,7 +73,8 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   }
 
   sweep(nowMs: number): void {
-    if (nowMs < this.#deadlineMs) return;
+    if (nowMs < this.#deadlineMs || this.#answered) return;
+    this.#port.onHeadTimeout();
     if (this.#bytes.length === 0) this.#socket.destroy();
     else this.#refuse(408, "request timeout");
   }
@@ -149,6 +150,10 @@ export class UpstreamConnection implements SocketHandler, Expiring {
       tenantId,
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
+      keepAlive: {
+        keepAliveIntervalMs: port.config.pingIntervalMs,
+        keepAliveTimeoutMs: port.config.pingTimeoutMs,
+      },
       clock: port.clock,
       owner: port,
     });

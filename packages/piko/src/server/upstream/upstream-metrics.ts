@@ -12,7 +12,10 @@ export const UPSTREAM_LIMITS = [
   "max_pending_connections",
 ] as const;
 
-export type UpstreamLimit = (typeof UPSTREAM_LIMITS)[number];
+/** Time limits of single agents; further values of the label. */
+export const AGENT_LIMITS = ["read_header_timeout", "ping_timeout", "open_timeout"] as const;
+
+export type UpstreamLimit = (typeof UPSTREAM_LIMITS)[number] | (typeof AGENT_LIMITS)[number];
 
 export class UpstreamMetrics {
   readonly limits: LimitCounters<UpstreamLimit>;

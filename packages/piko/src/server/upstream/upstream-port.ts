@@ -131,6 +131,11 @@ export class UpstreamPort implements TunnelOwner {
     this.#connections.delete(connection);
   }
 
+  /** For connections: the upgrade request has not come in time. */
+  onHeadTimeout(): void {
+    this.#limits.hit("read_header_timeout");
+  }
+
   onDraining(tunnel: Tunnel, byAgent: boolean): void {
     this.#upstreams.drain(tunnel);
     this.logger.info(byAgent ? "upstream draining" : "upstream asked to move", describe(tunnel));
@@ -142,6 +147,8 @@ export class UpstreamPort implements TunnelOwner {
 
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {
     this.#upstreams.remove(tunnel);
+    if (error?.code === "PIKO_YAMUX_KEEPALIVE") this.#limits.hit("ping_timeout");
+    else if (error?.code === "PIKO_YAMUX_OPEN_TIMEOUT") this.#limits.hit("open_timeout");
     if (error === undefined || error.code === "PIKO_TUNNEL_EOF") {
       this.logger.info("upstream disconnected", describe(tunnel));
     } else {
