@@ -1,5 +1,5 @@
-// A cluster whose nodes are replaced one after the other while clients go on: nobody may notice. PIKO_ROLLING_ROUNDS says
-// how often all nodes are replaced (default 1; `npm run test:rolling` does ten).
+// A cluster whose nodes are replaced one after the other while clients go on: nobody may notice. The long run replaces each
+// of them ten times.
 
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -9,6 +9,7 @@ import { WebSocketServer } from "ws";
 import { activeNodes } from "./harness/cluster.js";
 import { eventually } from "./harness/deadline.js";
 import { haveGo, startGoAgent } from "./harness/go-peer.js";
+import { LONG } from "./harness/long-run.js";
 import { LoadBalancer } from "./harness/load-balancer.js";
 import { type RunningServer, startAgent, startServer } from "./harness/piko.js";
 import { answer } from "./harness/service.js";
@@ -16,7 +17,7 @@ import { perTest } from "./harness/stage.js";
 import type { Stage } from "./harness/stage.js";
 import { Traffic } from "./harness/traffic.js";
 
-const ROUNDS = Number(process.env["PIKO_ROLLING_ROUNDS"] ?? 1);
+const ROUNDS = LONG ? 10 : 1;
 const scene = perTest();
 
 /** Times that suit a load balancer which looks ten times a second; and no lines of requests, which nobody reads here. */
