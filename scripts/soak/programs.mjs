@@ -6,7 +6,20 @@ import { fileURLToPath } from "node:url";
 
 const PIKO = fileURLToPath(new URL("../../packages/piko/bin/piko.js", import.meta.url));
 const SERVICE = fileURLToPath(new URL("service.mjs", import.meta.url));
-const PATIENCE_MS = 20_000;
+/** Long, because a soak may have to share its machine and come last. */
+const PATIENCE_MS = 120_000;
+
+/** @type {Set<import("node:child_process").ChildProcess>} */
+const running = new Set();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+/** @param {import("node:child_process").ChildProcess} child */
+function track(child) {
+  running.add(child);
+  child.once("exit", () => running.delete(child));
+}
 
 /** @typedef {{ pid: number | undefined, record: (message: string) => Record<string, string>, end: (signal?: NodeJS.Signals) => Promise<void> }} Running */
 
@@ -20,6 +33,7 @@ export async function startPiko(args, message) {
   const child = spawn(process.execPath, [PIKO, ...args, "--log.format", "json"], {
     stdio: ["ignore", "ignore", "pipe"],
   });
+  track(child);
   const lines = createInterface({ input: child.stderr });
   /** @type {string[]} */
   const seen = [];
@@ -44,6 +58,7 @@ export async function startPiko(args, message) {
 /** @returns {Promise<{ http: number, tcp: number, end: () => Promise<void> }>} */
 export async function startService() {
   const child = fork(SERVICE, { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+  track(child);
   const ports = await new Promise((resolve, reject) => {
     child.once("message", resolve);
     child.once("close", () => reject(new Error("the service ended")));

@@ -108,7 +108,17 @@ const forwarded = (text) => async (worker) => {
 
 /** @type {[name: string, weight: number, scenario: Scenario][]} */
 export const SCENARIOS = [
-  ["small", 1500, kept(get("/small"), 200)],
+  ["small", 600, kept(get("/small"), 200)],
+  [
+    "eight small ones at once",
+    150,
+    async (worker) => {
+      const client = await worker.client();
+      const answers = await Promise.all(Array.from({ length: 8 }, () => client.ask(get("/small"))));
+      for (const answer of answers) expectStatus(answer, 200, "one of eight");
+      return answers.length;
+    },
+  ],
   ["10 KiB", 60, kept(get("/10k"), 200)],
   ["1 MiB", 1, kept(get("/1m"), 200)],
   ["chunked answer", 40, kept(get("/chunks"), 200)],
