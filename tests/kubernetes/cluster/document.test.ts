@@ -5,7 +5,9 @@ import { describe, expect, it } from "vitest";
 import { perFile } from "../../harness/stage.js";
 import { NodePods } from "../harness/cluster.js";
 import { haveCluster } from "../harness/environment.js";
+import { listMachines } from "../harness/machines.js";
 import { Namespace } from "../harness/namespace.js";
+import { Load, startTraffic } from "../harness/traffic.js";
 
 const read = (name: string): string => readFileSync(new URL(`../document/${name}`, import.meta.url), "utf8");
 
@@ -28,5 +30,18 @@ describe.runIf(haveCluster())("the document's manifests", () => {
       expect.stringMatching(/^piko-1-\w{7}$/),
       expect.stringMatching(/^piko-2-\w{7}$/),
     ]);
+  });
+
+  it("hold 200 requests a second with its 250m of CPU and 1 GiB", async () => {
+    const [machine = ""] = await listMachines();
+    await startTraffic(namespace, { upstreamUrl: "http://piko:8001", agents: 2, machine });
+    const load = await Load.start(namespace, "http://piko:8000");
+    await load.flow(20);
+    const sum = await load.stop();
+    expect(sum).toMatchObject({ failed: { GET: 0, POST: 0 }, failures: [] });
+    expect(sum.succeeded).toBe(sum.sent);
+    expect(sum.sent).toBeGreaterThan(200 * 20);
+    process.stderr.write(`${JSON.stringify(sum.latencyMs)}\n`);
+    for (const { status } of await nodes.list()) expect(status.containerStatuses?.[0]?.restartCount).toBe(0);
   });
 });

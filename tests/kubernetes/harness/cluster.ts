@@ -43,7 +43,10 @@ export class NodePods {
     return counts[endpoint] ?? 0;
   }
 
-  /** Waits until there are `count` pods, and every one of them sees exactly these as active nodes, and no other. */
+  /**
+   * Waits until there are `count` pods, and every one of them sees exactly these as active nodes. Nodes that have left are
+   * remembered for a while; one that is unreachable is none of a whole cluster.
+   */
   async formOneCluster(count: number, ms = 60_000): Promise<void> {
     let last = "";
     try {
@@ -57,8 +60,10 @@ export class NodePods {
           last = JSON.stringify({ addresses, views });
           if (pods.length !== count) return false;
           return views.every((view) => {
-            if (typeof view === "string" || view.some(({ status }) => status !== "active")) return false;
-            const seen = view.map((node) => node.proxy_addr).sort();
+            if (typeof view === "string") return false;
+            const present = view.filter(({ status }) => status !== "left");
+            if (present.some(({ status }) => status !== "active")) return false;
+            const seen = present.map((node) => node.proxy_addr).sort();
             return seen.join() === addresses.join();
           });
         },

@@ -32,6 +32,7 @@ export class Namespace {
     const name = `piko-test-${randomBytes(4).toString("hex")}`;
     await kubectl(["create", "namespace", name]);
     stage.defer(async () => {
+      if ((process.env["PIKO_KEEP"] ?? "") !== "") return;
       await kubectl(["delete", "namespace", name, "--wait=false"]);
       // Nodes that drain for a minute would take the machine's time from the next tests.
       await kubectl(["--namespace", name, "delete", "pods", "--all", "--grace-period=0", "--force"]);

@@ -24,6 +24,7 @@ const DURATION: JsonSchema = {
 };
 const BYTES: JsonSchema = { type: "string", pattern: "^[0-9]+ *(B|KiB|MiB|GiB)?$" };
 const SWITCH: JsonSchema = { type: "string", pattern: "^([Tt]rue|[Ff]alse|[Yy]es|[Nn]o|[Oo]n|[Oo]ff)$" };
+const TEXTS: ReadonlySet<string> = new Set(["string", "address", "url", "path"]);
 
 /** The schema of a section, with all that is in it. */
 export function jsonSchema({ description, entries }: Section): JsonSchema {
@@ -56,5 +57,6 @@ function fieldSchema({ type, repeatable, text }: Field): JsonSchema {
   if (type === "float") return { anyOf: [{ type: "number" }, FROM_ENVIRONMENT] };
   if (type === "bool") return { anyOf: [{ type: "boolean" }, SWITCH, FROM_ENVIRONMENT] };
   if (type.includes("|")) return { anyOf: [{ type: "string", enum: type.split("|") }, FROM_ENVIRONMENT] };
-  return { type: text ? ["string", "number", "boolean"] : "string" };
+  if (TEXTS.has(type)) return { type: text ? ["string", "number", "boolean"] : "string" };
+  throw new Error(`no JSON schema for settings of type ${type}`);
 }
