@@ -1,4 +1,5 @@
-// The Go peer of tests/interop/peer: built once per machine state, started as agent, forwarder or server.
+// The Go peers of tests/interop: built once per machine state, started as agent, forwarder or server (peer), or as a node of
+// the cluster's protocol (gossip-peer).
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
@@ -9,25 +10,33 @@ import { type Program, startProgram } from "./program.js";
 import type { Stage } from "./stage.js";
 import { haveTools, run } from "./tools.js";
 
-const SOURCE = fileURLToPath(new URL("../interop/peer/", import.meta.url));
 const CACHE = fileURLToPath(new URL("../interop/.cache/", import.meta.url));
 
 /** Whether the Go peer can be built here. */
 export const haveGo: boolean = haveTools("go");
 
-/** Builds the peer unless this very source has been built; its path. */
-export async function buildGoPeer(): Promise<string> {
+/** Builds a peer unless this very source has been built; its path. */
+export async function buildGoPeer(name: "peer" | "gossip-peer" = "peer"): Promise<string> {
+  const source = fileURLToPath(new URL(`../interop/${name}/`, import.meta.url));
   const hash = createHash("sha256");
-  for (const name of readdirSync(SOURCE).sort()) hash.update(name).update(readFileSync(join(SOURCE, name)));
-  const path = join(CACHE, `peer-${hash.digest("hex").slice(0, 16)}`);
+  for (const file of readdirSync(source).sort()) hash.update(file).update(readFileSync(join(source, file)));
+  const path = join(CACHE, `${name}-${hash.digest("hex").slice(0, 16)}`);
   if (existsSync(path)) return path;
   await mkdir(CACHE, { recursive: true });
   // Another test file may build at the same time: each builds its own and puts it in place in one step.
   const own = `${path}.${process.pid}`;
-  const built = await run("go", ["build", "-o", own, "."], { cwd: SOURCE, ms: 300_000 });
+  const built = await run("go", ["build", "-o", own, "."], { cwd: source, ms: 300_000 });
   if (built.code !== 0) throw new Error(`go build: ${built.stderr}`);
   renameSync(own, path);
   return path;
+}
+
+/** A Go node of the cluster's protocol: it has no ports but that of gossip. Takes commands by {@link Program.write}. */
+export async function startGoNode(stage: Stage, id: string): Promise<{ program: Program; gossip: string }> {
+  const path = await buildGoPeer("gossip-peer");
+  const program = startProgram(stage, `go node ${id}`, path, ["--id", id], { input: true });
+  const { fields } = await program.waitFor("listening");
+  return { program, gossip: String(fields["addr"]) };
 }
 
 /** A Go server. Addresses are `127.0.0.1:port`. */

@@ -4,7 +4,7 @@ import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import type { Readable } from "node:stream";
+import type { Readable, Writable } from "node:stream";
 import { PATIENCE_MS, within } from "./deadline.js";
 import type { Stage } from "./stage.js";
 
@@ -24,6 +24,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Exit code that `stop` expects; undefined: the program is no concern of the test, and is killed with its stage. */
   readonly stopCode?: number | undefined;
+  /** It reads commands from stdin. */
+  readonly input?: boolean;
 }
 
 /** A running child process. */
@@ -34,7 +36,7 @@ export class Program {
   readonly lines: LogLine[] = [];
   readonly exited: Promise<Exit>;
   exit: Exit | undefined;
-  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+  readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #stopCode: number | undefined;
   readonly #waiting = new Set<() => void>();
 
@@ -42,7 +44,9 @@ export class Program {
     this.name = name;
     this.#stopCode = options.stopCode;
     const env = { ...process.env, ...options.env };
-    this.#child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env });
+    this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env });
+    this.#child.stdin.on("error", () => {});
+    if (options.input !== true) this.#child.stdin.end();
     this.pid = this.#child.pid ?? -1;
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       createInterface({ input: stream }).on("line", (text) => this.#addLine(text));
@@ -93,6 +97,11 @@ export class Program {
       .slice(-20)
       .map(({ text }) => `  ${this.name}| ${text}`)
       .join("\n");
+  }
+
+  /** Writes a line to its stdin. */
+  write(line: string): void {
+    this.#child.stdin.write(`${line}\n`);
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -1,0 +1,207 @@
+// `npm run scale`: a cluster of real nodes with thousands of real tunnels, of which hundreds are replaced every second.
+// Then the changes stop, and every node's table has to be right within 2 s. Prints what each node costs meanwhile.
+
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { startPiko } from "./soak/programs.mjs";
+
+const HELP = `usage: npm run scale -- [options]
+  --nodes N       nodes, each a process (default 25)
+  --endpoints N   endpoints, each with a tunnel of its own (default 10000)
+  --churn N       listeners that are removed per second, and as many added (default 500)
+  --seconds N     how long they are (default 20)
+  --processes N   processes that hold the tunnels (default 4)`;
+const { values } = parseArgs({
+  options: {
+    nodes: { type: "string", default: "25" },
+    endpoints: { type: "string", default: "10000" },
+    churn: { type: "string", default: "500" },
+    seconds: { type: "string", default: "20" },
+    processes: { type: "string", default: "4" },
+    help: { type: "boolean", default: false },
+  },
+});
+if (values.help) {
+  console.log(HELP);
+  process.exit(0);
+}
+const [nodeCount, endpoints, churn, seconds, processes] = [
+  values.nodes,
+  values.endpoints,
+  values.churn,
+  values.seconds,
+  values.processes,
+].map(Number);
+/** Every table is right this long after the last change. */
+const RIGHT_MS = 2_000;
+const GIVE_UP_MS = 60_000;
+const TICKS_PER_SECOND = 100;
+
+/** @param {string} url */
+async function readJson(url) {
+  return (await fetch(url)).json();
+}
+
+const pause = (/** @type {number} */ ms) => new Promise((resolve) => void setTimeout(resolve, ms));
+
+/** CPU time that a process has used so far, in ms, and its memory now. */
+function readUse(/** @type {number} */ pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "latin1").split(") ")[1]?.split(" ") ?? [];
+  const cpuMs = ((Number(fields[11]) + Number(fields[12])) * 1_000) / TICKS_PER_SECOND;
+  const kb = Number(/^VmRSS:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"))?.[1]);
+  return { cpuMs, rssMb: kb / 1_024 };
+}
+
+/** Runs something and prints what the nodes cost meanwhile. */
+async function costs(/** @type {string} */ what, /** @type {() => Promise<unknown>} */ run) {
+  const before = nodes.map(({ pid }) => readUse(pid));
+  const traffic = await Promise.all(nodes.map(({ admin }) => readGossipBytes(admin)));
+  const startMs = performance.now();
+  await run();
+  const elapsedMs = performance.now() - startMs;
+  const after = nodes.map(({ pid }) => readUse(pid));
+  const trafficAfter = await Promise.all(nodes.map(({ admin }) => readGossipBytes(admin)));
+  const cpu = after.map(({ cpuMs }, i) => ((cpuMs - (before[i]?.cpuMs ?? 0)) / elapsedMs) * 100);
+  const kb = trafficAfter.map((bytes, i) => (bytes - (traffic[i] ?? 0)) / elapsedMs);
+  const rss = after.map(({ rssMb }) => rssMb);
+  const cells = [mean(cpu), Math.max(...cpu), mean(rss), Math.max(...rss), mean(kb)].map((value) =>
+    value.toFixed(1).padStart(9),
+  );
+  console.log(`${what.padEnd(34)}${cells.join("")}`);
+}
+
+/** Bytes of gossip that a node has sent and received. */
+async function readGossipBytes(/** @type {string} */ admin) {
+  const text = await (await fetch(`http://${admin}/metrics`)).text();
+  let sum = 0;
+  for (const line of text.split("\n"))
+    if (/^piko_gossip_(packet|stream)_bytes_(in|out)bound(_total)?[ {]/.test(line))
+      sum += Number(line.split(" ").at(-1));
+  return sum;
+}
+
+function mean(/** @type {readonly number[]} */ list) {
+  return list.reduce((sum, each) => sum + each, 0) / list.length;
+}
+
+/** Starts a node on ports that the system chooses. */
+async function startNode(/** @type {number} */ index, /** @type {string | undefined} */ join) {
+  const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
+    (each) => `--${each}.bind-addr=127.0.0.1:0`,
+  );
+  const flags = [`--cluster.node-id=n${index}`, "--drain-delay=0s"];
+  if (join !== undefined) flags.push(`--cluster.join=${join}`);
+  const program = await startPiko(["server", ...ports, ...flags], "server started");
+  const { admin, upstream, gossip } = program.record("server started");
+  return {
+    id: `n${index}`,
+    pid: program.pid ?? 0,
+    admin,
+    url: `http://${upstream}`,
+    gossip,
+    end: program.end,
+  };
+}
+
+/** How far nodes are behind: versions of others that they don't have. */
+async function versionsBehind() {
+  const lists = await Promise.all(nodes.map(({ admin }) => readJson(`http://${admin}/status/gossip/nodes`)));
+  const own = new Map(
+    nodes.map(({ id }, i) => [id, lists[i].find((/** @type {any} */ each) => each.id === id).version]),
+  );
+  let behind = 0;
+  for (const list of lists) {
+    const known = new Map(list.map((/** @type {any} */ { id, version }) => [id, version]));
+    for (const [id, version] of own) if (known.get(id) !== version) behind++;
+  }
+  return behind;
+}
+
+/** Compares every table with what there is; the number of differences. */
+async function differences(/** @type {Map<string, number>} */ truth) {
+  /** @type {Set<string>[]} */
+  const expected = nodes.map(() => new Set());
+  for (const [endpoint, node] of truth) expected[node]?.add(endpoint);
+  let wrong = 0;
+  for (const { admin } of nodes) {
+    for (const [i, { id }] of nodes.entries()) {
+      const { status, endpoints: listed } = await readJson(`http://${admin}/status/cluster/nodes/${id}`);
+      const names = Object.keys(listed ?? {});
+      const right = expected[i] ?? new Set();
+      if (status !== "active" || names.length !== right.size || names.some((name) => !right.has(name)))
+        wrong++;
+    }
+  }
+  return wrong;
+}
+
+/** @returns {Promise<any>} */
+async function tell(
+  /** @type {import("node:child_process").ChildProcess} */ child,
+  /** @type {object} */ message,
+) {
+  child.send(message);
+  const [answer] = await once(child, "message");
+  return answer;
+}
+
+/** @type {Awaited<ReturnType<typeof startNode>>[]} */
+const nodes = [await startNode(0, undefined)];
+const [first] = nodes;
+const rest = await Promise.all(
+  Array.from({ length: nodeCount - 1 }, (_, i) => startNode(i + 1, first?.gossip)),
+);
+nodes.push(...rest);
+const children = Array.from({ length: processes }, () =>
+  fork(new URL("scale/listeners.mjs", import.meta.url), { stdio: ["ignore", "inherit", "inherit", "ipc"] }),
+);
+const urls = nodes.map(({ url }) => url);
+const tellAll = (/** @type {string} */ what, /** @type {number} */ total) =>
+  Promise.all(
+    children.map((child, i) =>
+      tell(child, { what, prefix: `endpoint-${i}`, urls, count: Math.round(total / processes) }),
+    ),
+  );
+
+let failed = false;
+try {
+  while ((await versionsBehind()) > 0) await pause(100);
+  console.log(
+    `${nodeCount} nodes, ${endpoints} endpoints, ${churn} listeners replaced per second for ${seconds} s`,
+  );
+  console.log(`${"per node".padEnd(34)}    CPU %      max   RSS MB      max   kB/s`);
+  await costs("idle, without endpoints", () => pause(5_000));
+  const startMs = performance.now();
+  await costs("opening them", () => tellAll("open", endpoints));
+  console.log(`  opened in ${((performance.now() - startMs) / 1_000).toFixed(1)} s`);
+  await costs("idle, with them", () => pause(10_000));
+  /** @type {any[]} */
+  let stopped = [];
+  await costs("replacing", async () => {
+    await tellAll("churn", churn);
+    await pause(seconds * 1_000);
+    stopped = await tellAll("stop", 0);
+  });
+  const lastMs = Math.max(...stopped.map(({ lastChangeMs }) => lastChangeMs));
+  const changes = stopped.reduce((sum, each) => sum + each.changes, 0);
+  let rightMs = 0;
+  do {
+    const askedMs = Date.now();
+    if ((await versionsBehind()) === 0) rightMs = Math.max(1, askedMs - lastMs);
+  } while (rightMs === 0 && Date.now() - lastMs < GIVE_UP_MS);
+  const truth = new Map(stopped.flatMap((each) => each.endpoints));
+  const wrong = await differences(truth);
+  console.log(`${changes} listeners replaced, ${(changes / seconds).toFixed(0)} per second`);
+  console.log(
+    `${truth.size} endpoints; tables right ${rightMs} ms after the last change, ${wrong} of ${nodeCount ** 2} wrong`,
+  );
+  failed = wrong > 0 || rightMs === 0 || rightMs > RIGHT_MS;
+  await costs("idle, afterwards", () => pause(5_000));
+} finally {
+  for (const child of children) child.kill("SIGKILL");
+  await Promise.all(nodes.map(({ end }) => end("SIGKILL")));
+}
+if (failed) console.log("FAILED");
+process.exitCode = failed ? 1 : 0;
