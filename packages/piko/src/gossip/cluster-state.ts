@@ -85,6 +85,7 @@ export class ClusterState {
     member.arrivals.report(since);
     member.asked = false;
     member.refused = false;
+    member.doubted = false;
     if (member.status === "reachable") return;
     const was = member.status;
     member.status = "reachable";
@@ -96,6 +97,13 @@ export class ClusterState {
       if (!member.left) member.expiresAt = undefined;
       this.#watch.onReachable?.(member.id);
     }
+  }
+
+  /** A member is silent for longer than usual. */
+  doubt(member: Member): void {
+    if (member.doubted) return;
+    member.doubted = true;
+    this.#watch.onDoubt?.(member.id);
   }
 
   /** The node has not answered within its time. A candidate is dropped without anybody having been told of it. */

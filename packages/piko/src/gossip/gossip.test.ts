@@ -14,6 +14,7 @@ import {
 import { Gossip, type GossipOptions } from "./gossip.js";
 import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type Packet } from "./messages.js";
 import { MsgpackWriter } from "./msgpack-writer.js";
+import type { GossipWatch } from "./watch.js";
 
 let clock: SimulatedClock;
 let network: SimulatedNetwork;
@@ -542,6 +543,27 @@ describe("silence", () => {
     lagging.run(60_000);
     both(3_000);
     expect(a.told.filter((what) => what === "unreachable b")).toEqual([]);
+  });
+
+  it("is doubted long before it is an end, and again after each answer", () => {
+    const told: [string, number][] = [];
+    let cutAt = 0;
+    const watch: GossipWatch = {
+      onDoubt: () => told.push(["doubt", clock.now() - cutAt]),
+      onUnreachable: () => told.push(["end", clock.now() - cutAt]),
+    };
+    startNode("a", A, [], { watch });
+    startNode("b", B, [`${A}:8003`]);
+    clock.run(10_000);
+    for (const ms of [1_800, 3_000]) {
+      cutAt = clock.now();
+      network.partition([B]);
+      clock.run(ms);
+      network.heal();
+      clock.run(5_000);
+    }
+    expect(told.map(([what]) => what)).toEqual(["doubt", "doubt", "end"]);
+    for (const [what, ms] of told) expect(ms).toBeLessThan(what === "doubt" ? 1_400 : 3_000);
   });
 
   it("of packets alone is no death: TCP counts, too", () => {

@@ -54,6 +54,7 @@ function checkMember(core: GossipCore, member: Member, now: number, ask: (member
     core.cluster.unreachable(member);
     return;
   }
+  if (probes > 0) core.cluster.doubt(member);
   for (let i = 0; i < probes; i++) core.ping(member);
   if (exchange) ask(member);
 }

@@ -25,6 +25,8 @@ export class Member {
   probedAt: number = Number.NEGATIVE_INFINITY;
   /** Was asked over TCP since it was last heard. */
   asked = false;
+  /** Has been silent for longer than usual, and others were told. */
+  doubted = false;
   /** Nothing, or another node, is at its address. */
   refused = false;
   /** Has answered over TCP at its address: its packets are its own even if they come from another IP address. */

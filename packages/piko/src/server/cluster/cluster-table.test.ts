@@ -117,6 +117,25 @@ describe("a node that can't be reached", () => {
     }
   });
 
+  it("may only be doubted, which ends by itself or by an answer", () => {
+    const { table } = create();
+    add(table, "a", { e: 1, only: 1 });
+    add(table, "b", { e: 1 });
+    const a = table.get("a");
+    if (a === undefined) throw new Error("no a");
+    table.onDoubt(a, 1_500);
+    expect(table.select("only", 0, undefined)).toBe(a);
+    for (let i = 0; i < 20; i++) expect(table.select("e", 1_499, undefined)?.id).toBe("b");
+    expect(Array.from({ length: 50 }, () => table.select("e", 1_500, undefined)?.id)).toContain("a");
+    table.onSuccess(a);
+    expect(Array.from({ length: 50 }, () => table.select("e", 0, undefined)?.id)).toContain("a");
+    table.onFailure(a, 0);
+    table.onFailure(a, 0);
+    expect(a.ejectedUntilMs).toBe(1_000);
+    table.onDoubt(a, 700);
+    expect(a.ejectedUntilMs).toBe(1_000);
+  });
+
   it("is like any other after the first answer", () => {
     const { table } = create();
     add(table, "a", { e: 1 });

@@ -158,6 +158,11 @@ export class ClusterTable {
     node.ejectedUntilMs = 0;
   }
 
+  /** Gossip waits for a sign of life of the node: until then others are asked before it. */
+  onDoubt(node: RemoteNode, untilMs: number): void {
+    node.ejectedUntilMs = Math.max(node.ejectedUntilMs, untilMs);
+  }
+
   /** The node could not be reached: others are asked before it for a while, whatever gossip says. */
   onFailure(node: RemoteNode, nowMs: number): void {
     node.ejectedUntilMs = nowMs + Math.min(MAX_EJECT_MS, EJECT_MS * 2 ** node.failures);

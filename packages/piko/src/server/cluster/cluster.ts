@@ -4,6 +4,7 @@ import type { Clock, StreamHandler } from "@piko/tunnel";
 import { formatHostPort, type HostPort } from "../../config/address.js";
 import { inferAdvertiseAddress } from "../../config/advertise.js";
 import type { ClusterConfig } from "../../config/server.js";
+import { DOUBT_INTERVALS } from "../../gossip/failure-detector.js";
 import { Gossip } from "../../gossip/gossip.js";
 import type { JoinFailure } from "../../gossip/resolve.js";
 import { UdpTcpTransport } from "../../gossip/udp-tcp-transport.js";
@@ -85,6 +86,11 @@ export class Cluster {
       transport,
       watch: {
         ...sync,
+        onDoubt: (id) => {
+          const node = this.table.get(id);
+          const untilMs = clock.now() + DOUBT_INTERVALS * config.gossip.intervalMs;
+          if (node !== undefined) this.table.onDoubt(node, untilMs);
+        },
         onUnreachable: (id) => {
           sync.onUnreachable?.(id);
           const node = this.table.get(id);
