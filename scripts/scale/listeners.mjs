@@ -9,7 +9,8 @@ const open = [];
 let opened = 0;
 /** @type {NodeJS.Timeout | undefined} */
 let timer;
-let changing = 0;
+/** @type {Set<Promise<void>>} */
+const changing = new Set();
 let changes = 0;
 let lastChangeMs = 0;
 
@@ -45,9 +46,7 @@ async function openMany(prefix, urls, count) {
  */
 async function replaceOne(prefix, urls) {
   const [old] = open.splice(Math.floor(Math.random() * open.length), 1);
-  changing++;
   await Promise.all([old?.listener.close({ graceMs: 0 }), openOne(prefix, urls)]);
-  changing--;
   changes++;
   lastChangeMs = Date.now();
 }
@@ -63,25 +62,25 @@ function churn(prefix, urls, perSecond) {
   timer = setInterval(() => {
     // Those that a late timer owes are made up for, but no more than can be under way at a time.
     const due = ((performance.now() - startMs) / 1_000) * perSecond;
-    while (begun < due && changing < 2 * perSecond + 16) {
+    while (begun < due && changing.size < 2 * perSecond + 16) {
       begun++;
-      void replaceOne(prefix, urls);
+      const change = replaceOne(prefix, urls).finally(() => changing.delete(change));
+      changing.add(change);
     }
   }, 10);
 }
 
 async function stopChurn() {
   clearInterval(timer);
-  while (changing > 0) await new Promise((resolve) => void setTimeout(resolve, 1));
+  await Promise.all(changing);
   return { lastChangeMs, changes, endpoints: open.map(({ id, node }) => [id, node]) };
 }
 
-process.on("message", async (/** @type {any} */ { what, prefix, urls, count }) => {
-  /** @type {object} */
-  let answer = {};
+async function obey(/** @type {any} */ { what, prefix, urls, count }) {
   if (what === "open") await openMany(prefix, urls, count);
   else if (what === "churn") churn(prefix, urls, count);
-  else if (what === "stop") answer = await stopChurn();
-  process.send?.(answer);
-});
+  process.send?.(what === "stop" ? await stopChurn() : {});
+}
+
+process.on("message", (message) => void obey(message));
 process.on("disconnect", () => process.exit(0));
