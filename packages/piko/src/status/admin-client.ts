@@ -12,6 +12,14 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Errors of servers are JSON of this size at most; others aren't shown. */
 const MAX_ERROR_BYTES = 1_024;
 
+/** How Node says that it doesn't know who has signed a certificate. */
+const UNTRUSTED: ReadonlySet<string> = new Set([
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+]);
+
 /** An answer that can't be had. */
 export class StatusError extends Error {
   readonly code = "PIKO_STATUS_FAILED";
@@ -25,10 +33,12 @@ export class StatusError extends Error {
 export class AdminClient {
   readonly #config: StatusConfig;
   readonly #tls: TlsFiles | undefined;
+  readonly #timeoutMs: number;
 
   /** @throws Error that names a TLS file which can't be used. */
-  constructor(config: StatusConfig) {
+  constructor(config: StatusConfig, timeoutMs: number = TIMEOUT_MS) {
     this.#config = config;
+    this.#timeoutMs = timeoutMs;
     this.#tls = config.server.url.startsWith("https:")
       ? readTlsFiles(config.server.tls, "the admin port")
       : undefined;
@@ -42,7 +52,7 @@ export class AdminClient {
   async get(path: string, nodeId: string, signal: AbortSignal): Promise<unknown> {
     const { forward, server } = this.#config;
     const query = forward === "" ? "" : `?forward=${encodeURIComponent(forward)}`;
-    const timeout = AbortSignal.timeout(TIMEOUT_MS);
+    const timeout = AbortSignal.timeout(this.#timeoutMs);
     let response: IncomingMessage;
     let body: string;
     try {
@@ -51,7 +61,7 @@ export class AdminClient {
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof StatusError) throw error;
-      const reason = timeout.aborted ? `no answer in ${TIMEOUT_MS / 1_000} s` : reasonOf(error);
+      const reason = timeout.aborted ? `no answer in ${this.#timeoutMs / 1_000} s` : reasonOf(error);
       throw new StatusError(`${server.url}: ${reason}`, { cause: error });
     }
     const status = response.statusCode ?? 0;
@@ -120,5 +130,8 @@ function reasonOf(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === "ECONNREFUSED") return "connection refused; is a server running there?";
   if (code === "ENOTFOUND") return "no such host";
+  if (UNTRUSTED.has(code ?? "")) {
+    return `${errorText(error)}; --server.tls.root-cas names the authorities to believe`;
+  }
   return errorText(error);
 }

@@ -1,12 +1,14 @@
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { FakeClock } from "@piko/testkit";
+import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import type { GivenSetting } from "../config/load-config.js";
 import { loadConfig } from "../config/load-config.js";
 import { STATUS, type StatusConfig } from "../config/status.js";
+import { AdminClient } from "./admin-client.js";
 import { clusterNode, clusterNodes, gossipNode, gossipNodes, type Page, upstreamEndpoints } from "./pages.js";
 import { runStatus } from "./run.js";
 
@@ -225,6 +227,44 @@ describe("a question", () => {
     servers.pop()?.close();
     const message = `gossip nodes: ${url}: connection refused; is a server running there?`;
     await expect(show(gossipNodes, configOf(url))).rejects.toThrow(message);
+  });
+});
+
+describe("a question that isn't answered", () => {
+  it.each<[string, RequestListener]>([
+    ["at all", () => {}],
+    ["to its end", (_, response) => void response.write("{")],
+  ])("%s in time fails in one line", async (_what, answer) => {
+    const url = await serve(answer);
+    const client = new AdminClient(configOf(url), 50);
+    const { signal } = new AbortController();
+    await expect(client.get("/status", "", signal)).rejects.toThrow(`${url}: no answer in 0.05 s`);
+  });
+});
+
+describe("a question over TLS", () => {
+  it("shows its certificate, and believes the authorities that it was given", async () => {
+    using files = createCertificates();
+    const options = {
+      cert: files.read(files.serverCert),
+      key: files.read(files.serverKey),
+      ca: files.read(files.caCert),
+      requestCert: true,
+    };
+    const server = createTlsServer(options, (_request, response) => response.end('{"web":1}'));
+    servers.push(server.listen(0, "127.0.0.1"));
+    await once(server, "listening");
+    const url = `https://localhost:${(server.address() as AddressInfo).port}`;
+    const own = { "server.tls.cert": files.clientCert, "server.tls.key": files.clientKey };
+    const trusting = configOf(url, { ...own, "server.tls.rootCas": files.caCert });
+    expect(await show(upstreamEndpoints, trusting)).toBe("web: 1\n");
+    const careless = configOf(url, { ...own, "server.tls.insecureSkipVerify": true });
+    expect(await show(upstreamEndpoints, careless)).toBe("web: 1\n");
+    await expect(show(upstreamEndpoints, configOf(url, own))).rejects.toThrow(
+      `${url}: self-signed certificate in certificate chain; --server.tls.root-cas names the authorities to believe`,
+    );
+    const missing = configOf(url, { "server.tls.rootCas": "/nowhere.pem" });
+    await expect(show(upstreamEndpoints, missing)).rejects.toThrow("can't read /nowhere.pem (ENOENT)");
   });
 });
 
