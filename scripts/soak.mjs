@@ -65,11 +65,27 @@ async function runRound(ports, share) {
 
 const flags = ["proxy", "upstream", "admin"].map((port) => `--${port}.bind-addr=127.0.0.1:0`);
 const service = await startService();
-const server = await startPiko(["server", ...flags, "--drain-delay=0s"], "server started");
+// A soak that comes last on a busy machine may wait for longer than the defaults allow.
+const patient = [
+  ...[
+    "proxy.timeout",
+    "proxy.http.read-timeout",
+    "proxy.http.read-header-timeout",
+    "proxy.http.write-timeout",
+  ],
+  ...["upstream.limits.ping-interval", "upstream.limits.read-header-timeout"],
+].map((flag) => `--${flag}=10m`);
+const server = await startPiko(
+  ["server", ...flags, ...patient, "--upstream.limits.ping-timeout=9m", "--drain-delay=0s"],
+  "server started",
+);
 const addresses = server.record("server started");
 const connect = ["--connect.url", `http://${addresses.upstream}`];
 const startAgent = (endpoint, ...more) =>
-  startPiko(["agent", "http", endpoint, `127.0.0.1:${service.http}`, ...connect, ...more], "connected");
+  startPiko(
+    ["agent", "http", endpoint, `127.0.0.1:${service.http}`, "--timeout=10m", ...connect, ...more],
+    "connected",
+  );
 const agent = await startAgent("soak", "--server.enabled=true", "--server.bind-addr=127.0.0.1:0");
 const agentAddress = agent.record("serving metrics").addr;
 const tcpAgent = await startPiko(
