@@ -146,7 +146,7 @@ function percentile(sorted, part) {
 }
 
 function printRow(cells) {
-  console.log(cells.map((cell, i) => `${cell}`.padStart(i === 0 ? 6 : 12)).join(""));
+  console.log(cells.map((cell, i) => `${cell}`.padStart(i === 0 ? 6 : 13)).join(""));
 }
 
 async function main() {

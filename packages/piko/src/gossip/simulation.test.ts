@@ -5,6 +5,7 @@ import { Gossip } from "./gossip.js";
 // A failing seed is printed with its story. PIKO_SIM_SEED=7 runs that one alone, PIKO_SIM_SECONDS=600 looks for longer.
 const SECONDS = Number(process.env["PIKO_SIM_SECONDS"] ?? 4);
 const ONLY = process.env["PIKO_SIM_SEED"];
+const LARGEST_WATCHED = SECONDS > 60 ? 25 : 10;
 
 function create(initialVersions: boolean): CreateNode {
   return ({ nodeId, addr, transport, clock, random, watch, resolve }) => {
@@ -110,7 +111,7 @@ describe("a cluster under simulation", () => {
     [80, "host"],
   ] as const)(
     "finds out within 3 s that one of %i nodes is dead with its %s",
-    { timeout: 30_000 },
+    { timeout: 300_000 },
     (nodes, kind) => {
       const unreachable = new Set<string>();
       const cluster = new SimulatedCluster({
@@ -127,8 +128,8 @@ describe("a cluster under simulation", () => {
       if (victim === undefined) throw new Error("no victim");
       cluster.crash(victim, kind);
       expect(cluster.run(3_000, () => unreachable.size === nodes - 1)).toBe(true);
-      // And it is forgotten, not found again.
-      if (nodes === 3) {
+      // And it is forgotten, not found again in ten minutes. Those of larger clusters take long to simulate.
+      if (nodes <= LARGEST_WATCHED) {
         cluster.run(600_000);
         expect(cluster.difference()).toBeUndefined();
         for (const { view } of cluster.alive.values()) expect(view.nodes.has("n1")).toBe(false);
