@@ -4,7 +4,7 @@ export { type Clock, systemClock, type Timer } from "./clock.js";
 export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
 export { ByteSocket, type SocketHandler } from "./socket/byte-socket.js";
 export { Outbox, type Seal } from "./socket/outbox.js";
-export { SLAB_BYTES } from "./socket/slab-pool.js";
+export { giveSlab, SLAB_BYTES, takeSlab } from "./socket/slab-pool.js";
 export { WebSocketConnection, type WebSocketHandler } from "./websocket/connection.js";
 export * from "./websocket/frame.js";
 export { type FrameHandler, FrameReader } from "./websocket/frame-reader.js";

@@ -39,7 +39,7 @@ export class StreamBridge implements StreamHandler {
     this.#stream = stream;
     this.#halfClose = halfClose;
     this.#onDone = onDone;
-    this.#rest = new ByteStore();
+    this.#rest = new ByteStore(undefined, true);
     this.#socket = undefined;
     this.#unconsumed = 0;
     this.#socketEnded = false;

@@ -65,7 +65,7 @@ export class StreamWriter {
     let from = start;
     if (!this.blocked) from += this.#stream.write(buffer, start, end);
     if (from === end) return;
-    this.#rest ??= new ByteStore();
+    this.#rest ??= new ByteStore(undefined, true);
     this.#rest.append(buffer, from, end);
   }
 

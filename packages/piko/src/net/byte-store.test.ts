@@ -12,18 +12,18 @@ describe("ByteStore", () => {
     expect(store.buffer.length).toBe(0);
   });
 
-  it("gives back what went in, in order", () => {
+  it.each([false, true])("gives back what went in, in order (pooled: %s)", (pooled) => {
     const steps = fc.array(
       fc.oneof(
-        fc.record({ append: fc.uint8Array({ maxLength: 3_000 }) }),
-        fc.record({ take: fc.nat({ max: 4_000 }) }),
+        fc.record({ append: fc.uint8Array({ maxLength: 9_000, size: "max" }) }),
+        fc.record({ take: fc.nat({ max: 12_000 }) }),
       ),
       { maxLength: 60 },
     );
     fc.assert(
       fc.property(steps, (all) => {
         const budget = new ByteBudget(1_000);
-        const store = new ByteStore(budget);
+        const store = new ByteStore(budget, pooled);
         let model = Buffer.alloc(0);
         for (const step of all) {
           if ("append" in step) {

@@ -1,6 +1,7 @@
 // Bytes that have to outlive their read callback: a head that arrived in parts, a pipelined request, what a slow peer
 // hasn't taken. Empty it holds no memory. Its owner limits how much goes in.
 
+import { giveSlab, SLAB_BYTES, takeSlab } from "@piko/tunnel";
 import type { ByteBudget } from "./byte-budget.js";
 
 export class ByteStore {
@@ -9,10 +10,15 @@ export class ByteStore {
   start = 0;
   end = 0;
   readonly #budget: ByteBudget | undefined;
+  readonly #pooled: boolean;
 
-  /** A store with a budget counts its memory there, and has to be cleared before it is dropped. */
-  constructor(budget?: ByteBudget) {
+  /**
+   * A store with a budget counts its memory there, and has to be cleared before it is dropped. A `pooled` one takes large
+   * memory from the pool of slabs and gives it back when it is empty: nobody may look at `buffer` then any more.
+   */
+  constructor(budget?: ByteBudget, pooled = false) {
     this.#budget = budget;
+    this.#pooled = pooled;
   }
 
   get length(): number {
@@ -54,7 +60,7 @@ export class ByteStore {
     if (needed <= this.buffer.length && this.start >= this.buffer.length / 2) {
       this.buffer.copy(this.buffer, 0, this.start, this.end);
     } else {
-      const larger = Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2, MIN_BYTES));
+      const larger = this.#allocate(needed);
       this.buffer.copy(larger, 0, this.start, this.end);
       this.#hold(larger);
     }
@@ -62,11 +68,19 @@ export class ByteStore {
     this.end = length;
   }
 
+  #allocate(needed: number): Buffer {
+    if (this.#pooled && needed > SLAB_FROM_BYTES && needed <= SLAB_BYTES) return takeSlab();
+    return Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2, MIN_BYTES));
+  }
+
   #hold(buffer: Buffer): void {
     if (this.#budget !== undefined) this.#budget.used += buffer.length - this.buffer.length;
+    if (this.#pooled && this.buffer.length === SLAB_BYTES) giveSlab(this.buffer);
     this.buffer = buffer;
   }
 }
 
 const EMPTY: Buffer = Buffer.alloc(0);
 const MIN_BYTES = 512;
+/** Less isn't worth a slab. */
+const SLAB_FROM_BYTES = 8 * 1024;

@@ -14,7 +14,7 @@ export class StreamSender {
 
   /** With a budget, what waits is counted there, and has to be cleared in the end. */
   constructor(budget?: ByteBudget) {
-    this.#rest = new ByteStore(budget);
+    this.#rest = new ByteStore(budget, true);
   }
 
   /** Bytes wait: the stream's `onWritable` follows, and with it `resume`. */
