@@ -2,23 +2,29 @@
 // process for all subjects of a run.
 // @ts-check
 
-import { truncateSync, writeFileSync } from "node:fs";
+import { readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { CASES } from "./cases.mjs";
 import { checkAnswer } from "./load.mjs";
 import { nginxPreamble } from "./nginx.mjs";
 import { requireProgram } from "./programs.mjs";
 import { freePorts, LOAD_CORE } from "./workbench.mjs";
 
+const ECHO_SERVICE = fileURLToPath(new URL("./echo-service.mjs", import.meta.url));
+/** Those whose answer is a file, one of each path. */
+const FILE_CASES = CASES.filter(({ name }) => name === "medium" || name === "large" || name === "bulk");
+
 /**
  * @param {import("./workbench.mjs").Workbench} bench
- * @returns {Promise<number>} its port
+ * @returns {Promise<{ backendPort: number, echoPort: number }>} its port, and that of a service that echoes TCP
  */
 export async function startBackend(bench) {
+  const [httpPort, echoPort] = await startEchoService(bench);
   const [port = 0] = await freePorts(1);
   const { directory } = bench;
   const config = join(directory, "backend.conf");
-  const locations = CASES.filter((each) => each.path !== "/100").map((each) => {
+  const locations = FILE_CASES.map((each) => {
     const file = join(directory, each.name);
     // A hole in a file reads as zeros, so 256 MiB cost no disk.
     writeFileSync(file, "");
@@ -35,7 +41,19 @@ export async function startBackend(bench) {
   server {
     listen 127.0.0.1:${port};
     location = /100 { default_type text/plain; return 200 "${"x".repeat(100)}"; }
-    ${[...new Set(locations)].join("\n    ")}
+    ${locations.join("\n    ")}
+    location = /upload {
+      proxy_pass http://127.0.0.1:${httpPort};
+      proxy_http_version 1.1;
+      proxy_request_buffering off;
+      client_max_body_size 0;
+    }
+    location = /websocket {
+      proxy_pass http://127.0.0.1:${httpPort};
+      proxy_http_version 1.1;
+      proxy_set_header Connection upgrade;
+      proxy_set_header Upgrade $http_upgrade;
+    }
   }
 }
 `,
@@ -46,11 +64,30 @@ export async function startBackend(bench) {
     args: ["-p", directory, "-c", config, "-e", "stderr"],
     core: LOAD_CORE,
   });
-  bench.backendPid = program.pid;
+  bench.servicePids.push(program.pid);
   const origin = `http://127.0.0.1:${port}`;
   const first = /** @type {import("./cases.mjs").Case} */ (CASES[0]);
   await bench.waitFor("backend", [program], async () =>
     (await checkAnswer(origin, first)) === undefined ? true : undefined,
   );
-  return port;
+  return { backendPort: port, echoPort };
+}
+
+/**
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @returns {Promise<[http: number, tcp: number]>} its ports
+ */
+async function startEchoService(bench) {
+  const program = bench.start({
+    name: "echo-service",
+    command: process.execPath,
+    args: [ECHO_SERVICE],
+    core: LOAD_CORE,
+  });
+  bench.servicePids.push(program.pid);
+  return bench.waitFor("echo service", [program], () => {
+    const text = readFileSync(program.stdoutFile, "utf8");
+    const [http = 0, tcp = 0] = text.split(" ").map(Number);
+    return text.endsWith("\n") ? [http, tcp] : undefined;
+  });
 }

@@ -10,22 +10,32 @@
  * @property {string} path path on the backend
  * @property {number} bodyBytes
  * @property {number} connections keep-alive connections, one request in flight on each
+ * @property {number} [leastSeconds] below this too few requests complete
  * @property {number} [pauseMs] mean pause of a connection between two requests; none unless said
- * @property {boolean} byDefault
  *
  * @typedef {object} BulkCase
- * @property {"bulk"} kind
+ * @property {"bulk" | "upload"} kind one body, by curl
  * @property {string} name
  * @property {string} title
  * @property {string} path
  * @property {number} bodyBytes
- * @property {boolean} byDefault
  *
- * @typedef {LoadCase | BulkCase} Case
+ * @typedef {object} EchoCase
+ * @property {"websocket" | "tcp"} kind messages that are sent back
+ * @property {string} name
+ * @property {string} title
+ * @property {string} path
+ * @property {number} bodyBytes of a message
+ * @property {number} connections one message on its way on each
+ *
+ * @typedef {LoadCase | BulkCase | EchoCase} Case
  */
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+const BULK_BYTES = 256 * MIB;
+const MESSAGE_BYTES = 100;
+const MESSAGE_CONNECTIONS = 32;
 
 /** @type {readonly Case[]} */
 export const CASES = [
@@ -33,16 +43,20 @@ export const CASES = [
   load("medium", "10 KiB, c=32", "/10k", 10 * KIB, 32),
   load("large", "1 MiB, c=8", "/1m", MIB, 8),
   load("single", "100 B, c=1", "/100", 100, 1),
+  load("medium-1", "10 KiB, c=1", "/10k", 10 * KIB, 1),
+  load("large-1", "1 MiB, c=1", "/1m", MIB, 1),
+  load("large-32", "1 MiB, c=32", "/1m", MIB, 32),
+  load("small-256", "100 B, c=256", "/100", 100, 256),
+  load("medium-256", "10 KiB, c=256", "/10k", 10 * KIB, 256),
+  { ...load("large-256", "1 MiB, c=256", "/1m", MIB, 256), leastSeconds: 4 },
   { ...load("paced", "100 B, c=10, 1,000 requests/s", "/100", 100, 10), pauseMs: 9.5 },
-  { ...load("wide", "100 B, c=256", "/100", 100, 256), byDefault: false },
+  { ...load("bulk", "256 MiB, one download", "/bulk", BULK_BYTES, 1), kind: "bulk" },
+  { ...load("upload", "256 MiB, one upload", "/upload", BULK_BYTES, 1), kind: "upload" },
   {
-    kind: "bulk",
-    name: "bulk",
-    title: "256 MiB, one stream",
-    path: "/bulk",
-    bodyBytes: 256 * MIB,
-    byDefault: true,
+    ...load("websocket", "WebSocket echo, 100 B, c=32", "/websocket", MESSAGE_BYTES, MESSAGE_CONNECTIONS),
+    kind: "websocket",
   },
+  { ...load("tcp", "TCP echo, 100 B, c=32", "", MESSAGE_BYTES, MESSAGE_CONNECTIONS), kind: "tcp" },
 ];
 
 /**
@@ -54,11 +68,11 @@ export const CASES = [
  * @returns {LoadCase}
  */
 function load(name, title, path, bodyBytes, connections) {
-  return { kind: "load", name, title, path, bodyBytes, connections, byDefault: true };
+  return { kind: "load", name, title, path, bodyBytes, connections };
 }
 
 /**
- * The cases named, or the default ones.
+ * The cases named, or all.
  * @param {readonly string[]} names
  * @returns {Case[]}
  */
@@ -68,5 +82,5 @@ export function selectCases(names) {
       throw new Error(`unknown case: ${name} (known: ${CASES.map((each) => each.name).join(", ")})`);
     }
   }
-  return CASES.filter((each) => (names.length === 0 ? each.byDefault : names.includes(each.name)));
+  return CASES.filter((each) => names.length === 0 || names.includes(each.name));
 }

@@ -67,14 +67,39 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
   return report;
 }
 
+const ECHO_LOAD = fileURLToPath(new URL("./echo-load.mjs", import.meta.url));
+
 /**
- * Fetches one large body with curl.
+ * Sends messages that come back, on several connections.
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {string} origin
+ * @param {import("./cases.mjs").EchoCase} echoCase
+ * @param {number} seconds
+ * @returns {Promise<LoadResult>}
+ */
+export async function runEcho(bench, origin, echoCase, seconds) {
+  const { kind, path, connections, bodyBytes } = echoCase;
+  const output = await bench.run({
+    name: "echo-load",
+    command: process.execPath,
+    args: [ECHO_LOAD, kind, origin + path, HOST, ...[connections, bodyBytes, seconds].map(String)],
+    core: LOAD_CORE,
+    timeoutMs: seconds * 1000 + PATIENCE_MS,
+  });
+  const report = JSON.parse(output);
+  if (report.requests === 0) throw new Error(`${echoCase.title}: no message came back`);
+  return report;
+}
+
+/**
+ * Fetches one large body with curl, or sends one.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {string} origin
  * @param {import("./cases.mjs").BulkCase} bulkCase
+ * @param {string} uploadFile what is sent
  * @returns {Promise<{ bytes: number, durationUs: number }>}
  */
-export async function runCurl(bench, origin, bulkCase) {
+export async function runCurl(bench, origin, bulkCase, uploadFile) {
   const output = await bench.run({
     name: "curl",
     command: requireProgram("curl"),
@@ -82,6 +107,8 @@ export async function runCurl(bench, origin, bulkCase) {
       "--silent",
       "--show-error",
       "--fail",
+      // curl would wait for a 100 (Continue) that not every proxy sends.
+      ...(bulkCase.kind === "upload" ? ["--upload-file", uploadFile, "--header", "Expect:"] : []),
       "--noproxy",
       "*",
       "--output",
@@ -89,7 +116,7 @@ export async function runCurl(bench, origin, bulkCase) {
       "--header",
       `Host: ${HOST}`,
       "--write-out",
-      "%{http_code} %{size_download} %{time_total}",
+      `%{http_code} ${bulkCase.kind === "upload" ? "%{size_upload}" : "%{size_download}"} %{time_total}`,
       origin + bulkCase.path,
     ],
     core: LOAD_CORE,
@@ -103,7 +130,7 @@ export async function runCurl(bench, origin, bulkCase) {
 }
 
 /**
- * One request, whole body compared by length. Gives undefined when all is well, else what is wrong.
+ * One request of a load or bulk case, whole body compared by length. Gives undefined when all is well, else what is wrong.
  * @param {string} origin
  * @param {import("./cases.mjs").Case} each
  * @returns {Promise<string | undefined>}

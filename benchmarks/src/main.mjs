@@ -5,11 +5,13 @@ import { writeFileSync } from "node:fs";
 import { startBackend } from "./backend.mjs";
 import { CASES, selectCases } from "./cases.mjs";
 import { measureFairness } from "./fairness.mjs";
+import { writeDocs } from "./docs.mjs";
 import { measureIdleTunnels } from "./idle-tunnels.mjs";
 import { describeMachine } from "./machine.mjs";
 import { HELP, parseOptions } from "./options.mjs";
 import { profilePiko } from "./profile.mjs";
 import { requireProgram } from "./programs.mjs";
+import { measureReconnect } from "./reconnect.mjs";
 import { formatReport } from "./report.mjs";
 import { runRounds } from "./rounds.mjs";
 import { piko } from "./subjects/piko.mjs";
@@ -54,7 +56,9 @@ function makePlan(options) {
   return selectSubjects(options)
     .map((subject) => ({
       subject,
-      cases: cases.filter((each) => !options.check || isJudged(subject.name, each.name)),
+      cases: cases.filter(
+        (each) => subject.takes(each.kind) && (!options.check || isJudged(subject.name, each.name)),
+      ),
     }))
     .filter((part) => part.cases.length > 0);
 }
@@ -72,7 +76,7 @@ async function run(bench, options) {
   }
   const plan = makePlan(options);
   const machine = describeMachine(options, bench.pinned);
-  const context = { bench, backendPort: await startBackend(bench), options };
+  const context = { bench, ...(await startBackend(bench)), options };
 
   if (options.profile) {
     const obstacle = piko.findObstacle(options);
@@ -87,14 +91,18 @@ async function run(bench, options) {
   const withPiko = plan.some(({ subject }) => subject === piko) && options.tunnels > 0;
   if (withPiko) say(`idle tunnels: ${options.tunnels}`);
   const idle = withPiko ? await measureIdleTunnels(context, options.tunnels) : undefined;
+  if (withPiko && !options.check) say(`reconnect of ${options.tunnels} tunnels`);
+  const reconnect = withPiko && !options.check ? await measureReconnect(context, options.tunnels) : undefined;
   const summary = new Summary(samples);
   const verdicts = judge(summary, idle);
-  process.stdout.write(formatReport({ machine, plan, samples, summary, idle, verdicts }));
+  const results = { machine, plan, samples, summary, idle, reconnect, verdicts };
+  process.stdout.write(formatReport(results));
+  if (options.docs) writeDocs(results);
   if (options.jsonFile !== undefined) {
     const medians = summary.all();
     writeFileSync(
       options.jsonFile,
-      `${JSON.stringify({ machine, options, samples, medians, idle, verdicts }, undefined, 2)}\n`,
+      `${JSON.stringify({ machine, options, samples, medians, idle, reconnect, verdicts }, undefined, 2)}\n`,
     );
   }
   if (!options.check) return 0;

@@ -2,7 +2,7 @@
 // @ts-check
 
 import { readCoreBusyUs, readProcessCpuUs, readResidentBytes, readWaitedCpuUs } from "./cpu.mjs";
-import { checkAnswer, runCurl, runWrk } from "./load.mjs";
+import { checkAnswer, runCurl, runEcho, runWrk } from "./load.mjs";
 import { LOAD_CORE, SUBJECT_CORE } from "./workbench.mjs";
 
 /** Time that an answer may be wrong after the start, while an agent's tunnel becomes known. */
@@ -38,6 +38,8 @@ export const FOREIGN_LIMIT = 0.05;
 export async function checkSubject(bench, running, cases) {
   const programs = running.parts.map((part) => part.program);
   for (const each of cases) {
+    // Those check every answer themselves.
+    if (each.kind !== "load" && each.kind !== "bulk") continue;
     /** @type {string | undefined} */
     let problem;
     try {
@@ -84,10 +86,7 @@ export async function measure(bench, running, each, seconds) {
   const loadBefore = readLoadCpuUs(bench);
   const startedAt = performance.now();
   const before = running.parts.map(({ program }) => readProcessCpuUs(program.pid));
-  const result =
-    each.kind === "load"
-      ? await runWrk(bench, running.origin, each, seconds)
-      : { ...(await runCurl(bench, running.origin, each)), requests: 1 };
+  const result = await run(bench, running.origin, each, seconds);
   const cpu = running.parts.map(
     ({ program }, index) => readProcessCpuUs(program.pid) - /** @type {number} */ (before[index]),
   );
@@ -113,12 +112,30 @@ export async function measure(bench, running, each, seconds) {
 }
 
 /**
- * What the load generator, ended by now, and the backend have used so far.
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {string} origin
+ * @param {import("./cases.mjs").Case} each
+ * @param {number} seconds
+ */
+async function run(bench, origin, each, seconds) {
+  switch (each.kind) {
+    case "load":
+      return runWrk(bench, origin, each, Math.max(seconds, each.leastSeconds ?? 0));
+    case "websocket":
+    case "tcp":
+      return runEcho(bench, origin, each, seconds);
+    default:
+      return { ...(await runCurl(bench, origin, each, bench.bulkFile)), requests: 1 };
+  }
+}
+
+/**
+ * What the load generator, ended by now, and the services have used so far.
  * @param {import("./workbench.mjs").Workbench} bench
  */
 function readLoadCpuUs(bench) {
-  const backend = bench.backendPid === undefined ? 0 : readProcessCpuUs(bench.backendPid);
-  return backend + readWaitedCpuUs(process.pid);
+  const services = bench.servicePids.map(readProcessCpuUs);
+  return services.reduce((sum, value) => sum + value, readWaitedCpuUs(process.pid));
 }
 
 /**

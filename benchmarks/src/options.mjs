@@ -10,13 +10,15 @@ export const HELP = `npm run bench -- [options]
   --rounds N          interleaved rounds (default 3; with --check 5)
   --seconds N         measured time of a case (default 2)
   --warmup N          warm-up of a fresh subject (default 3)
-  --subject NAME      only this subject; may be repeated (nginx, haproxy, node-http, piko)
-  --case NAME         only this case; may be repeated (small, medium, large, single, paced, wide, bulk)
-  --tunnels N         idle tunnels for the memory figure (default 2000, 0 for none)
+  --subject NAME      only this subject; may be repeated (nginx, haproxy, node-http, undici,
+                      piko, haproxy-tcp, piko-tcp)
+  --case NAME         only this case; may be repeated (see src/cases.mjs)
+  --tunnels N         idle tunnels (default 10000; with --check 2000; 0 for none)
   --no-access-log     piko without its access logs
   --piko FILE         the piko program (default packages/piko/bin/piko.js)
   --against FILE      another build's piko program, as a subject of the same run: what a change is worth
   --node FILE         the Node.js that runs piko (default: the one that runs this)
+  --docs              write docs/benchmarks.md and its charts from this run
   --json FILE         write every sample and all medians to FILE
   --fairness          latency of small requests beside one bulk stream, instead of a comparison
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
@@ -38,6 +40,7 @@ export const HELP = `npm run bench -- [options]
  * @property {string | undefined} againstFile
  * @property {string} nodeFile
  * @property {string | undefined} jsonFile
+ * @property {boolean} docs
  * @property {boolean} check
  * @property {boolean} fairness
  * @property {boolean} profile
@@ -65,6 +68,7 @@ export function parseOptions(args) {
       against: { type: "string" },
       node: { type: "string" },
       json: { type: "string" },
+      docs: { type: "boolean", default: false },
       check: { type: "boolean", default: false },
       fairness: { type: "boolean", default: false },
       profile: { type: "boolean", default: false },
@@ -79,12 +83,13 @@ export function parseOptions(args) {
     warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 3, 0.1, 600),
     subjects: values.subject ?? [],
     cases: values.case ?? [],
-    tunnels: parseNumber("tunnels", values.tunnels, quick ? 0 : 2000, 0, 100_000),
+    tunnels: parseNumber("tunnels", values.tunnels, quick ? 0 : check ? 2000 : 10_000, 0, 100_000),
     accessLog: !values["no-access-log"],
     pikoFile: values.piko,
     againstFile: values.against,
     nodeFile: values.node ?? process.execPath,
     jsonFile: values.json,
+    docs: values.docs,
     check: values.check,
     fairness: values.fairness,
     profile: values.profile,

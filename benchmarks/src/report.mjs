@@ -11,6 +11,7 @@ import { ratio } from "./targets.mjs";
  * @property {readonly import("./measure.mjs").Sample[]} samples
  * @property {import("./summary.mjs").Summary} summary
  * @property {import("./idle-tunnels.mjs").IdleResult | undefined} idle
+ * @property {import("./reconnect.mjs").ReconnectResult | undefined} reconnect
  * @property {readonly import("./targets.mjs").Verdict[]} verdicts
  */
 
@@ -34,8 +35,8 @@ export function formatReport(results) {
  * @param {Results} results
  * @param {import("./cases.mjs").Case} each
  */
-function formatCase(results, each) {
-  const bulk = each.kind === "bulk";
+export function formatCase(results, each) {
+  const bulk = each.kind === "bulk" || each.kind === "upload";
   const rows = results.plan.flatMap(({ subject }) => {
     const figures = results.summary.find(subject.name, each.name);
     if (figures === undefined) return [];
@@ -100,15 +101,30 @@ function formatMemory(results) {
     return [...peaks].map(([role, bytes]) => [`${subject.title}: ${role}`, (bytes / 2 ** 20).toFixed(0)]);
   });
   const table = rows.length === 0 ? "" : formatTable(["", "resident MiB, largest after a case"], rows);
-  const { idle } = results;
-  const tunnels =
-    idle === undefined
-      ? ""
-      : `Idle tunnels: ${idle.tunnels} more cost the server ${kib(idle.residentBytesPerTunnel)} KiB of resident ` +
-        `memory each (JavaScript heap ${kib(idle.heapBytesPerTunnel)} KiB); ` +
-        `${(idle.residentBytes / 2 ** 20).toFixed(0)} MiB in all.`;
+  const tunnels = formatTunnels(results);
   if (table === "" && tunnels === "") return "";
   return ["## Memory", table, tunnels].filter((part) => part !== "").join("\n\n");
+}
+
+/** @param {Results} results */
+export function formatTunnels({ idle, reconnect }) {
+  const lines = [];
+  if (idle !== undefined) {
+    lines.push(
+      `Idle tunnels: ${idle.tunnels} more cost the server ${kib(idle.residentBytesPerTunnel)} KiB of resident ` +
+        `memory each (JavaScript heap ${kib(idle.heapBytesPerTunnel)} KiB); ` +
+        `${(idle.residentBytes / 2 ** 20).toFixed(0)} MiB in all.`,
+    );
+  }
+  if (reconnect !== undefined) {
+    const { tunnels, durationMs, attempts, serverCpuMs, agentsCpuMs } = reconnect;
+    lines.push(
+      `Reconnect: after a server with ${tunnels} tunnels was killed and started again, all of them were open in ` +
+        `${(durationMs / 1000).toFixed(1)} s (${attempts} attempts), for ${(serverCpuMs / 1000).toFixed(1)} s of the ` +
+        `server's CPU time and ${(agentsCpuMs / 1000).toFixed(1)} s of the agents'.`,
+    );
+  }
+  return lines.join("\n\n");
 }
 
 /** @param {number} bytes */
@@ -117,7 +133,7 @@ function kib(bytes) {
 }
 
 /** @param {readonly import("./targets.mjs").Verdict[]} verdicts */
-function formatVerdicts(verdicts) {
+export function formatVerdicts(verdicts) {
   if (verdicts.length === 0) return "";
   const rows = verdicts.map(({ title, value, limit, direction, met }) => [
     title,
@@ -129,7 +145,7 @@ function formatVerdicts(verdicts) {
 }
 
 /** @param {Results} results */
-function formatWarnings({ samples }) {
+export function formatWarnings({ samples }) {
   const spoilt = samples.filter((sample) => sample.foreignShare > FOREIGN_LIMIT);
   if (spoilt.length === 0) return "";
   const most = Math.max(...spoilt.map((sample) => sample.foreignShare));
@@ -143,7 +159,7 @@ function formatWarnings({ samples }) {
  * @param {readonly string[]} head
  * @param {readonly (readonly string[])[]} rows
  */
-function formatTable(head, rows) {
+export function formatTable(head, rows) {
   const line = (/** @type {readonly string[]} */ cells) => `| ${cells.join(" | ")} |`;
   const rule = `|${head.map((_, index) => (index === 0 ? "---" : "---:")).join("|")}|`;
   return [line(head), rule, ...rows.map(line)].join("\n");

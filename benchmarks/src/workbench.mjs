@@ -35,6 +35,7 @@ const LOG_TAIL_LINES = 12;
  * @property {string} stderrFile
  * @property {() => boolean} hasEnded
  * @property {() => Promise<void>} stop idempotent; SIGKILL when the signal isn't obeyed in time
+ * @property {() => Promise<void>} kill ends it without a word
  */
 
 /** Starts and ends the programs of one run. */
@@ -43,8 +44,8 @@ export class Workbench {
   directory;
   /** Whether programs are tied to cores; without it the CPU figures disturb each other. */
   pinned;
-  /** The service behind all subjects, once it runs. @type {number | undefined} */
-  backendPid;
+  /** The services behind all subjects. @type {number[]} */
+  servicePids = [];
   /** @type {Set<import("node:child_process").ChildProcess>} */
   #children = new Set();
   #count = 0;
@@ -54,6 +55,11 @@ export class Workbench {
     this.directory = mkdtempSync(join(tmpdir(), "piko-bench-"));
     this.pinned = availableParallelism() >= 2 && findProgram("taskset") !== undefined;
     process.once("exit", () => this.#endAtOnce());
+  }
+
+  /** The body of bulk cases. */
+  get bulkFile() {
+    return join(this.directory, "bulk");
   }
 
   get isClosed() {
@@ -90,6 +96,11 @@ export class Workbench {
         const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT_MS);
         await gone;
         clearTimeout(timer);
+      },
+      kill: async () => {
+        if (ended()) return;
+        child.kill("SIGKILL");
+        await gone;
       },
     };
   }

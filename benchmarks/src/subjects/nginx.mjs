@@ -12,6 +12,7 @@ export const nginx = {
   name: "nginx",
   title: "nginx, plain proxy",
   compiles: false,
+  takes: (kind) => kind !== "tcp",
   findObstacle: () => (findProgram("nginx") === undefined ? "nginx is not installed" : undefined),
   async start({ bench, backendPort }) {
     const [port = 0] = await freePorts(1);
@@ -21,6 +22,7 @@ export const nginx = {
       config,
       `${nginxPreamble(bench.directory, `proxy-${port}`)}
   access_log ${join(bench.directory, `proxy-${port}.log`)} combined buffer=64k flush=1s;
+  map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
   upstream backend {
     server 127.0.0.1:${backendPort};
     keepalive 512;
@@ -31,7 +33,8 @@ export const nginx = {
     location / {
       proxy_pass http://backend;
       proxy_http_version 1.1;
-      proxy_set_header Connection "";
+      proxy_set_header Connection $connection_upgrade;
+      proxy_set_header Upgrade $http_upgrade;
       proxy_set_header Host $host;
       proxy_buffers 16 16k;
       proxy_max_temp_file_size 0;

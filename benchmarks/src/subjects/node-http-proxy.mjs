@@ -3,16 +3,7 @@
 // @ts-check
 
 import { Agent, createServer, request } from "node:http";
-
-const HOP_BY_HOP = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-]);
+import { endToEnd } from "./end-to-end.mjs";
 
 const backendPort = Number(process.argv[2]);
 const agent = new Agent({ keepAlive: true, maxSockets: 512, maxFreeSockets: 512 });
@@ -43,19 +34,31 @@ const server = createServer((incoming, response) => {
   incoming.pipe(outgoing);
 });
 
-/**
- * @param {readonly string[]} raw names and values in turn
- * @returns {string[]}
- */
-function endToEnd(raw) {
-  /** @type {string[]} */
-  const kept = [];
-  for (let index = 0; index + 1 < raw.length; index += 2) {
-    const name = /** @type {string} */ (raw[index]);
-    if (!HOP_BY_HOP.has(name.toLowerCase())) kept.push(name, /** @type {string} */ (raw[index + 1]));
-  }
-  return kept;
-}
+// WebSockets: the upgrade goes on as it is, then bytes pass both ways.
+server.on("upgrade", (incoming, client, early) => {
+  const outgoing = request({
+    host: "127.0.0.1",
+    port: backendPort,
+    method: incoming.method,
+    path: incoming.url,
+    headers: incoming.rawHeaders,
+  });
+  outgoing.on("upgrade", (answer, service, first) => {
+    const fields = [];
+    for (let index = 0; index + 1 < answer.rawHeaders.length; index += 2) {
+      fields.push(`${answer.rawHeaders[index]}: ${answer.rawHeaders[index + 1]}`);
+    }
+    client.write(`HTTP/1.1 101 Switching Protocols\r\n${fields.join("\r\n")}\r\n\r\n`);
+    client.write(first);
+    service.write(early);
+    client.pipe(service).pipe(client);
+    client.on("error", () => service.destroy());
+    service.on("error", () => client.destroy());
+  });
+  outgoing.on("response", () => client.destroy());
+  outgoing.on("error", () => client.destroy());
+  outgoing.end();
+});
 
 server.keepAliveTimeout = 60_000;
 server.listen(0, "127.0.0.1", () => {

@@ -12,6 +12,7 @@ export const nodeHttp = {
   name: "node-http",
   title: "node:http proxy",
   compiles: true,
+  takes: (kind) => kind !== "tcp",
   findObstacle: () => undefined,
   async start({ bench, backendPort, options }) {
     const program = bench.start({

@@ -16,6 +16,7 @@ export const piko = {
   name: "piko",
   title: "piko, server + agent",
   compiles: true,
+  takes: (kind) => kind !== "tcp",
   findObstacle(options) {
     if (options.pikoFile !== undefined) {
       return existsSync(options.pikoFile) ? undefined : `${options.pikoFile} does not exist`;
@@ -30,6 +31,7 @@ export const pikoAgainst = {
   name: "piko-against",
   title: "piko, the other build",
   compiles: true,
+  takes: (kind) => kind !== "tcp",
   findObstacle: ({ againstFile = "" }) =>
     existsSync(againstFile) ? undefined : `--against: ${againstFile} does not exist`,
   start: ({ options, ...context }) =>
@@ -81,8 +83,9 @@ export async function startPiko(context, nodeArgs) {
  * @param {Pick<import("./subject.mjs").SubjectContext, "bench" | "options">} context
  * @param {readonly string[]} nodeArgs
  * @param {Record<string, string>} [env]
+ * @param {readonly string[]} [flags] those that come last win
  */
-export async function startServer({ bench, options }, nodeArgs, env = {}) {
+export async function startServer({ bench, options }, nodeArgs, env = {}, flags = []) {
   const program = bench.start({
     ...pikoCommand(options, nodeArgs, [
       "server",
@@ -97,6 +100,7 @@ export async function startServer({ bench, options }, nodeArgs, env = {}) {
       "--log.format",
       "json",
       ...(options.accessLog ? [] : ["--proxy.access-log.disable"]),
+      ...flags,
     ]),
     env,
     name: "piko-server",
@@ -115,7 +119,7 @@ export async function startServer({ bench, options }, nodeArgs, env = {}) {
  * @param {readonly string[]} nodeArgs
  * @param {readonly string[]} args
  */
-function pikoCommand(options, nodeArgs, args) {
+export function pikoCommand(options, nodeArgs, args) {
   const file = options.pikoFile ?? DEFAULT_PROGRAM;
   return { command: options.nodeFile, args: [...nodeArgs, file, ...args] };
 }
@@ -126,7 +130,7 @@ function pikoCommand(options, nodeArgs, args) {
  * @param {string} message
  * @returns {Record<string, unknown> | undefined}
  */
-function findLogLine(file, message) {
+export function findLogLine(file, message) {
   const lines = readFileSync(file, "utf8").split("\n");
   // The last piece is an unfinished line, or nothing.
   lines.pop();

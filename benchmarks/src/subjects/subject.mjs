@@ -1,15 +1,18 @@
 // What a subject is: a program, or several, that brings requests to the backend. This file is the list of them.
 // @ts-check
 
-import { haproxy } from "./haproxy.mjs";
+import { haproxy, haproxyTcp } from "./haproxy.mjs";
 import { nginx } from "./nginx.mjs";
 import { nodeHttp } from "./node-http.mjs";
 import { piko, pikoAgainst } from "./piko.mjs";
+import { pikoTcp } from "./piko-tcp.mjs";
+import { undici } from "./undici.mjs";
 
 /**
  * @typedef {object} SubjectContext
  * @property {import("../workbench.mjs").Workbench} bench
  * @property {number} backendPort
+ * @property {number} [echoPort] of the service that echoes TCP
  * @property {import("../options.mjs").Options} options
  *
  * @typedef {object} RunningSubject
@@ -20,12 +23,13 @@ import { piko, pikoAgainst } from "./piko.mjs";
  * @property {string} name
  * @property {string} title
  * @property {boolean} compiles at run time, so that it has to run for a while before it is measured
+ * @property {(kind: import("./../cases.mjs").Case["kind"]) => boolean} takes the kinds of load that it can be put under
  * @property {(options: import("../options.mjs").Options) => string | undefined} findObstacle why it can't run here
  * @property {(context: SubjectContext) => Promise<RunningSubject>} start
  */
 
 /** @type {readonly Subject[]} */
-const SUBJECTS = [nginx, haproxy, nodeHttp, piko];
+const SUBJECTS = [nginx, haproxy, nodeHttp, undici, piko, haproxyTcp, pikoTcp];
 
 /**
  * The subjects that a run may have.
