@@ -63,8 +63,8 @@ async function runRound(ports, share) {
   await Promise.all(Array.from({ length: workers }, work));
 }
 
-const ports = ["proxy", "upstream", "admin", "cluster.gossip"];
-const flags = ports.map((port) => `--${port}.bind-addr=127.0.0.1:0`);
+const listeners = ["proxy", "upstream", "admin", "cluster.gossip"];
+const flags = listeners.map((each) => `--${each}.bind-addr=127.0.0.1:0`);
 const service = await startService();
 // A soak that comes last on a busy machine may wait for longer than the defaults allow.
 const patient = [
