@@ -10,19 +10,34 @@ export interface Flushable {
 /** A list of what has to be flushed; one per process is enough. */
 export class FlushQueue {
   #waiting: Flushable[] = [];
+  #waitingLast: Flushable[] = [];
   #spare: Flushable[] = [];
+  #spareLast: Flushable[] = [];
   readonly #run = (): void => {
-    const batch = this.#waiting;
+    const first = this.#waiting;
+    const last = this.#waitingLast;
     // A flush may cause writes (a drained stream goes on); they belong to the next turn.
     this.#waiting = this.#spare;
-    for (let i = 0; i < batch.length; i++) (batch[i] as Flushable).onTurnEnd();
-    batch.length = 0;
-    this.#spare = batch;
+    this.#waitingLast = this.#spareLast;
+    for (let i = 0; i < first.length; i++) (first[i] as Flushable).onTurnEnd();
+    for (let i = 0; i < last.length; i++) (last[i] as Flushable).onTurnEnd();
+    first.length = 0;
+    last.length = 0;
+    this.#spare = first;
+    this.#spareLast = last;
   };
 
   /** Asks for one flush of `item` at the end of this turn; the caller asks once. */
   schedule(item: Flushable): void {
-    if (this.#waiting.push(item) === 1) setImmediate(this.#run);
+    if (this.#waiting.push(item) + this.#waitingLast.length === 1) setImmediate(this.#run);
+  }
+
+  /**
+   * The same, behind all others of this turn: for tunnels, because what leaves on one beside a request or a response is
+   * often an ACK or a FIN, which nobody waits for.
+   */
+  scheduleLast(item: Flushable): void {
+    if (this.#waitingLast.push(item) + this.#waiting.length === 1) setImmediate(this.#run);
   }
 }
 

@@ -221,4 +221,19 @@ describe("FlushQueue", () => {
     await turn();
     expect(runs).toEqual(["first", "first", "second", "second"]);
   });
+
+  it("runs tunnels behind all others of the turn, whatever came first", async () => {
+    const queue = new FlushQueue();
+    const runs: string[] = [];
+    const named = (name: string) => ({ onTurnEnd: (): unknown => runs.push(name) });
+    queue.scheduleLast(named("tunnel"));
+    queue.schedule(named("service"));
+    queue.scheduleLast(named("other tunnel"));
+    queue.schedule(named("client"));
+    await turn();
+    expect(runs).toEqual(["service", "client", "tunnel", "other tunnel"]);
+    queue.scheduleLast(named("alone"));
+    await turn();
+    expect(runs.at(-1)).toBe("alone");
+  });
 });

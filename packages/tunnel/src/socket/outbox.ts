@@ -143,7 +143,8 @@ export class Outbox implements Flushable {
     if (slab !== undefined) return slab;
     if (!this.#scheduled) {
       this.#scheduled = true;
-      turnEnd.schedule(this);
+      if (this.#seal === undefined) turnEnd.schedule(this);
+      else turnEnd.scheduleLast(this);
     }
     this.slab = takeSlab();
     return this.slab;

@@ -4,8 +4,8 @@
 /** Bytes of one slab: what one read brings, with room for the frame headers around it, so that it leaves in one write. */
 export const SLAB_BYTES: number = 64 * 1024 + 256;
 
-/** Slabs kept for reuse; 8 MiB at most. */
-const MAX_POOLED_SLABS = 128;
+/** Slabs kept for reuse; 4 MiB at most. */
+const MAX_POOLED_SLABS = 64;
 
 const pool: Buffer[] = [];
 
