@@ -24,6 +24,13 @@ export interface ClusterStateOptions {
   readonly onMember?: (id: string) => void;
 }
 
+/**
+ * Intervals in which the answer to a question comes, if it comes. Nothing in an answer says what the question was; so for
+ * this time none counts where there may have been other questions before: at the start of this process, whose address may
+ * have been another one's, and of a node that is new under an id that was known.
+ */
+export const STRANGE_ANSWERS = 2;
+
 /** Digest entries that are always the latest changes; the rest of a packet is left to chance. */
 const LATEST_ENTRIES = 10;
 
@@ -74,8 +81,13 @@ export class ClusterState {
     const known = this.#members.get(id);
     if (known !== undefined) return known;
     if (this.#members.size >= MAX_MEMBERS) return undefined;
-    const state = this.graveyard.raise(id, addr) ?? new NodeState(id);
-    const member = new Member(state, addr, this.#options.now(), this.#options.intervalMs);
+    const before = this.graveyard.has(id);
+    const state = this.graveyard.raise(id, addr);
+    const { now, intervalMs } = this.#options;
+    const member =
+      before && state === undefined
+        ? this.#anew(id, addr)
+        : new Member(state ?? new NodeState(id), addr, now(), intervalMs);
     this.#members.set(id, member);
     return member;
   }
@@ -141,7 +153,7 @@ export class ClusterState {
   /** Takes a node that is at another address now for a new one: an address lasts as long as a node's life does. */
   replace(member: Member, addr: string): Member {
     const { id, status } = member;
-    const fresh = new Member(new NodeState(id), addr, this.#options.now(), this.#options.intervalMs);
+    const fresh = this.#anew(id, addr);
     this.#members.delete(id);
     this.#members.set(id, fresh);
     this.#order = undefined;
@@ -259,6 +271,14 @@ export class ClusterState {
         nodes.push({ id: member.id, addr: member.addr, entries: member.state.above(0) });
     }
     return nodes;
+  }
+
+  /** A node that was known before, of whose earlier life nothing counts any more. */
+  #anew(id: string, addr: string): Member {
+    const { now, intervalMs } = this.#options;
+    const member = new Member(new NodeState(id), addr, now(), intervalMs);
+    member.answersFrom = now() + STRANGE_ANSWERS * intervalMs;
+    return member;
   }
 
   #latestFirst(): readonly Member[] {

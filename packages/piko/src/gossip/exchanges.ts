@@ -171,7 +171,7 @@ export class Exchanges {
       else {
         const member =
           cluster.find(node.id) ?? hearOfStranger(this.#core, { id: node.id, addr: node.addr, left: false });
-        if (member !== undefined) cluster.apply(member, node.entries);
+        if (member !== undefined && start >= member.answersFrom) cluster.apply(member, node.entries);
       }
     }
     // It may have told of its own return just now.

@@ -138,6 +138,28 @@ describe("answers", () => {
     clock.run(1_000);
     expect([...(after.view.nodes.get("a")?.keys.keys() ?? [])]).toEqual(["endpoint:old", "endpoint:new"]);
   });
+
+  it("to questions about the life of a node before leave no holes", () => {
+    const a = startNode("a", A);
+    const peer = new ScriptedPeer("peer", B);
+    const before = new ScriptedPeer("c", C);
+    for (const { addr } of [peer, before]) void a.gossip.join([addr]);
+    clock.run(500);
+    before.sendNews(`${A}:8003`, [entry("endpoint:before", "1", 10)]);
+    clock.run(500);
+    network.crash(before.transport, "host");
+    clock.run(1_500);
+    const after = new ScriptedPeer("c", "10.0.0.4");
+    after.sendDigest(`${A}:8003`, true);
+    clock.run(10);
+    expect(a.told.slice(-2)).toEqual(["expired c", "join c"]);
+    // The peer was asked what it knows above version 10.
+    peer.sendNews(`${A}:8003`, [entry("endpoint:new", "1", 12)], "c", after.addr);
+    clock.run(500);
+    after.sendNews(`${A}:8003`, [entry("endpoint:old", "1", 11), entry("endpoint:new", "1", 12)]);
+    clock.run(100);
+    expect([...(a.view.nodes.get("c")?.keys.keys() ?? [])]).toEqual(["endpoint:old", "endpoint:new"]);
+  });
 });
 
 describe("nodes that are gone", () => {

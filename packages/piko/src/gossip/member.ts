@@ -31,6 +31,11 @@ export class Member {
   refused = false;
   /** Has answered over TCP at its address: its packets are its own even if they come from another IP address. */
   vouched = false;
+  /**
+   * Answers to questions from before this time don't count: they are to what was known of an earlier life of the node, and
+   * skip what is not known of this one.
+   */
+  answersFrom: number = Number.NEGATIVE_INFINITY;
   /** Newest version that others claim to have. */
   claimed = 0;
   /** Since when it is known that others have newer entries, without any having come. */

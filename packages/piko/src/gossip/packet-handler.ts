@@ -2,7 +2,7 @@
 // a digest that asks for one is answered with a digest, too.
 
 import { decodePacket } from "./codec.js";
-import { digestEntry } from "./cluster-state.js";
+import { STRANGE_ANSWERS, digestEntry } from "./cluster-state.js";
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";
 import type { Member } from "./member.js";
@@ -16,12 +16,6 @@ const FOLLOW_UPS = 16;
 
 /** The same for one difference that stays as it is. */
 const SAME_FOLLOW_UPS = 3;
-
-/**
- * Intervals at the start in which answers don't count: they may be to questions of the process that had this address before,
- * and lack all that it knew. Nothing says so in them, and what they skip would be missed for good.
- */
-const STRANGE_ANSWERS = 2;
 
 /** Handles the packets of one node. */
 export class PacketHandler {
@@ -138,8 +132,8 @@ export class PacketHandler {
       }
       const member = cluster.find(id);
       // News of a candidate is only whole if it comes from itself: it alone was asked for it.
-      if (member !== undefined && (member.status !== "candidate" || member === sender))
-        applied += cluster.apply(member, entries);
+      if (member === undefined || this.#core.now() < member.answersFrom) continue;
+      if (member.status !== "candidate" || member === sender) applied += cluster.apply(member, entries);
     }
     // It may have told of its own return just now.
     if (cluster.find(sender.id) === sender && sender.status === "candidate") cluster.heard(sender);
