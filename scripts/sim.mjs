@@ -112,6 +112,7 @@ function scenario({ seed }) {
     detectMs: 3_200,
     leaveMs: 1_000,
     convergeMs: 15_000,
+    reuseIds: true,
   });
 }
 

@@ -42,6 +42,8 @@ function runSeeds(initialVersions: boolean, first: number, seconds: number): num
       detectMs: 3_200,
       leaveMs: 1_000,
       convergeMs: 15_000,
+      // Only a node with a given id comes back under it, and such a node has an initial version.
+      reuseIds: initialVersions,
     });
   };
   if (ONLY !== undefined) {

@@ -20,6 +20,8 @@ export interface ScenarioOptions {
   readonly leaveMs: number;
   /** Time after the last event within which all tables must be right. */
   readonly convergeMs: number;
+  /** Nodes come back under their old ids, too; otherwise only to their old addresses. */
+  readonly reuseIds: boolean;
 }
 
 /** What a scenario has shown. */
@@ -130,7 +132,9 @@ class Scenario {
     const [life] = this.#past.splice(at, 1);
     if (life === undefined || this.cluster.alive.has(life.id)) return;
     const taken = [...this.cluster.alive.values()].some(({ ip }) => ip === life.ip);
-    this.#start(life.id, taken || this.#random.next() < 0.3 ? undefined : life.ip);
+    const ip = taken || this.#random.next() < 0.3 ? undefined : life.ip;
+    if (this.#options.reuseIds) this.#start(life.id, ip);
+    else this.#start(undefined, ip);
   }
 
   #crash(life: Life): void {
