@@ -1,0 +1,153 @@
+// What nobody plans: memory that runs out, a network that splits, a machine that dies. The cluster becomes whole again by
+// itself, and what is left of it serves throughout.
+
+import { execFile } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { beforeAll, describe, expect, it } from "vitest";
+import { eventually } from "../../harness/deadline.js";
+import { perFile, perTest } from "../../harness/stage.js";
+import { NodePods } from "../harness/cluster.js";
+import { haveCluster, haveVariable, KILL_NODE, NODE_SHELL } from "../harness/environment.js";
+import { kubectl } from "../harness/kubectl.js";
+import { listMachines } from "../harness/machines.js";
+import { Namespace, type Pod } from "../harness/namespace.js";
+import { ENDPOINT, Load, type LoadSum, startTraffic } from "../harness/traffic.js";
+
+const MANIFESTS = fileURLToPath(new URL("../../../deploy/kubernetes", import.meta.url));
+const AGENTS = 3;
+
+describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
+  const stage = perFile();
+  const each = perTest();
+  let namespace: Namespace;
+  let nodes: NodePods;
+  let machine: string;
+
+  beforeAll(async () => {
+    [machine = ""] = await listMachines();
+    namespace = await Namespace.create(stage, "restricted");
+    nodes = new NodePods(namespace, "app=piko");
+    await namespace.apply(await kubectl(["kustomize", MANIFESTS]));
+    await namespace.rolledOut("statefulset/piko");
+    await nodes.formOneCluster(3);
+    await startTraffic(namespace, { upstreamUrl: "http://piko-clients:8001", agents: AGENTS, machine });
+  });
+
+  /** A pod that some agents are connected to, while others are elsewhere; agents are moved until there is one. */
+  async function partOfAll(where: (pod: Pod) => boolean = () => true): Promise<Pod> {
+    for (;;) {
+      for (const pod of await nodes.list()) {
+        const count = await nodes.listeners(pod.metadata.name, ENDPOINT);
+        if (where(pod) && count > 0 && count < AGENTS) return pod;
+      }
+      await namespace.kubectl(["rollout", "restart", "deployment/piko-agent"]);
+      await namespace.rolledOut("deployment/piko-agent");
+    }
+  }
+
+  /** Sends requests to each node but one, while something happens to that one; what each of the others answered. */
+  async function others(
+    victim: Pod,
+    happens: (flow: (seconds: number) => Promise<unknown>) => Promise<void>,
+  ): Promise<readonly LoadSum[]> {
+    const survivors = (await nodes.list()).filter(({ metadata }) => metadata.uid !== victim.metadata.uid);
+    const loads = await Promise.all(
+      survivors.map(({ status }) => Load.start(namespace, `http://${status.podIP}:8000`, 100)),
+    );
+    let failure: unknown;
+    await happens((seconds) => Promise.all(loads.map((load) => load.flow(seconds)))).catch(
+      (error: unknown) => {
+        failure = error;
+      },
+    );
+    const sums = await Promise.all(loads.map((load) => load.stop()));
+    for (const sum of sums) process.stderr.write(`${JSON.stringify(sum)}\n`);
+    if (failure !== undefined) throw failure;
+    return sums;
+  }
+
+  /** No request that may be repeated is lost; of the others only those that were under way to what is gone. */
+  function expectServed(sums: readonly LoadSum[]): void {
+    expect(sums.length).toBeGreaterThan(0);
+    for (const sum of sums) {
+      expect(sum.failed.GET, JSON.stringify(sum.failures)).toBe(0);
+      expect(sum.failed.POST, JSON.stringify(sum.failures)).toBeLessThan(sum.sent / 100);
+    }
+  }
+
+  it("is whole again after a node ran out of memory, and served throughout", async () => {
+    const victim = await partOfAll();
+    const { name } = victim.metadata;
+    // Shows the kernel whom to choose, and then takes all there is.
+    const eat = `require("fs").writeFileSync("/proc/1/oom_score_adj", "1000"); const all = []; for (;;) all.push(Buffer.alloc(1 << 24, 1));`;
+    const sums = await others(victim, async (flow) => {
+      await namespace.kubectl(["exec", name, "--", "node", "--eval", eat]).catch(() => {});
+      await eventually(
+        async () => {
+          const [container] =
+            (await nodes.list()).find((pod) => pod.metadata.name === name)?.status.containerStatuses ?? [];
+          return container?.lastState.terminated?.reason === "OOMKilled";
+        },
+        "node that was killed for its memory",
+        60_000,
+      );
+      await namespace.rolledOut("statefulset/piko");
+      await nodes.formOneCluster(3);
+      await flow(3);
+    });
+    expectServed(sums);
+  });
+
+  it.runIf(haveVariable("PIKO_NODE_SHELL"))(
+    "is whole again after the network was split, and served throughout",
+    async () => {
+      const victim = await partOfAll();
+      const ip = victim.status.podIP ?? "";
+      const rules = [
+        ["-s", ip],
+        ["-d", ip],
+      ];
+      const iptables = (...args: readonly string[]): Promise<unknown> =>
+        promisify(execFile)("sh", ["-c", `${NODE_SHELL} iptables "$@"`, "sh", ...args], {
+          env: { ...process.env, NODE: victim.spec.nodeName ?? "" },
+        });
+      let split = false;
+      const heal = async (): Promise<void> => {
+        if (!split) return;
+        split = false;
+        for (const rule of rules) await iptables("-D", "FORWARD", ...rule, "-j", "DROP");
+      };
+      each.defer(heal);
+      const sums = await others(victim, async (flow) => {
+        split = true;
+        for (const rule of rules) await iptables("-I", "FORWARD", ...rule, "-j", "DROP");
+        // Longer than the others need to see that it is gone, shorter than what they remember it for.
+        await flow(20);
+        await heal();
+        await nodes.formOneCluster(3);
+        await flow(3);
+      });
+      expectServed(sums);
+    },
+  );
+
+  // The last one: there is a machine less after it.
+  it.runIf(haveVariable("PIKO_KILL_NODE"))("goes on without a machine that died", async () => {
+    const victim = await partOfAll(({ spec }) => spec.nodeName !== machine);
+    const dead = victim.spec.nodeName ?? "";
+    const alone = (await nodes.list()).filter(({ spec }) => spec.nodeName === dead);
+    expect(alone.map(({ metadata }) => metadata.name)).toEqual([victim.metadata.name]);
+    const sums = await others(victim, async (flow) => {
+      await promisify(execFile)("sh", ["-c", KILL_NODE], { env: { ...process.env, NODE: dead } });
+      await flow(15);
+      // Kubernetes waits for minutes whether the machine comes back; an operator who knows better says so.
+      await kubectl(["cordon", dead]);
+      await namespace.kubectl(["delete", "pod", victim.metadata.name, "--grace-period=0", "--force"]);
+      await namespace.rolledOut("statefulset/piko");
+      await nodes.formOneCluster(3);
+      await flow(3);
+    });
+    expectServed(sums);
+  });
+});
