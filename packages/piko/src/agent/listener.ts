@@ -61,6 +61,11 @@ export class Listener {
     });
   }
 
+  /** Whether it has a tunnel to a server now. */
+  get connected(): boolean {
+    return this.#upstream.connected;
+  }
+
   /** Connects to the server. Rejects when that isn't possible in time, or is refused. */
   async start(signal: AbortSignal): Promise<void> {
     await this.#upstream.start(signal);

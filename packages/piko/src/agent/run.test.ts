@@ -151,6 +151,23 @@ describe("an agent", () => {
     expect((await fetchText("/other")).status).toBe(404);
   });
 
+  it("says that it is healthy, and ready while every listener is connected", async () => {
+    const log = new RecordedLog();
+    const own = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
+    start(config([listener("web", 1), listener("api", 1)], { server: own }), log);
+    const { addr } = await log.line("serving metrics");
+    const status = async (path: string): Promise<number> =>
+      (await fetch(`http://${String(addr)}${path}`, { headers: { connection: "close" } })).status;
+    await log.line("connected", 1);
+    expect(await status("/health")).toBe(200);
+    expect(await status("/ready")).toBe(200);
+
+    // Nobody to connect to any more.
+    await server.close();
+    await expect.poll(() => status("/ready"), { timeout: 5_000 }).toBe(503);
+    expect(await status("/health")).toBe(200);
+  });
+
   it("connects again after its tunnel was closed", async () => {
     const service = await uses.raw(answering(() => OK));
     const log = new RecordedLog();

@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../config/address.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
-import { metricsRoute, RouteServer } from "../net/route-server.js";
+import { metricsRoute, type Route, RouteServer } from "../net/route-server.js";
 import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
 import { Listener } from "./listener.js";
@@ -49,11 +49,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       }),
   );
   const metricsServer = config.server.enabled
-    ? new RouteServer({
-        name: "server",
-        logger: log,
-        find: (path) => (path === "/metrics" ? metricsRoute(metrics) : undefined),
-      })
+    ? createServer(metrics, log, () => !signal.aborted && listeners.every(({ connected }) => connected))
     : undefined;
   try {
     if (metricsServer !== undefined) {
@@ -75,6 +71,16 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     await Promise.all(listeners.map((listener) => listener.close(0)));
     metricsServer?.close();
   }
+}
+
+/** The agent's own port. */
+function createServer(metrics: Metrics, log: Logger, isReady: () => boolean): RouteServer {
+  const routes = new Map<string, Route>([
+    ["/health", (response) => void response.writeHead(200).end()],
+    ["/ready", (response) => void response.writeHead(isReady() ? 200 : 503).end()],
+    ["/metrics", metricsRoute(metrics)],
+  ]);
+  return new RouteServer({ name: "server", logger: log, find: (path) => routes.get(path) });
 }
 
 /** Connects all listeners at once. The first failure ends the others and is the one that is told. */

@@ -147,9 +147,9 @@ export const AGENT: Section<AgentConfig> = section("Configuration of `piko agent
       "URL of a forward proxy to reach the server through, such as `http://user:password@proxy:3128`. Proxy settings of the environment are not used.",
     ),
   }),
-  server: section("The agent's own port, with its metrics.", {
+  server: section("The agent's own port, with health, readiness and metrics.", {
     enabled: bool("Opens the port."),
-    bindAddr: address(":5000", "Address to listen on for metrics requests."),
+    bindAddr: address(":5000", "Address to listen on for requests of its pages."),
   }),
   log: LOG,
   gracePeriodMs: duration(
