@@ -92,6 +92,24 @@ describe("a request for an endpoint whose only agent has just gone", () => {
     expect(response.body.toString()).toContain("hi");
   });
 
+  it("waits as well while that agent's connection is still being closed", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene);
+    const agent = await RawClient.connect(scene, server.upstream);
+    agent.send(
+      "GET /piko/v1/upstream/web HTTP/1.1\r\nHost: upstream.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
+    );
+    expect((await agent.response()).status).toBe(101);
+    // A Close frame with code 1000, masked with 0, and no end behind it: the server waits for that for seconds.
+    agent.send("\x88\x82\0\0\0\0\x03\xe8");
+    await agent.end;
+    const answer = await send(server.proxy, get("/item?i=1"));
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const response = await answer();
+    expect([response.status, response.body.toString()]).toEqual([200, "item 1"]);
+  });
+
   it("gets 502 when none comes in time", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, { "proxy.reconnect-wait": "300ms" });

@@ -25,7 +25,7 @@ export class Client {
   #long;
   /** @type {{ method: string, resolve: (answer: Answer | undefined) => void }[]} */
   #waiting = [];
-  /** @type {((bytes: Buffer) => void) | undefined} */
+  /** Looks whether the bytes that are waited for are there, where there is no HTTP. @type {(() => void) | undefined} */
   #raw;
 
   /** @param {import("node:net").Socket} socket */
@@ -77,22 +77,31 @@ export class Client {
   }
 
   /**
-   * Behind a 101, or where there is no HTTP: sends bytes and waits for as many as are expected, which are the same ones
-   * by default.
-   * @param {string} text
-   * @param {number} [expected]
+   * Behind a 101, or where there is no HTTP: waits for so many bytes; for fewer if the connection ends.
+   * @param {number} count
    * @returns {Promise<string>}
    */
-  exchange(text, expected = text.length) {
+  read(count) {
     return new Promise((resolve) => {
-      let seen = "";
-      this.#raw = (bytes) => {
-        seen += bytes.toString("latin1");
-        if (seen.length >= expected) resolve(seen);
+      this.#raw = () => {
+        if (this.#buffer.length < count && !this.ended) return;
+        this.#raw = () => {};
+        const bytes = this.#buffer.subarray(0, count);
+        this.#buffer = this.#buffer.subarray(count);
+        resolve(bytes.toString("latin1"));
       };
-      void this.end.then(() => resolve(seen));
-      this.#socket.write(text, "latin1");
+      void this.end.then(() => this.#raw?.());
+      this.#raw();
     });
+  }
+
+  /**
+   * Sends bytes and waits for as many.
+   * @param {string} text
+   */
+  exchange(text) {
+    this.send(text);
+    return this.read(text.length);
   }
 
   /** Waits until the first bytes of an answer are there, or the end. */
@@ -111,7 +120,8 @@ export class Client {
   /** @param {Buffer} bytes */
   #onData(bytes) {
     if (this.#raw !== undefined) {
-      this.#raw(bytes);
+      this.#buffer = Buffer.concat([this.#buffer, bytes]);
+      this.#raw();
       return;
     }
     if (this.#left > 0) {

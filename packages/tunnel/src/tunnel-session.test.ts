@@ -33,6 +33,10 @@ class Owner implements TunnelSessionHandler {
     this.calls.push("goaway");
   }
 
+  onEnded(): void {
+    this.calls.push("ended");
+  }
+
   onClose(error: TunnelError | undefined): void {
     this.calls.push("close");
     this.error = error;
@@ -196,7 +200,7 @@ describe("evict", () => {
     expect(recorder.calls).toEqual(["reset"]);
     await endPeer();
     await owner.closed;
-    expect(owner.calls).toEqual(["close"]);
+    expect(owner.calls).toEqual(["ended", "close"]);
     expect(owner.error).toBeUndefined();
     clock.assertIdle();
   });
@@ -222,7 +226,7 @@ describe("the end of a tunnel is told once, with its cause", () => {
     expect(peer.bytes.toString("hex")).toMatch(/^820c0003000000000000000000018[8]..03ea/);
     await endPeer();
     await owner.closed;
-    expect(owner.calls).toEqual(["close"]);
+    expect(owner.calls).toEqual(["ended", "close"]);
     expect(owner.error?.code).toBe("PIKO_YAMUX_BAD_FRAME");
     clock.assertIdle();
   });
@@ -272,8 +276,8 @@ describe("the end of a tunnel is told once, with its cause", () => {
     await Promise.all([serverOwner.closed, agentOwner.closed]);
     expect(agentOwner.streams.map(({ calls }) => calls)).toEqual([["data", "reset"]]);
     expect([first.calls, second.calls]).toEqual([["reset"], ["reset"]]);
-    expect(agentOwner.calls).toEqual(["close"]);
-    expect(serverOwner.calls).toEqual(["close"]);
+    expect(agentOwner.calls).toEqual(["ended", "close"]);
+    expect(serverOwner.calls).toEqual(["ended", "close"]);
     clock.assertIdle();
   });
 });

@@ -15,6 +15,11 @@ export interface TunnelSessionHandler {
   onStream(stream: YamuxStream): StreamHandler | undefined;
   /** The peer accepts no new streams. */
   onGoAway(): void;
+  /**
+   * The tunnel takes nothing and brings nothing any more; its streams are told next, and `onClose` follows when the
+   * connection is closed, which takes seconds if the peer doesn't answer. Exactly once.
+   */
+  onEnded?(): void;
   /** The tunnel is gone and all its streams were reset. Undefined: closed in order, by either side. Exactly once. */
   onClose(error: TunnelError | undefined): void;
 }
@@ -96,6 +101,10 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
 
   onGoAway(): void {
     this.#handler.onGoAway();
+  }
+
+  onEnded(): void {
+    this.#handler.onEnded?.();
   }
 
   onFailed(error: TunnelError): void {

@@ -30,6 +30,8 @@ export interface SessionHandler {
   onStream(stream: YamuxStream): StreamHandler | undefined;
   /** GoAway(0): the peer accepts no new streams; those under way go on. Or: stream ids run out, open a new session. */
   onGoAway(): void;
+  /** The session has ended: it takes nothing and brings nothing any more. Its streams are told next. Exactly once. */
+  onEnded?(): void;
   /** The session has to end for `error`: every stream was told; the owner closes the transport. Exactly once. */
   onFailed(error: TunnelError): void;
 }
@@ -195,6 +197,7 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#queued = [];
     this.#waiting = [];
     this.#receiving = undefined;
+    this.#handler.onEnded?.();
     for (const stream of streams) stream.lose();
   }
 

@@ -12,8 +12,8 @@ import { TunnelSession } from "@piko/tunnel";
 
 /**
  * active: takes requests. draining: its agent or this node wants to be rid of it; it gets requests only while the agent
- * takes them and there is no better tunnel. gone: the connection is closed. It only moves forward, and each step happens
- * once.
+ * takes them and there is no better tunnel, and none when it has ended. gone: the connection is closed. It only moves
+ * forward, and each step happens once.
  */
 export type TunnelState = "active" | "draining" | "gone";
 
@@ -51,7 +51,6 @@ export class Tunnel {
   readonly sinceMs: number;
   state: TunnelState = "active";
   #held = false;
-  #evicted = false;
   readonly #maxStreams: number;
   readonly #session: TunnelSession;
   readonly #owner: TunnelOwner;
@@ -75,7 +74,7 @@ export class Tunnel {
   /** The agent takes streams, and nothing holds them back; there may be too many at the moment. */
   get usable(): boolean {
     const { ended, remoteGoAway } = this.#session.yamux;
-    return !ended && !remoteGoAway && !this.#held && !this.#evicted;
+    return !ended && !remoteGoAway && !this.#held;
   }
 
   /** A stream can be opened. */
@@ -110,11 +109,8 @@ export class Tunnel {
 
   /** Ends the tunnel so that any agent, a Go one too, reconnects. What is under way on it is lost. */
   evict(): void {
-    if (this.#evicted || this.state === "gone") return;
+    if (this.#session.yamux.ended) return;
     this.drain();
-    // It is counted out before its requests are told, so that they can wait for the agent's return.
-    this.#evicted = true;
-    this.#owner.onUsable(this);
     this.#session.evict();
   }
 
@@ -132,6 +128,12 @@ export class Tunnel {
     if (this.state !== "active") return;
     this.state = "draining";
     this.#owner.onDraining(this, true);
+  }
+
+  onEnded(): void {
+    // It is counted out before its requests are told, so that they go elsewhere, or wait for the agent's return.
+    this.state = "draining";
+    this.#owner.onUsable(this);
   }
 
   onClose(error: TunnelError | undefined): void {

@@ -142,7 +142,7 @@ export class UpstreamPort implements TunnelOwner {
   }
 
   onUsable(tunnel: Tunnel): void {
-    this.#upstreams.recount(tunnel);
+    this.#upstreams.drain(tunnel);
   }
 
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {

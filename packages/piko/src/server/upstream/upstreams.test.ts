@@ -58,7 +58,7 @@ describe("Upstreams", () => {
     expect(told).toEqual([1, 2, 1, 2]);
     const leave = (one: Tunnel): void => {
       Object.assign(one, { usable: false, accepting: false });
-      upstreams.recount(one);
+      upstreams.drain(one);
     };
     leave(a);
     leave(b);
@@ -76,10 +76,10 @@ describe("Upstreams", () => {
     const waiter = { onUpstream: () => void woken++ };
     expect(upstreams.waits.wait("e", waiter)).toBeUndefined();
     Object.assign(a, { usable: false });
-    upstreams.recount(a);
+    upstreams.drain(a);
     expect(upstreams.waits.wait("e", waiter)).toBeDefined();
     Object.assign(a, { usable: true });
-    upstreams.recount(a);
+    upstreams.drain(a);
     expect(woken).toBe(1);
   });
 

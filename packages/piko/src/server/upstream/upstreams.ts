@@ -27,18 +27,12 @@ export class Upstreams {
     this.#changed(tunnel.endpointId, endpoint);
   }
 
-  /** The tunnel drains: it gets no requests while there is another. */
+  /** The tunnel drains: it gets no requests while there is another. Again: it has begun or ceased to take requests. */
   drain(tunnel: Tunnel): void {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
-    if (!endpoint?.withdraw(tunnel)) return;
-    endpoint.draining.push(tunnel);
+    if (endpoint === undefined) return;
+    if (endpoint.withdraw(tunnel)) endpoint.draining.push(tunnel);
     this.#changed(tunnel.endpointId, endpoint);
-  }
-
-  /** The tunnel drains, and has begun or ceased to take requests. */
-  recount({ endpointId }: Tunnel): void {
-    const endpoint = this.#endpoints.get(endpointId);
-    if (endpoint !== undefined) this.#changed(endpointId, endpoint);
   }
 
   /** The tunnel is gone. Idempotent. */
