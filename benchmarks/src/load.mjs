@@ -39,6 +39,8 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
     args: [
       "-t1",
       `-c${loadCase.connections}`,
+      // 256 bodies of 1 MiB at once take some of the subjects longer than wrk's two seconds.
+      "--timeout=30s",
       // wrk knows whole seconds only; SIGINT makes it stop early and report what it has.
       `-d${whole ? seconds : Math.ceil(seconds) + 1}s`,
       `-HHost: ${HOST}`,

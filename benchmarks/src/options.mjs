@@ -13,7 +13,7 @@ export const HELP = `npm run bench -- [options]
   --subject NAME      only this subject; may be repeated (nginx, haproxy, node-http, undici,
                       piko, haproxy-tcp, piko-tcp)
   --case NAME         only this case; may be repeated (see src/cases.mjs)
-  --tunnels N         idle tunnels (default 10000; with --check 2000; 0 for none)
+  --tunnels N         idle tunnels (default 10000, 0 for none)
   --no-access-log     piko without its access logs
   --piko FILE         the piko program (default packages/piko/bin/piko.js)
   --against FILE      another build's piko program, as a subject of the same run: what a change is worth
@@ -83,7 +83,7 @@ export function parseOptions(args) {
     warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 3, 0.1, 600),
     subjects: values.subject ?? [],
     cases: values.case ?? [],
-    tunnels: parseNumber("tunnels", values.tunnels, quick ? 0 : check ? 2000 : 10_000, 0, 100_000),
+    tunnels: parseNumber("tunnels", values.tunnels, quick ? 0 : 10_000, 0, 100_000),
     accessLog: !values["no-access-log"],
     pikoFile: values.piko,
     againstFile: values.against,

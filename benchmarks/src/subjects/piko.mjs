@@ -58,6 +58,9 @@ export async function startPiko(context, nodeArgs) {
       `127.0.0.1:${backendPort}`,
       "--connect.url",
       `http://${server.upstream}`,
+      // As nginx keeps them here: with the default of 100, 256 clients would make the agent connect anew all the time.
+      "--http-client.max-idle-conns",
+      "512",
       "--log.format",
       "json",
       ...(options.accessLog ? [] : ["--access-log.disable"]),
