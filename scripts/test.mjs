@@ -4,7 +4,7 @@
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setUp } from "./setup.mjs";
 
@@ -18,10 +18,13 @@ const SUITES = {
 /** What runs when nothing is named: the rest needs more than this machine, or more time. */
 const USUAL = ["unit", "system"];
 
+/** Of all suites: a long log has them somewhere in its middle. @type {string[]} */
+const failures = [];
+
 /** Runs one suite and returns its counts. A run that breaks without a result counts as one failure. */
 async function runSuite(name, results) {
-  const file = join(results, `${name}.json`);
-  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  const report = join(results, `${name}.json`);
+  const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${report}`];
   const vitest = join(root, "node_modules", "vitest", "vitest.mjs");
   const child = spawn(process.execPath, [vitest, "run", "--config", SUITES[name], ...reporters], {
     cwd: root,
@@ -29,7 +32,18 @@ async function runSuite(name, results) {
   });
   const code = await new Promise((resolve) => child.on("close", resolve));
   try {
-    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(file, "utf8"));
+    const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
+      readFileSync(report, "utf8"),
+    );
+    for (const file of testResults) {
+      const failed = file.assertionResults.filter(({ status }) => status === "failed");
+      // A file can fail as a whole, in what its tests have in common.
+      if (failed.length === 0 && file.status === "failed") failed.push({ failureMessages: [file.message] });
+      for (const { fullName = "", failureMessages } of failed) {
+        const [reason = ""] = String(failureMessages[0] ?? "").split("\n");
+        failures.push(`${relative(root, file.name)} ${fullName}: ${reason}`);
+      }
+    }
     // Errors outside of tests (a leaked handle, an unhandled rejection) end the run with a code and no failed test.
     const failed = numFailedTests + (code !== 0 && numFailedTests === 0 ? 1 : 0);
     return { passed: numPassedTests, failed, skipped: numPendingTests };
@@ -59,5 +73,6 @@ for (const name of suites) {
 }
 rmSync(results, { recursive: true });
 const skipped = sum.skipped === 0 ? "" : `, ${sum.skipped} skipped`;
+for (const failure of failures) console.log(`FAILED ${failure}`);
 console.log(`${sum.passed} passed, ${sum.failed} failed${skipped}`);
 process.exit(sum.failed === 0 ? 0 : 1);
