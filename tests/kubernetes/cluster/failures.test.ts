@@ -2,6 +2,7 @@
 // itself, and what is left of it serves throughout.
 
 import { execFile } from "node:child_process";
+import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -15,6 +16,7 @@ import { Namespace, type Pod } from "../harness/namespace.js";
 import { ENDPOINT, Load, type LoadSum, startTraffic } from "../harness/traffic.js";
 
 const MANIFESTS = fileURLToPath(new URL("../../../deploy/kubernetes", import.meta.url));
+const EAT_MEMORY = fileURLToPath(new URL("../load/eat-memory.js", import.meta.url));
 const AGENTS = 3;
 
 describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
@@ -79,10 +81,11 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
   it("is whole again after a node ran out of memory, and served throughout", async () => {
     const victim = await partOfAll();
     const { name } = victim.metadata;
-    // Shows the kernel whom to choose, and then takes all there is.
-    const eat = `require("fs").writeFileSync("/proc/1/oom_score_adj", "1000"); const all = []; for (;;) all.push(Buffer.alloc(1 << 24, 1));`;
+    const eat = await readFile(EAT_MEMORY, "utf8");
     const sums = await others(victim, async (flow) => {
-      await namespace.kubectl(["exec", name, "--", "node", "--eval", eat]).catch(() => {});
+      await namespace
+        .kubectl(["exec", name, "--", "node", "--experimental-websocket", "--eval", eat])
+        .catch(() => {});
       await eventually(
         async () => {
           const [container] =
