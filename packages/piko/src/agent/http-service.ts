@@ -7,6 +7,7 @@ import type { ServiceAddress } from "../config/service-address.js";
 import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
+import { RequestRecord } from "../observability/request-record.js";
 import { Scratch } from "../net/scratch.js";
 import type { ServicePool } from "./service-pool.js";
 
@@ -14,6 +15,9 @@ import type { ServicePool } from "./service-pool.js";
 const MAX_FIELDS = 512;
 /** Largest request head; nodes let fewer bytes through by default. */
 export const MAX_REQUEST_HEAD_BYTES: number = 4 * 1024 * 1024;
+
+/** Records that are kept for further requests; about 3 KiB each at most. */
+const MAX_SPARE_RECORDS = 256;
 
 export interface HttpServiceOptions {
   readonly endpointId: string;
@@ -41,6 +45,9 @@ export class HttpService {
   readonly responseHead: ResponseHead = new ResponseHead(MAX_FIELDS);
   readonly scratch: Scratch = new Scratch();
 
+  /** Records of requests that are over: their memory serves the next ones. */
+  readonly #records: RequestRecord[] = [];
+
   constructor(options: HttpServiceOptions) {
     const { path, query } = options.addr;
     this.endpointId = options.endpointId;
@@ -55,5 +62,15 @@ export class HttpService {
       pathPrefix: path === "" ? undefined : Buffer.from(path, "latin1"),
       query: query === "" ? undefined : Buffer.from(query, "latin1"),
     };
+  }
+
+  /** A record for a request that begins. */
+  takeRecord(): RequestRecord {
+    return this.#records.pop() ?? new RequestRecord(this);
+  }
+
+  /** The request is over. */
+  giveRecord(record: RequestRecord): void {
+    if (this.#records.length < MAX_SPARE_RECORDS) this.#records.push(record);
   }
 }

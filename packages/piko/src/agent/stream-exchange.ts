@@ -18,7 +18,7 @@ import {
   type ResponseRewrite,
 } from "../http1/rewrite-response-head.js";
 import { ByteStore } from "../net/byte-store.js";
-import { CLIENT_CLOSED_REQUEST, RequestRecord } from "../observability/request-record.js";
+import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../observability/request-record.js";
 import { type HttpService, MAX_REQUEST_HEAD_BYTES } from "./http-service.js";
 import type { ResponseHandler, ServiceConnection } from "./service-connection.js";
 import { StreamBridge } from "./stream-bridge.js";
@@ -65,7 +65,8 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   #requestBody: BodyReader | undefined;
   #upgrade: boolean;
   #sayClose: boolean;
-  readonly #request: RequestRecord;
+  /** From its head to its end. */
+  #request: RequestRecord | undefined;
   /** Received bytes that wait in the service's socket before the stream's window is opened for as many more. */
   #unconsumed: number;
   // The response.
@@ -86,7 +87,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#requestBody = undefined;
     this.#upgrade = false;
     this.#sayClose = false;
-    this.#request = new RequestRecord(service);
+    this.#request = undefined;
     this.#unconsumed = 0;
     this.#status = 0;
     this.#chunking = false;
@@ -131,7 +132,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     const connection = this.#connection;
     if (connection === undefined || !this.#upgrade || !this.#requestDone) return false;
     this.#status = head.status;
-    this.#request.response(head);
+    this.#request?.response(head);
     this.#writer.addHead(head, INTERIM);
     this.#flush();
     this.#bridge(connection);
@@ -142,7 +143,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#phase = RESPONDING;
     this.#status = head.status;
     this.#chunking = bodyKind === BODY_UNTIL_CLOSE;
-    this.#request.response(head);
+    this.#request?.response(head);
     if (this.#sayClose) this.#writer.addHead(head, this.#chunking ? CHUNKED_CLOSING : AS_IS_CLOSING);
     else this.#writer.addHead(head, this.#chunking ? CHUNKED : AS_IS);
   }
@@ -260,7 +261,9 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   #begin(head: RequestHead): void {
     const service = this.#service;
     const { rewrite, timeoutMs } = service;
-    this.#request.begin(head);
+    const request = service.takeRecord();
+    this.#request = request;
+    request.begin(head);
     this.#phase = AWAITING_RESPONSE;
     this.#upgrade = head.upgrade;
     this.#sayClose = !head.connectionClose;
@@ -271,7 +274,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     }
     const connection = service.pool.take(this);
     this.#connection = connection;
-    const deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.#request.startMs + timeoutMs;
+    const deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : request.startMs + timeoutMs;
     connection.begin(head.method, deadlineMs);
     const out = service.scratch.take(requestHeadCapacity(head, rewrite));
     connection.send(out, 0, writeRequestHead(head, out, 0, rewrite));
@@ -356,7 +359,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   /** Answers in place of the service. */
   #fail(status: number, message: string): void {
     this.#dropConnection();
-    const headOnly = this.#request.method === "HEAD";
+    const headOnly = this.#request?.method === "HEAD";
     const bytes = Buffer.from(errorResponse({ status, message, close: true, headOnly }), "latin1");
     this.#status = status;
     this.#responseBytes = bytes.length;
@@ -400,6 +403,10 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   /** Accounts for the request, once. */
   #finished(status: number): void {
     this.#phase = OVER;
-    this.#request.end(status, this.#responseBytes);
+    const request = this.#request;
+    if (request === undefined) return;
+    this.#request = undefined;
+    request.end(status, this.#responseBytes);
+    this.#service.giveRecord(request);
   }
 }

@@ -2,10 +2,11 @@
 
 import type { RequestHead } from "./head.js";
 
-/** The path without its query, which may hold secrets. Characters are bytes (latin1). */
-export function targetPath(head: RequestHead): string {
-  const path = head.buffer.toString("latin1", head.pathStart, head.pathEnd);
-  const query = path.indexOf("?");
-  if (query === 0 || path === "") return "/";
-  return query > 0 ? path.slice(0, query) : path;
+const QUESTION_MARK = 0x3f;
+
+/** Where the path ends, without its query, which may hold secrets. */
+export function targetPathEnd(head: RequestHead): number {
+  const { buffer, pathEnd } = head;
+  for (let i = head.pathStart; i < pathEnd; i++) if (buffer[i] === QUESTION_MARK) return i;
+  return pathEnd;
 }

@@ -6,14 +6,19 @@ import {
   FIELD_STRIDE,
   LINE_END,
   LINE_START,
-  MessageHead,
+  type MessageHead,
+  RequestHead,
+  ResponseHead,
   NAME_END,
   VALUE_END,
   VALUE_START,
 } from "../http1/head.js";
 import { AccessLog, type AccessLogEntry } from "./access-log.js";
+import { ByteText } from "./byte-text.js";
+import type { HeaderFields } from "./header-fields.js";
 import { LogOutput } from "./log-output.js";
 import { createLogger } from "./logger.js";
+import { RequestText } from "./request-text.js";
 
 const now = Date.UTC(2026, 10, 23, 17, 11, 43, 7);
 
@@ -60,12 +65,29 @@ function setUp(
   };
 }
 
-/** A head with these fields, somewhere inside of a larger buffer, as parsers leave it. */
-function headOf(...fields: readonly (readonly [string, string])[]): MessageHead {
-  const head = new MessageHead(64);
-  let text = "earlier bytes";
+type Fields = readonly (readonly [string, string])[];
+
+/** A request with these fields, somewhere inside of a larger buffer, as parsers leave it; host and path are latin1. */
+function requestOf(fields: Fields, host = "ep.x", path = "/c"): RequestHead {
+  const head = new RequestHead(64);
+  let text = `earlier bytes ${host}`;
+  [head.hostStart, head.hostEnd] = [text.length - host.length, text.length];
   head.start = text.length;
-  text += "GET / HTTP/1.1\r\n";
+  text += "GET ";
+  [head.pathStart, head.pathEnd] = [text.length, text.length + path.length];
+  text += `${path} HTTP/1.1\r\n`;
+  fill(head, text, fields);
+  return head;
+}
+
+function responseOf(fields: Fields): ResponseHead {
+  const head = new ResponseHead(64);
+  fill(head, "HTTP/1.1 200 OK\r\n", fields);
+  return head;
+}
+
+function fill(head: MessageHead, start: string, fields: Fields): void {
+  let text = start;
   fields.forEach(([name, value], index) => {
     const at = index * FIELD_STRIDE;
     head.fields[at + LINE_START] = text.length;
@@ -80,16 +102,28 @@ function headOf(...fields: readonly (readonly [string, string])[]): MessageHead 
   head.end = text.length;
   head.fieldCount = fields.length;
   head.buffer = Buffer.from(`${text}later bytes`, "latin1");
-  return head;
 }
 
+/** What a log gathers of a request and its response. */
+function textOf(log: AccessLog, request: RequestHead, response?: ResponseHead): RequestText {
+  const text = new RequestText();
+  text.begin(request, log.requestFields);
+  if (response !== undefined) text.answer(response, log.responseFields);
+  return text;
+}
+
+/** How a log shows the fields of a request, or of a response. */
+function shown(formatter: HeaderFields | undefined, head: MessageHead): string {
+  const text = new ByteText(0);
+  formatter?.format(head, text);
+  return text.bytes.toString("utf8", 0, text.length);
+}
+
+const plain = setUp();
 const entry: AccessLogEntry = {
   http10: false,
   method: "GET",
-  host: "ep.x",
-  path: "/c",
-  requestFields: "{}",
-  responseFields: "{}",
+  text: textOf(plain.log, requestOf([])),
   status: 200,
   durationMs: 7.307,
 };
@@ -97,13 +131,16 @@ const entry: AccessLogEntry = {
 describe("a line", () => {
   it("has the shape that log readers know", async () => {
     const { log, text } = setUp();
-    const requestFields = log.requestFields(
-      headOf(["Host", "ep.x"], ["connection", "close"], ["USER-AGENT", "ua"]),
-    );
-    const responseFields = log.responseFields(
-      headOf(["content-length", "2"], ["content-type", "text/plain; charset=utf-8"]),
-    );
-    log.write({ ...entry, requestFields, responseFields });
+    const request = requestOf([
+      ["Host", "ep.x"],
+      ["connection", "close"],
+      ["USER-AGENT", "ua"],
+    ]);
+    const response = responseOf([
+      ["content-length", "2"],
+      ["content-type", "text/plain; charset=utf-8"],
+    ]);
+    log.write({ ...entry, text: textOf(log, request, response) });
     expect(await text()).toBe(
       '{"level":"info","ts":"2026-11-23T17:11:43.007Z","subsystem":"proxy.access","msg":"request","request":{"proto":"HTTP/1.1","method":"GET","host":"ep.x","path":"/c","request_headers":{"Connection":["close"],"User-Agent":["ua"]},"response_headers":{"Content-Length":["2"],"Content-Type":["text/plain; charset=utf-8"]},"status":200,"duration":"7.307ms"}}\n',
     );
@@ -137,14 +174,25 @@ describe("a line", () => {
 
   it("stays one line of JSON whatever host and path hold", async () => {
     const { log, text } = setUp();
-    log.write({ ...entry, host: 'a"b', path: "/\\\u00c3\u00a4\u00ff" });
+    log.write({ ...entry, text: textOf(log, requestOf([], 'a"b', "/\\\u00c3\u00a4\u00ff")) });
     expect(JSON.parse(await text()).request).toMatchObject({ host: 'a"b', path: "/\\ä\ufffd" });
+  });
+
+  it("leaves the query out, and has a path even if the target has none", async () => {
+    const { log, text } = setUp();
+    for (const path of ["/a?token=1", "?b", "", "*"]) {
+      const gathered = textOf(log, requestOf([], "ep.x", path));
+      log.write({ ...entry, text: gathered });
+      expect([gathered.host, gathered.path]).toEqual(["ep.x", path.replace(/\?.*/, "") || "/"]);
+    }
+    const lines = (await text()).trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line).request.path)).toEqual(["/a", "/", "/", "*"]);
   });
 
   it("is short for people", async () => {
     const { log, text } = setUp({}, { format: "pretty" });
     log.write(entry);
-    log.write({ ...entry, path: "/\u001b[2J", status: 502 });
+    log.write({ ...entry, text: textOf(log, requestOf([], "ep.x", "/\u001b[2J")), status: 502 });
     expect(await text()).toBe(
       '17:11:43.007 info  proxy.access  GET ep.x /c 200 7ms\n17:11:43.007 warn  proxy.access  GET ep.x "/\\u001b[2J" 502 7ms\n',
     );
@@ -159,16 +207,31 @@ describe("header fields", () => {
     "never show the value of %s",
     (name) => {
       const { log } = setUp();
-      const text = log.requestFields(headOf([name, "hunter2"], ["a", "b"], [name, "hunter2"]));
+      const text = shown(
+        log.requestFields,
+        requestOf([
+          [name, "hunter2"],
+          ["a", "b"],
+          [name, "hunter2"],
+        ]),
+      );
       expect(text).not.toContain("hunter2");
       expect(Object.values(JSON.parse(text))).toContainEqual(["[redacted]", "[redacted]"]);
-      expect(log.responseFields(headOf([name, "hunter2"]))).toContain('["[redacted]"]');
+      expect(shown(log.responseFields, responseOf([[name, "hunter2"]]))).toContain('["[redacted]"]');
     },
   );
 
   it("group the same name, however it is spelled", () => {
     const { log } = setUp();
-    const text = log.requestFields(headOf(["via", "1"], ["x", "y"], ["Via", "2"], ["VIA", "3"]));
+    const text = shown(
+      log.requestFields,
+      requestOf([
+        ["via", "1"],
+        ["x", "y"],
+        ["Via", "2"],
+        ["VIA", "3"],
+      ]),
+    );
     expect(text).toBe('{"Via":["1","2","3"],"X":["y"]}');
   });
 
@@ -179,31 +242,45 @@ describe("header fields", () => {
       ["x-two", "2"],
     ] as const;
     const blocking = setUp({ requestHeaders: { blockList: ["X-One"], allowList: [] } });
-    expect(blocking.log.requestFields(headOf(...fields))).toBe('{"Accept":["*/*"],"X-Two":["2"]}');
-    expect(blocking.log.responseFields(headOf(...fields))).toContain("X-One");
+    expect(shown(blocking.log.requestFields, requestOf(fields))).toBe('{"Accept":["*/*"],"X-Two":["2"]}');
+    expect(shown(blocking.log.responseFields, responseOf(fields))).toContain("X-One");
     const allowing = setUp({ responseHeaders: { blockList: [], allowList: ["x-ONE"] } });
-    expect(allowing.log.responseFields(headOf(...fields))).toBe('{"X-One":["1"]}');
+    expect(shown(allowing.log.responseFields, responseOf(fields))).toBe('{"X-One":["1"]}');
   });
 
   it("are told apart from the head before, however little differs", () => {
     const { log } = setUp();
     const long = "x".repeat(3_000);
     for (const value of ["a", "a", "b", "a", long, `${long}y`, long, "", "a"]) {
-      const text = log.requestFields(headOf(["X-Same", "1"], ["X-Value", value]));
+      const text = shown(
+        log.requestFields,
+        requestOf([
+          ["X-Same", "1"],
+          ["X-Value", value],
+        ]),
+      );
       expect(JSON.parse(text)).toEqual({ "X-Same": ["1"], "X-Value": [value] });
     }
-    expect(log.requestFields(headOf())).toBe("{}");
+    expect(shown(log.requestFields, requestOf([]))).toBe("{}");
   });
 
   it("are an empty object when there are none", () => {
-    expect(setUp().log.requestFields(headOf())).toBe("{}");
-    expect(setUp().log.requestFields(headOf(["host", "h"]))).toBe("{}");
+    expect(shown(setUp().log.requestFields, requestOf([]))).toBe("{}");
+    expect(shown(setUp().log.requestFields, requestOf([["host", "h"]]))).toBe("{}");
   });
 
   it("survive peers that invent names", () => {
     const { log } = setUp();
     for (let i = 0; i < 2_000; i++) {
-      expect(log.requestFields(headOf([`x-${i}`, "v"], ["via", "1"]))).toBe(`{"X-${i}":["v"],"Via":["1"]}`);
+      expect(
+        shown(
+          log.requestFields,
+          requestOf([
+            [`x-${i}`, "v"],
+            ["via", "1"],
+          ]),
+        ),
+      ).toBe(`{"X-${i}":["v"],"Via":["1"]}`);
     }
   });
 
@@ -227,8 +304,8 @@ describe("header fields", () => {
             Buffer.from(bytes, "latin1").toString("utf8"),
           ];
         }
-        const text = log.requestFields(headOf(...fields));
-        expect(JSON.parse(Buffer.from(text, "latin1").toString("utf8"))).toEqual(expected);
+        const text = shown(log.requestFields, requestOf(fields));
+        expect(JSON.parse(text)).toEqual(expected);
       }),
     );
   });
@@ -259,6 +336,6 @@ describe("levels", () => {
   });
 
   it("spare the work on fields that nobody sees", () => {
-    expect(setUp({ disable: true }).log.requestFields(headOf(["a", "b"]))).toBe("{}");
+    expect(setUp({ disable: true }).log.requestFields).toBeUndefined();
   });
 });

@@ -4,24 +4,19 @@
 import type { AccessLogConfig } from "../config/access-log.js";
 import { formatDuration } from "../config/duration.js";
 import { LOG_LEVELS, type LogLevel } from "../config/log.js";
-import type { MessageHead } from "../http1/head.js";
-import { HeaderFields, latin1OfUtf8, quotable } from "./header-fields.js";
+import type { ByteText } from "./byte-text.js";
+import { HeaderFields } from "./header-fields.js";
 import type { LogSink, Logger } from "./logger.js";
 import { prettyHead, prettyValue } from "./pretty.js";
+import type { RequestText } from "./request-text.js";
 
 /** A request that was served. */
 export interface AccessLogEntry {
   /** Of HTTP/1.0; else of HTTP/1.1. */
   readonly http10: boolean;
   readonly method: string;
-  /** Host, path and so on as sent: characters are bytes (latin1). */
-  readonly host: string;
-  /** Without the query. */
-  readonly path: string;
-  /** From {@link AccessLog.requestFields}. */
-  readonly requestFields: string;
-  /** From {@link AccessLog.responseFields}. */
-  readonly responseFields: string;
+  /** Host, path and fields, gathered with {@link AccessLog.requestFields} and {@link AccessLog.responseFields}. */
+  readonly text: RequestText;
   readonly status: number;
   readonly durationMs: number;
   /** The server's lines name the client: an IP address. */
@@ -46,14 +41,15 @@ export class AccessLog {
   readonly #endpointId: string | undefined;
   readonly #level: LogLevel;
   readonly #failureLevel: LogLevel;
-  // What is the same in every line, as JSON whose characters are bytes: up to the time stamp, and from there to the client.
-  readonly #opening: string;
-  readonly #failureOpening: string;
   readonly #middle: string;
+  /** The line up to the client, as it was at the last time stamp. */
+  #opening: Uint8Array = Buffer.alloc(0);
+  #openingTs = "";
   readonly #logsSuccess: boolean;
   readonly #logsFailure: boolean;
-  readonly #requests: HeaderFields;
-  readonly #responses: HeaderFields;
+  /** Formats the fields of requests; undefined when nobody will see them. */
+  readonly requestFields: HeaderFields | undefined = undefined;
+  readonly responseFields: HeaderFields | undefined = undefined;
 
   constructor({ config, logger, subsystem, endpointId }: AccessLogOptions) {
     this.#sink = logger.sink;
@@ -65,22 +61,11 @@ export class AccessLog {
     this.#logsSuccess = !config.disable && this.#sink.allows(this.#level, subsystem);
     this.#logsFailure = !config.disable && this.#sink.allows(this.#failureLevel, subsystem);
     this.enabled = this.#logsSuccess || this.#logsFailure;
-    this.#opening = `{"level":"${this.#level}","ts":"`;
-    this.#failureOpening = `{"level":"${this.#failureLevel}","ts":"`;
     const endpoint = endpointId === undefined ? "" : `"endpoint-id":${JSON.stringify(endpointId)},`;
-    this.#middle = latin1OfUtf8(`","subsystem":"${subsystem}","msg":"request",${endpoint}`);
-    this.#requests = new HeaderFields(config.requestHeaders);
-    this.#responses = new HeaderFields(config.responseHeaders);
-  }
-
-  /** The request's fields as a line shows them, their characters bytes; to be called while the head is valid. Empty when nobody will see it. */
-  requestFields(head: MessageHead): string {
-    return this.enabled && this.#sink.format === "json" ? this.#requests.format(head) : "{}";
-  }
-
-  /** The response's fields as a line shows them; to be called while the head is valid. */
-  responseFields(head: MessageHead): string {
-    return this.enabled && this.#sink.format === "json" ? this.#responses.format(head) : "{}";
+    this.#middle = `","subsystem":"${subsystem}","msg":"request",${endpoint}`;
+    if (!this.enabled || this.#sink.format !== "json") return;
+    this.requestFields = new HeaderFields(config.requestHeaders);
+    this.responseFields = new HeaderFields(config.responseHeaders);
   }
 
   /** Writes a line, unless its level is off. */
@@ -91,15 +76,30 @@ export class AccessLog {
     const ts = sink.timestamps.format(sink.now());
     if (sink.format === "pretty") {
       const level = failed ? this.#failureLevel : this.#level;
-      const where = prettyValue(this.#endpointId ?? entry.host);
-      const message = `${prettyValue(entry.method)} ${where} ${prettyValue(entry.path)} ${entry.status} ${Math.round(entry.durationMs)}ms`;
+      const where = prettyValue(this.#endpointId ?? entry.text.host);
+      const message = `${prettyValue(entry.method)} ${where} ${prettyValue(entry.text.path)} ${entry.status} ${Math.round(entry.durationMs)}ms`;
       sink.output.append(`${prettyHead(ts, level, this.#subsystem, message, sink.colour)}\n`);
       return;
     }
-    const client = entry.clientIp === undefined ? "" : `"client-ip":"${entry.clientIp}",`;
-    sink.output.appendLatin1(
-      `${failed ? this.#failureOpening : this.#opening}${ts}${this.#middle}${client}"request":{"proto":"${entry.http10 ? "HTTP/1.0" : "HTTP/1.1"}","method":"${entry.method}","host":"${quotable(entry.host)}","path":"${quotable(entry.path)}","request_headers":${entry.requestFields},"response_headers":${entry.responseFields},"status":${entry.status},"duration":"${shortDuration(entry.durationMs)}"}}\n`,
-    );
+    const line = sink.output.begin();
+    if (line === undefined) return;
+    line.add(failed ? this.#openingAt(this.#failureLevel, ts) : this.#successOpening(ts));
+    if (entry.clientIp !== undefined) {
+      line.add(CLIENT);
+      line.addLatin1(entry.clientIp);
+      line.add(CLIENT_END);
+    }
+    line.add(entry.http10 ? REQUEST_1_0 : REQUEST_1_1);
+    line.addLatin1(entry.method);
+    line.add(METHOD_END);
+    entry.text.complete();
+    line.addFrom(entry.text.json);
+    line.add(STATUS);
+    line.addDecimal(entry.status);
+    line.add(DURATION);
+    addDuration(line, entry.durationMs);
+    line.add(END);
+    sink.output.end();
   }
 
   /** Starts to write the lines that wait; they are otherwise written within 100 ms. */
@@ -111,25 +111,64 @@ export class AccessLog {
   close(): Promise<void> {
     return this.#sink.output.drain();
   }
+
+  /** Many requests end in the same millisecond. */
+  #successOpening(ts: string): Uint8Array {
+    if (ts !== this.#openingTs) {
+      this.#opening = this.#openingAt(this.#level, ts);
+      this.#openingTs = ts;
+    }
+    return this.#opening;
+  }
+
+  #openingAt(level: LogLevel, ts: string): Uint8Array {
+    return Buffer.from(`{"level":"${level}","ts":"${ts}${this.#middle}`);
+  }
 }
 
-const MICRO = latin1OfUtf8("µ");
+const CLIENT = Buffer.from(`"client-ip":"`);
+const CLIENT_END = Buffer.from(`",`);
+const REQUEST_1_0 = Buffer.from(`"request":{"proto":"HTTP/1.0","method":"`);
+const REQUEST_1_1 = Buffer.from(`"request":{"proto":"HTTP/1.1","method":"`);
+const METHOD_END = Buffer.from(`",`);
+const STATUS = Buffer.from(`,"status":`);
+const DURATION = Buffer.from(`,"duration":"`);
+const END = Buffer.from(`"}}\n`);
 
-/**
- * A duration to the microsecond, as Go prints it; characters are bytes. Only whole numbers are printed, which is several
- * times faster.
- */
-function shortDuration(ms: number): string {
-  const micros = Math.round(ms * 1_000);
-  if (micros < 1_000) return micros <= 0 ? "0s" : `${micros}${MICRO}s`;
-  if (micros >= 60_000_000) return formatDuration(micros / 1_000);
-  const scale = micros < 1_000_000 ? 1_000 : 1_000_000;
-  const whole = Math.floor(micros / scale);
-  const fraction = micros - whole * scale;
-  const unit = scale === 1_000 ? "ms" : "s";
-  if (fraction === 0) return `${whole}${unit}`;
-  const digits = `${scale + fraction}`;
-  let end = digits.length;
-  while (digits.charCodeAt(end - 1) === 48) end -= 1;
-  return `${whole}.${digits.slice(1, end)}${unit}`;
+const POINT = Buffer.from(".");
+const SECONDS = Buffer.from("s");
+const MILLISECONDS = Buffer.from("ms");
+const MICROSECONDS = Buffer.from("µs");
+
+/** Adds a duration to the microsecond, as Go prints it. */
+function addDuration(line: ByteText, ms: number): void {
+  const micros = Math.max(0, Math.round(ms * 1_000));
+  if (micros >= 60_000_000) {
+    line.addLatin1(formatDuration(micros / 1_000));
+  } else if (micros < 1_000) {
+    line.addDecimal(micros);
+    line.add(micros === 0 ? SECONDS : MICROSECONDS);
+  } else if (micros < 1_000_000) {
+    addFixed(line, micros, 3);
+    line.add(MILLISECONDS);
+  } else {
+    addFixed(line, micros, 6);
+    line.add(SECONDS);
+  }
+}
+
+/** Adds `value / 10 ** places` without zeros at its end. */
+function addFixed(line: ByteText, value: number, places: number): void {
+  const scale = places === 3 ? 1_000 : 1_000_000;
+  const whole = Math.floor(value / scale);
+  line.addDecimal(whole);
+  let fraction = value - whole * scale;
+  if (fraction === 0) return;
+  let width = places;
+  while (fraction % 10 === 0) {
+    fraction /= 10;
+    width--;
+  }
+  line.add(POINT);
+  line.addDecimal(fraction, width);
 }

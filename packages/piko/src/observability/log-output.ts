@@ -3,6 +3,7 @@
 // and counted.
 
 import { write, writeSync } from "node:fs";
+import type { ByteText } from "./byte-text.js";
 import { LineBatch } from "./line-batch.js";
 
 /** A batch is written when it holds this much, or this time after its first line. */
@@ -49,16 +50,24 @@ export class LogOutput {
 
   /** Adds a line (with its line feed) that may wait for others; for lines that come with every request. */
   append(line: string): void {
-    if (this.#isFull()) return;
-    this.#batch.addText(line);
-    this.#added();
+    const text = this.begin();
+    if (text === undefined) return;
+    text.addUtf8(line);
+    this.end();
   }
 
-  /** As `append`, for a line whose characters are bytes (of UTF-8): they need no encoding. */
-  appendLatin1(line: string): void {
-    if (this.#isFull()) return;
-    this.#batch.addLatin1(line);
-    this.#added();
+  /** For a line in pieces: where to add them, `end` follows at once. Undefined if the line is dropped. */
+  begin(): ByteText | undefined {
+    const { text } = this.#batch;
+    if (text.length <= MAX_WAITING_BYTES) return text;
+    this.#dropped += 1;
+    return undefined;
+  }
+
+  /** The line is complete. */
+  end(): void {
+    if (this.#batch.text.length >= BATCH_BYTES) this.flush();
+    else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
   }
 
   /** Adds a line that is written in this turn of the event loop. */
@@ -105,23 +114,12 @@ export class LogOutput {
     });
   }
 
-  #isFull(): boolean {
-    if (this.#batch.length <= MAX_WAITING_BYTES) return false;
-    this.#dropped += 1;
-    return true;
-  }
-
-  #added(): void {
-    if (this.#batch.length >= BATCH_BYTES) this.flush();
-    else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
-  }
-
   #take(): Buffer | undefined {
     if (this.#dropped > 0 && this.droppedLine !== undefined) {
-      this.#batch.addText(this.droppedLine(this.#dropped));
+      this.#batch.text.addUtf8(this.droppedLine(this.#dropped));
       this.#dropped = 0;
     }
-    return this.#batch.length === 0 ? undefined : this.#batch.take();
+    return this.#batch.text.length === 0 ? undefined : this.#batch.take();
   }
 
   #send(bytes: Buffer, offset: number): void {
@@ -145,9 +143,10 @@ export class LogOutput {
   }
 
   #sent(): void {
-    if (this.#writing !== undefined) this.#batch.giveBack(this.#writing);
+    if (this.#writing !== undefined) this.#batch.giveBack();
     this.#writing = undefined;
-    if (this.#batch.length >= BATCH_BYTES || this.#idle.length > 0) this.flush();
-    else if (this.#batch.length > 0) this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
+    const waiting = this.#batch.text.length;
+    if (waiting >= BATCH_BYTES || this.#idle.length > 0) this.flush();
+    else if (waiting > 0) this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
   }
 }

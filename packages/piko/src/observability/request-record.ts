@@ -3,9 +3,9 @@
 
 import type { Clock } from "@piko/tunnel";
 import type { RequestHead, ResponseHead } from "../http1/head.js";
-import { targetPath } from "../http1/target-path.js";
 import type { AccessLog, AccessLogEntry } from "./access-log.js";
 import type { RequestMetrics } from "./request-metrics.js";
+import { RequestText } from "./request-text.js";
 
 /** The status of a request whose client went away before its response; nginx's number. */
 export const CLIENT_CLOSED_REQUEST = 499;
@@ -23,10 +23,7 @@ export class RequestRecord implements AccessLogEntry {
   http10 = false;
   startMs = 0;
   // What the access log reads.
-  host = "";
-  path = "";
-  requestFields = "{}";
-  responseFields = "{}";
+  readonly text: RequestText = new RequestText();
   status = 0;
   durationMs = 0;
   /** Whoever has sent the request; undefined where nobody knows. */
@@ -46,17 +43,13 @@ export class RequestRecord implements AccessLogEntry {
     this.method = head.method;
     this.http10 = head.minorVersion === 0;
     this.#requestBytes = head.end - head.start + Math.max(0, head.contentLength);
-    if (!accessLog.enabled) return;
-    this.host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
-    this.path = targetPath(head);
-    this.requestFields = accessLog.requestFields(head);
-    this.responseFields = "{}";
+    if (accessLog.enabled) this.text.begin(head, accessLog.requestFields);
   }
 
   /** Notes the fields of the response that is passed on. */
   response(head: ResponseHead): void {
     const { accessLog } = this.#target;
-    if (accessLog.enabled) this.responseFields = accessLog.responseFields(head);
+    if (accessLog.enabled) this.text.answer(head, accessLog.responseFields);
   }
 
   /** Accounts for the request. */
@@ -68,10 +61,11 @@ export class RequestRecord implements AccessLogEntry {
     this.status = status;
     this.durationMs = durationMs;
     accessLog.write(this);
+    this.text.clear();
   }
 
   /** Method, host and path, for other log lines about the request. */
   describe(): Record<string, string> {
-    return { method: this.method, host: this.host, path: this.path };
+    return { method: this.method, host: this.text.host, path: this.text.path };
   }
 }

@@ -1,0 +1,104 @@
+// Text that is gathered as bytes, for log lines. As strings the pieces of a line have to be joined, measured and encoded in
+// the end, which made requests 6 % dearer (measured, server and agent).
+
+/** Beyond so many bytes a call that copies them is cheaper than a loop: of all of an array, and of a part of it. */
+const LOOP_BYTES = 24;
+const COPY_BYTES = 48;
+
+const QUOTE = 0x22;
+const ZERO = 0x30;
+const BACKSLASH = 0x5c;
+
+export class ByteText {
+  bytes: Buffer = NOTHING;
+  length = 0;
+  readonly #leastBytes: number;
+
+  /** @param leastBytes what is allocated at first */
+  constructor(leastBytes: number) {
+    this.#leastBytes = leastBytes;
+  }
+
+  /** Forgets the text, and its memory too if that is more than `keptBytes`. */
+  clear(keptBytes: number): void {
+    this.length = 0;
+    if (this.bytes.length > keptBytes) this.bytes = NOTHING;
+  }
+
+  add(source: Uint8Array): void {
+    const at = this.length;
+    const bytes = this.reserve(source.length);
+    if (source.length > LOOP_BYTES) bytes.set(source, at);
+    else for (let i = 0; i < source.length; i++) bytes[at + i] = source[i] as number;
+    this.length = at + source.length;
+  }
+
+  /** Adds another text. */
+  addFrom(other: ByteText): void {
+    const { length } = other;
+    const at = this.length;
+    const bytes = this.reserve(length);
+    if (length > COPY_BYTES) other.bytes.copy(bytes, at, 0, length);
+    else for (let i = 0; i < length; i++) bytes[at + i] = other.bytes[i] as number;
+    this.length = at + length;
+  }
+
+  /** Adds text whose characters are bytes. */
+  addLatin1(text: string): void {
+    const at = this.length;
+    const bytes = this.reserve(text.length);
+    if (text.length > LOOP_BYTES) bytes.write(text, at, "latin1");
+    else for (let i = 0; i < text.length; i++) bytes[at + i] = text.charCodeAt(i);
+    this.length = at + text.length;
+  }
+
+  addUtf8(text: string): void {
+    // A UTF-16 unit becomes three bytes at most.
+    const bytes = this.reserve(text.length * 3);
+    this.length += bytes.write(text, this.length, "utf8");
+  }
+
+  /** Adds a whole number that isn't negative, with zeros before it up to `width` digits. */
+  addDecimal(value: number, width = 1): void {
+    let digits = 1;
+    for (let limit = 10; value >= limit; limit *= 10) digits++;
+    if (digits < width) digits = width;
+    const bytes = this.reserve(digits);
+    let rest = value;
+    for (let at = this.length + digits - 1; at >= this.length; at--) {
+      const tens = Math.floor(rest / 10);
+      bytes[at] = ZERO + rest - tens * 10;
+      rest = tens;
+    }
+    this.length += digits;
+  }
+
+  /** Adds bytes, which should be UTF-8, as they stand between the quotes of a JSON string. */
+  addQuotable(source: Buffer, start: number, end: number): void {
+    // Quotes and backslashes take two bytes.
+    const bytes = this.reserve((end - start) * 2);
+    let at = this.length;
+    for (let i = start; i < end; i++) {
+      const byte = source[i] as number;
+      if (byte === QUOTE || byte === BACKSLASH) bytes[at++] = BACKSLASH;
+      else if (byte < 0x20 || byte > 0x7e) {
+        this.addUtf8(JSON.stringify(source.toString("utf8", start, end)).slice(1, -1));
+        return;
+      }
+      bytes[at++] = byte;
+    }
+    this.length = at;
+  }
+
+  /** Room for so many bytes behind the text. */
+  reserve(room: number): Buffer {
+    const needed = this.length + room;
+    if (needed <= this.bytes.length) return this.bytes;
+    const larger = Buffer.allocUnsafe(Math.max(needed, this.bytes.length * 2, this.#leastBytes));
+    larger.set(this.bytes.subarray(0, this.length));
+    this.bytes = larger;
+    return larger;
+  }
+}
+
+const NOTHING: Buffer = Buffer.alloc(0);
