@@ -57,9 +57,22 @@ describe("Outbox", () => {
     const slab = out.slab as Buffer;
     out.flush();
     expect(out.slab).toBeUndefined();
-    const reused = takeSlab();
+    const reused = takeSlab(slab.length);
     expect(reused).toBe(slab);
     giveSlab(reused);
+  });
+
+  it("takes no more memory than it needs, and keeps what it has when it needs more", () => {
+    const { socket, out } = setup();
+    const sizes: number[] = [];
+    for (const count of [10, 5_000, 20_000]) {
+      out.write(Buffer.alloc(count, count % 251), 0, count);
+      sizes.push((out.slab as Buffer).length);
+    }
+    expect(sizes).toEqual([4_096, 16_384, SLAB_BYTES]);
+    out.flush();
+    const expected = [10, 5_000, 20_000].map((count) => Buffer.alloc(count, count % 251));
+    expect(socket.takeAll().equals(Buffer.concat(expected))).toBe(true);
   });
 
   it("leaves memory alone that the kernel still reads from", () => {
@@ -115,7 +128,7 @@ describe("Outbox", () => {
     const slab = out.slab as Buffer;
     out.flush();
     expect(socket.waiting[0]?.memory.buffer).not.toBe(slab.buffer);
-    const reused = takeSlab();
+    const reused = takeSlab(slab.length);
     expect(reused).toBe(slab);
     reused.fill(0);
     giveSlab(reused);

@@ -54,7 +54,7 @@ export class Outbox implements Flushable {
   take(count: number): number {
     if (this.#end + count > SLAB_BYTES) this.flush();
     const offset = this.#end;
-    this.#open();
+    this.#open(offset + count);
     this.#end = offset + count;
     return offset;
   }
@@ -65,7 +65,7 @@ export class Outbox implements Flushable {
     while (from < end) {
       const room = SLAB_BYTES - this.#end;
       const count = end - from < room ? end - from : room;
-      const slab = this.#open();
+      const slab = this.#open(this.#end + count);
       if (count <= SMALL_COPY_BYTES) {
         for (let i = from, o = this.#end, to = from + count; i < to; i++, o++) slab[o] = buffer[i] as number;
       } else {
@@ -138,16 +138,25 @@ export class Outbox implements Flushable {
     this.flush();
   }
 
-  #open(): Buffer {
+  /** A slab that has what is collected, and room up to the offset `end`. */
+  #open(end: number): Buffer {
     const slab = this.slab;
-    if (slab !== undefined) return slab;
+    if (slab !== undefined) return end <= slab.length ? slab : this.#enlarge(slab, end);
     if (!this.#scheduled) {
       this.#scheduled = true;
       if (this.#seal === undefined) turnEnd.schedule(this);
       else turnEnd.scheduleLast(this);
     }
-    this.slab = takeSlab();
+    this.slab = takeSlab(end);
     return this.slab;
+  }
+
+  #enlarge(slab: Buffer, end: number): Buffer {
+    const larger = takeSlab(end);
+    slab.copy(larger, this.#headroom, this.#headroom, this.#end);
+    giveSlab(slab);
+    this.slab = larger;
+    return larger;
   }
 }
 
