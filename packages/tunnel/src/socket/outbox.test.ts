@@ -89,6 +89,22 @@ describe("Outbox", () => {
     expect(socket.takeAll()).toHaveLength((39 * 40 * 800) / 2 + 40);
   });
 
+  it("has its slabs back when a congested socket has drained", () => {
+    const { socket, out } = setup();
+    socket.stalled = true;
+    text(out, "x".repeat(50_000));
+    const slab = out.slab as Buffer;
+    out.flush();
+    expect(out.congested).toBe(true);
+    const other = takeSlab();
+    expect(other === slab).toBe(false);
+    socket.drain();
+    out.onDrain();
+    expect(takeSlab() === slab).toBe(true);
+    giveSlab(slab);
+    giveSlab(other);
+  });
+
   it("is congested from the first write that is too much until the drain, and sends only whole slabs meanwhile", async () => {
     const { socket, out } = setup();
     socket.stalled = true;

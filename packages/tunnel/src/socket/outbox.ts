@@ -21,6 +21,8 @@ export class Outbox implements Flushable {
   #headroom: number;
   #seal: Seal | undefined;
   #end: number;
+  /** Slabs that libuv still reads from; all of them are free when the socket has drained. */
+  readonly #lent: Buffer[];
   #scheduled: boolean;
   #closed: boolean;
 
@@ -33,6 +35,7 @@ export class Outbox implements Flushable {
     this.#headroom = 0;
     this.#seal = undefined;
     this.#end = 0;
+    this.#lent = [];
     this.#scheduled = false;
     this.#closed = false;
   }
@@ -97,6 +100,8 @@ export class Outbox implements Flushable {
   /** For the socket: its write buffer is empty. */
   onDrain(): void {
     this.congested = false;
+    for (const slab of this.#lent) giveSlab(slab);
+    this.#lent.length = 0;
     this.flush();
   }
 
@@ -129,7 +134,10 @@ export class Outbox implements Flushable {
     const below = socket.write(view);
     // Empty right after write(): the kernel has all of it and the slab is free. Otherwise libuv still points into it.
     if (socket.writableLength === 0) giveSlab(slab);
-    else if (!below) this.congested = true;
+    else if (!below) {
+      this.congested = true;
+      this.#lent.push(slab);
+    }
   }
 
   /** Drops what is not sent yet; nothing is written from here on. */

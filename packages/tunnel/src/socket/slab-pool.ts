@@ -25,10 +25,10 @@ class SlabPool {
   }
 }
 
-// Together they keep 16 MiB at most.
+// Together they keep 20 MiB at most.
 const small = new SlabPool(4 * 1024, 1_024);
 const medium = new SlabPool(16 * 1024, 512);
-const large = new SlabPool(SLAB_BYTES, 64);
+const large = new SlabPool(SLAB_BYTES, 128);
 
 /** A buffer with unspecified contents, of at least `bytes`, which are at most SLAB_BYTES. */
 export function takeSlab(bytes: number = SLAB_BYTES): Buffer {
