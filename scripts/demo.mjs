@@ -3,6 +3,7 @@
 // and killed. Stays until Ctrl-C; `--once` ends after the proof, `--verbose` shows the logs. Brings a fresh clone to where
 // it can run.
 
+import { setTimeout as delay } from "node:timers/promises";
 import { DemoCluster } from "./demo/cluster.mjs";
 import { describeEnd } from "./demo/program.mjs";
 import { ask, ENDPOINT, HOST, Load } from "./demo/requests.mjs";
@@ -13,6 +14,8 @@ import { setUp } from "./setup.mjs";
 
 /** How long requests go on before a node goes, and after it has been replaced. */
 const AROUND_MS = 400;
+/** Far longer than gossip takes. */
+const KNOWN_WITHIN_MS = 10_000;
 
 const args = process.argv.slice(2);
 const once = args.includes("--once");
@@ -80,7 +83,18 @@ async function start() {
     ready: "connected",
     watch: watchAgent,
   });
+  await untilKnown();
   done("agent", `connected out to ${agentNode()} and listens on endpoint "${ENDPOINT}"`, startMs);
+}
+
+/** Waits until gossip has told each node of the endpoint: a moment, but one that a request can fall into. */
+async function untilKnown() {
+  for (const name of cluster.names) {
+    const until = Date.now() + KNOWN_WITHIN_MS;
+    while ((await ask(cluster.port(name, "proxy"), "/hello")).status !== 200 && Date.now() < until) {
+      await delay(20);
+    }
+  }
 }
 
 /** The name of the node that has the agent's tunnel. */
