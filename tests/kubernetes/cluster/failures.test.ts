@@ -6,7 +6,6 @@ import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { beforeAll, describe, expect, it } from "vitest";
-import { eventually } from "../../harness/deadline.js";
 import { perFile, perTest } from "../../harness/stage.js";
 import { NodePods } from "../harness/cluster.js";
 import { haveCluster, haveVariable, KILL_NODE, NODE_SHELL } from "../harness/environment.js";
@@ -69,12 +68,15 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     return sums;
   }
 
-  /** No request that may be repeated is lost; of the others only those that were under way to what is gone. */
+  /**
+   * No request that may be repeated is lost; of the others only those that were under way to what is gone: no more than the
+   * client has connections, of which a quarter carries such requests at any time.
+   */
   function expectServed(sums: readonly LoadSum[]): void {
     expect(sums.length).toBeGreaterThan(0);
     for (const sum of sums) {
       expect(sum.failed.GET, JSON.stringify(sum.failures)).toBe(0);
-      expect(sum.failed.POST, JSON.stringify(sum.failures)).toBeLessThan(sum.sent / 100);
+      expect(sum.failed.POST, JSON.stringify(sum.failures)).toBeLessThanOrEqual(sum.connections);
     }
   }
 
@@ -83,18 +85,19 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     const { name } = victim.metadata;
     const eat = await readFile(EAT_MEMORY, "utf8");
     const sums = await others(victim, async (flow) => {
-      await namespace
-        .kubectl(["exec", name, "--", "node", "--experimental-websocket", "--eval", eat])
-        .catch(() => {});
-      await eventually(
-        async () => {
-          const [container] =
-            (await nodes.list()).find((pod) => pod.metadata.name === name)?.status.containerStatuses ?? [];
-          return container?.lastState.terminated?.reason === "OOMKilled";
-        },
-        "node that was killed for its memory",
-        60_000,
-      );
+      // Asked beforehand: a last state is no more than the dead container, and when the kubelet collects its garbage while the
+      // next container is created and not yet started, the dead one is one too many.
+      const killed = namespace.kubectl([
+        "wait",
+        `pod/${name}`,
+        "--for=jsonpath={.status.containerStatuses[0]..terminated.reason}=OOMKilled",
+        "--timeout=60s",
+      ]);
+      const exec = ["exec", name, "--", "node", "--experimental-websocket", "--eval", eat];
+      const eaten = namespace.kubectl(exec).catch(String);
+      await killed.catch(async (error: unknown) => {
+        throw new Error(`the node wasn't killed for its memory: ${await eaten}`, { cause: error });
+      });
       await namespace.rolledOut("statefulset/piko");
       await nodes.formOneCluster(3);
       await flow(3);

@@ -45,9 +45,10 @@ export class NodePods {
 
   /**
    * Waits until there are `count` pods, and every one of them sees exactly these as active nodes. Nodes that have left are
-   * remembered for a while; one that is unreachable is none of a whole cluster.
+   * remembered for a while; one that is unreachable is none of a whole cluster. One that died is unreachable for a minute
+   * from when that is seen, so the limit is twice that.
    */
-  async formOneCluster(count: number, ms = 60_000): Promise<void> {
+  async formOneCluster(count: number, ms = 120_000): Promise<void> {
     let last = "";
     try {
       await eventually(

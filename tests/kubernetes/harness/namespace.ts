@@ -12,10 +12,7 @@ export interface Pod {
   readonly status: {
     readonly podIP?: string;
     readonly conditions?: readonly { readonly type: string; readonly status: string }[];
-    readonly containerStatuses?: readonly {
-      readonly restartCount: number;
-      readonly lastState: { readonly terminated?: { readonly reason: string; readonly exitCode: number } };
-    }[];
+    readonly containerStatuses?: readonly { readonly restartCount: number }[];
   };
 }
 

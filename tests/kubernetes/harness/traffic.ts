@@ -107,6 +107,8 @@ function agentManifests({ upstreamUrl, agents, machine }: TrafficOptions): strin
 /** What a run of load.mjs counted. */
 export interface LoadSum {
   readonly seconds: number;
+  /** Most connections at the same time, each with one request. */
+  readonly connections: number;
   readonly sent: number;
   readonly succeeded: number;
   readonly failed: { readonly GET: number; readonly POST: number };

@@ -111,8 +111,9 @@ async function end() {
   const percentile = (share) => Number((latencies[Math.floor(latencies.length * share)] ?? 0).toFixed(1));
   const latencyMs = { p50: percentile(0.5), p99: percentile(0.99), max: percentile(0.99999) };
   const seconds = Number(((performance.now() - start) / 1_000).toFixed(1));
-  process.stdout.write(`${JSON.stringify({ event: "sum", seconds, ...sum, latencyMs, failures })}\n`, () =>
-    process.exit(0),
+  process.stdout.write(
+    `${JSON.stringify({ event: "sum", seconds, connections: MAX_SOCKETS, ...sum, latencyMs, failures })}\n`,
+    () => process.exit(0),
   );
 }
 process.stdin.resume().on("end", () => void end());
