@@ -2,6 +2,7 @@
 // `npm test -- unit` or `npm test -- system` runs one half; `kubernetes` and `long` are further suites, which have to be named.
 
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, relative } from "node:path";
@@ -30,7 +31,7 @@ async function runSuite(name, results) {
     cwd: root,
     stdio: "inherit",
   });
-  const code = await new Promise((resolve) => child.on("close", resolve));
+  const [code, signal] = await once(child, "close");
   try {
     const { numPassedTests, numFailedTests, numPendingTests, testResults } = JSON.parse(
       readFileSync(report, "utf8"),
@@ -44,10 +45,14 @@ async function runSuite(name, results) {
         failures.push(`${relative(root, file.name)} ${fullName}: ${reason}`);
       }
     }
-    // Errors outside of tests (a leaked handle, an unhandled rejection) end the run with a code and no failed test.
-    const failed = numFailedTests + (code !== 0 && numFailedTests === 0 ? 1 : 0);
-    return { passed: numPassedTests, failed, skipped: numPendingTests };
+    if (code === 0 || numFailedTests > 0)
+      return { passed: numPassedTests, failed: numFailedTests, skipped: numPendingTests };
+    // Errors outside of tests (a leaked handle, a cluster that doesn't start) end the run with a code and no failed test.
+    if (!testResults.some(({ status }) => status === "failed"))
+      failures.push(`${name}: an error outside of the tests, see "Unhandled Error" above`);
+    return { passed: numPassedTests, failed: 1, skipped: numPendingTests };
   } catch {
+    failures.push(`${name}: ended with ${signal ?? `exit code ${code}`} before it could report`);
     return { passed: 0, failed: 1, skipped: 0 };
   }
 }

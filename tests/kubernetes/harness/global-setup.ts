@@ -1,52 +1,74 @@
 // Before all tests: builds the Go tools that check the manifests, and, where PIKO_TEST_KUBE names the `kube` command,
 // starts a cluster with it, which ends after the tests. Anywhere else the variables in the README name the cluster.
 
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { buildGoTools } from "./go-tools.js";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
+const KUBE = process.env["PIKO_TEST_KUBE"] ?? "";
 const IMAGE_NAME = "localhost/piko:test";
 const BASE_NAME = "localhost/node:base";
 /** Machines besides the first one. */
 const WORKERS = [2, 3];
 
+let startedByUs = false;
+
 /** Called by vitest before all tests. */
 export async function setup(): Promise<void> {
   await buildGoTools();
-  const kube = process.env["PIKO_TEST_KUBE"] ?? "";
-  if (kube === "") return;
+  if (KUBE === "") return;
+  if (spawnSync(KUBE, ["run", "true"], { stdio: "ignore" }).status === 0) {
+    // It may be somebody's, with tests in it.
+    throw new Error(`there is a cluster already: end it with \`${KUBE} down\`, if nobody needs it`);
+  }
   const startMs = Date.now();
   const step = (what: string, ...args: readonly string[]): void => {
     process.stderr.write(`${Math.round((Date.now() - startMs) / 1_000)} s: ${what}\n`);
-    execFileSync(kube, args, { cwd: ROOT, stdio: ["ignore", 2, 2] });
+    kube(...args);
   };
-  try {
-    step("preparing the cluster's programs; the first time on a machine this takes ten minutes", "setup");
-    step("building the image", "base", BASE_NAME);
-    step("starting the cluster", "up");
-    step(
-      "building the image",
-      "build",
-      IMAGE_NAME,
-      "deploy/docker/Dockerfile",
-      ".",
-      "--build-arg",
-      `BASE=${BASE_NAME}`,
-    );
-    for (const worker of WORKERS) step(`adding machine ${worker}`, "worker", String(worker));
-  } catch (error) {
-    execFileSync(kube, ["down"]);
-    throw error;
+  step("preparing the cluster's programs; the first time on a machine this takes ten minutes", "setup");
+  step("building the image", "base", BASE_NAME);
+  startedByUs = true;
+  // Vitest calls no teardown when it is interrupted.
+  process.once("exit", teardown);
+  step("starting the cluster", "up");
+  step(
+    "building the image",
+    "build",
+    IMAGE_NAME,
+    "deploy/docker/Dockerfile",
+    ".",
+    "--build-arg",
+    `BASE=${BASE_NAME}`,
+  );
+  for (const worker of WORKERS.map(String)) {
+    try {
+      step(`adding machine ${worker}`, "worker", worker);
+    } catch {
+      // A kubelet ends when it is faster than the containerd that is started beside it, and `kube` has nothing that starts
+      // it again, as systemd would.
+      kube("kill-worker", worker);
+      step(`starting machine ${worker} again, which didn't come up`, "worker", worker);
+    }
   }
-  process.env["PIKO_CLUSTER_RUN"] = `${kube} run`;
+  process.env["PIKO_CLUSTER_RUN"] = `${KUBE} run`;
   process.env["PIKO_IMAGE"] = IMAGE_NAME;
-  process.env["PIKO_KILL_NODE"] = `${kube} kill-worker \${NODE#node}`;
-  process.env["PIKO_NODE_SHELL"] = `${kube} run`;
+  process.env["PIKO_KILL_NODE"] = `${KUBE} kill-worker \${NODE#node}`;
+  process.env["PIKO_NODE_SHELL"] = `${KUBE} run`;
 }
 
-/** Called by vitest after all tests. */
+/** Called by vitest after all tests, and at the latest when it ends. */
 export function teardown(): void {
-  const kube = process.env["PIKO_TEST_KUBE"] ?? "";
-  if (kube !== "") execFileSync(kube, ["down"]);
+  if (!startedByUs) return;
+  startedByUs = false;
+  kube("down");
+}
+
+/** Runs one command of `kube`, which says itself what is wrong. */
+function kube(...args: readonly string[]): void {
+  const { error, status, signal } = spawnSync(KUBE, args, { cwd: ROOT, stdio: ["ignore", 2, 2] });
+  if (status === 0) return;
+  const how = error?.message ?? `ended with ${signal ?? `exit code ${status}, see above`}`;
+  throw new Error(`no cluster to test on: \`${KUBE} ${args.join(" ")}\` ${how}`);
 }
