@@ -11,6 +11,8 @@ const IMAGE_NAME = "localhost/piko:test";
 const BASE_NAME = "localhost/node:base";
 /** Machines besides the first one. */
 const WORKERS = [2, 3];
+/** Most times that one of them is started. */
+const MOST_STARTS = 3;
 
 let startedByUs = false;
 
@@ -42,20 +44,26 @@ export async function setup(): Promise<void> {
     "--build-arg",
     `BASE=${BASE_NAME}`,
   );
-  for (const worker of WORKERS.map(String)) {
-    try {
-      step(`adding machine ${worker}`, "worker", worker);
-    } catch {
-      // A kubelet ends when it is faster than the containerd that is started beside it, and `kube` has nothing that starts
-      // it again, as systemd would.
-      kube("kill-worker", worker);
-      step(`starting machine ${worker} again, which didn't come up`, "worker", worker);
-    }
-  }
+  for (const worker of WORKERS) addMachine(worker, step);
   process.env["PIKO_CLUSTER_RUN"] = `${KUBE} run`;
   process.env["PIKO_IMAGE"] = IMAGE_NAME;
   process.env["PIKO_KILL_NODE"] = `${KUBE} kill-worker \${NODE#node}`;
   process.env["PIKO_NODE_SHELL"] = `${KUBE} run`;
+}
+
+/**
+ * Adds a machine. Its kubelet ends at once when it is faster than the containerd that is started beside it, and `kube` has
+ * nothing that starts it again, as systemd would: then the machine is started again.
+ */
+function addMachine(number: number, step: (what: string, ...args: readonly string[]) => void): void {
+  for (let start = 1; ; start++) {
+    try {
+      return step(`adding machine ${number}`, "worker", String(number));
+    } catch (error) {
+      if (start === MOST_STARTS) throw error;
+      step(`ending machine ${number}, which didn't come up`, "kill-worker", String(number));
+    }
+  }
 }
 
 /** Called by vitest after all tests, and at the latest when it ends. */
