@@ -7,8 +7,9 @@ import { BODY_INVALID, BodyReader, type BodySink } from "../http1/body-reader.js
 import { FIELD_KEEP_ALIVE } from "../http1/field-names.js";
 import { findField } from "../http1/find-field.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http1/find-head-end.js";
-import { HEAD_COMPLETE, HEAD_INCOMPLETE, type ResponseHead } from "../http1/head.js";
+import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http1/head.js";
 import { parseResponseHead } from "../http1/parse-response-head.js";
+import { type RequestRewrite, requestHeadCapacity, writeRequestHead } from "../http1/rewrite-request-head.js";
 import { ByteStore } from "../net/byte-store.js";
 import type { Expiring } from "../net/deadline-sweep.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";
@@ -104,7 +105,7 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
     this.#handler = handler;
   }
 
-  /** A request begins. Its bytes follow through `send`, and its head must be answered by `deadlineMs`. */
+  /** A request begins. Its bytes follow, and must be answered with a head by `deadlineMs`. */
   begin(method: string, deadlineMs: number): void {
     this.#method = method;
     this.#phase = AWAITING_HEAD;
@@ -114,7 +115,17 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
     if (this.#reused && !isIdempotent(method)) this.#writtenBefore = this.socket.socket.bytesWritten;
   }
 
-  /** Sends a part of the request. */
+  /** Sends the request's head. */
+  sendHead(head: RequestHead, rewrite: RequestRewrite): void {
+    const { out } = this.socket;
+    const start = out.reserve(requestHeadCapacity(head, rewrite));
+    const slab = out.slab as Buffer;
+    const end = writeRequestHead(head, slab, start, rewrite);
+    if (this.#requestBytes >= 0) this.#keep(slab, start, end);
+    out.advance(end);
+  }
+
+  /** Sends a part of the request's body. */
   send(buffer: Buffer, start: number, end: number): void {
     this.socket.out.write(buffer, start, end);
     if (this.#requestBytes >= 0) this.#keep(buffer, start, end);

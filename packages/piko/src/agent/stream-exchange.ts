@@ -10,7 +10,6 @@ import { HTTP_ERRORS, type HttpError } from "../http1/errors.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http1/find-head-end.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http1/head.js";
 import { parseRequestHead } from "../http1/parse-request-head.js";
-import { requestHeadCapacity, writeRequestHead } from "../http1/rewrite-request-head.js";
 import {
   FRAMING_AS_IS,
   FRAMING_CHUNKED,
@@ -276,8 +275,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#connection = connection;
     const deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : request.startMs + timeoutMs;
     connection.begin(head.method, deadlineMs);
-    const out = service.scratch.take(requestHeadCapacity(head, rewrite));
-    connection.send(out, 0, writeRequestHead(head, out, 0, rewrite));
+    connection.sendHead(head, rewrite);
   }
 
   #readBody(buffer: Buffer, start: number, end: number): number {

@@ -29,9 +29,14 @@ export class ByteStore {
   append(source: Buffer, start: number, end: number): void {
     const count = end - start;
     if (count === 0) return;
-    if (this.end + count > this.buffer.length) this.#makeRoom(count);
+    this.reserve(count);
     source.copy(this.buffer, this.end, start, end);
     this.end += count;
+  }
+
+  /** Makes room for so many bytes behind `end`, where the caller writes them and moves `end` on. */
+  reserve(count: number): void {
+    if (this.end + count > this.buffer.length) this.#makeRoom(count);
   }
 
   /** Drops the first bytes, up to the offset `to`. */

@@ -21,7 +21,9 @@ export interface RecordTarget {
 export class RequestRecord implements AccessLogEntry {
   method = "";
   http10 = false;
+  /** On the clock's scale. */
   startMs = 0;
+  endMs = 0;
   // What the access log reads.
   readonly text: RequestText = new RequestText();
   status = 0;
@@ -55,7 +57,8 @@ export class RequestRecord implements AccessLogEntry {
   /** Accounts for the request. */
   end(status: number, responseBytes: number): void {
     const { accessLog, clock, metrics } = this.#target;
-    const durationMs = clock.now() - this.startMs;
+    this.endMs = clock.now();
+    const durationMs = this.endMs - this.startMs;
     metrics.end(status, this.method, durationMs / 1_000, this.#requestBytes, responseBytes);
     if (!accessLog.enabled) return;
     this.status = status;

@@ -195,6 +195,7 @@ describe("Outbox", () => {
       ),
       fc.tuple(fc.constant("latin1"), fc.oneof(fc.nat(40), fc.nat(70_000))),
       fc.tuple(fc.constant("take"), fc.nat(40)),
+      fc.tuple(fc.constant("reserve"), fc.oneof(fc.nat(40), fc.nat(70_000))),
       fc.tuple(fc.constantFrom("turn", "flush", "stall", "drain"), fc.constant(0)),
     );
     fc.assert(
@@ -205,12 +206,16 @@ describe("Outbox", () => {
         for (const [what, count] of steps) {
           fill = (fill + 1) & 0x7f;
           const bytes = Buffer.alloc(count, fill);
-          if (what === "write" || what === "latin1" || what === "take") expected.push(bytes);
+          if (["write", "latin1", "take", "reserve"].includes(what)) expected.push(bytes);
           if (what === "write") out.write(bytes, 0, count);
           else if (what === "latin1") out.writeLatin1(bytes.toString("latin1"));
           else if (what === "take") {
             const at = out.take(count);
             if (count > 0) bytes.copy(out.slab as Buffer, at);
+          } else if (what === "reserve") {
+            const at = out.reserve(count + fill);
+            bytes.copy(out.slab as Buffer, at);
+            out.advance(at + count);
           } else if (what === "turn") out.onTurnEnd();
           else if (what === "flush") out.flush();
           else if (what === "stall") socket.stalled = true;

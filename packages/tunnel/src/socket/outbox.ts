@@ -9,7 +9,7 @@ import { giveSlab, SLAB_BYTES, takeSlab } from "./slab-pool.js";
 export type Seal = (slab: Buffer, start: number, end: number) => number;
 
 export class Outbox implements Flushable {
-  /** Where `take` reserved bytes; valid until the next call of anything here. */
+  /** Where `take` and `reserve` have their bytes; valid until the next call of anything here. */
   slab: Buffer | undefined;
   /** The socket's write buffer is above its high-water mark: hold what can be held until `drain`, which will come. */
   congested: boolean;
@@ -53,13 +53,27 @@ export class Outbox implements Flushable {
     this.#end = headroom;
   }
 
-  /** Reserves `count` contiguous bytes (far less than a slab) and returns their offset in `slab`. */
+  /** Takes `count` contiguous bytes (far less than a slab) and returns their offset in `slab`. */
   take(count: number): number {
-    if (this.#end + count > SLAB_BYTES) this.flush();
-    const offset = this.#end;
-    this.#open(offset + count);
+    const offset = this.reserve(count);
     this.#end = offset + count;
     return offset;
+  }
+
+  /**
+   * Makes room for up to `count` contiguous bytes and returns where in `slab` they start: they are written there, and
+   * `advance` says where they end, before anything else here is called.
+   */
+  reserve(count: number): number {
+    if (this.#end + count > SLAB_BYTES) this.flush();
+    this.#open(this.#end + count);
+    return this.#end;
+  }
+
+  /** Adds the bytes that were written after `reserve`, up to the offset `end`. */
+  advance(end: number): void {
+    this.#end = end;
+    if (end >= SLAB_BYTES) this.flush();
   }
 
   /** Copies bytes; the caller's buffer is free again when this returns. */

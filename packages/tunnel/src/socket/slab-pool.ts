@@ -30,15 +30,16 @@ const small = new SlabPool(4 * 1024, 1_024);
 const medium = new SlabPool(16 * 1024, 512);
 const large = new SlabPool(SLAB_BYTES, 128);
 
-/** A buffer with unspecified contents, of at least `bytes`, which are at most SLAB_BYTES. */
+/** A buffer with unspecified contents, of at least `bytes`. One of more than SLAB_BYTES is used once. */
 export function takeSlab(bytes: number = SLAB_BYTES): Buffer {
   if (bytes <= small.bytes) return small.take();
-  return bytes <= medium.bytes ? medium.take() : large.take();
+  if (bytes <= medium.bytes) return medium.take();
+  return bytes <= large.bytes ? large.take() : Buffer.allocUnsafeSlow(bytes);
 }
 
 /** Gives a slab back. Nothing may still point into it. */
 export function giveSlab(slab: Buffer): void {
   if (slab.length === small.bytes) small.give(slab);
   else if (slab.length === medium.bytes) medium.give(slab);
-  else large.give(slab);
+  else if (slab.length === large.bytes) large.give(slab);
 }

@@ -82,9 +82,10 @@ export class YamuxSession implements YamuxFrameHandler {
   #queued: YamuxStream[] = [];
   #waiting: YamuxStream[] = [];
   #congestions = 0;
-  /** Streams on the wire that the peer has not accepted, and since when there was no progress with them. */
+  /** Streams on the wire that the peer has not accepted, since when they wait, and whether it has accepted others since. */
   #unacknowledged = 0;
   #unacknowledgedSinceMs = 0;
+  #acknowledgedOthers = false;
   /** The stream of the data frame whose payload is being received, and whether FIN came on that frame. */
   #receiving: YamuxStream | undefined;
   #finBehindPayload = false;
@@ -356,7 +357,10 @@ export class YamuxSession implements YamuxFrameHandler {
   }
 
   #activate(stream: YamuxStream): void {
-    if (this.#unacknowledged++ === 0) this.#unacknowledgedSinceMs = this.#clock.now();
+    if (this.#unacknowledged++ === 0) {
+      this.#unacknowledgedSinceMs = this.#clock.now();
+      this.#acknowledgedOthers = false;
+    }
     const id = this.#nextId;
     this.#nextId += 2;
     this.#streams.set(id, stream);
@@ -365,7 +369,7 @@ export class YamuxSession implements YamuxFrameHandler {
 
   #acknowledged(): void {
     this.#unacknowledged--;
-    this.#unacknowledgedSinceMs = this.#clock.now();
+    this.#acknowledgedOthers = true;
     const next = this.#queued.shift();
     if (next === undefined) return;
     this.#activate(next);
@@ -413,6 +417,10 @@ export class YamuxSession implements YamuxFrameHandler {
         ),
       );
       return;
+    }
+    if (this.#acknowledgedOthers) {
+      this.#acknowledgedOthers = false;
+      this.#unacknowledgedSinceMs = this.#clock.now();
     }
     if (this.#unacknowledged > 0 && this.#clock.now() - this.#unacknowledgedSinceMs >= OPEN_TIMEOUT_MS) {
       const count = this.#unacknowledged;

@@ -167,8 +167,8 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     if (!this.exchange.uploadBlocked) this.socket.resume();
   }
 
-  /** For the exchange: the request is over. The connection goes on with the next one, or ends. */
-  exchangeOver(keepAlive: boolean): void {
+  /** For the exchange: the request is over, since just now. The connection goes on with the next one, or ends. */
+  exchangeOver(keepAlive: boolean, nowMs: number): void {
     if (this.#state === OVER) return;
     // A response whose head went out before the node began to stop couldn't say that it is the last.
     const last = this.context.draining && this.#ahead.length === 0;
@@ -177,7 +177,7 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
       return;
     }
     this.#state = READING_HEAD;
-    this.#deadlineMs = deadline(this.context.clock.now(), this.context.config.http.idleTimeoutMs);
+    this.#deadlineMs = deadline(nowMs, this.context.config.http.idleTimeoutMs);
     this.#finder.reset();
     this.socket.resume();
     if (!this.#processing && this.#ahead.length > 0) this.#processAhead();

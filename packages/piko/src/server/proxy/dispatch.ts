@@ -20,8 +20,8 @@ const IDEMPOTENT: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRAC
 
 /** The exchange, as its dispatch sees it. */
 export interface DispatchOwner extends StreamHandler {
-  /** The request is on its way on this stream. */
-  onStream(stream: UpstreamStream, halfClose: boolean): void;
+  /** The request is on its way on this stream; `late`: it has waited, or was on another one before. */
+  onStream(stream: UpstreamStream, halfClose: boolean, late: boolean): void;
   /** There is no upstream for the request. */
   onNoUpstream(message: string, extra?: string): void;
   /** A limit keeps the request from an upstream. */
@@ -39,6 +39,7 @@ export class Dispatch implements Waiter {
   #byHost = false;
   #method = "";
   #triesLeft = 0;
+  #late = false;
   /** The upstream that has just failed the request; it isn't asked again at once. */
   #failed: Tunnel | RemoteNode | undefined = undefined;
   #upstream: Tunnel | RemoteNode | undefined = undefined;
@@ -69,6 +70,7 @@ export class Dispatch implements Waiter {
     this.#forwarded = forwarded;
     this.#method = method;
     this.#triesLeft = MAX_TRIES;
+    this.#late = false;
     this.#failed = undefined;
     this.upload.begin();
   }
@@ -136,12 +138,14 @@ export class Dispatch implements Waiter {
       return;
     }
     this.#failed = stale ? undefined : this.#upstream;
+    this.#late = true;
     this.connect();
   }
 
   onUpstream(): void {
     this.#waitUntilMs = 0;
     this.#failed = undefined;
+    this.#late = true;
     this.connect();
     if (!this.waiting && !this.upload.blocked) this.#owner.onUploadBlocked(false);
   }
@@ -186,7 +190,7 @@ export class Dispatch implements Waiter {
     if (this.#failed !== undefined) this.#context.upstreamMetrics.retries++;
     this.#triesLeft--;
     this.#upstream = upstream;
-    this.#owner.onStream(stream, halfClose);
+    this.#owner.onStream(stream, halfClose, this.#late);
     this.upload.replay(stream);
     if (this.upload.blocked) this.#owner.onUploadBlocked(true);
   }

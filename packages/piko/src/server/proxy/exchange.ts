@@ -11,12 +11,7 @@ import { FIELD_UPGRADE } from "../../http1/field-names.js";
 import { findField } from "../../http1/find-field.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead, type ResponseHead } from "../../http1/head.js";
 import { parseResponseHead } from "../../http1/parse-response-head.js";
-import {
-  PLAIN_REQUEST,
-  type RequestRewrite,
-  requestHeadCapacity,
-  writeRequestHead,
-} from "../../http1/rewrite-request-head.js";
+import { PLAIN_REQUEST, type RequestRewrite } from "../../http1/rewrite-request-head.js";
 import { responseHeadCapacity, writeResponseHead } from "../../http1/rewrite-response-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { ClientConnection } from "./client-connection.js";
@@ -97,8 +92,7 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#phase = AWAITING_HEAD;
     this.#dispatch.begin(endpointId, head.endpointField < 0 && !nodesOnly, head.method, forwarded, nodesOnly);
     this.#context.forwarded.set(this.#rewrite, head, this.#connection.believes(forwarded));
-    const out = this.#context.scratch.take(requestHeadCapacity(head, this.#rewrite));
-    this.#upload.send(undefined, out, 0, writeRequestHead(head, out, 0, this.#rewrite));
+    this.#upload.addHead(head, this.#rewrite);
     this.#dispatch.connect();
   }
 
@@ -241,11 +235,11 @@ export class Exchange implements DispatchOwner, BodySink {
     if (this.#phase !== IDLE) this.#cut();
   }
 
-  onStream(stream: UpstreamStream, halfClose: boolean): void {
+  onStream(stream: UpstreamStream, halfClose: boolean, late: boolean): void {
     const { clock, config } = this.#context;
     this.#stream = stream;
     this.#halfClose = halfClose;
-    if (config.timeoutMs !== 0) this.#headDeadlineMs = clock.now() + config.timeoutMs;
+    if (late && config.timeoutMs !== 0) this.#headDeadlineMs = clock.now() + config.timeoutMs;
   }
 
   onNoUpstream(message: string, extra?: string): void {
@@ -408,8 +402,9 @@ export class Exchange implements DispatchOwner, BodySink {
   #writeHead(head: ResponseHead): void {
     const { rewrite } = this.#framing;
     rewrite.dateLine = head.hasDate ? undefined : this.#context.dateLine.get();
-    const out = this.#context.scratch.take(responseHeadCapacity(head, rewrite));
-    this.#connection.socket.out.write(out, 0, writeResponseHead(head, out, 0, rewrite));
+    const { out } = this.#connection.socket;
+    const at = out.reserve(responseHeadCapacity(head, rewrite));
+    out.advance(writeResponseHead(head, out.slab as Buffer, at, rewrite));
   }
 
   #relayBody(buffer: Buffer, start: number, end: number): void {
@@ -460,7 +455,7 @@ export class Exchange implements DispatchOwner, BodySink {
 
   #over(status: number, keepAlive: boolean): void {
     this.#record(status);
-    this.#connection.exchangeOver(keepAlive);
+    this.#connection.exchangeOver(keepAlive, this.#request.endMs);
   }
 
   #dropStream(): void {

@@ -1,5 +1,4 @@
-// What all connections of a proxy port share: settings, the way to upstreams, where lines and numbers go, and scratch
-// memory that is only used within one call.
+// What all connections of a proxy port share: settings, the way to upstreams, and where lines and numbers go.
 
 import type { Clock } from "@piko/tunnel";
 import type { ProxyConfig } from "../../config/server.js";
@@ -12,7 +11,6 @@ import type { LimitCounters } from "../../net/limit-counters.js";
 import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
 import type { RequestMetrics } from "../../observability/request-metrics.js";
-import { Scratch } from "../../net/scratch.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { UpstreamMetrics } from "../upstream/upstream-metrics.js";
 import type { Upstreams } from "../upstream/upstreams.js";
@@ -59,8 +57,6 @@ export class ProxyContext {
   closing = false;
   /** The node takes no new connections, and ends those that have no request. */
   draining = false;
-  /** For a head that is written and sent within one call. */
-  readonly scratch: Scratch = new Scratch();
 
   constructor(dependencies: ProxyDependencies) {
     this.config = dependencies.config;

@@ -1,13 +1,19 @@
 // The request on its way to a stream. Until the first byte of the response, what was sent is kept (up to a limit), so
 // that the request can move to another upstream when its stream is lost.
 
+import type { RequestHead } from "../../http1/head.js";
+import {
+  type RequestRewrite,
+  requestHeadCapacity,
+  writeRequestHead,
+} from "../../http1/rewrite-request-head.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { StreamSender } from "../../net/stream-sender.js";
 import type { UpstreamStream } from "./upstream-stream.js";
 
 /** Memory that stays with an idle connection, so that small requests allocate none. */
-const KEPT_BYTES = 1024;
+const KEPT_BYTES = 2_048;
 
 export class RequestUpload {
   readonly #budget: ByteBudget;
@@ -40,6 +46,13 @@ export class RequestUpload {
   /** Starts on a request. */
   begin(): void {
     this.#keeping = true;
+  }
+
+  /** Adds the request's head, which `replay` sends. */
+  addHead(head: RequestHead, rewrite: RequestRewrite): void {
+    const sent = this.#sent;
+    sent.reserve(requestHeadCapacity(head, rewrite));
+    sent.end = writeRequestHead(head, sent.buffer, sent.end, rewrite);
   }
 
   /** Sends bytes, or without a stream keeps them for one. Returns how many the stream took. */
