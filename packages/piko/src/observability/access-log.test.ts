@@ -70,6 +70,7 @@ type Fields = readonly (readonly [string, string])[];
 /** A request with these fields, somewhere inside of a larger buffer, as parsers leave it; host and path are latin1. */
 function requestOf(fields: Fields, host = "ep.x", path = "/c"): RequestHead {
   const head = new RequestHead(64);
+  head.method = "GET";
   let text = `earlier bytes ${host}`;
   [head.hostStart, head.hostEnd] = [text.length - host.length, text.length];
   head.start = text.length;
@@ -105,9 +106,14 @@ function fill(head: MessageHead, start: string, fields: Fields): void {
 }
 
 /** What a log gathers of a request and its response. */
-function textOf(log: AccessLog, request: RequestHead, response?: ResponseHead): RequestText {
+function textOf(
+  log: AccessLog,
+  request: RequestHead,
+  response?: ResponseHead,
+  clientIp?: string,
+): RequestText {
   const text = new RequestText();
-  text.begin(request, log.requestFields);
+  text.begin(request, clientIp, log.requestFields);
   if (response !== undefined) text.answer(response, log.responseFields);
   return text;
 }
@@ -116,12 +122,11 @@ function textOf(log: AccessLog, request: RequestHead, response?: ResponseHead): 
 function shown(formatter: HeaderFields | undefined, head: MessageHead): string {
   const text = new ByteText(0);
   formatter?.format(head, text);
-  return text.bytes.toString("utf8", 0, text.length);
+  return text.bytes.toString("utf8", 0, text.length).replace(/^,"(request|response)_headers":/, "");
 }
 
 const plain = setUp();
 const entry: AccessLogEntry = {
-  http10: false,
   method: "GET",
   text: textOf(plain.log, requestOf([])),
   status: 200,
@@ -148,7 +153,9 @@ describe("a line", () => {
 
   it("names the agent's endpoint in front of the request", async () => {
     const { log, text } = setUp({}, {}, "my-endpöint");
-    log.write({ ...entry, http10: true });
+    const request = requestOf([]);
+    request.minorVersion = 0;
+    log.write({ ...entry, text: textOf(log, request) });
     expect(await text()).toContain(
       '"msg":"request","endpoint-id":"my-endpöint","request":{"proto":"HTTP/1.0","method"',
     );
@@ -176,6 +183,37 @@ describe("a line", () => {
     const { log, text } = setUp();
     log.write({ ...entry, text: textOf(log, requestOf([], 'a"b', "/\\\u00c3\u00a4\u00ff")) });
     expect(JSON.parse(await text()).request).toMatchObject({ host: 'a"b', path: "/\\ä\ufffd" });
+  });
+
+  it("says of each request on a connection what a line of its own would say", async () => {
+    const host = fc.constantFrom("ep.x", "ep.y", "ep", "", 'a"b');
+    const request = fc.record({
+      host,
+      path: fc.constantFrom("/", "/a", "/b?c"),
+      method: fc.constantFrom("GET", "POST", "X-OTHER"),
+      minorVersion: fc.constantFrom(0, 1),
+      clientIp: fc.constantFrom(undefined, "192.0.2.1", "2001:db8::1"),
+      field: fc.constantFrom("v", "w", "x".repeat(3_000)),
+      answered: fc.boolean(),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(request, { minLength: 2, maxLength: 8 }), async (requests) => {
+        const one = setUp();
+        const each = setUp();
+        const kept = new RequestText();
+        for (const { host: name, path, method, minorVersion, clientIp, field, answered } of requests) {
+          const head = Object.assign(requestOf([["x", field]], name, path), { method, minorVersion });
+          const response = answered ? responseOf([["y", field]]) : undefined;
+          each.log.write({ ...entry, method, text: textOf(each.log, head, response, clientIp) });
+          kept.begin(head, clientIp, one.log.requestFields);
+          if (response !== undefined) kept.answer(response, one.log.responseFields);
+          one.log.write({ ...entry, method, text: kept });
+          kept.clear();
+        }
+        expect(await one.text()).toBe(await each.text());
+      }),
+      { numRuns: 50 },
+    );
   });
 
   it("leaves the query out, and has a path even if the target has none", async () => {

@@ -12,15 +12,11 @@ import type { RequestText } from "./request-text.js";
 
 /** A request that was served. */
 export interface AccessLogEntry {
-  /** Of HTTP/1.0; else of HTTP/1.1. */
-  readonly http10: boolean;
   readonly method: string;
-  /** Host, path and fields, gathered with {@link AccessLog.requestFields} and {@link AccessLog.responseFields}. */
+  /** What its heads say, gathered with {@link AccessLog.requestFields} and {@link AccessLog.responseFields}. */
   readonly text: RequestText;
   readonly status: number;
   readonly durationMs: number;
-  /** The server's lines name the client: an IP address. */
-  readonly clientIp?: string | undefined;
 }
 
 /** What an access log needs. */
@@ -42,9 +38,12 @@ export class AccessLog {
   readonly #level: LogLevel;
   readonly #failureLevel: LogLevel;
   readonly #middle: string;
-  /** The line up to the client, as it was at the last time stamp. */
+  /** The line's first part, as it was at the last time stamp. */
   #opening: Uint8Array = Buffer.alloc(0);
   #openingTs = "";
+  /** The status of the last line. */
+  #status = 0;
+  #statusText: Uint8Array = Buffer.alloc(0);
   readonly #logsSuccess: boolean;
   readonly #logsFailure: boolean;
   /** Formats the fields of requests; undefined when nobody will see them. */
@@ -64,8 +63,8 @@ export class AccessLog {
     const endpoint = endpointId === undefined ? "" : `"endpoint-id":${JSON.stringify(endpointId)},`;
     this.#middle = `","subsystem":"${subsystem}","msg":"request",${endpoint}`;
     if (!this.enabled || this.#sink.format !== "json") return;
-    this.requestFields = new HeaderFields(config.requestHeaders);
-    this.responseFields = new HeaderFields(config.responseHeaders);
+    this.requestFields = new HeaderFields("request_headers", config.requestHeaders);
+    this.responseFields = new HeaderFields("response_headers", config.responseHeaders);
   }
 
   /** Writes a line, unless its level is off. */
@@ -84,19 +83,12 @@ export class AccessLog {
     const line = sink.output.begin();
     if (line === undefined) return;
     line.add(failed ? this.#openingAt(this.#failureLevel, ts) : this.#successOpening(ts));
-    if (entry.clientIp !== undefined) {
-      line.add(CLIENT);
-      line.addLatin1(entry.clientIp);
-      line.add(CLIENT_END);
+    line.addFrom(entry.text.complete(this.responseFields));
+    if (entry.status !== this.#status) {
+      this.#status = entry.status;
+      this.#statusText = Buffer.from(`,"status":${entry.status},"duration":"`);
     }
-    line.add(entry.http10 ? REQUEST_1_0 : REQUEST_1_1);
-    line.addLatin1(entry.method);
-    line.add(METHOD_END);
-    entry.text.complete();
-    line.addFrom(entry.text.json);
-    line.add(STATUS);
-    line.addDecimal(entry.status);
-    line.add(DURATION);
+    line.add(this.#statusText);
     addDuration(line, entry.durationMs);
     line.add(END);
     sink.output.end();
@@ -126,13 +118,6 @@ export class AccessLog {
   }
 }
 
-const CLIENT = Buffer.from(`"client-ip":"`);
-const CLIENT_END = Buffer.from(`",`);
-const REQUEST_1_0 = Buffer.from(`"request":{"proto":"HTTP/1.0","method":"`);
-const REQUEST_1_1 = Buffer.from(`"request":{"proto":"HTTP/1.1","method":"`);
-const METHOD_END = Buffer.from(`",`);
-const STATUS = Buffer.from(`,"status":`);
-const DURATION = Buffer.from(`,"duration":"`);
 const END = Buffer.from(`"}}\n`);
 
 const POINT = Buffer.from(".");

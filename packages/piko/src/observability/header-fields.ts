@@ -1,5 +1,5 @@
-// The header fields of a message as JSON text for the access log: `{"User-Agent":["curl"],"Via":["a","b"]}`. Runs for
-// every request and response: bytes are copied from the head to where the line is gathered, no string is made.
+// The header fields of a message as a member of a log line: `"request_headers":{"User-Agent":["curl"],"Via":["a","b"]}`.
+// Runs for every request and response: bytes are copied from the head to where the line is gathered, no string is made.
 
 import type { HeaderFilterConfig } from "../config/access-log.js";
 import {
@@ -13,6 +13,7 @@ import {
 import { ByteText } from "./byte-text.js";
 import { FieldName, FieldNameTable, canonicalName } from "./field-name-table.js";
 import { REDACTED } from "./redact.js";
+import { RememberedBytes } from "./remembered-bytes.js";
 
 /** Fields whose values are credentials. */
 const SECRET_FIELDS: ReadonlySet<string> = new Set([
@@ -31,21 +32,25 @@ const NEXT_VALUE: Uint8Array = Buffer.from('","');
 const VALUES_END: Uint8Array = Buffer.from('"]');
 const CLOSING: Uint8Array = Buffer.from("}");
 
-/** Fields up to this size are compared with those of the head before, byte by byte up to the second size. */
+/** Fields up to this size are compared with those of the head before. */
 const MAX_REMEMBERED_BYTES = 2_048;
-const MAX_LOOP_BYTES = 64;
 
 /** Formats the fields of heads, with one filter. */
 export class HeaderFields {
+  /** The member without fields. */
+  readonly none: Uint8Array;
+  readonly #label: Uint8Array;
   /** The fields of the last head as they came, and as text. */
-  readonly #last: Buffer = Buffer.allocUnsafeSlow(MAX_REMEMBERED_BYTES);
-  #lastLength = 0;
+  readonly #last: RememberedBytes = new RememberedBytes(MAX_REMEMBERED_BYTES);
   readonly #lastStore: ByteText = new ByteText(MAX_REMEMBERED_BYTES);
   #lastText: Uint8Array = NO_FIELDS;
   readonly #names: FieldNameTable;
   #heads = 0;
 
-  constructor(filter: HeaderFilterConfig) {
+  /** @param name of the member */
+  constructor(name: string, filter: HeaderFilterConfig) {
+    this.#label = Buffer.from(`,"${name}":`);
+    this.none = Buffer.concat([this.#label, NO_FIELDS]);
     const allow = new Set(filter.allowList.map(canonicalName));
     const block = new Set([...filter.blockList.map(canonicalName), "Host"]);
     this.#names = new FieldNameTable((name) => {
@@ -54,47 +59,30 @@ export class HeaderFields {
     });
   }
 
-  /** Adds the JSON object of a head's fields, in the order sent. Host is left out: the line has it. */
+  /** Adds the member for a head's fields, in the order sent. Host is left out: the line has it. */
   format(head: MessageHead, text: ByteText): void {
-    if (head.fieldCount === 0) {
-      text.add(NO_FIELDS);
+    const { buffer, end, fieldCount } = head;
+    if (fieldCount === 0) {
+      text.add(this.none);
       return;
     }
+    const from = head.fields[LINE_START] as number;
     // Programs send the same fields over and over: then comparing them costs a tenth of formatting them.
-    if (this.#isLast(head)) {
+    if (this.#last.equal(buffer, from, end)) {
       text.add(this.#lastText);
       return;
     }
     const start = text.length;
+    text.add(this.#label);
+    const fieldsStart = text.length;
     if (!this.#addEach(head, text)) {
-      text.length = start;
+      text.length = fieldsStart;
       this.#addGrouped(head, text);
     }
-    this.#remember(head, text.bytes.subarray(start, text.length));
-  }
-
-  #isLast(head: MessageHead): boolean {
-    const { buffer, end } = head;
-    const start = head.fields[LINE_START] as number;
-    const last = this.#last;
-    const length = end - start;
-    if (length !== this.#lastLength) return false;
-    if (length > MAX_LOOP_BYTES) return buffer.compare(last, 0, length, start, end) === 0;
-    for (let i = 0; i < length; i++) if (buffer[start + i] !== last[i]) return false;
-    return true;
-  }
-
-  #remember(head: MessageHead, text: Uint8Array): void {
-    const start = head.fields[LINE_START] as number;
-    this.#lastLength = head.end - start;
-    if (this.#lastLength > MAX_REMEMBERED_BYTES) {
-      this.#lastLength = 0;
-      return;
-    }
-    head.buffer.copy(this.#last, 0, start, head.end);
+    this.#last.set(buffer, from, end);
     this.#lastStore.length = 0;
-    this.#lastStore.add(text);
-    this.#lastText = this.#lastStore.bytes.subarray(0, text.length);
+    this.#lastStore.add(text.bytes.subarray(start, text.length));
+    this.#lastText = this.#lastStore.bytes.subarray(0, this.#lastStore.length);
   }
 
   /** Adds fields of which no two have the same name; false if there are such. */

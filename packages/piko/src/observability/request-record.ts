@@ -20,6 +20,7 @@ export interface RecordTarget {
 /** One request; reusable for the next one. */
 export class RequestRecord implements AccessLogEntry {
   method = "";
+  /** Of HTTP/1.0; else of HTTP/1.1. */
   http10 = false;
   /** On the clock's scale. */
   startMs = 0;
@@ -28,8 +29,6 @@ export class RequestRecord implements AccessLogEntry {
   readonly text: RequestText = new RequestText();
   status = 0;
   durationMs = 0;
-  /** Whoever has sent the request; undefined where nobody knows. */
-  clientIp: string | undefined = undefined;
   readonly #target: RecordTarget;
   #requestBytes = 0;
 
@@ -37,15 +36,15 @@ export class RequestRecord implements AccessLogEntry {
     this.#target = target;
   }
 
-  /** Starts on a request whose head was just parsed. */
-  begin(head: RequestHead): void {
+  /** Starts on a request whose head was just parsed. `clientIp`: who has sent it; undefined where nobody knows. */
+  begin(head: RequestHead, clientIp?: string): void {
     const { accessLog, clock, metrics } = this.#target;
     metrics.begin();
     this.startMs = clock.now();
     this.method = head.method;
     this.http10 = head.minorVersion === 0;
     this.#requestBytes = head.end - head.start + Math.max(0, head.contentLength);
-    if (accessLog.enabled) this.text.begin(head, accessLog.requestFields);
+    if (accessLog.enabled) this.text.begin(head, clientIp, accessLog.requestFields);
   }
 
   /** Notes the fields of the response that is passed on. */

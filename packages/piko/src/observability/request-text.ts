@@ -11,62 +11,64 @@ const LEAST_BYTES = 512;
 /** Memory that a connection keeps for its next request. */
 const KEPT_BYTES = 2_048;
 
-const HOST = Buffer.from(`"host":"`);
+const CLIENT = Buffer.from(`"client-ip":"`);
+const CLIENT_END = Buffer.from(`",`);
+const REQUEST_1_0 = Buffer.from(`"request":{"proto":"HTTP/1.0","method":"`);
+const REQUEST_1_1 = Buffer.from(`"request":{"proto":"HTTP/1.1","method":"`);
+const HOST = Buffer.from(`","host":"`);
 const PATH = Buffer.from(`","path":"`);
 const NO_PATH = Buffer.from("/");
-const REQUEST_FIELDS = Buffer.from(`","request_headers":`);
-const RESPONSE_FIELDS = Buffer.from(`,"response_headers":`);
-const NO_FIELDS = Buffer.from("{}");
+const PATH_END = Buffer.from(`"`);
 
+/** The text of one request; reusable for the next one. */
 export class RequestText {
-  /** Members of a JSON object: from the host to the fields of the response. */
-  readonly json: ByteText = new ByteText(LEAST_BYTES);
+  /** Members of a JSON object: from the client to the fields of the response. */
+  readonly #json: ByteText = new ByteText(LEAST_BYTES);
+  // The text up to the path stays for the next request: on one connection it seldom changes.
+  #clientIp: string | undefined = undefined;
+  #http10 = false;
+  #method = "";
+  #hostStart = 0;
   #hostEnd = 0;
+  /** 0: there is no such text. */
   #pathStart = 0;
   #pathEnd = 0;
   #answered = false;
 
   /** Starts on a request. `fields` formats those of its head; undefined when nobody will see them. */
-  begin(head: RequestHead, fields: HeaderFields | undefined): void {
-    const { json } = this;
-    json.length = 0;
-    json.add(HOST);
-    json.addQuotable(head.buffer, head.hostStart, head.hostEnd);
-    this.#hostEnd = json.length;
-    json.add(PATH);
-    this.#pathStart = json.length;
+  begin(head: RequestHead, clientIp: string | undefined, fields: HeaderFields | undefined): void {
+    const json = this.#json;
+    if (this.#sameUpToPath(head, clientIp)) json.length = this.#pathStart;
+    else this.#addUpToPath(head, clientIp);
     const pathEnd = targetPathEnd(head);
     if (pathEnd === head.pathStart) json.add(NO_PATH);
     else json.addQuotable(head.buffer, head.pathStart, pathEnd);
     this.#pathEnd = json.length;
-    json.add(REQUEST_FIELDS);
-    if (fields === undefined) json.add(NO_FIELDS);
-    else fields.format(head, json);
+    json.add(PATH_END);
+    if (fields !== undefined) fields.format(head, json);
     this.#answered = false;
   }
 
   /** Adds the fields of the response that is passed on. */
   answer(head: ResponseHead, fields: HeaderFields | undefined): void {
-    this.json.add(RESPONSE_FIELDS);
-    if (fields === undefined) this.json.add(NO_FIELDS);
-    else fields.format(head, this.json);
+    if (fields !== undefined) fields.format(head, this.#json);
     this.#answered = true;
   }
 
-  /** Completes the text of a request that is over: a response that the proxy has made itself has no fields to show. */
-  complete(): void {
-    if (this.#answered) return;
-    this.json.add(RESPONSE_FIELDS);
-    this.json.add(NO_FIELDS);
+  /** The text of a request that is over: a response that the proxy has made itself has no fields to show. */
+  complete(fields: HeaderFields | undefined): ByteText {
+    if (!this.#answered && fields !== undefined) this.#json.add(fields.none);
+    return this.#json;
   }
 
   /** The text was used; its memory stays for the next one unless it is much. */
   clear(): void {
-    this.json.clear(KEPT_BYTES);
+    this.#json.clear(KEPT_BYTES);
+    if (this.#json.bytes.length === 0) this.#pathStart = 0;
   }
 
   get host(): string {
-    return this.#unquote(HOST.length, this.#hostEnd);
+    return this.#unquote(this.#hostStart, this.#hostEnd);
   }
 
   /** Without the query, which may hold secrets. */
@@ -74,8 +76,41 @@ export class RequestText {
     return this.#unquote(this.#pathStart, this.#pathEnd);
   }
 
+  #sameUpToPath(head: RequestHead, clientIp: string | undefined): boolean {
+    if (this.#pathStart === 0 || clientIp !== this.#clientIp || head.method !== this.#method) return false;
+    const { buffer, hostStart, hostEnd } = head;
+    if (this.#http10 !== (head.minorVersion === 0)) return false;
+    if (hostEnd - hostStart !== this.#hostEnd - this.#hostStart) return false;
+    const { bytes } = this.#json;
+    for (let i = hostStart, at = this.#hostStart; i < hostEnd; i++, at++) {
+      if (buffer[i] !== bytes[at]) return false;
+    }
+    return true;
+  }
+
+  #addUpToPath(head: RequestHead, clientIp: string | undefined): void {
+    const json = this.#json;
+    this.#clientIp = clientIp;
+    this.#http10 = head.minorVersion === 0;
+    this.#method = head.method;
+    json.length = 0;
+    if (clientIp !== undefined) {
+      json.add(CLIENT);
+      json.addLatin1(clientIp);
+      json.add(CLIENT_END);
+    }
+    json.add(this.#http10 ? REQUEST_1_0 : REQUEST_1_1);
+    json.addLatin1(head.method);
+    json.add(HOST);
+    this.#hostStart = json.length;
+    json.addQuotable(head.buffer, head.hostStart, head.hostEnd);
+    this.#hostEnd = json.length;
+    json.add(PATH);
+    this.#pathStart = json.length;
+  }
+
   #unquote(start: number, end: number): string {
     if (start >= end) return "";
-    return JSON.parse(`"${this.json.bytes.toString("utf8", start, end)}"`) as string;
+    return JSON.parse(`"${this.#json.bytes.toString("utf8", start, end)}"`) as string;
   }
 }

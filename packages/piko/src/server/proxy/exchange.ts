@@ -256,8 +256,7 @@ export class Exchange implements DispatchOwner, BodySink {
   #remember(head: RequestHead): void {
     const { timeoutMs } = this.#context.config;
     const request = this.#request;
-    request.begin(head);
-    request.clientIp = this.#connection.clientOf(head);
+    request.begin(head, this.#connection.clientOf(head));
     this.#headDeadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : request.startMs + timeoutMs;
     this.#keepAlive = request.http10 ? head.connectionKeepAlive : !head.connectionClose;
     this.#upgrade = head.upgrade ? (findField(head, FIELD_UPGRADE) ?? "").toLowerCase() : "";

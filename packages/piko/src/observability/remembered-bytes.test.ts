@@ -1,0 +1,36 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { RememberedBytes } from "./remembered-bytes.js";
+
+describe("remembered bytes", () => {
+  it("are equal to the same bytes alone, wherever these are", () => {
+    const shift = fc.nat(9);
+    const bytes = fc.uint8Array({ minLength: 1, maxLength: 40 });
+    const known = new RememberedBytes(64);
+    fc.assert(
+      fc.property(bytes, shift, shift, fc.nat(39), fc.nat(255), (content, first, second, at, other) => {
+        const place = (offset: number): Buffer =>
+          Buffer.concat([Buffer.alloc(offset, 1), content, Buffer.alloc(7)]);
+        const { length } = content;
+        known.set(place(first), first, first + length);
+        const again = place(second);
+        expect(known.equal(again, second, second + length)).toBe(true);
+        expect(known.equal(again, second, second + length + 1)).toBe(false);
+        const changed = again[second + (at % length)] !== other;
+        again[second + (at % length)] = other;
+        expect(known.equal(again, second, second + length)).toBe(!changed);
+      }),
+    );
+  });
+
+  it("are none at first, and none if there were too many", () => {
+    const known = new RememberedBytes(8);
+    const source = Buffer.alloc(20);
+    expect(known.equal(source, 0, 8)).toBe(false);
+    known.set(source, 0, 8);
+    expect(known.equal(source, 0, 8)).toBe(true);
+    known.set(source, 0, 9);
+    expect(known.equal(source, 0, 9)).toBe(false);
+    expect(known.equal(source, 0, 8)).toBe(false);
+  });
+});
