@@ -7,12 +7,21 @@ export interface Flushable {
   onTurnEnd(): void;
 }
 
+/** Something with bytes that may wait for others. */
+export interface Postponed {
+  onLater(): void;
+}
+
+/** How long bytes wait that nobody is waiting for: long enough for others to take them along, too short to be noticed. */
+export const LATER_MS = 10;
+
 /** A list of what has to be flushed; one per process is enough. */
 export class FlushQueue {
   #waiting: Flushable[] = [];
   #waitingLast: Flushable[] = [];
   #spare: Flushable[] = [];
   #spareLast: Flushable[] = [];
+  #later: Postponed[] = [];
   readonly #run = (): void => {
     const first = this.#waiting;
     const last = this.#waitingLast;
@@ -27,6 +36,12 @@ export class FlushQueue {
     this.#spareLast = last;
   };
 
+  readonly #runLater = (): void => {
+    const later = this.#later;
+    this.#later = [];
+    for (const item of later) item.onLater();
+  };
+
   /** Asks for one flush of `item` at the end of this turn; the caller asks once. */
   schedule(item: Flushable): void {
     if (this.#waiting.push(item) + this.#waitingLast.length === 1) setImmediate(this.#run);
@@ -38,6 +53,11 @@ export class FlushQueue {
    */
   scheduleLast(item: Flushable): void {
     if (this.#waitingLast.push(item) + this.#waiting.length === 1) setImmediate(this.#run);
+  }
+
+  /** Asks for a call of `onLater` within a few milliseconds; the caller asks once. */
+  scheduleLater(item: Postponed): void {
+    if (this.#later.push(item) === 1) setTimeout(this.#runLater, LATER_MS).unref();
   }
 }
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { FakeSocket } from "../../tests/fake-socket.js";
-import { FlushQueue } from "./flush-queue.js";
+import { FlushQueue, LATER_MS } from "./flush-queue.js";
 import { Outbox } from "./outbox.js";
 import { giveSlab, SLAB_BYTES, takeSlab } from "./slab-pool.js";
 
@@ -49,6 +49,37 @@ describe("Outbox", () => {
     (out.slab as Buffer).fill(2, 0, 12);
     out.flush();
     expect(socket.taken.map(({ length }) => length)).toEqual([SLAB_BYTES - 5, 12]);
+  });
+
+  it("lets bytes that nobody waits for leave with the next ones, or after a moment", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+    try {
+      const { socket, out } = setup();
+      const later = (bytes: string): void => {
+        const at = out.takeLater(bytes.length);
+        (out.slab as Buffer).write(bytes, at);
+      };
+      later("ack ");
+      await turn();
+      expect(socket.taken).toEqual([]);
+      text(out, "data ");
+      later("end ");
+      await turn();
+      later("ack2 ");
+      await turn();
+      expect(socket.taken.map(String)).toEqual(["ack data end "]);
+      vi.advanceTimersByTime(LATER_MS);
+      expect(socket.taken.map(String)).toEqual(["ack data end ", "ack2 "]);
+      vi.advanceTimersByTime(LATER_MS);
+      for (let i = 0; i < 60; i++) later("0123456789");
+      await turn();
+      expect(socket.taken.slice(2).map(({ length }) => length)).toEqual([600]);
+      vi.advanceTimersByTime(LATER_MS);
+      expect(vi.getTimerCount()).toBe(0);
+      expect(out.slab).toBeUndefined();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it("gives its slab back when the kernel took all, and keeps none while idle", () => {
@@ -194,7 +225,7 @@ describe("Outbox", () => {
         fc.oneof(fc.nat(40), fc.nat(70_000), fc.constantFrom(SLAB_BYTES - 1, SLAB_BYTES)),
       ),
       fc.tuple(fc.constant("latin1"), fc.oneof(fc.nat(40), fc.nat(70_000))),
-      fc.tuple(fc.constant("take"), fc.nat(40)),
+      fc.tuple(fc.constantFrom("take", "later"), fc.nat(40)),
       fc.tuple(fc.constant("reserve"), fc.oneof(fc.nat(40), fc.nat(70_000))),
       fc.tuple(fc.constantFrom("turn", "flush", "stall", "drain"), fc.constant(0)),
     );
@@ -206,11 +237,14 @@ describe("Outbox", () => {
         for (const [what, count] of steps) {
           fill = (fill + 1) & 0x7f;
           const bytes = Buffer.alloc(count, fill);
-          if (["write", "latin1", "take", "reserve"].includes(what)) expected.push(bytes);
+          if (["write", "latin1", "take", "later", "reserve"].includes(what)) expected.push(bytes);
           if (what === "write") out.write(bytes, 0, count);
           else if (what === "latin1") out.writeLatin1(bytes.toString("latin1"));
           else if (what === "take") {
             const at = out.take(count);
+            if (count > 0) bytes.copy(out.slab as Buffer, at);
+          } else if (what === "later") {
+            const at = out.takeLater(count);
             if (count > 0) bytes.copy(out.slab as Buffer, at);
           } else if (what === "reserve") {
             const at = out.reserve(count + fill);

@@ -2,13 +2,21 @@
 // full. WebSocket connections set a seal, which turns each slab into one frame in place.
 
 import type { Socket } from "node:net";
-import { type Flushable, turnEnd } from "./flush-queue.js";
+import { type Flushable, type Postponed, turnEnd } from "./flush-queue.js";
 import { giveSlab, SLAB_BYTES, takeSlab } from "./slab-pool.js";
+
+// When collected bytes leave.
+/** There are none, or they wait for the socket to drain. */
+const NOT_SCHEDULED = 0;
+/** With other bytes, or in a few milliseconds. */
+const LATER = 1;
+/** At the end of this turn. */
+const NOW = 2;
 
 /** Completes a slab's contents `[start, end)` and returns where they now start (at most the headroom earlier). */
 export type Seal = (slab: Buffer, start: number, end: number) => number;
 
-export class Outbox implements Flushable {
+export class Outbox implements Flushable, Postponed {
   /** Where `take` and `reserve` have their bytes; valid until the next call of anything here. */
   slab: Buffer | undefined;
   /** The socket's write buffer is above its high-water mark: hold what can be held until `drain`, which will come. */
@@ -23,7 +31,9 @@ export class Outbox implements Flushable {
   #end: number;
   /** Slabs that libuv still reads from; all of them are free when the socket has drained. */
   readonly #lent: Buffer[];
-  #scheduled: boolean;
+  #scheduled: number;
+  /** The flush queue calls `onLater` in a moment. */
+  #askedForLater: boolean;
   #closed: boolean;
 
   constructor(socket: Socket, synchronous: boolean) {
@@ -36,7 +46,8 @@ export class Outbox implements Flushable {
     this.#seal = undefined;
     this.#end = 0;
     this.#lent = [];
-    this.#scheduled = false;
+    this.#scheduled = NOT_SCHEDULED;
+    this.#askedForLater = false;
     this.#closed = false;
   }
 
@@ -56,6 +67,20 @@ export class Outbox implements Flushable {
   /** Takes `count` contiguous bytes (far less than a slab) and returns their offset in `slab`. */
   take(count: number): number {
     const offset = this.reserve(count);
+    this.#end = offset + count;
+    return offset;
+  }
+
+  /** The same for bytes that nobody waits for: they leave with the next ones, or in a few milliseconds. */
+  takeLater(count: number): number {
+    if (this.#scheduled === NOW || this.#end - this.#headroom >= MOST_LATER_BYTES) return this.take(count);
+    if (this.#scheduled === NOT_SCHEDULED && !this.congested) {
+      this.#scheduled = LATER;
+      if (!this.#askedForLater) turnEnd.scheduleLater(this);
+      this.#askedForLater = true;
+    }
+    const offset = this.#end;
+    this.#room(offset + count);
     this.#end = offset + count;
     return offset;
   }
@@ -107,8 +132,14 @@ export class Outbox implements Flushable {
 
   /** Called by the flush queue. A congested socket gets whole slabs only, so that what waits is no more than its bytes. */
   onTurnEnd(): void {
-    this.#scheduled = false;
+    this.#scheduled = NOT_SCHEDULED;
     if (!this.congested) this.flush();
+  }
+
+  /** Called by the flush queue for what `takeLater` took. */
+  onLater(): void {
+    this.#askedForLater = false;
+    if (this.#scheduled === LATER) this.onTurnEnd();
   }
 
   /** For the socket: its write buffer is empty. */
@@ -160,15 +191,19 @@ export class Outbox implements Flushable {
     this.flush();
   }
 
-  /** A slab that has what is collected, and room up to the offset `end`. */
+  /** A slab that has what is collected, and room up to the offset `end`; it leaves at the end of this turn. */
   #open(end: number): Buffer {
-    const slab = this.slab;
-    if (slab !== undefined) return end <= slab.length ? slab : this.#enlarge(slab, end);
-    if (!this.#scheduled) {
-      this.#scheduled = true;
+    if (this.#scheduled !== NOW) {
+      this.#scheduled = NOW;
       if (this.#seal === undefined) turnEnd.schedule(this);
       else turnEnd.scheduleLast(this);
     }
+    return this.#room(end);
+  }
+
+  #room(end: number): Buffer {
+    const slab = this.slab;
+    if (slab !== undefined) return end <= slab.length ? slab : this.#enlarge(slab, end);
     this.slab = takeSlab(end);
     return this.slab;
   }
@@ -184,5 +219,7 @@ export class Outbox implements Flushable {
 
 /** Below this a byte loop beats the call into native code. */
 const SMALL_COPY_BYTES = 24;
+/** More bytes than that don't wait for others. */
+const MOST_LATER_BYTES = 512;
 /** Behind other waiting bytes, up to this much is copied out of its slab. */
 const SPARE_SLAB_BELOW_BYTES = SLAB_BYTES / 4;

@@ -244,6 +244,12 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta);
   }
 
+  /** For streams: flags that nobody waits for. */
+  sendFlagsLater(streamId: number, flags: number): void {
+    const at = this.#out.takeLater(HEADER_BYTES);
+    writeHeader(this.#out.slab as Buffer, at, TYPE_WINDOW_UPDATE, flags, streamId, 0);
+  }
+
   /** For streams: call `resume` when the socket has drained. */
   waitForDrain(stream: YamuxStream): void {
     this.#waiting.push(stream);
@@ -315,8 +321,9 @@ export class YamuxSession implements YamuxFrameHandler {
         stream.handler = handler;
         if (this.#ended) handler.onReset();
         if (stream.closed) return undefined;
-        // The ACK goes at once, not with the first data: the peer may have 256 streams without one, and no more.
-        stream.flushFlags();
+        // The ACK doesn't wait for the first data, because the peer may have 256 streams without one, and no more; but data
+        // that is sent in a moment takes it along.
+        stream.flushFlags(true);
         return stream;
       }
       if (stream.closed) return undefined;

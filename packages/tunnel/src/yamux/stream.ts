@@ -117,11 +117,14 @@ export class YamuxStream {
     this.#session.sendWindowUpdate(this.id, this.#takeFlags(), delta);
   }
 
-  /** Says that we send no more (FIN); a stream that waits for its turn says so when it is opened. Idempotent. */
-  end(): void {
+  /**
+   * Says that we send no more (FIN); a stream that waits for its turn says so when it is opened. `later`: the peer doesn't
+   * wait for it, so it may leave with what is sent next. Idempotent.
+   */
+  end(later = false): void {
     if (this.#gone || this.#localEnded) return;
     this.#localEnded = true;
-    if (this.id !== 0) this.#sendEnd();
+    if (this.id !== 0) this.#sendEnd(later);
   }
 
   /** Ends both directions at once (RST); bytes in flight are lost. Idempotent. */
@@ -134,10 +137,14 @@ export class YamuxStream {
     this.#remove();
   }
 
-  /** Sends the SYN that waits for data to ride on; nothing to do while the stream waits for its turn. */
-  flushFlags(): void {
+  /**
+   * Sends the SYN or ACK that waits for data to ride on; nothing to do while the stream waits for its turn. `later`: the
+   * peer doesn't wait for it.
+   */
+  flushFlags(later = false): void {
     if (this.#pendingFlags === 0 || this.#gone) return;
-    this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0);
+    if (later) this.#session.sendFlagsLater(this.id, this.#takeFlags());
+    else this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0);
   }
 
   /** For the session: opens with `flags` (SYN or ACK) to be sent with the first frame. */
@@ -183,7 +190,7 @@ export class YamuxStream {
   /** For the session: the stream's turn has come. */
   leaveQueue(): void {
     this.flushFlags();
-    if (this.#localEnded) this.#sendEnd();
+    if (this.#localEnded) this.#sendEnd(false);
     else this.resume();
   }
 
@@ -205,11 +212,12 @@ export class YamuxStream {
     this.handler.onReset();
   }
 
-  #sendEnd(): void {
+  #sendEnd(later: boolean): void {
     // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and
     // ACK with FIN in one frame was misread by old versions.
-    this.flushFlags();
-    this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0);
+    this.flushFlags(later);
+    if (later) this.#session.sendFlagsLater(this.id, FLAG_FIN);
+    else this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0);
     if (this.#remoteEnded) this.#remove();
   }
 

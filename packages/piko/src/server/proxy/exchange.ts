@@ -419,7 +419,7 @@ export class Exchange implements DispatchOwner, BodySink {
       stream.handler = FINISHED;
       // A response before the end of its request: the service wants no more of it.
       if (!this.#connection.requestBody.done || this.#upload.blocked) stream.reset();
-      else if (stream.release === undefined) stream.end();
+      else if (stream.release === undefined) stream.end(true);
       else stream.release(this.#framing.reusable && clean);
     }
     this.#over(this.#status, this.#keepAlive);

@@ -11,7 +11,7 @@ export interface UpstreamStream {
   readonly stale?: boolean;
   write(buffer: Buffer, start: number, end: number): number;
   consume(count: number): void;
-  end(): void;
+  end(later?: boolean): void;
   reset(): void;
   flushFlags(): void;
   /** In place of `end` when the response is whole: whether the upstream keeps the connection for another request. */
