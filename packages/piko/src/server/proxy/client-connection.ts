@@ -63,6 +63,8 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
   /** Reads the request's body; its sink is the exchange. */
   readonly requestBody: BodyReader;
   readonly exchange: Exchange;
+  /** What the last request was for. */
+  lastEndpointId: string;
   #state: number;
   #processing: boolean;
   readonly #ahead: ByteStore;
@@ -97,6 +99,7 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     this.counted = client.counted;
     this.forwardedFor = Buffer.from(this.clientIp, "latin1");
     this.exchange = new Exchange(this);
+    this.lastEndpointId = "";
     this.#deadlineMs = deadline(context.clock.now(), context.config.http.readHeaderTimeoutMs);
     context.sweep.add(this);
   }

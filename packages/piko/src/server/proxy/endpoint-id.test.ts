@@ -3,11 +3,11 @@ import { HEAD_COMPLETE, RequestHead } from "../../http1/head.js";
 import { parseRequestHead } from "../../http1/parse-request-head.js";
 import { endpointIdOf } from "./endpoint-id.js";
 
-function endpointOf(fields: string): string {
+function endpointOf(fields: string, last = ""): string {
   const head = new RequestHead(10);
   const bytes = Buffer.from(`GET / HTTP/1.1\r\n${fields}\r\n`, "latin1");
   expect(parseRequestHead(head, bytes, 0, bytes.length)).toBe(HEAD_COMPLETE);
-  return endpointIdOf(head);
+  return endpointIdOf(head, last);
 }
 
 describe("endpointIdOf", () => {
@@ -29,5 +29,8 @@ describe("endpointIdOf", () => {
     ["Host: localhost\r\nx-piko-endpoint: with/slash", "with/slash"],
   ])("finds the endpoint of %j", (fields, endpointId) => {
     expect(endpointOf(`${fields}\r\n`)).toBe(endpointId);
+    for (const last of ["foo", "Foo", "fop", "fo", "foo.", "1", "\u0166oo", endpointId]) {
+      expect(endpointOf(`${fields}\r\n`, last)).toBe(endpointId);
+    }
   });
 });

@@ -9,19 +9,20 @@ const OPEN_BRACKET = 0x5b;
 
 /**
  * The endpoint id of a request, or "" when it names none: `x-piko-endpoint` as it is, else the first label of the
- * host if that is a name of at least two labels.
+ * host if that is a name of at least two labels. `last`: the one of the connection's request before, which mostly is the
+ * same string again.
  */
-export function endpointIdOf(head: RequestHead): string {
+export function endpointIdOf(head: RequestHead, last: string): string {
   if (head.endpointField >= 0) {
     const record = head.endpointField * FIELD_STRIDE;
     const start = head.fields[record + VALUE_START] as number;
     const end = head.fields[record + VALUE_END] as number;
-    if (end > start) return head.buffer.toString("latin1", start, end);
+    if (end > start) return textOf(head.buffer, start, end, last);
   }
-  return firstLabel(head.buffer, head.hostStart, head.hostEnd);
+  return firstLabel(head.buffer, head.hostStart, head.hostEnd, last);
 }
 
-function firstLabel(buffer: Buffer, start: number, end: number): string {
+function firstLabel(buffer: Buffer, start: number, end: number, last: string): string {
   if (start === end || buffer[start] === OPEN_BRACKET) return "";
   let dot = -1;
   let hostEnd = end;
@@ -40,5 +41,13 @@ function firstLabel(buffer: Buffer, start: number, end: number): string {
   }
   if (dot < 0) return "";
   if (!letters && isIP(buffer.toString("latin1", start, hostEnd)) !== 0) return "";
-  return buffer.toString("latin1", start, dot);
+  return textOf(buffer, start, dot, last);
+}
+
+/** `buffer[start, end)` as a string, which is `known` if that is the same. */
+function textOf(buffer: Buffer, start: number, end: number, known: string): string {
+  const length = end - start;
+  let same = length === known.length;
+  for (let i = 0; same && i < length; i++) same = buffer[start + i] === known.charCodeAt(i);
+  return same ? known : buffer.toString("latin1", start, end);
 }

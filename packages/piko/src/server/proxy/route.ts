@@ -29,14 +29,17 @@ export function routeRequest(connection: ClientConnection, head: RequestHead): v
     exchange.answerOptions(head);
     return;
   }
-  const endpointId = endpointIdOf(head);
+  const endpointId = endpointIdOf(head, connection.lastEndpointId);
   if (endpointId === "") {
     exchange.respondError(head, 400, "missing endpoint id");
     return;
   }
   // An agent can't listen on it, and the cluster has no room for it.
   if (endpointId.length > MAX_ENDPOINT_ID_BYTES) connection.refuse(head, ENDPOINT_ID);
-  else exchange.begin(head, endpointId);
+  else {
+    connection.lastEndpointId = endpointId;
+    exchange.begin(head, endpointId);
+  }
 }
 
 function isReserved(path: string): boolean {
