@@ -1,11 +1,11 @@
 // Time as a dependency: everything that waits takes a Clock, so that tests can advance time by hand.
 
+import { performance } from "node:perf_hooks";
+
 /** A pending call; `refresh` starts its delay again. Node's own Timeout is one. */
 export interface Timer {
   refresh(): unknown;
 }
-
-import { performance } from "node:perf_hooks";
 
 /** Milliseconds that only go forward, and delayed calls. */
 export interface Clock {

@@ -186,7 +186,7 @@ describe("a line", () => {
   });
 
   it("says of each request on a connection what a line of its own would say", async () => {
-    const host = fc.constantFrom("ep.x", "ep.y", "ep", "", 'a"b');
+    const host = fc.constantFrom("ep.x", "ep.y", "ep", "", 'a"b', 'a\\"b');
     const request = fc.record({
       host,
       path: fc.constantFrom("/", "/a", "/b?c"),

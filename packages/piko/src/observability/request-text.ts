@@ -11,6 +11,7 @@ const LEAST_BYTES = 512;
 /** Memory that a connection keeps for its next request. */
 const KEPT_BYTES = 2_048;
 
+const BACKSLASH = 0x5c;
 const CLIENT = Buffer.from(`"client-ip":"`);
 const CLIENT_END = Buffer.from(`",`);
 const REQUEST_1_0 = Buffer.from(`"request":{"proto":"HTTP/1.0","method":"`);
@@ -25,12 +26,12 @@ export class RequestText {
   /** Members of a JSON object: from the client to the fields of the response. */
   readonly #json: ByteText = new ByteText(LEAST_BYTES);
   // The text up to the path stays for the next request: on one connection it seldom changes.
+  #kept = false;
   #clientIp: string | undefined = undefined;
   #http10 = false;
   #method = "";
   #hostStart = 0;
   #hostEnd = 0;
-  /** 0: there is no such text. */
   #pathStart = 0;
   #pathEnd = 0;
   #answered = false;
@@ -64,7 +65,7 @@ export class RequestText {
   /** The text was used; its memory stays for the next one unless it is much. */
   clear(): void {
     this.#json.clear(KEPT_BYTES);
-    if (this.#json.bytes.length === 0) this.#pathStart = 0;
+    if (this.#json.bytes.length === 0) this.#kept = false;
   }
 
   get host(): string {
@@ -77,9 +78,9 @@ export class RequestText {
   }
 
   #sameUpToPath(head: RequestHead, clientIp: string | undefined): boolean {
-    if (this.#pathStart === 0 || clientIp !== this.#clientIp || head.method !== this.#method) return false;
-    const { buffer, hostStart, hostEnd } = head;
+    if (!this.#kept || clientIp !== this.#clientIp || head.method !== this.#method) return false;
     if (this.#http10 !== (head.minorVersion === 0)) return false;
+    const { buffer, hostStart, hostEnd } = head;
     if (hostEnd - hostStart !== this.#hostEnd - this.#hostStart) return false;
     const { bytes } = this.#json;
     for (let i = hostStart, at = this.#hostStart; i < hostEnd; i++, at++) {
@@ -105,6 +106,8 @@ export class RequestText {
     this.#hostStart = json.length;
     json.addQuotable(head.buffer, head.hostStart, head.hostEnd);
     this.#hostEnd = json.length;
+    // As text, a host with an escaped character could be taken for another host.
+    this.#kept = !json.bytes.subarray(this.#hostStart, this.#hostEnd).includes(BACKSLASH);
     json.add(PATH);
     this.#pathStart = json.length;
   }
