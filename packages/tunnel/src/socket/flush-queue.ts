@@ -61,5 +61,5 @@ export class FlushQueue {
   }
 }
 
-/** The process's queue: it holds nothing between turns, so sharing it couples nobody. */
+/** The process's queue: it holds nothing for longer than a moment, so sharing it couples nobody. */
 export const turnEnd: FlushQueue = new FlushQueue();

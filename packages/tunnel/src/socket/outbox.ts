@@ -5,14 +5,6 @@ import type { Socket } from "node:net";
 import { type Flushable, type Postponed, turnEnd } from "./flush-queue.js";
 import { giveSlab, SLAB_BYTES, takeSlab } from "./slab-pool.js";
 
-// When collected bytes leave.
-/** There are none, or they wait for the socket to drain. */
-const NOT_SCHEDULED = 0;
-/** With other bytes, or in a few milliseconds. */
-const LATER = 1;
-/** At the end of this turn. */
-const NOW = 2;
-
 /** Completes a slab's contents `[start, end)` and returns where they now start (at most the headroom earlier). */
 export type Seal = (slab: Buffer, start: number, end: number) => number;
 
@@ -31,9 +23,9 @@ export class Outbox implements Flushable, Postponed {
   #end: number;
   /** Slabs that libuv still reads from; all of them are free when the socket has drained. */
   readonly #lent: Buffer[];
-  #scheduled: number;
-  /** The flush queue calls `onLater` in a moment. */
-  #askedForLater: boolean;
+  /** The flush queue calls `onTurnEnd` in this turn, `onLater` in a moment. */
+  #scheduled: boolean;
+  #scheduledLater: boolean;
   #closed: boolean;
 
   constructor(socket: Socket, synchronous: boolean) {
@@ -46,8 +38,8 @@ export class Outbox implements Flushable, Postponed {
     this.#seal = undefined;
     this.#end = 0;
     this.#lent = [];
-    this.#scheduled = NOT_SCHEDULED;
-    this.#askedForLater = false;
+    this.#scheduled = false;
+    this.#scheduledLater = false;
     this.#closed = false;
   }
 
@@ -73,11 +65,10 @@ export class Outbox implements Flushable, Postponed {
 
   /** The same for bytes that nobody waits for: they leave with the next ones, or in a few milliseconds. */
   takeLater(count: number): number {
-    if (this.#scheduled === NOW || this.#end - this.#headroom >= MOST_LATER_BYTES) return this.take(count);
-    if (this.#scheduled === NOT_SCHEDULED && !this.congested) {
-      this.#scheduled = LATER;
-      if (!this.#askedForLater) turnEnd.scheduleLater(this);
-      this.#askedForLater = true;
+    if (this.#scheduled || this.#end - this.#headroom >= MOST_LATER_BYTES) return this.take(count);
+    if (!this.#scheduledLater) {
+      this.#scheduledLater = true;
+      turnEnd.scheduleLater(this);
     }
     const offset = this.#end;
     this.#room(offset + count);
@@ -86,7 +77,7 @@ export class Outbox implements Flushable, Postponed {
   }
 
   /**
-   * Makes room for up to `count` contiguous bytes and returns where in `slab` they start: they are written there, and
+   * Makes room for up to `count` contiguous bytes, more than a slab if need be, and returns where in `slab` they start: they are written there, and
    * `advance` says where they end, before anything else here is called.
    */
   reserve(count: number): number {
@@ -121,25 +112,20 @@ export class Outbox implements Flushable, Postponed {
 
   /** Copies text of one byte per character. */
   writeLatin1(text: string): void {
-    if (text.length > SLAB_BYTES - this.#headroom) {
-      const bytes = Buffer.from(text, "latin1");
-      this.write(bytes, 0, bytes.length);
-      return;
-    }
-    const offset = this.take(text.length);
-    (this.slab as Buffer).write(text, offset, "latin1");
+    const offset = this.reserve(text.length);
+    this.advance(offset + (this.slab as Buffer).write(text, offset, "latin1"));
   }
 
   /** Called by the flush queue. A congested socket gets whole slabs only, so that what waits is no more than its bytes. */
   onTurnEnd(): void {
-    this.#scheduled = NOT_SCHEDULED;
+    this.#scheduled = false;
     if (!this.congested) this.flush();
   }
 
   /** Called by the flush queue for what `takeLater` took. */
   onLater(): void {
-    this.#askedForLater = false;
-    if (this.#scheduled === LATER) this.onTurnEnd();
+    this.#scheduledLater = false;
+    if (!this.#scheduled) this.onTurnEnd();
   }
 
   /** For the socket: its write buffer is empty. */
@@ -193,8 +179,8 @@ export class Outbox implements Flushable, Postponed {
 
   /** A slab that has what is collected, and room up to the offset `end`; it leaves at the end of this turn. */
   #open(end: number): Buffer {
-    if (this.#scheduled !== NOW) {
-      this.#scheduled = NOW;
+    if (!this.#scheduled) {
+      this.#scheduled = true;
       if (this.#seal === undefined) turnEnd.schedule(this);
       else turnEnd.scheduleLast(this);
     }

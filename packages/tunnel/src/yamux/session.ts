@@ -239,15 +239,9 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#out.write(buffer, start, end);
   }
 
-  /** For streams: window, and every flag that has no data to ride on. */
-  sendWindowUpdate(streamId: number, flags: number, delta: number): void {
-    this.#sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta);
-  }
-
-  /** For streams: flags that nobody waits for. */
-  sendFlagsLater(streamId: number, flags: number): void {
-    const at = this.#out.takeLater(HEADER_BYTES);
-    writeHeader(this.#out.slab as Buffer, at, TYPE_WINDOW_UPDATE, flags, streamId, 0);
+  /** For streams: window, and every flag that has no data to ride on. `later`: nobody waits for it. */
+  sendWindowUpdate(streamId: number, flags: number, delta: number, later = false): void {
+    this.#sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta, later);
   }
 
   /** For streams: call `resume` when the socket has drained. */
@@ -405,8 +399,8 @@ export class YamuxSession implements YamuxFrameHandler {
     return false;
   }
 
-  #sendHeader(type: number, flags: number, streamId: number, length: number): void {
-    const at = this.#out.take(HEADER_BYTES);
+  #sendHeader(type: number, flags: number, streamId: number, length: number, later = false): void {
+    const at = later ? this.#out.takeLater(HEADER_BYTES) : this.#out.take(HEADER_BYTES);
     writeHeader(this.#out.slab as Buffer, at, type, flags, streamId, length);
   }
 

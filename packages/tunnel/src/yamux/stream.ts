@@ -143,8 +143,7 @@ export class YamuxStream {
    */
   flushFlags(later = false): void {
     if (this.#pendingFlags === 0 || this.#gone) return;
-    if (later) this.#session.sendFlagsLater(this.id, this.#takeFlags());
-    else this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0);
+    this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0, later);
   }
 
   /** For the session: opens with `flags` (SYN or ACK) to be sent with the first frame. */
@@ -216,8 +215,7 @@ export class YamuxStream {
     // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and
     // ACK with FIN in one frame was misread by old versions.
     this.flushFlags(later);
-    if (later) this.#session.sendFlagsLater(this.id, FLAG_FIN);
-    else this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0);
+    this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0, later);
     if (this.#remoteEnded) this.#remove();
   }
 
