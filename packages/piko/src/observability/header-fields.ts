@@ -79,7 +79,7 @@ export class HeaderFields {
       text.length = fieldsStart;
       this.#addGrouped(head, text);
     }
-    this.#last.set(buffer, from, end);
+    if (!this.#last.set(buffer, from, end)) return;
     this.#lastStore.length = 0;
     this.#lastStore.add(text.bytes.subarray(start, text.length));
     this.#lastText = this.#lastStore.bytes.subarray(0, this.#lastStore.length);

@@ -17,10 +17,12 @@ export class RememberedBytes {
     this.#sourceWords = this.#words;
   }
 
-  /** Remembers `source[start, end)`, or nothing if that is too much. */
-  set(source: Buffer, start: number, end: number): void {
-    this.#length = end - start <= this.#bytes.length ? end - start : 0;
-    if (this.#length > 0) source.copy(this.#bytes, 0, start, end);
+  /** Remembers `source[start, end)`; false, and nothing is remembered, if that is too much. */
+  set(source: Buffer, start: number, end: number): boolean {
+    const fits = end - start <= this.#bytes.length;
+    this.#length = fits ? end - start : 0;
+    if (fits) source.copy(this.#bytes, 0, start, end);
+    return fits;
   }
 
   /** Whether `source[start, end)`, which isn't empty, is what is remembered. */

@@ -28,12 +28,16 @@ export class RequestRecord implements AccessLogEntry {
   // What the access log reads.
   readonly text: RequestText = new RequestText();
   status = 0;
-  durationMs = 0;
   readonly #target: RecordTarget;
   #requestBytes = 0;
 
   constructor(target: RecordTarget) {
     this.#target = target;
+  }
+
+  /** Of a request that is over. */
+  get durationMs(): number {
+    return this.endMs - this.startMs;
   }
 
   /** Starts on a request whose head was just parsed. `clientIp`: who has sent it; undefined where nobody knows. */
@@ -57,11 +61,9 @@ export class RequestRecord implements AccessLogEntry {
   end(status: number, responseBytes: number): void {
     const { accessLog, clock, metrics } = this.#target;
     this.endMs = clock.now();
-    const durationMs = this.endMs - this.startMs;
-    metrics.end(status, this.method, durationMs / 1_000, this.#requestBytes, responseBytes);
+    metrics.end(status, this.method, this.durationMs / 1_000, this.#requestBytes, responseBytes);
     if (!accessLog.enabled) return;
     this.status = status;
-    this.durationMs = durationMs;
     accessLog.write(this);
     this.text.clear();
   }
