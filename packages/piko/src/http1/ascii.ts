@@ -70,6 +70,14 @@ export function equalsIgnoringCase(
   return true;
 }
 
+/** Whether the bytes from `start` on are those of `text`, one for each character. */
+export function spells(buffer: Uint8Array, start: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    if (buffer[start + i] !== text.charCodeAt(i)) return false;
+  }
+  return true;
+}
+
 /** Whether two ranges of one buffer are the same text when ASCII case is ignored. */
 export function rangesEqualIgnoringCase(
   buffer: Uint8Array,

@@ -1,7 +1,7 @@
 // The request line: method, target in its four forms, version. Called by parse-request-head.ts.
 
 import * as ascii from "./ascii.js";
-import { asciiBytes, equalsIgnoringCase } from "./ascii.js";
+import { asciiBytes, equalsIgnoringCase, spells } from "./ascii.js";
 import { isAuthority } from "./authority.js";
 import { HTTP_ERRORS, type HttpError } from "./errors.js";
 import { LINE_INCOMPLETE } from "./field-line.js";
@@ -130,13 +130,6 @@ function methodName(buffer: Buffer, start: number, end: number): string {
       break;
   }
   return buffer.toString("latin1", start, end);
-}
-
-function spells(buffer: Buffer, start: number, text: string): boolean {
-  for (let i = 0; i < text.length; i++) {
-    if (buffer[start + i] !== text.charCodeAt(i)) return false;
-  }
-  return true;
 }
 
 function invalid(head: RequestHead, error: HttpError): typeof LINE_INVALID {

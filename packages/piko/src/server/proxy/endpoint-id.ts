@@ -1,6 +1,7 @@
 // Which endpoint a request is for.
 
 import { isIP } from "node:net";
+import { spells } from "../../http1/ascii.js";
 import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http1/head.js";
 
 const DOT = 0x2e;
@@ -46,8 +47,6 @@ function firstLabel(buffer: Buffer, start: number, end: number, last: string): s
 
 /** `buffer[start, end)` as a string, which is `known` if that is the same. */
 function textOf(buffer: Buffer, start: number, end: number, known: string): string {
-  const length = end - start;
-  let same = length === known.length;
-  for (let i = 0; same && i < length; i++) same = buffer[start + i] === known.charCodeAt(i);
+  const same = end - start === known.length && spells(buffer, start, known);
   return same ? known : buffer.toString("latin1", start, end);
 }
