@@ -8,7 +8,7 @@ import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
 import { RequestRecord } from "../observability/request-record.js";
-import { Scratch } from "../net/scratch.js";
+import { Scratch } from "./scratch.js";
 import type { ServicePool } from "./service-pool.js";
 
 /** Most field lines of one head; nodes let fewer through. */

@@ -9,7 +9,7 @@ import {
   writeResponseHead,
 } from "../http1/rewrite-response-head.js";
 import { ByteStore } from "../net/byte-store.js";
-import type { Scratch } from "../net/scratch.js";
+import type { Scratch } from "./scratch.js";
 
 export class StreamWriter {
   readonly #stream: YamuxStream;
