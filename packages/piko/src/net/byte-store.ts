@@ -74,13 +74,13 @@ export class ByteStore {
   }
 
   #allocate(needed: number): Buffer {
-    if (this.#pooled && needed > SLAB_FROM_BYTES && needed <= SLAB_BYTES) return takeSlab();
+    if (this.#pooled && needed > SLAB_FROM_BYTES && needed <= SLAB_BYTES) return takeSlab(needed);
     return Buffer.allocUnsafeSlow(Math.max(needed, this.buffer.length * 2, MIN_BYTES));
   }
 
   #hold(buffer: Buffer): void {
     if (this.#budget !== undefined) this.#budget.used += buffer.length - this.buffer.length;
-    if (this.#pooled && this.buffer.length === SLAB_BYTES) giveSlab(this.buffer);
+    if (this.#pooled) giveSlab(this.buffer);
     this.buffer = buffer;
   }
 }

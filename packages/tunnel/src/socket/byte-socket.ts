@@ -18,8 +18,16 @@ export interface SocketHandler {
   onClose(error: Error | undefined): void;
 }
 
-/** Bytes of the shared read buffer: libuv's own choice, and what one read of a busy loopback socket fills. */
-const READ_BUFFER_BYTES = 64 * 1024;
+/** Bytes of the shared read buffer: what a long read brings at most. */
+const READ_BUFFER_BYTES = 256 * 1024;
+/** What a short read brings at most: libuv's own choice. */
+const SHORT_READ_BYTES = 64 * 1024;
+
+/**
+ * How much one callback brings at most. Long reads are cheaper by the byte; short ones are for peers that are not to be
+ * trusted with so much memory, where what is over has to be kept until its turn comes.
+ */
+export type ReadLength = "short" | "long";
 
 /** How long after our FIN the peer may go on sending before the connection is cut. */
 const LINGER_MS = 2_000;
@@ -27,6 +35,7 @@ const LINGER_MS = 2_000;
 // One buffer serves every socket: libuv asks for memory, reads, and calls back before it looks at the next socket.
 // Windows starts reads ahead of the data, so there each socket has its own memory from Node.
 const sharedReadBuffer = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
+const shortReadBuffer = sharedReadBuffer?.subarray(0, SHORT_READ_BYTES);
 
 interface TcpHandle {
   useUserBuffer?: unknown;
@@ -92,7 +101,7 @@ export class ByteSocket {
    * `data` events as the way back). To the server they are gone then: `server.close()` doesn't wait for them, and the
    * owner counts connections.
    */
-  static accept(accepted: Socket, handler: SocketHandler): ByteSocket {
+  static accept(accepted: Socket, handler: SocketHandler, reads: ReadLength = "long"): ByteSocket {
     return new ByteSocket(handler, (callback) => {
       const handle = (accepted as unknown as { _handle?: TcpHandle | null })._handle;
       if (
@@ -104,7 +113,8 @@ export class ByteSocket {
         accepted.resume();
         return { socket: accepted, reads: false };
       }
-      const options = { handle, allowHalfOpen: true, onread: { buffer: sharedReadBuffer, callback } };
+      const buffer = reads === "short" ? shortReadBuffer : sharedReadBuffer;
+      const options = { handle, allowHalfOpen: true, onread: { buffer, callback } };
       const socket = new Socket(options as object);
       // The shell that is left must not own the handle, and the server must forget it: it would never see its end.
       (accepted as unknown as { _handle: null })._handle = null;

@@ -77,8 +77,8 @@ export class Outbox implements Flushable, Postponed {
   }
 
   /**
-   * Makes room for up to `count` contiguous bytes, more than a slab if need be, and returns where in `slab` they start: they are written there, and
-   * `advance` says where they end, before anything else here is called.
+   * Makes room for up to `count` contiguous bytes, more than a slab if need be, and returns where in `slab` they start:
+   * they are written there, and `advance` says where they end, before anything else here is called.
    */
   reserve(count: number): number {
     if (this.#end + count > SLAB_BYTES) this.flush();
@@ -156,7 +156,7 @@ export class Outbox implements Flushable, Postponed {
       giveSlab(slab);
       return;
     }
-    if (socket.writableLength > 0 && view.length <= SPARE_SLAB_BELOW_BYTES) {
+    if (socket.writableLength > 0 && view.length <= slab.length * SPARE_SHARE) {
       // It would wait, and hold a whole slab for its few bytes.
       if (!socket.write(Buffer.from(view))) this.congested = true;
       giveSlab(slab);
@@ -207,5 +207,5 @@ export class Outbox implements Flushable, Postponed {
 const SMALL_COPY_BYTES = 24;
 /** More bytes than that don't wait for others. */
 const MOST_LATER_BYTES = 512;
-/** Behind other waiting bytes, up to this much is copied out of its slab. */
-const SPARE_SLAB_BELOW_BYTES = SLAB_BYTES / 4;
+/** Behind other waiting bytes, what fills no more of its slab than this is copied out of it. */
+const SPARE_SHARE = 1 / 4;

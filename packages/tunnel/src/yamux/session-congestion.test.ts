@@ -56,7 +56,10 @@ describe("a congested socket", () => {
       recorder.stream.write(piece, 0, piece.length);
     }
     for (let round = 0; round < 8; round++) drain(bench);
-    expect(turns).toEqual([2, 4, 6, 8, 2, 4, 6, 8]);
+    expect(turns.length).toBeGreaterThan(8);
+    expect(turns).toEqual(turns.map((_, index) => 2 + 2 * (index % 4)));
+    const sizes = bench.sent().flatMap((frame) => /^data (?:S )?[2468] (\d+)/.exec(frame)?.[1] ?? []);
+    expect(new Set(sizes)).toEqual(new Set([String(piece.length)]));
   });
 
   it("takes small writes ahead of the streams that wait, and from each stream so much until it has drained", () => {

@@ -64,6 +64,8 @@ const MAX_STREAM_ID = 0xffff_fffe;
 const RETIRE_FROM_STREAM_ID = 0xe000_0000;
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
+/** What a stream sends in its turn while others wait for the socket too. */
+const SHARE_BYTES = 64 * 1024;
 /** What may wait for a congested socket ahead of the streams that it has stopped. */
 const MAX_PASSING_BACKLOG_BYTES = 512 * 1024;
 
@@ -82,6 +84,9 @@ export class YamuxSession implements YamuxFrameHandler {
   #queued: YamuxStream[] = [];
   #waiting: YamuxStream[] = [];
   #congestions = 0;
+  /** Inside `drained`: what the stream whose turn it is may still send of its share. */
+  #draining = false;
+  #shareBytes = 0;
   /** Streams on the wire that the peer has not accepted, since when they wait, and whether it has accepted others since. */
   #unacknowledged = 0;
   #unacknowledgedSinceMs = 0;
@@ -127,9 +132,9 @@ export class YamuxSession implements YamuxFrameHandler {
     return this.#remoteGoAway;
   }
 
-  /** The socket is behind: streams should hold what they can. */
+  /** The socket is behind, or it is another stream's turn: streams should hold what they can. */
   get congested(): boolean {
-    return this.#out.congested;
+    return this.#out.congested || (this.#draining && this.#shareBytes <= 0);
   }
 
   /** For streams: small writes may still go ahead of the streams that wait for the socket. */
@@ -168,14 +173,19 @@ export class YamuxSession implements YamuxFrameHandler {
   /**
    * The transport drained: blocked streams go on, in the order in which they were stopped, until it is congested again.
    * Small writes went ahead of them already, see `YamuxStream`.
-   * Those that had their turn then queue behind those that had none, so that no stream keeps the others from sending.
+   * Each sends its share, then queues behind the others, so that no stream keeps them from sending.
    */
   drained(): void {
     this.#congestions++;
     const waiting = this.#waiting;
-    const count = waiting.length;
     let served = 0;
-    while (served < count && !this.congested && !this.#ended) (waiting[served++] as YamuxStream).resume();
+    this.#draining = true;
+    // Grows at its end meanwhile, by the streams that have more than their share; windows are finite.
+    while (served < waiting.length && !this.#out.congested && !this.#ended) {
+      this.#shareBytes = SHARE_BYTES;
+      (waiting[served++] as YamuxStream).resume();
+    }
+    this.#draining = false;
     waiting.splice(0, served);
   }
 
@@ -235,6 +245,7 @@ export class YamuxSession implements YamuxFrameHandler {
 
   /** For streams: a data frame. */
   sendData(streamId: number, flags: number, buffer: Buffer, start: number, end: number): void {
+    if (this.#draining) this.#shareBytes -= end - start;
     this.#sendHeader(TYPE_DATA, flags, streamId, end - start);
     this.#out.write(buffer, start, end);
   }

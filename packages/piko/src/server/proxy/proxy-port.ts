@@ -104,7 +104,7 @@ export class ProxyPort implements ProxyHeaderOwner {
   #accept(accepted: Socket): void {
     const context = this.#context;
     const { http, limits, proxyProtocol, trustedProxies } = context.config;
-    const socket = ByteSocket.accept(accepted, UNATTENDED);
+    const socket = ByteSocket.accept(accepted, UNATTENDED, "short");
     setKeepAlive(socket.socket, http.tcpKeepAliveMs);
     if (this.connectionCount >= limits.maxConnections) {
       this.#refuse(socket, TOO_MANY_CONNECTIONS);
