@@ -11,6 +11,8 @@ const READY_TIMEOUT_MS = 10_000;
 /** Less, and wrk might be told to stop before it knows how to. */
 const LEAST_WARMUP_SECONDS = 0.3;
 
+const SETTLE_SECONDS = 0.5;
+
 /** Above this share of a core, other programs have spoilt a sample. */
 export const FOREIGN_LIMIT = 0.05;
 
@@ -75,6 +77,16 @@ export async function warmUp(bench, running, cases, seconds) {
 }
 
 /**
+ * Gives a warm subject a moment of a load before it is measured with it: what V8 made for the load before may not fit.
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {import("./subjects/subject.mjs").RunningSubject} running
+ * @param {import("./cases.mjs").Case} each
+ */
+export async function settle(bench, running, each) {
+  if (each.kind === "load") await runWrk(bench, running.origin, each, SETTLE_SECONDS);
+}
+
+/**
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {import("./subjects/subject.mjs").RunningSubject} running
  * @param {import("./cases.mjs").Case} each
@@ -101,7 +113,8 @@ export async function measure(bench, running, each, seconds) {
     durationUs: result.durationUs,
     requests: result.requests,
     bytes: result.requests * each.bodyBytes,
-    ...("p50Us" in result ? { p50Us: result.p50Us, p99Us: result.p99Us } : {}),
+    ...(result.p50Us === undefined ? {} : { p50Us: result.p50Us }),
+    ...(result.p99Us === undefined ? {} : { p99Us: result.p99Us }),
     cpuUs: byRole(running, cpu),
     residentBytes: byRole(
       running,
@@ -116,6 +129,7 @@ export async function measure(bench, running, each, seconds) {
  * @param {string} origin
  * @param {import("./cases.mjs").Case} each
  * @param {number} seconds
+ * @returns {Promise<{ requests: number, durationUs: number, p50Us?: number, p99Us?: number }>}
  */
 async function run(bench, origin, each, seconds) {
   switch (each.kind) {
@@ -125,8 +139,24 @@ async function run(bench, origin, each, seconds) {
     case "tcp":
       return runEcho(bench, origin, each, seconds);
     default:
-      return { ...(await runCurl(bench, origin, each, bench.bulkFile)), requests: 1 };
+      return runBulk(bench, origin, each, seconds);
   }
+}
+
+/**
+ * One body after the other for so long, at least one.
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {string} origin
+ * @param {import("./cases.mjs").BulkCase} each
+ * @param {number} seconds
+ */
+async function runBulk(bench, origin, each, seconds) {
+  let [requests, durationUs] = [0, 0];
+  do {
+    durationUs += await runCurl(bench, origin, each, bench.bulkFile);
+    requests += 1;
+  } while (durationUs < seconds * 1e6);
+  return { requests, durationUs };
 }
 
 /**

@@ -5,7 +5,7 @@ import { parseArgs } from "node:util";
 
 export const HELP = `npm run bench -- [options]
 
-  --check             measures what the targets need, in about four minutes; exits with 1 when one is missed
+  --check             measures what the targets need, in about five minutes; exits with 1 when one is missed
   --quick             smoke run: one round, half a second a case, no idle tunnels
   --rounds N          interleaved rounds (default 3; with --check 5)
   --seconds N         measured time of a case (default 2)

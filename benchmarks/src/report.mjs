@@ -2,7 +2,7 @@
 // @ts-check
 
 import { FOREIGN_LIMIT } from "./measure.mjs";
-import { ratio } from "./targets.mjs";
+import { cpuSum } from "./targets.mjs";
 
 /**
  * @typedef {object} Results
@@ -51,8 +51,8 @@ export function formatCase(results, each) {
       [
         subject.title,
         ...first,
-        formatRatio(figures.cpuUsPerRequestSum, results.summary.find("nginx", each.name)),
-        formatRatio(figures.cpuUsPerRequestSum, results.summary.find("node-http", each.name)),
+        formatRatio(results, subject.name, "nginx", each.name),
+        formatRatio(results, subject.name, "node-http", each.name),
         `${(figures.spread * 100).toFixed(0)} %`,
       ],
     ];
@@ -74,11 +74,17 @@ function formatCpu(figures) {
 }
 
 /**
- * @param {number} value
- * @param {import("./summary.mjs").Figures | undefined} base
+ * The CPU time of one subject in units of another's.
+ * @param {Results} results
+ * @param {string} subject
+ * @param {string} base
+ * @param {string} caseName
  */
-function formatRatio(value, base) {
-  const found = ratio(value, base?.cpuUsPerRequestSum);
+function formatRatio({ summary }, subject, base, caseName) {
+  const found = summary.ratio(
+    { subject, case: caseName, read: cpuSum },
+    { subject: base, case: caseName, read: cpuSum },
+  );
   return found === undefined ? "" : `${found.toFixed(2)}x`;
 }
 

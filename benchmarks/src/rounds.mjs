@@ -1,8 +1,10 @@
-// The comparison: every subject gets fresh processes in every round, and every other round goes through them
-// backwards, so that a slow minute of the machine doesn't fall on one of them.
+// The comparison: every subject gets fresh processes in every round, all of which stay up until its end, so that one
+// case can be measured on all subjects within seconds. A slow minute of the machine falls on all of them then, and
+// every other round goes through them backwards.
 // @ts-check
 
-import { checkSubject, measure, warmUp } from "./measure.mjs";
+import { CASES } from "./cases.mjs";
+import { checkSubject, measure, settle, warmUp } from "./measure.mjs";
 
 /** @typedef {readonly { subject: import("./subjects/subject.mjs").Subject, cases: import("./cases.mjs").Case[] }[]} Plan */
 
@@ -16,15 +18,11 @@ export async function runRounds(context, plan, say) {
   /** @type {import("./measure.mjs").Sample[]} */
   const samples = [];
   for (let round = 1; round <= context.options.rounds; round += 1) {
-    for (const { subject, cases } of round % 2 === 1 ? plan : [...plan].reverse()) {
-      say(`round ${round}/${context.options.rounds}: ${subject.name}`);
-      try {
-        for (const sample of await runSubject(context, subject, cases)) {
-          samples.push({ subject: subject.name, round, ...sample });
-        }
-      } catch (error) {
-        throw new Error(`${subject.name}: round ${round}`, { cause: error });
-      }
+    say(`round ${round}/${context.options.rounds}`);
+    try {
+      samples.push(...(await runRound(context, round % 2 === 1 ? plan : [...plan].reverse(), round)));
+    } catch (error) {
+      throw new Error(`round ${round}`, { cause: error });
     }
   }
   return samples;
@@ -32,20 +30,32 @@ export async function runRounds(context, plan, say) {
 
 /**
  * @param {import("./subjects/subject.mjs").SubjectContext} context
- * @param {import("./subjects/subject.mjs").Subject} subject
- * @param {readonly import("./cases.mjs").Case[]} cases
+ * @param {Plan} plan
+ * @param {number} round
  */
-async function runSubject(context, subject, cases) {
-  const { bench, options } = context;
-  const running = await subject.start(context);
+async function runRound({ bench, options, ...context }, plan, round) {
+  /** @type {{ subject: Plan[number]["subject"], cases: Plan[number]["cases"], running: import("./subjects/subject.mjs").RunningSubject }[]} */
+  const field = [];
   try {
-    await checkSubject(bench, running, cases);
-    await warmUp(bench, running, cases, subject.compiles ? options.warmupSeconds : COLD_WARMUP_SECONDS);
+    for (const { subject, cases } of plan) {
+      const running = await subject.start({ bench, options, ...context });
+      field.push({ subject, cases, running });
+      await checkSubject(bench, running, cases);
+      await warmUp(bench, running, cases, subject.compiles ? options.warmupSeconds : COLD_WARMUP_SECONDS);
+    }
     const samples = [];
-    for (const each of cases) samples.push(await measure(bench, running, each, options.seconds));
+    for (const each of CASES) {
+      for (const { subject, cases, running } of field) {
+        if (!cases.includes(each)) continue;
+        await settle(bench, running, each);
+        const sample = await measure(bench, running, each, options.seconds);
+        samples.push({ subject: subject.name, round, ...sample });
+      }
+    }
     return samples;
   } finally {
-    await Promise.all(running.parts.map(({ program }) => program.stop()));
+    const programs = field.flatMap(({ running }) => running.parts.map(({ program }) => program));
+    await Promise.all(programs.map((program) => program.stop()));
   }
 }
 

@@ -16,10 +16,19 @@
  * @property {Record<string, number>} residentBytes by role
  */
 
+/**
+ * @typedef {object} Term one figure of one subject under one case
+ * @property {string} subject
+ * @property {string} case
+ * @property {(figures: Figures) => number | undefined} read
+ */
+
 /** Medians by subject and case. */
 export class Summary {
   /** @type {Map<string, Figures>} */
   #figures = new Map();
+  /** By subject and case: the figures of each round. @type {Map<string, Map<number, Figures>>} */
+  #rounds = new Map();
 
   /** @param {readonly import("./measure.mjs").Sample[]} samples */
   constructor(samples) {
@@ -31,7 +40,28 @@ export class Summary {
       if (group === undefined) groups.set(key, [sample]);
       else group.push(sample);
     }
-    for (const [key, group] of groups) this.#figures.set(key, summarize(group));
+    for (const [key, group] of groups) {
+      this.#figures.set(key, summarize(group));
+      this.#rounds.set(key, new Map(group.map((sample) => [sample.round, summarize([sample])])));
+    }
+  }
+
+  /**
+   * `value` divided by `base`, each as of one round, where they were measured within seconds; the median of that.
+   * @param {Term} value
+   * @param {Term} base
+   * @returns {number | undefined} undefined when one of them wasn't measured
+   */
+  ratio(value, base) {
+    const bases = this.#rounds.get(`${base.subject} ${base.case}`);
+    const ratios = [...(this.#rounds.get(`${value.subject} ${value.case}`) ?? [])].flatMap(
+      ([round, figures]) => {
+        const of = bases?.get(round);
+        const [above, below] = [value.read(figures), of === undefined ? undefined : base.read(of)];
+        return above === undefined || below === undefined || below === 0 ? [] : [above / below];
+      },
+    );
+    return ratios.length === 0 ? undefined : median(ratios);
   }
 
   /**

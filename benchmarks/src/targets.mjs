@@ -3,10 +3,7 @@
 // @ts-check
 
 /**
- * @typedef {object} Term one figure of one subject under one case
- * @property {string} subject
- * @property {string} case
- * @property {(figures: import("./summary.mjs").Figures) => number | undefined} read
+ * @typedef {import("./summary.mjs").Term} Term
  *
  * @typedef {object} Target
  * @property {string} title
@@ -87,7 +84,7 @@ function toNginx(what, caseName, read, direction, limit) {
 }
 
 /** @param {import("./summary.mjs").Figures} figures */
-function cpuSum(figures) {
+export function cpuSum(figures) {
   return figures.cpuUsPerRequestSum;
 }
 
@@ -97,14 +94,6 @@ function cpuSum(figures) {
  */
 function cpuOfRole(role) {
   return (figures) => figures.cpuUsPerRequest[role];
-}
-
-/**
- * @param {number | undefined} value
- * @param {number | undefined} base
- */
-export function ratio(value, base) {
-  return value === undefined || base === undefined || base === 0 ? undefined : value / base;
 }
 
 /**
@@ -125,14 +114,9 @@ export function isJudged(subject, caseName) {
  * @returns {Verdict[]}
  */
 export function judge(summary, idle) {
-  /** @param {Term} term */
-  const find = (term) => {
-    const figures = summary.find(term.subject, term.case);
-    return figures === undefined ? undefined : term.read(figures);
-  };
   /** @type {Verdict[]} */
   const verdicts = TARGETS.flatMap(({ title, limit, direction, value: term, base }) => {
-    const value = ratio(find(term), find(base));
+    const value = summary.ratio(term, base);
     if (value === undefined) return [];
     return [{ title, limit, direction, value, met: direction === "most" ? value <= limit : value >= limit }];
   });
