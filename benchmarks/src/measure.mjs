@@ -83,7 +83,7 @@ export async function warmUp(bench, running, cases, seconds) {
  * @param {import("./cases.mjs").Case} each
  */
 export async function settle(bench, running, each) {
-  if (each.kind === "load") await runWrk(bench, running.origin, each, SETTLE_SECONDS);
+  if (each.kind === "load") await runWrk(bench, running.origin, each, SETTLE_SECONDS, false);
 }
 
 /**
