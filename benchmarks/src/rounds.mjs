@@ -19,11 +19,7 @@ export async function runRounds(context, plan, say) {
   const samples = [];
   for (let round = 1; round <= context.options.rounds; round += 1) {
     say(`round ${round}/${context.options.rounds}`);
-    try {
-      samples.push(...(await runRound(context, round % 2 === 1 ? plan : [...plan].reverse(), round)));
-    } catch (error) {
-      throw new Error(`round ${round}`, { cause: error });
-    }
+    samples.push(...(await runRound(context, round % 2 === 1 ? plan : [...plan].reverse(), round)));
   }
   return samples;
 }
@@ -33,26 +29,32 @@ export async function runRounds(context, plan, say) {
  * @param {Plan} plan
  * @param {number} round
  */
-async function runRound({ bench, options, ...context }, plan, round) {
-  /** @type {{ subject: Plan[number]["subject"], cases: Plan[number]["cases"], running: import("./subjects/subject.mjs").RunningSubject }[]} */
+async function runRound(context, plan, round) {
+  const { bench, options } = context;
+  /** @type {(Plan[number] & { running: import("./subjects/subject.mjs").RunningSubject })[]} */
   const field = [];
+  const samples = [];
+  let now = "";
   try {
     for (const { subject, cases } of plan) {
-      const running = await subject.start({ bench, options, ...context });
+      now = subject.name;
+      const running = await subject.start(context);
       field.push({ subject, cases, running });
       await checkSubject(bench, running, cases);
       await warmUp(bench, running, cases, subject.compiles ? options.warmupSeconds : COLD_WARMUP_SECONDS);
     }
-    const samples = [];
     for (const each of CASES) {
       for (const { subject, cases, running } of field) {
         if (!cases.includes(each)) continue;
+        now = subject.name;
         await settle(bench, running, each);
         const sample = await measure(bench, running, each, options.seconds);
-        samples.push({ subject: subject.name, round, ...sample });
+        samples.push({ subject: now, round, ...sample });
       }
     }
     return samples;
+  } catch (error) {
+    throw new Error(`${now}: round ${round}`, { cause: error });
   } finally {
     const programs = field.flatMap(({ running }) => running.parts.map(({ program }) => program));
     await Promise.all(programs.map((program) => program.stop()));

@@ -35,7 +35,7 @@ export class Summary {
     /** @type {Map<string, import("./measure.mjs").Sample[]>} */
     const groups = new Map();
     for (const sample of samples) {
-      const key = `${sample.subject} ${sample.case}`;
+      const key = keyOf(sample);
       const group = groups.get(key);
       if (group === undefined) groups.set(key, [sample]);
       else group.push(sample);
@@ -53,14 +53,14 @@ export class Summary {
    * @returns {number | undefined} undefined when one of them wasn't measured
    */
   ratio(value, base) {
-    const bases = this.#rounds.get(`${base.subject} ${base.case}`);
-    const ratios = [...(this.#rounds.get(`${value.subject} ${value.case}`) ?? [])].flatMap(
-      ([round, figures]) => {
-        const of = bases?.get(round);
-        const [above, below] = [value.read(figures), of === undefined ? undefined : base.read(of)];
-        return above === undefined || below === undefined || below === 0 ? [] : [above / below];
-      },
-    );
+    const bases = this.#rounds.get(keyOf(base));
+    const ratios = [];
+    for (const [round, figures] of this.#rounds.get(keyOf(value)) ?? []) {
+      const baseFigures = bases?.get(round);
+      if (baseFigures === undefined) continue;
+      const [above, below] = [value.read(figures), base.read(baseFigures)];
+      if (above !== undefined && below !== undefined && below !== 0) ratios.push(above / below);
+    }
     return ratios.length === 0 ? undefined : median(ratios);
   }
 
@@ -70,13 +70,18 @@ export class Summary {
    * @returns {Figures | undefined}
    */
   find(subject, caseName) {
-    return this.#figures.get(`${subject} ${caseName}`);
+    return this.#figures.get(keyOf({ subject, case: caseName }));
   }
 
   /** @returns {Figures[]} */
   all() {
     return [...this.#figures.values()];
   }
+}
+
+/** @param {{ subject: string, case: string }} of */
+function keyOf({ subject, case: caseName }) {
+  return `${subject} ${caseName}`;
 }
 
 /**
