@@ -101,7 +101,7 @@ export class ByteSocket {
    * `data` events as the way back). To the server they are gone then: `server.close()` doesn't wait for them, and the
    * owner counts connections.
    */
-  static accept(accepted: Socket, handler: SocketHandler, reads: ReadLength = "long"): ByteSocket {
+  static accept(accepted: Socket, handler: SocketHandler, readLength: ReadLength = "long"): ByteSocket {
     return new ByteSocket(handler, (callback) => {
       const handle = (accepted as unknown as { _handle?: TcpHandle | null })._handle;
       if (
@@ -113,7 +113,7 @@ export class ByteSocket {
         accepted.resume();
         return { socket: accepted, reads: false };
       }
-      const buffer = reads === "short" ? shortReadBuffer : sharedReadBuffer;
+      const buffer = readLength === "short" ? shortReadBuffer : sharedReadBuffer;
       const options = { handle, allowHalfOpen: true, onread: { buffer, callback } };
       const socket = new Socket(options as object);
       // The shell that is left must not own the handle, and the server must forget it: it would never see its end.

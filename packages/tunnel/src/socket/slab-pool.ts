@@ -37,7 +37,7 @@ const large = new SlabPool(64 * 1024 + HEADER_BYTES, 64);
 const largest = new SlabPool(SLAB_BYTES, 64);
 
 /** A buffer with unspecified contents, of at least `bytes`. One of more than SLAB_BYTES is used once. */
-export function takeSlab(bytes: number = SLAB_BYTES): Buffer {
+export function takeSlab(bytes: number): Buffer {
   if (bytes <= small.bytes) return small.take();
   if (bytes <= medium.bytes) return medium.take();
   if (bytes <= large.bytes) return large.take();

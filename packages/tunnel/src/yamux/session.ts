@@ -84,7 +84,7 @@ export class YamuxSession implements YamuxFrameHandler {
   #queued: YamuxStream[] = [];
   #waiting: YamuxStream[] = [];
   #congestions = 0;
-  /** Inside `drained`: what the stream whose turn it is may still send of its share. */
+  /** `drained` is at it, and what the stream whose turn it is may still send of its share. */
   #draining = false;
   #shareBytes = 0;
   /** Streams on the wire that the peer has not accepted, since when they wait, and whether it has accepted others since. */
