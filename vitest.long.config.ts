@@ -4,7 +4,11 @@ import { defineConfig } from "vitest/config";
 // other, since they measure times.
 export default defineConfig({
   test: {
-    include: ["tests/node-loss.test.ts", "tests/partition.test.ts", "tests/rolling-restart.test.ts"],
+    include: [
+      "tests/cluster/node-loss.test.ts",
+      "tests/cluster/partition.test.ts",
+      "tests/cluster/rolling-restart.test.ts",
+    ],
     env: { PIKO_LONG_RUN: "1" },
     pool: "forks",
     fileParallelism: false,

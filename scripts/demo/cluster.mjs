@@ -50,7 +50,7 @@ export class DemoCluster {
   /** Binds the balancer, at the usual ports where nobody has them. */
   async startBalancer() {
     // Built by now.
-    const { TcpBalancer } = await import("../../packages/piko/dist/cluster-test/tcp-balancer.js");
+    const { TcpBalancer } = await import("../../packages/piko/dist/local-cluster/tcp-balancer.js");
     for (const [kind, preferred] of Object.entries(PREFERRED_PORTS)) {
       const balancer = new TcpBalancer({
         name: `${kind} balancer`,

@@ -1,24 +1,24 @@
-// Reads bytes the way the proxy's connections do, with the code of packages/piko/src/http1, and gives what it
+// Reads bytes the way the proxy's connections do, with the code of packages/piko/src/http, and gives what it
 // understood, why it stopped, and the bytes that it would send on.
 
-import { requestBody, responseBody } from "../../packages/piko/src/http1/body-framing.js";
-import { BODY_CHUNKED, BODY_UNTIL_CLOSE } from "../../packages/piko/src/http1/body-framing.js";
-import { BodyReader, type BodySink } from "../../packages/piko/src/http1/body-reader.js";
-import { LAST_CHUNK, writeChunk } from "../../packages/piko/src/http1/chunk-writer.js";
-import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../packages/piko/src/http1/find-head-end.js";
+import { requestBody, responseBody } from "../../packages/piko/src/http/body-framing.js";
+import { BODY_CHUNKED, BODY_UNTIL_CLOSE } from "../../packages/piko/src/http/body-framing.js";
+import { BodyReader, type BodySink } from "../../packages/piko/src/http/h1/body-reader.js";
+import { LAST_CHUNK, writeChunk } from "../../packages/piko/src/http/h1/chunk-writer.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../packages/piko/src/http/h1/find-head-end.js";
 import {
   HEAD_COMPLETE,
   HEAD_INCOMPLETE,
   RequestHead,
   ResponseHead,
-} from "../../packages/piko/src/http1/head.js";
-import { parseRequestHead } from "../../packages/piko/src/http1/parse-request-head.js";
-import { parseResponseHead } from "../../packages/piko/src/http1/parse-response-head.js";
+} from "../../packages/piko/src/http/head.js";
+import { parseRequestHead } from "../../packages/piko/src/http/h1/parse-request-head.js";
+import { parseResponseHead } from "../../packages/piko/src/http/h1/parse-response-head.js";
 import {
   type RequestRewrite,
   requestHeadCapacity,
   writeRequestHead,
-} from "../../packages/piko/src/http1/rewrite-request-head.js";
+} from "../../packages/piko/src/http/h1/rewrite-request-head.js";
 import {
   FRAMING_AS_IS,
   FRAMING_CHUNKED,
@@ -27,7 +27,7 @@ import {
   type ResponseRewrite,
   responseHeadCapacity,
   writeResponseHead,
-} from "../../packages/piko/src/http1/rewrite-response-head.js";
+} from "../../packages/piko/src/http/h1/rewrite-response-head.js";
 
 /** What became of a stream of bytes. */
 export interface Reading {

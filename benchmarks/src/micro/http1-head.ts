@@ -1,13 +1,13 @@
 // CPU time per head of the HTTP/1.1 parser and rewriter, in nanoseconds. Run after `npm run build`:
 // node benchmarks/src/micro/http1-head.ts (Node 22.18 or newer, which strips types).
 
-import { parseRequestHead } from "../../../packages/piko/dist/http1/parse-request-head.js";
-import { parseResponseHead } from "../../../packages/piko/dist/http1/parse-response-head.js";
-import { HEAD_COMPLETE, RequestHead, ResponseHead } from "../../../packages/piko/dist/http1/head.js";
-import { writeRequestHead } from "../../../packages/piko/dist/http1/rewrite-request-head.js";
-import { writeResponseHead } from "../../../packages/piko/dist/http1/rewrite-response-head.js";
-import { BODY_CHUNKED } from "../../../packages/piko/dist/http1/body-framing.js";
-import { BodyReader } from "../../../packages/piko/dist/http1/body-reader.js";
+import { parseRequestHead } from "../../../packages/piko/dist/http/h1/parse-request-head.js";
+import { parseResponseHead } from "../../../packages/piko/dist/http/h1/parse-response-head.js";
+import { HEAD_COMPLETE, RequestHead, ResponseHead } from "../../../packages/piko/dist/http/head.js";
+import { writeRequestHead } from "../../../packages/piko/dist/http/h1/rewrite-request-head.js";
+import { writeResponseHead } from "../../../packages/piko/dist/http/h1/rewrite-response-head.js";
+import { BODY_CHUNKED } from "../../../packages/piko/dist/http/body-framing.js";
+import { BodyReader } from "../../../packages/piko/dist/http/h1/body-reader.js";
 
 const bytes = (...lines: string[]): Buffer => Buffer.from(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
 

@@ -14,7 +14,7 @@ import {
   type YamuxStream,
 } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../src/config/client-tls.js";
-import { parseServiceAddress } from "../src/config/service-address.js";
+import { parseServiceAddress } from "../src/base/service-address.js";
 import { AccessLog } from "../src/observability/access-log.js";
 import { RequestMetrics } from "../src/observability/request-metrics.js";
 import { createSilentLogger } from "../src/observability/silent-logger.js";

@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import { type ConnectionOptions, createSecureContext } from "node:tls";
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
-import type { ServiceAddress } from "../config/service-address.js";
+import type { ServiceAddress } from "../base/service-address.js";
 import { readTlsFiles } from "../net/tls-files.js";
 
 /** What a connector needs to know of its service. */

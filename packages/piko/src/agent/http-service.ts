@@ -1,9 +1,9 @@
 // The HTTP service behind one listener: what all of its exchanges share, scratch memory included.
 
 import type { Clock } from "@piko/tunnel";
-import { RequestHead, ResponseHead } from "../http1/head.js";
-import { PLAIN_REQUEST, type RequestRewrite } from "../http1/rewrite-request-head.js";
-import type { ServiceAddress } from "../config/service-address.js";
+import { RequestHead, ResponseHead } from "../http/head.js";
+import { PLAIN_REQUEST, type RequestRewrite } from "../http/h1/rewrite-request-head.js";
+import type { ServiceAddress } from "../base/service-address.js";
 import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";

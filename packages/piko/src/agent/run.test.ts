@@ -4,7 +4,7 @@ import { TestServer } from "../../../client/test/test-server.js";
 import { answering, NO_TLS, NodeStream, received, Uses } from "../../test/agent-rig.js";
 import { RecordedLog } from "../../test/recorded-log.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
-import { parseServiceAddress } from "../config/service-address.js";
+import { parseServiceAddress } from "../base/service-address.js";
 import { runAgent } from "./run.js";
 
 const uses = new Uses();

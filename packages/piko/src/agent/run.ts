@@ -2,7 +2,7 @@
 
 import { errorText, type ServerOptions } from "@piko/client/internal";
 import { type Clock, systemClock } from "@piko/tunnel";
-import { formatHostPort } from "../config/address.js";
+import { formatHostPort } from "../base/address.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
 import { metricsRoute, type Route, RouteServer } from "../net/route-server.js";

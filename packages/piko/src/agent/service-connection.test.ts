@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { ResponseHead } from "../http1/head.js";
+import { ResponseHead } from "../http/head.js";
 import type { ResponseHandler } from "./service-connection.js";
 import { answering, NO_TLS, received, Uses } from "../../test/agent-rig.js";
 

@@ -2,14 +2,18 @@
 // just far enough to know where they end. Lives in a service pool between requests.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
-import { BODY_NONE, responseBody } from "../http1/body-framing.js";
-import { BODY_INVALID, BodyReader, type BodySink } from "../http1/body-reader.js";
-import { FIELD_KEEP_ALIVE } from "../http1/field-names.js";
-import { findField } from "../http1/find-field.js";
-import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http1/find-head-end.js";
-import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http1/head.js";
-import { parseResponseHead } from "../http1/parse-response-head.js";
-import { type RequestRewrite, requestHeadCapacity, writeRequestHead } from "../http1/rewrite-request-head.js";
+import { BODY_NONE, responseBody } from "../http/body-framing.js";
+import { BODY_INVALID, BodyReader, type BodySink } from "../http/h1/body-reader.js";
+import { FIELD_KEEP_ALIVE } from "../http/field-names.js";
+import { findField } from "../http/find-field.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http/h1/find-head-end.js";
+import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
+import { parseResponseHead } from "../http/h1/parse-response-head.js";
+import {
+  type RequestRewrite,
+  requestHeadCapacity,
+  writeRequestHead,
+} from "../http/h1/rewrite-request-head.js";
 import { ByteStore } from "../net/byte-store.js";
 import type { Expiring } from "../net/deadline-sweep.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";

@@ -2,20 +2,20 @@
 // back. One object for each stream and nothing else that lives as long; all of it is plain calls with byte ranges.
 
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
-import { BODY_NONE, BODY_UNTIL_CLOSE, requestBody } from "../http1/body-framing.js";
-import { BODY_INVALID, BodyReader, type BodySink } from "../http1/body-reader.js";
-import { LAST_CHUNK, writeChunk } from "../http1/chunk-writer.js";
-import { errorResponse } from "../http1/error-response.js";
-import { HTTP_ERRORS, type HttpError } from "../http1/errors.js";
-import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http1/find-head-end.js";
-import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http1/head.js";
-import { parseRequestHead } from "../http1/parse-request-head.js";
+import { BODY_NONE, BODY_UNTIL_CLOSE, requestBody } from "../http/body-framing.js";
+import { BODY_INVALID, BodyReader, type BodySink } from "../http/h1/body-reader.js";
+import { LAST_CHUNK, writeChunk } from "../http/h1/chunk-writer.js";
+import { errorResponse } from "../http/h1/error-response.js";
+import { HTTP_ERRORS, type HttpError } from "../http/errors.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http/h1/find-head-end.js";
+import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
+import { parseRequestHead } from "../http/h1/parse-request-head.js";
 import {
   FRAMING_AS_IS,
   FRAMING_CHUNKED,
   FRAMING_NONE,
   type ResponseRewrite,
-} from "../http1/rewrite-response-head.js";
+} from "../http/h1/rewrite-response-head.js";
 import { ByteStore } from "../net/byte-store.js";
 import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../observability/request-record.js";
 import { type HttpService, MAX_REQUEST_HEAD_BYTES } from "./http-service.js";

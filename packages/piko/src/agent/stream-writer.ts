@@ -2,12 +2,12 @@
 // stream has no room for stays here.
 
 import type { YamuxStream } from "@piko/tunnel";
-import type { ResponseHead } from "../http1/head.js";
+import type { ResponseHead } from "../http/head.js";
 import {
   type ResponseRewrite,
   responseHeadCapacity,
   writeResponseHead,
-} from "../http1/rewrite-response-head.js";
+} from "../http/h1/rewrite-response-head.js";
 import { ByteStore } from "../net/byte-store.js";
 import type { Scratch } from "./scratch.js";
 

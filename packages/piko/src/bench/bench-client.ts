@@ -3,7 +3,7 @@
 import * as http from "node:http";
 import * as https from "node:https";
 import type { Clock } from "@piko/tunnel";
-import { formatDuration } from "../config/duration.js";
+import { formatDuration } from "../base/duration.js";
 
 /** What all clients of a benchmark share. */
 export interface BenchClientOptions {

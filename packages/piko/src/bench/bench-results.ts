@@ -1,7 +1,7 @@
 // What a benchmark has seen: latencies in a histogram of fixed size, and errors by kind.
 
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
-import { formatDuration } from "../config/duration.js";
+import { formatDuration } from "../base/duration.js";
 
 /** Kinds of errors that are told apart; a server can make up as many texts as it likes. */
 const MAX_KINDS = 32;

@@ -2,7 +2,7 @@
 
 import { type Clock, systemClock } from "@piko/tunnel";
 import type { BenchConfig } from "../config/bench.js";
-import { formatDuration } from "../config/duration.js";
+import { formatDuration } from "../base/duration.js";
 import type { Logger } from "../observability/logger.js";
 import { BenchClient } from "./bench-client.js";
 import { BenchResults } from "./bench-results.js";

@@ -5,7 +5,7 @@ import { AGENT, LISTENER } from "../config/agent.js";
 import { ConfigError } from "../config/config-error.js";
 import { type Flag, listFlags } from "../config/flags.js";
 import type { GivenSetting } from "../config/load-config.js";
-import type { ListenerProtocol } from "../config/service-address.js";
+import type { ListenerProtocol } from "../base/service-address.js";
 import { addFileOptions, addFlagOptions, givenSettings, loadCommandConfig } from "./config-flags.js";
 import { runProgram } from "./run-program.js";
 

@@ -43,7 +43,7 @@ Examples:
   return command.action(async () => {
     const config = loadCommandConfig(command, TEST_CLUSTER);
     await runProgram("cluster", config, async ({ logger, signal }) => {
-      const { runTestCluster } = await import("../cluster-test/run.js");
+      const { runTestCluster } = await import("../local-cluster/run.js");
       await runTestCluster({
         config,
         logger,

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { BlockList } from "node:net";
 import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
-import { type HostPort, formatHostPort } from "./address.js";
+import { type HostPort, formatHostPort } from "../base/address.js";
 
 // Ranges that RFC 6890 marks as not global and forwardable.
 const PRIVATE: BlockList = new BlockList();

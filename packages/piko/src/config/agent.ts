@@ -1,7 +1,7 @@
 // The configuration of `piko agent`: one connection's settings, and the listeners that are opened over it.
 
 import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
-import type { HostPort } from "./address.js";
+import type { HostPort } from "../base/address.js";
 import { type ClientTlsConfig, clientTls } from "./client-tls.js";
 import { type Field, type Section, list, mapSection, section } from "./declaration.js";
 import {
@@ -18,7 +18,7 @@ import {
   url,
 } from "./fields.js";
 import { LOG, type LogConfig } from "./log.js";
-import { type ListenerProtocol, type ServiceAddress, parseServiceAddress } from "./service-address.js";
+import { type ListenerProtocol, type ServiceAddress, parseServiceAddress } from "../base/service-address.js";
 
 /** How the agent reaches the server. */
 export interface AgentConnectConfig {

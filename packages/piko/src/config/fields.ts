@@ -1,11 +1,11 @@
 // Builders for each kind of setting, each with its default and description.
 
 import { z } from "zod";
-import { type HostPort, formatHostPort, parseHostPort } from "./address.js";
-import { parseByteSize } from "./byte-size.js";
+import { type HostPort, formatHostPort, parseHostPort } from "../base/address.js";
+import { parseByteSize } from "../base/byte-size.js";
 import type { Field } from "./declaration.js";
-import { MAX_DURATION_MS, formatDuration, parseDuration } from "./duration.js";
-import { parseUrl } from "./service-address.js";
+import { MAX_DURATION_MS, formatDuration, parseDuration } from "../base/duration.js";
+import { parseUrl } from "../base/service-address.js";
 
 type Must = { error: (issue: { input?: unknown }) => string };
 

@@ -1,6 +1,6 @@
 // The configuration of `piko forward`: local TCP ports that lead to endpoints.
 
-import { type HostPort, parseTcpAddress } from "./address.js";
+import { type HostPort, parseTcpAddress } from "../base/address.js";
 import { ENDPOINT_ID } from "./agent.js";
 import { type ClientTlsConfig, clientTls } from "./client-tls.js";
 import { type Section, list, mapSection, section } from "./declaration.js";

@@ -1,7 +1,7 @@
 // Settings that limit a number or a size, and the list of address ranges: fields with a meaning of their own.
 
 import { z } from "zod";
-import { AddressRanges } from "../net/address-ranges.js";
+import { AddressRanges } from "../base/address-ranges.js";
 import type { Field } from "./declaration.js";
 import { bytes, integer, strings } from "./fields.js";
 

@@ -9,7 +9,7 @@ import { listFlags } from "./flags.js";
 import { FORWARD } from "./forward.js";
 import { type ConfigSources, type GivenSetting, loadConfig } from "./load-config.js";
 import { SERVER, type ServerConfig } from "./server.js";
-import { AddressRanges } from "../net/address-ranges.js";
+import { AddressRanges } from "../base/address-ranges.js";
 
 let folder = "";
 beforeAll(() => {

@@ -1,7 +1,7 @@
 // The configuration of `piko server`.
 
 import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
-import type { HostPort } from "./address.js";
+import type { HostPort } from "../base/address.js";
 import { type Section, section } from "./declaration.js";
 import {
   address,
@@ -17,7 +17,7 @@ import {
 } from "./fields.js";
 import { addressRanges, bytesLimit, countLimit } from "./limit-fields.js";
 import { LOG, type LogConfig } from "./log.js";
-import type { AddressRanges } from "../net/address-ranges.js";
+import type { AddressRanges } from "../base/address-ranges.js";
 
 /** Where a port listens, and what others are told to reach it at. */
 export interface PortConfig {

@@ -1,6 +1,6 @@
 // The configuration of `piko test cluster`.
 
-import type { HostPort } from "./address.js";
+import type { HostPort } from "../base/address.js";
 import { type Section, section } from "./declaration.js";
 import { address, duration, integer } from "./fields.js";
 import { LOG, type LogConfig } from "./log.js";

@@ -3,9 +3,9 @@
 import type { Socket } from "node:net";
 import { openEndpoint, errorText, type OpenEndpointOptions } from "@piko/client/internal";
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
-import type { HostPort } from "../config/address.js";
+import type { HostPort } from "../base/address.js";
 import type { ForwardPortConfig } from "../config/forward.js";
-import { TcpListener } from "../net/tcp-listener.js";
+import { TcpListener } from "../net/accept/tcp-listener.js";
 import type { Logger } from "../observability/logger.js";
 import { ForwardedConnection } from "./forwarded-connection.js";
 

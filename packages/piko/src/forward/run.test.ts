@@ -7,7 +7,7 @@ import { TestServer } from "../../../client/test/test-server.js";
 import { NO_TLS, Uses } from "../../test/agent-rig.js";
 import { RecordedLog } from "../../test/recorded-log.js";
 import { createSilentLogger } from "../observability/silent-logger.js";
-import { parseServiceAddress } from "../config/service-address.js";
+import { parseServiceAddress } from "../base/service-address.js";
 import { systemClock } from "@piko/tunnel";
 import { ServiceConnector } from "../agent/connect-service.js";
 import { TcpService } from "../agent/tcp-service.js";

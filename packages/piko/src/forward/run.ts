@@ -1,7 +1,7 @@
 // `piko forward`: opens local ports that lead to endpoints, and closes them when told to.
 
 import { systemClock } from "@piko/tunnel";
-import { formatHostPort } from "../config/address.js";
+import { formatHostPort } from "../base/address.js";
 import { readTlsFiles } from "../net/tls-files.js";
 import type { ForwardConfig } from "../config/forward.js";
 import type { Logger } from "../observability/logger.js";

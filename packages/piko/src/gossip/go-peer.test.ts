@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { View } from "@piko/testkit";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { formatHostPort } from "../config/address.js";
+import { formatHostPort } from "../base/address.js";
 import { Gossip } from "./gossip.js";
 import { UdpTcpTransport } from "./udp-tcp-transport.js";
 

@@ -3,7 +3,7 @@
 
 import { isIP } from "node:net";
 import { type Clock, systemClock } from "@piko/tunnel";
-import { type HostPort, formatHostPort } from "../config/address.js";
+import { type HostPort, formatHostPort } from "../base/address.js";
 import type { LookupDone } from "../net/host-lookup.js";
 import { GossipError } from "./errors.js";
 import { canonicalIp, parsePeerAddress } from "./peer-address.js";

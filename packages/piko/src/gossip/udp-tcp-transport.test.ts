@@ -1,7 +1,7 @@
 import { type Socket, connect, createServer } from "node:net";
 import { View } from "@piko/testkit";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { formatHostPort } from "../config/address.js";
+import { formatHostPort } from "../base/address.js";
 import { Gossip } from "./gossip.js";
 import type { JoinResult } from "./seeds.js";
 import { UdpTcpTransport } from "./udp-tcp-transport.js";

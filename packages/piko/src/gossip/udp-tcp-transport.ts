@@ -2,7 +2,7 @@
 
 import { type AddressInfo, isIP } from "node:net";
 import { type Clock, systemClock } from "@piko/tunnel";
-import { type HostPort, formatHostPort } from "../config/address.js";
+import { type HostPort, formatHostPort } from "../base/address.js";
 import { HostLookup } from "../net/host-lookup.js";
 import { GossipError } from "./errors.js";
 import { NameCache } from "./name-cache.js";

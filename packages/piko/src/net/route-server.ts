@@ -2,10 +2,10 @@
 // by clients, so node:http will do.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { HostPort } from "../config/address.js";
+import type { HostPort } from "../base/address.js";
 import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
-import { listen } from "./listen.js";
+import { listen } from "./accept/listen.js";
 
 /** Answers a GET or HEAD request. */
 export type Route = (response: ServerResponse) => void | Promise<void>;

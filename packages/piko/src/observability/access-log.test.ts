@@ -12,7 +12,7 @@ import {
   NAME_END,
   VALUE_END,
   VALUE_START,
-} from "../http1/head.js";
+} from "../http/head.js";
 import { AccessLog, type AccessLogEntry } from "./access-log.js";
 import { ByteText } from "./byte-text.js";
 import type { HeaderFields } from "./header-fields.js";

@@ -2,7 +2,7 @@
 // a request's work. Used by the server's proxy and by the agent's HTTP listeners.
 
 import type { AccessLogConfig } from "../config/access-log.js";
-import { formatDuration } from "../config/duration.js";
+import { formatDuration } from "../base/duration.js";
 import { LOG_LEVELS, type LogLevel } from "../config/log.js";
 import type { ByteText } from "./byte-text.js";
 import { HeaderFields } from "./header-fields.js";

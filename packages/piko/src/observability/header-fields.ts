@@ -9,7 +9,7 @@ import {
   NAME_END,
   VALUE_END,
   VALUE_START,
-} from "../http1/head.js";
+} from "../http/head.js";
 import { ByteText } from "./byte-text.js";
 import { FieldName, FieldNameTable, canonicalName } from "./field-name-table.js";
 import { REDACTED } from "./redact.js";

@@ -2,7 +2,7 @@
 // later, and accounted for when it is over.
 
 import type { Clock } from "@piko/tunnel";
-import type { RequestHead, ResponseHead } from "../http1/head.js";
+import type { RequestHead, ResponseHead } from "../http/head.js";
 import type { AccessLog, AccessLogEntry } from "./access-log.js";
 import type { RequestMetrics } from "./request-metrics.js";
 import { RequestText } from "./request-text.js";

@@ -1,8 +1,8 @@
 // What a log line says of one request and its response: gathered as JSON while their heads are valid, because the bytes
 // of the heads are gone later.
 
-import type { RequestHead, ResponseHead } from "../http1/head.js";
-import { targetPathEnd } from "../http1/target-path.js";
+import type { RequestHead, ResponseHead } from "../http/head.js";
+import { targetPathEnd } from "../http/h1/target-path.js";
 import { ByteText } from "./byte-text.js";
 import type { HeaderFields } from "./header-fields.js";
 

@@ -1,10 +1,10 @@
 // One node: wires its ports together, and takes them down in the order that loses nothing.
 
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";
-import type { HostPort } from "../config/address.js";
+import type { HostPort } from "../base/address.js";
 import type { ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
-import { DateLine } from "../net/date-line.js";
+import { DateLine } from "../http/date-line.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
 import { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";

@@ -1,7 +1,7 @@
 // `piko server`: starts a node, says where it is, and stops it when told to.
 
-import type { HostPort } from "../config/address.js";
-import { formatHostPort } from "../config/address.js";
+import type { HostPort } from "../base/address.js";
+import { formatHostPort } from "../base/address.js";
 import type { ServerConfig } from "../config/server.js";
 import type { Logger } from "../observability/logger.js";
 import { Node } from "./node.js";

@@ -1,6 +1,6 @@
 // The admin port of a node: probes, metrics and status, of this node or (with ?forward=) of another one.
 
-import type { HostPort } from "../../config/address.js";
+import type { HostPort } from "../../base/address.js";
 import { metricsRoute, type Route, RouteServer } from "../../net/route-server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Metrics } from "../../observability/metrics.js";

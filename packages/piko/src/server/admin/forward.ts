@@ -3,7 +3,7 @@
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
-import { parseHostPort } from "../../config/address.js";
+import { parseHostPort } from "../../base/address.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";

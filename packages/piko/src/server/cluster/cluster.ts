@@ -1,7 +1,7 @@
 // This node's part in the cluster: gossip, the table that it keeps, and the way to other nodes' proxy ports.
 
 import type { Clock, StreamHandler } from "@piko/tunnel";
-import { formatHostPort, type HostPort } from "../../config/address.js";
+import { formatHostPort, type HostPort } from "../../base/address.js";
 import { inferAdvertiseAddress } from "../../config/advertise.js";
 import type { ClusterConfig } from "../../config/server.js";
 import { DOUBT_INTERVALS } from "../../gossip/failure-detector.js";

@@ -2,7 +2,7 @@
 // The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`; and one of our own that Go nodes pass on
 // without a look, since it is internal.
 
-import { parseHostPort } from "../../config/address.js";
+import { parseHostPort } from "../../base/address.js";
 import type { GossipWatch } from "../../gossip/watch.js";
 import type { Logger } from "../../observability/logger.js";
 import type { AddressKind, ClusterTable } from "./cluster-table.js";

@@ -1,7 +1,7 @@
 // Connections to the proxy port of one other node: kept between requests, opened when none is free.
 
 import { ByteSocket, type Clock, type SocketHandler, type StreamHandler } from "@piko/tunnel";
-import { parseHostPort } from "../../config/address.js";
+import { parseHostPort } from "../../base/address.js";
 import type { ClusterTable, RemoteNode } from "./cluster-table.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { NodeStream } from "./node-stream.js";

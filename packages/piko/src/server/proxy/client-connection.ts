@@ -2,15 +2,15 @@
 // keeps the time limits. Pipelined requests wait here, in order, until the exchange before them is over.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
-import { requestBody } from "../../http1/body-framing.js";
-import { BodyReader, type BodySink } from "../../http1/body-reader.js";
-import { HTTP_ERRORS, type HttpError } from "../../http1/errors.js";
-import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
-import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead } from "../../http1/head.js";
-import { parseRequestHead } from "../../http1/parse-request-head.js";
+import { requestBody } from "../../http/body-framing.js";
+import { BodyReader, type BodySink } from "../../http/h1/body-reader.js";
+import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
+import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead } from "../../http/head.js";
+import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
-import { type ErrorResponse, errorResponse } from "../../http1/error-response.js";
+import { type ErrorResponse, errorResponse } from "../../http/h1/error-response.js";
 import { Exchange } from "./exchange.js";
 import { forwardedClient } from "./forwarded-fields.js";
 import type { ProxyContext } from "./proxy-context.js";

@@ -2,7 +2,7 @@
 // for an endpoint whose last upstream has just gone.
 
 import type { StreamHandler } from "@piko/tunnel";
-import type { HttpError } from "../../http1/errors.js";
+import type { HttpError } from "../../http/errors.js";
 import { RemoteNode } from "../cluster/cluster-table.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import { WAITS_FULL, type Waiter } from "../upstream/reconnect-waits.js";

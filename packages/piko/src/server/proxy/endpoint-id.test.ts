@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { HEAD_COMPLETE, RequestHead } from "../../http1/head.js";
-import { parseRequestHead } from "../../http1/parse-request-head.js";
+import { HEAD_COMPLETE, RequestHead } from "../../http/head.js";
+import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { endpointIdOf } from "./endpoint-id.js";
 
 function endpointOf(fields: string, last = ""): string {

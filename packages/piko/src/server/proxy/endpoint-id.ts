@@ -1,8 +1,8 @@
 // Which endpoint a request is for.
 
 import { isIP } from "node:net";
-import { spells } from "../../http1/ascii.js";
-import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http1/head.js";
+import { spells } from "../../http/ascii.js";
+import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
 
 const DOT = 0x2e;
 const COLON = 0x3a;

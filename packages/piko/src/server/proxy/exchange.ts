@@ -3,20 +3,20 @@
 // request but the stream.
 
 import type { StreamHandler } from "@piko/tunnel";
-import { BodyReader, type BodySink } from "../../http1/body-reader.js";
-import { LAST_CHUNK, writeChunk } from "../../http1/chunk-writer.js";
-import { type HttpError } from "../../http1/errors.js";
-import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
-import { FIELD_UPGRADE } from "../../http1/field-names.js";
-import { findField } from "../../http1/find-field.js";
-import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead, type ResponseHead } from "../../http1/head.js";
-import { parseResponseHead } from "../../http1/parse-response-head.js";
-import { PLAIN_REQUEST, type RequestRewrite } from "../../http1/rewrite-request-head.js";
-import { responseHeadCapacity, writeResponseHead } from "../../http1/rewrite-response-head.js";
+import { BodyReader, type BodySink } from "../../http/h1/body-reader.js";
+import { LAST_CHUNK, writeChunk } from "../../http/h1/chunk-writer.js";
+import { type HttpError } from "../../http/errors.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
+import { FIELD_UPGRADE } from "../../http/field-names.js";
+import { findField } from "../../http/find-field.js";
+import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead, type ResponseHead } from "../../http/head.js";
+import { parseResponseHead } from "../../http/h1/parse-response-head.js";
+import { PLAIN_REQUEST, type RequestRewrite } from "../../http/h1/rewrite-request-head.js";
+import { responseHeadCapacity, writeResponseHead } from "../../http/h1/rewrite-response-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { ClientConnection } from "./client-connection.js";
 import { Dispatch, type DispatchOwner } from "./dispatch.js";
-import { emptyResponse } from "../../http1/error-response.js";
+import { emptyResponse } from "../../http/h1/error-response.js";
 import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
 import { isForwarded, isReroute } from "./forwarded.js";
 import type { ForwardedRewrite } from "./forwarded-fields.js";

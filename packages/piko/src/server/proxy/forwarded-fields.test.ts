@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { HEAD_COMPLETE, RequestHead } from "../../http1/head.js";
-import { parseRequestHead } from "../../http1/parse-request-head.js";
-import { AddressRanges } from "../../net/address-ranges.js";
+import { HEAD_COMPLETE, RequestHead } from "../../http/head.js";
+import { parseRequestHead } from "../../http/h1/parse-request-head.js";
+import { AddressRanges } from "../../base/address-ranges.js";
 import { ForwardedFields, type ForwardedRewrite, forwardedClient } from "./forwarded-fields.js";
 
 function parse(fields: string): RequestHead {

@@ -5,9 +5,9 @@ import {
   FIELD_X_FORWARDED_FOR,
   FIELD_X_FORWARDED_HOST,
   FIELD_X_FORWARDED_PROTO,
-} from "../../http1/field-names.js";
-import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http1/head.js";
-import type { RequestRewrite } from "../../http1/rewrite-request-head.js";
+} from "../../http/field-names.js";
+import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
+import type { RequestRewrite } from "../../http/h1/rewrite-request-head.js";
 
 /** The part of a rewrite that is set anew for each request. */
 export type ForwardedRewrite = {

@@ -1,8 +1,8 @@
 // What nodes tell each other in the fields of a request that one of them sends on.
 
-import { FIELD_X_PIKO_FORWARD } from "../../http1/field-names.js";
-import { findField, findNamedField } from "../../http1/find-field.js";
-import type { RequestHead, ResponseHead } from "../../http1/head.js";
+import { FIELD_X_PIKO_FORWARD } from "../../http/field-names.js";
+import { findField, findNamedField } from "../../http/find-field.js";
+import type { RequestHead, ResponseHead } from "../../http/head.js";
 
 /** A request that another node has sent on goes no further: one hop. The value is Go Piko's, exactly. */
 export function isForwarded(head: RequestHead): boolean {

@@ -2,10 +2,10 @@
 
 import type { Clock } from "@piko/tunnel";
 import type { ProxyConfig } from "../../config/server.js";
-import { RequestHead, ResponseHead } from "../../http1/head.js";
-import type { HttpError } from "../../http1/errors.js";
+import { RequestHead, ResponseHead } from "../../http/head.js";
+import type { HttpError } from "../../http/errors.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
-import type { DateLine } from "../../net/date-line.js";
+import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import type { LimitCounters } from "../../net/limit-counters.js";
 import type { AccessLog } from "../../observability/access-log.js";

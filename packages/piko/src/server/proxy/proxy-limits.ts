@@ -1,6 +1,6 @@
 // The limits of the proxy port by name, and what clients are told when they meet one.
 
-import { HTTP_ERRORS, type HttpError } from "../../http1/errors.js";
+import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
 
 /** Limits of what there may be at a time, all clients together. */
 export const PROXY_CAPACITIES = [

@@ -2,13 +2,13 @@
 
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { Socket } from "node:net";
-import type { HostPort } from "../../config/address.js";
-import type { HttpError } from "../../http1/errors.js";
+import type { HostPort } from "../../base/address.js";
+import type { HttpError } from "../../http/errors.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
-import { TcpListener } from "../../net/tcp-listener.js";
+import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { ClientConnection } from "./client-connection.js";
-import { ClientCounts } from "./client-counts.js";
+import { ClientCounts } from "../../net/accept/client-counts.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ProxyHeaderConnection, type ProxyHeaderOwner } from "./proxy-header-connection.js";
 import { TOO_MANY_CONNECTIONS, TOO_MANY_OF_CLIENT } from "./proxy-limits.js";

@@ -2,8 +2,8 @@
 // answer that comes before they have asked for a fault; then it gets its refusal and ends.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
-import { errorResponse } from "../../http1/error-response.js";
-import type { HttpError } from "../../http1/errors.js";
+import { errorResponse } from "../../http/h1/error-response.js";
+import type { HttpError } from "../../http/errors.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { fieldsOf } from "./proxy-limits.js";

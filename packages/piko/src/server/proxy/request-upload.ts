@@ -1,12 +1,12 @@
 // The request on its way to a stream. Until the first byte of the response, what was sent is kept (up to a limit), so
 // that the request can move to another upstream when its stream is lost.
 
-import type { RequestHead } from "../../http1/head.js";
+import type { RequestHead } from "../../http/head.js";
 import {
   type RequestRewrite,
   requestHeadCapacity,
   writeRequestHead,
-} from "../../http1/rewrite-request-head.js";
+} from "../../http/h1/rewrite-request-head.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { StreamSender } from "../../net/stream-sender.js";

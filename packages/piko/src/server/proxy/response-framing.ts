@@ -1,14 +1,14 @@
 // How the body of a response comes from the upstream and goes on to the client; decided once, when its head is there.
 
-import { BODY_CHUNKED, BODY_NONE, BODY_UNTIL_CLOSE, responseBody } from "../../http1/body-framing.js";
-import type { ResponseHead } from "../../http1/head.js";
+import { BODY_CHUNKED, BODY_NONE, BODY_UNTIL_CLOSE, responseBody } from "../../http/body-framing.js";
+import type { ResponseHead } from "../../http/head.js";
 import {
   FRAMING_AS_IS,
   FRAMING_CHUNKED,
   FRAMING_DROP_CHUNKED,
   FRAMING_NONE,
   type ResponseRewrite,
-} from "../../http1/rewrite-response-head.js";
+} from "../../http/h1/rewrite-response-head.js";
 
 export class ResponseFraming {
   /** What the head's bytes are changed by. */

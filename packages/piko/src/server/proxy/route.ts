@@ -1,8 +1,8 @@
 // Where a request goes: the proxy's own paths, or the endpoint that it names.
 
-import { FIELD_UPGRADE } from "../../http1/field-names.js";
-import { findField } from "../../http1/find-field.js";
-import type { RequestHead } from "../../http1/head.js";
+import { FIELD_UPGRADE } from "../../http/field-names.js";
+import { findField } from "../../http/find-field.js";
+import type { RequestHead } from "../../http/head.js";
 import type { ClientConnection } from "./client-connection.js";
 import { endpointIdOf } from "./endpoint-id.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "../upstream/endpoint-id.js";

@@ -11,9 +11,9 @@ import {
   type WebSocketHandler,
   type YamuxStream,
 } from "@piko/tunnel";
-import { FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION } from "../../http1/field-names.js";
-import type { RequestHead } from "../../http1/head.js";
-import { findField } from "../../http1/find-field.js";
+import { FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION } from "../../http/field-names.js";
+import type { RequestHead } from "../../http/head.js";
+import { findField } from "../../http/find-field.js";
 import { StreamSender } from "../../net/stream-sender.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import type { Tunnel } from "../upstream/tunnel.js";

@@ -2,21 +2,21 @@
 
 import { ByteSocket, isValidKey, type SocketHandler, switchingProtocols } from "@piko/tunnel";
 import type { Socket } from "node:net";
-import { HTTP_ERRORS } from "../../http1/errors.js";
+import { HTTP_ERRORS } from "../../http/errors.js";
 import {
   FIELD_SEC_WEBSOCKET_KEY,
   FIELD_SEC_WEBSOCKET_VERSION,
   FIELD_UPGRADE,
   FIELD_X_PIKO_TENANT_ID,
-} from "../../http1/field-names.js";
-import { findField, findNamedField } from "../../http1/find-field.js";
-import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http1/find-head-end.js";
-import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http1/head.js";
-import { parseRequestHead } from "../../http1/parse-request-head.js";
+} from "../../http/field-names.js";
+import { findField, findNamedField } from "../../http/find-field.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
+import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http/head.js";
+import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import { peerAddress } from "../../net/peer-address.js";
-import { errorResponse } from "../../http1/error-response.js";
+import { errorResponse } from "../../http/h1/error-response.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
 import { Tunnel } from "./tunnel.js";
 import type { UpstreamPort } from "./upstream-port.js";

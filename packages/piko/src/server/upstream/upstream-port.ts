@@ -2,14 +2,14 @@
 
 import type { Clock, TunnelError } from "@piko/tunnel";
 import type { Socket } from "node:net";
-import { RequestHead } from "../../http1/head.js";
-import type { DateLine } from "../../net/date-line.js";
+import { RequestHead } from "../../http/head.js";
+import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
-import { TcpListener } from "../../net/tcp-listener.js";
+import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import type { LimitCounters } from "../../net/limit-counters.js";
-import type { HostPort } from "../../config/address.js";
+import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Tunnel, TunnelOwner } from "./tunnel.js";

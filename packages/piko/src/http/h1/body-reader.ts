@@ -1,0 +1,182 @@
+// Reads the body of one message after another on a connection: finds where each ends, checks chunked framing and hands
+// the bytes on, untouched where possible. Used by the proxy and the agent for requests and responses alike.
+
+import { CR, LF } from "../ascii.js";
+import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_UNTIL_CLOSE } from "../body-framing.js";
+import { CHUNK_LINE_INVALID, ChunkLine } from "./chunk-line.js";
+import { HTTP_ERRORS, type HttpError } from "../errors.js";
+import { TrailerSection } from "./trailer-section.js";
+
+/** Takes body bytes. A range is valid only during the call. */
+export interface BodySink {
+  onBody(buffer: Buffer, start: number, end: number): void;
+}
+
+/** The body is refused; `error` says why. */
+export const BODY_INVALID = -1;
+
+// States of a chunked body.
+const CHUNK_LINE = 0;
+const CHUNK_DATA = 1;
+const CHUNK_CR = 2;
+const CHUNK_LF = 3;
+/** At the first byte of a trailer line or of the blank line. */
+const TRAILER_START = 4;
+const TRAILER_LINE = 5;
+const TRAILER_LF = 6;
+/** After the CR of the blank line. */
+const END_LF = 7;
+
+/** Reusable reader; `reset` before each body. */
+export class BodyReader {
+  /** The body is complete. */
+  done = true;
+  /** Why {@link BodyReader.read} returned BODY_INVALID or {@link BodyReader.finish} false. */
+  error: HttpError | undefined = undefined;
+  /** Body bytes seen so far, without the framing. */
+  received = 0;
+  #kind: number = BODY_NONE;
+  #decode = false;
+  /** Bytes to come: of the body when its length is known, else of the current chunk. */
+  #remaining = 0;
+  #state = CHUNK_LINE;
+  readonly #line = new ChunkLine();
+  readonly #trailers = new TrailerSection();
+
+  /**
+   * Starts on a body of the given BODY_* kind. `length` counts for BODY_LENGTH only. With `decode` a chunked body is
+   * handed on without its framing and trailers (for HTTP/1.0 peers); otherwise as it came, minus forbidden trailers.
+   */
+  reset(kind: number, length: number, decode: boolean): void {
+    this.done = kind === BODY_NONE || (kind === BODY_LENGTH && length === 0);
+    this.error = undefined;
+    this.received = 0;
+    this.#kind = kind;
+    this.#decode = decode;
+    this.#remaining = kind === BODY_LENGTH ? length : 0;
+    this.#state = CHUNK_LINE;
+    if (kind === BODY_CHUNKED) {
+      this.#line.reset();
+      if (this.#trailers.length > 0) this.#trailers.clear();
+    }
+  }
+
+  /**
+   * Takes the bytes at `start` that belong to the body and hands them to the sink. Returns the offset after the last
+   * of them (`end` while the body goes on), or BODY_INVALID.
+   */
+  read(buffer: Buffer, start: number, end: number, sink: BodySink): number {
+    if (this.done || start === end) return start;
+    if (this.#kind === BODY_CHUNKED) return this.#readChunked(buffer, start, end, sink);
+    let stop = end;
+    if (this.#kind === BODY_LENGTH) {
+      if (end - start >= this.#remaining) {
+        stop = start + this.#remaining;
+        this.done = true;
+      }
+      this.#remaining -= stop - start;
+    }
+    this.received += stop - start;
+    sink.onBody(buffer, start, stop);
+    return stop;
+  }
+
+  /** The connection ended. Returns whether that leaves a whole body; if not, `error` says so. */
+  finish(): boolean {
+    if (this.#kind === BODY_UNTIL_CLOSE) this.done = true;
+    if (this.done) return true;
+    this.error = HTTP_ERRORS.TRUNCATED;
+    return false;
+  }
+
+  #readChunked(buffer: Buffer, start: number, end: number, sink: BodySink): number {
+    // [pending, i) is checked and not handed on yet; with #decode only data is.
+    let pending = start;
+    let i = start;
+    while (i < end) {
+      switch (this.#state) {
+        case CHUNK_LINE: {
+          const next = this.#line.read(buffer, i, end);
+          if (next === CHUNK_LINE_INVALID) return this.#refuse(this.#line.error);
+          i = next < 0 ? end : next;
+          if (next < 0) break;
+          this.#remaining = this.#line.size;
+          this.#state = this.#remaining === 0 ? TRAILER_START : CHUNK_DATA;
+          this.#line.next();
+          break;
+        }
+        case CHUNK_DATA: {
+          const stop = end - i < this.#remaining ? end : i + this.#remaining;
+          this.received += stop - i;
+          this.#remaining -= stop - i;
+          if (this.#decode) sink.onBody(buffer, i, stop);
+          i = stop;
+          if (this.#remaining === 0) this.#state = CHUNK_CR;
+          break;
+        }
+        case CHUNK_CR:
+          if (buffer[i++] !== CR) return this.#refuse(HTTP_ERRORS.CHUNK_END);
+          this.#state = CHUNK_LF;
+          break;
+        case CHUNK_LF:
+          if (buffer[i++] !== LF) return this.#refuse(HTTP_ERRORS.CHUNK_END);
+          this.#state = CHUNK_LINE;
+          break;
+        case TRAILER_START:
+          if (buffer[i] === CR && this.#trailers.length === 0) {
+            i++;
+            this.#state = END_LF;
+            break;
+          }
+          if (!this.#decode && i > pending) sink.onBody(buffer, pending, i);
+          return this.#readTrailers(buffer, i, end, sink);
+        case END_LF:
+          if (this.#trailers.length > 0) return this.#readTrailers(buffer, i, end, sink);
+          if (buffer[i++] !== LF) return this.#refuse(HTTP_ERRORS.BARE_CR);
+          this.done = true;
+          if (!this.#decode) sink.onBody(buffer, pending, i);
+          return i;
+        default:
+          return this.#readTrailers(buffer, i, end, sink);
+      }
+    }
+    if (!this.#decode) sink.onBody(buffer, pending, end);
+    return end;
+  }
+
+  #readTrailers(buffer: Buffer, start: number, end: number, sink: BodySink): number {
+    let i = start;
+    while (i < end && !this.done) {
+      const byte = buffer[i] as number;
+      switch (this.#state) {
+        case TRAILER_START:
+          if (byte === LF) return this.#refuse(HTTP_ERRORS.BARE_LF);
+          this.#state = byte === CR ? END_LF : TRAILER_LINE;
+          break;
+        case TRAILER_LINE:
+          if (byte === LF) return this.#refuse(HTTP_ERRORS.BARE_LF);
+          if (byte === CR) this.#state = TRAILER_LF;
+          break;
+        default:
+          if (byte !== LF) return this.#refuse(HTTP_ERRORS.BARE_CR);
+          if (this.#state === END_LF) this.done = true;
+          this.#state = TRAILER_START;
+      }
+      i++;
+    }
+    const trailers = this.#trailers;
+    if (!trailers.append(buffer, start, i)) return this.#refuse(trailers.error);
+    if (!this.done) return i;
+    if (!trailers.filter()) return this.#refuse(trailers.error);
+    if (!this.#decode) sink.onBody(trailers.buffer, 0, trailers.length);
+    trailers.clear();
+    return i;
+  }
+
+  #refuse(error: HttpError | undefined): typeof BODY_INVALID {
+    this.error = error;
+    this.done = false;
+    this.#trailers.clear();
+    return BODY_INVALID;
+  }
+}

@@ -1,0 +1,100 @@
+// The grammar of one field line, the same in request heads, response heads and trailer sections. Called in a
+// loop by their parsers; it records offsets and judges only what is true of every field.
+
+import * as ascii from "../ascii.js";
+import { HTTP_ERRORS, type HttpError } from "../errors.js";
+import { fieldId } from "../field-names.js";
+import * as layout from "../head.js";
+
+// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
+// loops over bytes 1.7 times slower (measured).
+const { COLON, CR, DEL, HTAB, LF, SP, TOKEN_LOWER } = ascii;
+const { FIELD_ID, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
+
+/** The line isn't complete yet. */
+export const LINE_INCOMPLETE = 0;
+
+const BAD_NAME = -1;
+const BAD_NAME_SPACE = -2;
+const BAD_FOLD = -3;
+const BAD_VALUE = -4;
+const BAD_LF = -5;
+const BAD_CR = -6;
+
+const LINE_ERRORS: readonly HttpError[] = [
+  HTTP_ERRORS.FIELD_NAME,
+  HTTP_ERRORS.FIELD_NAME_SPACE,
+  HTTP_ERRORS.FIELD_FOLDED,
+  HTTP_ERRORS.FIELD_VALUE,
+  HTTP_ERRORS.BARE_LF,
+  HTTP_ERRORS.BARE_CR,
+];
+
+/** The refusal behind a negative result of {@link parseFieldLine} or {@link endOfText}. */
+export function lineError(result: number): HttpError {
+  return LINE_ERRORS[-1 - result] ?? HTTP_ERRORS.FIELD_VALUE;
+}
+
+/**
+ * Reads the field line at `start`, which isn't the blank line, into the record at `fields[at]`.
+ * Returns the offset after its LF, LINE_INCOMPLETE, or a negative number for {@link lineError}.
+ */
+export function parseFieldLine(
+  fields: Int32Array,
+  at: number,
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  let i = start;
+  while (i < end && TOKEN_LOWER[buffer[i] as number] !== 0) i++;
+  if (i === end) return LINE_INCOMPLETE;
+  if (buffer[i] !== COLON || i === start) return badName(buffer[i] as number, i === start);
+  const nameEnd = i++;
+  while (i < end && (buffer[i] === SP || buffer[i] === HTAB)) i++;
+  const valueStart = i;
+  const lineEnd = endOfText(buffer, i, end);
+  if (lineEnd <= LINE_INCOMPLETE) return lineEnd;
+  let valueEnd = lineEnd - 2;
+  while (valueEnd > valueStart && (buffer[valueEnd - 1] === SP || buffer[valueEnd - 1] === HTAB)) valueEnd--;
+  fields[at + LINE_START] = start;
+  fields[at + NAME_END] = nameEnd;
+  fields[at + VALUE_START] = valueStart;
+  fields[at + VALUE_END] = valueEnd;
+  fields[at + LINE_END] = lineEnd;
+  fields[at + FIELD_ID] = fieldId(buffer, start, nameEnd);
+  return lineEnd;
+}
+
+/**
+ * Skips field text (HTAB, SP, VCHAR, obs-text) up to its CRLF. Returns the offset after the LF, LINE_INCOMPLETE, or
+ * a negative number for {@link lineError}.
+ */
+export function endOfText(buffer: Uint8Array, start: number, end: number): number {
+  let i = start;
+  let byte = 0;
+  for (;;) {
+    // Four bytes a round while none of them is special; a quarter faster on long values.
+    while (i < end - 3) {
+      const a = (buffer[i] as number) - SP;
+      const b = (buffer[i + 1] as number) - SP;
+      const c = (buffer[i + 2] as number) - SP;
+      const d = (buffer[i + 3] as number) - SP;
+      if ((a | b | c | d) < 0 || a === DEL - SP || b === DEL - SP || c === DEL - SP || d === DEL - SP) break;
+      i += 4;
+    }
+    while (i < end && (byte = buffer[i] as number) >= SP && byte !== DEL) i++;
+    if (i === end) return LINE_INCOMPLETE;
+    if (byte !== HTAB) break;
+    i++;
+  }
+  if (byte !== CR) return byte === LF ? BAD_LF : BAD_VALUE;
+  if (i + 1 === end) return LINE_INCOMPLETE;
+  return buffer[i + 1] === LF ? i + 2 : BAD_CR;
+}
+
+function badName(byte: number, first: boolean): number {
+  if (byte === SP || byte === HTAB) return first ? BAD_FOLD : BAD_NAME_SPACE;
+  if (byte === LF) return BAD_LF;
+  return BAD_NAME;
+}

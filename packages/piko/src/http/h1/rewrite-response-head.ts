@@ -1,0 +1,131 @@
+// Writes a parsed response head for the next hop. Called by the agent (service to tunnel) and the proxy (tunnel to
+// client). The reason phrase, the order and the case of fields stay as the service sent them.
+
+import { asciiBytes } from "../ascii.js";
+import { mayHaveBody } from "../body-framing.js";
+import { connectionNames } from "./connection-options.js";
+import { copyAll, copyBytes } from "./copy-bytes.js";
+import * as names from "../field-names.js";
+import * as layout from "../head.js";
+import type { ResponseHead } from "../head.js";
+
+// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
+// loops over bytes 1.7 times slower (measured).
+const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
+
+/** Content-Length and Transfer-Encoding as the service sent them. */
+export const FRAMING_AS_IS = 0;
+/** Neither. */
+export const FRAMING_NONE = 1;
+/** `Transfer-Encoding: chunked`, for a body that arrives until close. */
+export const FRAMING_CHUNKED = 2;
+/** No Transfer-Encoding, for a body that goes to an HTTP/1.0 client decoded. */
+export const FRAMING_DROP_CHUNKED = 3;
+
+/** What a hop changes in a response head. */
+export interface ResponseRewrite {
+  /** One of the FRAMING_* numbers. A 1xx or 204 has no framing fields whatever this says. */
+  framing: number;
+  /** Adds `Connection: close`. */
+  connectionClose: boolean;
+  /** Adds `Connection: keep-alive`, which an HTTP/1.0 client waits for. */
+  keepAliveHttp10: boolean;
+  /** A whole `Date: ...\r\n` line for a final response without one. */
+  dateLine: Buffer | undefined;
+}
+
+// What happens to a field by its number. 0, as for names without one: copied unless Connection names it.
+const DROP = 1;
+const DROP_LENGTH = 2;
+const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
+for (const id of [
+  names.FIELD_CONNECTION,
+  names.FIELD_KEEP_ALIVE,
+  names.FIELD_PROXY_CONNECTION,
+  names.FIELD_PROXY_AUTHENTICATE,
+  names.FIELD_PROXY_AUTHORIZATION,
+  names.FIELD_TE,
+  names.FIELD_TRANSFER_ENCODING,
+  names.FIELD_UPGRADE,
+  // A node says this of itself and is believed; a service that says it must not be.
+  names.FIELD_X_PIKO_REROUTE,
+]) {
+  RULES[id] = DROP;
+}
+RULES[names.FIELD_CONTENT_LENGTH] = DROP_LENGTH;
+
+const CRLF = asciiBytes("\r\n");
+const VERSION = asciiBytes("HTTP/1.1 ");
+const UPGRADE = asciiBytes("Connection: Upgrade\r\nUpgrade: ");
+const CLOSE = asciiBytes("Connection: close\r\n");
+const KEEP_ALIVE = asciiBytes("Connection: keep-alive\r\n");
+const CHUNKED = asciiBytes("Transfer-Encoding: chunked\r\n");
+
+/** More than all the constants above together. */
+const FIXED_BYTES = 192;
+
+/** An upper bound for what {@link writeResponseHead} writes. */
+export function responseHeadCapacity(head: ResponseHead, rewrite: ResponseRewrite): number {
+  return head.end - head.start + FIXED_BYTES + (rewrite.dateLine === undefined ? 0 : rewrite.dateLine.length);
+}
+
+/**
+ * Writes the head at `out[at]`, which has room for {@link responseHeadCapacity} bytes. Returns the offset after the
+ * blank line.
+ */
+export function writeResponseHead(
+  head: ResponseHead,
+  out: Buffer,
+  at: number,
+  rewrite: ResponseRewrite,
+): number {
+  const { buffer, fields, status } = head;
+  const bodiless = !mayHaveBody(status) && status !== 304;
+  const framing = bodiless ? FRAMING_NONE : rewrite.framing;
+  let runStart = head.start;
+  // The whole line stays as it is except for an old version or a missing space after the status.
+  if (head.minorVersion === 0 || head.reasonStart === head.start + VERSION.length + 3) {
+    at = copyAll(VERSION, out, at);
+    at = copyBytes(buffer, head.start + VERSION.length, head.start + VERSION.length + 3, out, at);
+    out[at++] = 0x20;
+    runStart = head.reasonStart;
+  }
+  const limit = head.fieldCount * FIELD_STRIDE;
+  for (let record = 0; record < limit; record += FIELD_STRIDE) {
+    if (isKept(head, record, RULES[fields[record + FIELD_ID] as number] as number, framing)) continue;
+    const lineStart = fields[record + LINE_START] as number;
+    if (lineStart > runStart) at = copyBytes(buffer, runStart, lineStart, out, at);
+    runStart = fields[record + LINE_END] as number;
+  }
+  if (head.end - 2 > runStart) at = copyBytes(buffer, runStart, head.end - 2, out, at);
+  if (framing === FRAMING_CHUNKED || (framing === FRAMING_AS_IS && head.chunked))
+    at = copyAll(CHUNKED, out, at);
+  if (!head.hasDate && status >= 200 && rewrite.dateLine !== undefined)
+    at = copyAll(rewrite.dateLine, out, at);
+  return copyAll(CRLF, out, writeConnection(head, out, at, rewrite));
+}
+
+function isKept(head: ResponseHead, record: number, rule: number, framing: number): boolean {
+  if (rule === DROP) return false;
+  if (rule === DROP_LENGTH) return framing === FRAMING_AS_IS || framing === FRAMING_DROP_CHUNKED;
+  if (!head.connectionNamesFields) return true;
+  return !connectionNames(
+    head,
+    head.fields[record + LINE_START] as number,
+    head.fields[record + NAME_END] as number,
+  );
+}
+
+function writeConnection(head: ResponseHead, out: Buffer, at: number, rewrite: ResponseRewrite): number {
+  if (head.status === 101) {
+    if (head.upgradeField === -1) return at;
+    const record = head.upgradeField * FIELD_STRIDE;
+    const valueStart = head.fields[record + VALUE_START] as number;
+    at = copyAll(UPGRADE, out, at);
+    at = copyBytes(head.buffer, valueStart, head.fields[record + VALUE_END] as number, out, at);
+    return copyAll(CRLF, out, at);
+  }
+  if (head.status < 200) return at;
+  if (rewrite.connectionClose) return copyAll(CLOSE, out, at);
+  return rewrite.keepAliveHttp10 ? copyAll(KEEP_ALIVE, out, at) : at;
+}

@@ -1,0 +1,178 @@
+// What the rewriters write is read again: same request, same framing, nothing that belongs to the hop before.
+
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import {
+  FIELD_STRIDE,
+  HEAD_COMPLETE,
+  type MessageHead,
+  NAME_END,
+  RequestHead,
+  ResponseHead,
+  VALUE_END,
+  VALUE_START,
+} from "../head.js";
+import { parseRequestHead } from "./parse-request-head.js";
+import { parseResponseHead } from "./parse-response-head.js";
+import { requestHeadCapacity, writeRequestHead } from "./rewrite-request-head.js";
+import { responseHeadCapacity, writeResponseHead } from "./rewrite-response-head.js";
+
+const HOP_BY_HOP = [
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "http2-settings",
+];
+
+const caseOf = (name: string): fc.Arbitrary<string> =>
+  fc.constantFrom(name, name.toUpperCase(), name.toLowerCase());
+
+const plainLine = fc
+  .tuple(
+    fc.constantFrom("A", "X-Hop", "Cookie", "Accept", "Trailer").chain(caseOf),
+    fc.constantFrom("", "v", "a, b", "\xff"),
+  )
+  .map(([name, value]) => `${name}: ${value}`);
+
+const hopLine = fc
+  .tuple(
+    fc
+      .constantFrom(...HOP_BY_HOP, "te", "x-piko-forward", "x-forwarded-for", "x-forwarded-proto")
+      .chain(caseOf),
+    fc.constantFrom("trailers", "x", "1, 2", ""),
+  )
+  .map(([name, value]) => `${name}:${value}`);
+
+const connectionLine = fc
+  .subarray(["close", "Keep-Alive", "upgrade", "X-Hop", "te", "a", ""])
+  .map((options) => `Connection: ${options.join(" ,")}`);
+
+const framingLine = fc.constantFrom("Content-Length: 7", "transfer-encoding: Chunked", "A: b");
+
+const fields = fc
+  .tuple(fc.array(fc.oneof(plainLine, hopLine, connectionLine), { maxLength: 12 }), framingLine, fc.boolean())
+  .chain(([lines, framing, upgrade]) =>
+    fc.shuffledSubarray([...lines, framing, ...(upgrade ? ["Upgrade: websocket"] : [])], {
+      minLength: lines.length + 1 + (upgrade ? 1 : 0),
+    }),
+  );
+
+const optional = (text: string): fc.Arbitrary<Buffer | undefined> =>
+  fc.constantFrom<Buffer | undefined>(undefined, Buffer.from(text));
+
+function namesOf(head: MessageHead): string[] {
+  const all: string[] = [];
+  for (let record = 0; record < head.fieldCount * FIELD_STRIDE; record += FIELD_STRIDE) {
+    all.push(
+      head.buffer.toString("latin1", head.fields[record], head.fields[record + NAME_END]).toLowerCase(),
+    );
+  }
+  return all;
+}
+
+function valuesOf(head: MessageHead, name: string): string[] {
+  const all: string[] = [];
+  namesOf(head).forEach((other, i) => {
+    const record = i * FIELD_STRIDE;
+    const { fields: at } = head;
+    if (other === name)
+      all.push(head.buffer.toString("latin1", at[record + VALUE_START], at[record + VALUE_END]));
+  });
+  return all;
+}
+
+test("a rewritten request is the same request without the hop before", () => {
+  const target = fc.constantFrom("/", "/a?b", "http://h", "http://h/x?y");
+  const changes = fc.record({
+    forwardedFor: optional("192.0.2.7"),
+    forwardedProto: optional("https"),
+    forwardedHost: optional("h"),
+    addForward: fc.boolean(),
+    connectionClose: fc.boolean(),
+    pathPrefix: optional("/p/"),
+    query: optional("q=1"),
+  });
+  const first = new RequestHead(40);
+  const second = new RequestHead(40);
+  fc.assert(
+    fc.property(target, fields, changes, (uri, lines, rewrite) => {
+      const text = [`POST ${uri} HTTP/1.1`, "Host: h", ...lines, "", ""].join("\r\n");
+      const bytes = Buffer.from(text, "latin1");
+      expect(parseRequestHead(first, bytes, 0, bytes.length), first.error?.message).toBe(HEAD_COMPLETE);
+      const out = Buffer.alloc(requestHeadCapacity(first, rewrite));
+      const end = writeRequestHead(first, out, 0, rewrite);
+      expect(end).toBeLessThanOrEqual(out.length);
+      expect(parseRequestHead(second, out, 0, end), second.error?.message).toBe(HEAD_COMPLETE);
+      expect(second.end).toBe(end);
+      for (const key of [
+        "method",
+        "chunked",
+        "contentLength",
+        "upgrade",
+        "teTrailers",
+        "expectContinue",
+      ] as const) {
+        expect(second[key], key).toBe(first[key]);
+      }
+      expect(second.connectionNamesFields).toBe(false);
+      expect(second.connectionClose).toBe(rewrite.connectionClose && !first.upgrade);
+      const names = namesOf(second);
+      expect(names.filter((name) => HOP_BY_HOP.includes(name))).toEqual([]);
+      expect(names.includes("x-piko-forward")).toBe(rewrite.addForward);
+      const named = lines
+        .filter((line) => line.startsWith("Connection:"))
+        .join(",")
+        .toLowerCase();
+      expect(names.includes("x-hop") && named.includes("x-hop")).toBe(false);
+      if (rewrite.forwardedFor !== undefined) {
+        const before = valuesOf(first, "x-forwarded-for").filter((value) => value !== "");
+        expect(valuesOf(second, "x-forwarded-for")).toEqual([[...before, "192.0.2.7"].join(", ")]);
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+test("a rewritten response is the same response without the hop before", () => {
+  const statusLine = fc.constantFrom(
+    "HTTP/1.1 200 OK",
+    "HTTP/1.1 404",
+    "HTTP/1.1 204 N",
+    "HTTP/1.1 101 S",
+    "HTTP/1.1 304 \xe9",
+  );
+  const changes = fc.record({
+    framing: fc.integer({ min: 0, max: 3 }),
+    connectionClose: fc.boolean(),
+    keepAliveHttp10: fc.boolean(),
+    dateLine: optional("Date: now\r\n"),
+  });
+  const first = new ResponseHead(40);
+  const second = new ResponseHead(40);
+  fc.assert(
+    fc.property(statusLine, fields, changes, (status, lines, rewrite) => {
+      const bytes = Buffer.from([status, ...lines, "", ""].join("\r\n"), "latin1");
+      expect(parseResponseHead(first, bytes, 0, bytes.length), first.error?.message).toBe(HEAD_COMPLETE);
+      // Chunked framing replaces a body until close only.
+      if (rewrite.framing === 2 && first.contentLength >= 0) return;
+      const out = Buffer.alloc(responseHeadCapacity(first, rewrite));
+      const end = writeResponseHead(first, out, 0, rewrite);
+      expect(end).toBeLessThanOrEqual(out.length);
+      expect(parseResponseHead(second, out, 0, end), second.error?.message).toBe(HEAD_COMPLETE);
+      expect([second.end, second.status]).toEqual([end, first.status]);
+      expect(out.toString("latin1", second.reasonStart, second.reasonEnd)).toBe(
+        bytes.toString("latin1", first.reasonStart, first.reasonEnd),
+      );
+      expect(second.connectionNamesFields).toBe(false);
+      const dropped = namesOf(second).filter(
+        (name) => HOP_BY_HOP.includes(name) && name !== "http2-settings",
+      );
+      expect(dropped).toEqual([]);
+      if (first.status === 101 || first.status === 204) {
+        expect([second.chunked, second.contentLength]).toEqual([false, -1]);
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});

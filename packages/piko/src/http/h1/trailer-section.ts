@@ -1,0 +1,92 @@
+// The trailer section of a chunked body: collected whole, checked like the fields of a head, and freed of the fields
+// that must not come so late (RFC 9110 6.5.1). Called by body-reader.ts when a message has trailers, which is rare.
+
+import { LINE_INCOMPLETE, lineError, parseFieldLine } from "./field-line.js";
+import { HTTP_ERRORS, type HttpError } from "../errors.js";
+import { FIELD_STRIDE, LINE_END, LINE_START, NAME_END } from "../head.js";
+
+/** Limit for the bytes of a trailer section with its blank line. */
+export const MAX_TRAILER_BYTES = 8192;
+/** Limit for its fields. */
+export const MAX_TRAILER_FIELDS = 64;
+
+// A trailer that speaks of framing has no honest sender.
+const REFUSED: ReadonlySet<string> = new Set(["content-length", "transfer-encoding"]);
+
+// Routing, request modifiers, authentication, response control and content handling: whoever merged these
+// into the head would change what has been decided already.
+const FORBIDDEN: ReadonlySet<string> = new Set(
+  [
+    "connection host keep-alive te trailer upgrade http2-settings",
+    "cache-control expect max-forwards pragma range forwarded x-real-ip",
+    "authorization cookie set-cookie www-authenticate authentication-info",
+    "age date expires location retry-after vary warning",
+    "content-encoding content-type content-range",
+  ].flatMap((line) => line.split(" ")),
+);
+const FORBIDDEN_PREFIXES: readonly string[] = ["if-", "proxy-", "x-forwarded-", "x-piko-", "sec-"];
+
+/** One section being collected. Its buffer exists only between the first byte and {@link TrailerSection.clear}. */
+export class TrailerSection {
+  buffer: Buffer = EMPTY;
+  /** Bytes in `buffer`. */
+  length = 0;
+  /** Why {@link TrailerSection.filter} or {@link TrailerSection.append} returned false. */
+  error: HttpError | undefined = undefined;
+
+  /** Copies `source[start, end)`; false beyond the limit. */
+  append(source: Uint8Array, start: number, end: number): boolean {
+    if (this.length + end - start > MAX_TRAILER_BYTES) {
+      this.error = HTTP_ERRORS.TRAILER_SIZE;
+      return false;
+    }
+    if (this.length === 0) this.buffer = Buffer.allocUnsafe(MAX_TRAILER_BYTES);
+    this.buffer.set(source.subarray(start, end), this.length);
+    this.length += end - start;
+    return true;
+  }
+
+  /** Checks the whole section, which ends with its blank line, and drops forbidden fields from it in place. */
+  filter(): boolean {
+    const { buffer } = this;
+    const fields = new Int32Array(FIELD_STRIDE);
+    const end = this.length - 2;
+    let kept = 0;
+    let count = 0;
+    for (let at = 0; at < end; ) {
+      if (++count > MAX_TRAILER_FIELDS) return this.#refuse(HTTP_ERRORS.TRAILER_SIZE);
+      at = parseFieldLine(fields, 0, buffer, at, end);
+      if (at <= LINE_INCOMPLETE) {
+        return this.#refuse(at === LINE_INCOMPLETE ? HTTP_ERRORS.TRAILER : lineError(at));
+      }
+      const lineStart = fields[LINE_START] as number;
+      const lineEnd = fields[LINE_END] as number;
+      const name = buffer.toString("latin1", lineStart, fields[NAME_END]).toLowerCase();
+      if (REFUSED.has(name)) return this.#refuse(HTTP_ERRORS.TRAILER);
+      if (isForbidden(name)) continue;
+      buffer.copyWithin(kept, lineStart, lineEnd);
+      kept += lineEnd - lineStart;
+    }
+    buffer.copyWithin(kept, end, this.length);
+    this.length = kept + 2;
+    return true;
+  }
+
+  /** Lets the buffer go. */
+  clear(): void {
+    this.buffer = EMPTY;
+    this.length = 0;
+    this.error = undefined;
+  }
+
+  #refuse(error: HttpError): false {
+    this.error = error;
+    return false;
+  }
+}
+
+const EMPTY: Buffer = Buffer.alloc(0);
+
+function isForbidden(name: string): boolean {
+  return FORBIDDEN.has(name) || FORBIDDEN_PREFIXES.some((prefix) => name.startsWith(prefix));
+}

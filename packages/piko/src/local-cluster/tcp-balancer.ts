@@ -1,0 +1,100 @@
+// A load balancer for TCP, as small as one can be: each connection goes to one of the targets at random, and to another
+// one if that can't be reached. For test clusters and the demo, not for production.
+
+import { connect, createServer, type Server, type Socket } from "node:net";
+import type { HostPort } from "../base/address.js";
+import { listen } from "../net/accept/listen.js";
+
+/** A target that hasn't accepted after this time is passed over. */
+const CONNECT_MS = 1_000;
+/** Each connection takes two file descriptors. */
+const MAX_CONNECTIONS = 10_000;
+
+export interface TcpBalancerOptions {
+  /** For error texts. */
+  readonly name: string;
+  /** Where connections may go now. */
+  readonly targets: () => readonly HostPort[];
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
+}
+
+export class TcpBalancer {
+  readonly #options: TcpBalancerOptions;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(options: TcpBalancerOptions) {
+    this.#options = options;
+    // Clients' bytes wait in the kernel until somebody takes them.
+    this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) => {
+      this.#keep(client);
+      this.#connect(client, this.#shuffled());
+    });
+    this.#server.maxConnections = MAX_CONNECTIONS;
+  }
+
+  /** Binds the port; resolves to the address that it has. */
+  listen(address: HostPort): Promise<HostPort> {
+    return listen(this.#server, this.#options.name, address);
+  }
+
+  /** Takes no more connections; those that are open stay. */
+  stopAccepting(): void {
+    this.#server.close();
+  }
+
+  /** Ends at once, open connections included. */
+  close(): void {
+    this.#server.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  /** Tries the targets in turn; a client that none of them takes is cut off. */
+  #connect(client: Socket, targets: HostPort[]): void {
+    const target = targets.pop();
+    if (client.destroyed) return;
+    if (target === undefined) {
+      client.resetAndDestroy();
+      return;
+    }
+    const upstream = connect({ ...target, allowHalfOpen: true, noDelay: true });
+    this.#keep(upstream);
+    upstream.setTimeout(CONNECT_MS, () => upstream.destroy());
+    const next = (): void => this.#connect(client, targets);
+    upstream.once("close", next);
+    upstream.once("connect", () => {
+      upstream.off("close", next);
+      upstream.setTimeout(0);
+      if (client.destroyed) upstream.destroy();
+      else join(client, upstream);
+    });
+  }
+
+  #shuffled(): HostPort[] {
+    const targets = [...this.#options.targets()];
+    for (let at = targets.length - 1; at > 0; at--) {
+      const other = Math.floor(this.#options.random() * (at + 1));
+      const [one, two] = [targets[at], targets[other]];
+      if (one !== undefined && two !== undefined) [targets[at], targets[other]] = [two, one];
+    }
+    return targets;
+  }
+
+  #keep(socket: Socket): void {
+    this.#sockets.add(socket);
+    // An error is followed by `close`, which says that there was one.
+    socket.on("error", () => {}).once("close", () => this.#sockets.delete(socket));
+  }
+}
+
+/** Passes bytes and ends both ways; a reset of one side becomes one of the other. */
+function join(client: Socket, upstream: Socket): void {
+  client.pipe(upstream).pipe(client);
+  client.once("close", (failed) => {
+    if (failed) upstream.resetAndDestroy();
+  });
+  upstream.once("close", (failed) => {
+    if (failed) client.resetAndDestroy();
+  });
+}

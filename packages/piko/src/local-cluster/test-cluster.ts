@@ -1,0 +1,140 @@
+// Several nodes in one process, which come and go as told, one change after the other. The oldest go first.
+
+import { formatHostPort } from "../base/address.js";
+import type { GivenSetting } from "../config/load-config.js";
+import { loadConfig } from "../config/load-config.js";
+import { SERVER, type ServerConfig } from "../config/server.js";
+import type { Logger } from "../observability/logger.js";
+import { Node, type NodeAddresses } from "../server/node.js";
+
+/** How long a node that goes still takes what was on its way to it when the balancer left it out. */
+const DRAIN_DELAY_MS = 200;
+/** Over how much time its tunnels move. */
+const DRAIN_WINDOW_MS = 1_000;
+
+/** A node, and where its ports are. */
+export interface TestNode {
+  readonly node: Node;
+  readonly addresses: NodeAddresses;
+}
+
+export class TestCluster {
+  readonly #logger: Logger;
+  #nodes: readonly TestNode[] = [];
+  #started = 0;
+  /** The last of the changes that wait for each other. */
+  #change: Promise<void> = Promise.resolve();
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  /** The nodes that take requests, oldest first. */
+  get nodes(): readonly TestNode[] {
+    return this.#nodes;
+  }
+
+  /** Starts or stops nodes until there are `count`. Rejects when a node can't be started. */
+  resize(count: number): Promise<void> {
+    return this.#enqueue(async () => {
+      while (this.#nodes.length < count) await this.#start();
+      while (this.#nodes.length > count) await this.#stopOldest();
+    });
+  }
+
+  /** Starts a node, then stops the oldest. */
+  replaceOldest(): Promise<void> {
+    return this.#enqueue(async () => {
+      await this.#start();
+      await this.#stopOldest();
+    });
+  }
+
+  /** Stops all nodes at the same time, after the changes that are under way. */
+  close(): Promise<void> {
+    return this.#enqueue(async () => {
+      const nodes = this.#nodes;
+      this.#nodes = [];
+      await Promise.all(nodes.map(({ node }) => node.stop({ delayMs: 0, windowMs: 0 })));
+    });
+  }
+
+  /** A change that fails doesn't keep the next one from happening. */
+  #enqueue(change: () => Promise<void>): Promise<void> {
+    const result = this.#change.then(change);
+    this.#change = result.catch(() => {});
+    return result;
+  }
+
+  async #start(): Promise<void> {
+    this.#started++;
+    const id = `node-${this.#started}`;
+    const join = this.#nodes.map(({ addresses }) => formatHostPort(addresses.gossip));
+    const node = new Node({
+      config: nodeConfig(id, join),
+      logger: labelled(this.#logger, id),
+      ownProcess: false,
+    });
+    const addresses = await node.start();
+    await node.join();
+    this.#nodes = [...this.#nodes, { node, addresses }];
+    this.#logger.info("node started", describe({ node, addresses }));
+  }
+
+  async #stopOldest(): Promise<void> {
+    const [oldest, ...others] = this.#nodes;
+    if (oldest === undefined) return;
+    // From here on the balancer leaves it out.
+    this.#nodes = others;
+    this.#logger.info("stopping node", { "node-id": oldest.node.id });
+    await oldest.node.stop({ delayMs: DRAIN_DELAY_MS, windowMs: DRAIN_WINDOW_MS });
+    this.#logger.info("node stopped", { "node-id": oldest.node.id });
+  }
+}
+
+/** A node's id and addresses, for a log line. */
+function describe({ node, addresses }: TestNode): Record<string, string> {
+  const { admin, proxy, upstream } = addresses;
+  return {
+    "node-id": node.id,
+    proxy: formatHostPort(proxy),
+    upstream: formatHostPort(upstream),
+    admin: formatHostPort(admin),
+  };
+}
+
+function nodeConfig(id: string, join: readonly string[]): ServerConfig {
+  const settings: Readonly<Record<string, unknown>> = {
+    "cluster.nodeId": id,
+    "cluster.join": join,
+    "cluster.gossip.intervalMs": "10ms",
+    "cluster.gossip.bindAddr": "127.0.0.1:0",
+    "proxy.bindAddr": "127.0.0.1:0",
+    "upstream.bindAddr": "127.0.0.1:0",
+    "admin.bindAddr": "127.0.0.1:0",
+    gracePeriodMs: "10s",
+  };
+  const given: GivenSetting[] = Object.entries(settings).map(([path, value]) => ({
+    keys: path.split("."),
+    value,
+    flag: path,
+  }));
+  return loadConfig(SERVER, { path: "", expandEnv: false, env: {}, given });
+}
+
+/** The log of one node among several: each line says whose it is. */
+function labelled(logger: Logger, id: string): Logger {
+  const log =
+    (level: "debug" | "info" | "warn" | "error"): Logger["info"] =>
+    (message, fields = {}) =>
+      logger[level](message, { at: id, ...fields });
+  return {
+    debug: log("debug"),
+    info: log("info"),
+    warn: log("warn"),
+    error: log("error"),
+    subsystem: (name) => labelled(logger.subsystem(name), id),
+    enabled: (level) => logger.enabled(level),
+    sink: logger.sink,
+  };
+}

@@ -1,0 +1,31 @@
+// Binds a server to an address, with an error that says which port of the program it was.
+
+import type { ListenOptions, Server } from "node:net";
+import { formatHostPort, type HostPort } from "../../base/address.js";
+
+/**
+ * Binds; resolves to the address that the server has. An empty host is all interfaces, IPv6 and IPv4. `name` is for the
+ * error: `proxy listen: 127.0.0.1:8000: address already in use`.
+ */
+export async function listen(
+  server: Server,
+  name: string,
+  address: HostPort,
+  options: ListenOptions = {},
+): Promise<HostPort> {
+  await new Promise<void>((resolve, reject) => {
+    const fail = (error: NodeJS.ErrnoException): void => {
+      const reason = error.code === "EADDRINUSE" ? "address already in use" : error.message;
+      reject(new Error(`${name} listen: ${formatHostPort(address)}: ${reason}`, { cause: error }));
+    };
+    server.once("error", fail);
+    const host = address.host === "" ? {} : { host: address.host };
+    server.listen({ ...options, port: address.port, ...host }, () => {
+      server.off("error", fail);
+      resolve();
+    });
+  });
+  const bound = server.address();
+  if (bound === null || typeof bound === "string") throw new Error(`${name} listen: no address`);
+  return { host: bound.address, port: bound.port };
+}

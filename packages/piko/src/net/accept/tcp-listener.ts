@@ -1,0 +1,30 @@
+// A listening TCP port that hands out raw sockets, paused, for ByteSocket to take over.
+
+import { createServer, type Server, type Socket } from "node:net";
+import type { HostPort } from "../../base/address.js";
+import { listen } from "./listen.js";
+
+/** Connections that the kernel may hold before they are accepted. */
+const BACKLOG = 4_096;
+
+export class TcpListener {
+  readonly #name: string;
+  readonly #server: Server;
+
+  /** `name` is for error texts: "proxy", "upstream". */
+  constructor(name: string, onSocket: (socket: Socket) => void) {
+    this.#name = name;
+    // Paused, or bytes could be read before their reader is in place.
+    this.#server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
+  }
+
+  /** Binds; resolves to the address that the port has. */
+  listen(address: HostPort): Promise<HostPort> {
+    return listen(this.#server, this.#name, address, { backlog: BACKLOG });
+  }
+
+  /** Stops accepting; accepted sockets stay. Idempotent. */
+  close(): void {
+    if (this.#server.listening) this.#server.close();
+  }
+}

@@ -1,0 +1,49 @@
+// The first moments of a node, and signals in them.
+
+import { setTimeout as delay } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { launchServer } from "../harness/cluster.js";
+import { within } from "../harness/deadline.js";
+import { startServer } from "../harness/piko.js";
+import type { LogLine } from "../harness/program.js";
+import { startRawService } from "../harness/raw-service.js";
+import { perTest } from "../harness/stage.js";
+
+const scene = perTest();
+
+function timeOf(line: LogLine | undefined): number {
+  return line === undefined ? 0 : Date.parse(String(line.fields["ts"]));
+}
+
+describe("a node that starts", () => {
+  // From the start of Node.js to well into the join, whose only address says nothing.
+  it.each([20, 50, 100, 150, 200, 250, 300, 400, 500, 700, 1_000])(
+    "ends within a second of SIGTERM %i ms after its start",
+    async (ms) => {
+      const silent = await startRawService(scene, () => {});
+      const program = launchServer(scene, { "cluster.join": silent.addr });
+      await delay(ms);
+      program.signal("SIGTERM");
+      const { code, signal } = await within(program.exited, "exit");
+      // Before it has run its first line, the signal ends it by itself.
+      if (signal === null) expect(code).toBe(0);
+      else expect([signal, program.lines]).toEqual(["SIGTERM", []]);
+      // By its own clock, since a busy machine may keep it waiting. A node that has not come that far ends at once.
+      const [started, ended] = ["starting shutdown", "shutdown complete"].map((message) =>
+        program.lines.find(({ fields }) => fields["msg"] === message),
+      );
+      expect(started === undefined).toBe(ended === undefined);
+      expect(timeOf(ended) - timeOf(started)).toBeLessThan(1_000);
+    },
+  );
+
+  it("has a new name at each start, with the prefix that was given", async () => {
+    const names = new Set<unknown>();
+    for (let i = 0; i < 2; i++) {
+      const { program } = await startServer(scene, { "cluster.node-id-prefix": "pod-0-" });
+      names.add((await program.waitFor("server started")).fields["node-id"]);
+    }
+    expect(names.size).toBe(2);
+    for (const name of names) expect(name).toMatch(/^pod-0-[a-z0-9]{7}$/);
+  });
+});

@@ -1,0 +1,96 @@
+// Clients that are slow on purpose, by slowhttptest: many connections whose heads, bodies or reading hardly move. A normal
+// client is served all the while, the slow ones are cut, and nothing of them remains.
+
+import { readdir } from "node:fs/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { expect, it } from "vitest";
+import { eventually } from "../../harness/deadline.js";
+import { type RunningServer, startAgent, startServer } from "../../harness/piko.js";
+import { RawClient } from "../../harness/raw-client.js";
+import { Service } from "../../harness/service.js";
+import { perTest } from "../../harness/stage.js";
+import { haveTools, run } from "../../harness/tools.js";
+
+const CONNECTIONS = 400;
+/** Fewer, because the system keeps up to 8 MB on the way to each reader on one machine, and slows all TCP when it has none. */
+const READERS = 60;
+const SECONDS = 6;
+/** Answers that the normal client gets during an attack, at least: slow ones that kept it waiting would let it have one or two. */
+const SERVED = 8;
+// The escape character is what the tool prints.
+// oxlint-disable-next-line no-control-regex
+const COLOURS = /\x1b\[[0-9;]*m/g;
+const SLACK_BYTES = 100e6;
+
+const scene = perTest();
+const haveTool = haveTools("slowhttptest");
+
+const common = ["-r", "200", "-l", `${SECONDS}`, "-p", "3"];
+
+it.runIf(haveTool).each([
+  ["heads", CONNECTIONS, ["-H", "-i", "1", "-x", "24", "-t", "GET", "-u", "http://web.test/item"]],
+  [
+    "bodies",
+    CONNECTIONS,
+    ["-B", "-i", "1", "-s", "8192", "-x", "10", "-t", "POST", "-u", "http://web.test/sum"],
+  ],
+  [
+    "readers",
+    READERS,
+    ["-X", "-w", "10", "-y", "20", "-n", "2", "-z", "32", "-k", "3", "-u", "http://web.test/bytes?n=4000000"],
+  ],
+])("slow %s keep nobody else waiting", { timeout: 60_000 }, async (_what, connections, args) => {
+  const service = await Service.start(scene);
+  const limit = "2s";
+  const server = await startServer(scene, {
+    "proxy.http.read-header-timeout": limit,
+    "proxy.http.read-timeout": limit,
+    "proxy.http.write-timeout": limit,
+  });
+  const agent = await startAgent(scene, server.upstream, "web", service.addr);
+  await serve(server);
+  const before = { bytes: await server.program.rssBytes(), files: await openFiles(server.program.pid) };
+  const filesOfAgent = await openFiles(agent.pid);
+  const attack = run("slowhttptest", ["-c", `${connections}`, ...common, ...args, "-d", server.proxy], {
+    ms: 40_000,
+  });
+  const over = new AbortController();
+  void attack.finally(() => over.abort());
+  let served = 0;
+  let most = 0;
+  while (!over.signal.aborted) {
+    await serve(server);
+    served++;
+    most = Math.max(most, await openFiles(server.program.pid));
+    await delay(20);
+  }
+  const { stdout } = await attack;
+  // It was an attack: the connections were there, and the tool's own probe was answered.
+  expect(most).toBeGreaterThan(before.files + connections / 4);
+  expect(stdout.replace(COLOURS, "")).toMatch(/service available: *YES/);
+  expect(served).toBeGreaterThan(SERVED);
+  await eventually(
+    async () => (await openFiles(server.program.pid)) <= before.files + 5,
+    "end of the slow connections",
+    20_000,
+  );
+  await eventually(
+    async () => (await openFiles(agent.pid)) <= filesOfAgent + 20,
+    "end of their requests",
+    20_000,
+  );
+  expect((await server.program.rssBytes()) - before.bytes).toBeLessThan(SLACK_BYTES);
+  await serve(server);
+});
+
+/** A new client gets its answer. */
+async function serve(server: RunningServer): Promise<void> {
+  const client = await RawClient.connect(scene, server.proxy);
+  client.send("GET /item?i=normal HTTP/1.1\r\nHost: web.test\r\nConnection: close\r\n\r\n");
+  expect((await client.response()).body.toString()).toBe("item normal");
+  client.socket.destroy();
+}
+
+async function openFiles(pid: number): Promise<number> {
+  return (await readdir(`/proc/${pid}/fd`)).length;
+}

@@ -1,0 +1,265 @@
+// Long bodies and long waits through the tunnel: whole, in order, at once, and without being held in memory.
+
+import { createHash } from "node:crypto";
+import { createWriteStream } from "node:fs";
+import { type IncomingMessage, request } from "node:http";
+import { join } from "node:path";
+import { Readable } from "node:stream";
+import { setTimeout as delay } from "node:timers/promises";
+import { pipeline } from "node:stream/promises";
+import { PatternChecker, PatternSource } from "@piko/testkit";
+import { beforeAll, describe, expect, it } from "vitest";
+import { curl } from "../harness/curl.js";
+import { eventually } from "../harness/deadline.js";
+import { MemoryWatch } from "../harness/memory.js";
+import { startAgent, startServer, startTunnel, type Tunnel } from "../harness/piko.js";
+import { RawClient } from "../harness/raw-client.js";
+import { startCannedService, startRawService } from "../harness/raw-service.js";
+import { Service } from "../harness/service.js";
+import { perFile, perTest } from "../harness/stage.js";
+import { haveTools, run } from "../harness/tools.js";
+
+const GIB = 1024 ** 3;
+const MAX_RSS_MB = 150;
+
+const stage = perFile();
+const scene = perTest();
+let service: Service;
+let tunnel: Tunnel;
+
+beforeAll(async () => {
+  service = await Service.start(stage);
+  tunnel = await startTunnel(stage, service.addr);
+});
+
+interface Sum {
+  bytes: number;
+  mismatchAt: number;
+  sha256: string;
+}
+
+describe.runIf(haveTools("curl", "sha256sum"))("1 GiB", () => {
+  it("goes up whole, in constant memory", async () => {
+    const file = join(await scene.directory(), "body");
+    await pipeline(Readable.from(new PatternSource(GIB)), createWriteStream(file));
+    const sum = (await run("sha256sum", [file])).stdout.split(" ")[0];
+    const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
+    const { status, stdout } = await curl(tunnel.server.proxy, "web", "/sum", {
+      args: ["--upload-file", file],
+    });
+    const [server, agent] = await watch.stop();
+    expect(status).toBe(200);
+    const seen = JSON.parse(stdout) as Sum;
+    expect(seen).toEqual({ bytes: GIB, mismatchAt: -1, sha256: sum });
+    expect(server).toBeLessThan(MAX_RSS_MB);
+    expect(agent).toBeLessThan(MAX_RSS_MB);
+  }, 120_000);
+
+  it("comes down whole, in constant memory", async () => {
+    const file = join(await scene.directory(), "body");
+    const hash = createHash("sha256");
+    for (const piece of new PatternSource(GIB)) hash.update(piece);
+    const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
+    const flags = ["--output", file];
+    const { status } = await curl(tunnel.server.proxy, "web", `/bytes?n=${GIB}`, {
+      args: flags,
+      ms: 100_000,
+    });
+    const [server, agent] = await watch.stop();
+    expect(status).toBe(200);
+    expect((await run("sha256sum", [file])).stdout.split(" ")[0]).toBe(hash.digest("hex"));
+    expect(server).toBeLessThan(MAX_RSS_MB);
+    expect(agent).toBeLessThan(MAX_RSS_MB);
+  }, 120_000);
+});
+
+/** Sends a request by Node's own client and gives the response's head. */
+function ask(
+  path: string,
+  options: { method?: string; headers?: Record<string, string>; body?: Readable } = {},
+) {
+  return new Promise<IncomingMessage>((resolve, reject) => {
+    const [host, port] = tunnel.server.proxy.split(":");
+    const headers = { host: "web.test", ...options.headers };
+    const asking = request({ host, port, path, method: options.method ?? "GET", headers }, resolve);
+    asking.on("error", reject);
+    if (options.body === undefined) asking.end();
+    else options.body.pipe(asking);
+  });
+}
+
+/** Whether the client's socket took a block, before `ms` were over. */
+async function tookWithin(client: RawClient, block: Buffer, ms: number): Promise<boolean> {
+  const taken = new Promise<true>((resolve) => client.socket.write(block, () => resolve(true)));
+  return await Promise.race([taken, delay(ms, false)]);
+}
+
+describe("a body", () => {
+  const size = 20 * 1024 * 1024 + 13;
+
+  it("goes up and comes back chunked", async () => {
+    const body = Readable.from(new PatternSource(size));
+    const answer = await ask("/echo", { method: "POST", body });
+    expect(answer.headers["transfer-encoding"]).toBe("chunked");
+    const checker = new PatternChecker();
+    for await (const piece of answer) checker.update(piece as Buffer);
+    checker.assertComplete(size);
+  });
+
+  it("goes up and comes back with its length", async () => {
+    const body = Readable.from(new PatternSource(size));
+    const answer = await ask("/echo", { method: "POST", body, headers: { "content-length": `${size}` } });
+    expect(answer.headers["content-length"]).toBe(`${size}`);
+    const checker = new PatternChecker();
+    for await (const piece of answer) checker.update(piece as Buffer);
+    checker.assertComplete(size);
+  });
+
+  it("is one of many at once, and none touches another", async () => {
+    const sizes = Array.from({ length: 24 }, (_, i) => i * 100_003);
+    await Promise.all(
+      sizes.map(async (bytes, i) => {
+        const answer = await ask(`/bytes?n=${bytes}${i % 2 === 0 ? "&chunked" : ""}`);
+        const checker = new PatternChecker();
+        for await (const piece of answer) checker.update(piece as Buffer);
+        checker.assertComplete(bytes);
+      }),
+    );
+  });
+
+  it("that a client doesn't read holds nobody else up and takes no memory", async () => {
+    const slow = await RawClient.connect(scene, tunnel.server.proxy);
+    slow.socket.pause();
+    slow.send(`GET /bytes?n=${GIB} HTTP/1.1\r\nHost: web.test\r\n\r\n`);
+    await service.request(`/bytes?n=${GIB}`);
+    const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
+    for (let i = 0; i < 20; i++) {
+      const answer = await ask("/bytes?n=1000000");
+      for await (const _ of answer);
+    }
+    for (const peak of await watch.stop()) expect(peak).toBeLessThan(MAX_RSS_MB);
+  });
+
+  it("that the service doesn't read holds nobody else up and takes no memory", async () => {
+    const service = await startRawService(scene, (socket) => socket.pause());
+    await startAgent(scene, tunnel.server.upstream, "deaf", service.addr);
+    const client = await RawClient.connect(scene, tunnel.server.proxy);
+    client.send(`POST / HTTP/1.1\r\nHost: deaf.test\r\nContent-Length: ${GIB}\r\n\r\n`);
+    const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
+    // Written until nothing has been taken for a while: what went in is what kernels and windows hold.
+    const block = Buffer.alloc(1024 * 1024);
+    while (await tookWithin(client, block, 500));
+    expect(client.socket.bytesWritten).toBeLessThan(64 * 1024 * 1024);
+    const answer = await ask("/bytes?n=1000000");
+    for await (const _ of answer);
+    for (const peak of await watch.stop()) expect(peak).toBeLessThan(MAX_RSS_MB);
+  });
+
+  it("needn't be over when its response comes", async () => {
+    const answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\nConnection: close\r\n\r\nstop";
+    const service = await startCannedService(scene, answer, false);
+    await startAgent(scene, tunnel.server.upstream, "early", service.addr);
+    const client = await RawClient.connect(scene, tunnel.server.proxy);
+    client.send(`POST / HTTP/1.1\r\nHost: early.test\r\nContent-Length: ${GIB}\r\n\r\nfirst`);
+    const response = await client.response("POST");
+    expect(response.status).toBe(403);
+    expect(response.body.toString()).toBe("stop");
+  });
+
+  it("that the service cuts short is never complete for the client", async () => {
+    for (const path of ["/broken?chunked", "/broken?length"]) {
+      const client = await RawClient.connect(scene, tunnel.server.proxy);
+      client.send(`GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`);
+      const text = (await client.rest()).toString("latin1");
+      expect(text).toMatch(/^HTTP\/1\.1 200 /);
+      expect(text).toContain("x".repeat(500));
+      expect(text).not.toMatch(/0\r\n\r\n$/);
+    }
+  });
+});
+
+describe("an event stream", () => {
+  it("hands on every event at once", async () => {
+    const answer = await ask("/events?count=5&ms=100");
+    expect(answer.headers["content-type"]).toBe("text/event-stream");
+    let events = 0;
+    for await (const piece of answer) {
+      for (const [, sent] of String(piece).matchAll(/data: (\d+)/g)) {
+        events++;
+        expect(Date.now() - Number(sent)).toBeLessThan(80);
+      }
+    }
+    expect(events).toBe(5);
+  });
+
+  it("lives for a minute with an event every 15 s under default settings", async () => {
+    const answer = await ask("/events?count=4&ms=15000");
+    let text = "";
+    for await (const piece of answer) text += String(piece);
+    expect(text.match(/data: /g)).toHaveLength(4);
+  }, 75_000);
+
+  it("ends at the service within a second of the client's going", async () => {
+    const client = await RawClient.connect(scene, tunnel.server.proxy);
+    client.send("GET /events?count=1000&ms=20&leave HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    await client.take(100);
+    const { aborted } = await service.request("/events?count=1000&ms=20&leave");
+    const left = performance.now();
+    client.socket.destroy();
+    expect((await aborted) - left).toBeLessThan(1_000);
+  });
+});
+
+describe("time limits", () => {
+  it("answer 504 when no response head comes, and never cut a body that is slow", async () => {
+    const server = await startServer(scene, { "proxy.timeout": "500ms" });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("GET /slow?body=1500 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    expect((await client.response()).body.toString()).toBe("ok");
+    const started = performance.now();
+    client.send("GET /hang HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    const late = await client.response();
+    expect(late.status).toBe(504);
+    expect(JSON.parse(late.body.toString())).toEqual({ error: "upstream timeout" });
+    expect(performance.now() - started).toBeLessThan(1_500);
+  });
+
+  it("end a connection whose head doesn't come, with 408 or in silence", async () => {
+    const server = await startServer(scene, { "proxy.http.read-header-timeout": "300ms" });
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("GET / HTTP/1.1\r\nHost:");
+    expect((await client.rest()).toString()).toMatch(/^(HTTP\/1\.1 408 .*)?/);
+  });
+
+  it("end an idle connection", async () => {
+    const server = await startServer(scene, { "proxy.http.idle-timeout": "300ms" });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    await client.response();
+    expect((await client.rest()).length).toBe(0);
+  });
+
+  it("end a request whose body stops coming, and tell the service", async () => {
+    const server = await startServer(scene, { "proxy.http.read-timeout": "300ms" });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("POST /sum?stalled HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1000\r\n\r\nhalf");
+    const { aborted } = await service.request("/sum?stalled");
+    await client.rest();
+    await aborted;
+  });
+
+  it("end a connection that takes nothing of a response, and tell the service", async () => {
+    const server = await startServer(scene, { "proxy.http.write-timeout": "300ms" });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.socket.pause();
+    client.send(`GET /bytes?n=${GIB}&stuck HTTP/1.1\r\nHost: web.test\r\n\r\n`);
+    const { aborted } = await service.request(`/bytes?n=${GIB}&stuck`);
+    await aborted;
+    const answer = await eventually(() => service.requests.length > 0, "request");
+    expect(answer).toBe(true);
+  });
+});

@@ -1,0 +1,333 @@
+// Whose word counts about where a request comes from: X-Forwarded-*, the PROXY protocol, and fields of our own.
+
+import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
+import { type AddressInfo, connect as connectTcp, createServer } from "node:net";
+import { join } from "node:path";
+import { spawn } from "node:child_process";
+import { beforeAll, describe, expect, it } from "vitest";
+import { curl } from "../harness/curl.js";
+import { eventually } from "../harness/deadline.js";
+import { metric, untilMetric } from "../harness/metrics.js";
+import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
+import { RawClient } from "../harness/raw-client.js";
+import { Service } from "../harness/service.js";
+import { perFile, perTest } from "../harness/stage.js";
+import { haveTools } from "../harness/tools.js";
+
+const stage = perFile();
+const scene = perTest();
+let service: Service;
+/** Trusts nobody. */
+let server: RunningServer;
+
+beforeAll(async () => {
+  service = await Service.start(stage);
+  server = await startServer(stage);
+  await startAgent(stage, server.upstream, "web", service.addr);
+});
+
+async function start(flags: Readonly<Record<string, string>>): Promise<RunningServer> {
+  const started = await startServer(scene, flags);
+  await startAgent(scene, started.upstream, "web", service.addr);
+  return started;
+}
+
+const request = (fields = ""): string => `GET /reflect HTTP/1.1\r\nHost: web.test:80\r\n${fields}\r\n`;
+
+type Seen = Readonly<Record<string, string | undefined>>;
+
+/** Fields that reached the service. */
+async function seenBy(client: RawClient): Promise<Seen> {
+  const { status, body } = await client.response();
+  expect(status).toBe(200);
+  return (JSON.parse(body.toString()) as { headers: Seen }).headers;
+}
+
+/** Sends bytes on a connection of their own, and gives the fields of the request that reached the service. */
+async function send(to: RunningServer, ...pieces: readonly (string | Buffer)[]): Promise<Seen> {
+  const client = await RawClient.connect(scene, to.proxy);
+  for (const piece of pieces) client.send(piece);
+  return await seenBy(client);
+}
+
+const SAID =
+  "X-Forwarded-For: 192.0.2.1, 10.0.0.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
+
+/** Whom the last line of the access log names. */
+async function loggedClient(of: RunningServer, from: number): Promise<unknown> {
+  return (await of.program.waitFor("request", { from })).fields["client-ip"];
+}
+
+describe("X-Forwarded fields", () => {
+  it("of anybody are replaced, but for X-Forwarded-For, which is appended to", async () => {
+    const from = server.program.lines.length;
+    expect(await send(server, request(SAID))).toMatchObject({
+      "x-forwarded-for": "192.0.2.1, 10.0.0.9, 127.0.0.1",
+      "x-forwarded-proto": "http",
+      "x-forwarded-host": "web.test:80",
+    });
+    expect(await loggedClient(server, from)).toBe("127.0.0.1");
+  });
+
+  it("are set where there are none", async () => {
+    expect(await send(server, request())).toMatchObject({
+      "x-forwarded-for": "127.0.0.1",
+      "x-forwarded-proto": "http",
+      "x-forwarded-host": "web.test:80",
+    });
+  });
+
+  it("appear once each, whatever was sent", async () => {
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(request(SAID + SAID.toLowerCase() + SAID.toUpperCase().replace("HTTPS", "https")));
+    const { body } = await client.response();
+    const { rawHeaders } = JSON.parse(body.toString()) as { rawHeaders: string[] };
+    const names = rawHeaders.filter((_, i) => i % 2 === 0).map((name) => name.toLowerCase());
+    for (const name of ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"]) {
+      expect(names.filter((each) => each === name)).toEqual([name]);
+    }
+  });
+
+  it("of a trusted proxy are left, and tell the log who the client is", async () => {
+    const trusting = await start({ "proxy.trusted-proxies": "127.0.0.1,10.0.0.0/8" });
+    const from = trusting.program.lines.length;
+    expect(await send(trusting, request(SAID))).toMatchObject({
+      "x-forwarded-for": "192.0.2.1, 10.0.0.9, 127.0.0.1",
+      "x-forwarded-proto": "https",
+      "x-forwarded-host": "shop.example",
+    });
+    expect(await loggedClient(trusting, from)).toBe("192.0.2.1");
+    expect(await send(trusting, request())).toMatchObject({
+      "x-forwarded-for": "127.0.0.1",
+      "x-forwarded-proto": "http",
+      "x-forwarded-host": "web.test:80",
+    });
+  });
+
+  it("of another proxy than the trusted ones are replaced", async () => {
+    const trusting = await start({ "proxy.trusted-proxies": "127.0.0.2,10.0.0.0/8" });
+    expect((await send(trusting, request(SAID)))["x-forwarded-proto"]).toBe("http");
+  });
+
+  it.runIf(haveTools("curl"))("of a client count at the next node as they did at the first", async () => {
+    const first = await startServer(scene, { "proxy.trusted-proxies": "127.0.0.1" });
+    const second = await startServer(scene, { "cluster.join": first.gossip });
+    await startAgent(scene, second.upstream, "web", service.addr);
+    await eventually(async () => {
+      const { status } = await curl(first.proxy, "web", "/item");
+      return status === 200;
+    }, "the endpoint at the other node");
+    expect(await send(first, request(SAID))).toMatchObject({
+      "x-forwarded-for": "192.0.2.1, 10.0.0.9, 127.0.0.1, 127.0.0.1",
+      "x-forwarded-proto": "https",
+      "x-forwarded-host": "shop.example",
+    });
+    expect((await send(second, request(SAID)))["x-forwarded-proto"]).toBe("http");
+  });
+
+  it("follow the request's own host on a connection that asks for several", async () => {
+    const client = await RawClient.connect(scene, server.proxy);
+    for (const host of ["web.one", "web.two", "web.two", "web.one"]) {
+      client.send(`GET /reflect HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      expect((await seenBy(client))["x-forwarded-host"]).toBe(host);
+    }
+    client.send("GET http://web.absolute/reflect HTTP/1.1\r\nHost: web.absolute\r\n\r\n");
+    expect((await seenBy(client))["x-forwarded-host"]).toBe("web.absolute");
+  });
+});
+
+describe("fields of our own", () => {
+  it.each([
+    "x-piko-forward: true",
+    "X-PIKO-FORWARD: true",
+    "x-piko-tenant-id: acme",
+    "x-piko-authorization: Bearer x",
+  ])("%s from outside reach no service", async (field) => {
+    const seen = await send(server, request(`${field}\r\nx-kept: yes\r\n`));
+    expect(Object.keys(seen).filter((name) => name.startsWith("x-piko"))).toEqual([]);
+    expect(seen["x-kept"]).toBe("yes");
+  });
+
+  it("can't make the word of just anybody count", async () => {
+    const seen = await send(server, request(`x-piko-forward: true\r\n${SAID}`));
+    expect(seen["x-forwarded-proto"]).toBe("http");
+  });
+});
+
+const V1 = "PROXY TCP4 192.0.2.7 198.51.100.1 5000 80\r\n";
+const V1_IPV6 = "PROXY TCP6 2001:db8::7 2001:db8::1 5000 80\r\n";
+const V2: Buffer = Buffer.from("0d0a0d0a000d0a515549540a2111000cc0000207c633640113880050", "hex");
+const V2_LOCAL: Buffer = Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex");
+
+describe("a PROXY protocol header", () => {
+  const required = { "proxy.proxy-protocol": "required" };
+  const optional = { "proxy.proxy-protocol": "optional" };
+  let demanding: RunningServer;
+  let tolerant: RunningServer;
+  const scope = perFile();
+
+  beforeAll(async () => {
+    demanding = await startServer(scope, { ...required, "proxy.http.read-header-timeout": "2s" });
+    tolerant = await startServer(scope, optional);
+    for (const each of [demanding, tolerant]) await startAgent(scope, each.upstream, "web", service.addr);
+  });
+
+  /** The address that the service and the log are told when these bytes come first. */
+  async function clientBehind(to: RunningServer, ...pieces: readonly (string | Buffer)[]): Promise<unknown> {
+    const from = to.program.lines.length;
+    const seen = await send(to, ...pieces);
+    expect(await loggedClient(to, from)).toBe(seen["x-forwarded-for"]);
+    return seen["x-forwarded-for"];
+  }
+
+  it.each([
+    ["of version 1", V1, "192.0.2.7"],
+    ["of version 1 with IPv6", V1_IPV6, "2001:db8::7"],
+    ["of version 1 that knows nothing", "PROXY UNKNOWN\r\n", "127.0.0.1"],
+    ["of version 2", V2, "192.0.2.7"],
+    ["of version 2 that the sender sends for itself", V2_LOCAL, "127.0.0.1"],
+  ])("%s tells the client's address", async (_, header, address) => {
+    const whole = Buffer.concat([Buffer.from(header as string, "latin1"), Buffer.from(request())]);
+    for (const to of [demanding, tolerant]) {
+      expect(await clientBehind(to, whole)).toBe(address);
+      expect(await clientBehind(to, header, request())).toBe(address);
+    }
+  });
+
+  it.each([
+    ["1", V1],
+    ["2", V2],
+  ])("of version %s may come byte by byte", async (_, header) => {
+    const bytes = Buffer.concat([Buffer.from(header as string, "latin1"), Buffer.from(request())]);
+    const client = await RawClient.connect(scene, demanding.proxy);
+    for (const byte of bytes) {
+      await new Promise((resolve) => client.socket.write(Buffer.of(byte), resolve));
+    }
+    expect((await seenBy(client))["x-forwarded-for"]).toBe("192.0.2.7");
+  });
+
+  it("counts for every request of its connection", async () => {
+    const client = await RawClient.connect(scene, demanding.proxy);
+    client.send(V1 + request() + request());
+    for (let i = 0; i < 2; i++) expect((await seenBy(client))["x-forwarded-for"]).toBe("192.0.2.7");
+    client.send(request());
+    expect((await seenBy(client))["x-forwarded-for"]).toBe("192.0.2.7");
+  });
+
+  it("comes once", async () => {
+    const client = await RawClient.connect(scene, demanding.proxy);
+    client.send(V1 + V1 + request());
+    expect((await client.response()).status).toBe(400);
+  });
+
+  it.each([
+    ["that is none", request()],
+    ["that is wrong", "PROXY TCP4 192.0.2.7 nowhere 1 2\r\n"],
+    ["that never ends", `PROXY ${"x".repeat(200)}`],
+    ["of another version", "\r\n\r\n\0\r\nQUIT\n\x31"],
+  ])("%s ends a connection that needs one, without an answer", async (_, bytes) => {
+    const before = (await metric(demanding.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}')) ?? 0;
+    const client = await RawClient.connect(scene, demanding.proxy);
+    client.send(bytes);
+    expect((await client.rest()).length).toBe(0);
+    await untilMetric(demanding.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}', before + 1);
+  });
+
+  it("that is wrong ends a connection that needs none as well", async () => {
+    const client = await RawClient.connect(scene, tolerant.proxy);
+    client.send("PROXY TCP4 nobody nowhere 1 2\r\n" + request());
+    expect((await client.rest()).length).toBe(0);
+  });
+
+  it("has to come in time", async () => {
+    const client = await RawClient.connect(scene, demanding.proxy);
+    client.send("PROXY TCP4");
+    expect((await client.rest(5_000)).length).toBe(0);
+    expect(await metric(demanding.admin, 'piko_proxy_limited_total{limit="read_header_timeout"}')).toBe(1);
+  });
+
+  it("isn't missed where it may be left out", async () => {
+    expect(await clientBehind(tolerant, request())).toBe("127.0.0.1");
+    const slow = await RawClient.connect(scene, tolerant.proxy);
+    for (const byte of request().replace("GET", "POST")) {
+      await new Promise((resolve) => slow.socket.write(byte, resolve));
+    }
+    expect((await seenBy(slow))["x-forwarded-for"]).toBe("127.0.0.1");
+  });
+
+  it("of somebody who isn't trusted is no header", async () => {
+    const elsewhere = { "proxy.trusted-proxies": "10.0.0.0/8" };
+    const some = await start({ ...optional, ...elsewhere });
+    const client = await RawClient.connect(scene, some.proxy);
+    client.send(V1 + request());
+    expect((await client.response()).status).toBe(400);
+    expect(await clientBehind(some, request())).toBe("127.0.0.1");
+    const all = await start({ ...required, ...elsewhere });
+    expect((await (await RawClient.connect(scene, all.proxy)).rest()).length).toBe(0);
+  });
+
+  it("of a trusted proxy that speaks for a trusted one lets that one's word count", async () => {
+    const chain = await start({ ...optional, "proxy.trusted-proxies": "127.0.0.0/8,192.0.2.7" });
+    const seen = await send(
+      chain,
+      V1,
+      request("X-Forwarded-For: 203.0.113.5\r\nX-Forwarded-Proto: https\r\n"),
+    );
+    expect(seen).toMatchObject({ "x-forwarded-for": "203.0.113.5, 192.0.2.7", "x-forwarded-proto": "https" });
+  });
+
+  it("is nothing but a malformed request by default", async () => {
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(V1 + request());
+    expect((await client.response()).status).toBe(400);
+  });
+
+  it.runIf(haveTools("curl"))("of curl is understood", async () => {
+    const { stdout } = await curl(demanding.proxy, "web", "/reflect", { args: ["--haproxy-protocol"] });
+    expect((JSON.parse(stdout) as { headers: Seen }).headers["x-forwarded-for"]).toBe("127.0.0.1");
+  });
+
+  it.runIf(haveTools("haproxy")).each(["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl"])(
+    "of haproxy (%s) is understood",
+    async (option) => {
+      const client = await RawClient.connect(scene, await startHaproxy(option));
+      client.send(request());
+      const seen = await seenBy(client);
+      expect(seen["x-forwarded-for"]).toBe("127.0.0.1");
+      // From an address of its own, so that it can't be haproxy's that was seen.
+      const socket = connectTcp({
+        host: "127.0.0.1",
+        port: client.socket.remotePort ?? 0,
+        localAddress: "127.0.0.5",
+      });
+      scene.defer(() => void socket.destroy());
+      socket.write(request());
+      const [piece] = (await once(socket, "data")) as [Buffer];
+      expect(piece.toString()).toContain('"x-forwarded-for":"127.0.0.5"');
+    },
+  );
+
+  /** haproxy as a load balancer that passes bytes on to the server that demands a header; its address. */
+  async function startHaproxy(option: string): Promise<string> {
+    // The test listens and hands the socket down, so that no port has to be guessed.
+    const listening = createServer();
+    listening.listen(0, "127.0.0.1");
+    await once(listening, "listening");
+    const { port } = listening.address() as AddressInfo;
+    const { fd } = (listening as unknown as { _handle: { fd: number } })._handle;
+    const path = join(await scene.directory(), "haproxy.cfg");
+    await writeFile(
+      path,
+      `defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\nlisten lb\n  bind fd@3\n  server piko ${demanding.proxy} ${option}\n`,
+    );
+    const haproxy = spawn("haproxy", ["-db", "-f", path], { stdio: ["ignore", "ignore", "ignore", fd] });
+    const ended = once(haproxy, "exit");
+    scene.defer(async () => {
+      haproxy.kill("SIGKILL");
+      await ended;
+    });
+    listening.close();
+    return `127.0.0.1:${port}`;
+  }
+});

@@ -1,0 +1,258 @@
+// Our programs with the Go libraries that Piko's Go program is built on, in every pairing.
+
+import { setTimeout as delay } from "node:timers/promises";
+import { type IncomingMessage, request } from "node:http";
+import { Readable } from "node:stream";
+import { PatternChecker, PatternSource } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { eventually } from "../harness/deadline.js";
+import { goEchoCheck, haveGo, startGoAgent, startGoForward, startGoServer } from "../harness/go-peer.js";
+import { startAgent, startForward, startServer } from "../harness/piko.js";
+import { RawClient } from "../harness/raw-client.js";
+import { startEchoService } from "../harness/raw-service.js";
+import { Service } from "../harness/service.js";
+import { perTest } from "../harness/stage.js";
+
+const scene = perTest();
+const MIB = 1024 * 1024;
+
+const get = (path: string, more = ""): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\n${more}\r\n`;
+
+async function status(proxy: string, path = "/item?i=1"): Promise<number> {
+  const client = await RawClient.connect(scene, proxy);
+  client.send(get(path));
+  const response = await client.response();
+  client.socket.destroy();
+  return response.status;
+}
+
+const serves = (proxy: string, ms?: number): Promise<true> =>
+  eventually(async () => (await status(proxy).catch(() => 0)) === 200 && true, "200", ms);
+
+/** What every pairing of server and HTTP agent must do. */
+async function exerciseHttp(proxy: string, service: Service): Promise<void> {
+  const client = await RawClient.connect(scene, proxy);
+  client.send(get("/item?i=a") + get("/item?i=b"));
+  expect((await client.response()).body.toString()).toBe("item a");
+  expect((await client.response()).body.toString()).toBe("item b");
+
+  const [host, port] = proxy.split(":");
+  const ask = (path: string, body?: Readable): Promise<IncomingMessage> =>
+    new Promise((resolve, reject) => {
+      const headers = { host: "web.test" };
+      const asking = request(
+        { host, port, path, method: body ? "POST" : "GET", headers, agent: false },
+        resolve,
+      );
+      asking.on("error", reject);
+      if (body === undefined) asking.end();
+      else body.pipe(asking);
+    });
+  const check = async (answer: IncomingMessage, bytes: number): Promise<void> => {
+    const checker = new PatternChecker();
+    for await (const piece of answer) checker.update(piece as Buffer);
+    checker.assertComplete(bytes);
+  };
+  const size = 30 * MIB + 7;
+  await check(await ask(`/bytes?n=${size}`), size);
+  await check(await ask("/echo", Readable.from(new PatternSource(size))), size);
+  const many = Array.from({ length: 100 }, (_, i) => i * 1_009);
+  await Promise.all(many.map(async (bytes) => check(await ask(`/bytes?n=${bytes}&chunked`), bytes)));
+
+  const events = await RawClient.connect(scene, proxy);
+  events.send(get("/events?count=3&ms=50"));
+  expect((await events.response()).body.toString().match(/data: /g)).toHaveLength(3);
+
+  const upgraded = await RawClient.connect(scene, proxy);
+  upgraded.send(get("/up?echo", "Connection: Upgrade\r\nUpgrade: websocket\r\n"));
+  expect((await upgraded.response()).status).toBe(101);
+  upgraded.send("over and out");
+  expect((await upgraded.take(12)).toString()).toBe("over and out");
+  upgraded.socket.destroy();
+
+  const leaving = await RawClient.connect(scene, proxy);
+  leaving.send(get("/hang"));
+  const { aborted } = await service.request("/hang");
+  const left = performance.now();
+  leaving.socket.destroy();
+  expect((await aborted) - left).toBeLessThan(1_000);
+}
+
+describe.runIf(haveGo)("a Go agent", () => {
+  it("serves HTTP through our server", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene);
+    await startGoAgent(scene, server.upstream, "web", service.addr);
+    await exerciseHttp(server.proxy, service);
+  }, 60_000);
+
+  it("serves TCP through our server: 64 MiB back and forth", async () => {
+    const { addr } = await startEchoService(scene);
+    const server = await startServer(scene);
+    await startGoAgent(scene, server.upstream, "tcp", addr, ["--mode", "tcp"]);
+    await goEchoCheck(server.proxy, "tcp", 64 * MIB);
+    const forward = await startForward(scene, server.proxy, "tcp");
+    const client = await RawClient.connect(scene, forward.addr);
+    client.send("through our forwarder");
+    expect((await client.take(21)).toString()).toBe("through our forwarder");
+  }, 60_000);
+
+  it("that drains finishes what it has begun and gets nothing new", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene);
+    const agent = await startGoAgent(scene, server.upstream, "web", service.addr);
+    await startGoAgent(scene, server.upstream, "web", service.addr);
+    const slow = await Promise.all(
+      Array.from({ length: 6 }, async (_, i) => {
+        const client = await RawClient.connect(scene, server.proxy);
+        client.send(get(`/slow?body=500&i=${i}`));
+        await service.request(`/slow?body=500&i=${i}`);
+        return client;
+      }),
+    );
+    agent.signal("SIGTERM");
+    await agent.waitFor("draining");
+    const statuses: number[] = [];
+    for (let i = 0; i < 20; i++) statuses.push(await status(server.proxy));
+    expect(statuses).toEqual(Array.from({ length: 20 }, () => 200));
+    for (const client of slow) expect((await client.response()).body.toString()).toBe("ok");
+    expect((await agent.exited).code).toBe(0);
+  });
+
+  it("outlives our server and finds the next one on its port", async () => {
+    const service = await Service.start(scene);
+    const first = await startServer(scene);
+    const agent = await startGoAgent(scene, first.upstream, "web", service.addr);
+    const from = agent.lines.length;
+    await first.program.stop();
+    // A bare end of the connection would end a Go agent's process: the server must say GoAway(2) first.
+    const { fields } = await agent.waitFor("disconnected", { from });
+    expect(fields).toMatchObject({ final: false, reason: "remote yamux internal error" });
+    const second = await startServer(scene, { "upstream.bind-addr": first.upstream });
+    await serves(second.proxy, 20_000);
+  }, 40_000);
+});
+
+describe.runIf(haveGo)("a Go dialer", () => {
+  it("reaches our TCP agent through our server: 64 MiB back and forth", async () => {
+    const { addr } = await startEchoService(scene);
+    const server = await startServer(scene);
+    await startAgent(scene, server.upstream, "tcp", addr, { mode: "tcp" });
+    await goEchoCheck(server.proxy, "tcp", 64 * MIB);
+    const client = await RawClient.connect(scene, await startGoForward(scene, server.proxy, "tcp"));
+    client.send("through the Go forwarder");
+    expect((await client.take(24)).toString()).toBe("through the Go forwarder");
+  }, 60_000);
+
+  it("is told by our server that nobody listens", async () => {
+    const server = await startServer(scene);
+    await expect(goEchoCheck(server.proxy, "nobody", 1)).rejects.toThrow("502: no available upstreams");
+  });
+});
+
+describe.runIf(haveGo)("a Go server", () => {
+  it("is served by our HTTP agent", async () => {
+    const service = await Service.start(scene);
+    const server = await startGoServer(scene);
+    await startAgent(scene, server.upstream, "web", service.addr);
+    await exerciseHttp(server.proxy, service);
+  }, 60_000);
+
+  it("is served by our TCP agent and our forwarder: 64 MiB back and forth", async () => {
+    const { addr } = await startEchoService(scene);
+    const server = await startGoServer(scene);
+    await startAgent(scene, server.upstream, "tcp", addr, { mode: "tcp" });
+    await goEchoCheck(server.proxy, "tcp", 64 * MIB);
+    const forward = await startForward(scene, server.proxy, "tcp");
+    const client = await RawClient.connect(scene, forward.addr);
+    client.send("through our forwarder");
+    expect((await client.take(21)).toString()).toBe("through our forwarder");
+  }, 60_000);
+
+  it("sees an upgrade request of ours that a Go agent could have sent, and our capabilities", async () => {
+    const service = await Service.start(scene);
+    const server = await startGoServer(scene);
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const [{ headers } = { headers: {} as Record<string, string[]> }] = await server.tunnels();
+    expect(headers["Sec-Websocket-Version"]).toEqual(["13"]);
+    for (const absent of ["Origin", "Sec-Websocket-Extensions", "Sec-Websocket-Protocol", "Authorization"]) {
+      expect(headers[absent]).toBeUndefined();
+    }
+    expect(headers["X-Piko-Capabilities"]).toEqual(["drain"]);
+  });
+
+  it("that asks for a token gets it, and ends an agent that has another", async () => {
+    const service = await Service.start(scene);
+    const server = await startGoServer(scene, ["--token", "secret"]);
+    const flags = ["--connect.token", "secret"];
+    await startAgent(scene, server.upstream, "web", service.addr, { flags });
+    expect(await status(server.proxy)).toBe(200);
+    const wrong = await startAgent(scene, server.upstream, "web", service.addr, {
+      flags: ["--connect.token", "wrong"],
+      wait: false,
+    });
+    expect((await wrong.exited).code).toBe(1);
+    expect(wrong.tail()).toContain("invalid token");
+    expect(wrong.tail()).not.toContain('wrong"');
+  });
+
+  it.each([
+    "fin",
+    "rst",
+    "close",
+    "goaway1",
+    "goaway2",
+    "text",
+    "reserved-bits",
+    "masked",
+    "bad-version",
+    "bad-type",
+    "cut-frame",
+  ])("that ends a tunnel by %s is connected to again", async (how) => {
+    const service = await Service.start(scene);
+    const server = await startGoServer(scene);
+    const agent = await startAgent(scene, server.upstream, "web", service.addr);
+    expect(await status(server.proxy)).toBe(200);
+    const from = server.program.lines.length;
+    await server.end("web", how);
+    await server.program.waitFor("connected", { from });
+    await serves(server.proxy);
+    expect(agent.exit).toBeUndefined();
+  });
+
+  it("that says GoAway(0) goes on being served", async () => {
+    const service = await Service.start(scene);
+    const server = await startGoServer(scene);
+    await startAgent(scene, server.upstream, "web", service.addr);
+    await server.end("web", "goaway0");
+    await serves(server.proxy);
+  });
+
+  it("gets no request lost when our agent drains", async () => {
+    const service = await Service.start(scene);
+    const server = await startGoServer(scene);
+    const agent = await startAgent(scene, server.upstream, "web", service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(get("/slow?body=500"));
+    await service.request("/slow");
+    agent.signal("SIGTERM");
+    expect((await client.response()).body.toString()).toBe("ok");
+    expect((await agent.exited).code).toBe(0);
+  });
+});
+
+describe.runIf(haveGo)("keepalive", () => {
+  it("keeps tunnels up in both pairings past the time at which an unanswered ping ends one", async () => {
+    const service = await Service.start(scene);
+    const ours = await startServer(scene);
+    const goAgent = await startGoAgent(scene, ours.upstream, "web", service.addr);
+    const theirs = await startGoServer(scene);
+    await startAgent(scene, theirs.upstream, "web", service.addr);
+    const connected = theirs.program.lines.length;
+    await delay(43_000);
+    expect(goAgent.lines.filter(({ fields }) => fields["event"] === "disconnected")).toEqual([]);
+    expect(theirs.program.lines.length).toBe(connected);
+    expect(await status(ours.proxy)).toBe(200);
+    expect(await status(theirs.proxy)).toBe(200);
+  }, 60_000);
+});

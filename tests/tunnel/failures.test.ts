@@ -1,0 +1,397 @@
+// What happens when a part goes away: clients, services, agents, servers. Never a hang, never a lost process.
+
+import { connect } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import { describe, expect, it } from "vitest";
+import { eventually } from "../harness/deadline.js";
+import { MemoryWatch } from "../harness/memory.js";
+import { type RunningServer, startAgent, startForward, startServer, startTunnel } from "../harness/piko.js";
+import { RawClient } from "../harness/raw-client.js";
+import type { RawResponse } from "../harness/raw-response.js";
+import { startCannedService, startEchoService, startRawService } from "../harness/raw-service.js";
+import { Service } from "../harness/service.js";
+import { perTest } from "../harness/stage.js";
+
+const scene = perTest();
+
+const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`;
+
+async function ask(proxy: string, path = "/item?i=1", ms?: number): Promise<RawResponse> {
+  const client = await RawClient.connect(scene, proxy);
+  client.send(get(path));
+  const response = await client.response("GET", ms);
+  client.socket.destroy();
+  return response;
+}
+
+/** Asks until the answer has this status. */
+function becomes(proxy: string, status: number, ms?: number): Promise<RawResponse> {
+  return eventually(
+    async () => {
+      const response = await ask(proxy).catch(() => undefined);
+      return response?.status === status && response;
+    },
+    `${status}`,
+    ms,
+  );
+}
+
+/** Flags that put a server on the ports of one that has ended. */
+const samePorts = (server: RunningServer): Record<string, string> => ({
+  "proxy.bind-addr": server.proxy,
+  "upstream.bind-addr": server.upstream,
+  "admin.bind-addr": server.admin,
+});
+
+describe("a client that goes", () => {
+  it.each([
+    ["while it waits for a head", "/hang?wait", 0],
+    ["while it waits for a body", "/hang?head", 50],
+    ["in the middle of a download", "/bytes?n=1000000000", 100_000],
+  ])("%s is gone for the service within a second", async (_when, path, bytes) => {
+    const service = await Service.start(scene);
+    const { server } = await startTunnel(scene, service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(get(path));
+    const { aborted } = await service.request(path);
+    await client.take(bytes);
+    const left = performance.now();
+    client.socket.destroy();
+    expect((await aborted) - left).toBeLessThan(1_000);
+    expect((await ask(server.proxy)).status).toBe(200);
+  });
+
+  it("in the middle of an upload is gone for the service within a second", async () => {
+    const service = await Service.start(scene);
+    const { server } = await startTunnel(scene, service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("POST /sum HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1000\r\n\r\nhalf");
+    const { aborted } = await service.request("/sum");
+    const left = performance.now();
+    client.socket.destroy();
+    expect((await aborted) - left).toBeLessThan(1_000);
+  });
+});
+
+describe("a service that goes", () => {
+  it("is answered for with 502 at once, and served again when it is back", async () => {
+    const service = await Service.start(scene);
+    const { server } = await startTunnel(scene, service.addr);
+    expect((await ask(server.proxy)).status).toBe(200);
+    await service.stop();
+    const started = performance.now();
+    const refused = await ask(server.proxy);
+    expect(refused.status).toBe(502);
+    expect(JSON.parse(refused.body.toString())).toEqual({ error: "upstream unreachable" });
+    expect(performance.now() - started).toBeLessThan(1_000);
+    await Service.start(scene, service.port);
+    expect((await ask(server.proxy)).status).toBe(200);
+  });
+
+  it("with a request under way ends that request with 502", async () => {
+    const service = await Service.start(scene);
+    const { server } = await startTunnel(scene, service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(get("/hang"));
+    await service.request("/hang");
+    await service.stop();
+    expect((await client.response()).status).toBe(502);
+  });
+
+  it("between two requests of a kept connection costs neither of them", async () => {
+    // The service ends its idle connection just when the agent may be about to use it again.
+    const service = await startCannedService(scene, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true);
+    const { server } = await startTunnel(scene, service.addr);
+    for (let i = 0; i < 50; i++) expect((await ask(server.proxy)).status).toBe(200);
+  });
+
+  it.each([
+    ["garbage", "this is not HTTP\r\n\r\n"],
+    ["two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok"],
+    [
+      "a length and chunks",
+      "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+    ["a field with a bare line feed", "HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\nContent-Length: 0\r\n\r\n"],
+    ["an interim response and an end", "HTTP/1.1 103 Early Hints\r\n\r\n"],
+    ["nothing", ""],
+  ])("or answers with %s is answered for with 502", async (_what, answer) => {
+    const service = await startCannedService(scene, answer, true);
+    const { server } = await startTunnel(scene, service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(get("/"));
+    let response = await client.response();
+    if (response.status === 103) response = await client.response();
+    expect(response.status).toBe(502);
+  });
+});
+
+describe("a service that never gets to its response", () => {
+  it("is given up, however many interim ones it sends, and takes no memory", async () => {
+    const interim = Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".repeat(500), "latin1");
+    const ended: Promise<void>[] = [];
+    const service = await startRawService(scene, (socket) => {
+      ended.push(new Promise((resolve) => void socket.once("close", () => resolve())));
+      const more = (): void => {
+        while (!socket.destroyed && socket.write(interim));
+      };
+      socket.on("drain", more).once("data", more);
+    });
+    const server = await startServer(scene);
+    const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+      flags: ["--timeout", "1s"],
+    });
+    const watch = new MemoryWatch([server.program, agent]);
+    const deaf = await RawClient.connect(scene, server.proxy);
+    deaf.socket.pause();
+    const listening = await RawClient.connect(scene, server.proxy);
+    let last = "";
+    listening.socket.removeAllListeners("data").on("data", (piece: Buffer) => {
+      last = (last + piece.toString("latin1")).slice(-300);
+    });
+    for (const client of [deaf, listening]) client.send(get("/"));
+    await eventually(() => last.includes("HTTP/1.1 504 "), "504 behind the interim responses");
+    await eventually(() => ended.length === 2, "both requests at the service");
+    await Promise.all(ended);
+    for (const peak of await watch.stop()) expect(peak).toBeLessThan(150);
+  });
+});
+
+describe("an agent that goes", () => {
+  it("by SIGKILL is answered for with 502 and no hang, and served again when it is back", async () => {
+    const service = await Service.start(scene);
+    const { server, agent } = await startTunnel(scene, service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(get("/hang"));
+    await service.request("/hang");
+    await agent.kill();
+    expect((await client.response()).status).toBe(502);
+    const refused = await ask(server.proxy);
+    expect(refused.status).toBe(502);
+    expect(JSON.parse(refused.body.toString())).toEqual({ error: "no available upstreams" });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    expect((await ask(server.proxy)).status).toBe(200);
+  });
+
+  it("by SIGKILL leaves the requests to the endpoint's other agent", async () => {
+    const service = await Service.start(scene);
+    const { server, agent } = await startTunnel(scene, service.addr);
+    await startAgent(scene, server.upstream, "web", service.addr);
+    await agent.kill();
+    const statuses: number[] = [];
+    for (let i = 0; i < 20; i++) statuses.push((await ask(server.proxy)).status);
+    // The server may learn of the death by the first request that meets it.
+    expect(statuses.filter((status) => status !== 200).length).toBeLessThan(2);
+    expect(statuses.at(-1)).toBe(200);
+  });
+
+  it("by SIGTERM finishes what it has begun, takes nothing new, and ends with 0", async () => {
+    const service = await Service.start(scene);
+    const { server, agent } = await startTunnel(scene, service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(get("/slow?body=700"));
+    await service.request("/slow");
+    agent.signal("SIGTERM");
+    await becomes(server.proxy, 502);
+    expect((await client.response()).body.toString()).toBe("ok");
+    await agent.stopped();
+  });
+
+  it("in the middle of a response ends it visibly", async () => {
+    const service = await Service.start(scene);
+    const { server, agent } = await startTunnel(scene, service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(get("/events?count=1000&ms=10"));
+    await client.take(300);
+    await agent.kill();
+    expect((await client.rest()).toString()).not.toMatch(/0\r\n\r\n$/);
+  });
+});
+
+describe("an agent that stops", () => {
+  it("cuts what is left when its grace period is over", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene);
+    const flags = ["--grace-period", "500ms"];
+    const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
+    const hanging = await RawClient.connect(scene, server.proxy);
+    hanging.send(get("/hang"));
+    const { aborted } = await service.request("/hang");
+    agent.signal("SIGTERM");
+    await agent.stopped(3_000);
+    expect((await hanging.response()).status).toBe(502);
+    await aborted;
+  });
+
+  it("before it was ever connected ends at once", async () => {
+    const nobody = await startRawService(scene, () => {});
+    await nobody.stop();
+    const agent = await startAgent(scene, nobody.addr, "web", "127.0.0.1:1", { wait: false });
+    await agent.waitForLine(({ text }) => /connect/i.test(text), "attempt to connect");
+    agent.signal("SIGTERM");
+    await agent.stopped(2_000);
+  });
+});
+
+describe("a tunnel that is refused", () => {
+  it("once and for all ends the agent with code 1 and the reason", async () => {
+    const refusing = await startCannedService(
+      scene,
+      'HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{"error":"invalid token"}',
+    );
+    const agent = await startAgent(scene, refusing.addr, "web", "127.0.0.1:1", { wait: false });
+    expect((await agent.exited).code).toBe(1);
+    expect(agent.tail()).toContain("invalid token");
+  });
+
+  it("for now is asked for again", async () => {
+    let refusals = 0;
+    const server = await startServer(scene);
+    const service = await Service.start(scene);
+    const front = await startRawService(scene, (socket) => {
+      if (refusals++ < 3) {
+        socket.end("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+        return;
+      }
+      const [host = "", port] = server.upstream.split(":");
+      const onward = connect({ host, port: Number(port) });
+      onward.on("error", () => socket.destroy());
+      socket.pipe(onward).pipe(socket);
+    });
+    await startAgent(scene, front.addr, "web", service.addr);
+    expect(refusals).toBe(4);
+    expect((await ask(server.proxy)).status).toBe(200);
+  });
+});
+
+describe("an agent that stands still", () => {
+  it("is answered for with 504 in time, and serves on when it goes on", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene, { "proxy.timeout": "500ms" });
+    const agent = await startAgent(scene, server.upstream, "web", service.addr);
+    agent.signal("SIGSTOP");
+    const started = performance.now();
+    const statuses = await Promise.all(
+      Array.from({ length: 20 }, async () => (await ask(server.proxy)).status),
+    );
+    expect(new Set(statuses)).toEqual(new Set([504]));
+    expect(performance.now() - started).toBeLessThan(2_000);
+    agent.signal("SIGCONT");
+    await becomes(server.proxy, 200);
+  });
+});
+
+describe("a server that is restarted on its ports", () => {
+  it.each(["SIGTERM", "SIGKILL"] as const)(
+    "after %s is found again by its agents",
+    async (signal) => {
+      const service = await Service.start(scene);
+      const first = await startTunnel(scene, service.addr);
+      first.server.program.signal(signal);
+      await first.server.program.exited;
+      // Long enough for the agent to have failed to connect more than once.
+      await delay(500);
+      const second = await startServer(scene, samePorts(first.server));
+      await becomes(second.proxy, 200, 20_000);
+      expect(first.agent.exit).toBeUndefined();
+    },
+    40_000,
+  );
+
+  it("is found again by a forwarder's next connection", async () => {
+    const { addr } = await startEchoService(scene);
+    const first = await startServer(scene);
+    await startAgent(scene, first.upstream, "echo", addr, { mode: "tcp" });
+    const forward = await startForward(scene, first.proxy, "echo");
+    const before = await RawClient.connect(scene, forward.addr);
+    before.send("x");
+    await before.take(1);
+    await first.program.kill();
+    expect((await before.rest()).length).toBe(0);
+    await startServer(scene, samePorts(first));
+    await eventually(
+      async () => {
+        try {
+          const client = await RawClient.connect(scene, forward.addr);
+          client.send("y");
+          return (await client.take(1)).toString() === "y";
+        } catch {
+          return false;
+        }
+      },
+      "echo",
+      20_000,
+    );
+  }, 40_000);
+});
+
+describe("a server that stops", () => {
+  it("finishes the requests under way and then ends with 0", async () => {
+    const service = await Service.start(scene);
+    const { server } = await startTunnel(scene, service.addr);
+    const slow = await RawClient.connect(scene, server.proxy);
+    slow.send(get("/slow?head=500"));
+    const events = await RawClient.connect(scene, server.proxy);
+    events.send(get("/events?count=5&ms=150"));
+    const idle = await RawClient.connect(scene, server.proxy);
+    idle.send(get("/item?i=1"));
+    await idle.response();
+    await service.request("/slow");
+    // This response's head has gone out before the signal: it can't say that the connection ends with it.
+    await eventually(() => events.buffer.length > 0, "response head");
+    server.program.signal("SIGTERM");
+    expect((await idle.rest()).length).toBe(0);
+    expect((await slow.response()).body.toString()).toBe("ok");
+    expect((await events.response()).body.toString().match(/data: /g)).toHaveLength(5);
+    await server.program.stopped();
+  });
+
+  it("cuts what is left when its grace period is over", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene, { "grace-period": "500ms" });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const hanging = await RawClient.connect(scene, server.proxy);
+    hanging.send(get("/hang"));
+    await service.request("/hang");
+    const upgraded = await RawClient.connect(scene, server.proxy);
+    upgraded.send("GET /up HTTP/1.1\r\nHost: web.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
+    await upgraded.response();
+    server.program.signal("SIGTERM");
+    await server.program.stopped(3_000);
+    await hanging.rest();
+    await upgraded.rest();
+  });
+
+  it("ends at once on the second signal", async () => {
+    const service = await Service.start(scene);
+    const { server } = await startTunnel(scene, service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send(get("/hang"));
+    await service.request("/hang");
+    server.program.signal("SIGTERM");
+    await server.program.waitForLine(({ text }) => /shut|stop|drain/i.test(text), "notice of the shutdown");
+    const started = performance.now();
+    server.program.signal("SIGTERM");
+    await server.program.exited;
+    expect(performance.now() - started).toBeLessThan(1_000);
+  });
+
+  it("is not ready from the signal on", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene, { "drain-delay": "1s" });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    expect((await fetch(`http://${server.admin}/ready`)).status).toBe(200);
+    server.program.signal("SIGTERM");
+    await eventually(async () => (await fetch(`http://${server.admin}/ready`)).status === 503, "503");
+    expect((await ask(server.proxy)).status).toBe(200);
+    await server.program.stopped();
+  });
+});
+
+describe("an address that is taken", () => {
+  it("ends the start with one clear line and code 1", async () => {
+    const taken = await startRawService(scene, () => {});
+    const failed = startServer(scene, { "proxy.bind-addr": taken.addr });
+    await expect(failed).rejects.toThrow(/address already in use|EADDRINUSE/);
+  });
+});
