@@ -8,7 +8,7 @@ import { View } from "@piko/testkit";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { formatHostPort } from "../base/address.js";
 import { Gossip } from "./gossip.js";
-import { UdpTcpTransport } from "./udp-tcp-transport.js";
+import { UdpTcpTransport } from "./transport/udp-tcp-transport.js";
 
 const SOURCE = fileURLToPath(new URL("../../../../tests/interop/gossip-peer/", import.meta.url));
 const CACHE = fileURLToPath(new URL("../../../../tests/interop/.cache/", import.meta.url));

@@ -10,11 +10,11 @@ import {
   writeDigestHead,
   writeEntry,
   writePacketNode,
-} from "./codec.js";
+} from "./wire/codec.js";
 import { Gossip, type GossipOptions } from "./gossip.js";
-import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type Packet } from "./messages.js";
-import { MsgpackWriter } from "./msgpack-writer.js";
-import type { GossipWatch } from "./watch.js";
+import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type Packet } from "./wire/messages.js";
+import { MsgpackWriter } from "./wire/msgpack-writer.js";
+import type { GossipWatch } from "./state/watch.js";
 
 let clock: SimulatedClock;
 let network: SimulatedNetwork;
@@ -71,7 +71,7 @@ class ScriptedPeer {
         const packet = decodePacket(bytes);
         this.packets.push(packet);
         if (!this.answers || packet.type !== 1) return;
-        this.sendNews(packet.from.addr, []);
+        this.sendDelta(packet.from.addr, []);
         if (packet.request) this.sendDigest(packet.from.addr, false);
       },
       onRequest: () => encodeJoinResponse({ nodeId: this.id, addr: this.addr }, []),
@@ -86,7 +86,7 @@ class ScriptedPeer {
     this.transport.sendPacket(to, writer.copy());
   }
 
-  sendNews(to: string, entries: readonly Entry[], id: string = this.id, addr: string = this.addr): void {
+  sendDelta(to: string, entries: readonly Entry[], id: string = this.id, addr: string = this.addr): void {
     const writer = new MsgpackWriter();
     writeDeltaHead(writer, this.self);
     if (entries.length > 0) writePacketNode(writer, id, addr, entries.length);
@@ -145,7 +145,7 @@ describe("answers", () => {
     const before = new ScriptedPeer("c", C);
     for (const { addr } of [peer, before]) void a.gossip.join([addr]);
     clock.run(500);
-    before.sendNews(`${A}:8003`, [entry("endpoint:before", "1", 10)]);
+    before.sendDelta(`${A}:8003`, [entry("endpoint:before", "1", 10)]);
     clock.run(500);
     network.crash(before.transport, "host");
     clock.run(1_500);
@@ -154,9 +154,9 @@ describe("answers", () => {
     clock.run(10);
     expect(a.told.slice(-2)).toEqual(["expired c", "join c"]);
     // The peer was asked what it knows above version 10.
-    peer.sendNews(`${A}:8003`, [entry("endpoint:new", "1", 12)], "c", after.addr);
+    peer.sendDelta(`${A}:8003`, [entry("endpoint:new", "1", 12)], "c", after.addr);
     clock.run(500);
-    after.sendNews(`${A}:8003`, [entry("endpoint:old", "1", 11), entry("endpoint:new", "1", 12)]);
+    after.sendDelta(`${A}:8003`, [entry("endpoint:old", "1", 11), entry("endpoint:new", "1", 12)]);
     clock.run(100);
     expect([...(a.view.nodes.get("c")?.keys.keys() ?? [])]).toEqual(["endpoint:old", "endpoint:new"]);
   });
@@ -516,9 +516,9 @@ describe("entries", () => {
     const peer = new ScriptedPeer("peer", B);
     void a.gossip.join([peer.addr]);
     clock.run(500);
-    peer.sendNews(`${A}:8003`, [entry("k", "5", 5)]);
+    peer.sendDelta(`${A}:8003`, [entry("k", "5", 5)]);
     clock.run(10);
-    peer.sendNews(`${A}:8003`, [entry("k", "4", 4), entry("l", "3", 3), entry("m", "6", 6)]);
+    peer.sendDelta(`${A}:8003`, [entry("k", "4", 4), entry("l", "3", 3), entry("m", "6", 6)]);
     clock.run(10);
     expect(a.told).toEqual(["join peer", "upsert peer k 5", "upsert peer m 6"]);
   });
@@ -528,11 +528,11 @@ describe("entries", () => {
     const peer = new ScriptedPeer("peer", B);
     void a.gossip.join([peer.addr]);
     clock.run(500);
-    peer.sendNews(`${A}:8003`, [entry("a", "1", 1), entry("b", "1", 2), entry("a", "2", 3)]);
+    peer.sendDelta(`${A}:8003`, [entry("a", "1", 1), entry("b", "1", 2), entry("a", "2", 3)]);
     clock.run(10);
-    peer.sendNews(`${A}:8003`, [entry(COMPACT_KEY, "2", 4, true)]);
+    peer.sendDelta(`${A}:8003`, [entry(COMPACT_KEY, "2", 4, true)]);
     clock.run(10);
-    peer.sendNews(`${A}:8003`, [entry(COMPACT_KEY, "two", 5, true), entry("c", "1", 6)]);
+    peer.sendDelta(`${A}:8003`, [entry(COMPACT_KEY, "two", 5, true), entry("c", "1", 6)]);
     clock.run(10);
     expect(a.told.slice(1)).toEqual([
       "upsert peer a 1",
@@ -567,11 +567,11 @@ describe("silence", () => {
     expect(a.told.filter((what) => what === "unreachable b")).toEqual([]);
   });
 
-  it("is doubted long before it is an end, and again after each answer", () => {
+  it("is suspected long before it is an end, and again after each answer", () => {
     const told: [string, number][] = [];
     let cutAt = 0;
     const watch: GossipWatch = {
-      onDoubt: () => told.push(["doubt", clock.now() - cutAt]),
+      onSuspect: () => told.push(["suspect", clock.now() - cutAt]),
       onUnreachable: () => told.push(["end", clock.now() - cutAt]),
     };
     startNode("a", A, [], { watch });
@@ -584,8 +584,8 @@ describe("silence", () => {
       network.heal();
       clock.run(5_000);
     }
-    expect(told.map(([what]) => what)).toEqual(["doubt", "doubt", "end"]);
-    for (const [what, ms] of told) expect(ms).toBeLessThan(what === "doubt" ? 1_400 : 3_000);
+    expect(told.map(([what]) => what)).toEqual(["suspect", "suspect", "end"]);
+    for (const [what, ms] of told) expect(ms).toBeLessThan(what === "suspect" ? 1_400 : 3_000);
   });
 
   it("of packets alone is no death: TCP counts, too", () => {

@@ -2,20 +2,20 @@
 // is told those of the others. Time, chance and the network are passed in; everything else here follows from them.
 
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";
-import { ClusterState } from "./cluster-state.js";
-import { GossipCore, type GossipLogger } from "./core.js";
-import { GossipCounters } from "./counters.js";
-import { GossipError } from "./errors.js";
-import { Exchanges } from "./exchanges.js";
-import { SILENCE_UNREACHABLE } from "./failure-detector.js";
-import { announceLeft, leaveCluster } from "./leave.js";
-import { checkLiveness } from "./liveness.js";
-import { LocalState } from "./local-state.js";
-import { PacketHandler } from "./packet-handler.js";
-import { PacketBuilder } from "./packets.js";
-import { type Lookup, resolveJoinAddresses } from "./resolve.js";
-import { Rounds } from "./rounds.js";
-import { type JoinResult, type ResolveAddresses, Seeds } from "./seeds.js";
+import { ClusterState } from "./state/cluster-state.js";
+import { GossipCore, type GossipLogger } from "./protocol/core.js";
+import { GossipCounters } from "./protocol/counters.js";
+import { GossipError } from "./wire/errors.js";
+import { Exchanges } from "./protocol/exchanges.js";
+import { SILENCE_UNREACHABLE } from "./state/failure-detector.js";
+import { announceLeft, leaveCluster } from "./protocol/leave.js";
+import { checkLiveness } from "./protocol/liveness.js";
+import { LocalState } from "./state/local-state.js";
+import { PacketHandler } from "./protocol/packet-handler.js";
+import { PacketBuilder } from "./protocol/packet-builder.js";
+import { type Lookup, resolveJoinAddresses } from "./protocol/resolve.js";
+import { Rounds } from "./protocol/rounds.js";
+import { type JoinResult, type ResolveAddresses, Seeds } from "./protocol/seeds.js";
 import {
   type EntryCounts,
   type NodeDetails,
@@ -23,10 +23,10 @@ import {
   snapshotEntryCounts,
   snapshotNode,
   snapshotNodes,
-} from "./snapshot.js";
-import { handleRequest } from "./stream-handler.js";
-import type { GossipTransport } from "./transport.js";
-import type { GossipWatch } from "./watch.js";
+} from "./state/snapshot.js";
+import { handleRequest } from "./protocol/request-handler.js";
+import type { GossipTransport } from "./protocol/transport.js";
+import type { GossipWatch } from "./state/watch.js";
 
 /** Gossip's settings and surroundings. */
 export interface GossipOptions {
@@ -38,8 +38,8 @@ export interface GossipOptions {
   readonly watch?: GossipWatch;
   /**
    * Version above which this node's keys begin. For a node whose id is given, and may have been used before, pass the
-   * milliseconds since 1970: what others remember of an earlier life is older then, and they drop it. For a new id leave it
-   * at 0, as Go does. Without it an earlier life is noticed, too, but only if it had more versions, or another address, or
+   * milliseconds since 1970: what others remember of an earlier incarnation is older then, and they drop it. For a new id leave it
+   * at 0, as Go does. Without it an earlier incarnation is noticed, too, but only if it had more versions, or another address, or
    * if the first node that is joined remembers it.
    */
   readonly initialVersion?: number;
@@ -69,7 +69,7 @@ const HOUSEKEEPING_EVERY = 10;
 /** A tick that comes this many intervals late says that this process stood still, not that others are silent. */
 const LATE = 2;
 /** Part of an interval that passes between a change of keys, of this node or heard from others, and its being passed on. */
-const NEWS_DELAY = 0.1;
+const CHANGES_DELAY = 0.1;
 
 /** Intervals for which a node that has left, and is not closed yet, goes on saying so. */
 const LEFT_REPEATS = 3;
@@ -95,8 +95,8 @@ export class Gossip {
   #tickDue = 0;
   #ticks = 0;
   #leftTicks = 0;
-  #newsTimer: Timer | undefined;
-  #newsSent = false;
+  #changesTimer: Timer | undefined;
+  #changesSent = false;
   #closed = false;
   /** Ends the calls that wait. */
   readonly #onClose = new Set<() => void>();
@@ -218,7 +218,7 @@ export class Gossip {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const timer of [this.#tickTimer, this.#newsTimer])
+    for (const timer of [this.#tickTimer, this.#changesTimer])
       if (timer !== undefined) this.#clock.clearTimeout(timer);
     this.#seeds.close();
     this.#exchanges.close();
@@ -280,10 +280,10 @@ export class Gossip {
     this.#arm();
     this.#core.tick();
     this.#packets.tick();
-    this.#newsSent = false;
+    this.#changesSent = false;
     this.#ticks += 1;
     if (this.#local.left) {
-      // Packets get lost, and there may be nobody left who could pass the news on.
+      // Packets get lost, and there may be nobody left who could pass it on.
       if (this.#leftTicks++ < LEFT_REPEATS) announceLeft(this.#core);
     } else {
       checkLiveness(this.#core, this.#exchanges);
@@ -297,13 +297,18 @@ export class Gossip {
 
   /** Tells others of changed keys soon, once for all changes of the moment, and at most once between two rounds. */
   #changed(): void {
-    if (this.#newsTimer !== undefined || this.#newsSent || this.#tickTimer === undefined || this.#closed)
+    if (
+      this.#changesTimer !== undefined ||
+      this.#changesSent ||
+      this.#tickTimer === undefined ||
+      this.#closed
+    )
       return;
-    this.#newsTimer = this.#clock.setTimeout(() => {
-      this.#newsTimer = undefined;
-      this.#newsSent = true;
-      if (!this.#local.left) this.#rounds.spreadNews();
-    }, this.#core.intervalMs * NEWS_DELAY);
+    this.#changesTimer = this.#clock.setTimeout(() => {
+      this.#changesTimer = undefined;
+      this.#changesSent = true;
+      if (!this.#local.left) this.#rounds.spreadChanges();
+    }, this.#core.intervalMs * CHANGES_DELAY);
   }
 }
 

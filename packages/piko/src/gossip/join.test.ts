@@ -2,7 +2,7 @@
 
 import { SeededRandom, SimulatedClock, SimulatedNetwork, type SimulatedTransport, View } from "@piko/testkit";
 import { beforeEach, describe, expect, it } from "vitest";
-import { encodeJoinResponse } from "./codec.js";
+import { encodeJoinResponse } from "./wire/codec.js";
 import { Gossip } from "./gossip.js";
 
 let clock: SimulatedClock;

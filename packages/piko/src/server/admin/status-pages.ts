@@ -1,7 +1,7 @@
 // The status pages of the admin port, in the contract's JSON: what listens on this node, which nodes it knows of, and
 // what gossip has told it.
 
-import type { NodeDetails, NodeSnapshot } from "../../gossip/snapshot.js";
+import type { NodeDetails, NodeSnapshot } from "../../gossip/state/snapshot.js";
 import { type Route, sendJson } from "../../net/route-server.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";

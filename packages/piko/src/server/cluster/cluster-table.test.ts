@@ -117,13 +117,13 @@ describe("a node that can't be reached", () => {
     }
   });
 
-  it("may only be doubted, which ends by itself or by an answer", () => {
+  it("may only be suspected, which ends by itself or by an answer", () => {
     const { table } = create();
     add(table, "a", { e: 1, only: 1 });
     add(table, "b", { e: 1 });
     const a = table.get("a");
     if (a === undefined) throw new Error("no a");
-    table.onDoubt(a, 1_500);
+    table.onSuspect(a, 1_500);
     expect(table.select("only", 0, undefined)).toBe(a);
     for (let i = 0; i < 20; i++) expect(table.select("e", 1_499, undefined)?.id).toBe("b");
     expect(Array.from({ length: 50 }, () => table.select("e", 1_500, undefined)?.id)).toContain("a");
@@ -132,7 +132,7 @@ describe("a node that can't be reached", () => {
     table.onFailure(a, 0);
     table.onFailure(a, 0);
     expect(a.ejectedUntilMs).toBe(1_000);
-    table.onDoubt(a, 700);
+    table.onSuspect(a, 700);
     expect(a.ejectedUntilMs).toBe(1_000);
   });
 

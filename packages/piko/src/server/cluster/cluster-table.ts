@@ -159,7 +159,7 @@ export class ClusterTable {
   }
 
   /** Gossip waits for a sign of life of the node: until then others are asked before it. */
-  onDoubt(node: RemoteNode, untilMs: number): void {
+  onSuspect(node: RemoteNode, untilMs: number): void {
     node.ejectedUntilMs = Math.max(node.ejectedUntilMs, untilMs);
   }
 

@@ -4,10 +4,10 @@ import type { Clock, StreamHandler } from "@piko/tunnel";
 import { formatHostPort, type HostPort } from "../../base/address.js";
 import { inferAdvertiseAddress } from "../../config/advertise.js";
 import type { ClusterConfig } from "../../config/server.js";
-import { DOUBT_INTERVALS } from "../../gossip/failure-detector.js";
+import { SUSPICION_INTERVALS } from "../../gossip/state/failure-detector.js";
 import { Gossip } from "../../gossip/gossip.js";
-import type { JoinFailure } from "../../gossip/resolve.js";
-import { UdpTcpTransport } from "../../gossip/udp-tcp-transport.js";
+import type { JoinFailure } from "../../gossip/protocol/resolve.js";
+import { UdpTcpTransport } from "../../gossip/transport/udp-tcp-transport.js";
 import type { Logger } from "../../observability/logger.js";
 import { ClusterTable, type NodeSummary, type RemoteNode } from "./cluster-table.js";
 import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
@@ -86,10 +86,10 @@ export class Cluster {
       transport,
       watch: {
         ...sync,
-        onDoubt: (id) => {
+        onSuspect: (id) => {
           const node = this.table.get(id);
-          const untilMs = clock.now() + DOUBT_INTERVALS * config.gossip.intervalMs;
-          if (node !== undefined) this.table.onDoubt(node, untilMs);
+          const untilMs = clock.now() + SUSPICION_INTERVALS * config.gossip.intervalMs;
+          if (node !== undefined) this.table.onSuspect(node, untilMs);
         },
         onUnreachable: (id) => {
           sync.onUnreachable?.(id);

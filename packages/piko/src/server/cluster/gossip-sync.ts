@@ -3,7 +3,7 @@
 // without a look, since it is internal.
 
 import { parseHostPort } from "../../base/address.js";
-import type { GossipWatch } from "../../gossip/watch.js";
+import type { GossipWatch } from "../../gossip/state/watch.js";
 import type { Logger } from "../../observability/logger.js";
 import type { AddressKind, ClusterTable } from "./cluster-table.js";
 

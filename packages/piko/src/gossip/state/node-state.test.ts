@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LocalState } from "./local-state.js";
-import { COMPACT_KEY, type Entry } from "./messages.js";
+import { COMPACT_KEY, type Entry } from "../wire/messages.js";
 import { NodeState } from "./node-state.js";
-import { PacketBuilder } from "./packets.js";
-import { decodePacket } from "./codec.js";
+import { PacketBuilder } from "../protocol/packet-builder.js";
+import { decodePacket } from "../wire/codec.js";
 
 const builder = new PacketBuilder({ from: { nodeId: "a", addr: "10.0.0.1:8003" }, maxPacketSize: 1_400 });
 
@@ -44,8 +44,8 @@ describe("a node's state", () => {
             maxPacketSize: size,
           });
           const send = (): void => {
-            const news = { id: "a", addr: "10.0.0.1:8003", state: local.state, above: copy.version };
-            for (const bytes of sender.deltas([news], 4).packets) {
+            const source = { id: "a", addr: "10.0.0.1:8003", state: local.state, above: copy.version };
+            for (const bytes of sender.deltas([source], 4).packets) {
               expect(bytes.length).toBeLessThanOrEqual(size);
               const packet = decodePacket(bytes);
               if (packet.type === 2) for (const { entries } of packet.nodes) receive(copy, entries);
@@ -90,13 +90,13 @@ describe("delta packets", () => {
   }
 
   it("never bring a second part of a node, which could overtake the first", () => {
-    const news = [filled("b", 200), filled("c", 3), filled("d", 200), filled("e", 3)].map((state) => ({
+    const sources = [filled("b", 200), filled("c", 3), filled("d", 200), filled("e", 3)].map((state) => ({
       id: state.id,
       addr: "10.0.0.2:8003",
       state,
       above: 0,
     }));
-    const { packets, leftOver, entryCount } = builder.deltas(news, 4);
+    const { packets, leftOver, entryCount } = builder.deltas(sources, 4);
     const seen = packets.flatMap((bytes) => {
       const packet = decodePacket(bytes);
       return packet.type === 2 ? packet.nodes.map(({ id, entries }) => [id, entries.length] as const) : [];
@@ -107,7 +107,7 @@ describe("delta packets", () => {
     expect(packets.every(({ length }) => length <= 1_400)).toBe(true);
   });
 
-  it("are one empty packet when there is no news", () => {
+  it("are one empty packet when there is nothing to say", () => {
     const { packets } = builder.deltas([], 4);
     expect(packets.map((bytes) => decodePacket(bytes))).toEqual([
       { type: 2, from: { nodeId: "a", addr: "10.0.0.1:8003" }, nodes: [] },

@@ -2,12 +2,11 @@
 // leaving and of forgetting; knows nothing of packets or time-outs. Called by the handlers and by the liveness check.
 
 import { Arrivals } from "./failure-detector.js";
-import { Graveyard } from "./graveyard.js";
+import { DeadNodes } from "./dead-nodes.js";
 import type { LocalState } from "./local-state.js";
 import { Member } from "./member.js";
-import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type NodeDelta } from "./messages.js";
-import { NodeState, compactedVersion, isProtocolKey } from "./node-state.js";
-import type { NodeNews } from "./packets.js";
+import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type NodeDelta } from "../wire/messages.js";
+import { type DeltaSource, NodeState, compactedVersion, isProtocolKey } from "./node-state.js";
 import type { GossipWatch } from "./watch.js";
 
 /** Members and candidates that are kept at most; invented ids can't fill the memory. */
@@ -29,7 +28,7 @@ export interface ClusterStateOptions {
  * this time none counts where there may have been other questions before: at the start of this process, whose address may
  * have been another one's, and of a node that is new under an id that was known.
  */
-export const STRANGE_ANSWERS = 2;
+export const FOREIGN_ANSWERS = 2;
 
 /** Digest entries that are always the latest changes; the rest of a packet is left to chance. */
 const LATEST_ENTRIES = 10;
@@ -38,7 +37,7 @@ const LATEST_ENTRIES = 10;
 export class ClusterState {
   readonly local: LocalState;
   readonly addr: string;
-  readonly graveyard: Graveyard = new Graveyard();
+  readonly deadNodes: DeadNodes = new DeadNodes();
   /** By id, those last whose keys changed last. */
   readonly #members = new Map<string, Member>();
   /** Reachable members from the latest change back; undefined when it has to be made again. */
@@ -81,8 +80,8 @@ export class ClusterState {
     const known = this.#members.get(id);
     if (known !== undefined) return known;
     if (this.#members.size >= MAX_MEMBERS) return undefined;
-    const before = this.graveyard.has(id);
-    const state = this.graveyard.raise(id, addr);
+    const before = this.deadNodes.has(id);
+    const state = this.deadNodes.recall(id, addr);
     const { now, intervalMs } = this.#options;
     const member =
       before && state === undefined
@@ -97,7 +96,7 @@ export class ClusterState {
     member.arrivals.report(since);
     member.asked = false;
     member.refused = false;
-    member.doubted = false;
+    member.suspected = false;
     if (member.status === "reachable") return;
     const was = member.status;
     member.status = "reachable";
@@ -112,10 +111,10 @@ export class ClusterState {
   }
 
   /** A member is silent for longer than usual. */
-  doubt(member: Member): void {
-    if (member.doubted) return;
-    member.doubted = true;
-    this.#watch.onDoubt?.(member.id);
+  suspect(member: Member): void {
+    if (member.suspected) return;
+    member.suspected = true;
+    this.#watch.onSuspect?.(member.id);
   }
 
   /** The node has not answered within its time. A candidate is dropped without anybody having been told of it. */
@@ -138,7 +137,7 @@ export class ClusterState {
       this.forget(member);
       this.#watch.onExpired?.(member.id);
     }
-    this.graveyard.expire(now);
+    this.deadNodes.expire(now);
   }
 
   /** Takes a node out of the table and remembers that it is gone. */
@@ -147,7 +146,7 @@ export class ClusterState {
     this.#order = undefined;
     // One that has left comes back as another, if at all.
     const state = member.left ? undefined : member.state;
-    this.graveyard.bury(member.id, member.addr, state, this.#options.now());
+    this.deadNodes.remember(member.id, member.addr, state, this.#options.now());
   }
 
   /** Takes a node that is at another address now for a new one: an address lasts as long as a node's life does. */
@@ -230,27 +229,27 @@ export class ClusterState {
   }
 
   /** What the sender of a digest lacks of the nodes that the digest names. */
-  newsFor(digest: readonly DigestEntry[]): NodeNews[] {
-    const news: NodeNews[] = [];
+  deltaFor(digest: readonly DigestEntry[]): DeltaSource[] {
+    const deltas: DeltaSource[] = [];
     for (const { id, version: above } of digest) {
       if (id === this.local.id) {
-        if (this.local.version > above) news.push({ id, addr: this.addr, state: this.local.state, above });
+        if (this.local.version > above) deltas.push({ id, addr: this.addr, state: this.local.state, above });
         continue;
       }
       const member = this.#members.get(id);
       if (member?.status === "reachable" && member.state.version > above)
-        news.push({ id, addr: member.addr, state: member.state, above });
+        deltas.push({ id, addr: member.addr, state: member.state, above });
     }
-    return news;
+    return deltas;
   }
 
   /**
    * The same and, in full, every node that the digest doesn't name: the answer to a join. The joiner is told what is known
-   * of itself, too, even if it counts as unreachable: it may be a new life under an old id.
+   * of itself, too, even if it counts as unreachable: it may be a new incarnation under an old id.
    */
-  fullNewsFor(digest: readonly DigestEntry[], joinerId: string): NodeDelta[] {
+  fullDeltaFor(digest: readonly DigestEntry[], joinerId: string): NodeDelta[] {
     const named = new Set(digest.map(({ id }) => id));
-    const nodes: NodeDelta[] = this.newsFor(digest).map(({ id, addr, state, above }) => ({
+    const nodes: NodeDelta[] = this.deltaFor(digest).map(({ id, addr, state, above }) => ({
       id,
       addr,
       entries: state.above(above),
@@ -273,11 +272,11 @@ export class ClusterState {
     return nodes;
   }
 
-  /** A node that was known before, of whose earlier life nothing counts any more. */
+  /** A node that was known before, of whose earlier incarnation nothing counts any more. */
   #anew(id: string, addr: string): Member {
     const { now, intervalMs } = this.#options;
     const member = new Member(new NodeState(id), addr, now(), intervalMs);
-    member.answersFrom = now() + STRANGE_ANSWERS * intervalMs;
+    member.answersFrom = now() + FOREIGN_ANSWERS * intervalMs;
     return member;
   }
 

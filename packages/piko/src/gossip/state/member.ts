@@ -26,13 +26,13 @@ export class Member {
   /** Was asked over TCP since it was last heard. */
   asked = false;
   /** Has been silent for longer than usual, and others were told. */
-  doubted = false;
+  suspected = false;
   /** Nothing, or another node, is at its address. */
   refused = false;
   /** Has answered over TCP at its address: its packets are its own even if they come from another IP address. */
   vouched = false;
   /**
-   * Answers to questions from before this time don't count: they are to what was known of an earlier life of the node, and
+   * Answers to questions from before this time don't count: they are to what was known of an earlier incarnation of the node, and
    * skip what is not known of this one.
    */
   answersFrom: number = Number.NEGATIVE_INFINITY;

@@ -2,10 +2,10 @@
 // only messages that can come from that address count. Otherwise any host could be made to be flooded.
 
 import type { GossipCore } from "./core.js";
-import { SILENCE_SUSPECT } from "./failure-detector.js";
-import type { Member } from "./member.js";
-import type { Sender } from "./messages.js";
-import { isNodeId, parsePeerAddress } from "./peer-address.js";
+import { SILENCE_SUSPECT } from "../state/failure-detector.js";
+import type { Member } from "../state/member.js";
+import type { Sender } from "../wire/messages.js";
+import { isNodeId, parsePeerAddress } from "../wire/peer-address.js";
 
 /**
  * The member that a message is from; undefined if nothing of it must be believed. A sender that was unknown becomes a
@@ -24,7 +24,7 @@ export function identify(core: GossipCore, from: Sender, ip: string, answer: boo
   if (!isNodeId(from.nodeId) || parsePeerAddress(from.addr) === undefined) return undefined;
   if (!core.transport.comesFrom(from.addr, ip)) return undefined;
   if (member === undefined) {
-    if (answer && !cluster.graveyard.has(from.nodeId)) return undefined;
+    if (answer && !cluster.deadNodes.has(from.nodeId)) return undefined;
     return cluster.learn(from.nodeId, from.addr);
   }
   return move(core, member, from.addr);

@@ -1,13 +1,14 @@
 // What the parts of gossip share: the table of nodes, the transport, time, chance, and the few things that all of them do
-// with these: send a digest, send news, ask a node whether it is there.
+// with these: send a digest, send a delta, ask a node whether it is there.
 
-import type { Logger } from "../observability/logger.js";
-import type { ClusterState } from "./cluster-state.js";
+import type { Logger } from "../../observability/logger.js";
+import type { ClusterState } from "../state/cluster-state.js";
 import type { GossipCounters } from "./counters.js";
-import type { LocalState } from "./local-state.js";
-import type { Member } from "./member.js";
-import type { DigestEntry, Entry } from "./messages.js";
-import type { NodeNews, PacketBuilder } from "./packets.js";
+import type { LocalState } from "../state/local-state.js";
+import type { Member } from "../state/member.js";
+import type { DigestEntry, Entry } from "../wire/messages.js";
+import type { DeltaSource } from "../state/node-state.js";
+import type { PacketBuilder } from "./packet-builder.js";
 import type { GossipTransport } from "./transport.js";
 
 /** What gossip logs to. */
@@ -28,8 +29,8 @@ export interface GossipCoreOptions {
 }
 
 /** Changes that a ping names, and intervals for which they are worth it. */
-const PING_NEWS = 4;
-const PING_NEWS_FOR = 20;
+const PING_CHANGES = 4;
+const PING_CHANGES_FOR = 20;
 /** Nodes that are no members yet, or no longer, and are asked within one interval. */
 const PROBES = 64;
 /** The same at one host: a node can be made to ask addresses that somebody invented. */
@@ -52,8 +53,8 @@ export class GossipCore {
   /** Questions within this interval by address and by host. */
   readonly #probed = new Map<string, number>();
   #latest: readonly DigestEntry[] = [];
-  /** An earlier life has been refuted, or could not be newer than this one. */
-  #refuted: boolean;
+  /** An earlier incarnation has been refuted, or could not be newer than this one. */
+  #refutedOld: boolean;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #warnedAt = Number.NEGATIVE_INFINITY;
 
@@ -67,7 +68,7 @@ export class GossipCore {
     this.random = options.random;
     this.intervalMs = options.intervalMs;
     this.#builder = options.builder;
-    this.#refuted = this.local.version > 0;
+    this.#refutedOld = this.local.version > 0;
   }
 
   /** A gossip interval begins. */
@@ -75,11 +76,11 @@ export class GossipCore {
     this.#probes = PROBES;
     this.#probed.clear();
     const now = this.now();
-    const since = now - PING_NEWS_FOR * this.intervalMs;
+    const since = now - PING_CHANGES_FOR * this.intervalMs;
     if (this.local.version !== this.#ownVersion) this.#ownChangedAt = now;
     this.#ownVersion = this.local.version;
     const own = this.#ownChangedAt >= since ? [this.cluster.ownDigestEntry()] : [];
-    this.#latest = [...own, ...this.cluster.latest(since, PING_NEWS - own.length)];
+    this.#latest = [...own, ...this.cluster.latest(since, PING_CHANGES - own.length)];
   }
 
   /** Sends a packet. */
@@ -100,13 +101,13 @@ export class GossipCore {
     this.send(addr, packet);
   }
 
-  /** Sends news, an empty packet if there is none. Returns what did not fit. */
-  sendNews(
+  /** Sends deltas, an empty packet if there is nothing to say. Returns what did not fit. */
+  sendDelta(
     addr: string,
-    news: readonly NodeNews[],
+    sources: readonly DeltaSource[],
     maxPackets: number = MAX_DELTA_PACKETS,
-  ): readonly NodeNews[] {
-    const { packets, entryCount, leftOver } = this.#builder.deltas(news, maxPackets);
+  ): readonly DeltaSource[] {
+    const { packets, entryCount, leftOver } = this.#builder.deltas(sources, maxPackets);
     this.counters.deltaEntriesOutbound += entryCount;
     for (const packet of packets) this.send(addr, packet);
     return leftOver;
@@ -119,8 +120,8 @@ export class GossipCore {
   }
 
   /**
-   * Asks a member whether it is there: a digest, to which it owes a packet of news. It names the latest changes only, most
-   * often none; in large clusters these questions spread news faster than the rounds.
+   * Asks a member whether it is there: a digest, to which it owes a delta. It names the latest changes only, most
+   * often none; in large clusters these questions spread changes faster than the rounds.
    */
   ping(member: Member): void {
     member.probedAt = this.now();
@@ -146,27 +147,27 @@ export class GossipCore {
     // Half an interval is shaved off, because the ticks that call this have jitter.
     if (this.now() - member.probedAt < this.intervalMs / 2) return;
     member.probedAt = this.now();
-    // At another address it would be another life, of which nothing is known.
+    // At another address it would be another incarnation, of which nothing is known.
     this.probe(member.id, addr, addr === member.addr ? member.state.version : 0);
   }
 
-  /** Others know this node by a version that it has not had in this life: goes on above it. */
-  outdo(version: number): void {
-    // Two nodes of the same id would outdo each other without end.
+  /** Others know this node by a version that it has not had in this incarnation: goes on above it. */
+  refuteVersion(version: number): void {
+    // Two nodes of the same id would refute each other without end.
     if (this.local.left || this.now() - this.#renewedAt < 10 * this.intervalMs) return;
     this.#renewedAt = this.now();
     if (this.local.continueAbove(version))
-      this.logger.info("continuing above the version of an earlier life", { version });
+      this.logger.info("continuing above the version of an earlier incarnation", { version });
   }
 
   /**
-   * Others remember an earlier life of this node, though no later version than this one has. Going on above it once is
+   * Others remember an earlier incarnation of this node, though no later version than this one has. Going on above it once is
    * enough; Go nodes stay with the address and with the leaving that they heard of first, whatever they are told.
    */
-  refute(): void {
-    if (this.#refuted) return;
-    this.#refuted = true;
-    this.outdo(this.local.version);
+  refuteOldIncarnation(): void {
+    if (this.#refutedOld) return;
+    this.#refutedOld = true;
+    this.refuteVersion(this.local.version);
   }
 
   /** Says, now and then, that another node has this node's id. */

@@ -3,10 +3,10 @@
 
 import { isIP } from "node:net";
 import { type Clock, systemClock } from "@piko/tunnel";
-import { type HostPort, formatHostPort } from "../base/address.js";
-import type { LookupDone } from "../net/host-lookup.js";
-import { GossipError } from "./errors.js";
-import { canonicalIp, parsePeerAddress } from "./peer-address.js";
+import { type HostPort, formatHostPort } from "../../base/address.js";
+import type { LookupDone } from "../../net/host-lookup.js";
+import { GossipError } from "../wire/errors.js";
+import { canonicalIp, parsePeerAddress } from "../wire/peer-address.js";
 
 /** An address that could not be used, and why. */
 export interface JoinFailure {

@@ -2,11 +2,11 @@
 
 import { connect } from "node:net";
 import type { Clock } from "@piko/tunnel";
-import type { HostLookup } from "../net/host-lookup.js";
-import { GossipError, type GossipErrorCode } from "./errors.js";
+import type { HostLookup } from "../../net/host-lookup.js";
+import { GossipError, type GossipErrorCode } from "../wire/errors.js";
 import { MessageBuffer } from "./message-buffer.js";
-import { parsePeerAddress } from "./peer-address.js";
-import type { ExchangeDone } from "./transport.js";
+import { parsePeerAddress } from "../wire/peer-address.js";
+import type { ExchangeDone } from "../protocol/transport.js";
 
 /** A cluster's whole state, in answer to a join. */
 const MAX_RESPONSE_BYTES = 64 * 1_024 * 1_024;

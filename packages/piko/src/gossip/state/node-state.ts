@@ -1,12 +1,20 @@
 // What is known of one node: its keys, each at the version at which it last changed. Entries are kept in order of version,
 // because that is how they have to be sent: a receiver takes nothing below the version that it has.
 
-import { COMPACT_KEY, type Entry, LEFT_KEY } from "./messages.js";
+import { COMPACT_KEY, type Entry, LEFT_KEY } from "../wire/messages.js";
 
 /** Slots of entries that were replaced are swept out when there are this many more than entries. */
 const SLACK = 64;
 /** Of the internal keys that belong to gossip itself. */
 const PROTOCOL_PREFIX = "_internal:";
+
+/** A node of which a peer knows only the entries up to `above`. */
+export interface DeltaSource {
+  readonly id: string;
+  readonly addr: string;
+  readonly state: NodeState;
+  readonly above: number;
+}
 
 /** One node's keys. */
 export class NodeState {

@@ -2,12 +2,12 @@
 // nobody waits long; and now and then one who doesn't answer, or is gone, since splits heal.
 
 import type { GossipCore } from "./core.js";
-import type { Member } from "./member.js";
+import type { Member } from "../state/member.js";
 
 /** Intervals between questions to nodes that are gone. */
 const GONE_EVERY = 5;
 /** Nodes that are told at once when keys have changed. */
-const NEWS_PARTNERS = 3;
+const CHANGES_PARTNERS = 3;
 
 /** The rounds of one node. */
 export class Rounds {
@@ -30,16 +30,16 @@ export class Rounds {
     const one = silent[Math.floor(core.random() * silent.length)];
     if (one !== undefined) core.probeMember(one);
     if (this.#count % GONE_EVERY === 0) {
-      const gone = core.cluster.graveyard.pick(core.random);
+      const gone = core.cluster.deadNodes.pick(core.random);
       if (gone !== undefined)
-        core.probe(gone.id, gone.addr, core.cluster.graveyard.version(gone.id, gone.addr));
+        core.probe(gone.id, gone.addr, core.cluster.deadNodes.version(gone.id, gone.addr));
     }
   }
 
   /** A round out of turn, because keys have changed. */
-  spreadNews(): void {
+  spreadChanges(): void {
     const told = new Set<Member>();
-    for (let i = 0; i < NEWS_PARTNERS; i++) {
+    for (let i = 0; i < CHANGES_PARTNERS; i++) {
       const partner = this.#next();
       if (partner === undefined || told.has(partner)) return;
       told.add(partner);

@@ -1,10 +1,10 @@
 // Answers requests over TCP: joins and leaves of other nodes. The answer goes back over the same connection, so the sender
 // needn't be where it says it is; but it becomes no member until it has answered at its address.
 
-import { decodeRequest, encodeJoinResponse, encodeLeaveResponse } from "./codec.js";
+import { decodeRequest, encodeJoinResponse, encodeLeaveResponse } from "../wire/codec.js";
 import type { GossipCore } from "./core.js";
-import { MESSAGE_LEAVE, type NodeDelta, type Sender, type StreamRequest } from "./messages.js";
-import { hearOfStranger, hearRumours } from "./rumours.js";
+import { MESSAGE_LEAVE, type NodeDelta, type Sender, type StreamRequest } from "../wire/messages.js";
+import { learnOf, receiveDigest } from "./digests.js";
 import { identify } from "./sender.js";
 
 /** The answer to a request; undefined if it is none. */
@@ -40,17 +40,15 @@ function joined(
   core.counters.digestEntriesInbound += digest.length;
   const trusted = identify(core, from, ip, false);
   const joiner =
-    trusted ??
-    cluster.find(from.nodeId) ??
-    hearOfStranger(core, { id: from.nodeId, addr: from.addr, left: false });
+    trusted ?? cluster.find(from.nodeId) ?? learnOf(core, { id: from.nodeId, addr: from.addr, left: false });
   if (joiner !== undefined) {
     applyOwn(core, from.nodeId, nodes);
     if (joiner.status !== "reachable") core.probeMember(joiner);
   }
-  if (trusted !== undefined) hearRumours(core, digest);
-  const news = cluster.fullNewsFor(digest, from.nodeId);
-  for (const { entries } of news) core.counters.deltaEntriesOutbound += entries.length;
-  return encodeJoinResponse(own, news);
+  if (trusted !== undefined) receiveDigest(core, digest);
+  const deltas = cluster.fullDeltaFor(digest, from.nodeId);
+  for (const { entries } of deltas) core.counters.deltaEntriesOutbound += entries.length;
+  return encodeJoinResponse(own, deltas);
 }
 
 function left(

@@ -1,17 +1,17 @@
-// Answers datagrams. A digest is answered with news, always, since news is also the sign of life that the sender waits for;
-// a digest that asks for one is answered with a digest, too.
+// Answers datagrams. A digest is answered with a delta, always, since a delta is also the sign of life that the sender waits
+// for; a digest that asks for one is answered with a digest, too.
 
-import { decodePacket } from "./codec.js";
-import { STRANGE_ANSWERS, digestEntry } from "./cluster-state.js";
+import { decodePacket } from "../wire/codec.js";
+import { FOREIGN_ANSWERS, digestEntry } from "../state/cluster-state.js";
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";
-import type { Member } from "./member.js";
-import { type DigestEntry, MESSAGE_DIGEST, type NodeDelta, type Packet } from "./messages.js";
-import type { NodeNews } from "./packets.js";
-import { hearRumours } from "./rumours.js";
+import type { Member } from "../state/member.js";
+import { type DigestEntry, MESSAGE_DIGEST, type NodeDelta, type Packet } from "../wire/messages.js";
+import type { DeltaSource } from "../state/node-state.js";
+import { receiveDigest } from "./digests.js";
 import { identify } from "./sender.js";
 
-/** Requests per gossip interval that are sent at once, to go on with news that did not fit into an answer. */
+/** Requests per gossip interval that are sent at once, to go on with what did not fit into an answer. */
 const FOLLOW_UPS = 16;
 
 /** The same for one difference that stays as it is. */
@@ -21,21 +21,21 @@ const SAME_FOLLOW_UPS = 3;
 export class PacketHandler {
   readonly #core: GossipCore;
   readonly #exchanges: Exchanges;
-  readonly #onNews: () => void;
+  readonly #onChanges: () => void;
   #followUps = FOLLOW_UPS;
   readonly #followed = new Map<string, number>();
   #answersFrom = Number.POSITIVE_INFINITY;
 
-  /** `onNews` is called when a packet has brought something new, to be passed on. */
-  constructor(core: GossipCore, exchanges: Exchanges, onNews: () => void) {
+  /** `onChanges` is called when a packet has brought something new, to be passed on. */
+  constructor(core: GossipCore, exchanges: Exchanges, onChanges: () => void) {
     this.#core = core;
     this.#exchanges = exchanges;
-    this.#onNews = onNews;
+    this.#onChanges = onChanges;
   }
 
   /** The first question may be sent from now on. */
   start(): void {
-    this.#answersFrom = this.#core.now() + STRANGE_ANSWERS * this.#core.intervalMs;
+    this.#answersFrom = this.#core.now() + FOREIGN_ANSWERS * this.#core.intervalMs;
   }
 
   /** A gossip interval begins. */
@@ -62,16 +62,16 @@ export class PacketHandler {
       return;
     }
     if (packet.type === MESSAGE_DIGEST) this.#digest(sender, packet.request, packet.entries);
-    else if (core.now() >= this.#answersFrom) this.#news(sender, packet.nodes);
+    else if (core.now() >= this.#answersFrom) this.#delta(sender, packet.nodes);
   }
 
   #digest(sender: Member, request: boolean, entries: readonly DigestEntry[]): void {
     const core = this.#core;
     core.counters.digestEntriesInbound += entries.length;
-    const missing = hearRumours(core, entries);
+    const missing = receiveDigest(core, entries);
     // One packet for one packet, until the sender has shown that it takes packets at its address.
     const maxPackets = sender.status === "candidate" ? 1 : undefined;
-    const leftOver = core.sendNews(sender.addr, core.cluster.newsFor(entries), maxPackets);
+    const leftOver = core.sendDelta(sender.addr, core.cluster.deltaFor(entries), maxPackets);
     if (request && entries.length > 0)
       core.sendDigest(sender.addr, false, this.#reply(entries, missing.members));
     if (sender.status !== "reachable") core.probeMember(sender);
@@ -83,7 +83,7 @@ export class PacketHandler {
    * Goes on at once, instead of at the next round: has the sender ask again for what did not fit, and asks it for what its
    * reply showed to be missing here.
    */
-  #followUp(sender: Member, leftOver: readonly NodeNews[], missing: readonly Member[]): void {
+  #followUp(sender: Member, leftOver: readonly DeltaSource[], missing: readonly Member[]): void {
     if (leftOver.length + missing.length === 0 || this.#followUps <= 0) return;
     const entries: DigestEntry[] = [];
     for (const { id, addr, state, above } of leftOver) {
@@ -101,7 +101,7 @@ export class PacketHandler {
 
   /**
    * Whether a difference is worth another question within this interval. Where nothing moves, asking at once does not help;
-   * but a question may overtake the news that it follows.
+   * but a question may overtake the delta that it follows.
    */
   #isNew(difference: string): boolean {
     const count = this.#followed.get(difference) ?? 0;
@@ -119,7 +119,7 @@ export class PacketHandler {
     return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
   }
 
-  #news(sender: Member, nodes: readonly NodeDelta[]): void {
+  #delta(sender: Member, nodes: readonly NodeDelta[]): void {
     const { cluster, counters, local } = this.#core;
     cluster.heard(sender);
     let applied = 0;
@@ -127,16 +127,16 @@ export class PacketHandler {
       counters.deltaEntriesInbound += entries.length;
       if (id === local.id) {
         const newest = entries.at(-1)?.version ?? 0;
-        if (newest > local.version) this.#core.outdo(newest);
+        if (newest > local.version) this.#core.refuteVersion(newest);
         continue;
       }
       const member = cluster.find(id);
-      // News of a candidate is only whole if it comes from itself: it alone was asked for it.
+      // A delta of a candidate is only whole if it comes from itself: it alone was asked for it.
       if (member === undefined || this.#core.now() < member.answersFrom) continue;
       if (member.status !== "candidate" || member === sender) applied += cluster.apply(member, entries);
     }
     // It may have told of its own return just now.
     if (cluster.find(sender.id) === sender && sender.status === "candidate") cluster.heard(sender);
-    if (applied > 0) this.#onNews();
+    if (applied > 0) this.#onChanges();
   }
 }

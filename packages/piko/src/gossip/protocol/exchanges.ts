@@ -1,14 +1,19 @@
 // Requests to other nodes over TCP. A join both tells and asks: the answer holds everything that the asked node has newer.
 // So the same request serves to join a cluster, to fetch what is too much for packets, and to ask a silent node.
 
-import { decodeJoinResponse, decodeLeaveResponse, encodeJoinRequest, encodeLeaveRequest } from "./codec.js";
+import {
+  decodeJoinResponse,
+  decodeLeaveResponse,
+  encodeJoinRequest,
+  encodeLeaveRequest,
+} from "../wire/codec.js";
 import type { GossipCore } from "./core.js";
-import { GossipError } from "./errors.js";
-import { SILENCE_SUSPECT } from "./failure-detector.js";
-import type { Member } from "./member.js";
-import { JOIN_RESPONSE_VALUES, LEAVE_RESPONSE_VALUES } from "./message-scanner.js";
-import type { Entry, JoinResponse, NodeDelta, Sender } from "./messages.js";
-import { hearOfStranger } from "./rumours.js";
+import { GossipError } from "../wire/errors.js";
+import { SILENCE_SUSPECT } from "../state/failure-detector.js";
+import type { Member } from "../state/member.js";
+import { JOIN_RESPONSE_VALUES, LEAVE_RESPONSE_VALUES } from "../wire/message-scanner.js";
+import type { Entry, JoinResponse, NodeDelta, Sender } from "../wire/messages.js";
+import { learnOf } from "./digests.js";
 import { move } from "./sender.js";
 
 /** Time for a whole exchange; Go's, too. */
@@ -25,7 +30,7 @@ export class Exchanges {
   readonly #running = new Set<() => void>();
   #fetching = false;
   #fetchedAt = Number.NEGATIVE_INFINITY;
-  /** An earlier life of this node has been looked for. */
+  /** An earlier incarnation of this node has been looked for. */
   #soughtSelf = false;
 
   constructor(core: GossipCore) {
@@ -170,7 +175,7 @@ export class Exchanges {
       if (node.id === local.id) this.#compareSelf(node.entries, own);
       else {
         const member =
-          cluster.find(node.id) ?? hearOfStranger(this.#core, { id: node.id, addr: node.addr, left: false });
+          cluster.find(node.id) ?? learnOf(this.#core, { id: node.id, addr: node.addr, left: false });
         if (member !== undefined && start >= member.answersFrom) cluster.apply(member, node.entries);
       }
     }
@@ -180,12 +185,12 @@ export class Exchanges {
     if (own !== undefined) this.#soughtSelf = true;
   }
 
-  /** Others may hold keys of an earlier life of this node, which nobody would ever delete. */
+  /** Others may hold keys of an earlier incarnation of this node, which nobody would ever delete. */
   #compareSelf(entries: readonly Entry[], own: readonly Entry[] | undefined): void {
     const { local } = this.#core;
     const newest = entries.at(-1)?.version ?? 0;
     if (newest > local.version) {
-      this.#core.outdo(newest);
+      this.#core.refuteVersion(newest);
       return;
     }
     if (own === undefined) return;
@@ -193,7 +198,7 @@ export class Exchanges {
     const foreign = entries.some(
       (entry) => !isSame(entry, sent.get(entry.key)) && !isSame(entry, local.state.get(entry.key)),
     );
-    if (foreign) this.#core.outdo(local.version);
+    if (foreign) this.#core.refuteVersion(local.version);
   }
 }
 

@@ -1,10 +1,10 @@
-// What others' digests say: of nodes that are unknown here, of newer entries, of this node itself. Called for each digest,
+// What others' digests say: of nodes that are unknown here, of newer versions, of this node itself. Called for each digest,
 // whether it came in a packet or over TCP.
 
 import type { GossipCore } from "./core.js";
-import type { Member } from "./member.js";
-import type { DigestEntry } from "./messages.js";
-import { isNodeId, parsePeerAddress } from "./peer-address.js";
+import type { Member } from "../state/member.js";
+import type { DigestEntry } from "../wire/messages.js";
+import { isNodeId, parsePeerAddress } from "../wire/peer-address.js";
 
 /** A difference of versions from which on entries are fetched over TCP: several packets' worth. */
 const FETCH_VERSIONS = 64;
@@ -20,16 +20,16 @@ export interface Missing {
 }
 
 /** Takes in what a node says of others. */
-export function hearRumours(core: GossipCore, digest: readonly DigestEntry[]): Missing {
+export function receiveDigest(core: GossipCore, digest: readonly DigestEntry[]): Missing {
   const members: Member[] = [];
   let fetch = false;
   for (const entry of digest) {
     if (entry.id === core.local.id) {
-      hearOfSelf(core, entry);
+      receiveOwnEntry(core, entry);
       continue;
     }
     const member = core.cluster.find(entry.id);
-    if (member === undefined) hearOfStranger(core, entry);
+    if (member === undefined) learnOf(core, entry);
     else if (member.status === "reachable") {
       if (entry.version <= member.state.version) continue;
       members.push(member);
@@ -40,22 +40,23 @@ export function hearRumours(core: GossipCore, digest: readonly DigestEntry[]): M
   return { members, fetch };
 }
 
-/** Somebody has a version of this node that it has not had in this life, or has it at another address, or gone. */
-function hearOfSelf(core: GossipCore, { version, left, addr }: DigestEntry): void {
+/** Somebody has a version of this node that it has not had in this incarnation, or has it at another address, or gone. */
+function receiveOwnEntry(core: GossipCore, { version, left, addr }: DigestEntry): void {
   const { local, cluster } = core;
-  if (version > local.version) core.outdo(version);
-  else if (version > 0 && ((left && !local.left) || addr !== cluster.addr)) core.refute();
+  if (version > local.version) core.refuteVersion(version);
+  else if (version > 0 && ((left && !local.left) || addr !== cluster.addr)) core.refuteOldIncarnation();
 }
 
 /** Takes a node for a candidate and asks it, or, if it is gone, asks it now and then. */
-export function hearOfStranger(
+export function learnOf(
   core: GossipCore,
   { id, addr, left }: Omit<DigestEntry, "version">,
 ): Member | undefined {
   if (left || !isNodeId(id) || parsePeerAddress(addr) === undefined) return undefined;
   const { cluster } = core;
-  if (cluster.graveyard.has(id)) {
-    if (cluster.graveyard.rumour(id, core.now())) core.probe(id, addr, cluster.graveyard.version(id, addr));
+  if (cluster.deadNodes.has(id)) {
+    if (cluster.deadNodes.mentioned(id, core.now()))
+      core.probe(id, addr, cluster.deadNodes.version(id, addr));
     return undefined;
   }
   const member = cluster.learn(id, addr);

@@ -1,25 +1,23 @@
 // Builds datagrams that stay within the packet size. A node's entries never continue in a second packet of the same answer:
 // packets get lost and overtake each other, and a receiver that takes the later entries first never takes the earlier ones.
 
-import { writeDeltaHead, writeDigestEntry, writeDigestHead, writeEntry, writePacketNode } from "./codec.js";
-import type { DigestEntry, Entry, Sender } from "./messages.js";
-import { MsgpackWriter } from "./msgpack-writer.js";
-import type { NodeState } from "./node-state.js";
-
-/** A node of which a peer knows only the entries up to `above`. */
-export interface NodeNews {
-  readonly id: string;
-  readonly addr: string;
-  readonly state: NodeState;
-  readonly above: number;
-}
+import {
+  writeDeltaHead,
+  writeDigestEntry,
+  writeDigestHead,
+  writeEntry,
+  writePacketNode,
+} from "../wire/codec.js";
+import type { DigestEntry, Entry, Sender } from "../wire/messages.js";
+import { MsgpackWriter } from "../wire/msgpack-writer.js";
+import type { DeltaSource } from "../state/node-state.js";
 
 /** Delta packets, and what did not go into them. */
 export interface DeltaPackets {
   readonly packets: readonly Buffer[];
   readonly entryCount: number;
   /** Nodes with entries left over. */
-  readonly leftOver: readonly NodeNews[];
+  readonly leftOver: readonly DeltaSource[];
 }
 
 export interface PacketBuilderOptions {
@@ -79,13 +77,13 @@ export class PacketBuilder {
   }
 
   /** What is new to a peer, in at least one packet, since each is a sign of life, and at most `maxPackets`. */
-  deltas(news: readonly NodeNews[], maxPackets: number): DeltaPackets {
+  deltas(sources: readonly DeltaSource[], maxPackets: number): DeltaPackets {
     const packets: Buffer[] = [];
-    const leftOver: NodeNews[] = [];
+    const leftOver: DeltaSource[] = [];
     let entryCount = 0;
     this.#startDelta();
     let empty = true;
-    for (const node of news) {
+    for (const node of sources) {
       const last = packets.length + 1 >= maxPackets;
       let written = this.#writeNode(node, empty || last ? "part" : "whole");
       if (written === 0 && !empty && !last) {
@@ -116,7 +114,7 @@ export class PacketBuilder {
   }
 
   /** Adds a node's entries, or those that fit: how many, negative if some did not; "whole" adds all or none (0). */
-  #writeNode({ id, addr, state, above }: NodeNews, how: "whole" | "part"): number {
+  #writeNode({ id, addr, state, above }: DeltaSource, how: "whole" | "part"): number {
     const packet = this.#packet;
     const section = this.#section;
     // The head's size with its longest count.

@@ -2,15 +2,15 @@
 
 import { type AddressInfo, isIP } from "node:net";
 import { type Clock, systemClock } from "@piko/tunnel";
-import { type HostPort, formatHostPort } from "../base/address.js";
-import { HostLookup } from "../net/host-lookup.js";
-import { GossipError } from "./errors.js";
+import { type HostPort, formatHostPort } from "../../base/address.js";
+import { HostLookup } from "../../net/host-lookup.js";
+import { GossipError } from "../wire/errors.js";
 import { NameCache } from "./name-cache.js";
 import { PacketSocket } from "./packet-socket.js";
-import { canonicalIp, parsePeerAddress } from "./peer-address.js";
+import { canonicalIp, parsePeerAddress } from "../wire/peer-address.js";
 import { exchangeOverTcp } from "./stream-client.js";
 import { StreamServer } from "./stream-server.js";
-import type { ExchangeDone, GossipTransport, TransportReceiver } from "./transport.js";
+import type { ExchangeDone, GossipTransport, TransportReceiver } from "../protocol/transport.js";
 
 /** Tries to find a port that is free for both protocols, when the system chooses. */
 const PORT_ATTEMPTS = 20;

@@ -10,7 +10,7 @@ export interface GossipWatch {
   /** The node said that it leaves. It is remembered until `onExpired`. */
   onLeave?(id: string): void;
   /** The node has been silent for longer than usual; it either answers soon, which is not told, or becomes unreachable. */
-  onDoubt?(id: string): void;
+  onSuspect?(id: string): void;
   /** The node answers again. */
   onReachable?(id: string): void;
   /** The node has stopped answering. */

@@ -1,7 +1,7 @@
 // The table of nodes as the status pages and the metrics show it.
 
 import type { ClusterState } from "./cluster-state.js";
-import type { Entry } from "./messages.js";
+import type { Entry } from "../wire/messages.js";
 import type { NodeState } from "./node-state.js";
 
 /** One node. */

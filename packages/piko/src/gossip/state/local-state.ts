@@ -1,13 +1,13 @@
 // This node's own keys: only it changes them, and each change takes the next version. Called by the public class and, to
-// outdo what others remember of an earlier life, by the packet handlers.
+// refute what others remember of an earlier incarnation, by the packet handlers.
 
-import { GossipError } from "./errors.js";
-import { COMPACT_KEY, type Entry, LEFT_KEY } from "./messages.js";
+import { GossipError } from "../wire/errors.js";
+import { COMPACT_KEY, type Entry, LEFT_KEY } from "../wire/messages.js";
 import { NodeState } from "./node-state.js";
 
 /** Versions that others claim this node to have are believed up to here, so that the next ones stay exact numbers. */
 const MAX_BELIEVABLE_VERSION = 2 ** 52;
-/** How far it goes above what one node remembers of an earlier life: others may remember later versions of that life. */
+/** How far it goes above what one node remembers of an earlier incarnation: others may remember later versions of that incarnation. */
 const LEAP = 2 ** 20;
 
 export interface LocalStateOptions {
@@ -16,7 +16,7 @@ export interface LocalStateOptions {
   readonly compactionThreshold: number;
   /** Whether an entry fits into a packet at any version. */
   readonly fits: (key: string, value: string) => boolean;
-  /** Version above which this life begins. */
+  /** Version above which this incarnation begins. */
   readonly initialVersion: number;
 }
 

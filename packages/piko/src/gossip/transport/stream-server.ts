@@ -3,9 +3,9 @@
 
 import { type Server, type Socket, createServer } from "node:net";
 import type { Clock } from "@piko/tunnel";
-import { EXCHANGE_TIMEOUT_MS } from "./exchanges.js";
+import { EXCHANGE_TIMEOUT_MS } from "../protocol/exchanges.js";
 import { MessageBuffer } from "./message-buffer.js";
-import { canonicalIp } from "./peer-address.js";
+import { canonicalIp } from "../wire/peer-address.js";
 
 /** Connections at a time; more are closed at once. */
 const MAX_CONNECTIONS = 64;

@@ -17,8 +17,8 @@ export const SILENCE_EXCHANGE = 16;
 const SILENCE_REFUSED = 20;
 /** A little less than 30 intervals, 3 s by default: time is looked at once per interval, and intervals have jitter. */
 export const SILENCE_UNREACHABLE = 27;
-/** Intervals between the first doubt about a node and its end. */
-export const DOUBT_INTERVALS: number = SILENCE_UNREACHABLE - SILENCE_SUSPECT;
+/** Intervals between the first suspicion of a node and its end. */
+export const SUSPICION_INTERVALS: number = SILENCE_UNREACHABLE - SILENCE_SUSPECT;
 /** From here on a node is asked several times per interval: at 30 % loss a few questions aren't enough. */
 const SILENCE_URGENT = 20;
 const URGENT_PROBES = 3;

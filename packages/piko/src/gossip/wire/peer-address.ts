@@ -1,7 +1,7 @@
 // Addresses of nodes as they are on the wire, `host:port`, and IP addresses in one form, so that they can be compared.
 
 import { SocketAddress, isIP, isIPv6 } from "node:net";
-import type { HostPort } from "../base/address.js";
+import type { HostPort } from "../../base/address.js";
 
 /** Longest address or id of a node that is taken from others. */
 const MAX_LENGTH = 300;

@@ -2,8 +2,8 @@
 // packets to it are lost, as packets may be.
 
 import type { Clock } from "@piko/tunnel";
-import type { HostLookup } from "../net/host-lookup.js";
-import { canonicalIp } from "./peer-address.js";
+import type { HostLookup } from "../../net/host-lookup.js";
+import { canonicalIp } from "../wire/peer-address.js";
 
 interface Known {
   ips: readonly string[];

@@ -1,7 +1,7 @@
 // Collects a message over TCP until it is whole. Used for requests and answers by the TCP half of the transport.
 
-import { GossipError } from "./errors.js";
-import { MessageScanner, REQUEST_PREFIX_BYTES, requestValues } from "./message-scanner.js";
+import { GossipError } from "../wire/errors.js";
+import { MessageScanner, REQUEST_PREFIX_BYTES, requestValues } from "../wire/message-scanner.js";
 
 const FIRST_BYTES = 4_096;
 

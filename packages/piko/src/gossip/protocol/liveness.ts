@@ -3,8 +3,8 @@
 
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";
-import { SILENCE_UNREACHABLE, judge } from "./failure-detector.js";
-import type { Member } from "./member.js";
+import { SILENCE_UNREACHABLE, judge } from "../state/failure-detector.js";
+import type { Member } from "../state/member.js";
 
 /** Silence of a candidate, in intervals, after which it is asked over TCP. */
 const CANDIDATE_EXCHANGE = 8;
@@ -54,7 +54,7 @@ function checkMember(core: GossipCore, member: Member, now: number, ask: (member
     core.cluster.unreachable(member);
     return;
   }
-  if (probes > 0) core.cluster.doubt(member);
+  if (probes > 0) core.cluster.suspect(member);
   for (let i = 0; i < probes; i++) core.ping(member);
   if (exchange) ask(member);
 }

@@ -77,7 +77,7 @@ export class Seeds {
         if (over || this.#closed) return;
         dialling.unresolved -= 1;
         if (targets.includes(this.#options.core.cluster.addr)) dialling.own = true;
-        dialling.add(this.#strangers(targets), failures);
+        dialling.add(this.#nonMembers(targets), failures);
       });
     }
     dialling.add([], []);
@@ -100,7 +100,7 @@ export class Seeds {
   }
 
   /** Targets that are neither this node nor members that answer. */
-  #strangers(targets: readonly string[]): string[] {
+  #nonMembers(targets: readonly string[]): string[] {
     const { cluster } = this.#options.core;
     const known = new Set(cluster.active().map(({ addr }) => addr));
     return targets.filter(
@@ -128,7 +128,7 @@ export class Seeds {
       if (this.#closed) return;
       this.#arm();
       const alone = core.cluster.active().length === 0;
-      for (const address of shuffled(this.#strangers(targets), core.random).slice(0, REJOIN_DIALS)) {
+      for (const address of shuffled(this.#nonMembers(targets), core.random).slice(0, REJOIN_DIALS)) {
         exchanges.join(address, alone, REJOIN_TIMEOUT_MS, (error, from) => {
           if (from?.nodeId === core.local.id) this.#own.add(address);
           if (error !== undefined) core.logger.debug("rejoin failed", { addr: address, error });

@@ -2,7 +2,7 @@
 
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";
-import { LEFT_KEY } from "./messages.js";
+import { LEFT_KEY } from "../wire/messages.js";
 import { shuffled } from "./rounds.js";
 
 /** Nodes that have to confirm. */

@@ -2,7 +2,7 @@
 
 import { type Socket, createSocket } from "node:dgram";
 import { isIPv6 } from "node:net";
-import { canonicalIp } from "./peer-address.js";
+import { canonicalIp } from "../wire/peer-address.js";
 
 /** Room for bursts: every member of a large cluster may answer within the same millisecond. */
 const RECEIVE_BUFFER_BYTES = 1_024 * 1_024;
