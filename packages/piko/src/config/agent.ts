@@ -65,8 +65,8 @@ export interface AgentConfig {
 export const ENDPOINT_ID: Field<string> = requiredText(
   "The endpoint.",
   // It travels as one segment of a URL's path.
-  /^[^\s/\p{Cc}]+$/u,
-  "an endpoint id without slashes or white space",
+  /^[^\s/\p{Cc}\p{Cf}]+$/u,
+  "an endpoint id without slashes, white space or characters that can't be seen",
 );
 
 type ListenerSettings = Omit<ListenerConfig, "addr"> & { readonly addr: string };

@@ -283,7 +283,7 @@ grace_period: 0s
 `;
     expect(problems(() => load(AGENT, yaml))).toEqual([
       "config: piko.yaml:2: listeners[0].endpoint_id: is required",
-      "config: piko.yaml:3: listeners[1].endpoint_id: must be an endpoint id without slashes or white space",
+      "config: piko.yaml:3: listeners[1].endpoint_id: must be an endpoint id without slashes, white space or characters that can't be seen",
       'config: piko.yaml:4: listeners[1].addr: invalid address "nowhere": missing port (such as :8000 or 127.0.0.1:8000)',
       'config: piko.yaml:5: listeners[1].protocol: must be one of http, tcp (got "udp")',
       'config: piko.yaml:7: listeners[2].addr: invalid address "http://h": must be a port or host:port for tcp',

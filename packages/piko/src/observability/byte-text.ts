@@ -1,6 +1,8 @@
 // Text that is gathered as bytes, for log lines. As strings the pieces of a line have to be joined, measured and encoded in
 // the end, which made requests 6 % dearer (measured, server and agent).
 
+import { visibleJson } from "../base/visible-text.js";
+
 /** Beyond so many bytes a call that copies them is cheaper than a loop: of all of an array, and of a part of it. */
 const LOOP_BYTES = 24;
 const COPY_BYTES = 48;
@@ -82,7 +84,7 @@ export class ByteText {
       const byte = source[i] as number;
       if (byte === QUOTE || byte === BACKSLASH) bytes[at++] = BACKSLASH;
       else if (byte < 0x20 || byte > 0x7e) {
-        this.addUtf8(JSON.stringify(source.toString("utf8", start, end)).slice(1, -1));
+        this.addUtf8(visibleJson(JSON.stringify(source.toString("utf8", start, end))).slice(1, -1));
         return;
       }
       bytes[at++] = byte;

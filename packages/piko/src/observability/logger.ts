@@ -2,6 +2,7 @@
 // Logger passed in and name their subsystem; the access logs share its output.
 
 import { type Logger as Pino, pino } from "pino";
+import { visibleJson } from "../base/visible-text.js";
 import { LOG_LEVELS, type LogConfig, type LogLevel } from "../config/log.js";
 import { LogOutput, fileDevice } from "./log-output.js";
 import { prettyFields, prettyHead } from "./pretty.js";
@@ -71,7 +72,7 @@ export function createLogger(options: LoggerOptions): Logger {
       timestamp: () => `,"ts":"${sink.timestamps.format(now())}"`,
       formatters: { level: (label) => ({ level: label }) },
     },
-    { write: (line) => output.write(line) },
+    { write: (line) => output.write(visibleJson(line)) },
   );
   const logger = new SubsystemLogger(sink, json, options.subsystem ?? "main");
   output.droppedLine = (count) => logger.line("warn", "log lines dropped", { count });
@@ -120,7 +121,7 @@ class SubsystemLogger implements Logger {
     const { timestamps, now, format, colour } = this.sink;
     const ts = timestamps.format(now());
     if (format === "json")
-      return `${JSON.stringify({ level, ts, subsystem: this.#name, msg: message, ...fields })}\n`;
+      return `${visibleJson(JSON.stringify({ level, ts, subsystem: this.#name, msg: message, ...fields }))}\n`;
     return `${prettyHead(ts, level, this.#name, message, colour)}${prettyFields(fields, colour)}\n`;
   }
 

@@ -1,5 +1,6 @@
 // Log lines for people: `17:11:43.007 info  proxy.http  upstream connected  endpoint-id=my-endpoint`.
 
+import { visibleJson, visibleText } from "../base/visible-text.js";
 import type { LogLevel } from "../config/log.js";
 
 const COLOURS: Readonly<Record<LogLevel, string>> = {
@@ -22,8 +23,9 @@ export function prettyHead(
   const [, clock = "", fraction = "."] = /T([\d:]{8})(\.\d+)?/.exec(timestamp) ?? [];
   const time = clock + fraction.padEnd(4, "0");
   const name = level.padEnd(5);
-  if (!colour) return `${time} ${name} ${subsystem}  ${message}`;
-  return `${DIM}${time}${RESET} ${COLOURS[level]}${name}${RESET} ${DIM}${subsystem}${RESET}  ${message}`;
+  const said = visibleText(message);
+  if (!colour) return `${time} ${name} ${subsystem}  ${said}`;
+  return `${DIM}${time}${RESET} ${COLOURS[level]}${name}${RESET} ${DIM}${subsystem}${RESET}  ${said}`;
 }
 
 /** Fields as `  key=value key="a value"`; empty when there are none. */
@@ -39,5 +41,6 @@ export function prettyFields(fields: Readonly<Record<string, unknown>>, colour: 
 /** A value as it is when that is plain, else quoted: a terminal must not obey bytes of a peer. */
 export function prettyValue(value: unknown): string {
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
-  return typeof value !== "string" || /^[!#-~]+$/.test(text) ? text : JSON.stringify(text);
+  if (typeof value !== "string") return visibleJson(text);
+  return /^[!#-~]+$/.test(text) ? text : visibleJson(JSON.stringify(text));
 }

@@ -3,6 +3,7 @@
 import { errorText } from "@piko/client/internal";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
+import { visibleText } from "../base/visible-text.js";
 import type { StatusConfig } from "../config/status.js";
 import { readTlsFiles, type TlsFiles } from "../net/tls-files.js";
 
@@ -119,7 +120,7 @@ function findReason(body: string): string | undefined {
   if (body.length > MAX_ERROR_BYTES) return undefined;
   try {
     const { error } = JSON.parse(body) as { error?: unknown };
-    return typeof error === "string" ? error : undefined;
+    return typeof error === "string" ? visibleText(error) : undefined;
   } catch {
     return undefined;
   }

@@ -59,11 +59,16 @@ interface GossipEntry {
   readonly deleted: boolean;
 }
 
+type Counts = Readonly<Record<string, number>>;
+
+/** zod's own records leave out a key that is `__proto__`. */
+function isCounts(value: unknown): boolean {
+  if (value === null) return true;
+  return typeof value === "object" && Object.values(value).every(Number.isSafeInteger);
+}
+
 /** Listeners by endpoint; Go's servers say null when there are none. */
-const ENDPOINTS = z
-  .record(z.string(), z.int())
-  .nullable()
-  .transform((counts) => sortKeys(counts ?? {}));
+const ENDPOINTS = z.custom<Counts | null>(isCounts).transform((counts) => sortKeys(counts ?? {}));
 
 const CLUSTER_NODE = z.object({
   id: z.string(),

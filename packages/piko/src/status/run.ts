@@ -1,7 +1,8 @@
 // `piko server status`: asks for a page and prints it, once or again and again.
 
 import type { Clock } from "@piko/tunnel";
-import { stringify } from "yaml";
+import { Document, visit } from "yaml";
+import { hasHidden, visibleJson, visibleText, visibleYaml } from "../base/visible-text.js";
 import type { StatusConfig, StatusOutput } from "../config/status.js";
 import { AdminClient, notAdmin, StatusError } from "./admin-client.js";
 import type { Page } from "./pages.js";
@@ -72,12 +73,23 @@ async function read<T>(client: AdminClient, { config, page, signal }: RunStatusO
 function print<T>(document: T, { config, page, screen, wallNow }: RunStatusOptions<T>): string {
   switch (outputOf(config.output, screen)) {
     case "json":
-      return `${JSON.stringify(document, undefined, 2)}\n`;
+      return `${visibleJson(JSON.stringify(document, undefined, 2))}\n`;
     case "yaml":
-      return stringify(document, { lineWidth: 0 });
+      return toYaml(document);
     case "table":
       return page.table(document, { width: screen.size()?.columns ?? Infinity, nowMs: wallNow() });
   }
+}
+
+/** YAML without characters that can't be seen. */
+function toYaml(value: unknown): string {
+  const document = new Document(value);
+  visit(document, {
+    Scalar: (_, scalar) => {
+      if (typeof scalar.value === "string" && hasHidden(scalar.value)) scalar.type = "QUOTE_DOUBLE";
+    },
+  });
+  return visibleYaml(document.toString({ lineWidth: 0 }));
 }
 
 function outputOf(output: StatusOutput, screen: Screen): Exclude<StatusOutput, "auto"> {
@@ -121,7 +133,7 @@ function changePrinter<T>(options: RunStatusOptions<T>): (document: T, failure: 
 
 /** Text of other machines must not command a terminal. */
 function forTerminal(screen: Screen, text: string): string {
-  return screen.size() === undefined ? text : text.replace(/[^\P{Cc}\n]/gu, "\ufffd");
+  return screen.size() === undefined ? text : visibleText(text, true);
 }
 
 function pause(ms: number, signal: AbortSignal, clock: Clock): Promise<void> {

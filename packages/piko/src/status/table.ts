@@ -1,5 +1,7 @@
 // Tables for a terminal: aligned, and no wider than it if that can be had by leaving columns out.
 
+import { visibleText } from "../base/visible-text.js";
+
 /** One column. */
 export interface Column<Row> {
   readonly title: string;
@@ -60,5 +62,5 @@ function fit(columns: readonly Column<never>[], widths: readonly number[], width
 
 /** Names come from other machines: a line feed or an escape sequence in one must not make lines or colours. */
 function printable(value: string | number | undefined): string {
-  return String(value ?? "").replace(/\p{Cc}/gu, "\ufffd");
+  return visibleText(String(value ?? ""));
 }

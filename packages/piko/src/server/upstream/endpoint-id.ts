@@ -1,5 +1,7 @@
 // What an endpoint id may be.
 
+import { hasHidden } from "../../base/visible-text.js";
+
 /** Longest endpoint id: what fits a gossip packet with room to spare, and any host label. */
 export const MAX_ENDPOINT_ID_BYTES = 255;
 
@@ -12,5 +14,6 @@ export function parseEndpointId(segment: string): string | undefined {
     return undefined;
   }
   if (id === "" || Buffer.byteLength(id) > MAX_ENDPOINT_ID_BYTES) return undefined;
-  return /^[^/\p{Cc}]+$/u.test(id) ? id : undefined;
+  // Characters that can't be seen would make two ids look like one, and lines that name them say something else.
+  return id.includes("/") || hasHidden(id) ? undefined : id;
 }

@@ -27,6 +27,7 @@ const MAX_HEAD_BYTES = 64 * 1024;
 const SMALL_HEAD_BYTES = 4_096;
 const RETRY_AFTER = "Retry-After: 1\r\n";
 
+const INVALID_ID = `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes, no slash, nothing that can't be seen)`;
 const UPSTREAM_PATH = /^\/piko\/v1\/upstream\/([^/?]+)$/;
 
 export class UpstreamConnection implements SocketHandler, Expiring {
@@ -98,8 +99,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     const match = UPSTREAM_PATH.exec(query < 0 ? target : target.slice(0, query));
     const endpointId = match === null ? undefined : parseEndpointId(match[1] ?? "");
     if (match === null || head.method !== "GET") this.#refuse(404, "not found");
-    else if (endpointId === undefined)
-      this.#refuse(400, `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes)`);
+    else if (endpointId === undefined) this.#refuse(400, INVALID_ID);
     else this.#upgrade(head, endpointId);
   }
 

@@ -110,9 +110,10 @@ export class Upstreams {
 
   /** Listeners by endpoint: those that take requests. */
   listenerCounts(): Record<string, number> {
-    const counts: Record<string, number> = {};
-    for (const [endpointId, { told }] of this.#endpoints) if (told > 0) counts[endpointId] = told;
-    return counts;
+    const counts: [string, number][] = [];
+    for (const [endpointId, { told }] of this.#endpoints) if (told > 0) counts.push([endpointId, told]);
+    // Not by assignment: an endpoint may be called `__proto__`.
+    return Object.fromEntries(counts);
   }
 
   /** Tunnels that drain; counts them, so for once a second and for metrics. */
