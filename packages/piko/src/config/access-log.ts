@@ -20,13 +20,13 @@ export interface AccessLogConfig {
 
 function headerFilter(what: string): Section<HeaderFilterConfig> {
   return section(
-    `Which ${what} header fields the access log shows: all, unless one of the lists says otherwise.`,
+    `Which ${what} header fields the access log shows: those that are known to hold no secrets, unless one of the lists says otherwise.`,
     {
       blockList: strings(
-        `Names of ${what} header fields that are left out, in any case. Excludes the allow list.`,
+        `Names of ${what} header fields that are left out, too, in any case. Excludes the allow list.`,
       ),
       allowList: strings(
-        `Names of the only ${what} header fields that are shown, in any case. Excludes the block list.`,
+        `Names of the only ${what} header fields that are shown, in any case; values of those whose names speak of a secret are redacted even so. Excludes the block list.`,
       ),
     },
     (filter, report) => {

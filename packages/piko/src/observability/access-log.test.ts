@@ -15,7 +15,7 @@ import {
 } from "../http/head.js";
 import { AccessLog, type AccessLogEntry } from "./access-log.js";
 import { ByteText } from "./byte-text.js";
-import type { HeaderFields } from "./header-fields.js";
+import { HeaderFields } from "./header-fields.js";
 import { LogOutput } from "./log-output.js";
 import { createLogger } from "./logger.js";
 import { RequestText } from "./request-text.js";
@@ -265,33 +265,33 @@ describe("header fields", () => {
       log.requestFields,
       requestOf([
         ["via", "1"],
-        ["x", "y"],
+        ["age", "y"],
         ["Via", "2"],
         ["VIA", "3"],
       ]),
     );
-    expect(text).toBe('{"Via":["1","2","3"],"X":["y"]}');
+    expect(text).toBe('{"Via":["1","2","3"],"Age":["y"]}');
   });
 
   it("leave out those on the block list, and show only those on the allow list", () => {
     const fields = [
       ["accept", "*/*"],
-      ["x-one", "1"],
+      ["via", "1"],
       ["x-two", "2"],
     ] as const;
-    const blocking = setUp({ requestHeaders: { blockList: ["X-One"], allowList: [] } });
-    expect(shown(blocking.log.requestFields, requestOf(fields))).toBe('{"Accept":["*/*"],"X-Two":["2"]}');
-    expect(shown(blocking.log.responseFields, responseOf(fields))).toContain("X-One");
-    const allowing = setUp({ responseHeaders: { blockList: [], allowList: ["x-ONE"] } });
-    expect(shown(allowing.log.responseFields, responseOf(fields))).toBe('{"X-One":["1"]}');
+    const blocking = setUp({ requestHeaders: { blockList: ["VIA"], allowList: [] } });
+    expect(shown(blocking.log.requestFields, requestOf(fields))).toBe('{"Accept":["*/*"]}');
+    expect(shown(blocking.log.responseFields, responseOf(fields))).toContain("Via");
+    const allowing = setUp({ responseHeaders: { blockList: [], allowList: ["x-TWO"] } });
+    expect(shown(allowing.log.responseFields, responseOf(fields))).toBe('{"X-Two":["2"]}');
   });
 
   it("are told apart from the head before, however little differs", () => {
-    const { log } = setUp();
+    const all = new HeaderFields("request_headers", () => "shown");
     const long = "x".repeat(3_000);
     for (const value of ["a", "a", "b", "a", long, `${long}y`, long, "", "a"]) {
       const text = shown(
-        log.requestFields,
+        all,
         requestOf([
           ["X-Same", "1"],
           ["X-Value", value],
@@ -299,7 +299,7 @@ describe("header fields", () => {
       );
       expect(JSON.parse(text)).toEqual({ "X-Same": ["1"], "X-Value": [value] });
     }
-    expect(shown(log.requestFields, requestOf([]))).toBe("{}");
+    expect(shown(all, requestOf([]))).toBe("{}");
   });
 
   it("are an empty object when there are none", () => {
@@ -308,11 +308,11 @@ describe("header fields", () => {
   });
 
   it("survive peers that invent names", () => {
-    const { log } = setUp();
+    const all = new HeaderFields("request_headers", () => "shown");
     for (let i = 0; i < 2_000; i++) {
       expect(
         shown(
-          log.requestFields,
+          all,
           requestOf([
             [`x-${i}`, "v"],
             ["via", "1"],
@@ -323,10 +323,8 @@ describe("header fields", () => {
   });
 
   it("give any bytes back as UTF-8 text, like a plain reader of the fields", () => {
-    const { log } = setUp();
-    const name = fc
-      .stringMatching(/^[a-zA-Z][a-zA-Z0-9-]{0,12}$/)
-      .filter((each) => each.toLowerCase() !== "host");
+    const all = new HeaderFields("request_headers", () => "shown");
+    const name = fc.stringMatching(/^[a-zA-Z][a-zA-Z0-9-]{0,12}$/);
     const value = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString("latin1"));
     fc.assert(
       fc.property(fc.array(fc.tuple(name, value), { maxLength: 12 }), (fields) => {
@@ -336,14 +334,15 @@ describe("header fields", () => {
             .split("-")
             .map((part) => part.slice(0, 1).toUpperCase() + part.slice(1).toLowerCase())
             .join("-");
-          if (/^(Cookie|Authorization)$/.test(canonical)) continue;
           expected[canonical] = [
             ...(expected[canonical] ?? []),
             Buffer.from(bytes, "latin1").toString("utf8"),
           ];
         }
-        const text = shown(log.requestFields, requestOf(fields));
+        const text = shown(all, requestOf(fields));
         expect(JSON.parse(text)).toEqual(expected);
+        // Nothing that a terminal could obey, or that would turn the line around.
+        expect(text).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
       }),
     );
   });

@@ -4,11 +4,13 @@
 import type { AccessLogConfig } from "../config/access-log.js";
 import { formatDuration } from "../base/duration.js";
 import { LOG_LEVELS, type LogLevel } from "../config/log.js";
+import { visibleJson } from "../base/visible-text.js";
 import type { ByteText } from "./byte-text.js";
 import { HeaderFields } from "./header-fields.js";
 import type { LogSink, Logger } from "./logger.js";
 import { prettyHead, prettyValue } from "./pretty.js";
 import type { RequestText } from "./request-text.js";
+import { showing } from "./shown-fields.js";
 
 /** A request that was served. */
 export interface AccessLogEntry {
@@ -60,11 +62,12 @@ export class AccessLog {
     this.#logsSuccess = !config.disable && this.#sink.allows(this.#level, subsystem);
     this.#logsFailure = !config.disable && this.#sink.allows(this.#failureLevel, subsystem);
     this.enabled = this.#logsSuccess || this.#logsFailure;
-    const endpoint = endpointId === undefined ? "" : `"endpoint-id":${JSON.stringify(endpointId)},`;
+    const endpoint =
+      endpointId === undefined ? "" : `"endpoint-id":${visibleJson(JSON.stringify(endpointId))},`;
     this.#middle = `","subsystem":"${subsystem}","msg":"request",${endpoint}`;
     if (!this.enabled || this.#sink.format !== "json") return;
-    this.requestFields = new HeaderFields("request_headers", config.requestHeaders);
-    this.responseFields = new HeaderFields("response_headers", config.responseHeaders);
+    this.requestFields = new HeaderFields("request_headers", showing("request", config.requestHeaders));
+    this.responseFields = new HeaderFields("response_headers", showing("response", config.responseHeaders));
   }
 
   /** Writes a line, unless its level is off. */

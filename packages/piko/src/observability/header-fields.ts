@@ -1,7 +1,6 @@
 // The header fields of a message as a member of a log line: `"request_headers":{"User-Agent":["curl"],"Via":["a","b"]}`.
 // Runs for every request and response: bytes are copied from the head to where the line is gathered, no string is made.
 
-import type { HeaderFilterConfig } from "../config/access-log.js";
 import {
   FIELD_STRIDE,
   LINE_START,
@@ -11,18 +10,11 @@ import {
   VALUE_START,
 } from "../http/head.js";
 import { ByteText } from "./byte-text.js";
-import { FieldName, FieldNameTable, canonicalName } from "./field-name-table.js";
+import { FieldName, FieldNameTable } from "./field-name-table.js";
 import { REDACTED } from "./redact.js";
 import { RememberedBytes } from "./remembered-bytes.js";
+import type { Showing } from "./shown-fields.js";
 
-/** Fields whose values are credentials. */
-const SECRET_FIELDS: ReadonlySet<string> = new Set([
-  "Authorization",
-  "Proxy-Authorization",
-  "X-Piko-Authorization",
-  "Cookie",
-  "Set-Cookie",
-]);
 const REDACTED_BYTES: Uint8Array = Buffer.from(REDACTED);
 
 const NO_FIELDS: Uint8Array = Buffer.from("{}");
@@ -35,7 +27,7 @@ const CLOSING: Uint8Array = Buffer.from("}");
 /** Fields up to this size are compared with those of the head before. */
 const MAX_REMEMBERED_BYTES = 2_048;
 
-/** Formats the fields of heads, with one filter. */
+/** Formats the fields of heads. */
 export class HeaderFields {
   /** The member without fields. */
   readonly none: Uint8Array;
@@ -47,19 +39,20 @@ export class HeaderFields {
   readonly #names: FieldNameTable;
   #heads = 0;
 
-  /** @param name of the member */
-  constructor(name: string, filter: HeaderFilterConfig) {
-    this.#label = Buffer.from(`,"${name}":`);
+  /**
+   * @param member its name
+   * @param showingOf how fields are shown, by their canonical names
+   */
+  constructor(member: string, showingOf: (canonical: string) => Showing) {
+    this.#label = Buffer.from(`,"${member}":`);
     this.none = Buffer.concat([this.#label, NO_FIELDS]);
-    const allow = new Set(filter.allowList.map(canonicalName));
-    const block = new Set([...filter.blockList.map(canonicalName), "Host"]);
     this.#names = new FieldNameTable((name) => {
-      const shown = allow.size > 0 ? allow.has(name) : !block.has(name);
-      return new FieldName(name, shown, SECRET_FIELDS.has(name));
+      const how = showingOf(name);
+      return new FieldName(name, how !== "not", how === "redacted");
     });
   }
 
-  /** Adds the member for a head's fields, in the order sent. Host is left out: the line has it. */
+  /** Adds the member for a head's fields that are shown, in the order sent. */
   format(head: MessageHead, text: ByteText): void {
     const { buffer, end, fieldCount } = head;
     if (fieldCount === 0) {

@@ -26,11 +26,16 @@ export function errorText(error: Error): string {
   return `${own}: ${errorText(error.cause)}`;
 }
 
+/** Whether a name says that its value is a secret. */
+export function isSecretName(name: string): boolean {
+  return SENSITIVE.test(name.toLowerCase().replace(/[-_]/g, ""));
+}
+
 function redactObject(object: object, depth: number): Record<string, unknown> {
   const copy: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(object)) {
-    const secret = SENSITIVE.test(key.toLowerCase().replace(/[-_]/g, ""));
-    copy[key] = secret && value !== "" && value !== undefined ? REDACTED : redactValue(value, depth + 1);
+    copy[key] =
+      isSecretName(key) && value !== "" && value !== undefined ? REDACTED : redactValue(value, depth + 1);
   }
   return copy;
 }
