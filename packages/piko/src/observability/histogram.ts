@@ -38,13 +38,21 @@ export class Histogram {
 
   /** The samples that Prometheus expects: cumulative buckets, sum and count. */
   *samples(name: string, labels: Labels): Iterable<Sample> {
+    const bucket = `${name}_bucket`;
     let below = 0;
     for (const [index, bound] of this.#bounds.entries()) {
       below += this.#counts[index] ?? 0;
-      yield { metricName: `${name}_bucket`, labels: { ...labels, le: String(bound) }, value: below };
+      yield { metricName: bucket, labels, le: formatBound(bound), value: below };
     }
-    yield { metricName: `${name}_bucket`, labels: { ...labels, le: "+Inf" }, value: this.#count };
+    yield { metricName: bucket, labels, le: "+Inf", value: this.#count };
     yield { metricName: `${name}_sum`, labels, value: this.#sum };
     yield { metricName: `${name}_count`, labels, value: this.#count };
   }
+}
+
+/** A bound as Go prints it, which is a label of the series: from a million on with an exponent. */
+function formatBound(bound: number): string {
+  if (bound < 1e6) return String(bound);
+  const [digits, exponent = ""] = bound.toExponential().split("e+");
+  return `${digits}e+${exponent.padStart(2, "0")}`;
 }

@@ -14,11 +14,9 @@ it("shows counters and gauges as they are when asked", async () => {
   expect(await metrics.text()).toBe(`# HELP piko_upstreams_connected_upstreams Number of tunnels
 # TYPE piko_upstreams_connected_upstreams gauge
 piko_upstreams_connected_upstreams 3
-
 # HELP piko_upstreams_upstream_requests_total Number of requests
 # TYPE piko_upstreams_upstream_requests_total counter
 piko_upstreams_upstream_requests_total 7
-
 # HELP piko_cluster_nodes Number of nodes
 # TYPE piko_cluster_nodes gauge
 piko_cluster_nodes{status="active"} 2
@@ -36,7 +34,7 @@ it("shows a labelled metric without series as nothing but its type", async () =>
 it("refuses a name that is there", () => {
   const metrics = new Metrics();
   metrics.gauge("a", "b", () => 0);
-  expect(() => metrics.gauge("a", "b", () => 0)).toThrow("already been registered");
+  expect(() => metrics.gauge("a", "b", () => 0)).toThrow("metric a is there already");
 });
 
 it("shows the process and Node when told", async () => {
@@ -45,4 +43,16 @@ it("shows the process and Node when told", async () => {
   const text = await metrics.text();
   expect(text).toContain("process_cpu_seconds_total");
   expect(text).toContain("nodejs_eventloop_lag_seconds");
+});
+
+it("writes labels and numbers that a scraper reads back, whatever they are", async () => {
+  const metrics = new Metrics();
+  metrics.labelled("gauge", "a", "b", "node_id", () => [
+    ['x"\n\\', Number.POSITIVE_INFINITY],
+    ["y", 1e21],
+    ["__proto__", 0.5],
+  ]);
+  expect(await metrics.text()).toBe(
+    '# HELP a b\n# TYPE a gauge\na{node_id="x\\"\\n\\\\"} +Inf\na{node_id="y"} 1e+21\na{node_id="__proto__"} 0.5\n',
+  );
 });

@@ -41,6 +41,8 @@ it("counts as prom-client's own metrics do", async () => {
       .split("\n")
       .filter((line) => /^piko_proxy_(requests_total|request_latency|response_size)/.test(line))
       // prom-client puts `le` in front of the other labels.
+      .map((line) => line.replace('le="1048576"', 'le="1.048576e+06"'))
+      .map((line) => line.replace('le="4194304"', 'le="4.194304e+06"'))
       .map((line) =>
         line.replace(/\{(.*)\}/, (_, labels: string) => `{${labels.split(",").sort().join(",")}}`),
       )
@@ -59,15 +61,27 @@ it("counts requests in flight", async () => {
   expect(text).toContain('piko_proxy_requests_total{status="200",method="GET"} 1\n');
 });
 
-it("gives unknown methods and statuses a place of their own", async () => {
+it("gives unknown methods a place of their own, and unknown statuses that of their class", async () => {
   const metrics = new Metrics();
   const requests = new RequestMetricsFamily(metrics, "piko_proxy").child();
   for (const method of ["PURGE", "get", ""]) requests.end(200, method, 0, 0, 0);
-  requests.end(0, "GET", 0, 0, 0);
-  requests.end(999, "GET", 0, 0, 0);
+  for (const status of [0, 99, 600, 999, 190, 299, 399, 477, 599, 499]) requests.end(status, "GET", 0, 0, 0);
   const text = await metrics.text();
   expect(text).toContain('piko_proxy_requests_total{status="200",method="OTHER"} 3\n');
-  expect(text).toContain('piko_proxy_requests_total{status="599",method="GET"} 2\n');
+  expect(text).toContain('piko_proxy_requests_total{status="other",method="GET"} 4\n');
+  for (const status of ["1xx", "2xx", "3xx", "4xx", "5xx", "499"]) {
+    expect(text).toContain(`piko_proxy_requests_total{status="${status}",method="GET"} 1\n`);
+  }
+});
+
+it("has so many series and no more, whatever services answer", async () => {
+  const metrics = new Metrics();
+  const requests = new RequestMetricsFamily(metrics, "piko_proxy").child();
+  for (let status = 0; status < 1_000; status++) {
+    for (let method = 0; method < 10; method++) requests.end(status, method, 0, 0, 0);
+  }
+  const text = await metrics.text();
+  expect(text.match(/^piko_proxy_requests_total\{/gm)?.length).toBeLessThan(700);
 });
 
 it("keeps the listeners of an agent apart by their endpoint", async () => {

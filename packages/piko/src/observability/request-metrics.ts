@@ -17,8 +17,28 @@ const METHODS = [
   "OTHER",
 ] as const;
 const OTHER = METHODS.indexOf("OTHER");
-const FIRST_STATUS = 100;
-const STATUSES = 500;
+
+/** Statuses that have series of their own: what is registered for HTTP, and nginx's 499. */
+const KNOWN_STATUSES: readonly number[] = [
+  ...[100, 101, 102, 103],
+  ...[200, 201, 202, 203, 204, 205, 206, 207, 208, 226],
+  ...[300, 301, 302, 303, 304, 305, 307, 308],
+  ...[400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418],
+  ...[421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 499],
+  ...[500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511],
+];
+/** Others share one with their class: services must not be able to add series without end. */
+const STATUS_CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"] as const;
+/** Values of the label, by their places. */
+const STATUS_LABELS: readonly string[] = [...KNOWN_STATUSES.map(String), ...STATUS_CLASSES];
+/** Places by status. */
+const STATUS_PLACES: Uint8Array = Uint8Array.from({ length: 600 }, (_, status) => {
+  const known = KNOWN_STATUSES.indexOf(status);
+  if (known >= 0) return known;
+  const row = Math.floor(status / 100) - 1;
+  return KNOWN_STATUSES.length + (row < 0 ? STATUS_CLASSES.indexOf("other") : row);
+});
+const OTHER_STATUS = STATUS_LABELS.indexOf("other");
 
 /** A method's place in the label's values; methods that nobody knows share one. */
 export function methodIndex(method: string): number {
@@ -74,9 +94,8 @@ export class RequestMetrics {
     responseBytes: number,
   ): void {
     this.inFlight -= 1;
-    const row =
-      status >= FIRST_STATUS && status < FIRST_STATUS + STATUSES ? status - FIRST_STATUS : STATUSES - 1;
-    const index = row * METHODS.length + (typeof method === "number" ? method : methodIndex(method));
+    const place = STATUS_PLACES[status] ?? OTHER_STATUS;
+    const index = place * METHODS.length + (typeof method === "number" ? method : methodIndex(method));
     let latency = this.#latencies.get(index);
     if (latency === undefined) {
       latency = new Histogram(LATENCY_BUCKETS);
@@ -90,7 +109,7 @@ export class RequestMetrics {
   /** Every status and method seen, with its latencies. */
   *series(): Iterable<{ readonly labels: Labels; readonly latency: Histogram }> {
     for (const [index, latency] of this.#latencies) {
-      const status = String(FIRST_STATUS + Math.floor(index / METHODS.length));
+      const status = STATUS_LABELS[Math.floor(index / METHODS.length)] ?? "other";
       const method = METHODS[index % METHODS.length] ?? "OTHER";
       yield { labels: { status, method, ...this.labels }, latency };
     }

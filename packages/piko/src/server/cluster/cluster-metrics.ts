@@ -1,7 +1,13 @@
 // Numbers about the cluster and gossip (contract names piko_cluster_* and piko_gossip_*).
 
+import type { EntryCounts } from "../../gossip/snapshot.js";
 import type { Metrics, Sample } from "../../observability/metrics.js";
 import type { Cluster } from "./cluster.js";
+
+/** Nodes that have series of their own. */
+export const MAX_NODES = 256;
+/** `node_id` of all others. */
+export const OTHER_NODES = "other";
 
 /** Adds the metrics to a node's registry. */
 export function addClusterMetrics(metrics: Metrics, cluster: Cluster): void {
@@ -16,7 +22,11 @@ export function addClusterMetrics(metrics: Metrics, cluster: Cluster): void {
     "piko_upstreams_remote_requests_total",
     "Number of requests sent to other nodes",
     "node_id",
-    () => cluster.remoteRequests,
+    () =>
+      limitNodes<readonly [string, number]>([...cluster.remoteRequests], (others) => [
+        OTHER_NODES,
+        sum(others, ([, count]) => count),
+      ]),
   );
   for (const [name, help, read] of [
     ["connections_inbound", "TCP connections accepted", () => counters.connectionsInbound],
@@ -37,11 +47,30 @@ export function addClusterMetrics(metrics: Metrics, cluster: Cluster): void {
     name: "piko_gossip_entries",
     help: "Number of keys known, by node and kind",
     type: "gauge",
-    read: () => cluster.gossip.entryCounts().flatMap(entrySamples),
+    read: () => limitNodes(cluster.gossip.entryCounts(), addCounts).flatMap(entrySamples),
   });
 }
 
-function entrySamples(counts: { id: string; total: number; deleted: number; internal: number }): Sample[] {
+/** Nodes beyond the limit are shown as one: whoever reaches the gossip port can invent some. */
+export function limitNodes<T>(nodes: readonly T[], addUp: (others: readonly T[]) => T): readonly T[] {
+  if (nodes.length <= MAX_NODES) return nodes;
+  return [...nodes.slice(0, MAX_NODES), addUp(nodes.slice(MAX_NODES))];
+}
+
+function addCounts(others: readonly EntryCounts[]): EntryCounts {
+  return {
+    id: OTHER_NODES,
+    total: sum(others, ({ total }) => total),
+    deleted: sum(others, ({ deleted }) => deleted),
+    internal: sum(others, ({ internal }) => internal),
+  };
+}
+
+function sum<T>(all: readonly T[], count: (one: T) => number): number {
+  return all.reduce((before, one) => before + count(one), 0);
+}
+
+function entrySamples(counts: EntryCounts): Sample[] {
   const { id, total, deleted, internal } = counts;
   const sample = (isDeleted: boolean, isInternal: boolean, value: number): Sample => ({
     labels: { node_id: id, deleted: String(isDeleted), internal: String(isInternal) },
