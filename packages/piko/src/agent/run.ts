@@ -5,7 +5,7 @@ import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
-import { metricsRoute, type Route, RouteServer } from "../net/route-server.js";
+import { createRouteLimits, metricsRoute, type Route, RouteServer, send } from "../net/route-server.js";
 import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
 import { Listener } from "./listener.js";
@@ -49,7 +49,12 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       }),
   );
   const metricsServer = config.server.enabled
-    ? createServer(metrics, log, () => !signal.aborted && listeners.every(({ connected }) => connected))
+    ? createServer(
+        metrics,
+        log,
+        clock,
+        () => !signal.aborted && listeners.every(({ connected }) => connected),
+      )
     : undefined;
   try {
     if (metricsServer !== undefined) {
@@ -74,13 +79,14 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
 }
 
 /** The agent's own port. */
-function createServer(metrics: Metrics, log: Logger, isReady: () => boolean): RouteServer {
+function createServer(metrics: Metrics, log: Logger, clock: Clock, isReady: () => boolean): RouteServer {
   const routes = new Map<string, Route>([
-    ["/health", (response) => void response.writeHead(200).end()],
-    ["/ready", (response) => void response.writeHead(isReady() ? 200 : 503).end()],
+    ["/health", (response) => send(response, 200)],
+    ["/ready", (response) => send(response, isReady() ? 200 : 503)],
     ["/metrics", metricsRoute(metrics)],
   ]);
-  return new RouteServer({ name: "server", logger: log, find: (path) => routes.get(path) });
+  const limits = createRouteLimits(metrics, "piko_agent_server_limited_total", "server", log, clock);
+  return new RouteServer({ name: "server", logger: log, limits, find: (path) => routes.get(path) });
 }
 
 /** Connects all listeners at once. The first failure ends the others and is the one that is told. */

@@ -1,11 +1,35 @@
 // A small HTTP server with fixed paths: the admin port of a node, the metrics port of an agent. Rarely called and never
 // by clients, so node:http will do.
 
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+  STATUS_CODES,
+} from "node:http";
+import type { Socket } from "node:net";
+import type { Clock } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
+import { visibleJson } from "../base/visible-text.js";
 import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
 import { listen } from "./accept/listen.js";
+import { OpenConnections } from "./accept/open-connections.js";
+import { LimitCounters } from "./limit-counters.js";
+
+/** Most connections; a further one takes the place of the one that has waited longest. */
+export const MAX_ROUTE_CONNECTIONS = 1_024;
+const REQUEST_MS = 10_000;
+/** How often connections are looked at for that. */
+const CHECK_MS = 1_000;
+/** Longest time without a byte in either direction while a response is under way; forwarded ones have 15 s for theirs. */
+const SILENCE_MS = 20_000;
+/** How long a connection is kept for another request. */
+const IDLE_MS = 5_000;
+
+/** What may be too much or too slow. */
+export type RouteLimit = "max_connections" | "read_header_timeout";
 
 /** Answers a GET or HEAD request. */
 export type Route = (response: ServerResponse) => void | Promise<void>;
@@ -14,19 +38,40 @@ export interface RouteServerOptions {
   /** For error texts: "admin". */
   readonly name: string;
   readonly logger: Logger;
+  readonly limits: LimitCounters<RouteLimit>;
   /** The route of a path; undefined for a path that doesn't exist. */
   readonly find: (path: string) => Route | undefined;
   /** Is asked before `find`, and answers a request in another way if it returns true. */
   readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Time for a whole request, from the connection or the end of the last response on. */
+  readonly requestMs?: number;
 }
 
 export class RouteServer {
   readonly #options: RouteServerOptions;
   readonly #server: Server;
+  readonly #connections: OpenConnections;
+  /** The last response of each connection that has asked for something. */
+  readonly #responses = new WeakMap<Socket, ServerResponse>();
 
   constructor(options: RouteServerOptions) {
     this.#options = options;
-    this.#server = createServer((request, response) => void this.#answer(request, response));
+    const { limits, requestMs = REQUEST_MS } = options;
+    this.#connections = new OpenConnections(
+      MAX_ROUTE_CONNECTIONS,
+      (socket) => this.#isBusy(socket),
+      () => limits.hit("max_connections"),
+    );
+    const times = {
+      headersTimeout: requestMs,
+      requestTimeout: requestMs,
+      connectionsCheckingInterval: Math.min(CHECK_MS, requestMs),
+      keepAliveTimeout: IDLE_MS,
+    };
+    this.#server = createServer(times, (request, response) => void this.#answer(request, response));
+    this.#server.setTimeout(SILENCE_MS);
+    this.#server.on("connection", (socket: Socket) => this.#connections.add(socket));
+    this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
   }
 
   /** Binds the port; resolves to the address that it has. */
@@ -43,38 +88,95 @@ export class RouteServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { find, intercept, logger } = this.#options;
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
-    if (request.method !== "GET" && request.method !== "HEAD") {
-      response.writeHead(405, { Allow: "GET, HEAD" }).end();
-      return;
-    }
+    const busy = this.#isBusy(request.socket);
+    if (!busy) this.#responses.set(request.socket, response);
     try {
-      if (intercept?.(request, response) === true) return;
-      const route = find(path);
-      if (route !== undefined) await route(response);
-      else notFound(path, find, response);
+      // Node hands out all requests of a pipeline at once. One at a time is enough for everybody who has business here.
+      if (busy) send(response, 503, { Connection: "close" });
+      else if (request.method !== "GET" && request.method !== "HEAD") {
+        send(response, 405, { Allow: "GET, HEAD" });
+      } else if (intercept?.(request, response) !== true) {
+        const route = find(path);
+        if (route !== undefined) await route(response);
+        else notFound(path, find, response);
+      }
     } catch (error) {
       logger.error("request failed", { path, error });
-      if (!response.headersSent) response.writeHead(500);
-      response.end();
+      if (response.headersSent) response.destroy();
+      else send(response, 500);
     }
+  }
+
+  /** Whether a request of the connection is under way. */
+  #isBusy(socket: Socket): boolean {
+    const response = this.#responses.get(socket);
+    return response !== undefined && !response.writableEnded && !response.destroyed;
+  }
+
+  /** What came is no request, or came too late. */
+  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+    const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
+    if (late) this.#options.limits.hit("read_header_timeout");
+    // Who sent nothing takes an answer for that to something else.
+    if (!socket.writable || socket.bytesRead === 0 || this.#isBusy(socket)) {
+      socket.destroy();
+      return;
+    }
+    const status = late ? 408 : error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
+    const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`;
+    socket.end(head, () => socket.destroy());
   }
 }
 
 function notFound(path: string, find: RouteServerOptions["find"], response: ServerResponse): void {
   const trimmed = path.endsWith("/") ? path.slice(0, -1) : "";
-  if (find(trimmed) !== undefined) response.writeHead(301, { Location: trimmed }).end();
-  else response.writeHead(404, { "Content-Type": "text/plain" }).end("404 page not found");
+  if (find(trimmed) !== undefined) send(response, 301, { Location: trimmed });
+  else send(response, 404, { "Content-Type": "text/plain" }, "404 page not found");
 }
 
-/** The route of `/metrics`. */
+/** Counters of a port's limits. */
+export function createRouteLimits(
+  metrics: Metrics,
+  metric: string,
+  section: string,
+  logger: Logger,
+  clock: Clock,
+): LimitCounters<RouteLimit> {
+  return new LimitCounters<RouteLimit>({
+    metrics,
+    metric,
+    help: `Number of connections to the ${section} port ended by a limit`,
+    capacities: ["max_connections"],
+    others: ["read_header_timeout"],
+    section,
+    logger,
+    clock,
+  });
+}
+
+/** The route of `/metrics`. Scrapes that come at the same time share one text. */
 export function metricsRoute(metrics: Metrics): Route {
+  let underWay: Promise<string> | undefined;
   return async (response) => {
-    const text = await metrics.text();
-    response.writeHead(200, { "Content-Type": metrics.contentType }).end(text);
+    underWay ??= metrics.text().finally(() => {
+      underWay = undefined;
+    });
+    send(response, 200, { "Content-Type": metrics.contentType }, await underWay);
   };
+}
+
+/** Sends a whole answer, with its length. */
+export function send(
+  response: ServerResponse,
+  status: number,
+  fields: Readonly<Record<string, string>> = {},
+  body = "",
+): void {
+  response.writeHead(status, { ...fields, "Content-Length": Buffer.byteLength(body) }).end(body);
 }
 
 /** Sends a value as JSON. */
 export function sendJson(response: ServerResponse, value: unknown): void {
-  response.writeHead(200, { "Content-Type": "application/json; charset=utf-8" }).end(JSON.stringify(value));
+  const json = { "Content-Type": "application/json; charset=utf-8" };
+  send(response, 200, json, visibleJson(JSON.stringify(value)));
 }

@@ -126,6 +126,7 @@ export class Node {
       metrics,
       upstreams,
       logger: logger.subsystem("admin"),
+      clock,
       isReady: () => this.#ready,
     });
   }

@@ -1,7 +1,8 @@
 // The admin port of a node: probes, metrics and status, of this node or (with ?forward=) of another one.
 
+import type { Clock } from "@piko/tunnel";
 import type { HostPort } from "../../base/address.js";
-import { metricsRoute, type Route, RouteServer } from "../../net/route-server.js";
+import { createRouteLimits, metricsRoute, type Route, RouteServer, send } from "../../net/route-server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Metrics } from "../../observability/metrics.js";
 import type { Cluster } from "../cluster/cluster.js";
@@ -13,6 +14,7 @@ export interface AdminPortOptions {
   readonly metrics: Metrics;
   readonly upstreams: Upstreams;
   readonly logger: Logger;
+  readonly clock: Clock;
   /** Whether the node should get requests. */
   readonly isReady: () => boolean;
 }
@@ -25,17 +27,18 @@ export class AdminPort {
   #status: StatusPages | undefined;
   #forward: AdminForward | undefined;
 
-  constructor({ metrics, upstreams, logger, isReady }: AdminPortOptions) {
+  constructor({ metrics, upstreams, logger, clock, isReady }: AdminPortOptions) {
     this.#upstreams = upstreams;
     this.#logger = logger;
     this.#routes = new Map<string, Route>([
-      ["/health", (response) => void response.writeHead(200).end()],
-      ["/ready", (response) => void response.writeHead(isReady() ? 200 : 503).end()],
+      ["/health", (response) => send(response, 200)],
+      ["/ready", (response) => send(response, isReady() ? 200 : 503)],
       ["/metrics", metricsRoute(metrics)],
     ]);
     this.#server = new RouteServer({
       name: "admin",
       logger,
+      limits: createRouteLimits(metrics, "piko_admin_limited_total", "admin", logger, clock),
       find: (path) => this.#routes.get(path) ?? this.#status?.find(path),
       intercept: (request, response) => this.#forward?.answer(request, response) ?? false,
     });

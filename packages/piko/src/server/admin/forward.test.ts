@@ -1,9 +1,11 @@
 import { once } from "node:events";
+import { systemClock } from "@piko/tunnel";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer } from "node:net";
 import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
-import { RouteServer } from "../../net/route-server.js";
+import { createRouteLimits, RouteServer } from "../../net/route-server.js";
+import { Metrics } from "../../observability/metrics.js";
 import { createSilentLogger } from "../../observability/silent-logger.js";
 import { ClusterTable } from "../cluster/cluster-table.js";
 import { AdminForward } from "./forward.js";
@@ -26,6 +28,7 @@ async function startNode(nodeId: string, silenceMs?: number): Promise<TestNode> 
   const server = new RouteServer({
     name: "admin",
     logger,
+    limits: createRouteLimits(new Metrics(), "piko_admin_limited_total", "admin", logger, systemClock),
     find: (path) => (path === "/who" ? (response) => void response.end(nodeId) : undefined),
     intercept: (incoming, response) => forward.answer(incoming, response),
   });
@@ -44,6 +47,17 @@ async function startPeer(
     server.close();
     server.closeAllConnections();
   });
+  return `127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** What answers anything with these bytes, and ends. */
+async function startCanned(bytes: string): Promise<string> {
+  const server = createTcpServer((socket) => {
+    socket.on("error", () => {});
+    socket.once("data", () => socket.end(bytes, "latin1"));
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  cleanUps.push(() => server.close());
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
@@ -149,6 +163,36 @@ describe("a request with ?forward=", () => {
       status: 504,
       body: '{"error":"upstream timeout"}\n',
     });
+  });
+
+  it.each([
+    "HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 000 X\r\n\r\n",
+    "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+    "HTTP/1.1 101 X\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nA: \u007f\r\n\r\n",
+    "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    "HTTP/1.1 2000 OK\r\n\r\n",
+    "no answer",
+    "",
+  ])("says that a node can't be understood which answers %j", async (bytes) => {
+    const a = await startNode("a");
+    learn(a, "b", await startCanned(bytes));
+    expect(await ask(a, "/who?forward=b")).toMatchObject({
+      status: 502,
+      body: '{"error":"upstream unreachable"}\n',
+    });
+  });
+
+  it.each([
+    "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+    "HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n",
+    "HTTP/1.1 599 X\r\n__proto__: x\r\nconstructor: y\r\nContent-Length: 0\r\n\r\n",
+    "HTTP/1.1 103 Early\r\nA: b\r\n\r\nHTTP/1.1 599 X\r\nA: \u00ff\r\nContent-Length: 0\r\n\r\n",
+  ])("passes %j on", async (bytes) => {
+    const a = await startNode("a");
+    learn(a, "b", await startCanned(bytes));
+    expect((await ask(a, "/who?forward=b")).body).toBe("");
   });
 
   it("never makes half an answer look whole", async () => {

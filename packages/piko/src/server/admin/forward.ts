@@ -4,6 +4,8 @@
 import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { parseHostPort } from "../../base/address.js";
+import { visibleJson } from "../../base/visible-text.js";
+import { send } from "../../net/route-server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";
@@ -50,7 +52,7 @@ export class AdminForward {
     if (id === null || id === this.#cluster.nodeId) return false;
     const node = this.#cluster.table.get(id);
     if (node === undefined || !node.complete) {
-      response.writeHead(404).end();
+      send(response, 404);
     } else if (request.headers[FORWARDED_BY] !== undefined) {
       // That node's admin address leads here: it advertises a wrong one, or one that several nodes share.
       sendError(response, 421, `wrong node: this is ${this.#cluster.nodeId}, not ${id}`);
@@ -71,21 +73,32 @@ export class AdminForward {
       timeout: this.#silenceMs,
     });
     let late = false;
-    outgoing.once("timeout", () => {
-      late = true;
-      outgoing.destroy(new Error(`silent for ${this.#silenceMs} ms`));
-    });
-    outgoing.on("error", (error) => {
-      if (response.destroyed) return;
+    const fail = (error: unknown): void => {
+      if (response.destroyed || response.writableEnded) return;
       this.#logger.warn("could not forward request", { "node-id": id, addr: adminAddr, error });
       // What has begun and can't be completed must not look complete.
       if (response.headersSent) response.destroy();
       else if (late) sendError(response, 504, "upstream timeout");
       else sendError(response, 502, "upstream unreachable");
+    };
+    outgoing.once("timeout", () => {
+      late = true;
+      outgoing.destroy(new Error(`silent for ${this.#silenceMs} ms`));
+    });
+    outgoing.on("error", fail);
+    outgoing.once("close", () => {
+      // Such as after a 101, of which Node tells nobody.
+      if (!response.headersSent) fail(new Error("closed without an answer"));
     });
     outgoing.once("response", (incoming) => {
-      response.writeHead(incoming.statusCode ?? 502, responseHeaders(incoming));
       incoming.once("error", () => response.destroy());
+      const { statusCode = 0 } = incoming;
+      // Node reads statuses that it doesn't write, such as 099, and a 101 that nobody has asked for.
+      if (statusCode < 200) {
+        outgoing.destroy(new Error(`status ${statusCode}`));
+        return;
+      }
+      response.writeHead(statusCode, responseHeaders(incoming));
       incoming.pipe(response);
     });
     response.once("close", () => outgoing.destroy());
@@ -119,5 +132,6 @@ function endToEnd(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
 }
 
 function sendError(response: ServerResponse, status: number, error: string): void {
-  response.writeHead(status, { "Content-Type": "application/json" }).end(`${JSON.stringify({ error })}\n`);
+  const body = `${visibleJson(JSON.stringify({ error }))}\n`;
+  send(response, status, { "Content-Type": "application/json" }, body);
 }

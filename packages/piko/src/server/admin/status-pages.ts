@@ -2,7 +2,7 @@
 // what gossip has told it.
 
 import type { NodeDetails, NodeSnapshot } from "../../gossip/state/snapshot.js";
-import { type Route, sendJson } from "../../net/route-server.js";
+import { type Route, send, sendJson } from "../../net/route-server.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";
 import type { Upstreams } from "../upstream/upstreams.js";
@@ -73,7 +73,7 @@ export class StatusPages {
 function page(read: () => object | undefined): Route {
   return (response) => {
     const value = read();
-    if (value === undefined) response.writeHead(404).end();
+    if (value === undefined) send(response, 404);
     else sendJson(response, value);
   };
 }

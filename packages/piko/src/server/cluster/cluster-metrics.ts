@@ -1,6 +1,6 @@
 // Numbers about the cluster and gossip (contract names piko_cluster_* and piko_gossip_*).
 
-import type { EntryCounts } from "../../gossip/snapshot.js";
+import type { EntryCounts } from "../../gossip/state/snapshot.js";
 import type { Metrics, Sample } from "../../observability/metrics.js";
 import type { Cluster } from "./cluster.js";
 

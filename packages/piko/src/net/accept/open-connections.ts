@@ -1,0 +1,44 @@
+// The connections of a port that few are meant to use: probes, scrapers, people. When there are too many, the one that
+// has waited longest makes room, so that a crowd of silent connections never keeps a probe out.
+
+import type { Socket } from "node:net";
+
+export class OpenConnections {
+  readonly #max: number;
+  readonly #isBusy: (socket: Socket) => boolean;
+  readonly #onLimit: () => void;
+  /** In the order in which they came. */
+  readonly #sockets = new Set<Socket>();
+
+  /** `isBusy`: whether a request is under way; such connections go last. `onLimit`: one is cut to make room. */
+  constructor(max: number, isBusy: (socket: Socket) => boolean, onLimit: () => void) {
+    this.#max = max;
+    this.#isBusy = isBusy;
+    this.#onLimit = onLimit;
+  }
+
+  get count(): number {
+    return this.#sockets.size;
+  }
+
+  /** Takes a connection in, until it is closed. */
+  add(socket: Socket): void {
+    if (this.#sockets.size >= this.#max) this.#makeRoom();
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+  }
+
+  #makeRoom(): void {
+    this.#onLimit();
+    const [oldest] = this.#sockets;
+    let cut = oldest;
+    for (const socket of this.#sockets) {
+      if (this.#isBusy(socket)) continue;
+      cut = socket;
+      break;
+    }
+    if (cut === undefined) return;
+    this.#sockets.delete(cut);
+    cut.destroy();
+  }
+}

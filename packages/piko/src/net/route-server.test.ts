@@ -1,0 +1,150 @@
+import { systemClock } from "@piko/tunnel";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { Metrics } from "../observability/metrics.js";
+import { createSilentLogger } from "../observability/silent-logger.js";
+import { createRouteLimits, metricsRoute, RouteServer, send, sendJson } from "./route-server.js";
+
+const cleanUps: (() => void)[] = [];
+afterEach(() => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) cleanUp();
+});
+
+interface TestServer {
+  readonly port: number;
+  readonly metrics: Metrics;
+  /** Lets the slow page end. */
+  readonly release: () => void;
+}
+
+async function start(requestMs?: number): Promise<TestServer> {
+  const metrics = new Metrics();
+  const logger = createSilentLogger();
+  let release = (): void => {};
+  const slow = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const server = new RouteServer({
+    name: "test",
+    logger,
+    limits: createRouteLimits(metrics, "limited_total", "test", logger, systemClock),
+    find: (path) => {
+      if (path === "/text") return (response) => send(response, 200, { "Content-Type": "text/plain" }, "é");
+      if (path === "/json") return (response) => sendJson(response, { "a\u202e": "\u2028" });
+      if (path === "/metrics") return metricsRoute(metrics);
+      if (path === "/broken") return () => Promise.reject(new Error("broken"));
+      if (path === "/slow") return (response) => slow.then(() => send(response, 200));
+      return undefined;
+    },
+    ...(requestMs === undefined ? {} : { requestMs }),
+  });
+  const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
+  cleanUps.push(() => server.close());
+  return { port, metrics, release };
+}
+
+function open(port: number): Socket {
+  const socket = connect(port, "127.0.0.1");
+  socket.on("error", () => {});
+  cleanUps.push(() => socket.destroy());
+  return socket;
+}
+
+/** All that comes until the connection ends. */
+async function rest(socket: Socket): Promise<string> {
+  let text = "";
+  socket.setEncoding("utf8").on("data", (piece: string) => {
+    text += piece;
+  });
+  await once(socket, "close");
+  return text;
+}
+
+const get = (path: string, method = "GET", fields = "Connection: close\r\n"): string =>
+  `${method} ${path} HTTP/1.1\r\nHost: h\r\n${fields}\r\n`;
+
+async function ask(port: number, path: string, method?: string): Promise<[head: string, body: string]> {
+  const socket = open(port);
+  socket.write(get(path, method));
+  const [head = "", body = ""] = (await rest(socket)).split("\r\n\r\n");
+  return [head.toLowerCase(), body];
+}
+
+describe("an answer", () => {
+  it.each([
+    ["/text", "GET", 200, 2, "é"],
+    ["/text", "HEAD", 200, 2, ""],
+    ["/text/", "GET", 301, 0, ""],
+    ["/nothing", "GET", 404, 18, "404 page not found"],
+    ["/text", "POST", 405, 0, ""],
+    ["/broken", "GET", 500, 0, ""],
+    ["/json", "GET", 200, 20, '{"a\\u202e":"\\u2028"}'],
+  ])("to %s by %s is %i with its length", async (path, method, status, length, body) => {
+    const { port } = await start();
+    const [head, text] = await ask(port, path, method);
+    expect(head).toContain(`http/1.1 ${status} `);
+    expect(head).toContain(`\r\ncontent-length: ${length}`);
+    expect(head).not.toContain("transfer-encoding");
+    expect(text).toBe(body);
+  });
+
+  it("is given to many who ask for the metrics at the same time", async () => {
+    const { port, metrics } = await start();
+    let read = 0;
+    metrics.gauge("read", "Times", () => ++read);
+    const texts = await Promise.all(Array.from({ length: 20 }, () => ask(port, "/metrics")));
+    for (const [, body] of texts) expect(body).toMatch(/^read \d+$/m);
+  });
+});
+
+describe("a connection", () => {
+  it("that asks for more while a page is under way is told so, and ends", async () => {
+    const { port, release } = await start();
+    const socket = open(port);
+    socket.write(get("/slow", "GET", "") + get("/text", "GET", "") + get("/text", "GET", ""));
+    // Both are seen before the first page ends: they came with it.
+    await ask(port, "/text");
+    release();
+    const statuses = [...(await rest(socket)).matchAll(/^HTTP\/1.1 (\d+)/gm)].map(([, status]) => status);
+    expect(statuses).toEqual(["200", "503"]);
+  });
+
+  it("that says nothing is closed after a while, without a word", async () => {
+    const { port, metrics } = await start(50);
+    expect(await rest(open(port))).toBe("");
+    expect(await metrics.text()).toContain('limited_total{limit="read_header_timeout"} 1\n');
+  });
+
+  it.each(["GET", "GET / HTTP/1.1\r\nA: b\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length"])(
+    "that stops in the middle of %j is told so",
+    async (bytes) => {
+      const { port } = await start(50);
+      const socket = open(port);
+      socket.write(bytes);
+      expect(await rest(socket)).toMatch(/^HTTP\/1.1 408 Request Timeout\r\n/);
+    },
+  );
+
+  it.each([
+    ["\0\r\n\r\n", 400],
+    ["GET / HTTP/9.9\r\n\r\n", 400],
+    [`GET / HTTP/1.1\r\nA: ${"b".repeat(20_000)}\r\n\r\n`, 431],
+  ])("that sends no request gets %#", async (bytes, status) => {
+    const { port } = await start();
+    const socket = open(port);
+    socket.write(bytes);
+    expect(await rest(socket)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+  });
+
+  it("that leaves before its answer harms nobody", async () => {
+    const { port, release } = await start();
+    const socket = open(port);
+    socket.write(get("/slow"));
+    await ask(port, "/text");
+    socket.resetAndDestroy();
+    await once(socket, "close");
+    release();
+    expect((await ask(port, "/text"))[1]).toBe("é");
+  });
+});
