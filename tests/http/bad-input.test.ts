@@ -181,6 +181,23 @@ describe("routing", () => {
   });
 });
 
+describe("a page of another origin", () => {
+  it.each([
+    ["http://elsewhere.test", 403],
+    ["null", 403],
+    ["http://piko.test:1", 403],
+    ["http://piko.test", 502],
+    ["https://PIKO.test", 502],
+  ])("%s gets no connection to a TCP endpoint", async (origin, status) => {
+    const client = await RawClient.connect(scene, tunnel.server.proxy);
+    client.send(
+      "GET /_piko/v1/tcp/nobody HTTP/1.1\r\nHost: piko.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+        `Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nOrigin: ${origin}\r\n\r\n`,
+    );
+    expect((await client.response()).status).toBe(status);
+  });
+});
+
 describe("an upgrade request on the upstream port", () => {
   const upgrade = (more: string, path = "/piko/v1/upstream/bad", version = 13): string =>
     `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n` +

@@ -11,6 +11,7 @@ import { eventually } from "../harness/deadline.js";
 import { metric, untilMetric } from "../harness/metrics.js";
 import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
+import type { RawResponse } from "../harness/raw-response.js";
 import { Service } from "../harness/service.js";
 import { perFile, perTest } from "../harness/stage.js";
 import { haveTools } from "../harness/tools.js";
@@ -147,6 +148,25 @@ describe("fields of our own", () => {
     const seen = await send(server, request(`${field}\r\nx-kept: yes\r\n`));
     expect(Object.keys(seen).filter((name) => name.startsWith("x-piko"))).toEqual([]);
     expect(seen["x-kept"]).toBe("yes");
+  });
+
+  it("keep a client's request on this node, and tell the client nothing of the cluster", async () => {
+    // Nodes have addresses of their own: what comes from one of theirs is a node's.
+    const first = await startServer(scene, { "proxy.bind-addr": "127.0.0.2:0" });
+    const second = await startServer(scene, {
+      "proxy.bind-addr": "127.0.0.3:0",
+      "cluster.join": first.gossip,
+    });
+    await startAgent(scene, second.upstream, "web", service.addr);
+    const ask = async (fields: string): Promise<RawResponse> => {
+      const client = await RawClient.connect(scene, first.proxy);
+      client.send(request(fields));
+      return await client.response();
+    };
+    await eventually(async () => (await ask("")).status === 200, "the endpoint at the other node");
+    const response = await ask("x-piko-forward: true\r\n");
+    expect(response.status).toBe(502);
+    expect(response.field("x-piko-reroute")).toBeUndefined();
   });
 
   it("can't make the word of just anybody count", async () => {

@@ -8,6 +8,7 @@ import { startAgent, startTunnel, type Tunnel } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
 import { Service } from "../harness/service.js";
 import { perFile, perTest } from "../harness/stage.js";
+import { clientFrame, openTunnel, yamuxFrame } from "../harness/wire.js";
 
 const stage = perFile();
 const scene = perTest();
@@ -200,5 +201,39 @@ describe("a WebSocket", () => {
     const response = await client.response();
     expect(response.status).toBe(101);
     expect(response.field("sec-websocket-accept")).toBe("BACScCJPNqyz+UBoqMH89VmURoA=");
+  });
+});
+
+describe("an agent that switches protocols unasked", () => {
+  it.each([
+    ["to nothing", "", ""],
+    ["to a protocol, for a plain request", "Connection: Upgrade\r\nUpgrade: test\r\n", ""],
+    ["to nothing, for an upgrade", "", "Connection: Upgrade\r\nUpgrade: test\r\n"],
+    [
+      "to another protocol",
+      "Connection: Upgrade\r\nUpgrade: evil\r\n",
+      "Connection: Upgrade\r\nUpgrade: test\r\n",
+    ],
+  ])("%s gets no client's connection", async (_, fields, asked) => {
+    const agent = await openTunnel(scene, tunnel.server.upstream, "evil");
+    const client = await connect();
+    client.send(`GET / HTTP/1.1\r\nHost: evil.test\r\n${asked}\r\n`);
+    await agent.take(1);
+    const answer = Buffer.from(`HTTP/1.1 101 X\r\n${fields}\r\n`);
+    agent.send(
+      clientFrame(Buffer.concat([yamuxFrame(1, 2, 2, 0), yamuxFrame(0, 0, 2, answer.length), answer])),
+    );
+    expect((await client.response()).status).toBe(502);
+    const secret = "GET /reflect HTTP/1.1\r\nHost: web.test\r\nAuthorization: Bearer secret\r\n\r\n";
+    if (asked === "") {
+      client.send(secret);
+      const { body, status } = await client.response();
+      expect(status).toBe(200);
+      expect(body.toString()).toContain("Bearer secret");
+    } else {
+      expect((await client.rest()).length).toBe(0);
+    }
+    expect(agent.buffer.includes("secret")).toBe(false);
+    agent.socket.destroy();
   });
 });

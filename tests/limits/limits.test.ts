@@ -8,11 +8,11 @@ import { NetworkNamespace } from "../harness/network-namespace.js";
 import { startProgram } from "../harness/program.js";
 import { RawClient } from "../harness/raw-client.js";
 import type { RawResponse } from "../harness/raw-response.js";
-import { startEchoService } from "../harness/raw-service.js";
+import { startCannedService, startEchoService } from "../harness/raw-service.js";
 import { Service } from "../harness/service.js";
 import { perFile, perTest } from "../harness/stage.js";
 import { haveTools, run } from "../harness/tools.js";
-import { openTunnel } from "../harness/wire.js";
+import { clientFrame, openTunnel, yamuxFrame } from "../harness/wire.js";
 
 const stage = perFile();
 const scene = perTest();
@@ -44,6 +44,20 @@ async function ask(client: RawClient, request: string): Promise<RawResponse> {
 /** A request on a connection of its own, and whether the connection ended behind its answer. */
 async function askOnce(server: RunningServer, request: string): Promise<RawResponse> {
   return await ask(await connect(server), request);
+}
+
+/** How many answers of status 200 have come, from now on; nothing else is kept of them. */
+function countAnswers(client: RawClient): () => number {
+  const marker = "HTTP/1.1 200";
+  let count = 0;
+  let rest = "";
+  client.socket.on("data", (piece: Buffer) => {
+    client.buffer = Buffer.alloc(0);
+    const parts = (rest + piece.toString("latin1")).split(marker);
+    count += parts.length - 1;
+    rest = (parts.at(-1) ?? "").slice(1 - marker.length);
+  });
+  return () => count;
 }
 
 function errorOf(response: RawResponse): [number, unknown, string | undefined] {
@@ -346,6 +360,27 @@ describe("a request", () => {
   });
 });
 
+describe("a response head", () => {
+  it.each([
+    ["of the service", "http-client.max-response-header-bytes", {}],
+    [
+      "at the node",
+      "proxy.limits.max-response-header-bytes",
+      { "proxy.limits.max-response-header-bytes": "8192" },
+    ],
+  ])("beyond the limit %s is a 502", async (_, name, flags) => {
+    const server = await startServer(scene, flags);
+    const agentFlags = name.startsWith("http") ? [`--${name}`, "8192"] : [];
+    const canned = await startCannedService(
+      scene,
+      `HTTP/1.1 200 OK\r\nX: ${"x".repeat(9_000)}\r\nContent-Length: 0\r\n\r\n`,
+    );
+    await startAgent(scene, server.upstream, "web", canned.addr, { flags: agentFlags });
+    expect((await askOnce(server, GET)).status).toBe(502);
+    if (name.startsWith("proxy")) expect(await limited(server, "max_response_header_bytes")).toBe(1);
+  });
+});
+
 describe("memory for bytes that wait", () => {
   it("keeps large heads in parts out when it is used up, and is given back", async () => {
     const server = await start({ "proxy.limits.max-buffered-bytes": "6000" });
@@ -387,6 +422,72 @@ describe("memory for bytes that wait", () => {
     expect(held).toBeLessThan(4_096 + 65_536 + 1_024);
     expect(held).toBeLessThan(requests.length);
     expect((await askOnce(server, GET)).status).toBe(200);
+  });
+
+  it("is no more for a client that goes on sending ahead, however long", async () => {
+    const server = await start({ "proxy.access-log.disable": "true" });
+    const client = await connect(server);
+    const count = 6_000;
+    client.send(GET.replace("\r\n\r\n", `\r\nX: ${"x".repeat(100)}\r\n\r\n`).repeat(count));
+    const answers = countAnswers(client);
+    let most = 0;
+    await eventually(async () => {
+      most = Math.max(most, (await metric(server.admin, "piko_proxy_buffered_bytes")) ?? 0);
+      return answers() === count;
+    }, "all answers");
+    expect(most).toBeGreaterThan(0);
+    // The limit, one read more, and the room that memory is taken in.
+    expect(most).toBeLessThan(5 * 65_536);
+  });
+
+  it("is no more for a client that asks and reads no answer", async () => {
+    const server = await start({});
+    const client = await connect(server);
+    const request = "OPTIONS * HTTP/1.1\r\nHost: web.test\r\n\r\n";
+    const count = 200_000;
+    client.socket.pause();
+    client.send(request.repeat(count));
+    const { socket } = client;
+    let before = -1;
+    // The server stops reading when its answers aren't read.
+    await eventually(async () => {
+      const stuck = socket.writableLength > 0 && socket.bytesWritten === before;
+      before = socket.bytesWritten;
+      return stuck && (await metric(server.admin, "piko_proxy_connections")) === 1;
+    }, "a server that reads no more");
+    expect((await metric(server.admin, "piko_proxy_buffered_bytes")) ?? 0).toBeLessThan(4 * 65_536);
+    expect((await askOnce(server, GET)).status).toBe(200);
+    const answers = countAnswers(client);
+    socket.resume();
+    await eventually(() => Promise.resolve(answers() === count), "all answers");
+  });
+
+  it("is asked for by response heads in parts too, which have a limit of their own", async () => {
+    const server = await startServer(scene, { "proxy.limits.max-buffered-bytes": "100000" });
+    // The agent passes no head on that isn't whole: a tunnel by hand does.
+    const agent = await openTunnel(scene, server.upstream, "parts");
+    const part = Buffer.from(`HTTP/1.1 200 OK\r\nX: ${"x".repeat(40_000)}`);
+    const hung: RawClient[] = [];
+    for (let stream = 2; stream <= 10; stream += 2) {
+      const client = await connect(server);
+      client.send(`GET /${stream} HTTP/1.1\r\nHost: parts.test\r\n\r\n`);
+      await eventually(() => Promise.resolve(agent.buffer.includes(`GET /${stream} `)), "the request");
+      agent.send(
+        clientFrame(
+          Buffer.concat([yamuxFrame(1, 2, stream, 0), yamuxFrame(0, 0, stream, part.length), part]),
+        ),
+      );
+      agent.buffer = Buffer.alloc(0);
+      hung.push(client);
+    }
+    const last = hung.at(-1);
+    expect(errorOf((await last?.response()) as RawResponse)).toEqual([503, "server is busy", "1"]);
+    const held = (await metric(server.admin, "piko_proxy_buffered_bytes")) ?? 0;
+    expect(held).toBeLessThan(250_000);
+    for (const each of hung) each.socket.destroy();
+    agent.socket.destroy();
+    await untilMetric(server.admin, "piko_proxy_connections", 0);
+    expect(await metric(server.admin, "piko_proxy_buffered_bytes")).toBe(0);
   });
 
   it("is nothing when nobody is connected, whatever was sent", async () => {

@@ -15,6 +15,7 @@ import {
 } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../src/config/client-tls.js";
 import { parseServiceAddress } from "../src/base/service-address.js";
+import { ByteBudget } from "../src/net/byte-budget.js";
 import { AccessLog } from "../src/observability/access-log.js";
 import { RequestMetrics } from "../src/observability/request-metrics.js";
 import { createSilentLogger } from "../src/observability/silent-logger.js";
@@ -171,7 +172,14 @@ export class AgentRig {
     const addr = parseServiceAddress(text, protocol);
     const connector = new ServiceConnector({ addr, tls: options.tls ?? NO_TLS, keepAliveMs: 30_000 });
     const { idleTimeoutMs = 90_000, maxIdle = 100 } = options;
-    const pool = new ServicePool({ connector, maxIdle, idleTimeoutMs, clock });
+    const pool = new ServicePool({
+      connector,
+      maxIdle,
+      idleTimeoutMs,
+      maxResponseHeadBytes: 64 * 1024,
+      budget: new ByteBudget(Number.POSITIVE_INFINITY),
+      clock,
+    });
     const logger = createSilentLogger();
     const metrics = new RequestMetrics({ endpoint: "my-endpoint" });
     const noFilter = { allowList: [], blockList: [] };

@@ -4,6 +4,7 @@ import { type Logger as ClientLogger, type ServerOptions, Upstream } from "@piko
 import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
 import type { ListenerConfig } from "../config/agent.js";
 import { AccessLog } from "../observability/access-log.js";
+import type { ByteBudget } from "../net/byte-budget.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
 import { ServiceConnector } from "./connect-service.js";
@@ -18,6 +19,8 @@ export interface ListenerOptions {
   /** Time for the first connection to the server, with all its attempts. */
   readonly connectTimeoutMs: number;
   readonly metrics: RequestMetrics;
+  /** Memory of heads that come in parts, of all listeners. */
+  readonly budget: ByteBudget;
   readonly logger: Logger;
   readonly clock: Clock;
   /** A tunnel is open; the first time and after each reconnect. */
@@ -43,7 +46,7 @@ export class Listener {
     this.config = config;
     let service: Service;
     if (config.protocol === "http") {
-      this.#pool = createPool(config, clock);
+      this.#pool = createPool(options);
       const http = createHttpService(options, this.#pool);
       service = { open: (stream, halfClose) => new StreamExchange(http, stream, halfClose) };
     } else {
@@ -81,12 +84,14 @@ export class Listener {
   }
 }
 
-function createPool(config: ListenerConfig, clock: Clock): ServicePool {
+function createPool({ budget, clock, config }: ListenerOptions): ServicePool {
   const { addr, httpClient, tls } = config;
   return new ServicePool({
     connector: new ServiceConnector({ addr, tls, keepAliveMs: httpClient.keepAliveTimeoutMs }),
     maxIdle: httpClient.maxIdleConns,
     idleTimeoutMs: httpClient.idleConnTimeoutMs,
+    maxResponseHeadBytes: httpClient.maxResponseHeaderBytes,
+    budget,
     clock,
   });
 }

@@ -5,12 +5,16 @@ import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
+import { ByteBudget } from "../net/byte-budget.js";
 import { createRouteLimits, metricsRoute, type Route, RouteServer, send } from "../net/route-server.js";
 import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
 import { Listener } from "./listener.js";
 import { nextSteps } from "./next-steps.js";
 import { readTlsFiles } from "../net/tls-files.js";
+
+/** Most memory for response heads that come in parts. Above it, such a response is a 502. */
+const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 
 /** Options of {@link runAgent}. */
 export interface RunAgentOptions {
@@ -31,6 +35,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const family = new RequestMetricsFamily(metrics, "piko_agent");
   const byEndpoint = new Map<string, RequestMetrics>();
   const server = serverOptions(config);
+  const budget = new ByteBudget(MAX_BUFFERED_BYTES);
   const listeners = config.listeners.map(
     (listener) =>
       new Listener({
@@ -38,6 +43,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
         server,
         connectTimeoutMs: config.connect.timeoutMs,
         metrics: metricsOf(listener, family, byEndpoint),
+        budget,
         logger,
         clock,
         onConnected: (nodeId) =>

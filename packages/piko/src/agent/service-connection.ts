@@ -19,8 +19,6 @@ import type { Expiring } from "../net/deadline-sweep.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";
 import type { ServicePool } from "./service-pool.js";
 
-/** Largest response head that is passed on. */
-export const MAX_RESPONSE_HEAD_BYTES: number = 1024 * 1024;
 /** Most bytes of a request that are kept to be sent again. */
 const MAX_REPLAY_BYTES = 16 * 1024;
 /** How much sooner than the service says an idle connection is closed, so that no request meets its end. */
@@ -85,7 +83,7 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
     this.#pool = pool;
     this.#body = new BodyReader();
     this.#finder = new HeadEndFinder();
-    this.#head = new ByteStore();
+    this.#head = new ByteStore(pool.budget);
     this.#handler = undefined;
     this.#phase = IDLE;
     this.#reused = false;
@@ -260,6 +258,10 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
         this.#lose(handler, head.error?.message ?? "invalid response head");
         return;
       }
+      if (head.end - head.start > this.#pool.maxResponseHeadBytes) {
+        this.#lose(handler, this.#headTooLarge());
+        return;
+      }
       at = head.end;
       if (head.status === 101) {
         if (handler.onSwitch(head)) {
@@ -296,17 +298,22 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
     const store = this.#head;
     store.append(buffer, start, end);
     const found = this.#finder.find(store.buffer, store.start, store.end);
-    if (found === END_UNKNOWN && store.length <= MAX_RESPONSE_HEAD_BYTES) return;
+    if (found === END_UNKNOWN && store.length <= this.#pool.maxResponseHeadBytes) {
+      if (!this.#pool.budget.exhausted) return;
+      this.#lose(handler, "too many bytes of response heads wait");
+      return;
+    }
     if (found === END_INVALID || found === END_UNKNOWN) {
-      this.#lose(
-        handler,
-        this.#finder.error?.message ?? `response head above ${MAX_RESPONSE_HEAD_BYTES} bytes`,
-      );
+      this.#lose(handler, this.#finder.error?.message ?? this.#headTooLarge());
       return;
     }
     const { buffer: bytes, start: from, end: to } = store;
     store.clear();
     this.#read(handler, bytes, from, to);
+  }
+
+  #headTooLarge(): string {
+    return `response head above ${this.#pool.maxResponseHeadBytes} bytes`;
   }
 
   #lose(handler: ResponseHandler, reason: string): void {

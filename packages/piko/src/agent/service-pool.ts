@@ -2,6 +2,7 @@
 // needed grow old and are closed.
 
 import type { Clock } from "@piko/tunnel";
+import type { ByteBudget } from "../net/byte-budget.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
 import type { ServiceConnector } from "./connect-service.js";
 import { ServiceConnection, type ResponseHandler } from "./service-connection.js";
@@ -13,20 +14,29 @@ export interface ServicePoolOptions {
   readonly maxIdle: number;
   /** How long an idle connection is kept; 0 for no limit. */
   readonly idleTimeoutMs: number;
+  /** Largest response head. */
+  readonly maxResponseHeadBytes: number;
+  /** Memory of heads that come in parts, of all the agent's services. */
+  readonly budget: ByteBudget;
   readonly clock: Clock;
 }
 
 export class ServicePool {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
+  readonly maxResponseHeadBytes: number;
+  readonly budget: ByteBudget;
   readonly #connector: ServiceConnector;
   readonly #maxIdle: number;
   readonly #idleTimeoutMs: number;
   readonly #idle: ServiceConnection[] = [];
   #closed = false;
 
-  constructor({ connector, maxIdle, idleTimeoutMs, clock }: ServicePoolOptions) {
+  constructor(options: ServicePoolOptions) {
+    const { connector, maxIdle, idleTimeoutMs, clock } = options;
     this.clock = clock;
+    this.maxResponseHeadBytes = options.maxResponseHeadBytes;
+    this.budget = options.budget;
     this.sweep = new DeadlineSweep(clock);
     this.#connector = connector;
     this.#maxIdle = maxIdle;

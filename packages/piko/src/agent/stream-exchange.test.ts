@@ -246,11 +246,37 @@ describe("a response", () => {
   });
 
   it("with a large head arrives", async () => {
-    const text = `HTTP/1.1 200 OK\r\nX-A: ${"a".repeat(300_000)}\r\nContent-Length: 2\r\n\r\nok`;
+    const text = `HTTP/1.1 200 OK\r\nX-A: ${"a".repeat(60_000)}\r\nContent-Length: 2\r\n\r\nok`;
     const service = await uses.raw(answering(() => text));
     const rig = await uses.rig({ service: service.port });
     expect((await rig.request(GET)).text).toBe(text);
     expect(rig.pool.idleCount).toBe(1);
+  });
+
+  it("with a head above the limit is a 502, whether it ends or not", async () => {
+    for (const end of ["\r\n\r\n", ""]) {
+      const text = `HTTP/1.1 200 OK\r\nX-A: ${"a".repeat(70_000)}${end}`;
+      const service = await uses.raw(answering(() => text));
+      const rig = await uses.rig({ service: service.port });
+      expect((await rig.request(GET)).text).toMatch(/^HTTP\/1.1 502 /);
+    }
+  });
+
+  it("that switches the protocol unasked, or to nothing, is a 502", async () => {
+    const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    const asking = GET.replace("\r\n\r\n", `\r\n${upgrade}\r\n`);
+    for (const [request, fields] of [
+      [GET, ""],
+      [GET, upgrade],
+      [asking, ""],
+      [asking, "Upgrade: websocket\r\n"],
+      [asking, "Connection: Upgrade\r\nUpgrade: other\r\n"],
+      [asking, "Connection: Upgrade\r\nUpgrade: websocket, other\r\n"],
+    ] as const) {
+      const service = await uses.raw(answering(() => `HTTP/1.1 101 X\r\n${fields}\r\n`));
+      const rig = await uses.rig({ service: service.port });
+      expect((await rig.request(request)).text).toMatch(/^HTTP\/1.1 502 /);
+    }
   });
 
   it("is followed by nothing: a connection with more bytes behind it isn't used again", async () => {

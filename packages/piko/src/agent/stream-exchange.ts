@@ -16,6 +16,7 @@ import {
   FRAMING_NONE,
   type ResponseRewrite,
 } from "../http/h1/rewrite-response-head.js";
+import { askedProtocols, switchesTo } from "../http/switching.js";
 import { ByteStore } from "../net/byte-store.js";
 import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../observability/request-record.js";
 import { type HttpService, MAX_REQUEST_HEAD_BYTES } from "./http-service.js";
@@ -62,7 +63,8 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   // The request.
   /** Absent when there is no body. */
   #requestBody: BodyReader | undefined;
-  #upgrade: boolean;
+  /** The protocols that the request asks for, in lower case; empty for none. */
+  #upgrade: string;
   #sayClose: boolean;
   /** From its head to its end. */
   #request: RequestRecord | undefined;
@@ -84,7 +86,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#held = undefined;
     this.#finder = undefined;
     this.#requestBody = undefined;
-    this.#upgrade = false;
+    this.#upgrade = "";
     this.#sayClose = false;
     this.#request = undefined;
     this.#unconsumed = 0;
@@ -129,7 +131,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
 
   onSwitch(head: ResponseHead): boolean {
     const connection = this.#connection;
-    if (connection === undefined || !this.#upgrade || !this.#requestDone) return false;
+    if (connection === undefined || !switchesTo(this.#upgrade, head) || !this.#requestDone) return false;
     this.#status = head.status;
     this.#request?.response(head);
     this.#writer.addHead(head, INTERIM);
@@ -264,7 +266,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     this.#request = request;
     request.begin(head);
     this.#phase = AWAITING_RESPONSE;
-    this.#upgrade = head.upgrade;
+    this.#upgrade = askedProtocols(head);
     this.#sayClose = !head.connectionClose;
     const kind = requestBody(head);
     if (kind !== BODY_NONE) {
@@ -292,7 +294,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     }
     // Behind a request there is nothing, unless it asks for an upgrade: those bytes wait for the 101. They aren't
     // consumed until then, so there are never more than the stream's window.
-    if (at === end || !this.#upgrade || this.#phase !== AWAITING_RESPONSE) return 0;
+    if (at === end || this.#upgrade === "" || this.#phase !== AWAITING_RESPONSE) return 0;
     this.#held ??= new ByteStore();
     this.#held.append(buffer, at, end);
     return end - at;

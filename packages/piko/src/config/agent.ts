@@ -7,6 +7,7 @@ import { type Field, type Section, list, mapSection, section } from "./declarati
 import {
   address,
   bool,
+  bytes,
   choice,
   duration,
   integer,
@@ -38,6 +39,7 @@ export interface HttpClientConfig {
   readonly idleConnTimeoutMs: number;
   /** Infinity for no limit. */
   readonly maxIdleConns: number;
+  readonly maxResponseHeaderBytes: number;
   readonly disableCompression: boolean;
 }
 
@@ -87,6 +89,11 @@ const HTTP_CLIENT: Section<HttpClientConfig> = section("Connections to the servi
     ...maxIdleConns,
     schema: maxIdleConns.schema.transform((n) => (n === 0 ? 100 : n < 0 ? Number.POSITIVE_INFINITY : n)),
   },
+  maxResponseHeaderBytes: bytes(
+    65_536,
+    "Largest response head of the service. A larger one is a 502. Nodes have a limit of their own (`proxy.limits.max_response_header_bytes`).",
+    { min: 1_024, max: 16_777_216 },
+  ),
   disableCompression: bool(
     "Accepted for compatibility, and without effect: compressed responses are always passed on as the service sent them.",
   ),

@@ -46,6 +46,7 @@ export interface ProxyLimitsConfig {
   readonly maxBufferedBytesPerConnection: number;
   readonly maxTargetBytes: number;
   readonly maxHeaderFields: number;
+  readonly maxResponseHeaderBytes: number;
   readonly maxBodyBytes: number;
 }
 
@@ -182,6 +183,11 @@ const LIMITS: Section<ProxyLimitsConfig> = section(
     maxHeaderFields: integer(200, "Most fields of a request or response head. More get 431 or 502.", {
       min: 10,
     }),
+    maxResponseHeaderBytes: bytes(
+      65_536,
+      "Largest response head that is passed on. A larger one is a 502. Each response under way may hold this much until its head is whole.",
+      { min: 1_024, max: 16_777_216 },
+    ),
     maxBodyBytes: bytesLimit(
       0,
       "Largest request body. Larger ones get 413: at once when Content-Length says so, else when the limit is reached.",

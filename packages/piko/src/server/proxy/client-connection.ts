@@ -9,6 +9,7 @@ import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head
 import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { ByteStore } from "../../net/byte-store.js";
+import type { Postponed } from "../../net/next-turn.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import { type ErrorResponse, errorResponse } from "../../http/h1/error-response.js";
 import { Exchange } from "./exchange.js";
@@ -25,6 +26,11 @@ import {
 } from "./proxy-limits.js";
 import { routeRequest } from "./route.js";
 
+/**
+ * Requests that a connection may begin in one go. What is answered at once (`OPTIONS *`, a refusal) would otherwise let
+ * one client's pipeline of tiny requests keep all others waiting.
+ */
+const MAX_REQUESTS_PER_TURN = 32;
 /** The longest request line has the longest target and this: method, blanks, version and line end. */
 const LINE_EXTRA_BYTES = 64;
 const LF = 0x0a;
@@ -53,7 +59,7 @@ export interface Client {
   readonly counted: boolean;
 }
 
-export class ClientConnection implements SocketHandler, BodySink, Expiring {
+export class ClientConnection implements SocketHandler, BodySink, Expiring, Postponed {
   readonly context: ProxyContext;
   readonly socket: ByteSocket;
   readonly clientIp: string;
@@ -67,6 +73,10 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
   lastEndpointId: string;
   #state: number;
   #processing: boolean;
+  /** The connection has had its share of this turn, and goes on in the next one. */
+  #postponed: boolean;
+  /** Requests sent ahead were dropped, so the response under way is the last. */
+  #lastRequest: boolean;
   readonly #ahead: ByteStore;
   readonly #finder: HeadEndFinder;
   /** When the current wait for the client ends in a refusal or a close; Infinity for none. */
@@ -87,6 +97,8 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     this.#onGone = onGone;
     this.#state = READING_HEAD;
     this.#processing = false;
+    this.#postponed = false;
+    this.#lastRequest = false;
     this.#ahead = new ByteStore(context.budget);
     this.#finder = new HeadEndFinder();
     this.#unsentBytes = 0;
@@ -112,8 +124,9 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
   onBytes(buffer: Buffer, start: number, end: number): void {
     switch (this.#state) {
       case READING_HEAD:
-        if (this.#ahead.length === 0) this.#keep(buffer, this.#process(buffer, start, end), end);
-        else this.#moreOfHead(buffer, start, end);
+        if (this.#ahead.length === 0 && !this.#stalled) {
+          this.#keep(buffer, this.#process(buffer, start, end), end);
+        } else this.#keep(buffer, start, end);
         break;
       case EXCHANGING:
         this.#keep(buffer, this.#readBody(buffer, start, end), end);
@@ -137,6 +150,12 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
 
   onDrain(): void {
     this.exchange.onClientDrain();
+    this.#goOn();
+  }
+
+  onNextTurn(): void {
+    this.#postponed = false;
+    this.#goOn();
   }
 
   onClose(): void {
@@ -167,7 +186,7 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     const { buffer, start, end } = this.#ahead;
     if (end > start) this.exchange.sendRaw(buffer, start, end);
     this.#ahead.clear();
-    if (!this.exchange.uploadBlocked) this.socket.resume();
+    if (!this.exchange.uploadHeld) this.socket.resume();
   }
 
   /** For the exchange: the request is over, since just now. The connection goes on with the next one, or ends. */
@@ -175,15 +194,21 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     if (this.#state === OVER) return;
     // A response whose head went out before the node began to stop couldn't say that it is the last.
     const last = this.context.draining && this.#ahead.length === 0;
-    if (!keepAlive || !this.requestBody.done || last) {
+    if (!keepAlive || !this.requestBody.done || last || this.#lastRequest) {
       this.linger();
       return;
     }
     this.#state = READING_HEAD;
     this.#deadlineMs = deadline(nowMs, this.context.config.http.idleTimeoutMs);
     this.#finder.reset();
-    this.socket.resume();
-    if (!this.#processing && this.#ahead.length > 0) this.#processAhead();
+    // Otherwise the loop that began the request goes on.
+    if (this.#processing) this.resumeReading();
+    else this.#goOn();
+  }
+
+  /** For the exchange: no request follows the one under way. */
+  get lastRequest(): boolean {
+    return this.#lastRequest;
   }
 
   /** Ends the connection behind what is written; the socket waits a moment for the client to have read it. */
@@ -199,11 +224,6 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
   cut(reset: boolean): void {
     if (reset) this.socket.reset();
     else this.socket.close();
-  }
-
-  /** For the exchange: whether the request's own word on its way so far counts; `forwarded`: another node's, it says. */
-  believes(forwarded: boolean): boolean {
-    return this.trusted || (forwarded && this.context.isNode(this.clientIp));
   }
 
   /** For the exchange: who the log says has sent the request. */
@@ -236,6 +256,19 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     if (this.#ahead.length <= this.context.config.limits.maxBufferedBytesPerConnection) this.socket.resume();
   }
 
+  /** It isn't this connection's turn, or its client doesn't read the answers that it has already. */
+  get #stalled(): boolean {
+    return this.#postponed || this.socket.out.congested;
+  }
+
+  /** Takes up what waits between two requests, then reads on. */
+  #goOn(): void {
+    if (this.#state !== READING_HEAD || this.#stalled) return;
+    if (this.#ahead.length > 0) this.#processAhead();
+    const held = this.#isReadingHead() ? this.#stalled : this.exchange.uploadHeld && !this.requestBody.done;
+    if (!held) this.resumeReading();
+  }
+
   /** The node stops: idle connections end now, others after their response. */
   stop(): void {
     if (this.idle) this.socket.close();
@@ -253,7 +286,9 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     }
     if (nowMs < this.#deadlineMs) return;
     if (this.#state === EXCHANGING) this.#onBodyPause(nowMs);
-    else if (this.#state === READING_HEAD && this.#ahead.length > 0) this.#refuse(HEAD_TIMEOUT);
+    else if (this.#state === READING_HEAD && this.#stalled) {
+      this.#deadlineMs = deadline(nowMs, this.context.config.http.readHeaderTimeoutMs);
+    } else if (this.#state === READING_HEAD && this.#ahead.length > 0) this.#refuse(HEAD_TIMEOUT);
     else this.socket.destroy();
   }
 
@@ -262,7 +297,13 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     const { requestHead: head, config } = this.context;
     this.#processing = true;
     let at = start;
+    let begun = 0;
     while (at < end && this.#state === READING_HEAD) {
+      if (begun++ === MAX_REQUESTS_PER_TURN) {
+        this.#postponed = true;
+        this.context.nextTurn.add(this);
+      }
+      if (this.#stalled) break;
       const result = parseRequestHead(head, buffer, at, end);
       if (result === HEAD_INCOMPLETE) break;
       if (result === HEAD_INVALID) {
@@ -290,6 +331,10 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
 
   #isExchanging(): boolean {
     return this.#state === EXCHANGING;
+  }
+
+  #isReadingHead(): boolean {
+    return this.#state === READING_HEAD;
   }
 
   #begin(head: RequestHead): void {
@@ -333,25 +378,29 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
       this.socket.handler.onBytes(buffer, start, end);
       return;
     }
-    if (this.#state !== READING_HEAD && this.#state !== EXCHANGING) return;
-    if (this.#ahead.length === 0 && this.#state === READING_HEAD) {
-      const { clock, config } = this.context;
+    const reading = this.#state === READING_HEAD;
+    if (!reading && this.#state !== EXCHANGING) return;
+    const { budget, clock, config } = this.context;
+    if (!reading && budget.exhausted && this.#ahead.length + end - start > SMALL_HEAD_BYTES) {
+      // Nobody has promised anything for what was sent ahead: it is asked again on another connection.
+      if (!this.#lastRequest) this.context.limits.hit("max_buffered_bytes");
+      this.#lastRequest = true;
+      this.#ahead.clear();
+      this.socket.pause();
+      return;
+    }
+    if (this.#ahead.length === 0 && reading) {
       this.#deadlineMs = deadline(clock.now(), config.http.readHeaderTimeoutMs);
     }
     this.#ahead.append(buffer, start, end);
-    if (this.#state === READING_HEAD) this.#searchHead();
-    else if (this.#ahead.length > this.context.config.limits.maxBufferedBytesPerConnection) this.#holdBack();
+    if (reading && !this.#stalled) this.#searchHead();
+    else if (reading || this.#ahead.length > config.limits.maxBufferedBytesPerConnection) this.#holdBack();
   }
 
-  /** The client has sent as much ahead as it may. */
+  /** The client has sent as much ahead as it may, or it isn't its turn. */
   #holdBack(): void {
-    if (!this.socket.paused) this.context.limits.hit("max_buffered_bytes_per_connection");
+    if (!this.socket.paused && !this.#stalled) this.context.limits.hit("max_buffered_bytes_per_connection");
     this.socket.pause();
-  }
-
-  #moreOfHead(buffer: Buffer, start: number, end: number): void {
-    this.#ahead.append(buffer, start, end);
-    this.#searchHead();
   }
 
   /** Looks whether the kept bytes hold a whole head by now; each byte is looked at once. */
@@ -391,6 +440,10 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring {
     }
     ahead.consumeTo(at);
     if (this.#state !== READING_HEAD || ahead.length === 0) return;
+    if (this.#stalled) {
+      this.socket.pause();
+      return;
+    }
     if (at > start) {
       const { clock, config } = this.context;
       this.#deadlineMs = deadline(clock.now(), config.http.readHeaderTimeoutMs);

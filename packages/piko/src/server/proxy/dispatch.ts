@@ -45,8 +45,10 @@ export class Dispatch implements Waiter {
   #upstream: Tunnel | RemoteNode | undefined = undefined;
   /** Where the request is counted as one in flight. */
   #endpoint: EndpointTunnels | undefined = undefined;
-  /** The request came from another node: it goes no further. */
-  #forwarded = false;
+  /** The request goes to no other node: it has made its hop, or its client wants none. */
+  #lastNode = false;
+  /** Another node has sent it, and knows of further ones. */
+  #fromNode = false;
   /** Only another node can take the request: what comes here as an upgrade is a plain stream to an agent. */
   #nodesOnly = false;
   /** Until when the request waits for an upstream to come back; 0 when it doesn't. */
@@ -63,11 +65,19 @@ export class Dispatch implements Waiter {
   }
 
   /** Starts on a request; its head goes to `upload`, then `connect` follows. */
-  begin(endpointId: string, byHost: boolean, method: string, forwarded: boolean, nodesOnly: boolean): void {
+  begin(
+    endpointId: string,
+    byHost: boolean,
+    method: string,
+    lastNode: boolean,
+    fromNode: boolean,
+    nodesOnly: boolean,
+  ): void {
     this.#endpointId = endpointId;
     this.#byHost = byHost;
     this.#nodesOnly = nodesOnly;
-    this.#forwarded = forwarded;
+    this.#lastNode = lastNode;
+    this.#fromNode = fromNode;
     this.#method = method;
     this.#triesLeft = MAX_TRIES;
     this.#late = false;
@@ -86,7 +96,7 @@ export class Dispatch implements Waiter {
     if (this.#startOn(endpoint?.select(this.#failed))) return;
     const draining = endpoint?.selectDraining(this.#failed);
     const { cluster } = this.#context;
-    const hop = this.#forwarded
+    const hop = this.#lastNode
       ? undefined
       : cluster?.openStream(this.#endpointId, this.#owner, this.#failed, draining !== undefined);
     if (hop !== undefined) {
@@ -104,7 +114,7 @@ export class Dispatch implements Waiter {
       this.connect();
       return;
     }
-    if (this.#forwarded) {
+    if (this.#fromNode) {
       // The node that sent it knows more: the endpoint may be on another one by now.
       this.#owner.onNoUpstream("no available upstreams", REROUTE_FIELD);
       return;

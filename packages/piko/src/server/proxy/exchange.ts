@@ -7,8 +7,7 @@ import { BodyReader, type BodySink } from "../../http/h1/body-reader.js";
 import { LAST_CHUNK, writeChunk } from "../../http/h1/chunk-writer.js";
 import { type HttpError } from "../../http/errors.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
-import { FIELD_UPGRADE } from "../../http/field-names.js";
-import { findField } from "../../http/find-field.js";
+import { askedProtocols, switchesTo } from "../../http/switching.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead, type ResponseHead } from "../../http/head.js";
 import { parseResponseHead } from "../../http/h1/parse-response-head.js";
 import { PLAIN_REQUEST, type RequestRewrite } from "../../http/h1/rewrite-request-head.js";
@@ -17,10 +16,10 @@ import { ByteStore } from "../../net/byte-store.js";
 import type { ClientConnection } from "./client-connection.js";
 import { Dispatch, type DispatchOwner } from "./dispatch.js";
 import { emptyResponse } from "../../http/h1/error-response.js";
-import { MAX_RESPONSE_HEAD_BYTES, type ProxyContext } from "./proxy-context.js";
+import type { ProxyContext } from "./proxy-context.js";
 import { isForwarded, isReroute } from "./forwarded.js";
 import type { ForwardedRewrite } from "./forwarded-fields.js";
-import { fieldsOf } from "./proxy-limits.js";
+import { fieldsOf, NO_MEMORY, SMALL_HEAD_BYTES } from "./proxy-limits.js";
 import { CLIENT_CLOSED_REQUEST, RequestRecord } from "../../observability/request-record.js";
 import type { RequestUpload } from "./request-upload.js";
 import { ResponseFraming } from "./response-framing.js";
@@ -80,18 +79,20 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#rewrite = { ...PLAIN_REQUEST, forwardedFor: connection.forwardedFor, connectionClose: true };
   }
 
-  /** The tunnel takes no more of the request for now. */
-  get uploadBlocked(): boolean {
-    return this.#upload.blocked;
+  /** More of the request has nowhere to go for now: the tunnel takes none, or there is none yet. */
+  get uploadHeld(): boolean {
+    return this.#upload.blocked || this.#dispatch.waiting;
   }
 
   /** Sends the request whose head was just parsed. `nodesOnly`: it is for another node, or nobody. */
   begin(head: RequestHead, endpointId: string, nodesOnly = false): void {
-    const forwarded = isForwarded(head);
+    const lastNode = isForwarded(head);
+    const fromNode = lastNode && this.#context.isNode(this.#connection.clientIp);
+    const byHost = head.endpointField < 0 && !nodesOnly;
     this.#remember(head);
     this.#phase = AWAITING_HEAD;
-    this.#dispatch.begin(endpointId, head.endpointField < 0 && !nodesOnly, head.method, forwarded, nodesOnly);
-    this.#context.forwarded.set(this.#rewrite, head, this.#connection.believes(forwarded));
+    this.#dispatch.begin(endpointId, byHost, head.method, lastNode, fromNode, nodesOnly);
+    this.#context.forwarded.set(this.#rewrite, head, this.#connection.trusted || fromNode);
     this.#upload.addHead(head, this.#rewrite);
     this.#dispatch.connect();
   }
@@ -134,7 +135,7 @@ export class Exchange implements DispatchOwner, BodySink {
     if (this.#phase === AWAITING_HEAD) {
       this.#dropStream();
       this.#fail(error.status, error.message, fieldsOf(error));
-    } else if (this.#phase === BODY) {
+    } else if (this.#phase !== IDLE) {
       this.#cut();
     }
   }
@@ -259,7 +260,7 @@ export class Exchange implements DispatchOwner, BodySink {
     request.begin(head, this.#connection.clientOf(head));
     this.#headDeadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : request.startMs + timeoutMs;
     this.#keepAlive = request.http10 ? head.connectionKeepAlive : !head.connectionClose;
-    this.#upgrade = head.upgrade ? (findField(head, FIELD_UPGRADE) ?? "").toLowerCase() : "";
+    this.#upgrade = askedProtocols(head);
     this.#clientEnded = false;
     this.#serviceEnded = false;
     this.#status = 0;
@@ -271,7 +272,9 @@ export class Exchange implements DispatchOwner, BodySink {
 
   #send(buffer: Buffer, start: number, end: number): void {
     if (this.#upload.send(this.#stream, buffer, start, end) > 0) this.#moveHeadDeadline();
-    if (this.#upload.blocked) this.#connection.socket.pause();
+    if (!this.#upload.blocked) return;
+    if (this.#context.budget.exhausted) this.refuse(NO_MEMORY);
+    else this.#connection.socket.pause();
   }
 
   /** The time limit for the response head counts from the last byte of the request that the tunnel took. */
@@ -297,14 +300,16 @@ export class Exchange implements DispatchOwner, BodySink {
     const store = this.#head;
     store.append(buffer, start, end);
     const found = this.#finder.find(store.buffer, store.start, store.end);
-    if (found === END_UNKNOWN && store.length <= MAX_RESPONSE_HEAD_BYTES) return;
-    if (found === END_INVALID || found === END_UNKNOWN) {
-      this.#refuseResponse(this.#finder.error?.message ?? "response head too large");
+    if (found === END_UNKNOWN) {
+      if (store.length > this.#context.config.limits.maxResponseHeaderBytes) this.#refuseLargeHead();
+      else if (this.#context.budget.exhausted && store.length > SMALL_HEAD_BYTES) this.refuse(NO_MEMORY);
       return;
     }
-    const bytes = store.buffer;
-    const from = store.start;
-    const to = store.end;
+    if (found === END_INVALID) {
+      this.#refuseResponse(this.#finder.error?.message ?? "invalid response head");
+      return;
+    }
+    const { buffer: bytes, start: from, end: to } = store;
     store.clear();
     this.#receive(bytes, from, to);
   }
@@ -323,6 +328,10 @@ export class Exchange implements DispatchOwner, BodySink {
       }
       if (result === HEAD_INVALID) {
         this.#refuseResponse(head.error?.message ?? "invalid response head");
+        return;
+      }
+      if (head.end - head.start > this.#context.config.limits.maxResponseHeaderBytes) {
+        this.#refuseLargeHead();
         return;
       }
       at = head.end;
@@ -365,9 +374,7 @@ export class Exchange implements DispatchOwner, BodySink {
   }
 
   #onSwitch(head: ResponseHead): void {
-    const protocol = (findField(head, FIELD_UPGRADE) ?? "").toLowerCase();
-    const asked = this.#upgrade.split(",").some((token) => token.trim() === protocol);
-    if (!asked || !this.#connection.requestBody.done) {
+    if (!switchesTo(this.#upgrade, head) || !this.#connection.requestBody.done) {
       this.#refuseResponse("switch to a protocol that was not asked for");
       return;
     }
@@ -393,9 +400,8 @@ export class Exchange implements DispatchOwner, BodySink {
 
   #mayKeepAlive(): boolean {
     // Behind an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
-    return (
-      this.#keepAlive && !this.#context.closing && this.#connection.requestBody.done && this.#upgrade === ""
-    );
+    if (this.#context.closing || this.#connection.lastRequest) return false;
+    return this.#keepAlive && this.#connection.requestBody.done && this.#upgrade === "";
   }
 
   #writeHead(head: ResponseHead): void {
@@ -423,6 +429,11 @@ export class Exchange implements DispatchOwner, BodySink {
       else stream.release(this.#framing.reusable && clean);
     }
     this.#over(this.#status, this.#keepAlive);
+  }
+
+  #refuseLargeHead(): void {
+    this.#context.limits.hit("max_response_header_bytes");
+    this.#refuseResponse("response head too large");
   }
 
   /** A service's answer that can't be passed on; the stream has nothing more to say. */

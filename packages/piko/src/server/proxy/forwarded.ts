@@ -4,7 +4,7 @@ import { FIELD_X_PIKO_FORWARD } from "../../http/field-names.js";
 import { findField, findNamedField } from "../../http/find-field.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
 
-/** A request that another node has sent on goes no further: one hop. The value is Go Piko's, exactly. */
+/** A request with this field goes to no other node: one hop. Anybody may say so. The value is Go Piko's, exactly. */
 export function isForwarded(head: RequestHead): boolean {
   return findField(head, FIELD_X_PIKO_FORWARD) === "true";
 }

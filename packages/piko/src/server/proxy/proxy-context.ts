@@ -8,6 +8,7 @@ import type { ByteBudget } from "../../net/byte-budget.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import type { LimitCounters } from "../../net/limit-counters.js";
+import { NextTurn } from "../../net/next-turn.js";
 import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
 import type { RequestMetrics } from "../../observability/request-metrics.js";
@@ -16,9 +17,6 @@ import type { UpstreamMetrics } from "../upstream/upstream-metrics.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 import { ForwardedFields } from "./forwarded-fields.js";
 import { limitOf, type ProxyLimit } from "./proxy-limits.js";
-
-/** Largest response head that is passed on. */
-export const MAX_RESPONSE_HEAD_BYTES: number = 1024 * 1024;
 
 export interface ProxyDependencies {
   config: ProxyConfig;
@@ -48,6 +46,8 @@ export class ProxyContext {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly dateLine: DateLine;
+  /** Where connections go on that have had their share of a turn. */
+  readonly nextTurn: NextTurn = new NextTurn();
   /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead;
   readonly responseHead: ResponseHead;

@@ -16,6 +16,7 @@ export const CLIENT_LIMITS = [
   "max_buffered_bytes_per_connection",
   "max_header_bytes",
   "max_header_fields",
+  "max_response_header_bytes",
   "max_target_bytes",
   "max_endpoint_id_bytes",
   "max_body_bytes",

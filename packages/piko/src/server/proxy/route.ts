@@ -3,6 +3,7 @@
 import { FIELD_UPGRADE } from "../../http/field-names.js";
 import { findField } from "../../http/find-field.js";
 import type { RequestHead } from "../../http/head.js";
+import { isSameOrigin } from "../../http/origin.js";
 import type { ClientConnection } from "./client-connection.js";
 import { endpointIdOf } from "./endpoint-id.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "../upstream/endpoint-id.js";
@@ -56,7 +57,8 @@ function routeReserved(connection: ClientConnection, head: RequestHead, path: st
   else if (head.method !== "GET") exchange.respondError(head, 405, "method not allowed", "Allow: GET\r\n");
   else if (!isWebSocketUpgrade(head)) {
     exchange.respondError(head, 426, "websocket upgrade required", "Upgrade: websocket\r\n");
-  } else if (endpointId === undefined) connection.refuse(head, ENDPOINT_ID);
+  } else if (!isSameOrigin(head)) exchange.respondError(head, 403, "foreign origin");
+  else if (endpointId === undefined) connection.refuse(head, ENDPOINT_ID);
   else openTcpTunnel(connection, head, endpointId);
 }
 

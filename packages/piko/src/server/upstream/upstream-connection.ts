@@ -10,6 +10,7 @@ import {
   FIELD_X_PIKO_TENANT_ID,
 } from "../../http/field-names.js";
 import { findField, findNamedField } from "../../http/find-field.js";
+import { isSameOrigin } from "../../http/origin.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
@@ -180,12 +181,4 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     );
     this.#socket.close();
   }
-}
-
-/** Browsers send Origin: a foreign page must not be able to listen on an endpoint. */
-function isSameOrigin(head: RequestHead): boolean {
-  const origin = findNamedField(head, "origin");
-  if (origin === undefined) return true;
-  const host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
-  return origin.slice(origin.indexOf("://") + 3).toLowerCase() === host.toLowerCase();
 }

@@ -1,0 +1,14 @@
+// Who asks for a WebSocket: a browser names the page's origin, and a page of another site must get none.
+
+import { findNamedField } from "./find-field.js";
+import type { RequestHead } from "./head.js";
+
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/([^/?#@\s]+)$/i;
+
+/** Whether a request comes from no page at all, or from one of the host that it asks; `null` is no host's (RFC 6454). */
+export function isSameOrigin(head: RequestHead): boolean {
+  const origin = findNamedField(head, "origin");
+  if (origin === undefined) return true;
+  const host = head.buffer.toString("latin1", head.hostStart, head.hostEnd);
+  return ORIGIN.exec(origin)?.[1]?.toLowerCase() === host.toLowerCase();
+}

@@ -1,0 +1,21 @@
+// Work that is put off to the next turn of the event loop, so that one peer's many cheap messages don't keep the others
+// waiting: whoever has had its share in this turn goes on here, behind what the others have sent.
+
+/** Something that goes on in the next turn. */
+export interface Postponed {
+  onNextTurn(): void;
+}
+
+export class NextTurn {
+  #members: Postponed[] = [];
+  readonly #run = (): void => {
+    const members = this.#members;
+    this.#members = [];
+    for (const member of members) member.onNextTurn();
+  };
+
+  /** Calls `member` once, in the next turn. */
+  add(member: Postponed): void {
+    if (this.#members.push(member) === 1) setImmediate(this.#run);
+  }
+}
