@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { startBackend } from "./backend.mjs";
 import { CASES, selectCases } from "./cases.mjs";
 import { measureFairness } from "./fairness.mjs";
+import { measureFloods } from "./floods.mjs";
 import { writeDocs } from "./docs.mjs";
 import { measureIdleTunnels } from "./idle-tunnels.mjs";
 import { describeMachine } from "./machine.mjs";
@@ -69,8 +70,9 @@ function makePlan(options) {
  * @returns {Promise<number>} exit status
  */
 async function run(bench, options) {
-  if (options.fairness) {
-    const { report, met } = await measureFairness({ bench, options }, say);
+  if (options.fairness || options.floods) {
+    const measureOthers = options.fairness ? measureFairness : measureFloods;
+    const { report, met } = await measureOthers({ bench, options }, say);
     process.stdout.write(report);
     return met || !options.check ? 0 : 1;
   }
@@ -126,7 +128,7 @@ async function main() {
     return 0;
   }
   if (process.platform !== "linux") throw new Error("the benchmark reads /proc, so it runs on Linux only");
-  for (const name of ["nginx", "wrk", "curl"]) requireProgram(name);
+  if (!options.floods) for (const name of ["nginx", "wrk", "curl"]) requireProgram(name);
   const bench = new Workbench();
   for (const signal of /** @type {const} */ (["SIGINT", "SIGTERM", "SIGHUP"])) {
     process.once(signal, () => {

@@ -21,6 +21,8 @@ export const HELP = `npm run bench -- [options]
   --docs              write docs/benchmarks.md and its charts from this run
   --json FILE         write every sample and all medians to FILE
   --fairness          latency of small requests beside one bulk stream, instead of a comparison
+  --floods            latency of small requests beside one connection that floods, instead of a comparison;
+                      --case takes a part of a flood's name
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
   --profile-dir DIR   keep the .cpuprofile files in DIR
   --help
@@ -43,6 +45,7 @@ export const HELP = `npm run bench -- [options]
  * @property {boolean} docs
  * @property {boolean} check
  * @property {boolean} fairness
+ * @property {boolean} floods
  * @property {boolean} profile
  * @property {string | undefined} profileDirectory
  */
@@ -71,6 +74,7 @@ export function parseOptions(args) {
       docs: { type: "boolean", default: false },
       check: { type: "boolean", default: false },
       fairness: { type: "boolean", default: false },
+      floods: { type: "boolean", default: false },
       profile: { type: "boolean", default: false },
       "profile-dir": { type: "string" },
     },
@@ -92,6 +96,7 @@ export function parseOptions(args) {
     docs: values.docs,
     check: values.check,
     fairness: values.fairness,
+    floods: values.floods,
     profile: values.profile,
     profileDirectory: values["profile-dir"],
   };

@@ -5,6 +5,7 @@ import { connectLoopback, SocketRecorder, send } from "../tests/loopback.js";
 import { Recorder } from "../tests/session-bench.js";
 import { encode } from "../tests/yamux-frames.js";
 import type { TunnelError } from "./errors.js";
+import type { ByteSocket } from "./socket/byte-socket.js";
 import { TunnelSession, type TunnelSessionHandler } from "./tunnel-session.js";
 import type { StreamHandler, YamuxStream } from "./yamux/stream.js";
 
@@ -63,6 +64,7 @@ async function tunnel(): Promise<{
 /** A server whose agent is the test: it sees the raw bytes. */
 async function rawAgent(): Promise<{
   server: TunnelSession;
+  socket: ByteSocket;
   owner: Owner;
   clock: FakeClock;
   peer: SocketRecorder;
@@ -74,6 +76,7 @@ async function rawAgent(): Promise<{
   const clock = new FakeClock();
   return {
     server: new TunnelSession(far, "server", owner, clock),
+    socket: far,
     owner,
     clock,
     peer: nearCalls,
@@ -87,6 +90,18 @@ async function rawAgent(): Promise<{
 }
 
 describe("a tunnel", () => {
+  it("counts the frames of both layers, so that floods of small ones get shorter turns", async () => {
+    const { server, socket, owner, endPeer } = await rawAgent();
+    const update = encode("window", "", 6, 1);
+    const frames = Buffer.concat([Buffer.from("82a400000000", "hex"), update, update, update]);
+    for (let i = 1; i <= 3; i++) {
+      server.receive(Buffer.from(frames), 0, frames.length);
+      expect(socket.messages).toBe(i * 4);
+    }
+    await endPeer();
+    await owner.closed;
+  });
+
   it("carries 200 streams at once, each with its own bytes both ways", async () => {
     const { server, serverOwner, agent, agentOwner, clock } = await tunnel();
     // The agent echoes, with back-pressure from its own writes to its reads.

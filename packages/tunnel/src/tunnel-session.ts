@@ -79,7 +79,7 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
   }
 
   onPayload(buffer: Buffer, start: number, end: number): void {
-    this.yamux.receive(buffer, start, end);
+    this.#webSocket.socket.messages += this.yamux.receive(buffer, start, end);
   }
 
   onEnd(): void {

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import { ByteSocket, type SocketHandler } from "../src/socket/byte-socket.js";
+import type { ReadLength } from "../src/socket/read-length.js";
 
 /** Writes down what a socket's owner is told. */
 export class SocketRecorder implements SocketHandler {
@@ -71,7 +72,10 @@ export interface Loopback {
 }
 
 /** The connecting end (`near`) and the accepted one (`far`); the server takes no further connection. */
-export async function connectLoopback(tls?: { server: TlsOptions; ca: string }): Promise<Loopback> {
+export async function connectLoopback(
+  tls?: { server: TlsOptions; ca: string },
+  readLength: ReadLength = "long",
+): Promise<Loopback> {
   const server =
     tls === undefined
       ? createTcpServer({ pauseOnConnect: true })
@@ -83,7 +87,7 @@ export async function connectLoopback(tls?: { server: TlsOptions; ca: string }):
   const farCalls = new SocketRecorder();
   const accepted = new Promise<ByteSocket>((resolve) => {
     server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) =>
-      resolve(ByteSocket.accept(socket, farCalls)),
+      resolve(ByteSocket.accept(socket, farCalls, readLength)),
     );
   });
   const near =

@@ -5,6 +5,8 @@ import { connect as connectTcp, type NetConnectOpts, Socket, type TcpNetConnectO
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
 import { systemClock, type Timer } from "../clock.js";
 import { Outbox } from "./outbox.js";
+import { mostReadBytes, nextReadBytes, type ReadLength, sharedReadBuffer } from "./read-length.js";
+import { type Reader, readTurns } from "./read-turns.js";
 
 /** What the owner of a socket is told. */
 export interface SocketHandler {
@@ -18,61 +20,66 @@ export interface SocketHandler {
   onClose(error: Error | undefined): void;
 }
 
-/** Bytes of the shared read buffer: what a long read brings at most. */
-const READ_BUFFER_BYTES = 256 * 1024;
-/** What a short read brings at most: libuv's own choice. */
-const SHORT_READ_BYTES = 64 * 1024;
-
-/**
- * How much one callback brings at most. Long reads are cheaper by the byte; short ones are for peers that are not to be
- * trusted with so much memory, where what is over has to be kept until its turn comes.
- */
-export type ReadLength = "short" | "long";
-
 /** How long after our FIN the peer may go on sending before the connection is cut. */
 const LINGER_MS = 2_000;
-
-// One buffer serves every socket: libuv asks for memory, reads, and calls back before it looks at the next socket.
-// Windows starts reads ahead of the data, so there each socket has its own memory from Node.
-const sharedReadBuffer = process.platform === "win32" ? undefined : Buffer.allocUnsafeSlow(READ_BUFFER_BYTES);
-const shortReadBuffer = sharedReadBuffer?.subarray(0, SHORT_READ_BYTES);
 
 interface TcpHandle {
   useUserBuffer?: unknown;
   writeQueueSize?: number;
 }
 
-export class ByteSocket {
+export class ByteSocket implements Reader {
   readonly socket: Socket;
   readonly out: Outbox;
   handler: SocketHandler;
+  /**
+   * What the handler counts up: messages in the bytes that have come. A turn in which they were many and small is followed
+   * by shorter ones. Not counting is fine where a byte costs no more than a copy.
+   */
+  messages: number;
   #error: Error | undefined;
   #ended: boolean;
   #paused: boolean;
   #closing: boolean;
   #lingering: Timer | undefined;
+  /** Reads into shared memory, by `onread`; otherwise by `data` events. */
+  readonly #shared: boolean;
+  readonly #mostReadBytes: number;
+  /** How much this turn reads, and what has come since the last one that was used up. */
+  #readBytes: number;
+  #turnBytes: number;
+  /** The turn is used up: reading goes on in the next one. */
+  #awaitingTurn: boolean;
 
-  private constructor(
-    handler: SocketHandler,
-    open: (read: ReadCallback) => { socket: Socket; reads: boolean },
-  ) {
+  private constructor(handler: SocketHandler, readLength: ReadLength, open: Open) {
     this.handler = handler;
+    this.messages = 0;
     this.#error = undefined;
     this.#ended = false;
     this.#paused = false;
     this.#closing = false;
     this.#lingering = undefined;
-    const { socket, reads } = open((count, buffer) => {
-      if (!this.#closing) this.handler.onBytes(buffer as Buffer, 0, count);
-      return true;
+    this.#mostReadBytes = mostReadBytes(readLength);
+    this.#readBytes = this.#mostReadBytes;
+    this.#turnBytes = 0;
+    this.#awaitingTurn = false;
+    let bufferBytes = 0;
+    const { socket, shared } = open({
+      // Asked for after each read; only another buffer is an answer.
+      buffer: () => {
+        if (bufferBytes === this.#readBytes) return undefined;
+        bufferBytes = this.#readBytes;
+        return sharedReadBuffer(bufferBytes);
+      },
+      callback: (count, buffer) => {
+        this.#onBytes(buffer as Buffer, count);
+        return !this.#awaitingTurn;
+      },
     });
     this.socket = socket;
     this.out = new Outbox(socket, !(socket instanceof TLSSocket));
-    if (!reads) {
-      socket.on("data", (chunk: Buffer) => {
-        if (!this.#closing) this.handler.onBytes(chunk, 0, chunk.length);
-      });
-    }
+    this.#shared = shared;
+    if (!shared) socket.on("data", (chunk: Buffer) => this.#onBytes(chunk, chunk.length));
     socket.setNoDelay(true);
     socket.on("end", () => {
       this.#ended = true;
@@ -102,50 +109,40 @@ export class ByteSocket {
    * owner counts connections.
    */
   static accept(accepted: Socket, handler: SocketHandler, readLength: ReadLength = "long"): ByteSocket {
-    return new ByteSocket(handler, (callback) => {
+    return new ByteSocket(handler, readLength, (onread) => {
       const handle = (accepted as unknown as { _handle?: TcpHandle | null })._handle;
-      if (
-        sharedReadBuffer === undefined ||
-        accepted instanceof TLSSocket ||
-        typeof handle?.useUserBuffer !== "function"
-      ) {
+      if (!SHARED || accepted instanceof TLSSocket || typeof handle?.useUserBuffer !== "function") {
         accepted.allowHalfOpen = true;
         accepted.resume();
-        return { socket: accepted, reads: false };
+        return { socket: accepted, shared: false };
       }
-      const buffer = readLength === "short" ? shortReadBuffer : sharedReadBuffer;
-      const options = { handle, allowHalfOpen: true, onread: { buffer, callback } };
-      const socket = new Socket(options as object);
+      const socket = new Socket({ handle, allowHalfOpen: true, onread } as object);
       // The shell that is left must not own the handle, and the server must forget it: it would never see its end.
       (accepted as unknown as { _handle: null })._handle = null;
       accepted.destroy();
-      return { socket, reads: true };
+      return { socket, shared: true };
     });
   }
 
   /** Opens a TCP connection; watch `socket` for `connect` and errors. */
   static connect(options: NetConnectOpts, handler: SocketHandler): ByteSocket {
-    return new ByteSocket(handler, (callback) => {
-      if (sharedReadBuffer === undefined) {
-        return { socket: connectTcp({ ...options, allowHalfOpen: true }), reads: false };
-      }
-      const onread = { buffer: sharedReadBuffer, callback };
-      const all = { ...options, allowHalfOpen: true, onread } as TcpNetConnectOpts;
-      return { socket: connectTcp(all), reads: true };
+    return new ByteSocket(handler, "long", (onread) => {
+      const all = { ...options, allowHalfOpen: true, ...(SHARED ? { onread } : {}) };
+      return { socket: connectTcp(all as TcpNetConnectOpts), shared: SHARED };
     });
   }
 
   /** Opens a TLS connection (over `options.socket` if given); watch `socket` for `secureConnect` and errors. */
   static connectTls(options: ConnectionOptions, handler: SocketHandler): ByteSocket {
-    return new ByteSocket(handler, (callback) => {
-      if (sharedReadBuffer === undefined || options.socket !== undefined) {
-        const socket = connectTls(options);
-        socket.allowHalfOpen = true;
-        return { socket, reads: false };
+    return new ByteSocket(handler, "long", (onread) => {
+      const shared = SHARED && options.socket === undefined;
+      if (shared) {
+        const all = { ...options, allowHalfOpen: true, onread };
+        return { socket: connectTls(all as ConnectionOptions), shared };
       }
-      const onread = { buffer: sharedReadBuffer, callback };
-      const all = { ...options, allowHalfOpen: true, onread };
-      return { socket: connectTls(all as ConnectionOptions), reads: true };
+      const socket = connectTls(options);
+      socket.allowHalfOpen = true;
+      return { socket, shared };
     });
   }
 
@@ -172,13 +169,19 @@ export class ByteSocket {
   pause(): void {
     if (this.#paused || this.#closing) return;
     this.#paused = true;
-    this.socket.pause();
+    if (!this.#awaitingTurn) this.socket.pause();
   }
 
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.socket.resume();
+    if (!this.#awaitingTurn) this.socket.resume();
+  }
+
+  /** For the read turns: others had theirs. */
+  onReadTurn(): void {
+    this.#awaitingTurn = false;
+    if (!this.#paused && !this.socket.destroyed) this.socket.resume();
   }
 
   /** Sends what is collected, then FIN. */
@@ -224,6 +227,27 @@ export class ByteSocket {
     if (isTcp && !this.socket.connecting) this.socket.resetAndDestroy();
     else this.socket.destroy();
   }
+
+  #onBytes(buffer: Buffer, count: number): void {
+    if (!this.#closing) this.handler.onBytes(buffer, 0, count);
+    this.#turnBytes += count;
+    if (this.#turnBytes < this.#readBytes || this.#awaitingTurn) return;
+    this.#readBytes = nextReadBytes(this.#mostReadBytes, this.#turnBytes, this.messages);
+    this.#turnBytes = 0;
+    this.messages = 0;
+    this.#awaitingTurn = true;
+    if (!this.#shared) this.socket.pause();
+    readTurns.wait(this);
+  }
 }
 
-type ReadCallback = (count: number, buffer: Uint8Array) => boolean;
+/** There is shared memory to read into. */
+const SHARED = sharedReadBuffer(mostReadBytes("long")) !== undefined;
+
+/** As Node takes it, with what its types don't know: a function that has no other buffer may say so. */
+interface OnRead {
+  buffer(): Buffer | undefined;
+  callback(count: number, buffer: Uint8Array): boolean;
+}
+
+type Open = (onread: OnRead) => { socket: Socket; shared: boolean };

@@ -155,6 +155,28 @@ describe("pings", () => {
     await Promise.all([calls.closed, nearCalls.closed()]);
   });
 
+  it("of one turn are answered once, with the latest, and before a close", async () => {
+    const { connection, near, nearCalls, calls } = await raw();
+    for (let i = 0; i < 1_000; i++) connection.onPing(Buffer.from(`ping ${i % 10}`));
+    await nearCalls.when(() => nearCalls.bytes.length > 0);
+    for (let i = 0; i < 1_000; i++) connection.onPing(Buffer.from(""));
+    connection.close();
+    connection.onPing(Buffer.from("late"));
+    await nearCalls.when(() => nearCalls.count("end") === 1);
+    expect(nearCalls.bytes.toString("latin1")).toBe("\x8a\x06ping 9\x8a\x00\x88\x02\x03\xe8");
+    near.destroy();
+    await Promise.all([calls.closed, nearCalls.closed()]);
+  });
+
+  it("are counted like all frames, so that floods of them get shorter turns", async () => {
+    const { connection, near, nearCalls, calls } = await raw();
+    const frames = Buffer.from("8980000000008a80000000008280000000008281000000000a", "hex");
+    connection.onBytes(frames, 0, frames.length);
+    expect(connection.socket.messages).toBe(4);
+    near.destroy();
+    await Promise.all([calls.closed, nearCalls.closed()]);
+  });
+
   it("to a peer that doesn't read cost nothing, and the last is answered when it reads again", async () => {
     const { connection, near, nearCalls, calls } = await raw();
     near.pause();

@@ -4,6 +4,7 @@
 import { type Clock, systemClock, type Timer } from "../clock.js";
 import { TunnelError } from "../errors.js";
 import type { ByteSocket, SocketHandler } from "../socket/byte-socket.js";
+import { type Flushable, turnEnd } from "../socket/flush-queue.js";
 import type { Outbox } from "../socket/outbox.js";
 import {
   CLOSE_NO_STATUS,
@@ -34,7 +35,7 @@ export interface WebSocketHandler {
 /** How long the peer may take to answer our Close and close its side, counted from the last byte that it took. */
 const CLOSE_WAIT_MS = 5_000;
 
-export class WebSocketConnection implements SocketHandler, FrameHandler {
+export class WebSocketConnection implements SocketHandler, FrameHandler, Flushable {
   readonly out: Outbox;
   readonly socket: ByteSocket;
   readonly #isClient: boolean;
@@ -47,8 +48,9 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
   #ended = false;
   #closed = false;
   #closeTimer: Timer | undefined;
-  /** The payload of a ping that came while the socket was congested. */
-  #unanswered: Buffer | undefined;
+  /** The payload of the latest ping, and how long it is; -1 when it is answered. */
+  #ping: Buffer | undefined;
+  #pingBytes = -1;
 
   /** Takes the socket over: its handler is replaced, and everything written from here on is framed. */
   constructor(
@@ -120,6 +122,8 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     this.#reader.read(buffer, start, end);
+    this.socket.messages += this.#reader.frames;
+    this.#reader.frames = 0;
   }
 
   onEnd(): void {
@@ -137,11 +141,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
   }
 
   onDrain(): void {
-    const ping = this.#unanswered;
-    if (ping !== undefined) {
-      this.#unanswered = undefined;
-      this.onPing(ping);
-    }
+    this.#answerPing();
     this.#handler.onDrain();
   }
 
@@ -162,11 +162,20 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
     this.#handler.onPayload(buffer, start, end);
   }
 
+  /**
+   * Section 5.5.3: of several pings only the latest has to be answered. It is, at the end of the turn, or when the peer
+   * has read what waits for it: pings cost no more writes than turns, and nothing at all if their sender doesn't read.
+   */
   onPing(payload: Buffer): void {
-    if (this.#closeSent) return;
-    // Section 5.5.3: of several pings only the last has to be answered, so a peer that doesn't read costs nothing.
-    if (this.out.congested) this.#unanswered = Buffer.from(payload);
-    else this.#sendControl(OPCODE_PONG, payload);
+    this.#ping ??= Buffer.allocUnsafeSlow(MAX_CONTROL_PAYLOAD_BYTES);
+    // The turn's end, or the drain, is under way for an earlier one.
+    if (this.#pingBytes < 0) turnEnd.scheduleLast(this);
+    this.#pingBytes = payload.copy(this.#ping);
+  }
+
+  /** For the flush queue. */
+  onTurnEnd(): void {
+    if (!this.out.congested) this.#answerPing();
   }
 
   onPong(_payload: Buffer): void {
@@ -189,6 +198,13 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
     this.fail(error, error.code === "PIKO_WS_TEXT_MESSAGE" ? CLOSE_UNSUPPORTED_DATA : CLOSE_PROTOCOL_ERROR);
   }
 
+  #answerPing(): void {
+    const bytes = this.#pingBytes;
+    if (bytes < 0 || this.#closeSent) return;
+    this.#pingBytes = -1;
+    this.#sendControl(OPCODE_PONG, (this.#ping as Buffer).subarray(0, bytes));
+  }
+
   #seal(slab: Buffer, start: number, end: number): number {
     const length = end - start;
     if (!this.#isClient) {
@@ -204,6 +220,8 @@ export class WebSocketConnection implements SocketHandler, FrameHandler {
   }
 
   #sendClose(code: number, reason: string): void {
+    // Section 5.5.2: unless the peer has sent its Close.
+    if (!this.#closeReceived && !this.out.congested) this.#answerPing();
     const payload = Buffer.allocUnsafe(MAX_CONTROL_PAYLOAD_BYTES);
     payload.writeUInt16BE(code, 0);
     // What doesn't fit is cut off between two characters.

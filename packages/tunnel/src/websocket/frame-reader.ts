@@ -30,6 +30,8 @@ export interface FrameHandler {
 }
 
 export class FrameReader {
+  /** Frames that have ended, since whoever counts them set this to 0. */
+  frames = 0;
   readonly #handler: FrameHandler;
   /** Servers read masked frames, clients unmasked ones; the opposite is an error (section 5.1). */
   readonly #expectMasked: boolean;
@@ -158,6 +160,7 @@ export class FrameReader {
 
   #endFrame(): void {
     this.#inPayload = false;
+    this.frames++;
     const opcode = this.#opcode;
     if (opcode < OPCODE_CLOSE) {
       this.#inMessage = !this.#final;

@@ -14,6 +14,8 @@ export interface YamuxFrameHandler {
 }
 
 export class YamuxFrameReader {
+  /** Frames that have begun, since whoever counts them set this to 0. */
+  frames = 0;
   readonly #handler: YamuxFrameHandler;
   #partial: Buffer | undefined;
   #partialBytes = 0;
@@ -55,6 +57,7 @@ export class YamuxFrameReader {
   }
 
   #header(b: Buffer, at: number): void {
+    this.frames++;
     const type = b[at + 1] as number;
     const flags = ((b[at + 2] as number) << 8) | (b[at + 3] as number);
     const streamId = readUint32(b, at + 4);

@@ -164,10 +164,13 @@ export class YamuxSession implements YamuxFrameHandler {
     return stream;
   }
 
-  /** Bytes from the transport. */
-  receive(buffer: Buffer, start: number, end: number): void {
+  /** Bytes from the transport. Returns how many frames began in them. */
+  receive(buffer: Buffer, start: number, end: number): number {
     this.#heardSincePing = true;
-    this.#reader.read(buffer, start, end);
+    const reader = this.#reader;
+    reader.frames = 0;
+    reader.read(buffer, start, end);
+    return reader.frames;
   }
 
   /**

@@ -1,0 +1,140 @@
+// `npm run bench -- --floods`: how long a small request takes while one connection sends one cheap kind of message at
+// full speed. For each kind a window with the flood; one without is measured first. The flood and the prober share the
+// load's core, the server has the other one with the agents.
+// @ts-check
+
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { setTimeout as delay } from "node:timers/promises";
+import { FLOOD_KINDS, HTTP_ENDPOINT, TCP_ENDPOINT } from "./flood-kinds.mjs";
+import { HOST } from "./load.mjs";
+import { findLogLine, pikoCommand, startServer } from "./subjects/piko.mjs";
+import { median } from "./summary.mjs";
+import { LOAD_CORE, SUBJECT_CORE } from "./workbench.mjs";
+
+const SERVICE = fileURLToPath(new URL("./fairness-service.mjs", import.meta.url));
+const PROBER = fileURLToPath(new URL("./fairness-prober.mjs", import.meta.url));
+const SENDER = fileURLToPath(new URL("./flood-sender.mjs", import.meta.url));
+const ENDPOINT = HOST.split(".")[0];
+/** What others may wait beside a flood, p99. */
+const MOST_MS = 100;
+/** The flood's time to fill what there is to fill. */
+const RUN_UP_MS = 300;
+const PATIENCE_MS = 60_000;
+
+/**
+ * @typedef {{ count: number, p50Us: number, p99Us: number }} Window
+ * @typedef {{ sentBytes: number, receivedBytes: number, connections: number, failures: number, lastWords: string }} Sent
+ */
+
+/**
+ * @param {Omit<import("./subjects/subject.mjs").SubjectContext, "backendPort">} context
+ * @param {(message: string) => void} say
+ * @returns {Promise<{ report: string, met: boolean }>}
+ */
+export async function measureFloods({ bench, options }, say) {
+  const common = { bench, options };
+  const server = await startServer(common, []);
+  const ownService = await startService(bench, options);
+  const floodedService = await startService(bench, options);
+  for (const [protocol, endpoint, port] of [
+    ["http", ENDPOINT, ownService],
+    ["http", HTTP_ENDPOINT, floodedService],
+    ["tcp", TCP_ENDPOINT, floodedService],
+  ]) {
+    const args = ["agent", String(protocol), String(endpoint), `127.0.0.1:${port}`];
+    const agent = bench.start({
+      ...pikoCommand(
+        options,
+        [],
+        [...args, "--connect.url", `http://${server.upstream}`, "--log.format", "json"],
+      ),
+      name: `piko-agent-${endpoint}`,
+      core: SUBJECT_CORE,
+      stopSignal: "SIGINT",
+    });
+    await bench.waitFor("piko agent", [agent, server.program], () =>
+      findLogLine(agent.stderrFile, "connected"),
+    );
+  }
+  const proxyPort = new URL(`http://${server.proxy}`).port;
+  const upstreamPort = new URL(`http://${server.upstream}`).port;
+  const probe = async (/** @type {number} */ seconds) =>
+    /** @type {Window} */ (
+      JSON.parse(
+        await bench.run({
+          name: "prober",
+          command: options.nodeFile,
+          args: [PROBER, proxyPort, HOST, String(seconds)],
+          core: LOAD_CORE,
+          timeoutMs: seconds * 1000 + PATIENCE_MS,
+        }),
+      )
+    );
+  await probe(options.warmupSeconds);
+  const kinds = FLOOD_KINDS.filter(
+    ({ name }) => options.cases.length === 0 || options.cases.some((part) => name.includes(part)),
+  );
+  const lines = [
+    "| one connection sends | others wait: p50, ms | p99, ms | it sends, MB/s | it receives, MB/s | connections ended |",
+    "|---|---|---|---|---|---|",
+  ];
+  const alone = await probe(options.seconds);
+  lines.push(`| nothing | ${milliseconds(alone.p50Us)} | ${milliseconds(alone.p99Us)} | | | |`);
+  let met = true;
+  for (const { name } of kinds) {
+    /** @type {Window[]} */
+    const windows = [];
+    /** @type {Sent[]} */
+    const sent = [];
+    const seconds = options.seconds + RUN_UP_MS / 1000;
+    for (let round = 1; round <= options.rounds; round += 1) {
+      say(`floods: ${name}: round ${round}/${options.rounds}`);
+      const flood = bench.run({
+        name: "flood",
+        command: options.nodeFile,
+        args: [SENDER, name, proxyPort, upstreamPort, String(seconds)],
+        core: LOAD_CORE,
+        timeoutMs: seconds * 1000 + PATIENCE_MS,
+      });
+      await delay(RUN_UP_MS);
+      const [window, output] = await Promise.all([probe(options.seconds), flood]);
+      windows.push(window);
+      sent.push(JSON.parse(output));
+    }
+    const p99Us = median(windows.map((window) => window.p99Us));
+    if (p99Us > MOST_MS * 1000) met = false;
+    const rate = (/** @type {"sentBytes" | "receivedBytes"} */ key) =>
+      (median(sent.map((each) => each[key])) / seconds / 1e6).toFixed(1);
+    const ended = median(sent.map((each) => each.failures));
+    lines.push(
+      `| ${name} | ${milliseconds(median(windows.map((window) => window.p50Us)))} | ${milliseconds(p99Us)} | ` +
+        `${rate("sentBytes")} | ${rate("receivedBytes")} | ${ended} |`,
+    );
+    const lastWords = sent[0]?.lastWords ?? "";
+    if (ended > 0) say(`${name}: ended by the server: ${JSON.stringify(lastWords)}`);
+  }
+  lines.push("", `p99 of others beside each flood at most ${MOST_MS} ms: ${met ? "met" : "MISSED"}`);
+  return { report: `${lines.join("\n")}\n`, met };
+}
+
+/**
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {import("./options.mjs").Options} options
+ */
+function startService(bench, options) {
+  const service = bench.start({
+    name: "service",
+    command: options.nodeFile,
+    args: [SERVICE],
+    core: LOAD_CORE,
+  });
+  return bench.waitFor("service", [service], () =>
+    /^\d+(?=\n)/.exec(readFileSync(service.stdoutFile, "utf8"))?.at(0),
+  );
+}
+
+/** @param {number} us */
+function milliseconds(us) {
+  return (us / 1000).toFixed(2);
+}

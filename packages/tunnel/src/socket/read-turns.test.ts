@@ -1,0 +1,134 @@
+import { createCertificates } from "@piko/testkit";
+import { afterAll, describe, expect, it } from "vitest";
+import "../../../testkit/src/leak-guard.js";
+import { connectLoopback, type Loopback } from "../../tests/loopback.js";
+import type { ByteSocket } from "./byte-socket.js";
+
+const KIB = 1024;
+const files = createCertificates();
+afterAll(() => files[Symbol.dispose]());
+const tls = {
+  server: { cert: files.read(files.serverCert), key: files.read(files.serverKey) },
+  ca: files.read(files.caCert),
+};
+
+/** Counts event-loop turns until `stop`. */
+function countTurns(): { readonly turn: number; stop(): void } {
+  let turn = 0;
+  let immediate: NodeJS.Immediate;
+  const next = (): void => {
+    turn++;
+    immediate = setImmediate(next);
+  };
+  immediate = setImmediate(next);
+  return {
+    get turn() {
+      return turn;
+    },
+    stop: () => clearImmediate(immediate),
+  };
+}
+
+/** What the accepted end reads in each turn of a long upload, most of which is there before it begins. */
+async function readUpload(
+  loopback: Loopback,
+  onRead?: (far: ByteSocket, count: number) => void,
+): Promise<number[]> {
+  const { near, nearCalls, far, farCalls } = loopback;
+  const upload = Buffer.alloc(6 * 1024 * KIB);
+  const turns = countTurns();
+  const perTurn: number[] = [];
+  let received = 0;
+  farCalls.onBytesDo = (_buffer, start, end) => {
+    received += end - start;
+    perTurn[turns.turn] = (perTurn[turns.turn] ?? 0) + end - start;
+    onRead?.(far, end - start);
+  };
+  far.pause();
+  near.out.write(upload, 0, upload.length);
+  near.out.flush();
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  far.resume();
+  await farCalls.when(() => received === upload.length);
+  turns.stop();
+  near.destroy();
+  far.destroy();
+  await Promise.all([nearCalls.closed(), farCalls.closed()]);
+  return perTurn.filter((bytes) => bytes !== undefined);
+}
+
+describe("one turn reads", () => {
+  it("at most 256 KiB, though megabytes wait", async () => {
+    const perTurn = await readUpload(await connectLoopback());
+    expect(Math.max(...perTurn)).toBe(256 * KIB);
+  });
+
+  it("at most 64 KiB of a peer that isn't trusted with more", async () => {
+    const perTurn = await readUpload(await connectLoopback(undefined, "short"));
+    expect(Math.max(...perTurn)).toBe(64 * KIB);
+  });
+
+  it("of TLS what had been decrypted behind that, too", async () => {
+    // Node reads 64 KiB from the socket at a time; a turn that is used up stops that, and what is decrypted comes.
+    const perTurn = await readUpload(await connectLoopback(tls));
+    expect(Math.max(...perTurn)).toBeLessThanOrEqual((256 + 64) * KIB);
+  });
+
+  it("16 KiB when the one before was full of small messages, and long ones again behind large messages", async () => {
+    let turns = 0;
+    const perTurn = await readUpload(await connectLoopback(), (far, count) => {
+      if (turns++ < 20) far.messages += count / 6;
+    });
+    const full = perTurn.findIndex((bytes) => bytes === 16 * KIB);
+    expect(full).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...perTurn.slice(full, 20))).toBe(16 * KIB);
+    expect(Math.max(...perTurn.slice(21))).toBe(256 * KIB);
+  });
+
+  it("no byte while its reader pauses, in whatever order pauses and turns come", async () => {
+    let paused = false;
+    let whilePaused = 0;
+    let reads = 0;
+    await readUpload(await connectLoopback(), (far) => {
+      if (paused) whilePaused++;
+      far.pause();
+      if (reads++ % 3 === 0) {
+        // Within the read, with its turn used up or not: the next turn begins as if nothing had been.
+        far.resume();
+        return;
+      }
+      paused = true;
+      const resume = (): void => {
+        paused = false;
+        far.resume();
+      };
+      if (reads % 3 === 1) setImmediate(resume);
+      else setImmediate(() => setImmediate(resume));
+    });
+    expect(whilePaused).toBe(0);
+  });
+
+  it("no more than that of what is dropped behind a close", async () => {
+    const { near, nearCalls, far, farCalls } = await connectLoopback();
+    const upload = Buffer.alloc(2 * 1024 * KIB);
+    far.pause();
+    near.out.write(upload, 0, upload.length);
+    near.out.flush();
+    for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+    const perTurn: number[] = [];
+    let seen = far.socket.bytesRead;
+    const watch = (): void => {
+      const bytes = far.socket.bytesRead;
+      if (bytes > seen) perTurn.push(bytes - seen);
+      seen = bytes;
+      if (!far.socket.destroyed) setImmediate(watch);
+    };
+    setImmediate(watch);
+    near.end();
+    far.close();
+    await farCalls.closed();
+    near.close();
+    await nearCalls.closed();
+    expect(Math.max(...perTurn)).toBeLessThanOrEqual(256 * KIB);
+  });
+});
