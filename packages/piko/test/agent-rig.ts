@@ -197,6 +197,7 @@ export class AgentRig {
       timeoutMs,
       logLevel: undefined,
       logger,
+      accessLogger: createSilentLogger(),
       clock,
     });
     const open = (stream: YamuxStream): StreamHandler =>

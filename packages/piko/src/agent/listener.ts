@@ -122,6 +122,7 @@ function createTcpService({ clock, config, logger }: ListenerOptions): TcpServic
     timeoutMs,
     logLevel: accessLog.disable ? undefined : accessLog.level,
     logger: logger.subsystem("proxy.tcp"),
+    accessLogger: logger.subsystem("proxy.tcp.access"),
     clock,
   });
 }

@@ -5,7 +5,7 @@ import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { BODY_NONE, BODY_UNTIL_CLOSE, requestBody } from "../http/body-framing.js";
 import { BODY_INVALID, BodyReader, type BodySink } from "../http/h1/body-reader.js";
 import { LAST_CHUNK, writeChunk } from "../http/h1/chunk-writer.js";
-import { errorResponse } from "../http/h1/error-response.js";
+import { errorBody, errorResponse } from "../http/h1/error-response.js";
 import { HTTP_ERRORS, type HttpError } from "../http/errors.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http/h1/find-head-end.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
@@ -362,7 +362,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
     const headOnly = this.#request?.method === "HEAD";
     const bytes = Buffer.from(errorResponse({ status, message, close: true, headOnly }), "latin1");
     this.#status = status;
-    this.#responseBytes = bytes.length;
+    this.#responseBytes = headOnly ? 0 : errorBody(message).length;
     this.#writer.send(bytes, 0, bytes.length);
     if (this.#writer.blocked) this.#phase = DRAINING;
     else this.#finish(status);

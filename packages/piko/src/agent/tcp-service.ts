@@ -16,6 +16,8 @@ export interface TcpServiceOptions {
   /** Level of the lines about each connection; undefined for none. */
   readonly logLevel: LogLevel | undefined;
   readonly logger: Logger;
+  /** Of the lines about each connection. */
+  readonly accessLogger: Logger;
   readonly clock: Clock;
 }
 
@@ -28,7 +30,7 @@ export class TcpService {
 
   /** Takes a stream that a node opened. A service that can't be reached resets it. */
   open(stream: YamuxStream, halfClose: boolean): StreamHandler {
-    const { addr, clock, connector, endpointId, logLevel, logger, timeoutMs } = this.#options;
+    const { accessLogger, addr, clock, connector, endpointId, logLevel, logger, timeoutMs } = this.#options;
     const fields = { "endpoint-id": endpointId, addr };
     const openedMs = clock.now();
     let timer: Timer | undefined;
@@ -38,7 +40,7 @@ export class TcpService {
       if (!connected) {
         logger.warn("upstream unreachable", { ...fields, error: connectionFailure(error) });
       } else if (logLevel !== undefined) {
-        logger[logLevel]("connection closed", {
+        accessLogger[logLevel]("connection closed", {
           ...fields,
           "received-bytes": bridge.receivedBytes,
           "sent-bytes": bridge.sentBytes,
@@ -55,7 +57,7 @@ export class TcpService {
       connected = true;
       if (timer !== undefined) clock.clearTimeout(timer);
       timer = undefined;
-      if (logLevel !== undefined) logger[logLevel]("connection opened", fields);
+      if (logLevel !== undefined) accessLogger[logLevel]("connection opened", fields);
     });
     return bridge;
   }

@@ -31,6 +31,7 @@ async function listenOn(endpointId: string, port: number): Promise<void> {
     timeoutMs: 5_000,
     logLevel: undefined,
     logger: createSilentLogger(),
+    accessLogger: createSilentLogger(),
     clock: systemClock,
   });
   const upstream = new Upstream({

@@ -85,7 +85,10 @@ export class RequestMetrics {
     this.inFlight += 1;
   }
 
-  /** A request that began ends; `status` is what the client got. Sizes are those of the whole messages in bytes. */
+  /**
+   * A request that began ends; `status` is what the client got. Bytes are those of the request with its head, and of
+   * the response's body.
+   */
   end(
     status: number,
     method: string | number,

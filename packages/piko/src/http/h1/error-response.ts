@@ -40,9 +40,14 @@ export interface ErrorResponse {
   extra?: string;
 }
 
+/** The body of an answer with this text. */
+export function errorBody(message: string): string {
+  return `${JSON.stringify({ error: message })}\n`;
+}
+
 /** The whole response, in ASCII. */
 export function errorResponse(options: ErrorResponse): string {
-  const body = `${JSON.stringify({ error: options.message })}\n`;
+  const body = errorBody(options.message);
   return (
     `${statusLine(options.status)}Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n` +
     `Content-Length: ${Buffer.byteLength(body)}\r\n${options.dateLine?.toString("latin1") ?? ""}${options.extra ?? ""}` +

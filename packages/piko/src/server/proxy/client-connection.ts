@@ -11,7 +11,7 @@ import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { Postponed } from "../../net/next-turn.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
-import { type ErrorResponse, errorResponse } from "../../http/h1/error-response.js";
+import { errorBody, type ErrorResponse, errorResponse } from "../../http/h1/error-response.js";
 import { Exchange } from "./exchange.js";
 import { forwardedClient } from "./forwarded-fields.js";
 import type { ProxyContext } from "./proxy-context.js";
@@ -240,9 +240,10 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring, Post
     this.exchange.respondError(head, error.status, error.message, fieldsOf(error));
   }
 
-  /** Writes an error response. */
-  writeError(error: ErrorResponse): void {
+  /** Writes an error response; returns the length of its body. */
+  writeError(error: ErrorResponse): number {
     this.socket.out.writeLatin1(errorResponse({ dateLine: this.context.dateLine.get(), ...error }));
+    return error.headOnly ? 0 : errorBody(error.message).length;
   }
 
   /** A piece of the request's body, from its reader; what is above the limit never reaches a service. */

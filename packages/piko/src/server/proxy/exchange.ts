@@ -446,7 +446,7 @@ export class Exchange implements DispatchOwner, BodySink {
   #fail(status: number, message: string, extra = ""): void {
     const close = !this.#mayKeepAlive();
     const headOnly = this.#request.method === "HEAD";
-    this.#connection.writeError({ status, message, close, headOnly, extra });
+    this.#responseBody.received = this.#connection.writeError({ status, message, close, headOnly, extra });
     this.#over(status, !close);
   }
 
