@@ -18,7 +18,7 @@ export interface NetworkConditions {
 /** Who gets what arrives. */
 export interface NetworkReceiver {
   onPacket(packet: Buffer, fromIp: string): void;
-  onRequest(request: Buffer, fromIp: string): Buffer | undefined;
+  onRequest(request: Buffer, fromIp: string, answer: (pieces: Iterator<Buffer> | undefined) => void): void;
 }
 
 type ExchangeDone = (error: Error | undefined, response: Buffer) => void;
@@ -133,12 +133,18 @@ export class SimulatedNetwork {
         if (!this.#joined(from.ip, host) || !this.#hosts.has(host)) return false;
         const target = this.#transports.get(to);
         if (target === undefined) return refuse();
-        const response = target.receiver?.onRequest(request, from.ip);
-        if (response === undefined) return refuse();
-        step(SEGMENT_TIMEOUT_MS, loss, () => {
-          if (!this.#joined(from.ip, host) || !this.#hosts.has(host)) return false;
-          finish(undefined, response);
-          return true;
+        if (target.receiver === undefined) return refuse();
+        target.receiver.onRequest(request, from.ip, (pieces) => {
+          if (pieces === undefined) {
+            refuse();
+            return;
+          }
+          const response = joinPieces(pieces);
+          step(SEGMENT_TIMEOUT_MS, loss, () => {
+            if (!this.#joined(from.ip, host) || !this.#hosts.has(host)) return false;
+            finish(undefined, response);
+            return true;
+          });
         });
         return true;
       });
@@ -195,7 +201,7 @@ export class SimulatedTransport {
   exchange(
     address: string,
     request: Buffer,
-    _responseValues: number,
+    _responseEnd: unknown,
     timeoutMs: number,
     done: ExchangeDone,
   ): () => void {
@@ -209,6 +215,12 @@ export class SimulatedTransport {
   async close(): Promise<void> {
     this.#network.close(this);
   }
+}
+
+function joinPieces(pieces: Iterator<Buffer>): Buffer {
+  const all: Buffer[] = [];
+  for (let piece = pieces.next(); piece.done !== true; piece = pieces.next()) all.push(piece.value);
+  return Buffer.concat(all);
 }
 
 function networkError(code: string, message: string): Error {

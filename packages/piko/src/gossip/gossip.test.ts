@@ -1,19 +1,12 @@
 import { SeededRandom, SimulatedClock, SimulatedNetwork, type SimulatedTransport, View } from "@piko/testkit";
 import { beforeEach, describe, expect, it } from "vitest";
-import {
-  decodeJoinResponse,
-  decodePacket,
-  encodeJoinRequest,
-  encodeJoinResponse,
-  writeDeltaHead,
-  writeDigestEntry,
-  writeDigestHead,
-  writeEntry,
-  writePacketNode,
-} from "./wire/codec.js";
 import { Gossip, type GossipOptions } from "./gossip.js";
 import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type Packet } from "./wire/messages.js";
+import { joinAnswerEnd } from "./wire/message-end.js";
 import { MsgpackWriter } from "./wire/msgpack-writer.js";
+import { decodePacket, writeDeltaHead, writeDigestHead, writePacketNode } from "./wire/packet-codec.js";
+import { JoinAnswerReader, encodeJoinAnswer, encodeJoinRequest } from "./wire/stream-codec.js";
+import { writeDigestEntry, writeEntry } from "./wire/struct-codec.js";
 import type { GossipWatch } from "./state/watch.js";
 
 let clock: SimulatedClock;
@@ -74,7 +67,8 @@ class ScriptedPeer {
         this.sendDelta(packet.from.addr, []);
         if (packet.request) this.sendDigest(packet.from.addr, false);
       },
-      onRequest: () => encodeJoinResponse({ nodeId: this.id, addr: this.addr }, []),
+      onRequest: (_request, _ip, answer) =>
+        answer(encodeJoinAnswer({ nodeId: this.id, addr: this.addr }, [])),
     });
   }
 
@@ -99,9 +93,12 @@ class ScriptedPeer {
     const digest = [{ id: this.id, addr: this.addr, version: 0, left: false }];
     const request = encodeJoinRequest(this.self, [{ id: this.id, addr: this.addr, entries: [] }], digest);
     let answer: { nodeIds: string[]; bytes: number } | undefined;
-    this.transport.exchange(to, request, 2, 1_000, (error, bytes) => {
+    this.transport.exchange(to, request, joinAnswerEnd(), 1_000, (error, bytes) => {
       if (error === undefined)
-        answer = { nodeIds: decodeJoinResponse(bytes).nodes.map(({ id }) => id), bytes: bytes.length };
+        answer = {
+          nodeIds: [...new JoinAnswerReader(bytes).nodes()].map(({ id }) => id),
+          bytes: bytes.length,
+        };
     });
     clock.run(1_000, () => answer !== undefined);
     if (answer === undefined) throw new Error("no answer");
@@ -379,7 +376,7 @@ describe("a sender that is not where it says", () => {
       onPacket: () => {
         received += 1;
       },
-      onRequest: () => undefined,
+      onRequest: (_request, _ip, answer) => answer(undefined),
     });
     let sent = 0;
     for (let i = 0; i < 50; i++) {

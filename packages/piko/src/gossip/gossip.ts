@@ -24,6 +24,8 @@ import {
   snapshotNode,
   snapshotNodes,
 } from "./state/snapshot.js";
+import { requestEnd } from "./wire/message-end.js";
+import { WorkQueue } from "./protocol/work-queue.js";
 import { handleRequest } from "./protocol/request-handler.js";
 import type { GossipTransport } from "./protocol/transport.js";
 import type { GossipWatch } from "./state/watch.js";
@@ -88,6 +90,7 @@ export class Gossip {
   readonly #local: LocalState;
   readonly #cluster: ClusterState;
   readonly #exchanges: Exchanges;
+  readonly #work: WorkQueue;
   readonly #packets: PacketHandler;
   readonly #rounds: Rounds;
   readonly #seeds: Seeds;
@@ -130,7 +133,19 @@ export class Gossip {
     });
     const { counters } = this;
     const cluster = this.#cluster;
-    this.#core = new GossipCore({ cluster, builder, transport, counters, logger, now, random, intervalMs });
+    this.#work = new WorkQueue(clock);
+    const work = this.#work;
+    this.#core = new GossipCore({
+      cluster,
+      builder,
+      transport,
+      counters,
+      work,
+      logger,
+      now,
+      random,
+      intervalMs,
+    });
     this.#exchanges = new Exchanges(this.#core);
     this.#packets = new PacketHandler(this.#core, this.#exchanges, () => this.#changed());
     this.#rounds = new Rounds(this.#core);
@@ -150,7 +165,11 @@ export class Gossip {
       onPacket: (packet, ip) => {
         if (!this.#closed) this.#packets.handle(packet, ip);
       },
-      onRequest: (request, ip) => (this.#closed ? undefined : handleRequest(this.#core, request, ip)),
+      requestEnd,
+      onRequest: (request, ip, answer) => {
+        if (this.#closed) answer(undefined);
+        else handleRequest(this.#core, request, ip, answer);
+      },
     });
     this.#arm();
   }
@@ -222,6 +241,7 @@ export class Gossip {
       if (timer !== undefined) this.#clock.clearTimeout(timer);
     this.#seeds.close();
     this.#exchanges.close();
+    this.#work.close();
     for (const closed of this.#onClose) closed();
     await this.#transport.close();
   }

@@ -2,7 +2,7 @@
 
 import { SeededRandom, SimulatedClock, SimulatedNetwork, type SimulatedTransport, View } from "@piko/testkit";
 import { beforeEach, describe, expect, it } from "vitest";
-import { encodeJoinResponse } from "./wire/codec.js";
+import { encodeJoinAnswer } from "./wire/stream-codec.js";
 import { Gossip } from "./gossip.js";
 
 let clock: SimulatedClock;
@@ -68,7 +68,7 @@ describe("joining", () => {
     const alias = network.transport("10.1.1.1:8003");
     alias.attach({
       onPacket: () => {},
-      onRequest: () => encodeJoinResponse({ nodeId: "a", addr: `${A}:8003` }, []),
+      onRequest: (_request, _ip, answer) => answer(encodeJoinAnswer({ nodeId: "a", addr: `${A}:8003` }, [])),
     });
     const pending = a.gossip.join(addresses);
     clock.run(15_000);

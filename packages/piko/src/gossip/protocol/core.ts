@@ -10,6 +10,7 @@ import type { DigestEntry, Entry } from "../wire/messages.js";
 import type { DeltaSource } from "../state/node-state.js";
 import type { PacketBuilder } from "./packet-builder.js";
 import type { GossipTransport } from "./transport.js";
+import type { WorkQueue } from "./work-queue.js";
 
 /** What gossip logs to. */
 export type GossipLogger = Pick<Logger, "debug" | "info" | "warn">;
@@ -22,6 +23,7 @@ export interface GossipCoreOptions {
   readonly builder: PacketBuilder;
   readonly transport: GossipTransport;
   readonly counters: GossipCounters;
+  readonly work: WorkQueue;
   readonly logger: GossipLogger;
   readonly now: () => number;
   readonly random: () => number;
@@ -42,6 +44,7 @@ export class GossipCore {
   readonly local: LocalState;
   readonly transport: GossipTransport;
   readonly counters: GossipCounters;
+  readonly work: WorkQueue;
   readonly logger: GossipLogger;
   readonly now: () => number;
   readonly random: () => number;
@@ -63,6 +66,7 @@ export class GossipCore {
     this.local = options.cluster.local;
     this.transport = options.transport;
     this.counters = options.counters;
+    this.work = options.work;
     this.logger = options.logger;
     this.now = options.now;
     this.random = options.random;

@@ -14,4 +14,6 @@ export class GossipCounters {
   deltaEntriesOutbound = 0;
   /** Packets that were no messages, or whose sender can't be where it says. */
   packetsRefused = 0;
+  /** Requests over TCP that were none. */
+  requestsRefused = 0;
 }

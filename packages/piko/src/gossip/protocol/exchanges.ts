@@ -1,25 +1,28 @@
 // Requests to other nodes over TCP. A join both tells and asks: the answer holds everything that the asked node has newer.
 // So the same request serves to join a cluster, to fetch what is too much for packets, and to ask a silent node.
 
-import {
-  decodeJoinResponse,
-  decodeLeaveResponse,
-  encodeJoinRequest,
-  encodeLeaveRequest,
-} from "../wire/codec.js";
-import type { GossipCore } from "./core.js";
-import { GossipError } from "../wire/errors.js";
 import { SILENCE_SUSPECT } from "../state/failure-detector.js";
 import type { Member } from "../state/member.js";
-import { JOIN_RESPONSE_VALUES, LEAVE_RESPONSE_VALUES } from "../wire/message-scanner.js";
-import type { Entry, JoinResponse, NodeDelta, Sender } from "../wire/messages.js";
+import { GossipError } from "../wire/errors.js";
+import { joinAnswerEnd, leaveAnswerEnd } from "../wire/message-end.js";
+import type { Entry, NodeDelta, Sender } from "../wire/messages.js";
+import {
+  JoinAnswerReader,
+  decodeLeaveAnswer,
+  encodeJoinRequest,
+  encodeLeaveRequest,
+} from "../wire/stream-codec.js";
+import type { GossipCore } from "./core.js";
 import { learnOf } from "./digests.js";
 import { move } from "./sender.js";
+import type { MessageEnd } from "./transport.js";
 
 /** Time for a whole exchange; Go's, too. */
 export const EXCHANGE_TIMEOUT_MS = 10_000;
 /** Fetches begin at least this many intervals apart. */
 const FETCH_PAUSE = 5;
+/** Answers that are being taken in, of all exchanges together. */
+const MAX_ANSWER_BYTES = 128 * 1_024 * 1_024;
 
 /** Called once with the node that answered, or the error. */
 export type JoinDone = (error: Error | undefined, from: Sender | undefined) => void;
@@ -28,6 +31,7 @@ export type JoinDone = (error: Error | undefined, from: Sender | undefined) => v
 export class Exchanges {
   readonly #core: GossipCore;
   readonly #running = new Set<() => void>();
+  #answerBytes = 0;
   #fetching = false;
   #fetchedAt = Number.NEGATIVE_INFINITY;
   /** An earlier incarnation of this node has been looked for. */
@@ -52,31 +56,26 @@ export class Exchanges {
     if (seek) digest[0] = { ...cluster.ownDigestEntry(), version: 0 };
     const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: full ? own : [] };
     const request = encodeJoinRequest(from, [node], digest);
-    return this.#exchange(addr, request, JOIN_RESPONSE_VALUES, timeoutMs, (error, bytes) => {
+    return this.#exchange(addr, request, joinAnswerEnd(), timeoutMs, (error, bytes) => {
       if (error !== undefined) {
         done(error, undefined);
         return;
       }
-      let response: JoinResponse;
-      try {
-        response = decodeJoinResponse(bytes);
-      } catch (cause) {
-        done(cause as Error, undefined);
+      if (this.#answerBytes + bytes.length > MAX_ANSWER_BYTES) {
+        done(
+          new GossipError("PIKO_GOSSIP_EXCHANGE", `exchange with ${addr}: too many large answers`),
+          undefined,
+        );
         return;
       }
-      if (response.from.nodeId === local.id) {
-        if (response.from.addr === cluster.addr) done(undefined, response.from);
-        else {
-          this.#core.warnOfDouble(response.from.addr);
-          done(
-            new GossipError("PIKO_GOSSIP_ID_IN_USE", `node id ${local.id} is used by ${response.from.addr}`),
-            undefined,
-          );
-        }
-        return;
-      }
-      this.#answered(addr, start, response, seek ? own : undefined);
-      done(undefined, response.from);
+      this.#answerBytes += bytes.length;
+      this.#core.work.run(
+        this.#takeAnswer(addr, start, bytes, seek ? own : undefined),
+        (failure, responder) => {
+          this.#answerBytes -= bytes.length;
+          done(failure as Error | undefined, responder);
+        },
+      );
     });
   }
 
@@ -109,13 +108,13 @@ export class Exchanges {
     const { cluster, local } = this.#core;
     const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: local.state.above(0) };
     const request = encodeLeaveRequest({ nodeId: local.id, addr: cluster.addr }, [node]);
-    return this.#exchange(addr, request, LEAVE_RESPONSE_VALUES, timeoutMs, (error, bytes) => {
+    return this.#exchange(addr, request, leaveAnswerEnd(), timeoutMs, (error, bytes) => {
       if (error !== undefined) {
         done(error);
         return;
       }
       try {
-        decodeLeaveResponse(bytes);
+        decodeLeaveAnswer(bytes);
         done(undefined);
       } catch (cause) {
         done(cause as Error);
@@ -132,14 +131,14 @@ export class Exchanges {
   #exchange(
     addr: string,
     request: Buffer,
-    values: number,
+    responseEnd: MessageEnd,
     timeoutMs: number,
     done: (error: Error | undefined, response: Buffer) => void,
   ): () => void {
     const { counters, transport } = this.#core;
     counters.connectionsOutbound += 1;
     counters.streamBytesOutbound += request.length;
-    const stop = transport.exchange(addr, request, values, timeoutMs, (error, response) => {
+    const stop = transport.exchange(addr, request, responseEnd, timeoutMs, (error, response) => {
       this.#running.delete(cancel);
       counters.streamBytesInbound += response.length;
       done(error, response);
@@ -152,25 +151,23 @@ export class Exchanges {
     return cancel;
   }
 
-  #answered(
+  /** Takes in the answer to a join, in pieces: who has answered. */
+  *#takeAnswer(
     addr: string,
     start: number,
-    { from, nodes }: JoinResponse,
+    bytes: Buffer,
     own: readonly Entry[] | undefined,
-  ): void {
-    const { cluster, counters, intervalMs, local, now } = this.#core;
-    let heard = false;
-    let responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
-    if (responder !== undefined) {
-      if (responder.addr !== from.addr) responder = move(this.#core, responder, from.addr) ?? responder;
-      // A seed may be the address of a load balancer; then the node has yet to answer at its own.
-      if (responder.addr === addr) responder.vouched = true;
-      // The answer may have been on its way for long: TCP repeats what is lost, even for a process that has ended.
-      heard = responder.addr === addr && now() - start < SILENCE_SUSPECT * intervalMs;
-      if (heard) cluster.heard(responder, start);
-      else if (responder.status !== "reachable") this.#core.probeMember(responder);
+  ): Generator<void, Sender> {
+    const { cluster, counters, local } = this.#core;
+    const answer = new JoinAnswerReader(bytes);
+    const { from } = answer;
+    if (from.nodeId === local.id) {
+      if (from.addr === cluster.addr) return from;
+      this.#core.warnOfDouble(from.addr);
+      throw new GossipError("PIKO_GOSSIP_ID_IN_USE", `node id ${local.id} is used by ${from.addr}`);
     }
-    for (const node of nodes) {
+    const heard = this.#hear(addr, start, from);
+    for (const node of answer.nodes()) {
       counters.deltaEntriesInbound += node.entries.length;
       if (node.id === local.id) this.#compareSelf(node.entries, own);
       else {
@@ -178,11 +175,29 @@ export class Exchanges {
           cluster.find(node.id) ?? learnOf(this.#core, { id: node.id, addr: node.addr, left: false });
         if (member !== undefined && start >= member.answersFrom) cluster.apply(member, node.entries);
       }
+      yield;
     }
     // It may have told of its own return just now.
-    if (heard && responder?.status === "candidate" && cluster.find(from.nodeId) === responder)
-      cluster.heard(responder, start);
+    if (heard?.status === "candidate" && cluster.find(from.nodeId) === heard) cluster.heard(heard, start);
     if (own !== undefined) this.#soughtSelf = true;
+    return from;
+  }
+
+  /** A node has answered at an address; the member, if that is its own address and the answer is not old. */
+  #hear(addr: string, start: number, from: Sender): Member | undefined {
+    const { cluster, intervalMs, now } = this.#core;
+    let responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
+    if (responder === undefined) return undefined;
+    if (responder.addr !== from.addr) responder = move(this.#core, responder, from.addr) ?? responder;
+    // A seed may be the address of a load balancer; then the node has yet to answer at its own.
+    if (responder.addr === addr) responder.vouched = true;
+    // The answer may have been on its way for long: TCP repeats what is lost, even for a process that has ended.
+    if (responder.addr === addr && now() - start < SILENCE_SUSPECT * intervalMs) {
+      cluster.heard(responder, start);
+      return responder;
+    }
+    if (responder.status !== "reachable") this.#core.probeMember(responder);
+    return undefined;
   }
 
   /** Others may hold keys of an earlier incarnation of this node, which nobody would ever delete. */

@@ -1,13 +1,8 @@
 // Builds datagrams that stay within the packet size. A node's entries never continue in a second packet of the same answer:
 // packets get lost and overtake each other, and a receiver that takes the later entries first never takes the earlier ones.
 
-import {
-  writeDeltaHead,
-  writeDigestEntry,
-  writeDigestHead,
-  writeEntry,
-  writePacketNode,
-} from "../wire/codec.js";
+import { writeDeltaHead, writeDigestHead, writePacketNode } from "../wire/packet-codec.js";
+import { writeDigestEntry, writeEntry } from "../wire/struct-codec.js";
 import type { DigestEntry, Entry, Sender } from "../wire/messages.js";
 import { MsgpackWriter } from "../wire/msgpack-writer.js";
 import type { DeltaSource } from "../state/node-state.js";

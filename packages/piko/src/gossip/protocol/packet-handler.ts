@@ -1,7 +1,7 @@
 // Answers datagrams. A digest is answered with a delta, always, since a delta is also the sign of life that the sender waits
 // for; a digest that asks for one is answered with a digest, too.
 
-import { decodePacket } from "../wire/codec.js";
+import { decodePacket } from "../wire/packet-codec.js";
 import { FOREIGN_ANSWERS, digestEntry } from "../state/cluster-state.js";
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";

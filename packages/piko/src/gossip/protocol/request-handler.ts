@@ -1,73 +1,103 @@
 // Answers requests over TCP: joins and leaves of other nodes. The answer goes back over the same connection, so the sender
-// needn't be where it says it is; but it becomes no member until it has answered at its address.
+// needn't be where it says it is; but then nothing that it says is believed before it has answered at its address.
 
-import { decodeRequest, encodeJoinResponse, encodeLeaveResponse } from "../wire/codec.js";
+import type { Member } from "../state/member.js";
+import { MESSAGE_LEAVE, type NodeDelta, type Sender } from "../wire/messages.js";
+import { RequestReader, encodeJoinAnswer, encodeLeaveAnswer } from "../wire/stream-codec.js";
 import type { GossipCore } from "./core.js";
-import { MESSAGE_LEAVE, type NodeDelta, type Sender, type StreamRequest } from "../wire/messages.js";
 import { learnOf, receiveDigest } from "./digests.js";
 import { identify } from "./sender.js";
+import type { Answer } from "./transport.js";
 
-/** The answer to a request; undefined if it is none. */
-export function handleRequest(core: GossipCore, bytes: Buffer, ip: string): Buffer | undefined {
+/** Answers a request, in pieces; without an answer if it is none. */
+export function handleRequest(core: GossipCore, bytes: Buffer, ip: string, answer: Answer): void {
   core.counters.connectionsInbound += 1;
   core.counters.streamBytesInbound += bytes.length;
-  let request: StreamRequest;
-  try {
-    request = decodeRequest(bytes);
-  } catch (error) {
-    core.logger.warn("invalid request", { ip, error });
-    return undefined;
-  }
-  const own: Sender = { nodeId: core.local.id, addr: core.cluster.addr };
-  const answer =
-    request.type === MESSAGE_LEAVE ? left(core, request, ip, own) : joined(core, request, ip, own);
-  core.counters.streamBytesOutbound += answer.length;
-  return answer;
+  core.work.run(handle(core, bytes, ip), (error, pieces) => {
+    if (error !== undefined) {
+      core.counters.requestsRefused += 1;
+      core.logger.debug("invalid request", { ip, error });
+    }
+    answer(pieces);
+  });
 }
 
-function joined(
+function* handle(core: GossipCore, bytes: Buffer, ip: string): Generator<void, Iterator<Buffer>> {
+  const request = new RequestReader(bytes);
+  const own: Sender = { nodeId: core.local.id, addr: core.cluster.addr };
+  return counted(
+    core,
+    yield* request.type === MESSAGE_LEAVE ? left(core, request, ip, own) : joined(core, request, ip, own),
+  );
+}
+
+function* joined(
   core: GossipCore,
-  { from, nodes, digest }: Extract<StreamRequest, { digest: unknown }>,
+  request: RequestReader,
   ip: string,
   own: Sender,
-): Buffer {
+): Generator<void, Iterator<Buffer>> {
   const { cluster } = core;
+  const { from } = request;
   // By its own id and address the joiner sees that it has dialled itself, or that its id is taken.
   if (from.nodeId === core.local.id) {
     if (from.addr !== cluster.addr) core.warnOfDouble(from.addr);
-    return encodeJoinResponse(own, []);
+    return encodeJoinAnswer(own, []);
   }
-  core.counters.digestEntriesInbound += digest.length;
   const trusted = identify(core, from, ip, false);
-  const joiner =
+  const joiner: Member | undefined =
     trusted ?? cluster.find(from.nodeId) ?? learnOf(core, { id: from.nodeId, addr: from.addr, left: false });
-  if (joiner !== undefined) {
-    applyOwn(core, from.nodeId, nodes);
-    if (joiner.status !== "reachable") core.probeMember(joiner);
+  for (const node of request.nodes()) {
+    if (trusted !== undefined) applyOwn(core, from.nodeId, node);
+    yield;
   }
-  if (trusted !== undefined) receiveDigest(core, digest);
-  const deltas = cluster.fullDeltaFor(digest, from.nodeId);
-  for (const { entries } of deltas) core.counters.deltaEntriesOutbound += entries.length;
-  return encodeJoinResponse(own, deltas);
+  if (joiner !== undefined && joiner.status !== "reachable") core.probeMember(joiner);
+  const versions = new Map<string, number>();
+  for (const digest of request.digest()) {
+    core.counters.digestEntriesInbound += digest.length;
+    for (const { id, version } of digest) if (cluster.knows(id)) versions.set(id, version);
+    if (trusted !== undefined) receiveDigest(core, digest);
+    yield;
+  }
+  const sources = cluster.fullDeltaFor(versions, from.nodeId).map(({ id, addr, state, above }) => ({
+    id,
+    addr,
+    entries: () => {
+      const entries = state.above(above);
+      core.counters.deltaEntriesOutbound += entries.length;
+      return entries;
+    },
+  }));
+  return encodeJoinAnswer(own, sources);
 }
 
-function left(
+function* left(
   core: GossipCore,
-  { from, nodes }: Extract<StreamRequest, { type: typeof MESSAGE_LEAVE }>,
+  request: RequestReader,
   ip: string,
   own: Sender,
-): Buffer {
+): Generator<void, Iterator<Buffer>> {
+  const { from } = request;
   // Nobody learns of a node by its leaving.
-  if (core.cluster.find(from.nodeId) !== undefined && identify(core, from, ip, false) !== undefined)
-    applyOwn(core, from.nodeId, nodes);
-  return encodeLeaveResponse(own);
+  const trusted =
+    core.cluster.find(from.nodeId) !== undefined && identify(core, from, ip, false) !== undefined;
+  for (const node of request.nodes()) {
+    if (trusted) applyOwn(core, from.nodeId, node);
+    yield;
+  }
+  return [encodeLeaveAnswer(own)].values();
 }
 
 /** A node speaks for itself only. */
-function applyOwn(core: GossipCore, id: string, nodes: readonly NodeDelta[]): void {
-  for (const node of nodes) {
-    core.counters.deltaEntriesInbound += node.entries.length;
-    const member = node.id === id ? core.cluster.find(id) : undefined;
-    if (member !== undefined) core.cluster.apply(member, node.entries);
+function applyOwn(core: GossipCore, id: string, node: NodeDelta): void {
+  core.counters.deltaEntriesInbound += node.entries.length;
+  const member = node.id === id ? core.cluster.find(id) : undefined;
+  if (member !== undefined) core.cluster.apply(member, node.entries);
+}
+
+function* counted(core: GossipCore, pieces: Iterator<Buffer>): Generator<Buffer> {
+  for (let piece = pieces.next(); piece.done !== true; piece = pieces.next()) {
+    core.counters.streamBytesOutbound += piece.value.length;
+    yield piece.value;
   }
 }

@@ -1,12 +1,26 @@
-// How gossip reaches other nodes. The protocol's state machine knows this interface only: sockets implement it, and so does
-// the test kit's simulated network.
+// How gossip reaches other nodes. The protocol knows this interface only: sockets implement it, and so does the test kit's
+// simulated network. Whoever implements it carries bytes and can't read them; where a message ends, it is told.
 
-/** Where packets and requests of others go. Both are called for bytes of anybody. */
+/** Finds where a message that arrives in pieces ends. */
+export interface MessageEnd {
+  /**
+   * Looks on in a longer buffer: the message's length once it is whole within `bytes[0..end)`, else undefined. Throws for
+   * bytes that are no message.
+   */
+  find(bytes: Buffer, end: number): number | undefined;
+}
+
+/** Takes the answer to a request, piece by piece as the asker takes them, or undefined to close without one. Called once. */
+export type Answer = (pieces: Iterator<Buffer> | undefined) => void;
+
+/** Where packets and requests of others go. All are called for bytes of anybody. */
 export interface TransportReceiver {
   /** A datagram from an IP address. */
   onPacket(packet: Buffer, fromIp: string): void;
-  /** A whole request over TCP: the answer, or undefined to close the connection without one. */
-  onRequest(request: Buffer, fromIp: string): Buffer | undefined;
+  /** Finds the end of a request that begins to arrive. */
+  requestEnd(): MessageEnd;
+  /** A whole request over TCP. Its bytes are in use until `answer` is called, which may be later. */
+  onRequest(request: Buffer, fromIp: string, answer: Answer): void;
 }
 
 /** Called once, with either an error or the whole answer. */
@@ -19,15 +33,15 @@ export interface GossipTransport {
   /** Sends a datagram. Never waits and never fails: what can't be sent is lost. The bytes must not change afterwards. */
   sendPacket(address: string, packet: Buffer): void;
   /**
-   * Sends a request over TCP and reads an answer of `responseValues` MessagePack values, all within `timeoutMs`. An error
-   * with the code PIKO_GOSSIP_UNREACHABLE says that the node isn't there; any other says nothing about it.
+   * Sends a request over TCP and reads its answer, all within `timeoutMs`. An error with the code PIKO_GOSSIP_UNREACHABLE
+   * says that the node isn't there; any other says nothing about it.
    *
    * @returns a function that gives the exchange up; `done` is not called then.
    */
   exchange(
     address: string,
     request: Buffer,
-    responseValues: number,
+    responseEnd: MessageEnd,
     timeoutMs: number,
     done: ExchangeDone,
   ): () => void;

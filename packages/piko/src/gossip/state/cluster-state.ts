@@ -5,7 +5,7 @@ import { Arrivals } from "./failure-detector.js";
 import { DeadNodes } from "./dead-nodes.js";
 import type { LocalState } from "./local-state.js";
 import { Member } from "./member.js";
-import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY, type NodeDelta } from "../wire/messages.js";
+import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY } from "../wire/messages.js";
 import { type DeltaSource, NodeState, compactedVersion, isProtocolKey } from "./node-state.js";
 import type { GossipWatch } from "./watch.js";
 
@@ -228,48 +228,48 @@ export class ClusterState {
     return { id, addr: this.addr, version, left };
   }
 
+  /** This node or one of the table. */
+  knows(id: string): boolean {
+    return id === this.local.id || this.#members.has(id);
+  }
+
   /** What the sender of a digest lacks of the nodes that the digest names. */
   deltaFor(digest: readonly DigestEntry[]): DeltaSource[] {
-    const deltas: DeltaSource[] = [];
-    for (const { id, version: above } of digest) {
-      if (id === this.local.id) {
-        if (this.local.version > above) deltas.push({ id, addr: this.addr, state: this.local.state, above });
-        continue;
-      }
-      const member = this.#members.get(id);
-      if (member?.status === "reachable" && member.state.version > above)
-        deltas.push({ id, addr: member.addr, state: member.state, above });
+    const sources: DeltaSource[] = [];
+    for (const { id, version } of digest) {
+      const source = this.#deltaOf(id, version);
+      if (source !== undefined) sources.push(source);
     }
-    return deltas;
+    return sources;
   }
 
   /**
-   * The same and, in full, every node that the digest doesn't name: the answer to a join. The joiner is told what is known
-   * of itself, too, even if it counts as unreachable: it may be a new incarnation under an old id.
+   * The same and, in full, every node that the digest doesn't name: the answer to a join. `versions` are those of the digest
+   * for nodes that are known here. The joiner is told what is known of itself, too, even if it counts as unreachable: it may
+   * be a new incarnation under an old id.
    */
-  fullDeltaFor(digest: readonly DigestEntry[], joinerId: string): NodeDelta[] {
-    const named = new Set(digest.map(({ id }) => id));
-    const nodes: NodeDelta[] = this.deltaFor(digest).map(({ id, addr, state, above }) => ({
-      id,
-      addr,
-      entries: state.above(above),
-    }));
-    const { local } = this;
-    const joiner = this.#members.get(joinerId);
-    const above = digest.find(({ id }) => id === joinerId)?.version;
-    if (
-      joiner !== undefined &&
-      joiner.status !== "reachable" &&
-      above !== undefined &&
-      joiner.state.version > above
-    )
-      nodes.push({ id: joinerId, addr: joiner.addr, entries: joiner.state.above(above) });
-    if (!named.has(local.id)) nodes.push({ id: local.id, addr: this.addr, entries: local.state.above(0) });
-    for (const member of this.#members.values()) {
-      if (member.active && !named.has(member.id))
-        nodes.push({ id: member.id, addr: member.addr, entries: member.state.above(0) });
+  fullDeltaFor(versions: ReadonlyMap<string, number>, joinerId: string): DeltaSource[] {
+    const sources: DeltaSource[] = [];
+    for (const [id, version] of versions) {
+      const source = this.#deltaOf(id, version, id === joinerId);
+      if (source !== undefined) sources.push(source);
     }
-    return nodes;
+    const { local } = this;
+    if (!versions.has(local.id))
+      sources.push({ id: local.id, addr: this.addr, state: local.state, above: 0 });
+    for (const { active, id, addr, state } of this.#members.values())
+      if (active && !versions.has(id)) sources.push({ id, addr, state, above: 0 });
+    return sources;
+  }
+
+  #deltaOf(id: string, above: number, silentToo = false): DeltaSource | undefined {
+    const member = this.#members.get(id);
+    const addr = member?.addr ?? this.addr;
+    const state = id === this.local.id ? this.local.state : member?.state;
+    if (state === undefined || state.version <= above) return undefined;
+    return member === undefined || silentToo || member.status === "reachable"
+      ? { id, addr, state, above }
+      : undefined;
   }
 
   /** A node that was known before, of whose earlier incarnation nothing counts any more. */

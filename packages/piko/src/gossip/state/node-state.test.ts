@@ -4,7 +4,7 @@ import { LocalState } from "./local-state.js";
 import { COMPACT_KEY, type Entry } from "../wire/messages.js";
 import { NodeState } from "./node-state.js";
 import { PacketBuilder } from "../protocol/packet-builder.js";
-import { decodePacket } from "../wire/codec.js";
+import { decodePacket } from "../wire/packet-codec.js";
 
 const builder = new PacketBuilder({ from: { nodeId: "a", addr: "10.0.0.1:8003" }, maxPacketSize: 1_400 });
 

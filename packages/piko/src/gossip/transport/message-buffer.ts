@@ -1,21 +1,20 @@
 // Collects a message over TCP until it is whole. Used for requests and answers by the TCP half of the transport.
 
 import { GossipError } from "../wire/errors.js";
-import { MessageScanner, REQUEST_PREFIX_BYTES, requestValues } from "../wire/message-scanner.js";
+import type { MessageEnd } from "../protocol/transport.js";
 
 const FIRST_BYTES = 4_096;
 
 /** A buffer that grows with what arrives, up to a limit, and never before it arrives. */
 export class MessageBuffer {
   readonly #limit: number;
-  #scanner: MessageScanner | undefined;
+  readonly #end: MessageEnd;
   #buffer: Buffer = Buffer.alloc(0);
   #length = 0;
 
-  /** `values` is undefined for a request, whose first byte says how many follow. */
-  constructor(values: number | undefined, limit: number) {
+  constructor(end: MessageEnd, limit: number) {
+    this.#end = end;
     this.#limit = limit;
-    if (values !== undefined) this.#scanner = new MessageScanner(values, 0);
   }
 
   /** Bytes of memory that it holds. */
@@ -40,10 +39,7 @@ export class MessageBuffer {
     }
     chunk.copy(this.#buffer, this.#length);
     this.#length = length;
-    const type = this.#buffer[0];
-    if (type !== undefined && length > 0)
-      this.#scanner ??= new MessageScanner(requestValues(type), REQUEST_PREFIX_BYTES);
-    const end = this.#scanner?.scan(this.#buffer, length);
+    const end = this.#end.find(this.#buffer, length);
     return end === undefined ? undefined : this.#buffer.subarray(0, end);
   }
 }

@@ -1,70 +1,95 @@
-// One request to another node over TCP, and its answer.
+// Requests to other nodes over TCP, and their answers.
 
 import { connect } from "node:net";
 import type { Clock } from "@piko/tunnel";
 import type { HostLookup } from "../../net/host-lookup.js";
+import type { ExchangeDone, MessageEnd } from "../protocol/transport.js";
 import { GossipError, type GossipErrorCode } from "../wire/errors.js";
-import { MessageBuffer } from "./message-buffer.js";
 import { parsePeerAddress } from "../wire/peer-address.js";
-import type { ExchangeDone } from "../protocol/transport.js";
+import { MessageBuffer } from "./message-buffer.js";
 
 /** A cluster's whole state, in answer to a join. */
 const MAX_RESPONSE_BYTES = 64 * 1_024 * 1_024;
+/** Memory for answers that are not whole yet, of all exchanges together. */
+const MAX_PENDING_BYTES = 2 * MAX_RESPONSE_BYTES;
 const NOTHING: Buffer = Buffer.alloc(0);
 /** Errors that tell that no node is at the address. All others may have their cause on this side. */
 const NOT_THERE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "EHOSTDOWN"]);
 
-/** Sends a request; see {@link GossipTransport.exchange}. */
-export function exchangeOverTcp(
-  clock: Clock,
-  names: HostLookup,
-  address: string,
-  request: Buffer,
-  responseValues: number,
-  timeoutMs: number,
-  done: ExchangeDone,
-): () => void {
-  const target = parsePeerAddress(address);
-  if (target === undefined) {
-    const invalid = new GossipError("PIKO_GOSSIP_BAD_ADDRESS", `invalid address ${JSON.stringify(address)}`);
-    const timer = clock.setTimeout(() => done(invalid, NOTHING), 0);
-    return () => clock.clearTimeout(timer);
+/** The client side of exchanges. */
+export class StreamClient {
+  readonly #clock: Clock;
+  readonly #names: HostLookup;
+  #pendingBytes = 0;
+
+  constructor(clock: Clock, names: HostLookup) {
+    this.#clock = clock;
+    this.#names = names;
   }
-  let over = false;
-  const finish = (error: GossipError | undefined, response: Buffer): void => {
-    if (over) return;
-    over = true;
-    clock.clearTimeout(deadline);
-    socket.destroy();
-    done(error, response);
-  };
-  const fail = (code: GossipErrorCode, reason: string, cause?: unknown): void =>
-    finish(new GossipError(code, `exchange with ${address}: ${reason}`, { cause }), NOTHING);
-  const deadline = clock.setTimeout(
-    () => fail("PIKO_GOSSIP_TIMEOUT", `no answer within ${Math.round(timeoutMs)} ms`),
-    timeoutMs,
-  );
-  const buffer = new MessageBuffer(responseValues, MAX_RESPONSE_BYTES);
-  const socket = connect({ ...target, noDelay: true, lookup: names.forConnect });
-  socket.on("connect", () => socket.write(request));
-  socket.on("data", (chunk: Buffer) => {
-    let response: Buffer | undefined;
-    try {
-      response = buffer.add(chunk);
-    } catch (error) {
-      fail("PIKO_GOSSIP_EXCHANGE", (error as Error).message, error);
-      return;
+
+  /** Sends a request; see {@link GossipTransport.exchange}. */
+  exchange(
+    address: string,
+    request: Buffer,
+    responseEnd: MessageEnd,
+    timeoutMs: number,
+    done: ExchangeDone,
+  ): () => void {
+    const clock = this.#clock;
+    const target = parsePeerAddress(address);
+    if (target === undefined) {
+      const invalid = new GossipError(
+        "PIKO_GOSSIP_BAD_ADDRESS",
+        `invalid address ${JSON.stringify(address)}`,
+      );
+      const timer = clock.setTimeout(() => done(invalid, NOTHING), 0);
+      return () => clock.clearTimeout(timer);
     }
-    if (response !== undefined) finish(undefined, response);
-  });
-  socket.on("error", (error: NodeJS.ErrnoException) => {
-    const code = NOT_THERE.has(error.code ?? "") ? "PIKO_GOSSIP_UNREACHABLE" : "PIKO_GOSSIP_EXCHANGE";
-    fail(code, error.message, error);
-  });
-  socket.on("close", () => fail("PIKO_GOSSIP_EXCHANGE", "closed without an answer"));
-  return () => {
-    over = true;
-    clock.clearTimeout(deadline);
-    socket.destroy();
-  };
+    let over = false;
+    const finish = (error: GossipError | undefined, response: Buffer): void => {
+      if (over) return;
+      over = true;
+      clock.clearTimeout(deadline);
+      socket.destroy();
+      settle(0);
+      done(error, response);
+    };
+    const fail = (code: GossipErrorCode, reason: string, cause?: unknown): void =>
+      finish(new GossipError(code, `exchange with ${address}: ${reason}`, { cause }), NOTHING);
+    const deadline = clock.setTimeout(
+      () => fail("PIKO_GOSSIP_TIMEOUT", `no answer within ${Math.round(timeoutMs)} ms`),
+      timeoutMs,
+    );
+    const buffer = new MessageBuffer(responseEnd, MAX_RESPONSE_BYTES);
+    let pending = 0;
+    const settle = (bytes: number): void => {
+      this.#pendingBytes += bytes - pending;
+      pending = bytes;
+    };
+    const socket = connect({ ...target, noDelay: true, lookup: this.#names.forConnect });
+    socket.on("connect", () => socket.write(request));
+    socket.on("data", (chunk: Buffer) => {
+      let response: Buffer | undefined;
+      try {
+        response = buffer.add(chunk);
+        settle(buffer.capacity);
+      } catch (error) {
+        fail("PIKO_GOSSIP_EXCHANGE", (error as Error).message, error);
+        return;
+      }
+      if (response !== undefined) finish(undefined, response);
+      else if (this.#pendingBytes > MAX_PENDING_BYTES) fail("PIKO_GOSSIP_EXCHANGE", "too many large answers");
+    });
+    socket.on("error", (error: NodeJS.ErrnoException) => {
+      const code = NOT_THERE.has(error.code ?? "") ? "PIKO_GOSSIP_UNREACHABLE" : "PIKO_GOSSIP_EXCHANGE";
+      fail(code, error.message, error);
+    });
+    socket.on("close", () => fail("PIKO_GOSSIP_EXCHANGE", "closed without an answer"));
+    return () => {
+      over = true;
+      clock.clearTimeout(deadline);
+      socket.destroy();
+      settle(0);
+    };
+  }
 }

@@ -4,30 +4,37 @@
 import { type Server, type Socket, createServer } from "node:net";
 import type { Clock } from "@piko/tunnel";
 import { EXCHANGE_TIMEOUT_MS } from "../protocol/exchanges.js";
+import type { TransportReceiver } from "../protocol/transport.js";
+import { WorkQueue } from "../protocol/work-queue.js";
 import { MessageBuffer } from "./message-buffer.js";
 import { canonicalIp } from "../wire/peer-address.js";
 
-/** Connections at a time; more are closed at once. */
-const MAX_CONNECTIONS = 64;
+/** Connections at a time, in all and of one address; more are closed at once. */
+const MAX_CONNECTIONS = 256;
+const MAX_CONNECTIONS_PER_ADDRESS = 64;
 /** A joining node's request: some hundred thousand keys. */
 const MAX_REQUEST_BYTES = 16 * 1_024 * 1_024;
-/** Memory for requests that are not whole yet, of all connections together. */
+/** Memory for requests that are not whole or not answered yet, of all connections together; short ones always have room. */
 const MAX_PENDING_BYTES = 64 * 1_024 * 1_024;
-
-/** Answers a request; undefined closes the connection. */
-export type AnswerRequest = (request: Buffer, fromIp: string) => Buffer | undefined;
+const SHORT_REQUEST_BYTES = 64 * 1_024;
 
 /** The server side of exchanges. */
 export class StreamServer {
   readonly #clock: Clock;
-  readonly #answer: AnswerRequest;
+  readonly #receiver: () => TransportReceiver | undefined;
+  /** Answers that are written. */
+  readonly #work: WorkQueue;
   readonly #sockets = new Set<Socket>();
+  /** How many of them, by IP address. */
+  readonly #connections = new Map<string, number>();
   #pendingBytes = 0;
   #server: Server | undefined;
 
-  constructor(clock: Clock, answer: AnswerRequest) {
+  /** `receiver`: who answers requests, as of now. */
+  constructor(clock: Clock, receiver: () => TransportReceiver | undefined) {
     this.#clock = clock;
-    this.#answer = answer;
+    this.#receiver = receiver;
+    this.#work = new WorkQueue(clock);
   }
 
   /** Binds the port; the server to ask for its address. Rejects with the system's error. */
@@ -48,6 +55,7 @@ export class StreamServer {
   }
 
   async close(): Promise<void> {
+    this.#work.close();
     for (const socket of this.#sockets) socket.destroy();
     const server = this.#server;
     this.#server = undefined;
@@ -56,46 +64,72 @@ export class StreamServer {
 
   #accept(socket: Socket): void {
     socket.on("error", () => {});
-    if (this.#sockets.size >= MAX_CONNECTIONS) {
+    const receiver = this.#receiver();
+    const ip = canonicalIp(socket.remoteAddress ?? "");
+    const count = this.#connections.get(ip) ?? 0;
+    const full = this.#sockets.size >= MAX_CONNECTIONS || count >= MAX_CONNECTIONS_PER_ADDRESS;
+    if (receiver === undefined || full) {
       socket.destroy();
       return;
     }
     this.#sockets.add(socket);
-    const ip = canonicalIp(socket.remoteAddress ?? "");
-    const buffer = new MessageBuffer(undefined, MAX_REQUEST_BYTES);
+    this.#connections.set(ip, count + 1);
+    const buffer = new MessageBuffer(receiver.requestEnd(), MAX_REQUEST_BYTES);
     const deadline = this.#clock.setTimeout(() => socket.destroy(), EXCHANGE_TIMEOUT_MS);
     let pending = 0;
     const settle = (bytes: number): void => {
       this.#pendingBytes += bytes - pending;
       pending = bytes;
     };
-    let answered = false;
+    let asked = false;
     socket.on("data", (chunk: Buffer) => {
-      if (answered) return;
-      let answer: Buffer | undefined;
+      if (asked) return;
       try {
         const request = buffer.add(chunk);
         settle(buffer.capacity);
         if (request === undefined) {
-          if (this.#pendingBytes > MAX_PENDING_BYTES) socket.destroy();
+          if (this.#pendingBytes > MAX_PENDING_BYTES && buffer.capacity > SHORT_REQUEST_BYTES)
+            socket.destroy();
           return;
         }
-        answered = true;
-        settle(0);
-        answer = this.#answer(request, ip);
+        asked = true;
+        receiver.onRequest(request, ip, (pieces) => {
+          settle(0);
+          if (pieces === undefined) socket.destroy();
+          else this.#write(socket, pieces);
+        });
       } catch {
         // Not a message.
+        socket.destroy();
       }
-      if (answer === undefined) socket.destroy();
-      else socket.end(answer);
     });
     socket.on("end", () => {
-      if (!answered) socket.destroy();
+      if (!asked) socket.destroy();
     });
     socket.on("close", () => {
-      settle(0);
+      // A request that is being worked on is held until that is done.
+      if (!asked) settle(0);
       this.#clock.clearTimeout(deadline);
       this.#sockets.delete(socket);
+      const left = (this.#connections.get(ip) ?? 0) - 1;
+      if (left > 0) this.#connections.set(ip, left);
+      else this.#connections.delete(ip);
     });
+  }
+
+  /** Writes an answer as fast as the asker takes it: what it doesn't take isn't made. */
+  #write(socket: Socket, pieces: Iterator<Buffer>): void {
+    const work = (): boolean => {
+      if (socket.destroyed) return false;
+      const { done, value } = pieces.next();
+      if (done === true) {
+        socket.end();
+        return false;
+      }
+      if (socket.write(value)) return true;
+      socket.once("drain", () => this.#work.add(work));
+      return false;
+    };
+    this.#work.add(work);
   }
 }

@@ -4,6 +4,8 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { formatHostPort } from "../../base/address.js";
 import { Gossip } from "../gossip.js";
 import type { JoinResult } from "../protocol/seeds.js";
+import type { TransportReceiver } from "../protocol/transport.js";
+import { joinAnswerEnd, requestEnd } from "../wire/message-end.js";
 import { UdpTcpTransport } from "./udp-tcp-transport.js";
 
 const open: { close(): Promise<void> }[] = [];
@@ -100,7 +102,7 @@ describe("gossip over sockets", () => {
 /** What an exchange ends with. */
 async function exchange(transport: UdpTcpTransport, address: string, ms: number): Promise<string> {
   return new Promise((resolve) => {
-    transport.exchange(address, Buffer.from([3, 0]), 2, ms, (error, response) => {
+    transport.exchange(address, Buffer.from([3, 0]), joinAnswerEnd(), ms, (error, response) => {
       resolve(error === undefined ? response.toString("hex") : (error as Error & { code: string }).code);
     });
   });
@@ -149,6 +151,15 @@ describe("an exchange", () => {
   });
 });
 
+/** A receiver that answers each request in one piece. */
+function answering(respond: (request: Buffer) => Buffer): TransportReceiver {
+  return {
+    onPacket: () => {},
+    requestEnd,
+    onRequest: (request, _ip, answer) => answer([respond(request)].values()),
+  };
+}
+
 describe("the gossip port", () => {
   /** Sends bytes; what comes back until the other side closes. */
   async function talk(port: number, bytes: Buffer, half = false): Promise<string> {
@@ -167,26 +178,26 @@ describe("the gossip port", () => {
 
   it("answers requests, also of those who close their side after it", async () => {
     const transport = await listen();
-    transport.attach({ onPacket: () => {}, onRequest: (request) => Buffer.from(request).reverse() });
+    transport.attach(answering((request) => Buffer.from(request).reverse()));
     expect(await talk(transport.address.port, Buffer.from("0400c0c0", "hex"), true)).toBe("c0c00004");
     expect(await talk(transport.address.port, Buffer.from("0400c0c0", "hex"))).toBe("c0c00004");
   });
 
   it.each(["ff00", "0400c1", "0300c0c1"])("closes on %s", async (hex) => {
     const transport = await listen();
-    transport.attach({ onPacket: () => {}, onRequest: () => Buffer.from([1]) });
+    transport.attach(answering(() => Buffer.from([1])));
     expect(await talk(transport.address.port, Buffer.from(hex, "hex"))).toBe("");
   });
 
   it("closes when the request ends early", async () => {
     const transport = await listen();
-    transport.attach({ onPacket: () => {}, onRequest: () => Buffer.from([1]) });
+    transport.attach(answering(() => Buffer.from([1])));
     expect(await talk(transport.address.port, Buffer.from("0400", "hex"), true)).toBe("");
   });
 
   it("has a limit of connections, and serves again when some have closed", async () => {
     const transport = await listen();
-    transport.attach({ onPacket: () => {}, onRequest: () => Buffer.from([1]) });
+    transport.attach(answering(() => Buffer.from([1])));
     const idle = await Promise.all(
       Array.from(
         { length: 64 },
@@ -209,7 +220,8 @@ describe("the gossip port", () => {
     const packets: string[] = [];
     b.attach({
       onPacket: (packet, ip) => void packets.push(`${packet.toString()} ${ip}`),
-      onRequest: () => undefined,
+      requestEnd,
+      onRequest: (_request, _ip, answer) => answer(undefined),
     });
     await until(() => {
       a.sendPacket(`localhost:${b.address.port}`, Buffer.from("hello"));

@@ -8,9 +8,9 @@ import { GossipError } from "../wire/errors.js";
 import { NameCache } from "./name-cache.js";
 import { PacketSocket } from "./packet-socket.js";
 import { canonicalIp, parsePeerAddress } from "../wire/peer-address.js";
-import { exchangeOverTcp } from "./stream-client.js";
+import { StreamClient } from "./stream-client.js";
 import { StreamServer } from "./stream-server.js";
-import type { ExchangeDone, GossipTransport, TransportReceiver } from "../protocol/transport.js";
+import type { ExchangeDone, GossipTransport, MessageEnd, TransportReceiver } from "../protocol/transport.js";
 
 /** Tries to find a port that is free for both protocols, when the system chooses. */
 const PORT_ATTEMPTS = 20;
@@ -23,7 +23,7 @@ export class UdpTcpTransport implements GossipTransport {
   readonly address: HostPort;
   /** Looks up names of others; closed with the transport. */
   readonly lookup: HostLookup;
-  readonly #clock: Clock;
+  readonly #client: StreamClient;
   readonly #server: StreamServer;
   readonly #socket: PacketSocket;
   readonly #names: NameCache;
@@ -38,10 +38,10 @@ export class UdpTcpTransport implements GossipTransport {
     inbox: Inbox,
   ) {
     this.address = address;
-    this.#clock = clock;
     this.#server = server;
     this.#socket = socket;
     this.lookup = new HostLookup({ clock });
+    this.#client = new StreamClient(clock, this.lookup);
     this.#names = new NameCache(clock, this.lookup);
     this.#inbox = inbox;
   }
@@ -74,7 +74,7 @@ export class UdpTcpTransport implements GossipTransport {
 
   static async #bind({ host, port }: HostPort, clock: Clock): Promise<UdpTcpTransport> {
     const inbox: Inbox = { receiver: undefined };
-    const server = new StreamServer(clock, (request, ip) => inbox.receiver?.onRequest(request, ip));
+    const server = new StreamServer(clock, () => inbox.receiver);
     const bound = (await server.listen(host === "" ? "::" : host, port)).address() as AddressInfo;
     try {
       const socket = await PacketSocket.bind(bound.address, bound.port, (packet, ip) =>
@@ -102,11 +102,11 @@ export class UdpTcpTransport implements GossipTransport {
   exchange(
     address: string,
     request: Buffer,
-    responseValues: number,
+    responseEnd: MessageEnd,
     timeoutMs: number,
     done: ExchangeDone,
   ): () => void {
-    return exchangeOverTcp(this.#clock, this.lookup, address, request, responseValues, timeoutMs, done);
+    return this.#client.exchange(address, request, responseEnd, timeoutMs, done);
   }
 
   comesFrom(address: string, ip: string): boolean {

@@ -53,19 +53,3 @@ export type Packet =
       readonly entries: readonly DigestEntry[];
     }
   | { readonly type: typeof MESSAGE_DELTA; readonly from: Sender; readonly nodes: readonly NodeDelta[] };
-
-/** A request over TCP. */
-export type StreamRequest =
-  | {
-      readonly type: typeof MESSAGE_JOIN;
-      readonly from: Sender;
-      readonly nodes: readonly NodeDelta[];
-      readonly digest: readonly DigestEntry[];
-    }
-  | { readonly type: typeof MESSAGE_LEAVE; readonly from: Sender; readonly nodes: readonly NodeDelta[] };
-
-/** The answer to a join. */
-export interface JoinResponse {
-  readonly from: Sender;
-  readonly nodes: readonly NodeDelta[];
-}

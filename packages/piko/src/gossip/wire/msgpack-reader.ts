@@ -20,6 +20,10 @@ export function fieldNames(...names: readonly string[]): FieldNames {
   return names.map((name) => Buffer.from(name));
 }
 
+/** Fields of a struct, and values within one that nobody knows: what is passed over costs as much as what is read. */
+const MAX_FIELDS = 1_024;
+const MAX_SKIPPED_VALUES = 4_096;
+
 /** A cursor over a message. */
 export class MsgpackReader {
   readonly #bytes: Buffer;
@@ -28,6 +32,15 @@ export class MsgpackReader {
   constructor(bytes: Buffer, start = 0) {
     this.#bytes = bytes;
     this.#at = start;
+  }
+
+  /** Where it stands; may be set to where it has stood before. */
+  get at(): number {
+    return this.#at;
+  }
+
+  set at(at: number) {
+    this.#at = at;
   }
 
   get done(): boolean {
@@ -41,6 +54,13 @@ export class MsgpackReader {
 
   /** Begins a struct: the number of fields of a map, or minus one minus the number of elements of an array. */
   struct(): number {
+    const struct = this.#structHeader();
+    if (Math.abs(struct) > MAX_FIELDS)
+      throw new GossipError("PIKO_GOSSIP_BAD_MESSAGE", `struct of ${Math.abs(struct)} fields`);
+    return struct;
+  }
+
+  #structHeader(): number {
     const tag = this.#byte();
     if (tag >= 0x80 && tag <= 0x8f) return tag & 0x0f;
     if (tag >= 0x90 && tag <= 0x9f) return -1 - (tag & 0x0f);
@@ -132,7 +152,11 @@ export class MsgpackReader {
 
   /** Passes over one value of any kind and depth. */
   skip(): void {
+    let seen = 0;
     for (let values = 1; values > 0; values--) {
+      seen += 1;
+      if (seen > MAX_SKIPPED_VALUES)
+        throw new GossipError("PIKO_GOSSIP_BAD_MESSAGE", `more than ${MAX_SKIPPED_VALUES} unknown values`);
       const { header, body, nested } = valueSize(this.#bytes, this.#at);
       if (header === 0) throw TRUNCATED;
       this.#advance(header + body);

@@ -1,28 +1,18 @@
 import { describe, expect, it } from "vitest";
-import {
-  decodeJoinResponse,
-  decodeLeaveResponse,
-  decodePacket,
-  decodeRequest,
-  encodeJoinRequest,
-  encodeJoinResponse,
-  encodeLeaveRequest,
-  encodeLeaveResponse,
-  writeDeltaHead,
-  writeDigestEntry,
-  writeDigestHead,
-  writeEntry,
-  writePacketNode,
-} from "./codec.js";
-import {
-  JOIN_RESPONSE_VALUES,
-  LEAVE_RESPONSE_VALUES,
-  MessageScanner,
-  REQUEST_PREFIX_BYTES,
-  requestValues,
-} from "./message-scanner.js";
-import { MESSAGE_DIGEST, MESSAGE_JOIN, type Packet } from "./messages.js";
+import { type MessageEnd, joinAnswerEnd, leaveAnswerEnd, requestEnd } from "./message-end.js";
+import { type Entry, MESSAGE_DIGEST, MESSAGE_JOIN, type NodeDelta, type Packet } from "./messages.js";
 import { MsgpackWriter } from "./msgpack-writer.js";
+import { decodePacket, writeDeltaHead, writeDigestHead, writePacketNode } from "./packet-codec.js";
+import {
+  JoinAnswerReader,
+  RequestReader,
+  decodeLeaveAnswer,
+  encodeJoinAnswer,
+  encodeJoinRequest,
+  encodeLeaveAnswer,
+  encodeLeaveRequest,
+} from "./stream-codec.js";
+import { writeDigestEntry, writeEntry } from "./struct-codec.js";
 
 type Kind = "packet" | "request" | "joinResponse" | "leaveResponse";
 
@@ -147,16 +137,40 @@ function encodePacket(packet: Packet): Buffer {
 
 function reencode(kind: Kind, bytes: Buffer): Buffer {
   if (kind === "packet") return encodePacket(decodePacket(bytes));
-  if (kind === "leaveResponse") return encodeLeaveResponse(decodeLeaveResponse(bytes));
+  if (kind === "leaveResponse") return encodeLeaveAnswer(decodeLeaveAnswer(bytes));
   if (kind === "joinResponse") {
-    const { from, nodes } = decodeJoinResponse(bytes);
-    return encodeJoinResponse(from, nodes);
+    const answer = new JoinAnswerReader(bytes);
+    const nodes = whole(answer.nodes()).map(({ id, addr, entries }) => ({
+      id,
+      addr,
+      entries: () => entries,
+    }));
+    return Buffer.concat([...encodeJoinAnswer(answer.from, nodes)]);
   }
-  const request = decodeRequest(bytes);
+  const request = new RequestReader(bytes);
+  const nodes = whole(request.nodes());
   return request.type === MESSAGE_JOIN
-    ? encodeJoinRequest(request.from, request.nodes, request.digest)
-    : encodeLeaveRequest(request.from, request.nodes);
+    ? encodeJoinRequest(request.from, nodes, [...request.digest()].flat())
+    : encodeLeaveRequest(request.from, nodes);
 }
+
+/** Nodes that were read in pieces, each in one. */
+function whole(pieces: Iterable<NodeDelta>): NodeDelta[] {
+  const nodes = new Map<string, { id: string; addr: string; entries: Entry[] }>();
+  for (const { id, addr, entries } of pieces) {
+    const node = nodes.get(id) ?? { id, addr, entries: [] };
+    node.entries.push(...entries);
+    nodes.set(id, node);
+  }
+  return [...nodes.values()];
+}
+
+const ENDS: Readonly<Record<Kind, () => MessageEnd>> = {
+  packet: requestEnd,
+  request: requestEnd,
+  joinResponse: joinAnswerEnd,
+  leaveResponse: leaveAnswerEnd,
+};
 
 function bytesOf(hex: string): Buffer {
   return Buffer.from(hex.replaceAll(" ", ""), "hex");
@@ -177,14 +191,10 @@ describe("the codec", () => {
 
   it.each(VECTORS.filter(([, kind]) => kind !== "packet"))("finds the end of: %s", (_name, kind, hex) => {
     const bytes = bytesOf(hex);
-    const request = kind === "request";
-    const responseValues = kind === "joinResponse" ? JOIN_RESPONSE_VALUES : LEAVE_RESPONSE_VALUES;
-    const scanner = request
-      ? new MessageScanner(requestValues(bytes[0] ?? 0), REQUEST_PREFIX_BYTES)
-      : new MessageScanner(responseValues, 0);
+    const messageEnd = ENDS[kind]();
     const more = Buffer.concat([bytes, Buffer.from("more")]);
-    for (let end = 0; end < bytes.length; end++) expect(scanner.scan(more, end)).toBeUndefined();
-    expect(scanner.scan(more, more.length)).toBe(bytes.length);
+    for (let end = 0; end < bytes.length; end++) expect(messageEnd.find(more, end)).toBeUndefined();
+    expect(messageEnd.find(more, more.length)).toBe(bytes.length);
   });
 
   it("reads what the worked examples say", () => {
@@ -349,8 +359,44 @@ describe("the decoder", () => {
   it("allocates nothing for lengths that the message can't hold", () => {
     const from = `82 ${short("node_id")} a161 ${short("addr")} ${short("b:1")}`;
     for (const list of ["dd ffffffff", "dc ffff", `91 81 ${short("entries")} dd ffffffff`, "db ffffffff"]) {
-      expect(() => decodeJoinResponse(bytesOf(`${from} ${list}`))).toThrow();
+      expect(() => [...new JoinAnswerReader(bytesOf(`${from} ${list}`)).nodes()]).toThrow();
     }
+  });
+
+  it("reads a large message in pieces, and a node's fields in any order", () => {
+    const entries = Array.from({ length: 1_000 }, (_, i) => ({
+      key: `k${i}`,
+      value: "1",
+      version: i + 1,
+      internal: false,
+      deleted: false,
+    }));
+    const from = { nodeId: "a", addr: "b:1" };
+    const nodes = [{ id: "a", addr: "b:1", entries }];
+    const read = new RequestReader(encodeJoinRequest(from, nodes, []));
+    const pieces = [...read.nodes()];
+    expect(pieces.every((piece) => piece.entries.length <= 256)).toBe(true);
+    expect(whole(pieces)).toEqual(nodes);
+    const list = encodeJoinRequest(from, [{ id: "a", addr: "b:1", entries: entries.slice(0, 20) }], []);
+    const at = list.indexOf("entries") + "entries".length;
+    const swapped = `82 ${short("node_id")} a161 ${short("addr")} ${short("b:1")} 91 83 ${short("entries")} ${list
+      .subarray(at, -1)
+      .toString("hex")} ${short("id")} a161 ${short("addr")} ${short("b:1")}`;
+    expect(whole(new JoinAnswerReader(bytesOf(swapped)).nodes())).toEqual([
+      { id: "a", addr: "b:1", entries: entries.slice(0, 20) },
+    ]);
+  });
+
+  it("passes over little that nobody knows", () => {
+    const from = `82 ${short("node_id")} a161 ${short("addr")} ${short("b:1")}`;
+    const nils = (count: number): string => `dd ${count.toString(16).padStart(8, "0")} ${"c0".repeat(count)}`;
+    const answer = (unknown: string): string =>
+      `${from} 91 82 ${short("id")} a161 ${short("new")} ${unknown}`;
+    expect(whole(new JoinAnswerReader(bytesOf(answer(nils(4_000)))).nodes())).toHaveLength(1);
+    expect(() => [...new JoinAnswerReader(bytesOf(answer(nils(5_000)))).nodes()]).toThrow("unknown values");
+    expect(() => [
+      ...new JoinAnswerReader(bytesOf(`${from} 91 df 00001000 ${"c0".repeat(64)}`)).nodes(),
+    ]).toThrow("fields");
   });
 
   it("ends on any bytes", () => {
