@@ -2,7 +2,7 @@
 // callbacks of a stream become a Duplex.
 
 import { Duplex } from "node:stream";
-import type { StreamHandler } from "@piko/tunnel";
+import { type AwakeTimer, type StreamHandler, systemClock } from "@piko/tunnel";
 import { ClientError } from "./errors.js";
 
 /** What carries a connection: a stream of a tunnel, or a WebSocket. */
@@ -49,8 +49,8 @@ export class EndpointSocket extends Duplex {
   #pending: { chunk: Buffer; at: number; callback: (error?: Error | null) => void } | undefined;
   #remoteEnded = false;
   #reset = false;
-  #linger: NodeJS.Timeout | undefined;
-  #idle: NodeJS.Timeout | undefined;
+  #linger: AwakeTimer | undefined;
+  #idle: AwakeTimer | undefined;
 
   /** Not for programs: connections come from `listen` and `dial`. */
   constructor(options: EndpointSocketOptions, connect: (handler: StreamHandler) => Transport) {
@@ -70,9 +70,10 @@ export class EndpointSocket extends Duplex {
 
   /** Emits `timeout` after `ms` without a byte in either direction; 0 turns it off. As in `net.Socket`, nothing closes. */
   setTimeout(ms: number, callback?: () => void): this {
-    clearTimeout(this.#idle);
+    this.#idle?.clear();
     this.#idle = undefined;
-    if (ms > 0 && !this.destroyed) this.#idle = setTimeout(() => this.emit("timeout"), ms).unref();
+    if (ms > 0 && !this.destroyed)
+      this.#idle = systemClock.setTimeout(() => this.emit("timeout"), ms).unref();
     if (callback !== undefined) {
       if (ms > 0) this.once("timeout", callback);
       else this.removeListener("timeout", callback);
@@ -118,12 +119,12 @@ export class EndpointSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
-    clearTimeout(this.#idle);
+    this.#idle?.clear();
     this.#pending = undefined;
     if (!this.#reset && !this.#transport.closed) {
       // A reset behind a FIN would make the peer drop what it has not read yet: whoever has ended may leave in peace.
       if (error === null && this.writableFinished && !this.#remoteEnded) {
-        this.#linger = setTimeout(() => this.#transport.reset(), LINGER_MS).unref();
+        this.#linger = systemClock.setTimeout(() => this.#transport.reset(), LINGER_MS).unref();
       } else if (!this.writableFinished || !this.#remoteEnded) {
         this.#transport.reset();
       }
@@ -141,13 +142,13 @@ export class EndpointSocket extends Duplex {
 
   #onEnd(): void {
     this.#remoteEnded = true;
-    clearTimeout(this.#linger);
+    this.#linger?.clear();
     if (!this.destroyed) this.push(null);
   }
 
   #onReset(): void {
     this.#reset = true;
-    clearTimeout(this.#linger);
+    this.#linger?.clear();
     if (!this.destroyed) this.destroy(resetError(this.endpointId));
   }
 

@@ -1,5 +1,6 @@
 // The public API of @piko/tunnel: WebSocket framing and yamux streams over one socket.
 
+export { AwakeClock, AwakeTimer } from "./awake-clock.js";
 export { type Clock, systemClock, type Timer } from "./clock.js";
 export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
 export { ByteSocket, type SocketHandler } from "./socket/byte-socket.js";

@@ -49,6 +49,10 @@ export async function runProgram(
     });
   }
   replaceEarlySignal();
+  const { systemClock } = await import("@piko/tunnel");
+  systemClock.onPause = (ms) => {
+    logger.warn("process stood still", { "paused-ms": Math.round(ms) });
+  };
   let code = 0;
   try {
     await run({ logger, signal: stop.signal, signalName: () => signalName });

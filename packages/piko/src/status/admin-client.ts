@@ -1,6 +1,7 @@
 // Asks the admin port of a node. Every failure is one line that says what to do about it.
 
 import { errorText } from "@piko/client/internal";
+import { systemClock } from "@piko/tunnel";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { visibleText } from "../base/visible-text.js";
@@ -53,17 +54,21 @@ export class AdminClient {
   async get(path: string, nodeId: string, signal: AbortSignal): Promise<unknown> {
     const { forward, server } = this.#config;
     const query = forward === "" ? "" : `?forward=${encodeURIComponent(forward)}`;
-    const timeout = AbortSignal.timeout(this.#timeoutMs);
+    // Not AbortSignal.timeout: a laptop that slept would take a server that has answered for a silent one.
+    const timeout = new AbortController();
+    const timer = systemClock.setTimeout(() => timeout.abort(), this.#timeoutMs);
     let response: IncomingMessage;
     let body: string;
     try {
-      response = await this.#send(`${server.url}${path}${query}`, AbortSignal.any([signal, timeout]));
+      response = await this.#send(`${server.url}${path}${query}`, AbortSignal.any([signal, timeout.signal]));
       body = await readBody(response);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof StatusError) throw error;
-      const reason = timeout.aborted ? `no answer in ${this.#timeoutMs / 1_000} s` : reasonOf(error);
+      const reason = timeout.signal.aborted ? `no answer in ${this.#timeoutMs / 1_000} s` : reasonOf(error);
       throw new StatusError(`${server.url}: ${reason}`, { cause: error });
+    } finally {
+      systemClock.clearTimeout(timer);
     }
     const status = response.statusCode ?? 0;
     if (status !== 200) throw new StatusError(this.#describe(status, body, nodeId));

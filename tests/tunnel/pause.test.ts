@@ -1,0 +1,113 @@
+// What a pause of a process does: SIGSTOP here, elsewhere a laptop's sleep or the move of a virtual machine. Time limits that
+// pass meanwhile say nothing of peers whose bytes are waiting to be read.
+
+import { createWriteStream } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import { setTimeout as delay } from "node:timers/promises";
+import { PatternSource } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { curl } from "../harness/curl.js";
+import { eventually } from "../harness/deadline.js";
+import { startAgent, startServer } from "../harness/piko.js";
+import type { Program } from "../harness/program.js";
+import { RawClient } from "../harness/raw-client.js";
+import { startRawService } from "../harness/raw-service.js";
+import { Service } from "../harness/service.js";
+import { perTest } from "../harness/stage.js";
+import { haveTools } from "../harness/tools.js";
+
+const scene = perTest();
+
+/** The limits that the pause is longer than, all of them. */
+const LIMIT = "3s";
+const PAUSE_MS = 6_000;
+const LIMITS = {
+  "proxy.http.read-header-timeout": LIMIT,
+  "proxy.http.read-timeout": LIMIT,
+  "proxy.http.write-timeout": LIMIT,
+  "proxy.http.idle-timeout": LIMIT,
+};
+const EACH = 8;
+const BYTES = 6_000_000;
+
+/** Stops a process for longer than the limits. */
+async function pause(program: Program, meanwhile: () => void = () => {}): Promise<void> {
+  program.signal("SIGSTOP");
+  await eventually(async () => / T /.test(await readFile(`/proc/${program.pid}/stat`, "latin1")), "stop");
+  meanwhile();
+  await delay(PAUSE_MS);
+  program.signal("SIGCONT");
+}
+
+describe.skipIf(process.platform !== "linux")("a pause", () => {
+  describe.runIf(haveTools("curl"))("leaves uploads and downloads alone", () => {
+    it.each(["server", "agent"] as const)(
+      "of the %s",
+      async (who) => {
+        const service = await Service.start(scene);
+        const server = await startServer(scene, LIMITS);
+        const agent = await startAgent(scene, server.upstream, "web", service.addr);
+        const file = `${await scene.directory()}/body`;
+        await pipeline(Readable.from(new PatternSource(BYTES)), createWriteStream(file));
+        const slowly = ["--limit-rate", "1M"];
+        const uploads = Array.from({ length: EACH }, () =>
+          curl(server.proxy, "web", "/sum?up", { args: [...slowly, "--upload-file", file] }),
+        );
+        const downloads = Array.from({ length: EACH }, () =>
+          curl(server.proxy, "web", `/bytes?n=${BYTES}`, { args: slowly }),
+        );
+        await eventually(() => service.requests.length === 2 * EACH, "requests at the service");
+        await pause({ server: server.program, agent }[who]);
+        for (const { code, status, stdout } of await Promise.all(uploads)) {
+          expect({ code, status }).toEqual({ code: 0, status: 200 });
+          expect(JSON.parse(stdout)).toMatchObject({ bytes: BYTES, mismatchAt: -1 });
+        }
+        for (const { code, status } of await Promise.all(downloads)) {
+          expect({ code, status }).toEqual({ code: 0, status: 200 });
+        }
+      },
+      60_000,
+    );
+  });
+
+  it("of the server leaves a head alone whose rest has come", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene, LIMITS);
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n");
+    // The server has the first half, or the pause would be over before it begins to wait.
+    const other = await RawClient.connect(scene, server.proxy);
+    other.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    expect((await other.response("GET")).status).toBe(200);
+    await pause(server.program, () => {
+      client.send("\r\n");
+      // An idle connection that is used again.
+      other.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    });
+    expect((await client.response("GET")).status).toBe(200);
+    expect((await other.response("GET")).status).toBe(200);
+  });
+
+  it.each(["server", "agent"] as const)("of the %s leaves a response alone that has come", async (who) => {
+    const answers: (() => void)[] = [];
+    const service = await startRawService(scene, (socket) => {
+      socket.once("data", () =>
+        answers.push(() => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")),
+      );
+    });
+    // The one that pauses has the limit. One beside it may well lose patience.
+    const server = await startServer(scene, who === "server" ? { ...LIMITS, "proxy.timeout": LIMIT } : {});
+    const flags = who === "agent" ? ["--timeout", LIMIT] : [];
+    const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    await eventually(() => answers.length === 1, "request at the service");
+    await pause({ server: server.program, agent }[who], () => answers[0]?.());
+    expect((await client.response("GET")).status).toBe(200);
+    const { fields } = await { server: server.program, agent }[who].waitFor("process stood still");
+    expect(fields["paused-ms"]).toBeGreaterThan(PAUSE_MS - 1_000);
+  });
+});
