@@ -29,9 +29,10 @@ const CONCURRENCY = 50;
  */
 export async function measureIdleTunnels(context, tunnels) {
   const memoryFile = join(context.bench.directory, "memory.jsonl");
-  const server = await startServer(context, ["--expose-gc", "--import", MEMORY_PROBE], {
-    BENCH_MEMORY_FILE: memoryFile,
-  });
+  // All of them come from one address.
+  const flags = ["--upstream.limits.max-tunnels-per-client", "0"];
+  const nodeArgs = ["--expose-gc", "--import", MEMORY_PROBE];
+  const server = await startServer(context, nodeArgs, { BENCH_MEMORY_FILE: memoryFile }, flags);
   /** @type {TunnelClient[]} */
   const clients = [];
   try {

@@ -30,7 +30,9 @@ export async function measureReconnect(context, tunnels) {
   const [port = 0] = await freePorts(1);
   const upstream = `127.0.0.1:${port}`;
   // All of them come from one address.
-  const flags = ["--upstream.bind-addr", upstream, "--log.level", "warn", "--log.subsystems", "server"];
+  const unlimited = ["--upstream.limits.max-tunnels-per-client", "0"];
+  const log = ["--log.level", "warn", "--log.subsystems", "server"];
+  const flags = ["--upstream.bind-addr", upstream, ...log, ...unlimited];
   let server = await startServer(context, [], {}, flags);
   const agents = bench.start({
     name: "agents",

@@ -38,12 +38,13 @@ export class RawClient {
     });
   }
 
-  /** Connects to `host:port`; the connection goes with the stage. */
-  static async connect(stage: Stage, address: string): Promise<RawClient> {
+  /** Connects to `host:port`, from `localAddress` if given; the connection goes with the stage. */
+  static async connect(stage: Stage, address: string, localAddress?: string): Promise<RawClient> {
     const colon = address.lastIndexOf(":");
     const host = address.slice(0, colon);
     const port = Number(address.slice(colon + 1));
-    const socket = connect({ host, port, allowHalfOpen: true });
+    const from = localAddress === undefined ? {} : { localAddress };
+    const socket = connect({ host, port, allowHalfOpen: true, ...from });
     const client = new RawClient(socket);
     stage.defer(() => {
       socket.destroy();

@@ -59,6 +59,7 @@ describe("flags", () => {
       "--upstream.rebalance.min-conns",
       "--upstream.limits.max-tunnels",
       "--upstream.limits.max-tunnels-per-endpoint",
+      "--upstream.limits.max-tunnels-per-client",
       "--upstream.limits.max-streams-per-tunnel",
       "--upstream.limits.max-pending-connections",
       "--upstream.limits.read-header-timeout",

@@ -94,6 +94,7 @@ describe("defaults", () => {
         limits: {
           maxTunnels: 32_768,
           maxTunnelsPerEndpoint: 16_384,
+          maxTunnelsPerClient: 8_192,
           maxStreamsPerTunnel: 16_384,
           maxPendingConnections: 16_384,
           readHeaderTimeoutMs: 10_000,

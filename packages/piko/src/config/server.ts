@@ -68,6 +68,7 @@ export interface ProxyConfig extends PortConfig {
 export interface UpstreamLimitsConfig {
   readonly maxTunnels: number;
   readonly maxTunnelsPerEndpoint: number;
+  readonly maxTunnelsPerClient: number;
   readonly maxStreamsPerTunnel: number;
   readonly maxPendingConnections: number;
   readonly readHeaderTimeoutMs: number;
@@ -229,6 +230,10 @@ const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
     maxTunnelsPerEndpoint: countLimit(
       16_384,
       "Most tunnels of one endpoint. Further agents get 503 and try again. By default half of max_tunnels, so that one endpoint leaves room for others.",
+    ),
+    maxTunnelsPerClient: countLimit(
+      8_192,
+      "Most tunnels of one address, or of one IPv6 network of 64 bits; connections that are no tunnel yet count too. Further agents get 429 and try again. Addresses in proxy.trusted_proxies have no such limit; where a load balancer hides the agents' addresses, it has to let through what the balancer brings. By default a quarter of max_tunnels, so that one address leaves room for others.",
     ),
     maxStreamsPerTunnel: countLimit(
       16_384,

@@ -63,4 +63,9 @@ export function addUseMetrics(metrics: Metrics, { proxy, upstream, budget }: Lim
     "Number of connections to the upstream port that are no tunnel yet",
     () => upstream.pendingCount,
   );
+  metrics.gauge(
+    "piko_upstreams_busiest_client_connections",
+    "Number of connections to the upstream port, tunnels or not yet, of the address that has most",
+    () => upstream.highestClientCount,
+  );
 }

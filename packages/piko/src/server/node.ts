@@ -113,6 +113,7 @@ export class Node {
       nodeId: this.id,
       upstreams,
       config: config.upstream.limits,
+      trustedProxies: config.proxy.trustedProxies,
       limits: upstreamLimits,
       drains,
       budget,

@@ -16,7 +16,6 @@ import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http/hea
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
-import { peerAddress } from "../../net/peer-address.js";
 import { errorResponse } from "../../http/h1/error-response.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
 import { Tunnel } from "./tunnel.js";
@@ -26,6 +25,8 @@ import type { UpstreamPort } from "./upstream-port.js";
 const MAX_HEAD_BYTES = 64 * 1024;
 /** A partial request of no more than this is read to its end even if memory is short. */
 const SMALL_HEAD_BYTES = 4_096;
+/** How long one that will be refused may take to say anything: an answer before that would be taken for a fault. */
+const SURPLUS_TIMEOUT_MS = 2_000;
 const RETRY_AFTER = "Retry-After: 1\r\n";
 
 const INVALID_ID = `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes, no slash, nothing that can't be seen)`;
@@ -38,19 +39,28 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   readonly #finder = new HeadEndFinder();
   #deadlineMs: number;
   #answered = false;
+  readonly clientIp: string;
+  /** Its address has its share already. */
+  readonly surplus: boolean;
 
-  constructor(port: UpstreamPort, accepted: Socket) {
+  constructor(port: UpstreamPort, accepted: Socket, clientIp: string, surplus: boolean) {
     this.#port = port;
+    this.clientIp = clientIp;
+    this.surplus = surplus;
     this.#bytes = new ByteStore(port.budget);
     const { readHeaderTimeoutMs } = port.config;
-    this.#deadlineMs =
-      readHeaderTimeoutMs === 0 ? Number.POSITIVE_INFINITY : port.clock.now() + readHeaderTimeoutMs;
+    const timeoutMs = surplus ? SURPLUS_TIMEOUT_MS : readHeaderTimeoutMs;
+    this.#deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : port.clock.now() + timeoutMs;
     this.#socket = ByteSocket.accept(accepted, this);
     port.sweep.add(this);
   }
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.#answered) return;
+    if (this.surplus) {
+      this.#refuse(429, "too many tunnels from this address (max_tunnels_per_client)", RETRY_AFTER);
+      return;
+    }
     const bytes = this.#bytes;
     bytes.append(buffer, start, end);
     const found = this.#finder.find(bytes.buffer, bytes.start, bytes.end);
@@ -71,12 +81,12 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   onClose(): void {
     this.#bytes.clear();
     this.#port.sweep.remove(this);
-    this.#port.forget(this);
+    this.#port.onPendingGone(this);
   }
 
   sweep(nowMs: number): void {
     if (nowMs < this.#deadlineMs || this.#answered) return;
-    this.#port.onHeadTimeout();
+    if (!this.surplus) this.#port.onHeadTimeout();
     if (this.#bytes.length === 0) this.#socket.destroy();
     else this.#refuse(408, "request timeout");
   }
@@ -147,7 +157,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     const tunnel = new Tunnel({
       endpointId,
       socket: this.#socket,
-      clientIp: peerAddress(this.#socket.socket),
+      clientIp: this.clientIp,
       tenantId,
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
@@ -171,7 +181,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     this.#bytes.clear();
     port.sweep.remove(this);
     port.logger.warn("upstream refused", {
-      "client-ip": peerAddress(this.#socket.socket),
+      "client-ip": this.clientIp,
       status,
       error: message,
     });

@@ -8,6 +8,7 @@ import type { Upstreams } from "./upstreams.js";
 export const UPSTREAM_LIMITS = [
   "max_tunnels",
   "max_tunnels_per_endpoint",
+  "max_tunnels_per_client",
   "max_streams_per_tunnel",
   "max_pending_connections",
 ] as const;

@@ -5,10 +5,13 @@ import type { Socket } from "node:net";
 import { RequestHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
+import { ClientCounts } from "../../net/accept/client-counts.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
+import { peerAddress } from "../../net/peer-address.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import type { LimitCounters } from "../../net/limit-counters.js";
+import type { AddressRanges } from "../../base/address-ranges.js";
 import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
@@ -23,10 +26,15 @@ const MAX_FIELDS = 100;
 /** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
 const KEEP_ALIVE_MS = 60_000;
 
+/** Connections beyond their address's share that get an answer to say so; others are just closed. */
+const MAX_SURPLUS = 1_024;
+
 export interface UpstreamPortOptions {
   nodeId: string;
   upstreams: Upstreams;
   config: UpstreamLimitsConfig;
+  /** Addresses that bring many agents: they have no share of their own. */
+  trustedProxies: AddressRanges;
   limits: LimitCounters<UpstreamLimit>;
   /** What takes tunnels away. */
   drains: TunnelDrains;
@@ -55,6 +63,10 @@ export class UpstreamPort implements TunnelOwner {
   readonly #listener: TcpListener;
   readonly #connections = new Set<UpstreamConnection>();
   readonly #drains: TunnelDrains;
+  readonly #clients: ClientCounts;
+  readonly #trustedProxies: AddressRanges;
+  /** Connections of addresses that have their share already; they wait for their refusal. */
+  #surplus = 0;
 
   constructor(options: UpstreamPortOptions) {
     this.nodeId = options.nodeId;
@@ -67,6 +79,8 @@ export class UpstreamPort implements TunnelOwner {
     this.budget = options.budget;
     this.#limits = options.limits;
     this.#drains = options.drains;
+    this.#clients = new ClientCounts(options.config.maxTunnelsPerClient);
+    this.#trustedProxies = options.trustedProxies;
     this.#listener = new TcpListener("upstream", (socket) => this.#accept(socket));
   }
 
@@ -106,6 +120,11 @@ export class UpstreamPort implements TunnelOwner {
     return this.#connections.size;
   }
 
+  /** Connections, tunnels included, of the address that has most of them, trusted proxies aside. */
+  get highestClientCount(): number {
+    return this.#clients.highest;
+  }
+
   /** For connections: the limit that keeps the endpoint from another tunnel, if one does. */
   fullFor(endpointId: string): UpstreamLimit | undefined {
     const { maxTunnels, maxTunnelsPerEndpoint } = this.config;
@@ -126,9 +145,16 @@ export class UpstreamPort implements TunnelOwner {
     this.logger.info("upstream connected", describe(tunnel));
   }
 
-  /** For connections: gone, or a tunnel now. */
+  /** For connections: a tunnel now. */
   forget(connection: UpstreamConnection): void {
     this.#connections.delete(connection);
+  }
+
+  /** For connections: gone before it was a tunnel. */
+  onPendingGone(connection: UpstreamConnection): void {
+    this.#connections.delete(connection);
+    if (connection.surplus) this.#surplus--;
+    else this.#leave(connection.clientIp);
   }
 
   /** For connections: the upgrade request has not come in time. */
@@ -147,6 +173,7 @@ export class UpstreamPort implements TunnelOwner {
 
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {
     this.#upstreams.remove(tunnel);
+    this.#leave(tunnel.clientIp);
     if (error?.code === "PIKO_YAMUX_KEEPALIVE") this.#limits.hit("ping_timeout");
     else if (error?.code === "PIKO_YAMUX_OPEN_TIMEOUT") this.#limits.hit("open_timeout");
     if (error === undefined || error.code === "PIKO_TUNNEL_EOF") {
@@ -162,8 +189,27 @@ export class UpstreamPort implements TunnelOwner {
       socket.destroy();
       return;
     }
+    const clientIp = peerAddress(socket);
+    const surplus = !this.#enter(clientIp);
+    if (surplus) {
+      this.#limits.hit("max_tunnels_per_client");
+      if (this.#surplus >= MAX_SURPLUS) {
+        socket.destroy();
+        return;
+      }
+      this.#surplus++;
+    }
     setKeepAlive(socket, KEEP_ALIVE_MS);
-    this.#connections.add(new UpstreamConnection(this, socket));
+    this.#connections.add(new UpstreamConnection(this, socket, clientIp, surplus));
+  }
+
+  /** Whether an address may have another connection, which counts from now on. */
+  #enter(address: string): boolean {
+    return this.#trustedProxies.includes(address) || this.#clients.enter(address);
+  }
+
+  #leave(address: string): void {
+    if (!this.#trustedProxies.includes(address)) this.#clients.leave(address);
   }
 }
 
