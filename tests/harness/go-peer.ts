@@ -49,6 +49,8 @@ export interface GoServer {
   end(endpoint: string, how: string): Promise<void>;
   /** The tunnels that are open, with the header fields of their upgrade requests. */
   tunnels(): Promise<readonly { endpoint: string; headers: Record<string, string[]>; streams: number }[]>;
+  /** How many tunnels of each endpoint the node announces to its cluster, by the Go program's way of counting. */
+  listeners(): Promise<Readonly<Record<string, number>>>;
 }
 
 /** Starts the Go peer as a server. */
@@ -70,6 +72,10 @@ export async function startGoServer(stage: Stage, flags: readonly string[] = [])
     tunnels: async () => {
       const answer = await fetch(`http://${control}/tunnels`);
       return (await answer.json()) as Awaited<ReturnType<GoServer["tunnels"]>>;
+    },
+    listeners: async () => {
+      const answer = await fetch(`http://${control}/listeners`);
+      return (await answer.json()) as Awaited<ReturnType<GoServer["listeners"]>>;
     },
   };
 }

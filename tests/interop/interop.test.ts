@@ -239,6 +239,37 @@ describe.runIf(haveGo)("a Go server", () => {
     expect((await client.response()).body.toString()).toBe("ok");
     expect((await agent.exited).code).toBe(0);
   });
+
+  it("announces an endpoint for as long as one of our agents is left, whatever came while the others stopped", async () => {
+    const service = await Service.start(scene);
+    const server = await startGoServer(scene);
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const leaving = await Promise.all(
+      Array.from({ length: 4 }, () => startAgent(scene, server.upstream, "web", service.addr)),
+    );
+    expect(await server.listeners()).toEqual({ web: 5 });
+    const seen = new Map<number, number>();
+    let asking = true;
+    const clients = Array.from({ length: 4 }, async () => {
+      while (asking) {
+        const answer = await status(server.proxy, "/slow?body=20").catch(() => 0);
+        seen.set(answer, (seen.get(answer) ?? 0) + 1);
+      }
+    });
+    for (const agent of leaving) {
+      agent.signal("SIGTERM");
+      expect((await agent.exited).code).toBe(0);
+    }
+    await eventually(async () => (await server.tunnels()).length === 1, "one tunnel left");
+    asking = false;
+    await Promise.all(clients);
+    expect(await server.listeners()).toEqual({ web: 1 });
+    // What the node opens while the end is on its way is lost, as nothing on the wire can help it. That is less than the
+    // one request that each GoAway would cost.
+    const lost = [...seen].filter(([answer]) => answer !== 200);
+    expect(lost.reduce((sum, [, count]) => sum + count, 0)).toBeLessThan(leaving.length);
+    expect(seen.get(200)).toBeGreaterThan(leaving.length);
+  }, 40_000);
 });
 
 describe.runIf(haveGo)("keepalive", () => {

@@ -105,7 +105,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
 
   /**
    * Takes no new connections, gives those that are open `graceMs` (default 5,000) to end, and closes. Idempotent; a later
-   * call with less grace shortens the wait.
+   * call with less grace shortens the wait. A Go node can't be told: connections from there still go to the attached
+   * servers while others are open.
    */
   close(options: { graceMs?: number } = {}): Promise<void> {
     const closing = this.#upstream.close({ graceMs: options.graceMs ?? CLOSE_GRACE_MS });
@@ -133,8 +134,14 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (signal.aborted) abort();
   }
 
+  /** Somebody takes connections without asking for each. */
+  get #listened(): boolean {
+    return this.#servers.size > 0 || this.listenerCount("connection") > 0;
+  }
+
   #accept(stream: YamuxStream, tunnel: UpstreamTunnel): StreamHandler | undefined {
-    if (this.#closed !== undefined || this.#waiting.length >= MAX_WAITING_CONNECTIONS) return undefined;
+    if (this.#waiting.length >= MAX_WAITING_CONNECTIONS) return undefined;
+    if (this.#closed !== undefined && (tunnel.capable || !this.#listened)) return undefined;
     const { remoteAddress, remotePort } = tunnel;
     const allowHalfOpen = this.#allowHalfOpen && tunnel.capable;
     const connection = { endpointId: this.endpointId, allowHalfOpen, remoteAddress, remotePort };
@@ -154,8 +161,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
 
   #handOut(): void {
     while (this.#waiting.length > 0) {
-      const listened = this.#servers.size > 0 || this.listenerCount("connection") > 0;
-      if (!listened && this.#takers.length === 0) return;
+      if (!this.#listened && this.#takers.length === 0) return;
       const socket = this.#waiting.shift() as EndpointSocket;
       const taker = this.#takers.shift();
       if (taker !== undefined) {

@@ -12,8 +12,8 @@ import {
 import type { OpenedWebSocket } from "./open-websocket.js";
 import { hasToken } from "./response-head.js";
 
-/** Looks for the end of the last stream this often while a tunnel runs dry. */
-const DRY_POLL_MS = 50;
+/** A Go node whose tunnel never runs dry gets streams refused for so long before the deadline: those under way may end. */
+const REFUSE_MS = 1_000;
 
 /** What the upstream is told. */
 export interface UpstreamTunnelOwner {
@@ -42,6 +42,8 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   #timer: Timer | undefined;
   /** Once it runs dry: until when, at the latest. */
   #dryBy: number | undefined;
+  #refusing = false;
+  #looking = false;
   #closing = false;
 
   constructor(opened: OpenedWebSocket, owner: UpstreamTunnelOwner, clock: Clock) {
@@ -75,33 +77,64 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   }
 
   /**
-   * Takes no new streams, and closes when those under way have ended, or at `deadlineMs` on the clock. The earliest
-   * deadline of several calls counts.
+   * Closes in a moment without streams, or at `deadlineMs` on the clock; the earliest deadline of several calls counts.
+   *
+   * A node of ours is told (GoAway) and opens no more streams. A Go node isn't: it would fail the next request all the
+   * same, and count the tunnel out twice, then and at its end, by which the endpoint's other tunnels vanish from its
+   * cluster. What it opens is served until there is a moment without any; in the last second before the deadline it is
+   * refused.
    */
   runDry(deadlineMs: number): void {
     if (this.closed || this.#closing) return;
-    if (this.#dryBy === undefined) this.#session.goAway();
+    const first = this.#dryBy === undefined;
     this.#dryBy = Math.min(deadlineMs, this.#dryBy ?? deadlineMs);
-    this.#closeIfDry(this.#dryBy);
-  }
-
-  #closeIfDry(deadlineMs: number): void {
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const now = this.#clock.now();
-    // What a stream has sent before its end may still be on its way into the kernel.
-    const dry = this.streamCount === 0 && this.#opened.socket.out.pendingBytes === 0;
-    if (dry || now >= deadlineMs) {
-      this.#closing = true;
-      this.#session.close();
+    this.#clearTimer();
+    if (this.capable && first) this.#session.goAway();
+    const leftMs = this.#dryBy - this.#clock.now();
+    if (leftMs <= 0) {
+      this.#close();
       return;
     }
-    const wait = Math.min(DRY_POLL_MS, deadlineMs - now);
-    this.#timer = this.#clock.setTimeout(() => this.#closeIfDry(deadlineMs), wait);
+    if (leftMs !== Number.POSITIVE_INFINITY) this.#untilDeadline(leftMs);
+    this.onIdle();
+  }
+
+  #untilDeadline(leftMs: number): void {
+    const refuseMs = Math.min(REFUSE_MS, leftMs / 4);
+    this.#timer = this.#clock.setTimeout(() => {
+      this.#refusing = true;
+      this.#timer = this.#clock.setTimeout(() => this.#close(), refuseMs);
+    }, leftMs - refuseMs);
+  }
+
+  /** Looks again when what has arrived meanwhile is read: the node may have opened another stream. */
+  onIdle(): void {
+    if (this.#dryBy === undefined || this.#looking) return;
+    this.#looking = true;
+    // The first ends the present turn, the second comes after the next round of reads.
+    setImmediate(() =>
+      setImmediate(() => {
+        this.#looking = false;
+        // What a stream has sent before its end may still wait for the peer; it's told when that has gone.
+        if (this.streamCount === 0 && !this.#opened.socket.out.congested) this.#close();
+      }),
+    );
+  }
+
+  #close(): void {
+    if (this.closed || this.#closing) return;
+    this.#closing = true;
+    this.#clearTimer();
+    this.#session.close();
+  }
+
+  #clearTimer(): void {
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   onStream(stream: YamuxStream): StreamHandler | undefined {
-    return this.#owner.onStream(stream, this);
+    return this.#refusing ? undefined : this.#owner.onStream(stream, this);
   }
 
   onGoAway(): void {
@@ -111,7 +144,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
 
   onClose(error: TunnelError | undefined): void {
     this.closed = true;
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#clearTimer();
     this.#owner.onClose(this, error);
   }
 }

@@ -1,139 +1,8 @@
-import { FakeClock } from "@piko/testkit";
-import type { StreamHandler, YamuxStream } from "@piko/tunnel";
-import { afterEach, describe, expect, it } from "vitest";
-import { jsonError, TestServer, type TestTunnel } from "../test/test-server.js";
+import { describe, expect, it } from "vitest";
+import { jsonError, type TestTunnel } from "../test/test-server.js";
+import { exchange, UpstreamStage } from "../test/upstream-stage.js";
 import { STABLE_AFTER_MS } from "./backoff.js";
-import { Upstream, type UpstreamOptions } from "./upstream.js";
-
-const cleanUps: (() => unknown)[] = [];
-
-afterEach(async () => {
-  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
-});
-
-/** An upstream on a clock that stands still, and what it has told. */
-class Stage {
-  readonly clock = new FakeClock();
-  readonly events: string[] = [];
-  readonly logged: string[] = [];
-  readonly streams: YamuxStream[] = [];
-  readonly upstream: Upstream;
-  readonly server: TestServer;
-  readonly #waiting = new Set<() => void>();
-  #delayMs = 0;
-
-  constructor(server: TestServer, options: Partial<UpstreamOptions> = {}) {
-    this.server = server;
-    const log =
-      (level: string) =>
-      (message: string): void => {
-        this.logged.push(`${level}: ${message}`);
-      };
-    this.upstream = new Upstream({
-      url: server.url,
-      endpointId: "e",
-      clock: this.clock,
-      random: () => 0.5,
-      logger: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
-      handler: {
-        onStream: (stream) => {
-          this.streams.push(stream);
-          this.#changed("stream");
-          return echo(stream);
-        },
-      },
-      on: {
-        connected: ({ nodeId, replaced }) => this.#changed(`connected ${nodeId} ${replaced}`),
-        disconnected: (error) =>
-          this.#changed(`disconnected ${(error as { code?: string } | undefined)?.code}`),
-        reconnecting: (delayMs, attempt) => {
-          this.#delayMs = delayMs;
-          this.#changed(`reconnecting ${delayMs} ${attempt}`);
-        },
-      },
-      ...options,
-    });
-    cleanUps.push(() => this.upstream.close());
-  }
-
-  /** Waits for the next event that begins so, and gives the events up to it. */
-  async event(beginning: string): Promise<string[]> {
-    for (;;) {
-      const at = this.events.findIndex((each) => each.startsWith(beginning));
-      if (at >= 0) return this.events.splice(0, at + 1);
-      await new Promise<void>((resolve) => {
-        this.#waiting.add(resolve);
-      });
-    }
-  }
-
-  /** Waits for the announcement of an attempt, and lets its delay pass. */
-  async retry(): Promise<void> {
-    await this.event("reconnecting");
-    this.clock.advance(this.#delayMs);
-  }
-
-  async tunnel(count: number): Promise<TestTunnel> {
-    return await this.server.until(() => this.server.tunnels[count - 1]);
-  }
-
-  #changed(event: string): void {
-    this.events.push(event);
-    for (const wake of this.#waiting) wake();
-    this.#waiting.clear();
-  }
-}
-
-function echo(stream: YamuxStream): StreamHandler {
-  return {
-    onData: (buffer, start, end) => {
-      stream.write(buffer, start, end);
-      stream.consume(end - start);
-    },
-    onEnd: () => stream.end(),
-    onWritable: () => {},
-    onReset: () => {},
-  };
-}
-
-/** What comes back for `text` on a new stream, which stays open. */
-function exchange(
-  tunnel: TestTunnel,
-  text: string,
-): { stream: YamuxStream; answer: Promise<string>; end: Promise<string> } {
-  let answered: (text: string) => void = () => {};
-  let ended: (how: string) => void = () => {};
-  const answer = new Promise<string>((resolve) => {
-    answered = resolve;
-  });
-  const end = new Promise<string>((resolve) => {
-    ended = resolve;
-  });
-  const stream = tunnel.open({
-    onData: (buffer, from, to) => answered(buffer.toString("latin1", from, to)),
-    onEnd: () => ended("end"),
-    onWritable: () => {},
-    onReset: () => {
-      answered("reset");
-      ended("reset");
-    },
-  });
-  stream.write(Buffer.from(text), 0, text.length);
-  return { stream, answer, end };
-}
-
-async function start(options: Partial<UpstreamOptions> = {}): Promise<Stage> {
-  const server = await TestServer.start();
-  cleanUps.push(() => server.close());
-  return new Stage(server, options);
-}
-
-async function connected(options: Partial<UpstreamOptions> = {}): Promise<Stage> {
-  const stage = await start(options);
-  await stage.upstream.start();
-  await stage.event("connected");
-  return stage;
-}
+import { Upstream } from "./upstream.js";
 
 /** Every way of part A.5 in which a server ends a tunnel. */
 const LOSSES: [name: string, lose: (tunnel: TestTunnel) => void][] = [
@@ -166,7 +35,7 @@ function raw(socket: TestTunnel["socket"], hex: string, end = true): void {
 
 describe("Upstream", () => {
   it("connects, and serves streams", async () => {
-    const stage = await connected({ token: "t", tenantId: "n" });
+    const stage = await UpstreamStage.connected({ token: "t", tenantId: "n" });
     const [request] = stage.server.requests;
     expect(request?.target).toBe("/piko/v1/upstream/e");
     expect(request?.headers.get("authorization")).toBe("Bearer t");
@@ -179,7 +48,7 @@ describe("Upstream", () => {
   });
 
   it("serves a stream that was opened in the segment of the 101", async () => {
-    const stage = await start();
+    const stage = await UpstreamStage.start();
     const answers: Promise<string>[] = [];
     stage.server.onTunnel = (tunnel) => answers.push(exchange(tunnel, "early").answer);
     await stage.upstream.start();
@@ -187,7 +56,7 @@ describe("Upstream", () => {
   });
 
   it.each(LOSSES)("reconnects after %s", async (_, lose) => {
-    const stage = await connected();
+    const stage = await UpstreamStage.connected();
     lose(await stage.tunnel(1));
     await stage.retry();
     await stage.event("connected");
@@ -195,7 +64,7 @@ describe("Upstream", () => {
   });
 
   it("reconnects when the server stops answering pings", async () => {
-    const stage = await connected();
+    const stage = await UpstreamStage.connected();
     (await stage.tunnel(1)).socket.pause();
     stage.clock.advance(40_000);
     expect(await stage.event("disconnected")).toEqual(["disconnected PIKO_YAMUX_KEEPALIVE"]);
@@ -205,7 +74,7 @@ describe("Upstream", () => {
   });
 
   it("waits longer each time for a server that accepts and drops", async () => {
-    const stage = await start();
+    const stage = await UpstreamStage.start();
     stage.server.onTunnel = ({ socket }) => {
       socket.out.flush();
       socket.close();
@@ -220,7 +89,7 @@ describe("Upstream", () => {
   });
 
   it("forgets earlier failures once a tunnel has lived", async () => {
-    const stage = await start();
+    const stage = await UpstreamStage.start();
     stage.server.answers.push("drop", "drop");
     const started = stage.upstream.start();
     await stage.retry();
@@ -233,7 +102,7 @@ describe("Upstream", () => {
   });
 
   it("retries for ever on reconnect, at the cap when it is refused for good", async () => {
-    const stage = await connected();
+    const stage = await UpstreamStage.connected();
     stage.server.answers.push(
       jsonError(503, "busy"),
       jsonError(401, "expired token"),
@@ -258,7 +127,7 @@ describe("Upstream", () => {
   });
 
   it("finds a server again that was away", async () => {
-    const stage = await connected();
+    const stage = await UpstreamStage.connected();
     const { port } = stage.server;
     stage.server.stopListening();
     (await stage.tunnel(1)).socket.reset();
@@ -271,7 +140,7 @@ describe("Upstream", () => {
 
   describe("at the start", () => {
     it("retries what may pass", async () => {
-      const stage = await start();
+      const stage = await UpstreamStage.start();
       stage.server.answers.push("drop", jsonError(503, "busy"));
       const started = stage.upstream.start();
       await stage.retry();
@@ -282,7 +151,7 @@ describe("Upstream", () => {
     });
 
     it("rejects what will not pass", async () => {
-      const stage = await start();
+      const stage = await UpstreamStage.start();
       stage.server.answers.push(jsonError(401, "invalid token"));
       await expect(stage.upstream.start()).rejects.toMatchObject({
         code: "PIKO_CLIENT_REFUSED",
@@ -293,7 +162,7 @@ describe("Upstream", () => {
     });
 
     it("rejects when time is up, with the last reason", async () => {
-      const stage = await start({ connectTimeoutMs: 120 });
+      const stage = await UpstreamStage.start({ connectTimeoutMs: 120 });
       stage.server.answers.push("drop", jsonError(503, "busy"));
       const started = stage.upstream.start();
       const settled = expect(started).rejects.toMatchObject({
@@ -308,7 +177,7 @@ describe("Upstream", () => {
 
     it("stops on a signal and on close, whatever it waits for", async () => {
       const stop = new AbortController();
-      const stage = await start();
+      const stage = await UpstreamStage.start();
       stage.server.answers.push("drop");
       const started = stage.upstream.start(stop.signal);
       const rejected = expect(started).rejects.toThrow("enough");
@@ -317,7 +186,7 @@ describe("Upstream", () => {
       await rejected;
       stage.clock.assertIdle();
 
-      const other = new Stage(stage.server);
+      const other = new UpstreamStage(stage.server);
       stage.server.answers.push("drop");
       const closed = expect(other.upstream.start()).rejects.toMatchObject({ code: "PIKO_CLIENT_CLOSED" });
       await other.event("reconnecting");
@@ -337,7 +206,7 @@ describe("Upstream", () => {
 
   describe("when the node drains", () => {
     it("opens a replacement first, and lets the old tunnel run dry", async () => {
-      const stage = await connected();
+      const stage = await UpstreamStage.connected();
       const first = await stage.tunnel(1);
       const long = exchange(first, "long");
       await long.answer;
@@ -363,14 +232,13 @@ describe("Upstream", () => {
       expect(await more).toBe("more");
       long.stream.end();
       await long.end;
-      stage.clock.advance(50);
       await stage.server.until(() => first.closed);
       expect(first.error).toBeUndefined();
       expect(stage.events.filter((each) => each.startsWith("disconnected"))).toEqual([]);
     });
 
     it("keeps the old tunnel while there is no other", async () => {
-      const stage = await connected();
+      const stage = await UpstreamStage.connected();
       const first = await stage.tunnel(1);
       stage.server.answers.push(jsonError(503, "draining"), jsonError(503, "draining"));
       first.session.goAway();
@@ -382,7 +250,7 @@ describe("Upstream", () => {
     });
 
     it("connects once when the node closes before there is a replacement", async () => {
-      const stage = await connected();
+      const stage = await UpstreamStage.connected();
       const first = await stage.tunnel(1);
       first.session.goAway();
       await stage.event("reconnecting");
@@ -394,7 +262,7 @@ describe("Upstream", () => {
     });
 
     it("does not rush from one draining node to the next", async () => {
-      const stage = await start();
+      const stage = await UpstreamStage.start();
       stage.server.onTunnel = (tunnel) => tunnel.session.goAway();
       await stage.upstream.start();
       const delays: string[] = [];
@@ -408,7 +276,7 @@ describe("Upstream", () => {
 
   describe("close", () => {
     it("says GoAway, waits for streams under way, and closes in order", async () => {
-      const stage = await connected();
+      const stage = await UpstreamStage.connected();
       const tunnel = await stage.tunnel(1);
       const exchanged = exchange(tunnel, "hello");
       await exchanged.answer;
@@ -416,7 +284,6 @@ describe("Upstream", () => {
       await stage.server.until(() => tunnel.goneAway);
       exchanged.stream.end();
       expect(await exchanged.end).toBe("end");
-      stage.clock.advance(50);
       await closed;
       await stage.server.until(() => tunnel.closed);
       expect(tunnel.error).toBeUndefined();
@@ -427,7 +294,7 @@ describe("Upstream", () => {
 
     it("cuts streams when the grace is over, or a later call has less", async () => {
       for (const hurry of [true, false]) {
-        const stage = await connected();
+        const stage = await UpstreamStage.connected();
         const tunnel = await stage.tunnel(1);
         const exchanged = exchange(tunnel, "hello");
         await exchanged.answer;
@@ -441,7 +308,7 @@ describe("Upstream", () => {
     });
 
     it("is idempotent, and ends a wait for the next attempt", async () => {
-      const stage = await connected();
+      const stage = await UpstreamStage.connected();
       (await stage.tunnel(1)).socket.reset();
       await stage.event("reconnecting");
       await Promise.all([stage.upstream.close(), stage.upstream.close({ graceMs: 5 })]);

@@ -16,6 +16,11 @@ export interface TunnelSessionHandler {
   /** The peer accepts no new streams. */
   onGoAway(): void;
   /**
+   * The last stream is over, or the socket has drained while none is open. Called from within other calls, so that the
+   * owner should look a moment later whether it's still so.
+   */
+  onIdle?(): void;
+  /**
    * The tunnel takes nothing and brings nothing any more; its streams are told next, and `onClose` follows when the
    * connection is closed, which takes seconds if the peer doesn't answer. Exactly once.
    */
@@ -101,6 +106,10 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
 
   onGoAway(): void {
     this.#handler.onGoAway();
+  }
+
+  onIdle(): void {
+    this.#handler.onIdle?.();
   }
 
   onEnded(): void {

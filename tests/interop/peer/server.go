@@ -37,11 +37,13 @@ type goServer struct {
 	lock    sync.Mutex
 	tunnels []*tunnel
 	next    int
+	// How many tunnels of an endpoint the node announces to its cluster; endpoints with none are left out.
+	listeners map[string]int
 }
 
 func runServer(args []string) error {
 	flags := flag.NewFlagSet("server", flag.ExitOnError)
-	server := &goServer{}
+	server := &goServer{listeners: map[string]int{}}
 	flags.StringVar(&server.token, "token", "", "token that tunnels must show")
 	upstream := flags.String("upstream", "127.0.0.1:0", "upstream address")
 	proxy := flags.String("proxy", "127.0.0.1:0", "proxy address")
@@ -67,6 +69,7 @@ func runServer(args []string) error {
 	proxyRoutes.Handle("/", server.httpProxy())
 	controlRoutes := http.NewServeMux()
 	controlRoutes.HandleFunc("GET /tunnels", server.listTunnels)
+	controlRoutes.HandleFunc("GET /listeners", server.listListeners)
 	controlRoutes.HandleFunc("POST /end", server.endTunnels)
 	controlRoutes.HandleFunc("POST /raw", server.sendRaw)
 
@@ -108,6 +111,7 @@ func (s *goServer) takeTunnel(w http.ResponseWriter, r *http.Request) {
 	entry := &tunnel{endpoint: r.PathValue("endpoint"), request: r.Header, conn: conn, session: session}
 	s.lock.Lock()
 	s.tunnels = append(s.tunnels, entry)
+	s.listeners[entry.endpoint]++
 	s.lock.Unlock()
 	emit("connected", fields{"endpoint": entry.endpoint, "headers": r.Header})
 	for {
@@ -121,14 +125,27 @@ func (s *goServer) takeTunnel(w http.ResponseWriter, r *http.Request) {
 	emit("disconnected", fields{"endpoint": entry.endpoint, "reason": err.Error()})
 }
 
+// forget counts a tunnel out. The Go program does so twice for a tunnel that a request met after its GoAway: then and
+// when the tunnel ends, unless the endpoint has no tunnel left. The count is what it tells the other nodes.
 func (s *goServer) forget(entry *tunnel) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
+	known := false
 	for i, other := range s.tunnels {
 		if other == entry {
 			s.tunnels = append(s.tunnels[:i:i], s.tunnels[i+1:]...)
-			return
+			known = true
+			break
 		}
+	}
+	for _, other := range s.tunnels {
+		known = known || other.endpoint == entry.endpoint
+	}
+	if !known {
+		return
+	}
+	if s.listeners[entry.endpoint]--; s.listeners[entry.endpoint] <= 0 {
+		delete(s.listeners, entry.endpoint)
 	}
 }
 
@@ -216,6 +233,12 @@ func (s *goServer) listTunnels(w http.ResponseWriter, _ *http.Request) {
 		})
 	}
 	_ = json.NewEncoder(w).Encode(list)
+}
+
+func (s *goServer) listListeners(w http.ResponseWriter, _ *http.Request) {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	_ = json.NewEncoder(w).Encode(s.listeners)
 }
 
 // shortly keeps a tunnel open for a moment so that a frame written just before is not overtaken by an RST.

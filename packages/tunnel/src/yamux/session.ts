@@ -30,6 +30,8 @@ export interface SessionHandler {
   onStream(stream: YamuxStream): StreamHandler | undefined;
   /** GoAway(0): the peer accepts no new streams; those under way go on. Or: stream ids run out, open a new session. */
   onGoAway(): void;
+  /** The last stream is over, or the socket has drained while none is open. Look again later: more may come at once. */
+  onIdle?(): void;
   /** The session has ended: it takes nothing and brings nothing any more. Its streams are told next. Exactly once. */
   onEnded?(): void;
   /** The session has to end for `error`: every stream was told; the owner closes the transport. Exactly once. */
@@ -190,6 +192,7 @@ export class YamuxSession implements YamuxFrameHandler {
     }
     this.#draining = false;
     waiting.splice(0, served);
+    if (this.streamCount === 0 && !this.#ended) this.#handler.onIdle?.();
   }
 
   /** Tells the peer to open no more streams (GoAway 0), or that the session is lost (1, 2). */
@@ -274,6 +277,7 @@ export class YamuxSession implements YamuxFrameHandler {
     if (this.#isPeers(stream.id)) this.#peerStreams--;
     // What will never be accepted must not hold up the queue.
     if (stream.acknowledge()) this.#acknowledged();
+    if (this.#streams.size === 0 && !this.#ended) this.#handler.onIdle?.();
   }
 
   #onStreamFrame(type: number, flags: number, streamId: number, length: number): boolean {

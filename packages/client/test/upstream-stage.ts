@@ -1,0 +1,140 @@
+// An upstream against a test server, on a clock that stands still; it is closed when the test is over.
+
+import { FakeClock } from "@piko/testkit";
+import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import { afterEach } from "vitest";
+import { Upstream, type UpstreamOptions } from "../src/upstream.js";
+import { TestServer, type TestTunnel } from "./test-server.js";
+
+const cleanUps: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+/** An upstream on a clock that stands still, and what it has told. */
+export class UpstreamStage {
+  readonly clock = new FakeClock();
+  readonly events: string[] = [];
+  readonly logged: string[] = [];
+  readonly streams: YamuxStream[] = [];
+  readonly upstream: Upstream;
+  readonly server: TestServer;
+  readonly #waiting = new Set<() => void>();
+  #delayMs = 0;
+
+  /** A server of our kind, unless `extra` replaces what it tells in its 101; closed after the test. */
+  static async start(options: Partial<UpstreamOptions> = {}, extra?: string): Promise<UpstreamStage> {
+    const server = await TestServer.start();
+    cleanUps.push(() => server.close());
+    if (extra !== undefined) server.extra = extra;
+    return new UpstreamStage(server, options);
+  }
+
+  /** The same, with its tunnel open. */
+  static async connected(options: Partial<UpstreamOptions> = {}, extra?: string): Promise<UpstreamStage> {
+    const stage = await UpstreamStage.start(options, extra);
+    await stage.upstream.start();
+    await stage.event("connected");
+    return stage;
+  }
+
+  constructor(server: TestServer, options: Partial<UpstreamOptions> = {}) {
+    this.server = server;
+    const log =
+      (level: string) =>
+      (message: string): void => {
+        this.logged.push(`${level}: ${message}`);
+      };
+    this.upstream = new Upstream({
+      url: server.url,
+      endpointId: "e",
+      clock: this.clock,
+      random: () => 0.5,
+      logger: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
+      handler: {
+        onStream: (stream) => {
+          this.streams.push(stream);
+          this.#changed("stream");
+          return echo(stream);
+        },
+      },
+      on: {
+        connected: ({ nodeId, replaced }) => this.#changed(`connected ${nodeId} ${replaced}`),
+        disconnected: (error) =>
+          this.#changed(`disconnected ${(error as { code?: string } | undefined)?.code}`),
+        reconnecting: (delayMs, attempt) => {
+          this.#delayMs = delayMs;
+          this.#changed(`reconnecting ${delayMs} ${attempt}`);
+        },
+      },
+      ...options,
+    });
+    cleanUps.push(() => this.upstream.close());
+  }
+
+  /** Waits for the next event that begins so, and gives the events up to it. */
+  async event(beginning: string): Promise<string[]> {
+    for (;;) {
+      const at = this.events.findIndex((each) => each.startsWith(beginning));
+      if (at >= 0) return this.events.splice(0, at + 1);
+      await new Promise<void>((resolve) => {
+        this.#waiting.add(resolve);
+      });
+    }
+  }
+
+  /** Waits for the announcement of an attempt, and lets its delay pass. */
+  async retry(): Promise<void> {
+    await this.event("reconnecting");
+    this.clock.advance(this.#delayMs);
+  }
+
+  async tunnel(count: number): Promise<TestTunnel> {
+    return await this.server.until(() => this.server.tunnels[count - 1]);
+  }
+
+  #changed(event: string): void {
+    this.events.push(event);
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+}
+
+function echo(stream: YamuxStream): StreamHandler {
+  return {
+    onData: (buffer, start, end) => {
+      stream.write(buffer, start, end);
+      stream.consume(end - start);
+    },
+    onEnd: () => stream.end(),
+    onWritable: () => {},
+    onReset: () => {},
+  };
+}
+
+/** What comes back for `text` on a new stream, which stays open. */
+export function exchange(
+  tunnel: TestTunnel,
+  text: string,
+): { stream: YamuxStream; answer: Promise<string>; end: Promise<string> } {
+  let answered: (text: string) => void = () => {};
+  let ended: (how: string) => void = () => {};
+  const answer = new Promise<string>((resolve) => {
+    answered = resolve;
+  });
+  const end = new Promise<string>((resolve) => {
+    ended = resolve;
+  });
+  const stream = tunnel.open({
+    onData: (buffer, from, to) => answered(buffer.toString("latin1", from, to)),
+    onEnd: () => ended("end"),
+    onWritable: () => {},
+    onReset: () => {
+      answered("reset");
+      ended("reset");
+    },
+  });
+  stream.write(Buffer.from(text), 0, text.length);
+  return { stream, answer, end };
+}
