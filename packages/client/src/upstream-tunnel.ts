@@ -55,7 +55,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     this.#opened = opened;
     this.#owner = owner;
     this.#clock = clock;
-    this.#session = new TunnelSession(opened.socket, "client", this, clock);
+    this.#session = new TunnelSession(opened.socket, "client", this, clock, { peerHalfCloses: this.capable });
   }
 
   /** Streams that are open. */

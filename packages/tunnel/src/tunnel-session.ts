@@ -32,6 +32,9 @@ export interface TunnelSessionHandler {
 /** How a peer that has gone without a word is found out; in milliseconds, see {@link SessionOptions}. */
 export type KeepAliveOptions = Pick<SessionOptions, "keepAliveIntervalMs" | "keepAliveTimeoutMs">;
 
+/** What is known of the peer, and how it is watched; see {@link SessionOptions}. */
+export type TunnelOptions = KeepAliveOptions & Pick<SessionOptions, "peerHalfCloses">;
+
 export class TunnelSession implements WebSocketHandler, SessionHandler {
   readonly yamux: YamuxSession;
   readonly #webSocket: WebSocketConnection;
@@ -44,11 +47,11 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     role: "client" | "server",
     handler: TunnelSessionHandler,
     clock: Clock = systemClock,
-    keepAlive: KeepAliveOptions = {},
+    options: TunnelOptions = {},
   ) {
     this.#handler = handler;
     this.#webSocket = new WebSocketConnection(socket, role, this, clock);
-    this.yamux = new YamuxSession({ role, out: socket.out, clock, handler: this, ...keepAlive });
+    this.yamux = new YamuxSession({ role, out: socket.out, clock, handler: this, ...options });
   }
 
   /** Bytes that arrived together with the handshake. */

@@ -48,6 +48,8 @@ export interface SessionOptions {
   keepAliveIntervalMs?: number;
   /** Milliseconds that a ping's answer may take. */
   keepAliveTimeoutMs?: number;
+  /** The peer goes on sending behind our FIN; Go peers close the stream then, and complain of frames that come later. */
+  peerHalfCloses?: boolean;
   /** Most streams at a time that the peer may open. */
   maxPeerStreams?: number;
   /** Id of the first stream of ours, of the role's parity. */
@@ -72,6 +74,7 @@ const SHARE_BYTES = 64 * 1024;
 const MAX_PASSING_BACKLOG_BYTES = 512 * 1024;
 
 export class YamuxSession implements YamuxFrameHandler {
+  readonly peerHalfCloses: boolean;
   readonly #out: Outbox;
   readonly #clock: Clock;
   readonly #handler: SessionHandler;
@@ -106,6 +109,7 @@ export class YamuxSession implements YamuxFrameHandler {
   #ended = false;
 
   constructor(options: SessionOptions) {
+    this.peerHalfCloses = options.peerHalfCloses ?? true;
     this.#out = options.out;
     this.#clock = options.clock;
     this.#handler = options.handler;

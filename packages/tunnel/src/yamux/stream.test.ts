@@ -57,6 +57,41 @@ describe("the receive window", () => {
   });
 });
 
+describe("a stream to a peer without half-closes", () => {
+  const open = (): { bench: SessionBench; stream: YamuxStream; idle: () => number } => {
+    const bench = new SessionBench("server", { peerHalfCloses: false });
+    const { stream } = bench.open();
+    stream.flushFlags();
+    bench.sent();
+    return { bench, stream, idle: () => bench.session.streamCount };
+  };
+
+  it("sends nothing behind its FIN, because the peer may have forgotten it", () => {
+    const { bench, stream, idle } = open();
+    bench.receive(encode("window", "A", 2, 0), encode("data", "", 2, half));
+    stream.end();
+    expect(bench.sent()).toEqual(["window F 2 0"]);
+    stream.consume(WINDOW / 2);
+    stream.reset();
+    expect(bench.sent()).toEqual([]);
+    expect(idle()).toBe(1);
+    bench.receive(encode("data", "", 2, half), encode("window", "F", 2, 0));
+    expect(idle()).toBe(0);
+    expect(bench.sent()).toEqual([]);
+    expect(bench.failure).toBeUndefined();
+  });
+
+  it("is reset while it has not ended, whether the peer has or not", () => {
+    for (const ended of [true, false]) {
+      const { bench, stream, idle } = open();
+      if (ended) bench.receive(encode("window", "AF", 2, 0));
+      stream.reset();
+      expect(bench.sent()).toEqual(["window R 2 0"]);
+      expect(idle()).toBe(0);
+    }
+  });
+});
+
 describe("the send window", () => {
   it("stops a write at its end and goes on when the peer gives more", () => {
     const { bench, stream, recorder } = accept();

@@ -110,7 +110,7 @@ export class YamuxStream {
   /** Gives the peer `count` more bytes of window, for bytes of `onData` that are out of the way. */
   consume(count: number): void {
     this.#consumed += count;
-    if (this.#consumed < UPDATE_FROM_BYTES || this.#gone || this.#remoteEnded) return;
+    if (this.#consumed < UPDATE_FROM_BYTES || this.#gone || this.#remoteEnded || this.#closing) return;
     const delta = this.#consumed;
     this.#consumed = 0;
     this.#receiveWindow += delta;
@@ -130,6 +130,11 @@ export class YamuxStream {
   /** Ends both directions at once (RST); bytes in flight are lost. Idempotent. */
   reset(): void {
     if (this.#gone) return;
+    if (this.#closing) {
+      // Its FIN is on the way.
+      this.handler = CLOSING;
+      return;
+    }
     if (this.id !== 0) {
       this.flushFlags();
       this.#session.sendWindowUpdate(this.id, FLAG_RST, 0);
@@ -211,6 +216,11 @@ export class YamuxStream {
     this.handler.onReset();
   }
 
+  /** Our FIN is out, and the peer is one that ends the stream for it. */
+  get #closing(): boolean {
+    return this.#localEnded && this.id !== 0 && !this.#session.peerHalfCloses;
+  }
+
   #sendEnd(later: boolean): void {
     // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and
     // ACK with FIN in one frame was misread by old versions.
@@ -253,6 +263,8 @@ export class YamuxStream {
   }
 }
 
+/** What comes on a stream that is as good as closed. */
+const CLOSING: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 /** Longest data frame that we send: Go readers take any length, but control frames shouldn't wait behind more. */
 const MAX_DATA_BYTES = 64 * 1024;
 /**

@@ -63,7 +63,9 @@ export class Tunnel {
     this.sinceMs = options.clock.now();
     this.#maxStreams = options.maxStreams;
     this.#owner = options.owner;
-    this.#session = new TunnelSession(options.socket, "server", this, options.clock, options.keepAlive);
+    const { clock, keepAlive, socket } = options;
+    const peer = { peerHalfCloses: this.drainable };
+    this.#session = new TunnelSession(socket, "server", this, clock, { ...keepAlive, ...peer });
   }
 
   /** Bytes that came in one read with the upgrade request. */
