@@ -230,6 +230,26 @@ describe("a question", () => {
   });
 });
 
+describe("names that others have chosen", () => {
+  it.each(["yaml", "json", "table"])(
+    "are shown in %s whatever they mean to JavaScript or a terminal",
+    async (output) => {
+      const page = '{"__proto__":1,"b\\u202e\\u2028\\u001b[2J":2}';
+      const url = await serve((_, response) => response.end(page));
+      const shown = await show(upstreamEndpoints, configOf(url, { output }));
+      expect(shown).toContain("__proto__");
+      expect(shown).not.toMatch(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/u);
+      if (output !== "table") expect(JSON.stringify(parse(shown))).toBe(JSON.stringify(JSON.parse(page)));
+    },
+  );
+
+  it("can't command a terminal by an error either", async () => {
+    const body = JSON.stringify({ error: "\u001b[2J\u202e" });
+    const url = await serve((_, response) => response.writeHead(503).end(body));
+    await expect(show(upstreamEndpoints, configOf(url))).rejects.toThrow("503 (\ufffd[2J\ufffd)");
+  });
+});
+
 describe("a question that isn't answered", () => {
   it.each<[string, RequestListener]>([
     ["at all", () => {}],

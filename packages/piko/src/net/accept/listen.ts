@@ -22,6 +22,9 @@ export async function listen(
     const host = address.host === "" ? {} : { host: address.host };
     server.listen({ ...options, port: address.port, ...host }, () => {
       server.off("error", fail);
+      // A connection that can't be accepted (accept(2) reports what the network did to it, and a lack of memory) is lost
+      // to its client. An event that nobody listens to would end the program.
+      server.on("error", () => {});
       resolve();
     });
   });

@@ -96,6 +96,12 @@ describe("Upstreams", () => {
     expect(upstreams.tunnelCount).toBe(1);
   });
 
+  it("lists an endpoint whatever its name means to JavaScript", () => {
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    for (const name of ["__proto__", "constructor"]) upstreams.add(tunnel(name));
+    expect(JSON.stringify(upstreams.listenerCounts())).toBe('{"__proto__":1,"constructor":1}');
+  });
+
   it("forgets an endpoint with its last tunnel", () => {
     const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const a = tunnel("e");

@@ -1,0 +1,21 @@
+import { expect, it } from "vitest";
+import { parseEndpointId } from "./endpoint-id.js";
+
+it.each(["web", "a.b", "%20", "größe", "名前", "😀", "__proto__", "x".repeat(255)])("takes %j", (id) => {
+  expect(parseEndpointId(encodeURIComponent(id))).toBe(id);
+});
+
+it.each([
+  ["nothing", ""],
+  ["too many bytes", "é".repeat(128)],
+  ["a slash", "a%2Fb"],
+  ["half an escape", "a%2"],
+  ["bytes that aren't UTF-8", "%ff"],
+  ["a control character", "a%00"],
+  ["one of the second set", "%C2%9Bm"],
+  ["a zero-width space", "web%E2%80%8B"],
+  ["a line separator", "a%E2%80%A8b"],
+  ["a change of direction", "%E2%80%AEbew"],
+])("takes no id of %s", (_, segment) => {
+  expect(parseEndpointId(segment)).toBeUndefined();
+});
