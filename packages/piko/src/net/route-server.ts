@@ -53,6 +53,8 @@ export class RouteServer {
   readonly #connections: OpenConnections;
   /** The last response of each connection that has asked for something. */
   readonly #responses = new WeakMap<Socket, ServerResponse>();
+  /** Connections that end because of a request too many. */
+  readonly #refused = new WeakSet<Socket>();
 
   constructor(options: RouteServerOptions) {
     this.#options = options;
@@ -92,7 +94,7 @@ export class RouteServer {
     if (!busy) this.#responses.set(request.socket, response);
     try {
       // Node hands out all requests of a pipeline at once. One at a time is enough for everybody who has business here.
-      if (busy) send(response, 503, { Connection: "close" });
+      if (busy) this.#refuseAhead(request.socket, response);
       else if (request.method !== "GET" && request.method !== "HEAD") {
         send(response, 405, { Allow: "GET, HEAD" });
       } else if (intercept?.(request, response) !== true) {
@@ -105,6 +107,13 @@ export class RouteServer {
       if (response.headersSent) response.destroy();
       else send(response, 500);
     }
+  }
+
+  /** A request that came before the last one's answer. The first gets a 503 behind that, the others the connection's end. */
+  #refuseAhead(socket: Socket, response: ServerResponse): void {
+    if (this.#refused.has(socket)) return;
+    this.#refused.add(socket);
+    send(response, 503, { Connection: "close" });
   }
 
   /** Whether a request of the connection is under way. */
@@ -154,14 +163,17 @@ export function createRouteLimits(
   });
 }
 
-/** The route of `/metrics`. Scrapes that come at the same time share one text. */
+/** The route of `/metrics`. All that ask in one turn of the event loop get one text, which is made at its end. */
 export function metricsRoute(metrics: Metrics): Route {
-  let underWay: Promise<string> | undefined;
+  let next: Promise<string> | undefined;
   return async (response) => {
-    underWay ??= metrics.text().finally(() => {
-      underWay = undefined;
+    next ??= new Promise((resolve) => {
+      setImmediate(() => {
+        next = undefined;
+        resolve(metrics.text());
+      });
     });
-    send(response, 200, { "Content-Type": metrics.contentType }, await underWay);
+    send(response, 200, { "Content-Type": metrics.contentType }, await next);
   };
 }
 

@@ -1,3 +1,4 @@
+import { readdirSync } from "node:fs";
 import { expect, it } from "vitest";
 import { Metrics } from "./metrics.js";
 
@@ -43,6 +44,12 @@ it("shows the process and Node when told", async () => {
   const text = await metrics.text();
   expect(text).toContain("process_cpu_seconds_total");
   expect(text).toContain("nodejs_eventloop_lag_seconds");
+  // What has to look at every connection isn't worth it.
+  expect(text).not.toContain("nodejs_active");
+  if (process.platform !== "linux") return;
+  const fds = Number(/^process_open_fds (\d+)$/m.exec(text)?.[1]);
+  expect(fds).toBeGreaterThan(3);
+  expect(Math.abs(fds - readdirSync("/proc/self/fd").length)).toBeLessThan(10);
 });
 
 it("writes labels and numbers that a scraper reads back, whatever they are", async () => {

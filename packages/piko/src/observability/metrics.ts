@@ -1,7 +1,8 @@
 // What /metrics shows. Each server or agent has one registry of its own; numbers stay where they are counted and are
 // read when somebody asks, so counting costs an addition.
 
-import { Registry, collectDefaultMetrics } from "prom-client";
+import { Registry } from "prom-client";
+import { createProcessRegistry } from "./process-metrics.js";
 
 /** Labels of a series. */
 export type Labels = Readonly<Record<string, string>>;
@@ -28,12 +29,11 @@ export interface MetricSource {
 /** A registry of metrics. */
 export class Metrics {
   readonly #sources = new Map<string, MetricSource>();
-  /** Metrics of the process and of Node: memory, CPU, event loop, garbage collection. */
   #process: Registry | undefined;
 
+  /** Adds the metrics of the process and of Node: memory, CPU, event loop, garbage collection. */
   addProcessMetrics(): void {
-    this.#process ??= new Registry();
-    collectDefaultMetrics({ register: this.#process });
+    this.#process = createProcessRegistry();
   }
 
   /** Adds a metric; a name can be added once. */
