@@ -21,17 +21,19 @@ export function createProcessRegistry(): Registry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   for (const name of COSTLY) registry.removeSingleMetric(name);
-  if (process.platform === "linux") {
-    new Gauge({
-      name: "process_open_fds",
-      help: "Number of open file descriptors.",
-      registers: [registry],
-      collect() {
-        this.set(countFds());
-      },
-    });
-  }
+  if (process.platform === "linux") registry.registerMetric(openFds());
   return registry;
+}
+
+function openFds(): Gauge {
+  return new Gauge({
+    name: "process_open_fds",
+    help: "Number of open file descriptors.",
+    registers: [],
+    collect() {
+      this.set(countFds());
+    },
+  });
 }
 
 /** Linux 6.2 and later have the number as the directory's size; before that there is nothing but to list them. */
