@@ -24,6 +24,7 @@ describe("flags", () => {
       "--cluster.gossip.advertise-addr",
       "--cluster.gossip.interval",
       "--cluster.gossip.max-packet-size",
+      "--cluster.gossip.max-state-bytes",
       "--proxy.bind-addr",
       "--proxy.advertise-addr",
       "--proxy.timeout",

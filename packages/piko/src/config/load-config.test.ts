@@ -56,6 +56,7 @@ describe("defaults", () => {
           advertiseAddr: undefined,
           intervalMs: 100,
           maxPacketSize: 1_400,
+          maxStateBytes: 134_217_728,
         },
       },
       proxy: {

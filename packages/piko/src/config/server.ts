@@ -95,6 +95,7 @@ export interface UpstreamConfig extends PortConfig {
 export interface GossipConfig extends PortConfig {
   readonly intervalMs: number;
   readonly maxPacketSize: number;
+  readonly maxStateBytes: number;
 }
 
 /** The node among others. */
@@ -302,6 +303,10 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
         { min: "1ms" },
       ),
       maxPacketSize: bytes(1_400, "Largest datagram to send.", { min: 512, max: 65_507 }),
+      maxStateBytes: bytesLimit(
+        128 * 1_024 * 1_024,
+        "Memory for what other nodes announce, 400 bytes and more for each endpoint of each node; one node gets a quarter at most. What there is no room for isn't found through this node. 0: no limit.",
+      ),
     }),
   }),
   proxy: PROXY,

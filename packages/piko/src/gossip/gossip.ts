@@ -12,6 +12,8 @@ import { announceLeft, leaveCluster } from "./protocol/leave.js";
 import { checkLiveness } from "./protocol/liveness.js";
 import { LocalState } from "./state/local-state.js";
 import { PacketHandler } from "./protocol/packet-handler.js";
+import { limitLog } from "./protocol/limit-log.js";
+import { StateBudget } from "./state/state-budget.js";
 import { PacketBuilder } from "./protocol/packet-builder.js";
 import { type Lookup, resolveJoinAddresses } from "./protocol/resolve.js";
 import { Rounds } from "./protocol/rounds.js";
@@ -49,6 +51,8 @@ export interface GossipOptions {
   readonly intervalMs?: number;
   /** Largest datagram to send, in bytes. Default 1400. */
   readonly maxPacketSize?: number;
+  /** Memory for what other nodes announce, in bytes; one of them gets a quarter at most. Default 128 MiB. */
+  readonly maxStateBytes?: number;
   /** How long nodes that left or stopped answering stay in the table. Default 60,000. */
   readonly expiryMs?: number;
   /** Deleted keys that it takes to compact. Default 100. */
@@ -83,6 +87,8 @@ export class Gossip {
   readonly nodeId: string;
   readonly addr: string;
   readonly counters: GossipCounters = new GossipCounters();
+  /** Memory for what other nodes announce. */
+  readonly budget: StateBudget;
   readonly #clock: Clock;
   readonly #transport: GossipTransport;
   readonly #core: GossipCore;
@@ -121,6 +127,9 @@ export class Gossip {
       initialVersion: options.initialVersion ?? 0,
     });
     const expiryMs = options.expiryMs ?? 60_000;
+    const { counters } = this;
+    const onLimit = limitLog(clock, logger, counters);
+    this.budget = new StateBudget(options.maxStateBytes ?? 128 * 1_024 * 1_024);
     const onMember = (id: string): void => this.#seeds.onMember(id);
     this.#cluster = new ClusterState({
       local: this.#local,
@@ -129,9 +138,10 @@ export class Gossip {
       expiryMs,
       now,
       watch,
+      budget: this.budget,
+      onLimit,
       onMember,
     });
-    const { counters } = this;
     const cluster = this.#cluster;
     this.#work = new WorkQueue(clock);
     const work = this.#work;
@@ -142,6 +152,7 @@ export class Gossip {
       counters,
       work,
       logger,
+      onLimit,
       now,
       random,
       intervalMs,
@@ -166,6 +177,7 @@ export class Gossip {
         if (!this.#closed) this.#packets.handle(packet, ip);
       },
       requestEnd,
+      onConnectionRefused: () => this.#core.onLimit("max_connections"),
       onRequest: (request, ip, answer) => {
         if (this.#closed) answer(undefined);
         else handleRequest(this.#core, request, ip, answer);

@@ -8,6 +8,7 @@ import type { LocalState } from "../state/local-state.js";
 import type { Member } from "../state/member.js";
 import type { DigestEntry, Entry } from "../wire/messages.js";
 import type { DeltaSource } from "../state/node-state.js";
+import type { GossipLimit } from "../state/state-budget.js";
 import type { PacketBuilder } from "./packet-builder.js";
 import type { GossipTransport } from "./transport.js";
 import type { WorkQueue } from "./work-queue.js";
@@ -25,6 +26,8 @@ export interface GossipCoreOptions {
   readonly counters: GossipCounters;
   readonly work: WorkQueue;
   readonly logger: GossipLogger;
+  /** A limit has kept something out. */
+  readonly onLimit: (limit: GossipLimit) => void;
   readonly now: () => number;
   readonly random: () => number;
   readonly intervalMs: number;
@@ -46,6 +49,8 @@ export class GossipCore {
   readonly counters: GossipCounters;
   readonly work: WorkQueue;
   readonly logger: GossipLogger;
+  /** A limit has kept something out. */
+  readonly onLimit: (limit: GossipLimit) => void;
   readonly now: () => number;
   readonly random: () => number;
   readonly intervalMs: number;
@@ -68,6 +73,7 @@ export class GossipCore {
     this.counters = options.counters;
     this.work = options.work;
     this.logger = options.logger;
+    this.onLimit = options.onLimit;
     this.now = options.now;
     this.random = options.random;
     this.intervalMs = options.intervalMs;

@@ -1,5 +1,7 @@
 // What gossip counts, for the metrics. Plain numbers that only go up; read when somebody asks.
 
+import type { GossipLimit } from "../state/state-budget.js";
+
 /** Totals since the start. */
 export class GossipCounters {
   connectionsInbound = 0;
@@ -16,4 +18,12 @@ export class GossipCounters {
   packetsRefused = 0;
   /** Requests over TCP that were none. */
   requestsRefused = 0;
+  /** What was not taken in or not done because of a limit. */
+  readonly limited: Map<GossipLimit, number> = new Map([
+    ["max_state_bytes", 0],
+    ["max_state_bytes_per_node", 0],
+    ["max_members", 0],
+    ["max_connections", 0],
+    ["max_unvalidated_bytes", 0],
+  ]);
 }

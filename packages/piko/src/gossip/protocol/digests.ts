@@ -59,7 +59,7 @@ export function learnOf(
       core.probe(id, addr, cluster.deadNodes.version(id, addr));
     return undefined;
   }
-  const member = cluster.learn(id, addr);
+  const member = cluster.learn(id, addr, true);
   if (member !== undefined) core.probeMember(member);
   return member;
 }

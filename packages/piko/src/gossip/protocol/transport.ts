@@ -17,6 +17,8 @@ export type Answer = (pieces: Iterator<Buffer> | undefined) => void;
 export interface TransportReceiver {
   /** A datagram from an IP address. */
   onPacket(packet: Buffer, fromIp: string): void;
+  /** A connection was closed at once, since there are too many. */
+  onConnectionRefused(): void;
   /** Finds the end of a request that begins to arrive. */
   requestEnd(): MessageEnd;
   /** A whole request over TCP. Its bytes are in use until `answer` is called, which may be later. */

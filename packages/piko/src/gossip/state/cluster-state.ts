@@ -7,10 +7,21 @@ import type { LocalState } from "./local-state.js";
 import { Member } from "./member.js";
 import { COMPACT_KEY, type DigestEntry, type Entry, LEFT_KEY } from "../wire/messages.js";
 import { type DeltaSource, NodeState, compactedVersion, isProtocolKey } from "./node-state.js";
+import { type GossipLimit, type StateBudget, entryBytes } from "./state-budget.js";
 import type { GossipWatch } from "./watch.js";
 
 /** Members and candidates that are kept at most; invented ids can't fill the memory. */
 const MAX_MEMBERS = 4_096;
+/** The same for nodes that are known by others' word only: who comes in person finds room. */
+const MAX_HEARSAY = 3_072;
+/**
+ * How far a version may be ahead of what is known of a node, and where a node that is new may begin: times in milliseconds do.
+ * A version near the largest possible one, which anybody could claim in its name, would leave a node no room to refute it.
+ */
+const LARGEST_LEAP = 2 ** 32;
+const LARGEST_START = 2 ** 43;
+/** Longest value of the keys that are the protocol's own, which always have room. */
+const PROTOCOL_VALUE_LENGTH = 32;
 
 export interface ClusterStateOptions {
   readonly local: LocalState;
@@ -19,6 +30,9 @@ export interface ClusterStateOptions {
   readonly expiryMs: number;
   readonly now: () => number;
   readonly watch: GossipWatch;
+  readonly budget: StateBudget;
+  /** Something was not taken in because of a limit. */
+  readonly onLimit: (limit: GossipLimit) => void;
   /** A node has become a member. */
   readonly onMember?: (id: string) => void;
 }
@@ -75,18 +89,24 @@ export class ClusterState {
     return false;
   }
 
-  /** Takes a node that was unknown, or gone, for a candidate. Undefined when the table is full. */
-  learn(id: string, addr: string): Member | undefined {
+  /**
+   * Takes a node that was unknown, or gone, for a candidate; `hearsay` says that it was others who spoke of it. Undefined when
+   * the table is full.
+   */
+  learn(id: string, addr: string, hearsay = false): Member | undefined {
     const known = this.#members.get(id);
     if (known !== undefined) return known;
-    if (this.#members.size >= MAX_MEMBERS) return undefined;
+    if (this.#members.size >= (hearsay ? MAX_HEARSAY : MAX_MEMBERS)) {
+      this.#options.onLimit("max_members");
+      return undefined;
+    }
     const before = this.deadNodes.has(id);
     const state = this.deadNodes.recall(id, addr);
     const { now, intervalMs } = this.#options;
     const member =
       before && state === undefined
         ? this.#anew(id, addr)
-        : new Member(state ?? new NodeState(id), addr, now(), intervalMs);
+        : new Member(state ?? new NodeState(id, this.#options.budget), addr, now(), intervalMs);
     this.#members.set(id, member);
     return member;
   }
@@ -138,6 +158,7 @@ export class ClusterState {
       this.#watch.onExpired?.(member.id);
     }
     this.deadNodes.expire(now);
+    this.#makeWhole();
   }
 
   /** Takes a node out of the table and remembers that it is gone. */
@@ -145,13 +166,16 @@ export class ClusterState {
     this.#members.delete(member.id);
     this.#order = undefined;
     // One that has left comes back as another, if at all.
-    const state = member.left ? undefined : member.state;
-    this.deadNodes.remember(member.id, member.addr, state, this.#options.now());
+    if (member.left || member.truncatedAt > 0) member.state.release();
+    const state = member.left || member.truncatedAt > 0 ? undefined : member.state;
+    const { id, addr, status } = member;
+    this.deadNodes.remember({ id, addr, wasMember: status !== "candidate" }, state, this.#options.now());
   }
 
   /** Takes a node that is at another address now for a new one: an address lasts as long as a node's life does. */
   replace(member: Member, addr: string): Member {
     const { id, status } = member;
+    member.state.release();
     const fresh = this.#anew(id, addr);
     this.#members.delete(id);
     this.#members.set(id, fresh);
@@ -165,8 +189,11 @@ export class ClusterState {
     const { state } = member;
     const before = state.version;
     let applied = 0;
-    for (const entry of entries) {
-      if (entry.version <= state.version) continue;
+    for (const said of entries) {
+      if (said.version <= state.version) continue;
+      if (said.version > Math.max(state.version, LARGEST_START) + LARGEST_LEAP) break;
+      const entry = this.#admit(member, said);
+      if (entry === undefined) continue;
       const old = state.get(entry.key);
       const hadLeft = state.left;
       state.set(entry);
@@ -257,8 +284,8 @@ export class ClusterState {
     const { local } = this;
     if (!versions.has(local.id))
       sources.push({ id: local.id, addr: this.addr, state: local.state, above: 0 });
-    for (const { active, id, addr, state } of this.#members.values())
-      if (active && !versions.has(id)) sources.push({ id, addr, state, above: 0 });
+    for (const { active, id, addr, state, truncatedAt } of this.#members.values())
+      if (active && truncatedAt === 0 && !versions.has(id)) sources.push({ id, addr, state, above: 0 });
     return sources;
   }
 
@@ -267,6 +294,8 @@ export class ClusterState {
     const addr = member?.addr ?? this.addr;
     const state = id === this.local.id ? this.local.state : member?.state;
     if (state === undefined || state.version <= above) return undefined;
+    // Whoever lacks it gets it from the node itself, or from one that had room.
+    if (member !== undefined && member.truncatedAt > 0) return undefined;
     return member === undefined || silentToo || member.status === "reachable"
       ? { id, addr, state, above }
       : undefined;
@@ -275,7 +304,7 @@ export class ClusterState {
   /** A node that was known before, of whose earlier incarnation nothing counts any more. */
   #anew(id: string, addr: string): Member {
     const { now, intervalMs } = this.#options;
-    const member = new Member(new NodeState(id), addr, now(), intervalMs);
+    const member = new Member(new NodeState(id, this.#options.budget), addr, now(), intervalMs);
     member.answersFrom = now() + FOREIGN_ANSWERS * intervalMs;
     return member;
   }
@@ -297,11 +326,58 @@ export class ClusterState {
     else this.#watch.onLeave?.(member.id);
   }
 
+  /**
+   * What is to be taken in of an entry: all, or that its key is gone, or, without a room for it, nothing. Its version counts in
+   * any case, so that nobody is asked for it again and again.
+   */
+  #admit(member: Member, entry: Entry): Entry | undefined {
+    const { key, value } = entry;
+    if ((key === LEFT_KEY || key === COMPACT_KEY) && value.length <= PROTOCOL_VALUE_LENGTH) return entry;
+    const { budget, onLimit } = this.#options;
+    const { state } = member;
+    const old = state.get(key);
+    const bytes = entryBytes(entry);
+    if (old !== undefined && bytes <= entryBytes(old)) return entry;
+    const full = (): GossipLimit | undefined => {
+      if (state.bytes + bytes > budget.maxNodeBytes) return "max_state_bytes_per_node";
+      return budget.used + bytes > budget.maxBytes ? "max_state_bytes" : undefined;
+    };
+    let limit = full();
+    // Not for each entry: sweeping costs as much as there is.
+    if (limit !== undefined && member.truncatedAt === 0) {
+      state.sweep();
+      this.deadNodes.forgetStates();
+      limit = full();
+    }
+    if (limit === undefined) return entry;
+    onLimit(limit);
+    member.truncatedAt = entry.version;
+    if (limit === "max_state_bytes") member.crowdedOut = true;
+    if (old !== undefined) return { ...entry, value: "", deleted: true };
+    state.skip(entry);
+    return undefined;
+  }
+
+  /** Begins anew with a node for which there was no room, when others have gone: one at a time, since it may need much. */
+  #makeWhole(): void {
+    const { budget } = this.#options;
+    for (const member of this.#members.values()) {
+      if (!member.crowdedOut || !member.active) continue;
+      if (budget.used > budget.maxBytes / 2) this.deadNodes.forgetStates();
+      if (budget.used <= budget.maxBytes / 2) this.replace(member, member.addr);
+      return;
+    }
+  }
+
   /** Drops what the marker covers; false if it is no marker, and then nothing after it counts either. */
   #compacted(member: Member, marker: Entry): boolean {
     const version = compactedVersion(marker);
     if (version === undefined) return false;
     const hadLeft = member.left;
+    if (version >= member.truncatedAt) {
+      member.truncatedAt = 0;
+      member.crowdedOut = false;
+    }
     const dropped = member.state.dropUpTo(Math.min(version, marker.version - 1));
     if (member.status === "candidate") return true;
     for (const entry of dropped) if (!isProtocolKey(entry)) this.#watch.onDelete?.(member.id, entry.key);

@@ -3,9 +3,15 @@
 
 import type { NodeState } from "./node-state.js";
 
-interface DeadNode {
+/** A node that is gone. */
+export interface GoneNode {
   readonly id: string;
   readonly addr: string;
+  /** It has been a member: it is asked without a cause, too. */
+  readonly wasMember: boolean;
+}
+
+interface DeadNode extends GoneNode {
   /** What was known of it: if it comes back, answers to questions about it may still be on their way. */
   state: NodeState | undefined;
   readonly until: number;
@@ -17,14 +23,14 @@ interface DeadNode {
 const MEMORY_MS = 600_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 4_000;
-/** Nodes, and keys of theirs, that are remembered; oldest first out. */
+/** Nodes, and memory for keys of theirs, that are remembered; oldest first out. */
 const CAPACITY = 1_024;
-const MAX_ENTRIES = 50_000;
+const MAX_BYTES = 16 * 1_024 * 1_024;
 
 /** The nodes that are gone. */
 export class DeadNodes {
   readonly #nodes = new Map<string, DeadNode>();
-  #entries = 0;
+  #bytes = 0;
 
   get size(): number {
     return this.#nodes.size;
@@ -35,14 +41,14 @@ export class DeadNodes {
   }
 
   /** Remembers a node; its state only if it may be the same node that comes back. */
-  remember(id: string, addr: string, state: NodeState | undefined, now: number): void {
+  remember({ id, addr, wasMember }: GoneNode, state: NodeState | undefined, now: number): void {
     this.recall(id);
     const [until, nextProbeAt] = [now + MEMORY_MS, now + FIRST_PAUSE_MS];
-    this.#nodes.set(id, { id, addr, state, until, nextProbeAt, pauseMs: FIRST_PAUSE_MS });
-    this.#entries += state?.size ?? 0;
+    this.#nodes.set(id, { id, addr, wasMember, state, until, nextProbeAt, pauseMs: FIRST_PAUSE_MS });
+    this.#bytes += state?.bytes ?? 0;
     for (const node of this.#nodes.values()) {
       if (this.#nodes.size > CAPACITY) this.recall(node.id);
-      else if (this.#entries > MAX_ENTRIES) this.#forgetState(node);
+      else if (this.#bytes > MAX_BYTES) this.#forgetState(node);
       else break;
     }
   }
@@ -57,10 +63,13 @@ export class DeadNodes {
   recall(id: string, addr?: string): NodeState | undefined {
     const node = this.#nodes.get(id);
     if (node === undefined) return undefined;
-    const { state } = node;
-    this.#forgetState(node);
     this.#nodes.delete(id);
-    return node.addr === addr ? state : undefined;
+    if (node.addr !== addr) {
+      this.#forgetState(node);
+      return undefined;
+    }
+    this.#bytes -= node.state?.bytes ?? 0;
+    return node.state;
   }
 
   /** Somebody speaks of a node that is gone as if it were alive: whether to ask it. */
@@ -72,11 +81,18 @@ export class DeadNodes {
     return true;
   }
 
-  /** Any of them, to be asked without a cause. */
-  pick(random: () => number): { readonly id: string; readonly addr: string } | undefined {
-    let skip = Math.floor(random() * this.#nodes.size);
-    for (const node of this.#nodes.values()) if (skip-- === 0) return node;
+  /** Any of those that were members, to be asked without a cause. Others may be an invention. */
+  pick(random: () => number): GoneNode | undefined {
+    let members = 0;
+    for (const { wasMember } of this.#nodes.values()) if (wasMember) members += 1;
+    let skip = Math.floor(random() * members);
+    for (const node of this.#nodes.values()) if (node.wasMember && skip-- === 0) return node;
     return undefined;
+  }
+
+  /** Gives up the keys of all: there are nodes that need the memory. */
+  forgetStates(): void {
+    for (const node of this.#nodes.values()) this.#forgetState(node);
   }
 
   /** Forgets those who have been gone long enough. */
@@ -88,7 +104,8 @@ export class DeadNodes {
   }
 
   #forgetState(node: DeadNode): void {
-    this.#entries -= node.state?.size ?? 0;
+    this.#bytes -= node.state?.bytes ?? 0;
+    node.state?.release();
     node.state = undefined;
   }
 }

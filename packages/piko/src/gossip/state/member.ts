@@ -36,6 +36,10 @@ export class Member {
    * skip what is not known of this one.
    */
   answersFrom: number = Number.NEGATIVE_INFINITY;
+  /** Version of the last entry that there was no room for; from there on it isn't known whole, and not passed on. */
+  truncatedAt = 0;
+  /** It was the memory of all nodes that had no room. */
+  crowdedOut = false;
   /** Newest version that others claim to have. */
   claimed = 0;
   /** Since when it is known that others have newer entries, without any having come. */

@@ -2,9 +2,11 @@
 // because that is how they have to be sent: a receiver takes nothing below the version that it has.
 
 import { COMPACT_KEY, type Entry, LEFT_KEY } from "../wire/messages.js";
+import { type StateBudget, entryBytes } from "./state-budget.js";
 
 /** Slots of entries that were replaced are swept out when there are this many more than entries. */
 const SLACK = 64;
+const SLACK_BYTES = 64 * 1_024;
 /** Of the internal keys that belong to gossip itself. */
 const PROTOCOL_PREFIX = "_internal:";
 
@@ -27,12 +29,19 @@ export class NodeState {
   deletedCount = 0;
   /** Entries with the internal flag. */
   internalCount = 0;
+  /** Memory that it takes, replaced entries that were not swept out yet included. */
+  bytes = 0;
+  /** The part of it that counts. */
+  #liveBytes = 0;
+  readonly #budget: StateBudget | undefined;
   readonly #entries = new Map<string, Entry>();
   /** Entries in ascending order of version; some have been replaced since and no longer count. */
   #log: Entry[] = [];
 
-  constructor(id: string) {
+  /** `budget`: what its memory is taken from, if that has a limit. */
+  constructor(id: string, budget?: StateBudget) {
     this.id = id;
+    this.#budget = budget;
   }
 
   get size(): number {
@@ -46,12 +55,30 @@ export class NodeState {
   /** Sets a key. The entry's version must be above {@link version}. */
   set(entry: Entry): void {
     const previous = this.#entries.get(entry.key);
-    if (previous !== undefined) this.#count(previous, -1);
+    if (previous !== undefined) {
+      this.#count(previous, -1);
+      this.#liveBytes -= entryBytes(previous);
+    }
     this.#count(entry, 1);
     this.#entries.set(entry.key, entry);
     this.#log.push(entry);
     this.version = entry.version;
-    if (this.#log.length > 2 * this.#entries.size + SLACK) this.#sweep();
+    const bytes = entryBytes(entry);
+    this.#liveBytes += bytes;
+    this.#take(bytes);
+    const dead = this.bytes - this.#liveBytes;
+    if (this.#log.length > 2 * this.#entries.size + SLACK || dead > this.#liveBytes + SLACK_BYTES)
+      this.sweep();
+  }
+
+  /** Passes over an entry that there is no room for. */
+  skip(entry: Entry): void {
+    this.version = entry.version;
+  }
+
+  /** Nothing of it is used any more. */
+  release(): void {
+    this.#take(-this.bytes);
   }
 
   /** Drops every entry up to a version, and returns those that were not deleted before. */
@@ -62,9 +89,10 @@ export class NodeState {
       if (this.#entries.get(entry.key) !== entry) continue;
       this.#entries.delete(entry.key);
       this.#count(entry, -1);
+      this.#liveBytes -= entryBytes(entry);
       if (!entry.deleted) dropped.push(entry);
     }
-    this.#sweep();
+    this.sweep();
     return dropped;
   }
 
@@ -102,8 +130,15 @@ export class NodeState {
     return low;
   }
 
-  #sweep(): void {
+  /** Gives back what replaced entries take. */
+  sweep(): void {
     this.#log = this.#log.filter((entry) => this.#entries.get(entry.key) === entry);
+    this.#take(this.#liveBytes - this.bytes);
+  }
+
+  #take(bytes: number): void {
+    this.bytes += bytes;
+    if (this.#budget !== undefined) this.#budget.used += bytes;
   }
 
   #count(entry: Entry, by: number): void {

@@ -69,6 +69,7 @@ export class StreamServer {
     const count = this.#connections.get(ip) ?? 0;
     const full = this.#sockets.size >= MAX_CONNECTIONS || count >= MAX_CONNECTIONS_PER_ADDRESS;
     if (receiver === undefined || full) {
+      receiver?.onConnectionRefused();
       socket.destroy();
       return;
     }

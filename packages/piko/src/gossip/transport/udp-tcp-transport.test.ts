@@ -155,6 +155,7 @@ describe("an exchange", () => {
 function answering(respond: (request: Buffer) => Buffer): TransportReceiver {
   return {
     onPacket: () => {},
+    onConnectionRefused: () => {},
     requestEnd,
     onRequest: (request, _ip, answer) => answer([respond(request)].values()),
   };
@@ -220,6 +221,7 @@ describe("the gossip port", () => {
     const packets: string[] = [];
     b.attach({
       onPacket: (packet, ip) => void packets.push(`${packet.toString()} ${ip}`),
+      onConnectionRefused: () => {},
       requestEnd,
       onRequest: (_request, _ip, answer) => answer(undefined),
     });

@@ -40,9 +40,22 @@ export function addClusterMetrics(metrics: Metrics, cluster: Cluster): void {
     ["delta_entries_inbound", "Delta entries received", () => counters.deltaEntriesInbound],
     ["delta_entries_outbound", "Delta entries sent", () => counters.deltaEntriesOutbound],
     ["packets_refused", "Packets that were refused", () => counters.packetsRefused],
+    ["requests_refused", "Requests over TCP that were refused", () => counters.requestsRefused],
   ] as const) {
     metrics.counter(`piko_gossip_${name}_total`, `Gossip: ${help.toLowerCase()}`, read);
   }
+  metrics.labelled(
+    "counter",
+    "piko_gossip_limited_total",
+    "Gossip: keys, nodes, packets and connections kept out by a limit",
+    "limit",
+    () => counters.limited,
+  );
+  metrics.gauge(
+    "piko_gossip_state_bytes",
+    "Gossip: memory held for what other nodes announce",
+    () => cluster.gossip.budget.used,
+  );
   metrics.add({
     name: "piko_gossip_entries",
     help: "Number of keys known, by node and kind",

@@ -106,6 +106,7 @@ export class Cluster {
       initialVersion: config.nodeId === "" ? 0 : Date.now(),
       intervalMs: config.gossip.intervalMs,
       maxPacketSize: config.gossip.maxPacketSize,
+      maxStateBytes: config.gossip.maxStateBytes,
       defaultPort: transport.address.port,
       lookup: (host, done) => transport.lookup.lookup(host, done),
       clock,

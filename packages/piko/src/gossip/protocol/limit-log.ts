@@ -1,0 +1,25 @@
+// Counts what gossip's limits keep out, and says so in the log, once a minute for each.
+
+import type { Clock } from "@piko/tunnel";
+import type { GossipLimit } from "../state/state-budget.js";
+import type { GossipLogger } from "./core.js";
+import type { GossipCounters } from "./counters.js";
+
+const WARNING_INTERVAL_MS = 60_000;
+
+/** Returns what to call when a limit was met. */
+export function limitLog(
+  clock: Clock,
+  logger: GossipLogger,
+  counters: GossipCounters,
+): (limit: GossipLimit) => void {
+  const silentUntil = new Map<GossipLimit, number>();
+  return (limit) => {
+    const refused = (counters.limited.get(limit) ?? 0) + 1;
+    counters.limited.set(limit, refused);
+    const now = clock.now();
+    if (now < (silentUntil.get(limit) ?? Number.NEGATIVE_INFINITY)) return;
+    silentUntil.set(limit, now + WARNING_INTERVAL_MS);
+    logger.warn("limit reached", { limit: `cluster.gossip.${limit}`, refused });
+  };
+}

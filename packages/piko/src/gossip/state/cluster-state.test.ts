@@ -1,0 +1,156 @@
+import { describe, expect, it } from "vitest";
+import { type Entry, LEFT_KEY } from "../wire/messages.js";
+import { ClusterState } from "./cluster-state.js";
+import { LocalState } from "./local-state.js";
+import type { Member } from "./member.js";
+import { type GossipLimit, StateBudget } from "./state-budget.js";
+
+const KEY_BYTES = 500;
+
+function createCluster(maxBytes: number): {
+  cluster: ClusterState;
+  budget: StateBudget;
+  limits: GossipLimit[];
+  told: string[];
+  join: (id: string) => Member;
+  pass: (ms: number) => void;
+} {
+  let now = 0;
+  const limits: GossipLimit[] = [];
+  const told: string[] = [];
+  const budget = new StateBudget(maxBytes);
+  const cluster = new ClusterState({
+    local: new LocalState({ id: "me", compactionThreshold: 100, fits: () => true, initialVersion: 0 }),
+    addr: "10.0.0.1:8003",
+    intervalMs: 100,
+    expiryMs: 60_000,
+    now: () => now,
+    budget,
+    onLimit: (limit) => limits.push(limit),
+    watch: {
+      onUpsert: (id, key) => told.push(`${id} ${key}`),
+      onDelete: (id, key) => told.push(`${id} -${key}`),
+      onLeave: (id) => told.push(`${id} leaves`),
+      onExpired: (id) => told.push(`${id} expired`),
+    },
+  });
+  const join = (id: string): Member => {
+    const member = cluster.learn(id, `${id}:8003`);
+    if (member === undefined) throw new Error("no room");
+    cluster.heard(member, now);
+    return member;
+  };
+  return { cluster, budget, limits, told, join, pass: (ms) => void (now += ms) };
+}
+
+/** Keys of {@link KEY_BYTES} each. */
+function entries(from: number, count: number, change: Partial<Entry> = {}): Entry[] {
+  return Array.from({ length: count }, (_, i) => ({
+    key: `endpoint:${from + i}`.padEnd((KEY_BYTES - 400) / 2, "x"),
+    value: "",
+    version: from + i,
+    internal: false,
+    deleted: false,
+    ...change,
+  }));
+}
+
+describe("what nodes announce", () => {
+  it("takes a quarter of the memory for one node, and the rest isn't known, asked for or passed on", () => {
+    const { cluster, budget, limits, join } = createCluster(400 * KEY_BYTES);
+    const greedy = join("greedy");
+    cluster.apply(greedy, entries(1, 150));
+    expect(greedy.state.size).toBe(100);
+    expect(budget.used).toBe(100 * KEY_BYTES);
+    expect(limits).toEqual(Array.from({ length: 50 }, () => "max_state_bytes_per_node"));
+    expect(cluster.digest().find(({ id }) => id === "greedy")?.version).toBe(150);
+    expect(cluster.deltaFor([{ id: "greedy", addr: greedy.addr, version: 0, left: false }])).toEqual([]);
+    expect(cluster.fullDeltaFor(new Map(), "other").map(({ id }) => id)).toEqual(["me"]);
+  });
+
+  it("leaves the others their part, up to all of the memory", () => {
+    const { cluster, budget, limits, join } = createCluster(400 * KEY_BYTES);
+    for (const id of ["a", "b", "c", "d"]) cluster.apply(join(id), entries(1, 100));
+    expect(limits).toEqual([]);
+    const late = join("late");
+    cluster.apply(late, entries(1, 10));
+    expect(late.state.size).toBe(0);
+    expect(limits).toEqual(Array.from({ length: 10 }, () => "max_state_bytes"));
+    expect(budget.used).toBe(budget.maxBytes);
+  });
+
+  it("finds room when others are forgotten: the node is begun with anew", () => {
+    const { cluster, budget, told, join, pass } = createCluster(400 * KEY_BYTES);
+    const many = ["a", "b", "c", "d"].map(join);
+    for (const member of many) cluster.apply(member, entries(1, 100));
+    const late = join("late");
+    cluster.apply(late, entries(1, 10));
+    for (const member of many) cluster.unreachable(member);
+    told.length = 0;
+    pass(60_000);
+    cluster.expire();
+    // What is remembered of the dead makes room, too.
+    expect(budget.used).toBe(0);
+    expect(told).toContain("late expired");
+    const again = cluster.find("late");
+    if (again === undefined) throw new Error("no candidate");
+    expect(again.status).toBe("candidate");
+    cluster.heard(again, 60_500);
+    cluster.apply(again, entries(1, 11));
+    expect(again.state.size).toBe(11);
+    expect(budget.used).toBe(11 * KEY_BYTES);
+  });
+
+  it("can always be changed to less, and a leaving is always heard", () => {
+    const { cluster, told, join } = createCluster(400 * KEY_BYTES);
+    const greedy = join("greedy");
+    cluster.apply(greedy, entries(1, 101));
+    told.length = 0;
+    const [first] = entries(1, 1);
+    if (first === undefined) throw new Error("no entry");
+    cluster.apply(greedy, [{ ...first, value: "longer", version: 200 }]);
+    // An old value would be wrong.
+    expect(told).toEqual([`greedy -${first.key}`]);
+    cluster.apply(greedy, [{ ...first, key: LEFT_KEY, internal: true, version: 201 }]);
+    expect(told.at(-1)).toBe("greedy leaves");
+  });
+
+  it("is known whole again after the node has dropped what is older", () => {
+    const { cluster, join } = createCluster(400 * KEY_BYTES);
+    const greedy = join("greedy");
+    cluster.apply(greedy, entries(1, 150));
+    const marker = { key: "_internal:compact", value: "150", version: 151, internal: true, deleted: false };
+    cluster.apply(greedy, [marker, ...entries(152, 20)]);
+    expect(greedy.state.size).toBe(21);
+    expect(cluster.deltaFor([{ id: "greedy", addr: greedy.addr, version: 0, left: false }])).toHaveLength(1);
+  });
+
+  it("keeps no more of values that are replaced again and again", () => {
+    const { cluster, budget, limits, join } = createCluster(10_000_000);
+    const member = join("a");
+    for (let version = 1; version < 2_000; version++)
+      cluster.apply(member, [
+        { key: "k", value: `${version}`.padEnd(10_000, "x"), version, internal: false, deleted: false },
+      ]);
+    expect(limits).toEqual([]);
+    expect(budget.used).toBeLessThan(200_000);
+  });
+
+  it("has no version that would leave a node nothing to refute it with", () => {
+    const { cluster, join } = createCluster(10_000_000);
+    const member = join("a");
+    for (const version of [2 ** 52, 2 ** 45]) cluster.apply(member, entries(version, 1));
+    expect(member.state.version).toBe(0);
+    // The time in milliseconds is one, and so are versions a little above.
+    cluster.apply(member, [...entries(1_800_000_000_000, 1), ...entries(1_800_001_048_576, 1)]);
+    expect(member.state.version).toBe(1_800_001_048_576);
+  });
+
+  it("doesn't come from more nodes by hearsay than leaves room for those that come themselves", () => {
+    const { cluster, limits } = createCluster(10_000_000);
+    for (let i = 0; i < 5_000; i++) cluster.learn(`n${i}`, "10.0.0.2:8003", true);
+    expect(cluster.size).toBe(3_072);
+    expect(limits).toHaveLength(5_000 - 3_072);
+    expect(cluster.learn("real", "10.0.0.3:8003")).toBeDefined();
+  });
+});
