@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
 import { ByteSocket, type SocketHandler } from "../src/socket/byte-socket.js";
-import type { ReadLength } from "../src/socket/read-length.js";
+import type { ReadLength } from "../src/socket/turn-length.js";
 
 /** Writes down what a socket's owner is told. */
 export class SocketRecorder implements SocketHandler {

@@ -5,8 +5,8 @@ import { connect as connectTcp, type NetConnectOpts, Socket, type TcpNetConnectO
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
 import { systemClock, type Timer } from "../clock.js";
 import { Outbox } from "./outbox.js";
-import { mostReadBytes, nextReadBytes, type ReadLength, sharedReadBuffer } from "./read-length.js";
 import { type Reader, readTurns } from "./read-turns.js";
+import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
 
 /** What the owner of a socket is told. */
 export interface SocketHandler {
@@ -44,10 +44,10 @@ export class ByteSocket implements Reader {
   #lingering: Timer | undefined;
   /** Reads into shared memory, by `onread`; otherwise by `data` events. */
   readonly #shared: boolean;
-  readonly #mostReadBytes: number;
-  /** How much this turn reads, and what has come since the last one that was used up. */
-  #readBytes: number;
+  readonly #readLength: ReadLength;
+  /** How much a turn reads now, and what has come since the last one that was used up. */
   #turnBytes: number;
+  #readBytes: number;
   /** The turn is used up: reading goes on in the next one. */
   #awaitingTurn: boolean;
 
@@ -59,17 +59,18 @@ export class ByteSocket implements Reader {
     this.#paused = false;
     this.#closing = false;
     this.#lingering = undefined;
-    this.#mostReadBytes = mostReadBytes(readLength);
-    this.#readBytes = this.#mostReadBytes;
-    this.#turnBytes = 0;
+    this.#readLength = readLength;
+    this.#turnBytes = firstTurnBytes(readLength);
+    this.#readBytes = 0;
     this.#awaitingTurn = false;
-    let bufferBytes = 0;
+    let current: Buffer | undefined;
     const { socket, shared } = open({
       // Asked for after each read; only another buffer is an answer.
       buffer: () => {
-        if (bufferBytes === this.#readBytes) return undefined;
-        bufferBytes = this.#readBytes;
-        return sharedReadBuffer(bufferBytes);
+        const buffer = readBuffer(readLength, this.#turnBytes);
+        if (buffer === current) return undefined;
+        current = buffer;
+        return buffer;
       },
       callback: (count, buffer) => {
         this.#onBytes(buffer as Buffer, count);
@@ -230,10 +231,10 @@ export class ByteSocket implements Reader {
 
   #onBytes(buffer: Buffer, count: number): void {
     if (!this.#closing) this.handler.onBytes(buffer, 0, count);
-    this.#turnBytes += count;
-    if (this.#turnBytes < this.#readBytes || this.#awaitingTurn) return;
-    this.#readBytes = nextReadBytes(this.#mostReadBytes, this.#turnBytes, this.messages);
-    this.#turnBytes = 0;
+    this.#readBytes += count;
+    if (this.#readBytes < this.#turnBytes || this.#awaitingTurn) return;
+    this.#turnBytes = nextTurnBytes(this.#readLength, this.#readBytes, this.messages);
+    this.#readBytes = 0;
     this.messages = 0;
     this.#awaitingTurn = true;
     if (!this.#shared) this.socket.pause();
@@ -242,7 +243,7 @@ export class ByteSocket implements Reader {
 }
 
 /** There is shared memory to read into. */
-const SHARED = sharedReadBuffer(mostReadBytes("long")) !== undefined;
+const SHARED = readBuffer("long", 0) !== undefined;
 
 /** As Node takes it, with what its types don't know: a function that has no other buffer may say so. */
 interface OnRead {

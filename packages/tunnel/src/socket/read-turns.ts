@@ -1,5 +1,6 @@
 // Sockets that have read their share of an event-loop turn and go on in the next one, behind what other sockets have to
 // say. Without it libuv reads up to 32 times from one socket before it looks at the next: 8 MiB of whatever a peer sends.
+// How long a turn is stands in turn-length.ts.
 
 /** A socket that waits for its next turn. */
 export interface Reader {

@@ -249,6 +249,8 @@ export class ClientConnection implements SocketHandler, BodySink, Expiring, Post
   /** A piece of the request's body, from its reader; what is above the limit never reaches a service. */
   onBody(buffer: Buffer, start: number, end: number): void {
     if (this.requestBody.received > this.context.config.limits.maxBodyBytes) return;
+    // Of chunks there may be one a byte.
+    this.socket.messages++;
     this.exchange.onBody(buffer, start, end);
   }
 
