@@ -75,7 +75,7 @@ export function loadCommandConfig<T>(
   const values: Record<string, unknown> = command.optsWithGlobals();
   const path = values["config.path"];
   const sources: ConfigSources = {
-    path: typeof path === "string" ? path : "",
+    path: typeof path === "string" ? path : undefined,
     expandEnv: values["config.expandEnv"] === true,
     env: process.env,
     given: [...givenSettings(command, listFlags(declared)), ...(more.given ?? [])],

@@ -132,10 +132,45 @@ describe("a wrong configuration", () => {
     );
     expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
     expect(stderr.trimEnd().split("\n")).toEqual([
-      `config: ${path}:2: proxy.timeout (--proxy.timeout): must be a duration with a unit, such as 10s or 500ms`,
-      `config: ${path}:3: proxy.bind: unknown key`,
+      `config: ${path}:2:12: proxy.timeout (--proxy.timeout): must be a duration with a unit, such as 10s or 500ms`,
+      `config: ${path}:3:3: proxy.bind: unknown key`,
       'config: log.level (--log.level): must be one of debug, info, warn, error (got "loud")',
     ]);
+  });
+
+  it.each([
+    [
+      "an alias without its anchor",
+      "admin:\n  bind_addr: *internal\n",
+      "2:14: admin.bind_addr: alias *internal has no anchor",
+    ],
+    ["a merge of nothing", "proxy:\n  <<: *base\n", "2:7: proxy.<<: alias *base has no anchor"],
+    ["a key without its value", "proxy:\n  bind_addr:\n", "2:13: proxy.bind_addr: has no value"],
+    [
+      "an unset variable",
+      "proxy:\n  bind_addr: ${PIKO_NOWHERE}\n",
+      "2:14: proxy.bind_addr: environment variable PIKO_NOWHERE",
+    ],
+    ["a second document", "log: {}\n---\nproxy: {}\n", "3:1: only one document is read"],
+    ["Latin-1", Buffer.from("cluster:\n  node_id: caf\xe9\n", "latin1"), "2:15: byte 0xE9 isn't UTF-8"],
+    ["UTF-32", Buffer.from("\xff\xfe\0\0l\0\0\0", "latin1"), "1:1: the file is UTF-32"],
+  ])("of %s exits 1 with its place", async (_, yaml, message) => {
+    const path = join(folder, "broken.yaml");
+    writeFileSync(path, yaml);
+    const { code, stderr } = await piko("server", "--config.path", path, "--config.expand-env");
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining(`config: ${path}:${message}`),
+    });
+    expect(stderr.trimEnd().split("\n")).toHaveLength(1);
+  });
+
+  it("is read as PowerShell has written it", async () => {
+    const path = join(folder, "utf16.yaml");
+    writeFileSync(path, "\ufefflog:\r\n  level: loud\r\n", "utf16le");
+    expect((await piko("server", "--config.path", path)).stderr).toBe(
+      `config: ${path}:2:10: log.level (--log.level): must be one of debug, info, warn, error (got "loud")\n`,
+    );
   });
 
   it.each([
@@ -146,6 +181,12 @@ describe("a wrong configuration", () => {
       "config: server.url (--server.url): invalid url",
     ],
     [["server", "status", "gossip", "nodes", "--server.url", "http://127.0.0.1:1"], "gossip nodes: http://"],
+    [["server", "--config.path", ""], "config: --config.path: is empty"],
+    [["server", "--config.path", "/no/such.yaml"], "config: --config.path: read file: /no/such.yaml: ENOENT"],
+    [
+      ["agent", "http", "e", "1", "--connect.tls.root-cas", "/no.pem"],
+      "config: connect.tls.root_cas (--connect.tls.root-cas): can't read /no.pem (ENOENT)",
+    ],
     [["forward", "start"], "no ports configured"],
     [["agent", "http", "e", "nowhere"], "config: listeners[0].addr (<addr>): invalid address"],
     [

@@ -6,7 +6,7 @@ export interface ConfigProblem {
   readonly path: string;
   /** The flag of the same setting, such as `--proxy.http.read-timeout`; a positional argument as `[addr]`. */
   readonly flag: string | undefined;
-  /** Where the value was written: `piko.yaml:4`; undefined when it came from a flag or a default. */
+  /** Where the value was written, line and column: `piko.yaml:4:12`; undefined when it came from a flag or a default. */
   readonly place: string | undefined;
   readonly message: string;
 }
@@ -23,7 +23,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** One line: `config: piko.yaml:4: proxy.timeout (--proxy.timeout): invalid duration "10": missing unit`. */
+/** One line: `config: piko.yaml:4:12: proxy.timeout (--proxy.timeout): invalid duration "10": missing unit`. */
 export function formatProblem({ path, flag, place, message }: ConfigProblem): string {
   const setting = path === "" ? (flag ?? "") : flag === undefined ? path : `${path} (${flag})`;
   return ["config", place, setting, message].filter((part) => part !== undefined && part !== "").join(": ");

@@ -4,25 +4,85 @@
 // After the dollar: a braced name, an opened brace that never closes, a one-character name of the shell, or a name.
 const REFERENCE = /\$(?:\{([^}]*)\}|(\{)|([*#$@!?\-0-9])|([A-Za-z0-9_]+))?/g;
 
-/**
- * Replaces `$NAME`, `${NAME}` and `${NAME:default}`; the default is used when the variable is unset or empty, and
- * an unset variable without one becomes nothing. `$$` is a literal dollar. A dollar before any other character stays.
- */
-export function expandEnv(text: string, env: Readonly<Record<string, string | undefined>>): string {
-  return text.replace(
-    REFERENCE,
-    (match: string, braced?: string, open?: string, special?: string, name?: string) => {
-      if (special === "$") return "$";
-      if (braced !== undefined) return expandBraced(braced, env);
-      if (open !== undefined) return "";
-      const variable = special ?? name;
-      return variable === undefined ? match : (env[variable] ?? "");
-    },
-  );
+/** A file's text after its expansion. */
+export interface ExpandedText {
+  readonly text: string;
+  /** References that yield nothing. */
+  readonly problems: readonly EnvProblem[];
+  /** Where in `text` a default put nothing in: `${NAME:}`. */
+  readonly empties: readonly number[];
+  /** Where in the file a character of `text` comes from: itself, or the reference that it was put in for. */
+  readonly sourceOffset: (offset: number) => number;
 }
 
-function expandBraced(reference: string, env: Readonly<Record<string, string | undefined>>): string {
-  const colon = reference.indexOf(":");
-  if (colon < 0) return env[reference] ?? "";
-  return env[reference.slice(0, colon)] || reference.slice(colon + 1);
+/** A reference that yields nothing: where it would stand in the text, and where it stands in the file. */
+export interface EnvProblem {
+  readonly offset: number;
+  readonly sourceOffset: number;
+  readonly message: string;
+}
+
+/** A text in which nothing is to be expanded. */
+export function verbatim(text: string): ExpandedText {
+  return { text, problems: [], empties: [], sourceOffset: (offset) => offset };
+}
+
+/**
+ * Replaces `$NAME`, `${NAME}` and `${NAME:default}`; the default, which may be empty, is used when the variable is unset or
+ * empty, and such a variable without one is a problem. `$$` is a literal dollar. A dollar before any other character stays.
+ */
+export function expandEnv(source: string, env: Readonly<Record<string, string | undefined>>): ExpandedText {
+  const problems: EnvProblem[] = [];
+  const empties: number[] = [];
+  const pieces: Piece[] = [];
+  let text = "";
+  let end = 0;
+  for (const match of source.matchAll(REFERENCE)) {
+    text += source.slice(end, match.index);
+    const value = expand(match, env);
+    const put = typeof value === "string" ? value : "";
+    if (typeof value !== "string") {
+      problems.push({ offset: text.length, sourceOffset: match.index, message: value.problem });
+    } else if (put === "") {
+      empties.push(text.length);
+    }
+    end = match.index + match[0].length;
+    pieces.push({ start: text.length, end: text.length + put.length, source: match.index, sourceEnd: end });
+    text += put;
+  }
+  text += source.slice(end);
+  return { text, problems, empties, sourceOffset: (offset) => originOf(pieces, offset) };
+}
+
+/** What was put in: its place in the expanded text, and its reference's in the file. */
+interface Piece {
+  readonly start: number;
+  readonly end: number;
+  readonly source: number;
+  readonly sourceEnd: number;
+}
+
+function originOf(pieces: readonly Piece[], offset: number): number {
+  const piece = pieces.findLast(({ start }) => start <= offset);
+  if (piece === undefined) return offset;
+  return offset < piece.end ? piece.source : offset - piece.end + piece.sourceEnd;
+}
+
+function expand(
+  [match, braced, open, special, plain]: readonly (string | undefined)[],
+  env: Readonly<Record<string, string | undefined>>,
+): string | { problem: string } {
+  if (special === "$") return "$";
+  if (open !== undefined) return { problem: '"${" has no "}"' };
+  if (braced !== undefined) {
+    const colon = braced.indexOf(":");
+    if (colon >= 0) return env[braced.slice(0, colon)] || braced.slice(colon + 1);
+  }
+  const name = braced ?? special ?? plain;
+  if (name === undefined) return match ?? "";
+  if (name === "") return { problem: '"${}" has no name' };
+  const value = env[name];
+  if (value !== undefined && value !== "") return value;
+  const is = value === undefined ? "isn't set" : "is empty";
+  return { problem: `environment variable ${name} ${is} (\${${name}:} allows that)` };
 }

@@ -1,5 +1,6 @@
 // Builders for each kind of setting, each with its default and description.
 
+import { accessSync, constants, statSync } from "node:fs";
 import { z } from "zod";
 import { type HostPort, formatHostPort, parseHostPort } from "../base/address.js";
 import { parseByteSize } from "../base/byte-size.js";
@@ -161,9 +162,30 @@ export function secret(description: string): Field<string> {
   return field(z.string(must("text")).default(""), "string", description, { secret: true });
 }
 
-/** The path of a file; empty for none. */
+/** The path of a file that is there; empty for none. */
 export function file(description: string): Field<string> {
-  return field(z.string(must("the path of a file")).default(""), "path", description);
+  const schema = z
+    .string(must("the path of a file"))
+    .transform(
+      parsing((path) => {
+        if (path !== "") mustBeReadable(path);
+        return path;
+      }),
+    )
+    .prefault("");
+  return field(schema, "path", description);
+}
+
+/** Looks without opening: what is behind the path may be readable once only (`<(...)` of a shell). */
+function mustBeReadable(path: string): void {
+  let code: string | undefined;
+  try {
+    accessSync(path, constants.R_OK);
+    if (statSync(path).isDirectory()) code = "EISDIR";
+  } catch (error) {
+    code = (error as NodeJS.ErrnoException).code ?? "unreadable";
+  }
+  if (code !== undefined) throw new RangeError(`can't read ${path} (${code})`);
 }
 
 /** One word out of a few. */

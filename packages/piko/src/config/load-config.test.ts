@@ -17,9 +17,13 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-function load<T>(declared: Section<T>, yaml: string | undefined, more: Partial<ConfigSources> = {}): T {
-  const path = yaml === undefined ? "" : join(folder, "piko.yaml");
-  if (yaml !== undefined) writeFileSync(path, yaml);
+function load<T>(
+  declared: Section<T>,
+  yaml: string | Buffer | undefined,
+  more: Partial<ConfigSources> = {},
+): T {
+  const path = yaml === undefined ? undefined : join(folder, "piko.yaml");
+  if (yaml !== undefined && path !== undefined) writeFileSync(path, yaml);
   return loadConfig(declared, { path, expandEnv: false, env: {}, given: [], ...more });
 }
 
@@ -229,9 +233,12 @@ listeners:
     expect(load(SERVER, yaml, { env: { POD: "p" }, expandEnv: true }).cluster.nodeIdPrefix).toBe("p-");
   });
 
-  it("reads only the first document", () => {
-    expect(load(SERVER, "log: {level: warn}\n---\nnonsense: true\n").log.level).toBe("warn");
-  });
+  it.each([["---\nlog: {level: warn}\n---\n# nothing\n"], ["# one\n---\nlog: {level: warn}\n...\n"]])(
+    "reads the one document of %j",
+    (yaml) => {
+      expect(load(SERVER, yaml).log.level).toBe("warn");
+    },
+  );
 });
 
 describe("problems", () => {
@@ -256,16 +263,16 @@ grace_period: 0s
 `;
     const flags = given(SERVER, { "--drain-delay": "x", "--proxy.bind-addr": "y" });
     expect(problems(() => load(SERVER, yaml, { given: flags }))).toEqual([
-      'config: piko.yaml:3: proxy.timout: unknown key (did you mean "timeout"?)',
-      "config: piko.yaml:5: proxy.http.read_timeout (--proxy.http.read-timeout): must be a duration with a unit, such as 10s or 500ms",
-      "config: piko.yaml:6: proxy.http.write_timeout (--proxy.http.write-timeout): -1s is too short: must be at least 0s",
-      "config: piko.yaml:7: proxy.http.idle_timeout (--proxy.http.idle-timeout): 9999h is too long: must be at most 596h31m23.647s",
-      "config: piko.yaml:8: proxy.http.max_header_bytes (--proxy.http.max-header-bytes): 12 is too small: must be at least 1024",
-      'config: piko.yaml:10: proxy.access_log.level (--proxy.access-log.level): must be one of debug, info, warn, error (got "trace")',
-      "config: piko.yaml:12: proxy.access_log.request_headers.allow_list (--proxy.access-log.request-headers.allow-list): can't be set together with block_list",
-      "config: piko.yaml:14: upstream: must be a section with keys",
-      'config: piko.yaml:16: admin.advertise_addr (--admin.advertise-addr): invalid address ":80": needs a host and a port that others can connect to',
-      "config: piko.yaml:17: grace_period (--grace-period): 0s is too short: must be at least 1ns",
+      'config: piko.yaml:3:3: proxy.timout: unknown key (did you mean "timeout"?)',
+      "config: piko.yaml:5:19: proxy.http.read_timeout (--proxy.http.read-timeout): must be a duration with a unit, such as 10s or 500ms",
+      "config: piko.yaml:6:20: proxy.http.write_timeout (--proxy.http.write-timeout): -1s is too short: must be at least 0s",
+      "config: piko.yaml:7:19: proxy.http.idle_timeout (--proxy.http.idle-timeout): 9999h is too long: must be at most 596h31m23.647s",
+      "config: piko.yaml:8:23: proxy.http.max_header_bytes (--proxy.http.max-header-bytes): 12 is too small: must be at least 1024",
+      'config: piko.yaml:10:12: proxy.access_log.level (--proxy.access-log.level): must be one of debug, info, warn, error (got "trace")',
+      "config: piko.yaml:12:19: proxy.access_log.request_headers.allow_list (--proxy.access-log.request-headers.allow-list): can't be set together with block_list",
+      "config: piko.yaml:14:11: upstream: must be a section with keys",
+      'config: piko.yaml:16:19: admin.advertise_addr (--admin.advertise-addr): invalid address ":80": needs a host and a port that others can connect to',
+      "config: piko.yaml:17:15: grace_period (--grace-period): 0s is too short: must be at least 1ns",
       'config: proxy.bind_addr (--proxy.bind-addr): invalid address "y": missing port (such as :8000 or 127.0.0.1:8000)',
       'config: drain_delay (--drain-delay): invalid duration "x"',
     ]);
@@ -280,72 +287,74 @@ grace_period: 0s
   - endpoint_id: c
     addr: http://h
     protocol: tcp
-    tls: {cert: c.pem}
+    tls: {cert: /dev/null}
     http_client: {max_idle_conns: -2}
   - just text
 `;
     expect(problems(() => load(AGENT, yaml))).toEqual([
-      "config: piko.yaml:2: listeners[0].endpoint_id: is required",
-      "config: piko.yaml:3: listeners[1].endpoint_id: must be an endpoint id without slashes, white space or characters that can't be seen",
-      'config: piko.yaml:4: listeners[1].addr: invalid address "nowhere": missing port (such as :8000 or 127.0.0.1:8000)',
-      'config: piko.yaml:5: listeners[1].protocol: must be one of http, tcp (got "udp")',
-      'config: piko.yaml:7: listeners[2].addr: invalid address "http://h": must be a port or host:port for tcp',
-      "config: piko.yaml:9: listeners[2].tls.key: is required when cert is set",
-      "config: piko.yaml:10: listeners[2].http_client.max_idle_conns: must be a whole number, at least -1",
-      "config: piko.yaml:11: listeners[3]: must be a section with keys",
-      "config: piko.yaml:11: listeners[3].endpoint_id: is required",
-      "config: piko.yaml:11: listeners[3].addr: is required",
+      "config: piko.yaml:2:5: listeners[0].endpoint_id: is required",
+      "config: piko.yaml:3:18: listeners[1].endpoint_id: must be an endpoint id without slashes, white space or characters that can't be seen",
+      'config: piko.yaml:4:11: listeners[1].addr: invalid address "nowhere": missing port (such as :8000 or 127.0.0.1:8000)',
+      'config: piko.yaml:5:15: listeners[1].protocol: must be one of http, tcp (got "udp")',
+      'config: piko.yaml:7:11: listeners[2].addr: invalid address "http://h": must be a port or host:port for tcp',
+      "config: piko.yaml:9:5: listeners[2].tls.key: is required when cert is set",
+      "config: piko.yaml:10:35: listeners[2].http_client.max_idle_conns: must be a whole number, at least -1",
+      "config: piko.yaml:11:5: listeners[3]: must be a section with keys",
+      "config: piko.yaml:11:5: listeners[3].endpoint_id: is required",
+      "config: piko.yaml:11:5: listeners[3].addr: is required",
     ]);
   });
 
   it("name a ping timeout that is longer than the interval", () => {
     expect(problems(() => load(SERVER, "upstream: {limits: {ping_interval: 10s}}"))).toEqual([
-      "config: piko.yaml:1: upstream.limits.ping_timeout: must be less than ping_interval",
+      "config: piko.yaml:1:12: upstream.limits.ping_timeout: must be less than ping_interval",
     ]);
   });
 
   it("name an address range that is none", () => {
     const yaml = "proxy:\n  trusted_proxies: [10.0.0.0/8, lb, 10.0.0.0/33]";
     expect(problems(() => load(SERVER, yaml))).toEqual([
-      'config: piko.yaml:2: proxy.trusted_proxies (--proxy.trusted-proxies): invalid address range "lb": must be an address or a network, such as 10.0.0.1 or 10.0.0.0/8',
+      'config: piko.yaml:2:20: proxy.trusted_proxies (--proxy.trusted-proxies): invalid address range "lb": must be an address or a network, such as 10.0.0.1 or 10.0.0.0/8',
     ]);
   });
 
   it("name a TCP listener's URL", () => {
     const yaml = "listeners: [{endpoint_id: a, addr: 'http://h', protocol: tcp}]";
     expect(problems(() => load(AGENT, yaml))).toEqual([
-      'config: piko.yaml:1: listeners[0].addr: invalid address "http://h": must be a port or host:port for tcp',
+      'config: piko.yaml:1:36: listeners[0].addr: invalid address "http://h": must be a port or host:port for tcp',
     ]);
   });
 
   it.each([
-    ["", ["config: piko.yaml:1: the file is empty"]],
-    ["# nothing\n", ["config: piko.yaml:1: the file is empty"]],
-    ["- a\n", ["config: piko.yaml:1: must be a section with keys"]],
+    ["", ["config: piko.yaml:1:1: the file is empty"]],
+    ["# nothing\n", ["config: piko.yaml:1:1: the file is empty"]],
+    ["- a\n", ["config: piko.yaml:1:1: must be a section with keys"]],
     [
       "log: {level: [info]}",
-      ["config: piko.yaml:1: log.level: must be a value (debug|info|warn|error), not a list"],
+      ["config: piko.yaml:1:14: log.level: must be a value (debug|info|warn|error), not a list"],
     ],
     [
       "log: {subsystems: {a: b}}",
-      ["config: piko.yaml:1: log.subsystems: must be a value (strings), not a section"],
+      ["config: piko.yaml:1:19: log.subsystems: must be a value (strings), not a section"],
     ],
     [
       "log: {subsystems: a}",
-      ["config: piko.yaml:1: log.subsystems (--log.subsystems): must be a list of words"],
+      ["config: piko.yaml:1:19: log.subsystems (--log.subsystems): must be a list of words"],
     ],
-    ["log:\n  level: info\n  level: warn\n", ["config: piko.yaml:3: map keys must be unique"]],
+    ["log:\n  level: info\n  level: warn\n", ["config: piko.yaml:3:3: log.level: map keys must be unique"]],
     [
       "grace_period: 0",
       [
-        "config: piko.yaml:1: grace_period (--grace-period): must be a duration with a unit, such as 10s or 500ms",
+        "config: piko.yaml:1:15: grace_period (--grace-period): must be a duration with a unit, such as 10s or 500ms",
       ],
     ],
-    ["Proxy: {}", ['config: piko.yaml:1: Proxy: unknown key (did you mean "proxy"?)']],
-    ["bogus: {}", ["config: piko.yaml:1: bogus: unknown key"]],
+    ["Proxy: {}", ['config: piko.yaml:1:1: Proxy: unknown key (did you mean "proxy"?)']],
+    ["bogus: {}", ["config: piko.yaml:1:1: bogus: unknown key"]],
     [
       "proxy: {access_log: {disable: maybe}}",
-      ["config: piko.yaml:1: proxy.access_log.disable (--proxy.access-log.disable): must be true or false"],
+      [
+        "config: piko.yaml:1:31: proxy.access_log.disable (--proxy.access-log.disable): must be true or false",
+      ],
     ],
   ])("of %j are told", (yaml, expected) => {
     expect(problems(() => load(SERVER, yaml))).toEqual(expected);
@@ -353,13 +362,33 @@ grace_period: 0s
 
   it("of broken YAML give its line", () => {
     const [first] = problems(() => load(SERVER, "log:\n  level: [info\n"));
-    expect(first).toMatch(/^config: piko\.yaml:\d+: flow sequence/);
+    expect(first).toMatch(/^config: piko\.yaml:3:1: log\.level\[0\]: flow sequence/);
   });
 
   it("of a file that can't be read name the file", () => {
     expect(
       problems(() => loadConfig(SERVER, { path: `${folder}/no.yaml`, expandEnv: false, env: {}, given: [] })),
     ).toEqual([expect.stringMatching(/^config: --config\.path: read file: no\.yaml: ENOENT/)]);
+  });
+
+  it("of an empty path of the file are told", () => {
+    expect(problems(() => load(SERVER, undefined, { path: "" }))).toEqual([
+      "config: --config.path: is empty: leave the flag out to run without a file",
+    ]);
+  });
+
+  it("of files that settings name are told", () => {
+    const yaml = "connect:\n  tls:\n    cert: /no/c.pem\n    key: ''\n    root_cas: /\n";
+    expect(problems(() => load(AGENT, yaml))).toEqual([
+      "config: piko.yaml:3:11: connect.tls.cert (--connect.tls.cert): can't read /no/c.pem (ENOENT)",
+      "config: piko.yaml:5:15: connect.tls.root_cas (--connect.tls.root-cas): can't read / (EISDIR)",
+    ]);
+    const given: GivenSetting[] = [
+      { keys: ["connect", "tls", "rootCas"], value: "/no.pem", flag: "--connect.tls.root-cas" },
+    ];
+    expect(problems(() => load(AGENT, undefined, { given }))).toEqual([
+      "config: connect.tls.root_cas (--connect.tls.root-cas): can't read /no.pem (ENOENT)",
+    ]);
   });
 
   it("never show a secret", () => {

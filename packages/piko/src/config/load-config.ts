@@ -4,9 +4,10 @@
 import { readFileSync } from "node:fs";
 import { ConfigError, type ConfigProblem } from "./config-error.js";
 import type { Node, Section } from "./declaration.js";
-import { expandEnv } from "./expand-env.js";
+import { TextError, decodeText } from "./decode-text.js";
+import { expandEnv, verbatim } from "./expand-env.js";
 import { flagOf } from "./flags.js";
-import { type RawSettings, type YamlFile, readYaml } from "./load-yaml.js";
+import { type Place, type RawSettings, type YamlFile, readYaml } from "./load-yaml.js";
 
 /** A setting that the command line gave. */
 export interface GivenSetting {
@@ -19,8 +20,8 @@ export interface GivenSetting {
 
 /** Where settings come from. */
 export interface ConfigSources {
-  /** Path of the YAML file; empty for none. */
-  readonly path: string;
+  /** Path of the YAML file; undefined for none. */
+  readonly path: string | undefined;
   readonly expandEnv: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly given: readonly GivenSetting[];
@@ -35,10 +36,11 @@ export interface ConfigSources {
  */
 export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
   const file = readFile(declared, sources);
-  const problems: ConfigProblem[] = file.problems.map(({ path, line, message }) => ({
+  const placeText = ({ column, line }: Place): string => `${sources.path}:${line}:${column}`;
+  const problems: ConfigProblem[] = file.problems.map(({ path, place, message }) => ({
     path,
     flag: undefined,
-    place: `${sources.path}:${line}`,
+    place: placeText(place),
     message,
   }));
   const settings = file.settings;
@@ -53,10 +55,10 @@ export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
     const keys = issue.path.filter((key) => typeof key !== "symbol");
     const { path, flag } = locate(declared, keys);
     const given = flags.get(keys.join("."));
-    const line = given === undefined ? findLine(file, path) : undefined;
+    const found = given === undefined ? findPlace(file, path) : undefined;
     // A key of a wrong shape was reported by the reader, and looks absent here.
     if (problems.some((problem) => problem.path === path && path !== "")) continue;
-    const place = line === undefined ? undefined : `${sources.path}:${line}`;
+    const place = found === undefined ? undefined : placeText(found);
     problems.push({ path, flag: given ?? flag, place, message: issue.message });
   }
   if (!result.success || problems.length > 0) throw new ConfigError(inOrder(problems));
@@ -65,22 +67,42 @@ export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
 
 /** From the top of the file to its end, then what the command line gave. */
 function inOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
-  const line = ({ place }: ConfigProblem): number =>
-    Number(place?.slice(place.lastIndexOf(":") + 1) ?? Infinity);
-  return [...problems].sort((a, b) => (line(a) === line(b) ? 0 : line(a) - line(b)));
+  const numbers = ({ place }: ConfigProblem): readonly number[] =>
+    place?.split(":").slice(-2).map(Number) ?? [Infinity, 0];
+  return problems
+    .map((problem) => ({ problem, at: numbers(problem) }))
+    .sort(({ at: [line = 0, column = 0] }, { at: [otherLine = 0, otherColumn = 0] }) =>
+      line === otherLine ? column - otherColumn : line < otherLine ? -1 : 1,
+    )
+    .map(({ problem }) => problem);
 }
 
 function readFile(declared: Section, sources: ConfigSources): YamlFile {
-  if (sources.path === "") return { settings: {}, problems: [], lines: new Map() };
-  let text: string;
+  if (sources.path === undefined) return { settings: {}, problems: [], places: new Map() };
+  if (sources.path === "") throw fileError("is empty: leave the flag out to run without a file");
+  let bytes: Buffer;
   try {
-    text = readFileSync(sources.path, "utf8");
+    bytes = readFileSync(sources.path);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    const message = `read file: ${sources.path}: ${reason}`;
-    throw new ConfigError([{ path: "", flag: "--config.path", place: undefined, message }]);
+    throw fileError(`read file: ${sources.path}: ${reason}`);
   }
-  return readYaml(sources.expandEnv ? expandEnv(text, sources.env) : text, declared);
+  const text = readText(bytes, sources.path);
+  return readYaml(text, sources.expandEnv ? expandEnv(text, sources.env) : verbatim(text), declared);
+}
+
+function readText(bytes: Buffer, path: string): string {
+  try {
+    return decodeText(bytes);
+  } catch (error) {
+    if (!(error instanceof TextError)) throw error;
+    const { column, line, message } = error;
+    throw new ConfigError([{ path: "", flag: undefined, place: `${path}:${line}:${column}`, message }]);
+  }
+}
+
+function fileError(message: string): ConfigError {
+  return new ConfigError([{ path: "", flag: "--config.path", place: undefined, message }]);
 }
 
 function assign(settings: RawSettings, keys: readonly (string | number)[], value: unknown): void {
@@ -121,11 +143,11 @@ function locate(
   return { path, flag };
 }
 
-/** The line of a setting, or of the nearest section around it that the file has. */
-function findLine(file: YamlFile, path: string): number | undefined {
+/** The place of a setting, or of the nearest section around it that the file has. */
+function findPlace(file: YamlFile, path: string): Place | undefined {
   for (let at = path; at !== ""; at = at.replace(/(^|\.)[^.[]+$|\[\d+\]$/, "")) {
-    const line = file.lines.get(at);
-    if (line !== undefined) return line;
+    const place = file.places.get(at);
+    if (place !== undefined) return place;
   }
   return undefined;
 }

@@ -1,151 +1,295 @@
-// Reads a YAML file against a declaration: keys become the program's, and unknown keys, duplicates and values of the
-// wrong shape become problems with their line. Whether values are right is judged later, together with the flags.
+// Reads a YAML file against a declaration: keys become the program's. Unknown and repeated keys, values of the wrong shape
+// and whatever the parser would leave undefined (an alias without its anchor, a key without its value, a tag that it
+// doesn't know) become problems with their place. Whether values are right is judged later, together with the flags.
 
 import {
+  type Alias,
   type Document,
   LineCounter,
   type Node as YamlNode,
+  type Pair,
+  type YAMLMap,
   isAlias,
   isMap,
+  isNode,
   isScalar,
   isSeq,
   parseAllDocuments,
+  visit,
 } from "yaml";
-import type { Entry, Field, Node, Section } from "./declaration.js";
+import type { Field, List, Node, Section } from "./declaration.js";
+import type { ExpandedText } from "./expand-env.js";
+import { suggestName } from "./suggest-name.js";
+import { inComment, joinPath, keyName, pathAt } from "./yaml-path.js";
 
 /** Settings as they were written, by the program's keys. */
 export interface RawSettings {
   [key: string]: unknown;
 }
 
+/** A place in a file; both count from 1. */
+export interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
 /** A file that was read: its settings, what is wrong with its form, and where each setting stands. */
 export interface YamlFile {
   readonly settings: RawSettings;
-  readonly problems: readonly { readonly path: string; readonly line: number; readonly message: string }[];
-  /** Lines by YAML path, counted from 1. */
-  readonly lines: ReadonlyMap<string, number>;
+  readonly problems: readonly { readonly path: string; readonly place: Place; readonly message: string }[];
+  /** By YAML path: of a value, or of a section's key. */
+  readonly places: ReadonlyMap<string, Place>;
 }
 
-/** Reads the first document of a YAML text. */
-export function readYaml(text: string, root: Section): YamlFile {
-  const lineCounter = new LineCounter();
-  const parsed = parseAllDocuments(text, { lineCounter, merge: true, prettyErrors: false });
-  const document = Array.isArray(parsed) ? parsed[0] : undefined;
-  const reader = new YamlReader(document, lineCounter);
-  if (document === undefined || (document.contents === null && document.errors.length === 0)) {
-    reader.problem("", undefined, "the file is empty");
-    return reader;
+/** Aliases that are followed in one file; merges of merges multiply them. */
+const MAX_ALIASES = 10_000;
+
+/** Tags that change nothing, or choose between the kinds of value that settings have. */
+const TAGS: ReadonlySet<string> = new Set([
+  "!",
+  ...["str", "int", "float", "bool", "null", "map", "seq", "merge"].map(
+    (kind) => `tag:yaml.org,2002:${kind}`,
+  ),
+]);
+
+/** Reads the one document of a YAML text. */
+export function readYaml(source: string, expanded: ExpandedText, root: Section): YamlFile {
+  const parsed = parseAllDocuments(expanded.text, { merge: true, prettyErrors: false });
+  const [document, ...others]: Document[] = Array.isArray(parsed) ? parsed : [];
+  const reader = new YamlReader(source, expanded);
+  const other = others.find((each) => !isEmpty(each));
+  if (other !== undefined) {
+    const offset = (other.contents as YamlNode | null)?.range?.[0] ?? 0;
+    reader.problemAt("", offset, "only one document is read, and this is another");
   }
-  for (const error of document.errors) reader.problemAt("", error.pos[0], lowerFirst(error.message));
-  if (document.errors.length === 0)
-    Object.assign(reader.settings, reader.section(document.contents, root, ""));
+  reader.addEnvProblems(document);
+  if (document !== undefined && !isEmpty(document)) reader.read(document, root);
+  else if (reader.problems.length === 0) reader.problemAt("", 0, "the file is empty");
   return reader;
+}
+
+function isEmpty({ contents, errors }: Document): boolean {
+  return errors.length === 0 && (contents === null || (isScalar(contents) && isBlank(contents)));
+}
+
+/** Nothing was written; `null` and `~` are something. */
+function isBlank(node: { value: unknown; source?: string | undefined }): boolean {
+  return node.value === null && (node.source ?? "") === "";
 }
 
 class YamlReader implements YamlFile {
   readonly settings: RawSettings = {};
-  readonly problems: { path: string; line: number; message: string }[] = [];
-  readonly lines: Map<string, number> = new Map();
-  readonly #document: Document | undefined;
-  readonly #lineCounter: LineCounter;
+  readonly problems: { path: string; place: Place; message: string }[] = [];
+  readonly places: Map<string, Place> = new Map();
+  readonly #expanded: ExpandedText;
+  readonly #lines = new LineCounter();
+  /** What aliases stand for, where there is an anchor before them. */
+  readonly #targets = new Map<Alias, YamlNode>();
+  /** What is being read, from the root down: an alias of one of them would never end. */
+  readonly #open = new Set<YamlNode>();
+  #aliases = 0;
 
-  constructor(document: Document | undefined, lineCounter: LineCounter) {
-    this.#document = document;
-    this.#lineCounter = lineCounter;
+  constructor(source: string, expanded: ExpandedText) {
+    this.#expanded = expanded;
+    this.#lines.addNewLine(0);
+    for (const { index } of source.matchAll(/\n/g)) this.#lines.addNewLine(index + 1);
   }
 
-  problem(path: string, node: YamlNode | undefined, message: string): void {
-    this.problemAt(path, node?.range?.[0] ?? 0, message);
+  addEnvProblems(document: Document | undefined): void {
+    const { problems, text } = this.#expanded;
+    for (const { message, offset, sourceOffset } of problems) {
+      if (inComment(text, offset)) continue;
+      const path = document === undefined ? "" : pathAt(document, offset);
+      this.problems.push({ path, place: this.#sourcePlace(sourceOffset), message });
+    }
+  }
+
+  read(document: Document, root: Section): void {
+    const anchors = new Map<string, YamlNode>();
+    visit(document, {
+      Node: (_, node) => {
+        const target = isAlias(node) ? anchors.get(node.source) : undefined;
+        if (isAlias(node) && target !== undefined) this.#targets.set(node, target);
+        else if (!isAlias(node) && node.anchor !== undefined) anchors.set(node.anchor, node);
+      },
+    });
+    for (const { message, pos } of [...document.errors, ...document.warnings]) {
+      this.problemAt(pathAt(document, pos[0]), pos[0], lowerFirst(message));
+    }
+    if (document.errors.length === 0) {
+      Object.assign(this.settings, this.#section(document.contents, root, ""));
+    }
   }
 
   problemAt(path: string, offset: number, message: string): void {
-    this.problems.push({ path, line: this.#line(offset), message });
+    const place = this.#place(offset);
+    // Of one value, the first problem tells: an empty variable rather than the missing value that it left.
+    const told = (each: { path: string; place: Place }): boolean =>
+      (each.path === path && path !== "") ||
+      (each.place.line === place.line && each.place.column === place.column);
+    if (!this.problems.some(told)) this.problems.push({ path, place, message });
   }
 
-  section(node: unknown, declared: Section, path: string): RawSettings | undefined {
-    const value = this.#resolve(node);
-    if (isNull(value)) return undefined;
+  #problem(path: string, node: YamlNode | undefined, message: string): void {
+    this.problemAt(path, node?.range?.[0] ?? 0, message);
+  }
+
+  #section(node: unknown, declared: Section, path: string): RawSettings | undefined {
+    const value = this.#resolve(node, path);
+    if (value === undefined || isNull(value)) return undefined;
     if (!isMap(value)) {
-      this.problem(path, value, "must be a section with keys");
+      this.#problem(path, value, "must be a section with keys");
       return undefined;
     }
     const settings: RawSettings = {};
-    for (const pair of value.items) {
-      const key = isScalar(pair.key) ? pair.key : undefined;
-      const name = String(key?.value ?? pair.key);
-      // The parser gives a merge key's value as a symbol, so that a quoted "<<" stays an ordinary key.
-      if (typeof key?.value === "symbol") {
-        this.#merge(pair.value, settings, declared, path);
-        continue;
-      }
-      const childPath = path === "" ? name : `${path}.${name}`;
-      const entry = declared.entries.find((each) => each.name === name);
-      if (entry === undefined) {
-        this.problem(childPath, key, `unknown key${suggest(name, declared.entries)}`);
-        continue;
-      }
-      this.lines.set(childPath, this.#line(key?.range?.[0] ?? 0));
-      const child = this.#child(pair.value, entry.node, childPath);
-      if (child !== undefined) settings[entry.key] = child;
-    }
+    this.#map(value, declared, path, settings, new Set());
     return settings;
   }
 
-  /** `<<: *anchor`: keys of the map's own win, wherever they stand. */
-  #merge(node: unknown, into: RawSettings, declared: Section, path: string): void {
-    const value = this.#resolve(node);
-    for (const source of isSeq(value) ? value.items : [value]) {
-      const merged = this.section(source, declared, path) ?? {};
-      for (const [key, setting] of Object.entries(merged)) if (!(key in into)) into[key] = setting;
+  /** Keys that were `seen` count no more: a map's own come before merged ones, wherever they stand. */
+  #map(map: YAMLMap, declared: Section, path: string, into: RawSettings, seen: Set<string>): void {
+    this.#open.add(map);
+    const merges: Pair[] = [];
+    for (const pair of map.items) {
+      const name = keyName(pair.key);
+      // Quoted, it would be a key like others, and an unknown one.
+      if (isScalar(pair.key) && typeof pair.key.value === "symbol") {
+        merges.push(pair);
+      } else if (!seen.has(name)) {
+        seen.add(name);
+        this.#pair(pair, name, declared, path, into);
+      }
+    }
+    for (const { key, value } of merges) this.#merge(value ?? key, declared, path, into, seen);
+    this.#open.delete(map);
+  }
+
+  #pair(pair: Pair, name: string, declared: Section, path: string, into: RawSettings): void {
+    const key = isNode(pair.key) ? pair.key : undefined;
+    const childPath = joinPath(path, name);
+    const entry = declared.entries.find((each) => each.name === name);
+    if (entry === undefined) {
+      const known = declared.entries.map((each) => each.name);
+      this.#problem(childPath, key, `unknown key${suggestName(name, known)}`);
+      return;
+    }
+    const value = isNode(pair.value) ? pair.value : undefined;
+    const at = entry.node.kind === "field" && value !== undefined ? value : key;
+    this.places.set(childPath, this.#place(at?.range?.[0] ?? 0));
+    const child = this.#child(value, entry.node, childPath, key);
+    if (child !== undefined) into[entry.key] = child;
+  }
+
+  /** `<<: *anchor`, or a list of them, of which the first wins. */
+  #merge(node: unknown, declared: Section, path: string, into: RawSettings, seen: Set<string>): void {
+    const mergePath = joinPath(path, "<<");
+    const value = this.#resolve(node, mergePath);
+    if (value === undefined) return;
+    for (const source of isSeq(value) ? value.items : [node]) {
+      const map = this.#resolve(source, mergePath);
+      if (map === undefined) continue;
+      if (isMap(map)) this.#map(map, declared, path, into, seen);
+      else this.#problem(mergePath, source as YamlNode, "must be a section or a list of sections");
     }
   }
 
-  #child(node: unknown, declared: Node, path: string): unknown {
-    if (declared.kind === "section") return this.section(node, declared, path);
-    const value = this.#resolve(node);
-    if (isNull(value)) return undefined;
-    if (declared.kind === "field") return this.#field(value, declared, path);
-    if (!isSeq(value)) {
-      this.problem(path, value, "must be a list");
+  #child(node: YamlNode | undefined, declared: Node, path: string, key: YamlNode | undefined): unknown {
+    if (declared.kind === "section") return this.#section(node, declared, path);
+    const value = node === undefined ? undefined : this.#resolve(node, path);
+    if (node !== undefined && value === undefined) return undefined;
+    if (value === undefined || isNull(value)) {
+      if (!this.#isLeftEmpty(key)) this.#problem(path, node?.range ? node : key, NO_VALUE);
       return undefined;
     }
-    return value.items.map((item, index) => {
+    return declared.kind === "field" ? this.#field(value, declared, path) : this.#list(value, declared, path);
+  }
+
+  #list(value: YamlNode, declared: List, path: string): unknown {
+    if (!isSeq(value)) {
+      this.#problem(path, value, "must be a list");
+      return undefined;
+    }
+    this.#open.add(value);
+    const items = value.items.map((item, index) => {
       const itemPath = `${path}[${index}]`;
-      const itemNode = this.#resolve(item);
-      this.lines.set(itemPath, this.#line(itemNode?.range?.[0] ?? 0));
-      return this.section(itemNode, declared.item, itemPath) ?? {};
+      this.places.set(itemPath, this.#place((item as YamlNode).range?.[0] ?? 0));
+      return this.#section(item, declared.item, itemPath) ?? {};
     });
+    this.#open.delete(value);
+    return items;
   }
 
   #field(value: YamlNode, declared: Field, path: string): unknown {
     if (isScalar(value)) return scalarValue(value, declared);
     if (isSeq(value) && declared.repeatable) {
-      return value.items.map((item) => {
-        const itemNode = this.#resolve(item);
-        return isScalar(itemNode) ? scalarValue(itemNode, declared) : null;
-      });
+      return value.items.map((item, index) => this.#item(item, declared, `${path}[${index}]`));
     }
-    this.problem(
-      path,
-      value,
-      `must be a value (${declared.type}), not a ${isSeq(value) ? "list" : "section"}`,
-    );
+    const shape = isSeq(value) ? "list" : "section";
+    this.#problem(path, value, `must be a value (${declared.type}), not a ${shape}`);
     return undefined;
   }
 
-  #resolve(node: unknown): YamlNode | undefined {
-    const resolved: unknown =
-      isAlias(node) && this.#document !== undefined ? node.resolve(this.#document) : node;
-    return (resolved ?? undefined) as YamlNode | undefined;
+  #item(item: unknown, declared: Field, path: string): unknown {
+    const value = this.#resolve(item, path);
+    if (value === undefined) return "";
+    this.places.set(path, this.#place((item as YamlNode).range?.[0] ?? 0));
+    if (!isScalar(value)) {
+      this.#problem(path, item as YamlNode, "must be a word");
+      return "";
+    }
+    if (isNull(value)) this.#problem(path, item as YamlNode, NO_VALUE);
+    return isNull(value) ? "" : scalarValue(value, declared);
   }
 
-  #line(offset: number): number {
-    return Math.max(1, this.#lineCounter.linePos(offset).line);
+  /** What a node stands for; undefined for nothing, of which a problem tells unless there was no node. */
+  #resolve(node: unknown, path: string): YamlNode | undefined {
+    if (!isNode(node)) return undefined;
+    const value = isAlias(node) ? this.#follow(node, path) : node;
+    const tag = value?.tag;
+    if (value === undefined || tag === undefined || TAGS.has(tag)) return value;
+    this.#problem(path, node, `tag ${tag} isn't known here`);
+    return undefined;
+  }
+
+  #follow(alias: Alias, path: string): YamlNode | undefined {
+    this.#aliases += 1;
+    if (this.#aliases > MAX_ALIASES) {
+      this.#problem(path, alias, `more than ${MAX_ALIASES} aliases`);
+      return undefined;
+    }
+    const { source } = alias;
+    const value = this.#targets.get(alias);
+    if (value === undefined) {
+      this.#problem(path, alias, `alias *${source} has no anchor &${source} before it`);
+    } else if (this.#open.has(value)) {
+      this.#problem(path, alias, `alias *${source} stands inside of what it stands for`);
+    } else {
+      return value;
+    }
+    return undefined;
+  }
+
+  /** Whether `${NAME:}` stands where a key's value should: left empty on purpose. */
+  #isLeftEmpty(key: YamlNode | undefined): boolean {
+    const end = key?.range?.[1] ?? 0;
+    const { empties, text } = this.#expanded;
+    return empties.some((offset) => offset >= end && /^\s*:\s*$/.test(text.slice(end, offset)));
+  }
+
+  #place(offset: number): Place {
+    return this.#sourcePlace(this.#expanded.sourceOffset(offset));
+  }
+
+  #sourcePlace(offset: number): Place {
+    const { col, line } = this.#lines.linePos(offset);
+    return { line, column: col };
   }
 }
 
-function isNull(node: YamlNode | undefined): node is undefined {
-  return node === undefined || (isScalar(node) && node.value === null);
+const NO_VALUE = "has no value: leave the key out for its default";
+
+function isNull(node: YamlNode): boolean {
+  return isScalar(node) && node.value === null;
 }
 
 function scalarValue(scalar: { value: unknown; source?: string | undefined }, declared: Field): unknown {
@@ -156,29 +300,4 @@ function scalarValue(scalar: { value: unknown; source?: string | undefined }, de
 
 function lowerFirst(message: string): string {
   return message.charAt(0).toLowerCase() + message.slice(1);
-}
-
-/** ` (did you mean "x"?)` when a key differs in little: case, dashes, or up to two letters. */
-function suggest(name: string, entries: readonly Entry[]): string {
-  const near = entries
-    .map((entry) => ({ name: entry.name, distance: editDistance(fold(name), fold(entry.name)) }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  return near !== undefined && near.distance <= 2 ? ` (did you mean ${JSON.stringify(near.name)}?)` : "";
-}
-
-function fold(name: string): string {
-  return name.toLowerCase().replace(/[^a-z0-9]/g, "");
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const substituted = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(substituted, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
-    }
-    row = next;
-  }
-  return row[b.length] ?? 0;
 }

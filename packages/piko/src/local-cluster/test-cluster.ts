@@ -119,7 +119,7 @@ function nodeConfig(id: string, join: readonly string[]): ServerConfig {
     value,
     flag: path,
   }));
-  return loadConfig(SERVER, { path: "", expandEnv: false, env: {}, given });
+  return loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
 }
 
 /** The log of one node among several: each line says whose it is. */
