@@ -12,6 +12,7 @@ import { type Reading, readRequests, readResponse } from "./our-reader.js";
 
 const FORWARDED_FOR = "192.0.2.7";
 
+const MISSING_HOST = "my-endpoint";
 /** A case that was read here and is being read by the oracle. */
 export interface Pending {
   readonly fuzzCase: FuzzCase;
@@ -36,6 +37,7 @@ function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
     ...PLAIN_REQUEST,
     connectionClose: true,
     forwardedFor: Buffer.from(FORWARDED_FOR, "latin1"),
+    missingHost: Buffer.from(MISSING_HOST, "latin1"),
     forwardedProto: forwardedProto === undefined ? undefined : Buffer.from(forwardedProto, "latin1"),
     forwardedHost: forwardedHost === undefined ? undefined : Buffer.from(forwardedHost, "latin1"),
   };
@@ -71,7 +73,12 @@ function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
       }
       pending.explained += asked - read.length;
     }
-    const additions = { forwardedFor: FORWARDED_FOR, forwardedProto, forwardedHost };
+    const additions = {
+      missingHost: MISSING_HOST,
+      forwardedFor: FORWARDED_FOR,
+      forwardedProto,
+      forwardedHost,
+    };
     return compare(
       "at the service",
       read.length < asked ? atService.slice(0, read.length) : atService,

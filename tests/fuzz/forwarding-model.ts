@@ -5,6 +5,8 @@ import type { FieldList, Message } from "./message.js";
 
 /** What the proxy adds to a request. */
 export interface Additions {
+  /** Host of a request that names none. */
+  readonly missingHost: string;
   readonly forwardedFor: string;
   readonly forwardedProto: string | undefined;
   readonly forwardedHost: string | undefined;
@@ -44,18 +46,17 @@ export function forwardedRequest(original: Message, additions: Additions): Messa
     upgrades[0] !== undefined &&
     upgrades[0] !== "" &&
     !protocols.some((protocol) => ["h2c", "http", "tls"].includes(protocol));
+  const host = absolute?.[1] ?? valuesOf(original.fields, "host")[0] ?? "";
   const forwardedFor = valuesOf(original.fields, "x-forwarded-for").filter((value) => value !== "");
   const kept = keep(original.fields, (name) => {
     if (HOP_BY_HOP.has(name) || REQUEST_ONLY.has(name) || name === "x-forwarded-for") return false;
     if (name === "x-forwarded-proto") return additions.forwardedProto === undefined;
     if (name === "x-forwarded-host") return additions.forwardedHost === undefined;
-    if (name === "host") return absolute === null;
+    if (name === "host") return absolute === null && host !== "";
     if (name === "expect") return version === "1.1";
     return !options.includes(name);
   });
-  const hosts = valuesOf(original.fields, "host");
-  const host = absolute?.[1] ?? hosts[0];
-  const front = absolute !== null || hosts.length === 0 ? ["Host", host ?? ""] : [];
+  const front = absolute !== null || host === "" ? ["Host", host || additions.missingHost] : [];
   const back = ["X-Forwarded-For", [...forwardedFor, additions.forwardedFor].join(", ")];
   if (additions.forwardedProto !== undefined) back.push("X-Forwarded-Proto", additions.forwardedProto);
   if (additions.forwardedHost !== undefined) back.push("X-Forwarded-Host", additions.forwardedHost);

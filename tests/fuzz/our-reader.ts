@@ -113,9 +113,11 @@ export function readRequests(bytes: Buffer, cuts: readonly number[], rewrite: Re
       result = parseRequestHead(head, bytes, at, arrivals.end);
     }
     if (result !== HEAD_COMPLETE) return over(head.error?.code ?? "none", at);
-    const out = Buffer.alloc(requestHeadCapacity(head, rewrite));
+    const hasHost = head.hostStart !== head.hostEnd;
+    const changes = hasHost ? { ...rewrite, missingHost: undefined } : rewrite;
+    const out = Buffer.alloc(requestHeadCapacity(head, changes));
     const collector = new Collector();
-    collector.write(out, 0, writeRequestHead(head, out, 0, rewrite));
+    collector.write(out, 0, writeRequestHead(head, out, 0, changes));
     body.reset(requestBody(head), head.contentLength, false);
     const last =
       head.connectionClose || (head.minorVersion === 0 && !head.connectionKeepAlive) || head.upgrade;

@@ -47,6 +47,7 @@ const rewrite = {
   forwardedFor: Buffer.from("192.0.2.17"),
   forwardedProto: undefined,
   forwardedHost: undefined,
+  missingHost: undefined,
   addForward: false,
   connectionClose: true,
   pathPrefix: undefined,

@@ -7,6 +7,7 @@ const NOTHING: RequestRewrite = {
   forwardedFor: undefined,
   forwardedProto: undefined,
   forwardedHost: undefined,
+  missingHost: undefined,
   addForward: false,
   connectionClose: false,
   pathPrefix: undefined,
@@ -80,6 +81,16 @@ describe("a request head for the next hop", () => {
     expect(rewrite(text, { addForward: true })).toBe(
       request("x-piko-authorization: Bearer t", "x-piko-tenant-id: t", "x-piko-forward: true"),
     );
+  });
+
+  test("has the host that is to stand for a missing one", () => {
+    const missingHost = Buffer.from("my-endpoint");
+    const expected = lines("GET /a HTTP/1.1", "Host: my-endpoint", "A: b");
+    expect(rewrite(lines("GET /a HTTP/1.0", "A: b"), { missingHost })).toBe(expected);
+    for (const version of ["1.0", "1.1"]) {
+      expect(rewrite(lines(`GET /a HTTP/${version}`, "Host:", "A: b"), { missingHost })).toBe(expected);
+      expect(rewrite(lines(`GET /a HTTP/${version}`, "A: b", "host: \t "), { missingHost })).toBe(expected);
+    }
   });
 
   test("states its framing, trailers and connection in one way", () => {

@@ -22,6 +22,8 @@ export interface RequestRewrite {
   readonly forwardedProto: Buffer | undefined;
   /** Replaces X-Forwarded-Host. Absent: the field stays as it is. */
   readonly forwardedHost: Buffer | undefined;
+  /** Host of a request that has none, or an empty one. Only for such a request. */
+  readonly missingHost: Buffer | undefined;
   /** The next hop is another node: says so in `x-piko-forward` and keeps the fields that it checks again. */
   readonly addForward: boolean;
   /** Adds `Connection: close` unless the request is an upgrade. */
@@ -37,6 +39,7 @@ export const PLAIN_REQUEST: RequestRewrite = {
   forwardedFor: undefined,
   forwardedProto: undefined,
   forwardedHost: undefined,
+  missingHost: undefined,
   addForward: false,
   connectionClose: false,
   pathPrefix: undefined,
@@ -49,7 +52,7 @@ const DROP_UNLESS_NODE = 2;
 const DROP_IF_FORWARDED_FOR = 3;
 const DROP_IF_FORWARDED_PROTO = 4;
 const DROP_IF_FORWARDED_HOST = 5;
-const DROP_IF_ABSOLUTE = 6;
+const DROP_IF_WRITTEN = 6;
 const DROP_IF_OLD = 7;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [
@@ -71,7 +74,7 @@ RULES[names.FIELD_X_PIKO_TENANT_ID] = DROP_UNLESS_NODE;
 RULES[names.FIELD_X_FORWARDED_FOR] = DROP_IF_FORWARDED_FOR;
 RULES[names.FIELD_X_FORWARDED_PROTO] = DROP_IF_FORWARDED_PROTO;
 RULES[names.FIELD_X_FORWARDED_HOST] = DROP_IF_FORWARDED_HOST;
-RULES[names.FIELD_HOST] = DROP_IF_ABSOLUTE;
+RULES[names.FIELD_HOST] = DROP_IF_WRITTEN;
 RULES[names.FIELD_EXPECT] = DROP_IF_OLD;
 
 const AMPERSAND = 0x26;
@@ -98,6 +101,7 @@ export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite):
   if (rewrite.forwardedFor !== undefined) bytes += rewrite.forwardedFor.length;
   if (rewrite.forwardedProto !== undefined) bytes += rewrite.forwardedProto.length;
   if (rewrite.forwardedHost !== undefined) bytes += rewrite.forwardedHost.length;
+  if (rewrite.missingHost !== undefined) bytes += rewrite.missingHost.length;
   if (rewrite.pathPrefix !== undefined) bytes += rewrite.pathPrefix.length;
   if (rewrite.query !== undefined) bytes += rewrite.query.length;
   return bytes;
@@ -114,27 +118,30 @@ export function writeRequestHead(
   rewrite: RequestRewrite,
 ): number {
   const { buffer, fields } = head;
+  const { missingHost } = rewrite;
   const absolute = head.pathStart !== head.targetStart;
+  const writesHost = absolute || head.hostEnd === 0 || missingHost !== undefined;
   let runStart = head.start;
   if (
     head.minorVersion === 0 ||
-    absolute ||
+    writesHost ||
     rewrite.pathPrefix !== undefined ||
     rewrite.query !== undefined
   ) {
     at = writeRequestLine(head, out, at, rewrite);
     runStart = head.fieldCount === 0 ? head.end - 2 : (fields[LINE_START] as number);
   }
-  if (absolute || head.hostEnd === 0) {
+  if (writesHost) {
     at = copyAll(HOST, out, at);
-    at = copyBytes(buffer, head.hostStart, head.hostEnd, out, at);
+    if (missingHost === undefined) at = copyBytes(buffer, head.hostStart, head.hostEnd, out, at);
+    else at = copyAll(missingHost, out, at);
     at = copyAll(CRLF, out, at);
   }
   const limit = head.fieldCount * FIELD_STRIDE;
   let foldForwardedFor = false;
   for (let record = 0; record < limit; record += FIELD_STRIDE) {
     const id = fields[record + FIELD_ID] as number;
-    if (isKept(head, record, RULES[id] as number, rewrite, absolute)) continue;
+    if (isKept(head, record, RULES[id] as number, rewrite, writesHost)) continue;
     if (id === names.FIELD_X_FORWARDED_FOR) foldForwardedFor = true;
     const lineStart = fields[record + LINE_START] as number;
     if (lineStart > runStart) at = copyBytes(buffer, runStart, lineStart, out, at);
@@ -155,7 +162,7 @@ function isKept(
   record: number,
   rule: number,
   rewrite: RequestRewrite,
-  absolute: boolean,
+  writesHost: boolean,
 ): boolean {
   switch (rule) {
     case DROP:
@@ -168,8 +175,8 @@ function isKept(
       return rewrite.forwardedProto === undefined;
     case DROP_IF_FORWARDED_HOST:
       return rewrite.forwardedHost === undefined;
-    case DROP_IF_ABSOLUTE:
-      return !absolute;
+    case DROP_IF_WRITTEN:
+      return !writesHost;
     case DROP_IF_OLD:
       return head.minorVersion === 1;
     default:

@@ -88,6 +88,7 @@ test("a rewritten request is the same request without the hop before", () => {
     forwardedFor: optional("192.0.2.7"),
     forwardedProto: optional("https"),
     forwardedHost: optional("h"),
+    missingHost: fc.constant(undefined),
     addForward: fc.boolean(),
     connectionClose: fc.boolean(),
     pathPrefix: optional("/p/"),

@@ -12,6 +12,7 @@ const REWRITE: RequestRewrite = {
   forwardedFor: undefined,
   forwardedProto: undefined,
   forwardedHost: undefined,
+  missingHost: undefined,
   addForward: false,
   connectionClose: false,
   pathPrefix: undefined,

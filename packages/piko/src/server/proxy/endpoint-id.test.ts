@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { HEAD_COMPLETE, RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
-import { endpointIdOf } from "./endpoint-id.js";
+import { endpointIdOf, missingHost } from "./endpoint-id.js";
 
 function endpointOf(fields: string, last = ""): string {
   const head = new RequestHead(10);
@@ -27,10 +27,45 @@ describe("endpointIdOf", () => {
     ["Host: a.b\r\nX-Piko-Endpoint: first\r\nx-piko-endpoint: second", "first"],
     ["Host: a.b\r\nx-piko-endpoint:", "a"],
     ["Host: localhost\r\nx-piko-endpoint: with/slash", "with/slash"],
+    // In UTF-8, and in Latin-1 where that is all it can be.
+    ["Host: a.b\r\nx-piko-endpoint: caf\xc3\xa9", "café"],
+    ["Host: a.b\r\nx-piko-endpoint: \xe6\x97\xa5\xe6\x9c\xac", "日本"],
+    ["Host: a.b\r\nx-piko-endpoint: \xf0\x9f\x90\x9f", "🐟"],
+    ["Host: a.b\r\nx-piko-endpoint: caf\xe9", "café"],
+    ["Host: a.b\r\nx-piko-endpoint: \xc3\x83\xc2\xa9", "\xc3\xa9"],
   ])("finds the endpoint of %j", (fields, endpointId) => {
     expect(endpointOf(`${fields}\r\n`)).toBe(endpointId);
-    for (const last of ["foo", "Foo", "fop", "fo", "foo.", "1", "\u0166oo", endpointId]) {
+    for (const last of [
+      "foo",
+      "Foo",
+      "fop",
+      "fo",
+      "foo.",
+      "1",
+      "\u0166oo",
+      "caf\xc3\xa9",
+      "\xc3\x83\xc2\xa9",
+      endpointId,
+    ]) {
       expect(endpointOf(`${fields}\r\n`, last)).toBe(endpointId);
     }
+  });
+});
+
+describe("missingHost", () => {
+  it.each([
+    ["GET / HTTP/1.0\r\n", "my-endpoint", "my-endpoint"],
+    ["GET / HTTP/1.0\r\nHost:\r\n", "my-endpoint", "my-endpoint"],
+    ["GET / HTTP/1.1\r\nHost: \t\r\n", "my-endpoint", "my-endpoint"],
+    ["GET / HTTP/1.1\r\nHost: h\r\n", "my-endpoint", undefined],
+    ["GET http://h/ HTTP/1.0\r\n", "my-endpoint", undefined],
+    ["GET / HTTP/1.0\r\n", "a b", undefined],
+    ["GET / HTTP/1.0\r\n", "café", undefined],
+    ["GET / HTTP/1.0\r\n", "a\r\nX: y", undefined],
+  ])("of %j for %j is %j", (text, endpointId, host) => {
+    const head = new RequestHead(10);
+    const bytes = Buffer.from(`${text}\r\n`, "latin1");
+    expect(parseRequestHead(head, bytes, 0, bytes.length)).toBe(HEAD_COMPLETE);
+    expect(missingHost(head, endpointId)?.toString()).toBe(host);
   });
 });

@@ -1,7 +1,8 @@
 // Which endpoint a request is for.
 
 import { isIP } from "node:net";
-import { spells } from "../../http/ascii.js";
+import { isUtf8 } from "node:buffer";
+import { isAuthority } from "../../http/authority.js";
 import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
 
 const DOT = 0x2e;
@@ -9,7 +10,8 @@ const COLON = 0x3a;
 const OPEN_BRACKET = 0x5b;
 
 /**
- * The endpoint id of a request, or "" when it names none: `x-piko-endpoint` as it is, else the first label of the
+ * The endpoint id of a request, or "" when it names none: `x-piko-endpoint` as it is (in UTF-8 or, what browsers and Node
+ * send for an é, in Latin-1), else the first label of the
  * host if that is a name of at least two labels. `last`: the one of the connection's request before, which mostly is the
  * same string again.
  */
@@ -47,6 +49,26 @@ function firstLabel(buffer: Buffer, start: number, end: number, last: string): s
 
 /** `buffer[start, end)` as a string, which is `known` if that is the same. */
 function textOf(buffer: Buffer, start: number, end: number, known: string): string {
-  const same = end - start === known.length && spells(buffer, start, known);
-  return same ? known : buffer.toString("latin1", start, end);
+  if (end - start === known.length && isKnown(buffer, start, known)) return known;
+  const bytes = buffer.subarray(start, end);
+  return bytes.toString(isUtf8(bytes) ? "utf8" : "latin1");
+}
+
+/** Whether the bytes from `start` on are those of an id that is known. One with others than ASCII is never known. */
+function isKnown(buffer: Buffer, start: number, known: string): boolean {
+  for (let i = 0; i < known.length; i++) {
+    const byte = buffer[start + i] as number;
+    if (byte !== known.charCodeAt(i) || byte > 0x7f) return false;
+  }
+  return true;
+}
+
+/**
+ * What the service is told as the Host of a request that names none (HTTP/1.0, or an empty field): the endpoint id, as in
+ * Go. Many servers refuse an empty one. Undefined if the request has a host, or the id can't be one.
+ */
+export function missingHost(head: RequestHead, endpointId: string): Buffer | undefined {
+  if (head.hostEnd !== head.hostStart) return undefined;
+  const id = Buffer.from(endpointId);
+  return isAuthority(id, 0, id.length) ? id : undefined;
 }

@@ -92,7 +92,7 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#remember(head);
     this.#phase = AWAITING_HEAD;
     this.#dispatch.begin(endpointId, byHost, head.method, lastNode, fromNode, nodesOnly);
-    this.#context.forwarded.set(this.#rewrite, head, this.#connection.trusted || fromNode);
+    this.#context.forwarded.set(this.#rewrite, head, endpointId, this.#connection.trusted || fromNode);
     this.#upload.addHead(head, this.#rewrite);
     this.#dispatch.connect();
   }

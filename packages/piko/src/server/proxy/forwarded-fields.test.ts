@@ -13,8 +13,12 @@ function parse(fields: string): RequestHead {
 
 describe("ForwardedFields", () => {
   const set = (fields: string, trusted: boolean): (string | undefined)[] => {
-    const rewrite: ForwardedRewrite = { forwardedProto: undefined, forwardedHost: undefined };
-    new ForwardedFields().set(rewrite, parse(fields), trusted);
+    const rewrite: ForwardedRewrite = {
+      forwardedProto: undefined,
+      forwardedHost: undefined,
+      missingHost: undefined,
+    };
+    new ForwardedFields().set(rewrite, parse(fields), "e", trusted);
     return [rewrite.forwardedProto?.toString(), rewrite.forwardedHost?.toString()];
   };
   const said = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
@@ -34,12 +38,16 @@ describe("ForwardedFields", () => {
 
   it("follow the host from request to request, and copy it only when it changes", () => {
     const fields = new ForwardedFields();
-    const rewrite: ForwardedRewrite = { forwardedProto: undefined, forwardedHost: undefined };
+    const rewrite: ForwardedRewrite = {
+      forwardedProto: undefined,
+      forwardedHost: undefined,
+      missingHost: undefined,
+    };
     const head = new RequestHead(20);
     const hosts = ["a.test", "a.test", "b.test", "b.test:80", ""].map((host) => {
       const bytes = Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, "latin1");
       expect(parseRequestHead(head, bytes, 0, bytes.length)).toBe(HEAD_COMPLETE);
-      fields.set(rewrite, head, false);
+      fields.set(rewrite, head, "e", false);
       bytes.fill(0);
       return rewrite.forwardedHost;
     });

@@ -7,11 +7,12 @@ import {
   FIELD_X_FORWARDED_PROTO,
 } from "../../http/field-names.js";
 import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
+import { missingHost } from "./endpoint-id.js";
 import type { RequestRewrite } from "../../http/h1/rewrite-request-head.js";
 
 /** The part of a rewrite that is set anew for each request. */
 export type ForwardedRewrite = {
-  -readonly [Key in "forwardedProto" | "forwardedHost"]: RequestRewrite[Key];
+  -readonly [Key in "forwardedProto" | "forwardedHost" | "missingHost"]: RequestRewrite[Key];
 };
 
 const HTTP: Buffer = Buffer.from("http", "latin1");
@@ -21,10 +22,11 @@ export class ForwardedFields {
   #host: Buffer = Buffer.alloc(0);
 
   /**
-   * Sets what the next hop is told: what a trusted proxy has said, else that the request came over HTTP for its Host.
+   * Sets what the next hop is told of where the request was sent: what a trusted proxy has said, else that the request came over HTTP for its Host.
    * (X-Forwarded-For is always appended to, by what the rewrite holds for the whole connection.)
    */
-  set(rewrite: ForwardedRewrite, head: RequestHead, trusted: boolean): void {
+  set(rewrite: ForwardedRewrite, head: RequestHead, endpointId: string, trusted: boolean): void {
+    rewrite.missingHost = missingHost(head, endpointId);
     rewrite.forwardedProto = trusted && hasField(head, FIELD_X_FORWARDED_PROTO) ? undefined : HTTP;
     rewrite.forwardedHost =
       trusted && hasField(head, FIELD_X_FORWARDED_HOST) ? undefined : this.#hostOf(head);
