@@ -85,6 +85,7 @@ export function forwardedResponse(original: Message, method: string, http10: boo
   const bodiless = method === "HEAD" || status === "204" || status === "304";
   const untilClose = !bodiless && !chunked && valuesOf(original.fields, "content-length").length === 0;
   const kept = keep(original.fields, (name) => {
+    if (name === "upgrade") return status === "426";
     if (HOP_BY_HOP.has(name) || name === "x-piko-reroute") return false;
     if (name === "content-length") return status !== "204";
     return !options.includes(name);
@@ -92,9 +93,12 @@ export function forwardedResponse(original: Message, method: string, http10: boo
   // The agent makes chunks of what ends with its connection, and the proxy undoes it where the client knows none.
   const decoded = http10 && !bodiless;
   const chunks = (chunked || untilClose) && !decoded && status !== "204";
+  const upgrade = status === "426" && valuesOf(original.fields, "upgrade").length > 0;
+  const back = chunks ? ["Transfer-Encoding", "chunked"] : [];
+  if (upgrade) back.push("Connection", "Upgrade");
   return {
     line: `1.1${original.line.slice(version.length)}`,
-    fields: chunks ? [...kept, "Transfer-Encoding", "chunked"] : kept,
+    fields: [...kept, ...back],
     body: original.body,
     trailers: decoded ? [] : keep(original.trailers, (name) => !FORBIDDEN_TRAILER.test(name)),
   };

@@ -401,6 +401,8 @@ const EXTENSIONS = [
   ";\xe9",
   ';a="\t"',
   "\t;a",
+  "  ",
+  ' ; a = "b " ; c',
 ];
 const LINE_ENDS = ["\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\r\n", "\n", "\r", "", "\r\r\n", " \r\n"];
 const SIZES = [
@@ -475,11 +477,13 @@ const STATUSES = [
   "304 Not Modified",
   "206 \xe9",
   "301 a\tb",
+  "426 Upgrade Required",
+  "600 X",
+  "999 X",
 ];
 const ODD_STATUSES = [
   "0200 OK",
   "20 OK",
-  "600 X",
   "2000 X",
   "200\tOK",
   "099 X",
@@ -487,7 +491,7 @@ const ODD_STATUSES = [
   "-200 OK",
   "200 O\0K",
   "200 O\rK",
-  "999 X",
+  "099",
   "",
 ];
 const INTERIM = [

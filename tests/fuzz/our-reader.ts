@@ -48,7 +48,8 @@ export interface Reading {
 const MAX_FIELDS = 200;
 const requestHead = new RequestHead(MAX_FIELDS);
 const responseHead = new ResponseHead(MAX_FIELDS);
-const body = new BodyReader();
+const requestReader = new BodyReader("request");
+const responseReader = new BodyReader("response");
 const finder = new HeadEndFinder();
 
 /** Collects copies: the readers may reuse their memory. */
@@ -118,11 +119,12 @@ export function readRequests(bytes: Buffer, cuts: readonly number[], rewrite: Re
     const out = Buffer.alloc(requestHeadCapacity(head, changes));
     const collector = new Collector();
     collector.write(out, 0, writeRequestHead(head, out, 0, changes));
+    const body = requestReader;
     body.reset(requestBody(head), head.contentLength, false);
     const last =
       head.connectionClose || (head.minorVersion === 0 && !head.connectionKeepAlive) || head.upgrade;
     const { method, upgrade } = head;
-    const end = readBody(arrivals, head.end, collector);
+    const end = readBody(body, arrivals, head.end, collector);
     if (end < 0) return over(body.error?.code ?? "none", at);
     if (!body.done) return over("incomplete", at);
     sent.push(Buffer.concat(collector.pieces));
@@ -142,7 +144,7 @@ function searchHead(arrivals: Arrivals, at: number): number {
 }
 
 /** Returns the offset after the body, or a negative number. */
-function readBody(arrivals: Arrivals, start: number, sink: BodySink): number {
+function readBody(body: BodyReader, arrivals: Arrivals, start: number, sink: BodySink): number {
   let at = start;
   for (;;) {
     at = body.read(arrivals.bytes, at, arrivals.end, sink);
@@ -190,8 +192,9 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], { method, h
     const chunking = kind === BODY_UNTIL_CLOSE && !http10;
     writeHead(head, collector, decode ? FRAMING_DROP_CHUNKED : chunking ? FRAMING_CHUNKED : FRAMING_AS_IS);
     collector.chunking = chunking;
+    const body = responseReader;
     body.reset(kind, head.contentLength, decode);
-    const end = readBody(arrivals, at, collector);
+    const end = readBody(body, arrivals, at, collector);
     if (end < 0) return over(body.error?.code ?? "none", at);
     if (!body.finish()) return over("incomplete", at);
     collector.chunking = false;

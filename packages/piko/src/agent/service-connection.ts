@@ -81,7 +81,7 @@ export class ServiceConnection implements SocketHandler, BodySink, Expiring {
   constructor(pool: ServicePool, connector: ServiceConnector) {
     this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#pool = pool;
-    this.#body = new BodyReader();
+    this.#body = new BodyReader("response");
     this.#finder = new HeadEndFinder();
     this.#head = new ByteStore(pool.budget);
     this.#handler = undefined;

@@ -17,7 +17,7 @@ const REFUSALS = {
   VERSION: [400, "invalid http version"],
   VERSION_UNSUPPORTED: [505, "http version not supported"],
   STATUS_LINE: [502, "invalid status line"],
-  STATUS: [502, "status outside 100 to 599"],
+  STATUS: [502, "status outside 100 to 999"],
   INTERIM_VERSION: [502, "interim response in http/1.0"],
   EMPTY_LINES: [400, "too many empty lines before the request"],
   // Lines and fields
@@ -45,6 +45,7 @@ const REFUSALS = {
   EXPECT: [417, "expectation not supported"],
   // Body
   CHUNK_SIZE: [400, "invalid chunk size"],
+  CHUNK_BLANKS: [400, "too much white space in a chunk size"],
   CHUNK_EXTENSION: [400, "invalid chunk extension"],
   CHUNK_EXTENSION_SIZE: [400, "chunk extensions too large"],
   CHUNK_END: [400, "chunk longer than its size"],

@@ -15,7 +15,7 @@ export const HEAD_INVALID = 2;
 export const FIELD_STRIDE = 6;
 /** Offsets inside one field's record: first byte of the line (and of the name). */
 export const LINE_START = 0;
-/** One past the last byte of the name (the colon's place). */
+/** One past the last byte of the name: the colon's place, but where a response has white space before it. */
 export const NAME_END = 1;
 /** First byte of the value, after optional white space. */
 export const VALUE_START = 2;

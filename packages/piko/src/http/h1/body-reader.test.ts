@@ -9,6 +9,7 @@ import {
   responseBody,
 } from "../body-framing.js";
 import { BODY_INVALID, BodyReader, type BodySink } from "./body-reader.js";
+import { MAX_BLANKS, MAX_EXTENSION_BYTES } from "./chunk-line.js";
 import { CHUNK_HEADER_BYTES, CHUNK_END, LAST_CHUNK, writeChunkHeader } from "./chunk-writer.js";
 import type { HttpErrorName } from "../errors.js";
 import { RequestHead, ResponseHead } from "../head.js";
@@ -204,6 +205,61 @@ describe("a chunked body", () => {
     read(reader, "0\r\nA: b\r\nbad", 4);
     reader.reset(BODY_CHUNKED, 0, false);
     expect(read(reader, "0\r\n\r\n", 1)).toMatchObject({ text: "0\r\n\r\n", done: true });
+  });
+
+  const padded: [text: string, clean: string][] = [
+    ["5  \r\nhello\r\n0\t\r\n\r\n", "5\r\nhello\r\n0\r\n\r\n"],
+    ["3 ; a=b\r\nabc\r\n0\r\n\r\n", "3;a=b\r\nabc\r\n0\r\n\r\n"],
+    ['1; a =\t" b " ;c \r\nx\r\n0 ;d\r\n\r\n', '1;a=" b ";c\r\nx\r\n0;d\r\n\r\n'],
+    ["1;a = b ; c=d \t;e\r\n \r\n0\r\n\r\n", "1;a=b;c=d;e\r\n \r\n0\r\n\r\n"],
+    ["0\r\nA : b\r\nexpires : 0\r\nC\t :d\r\n\r\n", "0\r\nA: b\r\nC:d\r\n\r\n"],
+  ];
+
+  test.each(padded)("of a response is written out without its white space: %j", (text, clean) => {
+    for (const size of [1, 2, 3, text.length]) {
+      const reader = new BodyReader("response");
+      reader.reset(BODY_CHUNKED, 0, false);
+      const pieces = `in pieces of ${size}`;
+      expect(read(reader, text, size), pieces).toMatchObject({ text: clean, used: text.length, done: true });
+      reader.reset(BODY_CHUNKED, 0, true);
+      const again = new BodyReader();
+      again.reset(BODY_CHUNKED, 0, true);
+      expect(read(reader, text, size).text, pieces).toBe(read(again, clean, 1_000).text);
+    }
+  });
+
+  test("of a response may have padded sizes for good, but each with a limit", () => {
+    const reader = new BodyReader("response");
+    reader.reset(BODY_CHUNKED, 0, false);
+    const many = `1${" ".repeat(MAX_BLANKS)}\r\nx\r\n`.repeat(2 * MAX_EXTENSION_BYTES);
+    expect(read(reader, `${many}0\r\n\r\n`, 65_536)).toMatchObject({ done: true, error: undefined });
+    for (const line of [`1${" ".repeat(MAX_BLANKS + 1)}\r\n`, `1 ;${"\t".repeat(MAX_BLANKS)}a\r\n`]) {
+      reader.reset(BODY_CHUNKED, 0, false);
+      expect(read(reader, line, 7).error).toBe("PIKO_HTTP_CHUNK_BLANKS");
+    }
+  });
+
+  const refusedInResponses: [text: string, error: HttpErrorName][] = [
+    [" 1\r\n", "CHUNK_SIZE"],
+    ["1 1\r\nx", "CHUNK_SIZE"],
+    ["1 \nx", "BARE_LF"],
+    ["1 ;\r\nx", "CHUNK_EXTENSION"],
+    ["1; \r\nx", "CHUNK_EXTENSION"],
+    ["1;a= \r\nx", "CHUNK_EXTENSION"],
+    ["1;a b\r\nx", "CHUNK_EXTENSION"],
+    ["1;a=b c\r\nx", "CHUNK_EXTENSION"],
+    ["1\r \nx", "BARE_CR"],
+    ["1\r\nx \r\n", "CHUNK_END"],
+    ["0\r\nContent-Length : 5\r\n\r\n", "FIELD_NAME_SPACE"],
+    ["0\r\n A: b\r\n\r\n", "FIELD_FOLDED"],
+  ];
+
+  test.each(refusedInResponses)("is refused of a response too for %j", (text, error) => {
+    for (const size of [1, 3, text.length + 7]) {
+      const reader = new BodyReader("response");
+      reader.reset(BODY_CHUNKED, 0, false);
+      expect(read(reader, `${text}0\r\n\r\n`, size).error, `in pieces of ${size}`).toBe(`PIKO_HTTP_${error}`);
+    }
   });
 
   const refused: [text: string, error: HttpErrorName][] = [

@@ -3,7 +3,7 @@
 
 import { CR, LF } from "../ascii.js";
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_UNTIL_CLOSE } from "../body-framing.js";
-import { CHUNK_LINE_INVALID, ChunkLine } from "./chunk-line.js";
+import { CHUNK_LINE_BLANK, CHUNK_LINE_INVALID, ChunkLine } from "./chunk-line.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { TrailerSection } from "./trailer-section.js";
 
@@ -40,12 +40,20 @@ export class BodyReader {
   /** Bytes to come: of the body when its length is known, else of the current chunk. */
   #remaining = 0;
   #state = CHUNK_LINE;
-  readonly #line = new ChunkLine();
-  readonly #trailers = new TrailerSection();
+  readonly #line: ChunkLine;
+  readonly #trailers: TrailerSection;
+
+  /** Bodies of requests are read strictly; in those of responses white space that other readers skip is left out. */
+  constructor(of: "request" | "response" = "request") {
+    const tolerant = of === "response";
+    this.#line = new ChunkLine(tolerant);
+    this.#trailers = new TrailerSection(tolerant);
+  }
 
   /**
    * Starts on a body of the given BODY_* kind. `length` counts for BODY_LENGTH only. With `decode` a chunked body is
-   * handed on without its framing and trailers (for HTTP/1.0 peers); otherwise as it came, minus forbidden trailers.
+   * handed on without its framing and trailers (for HTTP/1.0 peers); otherwise as it came, minus forbidden trailers
+   * and what no request may have.
    */
   reset(kind: number, length: number, decode: boolean): void {
     this.done = kind === BODY_NONE || (kind === BODY_LENGTH && length === 0);
@@ -98,6 +106,12 @@ export class BodyReader {
         case CHUNK_LINE: {
           const next = this.#line.read(buffer, i, end);
           if (next === CHUNK_LINE_INVALID) return this.#refuse(this.#line.error);
+          if (next === CHUNK_LINE_BLANK) {
+            const { blankStart, blankEnd } = this.#line;
+            if (!this.#decode && blankStart > pending) sink.onBody(buffer, pending, blankStart);
+            pending = i = blankEnd;
+            break;
+          }
           i = next < 0 ? end : next;
           if (next < 0) break;
           this.#remaining = this.#line.size;
@@ -140,7 +154,7 @@ export class BodyReader {
           return this.#readTrailers(buffer, i, end, sink);
       }
     }
-    if (!this.#decode) sink.onBody(buffer, pending, end);
+    if (!this.#decode && end > pending) sink.onBody(buffer, pending, end);
     return end;
   }
 

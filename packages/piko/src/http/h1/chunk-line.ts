@@ -1,7 +1,9 @@
 // The line in front of a chunk, byte by byte: size, extensions, CRLF. It may be split anywhere. Called by
-// body-reader.ts; most lines pass through the short loop for digits and one step for each end byte.
+// body-reader.ts; most lines pass through the short loop for digits and one step for each end byte. Answers may have white
+// space around what a line says; the reader is told where, and leaves it out.
 
 import * as ascii from "../ascii.js";
+import { trimStart } from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 
 // Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
@@ -13,10 +15,15 @@ export const MAX_SIZE_DIGITS = 16;
 /** Limit for the bytes of all chunk extensions of one message. */
 export const MAX_EXTENSION_BYTES = 4096;
 
+/** Limit for the white space of one chunk line of an answer: some servers pad sizes to the width of a word. */
+export const MAX_BLANKS = 32;
+
 /** The line goes on. */
 export const CHUNK_LINE_INCOMPLETE = -1;
 /** The line is refused. */
 export const CHUNK_LINE_INVALID = -2;
+/** The line goes on behind white space: see {@link ChunkLine.blankStart}. */
+export const CHUNK_LINE_BLANK = -3;
 
 const SIZE = 0;
 const SIZE_LF = 1;
@@ -26,7 +33,24 @@ const VALUE_START = 4;
 const TOKEN_VALUE = 5;
 const QUOTED_VALUE = 6;
 const QUOTED_PAIR = 7;
-const AFTER_QUOTED = 8;
+/** Behind a value nothing can come but another extension. */
+const AFTER_VALUE = 8;
+const AFTER_NAME = 9;
+/** Behind the white space that follows a size. */
+const AFTER_SIZE = 10;
+
+/**
+ * The state behind white space in an extension: where RFC 9112 7.1.1 has "bad" white space, and before the CR, where it
+ * hasn't. Elsewhere it is refused, or part of a quoted value.
+ */
+const BEHIND_BLANK: ReadonlyMap<number, number> = new Map([
+  [NAME_START, NAME_START],
+  [NAME, AFTER_NAME],
+  [AFTER_NAME, AFTER_NAME],
+  [VALUE_START, VALUE_START],
+  [TOKEN_VALUE, AFTER_VALUE],
+  [AFTER_VALUE, AFTER_VALUE],
+]);
 
 const EQUALS = 0x3d;
 const QUOTE = 0x22;
@@ -39,9 +63,19 @@ export class ChunkLine {
   size = 0;
   /** Why {@link ChunkLine.read} returned CHUNK_LINE_INVALID. */
   error: HttpError | undefined = undefined;
+  /** Where the white space is, after {@link ChunkLine.read} returned CHUNK_LINE_BLANK. */
+  blankStart = 0;
+  blankEnd = 0;
+  readonly #tolerant: boolean;
   #state = SIZE;
   #digits = 0;
+  #blanks = 0;
   #extensionBytes = 0;
+
+  /** `tolerant`: white space is reported, not refused. */
+  constructor(tolerant: boolean) {
+    this.#tolerant = tolerant;
+  }
 
   /** Starts over for the next message. */
   reset(): void {
@@ -55,9 +89,10 @@ export class ChunkLine {
     this.size = 0;
     this.#state = SIZE;
     this.#digits = 0;
+    this.#blanks = 0;
   }
 
-  /** Returns the offset after the line's LF, CHUNK_LINE_INCOMPLETE or CHUNK_LINE_INVALID. */
+  /** Returns the offset after the line's LF, or one of the CHUNK_LINE_* numbers. */
   read(buffer: Uint8Array, start: number, end: number): number {
     let i = start;
     if (this.#state === SIZE) {
@@ -74,13 +109,16 @@ export class ChunkLine {
       if (this.#state === SIZE_LF) {
         return byte === LF ? i + 1 : this.#refuse(HTTP_ERRORS.BARE_CR);
       }
-      if (this.#state === SIZE) {
+      if (this.#state === SIZE || this.#state === AFTER_SIZE) {
         if (this.#digits === 0) return this.#refuse(HTTP_ERRORS.CHUNK_SIZE);
         if (byte === CR) this.#state = SIZE_LF;
         else if (byte === SEMICOLON) this.#state = NAME_START;
+        else if (this.#isBlank(byte)) return this.#skipBlanks(buffer, i, end, AFTER_SIZE);
         else return this.#refuse(byte === LF ? HTTP_ERRORS.BARE_LF : HTTP_ERRORS.CHUNK_SIZE);
         continue;
       }
+      const behind = this.#isBlank(byte) ? BEHIND_BLANK.get(this.#state) : undefined;
+      if (behind !== undefined) return this.#skipBlanks(buffer, i, end, behind);
       if (++this.#extensionBytes > MAX_EXTENSION_BYTES) return this.#refuse(HTTP_ERRORS.CHUNK_EXTENSION_SIZE);
       const state = stateInExtension(this.#state, byte);
       if (state === -1) return this.#refuse(byte === LF ? HTTP_ERRORS.BARE_LF : HTTP_ERRORS.CHUNK_EXTENSION);
@@ -89,13 +127,26 @@ export class ChunkLine {
     return CHUNK_LINE_INCOMPLETE;
   }
 
+  #isBlank(byte: number): boolean {
+    return this.#tolerant && (byte === SP || byte === HTAB);
+  }
+
+  #skipBlanks(buffer: Uint8Array, start: number, end: number, behind: number): number {
+    this.blankStart = start;
+    this.blankEnd = trimStart(buffer, start, end);
+    this.#blanks += this.blankEnd - start;
+    if (this.#blanks > MAX_BLANKS) return this.#refuse(HTTP_ERRORS.CHUNK_BLANKS);
+    this.#state = behind;
+    return CHUNK_LINE_BLANK;
+  }
+
   #refuse(error: HttpError): number {
     this.error = error;
     return CHUNK_LINE_INVALID;
   }
 }
 
-/** The state after one byte of an extension, or -1. White space is part of quoted values only. */
+/** The state after one byte of an extension, or -1. White space is a byte of quoted values only. */
 function stateInExtension(state: number, byte: number): number {
   const isToken = TOKEN_LOWER[byte] !== 0;
   switch (state) {
@@ -104,13 +155,15 @@ function stateInExtension(state: number, byte: number): number {
     case NAME:
       if (isToken) return NAME;
       return byte === EQUALS ? VALUE_START : endOfExtension(byte);
+    case AFTER_NAME:
+      return byte === EQUALS ? VALUE_START : endOfExtension(byte);
     case VALUE_START:
       if (isToken) return TOKEN_VALUE;
       return byte === QUOTE ? QUOTED_VALUE : -1;
     case TOKEN_VALUE:
       return isToken ? TOKEN_VALUE : endOfExtension(byte);
     case QUOTED_VALUE:
-      if (byte === QUOTE) return AFTER_QUOTED;
+      if (byte === QUOTE) return AFTER_VALUE;
       if (byte === BACKSLASH) return QUOTED_PAIR;
       return isQuotable(byte) ? QUOTED_VALUE : -1;
     case QUOTED_PAIR:

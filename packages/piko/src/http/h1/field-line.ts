@@ -1,9 +1,10 @@
-// The grammar of one field line, the same in request heads, response heads and trailer sections. Called in a
-// loop by their parsers; it records offsets and judges only what is true of every field.
+// The grammar of one field line, the same in request heads, response heads and trailer sections but for white space
+// before the colon. Called in a loop by their parsers; it records offsets and judges only what is true of every field.
 
 import * as ascii from "../ascii.js";
+import { trimStart } from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
-import { fieldId } from "../field-names.js";
+import { FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, fieldId } from "../field-names.js";
 import * as layout from "../head.js";
 
 // Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
@@ -50,7 +51,52 @@ export function parseFieldLine(
   while (i < end && TOKEN_LOWER[buffer[i] as number] !== 0) i++;
   if (i === end) return LINE_INCOMPLETE;
   if (buffer[i] !== COLON || i === start) return badName(buffer[i] as number, i === start);
-  const nameEnd = i++;
+  return parseValue(fields, at, buffer, start, i, i + 1, end);
+}
+
+/**
+ * The same for answers, where white space before the colon is to be removed (RFC 9112 5.1): NAME_END is the name's end
+ * then, and not the colon's place. Not for the fields that say how long a body is: another reader may have missed them.
+ */
+export function parseResponseFieldLine(
+  fields: Int32Array,
+  at: number,
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  const lineEnd = parseFieldLine(fields, at, buffer, start, end);
+  return lineEnd === BAD_NAME_SPACE ? parseSpacedLine(fields, at, buffer, start, end) : lineEnd;
+}
+
+function parseSpacedLine(
+  fields: Int32Array,
+  at: number,
+  buffer: Uint8Array,
+  start: number,
+  end: number,
+): number {
+  let nameEnd = start;
+  while (TOKEN_LOWER[buffer[nameEnd] as number] !== 0) nameEnd++;
+  const colon = trimStart(buffer, nameEnd, end);
+  if (colon === end) return LINE_INCOMPLETE;
+  if (buffer[colon] !== COLON) return BAD_NAME_SPACE;
+  const lineEnd = parseValue(fields, at, buffer, start, nameEnd, colon + 1, end);
+  const id = lineEnd > LINE_INCOMPLETE ? fields[at + FIELD_ID] : undefined;
+  return id === FIELD_CONTENT_LENGTH || id === FIELD_TRANSFER_ENCODING ? BAD_NAME_SPACE : lineEnd;
+}
+
+/** Reads the rest of a line, which begins after the colon, and fills in its record. */
+function parseValue(
+  fields: Int32Array,
+  at: number,
+  buffer: Uint8Array,
+  start: number,
+  nameEnd: number,
+  rest: number,
+  end: number,
+): number {
+  let i = rest;
   while (i < end && (buffer[i] === SP || buffer[i] === HTAB)) i++;
   const valueStart = i;
   const lineEnd = endOfText(buffer, i, end);

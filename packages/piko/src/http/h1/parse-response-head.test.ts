@@ -1,6 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { type HttpErrorName } from "../errors.js";
-import { HEAD_COMPLETE, HEAD_INCOMPLETE, HEAD_INVALID, ResponseHead } from "../head.js";
+import {
+  FIELD_STRIDE,
+  HEAD_COMPLETE,
+  HEAD_INCOMPLETE,
+  HEAD_INVALID,
+  NAME_END,
+  ResponseHead,
+} from "../head.js";
 import { parseResponseHead } from "./parse-response-head.js";
 
 function run(text: string): [number, ResponseHead] {
@@ -20,6 +27,8 @@ describe("a response head that is accepted", () => {
     ["HTTP/1.1 200 OK\r\n\r\n", 1, 200, "OK"],
     ["HTTP/1.0 404 Not Found\r\n\r\n", 0, 404, "Not Found"],
     ["HTTP/1.1 599 \r\n\r\n", 1, 599, ""],
+    ["HTTP/1.1 600 X\r\n\r\n", 1, 600, "X"],
+    ["HTTP/1.1 999\r\n\r\n", 1, 999, ""],
     ["HTTP/1.1 100\r\n\r\n", 1, 100, ""],
     ["HTTP/1.1 200 caf\xe9\tok\r\n\r\n", 1, 200, "caf\xe9\tok"],
   ])("starts with %j", (text, minor, status, reason) => {
@@ -50,8 +59,19 @@ describe("a response head that is accepted", () => {
     );
   });
 
+  test("has names without the white space before their colons", () => {
+    const head = parse(
+      "HTTP/1.1 200 OK\r\nServer : a\r\nUpgrade\t :b\r\nConnection :upgrade, close\r\nA: c\r\n\r\n",
+    );
+    const names = [0, 1, 2, 3].map((i) =>
+      head.buffer.toString("latin1", head.fields[i * FIELD_STRIDE], head.fields[i * FIELD_STRIDE + NAME_END]),
+    );
+    expect(names).toEqual(["Server", "Upgrade", "Connection", "A"]);
+    expect([head.upgrade, head.connectionClose, head.upgradeField]).toEqual([true, true, 1]);
+  });
+
   test("is incomplete at every byte but the last", () => {
-    const text = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n";
+    const text = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer \t: x\r\nConnection: close\r\n\r\n";
     for (let end = 0; end < text.length; end++)
       expect(run(text.slice(0, end))[0], `at ${end}`).toBe(HEAD_INCOMPLETE);
     parse(text);
@@ -76,12 +96,17 @@ describe("a response head that is refused", () => {
     ["HTTP/1.1 2x0 OK\r\n", "STATUS_LINE"],
     ["HTTP/1.1 200\nOK\r\n", "STATUS_LINE"],
     ["HTTP/1.1 099 OK\r\n", "STATUS"],
-    ["HTTP/1.1 600 OK\r\n", "STATUS"],
+    ["HTTP/1.1 000 OK\r\n", "STATUS"],
     ["HTTP/1.0 100 Continue\r\n", "INTERIM_VERSION"],
     ["HTTP/1.1 200 O\0K\r\n", "FIELD_VALUE"],
     ["HTTP/1.1 200 OK\n\n", "BARE_LF"],
     ["HTTP/1.1 200 OK\rX", "BARE_CR"],
-    [withFields("A : b"), "FIELD_NAME_SPACE"],
+    [withFields("A b: c"), "FIELD_NAME_SPACE"],
+    [withFields("A b"), "FIELD_NAME_SPACE"],
+    [withFields("Content-Length : 5"), "FIELD_NAME_SPACE"],
+    [withFields("transfer-encoding\t: chunked"), "FIELD_NAME_SPACE"],
+    [withFields("Content-Length : x"), "FIELD_NAME_SPACE"],
+    [withFields(" : b"), "FIELD_FOLDED"],
     [withFields("A: b", " c"), "FIELD_FOLDED"],
     ["HTTP/1.1 200 OK\r\nA: b\r\n\rX", "BARE_CR"],
     [withFields("Content-Length: 5", "Content-Length: 5"), "CONTENT_LENGTH_REPEATED"],

@@ -1,10 +1,10 @@
-// Parses a response head in one pass over its bytes, as strictly as a request's. Called by the agent for the
-// service's responses and by the proxy for those that come back through the tunnel; a refusal is a 502 there.
+// Parses a response head in one pass over its bytes, as strictly as a request's but for white space before colons. Called
+// by the agent for the service's responses and by the proxy for those that come through the tunnel; a refusal is a 502.
 
 import * as ascii from "../ascii.js";
 import { CONNECTION_INVALID, LISTS_UPGRADE, parseConnection } from "./connection-options.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
-import { endOfText, LINE_INCOMPLETE, lineError, parseFieldLine } from "./field-line.js";
+import { endOfText, LINE_INCOMPLETE, lineError, parseResponseFieldLine } from "./field-line.js";
 import * as names from "../field-names.js";
 import { checkFraming, takeContentLength, takeTransferEncoding } from "./framing-fields.js";
 import * as layout from "../head.js";
@@ -58,7 +58,7 @@ function parseStatusLine(head: ResponseHead, buffer: Buffer, start: number, end:
   const ones = (buffer[start + 11] as number) - 0x30;
   if (!isDigit(hundreds) || !isDigit(tens) || !isDigit(ones))
     return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
-  if (hundreds < 1 || hundreds > 5) return refuseLine(head, HTTP_ERRORS.STATUS);
+  if (hundreds === 0) return refuseLine(head, HTTP_ERRORS.STATUS);
   // HTTP/1.0 has none: a reader that takes this one for the final response takes what follows for the next.
   if (hundreds === 1 && minor === 0) return refuseLine(head, HTTP_ERRORS.INTERIM_VERSION);
   head.minorVersion = minor;
@@ -84,7 +84,7 @@ function parseFields(head: ResponseHead, buffer: Buffer, start: number, end: num
     if (at === end) return HEAD_INCOMPLETE;
     if (buffer[at] === CR) break;
     if (record === limit) return refuse(head, HTTP_ERRORS.FIELD_COUNT);
-    at = parseFieldLine(fields, record, buffer, at, end);
+    at = parseResponseFieldLine(fields, record, buffer, at, end);
     if (at <= LINE_INCOMPLETE) {
       return at === LINE_INCOMPLETE ? HEAD_INCOMPLETE : refuse(head, lineError(at));
     }

@@ -60,6 +60,23 @@ describe("a response head for the next hop", () => {
     expect(rewrite(text)).toBe(response("A: b"));
   });
 
+  test("has no white space before a colon", () => {
+    expect(rewrite(response("A : b", "Server\t :x", "Connection : x-hop", "X-Hop : 1", "C: d"))).toBe(
+      response("A: b", "Server:x", "C: d"),
+    );
+  });
+
+  test("says with 426 which protocols would do, and that this is for the next hop", () => {
+    const required = (...fields: string[]): string => lines("HTTP/1.1 426 Upgrade Required", ...fields);
+    const text = required("upgrade : websocket", "Connection: upgrade", "Upgrade: x/1", "A: b");
+    const upgrades = ["upgrade: websocket", "Upgrade: x/1", "A: b"];
+    expect(rewrite(text)).toBe(required(...upgrades, "Connection: Upgrade"));
+    expect(rewrite(text, { connectionClose: true })).toBe(
+      required(...upgrades, "Connection: Upgrade", "Connection: close"),
+    );
+    expect(rewrite(required("Connection: close"))).toBe(required());
+  });
+
   test("never carries a service's claim to be a node", () => {
     expect(rewrite(response("X-Piko-Reroute: true", "A: b"))).toBe(response("A: b"));
   });

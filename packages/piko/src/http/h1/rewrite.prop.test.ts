@@ -142,6 +142,8 @@ test("a rewritten response is the same response without the hop before", () => {
     "HTTP/1.1 204 N",
     "HTTP/1.1 101 S",
     "HTTP/1.1 304 \xe9",
+    "HTTP/1.1 426 U",
+    "HTTP/1.1 999 X",
   );
   const changes = fc.record({
     framing: fc.integer({ min: 0, max: 3 }),
@@ -149,10 +151,20 @@ test("a rewritten response is the same response without the hop before", () => {
     keepAliveHttp10: fc.boolean(),
     dateLine: optional("Date: now\r\n"),
   });
+  const spacedLine = fc.constantFrom(
+    "A : b",
+    "Server\t :x",
+    "X-Hop : y",
+    "connection : x-hop",
+    "Upgrade : x",
+  );
+  const responseFields = fc
+    .tuple(fields, fc.array(spacedLine, { maxLength: 2 }))
+    .map(([lines, spaced]) => [...spaced, ...lines]);
   const first = new ResponseHead(40);
   const second = new ResponseHead(40);
   fc.assert(
-    fc.property(statusLine, fields, changes, (status, lines, rewrite) => {
+    fc.property(statusLine, responseFields, changes, (status, lines, rewrite) => {
       const bytes = Buffer.from([status, ...lines, "", ""].join("\r\n"), "latin1");
       expect(parseResponseHead(first, bytes, 0, bytes.length), first.error?.message).toBe(HEAD_COMPLETE);
       // Chunked framing replaces a body until close only.
@@ -162,6 +174,13 @@ test("a rewritten response is the same response without the hop before", () => {
       expect(end).toBeLessThanOrEqual(out.length);
       expect(parseResponseHead(second, out, 0, end), second.error?.message).toBe(HEAD_COMPLETE);
       expect([second.end, second.status]).toEqual([end, first.status]);
+      // Without white space before a colon, and nothing else is changed.
+      expect(out.toString("latin1", 0, end)).not.toMatch(/^[\w-]+[ \t]+:/m);
+      const upgrades =
+        first.status === 426
+          ? valuesOf(first, "upgrade")
+          : valuesOf(first, "upgrade").slice(0, first.status === 101 ? 1 : 0);
+      expect(valuesOf(second, "upgrade")).toEqual(upgrades);
       expect(out.toString("latin1", second.reasonStart, second.reasonEnd)).toBe(
         bytes.toString("latin1", first.reasonStart, first.reasonEnd),
       );

@@ -1,7 +1,8 @@
 // The trailer section of a chunked body: collected whole, checked like the fields of a head, and freed of the fields
 // that must not come so late (RFC 9110 6.5.1). Called by body-reader.ts when a message has trailers, which is rare.
 
-import { LINE_INCOMPLETE, lineError, parseFieldLine } from "./field-line.js";
+import { LINE_INCOMPLETE, lineError, parseFieldLine, parseResponseFieldLine } from "./field-line.js";
+import { COLON } from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { FIELD_STRIDE, LINE_END, LINE_START, NAME_END } from "../head.js";
 
@@ -33,6 +34,12 @@ export class TrailerSection {
   length = 0;
   /** Why {@link TrailerSection.filter} or {@link TrailerSection.append} returned false. */
   error: HttpError | undefined = undefined;
+  readonly #parseLine: typeof parseFieldLine;
+
+  /** `tolerant`: white space before a colon is taken out, not refused. */
+  constructor(tolerant: boolean) {
+    this.#parseLine = tolerant ? parseResponseFieldLine : parseFieldLine;
+  }
 
   /** Copies `source[start, end)`; false beyond the limit. */
   append(source: Uint8Array, start: number, end: number): boolean {
@@ -55,17 +62,21 @@ export class TrailerSection {
     let count = 0;
     for (let at = 0; at < end; ) {
       if (++count > MAX_TRAILER_FIELDS) return this.#refuse(HTTP_ERRORS.TRAILER_SIZE);
-      at = parseFieldLine(fields, 0, buffer, at, end);
+      at = this.#parseLine(fields, 0, buffer, at, end);
       if (at <= LINE_INCOMPLETE) {
         return this.#refuse(at === LINE_INCOMPLETE ? HTTP_ERRORS.TRAILER : lineError(at));
       }
       const lineStart = fields[LINE_START] as number;
       const lineEnd = fields[LINE_END] as number;
-      const name = buffer.toString("latin1", lineStart, fields[NAME_END]).toLowerCase();
+      const nameEnd = fields[NAME_END] as number;
+      const name = buffer.toString("latin1", lineStart, nameEnd).toLowerCase();
       if (REFUSED.has(name)) return this.#refuse(HTTP_ERRORS.TRAILER);
       if (isForbidden(name)) continue;
-      buffer.copyWithin(kept, lineStart, lineEnd);
-      kept += lineEnd - lineStart;
+      const colon = buffer.indexOf(COLON, nameEnd);
+      buffer.copyWithin(kept, lineStart, nameEnd);
+      kept += nameEnd - lineStart;
+      buffer.copyWithin(kept, colon, lineEnd);
+      kept += lineEnd - colon;
     }
     buffer.copyWithin(kept, end, this.length);
     this.length = kept + 2;

@@ -70,7 +70,7 @@ export class Exchange implements DispatchOwner, BodySink {
     this.#connection = connection;
     this.#context = connection.context;
     this.#request = new RequestRecord(connection.context);
-    this.#responseBody = new BodyReader();
+    this.#responseBody = new BodyReader("response");
     this.#responseSink = { onBody: (buffer, start, end) => this.#relayBody(buffer, start, end) };
     this.#head = new ByteStore(connection.context.budget);
     this.#finder = new HeadEndFinder();
