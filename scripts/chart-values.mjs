@@ -41,6 +41,21 @@ const route = (what) =>
     hostnames: words("Its host names."),
   });
 
+const AGENTS_REACH = " Without authentication, whoever reaches it can listen on any endpoint.";
+const service = (whose, warning) =>
+  group({
+    type: text(`Type of the Service for ${whose}.${warning}`, {
+      enum: ["ClusterIP", "NodePort", "LoadBalancer"],
+    }),
+    port: port("Its port."),
+    annotations: map("Its annotations; a cloud's load balancer takes its settings from there."),
+    loadBalancerClass: text("Its load balancer's class."),
+    loadBalancerSourceRanges: words("Networks that may reach its load balancer."),
+    externalTrafficPolicy: text("`Local` keeps the addresses of those who connect.", {
+      enum: ["", "Cluster", "Local"],
+    }),
+  });
+
 /** JSON Schema of all values; `config` is that of the server's configuration. */
 export function chartValuesSchema(config) {
   return {
@@ -73,31 +88,20 @@ export function chartValuesSchema(config) {
         description:
           "The server's configuration file, setting by setting as in the [reference](../../../docs/reference/configuration.md#piko-server). Set by the chart, unless they are here: `cluster.node_id_prefix` and `cluster.join`. `${NAME}` comes from the environment (`extraEnv`, and `POD_NAME`, `POD_IP`).",
       },
-      service: group({
-        type: text("Type of the clients' Service.", { enum: ["ClusterIP", "NodePort", "LoadBalancer"] }),
-        ports: group({
-          proxy: port("The clients' Service: port for clients."),
-          upstream: port("The clients' Service: port for agents."),
-        }),
-        annotations: map("Its annotations; a cloud's load balancer takes its settings from there."),
-        loadBalancerClass: text("Its load balancer's class."),
-        loadBalancerSourceRanges: words("Networks that may reach its load balancer."),
-        externalTrafficPolicy: text("`Local` keeps the clients' addresses.", {
-          enum: ["", "Cluster", "Local"],
-        }),
-      }),
+      service: group({ clients: service("clients", ""), agents: service("agents", AGENTS_REACH) }),
       ingress: group({ proxy: ingress("proxy"), upstream: ingress("upstream") }),
       httpRoute: group({ proxy: route("proxy"), upstream: route("upstream") }),
       networkPolicy: group({
         enabled: flag(
-          "Lets only the nodes themselves reach the gossip port, and nobody else the admin port.",
+          "Creates a policy for each port: only the nodes themselves reach the gossip port, and nobody else the admin port.",
         ),
         clients: list(
-          "Who may reach the proxy and upstream ports (NetworkPolicy peers); empty for everybody.",
-          {
-            type: "object",
-          },
+          "Who may reach the proxy port besides the nodes (NetworkPolicy peers); empty for everybody.",
+          { type: "object" },
         ),
+        agents: list("Who may reach the upstream port (NetworkPolicy peers); empty for everybody.", {
+          type: "object",
+        }),
         monitoring: list("Who may reach the admin port besides the nodes (NetworkPolicy peers).", {
           type: "object",
         }),

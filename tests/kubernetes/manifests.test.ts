@@ -114,6 +114,7 @@ describe.runIf(haveGoTools())("manifests", () => {
         expect.arrayContaining([
           "Service piko",
           "Service piko-clients",
+          "Service piko-agents",
           "ConfigMap piko",
           "StatefulSet piko",
           "ServiceAccount piko",
@@ -148,21 +149,69 @@ describe.runIf(haveGoTools())("manifests", () => {
       expect(await checksum()).not.toBe(await checksum("--set", "config.drain_delay=9s"));
     });
 
-    it("lets nobody but the nodes gossip, when told to", async () => {
-      const policy = find(await render("--set", "networkPolicy.enabled=true"), "NetworkPolicy", "piko");
-      const rules = policy?.spec["ingress"] as readonly {
-        from?: unknown;
-        ports: readonly { port: string }[];
+    it("publishes the clients' port without the agents'", async () => {
+      const yaml = await render("--set", "service.clients.type=LoadBalancer");
+      const services = documents(yaml).filter(({ kind }) => kind === "Service") as unknown as readonly {
+        metadata: { name: string };
+        spec: { type?: string; ports: readonly { name: string; port: number }[] };
       }[];
-      const open = rules.filter(({ ports }) => ports.some(({ port }) => port.startsWith("gossip")));
-      expect(open).toHaveLength(1);
-      expect(open[0]?.from).toEqual([
-        {
-          podSelector: {
-            matchLabels: { "app.kubernetes.io/name": "piko", "app.kubernetes.io/instance": "piko" },
-          },
-        },
+      const ports = services.map(({ metadata, spec }) => [
+        metadata.name,
+        spec.type ?? "headless",
+        ...spec.ports.map(({ name, port }) => `${name} ${port}`),
       ]);
+      expect(ports.filter(([, type]) => type !== "headless")).toEqual([
+        ["piko-clients", "LoadBalancer", "proxy 8000"],
+        ["piko-agents", "ClusterIP", "upstream 8001"],
+      ]);
+    });
+
+    describe("as for who reaches which port", () => {
+      const nodes = {
+        podSelector: {
+          matchLabels: { "app.kubernetes.io/name": "piko", "app.kubernetes.io/instance": "piko" },
+        },
+      };
+      const outside = (namespace: string): object => ({
+        namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
+      });
+      /** Each policy's only rule: its ports, and who may come; undefined is everybody. */
+      const policies = async (...args: readonly string[]): Promise<unknown> =>
+        Object.fromEntries(
+          documents(await render(...args))
+            .filter(({ kind }) => kind === "NetworkPolicy")
+            .map(({ metadata, spec }) => {
+              const [rule, ...more] = spec["ingress"] as readonly {
+                ports: readonly { port: string }[];
+                from?: unknown;
+              }[];
+              expect(more).toEqual([]);
+              expect(spec).toMatchObject({ ...nodes, policyTypes: ["Ingress"] });
+              return [metadata.name, [rule?.ports.map(({ port }) => port).join(), rule?.from]];
+            }),
+        );
+
+      it("has no opinion unless asked", async () => {
+        expect(await policies()).toEqual({});
+      });
+
+      it("lets everybody be client or agent, and nobody but the nodes gossip or reach the admin port", async () => {
+        expect(await policies("--set", "networkPolicy.enabled=true")).toEqual({
+          "piko-proxy": ["proxy", undefined],
+          "piko-upstream": ["upstream", undefined],
+          "piko-admin": ["admin", [nodes]],
+          "piko-gossip": ["gossip,gossip-udp", [nodes]],
+        });
+      });
+
+      it("takes a list for each port", async () => {
+        expect(await policies("--values", everything)).toEqual({
+          "piko-proxy": ["proxy", [nodes, outside("gateways")]],
+          "piko-upstream": ["upstream", [{ ipBlock: { cidr: "198.51.100.0/24" } }]],
+          "piko-admin": ["admin", [nodes, outside("monitoring")]],
+          "piko-gossip": ["gossip,gossip-udp", [nodes]],
+        });
+      });
     });
 
     it("routes without a time limit of the gateway's own", async () => {
@@ -170,8 +219,19 @@ describe.runIf(haveGoTools())("manifests", () => {
       expect(route?.apiVersion).toBe("gateway.networking.k8s.io/v1");
       expect(route?.spec).toMatchObject({
         hostnames: ["upstream.example.com"],
-        rules: [{ timeouts: { request: "0s" }, backendRefs: [{ name: "piko-clients", port: 8001 }] }],
+        rules: [{ timeouts: { request: "0s" }, backendRefs: [{ name: "piko-agents", port: 81 }] }],
       });
+    });
+
+    it("leads each Ingress to the Service of its port", async () => {
+      const yaml = await render("--values", everything);
+      const backends = ["piko-proxy", "piko-upstream"].map(
+        (name) => /service":(\{.*?\}\})/.exec(JSON.stringify(find(yaml, "Ingress", name)?.spec))?.[1],
+      );
+      expect(backends).toEqual([
+        '{"name":"piko-clients","port":{"name":"proxy"}}',
+        '{"name":"piko-agents","port":{"name":"upstream"}}',
+      ]);
     });
 
     it("has Prometheus scrape each node, under the name of its pod", async () => {

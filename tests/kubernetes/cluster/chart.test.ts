@@ -46,7 +46,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
 
   it("installs one cluster of three, says how to reach it, and passes its own test", async () => {
     const notes = await release("install");
-    expect(notes).toContain(`http://piko-clients.${namespace.name}:8001`);
+    expect(notes).toContain(`http://piko-agents.${namespace.name}:8001`);
     await nodes.formOneCluster(3);
     const tested = await helm(["test", "piko", "--namespace", namespace.name, "--logs"]);
     expect(tested.match(/^ok: .* active nodes: 3 of 3$/gm)).toHaveLength(3);
@@ -54,7 +54,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
 
   it("rolls a new configuration out without losing a request", async () => {
     const [machine = ""] = await listMachines();
-    await startTraffic(namespace, { upstreamUrl: "http://piko-clients:8001", agents: 2, machine });
+    await startTraffic(namespace, { upstreamUrl: "http://piko-agents:8001", agents: 2, machine });
     const before = await nodes.list();
     const load = await Load.start(namespace, "http://piko-clients:8000");
     await release("upgrade", "--set", "config.proxy.timeout=20s");

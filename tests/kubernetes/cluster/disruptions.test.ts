@@ -61,7 +61,7 @@ describe.runIf(haveCluster())("deploy/kubernetes", () => {
     await namespace.rolledOut("statefulset/piko");
     await nodes.formOneCluster(3);
     const [machine = ""] = machines;
-    await startTraffic(namespace, { upstreamUrl: "http://piko-clients:8001", agents: 2, machine });
+    await startTraffic(namespace, { upstreamUrl: "http://piko-agents:8001", agents: 2, machine });
   });
 
   it("loses no request to a rolling restart", () =>

@@ -32,7 +32,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     await namespace.apply(await kubectl(["kustomize", MANIFESTS]));
     await namespace.rolledOut("statefulset/piko");
     await nodes.formOneCluster(3);
-    await startTraffic(namespace, { upstreamUrl: "http://piko-clients:8001", agents: AGENTS, machine });
+    await startTraffic(namespace, { upstreamUrl: "http://piko-agents:8001", agents: AGENTS, machine });
   });
 
   /** A pod that some agents are connected to, while others are elsewhere; agents are moved until there is one. */

@@ -89,7 +89,7 @@ export async function startTraffic(namespace: Namespace, options: TrafficOptions
 /** deploy/kubernetes/agent.yaml, for this many agents on this machine. */
 function agentManifests({ upstreamUrl, agents, machine }: TrafficOptions): string {
   const example = read("../../../deploy/kubernetes/agent.yaml").replace(
-    "http://piko-clients:8001",
+    "http://piko-agents:8001",
     upstreamUrl,
   );
   return parseAllDocuments(example)

@@ -13,10 +13,6 @@
 {{- end }}
 {{- end }}
 
-{{- define "piko.clientsName" -}}
-{{- printf "%s-clients" (include "piko.fullname" .) }}
-{{- end }}
-
 {{- define "piko.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "piko.fullname" .) .Values.serviceAccount.name }}
