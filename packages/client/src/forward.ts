@@ -1,7 +1,9 @@
 // Forwarding the connections of an endpoint to a TCP service, as programs ask for it.
 
 import { connect, isIP, type Socket } from "node:net";
+import { dial, systemClock } from "@piko/tunnel";
 import type { EndpointSocket } from "./endpoint-socket.js";
+import { errorText } from "./errors.js";
 import { listen } from "./listen.js";
 import type { Listener } from "./listener.js";
 import type { ListenOptions } from "./options.js";
@@ -25,29 +27,29 @@ export async function forward(
   address: number | string,
   options: ForwardOptions = {},
 ): Promise<Listener> {
-  const target = parseAddress(address);
+  const { host, port } = parseAddress(address);
   const timeoutMs = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS;
   const listener = await listen(endpointId, { ...options, allowHalfOpen: true });
   return listener.on("connection", (socket) => {
-    const service = connect({ ...target, allowHalfOpen: true, noDelay: true });
-    const timer = setTimeout(() => service.destroy(new Error(`no answer in ${timeoutMs} ms`)), timeoutMs);
-    service.once("connect", () => {
-      clearTimeout(timer);
-      join(socket, service);
-    });
-    service.on("error", (error) => {
-      if (service.connecting || !service.readable) {
-        const fields = { "endpoint-id": endpointId, addr: address, error: error.message };
-        options.logger?.warn("failed to connect to service", fields);
-      }
-    });
-    service.once("close", () => {
-      clearTimeout(timer);
-      // Nothing happens to a connection that has ended both ways; any other must not look complete.
-      if (!socket.writableEnded) socket.destroy();
+    const fail = (error: Error | undefined): void => {
+      const fields = { "endpoint-id": endpointId, addr: address, error: errorText(error) };
+      options.logger?.warn("failed to connect to service", fields);
+      socket.destroy();
+    };
+    const late = (): void => {
+      giveUp();
+      fail(new Error(`no answer in ${timeoutMs} ms`));
+    };
+    const timer = systemClock.setTimeout(late, timeoutMs);
+    const open = (host: string): Socket => connect({ host, port, allowHalfOpen: true, noDelay: true });
+    const giveUp = dial({ host, port }, open, (error, service) => {
+      systemClock.clearTimeout(timer);
+      if (service === undefined) fail(error);
+      else join(socket, service);
     });
     socket.once("close", () => {
-      if (!socket.readableEnded || !socket.writableFinished) cut(service);
+      systemClock.clearTimeout(timer);
+      giveUp();
     });
   });
 }
@@ -55,11 +57,15 @@ export async function forward(
 function join(socket: EndpointSocket, service: Socket): void {
   socket.pipe(service);
   service.pipe(socket);
-}
-
-function cut(service: Socket): void {
-  if (service.connecting) service.destroy();
-  else service.resetAndDestroy();
+  // What it says is told by its close.
+  service.on("error", () => {});
+  service.once("close", () => {
+    // Nothing happens to a connection that has ended both ways; any other must not look complete.
+    if (!socket.writableEnded) socket.destroy();
+  });
+  socket.once("close", () => {
+    if (!socket.readableEnded || !socket.writableFinished) service.resetAndDestroy();
+  });
 }
 
 function parseAddress(address: number | string): { host: string; port: number } {

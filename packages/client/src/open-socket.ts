@@ -2,7 +2,7 @@
 
 import { isIP } from "node:net";
 import { type ConnectionOptions, rootCertificates } from "node:tls";
-import { ByteSocket } from "@piko/tunnel";
+import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import { ClientError, errorText, isRetryableStatus } from "./errors.js";
 import { ResponseReader } from "./response-reader.js";
 import { badOption, type HostPort, hostPortText, type ProxyUrl, type TlsOptions } from "./server-address.js";
@@ -52,37 +52,36 @@ function connect(
 ): Promise<OpenSocket> {
   const { host, port, secure } = address;
   const reader = new ResponseReader();
-  const socket = secure
-    ? ByteSocket.connectTls(tlsConnection(address, tls, over), reader)
-    : ByteSocket.connect({ host, port }, reader);
-  reader.socket = socket;
-  onSocket(socket);
   return new Promise((resolve, reject) => {
-    const fail = (error?: unknown): void => {
+    const onClose = (error: Error | undefined): void => {
       // Node begins its own text with the same word.
-      const detail = error instanceof Error ? errorText(error).replace(/^connect /, "") : "connection closed";
+      const detail = error === undefined ? "connection closed" : errorText(error).replace(/^connect /, "");
       const message = `connect ${hostPortText(address)}: ${detail}`;
       reject(new ClientError("PIKO_CLIENT_CONNECT", message, { cause: error, retryable: true }));
     };
-    socket.socket.once("error", fail);
-    socket.socket.once("close", fail);
-    socket.socket.once(secure ? "secureConnect" : "connect", () => {
-      socket.socket.removeListener("error", fail);
-      socket.socket.removeListener("close", fail);
+    const opening: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose };
+    const onOpen = (): void => {
+      socket.handler = reader;
+      reader.socket = socket;
       resolve({ socket, reader });
-    });
+    };
+    const secured = secure ? tlsConnection(address, tls) : undefined;
+    const socket =
+      over !== undefined && secured !== undefined
+        ? ByteSocket.secure(over, secured, opening, onOpen)
+        : ByteSocket.connect(
+            { host, port, onOpen, ...(secured === undefined ? {} : { tls: secured }) },
+            opening,
+          );
+    onSocket(socket);
   });
 }
 
-function tlsConnection(
-  { host, port }: HostPort,
-  tls: TlsOptions | undefined,
-  over: ByteSocket | undefined,
-): ConnectionOptions {
+function tlsConnection({ host }: HostPort, tls: TlsOptions | undefined): ConnectionOptions {
   const servername = tls?.servername ?? (isIP(host) === 0 ? host : undefined);
   const ca = caList(tls);
   return {
-    ...(over === undefined ? { host, port } : { host, socket: over.socket }),
+    host,
     ...(servername === undefined ? {} : { servername }),
     ...(ca === undefined ? {} : { ca }),
     ...(tls?.cert === undefined ? {} : { cert: tls.cert }),

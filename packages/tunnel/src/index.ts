@@ -2,8 +2,10 @@
 
 export { AwakeClock, AwakeTimer } from "./awake-clock.js";
 export { type Clock, systemClock, type Timer } from "./clock.js";
+export { dial, type DialTarget } from "./dial/dial.js";
+export { HostLookup, type HostLookupOptions, type LookupDone } from "./dial/host-lookup.js";
 export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
-export { ByteSocket, type SocketHandler } from "./socket/byte-socket.js";
+export { ByteSocket, type ConnectOptions, type SocketHandler } from "./socket/byte-socket.js";
 export { Outbox, type Seal } from "./socket/outbox.js";
 export { giveSlab, SLAB_BYTES, takeSlab } from "./socket/slab-pool.js";
 export { WebSocketConnection, type WebSocketHandler } from "./websocket/connection.js";

@@ -90,11 +90,16 @@ export async function connectLoopback(
       resolve(ByteSocket.accept(socket, farCalls, readLength)),
     );
   });
-  const near =
-    tls === undefined
-      ? ByteSocket.connect({ host: "127.0.0.1", port }, nearCalls)
-      : ByteSocket.connectTls({ host: "127.0.0.1", port, ca: tls.ca }, nearCalls);
-  await once(near.socket, tls === undefined ? "connect" : "secureConnect");
+  const near = await new Promise<ByteSocket>((resolve) => {
+    const onOpen = (): void => resolve(opening);
+    const options = {
+      host: "127.0.0.1",
+      port,
+      onOpen,
+      ...(tls === undefined ? {} : { tls: { ca: tls.ca } }),
+    };
+    const opening = ByteSocket.connect(options, nearCalls);
+  });
   const far = await accepted;
   const serverClosed = once(server, "close");
   server.close();

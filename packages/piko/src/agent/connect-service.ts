@@ -2,7 +2,7 @@
 
 import { isIP } from "node:net";
 import { type ConnectionOptions, createSecureContext } from "node:tls";
-import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import { ByteSocket, type ConnectOptions, type SocketHandler } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 import type { ServiceAddress } from "../base/service-address.js";
 import { readTlsFiles } from "../net/tls-files.js";
@@ -17,28 +17,25 @@ export interface ServiceConnectorOptions {
 
 /** Opens connections to one service. */
 export class ServiceConnector {
-  readonly #host: string;
-  readonly #port: number;
-  readonly #tls: ConnectionOptions | undefined;
-  readonly #keepAliveMs: number;
+  readonly #target: ConnectOptions;
 
   /** Throws when a file of the TLS settings can't be read or isn't what it should be. */
   constructor({ addr, tls, keepAliveMs }: ServiceConnectorOptions) {
-    this.#host = addr.host;
-    this.#port = addr.port;
-    this.#keepAliveMs = keepAliveMs;
-    this.#tls = addr.scheme === "https" ? tlsOptions(addr.host, tls) : undefined;
+    const { host, port, scheme } = addr;
+    this.#target = {
+      host,
+      port,
+      keepAliveMs,
+      ...(scheme === "https" ? { tls: tlsOptions(host, tls) } : {}),
+    };
   }
 
   /** Starts to connect; bytes can be written at once. How it ended is told by the handler's `onClose`. */
-  open(handler: SocketHandler): ByteSocket {
-    const target = { host: this.#host, port: this.#port };
-    const socket =
-      this.#tls === undefined
-        ? ByteSocket.connect(target, handler)
-        : ByteSocket.connectTls({ ...target, ...this.#tls }, handler);
-    if (this.#keepAliveMs > 0) socket.socket.setKeepAlive(true, this.#keepAliveMs);
-    return socket;
+  open(
+    handler: SocketHandler,
+    more: Pick<ConnectOptions, "clock" | "onOpen" | "timeoutMs"> = {},
+  ): ByteSocket {
+    return ByteSocket.connect({ ...this.#target, ...more }, handler);
   }
 }
 

@@ -61,13 +61,6 @@ export class StreamBridge implements StreamHandler {
     if (this.#rest.length > 0) socket.pause();
   }
 
-  /** Ends both sides at once, for `error`. */
-  abort(error: Error): void {
-    this.#error ??= error;
-    this.#dropStream();
-    this.#socket?.reset();
-  }
-
   onData(buffer: Buffer, start: number, end: number): void {
     const socket = this.#socket;
     if (socket === undefined) return;

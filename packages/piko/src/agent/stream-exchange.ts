@@ -215,7 +215,7 @@ export class StreamExchange implements StreamHandler, BodySink, ResponseHandler 
   }
 
   get #connecting(): boolean {
-    return this.#connection?.socket.socket.connecting === true;
+    return this.#connection?.socket.opening === true;
   }
 
   /** Returns how many of the bytes stay here, as does `#readBody`. */

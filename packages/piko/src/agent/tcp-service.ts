@@ -1,6 +1,6 @@
 // The TCP service behind one listener: each stream of the tunnel becomes one connection to it.
 
-import type { Clock, StreamHandler, Timer, YamuxStream } from "@piko/tunnel";
+import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
 import type { LogLevel } from "../config/log.js";
 import type { Logger } from "../observability/logger.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";
@@ -33,10 +33,8 @@ export class TcpService {
     const { accessLogger, addr, clock, connector, endpointId, logLevel, logger, timeoutMs } = this.#options;
     const fields = { "endpoint-id": endpointId, addr };
     const openedMs = clock.now();
-    let timer: Timer | undefined;
     let connected = false;
     const onDone = (error: Error | undefined): void => {
-      if (timer !== undefined) clock.clearTimeout(timer);
       if (!connected) {
         logger.warn("upstream unreachable", { ...fields, error: connectionFailure(error) });
       } else if (logLevel !== undefined) {
@@ -50,15 +48,11 @@ export class TcpService {
       }
     };
     const bridge = new StreamBridge({ stream, halfClose, onDone });
-    const socket = connector.open(bridge.socketHandler);
-    bridge.join(socket);
-    timer = clock.setTimeout(() => bridge.abort(new Error(`no connection in ${timeoutMs} ms`)), timeoutMs);
-    socket.socket.once("connect", () => {
+    const onOpen = (): void => {
       connected = true;
-      if (timer !== undefined) clock.clearTimeout(timer);
-      timer = undefined;
       if (logLevel !== undefined) accessLogger[logLevel]("connection opened", fields);
-    });
+    };
+    bridge.join(connector.open(bridge.socketHandler, { clock, onOpen, timeoutMs }));
     return bridge;
   }
 }

@@ -6,6 +6,7 @@ import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { visibleText } from "../base/visible-text.js";
 import type { StatusConfig } from "../config/status.js";
+import { dialAgent } from "../net/dial-agent.js";
 import { readTlsFiles, type TlsFiles } from "../net/tls-files.js";
 
 const TIMEOUT_MS = 15_000;
@@ -83,11 +84,12 @@ export class AdminClient {
     const { token } = this.#config.server;
     const headers = token === "" ? {} : { authorization: `Bearer ${token}` };
     return new Promise((resolve, reject) => {
-      const options = { agent: false, headers, signal };
-      const request =
-        this.#tls === undefined
-          ? httpRequest(url, options, resolve)
-          : httpsRequest(url, { ...options, ...this.#tls }, resolve);
+      const { hostname, port, protocol } = new URL(url);
+      const secure = protocol === "https:";
+      const host = hostname.replace(/^\[|\]$/g, "");
+      const target = { host, port: port === "" ? (secure ? 443 : 80) : Number(port) };
+      const agent = dialAgent(target, signal, this.#tls);
+      const request = (secure ? httpsRequest : httpRequest)(url, { agent, headers, signal }, resolve);
       request.on("error", reject).end();
     });
   }

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer } from "node:net";
+import { connect as connectUnix, createServer } from "node:net";
 import { createCertificates } from "@piko/testkit";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import "../../../testkit/src/leak-guard.js";
@@ -307,8 +307,9 @@ describe("connect", () => {
     await once(server, "listening");
     const calls = new SocketRecorder();
     const farCalls = new SocketRecorder();
-    const near = ByteSocket.connect({ path }, calls);
-    const [accepted] = await once(server, "connection");
+    const opened = connectUnix({ path, allowHalfOpen: true });
+    const [[accepted]] = await Promise.all([once(server, "connection"), once(opened, "connect")]);
+    const near = ByteSocket.accept(opened, calls);
     const far = ByteSocket.accept(accepted, farCalls);
     send(far, "hello");
     await calls.when(() => calls.bytes.length === 5);

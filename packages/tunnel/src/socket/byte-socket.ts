@@ -1,9 +1,10 @@
 // A TCP or TLS socket as the data path uses it: bytes arrive in one callback, out of a read buffer that all plain TCP
 // sockets share, and leave through an outbox. Client, tunnel and service connections are all made of this.
 
-import { connect as connectTcp, type NetConnectOpts, Socket, type TcpNetConnectOpts } from "node:net";
+import { connect as connectTcp, Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
 import { systemClock, type Timer } from "../clock.js";
+import { dial, type DialTarget } from "../dial/dial.js";
 import { Outbox } from "./outbox.js";
 import { type Reader, readTurns } from "./read-turns.js";
 import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
@@ -20,8 +21,22 @@ export interface SocketHandler {
   onClose(error: Error | undefined): void;
 }
 
+/** What to connect to, and how long to try. */
+export interface ConnectOptions extends DialTarget {
+  /** For TLS. The server name has to be in it where there is one. */
+  readonly tls?: ConnectionOptions;
+  /** The connection, with its TLS handshake, stands: bytes can pass. */
+  readonly onOpen?: () => void;
+  /** After this the connection fails; undefined or 0: after no time. */
+  readonly timeoutMs?: number;
+  /** TCP asks a silent peer whether it is there after this time; undefined or 0: it doesn't. */
+  readonly keepAliveMs?: number;
+}
+
 /** How long after our FIN the peer may go on sending before the connection is cut. */
 const LINGER_MS = 2_000;
+/** The system counts in seconds, and takes 0 for its own default of two hours. */
+const LEAST_KEEP_ALIVE_MS = 1_000;
 
 interface TcpHandle {
   useUserBuffer?: unknown;
@@ -29,7 +44,8 @@ interface TcpHandle {
 }
 
 export class ByteSocket implements Reader {
-  readonly socket: Socket;
+  /** As long as there is no connection, one that never will be any. */
+  socket: Socket;
   readonly out: Outbox;
   handler: SocketHandler;
   /**
@@ -43,15 +59,21 @@ export class ByteSocket implements Reader {
   #closing: boolean;
   #lingering: Timer | undefined;
   /** Reads into shared memory, by `onread`; otherwise by `data` events. */
-  readonly #shared: boolean;
+  #shared: boolean;
   readonly #readLength: ReadLength;
   /** How much a turn reads now, and what has come since the last one that was used up. */
   #turnBytes: number;
   #readBytes: number;
   /** The turn is used up: reading goes on in the next one. */
   #awaitingTurn: boolean;
+  /** There is no connection yet: `socket` is none. */
+  #dialling: boolean;
+  /** Ends the wait for a connection that stands, with its TLS handshake; undefined when there is no wait. */
+  #stopOpening: (() => void) | undefined;
+  /** `end` came while it dialled. */
+  #endLater: boolean;
 
-  private constructor(handler: SocketHandler, readLength: ReadLength, open: Open) {
+  private constructor(handler: SocketHandler, readLength: ReadLength, open: Open | undefined) {
     this.handler = handler;
     this.messages = 0;
     this.#error = undefined;
@@ -63,44 +85,14 @@ export class ByteSocket implements Reader {
     this.#turnBytes = firstTurnBytes(readLength);
     this.#readBytes = 0;
     this.#awaitingTurn = false;
-    let current: Buffer | undefined;
-    const { socket, shared } = open({
-      // Asked for after each read; only another buffer is an answer.
-      buffer: () => {
-        const buffer = readBuffer(readLength, this.#turnBytes);
-        if (buffer === current) return undefined;
-        current = buffer;
-        return buffer;
-      },
-      callback: (count, buffer) => {
-        this.#onBytes(buffer as Buffer, count);
-        return !this.#awaitingTurn;
-      },
-    });
-    this.socket = socket;
-    this.out = new Outbox(socket, !(socket instanceof TLSSocket));
-    this.#shared = shared;
-    if (!shared) socket.on("data", (chunk: Buffer) => this.#onBytes(chunk, chunk.length));
-    socket.setNoDelay(true);
-    socket.on("end", () => {
-      this.#ended = true;
-      if (!this.#closing) this.handler.onEnd();
-    });
-    socket.on("drain", () => {
-      this.out.onDrain();
-      this.handler.onDrain();
-    });
-    socket.on("error", (error) => {
-      this.#error = error;
-    });
-    const closed = (): void => {
-      this.out.close();
-      if (this.#lingering !== undefined) systemClock.clearTimeout(this.#lingering);
-      this.handler.onClose(this.#error);
-    };
-    // A connection can be gone before it is taken over; its event is in the past then.
-    if (socket.closed) process.nextTick(closed);
-    else socket.on("close", closed);
+    this.#shared = false;
+    this.#stopOpening = undefined;
+    this.#endLater = false;
+    const opened = open?.(this.#onRead());
+    this.#dialling = opened === undefined;
+    this.socket = opened?.socket ?? new Socket();
+    this.out = new Outbox(opened?.socket, !(opened?.socket instanceof TLSSocket));
+    if (opened !== undefined) this.#watch(opened.shared);
   }
 
   /**
@@ -125,26 +117,34 @@ export class ByteSocket implements Reader {
     });
   }
 
-  /** Opens a TCP connection; watch `socket` for `connect` and errors. */
-  static connect(options: NetConnectOpts, handler: SocketHandler): ByteSocket {
-    return new ByteSocket(handler, "long", (onread) => {
-      const all = { ...options, allowHalfOpen: true, ...(SHARED ? { onread } : {}) };
-      return { socket: connectTcp(all as TcpNetConnectOpts), shared: SHARED };
+  /**
+   * Opens a TCP or TLS connection to whichever of a host's addresses takes it first. Bytes can be written at once. How it
+   * ended, if it never stood too, is told by the handler's `onClose`.
+   */
+  static connect(options: ConnectOptions, handler: SocketHandler): ByteSocket {
+    const socket = new ByteSocket(handler, "long", undefined);
+    socket.#connect(options);
+    return socket;
+  }
+
+  /** Begins TLS on a connection that stands, and belongs to the new socket from here on. */
+  static secure(
+    over: ByteSocket,
+    tls: ConnectionOptions,
+    handler: SocketHandler,
+    onOpen: () => void,
+  ): ByteSocket {
+    return new ByteSocket(handler, "long", () => {
+      const socket = connectTls({ ...tls, socket: over.socket });
+      socket.allowHalfOpen = true;
+      socket.once("secureConnect", onOpen);
+      return { socket, shared: false };
     });
   }
 
-  /** Opens a TLS connection (over `options.socket` if given); watch `socket` for `secureConnect` and errors. */
-  static connectTls(options: ConnectionOptions, handler: SocketHandler): ByteSocket {
-    return new ByteSocket(handler, "long", (onread) => {
-      const shared = SHARED && options.socket === undefined;
-      if (shared) {
-        const all = { ...options, allowHalfOpen: true, onread };
-        return { socket: connectTls(all as ConnectionOptions), shared };
-      }
-      const socket = connectTls(options);
-      socket.allowHalfOpen = true;
-      return { socket, shared };
-    });
+  /** The connection doesn't stand yet. */
+  get opening(): boolean {
+    return this.#stopOpening !== undefined;
   }
 
   /** The peer has sent its last byte. */
@@ -170,13 +170,14 @@ export class ByteSocket implements Reader {
   pause(): void {
     if (this.#paused || this.#closing) return;
     this.#paused = true;
-    if (!this.#awaitingTurn) this.socket.pause();
+    // A pause would stop the TLS handshake as well.
+    if (!this.#awaitingTurn && !this.opening) this.socket.pause();
   }
 
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    if (!this.#awaitingTurn) this.socket.resume();
+    if (!this.#awaitingTurn && !this.opening) this.socket.resume();
   }
 
   /** For the read turns: others had theirs. */
@@ -188,7 +189,8 @@ export class ByteSocket implements Reader {
   /** Sends what is collected, then FIN. */
   end(): void {
     this.out.flush();
-    this.socket.end();
+    if (this.#dialling) this.#endLater = true;
+    else this.socket.end();
   }
 
   /**
@@ -199,8 +201,78 @@ export class ByteSocket implements Reader {
   close(): void {
     if (this.#closing) return;
     this.#closing = true;
-    const socket = this.socket;
     this.out.flush();
+    if (!this.#dialling) this.#finish();
+  }
+
+  /** Closes at once; unsent bytes are dropped. */
+  destroy(): void {
+    this.out.close();
+    this.#stopOpening?.();
+    if (!this.#dialling) {
+      this.socket.destroy();
+      return;
+    }
+    this.#dialling = false;
+    process.nextTick(() => this.#onClose());
+  }
+
+  /** Closes at once with a TCP reset, so that the peer can't take what it has for complete. */
+  reset(): void {
+    if (this.#dialling) {
+      this.destroy();
+      return;
+    }
+    this.out.close();
+    // TLS sockets have no reset of their own; a close without close_notify says the same. Nor have Unix sockets.
+    const isTcp = this.socket.remoteFamily !== undefined && !(this.socket instanceof TLSSocket);
+    if (isTcp) this.socket.resetAndDestroy();
+    else this.socket.destroy();
+  }
+
+  #connect(options: ConnectOptions): void {
+    const { clock = systemClock, keepAliveMs = 0, onOpen, port, timeoutMs = 0, tls } = options;
+    const late = (): void => {
+      this.#error = new Error(`no connection in ${timeoutMs} ms`);
+      this.destroy();
+    };
+    const timer = timeoutMs > 0 ? clock.setTimeout(late, timeoutMs) : undefined;
+    const open = (): void => {
+      this.#stopOpening?.();
+      if (this.#paused) this.socket.pause();
+      onOpen?.();
+    };
+    const openAttempt = (address: string): Socket => {
+      const all = { host: address, port, allowHalfOpen: true, ...(SHARED ? { onread: this.#onRead() } : {}) };
+      if (tls === undefined) return connectTcp(all as TcpNetConnectOpts);
+      return connectTls({ ...tls, ...all } as ConnectionOptions);
+    };
+    const giveUp = dial(options, openAttempt, (error, socket) => {
+      if (socket === undefined) {
+        this.#error = error;
+        this.destroy();
+        return;
+      }
+      this.#dialling = false;
+      this.socket = socket;
+      this.#watch(SHARED);
+      if (keepAliveMs > 0) socket.setKeepAlive(true, Math.max(keepAliveMs, LEAST_KEEP_ALIVE_MS));
+      const drained = this.out.connect(socket, tls === undefined);
+      if (this.#closing) this.#finish();
+      else if (this.#endLater) socket.end();
+      if (tls === undefined) open();
+      else socket.once("secureConnect", open);
+      if (drained && !socket.destroyed) this.handler.onDrain();
+    });
+    this.#stopOpening = () => {
+      this.#stopOpening = undefined;
+      if (timer !== undefined) clock.clearTimeout(timer);
+      giveUp();
+    };
+  }
+
+  #finish(): void {
+    const socket = this.socket;
     if (this.#ended) {
       socket.destroySoon();
       return;
@@ -214,19 +286,51 @@ export class ByteSocket implements Reader {
     socket.end();
   }
 
-  /** Closes at once; unsent bytes are dropped. */
-  destroy(): void {
-    this.out.close();
-    this.socket.destroy();
+  /** Listens to what becomes of the socket. */
+  #watch(shared: boolean): void {
+    const socket = this.socket;
+    this.#shared = shared;
+    if (!shared) socket.on("data", (chunk: Buffer) => this.#onBytes(chunk, chunk.length));
+    socket.setNoDelay(true);
+    socket.on("end", () => {
+      this.#ended = true;
+      if (!this.#closing) this.handler.onEnd();
+    });
+    socket.on("drain", () => {
+      this.out.onDrain();
+      this.handler.onDrain();
+    });
+    socket.on("error", (error) => {
+      this.#error = error;
+    });
+    // A connection can be gone before it is taken over; its event is in the past then.
+    if (socket.closed) process.nextTick(() => this.#onClose());
+    else socket.on("close", () => this.#onClose());
   }
 
-  /** Closes at once with a TCP reset, so that the peer can't take what it has for complete. */
-  reset(): void {
+  #onClose(): void {
     this.out.close();
-    // TLS sockets have no reset of their own; a close without close_notify says the same. Nor have Unix sockets.
-    const isTcp = this.socket.remoteFamily !== undefined && !(this.socket instanceof TLSSocket);
-    if (isTcp && !this.socket.connecting) this.socket.resetAndDestroy();
-    else this.socket.destroy();
+    this.#stopOpening?.();
+    if (this.#lingering !== undefined) systemClock.clearTimeout(this.#lingering);
+    this.handler.onClose(this.#error);
+  }
+
+  /** How one socket reads into shared memory. */
+  #onRead(): OnRead {
+    let current: Buffer | undefined;
+    return {
+      // Asked for after each read; only another buffer is an answer.
+      buffer: () => {
+        const buffer = readBuffer(this.#readLength, this.#turnBytes);
+        if (buffer === current) return undefined;
+        current = buffer;
+        return buffer;
+      },
+      callback: (count, buffer) => {
+        this.#onBytes(buffer as Buffer, count);
+        return !this.#awaitingTurn;
+      },
+    };
   }
 
   #onBytes(buffer: Buffer, count: number): void {

@@ -15,9 +15,12 @@ export class Outbox implements Flushable, Postponed {
   congested: boolean;
   /** How often collected bytes went to the socket. */
   flushes: number;
-  readonly #socket: Socket;
+  /** Undefined: there is no connection yet, and what is flushed is held. */
+  #socket: Socket | undefined;
   /** Plain TCP hands bytes to the kernel within write(); TLS doesn't, so its slabs must be copied. */
-  readonly #synchronous: boolean;
+  #synchronous: boolean;
+  readonly #held: Buffer[];
+  #heldBytes: number;
   #headroom: number;
   #seal: Seal | undefined;
   #end: number;
@@ -28,12 +31,14 @@ export class Outbox implements Flushable, Postponed {
   #scheduledLater: boolean;
   #closed: boolean;
 
-  constructor(socket: Socket, synchronous: boolean) {
+  constructor(socket: Socket | undefined, synchronous: boolean) {
     this.slab = undefined;
     this.congested = false;
     this.flushes = 0;
     this.#socket = socket;
     this.#synchronous = synchronous;
+    this.#held = [];
+    this.#heldBytes = 0;
     this.#headroom = 0;
     this.#seal = undefined;
     this.#end = 0;
@@ -45,7 +50,18 @@ export class Outbox implements Flushable, Postponed {
 
   /** Bytes accepted and not yet taken by the kernel. */
   get pendingBytes(): number {
-    return this.#end - this.#headroom + this.#socket.writableLength;
+    return this.#end - this.#headroom + this.#heldBytes + (this.#socket?.writableLength ?? 0);
+  }
+
+  /** There is a connection: what was held goes out. True: it was too much, and has all gone, which is for the owner a drain. */
+  connect(socket: Socket, synchronous: boolean): boolean {
+    this.#socket = socket;
+    this.#synchronous = synchronous;
+    this.#heldBytes = 0;
+    const wasCongested = this.congested;
+    this.congested = false;
+    for (const bytes of this.#held.splice(0)) if (!socket.write(bytes)) this.congested = true;
+    return wasCongested && !this.congested;
   }
 
   /** From the next byte on, every slab is framed by `seal`, which may use `headroom` bytes in front. */
@@ -145,12 +161,19 @@ export class Outbox implements Flushable, Postponed {
     this.slab = undefined;
     this.flushes++;
     const socket = this.#socket;
-    if (this.#closed || !socket.writable) {
+    if (this.#closed || socket?.writable === false) {
       giveSlab(slab);
       return;
     }
     const start = this.#seal === undefined ? this.#headroom : this.#seal(slab, this.#headroom, end);
     const view = slab.subarray(start, end);
+    if (socket === undefined) {
+      this.#held.push(Buffer.from(view));
+      this.#heldBytes += view.length;
+      this.congested = this.#heldBytes >= MOST_HELD_BYTES;
+      giveSlab(slab);
+      return;
+    }
     if (!this.#synchronous) {
       if (!socket.write(Buffer.from(view))) this.congested = true;
       giveSlab(slab);
@@ -174,6 +197,8 @@ export class Outbox implements Flushable, Postponed {
   /** Drops what is not sent yet; nothing is written from here on. */
   close(): void {
     this.#closed = true;
+    this.#held.length = 0;
+    this.#heldBytes = 0;
     this.flush();
   }
 
@@ -203,6 +228,8 @@ export class Outbox implements Flushable, Postponed {
   }
 }
 
+/** What an owner may write before there is a connection, until it is to wait: as much as into Node's sockets. */
+const MOST_HELD_BYTES = 16 * 1024;
 /** Below this a byte loop beats the call into native code. */
 const SMALL_COPY_BYTES = 24;
 /** More bytes than that don't wait for others. */

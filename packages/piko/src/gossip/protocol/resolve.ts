@@ -2,9 +2,8 @@
 // names come to mean other nodes.
 
 import { isIP } from "node:net";
-import { type Clock, systemClock } from "@piko/tunnel";
+import { type Clock, systemClock, type LookupDone } from "@piko/tunnel";
 import { type HostPort, formatHostPort } from "../../base/address.js";
-import type { LookupDone } from "../../net/host-lookup.js";
 import { GossipError } from "../wire/errors.js";
 import { canonicalIp, parsePeerAddress } from "../wire/peer-address.js";
 

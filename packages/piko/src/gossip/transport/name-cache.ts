@@ -1,8 +1,7 @@
 // IP addresses of nodes whose address is a name. Sending a packet never waits for a name server: until a name is known,
 // packets to it are lost, as packets may be.
 
-import type { Clock } from "@piko/tunnel";
-import type { HostLookup } from "../../net/host-lookup.js";
+import type { Clock, HostLookup } from "@piko/tunnel";
 import { canonicalIp } from "../wire/peer-address.js";
 
 interface Known {

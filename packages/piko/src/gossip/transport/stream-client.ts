@@ -1,8 +1,8 @@
 // Requests to other nodes over TCP, and their answers.
 
-import { connect } from "node:net";
-import type { Clock } from "@piko/tunnel";
-import type { HostLookup } from "../../net/host-lookup.js";
+import { connect, type Socket } from "node:net";
+import { errorText } from "@piko/client/internal";
+import { type Clock, dial, type HostLookup } from "@piko/tunnel";
 import type { ExchangeDone, MessageEnd } from "../protocol/transport.js";
 import { GossipError, type GossipErrorCode } from "../wire/errors.js";
 import { parsePeerAddress } from "../wire/peer-address.js";
@@ -50,7 +50,7 @@ export class StreamClient {
       if (over) return;
       over = true;
       clock.clearTimeout(deadline);
-      socket.destroy();
+      stop();
       settle(0);
       done(error, response);
     };
@@ -66,29 +66,44 @@ export class StreamClient {
       this.#pendingBytes += bytes - pending;
       pending = bytes;
     };
-    const socket = connect({ ...target, noDelay: true, lookup: this.#names.forConnect });
-    socket.on("connect", () => socket.write(request));
-    socket.on("data", (chunk: Buffer) => {
-      let response: Buffer | undefined;
-      try {
-        response = buffer.add(chunk);
-        settle(buffer.capacity);
-      } catch (error) {
-        fail("PIKO_GOSSIP_EXCHANGE", (error as Error).message, error);
-        return;
-      }
-      if (response !== undefined) finish(undefined, response);
-      else if (this.#pendingBytes > MAX_PENDING_BYTES) fail("PIKO_GOSSIP_EXCHANGE", "too many large answers");
-    });
-    socket.on("error", (error: NodeJS.ErrnoException) => {
+    const failBy = (error: NodeJS.ErrnoException): void => {
       const code = NOT_THERE.has(error.code ?? "") ? "PIKO_GOSSIP_UNREACHABLE" : "PIKO_GOSSIP_EXCHANGE";
-      fail(code, error.message, error);
-    });
-    socket.on("close", () => fail("PIKO_GOSSIP_EXCHANGE", "closed without an answer"));
+      fail(code, errorText(error), error);
+    };
+    const start = (socket: Socket): void => {
+      socket.on("data", (chunk: Buffer) => {
+        let response: Buffer | undefined;
+        try {
+          response = buffer.add(chunk);
+          settle(buffer.capacity);
+        } catch (error) {
+          fail("PIKO_GOSSIP_EXCHANGE", (error as Error).message, error);
+          return;
+        }
+        if (response !== undefined) finish(undefined, response);
+        else if (this.#pendingBytes > MAX_PENDING_BYTES)
+          fail("PIKO_GOSSIP_EXCHANGE", "too many large answers");
+      });
+      socket.on("error", failBy);
+      socket.on("close", () => fail("PIKO_GOSSIP_EXCHANGE", "closed without an answer"));
+      socket.write(request);
+    };
+    let stop = dial(
+      { ...target, names: this.#names, clock },
+      (host) => connect({ host, port: target.port, noDelay: true }),
+      (error, socket) => {
+        if (socket === undefined) {
+          failBy(error ?? new Error("no connection"));
+          return;
+        }
+        stop = () => void socket.destroy();
+        start(socket);
+      },
+    );
     return () => {
       over = true;
       clock.clearTimeout(deadline);
-      socket.destroy();
+      stop();
       settle(0);
     };
   }

@@ -1,9 +1,8 @@
 // Gossip over real sockets: UDP for packets, TCP for exchanges, on the same port.
 
 import { type AddressInfo, isIP } from "node:net";
-import { type Clock, systemClock } from "@piko/tunnel";
+import { type Clock, systemClock, HostLookup } from "@piko/tunnel";
 import { type HostPort, formatHostPort } from "../../base/address.js";
-import { HostLookup } from "../../net/host-lookup.js";
 import { GossipError } from "../wire/errors.js";
 import { NameCache } from "./name-cache.js";
 import { PacketSocket } from "./packet-socket.js";

@@ -3,10 +3,12 @@
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import { systemClock } from "@piko/tunnel";
 import { parseHostPort } from "../../base/address.js";
 import { visibleJson } from "../../base/visible-text.js";
 import { send } from "../../net/route-server.js";
 import type { Logger } from "../../observability/logger.js";
+import { dialAgent } from "../../net/dial-agent.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";
 
@@ -63,16 +65,25 @@ export class AdminForward {
   }
 
   #forward(request: IncomingMessage, response: ServerResponse, { adminAddr, id }: NodeSummary): void {
+    const gone = new AbortController();
+    // The table takes no address that can't be connected to.
+    const target = parseHostPort(adminAddr);
     const outgoing = httpRequest({
-      // The table takes no address that can't be connected to.
-      ...parseHostPort(adminAddr),
+      ...target,
+      agent: dialAgent(target, gone.signal),
       method: request.method ?? "GET",
       path: request.url ?? "/",
       headers: this.#requestHeaders(request),
-      agent: false,
-      timeout: this.#silenceMs,
     });
     let late = false;
+    const giveUp = (error?: Error): void => {
+      outgoing.destroy(error);
+      gone.abort();
+    };
+    const silence = systemClock.setTimeout(() => {
+      late = true;
+      giveUp(new Error(`silent for ${this.#silenceMs} ms`));
+    }, this.#silenceMs);
     const fail = (error: unknown): void => {
       if (response.destroyed || response.writableEnded) return;
       this.#logger.warn("could not forward request", { "node-id": id, addr: adminAddr, error });
@@ -81,17 +92,16 @@ export class AdminForward {
       else if (late) sendError(response, 504, "upstream timeout");
       else sendError(response, 502, "upstream unreachable");
     };
-    outgoing.once("timeout", () => {
-      late = true;
-      outgoing.destroy(new Error(`silent for ${this.#silenceMs} ms`));
-    });
     outgoing.on("error", fail);
     outgoing.once("close", () => {
+      systemClock.clearTimeout(silence);
       // Such as after a 101, of which Node tells nobody.
       if (!response.headersSent) fail(new Error("closed without an answer"));
     });
     outgoing.once("response", (incoming) => {
       incoming.once("error", () => response.destroy());
+      silence.refresh();
+      incoming.on("data", () => silence.refresh());
       const { statusCode = 0 } = incoming;
       // Node reads statuses that it doesn't write, such as 099, and a 101 that nobody has asked for.
       if (statusCode < 200) {
@@ -101,7 +111,7 @@ export class AdminForward {
       response.writeHead(statusCode, responseHeaders(incoming));
       incoming.pipe(response);
     });
-    response.once("close", () => outgoing.destroy());
+    response.once("close", () => giveUp());
     outgoing.end();
   }
 

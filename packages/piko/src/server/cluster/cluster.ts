@@ -108,7 +108,7 @@ export class Cluster {
       maxPacketSize: config.gossip.maxPacketSize,
       maxStateBytes: config.gossip.maxStateBytes,
       defaultPort: transport.address.port,
-      lookup: (host, done) => transport.lookup.lookup(host, done),
+      lookup: (host, done) => void transport.lookup.lookup(host, done),
       clock,
       logger: logger.subsystem("gossip"),
     });

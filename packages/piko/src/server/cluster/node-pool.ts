@@ -3,7 +3,6 @@
 import { ByteSocket, type Clock, type SocketHandler, type StreamHandler } from "@piko/tunnel";
 import { parseHostPort } from "../../base/address.js";
 import type { ClusterTable, RemoteNode } from "./cluster-table.js";
-import { setKeepAlive } from "../../net/keep-alive.js";
 import { NodeStream } from "./node-stream.js";
 
 /** Most connections to one node that are kept without a request. */
@@ -54,16 +53,14 @@ export class NodePool {
   /** For streams: a new connection. */
   connect(handler: SocketHandler, onConnect: () => void): ByteSocket {
     const { host, port } = parseHostPort(this.#node.proxyAddr);
-    const connection = ByteSocket.connect({ host, port }, handler);
-    const { socket } = connection;
-    setKeepAlive(socket, KEEP_ALIVE_MS);
-    const timer = this.#clock.setTimeout(() => connection.destroy(), CONNECT_TIMEOUT_MS);
-    socket.once("connect", () => {
-      this.#clock.clearTimeout(timer);
-      onConnect();
-    });
-    socket.once("close", () => this.#clock.clearTimeout(timer));
-    return connection;
+    const options = {
+      host,
+      port,
+      keepAliveMs: KEEP_ALIVE_MS,
+      timeoutMs: CONNECT_TIMEOUT_MS,
+      clock: this.#clock,
+    };
+    return ByteSocket.connect({ ...options, onOpen: onConnect }, handler);
   }
 
   /** For streams: the connection can carry another request. */

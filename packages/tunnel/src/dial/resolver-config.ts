@@ -46,6 +46,16 @@ export function findInHosts(text: string, name: string): readonly string[] {
   return found;
 }
 
+/** `localhost`, which is this host by definition. */
+export function isLocalhost(name: string): boolean {
+  return /^localhost\.?$/i.test(name);
+}
+
+/** A name such as `app.localhost`, which is this host unless the hosts file says otherwise. */
+export function isBelowLocalhost(name: string): boolean {
+  return /\.localhost\.?$/i.test(name);
+}
+
 function fieldsOf(text: string, comment: RegExp): string[][] {
   return text
     .split("\n")

@@ -169,20 +169,36 @@ describe.skipIf(process.platform !== "linux")("names", () => {
     expect(await found).toEqual(["10.0.0.1"]);
   });
 
-  it("can be connected to", async () => {
-    server.zone = { "A piko.ns.svc": [ONE], "AAAA piko.ns.svc": [SIX] };
-    const connectTo = (host: string, all: boolean): Promise<unknown> =>
-      new Promise((resolve) => lookup.forConnect(host, { all }, (...answer: unknown[]) => resolve(answer)));
-    expect(await connectTo("piko", true)).toEqual([
-      null,
-      expect.arrayContaining([
-        { address: "10.0.0.1", family: 4 },
-        { address: "fd00::1", family: 6 },
-      ]),
-    ]);
+  it("are not asked for any more when nobody wants to know", async () => {
+    server.zone = { "A piko.ns.svc": "silence", "AAAA piko.ns.svc": "silence" };
+    let called = 0;
+    const giveUp = [lookup.lookup("piko", () => called++), lookup.lookup("piko", () => called++)];
+    while (server.asked.length < 2) await new Promise((resolve) => void setTimeout(resolve, 10));
+    giveUp[0]?.();
     server.zone = { "A piko.ns.svc": [ONE] };
-    expect(await connectTo("piko", false)).toEqual([null, "10.0.0.1", 4]);
-    expect(await connectTo("nobody", false)).toEqual([new Error("no addresses for nobody"), "", 0]);
+    expect(await find("piko")).toEqual(["10.0.0.1"]);
+    expect(called).toBe(1);
+    server.zone = { "A piko.ns.svc": "silence", "AAAA piko.ns.svc": "silence" };
+    const asked = server.asked.length;
+    const last = lookup.lookup("piko", () => called++);
+    while (server.asked.length < asked + 2) await new Promise((resolve) => void setTimeout(resolve, 10));
+    last();
+    server.zone = { "A other.ns.svc": [TWO] };
+    expect(await find("other")).toEqual(["10.0.0.2"]);
+    // Its next names would be asked for otherwise.
+    expect(server.asked.some((each) => each.endsWith("piko.svc"))).toBe(false);
+    expect(called).toBe(1);
+  });
+
+  it.each([
+    ["localhost", ["127.0.0.1", "::1"]],
+    ["LOCALHOST.", ["127.0.0.1", "::1"]],
+    ["app.localhost", ["127.0.0.1", "::1"]],
+    ["db.localhost", ["10.0.0.9"]],
+  ])("%s need no name server", async (name, ips) => {
+    await writeFile(join(directory, "hosts"), "10.0.0.9 db.localhost\n");
+    expect(await find(name)).toEqual(ips);
+    expect(server.asked).toEqual([]);
   });
 
   it("call nobody back after the end", async () => {

@@ -1,0 +1,41 @@
+// How requests of Node's HTTP client get their connection: to whichever of the host's addresses takes it first. Called for
+// requests to admin ports.
+
+import { Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
+import { connect, isIP, Socket } from "node:net";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { dial } from "@piko/tunnel";
+import type { HostPort } from "../base/address.js";
+
+/**
+ * An agent for one request, over TLS if there are settings for it. It has no time limit: `signal` gives up while it
+ * connects, of which Node's request alone tells it nothing.
+ */
+export function dialAgent(
+  { host, port }: HostPort,
+  signal: AbortSignal,
+  tls?: ConnectionOptions,
+): HttpAgent | HttpsAgent {
+  const open = (address: string): Socket =>
+    tls === undefined
+      ? connect({ host: address, port })
+      : connectTls({ ...(isIP(host) === 0 ? { servername: host } : {}), ...tls, host: address, port });
+  const agent = tls === undefined ? new HttpAgent() : new HttpsAgent();
+  agent.createConnection = (_options, done) => {
+    // Node's types ask for both, error and socket.
+    const fail = (error: Error): void => done?.(error, new Socket());
+    const giveUp = dial({ host, port }, open, (error, socket) => {
+      signal.removeEventListener("abort", onAbort);
+      if (socket === undefined) fail(error ?? new Error("no connection"));
+      else done?.(null, socket);
+    });
+    const onAbort = (): void => {
+      giveUp();
+      fail(new Error("given up"));
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+    return undefined;
+  };
+  return agent;
+}

@@ -1,0 +1,44 @@
+// Opens a TCP connection to a host: finds its addresses, and races them. What is connected to a peer by name or address
+// comes through here: byte sockets, and the few plain sockets that are none.
+
+import { isIP, type Socket } from "node:net";
+import { type Clock, systemClock } from "../clock.js";
+import { HostLookup } from "./host-lookup.js";
+import { interleave, race, type RaceDone } from "./race.js";
+
+/** Where to connect to. */
+export interface DialTarget {
+  /** A name, or an IP address without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** Who finds addresses of names. Default: the process's own lookup. */
+  readonly names?: HostLookup;
+  readonly clock?: Clock;
+}
+
+/** One per process is enough: it holds nothing but questions under way. */
+const processNames = new HostLookup();
+
+/**
+ * Connects to a host by `open`, which starts to connect to one of its addresses. `done` is called once, never at once: with
+ * the socket, within its `connect` event, or with the reason why there is none. There is no time limit. Returns what gives
+ * up, after which `done` isn't called.
+ */
+export function dial(target: DialTarget, open: (address: string) => Socket, done: RaceDone): () => void {
+  const { host, clock = systemClock, names = processNames } = target;
+  if (isIP(host) !== 0) return race([host], open, clock, done);
+  let stopRace: (() => void) | undefined;
+  const stopLookup = names.lookup(host, (error, addresses) => {
+    if (addresses.length > 0) stopRace = race(interleave(addresses), open, clock, done);
+    else done(error ?? noAddresses(host), undefined);
+  });
+  return () => {
+    stopLookup();
+    stopRace?.();
+  };
+}
+
+/** With the code that Node's own lookup has for it. */
+function noAddresses(host: string): Error {
+  return Object.assign(new Error(`no addresses for ${host}`), { code: "ENOTFOUND" });
+}
