@@ -20,7 +20,7 @@ const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 export interface RunAgentOptions {
   readonly config: AgentConfig;
   readonly logger: Logger;
-  /** Aborted by the first SIGTERM or SIGINT. */
+  /** Aborted by the first SIGTERM, SIGINT or SIGHUP. */
   readonly signal: AbortSignal;
   /** Which of the two it was. */
   readonly signalName?: () => string;

@@ -13,7 +13,7 @@ import { ProgressLine } from "./progress-line.js";
 export interface RunBenchOptions {
   readonly config: BenchConfig;
   readonly logger: Logger;
-  /** Aborted by the first SIGTERM or SIGINT: reports what there is. */
+  /** Aborted by the first SIGTERM, SIGINT or SIGHUP: reports what there is. */
   readonly signal: AbortSignal;
   /** Takes the report, a line at a time. */
   readonly print: (line: string) => void;

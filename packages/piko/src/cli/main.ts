@@ -5,14 +5,14 @@ import { type Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config-error.js";
 import { listSwitches, rewriteSwitches } from "./config-flags.js";
 import { createProgram } from "./program.js";
+import { watchStdout } from "./stdout.js";
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
 
 /** Runs the command line of this process. */
 export async function main(): Promise<void> {
-  // A reader that has seen enough (`piko --help | head`) is no error.
-  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+  watchStdout();
   const program = createProgram();
   let errors = "";
   captureErrors(program, (text) => {

@@ -1,7 +1,8 @@
 // The command as a process: exit codes, what goes to stdout and what to stderr, signals.
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { closeSync, copyFileSync, mkdirSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -93,6 +94,23 @@ describe("help and version", () => {
   it("show flags with their defaults", async () => {
     const { stdout } = await piko("server", "--help");
     expect(stdout).toMatch(/--proxy\.http\.idle-timeout <duration>\n[\s\S]{0,120}?\(default:\s+5m0s\)/);
+  });
+});
+
+describe("standard output", () => {
+  it("that can't be written to is an error", async () => {
+    const full = openSync("/dev/full", "w");
+    const child = spawn(process.execPath, [join(folder, "dist/main.js"), "--version"], {
+      stdio: ["ignore", full, "pipe"],
+    });
+    closeSync(full);
+    let stderr = "";
+    child.stderr?.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
+    const [code] = await once(child, "close");
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: "can't write to standard output: ENOSPC: no space left on device, write\n",
+    });
   });
 });
 
@@ -256,7 +274,17 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
     expect(messages(stderr)).toEqual(["second signal: ending at once"]);
   });
 
-  it("ends at once at a SIGTERM that comes while it loads, with code 0", async () => {
+  it("goes on at a SIGHUP without a terminal", async () => {
+    const script = program('console.log("up"); await stopped; logger.info(`bye ${signalName()}`);');
+    const { child, ended } = start(script, []);
+    await ready(child);
+    child.kill("SIGHUP");
+    child.kill("SIGTERM");
+    const { code, stderr } = await ended;
+    expect({ code, messages: messages(stderr) }).toEqual({ code: 0, messages: ["bye SIGTERM"] });
+  });
+
+  it("ends at once at a SIGTERM that comes while it loads, with code 0, and not at a SIGHUP", async () => {
     const script = `early-${Math.random().toString(36).slice(2)}.mjs`;
     writeFileSync(
       join(folder, script),
@@ -268,6 +296,7 @@ console.log("up");
     );
     const { child, ended } = start(script, []);
     await ready(child);
+    child.kill("SIGHUP");
     child.kill("SIGTERM");
     expect((await ended).code).toBe(0);
   });

@@ -1,11 +1,12 @@
 // Runs a long-lived program under its log and the signals: the first SIGTERM or SIGINT stops it gracefully, the second
-// ends it at once. Called by each command that serves.
+// ends it at once. SIGHUP stops it when its terminal is gone. Called by each command that serves.
 
 import { constants } from "node:os";
 import type { LogConfig } from "../config/log.js";
 import { LogOutput, fileDevice } from "../observability/log-output.js";
 import { type Logger, createLogger } from "../observability/logger.js";
 import { replaceEarlySignal } from "./early-signal.js";
+import { onHangUp } from "./hang-up.js";
 
 const STDERR = 2;
 /** How long the end of the process waits for a reader of its log. */
@@ -20,11 +21,15 @@ export interface ProgramContext {
   readonly signalName: () => string;
 }
 
-/** Runs a program to its end, and ends the process: 0 after a graceful stop, 1 after an error. */
+/**
+ * Runs a program to its end, and ends the process: 0 after a graceful stop, 1 after an error. Programs that have another
+ * use for SIGHUP have it ignored here.
+ */
 export async function runProgram(
   name: string,
   config: { readonly log: LogConfig },
   run: (context: ProgramContext) => Promise<void>,
+  hangUp: "stop" | "ignore" = "stop",
 ): Promise<never> {
   const output = new LogOutput(fileDevice(STDERR));
   const terminal = process.stderr.isTTY === true;
@@ -45,6 +50,13 @@ export async function runProgram(
         process.exit(128 + constants.signals[signal]);
       }
       signalName = signal;
+      stop.abort();
+    });
+  }
+  // A second one is no hurry: the shell says again what the terminal has said.
+  if (hangUp === "stop") {
+    onHangUp(() => {
+      if (signalName === "") signalName = "SIGHUP";
       stop.abort();
     });
   }

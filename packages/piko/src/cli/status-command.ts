@@ -7,6 +7,8 @@ import { loadConfig } from "../config/load-config.js";
 import { STATUS } from "../config/status.js";
 import type { Page } from "../status/pages.js";
 import { addFlagOptions, givenSettings } from "./config-flags.js";
+import { onHangUp } from "./hang-up.js";
+import { hasReader } from "./stdout.js";
 
 const FAILED = 1;
 const STATUSES = ["active", "unreachable", "left"];
@@ -116,7 +118,8 @@ async function run<T>(
   ]);
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
-  // A reader that has seen enough (`--watch | head`).
+  onHangUp(() => stop.abort());
+  // A reader that has seen enough (`--watch | head`), or a full disk.
   process.stdout.on("error", () => stop.abort());
   const { stdout, stderr } = process;
   try {
@@ -126,6 +129,7 @@ async function run<T>(
       screen: {
         write: (text) => void stdout.write(text),
         writeError: (text) => void stderr.write(text),
+        hasReader: hasReader(),
         size: () => (stdout.isTTY ? { columns: stdout.columns, rows: stdout.rows } : undefined),
       },
       signal: stop.signal,

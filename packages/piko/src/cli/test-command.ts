@@ -4,7 +4,7 @@ import { Command } from "commander";
 import { listFlags } from "../config/flags.js";
 import { TEST_CLUSTER } from "../config/test-cluster.js";
 import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
-import { runProgram } from "./run-program.js";
+import { type ProgramContext, runProgram } from "./run-program.js";
 
 /** Creates the commands that run things to try Piko on. */
 export function createTestCommand(): Command {
@@ -42,15 +42,19 @@ Examples:
   addFlagOptions(command, listFlags(TEST_CLUSTER));
   return command.action(async () => {
     const config = loadCommandConfig(command, TEST_CLUSTER);
-    await runProgram("cluster", config, async ({ logger, signal }) => {
+    let reload = (): void => {};
+    process.on("SIGHUP", () => reload());
+    const start = async ({ logger, signal }: ProgramContext): Promise<void> => {
       const { runTestCluster } = await import("../local-cluster/run.js");
       await runTestCluster({
         config,
         logger,
         signal,
-        onReload: (listener) =>
-          void process.on("SIGHUP", () => listener(() => loadCommandConfig(command, TEST_CLUSTER))),
+        onReload: (listener) => {
+          reload = () => listener(() => loadCommandConfig(command, TEST_CLUSTER));
+        },
       });
-    });
+    };
+    await runProgram("cluster", config, start, "ignore");
   });
 }

@@ -323,11 +323,11 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
   log: LOG,
   drainDelayMs: duration(
     "5s",
-    "How long a node that was told to stop (SIGTERM) stays open for new requests while it already says that it is not ready, so that load balancers notice. SIGINT skips it. Part of grace_period.",
+    "How long a node that was told to stop (SIGTERM) stays open for new requests while it already says that it is not ready, so that load balancers notice. SIGINT skips it, and so does a terminal that is closed. Part of grace_period.",
   ),
   drainWindowMs: duration(
     "10s",
-    "Time over which a stopping node's tunnels are moved to other nodes, so that their agents don't come all at once; fewer than 40 take less. SIGINT skips it. Part of grace_period.",
+    "Time over which a stopping node's tunnels are moved to other nodes, so that their agents don't come all at once; fewer than 40 take less. SIGINT skips it, and so does a terminal that is closed. Part of grace_period.",
   ),
   gracePeriodMs: duration(
     "1m0s",

@@ -35,6 +35,8 @@ export const STATUS: Section<StatusConfig> = section("Settings of `piko server s
     "auto",
     "How to print: a table for people, YAML or JSON for programs. `auto` is `table` on a terminal, else `yaml`.",
   ),
-  watch: bool("Asks again and again until Ctrl-C. Elsewhere than on a terminal only changes are printed."),
+  watch: bool(
+    "Asks again and again until Ctrl-C. Elsewhere than on a terminal only changes are printed; into a pipe, spaces in between find out whether anybody still reads.",
+  ),
   intervalMs: duration("1s", "Time between two questions of --watch.", { min: "100ms" }),
 });

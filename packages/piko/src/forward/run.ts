@@ -11,7 +11,7 @@ import { ForwardPort, type ForwardPortOptions } from "./port.js";
 export interface RunForwardOptions {
   readonly config: ForwardConfig;
   readonly logger: Logger;
-  /** Aborted by the first SIGTERM or SIGINT. */
+  /** Aborted by the first SIGTERM, SIGINT or SIGHUP. */
   readonly signal: AbortSignal;
   /** Which of the two it was. */
   readonly signalName?: () => string;

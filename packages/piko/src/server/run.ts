@@ -9,9 +9,9 @@ import { Node } from "./node.js";
 export interface RunServerOptions {
   config: ServerConfig;
   logger: Logger;
-  /** Aborted by the first SIGTERM or SIGINT. */
+  /** Aborted by the first SIGTERM, SIGINT or SIGHUP. */
   signal: AbortSignal;
-  /** Which of the two it was. */
+  /** Which of them it was. */
   signalName?: () => string;
 }
 
@@ -38,8 +38,8 @@ export async function runServer({ config, logger, signal, signalName }: RunServe
   });
   const name = signalName?.() ?? "";
   log.info("starting shutdown", { signal: name });
-  // At a terminal, Ctrl-C is to end it now; what is under way still ends in peace.
-  const hurry = name === "SIGINT";
+  // At a terminal, Ctrl-C is to end it now, and so is closing it; what is under way still ends in peace.
+  const hurry = name === "SIGINT" || name === "SIGHUP";
   await node.stop({
     delayMs: hurry ? 0 : config.drainDelayMs,
     windowMs: hurry ? 0 : config.drainWindowMs,

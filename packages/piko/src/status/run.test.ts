@@ -66,6 +66,8 @@ class TestScreen {
     this.onWrite();
   };
 
+  hasReader = false;
+
   async until(holds: () => boolean): Promise<void> {
     await new Promise<void>((resolve) => {
       this.onWrite = () => {
@@ -302,14 +304,14 @@ describe("a watch", () => {
     const clock = new FakeClock();
     const stop = new AbortController();
     const { signal } = stop;
-    const done = runStatus({ config, page, screen, signal, clock, wallNow: () => NOW_MS });
+    const ended = runStatus({ config, page, screen, signal, clock, wallNow: () => NOW_MS });
     return {
       screen,
       clock,
       again: () => clock.advance(1_000),
       end: () => {
         stop.abort();
-        return done;
+        return ended;
       },
     };
   }
@@ -358,6 +360,36 @@ describe("a watch", () => {
     const url = await serve((_, response) => response.writeHead(503).end());
     await expect(show(upstreamEndpoints, configOf(url, { watch: true }))).rejects.toThrow("bad status: 503");
   });
+
+  it.each(["yaml", "json", "table"])(
+    "asks in %s whether a program still reads, without a line",
+    async (output) => {
+      const answers = [{ web: 1 }, { web: 1 }, { web: 1 }, { web: 2 }];
+      let asked = 0;
+      const url = await serve((_request, response) => {
+        response.end(JSON.stringify(answers[asked++]));
+      });
+      const screen = new TestScreen();
+      screen.hasReader = true;
+      const { again, clock, end } = watch(upstreamEndpoints, configOf(url, { watch: true, output }), screen);
+      await screen.until(() => screen.text !== "");
+      const first = screen.text;
+      for (let round = 1; round < answers.length; round++) {
+        await waitForTimer(clock);
+        again();
+      }
+      const last = first.replace("1", "2");
+      await screen.until(() => screen.text.endsWith(last));
+      await end();
+      const separator = { json: "", yaml: "---\n", table: "\n" }[output] ?? "";
+      expect(screen.text).toBe(`${first}  \n${separator}${last}`);
+      if (output === "yaml")
+        expect(parseAllDocuments(screen.text).map((each) => each.toJS() as unknown)).toEqual([
+          { web: 1 },
+          { web: 2 },
+        ]);
+    },
+  );
 
   it("ends while it waits for an answer", async () => {
     let asked = 0;

@@ -11,6 +11,8 @@ import type { Page } from "./pages.js";
 export interface Screen {
   readonly write: (text: string) => void;
   readonly writeError: (text: string) => void;
+  /** Whether a program reads what is written, which may end before there is something to write. */
+  readonly hasReader: boolean;
   /** Size of the terminal; undefined elsewhere. */
   readonly size: () => { readonly columns: number; readonly rows: number } | undefined;
 }
@@ -121,13 +123,20 @@ function changePrinter<T>(options: RunStatusOptions<T>): (document: T, failure: 
   const separator = { json: "", yaml: "---\n", table: "\n" }[outputOf(config.output, screen)];
   let last: string | undefined;
   let lastFailure = "";
+  let asked = false;
   return (document, failure) => {
     if (failure !== "" && failure !== lastFailure) screen.writeError(`${failure}\n`);
     lastFailure = failure;
     const text = print(document, options);
-    if (text === last) return;
-    screen.write(last === undefined ? text : separator + text);
+    if (text === last) {
+      // A write finds out whether anybody reads; spaces at a document's end mean nothing in any of the forms.
+      if (screen.hasReader) screen.write(" ");
+      asked = screen.hasReader;
+      return;
+    }
+    screen.write(last === undefined ? text : `${asked ? "\n" : ""}${separator}${text}`);
     last = text;
+    asked = false;
   };
 }
 
