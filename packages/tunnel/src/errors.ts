@@ -2,7 +2,17 @@
 
 /** Codes of {@link TunnelError}; stable, for programs to branch on. */
 export const TUNNEL_ERRORS = {
-  PIKO_WS_BAD_FRAME: "a WebSocket frame breaks RFC 6455",
+  PIKO_WS_RESERVED_BITS: "a WebSocket frame has reserved bits set (RFC 6455, 5.2)",
+  PIKO_WS_UNKNOWN_OPCODE: "a WebSocket frame has a reserved opcode (RFC 6455, 5.2)",
+  PIKO_WS_FRAME_LENGTH: "a WebSocket frame is longer than 2^53 - 1 bytes (RFC 6455, 5.2, allows 2^63 - 1)",
+  PIKO_WS_NOT_MASKED: "a WebSocket client sent a frame without a mask (RFC 6455, 5.1)",
+  PIKO_WS_MASKED: "a WebSocket server sent a masked frame (RFC 6455, 5.1)",
+  PIKO_WS_STRAY_CONTINUATION: "a WebSocket continuation has no message to go on with (RFC 6455, 5.4)",
+  PIKO_WS_UNFINISHED_MESSAGE: "a WebSocket message began inside another one (RFC 6455, 5.4)",
+  PIKO_WS_FRAGMENTED_CONTROL: "a WebSocket control frame is fragmented (RFC 6455, 5.5)",
+  PIKO_WS_CONTROL_LENGTH: "a WebSocket control frame is longer than 125 bytes (RFC 6455, 5.5)",
+  PIKO_WS_CLOSE_CODE: "a WebSocket Close frame has a code that may not be sent (RFC 6455, 7.4)",
+  PIKO_WS_CLOSE_REASON: "a WebSocket Close frame's reason isn't UTF-8 (RFC 6455, 5.5.1)",
   PIKO_WS_TEXT_MESSAGE: "a text message arrived where only binary ones are carried",
   PIKO_WS_CLOSED: "the peer closed the WebSocket with a code other than 1000",
   PIKO_WS_BAD_HANDSHAKE: "the WebSocket handshake was answered wrongly",

@@ -26,14 +26,12 @@ export {
   GO_AWAY_PROTOCOL_ERROR,
   INITIAL_WINDOW_BYTES,
 } from "./yamux/frame.js";
+export { MAX_QUEUED_STREAMS, OPEN_TIMEOUT_MS } from "./yamux/opening-queue.js";
+export { type SessionHandler, YamuxSession } from "./yamux/session.js";
 export {
   KEEP_ALIVE_INTERVAL_MS,
   KEEP_ALIVE_TIMEOUT_MS,
-  MAX_QUEUED_STREAMS,
-  OPEN_TIMEOUT_MS,
-  type SessionHandler,
   type SessionOptions,
-  YamuxSession,
-} from "./yamux/session.js";
+} from "./yamux/session-options.js";
 export { type StreamHandler, YamuxStream } from "./yamux/stream.js";
 export { type KeepAliveOptions, TunnelSession, type TunnelSessionHandler } from "./tunnel-session.js";

@@ -6,7 +6,8 @@ import type { ByteSocket } from "./socket/byte-socket.js";
 import { WebSocketConnection, type WebSocketHandler } from "./websocket/connection.js";
 import { CLOSE_INTERNAL_ERROR, CLOSE_PROTOCOL_ERROR } from "./websocket/frame.js";
 import { GO_AWAY_INTERNAL_ERROR } from "./yamux/frame.js";
-import { type SessionHandler, type SessionOptions, YamuxSession } from "./yamux/session.js";
+import { type SessionHandler, YamuxSession } from "./yamux/session.js";
+import type { SessionOptions } from "./yamux/session-options.js";
 import type { StreamHandler, YamuxStream } from "./yamux/stream.js";
 
 /** What the owner of a tunnel is told. */

@@ -3,7 +3,8 @@
 import { FakeClock } from "@piko/testkit";
 import type { TunnelError } from "../src/errors.js";
 import { Outbox } from "../src/socket/outbox.js";
-import { type SessionOptions, YamuxSession } from "../src/yamux/session.js";
+import { YamuxSession } from "../src/yamux/session.js";
+import type { SessionOptions } from "../src/yamux/session-options.js";
 import type { StreamHandler, YamuxStream } from "../src/yamux/stream.js";
 import { FakeSocket } from "./fake-socket.js";
 import { brief } from "./yamux-frames.js";

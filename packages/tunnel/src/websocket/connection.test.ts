@@ -335,7 +335,7 @@ describe("closing", () => {
 
 describe("a peer that breaks the protocol", () => {
   it.each([
-    ["an unmasked frame", "8200", "PIKO_WS_BAD_FRAME", 1002],
+    ["an unmasked frame", "8200", "PIKO_WS_NOT_MASKED", 1002],
     ["a text message", "8180 00000000", "PIKO_WS_TEXT_MESSAGE", 1003],
   ])("with %s gets a Close frame, and nothing of it is read any more", async (_name, hex, code, status) => {
     const { calls, near, nearCalls, clock, peerSends } = await raw();

@@ -2,7 +2,7 @@
 // no message and no data frame is ever buffered, only a header in parts and a control frame's payload (125 bytes).
 
 import { isUtf8 } from "node:buffer";
-import { TunnelError } from "../errors.js";
+import { TunnelError, type TunnelErrorCode } from "../errors.js";
 import {
   CLOSE_NO_STATUS,
   isValidCloseCode,
@@ -114,7 +114,7 @@ export class FrameReader {
       const high = buffer.readUInt32BE(next);
       length = high * 0x1_0000_0000 + buffer.readUInt32BE(next + 4);
       next += 8;
-      if (high > MAX_HIGH_LENGTH) return this.#fail(`frame length above 2^53: ${high}`);
+      if (high > MAX_HIGH_LENGTH) return this.#fail("PIKO_WS_FRAME_LENGTH", "frame length above 2^53 - 1");
     }
     this.#key = this.#expectMasked ? buffer.readInt32BE(next) : 0;
     this.#phase = 0;
@@ -129,27 +129,29 @@ export class FrameReader {
   /** All that the first two bytes can break, before the rest of the header is even there. */
   #checkFirstBytes(first: number, second: number): boolean {
     const opcode = first & 0x0f;
-    if ((first & 0x70) !== 0) return this.#fail("reserved bits set");
+    if ((first & 0x70) !== 0) return this.#fail("PIKO_WS_RESERVED_BITS", "reserved bits set");
     if (((second & 0x80) !== 0) !== this.#expectMasked) {
-      return this.#fail(this.#expectMasked ? "unmasked frame from a client" : "masked frame from a server");
+      return this.#expectMasked
+        ? this.#fail("PIKO_WS_NOT_MASKED", "unmasked frame from a client")
+        : this.#fail("PIKO_WS_MASKED", "masked frame from a server");
     }
     if (opcode >= OPCODE_CLOSE) {
-      if (opcode > OPCODE_PONG) return this.#fail(`unknown opcode: ${opcode}`);
-      if ((first & 0x80) === 0) return this.#fail("fragmented control frame");
+      if (opcode > OPCODE_PONG) return this.#fail("PIKO_WS_UNKNOWN_OPCODE", `unknown opcode: ${opcode}`);
+      if ((first & 0x80) === 0) return this.#fail("PIKO_WS_FRAGMENTED_CONTROL", "fragmented control frame");
       const length = second & 0x7f;
-      if (length > MAX_CONTROL_PAYLOAD_BYTES) return this.#fail("control frame above 125 bytes");
-      return true;
+      return (
+        length <= MAX_CONTROL_PAYLOAD_BYTES ||
+        this.#fail("PIKO_WS_CONTROL_LENGTH", `control frame above ${MAX_CONTROL_PAYLOAD_BYTES} bytes`)
+      );
     }
     if (opcode === OPCODE_CONTINUATION) {
-      return this.#inMessage || this.#fail("continuation without a message");
+      return this.#inMessage || this.#fail("PIKO_WS_STRAY_CONTINUATION", "continuation without a message");
     }
-    if (opcode === OPCODE_TEXT) {
-      this.#stopped = true;
-      this.#handler.onBadFrame(new TunnelError("PIKO_WS_TEXT_MESSAGE", "websocket: text message"));
-      return false;
-    }
-    if (opcode !== OPCODE_BINARY) return this.#fail(`unknown opcode: ${opcode}`);
-    return !this.#inMessage || this.#fail("new message inside a fragmented one");
+    if (opcode === OPCODE_TEXT) return this.#fail("PIKO_WS_TEXT_MESSAGE", "text message");
+    if (opcode !== OPCODE_BINARY) return this.#fail("PIKO_WS_UNKNOWN_OPCODE", `unknown opcode: ${opcode}`);
+    return (
+      !this.#inMessage || this.#fail("PIKO_WS_UNFINISHED_MESSAGE", "new message inside a fragmented one")
+    );
   }
 
   #keepControl(buffer: Buffer, start: number, end: number): void {
@@ -181,20 +183,20 @@ export class FrameReader {
     }
     const code = payload.length === 1 ? 0 : payload.readUInt16BE(0);
     if (!isValidCloseCode(code)) {
-      this.#fail(`close code not allowed: ${code}`);
+      this.#fail("PIKO_WS_CLOSE_CODE", `close code not allowed: ${code}`);
       return;
     }
     if (!isUtf8(payload.subarray(2))) {
-      this.#fail("close reason is not UTF-8");
+      this.#fail("PIKO_WS_CLOSE_REASON", "close reason is not UTF-8");
       return;
     }
     this.#stopped = true;
     this.#handler.onCloseFrame(code, payload.toString("utf8", 2));
   }
 
-  #fail(detail: string): false {
+  #fail(code: TunnelErrorCode, detail: string): false {
     this.#stopped = true;
-    this.#handler.onBadFrame(new TunnelError("PIKO_WS_BAD_FRAME", `websocket: ${detail}`));
+    this.#handler.onBadFrame(new TunnelError(code, `websocket: ${detail}`));
     return false;
   }
 }

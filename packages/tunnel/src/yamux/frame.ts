@@ -20,6 +20,8 @@ export const GO_AWAY_INTERNAL_ERROR = 2;
 /** Receive window of a new stream, both ways, fixed by the protocol. */
 export const INITIAL_WINDOW_BYTES: number = 256 * 1024;
 
+export const LAST_STREAM_ID = 0xffff_fffe;
+
 /** Streams that a peer queues before its application accepts them; more are answered with RST. */
 export const ACCEPT_BACKLOG = 256;
 

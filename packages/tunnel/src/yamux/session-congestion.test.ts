@@ -17,7 +17,7 @@ function stalled(count: number): { bench: SessionBench; streams: Opened[] } {
   const filler = bench.open();
   filler.stream.write(piece, 0, piece.length);
   bench.out.onTurnEnd();
-  expect(bench.session.congested).toBe(true);
+  expect(bench.session.turns.congested).toBe(true);
   return { bench, streams };
 }
 
@@ -81,7 +81,7 @@ describe("a congested socket", () => {
     bench.socket.stalled = true;
     bulk.stream.write(piece, 0, piece.length);
     bench.out.onTurnEnd();
-    expect(bench.session.congested).toBe(true);
+    expect(bench.session.turns.congested).toBe(true);
     expect(takenFrom(talkative)).toBe(16_000);
   });
 

@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { Recorder, SessionBench } from "../../tests/session-bench.js";
 import { encode } from "../../tests/yamux-frames.js";
-import { MAX_QUEUED_STREAMS } from "./session.js";
+import { MAX_QUEUED_STREAMS } from "./opening-queue.js";
 
 const hello = Buffer.from("hello");
 

@@ -1,11 +1,9 @@
 // A yamux session over a byte stream: streams, pings, GoAway, and every rule of which a breach ends the session.
 // Compatible with hashicorp/yamux and its forks; a mistake of ours ends a Go peer for good, so what is sent is strict.
 
-import type { Clock, Timer } from "../clock.js";
 import { TunnelError } from "../errors.js";
 import type { Outbox } from "../socket/outbox.js";
 import {
-  ACCEPT_BACKLOG,
   FLAG_ACK,
   FLAG_FIN,
   FLAG_RST,
@@ -21,8 +19,13 @@ import {
   VERSION,
   writeHeader,
 } from "./frame.js";
+import { DrainTurns } from "./drain-turns.js";
 import { type YamuxFrameHandler, YamuxFrameReader } from "./frame-reader.js";
+import { KeepAlive, type KeepAliveHandler } from "./keep-alive.js";
+import { MAX_QUEUED_STREAMS, OPEN_TIMEOUT_MS, OpeningQueue } from "./opening-queue.js";
+import { completeOptions, type SessionOptions } from "./session-options.js";
 import { type StreamHandler, YamuxStream } from "./stream.js";
+import { StreamIds } from "./stream-ids.js";
 
 /** What the owner of a session is told. */
 export interface SessionHandler {
@@ -38,119 +41,61 @@ export interface SessionHandler {
   onFailed(error: TunnelError): void;
 }
 
-export interface SessionOptions {
-  /** Clients open streams with odd ids, servers with even ones. In Piko the server process is "server". */
-  role: "client" | "server";
-  out: Outbox;
-  clock: Clock;
-  handler: SessionHandler;
-  /** Milliseconds from one ping to the next; more than the timeout. */
-  keepAliveIntervalMs?: number;
-  /** Milliseconds that a ping's answer may take. */
-  keepAliveTimeoutMs?: number;
-  /** The peer goes on sending behind our FIN; Go peers close the stream then, and complain of frames that come later. */
-  peerHalfCloses?: boolean;
-  /** Most streams at a time that the peer may open. */
-  maxPeerStreams?: number;
-  /** Id of the first stream of ours, of the role's parity. */
-  firstStreamId?: number;
-}
-
-export const KEEP_ALIVE_INTERVAL_MS = 30_000;
-export const KEEP_ALIVE_TIMEOUT_MS = 10_000;
-/** A peer that leaves a stream unaccepted this long is stuck (the same bound as in Go, which ends the session too). */
-export const OPEN_TIMEOUT_MS = 75_000;
-/** Streams that wait for the peer to accept earlier ones, beyond the 256 that are on the wire. */
-export const MAX_QUEUED_STREAMS = 1_024;
-const MAX_PEER_STREAMS = 16_384;
-const MAX_STREAM_ID = 0xffff_fffe;
-/** From here on a session looks for a good moment to be replaced: at 50,000 streams a second ids last twelve hours. */
-const RETIRE_FROM_STREAM_ID = 0xe000_0000;
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
-/** What a stream sends in its turn while others wait for the socket too. */
-const SHARE_BYTES = 64 * 1024;
-/** What may wait for a congested socket ahead of the streams that it has stopped. */
-const MAX_PASSING_BACKLOG_BYTES = 512 * 1024;
 
-export class YamuxSession implements YamuxFrameHandler {
+export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler {
   readonly peerHalfCloses: boolean;
+  /** For streams. */
+  readonly turns: DrainTurns;
   readonly #out: Outbox;
-  readonly #clock: Clock;
   readonly #handler: SessionHandler;
-  readonly #isClient: boolean;
+  readonly #ids: StreamIds;
   readonly #reader: YamuxFrameReader;
+  readonly #keepAlive: KeepAlive;
+  readonly #opening: OpeningQueue;
   readonly #streams = new Map<number, YamuxStream>();
-  readonly #keepAliveIntervalMs: number;
-  readonly #keepAliveTimeoutMs: number;
   readonly #maxPeerStreams: number;
-  #nextId: number;
+  readonly #keepAliveTimeoutMs: number;
   #peerStreams = 0;
-  #queued: YamuxStream[] = [];
-  #waiting: YamuxStream[] = [];
-  #congestions = 0;
-  /** `drained` is at it, and what the stream whose turn it is may still send of its share. */
-  #draining = false;
-  #shareBytes = 0;
-  /** Streams on the wire that the peer has not accepted, since when they wait, and whether it has accepted others since. */
-  #unacknowledged = 0;
-  #unacknowledgedSinceMs = 0;
-  #acknowledgedOthers = false;
   /** The stream of the data frame whose payload is being received, and whether FIN came on that frame. */
   #receiving: YamuxStream | undefined;
   #finBehindPayload = false;
-  #timer: Timer | undefined;
-  #pingId = 0;
-  #pingSent = false;
-  #heardSincePing = false;
   #localGoAway = false;
   #remoteGoAway = false;
   #retiring = false;
   #ended = false;
 
+  /** Throws a RangeError if the options can't be. */
   constructor(options: SessionOptions) {
-    this.peerHalfCloses = options.peerHalfCloses ?? true;
-    this.#out = options.out;
-    this.#clock = options.clock;
-    this.#handler = options.handler;
-    this.#isClient = options.role === "client";
-    this.#nextId = options.firstStreamId ?? (this.#isClient ? 1 : 2);
-    this.#keepAliveIntervalMs = options.keepAliveIntervalMs ?? KEEP_ALIVE_INTERVAL_MS;
-    this.#keepAliveTimeoutMs = options.keepAliveTimeoutMs ?? KEEP_ALIVE_TIMEOUT_MS;
-    this.#maxPeerStreams = options.maxPeerStreams ?? MAX_PEER_STREAMS;
+    const complete = completeOptions(options);
+    const { clock, out, keepAliveIntervalMs, keepAliveTimeoutMs } = complete;
+    this.peerHalfCloses = complete.peerHalfCloses;
+    this.#out = out;
+    this.#handler = complete.handler;
+    this.#ids = new StreamIds(complete.role, complete.firstStreamId);
+    this.#maxPeerStreams = complete.maxPeerStreams;
+    this.#keepAliveTimeoutMs = keepAliveTimeoutMs;
     this.#reader = new YamuxFrameReader(this);
-    this.#scheduleKeepAlive(this.#keepAliveIntervalMs);
+    this.#opening = new OpeningQueue(clock);
+    this.turns = new DrainTurns(out);
+    this.#keepAlive = new KeepAlive(clock, keepAliveIntervalMs, keepAliveTimeoutMs, this);
   }
 
   /** Streams that are open or waiting to be. */
   get streamCount(): number {
-    return this.#streams.size + this.#queued.length;
+    return this.#streams.size + this.#opening.length;
   }
 
   /** New streams can be opened: the peer has not said GoAway, the queue of waiting ones has room, and ids are left. */
   get accepting(): boolean {
-    if (this.#ended || this.#remoteGoAway || this.#queued.length >= MAX_QUEUED_STREAMS) return false;
-    return this.#nextId + 2 * this.#queued.length <= MAX_STREAM_ID;
+    if (this.#ended || this.#remoteGoAway || this.#opening.length >= MAX_QUEUED_STREAMS) return false;
+    return this.#ids.hasMoreThan(this.#opening.length);
   }
 
   /** The peer has said that it accepts no new streams. */
   get remoteGoAway(): boolean {
     return this.#remoteGoAway;
-  }
-
-  /** The socket is behind, or it is another stream's turn: streams should hold what they can. */
-  get congested(): boolean {
-    return this.#out.congested || (this.#draining && this.#shareBytes <= 0);
-  }
-
-  /** For streams: small writes may still go ahead of the streams that wait for the socket. */
-  get passable(): boolean {
-    return this.#out.pendingBytes <= MAX_PASSING_BACKLOG_BYTES;
-  }
-
-  /** For streams: a number that changes when the socket has drained. */
-  get congestions(): number {
-    return this.#congestions;
   }
 
   get ended(): boolean {
@@ -165,37 +110,23 @@ export class YamuxSession implements YamuxFrameHandler {
   openStream(handler: StreamHandler): YamuxStream | undefined {
     if (!this.accepting) return undefined;
     const stream = new YamuxStream(this, 0, handler);
-    if (this.#unacknowledged >= ACCEPT_BACKLOG) this.#queued.push(stream);
+    if (this.#opening.closed) this.#opening.push(stream);
     else this.#activate(stream);
     return stream;
   }
 
   /** Bytes from the transport. Returns how many frames began in them. */
   receive(buffer: Buffer, start: number, end: number): number {
-    this.#heardSincePing = true;
+    this.#keepAlive.heard = true;
     const reader = this.#reader;
     reader.frames = 0;
     reader.read(buffer, start, end);
     return reader.frames;
   }
 
-  /**
-   * The transport drained: blocked streams go on, in the order in which they were stopped, until it is congested again.
-   * Small writes went ahead of them already, see `YamuxStream`.
-   * Each sends its share, then queues behind the others, so that no stream keeps them from sending.
-   */
+  /** The transport has drained: streams that it had stopped go on. */
   drained(): void {
-    this.#congestions++;
-    const waiting = this.#waiting;
-    let served = 0;
-    this.#draining = true;
-    // Grows at its end meanwhile, by the streams that have more than their share; windows are finite.
-    while (served < waiting.length && !this.#out.congested && !this.#ended) {
-      this.#shareBytes = SHARE_BYTES;
-      (waiting[served++] as YamuxStream).resume();
-    }
-    this.#draining = false;
-    waiting.splice(0, served);
+    if (!this.#ended) this.turns.drained();
     if (this.streamCount === 0 && !this.#ended) this.#handler.onIdle?.();
   }
 
@@ -211,12 +142,10 @@ export class YamuxSession implements YamuxFrameHandler {
     if (this.#ended) return;
     this.#ended = true;
     this.#reader.stop();
-    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const streams = [...this.#streams.values(), ...this.#queued];
+    this.#keepAlive.stop();
+    const streams = [...this.#streams.values(), ...this.#opening.takeAll()];
     this.#streams.clear();
-    this.#queued = [];
-    this.#waiting = [];
+    this.turns.clear();
     this.#receiving = undefined;
     this.#handler.onEnded?.();
     for (const stream of streams) stream.lose();
@@ -229,7 +158,7 @@ export class YamuxSession implements YamuxFrameHandler {
       case TYPE_WINDOW_UPDATE:
         return this.#onStreamFrame(type, flags, streamId, length);
       case TYPE_PING:
-        // Without SYN it is an answer; that it came is enough, see #keepAlive.
+        // Without SYN it is an answer; that it came is enough, see KeepAlive.
         if ((flags & FLAG_SYN) === 0) return true;
         if (!this.#answerable()) return false;
         this.#sendHeader(TYPE_PING, FLAG_ACK, 0, length);
@@ -255,7 +184,7 @@ export class YamuxSession implements YamuxFrameHandler {
 
   /** For streams: a data frame. */
   sendData(streamId: number, flags: number, buffer: Buffer, start: number, end: number): void {
-    if (this.#draining) this.#shareBytes -= end - start;
+    this.turns.sent(end - start);
     this.#sendHeader(TYPE_DATA, flags, streamId, end - start);
     this.#out.write(buffer, start, end);
   }
@@ -265,23 +194,34 @@ export class YamuxSession implements YamuxFrameHandler {
     this.#sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta, later);
   }
 
-  /** For streams: call `resume` when the socket has drained. */
-  waitForDrain(stream: YamuxStream): void {
-    this.#waiting.push(stream);
-  }
-
   /** For streams: the stream is over. */
   forget(stream: YamuxStream): void {
     if (stream.id === 0) {
-      const at = this.#queued.indexOf(stream);
-      if (at >= 0) this.#queued.splice(at, 1);
+      this.#opening.remove(stream);
       return;
     }
     if (!this.#streams.delete(stream.id)) return;
-    if (this.#isPeers(stream.id)) this.#peerStreams--;
+    if (this.#ids.isPeers(stream.id)) this.#peerStreams--;
     // What will never be accepted must not hold up the queue.
     if (stream.acknowledge()) this.#acknowledged();
     if (this.#streams.size === 0 && !this.#ended) this.#handler.onIdle?.();
+  }
+
+  sendPing(id: number): void {
+    this.#sendHeader(TYPE_PING, FLAG_SYN, 0, id);
+  }
+
+  onSilence(): void {
+    const detail = `no answer to a ping in ${this.#keepAliveTimeoutMs} ms`;
+    this.#fail(new TunnelError("PIKO_YAMUX_KEEPALIVE", `yamux: ${detail}`));
+  }
+
+  onTick(): void {
+    const stuck = this.#opening.findStuck();
+    if (stuck > 0) {
+      const detail = `${stuck} streams not accepted in ${OPEN_TIMEOUT_MS} ms`;
+      this.#fail(new TunnelError("PIKO_YAMUX_OPEN_TIMEOUT", `yamux: ${detail}`));
+    } else if (this.#ids.scarce) this.#retire();
   }
 
   #onStreamFrame(type: number, flags: number, streamId: number, length: number): boolean {
@@ -321,7 +261,7 @@ export class YamuxSession implements YamuxFrameHandler {
 
   #onSyn(streamId: number): YamuxStream | undefined {
     // Ids may come out of order: Go takes an id first and sends the SYN later, from several goroutines.
-    if (!this.#isPeers(streamId)) {
+    if (!this.#ids.isPeers(streamId)) {
       this.#protocolError(`SYN for stream ${streamId}, which is not the peer's to open`);
       return undefined;
     }
@@ -360,7 +300,7 @@ export class YamuxSession implements YamuxFrameHandler {
       if (!this.#remoteGoAway) {
         this.#remoteGoAway = true;
         // What waits here was never on the wire: it is as good as refused.
-        for (const stream of this.#queued.splice(0)) stream.lose();
+        for (const stream of this.#opening.takeAll()) stream.lose();
         if (!this.#ended) this.#handler.onGoAway();
       }
       return !this.#ended;
@@ -375,25 +315,15 @@ export class YamuxSession implements YamuxFrameHandler {
     return false;
   }
 
-  #isPeers(streamId: number): boolean {
-    return ((streamId & 1) === 1) !== this.#isClient && streamId !== 0;
-  }
-
   #activate(stream: YamuxStream): void {
-    if (this.#unacknowledged++ === 0) {
-      this.#unacknowledgedSinceMs = this.#clock.now();
-      this.#acknowledgedOthers = false;
-    }
-    const id = this.#nextId;
-    this.#nextId += 2;
+    this.#opening.opened();
+    const id = this.#ids.take();
     this.#streams.set(id, stream);
     stream.activate(id, FLAG_SYN, true);
   }
 
   #acknowledged(): void {
-    this.#unacknowledged--;
-    this.#acknowledgedOthers = true;
-    const next = this.#queued.shift();
+    const next = this.#opening.accepted();
     if (next === undefined) return;
     this.#activate(next);
     next.leaveQueue();
@@ -426,59 +356,15 @@ export class YamuxSession implements YamuxFrameHandler {
     writeHeader(this.#out.slab as Buffer, at, type, flags, streamId, length);
   }
 
-  #scheduleKeepAlive(delayMs: number): void {
-    this.#timer = this.#clock.setTimeout(() => this.#keepAlive(), delayMs);
-  }
-
-  /** Pings, and looks a while later whether anything came: an answer may wait behind bulk data, but who sends is alive. */
-  #keepAlive(): void {
-    if (this.#pingSent && !this.#heardSincePing) {
-      this.#fail(
-        new TunnelError(
-          "PIKO_YAMUX_KEEPALIVE",
-          `yamux: no answer to a ping in ${this.#keepAliveTimeoutMs} ms`,
-        ),
-      );
-      return;
-    }
-    if (this.#acknowledgedOthers) {
-      this.#acknowledgedOthers = false;
-      this.#unacknowledgedSinceMs = this.#clock.now();
-    }
-    if (this.#unacknowledged > 0 && this.#clock.now() - this.#unacknowledgedSinceMs >= OPEN_TIMEOUT_MS) {
-      const count = this.#unacknowledged;
-      this.#fail(
-        new TunnelError(
-          "PIKO_YAMUX_OPEN_TIMEOUT",
-          `yamux: ${count} streams not accepted in ${OPEN_TIMEOUT_MS} ms`,
-        ),
-      );
-      return;
-    }
-    if (this.#nextId >= RETIRE_FROM_STREAM_ID && !this.#retire()) return;
-    if (this.#pingSent) {
-      this.#pingSent = false;
-      this.#scheduleKeepAlive(this.#keepAliveIntervalMs - this.#keepAliveTimeoutMs);
-      return;
-    }
-    this.#pingSent = true;
-    this.#heardSincePing = false;
-    this.#sendHeader(TYPE_PING, FLAG_SYN, 0, this.#pingId);
-    this.#pingId = (this.#pingId + 1) >>> 0;
-    this.#scheduleKeepAlive(this.#keepAliveTimeoutMs);
-  }
-
   /** Ids run out: asks both sides to move on to another session, and ends this one when it is idle or used up. */
-  #retire(): boolean {
+  #retire(): void {
     if (!this.#retiring) {
       this.#retiring = true;
       this.goAway();
       this.#handler.onGoAway();
     }
-    if (this.#ended) return false;
-    if (this.streamCount > 0 && this.#nextId <= MAX_STREAM_ID) return true;
+    if (this.streamCount > 0 && this.#ids.hasMoreThan(0)) return;
     this.#fail(new TunnelError("PIKO_YAMUX_IDS_EXHAUSTED", "yamux: no stream ids left"));
-    return false;
   }
 }
 

@@ -22,6 +22,20 @@ export interface StreamHandler {
 /** Updates are sent when this much of the window is used up. */
 const UPDATE_FROM_BYTES = INITIAL_WINDOW_BYTES / 2;
 
+// What a stream has come to, in this order. From LOCAL_ENDED on it sends nothing, from ENDED on it is closed.
+const OPEN = 0;
+const REMOTE_ENDED = 1;
+const LOCAL_ENDED = 2;
+/** Both sides have sent FIN. */
+const ENDED = 3;
+/** Reset, by either side, or lost with its session. */
+const LOST = 4;
+
+// Whether `write` takes bytes. If not, `onWritable` is owed.
+const WRITABLE = 0;
+const AWAITING_WINDOW = 1;
+const AWAITING_DRAIN = 2;
+
 export class YamuxStream {
   handler: StreamHandler;
   /** 0 while the stream waits for its turn to be opened. */
@@ -33,12 +47,8 @@ export class YamuxStream {
   #pendingFlags: number;
   /** SYN was sent and no ACK has come yet. */
   #unacknowledged: boolean;
-  #localEnded: boolean;
-  #remoteEnded: boolean;
-  #gone: boolean;
-  /** `write` took less than all: `onWritable` is owed. */
-  #blocked: boolean;
-  #awaitingDrain: boolean;
+  #state: number;
+  #writing: number;
   /** Bytes that passed a congested socket, and in which of its congestions. */
   #passed: number;
   #passedIn: number;
@@ -53,23 +63,20 @@ export class YamuxStream {
     this.#consumed = 0;
     this.#pendingFlags = 0;
     this.#unacknowledged = false;
-    this.#localEnded = false;
-    this.#remoteEnded = false;
-    this.#gone = false;
-    this.#blocked = false;
-    this.#awaitingDrain = false;
+    this.#state = OPEN;
+    this.#writing = WRITABLE;
     this.#passed = 0;
     this.#passedIn = 0;
   }
 
   /** Reset, or ended on both sides, or lost with its session. */
   get closed(): boolean {
-    return this.#gone;
+    return this.#state >= ENDED;
   }
 
-  /** The peer has sent its FIN. */
+  /** The peer has sent its FIN, and the stream wasn't reset. */
   get remoteEnded(): boolean {
-    return this.#remoteEnded;
+    return this.#state === REMOTE_ENDED || this.#state === ENDED;
   }
 
   /**
@@ -77,7 +84,7 @@ export class YamuxStream {
    * was sent on it can be sent again.
    */
   get refused(): boolean {
-    return this.#gone && (this.id === 0 || (this.#unacknowledged && !this.#session.ended));
+    return this.closed && (this.id === 0 || (this.#unacknowledged && !this.#session.ended));
   }
 
   /** SYN sent, not accepted by the peer so far. */
@@ -90,13 +97,12 @@ export class YamuxStream {
    * all, `onWritable` follows; the caller keeps the rest (a copy, if its buffer is reused) and stops its own source.
    */
   write(buffer: Buffer, start: number, end: number): number {
-    if (this.#gone || this.#localEnded) return end - start;
+    if (this.#state >= LOCAL_ENDED) return end - start;
     const session = this.#session;
     let at = start;
     while (at < end) {
-      if (this.#sendWindow === 0 || (session.congested && !this.#mayPass(end - start))) {
-        this.#blocked = true;
-        if (this.#sendWindow > 0) this.#awaitDrain();
+      if (this.#sendWindow === 0 || (session.turns.congested && !this.#mayPass(end - start))) {
+        this.#wait();
         break;
       }
       const count = Math.min(end - at, this.#sendWindow, MAX_DATA_BYTES);
@@ -110,7 +116,8 @@ export class YamuxStream {
   /** Gives the peer `count` more bytes of window, for bytes of `onData` that are out of the way. */
   consume(count: number): void {
     this.#consumed += count;
-    if (this.#consumed < UPDATE_FROM_BYTES || this.#gone || this.#remoteEnded || this.#closing) return;
+    if (this.#consumed < UPDATE_FROM_BYTES || this.#state === REMOTE_ENDED || this.closed || this.#closing)
+      return;
     const delta = this.#consumed;
     this.#consumed = 0;
     this.#receiveWindow += delta;
@@ -122,14 +129,14 @@ export class YamuxStream {
    * wait for it, so it may leave with what is sent next. Idempotent.
    */
   end(later = false): void {
-    if (this.#gone || this.#localEnded) return;
-    this.#localEnded = true;
-    if (this.id !== 0) this.#sendEnd(later);
+    if (this.#state >= LOCAL_ENDED) return;
+    if (this.id === 0) this.#state = LOCAL_ENDED;
+    else this.#sendEnd(later);
   }
 
   /** Ends both directions at once (RST); bytes in flight are lost. Idempotent. */
   reset(): void {
-    if (this.#gone) return;
+    if (this.closed) return;
     if (this.#closing) {
       // Its FIN is on the way.
       this.handler = CLOSING;
@@ -139,7 +146,7 @@ export class YamuxStream {
       this.flushFlags();
       this.#session.sendWindowUpdate(this.id, FLAG_RST, 0);
     }
-    this.#remove();
+    this.#close(LOST);
   }
 
   /**
@@ -147,7 +154,7 @@ export class YamuxStream {
    * peer doesn't wait for it.
    */
   flushFlags(later = false): void {
-    if (this.#pendingFlags === 0 || this.#gone) return;
+    if (this.#pendingFlags === 0 || this.closed) return;
     this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0, later);
   }
 
@@ -176,49 +183,45 @@ export class YamuxStream {
   /** For the session: the peer gives window. */
   grow(delta: number): void {
     this.#sendWindow = Math.min(this.#sendWindow + delta, MAX_SEND_WINDOW_BYTES);
-    if (this.#blocked && !this.#awaitingDrain) this.resume();
+    if (this.#writing === AWAITING_WINDOW) this.resume();
   }
 
   /** For the session: window or socket may have room again. */
   resume(): void {
-    this.#awaitingDrain = false;
-    if (!this.#blocked || this.#gone || this.#localEnded || this.#sendWindow === 0) return;
-    if (this.#session.congested) {
-      this.#awaitDrain();
-      return;
-    }
-    this.#blocked = false;
-    this.handler.onWritable();
+    if (this.#writing === WRITABLE || this.#state >= LOCAL_ENDED) return;
+    this.#writing = WRITABLE;
+    if (this.#sendWindow === 0 || this.#session.turns.congested) this.#wait();
+    else this.handler.onWritable();
   }
 
   /** For the session: the stream's turn has come. */
   leaveQueue(): void {
     this.flushFlags();
-    if (this.#localEnded) this.#sendEnd(false);
+    if (this.#state === LOCAL_ENDED) this.#sendEnd(false);
     else this.resume();
   }
 
   /** For the session: FIN arrived; false if it is the second one. */
   receiveEnd(): boolean {
     // A callback for the same frame may have reset the stream.
-    if (this.#gone) return true;
-    if (this.#remoteEnded) return false;
-    this.#remoteEnded = true;
-    if (this.#localEnded) this.#remove();
+    if (this.closed) return true;
+    if (this.#state === REMOTE_ENDED) return false;
+    if (this.#state === LOCAL_ENDED) this.#close(ENDED);
+    else this.#state = REMOTE_ENDED;
     this.handler.onEnd();
     return true;
   }
 
   /** For the session: the stream is lost. */
   lose(): void {
-    if (this.#gone) return;
-    this.#gone = true;
+    if (this.closed) return;
+    this.#state = LOST;
     this.handler.onReset();
   }
 
   /** Our FIN is out, and the peer is one that ends the stream for it. */
   get #closing(): boolean {
-    return this.#localEnded && this.id !== 0 && !this.#session.peerHalfCloses;
+    return this.#state === LOCAL_ENDED && this.id !== 0 && !this.#session.peerHalfCloses;
   }
 
   #sendEnd(later: boolean): void {
@@ -226,7 +229,8 @@ export class YamuxStream {
     // ACK with FIN in one frame was misread by old versions.
     this.flushFlags(later);
     this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0, later);
-    if (this.#remoteEnded) this.#remove();
+    if (this.#state === REMOTE_ENDED) this.#close(ENDED);
+    else this.#state = LOCAL_ENDED;
   }
 
   /**
@@ -235,20 +239,25 @@ export class YamuxStream {
    */
   #mayPass(count: number): boolean {
     if (count > MAX_PASSING_BYTES) return false;
-    const congestion = this.#session.congestions;
+    const congestion = this.#session.turns.congestions;
     if (this.#passedIn !== congestion) {
       this.#passedIn = congestion;
       this.#passed = 0;
     }
-    if (this.#passed + count > MAX_PASSING_BYTES || !this.#session.passable) return false;
+    if (this.#passed + count > MAX_PASSING_BYTES || !this.#session.turns.passable) return false;
     this.#passed += count;
     return true;
   }
 
-  #awaitDrain(): void {
-    if (this.#awaitingDrain) return;
-    this.#awaitingDrain = true;
-    this.#session.waitForDrain(this);
+  /** Until there is window again, or the socket has drained. */
+  #wait(): void {
+    if (this.#writing === AWAITING_DRAIN) return;
+    if (this.#sendWindow === 0) {
+      this.#writing = AWAITING_WINDOW;
+      return;
+    }
+    this.#writing = AWAITING_DRAIN;
+    this.#session.turns.wait(this);
   }
 
   #takeFlags(): number {
@@ -257,8 +266,8 @@ export class YamuxStream {
     return flags;
   }
 
-  #remove(): void {
-    this.#gone = true;
+  #close(state: number): void {
+    this.#state = state;
     this.#session.forget(this);
   }
 }

@@ -1,0 +1,68 @@
+// Who sends when one socket is behind: streams that it has stopped go on in the order in which they were, each with its
+// share, so that no stream keeps the others from sending. Small writes go ahead of them, see `YamuxStream`.
+
+import type { Outbox } from "../socket/outbox.js";
+import type { YamuxStream } from "./stream.js";
+
+/** What a stream sends in its turn while others wait for the socket too. */
+const SHARE_BYTES = 64 * 1024;
+/** What may wait for a congested socket ahead of the streams that it has stopped. */
+const MAX_PASSING_BACKLOG_BYTES = 512 * 1024;
+
+export class DrainTurns {
+  /** Changes when the socket has drained. */
+  congestions: number;
+  readonly #out: Outbox;
+  #waiting: YamuxStream[];
+  /** `drained` is at it, and what the stream whose turn it is may still send of its share. */
+  #draining: boolean;
+  #shareBytes: number;
+
+  constructor(out: Outbox) {
+    this.congestions = 0;
+    this.#out = out;
+    this.#waiting = [];
+    this.#draining = false;
+    this.#shareBytes = 0;
+  }
+
+  /** The socket is behind, or it is another stream's turn: streams should hold what they can. */
+  get congested(): boolean {
+    return this.#out.congested || (this.#draining && this.#shareBytes <= 0);
+  }
+
+  /** Small writes may still go ahead of the streams that wait. */
+  get passable(): boolean {
+    return this.#out.pendingBytes <= MAX_PASSING_BACKLOG_BYTES;
+  }
+
+  /** `stream` goes on when the socket has drained. */
+  wait(stream: YamuxStream): void {
+    this.#waiting.push(stream);
+  }
+
+  /** A stream has sent `bytes`. */
+  sent(bytes: number): void {
+    if (this.#draining) this.#shareBytes -= bytes;
+  }
+
+  /** The socket has drained: streams go on until it is congested again. */
+  drained(): void {
+    this.congestions++;
+    const waiting = this.#waiting;
+    let served = 0;
+    this.#draining = true;
+    // Grows at its end meanwhile, by the streams that have more than their share; windows are finite.
+    while (served < waiting.length && !this.#out.congested) {
+      this.#shareBytes = SHARE_BYTES;
+      (waiting[served++] as YamuxStream).resume();
+    }
+    this.#draining = false;
+    waiting.splice(0, served);
+  }
+
+  /** Forgets who waits; `drained` may be at it. */
+  clear(): void {
+    this.#waiting.length = 0;
+  }
+}

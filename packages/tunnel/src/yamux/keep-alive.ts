@@ -1,0 +1,69 @@
+// Finds out a peer that has gone without a word: pings, and looks a while later whether anything has come since. An
+// answer may wait behind bulk data, so any byte counts: who sends is alive.
+
+import type { Clock, Timer } from "../clock.js";
+
+/** What the session does as time passes. */
+export interface KeepAliveHandler {
+  sendPing(id: number): void;
+  /** Nothing came for the time out. */
+  onSilence(): void;
+  /** Called before each ping, and a time out later. */
+  onTick(): void;
+}
+
+export class KeepAlive {
+  /** Something has come; set by whoever reads. */
+  heard: boolean;
+  readonly #clock: Clock;
+  readonly #intervalMs: number;
+  readonly #timeoutMs: number;
+  readonly #handler: KeepAliveHandler;
+  #timer: Timer | undefined;
+  #pingId: number;
+  /** A ping is out, and its time out runs. */
+  #waiting: boolean;
+  #stopped: boolean;
+
+  /** Begins at once; the first ping is an interval away. */
+  constructor(clock: Clock, intervalMs: number, timeoutMs: number, handler: KeepAliveHandler) {
+    this.heard = false;
+    this.#clock = clock;
+    this.#intervalMs = intervalMs;
+    this.#timeoutMs = timeoutMs;
+    this.#handler = handler;
+    this.#pingId = 0;
+    this.#waiting = false;
+    this.#stopped = false;
+    this.#timer = undefined;
+    this.#schedule(intervalMs);
+  }
+
+  stop(): void {
+    this.#stopped = true;
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #schedule(delayMs: number): void {
+    this.#timer = this.#clock.setTimeout(() => this.#tick(), delayMs);
+  }
+
+  #tick(): void {
+    if (this.#waiting && !this.heard) {
+      this.#handler.onSilence();
+      return;
+    }
+    this.#handler.onTick();
+    if (this.#stopped) return;
+    this.#waiting = !this.#waiting;
+    if (!this.#waiting) {
+      this.#schedule(this.#intervalMs - this.#timeoutMs);
+      return;
+    }
+    this.heard = false;
+    this.#handler.sendPing(this.#pingId);
+    this.#pingId = (this.#pingId + 1) >>> 0;
+    this.#schedule(this.#timeoutMs);
+  }
+}
