@@ -6,8 +6,7 @@ import * as ascii from "../ascii.js";
 import { trimStart } from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 
-// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
-// loops over bytes 1.7 times slower (measured).
+// Own constants: see ascii.ts.
 const { CR, HEX_VALUE, HTAB, LF, SEMICOLON, SP, TOKEN_LOWER } = ascii;
 
 /** Limit for the digits of a chunk size, leading zeros included. */

@@ -8,8 +8,7 @@ import * as names from "../field-names.js";
 import * as layout from "../head.js";
 import type { MessageHead } from "../head.js";
 
-// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
-// loops over bytes 1.7 times slower (measured).
+// Own constants: see ascii.ts.
 const { COMMA, TOKEN_LOWER } = ascii;
 const { FIELD_ID, FIELD_STRIDE, VALUE_END, VALUE_START } = layout;
 

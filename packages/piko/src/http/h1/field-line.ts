@@ -7,8 +7,7 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, fieldId } from "../field-names.js";
 import * as layout from "../head.js";
 
-// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
-// loops over bytes 1.7 times slower (measured).
+// Own constants: see ascii.ts.
 const { COLON, CR, DEL, HTAB, LF, SP, TOKEN_LOWER } = ascii;
 const { FIELD_ID, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 

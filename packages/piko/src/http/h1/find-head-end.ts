@@ -4,8 +4,7 @@
 import * as ascii from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 
-// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
-// loops over bytes 1.7 times slower (measured).
+// Own constants: see ascii.ts.
 const { CR, LF } = ascii;
 
 /** Empty lines that a request may have in front (RFC 9112 2.2 asks for tolerance of at least one). */

@@ -15,8 +15,7 @@ import type { RequestHead } from "../head.js";
 import { parseRequestLine } from "./request-line.js";
 import { listsHttp } from "./upgrade-protocols.js";
 
-// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
-// loops over bytes 1.7 times slower (measured).
+// Own constants: see ascii.ts.
 const { COMMA, CR, LF } = ascii;
 const { FIELD_ID, FIELD_STRIDE, HEAD_COMPLETE, HEAD_INCOMPLETE, HEAD_INVALID, VALUE_END, VALUE_START } =
   layout;

@@ -10,8 +10,7 @@ import { checkFraming, takeContentLength, takeTransferEncoding } from "./framing
 import * as layout from "../head.js";
 import type { ResponseHead } from "../head.js";
 
-// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
-// loops over bytes 1.7 times slower (measured).
+// Own constants: see ascii.ts.
 const { CR, LF, SP } = ascii;
 const { FIELD_ID, FIELD_STRIDE, HEAD_COMPLETE, HEAD_INCOMPLETE, HEAD_INVALID, VALUE_END, VALUE_START } =
   layout;

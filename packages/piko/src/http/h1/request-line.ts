@@ -7,8 +7,7 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { LINE_INCOMPLETE } from "./field-line.js";
 import type { RequestHead } from "../head.js";
 
-// Own constants rather than imported bindings: V8 folds the former and loads the latter at every use, which makes
-// loops over bytes 1.7 times slower (measured).
+// Own constants: see ascii.ts.
 const { COLON, CR, LF, QUESTION_MARK, SLASH, SP, TOKEN_LOWER } = ascii;
 
 /** Longest method. The longest registered one has 17 bytes. */
