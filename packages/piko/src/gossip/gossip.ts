@@ -14,6 +14,7 @@ import { LocalState } from "./state/local-state.js";
 import { PacketHandler } from "./protocol/packet-handler.js";
 import { limitLog } from "./protocol/limit-log.js";
 import { StateBudget } from "./state/state-budget.js";
+import { AddressValidation } from "./protocol/address-validation.js";
 import { PacketBuilder } from "./protocol/packet-builder.js";
 import { type Lookup, resolveJoinAddresses } from "./protocol/resolve.js";
 import { Rounds } from "./protocol/rounds.js";
@@ -130,6 +131,7 @@ export class Gossip {
     const { counters } = this;
     const onLimit = limitLog(clock, logger, counters);
     this.budget = new StateBudget(options.maxStateBytes ?? 128 * 1_024 * 1_024);
+    const validation = new AddressValidation(now, intervalMs);
     const onMember = (id: string): void => this.#seeds.onMember(id);
     this.#cluster = new ClusterState({
       local: this.#local,
@@ -139,6 +141,7 @@ export class Gossip {
       now,
       watch,
       budget: this.budget,
+      isValidated: (address) => validation.isValidated(address),
       onLimit,
       onMember,
     });
@@ -151,6 +154,7 @@ export class Gossip {
       transport,
       counters,
       work,
+      validation,
       logger,
       onLimit,
       now,

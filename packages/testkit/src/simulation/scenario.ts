@@ -56,6 +56,11 @@ class Scenario {
   readonly #gone = new Map<string, { at: number; due: number }>();
   /** Addresses of past nodes, which restarts under the same id may take again. */
   readonly #past: { id: string; ip: string }[] = [];
+  /**
+   * When others are done with nodes that crashed, by id. Before that they can't tell a restart at another address from
+   * somebody who takes the id, and believe neither its keys nor its leaving.
+   */
+  readonly #doneWith = new Map<string, { ip: string; due: number }>();
   #partitioned = false;
   /** A node that leaves tells those that it reaches; right after a split these needn't be all. */
   #wholeSince = 0;
@@ -141,6 +146,7 @@ class Scenario {
     const kind = this.#random.pick(["process", "host"] as const);
     this.cluster.crash(life, kind);
     this.#past.push(life);
+    this.#doneWith.set(life.id, { ip: life.ip, due: this.cluster.clock.now() + this.#options.detectMs });
     this.#goneWithin(life.id, this.#options.detectMs);
     this.#tell(`${life.id} crashes with its ${kind}`);
   }
@@ -150,7 +156,9 @@ class Scenario {
     this.#past.push(life);
     const whole = !this.#partitioned && this.cluster.clock.now() - this.#wholeSince > 10_000;
     const within = whole ? this.#options.leaveMs : LINGER_MS + this.#options.detectMs;
-    this.#goneWithin(life.id, within);
+    const before = this.#doneWith.get(life.id);
+    const taken = before === undefined || before.ip === life.ip ? 0 : before.due - this.cluster.clock.now();
+    this.#goneWithin(life.id, Math.max(within, taken));
     this.#tell(`${life.id} leaves`);
   }
 

@@ -3,6 +3,7 @@
 
 import type { Logger } from "../../observability/logger.js";
 import type { ClusterState } from "../state/cluster-state.js";
+import type { AddressValidation } from "./address-validation.js";
 import type { GossipCounters } from "./counters.js";
 import type { LocalState } from "../state/local-state.js";
 import type { Member } from "../state/member.js";
@@ -25,6 +26,7 @@ export interface GossipCoreOptions {
   readonly transport: GossipTransport;
   readonly counters: GossipCounters;
   readonly work: WorkQueue;
+  readonly validation: AddressValidation;
   readonly logger: GossipLogger;
   /** A limit has kept something out. */
   readonly onLimit: (limit: GossipLimit) => void;
@@ -38,8 +40,6 @@ const PING_CHANGES = 4;
 const PING_CHANGES_FOR = 20;
 /** Nodes that are no members yet, or no longer, and are asked within one interval. */
 const PROBES = 64;
-/** The same at one host: a node can be made to ask addresses that somebody invented. */
-const PROBES_PER_HOST = 16;
 
 /** Shared by the handlers, the rounds and the liveness check of one node. */
 export class GossipCore {
@@ -48,6 +48,7 @@ export class GossipCore {
   readonly transport: GossipTransport;
   readonly counters: GossipCounters;
   readonly work: WorkQueue;
+  readonly validation: AddressValidation;
   readonly logger: GossipLogger;
   /** A limit has kept something out. */
   readonly onLimit: (limit: GossipLimit) => void;
@@ -58,8 +59,8 @@ export class GossipCore {
   #probes = PROBES;
   #ownVersion = 0;
   #ownChangedAt = Number.NEGATIVE_INFINITY;
-  /** Questions within this interval by address and by host. */
-  readonly #probed = new Map<string, number>();
+  /** Addresses that were asked within this interval. */
+  readonly #probed = new Set<string>();
   #latest: readonly DigestEntry[] = [];
   /** An earlier incarnation has been refuted, or could not be newer than this one. */
   #refutedOld: boolean;
@@ -72,6 +73,7 @@ export class GossipCore {
     this.transport = options.transport;
     this.counters = options.counters;
     this.work = options.work;
+    this.validation = options.validation;
     this.logger = options.logger;
     this.onLimit = options.onLimit;
     this.now = options.now;
@@ -93,8 +95,17 @@ export class GossipCore {
     this.#latest = [...own, ...this.cluster.latest(since, PING_CHANGES - own.length)];
   }
 
-  /** Sends a packet. */
+  /** Sends a packet, unless its address has yet to be validated and has got enough. */
   send(addr: string, packet: Buffer): void {
+    if (packet.length > this.validation.allowance(addr)) {
+      this.onLimit("max_unvalidated_bytes");
+      return;
+    }
+    this.validation.spend(addr, packet.length);
+    this.#transmit(addr, packet);
+  }
+
+  #transmit(addr: string, packet: Buffer): void {
     this.counters.packetBytesOutbound += packet.length;
     this.transport.sendPacket(addr, packet);
   }
@@ -104,9 +115,14 @@ export class GossipCore {
     return this.#builder.maxDigestEntries;
   }
 
+  /** Of a datagram, in bytes. */
+  get maxPacketSize(): number {
+    return this.#builder.maxPacketSize;
+  }
+
   /** Sends as much of a digest as fits into a packet. */
   sendDigest(addr: string, request: boolean, entries: readonly DigestEntry[]): void {
-    const { packet, count } = this.#builder.digest(request, entries);
+    const { packet, count } = this.#builder.digest(request, entries, this.validation.allowance(addr));
     this.counters.digestEntriesOutbound += count;
     this.send(addr, packet);
   }
@@ -116,8 +132,9 @@ export class GossipCore {
     addr: string,
     sources: readonly DeltaSource[],
     maxPackets: number = MAX_DELTA_PACKETS,
+    maxBytes: number = this.validation.allowance(addr),
   ): readonly DeltaSource[] {
-    const { packets, entryCount, leftOver } = this.#builder.deltas(sources, maxPackets);
+    const { packets, entryCount, leftOver } = this.#builder.deltas(sources, maxPackets, maxBytes);
     this.counters.deltaEntriesOutbound += entryCount;
     for (const packet of packets) this.send(addr, packet);
     return leftOver;
@@ -143,13 +160,19 @@ export class GossipCore {
    * what there is to know of this node.
    */
   probe(id: string, addr: string, version: number): void {
-    const host = addr.slice(0, addr.lastIndexOf(":"));
-    const count = this.#probed.get(host) ?? 0;
     // No two nodes have the same address.
-    if (this.#probes <= 0 || this.#probed.has(addr) || count >= PROBES_PER_HOST) return;
+    if (this.#probes <= 0 || this.#probed.has(addr)) return;
+    const { packet } = this.#builder.digest(true, [
+      this.cluster.ownDigestEntry(),
+      { id, addr, version, left: false },
+    ]);
+    const paid = this.validation.allowance(addr) >= packet.length;
+    if (!paid && !this.validation.takeQuestion(addr)) return;
+    if (paid) this.validation.spend(addr, packet.length);
     this.#probes -= 1;
-    this.#probed.set(host, count + 1).set(addr, 1);
-    this.sendDigest(addr, true, [this.cluster.ownDigestEntry(), { id, addr, version, left: false }]);
+    this.#probed.add(addr);
+    this.counters.digestEntriesOutbound += 2;
+    this.#transmit(addr, packet);
   }
 
   /** {@link probe}, unless it was asked within the last interval. */

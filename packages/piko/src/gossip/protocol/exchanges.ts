@@ -21,6 +21,9 @@ import type { MessageEnd } from "./transport.js";
 export const EXCHANGE_TIMEOUT_MS = 10_000;
 /** Fetches begin at least this many intervals apart. */
 const FETCH_PAUSE = 5;
+/** Intervals until an address that could not be validated is tried again. */
+const VALIDATE_PAUSE = 100;
+const VALIDATE_TIMEOUT_MS = 3_000;
 /** Answers that are being taken in, of all exchanges together. */
 const MAX_ANSWER_BYTES = 128 * 1_024 * 1_024;
 
@@ -33,6 +36,7 @@ export class Exchanges {
   readonly #running = new Set<() => void>();
   #answerBytes = 0;
   #fetching = false;
+  #validating = false;
   #fetchedAt = Number.NEGATIVE_INFINITY;
   /** An earlier incarnation of this node has been looked for. */
   #soughtSelf = false;
@@ -88,6 +92,18 @@ export class Exchanges {
     this.join(member.addr, false, EXCHANGE_TIMEOUT_MS, (error) => {
       this.#fetching = false;
       if (error !== undefined) this.#core.logger.debug("fetch failed", { "node-id": member.id, error });
+    });
+  }
+
+  /** Finds out over TCP whether a member is where it says, unless that is being found out of another one. */
+  validate(member: Member): void {
+    if (this.#validating) return;
+    this.#validating = true;
+    member.validateAt = this.#core.now() + VALIDATE_PAUSE * this.#core.intervalMs;
+    this.join(member.addr, false, VALIDATE_TIMEOUT_MS, (error) => {
+      this.#validating = false;
+      if (error !== undefined)
+        this.#core.logger.debug("address is not validated", { "node-id": member.id, error });
     });
   }
 
@@ -190,7 +206,14 @@ export class Exchanges {
     if (responder === undefined) return undefined;
     if (responder.addr !== from.addr) responder = move(this.#core, responder, from.addr) ?? responder;
     // A seed may be the address of a load balancer; then the node has yet to answer at its own.
-    if (responder.addr === addr) responder.vouched = true;
+    if (responder.addr === addr) {
+      this.#core.validation.validate(addr);
+      // It was silent: its packets may come from elsewhere now.
+      if (responder.asked) {
+        responder.direct = false;
+        responder.translatedIp = undefined;
+      }
+    }
     // The answer may have been on its way for long: TCP repeats what is lost, even for a process that has ended.
     if (responder.addr === addr && now() - start < SILENCE_SUSPECT * intervalMs) {
       cluster.heard(responder, start);

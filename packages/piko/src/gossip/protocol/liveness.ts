@@ -11,6 +11,8 @@ const CANDIDATE_EXCHANGE = 8;
 /** Intervals for which a candidate is asked in each, and intervals between questions after that. */
 const CANDIDATE_URGENT = 4;
 const CANDIDATE_PAUSE = 2;
+/** Intervals by which a validation comes earlier for a member that may get no whole packet; the first ones prove nothing. */
+const SPARED_INTERVALS = 20;
 /** Exchanges of this kind that run at a time. When half of a large cluster falls silent, packets have to do for most. */
 const MAX_EXCHANGES = 64;
 
@@ -27,8 +29,18 @@ export function checkLiveness(core: GossipCore, exchanges: Exchanges): void {
   };
   for (const member of core.cluster.members) {
     if (member.status === "candidate") checkCandidate(core, member, now, ask);
-    else if (member.active) checkMember(core, member, now, ask);
+    else if (member.active) {
+      checkMember(core, member, now, ask);
+      if (!core.validation.isValidated(member.addr) && isDue(core, member, now)) exchanges.validate(member);
+    }
   }
+}
+
+/** Its time has come, or it could not get a whole packet any more. */
+function isDue(core: GossipCore, member: Member, now: number): boolean {
+  if (now >= member.validateAt) return true;
+  const starved = core.validation.allowance(member.addr) < core.maxPacketSize;
+  return starved && now >= member.validateAt - SPARED_INTERVALS * core.intervalMs;
 }
 
 function checkCandidate(core: GossipCore, member: Member, now: number, ask: (member: Member) => void): void {

@@ -30,12 +30,18 @@ const LEAST_DIGEST_ENTRY_BYTES = 40;
 export class PacketBuilder {
   readonly #from: Sender;
   readonly #max: number;
+  /** Bytes of each delta packet of an answer. */
+  #room = 0;
   readonly #packet = new MsgpackWriter();
   readonly #section = new MsgpackWriter();
 
   constructor({ from, maxPacketSize }: PacketBuilderOptions) {
     this.#from = from;
     this.#max = maxPacketSize;
+  }
+
+  get maxPacketSize(): number {
+    return this.#max;
   }
 
   /** Digest entries that can fit into a packet: as many as there could be with the shortest ids and addresses. */
@@ -54,7 +60,12 @@ export class PacketBuilder {
   }
 
   /** A digest of as many entries as fit, from the first on. */
-  digest(request: boolean, entries: readonly DigestEntry[]): { packet: Buffer; count: number } {
+  digest(
+    request: boolean,
+    entries: readonly DigestEntry[],
+    maxBytes: number = this.#max,
+  ): { packet: Buffer; count: number } {
+    const max = Math.min(this.#max, maxBytes);
     const packet = this.#packet;
     packet.reset();
     writeDigestHead(packet, this.#from, request);
@@ -62,7 +73,7 @@ export class PacketBuilder {
     for (const entry of entries) {
       const before = packet.length;
       writeDigestEntry(packet, entry);
-      if (packet.length > this.#max) {
+      if (packet.length > max) {
         packet.truncate(before);
         break;
       }
@@ -72,14 +83,21 @@ export class PacketBuilder {
   }
 
   /** What is new to a peer, in at least one packet, since each is a sign of life, and at most `maxPackets`. */
-  deltas(sources: readonly DeltaSource[], maxPackets: number): DeltaPackets {
+  deltas(
+    sources: readonly DeltaSource[],
+    maxPackets: number,
+    maxBytes: number = Number.POSITIVE_INFINITY,
+  ): DeltaPackets {
+    // Less than one packet's worth is one that is smaller; what is over is not for another one.
+    this.#room = Math.min(this.#max, maxBytes);
+    const most = Math.max(1, Math.min(maxPackets, Math.floor(maxBytes / this.#room)));
     const packets: Buffer[] = [];
     const leftOver: DeltaSource[] = [];
     let entryCount = 0;
     this.#startDelta();
     let empty = true;
     for (const node of sources) {
-      const last = packets.length + 1 >= maxPackets;
+      const last = packets.length + 1 >= most;
       let written = this.#writeNode(node, empty || last ? "part" : "whole");
       if (written === 0 && !empty && !last) {
         packets.push(this.#packet.copy());
@@ -115,7 +133,7 @@ export class PacketBuilder {
     // The head's size with its longest count.
     section.reset();
     writePacketNode(section, id, addr, 0x7fff);
-    const room = this.#max - packet.length - section.length;
+    const room = this.#room - packet.length - section.length;
     section.reset();
     let count = 0;
     let complete = true;

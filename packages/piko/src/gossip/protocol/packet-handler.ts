@@ -61,6 +61,7 @@ export class PacketHandler {
       core.counters.packetsRefused += 1;
       return;
     }
+    core.validation.received(sender.addr, bytes.length);
     if (packet.type === MESSAGE_DIGEST) this.#digest(sender, packet.request, packet.entries);
     else if (core.now() >= this.#answersFrom) this.#delta(sender, packet.nodes);
   }
@@ -69,13 +70,23 @@ export class PacketHandler {
     const core = this.#core;
     core.counters.digestEntriesInbound += entries.length;
     const missing = receiveDigest(core, entries);
-    // One packet for one packet, until the sender has shown that it takes packets at its address.
-    const maxPackets = sender.status === "candidate" ? 1 : undefined;
-    const leftOver = core.sendDelta(sender.addr, core.cluster.deltaFor(entries), maxPackets);
-    if (request && entries.length > 0)
-      core.sendDigest(sender.addr, false, this.#reply(entries, missing.members));
-    if (sender.status !== "reachable") core.probeMember(sender);
-    else this.#followUp(sender, leftOver, request ? [] : missing.members);
+    const wantsDigest = request && entries.length > 0;
+    if (sender.status === "candidate") {
+      // One packet, until it has shown that it takes packets there; half of what it may get is for the question.
+      core.sendDelta(
+        sender.addr,
+        core.cluster.deltaFor(entries),
+        1,
+        core.validation.allowance(sender.addr) / 2,
+      );
+      core.probeMember(sender);
+      if (wantsDigest) core.sendDigest(sender.addr, false, this.#reply(entries, missing.members));
+    } else {
+      const leftOver = core.sendDelta(sender.addr, core.cluster.deltaFor(entries));
+      if (wantsDigest) core.sendDigest(sender.addr, false, this.#reply(entries, missing.members));
+      if (sender.status === "reachable") this.#followUp(sender, leftOver, request ? [] : missing.members);
+      else core.probeMember(sender);
+    }
     if (missing.fetch) this.#exchanges.fetch(sender);
   }
 

@@ -45,6 +45,7 @@ function* joined(
     return encodeJoinAnswer(own, []);
   }
   const trusted = identify(core, from, ip, false);
+  if (trusted !== undefined && core.transport.comesFrom(from.addr, ip)) core.validation.validate(from.addr);
   const joiner: Member | undefined =
     trusted ?? cluster.find(from.nodeId) ?? learnOf(core, { id: from.nodeId, addr: from.addr, left: false });
   for (const node of request.nodes()) {

@@ -19,7 +19,7 @@ export function identify(core: GossipCore, from: Sender, ip: string, answer: boo
   }
   const member = cluster.find(from.nodeId);
   if (member?.addr === from.addr) {
-    return member.vouched || core.transport.comesFrom(from.addr, ip) ? member : undefined;
+    return isFrom(core, member, ip) ? member : undefined;
   }
   if (!isNodeId(from.nodeId) || parsePeerAddress(from.addr) === undefined) return undefined;
   if (!core.transport.comesFrom(from.addr, ip)) return undefined;
@@ -28,6 +28,21 @@ export function identify(core: GossipCore, from: Sender, ip: string, answer: boo
     return cluster.learn(from.nodeId, from.addr);
   }
   return move(core, member, from.addr);
+}
+
+/**
+ * Whether a packet of a member may come from an IP address: its own; or, behind an address translation, another one, as long as
+ * none has come from its own: the first one after it has answered over TCP, and no other.
+ */
+function isFrom(core: GossipCore, member: Member, ip: string): boolean {
+  if (core.transport.comesFrom(member.addr, ip)) {
+    member.direct = true;
+    member.translatedIp = undefined;
+    return true;
+  }
+  if (member.direct || !core.validation.isValidated(member.addr)) return false;
+  member.translatedIp ??= ip;
+  return member.translatedIp === ip;
 }
 
 /**

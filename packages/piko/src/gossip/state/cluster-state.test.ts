@@ -26,6 +26,7 @@ function createCluster(maxBytes: number): {
     expiryMs: 60_000,
     now: () => now,
     budget,
+    isValidated: () => true,
     onLimit: (limit) => limits.push(limit),
     watch: {
       onUpsert: (id, key) => told.push(`${id} ${key}`),

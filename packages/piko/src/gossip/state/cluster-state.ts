@@ -31,6 +31,8 @@ export interface ClusterStateOptions {
   readonly now: () => number;
   readonly watch: GossipWatch;
   readonly budget: StateBudget;
+  /** Whether an address is known to be real. */
+  readonly isValidated: (addr: string) => boolean;
   /** Something was not taken in because of a limit. */
   readonly onLimit: (limit: GossipLimit) => void;
   /** A node has become a member. */
@@ -168,8 +170,9 @@ export class ClusterState {
     // One that has left comes back as another, if at all.
     if (member.left || member.truncatedAt > 0) member.state.release();
     const state = member.left || member.truncatedAt > 0 ? undefined : member.state;
-    const { id, addr, status } = member;
-    this.deadNodes.remember({ id, addr, wasMember: status !== "candidate" }, state, this.#options.now());
+    const { id, addr } = member;
+    const { isValidated, now } = this.#options;
+    this.deadNodes.remember({ id, addr, validated: isValidated(addr) }, state, now());
   }
 
   /** Takes a node that is at another address now for a new one: an address lasts as long as a node's life does. */

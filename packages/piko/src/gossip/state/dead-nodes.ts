@@ -7,8 +7,8 @@ import type { NodeState } from "./node-state.js";
 export interface GoneNode {
   readonly id: string;
   readonly addr: string;
-  /** It has been a member: it is asked without a cause, too. */
-  readonly wasMember: boolean;
+  /** Its address was real: it is asked without a cause, too. */
+  readonly validated: boolean;
 }
 
 interface DeadNode extends GoneNode {
@@ -41,10 +41,10 @@ export class DeadNodes {
   }
 
   /** Remembers a node; its state only if it may be the same node that comes back. */
-  remember({ id, addr, wasMember }: GoneNode, state: NodeState | undefined, now: number): void {
+  remember({ id, addr, validated }: GoneNode, state: NodeState | undefined, now: number): void {
     this.recall(id);
     const [until, nextProbeAt] = [now + MEMORY_MS, now + FIRST_PAUSE_MS];
-    this.#nodes.set(id, { id, addr, wasMember, state, until, nextProbeAt, pauseMs: FIRST_PAUSE_MS });
+    this.#nodes.set(id, { id, addr, validated, state, until, nextProbeAt, pauseMs: FIRST_PAUSE_MS });
     this.#bytes += state?.bytes ?? 0;
     for (const node of this.#nodes.values()) {
       if (this.#nodes.size > CAPACITY) this.recall(node.id);
@@ -81,12 +81,12 @@ export class DeadNodes {
     return true;
   }
 
-  /** Any of those that were members, to be asked without a cause. Others may be an invention. */
+  /** Any of those whose address was real, to be asked without a cause. Others may be an invention. */
   pick(random: () => number): GoneNode | undefined {
-    let members = 0;
-    for (const { wasMember } of this.#nodes.values()) if (wasMember) members += 1;
-    let skip = Math.floor(random() * members);
-    for (const node of this.#nodes.values()) if (node.wasMember && skip-- === 0) return node;
+    let real = 0;
+    for (const { validated } of this.#nodes.values()) if (validated) real += 1;
+    let skip = Math.floor(random() * real);
+    for (const node of this.#nodes.values()) if (node.validated && skip-- === 0) return node;
     return undefined;
   }
 

@@ -9,6 +9,9 @@ import type { NodeState } from "./node-state.js";
  */
 export type MemberStatus = "candidate" | "reachable" | "unreachable";
 
+/** Intervals until the address of a new member is validated over TCP. */
+const VALIDATE_AFTER = 30;
+
 /** Another node. */
 export class Member {
   readonly id: string;
@@ -29,8 +32,12 @@ export class Member {
   suspected = false;
   /** Nothing, or another node, is at its address. */
   refused = false;
-  /** Has answered over TCP at its address: its packets are its own even if they come from another IP address. */
-  vouched = false;
+  /** Packets have come from its own address. */
+  direct = false;
+  /** The IP address that its packets come from instead, behind an address translation. */
+  translatedIp: string | undefined;
+  /** When its address is to be validated over TCP, if it is not by then. */
+  validateAt: number;
   /**
    * Answers to questions from before this time don't count: they are to what was known of an earlier incarnation of the node, and
    * skip what is not known of this one.
@@ -49,6 +56,7 @@ export class Member {
     this.id = state.id;
     this.addr = addr;
     this.state = state;
+    this.validateAt = now + VALIDATE_AFTER * intervalMs;
     this.arrivals = new Arrivals(now, intervalMs);
   }
 
