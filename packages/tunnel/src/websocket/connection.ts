@@ -1,5 +1,5 @@
 // One WebSocket as a byte stream over a socket whose handshake is done: binary messages in and out, pings answered,
-// closes exchanged. All bytes written in one event-loop turn leave as one frame (per 64 KiB).
+// closes exchanged. All bytes written in one event-loop turn leave as one frame (per 256 KiB).
 
 import { type Clock, systemClock, type Timer } from "../clock.js";
 import { TunnelError } from "../errors.js";
