@@ -2,7 +2,7 @@
 // sends on, Node takes for those messages as forwarding-model.ts says they must look; and where the bytes are cut on their way
 // changes nothing. What Node refuses is thereby refused here, but for the named exceptions of responses.
 
-import { PLAIN_REQUEST } from "../../packages/piko/src/http/h1/rewrite-request-head.js";
+import { PLAIN_REQUEST } from "../../packages/piko/src/http/request-rewrite.js";
 import { countBeforeUnknownMethod, endsNodesReading, makesNodeGiveUp } from "./explained.js";
 import { withoutExceptions } from "../../packages/piko/test/response-exceptions.js";
 import { forwardedRequest, forwardedResponse } from "./forwarding-model.js";

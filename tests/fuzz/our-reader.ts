@@ -15,10 +15,10 @@ import {
 import { parseRequestHead } from "../../packages/piko/src/http/h1/parse-request-head.js";
 import { parseResponseHead } from "../../packages/piko/src/http/h1/parse-response-head.js";
 import {
-  type RequestRewrite,
   requestHeadCapacity,
   writeRequestHead,
 } from "../../packages/piko/src/http/h1/rewrite-request-head.js";
+import type { RequestRewrite } from "../../packages/piko/src/http/request-rewrite.js";
 import {
   FRAMING_AS_IS,
   FRAMING_CHUNKED,

@@ -2,13 +2,13 @@
 
 import type { Clock } from "@piko/tunnel";
 import { RequestHead, ResponseHead } from "../http/head.js";
-import { PLAIN_REQUEST, type RequestRewrite } from "../http/h1/rewrite-request-head.js";
+import { PLAIN_REQUEST, type RequestRewrite } from "../http/request-rewrite.js";
 import type { ServiceAddress } from "../base/service-address.js";
 import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
 import { RequestRecord } from "../observability/request-record.js";
-import { Scratch } from "./scratch.js";
+import { Scratch } from "../net/scratch.js";
 import type { ServicePool } from "./service-pool.js";
 
 /** Most field lines of one head; nodes let fewer through. */

@@ -34,7 +34,7 @@ function listener(
       keepAliveTimeoutMs: 30_000,
       idleConnTimeoutMs: 90_000,
       maxIdleConns: 100,
-      maxResponseHeaderBytes: 65_536,
+      maxResponseHeaderBytes: 262_144,
       disableCompression: false,
     },
     tls: NO_TLS,

@@ -9,11 +9,8 @@ import { findField } from "../http/find-field.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http/h1/find-head-end.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
 import { parseResponseHead } from "../http/h1/parse-response-head.js";
-import {
-  type RequestRewrite,
-  requestHeadCapacity,
-  writeRequestHead,
-} from "../http/h1/rewrite-request-head.js";
+import { requestHeadCapacity, writeRequestHead } from "../http/h1/rewrite-request-head.js";
+import type { RequestRewrite } from "../http/request-rewrite.js";
 import { ByteStore } from "../net/byte-store.js";
 import type { Expiring } from "../net/deadline-sweep.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";

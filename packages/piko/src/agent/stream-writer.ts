@@ -9,7 +9,7 @@ import {
   writeResponseHead,
 } from "../http/h1/rewrite-response-head.js";
 import { ByteStore } from "../net/byte-store.js";
-import type { Scratch } from "./scratch.js";
+import type { Scratch } from "../net/scratch.js";
 
 export class StreamWriter {
   readonly #stream: YamuxStream;

@@ -90,7 +90,7 @@ const HTTP_CLIENT: Section<HttpClientConfig> = section("Connections to the servi
     schema: maxIdleConns.schema.transform((n) => (n === 0 ? 100 : n < 0 ? Number.POSITIVE_INFINITY : n)),
   },
   maxResponseHeaderBytes: bytes(
-    65_536,
+    262_144,
     "Largest response head of the service. A larger one is a 502. Nodes have a limit of their own (`proxy.limits.max_response_header_bytes`).",
     { min: 1_024, max: 16_777_216 },
   ),

@@ -88,7 +88,7 @@ describe("defaults", () => {
           maxBufferedBytesPerConnection: 65_536,
           maxTargetBytes: 16_384,
           maxHeaderFields: 200,
-          maxResponseHeaderBytes: 65_536,
+          maxResponseHeaderBytes: 262_144,
           maxBodyBytes: Number.POSITIVE_INFINITY,
         },
       },

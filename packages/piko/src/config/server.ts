@@ -186,7 +186,7 @@ const LIMITS: Section<ProxyLimitsConfig> = section(
       min: 10,
     }),
     maxResponseHeaderBytes: bytes(
-      65_536,
+      262_144,
       "Largest response head that is passed on. A larger one is a 502. Each response under way may hold this much until its head is whole.",
       { min: 1_024, max: 16_777_216 },
     ),

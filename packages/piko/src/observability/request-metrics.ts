@@ -85,6 +85,11 @@ export class RequestMetrics {
     this.inFlight += 1;
   }
 
+  /** What began is no request after all. */
+  abandon(): void {
+    this.inFlight -= 1;
+  }
+
   /**
    * A request that began ends; `status` is what the client got. Bytes are those of the request with its head, and of
    * the response's body.

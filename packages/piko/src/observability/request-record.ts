@@ -68,6 +68,12 @@ export class RequestRecord implements AccessLogEntry {
     this.text.clear();
   }
 
+  /** The request is none of the record's any more. */
+  abandon(): void {
+    this.#target.metrics.abandon();
+    this.text.clear();
+  }
+
   /** Method, host and path, for other log lines about the request. */
   describe(): Record<string, string> {
     return { method: this.method, host: this.text.host, path: this.text.path };

@@ -13,14 +13,16 @@ import { RequestMetricsFamily } from "../observability/request-metrics.js";
 import { AdminPort } from "./admin/admin-port.js";
 import { Cluster } from "./cluster/cluster.js";
 import { addClusterMetrics } from "./cluster/cluster-metrics.js";
+import { ClusterTable } from "./cluster/cluster-table.js";
 import { addUseMetrics, createProxyLimits, createUpstreamLimits } from "./limit-metrics.js";
 import { generateNodeId } from "./node-id.js";
-import { ProxyContext } from "./proxy/proxy-context.js";
-import { ProxyPort } from "./proxy/proxy-port.js";
+import { ProxyContext } from "./clients/proxy-context.js";
+import { ProxyPort } from "./clients/proxy-port.js";
 import { UpstreamMetrics } from "./upstream/upstream-metrics.js";
 import { UpstreamPort } from "./upstream/upstream-port.js";
 import { Rebalancer } from "./upstream/rebalancer.js";
 import { TunnelDrains } from "./upstream/tunnel-drains.js";
+import { Hops } from "./upstream/hop/hops.js";
 import { ReconnectWaits } from "./upstream/reconnect-waits.js";
 import { Upstreams } from "./upstream/upstreams.js";
 
@@ -139,7 +141,12 @@ export class Node {
   async start(): Promise<NodeAddresses> {
     const { admin, cluster, proxy, upstream } = this.#config;
     try {
+      const table = new ClusterTable();
+      const hops = new Hops(table, this.#clock);
       const node = await Cluster.listen({
+        table,
+        onNodeUnreachable: (gone) => hops.onUnreachable(gone),
+        onNodeGone: (gone) => hops.forget(gone),
         nodeId: this.id,
         config: cluster,
         logger: this.#logger.subsystem("cluster"),
@@ -156,9 +163,10 @@ export class Node {
         upstream: await this.#upstream.listen(upstream.bindAddr),
         proxy: await this.#proxy.listen(proxy.bindAddr),
       };
-      addClusterMetrics(this.#metrics, node);
+      addClusterMetrics(this.#metrics, node, hops.requests);
       this.#upstreams.onListeners = (endpointId, count) => node.setListeners(endpointId, count);
       this.#context.cluster = node;
+      this.#context.hops = hops;
       node.start(
         node.advertise(proxy.advertiseAddr, addresses.proxy, "--proxy.advertise-addr"),
         node.advertise(admin.advertiseAddr, addresses.admin, "--admin.advertise-addr"),
@@ -247,6 +255,7 @@ export class Node {
     this.#proxy.destroy();
     this.#upstream.destroy();
     this.#admin.close();
+    this.#context.hops?.close();
     void this.#cluster?.close();
   }
 }

@@ -35,6 +35,8 @@ export class BodyReader {
   error: HttpError | undefined = undefined;
   /** Body bytes seen so far, without the framing. */
   received = 0;
+  /** Of a body that is complete: the field lines of its trailer section, if it had one. Read with `decode` only. */
+  trailers: Buffer | undefined = undefined;
   #kind: number = BODY_NONE;
   #decode = false;
   /** Bytes to come: of the body when its length is known, else of the current chunk. */
@@ -52,13 +54,14 @@ export class BodyReader {
 
   /**
    * Starts on a body of the given BODY_* kind. `length` counts for BODY_LENGTH only. With `decode` a chunked body is
-   * handed on without its framing and trailers (for HTTP/1.0 peers); otherwise as it came, minus forbidden trailers
+   * handed on without its framing, and its trailers are in `trailers`; otherwise as it came, minus forbidden trailers
    * and what no request may have.
    */
   reset(kind: number, length: number, decode: boolean): void {
     this.done = kind === BODY_NONE || (kind === BODY_LENGTH && length === 0);
     this.error = undefined;
     this.received = 0;
+    this.trailers = undefined;
     this.#kind = kind;
     this.#decode = decode;
     this.#remaining = kind === BODY_LENGTH ? length : 0;
@@ -183,6 +186,7 @@ export class BodyReader {
     if (!this.done) return i;
     if (!trailers.filter()) return this.#refuse(trailers.error);
     if (!this.#decode) sink.onBody(trailers.buffer, 0, trailers.length);
+    else if (trailers.length > 2) this.trailers = trailers.buffer.subarray(0, trailers.length - 2);
     trailers.clear();
     return i;
   }

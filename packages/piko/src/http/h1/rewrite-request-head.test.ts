@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
 import { HEAD_COMPLETE, RequestHead } from "../head.js";
 import { parseRequestHead } from "./parse-request-head.js";
-import { type RequestRewrite, requestHeadCapacity, writeRequestHead } from "./rewrite-request-head.js";
+import { requestHeadCapacity, writeRequestHead } from "./rewrite-request-head.js";
+import type { RequestRewrite } from "../request-rewrite.js";
 
 const NOTHING: RequestRewrite = {
   forwardedFor: undefined,

@@ -8,42 +8,11 @@ import { copyAll, copyBytes } from "./copy-bytes.js";
 import * as names from "../field-names.js";
 import * as layout from "../head.js";
 import type { RequestHead } from "../head.js";
+import type { RequestRewrite } from "../request-rewrite.js";
 
 // Own constants: see ascii.ts.
 const { QUESTION_MARK, SLASH } = ascii;
 const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
-
-/** What a hop changes in a request head. Texts are bytes, so that whoever keeps them encodes them once. */
-export interface RequestRewrite {
-  /** Address to append to X-Forwarded-For; earlier values are folded into one line. Absent: the field stays as it is. */
-  readonly forwardedFor: Buffer | undefined;
-  /** Replaces X-Forwarded-Proto. Absent: the field stays as it is. */
-  readonly forwardedProto: Buffer | undefined;
-  /** Replaces X-Forwarded-Host. Absent: the field stays as it is. */
-  readonly forwardedHost: Buffer | undefined;
-  /** Host of a request that has none, or an empty one. Only for such a request. */
-  readonly missingHost: Buffer | undefined;
-  /** The next hop is another node: says so in `x-piko-forward` and keeps the fields that it checks again. */
-  readonly addForward: boolean;
-  /** Adds `Connection: close` unless the request is an upgrade. */
-  readonly connectionClose: boolean;
-  /** Path of the service's URL, joined to the request's with one slash. */
-  readonly pathPrefix: Buffer | undefined;
-  /** Query of the service's URL, without its question mark; comes before the request's. */
-  readonly query: Buffer | undefined;
-}
-
-/** Changes nothing but what every hop must. */
-export const PLAIN_REQUEST: RequestRewrite = {
-  forwardedFor: undefined,
-  forwardedProto: undefined,
-  forwardedHost: undefined,
-  missingHost: undefined,
-  addForward: false,
-  connectionClose: false,
-  pathPrefix: undefined,
-  query: undefined,
-};
 
 // What happens to a field by its number. 0, as for names without one: copied unless Connection names it.
 const DROP = 1;

@@ -6,7 +6,8 @@ import { requestBody } from "../body-framing.js";
 import { BODY_INVALID, BodyReader } from "./body-reader.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, RequestHead } from "../head.js";
 import { parseRequestHead } from "./parse-request-head.js";
-import { type RequestRewrite, requestHeadCapacity, writeRequestHead } from "./rewrite-request-head.js";
+import { requestHeadCapacity, writeRequestHead } from "./rewrite-request-head.js";
+import type { RequestRewrite } from "../request-rewrite.js";
 
 const REWRITE: RequestRewrite = {
   forwardedFor: undefined,

@@ -10,7 +10,11 @@ export const MAX_NODES = 256;
 export const OTHER_NODES = "other";
 
 /** Adds the metrics to a node's registry. */
-export function addClusterMetrics(metrics: Metrics, cluster: Cluster): void {
+export function addClusterMetrics(
+  metrics: Metrics,
+  cluster: Cluster,
+  remoteRequests: ReadonlyMap<string, number>,
+): void {
   const { counters } = cluster.gossip;
   metrics.labelled("gauge", "piko_cluster_nodes", "Number of known nodes", "status", () => {
     const byStatus = new Map([["active", 1]]);
@@ -23,7 +27,7 @@ export function addClusterMetrics(metrics: Metrics, cluster: Cluster): void {
     "Number of requests sent to other nodes",
     "node_id",
     () =>
-      limitNodes<readonly [string, number]>([...cluster.remoteRequests], (others) => [
+      limitNodes<readonly [string, number]>([...remoteRequests], (others) => [
         OTHER_NODES,
         sum(others, ([, count]) => count),
       ]),

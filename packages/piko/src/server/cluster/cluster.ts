@@ -1,6 +1,6 @@
 // This node's part in the cluster: gossip, the table that it keeps, and the way to other nodes' proxy ports.
 
-import type { Clock, StreamHandler } from "@piko/tunnel";
+import type { Clock } from "@piko/tunnel";
 import { formatHostPort, type HostPort } from "../../base/address.js";
 import { inferAdvertiseAddress } from "../../config/advertise.js";
 import type { ClusterConfig } from "../../config/server.js";
@@ -11,8 +11,6 @@ import { UdpTcpTransport } from "../../gossip/transport/udp-tcp-transport.js";
 import type { Logger } from "../../observability/logger.js";
 import { ClusterTable, type NodeSummary, type RemoteNode } from "./cluster-table.js";
 import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
-import { NodePool } from "./node-pool.js";
-import type { NodeStream } from "./node-stream.js";
 
 /** Pause behind the first failed attempt to join; the next ones are twice as long each. */
 const FIRST_JOIN_DELAY_MS = 250;
@@ -29,12 +27,11 @@ export interface ClusterOptions {
   readonly onEndpoint: (endpointId: string) => void;
   /** An endpoint can't be reached on any other node any more. */
   readonly onEndpointLost: (endpointId: string) => void;
-}
-
-/** A request's way to another node. */
-export interface Hop {
-  readonly node: RemoteNode;
-  readonly stream: NodeStream;
+  /** What is known of the others; kept by the cluster. */
+  readonly table: ClusterTable;
+  /** A node can't be reached; it is gone for good. */
+  readonly onNodeUnreachable: (node: RemoteNode) => void;
+  readonly onNodeGone: (node: RemoteNode) => void;
 }
 
 /** Rounds of gossip for which a node that has left stays to say so. */
@@ -42,15 +39,12 @@ const LEAVE_ROUNDS = 3;
 
 export class Cluster {
   readonly nodeId: string;
-  readonly table: ClusterTable = new ClusterTable();
+  readonly table: ClusterTable;
   readonly gossip: Gossip;
   readonly gossipAddr: HostPort;
-  /** Requests sent to other nodes, by node. */
-  readonly remoteRequests: Map<string, number> = new Map();
   readonly #config: ClusterConfig;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #pools = new Map<RemoteNode, NodePool>();
   readonly #listeners = new Map<string, number>();
   #draining = false;
   #proxyAddr = "";
@@ -59,6 +53,7 @@ export class Cluster {
   private constructor(options: ClusterOptions, transport: UdpTcpTransport) {
     const { nodeId, config, logger, clock } = options;
     this.nodeId = nodeId;
+    this.table = options.table;
     this.#config = config;
     this.#logger = logger;
     this.#clock = clock;
@@ -94,12 +89,12 @@ export class Cluster {
         onUnreachable: (id) => {
           sync.onUnreachable?.(id);
           const node = this.table.get(id);
-          if (node !== undefined) this.#pools.get(node)?.onUnreachable();
+          if (node !== undefined) options.onNodeUnreachable(node);
         },
         onExpired: (id) => {
           const node = this.table.get(id);
           sync.onExpired?.(id);
-          if (node !== undefined) this.#forget(node);
+          if (node !== undefined) options.onNodeGone(node);
         },
       },
       // A given id may have been used before: what others remember of that life must not count.
@@ -235,24 +230,6 @@ export class Cluster {
     return this.table.select(endpointId, this.#clock.now(), undefined, wellOnly) !== undefined;
   }
 
-  /** A way to a node with listeners for the endpoint, if there is one (see {@link ClusterTable.select}). */
-  openStream(
-    endpointId: string,
-    handler: StreamHandler,
-    except: unknown,
-    wellOnly: boolean,
-  ): Hop | undefined {
-    const node = this.table.select(endpointId, this.#clock.now(), except, wellOnly);
-    if (node === undefined) return undefined;
-    let pool = this.#pools.get(node);
-    if (pool === undefined) {
-      pool = new NodePool(node, this.table, this.#clock);
-      this.#pools.set(node, pool);
-    }
-    this.remoteRequests.set(node.id, (this.remoteRequests.get(node.id) ?? 0) + 1);
-    return { node, stream: pool.openStream(handler) };
-  }
-
   /** This node, as the others see it. */
   local(): NodeSummary {
     return {
@@ -276,14 +253,7 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
-    for (const pool of this.#pools.values()) pool.close();
     await this.gossip.close();
-  }
-
-  #forget(node: RemoteNode): void {
-    this.#pools.get(node)?.close();
-    this.#pools.delete(node);
-    this.remoteRequests.delete(node.id);
   }
 
   #pause(ms: number, signal: AbortSignal): Promise<void> {

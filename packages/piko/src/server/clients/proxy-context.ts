@@ -5,6 +5,15 @@ import type { ProxyConfig } from "../../config/server.js";
 import { RequestHead, ResponseHead } from "../../http/head.js";
 import type { HttpError } from "../../http/errors.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
+import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import { Exchange, type ExchangeContext } from "../../http/exchange/exchange.js";
+import type { HeadReader } from "../../http/exchange/request-replay.js";
+import type { ResponseReaderLimits } from "../../http/h1/response-reader.js";
+import { RequestRecord } from "../../observability/request-record.js";
+import { Lifecycle } from "../exchange/lifecycle.js";
+import { NodeDispatch } from "../exchange/node-dispatch.js";
+import type { NodeClient } from "../exchange/node-client.js";
+import type { Hops } from "../upstream/hop/hops.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import type { LimitCounters } from "../../net/limit-counters.js";
@@ -13,10 +22,11 @@ import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
 import type { RequestMetrics } from "../../observability/request-metrics.js";
 import type { Cluster } from "../cluster/cluster.js";
+import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import type { UpstreamMetrics } from "../upstream/upstream-metrics.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 import { ForwardedFields } from "./forwarded-fields.js";
-import { limitOf, type ProxyLimit } from "./proxy-limits.js";
+import { fieldsOf, limitOf, NO_MEMORY, type ProxyLimit } from "./proxy-limits.js";
 
 export interface ProxyDependencies {
   config: ProxyConfig;
@@ -33,7 +43,7 @@ export interface ProxyDependencies {
   dateLine: DateLine;
 }
 
-export class ProxyContext {
+export class ProxyContext implements ExchangeContext {
   readonly config: ProxyConfig;
   readonly upstreams: Upstreams;
   readonly upstreamMetrics: UpstreamMetrics;
@@ -50,9 +60,13 @@ export class ProxyContext {
   readonly nextTurn: NextTurn = new NextTurn();
   /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead;
-  readonly responseHead: ResponseHead;
+  readonly responses: ResponseReaderLimits;
+  readonly timeoutMs: number;
+  readonly maxReplayBytes: number;
+  readonly noMemory: HttpError = NO_MEMORY;
   /** The way to other nodes, once the node has found its place among them. */
   cluster: Cluster | undefined = undefined;
+  hops: Hops | undefined = undefined;
   /** The node is stopping: responses say `Connection: close`. */
   closing = false;
   /** The node takes no new connections, and ends those that have no request. */
@@ -66,19 +80,51 @@ export class ProxyContext {
     this.metrics = dependencies.metrics;
     this.limits = dependencies.limits;
     this.budget = dependencies.budget;
-    const { maxHeaderFields } = dependencies.config.limits;
+    const { maxBufferedBytesPerConnection, maxHeaderFields, maxResponseHeaderBytes } =
+      dependencies.config.limits;
+    this.timeoutMs = dependencies.config.timeoutMs;
+    this.maxReplayBytes = maxBufferedBytesPerConnection;
     this.requestHead = new RequestHead(maxHeaderFields);
-    this.responseHead = new ResponseHead(maxHeaderFields);
+    this.responses = {
+      head: new ResponseHead(maxHeaderFields),
+      maxHeadBytes: maxResponseHeaderBytes,
+      budget: dependencies.budget,
+    };
     this.logger = dependencies.logger;
     this.clock = dependencies.clock;
     this.sweep = dependencies.sweep;
     this.dateLine = dependencies.dateLine;
   }
 
+  /** The exchange of a client's connection, for one request after another. */
+  createExchange(client: NodeClient): Exchange {
+    return new Exchange(client, new RequestRecord(this), this, (exchange) => {
+      const dispatch = new NodeDispatch(exchange, this);
+      return { dispatch, lifecycle: new Lifecycle(exchange, client, dispatch, this) };
+    });
+  }
+
+  /** Parses a head again that was parsed before. */
+  readonly readHead: HeadReader = (buffer, start, end) => {
+    parseRequestHead(this.requestHead, buffer, start, end);
+    return this.requestHead;
+  };
+
+  fieldsOf(refusal: HttpError): string {
+    return fieldsOf(refusal);
+  }
+
   /** Counts a refusal that is due to a limit. */
-  countRefusal(error: HttpError): void {
-    const limit = limitOf(error);
+  onRefused(refusal: HttpError): void {
+    const limit = limitOf(refusal);
     if (limit !== undefined) this.limits.hit(limit);
+  }
+
+  onFailed(why: AbortReason, detail: string, record: RequestRecord): void {
+    if (why === ABORT.head_too_large) this.limits.hit("max_response_header_bytes");
+    if (why === ABORT.head_too_large || why === ABORT.bad_response || why === ABORT.bad_switch) {
+      this.logger.warn("upstream response refused", { ...record.describe(), error: detail });
+    }
   }
 
   /** Whether another node of the cluster has its proxy port at this address. */

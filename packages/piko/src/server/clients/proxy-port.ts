@@ -7,7 +7,7 @@ import type { HttpError } from "../../http/errors.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
-import { ClientConnection } from "./client-connection.js";
+import { H1Client } from "./h1-client.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ProxyHeaderConnection, type ProxyHeaderOwner } from "./proxy-header-connection.js";
@@ -23,12 +23,12 @@ const UNATTENDED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onCl
 export class ProxyPort implements ProxyHeaderOwner {
   readonly #context: ProxyContext;
   readonly #listener: TcpListener;
-  readonly #connections = new Set<ClientConnection>();
+  readonly #connections = new Set<H1Client>();
   /** Connections whose PROXY protocol header is still to come. */
   readonly #headers = new Set<ProxyHeaderConnection>();
   readonly #refused = new Set<RefusedConnection>();
   readonly #clients: ClientCounts;
-  readonly #onClientGone: (connection: ClientConnection) => void;
+  readonly #onClientGone: (connection: H1Client) => void;
   #onIdle: (() => void) | undefined = undefined;
 
   constructor(context: ProxyContext) {
@@ -36,7 +36,7 @@ export class ProxyPort implements ProxyHeaderOwner {
     this.#clients = new ClientCounts(context.config.limits.maxConnectionsPerClient);
     this.#onClientGone = (connection) => {
       this.#connections.delete(connection);
-      if (connection.counted) this.#clients.leave(connection.clientIp);
+      if (connection.client.counted) this.#clients.leave(connection.client.address);
       if (this.#connections.size === 0) this.#onIdle?.();
     };
     this.#listener = new TcpListener("proxy", (socket) => this.#accept(socket));
@@ -94,7 +94,7 @@ export class ProxyPort implements ProxyHeaderOwner {
       return;
     }
     const client = { address, trusted, counted };
-    this.#connections.add(new ClientConnection(context, socket, client, this.#onClientGone));
+    this.#connections.add(new H1Client(context, socket, client, this.#onClientGone));
   }
 
   onGone(connection: ProxyHeaderConnection): void {
@@ -124,7 +124,7 @@ export class ProxyPort implements ProxyHeaderOwner {
   }
 
   #refuse(socket: ByteSocket, error: HttpError): void {
-    this.#context.countRefusal(error);
+    this.#context.onRefused(error);
     if (this.#refused.size >= MAX_REFUSED) {
       socket.destroy();
       return;

@@ -1,8 +1,8 @@
 // What nodes tell each other in the fields of a request that one of them sends on.
 
-import { FIELD_X_PIKO_FORWARD } from "../../http/field-names.js";
-import { findField, findNamedField } from "../../http/find-field.js";
-import type { RequestHead, ResponseHead } from "../../http/head.js";
+import { FIELD_X_PIKO_FORWARD } from "../../../http/field-names.js";
+import { findField, findNamedField } from "../../../http/find-field.js";
+import type { RequestHead, ResponseHead } from "../../../http/head.js";
 
 /** A request with this field goes to no other node: one hop. Anybody may say so. The value is Go Piko's, exactly. */
 export function isForwarded(head: RequestHead): boolean {

@@ -1,6 +1,6 @@
-// How the body of a response comes from the upstream and goes on to the client; decided once, when its head is there.
+// How the body of a response goes on to an HTTP/1.1 or 1.0 client; decided once, when its head is there.
 
-import { BODY_CHUNKED, BODY_NONE, BODY_UNTIL_CLOSE, responseBody } from "../../http/body-framing.js";
+import { BODY_CHUNKED, BODY_UNTIL_CLOSE, responseBody } from "../../http/body-framing.js";
 import type { ResponseHead } from "../../http/head.js";
 import {
   FRAMING_AS_IS,
@@ -18,28 +18,26 @@ export class ResponseFraming {
     keepAliveHttp10: false,
     dateLine: undefined,
   };
-  /** One of the BODY_* numbers. */
-  kind: number = BODY_NONE;
-  /** The client knows no chunks: they are taken out. */
-  decode = false;
-  /** The body ends with the upstream's connection: the client gets chunks, and keeps its own. */
+  /** The client gets chunks: it can't be told the body's length, and keeps its connection. */
   chunking = false;
-  /** The upstream keeps its connection for another request. */
-  reusable = false;
+  /** Its end is the connection's end: an HTTP/1.0 client knows no chunks. */
+  untilClose = false;
   /** The client's connection goes on behind this response. */
   keepAlive = false;
 
   /** For a final response. `mayKeepAlive`: nothing but the response stands against it. */
   setFinal(head: ResponseHead, method: string, http10: boolean, mayKeepAlive: boolean): void {
     const kind = responseBody(head, method);
-    const untilClose = kind === BODY_UNTIL_CLOSE;
+    const unknownLength = kind === BODY_CHUNKED || kind === BODY_UNTIL_CLOSE;
     const { rewrite } = this;
-    this.kind = kind;
-    this.decode = http10 && kind === BODY_CHUNKED;
-    this.chunking = untilClose && !http10;
-    this.reusable = !untilClose && !head.connectionClose && head.minorVersion === 1;
-    this.keepAlive = mayKeepAlive && !this.decode && !(untilClose && http10);
-    rewrite.framing = this.decode ? FRAMING_DROP_CHUNKED : this.chunking ? FRAMING_CHUNKED : FRAMING_AS_IS;
+    this.chunking = unknownLength && !http10;
+    this.untilClose = unknownLength && http10;
+    this.keepAlive = mayKeepAlive && !this.untilClose;
+    rewrite.framing = this.chunking
+      ? FRAMING_CHUNKED
+      : this.untilClose
+        ? FRAMING_DROP_CHUNKED
+        : FRAMING_AS_IS;
     rewrite.connectionClose = !this.keepAlive;
     rewrite.keepAliveHttp10 = this.keepAlive && http10;
   }

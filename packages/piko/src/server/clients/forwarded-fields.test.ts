@@ -2,7 +2,10 @@ import { describe, expect, it } from "vitest";
 import { HEAD_COMPLETE, RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { AddressRanges } from "../../base/address-ranges.js";
-import { ForwardedFields, type ForwardedRewrite, forwardedClient } from "./forwarded-fields.js";
+import type { MutableRewrite } from "../../http/request-rewrite.js";
+import { ForwardedFields, forwardedClient } from "./forwarded-fields.js";
+
+type ForwardedRewrite = Pick<MutableRewrite, "forwardedProto" | "forwardedHost" | "missingHost">;
 
 function parse(fields: string): RequestHead {
   const head = new RequestHead(20);

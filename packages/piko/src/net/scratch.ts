@@ -1,4 +1,4 @@
-// Memory that a response head is written to before it is sent, within one callback; shared by all exchanges of a service.
+// Memory that a head is written to before it is sent, within one callback; shared by all who write.
 
 /** Holds a response head with the first bytes of its body, so that both leave as one frame. */
 const INITIAL_BYTES = 16 * 1024;

@@ -1,9 +1,9 @@
 // Connections to the proxy port of one other node: kept between requests, opened when none is free.
 
-import { ByteSocket, type Clock, type SocketHandler, type StreamHandler } from "@piko/tunnel";
-import { parseHostPort } from "../../base/address.js";
-import type { ClusterTable, RemoteNode } from "./cluster-table.js";
-import { NodeStream } from "./node-stream.js";
+import { ByteSocket, type Clock, type SocketHandler } from "@piko/tunnel";
+import { parseHostPort } from "../../../base/address.js";
+import type { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
+import type { HopCall } from "./hop-call.js";
 
 /** Most connections to one node that are kept without a request. */
 const MAX_IDLE = 128;
@@ -17,14 +17,14 @@ const CONNECT_TIMEOUT_MS = 2_000;
  */
 const KEEP_ALIVE_MS = 15_000;
 
-export class NodePool {
+export class HopPool {
   readonly #node: RemoteNode;
   readonly #table: ClusterTable;
   readonly #clock: Clock;
   /** The one that was used last comes last, and is used first. */
   readonly #idle: IdleConnection[] = [];
-  /** Streams whose response has not begun. */
-  readonly #waiting = new Set<NodeStream>();
+  /** Calls whose response has not begun. */
+  readonly #waiting = new Set<HopCall>();
   #closed = false;
 
   constructor(node: RemoteNode, table: ClusterTable, clock: Clock) {
@@ -38,19 +38,14 @@ export class NodePool {
     return this.#idle.length;
   }
 
-  /** A stream for one request. */
-  openStream(handler: StreamHandler): NodeStream {
-    return new NodeStream(this, handler);
-  }
-
-  /** For streams: a kept connection. */
+  /** For calls: a kept connection. */
   take(): ByteSocket | undefined {
     const oldest = this.#clock.now() - IDLE_MS;
     while ((this.#idle[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < oldest) this.#idle.shift()?.close();
     return this.#idle.pop()?.socket;
   }
 
-  /** For streams: a new connection. */
+  /** For calls: a new connection. */
   connect(handler: SocketHandler, onConnect: () => void): ByteSocket {
     const { host, port } = parseHostPort(this.#node.proxyAddr);
     const options = {
@@ -63,7 +58,7 @@ export class NodePool {
     return ByteSocket.connect({ ...options, onOpen: onConnect }, handler);
   }
 
-  /** For streams: the connection can carry another request. */
+  /** For calls: the connection can carry another request. */
   put(socket: ByteSocket): void {
     const idle = new IdleConnection(this, socket, this.#clock.now());
     if (this.#closed || this.#idle.length >= MAX_IDLE) socket.close();
@@ -76,27 +71,27 @@ export class NodePool {
     if (at >= 0) this.#idle.splice(at, 1);
   }
 
-  /** For streams: the request is on its way. */
-  onWaiting(stream: NodeStream): void {
-    this.#waiting.add(stream);
+  /** For calls: the request is on its way. */
+  onWaiting(call: HopCall): void {
+    this.#waiting.add(call);
   }
 
-  /** For streams: the response has begun, or the request is over. */
-  onSettled(stream: NodeStream): void {
-    this.#waiting.delete(stream);
+  /** For calls: the response has begun, or the request is over. */
+  onSettled(call: HopCall): void {
+    this.#waiting.delete(call);
   }
 
-  /** For streams: the node answers. */
+  /** For calls: the node answers. */
   onSuccess(): void {
     this.#table.onSuccess(this.#node);
   }
 
-  /** For streams: the node doesn't. */
+  /** For calls: the node doesn't. */
   onFailure(): void {
     this.#table.onFailure(this.#node, this.#clock.now());
   }
 
-  /** For streams: the node had closed a kept connection, so the others are probably closed too. */
+  /** For calls: the node had closed a kept connection, so the others are probably closed too. */
   onStale(): void {
     this.#closeIdle();
   }
@@ -104,7 +99,7 @@ export class NodePool {
   /** The node can't be reached: nothing is kept, and requests without a response are lost, so that they can go elsewhere. */
   onUnreachable(): void {
     this.#closeIdle();
-    for (const stream of [...this.#waiting]) stream.giveUp();
+    for (const call of [...this.#waiting]) call.giveUp();
   }
 
   /** Ends the connections without a request; others end with theirs. */
@@ -122,9 +117,9 @@ export class NodePool {
 class IdleConnection implements SocketHandler {
   readonly socket: ByteSocket;
   readonly sinceMs: number;
-  readonly #pool: NodePool;
+  readonly #pool: HopPool;
 
-  constructor(pool: NodePool, socket: ByteSocket, sinceMs: number) {
+  constructor(pool: HopPool, socket: ByteSocket, sinceMs: number) {
     this.#pool = pool;
     this.socket = socket;
     this.sinceMs = sinceMs;

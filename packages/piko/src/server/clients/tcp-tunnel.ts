@@ -2,6 +2,7 @@
 // stream is opened before the 101, so a 101 means that there is an upstream.
 
 import {
+  type ByteSocket,
   CLOSE_INTERNAL_ERROR,
   isValidKey,
   type StreamHandler,
@@ -17,46 +18,53 @@ import { findField } from "../../http/find-field.js";
 import { StreamSender } from "../../net/stream-sender.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import type { Tunnel } from "../upstream/tunnel.js";
-import type { ClientConnection } from "./client-connection.js";
-import { isForwarded } from "./forwarded.js";
+import { isForwarded } from "../upstream/hop/forwarded.js";
+import type { Exchange } from "../../http/exchange/exchange.js";
+import type { NodeClient } from "../exchange/node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ENDPOINT_BUSY } from "./proxy-limits.js";
 
-/** Answers a TCP dial request. */
-export function openTcpTunnel(connection: ClientConnection, head: RequestHead, endpointId: string): void {
-  const { context, exchange } = connection;
+/**
+ * Answers a TCP dial request: with a 101 behind which its client's socket is joined to a stream, or a refusal. False if this
+ * node has no tunnel for it.
+ */
+export function openTcpTunnel(
+  exchange: Exchange,
+  client: NodeClient,
+  head: RequestHead,
+  endpointId: string,
+  context: ProxyContext,
+): boolean {
   const key = findField(head, FIELD_SEC_WEBSOCKET_KEY);
   if (findField(head, FIELD_SEC_WEBSOCKET_VERSION) !== "13") {
-    exchange.respondError(head, 400, "unsupported websocket version", "Sec-WebSocket-Version: 13\r\n");
-    return;
+    exchange.reply(400, "unsupported websocket version", "Sec-WebSocket-Version: 13\r\n");
+    return true;
   }
-  if (key === undefined || !isValidKey(key) || !connection.requestBody.done) {
-    exchange.respondError(head, 400, "invalid websocket handshake");
-    return;
+  if (key === undefined || !isValidKey(key) || head.chunked || head.contentLength > 0) {
+    exchange.reply(400, "invalid websocket handshake");
+    return true;
   }
   const endpoint = context.upstreams.find(endpointId);
   const tunnel = endpoint?.select(undefined) ?? drainingTunnel(context, head, endpointId);
-  if (endpoint === undefined || tunnel === undefined) {
-    // Another node may have one: it answers the upgrade, and this node passes it on like any other.
-    exchange.begin(head, endpointId, true);
-    return;
-  }
+  if (endpoint === undefined || tunnel === undefined) return false;
   if (endpoint.requests >= context.config.limits.maxRequestsPerEndpoint) {
-    connection.refuse(head, ENDPOINT_BUSY);
-    return;
+    exchange.refuse(ENDPOINT_BUSY);
+    return true;
   }
-  const joined = new TcpTunnel(connection, endpoint, tunnel.drainable);
+  const joined = new TcpTunnel(client, endpoint, tunnel.drainable, context);
   const stream = tunnel.openStream(joined.streamHandler);
   if (stream === undefined) {
-    exchange.respondError(head, 502, "upstream unreachable");
-    return;
+    exchange.reply(502, "upstream unreachable");
+    return true;
   }
   context.upstreamMetrics.requests++;
   // The first data may be the service's: the SYN can't wait for the client's.
   stream.flushFlags();
-  connection.handOver();
-  connection.socket.out.writeLatin1(switchingProtocols(key));
-  joined.join(stream);
+  exchange.leave();
+  const socket = client.handOver();
+  socket.out.writeLatin1(switchingProtocols(key));
+  joined.join(stream, socket);
+  return true;
 }
 
 /** A tunnel that drains, unless another node has a better one. */
@@ -73,7 +81,8 @@ function drainingTunnel(
 class TcpTunnel implements WebSocketHandler {
   /** The stream's side; its callbacks have the WebSocket's names. */
   readonly streamHandler: StreamHandler;
-  readonly #connection: ClientConnection;
+  readonly #client: NodeClient;
+  readonly #context: ProxyContext;
   readonly #startMs: number;
   readonly #endpoint: EndpointTunnels;
   readonly #sender: StreamSender;
@@ -88,12 +97,13 @@ class TcpTunnel implements WebSocketHandler {
   #bytesIn = 0;
   #bytesOut = 0;
 
-  constructor(connection: ClientConnection, endpoint: EndpointTunnels, halfClose: boolean) {
-    this.#connection = connection;
+  constructor(client: NodeClient, endpoint: EndpointTunnels, halfClose: boolean, context: ProxyContext) {
+    this.#client = client;
+    this.#context = context;
     this.#endpoint = endpoint;
-    this.#sender = new StreamSender(connection.context.budget);
+    this.#sender = new StreamSender(context.budget);
     this.#halfClose = halfClose;
-    this.#startMs = connection.context.clock.now();
+    this.#startMs = context.clock.now();
     this.streamHandler = {
       onData: (buffer, start, end) => this.#toClient(buffer, start, end),
       onEnd: () => this.#onServiceEnd(),
@@ -103,11 +113,11 @@ class TcpTunnel implements WebSocketHandler {
   }
 
   /** Takes the client's socket over, behind the 101. */
-  join(stream: YamuxStream): void {
+  join(stream: YamuxStream, socket: ByteSocket): void {
     this.#stream = stream;
     this.#endpoint.requests++;
-    this.#connection.context.metrics.begin();
-    this.#webSocket = new WebSocketConnection(this.#connection.socket, "server", this);
+    this.#context.metrics.begin();
+    this.#webSocket = new WebSocketConnection(socket, "server", this);
   }
 
   onPayload(buffer: Buffer, start: number, end: number): void {
@@ -140,10 +150,10 @@ class TcpTunnel implements WebSocketHandler {
     stream?.reset();
     this.#sender.clear();
     this.#endpoint.requests--;
-    const { clock, metrics } = this.#connection.context;
+    const { clock, metrics } = this.#context;
     const seconds = (clock.now() - this.#startMs) / 1_000;
     metrics.end(101, "GET", seconds, this.#bytesIn, this.#bytesOut);
-    this.#connection.release();
+    this.#client.release();
   }
 
   #toClient(buffer: Buffer, start: number, end: number): void {

@@ -8,12 +8,7 @@ import {
 } from "../../http/field-names.js";
 import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
 import { missingHost } from "./endpoint-id.js";
-import type { RequestRewrite } from "../../http/h1/rewrite-request-head.js";
-
-/** The part of a rewrite that is set anew for each request. */
-export type ForwardedRewrite = {
-  -readonly [Key in "forwardedProto" | "forwardedHost" | "missingHost"]: RequestRewrite[Key];
-};
+import type { MutableRewrite } from "../../http/request-rewrite.js";
 
 const HTTP: Buffer = Buffer.from("http", "latin1");
 
@@ -25,7 +20,12 @@ export class ForwardedFields {
    * Sets what the next hop is told of where the request was sent: what a trusted proxy has said, else that the request came over HTTP for its Host.
    * (X-Forwarded-For is always appended to, by what the rewrite holds for the whole connection.)
    */
-  set(rewrite: ForwardedRewrite, head: RequestHead, endpointId: string, trusted: boolean): void {
+  set(
+    rewrite: Pick<MutableRewrite, "forwardedProto" | "forwardedHost" | "missingHost">,
+    head: RequestHead,
+    endpointId: string,
+    trusted: boolean,
+  ): void {
     rewrite.missingHost = missingHost(head, endpointId);
     rewrite.forwardedProto = trusted && hasField(head, FIELD_X_FORWARDED_PROTO) ? undefined : HTTP;
     rewrite.forwardedHost =

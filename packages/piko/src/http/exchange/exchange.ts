@@ -1,0 +1,381 @@
+// One request and its response, between the client's side and an upstream's call: who waits for whom, what is sent again,
+// what a failure means to the other side. It knows no protocol: both doors have codecs behind them. Nodes and agents use it
+// for one request after another; nothing here allocates per request.
+
+import type { Clock } from "@piko/tunnel";
+import type { HttpError } from "../errors.js";
+import type { RequestHead, ResponseHead } from "../head.js";
+import { PLAIN_REQUEST, type RequestRewrite } from "../request-rewrite.js";
+import { askedProtocols, switchesTo } from "../switching.js";
+import type { ByteBudget } from "../../net/byte-budget.js";
+import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
+import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../../observability/request-record.js";
+import { ABORT, type AbortReason } from "./abort-reason.js";
+import type { ClientEvents, ClientSide, Trailers } from "./client-side.js";
+import type { Dispatch } from "./dispatch.js";
+import { type HeadReader, RequestReplay } from "./request-replay.js";
+import type { Seen, UpstreamCall, UpstreamEvents } from "./upstream-call.js";
+
+/** What the exchanges of a port or a listener share. */
+export interface ExchangeContext {
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+  /** Memory of bytes that wait. */
+  readonly budget: ByteBudget;
+  /** Time for the response head, from the last of the request that the upstream took; 0 for no limit. */
+  readonly timeoutMs: number;
+  /** Most bytes of a request that are kept for another try. */
+  readonly maxReplayBytes: number;
+  readonly readHead: HeadReader;
+  /** The limit that ends uploads when memory is short. */
+  readonly noMemory: HttpError;
+  /** Further field lines of a refusal's response. */
+  fieldsOf(refusal: HttpError): string;
+  /** A limit has refused a request. */
+  onRefused(refusal: HttpError): void;
+  /** A request has failed because of its upstream: for the log. */
+  onFailed(why: AbortReason, detail: string, record: RequestRecord): void;
+}
+
+/** Decides what becomes of a request: `reply`, `refuse` or `dispatch` of its exchange follows, now or later. */
+export interface Lifecycle {
+  begin(head: RequestHead): void;
+}
+
+// How far the exchange is.
+/** No request. */
+const IDLE = 0;
+/** There is no call yet: what comes of the request is kept. */
+const HELD = 1;
+/** The request is on its way, no final response head yet. */
+const AWAITING_HEAD = 2;
+/** The response head went to the client. */
+const RESPONDING = 3;
+/** A 101 went to the client. */
+const RAW = 4;
+
+export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
+  readonly client: ClientSide;
+  readonly record: RequestRecord;
+  /** What the next hop's head is changed by; set by the life cycle. */
+  rewrite: RequestRewrite;
+  readonly #context: ExchangeContext;
+  readonly #lifecycle: Lifecycle;
+  readonly #dispatch: Dispatch;
+  readonly #replay: RequestReplay;
+  #phase: number;
+  #call: UpstreamCall | undefined;
+  /** The request has come whole; raw: the client has ended. */
+  #requestEnded: boolean;
+  /** It has a body. */
+  #hasBody: boolean;
+  /** The protocols that it asks to switch to, in lower case; empty for none. */
+  #asked: string;
+  /** Request bytes that the client's side still counts as held. */
+  #heldBytes: number;
+  /** The call has waited for an upstream, or follows another one. */
+  #late: boolean;
+  #deadlineMs: number;
+  // The response.
+  #status: number;
+  #upstreamEnded: boolean;
+  #responseBytes: number;
+  /** Received bytes that wait in the client's connection before upstream gets room for as many more. */
+  #unconsumed: number;
+
+  /** `build` makes what the exchange asks: it exists when they are first called. */
+  constructor(
+    client: ClientSide,
+    record: RequestRecord,
+    context: ExchangeContext,
+    build: (exchange: Exchange) => { lifecycle: Lifecycle; dispatch: Dispatch },
+  ) {
+    this.client = client;
+    this.record = record;
+    this.rewrite = PLAIN_REQUEST;
+    this.#context = context;
+    this.#replay = new RequestReplay(context.budget, context.maxReplayBytes, context.readHead);
+    this.#phase = IDLE;
+    this.#call = undefined;
+    this.#requestEnded = true;
+    this.#hasBody = false;
+    this.#asked = "";
+    this.#heldBytes = 0;
+    this.#late = false;
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    this.#status = 0;
+    this.#upstreamEnded = false;
+    this.#responseBytes = 0;
+    this.#unconsumed = 0;
+    const { dispatch, lifecycle } = build(this);
+    this.#lifecycle = lifecycle;
+    this.#dispatch = dispatch;
+    context.sweep.add(this);
+  }
+
+  /** The client's connection is over: the exchange is not used again. */
+  release(): void {
+    this.#replay.release();
+    this.#context.sweep.remove(this);
+  }
+
+  // The client's side.
+
+  onRequest(head: RequestHead, last: boolean): void {
+    const { timeoutMs } = this.#context;
+    this.record.begin(head, this.client.senderOf(head));
+    this.#deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.record.startMs + timeoutMs;
+    this.#phase = HELD;
+    this.#requestEnded = last;
+    this.#hasBody = !last;
+    this.#asked = head.upgrade ? askedProtocols(head) : "";
+    this.#heldBytes = 0;
+    this.#late = false;
+    this.#status = 0;
+    this.#upstreamEnded = false;
+    this.#responseBytes = 0;
+    this.#unconsumed = 0;
+    this.#lifecycle.begin(head);
+  }
+
+  onRequestBody(buffer: Buffer, start: number, end: number): void {
+    const call = this.#call;
+    // Answered already: the client's side reads the rest away, or ends.
+    if (this.#phase === IDLE) return;
+    const count = end - start;
+    if (this.#replay.whole) this.#replay.add(buffer, start, end, call === undefined);
+    if (call === undefined) {
+      this.#heldBytes += count;
+      return;
+    }
+    call.write(buffer, start, end);
+    this.#moveDeadline();
+    if (!call.congested) this.client.consume(count);
+    else if (this.#context.budget.exhausted) this.onRequestRefused(this.#context.noMemory);
+    else this.#heldBytes += count;
+  }
+
+  onRequestEnd(trailers: Trailers | undefined): void {
+    this.#requestEnded = true;
+    if (this.#phase === IDLE) return;
+    if (this.#replay.whole) this.#replay.end(trailers);
+    this.#call?.end(trailers);
+    if (this.#phase === RAW) this.#closeIfOver();
+  }
+
+  onRequestRefused(refusal: HttpError): void {
+    if (this.#phase === IDLE) return;
+    this.#context.onRefused(refusal);
+    this.#dropCall(ABORT.bad_request);
+    if (this.#phase <= AWAITING_HEAD) {
+      this.reply(refusal.status, refusal.message, this.#context.fieldsOf(refusal));
+    } else this.#cut(ABORT.bad_request);
+  }
+
+  onClientWritable(): void {
+    const count = this.#unconsumed;
+    if (count === 0) return;
+    this.#unconsumed = 0;
+    this.#call?.consume(count);
+  }
+
+  onClientGone(why: AbortReason): void {
+    if (this.#phase === IDLE) return;
+    const status = this.#phase <= AWAITING_HEAD ? CLIENT_CLOSED_REQUEST : this.#status;
+    this.#dropCall(why);
+    this.#over(status);
+  }
+
+  // The life cycle and the dispatch.
+
+  /** Looks for an upstream. `head`: that of the request, if it is still valid. */
+  dispatch(head: RequestHead): void {
+    this.#replay.begin(head);
+    this.#dispatch.connect(head);
+  }
+
+  /** Keeps the request until it is known what becomes of it; `resume` follows, unless it ends before. */
+  hold(head: RequestHead): void {
+    this.#replay.begin(head);
+  }
+
+  /** The head of a request that was held, for who goes on with it. */
+  heldHead(): RequestHead {
+    return this.#replay.head();
+  }
+
+  /** Looks for an upstream for a request that was held. */
+  resume(): void {
+    this.#dispatch.connect(undefined);
+  }
+
+  /** For the dispatch: the request goes to this upstream. `head`: as in `dispatch`. */
+  start(call: UpstreamCall, head: RequestHead | undefined): void {
+    this.#call = call;
+    this.#phase = AWAITING_HEAD;
+    if (head === undefined && this.#context.timeoutMs !== 0) {
+      this.#deadlineMs = this.#context.clock.now() + this.#context.timeoutMs;
+    }
+    this.#late = head === undefined;
+    call.send(head ?? this.#replay.head(), this.rewrite, !this.#hasBody);
+    if (!this.#late) return;
+    if (this.#hasBody) this.#replay.sendBody(call, this.#requestEnded);
+    if (!call.congested) this.#consumeHeld();
+  }
+
+  /** The request has become something else, which accounts for itself. */
+  leave(): void {
+    this.#phase = IDLE;
+    this.record.abandon();
+  }
+
+  /** Answers in place of an upstream. `fields`: whole field lines. */
+  reply(status: number, message: string | undefined, fields = ""): void {
+    this.#dropCall(ABORT.early);
+    this.#responseBytes = this.client.reply({ status, message, fields });
+    // In this order, because the client's side may begin the next request in `end`.
+    this.#over(status);
+    this.client.end(undefined);
+  }
+
+  /** Answers a request that a limit stops. */
+  refuse(refusal: HttpError): void {
+    this.#context.onRefused(refusal);
+    this.reply(refusal.status, refusal.message, this.#context.fieldsOf(refusal));
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#phase === HELD) this.#dispatch.sweep(nowMs);
+    if (this.#phase !== AWAITING_HEAD || nowMs < this.#deadlineMs) return;
+    const call = this.#call;
+    // The client may be the one that is waited for; its pauses have a limit of their own.
+    if (call === undefined || (!this.#requestEnded && !call.congested && !call.connecting)) return;
+    this.#fail(ABORT.timeout, ABORT.timeout.message);
+  }
+
+  // The upstream.
+
+  onInform(head: ResponseHead): void {
+    this.#replay.forget();
+    this.client.inform(head);
+  }
+
+  onSwitch(head: ResponseHead): boolean {
+    if (!switchesTo(this.#asked, head) || !this.#requestEnded) return false;
+    this.#replay.forget();
+    this.#phase = RAW;
+    this.#status = head.status;
+    this.#requestEnded = false;
+    this.record.response(head);
+    this.client.switchTo(head);
+    return true;
+  }
+
+  onResponse(head: ResponseHead, last: boolean): void {
+    this.#replay.forget();
+    this.#phase = RESPONDING;
+    this.#status = head.status;
+    this.record.response(head);
+    this.client.respond(head, last);
+    if (last) this.#complete(undefined);
+  }
+
+  onResponseBody(buffer: Buffer, start: number, end: number): void {
+    const { client } = this;
+    this.#responseBytes += end - start;
+    client.write(buffer, start, end);
+    if (client.congested) this.#unconsumed += end - start;
+    else this.#call?.consume(end - start);
+  }
+
+  onResponseEnd(trailers: Trailers | undefined): void {
+    if (this.#phase !== RAW) {
+      this.#complete(trailers);
+      return;
+    }
+    this.#upstreamEnded = true;
+    if (this.#call?.halfClose === false) this.#requestEnded = true;
+    this.client.end(undefined);
+    this.#closeIfOver();
+  }
+
+  onUpstreamWritable(): void {
+    this.#moveDeadline();
+    this.#consumeHeld();
+    if (this.#phase === RAW) this.#closeIfOver();
+  }
+
+  onLost(why: AbortReason, seen: Seen, detail: string): void {
+    this.#call = undefined;
+    if (this.#phase === AWAITING_HEAD) {
+      this.#phase = HELD;
+      if (seen !== "answered" && this.#replay.whole && this.#dispatch.again(seen)) return;
+      this.#phase = AWAITING_HEAD;
+    }
+    this.#fail(why, detail);
+  }
+
+  /** The request can't be answered as it should: the client is told, or its response is cut. */
+  #fail(why: AbortReason, detail: string): void {
+    this.#context.onFailed(why, detail, this.record);
+    this.#dropCall(why);
+    if (this.#phase > AWAITING_HEAD) this.#cut(why);
+    else if (why === ABORT.timeout) this.reply(504, why.message);
+    else if (why === ABORT.limit) this.refuse(this.#context.noMemory);
+    else this.reply(502, ABORT.connect_failed.message);
+  }
+
+  /** The response is whole. */
+  #complete(trailers: Trailers | undefined): void {
+    const call = this.#call;
+    this.#call = undefined;
+    // A response before the end of its request: the upstream wants no more of it, and may expect it all the same.
+    if (!this.#requestEnded || this.#heldBytes > 0) call?.abort(ABORT.early);
+    else call?.release();
+    this.#over(this.#status);
+    this.client.end(trailers);
+  }
+
+  #cut(why: AbortReason): void {
+    this.#over(this.#status);
+    this.client.abort(why);
+  }
+
+  /** Both directions are over, and all of them has left. */
+  #closeIfOver(): void {
+    const call = this.#call;
+    if (!this.#requestEnded || !this.#upstreamEnded || call?.congested === true) return;
+    this.#call = undefined;
+    call?.release();
+    this.#over(this.#status);
+    this.client.close();
+  }
+
+  #consumeHeld(): void {
+    const count = this.#heldBytes;
+    if (count === 0) return;
+    this.#heldBytes = 0;
+    this.client.consume(count);
+  }
+
+  /** The time for the response head counts from the last of the request that the upstream took. */
+  #moveDeadline(): void {
+    const { clock, timeoutMs } = this.#context;
+    if (this.#phase !== AWAITING_HEAD || timeoutMs === 0 || this.#requestEnded) return;
+    if (this.#call?.connecting !== true) this.#deadlineMs = clock.now() + timeoutMs;
+  }
+
+  #dropCall(why: AbortReason): void {
+    const call = this.#call;
+    this.#call = undefined;
+    call?.abort(why);
+  }
+
+  /** Accounts for the request, once, and forgets it. */
+  #over(status: number): void {
+    this.#phase = IDLE;
+    this.#replay.forget();
+    this.#dispatch.clear();
+    this.record.end(status, this.#responseBytes);
+  }
+}

@@ -1,0 +1,230 @@
+// Reads the response to one request from the bytes of a stream or a connection, and tells what it finds as an upstream's
+// events: heads, body bytes without their framing, the end. Tunnels, hops and services are all read by it.
+
+import type { AbortReason } from "../exchange/abort-reason.js";
+import { ABORT } from "../exchange/abort-reason.js";
+import type { UpstreamEvents } from "../exchange/upstream-call.js";
+import { BODY_NONE, BODY_UNTIL_CLOSE, responseBody } from "../body-framing.js";
+import { HEAD_INCOMPLETE, HEAD_INVALID, type ResponseHead } from "../head.js";
+import type { ByteBudget } from "../../net/byte-budget.js";
+import { ByteStore } from "../../net/byte-store.js";
+import { BODY_INVALID, BodyReader, type BodySink } from "./body-reader.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "./find-head-end.js";
+import { parseResponseHead } from "./parse-response-head.js";
+
+/** What a response makes known; a broken one is told apart because its owner has to let go of the call first. */
+export interface ResponseEvents
+  extends Pick<UpstreamEvents, "onInform" | "onSwitch" | "onResponse" | "onResponseBody" | "onResponseEnd"> {
+  /** What came can't be passed on. Nothing is read after it. */
+  onBadResponse(why: AbortReason, detail: string): void;
+}
+
+/** What all readers of a process or port share. */
+export interface ResponseReaderLimits {
+  /** Filled by each parse, valid until the next one. */
+  readonly head: ResponseHead;
+  readonly maxHeadBytes: number;
+  /** Memory of heads that come in parts. */
+  readonly budget: ByteBudget;
+}
+
+/** A partial head of no more than this is read to its end even if memory is short. */
+const SMALL_HEAD_BYTES = 4_096;
+
+/** Nothing was asked, or what was asked has its answer. */
+const IDLE = 0;
+const HEAD = 1;
+const BODY = 2;
+/** Behind a 101. */
+const RAW = 3;
+
+export class ResponseReader implements BodySink {
+  /** A byte of the response has come. */
+  begun: boolean;
+  /** The connection may carry another response: this one said so, is whole, and nothing has come behind it. */
+  persistent: boolean;
+  readonly #events: ResponseEvents;
+  readonly #limits: ResponseReaderLimits;
+  readonly #body: BodyReader;
+  readonly #finder: HeadEndFinder;
+  readonly #partial: ByteStore;
+  #phase: number;
+  #method: string;
+  /** Bytes of the current read that were handed on. */
+  #handedOn: number;
+  /** Counts responses: what is told of one may begin the next, and what is left of the read isn't that one's. */
+  #turn: number;
+
+  constructor(events: ResponseEvents, limits: ResponseReaderLimits) {
+    this.begun = false;
+    this.persistent = false;
+    this.#events = events;
+    this.#limits = limits;
+    this.#body = new BodyReader("response");
+    this.#finder = new HeadEndFinder();
+    this.#partial = new ByteStore(limits.budget);
+    this.#phase = IDLE;
+    this.#method = "";
+    this.#handedOn = 0;
+    this.#turn = 0;
+  }
+
+  /** A response to a request of this method is expected. */
+  begin(method: string): void {
+    this.begun = false;
+    this.persistent = false;
+    this.#turn++;
+    this.#method = method;
+    this.#phase = HEAD;
+  }
+
+  /** Reads no more. */
+  stop(): void {
+    this.#phase = IDLE;
+    if (this.#partial.length > 0) this.#partial.clear();
+  }
+
+  /** The final head hasn't come. */
+  get awaitingHead(): boolean {
+    return this.#phase === HEAD;
+  }
+
+  /** Raw bytes pass. */
+  get raw(): boolean {
+    return this.#phase === RAW;
+  }
+
+  /** Reads bytes. Returns how many of them were handed on as body or raw bytes: the others are used up. */
+  read(buffer: Buffer, start: number, end: number): number {
+    this.#handedOn = 0;
+    this.begun = true;
+    if (this.#partial.length > 0) this.#moreOfHead(buffer, start, end);
+    else this.#read(buffer, start, end);
+    return this.#handedOn;
+  }
+
+  /** Nothing more will come. Tells `onResponseEnd` and returns true if that leaves a whole response or a raw end. */
+  finish(): boolean {
+    if (this.#phase === RAW || (this.#phase === BODY && this.#body.finish())) {
+      this.#phase = IDLE;
+      this.persistent = false;
+      this.#events.onResponseEnd(undefined);
+      return true;
+    }
+    return false;
+  }
+
+  /** For the body reader. */
+  onBody(buffer: Buffer, start: number, end: number): void {
+    this.#handedOn += end - start;
+    this.#events.onResponseBody(buffer, start, end);
+  }
+
+  #read(buffer: Buffer, start: number, end: number): void {
+    const turn = this.#turn;
+    let at = start;
+    while (this.#phase === HEAD) {
+      if (at === end) return;
+      const { head, maxHeadBytes } = this.#limits;
+      const result = parseResponseHead(head, buffer, at, end);
+      if (result === HEAD_INCOMPLETE) {
+        this.#finder.reset();
+        this.#moreOfHead(buffer, at, end);
+        return;
+      }
+      if (result === HEAD_INVALID) {
+        this.#refuse(ABORT.bad_response, head.error?.message ?? "invalid response head");
+        return;
+      }
+      if (head.end - head.start > maxHeadBytes) {
+        this.#refuse(ABORT.head_too_large, `response head above ${maxHeadBytes} bytes`);
+        return;
+      }
+      at = head.end;
+      this.#onHead(head, at === end);
+      if (turn !== this.#turn) return;
+    }
+    if (at === end) return;
+    if (this.#phase === BODY) this.#readBody(buffer, at, end);
+    else if (this.#phase === RAW) this.onBody(buffer, at, end);
+  }
+
+  #readBody(buffer: Buffer, start: number, end: number): void {
+    const body = this.#body;
+    const next = body.read(buffer, start, end, this);
+    // Whoever was told of the body may have let go of the call.
+    if (this.#phase !== BODY) return;
+    if (next === BODY_INVALID) {
+      this.#refuse(ABORT.bad_response, body.error?.message ?? "invalid response body");
+    } else if (body.done) {
+      if (next !== end) this.persistent = false;
+      this.#phase = IDLE;
+      this.#events.onResponseEnd(body.trailers);
+    }
+  }
+
+  #onHead(head: ResponseHead, whole: boolean): void {
+    if (head.status === 101) {
+      // Raw from here on, or nothing: whoever doesn't switch stops the reader.
+      this.#phase = RAW;
+      if (!this.#events.onSwitch(head) && this.#phase === RAW) {
+        this.#refuse(ABORT.bad_switch, ABORT.bad_switch.message);
+      }
+      return;
+    }
+    if (head.status < 200) {
+      this.#events.onInform(head);
+      return;
+    }
+    const kind = responseBody(head, this.#method);
+    this.persistent = isPersistent(head, kind);
+    this.#body.reset(kind, head.contentLength, true);
+    if (!this.#body.done) {
+      this.#phase = BODY;
+      this.#events.onResponse(head, false);
+      return;
+    }
+    if (!whole) this.persistent = false;
+    this.#phase = IDLE;
+    this.#events.onResponse(head, true);
+  }
+
+  #moreOfHead(buffer: Buffer, start: number, end: number): void {
+    const partial = this.#partial;
+    const { budget, maxHeadBytes } = this.#limits;
+    partial.append(buffer, start, end);
+    const found = this.#finder.find(partial.buffer, partial.start, partial.end);
+    if (found === END_UNKNOWN) {
+      if (partial.length > maxHeadBytes) {
+        this.#refuse(ABORT.head_too_large, `response head above ${maxHeadBytes} bytes`);
+      } else if (budget.exhausted && partial.length > SMALL_HEAD_BYTES) {
+        this.#refuse(ABORT.limit, "too many bytes wait");
+      }
+      return;
+    }
+    if (found === END_INVALID) {
+      this.#refuse(ABORT.bad_response, this.#finder.error?.message ?? "invalid response head");
+      return;
+    }
+    const { buffer: bytes, start: from, end: to } = partial;
+    partial.clear();
+    this.#read(bytes, from, to);
+  }
+
+  #refuse(why: AbortReason, detail: string): void {
+    this.stop();
+    this.persistent = false;
+    this.#events.onBadResponse(why, detail);
+  }
+}
+
+/**
+ * Whether another response may follow on the connection. A response that has no body by its method or status (HEAD, 204,
+ * 304) but announces one is not to be trusted: services that get this wrong send it, too late to be told from the answer
+ * to the next request.
+ */
+function isPersistent(head: ResponseHead, kind: number): boolean {
+  if (kind === BODY_UNTIL_CLOSE || head.connectionClose) return false;
+  if (kind === BODY_NONE && (head.contentLength > 0 || head.chunked)) return false;
+  return head.minorVersion === 1 || head.connectionKeepAlive;
+}

@@ -1,0 +1,39 @@
+// Writes the body of a message to whoever takes all bytes: as it is, or in chunks where its length was not known.
+
+import { CHUNK_END, CHUNK_HEADER_BYTES, LAST_CHUNK, writeChunkHeader } from "./chunk-writer.js";
+
+/** Takes all bytes; they are free again after each call. */
+export interface ByteSink {
+  write(buffer: Buffer, start: number, end: number): void;
+}
+
+const line = Buffer.allocUnsafeSlow(CHUNK_HEADER_BYTES);
+const LAST_LINE = Buffer.from("0\r\n", "latin1");
+
+/** Writes a part of a body (at least 1 byte), as a chunk of its own where the body is `chunked`. */
+export function writeBody(
+  sink: ByteSink,
+  chunked: boolean,
+  buffer: Buffer,
+  start: number,
+  end: number,
+): void {
+  if (!chunked) {
+    sink.write(buffer, start, end);
+    return;
+  }
+  sink.write(line, 0, writeChunkHeader(line, 0, end - start));
+  sink.write(buffer, start, end);
+  sink.write(CHUNK_END, 0, CHUNK_END.length);
+}
+
+/** Writes the end of a chunked body. */
+export function writeLastChunk(sink: ByteSink, trailers: Buffer | undefined): void {
+  if (trailers === undefined) {
+    sink.write(LAST_CHUNK, 0, LAST_CHUNK.length);
+    return;
+  }
+  sink.write(LAST_LINE, 0, LAST_LINE.length);
+  sink.write(trailers, 0, trailers.length);
+  sink.write(CHUNK_END, 0, CHUNK_END.length);
+}

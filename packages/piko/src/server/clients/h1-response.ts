@@ -1,0 +1,98 @@
+// Writes the response to one request of an HTTP/1.1 connection: heads, the body framed as its client can take it, or an
+// answer of the node's own; and decides, once, whether the connection goes on behind it.
+
+import type { Outbox } from "@piko/tunnel";
+import { emptyResponse, errorBody, errorResponse } from "../../http/h1/error-response.js";
+import { responseHeadCapacity, writeResponseHead } from "../../http/h1/rewrite-response-head.js";
+import { writeBody, writeLastChunk } from "../../http/h1/write-body.js";
+import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
+import type { RequestHead, ResponseHead } from "../../http/head.js";
+import type { DateLine } from "../../http/date-line.js";
+import { ResponseFraming } from "./response-framing.js";
+
+/** One per connection, for one response after another. */
+export class H1Response {
+  readonly #out: Outbox;
+  readonly #dateLine: DateLine;
+  readonly #framing: ResponseFraming;
+  #method: string;
+  #http10: boolean;
+  /** As far as the request goes, the connection may carry another. */
+  #wantsKeepAlive: boolean;
+
+  constructor(out: Outbox, dateLine: DateLine) {
+    this.#out = out;
+    this.#dateLine = dateLine;
+    this.#framing = new ResponseFraming();
+    this.#method = "";
+    this.#http10 = false;
+    this.#wantsKeepAlive = false;
+  }
+
+  /** The next response is to this request. */
+  begin(head: RequestHead): void {
+    this.#method = head.method;
+    this.#http10 = head.minorVersion === 0;
+    const wanted = this.#http10 ? head.connectionKeepAlive : !head.connectionClose;
+    // Behind an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
+    this.#wantsKeepAlive = wanted && !head.upgrade;
+    this.#framing.chunking = false;
+    this.#framing.untilClose = false;
+  }
+
+  /** The connection goes on behind the response whose head, or all, is written. */
+  get keepAlive(): boolean {
+    return this.#framing.keepAlive;
+  }
+
+  /** The body under way ends with the connection, so that its end has to be told from a cut. */
+  get untilClose(): boolean {
+    return this.#framing.untilClose;
+  }
+
+  /** An interim response. HTTP/1.0 has none: its clients would take it for the response. */
+  inform(head: ResponseHead): void {
+    if (!this.#http10) this.switch(head);
+  }
+
+  /** A head without a body: an interim one, or a 101. */
+  switch(head: ResponseHead): void {
+    this.#framing.setBodiless();
+    this.#writeHead(head);
+  }
+
+  /** The final head. `mayKeepAlive`: nothing on the connection's side stands against it. */
+  respond(head: ResponseHead, mayKeepAlive: boolean): void {
+    this.#framing.setFinal(head, this.#method, this.#http10, mayKeepAlive && this.#wantsKeepAlive);
+    this.#writeHead(head);
+  }
+
+  write(buffer: Buffer, start: number, end: number): void {
+    writeBody(this.#out, this.#framing.chunking, buffer, start, end);
+  }
+
+  end(trailers: Trailers | undefined): void {
+    if (this.#framing.chunking) writeLastChunk(this.#out, trailers);
+  }
+
+  /** A whole response of the node's own. `mayKeepAlive` as above. Returns the bytes of its body. */
+  reply({ status, message, fields }: LocalReply, mayKeepAlive: boolean): number {
+    this.#framing.keepAlive = mayKeepAlive && this.#wantsKeepAlive;
+    const close = !this.#framing.keepAlive;
+    const dateLine = this.#dateLine.get();
+    const headOnly = this.#method === "HEAD";
+    this.#out.writeLatin1(
+      message === undefined
+        ? emptyResponse(dateLine, close)
+        : errorResponse({ status, message, dateLine, close, headOnly, extra: fields }),
+    );
+    return message === undefined || headOnly ? 0 : errorBody(message).length;
+  }
+
+  #writeHead(head: ResponseHead): void {
+    const { rewrite } = this.#framing;
+    rewrite.dateLine = head.hasDate ? undefined : this.#dateLine.get();
+    const at = this.#out.reserve(responseHeadCapacity(head, rewrite));
+    this.#out.advance(writeResponseHead(head, this.#out.slab as Buffer, at, rewrite));
+  }
+}

@@ -1,0 +1,22 @@
+// A request head that isn't whole yet is refused as soon as it is clear that it won't pass.
+
+import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
+import type { ByteStore } from "../../net/byte-store.js";
+import type { ProxyContext } from "./proxy-context.js";
+import { NO_MEMORY, SMALL_HEAD_BYTES, TARGET_SIZE } from "./proxy-limits.js";
+
+/** The longest request line has the longest target and this: method, blanks, version and line end. */
+const LINE_EXTRA_BYTES = 64;
+const LF = 0x0a;
+
+/** Why the head whose first bytes are in `bytes` won't pass; undefined if it may. */
+export function partialHeadRefusal(
+  bytes: ByteStore,
+  { budget, config }: ProxyContext,
+): HttpError | undefined {
+  const { buffer, start, length } = bytes;
+  const lineLimit = config.limits.maxTargetBytes + LINE_EXTRA_BYTES;
+  if (length > config.http.maxHeaderBytes) return HTTP_ERRORS.HEAD_SIZE;
+  if (length > lineLimit && !buffer.subarray(start, start + lineLimit).includes(LF)) return TARGET_SIZE;
+  return budget.exhausted && length > SMALL_HEAD_BYTES ? NO_MEMORY : undefined;
+}

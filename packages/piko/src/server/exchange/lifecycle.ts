@@ -1,0 +1,129 @@
+// The life of a request on a node, step by step: authenticate -> route -> permit -> admit -> dispatch; then the exchange
+// responds and records. Each step passes the request on, answers in its place, or keeps it until it can say.
+
+import { FIELD_UPGRADE } from "../../http/field-names.js";
+import { findField } from "../../http/find-field.js";
+import type { Exchange, Lifecycle as ExchangeLifecycle } from "../../http/exchange/exchange.js";
+import type { RequestHead } from "../../http/head.js";
+import { isSameOrigin } from "../../http/origin.js";
+import { type MutableRewrite, PLAIN_REQUEST } from "../../http/request-rewrite.js";
+import { endpointIdOf } from "../clients/endpoint-id.js";
+import type { ProxyContext } from "../clients/proxy-context.js";
+import { BODY_SIZE, ENDPOINT_ID } from "../clients/proxy-limits.js";
+import { openTcpTunnel } from "../clients/tcp-tunnel.js";
+import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "../upstream/endpoint-id.js";
+import { isForwarded } from "../upstream/hop/forwarded.js";
+import type { NodeClient } from "./node-client.js";
+import type { NodeDispatch } from "./node-dispatch.js";
+
+const SLASH = 0x2f;
+const UNDERSCORE = 0x5f;
+const ASTERISK = 0x2a;
+const TCP_PATH = /^\/_piko\/v1\/tcp\/([^/?]+)$/;
+
+/** One per client connection, for one request after another. */
+export class Lifecycle implements ExchangeLifecycle {
+  readonly #exchange: Exchange;
+  readonly #client: NodeClient;
+  readonly #dispatch: NodeDispatch;
+  readonly #context: ProxyContext;
+  readonly #rewrite: MutableRewrite;
+  /** What the last request was for: mostly, the next one is for the same. */
+  #lastEndpointId: string;
+
+  constructor(exchange: Exchange, client: NodeClient, dispatch: NodeDispatch, context: ProxyContext) {
+    this.#exchange = exchange;
+    this.#client = client;
+    this.#dispatch = dispatch;
+    this.#context = context;
+    this.#lastEndpointId = "";
+    const forwardedFor = Buffer.from(client.client.address, "latin1");
+    this.#rewrite = { ...PLAIN_REQUEST, forwardedFor, connectionClose: true };
+    exchange.rewrite = this.#rewrite;
+  }
+
+  begin(head: RequestHead): void {
+    this.#authenticate(head);
+  }
+
+  /** Who asks? Before anything else of the request is judged. So far everybody may. */
+  #authenticate(head: RequestHead): void {
+    this.#route(head);
+  }
+
+  /** Where does it go: to the proxy's own paths, or to the endpoint that it names? */
+  #route(head: RequestHead): void {
+    const first = head.buffer[head.pathStart];
+    if (first === SLASH && head.buffer[head.pathStart + 1] === UNDERSCORE) {
+      const path = head.buffer.toString("latin1", head.pathStart, head.pathEnd);
+      if (isReserved(path)) {
+        this.#routeReserved(head, path);
+        return;
+      }
+    } else if (first === ASTERISK) {
+      // RFC 9110 section 9.3.7: a question about the server itself.
+      this.#exchange.reply(200, undefined);
+      return;
+    }
+    const endpointId = endpointIdOf(head, this.#lastEndpointId);
+    if (endpointId === "") this.#exchange.reply(400, "missing endpoint id");
+    // An agent can't listen on it, and the cluster has no room for it.
+    else if (endpointId.length > MAX_ENDPOINT_ID_BYTES) this.#exchange.refuse(ENDPOINT_ID);
+    else {
+      this.#lastEndpointId = endpointId;
+      this.#permit(head, endpointId, false);
+    }
+  }
+
+  /** May they call this endpoint? So far everybody may. */
+  #permit(head: RequestHead, endpointId: string, nodesOnly: boolean): void {
+    this.#admit(head, endpointId, nodesOnly);
+  }
+
+  /** Is there room for it? What is in use at a time is asked where it is counted: by the dispatch. */
+  #admit(head: RequestHead, endpointId: string, nodesOnly: boolean): void {
+    if (head.contentLength > this.#context.config.limits.maxBodyBytes) this.#exchange.refuse(BODY_SIZE);
+    else this.#send(head, endpointId, nodesOnly);
+  }
+
+  /** To an upstream. */
+  #send(head: RequestHead, endpointId: string, nodesOnly: boolean): void {
+    const { target } = this.#dispatch;
+    const { address, trusted } = this.#client.client;
+    target.endpointId = endpointId;
+    target.byHost = head.endpointField < 0 && !nodesOnly;
+    target.nodesOnly = nodesOnly;
+    target.lastNode = isForwarded(head);
+    target.fromNode = target.lastNode && this.#context.isNode(address);
+    target.method = head.method;
+    this.#context.forwarded.set(this.#rewrite, head, endpointId, trusted || target.fromNode);
+    this.#dispatch.begin();
+    this.#exchange.dispatch(head);
+  }
+
+  /** Nothing under `/_piko` reaches a service. */
+  #routeReserved(head: RequestHead, path: string): void {
+    const exchange = this.#exchange;
+    const query = path.indexOf("?");
+    const match = TCP_PATH.exec(query < 0 ? path : path.slice(0, query));
+    const endpointId = match === null ? undefined : parseEndpointId(match[1] ?? "");
+    if (match === null) exchange.reply(404, "not found");
+    else if (head.method !== "GET") exchange.reply(405, "method not allowed", "Allow: GET\r\n");
+    else if (!isWebSocketUpgrade(head)) {
+      exchange.reply(426, "websocket upgrade required", "Upgrade: websocket\r\n");
+    } else if (!isSameOrigin(head)) exchange.reply(403, "foreign origin");
+    else if (endpointId === undefined) exchange.refuse(ENDPOINT_ID);
+    else if (!openTcpTunnel(exchange, this.#client, head, endpointId, this.#context)) {
+      // Another node may have a tunnel: it answers the upgrade, and this node passes it on like any other.
+      this.#permit(head, endpointId, true);
+    }
+  }
+}
+
+function isReserved(path: string): boolean {
+  return path.startsWith("/_piko") && (path.length === 6 || path[6] === "/" || path[6] === "?");
+}
+
+function isWebSocketUpgrade(head: RequestHead): boolean {
+  return head.upgrade && findField(head, FIELD_UPGRADE)?.toLowerCase() === "websocket";
+}

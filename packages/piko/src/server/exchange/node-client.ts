@@ -1,0 +1,16 @@
+// What a node's life of a request asks of its client's side, beyond what every exchange does.
+
+import type { ByteSocket } from "@piko/tunnel";
+import type { ClientSide } from "../../http/exchange/client-side.js";
+
+export interface NodeClient extends ClientSide {
+  readonly client: {
+    /** The peer's address, or what a PROXY protocol header says. */
+    readonly address: string;
+    /** A trusted proxy. */
+    readonly trusted: boolean;
+  };
+  /** Leaves the connection to a handler that replaces this side; `release` follows when it is closed. */
+  handOver(): ByteSocket;
+  release(): void;
+}

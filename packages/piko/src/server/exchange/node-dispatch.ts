@@ -1,0 +1,221 @@
+// Finds an upstream for a request on a node: a tunnel of its own, else another node. Tries another one when a call is lost
+// before its response, and waits for an endpoint whose last upstream has just gone.
+
+import type { Exchange } from "../../http/exchange/exchange.js";
+import { type Dispatch, isIdempotent } from "../../http/exchange/dispatch.js";
+import type { Seen, UpstreamCall } from "../../http/exchange/upstream-call.js";
+import type { RequestHead } from "../../http/head.js";
+import type { ProxyContext } from "../clients/proxy-context.js";
+import { ENDPOINT_BUSY, TOO_MANY_WAITING, UPSTREAMS_BUSY } from "../clients/proxy-limits.js";
+import { RemoteNode } from "../cluster/cluster-table.js";
+import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
+import { REROUTE_FIELD } from "../upstream/hop/forwarded.js";
+import { HopCall } from "../upstream/hop/hop-call.js";
+import { TunnelCall } from "../upstream/tunnel-call.js";
+import type { Tunnel } from "../upstream/tunnel.js";
+import { WAITS_FULL, type Waiter } from "../upstream/reconnect-waits.js";
+
+/** Upstreams that one request is sent to, at most. */
+const MAX_TRIES = 3;
+
+/** Where a request is to go; set by the life cycle. */
+export interface Target {
+  endpointId: string;
+  /** The endpoint is named by the request's host, so its spelling may differ in case. */
+  byHost: boolean;
+  method: string;
+  /** The request goes to no other node: it has made its hop, or its client wants none. */
+  lastNode: boolean;
+  /** Another node has sent it, and knows of further ones. */
+  fromNode: boolean;
+  /** Only another node can take the request: what comes here as an upgrade is a plain stream to an agent. */
+  nodesOnly: boolean;
+}
+
+export class NodeDispatch implements Dispatch, Waiter {
+  readonly target: Target;
+  readonly #exchange: Exchange;
+  readonly #context: ProxyContext;
+  readonly #tunnelCall: TunnelCall;
+  /** Where there is a cluster, from the first hop on. */
+  #hopCall: HopCall | undefined;
+  #triesLeft: number;
+  /** The upstream that has just failed the request; it isn't asked again at once. */
+  #failed: Tunnel | RemoteNode | undefined;
+  #upstream: Tunnel | RemoteNode | undefined;
+  /** Where the request is counted as one in flight. */
+  #endpoint: EndpointTunnels | undefined;
+  /** Until when the request waits for an upstream to come back; 0 when it doesn't. */
+  #waitUntilMs: number;
+
+  constructor(exchange: Exchange, context: ProxyContext) {
+    this.target = {
+      endpointId: "",
+      byHost: false,
+      method: "",
+      lastNode: false,
+      fromNode: false,
+      nodesOnly: false,
+    };
+    this.#exchange = exchange;
+    this.#context = context;
+    this.#tunnelCall = new TunnelCall(exchange, context.responses);
+    this.#hopCall = undefined;
+    this.#triesLeft = 0;
+    this.#failed = undefined;
+    this.#upstream = undefined;
+    this.#endpoint = undefined;
+    this.#waitUntilMs = 0;
+  }
+
+  get waiting(): boolean {
+    return this.#waitUntilMs !== 0;
+  }
+
+  /** A request begins; `target` says where it is to go. */
+  begin(): void {
+    this.#triesLeft = MAX_TRIES;
+    this.#failed = undefined;
+  }
+
+  connect(head: RequestHead | undefined): void {
+    const { cluster, upstreamMetrics, upstreams } = this.#context;
+    const { endpointId, fromNode, lastNode, nodesOnly } = this.target;
+    const endpoint = nodesOnly ? undefined : upstreams.find(endpointId);
+    if (endpoint !== undefined && !this.#enter(endpoint)) {
+      this.#exchange.refuse(ENDPOINT_BUSY);
+      return;
+    }
+    if (this.#startOn(endpoint?.select(this.#failed), head)) return;
+    const draining = endpoint?.selectDraining(this.#failed);
+    const node = lastNode
+      ? undefined
+      : cluster?.table.select(endpointId, this.#context.clock.now(), this.#failed, draining !== undefined);
+    if (node !== undefined && this.#startHop(node, head)) return;
+    if (this.#startOn(draining, head)) return;
+    if ((endpoint ?? upstreams.find(endpointId))?.isFull(this.#failed)) {
+      upstreamMetrics.limits.hit("max_streams_per_tunnel");
+      this.#exchange.refuse(UPSTREAMS_BUSY);
+      return;
+    }
+    if (this.target.byHost && this.#changeCase()) {
+      this.connect(head);
+      return;
+    }
+    if (fromNode) {
+      // The node that sent it knows more: the endpoint may be on another one by now.
+      this.#exchange.reply(502, "no available upstreams", REROUTE_FIELD);
+      return;
+    }
+    this.#wait();
+  }
+
+  /**
+   * Another upstream gets the request if the first can't have acted on it, or if acting twice does no harm. (All of it is
+   * still at hand.)
+   */
+  again(seen: Seen): boolean {
+    if (this.#triesLeft === 0 || !(seen === "no" || isIdempotent(this.target.method))) return false;
+    this.#failed = seen === "stale" ? undefined : this.#upstream;
+    this.connect(undefined);
+    return true;
+  }
+
+  onUpstream(): void {
+    this.#waitUntilMs = 0;
+    this.#failed = undefined;
+    this.connect(undefined);
+  }
+
+  sweep(nowMs: number): void {
+    if (!this.waiting || nowMs < this.#waitUntilMs) return;
+    this.#stopWaiting();
+    this.#exchange.reply(502, "no available upstreams");
+  }
+
+  clear(): void {
+    if (this.waiting) this.#stopWaiting();
+    this.#upstream = undefined;
+    this.#failed = undefined;
+    if (this.#endpoint !== undefined) this.#endpoint.requests--;
+    this.#endpoint = undefined;
+  }
+
+  /** Counts the request as one in flight at the endpoint; false if there are too many. */
+  #enter(endpoint: EndpointTunnels): boolean {
+    if (endpoint === this.#endpoint) return true;
+    if (endpoint.requests >= this.#context.config.limits.maxRequestsPerEndpoint) return false;
+    if (this.#endpoint !== undefined) this.#endpoint.requests--;
+    this.#endpoint = endpoint;
+    endpoint.requests++;
+    return true;
+  }
+
+  /** Sends the request to a tunnel, if there is one and it takes it. */
+  #startOn(tunnel: Tunnel | undefined, head: RequestHead | undefined): boolean {
+    const call = this.#tunnelCall;
+    const stream = tunnel?.openStream(call);
+    if (tunnel === undefined || stream === undefined) return false;
+    this.#context.upstreamMetrics.requests++;
+    call.open(stream, tunnel.drainable);
+    this.#start(tunnel, call, head);
+    return true;
+  }
+
+  #startHop(node: RemoteNode, head: RequestHead | undefined): boolean {
+    const pool = this.#context.hops?.poolFor(node);
+    if (pool === undefined) return false;
+    const call = (this.#hopCall ??= new HopCall(this.#exchange, this.#context.responses));
+    call.open(pool);
+    this.#start(node, call, head);
+    return true;
+  }
+
+  #start(upstream: Tunnel | RemoteNode, call: UpstreamCall, head: RequestHead | undefined): void {
+    if (this.#failed !== undefined) this.#context.upstreamMetrics.retries++;
+    this.#triesLeft--;
+    this.#upstream = upstream;
+    this.#exchange.start(call, head);
+  }
+
+  /** There is no upstream now: the request waits for one that has just gone, or is told so. */
+  #wait(): void {
+    const { waits } = this.#context.upstreams;
+    const { endpointId } = this.target;
+    // The node or agent that was to have the endpoint hasn't, or is gone: the endpoint may turn up elsewhere in a moment.
+    if (this.#failed instanceof RemoteNode || this.#failed?.usable === false) waits.onLost(endpointId);
+    const until = waits.wait(endpointId, this);
+    if (until === WAITS_FULL) this.#exchange.refuse(TOO_MANY_WAITING);
+    else if (until !== undefined) this.#waitUntilMs = until;
+    else {
+      const message = this.#failed === undefined ? "no available upstreams" : "upstream unreachable";
+      this.#exchange.reply(502, message);
+    }
+  }
+
+  /**
+   * Host names have no case (RFC 9110 section 4.2.3), endpoint ids do: where there is no endpoint as the host spells it,
+   * the one in lower case is meant. True if there is one.
+   */
+  #changeCase(): boolean {
+    const { target } = this;
+    target.byHost = false;
+    const lower = target.endpointId.toLowerCase();
+    if (lower === target.endpointId || this.#isKnown(target.endpointId) || !this.#isKnown(lower))
+      return false;
+    target.endpointId = lower;
+    return true;
+  }
+
+  /** Something listens on the endpoint, here or elsewhere, or did a moment ago. */
+  #isKnown(endpointId: string): boolean {
+    const { cluster, upstreams } = this.#context;
+    if (upstreams.find(endpointId) !== undefined || upstreams.waits.remembers(endpointId)) return true;
+    return cluster?.table.hasEndpoint(endpointId) === true;
+  }
+
+  #stopWaiting(): void {
+    this.#waitUntilMs = 0;
+    this.#context.upstreams.waits.cancel(this.target.endpointId, this);
+  }
+}

@@ -1,0 +1,242 @@
+// One request on its way to another node, over HTTP/1.1 on a pooled connection to its proxy port. An exchange has one
+// such object for all its hops.
+
+import type { ByteSocket, SocketHandler } from "@piko/tunnel";
+import { ABORT, type AbortReason } from "../../../http/exchange/abort-reason.js";
+import type { Trailers } from "../../../http/exchange/client-side.js";
+import type { Seen, UpstreamCall, UpstreamEvents } from "../../../http/exchange/upstream-call.js";
+import type { RequestHead, ResponseHead } from "../../../http/head.js";
+import { requestHeadCapacity, writeRequestHead } from "../../../http/h1/rewrite-request-head.js";
+import {
+  type ResponseEvents,
+  ResponseReader,
+  type ResponseReaderLimits,
+} from "../../../http/h1/response-reader.js";
+import { writeBody, writeLastChunk } from "../../../http/h1/write-body.js";
+import { type MutableRewrite, PLAIN_REQUEST, type RequestRewrite } from "../../../http/request-rewrite.js";
+import { isReroute } from "./forwarded.js";
+import type { HopPool } from "./hop-pool.js";
+
+/** Received bytes that may wait for the client, as on a tunnel's stream. */
+const WINDOW_BYTES = 256 * 1024;
+
+/** Takes over a connection whose call is over, until it is closed or used again. */
+const FINISHED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
+
+export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
+  /** Whether the agent behind the other node knows half-closes isn't known here. */
+  readonly halfClose = false;
+  readonly #events: UpstreamEvents;
+  readonly #reader: ResponseReader;
+  readonly #rewrite: MutableRewrite;
+  #pool: HopPool | undefined;
+  #socket: ByteSocket | undefined;
+  #connected: boolean;
+  /** The connection carried other requests before. */
+  #reused: boolean;
+  /** How often the connection had sent something when it was taken for this request. */
+  #flushesBefore: number;
+  #chunked: boolean;
+  /** Bytes of the response that the client has not taken. */
+  #unconsumed: number;
+  /** `write` found it congested: `onUpstreamWritable` is owed. */
+  #blocked: boolean;
+
+  constructor(events: UpstreamEvents, limits: ResponseReaderLimits) {
+    this.#events = events;
+    this.#reader = new ResponseReader(this, limits);
+    this.#rewrite = { ...PLAIN_REQUEST };
+    this.#pool = undefined;
+    this.#socket = undefined;
+    this.#connected = false;
+    this.#reused = false;
+    this.#flushesBefore = 0;
+    this.#chunked = false;
+    this.#unconsumed = 0;
+    this.#blocked = false;
+  }
+
+  /** The next request goes to the node of this pool. */
+  open(pool: HopPool): void {
+    this.#pool = pool;
+  }
+
+  get congested(): boolean {
+    return this.#socket?.out.congested === true;
+  }
+
+  /** A node has a time limit of its own to be connected to. */
+  get connecting(): boolean {
+    return false;
+  }
+
+  send(head: RequestHead, rewrite: RequestRewrite, last: boolean): void {
+    const pool = this.#pool as HopPool;
+    const kept = isRepeatable(head.method) ? pool.take() : undefined;
+    this.#reused = kept !== undefined;
+    this.#connected = this.#reused;
+    const socket = kept ?? pool.connect(this, () => (this.#connected = true));
+    socket.handler = this;
+    this.#socket = socket;
+    this.#flushesBefore = socket.out.flushes;
+    this.#chunked = head.chunked && !last;
+    this.#unconsumed = 0;
+    this.#blocked = false;
+    this.#reader.begin(head.method);
+    pool.onWaiting(this);
+    const own = this.#rewrite;
+    Object.assign(own, rewrite);
+    own.addForward = true;
+    own.connectionClose = false;
+    const { out } = socket;
+    const start = out.reserve(requestHeadCapacity(head, own));
+    out.advance(writeRequestHead(head, out.slab as Buffer, start, own));
+  }
+
+  write(buffer: Buffer, start: number, end: number): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    writeBody(socket.out, this.#chunked, buffer, start, end);
+    this.#blocked = socket.out.congested;
+  }
+
+  end(trailers: Trailers | undefined): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    if (this.#chunked) {
+      this.#chunked = false;
+      writeLastChunk(socket.out, trailers);
+    } else if (this.#reader.raw) {
+      socket.end();
+    }
+  }
+
+  consume(count: number): void {
+    this.#unconsumed -= count;
+    if (this.#unconsumed < WINDOW_BYTES / 2) this.#socket?.resume();
+  }
+
+  abort(_why: AbortReason): void {
+    this.#detach()?.destroy();
+  }
+
+  release(): void {
+    const pool = this.#pool;
+    const { persistent } = this.#reader;
+    const socket = this.#detach();
+    if (socket === undefined) return;
+    if (persistent && !socket.ended) pool?.put(socket);
+    else socket.close();
+  }
+
+  /** For the pool: the node can't be reached, so there will be no response. */
+  giveUp(): void {
+    this.#socket?.destroy();
+  }
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    if (!this.#reader.begun) {
+      if (this.#reused && socket.out.flushes === this.#flushesBefore) {
+        // The request has not left yet, so this answers nothing: it is the end of a kept connection.
+        this.#lose(ABORT.lost);
+        return;
+      }
+      this.#pool?.onSettled(this);
+      this.#pool?.onSuccess();
+    }
+    this.#reader.read(buffer, start, end);
+  }
+
+  onEnd(): void {
+    if (this.#socket === undefined || this.#reader.finish()) return;
+    this.#lose(this.#reader.awaitingHead ? ABORT.lost : ABORT.cut);
+  }
+
+  onDrain(): void {
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#events.onUpstreamWritable();
+  }
+
+  onClose(): void {
+    if (this.#socket !== undefined) this.#lose(this.#reader.awaitingHead ? ABORT.reset : ABORT.cut);
+  }
+
+  onInform(head: ResponseHead): void {
+    this.#events.onInform(head);
+  }
+
+  onSwitch(head: ResponseHead): boolean {
+    return this.#events.onSwitch(head);
+  }
+
+  onResponse(head: ResponseHead, last: boolean): void {
+    if (!isReroute(head)) {
+      this.#events.onResponse(head, last);
+      return;
+    }
+    // No service has seen the request there: the endpoint may be elsewhere by now.
+    this.#detach()?.destroy();
+    this.#events.onLost(ABORT.rerouted, "no", ABORT.rerouted.message);
+  }
+
+  onResponseBody(buffer: Buffer, start: number, end: number): void {
+    this.#unconsumed += end - start;
+    if (this.#unconsumed > WINDOW_BYTES) this.#socket?.pause();
+    this.#events.onResponseBody(buffer, start, end);
+  }
+
+  onResponseEnd(trailers: Trailers | undefined): void {
+    this.#events.onResponseEnd(trailers);
+  }
+
+  onBadResponse(why: AbortReason, detail: string): void {
+    this.#detach()?.destroy();
+    this.#events.onLost(why, "answered", detail);
+  }
+
+  #lose(why: AbortReason): void {
+    const pool = this.#pool;
+    const seen = this.#seen();
+    this.#detach()?.destroy();
+    if (seen === "stale") pool?.onStale();
+    else if (seen !== "answered") pool?.onFailure();
+    this.#events.onLost(why, seen, why.message);
+  }
+
+  #seen(): Seen {
+    if (this.#reader.begun) return "answered";
+    if (this.#reused) return "stale";
+    return this.#connected ? "maybe" : "no";
+  }
+
+  #detach(): ByteSocket | undefined {
+    const socket = this.#socket;
+    if (socket === undefined) return undefined;
+    if (!this.#reader.begun) this.#pool?.onSettled(this);
+    this.#socket = undefined;
+    this.#pool = undefined;
+    this.#reader.stop();
+    socket.handler = FINISHED;
+    return socket;
+  }
+}
+
+/**
+ * Methods that may go out on a kept connection: they are sent again if the node has closed it meanwhile (RFC 9112 section
+ * 9.3.1). PUT may be repeated too, but what has a body may be too long to.
+ */
+function isRepeatable(method: string): boolean {
+  switch (method) {
+    case "GET":
+    case "HEAD":
+    case "DELETE":
+    case "OPTIONS":
+    case "TRACE":
+      return true;
+    default:
+      return false;
+  }
+}

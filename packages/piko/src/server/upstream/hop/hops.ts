@@ -1,0 +1,46 @@
+// The ways to the other nodes' proxy ports: one pool of connections for each node.
+
+import type { Clock } from "@piko/tunnel";
+import type { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
+import { HopPool } from "./hop-pool.js";
+
+export class Hops {
+  /** Requests sent to other nodes, by node. */
+  readonly requests: Map<string, number> = new Map();
+  readonly #table: ClusterTable;
+  readonly #clock: Clock;
+  readonly #pools = new Map<RemoteNode, HopPool>();
+
+  constructor(table: ClusterTable, clock: Clock) {
+    this.#table = table;
+    this.#clock = clock;
+  }
+
+  /** The connections to a node, for one more request. */
+  poolFor(node: RemoteNode): HopPool {
+    this.requests.set(node.id, (this.requests.get(node.id) ?? 0) + 1);
+    let pool = this.#pools.get(node);
+    if (pool === undefined) {
+      pool = new HopPool(node, this.#table, this.#clock);
+      this.#pools.set(node, pool);
+    }
+    return pool;
+  }
+
+  /** The node can't be reached: requests to it that have no answer go elsewhere. */
+  onUnreachable(node: RemoteNode): void {
+    this.#pools.get(node)?.onUnreachable();
+  }
+
+  /** The node is gone for good. */
+  forget(node: RemoteNode): void {
+    this.#pools.get(node)?.close();
+    this.#pools.delete(node);
+    this.requests.delete(node.id);
+  }
+
+  /** Ends connections without a request; others end with theirs. */
+  close(): void {
+    for (const pool of this.#pools.values()) pool.close();
+  }
+}

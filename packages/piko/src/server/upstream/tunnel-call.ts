@@ -1,0 +1,181 @@
+// One request on a stream of an agent's tunnel, as an HTTP/1.1 message. An exchange has one such object for all the
+// streams that it opens.
+
+import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import type { Trailers } from "../../http/exchange/client-side.js";
+import type { UpstreamCall, UpstreamEvents } from "../../http/exchange/upstream-call.js";
+import type { RequestHead, ResponseHead } from "../../http/head.js";
+import { requestHeadCapacity, writeRequestHead } from "../../http/h1/rewrite-request-head.js";
+import {
+  type ResponseEvents,
+  ResponseReader,
+  type ResponseReaderLimits,
+} from "../../http/h1/response-reader.js";
+import { writeBody, writeLastChunk } from "../../http/h1/write-body.js";
+import type { RequestRewrite } from "../../http/request-rewrite.js";
+import { ByteStore } from "../../net/byte-store.js";
+import { Scratch } from "../../net/scratch.js";
+
+/** Takes over a stream whose call is over: what still comes is of no interest. */
+const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
+
+/** Memory for a request head, within one call of `send`; shared by all. */
+const scratch = new Scratch();
+
+export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
+  halfClose: boolean;
+  readonly #events: UpstreamEvents;
+  readonly #reader: ResponseReader;
+  /** What the stream had no room for. */
+  readonly #rest: ByteStore;
+  #stream: YamuxStream | undefined;
+  #chunked: boolean;
+  /** The raw direction ends when what waits has left. */
+  #ending: boolean;
+
+  constructor(events: UpstreamEvents, limits: ResponseReaderLimits) {
+    this.halfClose = false;
+    this.#events = events;
+    this.#reader = new ResponseReader(this, limits);
+    this.#rest = new ByteStore(limits.budget, true);
+    this.#stream = undefined;
+    this.#chunked = false;
+    this.#ending = false;
+  }
+
+  /** The next request goes out on this stream, whose handler this is. `halfClose`: its agent is one of ours. */
+  open(stream: YamuxStream, halfClose: boolean): void {
+    this.#stream = stream;
+    this.halfClose = halfClose;
+    this.#ending = false;
+  }
+
+  get congested(): boolean {
+    return this.#rest.length > 0;
+  }
+
+  get connecting(): boolean {
+    return false;
+  }
+
+  send(head: RequestHead, rewrite: RequestRewrite, last: boolean): void {
+    this.#chunked = head.chunked && !last;
+    this.#reader.begin(head.method);
+    const buffer = scratch.take(requestHeadCapacity(head, rewrite));
+    this.#send(buffer, 0, writeRequestHead(head, buffer, 0, rewrite));
+  }
+
+  write(buffer: Buffer, start: number, end: number): void {
+    if (this.#chunked) writeBody(this.#sink, true, buffer, start, end);
+    else this.#send(buffer, start, end);
+  }
+
+  end(trailers: Trailers | undefined): void {
+    if (this.#chunked) {
+      this.#chunked = false;
+      writeLastChunk(this.#sink, trailers);
+    } else if (this.#reader.raw) {
+      if (this.congested) this.#ending = true;
+      else this.#stream?.end();
+    }
+  }
+
+  consume(count: number): void {
+    this.#stream?.consume(count);
+  }
+
+  abort(_why: AbortReason): void {
+    this.#detach()?.reset();
+  }
+
+  release(): void {
+    // Nobody waits for the FIN of a stream whose answer is there.
+    this.#detach()?.end(true);
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    const handedOn = this.#reader.read(buffer, start, end);
+    if (stream === this.#stream) stream?.consume(end - start - handedOn);
+  }
+
+  onEnd(): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    if (!this.halfClose && this.#reader.raw) {
+      // A Go agent has closed both directions and reads no more: what waits has nowhere to go.
+      if (this.congested) this.#rest.clear();
+      stream.end();
+    }
+    if (!this.#reader.finish()) this.#lose(this.#reader.awaitingHead ? ABORT.lost : ABORT.cut, false);
+  }
+
+  onWritable(): void {
+    const rest = this.#rest;
+    const stream = this.#stream;
+    if (stream === undefined || rest.length === 0) return;
+    rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
+    if (rest.length > 0) return;
+    if (this.#ending) stream.end();
+    this.#events.onUpstreamWritable();
+  }
+
+  onReset(): void {
+    this.#lose(ABORT.reset, this.#stream?.refused === true);
+  }
+
+  // What the reader finds goes on as it is, but for what is no answer.
+
+  onInform(head: ResponseHead): void {
+    this.#events.onInform(head);
+  }
+
+  onSwitch(head: ResponseHead): boolean {
+    return this.#events.onSwitch(head);
+  }
+
+  onResponse(head: ResponseHead, last: boolean): void {
+    this.#events.onResponse(head, last);
+  }
+
+  onResponseBody(buffer: Buffer, start: number, end: number): void {
+    this.#events.onResponseBody(buffer, start, end);
+  }
+
+  onResponseEnd(trailers: Trailers | undefined): void {
+    this.#events.onResponseEnd(trailers);
+  }
+
+  onBadResponse(why: AbortReason, detail: string): void {
+    this.#detach()?.reset();
+    this.#events.onLost(why, "answered", detail);
+  }
+
+  readonly #sink = {
+    write: (buffer: Buffer, start: number, end: number): void => this.#send(buffer, start, end),
+  };
+
+  #send(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    const taken = this.#rest.length > 0 ? 0 : stream.write(buffer, start, end);
+    if (taken < end - start) this.#rest.append(buffer, start + taken, end);
+  }
+
+  #lose(why: AbortReason, refused: boolean): void {
+    const { begun } = this.#reader;
+    this.#detach()?.reset();
+    this.#events.onLost(why, begun ? "answered" : refused ? "no" : "maybe", why.message);
+  }
+
+  #detach(): YamuxStream | undefined {
+    const stream = this.#stream;
+    if (stream === undefined) return undefined;
+    this.#stream = undefined;
+    stream.handler = FINISHED;
+    this.#reader.stop();
+    if (this.#rest.length > 0) this.#rest.clear();
+    return stream;
+  }
+}
