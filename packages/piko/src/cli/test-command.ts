@@ -35,8 +35,8 @@ Examples:
 
   # Change the size of a running cluster.
   echo 'nodes: 3' > cluster.yaml
-  piko test cluster --config.path cluster.yaml
-  echo 'nodes: 7' > cluster.yaml; pkill -HUP -f 'piko test cluster'`,
+  piko test cluster --config.path cluster.yaml &
+  echo 'nodes: 7' > cluster.yaml; kill -HUP $!`,
     );
   addFileOptions(command);
   addFlagOptions(command, listFlags(TEST_CLUSTER));

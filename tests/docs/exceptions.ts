@@ -1,0 +1,134 @@
+// What the documents show and the tests of this folder don't run as it stands, each with its reason.
+
+/** Documents that another test follows, or that show nothing to run. */
+export const ELSEWHERE: Readonly<Record<string, string>> = {
+  "CONTRIBUTING.md": "is about the tests themselves: .ci/run runs its commands",
+  "deploy/helm/piko/README.md": "tests/kubernetes/documents.test.ts gives its values and commands to Helm",
+  "docs/guides/cluster.md": "tests/cluster/guide-cluster.test.ts, on three hosts",
+  "docs/guides/kubernetes.md": "tests/kubernetes/documents.test.ts, as far as that needs no cluster",
+  "packages/client/README.md": "packages/client/src/readme.test.ts",
+  "packages/tunnel/README.md":
+    "a sketch of a library whose tests are its own; there is nothing around it to run",
+};
+
+/** Part of a command, or all of it, that is left out. */
+export const NOT_RUN: readonly { document: string; command: string; reason: string }[] = [
+  { document: "README.md", command: "git clone ", reason: "this is the clone" },
+  { document: "README.md", command: "cd piko", reason: "this is the clone" },
+  { document: "README.md", command: "npm run demo", reason: ".ci/run runs it, after the checks" },
+  {
+    document: "docs/guides/quickstart.md",
+    command: "npm ci ",
+    reason: "a test that is running has it behind it",
+  },
+  {
+    document: "docs/guides/quickstart.md",
+    command: "npm run build",
+    reason: "a test that is running has it behind it",
+  },
+  {
+    document: "docs/guides/streaming.md",
+    command: "npx wscat ",
+    reason: "fetches a program from the registry",
+  },
+];
+
+/** Parts of commands that are changed: `from` becomes `to`. */
+export const CHANGED: readonly { document: string; from: string; to: string; reason: string }[] = [
+  {
+    document: "docs/guides/quickstart.md",
+    from: "http://piko.example.com:8001",
+    to: "http://localhost:8001",
+    reason: "a server elsewhere",
+  },
+  {
+    document: "docs/guides/operating.md",
+    from: "--requests 20000",
+    to: "--requests 500",
+    reason: "proves as much, and leaves the machine to others",
+  },
+  {
+    document: "docs/guides/operating.md",
+    from: "http://piko.example.com:8000 --connect.upstream-url http://piko.example.com:8001",
+    to: "http://localhost:8000 --connect.upstream-url http://localhost:8001",
+    reason: "a server elsewhere",
+  },
+  {
+    document: "docs/guides/streaming.md",
+    from: "curl -N -H 'x-piko-endpoint: my-endpoint' http://localhost:8000/events",
+    to: "curl -iN --max-time 2 -H 'x-piko-endpoint: my-endpoint' http://localhost:8000/events || test $? = 28",
+    reason: "has no end",
+  },
+  {
+    document: "docs/guides/streaming.md",
+    from: "npm install ws && ",
+    to: "",
+    reason: "it is installed, and the registry needn't be asked",
+  },
+  ...[
+    "piko server status cluster nodes --forward node-2 --watch",
+    "piko server status upstream endpoints --watch",
+  ].map((from) => ({
+    document: "docs/reference/cli.md",
+    from,
+    to: `timeout 3 ${from} || test $? = 124`,
+    reason: "has no end",
+  })),
+  {
+    document: "docs/reference/cli.md",
+    from: "http://10.0.0.7:8002",
+    to: "http://10.0.0.1:8002",
+    reason: "a server elsewhere",
+  },
+  ...["http://app.internal:8080/base", "db.internal:5432"].map((from) => ({
+    document: "docs/reference/cli.md",
+    from,
+    to: "localhost:3000",
+    reason: "a service elsewhere",
+  })),
+  {
+    document: "docs/reference/cli.md",
+    from: "https://upstream.example.com",
+    to: "http://localhost:8001",
+    reason: "a server elsewhere",
+  },
+  {
+    document: "docs/reference/cli.md",
+    from: "https://proxy.example.com",
+    to: "http://localhost:8000",
+    reason: "a server elsewhere",
+  },
+  {
+    document: "docs/reference/cli.md",
+    from: "piko bench http",
+    to: "piko bench http --requests 500",
+    reason: "proves as much, and leaves the machine to others",
+  },
+  {
+    document: "docs/reference/cli.md",
+    from: "--requests 10000",
+    to: "--requests 200",
+    reason: "proves as much, and leaves the machine to others",
+  },
+];
+
+/** What a command prints in the end, where that isn't just success. */
+export const PRINTED: readonly { document: string; command: string; text: string }[] = [
+  { document: "docs/guides/streaming.md", command: "/events", text: "Content-Type: text/event-stream" },
+  { document: "docs/guides/streaming.md", command: "sleep 20", text: '{"error":"request timeout"}' },
+  { document: "docs/guides/streaming.md", command: "/slow", text: '{"error":"upstream timeout"}' },
+];
+
+/** Blocks that show something that isn't for running: by their beginning. `compared`: the command before prints exactly that. */
+export const SAMPLES: readonly { document: string; begins: string; compared?: true }[] = [
+  { document: "README.md", begins: " client ── HTTP" },
+  { document: "docs/architecture.md", begins: " packages/piko " },
+  { document: "docs/architecture.md", begins: "             node " },
+  { document: "docs/guides/quickstart.md", begins: "23:16:02.281 info  server" },
+  { document: "docs/guides/quickstart.md", begins: '{"my-endpoint":1}', compared: true },
+  { document: "docs/guides/forward-tcp.md", begins: "PONG", compared: true },
+  { document: "docs/guides/operating.md", begins: '{"level":"info"' },
+  { document: "docs/guides/operating.md", begins: "Throughput: " },
+  { document: "docs/guides/streaming.md", begins: '{"error":"upstream timeout"}', compared: true },
+  { document: "docs/reference/cli.md", begins: "piko " },
+];

@@ -1,0 +1,198 @@
+// Follows one document: runs its commands as they stand on a host of its own, where every port is free. Programs that stay
+// (servers, agents, services) run on until the document starts another one in their place.
+
+import { symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect } from "vitest";
+import { eventually } from "../harness/deadline.js";
+import type { PrivateHost } from "../harness/private-hosts.js";
+import type { Program } from "../harness/program.js";
+import type { Stage } from "../harness/stage.js";
+import { CHANGED, NOT_RUN, PRINTED, SAMPLES } from "./exceptions.js";
+import { commandsOf, type Fence, fencesOf, kindOf, ROOT } from "./fences.js";
+
+/** Programs that stay, which of them replace each other, and what says that they are ready: a log line, or a port. */
+const STAYING: readonly {
+  pattern: RegExp;
+  place: (match: RegExpExecArray) => string;
+  ready: string | undefined;
+}[] = [
+  { pattern: /(?:^| )piko server(?! status)/, place: () => "server", ready: "server started" },
+  {
+    pattern: /^piko agent (start|\w+ [\w-]+)/,
+    place: ([, name = ""]) => `agent ${name}`,
+    ready: "connected",
+  },
+  { pattern: /^piko forward (?:start|tcp )/, place: () => "forwarder", ready: "listening" },
+  { pattern: /^piko test cluster/, place: () => "server", ready: "cluster started" },
+  { pattern: /^(?:python3 -m http\.server|node service\.mjs)/, place: () => "service", ready: undefined },
+  { pattern: /^node (\w+)\.mjs$/, place: ([, name = ""]) => `program ${name}`, ready: "" },
+];
+/** How long a command may take: the slowest waits for a time limit of 20 s. */
+const PATIENCE_MS = 60_000;
+
+export class Guide {
+  readonly #document: string;
+  readonly #stage: Stage;
+  readonly #host: PrivateHost;
+  readonly #directory: string;
+  readonly #running = new Map<string, Program>();
+  /** What the last command printed. */
+  #printed = "";
+
+  private constructor(document: string, stage: Stage, host: PrivateHost, directory: string) {
+    this.#document = document;
+    this.#stage = stage;
+    this.#host = host;
+    this.#directory = directory;
+  }
+
+  static async open(document: string, stage: Stage, host: PrivateHost): Promise<Guide> {
+    const directory = await stage.directory();
+    // What `npx` and a program's imports look for in a clone.
+    symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));
+    return new Guide(document, stage, host, directory);
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(join(this.#directory, name), text);
+  }
+
+  /** Goes through the document from its beginning to its end. */
+  async follow(): Promise<void> {
+    const fences = fencesOf(this.#document);
+    // A reference may name a file before it shows one.
+    for (const [at, fence] of fences.entries()) {
+      if (kindOf(fence) === "configuration") this.#save(fence, fences[at + 1]);
+    }
+    for (const [at, fence] of fences.entries()) {
+      try {
+        await this.#take(fence, fences[at + 1]);
+      } catch (error) {
+        throw new Error(`${fence.document}:${fence.line}: ${String(error)}\n${this.#tails()}`, {
+          cause: error,
+        });
+      }
+    }
+  }
+
+  /** Runs one command to its end, or until it is ready if it stays. */
+  async run(text: string): Promise<void> {
+    // Hosts share their processes with the machine.
+    if (/\b(?:pkill|killall)\b/.test(text)) throw new Error("ends processes by a name that others may have");
+    const last = String([...this.#running.values()].at(-1)?.pid);
+    const command = this.#change(
+      text
+        .replace(/\bnpx piko\b/, "piko")
+        .replace(/ &$/, "")
+        .replace("$!", last),
+    );
+    for (const { pattern, place, ready } of STAYING) {
+      const match = pattern.exec(command);
+      if (match === null) continue;
+      await this.#start(place(match), command, ready);
+      return;
+    }
+    const wanted = PRINTED.find(
+      ({ document, command: part }) => document === this.#document && text.includes(part),
+    );
+    let result = { code: -1, stdout: "", stderr: "" };
+    await eventually(
+      async () => {
+        result = await this.#host.run(
+          `cd ${this.#directory} && PATH=${ROOT}node_modules/.bin:$PATH && ${command}`,
+        );
+        if (wanted !== undefined) return result.stdout.includes(wanted.text);
+        // An agent whose server was replaced a moment ago is on its way.
+        return result.code === 0 && !result.stdout.startsWith('{"error":');
+      },
+      `success of ${command}`,
+      PATIENCE_MS,
+    ).catch((error: unknown) => {
+      throw new Error(`${String(error)}: ${JSON.stringify(result)}`);
+    });
+    this.#printed = result.stdout;
+  }
+
+  async #take(fence: Fence, next: Fence | undefined): Promise<void> {
+    switch (kindOf(fence)) {
+      case "commands":
+        for (const command of commandsOf(fence)) if (!this.#leftOut(command)) await this.run(command);
+        return;
+      case "configuration":
+        await this.#configure(fence, next);
+        return;
+      case "program":
+        this.write(fence.file ?? "program.mjs", fence.text);
+        // Nobody needs to be told how a program is run that has no name.
+        if (fence.file === undefined) await this.run("node program.mjs");
+        return;
+      case "sample":
+        this.#compare(fence);
+    }
+  }
+
+  async #configure(fence: Fence, next: Fence | undefined): Promise<void> {
+    if (fence.language === "haproxy") {
+      this.write("haproxy.cfg", `${fence.text}\n`);
+      const { code, stdout, stderr } = await this.#host.run(`haproxy -c -f ${this.#directory}/haproxy.cfg`);
+      expect({ code, complaints: /\[(?:WARNING|ALERT)[^]*/.exec(stdout + stderr)?.[0] }).toEqual({ code: 0 });
+      return;
+    }
+    const { named, commands } = this.#save(fence, next);
+    // A part of a server's settings, which no command of the document reads.
+    if (!named) await this.run("piko server --config.path settings.yaml");
+    for (const command of commands) await this.run(command.trim());
+  }
+
+  /** Writes settings to the file that the command behind them reads; some have that command in the same block. */
+  #save(fence: Fence, next: Fence | undefined): { named: boolean; commands: string[] } {
+    const text = `${fence.text}\n`;
+    const [, name] = /--config\.path (?:\.\/)?(\S+)/.exec(`${text}${next?.text ?? ""}`) ?? [];
+    const [settings = "", ...commands] = text.split("\n\n");
+    this.write(name ?? "settings.yaml", settings);
+    return { named: name !== undefined, commands };
+  }
+
+  #compare(fence: Fence): void {
+    const sample = SAMPLES.find(
+      ({ begins, document }) => document === this.#document && fence.text.startsWith(begins),
+    );
+    if (sample === undefined) throw new Error("neither a command nor a sample that exceptions.ts knows");
+    if (sample.compared === true) expect(this.#printed.trim()).toBe(fence.text.trim());
+  }
+
+  async #start(place: string, command: string, ready: string | undefined): Promise<void> {
+    await this.#running.get(place)?.kill();
+    this.#running.delete(place);
+    // As `env` has it, an assignment may stand in front of the program.
+    const path = `PATH=${ROOT}node_modules/.bin:${process.env["PATH"] ?? ""}`;
+    const program = this.#host.start(this.#stage, command, `env -C ${this.#directory} ${path} ${command}`);
+    this.#running.set(place, program);
+    if (ready === undefined) {
+      await eventually(
+        async () => (await this.#host.run("curl -so /dev/null http://localhost:3000/")).code === 0,
+        command,
+      );
+    } else if (ready !== "") {
+      await program.waitFor(ready);
+    }
+  }
+
+  #leftOut(command: string): boolean {
+    return NOT_RUN.some((each) => each.document === this.#document && command.startsWith(each.command));
+  }
+
+  #change(command: string): string {
+    let changed = command;
+    for (const { document, from, to } of CHANGED)
+      if (document === this.#document) changed = changed.replace(from, to);
+    return changed;
+  }
+
+  #tails(): string {
+    return [...this.#running.values()]
+      .map((program) => program.tail().split("\n").slice(-3).join("\n"))
+      .join("\n");
+  }
+}
