@@ -1,6 +1,7 @@
 // A listener on an endpoint: connections as they come, by event, by iteration, or straight into a server.
 
 import { EventEmitter } from "node:events";
+import { Server as TlsServer } from "node:tls";
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { EndpointSocket } from "./endpoint-socket.js";
 import { ClientError } from "./errors.js";
@@ -74,8 +75,12 @@ export class Listener extends EventEmitter<ListenerEvents> {
     return this.#upstream.nodeId;
   }
 
-  /** Gives every connection to a server: an `http.Server`, and with it Express, Koa, Fastify and `ws`. */
+  /**
+   * Gives every connection to a server: an `http.Server`, and with it Express, Koa, Fastify and `ws`. Throws
+   * PIKO_CLIENT_BAD_OPTION for what takes no connections, or only encrypted ones.
+   */
   attach(server: ConnectionServer): this {
+    checkServer(server);
     this.#servers.add(server);
     this.#handOut();
     return this;
@@ -171,6 +176,20 @@ export class Listener extends EventEmitter<ListenerEvents> {
       for (const server of this.#servers) server.emit("connection", socket);
       this.emit("connection", socket);
     }
+  }
+}
+
+/** Throws PIKO_CLIENT_BAD_OPTION for what can't be attached to a listener. */
+export function checkServer(server: ConnectionServer): void {
+  if (typeof (server as ConnectionServer | undefined)?.emit !== "function") {
+    throw new ClientError(
+      "PIKO_CLIENT_BAD_OPTION",
+      "server: has no connection event, as a server of node:http has",
+    );
+  }
+  if (server instanceof TlsServer) {
+    const reason = "connections come without TLS, which ends at the piko server: pass a server of node:http";
+    throw new ClientError("PIKO_CLIENT_BAD_OPTION", `server: ${reason}`);
   }
 }
 

@@ -1,10 +1,11 @@
 import { once } from "node:events";
-import { request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
+import { createServer, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { buffer, text } from "node:stream/consumers";
 import { describe, expect, it } from "vitest";
 import { defer, piko } from "../test/per-test.js";
+import { dial } from "./dial.js";
 import { EndpointAgent } from "./endpoint-agent.js";
-import type { FetchHandler } from "./fetch-handler.js";
+import type { FetchFunction } from "./fetch-handler.js";
 import type { Listener } from "./listener.js";
 import { serve } from "./serve.js";
 
@@ -29,7 +30,7 @@ class Client {
 
 const errors: unknown[] = [];
 
-async function fetchClient(fetch: FetchHandler["fetch"]): Promise<Client> {
+async function fetchClient(fetch: FetchFunction): Promise<Client> {
   const { url } = await piko();
   errors.length = 0;
   const listener = await serve("e", { fetch }, { url, onError: (error) => errors.push(error) });
@@ -70,6 +71,24 @@ describe("serve with a request listener", () => {
   });
 });
 
+describe("serve with a server", () => {
+  it("gives it everything, upgrades included", async () => {
+    const { url } = await piko();
+    const server = createServer((request, response) => response.end(request.url));
+    server.on("upgrade", (_request, socket, head) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+      socket.write(head);
+      socket.pipe(socket);
+    });
+    const listener = await serve("e", server, { url });
+    defer(() => listener.close({ graceMs: 0 }));
+    expect(await text(await new Client(url).ask("/a"))).toBe("/a");
+    const socket = await dial("e", { url });
+    socket.end("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello");
+    expect(await text(socket)).toMatch(/^HTTP\/1\.1 101 [^]*\r\n\r\nhello$/);
+  });
+});
+
 describe("serve with a fetch handler", () => {
   it("passes the request on as it came", async () => {
     const client = await fetchClient(async (request) => {
@@ -102,6 +121,29 @@ describe("serve with a fetch handler", () => {
     expect(response.headers["set-cookie"]).toEqual(["a=1", "b=2"]);
     expect(response.headers["x-one"]).toBe("1");
     expect(await text(response)).toBe("");
+  });
+
+  it("passes on a Response of Node's behind a class that has taken its name", async () => {
+    const NodesResponse = globalThis.Response;
+    defer(() => {
+      globalThis.Response = NodesResponse;
+    });
+    globalThis.Response = class Other extends NodesResponse {};
+    const client = await fetchClient(() => new NodesResponse("hello"));
+    expect(await text(await client.ask("/"))).toBe("hello");
+  });
+
+  it("answers 400 to a host that no URL can hold, and sees the path of the request line anyway", async () => {
+    const { url } = await piko();
+    const listener = await serve("e", { fetch: (request) => new Response(request.url) }, { url });
+    defer(() => listener.close({ graceMs: 0 }));
+    const answer = async (host: string): Promise<string> => {
+      const socket = await dial("e", { url });
+      socket.write(`GET /public/admin HTTP/1.1\r\n${host}Connection: close\r\n\r\n`);
+      return await text(socket);
+    };
+    expect(await answer("Host:\r\n")).toContain("http://localhost/public/admin");
+    expect(await answer("Host: h/x\r\n")).toMatch(/^HTTP\/1\.1 400 /);
   });
 
   it("sends no body to HEAD, and lets go of it", async () => {

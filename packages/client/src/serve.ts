@@ -1,32 +1,33 @@
 // Serving HTTP on an endpoint, as programs ask for it.
 
-import { createServer, type RequestListener } from "node:http";
-import { type FetchHandler, toRequestListener } from "./fetch-handler.js";
+import type { RequestListener } from "node:http";
+import type { Server } from "node:net";
+import type { FetchFunction, FetchHandler } from "./fetch-handler.js";
+import { type HandlerOptions, serverOf } from "./handler-server.js";
 import { listen } from "./listen.js";
 import type { Listener } from "./listener.js";
 import type { ListenOptions } from "./options.js";
 
 /** Options of `serve`. */
-export interface ServeOptions extends ListenOptions {
-  /** Told what a `fetch` handler throws; its client gets status 500. Default `console.error`. */
-  readonly onError?: ((error: unknown) => void) | undefined;
-}
+export interface ServeOptions extends ListenOptions, HandlerOptions {}
 
 /**
- * Answers the HTTP requests of an endpoint. `handler` is a function `(req, res)` as for `http.createServer` (an Express
- * app is one), or an object with a `fetch` method that takes a web-standard `Request` and gives a `Response`.
+ * Answers the HTTP requests of an endpoint. `handler` is one of these:
  *
- * For upgrades such as WebSocket, make an `http.Server` of your own and `attach` it to a listener. Rejects as `listen`
- * does.
+ * - a function `(req, res)` as for `http.createServer`; an Express app is one;
+ * - a web-standard handler, which takes a `Request` and gives a `Response`: an object with such a `fetch` method, or such a
+ *   function of one parameter;
+ * - a server of your own, such as `http.createServer(app)`, which gets the connections with all that it makes of them,
+ *   upgrades such as WebSocket included. It need not listen.
+ *
+ * Rejects as `listen` does, and with PIKO_CLIENT_BAD_OPTION for any other handler.
  */
 export async function serve(
   endpointId: string,
-  handler: RequestListener | FetchHandler,
+  handler: RequestListener | FetchFunction | FetchHandler | Server,
   options: ServeOptions = {},
 ): Promise<Listener> {
-  const onError = options.onError ?? ((error: unknown) => console.error(error));
-  // Express apps are functions, and Hono's have `fetch`: a function is always taken for a request listener.
-  const server = createServer(typeof handler === "function" ? handler : toRequestListener(handler, onError));
+  const server = serverOf(handler, options);
   const listener = await listen(endpointId, options);
   return listener.attach(server);
 }

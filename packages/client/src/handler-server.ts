@@ -1,0 +1,84 @@
+// The server behind `serve`: the program's own, or one that is made for its handler.
+
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import { Server as NetServer } from "node:net";
+import { ClientError } from "./errors.js";
+import { answerByFetch, failed, type FetchFunction, type FetchHandler } from "./fetch-handler.js";
+import { isResponse, sendResponse } from "./fetch-response.js";
+import { type ConnectionServer, checkServer } from "./listener.js";
+
+/** How handlers are served that aren't servers themselves. */
+export interface HandlerOptions {
+  /** Told what a handler throws; its client gets status 500, or a cut if the response has begun. Default `console.error`. */
+  readonly onError?: ((error: unknown) => void) | undefined;
+  /**
+   * Longest head of a request in bytes; more is answered with 431. Default: 1 MiB, as Piko servers let pass, and 16 KiB for
+   * what they add. A server of your own has Node's default of 16 KiB unless you give it `maxHeaderSize`.
+   */
+  readonly maxHeaderBytes?: number | undefined;
+}
+
+/** Default of {@link HandlerOptions.maxHeaderBytes}. */
+export const DEFAULT_MAX_HEADER_BYTES: number = 1024 * 1024 + 16 * 1024;
+
+type Handler = RequestListener | FetchHandler | FetchFunction | NetServer;
+
+/** The server of a handler. Throws PIKO_CLIENT_BAD_OPTION for what is none. */
+export function serverOf(handler: Handler, options: HandlerOptions): ConnectionServer {
+  if (handler instanceof NetServer) {
+    checkServer(handler);
+    return handler;
+  }
+  const onError = options.onError ?? ((error: unknown) => console.error(error));
+  const { maxHeaderBytes = DEFAULT_MAX_HEADER_BYTES } = options;
+  if (!Number.isSafeInteger(maxHeaderBytes) || maxHeaderBytes < 1) {
+    throw new ClientError(
+      "PIKO_CLIENT_BAD_OPTION",
+      `maxHeaderBytes: ${String(maxHeaderBytes)} is no number of bytes`,
+    );
+  }
+  // Node ends requests that take five minutes in all. A Piko server has limits of its own, by progress.
+  const limits = { maxHeaderSize: maxHeaderBytes, requestTimeout: 0 };
+  return createServer(limits, toListener(handler, onError));
+}
+
+function toListener(handler: Handler, onError: (error: unknown) => void): RequestListener {
+  if (typeof handler === "function") {
+    // A listener that takes no response could never answer.
+    if (handler.length === 1) return fetchListener({ fetch: handler as FetchFunction }, onError);
+    return (incoming, outgoing) =>
+      void answerByListener(handler as RequestListener, incoming, outgoing, onError);
+  }
+  if (
+    typeof handler === "object" &&
+    handler !== null &&
+    "fetch" in handler &&
+    typeof handler.fetch === "function"
+  ) {
+    return fetchListener(handler, onError);
+  }
+  throw new ClientError(
+    "PIKO_CLIENT_BAD_OPTION",
+    "handler: not a function (req, res), nor an object with fetch, nor a server of node:http (for Koa pass app.callback(), for Fastify app.server once it is ready)",
+  );
+}
+
+function fetchListener(handler: FetchHandler, onError: (error: unknown) => void): RequestListener {
+  return (incoming, outgoing) => void answerByFetch(handler, incoming, outgoing, onError);
+}
+
+/** Calls a listener. A Response that it gives instead of writing one is sent: `() => new Response("hello")` is a handler. */
+async function answerByListener(
+  listener: RequestListener,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse & { req: IncomingMessage },
+  onError: (error: unknown) => void,
+): Promise<void> {
+  try {
+    const result: unknown = await (listener as (...args: unknown[]) => unknown)(incoming, outgoing);
+    if (!outgoing.headersSent && isResponse(result))
+      await sendResponse(result, incoming.method ?? "", outgoing);
+  } catch (error) {
+    failed(outgoing, error, onError);
+  }
+}

@@ -1,0 +1,300 @@
+// What programs give to the SDK's `serve`: frameworks, servers and web-standard handlers, each with requests, upgrades
+// and an orderly end.
+
+import { createAdaptorServer } from "@hono/node-server";
+import { type Listener, type ServeOptions, dial, serve } from "@piko/client";
+import express from "express";
+import fastify from "fastify";
+import { Hono } from "hono";
+import Koa from "koa";
+import { Response as NodeFetchResponse } from "node-fetch";
+import { randomBytes } from "node:crypto";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { buffer, text } from "node:stream/consumers";
+import { Response as UndiciResponse } from "undici";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
+import { type RunningServer, startServer } from "../harness/piko.js";
+import { RawClient } from "../harness/raw-client.js";
+import { perTest } from "../harness/stage.js";
+
+type Handler = Parameters<typeof serve>[1];
+
+/** A program that echoes bodies, and for `/slow` waits until it is told that it may answer. */
+interface App {
+  readonly handler: Handler;
+  /** A server with the same program in it, for upgrades. */
+  readonly server?: Server;
+}
+
+const scene = perTest();
+const realGlobals = { Request: globalThis.Request, Response: globalThis.Response };
+let server: RunningServer;
+let proceed: () => void;
+let held: Promise<void>;
+let arrived: Promise<void>;
+let slowArrived: () => void;
+
+beforeEach(async () => {
+  server = await startServer(scene, { "proxy.reconnect-wait": "0s" });
+  held = new Promise((resolve) => {
+    proceed = resolve;
+  });
+  arrived = new Promise((resolve) => {
+    slowArrived = resolve;
+  });
+});
+
+afterEach(() => {
+  Object.assign(globalThis, realGlobals);
+});
+
+async function slow(): Promise<string> {
+  slowArrived();
+  await held;
+  return "whole";
+}
+
+async function listenTo(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  if (request.url === "/slow") response.end(await slow());
+  else request.pipe(response);
+}
+
+async function fetchFrom(request: Request): Promise<Response> {
+  if (new URL(request.url).pathname === "/slow") return new Response(await slow());
+  if (request.headers.get("upgrade") !== null) return new Response("no upgrades here", { status: 426 });
+  return new Response(request.body);
+}
+
+function expressApp(): express.Express {
+  const app = express();
+  app.get("/slow", async (_request, response) => void response.end(await slow()));
+  app.post("/echo", (request, response) => void request.pipe(response));
+  return app;
+}
+
+async function fastifyServer(): Promise<Server> {
+  const app = fastify();
+  app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
+  app.get("/slow", () => slow());
+  app.post("/echo", async (request, reply) => reply.send(await buffer(request.body as IncomingMessage)));
+  await app.ready();
+  return app.server;
+}
+
+function koaApp(): Koa {
+  const app = new Koa();
+  app.use(async (context) => {
+    context.body = context.path === "/slow" ? await slow() : context.req;
+  });
+  return app;
+}
+
+function honoApp(): Hono {
+  const app = new Hono();
+  app.get("/slow", async (context) => context.text(await slow()));
+  app.post("/echo", (context) => new Response(context.req.raw.body));
+  return app;
+}
+
+const apps: [name: string, make: () => App | Promise<App>][] = [
+  [
+    "a request listener",
+    () => ({ handler: listenTo, server: createServer((...args) => void listenTo(...args)) }),
+  ],
+  ["Express", () => ({ handler: expressApp(), server: createServer(expressApp()) })],
+  ["Fastify", async () => ({ handler: await fastifyServer(), server: await fastifyServer() })],
+  ["Koa", () => ({ handler: koaApp().callback(), server: createServer(koaApp().callback()) })],
+  [
+    "Hono with @hono/node-server",
+    () => {
+      const adapted = (): Server => createAdaptorServer({ fetch: honoApp().fetch }) as Server;
+      return { handler: adapted(), server: adapted() };
+    },
+  ],
+  ["Hono", () => ({ handler: honoApp() })],
+  ["the fetch of Hono", () => ({ handler: honoApp().fetch as Handler })],
+  ["an object with fetch", () => ({ handler: { fetch: fetchFrom } })],
+  ["a fetch function", () => ({ handler: fetchFrom })],
+];
+
+async function start(handler: Handler, options: ServeOptions = {}): Promise<Listener> {
+  const listener = await serve("sdk", handler, { url: `http://${server.upstream}`, ...options });
+  scene.defer(() => listener.close({ graceMs: 0 }));
+  return listener;
+}
+
+function ask(path: string, init: RequestInit = {}): Promise<Response> {
+  const headers = { ...init.headers, "x-piko-endpoint": "sdk", connection: "close" };
+  return fetch(`http://${server.proxy}${path}`, { ...init, headers });
+}
+
+/** The status of an upgrade that is refused, or what comes back over one that isn't. */
+async function upgrade(message: Buffer): Promise<Buffer | number | undefined> {
+  const client = new WebSocket(`ws://${server.proxy}/socket`, { headers: { "x-piko-endpoint": "sdk" } });
+  scene.defer(() => client.terminate());
+  return await new Promise((resolve, reject) => {
+    client.on("open", () => client.send(message));
+    client.on("message", (data) => resolve(data as Buffer));
+    client.on("unexpected-response", (_request, response) => resolve(response.statusCode));
+    client.on("error", reject);
+  });
+}
+
+describe.each(apps)("serve takes %s", (_name, make) => {
+  it("for requests", async () => {
+    const { handler } = await make();
+    await start(handler);
+    const body = randomBytes(300_000);
+    const response = await ask("/echo", { method: "POST", body, headers: { "content-type": "x/y" } });
+    expect(response.status).toBe(200);
+    expect(Buffer.from(await response.arrayBuffer()).equals(body)).toBe(true);
+  });
+
+  it("for upgrades, where it has a server", async () => {
+    const { handler, server: web } = await make();
+    if (web === undefined) {
+      await start(handler);
+      // A handler of requests is asked as for any other.
+      expect(await upgrade(Buffer.from("x"))).toBeGreaterThanOrEqual(400);
+      return;
+    }
+    const sockets = new WebSocketServer({ server: web });
+    scene.defer(() => sockets.close());
+    sockets.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
+    await start(web);
+    const sent = randomBytes(100_000);
+    expect(sent.equals((await upgrade(sent)) as Buffer)).toBe(true);
+  });
+
+  it("until it is closed, when what is under way ends and nothing new begins", async () => {
+    const { handler } = await make();
+    const listener = await start(handler);
+    const underWay = ask("/slow");
+    await arrived;
+    const closed = listener.close();
+    expect((await ask("/echo", { method: "POST", body: "x" })).status).toBe(502);
+    proceed();
+    expect(await (await underWay).text()).toBe("whole");
+    await closed;
+  });
+});
+
+describe("a fetch handler", () => {
+  it.each([
+    ["undici", () => new UndiciResponse("hello", { headers: { "x-a": "b" } })],
+    ["node-fetch", () => new NodeFetchResponse("hello", { headers: { "x-a": "b" } })],
+  ])("may give the Response of the package %s", async (_name, make) => {
+    await start({ fetch: make as unknown as () => Response });
+    const response = await ask("/");
+    expect([response.status, response.headers.get("x-a"), await response.text()]).toEqual([
+      200,
+      "b",
+      "hello",
+    ]);
+  });
+
+  it.each([
+    ["the one that @hono/node-server puts in place of Node's", () => new Response("hello")],
+    ["one that Node's gives of itself behind it", () => Response.json("hello")],
+  ])("may give %s", async (_name, make) => {
+    createAdaptorServer({ fetch: honoApp().fetch });
+    expect(globalThis.Response).not.toBe(realGlobals.Response);
+    await start({ fetch: make });
+    expect(await (await ask("/")).text()).toContain("hello");
+  });
+
+  it.each([
+    [
+      "(request, env, context) => Response",
+      (_request: unknown, _env: unknown, _context: unknown) => new Response("hello"),
+    ],
+    ["() => Response", () => new Response("hello")],
+  ])("may be %s", async (_form, handler) => {
+    await start(handler as unknown as Handler);
+    expect(await (await ask("/")).text()).toBe("hello");
+  });
+
+  it("sees the path of the request, whatever its Host says", async () => {
+    await start({ fetch: (request: Request) => new Response(new URL(request.url).pathname) });
+    for (const host of ["", " ", " h", " h:80"]) {
+      const client = await RawClient.connect(scene, server.proxy);
+      client.send(`GET /public/admin HTTP/1.1\r\nHost:${host}\r\nx-piko-endpoint: sdk\r\n\r\n`);
+      expect((await client.response()).body.toString()).toBe("/public/admin");
+    }
+    // What comes by a dialled connection no server has looked at.
+    const answers: string[] = [];
+    for (const head of [
+      "HTTP/1.0\r\n",
+      "HTTP/1.1\r\nHost:\r\nConnection: close\r\n",
+      "HTTP/1.1\r\nHost: h/evil\r\nConnection: close\r\n",
+      "HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n",
+    ]) {
+      const socket = await dial("sdk", { url: `http://${server.proxy}` });
+      socket.write(`GET /public/admin ${head}\r\n`);
+      const answer = await text(socket);
+      answers.push(`${answer.slice(9, 12)} ${answer.includes("/public/admin")}`);
+    }
+    expect(answers).toEqual(["200 true", "200 true", "400 false", "400 false"]);
+  });
+
+  it.each([3, 7])("that says %d for the length of five bytes can't be taken for whole", async (length) => {
+    const errors: unknown[] = [];
+    const headers = { "content-length": String(length) };
+    await start(
+      { fetch: () => new Response("hello", { headers }) },
+      { onError: (error) => errors.push(error) },
+    );
+    await expect(ask("/").then((response) => response.text())).rejects.toThrow(
+      /terminated|fetch failed|aborted/,
+    );
+    expect(String(errors)).toMatch(
+      /^TypeError: response body is (longer|shorter) than its content-length of \d$/,
+    );
+  });
+});
+
+describe("a request listener", () => {
+  it("that throws costs its client a 500, and the program nothing", async () => {
+    const errors: unknown[] = [];
+    const onError = (error: unknown): void => void errors.push(error);
+    const listener = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+      if (request.url === "/late") response.write("some");
+      throw new Error(`broken ${request.url}`);
+    };
+    await start(listener, { onError });
+    expect((await ask("/early")).status).toBe(500);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("GET /late HTTP/1.1\r\nHost: sdk.test\r\n\r\n");
+    // No last chunk.
+    expect((await client.rest()).toString("latin1").split("\r\n\r\n")[1]).toBe("4\r\nsome\r\n");
+    expect(errors.map(String)).toEqual(["Error: broken /early", "Error: broken /late"]);
+  });
+});
+
+describe("serve", () => {
+  const big = (bytes: number): RequestInit => ({ headers: { "x-big": "x".repeat(bytes) } });
+
+  it("takes heads as large as its server lets through, or as large as it is told", async () => {
+    const answer = (request: IncomingMessage, response: ServerResponse): void =>
+      void response.end(String(request.headers["x-big"]?.length));
+    const listener = await start(answer);
+    expect(await (await ask("/", big(1_000_000))).text()).toBe("1000000");
+    await listener.close({ graceMs: 0 });
+    await start(answer, { maxHeaderBytes: 4_096 });
+    expect(await (await ask("/", big(2_000))).text()).toBe("2000");
+    expect((await ask("/", big(8_000))).status).toBe(431);
+  });
+
+  it.each([{}, null, "app", { listen: () => {} }])(
+    "refuses %j with a sentence, before it connects",
+    async (handler) => {
+      await expect(
+        serve("sdk", handler as unknown as Handler, { url: "http://127.0.0.1:9" }),
+      ).rejects.toMatchObject({
+        code: "PIKO_CLIENT_BAD_OPTION",
+        message: expect.stringMatching(/^handler: not a function \(req, res\), nor an object with fetch/),
+      });
+    },
+  );
+});
