@@ -5,6 +5,7 @@ import { openEndpoint, errorText, type OpenEndpointOptions } from "@piko/client/
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 import type { ForwardPortConfig } from "../config/forward.js";
+import { OpenFiles } from "../net/accept/open-files.js";
 import { TcpListener } from "../net/accept/tcp-listener.js";
 import type { Logger } from "../observability/logger.js";
 import { ForwardedConnection } from "./forwarded-connection.js";
@@ -25,12 +26,17 @@ export class ForwardPort {
   readonly #listener: TcpListener;
   readonly #stopped = new AbortController();
   readonly #connections = new Set<ForwardedConnection>();
+  readonly #files = new OpenFiles();
+  /** The log has said that files are short. */
+  #short = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: ForwardPortOptions) {
     this.config = options.config;
     this.#options = options;
-    this.#listener = new TcpListener("forward", (socket) => void this.#accept(socket));
+    this.#listener = new TcpListener("forward", (socket) => {
+      if (this.#hasRoom(socket)) void this.#accept(socket);
+    });
   }
 
   /** Binds the port; resolves to the address that it has. */
@@ -46,6 +52,17 @@ export class ForwardPort {
     this.#stopped.abort();
     for (const connection of this.#connections) connection.close();
     if (this.#connections.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
+  }
+
+  /** Otherwise the connection is reset. Each takes two files. */
+  #hasRoom(socket: Socket): boolean {
+    const short = this.#files.isShort(socket);
+    if (short) {
+      if (!this.#short) this.#options.logger.error("limit reached", { limit: "open_files" });
+      socket.resetAndDestroy();
+    }
+    this.#short = short;
+    return !short;
   }
 
   async #accept(socket: Socket): Promise<void> {

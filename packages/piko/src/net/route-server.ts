@@ -15,6 +15,7 @@ import { visibleJson } from "../base/visible-text.js";
 import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
 import { listen } from "./accept/listen.js";
+import { OpenFiles } from "./accept/open-files.js";
 import { OpenConnections } from "./accept/open-connections.js";
 import { LimitCounters } from "./limit-counters.js";
 
@@ -29,7 +30,7 @@ const SILENCE_MS = 20_000;
 const IDLE_MS = 5_000;
 
 /** What may be too much or too slow. */
-export type RouteLimit = "max_connections" | "read_header_timeout";
+export type RouteLimit = "max_connections" | "open_files" | "read_header_timeout";
 
 /** Answers a GET or HEAD request. */
 export type Route = (response: ServerResponse) => void | Promise<void>;
@@ -51,6 +52,7 @@ export class RouteServer {
   readonly #options: RouteServerOptions;
   readonly #server: Server;
   readonly #connections: OpenConnections;
+  readonly #files = new OpenFiles();
   /** The last response of each connection that has asked for something. */
   readonly #responses = new WeakMap<Socket, ServerResponse>();
   /** Connections that end because of a request too many. */
@@ -62,7 +64,7 @@ export class RouteServer {
     this.#connections = new OpenConnections(
       MAX_ROUTE_CONNECTIONS,
       (socket) => this.#isBusy(socket),
-      () => limits.hit("max_connections"),
+      (full) => limits.hit(full ? "open_files" : "max_connections"),
     );
     const times = {
       headersTimeout: requestMs,
@@ -72,7 +74,9 @@ export class RouteServer {
     };
     this.#server = createServer(times, (request, response) => void this.#answer(request, response));
     this.#server.setTimeout(SILENCE_MS);
-    this.#server.on("connection", (socket: Socket) => this.#connections.add(socket));
+    this.#server.on("connection", (socket: Socket) =>
+      this.#connections.add(socket, this.#files.isOut(socket)),
+    );
     this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
   }
 
@@ -155,7 +159,7 @@ export function createRouteLimits(
     metrics,
     metric,
     help: `Number of connections to the ${section} port ended by a limit`,
-    capacities: ["max_connections"],
+    capacities: ["max_connections", "open_files"],
     others: ["read_header_timeout"],
     section,
     logger,

@@ -32,6 +32,15 @@ it("makes room for a further connection with the one that has waited longest", (
   expect([open.count, hits()]).toEqual([3, 2]);
 });
 
+it("makes room below its own limit when there is none elsewhere", () => {
+  const { cut, hits, open, sockets } = create(5, 3);
+  for (const socket of sockets)
+    open.add(socket as unknown as Socket, socket === sockets[0] || socket === sockets[2]);
+  // The first had nobody to take the place of.
+  expect(cut()).toEqual([true, false, false]);
+  expect([open.count, hits()]).toEqual([2, 1]);
+});
+
 it("cuts one with a request under way last", () => {
   const { add, cut, sockets } = create(2, 4);
   const [first, second, third, fourth] = sockets as [TestSocket, TestSocket, TestSocket, TestSocket];

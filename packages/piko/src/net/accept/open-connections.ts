@@ -6,12 +6,12 @@ import type { Socket } from "node:net";
 export class OpenConnections {
   readonly #max: number;
   readonly #isBusy: (socket: Socket) => boolean;
-  readonly #onLimit: () => void;
+  readonly #onLimit: (full: boolean) => void;
   /** In the order in which they came. */
   readonly #sockets = new Set<Socket>();
 
   /** `isBusy`: whether a request is under way; such connections go last. `onLimit`: one is cut to make room. */
-  constructor(max: number, isBusy: (socket: Socket) => boolean, onLimit: () => void) {
+  constructor(max: number, isBusy: (socket: Socket) => boolean, onLimit: (full: boolean) => void) {
     this.#max = max;
     this.#isBusy = isBusy;
     this.#onLimit = onLimit;
@@ -21,15 +21,14 @@ export class OpenConnections {
     return this.#sockets.size;
   }
 
-  /** Takes a connection in, until it is closed. */
-  add(socket: Socket): void {
-    if (this.#sockets.size >= this.#max) this.#makeRoom();
+  /** Takes a connection in, until it is closed. `full`: there is no room, whatever the number. */
+  add(socket: Socket, full = false): void {
+    if (full || this.#sockets.size >= this.#max) this.#makeRoom(full);
     this.#sockets.add(socket);
     socket.once("close", () => this.#sockets.delete(socket));
   }
 
-  #makeRoom(): void {
-    this.#onLimit();
+  #makeRoom(full: boolean): void {
     const [oldest] = this.#sockets;
     let cut = oldest;
     for (const socket of this.#sockets) {
@@ -38,6 +37,7 @@ export class OpenConnections {
       break;
     }
     if (cut === undefined) return;
+    this.#onLimit(full);
     this.#sockets.delete(cut);
     cut.destroy();
   }

@@ -9,6 +9,7 @@ export const PROXY_CAPACITIES = [
   "max_requests_per_endpoint",
   "max_waiting_requests",
   "max_buffered_bytes",
+  "open_files",
 ] as const;
 
 /** Limits that one connection or request meets by itself. */
@@ -45,6 +46,7 @@ export const BODY_SIZE: HttpError = error(413, "BODY_SIZE", "request body too la
 export const NO_MEMORY: HttpError = error(503, "NO_MEMORY", "server is busy");
 export const ENDPOINT_ID: HttpError = error(400, "ENDPOINT_ID", "invalid endpoint id (1 to 255 bytes)");
 export const TOO_MANY_CONNECTIONS: HttpError = error(503, "CONNECTIONS", "too many connections");
+export const TOO_MANY_FILES: HttpError = error(503, "OPEN_FILES", "too many connections");
 export const TOO_MANY_OF_CLIENT: HttpError = error(
   429,
   "CLIENT_CONNECTIONS",
@@ -68,6 +70,7 @@ const LIMITS: ReadonlyMap<HttpError, ProxyLimit> = new Map<HttpError, ProxyLimit
   [HEAD_TIMEOUT, "read_header_timeout"],
   [BODY_TIMEOUT, "read_timeout"],
   [TOO_MANY_CONNECTIONS, "max_connections"],
+  [TOO_MANY_FILES, "open_files"],
   [TOO_MANY_OF_CLIENT, "max_connections_per_client"],
   [ENDPOINT_BUSY, "max_requests_per_endpoint"],
   [TOO_MANY_WAITING, "max_waiting_requests"],

@@ -6,12 +6,13 @@ import type { HostPort } from "../../base/address.js";
 import type { HttpError } from "../../http/errors.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
+import { OpenFiles } from "../../net/accept/open-files.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { H1Client } from "./h1-client.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ProxyHeaderConnection, type ProxyHeaderOwner } from "./proxy-header-connection.js";
-import { TOO_MANY_CONNECTIONS, TOO_MANY_OF_CLIENT } from "./proxy-limits.js";
+import { TOO_MANY_CONNECTIONS, TOO_MANY_FILES, TOO_MANY_OF_CLIENT } from "./proxy-limits.js";
 import { RefusedConnection } from "./refused-connection.js";
 
 /** Connections that get an answer to say that there are too many; others are just closed. */
@@ -28,6 +29,7 @@ export class ProxyPort implements ProxyHeaderOwner {
   readonly #headers = new Set<ProxyHeaderConnection>();
   readonly #refused = new Set<RefusedConnection>();
   readonly #clients: ClientCounts;
+  readonly #files = new OpenFiles();
   readonly #onClientGone: (connection: H1Client) => void;
   #onIdle: (() => void) | undefined = undefined;
 
@@ -104,8 +106,18 @@ export class ProxyPort implements ProxyHeaderOwner {
   #accept(accepted: Socket): void {
     const context = this.#context;
     const { http, limits, proxyProtocol, trustedProxies } = context.config;
+    if (this.#files.isOut(accepted)) {
+      context.onRefused(TOO_MANY_FILES);
+      accepted.destroy();
+      return;
+    }
+    const short = this.#files.isShort(accepted);
     const socket = ByteSocket.accept(accepted, UNATTENDED, "short");
     setKeepAlive(socket.socket, http.tcpKeepAliveMs);
+    if (short) {
+      this.#refuse(socket, TOO_MANY_FILES);
+      return;
+    }
     if (this.connectionCount >= limits.maxConnections) {
       this.#refuse(socket, TOO_MANY_CONNECTIONS);
       return;

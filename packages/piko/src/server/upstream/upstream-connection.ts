@@ -32,6 +32,12 @@ const RETRY_AFTER = "Retry-After: 1\r\n";
 const INVALID_ID = `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes, no slash, nothing that can't be seen)`;
 const UPSTREAM_PATH = /^\/piko\/v1\/upstream\/([^/?]+)$/;
 
+/** What a connection is told that there is no room for. */
+export interface Refusal {
+  readonly status: number;
+  readonly message: string;
+}
+
 export class UpstreamConnection implements SocketHandler, Expiring {
   readonly #port: UpstreamPort;
   readonly #socket: ByteSocket;
@@ -40,16 +46,16 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   #deadlineMs: number;
   #answered = false;
   readonly clientIp: string;
-  /** Its address has its share already. */
-  readonly surplus: boolean;
+  /** Why there is no room for it. */
+  readonly refusal: Refusal | undefined;
 
-  constructor(port: UpstreamPort, accepted: Socket, clientIp: string, surplus: boolean) {
+  constructor(port: UpstreamPort, accepted: Socket, clientIp: string, refusal: Refusal | undefined) {
     this.#port = port;
     this.clientIp = clientIp;
-    this.surplus = surplus;
+    this.refusal = refusal;
     this.#bytes = new ByteStore(port.budget);
     const { readHeaderTimeoutMs } = port.config;
-    const timeoutMs = surplus ? SURPLUS_TIMEOUT_MS : readHeaderTimeoutMs;
+    const timeoutMs = refusal !== undefined ? SURPLUS_TIMEOUT_MS : readHeaderTimeoutMs;
     this.#deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : port.clock.now() + timeoutMs;
     this.#socket = ByteSocket.accept(accepted, this);
     port.sweep.add(this);
@@ -57,8 +63,8 @@ export class UpstreamConnection implements SocketHandler, Expiring {
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.#answered) return;
-    if (this.surplus) {
-      this.#refuse(429, "too many tunnels from this address (max_tunnels_per_client)", RETRY_AFTER);
+    if (this.refusal !== undefined) {
+      this.#refuse(this.refusal.status, this.refusal.message, RETRY_AFTER);
       return;
     }
     const bytes = this.#bytes;
@@ -86,7 +92,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
 
   sweep(nowMs: number): void {
     if (nowMs < this.#deadlineMs || this.#answered) return;
-    if (!this.surplus) this.#port.onHeadTimeout();
+    if (this.refusal === undefined) this.#port.onHeadTimeout();
     if (this.#bytes.length === 0) this.#socket.destroy();
     else this.#refuse(408, "request timeout");
   }

@@ -11,6 +11,7 @@ export const UPSTREAM_LIMITS = [
   "max_tunnels_per_client",
   "max_streams_per_tunnel",
   "max_pending_connections",
+  "open_files",
 ] as const;
 
 /** Time limits of single agents; further values of the label. */

@@ -6,6 +6,7 @@ import { RequestHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
+import { OpenFiles } from "../../net/accept/open-files.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
@@ -17,7 +18,7 @@ import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Tunnel, TunnelOwner } from "./tunnel.js";
 import type { TunnelDrains } from "./tunnel-drains.js";
-import { UpstreamConnection } from "./upstream-connection.js";
+import { type Refusal, UpstreamConnection } from "./upstream-connection.js";
 import type { UpstreamLimit } from "./upstream-metrics.js";
 import type { Upstreams } from "./upstreams.js";
 
@@ -26,8 +27,13 @@ const MAX_FIELDS = 100;
 /** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
 const KEEP_ALIVE_MS = 60_000;
 
-/** Connections beyond their address's share that get an answer to say so; others are just closed. */
+/** Connections that there is no room for and that get an answer to say so; others are just closed. */
 const MAX_SURPLUS = 1_024;
+const TOO_MANY_FILES: Refusal = { status: 503, message: "too many connections (open_files)" };
+const TOO_MANY_OF_CLIENT: Refusal = {
+  status: 429,
+  message: "too many tunnels from this address (max_tunnels_per_client)",
+};
 
 export interface UpstreamPortOptions {
   nodeId: string;
@@ -66,6 +72,7 @@ export class UpstreamPort implements TunnelOwner {
   readonly #clients: ClientCounts;
   readonly #trustedProxies: AddressRanges;
   /** Connections of addresses that have their share already; they wait for their refusal. */
+  readonly #files = new OpenFiles();
   #surplus = 0;
 
   constructor(options: UpstreamPortOptions) {
@@ -153,7 +160,7 @@ export class UpstreamPort implements TunnelOwner {
   /** For connections: gone before it was a tunnel. */
   onPendingGone(connection: UpstreamConnection): void {
     this.#connections.delete(connection);
-    if (connection.surplus) this.#surplus--;
+    if (connection.refusal !== undefined) this.#surplus--;
     else this.#leave(connection.clientIp);
   }
 
@@ -190,17 +197,27 @@ export class UpstreamPort implements TunnelOwner {
       return;
     }
     const clientIp = peerAddress(socket);
-    const surplus = !this.#enter(clientIp);
-    if (surplus) {
-      this.#limits.hit("max_tunnels_per_client");
-      if (this.#surplus >= MAX_SURPLUS) {
+    const refusal = this.#findRefusal(socket, clientIp);
+    if (refusal !== undefined) {
+      if (this.#surplus >= MAX_SURPLUS || this.#files.isOut(socket)) {
         socket.destroy();
         return;
       }
       this.#surplus++;
     }
     setKeepAlive(socket, KEEP_ALIVE_MS);
-    this.#connections.add(new UpstreamConnection(this, socket, clientIp, surplus));
+    this.#connections.add(new UpstreamConnection(this, socket, clientIp, refusal));
+  }
+
+  /** Why there is no room for a connection; otherwise it has its place in its address's share from now on. */
+  #findRefusal(socket: Socket, clientIp: string): Refusal | undefined {
+    if (this.#files.isShort(socket)) {
+      this.#limits.hit("open_files");
+      return TOO_MANY_FILES;
+    }
+    if (this.#enter(clientIp)) return undefined;
+    this.#limits.hit("max_tunnels_per_client");
+    return TOO_MANY_OF_CLIENT;
   }
 
   /** Whether an address may have another connection, which counts from now on. */

@@ -1,0 +1,139 @@
+// Fewer files than connections (`ulimit -n`): the ports stop short of the limit and say so.
+
+import { beforeAll, expect, it } from "vitest";
+import { eventually } from "../harness/deadline.js";
+import { metric } from "../harness/metrics.js";
+import { PIKO, type RunningServer, startAgent, startServer } from "../harness/piko.js";
+import { type Program, startProgram } from "../harness/program.js";
+import { RawClient } from "../harness/raw-client.js";
+import { Service } from "../harness/service.js";
+import { perFile, perTest, type Stage } from "../harness/stage.js";
+
+const stage = perFile();
+const scene = perTest();
+let service: Service;
+
+beforeAll(async () => {
+  service = await Service.start(stage);
+});
+
+const LIMIT = 200;
+/** 64 are kept, and of those the last 16 for what isn't refusals. */
+const SHORT = 136;
+
+function startLimited(name: string, args: readonly string[]): Program {
+  const script = `ulimit -n ${LIMIT}; exec "$0" "$@"`;
+  return startProgram(scene, name, "sh", ["-c", script, PIKO, ...args, "--log.format", "json"], {
+    stopCode: 0,
+  });
+}
+
+async function startLimitedServer(): Promise<RunningServer> {
+  const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
+    (port) => `--${port}.bind-addr=127.0.0.1:0`,
+  );
+  const program = startLimited("server", ["server", "--drain-delay=0s", ...ports]);
+  const { fields } = await program.waitFor("server started");
+  const address = (port: string): string => String(fields[port]);
+  return {
+    program,
+    proxy: address("proxy"),
+    upstream: address("upstream"),
+    admin: address("admin"),
+    gossip: address("gossip"),
+  };
+}
+
+const GET = "GET /item HTTP/1.1\r\nHost: x\r\nx-piko-endpoint: web\r\n\r\n";
+
+/** A connection that stays, and the status of its first answer. */
+async function ask(proxy: string, on: Stage): Promise<{ client: RawClient; status: number }> {
+  const client = await RawClient.connect(on, proxy);
+  client.send(GET);
+  return { client, status: (await client.response("GET")).status };
+}
+
+it("answers 503 with a count and a line when files are short, on either port, and goes on when they aren't", async () => {
+  const { admin, program, proxy, upstream } = await startLimitedServer();
+  await startAgent(scene, upstream, "web", service.addr);
+  const served: RawClient[] = [];
+  for (;;) {
+    const { client, status } = await ask(proxy, scene);
+    if (status === 503) break;
+    expect(status).toBe(200);
+    served.push(client);
+    expect(served.length).toBeLessThan(SHORT);
+  }
+  expect(served.length).toBeGreaterThan(SHORT / 2);
+  for (let i = 0; i < 100; i++) {
+    const { client, status } = await ask(proxy, scene);
+    expect(status).toBe(503);
+    client.socket.destroy();
+  }
+
+  const agent = await RawClient.connect(scene, upstream);
+  agent.send("GET /piko/v1/upstream/other HTTP/1.1\r\nHost: x\r\n\r\n");
+  const refusal = await agent.response("GET");
+  expect(refusal.status).toBe(503);
+  expect(refusal.body.toString()).toContain("open_files");
+
+  // Who says nothing uses up what is kept for answers. Probes have a place still, and those that are served go on.
+  const silent = await Promise.all(Array.from({ length: 150 }, () => RawClient.connect(scene, proxy)));
+  for (let i = 0; i < 20; i++) {
+    const probe = await fetch(`http://${admin}/ready`, { headers: { connection: "close" } });
+    expect(probe.status).toBe(200);
+  }
+  expect(await metric(admin, 'piko_proxy_limited_total{limit="open_files"}')).toBeGreaterThanOrEqual(100);
+  expect(await metric(admin, 'piko_upstreams_limited_total{limit="open_files"}')).toBe(1);
+  const [first] = served;
+  first?.send(GET);
+  expect((await first?.response("GET"))?.status).toBe(200);
+
+  for (const client of [...served, ...silent]) client.socket.destroy();
+  await eventually(async () => {
+    const { client, status } = await ask(proxy, scene);
+    client.socket.destroy();
+    return status === 200;
+  }, "an answer");
+  const lines = program.lines.filter(({ fields }) => fields["msg"] === "limit reached");
+  const limits = lines.map(({ fields }) => String(fields["limit"]));
+  // A probe's connection may have made room for the next one.
+  expect(limits.filter((limit) => limit !== "admin.open_files")).toEqual([
+    "proxy.limits.open_files",
+    "upstream.limits.open_files",
+  ]);
+});
+
+it("resets connections to a forwarder that is short of files, and says so once", async () => {
+  const { proxy, upstream } = await startServer(scene);
+  await startAgent(scene, upstream, "tcp", service.addr, { mode: "tcp" });
+  const forward = startLimited("forward", [
+    "forward",
+    "tcp",
+    "127.0.0.1:0",
+    "tcp",
+    "--connect.url",
+    `http://${proxy}`,
+  ]);
+  const { fields } = await forward.waitFor("listening");
+  const address = String(fields["addr"]);
+  const request = "GET /item HTTP/1.1\r\nHost: x\r\n\r\n";
+  // The reset can come before the connection counts as open.
+  const serve = async (): Promise<number> => {
+    const client = await RawClient.connect(scene, address);
+    client.send(request);
+    return (await client.response("GET")).status;
+  };
+  let served = 0;
+  for (; ; served++) {
+    const status = await serve().catch(() => undefined);
+    if (status === undefined) break;
+    expect(status).toBe(200);
+    expect(served).toBeLessThan(SHORT);
+  }
+  expect(served).toBeGreaterThan(20);
+  await expect(serve()).rejects.toThrow();
+  await forward.waitFor("limit reached");
+  const lines = forward.lines.filter(({ fields: { msg } }) => msg === "limit reached");
+  expect(lines.map(({ fields: { level, limit } }) => [level, limit])).toEqual([["error", "open_files"]]);
+});
