@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { defer, piko } from "../test/per-test.js";
 import { collect } from "../test/streams.js";
 import { jsonError } from "../test/test-server.js";
+import { exchange } from "../test/upstream-stage.js";
 import { dial } from "./dial.js";
 import type { EndpointSocket } from "./endpoint-socket.js";
 import { listen } from "./listen.js";
@@ -119,6 +120,25 @@ describe("listen", () => {
     expect(String(await collect(client))).toBe("bye");
     await closed;
     await expect(dial("e", { url })).rejects.toMatchObject({ status: 502 });
+  });
+
+  it("gives a Go node's connections to its servers while it closes, and refuses those of ours", async () => {
+    for (const extra of ["", undefined]) {
+      const server = await piko();
+      if (extra !== undefined) server.extra = extra;
+      const listener = await listen("e", { url: server.url });
+      listener.on("connection", echo);
+      const tunnel = await server.until(() => server.tunnel("e"));
+      const first = exchange(tunnel, "first");
+      expect(await first.answer).toBe("first");
+      const closed = listener.close({ graceMs: 60_000 });
+      const late = exchange(tunnel, "late");
+      expect(await late.answer).toBe(extra === undefined ? "reset" : "late");
+      expect(tunnel.goneAway).toBe(extra === undefined);
+      first.stream.end();
+      late.stream.end();
+      await closed;
+    }
   });
 
   it("closes on a signal and by asyncDispose, with a close event once", async () => {

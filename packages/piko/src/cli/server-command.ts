@@ -21,7 +21,7 @@ export function createServerCommand(): Command {
       "after",
       `
 Examples:
-  # A node with its default ports: proxy 8000, upstream 8001, admin 8002.
+  # A node with its default ports: proxy 8000, upstream 8001, admin 8002, gossip 8003.
   piko server
 
   # Settings from a file, with environment variables in it.
