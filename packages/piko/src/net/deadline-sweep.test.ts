@@ -1,4 +1,5 @@
 import { FakeClock } from "@piko/testkit";
+import { AwakeClock } from "@piko/tunnel";
 import { describe, expect, it } from "vitest";
 import { DeadlineSweep, SWEEP_INTERVAL_MS } from "./deadline-sweep.js";
 
@@ -28,5 +29,22 @@ describe("DeadlineSweep", () => {
     clock.advance(SWEEP_INTERVAL_MS * 2);
     expect(calls).toBe(2);
     expect(clock.pending).toBe(0);
+  });
+
+  it("has no deadline pass while the process stands still", () => {
+    const base = new FakeClock();
+    const clock = new AwakeClock(base);
+    const sweep = new DeadlineSweep(clock);
+    const expired: number[] = [];
+    const deadline = clock.now() + 10_000;
+    const member = { sweep: (nowMs: number) => void (nowMs >= deadline && expired.push(base.now())) };
+    sweep.add(member);
+    base.advance(5_000);
+    base.pause(12_000);
+    base.advance(4_000);
+    expect(expired).toEqual([]);
+    base.advance(1_000);
+    expect(expired).not.toEqual([]);
+    sweep.remove(member);
   });
 });

@@ -1,5 +1,6 @@
 // Time limits of connections without a timer each: every connection keeps its own deadline as a number, which costs
-// nothing to move, and one timer looks at all of them a few times a second.
+// nothing to move, and one timer looks at all of them a few times a second. That the process stood still meanwhile is the
+// clock's concern: of `systemClock` deadlines and sweeps are on the same scale, which leaves it out.
 
 import type { Clock, Timer } from "@piko/tunnel";
 

@@ -1,9 +1,12 @@
 import { once } from "node:events";
 import { connect as connectUnix, createServer } from "node:net";
-import { createCertificates } from "@piko/testkit";
+import { writeFile } from "node:fs/promises";
+import { createServer as createTlsServer } from "node:tls";
+import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterAll, describe, expect, it, vi } from "vitest";
 import "../../../testkit/src/leak-guard.js";
 import { connectLoopback, type Loopback, SocketRecorder, send } from "../../tests/loopback.js";
+import { HostLookup } from "../dial/host-lookup.js";
 import { ByteSocket } from "./byte-socket.js";
 import { SLAB_BYTES } from "./slab-pool.js";
 
@@ -281,6 +284,71 @@ describe("connect", () => {
     await calls.closed();
     expect(calls.calls).toEqual(["close"]);
     expect(calls.errors).toMatchObject([{ code: "ECONNREFUSED" }]);
+  });
+
+  it.each([
+    ["TCP", undefined],
+    ["TLS", tls.ca],
+  ])("finds the address of a name that takes a connection, with %s", async (_kind, ca) => {
+    const server = ca === undefined ? createServer() : createTlsServer(tls.server);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    // Where nobody listens.
+    const hostsPath = `${files.directory}/hosts`;
+    await writeFile(hostsPath, "127.0.0.9 piko.test\n127.0.0.8 piko.test\n127.0.0.1 piko.test\n");
+    const names = new HostLookup({ hostsPath });
+    const { port } = server.address() as { port: number };
+    const calls = new SocketRecorder();
+    const greeted = once(server, ca === undefined ? "connection" : "secureConnection");
+    const near = await new Promise<ByteSocket>((resolve) => {
+      const secure = ca === undefined ? {} : { tls: { ca, servername: "localhost" } };
+      const onOpen = (): void => resolve(socket);
+      const socket = ByteSocket.connect({ host: "piko.test", port, names, onOpen, ...secure }, calls);
+      send(socket, "early ");
+      // More than may be sent ahead.
+      socket.out.write(Buffer.alloc(SLAB_BYTES), 0, SLAB_BYTES);
+      expect(socket.opening).toBe(true);
+      expect(socket.out.congested).toBe(true);
+    });
+    const [accepted] = await greeted;
+    let received = 0;
+    accepted.on("data", (chunk: Buffer) => (received += chunk.length));
+    await calls.when(() => calls.count("drain") === 1);
+    expect(near.socket.remoteAddress).toBe("127.0.0.1");
+    near.close();
+    await once(accepted, "end");
+    expect(received).toBe(6 + SLAB_BYTES);
+    accepted.destroy();
+    await calls.closed();
+    expect(calls.errors).toEqual([undefined]);
+    server.close();
+  });
+
+  it("fails with all reasons, and after its time", async () => {
+    const hostsPath = `${files.directory}/hosts`;
+    await writeFile(hostsPath, "127.0.0.9 piko.test\n127.0.0.8 piko.test\n");
+    const names = new HostLookup({ hostsPath });
+    const server = createServer();
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as { port: number };
+    const refused = new SocketRecorder();
+    ByteSocket.connect({ host: "piko.test", port, names }, refused);
+    await refused.closed();
+    expect(refused.errors).toMatchObject([{ code: "ECONNREFUSED" }]);
+    // TLS that the other side never begins.
+    const clock = new FakeClock();
+    const silent = new SocketRecorder();
+    const accepted = once(server, "connection");
+    const near = ByteSocket.connect({ host: "127.0.0.1", port, clock, timeoutMs: 5_000, tls: {} }, silent);
+    const [far] = await accepted;
+    expect(near.opening).toBe(true);
+    clock.advance(5_000);
+    await silent.closed();
+    expect(silent.errors).toMatchObject([{ message: "no connection in 5000 ms" }]);
+    clock.assertIdle();
+    far.destroy();
+    server.close();
   });
 
   it("may be given up before the connection stands", async () => {
