@@ -1,5 +1,6 @@
 import { once } from "node:events";
-import { createServer } from "node:http";
+import { createServer, type Server } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import { describe, expect, it } from "vitest";
 import { defer, piko } from "../test/per-test.js";
 import { collect } from "../test/streams.js";
@@ -29,6 +30,20 @@ describe("listen", () => {
     expect(await Promise.all([say(url, "a"), say(url, "b")])).toEqual(["a", "b"]);
     expect(listener.connected).toBe(true);
     expect(listener.nodeId).toBe("node-1");
+  });
+
+  it("refuses to attach what takes no connections, or only encrypted ones", async () => {
+    const { url } = await piko();
+    const listener = await listen("e", { url });
+    defer(() => listener.close());
+    for (const server of [undefined, {}, createHttpsServer()]) {
+      expect(() => listener.attach(server as Server)).toThrow(
+        expect.objectContaining({
+          code: "PIKO_CLIENT_BAD_OPTION",
+          message: expect.stringMatching(/^server: /),
+        }),
+      );
+    }
   });
 
   it("keeps connections that come before somebody asks for them", async () => {
