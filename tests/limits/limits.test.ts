@@ -293,6 +293,18 @@ describe("a request", () => {
       "max_endpoint_id_bytes",
     ],
     [
+      "for the longest endpoint id that isn't ASCII",
+      `GET / HTTP/1.1\r\nHost: x\r\nx-piko-endpoint: ${"\xc3\xa9".repeat(127)}\r\n\r\n`,
+      502,
+      "max_endpoint_id_bytes",
+    ],
+    [
+      "for too long an endpoint id that isn't ASCII",
+      `GET / HTTP/1.1\r\nHost: x\r\nx-piko-endpoint: ${"\xc3\xa9".repeat(128)}\r\n\r\n`,
+      400,
+      "max_endpoint_id_bytes",
+    ],
+    [
       "for too long an endpoint id in its host",
       `GET / HTTP/1.1\r\nHost: ${"x".repeat(256)}.test\r\n\r\n`,
       400,

@@ -11,7 +11,7 @@ import { endpointIdOf } from "../clients/endpoint-id.js";
 import type { ProxyContext } from "../clients/proxy-context.js";
 import { BODY_SIZE, ENDPOINT_ID } from "../clients/proxy-limits.js";
 import { openTcpTunnel } from "../clients/tcp-tunnel.js";
-import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "../upstream/endpoint-id.js";
+import { isTooLong, parseEndpointId } from "../upstream/endpoint-id.js";
 import { isForwarded } from "../upstream/hop/forwarded.js";
 import type { NodeClient } from "./node-client.js";
 import type { NodeDispatch } from "./node-dispatch.js";
@@ -68,7 +68,7 @@ export class Lifecycle implements ExchangeLifecycle {
     const endpointId = endpointIdOf(head, this.#lastEndpointId);
     if (endpointId === "") this.#exchange.reply(400, "missing endpoint id");
     // An agent can't listen on it, and the cluster has no room for it.
-    else if (endpointId.length > MAX_ENDPOINT_ID_BYTES) this.#exchange.refuse(ENDPOINT_ID);
+    else if (isTooLong(endpointId)) this.#exchange.refuse(ENDPOINT_ID);
     else {
       this.#lastEndpointId = endpointId;
       this.#permit(head, endpointId, false);

@@ -1,5 +1,17 @@
 import { expect, it } from "vitest";
-import { parseEndpointId } from "./endpoint-id.js";
+import { isTooLong, parseEndpointId } from "./endpoint-id.js";
+
+it.each([
+  ["x".repeat(255), false],
+  ["x".repeat(256), true],
+  ["é".repeat(127), false],
+  ["é".repeat(128), true],
+  ["名".repeat(85), false],
+  ["名".repeat(86), true],
+  ["😀".repeat(64), true],
+])("knows of %s whether it is too long: %s", (id, tooLong) => {
+  expect(isTooLong(id)).toBe(tooLong);
+});
 
 it.each(["web", "a.b", "%20", "größe", "名前", "😀", "__proto__", "x".repeat(255)])("takes %j", (id) => {
   expect(parseEndpointId(encodeURIComponent(id))).toBe(id);
