@@ -4,10 +4,12 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { launchServer } from "../harness/cluster.js";
 import { within } from "../harness/deadline.js";
-import { startServer } from "../harness/piko.js";
-import type { LogLine } from "../harness/program.js";
+import { NetworkNamespace } from "../harness/network-namespace.js";
+import { PIKO, startServer } from "../harness/piko.js";
+import { type LogLine, startProgram } from "../harness/program.js";
 import { startRawService } from "../harness/raw-service.js";
 import { perTest } from "../harness/stage.js";
+import { run } from "../harness/tools.js";
 
 const scene = perTest();
 
@@ -36,6 +38,26 @@ describe("a node that starts", () => {
       expect(timeOf(ended) - timeOf(started)).toBeLessThan(1_000);
     },
   );
+
+  it("tells others the private address that only its loopback interface has", async () => {
+    const namespace = await NetworkNamespace.create(scene);
+    if (namespace === undefined) return;
+    const ip = async (...args: readonly string[]): Promise<string> => {
+      const { stderr, stdout } = await run("ip", ["-n", namespace.name, ...args]);
+      expect(stderr).toBe("");
+      return stdout;
+    };
+    await ip("address", "add", "10.9.8.7/32", "dev", "lo");
+    const cable = /^\d+: (pk[\w-]+)@/m.exec(await ip("-o", "link"))?.[1] ?? "";
+    await ip("link", "delete", cable);
+    const args = ["server", "--drain-delay=0s", "--log.format=json"];
+    const server = startProgram(scene, "server", ...namespace.command(PIKO, args), { stopCode: 0 });
+    await server.waitFor("server started");
+    const { stdout } = await run(
+      ...namespace.command(PIKO, ["server", "status", "cluster", "node", "local"]),
+    );
+    expect(stdout).toContain("proxy_addr: 10.9.8.7:8000\nadmin_addr: 10.9.8.7:8002\n");
+  });
 
   it("has a new name at each start, with the prefix that was given", async () => {
     const names = new Set<unknown>();

@@ -74,6 +74,13 @@ it("takes a file, in which the server's section has its own name", async () => {
   expect(stdout).toContain("Requests: 25 succeeded, 0 failed");
 });
 
+it("asks for the endpoints that have an upstream when there are fewer of those", async () => {
+  const { proxy, upstream } = await startServer(scene);
+  const { code, stdout, stderr } = await bench(proxy, upstream, "--requests", "30", "--upstreams", "2");
+  expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+  expect(stdout).toContain("Requests: 30 succeeded, 0 failed");
+});
+
 it("counts errors by kind and exits with 1 when requests fail", async () => {
   const { upstream } = await startServer(scene);
   const asked = new Map<unknown, number>();

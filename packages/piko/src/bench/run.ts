@@ -29,7 +29,8 @@ const PROBE_INTERVAL_MS = 50;
 export async function runBench(options: RunBenchOptions): Promise<void> {
   const { config, signal, print, showProgress, clock = systemClock } = options;
   const log = options.logger.subsystem("bench");
-  const endpointIds = Array.from({ length: config.endpoints }, (_, index) => `endpoint-${index}`);
+  const endpoints = Math.min(config.endpoints, config.upstreams);
+  const endpointIds = Array.from({ length: endpoints }, (_, index) => `endpoint-${index}`);
   const shared = {
     proxyUrl: config.server.proxyUrl,
     body: Buffer.alloc(config.size, "piko"),
@@ -48,7 +49,7 @@ export async function runBench(options: RunBenchOptions): Promise<void> {
       signal,
     });
     await awaitEndpoints(clients[0] as BenchClient, endpointIds, options, clock);
-    log.debug("upstreams connected", { upstreams: config.upstreams, endpoints: config.endpoints });
+    log.debug("upstreams connected", { upstreams: config.upstreams, endpoints });
     const results = new BenchResults();
     const progress =
       showProgress === undefined

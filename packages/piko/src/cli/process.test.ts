@@ -199,6 +199,11 @@ describe("a wrong configuration", () => {
       "config: server.url (--server.url): invalid url",
     ],
     [["server", "status", "gossip", "nodes", "--server.url", "http://127.0.0.1:1"], "gossip nodes: http://"],
+    // No status is all of them, as for Go.
+    [
+      ["server", "status", "cluster", "nodes", "--status", "", "--server.url", "http://127.0.0.1:1"],
+      "cluster nodes: http://",
+    ],
     [["server", "--config.path", ""], "config: --config.path: is empty"],
     [["server", "--config.path", "/no/such.yaml"], "config: --config.path: read file: /no/such.yaml: ENOENT"],
     [

@@ -38,6 +38,18 @@ describe("inferAdvertiseAddress", () => {
     expect(at("eth1")).toBe("172.16.0.2");
   });
 
+  it("takes a private address of the loopback interface when there is no other", () => {
+    const lo = [ip("127.0.0.1/8", true), ip("10.9.8.7/32", true)];
+    const listening = { host: "", port: 1 };
+    const at = (eth0: string): string =>
+      inferAdvertiseAddress(listening, "--x", network({ lo, eth0: [ip(eth0)] }, "eth0")).host;
+    expect(at("8.8.8.8/24")).toBe("10.9.8.7");
+    expect(at("192.168.1.2/24")).toBe("192.168.1.2");
+    expect(inferAdvertiseAddress(listening, "--x", network({ lo, eth0: [ip("fd00::2/64")] })).host).toBe(
+      "fd00::2",
+    );
+  });
+
   it("takes a private IPv6 address when there is no other", () => {
     const found = inferAdvertiseAddress(
       { host: "::", port: 1 },

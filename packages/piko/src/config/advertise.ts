@@ -46,17 +46,18 @@ export function inferAdvertiseAddress(
   return { host, port: listening.port };
 }
 
-/** First private address: the default route's interface before others, IPv4 before IPv6, large networks first. */
+/**
+ * First private address: the default route's interface before others, and the loopback interface last, which holds the only
+ * one where a router brings it; IPv4 before IPv6, large networks first.
+ */
 export function findPrivateAddress(network: HostNetwork): string | undefined {
   const candidates = Object.entries(network.interfaces).flatMap(([name, addresses = []]) =>
     addresses
-      .filter(
-        (each) => !each.internal && PRIVATE.check(each.address, each.family === "IPv6" ? "ipv6" : "ipv4"),
-      )
-      .map(({ address, family, cidr }) => ({
+      .filter((each) => PRIVATE.check(each.address, each.family === "IPv6" ? "ipv6" : "ipv4"))
+      .map(({ address, family, cidr, internal }) => ({
         address,
         rank: [
-          name === network.defaultInterface ? 0 : 1,
+          name === network.defaultInterface ? 0 : internal ? 2 : 1,
           family === "IPv4" ? 0 : 1,
           Number(cidr?.split("/")[1] ?? 128),
         ],
