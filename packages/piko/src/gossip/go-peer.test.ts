@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { View } from "@piko/testkit";
+import { systemClock } from "@piko/tunnel";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { formatHostPort } from "../base/address.js";
 import { Gossip } from "./gossip.js";
@@ -84,7 +85,14 @@ const open: { close(): Promise<void> }[] = [];
 async function startNode(id: string): Promise<{ gossip: Gossip; view: View }> {
   const transport = await UdpTcpTransport.listen({ host: "127.0.0.1", port: 0 });
   const view = new View(id);
-  const gossip = new Gossip({ nodeId: id, addr: formatHostPort(transport.address), transport, watch: view });
+  const gossip = new Gossip({
+    nodeId: id,
+    addr: formatHostPort(transport.address),
+    transport,
+    watch: view,
+    clock: systemClock,
+    random: Math.random,
+  });
   open.push(gossip);
   gossip.start();
   return { gossip, view };

@@ -1,7 +1,7 @@
 // Membership and shared keys of a cluster: the public face of this folder. The server's node creates one, says its keys, and
 // is told those of the others. Time, chance and the network are passed in; everything else here follows from them.
 
-import { type Clock, type Timer, systemClock } from "@piko/tunnel";
+import { type Clock, type Timer } from "@piko/tunnel";
 import { ClusterState } from "./state/cluster-state.js";
 import { GossipCore, type GossipLogger } from "./protocol/core.js";
 import { GossipCounters } from "./protocol/counters.js";
@@ -62,9 +62,9 @@ export interface GossipOptions {
   readonly rejoinIntervalMs?: number;
   /** Port of join addresses without one. Default 8003. */
   readonly defaultPort?: number;
-  readonly clock?: Clock;
+  readonly clock: Clock;
   /** Numbers in [0, 1). */
-  readonly random?: () => number;
+  readonly random: () => number;
   readonly resolve?: ResolveAddresses;
   /** Looks up the names in join addresses, unless `resolve` does. */
   readonly lookup?: Lookup;
@@ -113,7 +113,7 @@ export class Gossip {
 
   constructor(options: GossipOptions) {
     const { nodeId, addr, transport, watch = {}, intervalMs = 100, maxPacketSize = 1_400 } = options;
-    const { clock = systemClock, random = Math.random, logger = SILENT } = options;
+    const { clock, random, logger = SILENT } = options;
     this.nodeId = nodeId;
     this.addr = addr;
     this.#clock = clock;
@@ -348,7 +348,7 @@ export class Gossip {
   }
 }
 
-function resolveBy({ lookup, defaultPort = 8_003, clock = systemClock }: GossipOptions): ResolveAddresses {
+function resolveBy({ lookup, defaultPort = 8_003, clock }: GossipOptions): ResolveAddresses {
   const byName: Lookup = lookup ?? ((host, done) => done(new Error(`no lookup of names: ${host}`), []));
   return (addresses, done) => {
     void resolveJoinAddresses(addresses, { defaultPort, clock, lookup: byName }).then(done);

@@ -141,7 +141,7 @@ export class Node {
   async start(): Promise<NodeAddresses> {
     const { admin, cluster, proxy, upstream } = this.#config;
     try {
-      const table = new ClusterTable();
+      const table = new ClusterTable(Math.random);
       const hops = new Hops(table, this.#clock);
       const node = await Cluster.listen({
         table,
@@ -151,6 +151,8 @@ export class Node {
         config: cluster,
         logger: this.#logger.subsystem("cluster"),
         clock: this.#clock,
+        wallNow: Date.now,
+        random: Math.random,
         onEndpoint: (endpointId) => this.#upstreams.waits.onFound(endpointId),
         onEndpointLost: (endpointId) => {
           if (this.#upstreams.listenerCount(endpointId) === 0) this.#upstreams.waits.onLost(endpointId);

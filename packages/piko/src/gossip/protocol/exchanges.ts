@@ -35,6 +35,8 @@ export class Exchanges {
   readonly #core: GossipCore;
   readonly #running = new Set<() => void>();
   #answerBytes = 0;
+  /** Addresses whose answer to a join is on its way, or being taken in. */
+  readonly #joining = new Set<string>();
   #fetching = false;
   #validating = false;
   #fetchedAt = Number.NEGATIVE_INFINITY;
@@ -60,13 +62,18 @@ export class Exchanges {
     if (seek) digest[0] = { ...cluster.ownDigestEntry(), version: 0 };
     const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: full ? own : [] };
     const request = encodeJoinRequest(from, [node], digest);
-    return this.#exchange(addr, request, joinAnswerEnd(), timeoutMs, (error, bytes) => {
+    this.#joining.add(addr);
+    const ended: JoinDone = (error, responder) => {
+      this.#joining.delete(addr);
+      done(error, responder);
+    };
+    const cancel = this.#exchange(addr, request, joinAnswerEnd(), timeoutMs, (error, bytes) => {
       if (error !== undefined) {
-        done(error, undefined);
+        ended(error, undefined);
         return;
       }
       if (this.#answerBytes + bytes.length > MAX_ANSWER_BYTES) {
-        done(
+        ended(
           new GossipError("PIKO_GOSSIP_EXCHANGE", `exchange with ${addr}: too many large answers`),
           undefined,
         );
@@ -77,16 +84,26 @@ export class Exchanges {
         this.#takeAnswer(addr, start, bytes, seek ? own : undefined),
         (failure, responder) => {
           this.#answerBytes -= bytes.length;
-          done(failure as Error | undefined, responder);
+          ended(failure as Error | undefined, responder);
         },
       );
     });
+    return () => {
+      this.#joining.delete(addr);
+      cancel();
+    };
   }
 
   /** Fetches from a node what it has newer, unless a fetch runs or has just run. */
   fetch(member: Member): void {
     const now = this.#core.now();
-    if (this.#fetching || now - this.#fetchedAt < FETCH_PAUSE * this.#core.intervalMs) return;
+    // What a join brings needn't be fetched, too.
+    if (
+      this.#fetching ||
+      this.#joining.has(member.addr) ||
+      now - this.#fetchedAt < FETCH_PAUSE * this.#core.intervalMs
+    )
+      return;
     this.#fetching = true;
     this.#fetchedAt = now;
     this.join(member.addr, false, EXCHANGE_TIMEOUT_MS, (error) => {

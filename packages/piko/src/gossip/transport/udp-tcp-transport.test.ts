@@ -1,5 +1,6 @@
 import { type Socket, connect, createServer } from "node:net";
 import { View } from "@piko/testkit";
+import { systemClock } from "@piko/tunnel";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { formatHostPort } from "../../base/address.js";
 import { Gossip } from "../gossip.js";
@@ -35,7 +36,15 @@ async function startNode(
   const transport = await listen(host);
   const view = new View(id);
   const addr = formatHostPort({ host: advertise === "" ? host : advertise, port: transport.address.port });
-  const gossip = new Gossip({ nodeId: id, addr, transport, watch: view, intervalMs: 20 });
+  const gossip = new Gossip({
+    nodeId: id,
+    addr,
+    transport,
+    watch: view,
+    clock: systemClock,
+    random: Math.random,
+    intervalMs: 20,
+  });
   open.unshift(gossip);
   gossip.start();
   return { gossip, view, joined: seeds.length > 0 ? await gossip.join(seeds) : undefined };

@@ -23,7 +23,7 @@ interface TestNode {
 /** A node's admin port with one page, `/who`, which says whose it is. */
 async function startNode(nodeId: string, silenceMs?: number): Promise<TestNode> {
   const logger = createSilentLogger();
-  const table = new ClusterTable();
+  const table = new ClusterTable(Math.random);
   const forward = new AdminForward({ nodeId, table }, logger, silenceMs);
   const server = new RouteServer({
     name: "admin",

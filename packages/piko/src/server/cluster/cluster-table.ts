@@ -52,7 +52,7 @@ export class ClusterTable {
   readonly #random: () => number;
 
   /** `random`: numbers in [0, 1). */
-  constructor(random: () => number = Math.random) {
+  constructor(random: () => number) {
     this.#random = random;
   }
 

@@ -23,6 +23,10 @@ export interface ClusterOptions {
   readonly config: ClusterConfig;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
+  /** Numbers in [0, 1). */
+  readonly random: () => number;
   /** An endpoint has become reachable on another node. */
   readonly onEndpoint: (endpointId: string) => void;
   /** An endpoint can't be reached on any other node any more. */
@@ -98,13 +102,14 @@ export class Cluster {
         },
       },
       // A given id may have been used before: what others remember of that life must not count.
-      initialVersion: config.nodeId === "" ? 0 : Date.now(),
+      initialVersion: config.nodeId === "" ? 0 : options.wallNow(),
       intervalMs: config.gossip.intervalMs,
       maxPacketSize: config.gossip.maxPacketSize,
       maxStateBytes: config.gossip.maxStateBytes,
       defaultPort: transport.address.port,
       lookup: (host, done) => void transport.lookup.lookup(host, done),
       clock,
+      random: options.random,
       logger: logger.subsystem("gossip"),
     });
   }

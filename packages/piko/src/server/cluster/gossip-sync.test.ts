@@ -6,7 +6,7 @@ import { announceDraining, announceListeners, announceNode, watchCluster } from 
 function create() {
   const told: string[] = [];
   const warnings: string[] = [];
-  const table = new ClusterTable();
+  const table = new ClusterTable(Math.random);
   const watch = watchCluster({
     table,
     logger: { ...createSilentLogger(), warn: (message) => void warnings.push(message) },

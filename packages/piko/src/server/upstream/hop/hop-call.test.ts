@@ -134,7 +134,7 @@ async function setUp(onBytes: (socket: Socket, text: string) => void = (socket) 
   const node = new RemoteNode("n");
   node.proxyAddr = `127.0.0.1:${await peer.listen()}`;
   const clock = new FakeClock();
-  const pool = new HopPool(node, new ClusterTable(), clock);
+  const pool = new HopPool(node, new ClusterTable(Math.random), clock);
   cleanUps.push(() => peer.close());
   cleanUps.push(() => pool.close());
   /** Sends a head and pieces of a body; with `more`, the request isn't whole with that. */
