@@ -21,8 +21,8 @@ import { RequestMetrics } from "../src/observability/request-metrics.js";
 import { createSilentLogger } from "../src/observability/silent-logger.js";
 import { ServiceConnector } from "../src/agent/connect-service.js";
 import { HttpService } from "../src/agent/http-service.js";
+import { HttpStreams } from "../src/agent/http-streams.js";
 import { ServicePool } from "../src/agent/service-pool.js";
-import { StreamExchange } from "../src/agent/stream-exchange.js";
 import { TcpService } from "../src/agent/tcp-service.js";
 
 export const NO_TLS: ClientTlsConfig = { cert: "", key: "", rootCas: "", insecureSkipVerify: false };
@@ -190,6 +190,7 @@ export class AgentRig {
     });
     const endpointId = "my-endpoint";
     const http = new HttpService({ endpointId, addr, timeoutMs, pool, accessLog, metrics, logger, clock });
+    const streams = new HttpStreams(http);
     const tcp = new TcpService({
       endpointId,
       addr: text,
@@ -201,7 +202,7 @@ export class AgentRig {
       clock,
     });
     const open = (stream: YamuxStream): StreamHandler =>
-      protocol === "http" ? new StreamExchange(http, stream, halfClose) : tcp.open(stream, halfClose);
+      (protocol === "http" ? streams : tcp).open(stream, halfClose);
     const [nodeSocket, agentSocket] = await loopback();
     const node = session("server", nodeSocket, () => undefined);
     const agent = session("client", agentSocket, open);

@@ -145,4 +145,21 @@ describe("a slow reader", () => {
     await slow.over();
     expect(slow.ended).toBe(true);
   });
+
+  it("a response that its client reads later leaves its connection fit for the next request", async () => {
+    const body = "x".repeat(300 * 1024);
+    const service = await uses.raw(
+      answering(() => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
+    );
+    const rig = await uses.rig({ service: service.port });
+    const get = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    const slow = rig.open();
+    slow.reading = false;
+    slow.write(get);
+    while (rig.pool.idleCount === 0) await turns(1);
+    expect((await rig.request(get)).text.endsWith(body)).toBe(true);
+    expect(service.connections.length).toBe(1);
+    slow.resume();
+    expect((await slow.over()).text.endsWith(body)).toBe(true);
+  });
 });

@@ -1,13 +1,19 @@
 // The HTTP service behind one listener: what all of its exchanges share, scratch memory included.
 
 import type { Clock } from "@piko/tunnel";
-import { RequestHead, ResponseHead } from "../http/head.js";
+import type { HttpError } from "../http/errors.js";
+import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
+import type { ExchangeContext } from "../http/exchange/exchange.js";
+import type { HeadReader } from "../http/exchange/request-replay.js";
+import { parseRequestHead } from "../http/h1/parse-request-head.js";
+import { RequestHead } from "../http/head.js";
+import type { ByteBudget } from "../net/byte-budget.js";
+import type { DeadlineSweep } from "../net/deadline-sweep.js";
 import { PLAIN_REQUEST, type RequestRewrite } from "../http/request-rewrite.js";
 import type { ServiceAddress } from "../base/service-address.js";
 import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
-import { RequestRecord } from "../observability/request-record.js";
 import { Scratch } from "../net/scratch.js";
 import type { ServicePool } from "./service-pool.js";
 
@@ -16,8 +22,14 @@ const MAX_FIELDS = 512;
 /** Largest request head; nodes let fewer bytes through by default. */
 export const MAX_REQUEST_HEAD_BYTES: number = 4 * 1024 * 1024;
 
-/** Records that are kept for further requests; about 3 KiB each at most. */
-const MAX_SPARE_RECORDS = 256;
+/** Most bytes of a request that are kept to be sent again. */
+const MAX_REPLAY_BYTES = 16 * 1024;
+
+const NO_MEMORY: HttpError = Object.freeze({
+  status: 503,
+  code: "PIKO_HTTP_NO_MEMORY",
+  message: "agent is busy",
+});
 
 export interface HttpServiceOptions {
   readonly endpointId: string;
@@ -31,7 +43,7 @@ export interface HttpServiceOptions {
   readonly clock: Clock;
 }
 
-export class HttpService {
+export class HttpService implements ExchangeContext {
   readonly endpointId: string;
   readonly timeoutMs: number;
   readonly pool: ServicePool;
@@ -42,11 +54,15 @@ export class HttpService {
   readonly rewrite: RequestRewrite;
   /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
-  readonly responseHead: ResponseHead = new ResponseHead(MAX_FIELDS);
   readonly scratch: Scratch = new Scratch();
-
-  /** Records of requests that are over: their memory serves the next ones. */
-  readonly #records: RequestRecord[] = [];
+  readonly sweep: DeadlineSweep;
+  readonly budget: ByteBudget;
+  readonly maxReplayBytes: number = MAX_REPLAY_BYTES;
+  readonly noMemory: HttpError = NO_MEMORY;
+  readonly readHead: HeadReader = (buffer, start, end) => {
+    parseRequestHead(this.requestHead, buffer, start, end);
+    return this.requestHead;
+  };
 
   constructor(options: HttpServiceOptions) {
     const { path, query } = options.addr;
@@ -57,6 +73,8 @@ export class HttpService {
     this.metrics = options.metrics;
     this.logger = options.logger;
     this.clock = options.clock;
+    this.sweep = options.pool.sweep;
+    this.budget = options.pool.responses.budget;
     this.rewrite = {
       ...PLAIN_REQUEST,
       pathPrefix: path === "" ? undefined : Buffer.from(path, "latin1"),
@@ -64,13 +82,18 @@ export class HttpService {
     };
   }
 
-  /** A record for a request that begins. */
-  takeRecord(): RequestRecord {
-    return this.#records.pop() ?? new RequestRecord(this);
+  fieldsOf(): string {
+    return "";
   }
 
-  /** The request is over. */
-  giveRecord(record: RequestRecord): void {
-    if (this.#records.length < MAX_SPARE_RECORDS) this.#records.push(record);
+  /** What the agent refuses, its nodes would have refused before. */
+  onRefused(): void {}
+
+  onFailed(why: AbortReason, detail: string): void {
+    const { endpointId, logger, timeoutMs } = this;
+    const fields = { "endpoint-id": endpointId };
+    if (why === ABORT.timeout) logger.warn("upstream timeout", { ...fields, "timeout-ms": timeoutMs });
+    else if (why === ABORT.cut) logger.warn("upstream response cut off", { ...fields, error: detail });
+    else logger.warn("upstream unreachable", { ...fields, error: detail });
   }
 }

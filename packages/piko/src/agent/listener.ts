@@ -9,8 +9,8 @@ import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
 import { ServiceConnector } from "./connect-service.js";
 import { HttpService } from "./http-service.js";
+import { HttpStreams } from "./http-streams.js";
 import { ServicePool } from "./service-pool.js";
-import { StreamExchange } from "./stream-exchange.js";
 import { TcpService } from "./tcp-service.js";
 
 export interface ListenerOptions {
@@ -48,7 +48,7 @@ export class Listener {
     if (config.protocol === "http") {
       this.#pool = createPool(options);
       const http = createHttpService(options, this.#pool);
-      service = { open: (stream, halfClose) => new StreamExchange(http, stream, halfClose) };
+      service = new HttpStreams(http);
     } else {
       this.#pool = undefined;
       service = createTcpService(options);

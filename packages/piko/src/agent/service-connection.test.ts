@@ -6,8 +6,10 @@ import { readFileSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { ResponseHead } from "../http/head.js";
-import type { ResponseHandler } from "./service-connection.js";
+import type { UpstreamEvents } from "../http/exchange/upstream-call.js";
+import { parseRequestHead } from "../http/h1/parse-request-head.js";
+import { RequestHead } from "../http/head.js";
+import { PLAIN_REQUEST } from "../http/request-rewrite.js";
 import { answering, NO_TLS, received, Uses } from "../../test/agent-rig.js";
 
 const uses = new Uses();
@@ -117,18 +119,17 @@ describe("a connection", () => {
     const service = await uses.raw(answering(() => OK));
     const rig = await uses.rig({ service: service.port });
     await rig.request(GET);
-    const lost: string[] = [];
-    const handler = {
-      responseHead: new ResponseHead(16),
-      onServiceLost: (reason: string) => void lost.push(reason),
+    const lost: unknown[] = [];
+    const events: Partial<UpstreamEvents> = {
+      onLost: (_why, seen, detail) => void lost.push([seen, detail]),
     };
-    const connection = rig.pool.take(handler as unknown as ResponseHandler);
+    const connection = rig.pool.take(events as UpstreamEvents);
     const [get, stray] = [Buffer.from(GET), Buffer.from(OK)];
-    connection.begin("GET", Number.POSITIVE_INFINITY);
-    connection.send(get, 0, get.length);
+    const head = new RequestHead(16);
+    parseRequestHead(head, get, 0, get.length);
+    connection.send(head, PLAIN_REQUEST, true);
     connection.onBytes(stray, 0, stray.length);
-    expect(lost).toEqual(["sent bytes that nobody asked for"]);
-    expect(connection.replayable).toBe(true);
+    expect(lost).toEqual([["stale", "sent bytes that nobody asked for"]]);
   });
 
   it("leaves the pool when the service speaks unasked", async () => {

@@ -1,370 +1,251 @@
-// A connection to an HTTP service, used for one request after another: sends what it is given, and reads responses
-// just far enough to know where they end. Lives in a service pool between requests.
+// A connection to an HTTP service, used for one request after another: the call of an exchange while it has one, kept in
+// a service pool between requests.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
-import { BODY_NONE, responseBody } from "../http/body-framing.js";
-import { BODY_INVALID, BodyReader, type BodySink } from "../http/h1/body-reader.js";
+import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
+import type { Trailers } from "../http/exchange/client-side.js";
+import { isIdempotent } from "../http/exchange/dispatch.js";
+import type { Seen, UpstreamCall, UpstreamEvents } from "../http/exchange/upstream-call.js";
 import { FIELD_KEEP_ALIVE } from "../http/field-names.js";
 import { findField } from "../http/find-field.js";
-import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http/h1/find-head-end.js";
-import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
-import { parseResponseHead } from "../http/h1/parse-response-head.js";
 import { requestHeadCapacity, writeRequestHead } from "../http/h1/rewrite-request-head.js";
+import { type ResponseEvents, ResponseReader } from "../http/h1/response-reader.js";
+import { writeBody, writeLastChunk } from "../http/h1/write-body.js";
+import type { RequestHead, ResponseHead } from "../http/head.js";
 import type { RequestRewrite } from "../http/request-rewrite.js";
-import { ByteStore } from "../net/byte-store.js";
 import type { Expiring } from "../net/deadline-sweep.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";
 import type { ServicePool } from "./service-pool.js";
 
-/** Most bytes of a request that are kept to be sent again. */
-const MAX_REPLAY_BYTES = 16 * 1024;
 /** How much sooner than the service says an idle connection is closed, so that no request meets its end. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
 
-/** What the owner of a request is told of its response. */
-export interface ResponseHandler {
-  /** Filled by each parse; may be shared by all requests of a service. */
-  readonly responseHead: ResponseHead;
-  /** 100, 103 and the like. */
-  onInterimHead(head: ResponseHead): void;
-  /** 101. True: the connection was taken over, `detach` included. */
-  onSwitch(head: ResponseHead): boolean;
-  /** The final head, with the BODY_* kind of what follows. */
-  onFinalHead(head: ResponseHead, bodyKind: number): void;
-  /** Body bytes, with their chunk framing if they have any. */
-  onResponseBody(buffer: Buffer, start: number, end: number): void;
-  /** The response is whole. `reusable`: the connection can carry another request if this one was sent whole. */
-  onResponseEnd(reusable: boolean): void;
-  /** All bytes of this turn's read were handed on. */
-  onResponseTurn(): void;
-  /** The connection is lost, or what came isn't HTTP. */
-  onServiceLost(reason: string): void;
-  /** The service took what was waiting for it. */
-  onServiceDrain(): void;
-  /** The time for the response head is over. */
-  onServiceTimeout(): void;
-}
-
-const IDLE = 0;
-/** A request is under way, no final head yet. */
-const AWAITING_HEAD = 1;
-const READING_BODY = 2;
-const GONE = 3;
-
-export class ServiceConnection implements SocketHandler, BodySink, Expiring {
+export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseEvents, Expiring {
+  readonly halfClose = true;
   readonly socket: ByteSocket;
-  /** When the response head must have come or, between requests, the connection is closed; on the clock's scale. */
-  deadlineMs: number;
   readonly #pool: ServicePool;
-  readonly #body: BodyReader;
-  readonly #finder: HeadEndFinder;
-  readonly #head: ByteStore;
-  #handler: ResponseHandler | undefined;
-  #phase: number;
+  readonly #reader: ResponseReader;
+  /** Whose call it is; undefined between requests, and at the end. */
+  #events: UpstreamEvents | undefined;
+  #gone: boolean;
   /** It has carried a request before: the service may close it at any moment. */
   #reused: boolean;
-  #method: string;
-  #persistent: boolean;
   /** What the service says about how long it keeps the connection; asked once. -1: not known yet. */
   #keepAliveHintMs: number;
-  /** The request so far, kept while it may have to be sent again. */
-  #request: Buffer;
-  /** -1: not kept. */
-  #requestBytes: number;
+  /** Between requests, when the connection is closed; on the clock's scale. */
+  #idleUntilMs: number;
+  #chunked: boolean;
+  /** The request may be repeated. */
+  #idempotent: boolean;
   /** Of the socket, when the request began. */
   #writtenBefore: number;
   #flushesBefore: number;
+  /** Bytes of the response that the exchange still holds: while it does, no more are read. */
+  #heldBytes: number;
+  /** `write` found it congested: `onUpstreamWritable` is owed. */
+  #blocked: boolean;
 
   constructor(pool: ServicePool, connector: ServiceConnector) {
-    this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#pool = pool;
-    this.#body = new BodyReader("response");
-    this.#finder = new HeadEndFinder();
-    this.#head = new ByteStore(pool.budget);
-    this.#handler = undefined;
-    this.#phase = IDLE;
+    this.#reader = new ResponseReader(this, pool.responses);
+    this.#events = undefined;
+    this.#gone = false;
     this.#reused = false;
-    this.#method = "";
-    this.#persistent = true;
     this.#keepAliveHintMs = -1;
-    this.#request = NOTHING;
-    this.#requestBytes = -1;
+    this.#idleUntilMs = Number.POSITIVE_INFINITY;
+    this.#chunked = false;
+    this.#idempotent = false;
     this.#writtenBefore = 0;
     this.#flushesBefore = 0;
-    this.socket = connector.open(this);
+    this.#heldBytes = 0;
+    this.#blocked = false;
+    this.socket = connector.open(this, { clock: pool.clock });
   }
 
-  /** The service takes bytes more slowly than they come. */
+  // The exchange.
+
   get congested(): boolean {
     return this.socket.out.congested;
   }
 
-  /** For the pool: the next request is this handler's. */
-  assign(handler: ResponseHandler): void {
-    this.#handler = handler;
+  get connecting(): boolean {
+    return this.socket.opening;
   }
 
-  /** A request begins. Its bytes follow, and must be answered with a head by `deadlineMs`. */
-  begin(method: string, deadlineMs: number): void {
-    this.#method = method;
-    this.#phase = AWAITING_HEAD;
-    this.deadlineMs = deadlineMs;
-    this.#requestBytes = this.#reused ? 0 : -1;
-    this.#flushesBefore = this.socket.out.flushes;
-    if (this.#reused && !isIdempotent(method)) this.#writtenBefore = this.socket.socket.bytesWritten;
+  /** For the pool: the next request is this exchange's. */
+  assign(events: UpstreamEvents): void {
+    this.#events = events;
   }
 
-  /** Sends the request's head. */
-  sendHead(head: RequestHead, rewrite: RequestRewrite): void {
+  send(head: RequestHead, rewrite: RequestRewrite, last: boolean): void {
     const { out } = this.socket;
+    this.#idleUntilMs = Number.POSITIVE_INFINITY;
+    this.#chunked = head.chunked && !last;
+    this.#heldBytes = 0;
+    this.#blocked = false;
+    this.#flushesBefore = out.flushes;
+    this.#idempotent = isIdempotent(head.method);
+    if (this.#reused && !this.#idempotent) this.#writtenBefore = this.socket.socket.bytesWritten;
+    this.#reader.begin(head.method);
     const start = out.reserve(requestHeadCapacity(head, rewrite));
-    const slab = out.slab as Buffer;
-    const end = writeRequestHead(head, slab, start, rewrite);
-    if (this.#requestBytes >= 0) this.#keep(slab, start, end);
-    out.advance(end);
+    out.advance(writeRequestHead(head, out.slab as Buffer, start, rewrite));
   }
 
-  /** Sends a part of the request's body. */
-  send(buffer: Buffer, start: number, end: number): void {
-    this.socket.out.write(buffer, start, end);
-    if (this.#requestBytes >= 0) this.#keep(buffer, start, end);
+  write(buffer: Buffer, start: number, end: number): void {
+    writeBody(this.socket.out, this.#chunked, buffer, start, end);
+    this.#blocked = this.socket.out.congested;
   }
 
-  /**
-   * Sends the request again on `next`, if it is safe to: this connection was used before, so that it may have been closed
-   * before it knew of the request; no byte of a response came; all of the request so far is at hand; and the service has
-   * not seen it, or may see it twice.
-   */
-  replayOn(next: ServiceConnection): boolean {
-    if (!this.replayable) return false;
-    next.begin(this.#method, this.deadlineMs);
-    next.send(this.#request, 0, this.#requestBytes);
-    return true;
+  end(trailers: Trailers | undefined): void {
+    if (this.#chunked) {
+      this.#chunked = false;
+      writeLastChunk(this.socket.out, trailers);
+    } else if (this.#reader.raw) {
+      this.socket.end();
+    }
   }
 
-  /** See {@link ServiceConnection.replayOn}. */
-  get replayable(): boolean {
-    if (this.#requestBytes <= 0) return false;
-    return isIdempotent(this.#method) || this.socket.socket.bytesWritten === this.#writtenBefore;
+  consume(count: number): void {
+    this.#heldBytes -= count;
+    if (this.#heldBytes === 0) this.socket.resume();
   }
 
-  /** The request is over; the connection waits for the next one, if it can. */
+  abort(_why: AbortReason): void {
+    const { raw } = this.#reader;
+    this.#end();
+    // Another protocol's peer must not take what it has for all there is.
+    if (raw) this.socket.reset();
+    else this.socket.destroy();
+  }
+
   release(): void {
-    this.#handler = undefined;
-    if (this.#phase === GONE) return;
-    this.#phase = IDLE;
+    const reader = this.#reader;
+    this.#events = undefined;
+    // What the exchange still holds of the response is its client's affair.
+    this.#heldBytes = 0;
+    if (this.#gone) return;
+    const until = reader.persistent && this.#keepAliveHintMs !== 0 ? this.#pool.keep(this) : -1;
     this.#reused = true;
-    const until = this.#keepAliveHintMs === 0 ? -1 : this.#pool.keep(this);
     if (until < 0) {
-      this.destroy();
+      this.#end();
+      // Behind another protocol both directions are over; behind HTTP nothing waits that anybody wants.
+      if (this.socket.ended) this.socket.close();
+      else this.socket.destroy();
       return;
     }
-    this.deadlineMs =
+    reader.stop();
+    this.#idleUntilMs =
       this.#keepAliveHintMs > 0 ? Math.min(until, this.#pool.clock.now() + this.#keepAliveHintMs) : until;
     this.socket.resume();
   }
 
-  /** Closes at once: nobody waits for the response any more. */
+  /** For the pool: nobody needs it any more. */
   destroy(): void {
     this.#end();
     this.socket.destroy();
   }
 
-  /** Leaves the socket to another handler, which gets all further bytes. */
-  detach(handler: SocketHandler): ByteSocket {
-    this.#end();
-    this.socket.handler = handler;
-    return this.socket;
-  }
+  // The socket.
 
   onBytes(buffer: Buffer, start: number, end: number): void {
-    const handler = this.#handler;
-    if (handler === undefined || this.#phase === IDLE) {
+    if (this.#events === undefined) {
       // Nothing was asked: what this answers would be taken for the answer to the next request.
       this.#pool.forget(this);
       this.destroy();
       return;
     }
-    if (this.#phase === AWAITING_HEAD && this.socket.out.flushes === this.#flushesBefore) {
+    if (!this.#reader.begun && this.socket.out.flushes === this.#flushesBefore) {
       // The request has not left yet, so this belongs to the one before. It can go out elsewhere.
-      this.#lose(handler, "sent bytes that nobody asked for");
+      this.#lose(ABORT.lost, "sent bytes that nobody asked for");
       return;
     }
-    this.#requestBytes = -1;
-    if (this.#head.length > 0) this.#moreOfHead(handler, buffer, start, end);
-    else this.#read(handler, buffer, start, end);
-    handler.onResponseTurn();
-  }
-
-  onBody(buffer: Buffer, start: number, end: number): void {
-    this.#handler?.onResponseBody(buffer, start, end);
+    this.#reader.read(buffer, start, end);
+    this.#events?.onUpstreamTurn();
+    if (this.#heldBytes > 0) this.socket.pause();
   }
 
   onEnd(): void {
-    const handler = this.#handler;
-    if (handler === undefined) {
+    if (this.#events === undefined) {
       this.#pool.forget(this);
       this.destroy();
-    } else if (this.#phase === READING_BODY && this.#body.finish()) {
-      handler.onResponseEnd(false);
-      handler.onResponseTurn();
-    } else {
-      const reason =
-        this.#phase === AWAITING_HEAD ? "closed before its response" : "closed within its response";
-      this.#lose(handler, reason);
+    } else if (!this.#reader.finish()) {
+      if (this.#reader.awaitingHead) this.#lose(ABORT.lost, "closed before its response");
+      else this.#lose(ABORT.cut, "closed within its response");
     }
   }
 
   onDrain(): void {
-    this.#handler?.onServiceDrain();
+    if (!this.#blocked) return;
+    this.#blocked = false;
+    this.#events?.onUpstreamWritable();
   }
 
   onClose(error: Error | undefined): void {
-    const handler = this.#handler;
-    if (this.#phase === GONE) return;
-    if (handler === undefined) {
+    if (this.#gone) return;
+    if (this.#events === undefined) {
       this.#pool.forget(this);
       this.#end();
     } else {
-      this.#lose(handler, connectionFailure(error));
+      this.#lose(this.#reader.awaitingHead ? ABORT.reset : ABORT.cut, connectionFailure(error));
     }
   }
 
   sweep(nowMs: number): void {
-    if (nowMs < this.deadlineMs) return;
-    if (this.#phase === AWAITING_HEAD) {
-      this.#handler?.onServiceTimeout();
-    } else if (this.#phase === IDLE) {
-      this.#pool.forget(this);
-      this.destroy();
-    }
-  }
-
-  #read(handler: ResponseHandler, buffer: Buffer, start: number, end: number): void {
-    let at = start;
-    while (this.#phase === AWAITING_HEAD) {
-      if (at === end) return;
-      const head = handler.responseHead;
-      const result = parseResponseHead(head, buffer, at, end);
-      if (result === HEAD_INCOMPLETE) {
-        this.#finder.reset();
-        this.#moreOfHead(handler, buffer, at, end);
-        return;
-      }
-      if (result !== HEAD_COMPLETE) {
-        this.#lose(handler, head.error?.message ?? "invalid response head");
-        return;
-      }
-      if (head.end - head.start > this.#pool.maxResponseHeadBytes) {
-        this.#lose(handler, this.#headTooLarge());
-        return;
-      }
-      at = head.end;
-      if (head.status === 101) {
-        if (handler.onSwitch(head)) {
-          if (at < end) this.socket.handler.onBytes(buffer, at, end);
-        } else {
-          this.#lose(handler, "switched to a protocol that was not asked for");
-        }
-        return;
-      }
-      if (head.status < 200) handler.onInterimHead(head);
-      else this.#onFinalHead(handler, head);
-    }
-    if (this.#phase !== READING_BODY) return;
-    const next = this.#body.read(buffer, at, end, this);
-    // The handler may have let go while it was told of the body.
-    if (this.#phase !== READING_BODY) return;
-    if (next === BODY_INVALID) this.#lose(handler, this.#body.error?.message ?? "invalid response body");
-    else if (this.#body.done) handler.onResponseEnd(this.#persistent && next === end);
-  }
-
-  #onFinalHead(handler: ResponseHandler, head: ResponseHead): void {
-    const kind = responseBody(head, this.#method);
-    this.#persistent =
-      (head.minorVersion === 1 ? !head.connectionClose : head.connectionKeepAlive && !head.connectionClose) &&
-      !mayBringStrayBody(head, kind);
-    if (this.#keepAliveHintMs === -1) this.#keepAliveHintMs = keepAliveHint(head);
-    this.#body.reset(kind, head.contentLength, false);
-    this.#phase = READING_BODY;
-    this.deadlineMs = Number.POSITIVE_INFINITY;
-    handler.onFinalHead(head, kind);
-  }
-
-  #moreOfHead(handler: ResponseHandler, buffer: Buffer, start: number, end: number): void {
-    const store = this.#head;
-    store.append(buffer, start, end);
-    const found = this.#finder.find(store.buffer, store.start, store.end);
-    if (found === END_UNKNOWN && store.length <= this.#pool.maxResponseHeadBytes) {
-      if (!this.#pool.budget.exhausted) return;
-      this.#lose(handler, "too many bytes of response heads wait");
-      return;
-    }
-    if (found === END_INVALID || found === END_UNKNOWN) {
-      this.#lose(handler, this.#finder.error?.message ?? this.#headTooLarge());
-      return;
-    }
-    const { buffer: bytes, start: from, end: to } = store;
-    store.clear();
-    this.#read(handler, bytes, from, to);
-  }
-
-  #headTooLarge(): string {
-    return `response head above ${this.#pool.maxResponseHeadBytes} bytes`;
-  }
-
-  #lose(handler: ResponseHandler, reason: string): void {
+    if (nowMs < this.#idleUntilMs || this.#events !== undefined) return;
+    this.#pool.forget(this);
     this.destroy();
-    handler.onServiceLost(reason);
+  }
+
+  // The reader.
+
+  onInform(head: ResponseHead): void {
+    this.#events?.onInform(head);
+  }
+
+  onSwitch(head: ResponseHead): boolean {
+    return this.#events?.onSwitch(head) === true;
+  }
+
+  onResponse(head: ResponseHead, last: boolean): void {
+    if (this.#keepAliveHintMs === -1) this.#keepAliveHintMs = keepAliveHint(head);
+    this.#events?.onResponse(head, last);
+  }
+
+  onResponseBody(buffer: Buffer, start: number, end: number): void {
+    this.#heldBytes += end - start;
+    this.#events?.onResponseBody(buffer, start, end);
+  }
+
+  onResponseEnd(trailers: Trailers | undefined): void {
+    this.#events?.onResponseEnd(trailers);
+  }
+
+  onBadResponse(why: AbortReason, detail: string): void {
+    const events = this.#events;
+    this.destroy();
+    events?.onLost(why, "answered", detail);
+  }
+
+  #lose(why: AbortReason, detail: string): void {
+    const events = this.#events;
+    const seen = this.#seen();
+    this.destroy();
+    events?.onLost(why, seen, detail);
+  }
+
+  #seen(): Seen {
+    if (this.#reader.begun) return "answered";
+    if (!this.#reused) return "maybe";
+    if (this.#idempotent) return "stale";
+    return this.socket.socket.bytesWritten === this.#writtenBefore ? "no" : "stale";
   }
 
   #end(): void {
-    if (this.#phase === GONE) return;
-    this.#phase = GONE;
-    this.#handler = undefined;
-    this.#head.clear();
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#events = undefined;
+    this.#reader.stop();
     this.#pool.sweep.remove(this);
-  }
-
-  #keep(buffer: Buffer, start: number, end: number): void {
-    const total = this.#requestBytes + end - start;
-    if (total > MAX_REPLAY_BYTES) {
-      this.#requestBytes = -1;
-      this.#request = NOTHING;
-      return;
-    }
-    if (total > this.#request.length) {
-      const larger = Buffer.allocUnsafeSlow(Math.max(total, MIN_REPLAY_BUFFER_BYTES));
-      this.#request.copy(larger, 0, 0, this.#requestBytes);
-      this.#request = larger;
-    }
-    buffer.copy(this.#request, this.#requestBytes, start, end);
-    this.#requestBytes = total;
-  }
-}
-
-const NOTHING: Buffer = Buffer.alloc(0);
-const MIN_REPLAY_BUFFER_BYTES = 1_024;
-
-/**
- * A response that has no body by its method or status (HEAD, 204, 304), but announces one. Services that get this wrong
- * send it, too late to be told from the answer to the next request; so there is none on this connection.
- */
-function mayBringStrayBody(head: ResponseHead, kind: number): boolean {
-  return kind === BODY_NONE && (head.contentLength > 0 || head.chunked);
-}
-
-/** RFC 9110 section 9.2.2, but without TRACE. */
-function isIdempotent(method: string): boolean {
-  switch (method) {
-    case "GET":
-    case "HEAD":
-    case "OPTIONS":
-    case "PUT":
-    case "DELETE":
-      return true;
-    default:
-      return false;
   }
 }
 

@@ -5,7 +5,13 @@ import type { Clock } from "@piko/tunnel";
 import type { ByteBudget } from "../net/byte-budget.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
 import type { ServiceConnector } from "./connect-service.js";
-import { ServiceConnection, type ResponseHandler } from "./service-connection.js";
+import type { UpstreamEvents } from "../http/exchange/upstream-call.js";
+import type { ResponseReaderLimits } from "../http/h1/response-reader.js";
+import { ResponseHead } from "../http/head.js";
+import { ServiceConnection } from "./service-connection.js";
+
+/** Most field lines of one response head; nodes let fewer through. */
+const MAX_FIELDS = 512;
 
 /** Limits of a pool, and how it connects. */
 export interface ServicePoolOptions {
@@ -24,8 +30,7 @@ export interface ServicePoolOptions {
 export class ServicePool {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
-  readonly maxResponseHeadBytes: number;
-  readonly budget: ByteBudget;
+  readonly responses: ResponseReaderLimits;
   readonly #connector: ServiceConnector;
   readonly #maxIdle: number;
   readonly #idleTimeoutMs: number;
@@ -35,8 +40,11 @@ export class ServicePool {
   constructor(options: ServicePoolOptions) {
     const { connector, maxIdle, idleTimeoutMs, clock } = options;
     this.clock = clock;
-    this.maxResponseHeadBytes = options.maxResponseHeadBytes;
-    this.budget = options.budget;
+    this.responses = {
+      head: new ResponseHead(MAX_FIELDS),
+      maxHeadBytes: options.maxResponseHeadBytes,
+      budget: options.budget,
+    };
     this.sweep = new DeadlineSweep(clock);
     this.#connector = connector;
     this.#maxIdle = maxIdle;
@@ -49,17 +57,17 @@ export class ServicePool {
   }
 
   /** A connection for one request: an idle one, or one that is being opened. */
-  take(handler: ResponseHandler): ServiceConnection {
+  take(events: UpstreamEvents): ServiceConnection {
     const idle = this.#idle.pop();
-    if (idle === undefined) return this.open(handler);
-    idle.assign(handler);
+    if (idle === undefined) return this.open(events);
+    idle.assign(events);
     return idle;
   }
 
   /** A connection that is being opened. */
-  open(handler: ResponseHandler): ServiceConnection {
+  open(events: UpstreamEvents): ServiceConnection {
     const connection = new ServiceConnection(this, this.#connector);
-    connection.assign(handler);
+    connection.assign(events);
     this.sweep.add(connection);
     return connection;
   }

@@ -12,17 +12,29 @@ import { ByteStore } from "../net/byte-store.js";
 import type { Scratch } from "../net/scratch.js";
 
 export class StreamWriter {
-  readonly #stream: YamuxStream;
+  #stream: YamuxStream | undefined;
   readonly #scratch: Scratch;
   /** Bytes in the scratch memory; none between two callbacks, because others use it too. */
   #gathered: number;
   #rest: ByteStore | undefined;
 
-  constructor(stream: YamuxStream, scratch: Scratch) {
-    this.#stream = stream;
+  constructor(scratch: Scratch) {
+    this.#stream = undefined;
     this.#scratch = scratch;
     this.#gathered = 0;
     this.#rest = undefined;
+  }
+
+  /** What follows goes to this stream. */
+  begin(stream: YamuxStream): void {
+    this.#stream = stream;
+  }
+
+  /** Nobody takes anything any more. */
+  over(): void {
+    this.#stream = undefined;
+    this.#gathered = 0;
+    if (this.blocked) this.#rest?.clear();
   }
 
   /** The stream has not taken everything: stop the source. */
@@ -62,8 +74,10 @@ export class StreamWriter {
 
   /** Sends bytes, or keeps them behind those that wait. */
   send(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
     let from = start;
-    if (!this.blocked) from += this.#stream.write(buffer, start, end);
+    if (!this.blocked) from += stream.write(buffer, start, end);
     if (from === end) return;
     this.#rest ??= new ByteStore(undefined, true);
     this.#rest.append(buffer, from, end);
@@ -72,20 +86,14 @@ export class StreamWriter {
   /** The stream has room again. Returns whether everything is sent. */
   resume(): boolean {
     const rest = this.#rest;
-    if (rest === undefined || rest.length === 0) return true;
-    rest.consumeTo(rest.start + this.#stream.write(rest.buffer, rest.start, rest.end));
+    const stream = this.#stream;
+    if (stream === undefined || rest === undefined || rest.length === 0) return true;
+    rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
     return rest.length === 0;
   }
 
   /** Forgets a head that was added and not sent. */
   discard(): void {
     this.#gathered = 0;
-  }
-
-  /** Hands over what waits. */
-  takeRest(): ByteStore | undefined {
-    const rest = this.#rest;
-    this.#rest = undefined;
-    return rest;
   }
 }

@@ -31,6 +31,8 @@ export interface ClientSide {
   switchTo(head: ResponseHead): void;
   /** Body bytes, or raw ones. Takes all of them: what waits is bounded by what upstream may send unconsumed. */
   write(buffer: Buffer, start: number, end: number): void;
+  /** All that came in one read was written: what was gathered can leave. */
+  flush(): void;
   /** The response is whole; a raw direction is over, behind everything written. */
   end(trailers: Trailers | undefined): void;
   /** Both raw directions are over. */

@@ -110,13 +110,22 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     const { dispatch, lifecycle } = build(this);
     this.#lifecycle = lifecycle;
     this.#dispatch = dispatch;
-    context.sweep.add(this);
   }
 
-  /** The client's connection is over: the exchange is not used again. */
+  /** A client's connection begins: time limits are looked after until `detach`. */
+  attach(): void {
+    this.#context.sweep.add(this);
+  }
+
+  /** The client's connection is over; another may come. */
+  detach(): void {
+    this.#context.sweep.remove(this);
+  }
+
+  /** The client's connection is over, and the exchange is not used again. */
   release(): void {
     this.#replay.release();
-    this.#context.sweep.remove(this);
+    this.detach();
   }
 
   // The client's side.
@@ -297,6 +306,10 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (this.#call?.halfClose === false) this.#requestEnded = true;
     this.client.end(undefined);
     this.#closeIfOver();
+  }
+
+  onUpstreamTurn(): void {
+    this.client.flush();
   }
 
   onUpstreamWritable(): void {

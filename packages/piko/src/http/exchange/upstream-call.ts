@@ -50,6 +50,8 @@ export interface UpstreamEvents {
   onResponseBody(buffer: Buffer, start: number, end: number): void;
   /** The response is whole, or the upstream sends no more raw bytes. */
   onResponseEnd(trailers: Trailers | undefined): void;
+  /** All that came in one read was told. */
+  onUpstreamTurn(): void;
   /** There is room again after `congested`. */
   onUpstreamWritable(): void;
   /** There will be no (further) answer. `detail`: in words, for the log. */

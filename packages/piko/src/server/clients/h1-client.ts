@@ -233,6 +233,9 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     else this.#response.write(buffer, start, end);
   }
 
+  /** The socket's outbox gathers what a turn brings. */
+  flush(): void {}
+
   end(trailers: Trailers | undefined): void {
     if (this.#state === RAW) {
       this.socket.end();

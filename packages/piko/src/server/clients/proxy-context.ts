@@ -98,10 +98,12 @@ export class ProxyContext implements ExchangeContext {
 
   /** The exchange of a client's connection, for one request after another. */
   createExchange(client: NodeClient): Exchange {
-    return new Exchange(client, new RequestRecord(this), this, (exchange) => {
+    const made = new Exchange(client, new RequestRecord(this), this, (exchange) => {
       const dispatch = new NodeDispatch(exchange, this);
       return { dispatch, lifecycle: new Lifecycle(exchange, client, dispatch, this) };
     });
+    made.attach();
+    return made;
   }
 
   /** Parses a head again that was parsed before. */

@@ -97,7 +97,9 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   onData(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
     const handedOn = this.#reader.read(buffer, start, end);
-    if (stream === this.#stream) stream?.consume(end - start - handedOn);
+    if (stream !== this.#stream) return;
+    stream?.consume(end - start - handedOn);
+    this.#events.onUpstreamTurn();
   }
 
   onEnd(): void {

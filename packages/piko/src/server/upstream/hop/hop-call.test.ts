@@ -92,6 +92,8 @@ class Recorder implements UpstreamEvents {
     this.#woken();
   }
 
+  onUpstreamTurn(): void {}
+
   onUpstreamWritable(): void {
     this.#event("writable");
   }

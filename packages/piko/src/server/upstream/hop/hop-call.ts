@@ -147,6 +147,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
       this.#pool?.onSuccess();
     }
     this.#reader.read(buffer, start, end);
+    if (socket === this.#socket) this.#events.onUpstreamTurn();
   }
 
   onEnd(): void {

@@ -1,0 +1,27 @@
+// The streams that nodes open for an HTTP service: each gets a client's side with its exchange, one that is used again
+// where there is one, so that a request allocates nothing that lives as long.
+
+import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { HttpService } from "./http-service.js";
+import { StreamClient } from "./stream-client.js";
+
+/** Client's sides that are kept for further streams; about 6 KiB each at most. */
+const MAX_SPARE = 256;
+
+export class HttpStreams {
+  readonly #service: HttpService;
+  readonly #spare: StreamClient[] = [];
+  readonly #giveBack: (client: StreamClient) => boolean;
+
+  constructor(service: HttpService) {
+    this.#service = service;
+    this.#giveBack = (client) => this.#spare.length < MAX_SPARE && this.#spare.push(client) > 0;
+  }
+
+  /** Takes a stream that a node opened; returns its handler. */
+  open(stream: YamuxStream, halfClose: boolean): StreamHandler {
+    const client = this.#spare.pop() ?? new StreamClient(this.#service, this.#giveBack);
+    client.open(stream, halfClose);
+    return client;
+  }
+}

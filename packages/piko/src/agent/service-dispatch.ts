@@ -1,0 +1,43 @@
+// Brings the requests of an agent's exchange to its one service: on a kept connection if there is one, and once more on a
+// new one if the service had closed that before it knew of the request.
+
+import type { Dispatch } from "../http/exchange/dispatch.js";
+import { isIdempotent } from "../http/exchange/dispatch.js";
+import type { Exchange, Lifecycle } from "../http/exchange/exchange.js";
+import type { Seen } from "../http/exchange/upstream-call.js";
+import type { RequestHead } from "../http/head.js";
+import type { ServicePool } from "./service-pool.js";
+
+/** An agent's life of a request is short: whatever its node sends goes to the service. */
+export class ServiceDispatch implements Dispatch, Lifecycle {
+  readonly waiting = false;
+  readonly #exchange: Exchange;
+  readonly #pool: ServicePool;
+  #method: string;
+
+  constructor(exchange: Exchange, pool: ServicePool) {
+    this.#exchange = exchange;
+    this.#pool = pool;
+    this.#method = "";
+  }
+
+  begin(head: RequestHead): void {
+    this.#method = head.method;
+    this.#exchange.dispatch(head);
+  }
+
+  connect(head: RequestHead | undefined): void {
+    this.#exchange.start(this.#pool.take(this.#exchange), head);
+  }
+
+  again(seen: Seen): boolean {
+    // A new connection that failed says that the service can't be reached.
+    if (seen === "maybe" || !(seen === "no" || isIdempotent(this.#method))) return false;
+    this.#exchange.start(this.#pool.open(this.#exchange), undefined);
+    return true;
+  }
+
+  sweep(): void {}
+
+  clear(): void {}
+}

@@ -1,0 +1,354 @@
+// The client's side of an agent's exchange: one stream of the tunnel, which carries one request and its response as
+// HTTP/1.1 messages. Used for one stream after another.
+
+import type { StreamHandler, Timer, YamuxStream } from "@piko/tunnel";
+import { requestBody } from "../http/body-framing.js";
+import { HTTP_ERRORS, type HttpError } from "../http/errors.js";
+import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
+import type { ClientSide, LocalReply, Trailers } from "../http/exchange/client-side.js";
+import { Exchange } from "../http/exchange/exchange.js";
+import { BODY_INVALID, BodyReader, type BodySink } from "../http/h1/body-reader.js";
+import { errorBody, errorResponse } from "../http/h1/error-response.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../http/h1/find-head-end.js";
+import { parseRequestHead } from "../http/h1/parse-request-head.js";
+import {
+  FRAMING_AS_IS,
+  FRAMING_CHUNKED,
+  FRAMING_NONE,
+  type ResponseRewrite,
+} from "../http/h1/rewrite-response-head.js";
+import { writeBody, writeLastChunk } from "../http/h1/write-body.js";
+import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
+import { ByteStore } from "../net/byte-store.js";
+import { RequestRecord } from "../observability/request-record.js";
+import { type HttpService, MAX_REQUEST_HEAD_BYTES } from "./http-service.js";
+import { ServiceDispatch } from "./service-dispatch.js";
+import { StreamWriter } from "./stream-writer.js";
+
+// How far the stream is.
+const READING_HEAD = 0;
+/** A request is under way. */
+const EXCHANGING = 1;
+/** Behind a 101. */
+const RAW = 2;
+/** All is said, and the stream hasn't taken all of it yet. */
+const DRAINING = 3;
+const OVER = 4;
+
+/** Once a Go node has ended a raw stream, what its client sent may take this long to be answered by the service's end. */
+const LINGER_MS = 2_000;
+
+const INTERIM: ResponseRewrite = {
+  framing: FRAMING_NONE,
+  connectionClose: false,
+  keepAliveHttp10: false,
+  dateLine: undefined,
+};
+
+/** Takes over a stream whose exchange is finished: what still comes is of no interest. */
+const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
+
+export class StreamClient implements ClientSide, StreamHandler, BodySink {
+  readonly #service: HttpService;
+  readonly #giveBack: (client: StreamClient) => boolean;
+  readonly #exchange: Exchange;
+  readonly #writer: StreamWriter;
+  readonly #requestBody: BodyReader;
+  readonly #rewrite: ResponseRewrite;
+  readonly #finder: HeadEndFinder;
+  /** Its head in parts; later, what an upgrade request's client sends before the 101. Both are rare. */
+  readonly #held: ByteStore;
+  #stream: YamuxStream | undefined;
+  /** The node knows half-closes; a Go node has closed both directions when it sends FIN. */
+  #halfClose: boolean;
+  #phase: number;
+  #headOnly: boolean;
+  #upgrade: boolean;
+  #chunking: boolean;
+  /** The node reads no more: what the service still sends has no taker. */
+  #nobodyReads: boolean;
+  /** The raw direction ends when what waits has left. */
+  #ending: boolean;
+  #lingering: Timer | undefined;
+  /** Received bytes of this callback that the exchange, or `held`, has: the stream gets no window for them yet. */
+  #handed: number;
+
+  /** `giveBack`: called when a stream is over; true if this is kept for another one. */
+  constructor(service: HttpService, giveBack: (client: StreamClient) => boolean) {
+    this.#service = service;
+    this.#giveBack = giveBack;
+    this.#writer = new StreamWriter(service.scratch);
+    this.#requestBody = new BodyReader();
+    this.#rewrite = { ...INTERIM };
+    this.#finder = new HeadEndFinder();
+    this.#held = new ByteStore();
+    this.#stream = undefined;
+    this.#halfClose = false;
+    this.#phase = OVER;
+    this.#headOnly = false;
+    this.#upgrade = false;
+    this.#chunking = false;
+    this.#nobodyReads = false;
+    this.#ending = false;
+    this.#lingering = undefined;
+    this.#handed = 0;
+    this.#exchange = new Exchange(this, new RequestRecord(service), service, (exchange) => {
+      const dispatch = new ServiceDispatch(exchange, service.pool);
+      return { dispatch, lifecycle: dispatch };
+    });
+    this.#exchange.rewrite = service.rewrite;
+  }
+
+  /** Takes a stream that a node opened; its handler is this. */
+  open(stream: YamuxStream, halfClose: boolean): void {
+    this.#stream = stream;
+    this.#halfClose = halfClose;
+    this.#phase = READING_HEAD;
+    this.#nobodyReads = false;
+    this.#ending = false;
+    this.#writer.begin(stream);
+    this.#finder.reset();
+    this.#exchange.attach();
+  }
+
+  // The stream.
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    this.#handed = 0;
+    switch (this.#phase) {
+      case READING_HEAD:
+        this.#readHead(buffer, start, end);
+        break;
+      case EXCHANGING:
+        this.#readBody(buffer, start, end);
+        break;
+      case RAW:
+        this.#hand(buffer, start, end);
+        break;
+    }
+    if (this.#stream === stream) stream?.consume(end - start - this.#handed);
+  }
+
+  onEnd(): void {
+    if (this.#phase === RAW) {
+      if (!this.#halfClose) this.#onGoEnd();
+      this.#exchange.onRequestEnd(undefined);
+      return;
+    }
+    // Before the response is whole, a peer that sends no more is gone, as it is for nginx and Go.
+    this.#exchange.onClientGone(ABORT.client_gone);
+    this.#finish(true);
+  }
+
+  onReset(): void {
+    this.#exchange.onClientGone(ABORT.client_gone);
+    this.#finish(true);
+  }
+
+  onWritable(): void {
+    if (!this.#writer.resume()) return;
+    if (this.#ending) this.#stream?.end();
+    if (this.#phase === DRAINING) this.#finish(false);
+    else this.#exchange.onClientWritable();
+  }
+
+  /** For the body reader. */
+  onBody(buffer: Buffer, start: number, end: number): void {
+    this.#hand(buffer, start, end);
+  }
+
+  // The exchange.
+
+  get congested(): boolean {
+    return this.#writer.blocked;
+  }
+
+  /** Nodes send the requests of many clients. */
+  senderOf(): undefined {
+    return undefined;
+  }
+
+  inform(head: ResponseHead): void {
+    this.#writer.addHead(head, INTERIM);
+    this.#writer.flush();
+  }
+
+  respond(head: ResponseHead, last: boolean): void {
+    // So that a node can tell the end of a body from a cut.
+    this.#chunking = !last && head.contentLength === -1;
+    this.#rewrite.framing = this.#chunking ? FRAMING_CHUNKED : FRAMING_AS_IS;
+    this.#writer.addHead(head, this.#rewrite);
+  }
+
+  switchTo(head: ResponseHead): void {
+    this.#writer.addHead(head, INTERIM);
+    this.#writer.flush();
+    this.#phase = RAW;
+    const held = this.#held;
+    if (held.length === 0) return;
+    const { buffer, start, end } = held;
+    held.clear();
+    this.#exchange.onRequestBody(buffer, start, end);
+  }
+
+  write(buffer: Buffer, start: number, end: number): void {
+    if (this.#nobodyReads) return;
+    writeBody(this.#writer, this.#chunking, buffer, start, end);
+  }
+
+  flush(): void {
+    this.#writer.flush();
+  }
+
+  end(trailers: Trailers | undefined): void {
+    if (this.#chunking) writeLastChunk(this.#writer, trailers);
+    this.#writer.flush();
+    if (this.#phase !== RAW) this.#drain();
+    else if (this.#writer.blocked) this.#ending = true;
+    else this.#stream?.end();
+  }
+
+  close(): void {
+    this.#drain();
+  }
+
+  reply({ status, message = "", fields }: LocalReply): number {
+    const headOnly = this.#headOnly;
+    const text = errorResponse({ status, message, close: true, headOnly, extra: fields });
+    const bytes = Buffer.from(text, "latin1");
+    this.#chunking = false;
+    this.#writer.discard();
+    this.#writer.send(bytes, 0, bytes.length);
+    return headOnly ? 0 : errorBody(message).length;
+  }
+
+  consume(count: number): void {
+    this.#stream?.consume(count);
+  }
+
+  abort(_why: AbortReason): void {
+    this.#finish(true);
+  }
+
+  #readHead(buffer: Buffer, start: number, end: number): void {
+    const held = this.#held;
+    if (held.length === 0) {
+      this.#parseHead(buffer, start, end);
+      return;
+    }
+    held.append(buffer, start, end);
+    const found = this.#finder.find(held.buffer, held.start, held.end);
+    if (found === END_INVALID) this.#refuse(this.#finder.error);
+    else if (found !== END_UNKNOWN) {
+      const { buffer: bytes, start: from, end: to } = held;
+      held.clear();
+      this.#parseHead(bytes, from, to);
+    } else if (held.length > MAX_REQUEST_HEAD_BYTES) this.#refuse(HTTP_ERRORS.HEAD_SIZE);
+  }
+
+  #parseHead(buffer: Buffer, start: number, end: number): void {
+    const head = this.#service.requestHead;
+    const result = parseRequestHead(head, buffer, start, end);
+    if (result === HEAD_COMPLETE) {
+      // Nodes speak HTTP/1.1 whatever their clients do.
+      if (head.minorVersion !== 1) this.#refuse(HTTP_ERRORS.VERSION_UNSUPPORTED);
+      else {
+        this.#begin(head);
+        this.#readBody(buffer, head.end, end);
+      }
+    } else if (result === HEAD_INCOMPLETE && end - start <= MAX_REQUEST_HEAD_BYTES) {
+      this.#held.append(buffer, start, end);
+      // Looked through once more, so that what comes next is looked at from where this ends.
+      if (this.#finder.find(this.#held.buffer, this.#held.start, this.#held.end) === END_INVALID) {
+        this.#refuse(this.#finder.error);
+      }
+    } else this.#refuse(head.error);
+  }
+
+  #begin(head: RequestHead): void {
+    this.#phase = EXCHANGING;
+    this.#headOnly = head.method === "HEAD";
+    this.#upgrade = head.upgrade;
+    this.#chunking = false;
+    // For a node that could think of a second request on the same stream. Ours and Go's say themselves that they don't.
+    this.#rewrite.connectionClose = !head.connectionClose;
+    this.#requestBody.reset(requestBody(head), head.contentLength, true);
+    this.#exchange.onRequest(head, this.#requestBody.done);
+  }
+
+  #readBody(buffer: Buffer, start: number, end: number): void {
+    if (start === end || this.#phase !== EXCHANGING) return;
+    let at = start;
+    const body = this.#requestBody;
+    if (!body.done) {
+      at = body.read(buffer, start, end, this);
+      if (at === BODY_INVALID) {
+        this.#exchange.onRequestRefused(body.error ?? HTTP_ERRORS.TRUNCATED);
+        return;
+      }
+      if (this.#isOver()) return;
+      if (body.done) this.#exchange.onRequestEnd(body.trailers);
+    }
+    // Behind a request there is nothing, unless it asks for an upgrade: those bytes wait for the 101. They aren't
+    // consumed until then, so there are never more than the stream's window.
+    if (at === end || !this.#upgrade || this.#isOver()) return;
+    this.#handed += end - at;
+    this.#held.append(buffer, at, end);
+  }
+
+  #isOver(): boolean {
+    return this.#phase !== EXCHANGING;
+  }
+
+  #hand(buffer: Buffer, start: number, end: number): void {
+    this.#handed += end - start;
+    this.#exchange.onRequestBody(buffer, start, end);
+  }
+
+  /** Both directions of a raw stream are closed by a Go node's FIN: nobody reads what the service may still say. */
+  #onGoEnd(): void {
+    const { clock } = this.#service;
+    this.#nobodyReads = true;
+    this.#writer.over();
+    this.#exchange.onClientWritable();
+    this.#stream?.end();
+    this.#lingering = clock.setTimeout(() => {
+      this.#lingering = undefined;
+      this.#exchange.onClientGone(ABORT.client_gone);
+      this.#finish(false);
+    }, LINGER_MS);
+  }
+
+  /** A head that isn't one; no service was asked, so it is neither logged as a request nor counted. */
+  #refuse(error: HttpError | undefined): void {
+    const { status, message } = error ?? HTTP_ERRORS.METHOD;
+    this.#service.logger.warn("request refused", { "endpoint-id": this.#service.endpointId, error: message });
+    this.#headOnly = false;
+    this.reply({ status, message, fields: "" });
+    this.#drain();
+  }
+
+  /** All is said: the stream ends when it has taken everything. */
+  #drain(): void {
+    this.#phase = DRAINING;
+    if (!this.#writer.blocked) this.#finish(false);
+  }
+
+  /** The stream is over. Never a reset behind a whole answer: a Go node takes one in the same message for a failure. */
+  #finish(reset: boolean): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    this.#phase = OVER;
+    this.#stream = undefined;
+    stream.handler = FINISHED;
+    if (reset) stream.reset();
+    else stream.end();
+    if (this.#held.length > 0) this.#held.clear();
+    this.#writer.over();
+    if (this.#lingering !== undefined) this.#service.clock.clearTimeout(this.#lingering);
+    this.#lingering = undefined;
+    this.#exchange.detach();
+    if (!this.#giveBack(this)) this.#exchange.release();
+  }
+}
