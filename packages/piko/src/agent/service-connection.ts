@@ -199,6 +199,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   // The reader.
 
   onInform(head: ResponseHead): void {
+    this.#heldBytes += head.end - head.start;
     this.#events?.onInform(head);
   }
 

@@ -267,6 +267,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   onInform(head: ResponseHead): void {
     this.#replay.forget();
     this.client.inform(head);
+    this.#taken(head.end - head.start);
   }
 
   onSwitch(head: ResponseHead): boolean {
@@ -290,11 +291,9 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   }
 
   onResponseBody(buffer: Buffer, start: number, end: number): void {
-    const { client } = this;
     this.#responseBytes += end - start;
-    client.write(buffer, start, end);
-    if (client.congested) this.#unconsumed += end - start;
-    else this.#call?.consume(end - start);
+    this.client.write(buffer, start, end);
+    this.#taken(end - start);
   }
 
   onResponseEnd(trailers: Trailers | undefined): void {
@@ -362,6 +361,12 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     call?.release();
     this.#over(this.#status);
     this.client.close();
+  }
+
+  /** So many bytes of the upstream's went to the client's side: there is room for more, or will be. */
+  #taken(count: number): void {
+    if (this.client.congested) this.#unconsumed += count;
+    else this.#call?.consume(count);
   }
 
   #consumeHeld(): void {

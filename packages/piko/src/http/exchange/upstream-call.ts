@@ -31,7 +31,7 @@ export interface UpstreamCall {
   write(buffer: Buffer, start: number, end: number): void;
   /** The request is whole; a raw direction is over, behind everything written. */
   end(trailers: Trailers | undefined): void;
-  /** So many bytes of `onResponseBody` are out of the way: there is room for as many more. */
+  /** So many bytes of `onResponseBody`, and of heads of `onInform`, are out of the way: there is room for as many more. */
   consume(count: number): void;
   /** Nobody waits for the answer any more. */
   abort(why: AbortReason): void;
@@ -41,7 +41,7 @@ export interface UpstreamCall {
 
 /** What an exchange is told by its upstream. Heads and bytes are valid during the call. */
 export interface UpstreamEvents {
-  /** An interim response (1xx). */
+  /** An interim response (1xx). Its bytes wait for `consume`, as a body's do. */
   onInform(head: ResponseHead): void;
   /** A 101. True: raw bytes follow as body bytes, and their end as the response's. */
   onSwitch(head: ResponseHead): boolean;

@@ -94,7 +94,7 @@ export class ResponseReader implements BodySink {
     return this.#phase === RAW;
   }
 
-  /** Reads bytes. Returns how many of them were handed on as body or raw bytes: the others are used up. */
+  /** Reads bytes. Returns how many of them were handed on, as interim heads, body or raw bytes: the others are used up. */
   read(buffer: Buffer, start: number, end: number): number {
     this.#handedOn = 0;
     this.begun = true;
@@ -173,6 +173,8 @@ export class ResponseReader implements BodySink {
       return;
     }
     if (head.status < 200) {
+      // There may be any number of them, so they wait for the client's room like a body's bytes.
+      this.#handedOn += head.end - head.start;
       this.#events.onInform(head);
       return;
     }

@@ -166,6 +166,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   }
 
   onInform(head: ResponseHead): void {
+    this.#hold(head.end - head.start);
     this.#events.onInform(head);
   }
 
@@ -184,8 +185,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   }
 
   onResponseBody(buffer: Buffer, start: number, end: number): void {
-    this.#unconsumed += end - start;
-    if (this.#unconsumed > WINDOW_BYTES) this.#socket?.pause();
+    this.#hold(end - start);
     this.#events.onResponseBody(buffer, start, end);
   }
 
@@ -196,6 +196,11 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   onBadResponse(why: AbortReason, detail: string): void {
     this.#detach()?.destroy();
     this.#events.onLost(why, "answered", detail);
+  }
+
+  #hold(count: number): void {
+    this.#unconsumed += count;
+    if (this.#unconsumed > WINDOW_BYTES) this.#socket?.pause();
   }
 
   #lose(why: AbortReason): void {
