@@ -2,7 +2,7 @@
 // of the heads are gone later.
 
 import type { RequestHead, ResponseHead } from "../http/head.js";
-import { targetPathEnd } from "../http/h1/target-path.js";
+import { targetPathEnd } from "../http/target-path.js";
 import { ByteText } from "./byte-text.js";
 import type { HeaderFields } from "./header-fields.js";
 

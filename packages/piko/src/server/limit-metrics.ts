@@ -5,7 +5,7 @@ import type { ByteBudget } from "../net/byte-budget.js";
 import { LimitCounters } from "../net/limit-counters.js";
 import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
-import { CLIENT_LIMITS, PROXY_CAPACITIES, type ProxyLimit } from "./clients/proxy-limits.js";
+import { CLIENT_LIMITS, PROXY_CAPACITIES, type ProxyLimit } from "./exchange/proxy-limits.js";
 import type { ProxyPort } from "./clients/proxy-port.js";
 import { AGENT_LIMITS, UPSTREAM_LIMITS, type UpstreamLimit } from "./upstream/upstream-metrics.js";
 import type { UpstreamPort } from "./upstream/upstream-port.js";

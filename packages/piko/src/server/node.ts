@@ -16,7 +16,7 @@ import { addClusterMetrics } from "./cluster/cluster-metrics.js";
 import { ClusterTable } from "./cluster/cluster-table.js";
 import { addUseMetrics, createProxyLimits, createUpstreamLimits } from "./limit-metrics.js";
 import { generateNodeId } from "./node-id.js";
-import { ProxyContext } from "./clients/proxy-context.js";
+import { ProxyContext } from "./exchange/proxy-context.js";
 import { ProxyPort } from "./clients/proxy-port.js";
 import { UpstreamMetrics } from "./upstream/upstream-metrics.js";
 import { UpstreamPort } from "./upstream/upstream-port.js";

@@ -17,9 +17,10 @@ import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import type { Postponed } from "../../net/next-turn.js";
 import { WriteProgress } from "../../net/write-progress.js";
-import { forwardedClient } from "./forwarded-fields.js";
+import { forwardedClient } from "../exchange/forwarded-fields.js";
 import { partialHeadRefusal } from "./partial-head.js";
-import type { ProxyContext } from "./proxy-context.js";
+import { createExchange } from "../exchange/create-exchange.js";
+import type { ProxyContext } from "../exchange/proxy-context.js";
 import {
   BODY_SIZE,
   BODY_TIMEOUT,
@@ -27,7 +28,7 @@ import {
   HEAD_TIMEOUT,
   SMALL_HEAD_BYTES,
   TARGET_SIZE,
-} from "./proxy-limits.js";
+} from "../exchange/proxy-limits.js";
 import { H1Response } from "./h1-response.js";
 
 /**
@@ -108,7 +109,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     this.#requestBody = new BodyReader();
     this.#heldBytes = 0;
     this.#response = new H1Response(socket.out, context.dateLine);
-    this.#exchange = context.createExchange(this);
+    this.#exchange = createExchange(this, context);
     socket.handler = this;
     context.sweep.add(this);
   }

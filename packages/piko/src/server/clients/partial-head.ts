@@ -2,8 +2,8 @@
 
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
 import type { ByteStore } from "../../net/byte-store.js";
-import type { ProxyContext } from "./proxy-context.js";
-import { NO_MEMORY, SMALL_HEAD_BYTES, TARGET_SIZE } from "./proxy-limits.js";
+import type { ProxyContext } from "../exchange/proxy-context.js";
+import { NO_MEMORY, SMALL_HEAD_BYTES, TARGET_SIZE } from "../exchange/proxy-limits.js";
 
 /** The longest request line has the longest target and this: method, blanks, version and line end. */
 const LINE_EXTRA_BYTES = 64;

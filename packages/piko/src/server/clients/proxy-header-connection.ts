@@ -4,7 +4,7 @@ import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { ByteStore } from "../../net/byte-store.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import { parseProxyHeader } from "../../net/accept/proxy-protocol.js";
-import type { ProxyContext } from "./proxy-context.js";
+import type { ProxyContext } from "../exchange/proxy-context.js";
 
 /** Who goes on with the connection. */
 export interface ProxyHeaderOwner {

@@ -10,9 +10,9 @@ import { OpenFiles } from "../../net/accept/open-files.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { H1Client } from "./h1-client.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
-import type { ProxyContext } from "./proxy-context.js";
+import type { ProxyContext } from "../exchange/proxy-context.js";
 import { ProxyHeaderConnection, type ProxyHeaderOwner } from "./proxy-header-connection.js";
-import { TOO_MANY_CONNECTIONS, TOO_MANY_FILES, TOO_MANY_OF_CLIENT } from "./proxy-limits.js";
+import { TOO_MANY_CONNECTIONS, TOO_MANY_FILES, TOO_MANY_OF_CLIENT } from "../exchange/proxy-limits.js";
 import { RefusedConnection } from "./refused-connection.js";
 
 /** Connections that get an answer to say that there are too many; others are just closed. */

@@ -5,8 +5,8 @@ import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { errorResponse } from "../../http/h1/error-response.js";
 import type { HttpError } from "../../http/errors.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
-import type { ProxyContext } from "./proxy-context.js";
-import { fieldsOf } from "./proxy-limits.js";
+import type { ProxyContext } from "../exchange/proxy-context.js";
+import { fieldsOf } from "../exchange/proxy-limits.js";
 
 /** How long a request may take to begin. */
 const PATIENCE_MS = 2_000;

@@ -7,10 +7,10 @@ import type { Exchange, Lifecycle as ExchangeLifecycle } from "../../http/exchan
 import type { RequestHead } from "../../http/head.js";
 import { isSameOrigin } from "../../http/origin.js";
 import { type MutableRewrite, PLAIN_REQUEST } from "../../http/request-rewrite.js";
-import { endpointIdOf } from "../clients/endpoint-id.js";
-import type { ProxyContext } from "../clients/proxy-context.js";
-import { BODY_SIZE, ENDPOINT_ID } from "../clients/proxy-limits.js";
-import { openTcpTunnel } from "../clients/tcp-tunnel.js";
+import { endpointIdOf } from "./endpoint-id.js";
+import type { ProxyContext } from "./proxy-context.js";
+import { BODY_SIZE, ENDPOINT_ID } from "./proxy-limits.js";
+import { openTcpTunnel } from "./tcp-tunnel.js";
 import { isTooLong, parseEndpointId } from "../upstream/endpoint-id.js";
 import { isForwarded } from "../upstream/hop/forwarded.js";
 import type { NodeClient } from "./node-client.js";

@@ -1,7 +1,9 @@
 // A connection to the upstream port before it is a tunnel: reads one upgrade request and answers it.
 
-import { ByteSocket, isValidKey, type SocketHandler, switchingProtocols } from "@piko/tunnel";
+import { ByteSocket, type Clock, isValidKey, type SocketHandler, switchingProtocols } from "@piko/tunnel";
 import type { Socket } from "node:net";
+import type { UpstreamLimitsConfig } from "../../config/server.js";
+import type { DateLine } from "../../http/date-line.js";
 import { HTTP_ERRORS } from "../../http/errors.js";
 import {
   FIELD_SEC_WEBSOCKET_KEY,
@@ -14,12 +16,14 @@ import { isSameOrigin } from "../../http/origin.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
+import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
-import type { Expiring } from "../../net/deadline-sweep.js";
+import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
 import { errorResponse } from "../../http/h1/error-response.js";
+import type { Logger } from "../../observability/logger.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
-import { Tunnel } from "./tunnel.js";
-import type { UpstreamPort } from "./upstream-port.js";
+import { Tunnel, type TunnelOwner } from "./tunnel.js";
+import type { UpstreamLimit } from "./upstream-metrics.js";
 
 /** Largest upgrade request; tokens are the only long thing in one. */
 const MAX_HEAD_BYTES = 64 * 1024;
@@ -38,8 +42,33 @@ export interface Refusal {
   readonly message: string;
 }
 
+/** What connections ask of the upstream port, and tell it. */
+export interface UpstreamConnectionOwner extends TunnelOwner {
+  readonly nodeId: string;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+  readonly dateLine: DateLine;
+  readonly config: UpstreamLimitsConfig;
+  readonly budget: ByteBudget;
+  /** Filled by each parse, valid until the next one. */
+  readonly requestHead: RequestHead;
+  /** New tunnels are refused. */
+  readonly stopping: boolean;
+  /** The limit that keeps the endpoint from another tunnel, if one does. */
+  fullFor(endpointId: string): UpstreamLimit | undefined;
+  /** The upgrade is done. */
+  onTunnel(tunnel: Tunnel): void;
+  /** A tunnel now. */
+  forget(connection: UpstreamConnection): void;
+  /** Gone before it was a tunnel. */
+  onPendingGone(connection: UpstreamConnection): void;
+  /** The upgrade request has not come in time. */
+  onHeadTimeout(): void;
+}
+
 export class UpstreamConnection implements SocketHandler, Expiring {
-  readonly #port: UpstreamPort;
+  readonly #port: UpstreamConnectionOwner;
   readonly #socket: ByteSocket;
   readonly #bytes: ByteStore;
   readonly #finder = new HeadEndFinder();
@@ -49,7 +78,12 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   /** Why there is no room for it. */
   readonly refusal: Refusal | undefined;
 
-  constructor(port: UpstreamPort, accepted: Socket, clientIp: string, refusal: Refusal | undefined) {
+  constructor(
+    port: UpstreamConnectionOwner,
+    accepted: Socket,
+    clientIp: string,
+    refusal: Refusal | undefined,
+  ) {
     this.#port = port;
     this.clientIp = clientIp;
     this.refusal = refusal;

@@ -16,9 +16,9 @@ import type { AddressRanges } from "../../base/address-ranges.js";
 import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
-import type { Tunnel, TunnelOwner } from "./tunnel.js";
+import type { Tunnel } from "./tunnel.js";
 import type { TunnelDrains } from "./tunnel-drains.js";
-import { type Refusal, UpstreamConnection } from "./upstream-connection.js";
+import { type Refusal, UpstreamConnection, type UpstreamConnectionOwner } from "./upstream-connection.js";
 import type { UpstreamLimit } from "./upstream-metrics.js";
 import type { Upstreams } from "./upstreams.js";
 
@@ -52,7 +52,7 @@ export interface UpstreamPortOptions {
   dateLine: DateLine;
 }
 
-export class UpstreamPort implements TunnelOwner {
+export class UpstreamPort implements UpstreamConnectionOwner {
   readonly nodeId: string;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -60,7 +60,6 @@ export class UpstreamPort implements TunnelOwner {
   readonly dateLine: DateLine;
   readonly config: UpstreamLimitsConfig;
   readonly budget: ByteBudget;
-  /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
   /** New tunnels are refused. */
   stopping = false;
@@ -132,7 +131,6 @@ export class UpstreamPort implements TunnelOwner {
     return this.#clients.highest;
   }
 
-  /** For connections: the limit that keeps the endpoint from another tunnel, if one does. */
   fullFor(endpointId: string): UpstreamLimit | undefined {
     const { maxTunnels, maxTunnelsPerEndpoint } = this.config;
     const listeners = this.#upstreams.find(endpointId)?.tunnelCount ?? 0;
@@ -146,25 +144,21 @@ export class UpstreamPort implements TunnelOwner {
     return full;
   }
 
-  /** For connections: the upgrade is done. */
   onTunnel(tunnel: Tunnel): void {
     this.#upstreams.add(tunnel);
     this.logger.info("upstream connected", describe(tunnel));
   }
 
-  /** For connections: a tunnel now. */
   forget(connection: UpstreamConnection): void {
     this.#connections.delete(connection);
   }
 
-  /** For connections: gone before it was a tunnel. */
   onPendingGone(connection: UpstreamConnection): void {
     this.#connections.delete(connection);
     if (connection.refusal !== undefined) this.#surplus--;
     else this.#leave(connection.clientIp);
   }
 
-  /** For connections: the upgrade request has not come in time. */
   onHeadTimeout(): void {
     this.#limits.hit("read_header_timeout");
   }

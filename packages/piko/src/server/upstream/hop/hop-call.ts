@@ -15,7 +15,7 @@ import {
 import { writeBody, writeLastChunk } from "../../../http/h1/write-body.js";
 import { type MutableRewrite, PLAIN_REQUEST, type RequestRewrite } from "../../../http/request-rewrite.js";
 import { isReroute } from "./forwarded.js";
-import type { HopPool } from "./hop-pool.js";
+import type { HopPool, WaitingCall } from "./hop-pool.js";
 
 /** Received bytes that may wait for the client, as on a tunnel's stream. */
 const WINDOW_BYTES = 256 * 1024;
@@ -23,7 +23,7 @@ const WINDOW_BYTES = 256 * 1024;
 /** Takes over a connection whose call is over, until it is closed or used again. */
 const FINISHED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
-export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
+export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, WaitingCall {
   /** Whether the agent behind the other node knows half-closes isn't known here. */
   readonly halfClose = false;
   readonly #events: UpstreamEvents;
@@ -129,7 +129,6 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     else socket.close();
   }
 
-  /** For the pool: the node can't be reached, so there will be no response. */
   giveUp(): void {
     this.#socket?.destroy();
   }

@@ -3,7 +3,6 @@
 import { ByteSocket, type Clock, type SocketHandler } from "@piko/tunnel";
 import { parseHostPort } from "../../../base/address.js";
 import type { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
-import type { HopCall } from "./hop-call.js";
 
 /** Most connections to one node that are kept without a request. */
 const MAX_IDLE = 128;
@@ -17,14 +16,19 @@ const CONNECT_TIMEOUT_MS = 2_000;
  */
 const KEEP_ALIVE_MS = 15_000;
 
+/** A call whose response has not begun. */
+export interface WaitingCall {
+  /** The node can't be reached, so there will be no response. */
+  giveUp(): void;
+}
+
 export class HopPool {
   readonly #node: RemoteNode;
   readonly #table: ClusterTable;
   readonly #clock: Clock;
   /** The one that was used last comes last, and is used first. */
   readonly #idle: IdleConnection[] = [];
-  /** Calls whose response has not begun. */
-  readonly #waiting = new Set<HopCall>();
+  readonly #waiting = new Set<WaitingCall>();
   #closed = false;
 
   constructor(node: RemoteNode, table: ClusterTable, clock: Clock) {
@@ -72,12 +76,12 @@ export class HopPool {
   }
 
   /** For calls: the request is on its way. */
-  onWaiting(call: HopCall): void {
+  onWaiting(call: WaitingCall): void {
     this.#waiting.add(call);
   }
 
   /** For calls: the response has begun, or the request is over. */
-  onSettled(call: HopCall): void {
+  onSettled(call: WaitingCall): void {
     this.#waiting.delete(call);
   }
 

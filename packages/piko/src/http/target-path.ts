@@ -1,6 +1,6 @@
 // The path of a request as logs show it.
 
-import type { RequestHead } from "../head.js";
+import type { RequestHead } from "./head.js";
 
 const QUESTION_MARK = 0x3f;
 

@@ -6,13 +6,10 @@ import { RequestHead, ResponseHead } from "../../http/head.js";
 import type { HttpError } from "../../http/errors.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
-import { Exchange, type ExchangeContext } from "../../http/exchange/exchange.js";
+import type { ExchangeContext } from "../../http/exchange/exchange.js";
 import type { HeadReader } from "../../http/exchange/request-replay.js";
 import type { ResponseReaderLimits } from "../../http/h1/response-reader.js";
-import { RequestRecord } from "../../observability/request-record.js";
-import { Lifecycle } from "../exchange/lifecycle.js";
-import { NodeDispatch } from "../exchange/node-dispatch.js";
-import type { NodeClient } from "../exchange/node-client.js";
+import type { RequestRecord } from "../../observability/request-record.js";
 import type { Hops } from "../upstream/hop/hops.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
@@ -94,16 +91,6 @@ export class ProxyContext implements ExchangeContext {
     this.clock = dependencies.clock;
     this.sweep = dependencies.sweep;
     this.dateLine = dependencies.dateLine;
-  }
-
-  /** The exchange of a client's connection, for one request after another. */
-  createExchange(client: NodeClient): Exchange {
-    const made = new Exchange(client, new RequestRecord(this), this, (exchange) => {
-      const dispatch = new NodeDispatch(exchange, this);
-      return { dispatch, lifecycle: new Lifecycle(exchange, client, dispatch, this) };
-    });
-    made.attach();
-    return made;
   }
 
   /** Parses a head again that was parsed before. */

@@ -20,7 +20,7 @@ import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import type { Tunnel } from "../upstream/tunnel.js";
 import { isForwarded } from "../upstream/hop/forwarded.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
-import type { NodeClient } from "../exchange/node-client.js";
+import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ENDPOINT_BUSY } from "./proxy-limits.js";
 

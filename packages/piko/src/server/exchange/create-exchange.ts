@@ -1,0 +1,18 @@
+// Puts together what one client connection needs on a node: its exchange, the life cycle in front, the dispatch behind.
+
+import { Exchange } from "../../http/exchange/exchange.js";
+import { RequestRecord } from "../../observability/request-record.js";
+import { Lifecycle } from "./lifecycle.js";
+import type { NodeClient } from "./node-client.js";
+import { NodeDispatch } from "./node-dispatch.js";
+import type { ProxyContext } from "./proxy-context.js";
+
+/** The exchange of a client's connection, for one request after another. */
+export function createExchange(client: NodeClient, context: ProxyContext): Exchange {
+  const made = new Exchange(client, new RequestRecord(context), context, (exchange) => {
+    const dispatch = new NodeDispatch(exchange, context);
+    return { dispatch, lifecycle: new Lifecycle(exchange, client, dispatch, context) };
+  });
+  made.attach();
+  return made;
+}
