@@ -1,7 +1,7 @@
 // A connection to an HTTP service, used for one request after another: the call of an exchange while it has one, kept in
 // a service pool between requests.
 
-import type { ByteSocket, SocketHandler } from "@piko/tunnel";
+import type { ByteSocket, Clock, SocketHandler } from "@piko/tunnel";
 import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
 import type { Trailers } from "../http/exchange/client-side.js";
 import { isIdempotent } from "../http/exchange/dispatch.js";
@@ -9,21 +9,35 @@ import type { Seen, UpstreamCall, UpstreamEvents } from "../http/exchange/upstre
 import { FIELD_KEEP_ALIVE } from "../http/field-names.js";
 import { findField } from "../http/find-field.js";
 import { requestHeadCapacity, writeRequestHead } from "../http/h1/rewrite-request-head.js";
-import { type ResponseEvents, ResponseReader } from "../http/h1/response-reader.js";
+import {
+  type ResponseEvents,
+  ResponseReader,
+  type ResponseReaderLimits,
+} from "../http/h1/response-reader.js";
 import { writeBody, writeLastChunk } from "../http/h1/write-body.js";
 import type { RequestHead, ResponseHead } from "../http/head.js";
 import type { RequestRewrite } from "../http/request-rewrite.js";
-import type { Expiring } from "../net/deadline-sweep.js";
+import type { DeadlineSweep, Expiring } from "../net/deadline-sweep.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";
-import type { ServicePool } from "./service-pool.js";
 
 /** How much sooner than the service says an idle connection is closed, so that no request meets its end. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
 
+/** What a connection asks of its pool. */
+export interface ServiceConnectionOwner {
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+  readonly responses: ResponseReaderLimits;
+  /** Keeps a connection whose request is over. Returns until when, or -1 when there is no room. */
+  keep(connection: ServiceConnection): number;
+  /** An idle one is gone. */
+  forget(connection: ServiceConnection): void;
+}
+
 export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseEvents, Expiring {
   readonly halfClose = true;
   readonly socket: ByteSocket;
-  readonly #pool: ServicePool;
+  readonly #pool: ServiceConnectionOwner;
   readonly #reader: ResponseReader;
   /** Whose call it is; undefined between requests, and at the end. */
   #events: UpstreamEvents | undefined;
@@ -45,7 +59,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   /** `write` found it congested: `onUpstreamWritable` is owed. */
   #blocked: boolean;
 
-  constructor(pool: ServicePool, connector: ServiceConnector) {
+  constructor(pool: ServiceConnectionOwner, connector: ServiceConnector) {
     this.#pool = pool;
     this.#reader = new ResponseReader(this, pool.responses);
     this.#events = undefined;

@@ -3,12 +3,12 @@
 
 import type { Clock } from "@piko/tunnel";
 import type { ByteBudget } from "../net/byte-budget.js";
-import { DeadlineSweep } from "../net/deadline-sweep.js";
+import { deadlineAfter, DeadlineSweep } from "../net/deadline-sweep.js";
 import type { ServiceConnector } from "./connect-service.js";
 import type { UpstreamEvents } from "../http/exchange/upstream-call.js";
 import type { ResponseReaderLimits } from "../http/h1/response-reader.js";
 import { ResponseHead } from "../http/head.js";
-import { ServiceConnection } from "./service-connection.js";
+import { ServiceConnection, type ServiceConnectionOwner } from "./service-connection.js";
 
 /** Most field lines of one response head; nodes let fewer through. */
 const MAX_FIELDS = 512;
@@ -27,7 +27,7 @@ export interface ServicePoolOptions {
   readonly clock: Clock;
 }
 
-export class ServicePool {
+export class ServicePool implements ServiceConnectionOwner {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly responses: ResponseReaderLimits;
@@ -72,14 +72,12 @@ export class ServicePool {
     return connection;
   }
 
-  /** For connections: keeps one whose request is over. Returns until when, or -1 when there is no room. */
   keep(connection: ServiceConnection): number {
     if (this.#closed || this.#idle.length >= this.#maxIdle) return -1;
     this.#idle.push(connection);
-    return this.#idleTimeoutMs === 0 ? Number.POSITIVE_INFINITY : this.clock.now() + this.#idleTimeoutMs;
+    return deadlineAfter(this.clock.now(), this.#idleTimeoutMs);
   }
 
-  /** For connections: an idle one is gone. */
   forget(connection: ServiceConnection): void {
     const at = this.#idle.lastIndexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);

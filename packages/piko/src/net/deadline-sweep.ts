@@ -13,6 +13,11 @@ export interface Expiring {
 /** Limits are kept to within this much. */
 export const SWEEP_INTERVAL_MS = 250;
 
+/** When a time limit that begins now is over; never where there is none (0). */
+export function deadlineAfter(nowMs: number, limitMs: number): number {
+  return limitMs === 0 ? Number.POSITIVE_INFINITY : nowMs + limitMs;
+}
+
 export class DeadlineSweep {
   readonly #clock: Clock;
   readonly #members = new Set<Expiring>();

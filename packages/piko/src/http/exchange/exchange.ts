@@ -8,7 +8,7 @@ import type { RequestHead, ResponseHead } from "../head.js";
 import { PLAIN_REQUEST, type RequestRewrite } from "../request-rewrite.js";
 import { askedProtocols, switchesTo } from "../switching.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
-import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
+import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/deadline-sweep.js";
 import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../../observability/request-record.js";
 import { ABORT, type AbortReason } from "./abort-reason.js";
 import type { ClientEvents, ClientSide, Trailers } from "./client-side.js";
@@ -133,7 +133,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   onRequest(head: RequestHead, last: boolean): void {
     const { timeoutMs } = this.#context;
     this.record.begin(head, this.client.senderOf(head));
-    this.#deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : this.record.startMs + timeoutMs;
+    this.#deadlineMs = deadlineAfter(this.record.startMs, timeoutMs);
     this.#phase = HELD;
     this.#requestEnded = last;
     this.#hasBody = !last;

@@ -14,7 +14,7 @@ import type { ClientSide, LocalReply, Trailers } from "../../http/exchange/clien
 import type { Exchange } from "../../http/exchange/exchange.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead, type ResponseHead } from "../../http/head.js";
 import { ByteStore } from "../../net/byte-store.js";
-import type { Expiring } from "../../net/deadline-sweep.js";
+import { deadlineAfter, type Expiring } from "../../net/deadline-sweep.js";
 import type { Postponed } from "../../net/next-turn.js";
 import { WriteProgress } from "../../net/write-progress.js";
 import { forwardedClient } from "../exchange/forwarded-fields.js";
@@ -104,7 +104,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     this.#lastRequest = false;
     this.#ahead = new ByteStore(context.budget);
     this.#finder = new HeadEndFinder();
-    this.#deadlineMs = deadline(context.clock.now(), context.config.http.readHeaderTimeoutMs);
+    this.#deadlineMs = deadlineAfter(context.clock.now(), context.config.http.readHeaderTimeoutMs);
     this.#writes = new WriteProgress();
     this.#requestBody = new BodyReader();
     this.#heldBytes = 0;
@@ -169,7 +169,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     if (nowMs < this.#deadlineMs) return;
     if (this.#state === EXCHANGING) this.#onBodyPause(nowMs);
     else if (this.#state === READING_HEAD && this.#stalled) {
-      this.#deadlineMs = deadline(nowMs, this.#context.config.http.readHeaderTimeoutMs);
+      this.#deadlineMs = deadlineAfter(nowMs, this.#context.config.http.readHeaderTimeoutMs);
     } else if (this.#state === READING_HEAD && this.#ahead.length > 0) this.#refuse(HEAD_TIMEOUT);
     else this.socket.destroy();
   }
@@ -314,7 +314,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     this.#heldBytes = 0;
     this.#deadlineMs = body.done
       ? Number.POSITIVE_INFINITY
-      : deadline(this.#context.clock.now(), this.#context.config.http.readTimeoutMs);
+      : deadlineAfter(this.#context.clock.now(), this.#context.config.http.readTimeoutMs);
     this.#exchange.onRequest(head, body.done);
   }
 
@@ -338,7 +338,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
       this.#deadlineMs = Number.POSITIVE_INFINITY;
       this.#exchange.onRequestEnd(body.trailers);
     } else {
-      this.#deadlineMs = deadline(this.#context.clock.now(), this.#context.config.http.readTimeoutMs);
+      this.#deadlineMs = deadlineAfter(this.#context.clock.now(), this.#context.config.http.readTimeoutMs);
     }
     return at;
   }
@@ -381,7 +381,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
       return;
     }
     if (this.#ahead.length === 0 && reading) {
-      this.#deadlineMs = deadline(clock.now(), config.http.readHeaderTimeoutMs);
+      this.#deadlineMs = deadlineAfter(clock.now(), config.http.readHeaderTimeoutMs);
     }
     this.#ahead.append(buffer, start, end);
     if (reading && !this.#stalled) this.#searchHead();
@@ -427,7 +427,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     }
     if (at > start) {
       const { clock, config } = this.#context;
-      this.#deadlineMs = deadline(clock.now(), config.http.readHeaderTimeoutMs);
+      this.#deadlineMs = deadlineAfter(clock.now(), config.http.readHeaderTimeoutMs);
       this.#finder.reset();
       this.#searchHead();
     }
@@ -454,7 +454,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
       return;
     }
     this.#state = READING_HEAD;
-    this.#deadlineMs = deadline(this.#exchange.record.endMs, this.#context.config.http.idleTimeoutMs);
+    this.#deadlineMs = deadlineAfter(this.#exchange.record.endMs, this.#context.config.http.idleTimeoutMs);
     this.#finder.reset();
     // Otherwise the loop that began the request goes on.
     if (this.#processing) this.#resumeReading();
@@ -497,7 +497,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
 
   #onBodyPause(nowMs: number): void {
     // A client that is told to wait (the tunnel has no room) isn't slow itself.
-    if (this.socket.paused) this.#deadlineMs = deadline(nowMs, this.#context.config.http.readTimeoutMs);
+    if (this.socket.paused) this.#deadlineMs = deadlineAfter(nowMs, this.#context.config.http.readTimeoutMs);
     else this.#exchange.onRequestRefused(BODY_TIMEOUT);
   }
 
@@ -506,9 +506,4 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     const limitMs = this.#context.config.http.writeTimeoutMs;
     return limitMs !== 0 && this.#writes.stuckMs(this.socket, nowMs) >= limitMs;
   }
-}
-
-/** A limit of 0 is none. */
-function deadline(nowMs: number, limitMs: number): number {
-  return limitMs === 0 ? Number.POSITIVE_INFINITY : nowMs + limitMs;
 }

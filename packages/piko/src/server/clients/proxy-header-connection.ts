@@ -2,7 +2,7 @@
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { ByteStore } from "../../net/byte-store.js";
-import type { Expiring } from "../../net/deadline-sweep.js";
+import { deadlineAfter, type Expiring } from "../../net/deadline-sweep.js";
 import { parseProxyHeader } from "../../net/accept/proxy-protocol.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
 
@@ -29,8 +29,7 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     this.#peer = peer;
     this.#owner = owner;
     this.#bytes = new ByteStore(context.budget);
-    const limitMs = context.config.http.readHeaderTimeoutMs;
-    this.#deadlineMs = limitMs === 0 ? Number.POSITIVE_INFINITY : context.clock.now() + limitMs;
+    this.#deadlineMs = deadlineAfter(context.clock.now(), context.config.http.readHeaderTimeoutMs);
     socket.handler = this;
     context.sweep.add(this);
   }

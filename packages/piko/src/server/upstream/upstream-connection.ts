@@ -18,7 +18,7 @@ import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http/hea
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
-import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
+import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/deadline-sweep.js";
 import { errorResponse } from "../../http/h1/error-response.js";
 import type { Logger } from "../../observability/logger.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
@@ -90,7 +90,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     this.#bytes = new ByteStore(port.budget);
     const { readHeaderTimeoutMs } = port.config;
     const timeoutMs = refusal !== undefined ? SURPLUS_TIMEOUT_MS : readHeaderTimeoutMs;
-    this.#deadlineMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : port.clock.now() + timeoutMs;
+    this.#deadlineMs = deadlineAfter(port.clock.now(), timeoutMs);
     this.#socket = ByteSocket.accept(accepted, this);
     port.sweep.add(this);
   }
