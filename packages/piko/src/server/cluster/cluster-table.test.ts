@@ -130,10 +130,23 @@ describe("a node that can't be reached", () => {
     table.onSuccess(a);
     expect(Array.from({ length: 50 }, () => table.select("e", 0, undefined)?.id)).toContain("a");
     table.onFailure(a, 0);
-    table.onFailure(a, 0);
-    expect(a.ejectedUntilMs).toBe(1_000);
-    table.onSuspect(a, 700);
-    expect(a.ejectedUntilMs).toBe(1_000);
+    expect(a.ejectedUntilMs).toBe(500);
+    table.onSuspect(a, 400);
+    expect(a.ejectedUntilMs).toBe(500);
+  });
+
+  it("isn't left out longer because many requests fail at once", () => {
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    const a = table.get("a");
+    if (a === undefined) throw new Error("no a");
+    for (let nowMs = 0; nowMs < 500; nowMs++) table.onFailure(a, nowMs);
+    expect(a.ejectedUntilMs).toBe(500);
+    expect([499, 500].map((nowMs) => table.isBack("e", nowMs, undefined))).toEqual([false, true]);
+    expect(table.isBack("e", 500, a)).toBe(false);
+    expect(table.isBack("other", 500, undefined)).toBe(false);
+    table.onFailure(a, 500);
+    expect(a.ejectedUntilMs).toBe(1_500);
   });
 
   it("is like any other after the first answer", () => {
@@ -143,7 +156,7 @@ describe("a node that can't be reached", () => {
     const a = table.get("a");
     if (a === undefined) throw new Error("no a");
     table.onFailure(a, 0);
-    table.onFailure(a, 0);
+    table.onFailure(a, 500);
     table.onSuccess(a);
     expect(shares(table, "e", 100)["a"]).toBeGreaterThan(20);
     table.onFailure(a, 0);

@@ -152,6 +152,12 @@ export class ClusterTable {
     return undefined;
   }
 
+  /** Some node with listeners for the endpoint, but not `except`, is in no time out: a request may find it well again. */
+  isBack(endpointId: string, nowMs: number, except: unknown): boolean {
+    const nodes = this.#byEndpoint.get(endpointId);
+    return nodes?.some((node) => node !== except && rankOf(node, nowMs) !== FAILED) === true;
+  }
+
   /** A request got through to the node. */
   onSuccess(node: RemoteNode): void {
     node.failures = 0;
@@ -163,8 +169,12 @@ export class ClusterTable {
     node.ejectedUntilMs = Math.max(node.ejectedUntilMs, untilMs);
   }
 
-  /** The node could not be reached: others are asked before it for a while, whatever gossip says. */
+  /**
+   * The node could not be reached: others are asked before it for a while, whatever gossip says. What fails within that
+   * while says nothing new: many requests that fail at once count as one.
+   */
   onFailure(node: RemoteNode, nowMs: number): void {
+    if (node.ejectedUntilMs > nowMs) return;
     node.ejectedUntilMs = nowMs + Math.min(MAX_EJECT_MS, EJECT_MS * 2 ** node.failures);
     node.failures = Math.min(node.failures + 1, 10);
   }

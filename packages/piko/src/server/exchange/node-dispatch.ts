@@ -45,7 +45,8 @@ export class NodeDispatch implements Dispatch, Waiter {
   #upstream: Tunnel | RemoteNode | undefined;
   /** Where the request is counted as one in flight. */
   #endpoint: EndpointTunnels | undefined;
-  /** Until when the request waits for an upstream to come back; 0 when it doesn't. */
+  #waiting: boolean;
+  /** Until when it may wait for an upstream to come back, however often it tries; 0: it has not waited yet. */
   #waitUntilMs: number;
 
   constructor(exchange: Exchange, context: ProxyContext) {
@@ -65,17 +66,19 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#failed = undefined;
     this.#upstream = undefined;
     this.#endpoint = undefined;
+    this.#waiting = false;
     this.#waitUntilMs = 0;
   }
 
   get waiting(): boolean {
-    return this.#waitUntilMs !== 0;
+    return this.#waiting;
   }
 
   /** A request begins; `target` says where it is to go. */
   begin(): void {
     this.#triesLeft = MAX_TRIES;
     this.#failed = undefined;
+    this.#waitUntilMs = 0;
   }
 
   connect(head: RequestHead | undefined): void {
@@ -115,26 +118,36 @@ export class NodeDispatch implements Dispatch, Waiter {
    * still at hand.)
    */
   again(seen: Seen): boolean {
-    if (this.#triesLeft === 0 || !(seen === "no" || isIdempotent(this.target.method))) return false;
+    if (seen !== "no" && !isIdempotent(this.target.method)) return false;
     this.#failed = seen === "stale" ? undefined : this.#upstream;
-    this.connect(undefined);
+    if (this.#triesLeft > 0) this.connect(undefined);
+    // Those that were tried may be back in a moment.
+    else if (this.#failed instanceof RemoteNode) this.#wait();
+    else return false;
     return true;
   }
 
   onUpstream(): void {
+    this.#waiting = false;
     this.#waitUntilMs = 0;
     this.#failed = undefined;
     this.connect(undefined);
   }
 
   sweep(nowMs: number): void {
-    if (!this.waiting || nowMs < this.#waitUntilMs) return;
-    this.#stopWaiting();
-    this.#exchange.reply(502, "no available upstreams");
+    if (!this.#waiting) return;
+    if (nowMs >= this.#waitUntilMs) {
+      this.#stopWaiting();
+      this.#exchange.reply(502, "no available upstreams");
+    } else if (this.#isNodeBack(nowMs)) {
+      this.#stopWaiting();
+      this.#triesLeft = Math.max(this.#triesLeft, 1);
+      this.connect(undefined);
+    }
   }
 
   clear(): void {
-    if (this.waiting) this.#stopWaiting();
+    if (this.#waiting) this.#stopWaiting();
     this.#upstream = undefined;
     this.#failed = undefined;
     if (this.#endpoint !== undefined) this.#endpoint.requests--;
@@ -180,17 +193,29 @@ export class NodeDispatch implements Dispatch, Waiter {
 
   /** There is no upstream now: the request waits for one that has just gone, or is told so. */
   #wait(): void {
-    const { waits } = this.#context.upstreams;
+    const { clock, upstreams } = this.#context;
+    const { waits } = upstreams;
     const { endpointId } = this.target;
+    const failed = this.#failed;
     // The node or agent that was to have the endpoint hasn't, or is gone: the endpoint may turn up elsewhere in a moment.
-    if (this.#failed instanceof RemoteNode || this.#failed?.usable === false) waits.onLost(endpointId);
+    if (failed instanceof RemoteNode || failed?.usable === false) waits.onLost(endpointId);
     const until = waits.wait(endpointId, this);
     if (until === WAITS_FULL) this.#exchange.refuse(TOO_MANY_WAITING);
-    else if (until !== undefined) this.#waitUntilMs = until;
-    else {
-      const message = this.#failed === undefined ? "no available upstreams" : "upstream unreachable";
+    else if (until !== undefined) {
+      this.#waiting = true;
+      if (this.#waitUntilMs === 0) this.#waitUntilMs = until;
+      // It is tried again when its time out is over. One that answers, but has no upstream, has to say that it has one.
+      if (failed instanceof RemoteNode && failed.ejectedUntilMs > clock.now()) this.#failed = undefined;
+    } else {
+      const message = failed === undefined ? "no available upstreams" : "upstream unreachable";
       this.#exchange.reply(502, message);
     }
+  }
+
+  /** A node that requests failed to reach may be well again: its time out is over, or another request got through. */
+  #isNodeBack(nowMs: number): boolean {
+    const { endpointId, lastNode } = this.target;
+    return !lastNode && this.#context.cluster?.table.isBack(endpointId, nowMs, this.#failed) === true;
   }
 
   /**
@@ -215,7 +240,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   }
 
   #stopWaiting(): void {
-    this.#waitUntilMs = 0;
+    this.#waiting = false;
     this.#context.upstreams.waits.cancel(this.target.endpointId, this);
   }
 }
