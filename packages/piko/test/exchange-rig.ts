@@ -1,0 +1,162 @@
+// An exchange between a client and upstreams in memory, on a clock that stands still. Its life cycle and dispatch do what
+// the test says.
+
+import { FakeClock } from "@piko/testkit";
+import { Exchange, type ExchangeContext } from "../src/http/exchange/exchange.js";
+import type { Seen } from "../src/http/exchange/upstream-call.js";
+import type { HttpError } from "../src/http/errors.js";
+import { parseRequestHead } from "../src/http/h1/parse-request-head.js";
+import { RequestHead } from "../src/http/head.js";
+import { ByteBudget } from "../src/net/byte-budget.js";
+import { DeadlineSweep } from "../src/net/deadline-sweep.js";
+import { type RecordTarget, RequestRecord } from "../src/observability/request-record.js";
+import { MemoryCall } from "./memory-call.js";
+import { MemoryClient } from "./memory-client.js";
+import { requestHead } from "./memory-heads.js";
+
+export const TIMEOUT_MS = 10_000;
+export const NO_MEMORY: HttpError = { status: 503, code: "PIKO_HTTP_NO_MEMORY", message: "server is busy" };
+
+/** What the dispatch finds: an upstream, none yet, or none at all. */
+type Found = "call" | "wait" | "none";
+
+export interface RigOptions {
+  readonly timeoutMs?: number;
+  readonly maxReplayBytes?: number;
+  readonly maxBytes?: number;
+}
+
+export class ExchangeRig {
+  readonly clock = new FakeClock();
+  readonly budget: ByteBudget;
+  readonly client = new MemoryClient();
+  readonly exchange: Exchange;
+  readonly calls: MemoryCall[] = [];
+  /** Requests that were accounted for: status and bytes of the response. */
+  readonly ended: string[] = [];
+  begun = 0;
+  readonly refusals: string[] = [];
+  readonly failures: string[] = [];
+  found: Found = "call";
+  /** Other upstreams that a lost request may go to. */
+  retries = 2;
+  /** What the life cycle does with a request. */
+  onBegin: (head: RequestHead) => void = (head) => this.exchange.dispatch(head);
+  /** Set up a call before it is used. */
+  onCall: (call: MemoryCall) => void = () => {};
+  waiting = false;
+  cleared = 0;
+  readonly seen: Seen[] = [];
+  readonly #head = new RequestHead(100);
+
+  constructor({ timeoutMs = TIMEOUT_MS, maxReplayBytes = 1_000, maxBytes = 100_000 }: RigOptions = {}) {
+    this.budget = new ByteBudget(maxBytes);
+    const metrics = {
+      begin: () => void this.begun++,
+      abandon: () => void this.ended.push("abandoned"),
+      end: (status: number, _method: string, _s: number, _in: number, bytes: number) =>
+        void this.ended.push(`${status} ${bytes}`),
+    };
+    const { clock } = this;
+    const target = { accessLog: { enabled: false }, metrics, clock } as unknown as RecordTarget;
+    const context: ExchangeContext = {
+      clock,
+      sweep: new DeadlineSweep(clock),
+      budget: this.budget,
+      timeoutMs,
+      maxReplayBytes,
+      readHead: (buffer, start, end) => {
+        parseRequestHead(this.#head, buffer, start, end);
+        return this.#head;
+      },
+      noMemory: NO_MEMORY,
+      fieldsOf: ({ status }) => (status === 503 ? "Retry-After: 1\r\n" : ""),
+      onRefused: ({ message }) => void this.refusals.push(message),
+      onFailed: (why, detail) => void this.failures.push(`${why.code}: ${detail}`),
+    };
+    this.exchange = new Exchange(this.client, new RequestRecord(target), context, () => ({
+      lifecycle: { begin: (head) => this.onBegin(head) },
+      dispatch: {
+        waiting: false,
+        connect: (head) => this.#connect(head),
+        again: (seen) => this.#again(seen),
+        sweep: () => {},
+        clear: () => {
+          this.waiting = false;
+          this.cleared++;
+        },
+      },
+    }));
+    this.client.join(this.exchange);
+  }
+
+  /** The call that was made last. */
+  get call(): MemoryCall {
+    const call = this.calls.at(-1);
+    if (call === undefined) throw new Error("no call");
+    return call;
+  }
+
+  /** What the client and the last call were told since the last look. */
+  take(): { client: string[]; call: string[] } {
+    return { client: this.client.take(), call: this.calls.at(-1)?.take() ?? [] };
+  }
+
+  get(): this {
+    this.client.request(requestHead("GET /x HTTP/1.1\r\nHost: e.test"), true);
+    return this;
+  }
+
+  post(): this {
+    this.client.request(requestHead("POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked"), false);
+    return this;
+  }
+
+  /** Idempotent, with a body. */
+  put(): this {
+    this.client.request(requestHead("PUT /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked"), false);
+    return this;
+  }
+
+  upgrade(): this {
+    const fields = "Connection: upgrade\r\nUpgrade: chat, super-chat";
+    this.client.request(requestHead(`GET /x HTTP/1.1\r\nHost: e.test\r\n${fields}`), true);
+    return this;
+  }
+
+  /** A waiting request's upstream has come. */
+  come(): void {
+    this.waiting = false;
+    this.found = "call";
+    this.exchange.resume();
+  }
+
+  /** What broke the rules of either door, and what was not accounted for. */
+  get faults(): string[] {
+    const faults = [...this.client.faults, ...this.calls.flatMap((call) => call.faults)];
+    const under = this.client.busy ? 1 : 0;
+    if (this.begun !== this.ended.length + under) {
+      faults.push(`${this.begun} requests begun, ${this.ended.length} ended, ${under} under way`);
+    }
+    return faults;
+  }
+
+  #connect(head: RequestHead | undefined): void {
+    if (this.found === "wait") this.waiting = true;
+    else if (this.found === "none") this.exchange.reply(502, "no available upstreams");
+    else {
+      const call = new MemoryCall(this.exchange);
+      this.onCall(call);
+      this.calls.push(call);
+      this.exchange.start(call, head);
+    }
+  }
+
+  #again(seen: Seen): boolean {
+    this.seen.push(seen);
+    if (this.retries === 0) return false;
+    this.retries--;
+    this.#connect(undefined);
+    return true;
+  }
+}

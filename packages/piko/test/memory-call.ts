@@ -1,0 +1,118 @@
+// An upstream's call in memory: keeps what it is told, in order and in words, and accounts for the bytes that it has
+// brought. A test speaks for the upstream by the call's own methods; what breaks the rules of the door is kept as a fault.
+
+import type { AbortReason } from "../src/http/exchange/abort-reason.js";
+import type { Trailers } from "../src/http/exchange/client-side.js";
+import type { Seen, UpstreamCall, UpstreamEvents } from "../src/http/exchange/upstream-call.js";
+import type { RequestHead } from "../src/http/head.js";
+import type { RequestRewrite } from "../src/http/request-rewrite.js";
+import { responseHead } from "./memory-heads.js";
+
+/** new: not sent yet. open: under way. done: no event may come, one of `abort` and `release` may. over: nothing may. */
+type State = "new" | "open" | "done" | "over";
+
+export class MemoryCall implements UpstreamCall {
+  congested = false;
+  connecting = false;
+  halfClose = true;
+  readonly told: string[] = [];
+  readonly faults: string[] = [];
+  /** Body or raw bytes that it has brought, and those that are out of the way. */
+  brought = 0;
+  consumed = 0;
+  /** All body or raw bytes of the request. */
+  body = "";
+  head = "";
+  state: State = "new";
+  readonly #events: UpstreamEvents;
+
+  constructor(events: UpstreamEvents) {
+    this.#events = events;
+  }
+
+  take(): string[] {
+    return this.told.splice(0);
+  }
+
+  send(head: RequestHead, _rewrite: RequestRewrite, last: boolean): void {
+    this.head = head.buffer.toString("latin1", head.start, head.end);
+    if (this.state !== "new") this.faults.push("sent twice");
+    this.state = "open";
+    this.#tell(`send ${head.method}${last ? " last" : ""}`);
+  }
+
+  write(buffer: Buffer, start: number, end: number): void {
+    const text = buffer.toString("latin1", start, end);
+    this.#tell(`write ${text}`);
+    this.body += text;
+  }
+
+  end(trailers: Trailers | undefined): void {
+    this.#tell(trailers === undefined ? "end" : `end ${trailers.toString("latin1").trim()}`);
+  }
+
+  consume(count: number): void {
+    this.#tell(`consume ${count}`);
+    this.consumed += count;
+    if (count <= 0) this.faults.push(`consume of ${count}`);
+    if (this.consumed > this.brought) this.faults.push(`${this.consumed} of ${this.brought} bytes consumed`);
+  }
+
+  abort(why: AbortReason): void {
+    this.#finish(`abort ${why.code}`);
+  }
+
+  release(): void {
+    this.#finish("release");
+  }
+
+  // What the upstream does.
+
+  inform(status: string): void {
+    this.#events.onInform(responseHead(`HTTP/1.1 ${status}`));
+  }
+
+  switch(fields = "Connection: upgrade\r\nUpgrade: chat"): boolean {
+    return this.#events.onSwitch(responseHead(`HTTP/1.1 101 Switching Protocols\r\n${fields}`));
+  }
+
+  respond(status: string, last: boolean): void {
+    if (last) this.state = "done";
+    this.#events.onResponse(responseHead(`HTTP/1.1 ${status}\r\nContent-Length: 0`), last);
+  }
+
+  bring(text: string): void {
+    const bytes = Buffer.from(`.${text}.`, "latin1");
+    this.brought += text.length;
+    this.#events.onResponseBody(bytes, 1, bytes.length - 1);
+    bytes.fill(0);
+  }
+
+  /** The end of a response, or, with `raw`, of a raw direction, behind which the other one goes on. */
+  finish(trailers?: string, raw = false): void {
+    if (!raw) this.state = "done";
+    this.#events.onResponseEnd(trailers === undefined ? undefined : Buffer.from(`${trailers}\r\n`, "latin1"));
+  }
+
+  drain(): void {
+    this.congested = false;
+    this.#events.onUpstreamWritable();
+  }
+
+  lose(why: AbortReason, seen: Seen): void {
+    this.state = "over";
+    this.#events.onLost(why, seen, why.message);
+  }
+
+  #finish(text: string): void {
+    if (this.state === "over" || this.state === "new")
+      this.faults.push(`call: ${text} when it is ${this.state}`);
+    this.state = "over";
+    this.told.push(text);
+  }
+
+  #tell(text: string): void {
+    if (this.state !== "open") this.faults.push(`call: ${text} when it is ${this.state}`);
+    this.told.push(text);
+  }
+}

@@ -1,0 +1,132 @@
+// A client's side of an exchange in memory: keeps what it is told, in order and in words, and accounts for the bytes that
+// it has handed over. What breaks the rules of the door is kept as a fault.
+
+import type { ClientEvents, ClientSide, LocalReply, Trailers } from "../src/http/exchange/client-side.js";
+import type { AbortReason } from "../src/http/exchange/abort-reason.js";
+import type { RequestHead, ResponseHead } from "../src/http/head.js";
+
+export class MemoryClient implements ClientSide {
+  congested = false;
+  /** What it was told. */
+  readonly told: string[] = [];
+  readonly faults: string[] = [];
+  /** Bytes of the request under way that it has handed over, and those that have left the exchange. */
+  handed = 0;
+  consumed = 0;
+  /** All body or raw bytes of the answer. */
+  body = "";
+  /** Called in `end`, `close` and `abort`: where a connection begins its next request. */
+  onOver: () => void = () => {};
+  /** Called by each `write`. */
+  onWrite: () => void = () => {};
+  #events: ClientEvents | undefined;
+  #busy = false;
+  #raw = false;
+  #ended = false;
+
+  /** The exchange that it is the client of. */
+  join(events: ClientEvents): void {
+    this.#events = events;
+  }
+
+  /** A request is under way. */
+  get busy(): boolean {
+    return this.#busy;
+  }
+
+  request(head: RequestHead, last: boolean): void {
+    this.#busy = true;
+    this.#raw = false;
+    this.#ended = false;
+    this.handed = 0;
+    this.consumed = 0;
+    this.#door.onRequest(head, last);
+  }
+
+  send(text: string): void {
+    const bytes = Buffer.from(`.${text}.`, "latin1");
+    this.handed += text.length;
+    this.#door.onRequestBody(bytes, 1, bytes.length - 1);
+    bytes.fill(0);
+  }
+
+  /** What was told since the last look. */
+  take(): string[] {
+    return this.told.splice(0);
+  }
+
+  senderOf(): string {
+    return "192.0.2.1";
+  }
+
+  inform(head: ResponseHead): void {
+    this.#tell(`inform ${head.status}`);
+  }
+
+  respond(head: ResponseHead, last: boolean): void {
+    this.#tell(`respond ${head.status}${last ? " last" : ""}`);
+  }
+
+  switchTo(head: ResponseHead): void {
+    this.#tell(`switch ${head.status}`);
+    this.#raw = true;
+  }
+
+  write(buffer: Buffer, start: number, end: number): void {
+    const text = buffer.toString("latin1", start, end);
+    this.#tell(`write ${text}`);
+    if (this.#ended) this.faults.push("write behind the end");
+    this.body += text;
+    this.onWrite();
+  }
+
+  end(trailers: Trailers | undefined): void {
+    this.#tell(trailers === undefined ? "end" : `end ${trailers.toString("latin1").trim()}`);
+    if (this.#ended) this.faults.push("end behind the end");
+    this.#ended = true;
+    if (!this.#raw) this.#over();
+  }
+
+  close(): void {
+    this.#tell("close");
+    this.#over();
+  }
+
+  reply({ status, message, fields }: LocalReply): number {
+    this.#tell(`reply ${status} ${message ?? ""}${fields === "" ? "" : ` ${fields.trim()}`}`.trim());
+    return message?.length ?? 0;
+  }
+
+  consume(count: number): void {
+    this.#tell(`consume ${count}`);
+    this.consumed += count;
+    if (count <= 0) this.faults.push(`consume of ${count}`);
+    if (this.consumed > this.handed) this.faults.push(`${this.consumed} of ${this.handed} bytes consumed`);
+  }
+
+  abort(why: AbortReason): void {
+    this.#tell(`abort ${why.code}`);
+    this.#over();
+  }
+
+  /** The client's connection is lost: nothing may be told any more. */
+  gone(why: AbortReason): void {
+    this.#busy = false;
+    this.#door.onClientGone(why);
+  }
+
+  get #door(): ClientEvents {
+    if (this.#events === undefined) throw new Error("no exchange");
+    return this.#events;
+  }
+
+  #tell(text: string): void {
+    if (!this.#busy) this.faults.push(`client: ${text} when nothing is under way`);
+    this.told.push(text);
+  }
+
+  #over(): void {
+    this.#busy = false;
+    this.onOver();
+  }
+}
