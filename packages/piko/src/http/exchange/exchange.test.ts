@@ -394,6 +394,19 @@ describe("Exchange", () => {
       expect(rig.failures).toEqual(["timeout: upstream timeout"]);
     });
 
+    it("time counts from the last of the request that the upstream took, though the client had ended before", () => {
+      const rig = create().post();
+      rig.call.congested = true;
+      rig.client.send("ab");
+      rig.exchange.onRequestEnd(undefined);
+      rig.clock.advance(TIMEOUT_MS - 1_000);
+      rig.call.drain();
+      rig.clock.advance(TIMEOUT_MS - 500);
+      expect(rig.ended).toEqual([]);
+      rig.clock.advance(1_000);
+      expect(rig.ended).toEqual(["504 16"]);
+    });
+
     it("time that an upstream takes to be connected to counts as its own", () => {
       const rig = create();
       rig.onCall = (call) => {

@@ -379,7 +379,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   /** The time for the response head counts from the last of the request that the upstream took. */
   #moveDeadline(): void {
     const { clock, timeoutMs } = this.#context;
-    if (this.#phase !== AWAITING_HEAD || timeoutMs === 0 || this.#requestEnded) return;
+    if (this.#phase !== AWAITING_HEAD || timeoutMs === 0) return;
     if (this.#call?.connecting !== true) this.#deadlineMs = clock.now() + timeoutMs;
   }
 
