@@ -1,8 +1,5 @@
 // Time as a dependency: everything that waits takes a Clock, so that tests can advance time by hand.
 
-import { performance } from "node:perf_hooks";
-import { AwakeClock } from "./awake-clock.js";
-
 /** A pending call; `refresh` starts its delay again. Node's own Timeout is one. */
 export interface Timer {
   refresh(): unknown;
@@ -17,13 +14,3 @@ export interface Clock {
   /** Takes a pending call back; a timer that has fired is ignored. */
   clearTimeout(timer: Timer): void;
 }
-
-/**
- * The real clock; times in which this process stood still don't count. `performance` is imported because the global of
- * that name is a getter, dearer than the call itself.
- */
-export const systemClock: AwakeClock = new AwakeClock({
-  now: () => performance.now(),
-  setTimeout: (callback, ms) => setTimeout(callback, ms),
-  clearTimeout: (timer) => clearTimeout(timer as NodeJS.Timeout),
-});

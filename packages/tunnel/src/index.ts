@@ -1,7 +1,8 @@
 // The public API of @piko/tunnel: WebSocket framing and yamux streams over one socket.
 
 export { AwakeClock, AwakeTimer } from "./awake-clock.js";
-export { type Clock, systemClock, type Timer } from "./clock.js";
+export type { Clock, Timer } from "./clock.js";
+export { systemClock } from "./system-clock.js";
 export { dial, type DialTarget } from "./dial/dial.js";
 export { HostLookup, type HostLookupOptions, type LookupDone } from "./dial/host-lookup.js";
 export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
@@ -27,7 +28,8 @@ export {
   INITIAL_WINDOW_BYTES,
 } from "./yamux/frame.js";
 export { MAX_QUEUED_STREAMS, OPEN_TIMEOUT_MS } from "./yamux/opening-queue.js";
-export { type SessionHandler, YamuxSession } from "./yamux/session.js";
+export { YamuxSession } from "./yamux/session.js";
+export type { SessionHandler } from "./yamux/session-handler.js";
 export {
   KEEP_ALIVE_INTERVAL_MS,
   KEEP_ALIVE_TIMEOUT_MS,

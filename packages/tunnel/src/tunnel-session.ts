@@ -1,12 +1,14 @@
 // A tunnel: a yamux session inside a WebSocket. Ties the two together and turns every way of ending into one call.
 
-import { type Clock, systemClock } from "./clock.js";
+import type { Clock } from "./clock.js";
+import { systemClock } from "./system-clock.js";
 import type { TunnelError } from "./errors.js";
 import type { ByteSocket } from "./socket/byte-socket.js";
 import { WebSocketConnection, type WebSocketHandler } from "./websocket/connection.js";
 import { CLOSE_INTERNAL_ERROR, CLOSE_PROTOCOL_ERROR } from "./websocket/frame.js";
 import { GO_AWAY_INTERNAL_ERROR } from "./yamux/frame.js";
-import { type SessionHandler, YamuxSession } from "./yamux/session.js";
+import { YamuxSession } from "./yamux/session.js";
+import type { SessionHandler } from "./yamux/session-handler.js";
 import type { SessionOptions } from "./yamux/session-options.js";
 import type { StreamHandler, YamuxStream } from "./yamux/stream.js";
 

@@ -72,6 +72,7 @@ export async function runProgram(
     code = 1;
     logger.error(`failed to run ${name}`, { error: error instanceof Error ? error : String(error) });
   }
-  await Promise.race([output.drain(), new Promise((resolve) => setTimeout(resolve, LAST_LINES_MS))]);
+  const late = new Promise((resolve) => systemClock.setTimeout(() => resolve(undefined), LAST_LINES_MS));
+  await Promise.race([output.drain(), late]);
   process.exit(code);
 }

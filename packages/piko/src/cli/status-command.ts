@@ -142,6 +142,7 @@ async function run<T>(
       },
       signal: stop.signal,
       clock: systemClock,
+      // oxlint-disable-next-line no-restricted-properties -- the process is where time comes from
       wallNow: Date.now,
     });
   } catch (error) {

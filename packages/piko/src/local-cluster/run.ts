@@ -31,6 +31,7 @@ export async function runTestCluster(options: RunTestClusterOptions): Promise<vo
       new TcpBalancer({
         name: `${name} balancer`,
         targets: () => cluster.nodes.map(({ addresses }) => addresses[name]),
+        // oxlint-disable-next-line no-restricted-properties -- the process is where chance comes from
         random: Math.random,
       }),
   );

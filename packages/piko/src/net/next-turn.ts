@@ -16,6 +16,7 @@ export class NextTurn {
 
   /** Calls `member` once, in the next turn. */
   add(member: Postponed): void {
+    // oxlint-disable-next-line no-restricted-globals -- the next turn: sockets are read before it
     if (this.#members.push(member) === 1) setImmediate(this.#run);
   }
 }

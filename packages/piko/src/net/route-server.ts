@@ -172,6 +172,7 @@ export function metricsRoute(metrics: Metrics): Route {
   let next: Promise<string> | undefined;
   return async (response) => {
     next ??= new Promise((resolve) => {
+      // oxlint-disable-next-line no-restricted-globals -- this turn's end: all that ask in it get one text
       setImmediate(() => {
         next = undefined;
         resolve(metrics.text());

@@ -2,6 +2,8 @@
 // gather in a batch of bounded size and are written without blocking; when the reader is too slow, lines are dropped
 // and counted.
 
+/* oxlint-disable no-restricted-globals -- the log has to leave on the real clock, whatever a test does with its own */
+
 import { write, writeSync } from "node:fs";
 import type { ByteText } from "./byte-text.js";
 import { LineBatch } from "./line-batch.js";

@@ -53,6 +53,7 @@ export interface LoggerOptions {
 
 /** Creates the log of a program. */
 export function createLogger(options: LoggerOptions): Logger {
+  // oxlint-disable-next-line no-restricted-properties -- every line has the time of day
   const { config, output = new LogOutput(fileDevice(2)), terminal = false, now = Date.now } = options;
   const rank = LOG_LEVELS.indexOf(config.level);
   const subsystems = new Set(config.subsystems);

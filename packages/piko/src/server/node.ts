@@ -39,6 +39,13 @@ export interface NodeAddresses {
   admin: HostPort;
 }
 
+/** Numbers in [0, 1). A node asks the process for chance and the time of day here, and passes them on. */
+// oxlint-disable-next-line no-restricted-properties -- the top of a node
+const random = Math.random;
+/** Milliseconds since 1970. */
+// oxlint-disable-next-line no-restricted-properties -- the top of a node
+const wallNow = Date.now;
+
 export interface NodeOptions {
   config: ServerConfig;
   logger: Logger;
@@ -97,11 +104,12 @@ export class Node {
     });
     this.#context = context;
     this.#proxy = new ProxyPort(context);
-    const drains = new TunnelDrains(clock);
+    const drains = new TunnelDrains(clock, random);
     this.#rebalancer = new Rebalancer({
       config: config.upstream.rebalance,
       upstreams,
       drains,
+      random,
       others: () => this.#cluster?.listenersOfOthers() ?? [],
       logger: logger.subsystem("upstream"),
       clock,
@@ -130,6 +138,7 @@ export class Node {
       upstreams,
       logger: logger.subsystem("admin"),
       clock,
+      wallNow,
       isReady: () => this.#ready,
     });
   }
@@ -141,7 +150,7 @@ export class Node {
   async start(): Promise<NodeAddresses> {
     const { admin, cluster, proxy, upstream } = this.#config;
     try {
-      const table = new ClusterTable(Math.random);
+      const table = new ClusterTable(random);
       const hops = new Hops(table, this.#clock);
       const node = await Cluster.listen({
         table,
@@ -151,8 +160,8 @@ export class Node {
         config: cluster,
         logger: this.#logger.subsystem("cluster"),
         clock: this.#clock,
-        wallNow: Date.now,
-        random: Math.random,
+        wallNow,
+        random,
         onEndpoint: (endpointId) => this.#upstreams.waits.onFound(endpointId),
         onEndpointLost: (endpointId) => {
           if (this.#upstreams.listenerCount(endpointId) === 0) this.#upstreams.waits.onLost(endpointId);

@@ -2,7 +2,8 @@
 // comes through here: byte sockets, and the few plain sockets that are none.
 
 import { isIP, type Socket } from "node:net";
-import { type Clock, systemClock } from "../clock.js";
+import type { Clock } from "../clock.js";
+import { systemClock } from "../system-clock.js";
 import { HostLookup } from "./host-lookup.js";
 import { interleave, race, type RaceDone } from "./race.js";
 

@@ -4,7 +4,8 @@
 
 import { lookup as systemLookup, Resolver } from "node:dns";
 import { readFile } from "node:fs";
-import { type Clock, systemClock, type Timer } from "../clock.js";
+import type { Clock, Timer } from "../clock.js";
+import { systemClock } from "../system-clock.js";
 import {
   findInHosts,
   isBelowLocalhost,

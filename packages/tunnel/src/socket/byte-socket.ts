@@ -3,7 +3,8 @@
 
 import { connect as connectTcp, Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
-import { systemClock, type Timer } from "../clock.js";
+import type { Timer } from "../clock.js";
+import { systemClock } from "../system-clock.js";
 import { dial, type DialTarget } from "../dial/dial.js";
 import { Outbox } from "./outbox.js";
 import { type Reader, readTurns } from "./read-turns.js";

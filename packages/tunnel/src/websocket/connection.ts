@@ -1,7 +1,8 @@
 // One WebSocket as a byte stream over a socket whose handshake is done: binary messages in and out, pings answered,
 // closes exchanged. All bytes written in one event-loop turn leave as one frame (per 256 KiB).
 
-import { type Clock, systemClock, type Timer } from "../clock.js";
+import type { Clock, Timer } from "../clock.js";
+import { systemClock } from "../system-clock.js";
 import { TunnelError } from "../errors.js";
 import type { ByteSocket, SocketHandler } from "../socket/byte-socket.js";
 import { type Flushable, turnEnd } from "../socket/flush-queue.js";

@@ -2,18 +2,23 @@
 // share, so that no stream keeps the others from sending. Small writes go ahead of them, see `YamuxStream`.
 
 import type { Outbox } from "../socket/outbox.js";
-import type { YamuxStream } from "./stream.js";
 
 /** What a stream sends in its turn while others wait for the socket too. */
 const SHARE_BYTES = 64 * 1024;
 /** What may wait for a congested socket ahead of the streams that it has stopped. */
 const MAX_PASSING_BACKLOG_BYTES = 512 * 1024;
 
+/** A stream that the socket has stopped. */
+export interface Waiting {
+  /** Its turn has come. */
+  resume(): void;
+}
+
 export class DrainTurns {
   /** Changes when the socket has drained. */
   congestions: number;
   readonly #out: Outbox;
-  #waiting: YamuxStream[];
+  #waiting: Waiting[];
   /** `drained` is at it, and what the stream whose turn it is may still send of its share. */
   #draining: boolean;
   #shareBytes: number;
@@ -37,7 +42,7 @@ export class DrainTurns {
   }
 
   /** `stream` goes on when the socket has drained. */
-  wait(stream: YamuxStream): void {
+  wait(stream: Waiting): void {
     this.#waiting.push(stream);
   }
 
@@ -55,7 +60,7 @@ export class DrainTurns {
     // Grows at its end meanwhile, by the streams that have more than their share; windows are finite.
     while (served < waiting.length && !this.#out.congested) {
       this.#shareBytes = SHARE_BYTES;
-      (waiting[served++] as YamuxStream).resume();
+      (waiting[served++] as Waiting).resume();
     }
     this.#draining = false;
     waiting.splice(0, served);

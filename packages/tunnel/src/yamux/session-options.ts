@@ -3,7 +3,7 @@
 import type { Clock } from "../clock.js";
 import type { Outbox } from "../socket/outbox.js";
 import { LAST_STREAM_ID } from "./frame.js";
-import type { SessionHandler } from "./session.js";
+import type { SessionHandler } from "./session-handler.js";
 
 export interface SessionOptions {
   /** Clients open streams with odd ids, servers with even ones. In Piko the server process is "server". */

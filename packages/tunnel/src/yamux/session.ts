@@ -23,28 +23,15 @@ import { DrainTurns } from "./drain-turns.js";
 import { type YamuxFrameHandler, YamuxFrameReader } from "./frame-reader.js";
 import { KeepAlive, type KeepAliveHandler } from "./keep-alive.js";
 import { MAX_QUEUED_STREAMS, OPEN_TIMEOUT_MS, OpeningQueue } from "./opening-queue.js";
+import type { SessionHandler } from "./session-handler.js";
 import { completeOptions, type SessionOptions } from "./session-options.js";
-import { type StreamHandler, YamuxStream } from "./stream.js";
+import { type StreamHandler, type StreamSession, YamuxStream } from "./stream.js";
 import { StreamIds } from "./stream-ids.js";
-
-/** What the owner of a session is told. */
-export interface SessionHandler {
-  /** The peer opened a stream; return its handler, or undefined to refuse it (RST). */
-  onStream(stream: YamuxStream): StreamHandler | undefined;
-  /** GoAway(0): the peer accepts no new streams; those under way go on. Or: stream ids run out, open a new session. */
-  onGoAway(): void;
-  /** The last stream is over, or the socket has drained while none is open. Look again later: more may come at once. */
-  onIdle?(): void;
-  /** The session has ended: it takes nothing and brings nothing any more. Its streams are told next. Exactly once. */
-  onEnded?(): void;
-  /** The session has to end for `error`: every stream was told; the owner closes the transport. Exactly once. */
-  onFailed(error: TunnelError): void;
-}
 
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
 
-export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler {
+export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, StreamSession {
   readonly peerHalfCloses: boolean;
   /** For streams. */
   readonly turns: DrainTurns;

@@ -2,7 +2,7 @@
 // the same turn, sent ones to the session's outbox; nothing is buffered here.
 
 import { FLAG_FIN, FLAG_RST, INITIAL_WINDOW_BYTES } from "./frame.js";
-import type { YamuxSession } from "./session.js";
+import type { DrainTurns } from "./drain-turns.js";
 
 /** What the owner of a stream is told. After `onReset` nothing follows; after `onEnd` at most `onReset` or `onWritable`. */
 export interface StreamHandler {
@@ -36,11 +36,23 @@ const WRITABLE = 0;
 const AWAITING_WINDOW = 1;
 const AWAITING_DRAIN = 2;
 
+/** What a stream asks of its session. */
+export interface StreamSession {
+  readonly ended: boolean;
+  readonly peerHalfCloses: boolean;
+  readonly turns: DrainTurns;
+  sendData(streamId: number, flags: number, buffer: Buffer, start: number, end: number): void;
+  /** `later`: nobody waits for it, so it may leave with what comes next. */
+  sendWindowUpdate(streamId: number, flags: number, delta: number, later?: boolean): void;
+  /** The stream is over. */
+  forget(stream: YamuxStream): void;
+}
+
 export class YamuxStream {
   handler: StreamHandler;
   /** 0 while the stream waits for its turn to be opened. */
   id: number;
-  readonly #session: YamuxSession;
+  readonly #session: StreamSession;
   #sendWindow: number;
   #receiveWindow: number;
   #consumed: number;
@@ -54,7 +66,7 @@ export class YamuxStream {
   #passedIn: number;
 
   /** Use `YamuxSession.openStream`. */
-  constructor(session: YamuxSession, id: number, handler: StreamHandler) {
+  constructor(session: StreamSession, id: number, handler: StreamHandler) {
     this.handler = handler;
     this.id = id;
     this.#session = session;

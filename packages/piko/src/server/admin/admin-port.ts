@@ -15,6 +15,8 @@ export interface AdminPortOptions {
   readonly upstreams: Upstreams;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
   /** Whether the node should get requests. */
   readonly isReady: () => boolean;
 }
@@ -22,13 +24,15 @@ export interface AdminPortOptions {
 export class AdminPort {
   readonly #upstreams: Upstreams;
   readonly #logger: Logger;
+  readonly #wallNow: () => number;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #server: RouteServer;
   #status: StatusPages | undefined;
   #forward: AdminForward | undefined;
 
-  constructor({ metrics, upstreams, logger, clock, isReady }: AdminPortOptions) {
+  constructor({ metrics, upstreams, logger, clock, wallNow, isReady }: AdminPortOptions) {
     this.#upstreams = upstreams;
+    this.#wallNow = wallNow;
     this.#logger = logger;
     this.#routes = new Map<string, Route>([
       ["/health", (response) => send(response, 200)],
@@ -46,7 +50,7 @@ export class AdminPort {
 
   /** Binds the port; resolves to the address that it has. */
   listen(address: HostPort, cluster: Cluster): Promise<HostPort> {
-    this.#status = new StatusPages(cluster, this.#upstreams);
+    this.#status = new StatusPages(cluster, this.#upstreams, this.#wallNow);
     this.#forward = new AdminForward(cluster, this.#logger);
     return this.#server.listen(address);
   }

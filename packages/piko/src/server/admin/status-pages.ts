@@ -16,7 +16,7 @@ export class StatusPages {
   readonly #wallNow: () => number;
 
   /** `wallNow`: milliseconds since 1970. */
-  constructor(cluster: Cluster, upstreams: Upstreams, wallNow: () => number = Date.now) {
+  constructor(cluster: Cluster, upstreams: Upstreams, wallNow: () => number) {
     this.#cluster = cluster;
     this.#upstreams = upstreams;
     this.#wallNow = wallNow;

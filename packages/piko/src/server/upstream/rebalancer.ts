@@ -23,7 +23,7 @@ export interface RebalancerOptions {
   logger: Logger;
   clock: Clock;
   /** Numbers in [0, 1). */
-  random?: () => number;
+  random: () => number;
 }
 
 export class Rebalancer {
@@ -37,7 +37,7 @@ export class Rebalancer {
 
   constructor(options: RebalancerOptions) {
     this.#options = options;
-    this.#random = options.random ?? Math.random;
+    this.#random = options.random;
   }
 
   /** Looks every second from now on, if it is turned on. */

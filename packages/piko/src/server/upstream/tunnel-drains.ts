@@ -36,7 +36,7 @@ export class TunnelDrains {
   #waiting: (() => void)[] = [];
 
   /** `random` gives numbers in [0, 1). */
-  constructor(clock: Clock, random: () => number = Math.random) {
+  constructor(clock: Clock, random: () => number) {
     this.#clock = clock;
     this.#random = random;
   }

@@ -1,0 +1,18 @@
+// What a session tells its owner.
+
+import type { TunnelError } from "../errors.js";
+import type { StreamHandler, YamuxStream } from "./stream.js";
+
+/** What the owner of a session is told. */
+export interface SessionHandler {
+  /** The peer opened a stream; return its handler, or undefined to refuse it (RST). */
+  onStream(stream: YamuxStream): StreamHandler | undefined;
+  /** GoAway(0): the peer accepts no new streams; those under way go on. Or: stream ids run out, open a new session. */
+  onGoAway(): void;
+  /** The last stream is over, or the socket has drained while none is open. Look again later: more may come at once. */
+  onIdle?(): void;
+  /** The session has ended: it takes nothing and brings nothing any more. Its streams are told next. Exactly once. */
+  onEnded?(): void;
+  /** The session has to end for `error`: every stream was told; the owner closes the transport. Exactly once. */
+  onFailed(error: TunnelError): void;
+}
