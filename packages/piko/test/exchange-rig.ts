@@ -87,6 +87,7 @@ export class ExchangeRig {
         },
       },
     }));
+    this.exchange.attach();
     this.client.join(this.exchange);
   }
 

@@ -17,8 +17,10 @@ export class MemoryCall implements UpstreamCall {
   halfClose = true;
   readonly told: string[] = [];
   readonly faults: string[] = [];
-  /** Body or raw bytes that it has brought, and those that are out of the way. */
+  /** Body or raw bytes, and interim heads, that it has brought, and those that are out of the way. */
   brought = 0;
+  /** Interim heads alone. */
+  informed = 0;
   consumed = 0;
   /** All body or raw bytes of the request. */
   body = "";
@@ -69,7 +71,10 @@ export class MemoryCall implements UpstreamCall {
   // What the upstream does.
 
   inform(status: string): void {
-    this.#events.onInform(responseHead(`HTTP/1.1 ${status}`));
+    const head = responseHead(`HTTP/1.1 ${status}`);
+    this.brought += head.end - head.start;
+    this.informed += head.end - head.start;
+    this.#events.onInform(head);
   }
 
   switch(fields = "Connection: upgrade\r\nUpgrade: chat"): boolean {

@@ -80,6 +80,10 @@ export class MemoryClient implements ClientSide {
     this.onWrite();
   }
 
+  flush(): void {
+    this.#tell("flush");
+  }
+
   end(trailers: Trailers | undefined): void {
     this.#tell(trailers === undefined ? "end" : `end ${trailers.toString("latin1").trim()}`);
     if (this.#ended) this.faults.push("end behind the end");

@@ -99,7 +99,7 @@ class World {
     const { client } = rig;
     if (!rig.call.congested) expect(client.consumed).toBe(client.handed);
     if (!client.congested) expect(rig.call.consumed).toBe(rig.call.brought);
-    expect(client.body.length).toBe(rig.call.brought);
+    expect(client.body.length).toBe(rig.call.brought - rig.call.informed);
   }
 }
 

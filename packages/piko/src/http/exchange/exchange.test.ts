@@ -139,7 +139,7 @@ const TABLE: Row[] = [
   ["awaiting", "refused", ["reply 400 invalid chunk size", "end"], ["abort bad_request"], ["400 18"]],
   ["awaiting", "client writable", [], [], []],
   ["awaiting", "gone", [], ["abort client_gone"], ["499 0"]],
-  ["awaiting", "inform", ["inform 103"], [], []],
+  ["awaiting", "inform", ["inform 103"], ["consume 28"], []],
   ["awaiting", "switch", ["reply 502 upstream unreachable", "end"], [], ["502 20"]],
   ["awaiting", "response", ["respond 404"], [], []],
   ["awaiting", "whole response", ["respond 204 last", "end"], ["abort early"], ["204 0"]],
@@ -158,7 +158,7 @@ const TABLE: Row[] = [
     ["400 18"],
   ],
   ["awaiting, congested", "gone", [], ["abort client_gone"], ["499 0"]],
-  ["awaiting, congested", "inform", ["inform 103"], [], []],
+  ["awaiting, congested", "inform", ["inform 103"], ["consume 28"], []],
   ["awaiting, congested", "response", ["respond 404"], [], []],
   ["awaiting, congested", "whole response", ["respond 204 last", "end"], ["abort early"], ["204 0"]],
   ["awaiting, congested", "upstream writable", ["consume 2"], [], []],
@@ -166,7 +166,7 @@ const TABLE: Row[] = [
   ["awaiting, congested", "time", ["reply 504 upstream timeout", "end"], ["abort timeout"], ["504 16"]],
   ["awaiting, ended", "refused", ["reply 400 invalid chunk size", "end"], ["abort bad_request"], ["400 18"]],
   ["awaiting, ended", "gone", [], ["abort client_gone"], ["499 0"]],
-  ["awaiting, ended", "inform", ["inform 103"], [], []],
+  ["awaiting, ended", "inform", ["inform 103"], ["consume 28"], []],
   ["awaiting, ended", "switch", ["reply 502 upstream unreachable", "end"], [], ["502 20"]],
   ["awaiting, ended", "response", ["respond 404"], [], []],
   ["awaiting, ended", "whole response", ["respond 204 last", "end"], ["release"], ["204 0"]],
@@ -175,7 +175,7 @@ const TABLE: Row[] = [
   ["awaiting, ended", "lost, answered", ["reply 502 upstream unreachable", "end"], [], ["502 20"]],
   ["awaiting, ended", "time", ["reply 504 upstream timeout", "end"], ["abort timeout"], ["504 16"]],
   ["awaiting, upgrade", "gone", [], ["abort client_gone"], ["499 0"]],
-  ["awaiting, upgrade", "inform", ["inform 103"], [], []],
+  ["awaiting, upgrade", "inform", ["inform 103"], ["consume 28"], []],
   ["awaiting, upgrade", "switch", ["switch 101"], [], []],
   ["awaiting, upgrade", "response", ["respond 404"], [], []],
   ["awaiting, upgrade", "whole response", ["respond 204 last", "end"], ["release"], ["204 0"]],
@@ -259,6 +259,14 @@ describe("Exchange", () => {
     expect(rig.call.told).toEqual(["send GET last"]);
   });
 
+  it("has what was gathered of one read leave", () => {
+    const rig = create().get();
+    rig.call.respond("200 OK", false);
+    rig.call.bring("uv");
+    rig.exchange.onUpstreamTurn();
+    expect(rig.client.told).toEqual(["respond 200", "write uv", "flush"]);
+  });
+
   describe("what is sent again", () => {
     it("is the head, the body and the trailers, byte for byte", () => {
       const rig = create().put();
@@ -302,6 +310,17 @@ describe("Exchange", () => {
       rig.client.send("y".repeat(1_000));
       rig.call.lose(ABORT.lost, "no");
       expect(rig.ended).toEqual(["502 20"]);
+    });
+
+    it("waits for the client's room with interim heads, as with a body", () => {
+      const rig = create().get();
+      rig.client.congested = true;
+      rig.call.inform("103 Early Hints");
+      rig.call.inform("102 X");
+      expect(rig.call.consumed).toBe(0);
+      rig.client.congested = false;
+      rig.exchange.onClientWritable();
+      expect(rig.call.consumed).toBe(rig.call.brought);
     });
 
     it("isn't sent once something of an answer has passed", () => {
