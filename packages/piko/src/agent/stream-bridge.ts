@@ -1,5 +1,5 @@
 // Joins a stream of the tunnel to a socket of the service: bytes pass both ways, each direction ends by itself. TCP
-// listeners are made of this, and HTTP exchanges become one behind a 101.
+// listeners are made of this.
 
 import type { ByteSocket, SocketHandler, StreamHandler, YamuxStream } from "@piko/tunnel";
 import { ByteStore } from "../net/byte-store.js";
