@@ -1,0 +1,462 @@
+// One client's connection with its exchange and a tunnel, all in memory: which requests begin when, what ends the
+// connection, and what is kept meanwhile.
+
+import { afterEach, describe, expect, it } from "vitest";
+import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
+
+const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
+const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 4\r\n\r\n";
+const CHUNKED = "POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+const UPGRADE = "GET /x HTTP/1.1\r\nHost: e.test\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+const OPTIONS = "OPTIONS * HTTP/1.1\r\nHost: e.test\r\n\r\n";
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+const rigs: NodeRig[] = [];
+afterEach(() => {
+  for (const rig of rigs.splice(0)) {
+    rig.close();
+    expect(rig.gone).toBe(1);
+    expect(rig.metrics.inFlight).toBe(0);
+    expect(rig.budget.used).toBe(0);
+    expect(rig.upstreams.find("e")?.requests ?? 0).toBe(0);
+    rig.clock.assertIdle();
+  }
+});
+
+function create(options?: NodeRigOptions): NodeRig {
+  const rig = new NodeRig(options);
+  rigs.push(rig);
+  return rig;
+}
+
+const count = (text: string, part: string): number => text.split(part).length - 1;
+const statusOf = (text: string): string => text.slice(9, 12);
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("H1Client", () => {
+  it("reads a request and writes its response, cut at every byte", () => {
+    const request = `${CHUNKED}3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n`;
+    for (let cut = 1; cut < request.length; cut++) {
+      const rig = create();
+      rig.socket.send(request, cut);
+      expect(rig.asked).toBe(1);
+      expect(rig.stream.written).toContain("POST /x HTTP/1.1\r\n");
+      expect(rig.stream.written.endsWith("0\r\n\r\n")).toBe(true);
+      rig.stream.bring(OK);
+      const answer = rig.socket.take();
+      expect(answer).toMatch(/^HTTP\/1.1 200 OK\r\n.*\r\n\r\nok$/s);
+      expect(rig.socket.calls).toEqual([]);
+      expect(rig.stream.calls).toEqual(["end later"]);
+    }
+  });
+
+  it("takes pipelined requests one after another", () => {
+    const rig = create();
+    rig.socket.send(`${GET}${POST}body${GET}`);
+    for (let asked = 1; asked <= 3; asked++) {
+      expect(rig.asked).toBe(asked);
+      rig.stream.bring(OK);
+    }
+    expect(rig.asked).toBe(3);
+    expect(count(rig.socket.take(), "200 OK")).toBe(3);
+    expect(rig.statuses).toEqual({ "200": 3 });
+  });
+
+  it("begins at most 32 requests a turn", async () => {
+    const rig = create();
+    rig.socket.send(OPTIONS.repeat(80));
+    expect(count(rig.socket.take(), "200 OK")).toBe(32);
+    expect(rig.socket.paused).toBe(true);
+    await turn();
+    expect(count(rig.socket.take(), "200 OK")).toBe(32);
+    await turn();
+    expect(count(rig.socket.take(), "200 OK")).toBe(16);
+    expect(rig.socket.paused).toBe(false);
+  });
+
+  it("begins no request while its client reads no answers", () => {
+    const rig = create();
+    rig.socket.stalled = true;
+    rig.socket.send(OPTIONS);
+    rig.socket.out.flush();
+    rig.socket.send(OPTIONS.repeat(3));
+    expect(rig.socket.paused).toBe(true);
+    expect(count(rig.socket.take(), "200 OK")).toBe(1);
+    rig.socket.drain();
+    expect(count(rig.socket.take(), "200 OK")).toBe(3);
+    expect(rig.socket.paused).toBe(false);
+  });
+
+  describe("keeps the connection", () => {
+    it.each([
+      ["of HTTP/1.1", GET, OK, true],
+      ["that says close", GET.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"), OK, false],
+      ["of HTTP/1.0", "GET /x HTTP/1.0\r\nHost: e.test\r\n\r\n", OK, false],
+      [
+        "of HTTP/1.0 that says keep-alive",
+        "GET /x HTTP/1.0\r\nHost: e.test\r\nConnection: keep-alive\r\n\r\n",
+        OK,
+        true,
+      ],
+      ["whose upgrade is declined", UPGRADE, OK, false],
+      ["whose body isn't whole", POST, OK, false],
+      ["with a refusal", "GET /_piko/x HTTP/1.1\r\nHost: e.test\r\n\r\n", "", true],
+      ["without an endpoint", "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", "", true],
+    ])("%s, or not", (_title, request, response, kept) => {
+      const rig = create();
+      rig.socket.send(request);
+      if (response !== "") rig.stream.bring(response);
+      expect(rig.socket.calls).toEqual(kept ? [] : ["close"]);
+      expect(/connection: close/i.test(rig.socket.take())).toBe(!kept);
+    });
+
+    it("not of a node that stops", () => {
+      const rig = create();
+      rig.context.closing = true;
+      rig.socket.send(GET);
+      rig.stream.bring(OK);
+      expect(rig.socket.calls).toEqual(["close"]);
+      expect(rig.socket.take()).toMatch(/connection: close/i);
+    });
+
+    it("not of one that drains, but for requests that have come already", () => {
+      const rig = create();
+      rig.socket.send(GET + GET);
+      rig.context.draining = true;
+      rig.stream.bring(OK);
+      expect(rig.asked).toBe(2);
+      rig.stream.bring(OK);
+      expect(rig.socket.calls).toEqual(["close"]);
+    });
+
+    it("not between requests when the node stops", () => {
+      const idle = create();
+      idle.connection.stop();
+      expect(idle.socket.calls).toEqual(["close"]);
+      const busy = create();
+      busy.socket.send(GET);
+      busy.connection.stop();
+      expect(busy.socket.calls).toEqual([]);
+    });
+  });
+
+  describe("frames a body of unknown length", () => {
+    const CHUNKS = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\n\r\n";
+
+    it("in chunks, with its trailers", () => {
+      const rig = create();
+      rig.socket.send(GET);
+      rig.stream.bring(CHUNKS);
+      expect(rig.socket.take()).toMatch(/\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\n\r\n$/);
+    });
+
+    it("by the end of the connection for HTTP/1.0, and cuts it with a reset", () => {
+      for (const whole of [true, false]) {
+        const rig = create();
+        rig.socket.send("GET /x HTTP/1.0\r\nHost: e.test\r\nConnection: keep-alive\r\n\r\n");
+        rig.stream.bring(whole ? CHUNKS : CHUNKS.slice(0, -12));
+        if (!whole) rig.stream.handler.onReset();
+        const answer = rig.socket.take();
+        expect(answer.endsWith("\r\n\r\nok")).toBe(true);
+        expect(answer).not.toMatch(/transfer-encoding/i);
+        expect(rig.socket.calls).toEqual([whole ? "close" : "reset"]);
+      }
+    });
+
+    it("which is cut without its last chunk", () => {
+      const rig = create();
+      rig.socket.send(GET);
+      rig.stream.bring(CHUNKS.slice(0, -12));
+      rig.stream.handler.onReset();
+      expect(rig.socket.take().endsWith("2\r\nok\r\n")).toBe(true);
+      expect(rig.socket.calls).toEqual(["close"]);
+    });
+  });
+
+  it("passes interim responses on, but not to HTTP/1.0", () => {
+    for (const [version, informed] of [
+      ["1.1", 1],
+      ["1.0", 0],
+    ] as const) {
+      const rig = create();
+      rig.socket.send(`GET /x HTTP/${version}\r\nHost: e.test\r\n\r\n`);
+      rig.stream.bring(`HTTP/1.1 103 Early Hints\r\nLink: y\r\n\r\n${OK}`);
+      expect(count(rig.socket.take(), "103 Early Hints")).toBe(informed);
+    }
+  });
+
+  it("answers HEAD without a body", () => {
+    const rig = create();
+    rig.socket.send("HEAD /_piko HTTP/1.1\r\nHost: e.test\r\n\r\n");
+    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 404 .*Content-Length: [1-9]\d*\r\n.*\r\n\r\n$/is);
+  });
+
+  describe("refuses", () => {
+    const long = "x".repeat(3_000);
+    it.each<[string, string, string, NodeRigOptions, string[]]>([
+      ["what is no request", "nonsense\r\n\r\n", "400", {}, []],
+      ["a head that can't become one", "GET / HTTP/1.1\r\nbad name: x\r\n", "400", {}, []],
+      [
+        "a long target, before its end",
+        `GET /${long}`,
+        "414",
+        { limits: { maxTargetBytes: 1_000 } },
+        ["max_target_bytes"],
+      ],
+      [
+        "a long target",
+        `GET /${long} HTTP/1.1\r\nHost: e.test\r\n\r\n`,
+        "414",
+        { limits: { maxTargetBytes: 1_000 } },
+        ["max_target_bytes"],
+      ],
+      [
+        "a long head, before its end",
+        `GET / HTTP/1.1\r\nX: ${long}`,
+        "431",
+        { http: { maxHeaderBytes: 1_024 } },
+        ["max_header_bytes"],
+      ],
+      [
+        "a long head",
+        `GET / HTTP/1.1\r\nHost: e.test\r\nX: ${long}\r\n\r\n`,
+        "431",
+        { http: { maxHeaderBytes: 1_024 } },
+        ["max_header_bytes"],
+      ],
+      [
+        "a part of a head when memory is short",
+        `GET / HTTP/1.1\r\nX: ${long}${long}`,
+        "503",
+        { maxBytes: 100 },
+        ["max_buffered_bytes"],
+      ],
+      ["a body that is announced too long", POST, "413", { limits: { maxBodyBytes: 3 } }, ["max_body_bytes"]],
+      [
+        "a body that becomes too long",
+        `${CHUNKED}5\r\nabcde\r\n`,
+        "413",
+        { limits: { maxBodyBytes: 3 } },
+        ["max_body_bytes"],
+      ],
+      ["a body that is none", `${CHUNKED}zz\r\n`, "400", {}, []],
+    ])("%s", (_title, text, status, options, hits) => {
+      const rig = create(options);
+      rig.socket.send(text);
+      expect(statusOf(rig.socket.take())).toBe(status);
+      expect(rig.hits).toEqual(hits);
+      expect(rig.socket.calls).toEqual(["close"]);
+      // What comes behind it is dropped.
+      rig.socket.send(GET);
+      expect(rig.socket.take()).toBe("");
+    });
+
+    it("passes nothing of a body on that is above the limit", () => {
+      const rig = create({ limits: { maxBodyBytes: 3 } });
+      rig.socket.send(`${CHUNKED}3\r\nabc\r\n2\r\nde\r\n`);
+      expect(rig.stream.written).toContain("abc");
+      expect(rig.stream.written).not.toContain("de\r\n");
+      expect(rig.stream.calls).toEqual(["reset"]);
+    });
+  });
+
+  describe("bytes that come early", () => {
+    it("wait, up to the limit of the connection", () => {
+      const rig = create({ limits: { maxBufferedBytesPerConnection: 100 } });
+      rig.socket.send(GET);
+      rig.socket.send(GET.repeat(3));
+      expect(rig.socket.paused).toBe(false);
+      rig.socket.send(GET);
+      expect(rig.socket.paused).toBe(true);
+      expect(rig.hits).toEqual(["max_buffered_bytes_per_connection"]);
+      for (let i = 0; i < 5; i++) rig.stream.bring(OK);
+      expect(count(rig.socket.take(), "200 OK")).toBe(5);
+      expect(rig.socket.paused).toBe(false);
+    });
+
+    it("are dropped when memory is short, and the response says that it is the last", () => {
+      const rig = create({ maxBytes: 100 });
+      rig.socket.send(GET);
+      rig.budget.used += 200;
+      rig.socket.send(GET.repeat(200));
+      expect(rig.hits).toEqual(["max_buffered_bytes"]);
+      rig.stream.bring(OK);
+      expect(rig.socket.take()).toMatch(/connection: close/i);
+      expect([rig.asked, rig.socket.calls]).toEqual([1, ["close"]]);
+      rig.budget.used -= 200;
+    });
+  });
+
+  it("holds a client back whose body the tunnel doesn't take, and goes on when it does", () => {
+    const rig = create();
+    rig.socket.send(POST);
+    rig.stream.room = 1;
+    rig.socket.send("ab");
+    expect([rig.socket.paused, rig.stream.written.endsWith("\r\n\r\na")]).toEqual([true, true]);
+    rig.stream.makeRoom();
+    expect([rig.socket.paused, rig.stream.written.endsWith("ab")]).toEqual([false, true]);
+    rig.socket.send("cd");
+    rig.stream.bring(OK);
+    expect(rig.socket.calls).toEqual([]);
+  });
+
+  it("holds an agent back whose response the client doesn't take", () => {
+    const rig = create();
+    rig.socket.send(GET);
+    rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+    rig.socket.stalled = true;
+    rig.socket.out.flush();
+    const before = rig.stream.consumed;
+    rig.stream.bring("def");
+    expect(rig.stream.consumed).toBe(before);
+    rig.socket.drain();
+    expect(rig.stream.consumed).toBe(before + 3);
+    rig.stream.bring("ghi");
+    expect(rig.socket.take().endsWith("abcdefghi")).toBe(true);
+  });
+
+  describe("time limits", () => {
+    it("close an idle connection without a word", () => {
+      for (const before of ["", OPTIONS]) {
+        const rig = create({ http: { readHeaderTimeoutMs: 1_000, idleTimeoutMs: 2_000 } });
+        rig.socket.send(before);
+        rig.socket.take();
+        rig.clock.advance(before === "" ? 750 : 1_750);
+        expect(rig.socket.calls).toEqual([]);
+        rig.clock.advance(500);
+        expect(rig.socket.calls[0]).toBe("destroy");
+        expect(rig.socket.take()).toBe("");
+      }
+    });
+
+    it("refuse a head that doesn't end, however its bytes drip", () => {
+      const rig = create({ http: { readHeaderTimeoutMs: 1_000 } });
+      for (const byte of "GET /") {
+        rig.socket.send(byte);
+        rig.clock.advance(250);
+      }
+      expect(statusOf(rig.socket.take())).toBe("408");
+      expect(rig.hits).toEqual(["read_header_timeout"]);
+    });
+
+    it("refuse a body that stops, unless it is the tunnel that has no room", () => {
+      const rig = create({ http: { readTimeoutMs: 1_000 } });
+      rig.socket.send(POST);
+      rig.stream.room = 0;
+      rig.socket.send("ab");
+      rig.clock.advance(5_000);
+      expect(rig.socket.take()).toBe("");
+      rig.stream.makeRoom();
+      rig.clock.advance(1_250);
+      expect(statusOf(rig.socket.take())).toBe("408");
+      expect(rig.hits).toEqual(["read_timeout"]);
+      expect(rig.stream.calls).toEqual(["reset"]);
+    });
+
+    it("end a connection whose client takes nothing of a response", () => {
+      const rig = create({ http: { writeTimeoutMs: 1_000 } });
+      rig.socket.send(GET);
+      rig.socket.stalled = true;
+      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+      rig.socket.out.flush();
+      rig.clock.advance(1_500);
+      expect(rig.hits).toContain("write_timeout");
+      expect(rig.socket.calls[0]).toBe("destroy");
+      expect(rig.stream.calls).toEqual(["reset"]);
+      expect(rig.statuses).toEqual({ "200": 1 });
+    });
+
+    it("of 0 are none", () => {
+      const http = { readHeaderTimeoutMs: 0, readTimeoutMs: 0, writeTimeoutMs: 0, idleTimeoutMs: 0 };
+      const rig = create({ http });
+      rig.clock.advance(1_000_000);
+      rig.socket.send(OPTIONS);
+      rig.clock.advance(1_000_000);
+      rig.socket.send(POST);
+      rig.clock.advance(20_000);
+      expect(rig.socket.calls).toEqual([]);
+    });
+  });
+
+  describe("a client that goes", () => {
+    it("has its request dropped, whether it ends or closes", () => {
+      for (const go of ["onEnd", "onClose"] as const) {
+        const rig = create();
+        rig.socket.send(GET);
+        if (go === "onEnd") rig.socket.handler?.onEnd();
+        else rig.close();
+        expect(rig.stream.calls).toEqual(["reset"]);
+        expect(rig.statuses).toEqual({ "499": 1 });
+      }
+    });
+
+    it("between requests is just closed", () => {
+      const rig = create();
+      rig.socket.handler?.onEnd();
+      expect(rig.socket.calls).toEqual(["close"]);
+    });
+  });
+
+  describe("an upgrade", () => {
+    it("passes bytes both ways, those that came early first, and each end by itself", () => {
+      const rig = create();
+      rig.socket.send(`${UPGRADE}early`);
+      rig.stream.bring(`${SWITCH}hi`);
+      expect(rig.stream.written.endsWith("\r\n\r\nearly")).toBe(true);
+      rig.socket.send(" late");
+      expect(rig.stream.written.endsWith("early late")).toBe(true);
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 101 .*\r\n\r\nhi$/s);
+      rig.stream.handler.onEnd();
+      expect(rig.socket.calls).toEqual(["end"]);
+      rig.socket.handler?.onEnd();
+      expect(rig.stream.calls).toEqual(["end later"]);
+      expect(rig.socket.calls).toEqual(["end", "close"]);
+      expect(rig.statuses).toEqual({ "101": 1 });
+    });
+
+    it("that is lost ends in a reset, both ways", () => {
+      const byAgent = create();
+      byAgent.socket.send(UPGRADE);
+      byAgent.stream.bring(SWITCH);
+      byAgent.stream.handler.onReset();
+      expect(byAgent.socket.calls).toEqual(["reset"]);
+      const byClient = create();
+      byClient.socket.send(UPGRADE);
+      byClient.stream.bring(SWITCH);
+      byClient.close();
+      expect(byClient.stream.calls).toEqual(["reset"]);
+    });
+
+    it("that nobody asked for is a 502, and what follows is still a request", () => {
+      const rig = create();
+      rig.socket.send(GET + GET);
+      rig.stream.bring("HTTP/1.1 101 X\r\n\r\nraw");
+      expect(statusOf(rig.socket.take())).toBe("502");
+      expect(rig.tunnel.streams[0]?.calls).toEqual(["reset"]);
+      expect(rig.asked).toBe(2);
+    });
+
+    it("waits for room in the tunnel", () => {
+      const rig = create();
+      rig.socket.send(UPGRADE);
+      rig.stream.bring(SWITCH);
+      rig.stream.room = 0;
+      rig.socket.send("bytes");
+      expect(rig.socket.paused).toBe(true);
+      rig.socket.handler?.onEnd();
+      expect(rig.stream.calls).toEqual([]);
+      rig.stream.makeRoom();
+      expect(rig.stream.written.endsWith("bytes")).toBe(true);
+      expect(rig.stream.calls).toEqual(["end"]);
+    });
+  });
+
+  it("leaves its socket to another handler", () => {
+    const rig = create();
+    expect(rig.connection.handOver()).toBe(rig.socket);
+    rig.socket.send(GET);
+    rig.clock.advance(1_000_000);
+    expect([rig.asked, rig.socket.calls]).toEqual([0, []]);
+  });
+});

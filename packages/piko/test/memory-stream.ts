@@ -1,0 +1,89 @@
+// A tunnel and its streams in memory, as the calls of an exchange use them. The test plays the agent.
+
+import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { Tunnel } from "../src/server/upstream/tunnel.js";
+
+export class MemoryStream {
+  handler: StreamHandler;
+  refused = false;
+  /** Bytes that it still takes. */
+  room = Number.POSITIVE_INFINITY;
+  written = "";
+  consumed = 0;
+  /** `end`, `end later`, `reset`, in order. */
+  readonly calls: string[] = [];
+
+  constructor(handler: StreamHandler) {
+    this.handler = handler;
+  }
+
+  write(buffer: Buffer, start: number, end: number): number {
+    const count = Math.min(this.room, end - start);
+    this.room -= count;
+    this.written += buffer.toString("latin1", start, start + count);
+    return count;
+  }
+
+  consume(count: number): void {
+    this.consumed += count;
+  }
+
+  end(later = false): void {
+    this.calls.push(later ? "end later" : "end");
+  }
+
+  reset(): void {
+    this.calls.push("reset");
+  }
+
+  flushFlags(): void {}
+
+  // What the agent does.
+
+  bring(text: string): void {
+    const bytes = Buffer.from(`.${text}.`, "latin1");
+    this.handler.onData(bytes, 1, bytes.length - 1);
+    bytes.fill(0x58);
+  }
+
+  makeRoom(count = Number.POSITIVE_INFINITY): void {
+    this.room = count;
+    this.handler.onWritable();
+  }
+
+  asStream(): YamuxStream {
+    return this as unknown as YamuxStream;
+  }
+}
+
+export class MemoryTunnel {
+  readonly endpointId: string;
+  accepting = true;
+  usable = true;
+  drainable = true;
+  /** The next stream can't be opened. */
+  refuses = false;
+  readonly streams: MemoryStream[] = [];
+
+  constructor(endpointId: string) {
+    this.endpointId = endpointId;
+  }
+
+  openStream(handler: StreamHandler): YamuxStream | undefined {
+    if (this.refuses) return undefined;
+    const stream = new MemoryStream(handler);
+    this.streams.push(stream);
+    return stream.asStream();
+  }
+
+  /** The stream that was opened last. */
+  get stream(): MemoryStream {
+    const stream = this.streams.at(-1);
+    if (stream === undefined) throw new Error("no stream");
+    return stream;
+  }
+
+  asTunnel(): Tunnel {
+    return this as unknown as Tunnel;
+  }
+}

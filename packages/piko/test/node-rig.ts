@@ -1,0 +1,85 @@
+// A node's data path without sockets: a client's connection, its exchange, and a tunnel, all in memory, on a clock that
+// stands still.
+
+import { FakeClock } from "@piko/testkit";
+import { loadConfig } from "../src/config/load-config.js";
+import { type ProxyConfig, SERVER } from "../src/config/server.js";
+import { ByteBudget } from "../src/net/byte-budget.js";
+import { DeadlineSweep } from "../src/net/deadline-sweep.js";
+import { RequestMetrics } from "../src/observability/request-metrics.js";
+import { createSilentLogger } from "../src/observability/silent-logger.js";
+import { H1Client } from "../src/server/clients/h1-client.js";
+import { ProxyContext, type ProxyDependencies } from "../src/server/exchange/proxy-context.js";
+import { ReconnectWaits } from "../src/server/upstream/reconnect-waits.js";
+import { Upstreams } from "../src/server/upstream/upstreams.js";
+import { MemorySocket } from "./memory-socket.js";
+import { MemoryTunnel } from "./memory-stream.js";
+
+export interface NodeRigOptions {
+  readonly limits?: Partial<ProxyConfig["limits"]>;
+  readonly http?: Partial<ProxyConfig["http"]>;
+  readonly maxBytes?: number;
+  readonly trusted?: boolean;
+}
+
+export class NodeRig {
+  readonly clock = new FakeClock();
+  readonly context: ProxyContext;
+  readonly upstreams: Upstreams;
+  readonly budget: ByteBudget;
+  readonly socket = new MemorySocket();
+  readonly connection: H1Client;
+  readonly metrics = new RequestMetrics({});
+  readonly hits: string[] = [];
+  gone = 0;
+  tunnel = new MemoryTunnel("e");
+
+  constructor({ limits, http, maxBytes = 10_000_000, trusted = false }: NodeRigOptions = {}) {
+    const { proxy } = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] });
+    const config = { ...proxy, limits: { ...proxy.limits, ...limits }, http: { ...proxy.http, ...http } };
+    const { clock } = this;
+    this.budget = new ByteBudget(maxBytes);
+    this.upstreams = new Upstreams(new ReconnectWaits(clock, config.reconnectWaitMs, 10));
+    this.upstreams.add(this.tunnel.asTunnel());
+    const hit = (name: string): void => void this.hits.push(name);
+    this.context = new ProxyContext({
+      config,
+      upstreams: this.upstreams,
+      upstreamMetrics: { requests: 0, retries: 0, limits: { hit } },
+      accessLog: { enabled: false },
+      metrics: this.metrics,
+      limits: { hit },
+      budget: this.budget,
+      logger: createSilentLogger(),
+      clock,
+      sweep: new DeadlineSweep(clock),
+      dateLine: { get: () => Buffer.from("Date: now\r\n") },
+    } as unknown as ProxyDependencies);
+    const client = { address: "192.0.2.1", trusted, counted: true };
+    this.connection = new H1Client(this.context, this.socket.asSocket(), client, () => void this.gone++);
+  }
+
+  get stream(): MemoryTunnel["stream"] {
+    return this.tunnel.stream;
+  }
+
+  /** How many requests have reached the agent. */
+  get asked(): number {
+    return this.tunnel.streams.length;
+  }
+
+  /** Statuses as the metrics have them, with their counts. */
+  get statuses(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { labels, latency } of this.metrics.series()) {
+      const status = labels["status"] ?? "";
+      counts[status] = (counts[status] ?? 0) + latency.count;
+    }
+    return counts;
+  }
+
+  /** The client's socket is gone. */
+  close(): void {
+    this.socket.handler?.onClose(undefined);
+  }
+}
