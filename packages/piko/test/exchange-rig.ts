@@ -8,7 +8,6 @@ import type { HttpError } from "../src/http/errors.js";
 import { parseRequestHead } from "../src/http/h1/parse-request-head.js";
 import { RequestHead } from "../src/http/head.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
-import { DeadlineSweep } from "../src/net/deadline-sweep.js";
 import { type RecordTarget, RequestRecord } from "../src/observability/request-record.js";
 import { MemoryCall } from "./memory-call.js";
 import { MemoryClient } from "./memory-client.js";
@@ -61,7 +60,6 @@ export class ExchangeRig {
     const target = { accessLog: { enabled: false }, metrics, clock } as unknown as RecordTarget;
     const context: ExchangeContext = {
       clock,
-      sweep: new DeadlineSweep(clock),
       budget: this.budget,
       timeoutMs,
       maxReplayBytes,

@@ -29,6 +29,8 @@ export class MemoryClient implements ClientSide {
     this.#events = events;
   }
 
+  flush(): void {}
+
   /** A request is under way. */
   get busy(): boolean {
     return this.#busy;

@@ -205,9 +205,11 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   }
 
   sweep(nowMs: number): void {
-    if (nowMs < this.#idleUntilMs || this.#events !== undefined) return;
-    this.#pool.forget(this);
-    this.destroy();
+    if (this.#events !== undefined) this.#events.sweep(nowMs);
+    else if (nowMs >= this.#idleUntilMs) {
+      this.#pool.forget(this);
+      this.destroy();
+    }
   }
 
   // The reader.

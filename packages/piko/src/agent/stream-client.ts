@@ -108,7 +108,6 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#ending = false;
     this.#writer.begin(stream);
     this.#finder.reset();
-    this.#exchange.attach();
   }
 
   // The stream.
@@ -348,7 +347,6 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#writer.over();
     if (this.#lingering !== undefined) this.#service.clock.clearTimeout(this.#lingering);
     this.#lingering = undefined;
-    this.#exchange.detach();
     if (!this.#giveBack(this)) this.#exchange.release();
   }
 }

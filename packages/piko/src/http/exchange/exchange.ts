@@ -8,7 +8,7 @@ import type { RequestHead, ResponseHead } from "../head.js";
 import { PLAIN_REQUEST, type RequestRewrite } from "../request-rewrite.js";
 import { askedProtocols, switchesTo } from "../switching.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
-import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/deadline-sweep.js";
+import { deadlineAfter, type Expiring } from "../../net/deadline-sweep.js";
 import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../../observability/request-record.js";
 import { ABORT, type AbortReason } from "./abort-reason.js";
 import type { ClientEvents, ClientSide, Trailers } from "./client-side.js";
@@ -19,7 +19,6 @@ import type { Seen, UpstreamCall, UpstreamEvents } from "./upstream-call.js";
 /** What the exchanges of a port or a listener share. */
 export interface ExchangeContext {
   readonly clock: Clock;
-  readonly sweep: DeadlineSweep;
   /** Memory of bytes that wait. */
   readonly budget: ByteBudget;
   /** Time for the response head, from the last of the request that the upstream took; 0 for no limit. */
@@ -112,20 +111,9 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#dispatch = dispatch;
   }
 
-  /** A client's connection begins: time limits are looked after until `detach`. */
-  attach(): void {
-    this.#context.sweep.add(this);
-  }
-
-  /** The client's connection is over; another may come. */
-  detach(): void {
-    this.#context.sweep.remove(this);
-  }
-
   /** The client's connection is over, and the exchange is not used again. */
   release(): void {
     this.#replay.release();
-    this.detach();
   }
 
   // The client's side.
@@ -253,6 +241,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.reply(refusal.status, refusal.message, this.#context.fieldsOf(refusal));
   }
 
+  /** Looks at the time limits. Called now and then by whichever door is looked at itself. */
   sweep(nowMs: number): void {
     if (this.#phase === HELD) this.#dispatch.sweep(nowMs);
     if (this.#phase !== AWAITING_HEAD || nowMs < this.#deadlineMs) return;

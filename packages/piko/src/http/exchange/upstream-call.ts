@@ -2,6 +2,7 @@
 // node, a connection of an agent to its service.
 
 import type { RequestHead, ResponseHead } from "../head.js";
+import type { Expiring } from "../../net/deadline-sweep.js";
 import type { RequestRewrite } from "../request-rewrite.js";
 import type { AbortReason } from "./abort-reason.js";
 import type { Trailers } from "./client-side.js";
@@ -39,8 +40,8 @@ export interface UpstreamCall {
   release(): void;
 }
 
-/** What an exchange is told by its upstream. Heads and bytes are valid during the call. */
-export interface UpstreamEvents {
+/** What an exchange is told by its upstream; `sweep` by a call that has the sweep's turn. Heads and bytes are valid during the call. */
+export interface UpstreamEvents extends Expiring {
   /** An interim response (1xx). Its bytes wait for `consume`, as a body's do. */
   onInform(head: ResponseHead): void;
   /** A 101. True: raw bytes follow as body bytes, and their end as the response's. */

@@ -159,6 +159,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
   }
 
   sweep(nowMs: number): void {
+    this.#exchange.sweep(nowMs);
     // What an upgraded connection's silence means, only its protocol knows.
     if (this.#state !== RAW && this.#isStuck(nowMs)) {
       if (this.#state === EXCHANGING) this.#exchange.onClientGone(ABORT.client_stuck);

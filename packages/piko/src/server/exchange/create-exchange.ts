@@ -9,10 +9,8 @@ import type { ProxyContext } from "./proxy-context.js";
 
 /** The exchange of a client's connection, for one request after another. */
 export function createExchange(client: NodeClient, context: ProxyContext): Exchange {
-  const made = new Exchange(client, new RequestRecord(context), context, (exchange) => {
+  return new Exchange(client, new RequestRecord(context), context, (exchange) => {
     const dispatch = new NodeDispatch(exchange, context);
     return { dispatch, lifecycle: new Lifecycle(exchange, client, dispatch, context) };
   });
-  made.attach();
-  return made;
 }

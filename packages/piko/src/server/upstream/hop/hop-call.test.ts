@@ -94,6 +94,8 @@ class Recorder implements UpstreamEvents {
 
   onUpstreamTurn(): void {}
 
+  sweep(): void {}
+
   onUpstreamWritable(): void {
     this.#event("writable");
   }
