@@ -5,6 +5,7 @@ import { FakeClock } from "@piko/testkit";
 import { Exchange, type ExchangeContext } from "../src/http/exchange/exchange.js";
 import type { Seen } from "../src/http/exchange/upstream-call.js";
 import type { HttpError } from "../src/http/errors.js";
+import { DeadlineSweep } from "../src/net/deadline-sweep.js";
 import { parseRequestHead } from "../src/http/h1/parse-request-head.js";
 import { RequestHead } from "../src/http/head.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
@@ -47,6 +48,7 @@ export class ExchangeRig {
   cleared = 0;
   readonly seen: Seen[] = [];
   readonly #head = new RequestHead(100);
+  readonly #sweep: DeadlineSweep;
 
   constructor({ timeoutMs = TIMEOUT_MS, maxReplayBytes = 1_000, maxBytes = 100_000 }: RigOptions = {}) {
     this.budget = new ByteBudget(maxBytes);
@@ -85,8 +87,15 @@ export class ExchangeRig {
         },
       },
     }));
-    this.exchange.attach();
+    // On a node the client's connection has the sweep's turn.
+    this.#sweep = new DeadlineSweep(clock);
+    this.#sweep.add(this.exchange);
     this.client.join(this.exchange);
+  }
+
+  release(): void {
+    this.exchange.release();
+    this.#sweep.remove(this.exchange);
   }
 
   /** The call that was made last. */

@@ -29,8 +29,6 @@ export class MemoryClient implements ClientSide {
     this.#events = events;
   }
 
-  flush(): void {}
-
   /** A request is under way. */
   get busy(): boolean {
     return this.#busy;

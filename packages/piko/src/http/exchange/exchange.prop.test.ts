@@ -158,7 +158,7 @@ test("whatever comes in whatever order, each byte passes once, and each request 
         for (const ended of rig.ended) outcomes.add(ended.split(" ")[0] as string);
       }
       if (rig.client.busy) rig.client.gone(ABORT.client_gone);
-      rig.exchange.release();
+      rig.release();
       expect(rig.faults).toEqual([]);
       expect(rig.budget.used).toBe(0);
       rig.clock.assertIdle();
