@@ -3,11 +3,13 @@
 export { AwakeClock, AwakeTimer } from "./awake-clock.js";
 export type { Clock, Timer } from "./clock.js";
 export { systemClock } from "./system-clock.js";
+export { CAPABILITIES_FIELD, DRAIN, HALF_CLOSE, hasCapability } from "./capabilities.js";
 export { dial, type DialTarget } from "./dial/dial.js";
 export { HostLookup, type HostLookupOptions, type LookupDone } from "./dial/host-lookup.js";
 export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
 export { ByteSocket, type ConnectOptions, type SocketHandler } from "./socket/byte-socket.js";
 export { Outbox, type Seal } from "./socket/outbox.js";
+export { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket/socket-state.js";
 export { giveSlab, SLAB_BYTES, takeSlab } from "./socket/slab-pool.js";
 export { WebSocketConnection, type WebSocketHandler } from "./websocket/connection.js";
 export * from "./websocket/frame.js";

@@ -2,6 +2,7 @@
 // one if that can't be reached. For test clusters and the demo, not for production.
 
 import { connect, createServer, type Server, type Socket } from "node:net";
+import { resetSocket } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 import { listen } from "../net/accept/listen.js";
 
@@ -55,7 +56,7 @@ export class TcpBalancer {
     const target = targets.pop();
     if (client.destroyed) return;
     if (target === undefined) {
-      client.resetAndDestroy();
+      resetSocket(client);
       return;
     }
     const upstream = connect({ ...target, allowHalfOpen: true, noDelay: true });
@@ -92,9 +93,9 @@ export class TcpBalancer {
 function join(client: Socket, upstream: Socket): void {
   client.pipe(upstream).pipe(client);
   client.once("close", (failed) => {
-    if (failed) upstream.resetAndDestroy();
+    if (failed) resetSocket(upstream);
   });
   upstream.once("close", (failed) => {
-    if (failed) client.resetAndDestroy();
+    if (failed) resetSocket(client);
   });
 }

@@ -199,6 +199,60 @@ async function closeBoth({ near, nearCalls, far, farCalls }: Omit<Loopback, "ser
   expect(farCalls.count("close")).toBe(1);
 }
 
+describe("a reset", () => {
+  it("that comes with bytes is none of an end, which is what libuv calls it", async () => {
+    for (const ended of [false, true]) {
+      const { near, nearCalls, far, farCalls } = await connectLoopback();
+      if (ended) {
+        far.end();
+        await nearCalls.when(() => nearCalls.count("end") === 1);
+      }
+      send(near, "partial");
+      near.out.flush();
+      near.reset();
+      await Promise.all([nearCalls.closed(), farCalls.closed()]);
+      expect(farCalls.bytes.toString()).toBe("partial");
+      expect(farCalls.calls).toEqual(["close"]);
+      expect(farCalls.errors[0]).toMatchObject({ code: "ECONNRESET" });
+    }
+  });
+
+  it("behind an end that is on its way closes the socket all the same", async () => {
+    for (const turns of [0, 1, 2, 3]) {
+      const { near, nearCalls, far, farCalls } = await connectLoopback();
+      far.out.write(Buffer.alloc(100_000), 0, 100_000);
+      far.end();
+      for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+      far.reset();
+      await Promise.all([nearCalls.when(() => nearCalls.calls.length > 0), farCalls.closed()]);
+      expect(farCalls.calls).toEqual(["close"]);
+      near.destroy();
+      await nearCalls.closed();
+    }
+  });
+
+  it.each([false, true])("is noticed while nobody reads (behind our own end: %s)", async (ended) => {
+    const { near, nearCalls, far, farCalls } = await connectLoopback();
+    far.pause();
+    if (ended) {
+      far.end();
+      await nearCalls.when(() => nearCalls.count("end") === 1);
+    }
+    const bytes = Buffer.alloc(4 * 1024 * 1024);
+    near.out.write(bytes, 0, bytes.length);
+    far.checkPeer();
+    near.reset();
+    await nearCalls.closed();
+    expect(farCalls.calls).toEqual([]);
+    while (farCalls.count("close") === 0) {
+      far.checkPeer();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(farCalls.errors[0]).toMatchObject({ code: "ECONNRESET" });
+    expect(farCalls.bytes).toHaveLength(0);
+  });
+});
+
 describe("accept", () => {
   it("lets the server close without waiting for connections that it has passed on", async () => {
     const loopback = await connectLoopback();

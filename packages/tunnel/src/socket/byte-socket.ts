@@ -7,7 +7,9 @@ import type { Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
 import { dial, type DialTarget } from "../dial/dial.js";
 import { Outbox } from "./outbox.js";
+import { type PausedSocket, pausedSockets } from "./paused-sockets.js";
 import { type Reader, readTurns } from "./read-turns.js";
+import { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket-state.js";
 import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
 
 /** What the owner of a socket is told. */
@@ -44,7 +46,7 @@ interface TcpHandle {
   writeQueueSize?: number;
 }
 
-export class ByteSocket implements Reader {
+export class ByteSocket implements Reader, PausedSocket {
   /** As long as there is no connection, one that never will be any. */
   socket: Socket;
   readonly out: Outbox;
@@ -169,8 +171,9 @@ export class ByteSocket implements Reader {
 
   /** Stops reading: the peer's bytes wait in the kernel. TLS may still pass on the rest of what it has decrypted. */
   pause(): void {
-    if (this.#paused || this.#closing) return;
+    if (this.#paused || this.#closing || this.socket.destroyed) return;
     this.#paused = true;
+    pausedSockets.add(this);
     // A pause would stop the TLS handshake as well.
     if (!this.#awaitingTurn && !this.opening) this.socket.pause();
   }
@@ -178,7 +181,13 @@ export class ByteSocket implements Reader {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
+    pausedSockets.delete(this);
     if (!this.#awaitingTurn && !this.opening) this.socket.resume();
+  }
+
+  /** For the list of paused sockets. */
+  checkPeer(): void {
+    if (!this.opening && isConnectionOver(this.socket)) this.socket.destroy(resetError());
   }
 
   /** For the read turns: others had theirs. */
@@ -227,8 +236,13 @@ export class ByteSocket implements Reader {
     this.out.close();
     // TLS sockets have no reset of their own; a close without close_notify says the same. Nor have Unix sockets.
     const isTcp = this.socket.remoteFamily !== undefined && !(this.socket instanceof TLSSocket);
-    if (isTcp) this.socket.resetAndDestroy();
-    else this.socket.destroy();
+    if (!isTcp) {
+      this.socket.destroy();
+      return;
+    }
+    // Nothing is said meanwhile.
+    this.#closing = true;
+    resetSocket(this.socket);
   }
 
   #connect(options: ConnectOptions): void {
@@ -294,6 +308,10 @@ export class ByteSocket implements Reader {
     if (!shared) socket.on("data", (chunk: Buffer) => this.#onBytes(chunk, chunk.length));
     socket.setNoDelay(true);
     socket.on("end", () => {
+      if (isResetAtEnd(socket)) {
+        socket.destroy(resetError());
+        return;
+      }
       this.#ended = true;
       if (!this.#closing) this.handler.onEnd();
     });
@@ -312,6 +330,7 @@ export class ByteSocket implements Reader {
   #onClose(): void {
     this.out.close();
     this.#stopOpening?.();
+    pausedSockets.delete(this);
     if (this.#lingering !== undefined) systemClock.clearTimeout(this.#lingering);
     this.handler.onClose(this.#error);
   }
