@@ -209,6 +209,7 @@ function writeHead(head: ResponseHead, collector: Collector, framing: number): v
     connectionClose: false,
     keepAliveHttp10: false,
     dateLine: undefined,
+    halfClose: false,
   };
   const out = Buffer.alloc(responseHeadCapacity(head, rewrite));
   collector.write(out, 0, writeResponseHead(head, out, 0, rewrite));

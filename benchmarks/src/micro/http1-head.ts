@@ -53,7 +53,13 @@ const rewrite = {
   pathPrefix: undefined,
   query: undefined,
 };
-const replyRewrite = { framing: 0, connectionClose: false, keepAliveHttp10: false, dateLine: undefined };
+const replyRewrite = {
+  framing: 0,
+  connectionClose: false,
+  keepAliveHttp10: false,
+  dateLine: undefined,
+  halfClose: false,
+};
 
 let passed = 0;
 const sink = { onBody: (_buffer: Buffer, start: number, end: number): void => void (passed += end - start) };

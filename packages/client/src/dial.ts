@@ -1,5 +1,6 @@
 // Dialling an endpoint, as programs ask for it.
 
+import { CAPABILITIES_FIELD, HALF_CLOSE, hasCapability } from "@piko/tunnel";
 import { EndpointSocket } from "./endpoint-socket.js";
 import { openEndpoint } from "./open-endpoint.js";
 import { DEFAULT_PROXY_URL, type DialOptions } from "./options.js";
@@ -19,6 +20,7 @@ export async function dial(endpointId: string, options: DialOptions = {}): Promi
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
   const opened = await openEndpoint({ url, endpointId, token, tls, proxyUrl, signal, timeoutMs });
   const { remoteAddress, remotePort } = opened.socket.socket;
-  const connection = { endpointId, allowHalfOpen, remoteAddress, remotePort };
+  const halfClose = hasCapability(opened.headers.get(CAPABILITIES_FIELD), HALF_CLOSE);
+  const connection = { endpointId, allowHalfOpen, halfClose, remoteAddress, remotePort };
   return new EndpointSocket(connection, (handler) => new WebSocketTransport(opened, handler));
 }

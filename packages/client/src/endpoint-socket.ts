@@ -23,12 +23,16 @@ export interface Transport {
 export interface EndpointSocketOptions {
   readonly endpointId: string;
   readonly allowHalfOpen: boolean;
+  /** The peer knows half-closes. Others have closed both directions when they end: what we still send has nowhere to go. */
+  readonly halfClose: boolean;
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
 }
 
-/** After `end`, how long a destroyed connection gives the peer to end too before it is cut. */
+/** After `end`, a destroyed connection is cut if the peer sends to it for this long. */
 const LINGER_MS = 5_000;
+/** The same for a peer that neither sends nor ends: as long as Linux waits for one (`tcp_fin_timeout`). */
+const MAX_LINGER_MS = 60_000;
 
 /**
  * A connection to or from an endpoint. It behaves like a `net.Socket`: `end` says that no more bytes follow once all
@@ -44,12 +48,15 @@ export class EndpointSocket extends Duplex {
   /** Port of the Piko server. */
   readonly remotePort: number | undefined;
   readonly #transport: Transport;
+  readonly #halfClose: boolean;
   /** Bytes that were pushed beyond what the reader wanted, and get window when it reads. */
   #owed = 0;
   #pending: { chunk: Buffer; at: number; callback: (error?: Error | null) => void } | undefined;
   #remoteEnded = false;
   #reset = false;
   #linger: AwakeTimer | undefined;
+  /** Something came for the destroyed connection. */
+  #unwanted = false;
   #idle: AwakeTimer | undefined;
 
   /** Not for programs: connections come from `listen` and `dial`. */
@@ -58,6 +65,7 @@ export class EndpointSocket extends Duplex {
     this.endpointId = options.endpointId;
     this.remoteAddress = options.remoteAddress;
     this.remotePort = options.remotePort;
+    this.#halfClose = options.halfClose;
     // The loss of a tunnel ends all of its connections at once; it must not end programs.
     this.on("error", () => {});
     this.#transport = connect({
@@ -124,7 +132,7 @@ export class EndpointSocket extends Duplex {
     if (!this.#reset && !this.#transport.closed) {
       // A reset behind a FIN would make the peer drop what it has not read yet: whoever has ended may leave in peace.
       if (error === null && this.writableFinished && !this.#remoteEnded) {
-        this.#linger = systemClock.setTimeout(() => this.#transport.reset(), LINGER_MS).unref();
+        this.#lingerOn(MAX_LINGER_MS - LINGER_MS);
       } else if (!this.writableFinished || !this.#remoteEnded) {
         this.#transport.reset();
       }
@@ -133,7 +141,10 @@ export class EndpointSocket extends Duplex {
   }
 
   #onData(buffer: Buffer, start: number, end: number): void {
-    if (this.destroyed) return;
+    if (this.destroyed) {
+      this.#unwanted = true;
+      return;
+    }
     this.#idle?.refresh();
     const wanted = this.push(Buffer.from(buffer.subarray(start, end)));
     if (wanted) this.#transport.consume(end - start);
@@ -143,7 +154,12 @@ export class EndpointSocket extends Duplex {
   #onEnd(): void {
     this.#remoteEnded = true;
     this.#linger?.clear();
-    if (!this.destroyed) this.push(null);
+    if (this.destroyed) return;
+    this.push(null);
+    if (this.#halfClose) return;
+    // From here on the transport takes everything, and sends nothing.
+    this.#transport.end();
+    this.#send();
   }
 
   #onReset(): void {
@@ -152,12 +168,22 @@ export class EndpointSocket extends Duplex {
     if (!this.destroyed) this.destroy(resetError(this.endpointId));
   }
 
+  #lingerOn(leftMs: number): void {
+    const timer = systemClock.setTimeout(() => {
+      if (this.#unwanted || leftMs <= 0) this.#transport.reset();
+      else this.#lingerOn(leftMs - LINGER_MS);
+    }, LINGER_MS);
+    this.#linger = timer.unref();
+  }
+
   #send(): void {
     const pending = this.#pending;
     if (pending === undefined) return;
     if (this.#transport.closed) {
       this.#pending = undefined;
-      pending.callback(resetError(this.endpointId));
+      // A peer that has closed both directions in order: an error would throw away what it sent and nobody has read yet.
+      const ended = this.#remoteEnded && !this.#reset && !this.readableEnded;
+      pending.callback(ended ? null : resetError(this.endpointId));
       return;
     }
     this.#idle?.refresh();

@@ -1,7 +1,7 @@
 // Forwarding the connections of an endpoint to a TCP service, as programs ask for it.
 
 import { connect, isIP, type Socket } from "node:net";
-import { dial, systemClock } from "@piko/tunnel";
+import { dial, isResetAtEnd, resetError, resetSocket, systemClock } from "@piko/tunnel";
 import type { EndpointSocket } from "./endpoint-socket.js";
 import { errorText } from "./errors.js";
 import { listen } from "./listen.js";
@@ -55,16 +55,27 @@ export async function forward(
 }
 
 function join(socket: EndpointSocket, service: Socket): void {
+  // Before the pipe passes it on as an end.
+  service.once("end", () => {
+    if (!isResetAtEnd(service)) return;
+    socket.destroy(resetError());
+    service.destroy();
+  });
   socket.pipe(service);
   service.pipe(socket);
   // What it says is told by its close.
   service.on("error", () => {});
   service.once("close", () => {
-    // Nothing happens to a connection that has ended both ways; any other must not look complete.
-    if (!socket.writableEnded) socket.destroy();
+    // Only what has ended both ways may look complete.
+    if (service.errored !== null || !socket.writableEnded) socket.destroy(service.errored ?? undefined);
+    // The service has closed both directions: what still comes for it has nowhere to go.
+    else if (socket.writableFinished) socket.destroy();
+    else socket.once("finish", () => socket.destroy());
   });
   socket.once("close", () => {
-    if (!socket.readableEnded || !socket.writableFinished) service.resetAndDestroy();
+    if (!socket.readableEnded || !socket.writableFinished) resetSocket(service);
+    // A Go node's end ends both directions: the service gets what waits for it, then sees that nobody listens.
+    else service.destroySoon();
   });
 }
 

@@ -149,7 +149,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (this.#closed !== undefined && (tunnel.capable || !this.#listened)) return undefined;
     const { remoteAddress, remotePort } = tunnel;
     const allowHalfOpen = this.#allowHalfOpen && tunnel.capable;
-    const connection = { endpointId: this.endpointId, allowHalfOpen, remoteAddress, remotePort };
+    const halfClose = tunnel.capable;
+    const connection = { endpointId: this.endpointId, allowHalfOpen, halfClose, remoteAddress, remotePort };
     let handler: StreamHandler | undefined;
     const socket = new EndpointSocket(connection, (made) => {
       handler = made;

@@ -3,7 +3,7 @@
 import { openWebSocket, type OpenedWebSocket } from "./open-websocket.js";
 import type { ServerOptions } from "./upstream.js";
 import { endpointSegment } from "./server-address.js";
-import type { Clock } from "@piko/tunnel";
+import { type Clock, HALF_CLOSE } from "@piko/tunnel";
 
 /** How an endpoint is dialled; `url` is that of the proxy port. */
 export interface OpenEndpointOptions extends Omit<ServerOptions, "tenantId"> {
@@ -20,5 +20,6 @@ export interface OpenEndpointOptions extends Omit<ServerOptions, "tenantId"> {
  */
 export async function openEndpoint(options: OpenEndpointOptions): Promise<OpenedWebSocket> {
   const { endpointId, ...rest } = options;
-  return await openWebSocket({ ...rest, path: `/_piko/v1/tcp/${endpointSegment(endpointId)}` });
+  const path = `/_piko/v1/tcp/${endpointSegment(endpointId)}`;
+  return await openWebSocket({ ...rest, path, capabilities: HALF_CLOSE });
 }

@@ -4,7 +4,10 @@
 import {
   acceptKey,
   type ByteSocket,
+  CAPABILITIES_FIELD,
   type Clock,
+  HALF_CLOSE,
+  hasCapability,
   randomKey,
   systemClock,
   upgradeRequest,
@@ -106,7 +109,9 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
  * returned.
  */
 export function startWebSocket(opened: OpenedWebSocket, handler: WebSocketHandler): WebSocketConnection {
-  const connection = new WebSocketConnection(opened.socket, "client", handler);
+  // A Go server ends by closing TCP; one of ours says so before, and is gone if it doesn't.
+  const eofIsEnd = !hasCapability(opened.headers.get(CAPABILITIES_FIELD), HALF_CLOSE);
+  const connection = new WebSocketConnection(opened.socket, "client", handler, systemClock, eofIsEnd);
   process.nextTick(() => {
     connection.onBytes(opened.rest, 0, opened.rest.length);
     opened.socket.resume();
@@ -136,7 +141,7 @@ function requestText(options: OpenWebSocketOptions, base: BaseUrl, key: string):
   const headers: [string, string][] = [["User-Agent", USER_AGENT]];
   if (options.token) headers.push(["Authorization", `Bearer ${options.token}`]);
   if (options.tenantId) headers.push(["x-piko-tenant-id", options.tenantId]);
-  if (options.capabilities) headers.push(["x-piko-capabilities", options.capabilities]);
+  if (options.capabilities) headers.push([CAPABILITIES_FIELD, options.capabilities]);
   for (const [name, value] of headers) {
     // The value stays out of the message: it may be the token.
     if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw badOption(`characters not allowed in header ${name}`);

@@ -1,7 +1,10 @@
 // One tunnel of an upstream, from its handshake to its end. The upstream replaces it by another when it is lost.
 
 import {
+  CAPABILITIES_FIELD,
   type Clock,
+  DRAIN,
+  hasCapability,
   type StreamHandler,
   type TunnelError,
   TunnelSession,
@@ -10,7 +13,6 @@ import {
   type YamuxStream,
 } from "@piko/tunnel";
 import type { OpenedWebSocket } from "./open-websocket.js";
-import { hasToken } from "./response-head.js";
 
 /** A Go node whose tunnel never runs dry gets streams refused for so long before the deadline: those under way may end. */
 const REFUSE_MS = 1_000;
@@ -48,7 +50,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
 
   constructor(opened: OpenedWebSocket, owner: UpstreamTunnelOwner, clock: Clock) {
     this.nodeId = opened.headers.get("x-piko-node-id");
-    this.capable = hasToken(opened.headers.get("x-piko-capabilities"), "drain");
+    this.capable = hasCapability(opened.headers.get(CAPABILITIES_FIELD), DRAIN);
     this.openedAtMs = clock.now();
     this.remoteAddress = opened.socket.socket.remoteAddress;
     this.remotePort = opened.socket.socket.remotePort;

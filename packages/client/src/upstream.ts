@@ -1,7 +1,14 @@
 // One endpoint that is listened on: keeps a tunnel to the server open for ever, whatever ends it, and moves to another
 // node when the present one drains. The agent and the SDK's listeners are built on it.
 
-import { type Clock, type StreamHandler, systemClock, type Timer, type YamuxStream } from "@piko/tunnel";
+import {
+  type Clock,
+  DRAIN,
+  type StreamHandler,
+  systemClock,
+  type Timer,
+  type YamuxStream,
+} from "@piko/tunnel";
 import { Backoff } from "./backoff.js";
 import { ClientError, errorText } from "./errors.js";
 import { type Logger, SILENT } from "./logger.js";
@@ -190,14 +197,13 @@ export class Upstream {
   #open(timeoutMs: number): Promise<UpstreamTunnel> {
     const { url, token, tenantId, tls, proxyUrl } = this.#options;
     const { signal } = this.#stopped;
-    const capabilities = "drain";
     const options = {
       url,
       token,
       tenantId,
       tls,
       proxyUrl,
-      capabilities,
+      capabilities: DRAIN,
       signal,
       timeoutMs,
       clock: this.#clock,

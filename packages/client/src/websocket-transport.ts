@@ -16,7 +16,6 @@ export class WebSocketTransport implements Transport, WebSocketHandler {
   readonly #connection: WebSocketConnection;
   #unread = 0;
   #blocked = false;
-  #ended = false;
 
   constructor(opened: OpenedWebSocket, handler: StreamHandler) {
     this.#handler = handler;
@@ -45,8 +44,7 @@ export class WebSocketTransport implements Transport, WebSocketHandler {
   }
 
   reset(): void {
-    this.#connection.socket.reset();
-    this.#connection.destroy();
+    this.#connection.reset();
   }
 
   onPayload(buffer: Buffer, start: number, end: number): void {
@@ -56,8 +54,6 @@ export class WebSocketTransport implements Transport, WebSocketHandler {
   }
 
   onEnd(): void {
-    if (this.#ended) return;
-    this.#ended = true;
     this.#handler.onEnd();
   }
 
@@ -67,9 +63,7 @@ export class WebSocketTransport implements Transport, WebSocketHandler {
 
   onClose(error: TunnelError | undefined): void {
     this.closed = true;
-    // A Go server ends a connection by closing TCP; a server of ours that cuts one resets it.
-    if (error !== undefined && error.code !== "PIKO_TUNNEL_EOF") this.#handler.onReset();
-    else this.onEnd();
+    if (error !== undefined) this.#handler.onReset();
     this.#unblock();
   }
 

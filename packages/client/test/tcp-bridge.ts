@@ -20,9 +20,7 @@ export class TcpBridge {
       onEnd: () => this.#clientEnd(),
       onDrain: () => this.#giveWindow(),
       onClose: (error) => {
-        // The answer to our own Close shows as a close without an error.
-        if (error === undefined) this.#clientEnd();
-        else if (!this.#stream.closed) this.#stream.reset();
+        if (error !== undefined) this.#stream.reset();
       },
     });
     this.#stream = tunnel.open({

@@ -5,6 +5,8 @@ import { createServer, type AddressInfo, type Server, type Socket } from "node:n
 import { createServer as createTlsServer } from "node:tls";
 import {
   ByteSocket,
+  CAPABILITIES_FIELD,
+  HALF_CLOSE,
   type SocketHandler,
   type StreamHandler,
   switchingProtocols,
@@ -174,7 +176,8 @@ export class TestServer {
       reply(socket, jsonError(502, "no available upstreams"));
       return;
     }
-    socket.out.writeLatin1(switchingProtocols(request.headers.get("sec-websocket-key") ?? ""));
+    const key = request.headers.get("sec-websocket-key") ?? "";
+    socket.out.writeLatin1(switchingProtocols(key, `${CAPABILITIES_FIELD}: ${HALF_CLOSE}\r\n`));
     TcpBridge.start(socket, tunnel);
   }
 }

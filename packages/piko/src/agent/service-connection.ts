@@ -49,6 +49,10 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   /** Between requests, when the connection is closed; on the clock's scale. */
   #idleUntilMs: number;
   #chunked: boolean;
+  /** The request has a body. */
+  #hasBody: boolean;
+  /** Its 101 came: the connection carries another protocol to its end. */
+  #switched: boolean;
   /** The request may be repeated. */
   #idempotent: boolean;
   /** Of the socket, when the request began. */
@@ -71,6 +75,8 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.#idempotent = false;
     this.#writtenBefore = 0;
     this.#flushesBefore = 0;
+    this.#hasBody = false;
+    this.#switched = false;
     this.#heldBytes = 0;
     this.#blocked = false;
     this.socket = connector.open(this, { clock: pool.clock });
@@ -95,6 +101,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     const { out } = this.socket;
     this.#idleUntilMs = Number.POSITIVE_INFINITY;
     this.#chunked = head.chunked && !last;
+    this.#hasBody = !last;
     this.#heldBytes = 0;
     this.#blocked = false;
     this.#flushesBefore = out.flushes;
@@ -124,11 +131,11 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     if (this.#heldBytes === 0) this.socket.resume();
   }
 
-  abort(_why: AbortReason): void {
-    const { raw } = this.#reader;
+  abort(why: AbortReason): void {
+    // Who gets bytes must not take them for all there is; and a FIN would wait behind what it doesn't take.
+    const reset = this.#switched || (this.#hasBody && why !== ABORT.early);
     this.#end();
-    // Another protocol's peer must not take what it has for all there is.
-    if (raw) this.socket.reset();
+    if (reset) this.socket.reset();
     else this.socket.destroy();
   }
 
@@ -220,6 +227,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   }
 
   onSwitch(head: ResponseHead): boolean {
+    this.#switched = true;
     return this.#events?.onSwitch(head) === true;
   }
 

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { FakeClock, PatternChecker, PatternSource } from "@piko/testkit";
+import { isResetAtEnd } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
 import { answering, received, Uses } from "../../test/agent-rig.js";
 
@@ -117,6 +118,53 @@ describe("an upgrade", () => {
     await service.gone(0);
     expect(text).toMatch(/last$/);
     while (rig.agentStreams > 0) await turn();
+  });
+});
+
+describe("a service", () => {
+  it("that writes and resets at once is cut behind what it wrote", async () => {
+    const service = await uses.raw((socket) => {
+      socket.once("data", () => socket.write("partial", () => socket.resetAndDestroy()));
+    });
+    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    for (const ended of [false, true]) {
+      const stream = rig.open().write("x");
+      if (ended) stream.end();
+      await stream.over();
+      expect([stream.text, stream.reset, stream.ended]).toEqual(["partial", true, false]);
+    }
+  });
+
+  it("gets what came before a cut as far as it can leave, then a reset", async () => {
+    let text = "";
+    const service = await uses.raw((socket) => socket.on("data", (data) => (text += data.toString())));
+    const rig = await uses.rig({ service: service.port, protocol: "tcp" });
+    const stream = rig.open();
+    const socket = await service.connection(0);
+    const reset = new Promise<boolean>((resolve) => {
+      socket.on("error", () => resolve(true));
+      socket.on("end", () => resolve(isResetAtEnd(socket)));
+    });
+    stream.write("partial");
+    stream.stream?.reset();
+    expect(await reset).toBe(true);
+    expect(text).toBe("partial");
+  });
+
+  it("that a Go node has left gets what waits for it and an end, and the node an end, too", async () => {
+    let bytes = 0;
+    const service = await uses.raw((socket) => void socket.pause());
+    const rig = await uses.rig({ service: service.port, protocol: "tcp", halfClose: false });
+    const stream = rig.open();
+    const socket = await service.connection(0);
+    socket.write("nobody reads this");
+    stream.write(Buffer.alloc(200_000)).end();
+    await stream.over();
+    expect([stream.ended, stream.reset]).toEqual([true, false]);
+    socket.on("data", (data) => (bytes += data.length)).resume();
+    await once(socket, "end");
+    expect(bytes).toBe(200_000);
+    socket.destroy();
   });
 });
 

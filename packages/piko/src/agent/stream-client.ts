@@ -43,6 +43,7 @@ const INTERIM: ResponseRewrite = {
   connectionClose: false,
   keepAliveHttp10: false,
   dateLine: undefined,
+  halfClose: false,
 };
 
 /** Takes over a stream whose exchange is finished: what still comes is of no interest. */

@@ -1,5 +1,5 @@
 // One connection of a local client, joined to an endpoint: bytes pass both ways between its socket and a WebSocket to
-// the server, each direction ends by itself.
+// the server, each direction ends by itself, and what cuts one side cuts the other (decision 004).
 
 import { type OpenedWebSocket, startWebSocket } from "@piko/client/internal";
 import type {
@@ -36,10 +36,10 @@ export class ForwardedConnection implements SocketHandler {
     local.resume();
   }
 
-  /** Ends both sides with what was taken so far, and waits for neither. */
-  close(): void {
-    this.#webSocket.endWithoutClose();
-    this.#local.close();
+  /** Cuts both sides: neither may take what it has got for everything. */
+  cut(): void {
+    this.#webSocket.reset();
+    this.#local.reset();
   }
 
   onBytes(buffer: Buffer, start: number, end: number): void {
@@ -59,9 +59,8 @@ export class ForwardedConnection implements SocketHandler {
   onClose(error: Error | undefined): void {
     this.#localClosed = true;
     this.#error ??= error;
-    // The client is gone: without a close the server can't take what it got for everything.
-    if (error !== undefined) this.#webSocket.destroy();
-    else this.#webSocket.close();
+    // Otherwise it has ended both ways, and the server is still getting its last bytes.
+    if (error !== undefined) this.#webSocket.reset();
     this.#finish();
   }
 
@@ -73,12 +72,10 @@ export class ForwardedConnection implements SocketHandler {
 
   #onRemoteClose(error: TunnelError | undefined): void {
     this.#remoteClosed = true;
-    if (error === undefined) {
-      this.#local.close();
-    } else {
-      this.#error ??= error;
-      this.#local.reset();
-    }
+    this.#error ??= error;
+    // A Go server has closed both directions: the client gets what waits for it, and what it still sends is dropped.
+    if (error === undefined) this.#local.close();
+    else this.#local.reset();
     this.#finish();
   }
 

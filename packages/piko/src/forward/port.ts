@@ -46,11 +46,11 @@ export class ForwardPort {
     return this.#listener.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });
   }
 
-  /** Accepts nothing more, ends the connections that there are, and resolves when they are closed. Idempotent. */
+  /** Accepts nothing more, cuts the connections that there are, and resolves when they are closed. Idempotent. */
   async close(): Promise<void> {
     this.#listener.close();
     this.#stopped.abort();
-    for (const connection of this.#connections) connection.close();
+    for (const connection of this.#connections) connection.cut();
     if (this.#connections.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
   }
 

@@ -140,17 +140,17 @@ describe("a forwarder", () => {
     await service.gone(0);
   });
 
-  it("ends its connections when it is told to stop", async () => {
+  it("resets its connections on both sides when it is told to stop", async () => {
     const service = await uses.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const log = new RecordedLog();
     const { port, stop } = await start(log);
     const client = connect({ port, host: "127.0.0.1" });
     await once(client, "data");
-    const closed = once(client, "close");
+    const socket = (await service.connection(0)).resume();
+    const failed = Promise.all([once(client, "error"), once(socket, "error")]);
     await stop();
-    await closed;
-    await service.gone(0);
+    for (const [error] of await failed) expect(String(error)).toContain("ECONNRESET");
     await log.line("shutdown complete");
   });
 

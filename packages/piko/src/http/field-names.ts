@@ -46,6 +46,7 @@ export const FIELD_SEC_WEBSOCKET_PROTOCOL = 35;
 export const FIELD_SEC_WEBSOCKET_EXTENSIONS = 36;
 export const FIELD_SEC_WEBSOCKET_ACCEPT = 37;
 export const FIELD_X_PIKO_REROUTE = 38;
+export const FIELD_X_PIKO_CAPABILITIES = 39;
 
 /** Lower-case names, indexed by the FIELD_* numbers. */
 export const FIELD_NAMES: readonly string[] = [
@@ -88,6 +89,7 @@ export const FIELD_NAMES: readonly string[] = [
   "sec-websocket-extensions",
   "sec-websocket-accept",
   "x-piko-reroute",
+  "x-piko-capabilities",
 ];
 
 // A perfect hash over length, first and last byte: one candidate per name, one comparison to confirm it. Names of

@@ -227,12 +227,16 @@ export class ByteSocket implements Reader, PausedSocket {
     process.nextTick(() => this.#onClose());
   }
 
-  /** Closes at once with a TCP reset, so that the peer can't take what it has for complete. */
+  /**
+   * Closes at once with a TCP reset, so that the peer can't take what it has for complete. What the kernel takes goes before
+   * it, what waits is dropped.
+   */
   reset(): void {
     if (this.#dialling) {
       this.destroy();
       return;
     }
+    this.out.flush();
     this.out.close();
     // TLS sockets have no reset of their own; a close without close_notify says the same. Nor have Unix sockets.
     const isTcp = this.socket.remoteFamily !== undefined && !(this.socket instanceof TLSSocket);

@@ -75,7 +75,10 @@ async function pair(): Promise<{
 }
 
 /** Only the accepted end speaks WebSocket; the test writes the other end's bytes. */
-async function raw(role: "client" | "server" = "server"): Promise<
+async function raw(
+  role: "client" | "server" = "server",
+  eofIsEnd = false,
+): Promise<
   Loopback & {
     calls: Recorder;
     clock: FakeClock;
@@ -86,7 +89,7 @@ async function raw(role: "client" | "server" = "server"): Promise<
   const loopback = await connectLoopback();
   const calls = new Recorder();
   const clock = new FakeClock();
-  const connection = new WebSocketConnection(loopback.far, role, calls, clock);
+  const connection = new WebSocketConnection(loopback.far, role, calls, clock, eofIsEnd);
   const peerSends = (hex: string): void =>
     send(loopback.near, Buffer.from(hex.replaceAll(" ", ""), "hex").toString("latin1"));
   return { ...loopback, calls, clock, connection, peerSends };
@@ -252,12 +255,88 @@ describe("closing", () => {
     await nearCalls.closed();
   });
 
-  it("as a Go peer does, by a plain end, is told from an orderly one", async () => {
-    const { calls, near, nearCalls, clock } = await raw();
+  it("by a plain end is a cut, but for a peer that has no other end", async () => {
+    for (const eofIsEnd of [false, true]) {
+      const { calls, near, nearCalls, clock, connection, peerSends } = await raw("server", eofIsEnd);
+      peerSends("8281 00000000 61");
+      near.close();
+      await Promise.all([calls.closed, nearCalls.closed()]);
+      expect(calls.bytes.toString()).toBe("a");
+      expect(calls.calls).toEqual(eofIsEnd ? ["end", "close"] : ["close"]);
+      expect(calls.error?.code).toBe(eofIsEnd ? undefined : "PIKO_TUNNEL_EOF");
+      text(connection, "nobody reads this");
+      clock.assertIdle();
+    }
+  });
+
+  it("by a plain end behind a Close frame is a cut while we have more to say", async () => {
+    const { calls, near, nearCalls, clock, peerSends } = await raw();
+    peerSends("8880 00000000");
+    await calls.when(() => calls.calls.includes("end"));
     near.close();
     await Promise.all([calls.closed, nearCalls.closed()]);
     expect(calls.calls).toEqual(["end", "close"]);
-    expect(calls.error).toMatchObject({ code: "PIKO_TUNNEL_EOF" });
+    expect(calls.error?.code).toBe("PIKO_TUNNEL_EOF");
+    clock.assertIdle();
+  });
+
+  it("by an error code has no end, even behind our own", async () => {
+    for (const ended of [false, true]) {
+      const { calls, connection, near, nearCalls, clock, peerSends } = await raw();
+      if (ended) connection.end();
+      peerSends("8281 00000000 61 8882 00000000 03f3");
+      await Promise.all([calls.closed, nearCalls.when(() => nearCalls.count("end") === 1)]);
+      near.close();
+      await nearCalls.closed();
+      expect(calls.bytes.toString()).toBe("a");
+      expect(calls.calls).toEqual(["close"]);
+      expect(calls.error?.code).toBe("PIKO_WS_CLOSED");
+      clock.assertIdle();
+    }
+  });
+
+  it("by a reset is an error behind our own end, while the peer has not ended", async () => {
+    const { calls, connection, near, nearCalls, clock } = await raw();
+    connection.end();
+    await nearCalls.when(() => nearCalls.bytes.length > 0);
+    near.reset();
+    await Promise.all([calls.closed, nearCalls.closed()]);
+    expect(calls.calls).toEqual(["close"]);
+    expect(calls.error?.code).toBe("PIKO_TUNNEL_SOCKET");
+    clock.assertIdle();
+  });
+
+  it("by both ends waits for what was sent, however long the peer takes to read it", async () => {
+    const { calls, connection, near, nearCalls, clock, peerSends } = await raw();
+    near.pause();
+    const bytes = Buffer.alloc(24 * 1024 * 1024);
+    connection.write(bytes, 0, bytes.length);
+    connection.end();
+    peerSends("8880 00000000");
+    await calls.when(() => calls.calls.includes("end"));
+    clock.advance(3_600_000);
+    let received = 0;
+    nearCalls.onBytesDo = (_buffer, start, end) => {
+      received += end - start;
+    };
+    near.resume();
+    await nearCalls.when(() => nearCalls.count("end") === 1);
+    near.close();
+    await Promise.all([calls.closed, nearCalls.closed()]);
+    expect(received).toBeGreaterThan(bytes.length);
+    expect(calls.error).toBeUndefined();
+    clock.assertIdle();
+  });
+
+  it("by us with a reset sends what can still leave", async () => {
+    const { calls, connection, near, nearCalls, clock } = await raw();
+    text(connection, "partial");
+    connection.reset();
+    await Promise.all([calls.closed, nearCalls.closed()]);
+    expect(nearCalls.bytes.toString("latin1")).toBe("\x82\x07partial");
+    expect(nearCalls.count("end")).toBe(0);
+    expect(calls.error).toBeUndefined();
+    near.destroy();
     clock.assertIdle();
   });
 

@@ -26,10 +26,16 @@ import { applyMask, randomMaskKey } from "./mask.js";
 /** What the owner of a WebSocket is told. */
 export interface WebSocketHandler {
   onPayload(buffer: Buffer, start: number, end: number): void;
-  /** The peer sends no more (a Close frame or EOF); what we write may still reach it after a Close frame. */
+  /**
+   * The peer has ended its direction in order: all that it sent was passed on. What we write still reaches it, unless it is
+   * one that ends by EOF. A direction that is cut has no end: see `onClose`.
+   */
   onEnd(): void;
   onDrain(): void;
-  /** The connection is gone; undefined after a close that the peer or we asked for. Exactly once, the last call. */
+  /**
+   * The connection is gone. Undefined: after both directions have ended in order, or we closed it ourselves; otherwise it
+   * was cut, and what was passed on isn't all. Exactly once, the last call.
+   */
   onClose(error: TunnelError | undefined): void;
 }
 
@@ -44,23 +50,33 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   readonly #handler: WebSocketHandler;
   readonly #clock: Clock;
   #error: TunnelError | undefined;
+  /** The peer ends by EOF instead of a Close frame, and reads no more then: Go peers. */
+  readonly #eofIsEnd: boolean;
+  /** We have ended our direction. */
   #closeSent = false;
-  #closeReceived = false;
+  /** The peer has ended its direction in order. */
   #ended = false;
+  /** We close for good: nobody asks any more how the peer ends. */
+  #closing = false;
   #closed = false;
   #closeTimer: Timer | undefined;
   /** The payload of the latest ping, and how long it is; -1 when it is answered. */
   #ping: Buffer | undefined;
   #pingBytes = -1;
 
-  /** Takes the socket over: its handler is replaced, and everything written from here on is framed. */
+  /**
+   * Takes the socket over: its handler is replaced, and everything written from here on is framed. `eofIsEnd`: the peer has
+   * not said that it ends by Close frames, so EOF without one is its end, and not a cut.
+   */
   constructor(
     socket: ByteSocket,
     role: "client" | "server",
     handler: WebSocketHandler,
     clock: Clock = systemClock,
+    eofIsEnd = false,
   ) {
     this.socket = socket;
+    this.#eofIsEnd = eofIsEnd;
     this.out = socket.out;
     this.#isClient = role === "client";
     this.#handler = handler;
@@ -76,31 +92,32 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   }
 
   /**
-   * Says that we send no more, while the peer may go on: a half-close. Go peers answer it by closing both directions.
-   * The connection ends when the peer has ended too; `close` is for those who won't wait for that.
+   * Says that we send no more, behind all that was written, while the peer may go on: a half-close. Go peers answer it by
+   * closing both directions. When both have ended, the connection goes once the peer has taken what waits for it, however
+   * long that takes; `close` is for those who won't wait.
    */
   end(code: number = CLOSE_NORMAL, reason = ""): void {
     if (this.#closeSent || this.#closed) return;
     this.#sendClose(code, reason);
-    if (this.#closeReceived || this.#ended) {
-      this.socket.close();
-      this.#awaitClose();
-    }
-    // RFC 6455 section 7.1.1: the server closes the TCP connection first, so its FIN follows its Close at once.
-    else if (!this.#isClient) this.socket.end();
+    // No FIN before: what stands between could take it for the end of both directions.
+    if (this.#ended) this.socket.close();
   }
 
   /** Ends and gives the peer a few seconds to end too. */
   close(code: number = CLOSE_NORMAL, reason = ""): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#closing) return;
+    this.#closing = true;
     this.end(code, reason);
+    // RFC 6455 section 7.1.1: the server closes the TCP connection first.
+    if (!this.#isClient) this.socket.end();
     this.#awaitClose();
   }
 
-  /** Sends `code` and closes without waiting for the peer. */
+  /** Sends `code` behind all that was written, and closes without waiting for the peer, which sees a cut. */
   fail(error: TunnelError, code: number | undefined): void {
     if (this.#closed) return;
     this.#error ??= error;
+    this.#closing = true;
     this.#reader.stop();
     if (code !== undefined && !this.#closeSent) this.#sendClose(code, error.message);
     this.socket.close();
@@ -110,15 +127,25 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   /** Sends what is pending, then FIN, without a Close frame; Go peers take it for a normal close. */
   endWithoutClose(): void {
     if (this.#closed) return;
+    this.#closing = true;
     this.#closeSent = true;
     this.#reader.stop();
     this.socket.close();
     this.#awaitClose();
   }
 
+  /** Cuts both directions at once; a peer whose system takes it to be an end isn't told otherwise, see `reset`. */
   destroy(): void {
+    this.#closing = true;
     this.#reader.stop();
     this.socket.destroy();
+  }
+
+  /** Cuts both directions with a TCP reset. What can still leave does, what waits is thrown away. */
+  reset(): void {
+    this.#closing = true;
+    this.#reader.stop();
+    this.socket.reset();
   }
 
   onBytes(buffer: Buffer, start: number, end: number): void {
@@ -128,17 +155,16 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   }
 
   onEnd(): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    // After a Close frame the owner knows, and may still have something to send: `end` closes then.
-    if (this.#closeReceived && !this.#closeSent) return;
-    if (!this.#closeReceived) {
-      if (!this.#closeSent)
-        this.#error ??= new TunnelError("PIKO_TUNNEL_EOF", "connection ended without a close");
-      this.#handler.onEnd();
+    if (this.#closing || (this.#ended && this.#closeSent)) {
+      this.socket.close();
+    } else if (this.#eofIsEnd) {
+      // It reads no more: what waits for it has nowhere to go.
+      this.#closeSent = true;
+      this.#onPeerEnd();
+      this.socket.destroy();
+    } else {
+      this.#cut(new TunnelError("PIKO_TUNNEL_EOF", "connection ended without a close"));
     }
-    this.socket.close();
-    this.#awaitClose();
   }
 
   onDrain(): void {
@@ -150,11 +176,10 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#closed = true;
     this.#reader.stop();
     if (this.#closeTimer !== undefined) this.#clock.clearTimeout(this.#closeTimer);
-    // After a close it makes no difference how the connection went.
-    if (error !== undefined && !this.#closeReceived && !this.#closeSent) {
-      this.#error ??= new TunnelError("PIKO_TUNNEL_SOCKET", `connection failed: ${error.message}`, {
-        cause: error,
-      });
+    // When both have ended it makes no difference how the connection went.
+    if (!this.#closing && !(this.#ended && this.#closeSent)) {
+      const detail = error === undefined ? "closed" : `failed: ${error.message}`;
+      this.#error ??= new TunnelError("PIKO_TUNNEL_SOCKET", `connection ${detail}`, { cause: error });
     }
     this.#handler.onClose(this.#error);
   }
@@ -184,19 +209,32 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   }
 
   onCloseFrame(code: number, reason: string): void {
-    this.#closeReceived = true;
     if (code !== CLOSE_NORMAL && code !== CLOSE_NO_STATUS) {
       const detail = reason === "" ? `${code}` : `${code}: ${reason}`;
-      this.#error ??= new TunnelError("PIKO_WS_CLOSED", `websocket: closed by peer: ${detail}`);
+      if (!this.#closeSent) this.#sendClose(CLOSE_NORMAL, "");
+      this.#cut(new TunnelError("PIKO_WS_CLOSED", `websocket: closed by peer: ${detail}`));
+      return;
     }
-    if (this.#closeSent) {
-      this.socket.close();
-      this.#awaitClose();
-    } else this.#handler.onEnd();
+    this.#onPeerEnd();
+    if (this.#closeSent) this.socket.close();
   }
 
   onBadFrame(error: TunnelError): void {
     this.fail(error, error.code === "PIKO_WS_TEXT_MESSAGE" ? CLOSE_UNSUPPORTED_DATA : CLOSE_PROTOCOL_ERROR);
+  }
+
+  #onPeerEnd(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    if (!this.#closing) this.#handler.onEnd();
+  }
+
+  /** The peer has cut the connection, or is gone: what waits for it has nowhere to go. */
+  #cut(error: TunnelError): void {
+    this.#error ??= error;
+    this.#closing = true;
+    this.#reader.stop();
+    this.socket.destroy();
   }
 
   #answerPing(): void {
@@ -222,7 +260,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
 
   #sendClose(code: number, reason: string): void {
     // Section 5.5.2: unless the peer has sent its Close.
-    if (!this.#closeReceived && !this.out.congested) this.#answerPing();
+    if (!this.#ended && !this.out.congested) this.#answerPing();
     const payload = Buffer.allocUnsafe(MAX_CONTROL_PAYLOAD_BYTES);
     payload.writeUInt16BE(code, 0);
     // What doesn't fit is cut off between two characters.
@@ -245,11 +283,14 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
 
   #awaitClose(): void {
     if (this.#closed || this.#closeTimer !== undefined) return;
-    const waiting = this.socket.socket.writableLength;
+    const { unsentBytes, socket } = this.socket;
+    const { writableLength } = socket;
     this.#closeTimer = this.#clock.setTimeout(() => {
       this.#closeTimer = undefined;
+      const left = this.socket.unsentBytes;
       // A slow reader that has taken some of what waits may take the rest.
-      if (this.socket.socket.writableLength < waiting) this.#awaitClose();
+      if (left > 0 && (left !== unsentBytes || socket.writableLength !== writableLength)) this.#awaitClose();
+      else if (left > 0) this.socket.reset();
       else this.socket.destroy();
     }, CLOSE_WAIT_MS);
   }

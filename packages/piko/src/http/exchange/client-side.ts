@@ -27,8 +27,8 @@ export interface ClientSide {
   inform(head: ResponseHead): void;
   /** The head of the response; `last`: no body follows. */
   respond(head: ResponseHead, last: boolean): void;
-  /** A 101: what follows are raw bytes, both ways. */
-  switchTo(head: ResponseHead): void;
+  /** A 101: what follows are raw bytes, both ways. `halfClose`: as of the call that they come from. */
+  switchTo(head: ResponseHead, halfClose: boolean): void;
   /** Body bytes, or raw ones. Takes all of them: what waits is bounded by what upstream may send unconsumed. */
   write(buffer: Buffer, start: number, end: number): void;
   /** All that came in one read was written: what was gathered can leave. */

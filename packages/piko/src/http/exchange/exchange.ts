@@ -266,7 +266,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#status = head.status;
     this.#requestEnded = false;
     this.record.response(head);
-    this.client.switchTo(head);
+    this.client.switchTo(head, this.#call?.halfClose === true);
     return true;
   }
 

@@ -15,6 +15,7 @@ const NOTHING: ResponseRewrite = {
   framing: FRAMING_AS_IS,
   connectionClose: false,
   keepAliveHttp10: false,
+  halfClose: false,
   dateLine: undefined,
 };
 
@@ -116,6 +117,16 @@ describe("a response head for the next hop", () => {
   test("keeps the length that a 304 or a response to HEAD states", () => {
     const text = lines("HTTP/1.1 304 Not Modified", "Content-Length: 10");
     expect(rewrite(text)).toBe(text);
+  });
+
+  test("says itself whether a 101 has half-closes, whatever a service says", () => {
+    const status = "HTTP/1.1 101 Switching Protocols";
+    const [connection, upgrade] = ["Connection: Upgrade", "Upgrade: x"];
+    const said = "x-piko-capabilities: half-close";
+    const text = lines(status, said, connection, upgrade);
+    expect(rewrite(text)).toBe(lines(status, connection, upgrade));
+    expect(rewrite(text, { halfClose: true })).toBe(lines(status, said, connection, upgrade));
+    expect(rewrite(response(said), { halfClose: true })).toBe(response());
   });
 
   test("gets a Date when it has none", () => {

@@ -2,6 +2,7 @@
 // client). The reason phrase, the order and the case of fields stay as the service sent them; white space before a colon
 // goes.
 
+import { CAPABILITIES_FIELD, HALF_CLOSE } from "@piko/tunnel";
 import * as ascii from "../ascii.js";
 import { asciiBytes } from "../ascii.js";
 import { mayHaveBody } from "../body-framing.js";
@@ -34,6 +35,8 @@ export interface ResponseRewrite {
   keepAliveHttp10: boolean;
   /** A whole `Date: ...\r\n` line for a final response without one. */
   dateLine: Buffer | undefined;
+  /** A 101: says that each direction of the connection ends by itself, whatever is behind it (decision 004). */
+  halfClose: boolean;
 }
 
 /** The status whose Upgrade tells the client which protocols would do (RFC 9110 15.5.22). */
@@ -52,8 +55,9 @@ for (const id of [
   names.FIELD_PROXY_AUTHORIZATION,
   names.FIELD_TE,
   names.FIELD_TRANSFER_ENCODING,
-  // A node says this of itself and is believed; a service that says it must not be.
+  // A node says these of itself and is believed; a service that says them must not be.
   names.FIELD_X_PIKO_REROUTE,
+  names.FIELD_X_PIKO_CAPABILITIES,
 ]) {
   RULES[id] = DROP;
 }
@@ -67,6 +71,7 @@ const UPGRADE_OPTION = asciiBytes("Connection: Upgrade\r\n");
 const CLOSE = asciiBytes("Connection: close\r\n");
 const KEEP_ALIVE = asciiBytes("Connection: keep-alive\r\n");
 const CHUNKED = asciiBytes("Transfer-Encoding: chunked\r\n");
+const HALF_CLOSES = asciiBytes(`${CAPABILITIES_FIELD}: ${HALF_CLOSE}\r\n`);
 
 /** More than all the constants above together. */
 const FIXED_BYTES = 192;
@@ -133,6 +138,7 @@ function isKept(head: ResponseHead, record: number, rule: number, framing: numbe
 
 function writeConnection(head: ResponseHead, out: Buffer, at: number, rewrite: ResponseRewrite): number {
   if (head.status === 101) {
+    if (rewrite.halfClose) at = copyAll(HALF_CLOSES, out, at);
     if (head.upgradeField === -1) return at;
     const record = head.upgradeField * FIELD_STRIDE;
     const valueStart = head.fields[record + VALUE_START] as number;

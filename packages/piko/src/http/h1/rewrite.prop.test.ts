@@ -149,6 +149,7 @@ test("a rewritten response is the same response without the hop before", () => {
     framing: fc.integer({ min: 0, max: 3 }),
     connectionClose: fc.boolean(),
     keepAliveHttp10: fc.boolean(),
+    halfClose: fc.boolean(),
     dateLine: optional("Date: now\r\n"),
   });
   const spacedLine = fc.constantFrom(

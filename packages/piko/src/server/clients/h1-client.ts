@@ -164,7 +164,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     if (this.#state !== RAW && this.#isStuck(nowMs)) {
       if (this.#state === EXCHANGING) this.#exchange.onClientGone(ABORT.client_stuck);
       this.#context.limits.hit("write_timeout");
-      this.socket.destroy();
+      this.socket.reset();
       return;
     }
     if (nowMs < this.#deadlineMs) return;
@@ -220,8 +220,8 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     this.#response.respond(head, this.#mayKeepAlive());
   }
 
-  switchTo(head: ResponseHead): void {
-    this.#response.switch(head);
+  switchTo(head: ResponseHead, halfClose: boolean): void {
+    this.#response.switch(head, halfClose);
     this.#state = RAW;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     const { buffer, start, end } = this.#ahead;
@@ -474,10 +474,10 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
     if (this.#ahead.length <= this.#context.config.limits.maxBufferedBytesPerConnection) this.socket.resume();
   }
 
-  /** Ends the connection behind what is written; the socket waits a moment for the client to have read it. */
+  /** Ends the connection behind what is written, once the client has read it: behind a 101 without a limit. */
   #linger(): void {
     if (this.#state === OVER) return;
-    this.#state = LINGERING;
+    if (this.#state !== RAW) this.#state = LINGERING;
     this.#ahead.clear();
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     this.socket.close();

@@ -8,6 +8,8 @@ import { writeBody, writeLastChunk } from "../../http/h1/write-body.js";
 import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
+import { isForwarded } from "../upstream/hop/forwarded.js";
+import { saysHalfClose } from "../../http/half-close.js";
 import { ResponseFraming } from "./response-framing.js";
 
 /** One per connection, for one response after another. */
@@ -19,6 +21,8 @@ export class H1Response {
   #http10: boolean;
   /** As far as the request goes, the connection may carry another. */
   #wantsKeepAlive: boolean;
+  /** Who has sent an upgrade request can use the answer: it says so, or is a node. */
+  #asksHalfClose: boolean;
 
   constructor(out: Outbox, dateLine: DateLine) {
     this.#out = out;
@@ -27,6 +31,7 @@ export class H1Response {
     this.#method = "";
     this.#http10 = false;
     this.#wantsKeepAlive = false;
+    this.#asksHalfClose = false;
   }
 
   /** The next response is to this request. */
@@ -36,6 +41,7 @@ export class H1Response {
     const wanted = this.#http10 ? head.connectionKeepAlive : !head.connectionClose;
     // Behind an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
     this.#wantsKeepAlive = wanted && !head.upgrade;
+    this.#asksHalfClose = head.upgrade && (saysHalfClose(head) || isForwarded(head));
     this.#framing.chunking = false;
     this.#framing.untilClose = false;
   }
@@ -52,12 +58,14 @@ export class H1Response {
 
   /** An interim response. HTTP/1.0 has none: its clients would take it for the response. */
   inform(head: ResponseHead): void {
-    if (!this.#http10) this.switch(head);
+    if (this.#http10) return;
+    this.#framing.setBodiless(false);
+    this.#writeHead(head);
   }
 
-  /** A head without a body: an interim one, or a 101. */
-  switch(head: ResponseHead): void {
-    this.#framing.setBodiless();
+  /** A 101. `halfClose`: each direction behind it ends by itself; said to our peers only, nodes among them. */
+  switch(head: ResponseHead, halfClose: boolean): void {
+    this.#framing.setBodiless(halfClose && this.#asksHalfClose);
     this.#writeHead(head);
   }
 

@@ -81,7 +81,8 @@ export class ProxyPort implements ProxyHeaderOwner {
   destroy(): void {
     this.discourage();
     this.#listener.close();
-    for (const connection of [...this.#connections]) connection.socket.destroy();
+    // By a reset: what is cut must not look complete.
+    for (const connection of [...this.#connections]) connection.socket.reset();
     for (const connection of [...this.#headers, ...this.#refused]) connection.destroy();
   }
 

@@ -17,6 +17,7 @@ export class ResponseFraming {
     connectionClose: false,
     keepAliveHttp10: false,
     dateLine: undefined,
+    halfClose: false,
   };
   /** The client gets chunks: it can't be told the body's length, and keeps its connection. */
   chunking = false;
@@ -42,10 +43,11 @@ export class ResponseFraming {
     rewrite.keepAliveHttp10 = this.keepAlive && http10;
   }
 
-  /** For an interim response or a 101, which have no body. */
-  setBodiless(): void {
+  /** For an interim response or a 101, which have no body. `halfClose`: see ResponseRewrite. */
+  setBodiless(halfClose: boolean): void {
     const { rewrite } = this;
     rewrite.framing = FRAMING_NONE;
+    rewrite.halfClose = halfClose;
     rewrite.connectionClose = false;
     rewrite.keepAliveHttp10 = false;
   }

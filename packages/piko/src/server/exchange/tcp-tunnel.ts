@@ -3,7 +3,9 @@
 
 import {
   type ByteSocket,
+  CAPABILITIES_FIELD,
   CLOSE_INTERNAL_ERROR,
+  HALF_CLOSE,
   isValidKey,
   type StreamHandler,
   switchingProtocols,
@@ -15,6 +17,7 @@ import {
 import { FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION } from "../../http/field-names.js";
 import type { RequestHead } from "../../http/head.js";
 import { findField } from "../../http/find-field.js";
+import { saysHalfClose } from "../../http/half-close.js";
 import { StreamSender } from "../../net/stream-sender.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import type { Tunnel } from "../upstream/tunnel.js";
@@ -23,6 +26,13 @@ import type { Exchange } from "../../http/exchange/exchange.js";
 import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ENDPOINT_BUSY } from "./proxy-limits.js";
+
+const CAPABILITIES = `${CAPABILITIES_FIELD}: ${HALF_CLOSE}\r\n`;
+/**
+ * A Go peer that ends has closed both directions: what still comes for it is dropped. Who goes on sending for this long is
+ * cut, as by the system of a program that has closed its socket; not at once, because its last bytes must get through first.
+ */
+const UNWANTED_MS = 10_000;
 
 /**
  * Answers a TCP dial request: with a 101 behind which its client's socket is joined to a stream, or a refusal. False if this
@@ -51,7 +61,8 @@ export function openTcpTunnel(
     exchange.refuse(ENDPOINT_BUSY);
     return true;
   }
-  const joined = new TcpTunnel(client, endpoint, tunnel.drainable, context);
+  const capable = saysHalfClose(head);
+  const joined = new TcpTunnel(client, endpoint, tunnel.drainable, capable, context);
   const stream = tunnel.openStream(joined.streamHandler);
   if (stream === undefined) {
     exchange.reply(502, "upstream unreachable");
@@ -62,7 +73,7 @@ export function openTcpTunnel(
   stream.flushFlags();
   exchange.leave();
   const socket = client.handOver();
-  socket.out.writeLatin1(switchingProtocols(key));
+  socket.out.writeLatin1(switchingProtocols(key, capable ? CAPABILITIES : ""));
   joined.join(stream, socket);
   return true;
 }
@@ -77,7 +88,7 @@ function drainingTunnel(
   return elsewhere ? undefined : upstreams.find(endpointId)?.selectDraining(undefined);
 }
 
-/** Joins the two; each direction ends by itself where both peers know half-closes. */
+/** Joins the two; each direction ends by itself where both peers know half-closes (decision 004). */
 class TcpTunnel implements WebSocketHandler {
   /** The stream's side; its callbacks have the WebSocket's names. */
   readonly streamHandler: StreamHandler;
@@ -88,21 +99,35 @@ class TcpTunnel implements WebSocketHandler {
   readonly #sender: StreamSender;
   /** The agent is one of ours: its FIN leaves the other direction open. */
   readonly #halfClose: boolean;
+  /** The client is one of ours: it ends by a Close frame, so EOF without one is a cut. */
+  readonly #capable: boolean;
   #webSocket: WebSocketConnection | undefined = undefined;
   #stream: YamuxStream | undefined = undefined;
   #clientEnded = false;
   #serviceEnded = false;
+  /** The client is gone; what the service still gets and sends is between it and this object. */
+  #clientGone = false;
+  /** When the service, or the client, was told that the other one has closed both directions; Infinity before. */
+  #closedMs = Number.POSITIVE_INFINITY;
   /** Bytes that wait in the client's socket. */
   #unconsumed = 0;
   #bytesIn = 0;
   #bytesOut = 0;
+  #over = false;
 
-  constructor(client: NodeClient, endpoint: EndpointTunnels, halfClose: boolean, context: ProxyContext) {
+  constructor(
+    client: NodeClient,
+    endpoint: EndpointTunnels,
+    halfClose: boolean,
+    capable: boolean,
+    context: ProxyContext,
+  ) {
     this.#client = client;
     this.#context = context;
     this.#endpoint = endpoint;
     this.#sender = new StreamSender(context.budget);
     this.#halfClose = halfClose;
+    this.#capable = capable;
     this.#startMs = context.clock.now();
     this.streamHandler = {
       onData: (buffer, start, end) => this.#toClient(buffer, start, end),
@@ -114,26 +139,28 @@ class TcpTunnel implements WebSocketHandler {
 
   /** Takes the client's socket over, behind the 101. */
   join(stream: YamuxStream, socket: ByteSocket): void {
+    const { clock, metrics } = this.#context;
     this.#stream = stream;
     this.#endpoint.requests++;
-    this.#context.metrics.begin();
-    this.#webSocket = new WebSocketConnection(socket, "server", this);
+    metrics.begin();
+    this.#webSocket = new WebSocketConnection(socket, "server", this, clock, !this.#capable);
   }
 
   onPayload(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
-    if (stream === undefined) return;
+    if (stream === undefined) {
+      this.#refuse();
+      return;
+    }
     this.#bytesIn += end - start;
     this.#sender.send(stream, buffer, start, end);
     if (this.#sender.blocked) this.#webSocket?.socket.pause();
   }
 
-  /** The client sends no more. (One that is gone is told apart by `onClose`, which follows.) */
+  /** The client sends no more. */
   onEnd(): void {
     this.#clientEnded = true;
-    if (this.#sender.blocked) return;
-    this.#stream?.end();
-    this.#endIfDone();
+    if (!this.#sender.blocked) this.#endStream();
   }
 
   onDrain(): void {
@@ -143,26 +170,52 @@ class TcpTunnel implements WebSocketHandler {
     this.#stream?.consume(count);
   }
 
-  onClose(): void {
-    const stream = this.#stream;
-    this.#stream = undefined;
-    // Both ended: this changes nothing. Otherwise what the service still sends has no taker.
-    stream?.reset();
-    this.#sender.clear();
-    this.#endpoint.requests--;
-    const { clock, metrics } = this.#context;
-    const seconds = (clock.now() - this.#startMs) / 1_000;
-    metrics.end(101, "GET", seconds, this.#bytesIn, this.#bytesOut);
+  onClose(error: TunnelError | undefined): void {
+    this.#webSocket = undefined;
+    this.#clientGone = true;
+    if (error !== undefined) {
+      this.#stream?.reset();
+      this.#stream = undefined;
+    } else {
+      // What a Go client sent before it closed goes on, what waited for it is dropped.
+      if (!this.#sender.blocked) this.#closedMs = this.#context.clock.now();
+      this.onDrain();
+    }
+    this.#finishIfOver();
     this.#client.release();
   }
 
   #toClient(buffer: Buffer, start: number, end: number): void {
     const webSocket = this.#webSocket;
-    if (webSocket === undefined) return;
+    if (webSocket === undefined) {
+      this.#drop(end - start);
+      return;
+    }
     this.#bytesOut += end - start;
     webSocket.write(buffer, start, end);
     if (webSocket.out.congested) this.#unconsumed += end - start;
     else this.#stream?.consume(end - start);
+  }
+
+  /** Bytes for a client that has closed. */
+  #drop(count: number): void {
+    if (this.#isPatient) {
+      this.#stream?.consume(count);
+      return;
+    }
+    this.#stream?.reset();
+    this.#stream = undefined;
+    this.#finishIfOver();
+  }
+
+  /** Bytes for a service that has closed. */
+  #refuse(): void {
+    const webSocket = this.#webSocket;
+    if (!this.#isPatient && webSocket?.socket.unsentBytes === 0) webSocket.reset();
+  }
+
+  get #isPatient(): boolean {
+    return this.#context.clock.now() - this.#closedMs < UNWANTED_MS;
   }
 
   #onWritable(): void {
@@ -170,33 +223,52 @@ class TcpTunnel implements WebSocketHandler {
     if (stream === undefined || !this.#sender.blocked) return;
     this.#sender.resume(stream);
     if (this.#sender.blocked) return;
-    if (this.#clientEnded) {
-      stream.end();
-      this.#endIfDone();
-    } else {
-      this.#webSocket?.socket.resume();
-    }
+    if (this.#clientEnded) this.#endStream();
+    else this.#webSocket?.socket.resume();
+  }
+
+  /** Passes the client's end on, behind all that it has sent. */
+  #endStream(): void {
+    if (this.#clientGone) this.#closedMs = this.#context.clock.now();
+    this.#stream?.end();
+    this.#finishIfOver();
   }
 
   #onServiceEnd(): void {
     this.#serviceEnded = true;
+    const webSocket = this.#webSocket;
     if (!this.#halfClose) {
-      // A Go agent has closed both directions and reads no more.
+      // A Go agent has closed: what waits for it has nowhere to go, and it wants to hear our end, not a reset.
+      this.#closedMs = this.#context.clock.now();
       this.#sender.clear();
-      this.#clientEnded = true;
       this.#stream?.end();
+      this.#stream = undefined;
+      webSocket?.socket.resume();
     }
-    this.#webSocket?.end();
-    this.#endIfDone();
+    webSocket?.end();
+    this.#finishIfOver();
   }
 
   #onStreamReset(): void {
     this.#stream = undefined;
     const error = new TunnelError("PIKO_TUNNEL_EOF", "upstream connection reset");
     this.#webSocket?.fail(error, CLOSE_INTERNAL_ERROR);
+    this.#finishIfOver();
   }
 
-  #endIfDone(): void {
-    if (this.#clientEnded && this.#serviceEnded) this.#webSocket?.close();
+  /** Accounts for the connection when neither side has anything more to say; once. */
+  #finishIfOver(): void {
+    if (this.#over || !this.#clientGone || !(this.#stream === undefined || this.#isThrough)) return;
+    this.#over = true;
+    this.#stream = undefined;
+    this.#sender.clear();
+    this.#endpoint.requests--;
+    const { clock, metrics } = this.#context;
+    const seconds = (clock.now() - this.#startMs) / 1_000;
+    metrics.end(101, "GET", seconds, this.#bytesIn, this.#bytesOut);
+  }
+
+  get #isThrough(): boolean {
+    return this.#clientEnded && this.#serviceEnded && !this.#sender.blocked;
   }
 }

@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { FakeClock } from "@piko/testkit";
+import { isResetAtEnd } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
 import { ABORT, type AbortReason } from "../../../http/exchange/abort-reason.js";
 import type { Seen, UpstreamEvents } from "../../../http/exchange/upstream-call.js";
@@ -186,6 +187,34 @@ describe("the head of a request", () => {
     recorder.call.end(undefined);
     peer.connections[0]?.end();
     await recorder.until(() => recorder.whole);
+  });
+
+  it("learns from the 101 whether the other direction outlives an end, and passes a cut on as a reset", async () => {
+    for (const capability of ["", "x-piko-capabilities: half-close\r\n"]) {
+      const fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+      const { peer, send } = await setUp((socket, text) => {
+        if (!text.startsWith("GET")) return;
+        socket.pause();
+        socket.write(`HTTP/1.1 101 Switching Protocols\r\n${fields}${capability}\r\n`);
+        socket.end();
+      });
+      const recorder = send(`GET / HTTP/1.1\r\nHost: web\r\n${fields}\r\n`);
+      await recorder.until(() => recorder.whole);
+      const { call } = recorder;
+      expect(call.halfClose).toBe(capability !== "");
+      const bytes = Buffer.alloc(16 * 1024 * 1024);
+      call.write(bytes, 0, bytes.length);
+      // What waits for a node that has closed both directions has nowhere to go, and holds up nothing.
+      expect(call.congested).toBe(capability !== "");
+      const socket = peer.connections[0] as Socket;
+      const reset = new Promise<boolean>((resolve) => {
+        socket.on("error", () => resolve(true));
+        socket.on("end", () => resolve(isResetAtEnd(socket)));
+      });
+      call.abort(ABORT.client_gone);
+      socket.resume();
+      expect(await reset).toBe(true);
+    }
   });
 
   it("keeps what another node has to check again", async () => {

@@ -14,6 +14,7 @@ import {
 } from "../../../http/h1/response-reader.js";
 import { writeBody, writeLastChunk } from "../../../http/h1/write-body.js";
 import { type MutableRewrite, PLAIN_REQUEST, type RequestRewrite } from "../../../http/request-rewrite.js";
+import { saysHalfClose } from "../../../http/half-close.js";
 import { isReroute } from "./forwarded.js";
 import type { HopPool, WaitingCall } from "./hop-pool.js";
 
@@ -24,8 +25,8 @@ const WINDOW_BYTES = 256 * 1024;
 const FINISHED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, WaitingCall {
-  /** Whether the agent behind the other node knows half-closes isn't known here. */
-  readonly halfClose = false;
+  /** Whether the agent behind the other node knows half-closes: that node's 101 says so. */
+  halfClose: boolean;
   readonly #events: UpstreamEvents;
   readonly #reader: ResponseReader;
   readonly #rewrite: MutableRewrite;
@@ -41,8 +42,12 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
   #unconsumed: number;
   /** `write` found it congested: `onUpstreamWritable` is owed. */
   #blocked: boolean;
+  /** A Go node has closed both directions: what waits for it has nowhere to go. */
+  #closed: boolean;
 
   constructor(events: UpstreamEvents, limits: ResponseReaderLimits) {
+    this.halfClose = false;
+    this.#closed = false;
     this.#events = events;
     this.#reader = new ResponseReader(this, limits);
     this.#rewrite = { ...PLAIN_REQUEST };
@@ -62,7 +67,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
   }
 
   get congested(): boolean {
-    return this.#socket?.out.congested === true;
+    return !this.#closed && this.#socket?.out.congested === true;
   }
 
   /** A node has a time limit of its own to be connected to. */
@@ -82,6 +87,8 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
     this.#chunked = head.chunked && !last;
     this.#unconsumed = 0;
     this.#blocked = false;
+    this.halfClose = false;
+    this.#closed = false;
     this.#reader.begin(head.method);
     pool.onWaiting(this);
     const own = this.#rewrite;
@@ -116,8 +123,9 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
     if (this.#unconsumed < WINDOW_BYTES / 2) this.#socket?.resume();
   }
 
+  /** By a reset: a FIN would wait behind what the node doesn't take, and be an end behind an upgrade. */
   abort(_why: AbortReason): void {
-    this.#detach()?.destroy();
+    this.#detach()?.reset();
   }
 
   release(): void {
@@ -150,6 +158,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
   }
 
   onEnd(): void {
+    this.#closed = !this.halfClose && this.#reader.raw;
     if (this.#socket === undefined || this.#reader.finish()) return;
     this.#lose(this.#reader.awaitingHead ? ABORT.lost : ABORT.cut);
   }
@@ -170,6 +179,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
   }
 
   onSwitch(head: ResponseHead): boolean {
+    this.halfClose = saysHalfClose(head);
     return this.#events.onSwitch(head);
   }
 

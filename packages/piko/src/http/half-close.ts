@@ -1,0 +1,11 @@
+// What a message says of its sender in `x-piko-capabilities`: that each direction of the connection ends by itself
+// (decision 004).
+
+import { HALF_CLOSE, hasCapability } from "@piko/tunnel";
+import { FIELD_X_PIKO_CAPABILITIES } from "./field-names.js";
+import { findField } from "./find-field.js";
+import type { MessageHead } from "./head.js";
+
+export function saysHalfClose(head: MessageHead): boolean {
+  return hasCapability(findField(head, FIELD_X_PIKO_CAPABILITIES), HALF_CLOSE);
+}

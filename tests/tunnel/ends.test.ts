@@ -1,0 +1,158 @@
+// How connections end (decision 004): an end is passed on behind everything that was sent before it, a cut as a cut. By every
+// way in, here and over a hop, from either side, whoever is slow, with nothing, little and much on the way.
+
+import { beforeAll, describe, expect, it } from "vitest";
+import { type ConnectionEnd, untilStuck } from "../harness/connection-end.js";
+import {
+  type Ends,
+  listenBySdk,
+  openByDial,
+  openByUpgrade,
+  openTcp,
+  PlayedService,
+} from "../harness/connection-ways.js";
+import { startCluster, untilEndpoints } from "../harness/cluster.js";
+import { haveGo, startGoAgent, startGoForward, startGoServer } from "../harness/go-peer.js";
+import { startAgent, startForward } from "../harness/piko.js";
+import { perFile, perTest } from "../harness/stage.js";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const SIZES = [0, 1, 300 * KIB, 8 * MIB];
+
+const stage = perFile();
+const scene = perTest();
+
+type Open = () => Promise<Ends>;
+const ways = new Map<string, Open>();
+/** By the name of a way, which the tests' titles need before anything is started. */
+const open = (name: string): Promise<Ends> => (ways.get(name) as Open)();
+
+const OURS = ["forward", "dial", "upgrade", "forward to the SDK"].flatMap((name) => [
+  name,
+  `${name} over a hop`,
+]);
+const GO = haveGo
+  ? [
+      "forward to a Go agent",
+      "forward to a Go agent over a hop",
+      "Go forward",
+      "Go forward over a hop",
+      "forward by a Go server",
+    ]
+  : [];
+
+beforeAll(async () => {
+  const tcp = await PlayedService.start(stage, false);
+  const http = await PlayedService.start(stage, true);
+  const [a, b] = await startCluster(stage, ["ends-a", "ends-b"]);
+  await startAgent(stage, a.upstream, "tcp", tcp.addr, { mode: "tcp" });
+  await startAgent(stage, a.upstream, "http", http.addr);
+  await listenBySdk(stage, a.upstream, "sdk", tcp.addr);
+  if (haveGo) await startGoAgent(stage, a.upstream, "go", tcp.addr, ["--mode", "tcp"]);
+  await untilEndpoints(b, "ends-a", haveGo ? 4 : 3);
+  for (const [node, where] of [
+    [a, ""],
+    [b, " over a hop"],
+  ] as const) {
+    const forwarder = async (endpoint: string): Promise<Open> => {
+      const { addr } = await startForward(stage, node.proxy, endpoint);
+      return () => openTcp(scene, addr, tcp);
+    };
+    ways.set(`forward${where}`, await forwarder("tcp"));
+    ways.set(`forward to the SDK${where}`, await forwarder("sdk"));
+    ways.set(`dial${where}`, () => openByDial(scene, node.proxy, "tcp", tcp));
+    ways.set(`upgrade${where}`, () => openByUpgrade(scene, node.proxy, "http", http));
+    if (!haveGo) continue;
+    ways.set(`forward to a Go agent${where}`, await forwarder("go"));
+    const go = await startGoForward(stage, node.proxy, "tcp");
+    ways.set(`Go forward${where}`, () => openTcp(scene, go, tcp));
+  }
+  if (!haveGo) return;
+  const server = await startGoServer(stage);
+  await startAgent(stage, server.upstream, "tcp", tcp.addr, { mode: "tcp" });
+  const { addr } = await startForward(stage, server.proxy, "tcp");
+  ways.set("forward by a Go server", () => openTcp(scene, addr, tcp));
+}, 120_000);
+
+const sides = (ends: Ends, first: string): [ConnectionEnd, ConnectionEnd] =>
+  first === "client" ? [ends.client, ends.service] : [ends.service, ends.client];
+
+describe.each([...OURS, ...GO])("by %s", (way) => {
+  describe.each(["client", "service"])("the %s's end", (first) => {
+    it.each(SIZES)("comes behind %i bytes to a slow reader", async (bytes) => {
+      const [from, to] = sides(await open(way), first);
+      from.read().send(bytes).end();
+      await untilStuck(from);
+      expect(await to.read().over()).toBe("end");
+      expect(to.received).toBe(bytes);
+      to.end();
+      expect(await from.over()).toBe("end");
+    });
+  });
+});
+
+describe.each(OURS)("by %s", (way) => {
+  describe.each(["client", "service"])("behind the %s's end", (first) => {
+    it.each(SIZES)("%i bytes go the other way, and their end", async (bytes) => {
+      const [from, to] = sides(await open(way), first);
+      from.send(3).end();
+      expect(await to.read().over()).toBe("end");
+      to.send(bytes).end();
+      await untilStuck(to);
+      expect(await from.read().over()).toBe("end");
+      expect([to.received, from.received]).toEqual([3, bytes]);
+    });
+
+    it.each(SIZES)("%i bytes that wait already go the other way", async (bytes) => {
+      const [from, to] = sides(await open(way), first);
+      to.send(bytes);
+      await untilStuck(to);
+      from.send(3).end();
+      to.end();
+      expect(await to.read().over()).toBe("end");
+      expect(await from.read().over()).toBe("end");
+      expect([to.received, from.received]).toEqual([3, bytes]);
+    });
+
+    it("a reset from the other side is one", async () => {
+      const [from, to] = sides(await open(way), first);
+      from.read().end();
+      expect(await to.read().over()).toBe("end");
+      to.send(1000);
+      await from.got(1000);
+      to.reset();
+      expect(await from.over()).toBe("reset");
+    });
+  });
+
+  describe.each(["client", "service"])("the %s's reset", (first) => {
+    it.each(SIZES)("comes behind %i bytes, and is one", async (bytes) => {
+      const [from, to] = sides(await open(way), first);
+      to.read().send(1);
+      await from.read().got(1);
+      from.send(bytes);
+      // Little comes in one piece with the reset.
+      if (bytes > 1) await to.got(bytes);
+      from.reset();
+      expect(await to.over()).toBe("reset");
+      expect(to.received).toBe(bytes);
+    });
+
+    it("comes while 8 MiB wait for a slow reader", async () => {
+      const [from, to] = sides(await open(way), first);
+      from.read().send(8 * MIB);
+      await untilStuck(from);
+      from.reset();
+      expect(await to.read().over()).toBe("reset");
+    });
+
+    it("comes while 8 MiB wait for it", async () => {
+      const [from, to] = sides(await open(way), first);
+      to.send(8 * MIB);
+      await untilStuck(to);
+      from.reset();
+      expect(await to.read().over()).toBe("reset");
+    });
+  });
+});
