@@ -72,8 +72,6 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   #asked: string;
   /** Request bytes that the client's side still counts as held. */
   #heldBytes: number;
-  /** The call has waited for an upstream, or follows another one. */
-  #late: boolean;
   #deadlineMs: number;
   // The response.
   #status: number;
@@ -100,7 +98,6 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#hasBody = false;
     this.#asked = "";
     this.#heldBytes = 0;
-    this.#late = false;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     this.#status = 0;
     this.#upstreamEnded = false;
@@ -127,7 +124,6 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#hasBody = !last;
     this.#asked = head.upgrade ? askedProtocols(head) : "";
     this.#heldBytes = 0;
-    this.#late = false;
     this.#status = 0;
     this.#upstreamEnded = false;
     this.#responseBytes = 0;
@@ -210,12 +206,13 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   start(call: UpstreamCall, head: RequestHead | undefined): void {
     this.#call = call;
     this.#phase = AWAITING_HEAD;
-    if (head === undefined && this.#context.timeoutMs !== 0) {
-      this.#deadlineMs = this.#context.clock.now() + this.#context.timeoutMs;
+    if (head !== undefined) {
+      call.send(head, this.rewrite, !this.#hasBody);
+      return;
     }
-    this.#late = head === undefined;
-    call.send(head ?? this.#replay.head(), this.rewrite, !this.#hasBody);
-    if (!this.#late) return;
+    // It has waited, or was on another call before.
+    this.#deadlineMs = deadlineAfter(this.#context.clock.now(), this.#context.timeoutMs);
+    call.send(this.#replay.head(), this.rewrite, !this.#hasBody);
     if (this.#hasBody) this.#replay.sendBody(call, this.#requestEnded);
     if (!call.congested) this.#consumeHeld();
   }
