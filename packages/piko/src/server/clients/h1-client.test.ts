@@ -362,7 +362,7 @@ describe("H1Client", () => {
       rig.socket.out.flush();
       rig.clock.advance(1_500);
       expect(rig.hits).toContain("write_timeout");
-      expect(rig.socket.calls[0]).toBe("destroy");
+      expect(rig.socket.calls[0]).toBe("reset");
       expect(rig.stream.calls).toEqual(["reset"]);
       expect(rig.statuses).toEqual({ "200": 1 });
     });
