@@ -4,6 +4,8 @@ import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { Socket } from "node:net";
 import type { HostPort } from "../../base/address.js";
 import type { HttpError } from "../../http/errors.js";
+import { errorResponse } from "../../http/h1/error-response.js";
+import { deadlineAfter } from "../../net/deadline-sweep.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
 import { OpenFiles } from "../../net/accept/open-files.js";
@@ -11,9 +13,14 @@ import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { H1Client } from "./h1-client.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import { ProxyHeaderConnection, type ProxyHeaderOwner } from "./proxy-header-connection.js";
-import { TOO_MANY_CONNECTIONS, TOO_MANY_FILES, TOO_MANY_OF_CLIENT } from "../exchange/proxy-limits.js";
-import { RefusedConnection } from "./refused-connection.js";
+import { ProxyHeaderConnection, type ProxyHeaderOwner } from "../../net/accept/proxy-header-connection.js";
+import {
+  fieldsOf,
+  TOO_MANY_CONNECTIONS,
+  TOO_MANY_FILES,
+  TOO_MANY_OF_CLIENT,
+} from "../exchange/proxy-limits.js";
+import { RefusedConnection } from "../../net/accept/refused-connection.js";
 
 /** Connections that get an answer to say that there are too many; others are just closed. */
 const MAX_REFUSED = 1_024;
@@ -100,6 +107,20 @@ export class ProxyPort implements ProxyHeaderOwner {
     this.#connections.add(new H1Client(context, socket, client, this.#onClientGone));
   }
 
+  /** Nodes of the cluster speak to each other without one. */
+  mayLackHeader(peer: string): boolean {
+    return this.#context.config.proxyProtocol === "optional" || this.#context.isNode(peer);
+  }
+
+  onHeaderRefused(peer: string, reason: string): void {
+    this.#context.limits.hit("proxy_protocol");
+    this.#context.logger.debug("proxy protocol header refused", { "client-ip": peer, reason });
+  }
+
+  onHeaderTimeout(): void {
+    this.#context.limits.hit("read_header_timeout");
+  }
+
   onGone(connection: ProxyHeaderConnection): void {
     this.#headers.delete(connection);
   }
@@ -127,8 +148,10 @@ export class ProxyPort implements ProxyHeaderOwner {
     if (proxyProtocol === "off") {
       this.onClient(socket, peer);
     } else if (trustedProxies.empty || trustedProxies.includes(peer)) {
-      this.#headers.add(new ProxyHeaderConnection(context, socket, peer, this));
-    } else if (proxyProtocol === "optional" || context.isNode(peer)) {
+      const { budget, clock, sweep } = context;
+      const deadlineMs = deadlineAfter(clock.now(), http.readHeaderTimeoutMs);
+      this.#headers.add(new ProxyHeaderConnection({ socket, peer, owner: this, budget, sweep, deadlineMs }));
+    } else if (this.mayLackHeader(peer)) {
       this.onClient(socket, peer);
     } else {
       context.limits.hit("proxy_protocol");
@@ -143,6 +166,11 @@ export class ProxyPort implements ProxyHeaderOwner {
       return;
     }
     const onGone = (connection: RefusedConnection): void => void this.#refused.delete(connection);
-    this.#refused.add(new RefusedConnection(this.#context, socket, error, onGone));
+    const { clock, dateLine, sweep } = this.#context;
+    const { status, message } = error;
+    const extra = fieldsOf(error);
+    const answer = (headOnly: boolean): string =>
+      errorResponse({ status, message, dateLine: dateLine.get(), close: true, headOnly, extra });
+    this.#refused.add(new RefusedConnection({ socket, nowMs: clock.now(), sweep, answer, onGone }));
   }
 }

@@ -11,26 +11,26 @@ describe("Upstreams", () => {
     const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
     for (const one of [a, b, c]) upstreams.add(one);
-    expect([1, 2, 3, 4].map(() => upstreams.select("e"))).toEqual([a, b, c, a]);
+    expect([1, 2, 3, 4].map(() => upstreams.find("e")?.select(undefined))).toEqual([a, b, c, a]);
   });
 
   it("passes over tunnels that take no stream, and over the one that has just failed", () => {
     const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b, full] = [tunnel("e"), tunnel("e"), { ...tunnel("e"), accepting: false } as Tunnel];
     for (const one of [a, full, b]) upstreams.add(one);
-    expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([a, b, a]);
-    expect([1, 2, 3].map(() => upstreams.select("e", a))).toEqual([b, b, b]);
+    expect([1, 2, 3].map(() => upstreams.find("e")?.select(undefined))).toEqual([a, b, a]);
+    expect([1, 2, 3].map(() => upstreams.find("e")?.select(a))).toEqual([b, b, b]);
     upstreams.remove(b);
-    expect(upstreams.select("e", a)).toBeUndefined();
+    expect(upstreams.find("e")?.select(a)).toBeUndefined();
   });
 
   it("keeps the turns of the others when one goes", () => {
     const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
     for (const one of [a, b, c]) upstreams.add(one);
-    expect(upstreams.select("e")).toBe(a);
+    expect(upstreams.find("e")?.select(undefined)).toBe(a);
     upstreams.remove(a);
-    expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([b, c, b]);
+    expect([1, 2, 3].map(() => upstreams.find("e")?.select(undefined))).toEqual([b, c, b]);
   });
 
   it("sends nothing to a draining tunnel while there is another", () => {
@@ -39,9 +39,9 @@ describe("Upstreams", () => {
     upstreams.add(a);
     upstreams.add(b);
     upstreams.drain(a);
-    expect([1, 2, 3].map(() => upstreams.select("e"))).toEqual([b, b, b]);
+    expect([1, 2, 3].map(() => upstreams.find("e")?.select(undefined))).toEqual([b, b, b]);
     upstreams.remove(b);
-    expect(upstreams.select("e")).toBeUndefined();
+    expect(upstreams.find("e")?.select(undefined)).toBeUndefined();
     expect(upstreams.find("e")?.selectDraining(undefined)).toBe(a);
     expect(upstreams.find("e")?.selectDraining(a)).toBeUndefined();
   });
@@ -108,7 +108,7 @@ describe("Upstreams", () => {
     upstreams.add(a);
     expect(upstreams.endpointCount).toBe(1);
     upstreams.remove(a);
-    expect(upstreams.select("e")).toBeUndefined();
+    expect(upstreams.find("e")?.select(undefined)).toBeUndefined();
     expect(upstreams.endpointCount).toBe(0);
     expect(upstreams.listenerCounts()).toEqual({});
   });

@@ -59,11 +59,6 @@ export class Upstreams {
     return this.#endpoints.get(endpointId);
   }
 
-  /** The active tunnel whose turn it is; undefined when there is none but `except`. */
-  select(endpointId: string, except?: unknown): Tunnel | undefined {
-    return this.#endpoints.get(endpointId)?.select(except);
-  }
-
   /** Tunnels that requests for the endpoint are sent to. */
   listenerCount(endpointId: string): number {
     return this.#endpoints.get(endpointId)?.told ?? 0;

@@ -1,37 +1,54 @@
 // A connection before its PROXY protocol header is read: from there on it is the client's that the header names.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
-import { ByteStore } from "../../net/byte-store.js";
-import { deadlineAfter, type Expiring } from "../../net/deadline-sweep.js";
-import { parseProxyHeader } from "../../net/accept/proxy-protocol.js";
-import type { ProxyContext } from "../exchange/proxy-context.js";
+import type { ByteBudget } from "../byte-budget.js";
+import { ByteStore } from "../byte-store.js";
+import type { DeadlineSweep, Expiring } from "../deadline-sweep.js";
+import { parseProxyHeader } from "./proxy-protocol.js";
 
 /** Who goes on with the connection. */
 export interface ProxyHeaderOwner {
   /** The header is read, or there is none and need not be. The handler that is set now gets the bytes behind it. */
   onClient(socket: ByteSocket, address: string): void;
+  /** Whether the connection may come without a header. */
+  mayLackHeader(peer: string): boolean;
+  /** What has come is no header: there is nobody to answer, whoever sent this speaks neither protocol. */
+  onHeaderRefused(peer: string, reason: string): void;
+  /** The header has not come in time. */
+  onHeaderTimeout(): void;
+  /** Handed on, or closed. */
   onGone(connection: ProxyHeaderConnection): void;
 }
 
-export class ProxyHeaderConnection implements SocketHandler, Expiring {
-  readonly #context: ProxyContext;
-  readonly #socket: ByteSocket;
+export interface ProxyHeaderOptions {
+  readonly socket: ByteSocket;
   /** The sender's own address. */
+  readonly peer: string;
+  readonly owner: ProxyHeaderOwner;
+  readonly budget: ByteBudget;
+  readonly sweep: DeadlineSweep;
+  /** Until when the header has to be there. */
+  readonly deadlineMs: number;
+}
+
+export class ProxyHeaderConnection implements SocketHandler, Expiring {
+  readonly #socket: ByteSocket;
   readonly #peer: string;
   readonly #owner: ProxyHeaderOwner;
   readonly #bytes: ByteStore;
+  readonly #sweep: DeadlineSweep;
   readonly #deadlineMs: number;
   #over = false;
 
-  constructor(context: ProxyContext, socket: ByteSocket, peer: string, owner: ProxyHeaderOwner) {
-    this.#context = context;
+  constructor({ socket, peer, owner, budget, sweep, deadlineMs }: ProxyHeaderOptions) {
     this.#socket = socket;
     this.#peer = peer;
     this.#owner = owner;
-    this.#bytes = new ByteStore(context.budget);
-    this.#deadlineMs = deadlineAfter(context.clock.now(), context.config.http.readHeaderTimeoutMs);
+    this.#bytes = new ByteStore(budget);
+    this.#sweep = sweep;
+    this.#deadlineMs = deadlineMs;
     socket.handler = this;
-    context.sweep.add(this);
+    sweep.add(this);
   }
 
   onBytes(buffer: Buffer, start: number, end: number): void {
@@ -42,7 +59,8 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     const header = parseProxyHeader(bytes.buffer, bytes.start, bytes.end);
     if (header === "incomplete") return;
     if (typeof header === "object") this.#goOn(header.address ?? this.#peer, header.end);
-    else if (header === "absent" && this.#mayBeAbsent()) this.#goOn(this.#peer, bytes.start);
+    else if (header === "absent" && this.#owner.mayLackHeader(this.#peer))
+      this.#goOn(this.#peer, bytes.start);
     else this.#refuse(header);
   }
 
@@ -58,7 +76,7 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
 
   sweep(nowMs: number): void {
     if (nowMs < this.#deadlineMs) return;
-    this.#context.limits.hit("read_header_timeout");
+    this.#owner.onHeaderTimeout();
     this.destroy();
   }
 
@@ -73,15 +91,8 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     if (at < end) this.#socket.handler.onBytes(buffer, at, end);
   }
 
-  /** Nodes of the cluster speak to each other without one. */
-  #mayBeAbsent(): boolean {
-    return this.#context.config.proxyProtocol === "optional" || this.#context.isNode(this.#peer);
-  }
-
-  /** There is nobody to answer: whoever sent this speaks neither protocol. */
   #refuse(reason: string): void {
-    this.#context.limits.hit("proxy_protocol");
-    this.#context.logger.debug("proxy protocol header refused", { "client-ip": this.#peer, reason });
+    this.#owner.onHeaderRefused(this.#peer, reason);
     this.destroy();
   }
 
@@ -89,7 +100,7 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     if (this.#over) return;
     this.#over = true;
     this.#bytes.clear();
-    this.#context.sweep.remove(this);
+    this.#sweep.remove(this);
     this.#owner.onGone(this);
   }
 }

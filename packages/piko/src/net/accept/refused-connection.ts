@@ -1,0 +1,60 @@
+// A connection that a port has no room for. It waits for the first bytes of a request, because clients take an
+// answer that comes before they have asked for a fault; then it gets its refusal and ends.
+
+import type { ByteSocket, SocketHandler } from "@piko/tunnel";
+import type { DeadlineSweep, Expiring } from "../deadline-sweep.js";
+
+/** How long a request may take to begin. */
+const PATIENCE_MS = 2_000;
+const UPPER_H = 0x48;
+
+export interface RefusedConnectionOptions {
+  readonly socket: ByteSocket;
+  readonly nowMs: number;
+  readonly sweep: DeadlineSweep;
+  /** The refusal as bytes; `headOnly`: the request is a HEAD. */
+  readonly answer: (headOnly: boolean) => string;
+  readonly onGone: (connection: RefusedConnection) => void;
+}
+
+export class RefusedConnection implements SocketHandler, Expiring {
+  readonly #socket: ByteSocket;
+  readonly #deadlineMs: number;
+  readonly #sweep: DeadlineSweep;
+  readonly #answer: (headOnly: boolean) => string;
+  readonly #onGone: (connection: RefusedConnection) => void;
+
+  constructor({ socket, nowMs, sweep, answer, onGone }: RefusedConnectionOptions) {
+    this.#socket = socket;
+    this.#deadlineMs = nowMs + PATIENCE_MS;
+    this.#sweep = sweep;
+    this.#answer = answer;
+    this.#onGone = onGone;
+    socket.handler = this;
+    sweep.add(this);
+  }
+
+  onBytes(buffer: Buffer, start: number): void {
+    this.#socket.out.writeLatin1(this.#answer(buffer[start] === UPPER_H));
+    this.#socket.close();
+  }
+
+  onEnd(): void {
+    this.#socket.close();
+  }
+
+  onDrain(): void {}
+
+  onClose(): void {
+    this.#sweep.remove(this);
+    this.#onGone(this);
+  }
+
+  sweep(nowMs: number): void {
+    if (nowMs >= this.#deadlineMs) this.destroy();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+}
