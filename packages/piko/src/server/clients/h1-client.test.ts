@@ -415,6 +415,22 @@ describe("H1Client", () => {
       expect(rig.statuses).toEqual({ "101": 1 });
     });
 
+    it("tells those who ask whether its ends are half-closes, and believes no service", () => {
+      const capability = "x-piko-capabilities: half-close\r\n";
+      for (const [asks, halfClose] of [
+        [capability, true],
+        ["x-piko-forward: true\r\n", true],
+        ["", true],
+        [capability, false],
+      ] as const) {
+        const rig = create();
+        rig.tunnel.drainable = halfClose;
+        rig.socket.send(UPGRADE.replace("\r\n\r\n", `\r\n${asks}\r\n`));
+        rig.stream.bring(SWITCH.replace("\r\n\r\n", `\r\n${capability}\r\n`));
+        expect(rig.socket.take().includes(capability)).toBe(asks !== "" && halfClose);
+      }
+    });
+
     it("that is lost ends in a reset, both ways", () => {
       const byAgent = create();
       byAgent.socket.send(UPGRADE);
