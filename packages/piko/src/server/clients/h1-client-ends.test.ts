@@ -1,0 +1,193 @@
+// One client's connection with its exchange and a tunnel, all in memory: its time limits, who goes when, and what an
+// upgrade makes of it.
+
+import { afterEach, describe, expect, it } from "vitest";
+import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
+
+const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
+const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 4\r\n\r\n";
+const UPGRADE = "GET /x HTTP/1.1\r\nHost: e.test\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+const OPTIONS = "OPTIONS * HTTP/1.1\r\nHost: e.test\r\n\r\n";
+
+const rigs: NodeRig[] = [];
+afterEach(() => {
+  for (const rig of rigs.splice(0)) {
+    rig.close();
+    expect(rig.gone).toBe(1);
+    expect(rig.metrics.inFlight).toBe(0);
+    expect(rig.budget.used).toBe(0);
+    expect(rig.upstreams.find("e")?.requests ?? 0).toBe(0);
+    rig.clock.assertIdle();
+  }
+});
+
+function create(options?: NodeRigOptions): NodeRig {
+  const rig = new NodeRig(options);
+  rigs.push(rig);
+  return rig;
+}
+
+const statusOf = (text: string): string => text.slice(9, 12);
+
+describe("H1Client", () => {
+  describe("time limits", () => {
+    it("close an idle connection without a word", () => {
+      for (const before of ["", OPTIONS]) {
+        const rig = create({ http: { readHeaderTimeoutMs: 1_000, idleTimeoutMs: 2_000 } });
+        rig.socket.send(before);
+        rig.socket.take();
+        rig.clock.advance(before === "" ? 750 : 1_750);
+        expect(rig.socket.calls).toEqual([]);
+        rig.clock.advance(500);
+        expect(rig.socket.calls[0]).toBe("destroy");
+        expect(rig.socket.take()).toBe("");
+      }
+    });
+
+    it("refuse a head that doesn't end, however its bytes drip", () => {
+      const rig = create({ http: { readHeaderTimeoutMs: 1_000 } });
+      for (const byte of "GET /") {
+        rig.socket.send(byte);
+        rig.clock.advance(250);
+      }
+      expect(statusOf(rig.socket.take())).toBe("408");
+      expect(rig.hits).toEqual(["read_header_timeout"]);
+    });
+
+    it("refuse a body that stops, unless it is the tunnel that has no room", () => {
+      const rig = create({ http: { readTimeoutMs: 1_000 } });
+      rig.socket.send(POST);
+      rig.stream.room = 0;
+      rig.socket.send("ab");
+      rig.clock.advance(5_000);
+      expect(rig.socket.take()).toBe("");
+      rig.stream.makeRoom();
+      rig.clock.advance(1_250);
+      expect(statusOf(rig.socket.take())).toBe("408");
+      expect(rig.hits).toEqual(["read_timeout"]);
+      expect(rig.stream.calls).toEqual(["reset"]);
+    });
+
+    it("end a connection whose client takes nothing of a response", () => {
+      const rig = create({ http: { writeTimeoutMs: 1_000 } });
+      rig.socket.send(GET);
+      rig.socket.stalled = true;
+      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+      rig.socket.out.flush();
+      rig.clock.advance(1_500);
+      expect(rig.hits).toContain("write_timeout");
+      expect(rig.socket.calls[0]).toBe("reset");
+      expect(rig.stream.calls).toEqual(["reset"]);
+      expect(rig.statuses).toEqual({ "200": 1 });
+    });
+
+    it("of 0 are none", () => {
+      const http = { readHeaderTimeoutMs: 0, readTimeoutMs: 0, writeTimeoutMs: 0, idleTimeoutMs: 0 };
+      const rig = create({ http });
+      rig.clock.advance(1_000_000);
+      rig.socket.send(OPTIONS);
+      rig.clock.advance(1_000_000);
+      rig.socket.send(POST);
+      rig.clock.advance(20_000);
+      expect(rig.socket.calls).toEqual([]);
+    });
+  });
+
+  describe("a client that goes", () => {
+    it("has its request dropped, whether it ends or closes", () => {
+      for (const go of ["onEnd", "onClose"] as const) {
+        const rig = create();
+        rig.socket.send(GET);
+        if (go === "onEnd") rig.socket.handler?.onEnd();
+        else rig.close();
+        expect(rig.stream.calls).toEqual(["reset"]);
+        expect(rig.statuses).toEqual({ "499": 1 });
+      }
+    });
+
+    it("between requests is just closed", () => {
+      const rig = create();
+      rig.socket.handler?.onEnd();
+      expect(rig.socket.calls).toEqual(["close"]);
+    });
+  });
+
+  describe("an upgrade", () => {
+    it("passes bytes both ways, those that came early first, and each end by itself", () => {
+      const rig = create();
+      rig.socket.send(`${UPGRADE}early`);
+      rig.stream.bring(`${SWITCH}hi`);
+      expect(rig.stream.written.endsWith("\r\n\r\nearly")).toBe(true);
+      rig.socket.send(" late");
+      expect(rig.stream.written.endsWith("early late")).toBe(true);
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 101 .*\r\n\r\nhi$/s);
+      rig.stream.handler.onEnd();
+      expect(rig.socket.calls).toEqual(["end"]);
+      rig.socket.handler?.onEnd();
+      expect(rig.stream.calls).toEqual(["end later"]);
+      expect(rig.socket.calls).toEqual(["end", "close"]);
+      expect(rig.statuses).toEqual({ "101": 1 });
+    });
+
+    it("tells those who ask whether its ends are half-closes, and believes no service", () => {
+      const capability = "x-piko-capabilities: half-close\r\n";
+      for (const [asks, halfClose] of [
+        [capability, true],
+        ["x-piko-forward: true\r\n", true],
+        ["", true],
+        [capability, false],
+      ] as const) {
+        const rig = create();
+        rig.tunnel.drainable = halfClose;
+        rig.socket.send(UPGRADE.replace("\r\n\r\n", `\r\n${asks}\r\n`));
+        rig.stream.bring(SWITCH.replace("\r\n\r\n", `\r\n${capability}\r\n`));
+        expect(rig.socket.take().includes(capability)).toBe(asks !== "" && halfClose);
+      }
+    });
+
+    it("that is lost ends in a reset, both ways", () => {
+      const byAgent = create();
+      byAgent.socket.send(UPGRADE);
+      byAgent.stream.bring(SWITCH);
+      byAgent.stream.handler.onReset();
+      expect(byAgent.socket.calls).toEqual(["reset"]);
+      const byClient = create();
+      byClient.socket.send(UPGRADE);
+      byClient.stream.bring(SWITCH);
+      byClient.close();
+      expect(byClient.stream.calls).toEqual(["reset"]);
+    });
+
+    it("that nobody asked for is a 502, and what follows is still a request", () => {
+      const rig = create();
+      rig.socket.send(GET + GET);
+      rig.stream.bring("HTTP/1.1 101 X\r\n\r\nraw");
+      expect(statusOf(rig.socket.take())).toBe("502");
+      expect(rig.tunnel.streams[0]?.calls).toEqual(["reset"]);
+      expect(rig.asked).toBe(2);
+    });
+
+    it("waits for room in the tunnel", () => {
+      const rig = create();
+      rig.socket.send(UPGRADE);
+      rig.stream.bring(SWITCH);
+      rig.stream.room = 0;
+      rig.socket.send("bytes");
+      expect(rig.socket.paused).toBe(true);
+      rig.socket.handler?.onEnd();
+      expect(rig.stream.calls).toEqual([]);
+      rig.stream.makeRoom();
+      expect(rig.stream.written.endsWith("bytes")).toBe(true);
+      expect(rig.stream.calls).toEqual(["end"]);
+    });
+  });
+
+  it("leaves its socket to another handler", () => {
+    const rig = create();
+    expect(rig.connection.handOver()).toBe(rig.socket);
+    rig.socket.send(GET);
+    rig.clock.advance(1_000_000);
+    expect([rig.asked, rig.socket.calls]).toEqual([0, []]);
+  });
+});

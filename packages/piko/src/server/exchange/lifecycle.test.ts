@@ -1,0 +1,121 @@
+// What becomes of a request on a node, step by step, by its head alone.
+
+import { expect, it } from "vitest";
+import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
+
+const HOST = "Host: e.test\r\n";
+const WEB_SOCKET = `${HOST}Connection: upgrade\r\nUpgrade: websocket\r\n`;
+const KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+const VERSION = "Sec-WebSocket-Version: 13\r\n";
+const TCP = "GET /_piko/v1/tcp/e";
+
+type Row = [title: string, head: string, status: string, more: string, options?: NodeRigOptions];
+
+it.each<Row>([
+  ["about the server itself", `OPTIONS * HTTP/1.1\r\n${HOST}`, "200", ""],
+  ["without an endpoint", "GET / HTTP/1.1\r\nHost: localhost\r\n", "400", "missing endpoint id"],
+  [
+    "for an id that is too long",
+    `GET / HTTP/1.1\r\n${HOST}x-piko-endpoint: ${"x".repeat(256)}\r\n`,
+    "400",
+    "invalid endpoint id",
+  ],
+  ["for nobody", "GET / HTTP/1.1\r\nHost: f.test\r\n", "502", "no available upstreams"],
+  [
+    "for nobody, from a node",
+    "GET / HTTP/1.1\r\nHost: f.test\r\nx-piko-forward: true\r\n",
+    "502",
+    "no available upstreams",
+  ],
+  ["under the proxy's own paths", `GET /_piko HTTP/1.1\r\n${HOST}`, "404", "not found"],
+  ["under the proxy's own paths, with a query", `GET /_piko?x HTTP/1.1\r\n${HOST}`, "404", "not found"],
+  [
+    "for a TCP connection, by another method",
+    `POST /_piko/v1/tcp/e HTTP/1.1\r\n${HOST}Content-Length: 0\r\n`,
+    "405",
+    "Allow: GET",
+  ],
+  ["for a TCP connection, without an upgrade", `${TCP} HTTP/1.1\r\n${HOST}`, "426", "Upgrade: websocket"],
+  [
+    "for a TCP connection, of a foreign page",
+    `${TCP} HTTP/1.1\r\n${WEB_SOCKET}${KEY}${VERSION}Origin: http://evil.test\r\n`,
+    "403",
+    "foreign origin",
+  ],
+  [
+    "for a TCP connection to no id",
+    `${TCP}%zz HTTP/1.1\r\n${WEB_SOCKET}${KEY}${VERSION}`,
+    "400",
+    "invalid endpoint id",
+  ],
+  [
+    "for a TCP connection in another version",
+    `${TCP} HTTP/1.1\r\n${WEB_SOCKET}${KEY}`,
+    "400",
+    "Sec-WebSocket-Version: 13",
+  ],
+  [
+    "for a TCP connection without a key",
+    `${TCP} HTTP/1.1\r\n${WEB_SOCKET}${VERSION}`,
+    "400",
+    "invalid websocket handshake",
+  ],
+  [
+    "for a TCP connection with a body",
+    `${TCP} HTTP/1.1\r\n${WEB_SOCKET}${KEY}${VERSION}Content-Length: 1\r\n`,
+    "400",
+    "invalid websocket handshake",
+  ],
+  [
+    "for a TCP connection to nobody",
+    `GET /_piko/v1/tcp/f?q HTTP/1.1\r\n${WEB_SOCKET}${KEY}${VERSION}`,
+    "502",
+    "no available upstreams",
+  ],
+  [
+    "for a TCP connection to a busy endpoint",
+    `${TCP} HTTP/1.1\r\n${WEB_SOCKET}${KEY}${VERSION}`,
+    "503",
+    "Retry-After",
+    { limits: { maxRequestsPerEndpoint: 0 } },
+  ],
+  [
+    "for a busy endpoint",
+    `GET / HTTP/1.1\r\n${HOST}`,
+    "503",
+    "Retry-After",
+    { limits: { maxRequestsPerEndpoint: 0 } },
+  ],
+  [
+    "with too much of a body",
+    `POST / HTTP/1.1\r\n${HOST}Content-Length: 9\r\n`,
+    "413",
+    "",
+    { limits: { maxBodyBytes: 8 } },
+  ],
+])("a request %s is answered by the node", (_title, head, status, more, options) => {
+  const rig = new NodeRig(options);
+  rig.socket.send(`${head}\r\n`);
+  const answer = rig.socket.take();
+  expect(answer.slice(9, 12)).toBe(status);
+  expect(answer).toContain(more);
+  expect(rig.asked).toBe(0);
+  expect(rig.statuses).toEqual({ [status]: 1 });
+  rig.close();
+  expect([rig.metrics.inFlight, rig.budget.used]).toEqual([0, 0]);
+  rig.clock.assertIdle();
+});
+
+it.each([
+  ["by its host", `GET / HTTP/1.1\r\n${HOST}`],
+  ["by its host, whose case doesn't matter", "GET / HTTP/1.1\r\nHost: E.test\r\n"],
+  ["by its field", "GET / HTTP/1.1\r\nHost: x\r\nx-piko-endpoint: e\r\n"],
+  ["with a path that only looks like the proxy's own", `GET /_pikos HTTP/1.1\r\n${HOST}`],
+])("a request for an endpoint that is named %s reaches it", (_title, head) => {
+  const rig = new NodeRig();
+  rig.socket.send(`${head}\r\n`);
+  expect(rig.asked).toBe(1);
+  expect(rig.stream.written).toContain("X-Forwarded-For: 192.0.2.1\r\n");
+  rig.close();
+  rig.clock.assertIdle();
+});

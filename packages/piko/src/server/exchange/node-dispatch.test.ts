@@ -1,0 +1,150 @@
+// Which tunnel a request takes, which one it takes when that is lost, and when it waits for one.
+
+import { afterEach, describe, expect, it } from "vitest";
+import { MemoryTunnel } from "../../../test/memory-stream.js";
+import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
+
+const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
+const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 2\r\n\r\nab";
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+const rigs: NodeRig[] = [];
+afterEach(() => {
+  for (const rig of rigs.splice(0)) {
+    rig.close();
+    expect([rig.metrics.inFlight, rig.budget.used, rig.upstreams.waits.count]).toEqual([0, 0, 0]);
+    expect(rig.upstreams.find("e")?.requests ?? 0).toBe(0);
+    rig.clock.assertIdle();
+  }
+});
+
+function create(options?: NodeRigOptions): NodeRig {
+  const rig = new NodeRig(options);
+  rigs.push(rig);
+  return rig;
+}
+
+function add(rig: NodeRig, endpointId = "e"): MemoryTunnel {
+  const tunnel = new MemoryTunnel(endpointId);
+  rig.upstreams.add(tunnel.asTunnel());
+  return tunnel;
+}
+
+describe("NodeDispatch", () => {
+  it("takes another tunnel for a request that the first can't have acted on", () => {
+    for (const request of [GET, POST]) {
+      const rig = create();
+      const other = add(rig);
+      rig.socket.send(request);
+      rig.stream.refused = true;
+      rig.stream.handler.onReset();
+      expect(other.stream.written).toBe(rig.tunnel.streams[0]?.written);
+      other.stream.bring(OK);
+      expect(rig.statuses).toEqual({ "200": 1 });
+      expect(rig.context.upstreamMetrics.retries).toBe(1);
+    }
+  });
+
+  it("sends only what may be repeated again, when the first may have acted on it", () => {
+    for (const [request, again] of [
+      [GET, true],
+      [POST, false],
+    ] as const) {
+      const rig = create();
+      const other = add(rig);
+      rig.socket.send(request);
+      rig.stream.handler.onEnd();
+      expect(other.streams.length).toBe(again ? 1 : 0);
+      if (!again) expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*upstream unreachable/s);
+    }
+  });
+
+  it("tries three times at most", () => {
+    const rig = create();
+    const other = add(rig);
+    rig.socket.send(GET);
+    rig.stream.handler.onReset();
+    other.stream.handler.onReset();
+    rig.stream.handler.onReset();
+    expect([rig.asked, other.streams.length]).toEqual([2, 1]);
+    expect(rig.statuses).toEqual({ "502": 1 });
+  });
+
+  it("sends nothing again of which an answer has begun", () => {
+    const rig = create();
+    const other = add(rig);
+    rig.socket.send(GET);
+    rig.stream.bring("HTTP/1.1 2");
+    rig.stream.handler.onReset();
+    expect([other.streams.length, rig.statuses]).toEqual([0, { "502": 1 }]);
+  });
+
+  it("takes one that drains when there is no other", () => {
+    const rig = create();
+    rig.upstreams.drain(rig.tunnel.asTunnel());
+    rig.socket.send(GET);
+    expect(rig.asked).toBe(1);
+  });
+
+  it("refuses a request when all tunnels are full", () => {
+    const rig = create();
+    rig.tunnel.accepting = false;
+    rig.socket.send(GET);
+    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 503 .*Retry-After: 1\r\n.*all upstreams are busy/s);
+    expect(rig.hits).toEqual(["max_streams_per_tunnel"]);
+  });
+
+  describe("waits for an endpoint that has just lost its upstreams", () => {
+    const lost = (options?: NodeRigOptions): NodeRig => {
+      const rig = create(options);
+      rig.upstreams.remove(rig.tunnel.asTunnel());
+      return rig;
+    };
+
+    it("and goes on when one comes back, with the body that has come meanwhile", () => {
+      const rig = lost();
+      rig.socket.send(POST, POST.length - 1);
+      expect([rig.upstreams.waits.count, rig.socket.take()]).toEqual([1, ""]);
+      const back = add(rig);
+      expect(back.stream.written.endsWith("\r\n\r\nab")).toBe(true);
+      expect(rig.socket.paused).toBe(false);
+      back.stream.bring(OK);
+      expect(rig.statuses).toEqual({ "200": 1 });
+    });
+
+    it("and gives up when it is time", () => {
+      const rig = lost();
+      rig.socket.send(GET);
+      rig.clock.advance(rig.context.config.reconnectWaitMs + 250);
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*no available upstreams/s);
+    });
+
+    it("and is told when the client goes", () => {
+      const rig = lost();
+      rig.socket.send(GET);
+      rig.close();
+      rig.gone = 0;
+      expect([rig.upstreams.waits.count, rig.statuses]).toEqual([0, { "499": 1 }]);
+    });
+
+    it("unless too many do", () => {
+      const rig = lost();
+      for (let i = 0; i < 10; i++) rig.upstreams.waits.wait("e", { onUpstream() {} });
+      rig.socket.send(GET);
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 503 /);
+      expect(rig.hits).toEqual(["max_waiting_requests"]);
+      rig.upstreams.waits.onFound("e");
+    });
+
+    it("as one that is lost with its request does", () => {
+      const rig = create();
+      rig.socket.send(GET);
+      rig.tunnel.usable = false;
+      rig.upstreams.remove(rig.tunnel.asTunnel());
+      rig.stream.handler.onReset();
+      expect(rig.upstreams.waits.count).toBe(1);
+      add(rig).stream.bring(OK);
+      expect(rig.statuses).toEqual({ "200": 1 });
+    });
+  });
+});

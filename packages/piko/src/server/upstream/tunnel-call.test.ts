@@ -1,0 +1,145 @@
+// A call over one stream: what is written, what waits for room, how each end is told.
+
+import { describe, expect, it } from "vitest";
+import { requestHead } from "../../../test/memory-heads.js";
+import { MemoryStream } from "../../../test/memory-stream.js";
+import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import type { Seen, UpstreamEvents } from "../../http/exchange/upstream-call.js";
+import { ResponseHead } from "../../http/head.js";
+import { PLAIN_REQUEST } from "../../http/request-rewrite.js";
+import { ByteBudget } from "../../net/byte-budget.js";
+import { TunnelCall } from "./tunnel-call.js";
+
+const SWITCH = "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
+
+function setUp(request = "GET /x HTTP/1.1\r\nHost: e.test", { halfClose = true, last = true } = {}) {
+  const told: string[] = [];
+  const events: UpstreamEvents = {
+    onInform: (head) => void told.push(`inform ${head.status}`),
+    onSwitch: (head) => told.push(`switch ${head.status}`) > 0,
+    onResponse: (head) => void told.push(`response ${head.status}`),
+    onResponseBody: (buffer, start, end) => void told.push(buffer.toString("latin1", start, end)),
+    onResponseEnd: () => void told.push("end"),
+    onUpstreamTurn: () => {},
+    onUpstreamWritable: () => void told.push("writable"),
+    onLost: (why: AbortReason, seen: Seen) => void told.push(`${why.code} ${seen}`),
+  };
+  const budget = new ByteBudget(100_000);
+  const call = new TunnelCall(events, { head: new ResponseHead(20), maxHeadBytes: 8_192, budget });
+  const stream = new MemoryStream(call);
+  call.open(stream.asStream(), halfClose);
+  call.send(requestHead(request), PLAIN_REQUEST, last);
+  return { budget, call, stream, told };
+}
+
+const text = (value: string): [Buffer, number, number] => [Buffer.from(value), 0, value.length];
+
+describe("TunnelCall", () => {
+  it("keeps what the stream has no room for, in order, and says when it has left", () => {
+    const { budget, call, stream, told } = setUp(
+      "POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked",
+      { last: false },
+    );
+    stream.room = 4;
+    call.write(...text("ab"));
+    call.write(...text("cd"));
+    call.end(Buffer.from("X: 1\r\n"));
+    expect([call.congested, call.connecting]).toEqual([true, false]);
+    stream.makeRoom(3);
+    expect(told).toEqual([]);
+    stream.makeRoom();
+    expect([told, call.congested, budget.used]).toEqual([["writable"], false, 0]);
+    expect(stream.written.split("\r\n\r\n").slice(1).join("\r\n\r\n")).toBe(
+      "2\r\nab\r\n2\r\ncd\r\n0\r\nX: 1\r\n\r\n",
+    );
+    stream.makeRoom();
+    expect(told).toEqual(["writable"]);
+  });
+
+  it.each<[string, string, (stream: MemoryStream) => void, string[]]>([
+    ["a reset before the answer", "", (stream) => stream.handler.onReset(), ["reset maybe"]],
+    [
+      "a stream that was refused",
+      "",
+      (stream) => {
+        stream.refused = true;
+        stream.handler.onReset();
+      },
+      ["reset no"],
+    ],
+    ["an end before the answer", "", (stream) => stream.handler.onEnd(), ["lost maybe"]],
+    ["an end within the head", "HTTP/1.1 2", (stream) => stream.handler.onEnd(), ["lost answered"]],
+    [
+      "an end within the body",
+      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab",
+      (stream) => stream.handler.onEnd(),
+      ["response 200", "ab", "cut answered"],
+    ],
+    ["what is no answer", "", (stream) => stream.bring("nonsense\r\n\r\n"), ["bad_response answered"]],
+  ])("tells of %s, resets, and forgets the stream", (_title, before, event, events) => {
+    const { budget, call, stream, told } = setUp();
+    if (before !== "") stream.bring(before);
+    event(stream);
+    expect(told).toEqual(events);
+    expect(stream.calls).toEqual(["reset"]);
+    // Nothing that comes later, on either side, has an effect.
+    stream.bring("HTTP/1.1 200 OK\r\n\r\n");
+    stream.handler.onEnd();
+    stream.handler.onReset();
+    stream.makeRoom();
+    call.onEnd();
+    call.onWritable();
+    call.write(...text("x"));
+    call.consume(1);
+    call.abort(ABORT.early);
+    call.release();
+    expect([told, stream.calls, budget.used]).toEqual([events, ["reset"], 0]);
+  });
+
+  it("takes the end of the stream for the body's where nothing else tells it", () => {
+    const { call, stream, told } = setUp();
+    stream.bring("HTTP/1.1 200 OK\r\n\r\nab");
+    stream.handler.onEnd();
+    expect(told).toEqual(["response 200", "ab", "end"]);
+    call.release();
+    expect(stream.calls).toEqual(["end later"]);
+  });
+
+  it("gives room for what it has used up at once, and for the body when it is consumed", () => {
+    const { call, stream } = setUp();
+    const head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    stream.bring(`${head}ok`);
+    expect(stream.consumed).toBe(head.length);
+    call.consume(2);
+    expect(stream.consumed).toBe(head.length + 2);
+  });
+
+  it("ends a raw direction behind what waits", () => {
+    const { call, stream, told } = setUp();
+    stream.bring(SWITCH);
+    stream.room = 0;
+    call.write(...text("bye"));
+    call.end(undefined);
+    expect(stream.calls).toEqual([]);
+    stream.makeRoom();
+    expect([stream.written.endsWith("bye"), stream.calls, told]).toEqual([
+      true,
+      ["end"],
+      ["switch 101", "writable"],
+    ]);
+  });
+
+  it("drops what waits for a Go agent that has ended, since it reads no more", () => {
+    const { budget, call, stream, told } = setUp(undefined, { halfClose: false });
+    stream.bring(SWITCH);
+    stream.room = 0;
+    call.write(...text("bye"));
+    stream.handler.onEnd();
+    expect([call.congested, stream.calls, told, budget.used]).toEqual([
+      false,
+      ["end"],
+      ["switch 101", "end"],
+      0,
+    ]);
+  });
+});
