@@ -21,6 +21,7 @@ function setUp(request = "GET /x HTTP/1.1\r\nHost: e.test", { halfClose = true, 
     onResponseBody: (buffer, start, end) => void told.push(buffer.toString("latin1", start, end)),
     onResponseEnd: () => void told.push("end"),
     onUpstreamTurn: () => {},
+    sweep: () => {},
     onUpstreamWritable: () => void told.push("writable"),
     onLost: (why: AbortReason, seen: Seen) => void told.push(`${why.code} ${seen}`),
   };
