@@ -10,7 +10,7 @@ afterEach(() => {
   for (const rig of rigs.splice(0)) {
     expect(rig.faults).toEqual([]);
     if (rig.client.busy) rig.client.gone(ABORT.client_gone);
-    rig.exchange.release();
+    rig.release();
     expect(rig.budget.used).toBe(0);
     rig.clock.assertIdle();
   }
