@@ -14,6 +14,8 @@ afterEach(() => {
 interface TestServer {
   readonly port: number;
   readonly metrics: Metrics;
+  /** What was answered, and to whom. */
+  readonly asked: readonly { readonly path: string; readonly socket: Socket }[];
   /** Lets the slow page end. */
   readonly release: () => void;
 }
@@ -22,6 +24,7 @@ async function start(requestMs?: number): Promise<TestServer> {
   const metrics = new Metrics();
   const logger = createSilentLogger();
   let release = (): void => {};
+  const asked: { path: string; socket: Socket }[] = [];
   const slow = new Promise<void>((resolve) => {
     release = resolve;
   });
@@ -29,6 +32,10 @@ async function start(requestMs?: number): Promise<TestServer> {
     name: "test",
     logger,
     limits: createRouteLimits(metrics, "limited_total", "test", logger, systemClock),
+    intercept: ({ url = "", socket }) => {
+      asked.push({ path: url, socket });
+      return false;
+    },
     find: (path) => {
       if (path === "/text") return (response) => send(response, 200, { "Content-Type": "text/plain" }, "é");
       if (path === "/json") return (response) => sendJson(response, { "a\u202e": "\u2028" });
@@ -41,7 +48,7 @@ async function start(requestMs?: number): Promise<TestServer> {
   });
   const { port } = await server.listen({ host: "127.0.0.1", port: 0 });
   cleanUps.push(() => server.close());
-  return { port, metrics, release };
+  return { port, metrics, asked, release };
 }
 
 function open(port: number): Socket {
@@ -57,7 +64,7 @@ async function rest(socket: Socket): Promise<string> {
   socket.setEncoding("utf8").on("data", (piece: string) => {
     text += piece;
   });
-  await once(socket, "close");
+  await new Promise((resolve) => socket.once("close", resolve));
   return text;
 }
 
@@ -108,6 +115,43 @@ describe("a connection", () => {
     release();
     const statuses = [...(await rest(socket)).matchAll(/^HTTP\/1.1 (\d+)/gm)].map(([, status]) => status);
     expect(statuses).toEqual(["200", "503"]);
+  });
+
+  it("that sends requests without a pause has one answered", async () => {
+    const { port, asked } = await start();
+    const socket = open(port);
+    socket.write(get("/text", "GET", "").repeat(55_000));
+    const statuses = (await rest(socket)).match(/^HTTP\/1.1 \d+/gm) ?? [];
+    // A reset may overtake the 503.
+    expect(statuses.length).toBeLessThanOrEqual(2);
+    expect(asked.filter(({ path }) => path === "/text")).toHaveLength(1);
+  });
+
+  it("that sends requests without a pause while a page is under way is read from no more", async () => {
+    const { port, release, asked } = await start();
+    const socket = open(port);
+    const bytes = get("/slow", "GET", "").repeat(500_000);
+    socket.write(bytes);
+    while (asked.length === 0) await ask(port, "/text");
+    for (let round = 0; round < 20; round++) await ask(port, "/text");
+    const slow = asked.filter(({ path }) => path === "/slow");
+    expect(slow).toHaveLength(1);
+    expect(slow[0]?.socket.bytesRead).toBeLessThanOrEqual(256 * 1024);
+    release();
+    await rest(socket);
+    expect(asked.filter(({ path }) => path === "/slow")).toHaveLength(1);
+  });
+
+  it("that asks again when it has its answer is answered, as often as it likes", async () => {
+    const { port, asked } = await start();
+    const socket = open(port);
+    for (let round = 0; round < 50; round++) {
+      socket.write(get("/text", "GET", ""));
+      let answer = "";
+      while (!answer.endsWith("é")) answer += String((await once(socket, "data"))[0]);
+      expect(answer).toMatch(/^HTTP\/1.1 200 /);
+    }
+    expect(asked).toHaveLength(50);
   });
 
   it("that says nothing is closed after a while, without a word", async () => {

@@ -53,7 +53,7 @@ export class RouteServer {
   readonly #server: Server;
   readonly #connections: OpenConnections;
   readonly #files = new OpenFiles();
-  /** The last response of each connection that has asked for something. */
+  /** The response of each connection that is under way or not yet handed to the system. */
   readonly #responses = new WeakMap<Socket, ServerResponse>();
   /** Connections that end because of a request too many. */
   readonly #refused = new WeakSet<Socket>();
@@ -94,10 +94,10 @@ export class RouteServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { find, intercept, logger } = this.#options;
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
-    const busy = this.#isBusy(request.socket);
-    if (!busy) this.#responses.set(request.socket, response);
+    const busy = this.#refused.has(request.socket) || this.#isBusy(request.socket);
+    if (!busy) this.#begin(request.socket, response);
     try {
-      // Node hands out all requests of a pipeline at once. One at a time is enough for everybody who has business here.
+      // Node hands out all requests of a read at once. One at a time is enough for everybody who has business here.
       if (busy) this.#refuseAhead(request.socket, response);
       else if (request.method !== "GET" && request.method !== "HEAD") {
         send(response, 405, { Allow: "GET, HEAD" });
@@ -113,17 +113,26 @@ export class RouteServer {
     }
   }
 
+  /** The connection's request under way is this one, until its answer has gone out. */
+  #begin(socket: Socket, response: ServerResponse): void {
+    this.#responses.set(socket, response);
+    // Not when it is written: that would answer a whole pipeline within one read.
+    response.once("finish", () => this.#responses.delete(socket));
+  }
+
   /** A request that came before the last one's answer. The first gets a 503 behind that, the others the connection's end. */
   #refuseAhead(socket: Socket, response: ServerResponse): void {
     if (this.#refused.has(socket)) return;
     this.#refused.add(socket);
     send(response, 503, { Connection: "close" });
+    // Nothing more is read. Not at once: Node resumes the socket behind each request of this read.
+    queueMicrotask(() => socket.pause());
   }
 
   /** Whether a request of the connection is under way. */
   #isBusy(socket: Socket): boolean {
     const response = this.#responses.get(socket);
-    return response !== undefined && !response.writableEnded && !response.destroyed;
+    return response !== undefined && !response.destroyed;
   }
 
   /** What came is no request, or came too late. */
