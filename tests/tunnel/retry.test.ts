@@ -12,6 +12,9 @@ import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
 
+/** Longer than an agent's process takes to begin on a busy machine. */
+const PATIENT = { "proxy.reconnect-wait": "25s" };
+
 async function send(proxy: string, text: string): Promise<() => Promise<RawResponse>> {
   const client = await RawClient.connect(scene, proxy);
   client.send(text);
@@ -64,7 +67,7 @@ describe("a request that is under way when its endpoint's only agent dies", () =
     const reached = new Promise<void>((resolve) => (asked = resolve));
     const stuck = await startRawService(scene, (socket) => void socket.once("data", asked));
     const good = await Service.start(scene);
-    const server = await startServer(scene);
+    const server = await startServer(scene, PATIENT);
     const first = await startAgent(scene, server.upstream, "web", stuck.addr);
     const answer = await send(server.proxy, get("/item?i=1"));
     await reached;
@@ -78,7 +81,7 @@ describe("a request that is under way when its endpoint's only agent dies", () =
 describe("a request for an endpoint whose only agent has just gone", () => {
   it("waits for the next agent, with its body", async () => {
     const service = await Service.start(scene);
-    const server = await startServer(scene);
+    const server = await startServer(scene, PATIENT);
     const agent = await startAgent(scene, server.upstream, "web", service.addr);
     await agent.kill();
     await eventually(
@@ -94,7 +97,7 @@ describe("a request for an endpoint whose only agent has just gone", () => {
 
   it("waits as well while that agent's connection is still being closed", async () => {
     const service = await Service.start(scene);
-    const server = await startServer(scene);
+    const server = await startServer(scene, PATIENT);
     const agent = await RawClient.connect(scene, server.upstream);
     agent.send(
       "GET /piko/v1/upstream/web HTTP/1.1\r\nHost: upstream.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
