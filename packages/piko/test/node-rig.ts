@@ -39,7 +39,7 @@ export class NodeRig {
     const config = { ...proxy, limits: { ...proxy.limits, ...limits }, http: { ...proxy.http, ...http } };
     const { clock } = this;
     this.budget = new ByteBudget(maxBytes);
-    this.upstreams = new Upstreams(new ReconnectWaits(clock, config.reconnectWaitMs, 10));
+    this.upstreams = new Upstreams(new ReconnectWaits(clock, config.reconnectWaitMs, 10), () => {});
     this.upstreams.add(this.tunnel.asTunnel());
     const hit = (name: string): void => void this.hits.push(name);
     this.context = new ProxyContext({

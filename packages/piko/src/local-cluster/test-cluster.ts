@@ -70,12 +70,12 @@ export class TestCluster {
     this.#started++;
     const id = `node-${this.#started}`;
     const join = this.#nodes.map(({ addresses }) => formatHostPort(addresses.gossip));
-    const node = new Node({
+    const node = await Node.start({
       config: nodeConfig(id, join),
       logger: labelled(this.#logger, id),
       ownProcess: false,
     });
-    const addresses = await node.start();
+    const { addresses } = node;
     await node.join();
     this.#nodes = [...this.#nodes, { node, addresses }];
     this.#logger.info("node started", describe({ node, addresses }));

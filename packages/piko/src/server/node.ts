@@ -26,6 +26,17 @@ import { Hops } from "./upstream/hop/hops.js";
 import { ReconnectWaits } from "./upstream/reconnect-waits.js";
 import { Upstreams } from "./upstream/upstreams.js";
 
+/** What a node is made of. */
+interface NodeParts {
+  readonly cluster: Cluster;
+  readonly hops: Hops;
+  readonly upstreams: Upstreams;
+  readonly rebalancer: Rebalancer;
+  readonly proxy: ProxyPort;
+  readonly upstream: UpstreamPort;
+  readonly admin: AdminPort;
+}
+
 /** Kept of the grace period to say to the other nodes that this one leaves. */
 const LEAVE_MS = 2_500;
 /** Rounds of gossip in which other nodes learn where a tunnel has gone. */
@@ -56,41 +67,158 @@ export interface NodeOptions {
 
 export class Node {
   readonly id: string;
+  /** Where its ports are bound, once `start` has resolved. */
+  readonly addresses: NodeAddresses;
   readonly #config: ServerConfig;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #proxy: ProxyPort;
-  readonly #upstream: UpstreamPort;
-  readonly #admin: AdminPort;
-  readonly #upstreams: Upstreams;
-  readonly #context: ProxyContext;
-  readonly #metrics: Metrics;
-  readonly #rebalancer: Rebalancer;
+  readonly #parts: NodeParts;
   /** Aborts what the boot waits for. */
   readonly #stopping = new AbortController();
-  #cluster: Cluster | undefined = undefined;
-  #ready = false;
+  /** Whether it should get requests; asked by the admin port. */
+  readonly #readiness: { ready: boolean };
 
-  constructor({ config, logger, clock = systemClock, ownProcess = true }: NodeOptions) {
-    this.id =
-      config.cluster.nodeId === "" ? generateNodeId(config.cluster.nodeIdPrefix) : config.cluster.nodeId;
+  private constructor(
+    { config, logger, clock = systemClock }: NodeOptions,
+    parts: NodeParts,
+    addresses: NodeAddresses,
+    readiness: { ready: boolean },
+  ) {
+    this.id = parts.cluster.nodeId;
+    this.addresses = addresses;
     this.#config = config;
     this.#logger = logger;
     this.#clock = clock;
-    const metrics = new Metrics();
-    this.#metrics = metrics;
-    if (ownProcess) metrics.addProcessMetrics();
-    const { maxBufferedBytes, maxWaitingRequests } = config.proxy.limits;
-    const upstreams = new Upstreams(
-      new ReconnectWaits(clock, config.proxy.reconnectWaitMs, maxWaitingRequests),
-    );
-    const budget = new ByteBudget(maxBufferedBytes);
-    const upstreamLimits = createUpstreamLimits(metrics, logger, clock);
-    this.#upstreams = upstreams;
-    const sweep = new DeadlineSweep(clock);
-    const dateLine = new DateLine(clock);
-    const context = new ProxyContext({
+    this.#parts = parts;
+    this.#readiness = readiness;
+  }
+
+  /**
+   * Binds all ports, or none: the error names the port and the address. Requests are served from then on; the node is
+   * ready when it has found its place in the cluster.
+   */
+  static async start(options: NodeOptions): Promise<Node> {
+    const readiness = { ready: false };
+    const parts = await build(options, () => readiness.ready);
+    try {
+      return new Node(options, parts, await bind(options.config, parts), readiness);
+    } catch (error) {
+      destroy(parts);
+      throw error;
+    }
+  }
+
+  /** Joins the others and becomes ready; rejects when that fails and is to be the end. Returns early when `stop` is called. */
+  async join(): Promise<void> {
+    try {
+      await this.#parts.cluster.join(this.#stopping.signal);
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return;
+      destroy(this.#parts);
+      throw error;
+    }
+    this.#readiness.ready = !this.#stopping.signal.aborted;
+    if (this.#readiness.ready) this.#parts.rebalancer.start();
+  }
+
+  /**
+   * Stops gracefully: not ready at once, open for `delayMs` more, while others ask it last; then its tunnels move to other
+   * nodes, over `windowMs`, requests under way end, and it leaves the cluster. What is left near the end of the grace period
+   * is cut.
+   */
+  async stop({ delayMs, windowMs }: { delayMs: number; windowMs: number }): Promise<void> {
+    const parts = this.#parts;
+    const graceMs = this.#config.gracePeriodMs;
+    const endMs = this.#clock.now() + graceMs;
+    const cutMs = endMs - Math.min(LEAVE_MS, graceMs / 4);
+    const wasReady = this.#readiness.ready;
+    this.#readiness.ready = false;
+    this.#stopping.abort();
+    parts.rebalancer.stop();
+    parts.proxy.discourage();
+    parts.cluster.drain();
+    // No load balancer knows of a node that was never ready.
+    const finished = this.#finish(wasReady ? delayMs : 0, windowMs, cutMs);
+    if (!(await this.#before(cutMs, finished))) {
+      this.#logger.warn("grace period is over, cutting what is left", {
+        connections: parts.proxy.connectionCount,
+        tunnels: parts.upstreams.tunnelCount,
+      });
+    }
+    parts.upstream.close();
+    parts.proxy.destroy();
+    await this.#before(endMs, parts.cluster.leave());
+    destroy(parts);
+  }
+
+  /** What has to end by itself. */
+  async #finish(delayMs: number, windowMs: number, cutMs: number): Promise<void> {
+    if (delayMs > 0) {
+      this.#logger.info("waiting for load balancers to notice", { "drain-delay-ms": delayMs });
+      await this.#pause(delayMs);
+    }
+    const { cluster, proxy, upstream } = this.#parts;
+    upstream.stopAccepting();
+    // Without other nodes agents have nowhere to go, and are needed for the requests under way. Otherwise the proxy port
+    // stays open for the others until they know where its tunnels have gone.
+    if (cluster.hasOthers) {
+      await upstream.drain(windowMs, cutMs);
+      await this.#pause(SETTLE_ROUNDS * this.#config.cluster.gossip.intervalMs);
+    }
+    await proxy.drain();
+  }
+
+  /** Waits for `work`, until `endMs` at the latest; false if it was late. */
+  async #before(endMs: number, work: Promise<unknown>): Promise<boolean> {
+    let timer: Timer | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = this.#clock.setTimeout(() => resolve(false), Math.max(0, endMs - this.#clock.now()));
+    });
+    const inTime = await Promise.race([work.then(() => true), late]);
+    if (timer !== undefined) this.#clock.clearTimeout(timer);
+    return inTime;
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => void this.#clock.setTimeout(resolve, ms));
+  }
+}
+
+/** Binds the gossip port, and makes the rest around it; the other ports aren't bound yet. */
+async function build(options: NodeOptions, isReady: () => boolean): Promise<NodeParts> {
+  const { config, logger, clock = systemClock, ownProcess = true } = options;
+  const { nodeId: givenId, nodeIdPrefix } = config.cluster;
+  const nodeId = givenId === "" ? generateNodeId(nodeIdPrefix) : givenId;
+  const { maxBufferedBytes, maxWaitingRequests } = config.proxy.limits;
+  const waits = new ReconnectWaits(clock, config.proxy.reconnectWaitMs, maxWaitingRequests);
+  const table = new ClusterTable(random);
+  const hops = new Hops(table, clock);
+  const cluster = await Cluster.listen({
+    table,
+    onNodeUnreachable: (gone) => hops.onUnreachable(gone),
+    onNodeGone: (gone) => hops.forget(gone),
+    nodeId,
+    config: config.cluster,
+    logger: logger.subsystem("cluster"),
+    clock,
+    wallNow,
+    random,
+    onEndpoint: (endpointId) => waits.onFound(endpointId),
+    onEndpointLost: (endpointId) => waits.onLost(endpointId),
+  });
+  const metrics = new Metrics();
+  if (ownProcess) metrics.addProcessMetrics();
+  const upstreams = new Upstreams(waits, (endpointId, count) => cluster.setListeners(endpointId, count));
+  const upstreamLimits = createUpstreamLimits(metrics, logger, clock);
+  const budget = new ByteBudget(maxBufferedBytes);
+  const sweep = new DeadlineSweep(clock);
+  const dateLine = new DateLine(clock);
+  const drains = new TunnelDrains(clock, random);
+  const proxy = new ProxyPort(
+    new ProxyContext({
       config: config.proxy,
+      cluster,
+      hops,
       upstreams,
       upstreamMetrics: new UpstreamMetrics(metrics, upstreams, upstreamLimits),
       accessLog: new AccessLog({ config: config.proxy.accessLog, logger, subsystem: "proxy.access" }),
@@ -101,172 +229,69 @@ export class Node {
       clock,
       sweep,
       dateLine,
-    });
-    this.#context = context;
-    this.#proxy = new ProxyPort(context);
-    const drains = new TunnelDrains(clock, random);
-    this.#rebalancer = new Rebalancer({
-      config: config.upstream.rebalance,
-      upstreams,
-      drains,
-      random,
-      others: () => this.#cluster?.listenersOfOthers() ?? [],
-      logger: logger.subsystem("upstream"),
-      clock,
-    });
-    metrics.counter(
-      "piko_upstreams_shed_total",
-      "Number of upstreams that were asked to move because this node had more than the others",
-      () => this.#rebalancer.shed,
-    );
-    this.#upstream = new UpstreamPort({
-      nodeId: this.id,
-      upstreams,
-      config: config.upstream.limits,
-      trustedProxies: config.proxy.trustedProxies,
-      limits: upstreamLimits,
-      drains,
-      budget,
-      logger: logger.subsystem("upstream"),
-      clock,
-      sweep,
-      dateLine,
-    });
-    addUseMetrics(metrics, { proxy: this.#proxy, upstream: this.#upstream, budget });
-    this.#admin = new AdminPort({
-      metrics,
-      upstreams,
-      logger: logger.subsystem("admin"),
-      clock,
-      wallNow,
-      isReady: () => this.#ready,
-    });
-  }
+    }),
+  );
+  const rebalancer = new Rebalancer({
+    config: config.upstream.rebalance,
+    upstreams,
+    drains,
+    random,
+    others: () => cluster.listenersOfOthers(),
+    logger: logger.subsystem("upstream"),
+    clock,
+  });
+  metrics.counter(
+    "piko_upstreams_shed_total",
+    "Number of upstreams that were asked to move because this node had more than the others",
+    () => rebalancer.shed,
+  );
+  const upstream = new UpstreamPort({
+    nodeId,
+    upstreams,
+    config: config.upstream.limits,
+    trustedProxies: config.proxy.trustedProxies,
+    limits: upstreamLimits,
+    drains,
+    budget,
+    logger: logger.subsystem("upstream"),
+    clock,
+    sweep,
+    dateLine,
+  });
+  addUseMetrics(metrics, { proxy, upstream, budget });
+  addClusterMetrics(metrics, cluster, hops.requests);
+  const admin = new AdminPort({
+    metrics,
+    cluster,
+    upstreams,
+    logger: logger.subsystem("admin"),
+    clock,
+    wallNow,
+    isReady,
+  });
+  return { cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
+}
 
-  /**
-   * Binds all ports, or none: the error names the port and the address. Requests are served from then on; the node is
-   * ready when it has found its place in the cluster.
-   */
-  async start(): Promise<NodeAddresses> {
-    const { admin, cluster, proxy, upstream } = this.#config;
-    try {
-      const table = new ClusterTable(random);
-      const hops = new Hops(table, this.#clock);
-      const node = await Cluster.listen({
-        table,
-        onNodeUnreachable: (gone) => hops.onUnreachable(gone),
-        onNodeGone: (gone) => hops.forget(gone),
-        nodeId: this.id,
-        config: cluster,
-        logger: this.#logger.subsystem("cluster"),
-        clock: this.#clock,
-        wallNow,
-        random,
-        onEndpoint: (endpointId) => this.#upstreams.waits.onFound(endpointId),
-        onEndpointLost: (endpointId) => {
-          if (this.#upstreams.listenerCount(endpointId) === 0) this.#upstreams.waits.onLost(endpointId);
-        },
-      });
-      this.#cluster = node;
-      const addresses = {
-        gossip: node.gossipAddr,
-        admin: await this.#admin.listen(admin.bindAddr, node),
-        upstream: await this.#upstream.listen(upstream.bindAddr),
-        proxy: await this.#proxy.listen(proxy.bindAddr),
-      };
-      addClusterMetrics(this.#metrics, node, hops.requests);
-      this.#upstreams.onListeners = (endpointId, count) => node.setListeners(endpointId, count);
-      this.#context.cluster = node;
-      this.#context.hops = hops;
-      node.start(
-        node.advertise(proxy.advertiseAddr, addresses.proxy, "--proxy.advertise-addr"),
-        node.advertise(admin.advertiseAddr, addresses.admin, "--admin.advertise-addr"),
-      );
-      return addresses;
-    } catch (error) {
-      this.#destroy();
-      throw error;
-    }
-  }
+/** Binds the other ports, and begins to speak to other nodes. */
+async function bind({ admin, proxy, upstream }: ServerConfig, parts: NodeParts): Promise<NodeAddresses> {
+  const { cluster } = parts;
+  const addresses = {
+    gossip: cluster.gossipAddr,
+    admin: await parts.admin.listen(admin.bindAddr),
+    upstream: await parts.upstream.listen(upstream.bindAddr),
+    proxy: await parts.proxy.listen(proxy.bindAddr),
+  };
+  cluster.start(
+    cluster.advertise(proxy.advertiseAddr, addresses.proxy, "--proxy.advertise-addr"),
+    cluster.advertise(admin.advertiseAddr, addresses.admin, "--admin.advertise-addr"),
+  );
+  return addresses;
+}
 
-  /** Joins the others and becomes ready; rejects when that fails and is to be the end. Returns early when `stop` is called. */
-  async join(): Promise<void> {
-    try {
-      await this.#cluster?.join(this.#stopping.signal);
-    } catch (error) {
-      if (this.#stopping.signal.aborted) return;
-      this.#destroy();
-      throw error;
-    }
-    this.#ready = !this.#stopping.signal.aborted;
-    if (this.#ready) this.#rebalancer.start();
-  }
-
-  /**
-   * Stops gracefully: not ready at once, open for `delayMs` more, while others ask it last; then its tunnels move to other
-   * nodes, over `windowMs`, requests under way end, and it leaves the cluster. What is left near the end of the grace period
-   * is cut.
-   */
-  async stop({ delayMs, windowMs }: { delayMs: number; windowMs: number }): Promise<void> {
-    const graceMs = this.#config.gracePeriodMs;
-    const endMs = this.#clock.now() + graceMs;
-    const cutMs = endMs - Math.min(LEAVE_MS, graceMs / 4);
-    const wasReady = this.#ready;
-    this.#ready = false;
-    this.#stopping.abort();
-    this.#rebalancer.stop();
-    this.#proxy.discourage();
-    this.#cluster?.drain();
-    // No load balancer knows of a node that was never ready.
-    const finished = this.#finish(wasReady ? delayMs : 0, windowMs, cutMs);
-    if (!(await this.#before(cutMs, finished))) {
-      this.#logger.warn("grace period is over, cutting what is left", {
-        connections: this.#proxy.connectionCount,
-        tunnels: this.#upstreams.tunnelCount,
-      });
-    }
-    this.#upstream.close();
-    this.#proxy.destroy();
-    await this.#before(endMs, this.#cluster?.leave());
-    this.#destroy();
-  }
-
-  /** What has to end by itself. */
-  async #finish(delayMs: number, windowMs: number, cutMs: number): Promise<void> {
-    if (delayMs > 0) {
-      this.#logger.info("waiting for load balancers to notice", { "drain-delay-ms": delayMs });
-      await this.#pause(delayMs);
-    }
-    this.#upstream.stopAccepting();
-    // Without other nodes agents have nowhere to go, and are needed for the requests under way. Otherwise the proxy port
-    // stays open for the others until they know where its tunnels have gone.
-    if (this.#cluster?.hasOthers === true) {
-      await this.#upstream.drain(windowMs, cutMs);
-      await this.#pause(SETTLE_ROUNDS * this.#config.cluster.gossip.intervalMs);
-    }
-    await this.#proxy.drain();
-  }
-
-  /** Waits for `work`, until `endMs` at the latest; false if it was late. */
-  async #before(endMs: number, work: Promise<unknown> | undefined): Promise<boolean> {
-    let timer: Timer | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = this.#clock.setTimeout(() => resolve(false), Math.max(0, endMs - this.#clock.now()));
-    });
-    const inTime = await Promise.race([Promise.resolve(work).then(() => true), late]);
-    if (timer !== undefined) this.#clock.clearTimeout(timer);
-    return inTime;
-  }
-
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.#clock.setTimeout(resolve, ms));
-  }
-
-  #destroy(): void {
-    this.#proxy.destroy();
-    this.#upstream.destroy();
-    this.#admin.close();
-    this.#context.hops?.close();
-    void this.#cluster?.close();
-  }
+function destroy({ admin, cluster, hops, proxy, upstream }: NodeParts): void {
+  proxy.destroy();
+  upstream.destroy();
+  admin.close();
+  hops.close();
+  void cluster.close();
 }

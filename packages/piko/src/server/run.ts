@@ -18,8 +18,8 @@ export interface RunServerOptions {
 /** Runs a node until `signal`; rejects if a port can't be bound. */
 export async function runServer({ config, logger, signal, signalName }: RunServerOptions): Promise<void> {
   const log = logger.subsystem("server");
-  const node = new Node({ config, logger });
-  const { proxy, upstream, admin, gossip } = await node.start();
+  const node = await Node.start({ config, logger });
+  const { proxy, upstream, admin, gossip } = node.addresses;
   log.info("server started", {
     "node-id": node.id,
     proxy: formatHostPort(proxy),

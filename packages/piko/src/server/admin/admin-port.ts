@@ -17,23 +17,18 @@ export interface AdminPortOptions {
   readonly clock: Clock;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
+  readonly cluster: Cluster;
   /** Whether the node should get requests. */
   readonly isReady: () => boolean;
 }
 
 export class AdminPort {
-  readonly #upstreams: Upstreams;
-  readonly #logger: Logger;
-  readonly #wallNow: () => number;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #server: RouteServer;
-  #status: StatusPages | undefined;
-  #forward: AdminForward | undefined;
 
-  constructor({ metrics, upstreams, logger, clock, wallNow, isReady }: AdminPortOptions) {
-    this.#upstreams = upstreams;
-    this.#wallNow = wallNow;
-    this.#logger = logger;
+  constructor({ metrics, cluster, upstreams, logger, clock, wallNow, isReady }: AdminPortOptions) {
+    const status = new StatusPages(cluster, upstreams, wallNow);
+    const forward = new AdminForward(cluster, logger);
     this.#routes = new Map<string, Route>([
       ["/health", (response) => send(response, 200)],
       ["/ready", (response) => send(response, isReady() ? 200 : 503)],
@@ -43,15 +38,13 @@ export class AdminPort {
       name: "admin",
       logger,
       limits: createRouteLimits(metrics, "piko_admin_limited_total", "admin", logger, clock),
-      find: (path) => this.#routes.get(path) ?? this.#status?.find(path),
-      intercept: (request, response) => this.#forward?.answer(request, response) ?? false,
+      find: (path) => this.#routes.get(path) ?? status.find(path),
+      intercept: (request, response) => forward.answer(request, response),
     });
   }
 
   /** Binds the port; resolves to the address that it has. */
-  listen(address: HostPort, cluster: Cluster): Promise<HostPort> {
-    this.#status = new StatusPages(cluster, this.#upstreams, this.#wallNow);
-    this.#forward = new AdminForward(cluster, this.#logger);
+  listen(address: HostPort): Promise<HostPort> {
     return this.#server.listen(address);
   }
 

@@ -29,7 +29,7 @@ export interface ClusterOptions {
   readonly random: () => number;
   /** An endpoint has become reachable on another node. */
   readonly onEndpoint: (endpointId: string) => void;
-  /** An endpoint can't be reached on any other node any more. */
+  /** An endpoint can be reached neither here nor on another node any more. */
   readonly onEndpointLost: (endpointId: string) => void;
   /** What is known of the others; kept by the cluster. */
   readonly table: ClusterTable;
@@ -70,7 +70,8 @@ export class Cluster {
         if (this.#draining) this.#announce(endpointId);
       },
       onEndpointLost: (endpointId) => {
-        if (!this.has(endpointId)) options.onEndpointLost(endpointId);
+        const isHere = this.#listeners.has(endpointId);
+        if (!isHere && !this.has(endpointId)) options.onEndpointLost(endpointId);
         if (this.#draining) this.#announce(endpointId);
       },
       onDraining: () => {

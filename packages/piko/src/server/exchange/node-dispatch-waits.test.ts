@@ -25,7 +25,7 @@ function setUp(...ids: string[]) {
   }
   /** The nodes that requests went to, and at what time. */
   const tried: string[] = [];
-  const upstreams = new Upstreams(new ReconnectWaits(clock, WAIT_MS, 100));
+  const upstreams = new Upstreams(new ReconnectWaits(clock, WAIT_MS, 100), () => {});
   const context = {
     clock,
     upstreams,

@@ -27,6 +27,9 @@ import { fieldsOf, limitOf, NO_MEMORY, type ProxyLimit } from "./proxy-limits.js
 
 export interface ProxyDependencies {
   config: ProxyConfig;
+  /** What is known of other nodes, and the ways to them; undefined where there are none (tests). */
+  cluster: Pick<Cluster, "has" | "table"> | undefined;
+  hops: Hops | undefined;
   upstreams: Upstreams;
   upstreamMetrics: UpstreamMetrics;
   accessLog: AccessLog;
@@ -61,9 +64,8 @@ export class ProxyContext implements ExchangeContext {
   readonly timeoutMs: number;
   readonly maxReplayBytes: number;
   readonly noMemory: HttpError = NO_MEMORY;
-  /** The way to other nodes, once the node has found its place among them. */
-  cluster: Cluster | undefined = undefined;
-  hops: Hops | undefined = undefined;
+  readonly cluster: Pick<Cluster, "has" | "table"> | undefined;
+  readonly hops: Hops | undefined;
   /** The node is stopping: responses say `Connection: close`. */
   closing = false;
   /** The node takes no new connections, and ends those that have no request. */
@@ -71,6 +73,8 @@ export class ProxyContext implements ExchangeContext {
 
   constructor(dependencies: ProxyDependencies) {
     this.config = dependencies.config;
+    this.cluster = dependencies.cluster;
+    this.hops = dependencies.hops;
     this.upstreams = dependencies.upstreams;
     this.upstreamMetrics = dependencies.upstreamMetrics;
     this.accessLog = dependencies.accessLog;

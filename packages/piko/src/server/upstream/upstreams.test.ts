@@ -8,14 +8,14 @@ const tunnel = (endpointId: string): Tunnel => ({ endpointId, accepting: true, u
 
 describe("Upstreams", () => {
   it("takes the tunnels of an endpoint in turns", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
     const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
     for (const one of [a, b, c]) upstreams.add(one);
     expect([1, 2, 3, 4].map(() => upstreams.find("e")?.select(undefined))).toEqual([a, b, c, a]);
   });
 
   it("passes over tunnels that take no stream, and over the one that has just failed", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
     const [a, b, full] = [tunnel("e"), tunnel("e"), { ...tunnel("e"), accepting: false } as Tunnel];
     for (const one of [a, full, b]) upstreams.add(one);
     expect([1, 2, 3].map(() => upstreams.find("e")?.select(undefined))).toEqual([a, b, a]);
@@ -25,7 +25,7 @@ describe("Upstreams", () => {
   });
 
   it("keeps the turns of the others when one goes", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
     const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
     for (const one of [a, b, c]) upstreams.add(one);
     expect(upstreams.find("e")?.select(undefined)).toBe(a);
@@ -34,7 +34,7 @@ describe("Upstreams", () => {
   });
 
   it("sends nothing to a draining tunnel while there is another", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
     upstreams.add(b);
@@ -47,9 +47,9 @@ describe("Upstreams", () => {
   });
 
   it("tells how many listeners take requests: draining ones only while they are all there is", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
     const told: number[] = [];
-    upstreams.onListeners = (_endpointId, count) => void told.push(count);
+    const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
+    const upstreams = new Upstreams(waits, (_endpointId, count) => void told.push(count));
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
     upstreams.add(b);
@@ -68,7 +68,7 @@ describe("Upstreams", () => {
   });
 
   it("lets requests wait when the last listener takes none any more, and go on when it does again", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
     const a = tunnel("e");
     upstreams.add(a);
     upstreams.drain(a);
@@ -84,7 +84,7 @@ describe("Upstreams", () => {
   });
 
   it("counts a tunnel that leaves twice once", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
     upstreams.add(b);
@@ -97,13 +97,13 @@ describe("Upstreams", () => {
   });
 
   it("lists an endpoint whatever its name means to JavaScript", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
     for (const name of ["__proto__", "constructor"]) upstreams.add(tunnel(name));
     expect(JSON.stringify(upstreams.listenerCounts())).toBe('{"__proto__":1,"constructor":1}');
   });
 
   it("forgets an endpoint with its last tunnel", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10));
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
     const a = tunnel("e");
     upstreams.add(a);
     expect(upstreams.endpointCount).toBe(1);

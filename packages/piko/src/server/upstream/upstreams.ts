@@ -7,13 +7,14 @@ import type { Tunnel } from "./tunnel.js";
 export class Upstreams {
   /** Requests whose endpoint has just lost its upstreams. */
   readonly waits: ReconnectWaits;
-  /** Told how many listeners that take requests an endpoint has, whenever that changes. */
-  onListeners: (endpointId: string, count: number) => void = () => {};
+  readonly #onListeners: (endpointId: string, count: number) => void;
   readonly #endpoints = new Map<string, EndpointTunnels>();
   readonly #tunnels = new Set<Tunnel>();
 
-  constructor(waits: ReconnectWaits) {
+  /** `onListeners`: told how many listeners that take requests an endpoint has, whenever that changes. */
+  constructor(waits: ReconnectWaits, onListeners: (endpointId: string, count: number) => void) {
     this.waits = waits;
+    this.#onListeners = onListeners;
   }
 
   add(tunnel: Tunnel): void {
@@ -49,7 +50,7 @@ export class Upstreams {
     const count = endpoint.listenerCount;
     if (count === endpoint.told) return;
     endpoint.told = count;
-    this.onListeners(endpointId, count);
+    this.#onListeners(endpointId, count);
     if (count === 0) this.waits.onLost(endpointId);
     else this.waits.onFound(endpointId);
   }
