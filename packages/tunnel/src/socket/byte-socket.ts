@@ -11,6 +11,7 @@ import { type PausedSocket, pausedSockets } from "./paused-sockets.js";
 import { type Reader, readTurns } from "./read-turns.js";
 import { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket-state.js";
 import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
+import { hadEnded, holdWriteErrors, isRefusal } from "./write-errors.js";
 
 /** What the owner of a socket is told. */
 export interface SocketHandler {
@@ -38,6 +39,8 @@ export interface ConnectOptions extends DialTarget {
 
 /** How long after our FIN the peer may go on sending before the connection is cut. */
 const LINGER_MS = 2_000;
+/** How long what came before a write failed may take to be read; it is at most what the kernel holds. */
+const READ_ON_MS = 30_000;
 /** The system counts in seconds, and takes 0 for its own default of two hours. */
 const LEAST_KEEP_ALIVE_MS = 1_000;
 
@@ -61,6 +64,8 @@ export class ByteSocket implements Reader, PausedSocket {
   #paused: boolean;
   #closing: boolean;
   #lingering: Timer | undefined;
+  /** A write has failed: what the peer had sent is read, nothing is sent any more. */
+  #readsOn: boolean;
   /** Reads into shared memory, by `onread`; otherwise by `data` events. */
   #shared: boolean;
   readonly #readLength: ReadLength;
@@ -84,6 +89,7 @@ export class ByteSocket implements Reader, PausedSocket {
     this.#paused = false;
     this.#closing = false;
     this.#lingering = undefined;
+    this.#readsOn = false;
     this.#readLength = readLength;
     this.#turnBytes = firstTurnBytes(readLength);
     this.#readBytes = 0;
@@ -122,7 +128,7 @@ export class ByteSocket implements Reader, PausedSocket {
 
   /**
    * Opens a TCP or TLS connection to whichever of a host's addresses takes it first. Bytes can be written at once. How it
-   * ended, if it never stood too, is told by the handler's `onClose`.
+   * ended, if it never stood too, is told by the handler's `onClose`: when a write fails, behind all that the peer had sent.
    */
   static connect(options: ConnectOptions, handler: SocketHandler): ByteSocket {
     const socket = new ByteSocket(handler, "long", undefined);
@@ -187,7 +193,8 @@ export class ByteSocket implements Reader, PausedSocket {
 
   /** For the list of paused sockets. */
   checkPeer(): void {
-    if (!this.opening && isConnectionOver(this.socket)) this.socket.destroy(resetError());
+    // One whose write has failed is known to be gone, and has time to be read.
+    if (!this.opening && !this.#readsOn && isConnectionOver(this.socket)) this.socket.destroy(resetError());
   }
 
   /** For the read turns: others had theirs. */
@@ -200,7 +207,7 @@ export class ByteSocket implements Reader, PausedSocket {
   end(): void {
     this.out.flush();
     if (this.#dialling) this.#endLater = true;
-    else this.socket.end();
+    else if (!this.#readsOn) this.socket.end();
   }
 
   /**
@@ -275,6 +282,7 @@ export class ByteSocket implements Reader, PausedSocket {
       this.#dialling = false;
       this.socket = socket;
       this.#watch(SHARED);
+      holdWriteErrors(socket, (reason) => this.#readOn(reason));
       if (keepAliveMs > 0) socket.setKeepAlive(true, Math.max(keepAliveMs, LEAST_KEEP_ALIVE_MS));
       const drained = this.out.connect(socket, tls === undefined);
       if (this.#closing) this.#finish();
@@ -292,6 +300,10 @@ export class ByteSocket implements Reader, PausedSocket {
 
   #finish(): void {
     const socket = this.socket;
+    if (this.#readsOn) {
+      socket.destroy();
+      return;
+    }
     if (this.#ended) {
       socket.destroySoon();
       return;
@@ -317,7 +329,9 @@ export class ByteSocket implements Reader, PausedSocket {
         return;
       }
       this.#ended = true;
-      if (!this.#closing) this.handler.onEnd();
+      const cut = this.#readsOn && !hadEnded(this.#error as Error);
+      if (!this.#closing && !cut) this.handler.onEnd();
+      if (this.#readsOn) this.destroy();
     });
     socket.on("drain", () => {
       this.out.onDrain();
@@ -329,6 +343,16 @@ export class ByteSocket implements Reader, PausedSocket {
     // A connection can be gone before it is taken over; its event is in the past then.
     if (socket.closed) process.nextTick(() => this.#onClose());
     else socket.on("close", () => this.#onClose());
+  }
+
+  /** A write has failed. The answer to what was written may have come before that. */
+  #readOn(error: Error): boolean {
+    if (this.#ended || this.#closing || this.socket.destroyed || !isRefusal(error)) return false;
+    this.#readsOn = true;
+    this.#error = error;
+    this.#lingering = systemClock.setTimeout(() => this.destroy(), READ_ON_MS);
+    this.out.close();
+    return true;
   }
 
   #onClose(): void {

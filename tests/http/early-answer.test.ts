@@ -1,0 +1,64 @@
+// Services that answer and close before they have read what was sent to them: the answer arrives, though the rest of the
+// request has nowhere to go. Each upload is a race between the answer and the failed write, so there are many.
+
+import type { Socket } from "node:net";
+import { beforeAll, describe, expect, it } from "vitest";
+import { startCluster, untilEndpoints } from "../harness/cluster.js";
+import { type RunningServer, startAgent, startForward } from "../harness/piko.js";
+import { RawClient } from "../harness/raw-client.js";
+import { startRawService } from "../harness/raw-service.js";
+import { perFile, perTest } from "../harness/stage.js";
+
+const stage = perFile();
+const scene = perTest();
+const UPLOAD = "x".repeat(1_000_000);
+const TIMES = 60;
+let near: RunningServer;
+let far: RunningServer;
+
+beforeAll(async () => {
+  [near, far] = await startCluster(stage, ["a", "b"]);
+});
+
+/** A service that looks at the first bytes only; it closes with the rest unread, which makes its kernel send a reset. */
+async function startHasty(answer: string): Promise<string> {
+  const { addr } = await startRawService(scene, (socket: Socket) => {
+    socket.once("data", () => {
+      socket.pause();
+      socket.write(answer, () => socket.destroy());
+    });
+  });
+  return addr;
+}
+
+describe("an answer before the end of its request", () => {
+  it.each(["here", "over a hop"])("arrives: 413, %s", async (where) => {
+    const answer = "HTTP/1.1 413 Too Large\r\nContent-Length: 5\r\nConnection: close\r\n\r\nlarge";
+    await startAgent(scene, near.upstream, "hasty", await startHasty(answer));
+    await untilEndpoints(far, "a", 1);
+    const { proxy } = where === "here" ? near : far;
+    const answers = new Map<string, number>();
+    for (let i = 0; i < TIMES; i++) {
+      const client = await RawClient.connect(scene, proxy);
+      client.send(
+        `POST / HTTP/1.1\r\nHost: h\r\nx-piko-endpoint: hasty\r\nContent-Length: ${UPLOAD.length}\r\n\r\n${UPLOAD}`,
+      );
+      const { body, status } = await client.response();
+      const text = `${status} ${body.toString()}`;
+      answers.set(text, (answers.get(text) ?? 0) + 1);
+    }
+    expect([...answers]).toEqual([["413 large", TIMES]]);
+  });
+
+  it.each(["here", "over a hop"])("arrives: that of an SMTP server, %s", async (where) => {
+    await startAgent(scene, near.upstream, "smtp", await startHasty("554 no\r\n"), { mode: "tcp" });
+    await untilEndpoints(far, "a", 1);
+    const { proxy } = where === "here" ? near : far;
+    const { addr } = await startForward(scene, proxy, "smtp");
+    for (let i = 0; i < TIMES; i++) {
+      const client = await RawClient.connect(scene, addr);
+      client.send(UPLOAD);
+      expect((await client.take(8)).toString()).toBe("554 no\r\n");
+    }
+  });
+});
