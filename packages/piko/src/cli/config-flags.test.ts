@@ -131,7 +131,7 @@ describe("flags", () => {
     expect(names(listenerFlags("tcp"))).toEqual(["--timeout", "--access-log.level", "--access-log.disable"]);
   });
 
-  it("of the forwarder are those that scripts for Go Piko use", () => {
+  it("of the forwarder are those that scripts for Go Piko use, and its limit", () => {
     expect(names(listFlags(FORWARD))).toEqual([
       "--connect.url",
       "--connect.token",
@@ -140,6 +140,7 @@ describe("flags", () => {
       "--connect.tls.key",
       "--connect.tls.root-cas",
       "--connect.tls.insecure-skip-verify",
+      "--limits.max-connections",
       "--log.level",
       "--log.subsystems",
       "--log.format",

@@ -5,6 +5,7 @@ import { ENDPOINT_ID } from "./agent.js";
 import { type ClientTlsConfig, clientTls } from "./client-tls.js";
 import { type Section, list, mapSection, section } from "./declaration.js";
 import { duration, requiredAddress, secret, url } from "./fields.js";
+import { countLimit } from "./limit-fields.js";
 import { LOG, type LogConfig } from "./log.js";
 
 /** How the forwarder reaches the server. */
@@ -22,9 +23,15 @@ export interface ForwardPortConfig {
   readonly endpointId: string;
 }
 
+/** What local clients may cause. */
+export interface ForwardLimitsConfig {
+  readonly maxConnections: number;
+}
+
 /** The whole configuration of a forwarder. */
 export interface ForwardConfig {
   readonly connect: ForwardConnectConfig;
+  readonly limits: ForwardLimitsConfig;
   readonly log: LogConfig;
   readonly ports: readonly ForwardPortConfig[];
 }
@@ -63,6 +70,12 @@ export const FORWARD: Section<ForwardConfig> = section("Configuration of `piko f
       },
     ),
     tls: clientTls("the server"),
+  }),
+  limits: section("What local clients may cause.", {
+    maxConnections: countLimit(
+      16_384,
+      "Most connections at a time, of all ports together. Each takes two open files; a further one is reset. 0: no limit.",
+    ),
   }),
   log: LOG,
   ports: list("Ports to listen on. `forward tcp` takes its own from the command line instead.", FORWARD_PORT),

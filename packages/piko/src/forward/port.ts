@@ -5,9 +5,9 @@ import { openEndpoint, errorText, type OpenEndpointOptions } from "@piko/client/
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 import type { ForwardPortConfig } from "../config/forward.js";
-import { OpenFiles } from "../net/accept/open-files.js";
 import { TcpListener } from "../net/accept/tcp-listener.js";
 import type { Logger } from "../observability/logger.js";
+import type { Admission } from "./admission.js";
 import { ForwardedConnection } from "./forwarded-connection.js";
 
 /** When a silent local client is asked by TCP whether it is still there. */
@@ -17,6 +17,7 @@ export interface ForwardPortOptions {
   readonly config: ForwardPortConfig;
   /** How the server's proxy port is reached, and in which time. */
   readonly server: Omit<OpenEndpointOptions, "endpointId" | "signal">;
+  readonly admission: Admission;
   readonly logger: Logger;
 }
 
@@ -26,16 +27,13 @@ export class ForwardPort {
   readonly #listener: TcpListener;
   readonly #stopped = new AbortController();
   readonly #connections = new Set<ForwardedConnection>();
-  readonly #files = new OpenFiles();
-  /** The log has said that files are short. */
-  #short = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: ForwardPortOptions) {
     this.config = options.config;
     this.#options = options;
     this.#listener = new TcpListener("forward", (socket) => {
-      if (this.#hasRoom(socket)) void this.#accept(socket);
+      if (options.admission.admit(socket)) void this.#accept(socket);
     });
   }
 
@@ -54,22 +52,12 @@ export class ForwardPort {
     if (this.#connections.size > 0) await new Promise<void>((resolve) => (this.#onEmpty = resolve));
   }
 
-  /** Otherwise the connection is reset. Each takes two files. */
-  #hasRoom(socket: Socket): boolean {
-    const short = this.#files.isShort(socket);
-    if (short) {
-      if (!this.#short) this.#options.logger.error("limit reached", { limit: "open_files" });
-      socket.resetAndDestroy();
-    }
-    this.#short = short;
-    return !short;
-  }
-
   async #accept(socket: Socket): Promise<void> {
-    const { config, logger, server } = this.#options;
+    const { admission, config, logger, server } = this.#options;
     const { endpointId } = config;
     const waiting = new WaitingClient();
     const local = ByteSocket.accept(socket, waiting);
+    admission.count(local.socket);
     // Nothing is read before there is somebody to send it to.
     local.pause();
     local.socket.setKeepAlive(true, KEEP_ALIVE_MS);

@@ -1,4 +1,4 @@
-import { connect } from "node:net";
+import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Upstream } from "@piko/client/internal";
@@ -44,11 +44,12 @@ async function listenOn(endpointId: string, port: number): Promise<void> {
 }
 
 /** Runs a forwarder with one port; resolves to its port number. */
-async function start(log: RecordedLog, endpointId = "tcp") {
+async function start(log: RecordedLog, endpointId = "tcp", maxConnections = Number.POSITIVE_INFINITY) {
   const abort = new AbortController();
   const done = runForward({
     config: {
       connect: { url: server.url, token: "", timeoutMs: 5_000, tls: NO_TLS },
+      limits: { maxConnections },
       log: { level: "info", subsystems: [], format: "json" },
       ports: [{ addr: { host: "localhost", port: 0 }, endpointId }],
     },
@@ -66,6 +67,32 @@ async function start(log: RecordedLog, endpointId = "tcp") {
 }
 
 describe("a forwarder", () => {
+  it("resets connections beyond its limit, says so in one line, and takes as many again as have ended", async () => {
+    const service = await uses.raw((socket) => socket.pipe(socket));
+    await listenOn("tcp", service.port);
+    const log = new RecordedLog();
+    const { port } = await start(log, "tcp", 2);
+    const open = (): Socket => connect({ port, host: "127.0.0.1" }).on("error", () => {});
+    /** Whether it is served. */
+    const ask = (client: Socket): Promise<boolean> =>
+      new Promise((resolve) => {
+        client.once("data", () => resolve(true)).once("close", () => resolve(false));
+        client.write("hello");
+      });
+    const [first, second] = [open(), open()];
+    expect(await Promise.all([ask(first), ask(second)])).toEqual([true, true]);
+    for (let i = 0; i < 3; i++) expect(await ask(open())).toBe(false);
+    expect(log.find("limit reached")).toMatchObject([{ level: "error", limit: "limits.max_connections" }]);
+    first.destroy();
+    let refused = 3;
+    let third = open();
+    for (; !(await ask(third)); third = open()) refused++;
+    expect(log.find("limit no longer reached")).toMatchObject([{ refused }]);
+    expect(log.find("limit reached")).toHaveLength(1);
+    second.destroy();
+    third.destroy();
+  });
+
   it("brings a connection to its endpoint, and the end of each direction", async () => {
     const service = await uses.raw((socket) => {
       let text = "";
@@ -159,6 +186,7 @@ describe("a forwarder", () => {
     const running = runForward({
       config: {
         connect: { url: server.url, token: "", timeoutMs: 5_000, tls: NO_TLS },
+        limits: { maxConnections: 1 },
         log: { level: "info", subsystems: [], format: "json" },
         ports: [{ addr: { host: "127.0.0.1", port: service.port }, endpointId: "tcp" }],
       },

@@ -5,6 +5,7 @@ import { formatHostPort } from "../base/address.js";
 import { readTlsFiles } from "../net/tls-files.js";
 import type { ForwardConfig } from "../config/forward.js";
 import type { Logger } from "../observability/logger.js";
+import { Admission } from "./admission.js";
 import { ForwardPort, type ForwardPortOptions } from "./port.js";
 
 /** Options of {@link runForward}. */
@@ -21,7 +22,8 @@ export interface RunForwardOptions {
 export async function runForward({ config, logger, signal, signalName }: RunForwardOptions): Promise<void> {
   const log = logger.subsystem("forward");
   const server = serverOptions(config);
-  const ports = config.ports.map((port) => new ForwardPort({ config: port, server, logger: log }));
+  const admission = new Admission(config.limits.maxConnections, log);
+  const ports = config.ports.map((port) => new ForwardPort({ config: port, server, admission, logger: log }));
   try {
     for (const port of ports) {
       const addr = formatHostPort(await port.listen());
