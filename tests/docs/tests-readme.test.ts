@@ -1,0 +1,18 @@
+// tests/README.md has a line for every file of system tests, and none for a file that is gone.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { ROOT } from "./fences.js";
+
+it("the README of the tests names each of them", () => {
+  const folder = join(ROOT, "tests");
+  const there = readdirSync(folder, { recursive: true, encoding: "utf8" })
+    // Those of Kubernetes are a suite of its own, with a README of its own.
+    .filter((name) => name.endsWith(".test.ts") && !name.startsWith("kubernetes"))
+    .filter((name) => !name.includes("node_modules"))
+    .sort();
+  const readme = readFileSync(join(folder, "README.md"), "utf8");
+  const named = [...readme.matchAll(/`([\w-]+(?:\/[\w-]+)+\.test\.ts)`/g)].map(([, name]) => name);
+  expect([...new Set(named)].filter((name) => name !== "tests/http/http.test.ts").sort()).toEqual(there);
+});
