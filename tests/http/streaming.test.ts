@@ -271,7 +271,5 @@ describe("time limits", () => {
     client.send(`GET /bytes?n=${GIB}&stuck HTTP/1.1\r\nHost: web.test\r\n\r\n`);
     const { aborted } = await service.request(`/bytes?n=${GIB}&stuck`);
     await aborted;
-    const answer = await eventually(() => service.requests.length > 0, "request");
-    expect(answer).toBe(true);
   });
 });
