@@ -4,7 +4,8 @@
 import { requestBody, responseBody } from "../../packages/piko/src/http/body-framing.js";
 import { BODY_CHUNKED, BODY_UNTIL_CLOSE } from "../../packages/piko/src/http/body-framing.js";
 import { BodyReader, type BodySink } from "../../packages/piko/src/http/h1/body-reader.js";
-import { LAST_CHUNK, writeChunk } from "../../packages/piko/src/http/h1/chunk-writer.js";
+import { LAST_CHUNK } from "../../packages/piko/src/http/h1/chunk-writer.js";
+import { writeBody } from "../../packages/piko/src/http/h1/write-body.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../packages/piko/src/http/h1/find-head-end.js";
 import {
   HEAD_COMPLETE,
@@ -58,7 +59,7 @@ class Collector implements BodySink {
   chunking = false;
 
   onBody(buffer: Buffer, start: number, end: number): void {
-    if (this.chunking) writeChunk(this, buffer, start, end);
+    if (this.chunking) writeBody(this, true, buffer, start, end);
     else this.write(buffer, start, end);
   }
 

@@ -1,8 +1,7 @@
 // Brings the requests of an agent's exchange to its one service: on a kept connection if there is one, and once more on a
 // new one if the service had closed that before it knew of the request.
 
-import type { Dispatch } from "../http/exchange/dispatch.js";
-import { isIdempotent } from "../http/exchange/dispatch.js";
+import { type Dispatch, isIdempotent } from "../http/exchange/dispatch.js";
 import type { Exchange, Lifecycle } from "../http/exchange/exchange.js";
 import type { Seen } from "../http/exchange/upstream-call.js";
 import type { RequestHead } from "../http/head.js";

@@ -1,6 +1,9 @@
 // Memory that many byte stores hold together, as one number: what a single connection may hold is little, what all of
 // them may hold is not.
 
+/** A partial head of no more than this is read to its end even if memory is short. */
+export const SMALL_HEAD_BYTES = 4_096;
+
 export class ByteBudget {
   /** Bytes of memory that the stores hold now. */
   used = 0;

@@ -23,17 +23,3 @@ export function writeChunkHeader(out: Buffer, at: number, size: number): number 
   out[at + digits + 1] = 0x0a;
   return at + digits + 2;
 }
-
-/** What {@link writeChunk} writes to; the bytes are free again after each call. */
-export interface ChunkTarget {
-  write(buffer: Buffer, start: number, end: number): void;
-}
-
-const line = Buffer.allocUnsafeSlow(CHUNK_HEADER_BYTES);
-
-/** Writes bytes (at least 1) as one chunk. */
-export function writeChunk(target: ChunkTarget, buffer: Buffer, start: number, end: number): void {
-  target.write(line, 0, writeChunkHeader(line, 0, end - start));
-  target.write(buffer, start, end);
-  target.write(CHUNK_END, 0, CHUNK_END.length);
-}

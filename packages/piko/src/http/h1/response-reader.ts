@@ -1,12 +1,11 @@
 // Reads the response to one request from the bytes of a stream or a connection, and tells what it finds as an upstream's
 // events: heads, body bytes without their framing, the end. Tunnels, hops and services are all read by it.
 
-import type { AbortReason } from "../exchange/abort-reason.js";
-import { ABORT } from "../exchange/abort-reason.js";
+import { ABORT, type AbortReason } from "../exchange/abort-reason.js";
 import type { UpstreamEvents } from "../exchange/upstream-call.js";
 import { BODY_NONE, BODY_UNTIL_CLOSE, responseBody } from "../body-framing.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type ResponseHead } from "../head.js";
-import type { ByteBudget } from "../../net/byte-budget.js";
+import { type ByteBudget, SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { BODY_INVALID, BodyReader, type BodySink } from "./body-reader.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "./find-head-end.js";
@@ -27,9 +26,6 @@ export interface ResponseReaderLimits {
   /** Memory of heads that come in parts. */
   readonly budget: ByteBudget;
 }
-
-/** A partial head of no more than this is read to its end even if memory is short. */
-const SMALL_HEAD_BYTES = 4_096;
 
 /** Nothing was asked, or what was asked has its answer. */
 const IDLE = 0;

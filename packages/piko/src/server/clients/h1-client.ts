@@ -13,6 +13,7 @@ import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
 import type { ClientSide, LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead, type ResponseHead } from "../../http/head.js";
+import { SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { deadlineAfter, type Expiring } from "../../net/deadline-sweep.js";
 import type { Postponed } from "../../net/next-turn.js";
@@ -21,14 +22,7 @@ import { forwardedClient } from "../exchange/forwarded-fields.js";
 import { partialHeadRefusal } from "./partial-head.js";
 import { createExchange } from "../exchange/create-exchange.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import {
-  BODY_SIZE,
-  BODY_TIMEOUT,
-  fieldsOf,
-  HEAD_TIMEOUT,
-  SMALL_HEAD_BYTES,
-  TARGET_SIZE,
-} from "../exchange/proxy-limits.js";
+import { BODY_SIZE, BODY_TIMEOUT, fieldsOf, HEAD_TIMEOUT, TARGET_SIZE } from "../exchange/proxy-limits.js";
 import { H1Response } from "./h1-response.js";
 
 /**

@@ -1,9 +1,10 @@
 // A request head that isn't whole yet is refused as soon as it is clear that it won't pass.
 
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
+import { SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
 import type { ByteStore } from "../../net/byte-store.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import { NO_MEMORY, SMALL_HEAD_BYTES, TARGET_SIZE } from "../exchange/proxy-limits.js";
+import { NO_MEMORY, TARGET_SIZE } from "../exchange/proxy-limits.js";
 
 /** The longest request line has the longest target and this: method, blanks, version and line end. */
 const LINE_EXTRA_BYTES = 64;

@@ -33,9 +33,6 @@ export type ProxyLimit = (typeof PROXY_CAPACITIES)[number] | (typeof CLIENT_LIMI
 /** Field line of refusals that don't depend on the request: later it may be served. */
 export const RETRY_AFTER = "Retry-After: 1\r\n";
 
-/** A partial head of no more than this is read to its end even if memory is short. */
-export const SMALL_HEAD_BYTES = 4_096;
-
 const error = (status: number, name: string, message: string): HttpError =>
   Object.freeze({ status, code: `PIKO_HTTP_${name}` as const, message });
 

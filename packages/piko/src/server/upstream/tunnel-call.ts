@@ -14,8 +14,8 @@ import {
 } from "../../http/h1/response-reader.js";
 import { writeBody, writeLastChunk } from "../../http/h1/write-body.js";
 import type { RequestRewrite } from "../../http/request-rewrite.js";
-import { ByteStore } from "../../net/byte-store.js";
 import { Scratch } from "../../net/scratch.js";
+import { StreamSender } from "../../net/stream-sender.js";
 
 /** Takes over a stream whose call is over: what still comes is of no interest. */
 const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
@@ -27,8 +27,8 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   halfClose: boolean;
   readonly #events: UpstreamEvents;
   readonly #reader: ResponseReader;
-  /** What the stream had no room for. */
-  readonly #rest: ByteStore;
+  /** Keeps what the stream had no room for. */
+  readonly #sender: StreamSender;
   #stream: YamuxStream | undefined;
   #chunked: boolean;
   /** The raw direction ends when what waits has left. */
@@ -38,7 +38,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     this.halfClose = false;
     this.#events = events;
     this.#reader = new ResponseReader(this, limits);
-    this.#rest = new ByteStore(limits.budget, true);
+    this.#sender = new StreamSender(limits.budget);
     this.#stream = undefined;
     this.#chunked = false;
     this.#ending = false;
@@ -52,7 +52,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   }
 
   get congested(): boolean {
-    return this.#rest.length > 0;
+    return this.#sender.blocked;
   }
 
   get connecting(): boolean {
@@ -107,18 +107,17 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     if (stream === undefined) return;
     if (!this.halfClose && this.#reader.raw) {
       // A Go agent has closed both directions and reads no more: what waits has nowhere to go.
-      if (this.congested) this.#rest.clear();
+      this.#sender.clear();
       stream.end();
     }
     if (!this.#reader.finish()) this.#lose(this.#reader.awaitingHead ? ABORT.lost : ABORT.cut, false);
   }
 
   onWritable(): void {
-    const rest = this.#rest;
     const stream = this.#stream;
-    if (stream === undefined || rest.length === 0) return;
-    rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
-    if (rest.length > 0) return;
+    if (stream === undefined || !this.congested) return;
+    this.#sender.resume(stream);
+    if (this.congested) return;
     if (this.#ending) stream.end();
     this.#events.onUpstreamWritable();
   }
@@ -159,10 +158,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   };
 
   #send(buffer: Buffer, start: number, end: number): void {
-    const stream = this.#stream;
-    if (stream === undefined) return;
-    const taken = this.#rest.length > 0 ? 0 : stream.write(buffer, start, end);
-    if (taken < end - start) this.#rest.append(buffer, start + taken, end);
+    if (this.#stream !== undefined) this.#sender.send(this.#stream, buffer, start, end);
   }
 
   #lose(why: AbortReason, refused: boolean): void {
@@ -177,7 +173,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     this.#stream = undefined;
     stream.handler = FINISHED;
     this.#reader.stop();
-    if (this.#rest.length > 0) this.#rest.clear();
+    this.#sender.clear();
     return stream;
   }
 }

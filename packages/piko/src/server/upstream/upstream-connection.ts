@@ -16,7 +16,7 @@ import { isSameOrigin } from "../../http/origin.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
-import type { ByteBudget } from "../../net/byte-budget.js";
+import { type ByteBudget, SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/deadline-sweep.js";
 import { errorResponse } from "../../http/h1/error-response.js";
@@ -27,8 +27,6 @@ import type { UpstreamLimit } from "./upstream-metrics.js";
 
 /** Largest upgrade request; tokens are the only long thing in one. */
 const MAX_HEAD_BYTES = 64 * 1024;
-/** A partial request of no more than this is read to its end even if memory is short. */
-const SMALL_HEAD_BYTES = 4_096;
 /** How long one that will be refused may take to say anything: an answer before that would be taken for a fault. */
 const SURPLUS_TIMEOUT_MS = 2_000;
 const RETRY_AFTER = "Retry-After: 1\r\n";
