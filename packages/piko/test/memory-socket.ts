@@ -13,6 +13,9 @@ export class MemorySocket {
   /** `end`, `close`, `destroy`, `reset`, in order. */
   readonly calls: string[] = [];
   readonly out: Outbox;
+  /** What control frames are written to. */
+  readonly socket: Socket;
+  #writable = true;
   #waiting = 0;
   #taken = "";
 
@@ -24,14 +27,18 @@ export class MemorySocket {
       return false;
     };
     const waiting = (): number => this.#waiting;
+    const writable = (): boolean => this.#writable;
     const socket = {
-      writable: true,
+      get writable(): boolean {
+        return writable();
+      },
       get writableLength(): number {
         return waiting();
       },
       write,
     };
-    this.out = new Outbox(socket as unknown as Socket, true);
+    this.socket = socket as unknown as Socket;
+    this.out = new Outbox(this.socket, true);
   }
 
   get unsentBytes(): number {
@@ -48,18 +55,27 @@ export class MemorySocket {
 
   end(): void {
     this.calls.push("end");
+    this.out.flush();
+    this.#writable = false;
   }
 
   close(): void {
     this.calls.push("close");
+    this.out.flush();
+    this.#writable = false;
   }
 
   destroy(): void {
     this.calls.push("destroy");
+    this.out.close();
+    this.#writable = false;
   }
 
   reset(): void {
     this.calls.push("reset");
+    this.out.flush();
+    this.out.close();
+    this.#writable = false;
   }
 
   // What the client does.

@@ -20,6 +20,8 @@ export interface NodeRigOptions {
   readonly http?: Partial<ProxyConfig["http"]>;
   readonly maxBytes?: number;
   readonly trusted?: boolean;
+  /** Other nodes, and whatever else isn't as in a node by itself. */
+  readonly dependencies?: Partial<ProxyDependencies>;
 }
 
 export class NodeRig {
@@ -34,7 +36,8 @@ export class NodeRig {
   gone = 0;
   tunnel = new MemoryTunnel("e");
 
-  constructor({ limits, http, maxBytes = 10_000_000, trusted = false }: NodeRigOptions = {}) {
+  constructor(options: NodeRigOptions = {}) {
+    const { limits, http, maxBytes = 10_000_000, trusted = false, dependencies } = options;
     const { proxy } = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] });
     const config = { ...proxy, limits: { ...proxy.limits, ...limits }, http: { ...proxy.http, ...http } };
     const { clock } = this;
@@ -54,6 +57,7 @@ export class NodeRig {
       clock,
       sweep: new DeadlineSweep(clock),
       dateLine: { get: () => Buffer.from("Date: now\r\n") },
+      ...dependencies,
     } as unknown as ProxyDependencies);
     const client = { address: "192.0.2.1", trusted, counted: true };
     this.connection = new H1Client(this.context, this.socket.asSocket(), client, () => void this.gone++);

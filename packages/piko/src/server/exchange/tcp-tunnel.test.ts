@@ -1,0 +1,464 @@
+// A TCP client's WebSocket joined to an agent's stream: what each side hears of the other, in every state and with every
+// kind of peer (decision 004), and who waits for whom.
+
+import { afterEach, describe, expect, it } from "vitest";
+import { frame, type Kind, TcpRig, type TcpRigOptions } from "../../../test/tcp-rig.js";
+
+const rigs: TcpRig[] = [];
+afterEach(() => {
+  for (const rig of rigs.splice(0)) {
+    const { node } = rig;
+    rig.close();
+    rig.heard();
+    expect(node.gone).toBe(1);
+    expect(node.metrics.inFlight).toBe(0);
+    expect(node.budget.used).toBe(0);
+    expect(node.upstreams.find("e")?.requests ?? 0).toBe(0);
+    expect(node.statuses).toEqual({ "101": 1 });
+    node.clock.assertIdle();
+  }
+});
+
+function join(options?: TcpRigOptions): TcpRig {
+  const rig = new TcpRig(options).dial();
+  rigs.push(rig);
+  return rig;
+}
+
+/** What can happen next. */
+const EVENTS: Readonly<Record<string, (rig: TcpRig) => void>> = {
+  "the client sends": (rig) => rig.clientSends("up"),
+  "the client ends": (rig) => rig.clientEnds(),
+  "the client resets": (rig) => rig.clientResets(),
+  "the service sends": (rig) => rig.serviceSends("down"),
+  "the service ends": (rig) => rig.serviceEnds(),
+  "the service resets": (rig) => rig.serviceResets(),
+  "10 s pass, the client sends": (rig) => {
+    rig.node.clock.advance(10_000);
+    rig.clientSends("up");
+  },
+  "10 s pass, the service sends": (rig) => {
+    rig.node.clock.advance(10_000);
+    rig.serviceSends("down");
+  },
+};
+
+/** Which of them have happened before. */
+const STATES: Readonly<Record<string, readonly string[]>> = {
+  open: [],
+  "client ended": ["the client ends"],
+  "service ended": ["the service ends"],
+};
+
+interface Row {
+  readonly client: Kind;
+  readonly agent: Kind;
+  readonly state: keyof typeof STATES;
+  /** What is heard, by event. */
+  readonly heard: Readonly<Record<string, string>>;
+}
+
+const ROWS: readonly Row[] = [
+  {
+    client: "ours",
+    agent: "ours",
+    state: "open",
+    heard: {
+      "the client sends": "service: up",
+      "the client ends": "service: end",
+      "the client resets": "service: reset, over",
+      "the service sends": "client: down",
+      "the service ends": "client: close 1000",
+      "the service resets": "client: close 1011, client: close, over",
+      "10 s pass, the client sends": "service: up",
+      "10 s pass, the service sends": "client: down",
+    },
+  },
+  {
+    client: "ours",
+    agent: "ours",
+    state: "client ended",
+    heard: {
+      "the client resets": "service: reset, over",
+      "the service sends": "client: down",
+      "the service ends": "client: close 1000, client: close, over",
+      "the service resets": "client: close 1011, client: close, over",
+      "10 s pass, the service sends": "client: down",
+    },
+  },
+  {
+    client: "ours",
+    agent: "ours",
+    state: "service ended",
+    heard: {
+      "the client sends": "service: up",
+      "the client ends": "service: end, client: close, over",
+      "the client resets": "service: reset, over",
+      // It has had its Close; the end of TCP before its own is a cut.
+      "the service resets": "client: close, over",
+      "10 s pass, the client sends": "service: up",
+    },
+  },
+  {
+    client: "Go",
+    agent: "ours",
+    state: "open",
+    heard: {
+      "the client sends": "service: up",
+      "the client ends": "service: end, client: destroy",
+      "the client resets": "service: reset, over",
+      "the service sends": "client: down",
+      "the service ends": "client: close 1000",
+      "the service resets": "client: close 1011, client: close, over",
+    },
+  },
+  {
+    client: "Go",
+    agent: "ours",
+    state: "client ended",
+    heard: {
+      "the service sends": "",
+      "the service ends": "over",
+      "the service resets": "over",
+      "10 s pass, the service sends": "service: reset, over",
+    },
+  },
+  {
+    client: "Go",
+    agent: "ours",
+    state: "service ended",
+    heard: {
+      "the client sends": "service: up",
+      "the client ends": "service: end, client: destroy, over",
+      "the client resets": "service: reset, over",
+      "10 s pass, the client sends": "service: up",
+    },
+  },
+  {
+    client: "ours",
+    agent: "Go",
+    state: "open",
+    heard: {
+      "the client sends": "service: up",
+      "the client ends": "service: end",
+      "the client resets": "service: reset, over",
+      "the service sends": "client: down",
+      "the service ends": "service: end, client: close 1000",
+      "the service resets": "client: close 1011, client: close, over",
+    },
+  },
+  {
+    client: "ours",
+    agent: "Go",
+    state: "client ended",
+    heard: {
+      "the client resets": "service: reset, over",
+      "the service sends": "client: down",
+      "the service ends": "service: end, client: close 1000, client: close, over",
+      "the service resets": "client: close 1011, client: close, over",
+    },
+  },
+  {
+    client: "ours",
+    agent: "Go",
+    state: "service ended",
+    heard: {
+      "the client sends": "",
+      "the client ends": "client: close, over",
+      "the client resets": "over",
+      "10 s pass, the client sends": "client: reset, over",
+    },
+  },
+  {
+    client: "Go",
+    agent: "Go",
+    state: "open",
+    heard: {
+      "the client ends": "service: end, client: destroy",
+      "the service ends": "service: end, client: close 1000",
+    },
+  },
+  {
+    client: "Go",
+    agent: "Go",
+    state: "client ended",
+    heard: {
+      "the service sends": "",
+      "the service ends": "service: end, over",
+      "10 s pass, the service sends": "service: reset, over",
+    },
+  },
+  {
+    client: "Go",
+    agent: "Go",
+    state: "service ended",
+    heard: {
+      "the client sends": "",
+      "the client ends": "client: destroy, over",
+      "10 s pass, the client sends": "client: reset, over",
+    },
+  },
+];
+
+const CASES = ROWS.flatMap(({ heard, ...row }) =>
+  Object.entries(heard).map(([event, expected]) => ({ ...row, event, expected })),
+);
+
+it.each(CASES)(
+  "of a client ($client) and an agent ($agent), $state: when $event",
+  ({ client, agent, state, event, expected }) => {
+    const rig = join({ client, agent });
+    for (const before of STATES[state] ?? []) EVENTS[before]?.(rig);
+    rig.heard();
+    EVENTS[event]?.(rig);
+    expect(rig.heard()).toBe(expected);
+  },
+);
+
+describe("a client of ours is cut", () => {
+  it.each<[string, (rig: TcpRig) => void]>([
+    ["by the end of TCP without a Close", (rig) => rig.clientEof()],
+    ["by a Close with another code", (rig) => rig.clientCloses(1001, "going away")],
+    ["when its connection fails", (rig) => rig.clientResets()],
+    ["for a text message", (rig) => rig.socket.send(frame(1, "x"))],
+    ["for a frame that is none", (rig) => rig.socket.send("\u00f2\u0080\0\0\0\0")],
+    ["for a frame without a mask", (rig) => rig.socket.send("\u0082\u0001x")],
+  ])("%s", (_title, cut) => {
+    const rig = join();
+    rig.clientSends("before");
+    expect(rig.heard()).toBe("service: before");
+    cut(rig);
+    expect(rig.heard()).toMatch(/service: reset, over$/);
+    expect(rig.stream.calls).toEqual(["reset"]);
+  });
+});
+
+describe("the 101", () => {
+  it("says to those who say it that each direction ends by itself", () => {
+    for (const [client, says] of [
+      ["ours", true],
+      ["Go", false],
+    ] as const) {
+      const rig = new TcpRig({ client });
+      rigs.push(rig);
+      rig.socket.send(rig.request());
+      const answer = rig.socket.take();
+      expect(answer.includes("x-piko-capabilities: half-close\r\n")).toBe(says);
+      expect(answer).toContain("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n");
+      expect(rig.node.context.upstreamMetrics.requests).toBe(1);
+    }
+  });
+
+  it("comes before what is sent early, wherever that is cut", () => {
+    const { length } = new TcpRig().request();
+    for (const cuts of [[], [length - 1], [length], [length + 1], [10, length + 3], [length, length + 6]]) {
+      const rig = new TcpRig();
+      rigs.push(rig);
+      rig.socket.send(rig.request() + frame(2, "early") + frame(2, "late"), ...cuts);
+      expect(rig.stream.written).toBe("earlylate");
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 101 /);
+    }
+  });
+});
+
+it("pings are answered, and are nothing to the service", async () => {
+  const rig = join();
+  rig.socket.send(frame(9, "are you there"));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(rig.heard()).toBe("client: pong are you there");
+});
+
+describe("a service that is slow", () => {
+  it("holds its client back until it has taken all that waits", () => {
+    const rig = join();
+    rig.stream.room = 2;
+    rig.clientSends("abcdef");
+    expect([rig.stream.written, rig.socket.paused]).toEqual(["ab", true]);
+    expect(rig.node.budget.used).toBeGreaterThan(0);
+    rig.stream.makeRoom(2);
+    expect([rig.stream.written, rig.socket.paused]).toEqual(["abcd", true]);
+    rig.stream.makeRoom();
+    expect([rig.stream.written, rig.socket.paused]).toEqual(["abcdef", false]);
+    expect(rig.node.budget.used).toBe(0);
+    // Room that nobody has asked for is nothing.
+    rig.stream.makeRoom();
+    expect(rig.stream.written).toBe("abcdef");
+  });
+
+  it.each<[Kind, Kind]>([
+    ["ours", "ours"],
+    ["Go", "ours"],
+    ["Go", "Go"],
+  ])("hears the end of a client (%s) behind all that it has sent, by an agent (%s)", (client, agent) => {
+    const rig = join({ client, agent });
+    rig.stream.room = 1;
+    rig.clientSends("abc");
+    rig.clientEnds();
+    expect(rig.heard()).toBe(client === "Go" ? "service: a, client: destroy" : "service: a");
+    // The client's system waits for nothing, and neither do the 10 s begin before the service has heard the end.
+    rig.node.clock.advance(60_000);
+    rig.serviceSends("still here");
+    expect(rig.heard()).toBe(client === "Go" ? "" : "client: still here");
+    rig.stream.makeRoom();
+    expect(rig.heard()).toBe("service: bc, service: end");
+    rig.serviceEnds();
+    expect(rig.heard()).toMatch(/over$/);
+  });
+
+  it("gets nothing more of a client that is cut", () => {
+    const rig = join();
+    rig.stream.room = 1;
+    rig.clientSends("abc");
+    rig.clientResets();
+    expect(rig.heard()).toBe("service: a, service: reset, over");
+    expect(rig.node.budget.used).toBe(0);
+  });
+
+  it("has nowhere for what waits when a Go agent has closed, and its client goes on", () => {
+    const rig = join({ agent: "Go" });
+    rig.stream.room = 1;
+    rig.clientSends("abc");
+    rig.serviceEnds();
+    expect(rig.heard()).toBe("service: a, service: end, client: close 1000");
+    expect([rig.node.budget.used, rig.socket.paused]).toEqual([0, false]);
+    rig.clientEnds();
+    expect(rig.heard()).toBe("client: close, over");
+  });
+
+  it("by one of our agents gets what waits after its own end", () => {
+    const rig = join();
+    rig.stream.room = 1;
+    rig.clientSends("abc");
+    rig.serviceEnds();
+    rig.clientEnds();
+    expect(rig.heard()).toBe("service: a, client: close 1000, client: close");
+    expect(rig.isOver).toBe(false);
+    rig.stream.makeRoom();
+    expect(rig.heard()).toBe("service: bc, service: end, over");
+  });
+
+  it("whose client is gone lets go of everything when it resets", () => {
+    const rig = join({ client: "Go" });
+    rig.stream.room = 1;
+    rig.clientSends("abc");
+    rig.clientEnds();
+    rig.heard();
+    rig.serviceResets();
+    expect(rig.heard()).toBe("over");
+    expect(rig.node.budget.used).toBe(0);
+  });
+});
+
+describe("a client that is slow", () => {
+  it("gives the service room for as much as it has taken", () => {
+    const rig = join();
+    rig.serviceSends("one");
+    expect(rig.stream.consumed).toBe(3);
+    rig.socket.out.flush();
+    rig.socket.stalled = true;
+    rig.serviceSends("two");
+    rig.socket.out.flush();
+    rig.serviceSends("three");
+    rig.serviceSends("four");
+    expect(rig.stream.consumed).toBe(6);
+    rig.socket.drain();
+    expect(rig.stream.consumed).toBe(15);
+    rig.socket.drain();
+    expect(rig.stream.consumed).toBe(15);
+    expect(rig.heard()).toBe("client: one, client: two, client: threefour");
+  });
+
+  it("hears the service's end behind all that waits for it", () => {
+    const rig = join();
+    rig.socket.stalled = true;
+    rig.serviceSends("first");
+    rig.socket.out.flush();
+    rig.serviceSends("last");
+    rig.serviceEnds();
+    rig.socket.drain();
+    expect(rig.heard()).toBe("client: first, client: last, client: close 1000");
+  });
+
+  it("of Go that goes leaves nothing unaccounted for", () => {
+    const rig = join({ client: "Go" });
+    rig.socket.stalled = true;
+    rig.serviceSends("one");
+    rig.socket.out.flush();
+    rig.serviceSends("two");
+    expect(rig.stream.consumed).toBe(3);
+    rig.clientEnds();
+    rig.heard();
+    expect(rig.stream.consumed).toBe(6);
+  });
+
+  it("isn't cut for what it sends to a service that has gone, while it has something to read", () => {
+    const rig = join({ agent: "Go" });
+    rig.socket.stalled = true;
+    rig.serviceSends("last words");
+    rig.serviceEnds();
+    rig.heard();
+    rig.node.clock.advance(60_000);
+    rig.clientSends("up");
+    expect(rig.heard()).toBe("");
+    rig.socket.drain();
+    rig.clientSends("up");
+    expect(rig.heard()).toBe("client: reset, over");
+  });
+});
+
+describe("the account", () => {
+  it("has the bytes of both directions, once, with the time that it took", () => {
+    const rig = join();
+    rig.node.clock.advance(2_000);
+    rig.clientSends("abc");
+    rig.serviceSends("defg");
+    rig.clientEnds();
+    rig.serviceEnds();
+    rig.heard();
+    const { metrics } = rig.node;
+    const [series] = [...metrics.series()];
+    expect(series?.labels).toMatchObject({ status: "101", method: "GET" });
+    const sums = [series?.latency, metrics.requestSize, metrics.responseSize].map((histogram) =>
+      [...(histogram?.samples("x", {}) ?? [])].find(({ metricName }) => metricName === "x_sum"),
+    );
+    expect(sums.map((sample) => sample?.value)).toEqual([2, 3, 4]);
+  });
+
+  it("counts it as one of its endpoint's requests while it lasts", () => {
+    const rig = join({ limits: { maxRequestsPerEndpoint: 1 } });
+    expect(rig.node.upstreams.find("e")?.requests).toBe(1);
+  });
+});
+
+describe("a dial", () => {
+  it("that the agent's tunnel takes no more is answered", () => {
+    const rig = new TcpRig();
+    rig.node.tunnel.refuses = true;
+    rig.socket.send(rig.request());
+    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*upstream unreachable/s);
+    rig.node.close();
+  });
+
+  it.each([
+    ["is sent to one that drains", false, "", true],
+    ["is sent on when another node has a better one", true, "", false],
+    ["of another node goes no further", true, "x-piko-forward: true\r\n", true],
+  ])("for an endpoint whose tunnels drain %s", (_title, elsewhere, fields, here) => {
+    const asked: string[] = [];
+    const cluster = {
+      has: (endpointId: string, better: boolean) => {
+        asked.push(`${endpointId} ${better}`);
+        return elsewhere;
+      },
+      table: { select: () => undefined, nodes: () => [], hasEndpoint: () => false, isBack: () => false },
+    };
+    const rig = new TcpRig({ dependencies: { cluster: cluster as never } });
+    rig.node.upstreams.drain(rig.node.tunnel.asTunnel());
+    rig.socket.send(rig.request(fields));
+    expect(rig.node.asked).toBe(here ? 1 : 0);
+    expect(rig.socket.take().startsWith("HTTP/1.1 101 ")).toBe(here);
+    expect(asked).toEqual(fields === "" ? ["e true"] : []);
+    rig.node.close();
+    if (here) rig.serviceResets();
+  });
+});
