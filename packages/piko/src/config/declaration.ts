@@ -54,7 +54,7 @@ export interface List<T = unknown> {
 export type Node<T = unknown> = Field<T> | Section<T> | List<T>;
 
 /** Reports a problem with the setting at `path`, relative to the section whose check runs. */
-export type Report = (path: readonly string[], message: string) => void;
+export type Report = (path: readonly (string | number)[], message: string) => void;
 
 /**
  * Declares a section. The compiler holds `fields` to the type: a missing or surplus key does not build.

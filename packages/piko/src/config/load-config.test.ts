@@ -48,6 +48,21 @@ function given(declared: Section, flags: Readonly<Record<string, string>>): read
 describe("defaults", () => {
   it("give a whole server configuration", () => {
     const headers = { blockList: [], allowList: [] };
+    const noAuth = {
+      hmacSecretKey: "",
+      hmacSecretKeyFile: "",
+      rsaPublicKey: "",
+      rsaPublicKeyFile: "",
+      ecdsaPublicKey: "",
+      ecdsaPublicKeyFile: "",
+      audience: "",
+      issuer: "",
+      leewayMs: 0,
+      disableDisconnectOnExpiry: false,
+      revokedFile: "",
+      jwks: { endpoint: "", cacheTtlMs: 3_600_000, timeoutMs: 10_000 },
+      maxPending: 4_096,
+    };
     expect(load(SERVER, undefined)).toEqual<ServerConfig>({
       cluster: {
         nodeId: "",
@@ -91,6 +106,7 @@ describe("defaults", () => {
           maxResponseHeaderBytes: 262_144,
           maxBodyBytes: Number.POSITIVE_INFINITY,
         },
+        auth: noAuth,
       },
       upstream: {
         bindAddr: { host: "", port: 8_001 },
@@ -106,8 +122,14 @@ describe("defaults", () => {
           pingIntervalMs: 30_000,
           pingTimeoutMs: 10_000,
         },
+        auth: { ...noAuth, expiryGraceMs: 5_000 },
+        tenants: [],
       },
-      admin: { bindAddr: { host: "", port: 8_002 }, advertiseAddr: undefined },
+      admin: {
+        bindAddr: { host: "", port: 8_002 },
+        advertiseAddr: undefined,
+        auth: { ...noAuth, exemptProbes: true },
+      },
       log: { level: "info", subsystems: [], format: "auto" },
       drainDelayMs: 5_000,
       drainWindowMs: 10_000,

@@ -1,6 +1,17 @@
 // The configuration of `piko server`.
 
 import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
+import {
+  ADMIN_AUTH,
+  type AdminAuthConfig,
+  type AuthConfig,
+  auth,
+  checkTenants,
+  TENANTS,
+  type TenantConfig,
+  UPSTREAM_AUTH,
+  type UpstreamAuthConfig,
+} from "./auth.js";
 import type { HostPort } from "../base/address.js";
 import { type Section, section } from "./declaration.js";
 import {
@@ -62,6 +73,7 @@ export interface ProxyConfig extends PortConfig {
   readonly accessLog: AccessLogConfig;
   readonly http: ProxyHttpConfig;
   readonly limits: ProxyLimitsConfig;
+  readonly auth: AuthConfig;
 }
 
 /** How many tunnels there may be, and how much each carries; Infinity is no limit. */
@@ -89,6 +101,13 @@ export interface RebalanceConfig {
 export interface UpstreamConfig extends PortConfig {
   readonly rebalance: RebalanceConfig;
   readonly limits: UpstreamLimitsConfig;
+  readonly auth: UpstreamAuthConfig;
+  readonly tenants: readonly TenantConfig[];
+}
+
+/** The port with health, metrics and status. */
+export interface AdminConfig extends PortConfig {
+  readonly auth: AdminAuthConfig;
 }
 
 /** The protocol by which nodes find each other. */
@@ -115,7 +134,7 @@ export interface ServerConfig {
   readonly cluster: ClusterConfig;
   readonly proxy: ProxyConfig;
   readonly upstream: UpstreamConfig;
-  readonly admin: PortConfig;
+  readonly admin: AdminConfig;
   readonly log: LogConfig;
   readonly drainDelayMs: number;
   readonly drainWindowMs: number;
@@ -219,6 +238,7 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
   accessLog: ACCESS_LOG,
   http: HTTP,
   limits: LIMITS,
+  auth: auth("the proxy port"),
 });
 
 const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
@@ -277,6 +297,19 @@ const REBALANCE: Section<RebalanceConfig> = section(
   },
 );
 
+const UPSTREAM: Section<UpstreamConfig> = section(
+  "The port that agents open their tunnels to.",
+  {
+    bindAddr: address(":8001", "Address to listen on for tunnels."),
+    advertiseAddr: optionalAddress(`Address that agents reach the port at. ${INFERRED}`),
+    rebalance: REBALANCE,
+    limits: UPSTREAM_LIMITS,
+    auth: UPSTREAM_AUTH,
+    tenants: TENANTS,
+  },
+  ({ tenants }, report) => checkTenants(tenants, report),
+);
+
 /** Declares the server's configuration. */
 export const SERVER: Section<ServerConfig> = section("Configuration of `piko server`.", {
   cluster: section("The node among others.", {
@@ -310,15 +343,11 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
     }),
   }),
   proxy: PROXY,
-  upstream: section("The port that agents open their tunnels to.", {
-    bindAddr: address(":8001", "Address to listen on for tunnels."),
-    advertiseAddr: optionalAddress(`Address that agents reach the port at. ${INFERRED}`),
-    rebalance: REBALANCE,
-    limits: UPSTREAM_LIMITS,
-  }),
+  upstream: UPSTREAM,
   admin: section("The port with health, readiness, metrics and status.", {
     bindAddr: address(":8002", "Address to listen on for admin requests."),
     advertiseAddr: optionalAddress(`Address that other nodes send admin requests to. ${INFERRED}`),
+    auth: ADMIN_AUTH,
   }),
   log: LOG,
   drainDelayMs: duration(

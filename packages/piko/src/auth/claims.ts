@@ -1,0 +1,98 @@
+// What a token says, once its signature has proved who says it: read strictly, then judged as Go Piko does. In Go, expiry
+// outweighs every other fault; a claim of a wrong type makes the token invalid.
+
+import { REFUSED, type Refusal } from "./refusal.js";
+
+/** The claims that are looked at. Times are in milliseconds since 1970. */
+export interface Claims {
+  /** Infinity: it never expires. */
+  readonly expiresMs: number;
+  /** -Infinity: it is valid from the beginning. */
+  readonly notBeforeMs: number;
+  readonly audience: readonly string[];
+  readonly issuer: string;
+  readonly subject: string;
+  readonly tokenId: string;
+  /** Patterns of the endpoints that it stands for; empty for all. */
+  readonly endpoints: readonly string[];
+}
+
+/** What a port or a tenant asks of them. */
+export interface ClaimRules {
+  /** Empty: anything. */
+  readonly audience: string;
+  readonly issuer: string;
+  readonly leewayMs: number;
+}
+
+/** Names that mean something here. Go's JSON takes them in any case; one in another case must not slip through unseen. */
+const NAMES: ReadonlySet<string> = new Set(["exp", "nbf", "iat", "aud", "iss", "sub", "jti", "piko"]);
+const PIKO_NAMES: ReadonlySet<string> = new Set(["endpoints"]);
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Reads a token's payload; undefined if it is no object of claims, or a claim is of a wrong type. */
+export function readClaims(payload: Uint8Array): Claims | undefined {
+  let json: unknown;
+  try {
+    json = JSON.parse(utf8.decode(payload));
+  } catch {
+    return undefined;
+  }
+  const claims = fieldsOf(json, NAMES);
+  if (claims === undefined) return undefined;
+  const expiresMs = timeOf(claims.get("exp"), Number.POSITIVE_INFINITY);
+  const notBeforeMs = timeOf(claims.get("nbf"), Number.NEGATIVE_INFINITY);
+  const issuedMs = timeOf(claims.get("iat"), 0);
+  const issuer = textOf(claims.get("iss"));
+  const subject = textOf(claims.get("sub"));
+  const tokenId = textOf(claims.get("jti"));
+  const aud = claims.get("aud");
+  const audience = typeof aud === "string" ? [aud] : textsOf(aud);
+  const endpoints = endpointsOf(claims.get("piko"));
+  if (expiresMs === undefined || notBeforeMs === undefined || issuedMs === undefined) return undefined;
+  if (issuer === undefined || subject === undefined || tokenId === undefined) return undefined;
+  if (audience === undefined || endpoints === undefined) return undefined;
+  return { expiresMs, notBeforeMs, audience, issuer, subject, tokenId, endpoints };
+}
+
+/** What stands against the claims at this time; undefined if nothing does. */
+export function judgeClaims(claims: Claims, rules: ClaimRules, nowMs: number): Refusal | undefined {
+  if (nowMs >= claims.expiresMs + rules.leewayMs) return REFUSED.expired;
+  if (nowMs < claims.notBeforeMs - rules.leewayMs) return REFUSED.early;
+  if (rules.audience !== "" && !claims.audience.includes(rules.audience)) return REFUSED.audience;
+  if (rules.issuer !== "" && claims.issuer !== rules.issuer) return REFUSED.issuer;
+  return undefined;
+}
+
+/** The members of an object; undefined if it is none, or spells one of the names in another case. */
+function fieldsOf(json: unknown, names: ReadonlySet<string>): Map<string, unknown> | undefined {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
+  const fields = new Map<string, unknown>(Object.entries(json));
+  for (const name of fields.keys()) {
+    if (!names.has(name) && names.has(name.toLowerCase())) return undefined;
+  }
+  return fields;
+}
+
+/** A NumericDate (RFC 7519 section 2) in whole seconds, as Go has it. */
+function timeOf(value: unknown, absent: number): number | undefined {
+  if (value === undefined) return absent;
+  return typeof value === "number" && Number.isFinite(value) ? Math.trunc(value) * 1_000 : undefined;
+}
+
+function textOf(value: unknown): string | undefined {
+  if (value === undefined) return "";
+  return typeof value === "string" ? value : undefined;
+}
+
+function textsOf(value: unknown): readonly string[] | undefined {
+  if (value === undefined) return [];
+  return Array.isArray(value) && value.every((each) => typeof each === "string") ? value : undefined;
+}
+
+function endpointsOf(piko: unknown): readonly string[] | undefined {
+  if (piko === undefined) return [];
+  const fields = fieldsOf(piko, PIKO_NAMES);
+  return fields === undefined ? undefined : textsOf(fields.get("endpoints"));
+}

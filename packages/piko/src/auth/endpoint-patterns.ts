@@ -1,0 +1,38 @@
+// Which endpoints a token or a tenant stands for: ids in which `*` stands for any characters, none among them.
+
+/** A list of patterns; an empty list matches everything. */
+export class EndpointPatterns {
+  readonly patterns: readonly string[];
+  readonly #exact: ReadonlySet<string>;
+  /** The texts between the stars of each pattern that has one. */
+  readonly #parts: readonly (readonly string[])[];
+
+  constructor(patterns: readonly string[]) {
+    this.patterns = patterns;
+    this.#exact = new Set(patterns.filter((pattern) => !pattern.includes("*")));
+    this.#parts = patterns.filter((pattern) => pattern.includes("*")).map((pattern) => pattern.split("*"));
+  }
+
+  /** Whether the list holds this id. Case counts. */
+  match(endpointId: string): boolean {
+    if (this.patterns.length === 0 || this.#exact.has(endpointId)) return true;
+    return this.#parts.some((parts) => matches(parts, endpointId));
+  }
+}
+
+/** Takes each text at its first place: what fits at all fits so, in one pass. */
+function matches(parts: readonly string[], text: string): boolean {
+  const first = parts[0] as string;
+  const last = parts[parts.length - 1] as string;
+  if (text.length < first.length + last.length || !text.startsWith(first) || !text.endsWith(last))
+    return false;
+  const end = text.length - last.length;
+  let at = first.length;
+  for (let index = 1; index < parts.length - 1; index++) {
+    const part = parts[index] as string;
+    const found = text.indexOf(part, at);
+    if (found < 0 || found + part.length > end) return false;
+    at = found + part.length;
+  }
+  return true;
+}

@@ -1,0 +1,92 @@
+// The keys of one verifier, each for the algorithms that fit its kind. Which algorithms there are at all follows from the
+// keys: no other list can forget to leave one out (`none`, or HMAC with a public key as its secret).
+
+import { createHash, type KeyObject, webcrypto } from "node:crypto";
+
+export const HMAC_ALGORITHMS = ["HS256", "HS384", "HS512"] as const;
+const RSA_ALGORITHMS = ["RS256", "RS384", "RS512"] as const;
+/** By OpenSSL's name of the curve (RFC 7518 section 3.4). */
+const ECDSA_ALGORITHMS: ReadonlyMap<string, string> = new Map([
+  ["prime256v1", "ES256"],
+  ["secp384r1", "ES384"],
+  ["secp521r1", "ES512"],
+]);
+
+/** What public keys verify. */
+export const PUBLIC_ALGORITHMS: ReadonlySet<string> = new Set([
+  ...RSA_ALGORITHMS,
+  ...ECDSA_ALGORITHMS.values(),
+]);
+
+/** A key that signatures are checked by. */
+export interface VerifyingKey {
+  /** Name in its key set; undefined: tokens can't name it. */
+  readonly keyId: string | undefined;
+  /** Tells keys apart without showing them. */
+  readonly fingerprint: string;
+  /** What it verifies, by algorithm. */
+  readonly byAlgorithm: ReadonlyMap<string, webcrypto.CryptoKey | KeyObject>;
+}
+
+/** Most keys that one token without a key id is tried against. */
+export const MAX_TRIED_KEYS = 8;
+
+/** The keys of a verifier at one time. */
+export class KeySet {
+  readonly keys: readonly VerifyingKey[];
+  /** Whether tokens name their key (a JWKS), or there is but one for each algorithm. */
+  readonly named: boolean;
+  readonly fingerprints: ReadonlySet<string>;
+
+  constructor(keys: readonly VerifyingKey[], named: boolean) {
+    this.keys = keys;
+    this.named = named;
+    this.fingerprints = new Set(keys.map(({ fingerprint }) => fingerprint));
+  }
+
+  /** Whether any key verifies this algorithm. */
+  allows(algorithm: string): boolean {
+    return this.keys.some(({ byAlgorithm }) => byAlgorithm.has(algorithm));
+  }
+
+  /** A key of this name is there, for whatever algorithm. */
+  knows(keyId: string): boolean {
+    return this.keys.some((key) => key.keyId === keyId);
+  }
+
+  /** The keys that may have signed a token. */
+  find(algorithm: string, keyId: string | undefined): readonly VerifyingKey[] {
+    return this.keys.filter(
+      (key) => key.byAlgorithm.has(algorithm) && (!this.named || keyId === undefined || key.keyId === keyId),
+    );
+  }
+}
+
+/** The key of HMAC tokens. `secret` must not be empty. */
+export async function hmacKey(secret: Buffer): Promise<VerifyingKey> {
+  const byAlgorithm = new Map<string, webcrypto.CryptoKey>();
+  for (const algorithm of HMAC_ALGORITHMS) {
+    const hash = `SHA-${algorithm.slice(2)}`;
+    const key = await webcrypto.subtle.importKey("raw", secret, { name: "HMAC", hash }, false, ["verify"]);
+    byAlgorithm.set(algorithm, key);
+  }
+  return { keyId: undefined, fingerprint: digestOf("hmac", secret), byAlgorithm };
+}
+
+/** A public key, for those of its kind's algorithms that `only` names (all if undefined); undefined if none is left. */
+export function publicKey(key: KeyObject, keyId?: string, only?: string): VerifyingKey | undefined {
+  const algorithms = algorithmsOf(key).filter((algorithm) => only === undefined || only === algorithm);
+  if (algorithms.length === 0) return undefined;
+  const fingerprint = digestOf("public", key.export({ format: "der", type: "spki" }));
+  return { keyId, fingerprint, byAlgorithm: new Map(algorithms.map((algorithm) => [algorithm, key])) };
+}
+
+function algorithmsOf({ asymmetricKeyDetails, asymmetricKeyType }: KeyObject): readonly string[] {
+  if (asymmetricKeyType === "rsa") return RSA_ALGORITHMS;
+  const algorithm = ECDSA_ALGORITHMS.get(asymmetricKeyDetails?.namedCurve ?? "");
+  return asymmetricKeyType === "ec" && algorithm !== undefined ? [algorithm] : [];
+}
+
+function digestOf(kind: string, bytes: Buffer): string {
+  return createHash("sha256").update(kind).update(bytes).digest("base64url");
+}

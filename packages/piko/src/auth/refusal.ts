@@ -1,0 +1,67 @@
+// Why somebody isn't let in: what they are told, which is Go Piko's words and no more, and the reason for log and metrics.
+
+/** An answer in place of what was asked for. */
+export interface Refusal {
+  readonly status: 401 | 503;
+  /** For `{"error": ...}`. */
+  readonly message: string;
+  /** One of {@link REFUSAL_REASONS}. */
+  readonly reason: string;
+}
+
+const refuse = (status: 401 | 503, message: string, reason: string): Refusal =>
+  Object.freeze({ status, message, reason });
+const invalid = (reason: string): Refusal => refuse(401, "invalid token", reason);
+
+type RefusalName =
+  | "missing"
+  | "malformed"
+  | "scheme"
+  | "tenant"
+  | "size"
+  | "form"
+  | "algorithm"
+  | "critical"
+  | "key"
+  | "keys"
+  | "signature"
+  | "claims"
+  | "expired"
+  | "early"
+  | "audience"
+  | "issuer"
+  | "revoked"
+  | "endpoint"
+  | "unready"
+  | "busy";
+
+/** Every refusal there is. */
+export const REFUSED: Readonly<Record<RefusalName, Refusal>> = {
+  // The credential.
+  missing: refuse(401, "missing authorization", "missing"),
+  malformed: refuse(401, "invalid authorization", "malformed"),
+  scheme: refuse(401, "unsupported auth type", "scheme"),
+  tenant: refuse(401, "unknown tenant", "unknown_tenant"),
+  // The token as such.
+  size: invalid("token_size"),
+  form: invalid("token_form"),
+  algorithm: invalid("algorithm"),
+  critical: invalid("critical_header"),
+  key: invalid("unknown_key"),
+  keys: invalid("too_many_keys"),
+  signature: invalid("signature"),
+  // What it says.
+  claims: invalid("claims"),
+  expired: refuse(401, "expired token", "expired"),
+  early: invalid("not_yet_valid"),
+  audience: invalid("audience"),
+  issuer: invalid("issuer"),
+  revoked: invalid("revoked"),
+  endpoint: refuse(401, "endpoint not permitted", "endpoint"),
+  // No fault of the token's: agents try again on a 503, and end on a 401.
+  unready: refuse(503, "authentication is not ready", "no_keys"),
+  busy: refuse(503, "too many tokens wait to be verified", "max_pending"),
+};
+
+/** Values of the label `reason`. */
+export const REFUSAL_REASONS: readonly string[] = Object.values(REFUSED).map(({ reason }) => reason);

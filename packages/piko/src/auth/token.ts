@@ -1,0 +1,45 @@
+// A token in its compact form (RFC 7515 section 7.1), taken apart as far as the choice of its key needs: nothing of it is
+// believed yet. Keys and addresses of keys that it brings along (jwk, jku, x5c, x5u) are never looked at.
+
+import { REFUSED, type Refusal } from "./refusal.js";
+
+/** Longest token. */
+export const MAX_TOKEN_BYTES = 8_192;
+
+/** Three parts in the alphabet of base64url, without padding; none of them empty. */
+const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+
+/** What the header of a token says of its signature. */
+export interface TokenHeader {
+  readonly algorithm: string;
+  /** Undefined: any key of the right kind may be meant. */
+  readonly keyId: string | undefined;
+}
+
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
+/** Reads the header of a token, or says what is wrong with the token. */
+export function readTokenHeader(token: string): TokenHeader | Refusal {
+  if (token.length > MAX_TOKEN_BYTES) return REFUSED.size;
+  if (!COMPACT.test(token)) return REFUSED.form;
+  let header: unknown;
+  try {
+    header = JSON.parse(utf8.decode(Buffer.from(token.slice(0, token.indexOf(".")), "base64url")));
+  } catch {
+    return REFUSED.form;
+  }
+  if (typeof header !== "object" || header === null || Array.isArray(header)) return REFUSED.form;
+  const fields = new Map<string, unknown>(Object.entries(header));
+  // RFC 7515 section 4.1.11: who doesn't understand what is critical must refuse. Nothing here is understood.
+  if (fields.has("crit")) return REFUSED.critical;
+  const algorithm = fields.get("alg");
+  const keyId = fields.get("kid");
+  if (typeof algorithm !== "string") return REFUSED.algorithm;
+  if (keyId !== undefined && typeof keyId !== "string") return REFUSED.form;
+  return { algorithm, keyId };
+}
+
+/** The payload's bytes, of a token that {@link readTokenHeader} has read. */
+export function payloadOf(token: string): Uint8Array {
+  return Buffer.from(token.split(".", 2)[1] ?? "", "base64url");
+}
