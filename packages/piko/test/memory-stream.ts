@@ -10,6 +10,8 @@ export class MemoryStream {
   room = Number.POSITIVE_INFINITY;
   written = "";
   consumed = 0;
+  /** What is reserved. */
+  readonly slab: Buffer = Buffer.alloc(64 * 1024);
   /** `end`, `end later`, `reset`, in order. */
   readonly calls: string[] = [];
 
@@ -22,6 +24,19 @@ export class MemoryStream {
     this.room -= count;
     this.written += buffer.toString("latin1", start, start + count);
     return count;
+  }
+
+  writeBoth(head: Buffer, headEnd: number, buffer: Buffer, start: number, end: number): number {
+    const taken = this.write(head, 0, headEnd);
+    return taken < headEnd ? taken : taken + this.write(buffer, start, end);
+  }
+
+  reserve(count: number): number {
+    return count <= this.room ? 8 : -1;
+  }
+
+  commit(start: number, end: number): void {
+    this.write(this.slab, start, end);
   }
 
   consume(count: number): void {

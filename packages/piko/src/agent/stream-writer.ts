@@ -8,6 +8,7 @@ import {
   responseHeadCapacity,
   writeResponseHead,
 } from "../http/h1/rewrite-response-head.js";
+import { copyBytes } from "../http/h1/copy-bytes.js";
 import { ByteStore } from "../net/byte-store.js";
 import type { Scratch } from "../net/scratch.js";
 
@@ -49,19 +50,25 @@ export class StreamWriter {
     this.#gathered = writeResponseHead(head, out, 0, rewrite);
   }
 
-  /** Adds bytes: behind a head that waits, if they fit, else they are sent. */
+  /** Adds bytes: few are gathered with what waits, many are sent behind it. `flush` has to follow in the same callback. */
   write(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
     const gathered = this.#gathered;
-    if (gathered > 0) {
-      const out = this.#scratch.take(0);
-      if (gathered + end - start <= out.length) {
-        buffer.copy(out, gathered, start, end);
-        this.#gathered = gathered + end - start;
-        return;
-      }
-      this.flush();
+    const out = this.#scratch.take(0);
+    if (end - start <= GATHERED_BYTES && gathered + end - start <= out.length) {
+      this.#gathered = copyBytes(buffer, start, end, out, gathered);
+      return;
     }
-    this.send(buffer, start, end);
+    if (gathered === 0 || this.blocked) {
+      this.flush();
+      this.send(buffer, start, end);
+      return;
+    }
+    this.#gathered = 0;
+    const taken = stream.writeBoth(out, gathered, buffer, start, end);
+    if (taken < gathered) this.#keep(out, taken, gathered);
+    this.#keep(buffer, start + Math.max(0, taken - gathered), end);
   }
 
   /** Sends what was added. */
@@ -78,9 +85,7 @@ export class StreamWriter {
     if (stream === undefined) return;
     let from = start;
     if (!this.blocked) from += stream.write(buffer, start, end);
-    if (from === end) return;
-    this.#rest ??= new ByteStore(undefined, true);
-    this.#rest.append(buffer, from, end);
+    this.#keep(buffer, from, end);
   }
 
   /** The stream has room again. Returns whether everything is sent. */
@@ -96,4 +101,13 @@ export class StreamWriter {
   discard(): void {
     this.#gathered = 0;
   }
+
+  #keep(buffer: Buffer, start: number, end: number): void {
+    if (start === end) return;
+    this.#rest ??= new ByteStore(undefined, true);
+    this.#rest.append(buffer, start, end);
+  }
 }
+
+/** Up to so many bytes a copy is cheaper than a piece of its own. */
+const GATHERED_BYTES = 1_024;

@@ -176,6 +176,40 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.#out.write(buffer, start, end);
   }
 
+  /** For streams: a data frame of two pieces. */
+  sendBoth(
+    streamId: number,
+    flags: number,
+    head: Buffer,
+    headEnd: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const count = headEnd + end - start;
+    this.turns.sent(count);
+    this.#sendHeader(TYPE_DATA, flags, streamId, count);
+    this.#out.write(head, 0, headEnd);
+    this.#out.write(buffer, start, end);
+  }
+
+  /** For streams: room for a data frame that is written in place. */
+  reserveData(count: number): number {
+    return this.#out.reserve(HEADER_BYTES + count) + HEADER_BYTES;
+  }
+
+  /** For streams: where it is written, until it is committed. */
+  get slab(): Buffer {
+    return this.#out.slab as Buffer;
+  }
+
+  /** For streams: the data frame that was reserved. */
+  commitData(streamId: number, flags: number, start: number, end: number): void {
+    this.turns.sent(end - start);
+    writeHeader(this.slab, start - HEADER_BYTES, TYPE_DATA, flags, streamId, end - start);
+    this.#out.advance(end);
+  }
+
   /** For streams: window, and every flag that has no data to ride on. `later`: nobody waits for it. */
   sendWindowUpdate(streamId: number, flags: number, delta: number, later = false): void {
     this.#sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta, later);

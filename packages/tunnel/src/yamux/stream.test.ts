@@ -287,3 +287,67 @@ describe("a reset", () => {
     expect(bench.sent()).toEqual(["window S 2 0", "window R 2 0"]);
   });
 });
+
+describe("what is sent as one frame", () => {
+  const head = Buffer.from("head.rest");
+  const body = Buffer.from("<body>");
+  const payloads = (bench: SessionBench): string[] =>
+    decode(bench.sentBytes()).map(({ type, payload }) => `${type} ${payload.toString()}`);
+
+  function open(): { bench: SessionBench; stream: YamuxStream } {
+    const bench = new SessionBench("server");
+    const { stream } = bench.open();
+    stream.flushFlags();
+    bench.sent();
+    return { bench, stream };
+  }
+
+  it("is two pieces, the one behind the other", () => {
+    const { bench, stream } = open();
+    expect(stream.writeBoth(head, 4, body, 1, 5)).toBe(8);
+    expect(payloads(bench)).toEqual(["data headbody"]);
+  });
+
+  it("is as much of two pieces as the window takes, by frames of their own", () => {
+    const { bench, stream } = open();
+    stream.write(full, 0, WINDOW - 6);
+    bench.sent();
+    expect(stream.writeBoth(head, 4, body, 1, 5)).toBe(6);
+    expect(payloads(bench)).toEqual(["data head", "data bo"]);
+    expect(stream.writeBoth(head, 4, body, 1, 5)).toBe(0);
+    expect(payloads(bench)).toEqual([]);
+  });
+
+  it("is nothing of the second piece while the first has no room", () => {
+    const { bench, stream } = open();
+    stream.write(full, 0, WINDOW - 3);
+    bench.sent();
+    expect(stream.writeBoth(head, 4, body, 1, 5)).toBe(3);
+    expect(payloads(bench)).toEqual(["data hea"]);
+  });
+
+  it("is what was written in place, with the flags that waited, and counts against the window", () => {
+    const bench = new SessionBench("server");
+    const { stream } = bench.open();
+    const start = stream.reserve(100);
+    stream.commit(start, start + stream.slab.write("in place", start, "latin1"));
+    expect(decode(bench.sentBytes())).toMatchObject([{ type: "data", flags: "S", id: 2, value: 8 }]);
+    expect(stream.write(full, 0, WINDOW)).toBe(WINDOW - 8);
+  });
+
+  it("has no place without window, on a congested socket, or behind the stream's end", () => {
+    const { bench, stream } = open();
+    expect(stream.reserve(64 * 1024 + 1)).toBe(-1);
+    stream.write(full, 0, WINDOW - 99);
+    bench.sent();
+    expect(stream.reserve(100)).toBe(-1);
+    const other = bench.open().stream;
+    bench.socket.stalled = true;
+    other.write(half, 0, half.length);
+    bench.out.onTurnEnd();
+    expect(other.reserve(17 * 1024)).toBe(-1);
+    expect(other.reserve(100)).toBeGreaterThan(0);
+    other.end();
+    expect(other.reserve(100)).toBe(-1);
+  });
+});

@@ -42,6 +42,21 @@ export interface StreamSession {
   readonly peerHalfCloses: boolean;
   readonly turns: DrainTurns;
   sendData(streamId: number, flags: number, buffer: Buffer, start: number, end: number): void;
+  /** A data frame of two pieces: all of `head` up to `headEnd`, and what is behind it. */
+  sendBoth(
+    streamId: number,
+    flags: number,
+    head: Buffer,
+    headEnd: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void;
+  /** Room for a data frame of up to `count` bytes, to be written in `slab` from the offset that is returned. */
+  reserveData(count: number): number;
+  readonly slab: Buffer;
+  /** The frame that was reserved, with the bytes that were written. */
+  commitData(streamId: number, flags: number, start: number, end: number): void;
   /** `later`: nobody waits for it, so it may leave with what comes next. */
   sendWindowUpdate(streamId: number, flags: number, delta: number, later?: boolean): void;
   /** The stream is over. */
@@ -123,6 +138,40 @@ export class YamuxStream {
       at += count;
     }
     return at - start;
+  }
+
+  /**
+   * `write` of two pieces: `head` up to `headEnd`, and `[start, end)` of `buffer` behind it. They leave as one frame where
+   * they may, so that the peer reads them in one go. Returns how many bytes of both together were taken.
+   */
+  writeBoth(head: Buffer, headEnd: number, buffer: Buffer, start: number, end: number): number {
+    const count = headEnd + end - start;
+    if (!this.#takesFrame(count)) {
+      const taken = this.write(head, 0, headEnd);
+      return taken < headEnd ? taken : taken + this.write(buffer, start, end);
+    }
+    this.#sendWindow -= count;
+    this.#session.sendBoth(this.id, this.#takeFlags(), head, headEnd, buffer, start, end);
+    return count;
+  }
+
+  /**
+   * For what is made in place: room for up to `count` bytes in `slab`, from the offset that is returned; -1 when they have
+   * to go by `write`. They are written there, and `commit` says so, before anything else of the session is called.
+   */
+  reserve(count: number): number {
+    return this.#takesFrame(count) ? this.#session.reserveData(count) : -1;
+  }
+
+  /** Valid between `reserve` and `commit`. */
+  get slab(): Buffer {
+    return this.#session.slab;
+  }
+
+  /** Sends what was written to `slab`, from the offset that `reserve` gave. */
+  commit(start: number, end: number): void {
+    this.#sendWindow -= end - start;
+    this.#session.commitData(this.id, this.#takeFlags(), start, end);
   }
 
   /** Gives the peer `count` more bytes of window, for bytes of `onData` that are out of the way. */
@@ -229,6 +278,12 @@ export class YamuxStream {
     if (this.closed) return;
     this.#state = LOST;
     this.handler.onReset();
+  }
+
+  /** So many bytes can leave now, in one frame. */
+  #takesFrame(count: number): boolean {
+    if (count > this.#sendWindow || count > MAX_DATA_BYTES || this.#state >= LOCAL_ENDED) return false;
+    return !this.#session.turns.congested || this.#mayPass(count);
   }
 
   /** Our FIN is out, and the peer is one that ends the stream for it. */

@@ -12,6 +12,9 @@ import { isForwarded } from "../upstream/hop/forwarded.js";
 import { saysHalfClose } from "../../http/half-close.js";
 import { ResponseFraming } from "./response-framing.js";
 
+/** Longer bodies come in parts, and fill memory of their own. */
+const MAX_ROOM_BYTES = 32 * 1024;
+
 /** One per connection, for one response after another. */
 export class H1Response {
   readonly #out: Outbox;
@@ -100,7 +103,9 @@ export class H1Response {
   #writeHead(head: ResponseHead): void {
     const { rewrite } = this.#framing;
     rewrite.dateLine = head.hasDate ? undefined : this.#dateLine.get();
-    const at = this.#out.reserve(responseHeadCapacity(head, rewrite));
+    // With the room that a body of moderate length needs, both are written to the same memory.
+    const room = head.contentLength > 0 && head.contentLength <= MAX_ROOM_BYTES ? head.contentLength : 0;
+    const at = this.#out.reserve(responseHeadCapacity(head, rewrite) + room);
     this.#out.advance(writeResponseHead(head, this.#out.slab as Buffer, at, rewrite));
   }
 }

@@ -20,7 +20,7 @@ import { StreamSender } from "../../net/stream-sender.js";
 /** Takes over a stream whose call is over: what still comes is of no interest. */
 const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
-/** Memory for a request head, within one call of `send`; shared by all. */
+/** Memory for a request head that its stream has no room for, within one call of `send`; shared by all. */
 const scratch = new Scratch();
 
 export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
@@ -62,8 +62,13 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   send(head: RequestHead, rewrite: RequestRewrite, last: boolean): void {
     this.#chunked = head.chunked && !last;
     this.#reader.begin(head.method);
-    const buffer = scratch.take(requestHeadCapacity(head, rewrite));
-    this.#send(buffer, 0, writeRequestHead(head, buffer, 0, rewrite));
+    const stream = this.#stream as YamuxStream;
+    const capacity = requestHeadCapacity(head, rewrite);
+    const start = stream.reserve(capacity);
+    if (start < 0) {
+      const buffer = scratch.take(capacity);
+      this.#send(buffer, 0, writeRequestHead(head, buffer, 0, rewrite));
+    } else stream.commit(start, writeRequestHead(head, stream.slab, start, rewrite));
   }
 
   write(buffer: Buffer, start: number, end: number): void {
