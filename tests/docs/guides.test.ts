@@ -82,6 +82,7 @@ describe("following", () => {
         const [host] = hosts;
         const guide = await Guide.open(document, scene, host);
         guide.write("server.yaml", "cluster:\n  node_id: node-2\n");
+        guide.write("token", "of-an-agent\n");
         using certificates = createCertificates();
         guide.write("ca.pem", certificates.read(certificates.caCert));
         if (NEEDED[document]?.includes(REDIS) === true) host.start(scene, REDIS, `${REDIS} --save ''`);

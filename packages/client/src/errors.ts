@@ -3,6 +3,7 @@
 /** Codes of {@link ClientError}; stable, for programs to branch on. */
 export const CLIENT_ERRORS = {
   PIKO_CLIENT_BAD_OPTION: "an option or argument can't be used as it is",
+  PIKO_CLIENT_TOKEN: "the token can't be had at the moment: its function failed",
   PIKO_CLIENT_CONNECT: "no connection to the server, or it was lost before the server answered",
   PIKO_CLIENT_TIMEOUT: "the server did not answer in time",
   PIKO_CLIENT_PROXY: "the HTTP proxy on the way to the server refused to connect",

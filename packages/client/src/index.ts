@@ -13,3 +13,4 @@ export type { Logger } from "./logger.js";
 export type { ConnectOptions, DialOptions, ListenOptions } from "./options.js";
 export { serve, type ServeOptions } from "./serve.js";
 export type { TlsOptions } from "./server-address.js";
+export type { Token } from "./token.js";

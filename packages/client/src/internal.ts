@@ -11,6 +11,7 @@ export {
   startWebSocket,
 } from "./open-websocket.js";
 export type { TlsOptions } from "./server-address.js";
+export { readToken, type Token } from "./token.js";
 export {
   CONNECT_TIMEOUT_MS,
   type ServerOptions,

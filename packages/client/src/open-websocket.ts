@@ -27,6 +27,7 @@ import {
   type ProxyUrl,
   type TlsOptions,
 } from "./server-address.js";
+import { readToken, type Token } from "./token.js";
 
 /** How long a handshake may take, from the first SYN to the 101. */
 export const HANDSHAKE_TIMEOUT_MS = 60_000;
@@ -42,8 +43,8 @@ export interface OpenWebSocketOptions {
   readonly url: string;
   /** Behind the base URL's path; begins with a slash, and is escaped. */
   readonly path: string;
-  /** Sent as `Authorization: Bearer`. */
-  readonly token?: string | undefined;
+  /** Sent as `Authorization: Bearer`. A function's time to give it is part of the handshake's. */
+  readonly token?: Token | undefined;
   /** Sent as `x-piko-tenant-id`. */
   readonly tenantId?: string | undefined;
   /** Sent as `x-piko-capabilities`. */
@@ -74,7 +75,6 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
   const proxy = options.proxyUrl === undefined ? undefined : parseProxyUrl(options.proxyUrl);
   checkTls(options.tls);
   const key = randomKey();
-  const request = requestText(options, base, key);
   signal?.throwIfAborted();
 
   const sockets: ByteSocket[] = [];
@@ -94,7 +94,7 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
   const timer = clock.setTimeout(() => stop(timedOut(base, timeoutMs)), timeoutMs);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    return await Promise.race([handshake(options, base, proxy, key, request, onSocket), stopped]);
+    return await Promise.race([handshake(options, base, proxy, key, onSocket), stopped]);
   } catch (error) {
     for (const socket of sockets) socket.destroy();
     throw error;
@@ -124,9 +124,9 @@ async function handshake(
   base: BaseUrl,
   proxy: ProxyUrl | undefined,
   key: string,
-  request: string,
   onSocket: (socket: ByteSocket) => void,
 ): Promise<OpenedWebSocket> {
+  const request = requestText(options, await readToken(options.token), base, key);
   const { socket, reader } = await openSocket({ target: base, tls: options.tls, proxy, onSocket });
   socket.out.writeLatin1(request);
   socket.out.flush();
@@ -137,9 +137,9 @@ async function handshake(
   return { socket, rest: reader.release(), headers: head.headers };
 }
 
-function requestText(options: OpenWebSocketOptions, base: BaseUrl, key: string): string {
+function requestText(options: OpenWebSocketOptions, token: string, base: BaseUrl, key: string): string {
   const headers: [string, string][] = [["User-Agent", USER_AGENT]];
-  if (options.token) headers.push(["Authorization", `Bearer ${options.token}`]);
+  if (token !== "") headers.push(["Authorization", `Bearer ${token}`]);
   if (options.tenantId) headers.push(["x-piko-tenant-id", options.tenantId]);
   if (options.capabilities) headers.push([CAPABILITIES_FIELD, options.capabilities]);
   for (const [name, value] of headers) {

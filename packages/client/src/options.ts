@@ -2,11 +2,15 @@
 
 import type { Logger } from "./logger.js";
 import type { TlsOptions } from "./server-address.js";
+import type { Token } from "./token.js";
 
 /** How a Piko server is reached. */
 export interface ConnectOptions {
-  /** Sent as `Authorization: Bearer`. */
-  readonly token?: string | undefined;
+  /**
+   * Sent as `Authorization: Bearer`. A function is asked anew for each connection; a listener asks it again when 80 % of the
+   * token's life are over, and opens its next tunnel first when it gives another one, so that nothing is lost.
+   */
+  readonly token?: Token | undefined;
   /** TLS of an `https` URL. */
   readonly tls?: TlsOptions | undefined;
   /** HTTP proxy to go through by CONNECT, such as `http://user:password@proxy:3128`. */

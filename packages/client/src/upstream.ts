@@ -15,6 +15,8 @@ import { type Logger, SILENT } from "./logger.js";
 import { checkTls } from "./open-socket.js";
 import { HANDSHAKE_TIMEOUT_MS, openWebSocket } from "./open-websocket.js";
 import { endpointSegment, parseBaseUrl, parseProxyUrl, type TlsOptions } from "./server-address.js";
+import type { Token } from "./token.js";
+import { TokenRenewal } from "./token-renewal.js";
 import { UpstreamTunnel, type UpstreamTunnelOwner } from "./upstream-tunnel.js";
 
 /** How long the first connection may take, with all its attempts. */
@@ -27,7 +29,7 @@ const GIVE_WAY_MS = 1_000;
 export interface ServerOptions {
   /** Base URL of the upstream port, `http` or `https`. */
   readonly url: string;
-  readonly token?: string | undefined;
+  readonly token?: Token | undefined;
   readonly tenantId?: string | undefined;
   readonly tls?: TlsOptions | undefined;
   /** HTTP proxy to go through by CONNECT. */
@@ -36,7 +38,7 @@ export interface ServerOptions {
 
 /** What happens to an upstream's tunnels. All are called from the event loop, never from within a call into it. */
 export interface UpstreamEvents {
-  /** A tunnel is open. `replaced`: an earlier one is open too and runs dry, because its node drains. */
+  /** A tunnel is open. `replaced`: an earlier one is open too and runs dry: its node drains, or its token is old. */
   connected?(tunnel: { nodeId: string | undefined; replaced: boolean }): void;
   /** The last tunnel is gone. Undefined: the server closed it in order. */
   disconnected?(error: Error | undefined): void;
@@ -54,6 +56,8 @@ export interface UpstreamOptions extends ServerOptions {
   readonly on?: UpstreamEvents | undefined;
   readonly logger?: Logger | undefined;
   readonly clock?: Clock | undefined;
+  /** Milliseconds since 1970. */
+  readonly wallNow?: (() => number) | undefined;
   /** Numbers in [0, 1). */
   readonly random?: (() => number) | undefined;
 }
@@ -66,6 +70,7 @@ export class Upstream {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #backoff: Backoff;
+  readonly #renewal: TokenRenewal;
   readonly #owner: UpstreamTunnelOwner;
   readonly #stopped = new AbortController();
   /** All that are open; the one that is current is the newest. */
@@ -89,6 +94,13 @@ export class Upstream {
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? SILENT;
     this.#backoff = new Backoff(options.random ?? Math.random);
+    this.#renewal = new TokenRenewal({
+      token: options.token,
+      clock: this.#clock,
+      wallNow: options.wallNow ?? Date.now,
+      logger: this.#logger,
+      onOther: () => this.#onOtherToken(),
+    });
     this.#owner = {
       onStream: (stream, tunnel) => options.handler.onStream(stream, tunnel),
       onGoAway: (tunnel) => this.#onGoAway(tunnel),
@@ -150,6 +162,11 @@ export class Upstream {
     }
   }
 
+  /** The token's source may give another one: looks, and if it does, opens the next tunnel and lets this one run dry. */
+  renewToken(): void {
+    void this.#renewal.look();
+  }
+
   /**
    * Takes no new streams, gives those under way `graceMs` (default 0) to end, and closes. Resolves when every tunnel is
    * closed. Idempotent; a later call with less grace shortens the wait.
@@ -158,6 +175,7 @@ export class Upstream {
     const deadline = this.#clock.now() + (options.graceMs ?? 0);
     this.#closeDeadlineMs = Math.min(this.#closeDeadlineMs, deadline);
     this.#stopped.abort(closedError());
+    this.#renewal.stop();
     if (this.#retry !== undefined) this.#clock.clearTimeout(this.#retry);
     this.#retry = undefined;
     this.#closed ??= new Promise((resolve) => {
@@ -173,6 +191,15 @@ export class Upstream {
     this.#logger.info("server drains; moving to another node", this.#fields(tunnel));
     this.#backoff.ended(this.#clock.now() - tunnel.openedAtMs);
     this.#reconnect(this.#backoff.next());
+  }
+
+  #onOtherToken(): void {
+    // An attempt under way, which may have the old one still, is looked at when it is over.
+    if (this.#stopped.signal.aborted || this.#connecting) return;
+    this.#logger.info("token has changed; opening another tunnel", { "endpoint-id": this.endpointId });
+    if (this.#retry !== undefined) this.#clock.clearTimeout(this.#retry);
+    this.#retry = undefined;
+    this.#connect();
   }
 
   #onClose(tunnel: UpstreamTunnel, error: Error | undefined): void {
@@ -195,11 +222,11 @@ export class Upstream {
   }
 
   #open(timeoutMs: number): Promise<UpstreamTunnel> {
-    const { url, token, tenantId, tls, proxyUrl } = this.#options;
+    const { url, tenantId, tls, proxyUrl } = this.#options;
     const { signal } = this.#stopped;
     const options = {
       url,
-      token,
+      token: () => this.#renewal.read(),
       tenantId,
       tls,
       proxyUrl,
@@ -215,7 +242,7 @@ export class Upstream {
     });
   }
 
-  /** Makes a new tunnel the current one and lets the earlier one, whose node drains, run dry. */
+  /** Makes a new tunnel the current one and lets the earlier one, whose node drains or whose token is old, run dry. */
   #adopt(tunnel: UpstreamTunnel): void {
     const earlier = this.#current;
     this.#current = tunnel;
@@ -225,6 +252,7 @@ export class Upstream {
     // No deadline: how long its streams may go on is for the node to say, which closes the tunnel then.
     earlier?.giveWay(GIVE_WAY_MS);
     tunnel.run();
+    this.#renewal.used();
   }
 
   #reconnect(delayMs: number): void {
@@ -233,24 +261,29 @@ export class Upstream {
     if (this.#stopped.signal.aborted) return;
     this.#retry = this.#clock.setTimeout(() => {
       this.#retry = undefined;
-      this.#connecting = true;
-      this.#open(HANDSHAKE_TIMEOUT_MS).then(
-        (tunnel) => {
-          this.#connecting = false;
-          this.#adopt(tunnel);
-        },
-        (error: unknown) => {
-          this.#connecting = false;
-          this.#failed(error);
-        },
-      );
+      this.#connect();
     }, delayMs);
+  }
+
+  #connect(): void {
+    this.#connecting = true;
+    this.#open(HANDSHAKE_TIMEOUT_MS).then(
+      (tunnel) => {
+        this.#connecting = false;
+        this.#adopt(tunnel);
+      },
+      (error: unknown) => {
+        this.#connecting = false;
+        this.#failed(error);
+      },
+    );
   }
 
   #failed(error: unknown): void {
     if (this.#stopped.signal.aborted) return;
     const final = error instanceof ClientError && !error.retryable;
-    const delayMs = final ? this.#backoff.longest() : this.#backoff.next();
+    const fresh = this.#renewal.stale;
+    const delayMs = fresh ? 0 : final ? this.#backoff.longest() : this.#backoff.next();
     if (final) this.#logger.error("server refused to connect", { ...this.#retryFields(error, delayMs) });
     else this.#warn("failed to reconnect to server", error, delayMs);
     this.#reconnect(delayMs);

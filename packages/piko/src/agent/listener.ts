@@ -74,6 +74,11 @@ export class Listener {
     await this.#upstream.start(signal);
   }
 
+  /** There may be another token to connect with: if so, the next tunnel is opened and takes this one's place. */
+  renewToken(): void {
+    this.#upstream.renewToken();
+  }
+
   /**
    * Takes nothing new, lets requests end for `graceMs`, and closes. A TCP connection has no end that could be waited for:
    * those are closed at once.

@@ -1,4 +1,8 @@
+import { mkdtempSync, renameSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { get } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TestServer } from "../../../client/test/test-server.js";
 import { answering, NO_TLS, NodeStream, received, Uses } from "../../test/agent-rig.js";
@@ -46,6 +50,7 @@ function config(listeners: ListenerConfig[], more: Partial<AgentConfig> = {}): A
     connect: {
       url: server.url,
       token: "secret",
+      tokenFile: "",
       tenantId: "",
       timeoutMs: 5_000,
       tls: NO_TLS,
@@ -104,6 +109,31 @@ describe("an agent", () => {
     expect(tcp.text).toBe("hello");
     expect(server.requests[0]?.headers.get("authorization")).toBe("Bearer secret");
     expect(log.lines.join("\n")).not.toContain("secret");
+  });
+
+  it("opens its next tunnel when the token's file has another one, before the first is closed", async () => {
+    const service = await uses.raw(answering(() => OK));
+    const folder = mkdtempSync(join(tmpdir(), "piko-agent-"));
+    uses.add({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
+    const tokenFile = join(folder, "token");
+    writeFileSync(tokenFile, "one\n");
+    const log = new RecordedLog();
+    const agent = config([listener("web", service.port)]);
+    start({ ...agent, connect: { ...agent.connect, token: "", tokenFile } }, log);
+    await log.line("connected", 0);
+    const first = await server.until(() => server.tunnel("web"));
+    // As secrets are replaced: in one step.
+    writeFileSync(`${tokenFile}.new`, "two\n");
+    renameSync(`${tokenFile}.new`, tokenFile);
+    await log.line("connected", 1);
+    expect(first.closed).toBe(false);
+    expect(server.requests.map(({ headers }) => headers.get("authorization"))).toEqual([
+      "Bearer one",
+      "Bearer two",
+    ]);
+    await server.until(() => first.closed);
+    expect((await (await open("web")).write(GET).over()).text).toBe(OK);
+    expect(log.lines.join("\n")).not.toMatch(/one|two/);
   });
 
   it("logs a request with its endpoint", async () => {

@@ -11,7 +11,9 @@ import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
 import { Listener } from "./listener.js";
 import { nextSteps } from "./next-steps.js";
+import { FileWatch } from "../net/file-watch.js";
 import { readTlsFiles } from "../net/tls-files.js";
+import { tokenSource } from "../net/token-source.js";
 
 /** Most memory for response heads that come in parts. Above it, such a response is a 502. */
 const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
@@ -54,6 +56,18 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
           }),
       }),
   );
+  const { tokenFile } = config.connect;
+  const tokenWatch =
+    tokenFile === ""
+      ? undefined
+      : new FileWatch({
+          path: tokenFile,
+          clock,
+          onChange: () => {
+            log.info("token file has changed", { path: tokenFile });
+            for (const listener of listeners) listener.renewToken();
+          },
+        });
   const metricsServer = config.server.enabled
     ? createServer(
         metrics,
@@ -79,6 +93,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     await Promise.all(listeners.map((listener) => listener.close(config.gracePeriodMs)));
     log.info("shutdown complete");
   } finally {
+    tokenWatch?.close();
     await Promise.all(listeners.map((listener) => listener.close(0)));
     metricsServer?.close();
   }
@@ -132,10 +147,10 @@ function metricsOf(
 }
 
 function serverOptions({ connect }: AgentConfig): ServerOptions {
-  const { proxyUrl, tenantId, token, url } = connect;
+  const { proxyUrl, tenantId, url } = connect;
   return {
     url,
-    ...(token === "" ? {} : { token }),
+    token: tokenSource(connect),
     ...(tenantId === "" ? {} : { tenantId }),
     ...(proxyUrl === "" ? {} : { proxyUrl }),
     ...(url.startsWith("https:") ? { tls: readTlsFiles(connect.tls, "the server") } : {}),

@@ -128,6 +128,7 @@ describe("flags", () => {
     expect(names(listFlags(STATUS))).toEqual([
       "--server.url",
       "--server.token",
+      "--server.token-file",
       "--server.tls.cert",
       "--server.tls.key",
       "--server.tls.root-cas",
@@ -143,6 +144,7 @@ describe("flags", () => {
     expect(names(listFlags(AGENT))).toEqual([
       "--connect.url",
       "--connect.token",
+      "--connect.token-file",
       "--connect.tenant-id",
       "--connect.timeout",
       "--connect.tls.cert",
@@ -182,6 +184,7 @@ describe("flags", () => {
     expect(names(listFlags(FORWARD))).toEqual([
       "--connect.url",
       "--connect.token",
+      "--connect.token-file",
       "--connect.timeout",
       "--connect.tls.cert",
       "--connect.tls.key",

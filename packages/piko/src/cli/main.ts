@@ -3,23 +3,39 @@
 
 import { type Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config-error.js";
+import { AGENT, LISTENER } from "../config/agent.js";
+import { listFlags } from "../config/flags.js";
+import { FORWARD } from "../config/forward.js";
+import { SERVER } from "../config/server.js";
+import { STATUS } from "../config/status.js";
 import { listSwitches, rewriteSwitches } from "./config-flags.js";
+import { hideSecrets } from "./hide-secrets.js";
 import { createProgram } from "./program.js";
 import { watchStdout } from "./stdout.js";
 
 const FAILED = 1;
 const WRONG_USAGE = 2;
 
+const SECRET_FLAGS: ReadonlySet<string> = new Set(
+  [AGENT, LISTENER, FORWARD, SERVER, STATUS]
+    .flatMap((declared) => listFlags(declared))
+    .filter(({ field }) => field.secret)
+    .map(({ name }) => name),
+);
+
 /** Runs the command line of this process. */
 export async function main(): Promise<void> {
   watchStdout();
+  const args = process.argv.slice(2);
+  const shown = hideSecrets(args, SECRET_FLAGS);
+  if (shown !== undefined) process.title = ["piko", ...shown].join(" ");
   const program = createProgram();
   let errors = "";
   captureErrors(program, (text) => {
     errors += text;
   });
   try {
-    await program.parseAsync(rewriteSwitches(process.argv.slice(2), listSwitches(program)) as string[], {
+    await program.parseAsync(rewriteSwitches(args, listSwitches(program)) as string[], {
       from: "user",
     });
   } catch (error) {

@@ -119,7 +119,7 @@ async function run<T>(
   choose: (pages: typeof import("../status/pages.js")) => Page<T>,
 ): Promise<void> {
   const given = givenSettings(command, listFlags(STATUS));
-  const config = loadConfig(STATUS, { path: undefined, expandEnv: false, env: {}, given });
+  const config = loadConfig(STATUS, { path: undefined, expandEnv: false, env: process.env, given });
   const [pages, { runStatus }] = await Promise.all([
     import("../status/pages.js"),
     import("../status/run.js"),

@@ -14,18 +14,17 @@ import {
   optionalProxyUrl,
   requiredAddress,
   requiredText,
-  secret,
   text,
   url,
 } from "./fields.js";
 import { LOG, type LogConfig } from "./log.js";
+import { checkToken, type ClientTokenConfig, tokenFields } from "./client-token.js";
 import { type ListenerProtocol, type ServiceAddress, parseServiceAddress } from "../base/service-address.js";
 
 /** How the agent reaches the server. */
-export interface AgentConnectConfig {
+export interface AgentConnectConfig extends ClientTokenConfig {
   /** Base URL of the upstream port, `http` or `https`, without a trailing slash. */
   readonly url: string;
-  readonly token: string;
   readonly tenantId: string;
   readonly timeoutMs: number;
   readonly tls: ClientTlsConfig;
@@ -135,25 +134,29 @@ export const LISTENER: Section<ListenerConfig> = mapSection(LISTENER_SETTINGS, (
 
 /** Declares the agent's configuration. */
 export const AGENT: Section<AgentConfig> = section("Configuration of `piko agent`.", {
-  connect: section("The connection to the server.", {
-    url: url(
-      "http://localhost:8001",
-      ["http", "https", "ws", "wss"],
-      "Base URL of the server's upstream port.",
-    ),
-    token: secret("Token that the agent authenticates with."),
-    tenantId: text("Tenant that the agent belongs to."),
-    timeoutMs: duration(
-      "30s",
-      "Time for the first connection of each listener, with its attempts; after that the agent gives up. Later reconnects go on for good.",
-      { min: "1ns" },
-    ),
-    tls: clientTls("the server"),
-    proxyUrl: optionalProxyUrl(
-      ["http", "https"],
-      "URL of a forward proxy to reach the server through, such as `http://user:password@proxy:3128`. Proxy settings of the environment are not used.",
-    ),
-  }),
+  connect: section<AgentConnectConfig>(
+    "The connection to the server.",
+    {
+      url: url(
+        "http://localhost:8001",
+        ["http", "https", "ws", "wss"],
+        "Base URL of the server's upstream port.",
+      ),
+      ...tokenFields("Token that the agent authenticates with.", "PIKO_CONNECT_TOKEN"),
+      tenantId: text("Tenant that the agent belongs to."),
+      timeoutMs: duration(
+        "30s",
+        "Time for the first connection of each listener, with its attempts; after that the agent gives up. Later reconnects go on for good.",
+        { min: "1ns" },
+      ),
+      tls: clientTls("the server"),
+      proxyUrl: optionalProxyUrl(
+        ["http", "https"],
+        "URL of a forward proxy to reach the server through, such as `http://user:password@proxy:3128`. Proxy settings of the environment are not used.",
+      ),
+    },
+    checkToken,
+  ),
   server: section("The agent's own port, with health, readiness and metrics.", {
     enabled: bool("Opens the port."),
     bindAddr: address(":5000", "Address to listen on for requests of its pages."),

@@ -21,6 +21,10 @@ export interface Field<T = unknown> {
   readonly fromText: (text: string) => unknown;
   /** Its flag, where that isn't its YAML path with dots and dashes. */
   readonly flag?: string;
+  /** Variable of the environment that gives it too: below its flag, above the file. */
+  readonly environment?: string;
+  /** Key of a setting beside it, of which a lower level's counts no more where this one is given. */
+  readonly insteadOf?: string;
   /** A bare number or word in YAML (`addr: 3000`) counts as the text that it was written as. */
   readonly text: boolean;
 }

@@ -4,15 +4,15 @@ import { type HostPort, parseTcpAddress } from "../base/address.js";
 import { ENDPOINT_ID } from "./agent.js";
 import { type ClientTlsConfig, clientTls } from "./client-tls.js";
 import { type Section, list, mapSection, section } from "./declaration.js";
-import { duration, requiredAddress, secret, url } from "./fields.js";
+import { duration, requiredAddress, url } from "./fields.js";
 import { countLimit } from "./limit-fields.js";
 import { LOG, type LogConfig } from "./log.js";
+import { checkToken, type ClientTokenConfig, tokenFields } from "./client-token.js";
 
 /** How the forwarder reaches the server. */
-export interface ForwardConnectConfig {
+export interface ForwardConnectConfig extends ClientTokenConfig {
   /** Base URL of the proxy port, `http` or `https`, without a trailing slash. */
   readonly url: string;
-  readonly token: string;
   readonly timeoutMs: number;
   readonly tls: ClientTlsConfig;
 }
@@ -59,18 +59,26 @@ export const FORWARD_PORT: Section<ForwardPortConfig> = mapSection(PORT_SETTINGS
 
 /** Declares the forwarder's configuration. */
 export const FORWARD: Section<ForwardConfig> = section("Configuration of `piko forward`.", {
-  connect: section("The connection to the server.", {
-    url: url("http://localhost:8000", ["http", "https", "ws", "wss"], "Base URL of the server's proxy port."),
-    token: secret("Token that the forwarder authenticates with."),
-    timeoutMs: duration(
-      "30s",
-      "Time for one connection to be brought to the endpoint; after that it is closed.",
-      {
-        min: "1ns",
-      },
-    ),
-    tls: clientTls("the server"),
-  }),
+  connect: section<ForwardConnectConfig>(
+    "The connection to the server.",
+    {
+      url: url(
+        "http://localhost:8000",
+        ["http", "https", "ws", "wss"],
+        "Base URL of the server's proxy port.",
+      ),
+      ...tokenFields("Token that the forwarder authenticates with.", "PIKO_CONNECT_TOKEN"),
+      timeoutMs: duration(
+        "30s",
+        "Time for one connection to be brought to the endpoint; after that it is closed.",
+        {
+          min: "1ns",
+        },
+      ),
+      tls: clientTls("the server"),
+    },
+    checkToken,
+  ),
   limits: section("What local clients may cause.", {
     maxConnections: countLimit(
       16_384,

@@ -9,6 +9,7 @@ import { listFlags } from "./flags.js";
 import { FORWARD } from "./forward.js";
 import { type ConfigSources, type GivenSetting, loadConfig } from "./load-config.js";
 import { SERVER, type ServerConfig } from "./server.js";
+import { STATUS } from "./status.js";
 import { AddressRanges } from "../base/address-ranges.js";
 
 let folder = "";
@@ -187,6 +188,55 @@ describe("precedence", () => {
     const config: AgentConfig = load(AGENT, file, { given: flags, replaces: ["listeners"] });
     expect(config.listeners.map(({ endpointId, timeoutMs }) => [endpointId, timeoutMs])).toEqual([
       ["mine", 10_000],
+    ]);
+  });
+});
+
+describe("a token and the file with one", () => {
+  const inFile = "connect: {token: of-file}\n";
+  const tokenOf = (config: AgentConfig): string => `${config.connect.token}|${config.connect.tokenFile}`;
+  let path = "";
+  beforeAll(() => {
+    path = join(folder, "token");
+    writeFileSync(path, "of-token-file");
+  });
+
+  it("come from the file, the environment or a flag: the highest level wins", () => {
+    const env = { PIKO_CONNECT_TOKEN: "of-environment" };
+    const flag = given(AGENT, { "--connect.token": "of-flag" });
+    expect(tokenOf(load(AGENT, inFile))).toBe("of-file|");
+    expect(tokenOf(load(AGENT, inFile, { env }))).toBe("of-environment|");
+    expect(tokenOf(load(AGENT, inFile, { env, given: flag }))).toBe("of-flag|");
+    expect(tokenOf(load(AGENT, inFile, { env: { PIKO_CONNECT_TOKEN: "" } }))).toBe("of-file|");
+    const other = { env: { PIKO_SERVER_TOKEN: "of-environment" } };
+    expect(load(STATUS, undefined, other).server.token).toBe("of-environment");
+    expect(load(FORWARD, undefined, { env }).connect.token).toBe("of-environment");
+  });
+
+  it("stand in each other's place, where one is of a higher level", () => {
+    const byEnvironment = { env: { PIKO_CONNECT_TOKEN_FILE: path } };
+    const byFlag = {
+      env: { PIKO_CONNECT_TOKEN: "x" },
+      given: given(AGENT, { "--connect.token-file": path }),
+    };
+    expect(tokenOf(load(AGENT, inFile, byEnvironment))).toBe(`|${path}`);
+    expect(tokenOf(load(AGENT, inFile, byFlag))).toBe(`|${path}`);
+    const text = { ...byEnvironment, given: given(AGENT, { "--connect.token": "x" }) };
+    expect(tokenOf(load(AGENT, `connect: {token_file: ${path}}`, text))).toBe("x|");
+  });
+
+  it("of the same level are refused", () => {
+    const env = { PIKO_CONNECT_TOKEN: "x", PIKO_CONNECT_TOKEN_FILE: path };
+    const flags = given(AGENT, { "--connect.token": "x", "--connect.token-file": path });
+    const says = "can't be set beside token";
+    expect(problems(() => load(AGENT, `connect:\n  token: x\n  token_file: ${path}\n`))).toEqual([
+      `config: piko.yaml:3:15: connect.token_file (--connect.token-file): ${says}`,
+    ]);
+    expect(problems(() => load(AGENT, inFile, { env }))).toEqual([
+      `config: connect.token_file (PIKO_CONNECT_TOKEN_FILE): ${says}`,
+    ]);
+    expect(problems(() => load(AGENT, inFile, { env, given: flags }))).toEqual([
+      `config: connect.token_file (--connect.token-file): ${says}`,
     ]);
   });
 });

@@ -1,12 +1,12 @@
 // Brings the file, the flags and the defaults together into one frozen configuration, or one error with everything
-// that is wrong. Called by the commands before anything else happens. Flags win over the file.
+// that is wrong. Called by the commands before anything else happens. Flags win over the environment, that over the file.
 
 import { readFileSync } from "node:fs";
 import { ConfigError, type ConfigProblem } from "./config-error.js";
 import type { Node, Section } from "./declaration.js";
 import { TextError, decodeText } from "./decode-text.js";
 import { expandEnv, verbatim } from "./expand-env.js";
-import { flagOf } from "./flags.js";
+import { flagOf, listFlags } from "./flags.js";
 import { type Place, type RawSettings, type YamlFile, readYaml } from "./load-yaml.js";
 
 /** A setting that the command line gave. */
@@ -14,7 +14,7 @@ export interface GivenSetting {
   /** Keys from the root of the configuration; numbers are places in a list. */
   readonly keys: readonly (string | number)[];
   readonly value: unknown;
-  /** How the user wrote it: `--proxy.timeout`, or `[addr]` for an argument. */
+  /** How the user wrote it: `--proxy.timeout`, `[addr]` for an argument, the name of a variable. */
   readonly flag: string;
 }
 
@@ -46,9 +46,13 @@ export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
   const settings = file.settings;
   for (const key of sources.replaces ?? []) delete settings[key];
   const flags = new Map<string, string>();
-  for (const { keys, value, flag } of sources.given) {
-    assign(settings, keys, value);
-    flags.set(keys.join("."), flag);
+  // From the lowest level to the highest.
+  for (const level of [fromEnvironment(declared, sources.env), sources.given]) {
+    replaceLower(settings, declared, level, flags);
+    for (const { keys, value, flag } of level) {
+      assign(settings, keys, value);
+      flags.set(keys.join("."), flag);
+    }
   }
   const result = declared.schema.safeParse(settings);
   for (const issue of result.error?.issues ?? []) {
@@ -63,6 +67,31 @@ export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
   }
   if (!result.success || problems.length > 0) throw new ConfigError(inOrder(problems));
   return deepFreeze(result.data);
+}
+
+/** What variables of the environment give. An empty one gives nothing. */
+function fromEnvironment(declared: Section, env: ConfigSources["env"]): readonly GivenSetting[] {
+  return listFlags(declared).flatMap(({ keys, field }) => {
+    const { environment = "" } = field;
+    const text = env[environment] ?? "";
+    return text === "" ? [] : [{ keys, value: field.fromText(text), flag: environment }];
+  });
+}
+
+/** Takes away what settings of this level stand in place of. */
+function replaceLower(
+  settings: RawSettings,
+  declared: Section,
+  level: readonly GivenSetting[],
+  flags: Map<string, string>,
+): void {
+  const given = new Set(level.map(({ keys }) => keys.join(".")));
+  for (const { keys, field } of listFlags(declared)) {
+    if (field.insteadOf === undefined || !given.has(keys.join("."))) continue;
+    const other = [...keys.slice(0, -1), field.insteadOf];
+    assign(settings, other, undefined);
+    flags.delete(other.join("."));
+  }
 }
 
 /** From the top of the file to its end, then what the command line gave. */

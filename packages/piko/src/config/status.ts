@@ -2,19 +2,22 @@
 
 import { type ClientTlsConfig, clientTls } from "./client-tls.js";
 import { type Section, section } from "./declaration.js";
-import { bool, choice, duration, secret, text, url } from "./fields.js";
+import { checkToken, type ClientTokenConfig, tokenFields } from "./client-token.js";
+import { bool, choice, duration, text, url } from "./fields.js";
 
 /** How an answer is printed; `auto` is `table` on a terminal, else `yaml`. */
 export type StatusOutput = "auto" | "table" | "yaml" | "json";
 
+/** Where to ask. */
+export interface StatusServerConfig extends ClientTokenConfig {
+  /** Base URL of a node's admin port, without a trailing slash. */
+  readonly url: string;
+  readonly tls: ClientTlsConfig;
+}
+
 /** What to ask, and how to print the answer. */
 export interface StatusConfig {
-  readonly server: {
-    /** Base URL of a node's admin port, without a trailing slash. */
-    readonly url: string;
-    readonly token: string;
-    readonly tls: ClientTlsConfig;
-  };
+  readonly server: StatusServerConfig;
   /** Id of the node that is to answer; empty for the one that is asked. */
   readonly forward: string;
   readonly output: StatusOutput;
@@ -24,11 +27,15 @@ export interface StatusConfig {
 
 /** Declares the settings of `piko server status`. */
 export const STATUS: Section<StatusConfig> = section("Settings of `piko server status`.", {
-  server: section("The admin port to ask.", {
-    url: url("http://localhost:8002", ["http", "https"], "Base URL of a node's admin port."),
-    token: secret("Token to authenticate with; sent as `Authorization: Bearer`."),
-    tls: clientTls("the admin port"),
-  }),
+  server: section<StatusServerConfig>(
+    "The admin port to ask.",
+    {
+      url: url("http://localhost:8002", ["http", "https"], "Base URL of a node's admin port."),
+      ...tokenFields("Token to authenticate with.", "PIKO_SERVER_TOKEN"),
+      tls: clientTls("the admin port"),
+    },
+    checkToken,
+  ),
   forward: text("Id of another node, which then answers by way of the one that is asked."),
   output: choice(
     ["auto", "table", "yaml", "json"],

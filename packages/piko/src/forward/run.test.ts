@@ -48,7 +48,7 @@ async function start(log: RecordedLog, endpointId = "tcp", maxConnections = Numb
   const abort = new AbortController();
   const done = runForward({
     config: {
-      connect: { url: server.url, token: "", timeoutMs: 5_000, tls: NO_TLS },
+      connect: { url: server.url, token: "", tokenFile: "", timeoutMs: 5_000, tls: NO_TLS },
       limits: { maxConnections },
       log: { level: "info", subsystems: [], format: "json" },
       ports: [{ addr: { host: "localhost", port: 0 }, endpointId }],
@@ -185,7 +185,7 @@ describe("a forwarder", () => {
     const service = await uses.raw(() => {});
     const running = runForward({
       config: {
-        connect: { url: server.url, token: "", timeoutMs: 5_000, tls: NO_TLS },
+        connect: { url: server.url, token: "", tokenFile: "", timeoutMs: 5_000, tls: NO_TLS },
         limits: { maxConnections: 1 },
         log: { level: "info", subsystems: [], format: "json" },
         ports: [{ addr: { host: "127.0.0.1", port: service.port }, endpointId: "tcp" }],

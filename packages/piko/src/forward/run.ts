@@ -3,6 +3,7 @@
 import { systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
 import { readTlsFiles } from "../net/tls-files.js";
+import { tokenSource } from "../net/token-source.js";
 import type { ForwardConfig } from "../config/forward.js";
 import type { Logger } from "../observability/logger.js";
 import { Admission } from "./admission.js";
@@ -43,12 +44,13 @@ export async function runForward({ config, logger, signal, signalName }: RunForw
 }
 
 function serverOptions({ connect }: ForwardConfig): ForwardPortOptions["server"] {
-  const { timeoutMs, token, url } = connect;
+  const { timeoutMs, url } = connect;
+  const token = tokenSource(connect);
   return {
     url,
     timeoutMs,
     clock: systemClock,
-    ...(token === "" ? {} : { token }),
+    token,
     ...(url.startsWith("https:") ? { tls: readTlsFiles(connect.tls, "the server") } : {}),
   };
 }

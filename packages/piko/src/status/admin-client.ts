@@ -1,6 +1,6 @@
 // Asks the admin port of a node. Every failure is one line that says what to do about it.
 
-import { errorText } from "@piko/client/internal";
+import { errorText, readToken, type Token } from "@piko/client/internal";
 import { systemClock } from "@piko/tunnel";
 import { type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
@@ -8,6 +8,7 @@ import { visibleText } from "../base/visible-text.js";
 import type { StatusConfig } from "../config/status.js";
 import { dialAgent } from "../net/dial-agent.js";
 import { readTlsFiles, type TlsFiles } from "../net/tls-files.js";
+import { tokenSource } from "../net/token-source.js";
 
 const TIMEOUT_MS = 15_000;
 /** A hundred thousand endpoints with long names. */
@@ -36,12 +37,14 @@ export class StatusError extends Error {
 export class AdminClient {
   readonly #config: StatusConfig;
   readonly #tls: TlsFiles | undefined;
+  readonly #token: Token | undefined;
   readonly #timeoutMs: number;
 
   /** @throws Error that names a TLS file which can't be used. */
   constructor(config: StatusConfig, timeoutMs: number = TIMEOUT_MS) {
     this.#config = config;
     this.#timeoutMs = timeoutMs;
+    this.#token = tokenSource(config.server);
     this.#tls = config.server.url.startsWith("https:")
       ? readTlsFiles(config.server.tls, "the admin port")
       : undefined;
@@ -80,10 +83,10 @@ export class AdminClient {
     }
   }
 
-  #send(url: string, signal: AbortSignal): Promise<IncomingMessage> {
-    const { token } = this.#config.server;
+  async #send(url: string, signal: AbortSignal): Promise<IncomingMessage> {
+    const token = await readToken(this.#token);
     const headers = token === "" ? {} : { authorization: `Bearer ${token}` };
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       const { hostname, port, protocol } = new URL(url);
       const secure = protocol === "https:";
       const host = hostname.replace(/^\[|\]$/g, "");
@@ -101,7 +104,8 @@ export class AdminClient {
     if (status === 404 && body === "" && ids.length > 0) return `${server.url}: no node ${ids.join(" or ")}`;
     const reason = findReason(body);
     const said = `bad status: ${status}${reason === undefined ? "" : ` (${reason})`}`;
-    if (status === 401) return `${server.url}: ${said}; a token is given with --server.token`;
+    if (status === 401)
+      return `${server.url}: ${said}; a token is given with --server.token-file or PIKO_SERVER_TOKEN`;
     return `${server.url}: ${said}`;
   }
 }

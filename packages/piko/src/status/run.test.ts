@@ -205,7 +205,7 @@ describe("a question", () => {
     [
       "no token",
       (_, response) => response.writeHead(401).end('{"error":"missing authorization"}'),
-      "bad status: 401 (missing authorization); a token is given with --server.token",
+      "bad status: 401 (missing authorization); a token is given with --server.token-file or PIKO_SERVER_TOKEN",
     ],
     ["an unknown node", (_, response) => response.writeHead(404).end(), "no node b"],
     ["a redirect", (_, response) => response.writeHead(302, { location: "/" }).end(), "bad status: 302"],

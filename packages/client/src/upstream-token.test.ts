@@ -1,0 +1,160 @@
+import { describe, expect, it } from "vitest";
+import { jsonError } from "../test/test-server.js";
+import { exchange, UpstreamStage } from "../test/upstream-stage.js";
+
+/** A token that ends `endS` seconds after 1970, as only its reader sees it. */
+function token(endS: number, name = "t", startS?: number): string {
+  const claims = Buffer.from(JSON.stringify({ sub: name, exp: endS, iat: startS })).toString("base64url");
+  return `e30.${claims}.sig`;
+}
+
+/** An upstream with a token that can be changed, on the stage's clock. */
+async function stageWith(
+  first: string,
+): Promise<{ stage: UpstreamStage; give: (next: string | Error) => void }> {
+  let next: string | Error = first;
+  const stage: UpstreamStage = await UpstreamStage.start({
+    token: async () => {
+      await Promise.resolve();
+      if (next instanceof Error) throw next;
+      return next;
+    },
+    wallNow: () => stage.clock.now(),
+  });
+  return { stage, give: (given) => (next = given) };
+}
+
+function tokens(stage: UpstreamStage): (string | undefined)[] {
+  return stage.server.requests.map(({ headers }) => headers.get("authorization")?.replace("Bearer ", ""));
+}
+
+/** Until the reads of tokens that are under way are over. */
+async function settled(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+describe("an upstream's token", () => {
+  it("is asked for anew by each connection", async () => {
+    const { stage, give } = await stageWith("one");
+    await stage.upstream.start();
+    give("two");
+    (await stage.tunnel(1)).socket.reset();
+    await stage.retry();
+    await stage.tunnel(2);
+    expect(tokens(stage)).toEqual(["one", "two"]);
+  });
+
+  it("that has changed opens another tunnel first, and lets the old one run dry", async () => {
+    const { stage, give } = await stageWith("one");
+    await stage.upstream.start();
+    const first = await stage.tunnel(1);
+    const { answer, stream } = exchange(first, "under way");
+    await answer;
+    give("two");
+    stage.upstream.renewToken();
+    const second = await stage.tunnel(2);
+    expect(await stage.event("connected node-1 true")).not.toContain("disconnected undefined");
+    stage.clock.advance(1_000);
+    await stage.server.until(() => first.session.yamux.remoteGoAway || undefined);
+    expect(first.session.yamux.streamCount).toBe(1);
+    expect(await exchange(second, "new").answer).toBe("new");
+    stream.end();
+    await stage.server.until(() => first.session.yamux.ended || undefined);
+    expect(tokens(stage)).toEqual(["one", "two"]);
+    expect(stage.events).toEqual(["stream"]);
+  });
+
+  it("that is the same opens none", async () => {
+    const { stage, give } = await stageWith("one");
+    await stage.upstream.start();
+    stage.upstream.renewToken();
+    await settled();
+    // Nor does a source that has none at the moment.
+    give("");
+    stage.upstream.renewToken();
+    await settled();
+    give(new Error("gone"));
+    stage.upstream.renewToken();
+    await settled();
+    expect(tokens(stage)).toEqual(["one"]);
+    expect(stage.logged).toContain("warn: failed to look for another token");
+  });
+
+  it("is looked for at 80 % of its life, and again while there is no other", async () => {
+    const first = token(100);
+    const { stage, give } = await stageWith(first);
+    await stage.upstream.start();
+    stage.clock.advance(79_000);
+    give(token(200));
+    await settled();
+    expect(tokens(stage)).toHaveLength(1);
+    give(first);
+    stage.clock.advance(1_000);
+    await settled();
+    give(token(200));
+    // 80 % of what was left.
+    stage.clock.advance(15_999);
+    await settled();
+    expect(tokens(stage)).toHaveLength(1);
+    stage.clock.advance(1);
+    await stage.tunnel(2);
+    expect(tokens(stage)).toEqual([first, token(200)]);
+  });
+
+  it("counts its life from its beginning", async () => {
+    const { stage, give } = await stageWith(token(200, "t", 0));
+    stage.clock.advance(150_000);
+    await stage.upstream.start();
+    give(token(300));
+    stage.clock.advance(10_000);
+    await stage.tunnel(2);
+  });
+
+  it("that is refused leaves the present tunnel in its place", async () => {
+    const { stage, give } = await stageWith("one");
+    await stage.upstream.start();
+    const first = await stage.tunnel(1);
+    stage.server.answers.push(jsonError(401, "invalid token"));
+    give("bad");
+    stage.upstream.renewToken();
+    await stage.event("reconnecting");
+    expect(await exchange(first, "still").answer).toBe("still");
+    // The next change is taken at once, whatever the delay was.
+    give("good");
+    stage.upstream.renewToken();
+    await stage.tunnel(2);
+    expect(tokens(stage)).toEqual(["one", "bad", "good"]);
+  });
+
+  it("that changes while an attempt is under way is tried next, without a delay", async () => {
+    const { stage, give } = await stageWith("one");
+    await stage.upstream.start();
+    (await stage.tunnel(1)).socket.reset();
+    await stage.event("reconnecting");
+    stage.server.answers.push("drop");
+    stage.clock.advance(15_000);
+    await stage.server.until(() => stage.server.requests[1]);
+    give("two");
+    stage.upstream.renewToken();
+    await stage.event("reconnecting 0");
+    stage.clock.advance(0);
+    await stage.tunnel(2);
+    expect(tokens(stage)).toEqual(["one", "one", "two"]);
+  });
+
+  it("that can't be had is tried again", async () => {
+    const { stage, give } = await stageWith("one");
+    give(new Error("no such file"));
+    const started = stage.upstream.start();
+    await stage.event("reconnecting");
+    give("one");
+    stage.clock.advance(15_000);
+    await started;
+    expect(stage.logged).toEqual(["warn: failed to connect to server", "info: connected to server"]);
+  });
+
+  it("that is no text is refused for good", async () => {
+    const stage = await UpstreamStage.start({ token: () => 1 as never });
+    await expect(stage.upstream.start()).rejects.toMatchObject({ code: "PIKO_CLIENT_BAD_OPTION" });
+  });
+});

@@ -1,0 +1,43 @@
+// A token that a program shows to a server: as text, or in a file that is read anew for each connection.
+
+import type { Field, Report } from "./declaration.js";
+import { file, secret } from "./fields.js";
+
+/** At most one of the two is set. */
+export interface ClientTokenConfig {
+  readonly token: string;
+  /** Path; empty for none. */
+  readonly tokenFile: string;
+}
+
+/**
+ * Declares the two settings. Each may come from the environment too, as `environment` and `environment_FILE`; what a higher
+ * level gives (flag, environment, file) takes the place of either of a lower one.
+ */
+export function tokenFields(
+  description: string,
+  environment: string,
+): { token: Field<string>; tokenFile: Field<string> } {
+  const inEnvironment = `Environment: \`${environment}\`.`;
+  return {
+    token: {
+      ...secret(
+        `${description} Other users of the machine may see what is on a command line: a file or the environment is safer. ${inEnvironment}`,
+      ),
+      environment,
+      insteadOf: "tokenFile",
+    },
+    tokenFile: {
+      ...file(
+        `File with the token, in place of the text; read anew for each connection. Environment: \`${environment}_FILE\`.`,
+      ),
+      environment: `${environment}_FILE`,
+      insteadOf: "token",
+    },
+  };
+}
+
+/** The check of a section that has both. */
+export function checkToken({ token, tokenFile }: ClientTokenConfig, report: Report): void {
+  if (token !== "" && tokenFile !== "") report(["tokenFile"], "can't be set beside token");
+}

@@ -1,0 +1,65 @@
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { FakeClock } from "@piko/testkit";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { FileWatch } from "./file-watch.js";
+
+let folder = "";
+let watch: FileWatch | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "piko-watch-"));
+});
+afterEach(() => {
+  watch?.close();
+  rmSync(folder, { recursive: true });
+});
+
+/** A watch on its own clock; `look` lets it look once more, and counts what it has told. */
+async function start(path: string): Promise<{ look: () => Promise<number> }> {
+  const clock = new FakeClock();
+  let changes = 0;
+  watch = new FileWatch({ path, clock, onChange: () => changes++ });
+  const armed = async (): Promise<void> => {
+    while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
+  };
+  await armed();
+  const look = async (): Promise<number> => {
+    clock.advance(1_000);
+    await armed();
+    return changes;
+  };
+  return { look };
+}
+
+describe("a watched file", () => {
+  it("is told of when it has other bytes, is another one, or is there again", async () => {
+    const path = join(folder, "f");
+    writeFileSync(path, "one");
+    const { look } = await start(path);
+    expect(await look()).toBe(0);
+    writeFileSync(path, "three");
+    expect(await look()).toBe(1);
+    writeFileSync(`${path}.new`, "three");
+    renameSync(`${path}.new`, path);
+    expect(await look()).toBe(2);
+    rmSync(path);
+    expect(await look()).toBe(2);
+    writeFileSync(path, "back");
+    expect(await look()).toBe(3);
+    expect(await look()).toBe(3);
+  });
+
+  it("is told of when a link on its way leads elsewhere, as Kubernetes mounts secrets", async () => {
+    mkdirSync(join(folder, "v1"));
+    mkdirSync(join(folder, "v2"));
+    writeFileSync(join(folder, "v1/f"), "one");
+    writeFileSync(join(folder, "v2/f"), "two");
+    symlinkSync("v1", join(folder, "data"));
+    symlinkSync("data/f", join(folder, "f"));
+    const { look } = await start(join(folder, "f"));
+    symlinkSync("v2", join(folder, "data.new"));
+    renameSync(join(folder, "data.new"), join(folder, "data"));
+    expect(await look()).toBe(1);
+  });
+});

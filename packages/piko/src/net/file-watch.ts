@@ -1,0 +1,56 @@
+// Notices that a file has changed, by looking at it: links that are swapped, as Kubernetes does, and file systems of a
+// network tell nobody.
+
+import { stat } from "node:fs/promises";
+import type { Clock, Timer } from "@piko/tunnel";
+
+/** Time between two looks; each is one call of the system. */
+const LOOK_MS = 1_000;
+
+export interface FileWatchOptions {
+  readonly path: string;
+  readonly clock: Clock;
+  /** The file is another one, or has other bytes, or is there again. Nobody is told that it has gone. */
+  readonly onChange: () => void;
+}
+
+export class FileWatch {
+  readonly #options: FileWatchOptions;
+  /** What told its last version from others; undefined before the first look. */
+  #version: string | undefined;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: FileWatchOptions) {
+    this.#options = options;
+    void this.#look();
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #look(): Promise<void> {
+    const { clock, onChange, path } = this.#options;
+    const version = await findVersion(path);
+    if (this.#closed) return;
+    if (version !== undefined && version !== this.#version) {
+      const first = this.#version === undefined;
+      this.#version = version;
+      if (!first) onChange();
+    }
+    // The listener may have closed it.
+    if (!this.#closed) this.#timer = clock.setTimeout(() => void this.#look(), LOOK_MS);
+  }
+}
+
+async function findVersion(path: string): Promise<string | undefined> {
+  try {
+    const { ctimeNs, dev, ino, mtimeNs, size } = await stat(path, { bigint: true });
+    return [dev, ino, size, mtimeNs, ctimeNs].join(" ");
+  } catch {
+    return undefined;
+  }
+}
