@@ -5,6 +5,7 @@ import { FakeClock } from "@piko/testkit";
 import { loadConfig } from "../src/config/load-config.js";
 import { type ProxyConfig, SERVER } from "../src/config/server.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
+import { OpenFiles } from "../src/net/accept/open-files.js";
 import { DeadlineSweep } from "../src/net/deadline-sweep.js";
 import { RequestMetrics } from "../src/observability/request-metrics.js";
 import { createSilentLogger } from "../src/observability/silent-logger.js";
@@ -53,6 +54,7 @@ export class NodeRig {
       metrics: this.metrics,
       limits: { hit },
       budget: this.budget,
+      files: new OpenFiles(Number.POSITIVE_INFINITY),
       logger: createSilentLogger(),
       clock,
       sweep: new DeadlineSweep(clock),

@@ -6,6 +6,7 @@ import type { ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { DateLine } from "../http/date-line.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
+import { OpenFiles } from "../net/accept/open-files.js";
 import { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import { Metrics } from "../observability/metrics.js";
@@ -211,6 +212,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const upstreams = new Upstreams(waits, (endpointId, count) => cluster.setListeners(endpointId, count));
   const upstreamLimits = createUpstreamLimits(metrics, logger, clock);
   const budget = new ByteBudget(maxBufferedBytes);
+  const files = new OpenFiles();
   const sweep = new DeadlineSweep(clock);
   const dateLine = new DateLine(clock);
   const drains = new TunnelDrains(clock, random);
@@ -225,6 +227,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
       metrics: new RequestMetricsFamily(metrics, "piko_proxy").child(),
       limits: createProxyLimits(metrics, logger, clock),
       budget,
+      files,
       logger: logger.subsystem("proxy"),
       clock,
       sweep,
@@ -253,6 +256,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     limits: upstreamLimits,
     drains,
     budget,
+    files,
     logger: logger.subsystem("upstream"),
     clock,
     sweep,

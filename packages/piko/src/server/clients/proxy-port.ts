@@ -8,7 +8,6 @@ import { errorResponse } from "../../http/h1/error-response.js";
 import { deadlineAfter } from "../../net/deadline-sweep.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
-import { OpenFiles } from "../../net/accept/open-files.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { H1Client } from "./h1-client.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
@@ -36,7 +35,6 @@ export class ProxyPort implements ProxyHeaderOwner {
   readonly #headers = new Set<ProxyHeaderConnection>();
   readonly #refused = new Set<RefusedConnection>();
   readonly #clients: ClientCounts;
-  readonly #files = new OpenFiles();
   readonly #onClientGone: (connection: H1Client) => void;
   #onIdle: (() => void) | undefined = undefined;
 
@@ -128,12 +126,12 @@ export class ProxyPort implements ProxyHeaderOwner {
   #accept(accepted: Socket): void {
     const context = this.#context;
     const { http, limits, proxyProtocol, trustedProxies } = context.config;
-    if (this.#files.isOut(accepted)) {
+    if (context.files.isOut(accepted)) {
       context.onRefused(TOO_MANY_FILES);
       accepted.destroy();
       return;
     }
-    const short = this.#files.isShort(accepted);
+    const short = context.files.isShort(accepted);
     const socket = ByteSocket.accept(accepted, UNATTENDED, "short");
     setKeepAlive(socket.socket, http.tcpKeepAliveMs);
     if (short) {

@@ -14,6 +14,7 @@ import type { Hops } from "../upstream/hop/hops.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import type { LimitCounters } from "../../net/limit-counters.js";
+import type { OpenFiles } from "../../net/accept/open-files.js";
 import { NextTurn } from "../../net/next-turn.js";
 import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
@@ -37,6 +38,7 @@ export interface ProxyDependencies {
   limits: LimitCounters<ProxyLimit>;
   /** Memory of bytes that wait, in this port and the upstream port. */
   budget: ByteBudget;
+  files: OpenFiles;
   logger: Logger;
   clock: Clock;
   sweep: DeadlineSweep;
@@ -51,6 +53,7 @@ export class ProxyContext implements ExchangeContext {
   readonly metrics: RequestMetrics;
   readonly limits: LimitCounters<ProxyLimit>;
   readonly budget: ByteBudget;
+  readonly files: OpenFiles;
   readonly forwarded: ForwardedFields = new ForwardedFields();
   readonly logger: Logger;
   readonly clock: Clock;
@@ -81,6 +84,7 @@ export class ProxyContext implements ExchangeContext {
     this.metrics = dependencies.metrics;
     this.limits = dependencies.limits;
     this.budget = dependencies.budget;
+    this.files = dependencies.files;
     const { maxBufferedBytesPerConnection, maxHeaderFields, maxResponseHeaderBytes } =
       dependencies.config.limits;
     this.timeoutMs = dependencies.config.timeoutMs;

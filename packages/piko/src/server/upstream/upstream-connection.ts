@@ -14,7 +14,7 @@ import {
 import { findField, findNamedField } from "../../http/find-field.js";
 import { isSameOrigin } from "../../http/origin.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
-import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead } from "../../http/head.js";
+import { HEAD_COMPLETE, type RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { type ByteBudget, SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
@@ -138,7 +138,6 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     const bytes = this.#bytes;
     const head = this.#port.requestHead;
     const result = parseRequestHead(head, bytes.buffer, bytes.start, bytes.end);
-    if (result === HEAD_INCOMPLETE) return;
     if (result !== HEAD_COMPLETE) {
       this.#refuse(head.error?.status ?? 400, head.error?.message ?? "bad request");
       return;

@@ -6,7 +6,7 @@ import { RequestHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
-import { OpenFiles } from "../../net/accept/open-files.js";
+import type { OpenFiles } from "../../net/accept/open-files.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
@@ -46,6 +46,7 @@ export interface UpstreamPortOptions {
   drains: TunnelDrains;
   /** Memory of bytes that wait, in this port and the proxy port. */
   budget: ByteBudget;
+  files: OpenFiles;
   logger: Logger;
   clock: Clock;
   sweep: DeadlineSweep;
@@ -70,8 +71,8 @@ export class UpstreamPort implements UpstreamConnectionOwner {
   readonly #drains: TunnelDrains;
   readonly #clients: ClientCounts;
   readonly #trustedProxies: AddressRanges;
-  /** Connections of addresses that have their share already; they wait for their refusal. */
-  readonly #files = new OpenFiles();
+  readonly #files: OpenFiles;
+  /** Connections that there is no room for; they wait for their refusal. */
   #surplus = 0;
 
   constructor(options: UpstreamPortOptions) {
@@ -85,6 +86,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     this.budget = options.budget;
     this.#limits = options.limits;
     this.#drains = options.drains;
+    this.#files = options.files;
     this.#clients = new ClientCounts(options.config.maxTunnelsPerClient);
     this.#trustedProxies = options.trustedProxies;
     this.#listener = new TcpListener("upstream", (socket) => this.#accept(socket));

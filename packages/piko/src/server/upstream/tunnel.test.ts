@@ -1,0 +1,198 @@
+// A tunnel in each of its states: whether it takes requests, what its agent and its owner hear of it, and how it ends.
+
+import type { StreamHandler } from "@piko/tunnel";
+import { afterEach, describe, expect, it } from "vitest";
+import { eventually } from "../../../test/port-peer.js";
+import {
+  type AgentOptions,
+  type TestAgent,
+  UpstreamRig,
+  type UpstreamRigOptions,
+} from "../../../test/upstream-rig.js";
+import type { Tunnel } from "./tunnel.js";
+
+let rig: UpstreamRig | undefined;
+afterEach(async () => {
+  const last = rig;
+  rig = undefined;
+  await last?.[Symbol.asyncDispose]();
+  last?.clock.assertIdle();
+});
+
+interface Scene {
+  readonly rig: UpstreamRig;
+  readonly agent: TestAgent;
+  readonly tunnel: Tunnel;
+}
+
+async function start(options?: AgentOptions, limits?: UpstreamRigOptions["limits"]): Promise<Scene> {
+  rig = await UpstreamRig.start({ limits: { ...limits } });
+  const agent = await rig.agent(options);
+  return { rig, agent, tunnel: rig.tunnel };
+}
+
+const INTERNAL_ERROR = "yamux: peer ended the session: internal error";
+
+/** A stream's end on the node, and how it was lost. */
+function handler(lost: string[] = []): StreamHandler {
+  return { onData() {}, onEnd() {}, onWritable() {}, onReset: () => void lost.push("reset") };
+}
+
+/** How a tunnel comes into a state. */
+const STATES: Readonly<Record<string, (scene: Scene) => Promise<void> | void>> = {
+  active: () => {},
+  "drained by the node": ({ tunnel }) => tunnel.drain(),
+  "drained by its agent": async ({ agent, tunnel }) => {
+    agent.session.goAway();
+    await eventually(() => tunnel.state === "draining");
+  },
+  held: ({ tunnel }) => {
+    tunnel.drain();
+    tunnel.hold(true);
+  },
+  "held and let go again": ({ tunnel }) => {
+    tunnel.drain();
+    tunnel.hold(true);
+    tunnel.hold(false);
+  },
+  evicted: ({ tunnel }) => tunnel.evict(),
+  gone: async ({ agent, tunnel }) => {
+    agent.session.close();
+    await eventually(() => tunnel.state === "gone");
+  },
+};
+
+describe("what a tunnel takes", () => {
+  it.each([
+    // state, by name, whether it takes requests; as which the endpoint counts it
+    ["active", "active", true, 1],
+    ["drained by the node", "draining", true, 1],
+    ["drained by its agent", "draining", false, 0],
+    ["held", "draining", false, 0],
+    ["held and let go again", "draining", true, 1],
+    ["evicted", "draining", false, 0],
+    ["gone", "gone", false, 0],
+  ])("%s", async (name, state, usable, listeners) => {
+    const scene = await start({ capable: false });
+    await STATES[name]?.(scene);
+    const { rig, tunnel } = scene;
+    expect([tunnel.state, tunnel.usable, tunnel.accepting]).toEqual([state, usable, usable]);
+    const endpoint = rig.upstreams.find("e");
+    const found = endpoint?.select(undefined) ?? endpoint?.selectDraining(undefined);
+    expect(found).toBe(usable ? tunnel : undefined);
+    expect(rig.upstreams.listenerCount("e")).toBe(listeners);
+  });
+
+  it("is no more than its limit of streams, of which it says that it is full and not that it is gone", async () => {
+    const { rig, tunnel } = await start(undefined, { maxStreamsPerTunnel: 2 });
+    const endpoint = rig.upstreams.find("e");
+    const first = tunnel.openStream(handler());
+    tunnel.openStream(handler());
+    expect([tunnel.accepting, tunnel.usable, tunnel.streamCount]).toEqual([false, true, 2]);
+    expect([endpoint?.select(undefined), endpoint?.isFull(undefined)]).toEqual([undefined, true]);
+    first?.reset();
+    expect([tunnel.accepting, endpoint?.select(undefined)]).toEqual([true, tunnel]);
+  });
+});
+
+describe("to be asked to move", () => {
+  it.each([
+    [true, "go away"],
+    [false, undefined],
+  ])("is said to an agent that knows of it (%s)", async (capable, heard) => {
+    const { agent, rig, tunnel } = await start({ capable });
+    expect(tunnel.drainable).toBe(capable);
+    tunnel.drain();
+    tunnel.drain();
+    // A stream behind it has come when all before has.
+    tunnel.openStream(handler())?.flushFlags();
+    await agent.until("stream");
+    expect(agent.heard).toEqual(heard === undefined ? ["stream"] : [heard, "stream"]);
+    await rig.log.line("upstream asked to move");
+    expect(rig.log.find("upstream asked to move")).toHaveLength(1);
+    expect([rig.upstreams.drainingCount, rig.upstreams.activeCount]).toEqual([1, 0]);
+  });
+
+  it("changes nothing for one whose agent leaves already", async () => {
+    const scene = await start();
+    await STATES["drained by its agent"]?.(scene);
+    scene.tunnel.drain();
+    scene.agent.session.close();
+    await scene.rig.log.line("upstream disconnected");
+    expect(scene.rig.log.find("upstream asked to move")).toEqual([]);
+    expect(scene.rig.log.find("upstream draining")).toHaveLength(1);
+  });
+
+  it("by the node is not said to be the agent's wish when that agrees", async () => {
+    const { agent, rig, tunnel } = await start();
+    tunnel.drain();
+    agent.session.goAway();
+    await eventually(() => !tunnel.usable);
+    agent.session.close();
+    await rig.log.line("upstream disconnected");
+    expect(rig.log.find("upstream draining")).toEqual([]);
+    expect(rig.told).toEqual(["e 1", "e 0"]);
+  });
+});
+
+it("a hold is told once, and not of a tunnel that is gone", async () => {
+  const scene = await start();
+  const { rig, tunnel } = scene;
+  tunnel.drain();
+  for (const held of [true, true, false, false]) tunnel.hold(held);
+  expect(rig.told).toEqual(["e 1", "e 0", "e 1"]);
+  await STATES["gone"]?.(scene);
+  tunnel.hold(true);
+  expect(rig.told).toEqual(["e 1", "e 0", "e 1", "e 0"]);
+});
+
+it("an agent that opens a stream is refused, and keeps its tunnel", async () => {
+  const { agent, tunnel } = await start();
+  await agent.refusedStream();
+  expect([tunnel.state, tunnel.streamCount]).toEqual(["active", 0]);
+  tunnel.openStream(handler())?.flushFlags();
+  await agent.until("stream");
+});
+
+describe("an end", () => {
+  it("by eviction makes any agent reconnect, and comes once", async () => {
+    const { agent, rig, tunnel } = await start({ capable: false });
+    const lost: string[] = [];
+    tunnel.openStream(handler(lost));
+    tunnel.evict();
+    tunnel.evict();
+    expect(lost).toEqual(["reset"]);
+    await agent.until(INTERNAL_ERROR);
+    await eventually(() => tunnel.state === "gone");
+    await rig.log.line("upstream disconnected");
+    expect(rig.log.find("upstream disconnected")).toHaveLength(1);
+    expect(rig.told).toEqual(["e 1", "e 0"]);
+  });
+
+  it("is known to the endpoint before its requests hear of it, so that they go elsewhere", async () => {
+    for (const end of [(tunnel: Tunnel) => tunnel.evict(), (tunnel: Tunnel) => tunnel.destroy()]) {
+      const { rig, tunnel } = await start();
+      const seen: unknown[] = [];
+      const onReset = (): void => {
+        const endpoint = rig.upstreams.find("e");
+        seen.push(endpoint?.select(undefined), endpoint?.selectDraining(undefined), rig.told.at(-1));
+      };
+      tunnel.openStream({ ...handler(), onReset });
+      end(tunnel);
+      expect(seen).toEqual([undefined, undefined, "e 0"]);
+      await rig[Symbol.asyncDispose]();
+    }
+  });
+
+  it("of a tunnel that is lost leaves the others their turns", async () => {
+    const { agent, rig, tunnel } = await start();
+    await rig.agent();
+    await rig.agent();
+    agent.session.destroy();
+    await eventually(() => tunnel.state === "gone");
+    const endpoint = rig.upstreams.find("e");
+    const turns = [1, 2, 3, 4].map(() => rig.tunnels.indexOf(endpoint?.select(undefined) as Tunnel));
+    expect(new Set(turns)).toEqual(new Set([0, 1]));
+    expect([turns[0], turns[1]]).toEqual([turns[2], turns[3]]);
+  });
+});

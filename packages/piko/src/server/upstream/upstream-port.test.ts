@@ -1,0 +1,219 @@
+// The port that agents come to: how many it lets in, what it tells of their tunnels, and how it sends them away.
+
+import { afterEach, describe, expect, it } from "vitest";
+import { OpenFiles } from "../../net/accept/open-files.js";
+import { eventually } from "../../../test/port-peer.js";
+import { UpstreamRig, type UpstreamRigOptions, upgradeRequest } from "../../../test/upstream-rig.js";
+
+let rig: UpstreamRig | undefined;
+afterEach(async () => {
+  const last = rig;
+  rig = undefined;
+  await last?.[Symbol.asyncDispose]();
+  expect(last?.port.highestClientCount ?? 0).toBe(0);
+  last?.clock.assertIdle();
+});
+
+async function start(options?: UpstreamRigOptions): Promise<UpstreamRig> {
+  rig = await UpstreamRig.start(options);
+  return rig;
+}
+
+const statusOf = (answer: string): string => answer.slice(9, 12);
+
+describe("limits", () => {
+  it("close connections beyond those that may be without a request", async () => {
+    const rig = await start({ limits: { maxPendingConnections: 1 } });
+    const first = await rig.connect();
+    await eventually(() => rig.port.pendingCount === 1);
+    const second = await rig.connect();
+    expect(await second.over()).toBe("");
+    expect(rig.hits).toEqual(["max_pending_connections"]);
+    // A tunnel is none of them.
+    await first.send(upgradeRequest()).until(({ text }) => text !== "");
+    expect(rig.port.pendingCount).toBe(0);
+    await rig.agent();
+  });
+
+  it("give an address its share, tunnels included, and refuse more once they have spoken", async () => {
+    const rig = await start({ limits: { maxTunnelsPerClient: 2 } });
+    await rig.agent();
+    const pending = await rig.connect();
+    await eventually(() => rig.port.highestClientCount === 2);
+    const third = await rig.connect();
+    await eventually(() => rig.hits.length > 0);
+    expect(third.text).toBe("");
+    const answer = await third.send("G").over();
+    expect(statusOf(answer)).toBe("429");
+    expect(answer).toContain("max_tunnels_per_client");
+    expect(answer).toContain("Retry-After: 1\r\n");
+    expect(rig.hits).toEqual(["max_tunnels_per_client"]);
+    // Others have their own, and a place that is left can be taken.
+    expect(
+      statusOf(
+        (await (await rig.connect("127.0.0.2")).send(upgradeRequest()).until(({ text }) => text !== "")).text,
+      ),
+    ).toBe("101");
+    pending.socket.end();
+    await eventually(() => rig.port.highestClientCount === 1);
+    await rig.agent();
+  });
+
+  it("wait two seconds for one that will be refused to speak, and count it as nothing else", async () => {
+    const rig = await start({ limits: { maxTunnelsPerClient: 0 } });
+    const peer = await rig.connect();
+    await eventually(() => rig.port.pendingCount === 1);
+    rig.clock.advance(1_999);
+    expect(peer.end).toBeUndefined();
+    rig.clock.advance(250);
+    expect(await peer.over()).toBe("");
+    expect(rig.hits).toEqual(["max_tunnels_per_client"]);
+  });
+
+  it("have no share for trusted proxies, which bring many agents", async () => {
+    const rig = await start({ limits: { maxTunnelsPerClient: 1 }, trustedProxies: ["127.0.0.0/8"] });
+    await rig.agent();
+    await rig.agent();
+    expect([rig.tunnels.length, rig.port.highestClientCount]).toEqual([2, 0]);
+  });
+
+  it("refuse connections when the process is short of files, and close them when it is out", async () => {
+    for (const [limit, answer] of [
+      // The number of an accepted socket is above the first, and above the reserve of the second.
+      [0, ""],
+      [64, "503"],
+    ] as const) {
+      const rig = await start({ files: new OpenFiles(limit) });
+      const peer = await rig.connect();
+      const text = await peer.send("G").over();
+      expect(statusOf(text)).toBe(answer);
+      expect(text.includes("too many connections (open_files)")).toBe(answer !== "");
+      expect(rig.hits).toEqual(["open_files"]);
+      await rig[Symbol.asyncDispose]();
+    }
+  });
+});
+
+describe("a tunnel", () => {
+  const FIELDS = { "endpoint-id": "e", "client-ip": "127.0.0.1" };
+
+  it("is told to the log and to other nodes when it comes, and when it goes", async () => {
+    const rig = await start();
+    const agent = await rig.agent();
+    expect(await rig.log.line("upstream connected")).toMatchObject(FIELDS);
+    expect(rig.upstreams.find("e")?.select(undefined)).toBe(rig.tunnel);
+    agent.session.close();
+    const line = await rig.log.line("upstream disconnected");
+    expect(line).toMatchObject({ level: "info", ...FIELDS });
+    expect(rig.told).toEqual(["e 1", "e 0"]);
+    expect(rig.upstreams.find("e")).toBeUndefined();
+  });
+
+  it("whose agent vanishes is told with the reason", async () => {
+    const rig = await start();
+    const peer = await rig.rawAgent();
+    peer.socket.resetAndDestroy();
+    const line = await rig.log.line("upstream disconnected");
+    expect(line).toMatchObject({ level: "warn", ...FIELDS });
+    expect(line["error"]).toMatch(/ECONNRESET/);
+  });
+
+  it("whose agent ends without a Close is told as an end", async () => {
+    const rig = await start();
+    const peer = await rig.rawAgent();
+    peer.socket.end();
+    expect(await rig.log.line("upstream disconnected")).toMatchObject({ level: "info" });
+  });
+
+  it("whose agent answers no ping is ended, counted and told", async () => {
+    const rig = await start({ limits: { pingIntervalMs: 5_000, pingTimeoutMs: 1_000 } });
+    const peer = await rig.rawAgent();
+    rig.clock.advance(6_000);
+    expect(rig.tunnel.usable).toBe(false);
+    await peer.over();
+    expect(await rig.log.line("upstream disconnected")).toMatchObject({ level: "warn" });
+    expect(rig.hits).toEqual(["ping_timeout"]);
+    expect(rig.told).toEqual(["e 1", "e 0"]);
+  });
+
+  it("whose agent accepts no stream is ended, counted and told, though it speaks", async () => {
+    const rig = await start();
+    const peer = await rig.rawAgent();
+    const lost: string[] = [];
+    const handler = { onData() {}, onEnd() {}, onWritable() {}, onReset: () => void lost.push("lost") };
+    rig.tunnel.openStream(handler)?.flushFlags();
+    for (let seconds = 0; seconds < 120 && lost.length === 0; seconds += 5) {
+      // The answer to a ping, in a message whose mask is zero.
+      const { length } = peer.text;
+      peer.send("\u0082\u008c\0\0\0\0\0\u0002\0\u0001\0\0\0\0\0\0\0\0");
+      await peer.until(({ text }) => text.length > length);
+      rig.clock.advance(5_000);
+    }
+    expect(lost).toEqual(["lost"]);
+    await peer.over();
+    await rig.log.line("upstream disconnected");
+    expect(rig.hits).toEqual(["open_timeout"]);
+  });
+
+  it("whose agent breaks the protocol is ended and told", async () => {
+    const rig = await start();
+    const peer = await rig.rawAgent();
+    peer.send("\u0082\u008c\0\0\0\0\u0009\u0009\0\0\0\0\0\0\0\0\0\0");
+    await peer.over();
+    expect((await rig.log.line("upstream disconnected"))["error"]).toMatch(/yamux: version 9/);
+    expect(rig.hits).toEqual([]);
+  });
+
+  it("of an agent that stops gets requests only while there is no other", async () => {
+    const rig = await start();
+    const leaving = await rig.agent();
+    await rig.agent();
+    leaving.session.goAway();
+    expect(await rig.log.line("upstream draining")).toMatchObject(FIELDS);
+    expect(rig.told).toEqual(["e 1", "e 2", "e 1"]);
+    expect(rig.upstreams.find("e")?.active).toHaveLength(1);
+    expect(rig.upstreams.drainingCount).toBe(1);
+  });
+});
+
+describe("a node that stops", () => {
+  it("accepts no more connections, and has its agents move before it ends their tunnels", async () => {
+    const rig = await start();
+    const agent = await rig.agent();
+    const go = await rig.agent({ capable: false });
+    rig.port.stopAccepting();
+    const moved = rig.port.drain(0, 10_000);
+    await agent.until("go away");
+    await rig.log.line("upstream asked to move", 1);
+    // One of ours closes when it has moved; a Go agent is cut off when it has nothing to do.
+    agent.session.goAway();
+    agent.session.close();
+    await go.until("yamux: peer ended the session: internal error");
+    await eventually(() => rig.upstreams.tunnelCount === 0);
+    rig.clock.advance(50);
+    await moved;
+    expect(rig.told.at(-1)).toBe("e 0");
+    await expect(rig.connect()).rejects.toThrow(/ECONNREFUSED/);
+  });
+
+  it("ends what is left so that every agent comes back", async () => {
+    const rig = await start();
+    const agents = [await rig.agent(), await rig.agent({ capable: false })];
+    const pending = await rig.connect();
+    await eventually(() => rig.port.pendingCount === 1);
+    rig.port.close();
+    rig.port.close();
+    for (const agent of agents) await agent.until("yamux: peer ended the session: internal error");
+    expect(await pending.over()).toBe("");
+    await eventually(() => rig.upstreams.tunnelCount === 0);
+  });
+
+  it("drops what doesn't go", async () => {
+    const rig = await start();
+    const peer = await rig.rawAgent();
+    rig.port.destroy();
+    await peer.over();
+    await eventually(() => rig.upstreams.tunnelCount === 0);
+    expect(rig.told).toEqual(["e 1", "e 0"]);
+  });
+});

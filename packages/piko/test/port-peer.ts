@@ -1,0 +1,71 @@
+// A connection to a port under test, over loopback: what a test sends as it is, and what it gets as text.
+
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
+import { isResetAtEnd } from "@piko/tunnel";
+
+/** How a connection ended: in order, or by a reset. */
+export type PeerEnd = "end" | "reset";
+
+export class PortPeer {
+  readonly socket: Socket;
+  text = "";
+  /** How the other side has ended; undefined so far. */
+  end: PeerEnd | undefined;
+  #waiters: (() => void)[] = [];
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on("data", (bytes: Buffer) => {
+      this.text += bytes.toString("latin1");
+      this.#wake();
+    });
+    socket.on("end", () => this.#ended(isResetAtEnd(socket) ? "reset" : "end"));
+    socket.on("error", () => this.#ended("reset"));
+    socket.on("close", () => this.#ended("end"));
+  }
+
+  static async connect(port: number, localAddress = "127.0.0.1"): Promise<PortPeer> {
+    const socket = connect({ port, host: "127.0.0.1", localAddress });
+    const peer = new PortPeer(socket);
+    await once(socket, "connect");
+    return peer;
+  }
+
+  send(text: string): this {
+    this.socket.write(text, "latin1");
+    return this;
+  }
+
+  /** Resolves when `holds` does; looked at with each event. */
+  async until(holds: (peer: PortPeer) => boolean): Promise<this> {
+    while (!holds(this)) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+    return this;
+  }
+
+  /** Resolves with all that came, when the other side has ended. */
+  async over(): Promise<string> {
+    await this.until(({ end }) => end !== undefined);
+    return this.text;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.socket.closed) return;
+    this.socket.destroy();
+    await once(this.socket, "close");
+  }
+
+  #ended(how: PeerEnd): void {
+    this.end ??= how;
+    this.#wake();
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiters.splice(0)) wake();
+  }
+}
+
+/** Waits, turn by turn, for what comes over a socket and can't be waited for otherwise. */
+export async function eventually(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise((resolve) => setImmediate(resolve));
+}

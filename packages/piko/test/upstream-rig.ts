@@ -1,0 +1,203 @@
+// A node's upstream port on loopback, on a clock that stands still, and agents that do what the test says.
+
+import {
+  ByteSocket,
+  TunnelSession,
+  type TunnelSessionHandler,
+  type StreamHandler,
+  type YamuxStream,
+  type TunnelError,
+} from "@piko/tunnel";
+import { FakeClock } from "@piko/testkit";
+import { loadConfig } from "../src/config/load-config.js";
+import { SERVER, type UpstreamLimitsConfig } from "../src/config/server.js";
+import { AddressRanges } from "../src/base/address-ranges.js";
+import { DateLine } from "../src/http/date-line.js";
+import { OpenFiles } from "../src/net/accept/open-files.js";
+import { ByteBudget } from "../src/net/byte-budget.js";
+import { DeadlineSweep } from "../src/net/deadline-sweep.js";
+import type { LimitCounters } from "../src/net/limit-counters.js";
+import { ReconnectWaits } from "../src/server/upstream/reconnect-waits.js";
+import type { Tunnel } from "../src/server/upstream/tunnel.js";
+import { TunnelDrains } from "../src/server/upstream/tunnel-drains.js";
+import type { UpstreamLimit } from "../src/server/upstream/upstream-metrics.js";
+import { UpstreamPort } from "../src/server/upstream/upstream-port.js";
+import { Upstreams } from "../src/server/upstream/upstreams.js";
+import { eventually, PortPeer } from "./port-peer.js";
+import { RecordedLog } from "./recorded-log.js";
+
+export interface UpstreamRigOptions {
+  readonly limits?: Partial<UpstreamLimitsConfig>;
+  readonly trustedProxies?: readonly string[];
+  readonly maxBytes?: number;
+  readonly files?: OpenFiles;
+}
+
+export interface AgentOptions {
+  readonly endpoint?: string;
+  /** One of ours, which knows how to move; otherwise a Go agent. */
+  readonly capable?: boolean;
+}
+
+const CAPABILITIES = "x-piko-capabilities: drain\r\n";
+
+/** The request for a tunnel; `fields` are further lines, each with its CRLF. */
+export function upgradeRequest(endpoint = "e", fields = ""): string {
+  return (
+    `GET /piko/v1/upstream/${endpoint} HTTP/1.1\r\nHost: node\r\nConnection: upgrade\r\nUpgrade: websocket\r\n` +
+    `Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n${fields}\r\n`
+  );
+}
+
+/** An agent's end of a tunnel. It accepts every stream, and keeps what it hears in words. */
+export class TestAgent implements TunnelSessionHandler {
+  readonly socket: ByteSocket;
+  readonly heard: string[] = [];
+  readonly session: TunnelSession;
+  /** Of a node's streams. */
+  readonly streamHandler: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
+
+  constructor(socket: ByteSocket) {
+    this.socket = socket;
+    this.session = new TunnelSession(socket, "client", this, new FakeClock(), { peerHalfCloses: true });
+  }
+
+  onStream(_stream: YamuxStream): StreamHandler {
+    this.heard.push("stream");
+    return this.streamHandler;
+  }
+
+  onGoAway(): void {
+    this.heard.push("go away");
+  }
+
+  onClose(error: TunnelError | undefined): void {
+    this.heard.push(error === undefined ? "closed" : error.message);
+  }
+
+  /** Opens a stream, which agents don't; resolves when it is refused. */
+  async refusedStream(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const handler = { onData() {}, onEnd() {}, onWritable() {}, onReset: resolve };
+      this.session.yamux.openStream(handler)?.flushFlags();
+    });
+  }
+
+  /** Resolves when it has heard so much. */
+  async until(text: string): Promise<void> {
+    await eventually(() => this.heard.includes(text));
+  }
+}
+
+export class UpstreamRig {
+  readonly clock = new FakeClock();
+  readonly hits: UpstreamLimit[] = [];
+  readonly log = new RecordedLog();
+  readonly budget: ByteBudget;
+  readonly drains: TunnelDrains;
+  /** Listeners as they are told to other nodes, in order: `e 1`. */
+  readonly told: string[] = [];
+  readonly upstreams: Upstreams;
+  readonly port: UpstreamPort;
+  readonly #peers: (AsyncDisposable | TestAgent)[] = [];
+  #number = 0;
+
+  private constructor({ limits, trustedProxies = [], maxBytes = 10_000_000, files }: UpstreamRigOptions) {
+    const { upstream } = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] });
+    const { clock } = this;
+    this.budget = new ByteBudget(maxBytes);
+    this.drains = new TunnelDrains(clock, () => 0);
+    this.upstreams = new Upstreams(
+      new ReconnectWaits(clock, 5_000, 10),
+      (endpointId, count) => void this.told.push(`${endpointId} ${count}`),
+    );
+    const counters = { hit: (name: UpstreamLimit) => void this.hits.push(name) };
+    this.port = new UpstreamPort({
+      nodeId: "n1",
+      upstreams: this.upstreams,
+      config: { ...upstream.limits, ...limits },
+      trustedProxies: new AddressRanges(trustedProxies),
+      limits: counters as unknown as LimitCounters<UpstreamLimit>,
+      drains: this.drains,
+      budget: this.budget,
+      files: files ?? new OpenFiles(Number.POSITIVE_INFINITY),
+      logger: this.log.logger,
+      clock,
+      sweep: new DeadlineSweep(clock),
+      dateLine: new DateLine(clock),
+    });
+  }
+
+  static async start(options: UpstreamRigOptions = {}): Promise<UpstreamRig> {
+    const rig = new UpstreamRig(options);
+    rig.#number = (await rig.port.listen({ host: "127.0.0.1", port: 0 })).port;
+    return rig;
+  }
+
+  /** A connection that is no tunnel yet. */
+  async connect(localAddress?: string): Promise<PortPeer> {
+    const peer = await PortPeer.connect(this.#number, localAddress);
+    this.#peers.push(peer);
+    return peer;
+  }
+
+  /** What a request is answered with, when the connection has ended. */
+  async refusal(request: string): Promise<string> {
+    return await (await this.connect()).send(request).over();
+  }
+
+  /** A tunnel that the test speaks for byte by byte, behind its 101. */
+  async rawAgent(request = upgradeRequest()): Promise<PortPeer> {
+    const peer = await this.connect();
+    await peer.send(request).until(({ text }) => text.includes("\r\n\r\n"));
+    return peer;
+  }
+
+  /** A tunnel. */
+  async agent({ capable = true, endpoint = "e" }: AgentOptions = {}): Promise<TestAgent> {
+    const agent = await new Promise<TestAgent>((resolve, reject) => {
+      let answer = "";
+      const socket = ByteSocket.connect(
+        { host: "127.0.0.1", port: this.#number },
+        {
+          onBytes: (buffer, start, end) => {
+            answer += buffer.toString("latin1", start, end);
+            const headEnd = answer.indexOf("\r\n\r\n") + 4;
+            if (headEnd < 4) return;
+            if (!answer.startsWith("HTTP/1.1 101 ")) throw new Error(answer);
+            const agent = new TestAgent(socket);
+            agent.session.receive(buffer, end - (answer.length - headEnd), end);
+            resolve(agent);
+          },
+          onEnd() {},
+          onDrain() {},
+          onClose: () => reject(new Error(`closed: ${answer}`)),
+        },
+      );
+      socket.out.writeLatin1(upgradeRequest(endpoint, capable ? CAPABILITIES : ""));
+    });
+    this.#peers.push(agent);
+    return agent;
+  }
+
+  /** The tunnels, in the order in which they came. */
+  get tunnels(): Tunnel[] {
+    return [...this.upstreams.tunnels()];
+  }
+
+  /** The only tunnel. */
+  get tunnel(): Tunnel {
+    const [tunnel, ...more] = this.tunnels;
+    if (tunnel === undefined || more.length > 0) throw new Error(`${this.tunnels.length} tunnels`);
+    return tunnel;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const peer of this.#peers.splice(0)) {
+      if (peer instanceof TestAgent) peer.session.destroy();
+      else await peer[Symbol.asyncDispose]();
+    }
+    await eventually(() => this.upstreams.tunnelCount === 0 && this.port.pendingCount === 0);
+    this.port.destroy();
+  }
+}
