@@ -32,14 +32,43 @@ const LIMITS = {
 const EACH = 8;
 const BYTES = 6_000_000;
 
-/** Stops a process for longer than the limits. */
-async function pause(program: Program, meanwhile: () => void = () => {}): Promise<void> {
+/** Stops a process, by default for longer than the limits. */
+async function pause(
+  program: Program,
+  meanwhile: () => void = () => {},
+  ms: number = PAUSE_MS,
+): Promise<void> {
   program.signal("SIGSTOP");
   await eventually(async () => / T /.test(await readFile(`/proc/${program.pid}/stat`, "latin1")), "stop");
   meanwhile();
-  await delay(PAUSE_MS);
+  await delay(ms);
   program.signal("SIGCONT");
 }
+
+/** How long the service below keeps a connection, and a pause that is longer. */
+const KEPT_MS = 1_500;
+const LONGER_MS = 2_000;
+
+/** A service that has given up a connection when the next request on it comes: its end is on the way to the agent. */
+async function startImpatientService(
+  onRequest: (answer: () => void) => void,
+): Promise<{ readonly addr: string }> {
+  return startRawService(scene, (socket) => {
+    let answeredMs = Number.POSITIVE_INFINITY;
+    socket.on("data", () => {
+      if (performance.now() - answeredMs > KEPT_MS) {
+        socket.resetAndDestroy();
+        return;
+      }
+      onRequest(() => {
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        answeredMs = performance.now();
+      });
+    });
+  });
+}
+
+const POST = "POST /item HTTP/1.1\r\nHost: web.test\r\nContent-Length: 0\r\n\r\n";
 
 describe.skipIf(process.platform !== "linux")("a pause", () => {
   describe.runIf(haveTools("curl"))("leaves uploads and downloads alone", () => {
@@ -109,5 +138,41 @@ describe.skipIf(process.platform !== "linux")("a pause", () => {
     expect((await client.response("GET")).status).toBe(200);
     const { fields } = await { server: server.program, agent }[who].waitFor("process stood still");
     expect(fields["paused-ms"]).toBeGreaterThan(PAUSE_MS - 1_000);
+  });
+
+  it("of the agent fails no POST by a connection that the service gives up meanwhile", async () => {
+    const service = await startImpatientService((answer) => answer());
+    const server = await startServer(scene);
+    const agent = await startAgent(scene, server.upstream, "web", service.addr);
+    const client = await RawClient.connect(scene, server.proxy);
+    client.send("GET /item HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    expect((await client.response("GET")).status).toBe(200);
+    await pause(agent, () => client.send(POST), LONGER_MS);
+    expect((await client.response("POST")).status).toBe(200);
+  });
+
+  it("of the agent fails no POST by a connection whose last answer it has read late", async () => {
+    const answers: (() => void)[] = [];
+    const service = await startImpatientService((answer) => answers.push(answer));
+    const server = await startServer(scene);
+    const agent = await startAgent(scene, server.upstream, "web", service.addr);
+    const [first, second] = [
+      await RawClient.connect(scene, server.proxy),
+      await RawClient.connect(scene, server.proxy),
+    ];
+    first.send("GET /item HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    await eventually(() => answers.length === 1, "request at the service");
+    await pause(
+      agent,
+      () => {
+        answers[0]?.();
+        second.send(POST);
+      },
+      LONGER_MS,
+    );
+    expect((await first.response("GET")).status).toBe(200);
+    await eventually(() => answers.length === 2, "second request at the service");
+    answers[1]?.();
+    expect((await second.response("POST")).status).toBe(200);
   });
 });

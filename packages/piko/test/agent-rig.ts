@@ -135,6 +135,7 @@ export interface AgentRigOptions {
   readonly idleTimeoutMs?: number;
   readonly tls?: ClientTlsConfig;
   readonly clock?: Clock;
+  readonly wallNow?: () => number;
   readonly halfClose?: boolean;
 }
 
@@ -179,6 +180,7 @@ export class AgentRig {
       maxResponseHeadBytes: 64 * 1024,
       budget: new ByteBudget(Number.POSITIVE_INFINITY),
       clock,
+      wallNow: options.wallNow ?? Date.now,
     });
     const logger = createSilentLogger();
     const metrics = new RequestMetrics({ endpoint: "my-endpoint" });

@@ -23,6 +23,8 @@ export interface ListenerOptions {
   readonly budget: ByteBudget;
   readonly logger: Logger;
   readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
   /** A tunnel is open; the first time and after each reconnect. */
   readonly onConnected: (nodeId: string | undefined) => void;
 }
@@ -89,7 +91,7 @@ export class Listener {
   }
 }
 
-function createPool({ budget, clock, config }: ListenerOptions): ServicePool {
+function createPool({ budget, clock, config, wallNow }: ListenerOptions): ServicePool {
   const { addr, httpClient, tls } = config;
   return new ServicePool({
     connector: new ServiceConnector({ addr, tls, keepAliveMs: httpClient.keepAliveTimeoutMs }),
@@ -98,6 +100,7 @@ function createPool({ budget, clock, config }: ListenerOptions): ServicePool {
     maxResponseHeadBytes: httpClient.maxResponseHeaderBytes,
     budget,
     clock,
+    wallNow,
   });
 }
 

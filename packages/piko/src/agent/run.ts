@@ -18,6 +18,10 @@ import { tokenSource } from "../net/token-source.js";
 /** Most memory for response heads that come in parts. Above it, such a response is a 502. */
 const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 
+/** Milliseconds since 1970. */
+// oxlint-disable-next-line no-restricted-properties -- the top of an agent
+const wallNow = Date.now;
+
 /** Options of {@link runAgent}. */
 export interface RunAgentOptions {
   readonly config: AgentConfig;
@@ -48,6 +52,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
         budget,
         logger,
         clock,
+        wallNow,
         onConnected: (nodeId) =>
           log.info("connected", {
             "endpoint-id": listener.endpointId,

@@ -123,7 +123,7 @@ describe("a connection", () => {
     const events: Partial<UpstreamEvents> = {
       onLost: (_why, seen, detail) => void lost.push([seen, detail]),
     };
-    const connection = rig.pool.take(events as UpstreamEvents);
+    const connection = rig.pool.take(events as UpstreamEvents, true);
     const [get, stray] = [Buffer.from(GET), Buffer.from(OK)];
     const head = new RequestHead(16);
     parseRequestHead(head, get, 0, get.length);
@@ -219,6 +219,61 @@ describe("a request that meets the end of a used connection", () => {
     await rig.request(GET);
     expect((await rig.request(GET)).text).toContain(UNREACHABLE);
     expect(service.connections.length).toBe(2);
+  });
+});
+
+describe("a request that can't be sent again", () => {
+  /** Two requests, `gapMs` on the wall between the first one's sending and the second one. */
+  const connectionsOf = async (
+    method: string,
+    gapMs: number,
+    first: "read at once" | "read at the end",
+  ): Promise<number> => {
+    let wallMs = 1_000_000;
+    const service = await uses.raw((socket) => {
+      socket.on("data", (data) => {
+        // Its answer is read when the time is over: this process has stood still.
+        if (first === "read at the end" && data.toString().startsWith("GET")) wallMs += gapMs;
+        socket.write(OK);
+      });
+    });
+    const rig = await uses.rig({ service: service.port, wallNow: () => wallMs });
+    await rig.request(GET);
+    if (first === "read at once") wallMs += gapMs;
+    expect((await rig.request(POST.replace("POST", method))).text).toBe(OK);
+    expect(rig.pool.idleCount).toBe(1);
+    return service.connections.length;
+  };
+
+  it.each([
+    ["is used", 999, 1],
+    ["gives way to a new one", 1_000, 2],
+    ["gives way to a new one", 60_000, 2],
+    ["gives way to a new one, since the clock was turned back,", -5_000, 2],
+  ])("takes a kept connection by its time: it %s after %d ms", async (_what, gapMs, connections) => {
+    expect(await connectionsOf("POST", gapMs, "read at once")).toBe(connections);
+    expect(await connectionsOf("PATCH", gapMs, "read at once")).toBe(connections);
+    expect(await connectionsOf("PUT", gapMs, "read at once")).toBe(1);
+  });
+
+  it("counts from the last request, since nobody knows when the answer came", async () => {
+    expect(await connectionsOf("POST", 1_000, "read at the end")).toBe(2);
+  });
+
+  it("counts from the last of an upload", async () => {
+    let wallMs = 1_000_000;
+    const service = await uses.raw((socket) => {
+      socket.on("data", (data) => {
+        if (/(body|x)$/.test(data.toString())) socket.write(OK);
+      });
+    });
+    const rig = await uses.rig({ service: service.port, wallNow: () => wallMs });
+    const upload = rig.open().write("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n");
+    await received(await service.connection(0), (text) => text.endsWith("\r\n\r\n"));
+    wallMs += 60_000;
+    await upload.write("x").over();
+    expect((await rig.request(POST)).text).toBe(OK);
+    expect(service.connections.length).toBe(1);
   });
 });
 

@@ -26,6 +26,7 @@ const KEEP_ALIVE_MARGIN_MS = 1_000;
 /** What a connection asks of its pool. */
 export interface ServiceConnectionOwner {
   readonly clock: Clock;
+  readonly wallNow: () => number;
   readonly sweep: DeadlineSweep;
   readonly responses: ResponseReaderLimits;
   /** Keeps a connection whose request is over. Returns until when, or -1 when there is no room. */
@@ -37,6 +38,11 @@ export interface ServiceConnectionOwner {
 export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseEvents, Expiring {
   readonly halfClose = true;
   readonly socket: ByteSocket;
+  /**
+   * When the last of its last request was sent, on the wall's clock. Idle for the service it is only since its answer, but
+   * when that came can't be told by a process that may have stood still before it read it.
+   */
+  sentAtMs: number;
   readonly #pool: ServiceConnectionOwner;
   readonly #reader: ResponseReader;
   /** Whose call it is; undefined between requests, and at the end. */
@@ -64,6 +70,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   #blocked: boolean;
 
   constructor(pool: ServiceConnectionOwner, connector: ServiceConnector) {
+    this.sentAtMs = 0;
     this.#pool = pool;
     this.#reader = new ResponseReader(this, pool.responses);
     this.#events = undefined;
@@ -105,6 +112,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.#heldBytes = 0;
     this.#blocked = false;
     this.#flushesBefore = out.flushes;
+    this.sentAtMs = this.#pool.wallNow();
     this.#idempotent = isIdempotent(head.method);
     if (this.#reused && !this.#idempotent) this.#writtenBefore = this.socket.socket.bytesWritten;
     this.#reader.begin(head.method);
@@ -114,6 +122,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
 
   write(buffer: Buffer, start: number, end: number): void {
     writeBody(this.socket.out, this.#chunked, buffer, start, end);
+    this.sentAtMs = this.#pool.wallNow();
     this.#blocked = this.socket.out.congested;
   }
 

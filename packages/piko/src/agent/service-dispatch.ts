@@ -1,5 +1,5 @@
 // Brings the requests of an agent's exchange to its one service: on a kept connection if there is one, and once more on a
-// new one if the service had closed that before it knew of the request.
+// new one if the service had closed that before it knew of the request. One that can't be sent again takes no chances.
 
 import { type Dispatch, isIdempotent } from "../http/exchange/dispatch.js";
 import type { Exchange, Lifecycle } from "../http/exchange/exchange.js";
@@ -26,7 +26,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle {
   }
 
   connect(head: RequestHead | undefined): void {
-    this.#exchange.start(this.#pool.take(this.#exchange), head);
+    this.#exchange.start(this.#pool.take(this.#exchange, isIdempotent(this.#method)), head);
   }
 
   again(seen: Seen): boolean {

@@ -12,6 +12,11 @@ import { ServiceConnection, type ServiceConnectionOwner } from "./service-connec
 
 /** Most field lines of one response head; nodes let fewer through. */
 const MAX_FIELDS = 512;
+/**
+ * A request that can't be repeated takes a kept connection only if that was in use so lately: less than any service is
+ * known to keep an idle one, so that its end and the request can't meet on the way.
+ */
+const FRESH_MS = 1_000;
 
 /** Limits of a pool, and how it connects. */
 export interface ServicePoolOptions {
@@ -25,10 +30,13 @@ export interface ServicePoolOptions {
   /** Memory of heads that come in parts, of all the agent's services. */
   readonly budget: ByteBudget;
   readonly clock: Clock;
+  /** Milliseconds since 1970: services count the time in which this process stands still, `clock` doesn't. */
+  readonly wallNow: () => number;
 }
 
 export class ServicePool implements ServiceConnectionOwner {
   readonly clock: Clock;
+  readonly wallNow: () => number;
   readonly sweep: DeadlineSweep;
   readonly responses: ResponseReaderLimits;
   readonly #connector: ServiceConnector;
@@ -40,6 +48,7 @@ export class ServicePool implements ServiceConnectionOwner {
   constructor(options: ServicePoolOptions) {
     const { connector, maxIdle, idleTimeoutMs, clock } = options;
     this.clock = clock;
+    this.wallNow = options.wallNow;
     this.responses = {
       head: new ResponseHead(MAX_FIELDS),
       maxHeadBytes: options.maxResponseHeadBytes,
@@ -56,10 +65,15 @@ export class ServicePool implements ServiceConnectionOwner {
     return this.#idle.length;
   }
 
-  /** A connection for one request: an idle one, or one that is being opened. */
-  take(events: UpstreamEvents): ServiceConnection {
+  /** A connection for one request: an idle one, or one that is being opened. `repeatable`: it may be sent again. */
+  take(events: UpstreamEvents, repeatable: boolean): ServiceConnection {
     const idle = this.#idle.pop();
     if (idle === undefined) return this.open(events);
+    if (!repeatable && !this.#isFresh(idle)) {
+      // The new one takes its place, so that requests at long intervals don't fill the pool.
+      idle.destroy();
+      return this.open(events);
+    }
     idle.assign(events);
     return idle;
   }
@@ -87,5 +101,11 @@ export class ServicePool implements ServiceConnectionOwner {
   close(): void {
     this.#closed = true;
     for (const connection of this.#idle.splice(0)) connection.destroy();
+  }
+
+  /** False, too, when the clock on the wall was turned back. */
+  #isFresh(connection: ServiceConnection): boolean {
+    const idleMs = this.wallNow() - connection.sentAtMs;
+    return idleMs >= 0 && idleMs < FRESH_MS;
   }
 }
