@@ -1,0 +1,108 @@
+// `npm run freeze -- SCENARIO...`: programs that stand still or get no CPU, and paths that swallow everything, under load.
+// Each scenario prints one summary; a promise that is broken fails the run. Without names: those that need no root.
+
+import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import { busyMachine, busyMachineAgentsAsk } from "./freeze/busy-machine.mjs";
+import { frozenAgent, swallowingPath } from "./freeze/frozen-agent.mjs";
+import { frozenAgents, frozenNode } from "./freeze/frozen-moment.mjs";
+import { longStream } from "./freeze/long-stream.mjs";
+import { rollingBusy, rollingQuota } from "./freeze/rolling.mjs";
+
+/**
+ * @typedef {object} Scenario
+ * @property {string} about
+ * @property {number} seconds how long the fault lasts if nothing else is said; 0: as long as it takes
+ * @property {boolean} root needs it
+ * @property {(options: import("./freeze/stand.mjs").Options) => Promise<import("./freeze/findings.mjs").Findings | string>} run
+ *   returns what it found, or why it can't run here
+ */
+
+/** @type {Record<string, Scenario>} */
+const SCENARIOS = {
+  agent: { about: "one of two agents is frozen", seconds: 40, root: false, run: frozenAgent },
+  path: {
+    about: "the path to one of two agents swallows everything",
+    seconds: 40,
+    root: true,
+    run: swallowingPath,
+  },
+  node: { about: "a node is frozen, with POSTs", seconds: 6, root: false, run: frozenNode },
+  agents: { about: "both agents are frozen, with POSTs", seconds: 8, root: false, run: frozenAgents },
+  stream: {
+    about: "long streams through an agent that hardly runs",
+    seconds: 60,
+    root: false,
+    run: longStream,
+  },
+  busy: {
+    about: "one of two machines is busy; agents ask for no CPU",
+    seconds: 30,
+    root: true,
+    run: busyMachine,
+  },
+  "busy-100m": { about: "the same, agents ask for 100m", seconds: 30, root: true, run: busyMachineAgentsAsk },
+  rolling: {
+    about: "five rolling restarts, 200m of CPU for each program",
+    seconds: 0,
+    root: true,
+    run: rollingQuota,
+  },
+  "rolling-busy": {
+    about: "five rolling restarts where all is busy; no promise",
+    seconds: 0,
+    root: true,
+    run: rollingBusy,
+  },
+};
+
+const HELP = `usage: npm run freeze -- [options] [SCENARIO...]
+${Object.entries(SCENARIOS)
+  .map(([name, { about, seconds }]) => `  ${name.padEnd(14)} ${about}${seconds > 0 ? ` (${seconds} s)` : ""}`)
+  .join("\n")}
+
+  --seconds N    how long the fault lasts
+  --repeats N    runs of each scenario (default 1)
+  --rate N       GET requests a second (default 200); POSTs are 0.3 of it, streams of 5 s a fiftieth
+  --against PATH another build's piko.js`;
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    seconds: { type: "string" },
+    repeats: { type: "string", default: "1" },
+    rate: { type: "string", default: "200" },
+    against: {
+      type: "string",
+      default: fileURLToPath(new URL("../packages/piko/bin/piko.js", import.meta.url)),
+    },
+    help: { type: "boolean", default: false },
+  },
+});
+const usual = Object.keys(SCENARIOS).filter((name) => SCENARIOS[name]?.root === false);
+const names = positionals.length > 0 ? positionals : usual;
+const unknown = names.filter((name) => SCENARIOS[name] === undefined);
+if (values.help || unknown.length > 0) {
+  if (unknown.length > 0) console.error(`unknown scenario: ${unknown.join(", ")}`);
+  console.log(HELP);
+  process.exit(unknown.length > 0 ? 2 : 0);
+}
+
+for (const name of names) {
+  const scenario = SCENARIOS[name];
+  if (scenario === undefined) continue;
+  for (let run = 1; run <= Number(values.repeats); run++) {
+    const seconds = Number(values.seconds ?? scenario.seconds);
+    const outcome = await scenario.run({ piko: values.against, rate: Number(values.rate), seconds });
+    console.log(`${name}: ${scenario.about}${seconds > 0 ? `, ${seconds} s` : ""} (run ${run})`);
+    if (typeof outcome === "string") {
+      console.log(`  can't run here: ${outcome}`);
+      process.exitCode = 1;
+      continue;
+    }
+    for (const line of outcome.lines) console.log(line);
+    for (const promise of outcome.broken) console.log(`  BROKEN           ${promise}`);
+    if (outcome.broken.length > 0) process.exitCode = 1;
+    else console.log("  every promise was kept");
+  }
+}

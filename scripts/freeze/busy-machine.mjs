@@ -1,0 +1,114 @@
+// One of two machines has no CPU to spare. Each machine is a core of this one; on it a node and an agent are containers
+// with what Kubernetes gives them, and on the first one something else takes all that it can get.
+
+import { spawn, spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
+import { CpuGroup, SHARES } from "./cpu-groups.mjs";
+import { Findings } from "./findings.mjs";
+import { Load, nowMs } from "./load.mjs";
+import { pause, Stand } from "./stand.mjs";
+
+const WARM_UP_MS = 5_000;
+const AFTER_MS = 5_000;
+const BUSY = 0;
+/** Processes that take what they can get, in a container that asks for a core. */
+const LOAD = 20;
+const LOAD_SHARES = 1_024;
+/** The machine that isn't busy has CPU, whatever else runs on this one. */
+const IDLE_SHARES = 16_384;
+
+/**
+ * Agents that ask for nothing, as Kubernetes has it where nobody says anything.
+ * @param {import("./stand.mjs").Options} options
+ */
+export async function busyMachine(options) {
+  return watch(options, SHARES.none);
+}
+
+/** @param {import("./stand.mjs").Options} options */
+export async function busyMachineAgentsAsk(options) {
+  return watch(options, SHARES.agent);
+}
+
+/**
+ * @param {import("./stand.mjs").Options} options
+ * @param {number} agentShares
+ */
+async function watch({ piko, rate, seconds }, agentShares) {
+  const core = (/** @type {number} */ machine) => ["taskset", "-c", `${machine % availableParallelism()}`];
+  if (spawnSync("taskset", ["-V"]).status !== 0) return "there is no taskset (util-linux)";
+  const group = CpuGroup.create(IDLE_SHARES);
+  if (typeof group === "string") return group;
+  /** @type {ReturnType<typeof startLoad> | undefined} */
+  let others;
+  /** @type {Stand | undefined} */
+  let stand;
+  try {
+    const machines = [
+      group.add("machine-0", { shares: LOAD_SHARES }),
+      group.add("machine-1", { shares: IDLE_SHARES }),
+    ];
+    const place = (
+      /** @type {number} */ machine,
+      /** @type {string} */ name,
+      /** @type {number} */ shares,
+    ) => [...(machines[machine]?.add(name, { shares }).prefix ?? []), ...core(machine)];
+    stand = await Stand.start({
+      piko,
+      nodePrefix: (index) => place(index === BUSY ? BUSY : 1, `node-${index}`, SHARES.node),
+      agentPrefix: (index) => place(index, `agent-${index}`, agentShares),
+    });
+    const load = new Load(stand.proxies, { get: rate, slow: rate / 50 });
+    await pause(WARM_UP_MS);
+    others = startLoad(place(BUSY, "load", LOAD_SHARES));
+    const busyMs = nowMs();
+    await pause(seconds * 1_000);
+    await others.stop();
+    const idleMs = nowMs();
+    await pause(AFTER_MS);
+    const asked = await load.stop();
+    const arrivals = await stand.services.arrivals();
+
+    const findings = new Findings();
+    const { failed } = findings.count(asked, load.longestStallMs);
+    findings.promise(failed.length === 0, `${failed.length} requests failed`);
+    const during = asked.filter(({ startMs }) => startMs >= busyMs && startMs < idleMs);
+    findings.latency("while busy", during);
+    const through = new Set(arrivals.filter(({ agent }) => agent === BUSY).map(({ id }) => id));
+    const share = during.filter(({ id }) => through.has(id)).length / during.length;
+    findings.add("starved agent", `served ${(share * 100).toFixed(1)} % of them`);
+    findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+    return findings;
+  } finally {
+    await others?.stop();
+    await stand?.stop();
+    group.remove();
+  }
+}
+
+/** @param {string[]} prefix */
+export function startLoad(prefix) {
+  const tool = spawnSync("stress-ng", ["--version"]).status === 0;
+  // A process group of its own, which ends as one.
+  const command = tool
+    ? ["stress-ng", "--cpu", `${LOAD}`, "--quiet"]
+    : ["sh", "-c", `for i in $(seq ${LOAD}); do (while :; do :; done) & done; wait`];
+  const [file = "", ...args] = [...prefix, ...command];
+  const child = spawn(file, args, { stdio: "ignore", detached: true });
+  const kill = () => {
+    try {
+      process.kill(-(/** @type {number} */ (child.pid)), "SIGKILL");
+    } catch {
+      // It has ended.
+    }
+  };
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  process.once("exit", kill);
+  return {
+    async stop() {
+      kill();
+      await ended;
+      process.off("exit", kill);
+    },
+  };
+}

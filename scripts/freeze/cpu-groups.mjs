@@ -1,0 +1,106 @@
+// Shares and quotas of CPU, as Kubernetes gives them to containers by control groups: either version of them, as root.
+
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "node:fs";
+
+/** Of a container that asks for nothing, for 100m, for 250m. */
+export const SHARES = { none: 2, agent: 102, node: 256 };
+const PERIOD_US = 100_000;
+
+/** @returns {{ version: 1 | 2, root: string } | string} or why there is none */
+function findController() {
+  if (process.getuid?.() !== 0) return "control groups are root's to make";
+  const v2 = "/sys/fs/cgroup/cgroup.controllers";
+  if (existsSync(v2)) {
+    if (!readFileSync(v2, "utf8").split(/\s/).includes("cpu"))
+      return "the control groups have no cpu controller";
+    return { version: 2, root: "/sys/fs/cgroup" };
+  }
+  if (existsSync("/sys/fs/cgroup/cpu/cpu.shares")) return { version: 1, root: "/sys/fs/cgroup/cpu" };
+  return "no control groups with a cpu controller at /sys/fs/cgroup";
+}
+
+/** A group, which may have further ones in it. */
+export class CpuGroup {
+  #path;
+  #version;
+  /** @type {CpuGroup[]} */
+  #inner = [];
+
+  /**
+   * @param {string} path
+   * @param {1 | 2} version
+   */
+  constructor(path, version) {
+    mkdirSync(path);
+    this.#path = path;
+    this.#version = version;
+  }
+
+  /**
+   * A group at the top; or why there can't be one.
+   * @param {number} [shares] of what other programs of this machine leave
+   * @returns {CpuGroup | string}
+   */
+  static create(shares = 1_024) {
+    const found = findController();
+    if (typeof found === "string") return found;
+    try {
+      if (found.version === 2) writeFileSync(`${found.root}/cgroup.subtree_control`, "+cpu");
+      const group = new CpuGroup(`${found.root}/piko-freeze-${process.pid}`, found.version);
+      group.#setShares(shares);
+      return group;
+    } catch (error) {
+      return `control groups can't be made: ${error instanceof Error ? error.message : error}`;
+    }
+  }
+
+  /**
+   * @param {string} name
+   * @param {{ shares?: number, quota?: number }} limits `quota`: a part of one core
+   */
+  add(name, { shares, quota }) {
+    if (this.#version === 2) writeFileSync(`${this.#path}/cgroup.subtree_control`, "+cpu");
+    const inner = new CpuGroup(`${this.#path}/${name}`, this.#version);
+    this.#inner.push(inner);
+    if (shares !== undefined) inner.#setShares(shares);
+    if (quota !== undefined) inner.#setQuota(quota);
+    return inner;
+  }
+
+  /** What is put before a command that is to run in it. */
+  get prefix() {
+    return ["sh", "-c", `echo $$ > ${this.#path}/cgroup.procs && exec "$@"`, "sh"];
+  }
+
+  /** What it held back so far: how often a quota was used up, of how many periods. */
+  get throttled() {
+    const stat = readFileSync(`${this.#path}/cpu.stat`, "utf8");
+    const read = (/** @type {string} */ name) =>
+      Number(new RegExp(`^${name} (\\d+)`, "m").exec(stat)?.[1] ?? 0);
+    return { periods: read("nr_periods"), throttled: read("nr_throttled") };
+  }
+
+  /** When its processes have ended. */
+  remove() {
+    for (const inner of this.#inner) inner.remove();
+    rmdirSync(this.#path);
+  }
+
+  /** @param {number} shares */
+  #setShares(shares) {
+    // The kubelet's own conversion.
+    if (this.#version === 2) {
+      writeFileSync(`${this.#path}/cpu.weight`, `${Math.floor(1 + ((shares - 2) * 9_999) / 262_142)}`);
+    } else writeFileSync(`${this.#path}/cpu.shares`, `${shares}`);
+  }
+
+  /** @param {number} quota */
+  #setQuota(quota) {
+    const us = Math.round(quota * PERIOD_US);
+    if (this.#version === 2) writeFileSync(`${this.#path}/cpu.max`, `${us} ${PERIOD_US}`);
+    else {
+      writeFileSync(`${this.#path}/cpu.cfs_period_us`, `${PERIOD_US}`);
+      writeFileSync(`${this.#path}/cpu.cfs_quota_us`, `${us}`);
+    }
+  }
+}

@@ -1,0 +1,139 @@
+// One of two agents says nothing for a while: its process is stopped, or the path to it swallows everything.
+
+import { Findings } from "./findings.mjs";
+import { Load, nowMs } from "./load.mjs";
+import { pause, Stand } from "./stand.mjs";
+import { SwallowingPath } from "./swallowing-path.mjs";
+
+const FROZEN = 0;
+const WARM_UP_MS = 5_000;
+/** Time in which a node may still send to a tunnel that has fallen silent. */
+const NOTICE_MS = 2_000;
+const MAX_SHARE = 0.01;
+/** Of a request that the silent agent had not accepted. */
+const MAX_LATE_MS = 4_000;
+const MAX_RETURN_MS = 15_000;
+/** A path that heals finds connections that try again ever more slowly. */
+const MAX_PATH_RETURN_MS = 30_000;
+/** It is back when, within a second, so large a part of what is new goes through it; half would be its share. */
+const BACK_SHARE = 0.25;
+const WINDOW_MS = 1_000;
+
+/** @param {import("./stand.mjs").Options} options */
+export async function frozenAgent({ piko, rate, seconds }) {
+  const stand = await Stand.start({ piko });
+  const [agent] = stand.agents;
+  return watch(
+    stand,
+    { rate, seconds, returnMs: MAX_RETURN_MS },
+    {
+      freeze: () => agent?.signal("SIGSTOP"),
+      thaw: () => agent?.signal("SIGCONT"),
+    },
+  );
+}
+
+/** @param {import("./stand.mjs").Options} options */
+export async function swallowingPath({ piko, rate, seconds }) {
+  const path = SwallowingPath.create();
+  if (typeof path === "string") return path;
+  try {
+    const stand = await Stand.start({
+      piko,
+      upstreamHost: (index) => (index === FROZEN ? path.host : "127.0.0.1"),
+      agentPrefix: (index) => (index === FROZEN ? path.prefix : []),
+      serviceHost: path.host,
+    });
+    const port = Number(stand.nodes[FROZEN]?.upstream.split(":")[1]);
+    return await watch(
+      stand,
+      { rate, seconds, returnMs: MAX_PATH_RETURN_MS },
+      {
+        freeze: () => path.swallow(port),
+        thaw: () => path.heal(),
+      },
+    );
+  } finally {
+    path.remove();
+  }
+}
+
+/**
+ * @param {Stand} stand
+ * @param {{ rate: number, seconds: number, returnMs: number }} options
+ * @param {{ freeze: () => void, thaw: () => void }} acts
+ */
+async function watch(stand, { rate, seconds, returnMs }, { freeze, thaw }) {
+  const load = new Load(stand.proxies, { get: rate, slow: rate / 50 });
+  await pause(WARM_UP_MS);
+  freeze();
+  const frozenMs = nowMs();
+  await pause(NOTICE_MS);
+  const [sentBefore, askedBefore] = [await stand.sentTo(FROZEN), load.asked.length];
+  await pause(seconds * 1_000 - NOTICE_MS);
+  const [sent, begun] = [(await stand.sentTo(FROZEN)) - sentBefore, load.asked.length - askedBefore];
+  thaw();
+  const thawedMs = nowMs();
+  await pause(returnMs + 2 * WINDOW_MS);
+  const asked = await load.stop();
+  const arrivals = await stand.services.arrivals();
+  await stand.stop();
+
+  const findings = new Findings();
+  const { unbegun } = findings.count(asked, load.longestStallMs);
+  findings.promise(unbegun.length === 0, `${unbegun.length} requests failed whose answer had not begun`);
+  const busy = unbegun.filter(({ failure }) => failure?.startsWith("503")).length;
+  findings.promise(busy === 0, `${busy} of them by a 503`);
+
+  const accepted = new Set(
+    arrivals.filter(({ agent, atMs }) => agent === FROZEN && atMs < thawedMs).map(({ id }) => id),
+  );
+  const during = asked.filter(({ endMs = 0, startMs }) => endMs > frozenMs && startMs < thawedMs);
+  const lateMs = findings.latency(
+    "not accepted",
+    during.filter(({ id }) => !accepted.has(id)),
+  );
+  findings.promise(
+    lateMs < MAX_LATE_MS,
+    `a request that the silent agent had not accepted was ${Math.round(lateMs)} ms late`,
+  );
+  findings.latency(
+    "accepted",
+    during.filter(({ id }) => accepted.has(id)),
+  );
+  const share = sent / begun;
+  findings.add(
+    "silent tunnel",
+    `got ${sent} of ${begun} new requests (${(share * 100).toFixed(1)} %) from ${NOTICE_MS / 1_000} s on`,
+  );
+  findings.promise(
+    share <= MAX_SHARE,
+    `more than ${MAX_SHARE * 100} % of new requests went to the silent tunnel`,
+  );
+
+  const backMs = timeUntilBack(asked, arrivals, thawedMs);
+  findings.add("back in use", backMs === undefined ? "not yet" : `after ${(backMs / 1_000).toFixed(1)} s`);
+  findings.promise(
+    backMs !== undefined && backMs <= returnMs,
+    `not back in use ${returnMs / 1_000} s after it came back`,
+  );
+  findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+  return findings;
+}
+
+/**
+ * @param {import("./load.mjs").Asked[]} asked
+ * @param {{ id: number, agent: number, atMs: number }[]} arrivals
+ * @param {number} thawedMs
+ */
+function timeUntilBack(asked, arrivals, thawedMs) {
+  const through = new Set(arrivals.filter(({ agent }) => agent === FROZEN).map(({ id }) => id));
+  const fresh = asked.filter(({ startMs }) => startMs >= thawedMs);
+  const lastMs = fresh.at(-1)?.startMs ?? 0;
+  for (let fromMs = thawedMs; fromMs + WINDOW_MS <= lastMs; fromMs += WINDOW_MS / 4) {
+    const within = fresh.filter(({ startMs }) => startMs >= fromMs && startMs < fromMs + WINDOW_MS);
+    const back = within.filter(({ id }) => through.has(id)).length;
+    if (within.length > 0 && back / within.length >= BACK_SHARE) return fromMs - thawedMs;
+  }
+  return undefined;
+}

@@ -1,0 +1,43 @@
+// Streams through a tunnel that is in doubt nearly all the time: its agent stands still for most of every few seconds, so
+// new requests wait for it, but it lives. What it has begun must end whole.
+
+import { Findings } from "./findings.mjs";
+import { Load } from "./load.mjs";
+import { pause, Stand } from "./stand.mjs";
+
+const STREAMS = 5;
+/** Short enough for the tunnel's pings, which are answered within ten seconds or end it. */
+const STOPPED_MS = 5_000;
+const RUNNING_MS = 700;
+
+/** @param {import("./stand.mjs").Options} options */
+export async function longStream({ piko, rate, seconds }) {
+  const stand = await Stand.start({ piko });
+  const [agent] = stand.agents;
+  const [node] = stand.nodes;
+  const load = new Load(stand.proxies, { get: rate / 4 });
+  // This node's own tunnel is that of the agent.
+  for (let i = 0; i < STREAMS; i++) void load.ask("slow", { seconds, target: node?.proxy ?? "" });
+  const streams = load.asked.filter(({ kind }) => kind === "slow");
+  await pause(RUNNING_MS);
+  while (streams.some(({ endMs }) => endMs === undefined)) {
+    agent?.signal("SIGSTOP");
+    await pause(STOPPED_MS);
+    agent?.signal("SIGCONT");
+    await pause(RUNNING_MS);
+  }
+  const asked = await load.stop();
+  await stand.stop();
+  const findings = new Findings();
+  const { failed } = findings.count(asked, load.longestStallMs);
+  const cut = failed.filter(({ kind }) => kind === "slow").length;
+  findings.promise(cut === 0, `${cut} of ${STREAMS} streams of ${seconds} s were cut`);
+  findings.promise(failed.length === cut, `${failed.length - cut} other requests failed`);
+  findings.latency("streams", streams);
+  findings.latency(
+    "other requests",
+    asked.filter(({ kind }) => kind === "get"),
+  );
+  findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+  return findings;
+}

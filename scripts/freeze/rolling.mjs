@@ -1,0 +1,134 @@
+// Rolling restarts of nodes that get little CPU, behind a load balancer, with agents that get as little.
+
+import { TcpBalancer } from "../../packages/piko/dist/local-cluster/tcp-balancer.js";
+import { startLoad } from "./busy-machine.mjs";
+import { CpuGroup, SHARES } from "./cpu-groups.mjs";
+import { Findings } from "./findings.mjs";
+import { Load } from "./load.mjs";
+import { isOk, pause, Stand, until } from "./stand.mjs";
+
+const RESTARTS = 5;
+const QUOTA = 0.2;
+/** As often the load balancer asks who is ready. */
+const POLL_MS = 100;
+const SETTLE_MS = 3_000;
+
+/** @param {import("./stand.mjs").Options} options */
+export async function rollingQuota(options) {
+  return roll(options, { quota: QUOTA }, { quota: QUOTA }, false);
+}
+
+/**
+ * All of the machine is busy with something else. That can't be free of failures: told, and no promise.
+ * @param {import("./stand.mjs").Options} options
+ */
+export async function rollingBusy(options) {
+  return roll(options, { shares: SHARES.node }, { shares: SHARES.none }, true);
+}
+
+/**
+ * @param {import("./stand.mjs").Options} options
+ * @param {{ quota?: number, shares?: number }} nodeLimits
+ * @param {{ quota?: number, shares?: number }} agentLimits
+ * @param {boolean} busy
+ */
+async function roll({ piko, rate }, nodeLimits, agentLimits, busy) {
+  const group = CpuGroup.create();
+  if (typeof group === "string") return group;
+  /** @type {Stand | undefined} */
+  let stand;
+  /** @type {ReturnType<typeof startBalancer> | undefined} */
+  let balancer;
+  /** @type {ReturnType<typeof startLoad> | undefined} */
+  let others;
+  try {
+    let started = 0;
+    /** @type {CpuGroup[]} */
+    const groups = [];
+    const place = (/** @type {string} */ name, /** @type {{ quota?: number, shares?: number }} */ limits) => {
+      const inner = group.add(`${name}-${started++}`, limits);
+      groups.push(inner);
+      return inner.prefix;
+    };
+    stand = await Stand.startNodes({
+      piko,
+      nodePrefix: (index) => place(`node-${index}`, nodeLimits),
+      agentPrefix: (index) => place(`agent-${index}`, agentLimits),
+    });
+    balancer = startBalancer(stand);
+    const [proxy, upstream] = [await balancer.proxy, await balancer.upstream];
+    for (const index of [0, 1]) await stand.startAgent(index, upstream);
+    await stand.isServing();
+    if (busy) others = startLoad(place("load", { shares: 1_024 }));
+    const load = new Load([proxy], { get: rate, post: rate * 0.3, slow: rate / 50 });
+    await pause(SETTLE_MS);
+    for (let i = 0; i < RESTARTS; i++) await restartAll(stand);
+    await pause(SETTLE_MS);
+    const asked = await load.stop();
+    const findings = new Findings();
+    findings.add("restarts", `${RESTARTS} of three nodes each`);
+    const { failed } = findings.count(asked, load.longestStallMs);
+    findings.promise(busy || failed.length === 0, `${failed.length} requests failed`);
+    findings.latency("all", asked);
+    const held = groups.map(({ throttled }) => throttled);
+    const sum = (/** @type {"periods" | "throttled"} */ key) =>
+      held.reduce((all, each) => all + each[key], 0);
+    if (!busy) findings.add("quota", `used up in ${sum("throttled")} of ${sum("periods")} periods`);
+    findings.said(stand.agents);
+    return findings;
+  } finally {
+    await others?.stop();
+    await stand?.stop();
+    balancer?.stop();
+    group.remove();
+  }
+}
+
+/** @param {Stand} stand */
+async function restartAll(stand) {
+  for (let i = 0; i < stand.nodes.length; i++) {
+    const [old] = stand.nodes.splice(0, 1);
+    // Until its end the load balancer knows it, as long as it says that it is ready.
+    if (old !== undefined) stand.leaving.push(old);
+    await old?.program.stop();
+    stand.leaving.length = 0;
+    stand.nodes.push(await stand.startNode(i));
+    await stand.isWhole();
+    await pause(SETTLE_MS);
+  }
+}
+
+/** @param {Stand} stand */
+function startBalancer(stand) {
+  /** @type {Set<import("./stand.mjs").Node>} */
+  const ready = new Set();
+  const timer = setInterval(() => {
+    for (const node of [...stand.nodes, ...stand.leaving])
+      void isOk(`http://${node.admin}/ready`).then((ok) => (ok ? ready.add(node) : ready.delete(node)));
+  }, POLL_MS);
+  const addressOf = (/** @type {string} */ address) => {
+    const [host = "", port] = address.split(":");
+    return { host, port: Number(port) };
+  };
+  const create = (/** @type {"proxy" | "upstream"} */ which) =>
+    new TcpBalancer({
+      name: which,
+      targets: () => [...ready].map((node) => addressOf(node[which])),
+      random: Math.random,
+    });
+  const [proxies, upstreams] = [create("proxy"), create("upstream")];
+  const listen = async (/** @type {TcpBalancer} */ balancer) => {
+    const { host, port } = await balancer.listen({ host: "127.0.0.1", port: 0 });
+    await until(() => ready.size === stand.nodes.length, "all nodes are ready");
+    return `${host}:${port}`;
+  };
+  return {
+    proxy: listen(proxies),
+    upstream: listen(upstreams),
+    stop() {
+      clearInterval(timer);
+      proxies.close();
+      upstreams.close();
+    },
+  };
+}

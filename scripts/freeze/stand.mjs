@@ -1,0 +1,197 @@
+// What every scenario starts from: three nodes, two agents with a tunnel each to the first and the second of them, and a
+// service for each agent.
+
+import { Program, Services } from "./programs.mjs";
+
+const NODES = 3;
+const AGENTS = 2;
+const POLL_MS = 50;
+const PATIENCE_MS = 120_000;
+
+/** @typedef {{ name: string, program: Program, proxy: string, upstream: string, admin: string, gossip: string }} Node */
+
+/**
+ * What a scenario is told.
+ * @typedef {object} Options
+ * @property {string} piko path of the `piko.js` under test
+ * @property {number} rate GET requests a second; those of other kinds follow
+ * @property {number} seconds how long the fault lasts
+ */
+
+/**
+ * How the programs are started.
+ * @typedef {object} Places
+ * @property {string} piko path of the `piko.js` under test
+ * @property {(index: number) => string[]} [nodePrefix] put before a node's command
+ * @property {(index: number) => string[]} [agentPrefix]
+ * @property {(index: number) => string} [upstreamHost] where a node waits for agents
+ * @property {string} [serviceHost] where agents find their services
+ * @property {Record<string, string>} [nodeFlags]
+ */
+
+export const pause = (/** @type {number} */ ms) => new Promise((resolve) => void setTimeout(resolve, ms));
+
+/**
+ * @param {() => Promise<boolean> | boolean} holds
+ * @param {string} what
+ */
+export async function until(holds, what) {
+  const giveUp = performance.now() + PATIENCE_MS;
+  while (!(await holds())) {
+    if (performance.now() > giveUp) throw new Error(`${what}: not within ${PATIENCE_MS / 1_000} s`);
+    await pause(POLL_MS);
+  }
+}
+
+/** @param {string} url */
+export async function isOk(url) {
+  try {
+    const response = await fetch(url, {
+      headers: { "x-piko-endpoint": "web" },
+      signal: AbortSignal.timeout(5_000),
+    });
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+export class Stand {
+  /** @type {Node[]} */
+  nodes = [];
+  /** Nodes that have been told to stop. @type {Node[]} */
+  leaving = [];
+  /** @type {Program[]} */
+  agents = [];
+  /** @type {Services} */
+  services;
+  #places;
+  #started = 0;
+
+  /**
+   * @param {Places} places
+   * @param {Services} services
+   */
+  constructor(places, services) {
+    this.#places = places;
+    this.services = services;
+  }
+
+  /** Without agents: three nodes that know each other. @param {Places} places */
+  static async startNodes(places) {
+    const stand = new Stand(places, await Services.start());
+    try {
+      for (let i = 0; i < NODES; i++) stand.nodes.push(await stand.startNode(i));
+      await stand.isWhole();
+    } catch (error) {
+      await stand.stop();
+      throw error;
+    }
+    return stand;
+  }
+
+  /** @param {Places} places */
+  static async start(places) {
+    const stand = await Stand.startNodes(places);
+    try {
+      for (let i = 0; i < AGENTS; i++) await stand.startAgent(i, stand.nodes[i]?.upstream ?? "");
+      await stand.isServing();
+    } catch (error) {
+      await stand.stop();
+      throw error;
+    }
+    return stand;
+  }
+
+  get proxies() {
+    return this.nodes.map(({ proxy }) => proxy);
+  }
+
+  /**
+   * Starts a node in the place of `index`, which joins those that there are.
+   * @param {number} index
+   * @returns {Promise<Node>}
+   */
+  async startNode(index) {
+    const { nodeFlags = {}, nodePrefix = () => [], piko, upstreamHost = () => "127.0.0.1" } = this.#places;
+    const join = this.nodes.map(({ gossip }) => gossip).join(",");
+    const flags = {
+      "cluster.node-id": `node-${index}-${this.#started++}`,
+      "proxy.bind-addr": "127.0.0.1:0",
+      "upstream.bind-addr": `${upstreamHost(index)}:0`,
+      "admin.bind-addr": "127.0.0.1:0",
+      "cluster.gossip.bind-addr": "127.0.0.1:0",
+      "proxy.access-log.disable": "true",
+      "log.format": "json",
+      "drain-delay": "2s",
+      "drain-window": "2s",
+      ...(join === "" ? {} : { "cluster.join": join }),
+      ...nodeFlags,
+    };
+    const args = Object.entries(flags).map(([key, value]) => `--${key}=${value}`);
+    const name = `node ${index}`;
+    const program = new Program(name, [...nodePrefix(index), process.execPath, piko, "server", ...args]);
+    const { proxy, upstream, admin, gossip } = await program.record("server started");
+    return { name, program, proxy, upstream, admin, gossip };
+  }
+
+  /**
+   * @param {number} index
+   * @param {string} upstream
+   */
+  async startAgent(index, upstream) {
+    const { agentPrefix = () => [], piko, serviceHost = "127.0.0.1" } = this.#places;
+    const service = `${serviceHost}:${this.services.ports[index]}`;
+    const args = [
+      "agent",
+      "http",
+      "web",
+      service,
+      "--connect.url",
+      `http://${upstream}`,
+      "--log.format",
+      "json",
+    ];
+    const command = [...agentPrefix(index), process.execPath, piko, ...args, "--access-log.disable"];
+    const program = new Program(`agent ${index}`, command);
+    this.agents[index] = program;
+    await program.record("connected");
+  }
+
+  /** Every node knows all of them, and is ready. */
+  async isWhole() {
+    for (const { admin, name } of this.nodes) {
+      await until(
+        async () => (await this.#activeNodes(admin)) === this.nodes.length,
+        `${name} knows the others`,
+      );
+      await until(() => isOk(`http://${admin}/ready`), `${name} is ready`);
+    }
+  }
+
+  /** The endpoint is known to every node. */
+  async isServing() {
+    for (const { proxy, name } of this.nodes)
+      await until(() => isOk(`http://${proxy}/item/0`), `${name} serves`);
+  }
+
+  /** Requests that a node has sent to tunnels of its own so far. @param {number} index */
+  async sentTo(index) {
+    const response = await fetch(`http://${this.nodes[index]?.admin}/metrics`);
+    return Number(/^piko_upstreams_upstream_requests_total (\d+)/m.exec(await response.text())?.[1]);
+  }
+
+  async stop() {
+    await Promise.all(this.agents.map((agent) => agent.kill()));
+    await Promise.all(this.nodes.map(({ program }) => program.kill()));
+    await this.services.stop();
+  }
+
+  /** @param {string} admin */
+  async #activeNodes(admin) {
+    const response = await fetch(`http://${admin}/status/cluster/nodes`);
+    const nodes = /** @type {{ status: string }[]} */ (await response.json());
+    return nodes.filter(({ status }) => status === "active").length;
+  }
+}

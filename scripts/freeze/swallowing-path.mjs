@@ -1,0 +1,65 @@
+// A host of its own for an agent (a network namespace with one cable to this one), whose path to its node can be made to
+// swallow everything: nothing arrives, either way, and nobody is told.
+
+import { spawnSync } from "node:child_process";
+
+/** @param {string} command */
+function run(command) {
+  const [file = "", ...args] = command.split(" ");
+  const { error, status, stderr } = spawnSync(file, args, { encoding: "utf8" });
+  if (status !== 0) throw new Error(`${command}: ${error?.message ?? stderr.trim()}`);
+}
+
+export class SwallowingPath {
+  /** This machine's address on the cable. */
+  host;
+  #name = `piko-freeze-${process.pid}`;
+  #cable = `pf${process.pid % 1_000_000}`;
+
+  constructor() {
+    const subnet = `10.232.${process.pid % 256}`;
+    this.host = `${subnet}.1`;
+    run(`ip netns add ${this.#name}`);
+    try {
+      run(`ip link add ${this.#cable} type veth peer name eth0 netns ${this.#name}`);
+      run(`ip address add ${this.host}/30 dev ${this.#cable}`);
+      run(`ip link set ${this.#cable} up`);
+      run(`ip -n ${this.#name} address add ${subnet}.2/30 dev eth0`);
+      run(`ip -n ${this.#name} link set eth0 up`);
+      run(`ip netns exec ${this.#name} iptables -w -L`);
+    } catch (error) {
+      this.remove();
+      throw error;
+    }
+  }
+
+  /** One that works; or why there can't be one. @returns {SwallowingPath | string} */
+  static create() {
+    try {
+      return new SwallowingPath();
+    } catch (error) {
+      return `no network namespaces: ${error instanceof Error ? error.message : error}`;
+    }
+  }
+
+  /** What is put before a command that is to run on the host. */
+  get prefix() {
+    return ["ip", "netns", "exec", this.#name];
+  }
+
+  /** @param {number} port of the node; what the agent says to its service gets through */
+  swallow(port) {
+    for (const rule of [`INPUT -p tcp --sport ${port}`, `OUTPUT -p tcp --dport ${port}`])
+      run(`ip netns exec ${this.#name} iptables -w -A ${rule} -j DROP`);
+  }
+
+  heal() {
+    run(`ip netns exec ${this.#name} iptables -w -F`);
+  }
+
+  remove() {
+    // By itself the cable would stay until the last of the namespace's connections has given up.
+    spawnSync("ip", ["link", "delete", this.#cable]);
+    spawnSync("ip", ["netns", "delete", this.#name]);
+  }
+}
