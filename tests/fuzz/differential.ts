@@ -10,6 +10,7 @@ import type { FuzzCase, RequestCase, ResponseCase } from "./generate.js";
 import { difference, type Message } from "./message.js";
 import type { NodeOracle, Verdict } from "./node-oracle.js";
 import { type Reading, readRequests, readResponse } from "./our-reader.js";
+import { isRechunked } from "./sent-message.js";
 
 const FORWARDED_FOR = "192.0.2.7";
 const MISSING_HOST = "my-endpoint";
@@ -44,18 +45,20 @@ function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
   };
   const reading = readRequests(bytes, [], proxy);
   const asked = countBeforeUnknownMethod(reading.methods);
-  const torn = cuts.length === 0 ? undefined : compareReadings(reading, readRequests(bytes, cuts, proxy));
+  const again = cuts.length === 0 ? reading : readRequests(bytes, cuts, proxy);
+  const torn =
+    again.end === reading.end ? compareReadings(reading, again) : `ends at ${again.end}, not ${reading.end}`;
   const pending: Pending = {
     fuzzCase,
-    accepted: reading.messages,
-    explained: reading.messages - asked,
+    accepted: reading.sent.length,
+    explained: reading.sent.length - asked,
     outcome: reading.outcome,
     judge: () => torn,
   };
   if (torn !== undefined || asked === 0) return pending;
   const agents = reading.sent.map((sent) => readRequests(sent, [], PLAIN_REQUEST));
   const confused = agents.findIndex(
-    ({ messages, end }, i) => messages !== 1 || end !== reading.sent[i]?.length,
+    ({ sent, end }, i) => sent.length !== 1 || end !== reading.sent[i]?.length,
   );
   if (confused !== -1) {
     const text = reading.sent[confused]?.toString("latin1");
@@ -92,13 +95,14 @@ function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
 function startResponse(fuzzCase: ResponseCase, oracle: NodeOracle): Pending {
   const { bytes, cuts, method, http10 } = fuzzCase;
   const agent = readResponse(bytes, [], { method, http10: false });
-  const pending = { fuzzCase, accepted: agent.messages, explained: 0, outcome: agent.outcome };
+  const pending = { fuzzCase, accepted: agent.sent.length, explained: 0, outcome: agent.outcome };
   const again = cuts.length === 0 ? agent : readResponse(bytes, cuts, { method, http10: false });
   const torn = compareReadings(agent, again);
-  if (torn !== undefined || agent.messages === 0) return { ...pending, judge: () => torn };
+  if (torn !== undefined || agent.sent.length === 0) return { ...pending, judge: () => torn };
   const sent = Buffer.concat(agent.sent);
-  const proxy = readResponse(sent, [], { method, http10 });
-  if (proxy.messages !== 1 || proxy.end !== sent.length) {
+  // Its last byte comes alone: without it, it isn't whole.
+  const proxy = readResponse(sent, [sent.length - 1], { method, http10 });
+  if (proxy.sent.length !== 1 || proxy.came !== sent.length) {
     return {
       ...pending,
       judge: () => `the proxy reads ${proxy.outcome} in ${JSON.stringify(sent.toString("latin1"))}`,
@@ -123,12 +127,13 @@ function compare(where: string, seen: Verdict, expected: readonly Message[]): st
 }
 
 /**
- * Cuts may change where chunks begin that this program made itself, and when a refusal comes: a head that arrives in
+ * Cuts may change where the chunks begin that this program makes, and when a refusal comes: a head that arrives in
  * pieces is looked into when it is whole. Nothing else.
  */
 function compareReadings(whole: Reading, torn: Reading): string | undefined {
-  if (whole.messages !== torn.messages || whole.end !== torn.end || isWhole(whole) !== isWhole(torn)) {
-    return `in pieces: ${torn.messages} messages, ${torn.outcome}; at once: ${whole.messages}, ${whole.outcome}`;
+  const same = isWhole(whole) ? whole.outcome === torn.outcome : !isWhole(torn);
+  if (whole.sent.length !== torn.sent.length || !same) {
+    return `in pieces: ${torn.sent.length} messages, ${torn.outcome}; at once: ${whole.sent.length}, ${whole.outcome}`;
   }
   for (let i = 0; i < whole.sent.length; i++) {
     const left = whole.sent[i];
@@ -142,22 +147,4 @@ function compareReadings(whole: Reading, torn: Reading): string | undefined {
 
 function isWhole({ outcome }: Reading): boolean {
   return outcome === "whole" || outcome === "last";
-}
-
-function isRechunked(left: Buffer, right: Buffer): boolean {
-  const end = left.indexOf("\r\n\r\n");
-  if (end < 0 || !left.subarray(0, end).equals(right.subarray(0, end))) return false;
-  return withoutChunks(left.subarray(end + 4)) === withoutChunks(right.subarray(end + 4));
-}
-
-function withoutChunks(body: Buffer): string {
-  let text = "";
-  for (let at = 0; at < body.length; ) {
-    const lineEnd = body.indexOf("\r\n", at);
-    const size = Number.parseInt(body.toString("latin1", at, lineEnd), 16);
-    if (Number.isNaN(size)) return `broken at ${at}`;
-    text += body.toString("latin1", lineEnd + 2, lineEnd + 2 + size);
-    at = lineEnd + 4 + size;
-  }
-  return text;
 }

@@ -96,6 +96,7 @@ export function forwardedResponse(original: Message, method: string, http10: boo
   const upgrade = status === "426" && valuesOf(original.fields, "upgrade").length > 0;
   const back = chunks ? ["Transfer-Encoding", "chunked"] : [];
   if (upgrade) back.push("Connection", "Upgrade");
+  if (http10) back.push("Connection", decoded && (chunked || untilClose) ? "close" : "keep-alive");
   return {
     line: `1.1${original.line.slice(version.length)}`,
     fields: [...kept, ...back],

@@ -1,70 +1,68 @@
 // Reads bytes the way the proxy's connections do, with the code of packages/piko/src/http, and gives what it
-// understood, why it stopped, and the bytes that it would send on.
+// understood, why it stopped, and the bytes that it would send on: bodies cross without their framing, and are framed anew.
 
-import { requestBody, responseBody } from "../../packages/piko/src/http/body-framing.js";
-import { BODY_CHUNKED, BODY_UNTIL_CLOSE } from "../../packages/piko/src/http/body-framing.js";
+import { BODY_CHUNKED, requestBody } from "../../packages/piko/src/http/body-framing.js";
+import type { AbortReason } from "../../packages/piko/src/http/exchange/abort-reason.js";
 import { BodyReader, type BodySink } from "../../packages/piko/src/http/h1/body-reader.js";
-import { LAST_CHUNK } from "../../packages/piko/src/http/h1/chunk-writer.js";
-import { writeBody } from "../../packages/piko/src/http/h1/write-body.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../packages/piko/src/http/h1/find-head-end.js";
+import { parseRequestHead } from "../../packages/piko/src/http/h1/parse-request-head.js";
+import { type ResponseEvents, ResponseReader } from "../../packages/piko/src/http/h1/response-reader.js";
+import {
+  requestHeadCapacity,
+  writeRequestHead,
+} from "../../packages/piko/src/http/h1/rewrite-request-head.js";
+import {
+  responseHeadCapacity,
+  writeResponseHead,
+} from "../../packages/piko/src/http/h1/rewrite-response-head.js";
+import { type ByteSink, writeBody, writeLastChunk } from "../../packages/piko/src/http/h1/write-body.js";
 import {
   HEAD_COMPLETE,
   HEAD_INCOMPLETE,
   RequestHead,
   ResponseHead,
 } from "../../packages/piko/src/http/head.js";
-import { parseRequestHead } from "../../packages/piko/src/http/h1/parse-request-head.js";
-import { parseResponseHead } from "../../packages/piko/src/http/h1/parse-response-head.js";
-import {
-  requestHeadCapacity,
-  writeRequestHead,
-} from "../../packages/piko/src/http/h1/rewrite-request-head.js";
 import type { RequestRewrite } from "../../packages/piko/src/http/request-rewrite.js";
-import {
-  FRAMING_AS_IS,
-  FRAMING_CHUNKED,
-  FRAMING_DROP_CHUNKED,
-  FRAMING_NONE,
-  type ResponseRewrite,
-  responseHeadCapacity,
-  writeResponseHead,
-} from "../../packages/piko/src/http/h1/rewrite-response-head.js";
+import { ByteBudget } from "../../packages/piko/src/net/byte-budget.js";
+import { ResponseFraming } from "../../packages/piko/src/server/clients/response-framing.js";
 
 /** What became of a stream of bytes. */
 export interface Reading {
-  /** Messages that were understood to their end. */
-  readonly messages: number;
-  /** Their methods, if they are requests. */
-  readonly methods: readonly string[];
-  /** What is sent on for each of them. */
+  /** What is sent on for each message that was understood to its end. */
   readonly sent: readonly Buffer[];
-  /** Where the last of them ends. */
-  readonly end: number;
-  /** `whole` (nothing is left over), `incomplete`, `last` (what follows isn't read), or the code of a refusal. */
+  /** `whole` (nothing is left over), `incomplete`, `last` (what follows isn't read), or why it was refused. */
   readonly outcome: string;
-  /** The last message asked for another protocol. */
-  readonly upgrade: boolean;
+}
+
+/** Of a client's stream. */
+export interface RequestsReading extends Reading {
+  readonly methods: readonly string[];
+  /** Where the last request ends. */
+  readonly end: number;
+}
+
+/** Of a service's. */
+export interface ResponseReading extends Reading {
+  /** Bytes that had come when it was over. */
+  readonly came: number;
 }
 
 const MAX_FIELDS = 200;
+const MAX_HEAD_BYTES = 65_536;
 const requestHead = new RequestHead(MAX_FIELDS);
-const responseHead = new ResponseHead(MAX_FIELDS);
 const requestReader = new BodyReader("request");
-const responseReader = new BodyReader("response");
 const finder = new HeadEndFinder();
 
 /** Collects copies: the readers may reuse their memory. */
-class Collector implements BodySink {
-  pieces: Buffer[] = [];
-  chunking = false;
-
-  onBody(buffer: Buffer, start: number, end: number): void {
-    if (this.chunking) writeBody(this, true, buffer, start, end);
-    else this.write(buffer, start, end);
-  }
+class Collector implements ByteSink {
+  readonly #pieces: Buffer[] = [];
 
   write(buffer: Buffer, start: number, end: number): void {
-    if (end > start) this.pieces.push(Buffer.from(buffer.subarray(start, end)));
+    if (end > start) this.#pieces.push(Buffer.from(buffer.subarray(start, end)));
+  }
+
+  get bytes(): Buffer {
+    return Buffer.concat(this.#pieces);
   }
 }
 
@@ -91,19 +89,17 @@ class Arrivals {
 }
 
 /** `bytes` as a client's, arriving in pieces. */
-export function readRequests(bytes: Buffer, cuts: readonly number[], rewrite: RequestRewrite): Reading {
+export function readRequests(
+  bytes: Buffer,
+  cuts: readonly number[],
+  rewrite: RequestRewrite,
+): RequestsReading {
   const head = requestHead;
+  const body = requestReader;
   const arrivals = new Arrivals(bytes, cuts);
   const sent: Buffer[] = [];
   const methods: string[] = [];
-  const over = (outcome: string, end: number, upgrade = false): Reading => ({
-    messages: sent.length,
-    methods,
-    sent,
-    end,
-    outcome,
-    upgrade,
-  });
+  const over = (outcome: string, end: number): RequestsReading => ({ sent, outcome, methods, end });
   let at = 0;
   for (;;) {
     if (at === arrivals.end && !arrivals.more()) return over("whole", at);
@@ -115,24 +111,31 @@ export function readRequests(bytes: Buffer, cuts: readonly number[], rewrite: Re
       result = parseRequestHead(head, bytes, at, arrivals.end);
     }
     if (result !== HEAD_COMPLETE) return over(head.error?.code ?? "none", at);
-    const hasHost = head.hostStart !== head.hostEnd;
-    const changes = hasHost ? { ...rewrite, missingHost: undefined } : rewrite;
-    const out = Buffer.alloc(requestHeadCapacity(head, changes));
     const collector = new Collector();
-    collector.write(out, 0, writeRequestHead(head, out, 0, changes));
-    const body = requestReader;
-    body.reset(requestBody(head), head.contentLength, false);
+    const hasHost = head.hostStart !== head.hostEnd;
+    writeHead(head, collector, hasHost ? { ...rewrite, missingHost: undefined } : rewrite);
+    const kind = requestBody(head);
+    const chunked = kind === BODY_CHUNKED;
+    body.reset(kind, head.contentLength);
     const last =
       head.connectionClose || (head.minorVersion === 0 && !head.connectionKeepAlive) || head.upgrade;
-    const { method, upgrade } = head;
-    const end = readBody(body, arrivals, head.end, collector);
+    const { method } = head;
+    const end = readBody(body, arrivals, head.end, {
+      onBody: (buffer, start, stop) => writeBody(collector, chunked, buffer, start, stop),
+    });
     if (end < 0) return over(body.error?.code ?? "none", at);
     if (!body.done) return over("incomplete", at);
-    sent.push(Buffer.concat(collector.pieces));
+    if (chunked) writeLastChunk(collector, body.trailers);
+    sent.push(collector.bytes);
     methods.push(method);
     at = end;
-    if (last) return over("last", at, upgrade);
+    if (last) return over("last", at);
   }
+}
+
+function writeHead(head: RequestHead, sink: ByteSink, rewrite: RequestRewrite): void {
+  const out = Buffer.alloc(requestHeadCapacity(head, rewrite));
+  sink.write(out, 0, writeRequestHead(head, out, 0, rewrite));
 }
 
 /** Looks for the end of a head that began to come; more arrives until it is there. */
@@ -159,59 +162,80 @@ export interface Recipient {
   readonly http10: boolean;
 }
 
-/** `bytes` as a service's whole answer to a request with this method, up to the end of its connection. */
-export function readResponse(bytes: Buffer, cuts: readonly number[], { method, http10 }: Recipient): Reading {
-  const head = responseHead;
-  const arrivals = new Arrivals(bytes, cuts);
-  const collector = new Collector();
-  const over = (outcome: string, end: number, messages = 0): Reading => ({
-    messages,
-    methods: [],
-    sent: messages === 0 ? [] : [Buffer.concat(collector.pieces)],
-    end,
-    outcome,
-    upgrade: false,
-  });
-  for (let at = 0; ; ) {
-    if (at === arrivals.end && !arrivals.more()) return over("incomplete", at);
-    let result = parseResponseHead(head, bytes, at, arrivals.end);
-    if (result === HEAD_INCOMPLETE) {
-      const found = searchHead(arrivals, at);
-      if (found === END_UNKNOWN) return over("incomplete", at);
-      if (found === END_INVALID) return over(finder.error?.code ?? "none", at);
-      result = parseResponseHead(head, bytes, at, arrivals.end);
-    }
-    if (result !== HEAD_COMPLETE) return over(head.error?.code ?? "none", at);
-    at = head.end;
-    if (head.status === 101) return over("switch", at);
-    if (head.status < 200) {
-      if (!http10) writeHead(head, collector, FRAMING_NONE);
-      continue;
-    }
-    const kind = responseBody(head, method);
-    const decode = http10 && kind === BODY_CHUNKED;
-    const chunking = kind === BODY_UNTIL_CLOSE && !http10;
-    writeHead(head, collector, decode ? FRAMING_DROP_CHUNKED : chunking ? FRAMING_CHUNKED : FRAMING_AS_IS);
-    collector.chunking = chunking;
-    const body = responseReader;
-    body.reset(kind, head.contentLength, decode);
-    const end = readBody(body, arrivals, at, collector);
-    if (end < 0) return over(body.error?.code ?? "none", at);
-    if (!body.finish()) return over("incomplete", at);
-    collector.chunking = false;
-    if (chunking) collector.write(LAST_CHUNK, 0, LAST_CHUNK.length);
-    return over(end === bytes.length ? "whole" : "last", end, 1);
+/** One answer on its way to its recipient. */
+class Answer implements ResponseEvents {
+  /** How it ended: `whole`, `switch`, or why it was refused. */
+  outcome: string | undefined;
+  readonly sent = new Collector();
+  readonly #recipient: Recipient;
+  readonly #framing = new ResponseFraming();
+
+  constructor(recipient: Recipient) {
+    this.#recipient = recipient;
+  }
+
+  onInform(head: ResponseHead): void {
+    if (this.#recipient.http10) return;
+    this.#framing.setBodiless(false);
+    this.#writeHead(head);
+  }
+
+  onSwitch(): boolean {
+    this.outcome = "switch";
+    return true;
+  }
+
+  onResponse(head: ResponseHead, last: boolean): void {
+    const { method, http10 } = this.#recipient;
+    this.#framing.setFinal(head, method, http10, true);
+    this.#writeHead(head);
+    if (last) this.outcome = "whole";
+  }
+
+  onResponseBody(buffer: Buffer, start: number, end: number): void {
+    if (this.outcome === undefined) writeBody(this.sent, this.#framing.chunking, buffer, start, end);
+  }
+
+  onResponseEnd(trailers: Buffer | undefined): void {
+    if (this.#framing.chunking) writeLastChunk(this.sent, trailers);
+    this.outcome ??= "whole";
+  }
+
+  onBadResponse(_why: AbortReason, detail: string): void {
+    this.outcome = detail;
+  }
+
+  #writeHead(head: ResponseHead): void {
+    const { rewrite } = this.#framing;
+    const out = Buffer.alloc(responseHeadCapacity(head, rewrite));
+    this.sent.write(out, 0, writeResponseHead(head, out, 0, rewrite));
   }
 }
 
-function writeHead(head: ResponseHead, collector: Collector, framing: number): void {
-  const rewrite: ResponseRewrite = {
-    framing,
-    connectionClose: false,
-    keepAliveHttp10: false,
-    dateLine: undefined,
-    halfClose: false,
-  };
-  const out = Buffer.alloc(responseHeadCapacity(head, rewrite));
-  collector.write(out, 0, writeResponseHead(head, out, 0, rewrite));
+const budget = new ByteBudget(Number.POSITIVE_INFINITY);
+const limits = { head: new ResponseHead(MAX_FIELDS), maxHeadBytes: MAX_HEAD_BYTES, budget };
+
+/** `bytes` as a service's whole answer to a request with this method, up to the end of its connection. */
+export function readResponse(bytes: Buffer, cuts: readonly number[], recipient: Recipient): ResponseReading {
+  const answer = new Answer(recipient);
+  const reader = new ResponseReader(answer, limits);
+  reader.begin(recipient.method);
+  const arrivals = new Arrivals(bytes, cuts);
+  let came = 0;
+  while (answer.outcome === undefined && came < bytes.length) {
+    // A copy that is overwritten afterwards: nothing may be kept of a read buffer.
+    const piece = Buffer.from(bytes.subarray(came, arrivals.end));
+    reader.read(piece, 0, piece.length);
+    piece.fill("X");
+    came = arrivals.end;
+    arrivals.more();
+  }
+  if (answer.outcome === undefined) reader.finish();
+  reader.stop();
+  if (budget.used !== 0) throw new Error(`a reader that has stopped holds ${budget.used} bytes`);
+  const whole = answer.outcome === "whole";
+  // What else came is a fault of the service, and the end of its connection.
+  const clean = reader.persistent && came === bytes.length;
+  const outcome = whole && !clean ? "last" : (answer.outcome ?? "incomplete");
+  return { sent: whole ? [answer.sent.bytes] : [], outcome, came };
 }

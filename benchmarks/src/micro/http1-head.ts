@@ -91,7 +91,7 @@ function rewriteReply(): void {
 }
 
 function readChunks(): void {
-  reader.reset(BODY_CHUNKED, 0, false);
+  reader.reset(BODY_CHUNKED, 0);
   passed += reader.read(chunked, 0, chunked.length, sink);
 }
 

@@ -12,7 +12,10 @@ const EXCEPTIONS = {
   "white space in a chunk's line": {
     fields: (lines: string): string => lines,
     chunkLine: (line: string): string =>
-      line.replace(/("(?:[^"\\]|\\.)*")|[ \t]+/g, (_blank, quoted: string | undefined) => quoted ?? ""),
+      line.replace(
+        /("(?:[^"\\]|\\.)*")|(?<=[;=])[ \t]+|[ \t]+(?=[;=\r])/g,
+        (_blank, quoted: string | undefined) => quoted ?? "",
+      ),
   },
 };
 

@@ -273,7 +273,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#chunking = false;
     // For a node that could think of a second request on the same stream. Ours and Go's say themselves that they don't.
     this.#rewrite.connectionClose = !head.connectionClose;
-    this.#requestBody.reset(requestBody(head), head.contentLength, true);
+    this.#requestBody.reset(requestBody(head), head.contentLength);
     this.#exchange.onRequest(head, this.#requestBody.done);
   }
 

@@ -1,9 +1,9 @@
 // Reads the body of one message after another on a connection: finds where each ends, checks chunked framing and hands
-// the bytes on, untouched where possible. Used by the proxy and the agent for requests and responses alike.
+// the bytes on without it. Used by the proxy and the agent for requests and responses alike.
 
 import { CR, LF } from "../ascii.js";
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_UNTIL_CLOSE } from "../body-framing.js";
-import { CHUNK_LINE_BLANK, CHUNK_LINE_INVALID, ChunkLine } from "./chunk-line.js";
+import { CHUNK_LINE_INCOMPLETE, CHUNK_LINE_INVALID, ChunkLine } from "./chunk-line.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { TrailerSection } from "./trailer-section.js";
 
@@ -35,10 +35,9 @@ export class BodyReader {
   error: HttpError | undefined = undefined;
   /** Body bytes seen so far, without the framing. */
   received = 0;
-  /** Of a body that is complete: the field lines of its trailer section, if it had one. Read with `decode` only. */
+  /** Of a body that is complete: the field lines of its trailer section, if it had one. */
   trailers: Buffer | undefined = undefined;
   #kind: number = BODY_NONE;
-  #decode = false;
   /** Bytes to come: of the body when its length is known, else of the current chunk. */
   #remaining = 0;
   #state = CHUNK_LINE;
@@ -52,18 +51,13 @@ export class BodyReader {
     this.#trailers = new TrailerSection(tolerant);
   }
 
-  /**
-   * Starts on a body of the given BODY_* kind. `length` counts for BODY_LENGTH only. With `decode` a chunked body is
-   * handed on without its framing, and its trailers are in `trailers`; otherwise as it came, minus forbidden trailers
-   * and what no request may have.
-   */
-  reset(kind: number, length: number, decode: boolean): void {
+  /** Starts on a body of the given BODY_* kind. `length` counts for BODY_LENGTH only. */
+  reset(kind: number, length: number): void {
     this.done = kind === BODY_NONE || (kind === BODY_LENGTH && length === 0);
     this.error = undefined;
     this.received = 0;
     this.trailers = undefined;
     this.#kind = kind;
-    this.#decode = decode;
     this.#remaining = kind === BODY_LENGTH ? length : 0;
     this.#state = CHUNK_LINE;
     if (kind === BODY_CHUNKED) {
@@ -101,22 +95,14 @@ export class BodyReader {
   }
 
   #readChunked(buffer: Buffer, start: number, end: number, sink: BodySink): number {
-    // [pending, i) is checked and not handed on yet; with #decode only data is.
-    let pending = start;
     let i = start;
     while (i < end) {
       switch (this.#state) {
         case CHUNK_LINE: {
           const next = this.#line.read(buffer, i, end);
           if (next === CHUNK_LINE_INVALID) return this.#refuse(this.#line.error);
-          if (next === CHUNK_LINE_BLANK) {
-            const { blankStart, blankEnd } = this.#line;
-            if (!this.#decode && blankStart > pending) sink.onBody(buffer, pending, blankStart);
-            pending = i = blankEnd;
-            break;
-          }
-          i = next < 0 ? end : next;
-          if (next < 0) break;
+          if (next === CHUNK_LINE_INCOMPLETE) return end;
+          i = next;
           this.#remaining = this.#line.size;
           this.#state = this.#remaining === 0 ? TRAILER_START : CHUNK_DATA;
           this.#line.next();
@@ -126,7 +112,7 @@ export class BodyReader {
           const stop = end - i < this.#remaining ? end : i + this.#remaining;
           this.received += stop - i;
           this.#remaining -= stop - i;
-          if (this.#decode) sink.onBody(buffer, i, stop);
+          sink.onBody(buffer, i, stop);
           i = stop;
           if (this.#remaining === 0) this.#state = CHUNK_CR;
           break;
@@ -140,28 +126,23 @@ export class BodyReader {
           this.#state = CHUNK_LINE;
           break;
         case TRAILER_START:
-          if (buffer[i] === CR && this.#trailers.length === 0) {
-            i++;
-            this.#state = END_LF;
-            break;
-          }
-          if (!this.#decode && i > pending) sink.onBody(buffer, pending, i);
-          return this.#readTrailers(buffer, i, end, sink);
+          if (buffer[i] !== CR || this.#trailers.length > 0) return this.#readTrailers(buffer, i, end);
+          i++;
+          this.#state = END_LF;
+          break;
         case END_LF:
-          if (this.#trailers.length > 0) return this.#readTrailers(buffer, i, end, sink);
+          if (this.#trailers.length > 0) return this.#readTrailers(buffer, i, end);
           if (buffer[i++] !== LF) return this.#refuse(HTTP_ERRORS.BARE_CR);
           this.done = true;
-          if (!this.#decode) sink.onBody(buffer, pending, i);
           return i;
         default:
-          return this.#readTrailers(buffer, i, end, sink);
+          return this.#readTrailers(buffer, i, end);
       }
     }
-    if (!this.#decode && end > pending) sink.onBody(buffer, pending, end);
     return end;
   }
 
-  #readTrailers(buffer: Buffer, start: number, end: number, sink: BodySink): number {
+  #readTrailers(buffer: Buffer, start: number, end: number): number {
     let i = start;
     while (i < end && !this.done) {
       const byte = buffer[i] as number;
@@ -185,8 +166,7 @@ export class BodyReader {
     if (!trailers.append(buffer, start, i)) return this.#refuse(trailers.error);
     if (!this.done) return i;
     if (!trailers.filter()) return this.#refuse(trailers.error);
-    if (!this.#decode) sink.onBody(trailers.buffer, 0, trailers.length);
-    else if (trailers.length > 2) this.trailers = trailers.buffer.subarray(0, trailers.length - 2);
+    if (trailers.length > 2) this.trailers = trailers.buffer.subarray(0, trailers.length - 2);
     trailers.clear();
     return i;
   }

@@ -1,16 +1,15 @@
 // The line in front of a chunk, byte by byte: size, extensions, CRLF. It may be split anywhere. Called by
 // body-reader.ts; most lines pass through the short loop for digits and one step for each end byte. Answers may have white
-// space around what a line says; the reader is told where, and leaves it out.
+// space around what a line says.
 
 import * as ascii from "../ascii.js";
-import { trimStart } from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 
 // Own constants: see ascii.ts.
 const { CR, HEX_VALUE, HTAB, LF, SEMICOLON, SP, TOKEN_LOWER } = ascii;
 
 /** Limit for the digits of a chunk size, leading zeros included. */
-export const MAX_SIZE_DIGITS = 16;
+const MAX_SIZE_DIGITS = 16;
 /** Limit for the bytes of all chunk extensions of one message. */
 export const MAX_EXTENSION_BYTES = 4096;
 
@@ -21,8 +20,6 @@ export const MAX_BLANKS = 32;
 export const CHUNK_LINE_INCOMPLETE = -1;
 /** The line is refused. */
 export const CHUNK_LINE_INVALID = -2;
-/** The line goes on behind white space: see {@link ChunkLine.blankStart}. */
-export const CHUNK_LINE_BLANK = -3;
 
 const SIZE = 0;
 const SIZE_LF = 1;
@@ -39,10 +36,12 @@ const AFTER_NAME = 9;
 const AFTER_SIZE = 10;
 
 /**
- * The state behind white space in an extension: where RFC 9112 7.1.1 has "bad" white space, and before the CR, where it
- * hasn't. Elsewhere it is refused, or part of a quoted value.
+ * The state behind white space: where RFC 9112 7.1.1 has "bad" white space, and before the CR, where it hasn't. Elsewhere
+ * it is refused, or part of a quoted value.
  */
 const BEHIND_BLANK: ReadonlyMap<number, number> = new Map([
+  [SIZE, AFTER_SIZE],
+  [AFTER_SIZE, AFTER_SIZE],
   [NAME_START, NAME_START],
   [NAME, AFTER_NAME],
   [AFTER_NAME, AFTER_NAME],
@@ -62,16 +61,13 @@ export class ChunkLine {
   size = 0;
   /** Why {@link ChunkLine.read} returned CHUNK_LINE_INVALID. */
   error: HttpError | undefined = undefined;
-  /** Where the white space is, after {@link ChunkLine.read} returned CHUNK_LINE_BLANK. */
-  blankStart = 0;
-  blankEnd = 0;
   readonly #tolerant: boolean;
   #state = SIZE;
   #digits = 0;
   #blanks = 0;
   #extensionBytes = 0;
 
-  /** `tolerant`: white space is reported, not refused. */
+  /** `tolerant`: white space is skipped, not refused. */
   constructor(tolerant: boolean) {
     this.#tolerant = tolerant;
   }
@@ -108,16 +104,19 @@ export class ChunkLine {
       if (this.#state === SIZE_LF) {
         return byte === LF ? i + 1 : this.#refuse(HTTP_ERRORS.BARE_CR);
       }
+      if (this.#digits === 0) return this.#refuse(HTTP_ERRORS.CHUNK_SIZE);
+      const behind = this.#isBlank(byte) ? BEHIND_BLANK.get(this.#state) : undefined;
+      if (behind !== undefined) {
+        if (++this.#blanks > MAX_BLANKS) return this.#refuse(HTTP_ERRORS.CHUNK_BLANKS);
+        this.#state = behind;
+        continue;
+      }
       if (this.#state === SIZE || this.#state === AFTER_SIZE) {
-        if (this.#digits === 0) return this.#refuse(HTTP_ERRORS.CHUNK_SIZE);
         if (byte === CR) this.#state = SIZE_LF;
         else if (byte === SEMICOLON) this.#state = NAME_START;
-        else if (this.#isBlank(byte)) return this.#skipBlanks(buffer, i, end, AFTER_SIZE);
         else return this.#refuse(byte === LF ? HTTP_ERRORS.BARE_LF : HTTP_ERRORS.CHUNK_SIZE);
         continue;
       }
-      const behind = this.#isBlank(byte) ? BEHIND_BLANK.get(this.#state) : undefined;
-      if (behind !== undefined) return this.#skipBlanks(buffer, i, end, behind);
       if (++this.#extensionBytes > MAX_EXTENSION_BYTES) return this.#refuse(HTTP_ERRORS.CHUNK_EXTENSION_SIZE);
       const state = stateInExtension(this.#state, byte);
       if (state === -1) return this.#refuse(byte === LF ? HTTP_ERRORS.BARE_LF : HTTP_ERRORS.CHUNK_EXTENSION);
@@ -128,15 +127,6 @@ export class ChunkLine {
 
   #isBlank(byte: number): boolean {
     return this.#tolerant && (byte === SP || byte === HTAB);
-  }
-
-  #skipBlanks(buffer: Uint8Array, start: number, end: number, behind: number): number {
-    this.blankStart = start;
-    this.blankEnd = trimStart(buffer, start, end);
-    this.#blanks += this.blankEnd - start;
-    if (this.#blanks > MAX_BLANKS) return this.#refuse(HTTP_ERRORS.CHUNK_BLANKS);
-    this.#state = behind;
-    return CHUNK_LINE_BLANK;
   }
 
   #refuse(error: HttpError): number {

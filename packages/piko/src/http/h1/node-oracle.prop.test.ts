@@ -121,7 +121,7 @@ function readBody(
   length: number,
 ): [string, number] | undefined {
   let body = "";
-  reader.reset(kind, length, true);
+  reader.reset(kind, length);
   const sink = {
     onBody: (buffer: Buffer, from: number, to: number): void =>
       void (body += buffer.toString("latin1", from, to)),

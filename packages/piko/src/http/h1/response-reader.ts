@@ -176,7 +176,7 @@ export class ResponseReader implements BodySink {
     }
     const kind = responseBody(head, this.#method);
     this.persistent = isPersistent(head, kind);
-    this.#body.reset(kind, head.contentLength, true);
+    this.#body.reset(kind, head.contentLength);
     if (!this.#body.done) {
       this.#phase = BODY;
       this.#events.onResponse(head, false);

@@ -18,12 +18,10 @@ const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE
 
 /** Content-Length and Transfer-Encoding as the service sent them. */
 export const FRAMING_AS_IS = 0;
-/** Neither. */
+/** Neither: there is no body, or it ends with its connection, as one of unknown length does for an HTTP/1.0 client. */
 export const FRAMING_NONE = 1;
-/** `Transfer-Encoding: chunked`, for a body that arrives until close. */
+/** `Transfer-Encoding: chunked`, for a body of unknown length. */
 export const FRAMING_CHUNKED = 2;
-/** No Transfer-Encoding, for a body that goes to an HTTP/1.0 client decoded. */
-export const FRAMING_DROP_CHUNKED = 3;
 
 /** What a hop changes in a response head. */
 export interface ResponseRewrite {
@@ -126,7 +124,7 @@ export function writeResponseHead(
 
 function isKept(head: ResponseHead, record: number, rule: number, framing: number): boolean {
   if (rule === DROP) return false;
-  if (rule === DROP_LENGTH) return framing === FRAMING_AS_IS || framing === FRAMING_DROP_CHUNKED;
+  if (rule === DROP_LENGTH) return framing === FRAMING_AS_IS;
   if (rule === DROP_UPGRADE) return head.status === UPGRADE_REQUIRED;
   if (!head.connectionNamesFields) return true;
   return !connectionNames(

@@ -2,23 +2,13 @@
 // Each is either refused, or taken for exactly the listed requests, and what would be sent on is what was understood.
 
 import { describe, expect, test } from "vitest";
-import { requestBody } from "../body-framing.js";
+import { BODY_CHUNKED, requestBody } from "../body-framing.js";
 import { BODY_INVALID, BodyReader } from "./body-reader.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, RequestHead } from "../head.js";
 import { parseRequestHead } from "./parse-request-head.js";
 import { requestHeadCapacity, writeRequestHead } from "./rewrite-request-head.js";
-import type { RequestRewrite } from "../request-rewrite.js";
-
-const REWRITE: RequestRewrite = {
-  forwardedFor: undefined,
-  forwardedProto: undefined,
-  forwardedHost: undefined,
-  missingHost: undefined,
-  addForward: false,
-  connectionClose: false,
-  pathPrefix: undefined,
-  query: undefined,
-};
+import { writeBody, writeLastChunk } from "./write-body.js";
+import { PLAIN_REQUEST } from "../request-rewrite.js";
 
 /** The request lines that are understood, and the refusal that ends them, if any. `sent` collects the bytes passed on. */
 function understand(text: string, sent: string[] = []): string[] {
@@ -32,14 +22,21 @@ function understand(text: string, sent: string[] = []): string[] {
     if (result === HEAD_INCOMPLETE) return [...seen, "incomplete"];
     if (result !== HEAD_COMPLETE) return [...seen, head.error?.message ?? ""];
     seen.push(`${head.method} ${bytes.toString("latin1", head.targetStart, head.targetEnd)}`);
-    const out = Buffer.alloc(requestHeadCapacity(head, REWRITE));
-    let message = out.toString("latin1", 0, writeRequestHead(head, out, 0, REWRITE));
-    reader.reset(requestBody(head), head.contentLength, false);
+    const out = Buffer.alloc(requestHeadCapacity(head, PLAIN_REQUEST));
+    let message = out.toString("latin1", 0, writeRequestHead(head, out, 0, PLAIN_REQUEST));
+    const sink = {
+      write: (buffer: Buffer, start: number, end: number): void =>
+        void (message += buffer.toString("latin1", start, end)),
+    };
+    const kind = requestBody(head);
+    const chunked = kind === BODY_CHUNKED;
+    reader.reset(kind, head.contentLength);
     at = reader.read(bytes, head.end, bytes.length, {
-      onBody: (buffer, start, end) => void (message += buffer.toString("latin1", start, end)),
+      onBody: (buffer, start, end) => writeBody(sink, chunked, buffer, start, end),
     });
     if (at === BODY_INVALID) return [...seen, reader.error?.message ?? ""];
     if (!reader.done) return [...seen, "truncated"];
+    if (chunked) writeLastChunk(sink, reader.trailers);
     sent.push(message);
   }
   return seen;

@@ -304,7 +304,7 @@ export class H1Client implements ClientSide, SocketHandler, BodySink, Expiring, 
   #begin(head: RequestHead): void {
     this.#state = EXCHANGING;
     const body = this.#requestBody;
-    body.reset(requestBody(head), head.contentLength, true);
+    body.reset(requestBody(head), head.contentLength);
     this.#response.begin(head);
     this.#heldBytes = 0;
     this.#deadlineMs = body.done

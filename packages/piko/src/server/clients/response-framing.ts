@@ -5,7 +5,6 @@ import type { ResponseHead } from "../../http/head.js";
 import {
   FRAMING_AS_IS,
   FRAMING_CHUNKED,
-  FRAMING_DROP_CHUNKED,
   FRAMING_NONE,
   type ResponseRewrite,
 } from "../../http/h1/rewrite-response-head.js";
@@ -34,11 +33,7 @@ export class ResponseFraming {
     this.chunking = unknownLength && !http10;
     this.untilClose = unknownLength && http10;
     this.keepAlive = mayKeepAlive && !this.untilClose;
-    rewrite.framing = this.chunking
-      ? FRAMING_CHUNKED
-      : this.untilClose
-        ? FRAMING_DROP_CHUNKED
-        : FRAMING_AS_IS;
+    rewrite.framing = this.chunking ? FRAMING_CHUNKED : this.untilClose ? FRAMING_NONE : FRAMING_AS_IS;
     rewrite.connectionClose = !this.keepAlive;
     rewrite.keepAliveHttp10 = this.keepAlive && http10;
   }
