@@ -1,7 +1,7 @@
 // How long to wait between attempts: full jitter, so that the clients of a node that fell don't come back in step.
 
 /** Upper bound of the first delay. */
-export const BACKOFF_BASE_MS = 100;
+const BACKOFF_BASE_MS = 100;
 /** Upper bound of every delay. */
 export const BACKOFF_CAP_MS = 15_000;
 /** A connection that lived this long was a success; one that was dropped sooner counts as a failed attempt. */

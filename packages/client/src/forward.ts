@@ -16,7 +16,7 @@ export interface ForwardOptions extends ListenOptions {
 }
 
 /** Milliseconds that connecting to the service may take, by default. */
-export const DIAL_TIMEOUT_MS = 10_000;
+const DIAL_TIMEOUT_MS = 10_000;
 
 /**
  * Brings every connection to an endpoint to a TCP service, byte for byte. `address` is a port of this machine, or

@@ -19,7 +19,7 @@ export interface HandlerOptions {
 }
 
 /** Default of {@link HandlerOptions.maxHeaderBytes}. */
-export const DEFAULT_MAX_HEADER_BYTES: number = 1024 * 1024 + 16 * 1024;
+const DEFAULT_MAX_HEADER_BYTES: number = 1024 * 1024 + 16 * 1024;
 
 type Handler = RequestListener | FetchHandler | FetchFunction | NetServer;
 

@@ -13,7 +13,7 @@ import type { UpstreamTunnel } from "./upstream-tunnel.js";
 export const MAX_WAITING_CONNECTIONS = 256;
 
 /** Milliseconds that connections have to end by themselves when a listener closes. */
-export const CLOSE_GRACE_MS = 5_000;
+const CLOSE_GRACE_MS = 5_000;
 
 /** Events of a {@link Listener}, with their arguments. */
 export interface ListenerEvents {

@@ -50,7 +50,7 @@ export function inferAdvertiseAddress(
  * First private address: the default route's interface before others, and the loopback interface last, which holds the only
  * one where a router brings it; IPv4 before IPv6, large networks first.
  */
-export function findPrivateAddress(network: HostNetwork): string | undefined {
+function findPrivateAddress(network: HostNetwork): string | undefined {
   const candidates = Object.entries(network.interfaces).flatMap(([name, addresses = []]) =>
     addresses
       .filter((each) => PRIVATE.check(each.address, each.family === "IPv6" ? "ipv6" : "ipv4"))

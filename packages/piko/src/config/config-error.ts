@@ -24,7 +24,7 @@ export class ConfigError extends Error {
 }
 
 /** One line: `config: piko.yaml:4:12: proxy.timeout (--proxy.timeout): invalid duration "10": missing unit`. */
-export function formatProblem({ path, flag, place, message }: ConfigProblem): string {
+function formatProblem({ path, flag, place, message }: ConfigProblem): string {
   const setting = path === "" ? (flag ?? "") : flag === undefined ? path : `${path} (${flag})`;
   return ["config", place, setting, message].filter((part) => part !== undefined && part !== "").join(": ");
 }

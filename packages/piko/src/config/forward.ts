@@ -50,7 +50,7 @@ const PORT_SETTINGS: Section<PortSettings> = section(
 );
 
 /** Declares one of `ports[]`. */
-export const FORWARD_PORT: Section<ForwardPortConfig> = mapSection(PORT_SETTINGS, (port) => ({
+const FORWARD_PORT: Section<ForwardPortConfig> = mapSection(PORT_SETTINGS, (port) => ({
   ...port,
   addr: port.addr.startsWith(":")
     ? { host: "", port: parseTcpAddress(port.addr).port }

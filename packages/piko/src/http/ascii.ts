@@ -52,7 +52,7 @@ export function asciiBytes(text: string): Buffer {
 }
 
 /** Folds A-Z; every other byte stays. */
-export function asciiLower(byte: number): number {
+function asciiLower(byte: number): number {
   return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte;
 }
 

@@ -15,38 +15,29 @@ export const FIELD_TRANSFER_ENCODING = 4;
 export const FIELD_UPGRADE = 5;
 export const FIELD_EXPECT = 6;
 export const FIELD_TE = 7;
-export const FIELD_TRAILER = 8;
-export const FIELD_KEEP_ALIVE = 9;
-export const FIELD_PROXY_CONNECTION = 10;
-export const FIELD_PROXY_AUTHENTICATE = 11;
-export const FIELD_PROXY_AUTHORIZATION = 12;
-export const FIELD_HTTP2_SETTINGS = 13;
-export const FIELD_DATE = 14;
-export const FIELD_X_FORWARDED_FOR = 15;
-export const FIELD_X_FORWARDED_PROTO = 16;
-export const FIELD_X_FORWARDED_HOST = 17;
-export const FIELD_FORWARDED = 18;
-export const FIELD_X_REAL_IP = 19;
-export const FIELD_X_PIKO_ENDPOINT = 20;
-export const FIELD_X_PIKO_FORWARD = 21;
-export const FIELD_X_PIKO_AUTHORIZATION = 22;
-export const FIELD_X_PIKO_TENANT_ID = 23;
-export const FIELD_AUTHORIZATION = 24;
-export const FIELD_COOKIE = 25;
-export const FIELD_SET_COOKIE = 26;
-export const FIELD_ACCEPT_ENCODING = 27;
-export const FIELD_CONTENT_ENCODING = 28;
-export const FIELD_CONTENT_TYPE = 29;
-export const FIELD_RANGE = 30;
-export const FIELD_USER_AGENT = 31;
-export const FIELD_REFERER = 32;
-export const FIELD_SEC_WEBSOCKET_KEY = 33;
-export const FIELD_SEC_WEBSOCKET_VERSION = 34;
-export const FIELD_SEC_WEBSOCKET_PROTOCOL = 35;
-export const FIELD_SEC_WEBSOCKET_EXTENSIONS = 36;
-export const FIELD_SEC_WEBSOCKET_ACCEPT = 37;
-export const FIELD_X_PIKO_REROUTE = 38;
-export const FIELD_X_PIKO_CAPABILITIES = 39;
+export const FIELD_KEEP_ALIVE = 8;
+export const FIELD_PROXY_CONNECTION = 9;
+export const FIELD_PROXY_AUTHENTICATE = 10;
+export const FIELD_PROXY_AUTHORIZATION = 11;
+export const FIELD_HTTP2_SETTINGS = 12;
+export const FIELD_DATE = 13;
+export const FIELD_X_FORWARDED_FOR = 14;
+export const FIELD_X_FORWARDED_PROTO = 15;
+export const FIELD_X_FORWARDED_HOST = 16;
+export const FIELD_FORWARDED = 17;
+export const FIELD_X_REAL_IP = 18;
+export const FIELD_X_PIKO_ENDPOINT = 19;
+export const FIELD_X_PIKO_FORWARD = 20;
+export const FIELD_X_PIKO_AUTHORIZATION = 21;
+export const FIELD_X_PIKO_TENANT_ID = 22;
+export const FIELD_AUTHORIZATION = 23;
+export const FIELD_COOKIE = 24;
+export const FIELD_CONTENT_ENCODING = 25;
+export const FIELD_CONTENT_TYPE = 26;
+export const FIELD_SEC_WEBSOCKET_KEY = 27;
+export const FIELD_SEC_WEBSOCKET_VERSION = 28;
+export const FIELD_X_PIKO_REROUTE = 29;
+export const FIELD_X_PIKO_CAPABILITIES = 30;
 
 /** Lower-case names, indexed by the FIELD_* numbers. */
 export const FIELD_NAMES: readonly string[] = [
@@ -58,7 +49,6 @@ export const FIELD_NAMES: readonly string[] = [
   "upgrade",
   "expect",
   "te",
-  "trailer",
   "keep-alive",
   "proxy-connection",
   "proxy-authenticate",
@@ -76,18 +66,10 @@ export const FIELD_NAMES: readonly string[] = [
   "x-piko-tenant-id",
   "authorization",
   "cookie",
-  "set-cookie",
-  "accept-encoding",
   "content-encoding",
   "content-type",
-  "range",
-  "user-agent",
-  "referer",
   "sec-websocket-key",
   "sec-websocket-version",
-  "sec-websocket-protocol",
-  "sec-websocket-extensions",
-  "sec-websocket-accept",
   "x-piko-reroute",
   "x-piko-capabilities",
 ];

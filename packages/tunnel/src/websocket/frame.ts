@@ -8,7 +8,6 @@ export const OPCODE_PING = 0x9;
 export const OPCODE_PONG = 0xa;
 
 export const CLOSE_NORMAL = 1000;
-export const CLOSE_GOING_AWAY = 1001;
 export const CLOSE_PROTOCOL_ERROR = 1002;
 export const CLOSE_UNSUPPORTED_DATA = 1003;
 /** Never on the wire: stands for a Close frame without a code. */

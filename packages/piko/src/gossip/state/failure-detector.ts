@@ -13,7 +13,7 @@ const PHI_EXCHANGE = 16;
 
 /** Silences, in gossip intervals, after which the node is asked by packets, asked over TCP, and given up. */
 export const SILENCE_SUSPECT = 12;
-export const SILENCE_EXCHANGE = 16;
+const SILENCE_EXCHANGE = 16;
 const SILENCE_REFUSED = 20;
 /** A little less than 30 intervals, 3 s by default: time is looked at once per interval, and intervals have jitter. */
 export const SILENCE_UNREACHABLE = 27;

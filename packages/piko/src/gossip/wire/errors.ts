@@ -2,7 +2,7 @@
 // the packet that it came in.
 
 /** Codes of {@link GossipError}; stable, for programs to branch on. */
-export const GOSSIP_ERRORS = {
+const GOSSIP_ERRORS = {
   PIKO_GOSSIP_BAD_MESSAGE: "a peer's message is not valid",
   PIKO_GOSSIP_TRUNCATED: "a message ends in the middle of a value",
   PIKO_GOSSIP_ENTRY_TOO_LARGE: "a key and its value do not fit into one packet",

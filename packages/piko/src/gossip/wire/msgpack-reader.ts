@@ -10,7 +10,7 @@ export const TRUNCATED: GossipError = new GossipError(
 );
 
 /** A struct's field whose name nobody knows. */
-export const UNKNOWN_FIELD = -1;
+const UNKNOWN_FIELD = -1;
 
 /** The names of a struct's fields in their order, as bytes to compare with. */
 export type FieldNames = readonly Buffer[];

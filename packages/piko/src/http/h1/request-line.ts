@@ -11,10 +11,10 @@ import type { RequestHead } from "../head.js";
 const { COLON, CR, LF, QUESTION_MARK, SLASH, SP, TOKEN_LOWER } = ascii;
 
 /** Longest method. The longest registered one has 17 bytes. */
-export const MAX_METHOD_BYTES = 32;
+const MAX_METHOD_BYTES = 32;
 
 /** The line is refused; `head.error` says why. */
-export const LINE_INVALID = -1;
+const LINE_INVALID = -1;
 
 const HASH = 0x23;
 const DEL = 0x7f;

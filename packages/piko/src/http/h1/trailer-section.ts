@@ -7,9 +7,9 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { FIELD_STRIDE, LINE_END, LINE_START, NAME_END } from "../head.js";
 
 /** Limit for the bytes of a trailer section with its blank line. */
-export const MAX_TRAILER_BYTES = 8192;
+const MAX_TRAILER_BYTES = 8192;
 /** Limit for its fields. */
-export const MAX_TRAILER_FIELDS = 64;
+const MAX_TRAILER_FIELDS = 64;
 
 // A trailer that speaks of framing has no honest sender.
 const REFUSED: ReadonlySet<string> = new Set(["content-length", "transfer-encoding"]);

@@ -4,7 +4,7 @@
 import { isIPv4, isIPv6 } from "node:net";
 
 /** Longest header of version 1, line end included (the specification's own bound, without the NUL of its buffer). */
-export const MAX_V1_BYTES = 107;
+const MAX_V1_BYTES = 107;
 /** Longest header of version 2, extensions included: what the specification says fits any TCP segment. */
 export const MAX_V2_BYTES = 536;
 

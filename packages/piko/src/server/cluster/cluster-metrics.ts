@@ -7,7 +7,7 @@ import type { Cluster } from "./cluster.js";
 /** Nodes that have series of their own. */
 export const MAX_NODES = 256;
 /** `node_id` of all others. */
-export const OTHER_NODES = "other";
+const OTHER_NODES = "other";
 
 /** Adds the metrics to a node's registry. */
 export function addClusterMetrics(
