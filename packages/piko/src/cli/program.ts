@@ -4,8 +4,10 @@ import { Command, Help, type Option } from "commander";
 import { createAgentCommand } from "./agent-command.js";
 import { createBenchCommand } from "./bench-command.js";
 import { createForwardCommand } from "./forward-command.js";
+import { createKeyCommand } from "./key-command.js";
 import { createServerCommand } from "./server-command.js";
 import { createTestCommand } from "./test-command.js";
+import { createTokenCommand } from "./token-command.js";
 import { readVersion } from "./version.js";
 
 /** Creates `piko` with all its commands. */
@@ -28,6 +30,8 @@ Examples:
   program.addCommand(createServerCommand());
   program.addCommand(createAgentCommand());
   program.addCommand(createForwardCommand());
+  program.addCommand(createKeyCommand());
+  program.addCommand(createTokenCommand());
   program.addCommand(createBenchCommand());
   program.addCommand(createTestCommand());
   configureAll(program);

@@ -1,0 +1,28 @@
+// Why a token isn't let in, as a person needs it; the client of a server is told less.
+
+const WORDS: Readonly<Record<string, string>> = {
+  missing: "no token",
+  malformed: "no token in the form `Bearer <token>`",
+  scheme: "only `Bearer` is taken, in this case",
+  unknown_tenant: "the tenant is unknown, or tenants are asked for and none was named (--tenant-id)",
+  token_size: "longer than 8,192 bytes",
+  token_form: "not of the form of a signed token: header.claims.signature",
+  algorithm: "signed by an algorithm that none of the port's keys is for",
+  critical_header: "its header has `crit`, which nothing here understands",
+  unknown_key: "signed by a key (`kid`) that the port doesn't know",
+  too_many_keys: "names no key (`kid`), and too many may be meant",
+  signature: "not signed by the port's key",
+  claims: "its claims aren't an object, or one of them is of a wrong type",
+  expired: "expired",
+  not_yet_valid: "not valid yet (`nbf`)",
+  audience: "for another audience (`aud`) than the port's `auth.audience`",
+  issuer: "of another issuer (`iss`) than the port's `auth.issuer`",
+  revoked: "revoked: its `jti` or `sub` is in `auth.revoked_file`",
+  endpoint: "not for this endpoint",
+  no_keys: "the port has no keys yet: its key set couldn't be fetched",
+};
+
+/** Words for one of the reasons of a refusal. */
+export function explainReason(reason: string): string {
+  return WORDS[reason] ?? reason;
+}

@@ -1,0 +1,10 @@
+// What `piko key` and `piko token` fail with: one line for a person, without a secret.
+
+export class TokenToolError extends Error {
+  readonly code = "PIKO_TOKEN_FAILED";
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "TokenToolError";
+  }
+}
