@@ -7,7 +7,8 @@ export { CAPABILITIES_FIELD, DRAIN, HALF_CLOSE, hasCapability } from "./capabili
 export { dial, type DialTarget } from "./dial/dial.js";
 export { HostLookup, type HostLookupOptions, type LookupDone } from "./dial/host-lookup.js";
 export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
-export { ByteSocket, type ConnectOptions, type SocketHandler } from "./socket/byte-socket.js";
+export { ByteSocket, type SocketHandler } from "./socket/byte-socket.js";
+export type { ConnectOptions } from "./socket/connect-options.js";
 export { Outbox, type Seal } from "./socket/outbox.js";
 export { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket/socket-state.js";
 export { giveSlab, SLAB_BYTES, takeSlab } from "./socket/slab-pool.js";

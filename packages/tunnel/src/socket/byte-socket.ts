@@ -5,7 +5,8 @@ import { connect as connectTcp, Socket, type TcpNetConnectOpts } from "node:net"
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
 import type { Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
-import { dial, type DialTarget } from "../dial/dial.js";
+import { dial } from "../dial/dial.js";
+import type { ConnectOptions } from "./connect-options.js";
 import { Outbox } from "./outbox.js";
 import { type PausedSocket, pausedSockets } from "./paused-sockets.js";
 import { type Reader, readTurns } from "./read-turns.js";
@@ -23,18 +24,6 @@ export interface SocketHandler {
   onDrain(): void;
   /** The socket is gone, for `error` if there was one. The last call, exactly once. */
   onClose(error: Error | undefined): void;
-}
-
-/** What to connect to, and how long to try. */
-export interface ConnectOptions extends DialTarget {
-  /** For TLS. The server name has to be in it where there is one. */
-  readonly tls?: ConnectionOptions;
-  /** The connection, with its TLS handshake, stands: bytes can pass. */
-  readonly onOpen?: () => void;
-  /** After this the connection fails; undefined or 0: after no time. */
-  readonly timeoutMs?: number;
-  /** TCP asks a silent peer whether it is there after this time; undefined or 0: it doesn't. */
-  readonly keepAliveMs?: number;
 }
 
 /** How long after our FIN the peer may go on sending before the connection is cut. */

@@ -5,6 +5,7 @@ import type { Outbox } from "@piko/tunnel";
 import { emptyResponse, errorBody, errorResponse } from "../../http/h1/error-response.js";
 import { responseHeadCapacity, writeResponseHead } from "../../http/h1/rewrite-response-head.js";
 import { writeBody, writeLastChunk } from "../../http/h1/write-body.js";
+import type { HttpError } from "../../http/errors.js";
 import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
@@ -98,6 +99,12 @@ export class H1Response {
         : errorResponse({ status, message, dateLine, close, headOnly, extra: fields }),
     );
     return message === undefined || headOnly ? 0 : errorBody(message).length;
+  }
+
+  /** The answer to what is no request, and so the last of its connection. `extra`: whole field lines. */
+  refuse({ status, message }: HttpError, extra: string): void {
+    const dateLine = this.#dateLine.get();
+    this.#out.writeLatin1(errorResponse({ status, message, dateLine, close: true, headOnly: false, extra }));
   }
 
   #writeHead(head: ResponseHead): void {

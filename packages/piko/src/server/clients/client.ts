@@ -1,0 +1,9 @@
+/** Whose connection it is. */
+export interface Client {
+  /** For logs and X-Forwarded-For: the peer's address, or what a PROXY protocol header says. */
+  readonly address: string;
+  /** A trusted proxy. */
+  readonly trusted: boolean;
+  /** The connection counts as one of this address. */
+  readonly counted: boolean;
+}

@@ -1,0 +1,348 @@
+// Reads the requests of one HTTP/1.1 connection, strictly one after another: heads, bodies without their framing, raw bytes
+// behind a 101. What comes early (half a head, pipelined requests) waits here, in order, until the request before it is
+// over. Keeps the time limits of what a client has to send.
+
+import type { ByteSocket } from "@piko/tunnel";
+import { requestBody } from "../../http/body-framing.js";
+import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
+import type { Trailers } from "../../http/exchange/client-side.js";
+import { BodyReader, type BodySink } from "../../http/h1/body-reader.js";
+import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
+import { parseRequestHead } from "../../http/h1/parse-request-head.js";
+import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead } from "../../http/head.js";
+import { SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
+import { ByteStore } from "../../net/byte-store.js";
+import { deadlineAfter } from "../../net/deadline-sweep.js";
+import type { Postponed } from "../../net/next-turn.js";
+import type { ProxyContext } from "../exchange/proxy-context.js";
+import { BODY_SIZE, BODY_TIMEOUT, HEAD_TIMEOUT, TARGET_SIZE } from "../exchange/proxy-limits.js";
+import { partialHeadRefusal } from "./partial-head.js";
+
+/**
+ * Requests that a connection may begin in one go. What is answered at once (`OPTIONS *`, a refusal) would otherwise let
+ * one client's pipeline of tiny requests keep all others waiting.
+ */
+const MAX_REQUESTS_PER_TURN = 32;
+
+// What is read.
+/** Nothing, or a head: between two requests. */
+export const READING_HEAD = 0;
+/** The body of the request under way, or nothing until it is over. */
+export const IN_REQUEST = 1;
+/** Another protocol: bytes pass as they are. */
+export const RAW = 2;
+/** Nothing more: what comes is dropped. */
+export const STOPPED = 3;
+/** Nothing here: the socket has another handler. */
+export const HANDED_OVER = 4;
+
+/** What the reader's owner is told. It says `next`, `switchToRaw` or `stop` when the request under way is over. */
+export interface RequestReaderEvents {
+  /** A request. `last`: it has no body. */
+  onRequestHead(head: RequestHead, last: boolean): void;
+  /** A piece of its body, or raw bytes; `consume` follows, in this call or later. */
+  onRequestBody(buffer: Buffer, start: number, end: number): void;
+  onRequestEnd(trailers: Trailers | undefined): void;
+  /** The body of the request under way is wrong, too large or too slow. */
+  onBadBody(error: HttpError): void;
+  /** No request: it is wrong, too large or too slow. */
+  onBadHead(error: HttpError): void;
+}
+
+export class RequestReader implements BodySink, Postponed {
+  state: number;
+  /** When the current wait for the client ends in a refusal or a close; Infinity for none. */
+  deadlineMs: number;
+  /** Requests sent ahead were dropped, so the response under way is the last. */
+  lastRequest: boolean;
+  readonly #context: ProxyContext;
+  readonly #socket: ByteSocket;
+  readonly #events: RequestReaderEvents;
+  readonly #body: BodyReader;
+  /** What is for the next request; behind a request for an upgrade, for the other protocol. */
+  readonly #ahead: ByteStore;
+  readonly #finder: HeadEndFinder;
+  /** `#process` is at work: what ends a request meanwhile leaves the next one to it. */
+  #processing: boolean;
+  /** The connection has had its share of this turn, and goes on in the next one. */
+  #postponed: boolean;
+  /** Bytes that the owner holds: while it does, no more are read. */
+  #heldBytes: number;
+
+  constructor(context: ProxyContext, socket: ByteSocket, events: RequestReaderEvents) {
+    this.state = READING_HEAD;
+    this.deadlineMs = deadlineAfter(context.clock.now(), context.config.http.readHeaderTimeoutMs);
+    this.lastRequest = false;
+    this.#context = context;
+    this.#socket = socket;
+    this.#events = events;
+    this.#body = new BodyReader();
+    this.#ahead = new ByteStore(context.budget);
+    this.#finder = new HeadEndFinder();
+    this.#processing = false;
+    this.#postponed = false;
+    this.#heldBytes = 0;
+  }
+
+  /** Bytes wait for their turn. */
+  get hasBytes(): boolean {
+    return this.#ahead.length > 0;
+  }
+
+  /** The request under way has come whole. */
+  get bodyDone(): boolean {
+    return this.#body.done;
+  }
+
+  /** Reads bytes of the socket. */
+  read(buffer: Buffer, start: number, end: number): void {
+    switch (this.state) {
+      case READING_HEAD:
+        if (this.#ahead.length === 0 && !this.#stalled) {
+          this.#keep(buffer, this.#process(buffer, start, end), end);
+        } else this.#keep(buffer, start, end);
+        break;
+      case IN_REQUEST:
+        this.#keep(buffer, this.#readBody(buffer, start, end), end);
+        break;
+      case RAW:
+        this.#hand(buffer, start, end);
+        break;
+    }
+  }
+
+  /** The owner has passed on bytes that it was told of. */
+  consume(count: number): void {
+    this.#heldBytes -= count;
+    if (this.#heldBytes === 0) this.#resume();
+  }
+
+  /** The request under way is over, and its connection goes on: reads the next one. */
+  next(nowMs: number): void {
+    this.state = READING_HEAD;
+    this.deadlineMs = deadlineAfter(nowMs, this.#context.config.http.idleTimeoutMs);
+    this.#finder.reset();
+    // Otherwise the loop that began the request goes on.
+    if (this.#processing) this.#resume();
+    else this.goOn();
+  }
+
+  /** What comes is of another protocol from here on. */
+  switchToRaw(): void {
+    this.state = RAW;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    const { buffer, start, end } = this.#ahead;
+    if (end > start) this.#hand(buffer, start, end);
+    this.#ahead.clear();
+    if (this.#heldBytes === 0) this.#socket.resume();
+  }
+
+  /** Reads no more. */
+  stop(): void {
+    this.state = STOPPED;
+    this.deadlineMs = Number.POSITIVE_INFINITY;
+    this.#ahead.clear();
+  }
+
+  /** The socket may have room again, or it is the connection's turn: takes up what waits between two requests. */
+  goOn(): void {
+    if (this.state !== READING_HEAD || this.#stalled) return;
+    if (this.#ahead.length > 0) this.#processAhead();
+    const held = this.#isInRequest() ? this.#heldBytes > 0 : this.#stalled;
+    if (!held) this.#resume();
+  }
+
+  onNextTurn(): void {
+    this.#postponed = false;
+    this.goOn();
+  }
+
+  /** Looks at the time limits. */
+  sweep(nowMs: number): void {
+    if (nowMs < this.deadlineMs) return;
+    const { readHeaderTimeoutMs, readTimeoutMs } = this.#context.config.http;
+    if (this.state === IN_REQUEST) {
+      // A client that is told to wait (the tunnel has no room) isn't slow itself.
+      if (this.#socket.paused) this.deadlineMs = deadlineAfter(nowMs, readTimeoutMs);
+      else this.#events.onBadBody(BODY_TIMEOUT);
+    } else if (this.state === READING_HEAD && this.#stalled) {
+      this.deadlineMs = deadlineAfter(nowMs, readHeaderTimeoutMs);
+    } else if (this.state === READING_HEAD && this.#ahead.length > 0) this.#events.onBadHead(HEAD_TIMEOUT);
+    else this.#socket.destroy();
+  }
+
+  /** Parses requests until the bytes or the connection's patience end; returns the offset of the first unused byte. */
+  #process(buffer: Buffer, start: number, end: number): number {
+    const { requestHead: head, config } = this.#context;
+    this.#processing = true;
+    let at = start;
+    let begun = 0;
+    while (at < end && this.state === READING_HEAD) {
+      if (begun++ === MAX_REQUESTS_PER_TURN) {
+        this.#postponed = true;
+        this.#context.nextTurn.add(this);
+      }
+      if (this.#stalled) break;
+      const result = parseRequestHead(head, buffer, at, end);
+      if (result === HEAD_INCOMPLETE) break;
+      const refusal =
+        result === HEAD_INVALID
+          ? (head.error ?? HTTP_ERRORS.METHOD)
+          : head.end - head.start > config.http.maxHeaderBytes
+            ? HTTP_ERRORS.HEAD_SIZE
+            : head.targetEnd - head.targetStart > config.limits.maxTargetBytes
+              ? TARGET_SIZE
+              : undefined;
+      if (refusal !== undefined) {
+        this.#events.onBadHead(refusal);
+        at = end;
+        break;
+      }
+      at = head.end;
+      this.#begin(head);
+      if (this.#isInRequest()) at = this.#readBody(buffer, at, end);
+    }
+    this.#processing = false;
+    return this.state === STOPPED ? end : at;
+  }
+
+  /** Asks anew what the last call may have changed. */
+  #isInRequest(): boolean {
+    return this.state === IN_REQUEST;
+  }
+
+  #begin(head: RequestHead): void {
+    this.state = IN_REQUEST;
+    const body = this.#body;
+    body.reset(requestBody(head), head.contentLength);
+    this.#heldBytes = 0;
+    this.deadlineMs = body.done
+      ? Number.POSITIVE_INFINITY
+      : deadlineAfter(this.#context.clock.now(), this.#context.config.http.readTimeoutMs);
+    this.#events.onRequestHead(head, body.done);
+  }
+
+  /** The body of the request under way. Returns the offset of the first byte behind it. */
+  #readBody(buffer: Buffer, start: number, end: number): number {
+    const body = this.#body;
+    if (body.done || start === end) return start;
+    const at = body.read(buffer, start, end, this);
+    if (at < 0) {
+      this.#events.onBadBody(body.error ?? HTTP_ERRORS.TRUNCATED);
+      return end;
+    }
+    if (body.received > this.#context.config.limits.maxBodyBytes) {
+      body.done = false;
+      this.#events.onBadBody(BODY_SIZE);
+      return end;
+    }
+    // The request may be over meanwhile, and a next deadline with it.
+    if (this.state !== IN_REQUEST) return at;
+    if (body.done) {
+      this.deadlineMs = Number.POSITIVE_INFINITY;
+      this.#events.onRequestEnd(body.trailers);
+    } else {
+      this.deadlineMs = deadlineAfter(this.#context.clock.now(), this.#context.config.http.readTimeoutMs);
+    }
+    return at;
+  }
+
+  /** A piece of the body, from its reader; what is above the limit never reaches a service. */
+  onBody(buffer: Buffer, start: number, end: number): void {
+    // Of chunks there may be one a byte.
+    this.#socket.messages++;
+    if (this.#body.received > this.#context.config.limits.maxBodyBytes) return;
+    this.#hand(buffer, start, end);
+  }
+
+  /** Hands bytes to the owner, and reads no more while it holds them. */
+  #hand(buffer: Buffer, start: number, end: number): void {
+    this.#heldBytes += end - start;
+    this.#events.onRequestBody(buffer, start, end);
+    if (this.#heldBytes > 0) this.#socket.pause();
+  }
+
+  /** Keeps what was not used: the start of a head, or requests that came early. */
+  #keep(buffer: Buffer, start: number, end: number): void {
+    if (start >= end) return;
+    if (this.state === HANDED_OVER) {
+      this.#socket.handler.onBytes(buffer, start, end);
+      return;
+    }
+    if (this.state === RAW) {
+      this.#hand(buffer, start, end);
+      return;
+    }
+    if (this.state === STOPPED) return;
+    const reading = this.state === READING_HEAD;
+    const ahead = this.#ahead;
+    const { budget, clock, config, limits } = this.#context;
+    if (!reading && budget.exhausted && ahead.length + end - start > SMALL_HEAD_BYTES) {
+      // Nobody has promised anything for what was sent ahead: it is asked again on another connection.
+      if (!this.lastRequest) limits.hit("max_buffered_bytes");
+      this.lastRequest = true;
+      ahead.clear();
+      this.#socket.pause();
+      return;
+    }
+    if (ahead.length === 0 && reading) {
+      this.deadlineMs = deadlineAfter(clock.now(), config.http.readHeaderTimeoutMs);
+    }
+    ahead.append(buffer, start, end);
+    if (reading && !this.#stalled) this.#searchHead();
+    else if (reading || ahead.length > config.limits.maxBufferedBytesPerConnection) {
+      // The client has sent as much ahead as it may, or it isn't its turn.
+      if (!this.#socket.paused && !this.#stalled) limits.hit("max_buffered_bytes_per_connection");
+      this.#socket.pause();
+    }
+  }
+
+  /** Looks whether the kept bytes hold a whole head by now; each byte is looked at once. */
+  #searchHead(): void {
+    const ahead = this.#ahead;
+    const found = this.#finder.find(ahead.buffer, ahead.start, ahead.end);
+    if (found === END_INVALID) {
+      this.#events.onBadHead(this.#finder.error ?? HTTP_ERRORS.METHOD);
+    } else if (found === END_UNKNOWN) {
+      const refusal = partialHeadRefusal(ahead, this.#context);
+      if (refusal !== undefined) this.#events.onBadHead(refusal);
+    } else {
+      this.#processAhead();
+    }
+  }
+
+  #processAhead(): void {
+    const ahead = this.#ahead;
+    const { start } = ahead;
+    const at = this.#process(ahead.buffer, ahead.start, ahead.end);
+    // Who stops or hands the socket over empties the store.
+    if (ahead.length === 0) return;
+    if (this.state === HANDED_OVER) {
+      this.#socket.handler.onBytes(ahead.buffer, at, ahead.end);
+      ahead.clear();
+      return;
+    }
+    ahead.consumeTo(at);
+    if (this.state !== READING_HEAD || ahead.length === 0) return;
+    if (this.#stalled) {
+      this.#socket.pause();
+      return;
+    }
+    if (at > start) {
+      const { clock, config } = this.#context;
+      this.deadlineMs = deadlineAfter(clock.now(), config.http.readHeaderTimeoutMs);
+      this.#finder.reset();
+      this.#searchHead();
+    }
+  }
+
+  /** It isn't this connection's turn, or its client doesn't read the answers that it has already. */
+  get #stalled(): boolean {
+    return this.#postponed || this.#socket.out.congested;
+  }
+
+  #resume(): void {
+    if (this.#ahead.length <= this.#context.config.limits.maxBufferedBytesPerConnection)
+      this.#socket.resume();
+  }
+}
