@@ -23,6 +23,18 @@ interface Manifest {
   readonly data?: Readonly<Record<string, string>>;
 }
 
+/** The part of a Deployment or StatefulSet that says what its containers ask for. */
+interface WithPods {
+  readonly template?: {
+    readonly spec?: {
+      readonly containers?: readonly {
+        readonly name: string;
+        readonly resources?: { readonly requests?: { readonly cpu?: string } };
+      }[];
+    };
+  };
+}
+
 describe.runIf(haveGoTools())("manifests", () => {
   const stage = perFile();
   let folder = "";
@@ -76,6 +88,16 @@ describe.runIf(haveGoTools())("manifests", () => {
       expect([...(listed?.resources ?? []), "agent.yaml", "kustomization.yaml"].sort()).toEqual(
         present.sort(),
       );
+    });
+
+    it("asks for CPU wherever a program of ours runs: one without stands still on a busy machine", () => {
+      const asked = documents(files("deploy/kubernetes"))
+        .flatMap(({ spec }) => (spec as WithPods | undefined)?.template?.spec?.containers ?? [])
+        .map(({ name, resources }) => [name, resources?.requests?.cpu]);
+      expect(asked).toEqual([
+        ["agent", "100m"],
+        ["piko", "250m"],
+      ]);
     });
 
     it("is judged by a validator that finds mistakes", async () => {

@@ -129,7 +129,8 @@ describe.skipIf(process.platform !== "linux")("a pause", () => {
     });
     // The one that pauses has the limit. One beside it may well lose patience.
     const server = await startServer(scene, who === "server" ? { ...LIMITS, "proxy.timeout": LIMIT } : {});
-    const flags = who === "agent" ? ["--timeout", LIMIT] : [];
+    const own = ["--server.enabled=true", "--server.bind-addr=127.0.0.1:0"];
+    const flags = who === "agent" ? ["--timeout", LIMIT, ...own] : own;
     const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
     const client = await RawClient.connect(scene, server.proxy);
     client.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n\r\n");
@@ -138,6 +139,11 @@ describe.skipIf(process.platform !== "linux")("a pause", () => {
     expect((await client.response("GET")).status).toBe(200);
     const { fields } = await { server: server.program, agent }[who].waitFor("process stood still");
     expect(fields["paused-ms"]).toBeGreaterThan(PAUSE_MS - 1_000);
+    const { fields: serving } = await agent.waitFor("serving metrics");
+    const port = who === "server" ? server.admin : String(serving["addr"]);
+    const metrics = await (await fetch(`http://${port}/metrics`)).text();
+    const seconds = /^piko_process_stood_still_seconds_total (\S+)$/m.exec(metrics)?.[1];
+    expect(Number(seconds)).toBeGreaterThan(PAUSE_MS / 1_000 - 1);
   });
 
   it("of the agent fails no POST by a connection that the service gives up meanwhile", async () => {

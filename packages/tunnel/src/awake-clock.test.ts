@@ -32,6 +32,7 @@ describe("AwakeClock", () => {
     base.advance(1);
     expect(fired).toEqual([70_500]);
     expect(paused).toEqual([60_000]);
+    expect(clock).toMatchObject({ pauses: 1, stoodStillMs: 60_000, pausedMs: 59_500 });
   });
 
   it("moves every timer by the pause, whichever runs first on waking", () => {

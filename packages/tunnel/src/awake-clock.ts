@@ -14,6 +14,9 @@ const AFTER_READS_MS = 1;
 export class AwakeClock implements Clock {
   /** Told how long the process stood still, each time that it has. */
   onPause: ((pausedMs: number) => void) | undefined = undefined;
+  /** How often that was, and how long in all. */
+  pauses = 0;
+  stoodStillMs = 0;
   readonly #base: Clock;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #pausedMs = 0;
@@ -31,6 +34,8 @@ export class AwakeClock implements Clock {
     this.#lookedAtMs = now;
     if (since > PAUSE_MS && this.#waiting > 0) {
       this.#pausedMs += since - BEAT_MS;
+      this.pauses++;
+      this.stoodStillMs += since;
       this.onPause?.(since);
     }
     return now - this.#pausedMs;
@@ -44,7 +49,7 @@ export class AwakeClock implements Clock {
     (timer as AwakeTimer).clear();
   }
 
-  /** For timers: how long this process has stood still so far. */
+  /** How much of the base's time doesn't count so far. */
   get pausedMs(): number {
     return this.#pausedMs;
   }

@@ -5,6 +5,7 @@ import { constants } from "node:os";
 import type { LogConfig } from "../config/log.js";
 import { LogOutput, fileDevice } from "../observability/log-output.js";
 import { type Logger, createLogger } from "../observability/logger.js";
+import { standStillLog } from "../observability/stand-still-log.js";
 import { replaceEarlySignal } from "./early-signal.js";
 import { onHangUp } from "./hang-up.js";
 
@@ -62,9 +63,7 @@ export async function runProgram(
   }
   replaceEarlySignal();
   const { systemClock } = await import("@piko/tunnel");
-  systemClock.onPause = (ms) => {
-    logger.warn("process stood still", { "paused-ms": Math.round(ms) });
-  };
+  systemClock.onPause = standStillLog(logger, systemClock);
   let code = 0;
   try {
     await run({ logger, signal: stop.signal, signalName: () => signalName });

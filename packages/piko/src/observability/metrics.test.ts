@@ -44,6 +44,8 @@ it("shows the process and Node when told", async () => {
   const text = await metrics.text();
   expect(text).toContain("process_cpu_seconds_total");
   expect(text).toContain("nodejs_eventloop_lag_seconds");
+  expect(text).toMatch(/^piko_process_stood_still_total \d+$/m);
+  expect(text).toMatch(/^piko_process_stood_still_seconds_total \d/m);
   // What has to look at every connection isn't worth it.
   expect(text).not.toContain("nodejs_active");
   if (process.platform !== "linux") return;

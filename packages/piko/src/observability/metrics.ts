@@ -1,6 +1,7 @@
 // What /metrics shows. Each server or agent has one registry of its own; numbers stay where they are counted and are
 // read when somebody asks, so counting costs an addition.
 
+import { systemClock } from "@piko/tunnel";
 import { Registry } from "prom-client";
 import { createProcessRegistry } from "./process-metrics.js";
 
@@ -31,9 +32,19 @@ export class Metrics {
   readonly #sources = new Map<string, MetricSource>();
   #process: Registry | undefined;
 
-  /** Adds the metrics of the process and of Node: memory, CPU, event loop, garbage collection. */
+  /** Adds the metrics of the process and of Node: memory, CPU, event loop, garbage collection; and how it stood still. */
   addProcessMetrics(): void {
     this.#process = createProcessRegistry();
+    this.counter(
+      "piko_process_stood_still_total",
+      "How often this process stood still for more than a second",
+      () => systemClock.pauses,
+    );
+    this.counter(
+      "piko_process_stood_still_seconds_total",
+      "How long this process stood still in all, of times of more than a second",
+      () => systemClock.stoodStillMs / 1_000,
+    );
   }
 
   /** Adds a metric; a name can be added once. */
