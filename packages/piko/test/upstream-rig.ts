@@ -20,6 +20,7 @@ import type { LimitCounters } from "../src/net/limit-counters.js";
 import { ReconnectWaits } from "../src/server/upstream/reconnect-waits.js";
 import type { Tunnel } from "../src/server/upstream/tunnel.js";
 import { TunnelDrains } from "../src/server/upstream/tunnel-drains.js";
+import { TunnelExpiries } from "../src/server/upstream/tunnel-expiries.js";
 import type { UpstreamLimit } from "../src/server/upstream/upstream-metrics.js";
 import { UpstreamPort } from "../src/server/upstream/upstream-port.js";
 import { Upstreams } from "../src/server/upstream/upstreams.js";
@@ -91,10 +92,13 @@ export class TestAgent implements TunnelSessionHandler {
 
 export class UpstreamRig {
   readonly clock = new FakeClock();
+  /** The time of day: it goes with the clock, unless a test sets it anew. */
+  wallOffsetMs = 1_000_000;
   readonly hits: UpstreamLimit[] = [];
   readonly log = new RecordedLog();
   readonly budget: ByteBudget;
   readonly drains: TunnelDrains;
+  readonly expiries: TunnelExpiries;
   /** Listeners as they are told to other nodes, in order: `e 1`. */
   readonly told: string[] = [];
   readonly upstreams: Upstreams;
@@ -107,6 +111,11 @@ export class UpstreamRig {
     const { clock } = this;
     this.budget = new ByteBudget(maxBytes);
     this.drains = new TunnelDrains(clock, () => 0);
+    this.expiries = new TunnelExpiries({
+      clock,
+      wallNow: () => clock.now() + this.wallOffsetMs,
+      graceMs: 5_000,
+    });
     this.upstreams = new Upstreams(
       new ReconnectWaits(clock, 5_000, 10),
       (endpointId, count) => void this.told.push(`${endpointId} ${count}`),
@@ -119,6 +128,7 @@ export class UpstreamRig {
       trustedProxies: new AddressRanges(trustedProxies),
       limits: counters as unknown as LimitCounters<UpstreamLimit>,
       drains: this.drains,
+      expiries: this.expiries,
       budget: this.budget,
       files: files ?? new OpenFiles(Number.POSITIVE_INFINITY),
       logger: this.log.logger,
@@ -197,7 +207,8 @@ export class UpstreamRig {
       if (peer instanceof TestAgent) peer.session.destroy();
       else await peer[Symbol.asyncDispose]();
     }
-    await eventually(() => this.upstreams.tunnelCount === 0 && this.port.pendingCount === 0);
+    await eventually(() => this.upstreams.tunnelCount + this.expiries.expiredCount === 0);
+    await eventually(() => this.port.pendingCount === 0);
     this.port.destroy();
   }
 }

@@ -23,6 +23,7 @@ import { UpstreamMetrics } from "./upstream/upstream-metrics.js";
 import { UpstreamPort } from "./upstream/upstream-port.js";
 import { Rebalancer } from "./upstream/rebalancer.js";
 import { TunnelDrains } from "./upstream/tunnel-drains.js";
+import { TunnelExpiries } from "./upstream/tunnel-expiries.js";
 import { Hops } from "./upstream/hop/hops.js";
 import { ReconnectWaits } from "./upstream/reconnect-waits.js";
 import { Upstreams } from "./upstream/upstreams.js";
@@ -255,6 +256,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     trustedProxies: config.proxy.trustedProxies,
     limits: upstreamLimits,
     drains,
+    expiries: new TunnelExpiries({ clock, wallNow, graceMs: config.upstream.auth.expiryGraceMs }),
     budget,
     files,
     logger: logger.subsystem("upstream"),

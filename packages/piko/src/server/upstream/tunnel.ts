@@ -12,10 +12,10 @@ import { TunnelSession } from "@piko/tunnel";
 
 /**
  * active: takes requests. draining: its agent or this node wants to be rid of it; it gets requests only while the agent
- * takes them and there is no better tunnel, and none when it has ended. gone: the connection is closed. It only moves
- * forward, and each step happens once.
+ * takes them and there is no better tunnel, and none when it has ended. expired: its token no longer counts, so that it gets
+ * none at all; what is under way may end. gone: the connection is closed. It only moves forward, and each step happens once.
  */
-export type TunnelState = "active" | "draining" | "gone";
+export type TunnelState = "active" | "draining" | "expired" | "gone";
 
 /** What the upstream port does when a tunnel changes. */
 export interface TunnelOwner {
@@ -23,6 +23,8 @@ export interface TunnelOwner {
   onDraining(tunnel: Tunnel, byAgent: boolean): void;
   /** It drains, and takes requests no more, or again. */
   onUsable(tunnel: Tunnel): void;
+  /** Its token no longer counts, for this reason. */
+  onExpired(tunnel: Tunnel, reason: string): void;
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void;
 }
 
@@ -35,6 +37,8 @@ export interface TunnelOptions {
   capabilities: ReadonlySet<string>;
   /** Most streams at a time. */
   maxStreams: number;
+  /** When its token ends, in milliseconds since 1970; Infinity: never, or the tunnel goes on. */
+  untilMs: number;
   /** How it is found out that the agent has gone without a word. */
   keepAlive: KeepAliveOptions;
   clock: Clock;
@@ -49,6 +53,8 @@ export class Tunnel {
   readonly drainable: boolean;
   /** When it was opened, on the clock. */
   readonly sinceMs: number;
+  /** When its token ends, in milliseconds since 1970. */
+  readonly untilMs: number;
   state: TunnelState = "active";
   #held = false;
   readonly #maxStreams: number;
@@ -61,6 +67,7 @@ export class Tunnel {
     this.tenantId = options.tenantId;
     this.drainable = options.capabilities.has("drain");
     this.sinceMs = options.clock.now();
+    this.untilMs = options.untilMs;
     this.#maxStreams = options.maxStreams;
     this.#owner = options.owner;
     const { clock, keepAlive, socket } = options;
@@ -104,9 +111,29 @@ export class Tunnel {
 
   /** A draining one gets no requests for a while, so that those under way can end. */
   hold(held: boolean): void {
-    if (held === this.#held || this.state === "gone") return;
+    if (held === this.#held || this.state !== "draining") return;
     this.#held = held;
     this.#owner.onUsable(this);
+  }
+
+  /**
+   * Its token no longer counts: no request from now on, whatever its agent does. An agent of ours is told at once, and opens
+   * another tunnel; a Go agent isn't, because it would end all of its streams. False if it is about to end already.
+   */
+  expire(reason: string): boolean {
+    if (this.state === "expired" || this.state === "gone" || this.#session.yamux.ended) return false;
+    this.state = "expired";
+    this.#held = true;
+    this.#owner.onExpired(this, reason);
+    if (this.drainable) this.#session.goAway();
+    return true;
+  }
+
+  /** Ends an expired one; what is still under way is reset. */
+  end(): void {
+    if (this.#session.yamux.ended) return;
+    if (this.drainable) this.#session.close();
+    else this.#session.evict();
   }
 
   /** Ends the tunnel so that any agent, a Go one too, reconnects. What is under way on it is lost. */
@@ -134,6 +161,7 @@ export class Tunnel {
 
   onEnded(): void {
     // It is counted out before its requests are told, so that they go elsewhere, or wait for the agent's return.
+    if (this.state === "expired") return;
     this.state = "draining";
     this.#owner.onUsable(this);
   }

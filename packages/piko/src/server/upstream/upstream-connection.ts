@@ -198,6 +198,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
       tenantId,
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
+      untilMs: Number.POSITIVE_INFINITY,
       keepAlive: {
         keepAliveIntervalMs: port.config.pingIntervalMs,
         keepAliveTimeoutMs: port.config.pingTimeoutMs,

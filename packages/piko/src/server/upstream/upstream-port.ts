@@ -18,6 +18,7 @@ import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Tunnel } from "./tunnel.js";
 import type { TunnelDrains } from "./tunnel-drains.js";
+import type { TunnelExpiries } from "./tunnel-expiries.js";
 import { type Refusal, UpstreamConnection, type UpstreamConnectionOwner } from "./upstream-connection.js";
 import type { UpstreamLimit } from "./upstream-metrics.js";
 import type { Upstreams } from "./upstreams.js";
@@ -44,6 +45,8 @@ export interface UpstreamPortOptions {
   limits: LimitCounters<UpstreamLimit>;
   /** What takes tunnels away. */
   drains: TunnelDrains;
+  /** What ends those whose token no longer counts. */
+  expiries: TunnelExpiries;
   /** Memory of bytes that wait, in this port and the proxy port. */
   budget: ByteBudget;
   files: OpenFiles;
@@ -69,6 +72,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
   readonly #listener: TcpListener;
   readonly #connections = new Set<UpstreamConnection>();
   readonly #drains: TunnelDrains;
+  readonly #expiries: TunnelExpiries;
   readonly #clients: ClientCounts;
   readonly #trustedProxies: AddressRanges;
   readonly #files: OpenFiles;
@@ -86,6 +90,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     this.budget = options.budget;
     this.#limits = options.limits;
     this.#drains = options.drains;
+    this.#expiries = options.expiries;
     this.#files = options.files;
     this.#clients = new ClientCounts(options.config.maxTunnelsPerClient);
     this.#trustedProxies = options.trustedProxies;
@@ -114,12 +119,14 @@ export class UpstreamPort implements UpstreamConnectionOwner {
   close(): void {
     this.stopAccepting();
     this.#drains.close();
+    this.#expiries.close();
     for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.evict();
   }
 
   /** Drops every connection that is left. */
   destroy(): void {
     this.close();
+    this.#expiries.destroy();
     for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.destroy();
   }
 
@@ -148,6 +155,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
 
   onTunnel(tunnel: Tunnel): void {
     this.#upstreams.add(tunnel);
+    this.#expiries.watch(tunnel, tunnel.untilMs);
     this.logger.info("upstream connected", describe(tunnel));
   }
 
@@ -174,8 +182,14 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     this.#upstreams.drain(tunnel);
   }
 
+  onExpired(tunnel: Tunnel, reason: string): void {
+    this.#upstreams.remove(tunnel);
+    this.logger.info("upstream token no longer counts", { ...describe(tunnel), reason });
+  }
+
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {
     this.#upstreams.remove(tunnel);
+    this.#expiries.forget(tunnel);
     this.#leave(tunnel.clientIp);
     if (error?.code === "PIKO_YAMUX_KEEPALIVE") this.#limits.hit("ping_timeout");
     else if (error?.code === "PIKO_YAMUX_OPEN_TIMEOUT") this.#limits.hit("open_timeout");
