@@ -19,6 +19,8 @@ import { MemoryTunnel } from "./memory-stream.js";
 export interface NodeRigOptions {
   readonly limits?: Partial<ProxyConfig["limits"]>;
   readonly http?: Partial<ProxyConfig["http"]>;
+  /** Further settings of the proxy port. */
+  readonly settings?: Partial<ProxyConfig>;
   readonly maxBytes?: number;
   readonly trusted?: boolean;
   /** Other nodes, and whatever else isn't as in a node by itself. */
@@ -38,9 +40,10 @@ export class NodeRig {
   tunnel = new MemoryTunnel("e");
 
   constructor(options: NodeRigOptions = {}) {
-    const { limits, http, maxBytes = 10_000_000, trusted = false, dependencies } = options;
+    const { limits, http, settings, maxBytes = 10_000_000, trusted = false, dependencies } = options;
     const { proxy } = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] });
-    const config = { ...proxy, limits: { ...proxy.limits, ...limits }, http: { ...proxy.http, ...http } };
+    const changed = { limits: { ...proxy.limits, ...limits }, http: { ...proxy.http, ...http }, ...settings };
+    const config = { ...proxy, ...changed };
     const { clock } = this;
     this.budget = new ByteBudget(maxBytes);
     this.upstreams = new Upstreams(new ReconnectWaits(clock, config.reconnectWaitMs, 10), () => {});
