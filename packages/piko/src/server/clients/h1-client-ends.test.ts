@@ -82,6 +82,15 @@ describe("H1Client", () => {
       expect(rig.statuses).toEqual({ "200": 1 });
     });
 
+    it("end a connection whose client takes nothing of a refusal", () => {
+      const rig = create({ http: { writeTimeoutMs: 1_000 } });
+      rig.socket.stalled = true;
+      rig.socket.send("nonsense\r\n\r\n");
+      rig.clock.advance(1_500);
+      expect([rig.hits[0], rig.socket.calls.slice(0, 2)]).toEqual(["write_timeout", ["close", "reset"]]);
+      expect(rig.statuses).toEqual({});
+    });
+
     it("of 0 are none", () => {
       const http = { readHeaderTimeoutMs: 0, readTimeoutMs: 0, writeTimeoutMs: 0, idleTimeoutMs: 0 };
       const rig = create({ http });
@@ -104,6 +113,26 @@ describe("H1Client", () => {
         expect(rig.stream.calls).toEqual(["reset"]);
         expect(rig.statuses).toEqual({ "499": 1 });
       }
+    });
+
+    it("while its request waits for an endpoint takes the request with it", () => {
+      const rig = create();
+      rig.upstreams.remove(rig.tunnel.asTunnel());
+      rig.socket.send(GET);
+      rig.socket.handler?.onEnd();
+      expect([rig.statuses, rig.upstreams.waits.count]).toEqual([{ "499": 1 }, 0]);
+      expect(rig.socket.calls).toEqual(["close"]);
+    });
+
+    it("twice is gone once", () => {
+      const rig = create();
+      rig.socket.send(GET);
+      rig.socket.handler?.onEnd();
+      rig.close();
+      rig.close();
+      rig.socket.handler?.onEnd();
+      expect([rig.gone, rig.statuses]).toEqual([1, { "499": 1 }]);
+      expect(rig.socket.calls).toEqual(["close"]);
     });
 
     it("between requests is just closed", () => {
@@ -166,6 +195,17 @@ describe("H1Client", () => {
       expect(statusOf(rig.socket.take())).toBe("502");
       expect(rig.tunnel.streams[0]?.calls).toEqual(["reset"]);
       expect(rig.asked).toBe(2);
+    });
+
+    it("reads no more until the tunnel has taken what came early", () => {
+      const rig = create();
+      rig.socket.send(UPGRADE);
+      rig.socket.send("early");
+      rig.stream.room = 2;
+      rig.stream.bring(SWITCH);
+      expect([rig.stream.written.endsWith("\r\n\r\nea"), rig.socket.paused]).toEqual([true, true]);
+      rig.stream.makeRoom();
+      expect([rig.stream.written.endsWith("early"), rig.socket.paused]).toEqual([true, false]);
     });
 
     it("waits for room in the tunnel", () => {

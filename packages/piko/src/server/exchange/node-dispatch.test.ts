@@ -147,4 +147,34 @@ describe("NodeDispatch", () => {
       expect(rig.statuses).toEqual({ "200": 1 });
     });
   });
+
+  describe("answers another node", () => {
+    const FORWARDED = GET.replace("\r\n\r\n", "\r\nx-piko-forward: true\r\n\r\n");
+    const table = {
+      nodes: () => [{ proxyAddr: "192.0.2.1:8000" }],
+      select: () => undefined,
+      hasEndpoint: () => false,
+      isBack: () => false,
+    };
+    const ofNodes = { dependencies: { cluster: { table, has: () => false } } } as unknown as NodeRigOptions;
+
+    it.each<[string, NodeRigOptions, string, boolean, boolean]>([
+      // who asks, in which cluster, with which request; whether it hears at once, and that others may know more
+      ["a node", ofNodes, FORWARDED, true, true],
+      ["anybody who says to be one", {}, FORWARDED, false, false],
+      ["a node about a request of its own", ofNodes, GET, false, false],
+    ])(
+      "by what it knows of an endpoint that has just gone: %s",
+      (_who, options, request, atOnce, reroute) => {
+        const rig = create(options);
+        rig.upstreams.remove(rig.tunnel.asTunnel());
+        rig.socket.send(request);
+        expect(rig.upstreams.waits.count).toBe(atOnce ? 0 : 1);
+        rig.clock.advance(rig.context.config.reconnectWaitMs + 250);
+        const answer = rig.socket.take();
+        expect(answer).toMatch(/^HTTP\/1.1 502 .*no available upstreams/s);
+        expect(answer.includes("x-piko-reroute: true\r\n")).toBe(reroute);
+      },
+    );
+  });
 });

@@ -134,4 +134,15 @@ describe("rebalancing", () => {
     clock.advance(60_000);
     expect(shed()).toBeGreaterThan(0);
   });
+
+  it("sheds nothing once it is stopped, and leaves no timer", () => {
+    for (const threshold of [0, 0.2]) {
+      const { clock, rebalancer, shed } = create([300, 0, 0], { threshold });
+      rebalancer.stop();
+      rebalancer.stop();
+      clock.advance(60_000);
+      expect(shed()).toBe(0);
+      clock.assertIdle();
+    }
+  });
 });

@@ -65,4 +65,29 @@ describe("ReconnectWaits", () => {
     expect(waits.wait("other", waiter("y"))).toBeUndefined();
     expect(waits.count).toBe(MAX_WAITERS);
   });
+
+  it("forgets the oldest of too many endpoints", () => {
+    const { waits, waiter } = create();
+    for (let i = 0; i <= 10_000; i++) waits.onLost(`e${i}`);
+    expect([waits.remembers("e0"), waits.remembers("e1"), waits.remembers("e10000")]).toEqual([
+      false,
+      true,
+      true,
+    ]);
+    expect(waits.wait("e0", waiter("a"))).toBeUndefined();
+    // One that is lost again is the youngest.
+    waits.onLost("e1");
+    waits.onLost("one more");
+    expect([waits.remembers("e1"), waits.remembers("e2")]).toEqual([true, false]);
+  });
+
+  it("remembers an endpoint for as long as is waited for it", () => {
+    const { clock, waits } = create();
+    expect(waits.remembers("e")).toBe(false);
+    waits.onLost("e");
+    clock.advance(WAIT_MS);
+    expect(waits.remembers("e")).toBe(true);
+    clock.advance(1);
+    expect(waits.remembers("e")).toBe(false);
+  });
 });

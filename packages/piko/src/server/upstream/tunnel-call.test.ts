@@ -12,7 +12,10 @@ import { TunnelCall } from "./tunnel-call.js";
 
 const SWITCH = "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
 
-function setUp(request = "GET /x HTTP/1.1\r\nHost: e.test", { halfClose = true, last = true } = {}) {
+function setUp(
+  request = "GET /x HTTP/1.1\r\nHost: e.test",
+  { halfClose = true, last = true, room = Number.POSITIVE_INFINITY } = {},
+) {
   const told: string[] = [];
   const events: UpstreamEvents = {
     onInform: (head) => void told.push(`inform ${head.status}`),
@@ -28,6 +31,7 @@ function setUp(request = "GET /x HTTP/1.1\r\nHost: e.test", { halfClose = true, 
   const budget = new ByteBudget(100_000);
   const call = new TunnelCall(events, { head: new ResponseHead(20), maxHeadBytes: 8_192, budget });
   const stream = new MemoryStream(call);
+  stream.room = room;
   call.open(stream.asStream(), halfClose);
   call.send(requestHead(request), PLAIN_REQUEST, last);
   return { budget, call, stream, told };
@@ -142,5 +146,25 @@ describe("TunnelCall", () => {
       ["switch 101", "end"],
       0,
     ]);
+  });
+
+  it("ends a raw direction at once where nothing waits, and says nothing when its stream is gone", () => {
+    for (const gone of [false, true]) {
+      const { call, stream } = setUp();
+      stream.bring(SWITCH);
+      if (gone) stream.handler.onReset();
+      call.end(undefined);
+      expect(stream.calls).toEqual([gone ? "reset" : "end"]);
+    }
+  });
+
+  it("keeps a head that the stream has no room for", () => {
+    const whole = setUp().stream.written;
+    for (let room = 0; room < whole.length; room += 7) {
+      const { budget, call, stream } = setUp(undefined, { room });
+      expect([stream.written, call.congested]).toEqual([whole.slice(0, room), true]);
+      stream.makeRoom();
+      expect([stream.written, call.congested, budget.used]).toEqual([whole, false, 0]);
+    }
   });
 });

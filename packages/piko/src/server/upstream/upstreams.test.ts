@@ -112,4 +112,26 @@ describe("Upstreams", () => {
     expect(upstreams.endpointCount).toBe(0);
     expect(upstreams.listenerCounts()).toEqual({});
   });
+
+  it("has only listeners that take requests in what it shows of all endpoints, whatever their names", () => {
+    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+    const [a, b, gone] = [tunnel("__proto__"), tunnel("e"), { ...tunnel("f"), usable: false } as Tunnel];
+    for (const one of [a, b, gone]) upstreams.add(one);
+    upstreams.drain(gone);
+    expect(Object.entries(upstreams.listenerCounts())).toEqual([
+      ["__proto__", 1],
+      ["e", 1],
+    ]);
+    expect([upstreams.tunnelCount, upstreams.endpointCount, upstreams.drainingCount]).toEqual([3, 3, 1]);
+    expect(["e", "f", "nobody's"].map((id) => upstreams.listenerCount(id))).toEqual([1, 0, 0]);
+  });
+
+  it("tells nothing of a tunnel that it doesn't have", () => {
+    const told: string[] = [];
+    const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
+    const upstreams = new Upstreams(waits, (endpointId) => void told.push(endpointId));
+    upstreams.drain(tunnel("e"));
+    upstreams.remove(tunnel("e"));
+    expect([told, upstreams.tunnelCount]).toEqual([[], 0]);
+  });
 });

@@ -59,6 +59,8 @@ class Recorder implements UpstreamEvents {
   /** The response is whole. */
   whole = false;
   readonly events: string[] = [];
+  /** Why it was lost. */
+  why = "";
   readonly call: HopCall;
   consumes = true;
   #wake: (() => void)[] = [];
@@ -101,7 +103,8 @@ class Recorder implements UpstreamEvents {
     this.#event("writable");
   }
 
-  onLost(_why: AbortReason, seen: Seen): void {
+  onLost({ code }: AbortReason, seen: Seen): void {
+    this.why = code;
     this.#event(seen);
   }
 
@@ -480,4 +483,58 @@ describe("a loss", () => {
     expect([hanging.events[0], answered.events]).toEqual(["no", []]);
     expect(pool.idleCount).toBe(0);
   });
+
+  const PART = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx";
+  it.each<[title: string, answer: string, end: (socket: Socket) => void, why: string, seen: Seen]>([
+    ["an end before the answer", "", (socket) => socket.end(), "lost", "maybe"],
+    ["a reset before the answer", "", (socket) => socket.resetAndDestroy(), "reset", "maybe"],
+    ["an end within the head", "HTTP/1.1 2", (socket) => socket.end(), "lost", "answered"],
+    ["a reset within the head", "HTTP/1.1 2", (socket) => socket.resetAndDestroy(), "reset", "answered"],
+    ["an end within the body", PART, (socket) => socket.end(), "cut", "answered"],
+    ["a reset within the body", PART, (socket) => socket.resetAndDestroy(), "cut", "answered"],
+    ["what is no answer", "nonsense\r\n\r\n", () => {}, "bad_response", "answered"],
+    [
+      "a head without an end",
+      `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}`,
+      () => {},
+      "head_too_large",
+      "answered",
+    ],
+  ])("by %s is told once, and the connection isn't used again", async (_title, answer, end, why, seen) => {
+    const { node, peer, pool, send } = await setUp((socket) => void socket.write(answer));
+    const recorder = send(GET);
+    await eventually(() => peer.received[0] === HOP_GET);
+    if (answer !== "") await eventually(() => recorder.text.endsWith("x") || !answer.startsWith(PART));
+    end(peer.connections[0] as Socket);
+    await recorder.until(() => recorder.events.length > 0);
+    expect([recorder.why, recorder.events]).toEqual([why, [seen]]);
+    expect([pool.idleCount, node.failures]).toEqual([0, seen === "maybe" ? 1 : 0]);
+    // What the exchange still has to say is for nobody.
+    recorder.call.write(Buffer.from("x"), 0, 1);
+    recorder.call.end(undefined);
+    recorder.call.consume(1);
+    recorder.call.release();
+    recorder.call.abort(ABORT.client_gone);
+    expect(recorder.events).toEqual([seen]);
+  });
+});
+
+it("interim responses are told apart from the answer, and wait as a body does", async () => {
+  const hints = `HTTP/1.1 103 Early Hints\r\nLink: ${"x".repeat(8_000)}\r\n\r\n`;
+  const count = 40;
+  const { send } = await setUp((socket) => void socket.write(hints.repeat(count) + OK));
+  const recorder = send(GET);
+  await eventually(() => recorder.text.length >= 33 * hints.length);
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  recorder.call.consume(recorder.text.length);
+  await recorder.until(() => recorder.whole);
+  expect(recorder.text).toBe(hints.repeat(count) + OK);
+});
+
+it("a drain that nobody waits for is told to nobody", async () => {
+  const { peer, send } = await setUp(() => {});
+  const recorder = send(GET);
+  await eventually(() => peer.received[0] === HOP_GET);
+  recorder.call.onDrain();
+  expect(recorder.events).toEqual([]);
 });

@@ -1,0 +1,89 @@
+// What the connections of a proxy port share: who counts as a node, and what is said of answers that are none.
+
+import { describe, expect, it } from "vitest";
+import { AddressRanges } from "../../base/address-ranges.js";
+import { requestHead } from "../../../test/memory-heads.js";
+import { NodeRig } from "../../../test/node-rig.js";
+import { RecordedLog } from "../../../test/recorded-log.js";
+import type { ProxyDependencies } from "./proxy-context.js";
+
+const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\nAuthorization: secret\r\n\r\n";
+
+describe("a node is whoever has the address of one", () => {
+  it.each([
+    ["192.0.2.1", true],
+    ["192.0.2.10", false],
+    ["92.0.2.1", false],
+    ["2001:db8::1", true],
+    ["2001:db8::", false],
+    ["2001:db8::11", false],
+    ["", false],
+  ])("%s: %s", (address, isNode) => {
+    const nodes = [{ proxyAddr: "192.0.2.1:8000" }, { proxyAddr: "[2001:db8::1]:8000" }, { proxyAddr: "" }];
+    const cluster = { table: { nodes: () => nodes } };
+    const rig = new NodeRig({ dependencies: { cluster } as unknown as Partial<ProxyDependencies> });
+    expect(rig.context.isNode(address)).toBe(isNode);
+    rig.close();
+  });
+
+  it("and nobody where there is no cluster", () => {
+    const rig = new NodeRig();
+    expect(rig.context.isNode("192.0.2.1")).toBe(false);
+    rig.close();
+  });
+});
+
+describe("an answer that is none", () => {
+  it.each<[string, string, string, string[]]>([
+    ["nonsense", "nonsense\r\n\r\n", "502", []],
+    ["a protocol that nobody asked for", "HTTP/1.1 101 X\r\n\r\n", "502", []],
+    [
+      "a head without an end",
+      `HTTP/1.1 200 OK\r\nX: ${"x".repeat(70_000)}`,
+      "502",
+      ["max_response_header_bytes"],
+    ],
+  ])(
+    "%s is refused, and told with its request and without its secrets",
+    async (_title, answer, status, hits) => {
+      const log = new RecordedLog();
+      const limits = { maxResponseHeaderBytes: 8_192 };
+      const rig = new NodeRig({ limits, dependencies: { logger: log.logger } });
+      rig.socket.send(GET);
+      rig.stream.bring(answer);
+      expect(rig.socket.take().slice(9, 12)).toBe(status);
+      const line = await log.line("upstream response refused");
+      expect(line).toMatchObject({ level: "warn" });
+      expect(JSON.stringify(line)).not.toContain("secret");
+      expect(rig.hits).toEqual(hits);
+      rig.close();
+    },
+  );
+
+  it("that never came is no line of its own", async () => {
+    const log = new RecordedLog();
+    const rig = new NodeRig({ dependencies: { logger: log.logger } });
+    rig.socket.send(GET.replace("GET", "POST"));
+    rig.stream.handler.onReset();
+    expect(rig.socket.take().slice(9, 12)).toBe("502");
+    log.logger.info("the next line");
+    await log.line("the next line");
+    expect(log.lines).toHaveLength(1);
+    rig.close();
+  });
+});
+
+it("the sender of a request is whom a trusted proxy names, and only where a log wants to know", () => {
+  const settings = { trustedProxies: new AddressRanges(["192.0.2.1"]) };
+  for (const [trusted, enabled, sender] of [
+    [true, true, "203.0.113.9"],
+    [true, false, "192.0.2.1"],
+    [false, true, "192.0.2.1"],
+  ] as const) {
+    const rig = new NodeRig({ trusted, settings });
+    const head = requestHead("GET / HTTP/1.1\r\nHost: e.test\r\nX-Forwarded-For: 203.0.113.9");
+    Object.assign(rig.context.accessLog, { enabled });
+    expect(rig.connection.senderOf(head)).toBe(sender);
+    rig.close();
+  }
+});

@@ -1,0 +1,127 @@
+// The ways to other nodes: one pool for each, counted requests, and what becomes of them when a node goes.
+
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import { FakeClock } from "@piko/testkit";
+import { afterEach, expect, it } from "vitest";
+import { ABORT } from "../../../http/exchange/abort-reason.js";
+import type { UpstreamEvents } from "../../../http/exchange/upstream-call.js";
+import { ResponseHead } from "../../../http/head.js";
+import { PLAIN_REQUEST } from "../../../http/request-rewrite.js";
+import { ByteBudget } from "../../../net/byte-budget.js";
+import { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
+import { eventually } from "../../../../test/port-peer.js";
+import { requestHead } from "../../../../test/memory-heads.js";
+import { HopCall } from "./hop-call.js";
+import { Hops } from "./hops.js";
+
+const cleanUps: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
+});
+
+/** A node whose proxy port accepts connections and answers what begins with `GET /now`. */
+async function startNode(id: string): Promise<RemoteNode> {
+  const sockets: Socket[] = [];
+  const server = createServer((socket) => {
+    sockets.push(socket);
+    socket.on("error", () => {});
+    socket.on("data", (bytes) => {
+      if (bytes.toString("latin1").startsWith("GET /now")) {
+        socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+      }
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  cleanUps.push(async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  });
+  const node = new RemoteNode(id);
+  node.proxyAddr = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return node;
+}
+
+function setUp() {
+  const hops = new Hops(new ClusterTable(() => 0), new FakeClock());
+  cleanUps.push(() => hops.close());
+  /** Sends a request to a node; what the call says is kept in words. */
+  const ask = (node: RemoteNode, path: string) => {
+    const told: string[] = [];
+    const events: UpstreamEvents = {
+      onInform() {},
+      onSwitch: () => false,
+      onResponse: (head) => void told.push(String(head.status)),
+      onResponseBody() {},
+      onResponseEnd() {},
+      onUpstreamTurn() {},
+      onUpstreamWritable() {},
+      sweep() {},
+      onLost: (why, seen) => void told.push(`${why.code} ${seen}`),
+    };
+    const budget = new ByteBudget(1_000);
+    const call = new HopCall(events, { head: new ResponseHead(10), maxHeadBytes: 1_000, budget });
+    call.open(hops.poolFor(node));
+    call.send(requestHead(`GET ${path} HTTP/1.1\r\nHost: e.test`), PLAIN_REQUEST, true);
+    cleanUps.push(() => call.abort(ABORT.client_gone));
+    return { call, told };
+  };
+  /** The same, with the connection given back behind the answer. */
+  const request = async (node: RemoteNode): Promise<void> => {
+    const { call, told } = ask(node, "/now");
+    await eventually(() => told.length > 0);
+    expect(told).toEqual(["200"]);
+    call.release();
+  };
+  return { ask, hops, request };
+}
+
+it("each node has a pool of its own, and its requests are counted", async () => {
+  const { hops, request } = setUp();
+  const [a, b] = [await startNode("a"), await startNode("b")];
+  await request(a);
+  await request(a);
+  await request(b);
+  expect([...hops.requests]).toEqual([
+    ["a", 2],
+    ["b", 1],
+  ]);
+  const [ofA, ofB] = [hops.poolFor(a), hops.poolFor(b)];
+  expect(ofA).not.toBe(ofB);
+  expect([ofA.idleCount, ofB.idleCount, hops.poolFor(a)]).toEqual([1, 1, ofA]);
+});
+
+it("a node that can't be reached loses its requests, and others theirs not", async () => {
+  const { ask, hops } = setUp();
+  const [a, b, never] = [await startNode("a"), await startNode("b"), await startNode("never asked")];
+  const [lost, other] = [ask(a, "/later"), ask(b, "/later")];
+  hops.onUnreachable(never);
+  hops.onUnreachable(a);
+  await eventually(() => lost.told.length > 0);
+  expect([lost.told, other.told]).toEqual([["reset no"], []]);
+});
+
+it("a node that is gone for good is forgotten, and one of its name begins anew", async () => {
+  const { hops, request } = setUp();
+  const node = await startNode("a");
+  await request(node);
+  const pool = hops.poolFor(node);
+  hops.forget(node);
+  hops.forget(node);
+  expect([hops.requests.size, pool.idleCount]).toEqual([0, 0]);
+  expect(hops.poolFor(node)).not.toBe(pool);
+  expect(hops.requests.get("a")).toBe(1);
+});
+
+it("connections without a request end when the node does, others with theirs", async () => {
+  const { ask, hops, request } = setUp();
+  const node = await startNode("a");
+  await request(node);
+  await request(node);
+  const underWay = ask(node, "/later");
+  hops.close();
+  expect(hops.poolFor(node).idleCount).toBe(0);
+  expect(underWay.told).toEqual([]);
+});
