@@ -201,6 +201,12 @@ export function send(
   response.writeHead(status, { ...fields, "Content-Length": Buffer.byteLength(body) }).end(body);
 }
 
+/** Sends an error as JSON. */
+export function sendError(response: ServerResponse, status: number, error: string): void {
+  const body = `${visibleJson(JSON.stringify({ error }))}\n`;
+  send(response, status, { "Content-Type": "application/json" }, body);
+}
+
 /** Sends a value as JSON. */
 export function sendJson(response: ServerResponse, value: unknown): void {
   const json = { "Content-Type": "application/json; charset=utf-8" };

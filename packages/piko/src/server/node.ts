@@ -2,6 +2,7 @@
 
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
+import { hasKeys } from "../config/auth.js";
 import type { ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { DateLine } from "../http/date-line.js";
@@ -274,6 +275,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     clock,
     wallNow,
     isReady,
+    authenticated: hasKeys(config.admin.auth),
   });
   return { cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
 }

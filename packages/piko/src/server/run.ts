@@ -5,6 +5,7 @@ import { formatHostPort } from "../base/address.js";
 import type { ServerConfig } from "../config/server.js";
 import type { Logger } from "../observability/logger.js";
 import { Node } from "./node.js";
+import { findOpenPorts } from "./open-ports.js";
 
 export interface RunServerOptions {
   config: ServerConfig;
@@ -27,6 +28,8 @@ export async function runServer({ config, logger, signal, signalName }: RunServe
     admin: formatHostPort(admin),
     gossip: formatHostPort(gossip),
   });
+  const open = findOpenPorts(config, node.addresses);
+  if (Object.keys(open).length > 0) log.warn("whoever reaches these ports is let in", open);
   if (logger.sink.format === "pretty") {
     for (const line of nextSteps(proxy, upstream)) log.info(line);
   }

@@ -8,6 +8,7 @@ import type { Metrics } from "../../observability/metrics.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 import { AdminForward } from "./forward.js";
+import { Profiles } from "./profiles.js";
 import { StatusPages } from "./status-pages.js";
 
 export interface AdminPortOptions {
@@ -20,14 +21,26 @@ export interface AdminPortOptions {
   readonly cluster: Cluster;
   /** Whether the node should get requests. */
   readonly isReady: () => boolean;
+  /** Whether nobody gets in without a token, so that there may be profiles. */
+  readonly authenticated: boolean;
 }
 
 export class AdminPort {
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #server: RouteServer;
 
-  constructor({ metrics, cluster, upstreams, logger, clock, wallNow, isReady }: AdminPortOptions) {
+  constructor({
+    metrics,
+    cluster,
+    upstreams,
+    logger,
+    clock,
+    wallNow,
+    isReady,
+    authenticated,
+  }: AdminPortOptions) {
     const status = new StatusPages(cluster, upstreams, wallNow);
+    const profiles = authenticated ? new Profiles(clock) : undefined;
     const forward = new AdminForward(cluster, logger);
     this.#routes = new Map<string, Route>([
       ["/health", (response) => send(response, 200)],
@@ -38,7 +51,7 @@ export class AdminPort {
       name: "admin",
       logger,
       limits: createRouteLimits(metrics, "piko_admin_limited_total", "admin", logger, clock),
-      find: (path) => this.#routes.get(path) ?? status.find(path),
+      find: (path) => this.#routes.get(path) ?? status.find(path) ?? profiles?.find(path),
       intercept: (request, response) => forward.answer(request, response),
     });
   }

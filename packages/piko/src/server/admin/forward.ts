@@ -5,8 +5,7 @@ import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest 
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { systemClock } from "@piko/tunnel";
 import { parseHostPort } from "../../base/address.js";
-import { visibleJson } from "../../base/visible-text.js";
-import { send } from "../../net/route-server.js";
+import { send, sendError } from "../../net/route-server.js";
 import type { Logger } from "../../observability/logger.js";
 import { dialAgent } from "../../net/dial-agent.js";
 import type { Cluster } from "../cluster/cluster.js";
@@ -139,9 +138,4 @@ function endToEnd(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
     if (value !== undefined && !LEFT_OUT.has(name) && !named.has(name)) kept[name] = value;
   }
   return kept;
-}
-
-function sendError(response: ServerResponse, status: number, error: string): void {
-  const body = `${visibleJson(JSON.stringify({ error }))}\n`;
-  send(response, status, { "Content-Type": "application/json" }, body);
 }

@@ -1,0 +1,42 @@
+import { describe, expect, it } from "vitest";
+import { loadConfig } from "../config/load-config.js";
+import { SERVER, type ServerConfig } from "../config/server.js";
+import { findOpenPorts } from "./open-ports.js";
+
+const ALL = { host: "::", port: 1 };
+const LOOPBACK = { host: "127.0.0.1", port: 1 };
+const EVERYWHERE = { upstream: ALL, admin: ALL, gossip: ALL };
+
+function config(...paths: (readonly string[])[]): ServerConfig {
+  const given = paths.map((keys) => ({
+    keys: [...keys, "auth", "hmacSecretKey"],
+    value: "secret",
+    flag: "",
+  }));
+  return loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
+}
+
+describe("open ports", () => {
+  it.each([
+    [[], EVERYWHERE, ["upstream", "admin"]],
+    [[], { upstream: LOOPBACK, admin: { host: "::1", port: 1 }, gossip: ALL }, []],
+    [[["upstream"]], EVERYWHERE, ["admin", "gossip"]],
+    [[["proxy"]], EVERYWHERE, ["upstream", "admin", "gossip"]],
+    [[["upstream"], ["admin"]], EVERYWHERE, ["gossip"]],
+    [[["upstream"], ["admin"]], { ...EVERYWHERE, gossip: LOOPBACK }, []],
+  ])("with keys of %j, bound to %j, are %j", (paths, bound, open) => {
+    const found = findOpenPorts(config(...paths), bound);
+    expect(Object.keys(found)).toEqual(open);
+    for (const [port, text] of Object.entries(found))
+      expect(text).toContain(port === "gossip" ? "bind_addr" : `${port}.auth`);
+    expect(JSON.stringify(found)).not.toContain('secret"');
+  });
+
+  it("don't have the upstream port among them where tenants have keys", () => {
+    const given = [
+      { keys: ["upstream", "tenants"], value: [{ id: "a", auth: { hmacSecretKey: "x" } }], flag: "" },
+    ];
+    const server = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
+    expect(Object.keys(findOpenPorts(server, EVERYWHERE))).toEqual(["admin", "gossip"]);
+  });
+});

@@ -1,0 +1,38 @@
+// What a server says at its start when anybody who reaches one of its ports is let in: which port, and what closes it.
+
+import type { HostPort } from "../base/address.js";
+import { hasKeys } from "../config/auth.js";
+import type { ServerConfig } from "../config/server.js";
+
+/** Settings that close a port. */
+const KEYS = "hmac_secret_key_file, rsa_public_key_file, ecdsa_public_key_file or jwks.endpoint";
+
+/** Where the ports really listen. */
+export interface BoundPorts {
+  readonly upstream: HostPort;
+  readonly admin: HostPort;
+  readonly gossip: HostPort;
+}
+
+/** By port, what is open and what closes it; empty when nothing is. */
+export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly<Record<string, string>> {
+  const { admin, proxy, upstream } = config;
+  const agentsKnown = hasKeys(upstream.auth) || upstream.tenants.length > 0;
+  const open: Record<string, string> = {};
+  if (!agentsKnown && !isLoopback(bound.upstream)) {
+    open["upstream"] = `anybody may listen on any endpoint: set upstream.auth (${KEYS}) or upstream.tenants`;
+  }
+  if (!hasKeys(admin.auth) && !isLoopback(bound.admin)) {
+    open["admin"] = `anybody may see the state of the cluster: set admin.auth (${KEYS})`;
+  }
+  // What a forged node is sent, a hop's request or one with `?forward=`, has its sender's token.
+  if ((agentsKnown || hasKeys(proxy.auth) || hasKeys(admin.auth)) && !isLoopback(bound.gossip)) {
+    open["gossip"] =
+      "anybody may join as a node, and is sent requests with their tokens: set cluster.gossip.bind_addr to an address that only nodes reach";
+  }
+  return open;
+}
+
+function isLoopback({ host }: HostPort): boolean {
+  return host === "::1" || host === "localhost" || /^(?:::ffff:)?127\./.test(host);
+}
