@@ -43,7 +43,8 @@ export async function createSlowLink(
       await rm(etc, { recursive: true, force: true });
     });
     await mkdir(etc, { recursive: true });
-    await writeFile(`${etc}/resolv.conf`, `nameserver ${DEAD}\n`);
+    // A lookup takes a minute: whoever waits for it to the end is longer about it than any test is patient.
+    await writeFile(`${etc}/resolv.conf`, `nameserver ${DEAD}\noptions timeout:30 attempts:2\n`);
     await writeFile(`${etc}/hosts`, `127.0.0.1 localhost\n${FAR} ${name}\n${DEAD} ${name}\n`);
   }
   const script = fileURLToPath(new URL("slow-link.py", import.meta.url));

@@ -5,7 +5,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import { eventually } from "../harness/deadline.js";
+import { eventually, within } from "../harness/deadline.js";
 import { PIKO } from "../harness/piko.js";
 import type { Program } from "../harness/program.js";
 import { createSlowLink, type SlowLink } from "../harness/slow-link.js";
@@ -30,12 +30,12 @@ async function hosts(flags = ""): Promise<SlowLink & { server: Program }> {
   return { ...link, server };
 }
 
-/** A directory that is served as a web site, port 3000 on one of the hosts. */
+/** A web site, port 3000 on one of the hosts. It asks no name server for its own name, as Python's would. */
 async function site(host: SlowLink["near"]): Promise<void> {
-  const directory = await scene.directory();
-  await writeFile(join(directory, "hello"), "hello from afar");
-  host.start(scene, "site", `python3 -m http.server --directory ${directory} 3000`);
-  await eventually(async () => (await host.run("curl -sf http://127.0.0.1:3000/hello")).code === 0, "site");
+  const file = join(await scene.directory(), "site.cjs");
+  const server = `require("node:http").createServer((_, response) => response.end("hello from afar"))`;
+  await writeFile(file, `${server}.listen(3000, () => console.log("listening"));`);
+  await host.start(scene, "site", `node ${file}`).waitForLine(({ text }) => text === "listening", "site");
 }
 
 describe.skipIf(!available)("a name with a slow address and a dead one behind it is reached by", () => {
@@ -106,15 +106,18 @@ describe.skipIf(!available)("names without an answer", () => {
 
   it("hold up neither other services of an agent nor its end", async () => {
     const { near } = await hosts();
-    const server = near.start(scene, "server", `${PIKO} server --drain-delay 0s ${JSON_LOG}`);
+    const flags = `--drain-delay 0s --proxy.timeout 10m ${JSON_LOG}`;
+    const server = near.start(scene, "server", `${PIKO} server ${flags}`);
     await server.waitFor("server started");
     await site(near);
     const file = join(await scene.directory(), "agent.yaml");
     const names = Array.from({ length: NAMES }, (_, i) => `dead-${i}`);
-    const lines = names.map((name) => `- {endpoint_id: ${name}, addr: "${name}.test:80", timeout: 8s}`);
+    const lines = names.map((name) => `- {endpoint_id: ${name}, addr: "${name}.test:80", timeout: 10m}`);
     await writeFile(
       file,
-      ["listeners:", ...lines, "- {endpoint_id: web, addr: localhost:3000}", ""].join("\n"),
+      ["grace_period: 1s", "listeners:", ...lines, "- {endpoint_id: web, addr: localhost:3000}", ""].join(
+        "\n",
+      ),
     );
     const command = `${PIKO} agent start --config.path ${file} --connect.url http://localhost:8001 ${JSON_LOG}`;
     const agent = near.start(scene, "agent", command);
@@ -135,8 +138,8 @@ describe.skipIf(!available)("names without an answer", () => {
     const { stdout } = await near.run("curl -s http://127.0.0.1:8002/metrics");
     expect(stdout).toContain(`piko_proxy_requests_in_flight ${NAMES}`);
     agent.signal("SIGTERM");
-    expect((await dead).stdout.trim().split(" ")).toEqual(names.map(() => "504"));
-    await agent.exited;
+    await within(agent.exited, "end of the agent");
+    expect((await dead).stdout.trim().split(" ")).toEqual(names.map(() => "502"));
   });
 
   it.each([
@@ -149,17 +152,12 @@ describe.skipIf(!available)("names without an answer", () => {
     const { near } = await hosts();
     const start = (timeout: string): Program =>
       near.start(scene, "agent", `${PIKO} agent ${args} --connect.timeout ${timeout} ${JSON_LOG}`);
-    const late = performance.now();
-    expect((await start("1s").exited).code).toBe(1);
-    // The lookup alone would go on for ten seconds and more.
-    expect(performance.now() - late).toBeLessThan(8_000);
+    expect((await within(start("1s").exited, "end")).code).toBe(1);
     const agent = start("1m");
     const asks = async (): Promise<boolean> =>
       (await near.run(`grep -q ':0035 ' /proc/${agent.pid}/net/udp`)).code === 0;
     await eventually(asks, "question to the name server");
-    const told = performance.now();
     agent.signal("SIGTERM");
-    await agent.exited;
-    expect(performance.now() - told).toBeLessThan(8_000);
+    await within(agent.exited, "end");
   });
 });
