@@ -12,11 +12,11 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { buffer, text } from "node:stream/consumers";
 import { Response as UndiciResponse } from "undici";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { type RunningServer, startServer } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
-import { perTest } from "../harness/stage.js";
+import { perFile, perTest } from "../harness/stage.js";
 
 type Handler = Parameters<typeof serve>[1];
 
@@ -27,16 +27,24 @@ interface App {
   readonly server?: Server;
 }
 
+const stage = perFile();
 const scene = perTest();
 const realGlobals = { Request: globalThis.Request, Response: globalThis.Response };
 let server: RunningServer;
+/** Each test has an endpoint of its own: the server may not know yet that the last one's tunnel has ended. */
+let endpoint = "";
+let endpoints = 0;
 let proceed: () => void;
 let held: Promise<void>;
 let arrived: Promise<void>;
 let slowArrived: () => void;
 
-beforeEach(async () => {
-  server = await startServer(scene, { "proxy.reconnect-wait": "0s" });
+beforeAll(async () => {
+  server = await startServer(stage, { "proxy.reconnect-wait": "0s" });
+});
+
+beforeEach(() => {
+  endpoint = `sdk-${endpoints++}`;
   held = new Promise((resolve) => {
     proceed = resolve;
   });
@@ -119,19 +127,19 @@ const apps: [name: string, make: () => App | Promise<App>][] = [
 ];
 
 async function start(handler: Handler, options: ServeOptions = {}): Promise<Listener> {
-  const listener = await serve("sdk", handler, { url: `http://${server.upstream}`, ...options });
+  const listener = await serve(endpoint, handler, { url: `http://${server.upstream}`, ...options });
   scene.defer(() => listener.close({ graceMs: 0 }));
   return listener;
 }
 
 function ask(path: string, init: RequestInit = {}): Promise<Response> {
-  const headers = { ...init.headers, "x-piko-endpoint": "sdk", connection: "close" };
+  const headers = { ...init.headers, "x-piko-endpoint": endpoint, connection: "close" };
   return fetch(`http://${server.proxy}${path}`, { ...init, headers });
 }
 
 /** The status of an upgrade that is refused, or what comes back over one that isn't. */
 async function upgrade(message: Buffer): Promise<Buffer | number | undefined> {
-  const client = new WebSocket(`ws://${server.proxy}/socket`, { headers: { "x-piko-endpoint": "sdk" } });
+  const client = new WebSocket(`ws://${server.proxy}/socket`, { headers: { "x-piko-endpoint": endpoint } });
   scene.defer(() => client.terminate());
   return await new Promise((resolve, reject) => {
     client.on("open", () => client.send(message));
@@ -219,7 +227,7 @@ describe("a fetch handler", () => {
     await start({ fetch: (request: Request) => new Response(new URL(request.url).pathname) });
     for (const host of ["", " ", " h", " h:80"]) {
       const client = await RawClient.connect(scene, server.proxy);
-      client.send(`GET /public/admin HTTP/1.1\r\nHost:${host}\r\nx-piko-endpoint: sdk\r\n\r\n`);
+      client.send(`GET /public/admin HTTP/1.1\r\nHost:${host}\r\nx-piko-endpoint: ${endpoint}\r\n\r\n`);
       expect((await client.response()).body.toString()).toBe("/public/admin");
     }
     // What comes by a dialled connection no server has looked at.
@@ -230,7 +238,7 @@ describe("a fetch handler", () => {
       "HTTP/1.1\r\nHost: h/evil\r\nConnection: close\r\n",
       "HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n",
     ]) {
-      const socket = await dial("sdk", { url: `http://${server.proxy}` });
+      const socket = await dial(endpoint, { url: `http://${server.proxy}` });
       socket.write(`GET /public/admin ${head}\r\n`);
       const answer = await text(socket);
       answers.push(`${answer.slice(9, 12)} ${answer.includes("/public/admin")}`);
@@ -265,7 +273,7 @@ describe("a request listener", () => {
     await start(listener, { onError });
     expect((await ask("/early")).status).toBe(500);
     const client = await RawClient.connect(scene, server.proxy);
-    client.send("GET /late HTTP/1.1\r\nHost: sdk.test\r\n\r\n");
+    client.send(`GET /late HTTP/1.1\r\nHost: ${endpoint}.test\r\n\r\n`);
     // No last chunk.
     expect((await client.rest()).toString("latin1").split("\r\n\r\n")[1]).toBe("4\r\nsome\r\n");
     expect(errors.map(String)).toEqual(["Error: broken /early", "Error: broken /late"]);
