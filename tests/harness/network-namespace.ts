@@ -24,7 +24,8 @@ export class NetworkNamespace {
     if (!haveTools("ip")) return undefined;
     const id = `${process.pid % 100_000}-${created++}`;
     const [name, cable, end] = [`piko-${id}`, `pk${id}a`, `pk${id}b`];
-    const subnet = `10.231.${process.pid % 256}`;
+    // Of its process's own: others may run tests on this machine at the same time.
+    const subnet = `10.${160 + ((process.pid >> 8) % 64)}.${process.pid % 256}`;
     const [host, guest] = [`${subnet}.${created * 4 + 1}`, `${subnet}.${created * 4 + 2}`];
     const added = await run("ip", ["netns", "add", name]);
     if (added.code !== 0) {
