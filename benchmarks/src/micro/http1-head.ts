@@ -49,6 +49,7 @@ const rewrite = {
   forwardedHost: undefined,
   missingHost: undefined,
   addForward: false,
+  credentialField: -1,
   connectionClose: true,
   pathPrefix: undefined,
   query: undefined,

@@ -75,7 +75,7 @@ export class ExchangeRig {
       onFailed: (why, detail) => void this.failures.push(`${why.code}: ${detail}`),
     };
     this.exchange = new Exchange(this.client, new RequestRecord(target), context, () => ({
-      lifecycle: { begin: (head) => this.onBegin(head) },
+      lifecycle: { begin: (head) => this.onBegin(head), abandon: () => {} },
       dispatch: {
         waiting: false,
         connect: (head) => this.#connect(head),

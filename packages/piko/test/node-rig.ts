@@ -2,6 +2,7 @@
 // stands still.
 
 import { FakeClock } from "@piko/testkit";
+import { Authoriser } from "../src/auth/authoriser.js";
 import { loadConfig } from "../src/config/load-config.js";
 import { type ProxyConfig, SERVER } from "../src/config/server.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
@@ -51,6 +52,7 @@ export class NodeRig {
     const hit = (name: string): void => void this.hits.push(name);
     this.context = new ProxyContext({
       config,
+      auth: new Authoriser({ port: "proxy", maxPending: 10, wallNow: () => 0 }),
       upstreams: this.upstreams,
       upstreamMetrics: { requests: 0, retries: 0, limits: { hit } },
       accessLog: { enabled: false },

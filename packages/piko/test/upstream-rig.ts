@@ -9,6 +9,7 @@ import {
   type TunnelError,
 } from "@piko/tunnel";
 import { FakeClock } from "@piko/testkit";
+import { Authoriser } from "../src/auth/authoriser.js";
 import { loadConfig } from "../src/config/load-config.js";
 import { SERVER, type UpstreamLimitsConfig } from "../src/config/server.js";
 import { AddressRanges } from "../src/base/address-ranges.js";
@@ -123,6 +124,7 @@ export class UpstreamRig {
     const counters = { hit: (name: UpstreamLimit) => void this.hits.push(name) };
     this.port = new UpstreamPort({
       nodeId: "n1",
+      auth: new Authoriser({ port: "upstream", maxPending: 10, wallNow: () => 0 }),
       upstreams: this.upstreams,
       config: { ...upstream.limits, ...limits },
       trustedProxies: new AddressRanges(trustedProxies),

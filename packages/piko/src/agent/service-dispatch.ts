@@ -25,6 +25,8 @@ export class ServiceDispatch implements Dispatch, Lifecycle {
     this.#exchange.dispatch(head);
   }
 
+  abandon(): void {}
+
   connect(head: RequestHead | undefined): void {
     this.#exchange.start(this.#pool.take(this.#exchange, isIdempotent(this.#method)), head);
   }

@@ -220,7 +220,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#chunking = false;
     this.#writer.discard();
     this.#writer.send(bytes, 0, bytes.length);
-    return headOnly ? 0 : errorBody(message).length;
+    return headOnly ? 0 : errorBody(status, message).length;
   }
 
   consume(count: number): void {

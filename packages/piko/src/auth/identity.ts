@@ -3,6 +3,9 @@
 import type { Claims } from "./claims.js";
 import type { EndpointPatterns } from "./endpoint-patterns.js";
 
+/** How long a token counts without being verified again that never expires. */
+const WITHOUT_END_MS = 60_000;
+
 export class Identity {
   /** Empty for none. */
   readonly tenantId: string;
@@ -12,7 +15,11 @@ export class Identity {
   /** First and last millisecond (since 1970) that the token is good for, leeway included; the last one is excluded. */
   readonly fromMs: number;
   readonly untilMs: number;
-  /** What tokens of this verifier were when this one was verified: another number asks for another verification. */
+  /** A tunnel that was opened with the token goes on behind its end. */
+  readonly outlivesToken: boolean;
+  /** When it has to be verified again. */
+  readonly staleMs: number;
+  /** What the port went by when the token was verified: another number asks for another verification. */
   readonly generation: number;
   readonly #token: EndpointPatterns;
   readonly #tenant: EndpointPatterns | undefined;
@@ -22,6 +29,8 @@ export class Identity {
     readonly claims: Claims;
     readonly fingerprint: string;
     readonly leewayMs: number;
+    readonly outlivesToken: boolean;
+    readonly nowMs: number;
     readonly generation: number;
     readonly token: EndpointPatterns;
     readonly tenant: EndpointPatterns | undefined;
@@ -31,6 +40,9 @@ export class Identity {
     this.fingerprint = options.fingerprint;
     this.fromMs = options.claims.notBeforeMs - options.leewayMs;
     this.untilMs = options.claims.expiresMs + options.leewayMs;
+    this.outlivesToken = options.outlivesToken;
+    const endless = this.untilMs === Number.POSITIVE_INFINITY;
+    this.staleMs = endless ? options.nowMs + WITHOUT_END_MS : this.untilMs;
     this.generation = options.generation;
     this.#token = options.token;
     this.#tenant = options.tenant;
@@ -41,8 +53,8 @@ export class Identity {
     return this.#token.match(endpointId) && this.#tenant?.match(endpointId) !== false;
   }
 
-  /** The time is within the token's. */
-  isTimely(nowMs: number): boolean {
-    return nowMs >= this.fromMs && nowMs < this.untilMs;
+  /** It counts at this time without another look at its token. */
+  isFresh(nowMs: number): boolean {
+    return nowMs >= this.fromMs && nowMs < this.staleMs;
   }
 }

@@ -1,91 +1,127 @@
-// Verifies tokens: signature, times, claims. One for each port and each tenant. `piko token inspect` asks the same one.
+// Verifies tokens: signature, times, claims. One for each port and each tenant; `piko token inspect` asks the same one.
 
 import { compactVerify } from "jose";
 import { judgeClaims, readClaims } from "./claims.js";
 import { EndpointPatterns } from "./endpoint-patterns.js";
 import { Identity } from "./identity.js";
-import type { KeySet } from "./keys.js";
+import type { KeySource } from "./key-source.js";
 import { MAX_TRIED_KEYS, PUBLIC_ALGORITHMS, type VerifyingKey } from "./keys.js";
 import { REFUSED, type Refusal } from "./refusal.js";
+import type { Revoked } from "./revoked-file.js";
 import { readTokenHeader, type TokenHeader } from "./token.js";
 
-/** Where a verifier's keys come from: the configuration, watched files, a JWKS. */
-export interface KeySource {
-  /** Undefined while none could ever be had. */
-  readonly keys: KeySet | undefined;
-  /** A token names a key that isn't known: resolves when that is as well known as it will be for a while. */
-  refresh(): Promise<void>;
-}
-
-/** Tokens that no longer count. */
-export interface Revoked {
-  /** By the `jti` and `sub` of a token; empty ones are none. */
-  has(tokenId: string, subject: string): boolean;
-}
-
 export interface VerifierOptions {
+  /** Where its settings are: `proxy.auth`. */
+  readonly section: string;
   /** Empty for none. */
   readonly tenantId: string;
+  /** Empty: anything. */
   readonly audience: string;
   readonly issuer: string;
   readonly leewayMs: number;
+  /** Tunnels go on behind the end of their token. */
+  readonly outlivesToken: boolean;
   readonly source: KeySource;
   readonly revoked: Revoked;
-  /** Patterns of the tenant's endpoints. */
-  readonly endpoints: EndpointPatterns | undefined;
+  /** The tenant's endpoints. */
+  readonly endpoints: EndpointPatterns;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
 }
 
 export class Verifier {
+  readonly section: string;
+  readonly tenantId: string;
   readonly #options: VerifierOptions;
-  /** A number for what is verified by: keys, revoked tokens, settings. What was verified under another one no longer counts. */
-  generation = 0;
+  readonly #source: KeySource;
 
   constructor(options: VerifierOptions) {
+    this.section = options.section;
+    this.tenantId = options.tenantId;
     this.#options = options;
+    this.#source = options.source;
   }
 
   /** Keys are there, so that tokens can be told apart. */
   get ready(): boolean {
-    return this.#options.source.keys !== undefined;
+    return this.#source.keys !== undefined;
   }
 
-  /** Whom the token speaks for, or why it doesn't count. Never rejects. */
-  async verify(token: string): Promise<Identity | Refusal> {
+  /** Age of keys that come from elsewhere, in milliseconds. */
+  get keysAgeMs(): number | undefined {
+    return this.#source.ageMs;
+  }
+
+  /** Whom the token speaks for, or why it doesn't count. `generation` goes into the answer. Never rejects. */
+  async verify(token: string, generation = 0): Promise<Identity | Refusal> {
     const header = readTokenHeader(token);
     if ("reason" in header) return header;
-    const { generation } = this;
-    const found = await this.#findKeys(header);
+    if (this.asksForKeys(header)) await this.refresh();
+    return this.check(token, header, generation);
+  }
+
+  /** The token names a key that isn't known, and that its source may have. */
+  asksForKeys({ algorithm, keyId }: TokenHeader): boolean {
+    const { keys } = this.#source;
+    // What no key of a key set can ever verify isn't worth a question to its source.
+    return (
+      keys?.named === true && keyId !== undefined && PUBLIC_ALGORITHMS.has(algorithm) && !keys.knows(keyId)
+    );
+  }
+
+  /** Resolves when the keys are as well known as they will be for a while. */
+  refresh(): Promise<void> {
+    return this.#source.refresh();
+  }
+
+  /** The same as `verify`, with the keys that there are. */
+  async check(token: string, header: TokenHeader, generation: number): Promise<Identity | Refusal> {
+    const found = this.#findKeys(header);
     if ("reason" in found) return found;
     const signed = await findSigner(token, header.algorithm, found);
     if (signed === undefined) return REFUSED.signature;
     const claims = readClaims(signed.payload);
     if (claims === undefined) return REFUSED.claims;
-    const { endpoints, leewayMs, revoked, tenantId, wallNow } = this.#options;
-    const refusal = judgeClaims(claims, this.#options, wallNow());
+    const { endpoints, leewayMs, outlivesToken, revoked, wallNow } = this.#options;
+    const nowMs = wallNow();
+    const refusal = judgeClaims(claims, this.#options, nowMs);
     if (refusal !== undefined) return refusal;
     if (revoked.has(claims.tokenId, claims.subject)) return REFUSED.revoked;
-    const { fingerprint } = signed.key;
-    const own = new EndpointPatterns(claims.endpoints);
     return new Identity({
-      tenantId,
+      tenantId: this.tenantId,
       claims,
-      fingerprint,
+      fingerprint: signed.key.fingerprint,
       leewayMs,
+      outlivesToken,
+      nowMs,
       generation,
-      token: own,
+      token: new EndpointPatterns(claims.endpoints),
       tenant: endpoints,
     });
   }
 
-  async #findKeys({ algorithm, keyId }: TokenHeader): Promise<readonly VerifyingKey[] | Refusal> {
-    const { source } = this.#options;
-    if (source.keys === undefined) return REFUSED.unready;
-    // What no key of a key set can ever verify isn't worth a question to its source.
-    if (source.keys.named && !PUBLIC_ALGORITHMS.has(algorithm)) return REFUSED.algorithm;
-    if (source.keys.named && keyId !== undefined && !source.keys.knows(keyId)) await source.refresh();
-    const { keys } = source;
+  /**
+   * Whether a token that was verified before would be let in again, its time aside: its key is still there, it isn't
+   * revoked, and the endpoint that it is used for is still the tenant's.
+   */
+  stillTrusts({ claims, fingerprint }: Identity, endpointId: string): boolean {
+    const { endpoints, revoked } = this.#options;
+    if (this.#source.keys?.fingerprints.has(fingerprint) !== true) return false;
+    if (revoked.has(claims.tokenId, claims.subject) || !endpoints.match(endpointId)) return false;
+    const { audience, issuer } = this.#options;
+    return (
+      (audience === "" || claims.audience.includes(audience)) && (issuer === "" || claims.issuer === issuer)
+    );
+  }
+
+  close(): void {
+    this.#source.close();
+    this.#options.revoked.close();
+  }
+
+  #findKeys({ algorithm, keyId }: TokenHeader): readonly VerifyingKey[] | Refusal {
+    const { keys } = this.#source;
+    if (keys === undefined) return REFUSED.unready;
     if (!keys.allows(algorithm)) return REFUSED.algorithm;
     const fitting = keys.find(algorithm, keyId);
     if (fitting.length === 0) return REFUSED.key;

@@ -12,6 +12,11 @@ export interface RequestRewrite {
   readonly missingHost: Buffer | undefined;
   /** The next hop is another node: says so in `x-piko-forward` and keeps the fields that it checks again. */
   readonly addForward: boolean;
+  /**
+   * Index of the field that its sender was authenticated by, or -1. That field goes no further, but to another node, as
+   * `x-piko-authorization`: it checks it again.
+   */
+  readonly credentialField: number;
   /** Adds `Connection: close` unless the request is an upgrade. */
   readonly connectionClose: boolean;
   /** Path of the service's URL, joined to the request's with one slash. */
@@ -30,6 +35,7 @@ export const PLAIN_REQUEST: RequestRewrite = {
   forwardedHost: undefined,
   missingHost: undefined,
   addForward: false,
+  credentialField: -1,
   connectionClose: false,
   pathPrefix: undefined,
   query: undefined,

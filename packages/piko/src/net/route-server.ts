@@ -44,6 +44,8 @@ export interface RouteServerOptions {
   readonly find: (path: string) => Route | undefined;
   /** Is asked before `find`, and answers a request in another way if it returns true. */
   readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean;
+  /** Is asked before everything else; false (now or later) if it has answered the request itself. */
+  readonly guard?: (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean>;
   /** Time for a whole request, from the connection or the end of the last response on. */
   readonly requestMs?: number;
 }
@@ -92,14 +94,18 @@ export class RouteServer {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { find, intercept, logger } = this.#options;
+    const { find, guard, intercept, logger } = this.#options;
     const path = (request.url ?? "/").split("?", 1)[0] ?? "/";
     const busy = this.#refused.has(request.socket) || this.#isBusy(request.socket);
     if (!busy) this.#begin(request.socket, response);
     try {
       // Node hands out all requests of a read at once. One at a time is enough for everybody who has business here.
-      if (busy) this.#refuseAhead(request.socket, response);
-      else if (request.method !== "GET" && request.method !== "HEAD") {
+      if (busy) {
+        this.#refuseAhead(request.socket, response);
+        return;
+      }
+      if (guard !== undefined && !(await guard(request, response))) return;
+      if (request.method !== "GET" && request.method !== "HEAD") {
         send(response, 405, { Allow: "GET, HEAD" });
       } else if (intercept?.(request, response) !== true) {
         const route = find(path);

@@ -2,7 +2,6 @@
 
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
-import { hasKeys } from "../config/auth.js";
 import type { ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { DateLine } from "../http/date-line.js";
@@ -12,8 +11,9 @@ import { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import { Metrics } from "../observability/metrics.js";
 import { RequestMetricsFamily } from "../observability/request-metrics.js";
+import { Authorisers } from "./authorisers.js";
 import { AdminPort } from "./admin/admin-port.js";
-import { Cluster } from "./cluster/cluster.js";
+import { Cluster, type ClusterOptions } from "./cluster/cluster.js";
 import { addClusterMetrics } from "./cluster/cluster-metrics.js";
 import { ClusterTable } from "./cluster/cluster-table.js";
 import { addUseMetrics, createProxyLimits, createUpstreamLimits } from "./limit-metrics.js";
@@ -31,6 +31,7 @@ import { Upstreams } from "./upstream/upstreams.js";
 
 /** What a node is made of. */
 interface NodeParts {
+  readonly auth: Authorisers;
   readonly cluster: Cluster;
   readonly hops: Hops;
   readonly upstreams: Upstreams;
@@ -196,7 +197,8 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const waits = new ReconnectWaits(clock, config.proxy.reconnectWaitMs, maxWaitingRequests);
   const table = new ClusterTable(random);
   const hops = new Hops(table, clock);
-  const cluster = await Cluster.listen({
+  const auth = await Authorisers.load({ config, clock, wallNow, logger });
+  const cluster = await listenOrClose(auth, {
     table,
     onNodeUnreachable: (gone) => hops.onUnreachable(gone),
     onNodeGone: (gone) => hops.forget(gone),
@@ -210,6 +212,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     onEndpointLost: (endpointId) => waits.onLost(endpointId),
   });
   const metrics = new Metrics();
+  auth.addMetrics(metrics);
   if (ownProcess) metrics.addProcessMetrics();
   const upstreams = new Upstreams(waits, (endpointId, count) => cluster.setListeners(endpointId, count));
   const upstreamLimits = createUpstreamLimits(metrics, logger, clock);
@@ -221,6 +224,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const proxy = new ProxyPort(
     new ProxyContext({
       config: config.proxy,
+      auth: auth.proxy,
       cluster,
       hops,
       upstreams,
@@ -252,6 +256,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   );
   const upstream = new UpstreamPort({
     nodeId,
+    auth: auth.upstream,
     upstreams,
     config: config.upstream.limits,
     trustedProxies: config.proxy.trustedProxies,
@@ -268,16 +273,17 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   addUseMetrics(metrics, { proxy, upstream, budget });
   addClusterMetrics(metrics, cluster, hops.requests);
   const admin = new AdminPort({
+    auth: auth.admin,
+    exemptProbes: config.admin.auth.exemptProbes,
     metrics,
     cluster,
     upstreams,
     logger: logger.subsystem("admin"),
     clock,
     wallNow,
-    isReady,
-    authenticated: hasKeys(config.admin.auth),
+    isReady: () => auth.ready && isReady(),
   });
-  return { cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
+  return { auth, cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
 }
 
 /** Binds the other ports, and begins to speak to other nodes. */
@@ -296,10 +302,21 @@ async function bind({ admin, proxy, upstream }: ServerConfig, parts: NodeParts):
   return addresses;
 }
 
-function destroy({ admin, cluster, hops, proxy, upstream }: NodeParts): void {
+/** Binds the gossip port; what was made before is given up if it can't be. */
+async function listenOrClose(auth: Authorisers, options: ClusterOptions): Promise<Cluster> {
+  try {
+    return await Cluster.listen(options);
+  } catch (error) {
+    auth.close();
+    throw error;
+  }
+}
+
+function destroy({ admin, auth, cluster, hops, proxy, upstream }: NodeParts): void {
   proxy.destroy();
   upstream.destroy();
   admin.close();
   hops.close();
+  auth.close();
   void cluster.close();
 }

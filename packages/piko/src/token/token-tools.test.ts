@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { EndpointPatterns } from "../auth/endpoint-patterns.js";
 import { hmacKey, KeySet, publicKey, type VerifyingKey } from "../auth/keys.js";
 import { Identity } from "../auth/identity.js";
+import { NONE_REVOKED } from "../auth/revoked-file.js";
 import { Verifier } from "../auth/verifier.js";
 import { parsePublicKey } from "../config/auth.js";
 import { SIGNING_ALGORITHMS, type TokenCreateConfig } from "../config/token.js";
@@ -48,12 +49,14 @@ async function create(
 async function verify(token: string, key: VerifyingKey): Promise<Identity | string> {
   const keys = new KeySet([key], false);
   const verifier = new Verifier({
+    section: "proxy.auth",
     tenantId: "",
     audience: "",
     issuer: "",
     leewayMs: 0,
-    source: { keys, refresh: async () => {} },
-    revoked: { has: () => false },
+    outlivesToken: false,
+    source: { keys, ageMs: undefined, refresh: async () => {}, close() {} },
+    revoked: NONE_REVOKED,
     endpoints: new EndpointPatterns([]),
     wallNow: () => NOW_MS,
   });

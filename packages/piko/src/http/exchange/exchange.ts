@@ -39,6 +39,8 @@ export interface ExchangeContext {
 /** Decides what becomes of a request: `reply`, `refuse` or `dispatch` of its exchange follows, now or later. */
 export interface Lifecycle {
   begin(head: RequestHead): void;
+  /** The request is over; what was asked for it is no longer wanted. */
+  abandon(): void;
 }
 
 // How far the exchange is.
@@ -220,6 +222,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   /** The request has become something else, which accounts for itself. */
   leave(): void {
     this.#phase = IDLE;
+    this.#replay.forget();
     this.record.abandon();
   }
 
@@ -379,6 +382,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   #over(status: number): void {
     this.#phase = IDLE;
     this.#replay.forget();
+    this.#lifecycle.abandon();
     this.#dispatch.clear();
     this.record.end(status, this.#responseBytes);
   }

@@ -3,6 +3,7 @@
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   400: "Bad Request",
+  401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
@@ -40,16 +41,20 @@ export interface ErrorResponse {
   extra?: string;
 }
 
-/** The body of an answer with this text. */
-export function errorBody(message: string): string {
-  return `${JSON.stringify({ error: message })}\n`;
+/** The body of an answer with this text. A 401 is Go Piko's to the byte, whose agents read it: without a line feed. */
+export function errorBody(status: number, message: string): string {
+  const json = JSON.stringify({ error: message });
+  return status === 401 ? json : `${json}\n`;
 }
+
+const JSON_FIELDS = "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n";
+const JSON_FIELDS_OF_401 = "Content-Type: application/json; charset=utf-8\r\n";
 
 /** The whole response, in ASCII. */
 export function errorResponse(options: ErrorResponse): string {
-  const body = errorBody(options.message);
+  const body = errorBody(options.status, options.message);
   return (
-    `${statusLine(options.status)}Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n` +
+    `${statusLine(options.status)}${options.status === 401 ? JSON_FIELDS_OF_401 : JSON_FIELDS}` +
     `Content-Length: ${Buffer.byteLength(body)}\r\n${options.dateLine?.toString("latin1") ?? ""}${options.extra ?? ""}` +
     `${options.close ? "Connection: close\r\n" : ""}\r\n${options.headOnly ? "" : body}`
   );

@@ -10,6 +10,7 @@ const NOTHING: RequestRewrite = {
   forwardedHost: undefined,
   missingHost: undefined,
   addForward: false,
+  credentialField: -1,
   connectionClose: false,
   pathPrefix: undefined,
   query: undefined,

@@ -17,6 +17,8 @@ const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE
 // What happens to a field by its number. 0, as for names without one: copied unless Connection names it.
 const DROP = 1;
 const DROP_UNLESS_NODE = 2;
+const DROP_IF_CREDENTIAL = 8;
+const DROP_UNLESS_NODE_OR_CREDENTIAL = 9;
 const DROP_IF_FORWARDED_FOR = 3;
 const DROP_IF_FORWARDED_PROTO = 4;
 const DROP_IF_FORWARDED_HOST = 5;
@@ -37,7 +39,8 @@ for (const id of [
 ]) {
   RULES[id] = DROP;
 }
-RULES[names.FIELD_X_PIKO_AUTHORIZATION] = DROP_UNLESS_NODE;
+RULES[names.FIELD_AUTHORIZATION] = DROP_IF_CREDENTIAL;
+RULES[names.FIELD_X_PIKO_AUTHORIZATION] = DROP_UNLESS_NODE_OR_CREDENTIAL;
 RULES[names.FIELD_X_PIKO_TENANT_ID] = DROP_UNLESS_NODE;
 RULES[names.FIELD_X_FORWARDED_FOR] = DROP_IF_FORWARDED_FOR;
 RULES[names.FIELD_X_FORWARDED_PROTO] = DROP_IF_FORWARDED_PROTO;
@@ -56,12 +59,13 @@ const CLOSE = asciiBytes("Connection: close\r\n");
 const CHUNKED = asciiBytes("Transfer-Encoding: chunked\r\n");
 const TE_TRAILERS = asciiBytes("TE: trailers\r\n");
 const FORWARD = asciiBytes("x-piko-forward: true\r\n");
+const CREDENTIAL = asciiBytes("x-piko-authorization: ");
 const FORWARDED_FOR = asciiBytes("X-Forwarded-For: ");
 const FORWARDED_PROTO = asciiBytes("X-Forwarded-Proto: ");
 const FORWARDED_HOST = asciiBytes("X-Forwarded-Host: ");
 
 /** More than all the constants above together. */
-const FIXED_BYTES = 320;
+const FIXED_BYTES = 352;
 
 /** An upper bound for what {@link writeRequestHead} writes. */
 export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite): number {
@@ -137,6 +141,11 @@ function isKept(
       return false;
     case DROP_UNLESS_NODE:
       return rewrite.addForward;
+    case DROP_UNLESS_NODE_OR_CREDENTIAL:
+      return rewrite.addForward && rewrite.credentialField < 0;
+    case DROP_IF_CREDENTIAL:
+      if (isCredential(head, rewrite, names.FIELD_AUTHORIZATION)) return false;
+      return !head.connectionNamesFields || !isNamed(head, record);
     case DROP_IF_FORWARDED_FOR:
       return rewrite.forwardedFor === undefined;
     case DROP_IF_FORWARDED_PROTO:
@@ -152,6 +161,11 @@ function isKept(
   }
 }
 
+/** Whether the sender was authenticated by a field of this kind. */
+function isCredential(head: RequestHead, { credentialField }: RequestRewrite, id: number): boolean {
+  return credentialField >= 0 && head.fields[credentialField * FIELD_STRIDE + FIELD_ID] === id;
+}
+
 function isNamed(head: RequestHead, record: number): boolean {
   return connectionNames(
     head,
@@ -163,7 +177,16 @@ function isNamed(head: RequestHead, record: number): boolean {
 function writeAdditions(head: RequestHead, out: Buffer, at: number, rewrite: RequestRewrite): number {
   if (rewrite.forwardedProto !== undefined) at = writeField(FORWARDED_PROTO, rewrite.forwardedProto, out, at);
   if (rewrite.forwardedHost !== undefined) at = writeField(FORWARDED_HOST, rewrite.forwardedHost, out, at);
-  if (rewrite.addForward) at = copyAll(FORWARD, out, at);
+  if (rewrite.addForward) {
+    at = copyAll(FORWARD, out, at);
+    if (rewrite.credentialField >= 0) {
+      const record = rewrite.credentialField * FIELD_STRIDE;
+      const valueStart = head.fields[record + VALUE_START] as number;
+      at = copyAll(CREDENTIAL, out, at);
+      at = copyBytes(head.buffer, valueStart, head.fields[record + VALUE_END] as number, out, at);
+      at = copyAll(CRLF, out, at);
+    }
+  }
   if (head.chunked) at = copyAll(CHUNKED, out, at);
   if (head.teTrailers) at = copyAll(TE_TRAILERS, out, at);
   if (head.upgrade) {

@@ -90,6 +90,7 @@ test("a rewritten request is the same request without the hop before", () => {
     forwardedHost: optional("h"),
     missingHost: fc.constant(undefined),
     addForward: fc.boolean(),
+    credentialField: fc.constant(-1),
     connectionClose: fc.boolean(),
     pathPrefix: optional("/p/"),
     query: optional("q=1"),

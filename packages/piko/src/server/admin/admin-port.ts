@@ -1,17 +1,23 @@
 // The admin port of a node: probes, metrics and status, of this node or (with ?forward=) of another one.
 
 import type { Clock } from "@piko/tunnel";
+import type { Authoriser } from "../../auth/authoriser.js";
 import type { HostPort } from "../../base/address.js";
 import { createRouteLimits, metricsRoute, type Route, RouteServer, send } from "../../net/route-server.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Metrics } from "../../observability/metrics.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { Upstreams } from "../upstream/upstreams.js";
+import { AdminGuard } from "./admin-guard.js";
 import { AdminForward } from "./forward.js";
 import { Profiles } from "./profiles.js";
 import { StatusPages } from "./status-pages.js";
 
 export interface AdminPortOptions {
+  /** Who may ask. */
+  readonly auth: Authoriser;
+  /** `/health` and `/ready` are answered without a token. */
+  readonly exemptProbes: boolean;
   readonly metrics: Metrics;
   readonly upstreams: Upstreams;
   readonly logger: Logger;
@@ -21,26 +27,18 @@ export interface AdminPortOptions {
   readonly cluster: Cluster;
   /** Whether the node should get requests. */
   readonly isReady: () => boolean;
-  /** Whether nobody gets in without a token, so that there may be profiles. */
-  readonly authenticated: boolean;
 }
 
 export class AdminPort {
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #server: RouteServer;
 
-  constructor({
-    metrics,
-    cluster,
-    upstreams,
-    logger,
-    clock,
-    wallNow,
-    isReady,
-    authenticated,
-  }: AdminPortOptions) {
+  constructor(options: AdminPortOptions) {
+    const { auth, clock, cluster, exemptProbes, isReady, logger, metrics, upstreams, wallNow } = options;
+    const guard = new AdminGuard(auth, exemptProbes, logger);
     const status = new StatusPages(cluster, upstreams, wallNow);
-    const profiles = authenticated ? new Profiles(clock) : undefined;
+    // Nobody gets them without a token.
+    const profiles = auth.enabled ? new Profiles(clock) : undefined;
     const forward = new AdminForward(cluster, logger);
     this.#routes = new Map<string, Route>([
       ["/health", (response) => send(response, 200)],
@@ -52,6 +50,7 @@ export class AdminPort {
       logger,
       limits: createRouteLimits(metrics, "piko_admin_limited_total", "admin", logger, clock),
       find: (path) => this.#routes.get(path) ?? status.find(path) ?? profiles?.find(path),
+      guard: (request, response) => guard.admit(request, response),
       intercept: (request, response) => forward.answer(request, response),
     });
   }

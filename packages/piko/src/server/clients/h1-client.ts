@@ -111,6 +111,10 @@ export class H1Client implements ClientSide, SocketHandler, RequestReaderEvents,
     return this.socket;
   }
 
+  passAhead(): void {
+    this.#reader.passAhead();
+  }
+
   /** The socket is closed. Idempotent. */
   release(): void {
     if (this.#over) return;

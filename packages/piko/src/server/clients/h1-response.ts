@@ -98,7 +98,7 @@ export class H1Response {
         ? emptyResponse(dateLine, close)
         : errorResponse({ status, message, dateLine, close, headOnly, extra: fields }),
     );
-    return message === undefined || headOnly ? 0 : errorBody(message).length;
+    return message === undefined || headOnly ? 0 : errorBody(status, message).length;
   }
 
   /** The answer to what is no request, and so the last of its connection. `extra`: whole field lines. */

@@ -144,6 +144,16 @@ export class RequestReader implements BodySink, Postponed {
     this.#ahead.clear();
   }
 
+  /** The socket has another handler, which gets what was read for it before. */
+  passAhead(): void {
+    const ahead = this.#ahead;
+    // The loop that reads does so itself, behind the request that it is at.
+    if (this.#processing || ahead.length === 0) return;
+    this.#socket.resume();
+    this.#socket.handler.onBytes(ahead.buffer, ahead.start, ahead.end);
+    ahead.clear();
+  }
+
   /** The socket may have room again, or it is the connection's turn: takes up what waits between two requests. */
   goOn(): void {
     if (this.state !== READING_HEAD || this.#stalled) return;

@@ -1,6 +1,10 @@
 // The life of a request on a node, step by step: authenticate -> route -> permit -> admit -> dispatch; then the exchange
 // responds and records. Each step passes the request on, answers in its place, or keeps it until it can say.
 
+import type { Identity } from "../../auth/identity.js";
+import { REFUSED, type Refusal } from "../../auth/refusal.js";
+import type { Waiter } from "../../auth/verification-queue.js";
+import { CredentialFields, valueOf } from "../../http/credential-fields.js";
 import { FIELD_UPGRADE } from "../../http/field-names.js";
 import { findField } from "../../http/find-field.js";
 import type { Exchange, Lifecycle as ExchangeLifecycle } from "../../http/exchange/exchange.js";
@@ -9,7 +13,8 @@ import { isSameOrigin } from "../../http/origin.js";
 import { type MutableRewrite, PLAIN_REQUEST } from "../../http/request-rewrite.js";
 import { endpointIdOf } from "./endpoint-id.js";
 import type { ProxyContext } from "./proxy-context.js";
-import { BODY_SIZE, ENDPOINT_ID } from "./proxy-limits.js";
+import { KnownCredential } from "./known-credential.js";
+import { BODY_SIZE, ENDPOINT_ID, RETRY_AFTER } from "./proxy-limits.js";
 import { openTcpTunnel } from "./tcp-tunnel.js";
 import { isTooLong, parseEndpointId } from "../upstream/endpoint-id.js";
 import { isForwarded } from "../upstream/hop/forwarded.js";
@@ -22,7 +27,7 @@ const ASTERISK = 0x2a;
 const TCP_PATH = /^\/_piko\/v1\/tcp\/([^/?]+)$/;
 
 /** One per client connection, for one request after another. */
-export class Lifecycle implements ExchangeLifecycle {
+export class Lifecycle implements ExchangeLifecycle, Waiter {
   readonly #exchange: Exchange;
   readonly #client: NodeClient;
   readonly #dispatch: NodeDispatch;
@@ -30,6 +35,15 @@ export class Lifecycle implements ExchangeLifecycle {
   readonly #rewrite: MutableRewrite;
   /** What the last request was for: mostly, the next one is for the same. */
   #lastEndpointId: string;
+  readonly #fields: CredentialFields;
+  /** Where requests are authenticated. */
+  #known: KnownCredential | undefined;
+  /** Who asks; undefined where everybody may. */
+  #identity: Identity | undefined;
+  /** The request waits until its token has been verified. */
+  #verifying: boolean;
+  /** It has waited. */
+  #held: boolean;
 
   constructor(exchange: Exchange, client: NodeClient, dispatch: NodeDispatch, context: ProxyContext) {
     this.#exchange = exchange;
@@ -37,6 +51,11 @@ export class Lifecycle implements ExchangeLifecycle {
     this.#dispatch = dispatch;
     this.#context = context;
     this.#lastEndpointId = "";
+    this.#fields = new CredentialFields();
+    this.#known = undefined;
+    this.#identity = undefined;
+    this.#verifying = false;
+    this.#held = false;
     const forwardedFor = Buffer.from(client.client.address, "latin1");
     this.#rewrite = { ...PLAIN_REQUEST, forwardedFor, connectionClose: true };
     exchange.rewrite = this.#rewrite;
@@ -46,9 +65,69 @@ export class Lifecycle implements ExchangeLifecycle {
     this.#authenticate(head);
   }
 
-  /** Who asks? Before anything else of the request is judged. So far everybody may. */
+  abandon(): void {
+    if (!this.#verifying) return;
+    this.#verifying = false;
+    this.#context.auth.cancel(this);
+  }
+
+  /** Who asks? Before anything else of the request is judged. A question about the server itself is anybody's. */
   #authenticate(head: RequestHead): void {
+    const { auth } = this.#context;
+    this.#held = false;
+    this.#identity = undefined;
+    this.#rewrite.credentialField = -1;
+    if (!auth.enabled || head.buffer[head.pathStart] === ASTERISK) {
+      this.#route(head);
+      return;
+    }
+    const fields = this.#fields;
+    fields.read(head);
+    this.#rewrite.credentialField = fields.credential;
+    if (fields.tenant < 0 && fields.credential >= 0) {
+      const known = this.#known?.find(head, fields.credential);
+      if (known !== undefined && auth.isCurrent(known)) {
+        this.#identity = known;
+        this.#route(head);
+        return;
+      }
+    }
+    const tenantId = valueOf(head, fields.tenant) ?? "";
+    const result = auth.ask(valueOf(head, fields.credential), tenantId, this);
+    if (result !== undefined) {
+      this.#onIdentity(head, result);
+      return;
+    }
+    this.#verifying = true;
+    this.#held = true;
+    this.#exchange.hold(head);
+  }
+
+  /** The token of a request that was held has been verified. */
+  onVerified(result: Identity | Refusal): void {
+    this.#verifying = false;
+    this.#onIdentity(this.#exchange.heldHead(), result);
+  }
+
+  #onIdentity(head: RequestHead, result: Identity | Refusal): void {
+    if ("reason" in result) {
+      this.#deny(result);
+      return;
+    }
+    this.#identity = result;
+    if (this.#fields.tenant < 0) {
+      this.#known ??= new KnownCredential();
+      this.#known.remember(head, this.#fields.credential, result);
+    }
     this.#route(head);
+  }
+
+  #deny(refusal: Refusal): void {
+    const { auth, logger } = this.#context;
+    const { message, reason, status } = refusal;
+    auth.onRefused(refusal);
+    logger.debug("request denied", { "client-ip": this.#client.client.address, status, reason });
+    this.#exchange.reply(status, message, status === 503 ? RETRY_AFTER : "");
   }
 
   /** Where does it go: to the proxy's own paths, or to the endpoint that it names? */
@@ -75,9 +154,17 @@ export class Lifecycle implements ExchangeLifecycle {
     }
   }
 
-  /** May they call this endpoint? So far everybody may. */
+  /** May they call the endpoint that is going to be served? */
   #permit(head: RequestHead, endpointId: string, nodesOnly: boolean): void {
-    this.#admit(head, endpointId, nodesOnly);
+    const identity = this.#identity;
+    if (identity === undefined) {
+      this.#admit(head, endpointId, nodesOnly);
+      return;
+    }
+    const byHost = head.endpointField < 0 && !nodesOnly;
+    const served = byHost ? this.#dispatch.servedId(endpointId, identity) : endpointId;
+    if (identity.permits(served)) this.#admit(head, served, nodesOnly);
+    else this.#deny(REFUSED.endpoint);
   }
 
   /** Is there room for it? What is in use at a time is asked where it is counted: by the dispatch. */
@@ -96,9 +183,11 @@ export class Lifecycle implements ExchangeLifecycle {
     target.lastNode = isForwarded(head);
     target.fromNode = target.lastNode && this.#context.isNode(address);
     target.method = head.method;
+    target.identity = this.#identity;
     this.#context.forwarded.set(this.#rewrite, head, endpointId, trusted || target.fromNode);
     this.#dispatch.begin();
-    this.#exchange.dispatch(head);
+    if (this.#held) this.#exchange.resume();
+    else this.#exchange.dispatch(head);
   }
 
   /** Nothing under `/_piko` reaches a service. */
@@ -109,7 +198,9 @@ export class Lifecycle implements ExchangeLifecycle {
     const endpointId = match === null ? undefined : parseEndpointId(match[1] ?? "");
     if (match === null) exchange.reply(404, "not found");
     else if (head.method !== "GET") exchange.reply(405, "method not allowed", "Allow: GET\r\n");
-    else if (!isWebSocketUpgrade(head)) {
+    else if (endpointId !== undefined && this.#identity?.permits(endpointId) === false) {
+      this.#deny(REFUSED.endpoint);
+    } else if (!isWebSocketUpgrade(head)) {
       exchange.reply(426, "websocket upgrade required", "Upgrade: websocket\r\n");
     } else if (!isSameOrigin(head)) exchange.reply(403, "foreign origin");
     else if (endpointId === undefined) exchange.refuse(ENDPOINT_ID);

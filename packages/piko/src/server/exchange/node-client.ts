@@ -12,5 +12,7 @@ export interface NodeClient extends ClientSide {
   };
   /** Leaves the connection to a handler that replaces this side; `release` follows when it is closed. */
   handOver(): ByteSocket;
+  /** Gives that handler what was read before it was there. */
+  passAhead(): void;
   release(): void;
 }

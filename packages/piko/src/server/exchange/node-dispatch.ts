@@ -1,6 +1,7 @@
 // Finds an upstream for a request on a node: a tunnel of its own, else another node. Tries another one when a call is lost
 // before its response, and waits for an endpoint whose last upstream has just gone.
 
+import type { Identity } from "../../auth/identity.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import { type Dispatch, isIdempotent } from "../../http/exchange/dispatch.js";
 import type { Seen, UpstreamCall } from "../../http/exchange/upstream-call.js";
@@ -24,6 +25,8 @@ export interface Target {
   /** The endpoint is named by the request's host, so its spelling may differ in case. */
   byHost: boolean;
   method: string;
+  /** Who asks; undefined where everybody may. */
+  identity: Identity | undefined;
   /** The request goes to no other node: it has made its hop, or its client wants none. */
   lastNode: boolean;
   /** Another node has sent it, and knows of further ones. */
@@ -54,6 +57,7 @@ export class NodeDispatch implements Dispatch, Waiter {
       endpointId: "",
       byHost: false,
       method: "",
+      identity: undefined,
       lastNode: false,
       fromNode: false,
       nodesOnly: false,
@@ -219,16 +223,24 @@ export class NodeDispatch implements Dispatch, Waiter {
   }
 
   /**
-   * Host names have no case (RFC 9110 section 4.2.3), endpoint ids do: where there is no endpoint as the host spells it,
-   * the one in lower case is meant. True if there is one.
+   * The endpoint that a request is served for whose host names this one. Host names have no case (RFC 9110 section 4.2.3),
+   * endpoint ids do: where there is no endpoint as the host spells it, the one in lower case is meant. `identity`: who asks;
+   * where there is neither, the one that they may call is meant.
    */
+  servedId(endpointId: string, identity: Identity | undefined): string {
+    const lower = endpointId.toLowerCase();
+    if (lower === endpointId || this.#isKnown(endpointId)) return endpointId;
+    const meant = this.#isKnown(lower) || identity?.permits(endpointId) === false;
+    return meant ? lower : endpointId;
+  }
+
+  /** The endpoint is there in lower case only. Who may call the one as it is spelled need not be one who may call that. */
   #changeCase(): boolean {
     const { target } = this;
     target.byHost = false;
-    const lower = target.endpointId.toLowerCase();
-    if (lower === target.endpointId || this.#isKnown(target.endpointId) || !this.#isKnown(lower))
-      return false;
-    target.endpointId = lower;
+    const served = this.servedId(target.endpointId, undefined);
+    if (served === target.endpointId || target.identity?.permits(served) === false) return false;
+    target.endpointId = served;
     return true;
   }
 

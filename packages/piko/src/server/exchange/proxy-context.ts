@@ -1,6 +1,7 @@
 // What all connections of a proxy port share: settings, the way to upstreams, and where lines and numbers go.
 
 import type { Clock } from "@piko/tunnel";
+import type { Authoriser } from "../../auth/authoriser.js";
 import type { ProxyConfig } from "../../config/server.js";
 import { RequestHead, ResponseHead } from "../../http/head.js";
 import type { HttpError } from "../../http/errors.js";
@@ -28,6 +29,8 @@ import { fieldsOf, limitOf, NO_MEMORY, type ProxyLimit } from "./proxy-limits.js
 
 export interface ProxyDependencies {
   config: ProxyConfig;
+  /** Who may send requests. */
+  auth: Authoriser;
   /** What is known of other nodes, and the ways to them; undefined where there are none (tests). */
   cluster: Pick<Cluster, "has" | "table"> | undefined;
   hops: Hops | undefined;
@@ -47,6 +50,7 @@ export interface ProxyDependencies {
 
 export class ProxyContext implements ExchangeContext {
   readonly config: ProxyConfig;
+  readonly auth: Authoriser;
   readonly upstreams: Upstreams;
   readonly upstreamMetrics: UpstreamMetrics;
   readonly accessLog: AccessLog;
@@ -76,6 +80,7 @@ export class ProxyContext implements ExchangeContext {
 
   constructor(dependencies: ProxyDependencies) {
     this.config = dependencies.config;
+    this.auth = dependencies.auth;
     this.cluster = dependencies.cluster;
     this.hops = dependencies.hops;
     this.upstreams = dependencies.upstreams;

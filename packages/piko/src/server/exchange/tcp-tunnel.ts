@@ -75,6 +75,7 @@ export function openTcpTunnel(
   const socket = client.handOver();
   socket.out.writeLatin1(switchingProtocols(key, capable ? CAPABILITIES : ""));
   joined.join(stream, socket);
+  client.passAhead();
   return true;
 }
 

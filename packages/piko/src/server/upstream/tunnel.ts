@@ -9,6 +9,7 @@ import type {
   YamuxStream,
 } from "@piko/tunnel";
 import { TunnelSession } from "@piko/tunnel";
+import type { Identity } from "../../auth/identity.js";
 
 /**
  * active: takes requests. draining: its agent or this node wants to be rid of it; it gets requests only while the agent
@@ -37,6 +38,8 @@ export interface TunnelOptions {
   capabilities: ReadonlySet<string>;
   /** Most streams at a time. */
   maxStreams: number;
+  /** Who has opened it; undefined where everybody may. */
+  identity: Identity | undefined;
   /** When its token ends, in milliseconds since 1970; Infinity: never, or the tunnel goes on. */
   untilMs: number;
   /** How it is found out that the agent has gone without a word. */
@@ -53,6 +56,8 @@ export class Tunnel {
   readonly drainable: boolean;
   /** When it was opened, on the clock. */
   readonly sinceMs: number;
+  /** Who has opened it; undefined where everybody may. */
+  readonly identity: Identity | undefined;
   /** When its token ends, in milliseconds since 1970. */
   readonly untilMs: number;
   state: TunnelState = "active";
@@ -67,6 +72,7 @@ export class Tunnel {
     this.tenantId = options.tenantId;
     this.drainable = options.capabilities.has("drain");
     this.sinceMs = options.clock.now();
+    this.identity = options.identity;
     this.untilMs = options.untilMs;
     this.#maxStreams = options.maxStreams;
     this.#owner = options.owner;

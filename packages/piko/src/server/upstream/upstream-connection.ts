@@ -2,6 +2,10 @@
 
 import { ByteSocket, type Clock, isValidKey, type SocketHandler, switchingProtocols } from "@piko/tunnel";
 import type { Socket } from "node:net";
+import type { Authoriser } from "../../auth/authoriser.js";
+import type { Identity } from "../../auth/identity.js";
+import { REFUSED, type Refusal as AuthRefusal } from "../../auth/refusal.js";
+import type { Waiter } from "../../auth/verification-queue.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { DateLine } from "../../http/date-line.js";
 import { HTTP_ERRORS } from "../../http/errors.js";
@@ -11,6 +15,7 @@ import {
   FIELD_UPGRADE,
   FIELD_X_PIKO_TENANT_ID,
 } from "../../http/field-names.js";
+import { CredentialFields, valueOf } from "../../http/credential-fields.js";
 import { findField, findNamedField } from "../../http/find-field.js";
 import { isSameOrigin } from "../../http/origin.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
@@ -43,6 +48,8 @@ export interface Refusal {
 /** What connections ask of the upstream port, and tell it. */
 export interface UpstreamConnectionOwner extends TunnelOwner {
   readonly nodeId: string;
+  /** Who may listen. */
+  readonly auth: Authoriser;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
@@ -65,13 +72,15 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
   onHeadTimeout(): void;
 }
 
-export class UpstreamConnection implements SocketHandler, Expiring {
+export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
   readonly #port: UpstreamConnectionOwner;
   readonly #socket: ByteSocket;
   readonly #bytes: ByteStore;
   readonly #finder = new HeadEndFinder();
   #deadlineMs: number;
   #answered = false;
+  /** The request is whole, and waits until its token has been verified. */
+  #verifying = false;
   readonly clientIp: string;
   /** Why there is no room for it. */
   readonly refusal: Refusal | undefined;
@@ -101,6 +110,8 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     }
     const bytes = this.#bytes;
     bytes.append(buffer, start, end);
+    // Only one more read can be under way: the socket is paused.
+    if (this.#verifying) return;
     const found = this.#finder.find(bytes.buffer, bytes.start, bytes.end);
     if (found === END_INVALID) this.#refuse(400, this.#finder.error?.message ?? "bad request");
     else if (found !== END_UNKNOWN) this.#onHead();
@@ -117,13 +128,14 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   onDrain(): void {}
 
   onClose(): void {
+    if (this.#verifying) this.#port.auth.cancel(this);
     this.#bytes.clear();
     this.#port.sweep.remove(this);
     this.#port.onPendingGone(this);
   }
 
   sweep(nowMs: number): void {
-    if (nowMs < this.#deadlineMs || this.#answered) return;
+    if (nowMs < this.#deadlineMs || this.#answered || this.#verifying) return;
     if (this.refusal === undefined) this.#port.onHeadTimeout();
     if (this.#bytes.length === 0) this.#socket.destroy();
     else this.#refuse(408, "request timeout");
@@ -135,23 +147,62 @@ export class UpstreamConnection implements SocketHandler, Expiring {
   }
 
   #onHead(): void {
+    const head = this.#parseHead();
+    if (head === undefined) return;
+    const { auth } = this.#port;
+    if (!auth.enabled) {
+      this.#route(head, undefined);
+      return;
+    }
+    const fields = new CredentialFields();
+    fields.read(head);
+    const result = auth.ask(valueOf(head, fields.credential), valueOf(head, fields.tenant) ?? "", this);
+    if (result === undefined) {
+      this.#verifying = true;
+      this.#socket.pause();
+    } else this.#onIdentity(head, result);
+  }
+
+  onVerified(result: Identity | AuthRefusal): void {
+    this.#verifying = false;
+    this.#socket.resume();
+    const head = this.#parseHead();
+    if (head !== undefined) this.#onIdentity(head, result);
+  }
+
+  /** The head that has come; undefined if it is refused. */
+  #parseHead(): RequestHead | undefined {
     const bytes = this.#bytes;
     const head = this.#port.requestHead;
     const result = parseRequestHead(head, bytes.buffer, bytes.start, bytes.end);
-    if (result !== HEAD_COMPLETE) {
-      this.#refuse(head.error?.status ?? 400, head.error?.message ?? "bad request");
-      return;
-    }
+    if (result === HEAD_COMPLETE) return head;
+    this.#refuse(head.error?.status ?? 400, head.error?.message ?? "bad request");
+    return undefined;
+  }
+
+  #onIdentity(head: RequestHead, result: Identity | AuthRefusal): void {
+    if ("reason" in result) this.#deny(result);
+    else this.#route(head, result);
+  }
+
+  #deny(refusal: AuthRefusal): void {
+    const { message, reason, status } = refusal;
+    this.#port.auth.onRefused(refusal);
+    this.#refuse(status, message, status === 503 ? RETRY_AFTER : "", reason);
+  }
+
+  #route(head: RequestHead, identity: Identity | undefined): void {
     const target = head.buffer.toString("latin1", head.pathStart, head.pathEnd);
     const query = target.indexOf("?");
     const match = UPSTREAM_PATH.exec(query < 0 ? target : target.slice(0, query));
     const endpointId = match === null ? undefined : parseEndpointId(match[1] ?? "");
     if (match === null || head.method !== "GET") this.#refuse(404, "not found");
     else if (endpointId === undefined) this.#refuse(400, INVALID_ID);
-    else this.#upgrade(head, endpointId);
+    else if (identity?.permits(endpointId) === false) this.#deny(REFUSED.endpoint);
+    else this.#upgrade(head, endpointId, identity);
   }
 
-  #upgrade(head: RequestHead, endpointId: string): void {
+  #upgrade(head: RequestHead, endpointId: string, identity: Identity | undefined): void {
     const key = findField(head, FIELD_SEC_WEBSOCKET_KEY);
     if (!head.upgrade || findField(head, FIELD_UPGRADE)?.toLowerCase() !== "websocket") {
       this.#refuse(400, "websocket upgrade required");
@@ -178,10 +229,10 @@ export class UpstreamConnection implements SocketHandler, Expiring {
       this.#refuse(503, `too many tunnels (${full})`, RETRY_AFTER);
       return;
     }
-    this.#becomeTunnel(head, endpointId, key);
+    this.#becomeTunnel(head, endpointId, key, identity);
   }
 
-  #becomeTunnel(head: RequestHead, endpointId: string, key: string): void {
+  #becomeTunnel(head: RequestHead, endpointId: string, key: string, identity: Identity | undefined): void {
     const port = this.#port;
     const capabilities = findNamedField(head, "x-piko-capabilities") ?? "";
     const extra =
@@ -198,7 +249,8 @@ export class UpstreamConnection implements SocketHandler, Expiring {
       tenantId,
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
-      untilMs: Number.POSITIVE_INFINITY,
+      identity,
+      untilMs: identity === undefined || identity.outlivesToken ? Number.POSITIVE_INFINITY : identity.untilMs,
       keepAlive: {
         keepAliveIntervalMs: port.config.pingIntervalMs,
         keepAliveTimeoutMs: port.config.pingTimeoutMs,
@@ -213,7 +265,8 @@ export class UpstreamConnection implements SocketHandler, Expiring {
     this.#bytes.clear();
   }
 
-  #refuse(status: number, message: string, extra = ""): void {
+  /** `reason`: what the log says besides. */
+  #refuse(status: number, message: string, extra = "", reason?: string): void {
     const port = this.#port;
     this.#answered = true;
     this.#bytes.clear();
@@ -222,6 +275,7 @@ export class UpstreamConnection implements SocketHandler, Expiring {
       "client-ip": this.clientIp,
       status,
       error: message,
+      ...(reason === undefined ? {} : { reason }),
     });
     const dateLine = port.dateLine.get();
     this.#socket.out.writeLatin1(

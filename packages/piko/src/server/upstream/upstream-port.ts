@@ -2,6 +2,7 @@
 
 import type { Clock, TunnelError } from "@piko/tunnel";
 import type { Socket } from "node:net";
+import type { Authoriser } from "../../auth/authoriser.js";
 import { RequestHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
@@ -38,6 +39,8 @@ const TOO_MANY_OF_CLIENT: Refusal = {
 
 export interface UpstreamPortOptions {
   nodeId: string;
+  /** Who may listen. */
+  auth: Authoriser;
   upstreams: Upstreams;
   config: UpstreamLimitsConfig;
   /** Addresses that bring many agents: they have no share of their own. */
@@ -58,6 +61,7 @@ export interface UpstreamPortOptions {
 
 export class UpstreamPort implements UpstreamConnectionOwner {
   readonly nodeId: string;
+  readonly auth: Authoriser;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
@@ -81,6 +85,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
 
   constructor(options: UpstreamPortOptions) {
     this.nodeId = options.nodeId;
+    this.auth = options.auth;
     this.#upstreams = options.upstreams;
     this.logger = options.logger;
     this.clock = options.clock;
@@ -94,6 +99,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     this.#files = options.files;
     this.#clients = new ClientCounts(options.config.maxTunnelsPerClient);
     this.#trustedProxies = options.trustedProxies;
+    this.auth.onChange = () => this.#expireUntrusted();
     this.#listener = new TcpListener("upstream", (socket) => this.#accept(socket));
   }
 
@@ -121,6 +127,16 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     this.#drains.close();
     this.#expiries.close();
     for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.evict();
+  }
+
+  /** Keys, tenants or revoked tokens are others than before: tunnels end that would not be let in again. */
+  #expireUntrusted(): void {
+    for (const tunnel of [...this.#upstreams.tunnels()]) {
+      const { endpointId, identity } = tunnel;
+      if (identity !== undefined && !this.auth.stillTrusts(identity, endpointId)) {
+        this.#expiries.expire(tunnel, "no longer trusted");
+      }
+    }
   }
 
   /** Drops every connection that is left. */

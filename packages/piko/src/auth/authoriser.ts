@@ -1,0 +1,139 @@
+// Decides who may use one port: finds the verifier of a credential, remembers whom it has let in, counts whom it hasn't.
+
+import type { Identity } from "./identity.js";
+import { tokenOf } from "./credential.js";
+import { REFUSED, type Refusal } from "./refusal.js";
+import { MAX_TOKEN_BYTES } from "./token.js";
+import { RememberedTokens } from "./remembered-tokens.js";
+import { VerificationQueue, type Waiter } from "./verification-queue.js";
+import type { Verifier } from "./verifier.js";
+
+export interface AuthoriserOptions {
+  /** `proxy`, `upstream` or `admin`. */
+  readonly port: string;
+  readonly maxPending: number;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
+}
+
+export class Authoriser {
+  readonly port: string;
+  /** Refusals by reason. */
+  readonly refused: Map<string, number> = new Map();
+  /** What was let in may have to end. */
+  onChange: () => void = () => {};
+  readonly #wallNow: () => number;
+  readonly #remembered = new RememberedTokens();
+  readonly #queue: VerificationQueue;
+  /** What tokens are verified by has changed so often. */
+  #generation = 0;
+  #ready = false;
+  /** Of requests that name no tenant. */
+  #verifier: Verifier | undefined = undefined;
+  #tenants: ReadonlyMap<string, Verifier> = new Map();
+
+  constructor({ maxPending, port, wallNow }: AuthoriserOptions) {
+    this.port = port;
+    this.#wallNow = wallNow;
+    this.#queue = new VerificationQueue({
+      maxPending,
+      generation: () => this.#generation,
+      onVerified: (digest, identity) => this.#remembered.add(digest, identity),
+    });
+  }
+
+  /** Somebody is asked for a token; otherwise everybody may. */
+  get enabled(): boolean {
+    return this.#verifier !== undefined || this.#tenants.size > 0;
+  }
+
+  /** Every verifier has had keys, so that tokens can be told apart; tenants that are added later don't count. */
+  get ready(): boolean {
+    this.#ready ||= [...this.verifiers()].every((verifier) => verifier.ready);
+    return this.#ready;
+  }
+
+  /** Requests that wait for an answer. */
+  get pending(): number {
+    return this.#queue.pending;
+  }
+
+  /** Signatures that were looked at. */
+  get verifications(): number {
+    return this.#queue.started;
+  }
+
+  get remembered(): number {
+    return this.#remembered.size;
+  }
+
+  *verifiers(): IterableIterator<Verifier> {
+    if (this.#verifier !== undefined) yield this.#verifier;
+    yield* this.#tenants.values();
+  }
+
+  /** Sets whose tokens count; those that were there before are closed, unless they are among the new ones. */
+  use(verifier: Verifier | undefined, tenants: ReadonlyMap<string, Verifier> = new Map()): void {
+    const before = [...this.verifiers()];
+    this.#verifier = verifier;
+    this.#tenants = tenants;
+    const now = new Set(this.verifiers());
+    for (const old of before) if (!now.has(old)) old.close();
+    this.changed();
+  }
+
+  /** Keys, tenants or revoked tokens are others than before: what was verified has to be verified again. */
+  changed(): void {
+    this.#generation++;
+    this.#remembered.clear();
+    this.onChange();
+  }
+
+  /** Whether what an identity was let in for may go on with the keys, tenants and revoked tokens that there are now. */
+  stillTrusts(identity: Identity, endpointId: string): boolean {
+    return this.#verifierOf(identity.tenantId)?.stillTrusts(identity, endpointId) === true;
+  }
+
+  /**
+   * Who asks with this credential? Answers at once if that is known, or plain; otherwise the answer is undefined, and
+   * `waiter` is told later. The credential is the first field's value that isn't empty, undefined for none.
+   */
+  ask(credential: string | undefined, tenantId: string, waiter: Waiter): Identity | Refusal | undefined {
+    const verifier =
+      tenantId === "" && this.#tenants.size === 0 ? this.#verifier : this.#tenants.get(tenantId);
+    // Who can't tell tokens apart must not say that one is wrong, or missing: agents of Go Piko end on a 401.
+    if (verifier?.ready === false) return REFUSED.unready;
+    const found = tokenOf(credential);
+    if ("reason" in found) return found;
+    if (verifier === undefined) return REFUSED.tenant;
+    const { token } = found;
+    if (token.length > MAX_TOKEN_BYTES) return REFUSED.size;
+    const digest = RememberedTokens.digest(tenantId, token);
+    const identity = this.#remembered.find(digest, this.#wallNow());
+    return identity ?? this.#queue.add(verifier, token, digest, waiter);
+  }
+
+  /** The request is over, and its answer no longer asked for. */
+  cancel(waiter: Waiter): void {
+    this.#queue.cancel(waiter);
+  }
+
+  /** What this identity stands for still counts, without another question. */
+  isCurrent(identity: Identity): boolean {
+    return identity.generation === this.#generation && identity.isFresh(this.#wallNow());
+  }
+
+  /** Counts a refusal. */
+  onRefused({ reason }: Refusal): void {
+    this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+  }
+
+  /** Where there are tenants, each request names one. */
+  #verifierOf(tenantId: string): Verifier | undefined {
+    return tenantId === "" && this.#tenants.size === 0 ? this.#verifier : this.#tenants.get(tenantId);
+  }
+
+  close(): void {
+    for (const verifier of this.verifiers()) verifier.close();
+  }
+}

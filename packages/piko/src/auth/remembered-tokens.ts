@@ -1,0 +1,49 @@
+// What was verified, by the digest of its token: those that were used last, and no token itself.
+
+import { createHash } from "node:crypto";
+import type { Identity } from "./identity.js";
+
+/** Most tokens of a port. With what they say, some 20 MB. */
+export const MAX_REMEMBERED = 10_000;
+
+export class RememberedTokens {
+  /** In the order of their last use. */
+  readonly #tokens = new Map<string, Identity>();
+  readonly #max: number;
+
+  constructor(max: number = MAX_REMEMBERED) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#tokens.size;
+  }
+
+  /** The name under which a tenant's token is remembered, which tells nothing of it. */
+  static digest(tenantId: string, token: string): string {
+    return createHash("sha256").update(`${tenantId}\n${token}`).digest("base64");
+  }
+
+  /** Whose token this is, if that is known and still counts. */
+  find(digest: string, nowMs: number): Identity | undefined {
+    const identity = this.#tokens.get(digest);
+    if (identity === undefined) return undefined;
+    this.#tokens.delete(digest);
+    if (!identity.isFresh(nowMs)) return undefined;
+    this.#tokens.set(digest, identity);
+    return identity;
+  }
+
+  add(digest: string, identity: Identity): void {
+    this.#tokens.delete(digest);
+    if (this.#tokens.size >= this.#max) {
+      const [oldest] = this.#tokens.keys();
+      if (oldest !== undefined) this.#tokens.delete(oldest);
+    }
+    this.#tokens.set(digest, identity);
+  }
+
+  clear(): void {
+    this.#tokens.clear();
+  }
+}

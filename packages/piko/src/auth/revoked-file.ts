@@ -1,0 +1,58 @@
+// Tokens that no longer count, by their `jti` or `sub`, one a line of a file that is watched.
+
+import type { Clock } from "@piko/tunnel";
+import { WatchedFile } from "../net/watched-file.js";
+import type { Logger } from "../observability/logger.js";
+
+/** Largest file: some 400,000 ids. */
+const MAX_FILE_BYTES = 16_777_216;
+
+/** What is asked of it. */
+export interface Revoked {
+  /** By the `jti` and `sub` of a token; empty ones are none. */
+  has(tokenId: string, subject: string): boolean;
+  close(): void;
+}
+
+/** Nothing is revoked. */
+export const NONE_REVOKED: Revoked = { has: () => false, close() {} };
+
+export class RevokedFile implements Revoked {
+  readonly #file: WatchedFile;
+  #ids: ReadonlySet<string>;
+
+  /** @throws Error that names the setting and the file. */
+  constructor(path: string, setting: string, clock: Clock, logger: Logger, onChange: () => void) {
+    try {
+      this.#file = new WatchedFile({
+        path,
+        maxBytes: MAX_FILE_BYTES,
+        clock,
+        onChange: (bytes) => {
+          this.#ids = readIds(bytes);
+          logger.info("revoked tokens read", { setting, ids: this.#ids.size });
+          onChange();
+        },
+        onFailure: (error) =>
+          logger.warn("could not read revoked tokens, the last ones go on counting", { setting, error }),
+      });
+    } catch (error) {
+      throw new Error(`${setting}: ${(error as Error).message}`, { cause: error });
+    }
+    this.#ids = readIds(this.#file.bytes);
+  }
+
+  has(tokenId: string, subject: string): boolean {
+    return this.#ids.has(tokenId) || this.#ids.has(subject);
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+}
+
+/** No id is empty. */
+function readIds(bytes: Buffer): ReadonlySet<string> {
+  const lines = bytes.toString("utf8").split("\n");
+  return new Set(lines.map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#")));
+}

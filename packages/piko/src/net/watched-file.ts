@@ -1,0 +1,107 @@
+// A small file that is read again when it has changed: keys, lists, parts of the configuration. It is looked at every
+// second, because a watch of the system's follows neither symbolic links (Kubernetes swaps those) nor network file systems.
+
+import { readFileSync } from "node:fs";
+import { type FileHandle, open, stat } from "node:fs/promises";
+import type { Clock, Timer } from "@piko/tunnel";
+
+const INTERVAL_MS = 1_000;
+
+export interface WatchedFileOptions {
+  readonly path: string;
+  readonly maxBytes: number;
+  readonly clock: Clock;
+  /** The file has other bytes than before. */
+  readonly onChange: (bytes: Buffer) => void;
+  /** It can't be read any more; once, until it can. What was read last goes on counting. */
+  readonly onFailure: (error: Error) => void;
+}
+
+export class WatchedFile {
+  readonly #options: WatchedFileOptions;
+  #bytes: Buffer;
+  /** What would differ if the file had been written. */
+  #version = "";
+  #timer: Timer | undefined = undefined;
+  #failed = false;
+  #closed = false;
+
+  /**
+   * Reads the file, and watches it from then on.
+   *
+   * @throws Error that names the file.
+   */
+  constructor(options: WatchedFileOptions) {
+    this.#options = options;
+    const { maxBytes, path } = options;
+    try {
+      this.#bytes = readFileSync(path);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? "unreadable";
+      throw new Error(`can't read ${path} (${code})`, { cause: error });
+    }
+    if (this.#bytes.length > maxBytes) throw new Error(tooLarge(path, maxBytes));
+    this.#watch();
+  }
+
+  /** What the file had when it was last read. */
+  get bytes(): Buffer {
+    return this.#bytes;
+  }
+
+  /** Looks now whether it has changed. Never rejects. */
+  async look(): Promise<void> {
+    const { onChange, onFailure, path } = this.#options;
+    try {
+      const { ctimeNs, ino, mtimeNs, size } = await stat(path, { bigint: true });
+      const version = `${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+      if (version === this.#version && !this.#failed) return;
+      const bytes = await this.#read();
+      this.#version = version;
+      this.#failed = false;
+      if (this.#closed || bytes.equals(this.#bytes)) return;
+      this.#bytes = bytes;
+      onChange(bytes);
+    } catch (error) {
+      if (this.#failed || this.#closed) return;
+      this.#failed = true;
+      onFailure(error as Error);
+    }
+  }
+
+  /** Watches no more. */
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #watch(): void {
+    if (this.#closed) return;
+    this.#timer = this.#options.clock.setTimeout(() => {
+      void this.look().then(() => this.#watch());
+    }, INTERVAL_MS);
+  }
+
+  async #read(): Promise<Buffer> {
+    const { maxBytes, path } = this.#options;
+    let file: FileHandle | undefined;
+    try {
+      file = await open(path, "r");
+      const buffer = Buffer.allocUnsafe(Math.min(maxBytes, (await file.stat()).size) + 1);
+      let length = 0;
+      while (length < buffer.length) {
+        const { bytesRead } = await file.read(buffer, length, buffer.length - length);
+        if (bytesRead === 0) return buffer.subarray(0, length);
+        length += bytesRead;
+      }
+      throw new Error(length > maxBytes ? tooLarge(path, maxBytes) : `${path} grows while it is read`);
+    } finally {
+      await file?.close();
+    }
+  }
+}
+
+function tooLarge(path: string, maxBytes: number): string {
+  return `${path} is too large: must be at most ${maxBytes} bytes`;
+}

@@ -1,0 +1,65 @@
+// Who may ask the admin port: everybody, or who shows a token of it. Asked before anything of the request is judged.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Authoriser } from "../../auth/authoriser.js";
+import type { Identity } from "../../auth/identity.js";
+import type { Refusal } from "../../auth/refusal.js";
+import { send } from "../../net/route-server.js";
+import type { Logger } from "../../observability/logger.js";
+
+/** Pages for programs that have no token. */
+const PROBES: ReadonlySet<string> = new Set(["/health", "/ready"]);
+
+export class AdminGuard {
+  readonly #auth: Authoriser;
+  readonly #exemptProbes: boolean;
+  readonly #logger: Logger;
+
+  constructor(auth: Authoriser, exemptProbes: boolean, logger: Logger) {
+    this.#auth = auth;
+    this.#exemptProbes = exemptProbes;
+    this.#logger = logger;
+  }
+
+  /** Whether the request may go on, now or later; if not, it has its answer. */
+  admit(request: IncomingMessage, response: ServerResponse): boolean | Promise<boolean> {
+    if (!this.#auth.enabled || (this.#exemptProbes && isProbe(request))) return true;
+    const { headersDistinct: fields } = request;
+    // The first of each name counts, if it isn't empty.
+    const credential = [fields["x-piko-authorization"]?.[0], fields["authorization"]?.[0]].find(Boolean);
+    const tenantId = fields["x-piko-tenant-id"]?.[0] ?? "";
+    return new Promise((resolve) => {
+      const settle = (result: Identity | Refusal): void => {
+        response.off("close", onClose);
+        resolve(!("reason" in result) || this.#deny(request, response, result));
+      };
+      const waiter = { onVerified: settle };
+      const onClose = (): void => {
+        this.#auth.cancel(waiter);
+        resolve(false);
+      };
+      response.once("close", onClose);
+      const result = this.#auth.ask(credential, tenantId, waiter);
+      if (result !== undefined) settle(result);
+    });
+  }
+
+  #deny({ socket }: IncomingMessage, response: ServerResponse, refusal: Refusal): false {
+    const { message, reason, status } = refusal;
+    this.#auth.onRefused(refusal);
+    this.#logger.warn("request denied", { "client-ip": socket.remoteAddress ?? "", status, reason });
+    const body = JSON.stringify({ error: message });
+    // As on the other ports: a 401 is Go Piko's to the byte.
+    const fields: Record<string, string> =
+      status === 401
+        ? { "Content-Type": "application/json; charset=utf-8" }
+        : { "Content-Type": "application/json", "Retry-After": "1" };
+    send(response, status, fields, body);
+    return false;
+  }
+}
+
+function isProbe({ url = "/" }: IncomingMessage): boolean {
+  const [path = "", query] = url.split("?", 2);
+  return PROBES.has(path) && (query === undefined || !new URLSearchParams(query).has("forward"));
+}

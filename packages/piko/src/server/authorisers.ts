@@ -1,0 +1,156 @@
+// Who may use the ports of a node: one authoriser for each, made of the configuration, and their metrics.
+
+import type { Clock } from "@piko/tunnel";
+import { Authoriser } from "../auth/authoriser.js";
+import { loadVerifier } from "../auth/load-verifier.js";
+import type { Verifier } from "../auth/verifier.js";
+import { hasKeys, type TenantConfig, type TokenConfig } from "../config/auth.js";
+import type { ServerConfig } from "../config/server.js";
+import type { Logger } from "../observability/logger.js";
+import type { Metrics, Sample } from "../observability/metrics.js";
+
+export interface AuthorisersOptions {
+  readonly config: ServerConfig;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
+  readonly logger: Logger;
+}
+
+export class Authorisers {
+  readonly proxy: Authoriser;
+  readonly upstream: Authoriser;
+  readonly admin: Authoriser;
+  readonly #options: AuthorisersOptions;
+
+  private constructor(options: AuthorisersOptions) {
+    const { config, wallNow } = options;
+    this.#options = options;
+    this.proxy = new Authoriser({ port: "proxy", maxPending: config.proxy.auth.maxPending, wallNow });
+    this.upstream = new Authoriser({
+      port: "upstream",
+      maxPending: config.upstream.auth.maxPending,
+      wallNow,
+    });
+    this.admin = new Authoriser({ port: "admin", maxPending: config.admin.auth.maxPending, wallNow });
+  }
+
+  /** Reads all keys; rejects if one of them isn't what it should be. */
+  static async load(options: AuthorisersOptions): Promise<Authorisers> {
+    const { config } = options;
+    const all = new Authorisers(options);
+    try {
+      all.proxy.use(await all.#verifier(all.proxy, "proxy.auth", config.proxy.auth));
+      all.admin.use(await all.#verifier(all.admin, "admin.auth", config.admin.auth));
+      const general = await all.#verifier(all.upstream, "upstream.auth", config.upstream.auth);
+      all.upstream.use(general);
+      all.upstream.use(general, await all.#tenants(config.upstream.tenants));
+    } catch (error) {
+      all.close();
+      throw error;
+    }
+    return all;
+  }
+
+  /** All ports can tell tokens apart. */
+  get ready(): boolean {
+    return this.#all().every((authoriser) => authoriser.ready);
+  }
+
+  close(): void {
+    for (const authoriser of this.#all()) authoriser.close();
+  }
+
+  /** Adds what is counted of the ports that ask for tokens. */
+  addMetrics(metrics: Metrics): void {
+    const enabled = (): Authoriser[] => this.#all().filter((authoriser) => authoriser.enabled);
+    metrics.add({
+      name: "piko_auth_refused_total",
+      help: "Number of requests and tunnels that were not let in",
+      type: "counter",
+      read: () =>
+        enabled().flatMap(({ port, refused }) =>
+          [...refused].map(([reason, value]): Sample => ({ labels: { port, reason }, value })),
+        ),
+    });
+    const perPort = (
+      type: "counter" | "gauge",
+      name: string,
+      help: string,
+      of: (each: Authoriser) => number,
+    ): void =>
+      metrics.labelled(type, name, help, "port", () =>
+        enabled().map((each) => [each.port, of(each)] as const),
+      );
+    perPort(
+      "counter",
+      "piko_auth_verifications_total",
+      "Number of tokens that were verified",
+      (each) => each.verifications,
+    );
+    perPort(
+      "gauge",
+      "piko_auth_pending",
+      "Number of requests that wait until their token has been verified",
+      (each) => each.pending,
+    );
+    perPort(
+      "gauge",
+      "piko_auth_remembered_tokens",
+      "Number of tokens that need no verification again",
+      (each) => each.remembered,
+    );
+    metrics.labelled(
+      "gauge",
+      "piko_auth_jwks_age_seconds",
+      "Time since the keys of a JWKS were fetched",
+      "section",
+      () =>
+        this.#all().flatMap((authoriser) =>
+          [...authoriser.verifiers()].flatMap(({ keysAgeMs, section }) =>
+            keysAgeMs === undefined ? [] : [[section, keysAgeMs / 1_000] as const],
+          ),
+        ),
+    );
+  }
+
+  #all(): readonly Authoriser[] {
+    return [this.proxy, this.upstream, this.admin];
+  }
+
+  async #tenants(configs: readonly TenantConfig[]): Promise<ReadonlyMap<string, Verifier>> {
+    const tenants = new Map<string, Verifier>();
+    try {
+      for (const { auth, endpoints, id } of configs) {
+        const section = `upstream.tenants[${id}].auth`;
+        const verifier = await this.#verifier(this.upstream, section, auth, id, endpoints);
+        if (verifier !== undefined) tenants.set(id, verifier);
+      }
+    } catch (error) {
+      for (const verifier of tenants.values()) verifier.close();
+      throw error;
+    }
+    return tenants;
+  }
+
+  async #verifier(
+    authoriser: Authoriser,
+    section: string,
+    config: TokenConfig,
+    tenantId = "",
+    endpoints: readonly string[] = [],
+  ): Promise<Verifier | undefined> {
+    if (!hasKeys(config)) return undefined;
+    const { clock, logger, wallNow } = this.#options;
+    return loadVerifier({
+      config,
+      section,
+      tenantId,
+      endpoints,
+      clock,
+      wallNow,
+      logger: logger.subsystem("auth"),
+      onChange: () => authoriser.changed(),
+    });
+  }
+}
