@@ -15,9 +15,16 @@ export interface NetworkConditions {
   delayMs: readonly [number, number];
 }
 
+/** Finds where a message over TCP ends, and may say that it is none. */
+export interface NetworkMessageEnd {
+  find(bytes: Buffer, end: number): number | undefined;
+}
+
 /** Who gets what arrives. */
 export interface NetworkReceiver {
   onPacket(packet: Buffer, fromIp: string): void;
+  /** Finds the end of a request; without it every request is whole. */
+  requestEnd?(): NetworkMessageEnd;
   onRequest(request: Buffer, fromIp: string, answer: (pieces: Iterator<Buffer> | undefined) => void): void;
 }
 
@@ -43,6 +50,7 @@ export class SimulatedNetwork {
   packets = 0;
   packetBytes = 0;
   exchanges = 0;
+  exchangeBytes = 0;
 
   constructor(clock: Clock, random: SeededRandom, conditions: Partial<NetworkConditions> = {}) {
     this.clock = clock;
@@ -93,6 +101,7 @@ export class SimulatedNetwork {
     from: SimulatedTransport,
     to: string,
     request: Buffer,
+    responseEnd: NetworkMessageEnd,
     timeoutMs: number,
     done: ExchangeDone,
   ): () => void {
@@ -125,6 +134,16 @@ export class SimulatedNetwork {
       finish(networkError("PIKO_GOSSIP_UNREACHABLE", "connection refused"), NOTHING);
       return true;
     };
+    const read = (response: Buffer): void => {
+      try {
+        const end = responseEnd.find(response, response.length);
+        if (end === undefined)
+          finish(networkError("PIKO_GOSSIP_EXCHANGE", "closed without an answer"), NOTHING);
+        else finish(undefined, response.subarray(0, end));
+      } catch (error) {
+        finish(networkError("PIKO_GOSSIP_EXCHANGE", (error as Error).message), NOTHING);
+      }
+    };
     // Connecting takes a packet there and one back.
     step(SYN_TIMEOUT_MS, 1 - (1 - loss) ** 2, () => {
       if (!this.#joined(from.ip, host) || !this.#hosts.has(host)) return false;
@@ -134,15 +153,21 @@ export class SimulatedNetwork {
         const target = this.#transports.get(to);
         if (target === undefined) return refuse();
         if (target.receiver === undefined) return refuse();
-        target.receiver.onRequest(request, from.ip, (pieces) => {
+        const whole = cut(request, target.receiver.requestEnd?.());
+        if (whole === undefined) {
+          finish(networkError("PIKO_GOSSIP_EXCHANGE", "closed without an answer"), NOTHING);
+          return true;
+        }
+        target.receiver.onRequest(whole, from.ip, (pieces) => {
           if (pieces === undefined) {
             refuse();
             return;
           }
           const response = joinPieces(pieces);
+          this.exchangeBytes += request.length + response.length;
           step(SEGMENT_TIMEOUT_MS, loss, () => {
             if (!this.#joined(from.ip, host) || !this.#hosts.has(host)) return false;
-            finish(undefined, response);
+            read(response);
             return true;
           });
         });
@@ -201,11 +226,11 @@ export class SimulatedTransport {
   exchange(
     address: string,
     request: Buffer,
-    _responseEnd: unknown,
+    responseEnd: NetworkMessageEnd,
     timeoutMs: number,
     done: ExchangeDone,
   ): () => void {
-    return this.#network.exchange(this, address, request, timeoutMs, done);
+    return this.#network.exchange(this, address, request, responseEnd, timeoutMs, done);
   }
 
   comesFrom(address: string, ip: string): boolean {
@@ -221,6 +246,17 @@ function joinPieces(pieces: Iterator<Buffer>): Buffer {
   const all: Buffer[] = [];
   for (let piece = pieces.next(); piece.done !== true; piece = pieces.next()) all.push(piece.value);
   return Buffer.concat(all);
+}
+
+/** A request up to its end; undefined if it has none, or is none. */
+function cut(request: Buffer, end: NetworkMessageEnd | undefined): Buffer | undefined {
+  if (end === undefined) return request;
+  try {
+    const length = end.find(request, request.length);
+    return length === undefined ? undefined : request.subarray(0, length);
+  } catch {
+    return undefined;
+  }
 }
 
 function networkError(code: string, message: string): Error {

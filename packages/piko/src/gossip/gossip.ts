@@ -12,6 +12,7 @@ import { announceLeft, leaveCluster } from "./protocol/leave.js";
 import { checkLiveness } from "./protocol/liveness.js";
 import { LocalState } from "./state/local-state.js";
 import { PacketHandler } from "./protocol/packet-handler.js";
+import { clockLog } from "./protocol/clock-log.js";
 import { limitLog } from "./protocol/limit-log.js";
 import { StateBudget } from "./state/state-budget.js";
 import { AddressValidation } from "./protocol/address-validation.js";
@@ -28,6 +29,7 @@ import {
   snapshotNodes,
 } from "./state/snapshot.js";
 import { requestEnd } from "./wire/message-end.js";
+import { findSender } from "./wire/find-sender.js";
 import { WorkQueue } from "./protocol/work-queue.js";
 import { handleRequest } from "./protocol/request-handler.js";
 import type { GossipTransport } from "./protocol/transport.js";
@@ -108,6 +110,7 @@ export class Gossip {
   #changesTimer: Timer | undefined;
   #changesSent = false;
   #closed = false;
+  readonly #warnOfClock: (nodeId: string, aheadMs: number) => void;
   /** Ends the calls that wait. */
   readonly #onClose = new Set<() => void>();
 
@@ -119,7 +122,10 @@ export class Gossip {
     this.#clock = clock;
     this.#transport = transport;
     const now = (): number => clock.now();
-    const builder = new PacketBuilder({ from: { nodeId, addr }, maxPacketSize });
+    const builder = new PacketBuilder({
+      from: { nodeId, addr },
+      maxPacketSize: maxPacketSize - (transport.packetOverheadBytes ?? 0),
+    });
     this.#builder = builder;
     this.#local = new LocalState({
       id: nodeId,
@@ -130,6 +136,7 @@ export class Gossip {
     const expiryMs = options.expiryMs ?? 60_000;
     const { counters } = this;
     const onLimit = limitLog(clock, logger, counters);
+    this.#warnOfClock = clockLog(clock, logger);
     this.budget = new StateBudget(options.maxStateBytes ?? 128 * 1_024 * 1_024);
     const validation = new AddressValidation(now, intervalMs);
     const onMember = (id: string): void => this.#seeds.onMember(id);
@@ -177,8 +184,8 @@ export class Gossip {
   start(): void {
     this.#packets.start();
     this.#transport.attach({
-      onPacket: (packet, ip) => {
-        if (!this.#closed) this.#packets.handle(packet, ip);
+      onPacket: (packet, ip, origin) => {
+        if (!this.#closed) this.#packets.handle(packet, ip, origin);
       },
       requestEnd,
       onConnectionRefused: () => this.#core.onLimit("max_connections"),
@@ -186,6 +193,7 @@ export class Gossip {
         if (this.#closed) answer(undefined);
         else handleRequest(this.#core, request, ip, answer);
       },
+      onClockOff: (message, aheadMs) => this.#onClockOff(message, aheadMs),
     });
     this.#arm();
   }
@@ -298,6 +306,11 @@ export class Gossip {
   /** How many keys there are of each node. */
   entryCounts(): EntryCounts[] {
     return snapshotEntryCounts(this.#cluster);
+  }
+
+  #onClockOff(message: Buffer, aheadMs: number): void {
+    const from = findSender(message);
+    if (from !== undefined) this.#warnOfClock(from.nodeId, aheadMs);
   }
 
   #arm(): void {

@@ -96,18 +96,18 @@ export class GossipCore {
   }
 
   /** Sends a packet, unless its address has yet to be validated and has got enough. */
-  send(addr: string, packet: Buffer): void {
+  send(addr: string, packet: Buffer, answers?: Buffer): void {
     if (packet.length > this.validation.allowance(addr)) {
       this.onLimit("max_unvalidated_bytes");
       return;
     }
     this.validation.spend(addr, packet.length);
-    this.#transmit(addr, packet);
+    this.#transmit(addr, packet, answers);
   }
 
-  #transmit(addr: string, packet: Buffer): void {
+  #transmit(addr: string, packet: Buffer, answers?: Buffer): void {
     this.counters.packetBytesOutbound += packet.length;
-    this.transport.sendPacket(addr, packet);
+    this.transport.sendPacket(addr, packet, answers);
   }
 
   /** Digest entries that can fit into a packet. */
@@ -127,16 +127,20 @@ export class GossipCore {
     this.send(addr, packet);
   }
 
-  /** Sends deltas, an empty packet if there is nothing to say. Returns what did not fit. */
+  /**
+   * Sends deltas in answer to a digest, an empty packet if there is nothing to say; `answers` names the digest's packet. Returns
+   * what did not fit.
+   */
   sendDelta(
     addr: string,
     sources: readonly DeltaSource[],
+    answers: Buffer | undefined,
     maxPackets: number = MAX_DELTA_PACKETS,
     maxBytes: number = this.validation.allowance(addr),
   ): readonly DeltaSource[] {
     const { packets, entryCount, leftOver } = this.#builder.deltas(sources, maxPackets, maxBytes);
     this.counters.deltaEntriesOutbound += entryCount;
-    for (const packet of packets) this.send(addr, packet);
+    for (const packet of packets) this.send(addr, packet, answers);
     return leftOver;
   }
 

@@ -9,7 +9,9 @@ import type { Member } from "../state/member.js";
 import { type DigestEntry, MESSAGE_DIGEST, type NodeDelta, type Packet } from "../wire/messages.js";
 import type { DeltaSource } from "../state/node-state.js";
 import { receiveDigest } from "./digests.js";
+import { SILENCE_SUSPECT } from "../state/failure-detector.js";
 import { identify } from "./sender.js";
+import type { PacketOrigin } from "./transport.js";
 
 /** Requests per gossip interval that are sent at once, to go on with what did not fit into an answer. */
 const FOLLOW_UPS = 16;
@@ -44,7 +46,8 @@ export class PacketHandler {
     this.#followed.clear();
   }
 
-  handle(bytes: Buffer, ip: string): void {
+  /** `origin`: what a transport that seals knows of the packet. */
+  handle(bytes: Buffer, ip: string, origin?: PacketOrigin): void {
     const core = this.#core;
     core.counters.packetBytesInbound += bytes.length;
     let packet: Packet;
@@ -62,11 +65,20 @@ export class PacketHandler {
       return;
     }
     core.validation.received(sender.addr, bytes.length);
-    if (packet.type === MESSAGE_DIGEST) this.#digest(sender, packet.request, packet.entries);
-    else if (core.now() >= this.#answersFrom) this.#delta(sender, packet.nodes);
+    if (packet.type === MESSAGE_DIGEST) {
+      const { request, entries } = packet;
+      this.#digest(sender, request, entries, origin?.reference);
+    } else if (core.now() >= this.#answersFrom) {
+      this.#delta(sender, packet.nodes, origin === undefined ? core.now() : origin.aliveSince);
+    }
   }
 
-  #digest(sender: Member, request: boolean, entries: readonly DigestEntry[]): void {
+  #digest(
+    sender: Member,
+    request: boolean,
+    entries: readonly DigestEntry[],
+    reference: Buffer | undefined,
+  ): void {
     const core = this.#core;
     core.counters.digestEntriesInbound += entries.length;
     const missing = receiveDigest(core, entries);
@@ -76,13 +88,14 @@ export class PacketHandler {
       core.sendDelta(
         sender.addr,
         core.cluster.deltaFor(entries),
+        reference,
         1,
         core.validation.allowance(sender.addr) / 2,
       );
       core.probeMember(sender);
       if (wantsDigest) core.sendDigest(sender.addr, false, this.#reply(entries, missing.members));
     } else {
-      const leftOver = core.sendDelta(sender.addr, core.cluster.deltaFor(entries));
+      const leftOver = core.sendDelta(sender.addr, core.cluster.deltaFor(entries), reference);
       if (wantsDigest) core.sendDigest(sender.addr, false, this.#reply(entries, missing.members));
       if (sender.status === "reachable") this.#followUp(sender, leftOver, request ? [] : missing.members);
       else core.probeMember(sender);
@@ -130,9 +143,12 @@ export class PacketHandler {
     return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
   }
 
-  #delta(sender: Member, nodes: readonly NodeDelta[]): void {
-    const { cluster, counters, local } = this.#core;
-    cluster.heard(sender);
+  #delta(sender: Member, nodes: readonly NodeDelta[], aliveSince: number | undefined): void {
+    const { cluster, counters, intervalMs, local, now } = this.#core;
+    // What was held up for long says nothing of now, as an answer over TCP.
+    const since =
+      aliveSince !== undefined && now() - aliveSince < SILENCE_SUSPECT * intervalMs ? aliveSince : undefined;
+    if (since !== undefined) cluster.heard(sender, since);
     let applied = 0;
     for (const { id, entries } of nodes) {
       counters.deltaEntriesInbound += entries.length;
@@ -147,7 +163,8 @@ export class PacketHandler {
       if (member.status !== "candidate" || member === sender) applied += cluster.apply(member, entries);
     }
     // It may have told of its own return just now.
-    if (cluster.find(sender.id) === sender && sender.status === "candidate") cluster.heard(sender);
+    if (since !== undefined && cluster.find(sender.id) === sender && sender.status === "candidate")
+      cluster.heard(sender, since);
     if (applied > 0) this.#onChanges();
   }
 }

@@ -13,16 +13,29 @@ export interface MessageEnd {
 /** Takes the answer to a request, piece by piece as the asker takes them, or undefined to close without one. Called once. */
 export type Answer = (pieces: Iterator<Buffer> | undefined) => void;
 
+/** What a transport that seals knows of a packet. One that doesn't passes none of it; then every answer is believed. */
+export interface PacketOrigin {
+  /** Names the packet, for what is sent in answer to it. */
+  readonly reference: Buffer;
+  /**
+   * When the question was sent that the packet answers: its sender was there after that. Undefined if it answers none of this
+   * node's; then it may be a copy, and is no sign of life.
+   */
+  readonly aliveSince: number | undefined;
+}
+
 /** Where packets and requests of others go. All are called for bytes of anybody. */
 export interface TransportReceiver {
   /** A datagram from an IP address. */
-  onPacket(packet: Buffer, fromIp: string): void;
+  onPacket(packet: Buffer, fromIp: string, origin?: PacketOrigin): void;
   /** A connection was closed at once, since there are too many. */
   onConnectionRefused(): void;
   /** Finds the end of a request that begins to arrive. */
   requestEnd(): MessageEnd;
   /** A whole request over TCP. Its bytes are in use until `answer` is called, which may be later. */
   onRequest(request: Buffer, fromIp: string, answer: Answer): void;
+  /** A member's packet or request was dropped, since its clock is ahead of this node's by so much. Nothing of it counts. */
+  onClockOff?(message: Buffer, aheadMs: number): void;
 }
 
 /** Called once, with either an error or the whole answer. */
@@ -30,10 +43,15 @@ export type ExchangeDone = (error: Error | undefined, response: Buffer) => void;
 
 /** Datagrams, and requests with answers, between addresses of the form `host:port`. */
 export interface GossipTransport {
+  /** Bytes that the transport adds to a packet; they come off its size. None by default. */
+  readonly packetOverheadBytes?: number;
   /** Gives the receiver; what arrives before is dropped. */
   attach(receiver: TransportReceiver): void;
-  /** Sends a datagram. Never waits and never fails: what can't be sent is lost. The bytes must not change afterwards. */
-  sendPacket(address: string, packet: Buffer): void;
+  /**
+   * Sends a datagram. Never waits and never fails: what can't be sent is lost. The bytes must not change afterwards. `answers` is
+   * the {@link PacketOrigin.reference} of the packet that it is in answer to.
+   */
+  sendPacket(address: string, packet: Buffer, answers?: Buffer): void;
   /**
    * Sends a request over TCP and reads its answer, all within `timeoutMs`. An error with the code PIKO_GOSSIP_UNREACHABLE
    * says that the node isn't there; any other says nothing about it.

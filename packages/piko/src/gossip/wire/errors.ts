@@ -15,6 +15,8 @@ const GOSSIP_ERRORS = {
   PIKO_GOSSIP_CANCELLED: "an exchange was given up",
   PIKO_GOSSIP_BAD_ADDRESS: "a join address is not an address",
   PIKO_GOSSIP_RESOLVE: "a join address could not be resolved",
+  PIKO_GOSSIP_REFUSED: "a node did not take this one's message, or this one its answer: keys differ",
+  PIKO_GOSSIP_CLOCK: "a node did not take this one's message, since their clocks differ",
   PIKO_GOSSIP_ID_IN_USE: "another node has the same id",
 } as const;
 

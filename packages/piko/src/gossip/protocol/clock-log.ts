@@ -1,0 +1,24 @@
+// Says which members' clocks are off, and by how much: once a minute for each, of some members at a time.
+
+import type { Clock } from "@piko/tunnel";
+import type { GossipLogger } from "./core.js";
+
+const WARNING_INTERVAL_MS = 60_000;
+/** Members that are spoken of within a minute. */
+const MAX_MEMBERS = 64;
+
+/** Returns what to call for a message that was dropped because of its sender's clock. */
+export function clockLog(clock: Clock, logger: GossipLogger): (nodeId: string, aheadMs: number) => void {
+  const silentUntil = new Map<string, number>();
+  return (nodeId, aheadMs) => {
+    const now = clock.now();
+    if (now < (silentUntil.get(nodeId) ?? Number.NEGATIVE_INFINITY)) return;
+    for (const [id, until] of silentUntil) if (now >= until) silentUntil.delete(id);
+    if (silentUntil.size >= MAX_MEMBERS) return;
+    silentUntil.set(nodeId, now + WARNING_INTERVAL_MS);
+    logger.warn("a node's clock differs from this one's, its messages are dropped", {
+      "node-id": nodeId,
+      "ahead-ms": Math.round(aheadMs),
+    });
+  };
+}

@@ -1,0 +1,147 @@
+import { FakeClock } from "@piko/testkit";
+import { beforeEach, describe, expect, it } from "vitest";
+import { KIND_PACKET } from "./envelope.js";
+import { createGossipKey } from "./gossip-key.js";
+import { KeyRing } from "./key-ring.js";
+import { Opener } from "./opener.js";
+import { Sealer } from "./sealer.js";
+
+const OLD = createGossipKey(Buffer.alloc(32, 1));
+const NEW = createGossipKey(Buffer.alloc(32, 2));
+const SKEW_MS = 60_000;
+
+let clock: FakeClock;
+let keys: KeyRing;
+let opener: Opener;
+let lives: number;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  keys = new KeyRing("piko", [OLD]);
+  opener = openerOf(keys);
+  lives = 0;
+});
+
+const wallNow = (): number => 1_700_000_000_000 + clock.now();
+
+function openerOf(ring: KeyRing): Opener {
+  return new Opener({ keys: ring, clock, wallNow, maxClockSkewMs: SKEW_MS });
+}
+
+function sealer(ring = keys, aheadMs = 0): Sealer {
+  const lifeId = Buffer.alloc(16);
+  lifeId.writeUInt32BE(++lives);
+  return new Sealer({ keys: ring, lifeId, wallNow: () => wallNow() + aheadMs, now: () => clock.now() });
+}
+
+function seal(from: Sealer, text = "x"): Buffer {
+  return from.seal(from.next(), KIND_PACKET, Buffer.from(text));
+}
+
+/** The text, or why there is none. */
+function open(bytes: Buffer, by = opener): string {
+  const opened = by.open(bytes, KIND_PACKET);
+  return opened.ok ? opened.text.toString() : `(${opened.reason})`;
+}
+
+describe("opening", () => {
+  it("takes each message once, also when they overtake each other", () => {
+    const from = sealer();
+    const messages = ["a", "b", "c"].map((text) => seal(from, text));
+    const [a, b, c] = messages as [Buffer, Buffer, Buffer];
+    expect([c, a, b, a, b, c].map((message) => open(message))).toEqual([
+      "c",
+      "a",
+      "b",
+      "(replay)",
+      "(replay)",
+      "(replay)",
+    ]);
+    // Each receiver sees for itself.
+    expect(open(a, openerOf(keys))).toBe("a");
+  });
+
+  it("takes messages of clocks that differ by no more than they may", () => {
+    expect(open(seal(sealer(keys, SKEW_MS)))).toBe("x");
+    expect(open(seal(sealer(keys, -SKEW_MS)))).toBe("x");
+    expect(open(seal(sealer(keys, SKEW_MS + 1)))).toBe("(clock)");
+    expect(open(seal(sealer(keys, -SKEW_MS - 1)))).toBe("(clock)");
+    expect(opener.lives).toBe(2);
+  });
+
+  it("says what a message with a wrong clock holds, and by how much the clock is off", () => {
+    expect(opener.open(seal(sealer(keys, 600_000), "n1"), KIND_PACKET)).toMatchObject({
+      ok: false,
+      reason: "clock",
+      text: Buffer.from("n1"),
+      aheadMs: 600_000,
+    });
+  });
+
+  it("takes an old copy for a copy, not for a wrong clock", () => {
+    const from = sealer();
+    const message = seal(from);
+    expect(open(message)).toBe("x");
+    clock.advance(SKEW_MS + 1);
+    expect(open(seal(from))).toBe("x");
+    expect(open(message)).toBe("(replay)");
+  });
+
+  it("takes no copy once a life is forgotten", () => {
+    const from = sealer();
+    const copies = [seal(from)];
+    expect(open(copies[0] as Buffer)).toBe("x");
+    for (let i = 0; i < 40; i++) {
+      clock.advance(SKEW_MS / 10);
+      open(seal(sealer()));
+      for (const copy of copies) expect(open(copy)).not.toBe("x");
+    }
+    // 2 x 60 s of new lives, one in 6 s, and those that are not swept yet.
+    expect(opener.lives).toBeLessThan(27);
+  });
+
+  it("remembers nobody before a tag has held, and never more than 4,096", () => {
+    const foreign = new KeyRing("piko", [NEW]);
+    for (let i = 0; i < 100; i++) {
+      expect(open(seal(sealer(foreign)))).toBe("(key)");
+      const changed = seal(sealer());
+      changed[40] = (changed[40] ?? 0) ^ 1;
+      expect(open(changed)).toBe("(malformed)");
+    }
+    expect(opener.lives).toBe(0);
+    const known = sealer();
+    expect(open(seal(known))).toBe("x");
+    for (let i = 1; i < 4_096; i++) expect(open(seal(sealer()))).toBe("x");
+    expect(open(seal(sealer()))).toBe("(replay)");
+    expect(open(seal(known))).toBe("x");
+    expect(opener.lives).toBe(4_096);
+    clock.advance(2 * SKEW_MS + 1);
+    expect(open(seal(sealer()))).toBe("x");
+    expect(opener.lives).toBe(1);
+  });
+
+  it("takes no message of a cluster with another name", () => {
+    expect(open(seal(sealer(new KeyRing("other", [OLD]))))).toBe("(malformed)");
+  });
+});
+
+describe("keys that are replaced", () => {
+  it("open what either of them has sealed, in one life, until the old one is removed", () => {
+    const ring = new KeyRing("piko", [OLD]);
+    const from = sealer(ring);
+    const first = seal(from);
+    expect(open(first)).toBe("x");
+    expect(open(seal(from, "before"))).toBe("before");
+    ring.replace([NEW, OLD]);
+    expect(open(seal(from))).toBe("(key)");
+    keys.replace([OLD, NEW]);
+    expect(open(seal(from, "after"))).toBe("after");
+    // The window is the life's, whatever the key.
+    expect(open(first)).toBe("(replay)");
+    keys.replace([NEW]);
+    expect(open(first)).toBe("(key)");
+    expect(open(seal(from, "only"))).toBe("only");
+    expect(open(seal(sealer(new KeyRing("piko", [OLD]))))).toBe("(key)");
+    expect(opener.lives).toBe(1);
+  });
+});

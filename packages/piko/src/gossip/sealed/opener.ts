@@ -1,0 +1,156 @@
+// Opens what members have sealed, each message once. Nothing is remembered of a sender before the tag of one of its messages
+// has held, so that nobody without a key can fill this memory.
+
+import type { KeyObject } from "node:crypto";
+import type { Clock } from "@piko/tunnel";
+import type { DropReason } from "../protocol/drops.js";
+import { type EnvelopeHeader, openEnvelope, readHeader } from "./envelope.js";
+import type { GossipKey } from "./gossip-key.js";
+import type { KeyRing } from "./key-ring.js";
+import { ReplayWindow } from "./replay-window.js";
+
+/** Lives that are remembered. It takes members to fill this; then no new ones count until old ones are forgotten. */
+const MAX_LIVES = 4_096;
+
+/** A message that was opened, or why it was not. */
+export type Opened =
+  | { readonly ok: true; readonly header: EnvelopeHeader; readonly text: Buffer }
+  | { readonly ok: false; readonly reason: Exclude<DropReason, "clock" | "address" | "plain"> }
+  | {
+      readonly ok: false;
+      readonly reason: "clock";
+      readonly header: EnvelopeHeader;
+      /** What it says, which must not count. */
+      readonly text: Buffer;
+      /** By how much the sender's clock is ahead of this node's. */
+      readonly aheadMs: number;
+    };
+
+export interface OpenerOptions {
+  readonly keys: KeyRing;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
+  /** By how much the clocks of two nodes may differ, and so how old a message may be. */
+  readonly maxClockSkewMs: number;
+}
+
+interface LifeKey {
+  readonly of: GossipKey;
+  readonly derived: KeyObject;
+}
+
+interface Life {
+  readonly window: ReplayWindow;
+  key: LifeKey | undefined;
+  seenAt: number;
+}
+
+/** Opens messages of any member. */
+export class Opener {
+  readonly #keys: KeyRing;
+  readonly #clock: Clock;
+  readonly #wallNow: () => number;
+  readonly #maxClockSkewMs: number;
+  /** By life id, in latin1. */
+  readonly #lives = new Map<string, Life>();
+  /** The key that was derived last. */
+  #last: (LifeKey & { readonly name: string }) | undefined;
+  #sweptAt = Number.NEGATIVE_INFINITY;
+
+  constructor({ keys, clock, wallNow, maxClockSkewMs }: OpenerOptions) {
+    this.#keys = keys;
+    this.#clock = clock;
+    this.#wallNow = wallNow;
+    this.#maxClockSkewMs = maxClockSkewMs;
+  }
+
+  /** Lives that are remembered. */
+  get lives(): number {
+    return this.#lives.size;
+  }
+
+  /** Opens a message, which counts once, and only while it is young. The arguments are those of {@link authenticate}. */
+  open(bytes: Buffer, kind: number, before?: number, binding?: Buffer): Opened {
+    const opened = this.authenticate(bytes, kind, before, binding);
+    return opened.ok ? this.admit(opened.header, opened.text) : opened;
+  }
+
+  /**
+   * Opens a message without asking whether it has been seen: something else says that it is new, or will ask {@link admit}.
+   * The envelope is behind `before` bytes.
+   */
+  authenticate(bytes: Buffer, kind: number, before = 0, binding?: Buffer): Opened {
+    const header = readHeader(bytes.subarray(before), kind);
+    if (header === undefined) return MALFORMED;
+    const key = this.#keys.find(header.keyId);
+    if (key === undefined) return WRONG_KEY;
+    const text = openEnvelope(bytes, this.#keyOf(header.lifeId, key), before, binding);
+    return text === undefined ? MALFORMED : { ok: true, header, text };
+  }
+
+  /** Whether an authentic message counts: a member has sent it just now, and it was not seen before. */
+  admit(header: EnvelopeHeader, text: Buffer): Opened {
+    const name = nameOf(header.lifeId);
+    const life = this.#lives.get(name);
+    // Before its time: a copy that is old says nothing of its sender's clock.
+    if (life !== undefined && !life.window.isNew(header.counter)) return REPLAY;
+    const aheadMs = this.aheadMs(header);
+    if (Math.abs(aheadMs) > this.#maxClockSkewMs)
+      return { ok: false, reason: "clock", header, text, aheadMs };
+    const known = life ?? this.#learn(name);
+    if (known === undefined) return REPLAY;
+    const key = this.#keys.find(header.keyId);
+    if (key !== undefined && known.key?.of !== key)
+      known.key = { of: key, derived: this.#keyOf(header.lifeId, key) };
+    known.window.add(header.counter);
+    known.seenAt = this.#clock.now();
+    return { ok: true, header, text };
+  }
+
+  /** By how much the clock that a message was sealed by is ahead of this node's. */
+  aheadMs({ timeMs }: EnvelopeHeader): number {
+    return timeMs - this.#wallNow();
+  }
+
+  /** Whether clocks that differ by this much are too far apart. */
+  isTooFar(aheadMs: number): boolean {
+    return Math.abs(aheadMs) > this.#maxClockSkewMs;
+  }
+
+  #learn(name: string): Life | undefined {
+    this.#sweep();
+    if (this.#lives.size >= MAX_LIVES) return undefined;
+    const life: Life = { window: new ReplayWindow(), key: undefined, seenAt: this.#clock.now() };
+    this.#lives.set(name, life);
+    return life;
+  }
+
+  #keyOf(lifeId: Buffer, key: GossipKey): KeyObject {
+    const name = nameOf(lifeId);
+    const known = this.#lives.get(name)?.key;
+    if (known?.of === key) return known.derived;
+    // A life that is new comes with several records at times, and is remembered after the first message only.
+    const last = this.#last;
+    if (last?.name === name && last.of === key) return last.derived;
+    this.#last = { name, of: key, derived: this.#keys.derive(key, lifeId) };
+    return this.#last.derived;
+  }
+
+  /** Forgets lives of which no message can count any more, seen or not: all that they have sent is too old. */
+  #sweep(): void {
+    const now = this.#clock.now();
+    if (now - this.#sweptAt < this.#maxClockSkewMs / 4) return;
+    this.#sweptAt = now;
+    for (const [name, { seenAt }] of this.#lives)
+      if (now - seenAt > 2 * this.#maxClockSkewMs) this.#lives.delete(name);
+  }
+}
+
+const MALFORMED: Opened = { ok: false, reason: "malformed" };
+const WRONG_KEY: Opened = { ok: false, reason: "key" };
+const REPLAY: Opened = { ok: false, reason: "replay" };
+
+function nameOf(lifeId: Buffer): string {
+  return lifeId.toString("latin1");
+}

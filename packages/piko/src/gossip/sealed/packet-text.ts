@@ -1,0 +1,45 @@
+// What is sealed of a datagram: whether it answers one of the receiver's, and which, then the message. A copy of an answer
+// that somebody brings to another node, or later, is no answer there.
+
+import { LIFE_ID_BYTES, ENVELOPE_BYTES } from "./envelope.js";
+
+const COUNTER_BYTES = 6;
+const REFERENCE_BYTES = LIFE_ID_BYTES + COUNTER_BYTES;
+const NO_ANSWER = 0;
+const ANSWER = 1;
+
+/** Bytes by which a sealed datagram is longer than its message, at most. */
+export const PACKET_OVERHEAD_BYTES: number = ENVELOPE_BYTES + 1 + REFERENCE_BYTES;
+
+/** A message, and what it answers. */
+export interface PacketText {
+  readonly message: Buffer;
+  /** Of whose life the question was; undefined if it is no answer. */
+  readonly lifeId: Buffer | undefined;
+  readonly counter: number;
+}
+
+/** Names a message in answers to it. */
+export function createReference(lifeId: Buffer, counter: number): Buffer {
+  const reference = Buffer.allocUnsafe(REFERENCE_BYTES);
+  lifeId.copy(reference);
+  reference.writeUIntBE(counter, LIFE_ID_BYTES, COUNTER_BYTES);
+  return reference;
+}
+
+/** `answers` is the reference of the question. */
+export function writePacketText(message: Buffer, answers: Buffer | undefined): Buffer {
+  const head = Buffer.from([answers === undefined ? NO_ANSWER : ANSWER]);
+  return Buffer.concat(answers === undefined ? [head, message] : [head, answers, message]);
+}
+
+/** Undefined if it is none. */
+export function readPacketText(text: Buffer): PacketText | undefined {
+  if (text[0] === NO_ANSWER) return { message: text.subarray(1), lifeId: undefined, counter: 0 };
+  if (text[0] !== ANSWER || text.length < 1 + REFERENCE_BYTES) return undefined;
+  return {
+    message: text.subarray(1 + REFERENCE_BYTES),
+    lifeId: text.subarray(1, 1 + LIFE_ID_BYTES),
+    counter: text.readUIntBE(1 + LIFE_ID_BYTES, COUNTER_BYTES),
+  };
+}

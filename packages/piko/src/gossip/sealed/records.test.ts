@@ -1,0 +1,179 @@
+import { FakeClock } from "@piko/testkit";
+import { beforeEach, describe, expect, it } from "vitest";
+import type { MessageId } from "./envelope.js";
+import { createGossipKey } from "./gossip-key.js";
+import { KeyRing } from "./key-ring.js";
+import { Opener } from "./opener.js";
+import {
+  AnswerRecords,
+  PREAMBLE,
+  RECORD_BYTES,
+  findRecord,
+  isInRecords,
+  openRequest,
+  sealAnswer,
+  sealRequest,
+} from "./records.js";
+import { Sealer } from "./sealer.js";
+
+let keys: KeyRing;
+let opener: Opener;
+let sealer: Sealer;
+let other: Sealer;
+
+beforeEach(() => {
+  const clock = new FakeClock();
+  keys = new KeyRing("piko", [createGossipKey(Buffer.alloc(32, 1))]);
+  const wallNow = (): number => 1_700_000_000_000;
+  const now = (): number => clock.now();
+  opener = new Opener({ keys, clock, wallNow, maxClockSkewMs: 60_000 });
+  sealer = new Sealer({ keys, lifeId: Buffer.alloc(16, 1), wallNow, now });
+  other = new Sealer({ keys, lifeId: Buffer.alloc(16, 2), wallNow, now });
+});
+
+/** Bytes that don't repeat. */
+function text(length: number, seed = 1): Buffer {
+  const bytes = Buffer.alloc(length);
+  for (let at = 0; at + 4 <= length; at += 4)
+    bytes.writeUInt32BE(Math.imul(at + seed, 2_654_435_761) >>> 0, at);
+  return bytes;
+}
+
+/** Compared at once: the matcher goes through megabytes byte by byte. */
+function isText(found: Buffer | string | undefined, expected: Buffer): boolean {
+  return Buffer.isBuffer(found) && found.equals(expected);
+}
+
+/** The records of a message, without the preamble. */
+function recordsOf(bytes: Buffer): Buffer[] {
+  const records: Buffer[] = [];
+  for (let at = PREAMBLE.length; at < bytes.length; ) {
+    const place = findRecord(bytes, at, bytes.length);
+    if (place === undefined) throw new Error("not whole");
+    records.push(bytes.subarray(at, place.end));
+    at = place.end;
+  }
+  return records;
+}
+
+function opened(bytes: Buffer): Buffer | string {
+  const result = openRequest(opener, bytes);
+  return result.ok ? result.text : result.reason;
+}
+
+/** Reads an answer that arrives in pieces of a length. */
+function answered(bytes: Buffer, question: MessageId, step = bytes.length): Buffer | string | undefined {
+  const records = new AnswerRecords(opener, question);
+  for (let end = 0; end < bytes.length; ) {
+    end = Math.min(bytes.length, end + step);
+    if (isInRecords(bytes, end) !== true) continue;
+    const found = records.find(bytes, end);
+    if (typeof found === "number") return end === bytes.length ? records.text : "early";
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+describe("a request in records", () => {
+  it.each([0, 1, 100, RECORD_BYTES - 1, RECORD_BYTES, RECORD_BYTES + 1, 3 * RECORD_BYTES])(
+    "of %i bytes opens to itself, once",
+    (length) => {
+      const { bytes } = sealRequest(sealer, text(length));
+      expect(recordsOf(bytes).length).toBe(Math.max(1, Math.ceil(length / RECORD_BYTES)));
+      expect(isText(opened(bytes), text(length))).toBe(true);
+      expect(opened(bytes)).toBe("replay");
+    },
+  );
+
+  it("doesn't open with records left out, moved, doubled or of another request", () => {
+    const records = recordsOf(sealRequest(sealer, text(4 * RECORD_BYTES)).bytes) as [
+      Buffer,
+      Buffer,
+      Buffer,
+      Buffer,
+    ];
+    const [a, b, c, d] = records;
+    const e = recordsOf(sealRequest(sealer, text(4 * RECORD_BYTES, 2)).bytes)[1] as Buffer;
+    const f = recordsOf(sealRequest(other, text(4 * RECORD_BYTES, 2)).bytes)[1] as Buffer;
+    for (const wrong of [
+      [a, c, d],
+      [a, c, b, d],
+      [a, a, b, c, d],
+      [a, b, b, c, d],
+      [b, c, d],
+      [a, e, c, d],
+      [a, f, c, d],
+      [a, b, c],
+      [d],
+      [],
+    ])
+      expect(opened(Buffer.concat([PREAMBLE, ...wrong]))).toBe("malformed");
+    expect(isText(opened(Buffer.concat([PREAMBLE, a, b, c, d])), text(4 * RECORD_BYTES))).toBe(true);
+  });
+
+  it("doesn't open when its end is said to be elsewhere", () => {
+    const [a, b] = recordsOf(sealRequest(sealer, text(2 * RECORD_BYTES)).bytes) as [Buffer, Buffer];
+    const ended = Buffer.from(a);
+    ended[0] = (ended[0] ?? 0) | 0x80;
+    expect(opened(Buffer.concat([PREAMBLE, ended]))).toBe("malformed");
+    const goesOn = Buffer.from(b);
+    goesOn[0] = 0;
+    expect(opened(Buffer.concat([PREAMBLE, a, goesOn]))).toBe("malformed");
+  });
+
+  it.each([0, 51, 52 + RECORD_BYTES + 1, 0x7fff_ffff])("has no record of %i bytes", (length) => {
+    const prefix = Buffer.alloc(4);
+    prefix.writeUInt32BE(length);
+    expect(() => findRecord(prefix, 0, 4)).toThrow(`a record of ${length} bytes`);
+    expect(opened(Buffer.concat([PREAMBLE, prefix]))).toBe("malformed");
+  });
+});
+
+describe("an answer in records", () => {
+  const pieces = [text(10), text(3 * RECORD_BYTES, 2), text(0), text(5, 3)];
+
+  it("opens to its pieces, split at every byte and in any sizes", () => {
+    const { id } = sealRequest(sealer, text(10));
+    const short = Buffer.concat([...sealAnswer(other, id, [text(10), text(7, 2)].values())]);
+    for (let step = 1; step <= short.length; step++)
+      expect(isText(answered(short, id, step), Buffer.concat([text(10), text(7, 2)]))).toBe(true);
+    const long = Buffer.concat([...sealAnswer(other, id, pieces.values())]);
+    for (const step of [1_000, 65_588, 100_000, long.length])
+      expect(isText(answered(long, id, step), Buffer.concat(pieces))).toBe(true);
+  });
+
+  it("is an answer to its request alone", () => {
+    const { id } = sealRequest(sealer, text(10));
+    const next = sealRequest(sealer, text(10)).id;
+    const foreign = sealRequest(other, text(10)).id;
+    const answer = Buffer.concat([...sealAnswer(other, id, pieces.values())]);
+    expect(isText(answered(answer, id), Buffer.concat(pieces))).toBe(true);
+    expect(answered(answer, next)).toBe("malformed");
+    expect(answered(answer, foreign)).toBe("malformed");
+    expect(answered(answer, { ...id, timeMs: id.timeMs + 1 })).toBe("malformed");
+  });
+
+  it("is not whole without its end, and no request is an answer", () => {
+    const { bytes, id } = sealRequest(sealer, text(10));
+    const answer = Buffer.concat([...sealAnswer(other, id, pieces.values())]);
+    const records = recordsOf(answer);
+    expect(answered(Buffer.concat([PREAMBLE, ...records.slice(0, -1)]), id)).toBeUndefined();
+    expect(answered(Buffer.concat([PREAMBLE, ...records.slice(1)]), id)).toBe("malformed");
+    expect(answered(bytes, id)).toBe("malformed");
+    expect(opened(answer)).toBe("malformed");
+  });
+
+  it("is made as it is taken", () => {
+    const { id } = sealRequest(sealer, text(10));
+    let made = 0;
+    function* many(): Generator<Buffer> {
+      for (;;) {
+        made += 1;
+        yield text(10);
+      }
+    }
+    const answer = sealAnswer(other, id, many());
+    for (let i = 0; i < 5; i++) answer.next();
+    expect(made).toBe(4);
+  });
+});

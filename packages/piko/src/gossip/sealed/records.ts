@@ -1,0 +1,182 @@
+// Messages over TCP, sealed. They may be many megabytes long, so they are cut into records, each an envelope behind its length:
+//
+//   C1 70 6B 21 | length and whether it is the last (4) | envelope | length (4) | envelope | ...
+//
+// What is authenticated with each record says whose turn it is, the record's place, and to which request it belongs: the
+// records of one message can't be left out, moved or exchanged for others, and an answer is an answer to its request alone.
+
+import { GossipError } from "../wire/errors.js";
+import {
+  ENVELOPE_BYTES,
+  type EnvelopeHeader,
+  KIND_RECORD,
+  LIFE_ID_BYTES,
+  MAGIC,
+  type MessageId,
+  isSealed,
+} from "./envelope.js";
+import type { Opened, Opener } from "./opener.js";
+import type { Sealer } from "./sealer.js";
+
+/** Bytes of a message in one record. */
+export const RECORD_BYTES: number = 64 * 1_024;
+/** Begins a message in records. */
+export const PREAMBLE: Buffer = Buffer.concat([MAGIC, Buffer.from([0x21])]);
+
+const PREFIX_BYTES = 4;
+const LAST = 0x80_00_00_00;
+/** Whose record it is. */
+const REQUEST = 1;
+const ANSWER = 2;
+const BINDING_BYTES = 1 + 4 + LIFE_ID_BYTES + 6 + 6;
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/** Where a record is. */
+export interface RecordPlace {
+  readonly start: number;
+  readonly end: number;
+  readonly last: boolean;
+}
+
+/**
+ * Finds the record that begins at `start`; undefined while it isn't whole within `bytes[0..end)`.
+ *
+ * @throws GossipError if there can be none.
+ */
+export function findRecord(bytes: Buffer, start: number, end: number): RecordPlace | undefined {
+  if (end - start < PREFIX_BYTES) return undefined;
+  const prefix = bytes.readUInt32BE(start);
+  const last = prefix >= LAST;
+  const length = last ? prefix - LAST : prefix;
+  if (length < ENVELOPE_BYTES || length > ENVELOPE_BYTES + RECORD_BYTES)
+    throw new GossipError("PIKO_GOSSIP_BAD_MESSAGE", `a record of ${length} bytes`);
+  const recordEnd = start + PREFIX_BYTES + length;
+  return recordEnd > end ? undefined : { start, end: recordEnd, last };
+}
+
+/** Whether a message over TCP is sealed and of a version that this node knows; undefined while that isn't known. */
+export function isInRecords(bytes: Buffer, end: number): boolean | undefined {
+  const begun = Math.min(end, PREAMBLE.length);
+  if (PREAMBLE.compare(bytes, 0, begun, 0, begun) !== 0) return false;
+  return end < PREAMBLE.length ? undefined : true;
+}
+
+/** A sealed request, and what its answer has to name. */
+export function sealRequest(sealer: Sealer, request: Buffer): { bytes: Buffer; id: MessageId } {
+  const id = sealer.next();
+  const sealed = [PREAMBLE];
+  for (let at = 0, index = 0; at < request.length || index === 0; at += RECORD_BYTES, index++) {
+    const text = request.subarray(at, at + RECORD_BYTES);
+    const last = at + RECORD_BYTES >= request.length;
+    const binding = bind(REQUEST, index, index === 0 ? undefined : id);
+    sealed.push(sealRecord(sealer, index === 0 ? id : sealer.next(), text, last, binding));
+  }
+  return { bytes: Buffer.concat(sealed), id };
+}
+
+/** Seals an answer, as its pieces are made. An empty one says that the request's clock is off. */
+export function* sealAnswer(
+  sealer: Sealer,
+  question: MessageId,
+  pieces: Iterator<Buffer>,
+): Generator<Buffer, undefined> {
+  yield PREAMBLE;
+  let index = 0;
+  for (let piece = pieces.next(); piece.done !== true; piece = pieces.next()) {
+    for (let at = 0; at < piece.value.length; at += RECORD_BYTES) {
+      const text = piece.value.subarray(at, at + RECORD_BYTES);
+      yield sealRecord(sealer, sealer.next(), text, false, bind(ANSWER, index++, question));
+    }
+  }
+  yield sealRecord(sealer, sealer.next(), NOTHING, true, bind(ANSWER, index, question));
+}
+
+/** Opens the first record of a request, which is all that can be judged before the rest is there; it isn't counted yet. */
+export function openFirst(opener: Opener, bytes: Buffer, place: RecordPlace): Opened {
+  return openRecord(opener, bytes, place, bind(REQUEST, 0, undefined));
+}
+
+/** Opens a whole request. Its first record has to count; the others belong to it. */
+export function openRequest(opener: Opener, bytes: Buffer): Opened {
+  const pieces: Buffer[] = [];
+  let first: EnvelopeHeader | undefined;
+  let at = PREAMBLE.length;
+  try {
+    for (let index = 0; ; index++) {
+      const place = findRecord(bytes, at, bytes.length);
+      if (place === undefined) return MALFORMED;
+      const opened = openRecord(opener, bytes, place, bind(REQUEST, index, first));
+      if (!opened.ok) return opened;
+      if (first !== undefined && !opened.header.lifeId.equals(first.lifeId)) return MALFORMED;
+      first ??= opened.header;
+      pieces.push(opened.text);
+      at = place.end;
+      if (place.last) return opener.admit(first, pieces.length === 1 ? opened.text : Buffer.concat(pieces));
+    }
+  } catch {
+    return MALFORMED;
+  }
+}
+
+/** Opens the records of an answer as they arrive. */
+export class AnswerRecords {
+  readonly #opener: Opener;
+  readonly #question: MessageId;
+  readonly #pieces: Buffer[] = [];
+  #at: number = PREAMBLE.length;
+  #header: EnvelopeHeader | undefined;
+
+  constructor(opener: Opener, question: MessageId) {
+    this.#opener = opener;
+    this.#question = question;
+  }
+
+  /** What the last record says of its sender; set once the answer is whole. */
+  get header(): EnvelopeHeader | undefined {
+    return this.#header;
+  }
+
+  get text(): Buffer {
+    return this.#pieces.length === 1 ? (this.#pieces[0] ?? NOTHING) : Buffer.concat(this.#pieces);
+  }
+
+  /** Goes on in a longer buffer, behind the preamble: the answer's end once it is there, or why it is none. */
+  find(bytes: Buffer, end: number): number | "key" | "malformed" | undefined {
+    for (let index = this.#pieces.length; ; index++) {
+      const place = findRecord(bytes, this.#at, end);
+      if (place === undefined) return undefined;
+      const opened = openRecord(this.#opener, bytes, place, bind(ANSWER, index, this.#question));
+      if (!opened.ok) return opened.reason === "key" ? "key" : "malformed";
+      this.#pieces.push(opened.text);
+      this.#at = place.end;
+      this.#header = opened.header;
+      if (place.last) return place.end;
+    }
+  }
+}
+
+const MALFORMED: Opened = { ok: false, reason: "malformed" };
+
+function sealRecord(sealer: Sealer, id: MessageId, text: Buffer, last: boolean, binding: Buffer): Buffer {
+  const prefix = Buffer.allocUnsafe(PREFIX_BYTES);
+  prefix.writeUInt32BE(ENVELOPE_BYTES + text.length + (last ? LAST : 0));
+  return sealer.seal(id, KIND_RECORD, text, prefix, binding);
+}
+
+function openRecord(opener: Opener, bytes: Buffer, { start, end }: RecordPlace, binding: Buffer): Opened {
+  const record = bytes.subarray(start, end);
+  if (!isSealed(record.subarray(PREFIX_BYTES))) return MALFORMED;
+  return opener.authenticate(record, KIND_RECORD, PREFIX_BYTES, binding);
+}
+
+function bind(role: number, index: number, question: MessageId | undefined): Buffer {
+  const binding = Buffer.alloc(BINDING_BYTES);
+  binding[0] = role;
+  binding.writeUInt32BE(index, 1);
+  if (question !== undefined) {
+    question.lifeId.copy(binding, 5);
+    binding.writeUIntBE(question.timeMs, 5 + LIFE_ID_BYTES, 6);
+    binding.writeUIntBE(question.counter, 11 + LIFE_ID_BYTES, 6);
+  }
+  return binding;
+}

@@ -1,0 +1,32 @@
+// What a node answers over TCP instead of an answer that it can't seal, so that its operator and the other one's can see what is
+// wrong. Anybody could have said it: it is shown, and nothing follows from it.
+
+import { GossipError } from "../wire/errors.js";
+import type { DropReason } from "../protocol/drops.js";
+import { MAGIC, isSealed } from "./envelope.js";
+
+const REFUSAL = 0x31;
+const REASONS = ["plain", "key", "replay", "malformed"] as const;
+const TEXTS: Readonly<Record<(typeof REASONS)[number], string>> = {
+  plain: "it takes encrypted gossip only",
+  key: "it doesn't have the key that this node's gossip is encrypted by",
+  replay: "it has seen the request before",
+  malformed: "it can't read the request; is its cluster.name another one?",
+};
+const BYTES = 5;
+
+/** The bytes that refuse a request. */
+export function createRefusal(reason: DropReason): Buffer {
+  const code = REASONS.findIndex((known) => known === reason);
+  return Buffer.concat([MAGIC, Buffer.from([REFUSAL, code < 0 ? REASONS.length : code])]);
+}
+
+/** Throws if what begins to arrive is a refusal; whether it may become one. */
+export function throwIfRefused(bytes: Buffer, end: number): boolean {
+  if (end < MAGIC.length) return MAGIC.compare(bytes, 0, end, 0, end) === 0;
+  if (!isSealed(bytes) || (end > MAGIC.length && bytes[MAGIC.length] !== REFUSAL)) return false;
+  if (end < BYTES) return true;
+  const reason = REASONS[bytes[BYTES - 1] ?? 0];
+  const text = reason === undefined ? "for a reason that this node doesn't know" : TEXTS[reason];
+  throw new GossipError("PIKO_GOSSIP_REFUSED", `refused by the other node: ${text}`);
+}

@@ -1,0 +1,259 @@
+// Puts itself around a transport, and seals what goes through it. Gossip above and sockets below know nothing of it; where a
+// message came from, and which of this node's it answers, is passed up beside it.
+
+import type { Clock } from "@piko/tunnel";
+import type { DropReason, Drops } from "../protocol/drops.js";
+import type {
+  Answer,
+  ExchangeDone,
+  GossipTransport,
+  MessageEnd,
+  PacketOrigin,
+  TransportReceiver,
+} from "../protocol/transport.js";
+import { GossipError } from "../wire/errors.js";
+import { KIND_PACKET, isSealed } from "./envelope.js";
+import type { KeyRing } from "./key-ring.js";
+import { type Opened, Opener } from "./opener.js";
+import {
+  PACKET_OVERHEAD_BYTES,
+  type PacketText,
+  createReference,
+  readPacketText,
+  writePacketText,
+} from "./packet-text.js";
+import {
+  AnswerRecords,
+  findRecord,
+  isInRecords,
+  openFirst,
+  openRequest,
+  PREAMBLE,
+  sealAnswer,
+  sealRequest,
+} from "./records.js";
+import { createRefusal, throwIfRefused } from "./refusal.js";
+import { Sealer } from "./sealer.js";
+
+/** What goes out and what is taken in: plain and plain, plain and both, sealed and both, sealed and sealed. */
+export type GossipEncryption = "off" | "accept" | "prefer" | "required";
+
+export interface SealedTransportOptions {
+  readonly transport: GossipTransport;
+  readonly encryption: GossipEncryption;
+  readonly keys: KeyRing;
+  /** 16 random bytes, never used before. */
+  readonly lifeId: Buffer;
+  /** By how much the clocks of two nodes may differ. */
+  readonly maxClockSkewMs: number;
+  readonly drops: Drops;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
+}
+
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/** A transport that seals. */
+export class SealedTransport implements GossipTransport {
+  /** Bytes that each packet has to be shorter by. */
+  readonly packetOverheadBytes: number;
+  readonly #inner: GossipTransport;
+  readonly #encryption: GossipEncryption;
+  readonly #sealer: Sealer;
+  readonly #opener: Opener;
+  readonly #drops: Drops;
+  readonly #clock: Clock;
+
+  constructor(options: SealedTransportOptions) {
+    const { clock, encryption, keys, lifeId, maxClockSkewMs, wallNow } = options;
+    this.#inner = options.transport;
+    this.#encryption = encryption;
+    this.#drops = options.drops;
+    this.#clock = clock;
+    this.#sealer = new Sealer({ keys, lifeId, wallNow, now: () => clock.now() });
+    this.#opener = new Opener({ keys, clock, wallNow, maxClockSkewMs });
+    this.packetOverheadBytes = encryption === "off" ? 0 : PACKET_OVERHEAD_BYTES;
+  }
+
+  /** Senders that are remembered. */
+  get lives(): number {
+    return this.#opener.lives;
+  }
+
+  attach(receiver: TransportReceiver): void {
+    this.#inner.attach({
+      onPacket: (packet, ip) => this.#onPacket(receiver, packet, ip),
+      onConnectionRefused: () => receiver.onConnectionRefused(),
+      requestEnd: () => this.#requestEnd(receiver),
+      onRequest: (request, ip, answer) => this.#onRequest(receiver, request, ip, answer),
+    });
+  }
+
+  sendPacket(address: string, packet: Buffer, answers?: Buffer): void {
+    this.#inner.sendPacket(address, this.#seals ? this.#sealPacket(packet, answers) : packet);
+  }
+
+  exchange(
+    address: string,
+    request: Buffer,
+    responseEnd: MessageEnd,
+    timeoutMs: number,
+    done: ExchangeDone,
+  ): () => void {
+    if (!this.#seals) return this.#inner.exchange(address, request, plainEnd(responseEnd), timeoutMs, done);
+    const { bytes, id } = sealRequest(this.#sealer, request);
+    const records = new AnswerRecords(this.#opener, id);
+    return this.#inner.exchange(address, bytes, this.#answerEnd(address, records), timeoutMs, (error) => {
+      const { header, text } = records;
+      if (error !== undefined) done(error, NOTHING);
+      else if (text.length > 0 || header === undefined) done(undefined, text);
+      else done(this.#clockError(address, this.#opener.aheadMs(header)), NOTHING);
+    });
+  }
+
+  comesFrom(address: string, ip: string): boolean {
+    return this.#inner.comesFrom(address, ip);
+  }
+
+  async close(): Promise<void> {
+    await this.#inner.close();
+  }
+
+  get #seals(): boolean {
+    return this.#encryption === "prefer" || this.#encryption === "required";
+  }
+
+  #sealPacket(packet: Buffer, answers: Buffer | undefined): Buffer {
+    return this.#sealer.seal(this.#sealer.next(), KIND_PACKET, writePacketText(packet, answers));
+  }
+
+  #onPacket(receiver: TransportReceiver, packet: Buffer, ip: string): void {
+    if (!isSealed(packet)) {
+      if (this.#encryption === "required") this.#drops.add("plain", ip);
+      else receiver.onPacket(packet, ip);
+      return;
+    }
+    if (this.#encryption === "off") {
+      this.#drops.add("key", ip);
+      return;
+    }
+    const opened = this.#opener.open(packet, KIND_PACKET);
+    const text = "text" in opened ? readPacketText(opened.text) : undefined;
+    if (opened.ok && text !== undefined) {
+      const { lifeId, counter } = opened.header;
+      const origin: PacketOrigin = {
+        reference: createReference(lifeId, counter),
+        aliveSince: this.#aliveSince(text),
+      };
+      receiver.onPacket(text.message, ip, origin);
+      return;
+    }
+    this.#drops.add(opened.ok ? "malformed" : opened.reason, ip);
+    if (!opened.ok && opened.reason === "clock" && text !== undefined)
+      receiver.onClockOff?.(text.message, opened.aheadMs);
+  }
+
+  /** Until all seal, there are answers to plain questions, which can't name any. */
+  #aliveSince({ lifeId, counter }: PacketText): number | undefined {
+    if (lifeId === undefined) return this.#encryption === "required" ? undefined : this.#clock.now();
+    return lifeId.equals(this.#sealer.lifeId) ? this.#sealer.sentAt(counter) : undefined;
+  }
+
+  /** Finds the end of a request; of one that will be refused, as soon as that is known. */
+  #requestEnd(receiver: TransportReceiver): MessageEnd {
+    let plain: MessageEnd | undefined;
+    let judged = false;
+    let at = PREAMBLE.length;
+    const find = (bytes: Buffer, end: number): number | undefined => {
+      if (end === 0 || isInRecords(bytes, end) === undefined) return undefined;
+      if (!isSealed(bytes)) {
+        if (this.#encryption === "required") return end;
+        plain ??= receiver.requestEnd();
+        return plain.find(bytes, end);
+      }
+      if (this.#encryption === "off" || isInRecords(bytes, end) === false) return end;
+      for (;;) {
+        const place = findRecord(bytes, at, end);
+        if (place === undefined) return undefined;
+        // Nobody without a key has more than one record buffered.
+        if (!judged && !openFirst(this.#opener, bytes, place).ok) return place.end;
+        judged = true;
+        at = place.end;
+        if (place.last) return at;
+      }
+    };
+    return { find };
+  }
+
+  #onRequest(receiver: TransportReceiver, request: Buffer, ip: string, answer: Answer): void {
+    const refuse = (reason: DropReason): void => {
+      this.#drops.add(reason, ip);
+      answer([createRefusal(reason)].values());
+    };
+    if (!isSealed(request)) {
+      if (this.#encryption === "required") refuse("plain");
+      else receiver.onRequest(request, ip, answer);
+      return;
+    }
+    if (this.#encryption === "off") {
+      refuse("key");
+      return;
+    }
+    const opened: Opened =
+      isInRecords(request, request.length) === true
+        ? openRequest(this.#opener, request)
+        : { ok: false, reason: "malformed" };
+    if (!opened.ok && opened.reason !== "clock") {
+      refuse(opened.reason);
+      return;
+    }
+    const { header } = opened;
+    const sealed = (pieces: Iterator<Buffer>): Iterator<Buffer> => sealAnswer(this.#sealer, header, pieces);
+    if (opened.ok) {
+      receiver.onRequest(opened.text, ip, (pieces) => {
+        answer(pieces === undefined ? undefined : sealed(pieces));
+      });
+      return;
+    }
+    this.#drops.add("clock", ip);
+    receiver.onClockOff?.(opened.text, opened.aheadMs);
+    answer(sealed([].values()));
+  }
+
+  #answerEnd(address: string, records: AnswerRecords): MessageEnd {
+    return {
+      find: (bytes, end) => {
+        if (end === 0 || throwIfRefused(bytes, end)) return undefined;
+        const sealed = isInRecords(bytes, end);
+        if (sealed === undefined) return undefined;
+        const found = sealed ? records.find(bytes, end) : "plain";
+        if (typeof found !== "string") return found;
+        this.#drops.add(found, address);
+        throw new GossipError("PIKO_GOSSIP_REFUSED", ANSWER_TEXTS[found]);
+      },
+    };
+  }
+
+  #clockError(address: string, aheadMs: number): GossipError {
+    const off = `${(Math.abs(aheadMs) / 1_000).toFixed(1)} s ${aheadMs > 0 ? "ahead of" : "behind"} this one's`;
+    return new GossipError(
+      "PIKO_GOSSIP_CLOCK",
+      `exchange with ${address}: refused, since the other node's clock is ${off}`,
+    );
+  }
+}
+
+const ANSWER_TEXTS = {
+  plain: "the answer is not encrypted",
+  key: "the answer is encrypted by a key that this node doesn't have",
+  malformed: "the answer is damaged, or of a cluster with another cluster.name",
+} as const;
+
+/** An answer that isn't sealed, or a word on why there is none. */
+function plainEnd(end: MessageEnd): MessageEnd {
+  return {
+    find: (bytes, length) =>
+      length === 0 || throwIfRefused(bytes, length) ? undefined : end.find(bytes, length),
+  };
+}
