@@ -88,6 +88,15 @@ export function chartValuesSchema(config) {
         description:
           "The server's configuration file, setting by setting as in the [reference](../../../docs/reference/configuration.md#piko-server). Set by the chart, unless they are here: `cluster.node_id_prefix` and `cluster.join`. `${NAME}` comes from the environment (`extraEnv`, and `POD_NAME`, `POD_IP`).",
       },
+      gossipKeys: group({
+        secretName: text(
+          "A Secret with the keys that gossip is [encrypted](../../../docs/guides/gossip-keys.md) by, `first` and `second`; empty for plain gossip. Its changes reach the nodes without a restart.",
+        ),
+        encryption: text(
+          "How far the cluster is: sets `cluster.gossip.encryption` where there is a Secret. `accept`, then `prefer`, then `required`, each by an upgrade of its own.",
+          { enum: ["off", "accept", "prefer", "required"] },
+        ),
+      }),
       service: group({ clients: service("clients", ""), agents: service("agents", AGENTS_REACH) }),
       ingress: group({ proxy: ingress("proxy"), upstream: ingress("upstream") }),
       httpRoute: group({ proxy: route("proxy"), upstream: route("upstream") }),

@@ -6,12 +6,10 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { describe, expect, it } from "vitest";
 import { WebSocketServer } from "ws";
-import { activeNodes } from "../harness/cluster.js";
-import { eventually } from "../harness/deadline.js";
 import { haveGo, startGoAgent } from "../harness/go-peer.js";
 import { LONG } from "../harness/long-run.js";
-import { LoadBalancer } from "../harness/load-balancer.js";
-import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
+import { startAgent } from "../harness/piko.js";
+import { RollingCluster } from "../harness/rolling-cluster.js";
 import { answer } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 import type { Stage } from "../harness/stage.js";
@@ -20,69 +18,7 @@ import { Traffic } from "../harness/traffic.js";
 const ROUNDS = LONG ? 10 : 1;
 const scene = perTest();
 
-/** Times that suit a load balancer which looks ten times a second; and no lines of requests, which nobody reads here. */
-const FLAGS = { "drain-delay": "2s", "drain-window": "2s", "proxy.access-log.disable": "true" };
 const AGENT = { flags: ["--access-log.disable"] };
-
-/** Three nodes behind a load balancer. */
-class Cluster {
-  readonly balancer: LoadBalancer;
-  readonly nodes: RunningServer[] = [];
-  readonly #stage: Stage;
-  readonly #flags: Readonly<Record<string, string>>;
-  #count = 0;
-
-  private constructor(stage: Stage, balancer: LoadBalancer, flags: Readonly<Record<string, string>>) {
-    this.#stage = stage;
-    this.balancer = balancer;
-    this.#flags = flags;
-  }
-
-  static async start(stage: Stage, flags: Readonly<Record<string, string>> = {}): Promise<Cluster> {
-    const cluster = new Cluster(stage, await LoadBalancer.start(stage), { ...FLAGS, ...flags });
-    for (let i = 0; i < 3; i++) await cluster.#add();
-    return cluster;
-  }
-
-  /** Replaces every node: SIGTERM, its end, a new one. */
-  async roll(): Promise<void> {
-    for (const node of [...this.nodes]) {
-      node.program.signal("SIGTERM");
-      await node.program.stopped(90_000);
-      this.balancer.remove(node);
-      this.nodes.splice(this.nodes.indexOf(node), 1);
-      await this.#add();
-    }
-  }
-
-  /** Waits until requests for the endpoint are answered by every node. */
-  async knows(endpoint: string): Promise<void> {
-    for (const { proxy } of this.nodes) {
-      await eventually(async () => {
-        const response = await fetch(`http://${proxy}/item?i=1`, {
-          headers: { "x-piko-endpoint": endpoint },
-        });
-        await response.arrayBuffer();
-        return response.ok;
-      }, `an answer from ${proxy}`);
-    }
-  }
-
-  async #add(): Promise<void> {
-    const join = this.nodes.map(({ gossip }) => gossip).join(",");
-    const id = `n${this.#count++}`;
-    const flags = { "cluster.node-id": id, ...(join === "" ? {} : { "cluster.join": join }), ...this.#flags };
-    const node = await startServer(this.#stage, flags);
-    this.nodes.push(node);
-    await this.balancer.add(node);
-    for (const each of this.nodes) {
-      await eventually(
-        async () => (await activeNodes(each)).split(" ").length === this.nodes.length,
-        `${this.nodes.length} nodes at ${each.admin}`,
-      );
-    }
-  }
-}
 
 /** The sample service with WebSockets that send back what they get. */
 async function startService(stage: Stage): Promise<string> {
@@ -106,7 +42,7 @@ async function startService(stage: Stage): Promise<string> {
 describe("nodes that are replaced one after the other", () => {
   it("cost nothing with two agents: no request, no event stream, no WebSocket", async () => {
     const service = await startService(scene);
-    const cluster = await Cluster.start(scene);
+    const cluster = await RollingCluster.start(scene);
     for (let i = 0; i < 2; i++) await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);
     await cluster.knows("web");
     const traffic = Traffic.start(scene, cluster.balancer.proxy, "web", {
@@ -126,7 +62,7 @@ describe("nodes that are replaced one after the other", () => {
 
   it("cost nothing with one agent", async () => {
     const service = await startService(scene);
-    const cluster = await Cluster.start(scene);
+    const cluster = await RollingCluster.start(scene);
     await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);
     await cluster.knows("web");
     const traffic = Traffic.start(scene, cluster.balancer.proxy, "web", {
@@ -145,7 +81,7 @@ describe("nodes that are replaced one after the other", () => {
     "cost no request that may be repeated with one Go agent",
     async () => {
       const service = await startService(scene);
-      const cluster = await Cluster.start(scene, { "grace-period": "20s" });
+      const cluster = await RollingCluster.start(scene, { "grace-period": "20s" });
       await startGoAgent(scene, cluster.balancer.upstream, "web", service);
       await cluster.knows("web");
       const traffic = Traffic.start(scene, cluster.balancer.proxy, "web", { get: 250 });

@@ -27,6 +27,11 @@ export const NOT_RUN: readonly { document: string; command: string; reason: stri
     reason: "a test that is running has it behind it",
   },
   {
+    document: "docs/guides/gossip-keys.md",
+    command: "kubectl create ",
+    reason: "needs a cluster",
+  },
+  {
     document: "docs/guides/streaming.md",
     command: "npx wscat ",
     reason: "fetches a program from the registry",

@@ -130,6 +130,31 @@ describe.runIf(haveGoTools())("manifests", () => {
       expect(await problems(known.map((manifest) => JSON.stringify(manifest)).join("\n---\n"))).toBe("");
     });
 
+    it("takes gossip's keys from a Secret, and leaves gossip plain without one", async () => {
+      const config = (yaml: string): string => find(yaml, "ConfigMap", "piko")?.data?.["server.yaml"] ?? "";
+      const plain = await render("--set", "gossipKeys.encryption=required");
+      expect(config(plain)).not.toContain("gossip");
+      expect(plain).not.toContain("/gossip-keys");
+      const sealed = await render(
+        ...["--set", "gossipKeys.secretName=keys,gossipKeys.encryption=prefer"],
+        ...["--set", "config.cluster.gossip.interval=200ms"],
+      );
+      expect(parseAllDocuments(config(sealed))[0]?.toJS()).toMatchObject({
+        cluster: {
+          gossip: {
+            encryption: "prefer",
+            secret_key_files: ["/gossip-keys/first", "/gossip-keys/second"],
+            interval: "200ms",
+          },
+        },
+      });
+      const pods = find(sealed, "StatefulSet", "piko")?.spec;
+      expect(JSON.stringify(pods)).toContain('{"name":"gossip-keys","secret":{"secretName":"keys"}}');
+      expect(JSON.stringify(pods)).toContain(
+        '{"name":"gossip-keys","mountPath":"/gossip-keys","readOnly":true}',
+      );
+    });
+
     it("creates what the document describes, under the document's names", async () => {
       const yaml = await render();
       expect(documents(yaml).map(({ kind, metadata }) => `${kind} ${metadata.name}`)).toEqual(

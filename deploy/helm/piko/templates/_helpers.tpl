@@ -44,6 +44,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* The server's configuration: what the chart sets, and over it what the values say. */}}
 {{- define "piko.config" -}}
 {{- $own := dict "cluster" (dict "node_id_prefix" "${POD_NAME}-" "join" (list (include "piko.fullname" .))) }}
+{{- with .Values.gossipKeys }}
+{{- if .secretName }}
+{{- $files := list "/gossip-keys/first" "/gossip-keys/second" }}
+{{- $_ := set $own.cluster "gossip" (dict "encryption" .encryption "secret_key_files" $files) }}
+{{- end }}
+{{- end }}
 {{- mustMergeOverwrite $own (deepCopy .Values.config) | toYaml }}
 {{- end }}
 

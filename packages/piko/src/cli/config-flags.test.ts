@@ -15,6 +15,7 @@ describe("flags", () => {
 
   it("of the server are those that scripts for Go Piko use", () => {
     expect(names(listFlags(SERVER))).toEqual([
+      "--cluster.name",
       "--cluster.node-id",
       "--cluster.node-id-prefix",
       "--cluster.join",
@@ -25,6 +26,11 @@ describe("flags", () => {
       "--cluster.gossip.interval",
       "--cluster.gossip.max-packet-size",
       "--cluster.gossip.max-state-bytes",
+      "--cluster.gossip.encryption",
+      "--cluster.gossip.secret-keys",
+      "--cluster.gossip.secret-key-files",
+      "--cluster.gossip.max-clock-skew",
+      "--cluster.gossip.allowed-cidrs",
       "--proxy.bind-addr",
       "--proxy.advertise-addr",
       "--proxy.timeout",

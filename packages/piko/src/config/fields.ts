@@ -176,6 +176,18 @@ export function file(description: string): Field<string> {
   return field(schema, "path", description);
 }
 
+/** Paths of files that are there. */
+export function files(description: string): Field<readonly string[]> {
+  const words = strings(description);
+  const schema = words.schema.transform(
+    parsing((paths) => {
+      for (const path of paths) mustBeReadable(path);
+      return paths;
+    }),
+  );
+  return { ...words, schema, type: "paths" };
+}
+
 /** Looks without opening: what is behind the path may be readable once only (`<(...)` of a shell). */
 function mustBeReadable(path: string): void {
   let code: string | undefined;
@@ -261,6 +273,16 @@ export function optionalProxyUrl(schemes: readonly string[], description: string
     .transform(parsing((value) => (value === "" ? "" : parseUrl(value, schemes).href)))
     .prefault("");
   return field(schema, "url", description, { secret: true });
+}
+
+/** A name in one word. */
+export function name(defaultText: string, description: string): Field<string> {
+  const expected = "1 to 63 letters, digits, dots, dashes and underscores";
+  const schema = z
+    .string(must("text"))
+    .regex(/^[\w.-]{1,63}$/, `must be ${expected}`)
+    .default(defaultText);
+  return field(schema, "string", description, { defaultText });
 }
 
 /** Several words; as a flag, separated by commas or given several times. */

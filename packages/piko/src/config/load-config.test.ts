@@ -66,6 +66,7 @@ describe("defaults", () => {
     };
     expect(load(SERVER, undefined)).toEqual<ServerConfig>({
       cluster: {
+        name: "piko",
         nodeId: "",
         nodeIdPrefix: "",
         join: [],
@@ -77,6 +78,11 @@ describe("defaults", () => {
           intervalMs: 100,
           maxPacketSize: 1_400,
           maxStateBytes: 134_217_728,
+          encryption: "off",
+          secretKeys: [],
+          secretKeyFiles: [],
+          maxClockSkewMs: 60_000,
+          allowedCidrs: new AddressRanges([]),
         },
       },
       proxy: {

@@ -12,7 +12,6 @@ import {
   UPSTREAM_AUTH,
   type UpstreamAuthConfig,
 } from "./auth.js";
-import type { HostPort } from "../base/address.js";
 import { type Section, section } from "./declaration.js";
 import {
   address,
@@ -21,21 +20,17 @@ import {
   choice,
   duration,
   integer,
+  name,
   number,
   optionalAddress,
   strings,
   text,
 } from "./fields.js";
 import { addressRanges, bytesLimit, countLimit } from "./limit-fields.js";
+import { type GossipConfig, gossip } from "./gossip.js";
 import { LOG, type LogConfig } from "./log.js";
+import type { PortConfig } from "./port.js";
 import type { AddressRanges } from "../base/address-ranges.js";
-
-/** Where a port listens, and what others are told to reach it at. */
-export interface PortConfig {
-  readonly bindAddr: HostPort;
-  /** Undefined: inferred from the address that the port really listens on. */
-  readonly advertiseAddr: HostPort | undefined;
-}
 
 /** Limits of client connections; a time limit of 0 is none. */
 export interface ProxyHttpConfig {
@@ -110,15 +105,9 @@ export interface AdminConfig extends PortConfig {
   readonly auth: AdminAuthConfig;
 }
 
-/** The protocol by which nodes find each other. */
-export interface GossipConfig extends PortConfig {
-  readonly intervalMs: number;
-  readonly maxPacketSize: number;
-  readonly maxStateBytes: number;
-}
-
 /** The node among others. */
 export interface ClusterConfig {
+  readonly name: string;
   /** Empty: generated. */
   readonly nodeId: string;
   readonly nodeIdPrefix: string;
@@ -313,6 +302,10 @@ const UPSTREAM: Section<UpstreamConfig> = section(
 /** Declares the server's configuration. */
 export const SERVER: Section<ServerConfig> = section("Configuration of `piko server`.", {
   cluster: section("The node among others.", {
+    name: name(
+      "piko",
+      "Name of the cluster. Nodes whose gossip is encrypted take no messages of a cluster with another name, whatever keys it has.",
+    ),
     nodeId: text(
       "Unique name of the node. By default the prefix and seven random characters, so that each start has a new name; a name must not be used again soon.",
     ),
@@ -327,20 +320,7 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
       "End the node when none of cluster.join has answered in join_timeout; otherwise it goes on alone and keeps looking. Names without an address, or with this node's alone, are no failure: that is the first node of a cluster.",
       true,
     ),
-    gossip: section("The port, UDP and TCP, by which nodes find each other.", {
-      bindAddr: address(":8003", "Address to listen on for gossip."),
-      advertiseAddr: optionalAddress(`Address that other nodes gossip with. ${INFERRED}`),
-      intervalMs: duration(
-        "100ms",
-        "Time between rounds of gossip. A node that has stopped answering is left out after 30 of them.",
-        { min: "1ms" },
-      ),
-      maxPacketSize: bytes(1_400, "Largest datagram to send.", { min: 512, max: 65_507 }),
-      maxStateBytes: bytesLimit(
-        128 * 1_024 * 1_024,
-        "Memory for what other nodes announce, 400 bytes and more for each endpoint of each node; one node gets a quarter at most. What there is no room for isn't found through this node. 0: no limit.",
-      ),
-    }),
+    gossip: gossip(INFERRED),
   }),
   proxy: PROXY,
   upstream: UPSTREAM,

@@ -1,5 +1,6 @@
 // One node: wires its ports together, and takes them down in the order that loses nothing.
 
+import { randomBytes } from "node:crypto";
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 import type { ServerConfig } from "../config/server.js";
@@ -208,6 +209,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     clock,
     wallNow,
     random,
+    randomBytes,
     onEndpoint: (endpointId) => waits.onFound(endpointId),
     onEndpointLost: (endpointId) => waits.onLost(endpointId),
   });

@@ -10,7 +10,7 @@ import {
   readHeader,
   sealEnvelope,
 } from "./envelope.js";
-import { createGossipKey, deriveLifeKey, parseGossipKey } from "./gossip-key.js";
+import { createGossipKey, deriveLifeKey } from "./gossip-key.js";
 
 const SECRET = Buffer.from("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "hex");
 const LIFE = Buffer.from("a0a1a2a3a4a5a6a7a8a9aaabacadaeaf", "hex");
@@ -123,24 +123,5 @@ describe("an envelope", () => {
     expect(readHeader(version2, KIND_PACKET)).toBeUndefined();
     expect(isSealed(version2)).toBe(true);
     for (const type of [1, 2, 3, 4]) expect(isSealed(Buffer.from([type, 0]))).toBe(false);
-  });
-});
-
-describe("a key", () => {
-  it("is 32 bytes in base64, with or without padding and line end", () => {
-    const text = SECRET.toString("base64");
-    for (const form of [text, `${text}\n`, `  ${text}`, text.replace("=", "")])
-      expect(parseGossipKey(form).secret.equals(SECRET)).toBe(true);
-  });
-
-  it.each([
-    "",
-    "secret",
-    Buffer.alloc(31).toString("base64"),
-    Buffer.alloc(33).toString("base64"),
-    SECRET.toString("hex"),
-    `${SECRET.toString("base64")} ${SECRET.toString("base64")}`,
-  ])("is refused without being shown: %j", (text) => {
-    expect(() => parseGossipKey(text)).toThrow(/^must be a key: 32 bytes in base64$/);
   });
 });

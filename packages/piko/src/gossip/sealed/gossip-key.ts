@@ -3,10 +3,10 @@
 
 import { type KeyObject, createSecretKey, hkdfSync } from "node:crypto";
 
-/** Length of a secret, and of the key of a life. */
-export const KEY_BYTES = 32;
+/** Length of the key of a life. */
+const KEY_BYTES = 32;
 /** Length of the name of a secret on the wire. */
-export const KEY_ID_BYTES = 4;
+const KEY_ID_BYTES = 4;
 
 const LIFE_INFO = "piko gossip 1";
 const ID_INFO = "piko gossip 1 key id";
@@ -16,19 +16,6 @@ export interface GossipKey {
   readonly secret: Buffer;
   /** Names it on the wire, as a number. Two clusters' keys have the same name once in four billion. */
   readonly id: number;
-}
-
-/**
- * Reads a key as configuration has it: 32 bytes in base64, with or without its padding.
- *
- * @throws RangeError that doesn't quote it.
- */
-export function parseGossipKey(text: string): GossipKey {
-  const trimmed = text.trim();
-  const secret = Buffer.from(trimmed, "base64");
-  if (!/^[A-Za-z0-9+/]{43}=?$/.test(trimmed) || secret.length !== KEY_BYTES)
-    throw new RangeError(`must be a key: ${KEY_BYTES} bytes in base64`);
-  return createGossipKey(secret);
 }
 
 /** A key of 32 bytes. */

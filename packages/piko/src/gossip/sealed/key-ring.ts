@@ -19,8 +19,11 @@ export class KeyRing {
     return this.#keys[0];
   }
 
-  replace(keys: readonly GossipKey[]): void {
-    this.#keys = keys;
+  /** Puts keys in the place of those that are there; whether they differ from them. A key that stays is the same object. */
+  replace(keys: readonly GossipKey[]): boolean {
+    const before = this.#keys;
+    this.#keys = keys.map((key) => before.find(({ secret }) => secret.equals(key.secret)) ?? key);
+    return this.#keys.length !== before.length || this.#keys.some((key, index) => key !== before[index]);
   }
 
   find(id: number): GossipKey | undefined {

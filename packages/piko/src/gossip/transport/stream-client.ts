@@ -1,11 +1,12 @@
 // Requests to other nodes over TCP, and their answers.
 
-import { connect, type Socket } from "node:net";
+import { Socket, connect } from "node:net";
 import { errorText } from "@piko/client/internal";
 import { type Clock, dial, type HostLookup } from "@piko/tunnel";
 import type { ExchangeDone, MessageEnd } from "../protocol/transport.js";
 import { GossipError, type GossipErrorCode } from "../wire/errors.js";
 import { parsePeerAddress } from "../wire/peer-address.js";
+import type { AllowedAddresses } from "./allowed-addresses.js";
 import { MessageBuffer } from "./message-buffer.js";
 
 /** A cluster's whole state, in answer to a join. */
@@ -20,11 +21,13 @@ const NOT_THERE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", 
 export class StreamClient {
   readonly #clock: Clock;
   readonly #names: HostLookup;
+  readonly #allowed: AllowedAddresses;
   #pendingBytes = 0;
 
-  constructor(clock: Clock, names: HostLookup) {
+  constructor(clock: Clock, names: HostLookup, allowed: AllowedAddresses) {
     this.#clock = clock;
     this.#names = names;
+    this.#allowed = allowed;
   }
 
   /** Sends a request; see {@link GossipTransport.exchange}. */
@@ -90,7 +93,8 @@ export class StreamClient {
     };
     let stop = dial(
       { ...target, names: this.#names, clock },
-      (host) => connect({ host, port: target.port, noDelay: true }),
+      (host) =>
+        this.#allowed.has(host) ? connect({ host, port: target.port, noDelay: true }) : refused(host),
       (error, socket) => {
         if (socket === undefined) {
           failBy(error ?? new Error("no connection"));
@@ -107,4 +111,9 @@ export class StreamClient {
       settle(0);
     };
   }
+}
+
+/** A socket that fails as one does whose host can't be connected to. */
+function refused(host: string): Socket {
+  return new Socket().destroy(new Error(`${host} is not in cluster.gossip.allowed_cidrs`));
 }

@@ -6,6 +6,7 @@ import type { Clock } from "@piko/tunnel";
 import { EXCHANGE_TIMEOUT_MS } from "../protocol/exchanges.js";
 import type { TransportReceiver } from "../protocol/transport.js";
 import { WorkQueue } from "../protocol/work-queue.js";
+import type { AllowedAddresses } from "./allowed-addresses.js";
 import { MessageBuffer } from "./message-buffer.js";
 import { canonicalIp } from "../wire/peer-address.js";
 
@@ -22,6 +23,7 @@ const SHORT_REQUEST_BYTES = 64 * 1_024;
 export class StreamServer {
   readonly #clock: Clock;
   readonly #receiver: () => TransportReceiver | undefined;
+  readonly #allowed: AllowedAddresses;
   /** Answers that are written. */
   readonly #work: WorkQueue;
   readonly #sockets = new Set<Socket>();
@@ -31,9 +33,10 @@ export class StreamServer {
   #server: Server | undefined;
 
   /** `receiver`: who answers requests, as of now. */
-  constructor(clock: Clock, receiver: () => TransportReceiver | undefined) {
+  constructor(clock: Clock, receiver: () => TransportReceiver | undefined, allowed: AllowedAddresses) {
     this.#clock = clock;
     this.#receiver = receiver;
+    this.#allowed = allowed;
     this.#work = new WorkQueue(clock);
   }
 
@@ -66,6 +69,10 @@ export class StreamServer {
     socket.on("error", () => {});
     const receiver = this.#receiver();
     const ip = canonicalIp(socket.remoteAddress ?? "");
+    if (!this.#allowed.admits(ip)) {
+      socket.destroy();
+      return;
+    }
     const count = this.#connections.get(ip) ?? 0;
     const full = this.#sockets.size >= MAX_CONNECTIONS || count >= MAX_CONNECTIONS_PER_ADDRESS;
     if (receiver === undefined || full) {

@@ -9,12 +9,23 @@ import { PacketSocket } from "./packet-socket.js";
 import { canonicalIp, parsePeerAddress } from "../wire/peer-address.js";
 import { StreamClient } from "./stream-client.js";
 import { StreamServer } from "./stream-server.js";
+import { AllowedAddresses } from "./allowed-addresses.js";
+import type { AddressRanges } from "../../base/address-ranges.js";
+import type { Drops } from "../protocol/drops.js";
 import type { ExchangeDone, GossipTransport, MessageEnd, TransportReceiver } from "../protocol/transport.js";
 
 /** Tries to find a port that is free for both protocols, when the system chooses. */
 const PORT_ATTEMPTS = 20;
 /** Parsed addresses of others that are kept. */
 const MAX_ADDRESSES = 8_192;
+
+export interface UdpTcpOptions {
+  readonly clock?: Clock;
+  /** Who is exchanged with; empty for all, which is the default. */
+  readonly allowed?: AddressRanges;
+  /** Counts the messages of others. */
+  readonly drops?: Drops;
+}
 
 /** The gossip port. */
 export class UdpTcpTransport implements GossipTransport {
@@ -27,6 +38,7 @@ export class UdpTcpTransport implements GossipTransport {
   readonly #socket: PacketSocket;
   readonly #names: NameCache;
   readonly #inbox: Inbox;
+  readonly #allowed: AllowedAddresses;
   readonly #addresses = new Map<string, HostPort | undefined>();
 
   private constructor(
@@ -35,12 +47,14 @@ export class UdpTcpTransport implements GossipTransport {
     server: StreamServer,
     socket: PacketSocket,
     inbox: Inbox,
+    allowed: AllowedAddresses,
   ) {
+    this.#allowed = allowed;
     this.address = address;
     this.#server = server;
     this.#socket = socket;
     this.lookup = new HostLookup({ clock });
-    this.#client = new StreamClient(clock, this.lookup);
+    this.#client = new StreamClient(clock, this.lookup, allowed);
     this.#names = new NameCache(clock, this.lookup);
     this.#inbox = inbox;
   }
@@ -50,11 +64,12 @@ export class UdpTcpTransport implements GossipTransport {
    *
    * @throws GossipError PIKO_GOSSIP_LISTEN with the address and the system's reason.
    */
-  static async listen(bindAddr: HostPort, options: { clock?: Clock } = {}): Promise<UdpTcpTransport> {
+  static async listen(bindAddr: HostPort, options: UdpTcpOptions = {}): Promise<UdpTcpTransport> {
     const { clock = systemClock } = options;
+    const allowed = new AllowedAddresses(options.allowed, options.drops);
     for (let attempt = 1; ; attempt++) {
       try {
-        return await UdpTcpTransport.#bind(bindAddr, clock);
+        return await UdpTcpTransport.#bind(bindAddr, clock, allowed);
       } catch (error) {
         const { code, message } = error as NodeJS.ErrnoException;
         if (code === "EADDRINUSE" && bindAddr.port === 0 && attempt < PORT_ATTEMPTS) continue;
@@ -71,16 +86,20 @@ export class UdpTcpTransport implements GossipTransport {
     }
   }
 
-  static async #bind({ host, port }: HostPort, clock: Clock): Promise<UdpTcpTransport> {
+  static async #bind(
+    { host, port }: HostPort,
+    clock: Clock,
+    allowed: AllowedAddresses,
+  ): Promise<UdpTcpTransport> {
     const inbox: Inbox = { receiver: undefined };
-    const server = new StreamServer(clock, () => inbox.receiver);
+    const server = new StreamServer(clock, () => inbox.receiver, allowed);
     const bound = (await server.listen(host === "" ? "::" : host, port)).address() as AddressInfo;
     try {
-      const socket = await PacketSocket.bind(bound.address, bound.port, (packet, ip) =>
-        inbox.receiver?.onPacket(packet, ip),
-      );
+      const socket = await PacketSocket.bind(bound.address, bound.port, (packet, ip) => {
+        if (allowed.admits(ip)) inbox.receiver?.onPacket(packet, ip);
+      });
       const address = { host: bound.address, port: bound.port };
-      return new UdpTcpTransport(address, clock, server, socket, inbox);
+      return new UdpTcpTransport(address, clock, server, socket, inbox, allowed);
     } catch (error) {
       await server.close();
       throw error;
@@ -95,7 +114,7 @@ export class UdpTcpTransport implements GossipTransport {
     const target = this.#parse(address);
     if (target === undefined) return;
     const ip = isIP(target.host) === 0 ? this.#names.find(target.host)[0] : target.host;
-    if (ip !== undefined) this.#socket.send(packet, ip, target.port);
+    if (ip !== undefined && this.#allowed.has(ip)) this.#socket.send(packet, ip, target.port);
   }
 
   exchange(

@@ -55,6 +55,13 @@ export function addClusterMetrics(
     "limit",
     () => counters.limited,
   );
+  metrics.labelled(
+    "counter",
+    "piko_gossip_dropped_total",
+    "Gossip: packets and requests dropped unread",
+    "reason",
+    () => cluster.drops.counts,
+  );
   metrics.gauge(
     "piko_gossip_state_bytes",
     "Gossip: memory held for what other nodes announce",

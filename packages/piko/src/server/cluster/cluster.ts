@@ -7,9 +7,13 @@ import type { ClusterConfig } from "../../config/server.js";
 import { SUSPICION_INTERVALS } from "../../gossip/state/failure-detector.js";
 import { Gossip } from "../../gossip/gossip.js";
 import type { JoinFailure } from "../../gossip/protocol/resolve.js";
+import { Drops } from "../../gossip/protocol/drops.js";
+import { LIFE_ID_BYTES } from "../../gossip/sealed/envelope.js";
+import { SealedTransport } from "../../gossip/sealed/sealed-transport.js";
 import { UdpTcpTransport } from "../../gossip/transport/udp-tcp-transport.js";
 import type { Logger } from "../../observability/logger.js";
 import { ClusterTable, type NodeSummary, type RemoteNode } from "./cluster-table.js";
+import { GossipKeys } from "./gossip-keys.js";
 import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
 
 /** Pause behind the first failed attempt to join; the next ones are twice as long each. */
@@ -27,6 +31,8 @@ export interface ClusterOptions {
   readonly wallNow: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
+  /** Bytes that nobody can guess. */
+  readonly randomBytes: (length: number) => Buffer;
   /** An endpoint has become reachable on another node. */
   readonly onEndpoint: (endpointId: string) => void;
   /** An endpoint can be reached neither here nor on another node any more. */
@@ -38,6 +44,13 @@ export interface ClusterOptions {
   readonly onNodeGone: (node: RemoteNode) => void;
 }
 
+/** What is there before gossip is. */
+interface GossipParts {
+  readonly drops: Drops;
+  readonly keys: GossipKeys;
+  readonly transport: UdpTcpTransport;
+}
+
 /** Rounds of gossip for which a node that has left stays to say so. */
 const LEAVE_ROUNDS = 3;
 
@@ -46,6 +59,9 @@ export class Cluster {
   readonly table: ClusterTable;
   readonly gossip: Gossip;
   readonly gossipAddr: HostPort;
+  /** Gossip that was dropped unread. */
+  readonly drops: Drops;
+  readonly #keys: GossipKeys;
   readonly #config: ClusterConfig;
   readonly #logger: Logger;
   readonly #clock: Clock;
@@ -54,8 +70,10 @@ export class Cluster {
   #proxyAddr = "";
   #adminAddr = "";
 
-  private constructor(options: ClusterOptions, transport: UdpTcpTransport) {
+  private constructor(options: ClusterOptions, { drops, keys, transport }: GossipParts) {
     const { nodeId, config, logger, clock } = options;
+    this.drops = drops;
+    this.#keys = keys;
     this.nodeId = nodeId;
     this.table = options.table;
     this.#config = config;
@@ -83,7 +101,16 @@ export class Cluster {
       addr: formatHostPort(
         this.advertise(config.gossip.advertiseAddr, transport.address, "--cluster.gossip.advertise-addr"),
       ),
-      transport,
+      transport: new SealedTransport({
+        transport,
+        encryption: config.gossip.encryption,
+        keys: keys.ring,
+        lifeId: options.randomBytes(LIFE_ID_BYTES),
+        maxClockSkewMs: config.gossip.maxClockSkewMs,
+        drops,
+        clock,
+        wallNow: options.wallNow,
+      }),
       watch: {
         ...sync,
         onSuspect: (id) => {
@@ -117,12 +144,20 @@ export class Cluster {
 
   /** Binds the gossip port, on UDP and TCP. */
   static async listen(options: ClusterOptions): Promise<Cluster> {
-    const { clock, config } = options;
-    const transport = await UdpTcpTransport.listen(config.gossip.bindAddr, { clock });
+    const { clock, config, logger } = options;
+    const keys = new GossipKeys({ clusterName: config.name, config: config.gossip, clock, logger });
     try {
-      return new Cluster(options, transport);
+      const drops = new Drops(clock, logger.subsystem("gossip"));
+      const { allowedCidrs, bindAddr } = config.gossip;
+      const transport = await UdpTcpTransport.listen(bindAddr, { clock, allowed: allowedCidrs, drops });
+      try {
+        return new Cluster(options, { drops, keys, transport });
+      } catch (error) {
+        await transport.close();
+        throw error;
+      }
     } catch (error) {
-      await transport.close();
+      keys.close();
       throw error;
     }
   }
@@ -259,6 +294,7 @@ export class Cluster {
   }
 
   async close(): Promise<void> {
+    this.#keys.close();
     await this.gossip.close();
   }
 

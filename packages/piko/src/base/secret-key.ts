@@ -1,0 +1,17 @@
+// Secret keys of 32 bytes, as configuration and files have them: in base64.
+
+/** Length of a key. */
+export const SECRET_KEY_BYTES = 32;
+
+/**
+ * Reads a key in base64, with or without its padding; white space around it doesn't count.
+ *
+ * @throws RangeError that doesn't quote it.
+ */
+export function parseSecretKey(text: string): Buffer {
+  const trimmed = text.trim();
+  const key = Buffer.from(trimmed, "base64");
+  if (!/^[A-Za-z0-9+/]{43}=?$/.test(trimmed) || key.length !== SECRET_KEY_BYTES)
+    throw new RangeError(`must be a key: ${SECRET_KEY_BYTES} bytes in base64`);
+  return key;
+}

@@ -1,0 +1,10 @@
+// The addresses of a port.
+
+import type { HostPort } from "../base/address.js";
+
+/** Where a port listens, and what others are told to reach it at. */
+export interface PortConfig {
+  readonly bindAddr: HostPort;
+  /** Undefined: inferred from the address that the port really listens on. */
+  readonly advertiseAddr: HostPort | undefined;
+}

@@ -1,0 +1,74 @@
+// The keys that this node's gossip is encrypted by: from the configuration, or from files that are read again when they change.
+
+import { readFileSync } from "node:fs";
+import type { Clock } from "@piko/tunnel";
+import { parseSecretKey } from "../../base/secret-key.js";
+import type { GossipConfig } from "../../config/gossip.js";
+import { type GossipKey, createGossipKey } from "../../gossip/sealed/gossip-key.js";
+import { KeyRing } from "../../gossip/sealed/key-ring.js";
+import { FileWatch } from "../../net/file-watch.js";
+import type { Logger } from "../../observability/logger.js";
+
+/** A key file is a line; whatever is longer is another file. */
+const MAX_FILE_BYTES = 1_024;
+
+export interface GossipKeysOptions {
+  readonly clusterName: string;
+  readonly config: GossipConfig;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** The key ring, and what keeps it as the files say. */
+export class GossipKeys {
+  readonly ring: KeyRing;
+  readonly #options: GossipKeysOptions;
+  readonly #watches: readonly FileWatch[];
+
+  /** Throws for a file that holds no key; later such a file changes nothing. */
+  constructor(options: GossipKeysOptions) {
+    const { clock, clusterName, config } = options;
+    this.#options = options;
+    const keys =
+      config.secretKeyFiles.length > 0
+        ? readKeys(config.secretKeyFiles)
+        : config.secretKeys.map((text) => createGossipKey(parseSecretKey(text)));
+    this.ring = new KeyRing(clusterName, keys);
+    this.#watches = config.secretKeyFiles.map(
+      (path) => new FileWatch({ path, clock, onChange: () => this.#reload() }),
+    );
+  }
+
+  close(): void {
+    for (const watch of this.#watches) watch.close();
+  }
+
+  #reload(): void {
+    const { config, logger } = this.#options;
+    try {
+      const keys = readKeys(config.secretKeyFiles);
+      if (!this.ring.replace(keys)) return;
+      logger.info("gossip keys replaced", { "key-ids": keys.map(nameOf) });
+    } catch (error) {
+      logger.error("gossip keys can't be read again, going on with those that were there", { error });
+    }
+  }
+}
+
+function readKeys(paths: readonly string[]): readonly GossipKey[] {
+  return paths.map((path) => {
+    try {
+      const text = readFileSync(path);
+      if (text.length > MAX_FILE_BYTES) throw new RangeError("must be a key: 32 bytes in base64");
+      return createGossipKey(parseSecretKey(text.toString("latin1")));
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      throw new Error(`cluster.gossip.secret_key_files: ${path}: ${code ?? message}`, { cause: error });
+    }
+  });
+}
+
+/** A key's name, which everybody on the wire can see. */
+function nameOf({ id }: GossipKey): string {
+  return id.toString(16).padStart(8, "0");
+}

@@ -1,0 +1,74 @@
+// Three nodes behind a load balancer, which are replaced one after the other.
+
+import { activeNodes } from "./cluster.js";
+import { eventually } from "./deadline.js";
+import { LoadBalancer } from "./load-balancer.js";
+import { type RunningServer, startServer } from "./piko.js";
+import type { Stage } from "./stage.js";
+
+/** Times that suit a load balancer which looks ten times a second; and no lines of requests, which nobody reads here. */
+const FLAGS = { "drain-delay": "2s", "drain-window": "2s", "proxy.access-log.disable": "true" };
+
+/** Three nodes behind a load balancer. */
+export class RollingCluster {
+  readonly balancer: LoadBalancer;
+  readonly nodes: RunningServer[] = [];
+  /** Those and the ones that were before them. */
+  readonly past: RunningServer[] = [];
+  readonly #stage: Stage;
+  #flags: Readonly<Record<string, string>>;
+  #count = 0;
+
+  private constructor(stage: Stage, balancer: LoadBalancer, flags: Readonly<Record<string, string>>) {
+    this.#stage = stage;
+    this.balancer = balancer;
+    this.#flags = flags;
+  }
+
+  static async start(stage: Stage, flags: Readonly<Record<string, string>> = {}): Promise<RollingCluster> {
+    const cluster = new RollingCluster(stage, await LoadBalancer.start(stage), { ...FLAGS, ...flags });
+    for (let i = 0; i < 3; i++) await cluster.#add();
+    return cluster;
+  }
+
+  /** Replaces every node: SIGTERM, its end, a new one, with these flags from now on. */
+  async roll(flags: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.#flags = { ...this.#flags, ...flags };
+    for (const node of [...this.nodes]) {
+      node.program.signal("SIGTERM");
+      await node.program.stopped(90_000);
+      this.balancer.remove(node);
+      this.nodes.splice(this.nodes.indexOf(node), 1);
+      await this.#add();
+    }
+  }
+
+  /** Waits until requests for the endpoint are answered by every node. */
+  async knows(endpoint: string): Promise<void> {
+    for (const { proxy } of this.nodes) {
+      await eventually(async () => {
+        const response = await fetch(`http://${proxy}/item?i=1`, {
+          headers: { "x-piko-endpoint": endpoint },
+        });
+        await response.arrayBuffer();
+        return response.ok;
+      }, `an answer from ${proxy}`);
+    }
+  }
+
+  async #add(): Promise<void> {
+    const join = this.nodes.map(({ gossip }) => gossip).join(",");
+    const id = `n${this.#count++}`;
+    const flags = { "cluster.node-id": id, ...(join === "" ? {} : { "cluster.join": join }), ...this.#flags };
+    const node = await startServer(this.#stage, flags);
+    this.nodes.push(node);
+    this.past.push(node);
+    await this.balancer.add(node);
+    for (const each of this.nodes) {
+      await eventually(
+        async () => (await activeNodes(each)).split(" ").length === this.nodes.length,
+        `${this.nodes.length} nodes at ${each.admin}`,
+      );
+    }
+  }
+}
