@@ -90,12 +90,14 @@ class Arrivals {
 
 /** `bytes` as a client's, arriving in pieces. */
 export function readRequests(
-  bytes: Buffer,
+  stream: Buffer,
   cuts: readonly number[],
   rewrite: RequestRewrite,
 ): RequestsReading {
   const head = requestHead;
   const body = requestReader;
+  // A copy: what is read of a chunked body is overwritten.
+  const bytes = Buffer.from(stream);
   const arrivals = new Arrivals(bytes, cuts);
   const sent: Buffer[] = [];
   const methods: string[] = [];

@@ -141,11 +141,11 @@ describe("a chunked body", () => {
     '5\r\nhello\r\n00010;n=v;q="a\\"; b";flag\r\n0123456789abcdef\r\nA\r\n0\r\n\r\n....\n\r\n000\r\n\r\n';
   const payload = "hello0123456789abcdef0\r\n\r\n....\n";
 
-  test("is handed on chunk by chunk when it comes at once", () => {
+  test("is handed on at once when it comes at once", () => {
     expect(readChunked(`${plain}next`, 1_000)).toEqual({
       text: payload,
       trailers: undefined,
-      calls: 3,
+      calls: 1,
       used: plain.length,
       done: true,
       error: undefined,
@@ -162,6 +162,20 @@ describe("a chunked body", () => {
       });
     },
   );
+
+  test("is copied together from small chunks, not from large ones", () => {
+    const chunk = (letter: string, size: number): string =>
+      `${size.toString(16)}\r\n${letter.repeat(size)}\r\n`;
+    const [a, b, c, d] = [chunk("a", 1), chunk("b", 25), chunk("c", 4_096), chunk("d", 4_097)];
+    const outcome = readChunked(`${a}${b}${c}${d}${a}${b}0\r\n\r\n`, 65_536);
+    const text = `a${"b".repeat(25)}${"c".repeat(4_096)}${"d".repeat(4_097)}a${"b".repeat(25)}`;
+    expect(outcome).toMatchObject({ text, calls: 2, done: true });
+  });
+
+  test("hands on what came before a chunk that is refused, and before trailers", () => {
+    expect(readChunked("1\r\na\r\n1\r\nb\r\nx", 100)).toMatchObject({ text: "ab", calls: 1, done: false });
+    expect(readChunked("1\r\na\r\n1\r\nb\r\n0\r\nA: b\r\n\r\n", 100)).toMatchObject({ text: "ab", calls: 1 });
+  });
 
   test("counts its payload", () => {
     const reader = new BodyReader();

@@ -130,7 +130,9 @@ function readBody(
   return end < 0 || !reader.finish() ? undefined : [body, end];
 }
 
-function ourRequests(bytes: Buffer): Message[] {
+function ourRequests(came: Buffer): Message[] {
+  // A copy: what is read of a chunked body is overwritten.
+  const bytes = Buffer.from(came);
   const messages: Message[] = [];
   const head = new RequestHead(64);
   let at = 0;
@@ -150,7 +152,8 @@ function ourRequests(bytes: Buffer): Message[] {
   return messages;
 }
 
-function ourResponse(method: string, bytes: Buffer): Message[] {
+function ourResponse(method: string, came: Buffer): Message[] {
+  const bytes = Buffer.from(came);
   const head = new ResponseHead(64);
   if (parseResponseHead(head, bytes, 0, bytes.length) !== HEAD_COMPLETE || head.status < 200) return [];
   const reader = new BodyReader("response");

@@ -259,8 +259,6 @@ export class RequestReader implements BodySink, Postponed {
 
   /** A piece of the body, from its reader; what is above the limit never reaches a service. */
   onBody(buffer: Buffer, start: number, end: number): void {
-    // Of chunks there may be one a byte.
-    this.#socket.messages++;
     if (this.#body.received > this.#context.config.limits.maxBodyBytes) return;
     this.#hand(buffer, start, end);
   }
