@@ -64,7 +64,8 @@ ${Object.entries(SCENARIOS)
   --seconds N    how long the fault lasts
   --repeats N    runs of each scenario (default 1)
   --rate N       GET requests a second (default 200); POSTs are 0.3 of it, streams of 5 s a fiftieth
-  --against PATH another build's piko.js`;
+  --late N       seconds that a request may be late which a silent agent had not accepted (default 4)
+  --against PATH another build's command`;
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -72,6 +73,7 @@ const { positionals, values } = parseArgs({
     seconds: { type: "string" },
     repeats: { type: "string", default: "1" },
     rate: { type: "string", default: "200" },
+    late: { type: "string", default: "4" },
     against: {
       type: "string",
       default: fileURLToPath(new URL("../packages/piko/bin/piko.js", import.meta.url)),
@@ -88,12 +90,18 @@ if (values.help || unknown.length > 0) {
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
+// What was started and set up goes when this process does.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
+/** A file that isn't a command by itself is Node's. */
+const piko = values.against.endsWith(".js") ? [process.execPath, values.against] : [values.against];
 for (const name of names) {
   const scenario = SCENARIOS[name];
   if (scenario === undefined) continue;
   for (let run = 1; run <= Number(values.repeats); run++) {
-    const seconds = Number(values.seconds ?? scenario.seconds);
-    const outcome = await scenario.run({ piko: values.against, rate: Number(values.rate), seconds });
+    const seconds = scenario.seconds === 0 ? 0 : Number(values.seconds ?? scenario.seconds);
+    const [rate, late] = [Number(values.rate), Number(values.late)];
+    const outcome = await scenario.run({ piko, rate, seconds, late });
     console.log(`${name}: ${scenario.about}${seconds > 0 ? `, ${seconds} s` : ""} (run ${run})`);
     if (typeof outcome === "string") {
       console.log(`  can't run here: ${outcome}`);

@@ -37,7 +37,7 @@ export async function busyMachineAgentsAsk(options) {
 async function watch({ piko, rate, seconds }, agentShares) {
   const core = (/** @type {number} */ machine) => ["taskset", "-c", `${machine % availableParallelism()}`];
   if (spawnSync("taskset", ["-V"]).status !== 0) return "there is no taskset (util-linux)";
-  const group = CpuGroup.create(IDLE_SHARES);
+  const group = CpuGroup.create();
   if (typeof group === "string") return group;
   /** @type {ReturnType<typeof startLoad> | undefined} */
   let others;
@@ -103,7 +103,8 @@ export function startLoad(prefix) {
     }
   };
   const ended = new Promise((resolve) => child.once("exit", resolve));
-  process.once("exit", kill);
+  // Before the groups are removed, which wait for it.
+  process.prependOnceListener("exit", kill);
   return {
     async stop() {
       kill();

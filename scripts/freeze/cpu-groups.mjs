@@ -5,6 +5,10 @@ import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from "n
 /** Of a container that asks for nothing, for 100m, for 250m. */
 export const SHARES = { none: 2, agent: 102, node: 256 };
 const PERIOD_US = 100_000;
+const REMOVE_TRIES = 100;
+const REMOVE_WAIT_MS = 20;
+/** What other programs of this machine leave to all groups here: enough, or a busy machine would be measured. */
+const TOP_SHARES = 16_384;
 
 /** @returns {{ version: 1 | 2, root: string } | string} or why there is none */
 function findController() {
@@ -36,18 +40,15 @@ export class CpuGroup {
     this.#version = version;
   }
 
-  /**
-   * A group at the top; or why there can't be one.
-   * @param {number} [shares] of what other programs of this machine leave
-   * @returns {CpuGroup | string}
-   */
-  static create(shares = 1_024) {
+  /** A group at the top; or why there can't be one. @returns {CpuGroup | string} */
+  static create() {
     const found = findController();
     if (typeof found === "string") return found;
     try {
       if (found.version === 2) writeFileSync(`${found.root}/cgroup.subtree_control`, "+cpu");
       const group = new CpuGroup(`${found.root}/piko-freeze-${process.pid}`, found.version);
-      group.#setShares(shares);
+      process.once("exit", () => group.remove());
+      group.#setShares(TOP_SHARES);
       return group;
     } catch (error) {
       return `control groups can't be made: ${error instanceof Error ? error.message : error}`;
@@ -80,10 +81,17 @@ export class CpuGroup {
     return { periods: read("nr_periods"), throttled: read("nr_throttled") };
   }
 
-  /** When its processes have ended. */
+  /** When its processes have been told to end: waits for them, for a moment. Idempotent. */
   remove() {
     for (const inner of this.#inner) inner.remove();
-    rmdirSync(this.#path);
+    for (let tries = 1; existsSync(this.#path); tries++) {
+      try {
+        rmdirSync(this.#path);
+      } catch (error) {
+        if (tries === REMOVE_TRIES) throw error;
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, REMOVE_WAIT_MS);
+      }
+    }
   }
 
   /** @param {number} shares */

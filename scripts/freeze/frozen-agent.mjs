@@ -6,12 +6,10 @@ import { pause, Stand } from "./stand.mjs";
 import { SwallowingPath } from "./swallowing-path.mjs";
 
 const FROZEN = 0;
-const WARM_UP_MS = 5_000;
+const WARM_UP_MS = 3_000;
 /** Time in which a node may still send to a tunnel that has fallen silent. */
 const NOTICE_MS = 2_000;
 const MAX_SHARE = 0.01;
-/** Of a request that the silent agent had not accepted. */
-const MAX_LATE_MS = 4_000;
 const MAX_RETURN_MS = 15_000;
 /** A path that heals finds connections that try again ever more slowly. */
 const MAX_PATH_RETURN_MS = 30_000;
@@ -20,12 +18,12 @@ const BACK_SHARE = 0.25;
 const WINDOW_MS = 1_000;
 
 /** @param {import("./stand.mjs").Options} options */
-export async function frozenAgent({ piko, rate, seconds }) {
+export async function frozenAgent({ late, piko, rate, seconds }) {
   const stand = await Stand.start({ piko });
   const [agent] = stand.agents;
   return watch(
     stand,
-    { rate, seconds, returnMs: MAX_RETURN_MS },
+    { late, rate, seconds, returnMs: MAX_RETURN_MS },
     {
       freeze: () => agent?.signal("SIGSTOP"),
       thaw: () => agent?.signal("SIGCONT"),
@@ -34,7 +32,7 @@ export async function frozenAgent({ piko, rate, seconds }) {
 }
 
 /** @param {import("./stand.mjs").Options} options */
-export async function swallowingPath({ piko, rate, seconds }) {
+export async function swallowingPath({ late, piko, rate, seconds }) {
   const path = SwallowingPath.create();
   if (typeof path === "string") return path;
   try {
@@ -47,7 +45,7 @@ export async function swallowingPath({ piko, rate, seconds }) {
     const port = Number(stand.nodes[FROZEN]?.upstream.split(":")[1]);
     return await watch(
       stand,
-      { rate, seconds, returnMs: MAX_PATH_RETURN_MS },
+      { late, rate, seconds, returnMs: MAX_PATH_RETURN_MS },
       {
         freeze: () => path.swallow(port),
         thaw: () => path.heal(),
@@ -60,10 +58,10 @@ export async function swallowingPath({ piko, rate, seconds }) {
 
 /**
  * @param {Stand} stand
- * @param {{ rate: number, seconds: number, returnMs: number }} options
+ * @param {{ late: number, rate: number, seconds: number, returnMs: number }} options
  * @param {{ freeze: () => void, thaw: () => void }} acts
  */
-async function watch(stand, { rate, seconds, returnMs }, { freeze, thaw }) {
+async function watch(stand, { late, rate, seconds, returnMs }, { freeze, thaw }) {
   const load = new Load(stand.proxies, { get: rate, slow: rate / 50 });
   await pause(WARM_UP_MS);
   freeze();
@@ -74,7 +72,9 @@ async function watch(stand, { rate, seconds, returnMs }, { freeze, thaw }) {
   const [sent, begun] = [(await stand.sentTo(FROZEN)) - sentBefore, load.asked.length - askedBefore];
   thaw();
   const thawedMs = nowMs();
-  await pause(returnMs + 2 * WINDOW_MS);
+  const isBack = async () =>
+    timeUntilBack(load.asked, await stand.services.arrivals(thawedMs), thawedMs) !== undefined;
+  while (!(await isBack()) && nowMs() - thawedMs < returnMs + 2 * WINDOW_MS) await pause(WINDOW_MS);
   const asked = await load.stop();
   const arrivals = await stand.services.arrivals();
   await stand.stop();
@@ -94,8 +94,15 @@ async function watch(stand, { rate, seconds, returnMs }, { freeze, thaw }) {
     during.filter(({ id }) => !accepted.has(id)),
   );
   findings.promise(
-    lateMs < MAX_LATE_MS,
+    lateMs < late * 1_000,
     `a request that the silent agent had not accepted was ${Math.round(lateMs)} ms late`,
+  );
+  findings.add(
+    "",
+    lateBySecond(
+      during.filter(({ id }) => !accepted.has(id)),
+      frozenMs,
+    ),
   );
   findings.latency(
     "accepted",
@@ -128,6 +135,7 @@ async function watch(stand, { rate, seconds, returnMs }, { freeze, thaw }) {
  */
 function timeUntilBack(asked, arrivals, thawedMs) {
   const through = new Set(arrivals.filter(({ agent }) => agent === FROZEN).map(({ id }) => id));
+  // What was asked last may not be there yet.
   const fresh = asked.filter(({ startMs }) => startMs >= thawedMs);
   const lastMs = fresh.at(-1)?.startMs ?? 0;
   for (let fromMs = thawedMs; fromMs + WINDOW_MS <= lastMs; fromMs += WINDOW_MS / 4) {
@@ -136,4 +144,25 @@ function timeUntilBack(asked, arrivals, thawedMs) {
     if (within.length > 0 && back / within.length >= BACK_SHARE) return fromMs - thawedMs;
   }
   return undefined;
+}
+
+/**
+ * In which seconds of the silence those were begun that were answered late.
+ * @param {import("./load.mjs").Asked[]} asked
+ * @param {number} frozenMs
+ */
+function lateBySecond(asked, frozenMs) {
+  /** @type {Map<number, number[]>} */
+  const seconds = new Map();
+  for (const { endMs = 0, ownMs, startMs } of asked) {
+    const second = Math.floor((startMs - frozenMs) / 1_000);
+    seconds.set(second, [...(seconds.get(second) ?? []), endMs - startMs - ownMs]);
+  }
+  const worst = [...seconds]
+    .map(([second, lateMs]) => [second, Math.max(...lateMs)])
+    .toSorted(([, a = 0], [, b = 0]) => b - a);
+  const told = worst
+    .slice(0, 5)
+    .map(([second, lateMs = 0]) => `${(lateMs / 1_000).toFixed(1)} s in second ${second}`);
+  return `latest: ${told.join(", ")}`;
 }

@@ -4,8 +4,8 @@ import { Findings } from "./findings.mjs";
 import { Load } from "./load.mjs";
 import { pause, Stand } from "./stand.mjs";
 
-const WARM_UP_MS = 5_000;
-const AFTER_MS = 5_000;
+const WARM_UP_MS = 3_000;
+const AFTER_MS = 3_000;
 
 /** @param {import("./stand.mjs").Options} options */
 export async function frozenNode(options) {

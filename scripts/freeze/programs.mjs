@@ -118,10 +118,11 @@ export class Services {
 
   /**
    * Which requests came by which agent, and when; several times if they were repeated.
+   * @param {number} [sinceMs] only those that came later
    * @returns {Promise<{ id: number, agent: number, atMs: number }[]>}
    */
-  arrivals() {
-    this.#child.send("arrivals");
+  arrivals(sinceMs = 0) {
+    this.#child.send(sinceMs);
     return this.#ask();
   }
 

@@ -48,6 +48,6 @@ for (const server of servers) {
   const address = server.address();
   ports.push(typeof address === "object" ? address?.port : undefined);
 }
-process.on("message", () => process.send?.(arrivals));
+process.on("message", (sinceMs) => process.send?.(arrivals.filter(({ atMs }) => atMs > Number(sinceMs))));
 process.on("disconnect", () => process.exit(0));
 process.send?.(ports);

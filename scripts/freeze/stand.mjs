@@ -13,15 +13,16 @@ const PATIENCE_MS = 120_000;
 /**
  * What a scenario is told.
  * @typedef {object} Options
- * @property {string} piko path of the `piko.js` under test
+ * @property {string[]} piko the command under test
  * @property {number} rate GET requests a second; those of other kinds follow
  * @property {number} seconds how long the fault lasts
+ * @property {number} late how many seconds later than usual an answer may come that a silent agent has no part in
  */
 
 /**
  * How the programs are started.
  * @typedef {object} Places
- * @property {string} piko path of the `piko.js` under test
+ * @property {string[]} piko the command under test
  * @property {(index: number) => string[]} [nodePrefix] put before a node's command
  * @property {(index: number) => string[]} [agentPrefix]
  * @property {(index: number) => string} [upstreamHost] where a node waits for agents
@@ -131,7 +132,7 @@ export class Stand {
     };
     const args = Object.entries(flags).map(([key, value]) => `--${key}=${value}`);
     const name = `node ${index}`;
-    const program = new Program(name, [...nodePrefix(index), process.execPath, piko, "server", ...args]);
+    const program = new Program(name, [...nodePrefix(index), ...piko, "server", ...args]);
     const { proxy, upstream, admin, gossip } = await program.record("server started");
     return { name, program, proxy, upstream, admin, gossip };
   }
@@ -153,7 +154,7 @@ export class Stand {
       "--log.format",
       "json",
     ];
-    const command = [...agentPrefix(index), process.execPath, piko, ...args, "--access-log.disable"];
+    const command = [...agentPrefix(index), ...piko, ...args, "--access-log.disable"];
     const program = new Program(`agent ${index}`, command);
     this.agents[index] = program;
     await program.record("connected");

@@ -20,6 +20,7 @@ export class SwallowingPath {
     const subnet = `10.232.${process.pid % 256}`;
     this.host = `${subnet}.1`;
     run(`ip netns add ${this.#name}`);
+    process.once("exit", () => this.remove());
     try {
       run(`ip link add ${this.#cable} type veth peer name eth0 netns ${this.#name}`);
       run(`ip address add ${this.host}/30 dev ${this.#cable}`);
@@ -53,10 +54,12 @@ export class SwallowingPath {
       run(`ip netns exec ${this.#name} iptables -w -A ${rule} -j DROP`);
   }
 
+  /** Takes it back. */
   heal() {
     run(`ip netns exec ${this.#name} iptables -w -F`);
   }
 
+  /** Idempotent. */
   remove() {
     // By itself the cable would stay until the last of the namespace's connections has given up.
     spawnSync("ip", ["link", "delete", this.#cable]);
