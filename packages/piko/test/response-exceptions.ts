@@ -6,7 +6,10 @@
 const EXCEPTIONS = {
   "white space before the colon of a field": {
     fields: (lines: string): string =>
-      lines.replace(/^(?!content-length|transfer-encoding)([!#$%&'*+\-.^_`|~\w]+)[ \t]+:/gim, "$1:"),
+      lines.replace(
+        /^(?!(?:content-length|transfer-encoding)[ \t]*:)([!#$%&'*+\-.^_`|~\w]+)[ \t]+:/gim,
+        "$1:",
+      ),
     chunkLine: (line: string): string => line,
   },
   "white space in a chunk's line": {
