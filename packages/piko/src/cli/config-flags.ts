@@ -70,7 +70,7 @@ export function givenSettings(
 export function loadCommandConfig<T>(
   command: Command,
   declared: Section<T>,
-  more: { given?: readonly GivenSetting[]; replaces?: readonly string[] } = {},
+  more: { given?: readonly GivenSetting[]; replaces?: readonly string[]; flags?: readonly Flag[] } = {},
 ): T {
   const values: Record<string, unknown> = command.optsWithGlobals();
   const path = values["config.path"];
@@ -78,7 +78,7 @@ export function loadCommandConfig<T>(
     path: typeof path === "string" ? path : undefined,
     expandEnv: values["config.expandEnv"] === true,
     env: process.env,
-    given: [...givenSettings(command, listFlags(declared)), ...(more.given ?? [])],
+    given: [...givenSettings(command, more.flags ?? listFlags(declared)), ...(more.given ?? [])],
     replaces: more.replaces ?? [],
   };
   return loadConfig(declared, sources);

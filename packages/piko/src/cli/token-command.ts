@@ -1,12 +1,20 @@
 // `piko token create|inspect`.
 
 import { readFileSync } from "node:fs";
+import { systemClock } from "@piko/tunnel";
 import { Command } from "commander";
 import { listFlags } from "../config/flags.js";
 import { loadConfig } from "../config/load-config.js";
-import { TOKEN_CREATE } from "../config/token.js";
-import { addFlagOptions, givenSettings } from "./config-flags.js";
+import { SERVER } from "../config/server.js";
+import { TOKEN_CREATE, TOKEN_INSPECT } from "../config/token.js";
+import { createLogger } from "../observability/logger.js";
+import { fileDevice, LogOutput } from "../observability/log-output.js";
+import { addFileOptions, addFlagOptions, givenSettings, loadCommandConfig } from "./config-flags.js";
 import { runTool } from "./run-tool.js";
+
+const STDERR = 2;
+/** What keys and key sets have to say. */
+const LOG_WARNINGS = { level: "warn", subsystems: [], format: "pretty" } as const;
 
 /** Creates the commands that make and explain tokens. */
 export function createTokenCommand(): Command {
@@ -58,24 +66,39 @@ Examples:
 function createInspectCommand(): Command {
   const command = new Command("inspect")
     .summary("explain a token")
-    .description("Says what a token holds, and when it expires. Reads a file, or standard input.")
+    .description(
+      "Says what a token holds and when it expires, and with a server's configuration for each port whether it is let in and, if not, why. Reads a file, or standard input.",
+    )
     .argument("[file]", "file with the token; standard input by default")
     .allowExcessArguments(false)
     .addHelpText(
       "after",
       `
-Example:
-  piko token create --key-file secret | piko token inspect`,
+Examples:
+  # What a token holds.
+  piko token create --key-file secret | piko token inspect
+
+  # Whether a server lets it in.
+  piko token inspect token --config.path ./server.yaml --endpoint my-endpoint`,
     );
+  const flags = listFlags(TOKEN_INSPECT);
+  addFlagOptions(command, flags);
+  addFileOptions(command);
   return command.action(async (path: string | undefined) => {
+    const sources = { path: undefined, expandEnv: false, env: {}, given: givenSettings(command, flags) };
+    const question = loadConfig(TOKEN_INSPECT, sources);
+    const hasServer = command.opts()["config.path"] !== undefined;
+    const server = hasServer ? loadCommandConfig(command, SERVER, { flags: [] }) : undefined;
+    // oxlint-disable-next-line no-restricted-properties -- the process is where time comes from
+    const wallNow = Date.now;
     await runTool(async () => {
       const { inspectToken } = await import("../token/inspect-token.js");
-      const lines = await inspectToken({
-        text: readInput(path),
-        // oxlint-disable-next-line no-restricted-properties -- the process is where time comes from
-        nowMs: Date.now(),
-      });
+      const output = new LogOutput(fileDevice(STDERR));
+      const logger = createLogger({ config: LOG_WARNINGS, output, terminal: false, colour: false });
+      const judge = server && { server, question, clock: systemClock, wallNow, logger };
+      const lines = await inspectToken({ text: readInput(path), nowMs: wallNow(), judge });
       process.stdout.write(`${lines.join("\n")}\n`);
+      output.flushSync();
     });
   });
 }

@@ -1,6 +1,8 @@
-// `piko token inspect`: explains a token.
+// `piko token inspect`: explains a token, and asks a server's configuration for its opinion.
 
+import { visibleText } from "../base/visible-text.js";
 import { describeToken } from "./describe-token.js";
+import { judgeToken, type JudgeOptions } from "./judge-token.js";
 import { TokenToolError } from "./token-tool-error.js";
 
 export interface InspectOptions {
@@ -8,14 +10,25 @@ export interface InspectOptions {
   readonly text: string;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
+  /** Undefined: no configuration is there to be asked. */
+  readonly judge: JudgeOptions | undefined;
 }
 
-/** Lines that explain a token. Rejects with a TokenToolError for what is none. */
-export async function inspectToken({ nowMs, text }: InspectOptions): Promise<readonly string[]> {
+/** Lines that explain a token. Rejects with a TokenToolError for what is none, and when a key can't be read. */
+export async function inspectToken({ judge, nowMs, text }: InspectOptions): Promise<readonly string[]> {
   const token = text.trim().replace(/^Bearer\s+/i, "");
   if (token === "") throw new TokenToolError("token: is empty");
-  const lines = describeToken(token, nowMs);
-  if (lines === undefined)
+  const described = describeToken(token, nowMs);
+  if (described === undefined) {
     throw new TokenToolError("token: is none (header.claims.signature, each in base64url)");
-  return await Promise.resolve(lines);
+  }
+  if (judge === undefined) {
+    return [
+      ...described,
+      "",
+      "not verified: --config.path names a server's configuration, whose keys are asked",
+    ];
+  }
+  const verdicts = await judgeToken(token, judge);
+  return [...described, "", ...verdicts.map((verdict) => visibleText(`${verdict.port}: ${verdict.text}`))];
 }
