@@ -1,5 +1,6 @@
 // Decides who may use one port: finds the verifier of a credential, remembers whom it has let in, counts whom it hasn't.
 
+import type { Asked, AuditLog } from "./audit-log.js";
 import type { Identity } from "./identity.js";
 import { tokenOf } from "./credential.js";
 import { REFUSED, type Refusal } from "./refusal.js";
@@ -12,12 +13,15 @@ export interface AuthoriserOptions {
   /** `proxy`, `upstream` or `admin`. */
   readonly port: string;
   readonly maxPending: number;
+  /** Undefined: nobody wants to know. */
+  readonly audit?: AuditLog | undefined;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
 }
 
 export class Authoriser {
   readonly port: string;
+  readonly audit: AuditLog | undefined;
   /** Refusals by reason. */
   readonly refused: Map<string, number> = new Map();
   /** What was let in may have to end. */
@@ -32,8 +36,9 @@ export class Authoriser {
   #verifier: Verifier | undefined = undefined;
   #tenants: ReadonlyMap<string, Verifier> = new Map();
 
-  constructor({ maxPending, port, wallNow }: AuthoriserOptions) {
+  constructor({ audit, maxPending, port, wallNow }: AuthoriserOptions) {
     this.port = port;
+    this.audit = audit;
     this.#wallNow = wallNow;
     this.#queue = new VerificationQueue({
       maxPending,
@@ -123,9 +128,11 @@ export class Authoriser {
     return identity.generation === this.#generation && identity.isFresh(this.#wallNow());
   }
 
-  /** Counts a refusal. */
-  onRefused({ reason }: Refusal): void {
+  /** Counts a refusal, and says who was refused. */
+  onRefused(refusal: Refusal, asked: Asked): void {
+    const { reason } = refusal;
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
+    this.audit?.refused(asked, refusal);
   }
 
   /** Where there are tenants, each request names one. */

@@ -66,7 +66,10 @@ export function givenSettings(
   });
 }
 
-/** Loads a command's configuration from its file, its flags, and what else the command line gave. */
+/**
+ * Loads a command's configuration from its file, its flags, and what else the command line gave. `flags` are those of its
+ * settings that the command has; all by default.
+ */
 export function loadCommandConfig<T>(
   command: Command,
   declared: Section<T>,

@@ -1,6 +1,7 @@
 // Who may use the ports of a node: one authoriser for each, made of the configuration, and their metrics.
 
 import type { Clock } from "@piko/tunnel";
+import { AuditLog } from "../auth/audit-log.js";
 import { Authoriser } from "../auth/authoriser.js";
 import { loadVerifier } from "../auth/load-verifier.js";
 import type { Verifier } from "../auth/verifier.js";
@@ -24,15 +25,15 @@ export class Authorisers {
   readonly #options: AuthorisersOptions;
 
   private constructor(options: AuthorisersOptions) {
-    const { config, wallNow } = options;
+    const { clock, config, logger, wallNow } = options;
     this.#options = options;
-    this.proxy = new Authoriser({ port: "proxy", maxPending: config.proxy.auth.maxPending, wallNow });
-    this.upstream = new Authoriser({
-      port: "upstream",
-      maxPending: config.upstream.auth.maxPending,
-      wallNow,
-    });
-    this.admin = new Authoriser({ port: "admin", maxPending: config.admin.auth.maxPending, wallNow });
+    const create = (port: "proxy" | "upstream" | "admin"): Authoriser => {
+      const audit = new AuditLog(port, logger.subsystem("audit"), clock);
+      return new Authoriser({ port, maxPending: config[port].auth.maxPending, audit, wallNow });
+    };
+    this.proxy = create("proxy");
+    this.upstream = create("upstream");
+    this.admin = create("admin");
   }
 
   /** Reads all keys; rejects if one of them isn't what it should be. */

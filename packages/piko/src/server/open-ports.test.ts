@@ -28,8 +28,19 @@ describe("open ports", () => {
     const found = findOpenPorts(config(...paths), bound);
     expect(Object.keys(found)).toEqual(open);
     for (const [port, text] of Object.entries(found))
-      expect(text).toContain(port === "gossip" ? "bind_addr" : `${port}.auth`);
+      expect(text).toContain(port === "gossip" ? "gossip.encryption" : `${port}.auth`);
     expect(JSON.stringify(found)).not.toContain('secret"');
+  });
+
+  it("don't have gossip among them where only nodes with a key take part", () => {
+    const key = Buffer.alloc(32, 1).toString("base64");
+    const given = [
+      { keys: ["upstream", "auth", "hmacSecretKey"], value: "secret", flag: "" },
+      { keys: ["cluster", "gossip", "encryption"], value: "required", flag: "" },
+      { keys: ["cluster", "gossip", "secretKeys"], value: [key], flag: "" },
+    ];
+    const server = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
+    expect(Object.keys(findOpenPorts(server, EVERYWHERE))).toEqual(["admin"]);
   });
 
   it("don't have the upstream port among them where tenants have keys", () => {

@@ -16,7 +16,7 @@ export interface BoundPorts {
 
 /** By port, what is open and what closes it; empty when nothing is. */
 export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly<Record<string, string>> {
-  const { admin, proxy, upstream } = config;
+  const { admin, cluster, proxy, upstream } = config;
   const agentsKnown = hasKeys(upstream.auth) || upstream.tenants.length > 0;
   const open: Record<string, string> = {};
   if (!agentsKnown && !isLoopback(bound.upstream)) {
@@ -26,9 +26,10 @@ export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly
     open["admin"] = `anybody may see the state of the cluster: set admin.auth (${KEYS})`;
   }
   // What a forged node is sent, a hop's request or one with `?forward=`, has its sender's token.
-  if ((agentsKnown || hasKeys(proxy.auth) || hasKeys(admin.auth)) && !isLoopback(bound.gossip)) {
+  const tokens = agentsKnown || hasKeys(proxy.auth) || hasKeys(admin.auth);
+  if (tokens && cluster.gossip.encryption !== "required" && !isLoopback(bound.gossip)) {
     open["gossip"] =
-      "anybody may join as a node, and is sent requests with their tokens: set cluster.gossip.bind_addr to an address that only nodes reach";
+      "anybody may join as a node, and is sent requests with their tokens: set cluster.gossip.encryption to required, with cluster.gossip.secret_key_files";
   }
   return open;
 }

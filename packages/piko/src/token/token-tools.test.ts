@@ -9,7 +9,7 @@ import { Identity } from "../auth/identity.js";
 import { NONE_REVOKED } from "../auth/revoked-file.js";
 import { Verifier } from "../auth/verifier.js";
 import { parsePublicKey } from "../config/auth.js";
-import { SIGNING_ALGORITHMS, type TokenCreateConfig } from "../config/token.js";
+import type { SigningAlgorithm, TokenCreateConfig } from "../config/token.js";
 import { createKey, runKeyCreate } from "./create-key.js";
 import { createToken } from "./create-token.js";
 import { inspectToken } from "./inspect-token.js";
@@ -65,17 +65,20 @@ async function verify(token: string, key: VerifyingKey): Promise<Identity | stri
 }
 
 describe("a created key", () => {
-  it.each(SIGNING_ALGORITHMS)("for %s makes tokens that a server's verifier lets in", async (algorithm) => {
-    const { publicKey: pem, secret } = createKey(algorithm);
-    const token = await create(secret, { algorithm: algorithm.startsWith("ES") ? "auto" : algorithm });
-    const key =
-      pem === undefined
-        ? await hmacKey(Buffer.from(secret.trimEnd()))
-        : publicKey(parsePublicKey(pem, algorithm.startsWith("RS") ? "rsa" : "ec"));
-    const header = JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()) as object;
-    expect(header).toEqual({ alg: algorithm, typ: "JWT" });
-    expect(await verify(token, key as VerifyingKey)).toBeInstanceOf(Identity);
-  });
+  it.each<SigningAlgorithm>(["HS256", "HS512", "RS256", "ES256", "ES384", "ES512"])(
+    "for %s makes tokens that a server's verifier lets in",
+    async (algorithm) => {
+      const { publicKey: pem, secret } = createKey(algorithm);
+      const token = await create(secret, { algorithm: algorithm.startsWith("ES") ? "auto" : algorithm });
+      const key =
+        pem === undefined
+          ? await hmacKey(Buffer.from(secret.trimEnd()))
+          : publicKey(parsePublicKey(pem, algorithm.startsWith("RS") ? "rsa" : "ec"));
+      const header = JSON.parse(Buffer.from(token.split(".")[0] ?? "", "base64url").toString()) as object;
+      expect(header).toEqual({ alg: algorithm, typ: "JWT" });
+      expect(await verify(token, key as VerifyingKey)).toBeInstanceOf(Identity);
+    },
+  );
 
   it("is 32 random bytes by default, and never twice the same", () => {
     const { secret } = createKey("HS256");
@@ -196,7 +199,9 @@ describe("inspecting a token", () => {
   it("says what it holds, with times relative to now", async () => {
     const { secret } = createKey("HS256");
     const made = await create(secret, { endpoint: ["web", "team-a-*"], subject: "me\u202e", id: "7" });
-    expect(await inspectToken({ text: `Bearer ${made}\n`, nowMs: NOW_MS + 60_000 })).toEqual([
+    expect(
+      await inspectToken({ text: `Bearer ${made}\n`, nowMs: NOW_MS + 60_000, judge: undefined }),
+    ).toEqual([
       "header:     alg HS256, typ JWT",
       "subject:    me\ufffd",
       "id:         7",
@@ -206,6 +211,8 @@ describe("inspecting a token", () => {
       "issued:     2026-11-29T01:50:00Z (1m0s ago)",
       "valid from: its beginning",
       "expires:    2026-11-29T02:50:00Z (in 59m0s)",
+      "",
+      "not verified: --config.path names a server's configuration, whose keys are asked",
     ]);
   });
 
@@ -218,17 +225,19 @@ describe("inspecting a token", () => {
     [{ scope: "x", exp: 1e300 }, 'other:      {"scope":"x"}'],
     [{ exp: "soon" }, "problem:    its claims aren't an object, or one of them is of a wrong type"],
   ])("of %j says %s", async (claims, line) => {
-    expect(await inspectToken({ text: token({ alg: "HS256" }, claims), nowMs: NOW_MS })).toContain(line);
+    expect(
+      await inspectToken({ text: token({ alg: "HS256" }, claims), nowMs: NOW_MS, judge: undefined }),
+    ).toContain(line);
   });
 
   it.each([
     [{ alg: "HS256", crit: ["b64"] }, "problem:    its header has `crit`, which nothing here understands"],
     [{}, "problem:    signed by an algorithm that none of the port's keys is for"],
   ])("with header %j says what every server holds against it", async (header, line) => {
-    expect(await inspectToken({ text: token(header, {}), nowMs: NOW_MS })).toContain(line);
+    expect(await inspectToken({ text: token(header, {}), nowMs: NOW_MS, judge: undefined })).toContain(line);
   });
 
   it.each(["", "\n", "abc", "a.b.c", "W10.W10.W10"])("refuses %j", async (text) => {
-    await expect(inspectToken({ text, nowMs: NOW_MS })).rejects.toThrow(/^token: is /);
+    await expect(inspectToken({ text, nowMs: NOW_MS, judge: undefined })).rejects.toThrow(/^token: is /);
   });
 });

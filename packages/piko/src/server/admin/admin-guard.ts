@@ -5,7 +5,6 @@ import type { Authoriser } from "../../auth/authoriser.js";
 import type { Identity } from "../../auth/identity.js";
 import type { Refusal } from "../../auth/refusal.js";
 import { send } from "../../net/route-server.js";
-import type { Logger } from "../../observability/logger.js";
 
 /** Pages for programs that have no token. */
 const PROBES: ReadonlySet<string> = new Set(["/health", "/ready"]);
@@ -13,12 +12,10 @@ const PROBES: ReadonlySet<string> = new Set(["/health", "/ready"]);
 export class AdminGuard {
   readonly #auth: Authoriser;
   readonly #exemptProbes: boolean;
-  readonly #logger: Logger;
 
-  constructor(auth: Authoriser, exemptProbes: boolean, logger: Logger) {
+  constructor(auth: Authoriser, exemptProbes: boolean) {
     this.#auth = auth;
     this.#exemptProbes = exemptProbes;
-    this.#logger = logger;
   }
 
   /** Whether the request may go on, now or later; if not, it has its answer. */
@@ -31,7 +28,7 @@ export class AdminGuard {
     return new Promise((resolve) => {
       const settle = (result: Identity | Refusal): void => {
         response.off("close", onClose);
-        resolve(!("reason" in result) || this.#deny(request, response, result));
+        resolve(!("reason" in result) || this.#deny(request, response, result, credential, tenantId));
       };
       const waiter = { onVerified: settle };
       const onClose = (): void => {
@@ -44,10 +41,16 @@ export class AdminGuard {
     });
   }
 
-  #deny({ socket }: IncomingMessage, response: ServerResponse, refusal: Refusal): false {
-    const { message, reason, status } = refusal;
-    this.#auth.onRefused(refusal);
-    this.#logger.warn("request denied", { "client-ip": socket.remoteAddress ?? "", status, reason });
+  #deny(
+    { socket }: IncomingMessage,
+    response: ServerResponse,
+    refusal: Refusal,
+    credential: string | undefined,
+    tenantId: string,
+  ): false {
+    const { message, status } = refusal;
+    const address = socket.remoteAddress ?? "";
+    this.#auth.onRefused(refusal, { address, tenantId, endpointId: "", identity: undefined, credential });
     const body = JSON.stringify({ error: message });
     // As on the other ports: a 401 is Go Piko's to the byte.
     const fields: Record<string, string> =

@@ -35,7 +35,7 @@ export class AdminPort {
 
   constructor(options: AdminPortOptions) {
     const { auth, clock, cluster, exemptProbes, isReady, logger, metrics, upstreams, wallNow } = options;
-    const guard = new AdminGuard(auth, exemptProbes, logger);
+    const guard = new AdminGuard(auth, exemptProbes);
     const status = new StatusPages(cluster, upstreams, wallNow);
     // Nobody gets them without a token.
     const profiles = auth.enabled ? new Profiles(clock) : undefined;

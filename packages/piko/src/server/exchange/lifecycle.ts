@@ -111,7 +111,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
 
   #onIdentity(head: RequestHead, result: Identity | Refusal): void {
     if ("reason" in result) {
-      this.#deny(result);
+      this.#deny(head, result, "");
       return;
     }
     this.#identity = result;
@@ -122,11 +122,16 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#route(head);
   }
 
-  #deny(refusal: Refusal): void {
-    const { auth, logger } = this.#context;
-    const { message, reason, status } = refusal;
-    auth.onRefused(refusal);
-    logger.debug("request denied", { "client-ip": this.#client.client.address, status, reason });
+  #deny(head: RequestHead, refusal: Refusal, endpointId: string): void {
+    const { message, status } = refusal;
+    const fields = this.#fields;
+    this.#context.auth.onRefused(refusal, {
+      address: this.#client.client.address,
+      tenantId: valueOf(head, fields.tenant) ?? "",
+      endpointId,
+      identity: this.#identity,
+      credential: valueOf(head, fields.credential),
+    });
     this.#exchange.reply(status, message, status === 503 ? RETRY_AFTER : "");
   }
 
@@ -164,7 +169,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     const byHost = head.endpointField < 0 && !nodesOnly;
     const served = byHost ? this.#dispatch.servedId(endpointId, identity) : endpointId;
     if (identity.permits(served)) this.#admit(head, served, nodesOnly);
-    else this.#deny(REFUSED.endpoint);
+    else this.#deny(head, REFUSED.endpoint, served);
   }
 
   /** Is there room for it? What is in use at a time is asked where it is counted: by the dispatch. */
@@ -199,7 +204,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     if (match === null) exchange.reply(404, "not found");
     else if (head.method !== "GET") exchange.reply(405, "method not allowed", "Allow: GET\r\n");
     else if (endpointId !== undefined && this.#identity?.permits(endpointId) === false) {
-      this.#deny(REFUSED.endpoint);
+      this.#deny(head, REFUSED.endpoint, endpointId);
     } else if (!isWebSocketUpgrade(head)) {
       exchange.reply(426, "websocket upgrade required", "Upgrade: websocket\r\n");
     } else if (!isSameOrigin(head)) exchange.reply(403, "foreign origin");

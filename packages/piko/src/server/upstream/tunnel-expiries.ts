@@ -45,6 +45,11 @@ export class TunnelExpiries {
     return this.#ending.size + this.#ended.size;
   }
 
+  /** The tunnel has expired, and isn't gone yet. */
+  knows(tunnel: Tunnel): boolean {
+    return this.#ending.has(tunnel) || this.#ended.has(tunnel);
+  }
+
   /** Its token doesn't count any more, for this reason: it ends from now on. */
   expire(tunnel: Tunnel, reason: string): void {
     this.#watched.delete(tunnel);

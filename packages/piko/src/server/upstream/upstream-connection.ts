@@ -181,13 +181,21 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
   }
 
   #onIdentity(head: RequestHead, result: Identity | AuthRefusal): void {
-    if ("reason" in result) this.#deny(result);
+    if ("reason" in result) this.#deny(head, result, "", undefined);
     else this.#route(head, result);
   }
 
-  #deny(refusal: AuthRefusal): void {
+  #deny(head: RequestHead, refusal: AuthRefusal, endpointId: string, identity: Identity | undefined): void {
     const { message, reason, status } = refusal;
-    this.#port.auth.onRefused(refusal);
+    const fields = new CredentialFields();
+    fields.read(head);
+    this.#port.auth.onRefused(refusal, {
+      address: this.clientIp,
+      tenantId: valueOf(head, fields.tenant) ?? "",
+      endpointId,
+      identity,
+      credential: valueOf(head, fields.credential),
+    });
     this.#refuse(status, message, status === 503 ? RETRY_AFTER : "", reason);
   }
 
@@ -198,7 +206,8 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     const endpointId = match === null ? undefined : parseEndpointId(match[1] ?? "");
     if (match === null || head.method !== "GET") this.#refuse(404, "not found");
     else if (endpointId === undefined) this.#refuse(400, INVALID_ID);
-    else if (identity?.permits(endpointId) === false) this.#deny(REFUSED.endpoint);
+    else if (identity?.permits(endpointId) === false)
+      this.#deny(head, REFUSED.endpoint, endpointId, identity);
     else this.#upgrade(head, endpointId, identity);
   }
 

@@ -14,6 +14,7 @@ import { peerAddress } from "../../net/peer-address.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import type { LimitCounters } from "../../net/limit-counters.js";
 import type { AddressRanges } from "../../base/address-ranges.js";
+import type { Asked } from "../../auth/audit-log.js";
 import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
@@ -172,6 +173,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
   onTunnel(tunnel: Tunnel): void {
     this.#upstreams.add(tunnel);
     this.#expiries.watch(tunnel, tunnel.untilMs);
+    if (tunnel.identity !== undefined) this.auth.audit?.opened(askedBy(tunnel));
     this.logger.info("upstream connected", describe(tunnel));
   }
 
@@ -201,10 +203,14 @@ export class UpstreamPort implements UpstreamConnectionOwner {
   onExpired(tunnel: Tunnel, reason: string): void {
     this.#upstreams.remove(tunnel);
     this.logger.info("upstream token no longer counts", { ...describe(tunnel), reason });
+    if (tunnel.identity !== undefined) this.auth.audit?.lost(askedBy(tunnel), reason);
   }
 
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {
     this.#upstreams.remove(tunnel);
+    if (tunnel.identity !== undefined && !this.#expiries.knows(tunnel)) {
+      this.auth.audit?.lost(askedBy(tunnel), error === undefined ? "closed" : error.message);
+    }
     this.#expiries.forget(tunnel);
     this.#leave(tunnel.clientIp);
     if (error?.code === "PIKO_YAMUX_KEEPALIVE") this.#limits.hit("ping_timeout");
@@ -254,6 +260,11 @@ export class UpstreamPort implements UpstreamConnectionOwner {
   #leave(address: string): void {
     if (!this.#trustedProxies.includes(address)) this.#clients.leave(address);
   }
+}
+
+/** Who has a tunnel, for the audit. */
+function askedBy({ clientIp, endpointId, identity, tenantId }: Tunnel): Asked {
+  return { address: clientIp, tenantId, endpointId, identity, credential: undefined };
 }
 
 function describe(tunnel: Tunnel): Record<string, string> {

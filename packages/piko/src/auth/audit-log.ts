@@ -1,0 +1,98 @@
+// Lines for those who have to answer later who was let in: who opened, was refused, or lost what, and why. The client is
+// told less. No credential is in any of them.
+
+import type { Clock } from "@piko/tunnel";
+import type { Logger } from "../observability/logger.js";
+import { readClaims } from "./claims.js";
+import type { Identity } from "./identity.js";
+import type { Refusal } from "./refusal.js";
+import { MAX_TOKEN_BYTES, payloadOf } from "./token.js";
+
+/** Lines about refusals in a second, of one port; who sends more is counted only. */
+export const MAX_REFUSALS_PER_SECOND = 100;
+/** Longest text of a claim in a line. */
+const MAX_CLAIM_LENGTH = 256;
+
+/** What was asked for, and by whom. */
+export interface Asked {
+  /** Address that it came from. */
+  readonly address: string;
+  /** Empty for none. */
+  readonly tenantId: string;
+  /** Empty: none, or not known yet. */
+  readonly endpointId: string;
+  /** Undefined: none that is verified. */
+  readonly identity: Identity | undefined;
+  /** The field's value; undefined for none. */
+  readonly credential: string | undefined;
+}
+
+export class AuditLog {
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #port: string;
+  #secondMs = Number.NEGATIVE_INFINITY;
+  #count = 0;
+  /** Refusals of which nothing was said. */
+  #unsaid = 0;
+
+  /** `logger`: of subsystem `audit`. */
+  constructor(port: string, logger: Logger, clock: Clock) {
+    this.#port = port;
+    this.#logger = logger;
+    this.#clock = clock;
+  }
+
+  /** A tunnel listens on an endpoint. */
+  opened(asked: Asked): void {
+    this.#logger.info("opened", this.#describe(asked));
+  }
+
+  /** A tunnel is gone, or its token no longer counts; `reason` says why. */
+  lost(asked: Asked, reason: string): void {
+    this.#logger.info("lost", { ...this.#describe(asked), reason });
+  }
+
+  /** Somebody wasn't let in. */
+  refused(asked: Asked, { reason, status }: Refusal): void {
+    const now = this.#clock.now();
+    if (now - this.#secondMs >= 1_000) {
+      this.#secondMs = now;
+      this.#count = 0;
+    }
+    if (++this.#count > MAX_REFUSALS_PER_SECOND) {
+      this.#unsaid++;
+      return;
+    }
+    const unsaid = this.#unsaid === 0 ? {} : { unsaid: this.#unsaid };
+    this.#unsaid = 0;
+    this.#logger.warn("refused", { ...this.#describe(asked), reason, status, ...unsaid });
+  }
+
+  #describe(asked: Asked): Record<string, unknown> {
+    const { address, credential, endpointId, identity, tenantId } = asked;
+    return {
+      port: this.#port,
+      "client-ip": address,
+      ...(endpointId === "" ? {} : { "endpoint-id": endpointId }),
+      ...(tenantId === "" ? {} : { "tenant-id": tenantId }),
+      ...(identity === undefined ? claimed(credential) : named(identity.claims)),
+    };
+  }
+}
+
+/** What a token says of its owner, who may be anybody: nobody has verified it. */
+function claimed(credential: string | undefined): Record<string, unknown> {
+  if (credential === undefined || credential.length > MAX_TOKEN_BYTES + "Bearer ".length) return {};
+  const claims = readClaims(payloadOf(credential.slice(credential.indexOf(" ") + 1)));
+  if (claims === undefined) return {};
+  const names = named(claims);
+  return Object.keys(names).length === 0 ? {} : { ...names, verified: false };
+}
+
+function named({ subject, tokenId }: { subject: string; tokenId: string }): Record<string, unknown> {
+  return {
+    ...(subject === "" ? {} : { sub: subject.slice(0, MAX_CLAIM_LENGTH) }),
+    ...(tokenId === "" ? {} : { jti: tokenId.slice(0, MAX_CLAIM_LENGTH) }),
+  };
+}

@@ -1,0 +1,122 @@
+// Tokens that end while their tunnels are in use: replaced in time, replaced late, never replaced. By real programs, with keys
+// and tokens that the command makes.
+
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeEach, describe, expect, it } from "vitest";
+import { curl } from "../harness/curl.js";
+import { eventually } from "../harness/deadline.js";
+import { metric } from "../harness/metrics.js";
+import { type RunningServer, runPiko, startAgent, startServer } from "../harness/piko.js";
+import { RawClient } from "../harness/raw-client.js";
+import { Service } from "../harness/service.js";
+import { perTest } from "../harness/stage.js";
+import { inSeconds, token } from "../harness/tokens.js";
+import { Traffic } from "../harness/traffic.js";
+
+const scene = perTest();
+let folder = "";
+let secret = "";
+let tokenFile = "";
+beforeEach(async () => {
+  folder = await scene.directory();
+  secret = join(folder, "secret");
+  tokenFile = join(folder, "token");
+  expect((await runPiko("key", "create", "--out", secret)).code).toBe(0);
+});
+
+/** A token that ends in so many seconds; made here where a process would take too much of its life. */
+function create(lifeS: number, sub = ""): string {
+  return token("HS256", readFileSync(secret, "utf8").trim(), { sub, exp: inSeconds(lifeS) });
+}
+
+/** Replaces the file in one step, as secrets are replaced. */
+function put(text: string): void {
+  writeFileSync(`${tokenFile}.new`, `${text}\n`);
+  renameSync(`${tokenFile}.new`, tokenFile);
+}
+
+async function start(flags: Readonly<Record<string, string>> = {}): Promise<RunningServer> {
+  return await startServer(scene, { "upstream.auth.hmac-secret-key-file": secret, ...flags });
+}
+
+const endpoints = async ({ admin }: RunningServer): Promise<unknown> =>
+  await (await fetch(`http://${admin}/status/upstream/endpoints`)).json();
+
+describe("a token that is replaced", () => {
+  it("while its tunnel is in use costs no request and no stream", async () => {
+    const service = await Service.start(scene);
+    const server = await start({ "proxy.timeout": "60s" });
+    const made = await runPiko("token", "create", "--key-file", secret, "--endpoint", "w*");
+    put(made.stdout.trim());
+    const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+      // A busy machine is none of this test's affairs.
+      flags: ["--connect.token-file", tokenFile, "--timeout", "60s"],
+    });
+    const traffic = Traffic.start(scene, server.proxy, "web", {
+      get: 200,
+      post: 50,
+      events: 2,
+    });
+    await eventually(() => service.requests.length > 100, "traffic");
+    for (let i = 0; i < 3; i++) {
+      const from = agent.lines.length;
+      put(create(1_800, `next ${i}`));
+      await agent.waitFor("connected", { from });
+    }
+    // The same token again, in a file that has been touched, opens none.
+    const from = agent.lines.length;
+    put(readFileSync(tokenFile, "utf8").trim());
+    await agent.waitFor("token file has changed", { from });
+    const { counts, failures } = await traffic.stop();
+    expect(failures).toEqual([]);
+    expect(counts["get"]).toBeGreaterThan(100);
+    expect(agent.lines.slice(from).map(({ fields }) => fields["msg"])).not.toContain("connected");
+    await eventually(
+      async () => (await metric(server.admin, "piko_upstreams_connected_upstreams")) === 1,
+      "one tunnel",
+    );
+  }, 120_000);
+});
+
+describe("a token that ends", () => {
+  it("takes its tunnel from requests and pages at once, gives what is under way its grace, and comes back with another", async () => {
+    const service = await Service.start(scene);
+    const server = await start({ "upstream.auth.expiry-grace": "2s", "proxy.reconnect-wait": "0s" });
+    put(create(10));
+    const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+      flags: ["--connect.token-file", tokenFile],
+    });
+    const long = await RawClient.connect(scene, server.proxy);
+    long.send("GET /events?count=100&ms=200 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    await service.request("/events");
+    const { fields } = await server.program.waitFor("upstream token no longer counts");
+    const endedMs = performance.now();
+    expect(fields).toMatchObject({ "endpoint-id": "web", reason: "expired" });
+    expect(await endpoints(server)).toEqual({});
+    expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(502);
+    // The agent has heard of it, and is told why it isn't let in again.
+    await agent.waitFor("server refused to connect");
+    await long.end;
+    expect(performance.now() - endedMs).toBeGreaterThan(1_500);
+    await server.program.waitFor("upstream disconnected");
+    const from = agent.lines.length;
+    put(create(1_800));
+    await agent.waitFor("connected", { from });
+    expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(200);
+  }, 120_000);
+
+  it("ends no tunnel with disable_disconnect_on_expiry", async () => {
+    const service = await Service.start(scene);
+    const server = await start({ "upstream.auth.disable-disconnect-on-expiry": "true" });
+    const lifeS = 10;
+    const madeMs = Date.now();
+    put(create(lifeS));
+    await startAgent(scene, server.upstream, "web", service.addr, {
+      flags: ["--connect.token-file", tokenFile],
+    });
+    await eventually(() => Date.now() > madeMs + (lifeS + 1) * 1_000, "the token's end");
+    expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(200);
+    expect(await endpoints(server)).toEqual({ web: 1 });
+  });
+});
