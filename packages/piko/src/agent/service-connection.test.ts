@@ -256,6 +256,28 @@ describe("a request that can't be sent again", () => {
     expect(await connectionsOf("PUT", gapMs, "read at once")).toBe(1);
   });
 
+  it.each([
+    ["a body that is kept", "Content-Length: 4\r\n\r\nbody", 1],
+    ["a body that is too long to be kept", `Content-Length: 20000\r\n\r\n${"b".repeat(20_000)}`, 2],
+    ["a body of unknown length", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n", 2],
+  ])("may be a PUT: with %s", async (_what, rest, connections) => {
+    let wallMs = 1_000_000;
+    const service = await uses.raw((socket) => {
+      let text = "";
+      socket.on("data", (data) => {
+        text += data.toString("latin1");
+        if (!/(^GET[^]*\r\n\r\n|\r\n\r\n(body|b{20000})|\r\n0\r\n\r\n)$/.test(text)) return;
+        text = "";
+        socket.write(OK);
+      });
+    });
+    const rig = await uses.rig({ service: service.port, wallNow: () => wallMs });
+    await rig.request(GET);
+    wallMs += 1_000;
+    expect((await rig.request(`PUT / HTTP/1.1\r\nHost: h\r\n${rest}`)).text).toContain("200 OK");
+    expect(service.connections.length).toBe(connections);
+  });
+
   it("counts from the last request, since nobody knows when the answer came", async () => {
     expect(await connectionsOf("POST", 1_000, "read at the end")).toBe(2);
   });

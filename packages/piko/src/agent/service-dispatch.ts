@@ -12,23 +12,33 @@ export class ServiceDispatch implements Dispatch, Lifecycle {
   readonly waiting = false;
   readonly #exchange: Exchange;
   readonly #pool: ServicePool;
+  readonly #maxReplayBytes: number;
   #method: string;
+  /** Its method allows it, and all of it will be at hand. */
+  #repeatable: boolean;
 
-  constructor(exchange: Exchange, pool: ServicePool) {
+  /** `maxReplayBytes`: most bytes of a request that the exchange keeps. */
+  constructor(exchange: Exchange, pool: ServicePool, maxReplayBytes: number) {
     this.#exchange = exchange;
     this.#pool = pool;
+    this.#maxReplayBytes = maxReplayBytes;
     this.#method = "";
+    this.#repeatable = false;
   }
 
   begin(head: RequestHead): void {
-    this.#method = head.method;
+    const { chunked, contentLength, end, method, start } = head;
+    this.#method = method;
+    const kept = contentLength <= 0 || end - start + contentLength <= this.#maxReplayBytes;
+    // How much comes in chunks nobody knows.
+    this.#repeatable = isIdempotent(method) && !chunked && kept;
     this.#exchange.dispatch(head);
   }
 
   abandon(): void {}
 
   connect(head: RequestHead | undefined): void {
-    this.#exchange.start(this.#pool.take(this.#exchange, isIdempotent(this.#method)), head);
+    this.#exchange.start(this.#pool.take(this.#exchange, this.#repeatable), head);
   }
 
   again(seen: Seen): boolean {
