@@ -242,7 +242,7 @@ describe("the end of a tunnel is told once, with its cause", () => {
     await endPeer();
     await owner.closed;
     expect(owner.calls).toEqual(["ended", "close"]);
-    expect(owner.error?.code).toBe("PIKO_YAMUX_BAD_FRAME");
+    expect(owner.error?.code).toBe("PIKO_YAMUX_VERSION");
     clock.assertIdle();
   });
 

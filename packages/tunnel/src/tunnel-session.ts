@@ -11,6 +11,7 @@ import { YamuxSession } from "./yamux/session.js";
 import type { SessionHandler } from "./yamux/session-handler.js";
 import type { SessionOptions } from "./yamux/session-options.js";
 import type { StreamHandler, YamuxStream } from "./yamux/stream.js";
+import { isViolation } from "./yamux/violation.js";
 
 /** What the owner of a tunnel is told. */
 export interface TunnelSessionHandler {
@@ -124,7 +125,6 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
 
   onFailed(error: TunnelError): void {
     this.#error = error;
-    const peersFault = error.code === "PIKO_YAMUX_BAD_FRAME" || error.code === "PIKO_YAMUX_WINDOW_EXCEEDED";
-    this.#webSocket.fail(error, peersFault ? CLOSE_PROTOCOL_ERROR : CLOSE_INTERNAL_ERROR);
+    this.#webSocket.fail(error, isViolation(error.code) ? CLOSE_PROTOCOL_ERROR : CLOSE_INTERNAL_ERROR);
   }
 }

@@ -1,7 +1,7 @@
 // A yamux session over a byte stream: streams, pings, GoAway, and every rule of which a breach ends the session.
 // Compatible with hashicorp/yamux and its forks; a mistake of ours ends a Go peer for good, so what is sent is strict.
 
-import { TunnelError } from "../errors.js";
+import { TunnelError, type TunnelErrorCode } from "../errors.js";
 import type { Outbox } from "../socket/outbox.js";
 import {
   FLAG_ACK,
@@ -27,6 +27,7 @@ import type { SessionHandler } from "./session-handler.js";
 import { completeOptions, type SessionOptions } from "./session-options.js";
 import { type StreamHandler, type StreamSession, YamuxStream } from "./stream.js";
 import { StreamIds } from "./stream-ids.js";
+import { isViolation } from "./violation.js";
 
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
@@ -139,7 +140,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   }
 
   onFrame(version: number, type: number, flags: number, streamId: number, length: number): boolean {
-    if (version !== VERSION) return this.#protocolError(`version ${version}`);
+    if (version !== VERSION) return this.#violated("PIKO_YAMUX_VERSION", `version ${version}`);
     switch (type) {
       case TYPE_DATA:
       case TYPE_WINDOW_UPDATE:
@@ -153,7 +154,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
       case TYPE_GO_AWAY:
         return this.#onGoAway(length);
       default:
-        return this.#protocolError(`frame type ${type}`);
+        return this.#violated("PIKO_YAMUX_FRAME_TYPE", `frame type ${type}`);
     }
   }
 
@@ -248,7 +249,9 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   #onStreamFrame(type: number, flags: number, streamId: number, length: number): boolean {
     let stream = this.#streams.get(streamId);
     if ((flags & FLAG_SYN) !== 0) {
-      if (stream !== undefined) return this.#protocolError(`second SYN for stream ${streamId}`);
+      if (stream !== undefined) {
+        return this.#violated("PIKO_YAMUX_SECOND_SYN", `second SYN for stream ${streamId}`);
+      }
       stream = this.#onSyn(streamId);
       if (this.#ended) return false;
     }
@@ -265,13 +268,8 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     if (type === TYPE_WINDOW_UPDATE) {
       if (length > 0) stream.grow(length);
     } else if (!stream.receiveFrame(length)) {
-      this.#fail(
-        new TunnelError(
-          "PIKO_YAMUX_WINDOW_EXCEEDED",
-          `yamux: stream ${streamId}: ${length} bytes above the window`,
-        ),
-      );
-      return false;
+      const detail = `stream ${streamId}: ${length} bytes above the window`;
+      return this.#violated("PIKO_YAMUX_WINDOW_EXCEEDED", detail);
     }
     if ((flags & FLAG_FIN) !== 0) {
       if (type === TYPE_DATA && length > 0) this.#finBehindPayload = true;
@@ -283,7 +281,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   #onSyn(streamId: number): YamuxStream | undefined {
     // Ids may come out of order: Go takes an id first and sends the SYN later, from several goroutines.
     if (!this.#ids.isPeers(streamId)) {
-      this.#protocolError(`SYN for stream ${streamId}, which is not the peer's to open`);
+      this.#violated("PIKO_YAMUX_STREAM_ID", `SYN for stream ${streamId}, which is not the peer's to open`);
       return undefined;
     }
     if (!this.#answerable()) return undefined;
@@ -313,7 +311,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   #end(stream: YamuxStream): boolean {
     if (stream.receiveEnd()) return !this.#ended;
-    return this.#protocolError(`second FIN for stream ${stream.id}`);
+    return this.#violated("PIKO_YAMUX_SECOND_FIN", `second FIN for stream ${stream.id}`);
   }
 
   #onGoAway(code: number): boolean {
@@ -350,16 +348,15 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     next.leaveQueue();
   }
 
-  #protocolError(detail: string): false {
-    this.#fail(new TunnelError("PIKO_YAMUX_BAD_FRAME", `yamux: ${detail}`));
+  #violated(code: TunnelErrorCode, detail: string): false {
+    this.#fail(new TunnelError(code, `yamux: ${detail}`));
     return false;
   }
 
   #fail(error: TunnelError): void {
     if (this.#ended) return;
     if (error.code !== "PIKO_YAMUX_GO_AWAY") {
-      const peersFault = error.code === "PIKO_YAMUX_BAD_FRAME" || error.code === "PIKO_YAMUX_WINDOW_EXCEEDED";
-      this.goAway(peersFault ? GO_AWAY_PROTOCOL_ERROR : GO_AWAY_INTERNAL_ERROR);
+      this.goAway(isViolation(error.code) ? GO_AWAY_PROTOCOL_ERROR : GO_AWAY_INTERNAL_ERROR);
     }
     this.end();
     this.#handler.onFailed(error);

@@ -214,7 +214,7 @@ describe("a stream's end", () => {
     expect(recorder.calls).toEqual(["end"]);
     expect(bench.failure).toBeUndefined();
     bench.receive(encode("data", "F", 2, Buffer.from("later")));
-    expect(bench.failure).toBe("PIKO_YAMUX_BAD_FRAME");
+    expect(bench.failure).toBe("PIKO_YAMUX_SECOND_FIN");
   });
 
   it("comes behind the payload of the frame that carries it, in however many pieces", () => {
