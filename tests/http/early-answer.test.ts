@@ -4,6 +4,7 @@
 import type { Socket } from "node:net";
 import { beforeAll, describe, expect, it } from "vitest";
 import { startCluster, untilEndpoints } from "../harness/cluster.js";
+import { listenBySdk } from "../harness/connection-ways.js";
 import { type RunningServer, startAgent, startForward } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
 import { startRawService } from "../harness/raw-service.js";
@@ -50,8 +51,14 @@ describe("an answer before the end of its request", () => {
     expect([...answers]).toEqual([["413 large", TIMES]]);
   });
 
-  it.each(["here", "over a hop"])("arrives: that of an SMTP server, %s", async (where) => {
-    await startAgent(scene, near.upstream, "smtp", await startHasty("554 no\r\n"), { mode: "tcp" });
+  it.each([
+    ["here", "an agent"],
+    ["over a hop", "an agent"],
+    ["here", "the SDK"],
+  ])("arrives: that of an SMTP server, %s, behind %s", async (where, by) => {
+    const service = await startHasty("554 no\r\n");
+    if (by === "the SDK") await listenBySdk(scene, near.upstream, "smtp", service);
+    else await startAgent(scene, near.upstream, "smtp", service, { mode: "tcp" });
     await untilEndpoints(far, "a", 1);
     const { proxy } = where === "here" ? near : far;
     const { addr } = await startForward(scene, proxy, "smtp");

@@ -5,7 +5,14 @@ import { writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { beforeAll, describe, expect, it } from "vitest";
 import { ConnectionEnd, untilStuck } from "../harness/connection-end.js";
-import { type Ends, openByDial, openByUpgrade, openTcp, PlayedService } from "../harness/connection-ways.js";
+import {
+  type Ends,
+  listenBySdk,
+  openByDial,
+  openByUpgrade,
+  openTcp,
+  PlayedService,
+} from "../harness/connection-ways.js";
 import { startCluster, untilEndpoints } from "../harness/cluster.js";
 import { eventually } from "../harness/deadline.js";
 import { type RunningServer, startAgent, startAgentOfFile, startForward } from "../harness/piko.js";
@@ -154,4 +161,23 @@ describe.each(PLACES)("while an upload is held back, %s,", (place) => {
     const [socket] = service.sockets;
     await new ConnectionEnd(socket as Socket, 1, 2).resetUnread(30_000);
   });
+});
+
+it("while bytes are held back between a forwarder and the SDK's forward, each end's reset reaches the other", async () => {
+  const service = await PlayedService.start(scene, false);
+  const [node] = await startCluster(scene, ["cut-a"]);
+  await listenBySdk(scene, node.upstream, "sdk", service.addr);
+  const { addr } = await startForward(scene, node.proxy, "sdk");
+  const [upload, download] = [await openTcp(scene, addr, service), await openTcp(scene, addr, service)];
+  const reset = async (by: ConnectionEnd, other: ConnectionEnd): Promise<void> => {
+    by.read().send(64 * MIB);
+    other.send(1);
+    await by.got(1);
+    await untilStuck(by);
+    by.reset();
+    // The other goes on reading nothing.
+    await other.resetUnread(30_000);
+    expect(other.received).toBe(0);
+  };
+  await Promise.all([reset(upload.client, upload.service), reset(download.service, download.client)]);
 });

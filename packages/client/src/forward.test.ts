@@ -64,3 +64,27 @@ describe("forward", () => {
     },
   );
 });
+
+describe("forward, to a service that answers and closes with bytes unread", () => {
+  it("passes the answer on", async () => {
+    const { url } = await piko();
+    const port = await tcpService((socket) => {
+      socket.once("data", () => {
+        socket.pause();
+        socket.write("554 no\r\n", () => socket.destroy());
+      });
+    });
+    const listener = await forward("e", port, { url });
+    defer(() => listener.close({ graceMs: 0 }));
+    const answers = new Map<string, number>();
+    for (let i = 0; i < 40; i++) {
+      const client = await dial("e", { url });
+      let answer = "";
+      client.on("data", (bytes: Buffer) => (answer += bytes.toString()));
+      client.write("x".repeat(1_000_000));
+      await destroyed(client);
+      answers.set(answer, (answers.get(answer) ?? 0) + 1);
+    }
+    expect([...answers]).toEqual([["554 no\r\n", 40]]);
+  });
+});

@@ -1,0 +1,71 @@
+// A connection of an endpoint joined to one to a TCP service, as `forward` makes them: bytes pass both ways, each direction
+// ends by itself behind what was sent before it, and what cuts one side cuts the other.
+
+import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import type { EndpointSocket } from "./endpoint-socket.js";
+
+export interface ServiceBridgeOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Milliseconds that connecting may take. */
+  readonly timeoutMs: number;
+  /** The service can't be connected to. The connection of the endpoint is cut. */
+  readonly onFailed: (error: Error | undefined) => void;
+}
+
+export class ServiceBridge implements SocketHandler {
+  readonly #socket: EndpointSocket;
+  readonly #service: ByteSocket;
+  readonly #onFailed: (error: Error | undefined) => void;
+  #connected = false;
+  /** The service has ended its direction. */
+  #ended = false;
+
+  /** Connects; `socket` is read from at once. */
+  constructor(socket: EndpointSocket, { host, port, timeoutMs, onFailed }: ServiceBridgeOptions) {
+    this.#socket = socket;
+    this.#onFailed = onFailed;
+    const onOpen = (): void => void (this.#connected = true);
+    this.#service = ByteSocket.connect({ host, port, timeoutMs, onOpen }, this);
+    socket.on("data", (bytes: Buffer) => this.#toService(bytes));
+    socket.once("end", () => this.#service.end());
+    socket.on("drain", () => this.#service.resume());
+    socket.once("close", () => this.#onSocketClose());
+  }
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    if (!this.#socket.write(Buffer.from(buffer.subarray(start, end)))) this.#service.pause();
+  }
+
+  onEnd(): void {
+    this.#ended = true;
+    this.#socket.end();
+  }
+
+  onDrain(): void {
+    this.#socket.resume();
+  }
+
+  onClose(error: Error | undefined): void {
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    if (!this.#connected) this.#onFailed(error);
+    // Only what has ended may look complete.
+    if (!this.#ended) socket.destroy(error);
+    // The service has closed both directions: what still comes for it has nowhere to go.
+    else if (socket.writableFinished) socket.destroy();
+    else socket.once("finish", () => socket.destroy());
+  }
+
+  #toService(bytes: Buffer): void {
+    const { out } = this.#service;
+    out.write(bytes, 0, bytes.length);
+    if (out.congested) this.#socket.pause();
+  }
+
+  #onSocketClose(): void {
+    if (!this.#socket.readableEnded || !this.#socket.writableFinished) this.#service.reset();
+    // A Go node's end ends both directions: the service gets what waits for it, then sees that nobody listens.
+    else this.#service.close();
+  }
+}
