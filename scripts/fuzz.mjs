@@ -1,5 +1,6 @@
 // `npm run fuzz -- --cases N --seed S`: builds tests/fuzz together with the sources that it tests into one file, and
-// runs it. `--seconds T` ends it in time, `--case I` repeats a single case of a seed.
+// runs it. `--seconds T` ends it in time, `--case I` repeats a single case of a seed. `npm run fuzz -- gossip --packets N
+// --seed S` does the same with sealed gossip.
 
 import { build } from "esbuild";
 import { spawn } from "node:child_process";
@@ -10,11 +11,12 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "piko-fuzz-"));
+const entry = process.argv[2] === "gossip" ? "gossip-main.ts" : "main.ts";
 const outfile = join(directory, "fuzz.mjs");
 
 try {
   await build({
-    entryPoints: [join(root, "tests", "fuzz", "main.ts")],
+    entryPoints: [join(root, "tests", "fuzz", entry)],
     outfile,
     bundle: true,
     platform: "node",
@@ -23,7 +25,7 @@ try {
     sourcemap: "inline",
     logLevel: "warning",
   });
-  const args = ["--enable-source-maps", outfile, ...process.argv.slice(2)];
+  const args = ["--enable-source-maps", "--expose-gc", outfile, ...process.argv.slice(2)];
   const child = spawn(process.execPath, args, { stdio: "inherit", cwd: root });
   process.exitCode = await new Promise((resolve) => child.on("close", (code) => resolve(code ?? 1)));
 } finally {

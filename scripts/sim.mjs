@@ -4,12 +4,17 @@
 //
 //   npm run sim -- --nodes 200 --loss 0.1 --seeds 1000
 //   npm run sim -- --scenarios 1000 --from 1
+//   npm run sim -- --nodes 25 --keys
 
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { EVERYBODY, SeededRandom, SimulatedCluster, runScenario } from "../packages/testkit/dist/index.js";
 import { Gossip } from "../packages/piko/dist/gossip/gossip.js";
+import { Drops } from "../packages/piko/dist/gossip/protocol/drops.js";
+import { createGossipKey } from "../packages/piko/dist/gossip/sealed/gossip-key.js";
+import { KeyRing } from "../packages/piko/dist/gossip/sealed/key-ring.js";
+import { SealedTransport } from "../packages/piko/dist/gossip/sealed/sealed-transport.js";
 
 const SIZES = [3, 5, 10, 25, 50, 100, 200];
 /** Seeds that share a cluster, whose start costs more than a measurement. */
@@ -22,6 +27,7 @@ const OPTIONS = {
   seeds: { type: "string", default: "100" },
   from: { type: "string", default: "1" },
   scenarios: { type: "string" },
+  keys: { type: "boolean", default: false },
   jobs: { type: "string", default: `${availableParallelism()}` },
   help: { type: "boolean", default: false },
 };
@@ -33,31 +39,51 @@ const HELP = `usage: npm run sim -- [options]
   --seeds N      measurements per size (default 100)
   --from N       first seed (default 1)
   --scenarios N  run N random scenarios instead
+  --keys         encrypt gossip
   --jobs N       threads (default: one per processor)`;
 
-function create({ nodeId, addr, transport, clock, random, watch, resolve }) {
-  const gossip = new Gossip({
-    nodeId,
-    addr,
+const SILENT = { debug: () => {}, info: () => {}, warn: () => {} };
+const KEY = createGossipKey(Buffer.alloc(32, 1));
+
+/** The transport of a node that encrypts. */
+function seal(transport, clock, random) {
+  return new SealedTransport({
     transport,
+    encryption: "required",
+    keys: new KeyRing("piko", [KEY]),
+    lifeId: Buffer.from(Array.from({ length: 16 }, () => Math.floor(random() * 256))),
+    maxClockSkewMs: 60_000,
+    drops: new Drops(clock, SILENT),
     clock,
-    random,
-    watch,
-    initialVersion: Math.floor(clock.now()),
-    resolve: (addresses, done) => done({ targets: resolve(addresses), failures: [] }),
+    wallNow: () => 1_700_000_000_000 + clock.now(),
   });
-  return {
-    start: () => gossip.start(),
-    join: (addresses) => gossip.join(addresses).catch(() => {}),
-    leave: () => gossip.leave(),
-    close: () => gossip.close(),
-    upsertLocal: (key, value) => gossip.upsertLocal(key, value),
-    deleteLocal: (key) => gossip.deleteLocal(key),
-  };
 }
 
+const create =
+  (keys) =>
+  ({ nodeId, addr, transport, clock, random, watch, resolve }) => {
+    const gossip = new Gossip({
+      nodeId,
+      addr,
+      transport: keys ? seal(transport, clock, random) : transport,
+      clock,
+      random,
+      watch,
+      initialVersion: Math.floor(clock.now()),
+      resolve: (addresses, done) => done({ targets: resolve(addresses), failures: [] }),
+    });
+    return {
+      start: () => gossip.start(),
+      join: (addresses) => gossip.join(addresses).catch(() => {}),
+      leave: () => gossip.leave(),
+      close: () => gossip.close(),
+      upsertLocal: (key, value) => gossip.upsertLocal(key, value),
+      deleteLocal: (key) => gossip.deleteLocal(key),
+    };
+  };
+
 /** Times of a batch of changes, and of one death, in one cluster. */
-function measure({ nodes, loss, delay, seed, count }) {
+function measure({ nodes, loss, delay, keys, seed, count }) {
   const random = new SeededRandom(seed);
   let awaited;
   let dead;
@@ -68,18 +94,22 @@ function measure({ nodes, loss, delay, seed, count }) {
     else if (what === "unreachable") falseDeaths += 1;
   };
   const conditions = { loss, delayMs: [Math.min(0.2, delay), delay] };
-  const cluster = new SimulatedCluster({ random, create, conditions, onTold });
+  const cluster = new SimulatedCluster({ random, create: create(keys), conditions, onTold });
   for (let i = 0; i < nodes; i++) cluster.start(`n${i}`, [EVERYBODY]);
   if (cluster.runUntilConverged(60_000, 100) === undefined) {
     throw new Error(`${nodes} nodes, seed ${seed}: no convergence: ${cluster.difference()}`);
   }
   cluster.run(3_000);
   const { clock, network } = cluster;
+  const cpu = process.cpuUsage();
   const idle = { at: clock.now(), bytes: network.packetBytes, packets: network.packets };
   cluster.run(1_000);
   const seconds = ((clock.now() - idle.at) / 1_000) * nodes;
   const bytes = (network.packetBytes - idle.bytes) / seconds;
   const packets = (network.packets - idle.packets) / seconds;
+  const { user, system } = process.cpuUsage(cpu);
+  // Of a node, in a second: what gossip costs without sockets. Other threads of the process count, too.
+  const cpuMs = (user + system) / 1_000 / seconds;
   const spread = [];
   for (let i = 0; i < count; i++) {
     cluster.run(random.int(1, 150));
@@ -99,12 +129,12 @@ function measure({ nodes, loss, delay, seed, count }) {
   cluster.run(10_000, () => dead.told === nodes - 1);
   const detection = clock.now() - start;
   cluster.close();
-  return { spread, detection, falseDeaths, bytes, packets };
+  return { spread, detection, falseDeaths, bytes, packets, cpuMs };
 }
 
-function scenario({ seed }) {
+function scenario({ keys, seed }) {
   return runScenario({
-    create,
+    create: create(keys),
     seed,
     nodes: 8,
     loss: 0.3,
@@ -163,7 +193,10 @@ async function main() {
   };
   const [from, jobs] = [number("from"), Math.max(1, number("jobs"))];
   if (values.scenarios !== undefined) {
-    const tasks = Array.from({ length: number("scenarios") }, (_, i) => ({ seed: from + i }));
+    const tasks = Array.from({ length: number("scenarios") }, (_, i) => ({
+      keys: values.keys,
+      seed: from + i,
+    }));
     const results = await runAll("scenario", tasks, jobs);
     const times = results.map(({ convergedMs }) => convergedMs).toSorted((a, b) => a - b);
     const hours = results.reduce((sum, { simulatedMs }) => sum + simulatedMs, 0) / 3_600_000;
@@ -177,11 +210,12 @@ async function main() {
   console.log(
     `loss ${loss}, delay up to ${delay} ms, ${seeds} changes per size, interval 100 ms; times in ms`,
   );
-  printRow(["nodes", "median", "p99", "max", "death max", "false deaths", "packets/s", "B/s"]);
+  printRow(["nodes", "median", "p99", "max", "death max", "false deaths", "packets/s", "B/s", "CPU ms/s"]);
   for (const nodes of [...new Set([...SIZES.filter((size) => size < largest), largest])]) {
     const tasks = [];
     for (let done = 0; done < seeds; done += BATCH) {
-      tasks.push({ nodes, loss, delay, seed: from + done, count: Math.min(BATCH, seeds - done) });
+      const count = Math.min(BATCH, seeds - done);
+      tasks.push({ nodes, loss, delay, keys: values.keys, seed: from + done, count });
     }
     const results = await runAll("measure", tasks, jobs);
     const times = results.flatMap(({ spread }) => spread).toSorted((a, b) => a - b);
@@ -195,6 +229,7 @@ async function main() {
       results.reduce((sum, { falseDeaths }) => sum + falseDeaths, 0),
       mean("packets"),
       mean("bytes"),
+      (results.reduce((sum, { cpuMs }) => sum + cpuMs, 0) / results.length).toFixed(1),
     ]);
   }
 }

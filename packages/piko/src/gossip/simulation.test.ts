@@ -1,18 +1,47 @@
-import { type CreateNode, EVERYBODY, SeededRandom, SimulatedCluster, runScenario } from "@piko/testkit";
+import {
+  type CreateNode,
+  EVERYBODY,
+  SeededRandom,
+  type SimulatedClock,
+  SimulatedCluster,
+  runScenario,
+} from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { Gossip } from "./gossip.js";
+import { Drops } from "./protocol/drops.js";
+import type { GossipTransport } from "./protocol/transport.js";
+import { createGossipKey } from "./sealed/gossip-key.js";
+import { KeyRing } from "./sealed/key-ring.js";
+import { SealedTransport } from "./sealed/sealed-transport.js";
 
 // A failing seed is printed with its story. PIKO_SIM_SEED=7 runs that one alone, PIKO_SIM_SECONDS=600 looks for longer.
 const SECONDS = Number(process.env["PIKO_SIM_SECONDS"] ?? 4);
 const ONLY = process.env["PIKO_SIM_SEED"];
 const LARGEST_WATCHED = SECONDS > 60 ? 25 : 10;
 
-function create(initialVersions: boolean): CreateNode {
+const KEY = createGossipKey(Buffer.alloc(32, 1));
+const SILENT = { debug: () => {}, info: () => {}, warn: () => {} };
+
+/** The transport of a node that encrypts. */
+function seal(transport: GossipTransport, clock: SimulatedClock, random: () => number): GossipTransport {
+  return new SealedTransport({
+    transport,
+    encryption: "required",
+    keys: new KeyRing("piko", [KEY]),
+    lifeId: Buffer.from(Array.from({ length: 16 }, () => Math.floor(random() * 256))),
+    maxClockSkewMs: 60_000,
+    drops: new Drops(clock, SILENT),
+    clock,
+    wallNow: () => 1_700_000_000_000 + clock.now(),
+  });
+}
+
+function create(initialVersions: boolean, keys = false): CreateNode {
   return ({ nodeId, addr, transport, clock, random, watch, resolve }) => {
     const gossip = new Gossip({
       nodeId,
       addr,
-      transport,
+      transport: keys ? seal(transport, clock, random) : transport,
       clock,
       random,
       watch,
@@ -31,10 +60,10 @@ function create(initialVersions: boolean): CreateNode {
   };
 }
 
-function runSeeds(initialVersions: boolean, first: number, seconds: number): number {
+function runSeeds(initialVersions: boolean, keys: boolean, first: number, seconds: number): number {
   const run = (seed: number): void => {
     runScenario({
-      create: create(initialVersions),
+      create: create(initialVersions, keys),
       seed,
       nodes: 8,
       loss: 0.3,
@@ -60,9 +89,10 @@ describe("a cluster under simulation", () => {
   it("keeps its promises through crashes, restarts, leaves, splits and loss", {
     timeout: SECONDS * 3_000 + 30_000,
   }, () => {
-    const seconds = SECONDS / 2;
-    const runs = runSeeds(true, 1, seconds) + runSeeds(false, 1_000_001, seconds);
-    expect(runs).toBeGreaterThanOrEqual(2);
+    const seconds = SECONDS / 3;
+    const plain = runSeeds(true, false, 1, seconds) + runSeeds(false, false, 1_000_001, seconds);
+    const sealed = runSeeds(true, true, 1, seconds);
+    expect(plain + sealed).toBeGreaterThanOrEqual(3);
   });
 
   it("replays a seed exactly", () => {

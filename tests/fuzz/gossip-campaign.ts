@@ -1,0 +1,261 @@
+// Sealed gossip before somebody who sends anything: what members have sealed, in order and out of it, twice, late, changed, cut
+// and joined together, by other keys and clocks. A model that keeps all that was said knows what has to count: each message of
+// a member once, while it is young, and nothing else.
+
+import { SeededRandom, SimulatedClock } from "@piko/testkit";
+import { Drops } from "../../packages/piko/src/gossip/protocol/drops.js";
+import type {
+  GossipTransport,
+  TransportReceiver,
+} from "../../packages/piko/src/gossip/protocol/transport.js";
+import { KIND_PACKET } from "../../packages/piko/src/gossip/sealed/envelope.js";
+import { createGossipKey } from "../../packages/piko/src/gossip/sealed/gossip-key.js";
+import { KeyRing } from "../../packages/piko/src/gossip/sealed/key-ring.js";
+import { writePacketText } from "../../packages/piko/src/gossip/sealed/packet-text.js";
+import { sealRequest } from "../../packages/piko/src/gossip/sealed/records.js";
+import { SealedTransport } from "../../packages/piko/src/gossip/sealed/sealed-transport.js";
+import { Sealer } from "../../packages/piko/src/gossip/sealed/sealer.js";
+
+const SKEW_MS = 60_000;
+const WINDOW = 4_096;
+/** Senders at a time; each is followed by a new life now and then. */
+const SENDERS = 4;
+/** Packets that are kept to be repeated and changed. */
+const KEPT = 2_048;
+/** Mean packets of a life. */
+const LIFE_PACKETS = 20_000;
+
+/** What a campaign has seen. */
+export interface GossipSummary {
+  packets: number;
+  counted: number;
+  requests: number;
+  readonly dropped: ReadonlyMap<string, number>;
+  /** Lives that the receiver remembers at the end, and at most. */
+  lives: number;
+  mostLives: number;
+}
+
+interface Sent {
+  readonly bytes: Buffer;
+  readonly life: Life;
+  readonly counter: number;
+  readonly timeMs: number;
+  readonly text: string;
+}
+
+/** One life of a sender, and what of it has counted. */
+class Life {
+  readonly sealer: Sealer;
+  /** By another key or name: nothing of it may count. */
+  readonly foreign: boolean;
+  readonly #seen = new Set<number>();
+  #highest = 0;
+
+  constructor(sealer: Sealer, foreign: boolean) {
+    this.sealer = sealer;
+    this.foreign = foreign;
+  }
+
+  /** Whether a message counts now; then it is seen. */
+  take(counter: number): boolean {
+    if (this.#seen.has(counter) || this.#highest - counter >= WINDOW) return false;
+    this.#seen.add(counter);
+    this.#highest = Math.max(this.#highest, counter);
+    for (const old of this.#seen) {
+      if (this.#seen.size < 2 * WINDOW || this.#highest - old < WINDOW) break;
+      this.#seen.delete(old);
+    }
+    return true;
+  }
+}
+
+/** Sends `packets` packets; throws at the first one that counts and mustn't, or doesn't and must. */
+export class GossipCampaign {
+  readonly summary: GossipSummary;
+  readonly #random: SeededRandom;
+  readonly #clock = new SimulatedClock();
+  readonly #keys = [1, 2, 3].map((byte) => createGossipKey(Buffer.alloc(32, byte)));
+  readonly #ring = new KeyRing("piko", this.#keys.slice(0, 2));
+  readonly #transport: SealedTransport;
+  readonly #lives: Life[] = [];
+  readonly #kept: Sent[] = [];
+  #receiver: TransportReceiver | undefined;
+  /** What the receiver was given of the last packet. */
+  #got: string | undefined;
+  #count = 0;
+
+  constructor(seed: number) {
+    this.#random = new SeededRandom(seed);
+    const drops = new Drops(this.#clock, { debug: () => {}, info: () => {}, warn: () => {} });
+    const inner: GossipTransport = {
+      attach: (receiver) => (this.#receiver = receiver),
+      sendPacket: () => {},
+      exchange: () => () => {},
+      comesFrom: () => true,
+      close: async () => {},
+    };
+    this.#transport = new SealedTransport({
+      transport: inner,
+      encryption: "required",
+      keys: this.#ring,
+      lifeId: Buffer.from(this.#random.bytes(16)),
+      maxClockSkewMs: SKEW_MS,
+      drops,
+      clock: this.#clock,
+      wallNow: () => this.#wallNow(),
+    });
+    this.#transport.attach({
+      onPacket: (packet) => (this.#got = packet.toString("latin1")),
+      onConnectionRefused: () => {},
+      requestEnd: () => ({ find: (_bytes, end) => end }),
+      onRequest: (request, _ip, answer) => {
+        this.#got = request.toString("latin1");
+        answer([].values());
+      },
+    });
+    this.summary = { packets: 0, counted: 0, requests: 0, dropped: drops.counts, lives: 0, mostLives: 0 };
+    for (let i = 0; i < SENDERS; i++) this.#lives.push(this.#newLife());
+  }
+
+  run(packets: number): void {
+    for (let i = 0; i < packets; i++) this.#step();
+    this.summary.lives = this.#transport.lives;
+  }
+
+  #step(): void {
+    const random = this.#random;
+    this.summary.packets += 1;
+    this.#clock.run(random.int(0, 3));
+    if (random.int(1, LIFE_PACKETS / SENDERS) === 1) {
+      this.#lives[random.int(0, SENDERS - 1)] = this.#newLife();
+      this.summary.mostLives = Math.max(this.summary.mostLives, this.#transport.lives);
+    }
+    const chance = random.next();
+    if (chance < 0.3) this.#deliver(this.#send());
+    // Sent, and held back: it comes out of order, or never.
+    else if (chance < 0.4) this.#keep(this.#send());
+    else if (chance < 0.6) this.#deliver(this.#kept.length === 0 ? this.#send() : random.pick(this.#kept));
+    else if (chance < 0.61) this.#request();
+    else this.#deliverBytes(this.#mutated(), undefined);
+  }
+
+  #wallNow(): number {
+    return 1_700_000_000_000 + this.#clock.now();
+  }
+
+  #newLife(): Life {
+    const random = this.#random;
+    const kind = random.int(0, 7);
+    // Members seal by either key; strangers by another one, under another name, or with a clock that is off.
+    const key = this.#keys[kind === 0 ? 2 : random.int(0, 1)];
+    const ring = new KeyRing(kind === 1 ? "other" : "piko", key === undefined ? [] : [key]);
+    const ahead = kind === 2 ? random.pick([-1, 1]) * (SKEW_MS + random.int(1, 600_000)) : 0;
+    const sealer = new Sealer({
+      keys: ring,
+      lifeId: Buffer.from(random.bytes(16)),
+      wallNow: () => this.#wallNow() + ahead,
+      now: () => this.#clock.now(),
+    });
+    return new Life(sealer, kind <= 1);
+  }
+
+  #send(): Sent {
+    const life = this.#random.pick(this.#lives);
+    const id = life.sealer.next();
+    const text = `${++this.#count} ${"x".repeat(this.#random.int(0, 60))}`;
+    const bytes = life.sealer.seal(id, KIND_PACKET, writePacketText(Buffer.from(text), undefined));
+    const sent = { bytes, life, counter: id.counter, timeMs: id.timeMs, text };
+    this.#keep(sent);
+    return sent;
+  }
+
+  #keep(sent: Sent): void {
+    if (this.#kept.length < KEPT) this.#kept.push(sent);
+    else this.#kept[this.#random.int(0, KEPT - 1)] = sent;
+  }
+
+  #deliver(sent: Sent): void {
+    const { life, counter, timeMs } = sent;
+    const counts = !life.foreign && this.#isYoung(timeMs) && life.take(counter);
+    this.#deliverBytes(sent.bytes, counts ? sent.text : undefined);
+  }
+
+  /** What a clock that is ahead has sealed counts in time. */
+  #isYoung(timeMs: number): boolean {
+    return Math.abs(timeMs - this.#wallNow()) <= SKEW_MS;
+  }
+
+  #deliverBytes(bytes: Buffer, expected: string | undefined): void {
+    this.#got = undefined;
+    this.#receiver?.onPacket(bytes, "192.0.2.1");
+    if (this.#got !== expected)
+      throw new Error(
+        `packet ${this.summary.packets}: got ${this.#got}, not ${expected}: ${bytes.toString("hex")}`,
+      );
+    if (expected !== undefined) this.summary.counted += 1;
+  }
+
+  /** Some bytes that no member has sealed. */
+  #mutated(): Buffer {
+    const random = this.#random;
+    const from = this.#kept.length === 0 ? this.#send() : random.pick(this.#kept);
+    const bytes = Buffer.from(from.bytes);
+    const at = random.int(0, bytes.length - 1);
+    switch (random.int(0, 6)) {
+      case 0:
+        return bytes.subarray(0, at);
+      case 1:
+        return Buffer.concat([bytes, Buffer.from(random.bytes(random.int(1, 20)))]);
+      case 2:
+        // Two of them joined.
+        return Buffer.concat([bytes.subarray(0, at), random.pick(this.#kept).bytes, Buffer.from([0])]);
+      case 3:
+        return Buffer.from(random.bytes(random.int(0, 120)));
+      case 4: {
+        // A later number and time, for what was sealed under another one.
+        bytes.writeUIntBE((bytes.readUIntBE(30, 6) + random.int(1, 5_000)) % 2 ** 48, 30, 6);
+        return bytes;
+      }
+      default:
+        for (let flips = random.int(1, 3); flips > 0; flips--) {
+          const where = random.int(0, bytes.length - 1);
+          // Another bit each time, so that no two undo each other.
+          bytes[where] = (bytes[where] ?? 0) ^ (1 << (flips + 1));
+        }
+        return bytes;
+    }
+  }
+
+  /** A request over TCP, whole or changed in some place. */
+  #request(): void {
+    const random = this.#random;
+    const life = random.pick(this.#lives);
+    const text = `request ${++this.#count}`;
+    const { bytes, id } = sealRequest(life.sealer, Buffer.from(text));
+    const whole = random.next() < 0.3;
+    if (!whole) {
+      const at = random.int(0, bytes.length - 1);
+      bytes[at] = (bytes[at] ?? 0) ^ random.int(1, 255);
+    }
+    this.summary.requests += 1;
+    const counts = whole && !life.foreign && this.#isYoung(id.timeMs) && life.take(id.counter);
+    for (const expected of [counts ? text : undefined, undefined]) {
+      this.#got = undefined;
+      this.#bringRequest(bytes);
+      if (this.#got !== expected)
+        throw new Error(
+          `request ${this.summary.requests}: got ${this.#got}, not ${expected}: ${bytes.toString("hex")}`,
+        );
+    }
+  }
+
+  #bringRequest(bytes: Buffer): void {
+    try {
+      const end = this.#receiver?.requestEnd().find(bytes, bytes.length);
+      if (end !== undefined) this.#receiver?.onRequest(bytes.subarray(0, end), "192.0.2.1", () => {});
+    } catch {
+      // Its connection would be closed.
+    }
+  }
+}
