@@ -227,6 +227,75 @@ describe("a stranger", () => {
   });
 });
 
+describe("what is forged in a member's name, by datagrams with its address as their sender", () => {
+  /** Two nodes and, where told, more; who forges b's packets to a, once. Calls back until all is right again, or for good. */
+  function forge(keys: readonly Entry[], others = 0): { healedMs: number | undefined; fooledMs: number } {
+    const a = startNode("a", NODE);
+    const b = startNode("b", "10.0.0.2:8003", [NODE]);
+    for (let i = 0; i < others; i++) startNode(`c${i}`, `10.0.1.${i}:8003`, [NODE]);
+    b.gossip.upsertLocal("endpoint:x", "1");
+    clock.run(2_000);
+    const isRight = (): boolean => {
+      const known = a.view.nodes.get("b");
+      return (
+        known?.left === false &&
+        !known.unreachable &&
+        known.keys.get("endpoint:x") === "1" &&
+        known.keys.size === 1
+      );
+    };
+    expect(isRight()).toBe(true);
+    // Another port of b's host has b's address.
+    network.transport("10.0.0.2:9999").sendPacket(NODE, delta({ nodeId: "b", addr: "10.0.0.2:8003" }, keys));
+    const start = clock.now();
+    clock.run(100, () => !isRight());
+    const fooledMs = isRight() ? 0 : 1;
+    let healedMs: number | undefined;
+    for (let ms = 0; ms < 300_000 && healedMs === undefined; ms += 10) {
+      clock.run(10);
+      if (isRight()) healedMs = clock.now() - start;
+    }
+    return { healedMs, fooledMs };
+  }
+
+  const leaving = (version: number): Entry => ({ ...entry(LEFT_KEY, version, true), value: "" });
+
+  it.each([
+    ["a leaving", [leaving(1_000)], 0],
+    ["a leaving in a larger cluster", [leaving(1_000)], 8],
+    ["a leaving of a far version", [leaving(2 ** 32)], 0],
+    ["an endpoint", [entry("endpoint:evil", 1_000)], 0],
+    ["an endpoint that goes", [{ ...entry("endpoint:x", 1_000), value: "", deleted: true }], 0],
+    [
+      "an endpoint that goes, in a larger cluster",
+      [{ ...entry("endpoint:x", 1_000), value: "", deleted: true }],
+      8,
+    ],
+  ] as const)("%s is believed for a moment, until the node refutes it", (_what, keys, others) => {
+    const { fooledMs, healedMs } = forge(keys, others);
+    expect(fooledMs).toBe(1);
+    expect(healedMs).toBeLessThan(2_000);
+  });
+});
+
+describe("a leaving that is forged ten times a second", () => {
+  it("keeps the node out for as long as it goes on, and no longer", () => {
+    const a = startNode("a", NODE);
+    startNode("b", "10.0.0.2:8003", [NODE]);
+    clock.run(2_000);
+    const forged = network.transport("10.0.0.2:9999");
+    let out = 0;
+    for (let i = 0; i < 300; i++) {
+      const marker: Entry = { ...entry(LEFT_KEY, 2 ** 31 + 2 ** 22 * i, true), value: "" };
+      forged.sendPacket(NODE, delta({ nodeId: "b", addr: "10.0.0.2:8003" }, [marker]));
+      clock.run(100);
+      if (!a.view.routable().includes("b")) out += 1;
+    }
+    expect(out).toBeGreaterThan(150);
+    expect(clock.run(3_000, () => a.view.routable().includes("b"))).toBe(true);
+  });
+});
+
 describe("a member behind an address translation", () => {
   it("is heard from the address that its packets come from, and nobody else is in its name", () => {
     const a = startNode("a", NODE);
