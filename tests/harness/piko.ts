@@ -148,8 +148,12 @@ export interface Tunnel {
 }
 
 /** Starts a server and an agent that brings endpoint `web` to `target`. */
-export async function startTunnel(stage: Stage, target: string): Promise<Tunnel> {
-  const server = await startServer(stage);
+export async function startTunnel(
+  stage: Stage,
+  target: string,
+  flags: Readonly<Record<string, string>> = {},
+): Promise<Tunnel> {
+  const server = await startServer(stage, flags);
   const agent = await startAgent(stage, server.upstream, "web", target);
   return { server, agent };
 }

@@ -109,14 +109,14 @@ export class Program {
   }
 
   /** SIGTERM, and the exit code that was expected. A process that has ended already is left alone. */
-  async stop(ms = 15_000): Promise<void> {
+  async stop(ms = 30_000): Promise<void> {
     if (this.exit !== undefined) return;
     this.signal("SIGTERM");
     await this.stopped(ms);
   }
 
   /** Waits for the end of a program that was told to stop, and for the exit code that was expected. */
-  async stopped(ms = 15_000): Promise<void> {
+  async stopped(ms = 30_000): Promise<void> {
     let exit: Exit;
     try {
       exit = await within(this.exited, `exit of ${this.name}`, ms);

@@ -17,7 +17,7 @@ export interface SeenRequest {
   readonly headers: Readonly<IncomingMessage["headers"]>;
   readonly rawHeaders: readonly string[];
   /** Resolves when the request's connection or stream ends before the response was complete. */
-  readonly aborted: Promise<number>;
+  readonly aborted: Promise<void>;
 }
 
 type Route = (
@@ -96,9 +96,9 @@ export class Service {
   }
 
   #remember(request: IncomingMessage, response: ServerResponse): void {
-    const aborted = new Promise<number>((resolve) => {
+    const aborted = new Promise<void>((resolve) => {
       response.on("close", () => {
-        if (!response.writableFinished) resolve(performance.now());
+        if (!response.writableFinished) resolve();
       });
     });
     this.requests.push({

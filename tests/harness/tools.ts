@@ -53,7 +53,7 @@ export async function run(
   const pending = promisify(execFile)(name, [...args], {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { ...process.env, ...options.env },
-    timeout: options.ms ?? 60_000,
+    timeout: options.ms ?? 150_000,
     maxBuffer: 64 * 1024 * 1024,
   });
   // A tool that ends without reading its input is no failure of the test.

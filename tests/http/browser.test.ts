@@ -30,5 +30,5 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("a browser", () 
     ]);
     expect(stdout, stderr.slice(-500)).toContain("right: 60");
     expect(service.requests.filter(({ url }) => url.startsWith("/item"))).toHaveLength(60);
-  }, 60_000);
+  });
 });

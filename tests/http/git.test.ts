@@ -58,5 +58,5 @@ describe.runIf(haveTools("git"))("git", () => {
       (await git(join(work, directory), "rev-parse", "HEAD")).stdout;
     expect(await revision("second")).toBe(await revision("first"));
     await git(join(work, "second"), "fsck", "--strict");
-  }, 60_000);
+  });
 });

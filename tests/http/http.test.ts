@@ -89,7 +89,7 @@ describe.runIf(haveTools("curl"))("curl", () => {
       "--header",
       "Expect: 100-continue",
       "--expect100-timeout",
-      "20",
+      "600",
       "--data-binary",
       "held back",
     ];
@@ -97,7 +97,7 @@ describe.runIf(haveTools("curl"))("curl", () => {
     expect(status).toBe(200);
     expect(heads).toContain("HTTP/1.1 100");
     expect(stdout).toBe("held back");
-  }, 15_000);
+  });
 
   it("fetches many things over one connection", async () => {
     const more = Array.from({ length: 20 }, (_, i) => `/item?i=${i}`);

@@ -4,15 +4,22 @@ import { setTimeout as delay } from "node:timers/promises";
 import { type IncomingMessage, request } from "node:http";
 import { Readable } from "node:stream";
 import { PatternChecker, PatternSource } from "@piko/testkit";
-import { describe, expect, it } from "vitest";
-import { eventually } from "../harness/deadline.js";
-import { goEchoCheck, haveGo, startGoAgent, startGoForward, startGoServer } from "../harness/go-peer.js";
-import { startAgent, startForward, startServer } from "../harness/piko.js";
+import { beforeAll, describe, expect, it } from "vitest";
+import { eventually, within } from "../harness/deadline.js";
+import {
+  goEchoCheck,
+  type GoServer,
+  haveGo,
+  startGoAgent,
+  startGoForward,
+  startGoServer,
+} from "../harness/go-peer.js";
+import { type RunningServer, startAgent, startForward, startServer } from "../harness/piko.js";
 import type { Program } from "../harness/program.js";
 import { RawClient } from "../harness/raw-client.js";
 import { startEchoService } from "../harness/raw-service.js";
 import { Service } from "../harness/service.js";
-import { perTest } from "../harness/stage.js";
+import { perFile, perTest } from "../harness/stage.js";
 
 const scene = perTest();
 const MIB = 1024 * 1024;
@@ -27,12 +34,37 @@ async function status(proxy: string, path = "/item?i=1"): Promise<number> {
   return response.status;
 }
 
-const serves = (proxy: string, ms?: number): Promise<true> =>
-  eventually(async () => (await status(proxy).catch(() => 0)) === 200 && true, "200", ms);
+const serves = (proxy: string): Promise<true> =>
+  eventually(async () => (await status(proxy).catch(() => 0)) === 200 && true, "200");
 
 /** What a Go yamux session finds fault with: it logs frames that come for a stream that is over, among other things. */
 const complaints = ({ lines }: Program): string[] =>
   lines.map(({ text }) => text).filter((text) => /\[(WARN|ERR)\]/.test(text));
+
+/** Tunnels of both pairings that carry nothing from the file's beginning on, and the time when an unanswered ping ends one. */
+interface Idle {
+  readonly ours: RunningServer;
+  readonly goAgent: Program;
+  readonly theirs: GoServer;
+  readonly connected: number;
+  readonly past: Promise<void>;
+}
+
+const stage = perFile();
+let idle: Idle;
+
+beforeAll(async () => {
+  if (!haveGo) return;
+  const service = await Service.start(stage);
+  const ours = await startServer(stage);
+  const goAgent = await startGoAgent(stage, ours.upstream, "web", service.addr);
+  const theirs = await startGoServer(stage);
+  await startAgent(stage, theirs.upstream, "web", service.addr);
+  idle = { ours, goAgent, theirs, connected: theirs.program.lines.length, past: delay(43_000) };
+}, 300_000);
+
+/** No time limit of ours ends a request while a test is patient: only its client's going can. */
+const PATIENT = "10m";
 
 /** What every pairing of server and HTTP agent must do. */
 async function exerciseHttp(proxy: string, service: Service): Promise<void> {
@@ -78,19 +110,18 @@ async function exerciseHttp(proxy: string, service: Service): Promise<void> {
   const leaving = await RawClient.connect(scene, proxy);
   leaving.send(get("/hang"));
   const { aborted } = await service.request("/hang");
-  const left = performance.now();
   leaving.socket.destroy();
-  expect((await aborted) - left).toBeLessThan(1_000);
+  await within(aborted, "end at the service");
 }
 
 describe.runIf(haveGo)("a Go agent", () => {
   it("serves HTTP through our server", async () => {
     const service = await Service.start(scene);
-    const server = await startServer(scene);
+    const server = await startServer(scene, { "proxy.timeout": PATIENT });
     const agent = await startGoAgent(scene, server.upstream, "web", service.addr);
     await exerciseHttp(server.proxy, service);
     expect(complaints(agent)).toEqual([]);
-  }, 60_000);
+  });
 
   it("serves TCP through our server: 64 MiB back and forth", async () => {
     const { addr } = await startEchoService(scene);
@@ -102,7 +133,7 @@ describe.runIf(haveGo)("a Go agent", () => {
     client.send("through our forwarder");
     expect((await client.take(21)).toString()).toBe("through our forwarder");
     expect(complaints(agent)).toEqual([]);
-  }, 60_000);
+  });
 
   it("that drains finishes what it has begun and gets nothing new", async () => {
     const service = await Service.start(scene);
@@ -136,8 +167,8 @@ describe.runIf(haveGo)("a Go agent", () => {
     const { fields } = await agent.waitFor("disconnected", { from });
     expect(fields).toMatchObject({ final: false, reason: "remote yamux internal error" });
     const second = await startServer(scene, { "upstream.bind-addr": first.upstream });
-    await serves(second.proxy, 20_000);
-  }, 40_000);
+    await serves(second.proxy);
+  });
 });
 
 describe.runIf(haveGo)("a Go dialer", () => {
@@ -149,7 +180,7 @@ describe.runIf(haveGo)("a Go dialer", () => {
     const client = await RawClient.connect(scene, await startGoForward(scene, server.proxy, "tcp"));
     client.send("through the Go forwarder");
     expect((await client.take(24)).toString()).toBe("through the Go forwarder");
-  }, 60_000);
+  });
 
   it("is told by our server that nobody listens", async () => {
     const server = await startServer(scene);
@@ -161,10 +192,10 @@ describe.runIf(haveGo)("a Go server", () => {
   it("is served by our HTTP agent", async () => {
     const service = await Service.start(scene);
     const server = await startGoServer(scene);
-    await startAgent(scene, server.upstream, "web", service.addr);
+    await startAgent(scene, server.upstream, "web", service.addr, { flags: ["--timeout", PATIENT] });
     await exerciseHttp(server.proxy, service);
     expect(complaints(server.program)).toEqual([]);
-  }, 60_000);
+  });
 
   it("is served by our TCP agent and our forwarder: 64 MiB back and forth", async () => {
     const { addr } = await startEchoService(scene);
@@ -176,7 +207,7 @@ describe.runIf(haveGo)("a Go server", () => {
     client.send("through our forwarder");
     expect((await client.take(21)).toString()).toBe("through our forwarder");
     expect(complaints(server.program)).toEqual([]);
-  }, 60_000);
+  });
 
   it("sees an upgrade request of ours that a Go agent could have sent, and our capabilities", async () => {
     const service = await Service.start(scene);
@@ -205,28 +236,37 @@ describe.runIf(haveGo)("a Go server", () => {
     expect(wrong.tail()).not.toContain('wrong"');
   });
 
-  it.each([
-    "fin",
-    "rst",
-    "close",
-    "goaway1",
-    "goaway2",
-    "text",
-    "reserved-bits",
-    "masked",
-    "bad-version",
-    "bad-type",
-    "cut-frame",
-  ])("that ends a tunnel by %s is connected to again", async (how) => {
-    const service = await Service.start(scene);
-    const server = await startGoServer(scene);
-    const agent = await startAgent(scene, server.upstream, "web", service.addr);
-    expect(await status(server.proxy)).toBe(200);
-    const from = server.program.lines.length;
-    await server.end("web", how);
-    await server.program.waitFor("connected", { from });
-    await serves(server.proxy);
-    expect(agent.exit).toBeUndefined();
+  describe("that ends a tunnel", () => {
+    const stage = perFile();
+    let server: GoServer;
+    let agent: Program;
+
+    beforeAll(async () => {
+      const service = await Service.start(stage);
+      server = await startGoServer(stage);
+      agent = await startAgent(stage, server.upstream, "web", service.addr);
+    });
+
+    it.each([
+      "fin",
+      "rst",
+      "close",
+      "goaway1",
+      "goaway2",
+      "text",
+      "reserved-bits",
+      "masked",
+      "bad-version",
+      "bad-type",
+      "cut-frame",
+    ])("by %s is connected to again", async (how) => {
+      expect(await status(server.proxy)).toBe(200);
+      const from = server.program.lines.length;
+      await server.end("web", how);
+      await server.program.waitFor("connected", { from });
+      await serves(server.proxy);
+      expect(agent.exit).toBeUndefined();
+    });
   });
 
   it("that says GoAway(0) goes on being served", async () => {
@@ -278,21 +318,17 @@ describe.runIf(haveGo)("a Go server", () => {
     const lost = [...seen].filter(([answer]) => answer !== 200);
     expect(lost.reduce((sum, [, count]) => sum + count, 0)).toBeLessThan(leaving.length);
     expect(seen.get(200)).toBeGreaterThan(leaving.length);
-  }, 40_000);
+  });
 });
 
+// The last one, so that its time has passed beside the others.
 describe.runIf(haveGo)("keepalive", () => {
   it("keeps tunnels up in both pairings past the time at which an unanswered ping ends one", async () => {
-    const service = await Service.start(scene);
-    const ours = await startServer(scene);
-    const goAgent = await startGoAgent(scene, ours.upstream, "web", service.addr);
-    const theirs = await startGoServer(scene);
-    await startAgent(scene, theirs.upstream, "web", service.addr);
-    const connected = theirs.program.lines.length;
-    await delay(43_000);
+    const { ours, goAgent, theirs, connected, past } = idle;
+    await past;
     expect(goAgent.lines.filter(({ fields }) => fields["event"] === "disconnected")).toEqual([]);
     expect(theirs.program.lines.length).toBe(connected);
     expect(await status(ours.proxy)).toBe(200);
     expect(await status(theirs.proxy)).toBe(200);
-  }, 60_000);
+  });
 });

@@ -53,10 +53,10 @@ describe("connections that ask for nothing", () => {
     const silent = await RawClient.connect(scene, server.admin);
     const half = await RawClient.connect(scene, server.admin);
     half.send("GET /health HTTP/1.1\r\nHost:");
-    expect((await half.response("GET", 20_000)).status).toBe(408);
+    expect((await half.response()).status).toBe(408);
     expect((await silent.rest()).length).toBe(0);
     expect(await metric(server.admin, 'piko_admin_limited_total{limit="read_header_timeout"}')).toBe(2);
-  }, 40_000);
+  });
 });
 
 describe("statuses that a service invents", () => {

@@ -183,4 +183,4 @@ it(`end no program, whatever they send (SEED=${SEED})`, async () => {
   for (const admin of [a.admin, b.admin, metricsAddr]) {
     expect((await fetch(`http://${admin}/health`)).status).toBe(200);
   }
-}, 180_000);
+});

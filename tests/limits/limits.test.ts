@@ -22,6 +22,9 @@ beforeAll(async () => {
   service = await Service.start(stage);
 });
 
+/** For thousands of answers, which take seconds on an idle machine. */
+const COMPUTING_MS = 150_000;
+
 const HOST = "Host: web.test\r\n";
 const GET = `GET /item?i=1 HTTP/1.1\r\n${HOST}\r\n`;
 const UPGRADE =
@@ -191,7 +194,8 @@ describe("requests in flight", () => {
   });
 
   it("that wait for an endpoint to come back get 503 beyond the limit", async () => {
-    const server = await startServer(scene, { "proxy.limits.max-waiting-requests": "1" });
+    const flags = { "proxy.limits.max-waiting-requests": "1", "proxy.reconnect-wait": "1m" };
+    const server = await startServer(scene, flags);
     const tunnel = await openTunnel(scene, server.upstream, "web");
     tunnel.socket.destroy();
     await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 0);
@@ -439,14 +443,18 @@ describe("memory for bytes that wait", () => {
   it("is no more for a client that goes on sending ahead, however long", async () => {
     const server = await start({ "proxy.access-log.disable": "true" });
     const client = await connect(server);
-    const count = 6_000;
-    client.send(GET.replace("\r\n\r\n", `\r\nX: ${"x".repeat(100)}\r\n\r\n`).repeat(count));
+    const count = 3_000;
+    client.send(GET.replace("\r\n\r\n", `\r\nX: ${"x".repeat(250)}\r\n\r\n`).repeat(count));
     const answers = countAnswers(client);
     let most = 0;
-    await eventually(async () => {
-      most = Math.max(most, (await metric(server.admin, "piko_proxy_buffered_bytes")) ?? 0);
-      return answers() === count;
-    }, "all answers");
+    await eventually(
+      async () => {
+        most = Math.max(most, (await metric(server.admin, "piko_proxy_buffered_bytes")) ?? 0);
+        return answers() === count;
+      },
+      "all answers",
+      COMPUTING_MS,
+    );
     expect(most).toBeGreaterThan(0);
     // The limit, one read more, and the room that memory is taken in.
     expect(most).toBeLessThan(5 * 65_536);
@@ -471,7 +479,7 @@ describe("memory for bytes that wait", () => {
     expect((await askOnce(server, GET)).status).toBe(200);
     const answers = countAnswers(client);
     socket.resume();
-    await eventually(() => Promise.resolve(answers() === count), "all answers");
+    await eventually(() => answers() === count, "all answers", COMPUTING_MS);
   });
 
   it("is asked for by response heads in parts too, which have a limit of their own", async () => {
@@ -530,10 +538,11 @@ describe("memory for bytes that wait", () => {
 describe("peers that stop", () => {
   it("in a head get 408, in a body too, and those that read nothing are cut", async () => {
     const server = await start({
-      "proxy.http.read-header-timeout": "400ms",
-      "proxy.http.read-timeout": "400ms",
-      "proxy.http.write-timeout": "400ms",
-      "proxy.http.idle-timeout": "400ms",
+      // For the time from each connection to its first bytes, too.
+      "proxy.http.read-header-timeout": "1500ms",
+      "proxy.http.read-timeout": "1500ms",
+      "proxy.http.write-timeout": "1500ms",
+      "proxy.http.idle-timeout": "1500ms",
     });
     const head = await connect(server);
     head.send("GET / HTTP/1.1\r\nHost:");
@@ -561,12 +570,12 @@ describe("peers that stop", () => {
   });
 
   it("don't keep a slow but steady peer from its answer", async () => {
-    const server = await start({ "proxy.http.read-timeout": "800ms" });
+    const server = await start({ "proxy.http.read-timeout": "1500ms" });
     const client = await connect(server);
     client.send(`POST /sum HTTP/1.1\r\n${HOST}Content-Length: 8\r\n\r\n`);
     for (let i = 0; i < 8; i++) {
       // Longer together than the limit, which is on each pause.
-      await new Promise((resolve) => setTimeout(resolve, 150));
+      await new Promise((resolve) => setTimeout(resolve, 250));
       client.send("x");
     }
     expect((await client.response("POST")).status).toBe(200);
@@ -613,14 +622,14 @@ describe("peers that stop", () => {
     await untilMetric(server.admin, "piko_upstreams_open_streams", 2);
     await network.silence();
     await aborted;
-    await untilMetric(server.admin, "piko_proxy_connections", 0, 20_000);
+    await untilMetric(server.admin, "piko_proxy_connections", 0);
     expect(await metric(server.admin, "piko_upstreams_open_streams")).toBe(0);
-  }, 60_000);
+  });
 });
 
 describe("agents that stop", () => {
   it("in their upgrade request get 408, those that never began are closed", async () => {
-    const server = await startServer(scene, { "upstream.limits.read-header-timeout": "300ms" });
+    const server = await startServer(scene, { "upstream.limits.read-header-timeout": "1s" });
     const silent = await RawClient.connect(scene, server.upstream);
     const slow = await RawClient.connect(scene, server.upstream);
     slow.send("GET /piko/v1/upstream/web HTTP/1.1\r\nHost:");
@@ -632,13 +641,14 @@ describe("agents that stop", () => {
 
   it("answering pings lose their tunnel, those that answer keep it", async () => {
     const server = await start({
-      "upstream.limits.ping-interval": "600ms",
-      "upstream.limits.ping-timeout": "400ms",
+      "upstream.limits.ping-interval": "1600ms",
+      "upstream.limits.ping-timeout": "1500ms",
     });
+    // Before it is opened: a busy machine makes this longer, never shorter.
+    const asked = performance.now();
     const silent = await openTunnel(scene, server.upstream, "silent");
-    const opened = performance.now();
     await silent.rest();
-    expect(performance.now() - opened).toBeGreaterThan(900);
+    expect(performance.now() - asked).toBeGreaterThan(3_000);
     await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
     expect(await refusedTunnels(server, "ping_timeout")).toBe(1);
     expect((await askOnce(server, GET)).status).toBe(200);

@@ -85,11 +85,9 @@ it("500 clients that go at random moments leave nothing behind", async () => {
   for (let round = 0; round < 50; round++) await Promise.all(Array.from({ length: 10 }, visit));
   for (const peak of await watch.stop()) expect(peak).toBeLessThan(200);
   await eventually(async () => (await metric(server, "piko_proxy_requests_in_flight")) === 0, "idle server");
-  // An agent that held a stream or a connection of any of them would wait for it.
-  const started = performance.now();
+  // An agent that held a stream or a connection of any of them would wait for it, for a minute.
   await agent.stop();
-  expect(performance.now() - started).toBeLessThan(3_000);
-}, 60_000);
+});
 
 it("an endpoint's requests are spread evenly over its agents", async () => {
   const services = [await Service.start(scene), await Service.start(scene)];

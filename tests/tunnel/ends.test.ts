@@ -73,7 +73,7 @@ beforeAll(async () => {
   await startAgent(stage, server.upstream, "tcp", tcp.addr, { mode: "tcp" });
   const { addr } = await startForward(stage, server.proxy, "tcp");
   ways.set("forward by a Go server", () => openTcp(scene, addr, tcp));
-}, 120_000);
+});
 
 const sides = (ends: Ends, first: string): [ConnectionEnd, ConnectionEnd] =>
   first === "client" ? [ends.client, ends.service] : [ends.service, ends.client];

@@ -2,17 +2,20 @@
 
 import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import { describe, expect, it } from "vitest";
-import { eventually } from "../harness/deadline.js";
+import { beforeAll, describe, expect, it } from "vitest";
+import { eventually, within } from "../harness/deadline.js";
 import { MemoryWatch } from "../harness/memory.js";
 import { type RunningServer, startAgent, startForward, startServer, startTunnel } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
 import type { RawResponse } from "../harness/raw-response.js";
 import { startCannedService, startEchoService, startRawService } from "../harness/raw-service.js";
 import { Service } from "../harness/service.js";
-import { perTest } from "../harness/stage.js";
+import { perFile, perTest } from "../harness/stage.js";
 
 const scene = perTest();
+
+/** A server that gives a lost agent little time to come back. */
+const IMPATIENT = { "proxy.reconnect-wait": "200ms" };
 
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`;
 
@@ -44,46 +47,51 @@ const samePorts = (server: RunningServer): Record<string, string> => ({
 });
 
 describe("a client that goes", () => {
-  it.each([
-    ["while it waits for a head", "/hang?wait", 0],
-    ["while it waits for a body", "/hang?head", 50],
-    ["in the middle of a download", "/bytes?n=1000000000", 100_000],
-  ])("%s is gone for the service within a second", async (_when, path, bytes) => {
-    const service = await Service.start(scene);
-    const { server } = await startTunnel(scene, service.addr);
-    const client = await RawClient.connect(scene, server.proxy);
-    client.send(get(path));
-    const { aborted } = await service.request(path);
-    await client.take(bytes);
-    const left = performance.now();
-    client.socket.destroy();
-    expect((await aborted) - left).toBeLessThan(1_000);
-    expect((await ask(server.proxy)).status).toBe(200);
+  const stage = perFile();
+  let service: Service;
+  let server: RunningServer;
+
+  beforeAll(async () => {
+    service = await Service.start(stage);
+    // No time limit ends a request while a test is patient: only its client's going can.
+    const limits = ["timeout", "http.read-timeout", "http.write-timeout"].map((limit) => [
+      `proxy.${limit}`,
+      "10m",
+    ]);
+    server = await startServer(stage, Object.fromEntries(limits) as Record<string, string>);
+    await startAgent(stage, server.upstream, "web", service.addr, { flags: ["--timeout", "10m"] });
   });
 
-  it("in the middle of an upload is gone for the service within a second", async () => {
-    const service = await Service.start(scene);
-    const { server } = await startTunnel(scene, service.addr);
+  it.each([
+    ["while it waits for a head", get("/hang?wait"), 0],
+    ["while it waits for a body", get("/hang?head"), 50],
+    ["in the middle of a download", get("/bytes?n=1000000000"), 100_000],
+    ["in the middle of an event stream", get("/events?count=1000000&ms=20"), 100],
+    [
+      "in the middle of an upload",
+      "POST /sum HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1000\r\n\r\nhalf",
+      0,
+    ],
+  ])("%s is gone for the service", async (_when, request, bytes) => {
     const client = await RawClient.connect(scene, server.proxy);
-    client.send("POST /sum HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1000\r\n\r\nhalf");
-    const { aborted } = await service.request("/sum");
-    const left = performance.now();
+    client.send(request);
+    const { aborted } = await service.request(request.split(" ")[1] ?? "");
+    await client.take(bytes);
     client.socket.destroy();
-    expect((await aborted) - left).toBeLessThan(1_000);
+    await within(aborted, "end at the service");
+    expect((await ask(server.proxy)).status).toBe(200);
   });
 });
 
 describe("a service that goes", () => {
-  it("is answered for with 502 at once, and served again when it is back", async () => {
+  it("is answered for with 502, and served again when it is back", async () => {
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr);
     expect((await ask(server.proxy)).status).toBe(200);
     await service.stop();
-    const started = performance.now();
     const refused = await ask(server.proxy);
     expect(refused.status).toBe(502);
     expect(JSON.parse(refused.body.toString())).toEqual({ error: "upstream unreachable" });
-    expect(performance.now() - started).toBeLessThan(1_000);
     await Service.start(scene, service.port);
     expect((await ask(server.proxy)).status).toBe(200);
   });
@@ -104,6 +112,19 @@ describe("a service that goes", () => {
     const { server } = await startTunnel(scene, service.addr);
     for (let i = 0; i < 50; i++) expect((await ask(server.proxy)).status).toBe(200);
   });
+});
+
+describe("a service that answers with", () => {
+  const stage = perFile();
+  let answer = "";
+  let proxy = "";
+
+  beforeAll(async () => {
+    const service = await startRawService(stage, (socket) => {
+      socket.once("data", () => socket.end(Buffer.from(answer, "latin1")));
+    });
+    ({ proxy } = (await startTunnel(stage, service.addr)).server);
+  });
 
   it.each([
     ["garbage", "this is not HTTP\r\n\r\n"],
@@ -115,10 +136,9 @@ describe("a service that goes", () => {
     ["a field with a bare line feed", "HTTP/1.1 200 OK\r\nX: a\nSet-Cookie: b\r\nContent-Length: 0\r\n\r\n"],
     ["an interim response and an end", "HTTP/1.1 103 Early Hints\r\n\r\n"],
     ["nothing", ""],
-  ])("or answers with %s is answered for with 502", async (_what, answer) => {
-    const service = await startCannedService(scene, answer, true);
-    const { server } = await startTunnel(scene, service.addr);
-    const client = await RawClient.connect(scene, server.proxy);
+  ])("%s is answered for with 502", async (_what, text) => {
+    answer = text;
+    const client = await RawClient.connect(scene, proxy);
     client.send(get("/"));
     let response = await client.response();
     if (response.status === 103) response = await client.response();
@@ -160,7 +180,7 @@ describe("a service that never gets to its response", () => {
 describe("an agent that goes", () => {
   it("by SIGKILL is answered for with 502 and no hang, and served again when it is back", async () => {
     const service = await Service.start(scene);
-    const { server, agent } = await startTunnel(scene, service.addr);
+    const { server, agent } = await startTunnel(scene, service.addr, IMPATIENT);
     const client = await RawClient.connect(scene, server.proxy);
     client.send(get("/hang"));
     await service.request("/hang");
@@ -187,9 +207,9 @@ describe("an agent that goes", () => {
 
   it("by SIGTERM finishes what it has begun, takes nothing new, and ends with 0", async () => {
     const service = await Service.start(scene);
-    const { server, agent } = await startTunnel(scene, service.addr);
+    const { server, agent } = await startTunnel(scene, service.addr, IMPATIENT);
     const client = await RawClient.connect(scene, server.proxy);
-    client.send(get("/slow?body=700"));
+    client.send(get("/slow?body=2000"));
     await service.request("/slow");
     agent.signal("SIGTERM");
     await becomes(server.proxy, 502);
@@ -218,18 +238,18 @@ describe("an agent that stops", () => {
     hanging.send(get("/hang"));
     const { aborted } = await service.request("/hang");
     agent.signal("SIGTERM");
-    await agent.stopped(3_000);
+    await agent.stopped();
     expect((await hanging.response()).status).toBe(502);
     await aborted;
   });
 
-  it("before it was ever connected ends at once", async () => {
+  it("before it was ever connected ends, and doesn't wait for a connection", async () => {
     const nobody = await startRawService(scene, () => {});
     await nobody.stop();
     const agent = await startAgent(scene, nobody.addr, "web", "127.0.0.1:1", { wait: false });
     await agent.waitForLine(({ text }) => /connect/i.test(text), "attempt to connect");
     agent.signal("SIGTERM");
-    await agent.stopped(2_000);
+    await agent.stopped();
   });
 });
 
@@ -270,33 +290,27 @@ describe("an agent that stands still", () => {
     const server = await startServer(scene, { "proxy.timeout": "500ms" });
     const agent = await startAgent(scene, server.upstream, "web", service.addr);
     agent.signal("SIGSTOP");
-    const started = performance.now();
     const statuses = await Promise.all(
       Array.from({ length: 20 }, async () => (await ask(server.proxy)).status),
     );
     expect(new Set(statuses)).toEqual(new Set([504]));
-    expect(performance.now() - started).toBeLessThan(2_000);
     agent.signal("SIGCONT");
     await becomes(server.proxy, 200);
   });
 });
 
 describe("a server that is restarted on its ports", () => {
-  it.each(["SIGTERM", "SIGKILL"] as const)(
-    "after %s is found again by its agents",
-    async (signal) => {
-      const service = await Service.start(scene);
-      const first = await startTunnel(scene, service.addr);
-      first.server.program.signal(signal);
-      await first.server.program.exited;
-      // Long enough for the agent to have failed to connect more than once.
-      await delay(500);
-      const second = await startServer(scene, samePorts(first.server));
-      await becomes(second.proxy, 200, 20_000);
-      expect(first.agent.exit).toBeUndefined();
-    },
-    40_000,
-  );
+  it.each(["SIGTERM", "SIGKILL"] as const)("after %s is found again by its agents", async (signal) => {
+    const service = await Service.start(scene);
+    const first = await startTunnel(scene, service.addr);
+    first.server.program.signal(signal);
+    await first.server.program.exited;
+    // Long enough for the agent to have failed to connect more than once.
+    await delay(500);
+    const second = await startServer(scene, samePorts(first.server));
+    await becomes(second.proxy, 200);
+    expect(first.agent.exit).toBeUndefined();
+  });
 
   it("is found again by a forwarder's next connection", async () => {
     const { addr } = await startEchoService(scene);
@@ -309,20 +323,16 @@ describe("a server that is restarted on its ports", () => {
     await first.program.kill();
     expect((await before.rest()).length).toBe(0);
     await startServer(scene, samePorts(first));
-    await eventually(
-      async () => {
-        try {
-          const client = await RawClient.connect(scene, forward.addr);
-          client.send("y");
-          return (await client.take(1)).toString() === "y";
-        } catch {
-          return false;
-        }
-      },
-      "echo",
-      20_000,
-    );
-  }, 40_000);
+    await eventually(async () => {
+      try {
+        const client = await RawClient.connect(scene, forward.addr);
+        client.send("y");
+        return (await client.take(1)).toString() === "y";
+      } catch {
+        return false;
+      }
+    }, "echo");
+  });
 });
 
 describe("a server that stops", () => {
@@ -357,7 +367,7 @@ describe("a server that stops", () => {
     upgraded.send("GET /up HTTP/1.1\r\nHost: web.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
     await upgraded.response();
     server.program.signal("SIGTERM");
-    await server.program.stopped(3_000);
+    await server.program.stopped();
     await hanging.rest();
     await upgraded.rest();
   });
@@ -370,10 +380,9 @@ describe("a server that stops", () => {
     await service.request("/hang");
     server.program.signal("SIGTERM");
     await server.program.waitForLine(({ text }) => /shut|stop|drain/i.test(text), "notice of the shutdown");
-    const started = performance.now();
     server.program.signal("SIGTERM");
-    await server.program.exited;
-    expect(performance.now() - started).toBeLessThan(1_000);
+    // Of its own accord it would wait for the request, and end with 0.
+    expect(await server.program.exited).toEqual({ code: 143, signal: null });
   });
 
   it("is not ready from the signal on", async () => {

@@ -43,18 +43,18 @@ async function openEvents(server: RunningServer): Promise<RawClient> {
 }
 
 /** The connection ends, and its response can't be taken for whole. */
-async function isCut(client: RawClient, ms: number): Promise<void> {
+async function isCut(client: RawClient, ms?: number): Promise<void> {
   expect((await client.rest(ms)).toString("latin1")).not.toMatch(/0\r\n\r\n$/);
 }
 
 describe("an agent that vanishes", () => {
-  it("loses its tunnel, its requests get 502, and another agent's go on", { timeout: 60_000 }, async () => {
+  it("loses its tunnel, its requests get 502, and another agent's go on", async () => {
     const network = await NetworkNamespace.create(scene);
     if (network === undefined) return;
     const server = await startServer(scene, {
       "upstream.bind-addr": `${network.host}:0`,
-      "upstream.limits.ping-interval": "1s",
-      "upstream.limits.ping-timeout": "500ms",
+      "upstream.limits.ping-interval": "2100ms",
+      "upstream.limits.ping-timeout": "2s",
     });
     await startService(network, "127.0.0.1");
     await startAgentInside(network, server.upstream);
@@ -65,7 +65,7 @@ describe("an agent that vanishes", () => {
     client.send("POST /hang HTTP/1.1\r\nHost: web.test\r\nContent-Length: 0\r\n\r\n");
     await untilMetric(server.admin, "piko_upstreams_open_streams", 1);
     await network.silence();
-    expect((await client.response("POST", 15_000)).status).toBe(502);
+    expect((await client.response("POST")).status).toBe(502);
     await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
     expect(await metric(server.admin, 'piko_upstreams_limited_total{limit="ping_timeout"}')).toBe(1);
     client.send(get("/item?i=1").replace("web", "other"));
@@ -74,7 +74,7 @@ describe("an agent that vanishes", () => {
 });
 
 describe("a service that vanishes", () => {
-  it("ends a response under way, within ten seconds of its keep-alive", { timeout: 60_000 }, async () => {
+  it("ends a response under way, soon after its keep-alive", async () => {
     const network = await NetworkNamespace.create(scene);
     if (network === undefined) return;
     await startService(network, network.guest);
@@ -89,15 +89,13 @@ describe("a service that vanishes", () => {
     await agent.waitFor("connected");
     const client = await openEvents(server);
     await network.silence();
-    await isCut(client, 25_000);
+    await isCut(client);
     await untilMetric(server.admin, "piko_upstreams_open_streams", 0);
   });
 });
 
 describe("a node that vanishes", () => {
-  it("ends a response under way through it, without waiting for its client", {
-    timeout: 90_000,
-  }, async () => {
+  it("ends a response under way through it, without waiting for its client", async () => {
     const network = await NetworkNamespace.create(scene);
     if (network === undefined) return;
     const ports = ["proxy", "upstream", "admin", "cluster.gossip"];

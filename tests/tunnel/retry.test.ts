@@ -126,7 +126,7 @@ describe("a request for an endpoint whose only agent has just gone", () => {
 
   it("is forgotten when its client goes", async () => {
     const service = await Service.start(scene);
-    const server = await startServer(scene);
+    const server = await startServer(scene, PATIENT);
     const agent = await startAgent(scene, server.upstream, "web", service.addr);
     await agent.kill();
     const waiting = async (): Promise<string> => await (await fetch(`http://${server.admin}/metrics`)).text();

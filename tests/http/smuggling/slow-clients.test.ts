@@ -39,7 +39,7 @@ it.runIf(haveTool).each([
     READERS,
     ["-X", "-w", "10", "-y", "20", "-n", "2", "-z", "32", "-k", "3", "-u", "http://web.test/bytes?n=4000000"],
   ],
-])("slow %s keep nobody else waiting", { timeout: 60_000 }, async (_what, connections, args) => {
+])("slow %s keep nobody else waiting", async (_what, connections, args) => {
   const service = await Service.start(scene);
   const limit = "2s";
   const server = await startServer(scene, {
@@ -72,13 +72,8 @@ it.runIf(haveTool).each([
   await eventually(
     async () => (await openFiles(server.program.pid)) <= before.files + 5,
     "end of the slow connections",
-    20_000,
   );
-  await eventually(
-    async () => (await openFiles(agent.pid)) <= filesOfAgent + 20,
-    "end of their requests",
-    20_000,
-  );
+  await eventually(async () => (await openFiles(agent.pid)) <= filesOfAgent + 20, "end of their requests");
   expect((await server.program.rssBytes()) - before.bytes).toBeLessThan(SLACK_BYTES);
   await serve(server);
 });
