@@ -6,8 +6,10 @@ export default defineConfig({
     include: ["tests/**/*.test.ts"],
     exclude: [...configDefaults.exclude, "tests/kubernetes/**"],
     pool: "forks",
-    maxWorkers: 2,
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // More than two cores can compute: most tests wait for much of their time.
+    maxWorkers: 3,
+    // For what hangs: whatever a test waits for has a limit of its own, and a busy machine is no failure.
+    testTimeout: 180_000,
+    hookTimeout: 180_000,
   },
 });
