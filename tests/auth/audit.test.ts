@@ -101,4 +101,4 @@ it("who was let in or refused is in the audit, and no secret anywhere", async ()
     expect(everything).not.toContain(hidden.split(".").at(-1));
   }
   await eventually(() => service.requests.length === 1, "one request at the service");
-}, 120_000);
+});

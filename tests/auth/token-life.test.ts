@@ -76,7 +76,7 @@ describe("a token that is replaced", () => {
       async () => (await metric(server.admin, "piko_upstreams_connected_upstreams")) === 1,
       "one tunnel",
     );
-  }, 120_000);
+  });
 });
 
 describe("a token that ends", () => {
@@ -104,7 +104,7 @@ describe("a token that ends", () => {
     put(create(1_800));
     await agent.waitFor("connected", { from });
     expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(200);
-  }, 120_000);
+  });
 
   it("ends no tunnel with disable_disconnect_on_expiry", async () => {
     const service = await Service.start(scene);
