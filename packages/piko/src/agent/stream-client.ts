@@ -345,6 +345,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     if (reset) stream.reset();
     else stream.end();
     if (this.#held.length > 0) this.#held.clear();
+    this.#requestBody.clear();
     this.#writer.over();
     if (this.#lingering !== undefined) this.#service.clock.clearTimeout(this.#lingering);
     this.#lingering = undefined;

@@ -5,6 +5,7 @@ import { CR, LF } from "../ascii.js";
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_UNTIL_CLOSE } from "../body-framing.js";
 import { CHUNK_LINE_INCOMPLETE, CHUNK_LINE_INVALID, ChunkLine } from "./chunk-line.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
+import type { ByteBudget } from "../../net/byte-budget.js";
 import { TrailerSection } from "./trailer-section.js";
 
 /** Takes body bytes. A range is valid only during the call. */
@@ -50,11 +51,14 @@ export class BodyReader {
   readonly #line: ChunkLine;
   readonly #trailers: TrailerSection;
 
-  /** Bodies of requests are read strictly; in those of responses white space that other readers skip is left out. */
-  constructor(of: "request" | "response" = "request") {
+  /**
+   * Bodies of requests are read strictly; in those of responses white space that other readers skip is left out. With a
+   * budget, what is kept of trailers is counted there: `clear` has to follow where a body isn't read to its end.
+   */
+  constructor(of: "request" | "response" = "request", budget?: ByteBudget) {
     const tolerant = of === "response";
     this.#line = new ChunkLine(tolerant);
-    this.#trailers = new TrailerSection(tolerant);
+    this.#trailers = new TrailerSection(tolerant, budget);
   }
 
   /** Starts on a body of the given BODY_* kind. `length` counts for BODY_LENGTH only. */
@@ -66,10 +70,8 @@ export class BodyReader {
     this.#kind = kind;
     this.#remaining = kind === BODY_LENGTH ? length : 0;
     this.#state = CHUNK_LINE;
-    if (kind === BODY_CHUNKED) {
-      this.#line.reset();
-      if (this.#trailers.length > 0) this.#trailers.clear();
-    }
+    this.clear();
+    if (kind === BODY_CHUNKED) this.#line.reset();
   }
 
   /**
@@ -98,6 +100,11 @@ export class BodyReader {
     if (this.done) return true;
     this.error = HTTP_ERRORS.TRUNCATED;
     return false;
+  }
+
+  /** Lets go of what is kept of a body that won't be read to its end. */
+  clear(): void {
+    if (this.#trailers.length > 0) this.#trailers.clear();
   }
 
   #readChunked(buffer: Buffer, start: number, end: number, sink: BodySink): number {
@@ -187,7 +194,7 @@ export class BodyReader {
     if (!trailers.append(buffer, start, i)) return this.#refuse(trailers.error);
     if (!this.done) return i;
     if (!trailers.filter()) return this.#refuse(trailers.error);
-    if (trailers.length > 2) this.trailers = trailers.buffer.subarray(0, trailers.length - 2);
+    if (trailers.length > 2) this.trailers = trailers.lines;
     trailers.clear();
     return i;
   }

@@ -56,7 +56,7 @@ export class ResponseReader implements BodySink {
     this.persistent = false;
     this.#events = events;
     this.#limits = limits;
-    this.#body = new BodyReader("response");
+    this.#body = new BodyReader("response", limits.budget);
     this.#finder = new HeadEndFinder();
     this.#partial = new ByteStore(limits.budget);
     this.#phase = IDLE;
@@ -78,6 +78,7 @@ export class ResponseReader implements BodySink {
   stop(): void {
     this.#phase = IDLE;
     if (this.#partial.length > 0) this.#partial.clear();
+    this.#body.clear();
   }
 
   /** The final head hasn't come. */

@@ -5,6 +5,8 @@ import { LINE_INCOMPLETE, lineError, parseFieldLine, parseResponseFieldLine } fr
 import { COLON } from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { FIELD_STRIDE, LINE_END, LINE_START, NAME_END } from "../head.js";
+import type { ByteBudget } from "../../net/byte-budget.js";
+import { ByteStore } from "../../net/byte-store.js";
 
 /** Limit for the bytes of a trailer section with its blank line. */
 const MAX_TRAILER_BYTES = 8192;
@@ -27,35 +29,43 @@ const FORBIDDEN: ReadonlySet<string> = new Set(
 );
 const FORBIDDEN_PREFIXES: readonly string[] = ["if-", "proxy-", "x-forwarded-", "x-piko-", "sec-"];
 
-/** One section being collected. Its buffer exists only between the first byte and {@link TrailerSection.clear}. */
+/** One section being collected. It holds memory only between the first byte and {@link TrailerSection.clear}. */
 export class TrailerSection {
-  buffer: Buffer = EMPTY;
-  /** Bytes in `buffer`. */
-  length = 0;
   /** Why {@link TrailerSection.filter} or {@link TrailerSection.append} returned false. */
   error: HttpError | undefined = undefined;
+  readonly #bytes: ByteStore;
   readonly #parseLine: typeof parseFieldLine;
 
-  /** `tolerant`: white space before a colon is taken out, not refused. */
-  constructor(tolerant: boolean) {
+  /** `tolerant`: white space before a colon is taken out, not refused. With a budget its memory is counted there. */
+  constructor(tolerant: boolean, budget?: ByteBudget) {
+    this.#bytes = new ByteStore(budget);
     this.#parseLine = tolerant ? parseResponseFieldLine : parseFieldLine;
   }
 
+  /** Bytes that it has. */
+  get length(): number {
+    return this.#bytes.length;
+  }
+
+  /** The field lines without the blank one, when the section is whole and filtered. They stay valid. */
+  get lines(): Buffer {
+    const { buffer, start, end } = this.#bytes;
+    return buffer.subarray(start, end - 2);
+  }
+
   /** Copies `source[start, end)`; false beyond the limit. */
-  append(source: Uint8Array, start: number, end: number): boolean {
+  append(source: Buffer, start: number, end: number): boolean {
     if (this.length + end - start > MAX_TRAILER_BYTES) {
       this.error = HTTP_ERRORS.TRAILER_SIZE;
       return false;
     }
-    if (this.length === 0) this.buffer = Buffer.allocUnsafe(MAX_TRAILER_BYTES);
-    this.buffer.set(source.subarray(start, end), this.length);
-    this.length += end - start;
+    this.#bytes.append(source, start, end);
     return true;
   }
 
   /** Checks the whole section, which ends with its blank line, and drops forbidden fields from it in place. */
   filter(): boolean {
-    const { buffer } = this;
+    const { buffer } = this.#bytes;
     const fields = new Int32Array(FIELD_STRIDE);
     const end = this.length - 2;
     let kept = 0;
@@ -79,14 +89,13 @@ export class TrailerSection {
       kept += lineEnd - colon;
     }
     buffer.copyWithin(kept, end, this.length);
-    this.length = kept + 2;
+    this.#bytes.end = kept + 2;
     return true;
   }
 
   /** Lets the buffer go. */
   clear(): void {
-    this.buffer = EMPTY;
-    this.length = 0;
+    this.#bytes.clear();
     this.error = undefined;
   }
 
@@ -95,8 +104,6 @@ export class TrailerSection {
     return false;
   }
 }
-
-const EMPTY: Buffer = Buffer.alloc(0);
 
 function isForbidden(name: string): boolean {
   return FORBIDDEN.has(name) || FORBIDDEN_PREFIXES.some((prefix) => name.startsWith(prefix));

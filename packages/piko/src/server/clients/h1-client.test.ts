@@ -261,6 +261,20 @@ describe("H1Client", () => {
     });
   });
 
+  it("counts what it holds of trailers that aren't whole, no more than they are", () => {
+    for (const [bytes, least, most] of [
+      [1, 1, 1_024],
+      [5_000, 5_000, 8_192],
+    ] as const) {
+      const rig = create();
+      rig.socket.send(`${CHUNKED}0\r\n`);
+      const before = rig.budget.used;
+      rig.socket.send("A".repeat(bytes));
+      expect(rig.budget.used - before).toBeGreaterThanOrEqual(least);
+      expect(rig.budget.used - before).toBeLessThanOrEqual(most);
+    }
+  });
+
   describe("bytes that come early", () => {
     it("wait, up to the limit of the connection", () => {
       const rig = create({ limits: { maxBufferedBytesPerConnection: 100 } });
@@ -392,7 +406,7 @@ describe("H1Client", () => {
     rig.stream.room = 8;
     rig.socket.send("1\r\na\r\n8\r\nbcdefghi\r\n");
     expect(rig.socket.paused).toBe(true);
-    rig.stream.makeRoom(8);
+    rig.stream.makeRoom(4);
     expect(rig.socket.paused).toBe(true);
     rig.stream.makeRoom();
     expect(rig.socket.paused).toBe(false);

@@ -76,7 +76,7 @@ export class RequestReader implements BodySink, Postponed {
     this.#context = context;
     this.#socket = socket;
     this.#events = events;
-    this.#body = new BodyReader();
+    this.#body = new BodyReader("request", context.budget);
     this.#ahead = new ByteStore(context.budget);
     this.#finder = new HeadEndFinder();
     this.#processing = false;
@@ -142,6 +142,7 @@ export class RequestReader implements BodySink, Postponed {
     this.state = STOPPED;
     this.deadlineMs = Number.POSITIVE_INFINITY;
     this.#ahead.clear();
+    this.#body.clear();
   }
 
   /** The socket has another handler, which gets what was read for it before. */
