@@ -219,10 +219,11 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (!call.congested) this.#consumeHeld();
   }
 
-  /** The request has become something else, which accounts for itself. */
+  /** The request has become something else, which accounts for itself. It was the last one. */
   leave(): void {
     this.#phase = IDLE;
-    this.#replay.forget();
+    this.#replay.release();
+    this.#dispatch.clear();
     this.record.abandon();
   }
 

@@ -10,7 +10,7 @@ import type { ProxyContext } from "./proxy-context.js";
 /** The exchange of a client's connection, for one request after another. */
 export function createExchange(client: NodeClient, context: ProxyContext): Exchange {
   return new Exchange(client, new RequestRecord(context), context, (exchange) => {
-    const dispatch = new NodeDispatch(exchange, context);
+    const dispatch = new NodeDispatch(exchange, client, context);
     return { dispatch, lifecycle: new Lifecycle(exchange, client, dispatch, context) };
   });
 }

@@ -15,7 +15,6 @@ import { endpointIdOf } from "./endpoint-id.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { KnownCredential } from "./known-credential.js";
 import { BODY_SIZE, ENDPOINT_ID, RETRY_AFTER } from "./proxy-limits.js";
-import { openTcpTunnel } from "./tcp-tunnel.js";
 import { isTooLong, parseEndpointId } from "../upstream/endpoint-id.js";
 import { isForwarded } from "../upstream/hop/forwarded.js";
 import type { NodeClient } from "./node-client.js";
@@ -160,31 +159,31 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   }
 
   /** May they call the endpoint that is going to be served? */
-  #permit(head: RequestHead, endpointId: string, nodesOnly: boolean): void {
+  #permit(head: RequestHead, endpointId: string, tcp: boolean): void {
     const identity = this.#identity;
     if (identity === undefined) {
-      this.#admit(head, endpointId, nodesOnly);
+      this.#admit(head, endpointId, tcp);
       return;
     }
-    const byHost = head.endpointField < 0 && !nodesOnly;
+    const byHost = head.endpointField < 0 && !tcp;
     const served = byHost ? this.#dispatch.servedId(endpointId, identity) : endpointId;
-    if (identity.permits(served)) this.#admit(head, served, nodesOnly);
+    if (identity.permits(served)) this.#admit(head, served, tcp);
     else this.#deny(head, REFUSED.endpoint, served);
   }
 
   /** Is there room for it? What is in use at a time is asked where it is counted: by the dispatch. */
-  #admit(head: RequestHead, endpointId: string, nodesOnly: boolean): void {
+  #admit(head: RequestHead, endpointId: string, tcp: boolean): void {
     if (head.contentLength > this.#context.config.limits.maxBodyBytes) this.#exchange.refuse(BODY_SIZE);
-    else this.#send(head, endpointId, nodesOnly);
+    else this.#send(head, endpointId, tcp);
   }
 
   /** To an upstream. */
-  #send(head: RequestHead, endpointId: string, nodesOnly: boolean): void {
+  #send(head: RequestHead, endpointId: string, tcp: boolean): void {
     const { target } = this.#dispatch;
     const { address, trusted } = this.#client.client;
     target.endpointId = endpointId;
-    target.byHost = head.endpointField < 0 && !nodesOnly;
-    target.nodesOnly = nodesOnly;
+    target.byHost = head.endpointField < 0 && !tcp;
+    target.nodesOnly = tcp;
     target.lastNode = isForwarded(head);
     target.fromNode = target.lastNode && this.#context.isNode(address);
     target.method = head.method;
@@ -209,10 +208,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
       exchange.reply(426, "websocket upgrade required", "Upgrade: websocket\r\n");
     } else if (!isSameOrigin(head)) exchange.reply(403, "foreign origin");
     else if (endpointId === undefined) exchange.refuse(ENDPOINT_ID);
-    else if (!openTcpTunnel(exchange, this.#client, head, endpointId, this.#context)) {
-      // Another node may have a tunnel: it answers the upgrade, and this node passes it on like any other.
-      this.#permit(head, endpointId, true);
-    }
+    else this.#permit(head, endpointId, true);
   }
 }
 

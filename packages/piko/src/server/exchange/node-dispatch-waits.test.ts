@@ -6,6 +6,7 @@ import type { Exchange } from "../../http/exchange/exchange.js";
 import { RequestHead, ResponseHead } from "../../http/head.js";
 import { ByteBudget } from "../../net/byte-budget.js";
 import { SWEEP_INTERVAL_MS } from "../../net/deadline-sweep.js";
+import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ClusterTable, type RemoteNode } from "../cluster/cluster-table.js";
 import { ReconnectWaits } from "../upstream/reconnect-waits.js";
@@ -41,7 +42,7 @@ function setUp(...ids: string[]) {
       start: () => (onWay = true),
       reply: (status: number) => replies.push(status),
     } as unknown as Exchange;
-    const dispatch = new NodeDispatch(exchange, context);
+    const dispatch = new NodeDispatch(exchange, {} as NodeClient, context);
     Object.assign(dispatch.target, { endpointId: "e", method });
     dispatch.begin();
     dispatch.connect(new RequestHead(10));

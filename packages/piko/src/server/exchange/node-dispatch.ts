@@ -6,8 +6,10 @@ import type { Exchange } from "../../http/exchange/exchange.js";
 import { type Dispatch, isIdempotent } from "../../http/exchange/dispatch.js";
 import type { Seen, UpstreamCall } from "../../http/exchange/upstream-call.js";
 import type { RequestHead } from "../../http/head.js";
+import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ENDPOINT_BUSY, TOO_MANY_WAITING, UPSTREAMS_BUSY } from "./proxy-limits.js";
+import { openTcpTunnel } from "./tcp-tunnel.js";
 import { RemoteNode } from "../cluster/cluster-table.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import { REROUTE_FIELD } from "../upstream/hop/forwarded.js";
@@ -31,13 +33,17 @@ export interface Target {
   lastNode: boolean;
   /** Another node has sent it, and knows of further ones. */
   fromNode: boolean;
-  /** Only another node can take the request: what comes here as an upgrade is a plain stream to an agent. */
+  /**
+   * A TCP dial: a tunnel of this node is joined to the client's socket; as a request, an upgrade, it can only go to another
+   * node, which answers it.
+   */
   nodesOnly: boolean;
 }
 
 export class NodeDispatch implements Dispatch, Waiter {
   readonly target: Target;
   readonly #exchange: Exchange;
+  readonly #client: NodeClient;
   readonly #context: ProxyContext;
   readonly #tunnelCall: TunnelCall;
   /** Where there is a cluster, from the first hop on. */
@@ -52,7 +58,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   /** Until when it may wait for an upstream to come back, however often it tries; 0: it has not waited yet. */
   #waitUntilMs: number;
 
-  constructor(exchange: Exchange, context: ProxyContext) {
+  constructor(exchange: Exchange, client: NodeClient, context: ProxyContext) {
     this.target = {
       endpointId: "",
       byHost: false,
@@ -63,6 +69,7 @@ export class NodeDispatch implements Dispatch, Waiter {
       nodesOnly: false,
     };
     this.#exchange = exchange;
+    this.#client = client;
     this.#context = context;
     this.#tunnelCall = new TunnelCall(exchange, context.responses);
     this.#hopCall = undefined;
@@ -88,6 +95,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   connect(head: RequestHead | undefined): void {
     const { cluster, upstreamMetrics, upstreams } = this.#context;
     const { endpointId, fromNode, lastNode, nodesOnly } = this.target;
+    if (nodesOnly && this.#joinTunnel(head)) return;
     const endpoint = nodesOnly ? undefined : upstreams.find(endpointId);
     if (endpoint !== undefined && !this.#enter(endpoint)) {
       this.#exchange.refuse(ENDPOINT_BUSY);
@@ -166,6 +174,12 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#endpoint = endpoint;
     endpoint.requests++;
     return true;
+  }
+
+  /** Joins the client of a TCP dial to a tunnel of this node, if there is one, or refuses it. */
+  #joinTunnel(head: RequestHead | undefined): boolean {
+    const request = head ?? this.#exchange.heldHead();
+    return openTcpTunnel(this.#exchange, this.#client, request, this.target.endpointId, this.#context);
   }
 
   /** Sends the request to a tunnel, if there is one and it takes it. */

@@ -431,6 +431,54 @@ describe("the account", () => {
 });
 
 describe("a dial", () => {
+  describe("for an endpoint that has just lost its upstreams", () => {
+    const lost = (options?: TcpRigOptions): TcpRig => {
+      const rig = new TcpRig(options);
+      rig.node.upstreams.remove(rig.node.tunnel.asTunnel());
+      rig.socket.send(rig.request());
+      expect([rig.node.upstreams.waits.count, rig.socket.take()]).toEqual([1, ""]);
+      return rig;
+    };
+
+    it("is joined to one that comes back to this node, with what its client has sent meanwhile", () => {
+      const rig = lost();
+      rigs.push(rig);
+      rig.socket.send(frame(2, "early"));
+      rig.node.clock.advance(1_000);
+      rig.node.upstreams.add(rig.node.tunnel.asTunnel());
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 101 /);
+      rig.clientSends("late");
+      expect(rig.heard()).toBe("service: earlylate");
+      expect(rig.node.context.upstreamMetrics.requests).toBe(1);
+      rig.node.clock.advance(60_000);
+      rig.clientEnds();
+      rig.serviceEnds();
+      expect(rig.heard()).toBe("service: end, client: close 1000, client: close, over");
+    });
+
+    it("is refused when it is time", () => {
+      const rig = lost();
+      rig.node.clock.advance(rig.node.context.config.reconnectWaitMs + 250);
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*no available upstreams/s);
+      rig.node.close();
+    });
+
+    it("is forgotten when its client goes", () => {
+      const rig = lost();
+      rig.node.close();
+      rig.node.upstreams.add(rig.node.tunnel.asTunnel());
+      expect([rig.node.asked, rig.node.statuses]).toEqual([0, { "499": 1 }]);
+    });
+
+    it("is refused if the one that comes back can't take it", () => {
+      const rig = lost();
+      rig.node.tunnel.refuses = true;
+      rig.node.upstreams.add(rig.node.tunnel.asTunnel());
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*upstream unreachable/s);
+      rig.node.close();
+    });
+  });
+
   it("that the agent's tunnel takes no more is answered", () => {
     const rig = new TcpRig();
     rig.node.tunnel.refuses = true;
