@@ -158,8 +158,8 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.#reused = true;
     if (until < 0) {
       this.#end();
-      // Behind another protocol both directions are over; behind HTTP nothing waits that anybody wants.
-      if (this.socket.ended) this.socket.close();
+      // Behind another protocol the service gets what waits for it, however slowly; behind HTTP nothing does.
+      if (this.#switched || this.socket.ended) this.socket.close();
       else this.socket.destroy();
       return;
     }

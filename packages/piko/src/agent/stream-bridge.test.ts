@@ -168,6 +168,45 @@ describe("a service", () => {
   });
 });
 
+describe("a service that is slow to read", () => {
+  it.each(["http", "tcp"] as const)(
+    "gets all that its client has sent before a Go node's end, whenever it reads it (%s)",
+    async (protocol) => {
+      const service = await uses.raw((socket) => {
+        if (protocol === "http") socket.once("data", () => socket.pause().write(SWITCH));
+        else socket.pause();
+      });
+      const clock = new FakeClock();
+      const rig = await uses.rig({ service: service.port, protocol, halfClose: false, clock });
+      const stream = rig.open();
+      if (protocol === "http") await stream.write(UPGRADE).until(({ text }) => text === SWITCH);
+      const socket = await service.connection(0);
+      const piece = Buffer.alloc(64 * 1024);
+      let sent = 0;
+      // More than the system takes: the rest waits in the agent, and behind it in the stream's window.
+      for (let turns = 0; turns < 200; turns++) {
+        if (stream.queuedBytes === 0) {
+          stream.write(piece);
+          sent += piece.length;
+          turns = 0;
+        }
+        await turn();
+      }
+      sent -= stream.queuedBytes;
+      stream.stream?.end();
+      await stream.until(({ ended }) => ended);
+      clock.advance(60_000);
+      let bytes = 0;
+      socket.on("data", (data) => (bytes += data.length)).resume();
+      await once(socket, "end");
+      expect(bytes).toBe(sent);
+      socket.destroy();
+      while (rig.agentStreams > 0 || rig.metrics.inFlight > 0) await turn();
+      if (protocol === "http") expect(rig.statuses).toEqual({ 101: 1 });
+    },
+  );
+});
+
 describe("a TCP listener", () => {
   it("carries bytes both ways, and the end of each way", async () => {
     const service = await uses.raw((socket) => {

@@ -1,7 +1,7 @@
 // The client's side of an agent's exchange: one stream of the tunnel, which carries one request and its response as
 // HTTP/1.1 messages. Used for one stream after another.
 
-import type { StreamHandler, Timer, YamuxStream } from "@piko/tunnel";
+import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { requestBody } from "../http/body-framing.js";
 import { HTTP_ERRORS, type HttpError } from "../http/errors.js";
 import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
@@ -35,9 +35,6 @@ const RAW = 2;
 const DRAINING = 3;
 const OVER = 4;
 
-/** Once a Go node has ended a raw stream, what its client sent may take this long to be answered by the service's end. */
-const LINGER_MS = 2_000;
-
 const INTERIM: ResponseRewrite = {
   framing: FRAMING_NONE,
   connectionClose: false,
@@ -70,7 +67,6 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   #nobodyReads: boolean;
   /** The raw direction ends when what waits has left. */
   #ending: boolean;
-  #lingering: Timer | undefined;
   /** Received bytes of this callback that the exchange, or `held`, has: the stream gets no window for them yet. */
   #handed: number;
 
@@ -91,7 +87,6 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#chunking = false;
     this.#nobodyReads = false;
     this.#ending = false;
-    this.#lingering = undefined;
     this.#handed = 0;
     this.#exchange = new Exchange(this, new RequestRecord(service), service, (exchange) => {
       const dispatch = new ServiceDispatch(exchange, service.pool, service.maxReplayBytes);
@@ -132,8 +127,8 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
 
   onEnd(): void {
     if (this.#phase === RAW) {
-      if (!this.#halfClose) this.#onGoEnd();
-      this.#exchange.onRequestEnd(undefined);
+      if (this.#halfClose) this.#exchange.onRequestEnd(undefined);
+      else this.#onGoEnd();
       return;
     }
     // Before the response is whole, a peer that sends no more is gone, as it is for nginx and Go.
@@ -306,18 +301,16 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#exchange.onRequestBody(buffer, start, end);
   }
 
-  /** Both directions of a raw stream are closed by a Go node's FIN: nobody reads what the service may still say. */
+  /**
+   * Both directions of a raw stream are closed by a Go node's FIN: nobody reads what the service may still say. It gets what
+   * was sent to it, however slowly it reads.
+   */
   #onGoEnd(): void {
-    const { clock } = this.#service;
     this.#nobodyReads = true;
     this.#writer.over();
     this.#exchange.onClientWritable();
     this.#stream?.end();
-    this.#lingering = clock.setTimeout(() => {
-      this.#lingering = undefined;
-      this.#exchange.onClientGone(ABORT.client_gone);
-      this.#finish(false);
-    }, LINGER_MS);
+    this.#exchange.onClientClosed();
   }
 
   /** A head that isn't one; no service was asked, so it is neither logged as a request nor counted. */
@@ -347,8 +340,6 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     if (this.#held.length > 0) this.#held.clear();
     this.#requestBody.clear();
     this.#writer.over();
-    if (this.#lingering !== undefined) this.#service.clock.clearTimeout(this.#lingering);
-    this.#lingering = undefined;
     if (!this.#giveBack(this)) this.#exchange.release();
   }
 }

@@ -53,6 +53,8 @@ export interface ClientEvents {
   onRequestBody(buffer: Buffer, start: number, end: number): void;
   /** The request is whole; a raw client sends no more. */
   onRequestEnd(trailers: Trailers | undefined): void;
+  /** A raw client has ended both directions: what it has sent goes on, what still comes for it has nowhere to go. */
+  onClientClosed(): void;
   /** The request can't go on: its body is malformed, too large, or stopped coming. */
   onRequestRefused(error: HttpError): void;
   /** There is room again after `congested`. */

@@ -87,11 +87,20 @@ const STATES: Record<string, () => ExchangeRig> = {
     rig.call.finish(undefined, true);
     return rig;
   },
+  "raw, client closed, congested": () => {
+    const rig = create().upgrade();
+    rig.call.switch();
+    rig.call.congested = true;
+    rig.client.send("ab");
+    rig.exchange.onClientClosed();
+    return rig;
+  },
 };
 
 const EVENTS: Record<string, (rig: ExchangeRig) => void> = {
   body: (rig) => rig.client.send("xyz"),
   end: (rig) => rig.exchange.onRequestEnd(undefined),
+  closed: (rig) => rig.exchange.onClientClosed(),
   refused: (rig) => rig.exchange.onRequestRefused(HTTP_ERRORS.CHUNK_SIZE),
   "client writable": (rig) => {
     rig.client.congested = false;
@@ -124,6 +133,7 @@ type Row = [state: string, event: string, client: string[], call: string[], ende
 const TABLE: Row[] = [
   ["idle", "body", [], [], []],
   ["idle", "end", [], [], []],
+  ["idle", "closed", [], [], []],
   ["idle", "refused", [], [], []],
   ["idle", "client writable", [], [], []],
   ["idle", "gone", [], [], []],
@@ -209,6 +219,7 @@ const TABLE: Row[] = [
   ["responding, client congested", "time", [], [], []],
   ["raw", "body", ["consume 3"], ["write xyz"], []],
   ["raw", "end", [], ["end"], []],
+  ["raw", "closed", ["close"], ["end", "release"], ["101 0"]],
   ["raw", "refused", ["abort bad_request"], ["abort bad_request"], ["101 0"]],
   ["raw", "client writable", [], [], []],
   ["raw", "gone", [], ["abort client_gone"], ["101 0"]],
@@ -226,11 +237,18 @@ const TABLE: Row[] = [
   ["raw, client ended", "time", [], [], []],
   ["raw, upstream ended", "body", ["consume 3"], ["write xyz"], []],
   ["raw, upstream ended", "end", ["close"], ["end", "release"], ["101 0"]],
+  ["raw, upstream ended", "closed", ["close"], ["end", "release"], ["101 0"]],
   ["raw, upstream ended", "refused", ["abort bad_request"], ["abort bad_request"], ["101 0"]],
   ["raw, upstream ended", "gone", [], ["abort client_gone"], ["101 0"]],
   ["raw, upstream ended", "upstream writable", [], [], []],
   ["raw, upstream ended", "lost, answered", ["abort cut"], [], ["101 0"]],
   ["raw, upstream ended", "time", [], [], []],
+  ["raw, client closed, congested", "response body", ["write uv"], ["consume 2"], []],
+  ["raw, client closed, congested", "raw end", ["end"], [], []],
+  ["raw, client closed, congested", "upstream writable", ["consume 2", "close"], ["release"], ["101 0"]],
+  ["raw, client closed, congested", "gone", [], ["abort client_gone"], ["101 0"]],
+  ["raw, client closed, congested", "lost, answered", ["abort cut"], [], ["101 0"]],
+  ["raw, client closed, congested", "time", [], [], []],
 ];
 
 describe("Exchange", () => {

@@ -158,6 +158,12 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (this.#phase === RAW) this.#closeIfOver();
   }
 
+  onClientClosed(): void {
+    if (this.#phase !== RAW) return;
+    this.#upstreamEnded = true;
+    this.onRequestEnd(undefined);
+  }
+
   onRequestRefused(refusal: HttpError): void {
     if (this.#phase === IDLE) return;
     this.#context.onRefused(refusal);
