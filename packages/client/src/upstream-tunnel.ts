@@ -113,14 +113,13 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   onIdle(): void {
     if (this.#dryBy === undefined || this.#looking) return;
     this.#looking = true;
-    // The first ends the present turn, the second comes after the next round of reads.
-    setImmediate(() =>
-      setImmediate(() => {
-        this.#looking = false;
-        // What a stream has sent before its end may still wait for the peer; it's told when that has gone.
-        if (this.streamCount === 0 && !this.#opened.socket.out.congested) this.#close();
-      }),
-    );
+    const look = (): void => {
+      this.#looking = false;
+      // What a stream has sent before its end may still wait for the peer; it's told when that has gone.
+      if (this.streamCount === 0 && !this.#opened.socket.out.congested) this.#close();
+    };
+    // oxlint-disable-next-line no-restricted-globals -- the first ends the present turn, the second comes after the next round of reads
+    setImmediate(() => setImmediate(look));
   }
 
   #close(): void {

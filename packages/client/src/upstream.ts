@@ -93,10 +93,12 @@ export class Upstream {
     checkTls(options.tls);
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? SILENT;
+    // oxlint-disable-next-line no-restricted-properties -- programs pass none
     this.#backoff = new Backoff(options.random ?? Math.random);
     this.#renewal = new TokenRenewal({
       token: options.token,
       clock: this.#clock,
+      // oxlint-disable-next-line no-restricted-properties -- programs pass none
       wallNow: options.wallNow ?? Date.now,
       logger: this.#logger,
       onOther: () => this.#onOtherToken(),

@@ -1,5 +1,7 @@
 // The clock of the process. The one place that takes time from Node.
 
+/* oxlint-disable no-restricted-globals, no-restricted-properties -- where time comes from */
+
 import { performance } from "node:perf_hooks";
 import { AwakeClock } from "./awake-clock.js";
 

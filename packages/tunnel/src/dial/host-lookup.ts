@@ -114,6 +114,7 @@ interface Question {
 }
 
 function later(call: () => void): () => void {
+  // oxlint-disable-next-line no-restricted-globals -- this turn's end: never within the caller's call
   const immediate = setImmediate(call);
   return () => clearImmediate(immediate);
 }

@@ -15,6 +15,8 @@ export interface Postponed {
 /** How long bytes wait that nobody is waiting for: long enough for others to take them along, too short to be noticed. */
 export const LATER_MS = 10;
 
+/* oxlint-disable no-restricted-globals -- what leaves at a turn's end, or a moment later with what others send, leaves on the real clock */
+
 /** A list of what has to be flushed; one per process is enough. */
 export class FlushQueue {
   #waiting: Flushable[] = [];

@@ -21,6 +21,7 @@ class ReadTurns {
 
   /** Asks for one call of `onReadTurn`, in the next turn; the caller asks once. */
   wait(reader: Reader): void {
+    // oxlint-disable-next-line no-restricted-globals -- the next turn: other sockets are read before it
     if (this.#waiting.push(reader) === 1) setImmediate(this.#run);
   }
 }
