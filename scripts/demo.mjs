@@ -10,6 +10,7 @@ import { ask, ENDPOINT, HOST, Load } from "./demo/requests.mjs";
 import { startService } from "./demo/service.mjs";
 import { Supervisor } from "./demo/supervisor.mjs";
 import { bold, dim, done, green, note, red } from "./demo/terminal.mjs";
+import { DemoTokens, refusal } from "./demo/tokens.mjs";
 import { setUp } from "./setup.mjs";
 
 /** How long requests go on before a node goes, and after it has been replaced. */
@@ -29,7 +30,8 @@ const supervisor = new Supervisor({
   verbose: args.includes("--verbose"),
   onFailure: (error) => void end(error),
 });
-const cluster = new DemoCluster(supervisor);
+const tokens = new DemoTokens();
+const cluster = new DemoCluster(supervisor, tokens.secret);
 let service;
 let ending = false;
 
@@ -64,6 +66,7 @@ async function start() {
   );
 
   let startMs = Date.now();
+  await tokens.create();
   await cluster.start();
   done("cluster", `three nodes that have found each other: ${cluster.names.join(", ")}`, startMs);
 
@@ -77,14 +80,22 @@ async function start() {
   done("service", `a small web application on ${HOST}:${service.port}, which knows nothing of Piko`, startMs);
 
   startMs = Date.now();
-  const connect = ["--connect.url", `http://${HOST}:${upstream}`, "--grace-period", "2s"];
+  const agent = ["agent", "http", ENDPOINT, `${service.port}`, "--connect.url", `http://${HOST}:${upstream}`];
+  const [none, other] = await Promise.all([
+    refusal(agent),
+    refusal([...agent, "--connect.token-file", await tokens.add("another")]),
+  ]);
+  done("refused", `an agent without a token (${none}), and one with another endpoint's (${other})`, startMs);
+
+  startMs = Date.now();
+  const token = ["--connect.token-file", await tokens.add(ENDPOINT)];
   await supervisor.run("agent", {
-    start: () => ["agent", "http", ENDPOINT, `${service.port}`, ...connect],
+    start: () => [...agent, ...token, "--grace-period", "2s"],
     ready: "connected",
     watch: watchAgent,
   });
   await untilKnown();
-  done("agent", `connected out to ${agentNode()} and listens on endpoint "${ENDPOINT}"`, startMs);
+  done("agent", `with a token for endpoint "${ENDPOINT}", connected out to ${agentNode()}, listens on it`, startMs);
 }
 
 /** Waits until gossip has told each node of the endpoint: a moment, but one that a request can fall into. */
@@ -175,12 +186,13 @@ function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-function printNextSteps() {
+async function printNextSteps() {
   const { admin, proxy, upstream } = cluster.ports;
   const url = `http://localhost:${proxy}`;
   const connect = cluster.isPreferred("upstream") ? "" : ` --connect.url http://localhost:${upstream}`;
   const server = cluster.isPreferred("admin") ? "" : ` --server.url http://localhost:${admin}`;
   const node = agentNode();
+  const token = await tokens.add("my-endpoint");
   const lines = [
     ["In a browser", `http://${ENDPOINT}.localhost:${proxy}/`],
     ["With curl", `curl -H 'x-piko-endpoint: ${ENDPOINT}' ${url}/hello`],
@@ -189,8 +201,9 @@ function printNextSteps() {
     ["Watch it", `npx piko server status cluster nodes --watch${server}`],
     ["End a node", `kill -9 ${supervisor.pid(node)}`, `${node}, which has the agent's tunnel`],
     ["End the agent", `kill -9 ${supervisor.pid("agent")}`, "requests wait for its return"],
-    ["Your own service", `npx piko agent http my-endpoint 3000${connect}`],
+    ["Your own service", `npx piko agent http my-endpoint 3000${connect} --connect.token-file ${token}`],
     ["", `curl -H 'x-piko-endpoint: my-endpoint' ${url}/`],
+    ["What a token says", `npx piko token inspect ${token}`],
   ];
   console.log(bold("\nTry it from another terminal"));
   for (const [title, command, remark] of lines) {
@@ -217,7 +230,10 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
   });
 }
 // Whatever else ends the demo, nothing of it stays behind.
-process.on("exit", () => supervisor.kill());
+process.on("exit", () => {
+  supervisor.kill();
+  tokens.close();
+});
 process.on("uncaughtException", (error) => void end(error));
 // A reader that has seen enough (`npm run demo | head`).
 process.stdout.on("error", () => void end());
@@ -234,7 +250,7 @@ try {
     console.log(`\n${green("✓")} everything works`);
     await end();
   }
-  printNextSteps();
+  await printNextSteps();
 } catch (error) {
   await end(error);
 }

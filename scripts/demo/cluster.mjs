@@ -14,14 +14,17 @@ export class DemoCluster {
   /** Ports of the balancer, by name. */
   ports = {};
   #supervisor;
+  #secret;
   /** By name: the node's id, its addresses as it told them, and whether it said that it is ready. */
   #nodes = new Map();
   #balancers = [];
   #probes;
   #changed = new Set();
 
-  constructor(supervisor) {
+  /** `secret`: path of the file with the secret that agents' tokens are made of. */
+  constructor(supervisor, secret) {
     this.#supervisor = supervisor;
+    this.#secret = secret;
   }
 
   get names() {
@@ -116,6 +119,7 @@ export class DemoCluster {
       ...["--cluster.node-id-prefix", `${name}-`],
       ...ports.flatMap((port) => [`--${port}.bind-addr`, `${HOST}:0`]),
       ...(others.length === 0 ? [] : ["--cluster.join", others.join(",")]),
+      ...["--upstream.auth.hmac-secret-key-file", this.#secret],
       ...["--drain-delay", DRAIN_DELAY, "--grace-period", "5s"],
     ];
   }
