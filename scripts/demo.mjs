@@ -95,7 +95,11 @@ async function start() {
     watch: watchAgent,
   });
   await untilKnown();
-  done("agent", `with a token for endpoint "${ENDPOINT}", connected out to ${agentNode()}, listens on it`, startMs);
+  done(
+    "agent",
+    `with a token for endpoint "${ENDPOINT}", connected out to ${agentNode()}, listens on it`,
+    startMs,
+  );
 }
 
 /** Waits until gossip has told each node of the endpoint: a moment, but one that a request can fall into. */

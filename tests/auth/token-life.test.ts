@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, it } from "vitest";
 import { curl } from "../harness/curl.js";
 import { eventually } from "../harness/deadline.js";
+import { haveGo, startGoAgent } from "../harness/go-peer.js";
 import { metric } from "../harness/metrics.js";
 import { type RunningServer, runPiko, startAgent, startServer } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
@@ -119,4 +120,29 @@ describe("a token that ends", () => {
     expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(200);
     expect(await endpoints(server)).toEqual({ web: 1 });
   });
+});
+
+describe.runIf(haveGo)("a Go agent's token that ends", () => {
+  it("says so behind all that was under way, in the way that makes it connect again", async () => {
+    const service = await Service.start(scene);
+    const server = await start({ "upstream.auth.expiry-grace": "20s" });
+    const agent = await startGoAgent(scene, server.upstream, "web", service.addr, ["--token", create(10)]);
+    const stream = await RawClient.connect(scene, server.proxy);
+    stream.send("GET /events?count=40&ms=300 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    await service.request("/events");
+    await server.program.waitFor("upstream token no longer counts");
+    expect(await endpoints(server)).toEqual({});
+    expect(agent.lines.map(({ fields }) => fields["event"])).not.toContain("disconnected");
+    const { body } = await stream.response();
+    expect([...body.toString().matchAll(/^id: /gm)]).toHaveLength(40);
+    // It connects again, and is told now that its token is old: that ends it, as any 401 does.
+    const { fields } = await agent.waitFor("disconnected");
+    expect(fields).toMatchObject({ final: false });
+    await server.program.waitForLine(
+      ({ fields }) =>
+        fields["subsystem"] === "audit" && fields["reason"] === "expired" && fields["msg"] === "refused",
+      "the refusal",
+    );
+    expect((await agent.exited).code).toBe(1);
+  }, 120_000);
 });

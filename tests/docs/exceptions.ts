@@ -119,6 +119,11 @@ export const CHANGED: readonly { document: string; from: string; to: string; rea
 
 /** What a command prints in the end, where that isn't just success. */
 export const PRINTED: readonly { document: string; command: string; text: string }[] = [
+  {
+    document: "docs/guides/security.md",
+    command: "curl -H 'x-piko-endpoint: my-endpoint' http://localhost:8000/",
+    text: '{"error":"missing authorization"}',
+  },
   { document: "docs/guides/streaming.md", command: "/events", text: "Content-Type: text/event-stream" },
   { document: "docs/guides/streaming.md", command: "sleep 20", text: '{"error":"request timeout"}' },
   { document: "docs/guides/streaming.md", command: "/slow", text: '{"error":"upstream timeout"}' },
@@ -135,6 +140,7 @@ export const SAMPLES: readonly { document: string; begins: string; compared?: tr
   { document: "docs/guides/forward-tcp.md", begins: "PONG", compared: true },
   { document: "docs/guides/operating.md", begins: '{"level":"info"' },
   { document: "docs/guides/operating.md", begins: "Throughput: " },
+  { document: "docs/guides/security.md", begins: '{"error":"missing authorization"}', compared: true },
   { document: "docs/guides/streaming.md", begins: '{"error":"upstream timeout"}', compared: true },
   { document: "docs/reference/cli.md", begins: "piko " },
 ];

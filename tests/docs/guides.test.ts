@@ -4,6 +4,7 @@ import { createCertificates } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { createHosts } from "../harness/private-hosts.js";
 import { perTest } from "../harness/stage.js";
+import { token } from "../harness/tokens.js";
 import { findTool } from "../harness/tools.js";
 import { CHANGED, ELSEWHERE, NOT_RUN, PRINTED, SAMPLES } from "./exceptions.js";
 import { DOCUMENTS, fencesOf, kindOf } from "./fences.js";
@@ -20,6 +21,7 @@ const BEFORE: Readonly<Record<string, readonly string[]>> = {
   "docs/guides/behind-a-proxy.md": ["piko server", SERVICE, "piko agent http my-endpoint 3000"],
   "docs/guides/forward-tcp.md": ["piko server"],
   "docs/guides/operating.md": ["piko server"],
+  "docs/guides/security.md": [SERVICE],
   "docs/reference/cli.md": [SERVICE],
   "packages/piko/README.md": [SERVICE],
 };
@@ -80,7 +82,7 @@ describe("following", () => {
       const [host] = hosts;
       const guide = await Guide.open(document, scene, host);
       guide.write("server.yaml", "cluster:\n  node_id: node-2\n");
-      guide.write("token", "of-an-agent\n");
+      guide.write("token", `${token("HS256", "a secret", { sub: "an-agent" })}\n`);
       using certificates = createCertificates();
       guide.write("ca.pem", certificates.read(certificates.caCert));
       if (NEEDED[document]?.includes(REDIS) === true) host.start(scene, REDIS, `${REDIS} --save ''`);
