@@ -20,6 +20,7 @@ import { DeadlineSweep } from "../src/net/deadline-sweep.js";
 import type { LimitCounters } from "../src/net/limit-counters.js";
 import { ReconnectWaits } from "../src/server/upstream/reconnect-waits.js";
 import type { Tunnel } from "../src/server/upstream/tunnel.js";
+import { TenantUses } from "../src/server/upstream/tenant-use.js";
 import { TunnelDrains } from "../src/server/upstream/tunnel-drains.js";
 import { TunnelExpiries } from "../src/server/upstream/tunnel-expiries.js";
 import type { UpstreamLimit } from "../src/server/upstream/upstream-metrics.js";
@@ -130,6 +131,7 @@ export class UpstreamRig {
       trustedProxies: new AddressRanges(trustedProxies),
       limits: counters as unknown as LimitCounters<UpstreamLimit>,
       drains: this.drains,
+      tenants: new TenantUses([], clock),
       expiries: this.expiries,
       budget: this.budget,
       files: files ?? new OpenFiles(Number.POSITIVE_INFINITY),

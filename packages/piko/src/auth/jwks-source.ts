@@ -17,9 +17,10 @@ const DEFAULT_TIMEOUT_MS = 10_000;
 const AHEAD = 0.8;
 /** Shortest time from one fetch to the next, whoever asks. */
 const SHORTEST_MS = 10_000;
-/** The same while there are no keys at all, or only old ones. */
+/** The same behind a failure: doubled with each further one, up to what can be waited for where nobody is let in. */
 const RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
+const LONGEST_FIRST_RETRY_MS = 5_000;
 
 export interface JwksSourceOptions {
   readonly config: JwksConfig;
@@ -67,6 +68,11 @@ export class JwksSource implements KeySource {
     return this.#keys === undefined ? undefined : this.#options.clock.now() - this.#fetchedMs;
   }
 
+  /** The keys are being asked for. */
+  get fetching(): boolean {
+    return this.#fetching !== undefined;
+  }
+
   refresh(): Promise<void> {
     if (this.#fetching !== undefined) return this.#fetching;
     if (this.#options.clock.now() - this.#askedMs < SHORTEST_MS) return Promise.resolve();
@@ -107,7 +113,8 @@ export class JwksSource implements KeySource {
   }
 
   get #retryMs(): number {
-    return Math.min(LONGEST_RETRY_MS, RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
+    const longest = this.#keys === undefined ? LONGEST_FIRST_RETRY_MS : LONGEST_RETRY_MS;
+    return Math.min(longest, RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
   }
 
   /** The first time, the file is opened; from then on it is watched. */

@@ -1,5 +1,6 @@
 // `piko server`, which runs a node, and has commands that look at running ones.
 
+import { statSync } from "node:fs";
 import { Command } from "commander";
 import { listFlags } from "../config/flags.js";
 import { SERVER } from "../config/server.js";
@@ -34,7 +35,16 @@ Examples:
     const config = loadCommandConfig(command, SERVER);
     await runProgram("server", config, async (context) => {
       const { runServer } = await import("../server/run.js");
-      await runServer({ config, ...context });
+      const path = watchablePath(command);
+      const reload =
+        path === undefined ? undefined : { path, load: () => loadCommandConfig(command, SERVER) };
+      await runServer({ config, reload, ...context });
     });
   });
+}
+
+/** The configuration's file, if it is one that can be read again. */
+function watchablePath(command: Command): string | undefined {
+  const path: unknown = command.optsWithGlobals()["config.path"];
+  return typeof path === "string" && statSync(path).isFile() ? path : undefined;
 }

@@ -1,7 +1,7 @@
 // A small file that is read again when it has changed: keys, lists, parts of the configuration. It is looked at every
 // second, because a watch of the system's follows neither symbolic links (Kubernetes swaps those) nor network file systems.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
 import type { Clock, Timer } from "@piko/tunnel";
 
@@ -41,7 +41,8 @@ export class WatchedFile {
       throw new Error(`can't read ${path} (${code})`, { cause: error });
     }
     if (this.#bytes.length > maxBytes) throw new Error(tooLarge(path, maxBytes));
-    this.#watch();
+    // What a shell's `<(...)` gives can be read once; another try would wait for good.
+    if (statSync(path).isFile()) this.#watch();
   }
 
   /** What the file had when it was last read. */
@@ -52,6 +53,7 @@ export class WatchedFile {
   /** Looks now whether it has changed. Never rejects. */
   async look(): Promise<void> {
     const { onChange, onFailure, path } = this.#options;
+    if (this.#timer === undefined) return;
     try {
       const { ctimeNs, ino, mtimeNs, size } = await stat(path, { bigint: true });
       const version = `${ino} ${size} ${mtimeNs} ${ctimeNs}`;

@@ -1,5 +1,6 @@
 // Who may use the ports of a node: one authoriser for each, made of the configuration, and their metrics.
 
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "@piko/tunnel";
 import { AuditLog } from "../auth/audit-log.js";
 import { Authoriser } from "../auth/authoriser.js";
@@ -24,6 +25,11 @@ export class Authorisers {
   readonly admin: Authoriser;
   readonly #options: AuthorisersOptions;
 
+  /** Of agents that name no tenant. */
+  #general: Verifier | undefined = undefined;
+  /** What the verifiers of the tenants were made of: those that stay as they are aren't made anew. */
+  #made: ReadonlyMap<string, { readonly config: TenantConfig; readonly verifier: Verifier }> = new Map();
+
   private constructor(options: AuthorisersOptions) {
     const { clock, config, logger, wallNow } = options;
     this.#options = options;
@@ -43,9 +49,9 @@ export class Authorisers {
     try {
       all.proxy.use(await all.#verifier(all.proxy, "proxy.auth", config.proxy.auth));
       all.admin.use(await all.#verifier(all.admin, "admin.auth", config.admin.auth));
-      const general = await all.#verifier(all.upstream, "upstream.auth", config.upstream.auth);
-      all.upstream.use(general);
-      all.upstream.use(general, await all.#tenants(config.upstream.tenants));
+      all.#general = await all.#verifier(all.upstream, "upstream.auth", config.upstream.auth);
+      all.upstream.use(all.#general);
+      await all.setTenants(config.upstream.tenants);
     } catch (error) {
       all.close();
       throw error;
@@ -56,6 +62,19 @@ export class Authorisers {
   /** All ports can tell tokens apart. */
   get ready(): boolean {
     return this.#all().every((authoriser) => authoriser.ready);
+  }
+
+  /**
+   * Sets whose agents may come. Rejects, and leaves all as it was, if a key isn't what it should be, or if nobody would be
+   * asked for a token any more.
+   */
+  async setTenants(configs: readonly TenantConfig[]): Promise<void> {
+    if (configs.length === 0 && this.#general === undefined && this.upstream.enabled) {
+      throw new Error(
+        "without a tenant and without upstream.auth everybody would be let in: that takes a restart",
+      );
+    }
+    this.upstream.use(this.#general, await this.#tenants(configs));
   }
 
   close(): void {
@@ -120,18 +139,29 @@ export class Authorisers {
   }
 
   async #tenants(configs: readonly TenantConfig[]): Promise<ReadonlyMap<string, Verifier>> {
-    const tenants = new Map<string, Verifier>();
+    const made = new Map<string, { config: TenantConfig; verifier: Verifier }>();
+    const before = this.#made;
     try {
-      for (const { auth, endpoints, id } of configs) {
+      for (const config of configs) {
+        const { auth, endpoints, id } = config;
+        const same = before.get(id);
+        const kept =
+          same !== undefined &&
+          isDeepStrictEqual([same.config.auth, same.config.endpoints], [auth, endpoints]);
         const section = `upstream.tenants[${id}].auth`;
-        const verifier = await this.#verifier(this.upstream, section, auth, id, endpoints);
-        if (verifier !== undefined) tenants.set(id, verifier);
+        const verifier = kept
+          ? same.verifier
+          : await this.#verifier(this.upstream, section, auth, id, endpoints);
+        if (verifier !== undefined) made.set(id, { config, verifier });
       }
     } catch (error) {
-      for (const verifier of tenants.values()) verifier.close();
+      for (const { config, verifier } of made.values()) {
+        if (before.get(config.id)?.verifier !== verifier) verifier.close();
+      }
       throw error;
     }
-    return tenants;
+    this.#made = made;
+    return new Map([...made].map(([id, { verifier }]) => [id, verifier]));
   }
 
   async #verifier(

@@ -7,7 +7,12 @@ import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
 import { CLIENT_LIMITS, PROXY_CAPACITIES, type ProxyLimit } from "./exchange/proxy-limits.js";
 import type { ProxyPort } from "./clients/proxy-port.js";
-import { AGENT_LIMITS, UPSTREAM_LIMITS, type UpstreamLimit } from "./upstream/upstream-metrics.js";
+import {
+  AGENT_LIMITS,
+  TENANT_LIMITS,
+  UPSTREAM_LIMITS,
+  type UpstreamLimit,
+} from "./upstream/upstream-metrics.js";
 import type { UpstreamPort } from "./upstream/upstream-port.js";
 
 /** Counters of the proxy port's limits. */
@@ -35,7 +40,7 @@ export function createUpstreamLimits(
     metric: "piko_upstreams_limited_total",
     help: "Number of tunnels, connections and requests refused or ended by a limit of the upstream port",
     capacities: UPSTREAM_LIMITS,
-    others: AGENT_LIMITS,
+    others: [...TENANT_LIMITS, ...AGENT_LIMITS],
     section: "upstream.limits",
     logger: logger.subsystem("upstream"),
     clock,

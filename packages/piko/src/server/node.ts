@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
+import type { TenantConfig } from "../config/auth.js";
 import type { ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { DateLine } from "../http/date-line.js";
@@ -25,6 +26,7 @@ import { UpstreamMetrics } from "./upstream/upstream-metrics.js";
 import { UpstreamPort } from "./upstream/upstream-port.js";
 import { Rebalancer } from "./upstream/rebalancer.js";
 import { TunnelDrains } from "./upstream/tunnel-drains.js";
+import { TenantUses } from "./upstream/tenant-use.js";
 import { TunnelExpiries } from "./upstream/tunnel-expiries.js";
 import { Hops } from "./upstream/hop/hops.js";
 import { ReconnectWaits } from "./upstream/reconnect-waits.js";
@@ -33,6 +35,7 @@ import { Upstreams } from "./upstream/upstreams.js";
 /** What a node is made of. */
 interface NodeParts {
   readonly auth: Authorisers;
+  readonly tenants: TenantUses;
   readonly cluster: Cluster;
   readonly hops: Hops;
   readonly upstreams: Upstreams;
@@ -124,6 +127,13 @@ export class Node {
     }
     this.#readiness.ready = !this.#stopping.signal.aborted;
     if (this.#readiness.ready) this.#parts.rebalancer.start();
+  }
+
+  /** Sets whose agents may come, and how much they may have; rejects, and leaves all as it was, if that can't be. */
+  async setTenants(configs: readonly TenantConfig[]): Promise<void> {
+    const { auth, tenants } = this.#parts;
+    await auth.setTenants(configs);
+    tenants.set(configs);
   }
 
   /**
@@ -256,6 +266,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     "Number of upstreams that were asked to move because this node had more than the others",
     () => rebalancer.shed,
   );
+  const tenants = new TenantUses(config.upstream.tenants, clock);
   const upstream = new UpstreamPort({
     nodeId,
     auth: auth.upstream,
@@ -264,6 +275,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     trustedProxies: config.proxy.trustedProxies,
     limits: upstreamLimits,
     drains,
+    tenants,
     expiries: new TunnelExpiries({ clock, wallNow, graceMs: config.upstream.auth.expiryGraceMs }),
     budget,
     files,
@@ -285,7 +297,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     wallNow,
     isReady: () => auth.ready && isReady(),
   });
-  return { auth, cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
+  return { auth, tenants, cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
 }
 
 /** Binds the other ports, and begins to speak to other nodes. */

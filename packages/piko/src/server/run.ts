@@ -4,6 +4,9 @@ import type { HostPort } from "../base/address.js";
 import { formatHostPort } from "../base/address.js";
 import type { ServerConfig } from "../config/server.js";
 import type { Logger } from "../observability/logger.js";
+import { systemClock } from "@piko/tunnel";
+import { findOverlaps } from "../auth/tenant-overlap.js";
+import { TenantReload } from "./tenant-reload.js";
 import { Node } from "./node.js";
 import { findOpenPorts } from "./open-ports.js";
 
@@ -14,10 +17,13 @@ export interface RunServerOptions {
   signal: AbortSignal;
   /** Which of them it was. */
   signalName?: () => string;
+  /** The configuration's file, and how it is read again; undefined where there is none. */
+  reload?: { readonly path: string; readonly load: () => ServerConfig } | undefined;
 }
 
 /** Runs a node until `signal`; rejects if a port can't be bound. */
-export async function runServer({ config, logger, signal, signalName }: RunServerOptions): Promise<void> {
+export async function runServer(options: RunServerOptions): Promise<void> {
+  const { config, logger, reload, signal, signalName } = options;
   const log = logger.subsystem("server");
   const node = await Node.start({ config, logger });
   const { proxy, upstream, admin, gossip } = node.addresses;
@@ -30,6 +36,17 @@ export async function runServer({ config, logger, signal, signalName }: RunServe
   });
   const open = findOpenPorts(config, node.addresses);
   if (Object.keys(open).length > 0) log.warn("whoever reaches these ports is let in", open);
+  warnOfOverlaps(config, log);
+  const watch =
+    reload === undefined
+      ? undefined
+      : new TenantReload({
+          ...reload,
+          config,
+          apply: (tenants) => node.setTenants(tenants),
+          clock: systemClock,
+          logger: log,
+        });
   if (logger.sink.format === "pretty") {
     for (const line of nextSteps(proxy, upstream)) log.info(line);
   }
@@ -39,6 +56,7 @@ export async function runServer({ config, logger, signal, signalName }: RunServe
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
   });
+  watch?.close();
   const name = signalName?.() ?? "";
   log.info("starting shutdown", { signal: name });
   // At a terminal, Ctrl-C is to end it now, and so is closing it; what is under way still ends in peace.
@@ -48,6 +66,16 @@ export async function runServer({ config, logger, signal, signalName }: RunServe
     windowMs: hurry ? 0 : config.drainWindowMs,
   });
   log.info("shutdown complete");
+}
+
+function warnOfOverlaps({ upstream }: ServerConfig, log: Logger): void {
+  const { pairs, unbound } = findOverlaps(upstream.tenants);
+  if (unbound.length > 0 && upstream.tenants.length > 1) {
+    log.warn("tenants without endpoints of their own may listen on those of others: set endpoints", {
+      tenants: unbound,
+    });
+  }
+  if (pairs.length > 0) log.warn("tenants have endpoints in common", { tenants: pairs });
 }
 
 /** What a person at a terminal does next. */

@@ -8,13 +8,14 @@ import type { Seen, UpstreamCall } from "../../http/exchange/upstream-call.js";
 import type { RequestHead } from "../../http/head.js";
 import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
-import { ENDPOINT_BUSY, TOO_MANY_WAITING, UPSTREAMS_BUSY } from "./proxy-limits.js";
+import { ENDPOINT_BUSY, rateRefusal, TOO_MANY_WAITING, UPSTREAMS_BUSY } from "./proxy-limits.js";
 import { openTcpTunnel } from "./tcp-tunnel.js";
 import { RemoteNode } from "../cluster/cluster-table.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import { REROUTE_FIELD } from "../upstream/hop/forwarded.js";
 import { HopCall } from "../upstream/hop/hop-call.js";
 import { TunnelCall } from "../upstream/tunnel-call.js";
+import type { TenantUse } from "../upstream/tenant-use.js";
 import type { Tunnel } from "../upstream/tunnel.js";
 import { WAITS_FULL, type Waiter } from "../upstream/reconnect-waits.js";
 
@@ -54,6 +55,8 @@ export class NodeDispatch implements Dispatch, Waiter {
   #upstream: Tunnel | RemoteNode | undefined;
   /** Where the request is counted as one in flight. */
   #endpoint: EndpointTunnels | undefined;
+  /** Where it is counted as one of a tenant's. */
+  #tenant: TenantUse | undefined;
   #waiting: boolean;
   /** Until when it may wait for an upstream to come back, however often it tries; 0: it has not waited yet. */
   #waitUntilMs: number;
@@ -77,6 +80,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#failed = undefined;
     this.#upstream = undefined;
     this.#endpoint = undefined;
+    this.#tenant = undefined;
     this.#waiting = false;
     this.#waitUntilMs = 0;
   }
@@ -88,6 +92,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   /** A request begins; `target` says where it is to go. */
   begin(): void {
     this.#triesLeft = MAX_TRIES;
+    this.#tenant = undefined;
     this.#failed = undefined;
     this.#waitUntilMs = 0;
   }
@@ -184,6 +189,8 @@ export class NodeDispatch implements Dispatch, Waiter {
 
   /** Sends the request to a tunnel, if there is one and it takes it. */
   #startOn(tunnel: Tunnel | undefined, head: RequestHead | undefined): boolean {
+    const tenant = tunnel?.tenant;
+    if (tenant !== undefined && !this.#enterTenant(tenant)) return true;
     const call = this.#tunnelCall;
     const stream = tunnel?.openStream(call);
     if (tunnel === undefined || stream === undefined) return false;
@@ -191,6 +198,15 @@ export class NodeDispatch implements Dispatch, Waiter {
     call.open(stream, tunnel.drainable);
     this.#start(tunnel, call, head);
     return true;
+  }
+
+  /** Counts the request as one of the tenant's, once; answers it if there are too many. */
+  #enterTenant(tenant: TenantUse): boolean {
+    if (tenant === this.#tenant) return true;
+    this.#tenant = tenant;
+    const limit = tenant.enter(this.target.endpointId);
+    if (limit !== undefined) this.#exchange.refuse(rateRefusal(limit));
+    return limit === undefined;
   }
 
   #startHop(node: RemoteNode, head: RequestHead | undefined): boolean {

@@ -1,5 +1,6 @@
 // The limits of the proxy port by name, and what clients are told when they meet one.
 
+import type { TenantRateLimit } from "../upstream/tenant-use.js";
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
 
 /** Limits of what there may be at a time, all clients together. */
@@ -24,6 +25,8 @@ export const CLIENT_LIMITS = [
   "read_header_timeout",
   "read_timeout",
   "write_timeout",
+  "requests_per_second",
+  "requests_per_second_per_endpoint",
   "proxy_protocol",
 ] as const;
 
@@ -57,6 +60,9 @@ export const ENDPOINT_BUSY: HttpError = error(
 export const UPSTREAMS_BUSY: HttpError = error(503, "UPSTREAMS_BUSY", "all upstreams are busy");
 export const TOO_MANY_WAITING: HttpError = error(503, "WAITING", "too many requests wait for an upstream");
 
+const TENANT_RATE: HttpError = error(429, "TENANT_RATE", "too many requests for this tenant");
+const ENDPOINT_RATE: HttpError = error(429, "ENDPOINT_RATE", "too many requests for this endpoint");
+
 const LIMITS: ReadonlyMap<HttpError, ProxyLimit> = new Map<HttpError, ProxyLimit>([
   [HTTP_ERRORS.HEAD_SIZE, "max_header_bytes"],
   [HTTP_ERRORS.FIELD_COUNT, "max_header_fields"],
@@ -71,11 +77,18 @@ const LIMITS: ReadonlyMap<HttpError, ProxyLimit> = new Map<HttpError, ProxyLimit
   [TOO_MANY_OF_CLIENT, "max_connections_per_client"],
   [ENDPOINT_BUSY, "max_requests_per_endpoint"],
   [TOO_MANY_WAITING, "max_waiting_requests"],
+  [TENANT_RATE, "requests_per_second"],
+  [ENDPOINT_RATE, "requests_per_second_per_endpoint"],
 ]);
 
 /** The limit behind a refusal; undefined if it has another reason. */
 export function limitOf(refusal: HttpError): ProxyLimit | undefined {
   return LIMITS.get(refusal);
+}
+
+/** The answer to a request that comes too soon for its tenant. */
+export function rateRefusal(limit: TenantRateLimit): HttpError {
+  return limit === "requests_per_second" ? TENANT_RATE : ENDPOINT_RATE;
 }
 
 /** Further field lines of a refusal's response. */

@@ -25,7 +25,7 @@ import { isForwarded } from "../upstream/hop/forwarded.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
-import { ENDPOINT_BUSY } from "./proxy-limits.js";
+import { ENDPOINT_BUSY, rateRefusal } from "./proxy-limits.js";
 
 const CAPABILITIES = `${CAPABILITIES_FIELD}: ${HALF_CLOSE}\r\n`;
 /**
@@ -59,6 +59,11 @@ export function openTcpTunnel(
   if (endpoint === undefined || tunnel === undefined) return false;
   if (endpoint.requests >= context.config.limits.maxRequestsPerEndpoint) {
     exchange.refuse(ENDPOINT_BUSY);
+    return true;
+  }
+  const limit = tunnel.tenant?.enter(endpointId);
+  if (limit !== undefined) {
+    exchange.refuse(rateRefusal(limit));
     return true;
   }
   const capable = saysHalfClose(head);

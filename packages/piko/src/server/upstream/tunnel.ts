@@ -9,6 +9,7 @@ import type {
   YamuxStream,
 } from "@piko/tunnel";
 import { TunnelSession } from "@piko/tunnel";
+import type { TenantUse } from "./tenant-use.js";
 import type { Identity } from "../../auth/identity.js";
 
 /**
@@ -40,6 +41,8 @@ export interface TunnelOptions {
   maxStreams: number;
   /** Who has opened it; undefined where everybody may. */
   identity: Identity | undefined;
+  /** What its tenant has of this node; undefined for none. */
+  tenant: TenantUse | undefined;
   /** When its token ends, in milliseconds since 1970; Infinity: never, or the tunnel goes on. */
   untilMs: number;
   /** How it is found out that the agent has gone without a word. */
@@ -58,6 +61,8 @@ export class Tunnel {
   readonly sinceMs: number;
   /** Who has opened it; undefined where everybody may. */
   readonly identity: Identity | undefined;
+  /** What its tenant has of this node; undefined for none. */
+  readonly tenant: TenantUse | undefined;
   /** When its token ends, in milliseconds since 1970. */
   readonly untilMs: number;
   state: TunnelState = "active";
@@ -73,6 +78,7 @@ export class Tunnel {
     this.drainable = options.capabilities.has("drain");
     this.sinceMs = options.clock.now();
     this.identity = options.identity;
+    this.tenant = options.tenant;
     this.untilMs = options.untilMs;
     this.#maxStreams = options.maxStreams;
     this.#owner = options.owner;

@@ -27,6 +27,7 @@ import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/dead
 import { errorResponse } from "../../http/h1/error-response.js";
 import type { Logger } from "../../observability/logger.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
+import type { TenantUse } from "./tenant-use.js";
 import { Tunnel, type TunnelOwner } from "./tunnel.js";
 import type { UpstreamLimit } from "./upstream-metrics.js";
 
@@ -60,8 +61,10 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
   readonly requestHead: RequestHead;
   /** New tunnels are refused. */
   readonly stopping: boolean;
-  /** The limit that keeps the endpoint from another tunnel, if one does. */
-  fullFor(endpointId: string): UpstreamLimit | undefined;
+  /** The limit that keeps the endpoint from another tunnel of this tenant (empty for none), if one does. */
+  fullFor(endpointId: string, tenantId: string): UpstreamLimit | undefined;
+  /** What the tenant has of this node. */
+  useOf(tenantId: string): TenantUse | undefined;
   /** The upgrade is done. */
   onTunnel(tunnel: Tunnel): void;
   /** A tunnel now. */
@@ -233,7 +236,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       this.#refuse(503, "node is stopping", RETRY_AFTER);
       return;
     }
-    const full = this.#port.fullFor(endpointId);
+    const full = this.#port.fullFor(endpointId, findField(head, FIELD_X_PIKO_TENANT_ID) ?? "");
     if (full !== undefined) {
       this.#refuse(503, `too many tunnels (${full})`, RETRY_AFTER);
       return;
@@ -259,6 +262,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
       identity,
+      tenant: port.useOf(tenantId),
       untilMs: identity === undefined || identity.outlivesToken ? Number.POSITIVE_INFINITY : identity.untilMs,
       keepAlive: {
         keepAliveIntervalMs: port.config.pingIntervalMs,

@@ -14,10 +14,16 @@ export const UPSTREAM_LIMITS = [
   "open_files",
 ] as const;
 
+/** Limits of single tenants; further values of the label. */
+export const TENANT_LIMITS = ["tenant_max_tunnels", "tenant_max_endpoints"] as const;
+
 /** Time limits of single agents; further values of the label. */
 export const AGENT_LIMITS = ["read_header_timeout", "ping_timeout", "open_timeout"] as const;
 
-export type UpstreamLimit = (typeof UPSTREAM_LIMITS)[number] | (typeof AGENT_LIMITS)[number];
+export type UpstreamLimit =
+  | (typeof UPSTREAM_LIMITS)[number]
+  | (typeof TENANT_LIMITS)[number]
+  | (typeof AGENT_LIMITS)[number];
 
 export class UpstreamMetrics {
   readonly limits: LimitCounters<UpstreamLimit>;

@@ -18,6 +18,7 @@ import type { Asked } from "../../auth/audit-log.js";
 import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { Logger } from "../../observability/logger.js";
+import type { TenantUse, TenantUses } from "./tenant-use.js";
 import type { Tunnel } from "./tunnel.js";
 import type { TunnelDrains } from "./tunnel-drains.js";
 import type { TunnelExpiries } from "./tunnel-expiries.js";
@@ -51,6 +52,8 @@ export interface UpstreamPortOptions {
   drains: TunnelDrains;
   /** What ends those whose token no longer counts. */
   expiries: TunnelExpiries;
+  /** What tenants have, and may have. */
+  tenants: TenantUses;
   /** Memory of bytes that wait, in this port and the proxy port. */
   budget: ByteBudget;
   files: OpenFiles;
@@ -78,6 +81,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
   readonly #connections = new Set<UpstreamConnection>();
   readonly #drains: TunnelDrains;
   readonly #expiries: TunnelExpiries;
+  readonly #tenants: TenantUses;
   readonly #clients: ClientCounts;
   readonly #trustedProxies: AddressRanges;
   readonly #files: OpenFiles;
@@ -97,6 +101,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     this.#limits = options.limits;
     this.#drains = options.drains;
     this.#expiries = options.expiries;
+    this.#tenants = options.tenants;
     this.#files = options.files;
     this.#clients = new ClientCounts(options.config.maxTunnelsPerClient);
     this.#trustedProxies = options.trustedProxies;
@@ -132,11 +137,11 @@ export class UpstreamPort implements UpstreamConnectionOwner {
 
   /** Keys, tenants or revoked tokens are others than before: tunnels end that would not be let in again. */
   #expireUntrusted(): void {
+    if (!this.auth.enabled) return;
     for (const tunnel of [...this.#upstreams.tunnels()]) {
       const { endpointId, identity } = tunnel;
-      if (identity !== undefined && !this.auth.stillTrusts(identity, endpointId)) {
-        this.#expiries.expire(tunnel, "no longer trusted");
-      }
+      const trusted = identity !== undefined && this.auth.stillTrusts(identity, endpointId);
+      if (!trusted) this.#expiries.expire(tunnel, "no longer trusted");
     }
   }
 
@@ -157,7 +162,11 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     return this.#clients.highest;
   }
 
-  fullFor(endpointId: string): UpstreamLimit | undefined {
+  useOf(tenantId: string): TenantUse | undefined {
+    return this.#tenants.find(tenantId);
+  }
+
+  fullFor(endpointId: string, tenantId: string): UpstreamLimit | undefined {
     const { maxTunnels, maxTunnelsPerEndpoint } = this.config;
     const listeners = this.#upstreams.find(endpointId)?.tunnelCount ?? 0;
     const full =
@@ -165,13 +174,14 @@ export class UpstreamPort implements UpstreamConnectionOwner {
         ? "max_tunnels"
         : listeners >= maxTunnelsPerEndpoint
           ? "max_tunnels_per_endpoint"
-          : undefined;
+          : this.#tenants.find(tenantId)?.fullFor(endpointId);
     if (full !== undefined) this.#limits.hit(full);
     return full;
   }
 
   onTunnel(tunnel: Tunnel): void {
     this.#upstreams.add(tunnel);
+    tunnel.tenant?.add(tunnel);
     this.#expiries.watch(tunnel, tunnel.untilMs);
     if (tunnel.identity !== undefined) this.auth.audit?.opened(askedBy(tunnel));
     this.logger.info("upstream connected", describe(tunnel));
@@ -202,12 +212,14 @@ export class UpstreamPort implements UpstreamConnectionOwner {
 
   onExpired(tunnel: Tunnel, reason: string): void {
     this.#upstreams.remove(tunnel);
+    tunnel.tenant?.remove(tunnel);
     this.logger.info("upstream token no longer counts", { ...describe(tunnel), reason });
     if (tunnel.identity !== undefined) this.auth.audit?.lost(askedBy(tunnel), reason);
   }
 
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {
     this.#upstreams.remove(tunnel);
+    tunnel.tenant?.remove(tunnel);
     if (tunnel.identity !== undefined && !this.#expiries.knows(tunnel)) {
       this.auth.audit?.lost(askedBy(tunnel), error === undefined ? "closed" : error.message);
     }

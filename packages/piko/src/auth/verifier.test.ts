@@ -1,0 +1,186 @@
+// Signatures by vectors of RFC 7515, and by keys of all kinds; which key is asked, and when its source is.
+
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
+import { SignJWT } from "jose";
+import { describe, expect, it } from "vitest";
+import { EndpointPatterns } from "./endpoint-patterns.js";
+import { Identity } from "./identity.js";
+import { parseJwks } from "./jwks.js";
+import { hmacKey, KeySet, publicKey, type VerifyingKey } from "./keys.js";
+import { NONE_REVOKED, type Revoked } from "./revoked-file.js";
+import { Verifier } from "./verifier.js";
+
+const NOW_MS = 1_300_000_000_000;
+
+function verifier(
+  keys: KeySet | undefined,
+  more: { refresh?: () => void; revoked?: Revoked } = {},
+): Verifier {
+  const source = {
+    keys,
+    ageMs: undefined,
+    refresh: async (): Promise<void> => more.refresh?.(),
+    close: (): void => {},
+  };
+  return new Verifier({
+    section: "proxy.auth",
+    tenantId: "",
+    audience: "",
+    issuer: "",
+    leewayMs: 0,
+    outlivesToken: false,
+    source,
+    revoked: more.revoked ?? NONE_REVOKED,
+    endpoints: new EndpointPatterns([]),
+    wallNow: () => NOW_MS,
+  });
+}
+
+async function reason(of: Verifier, token: string): Promise<string> {
+  const result = await of.verify(token);
+  return result instanceof Identity ? "let in" : result.reason;
+}
+
+describe("vectors of RFC 7515", () => {
+  const payload =
+    "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ";
+  const secret = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+  const a1 = `eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.${payload}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk`;
+  const a3 = `eyJhbGciOiJFUzI1NiJ9.${payload}.DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSApmWQxfKTUJqPP3-Kg6NU1Q`;
+  const ec = {
+    kty: "EC",
+    crv: "P-256",
+    x: "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    y: "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
+  };
+
+  it("A.1: HMAC SHA-256", async () => {
+    const keys = new KeySet([await hmacKey(Buffer.from(secret, "base64url"))], false);
+    const identity = await verifier(keys).verify(a1);
+    expect(identity).toMatchObject({ claims: { issuer: "joe", expiresMs: 1_300_819_380_000 } });
+    expect(await reason(verifier(keys), a3)).toBe("algorithm");
+  });
+
+  it("A.3: ECDSA P-256 SHA-256", async () => {
+    const key = publicKey(createPublicKey({ key: ec, format: "jwk" })) as VerifyingKey;
+    expect(await reason(verifier(new KeySet([key], false)), a3)).toBe("let in");
+    expect(await reason(verifier(new KeySet([key], false)), a1)).toBe("algorithm");
+    expect(await reason(verifier(new KeySet([key], false)), `${a3.slice(0, -2)}AA`)).toBe("signature");
+  });
+
+  it("A.5: none is never let in", async () => {
+    const keys = new KeySet([await hmacKey(Buffer.from(secret, "base64url"))], false);
+    expect(await reason(verifier(keys), `eyJhbGciOiJub25lIn0.${payload}.`)).toBe("token_form");
+    expect(await reason(verifier(keys), `eyJhbGciOiJub25lIn0.${payload}.AA`)).toBe("algorithm");
+  });
+});
+
+const rsa = generateKeyPairSync("rsa", { modulusLength: 2_048 });
+const other = generateKeyPairSync("rsa", { modulusLength: 2_048 });
+const weak = generateKeyPairSync("rsa", { modulusLength: 1_024 });
+const ec = generateKeyPairSync("ec", { namedCurve: "P-256" });
+const ed = generateKeyPairSync("ed25519");
+type Pair = { publicKey: import("node:crypto").KeyObject; privateKey: import("node:crypto").KeyObject };
+const jwk = ({ publicKey: key }: Pair, more: object): object => ({
+  ...key.export({ format: "jwk" }),
+  ...more,
+});
+const jwks = (...keys: unknown[]): KeySet => parseJwks(Buffer.from(JSON.stringify({ keys })));
+const sign = (pair: Pair, header: { alg: string; kid?: string }): Promise<string> =>
+  new SignJWT({}).setProtectedHeader(header).sign(pair.privateKey);
+
+describe("a key set", () => {
+  it("has keys for the algorithms that fit their kind, alg and use", async () => {
+    const all = jwks(
+      jwk(rsa, { kid: "r" }),
+      jwk(ec, { kid: "e", alg: "ES256", use: "sig" }),
+      jwk(ed, { kid: "d" }),
+    );
+    expect(await reason(verifier(all), await sign(rsa, { alg: "RS256", kid: "r" }))).toBe("let in");
+    expect(await reason(verifier(all), await sign(rsa, { alg: "RS512", kid: "r" }))).toBe("let in");
+    expect(await reason(verifier(all), await sign(ec, { alg: "ES256", kid: "e" }))).toBe("let in");
+    expect(await reason(verifier(all), await sign(rsa, { alg: "PS256", kid: "r" }))).toBe("algorithm");
+    expect(await reason(verifier(all), await sign(ed, { alg: "EdDSA", kid: "d" }))).toBe("algorithm");
+    const one = jwks(jwk(rsa, { kid: "r", alg: "RS256" }));
+    expect(await reason(verifier(one), await sign(rsa, { alg: "RS512", kid: "r" }))).toBe("algorithm");
+  });
+
+  it.each([
+    ["a use other than signatures", jwk(rsa, { use: "enc" })],
+    ["operations without verify", jwk(rsa, { key_ops: ["encrypt"] })],
+    ["an algorithm of another kind", jwk(rsa, { alg: "ES256" })],
+    ["an algorithm that nobody takes", jwk(rsa, { alg: "PS256" })],
+    ["a symmetric key", { kty: "oct", k: "c2VjcmV0", kid: "o" }],
+    ["an Ed25519 key", jwk(ed, {})],
+    ["a short RSA key", jwk(weak, {})],
+    ["a key without its parts", { kty: "RSA", kid: "x" }],
+    ["a key id that is no text", jwk(rsa, { kid: 1 })],
+  ])("leaves out %s", (_name, key) => {
+    expect(() => jwks(key)).toThrow("no key that verifies");
+    expect(jwks(key, jwk(ec, {})).keys).toHaveLength(1);
+  });
+
+  it.each(["", "x", "null", "[]", "{}", '{"keys":{}}', '{"keys":[]}', '{"keys":[null,1,"x"]}'])(
+    "isn't what it should be: %j",
+    (text) => {
+      expect(() => parseJwks(Buffer.from(text))).toThrow("key set");
+    },
+  );
+
+  it("has 1,000 keys at most", () => {
+    const key = jwk(ec, { kid: "e" });
+    expect(jwks(...Array.from({ length: 1_000 }, () => key)).keys).toHaveLength(1_000);
+    expect(() => jwks(...Array.from({ length: 1_001 }, () => key))).toThrow("1001, at most 1000");
+  });
+
+  it("tries all keys of the same name", async () => {
+    const twice = jwks(jwk(other, { kid: "k" }), jwk(rsa, { kid: "k" }));
+    expect(await reason(verifier(twice), await sign(rsa, { alg: "RS256", kid: "k" }))).toBe("let in");
+  });
+
+  it("tries a token without a name against eight keys, and refuses it where there are more", async () => {
+    const seven = Array.from({ length: 7 }, (_, n) => jwk(other, { kid: `${n}` }));
+    const token = await sign(rsa, { alg: "RS256" });
+    expect(await reason(verifier(jwks(...seven, jwk(rsa, {}))), token)).toBe("let in");
+    expect(await reason(verifier(jwks(...seven, jwk(other, {}), jwk(rsa, {}))), token)).toBe("too_many_keys");
+    // Keys of another kind don't count.
+    expect(await reason(verifier(jwks(...seven, jwk(ec, {}), jwk(rsa, {}))), token)).toBe("let in");
+  });
+
+  it("is asked for again when a token names another key, unless no key could ever verify that", async () => {
+    let asked = 0;
+    const of = verifier(jwks(jwk(rsa, { kid: "r" })), { refresh: () => void asked++ });
+    expect(await reason(of, await sign(rsa, { alg: "RS256", kid: "new" }))).toBe("unknown_key");
+    expect(asked).toBe(1);
+    expect(await reason(of, await sign(rsa, { alg: "PS256", kid: "new" }))).toBe("algorithm");
+    expect(await reason(of, await sign(rsa, { alg: "RS256", kid: "r" }))).toBe("let in");
+    expect(asked).toBe(1);
+  });
+
+  it("that never was there lets nobody be judged", async () => {
+    const of = verifier(undefined);
+    expect(of.ready).toBe(false);
+    expect(await of.verify(await sign(rsa, { alg: "RS256", kid: "r" }))).toMatchObject({ status: 503 });
+  });
+});
+
+it("a token that was let in is trusted for as long as its key is there and it isn't revoked", async () => {
+  let revoked = "";
+  const list = {
+    has: (id: string, subject: string) => id === revoked || subject === revoked,
+    close: () => {},
+  };
+  const of = verifier(jwks(jwk(rsa, { kid: "r" })), { revoked: list });
+  const token = await new SignJWT({ jti: "t", sub: "s" })
+    .setProtectedHeader({ alg: "RS256" })
+    .sign(rsa.privateKey);
+  const identity = (await of.verify(token)) as Identity;
+  expect(of.stillTrusts(identity, "e")).toBe(true);
+  expect(verifier(jwks(jwk(rsa, { kid: "renamed" }))).stillTrusts(identity, "e")).toBe(true);
+  expect(verifier(jwks(jwk(other, { kid: "r" }))).stillTrusts(identity, "e")).toBe(false);
+  for (const id of ["t", "s"]) {
+    revoked = id;
+    expect(of.stillTrusts(identity, "e")).toBe(false);
+    expect(await reason(of, token)).toBe("revoked");
+  }
+});

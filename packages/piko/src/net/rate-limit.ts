@@ -1,0 +1,24 @@
+// So many of something in a second: a bucket that fills evenly and holds what one second brings.
+
+export class RateLimit {
+  /** Of each second; Infinity for no limit. */
+  readonly perSecond: number;
+  #left: number;
+  #filledMs: number;
+
+  constructor(perSecond: number, nowMs: number) {
+    this.perSecond = perSecond;
+    this.#left = perSecond;
+    this.#filledMs = nowMs;
+  }
+
+  /** Takes one, if there is one left. */
+  take(nowMs: number): boolean {
+    if (this.perSecond === Number.POSITIVE_INFINITY) return true;
+    this.#left = Math.min(this.perSecond, this.#left + ((nowMs - this.#filledMs) * this.perSecond) / 1_000);
+    this.#filledMs = nowMs;
+    if (this.#left < 1) return false;
+    this.#left--;
+    return true;
+  }
+}

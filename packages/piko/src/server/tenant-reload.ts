@@ -1,0 +1,77 @@
+// Watches the configuration's file for tenants that come, change and go: those count without a restart. Other settings
+// don't, which is said.
+
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "@piko/tunnel";
+import type { TenantConfig } from "../config/auth.js";
+import type { ServerConfig } from "../config/server.js";
+import { WatchedFile } from "../net/watched-file.js";
+import type { Logger } from "../observability/logger.js";
+
+const MAX_FILE_BYTES = 16_777_216;
+
+export interface TenantReloadOptions {
+  readonly path: string;
+  /** What is in force. */
+  readonly config: ServerConfig;
+  /** Reads all settings again; throws if there is anything wrong with them. */
+  readonly load: () => ServerConfig;
+  /** Puts tenants in force, or rejects and leaves all as it was. */
+  readonly apply: (tenants: readonly TenantConfig[]) => Promise<void>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export class TenantReload {
+  readonly #options: TenantReloadOptions;
+  readonly #file: WatchedFile;
+  #tenants: readonly TenantConfig[];
+  #others: unknown;
+  /** One change after another. */
+  #last: Promise<void> = Promise.resolve();
+
+  /** @throws Error if the file can't be read. */
+  constructor(options: TenantReloadOptions) {
+    const { clock, config, logger, path } = options;
+    this.#options = options;
+    this.#tenants = config.upstream.tenants;
+    this.#others = withoutTenants(config);
+    this.#file = new WatchedFile({
+      path,
+      maxBytes: MAX_FILE_BYTES,
+      clock,
+      onChange: () => {
+        this.#last = this.#last.then(() => this.#reload());
+      },
+      onFailure: (error) =>
+        logger.warn("could not read the configuration, the last one goes on counting", { path, error }),
+    });
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  async #reload(): Promise<void> {
+    const { apply, load, logger, path } = this.#options;
+    try {
+      const config = load();
+      const { tenants } = config.upstream;
+      if (!isDeepStrictEqual(tenants, this.#tenants)) {
+        await apply(tenants);
+        this.#tenants = tenants;
+        logger.info("tenants changed", { tenants: tenants.length });
+      }
+      const others = withoutTenants(config);
+      if (isDeepStrictEqual(others, this.#others)) return;
+      this.#others = others;
+      logger.warn("settings other than upstream.tenants have changed: they count after a restart", { path });
+    } catch (error) {
+      logger.warn("could not take the configuration, the last one goes on counting", { path, error });
+    }
+  }
+}
+
+function withoutTenants(config: ServerConfig): unknown {
+  return { ...config, upstream: { ...config.upstream, tenants: [] } };
+}
