@@ -7,6 +7,7 @@ export { CAPABILITIES_FIELD, DRAIN, HALF_CLOSE, hasCapability } from "./capabili
 export { dial, type DialTarget } from "./dial/dial.js";
 export { HostLookup, type HostLookupOptions, type LookupDone } from "./dial/host-lookup.js";
 export { TUNNEL_ERRORS, TunnelError, type TunnelErrorCode } from "./errors.js";
+export { faults } from "./faults.js";
 export { ByteSocket, type SocketHandler } from "./socket/byte-socket.js";
 export type { ConnectOptions } from "./socket/connect-options.js";
 export { Outbox, type Seal } from "./socket/outbox.js";

@@ -228,6 +228,10 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     }
   }
 
+  onFault(): void {
+    this.#lose(ABORT.cut, "given up by a fault");
+  }
+
   // The reader.
 
   onInform(head: ResponseHead): void {

@@ -38,8 +38,7 @@ export async function runProgram(
   const logger = createLogger({ config: config.log, output, terminal, colour });
   process.on("exit", () => output.flushSync());
   process.on("uncaughtException", (error: unknown) => {
-    const stack = error instanceof Error ? error.stack : undefined;
-    logger.error("unexpected error", { error: error instanceof Error ? error : String(error), stack });
+    logger.error("unexpected error", describe(error));
     process.exit(1);
   });
   const stop = new AbortController();
@@ -62,7 +61,8 @@ export async function runProgram(
     });
   }
   replaceEarlySignal();
-  const { systemClock } = await import("@piko/tunnel");
+  const { faults, systemClock } = await import("@piko/tunnel");
+  faults.report = (error) => logger.error("connection ended by a fault of this program", describe(error));
   systemClock.onPause = standStillLog(logger, systemClock);
   let code = 0;
   try {
@@ -74,4 +74,10 @@ export async function runProgram(
   const late = new Promise((resolve) => systemClock.setTimeout(() => resolve(undefined), LAST_LINES_MS));
   await Promise.race([output.drain(), late]);
   process.exit(code);
+}
+
+/** What was thrown, as fields of a line. */
+function describe(error: unknown): { error: Error | string; stack: string | undefined } {
+  const isError = error instanceof Error;
+  return { error: isError ? error : String(error), stack: isError ? error.stack : undefined };
 }

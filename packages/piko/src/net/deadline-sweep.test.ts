@@ -1,5 +1,5 @@
 import { FakeClock } from "@piko/testkit";
-import { AwakeClock } from "@piko/tunnel";
+import { AwakeClock, faults } from "@piko/tunnel";
 import { describe, expect, it } from "vitest";
 import { DeadlineSweep, SWEEP_INTERVAL_MS } from "./deadline-sweep.js";
 
@@ -29,6 +29,31 @@ describe("DeadlineSweep", () => {
     clock.advance(SWEEP_INTERVAL_MS * 2);
     expect(calls).toBe(2);
     expect(clock.pending).toBe(0);
+  });
+
+  it("ends a member that throws, and looks at the others", () => {
+    const told: unknown[] = [];
+    const { report } = faults;
+    faults.report = (error) => void told.push(error);
+    const clock = new FakeClock();
+    const sweep = new DeadlineSweep(clock);
+    let faulty = 0;
+    let calls = 0;
+    const fault = new Error("planted");
+    const one = {
+      sweep: () => {
+        throw fault;
+      },
+      onFault: () => void faulty++,
+    };
+    const two = { sweep: () => void calls++ };
+    sweep.add(one);
+    sweep.add(two);
+    clock.advance(SWEEP_INTERVAL_MS * 2);
+    expect([told, faulty, calls]).toEqual([[fault], 1, 2]);
+    sweep.remove(two);
+    expect(clock.pending).toBe(0);
+    faults.report = report;
   });
 
   it("has no deadline pass while the process stands still", () => {

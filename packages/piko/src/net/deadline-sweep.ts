@@ -2,12 +2,14 @@
 // nothing to move, and one timer looks at all of them a few times a second. That the process stood still meanwhile is the
 // clock's concern: of `systemClock` deadlines and sweeps are on the same scale, which leaves it out.
 
-import type { Clock, Timer } from "@piko/tunnel";
+import { type Clock, faults, type Timer } from "@piko/tunnel";
 
 /** Something with time limits. */
 export interface Expiring {
   /** Looks at its own deadlines; `nowMs` is on the clock's scale. */
   sweep(nowMs: number): void;
+  /** That has thrown: it ends, and isn't looked at any more. */
+  onFault?(): void;
 }
 
 /** Limits are kept to within this much. */
@@ -43,6 +45,14 @@ export class DeadlineSweep {
   #sweep(): void {
     this.#timer = this.#clock.setTimeout(() => this.#sweep(), SWEEP_INTERVAL_MS);
     const now = this.#clock.now();
-    for (const member of this.#members) member.sweep(now);
+    for (const member of this.#members) {
+      try {
+        member.sweep(now);
+      } catch (error) {
+        this.remove(member);
+        faults.report(error);
+        member.onFault?.();
+      }
+    }
   }
 }

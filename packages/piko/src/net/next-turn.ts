@@ -1,9 +1,13 @@
 // Work that is put off to the next turn of the event loop, so that one peer's many cheap messages don't keep the others
 // waiting: whoever has had its share in this turn goes on here, behind what the others have sent.
 
+import { faults } from "@piko/tunnel";
+
 /** Something that goes on in the next turn. */
 export interface Postponed {
   onNextTurn(): void;
+  /** That has thrown: it ends. */
+  onFault(): void;
 }
 
 export class NextTurn {
@@ -11,7 +15,14 @@ export class NextTurn {
   readonly #run = (): void => {
     const members = this.#members;
     this.#members = [];
-    for (const member of members) member.onNextTurn();
+    for (const member of members) {
+      try {
+        member.onNextTurn();
+      } catch (error) {
+        faults.report(error);
+        member.onFault();
+      }
+    }
   };
 
   /** Calls `member` once, in the next turn. */

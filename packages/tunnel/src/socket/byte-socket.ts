@@ -7,6 +7,7 @@ import type { Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
 import { dial } from "../dial/dial.js";
 import type { ConnectOptions } from "./connect-options.js";
+import { faults } from "../faults.js";
 import { Outbox } from "./outbox.js";
 import { type PausedSocket, pausedSockets } from "./paused-sockets.js";
 import { type Reader, readTurns } from "./read-turns.js";
@@ -14,7 +15,10 @@ import { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socke
 import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
 import { hadEnded, holdWriteErrors, isRefusal } from "./write-errors.js";
 
-/** What the owner of a socket is told. */
+/**
+ * What the owner of a socket is told. What throws is a fault of the owner's: it ends this connection, with a reset, and
+ * `onClose` follows.
+ */
 export interface SocketHandler {
   /** Bytes `[start, end)` arrived. They are gone when this returns: copy what has to stay. Changing them is allowed. */
   onBytes(buffer: Buffer, start: number, end: number): void;
@@ -278,7 +282,7 @@ export class ByteSocket implements Reader, PausedSocket {
       else if (this.#endLater) socket.end();
       if (tls === undefined) open();
       else socket.once("secureConnect", open);
-      if (drained && !socket.destroyed) this.handler.onDrain();
+      if (drained && !socket.destroyed) this.#onDrain();
     });
     this.#stopOpening = () => {
       this.#stopOpening = undefined;
@@ -319,12 +323,12 @@ export class ByteSocket implements Reader, PausedSocket {
       }
       this.#ended = true;
       const cut = this.#readsOn && !hadEnded(this.#error as Error);
-      if (!this.#closing && !cut) this.handler.onEnd();
+      if (!this.#closing && !cut) this.#onEnd();
       if (this.#readsOn) this.destroy();
     });
     socket.on("drain", () => {
       this.out.onDrain();
-      this.handler.onDrain();
+      this.#onDrain();
     });
     socket.on("error", (error) => {
       this.#error = error;
@@ -349,7 +353,33 @@ export class ByteSocket implements Reader, PausedSocket {
     this.#stopOpening?.();
     pausedSockets.delete(this);
     if (this.#lingering !== undefined) systemClock.clearTimeout(this.#lingering);
-    this.handler.onClose(this.#error);
+    try {
+      this.handler.onClose(this.#error);
+    } catch (error) {
+      faults.report(error);
+    }
+  }
+
+  #onEnd(): void {
+    try {
+      this.handler.onEnd();
+    } catch (error) {
+      this.#onFault(error);
+    }
+  }
+
+  #onDrain(): void {
+    try {
+      this.handler.onDrain();
+    } catch (error) {
+      this.#onFault(error);
+    }
+  }
+
+  #onFault(error: unknown): void {
+    faults.report(error);
+    this.#error ??= error instanceof Error ? error : new Error(String(error));
+    this.reset();
   }
 
   /** How one socket reads into shared memory. */
@@ -371,7 +401,11 @@ export class ByteSocket implements Reader, PausedSocket {
   }
 
   #onBytes(buffer: Buffer, count: number): void {
-    if (!this.#closing) this.handler.onBytes(buffer, 0, count);
+    try {
+      if (!this.#closing) this.handler.onBytes(buffer, 0, count);
+    } catch (error) {
+      this.#onFault(error);
+    }
     this.#readBytes += count;
     if (this.#readBytes < this.#turnBytes || this.#awaitingTurn) return;
     this.#turnBytes = nextTurnBytes(this.#readLength, this.#readBytes, this.messages);

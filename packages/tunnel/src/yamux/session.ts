@@ -2,6 +2,7 @@
 // Compatible with hashicorp/yamux and its forks; a mistake of ours ends a Go peer for good, so what is sent is strict.
 
 import { TunnelError, type TunnelErrorCode } from "../errors.js";
+import { faults } from "../faults.js";
 import type { Outbox } from "../socket/outbox.js";
 import {
   FLAG_ACK,
@@ -166,7 +167,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
       if (last && this.#finBehindPayload) this.#end(stream);
       return;
     }
-    stream.handler.onData(buffer, start, end);
+    stream.receive(buffer, start, end);
     if (last && this.#finBehindPayload) this.#end(stream);
   }
 
@@ -291,7 +292,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
       this.#streams.set(streamId, stream);
       this.#peerStreams++;
       stream.activate(streamId, FLAG_ACK, false);
-      const handler = this.#handler.onStream(stream);
+      const handler = this.#accept(stream);
       if (handler !== undefined) {
         stream.handler = handler;
         if (this.#ended) handler.onReset();
@@ -307,6 +308,16 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     }
     this.#sendHeader(TYPE_WINDOW_UPDATE, FLAG_RST, streamId, 0);
     return undefined;
+  }
+
+  /** What the owner throws is its fault, and a refusal. */
+  #accept(stream: YamuxStream): StreamHandler | undefined {
+    try {
+      return this.#handler.onStream(stream);
+    } catch (error) {
+      faults.report(error);
+      return undefined;
+    }
   }
 
   #end(stream: YamuxStream): boolean {

@@ -1,10 +1,14 @@
 // One yamux stream: flow control and the two half-closes. Bytes go straight through: received ones to the handler in
 // the same turn, sent ones to the session's outbox; nothing is buffered here.
 
+import { faults } from "../faults.js";
 import { FLAG_FIN, FLAG_RST, INITIAL_WINDOW_BYTES } from "./frame.js";
 import type { DrainTurns } from "./drain-turns.js";
 
-/** What the owner of a stream is told. After `onReset` nothing follows; after `onEnd` at most `onReset` or `onWritable`. */
+/**
+ * What the owner of a stream is told. After `onReset` nothing follows; after `onEnd` at most `onReset` or `onWritable`. What
+ * throws is a fault of the owner's: it ends this stream alone, and `onReset` follows.
+ */
 export interface StreamHandler {
   /**
    * Bytes arrived. They are gone when this returns: copy what has to stay. Call `consume` for them when there is room for
@@ -252,7 +256,7 @@ export class YamuxStream {
     if (this.#writing === WRITABLE || this.#state >= LOCAL_ENDED) return;
     this.#writing = WRITABLE;
     if (this.#sendWindow === 0 || this.#session.turns.congested) this.#wait();
-    else this.handler.onWritable();
+    else this.#onWritable();
   }
 
   /** For the session: the stream's turn has come. */
@@ -269,7 +273,11 @@ export class YamuxStream {
     if (this.#state === REMOTE_ENDED) return false;
     if (this.#state === LOCAL_ENDED) this.#close(ENDED);
     else this.#state = REMOTE_ENDED;
-    this.handler.onEnd();
+    try {
+      this.handler.onEnd();
+    } catch (error) {
+      this.#onFault(error);
+    }
     return true;
   }
 
@@ -277,7 +285,38 @@ export class YamuxStream {
   lose(): void {
     if (this.closed) return;
     this.#state = LOST;
-    this.handler.onReset();
+    this.#onReset();
+  }
+
+  /** For the session: bytes of a data frame. */
+  receive(buffer: Buffer, start: number, end: number): void {
+    try {
+      this.handler.onData(buffer, start, end);
+    } catch (error) {
+      this.#onFault(error);
+    }
+  }
+
+  #onWritable(): void {
+    try {
+      this.handler.onWritable();
+    } catch (error) {
+      this.#onFault(error);
+    }
+  }
+
+  #onReset(): void {
+    try {
+      this.handler.onReset();
+    } catch (error) {
+      faults.report(error);
+    }
+  }
+
+  #onFault(error: unknown): void {
+    faults.report(error);
+    this.reset();
+    this.#onReset();
   }
 
   /** So many bytes can leave now, in one frame. */

@@ -80,6 +80,10 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     this.destroy();
   }
 
+  onFault(): void {
+    this.destroy();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }

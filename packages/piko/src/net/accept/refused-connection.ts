@@ -54,6 +54,10 @@ export class RefusedConnection implements SocketHandler, Expiring {
     if (nowMs >= this.#deadlineMs) this.destroy();
   }
 
+  onFault(): void {
+    this.destroy();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }

@@ -97,6 +97,10 @@ export class H1Client implements ClientSide, SocketHandler, RequestReaderEvents,
     reader.sweep(nowMs);
   }
 
+  onFault(): void {
+    this.socket.reset();
+  }
+
   // The port.
 
   /** The node stops: idle connections end now, others after their response. */

@@ -168,6 +168,10 @@ export class RequestReader implements BodySink, Postponed {
     this.goOn();
   }
 
+  onFault(): void {
+    this.#socket.reset();
+  }
+
   /** Looks at the time limits. */
   sweep(nowMs: number): void {
     if (nowMs < this.deadlineMs) return;

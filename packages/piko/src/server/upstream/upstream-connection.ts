@@ -144,6 +144,10 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     else this.#refuse(408, "request timeout");
   }
 
+  onFault(): void {
+    this.#socket.reset();
+  }
+
   /** The node is stopping. */
   stop(): void {
     this.#socket.close();

@@ -1,0 +1,16 @@
+// A fault of this program that shows while it handles what has come on one connection: that connection ends, and all others
+// go on. What was thrown is told to whoever runs the program.
+
+/** Where faults are told; one per process. */
+export class Faults {
+  /**
+   * Called once for each fault, with what was thrown. By default it ends the process, as it does without all this: a
+   * program that embeds a tunnel may have thrown it itself.
+   */
+  report: (error: unknown) => void = (error) =>
+    queueMicrotask(() => {
+      throw error;
+    });
+}
+
+export const faults: Faults = new Faults();

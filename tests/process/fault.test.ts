@@ -1,0 +1,51 @@
+// A fault of the program itself, planted in it: the connection that meets it ends, and the process serves all others on.
+
+import { writeFile } from "node:fs/promises";
+import { expect, it } from "vitest";
+import { PIKO } from "../harness/piko.js";
+import { startProgram } from "../harness/program.js";
+import { RawClient } from "../harness/raw-client.js";
+import { perTest } from "../harness/stage.js";
+
+const scene = perTest();
+
+/** Throws where the path of a request is read. */
+const PLANT = `
+const { toString } = Buffer.prototype;
+Buffer.prototype.toString = function (...args) {
+  const text = toString.apply(this, args);
+  if (text === "/_piko/planted") throw new Error("planted");
+  return text;
+};
+`;
+
+it("ends the connection that meets it, with one line, and nothing else", async () => {
+  const file = `${await scene.directory()}/plant.mjs`;
+  await writeFile(file, PLANT);
+  const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
+    (port) => `--${port}.bind-addr=127.0.0.1:0`,
+  );
+  const args = ["server", "--drain-delay=0s", "--log.format=json", ...ports];
+  const program = startProgram(scene, "server", PIKO, args, {
+    stopCode: 0,
+    env: { NODE_OPTIONS: `--import file://${file}` },
+  });
+  const { fields } = await program.waitFor("server started");
+  const proxy = String(fields["proxy"]);
+  const ask = (client: RawClient, path: string): void => {
+    client.send(`GET /_piko/${path} HTTP/1.1\r\nHost: h\r\n\r\n`);
+  };
+  const other = await RawClient.connect(scene, proxy);
+  ask(other, "before");
+  expect((await other.response()).status).toBe(404);
+  const client = await RawClient.connect(scene, proxy);
+  ask(client, "planted");
+  expect((await client.rest()).toString()).toBe("");
+  const line = await program.waitFor("connection ended by a fault of this program");
+  expect(line.fields).toMatchObject({ level: "error", error: "planted" });
+  expect(String(line.fields["stack"])).toContain("lifecycle");
+  ask(other, "behind");
+  expect((await other.response()).status).toBe(404);
+  const faults = program.lines.filter(({ fields: { msg } }) => String(msg).includes("fault"));
+  expect(faults).toHaveLength(1);
+});
