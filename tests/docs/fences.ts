@@ -54,7 +54,7 @@ export function fencesOf(document: string): Fence[] {
 
 /** Programs by which a block without a language is known for commands. */
 const PROGRAMS =
-  /^(?:\(?(?:cd|curl|docker|git|head|helm|kubectl|node|npm|npx|printf|python3|redis-cli|sed|sysctl|until)|piko|[A-Z_]+=\S+) /;
+  /^(?:\(?(?:cd|curl|docker|git|head|helm|kubectl|node|npm|npx|openssl|printf|python3|redis-cli|sed|sysctl|until)|piko|[A-Z_]+=\S+) /;
 
 /** What kind of thing a block is. */
 export type FenceKind = "commands" | "configuration" | "program" | "sample";

@@ -22,6 +22,7 @@ const BEFORE: Readonly<Record<string, readonly string[]>> = {
   "docs/guides/forward-tcp.md": ["piko server"],
   "docs/guides/operating.md": ["piko server"],
   "docs/guides/security.md": [SERVICE],
+  "docs/guides/tls.md": [SERVICE],
   "docs/reference/cli.md": [SERVICE],
   "packages/piko/README.md": [SERVICE],
 };

@@ -12,5 +12,5 @@ export { type ConnectionServer, Listener, type ListenerEvents } from "./listener
 export type { Logger } from "./logger.js";
 export type { ConnectOptions, DialOptions, ListenOptions } from "./options.js";
 export { serve, type ServeOptions } from "./serve.js";
-export type { TlsOptions } from "./server-address.js";
+export type { TlsOptions, TlsSource } from "./server-address.js";
 export type { Token } from "./token.js";

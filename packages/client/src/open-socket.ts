@@ -5,7 +5,14 @@ import { type ConnectionOptions, rootCertificates } from "node:tls";
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import { ClientError, errorText, isRetryableStatus } from "./errors.js";
 import { ResponseReader } from "./response-reader.js";
-import { badOption, type HostPort, hostPortText, type ProxyUrl, type TlsOptions } from "./server-address.js";
+import {
+  badOption,
+  type HostPort,
+  hostPortText,
+  type ProxyUrl,
+  type TlsOptions,
+  type TlsSource,
+} from "./server-address.js";
 
 /** A connected socket, whose handler is `reader`. */
 export interface OpenSocket {
@@ -115,9 +122,21 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
   }
 }
 
-/** Refuses TLS settings that can't work, before anything is opened. */
-export function checkTls(tls: TlsOptions | undefined): void {
+/**
+ * The TLS settings of now.
+ *
+ * @throws ClientError for settings that can't work, before anything is opened; one that may pass when the function fails.
+ */
+export function readTls(source: TlsSource | undefined): TlsOptions | undefined {
+  let tls: TlsOptions | undefined;
+  try {
+    tls = typeof source === "function" ? source() : source;
+  } catch (error) {
+    const details = { cause: error, retryable: true };
+    throw new ClientError("PIKO_CLIENT_BAD_OPTION", `tls: ${errorText(error)}`, details);
+  }
   if ((tls?.cert === undefined) !== (tls?.key === undefined)) {
     throw badOption("tls.cert and tls.key are needed together");
   }
+  return tls;
 }

@@ -15,7 +15,7 @@ import {
   type WebSocketHandler,
 } from "@piko/tunnel";
 import { ClientError, isRetryableStatus } from "./errors.js";
-import { checkTls, openSocket } from "./open-socket.js";
+import { openSocket, readTls } from "./open-socket.js";
 import { hasToken, type ResponseHead } from "./response-head.js";
 import { MAX_ERROR_BODY_BYTES, type ResponseReader } from "./response-reader.js";
 import {
@@ -26,6 +26,7 @@ import {
   parseProxyUrl,
   type ProxyUrl,
   type TlsOptions,
+  type TlsSource,
 } from "./server-address.js";
 import { readToken, type Token } from "./token.js";
 
@@ -49,7 +50,7 @@ export interface OpenWebSocketOptions {
   readonly tenantId?: string | undefined;
   /** Sent as `x-piko-capabilities`. */
   readonly capabilities?: string | undefined;
-  readonly tls?: TlsOptions | undefined;
+  readonly tls?: TlsSource | undefined;
   /** HTTP proxy to go through by CONNECT, `http` or `https`; a user name and password in it are sent to it. */
   readonly proxyUrl?: string | undefined;
   /** Default {@link HANDSHAKE_TIMEOUT_MS}. */
@@ -73,7 +74,7 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
   const { signal, clock = systemClock, timeoutMs = HANDSHAKE_TIMEOUT_MS } = options;
   const base = parseBaseUrl(options.url);
   const proxy = options.proxyUrl === undefined ? undefined : parseProxyUrl(options.proxyUrl);
-  checkTls(options.tls);
+  const tls = readTls(options.tls);
   const key = randomKey();
   signal?.throwIfAborted();
 
@@ -94,7 +95,7 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
   const timer = clock.setTimeout(() => stop(timedOut(base, timeoutMs)), timeoutMs);
   signal?.addEventListener("abort", onAbort, { once: true });
   try {
-    return await Promise.race([handshake(options, base, proxy, key, onSocket), stopped]);
+    return await Promise.race([handshake(options, base, proxy, tls, key, onSocket), stopped]);
   } catch (error) {
     for (const socket of sockets) socket.destroy();
     throw error;
@@ -123,11 +124,12 @@ async function handshake(
   options: OpenWebSocketOptions,
   base: BaseUrl,
   proxy: ProxyUrl | undefined,
+  tls: TlsOptions | undefined,
   key: string,
   onSocket: (socket: ByteSocket) => void,
 ): Promise<OpenedWebSocket> {
   const request = requestText(options, await readToken(options.token), base, key);
-  const { socket, reader } = await openSocket({ target: base, tls: options.tls, proxy, onSocket });
+  const { socket, reader } = await openSocket({ target: base, tls, proxy, onSocket });
   socket.out.writeLatin1(request);
   socket.out.flush();
   let head = await reader.readHead();

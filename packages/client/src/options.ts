@@ -1,7 +1,7 @@
 // The options that the SDK's functions share, and their defaults.
 
 import type { Logger } from "./logger.js";
-import type { TlsOptions } from "./server-address.js";
+import type { TlsSource } from "./server-address.js";
 import type { Token } from "./token.js";
 
 /** How a Piko server is reached. */
@@ -11,8 +11,8 @@ export interface ConnectOptions {
    * token's life are over, and opens its next tunnel first when it gives another one, so that nothing is lost.
    */
   readonly token?: Token | undefined;
-  /** TLS of an `https` URL. */
-  readonly tls?: TlsOptions | undefined;
+  /** TLS of an `https` URL. A function is asked anew for each connection. */
+  readonly tls?: TlsSource | undefined;
   /** HTTP proxy to go through by CONNECT, such as `http://user:password@proxy:3128`. */
   readonly proxyUrl?: string | undefined;
   /** Milliseconds that connecting may take, with all its attempts. Default 30,000. */

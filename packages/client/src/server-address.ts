@@ -17,6 +17,9 @@ export interface TlsOptions {
   readonly servername?: string;
 }
 
+/** TLS options, or a function that gives those of now: it is called for each connection, so that files can be renewed. */
+export type TlsSource = TlsOptions | (() => TlsOptions);
+
 /** A host and port to connect to. */
 export interface HostPort {
   /** Without brackets. */

@@ -12,9 +12,9 @@ import {
 import { Backoff } from "./backoff.js";
 import { ClientError, errorText } from "./errors.js";
 import { type Logger, SILENT } from "./logger.js";
-import { checkTls } from "./open-socket.js";
+import { readTls } from "./open-socket.js";
 import { HANDSHAKE_TIMEOUT_MS, openWebSocket } from "./open-websocket.js";
-import { endpointSegment, parseBaseUrl, parseProxyUrl, type TlsOptions } from "./server-address.js";
+import { endpointSegment, parseBaseUrl, parseProxyUrl, type TlsSource } from "./server-address.js";
 import type { Token } from "./token.js";
 import { TokenRenewal } from "./token-renewal.js";
 import { UpstreamTunnel, type UpstreamTunnelOwner } from "./upstream-tunnel.js";
@@ -31,7 +31,7 @@ export interface ServerOptions {
   readonly url: string;
   readonly token?: Token | undefined;
   readonly tenantId?: string | undefined;
-  readonly tls?: TlsOptions | undefined;
+  readonly tls?: TlsSource | undefined;
   /** HTTP proxy to go through by CONNECT. */
   readonly proxyUrl?: string | undefined;
 }
@@ -90,7 +90,7 @@ export class Upstream {
     this.#path = `/piko/v1/upstream/${endpointSegment(options.endpointId)}`;
     parseBaseUrl(options.url);
     if (options.proxyUrl !== undefined) parseProxyUrl(options.proxyUrl);
-    checkTls(options.tls);
+    readTls(options.tls);
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? SILENT;
     // oxlint-disable-next-line no-restricted-properties -- programs pass none

@@ -139,6 +139,8 @@ export class UpstreamRig {
       clock,
       sweep: new DeadlineSweep(clock),
       dateLine: new DateLine(clock),
+      certificates: undefined,
+      tls: upstream.tls,
     });
   }
 

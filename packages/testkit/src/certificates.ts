@@ -22,41 +22,115 @@ export interface CertificateFiles {
 
 /** Makes an authority and two certificates that it signs; `names` are the server's, as in `DNS:localhost,IP:127.0.0.1`. */
 export function createCertificates(names = "DNS:localhost,IP:127.0.0.1,IP:::1"): CertificateFiles {
-  const directory = mkdtempSync(join(tmpdir(), "piko-certificates-"));
-  const path = (name: string): string => join(directory, name);
-  const openssl = (...args: string[]): void => {
-    execFileSync("openssl", args, { cwd: directory, stdio: ["ignore", "ignore", "pipe"] });
-  };
-  const newKey = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-  openssl(
-    "req",
-    "-x509",
-    ...newKey,
-    "-keyout",
-    "ca.key",
-    "-out",
-    "ca.crt",
-    "-days",
-    "2",
-    "-subj",
-    "/CN=test ca",
-  );
-  const sign = (name: string, usage: string, alternatives: string): void => {
-    writeFileSync(path(`${name}.ext`), `subjectAltName=${alternatives}\nextendedKeyUsage=${usage}\n`);
-    openssl("req", ...newKey, "-keyout", `${name}.key`, "-out", `${name}.csr`, "-subj", `/CN=${name}`);
-    const signing = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", `${name}.ext`];
-    openssl("x509", "-req", "-in", `${name}.csr`, ...signing, "-days", "2", "-out", `${name}.crt`);
-  };
-  sign("server", "serverAuth", names);
-  sign("client", "clientAuth", "DNS:client");
+  const workshop = new CertificateWorkshop();
+  const ca = workshop.authority("ca");
+  const server = workshop.sign(ca, "server", { names });
+  const client = workshop.sign(ca, "client", { usage: "clientAuth", names: "DNS:client" });
   return {
-    directory,
-    caCert: path("ca.crt"),
-    serverCert: path("server.crt"),
-    serverKey: path("server.key"),
-    clientCert: path("client.crt"),
-    clientKey: path("client.key"),
+    directory: workshop.directory,
+    caCert: ca.cert,
+    serverCert: server.cert,
+    serverKey: server.key,
+    clientCert: client.cert,
+    clientKey: client.key,
     read: (file) => readFileSync(file, "utf8"),
-    [Symbol.dispose]: () => rmSync(directory, { recursive: true, force: true }),
+    [Symbol.dispose]: () => workshop[Symbol.dispose](),
   };
 }
+
+/** Paths of the PEM files of a certificate and its key. */
+export interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+export interface SignOptions {
+  /** `serverAuth` by default. */
+  readonly usage?: "serverAuth" | "clientAuth";
+  /** Subject alternative names, `DNS:localhost,IP:127.0.0.1` by default. */
+  readonly names?: string;
+  /** When it counts, as `20260101000000Z`; by default from now on, for two days. */
+  readonly from?: string;
+  readonly until?: string;
+}
+
+/** Authorities and certificates of all kinds, in a temporary directory. */
+export class CertificateWorkshop {
+  readonly directory: string = mkdtempSync(join(tmpdir(), "piko-certificates-"));
+
+  /** A new authority. */
+  authority(name: string): KeyPair {
+    const pair = this.#pair(name);
+    this.#openssl(
+      "req",
+      "-x509",
+      ...NEW_KEY,
+      "-keyout",
+      pair.key,
+      "-out",
+      pair.cert,
+      "-days",
+      "2",
+      "-subj",
+      `/CN=${name}`,
+    );
+    return pair;
+  }
+
+  /** A new key, and a certificate of it that the authority signs. */
+  sign(authority: KeyPair, name: string, options: SignOptions = {}): KeyPair {
+    const { usage = "serverAuth", names = "DNS:localhost,IP:127.0.0.1", from, until } = options;
+    const pair = this.#pair(name);
+    const path = (ending: string): string => join(this.directory, `${name}.${ending}`);
+    writeFileSync(path("ext"), `subjectAltName=${names}\nextendedKeyUsage=${usage}\n`);
+    this.#openssl("req", ...NEW_KEY, "-keyout", pair.key, "-out", path("csr"), "-subj", `/CN=${name}`);
+    if (from === undefined || until === undefined) {
+      const signing = [
+        "-CA",
+        authority.cert,
+        "-CAkey",
+        authority.key,
+        "-CAcreateserial",
+        "-extfile",
+        path("ext"),
+      ];
+      this.#openssl("x509", "-req", "-in", path("csr"), ...signing, "-days", "2", "-out", pair.cert);
+      return pair;
+    }
+    // Of its commands only `ca` takes any times, and needs files for that.
+    writeFileSync(path("db"), "");
+    writeFileSync(
+      path("cnf"),
+      `[ca]\ndefault_ca=d\n[d]\ndatabase=${path("db")}\nnew_certs_dir=${this.directory}\nrand_serial=yes\ndefault_md=sha256\npolicy=p\n[p]\ncommonName=supplied\n`,
+    );
+    const signing = ["-cert", authority.cert, "-keyfile", authority.key, "-extfile", path("ext"), "-notext"];
+    const times = ["-startdate", from, "-enddate", until];
+    this.#openssl(
+      "ca",
+      "-batch",
+      "-config",
+      path("cnf"),
+      ...signing,
+      ...times,
+      "-in",
+      path("csr"),
+      "-out",
+      pair.cert,
+    );
+    return pair;
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  #pair(name: string): KeyPair {
+    return { cert: join(this.directory, `${name}.crt`), key: join(this.directory, `${name}.key`) };
+  }
+
+  #openssl(...args: string[]): void {
+    execFileSync("openssl", args, { cwd: this.directory, stdio: ["ignore", "ignore", "pipe"] });
+  }
+}
+
+const NEW_KEY: readonly string[] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];

@@ -1,11 +1,12 @@
-// Opens connections to one local service, by TCP or TLS. Files of the TLS settings are read once, when the agent starts.
+// Opens connections to one local service, by TCP or TLS. Files of the TLS settings are
+// read anew for each connection, because they are renewed under way.
 
 import { isIP } from "node:net";
 import { type ConnectionOptions, createSecureContext } from "node:tls";
 import { ByteSocket, type ConnectOptions, type SocketHandler } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 import type { ServiceAddress } from "../base/service-address.js";
-import { readTlsFiles } from "../net/tls-files.js";
+import { type TlsFiles, TlsFileSource } from "../net/tls-files.js";
 
 /** What a connector needs to know of its service. */
 export interface ServiceConnectorOptions {
@@ -18,6 +19,7 @@ export interface ServiceConnectorOptions {
 /** Opens connections to one service. */
 export class ServiceConnector {
   readonly #target: ConnectOptions;
+  readonly #tls: (() => ConnectionOptions) | undefined;
 
   /** Throws when a file of the TLS settings can't be read or isn't what it should be. */
   constructor({ addr, tls, keepAliveMs }: ServiceConnectorOptions) {
@@ -26,8 +28,8 @@ export class ServiceConnector {
       host,
       port,
       keepAliveMs,
-      ...(scheme === "https" ? { tls: tlsOptions(host, tls) } : {}),
     };
+    this.#tls = scheme === "https" ? tlsOptions(host, tls) : undefined;
   }
 
   /** Starts to connect; bytes can be written at once. How it ended is told by the handler's `onClose`. */
@@ -35,7 +37,8 @@ export class ServiceConnector {
     handler: SocketHandler,
     more: Pick<ConnectOptions, "clock" | "onOpen" | "timeoutMs"> = {},
   ): ByteSocket {
-    return ByteSocket.connect({ ...this.#target, ...more }, handler);
+    const tls = this.#tls === undefined ? {} : { tls: this.#tls() };
+    return ByteSocket.connect({ ...this.#target, ...tls, ...more }, handler);
   }
 }
 
@@ -48,13 +51,22 @@ export function connectionFailure(error: Error | undefined): string {
   return error.message;
 }
 
-function tlsOptions(host: string, tls: ClientTlsConfig): ConnectionOptions {
-  const { rejectUnauthorized, ...files } = readTlsFiles(tls, "the service");
-  return {
-    secureContext: createSecureContext(files),
-    rejectUnauthorized,
-    ALPNProtocols: ["http/1.1"],
-    // RFC 6066 section 3: no server name that is an address.
-    ...(isIP(host) === 0 ? { servername: host } : {}),
+function tlsOptions(host: string, tls: ClientTlsConfig): () => ConnectionOptions {
+  const source = new TlsFileSource(tls, "the service");
+  let read: TlsFiles | undefined;
+  let options: ConnectionOptions = {};
+  return () => {
+    const last = read;
+    read = source.read();
+    if (read === last) return options;
+    const { rejectUnauthorized, ...files } = read;
+    options = {
+      secureContext: createSecureContext(files),
+      rejectUnauthorized,
+      ALPNProtocols: ["http/1.1"],
+      // RFC 6066 section 3: no server name that is an address.
+      ...(isIP(host) === 0 ? { servername: host } : {}),
+    };
+    return options;
   };
 }

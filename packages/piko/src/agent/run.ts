@@ -12,7 +12,7 @@ import { type RequestMetrics, RequestMetricsFamily } from "../observability/requ
 import { Listener } from "./listener.js";
 import { nextSteps } from "./next-steps.js";
 import { FileWatch } from "../net/file-watch.js";
-import { readTlsFiles } from "../net/tls-files.js";
+import { TlsFileSource } from "../net/tls-files.js";
 import { tokenSource } from "../net/token-source.js";
 
 /** Most memory for response heads that come in parts. Above it, such a response is a 502. */
@@ -153,12 +153,13 @@ function metricsOf(
 
 function serverOptions({ connect }: AgentConfig): ServerOptions {
   const { proxyUrl, tenantId, url } = connect;
+  const tls = url.startsWith("https:") ? new TlsFileSource(connect.tls, "the server") : undefined;
   return {
     url,
     token: tokenSource(connect),
     ...(tenantId === "" ? {} : { tenantId }),
     ...(proxyUrl === "" ? {} : { proxyUrl }),
-    ...(url.startsWith("https:") ? { tls: readTlsFiles(connect.tls, "the server") } : {}),
+    ...(tls === undefined ? {} : { tls: () => tls.read() }),
   };
 }
 

@@ -49,6 +49,19 @@ function given(declared: Section, flags: Readonly<Record<string, string>>): read
 describe("defaults", () => {
   it("give a whole server configuration", () => {
     const headers = { blockList: [], allowList: [] };
+    const noTls = {
+      cert: "",
+      key: "",
+      clientCas: "",
+      certificates: [],
+      minVersion: "1.2",
+      mode: "required",
+      reloadIntervalMs: 10_000,
+      handshakeTimeoutMs: 10_000,
+      maxHandshakes: 1_024,
+      maxHandshakesPerClient: 256,
+      client: { cert: "", key: "", rootCas: "", serverName: "", insecureSkipVerify: false },
+    } as const;
     const noAuth = {
       hmacSecretKey: "",
       hmacSecretKeyFile: "",
@@ -114,6 +127,7 @@ describe("defaults", () => {
           maxBodyBytes: Number.POSITIVE_INFINITY,
         },
         auth: noAuth,
+        tls: noTls,
       },
       upstream: {
         bindAddr: { host: "", port: 8_001 },
@@ -130,12 +144,14 @@ describe("defaults", () => {
           pingTimeoutMs: 10_000,
         },
         auth: { ...noAuth, expiryGraceMs: 5_000 },
+        tls: noTls,
         tenants: [],
       },
       admin: {
         bindAddr: { host: "", port: 8_002 },
         advertiseAddr: undefined,
         auth: { ...noAuth, exemptProbes: true },
+        tls: noTls,
       },
       log: { level: "info", subsystems: [], format: "auto" },
       drainDelayMs: 5_000,

@@ -30,6 +30,7 @@ import { addressRanges, bytesLimit, countLimit } from "./limit-fields.js";
 import { type GossipConfig, gossip } from "./gossip.js";
 import { LOG, type LogConfig } from "./log.js";
 import type { PortConfig } from "./port.js";
+import { serverTls, type ServerTlsConfig } from "./server-tls.js";
 import type { AddressRanges } from "../base/address-ranges.js";
 
 /** Limits of client connections; a time limit of 0 is none. */
@@ -69,6 +70,7 @@ export interface ProxyConfig extends PortConfig {
   readonly http: ProxyHttpConfig;
   readonly limits: ProxyLimitsConfig;
   readonly auth: AuthConfig;
+  readonly tls: ServerTlsConfig;
 }
 
 /** How many tunnels there may be, and how much each carries; Infinity is no limit. */
@@ -98,11 +100,13 @@ export interface UpstreamConfig extends PortConfig {
   readonly limits: UpstreamLimitsConfig;
   readonly auth: UpstreamAuthConfig;
   readonly tenants: readonly TenantConfig[];
+  readonly tls: ServerTlsConfig;
 }
 
 /** The port with health, metrics and status. */
 export interface AdminConfig extends PortConfig {
   readonly auth: AdminAuthConfig;
+  readonly tls: ServerTlsConfig;
 }
 
 /** The node among others. */
@@ -228,6 +232,7 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
   http: HTTP,
   limits: LIMITS,
   auth: auth("the proxy port"),
+  tls: serverTls("the proxy port", true),
 });
 
 const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
@@ -294,6 +299,7 @@ const UPSTREAM: Section<UpstreamConfig> = section(
     rebalance: REBALANCE,
     limits: UPSTREAM_LIMITS,
     auth: UPSTREAM_AUTH,
+    tls: serverTls("the upstream port", false),
     tenants: TENANTS,
   },
   ({ tenants }, report) => checkTenants(tenants, report),
@@ -328,6 +334,7 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
     bindAddr: address(":8002", "Address to listen on for admin requests."),
     advertiseAddr: optionalAddress(`Address that other nodes send admin requests to. ${INFERRED}`),
     auth: ADMIN_AUTH,
+    tls: serverTls("the admin port", true),
   }),
   log: LOG,
   drainDelayMs: duration(

@@ -2,7 +2,7 @@
 
 import { systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
-import { readTlsFiles } from "../net/tls-files.js";
+import { TlsFileSource } from "../net/tls-files.js";
 import { tokenSource } from "../net/token-source.js";
 import type { ForwardConfig } from "../config/forward.js";
 import type { Logger } from "../observability/logger.js";
@@ -46,11 +46,12 @@ export async function runForward({ config, logger, signal, signalName }: RunForw
 function serverOptions({ connect }: ForwardConfig): ForwardPortOptions["server"] {
   const { timeoutMs, url } = connect;
   const token = tokenSource(connect);
+  const tls = url.startsWith("https:") ? new TlsFileSource(connect.tls, "the server") : undefined;
   return {
     url,
     timeoutMs,
     clock: systemClock,
     token,
-    ...(url.startsWith("https:") ? { tls: readTlsFiles(connect.tls, "the server") } : {}),
+    ...(tls === undefined ? {} : { tls: () => tls.read() }),
   };
 }

@@ -9,12 +9,19 @@ import {
   STATUS_CODES,
 } from "node:http";
 import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import type { Clock } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 import { visibleJson } from "../base/visible-text.js";
 import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
+import type { ServerTlsConfig } from "../config/server-tls.js";
+import type { Certificates } from "./accept/certificates.js";
 import { listen } from "./accept/listen.js";
+import { TcpListener } from "./accept/tcp-listener.js";
+import { TlsAcceptor, type TlsOwner } from "./accept/tls-acceptor.js";
+import type { DeadlineSweep } from "./deadline-sweep.js";
+import { peerAddress } from "./peer-address.js";
 import { OpenFiles } from "./accept/open-files.js";
 import { OpenConnections } from "./accept/open-connections.js";
 import { LimitCounters } from "./limit-counters.js";
@@ -35,6 +42,14 @@ export type RouteLimit = "max_connections" | "open_files" | "read_header_timeout
 /** Answers a GET or HEAD request. */
 export type Route = (response: ServerResponse) => void | Promise<void>;
 
+/** What the TLS of such a port needs. */
+export interface RouteTls {
+  readonly config: ServerTlsConfig;
+  readonly certificates: Certificates;
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+}
+
 export interface RouteServerOptions {
   /** For error texts: "admin". */
   readonly name: string;
@@ -46,12 +61,18 @@ export interface RouteServerOptions {
   readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean;
   /** Is asked before everything else; false (now or later) if it has answered the request itself. */
   readonly guard?: (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean>;
+  /** With them the port speaks TLS. */
+  readonly tls?: RouteTls | undefined;
   /** Time for a whole request, from the connection or the end of the last response on. */
   readonly requestMs?: number;
 }
 
-export class RouteServer {
+export class RouteServer implements TlsOwner {
+  /** Undefined: the port is plain. */
+  readonly tls: TlsAcceptor | undefined;
   readonly #options: RouteServerOptions;
+  /** Accepts in place of the HTTP server where there is TLS. */
+  readonly #listener: TcpListener | undefined;
   readonly #server: Server;
   readonly #connections: OpenConnections;
   readonly #files = new OpenFiles();
@@ -79,16 +100,40 @@ export class RouteServer {
     this.#server.on("connection", (socket: Socket) =>
       this.#connections.add(socket, this.#files.isOut(socket)),
     );
+    const { logger, name: port, tls } = options;
+    const acceptor = tls === undefined ? undefined : new TlsAcceptor({ ...tls, port, owner: this, logger });
+    this.tls = acceptor;
+    this.#listener =
+      acceptor === undefined
+        ? undefined
+        : new TcpListener(port, (socket) => acceptor.accept(socket, peerAddress(socket)));
     this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
   }
 
   /** Binds the port; resolves to the address that it has. */
   listen(address: HostPort): Promise<HostPort> {
-    return listen(this.#server, this.#options.name, address);
+    if (this.#listener === undefined) return listen(this.#server, this.#options.name, address);
+    // Node keeps a server's time limits from this event on.
+    this.#server.emit("listening");
+    return this.#listener.listen(address);
+  }
+
+  onSecure(socket: TLSSocket): void {
+    this.#server.emit("connection", socket);
+  }
+
+  onPlain(socket: Socket): void {
+    this.#server.emit("connection", socket);
+  }
+
+  isTrusted(): boolean {
+    return false;
   }
 
   /** Ends at once, open connections included. */
   close(): void {
+    this.#listener?.close();
+    this.tls?.close();
     this.#server.close();
     this.#server.closeAllConnections();
   }

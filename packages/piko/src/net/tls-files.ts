@@ -1,8 +1,9 @@
-// Reads the files of a client's TLS settings, once, when a program starts. For connections to the server and to
-// services, of agent, forwarder and `piko server status`.
+// Reads the files of a client's TLS settings. For connections to the server, to services and to other nodes, of all
+// programs.
 
 import { readFileSync } from "node:fs";
 import { createSecureContext } from "node:tls";
+import { isDeepStrictEqual } from "node:util";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 
 /** TLS settings with the names and contents that `node:tls` takes. */
@@ -39,4 +40,29 @@ export function readTlsFiles(tls: ClientTlsConfig, peer: string): TlsFiles {
     throw new Error(`tls of ${peer}: can't use ${paths}`, { cause: error });
   }
   return { ...files, rejectUnauthorized: !tls.insecureSkipVerify };
+}
+
+/** The files of a program that runs on while they are renewed: each connection has what they hold then. */
+export class TlsFileSource {
+  readonly #tls: ClientTlsConfig;
+  readonly #peer: string;
+  #last: TlsFiles;
+
+  /** Reads the files, as `readTlsFiles` does. */
+  constructor(tls: ClientTlsConfig, peer: string) {
+    this.#tls = tls;
+    this.#peer = peer;
+    this.#last = readTlsFiles(tls, peer);
+  }
+
+  /** What the files hold now; while they can't be used, what they held before. The same object while nothing changes. */
+  read(): TlsFiles {
+    try {
+      const files = readTlsFiles(this.#tls, this.#peer);
+      if (!isDeepStrictEqual(files, this.#last)) this.#last = files;
+    } catch {
+      // Half written, or being swapped.
+    }
+    return this.#last;
+  }
 }

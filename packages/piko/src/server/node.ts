@@ -21,6 +21,7 @@ import { ClusterTable } from "./cluster/cluster-table.js";
 import { addUseMetrics, createProxyLimits, createUpstreamLimits } from "./limit-metrics.js";
 import { generateNodeId } from "./node-id.js";
 import { ProxyContext } from "./exchange/proxy-context.js";
+import { NodeTls, portsWithTls } from "./node-tls.js";
 import { ProxyPort } from "./clients/proxy-port.js";
 import { UpstreamMetrics } from "./upstream/upstream-metrics.js";
 import { UpstreamPort } from "./upstream/upstream-port.js";
@@ -207,7 +208,8 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const { maxBufferedBytes, maxWaitingRequests } = config.proxy.limits;
   const waits = new ReconnectWaits(clock, config.proxy.reconnectWaitMs, maxWaitingRequests);
   const table = new ClusterTable(random);
-  const hops = new Hops(table, clock);
+  const tls = new NodeTls({ config, logger, clock, wallNow });
+  const hops = new Hops(table, clock, tls.dialProxy);
   const auth = await Authorisers.load({ config, clock, wallNow, logger });
   const cluster = await listenOrClose(auth, {
     table,
@@ -251,6 +253,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
       sweep,
       dateLine,
     }),
+    tls.proxy,
   );
   const rebalancer = new Rebalancer({
     config: config.upstream.rebalance,
@@ -283,6 +286,8 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     clock,
     sweep,
     dateLine,
+    certificates: tls.upstream,
+    tls: config.upstream.tls,
   });
   addUseMetrics(metrics, { proxy, upstream, budget });
   addClusterMetrics(metrics, cluster, hops.requests);
@@ -296,7 +301,13 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     clock,
     wallNow,
     isReady: () => auth.ready && isReady(),
+    tls:
+      tls.admin === undefined
+        ? undefined
+        : { config: config.admin.tls, certificates: tls.admin, clock, sweep },
+    dialTls: tls.dialAdmin,
   });
+  tls.addMetrics(metrics, { proxy: proxy.tls, upstream: upstream.tls, admin: admin.tls });
   return { auth, tenants, cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
 }
 
@@ -312,6 +323,7 @@ async function bind({ admin, proxy, upstream }: ServerConfig, parts: NodeParts):
   cluster.start(
     cluster.advertise(proxy.advertiseAddr, addresses.proxy, "--proxy.advertise-addr"),
     cluster.advertise(admin.advertiseAddr, addresses.admin, "--admin.advertise-addr"),
+    portsWithTls({ proxy: proxy.tls, admin: admin.tls }),
   );
   return addresses;
 }

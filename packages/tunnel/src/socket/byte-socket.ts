@@ -101,12 +101,13 @@ export class ByteSocket implements Reader, PausedSocket {
    * Takes over a socket from a server. Plain TCP sockets must come paused (`pauseOnConnect: true`): they are moved to a
    * new Socket object that reads into the shared buffer, for which Node has no public call (feature-checked, with plain
    * `data` events as the way back). To the server they are gone then: `server.close()` doesn't wait for them, and the
-   * owner counts connections.
+   * owner counts connections. What was read of a socket and put back comes by `data` events, too.
    */
   static accept(accepted: Socket, handler: SocketHandler, readLength: ReadLength = "long"): ByteSocket {
     return new ByteSocket(handler, readLength, (onread) => {
       const handle = (accepted as unknown as { _handle?: TcpHandle | null })._handle;
-      if (!SHARED || accepted instanceof TLSSocket || typeof handle?.useUserBuffer !== "function") {
+      const readFrom = accepted instanceof TLSSocket || accepted.readableLength > 0;
+      if (!SHARED || readFrom || typeof handle?.useUserBuffer !== "function") {
         accepted.allowHalfOpen = true;
         accepted.resume();
         return { socket: accepted, shared: false };

@@ -3,14 +3,22 @@
 import type { Clock } from "@piko/tunnel";
 import type { Authoriser } from "../../auth/authoriser.js";
 import type { HostPort } from "../../base/address.js";
-import { createRouteLimits, metricsRoute, type Route, RouteServer, send } from "../../net/route-server.js";
+import {
+  createRouteLimits,
+  metricsRoute,
+  type Route,
+  RouteServer,
+  type RouteTls,
+  send,
+} from "../../net/route-server.js";
+import type { TlsAcceptor } from "../../net/accept/tls-acceptor.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Metrics } from "../../observability/metrics.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 import { AdminGuard } from "./admin-guard.js";
-import { AdminForward } from "./forward.js";
 import { Profiles } from "./profiles.js";
+import { AdminForward, type AdminTls } from "./forward.js";
 import { StatusPages } from "./status-pages.js";
 
 export interface AdminPortOptions {
@@ -27,6 +35,10 @@ export interface AdminPortOptions {
   readonly cluster: Cluster;
   /** Whether the node should get requests. */
   readonly isReady: () => boolean;
+  /** With it the port speaks TLS. */
+  readonly tls: RouteTls | undefined;
+  /** How other nodes' admin ports are connected to; undefined for plain connections. */
+  readonly dialTls: AdminTls | undefined;
 }
 
 export class AdminPort {
@@ -34,12 +46,13 @@ export class AdminPort {
   readonly #server: RouteServer;
 
   constructor(options: AdminPortOptions) {
-    const { auth, clock, cluster, exemptProbes, isReady, logger, metrics, upstreams, wallNow } = options;
+    const { auth, clock, cluster, dialTls, exemptProbes, isReady, logger, metrics, tls, upstreams, wallNow } =
+      options;
     const guard = new AdminGuard(auth, exemptProbes);
     const status = new StatusPages(cluster, upstreams, wallNow);
     // Nobody gets them without a token.
     const profiles = auth.enabled ? new Profiles(clock) : undefined;
-    const forward = new AdminForward(cluster, logger);
+    const forward = new AdminForward(cluster, logger, { tls: dialTls });
     this.#routes = new Map<string, Route>([
       ["/health", (response) => send(response, 200)],
       ["/ready", (response) => send(response, isReady() ? 200 : 503)],
@@ -48,6 +61,7 @@ export class AdminPort {
     this.#server = new RouteServer({
       name: "admin",
       logger,
+      tls,
       limits: createRouteLimits(metrics, "piko_admin_limited_total", "admin", logger, clock),
       find: (path) => this.#routes.get(path) ?? status.find(path) ?? profiles?.find(path),
       guard: (request, response) => guard.admit(request, response),
@@ -58,6 +72,11 @@ export class AdminPort {
   /** Binds the port; resolves to the address that it has. */
   listen(address: HostPort): Promise<HostPort> {
     return this.#server.listen(address);
+  }
+
+  /** Undefined: the port is plain. */
+  get tls(): TlsAcceptor | undefined {
+    return this.#server.tls;
   }
 
   /** Ends at once, open connections included. */

@@ -24,7 +24,7 @@ interface TestNode {
 async function startNode(nodeId: string, silenceMs?: number): Promise<TestNode> {
   const logger = createSilentLogger();
   const table = new ClusterTable(Math.random);
-  const forward = new AdminForward({ nodeId, table }, logger, silenceMs);
+  const forward = new AdminForward({ nodeId, table }, logger, { silenceMs });
   const server = new RouteServer({
     name: "admin",
     logger,

@@ -3,13 +3,15 @@
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import { request as httpsRequest } from "node:https";
+import type { ConnectionOptions } from "node:tls";
 import { systemClock } from "@piko/tunnel";
 import { parseHostPort } from "../../base/address.js";
 import { send, sendError } from "../../net/route-server.js";
 import type { Logger } from "../../observability/logger.js";
 import { dialAgent } from "../../net/dial-agent.js";
 import type { Cluster } from "../cluster/cluster.js";
-import type { NodeSummary } from "../cluster/cluster-table.js";
+import type { RemoteNode } from "../cluster/cluster-table.js";
 
 /** How long another node may be silent before its answer, and in the middle of it. */
 const SILENCE_MS = 15_000;
@@ -35,15 +37,30 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
 /** What is needed of the cluster: who this node is, and where the others are. */
 export type KnownNodes = Pick<Cluster, "nodeId" | "table">;
 
+/** TLS options of a connection to a node; undefined for a plain one. */
+export type AdminTls = (node: RemoteNode, host: string) => ConnectionOptions | undefined;
+
+export interface AdminForwardOptions {
+  readonly silenceMs?: number | undefined;
+  /** How other nodes are connected to; undefined for plain connections. */
+  readonly tls?: AdminTls | undefined;
+}
+
 export class AdminForward {
   readonly #cluster: KnownNodes;
   readonly #logger: Logger;
   readonly #silenceMs: number;
+  readonly #tls: AdminTls | undefined;
 
-  constructor(cluster: KnownNodes, logger: Logger, silenceMs: number = SILENCE_MS) {
+  constructor(
+    cluster: KnownNodes,
+    logger: Logger,
+    { silenceMs = SILENCE_MS, tls }: AdminForwardOptions = {},
+  ) {
     this.#cluster = cluster;
     this.#logger = logger;
     this.#silenceMs = silenceMs;
+    this.#tls = tls;
   }
 
   /** Answers a request that names another node, or one that doesn't exist; false for those that are this node's. */
@@ -63,13 +80,15 @@ export class AdminForward {
     return true;
   }
 
-  #forward(request: IncomingMessage, response: ServerResponse, { adminAddr, id }: NodeSummary): void {
+  #forward(request: IncomingMessage, response: ServerResponse, node: RemoteNode): void {
+    const { adminAddr, id } = node;
     const gone = new AbortController();
     // The table takes no address that can't be connected to.
     const target = parseHostPort(adminAddr);
-    const outgoing = httpRequest({
+    const tls = this.#tls?.(node, target.host);
+    const outgoing = (tls === undefined ? httpRequest : httpsRequest)({
       ...target,
-      agent: dialAgent(target, gone.signal),
+      agent: dialAgent(target, gone.signal, tls),
       method: request.method ?? "GET",
       path: request.url ?? "/",
       headers: this.#requestHeaders(request),

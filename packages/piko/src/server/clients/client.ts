@@ -4,6 +4,8 @@ export interface Client {
   readonly address: string;
   /** A trusted proxy. */
   readonly trusted: boolean;
+  /** It speaks TLS with this node. */
+  readonly secure: boolean;
   /** The connection counts as one of this address. */
   readonly counted: boolean;
 }

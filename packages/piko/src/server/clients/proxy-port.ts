@@ -2,13 +2,16 @@
 
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import type { HostPort } from "../../base/address.js";
 import type { HttpError } from "../../http/errors.js";
 import { errorResponse } from "../../http/h1/error-response.js";
 import { deadlineAfter } from "../../net/deadline-sweep.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
+import type { Certificates } from "../../net/accept/certificates.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
+import { TlsAcceptor, type TlsOwner } from "../../net/accept/tls-acceptor.js";
 import { H1Client } from "./h1-client.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
@@ -27,7 +30,9 @@ const MAX_REFUSED = 1_024;
 /** Of a socket between its accepting and its owner's coming, in the same turn: nothing happens. */
 const UNATTENDED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
-export class ProxyPort implements ProxyHeaderOwner {
+export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
+  /** Undefined: the port is plain. */
+  readonly tls: TlsAcceptor | undefined;
   readonly #context: ProxyContext;
   readonly #listener: TcpListener;
   readonly #connections = new Set<H1Client>();
@@ -38,7 +43,8 @@ export class ProxyPort implements ProxyHeaderOwner {
   readonly #onClientGone: (connection: H1Client) => void;
   #onIdle: (() => void) | undefined = undefined;
 
-  constructor(context: ProxyContext) {
+  /** `certificates`: with them the port speaks TLS. */
+  constructor(context: ProxyContext, certificates?: Certificates) {
     this.#context = context;
     this.#clients = new ClientCounts(context.config.limits.maxConnectionsPerClient);
     this.#onClientGone = (connection) => {
@@ -46,6 +52,23 @@ export class ProxyPort implements ProxyHeaderOwner {
       if (connection.client.counted) this.#clients.leave(connection.client.address);
       if (this.#connections.size === 0) this.#onIdle?.();
     };
+    const { clock, config, logger, sweep } = context;
+    this.tls =
+      certificates === undefined
+        ? undefined
+        : new TlsAcceptor({
+            port: "proxy",
+            config: config.tls,
+            certificates,
+            owner: this,
+            proxyHeaders: {
+              mayHave: (peer) => this.#mayHaveHeader(peer),
+              mayLack: (peer) => this.mayLackHeader(peer),
+            },
+            logger,
+            clock,
+            sweep,
+          });
     this.#listener = new TcpListener("proxy", (socket) => this.#accept(socket));
   }
 
@@ -56,7 +79,7 @@ export class ProxyPort implements ProxyHeaderOwner {
 
   /** Client connections; those that are refused don't count. */
   get connectionCount(): number {
-    return this.#connections.size + this.#headers.size;
+    return this.#connections.size + this.#headers.size + (this.tls?.pendingCount ?? 0);
   }
 
   /** Connections of the client that has most of them, trusted proxies aside. */
@@ -74,6 +97,7 @@ export class ProxyPort implements ProxyHeaderOwner {
     this.discourage();
     this.#context.draining = true;
     this.#listener.close();
+    this.tls?.close();
     for (const connection of [...this.#connections]) connection.stop();
     for (const connection of [...this.#headers, ...this.#refused]) connection.destroy();
     if (this.#connections.size === 0) return Promise.resolve();
@@ -87,6 +111,7 @@ export class ProxyPort implements ProxyHeaderOwner {
     this.discourage();
     this.#listener.close();
     // By a reset: what is cut must not look complete.
+    this.tls?.close();
     for (const connection of [...this.#connections]) connection.socket.reset();
     for (const connection of [...this.#headers, ...this.#refused]) connection.destroy();
   }
@@ -101,7 +126,8 @@ export class ProxyPort implements ProxyHeaderOwner {
       this.#refuse(socket, TOO_MANY_OF_CLIENT);
       return;
     }
-    const client = { address, trusted, counted };
+    const secure = socket.socket instanceof TLSSocket;
+    const client = { address, trusted, secure, counted };
     this.#connections.add(new H1Client(context, socket, client, this.#onClientGone));
   }
 
@@ -123,38 +149,64 @@ export class ProxyPort implements ProxyHeaderOwner {
     this.#headers.delete(connection);
   }
 
+  onSecure(socket: TLSSocket, address: string): void {
+    this.onPlain(socket, address);
+  }
+
+  onPlain(socket: Socket, address: string): void {
+    const accepted = ByteSocket.accept(socket, UNATTENDED, "short");
+    if (this.#hasRoom(accepted, false)) this.onClient(accepted, address);
+  }
+
+  isTrusted(peer: string): boolean {
+    return this.#context.config.trustedProxies.includes(peer) || this.#context.isNode(peer);
+  }
+
   #accept(accepted: Socket): void {
     const context = this.#context;
-    const { http, limits, proxyProtocol, trustedProxies } = context.config;
-    if (context.files.isOut(accepted)) {
+    const { http, proxyProtocol } = context.config;
+    const short = context.files.isShort(accepted);
+    // Without a handshake nobody can be told anything.
+    if (context.files.isOut(accepted) || (short && this.tls !== undefined)) {
       context.onRefused(TOO_MANY_FILES);
       accepted.destroy();
       return;
     }
-    const short = context.files.isShort(accepted);
+    setKeepAlive(accepted, http.tcpKeepAliveMs);
+    const peer = peerAddress(accepted);
+    const unbelieved = proxyProtocol !== "off" && !this.#mayHaveHeader(peer);
+    if (unbelieved && !this.mayLackHeader(peer)) {
+      context.limits.hit("proxy_protocol");
+      accepted.destroy();
+      return;
+    }
+    if (this.tls !== undefined) {
+      this.tls.accept(accepted, peer);
+      return;
+    }
     const socket = ByteSocket.accept(accepted, UNATTENDED, "short");
-    setKeepAlive(socket.socket, http.tcpKeepAliveMs);
-    if (short) {
-      this.#refuse(socket, TOO_MANY_FILES);
-      return;
-    }
-    if (this.connectionCount >= limits.maxConnections) {
-      this.#refuse(socket, TOO_MANY_CONNECTIONS);
-      return;
-    }
-    const peer = peerAddress(socket.socket);
-    if (proxyProtocol === "off") {
+    if (!this.#hasRoom(socket, short)) return;
+    if (proxyProtocol === "off" || unbelieved) {
       this.onClient(socket, peer);
-    } else if (trustedProxies.empty || trustedProxies.includes(peer)) {
+    } else {
       const { budget, clock, sweep } = context;
       const deadlineMs = deadlineAfter(clock.now(), http.readHeaderTimeoutMs);
       this.#headers.add(new ProxyHeaderConnection({ socket, peer, owner: this, budget, sweep, deadlineMs }));
-    } else if (this.mayLackHeader(peer)) {
-      this.onClient(socket, peer);
-    } else {
-      context.limits.hit("proxy_protocol");
-      socket.destroy();
     }
+  }
+
+  /** Whether a PROXY protocol header of this address is believed. */
+  #mayHaveHeader(peer: string): boolean {
+    const { proxyProtocol, trustedProxies } = this.#context.config;
+    return proxyProtocol !== "off" && (trustedProxies.empty || trustedProxies.includes(peer));
+  }
+
+  /** Whether the port has room for a connection; if not, it is refused. */
+  #hasRoom(socket: ByteSocket, filesAreShort: boolean): boolean {
+    const full = this.connectionCount >= this.#context.config.limits.maxConnections;
+    if (!filesAreShort && !full) return true;
+    this.#refuse(socket, filesAreShort ? TOO_MANY_FILES : TOO_MANY_CONNECTIONS);
+    return false;
   }
 
   #refuse(socket: ByteSocket, error: HttpError): void {

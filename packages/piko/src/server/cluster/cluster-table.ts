@@ -26,6 +26,8 @@ export class RemoteNode implements NodeSummary {
   adminAddr = "";
   /** It stops: it still takes requests, but others are asked first. */
   draining = false;
+  /** Which of its ports take TLS; undefined if it hasn't said, as Go nodes don't. */
+  tlsPorts: ReadonlySet<string> | undefined = undefined;
   /** Not chosen before this time while there is another: requests to it have just failed. */
   ejectedUntilMs = 0;
   /** Failures since the last success. */
@@ -58,6 +60,12 @@ export class ClusterTable {
 
   get(id: string): RemoteNode | undefined {
     return this.#nodes.get(id);
+  }
+
+  /** Which of a node's ports take TLS. */
+  setTlsPorts(id: string, ports: ReadonlySet<string> | undefined): void {
+    const node = this.#nodes.get(id);
+    if (node !== undefined) node.tlsPorts = ports;
   }
 
   /** The nodes whose addresses are known. */

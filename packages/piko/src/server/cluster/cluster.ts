@@ -174,10 +174,10 @@ export class Cluster {
   }
 
   /** Tells the others where this node is, and begins to answer them. */
-  start(proxyAddr: HostPort, adminAddr: HostPort): void {
+  start(proxyAddr: HostPort, adminAddr: HostPort, tlsPorts: readonly string[] = []): void {
     this.#proxyAddr = formatHostPort(proxyAddr);
     this.#adminAddr = formatHostPort(adminAddr);
-    announceNode(this.gossip, this.#proxyAddr, this.#adminAddr);
+    announceNode(this.gossip, this.#proxyAddr, this.#adminAddr, tlsPorts);
     this.gossip.start();
   }
 

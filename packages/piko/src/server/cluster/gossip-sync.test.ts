@@ -46,12 +46,13 @@ describe("what a node says of itself", () => {
       upsertLocal: (key: string, value: string) => void keys.set(key, value),
       deleteLocal: (key: string) => void keys.delete(key),
     };
-    announceNode(local, "10.0.0.1:8000", "10.0.0.1:8002");
+    announceNode(local, "10.0.0.1:8000", "10.0.0.1:8002", ["proxy"]);
     announceListeners(local, "web", 2);
     announceListeners(local, "gone", 1);
     announceListeners(local, "gone", 0);
     announceDraining(local);
     expect(Object.fromEntries(keys)).toEqual({
+      "_piko:tls": "proxy",
       proxy_addr: "10.0.0.1:8000",
       admin_addr: "10.0.0.1:8002",
       "endpoint:web": "2",

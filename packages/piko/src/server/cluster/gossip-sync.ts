@@ -1,6 +1,6 @@
 // Where gossip and the cluster meet: this node's addresses and listeners go out as keys, those of the others come in.
-// The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`; and one of our own that Go nodes pass on
-// without a look, since it is internal.
+// The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`; and some of our own that Go nodes pass on
+// without a look, since they are internal.
 
 import { parseHostPort } from "../../base/address.js";
 import type { GossipWatch } from "../../gossip/state/watch.js";
@@ -11,6 +11,7 @@ const PROXY_KEY = "proxy_addr";
 const ADMIN_KEY = "admin_addr";
 const ENDPOINT_PREFIX = "endpoint:";
 const DRAINING_KEY = "_piko:draining";
+const TLS_KEY = "_piko:tls";
 
 /** Gossip's local keys, as far as this file needs them. */
 export interface LocalKeys {
@@ -18,8 +19,15 @@ export interface LocalKeys {
   deleteLocal(key: string): void;
 }
 
-/** Tells the others about this node. */
-export function announceNode(keys: LocalKeys, proxyAddr: string, adminAddr: string): void {
+/** Tells the others about this node. `tlsPorts`: those that take TLS, of `proxy` and `admin`. */
+export function announceNode(
+  keys: LocalKeys,
+  proxyAddr: string,
+  adminAddr: string,
+  tlsPorts: readonly string[] = [],
+): void {
+  // First, so that nobody knows an address without it.
+  keys.upsertLocal(TLS_KEY, tlsPorts.join(","), { internal: true });
   keys.upsertLocal(PROXY_KEY, proxyAddr);
   keys.upsertLocal(ADMIN_KEY, adminAddr);
 }
@@ -99,6 +107,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       if (key === PROXY_KEY) setAddress(id, "proxyAddr", value);
       else if (key === ADMIN_KEY) setAddress(id, "adminAddr", value);
       else if (key === DRAINING_KEY) setDraining(id, true);
+      else if (key === TLS_KEY) table.setTlsPorts(id, new Set(value.split(",")));
       else if (key.startsWith(ENDPOINT_PREFIX)) {
         const endpointId = key.slice(ENDPOINT_PREFIX.length);
         const count = parseCount(value);
@@ -111,6 +120,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       if (key === PROXY_KEY) table.clearAddress(id, "proxyAddr");
       else if (key === ADMIN_KEY) table.clearAddress(id, "adminAddr");
       else if (key === DRAINING_KEY) setDraining(id, false);
+      else if (key === TLS_KEY) table.setTlsPorts(id, undefined);
       else if (key.startsWith(ENDPOINT_PREFIX)) setListeners(id, key.slice(ENDPOINT_PREFIX.length), 0);
     },
   };

@@ -15,19 +15,24 @@ function parse(fields: string): RequestHead {
 }
 
 describe("ForwardedFields", () => {
-  const set = (fields: string, trusted: boolean): (string | undefined)[] => {
+  const set = (fields: string, trusted: boolean, secure = false): (string | undefined)[] => {
     const rewrite: ForwardedRewrite = {
       forwardedProto: undefined,
       forwardedHost: undefined,
       missingHost: undefined,
     };
-    new ForwardedFields().set(rewrite, parse(fields), "e", trusted);
+    new ForwardedFields().set(rewrite, parse(fields), "e", trusted, secure);
     return [rewrite.forwardedProto?.toString(), rewrite.forwardedHost?.toString()];
   };
   const said = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
 
   it("replace what anybody says", () => {
     expect(set(said, false)).toEqual(["http", "web.test"]);
+  });
+
+  it("tell a client that speaks TLS with the node from one that doesn't", () => {
+    expect(set(said, false, true)).toEqual(["https", "web.test"]);
+    expect(set("x-forwarded-host: shop.example\r\n", true, true)).toEqual(["https", undefined]);
   });
 
   it("leave what a trusted proxy says", () => {
@@ -50,7 +55,7 @@ describe("ForwardedFields", () => {
     const hosts = ["a.test", "a.test", "b.test", "b.test:80", ""].map((host) => {
       const bytes = Buffer.from(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`, "latin1");
       expect(parseRequestHead(head, bytes, 0, bytes.length)).toBe(HEAD_COMPLETE);
-      fields.set(rewrite, head, "e", false);
+      fields.set(rewrite, head, "e", false, false);
       bytes.fill(0);
       return rewrite.forwardedHost;
     });

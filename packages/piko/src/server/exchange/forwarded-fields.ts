@@ -11,13 +11,15 @@ import { missingHost } from "./endpoint-id.js";
 import type { MutableRewrite } from "../../http/request-rewrite.js";
 
 const HTTP: Buffer = Buffer.from("http", "latin1");
+const HTTPS: Buffer = Buffer.from("https", "latin1");
 
 export class ForwardedFields {
   /** The host of the last request, here or on another connection: most requests ask for the same. */
   #host: Buffer = Buffer.alloc(0);
 
   /**
-   * Sets what the next hop is told of where the request was sent: what a trusted proxy has said, else that the request came over HTTP for its Host.
+   * Sets what the next hop is told of where the request was sent: what a trusted proxy has said, else that the request came
+   * for its Host, over HTTP or, `secure`, over HTTPS.
    * (X-Forwarded-For is always appended to, by what the rewrite holds for the whole connection.)
    */
   set(
@@ -25,9 +27,11 @@ export class ForwardedFields {
     head: RequestHead,
     endpointId: string,
     trusted: boolean,
+    secure: boolean,
   ): void {
     rewrite.missingHost = missingHost(head, endpointId);
-    rewrite.forwardedProto = trusted && hasField(head, FIELD_X_FORWARDED_PROTO) ? undefined : HTTP;
+    const proto = secure ? HTTPS : HTTP;
+    rewrite.forwardedProto = trusted && hasField(head, FIELD_X_FORWARDED_PROTO) ? undefined : proto;
     rewrite.forwardedHost =
       trusted && hasField(head, FIELD_X_FORWARDED_HOST) ? undefined : this.#hostOf(head);
   }

@@ -180,7 +180,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   /** To an upstream. */
   #send(head: RequestHead, endpointId: string, tcp: boolean): void {
     const { target } = this.#dispatch;
-    const { address, trusted } = this.#client.client;
+    const { address, secure, trusted } = this.#client.client;
     target.endpointId = endpointId;
     target.byHost = head.endpointField < 0 && !tcp;
     target.nodesOnly = tcp;
@@ -188,7 +188,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     target.fromNode = target.lastNode && this.#context.isNode(address);
     target.method = head.method;
     target.identity = this.#identity;
-    this.#context.forwarded.set(this.#rewrite, head, endpointId, trusted || target.fromNode);
+    this.#context.forwarded.set(this.#rewrite, head, endpointId, trusted || target.fromNode, secure);
     this.#dispatch.begin();
     if (this.#held) this.#exchange.resume();
     else this.#exchange.dispatch(head);

@@ -9,6 +9,8 @@ export interface NodeClient extends ClientSide {
     readonly address: string;
     /** A trusted proxy. */
     readonly trusted: boolean;
+    /** It speaks TLS with this node. */
+    readonly secure: boolean;
   };
   /** Leaves the connection to a handler that replaces this side; `release` follows when it is closed. */
   handOver(): ByteSocket;

@@ -3,9 +3,12 @@
 import type { Clock, TunnelError } from "@piko/tunnel";
 import type { Socket } from "node:net";
 import type { Authoriser } from "../../auth/authoriser.js";
+import type { TLSSocket } from "node:tls";
 import { RequestHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
+import type { Certificates } from "../../net/accept/certificates.js";
+import { TlsAcceptor, type TlsOwner } from "../../net/accept/tls-acceptor.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
 import type { OpenFiles } from "../../net/accept/open-files.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
@@ -17,6 +20,7 @@ import type { AddressRanges } from "../../base/address-ranges.js";
 import type { Asked } from "../../auth/audit-log.js";
 import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
+import type { ServerTlsConfig } from "../../config/server-tls.js";
 import type { Logger } from "../../observability/logger.js";
 import type { TenantUse, TenantUses } from "./tenant-use.js";
 import type { Tunnel } from "./tunnel.js";
@@ -61,9 +65,14 @@ export interface UpstreamPortOptions {
   clock: Clock;
   sweep: DeadlineSweep;
   dateLine: DateLine;
+  /** With them the port speaks TLS. */
+  certificates: Certificates | undefined;
+  tls: ServerTlsConfig;
 }
 
-export class UpstreamPort implements UpstreamConnectionOwner {
+export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
+  /** Undefined: the port is plain. */
+  readonly tls: TlsAcceptor | undefined;
   readonly nodeId: string;
   readonly auth: Authoriser;
   readonly logger: Logger;
@@ -106,6 +115,11 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     this.#clients = new ClientCounts(options.config.maxTunnelsPerClient);
     this.#trustedProxies = options.trustedProxies;
     this.auth.onChange = () => this.#expireUntrusted();
+    const { certificates, clock, logger, sweep, tls } = options;
+    this.tls =
+      certificates === undefined
+        ? undefined
+        : new TlsAcceptor({ port: "upstream", config: tls, certificates, owner: this, logger, clock, sweep });
     this.#listener = new TcpListener("upstream", (socket) => this.#accept(socket));
   }
 
@@ -118,6 +132,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
   stopAccepting(): void {
     this.stopping = true;
     this.#listener.close();
+    this.tls?.close();
     for (const connection of this.#connections) connection.stop();
   }
 
@@ -154,7 +169,7 @@ export class UpstreamPort implements UpstreamConnectionOwner {
 
   /** Connections that have not finished their upgrade request. */
   get pendingCount(): number {
-    return this.#connections.size;
+    return this.#connections.size + (this.tls?.pendingCount ?? 0);
   }
 
   /** Connections, tunnels included, of the address that has most of them, trusted proxies aside. */
@@ -234,13 +249,31 @@ export class UpstreamPort implements UpstreamConnectionOwner {
     }
   }
 
+  onSecure(socket: TLSSocket, address: string): void {
+    this.#admit(socket, address);
+  }
+
+  onPlain(socket: Socket, address: string): void {
+    this.#admit(socket, address);
+  }
+
+  isTrusted(peer: string): boolean {
+    return this.#trustedProxies.includes(peer);
+  }
+
   #accept(socket: Socket): void {
-    if (this.#connections.size >= this.config.maxPendingConnections) {
+    if (this.pendingCount >= this.config.maxPendingConnections) {
       this.#limits.hit("max_pending_connections");
       socket.destroy();
-      return;
-    }
-    const clientIp = peerAddress(socket);
+    } else if (this.tls === undefined) this.#admit(socket, peerAddress(socket));
+    else if (this.#files.isShort(socket)) {
+      // Without a handshake nobody can be told anything.
+      this.#limits.hit("open_files");
+      socket.destroy();
+    } else this.tls.accept(socket, peerAddress(socket));
+  }
+
+  #admit(socket: Socket, clientIp: string): void {
     const refusal = this.#findRefusal(socket, clientIp);
     if (refusal !== undefined) {
       if (this.#surplus >= MAX_SURPLUS || this.#files.isOut(socket)) {

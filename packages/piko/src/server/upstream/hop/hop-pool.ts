@@ -1,5 +1,6 @@
 // Connections to the proxy port of one other node: kept between requests, opened when none is free.
 
+import type { ConnectionOptions } from "node:tls";
 import { ByteSocket, type Clock, type SocketHandler } from "@piko/tunnel";
 import { parseHostPort } from "../../../base/address.js";
 import type { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
@@ -22,19 +23,24 @@ export interface WaitingCall {
   giveUp(): void;
 }
 
+/** TLS options of a new connection to a node; undefined for a plain one. */
+export type HopTls = (node: RemoteNode, host: string) => ConnectionOptions | undefined;
+
 export class HopPool {
   readonly #node: RemoteNode;
   readonly #table: ClusterTable;
   readonly #clock: Clock;
+  readonly #tls: HopTls | undefined;
   /** The one that was used last comes last, and is used first. */
   readonly #idle: IdleConnection[] = [];
   readonly #waiting = new Set<WaitingCall>();
   #closed = false;
 
-  constructor(node: RemoteNode, table: ClusterTable, clock: Clock) {
+  constructor(node: RemoteNode, table: ClusterTable, clock: Clock, tls?: HopTls) {
     this.#node = node;
     this.#table = table;
     this.#clock = clock;
+    this.#tls = tls;
   }
 
   /** Connections that wait for a request. */
@@ -52,12 +58,14 @@ export class HopPool {
   /** For calls: a new connection. */
   connect(handler: SocketHandler, onConnect: () => void): ByteSocket {
     const { host, port } = parseHostPort(this.#node.proxyAddr);
+    const tls = this.#tls?.(this.#node, host);
     const options = {
       host,
       port,
       keepAliveMs: KEEP_ALIVE_MS,
       timeoutMs: CONNECT_TIMEOUT_MS,
       clock: this.#clock,
+      ...(tls === undefined ? {} : { tls }),
     };
     return ByteSocket.connect({ ...options, onOpen: onConnect }, handler);
   }

@@ -2,18 +2,21 @@
 
 import type { Clock } from "@piko/tunnel";
 import type { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
-import { HopPool } from "./hop-pool.js";
+import { HopPool, type HopTls } from "./hop-pool.js";
 
 export class Hops {
   /** Requests sent to other nodes, by node. */
   readonly requests: Map<string, number> = new Map();
   readonly #table: ClusterTable;
   readonly #clock: Clock;
+  readonly #tls: HopTls | undefined;
   readonly #pools = new Map<RemoteNode, HopPool>();
 
-  constructor(table: ClusterTable, clock: Clock) {
+  /** `tls`: how nodes are connected to; undefined for plain connections. */
+  constructor(table: ClusterTable, clock: Clock, tls?: HopTls) {
     this.#table = table;
     this.#clock = clock;
+    this.#tls = tls;
   }
 
   /** The connections to a node, for one more request. */
@@ -21,7 +24,7 @@ export class Hops {
     this.requests.set(node.id, (this.requests.get(node.id) ?? 0) + 1);
     let pool = this.#pools.get(node);
     if (pool === undefined) {
-      pool = new HopPool(node, this.#table, this.#clock);
+      pool = new HopPool(node, this.#table, this.#clock, this.#tls);
       this.#pools.set(node, pool);
     }
     return pool;

@@ -1,0 +1,125 @@
+import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CertificateWorkshop, FakeClock, type KeyPair } from "@piko/testkit";
+import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { ServerTlsConfig } from "../../config/server-tls.js";
+import { SERVER } from "../../config/server.js";
+import { loadConfig } from "../../config/load-config.js";
+import type { Logger } from "../../observability/logger.js";
+import { Certificates } from "./certificates.js";
+
+const workshop = new CertificateWorkshop();
+afterAll(() => workshop[Symbol.dispose]());
+const ca = workshop.authority("ca");
+const first = workshop.sign(ca, "first");
+const second = workshop.sign(ca, "second");
+const shop = workshop.sign(ca, "shop", { names: "DNS:*.shop.test" });
+
+const DAY_MS = 86_400_000;
+const { tls: defaults } = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] }).proxy;
+
+let directory = "";
+let cert = "";
+let key = "";
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "piko-certificates-"));
+  cert = join(directory, "tls.crt");
+  key = join(directory, "tls.key");
+  put(first);
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+function put(pair: KeyPair): void {
+  copyFileSync(pair.cert, cert);
+  copyFileSync(pair.key, key);
+}
+
+function create(config: Partial<ServerTlsConfig> = {}, nowMs = 0) {
+  const clock = new FakeClock();
+  const warnings: string[] = [];
+  const logger = { info() {}, warn: (text: string) => void warnings.push(text) } as unknown as Logger;
+  const time = { nowMs };
+  const certificates = new Certificates({
+    port: "proxy",
+    config: { ...defaults, cert, key, ...config },
+    logger,
+    clock,
+    wallNow: () => time.nowMs,
+  });
+  let changes = 0;
+  certificates.watch(() => changes++);
+  return {
+    certificates,
+    clock,
+    time,
+    warnings,
+    changes: () => changes,
+  };
+}
+
+describe("Certificates", () => {
+  it("are put in force when their files have others, and only then", () => {
+    const { certificates, changes, clock } = create();
+    const before = certificates.options.cert;
+    clock.advance(10_000);
+    expect(changes()).toBe(0);
+    put(second);
+    clock.advance(10_000);
+    expect(changes()).toBe(1);
+    expect(certificates.options.cert).not.toBe(before);
+    certificates.close();
+    put(first);
+    clock.advance(60_000);
+    expect(changes()).toBe(1);
+  });
+
+  it("stay in force while their files don't go together, of which the log speaks when it lasts", () => {
+    const { certificates, changes, clock, warnings } = create();
+    const before = certificates.options.cert;
+    copyFileSync(second.cert, cert);
+    clock.advance(10_000);
+    expect([changes(), warnings]).toEqual([0, []]);
+    clock.advance(30_000);
+    expect(warnings).toEqual(["certificates can't be used, those before stay in force"]);
+    rmSync(key);
+    clock.advance(10_000);
+    expect([certificates.options.cert, changes()]).toEqual([before, 0]);
+    put(second);
+    clock.advance(10_000);
+    expect(changes()).toBe(1);
+  });
+
+  it("are an error of the start when they can't be used", () => {
+    copyFileSync(second.key, key);
+    expect(() => create()).toThrow(`tls of the proxy port: can't use ${cert} with ${key}`);
+    put(first);
+    const clientCas = join(directory, "ca.pem");
+    writeFileSync(clientCas, "none");
+    expect(() => create({ clientCas })).toThrow(`tls of the proxy port: can't use ${clientCas}`);
+    writeFileSync(clientCas, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    expect(() => create({ clientCas })).toThrow(`tls of the proxy port: can't use ${clientCas}`);
+    expect(() => create({ cert: join(directory, "absent") })).toThrow("(ENOENT)");
+  });
+
+  it("are chosen by the name that they are made out to", () => {
+    const { certificates } = create({ certificates: [shop] });
+    expect(certificates.contextFor("www.shop.test")).toBeDefined();
+    expect(certificates.contextFor("shop.test")).toBeUndefined();
+    expect(certificates.contextFor("localhost")).toBeUndefined();
+    expect(certificates.expiries.map(({ path }) => path)).toEqual([cert, shop.cert]);
+  });
+
+  it("are warned about 14 days and a day before their end, once each", () => {
+    const ends = create().certificates.expiries[0]?.notAfterMs ?? 0;
+    const { clock, time, warnings } = create({}, ends - 20 * DAY_MS);
+    clock.advance(10_000);
+    expect(warnings).toEqual([]);
+    time.nowMs = ends - 14 * DAY_MS;
+    clock.advance(30_000);
+    expect(warnings).toEqual(["certificate expires soon"]);
+    time.nowMs = ends - DAY_MS / 2;
+    clock.advance(30_000);
+    expect(warnings).toEqual(["certificate expires soon", "certificate expires soon"]);
+  });
+});

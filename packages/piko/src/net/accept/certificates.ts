@@ -1,0 +1,215 @@
+// The certificates that a port shows and the authorities that it verifies by: read from files, checked whole before they
+// are in force, and read again when the files have other contents. A watch would not do: a mounted Secret of Kubernetes
+// changes by a link that is swapped above the files.
+
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
+import type { Clock, Timer } from "@piko/tunnel";
+import type { CertificateConfig, ServerTlsConfig } from "../../config/server-tls.js";
+import type { Logger } from "../../observability/logger.js";
+
+/** RFC 9325: forward secrecy and authenticated encryption only. Those of TLS 1.3 all are. */
+const CIPHERS = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+  "ECDHE-ECDSA-AES128-GCM-SHA256",
+  "ECDHE-RSA-AES128-GCM-SHA256",
+  "ECDHE-ECDSA-AES256-GCM-SHA384",
+  "ECDHE-RSA-AES256-GCM-SHA384",
+  "ECDHE-ECDSA-CHACHA20-POLY1305",
+  "ECDHE-RSA-CHACHA20-POLY1305",
+].join(":");
+
+const DAY_MS = 86_400_000;
+/** When a certificate that nobody has renewed is worth a warning. */
+const WARN_BEFORE_MS: readonly number[] = [DAY_MS, 14 * DAY_MS];
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** When a certificate in force ends. */
+export interface CertificateExpiry {
+  /** The file that it comes from. */
+  readonly path: string;
+  /** Milliseconds since 1970. */
+  readonly notAfterMs: number;
+}
+
+/** One that is in force, for the names that it is made out to. */
+interface Entry {
+  readonly leaf: X509Certificate;
+  readonly context: SecureContext;
+}
+
+/** All that has been read in one go. */
+interface Loaded {
+  /** The contents of all files, to be compared. */
+  readonly contents: string;
+  /** Of the certificate for whoever asks for no name that another one has. */
+  readonly options: SecureContextOptions;
+  readonly named: readonly Entry[];
+  readonly expiries: readonly CertificateExpiry[];
+}
+
+export interface CertificatesOptions {
+  /** For texts: "proxy". */
+  readonly port: string;
+  readonly config: ServerTlsConfig;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
+}
+
+export class Certificates {
+  readonly #options: CertificatesOptions;
+  #loaded: Loaded;
+  /** How often in a row the files couldn't be used. */
+  #failures = 0;
+  #timer: Timer | undefined;
+  #onChange: (() => void) | undefined;
+  /** For each certificate's end, how near it was when it was warned about. */
+  readonly #warned = new Map<number, number>();
+
+  /**
+   * Reads the files.
+   *
+   * @throws Error that names the file, or says that the files don't go together.
+   */
+  constructor(options: CertificatesOptions) {
+    this.#options = options;
+    this.#loaded = load(options.config, options.port);
+  }
+
+  /** Looks at the files from now on. `onChange`: others are in force, which have to take the place of those before at once. */
+  watch(onChange: () => void): void {
+    this.#onChange = onChange;
+    this.#warnOfEnds();
+    this.#wait();
+  }
+
+  /** What `node:tls` takes for whoever asks for no other name. */
+  get options(): SecureContextOptions {
+    return this.#loaded.options;
+  }
+
+  /** The certificates in force. */
+  get expiries(): readonly CertificateExpiry[] {
+    return this.#loaded.expiries;
+  }
+
+  /** The certificate for a name; undefined for the default. */
+  contextFor(serverName: string): SecureContext | undefined {
+    return this.#loaded.named.find(({ leaf }) => leaf.checkHost(serverName) !== undefined)?.context;
+  }
+
+  /** Compares the files with what is in force. What can't be used leaves that as it is, and is tried again. */
+  reload(): void {
+    const { config, logger, port } = this.#options;
+    let loaded: Loaded;
+    try {
+      if (readContents(config, port) === this.#loaded.contents) {
+        this.#failures = 0;
+        return;
+      }
+      loaded = load(config, port);
+    } catch (error) {
+      // Files that belong together are rarely written at once: what is wrong for the second time is worth a word.
+      if (++this.#failures === 2)
+        logger.warn("certificates can't be used, those before stay in force", { error });
+      return;
+    }
+    this.#loaded = loaded;
+    this.#failures = 0;
+    logger.info("certificates read again", { port });
+    this.#onChange?.();
+    this.#warnOfEnds();
+  }
+
+  /** Looks at them no more. */
+  close(): void {
+    if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #wait(): void {
+    const { clock, config } = this.#options;
+    this.#timer = clock.setTimeout(() => {
+      this.reload();
+      this.#warnOfEnds();
+      if (this.#timer !== undefined) this.#wait();
+    }, config.reloadIntervalMs);
+  }
+
+  /** Once for each certificate and each of the times ahead of its end. */
+  #warnOfEnds(): void {
+    const { logger, wallNow } = this.#options;
+    for (const { notAfterMs, path } of this.#loaded.expiries) {
+      const leftMs = notAfterMs - wallNow();
+      const near = WARN_BEFORE_MS.find((beforeMs) => leftMs <= beforeMs);
+      if (near === undefined || (this.#warned.get(notAfterMs) ?? Number.POSITIVE_INFINITY) <= near) continue;
+      this.#warned.set(notAfterMs, near);
+      const end = new Date(notAfterMs).toISOString();
+      logger.warn(leftMs <= 0 ? "certificate has expired" : "certificate expires soon", { path, end });
+    }
+  }
+}
+
+function readContents(config: ServerTlsConfig, port: string): string {
+  const paths = [config.clientCas, ...pairs(config).flatMap(({ cert, key }) => [cert, key])];
+  return JSON.stringify(paths.filter((path) => path !== "").map((path) => read(path, port)));
+}
+
+function load(config: ServerTlsConfig, port: string): Loaded {
+  const contents = readContents(config, port);
+  const { clientCas, minVersion } = config;
+  const ca = clientCas === "" ? undefined : readAuthorities(clientCas, port);
+  const entries = pairs(config).map((pair) => {
+    const cert = read(pair.cert, port);
+    const options = {
+      cert,
+      key: read(pair.key, port),
+      ciphers: CIPHERS,
+      minVersion: `TLSv${minVersion}` as const,
+      honorCipherOrder: false,
+      ...(ca === undefined ? {} : { ca }),
+    };
+    try {
+      return { options, leaf: new X509Certificate(cert), context: createSecureContext(options) };
+    } catch (error) {
+      throw new Error(`tls of the ${port} port: can't use ${pair.cert} with ${pair.key}`, { cause: error });
+    }
+  });
+  const [first, ...named] = entries as [(typeof entries)[0], ...typeof entries];
+  const expiries = pairs(config).map(({ cert }, at) => ({
+    path: cert,
+    notAfterMs: Date.parse(entries[at]?.leaf.validTo ?? ""),
+  }));
+  return { contents, options: first.options, named, expiries };
+}
+
+function pairs(config: ServerTlsConfig): readonly CertificateConfig[] {
+  return [{ cert: config.cert, key: config.key }, ...config.certificates];
+}
+
+/** @throws Error where one isn't a certificate: `node:tls` ignores what it can't read, and would let nobody in. */
+function readAuthorities(path: string, port: string): string {
+  const pem = read(path, port);
+  const certificates = pem.match(PEM_CERTIFICATE) ?? [];
+  try {
+    const authorities = certificates.map((certificate) => new X509Certificate(certificate));
+    if (authorities.length === 0) throw new Error("no certificate in it");
+  } catch (error) {
+    throw new Error(`tls of the ${port} port: can't use ${path}`, { cause: error });
+  }
+  return pem;
+}
+
+function read(path: string, port: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code ?? "unreadable";
+    throw new Error(`tls of the ${port} port: can't read ${path} (${code})`, { cause: error });
+  }
+}

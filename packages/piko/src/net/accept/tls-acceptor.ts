@@ -1,0 +1,178 @@
+// The TLS of a port: takes accepted sockets up to the end of their handshake. A server of `node:tls` that never listens
+// does the handshakes; so verification, names (SNI), protocols (ALPN) and sessions are Node's own.
+
+import { constants } from "node:crypto";
+import type { Socket } from "node:net";
+import { createServer, type Server, type TLSSocket } from "node:tls";
+import type { Clock } from "@piko/tunnel";
+import type { ServerTlsConfig } from "../../config/server-tls.js";
+import type { Logger } from "../../observability/logger.js";
+import { deadlineAfter, type DeadlineSweep } from "../deadline-sweep.js";
+import type { Certificates } from "./certificates.js";
+import { ClientCounts } from "./client-counts.js";
+import { TlsConnection, type TlsConnectionOwner, type TlsRefusal } from "./tls-connection.js";
+
+/** Who goes on with the connections. */
+export interface TlsOwner {
+  /** The handshake is done. `address`: the client's, by a PROXY header if there was one. */
+  onSecure(socket: TLSSocket, address: string): void;
+  /** It isn't TLS, where that is optional; its first bytes are in the socket. */
+  onPlain(socket: Socket, address: string): void;
+  /** Whether the address has no share of its own: a trusted proxy, which brings many. */
+  isTrusted(peer: string): boolean;
+}
+
+/** How a port reads PROXY protocol headers. */
+export interface ProxyHeaderRule {
+  /** Whether a connection of this address may have one. */
+  mayHave(peer: string): boolean;
+  /** Whether it may lack one. */
+  mayLack(peer: string): boolean;
+}
+
+export interface TlsAcceptorOptions {
+  /** For the log: "proxy". */
+  readonly port: string;
+  readonly config: ServerTlsConfig;
+  readonly certificates: Certificates;
+  readonly owner: TlsOwner;
+  /** Undefined: there are none. */
+  readonly proxyHeaders?: ProxyHeaderRule;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+}
+
+export class TlsAcceptor implements TlsConnectionOwner {
+  /** Connections that ended before their handshake did. */
+  readonly refused: Map<TlsRefusal, number> = new Map();
+  /** Handshakes that were done. */
+  handshakes = 0;
+  /** Connections that came without TLS, where that is optional. */
+  plain = 0;
+  readonly #options: TlsAcceptorOptions;
+  readonly #server: Server;
+  readonly #clients: ClientCounts;
+  /** By their other end, which is how a TLS socket tells whose it is. */
+  readonly #connections = new Map<string, TlsConnection>();
+  /** Closed within its handshake: why is told right behind it, by a socket that has no other end any more. */
+  #lastClosed: TlsConnection | undefined;
+
+  constructor(options: TlsAcceptorOptions) {
+    this.#options = options;
+    const { certificates, config } = options;
+    this.#clients = new ClientCounts(config.maxHandshakesPerClient);
+    const mutual = config.clientCas !== "";
+    this.#server = createServer({
+      ...certificates.options,
+      ALPNProtocols: ["http/1.1"],
+      SNICallback: (name, callback) => callback(null, certificates.contextFor(name)),
+      requestCert: mutual,
+      rejectUnauthorized: mutual,
+      secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+    });
+    // The table of names has changed already: a client that resumes its session is looked at by the same certificates.
+    certificates.watch(() => this.#server.setSecureContext(certificates.options));
+    this.#server.on("secureConnection", (socket) => {
+      const connection = this.#find(socket);
+      if (connection === undefined) socket.destroy();
+      else connection.onSecure(socket);
+    });
+    this.#server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) => {
+      const connection = this.#find(socket) ?? this.#lastClosed;
+      socket.destroy();
+      connection?.refuse(...reasonOf(error, socket));
+    });
+  }
+
+  /** Connections whose handshake isn't done. */
+  get pendingCount(): number {
+    return this.#connections.size;
+  }
+
+  /** Takes over an accepted socket, which has to be paused. */
+  accept(socket: Socket, peer: string): void {
+    const { clock, config, owner, proxyHeaders, sweep } = this.#options;
+    const counted = !owner.isTrusted(peer);
+    const full =
+      this.#connections.size >= config.maxHandshakes
+        ? "max_handshakes"
+        : counted && !this.#clients.enter(peer)
+          ? "max_handshakes_per_client"
+          : undefined;
+    if (full !== undefined) {
+      this.#count(full, peer, "too many handshakes");
+      socket.destroy();
+      return;
+    }
+    const connection = new TlsConnection({
+      socket,
+      peer,
+      counted,
+      owner: this,
+      plainAllowed: config.mode === "optional",
+      header:
+        proxyHeaders?.mayHave(peer) !== true ? "none" : proxyHeaders.mayLack(peer) ? "optional" : "required",
+      deadlineMs: deadlineAfter(clock.now(), config.handshakeTimeoutMs),
+    });
+    const before = this.#connections.get(connection.key);
+    this.#connections.set(connection.key, connection);
+    // Its end has not been told yet: the system has given its address to another one.
+    before?.destroy();
+    sweep.add(connection);
+  }
+
+  /** Accepts no more: ends the handshakes under way. */
+  close(): void {
+    this.#options.certificates.close();
+    for (const connection of [...this.#connections.values()]) connection.destroy();
+  }
+
+  handshake(socket: Socket): void {
+    this.#server.emit("connection", socket);
+  }
+
+  onSecure(connection: TlsConnection, socket: TLSSocket): void {
+    this.handshakes++;
+    this.#options.owner.onSecure(socket, connection.address);
+  }
+
+  onPlain(connection: TlsConnection, socket: Socket): void {
+    this.plain++;
+    this.#options.owner.onPlain(socket, connection.address);
+  }
+
+  onRefused(connection: TlsConnection, refusal: TlsRefusal, detail: string): void {
+    this.#count(refusal, connection.address, detail);
+  }
+
+  onClosed(connection: TlsConnection): void {
+    this.#lastClosed = connection;
+  }
+
+  onGone(connection: TlsConnection): void {
+    if (this.#connections.get(connection.key) === connection) this.#connections.delete(connection.key);
+    if (connection.counted) this.#clients.leave(connection.peer);
+    this.#options.sweep.remove(connection);
+  }
+
+  /** Which connection a TLS socket is of; undefined if that is over. */
+  #find(socket: TLSSocket): TlsConnection | undefined {
+    return this.#connections.get(`${socket.remoteAddress} ${socket.remotePort}`);
+  }
+
+  #count(refusal: TlsRefusal, address: string, detail: string): void {
+    const { logger } = this.#options;
+    this.refused.set(refusal, (this.refused.get(refusal) ?? 0) + 1);
+    logger.debug("tls connection refused", { "client-ip": address, reason: refusal, error: detail });
+  }
+}
+
+/** Why a handshake failed. */
+function reasonOf(error: NodeJS.ErrnoException, socket: TLSSocket): [TlsRefusal, string] {
+  const reason: unknown = socket.authorizationError;
+  if (typeof reason === "string") return ["certificate", reason];
+  if (reason instanceof Error) return ["certificate", reason.message];
+  const { code = error.message } = error;
+  return [code === "ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE" ? "certificate" : "handshake", code];
+}

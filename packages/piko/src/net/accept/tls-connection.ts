@@ -1,0 +1,177 @@
+// A connection to a port with TLS, from its accepting to the end of its handshake: a PROXY protocol header if one may come,
+// a look at the first byte, then `node:tls`, which gets what was read.
+
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import type { Expiring } from "../deadline-sweep.js";
+import { parseProxyHeader } from "./proxy-protocol.js";
+
+/** First byte of a TLS record that holds a ClientHello (RFC 8446 section 5.1: handshake, 22). */
+const HANDSHAKE_RECORD = 0x16;
+/** What Go's servers say, so that whoever reads it finds the same help. */
+const PLAIN_ANSWER = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+
+/** Why a connection ended before its handshake did. */
+export type TlsRefusal =
+  | "certificate"
+  | "handshake"
+  | "handshake_timeout"
+  | "max_handshakes"
+  | "max_handshakes_per_client"
+  | "plain"
+  | "proxy_protocol";
+
+/** Whom a connection tells what became of it; `onGone` comes once, before the others. */
+export interface TlsConnectionOwner {
+  /** Does the handshake; `onSecure` or `refuse` of the connection follows. */
+  handshake(socket: Socket): void;
+  /** Closed within the handshake; `refuse` follows. */
+  onClosed(connection: TlsConnection): void;
+  onSecure(connection: TlsConnection, socket: TLSSocket): void;
+  onPlain(connection: TlsConnection, socket: Socket): void;
+  onRefused(connection: TlsConnection, refusal: TlsRefusal, detail: string): void;
+  /** Handed on, or over. */
+  onGone(connection: TlsConnection): void;
+}
+
+export interface TlsConnectionOptions {
+  /** Paused. */
+  readonly socket: Socket;
+  readonly peer: string;
+  /** It counts as one of the address. */
+  readonly counted: boolean;
+  readonly owner: TlsConnectionOwner;
+  readonly plainAllowed: boolean;
+  /** Whether a PROXY protocol header comes first. */
+  readonly header: "none" | "optional" | "required";
+  /** Until when the handshake has to be done. */
+  readonly deadlineMs: number;
+}
+
+export class TlsConnection implements Expiring {
+  /** Its other end: no two connections have the same. */
+  readonly key: string;
+  readonly peer: string;
+  readonly counted: boolean;
+  /** The client's: the peer, or whom its PROXY header names. */
+  address: string;
+  readonly #options: TlsConnectionOptions;
+  readonly #onReadable: () => void;
+  /** The beginning of a header; no longer than headers are. */
+  #bytes: Buffer | undefined;
+  #headerRead: boolean;
+  #handshaking: boolean;
+  /** Handed on, refused or gone. */
+  #over: boolean;
+  #refused: boolean;
+
+  constructor(options: TlsConnectionOptions) {
+    const { header, peer, socket } = options;
+    this.key = `${socket.remoteAddress} ${socket.remotePort}`;
+    this.peer = peer;
+    this.counted = options.counted;
+    this.address = peer;
+    this.#options = options;
+    this.#bytes = undefined;
+    this.#headerRead = header === "none";
+    this.#handshaking = false;
+    this.#over = false;
+    this.#refused = false;
+    this.#onReadable = () => this.#read();
+    socket.on("error", () => {});
+    socket.on("close", () => this.#onClose());
+    socket.on("readable", this.#onReadable);
+  }
+
+  sweep(nowMs: number): void {
+    if (nowMs >= this.#options.deadlineMs) this.refuse("handshake_timeout", "no handshake in time");
+  }
+
+  /** Ends it. */
+  destroy(): void {
+    this.#end();
+    this.#options.socket.destroy();
+  }
+
+  /** It goes no further. Idempotent. */
+  refuse(refusal: TlsRefusal, detail: string): void {
+    if (this.#refused) return;
+    this.#refused = true;
+    this.destroy();
+    this.#options.owner.onRefused(this, refusal, detail);
+  }
+
+  /** The handshake is done. */
+  onSecure(socket: TLSSocket): void {
+    this.#end();
+    this.#options.owner.onSecure(this, socket);
+  }
+
+  #read(): void {
+    const { socket } = this.#options;
+    const chunk = socket.read() as Buffer | null;
+    if (chunk === null) {
+      // The peer has ended, or there is nothing yet.
+      if (socket.readableEnded || socket.destroyed) this.destroy();
+      return;
+    }
+    const bytes = this.#bytes === undefined ? chunk : Buffer.concat([this.#bytes, chunk]);
+    this.#bytes = undefined;
+    const start = this.#headerRead ? 0 : this.#readHeader(bytes);
+    if (start < 0) return;
+    if (start === bytes.length) return;
+    socket.off("readable", this.#onReadable);
+    const rest = bytes.subarray(start);
+    if (rest[0] === HANDSHAKE_RECORD) {
+      this.#handshaking = true;
+      socket.unshift(rest);
+      this.#options.owner.handshake(socket);
+    } else this.#onPlain(rest);
+  }
+
+  /** Returns the offset behind the header; -1 when it isn't whole, or isn't one that may come. */
+  #readHeader(bytes: Buffer): number {
+    const header = parseProxyHeader(bytes, 0, bytes.length);
+    if (header === "incomplete") {
+      this.#bytes = bytes;
+      return -1;
+    }
+    this.#headerRead = true;
+    if (typeof header === "object") {
+      this.address = header.address ?? this.peer;
+      return header.end;
+    }
+    if (header === "absent" && this.#options.header === "optional") return 0;
+    this.refuse("proxy_protocol", header);
+    return -1;
+  }
+
+  #onPlain(bytes: Buffer): void {
+    const { owner, plainAllowed, socket } = this.#options;
+    if (plainAllowed) {
+      this.#end();
+      socket.unshift(bytes);
+      owner.onPlain(this, socket);
+      return;
+    }
+    this.#end();
+    this.#refused = true;
+    socket.end(PLAIN_ANSWER, "latin1", () => socket.destroy());
+    owner.onRefused(this, "plain", "not TLS");
+  }
+
+  #onClose(): void {
+    if (!this.#handshaking) {
+      if (!this.#over) this.refuse("handshake", "closed");
+      return;
+    }
+    if (!this.#over) this.#options.owner.onClosed(this);
+    this.#end();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#options.owner.onGone(this);
+  }
+}

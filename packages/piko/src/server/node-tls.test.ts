@@ -1,0 +1,59 @@
+import { CertificateWorkshop, FakeClock } from "@piko/testkit";
+import { afterAll, describe, expect, it } from "vitest";
+import { loadConfig } from "../config/load-config.js";
+import { SERVER, type ServerConfig } from "../config/server.js";
+import type { ServerTlsConfig } from "../config/server-tls.js";
+import { RecordedLog } from "../../test/recorded-log.js";
+import { RemoteNode } from "./cluster/cluster-table.js";
+import { NodeTls, portsWithTls } from "./node-tls.js";
+
+const workshop = new CertificateWorkshop();
+afterAll(() => workshop[Symbol.dispose]());
+const ca = workshop.authority("ca");
+const pair = workshop.sign(ca, "node");
+const defaults = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] });
+
+function tlsOf(tls: Partial<ServerTlsConfig>): NodeTls {
+  const config: ServerConfig = {
+    ...defaults,
+    proxy: { ...defaults.proxy, tls: { ...defaults.proxy.tls, ...tls } },
+  };
+  return new NodeTls({ config, logger: new RecordedLog().logger, clock: new FakeClock(), wallNow: () => 0 });
+}
+
+const client = { ...defaults.proxy.tls.client, rootCas: ca.cert };
+const required: Partial<ServerTlsConfig> = { ...pair, client };
+const optional: Partial<ServerTlsConfig> = { ...required, mode: "optional" };
+
+describe("how a node connects to another one's proxy port", () => {
+  it.each([
+    ["without settings, whatever it says", {}, ["proxy"], false],
+    ["without settings, to a Go node", {}, undefined, false],
+    ["with settings for connections alone, to one that has TLS", { client }, ["proxy", "admin"], true],
+    ["with settings for connections alone, to a plain one", { client }, [""], false],
+    ["with settings for connections alone, to a Go node", { client }, undefined, false],
+    ["with optional TLS, to one that has it", optional, ["proxy"], true],
+    ["with optional TLS, to one that has it on another port", optional, ["admin"], false],
+    ["with optional TLS, to a Go node", optional, undefined, true],
+    ["with required TLS, to one that says it has none", required, [""], true],
+  ] as const)("%s", (_, own, ports, secure) => {
+    const node = new RemoteNode("n2");
+    node.tlsPorts = ports === undefined ? undefined : new Set(ports);
+    expect(tlsOf(own).dialProxy(node, "10.0.0.2") !== undefined).toBe(secure);
+  });
+
+  it("verifies the name that is set, else the host, and sends no address as a name", () => {
+    const node = new RemoteNode("n2");
+    const ofHost = tlsOf(required).dialProxy;
+    expect(ofHost(node, "piko-1.piko")?.servername).toBe("piko-1.piko");
+    expect(ofHost(node, "10.0.0.2")).not.toHaveProperty("servername");
+    const named = tlsOf({ ...required, client: { ...client, serverName: "node.test" } }).dialProxy;
+    expect(named(node, "10.0.0.2")?.servername).toBe("node.test");
+  });
+});
+
+it("tells the others which of its ports take TLS", () => {
+  const off = defaults.proxy.tls;
+  expect(portsWithTls({ proxy: { ...off, ...pair }, admin: off })).toEqual(["proxy"]);
+  expect(portsWithTls({ proxy: off, admin: off })).toEqual([]);
+});

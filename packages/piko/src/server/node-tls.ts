@@ -1,0 +1,130 @@
+// The TLS of a node: the certificates of its ports, and how it connects to the same ports of other nodes.
+
+import { isIP } from "node:net";
+import type { ConnectionOptions } from "node:tls";
+import type { Clock } from "@piko/tunnel";
+import type { ServerConfig } from "../config/server.js";
+import { hasTls, type ServerTlsConfig } from "../config/server-tls.js";
+import { Certificates } from "../net/accept/certificates.js";
+import type { TlsAcceptor } from "../net/accept/tls-acceptor.js";
+import { TlsFileSource } from "../net/tls-files.js";
+import type { RemoteNode } from "./cluster/cluster-table.js";
+import type { Logger } from "../observability/logger.js";
+import type { Metrics } from "../observability/metrics.js";
+
+/** Options of a connection to a port of another node; undefined for a plain one. */
+export type DialTls = (node: RemoteNode, host: string) => ConnectionOptions | undefined;
+
+export interface NodeTlsOptions {
+  readonly config: ServerConfig;
+  readonly logger: Logger;
+  readonly clock: Clock;
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number;
+}
+
+/** The ports of a node, as far as their TLS goes. */
+export interface TlsPorts {
+  readonly proxy: TlsAcceptor | undefined;
+  readonly upstream: TlsAcceptor | undefined;
+  readonly admin: TlsAcceptor | undefined;
+}
+
+export class NodeTls {
+  /** Undefined for a plain port. */
+  readonly proxy: Certificates | undefined;
+  readonly upstream: Certificates | undefined;
+  readonly admin: Certificates | undefined;
+  /** How the proxy ports of other nodes are connected to. */
+  readonly dialProxy: DialTls;
+  /** How their admin ports are. */
+  readonly dialAdmin: DialTls;
+
+  /**
+   * Reads all files.
+   *
+   * @throws Error that names the file, or says that files don't go together.
+   */
+  constructor({ config, logger, clock, wallNow }: NodeTlsOptions) {
+    const certificates = (port: string, tls: ServerTlsConfig): Certificates | undefined => {
+      if (!hasTls(tls)) return undefined;
+      return new Certificates({ port, config: tls, logger: logger.subsystem(port), clock, wallNow });
+    };
+    const { admin, proxy, upstream } = config;
+    this.proxy = certificates("proxy", proxy.tls);
+    this.upstream = certificates("upstream", upstream.tls);
+    this.admin = certificates("admin", admin.tls);
+    this.dialProxy = dialer("proxy", proxy.tls);
+    this.dialAdmin = dialer("admin", admin.tls);
+  }
+
+  addMetrics(metrics: Metrics, ports: TlsPorts): void {
+    const acceptors = Object.entries(ports).filter(([, port]) => port !== undefined) as [
+      string,
+      TlsAcceptor,
+    ][];
+    if (acceptors.length === 0) return;
+    metrics.add({
+      name: "piko_tls_certificate_not_after_seconds",
+      help: "When a certificate in force ends, in seconds since 1970",
+      type: "gauge",
+      read: () =>
+        [...this.#all()].flatMap(([port, { expiries }]) =>
+          expiries.map(({ notAfterMs, path }) => ({ labels: { port, path }, value: notAfterMs / 1_000 })),
+        ),
+    });
+    metrics.labelled(
+      "counter",
+      "piko_tls_handshakes_total",
+      "Number of TLS handshakes that were done",
+      "port",
+      () => acceptors.map(([port, { handshakes }]) => [port, handshakes] as const),
+    );
+    metrics.labelled(
+      "counter",
+      "piko_tls_plain_total",
+      "Number of connections without TLS to a port where that is optional",
+      "port",
+      () => acceptors.map(([port, { plain }]) => [port, plain] as const),
+    );
+    metrics.add({
+      name: "piko_tls_refused_total",
+      help: "Number of connections that ended before their TLS handshake did, by reason",
+      type: "counter",
+      read: () =>
+        acceptors.flatMap(([port, { refused }]) =>
+          [...refused].map(([reason, value]) => ({ labels: { port, reason }, value })),
+        ),
+    });
+  }
+
+  #all(): Map<string, Certificates> {
+    const all = Object.entries({ proxy: this.proxy, upstream: this.upstream, admin: this.admin });
+    return new Map(all.filter(([, certificates]) => certificates !== undefined) as [string, Certificates][]);
+  }
+}
+
+/** The names of ports that take TLS, as the other nodes are told. */
+export function portsWithTls(ports: Readonly<Record<string, ServerTlsConfig>>): string[] {
+  return Object.keys(ports).filter((port) => hasTls(ports[port] as ServerTlsConfig));
+}
+
+/**
+ * Nodes of ours say whether a port takes TLS. For others Go's rule counts: it does if this node's own one has it. Where
+ * this node insists on TLS, nobody's word turns it off; and a node without any settings for it connects plainly.
+ */
+function dialer(port: string, tls: ServerTlsConfig): DialTls {
+  const own = hasTls(tls);
+  const insists = own && tls.mode === "required";
+  const { cert, insecureSkipVerify, rootCas, serverName } = tls.client;
+  if (!own && cert === "" && rootCas === "" && serverName === "" && !insecureSkipVerify)
+    return () => undefined;
+  const source = new TlsFileSource(tls.client, `another node's ${port} port`);
+  return (node, host) => {
+    const takes = node.tlsPorts === undefined ? own : node.tlsPorts.has(port);
+    if (!takes && !insists) return undefined;
+    const name = serverName === "" ? host : serverName;
+    // An address is no server name (RFC 6066 section 3), but is verified all the same.
+    return { ...source.read(), ...(isIP(name) === 0 ? { servername: name } : {}) };
+  };
+}

@@ -1,0 +1,279 @@
+// Who is let into a port with TLS, and who isn't: on each port, by each kind of certificate, and by what is no TLS at all.
+
+import { copyFileSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { connect, type Socket } from "node:net";
+import { Duplex } from "node:stream";
+import { type ConnectionOptions, connect as connectTls } from "node:tls";
+import { CertificateWorkshop, type KeyPair } from "@piko/testkit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { eventually, within } from "../harness/deadline.js";
+import { type RunningServer, startServer } from "../harness/piko.js";
+import { perFile, perTest } from "../harness/stage.js";
+
+const stage = perFile();
+const scene = perTest();
+const workshop = new CertificateWorkshop();
+afterAll(() => workshop[Symbol.dispose]());
+
+const ours = workshop.authority("ours");
+const theirs = workshop.authority("theirs");
+const forServer = workshop.sign(ours, "server");
+const clients = {
+  "one of ours": workshop.sign(ours, "good", { usage: "clientAuth" }),
+  "another authority's": workshop.sign(theirs, "foreign", { usage: "clientAuth" }),
+  "one that has expired": workshop.sign(ours, "expired", {
+    usage: "clientAuth",
+    from: "20200101000000Z",
+    until: "20200201000000Z",
+  }),
+  "one that doesn't count yet": workshop.sign(ours, "early", {
+    usage: "clientAuth",
+    from: "20700101000000Z",
+    until: "20700201000000Z",
+  }),
+  "a server's": forServer,
+} as const;
+
+const PORTS = ["proxy", "upstream", "admin"] as const;
+type Port = (typeof PORTS)[number];
+
+/** Flags that give a port, or all of them, TLS. */
+function tlsFlags(
+  pair: KeyPair,
+  more: Record<string, string> = {},
+  ports: readonly Port[] = PORTS,
+): Record<string, string> {
+  const all = { cert: pair.cert, key: pair.key, ...more };
+  return Object.fromEntries(
+    ports.flatMap((port) => Object.entries(all).map(([name, value]) => [`${port}.tls.${name}`, value])),
+  );
+}
+
+/** The first line of the answer to a request; what went wrong where there was none. */
+async function ask(server: RunningServer, port: Port, options: ConnectionOptions = {}): Promise<string> {
+  const socket = connectTls({
+    ...address(server, port),
+    servername: "localhost",
+    ca: readFileSync(ours.cert),
+    ...options,
+  });
+  return await answerOn(socket, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+}
+
+function address(server: RunningServer, port: Port): { host: string; port: number } {
+  const [host = "", number] = server[port].split(":");
+  return { host, port: Number(number) };
+}
+
+function answerOn(socket: Socket, request: string | Buffer): Promise<string> {
+  const answer = new Promise<string>((resolve) => {
+    let text = "";
+    socket.on("data", (bytes: Buffer) => {
+      text += bytes.toString("latin1");
+    });
+    socket.on("error", (error: Error) => resolve(`error ${error.message}`));
+    const end = (): void => resolve(text === "" ? "closed" : (text.split("\r\n", 1)[0] as string));
+    socket.on("end", end);
+    socket.on("close", end);
+    socket.write(request);
+  });
+  return within(answer, "an answer, or an end").finally(() => socket.destroy());
+}
+
+function pairOf({ cert, key }: KeyPair): ConnectionOptions {
+  return { cert: readFileSync(cert), key: readFileSync(key) };
+}
+
+async function refusals(server: RunningServer, port: Port): Promise<string[]> {
+  const admin = connectTls({
+    ...address(server, "admin"),
+    rejectUnauthorized: false,
+    ...pairOf(clients["one of ours"]),
+  });
+  const chunks: Buffer[] = [];
+  admin.on("data", (chunk: Buffer) => chunks.push(chunk));
+  await answerOn(admin, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  return [
+    ...Buffer.concat(chunks)
+      .toString()
+      .matchAll(/^piko_tls_refused_total\{port="(\w+)",reason="(\w+)"\} \d+$/gm),
+  ]
+    .filter(([, name]) => name === port)
+    .map(([, , reason]) => reason as string);
+}
+
+/** What is written to it goes to the socket one byte at a time, each in a packet of its own. */
+function byteByByte(socket: Socket): Duplex {
+  const stream = new Duplex({
+    read() {},
+    write(chunk: Buffer, _encoding, done) {
+      const next = (at: number): void => {
+        if (at === chunk.length) done();
+        else socket.write(chunk.subarray(at, at + 1), () => setImmediate(next, at + 1));
+      };
+      next(0);
+    },
+  });
+  socket.on("data", (bytes: Buffer) => void stream.push(bytes));
+  socket.on("close", () => void stream.push(null));
+  return stream;
+}
+
+/** The end of somebody who isn't let in: TLS 1.3 lets its client say something before the server has looked. */
+const CUT = /^closed$|^error .*(ECONNRESET|EPIPE|socket disconnected)/;
+
+/** What a port answers to somebody who is let in. */
+const LET_IN: Record<Port, string> = {
+  proxy: "HTTP/1.1 400 Bad Request",
+  upstream: "HTTP/1.1 404 Not Found",
+  admin: "HTTP/1.1 200 OK",
+};
+
+describe.each(PORTS)("the %s port", (port) => {
+  let server: RunningServer;
+  beforeAll(async () => {
+    server = await startServer(stage, tlsFlags(forServer, { "client-cas": ours.cert, "min-version": "1.2" }));
+  });
+
+  it("lets in who shows a certificate of its authority", async () => {
+    expect(await ask(server, port, pairOf(clients["one of ours"]))).toBe(LET_IN[port]);
+  });
+
+  it.each(["TLSv1.2", "TLSv1.3"] as const)(
+    "lets nobody in without one, and says so by %s",
+    async (version) => {
+      expect(await ask(server, port, { maxVersion: version })).toMatch(
+        /^error .*(alert certificate required|alert handshake failure)|^error .*ECONNRESET/,
+      );
+    },
+  );
+
+  it.each([
+    "another authority's",
+    "one that has expired",
+    "one that doesn't count yet",
+    "a server's",
+  ] as const)("doesn't let in who shows %s", async (kind) => {
+    for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+      expect(await ask(server, port, { ...pairOf(clients[kind]), maxVersion })).toMatch(CUT);
+    }
+  });
+
+  it("speaks no old version, and no cipher without secrecy", async () => {
+    const good = pairOf(clients["one of ours"]);
+    const legacy = {
+      ...good,
+      minVersion: "TLSv1",
+      maxVersion: "TLSv1.1",
+      ciphers: "DEFAULT@SECLEVEL=0",
+    } as const;
+    expect(await ask(server, port, legacy)).toMatch(/^error/);
+    const weak = { ...good, maxVersion: "TLSv1.2", ciphers: "NULL:AES128-SHA:@SECLEVEL=0" } as const;
+    expect(await ask(server, port, weak)).toMatch(/^error/);
+  });
+
+  it("tells who speaks plain HTTP what is wrong, as Go does", async () => {
+    const socket = connect(address(server, port));
+    const whole = new Promise<string>((resolve) => {
+      let text = "";
+      socket.on("data", (bytes: Buffer) => {
+        text += bytes.toString();
+      });
+      socket.on("close", () => resolve(text));
+    });
+    socket.write("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    expect(await within(whole, "an answer")).toBe(
+      "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n",
+    );
+  });
+
+  it("counts what it refused by its reason", async () => {
+    expect((await refusals(server, port)).toSorted()).toEqual(["certificate", "handshake", "plain"]);
+  });
+});
+
+describe("an authority that is taken away", () => {
+  it("lets nobody of it in from then on, whether the session is new or resumed", async () => {
+    const directory = await scene.directory();
+    const authorities = join(directory, "ca.pem");
+    copyFileSync(ours.cert, authorities);
+    const flags = { "client-cas": authorities, "reload-interval": "100ms" };
+    const server = await startServer(scene, tlsFlags(forServer, flags));
+    const good = pairOf(clients["one of ours"]);
+    const sessions: Buffer[] = [];
+    for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
+      const socket = connectTls({
+        ...address(server, "proxy"),
+        servername: "localhost",
+        ca: readFileSync(ours.cert),
+        ...good,
+        maxVersion,
+      });
+      socket.on("session", (session: Buffer) => sessions.push(session));
+      expect(await answerOn(socket, "GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")).toMatch(/^HTTP/);
+    }
+    expect(sessions.length).toBeGreaterThanOrEqual(2);
+    expect(await ask(server, "proxy", { ...good, session: sessions.at(-1) as Buffer })).toBe(LET_IN.proxy);
+    copyFileSync(theirs.cert, authorities);
+    await server.program.waitFor("certificates read again");
+    await eventually(async () => CUT.test(await ask(server, "proxy", good)), "a refusal of a new session");
+    for (const session of sessions) {
+      for (const pair of [good, {}])
+        expect(await ask(server, "proxy", { ...pair, session })).toMatch(/^(closed|error)/);
+    }
+    expect(await ask(server, "proxy", pairOf(clients["another authority's"]))).toBe(LET_IN.proxy);
+  });
+});
+
+describe("a handshake", () => {
+  it("may come byte by byte, and behind a PROXY protocol header", async () => {
+    const server = await startServer(scene, {
+      ...tlsFlags(forServer, {}, ["proxy"]),
+      "proxy.proxy-protocol": "required",
+      "proxy.trusted-proxies": "127.0.0.1",
+    });
+    const raw = connect(address(server, "proxy"));
+    raw.setNoDelay(true);
+    raw.write("PROXY TCP4 192.0.2.7 192.0.2.8 1000 443\r\n");
+    const socket = connectTls({
+      socket: byteByByte(raw),
+      servername: "localhost",
+      ca: readFileSync(ours.cert),
+    });
+    expect(await answerOn(socket, "GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")).toBe(LET_IN.proxy);
+  });
+
+  it("of a thousand connections that say nothing keeps nobody else waiting, and each has its time", async () => {
+    const flags = {
+      "max-handshakes-per-client": "2000",
+      "max-handshakes": "2000",
+      "handshake-timeout": "3s",
+    };
+    const server = await startServer(scene, tlsFlags(forServer, flags, ["proxy"]));
+    let ended = 0;
+    const silent = Array.from({ length: 1_000 }, (_, index) => {
+      const socket = connect(address(server, "proxy"));
+      socket.on("error", () => {});
+      socket.on("close", () => ended++);
+      // Half of them begin.
+      if (index % 2 === 0) socket.write(Buffer.from("1603010200", "hex"));
+      return socket;
+    });
+    scene.defer(() => silent.forEach((socket) => socket.destroy()));
+    for (let i = 0; i < 20; i++) expect(await ask(server, "proxy")).toBe(LET_IN.proxy);
+    await eventually(() => ended === silent.length, "an end of each");
+  });
+
+  it("of one address too many is refused, and others are served again when there is room", async () => {
+    const server = await startServer(
+      scene,
+      tlsFlags(forServer, { "max-handshakes-per-client": "3" }, ["proxy"]),
+    );
+    const silent = Array.from({ length: 3 }, () => connect(address(server, "proxy")));
+    scene.defer(() => silent.forEach((socket) => socket.destroy()));
+    await eventually(async () => /^(closed|error)/.test(await ask(server, "proxy")), "a refusal");
+    silent[0]?.destroy();
+    await eventually(async () => (await ask(server, "proxy")) === LET_IN.proxy, "room");
+  });
+});
