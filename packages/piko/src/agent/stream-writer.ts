@@ -9,21 +9,22 @@ import {
   writeResponseHead,
 } from "../http/h1/rewrite-response-head.js";
 import { copyBytes } from "../http/h1/copy-bytes.js";
-import { ByteStore } from "../net/byte-store.js";
 import type { Scratch } from "../net/scratch.js";
+import { StreamSender } from "../net/stream-sender.js";
 
 export class StreamWriter {
   #stream: YamuxStream | undefined;
   readonly #scratch: Scratch;
   /** Bytes in the scratch memory; none between two callbacks, because others use it too. */
   #gathered: number;
-  #rest: ByteStore | undefined;
+  /** Keeps what the stream had no room for. */
+  readonly #sender: StreamSender;
 
   constructor(scratch: Scratch) {
     this.#stream = undefined;
     this.#scratch = scratch;
     this.#gathered = 0;
-    this.#rest = undefined;
+    this.#sender = new StreamSender();
   }
 
   /** What follows goes to this stream. */
@@ -35,12 +36,12 @@ export class StreamWriter {
   over(): void {
     this.#stream = undefined;
     this.#gathered = 0;
-    if (this.blocked) this.#rest?.clear();
+    this.#sender.clear();
   }
 
   /** The stream has not taken everything: stop the source. */
   get blocked(): boolean {
-    return this.#rest !== undefined && this.#rest.length > 0;
+    return this.#sender.blocked;
   }
 
   /** Adds a head. `flush` has to follow in the same callback. */
@@ -60,15 +61,8 @@ export class StreamWriter {
       this.#gathered = copyBytes(buffer, start, end, out, gathered);
       return;
     }
-    if (gathered === 0 || this.blocked) {
-      this.flush();
-      this.send(buffer, start, end);
-      return;
-    }
     this.#gathered = 0;
-    const taken = stream.writeBoth(out, gathered, buffer, start, end);
-    if (taken < gathered) this.#keep(out, taken, gathered);
-    this.#keep(buffer, start + Math.max(0, taken - gathered), end);
+    this.#sender.sendBoth(stream, out, gathered, buffer, start, end);
   }
 
   /** Sends what was added. */
@@ -81,31 +75,18 @@ export class StreamWriter {
 
   /** Sends bytes, or keeps them behind those that wait. */
   send(buffer: Buffer, start: number, end: number): void {
-    const stream = this.#stream;
-    if (stream === undefined) return;
-    let from = start;
-    if (!this.blocked) from += stream.write(buffer, start, end);
-    this.#keep(buffer, from, end);
+    if (this.#stream !== undefined) this.#sender.send(this.#stream, buffer, start, end);
   }
 
   /** The stream has room again. Returns whether everything is sent. */
   resume(): boolean {
-    const rest = this.#rest;
-    const stream = this.#stream;
-    if (stream === undefined || rest === undefined || rest.length === 0) return true;
-    rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
-    return rest.length === 0;
+    if (this.#stream !== undefined) this.#sender.resume(this.#stream);
+    return !this.blocked;
   }
 
   /** Forgets a head that was added and not sent. */
   discard(): void {
     this.#gathered = 0;
-  }
-
-  #keep(buffer: Buffer, start: number, end: number): void {
-    if (start === end) return;
-    this.#rest ??= new ByteStore(undefined, true);
-    this.#rest.append(buffer, start, end);
   }
 }
 

@@ -9,6 +9,11 @@ export interface ByteTaker {
   write(buffer: Buffer, start: number, end: number): number;
 }
 
+/** One that takes two pieces as one: `head` up to `headEnd`, and `[start, end)` of `buffer` behind it. */
+export interface PairTaker extends ByteTaker {
+  writeBoth(head: Buffer, headEnd: number, buffer: Buffer, start: number, end: number): number;
+}
+
 export class StreamSender {
   readonly #rest: ByteStore;
 
@@ -27,6 +32,25 @@ export class StreamSender {
     const taken = this.#rest.length > 0 ? 0 : stream.write(buffer, start, end);
     if (taken < end - start) this.#rest.append(buffer, start + taken, end);
     return taken;
+  }
+
+  /** The same for two pieces, of which the first may be empty; they leave as one frame where they may. */
+  sendBoth(
+    stream: PairTaker,
+    head: Buffer,
+    headEnd: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (headEnd === 0 || this.blocked) {
+      if (headEnd > 0) this.send(stream, head, 0, headEnd);
+      this.send(stream, buffer, start, end);
+      return;
+    }
+    const taken = stream.writeBoth(head, headEnd, buffer, start, end);
+    if (taken < headEnd) this.#rest.append(head, taken, headEnd);
+    this.#rest.append(buffer, start + Math.max(0, taken - headEnd), end);
   }
 
   /** The stream has room again. */
