@@ -1,26 +1,12 @@
 // The exchange between doors in memory: what is sent again, what is held, limits, switches.
 
-import { afterEach, describe, expect, it } from "vitest";
-import { ExchangeRig, type RigOptions, TIMEOUT_MS } from "../../../test/exchange-rig.js";
+import { describe, expect, it } from "vitest";
+import { TIMEOUT_MS } from "../../../test/exchange-rig.js";
+import { exchangeRigs } from "../../../test/exchange-rigs.js";
 import { HTTP_ERRORS } from "../errors.js";
 import { ABORT } from "./abort-reason.js";
 
-const rigs: ExchangeRig[] = [];
-afterEach(() => {
-  for (const rig of rigs.splice(0)) {
-    expect(rig.faults).toEqual([]);
-    if (rig.client.busy) rig.client.gone(ABORT.client_gone);
-    rig.release();
-    expect(rig.budget.used).toBe(0);
-    rig.clock.assertIdle();
-  }
-});
-
-function create(options?: RigOptions): ExchangeRig {
-  const rig = new ExchangeRig(options);
-  rigs.push(rig);
-  return rig;
-}
+const create = exchangeRigs();
 
 describe("Exchange", () => {
   it("begins the next request where the client's side does: in the end of the one before", () => {

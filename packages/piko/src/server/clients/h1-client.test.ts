@@ -1,36 +1,16 @@
 // One client's connection with its exchange and a tunnel, all in memory: which requests begin when, what ends the
 // connection, and what is kept meanwhile.
 
-import { afterEach, describe, expect, it } from "vitest";
-import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
+import { describe, expect, it } from "vitest";
+import type { NodeRigOptions } from "../../../test/node-rig.js";
+import { GET, nodeRigs, OPTIONS, POST, statusOf, UPGRADE } from "../../../test/node-rigs.js";
 
-const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
-const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 4\r\n\r\n";
 const CHUNKED = "POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked\r\n\r\n";
-const UPGRADE = "GET /x HTTP/1.1\r\nHost: e.test\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
-const OPTIONS = "OPTIONS * HTTP/1.1\r\nHost: e.test\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-const rigs: NodeRig[] = [];
-afterEach(() => {
-  for (const rig of rigs.splice(0)) {
-    rig.close();
-    expect(rig.gone).toBe(1);
-    expect(rig.metrics.inFlight).toBe(0);
-    expect(rig.budget.used).toBe(0);
-    expect(rig.upstreams.find("e")?.requests ?? 0).toBe(0);
-    rig.clock.assertIdle();
-  }
-});
-
-function create(options?: NodeRigOptions): NodeRig {
-  const rig = new NodeRig(options);
-  rigs.push(rig);
-  return rig;
-}
+const create = nodeRigs();
 
 const count = (text: string, part: string): number => text.split(part).length - 1;
-const statusOf = (text: string): string => text.slice(9, 12);
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("H1Client", () => {

@@ -1,28 +1,14 @@
 // Which tunnel a request takes, which one it takes when that is lost, and when it waits for one.
 
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { MemoryTunnel } from "../../../test/memory-stream.js";
-import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
+import type { NodeRig, NodeRigOptions } from "../../../test/node-rig.js";
+import { GET, nodeRigs } from "../../../test/node-rigs.js";
 
-const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
 const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 2\r\n\r\nab";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-const rigs: NodeRig[] = [];
-afterEach(() => {
-  for (const rig of rigs.splice(0)) {
-    rig.close();
-    expect([rig.metrics.inFlight, rig.budget.used, rig.upstreams.waits.count]).toEqual([0, 0, 0]);
-    expect(rig.upstreams.find("e")?.requests ?? 0).toBe(0);
-    rig.clock.assertIdle();
-  }
-});
-
-function create(options?: NodeRigOptions): NodeRig {
-  const rig = new NodeRig(options);
-  rigs.push(rig);
-  return rig;
-}
+const create = nodeRigs();
 
 function add(rig: NodeRig, endpointId = "e"): MemoryTunnel {
   const tunnel = new MemoryTunnel(endpointId);
@@ -123,7 +109,6 @@ describe("NodeDispatch", () => {
       const rig = lost();
       rig.socket.send(GET);
       rig.close();
-      rig.gone = 0;
       expect([rig.upstreams.waits.count, rig.statuses]).toEqual([0, { "499": 1 }]);
     });
 

@@ -1,0 +1,24 @@
+// Exchanges in memory for the tests of a file, which end behind each test: nothing may be left of them.
+
+import { afterEach, expect } from "vitest";
+import { ABORT } from "../src/http/exchange/abort-reason.js";
+import { ExchangeRig, type RigOptions } from "./exchange-rig.js";
+
+/** Returns what makes a rig. */
+export function exchangeRigs(): (options?: RigOptions) => ExchangeRig {
+  const rigs: ExchangeRig[] = [];
+  afterEach(() => {
+    for (const rig of rigs.splice(0)) {
+      expect(rig.faults).toEqual([]);
+      if (rig.client.busy) rig.client.gone(ABORT.client_gone);
+      rig.release();
+      expect(rig.budget.used).toBe(0);
+      rig.clock.assertIdle();
+    }
+  });
+  return (options) => {
+    const rig = new ExchangeRig(options);
+    rigs.push(rig);
+    return rig;
+  };
+}
