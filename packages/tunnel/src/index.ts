@@ -24,6 +24,7 @@ export {
   upgradeRequest,
 } from "./websocket/handshake.js";
 export { applyMask } from "./websocket/mask.js";
+export { DOUBT_AFTER_MS, type DoubtReason } from "./yamux/doubt.js";
 export {
   ACCEPT_BACKLOG,
   GO_AWAY_INTERNAL_ERROR,

@@ -57,10 +57,14 @@ export class OpeningQueue {
     this.#acceptedOthers = false;
   }
 
-  /** The peer has accepted one, or it will never be: gives back the one whose turn it is. */
-  accepted(): YamuxStream | undefined {
+  /** The peer has accepted one, or it will never be. */
+  accepted(): void {
     this.#unaccepted--;
     this.#acceptedOthers = true;
+  }
+
+  /** Takes out the one whose turn it is. */
+  next(): YamuxStream | undefined {
     return this.#queued.shift();
   }
 

@@ -20,6 +20,7 @@ import {
   VERSION,
   writeHeader,
 } from "./frame.js";
+import { Doubt } from "./doubt.js";
 import { DrainTurns } from "./drain-turns.js";
 import { type YamuxFrameHandler, YamuxFrameReader } from "./frame-reader.js";
 import { KeepAlive, type KeepAliveHandler } from "./keep-alive.js";
@@ -30,6 +31,8 @@ import { type StreamHandler, type StreamSession, YamuxStream } from "./stream.js
 import { StreamIds } from "./stream-ids.js";
 import { isViolation } from "./violation.js";
 
+/** Id of pings that doubt asks for; those of the keep-alive count from 0. */
+const DOUBT_PING_ID = 0xffff_ffff;
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
 
@@ -37,6 +40,8 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   readonly peerHalfCloses: boolean;
   /** For streams. */
   readonly turns: DrainTurns;
+  /** Whether the peer takes streams without delay; kept up by {@link look}. */
+  readonly doubt: Doubt;
   readonly #out: Outbox;
   readonly #handler: SessionHandler;
   readonly #ids: StreamIds;
@@ -68,6 +73,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.#reader = new YamuxFrameReader(this);
     this.#opening = new OpeningQueue(clock);
     this.turns = new DrainTurns(out);
+    this.doubt = new Doubt(() => this.sendPing(DOUBT_PING_ID));
     this.#keepAlive = new KeepAlive(clock, keepAliveIntervalMs, keepAliveTimeoutMs, this);
   }
 
@@ -99,9 +105,18 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   openStream(handler: StreamHandler): YamuxStream | undefined {
     if (!this.accepting) return undefined;
     const stream = new YamuxStream(this, 0, handler);
-    if (this.#opening.closed) this.#opening.push(stream);
+    // Some may wait though there is room on the wire: see `forget`.
+    if (this.#opening.closed || this.#opening.length > 0) this.#opening.push(stream);
     else this.#activate(stream);
     return stream;
+  }
+
+  /** Looks whether the peer is doubtful, a few times a second, with the clock's time. True if that has changed. */
+  look(nowMs: number): boolean {
+    if (this.#ended) return false;
+    const changed = this.doubt.look(nowMs);
+    if (!this.doubt.doubtful) this.#fill();
+    return changed;
   }
 
   /** Bytes from the transport. Returns how many frames began in them. */
@@ -148,7 +163,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
         return this.#onStreamFrame(type, flags, streamId, length);
       case TYPE_PING:
         // Without SYN it is an answer; that it came is enough, see KeepAlive.
-        if ((flags & FLAG_SYN) === 0) return true;
+        if ((flags & FLAG_SYN) === 0) return this.#onPong();
         if (!this.#answerable()) return false;
         this.#sendHeader(TYPE_PING, FLAG_ACK, 0, length);
         return true;
@@ -225,12 +240,18 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     }
     if (!this.#streams.delete(stream.id)) return;
     if (this.#ids.isPeers(stream.id)) this.#peerStreams--;
-    // What will never be accepted must not hold up the queue.
-    if (stream.acknowledge()) this.#acknowledged();
+    if (stream.acknowledge()) {
+      this.doubt.onGivenUp(stream);
+      this.#opening.accepted();
+      // What will never be accepted must not hold up the queue; but what never was on the wire of a doubtful peer can still
+      // go elsewhere, and stays where it is until the peer says something.
+      if (!this.doubt.doubtful) this.#fill();
+    }
     if (this.#streams.size === 0 && !this.#ended) this.#handler.onIdle?.();
   }
 
   sendPing(id: number): void {
+    this.doubt.onPing();
     this.#sendHeader(TYPE_PING, FLAG_SYN, 0, id);
   }
 
@@ -259,8 +280,13 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.#receiving = type === TYPE_DATA ? stream : undefined;
     this.#finBehindPayload = false;
     if (stream === undefined) return true;
-    if ((flags & FLAG_ACK) !== 0 && stream.acknowledge()) this.#acknowledged();
+    if ((flags & FLAG_ACK) !== 0 && stream.acknowledge()) {
+      this.doubt.onAnswered(stream);
+      this.#opening.accepted();
+      this.#fill();
+    }
     if ((flags & FLAG_RST) !== 0) {
+      this.doubt.onAnswered(stream);
       this.#receiving = undefined;
       stream.lose();
       this.forget(stream);
@@ -347,16 +373,26 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   #activate(stream: YamuxStream): void {
     this.#opening.opened();
+    this.doubt.onOpened(stream);
     const id = this.#ids.take();
     this.#streams.set(id, stream);
     stream.activate(id, FLAG_SYN, true);
   }
 
-  #acknowledged(): void {
-    const next = this.#opening.accepted();
-    if (next === undefined) return;
-    this.#activate(next);
-    next.leaveQueue();
+  /** Opens the streams that wait, as far as there is room on the wire. */
+  #fill(): void {
+    while (!this.#opening.closed) {
+      const next = this.#opening.next();
+      if (next === undefined) return;
+      this.#activate(next);
+      next.leaveQueue();
+    }
+  }
+
+  #onPong(): boolean {
+    this.doubt.onPong();
+    this.#fill();
+    return !this.#ended;
   }
 
   #violated(code: TunnelErrorCode, detail: string): false {

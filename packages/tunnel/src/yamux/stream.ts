@@ -123,6 +123,11 @@ export class YamuxStream {
     return this.#unacknowledged;
   }
 
+  /** Nothing of it was on the wire so far, so that it can be given up unseen. */
+  get unsent(): boolean {
+    return this.id === 0 || (this.#unacknowledged && this.#pendingFlags !== 0);
+  }
+
   /**
    * Sends as much of `[start, end)` as window and socket allow and returns how many bytes that was. If it is less than
    * all, `onWritable` follows; the caller keeps the rest (a copy, if its buffer is reused) and stops its own source.

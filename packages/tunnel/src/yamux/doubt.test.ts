@@ -1,0 +1,256 @@
+// When a peer is doubtful, in every order of what can happen to what it is timed by.
+
+import { FakeClock, SeededRandom } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { Doubt } from "./doubt.js";
+import type { YamuxStream } from "./stream.js";
+
+const LOOK_MS = 250;
+
+/** A doubt that is looked at as a node does, on a clock that a test moves. */
+class Bench {
+  readonly clock = new FakeClock(1_000_000);
+  readonly doubt: Doubt;
+  pings = 0;
+  /** When `doubtful` has changed. */
+  readonly changes: number[] = [];
+  #last = this.clock.now();
+
+  constructor() {
+    this.doubt = new Doubt(() => {
+      this.pings++;
+      this.doubt.onPing();
+    });
+  }
+
+  /** A stream that waits to be accepted. */
+  open(): YamuxStream {
+    const stream = {} as YamuxStream;
+    this.doubt.onOpened(stream);
+    return stream;
+  }
+
+  look(): void {
+    this.#last = this.clock.now();
+    if (this.doubt.look(this.clock.now())) this.changes.push(this.clock.now());
+  }
+
+  /** Time passes; `each` is what the peer does behind each look. */
+  pass(ms: number, each: () => void = () => {}): void {
+    const until = this.clock.now() + ms;
+    while (this.#last + LOOK_MS <= until) {
+      this.clock.pause(Math.max(0, this.#last + LOOK_MS - this.clock.now()));
+      this.look();
+      each();
+    }
+    this.clock.pause(until - this.clock.now());
+  }
+
+  /** Time passes with a peer that answers. */
+  live(ms: number): void {
+    this.pass(ms, () => this.doubt.onPong());
+  }
+}
+
+describe("doubt", () => {
+  it("begins when a stream has waited for a second, and is kept up by a ping without an answer", () => {
+    const bench = new Bench();
+    const start = bench.clock.now();
+    bench.open();
+    bench.pass(1_000);
+    expect(bench.doubt.doubtful).toBe(false);
+    bench.pass(250);
+    expect([bench.doubt.doubtful, bench.doubt.reason, bench.pings]).toEqual([true, "stream", 1]);
+    expect(bench.doubt.sinceMs).toBe(start + 1_000);
+    bench.pass(100_000);
+    expect([bench.doubt.doubtful, bench.pings, bench.changes.length]).toEqual([true, 1, 1]);
+  });
+
+  it("begins when a ping has, which says less", () => {
+    const bench = new Bench();
+    bench.doubt.onPing();
+    bench.pass(1_250);
+    expect([bench.doubt.doubtful, bench.doubt.reason]).toEqual([true, "ping"]);
+  });
+
+  it("doesn't begin with streams that are accepted in time, one behind the other or many at once", () => {
+    const bench = new Bench();
+    bench.live(250);
+    for (let i = 0; i < 40; i++) {
+      const streams = [bench.open(), bench.open(), bench.open()];
+      bench.live(750);
+      for (const stream of streams) bench.doubt.onAnswered(stream);
+    }
+    expect([bench.changes, bench.pings]).toEqual([[], 0]);
+  });
+
+  it("costs no ping and no look's work while nothing waits", () => {
+    const bench = new Bench();
+    bench.pass(600_000);
+    expect([bench.changes, bench.pings]).toEqual([[], 0]);
+  });
+
+  it("outlasts the sign of life by half a second, and pings answered in it", () => {
+    const bench = new Bench();
+    const stream = bench.open();
+    bench.pass(5_000);
+    bench.doubt.onAnswered(stream);
+    bench.doubt.onPong();
+    bench.live(500);
+    expect(bench.doubt.doubtful).toBe(true);
+    bench.live(250);
+    expect([bench.doubt.doubtful, bench.doubt.sinceMs]).toEqual([false, 0]);
+  });
+
+  it("goes on when the sign of life was the only one", () => {
+    const bench = new Bench();
+    const stream = bench.open();
+    bench.pass(5_000);
+    bench.doubt.onAnswered(stream);
+    bench.doubt.onPong();
+    bench.pass(60_000);
+    expect([bench.doubt.doubtful, bench.changes.length]).toEqual([true, 1]);
+  });
+
+  it("outlasts each further late answer twice as long, up to ten seconds", () => {
+    const bench = new Bench();
+    const holds: number[] = [];
+    for (let i = 0; i < 8; i++) {
+      const stream = bench.open();
+      bench.pass(2_000, () => {});
+      bench.doubt.onAnswered(stream);
+      bench.doubt.onPong();
+      const answered = bench.clock.now();
+      bench.live(12_000);
+      holds.push((bench.changes.at(-1) ?? 0) - answered);
+    }
+    const steps = [500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000];
+    for (const [i, step] of steps.entries()) {
+      expect(holds[i]).toBeGreaterThanOrEqual(step);
+      expect(holds[i]).toBeLessThanOrEqual(step + 2 * LOOK_MS);
+    }
+    expect(bench.changes).toHaveLength(16);
+  });
+
+  it("forgets how often, a minute later", () => {
+    const bench = new Bench();
+    for (let i = 0; i < 4; i++) {
+      const stream = bench.open();
+      bench.pass(2_000);
+      bench.doubt.onAnswered(stream);
+      bench.doubt.onPong();
+      bench.live(62_000);
+    }
+    expect((bench.changes.at(-1) ?? 0) - (bench.changes.at(-2) ?? 0)).toBeLessThanOrEqual(2_000);
+  });
+
+  it("isn't put off by streams that are given up before their second is over", () => {
+    const bench = new Bench();
+    for (let i = 0; i < 4; i++) {
+      const stream = bench.open();
+      bench.pass(500);
+      bench.doubt.onGivenUp(stream);
+    }
+    expect(bench.doubt.doubtful).toBe(true);
+  });
+
+  it("ends by pings alone when every stream was given up", () => {
+    const bench = new Bench();
+    const stream = bench.open();
+    bench.pass(2_000);
+    bench.doubt.onGivenUp(stream);
+    bench.pass(10_000);
+    expect(bench.doubt.doubtful).toBe(true);
+    bench.doubt.onPong();
+    bench.live(1_000);
+    expect(bench.doubt.doubtful).toBe(false);
+  });
+
+  it.each([600, 900, 4_000, 60_000])("excuses %i ms in which this process stood still", (pauseMs) => {
+    for (const before of [0, 100, 250, 500, 700]) {
+      const bench = new Bench();
+      bench.pass(1_000);
+      const stream = bench.open();
+      bench.pass(before);
+      bench.clock.pause(pauseMs);
+      bench.look();
+      expect(bench.doubt.doubtful).toBe(false);
+      // What had come meanwhile is read now.
+      bench.doubt.onAnswered(stream);
+      bench.live(10_000);
+      expect(bench.changes).toEqual([]);
+    }
+  });
+
+  it("comes to a process that never is in time, too", () => {
+    const bench = new Bench();
+    bench.open();
+    for (let i = 0; i < 8; i++) {
+      bench.clock.pause(900);
+      bench.look();
+    }
+    expect(bench.doubt.doubtful).toBe(true);
+  });
+
+  it("is right in any order of events", () => {
+    for (let seed = 1; seed <= 300; seed++) play(seed);
+  });
+});
+
+/** A random life. What is true of it is kept by hand, beside the doubt. */
+function play(seed: number): void {
+  const random = new SeededRandom(seed);
+  const bench = new Bench();
+  const open = new Set<YamuxStream>();
+  let pings = 0;
+  /** Time in which something has waited without any answer of the peer. */
+  let silentMs = 0;
+  let givenUp = false;
+  bench.look();
+  for (let step = 0; step < 200; step++) {
+    const event = random.int(0, 6);
+    const wasDoubtful = bench.doubt.doubtful;
+    if (event === 0) open.add(bench.open());
+    else if (event === 1) {
+      if (open.size === 0 && bench.pings === pings) continue;
+      for (const stream of open) bench.doubt.onAnswered(stream);
+      if (bench.pings > pings) bench.doubt.onPong();
+      open.clear();
+      pings = bench.pings;
+      silentMs = 0;
+    } else if (event === 2) {
+      const [stream] = open;
+      if (stream !== undefined) {
+        bench.doubt.onGivenUp(stream);
+        open.delete(stream);
+        givenUp = true;
+      }
+    } else if (event === 3) {
+      // What counts of a pause is what lies between two looks.
+      if (open.size > 0 || bench.pings > pings) silentMs += LOOK_MS;
+      bench.clock.pause(random.int(600, 20_000));
+      bench.look();
+    } else {
+      const ms = LOOK_MS * random.int(1, 6);
+      bench.pass(ms);
+      if (open.size > 0 || bench.pings > pings) silentMs += ms;
+    }
+    const { doubtful, sinceMs } = bench.doubt;
+    const wrong =
+      // A doubt is begun by a second of silence; pauses of this process don't count as that. Of streams that were given up
+      // others may know that they would have been accepted: the ping in their place says so.
+      (doubtful && !wasDoubtful && silentMs < (givenUp ? 250 : 750)) ||
+      // Whoever doubts asks, so that it can end.
+      (doubtful && bench.pings === 0) ||
+      sinceMs > 0 !== doubtful;
+    if (wrong) throw new Error(`seed ${seed}, step ${step}: ${silentMs} ms, ${bench.pings} pings`);
+  }
+  // Whatever has been: a peer that answers is soon trusted, and one that doesn't isn't.
+  for (const stream of open) bench.doubt.onAnswered(stream);
+  bench.doubt.onPong();
+  bench.live(12_000);
+  expect(bench.doubt.doubtful, `seed ${seed}, in the end`).toBe(false);
+  bench.open();
+  bench.pass(1_500);
+  expect(bench.doubt.doubtful, `seed ${seed}, silent`).toBe(true);
+}
