@@ -57,7 +57,7 @@ it("x-piko-endpoint is taken as it is", async () => {
 });
 
 it("a request waits for the endpoint in lower case too, when that has just lost its upstream", async () => {
-  const server = await startServer(scene);
+  const server = await startServer(scene, { "proxy.reconnect-wait": "1m" });
   const tunnel = await openTunnel(scene, server.upstream, "late");
   tunnel.socket.destroy();
   await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 0);
