@@ -7,7 +7,12 @@ import { type RunningServer, startServer } from "./piko.js";
 import type { Stage } from "./stage.js";
 
 /** Times that suit a load balancer which looks ten times a second; and no lines of requests, which nobody reads here. */
-const FLAGS = { "drain-delay": "2s", "drain-window": "2s", "proxy.access-log.disable": "true" };
+const FLAGS = {
+  "drain-delay": "2s",
+  "drain-window": "2s",
+  "proxy.access-log.disable": "true",
+  "proxy.timeout": "1m",
+};
 
 /** Three nodes behind a load balancer. */
 export class RollingCluster {
