@@ -25,6 +25,7 @@ const HOP_BY_HOP: ReadonlySet<string> = new Set([
 const REQUEST_ONLY: ReadonlySet<string> = new Set([
   "http2-settings",
   "x-piko-forward",
+  "x-piko-hop-capabilities",
   "x-piko-authorization",
   "x-piko-tenant-id",
 ]);

@@ -148,6 +148,7 @@ const NAMES = [
   "X_Forwarded_For",
   "x-piko-endpoint",
   "x-piko-forward",
+  "x-piko-hop-capabilities",
   "x-piko-reroute",
   "X-Piko-Tenant-Id",
   "x_piko_forward",

@@ -53,6 +53,7 @@ const rewrite = {
   missingHost: undefined,
   addForward: false,
   credentialField: -1,
+  addReroute: false,
   connectionClose: true,
   pathPrefix: undefined,
   query: undefined,

@@ -6,6 +6,10 @@ import type { Tunnel } from "../src/server/upstream/tunnel.js";
 export class MemoryStream {
   handler: StreamHandler;
   refused = false;
+  /** Its agent has not accepted it. */
+  unacknowledged = false;
+  /** Nothing of it is on the wire. */
+  unsent = false;
   /** Bytes that it still takes. */
   room = Number.POSITIVE_INFINITY;
   written = "";
@@ -76,6 +80,10 @@ export class MemoryTunnel {
   accepting = true;
   usable = true;
   drainable = true;
+  doubtful = false;
+  doubtSinceMs = 0;
+  streamCount = 0;
+  turn = 0;
   /** The next stream can't be opened. */
   refuses = false;
   readonly streams: MemoryStream[] = [];

@@ -47,7 +47,12 @@ export class NodeRig {
     const config = { ...proxy, ...changed };
     const { clock } = this;
     this.budget = new ByteBudget(maxBytes);
-    this.upstreams = new Upstreams(new ReconnectWaits(clock, config.reconnectWaitMs, 10), () => {});
+    const waits = new ReconnectWaits(clock, config.reconnectWaitMs, 10);
+    this.upstreams = new Upstreams(
+      waits,
+      () => {},
+      () => 0,
+    );
     this.upstreams.add(this.tunnel.asTunnel());
     const hit = (name: string): void => void this.hits.push(name);
     this.context = new ProxyContext({

@@ -120,7 +120,9 @@ export class UpstreamRig {
     });
     this.upstreams = new Upstreams(
       new ReconnectWaits(clock, 5_000, 10),
-      (endpointId, count) => void this.told.push(`${endpointId} ${count}`),
+      (endpointId, count, doubtful) =>
+        void this.told.push(`${endpointId} ${count}${doubtful ? " doubtful" : ""}`),
+      () => 0,
     );
     const counters = { hit: (name: UpstreamLimit) => void this.hits.push(name) };
     this.port = new UpstreamPort({

@@ -38,6 +38,7 @@ export const FIELD_SEC_WEBSOCKET_KEY = 27;
 export const FIELD_SEC_WEBSOCKET_VERSION = 28;
 export const FIELD_X_PIKO_REROUTE = 29;
 export const FIELD_X_PIKO_CAPABILITIES = 30;
+export const FIELD_X_PIKO_HOP_CAPABILITIES = 31;
 
 /** Lower-case names, indexed by the FIELD_* numbers. */
 export const FIELD_NAMES: readonly string[] = [
@@ -72,6 +73,7 @@ export const FIELD_NAMES: readonly string[] = [
   "sec-websocket-version",
   "x-piko-reroute",
   "x-piko-capabilities",
+  "x-piko-hop-capabilities",
 ];
 
 // A perfect hash over length, first and last byte: one candidate per name, one comparison to confirm it. Names of

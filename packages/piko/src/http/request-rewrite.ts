@@ -17,6 +17,8 @@ export interface RequestRewrite {
    * `x-piko-authorization`: it checks it again.
    */
   readonly credentialField: number;
+  /** The next hop is another node, and may send the request back to be sent elsewhere; with `addForward` only. */
+  readonly addReroute: boolean;
   /** Adds `Connection: close` unless the request is an upgrade. */
   readonly connectionClose: boolean;
   /** Path of the service's URL, joined to the request's with one slash. */
@@ -36,6 +38,7 @@ export const PLAIN_REQUEST: RequestRewrite = {
   missingHost: undefined,
   addForward: false,
   credentialField: -1,
+  addReroute: false,
   connectionClose: false,
   pathPrefix: undefined,
   query: undefined,

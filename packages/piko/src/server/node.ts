@@ -228,7 +228,11 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const metrics = new Metrics();
   auth.addMetrics(metrics);
   if (ownProcess) metrics.addProcessMetrics();
-  const upstreams = new Upstreams(waits, (endpointId, count) => cluster.setListeners(endpointId, count));
+  const upstreams = new Upstreams(
+    waits,
+    (endpointId, count, doubtful) => cluster.setListeners(endpointId, count, doubtful),
+    random,
+  );
   const upstreamLimits = createUpstreamLimits(metrics, logger, clock);
   const budget = new ByteBudget(maxBufferedBytes);
   const files = new OpenFiles();

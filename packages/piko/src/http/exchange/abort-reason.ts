@@ -19,6 +19,7 @@ const REASONS = {
   head_too_large: "response head too large",
   bad_switch: "upstream switched to a protocol that was not asked for",
   rerouted: "endpoint has moved to another node",
+  silent: "upstream is silent",
   timeout: "upstream timeout",
   bad_request: "request body refused",
   limit: "a limit was reached",

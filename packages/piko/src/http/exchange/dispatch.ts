@@ -12,7 +12,7 @@ export interface Dispatch {
   connect(head: RequestHead | undefined): void;
   /** The call was lost before its response. Returns whether the request goes on: on another call, or waiting. */
   again(seen: Seen): boolean;
-  /** Looks at its own time limits; `nowMs` is on the clock's scale. */
+  /** Looks at its own time limits, and at an upstream that has gone silent; `nowMs` is on the clock's scale. */
   sweep(nowMs: number): void;
   /** The request is over. */
   clear(): void;

@@ -225,6 +225,11 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (!call.congested) this.#consumeHeld();
   }
 
+  /** For the dispatch: nothing has come of an answer, and all of the request is at hand: it can be sent again. */
+  get repeatable(): boolean {
+    return this.#phase === AWAITING_HEAD && this.#replay.whole;
+  }
+
   /** The request has become something else, which accounts for itself. It was the last one. */
   leave(): void {
     this.#phase = IDLE;
@@ -250,7 +255,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
 
   /** Looks at the time limits. Called now and then by whichever door is looked at itself. */
   sweep(nowMs: number): void {
-    if (this.#phase === HELD) this.#dispatch.sweep(nowMs);
+    if (this.#phase === HELD || this.#phase === AWAITING_HEAD) this.#dispatch.sweep(nowMs);
     if (this.#phase !== AWAITING_HEAD || nowMs < this.#deadlineMs) return;
     const call = this.#call;
     // The client may be the one that is waited for; its pauses have a limit of their own.

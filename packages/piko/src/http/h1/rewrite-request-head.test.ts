@@ -11,6 +11,7 @@ const NOTHING: RequestRewrite = {
   missingHost: undefined,
   addForward: false,
   credentialField: -1,
+  addReroute: false,
   connectionClose: false,
   pathPrefix: undefined,
   query: undefined,
@@ -82,6 +83,15 @@ describe("a request head for the next hop", () => {
     const text = request("x-piko-forward: no", "x-piko-authorization: Bearer t", "x-piko-tenant-id: t");
     expect(rewrite(text, { addForward: true })).toBe(
       request("x-piko-authorization: Bearer t", "x-piko-tenant-id: t", "x-piko-forward: true"),
+    );
+  });
+
+  test("passes nobody's word on that a request is taken back, and says so itself to nodes only", () => {
+    const text = request("x-piko-hop-capabilities: reroute", "A: b");
+    expect(rewrite(text)).toBe(request("A: b"));
+    expect(rewrite(text, { addForward: true })).toBe(request("A: b", "x-piko-forward: true"));
+    expect(rewrite(text, { addForward: true, addReroute: true })).toBe(
+      request("A: b", "x-piko-forward: true", "x-piko-hop-capabilities: reroute"),
     );
   });
 

@@ -36,6 +36,7 @@ for (const id of [
   names.FIELD_TRANSFER_ENCODING,
   names.FIELD_UPGRADE,
   names.FIELD_X_PIKO_FORWARD,
+  names.FIELD_X_PIKO_HOP_CAPABILITIES,
 ]) {
   RULES[id] = DROP;
 }
@@ -60,12 +61,13 @@ const CHUNKED = asciiBytes("Transfer-Encoding: chunked\r\n");
 const TE_TRAILERS = asciiBytes("TE: trailers\r\n");
 const FORWARD = asciiBytes("x-piko-forward: true\r\n");
 const CREDENTIAL = asciiBytes("x-piko-authorization: ");
+const REROUTE = asciiBytes("x-piko-hop-capabilities: reroute\r\n");
 const FORWARDED_FOR = asciiBytes("X-Forwarded-For: ");
 const FORWARDED_PROTO = asciiBytes("X-Forwarded-Proto: ");
 const FORWARDED_HOST = asciiBytes("X-Forwarded-Host: ");
 
 /** More than all the constants above together. */
-const FIXED_BYTES = 352;
+const FIXED_BYTES = 416;
 
 /** An upper bound for what {@link writeRequestHead} writes. */
 export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite): number {
@@ -179,6 +181,7 @@ function writeAdditions(head: RequestHead, out: Buffer, at: number, rewrite: Req
   if (rewrite.forwardedHost !== undefined) at = writeField(FORWARDED_HOST, rewrite.forwardedHost, out, at);
   if (rewrite.addForward) {
     at = copyAll(FORWARD, out, at);
+    if (rewrite.addReroute) at = copyAll(REROUTE, out, at);
     if (rewrite.credentialField >= 0) {
       const record = rewrite.credentialField * FIELD_STRIDE;
       const valueStart = head.fields[record + VALUE_START] as number;

@@ -38,7 +38,14 @@ const plainLine = fc
 const hopLine = fc
   .tuple(
     fc
-      .constantFrom(...HOP_BY_HOP, "te", "x-piko-forward", "x-forwarded-for", "x-forwarded-proto")
+      .constantFrom(
+        ...HOP_BY_HOP,
+        "te",
+        "x-piko-forward",
+        "x-piko-hop-capabilities",
+        "x-forwarded-for",
+        "x-forwarded-proto",
+      )
       .chain(caseOf),
     fc.constantFrom("trailers", "x", "1, 2", ""),
   )
@@ -91,6 +98,7 @@ test("a rewritten request is the same request without the hop before", () => {
     missingHost: fc.constant(undefined),
     addForward: fc.boolean(),
     credentialField: fc.constant(-1),
+    addReroute: fc.boolean(),
     connectionClose: fc.boolean(),
     pathPrefix: optional("/p/"),
     query: optional("q=1"),
@@ -122,6 +130,7 @@ test("a rewritten request is the same request without the hop before", () => {
       const names = namesOf(second);
       expect(names.filter((name) => HOP_BY_HOP.includes(name))).toEqual([]);
       expect(names.includes("x-piko-forward")).toBe(rewrite.addForward);
+      expect(names.includes("x-piko-hop-capabilities")).toBe(rewrite.addForward && rewrite.addReroute);
       const named = lines
         .filter((line) => line.startsWith("Connection:"))
         .join(",")

@@ -49,7 +49,7 @@ export class AdminPort {
     const { auth, clock, cluster, dialTls, exemptProbes, isReady, logger, metrics, tls, upstreams, wallNow } =
       options;
     const guard = new AdminGuard(auth, exemptProbes);
-    const status = new StatusPages(cluster, upstreams, wallNow);
+    const status = new StatusPages(cluster, upstreams, { clock, wallNow });
     // Nobody gets them without a token.
     const profiles = auth.enabled ? new Profiles(clock) : undefined;
     const forward = new AdminForward(cluster, logger, { tls: dialTls });

@@ -1,10 +1,12 @@
 // The status pages of the admin port, in the contract's JSON: what listens on this node, which nodes it knows of, and
 // what gossip has told it.
 
+import type { Clock } from "@piko/tunnel";
 import type { NodeDetails, NodeSnapshot } from "../../gossip/state/snapshot.js";
 import { type Route, send, sendJson } from "../../net/route-server.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";
+import { describeDoubt, type Tunnel } from "../upstream/tunnel.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 
 /** What gossip's `expiry` is for a node that takes part: Go's zero time. */
@@ -13,18 +15,21 @@ const NO_EXPIRY = "0001-01-01T00:00:00Z";
 export class StatusPages {
   readonly #cluster: Cluster;
   readonly #upstreams: Upstreams;
+  readonly #clock: Clock;
   readonly #wallNow: () => number;
 
   /** `wallNow`: milliseconds since 1970. */
-  constructor(cluster: Cluster, upstreams: Upstreams, wallNow: () => number) {
+  constructor(cluster: Cluster, upstreams: Upstreams, time: { clock: Clock; wallNow: () => number }) {
     this.#cluster = cluster;
     this.#upstreams = upstreams;
-    this.#wallNow = wallNow;
+    this.#clock = time.clock;
+    this.#wallNow = time.wallNow;
   }
 
   /** The route of a path below `/status`; undefined for one that doesn't exist. */
   find(path: string): Route | undefined {
     if (path === "/status/upstream/endpoints") return page(() => this.#upstreams.listenerCounts());
+    if (path === "/status/upstream/doubtful") return page(() => this.#doubtfulTunnels());
     const match = /^\/status\/(cluster|gossip)\/nodes(?:\/([^/]+))?$/.exec(path);
     if (match === null) return undefined;
     const [, kind, segment] = match;
@@ -33,6 +38,22 @@ export class StatusPages {
     }
     const id = decode(segment);
     return page(() => (kind === "cluster" ? this.#clusterNode(id) : this.#gossipNode(id)));
+  }
+
+  /** Tunnels whose agents are silent, the one that has been for longest first. */
+  #doubtfulTunnels(): object[] {
+    const doubtful: Tunnel[] = [];
+    for (const tunnel of this.#upstreams.tunnels()) if (tunnel.doubtful) doubtful.push(tunnel);
+    const nowMs = this.#wallNow();
+    return doubtful
+      .sort((a, b) => a.doubtSinceMs - b.doubtSinceMs)
+      .map((tunnel) => ({
+        endpoint_id: tunnel.endpointId,
+        client_ip: tunnel.clientIp,
+        since: new Date(nowMs - (this.#clock.now() - tunnel.doubtSinceMs)).toISOString(),
+        reason: describeDoubt(tunnel),
+        streams: tunnel.streamCount,
+      }));
   }
 
   #clusterNodes(): object[] {

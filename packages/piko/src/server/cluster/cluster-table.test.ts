@@ -1,6 +1,6 @@
 import { SeededRandom } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
-import { ClusterTable, type NodeStatus, type RemoteNode } from "./cluster-table.js";
+import { ClusterTable, NODE_DRAINS, NODE_WELL, type NodeStatus, type RemoteNode } from "./cluster-table.js";
 
 function create(seed = 1) {
   const random = new SeededRandom(seed);
@@ -49,10 +49,55 @@ describe("the choice of a node", () => {
     expect(shares(table, "e", 50)).toEqual({ well: 50 });
     table.setListeners("well", "e", 0);
     expect(shares(table, "e", 50)).toEqual({ draining: 50 });
-    expect(table.select("e", 0, undefined, true)).toBeUndefined();
+    expect(table.select("e", 0, undefined, NODE_WELL)).toBeUndefined();
     expect(table.select("e", 0, table.get("draining"))?.id).toBe("failed");
     table.setListeners("draining", "e", 0);
     expect(shares(table, "e", 50)).toEqual({ failed: 50 });
+  });
+
+  it("falls on a node in doubt only when no other is well or drains, and on one that has just failed behind it", () => {
+    const { table } = create();
+    add(table, "draining", { e: 1 });
+    add(table, "doubtful", { e: 50, other: 50 });
+    add(table, "failed", { e: 50 });
+    table.setDraining("draining", true);
+    table.setDoubt("doubtful", "e", 50);
+    table.onFailure(table.get("failed") as RemoteNode, 0);
+    expect(shares(table, "e", 50)).toEqual({ draining: 50 });
+    expect(table.select("e", 0, table.get("draining"), NODE_DRAINS)).toBeUndefined();
+    table.setListeners("draining", "e", 0);
+    expect(shares(table, "e", 50)).toEqual({ doubtful: 50 });
+    expect(table.select("e", 0, table.get("doubtful"))?.id).toBe("failed");
+    // The doubt is about one endpoint.
+    expect(table.select("other", 0, undefined, NODE_WELL)?.id).toBe("doubtful");
+    table.setDoubt("doubtful", "e", 0);
+    expect(table.select("e", 0, undefined, NODE_WELL)?.id).toBe("doubtful");
+  });
+
+  it("knows an endpoint by its doubt alone, whatever comes first", () => {
+    const plain = (table: ClusterTable, count: number) => table.setListeners("a", "e", count);
+    const doubt = (table: ClusterTable, count: number) => table.setDoubt("a", "e", count);
+    for (const steps of [
+      [plain, 2, doubt, 2, plain, 0],
+      [doubt, 2],
+      [doubt, 2, plain, 2, plain, 0],
+    ] as const) {
+      const { table } = create();
+      add(table, "a", {});
+      for (let i = 0; i < steps.length; i += 2) (steps[i] as typeof plain)(table, steps[i + 1] as number);
+      expect([table.get("a")?.endpoints.get("e"), table.hasEndpoint("e")]).toEqual([2, true]);
+      expect(doubt(table, 3)).toBe(true);
+      expect(table.get("a")?.endpoints.get("e")).toBe(3);
+      expect([doubt(table, 0), table.hasEndpoint("e"), table.get("a")?.withdrawn.size]).toEqual([
+        false,
+        false,
+        0,
+      ]);
+    }
+    const { table } = create();
+    add(table, "a", { e: 1 });
+    doubt(table, 1);
+    expect([doubt(table, 0), table.get("a")?.endpoints.get("e")]).toEqual([true, 1]);
   });
 
   it("follows changes of the listeners", () => {
@@ -199,13 +244,20 @@ describe("changes of nodes that aren't known", () => {
 class NaiveTable {
   readonly nodes = new Map<
     string,
-    { status: NodeStatus; addrs: Set<string>; listeners: Map<string, number> }
+    {
+      status: NodeStatus;
+      addrs: Set<string>;
+      listeners: Map<string, number>;
+      doubts: Map<string, number>;
+    }
   >();
 
   candidates(endpointId: string): string[] {
     const found = [...this.nodes].filter(
-      ([, { status, addrs, listeners }]) =>
-        status === "active" && addrs.size === 2 && (listeners.get(endpointId) ?? 0) > 0,
+      ([, { status, addrs, listeners, doubts }]) =>
+        status === "active" &&
+        addrs.size === 2 &&
+        ((listeners.get(endpointId) ?? 0) > 0 || (doubts.get(endpointId) ?? 0) > 0),
     );
     return found.map(([id]) => id).sort();
   }
@@ -222,11 +274,16 @@ describe("the index", () => {
         const id = random.pick(["a", "b", "c", "d"]);
         const node = naive.nodes.get(id);
         const endpointId = random.pick(endpoints);
-        switch (random.int(0, 6)) {
+        switch (random.int(0, 8)) {
           case 0:
             table.join(id);
             if (node === undefined)
-              naive.nodes.set(id, { status: "active", addrs: new Set(), listeners: new Map() });
+              naive.nodes.set(id, {
+                status: "active",
+                addrs: new Set(),
+                listeners: new Map(),
+                doubts: new Map(),
+              });
             break;
           case 1:
             if (random.int(0, 5) === 0) {
@@ -249,6 +306,13 @@ describe("the index", () => {
               table.setAddress(id, kind, `${id}:1`);
               node?.addrs.add(kind);
             }
+            break;
+          }
+          case 7: {
+            const count = random.pick([0, 0, 1, 2, 5]);
+            const reachable = table.setDoubt(id, endpointId, count);
+            node?.doubts.set(endpointId, count);
+            expect(reachable).toBe(naive.candidates(endpointId).includes(id));
             break;
           }
           default: {

@@ -21,6 +21,10 @@ export interface NodeSummary {
 export class RemoteNode implements NodeSummary {
   readonly id: string;
   readonly endpoints: Map<string, number> = new Map();
+  /** Of these, the ones whose listeners are all doubtful there, with their number as it is told together with the doubt. */
+  readonly doubtful: Map<string, number> = new Map();
+  /** Of these, the ones that are announced with their doubt alone, so that Go nodes don't know of them. */
+  readonly withdrawn: Set<string> = new Set();
   status: NodeStatus = "active";
   proxyAddr = "";
   adminAddr = "";
@@ -42,6 +46,16 @@ export class RemoteNode implements NodeSummary {
     return this.proxyAddr !== "" && this.adminAddr !== "";
   }
 }
+
+/** In which order nodes are asked for an endpoint. */
+export type NodeRank = 0 | 1 | 2 | 3;
+export const NODE_WELL: NodeRank = 0;
+/** It stops. */
+export const NODE_DRAINS: NodeRank = 1;
+/** Its agents leave streams unanswered. */
+export const NODE_DOUBTFUL: NodeRank = 2;
+/** It could not be reached a moment ago, or is silent itself. */
+export const NODE_FAILED: NodeRank = 3;
 
 /** First time that a node is left out after a failure; doubles with each further one. */
 const EJECT_MS = 500;
@@ -115,6 +129,30 @@ export class ClusterTable {
   setListeners(id: string, endpointId: string, count: number): boolean {
     const node = this.#nodes.get(id);
     if (node === undefined) return false;
+    const doubtful = node.doubtful.get(endpointId) ?? 0;
+    if (count > 0 || doubtful === 0) node.withdrawn.delete(endpointId);
+    else node.withdrawn.add(endpointId);
+    return this.#setCount(node, endpointId, count > 0 ? count : doubtful);
+  }
+
+  /**
+   * A node has said that its listeners for an endpoint, so many of them, are all doubtful; 0: they no longer are. True if
+   * the endpoint can be reached there now.
+   */
+  setDoubt(id: string, endpointId: string, count: number): boolean {
+    const node = this.#nodes.get(id);
+    if (node === undefined) return false;
+    if (count > 0) node.doubtful.set(endpointId, count);
+    else node.doubtful.delete(endpointId);
+    if (count > 0 && !node.endpoints.has(endpointId)) node.withdrawn.add(endpointId);
+    if (node.withdrawn.has(endpointId)) {
+      if (count <= 0) node.withdrawn.delete(endpointId);
+      return this.#setCount(node, endpointId, count);
+    }
+    return choosable(node) && node.endpoints.has(endpointId);
+  }
+
+  #setCount(node: RemoteNode, endpointId: string, count: number): boolean {
     const had = node.endpoints.has(endpointId);
     if (count > 0) node.endpoints.set(endpointId, count);
     else node.endpoints.delete(endpointId);
@@ -136,16 +174,21 @@ export class ClusterTable {
   }
 
   /**
-   * A node with listeners for the endpoint, at random in proportion to their number, but not `except`: one that is well if
-   * there is one, else (unless `wellOnly`) one that drains, else one that has just failed.
+   * A node with listeners for the endpoint, at random in proportion to their number, but not `except`: of those with the
+   * best rank that there is, if it is no worse than `worst`.
    */
-  select(endpointId: string, nowMs: number, except: unknown, wellOnly = false): RemoteNode | undefined {
+  select(
+    endpointId: string,
+    nowMs: number,
+    except: unknown,
+    worst: NodeRank = NODE_FAILED,
+  ): RemoteNode | undefined {
     const nodes = this.#byEndpoint.get(endpointId);
     if (nodes === undefined) return undefined;
-    let rank = wellOnly ? WELL : FAILED;
+    let rank = worst;
     let total = 0;
     for (const node of nodes) {
-      const itsRank = rankOf(node, nowMs);
+      const itsRank = this.rankOf(node, endpointId, nowMs);
       if (node === except || itsRank > rank) continue;
       if (itsRank < rank) total = 0;
       rank = itsRank;
@@ -153,17 +196,24 @@ export class ClusterTable {
     }
     let left = this.#random() * total;
     for (const node of nodes) {
-      if (node === except || rankOf(node, nowMs) !== rank) continue;
+      if (node === except || this.rankOf(node, endpointId, nowMs) !== rank) continue;
       left -= node.endpoints.get(endpointId) ?? 0;
       if (left < 0) return node;
     }
     return undefined;
   }
 
+  /** How good a node is for an endpoint: lower ones are asked first. */
+  rankOf(node: RemoteNode, endpointId: string, nowMs: number): NodeRank {
+    if (node.ejectedUntilMs > nowMs) return NODE_FAILED;
+    if (node.doubtful.size > 0 && node.doubtful.has(endpointId)) return NODE_DOUBTFUL;
+    return node.draining ? NODE_DRAINS : NODE_WELL;
+  }
+
   /** Some node with listeners for the endpoint, but not `except`, is in no time out: a request may find it well again. */
   isBack(endpointId: string, nowMs: number, except: unknown): boolean {
     const nodes = this.#byEndpoint.get(endpointId);
-    return nodes?.some((node) => node !== except && rankOf(node, nowMs) !== FAILED) === true;
+    return nodes?.some((node) => node !== except && node.ejectedUntilMs <= nowMs) === true;
   }
 
   /** A request got through to the node. */
@@ -209,16 +259,6 @@ export class ClusterTable {
     nodes.splice(at, 1);
     if (nodes.length === 0) this.#byEndpoint.delete(endpointId);
   }
-}
-
-// In which order nodes are asked.
-const WELL = 0;
-const DRAINS = 1;
-const FAILED = 2;
-
-function rankOf(node: RemoteNode, nowMs: number): number {
-  if (node.ejectedUntilMs > nowMs) return FAILED;
-  return node.draining ? DRAINS : WELL;
 }
 
 function choosable(node: RemoteNode): boolean {

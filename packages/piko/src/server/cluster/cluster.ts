@@ -12,9 +12,16 @@ import { LIFE_ID_BYTES } from "../../gossip/sealed/envelope.js";
 import { SealedTransport } from "../../gossip/sealed/sealed-transport.js";
 import { UdpTcpTransport } from "../../gossip/transport/udp-tcp-transport.js";
 import type { Logger } from "../../observability/logger.js";
-import { ClusterTable, type NodeSummary, type RemoteNode } from "./cluster-table.js";
+import {
+  type ClusterTable,
+  NODE_FAILED,
+  type NodeRank,
+  type NodeSummary,
+  type RemoteNode,
+} from "./cluster-table.js";
+import { Announcements } from "./announcements.js";
 import { GossipKeys } from "./gossip-keys.js";
-import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
+import { announceDraining, announceNode, watchCluster } from "./gossip-sync.js";
 
 /** Pause behind the first failed attempt to join; the next ones are twice as long each. */
 const FIRST_JOIN_DELAY_MS = 250;
@@ -65,7 +72,7 @@ export class Cluster {
   readonly #config: ClusterConfig;
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #listeners = new Map<string, number>();
+  readonly #announcements: Announcements;
   #draining = false;
   #proxyAddr = "";
   #adminAddr = "";
@@ -85,16 +92,15 @@ export class Cluster {
       logger,
       onEndpoint: (endpointId) => {
         options.onEndpoint(endpointId);
-        if (this.#draining) this.#announce(endpointId);
+        this.#announcements.onOtherChanged(endpointId);
       },
       onEndpointLost: (endpointId) => {
-        const isHere = this.#listeners.has(endpointId);
+        const isHere = this.#announcements.listeners.has(endpointId);
         if (!isHere && !this.has(endpointId)) options.onEndpointLost(endpointId);
-        if (this.#draining) this.#announce(endpointId);
+        this.#announcements.onOtherChanged(endpointId);
       },
-      onDraining: () => {
-        if (this.#draining) for (const endpointId of this.#listeners.keys()) this.#announce(endpointId);
-      },
+      onDoubt: (endpointId) => this.#announcements.onOtherChanged(endpointId),
+      onDraining: () => this.#announcements.onOthersChanged(),
     });
     this.gossip = new Gossip({
       nodeId,
@@ -140,6 +146,8 @@ export class Cluster {
       random: options.random,
       logger: logger.subsystem("gossip"),
     });
+    const { gossip, table } = this;
+    this.#announcements = new Announcements({ keys: gossip, table, logger, now: () => clock.now() });
   }
 
   /** Binds the gossip port, on UDP and TCP. */
@@ -218,11 +226,9 @@ export class Cluster {
     this.#logger.warn("could not join cluster, going on alone", { error: reasons });
   }
 
-  /** How many listeners an endpoint has on this node. */
-  setListeners(endpointId: string, count: number): void {
-    if (count > 0) this.#listeners.set(endpointId, count);
-    else this.#listeners.delete(endpointId);
-    this.#announce(endpointId);
+  /** How many listeners an endpoint has on this node, and whether all of them are doubtful. */
+  setListeners(endpointId: string, count: number, doubtful: boolean): void {
+    this.#announcements.set(endpointId, { count, doubtful });
   }
 
   /** This node stops: others ask it last from now on, and not at all for what they have themselves. */
@@ -230,7 +236,7 @@ export class Cluster {
     if (this.#draining) return;
     this.#draining = true;
     announceDraining(this.gossip);
-    for (const endpointId of this.#listeners.keys()) this.#announce(endpointId);
+    this.#announcements.drain();
   }
 
   /** Whether there are nodes that agents of this one could move to. */
@@ -251,24 +257,9 @@ export class Cluster {
     return counts;
   }
 
-  /**
-   * While this node drains, an endpoint that a node which doesn't has too isn't announced any more: Go nodes don't know of
-   * draining, and ask whoever announces it.
-   */
-  #announce(endpointId: string): void {
-    const elsewhere = this.#draining && this.has(endpointId, true);
-    const count = elsewhere ? 0 : (this.#listeners.get(endpointId) ?? 0);
-    try {
-      announceListeners(this.gossip, endpointId, count);
-    } catch (error) {
-      // It works on this node; the others can't be told of it.
-      this.#logger.error("endpoint can't be announced", { "endpoint-id": endpointId, error });
-    }
-  }
-
-  /** Whether another node has listeners for the endpoint. `wellOnly`: one that neither drains nor has just failed. */
-  has(endpointId: string, wellOnly = false): boolean {
-    return this.table.select(endpointId, this.#clock.now(), undefined, wellOnly) !== undefined;
+  /** Whether another node has listeners for the endpoint, and is no worse than `worst`. */
+  has(endpointId: string, worst: NodeRank = NODE_FAILED): boolean {
+    return this.table.select(endpointId, this.#clock.now(), undefined, worst) !== undefined;
   }
 
   /** This node, as the others see it. */
@@ -278,7 +269,7 @@ export class Cluster {
       status: "active",
       proxyAddr: this.#proxyAddr,
       adminAddr: this.#adminAddr,
-      endpoints: this.#listeners,
+      endpoints: this.#announcements.listeners,
     };
   }
 

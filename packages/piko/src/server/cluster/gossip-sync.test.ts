@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { createSilentLogger } from "../../observability/silent-logger.js";
-import { ClusterTable } from "./cluster-table.js";
+import { ClusterTable, NODE_WELL } from "./cluster-table.js";
 import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
 
 function create() {
@@ -12,6 +12,7 @@ function create() {
     logger: { ...createSilentLogger(), warn: (message) => void warnings.push(message) },
     onEndpoint: (endpointId) => void told.push(`+${endpointId}`),
     onEndpointLost: (endpointId) => void told.push(`-${endpointId}`),
+    onDoubt: (endpointId) => void told.push(`?${endpointId}`),
     onDraining: () => void told.push("draining"),
   });
   return {
@@ -68,10 +69,26 @@ describe("what other nodes say", () => {
     upsert("a", "_piko:draining", "true");
     expect(table.get("a")?.draining).toBe(true);
     expect(chosen(table, "web")).toBe("a");
-    expect(table.select("web", 0, undefined, true)).toBeUndefined();
+    expect(table.select("web", 0, undefined, NODE_WELL)).toBeUndefined();
     remove("a", "_piko:draining");
     expect(table.get("a")?.draining).toBe(false);
     expect(told).toEqual(["+web", "draining", "draining"]);
+  });
+
+  it("may be that the listeners of an endpoint are doubtful, with or without the key that Go nodes know", () => {
+    const { table, told, upsert, delete: remove } = withNode();
+    upsert("a", "endpoint:web", "2");
+    upsert("a", "_piko:doubt:web", "2");
+    expect(chosen(table, "web")).toBe("a");
+    expect(table.select("web", 0, undefined, NODE_WELL)).toBeUndefined();
+    remove("a", "endpoint:web");
+    expect(chosen(table, "web")).toBe("a");
+    upsert("a", "endpoint:web", "2");
+    remove("a", "_piko:doubt:web");
+    expect(table.select("web", 0, undefined, NODE_WELL)?.id).toBe("a");
+    upsert("a", "_piko:doubt:new", "1");
+    remove("a", "_piko:doubt:new");
+    expect(told).toEqual(["+web", "?web", "+web", "+web", "+web", "?web", "?new", "-new", "?new"]);
   });
 
   it("makes their endpoints reachable", () => {
@@ -108,7 +125,9 @@ describe("what other nodes say", () => {
     upsert("a", "endpoint:web", "3");
     upsert("a", "endpoint:web", count);
     expect(table.get("a")?.endpoints.get("web")).toBe(3);
-    expect(warnings).toEqual(["bad listener count"]);
+    upsert("a", "_piko:doubt:web", count);
+    expect(table.get("a")?.doubtful.size).toBe(0);
+    expect(warnings).toEqual(["bad listener count", "bad listener count"]);
   });
 
   it.each(["", "x", "10.0.0.1", ":8000", "10.0.0.1:0", "10.0.0.1:70000", "fd00::2:8000", "a b:1", "h:1\r\n"])(

@@ -12,6 +12,7 @@ const ADMIN_KEY = "admin_addr";
 const ENDPOINT_PREFIX = "endpoint:";
 const DRAINING_KEY = "_piko:draining";
 const TLS_KEY = "_piko:tls";
+const DOUBT_PREFIX = "_piko:doubt:";
 
 /** Gossip's local keys, as far as this file needs them. */
 export interface LocalKeys {
@@ -48,6 +49,17 @@ export function announceListeners(keys: LocalKeys, endpointId: string, count: nu
   else keys.deleteLocal(key);
 }
 
+/**
+ * Tells the others of ours that so many listeners of an endpoint are all doubtful here, or (0) no longer are.
+ *
+ * @throws GossipError as above.
+ */
+export function announceDoubt(keys: LocalKeys, endpointId: string, count: number): void {
+  const key = DOUBT_PREFIX + endpointId;
+  if (count > 0) keys.upsertLocal(key, String(count), { internal: true });
+  else keys.deleteLocal(key);
+}
+
 export interface GossipSyncOptions {
   readonly table: ClusterTable;
   readonly logger: Logger;
@@ -55,6 +67,8 @@ export interface GossipSyncOptions {
   readonly onEndpoint: (endpointId: string) => void;
   /** An endpoint has become unreachable on another node. */
   readonly onEndpointLost: (endpointId: string) => void;
+  /** The listeners of an endpoint have become doubtful on another node, or are no more. */
+  readonly onDoubt: (endpointId: string) => void;
   /** A node has said that it stops, or has taken that back. */
   readonly onDraining: () => void;
 }
@@ -77,6 +91,14 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
     if (table.setListeners(id, endpointId, count)) onEndpoint(endpointId);
     else if (count === 0) onEndpointLost(endpointId);
   };
+  const setDoubt = (id: string, endpointId: string, count: number): void => {
+    const reachable = table.setDoubt(id, endpointId, count);
+    if (reachable && count === 0) onEndpoint(endpointId);
+    else if (!reachable) onEndpointLost(endpointId);
+    options.onDoubt(endpointId);
+  };
+  const warnOfCount = (id: string, endpointId: string): void =>
+    logger.warn("bad listener count", { "node-id": id, "endpoint-id": endpointId });
   return {
     onJoin(id) {
       table.join(id);
@@ -111,9 +133,13 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       else if (key.startsWith(ENDPOINT_PREFIX)) {
         const endpointId = key.slice(ENDPOINT_PREFIX.length);
         const count = parseCount(value);
-        if (count === undefined)
-          logger.warn("bad listener count", { "node-id": id, "endpoint-id": endpointId });
+        if (count === undefined) warnOfCount(id, endpointId);
         else setListeners(id, endpointId, count);
+      } else if (key.startsWith(DOUBT_PREFIX)) {
+        const endpointId = key.slice(DOUBT_PREFIX.length);
+        const count = parseCount(value);
+        if (count === undefined) warnOfCount(id, endpointId);
+        else setDoubt(id, endpointId, count);
       }
     },
     onDelete(id, key) {
@@ -122,6 +148,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       else if (key === DRAINING_KEY) setDraining(id, false);
       else if (key === TLS_KEY) table.setTlsPorts(id, undefined);
       else if (key.startsWith(ENDPOINT_PREFIX)) setListeners(id, key.slice(ENDPOINT_PREFIX.length), 0);
+      else if (key.startsWith(DOUBT_PREFIX)) setDoubt(id, key.slice(DOUBT_PREFIX.length), 0);
     },
   };
 }

@@ -16,7 +16,7 @@ import type { ProxyContext } from "./proxy-context.js";
 import { KnownCredential } from "./known-credential.js";
 import { BODY_SIZE, ENDPOINT_ID, RETRY_AFTER } from "./proxy-limits.js";
 import { isTooLong, parseEndpointId } from "../upstream/endpoint-id.js";
-import { isForwarded } from "../upstream/hop/forwarded.js";
+import { isForwarded, takesBack } from "../upstream/hop/forwarded.js";
 import type { NodeClient } from "./node-client.js";
 import type { NodeDispatch } from "./node-dispatch.js";
 
@@ -186,6 +186,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     target.nodesOnly = tcp;
     target.lastNode = isForwarded(head);
     target.fromNode = target.lastNode && this.#context.isNode(address);
+    target.takenBack = target.fromNode && takesBack(head);
     target.method = head.method;
     target.identity = this.#identity;
     this.#context.forwarded.set(this.#rewrite, head, endpointId, trusted || target.fromNode, secure);

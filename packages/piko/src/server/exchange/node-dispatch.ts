@@ -10,17 +10,27 @@ import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ENDPOINT_BUSY, rateRefusal, TOO_MANY_WAITING, UPSTREAMS_BUSY } from "./proxy-limits.js";
 import { openTcpTunnel } from "./tcp-tunnel.js";
-import { RemoteNode } from "../cluster/cluster-table.js";
+import {
+  NODE_DOUBTFUL,
+  NODE_DRAINS,
+  NODE_WELL,
+  type NodeRank,
+  RemoteNode,
+} from "../cluster/cluster-table.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
-import { REROUTE_FIELD } from "../upstream/hop/forwarded.js";
+import { ELSEWHERE_FIELD, REROUTE_FIELD } from "../upstream/hop/forwarded.js";
 import { HopCall } from "../upstream/hop/hop-call.js";
 import { TunnelCall } from "../upstream/tunnel-call.js";
 import type { TenantUse } from "../upstream/tenant-use.js";
 import type { Tunnel } from "../upstream/tunnel.js";
 import { WAITS_FULL, type Waiter } from "../upstream/reconnect-waits.js";
 
-/** Upstreams that one request is sent to, at most. */
+/** Upstreams that one request is sent to, at most: those that may have acted on it, or could not be reached. */
 const MAX_TRIES = 3;
+/** Further ones that can't have seen it: they have refused it, or sent it back. */
+const MAX_UNSEEN_TRIES = 6;
+/** So long a tunnel has to be doubtful before the requests that its agent has not accepted go elsewhere. */
+const MOVE_AFTER_MS = 2_000;
 
 /** Where a request is to go; set by the life cycle. */
 export interface Target {
@@ -34,6 +44,8 @@ export interface Target {
   lastNode: boolean;
   /** Another node has sent it, and knows of further ones. */
   fromNode: boolean;
+  /** That node takes it back if a further one has better tunnels. */
+  takenBack: boolean;
   /**
    * A TCP dial: a tunnel of this node is joined to the client's socket; as a request, an upgrade, it can only go to another
    * node, which answers it.
@@ -50,8 +62,17 @@ export class NodeDispatch implements Dispatch, Waiter {
   /** Where there is a cluster, from the first hop on. */
   #hopCall: HopCall | undefined;
   #triesLeft: number;
+  #unseenTriesLeft: number;
   /** The upstream that has just failed the request; it isn't asked again at once. */
   #failed: Tunnel | RemoteNode | undefined;
+  /** That one can't have seen it. */
+  #refused: boolean;
+  /** A node could not be reached: it is tried again when its time out is over. */
+  #unreached: boolean;
+  /** The node that has sent it back last: it isn't asked again before it has news. */
+  #goneFrom: RemoteNode | undefined;
+  /** The node that has tunnels, and has sent the request back because it knew of better ones. */
+  #sentBackBy: RemoteNode | undefined;
   #upstream: Tunnel | RemoteNode | undefined;
   /** Where the request is counted as one in flight. */
   #endpoint: EndpointTunnels | undefined;
@@ -69,6 +90,7 @@ export class NodeDispatch implements Dispatch, Waiter {
       identity: undefined,
       lastNode: false,
       fromNode: false,
+      takenBack: false,
       nodesOnly: false,
     };
     this.#exchange = exchange;
@@ -77,7 +99,12 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#tunnelCall = new TunnelCall(exchange, context.responses);
     this.#hopCall = undefined;
     this.#triesLeft = 0;
+    this.#unseenTriesLeft = 0;
     this.#failed = undefined;
+    this.#refused = false;
+    this.#unreached = false;
+    this.#goneFrom = undefined;
+    this.#sentBackBy = undefined;
     this.#upstream = undefined;
     this.#endpoint = undefined;
     this.#tenant = undefined;
@@ -93,26 +120,25 @@ export class NodeDispatch implements Dispatch, Waiter {
   begin(): void {
     this.#triesLeft = MAX_TRIES;
     this.#tenant = undefined;
+    this.#unseenTriesLeft = MAX_UNSEEN_TRIES;
     this.#failed = undefined;
+    this.#refused = false;
+    this.#unreached = false;
+    this.#goneFrom = undefined;
+    this.#sentBackBy = undefined;
     this.#waitUntilMs = 0;
   }
 
   connect(head: RequestHead | undefined): void {
-    const { cluster, upstreamMetrics, upstreams } = this.#context;
-    const { endpointId, fromNode, lastNode, nodesOnly } = this.target;
+    const { upstreamMetrics, upstreams } = this.#context;
+    const { endpointId, fromNode, nodesOnly } = this.target;
     if (nodesOnly && this.#joinTunnel(head)) return;
     const endpoint = nodesOnly ? undefined : upstreams.find(endpointId);
     if (endpoint !== undefined && !this.#enter(endpoint)) {
-      this.#exchange.refuse(ENDPOINT_BUSY);
+      if (!this.#sendBack()) this.#exchange.refuse(ENDPOINT_BUSY);
       return;
     }
-    if (this.#startOn(endpoint?.select(this.#failed), head)) return;
-    const draining = endpoint?.selectDraining(this.#failed);
-    const node = lastNode
-      ? undefined
-      : cluster?.table.select(endpointId, this.#context.clock.now(), this.#failed, draining !== undefined);
-    if (node !== undefined && this.#startHop(node, head)) return;
-    if (this.#startOn(draining, head)) return;
+    if (this.#startOn(endpoint?.select(this.#failed), head) || this.#startOnNext(endpoint, head)) return;
     if ((endpoint ?? upstreams.find(endpointId))?.isFull(this.#failed)) {
       upstreamMetrics.limits.hit("max_streams_per_tunnel");
       this.#exchange.refuse(UPSTREAMS_BUSY);
@@ -136,10 +162,22 @@ export class NodeDispatch implements Dispatch, Waiter {
    */
   again(seen: Seen): boolean {
     if (seen !== "no" && !isIdempotent(this.target.method)) return false;
-    this.#failed = seen === "stale" ? undefined : this.#upstream;
+    const upstream = this.#upstream;
+    this.#failed = seen === "stale" ? undefined : upstream;
+    this.#refused = seen === "no";
+    if (upstream instanceof RemoteNode && this.#hopCall?.rerouted === "elsewhere")
+      this.#sentBackBy = upstream;
+    // A node that couldn't be reached is no sooner reached for being tried more often.
+    const unreached = upstream instanceof RemoteNode && this.#isLeftOut(upstream);
+    this.#unreached ||= unreached;
+    if (seen === "no" && !unreached && upstream instanceof RemoteNode) this.#goneFrom = upstream;
+    if (seen === "no" && !unreached && this.#unseenTriesLeft > 0) {
+      this.#unseenTriesLeft--;
+      this.#triesLeft++;
+    }
     if (this.#triesLeft > 0) this.connect(undefined);
     // Those that were tried may be back in a moment.
-    else if (this.#failed instanceof RemoteNode) this.#wait();
+    else if (this.#refused || this.#failed instanceof RemoteNode) this.#wait();
     else return false;
     return true;
   }
@@ -148,16 +186,19 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#waiting = false;
     this.#waitUntilMs = 0;
     this.#failed = undefined;
+    this.#goneFrom = undefined;
     this.connect(undefined);
   }
 
   sweep(nowMs: number): void {
-    if (!this.#waiting) return;
-    if (nowMs >= this.#waitUntilMs) {
+    if (!this.#waiting) this.#leaveSilence(nowMs);
+    else if (nowMs >= this.#waitUntilMs) {
       this.#stopWaiting();
       this.#exchange.reply(502, "no available upstreams");
-    } else if (this.#isNodeBack(nowMs)) {
+    } else if (this.#isNodeBack(nowMs) || this.#isTunnelBack()) {
       this.#stopWaiting();
+      // Nobody else would say that an agent takes requests again.
+      if (!(this.#failed instanceof RemoteNode)) this.#failed = undefined;
       this.#triesLeft = Math.max(this.#triesLeft, 1);
       this.connect(undefined);
     }
@@ -167,6 +208,8 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (this.#waiting) this.#stopWaiting();
     this.#upstream = undefined;
     this.#failed = undefined;
+    this.#goneFrom = undefined;
+    this.#sentBackBy = undefined;
     if (this.#endpoint !== undefined) this.#endpoint.requests--;
     this.#endpoint = undefined;
   }
@@ -185,6 +228,33 @@ export class NodeDispatch implements Dispatch, Waiter {
   #joinTunnel(head: RequestHead | undefined): boolean {
     const request = head ?? this.#exchange.heldHead();
     return openTcpTunnel(this.#exchange, this.#client, request, this.target.endpointId, this.#context);
+  }
+
+  /** Sends the request to the best upstream there is when no tunnel of this node is well. */
+  #startOnNext(endpoint: EndpointTunnels | undefined, head: RequestHead | undefined): boolean {
+    const { endpointId, lastNode } = this.target;
+    const table = lastNode ? undefined : this.#context.cluster?.table;
+    const nowMs = this.#context.clock.now();
+    const node = table?.select(endpointId, nowMs, this.#failed);
+    const rank = node === undefined ? undefined : table?.rankOf(node, endpointId, nowMs);
+    if (rank === NODE_WELL && this.#startHop(node, head)) return true;
+    if (this.#startOn(endpoint?.selectDraining(this.#failed), head)) return true;
+    if (rank === NODE_DRAINS && this.#startHop(node, head)) return true;
+    if (this.#sendBack() || this.#startOn(endpoint?.selectDoubtful(this.#failed), head)) return true;
+    if (rank === NODE_DOUBTFUL && this.#startHop(node, head)) return true;
+    // What it knew of isn't there: it has to do what it can.
+    const insisted = this.#sentBackBy;
+    this.#sentBackBy = undefined;
+    return this.#startHop(insisted, head, false) || this.#startHop(node, head);
+  }
+
+  /** A request of another node goes back to it if a further node has better tunnels, and it will look for that one. */
+  #sendBack(): boolean {
+    const { endpointId, takenBack } = this.target;
+    if (!takenBack || this.#context.upstreams.find(endpointId) === undefined) return false;
+    if (!this.#hasNode(this.#context.clock.now(), NODE_WELL, undefined)) return false;
+    this.#exchange.reply(502, "endpoint is better served by another node", ELSEWHERE_FIELD);
+    return true;
   }
 
   /** Sends the request to a tunnel, if there is one and it takes it. */
@@ -209,11 +279,12 @@ export class NodeDispatch implements Dispatch, Waiter {
     return limit === undefined;
   }
 
-  #startHop(node: RemoteNode, head: RequestHead | undefined): boolean {
-    const pool = this.#context.hops?.poolFor(node);
-    if (pool === undefined) return false;
+  /** `takesBack`: the node may send it back if it knows of a better one. */
+  #startHop(node: RemoteNode | undefined, head: RequestHead | undefined, takesBack = true): boolean {
+    const { hops } = this.#context;
+    if (node === undefined || hops === undefined) return false;
     const call = (this.#hopCall ??= new HopCall(this.#exchange, this.#context.responses));
-    call.open(pool);
+    call.open(hops.poolFor(node), takesBack);
     this.#start(node, call, head);
     return true;
   }
@@ -225,21 +296,48 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#exchange.start(call, head);
   }
 
+  /**
+   * A request that its upstream leaves unanswered goes elsewhere, if there is a better place for it. What an agent has
+   * accepted stays with it; what it or a node may have seen goes only if acting twice does no harm.
+   */
+  #leaveSilence(nowMs: number): void {
+    const upstream = this.#upstream;
+    if (upstream === undefined || !this.#exchange.repeatable || !isSilent(upstream, nowMs)) return;
+    const call = upstream instanceof RemoteNode ? this.#hopCall : this.#tunnelCall;
+    const seen = call?.seen;
+    const mayGo =
+      seen === "no" || (seen !== "answered" && this.#triesLeft > 0 && isIdempotent(this.target.method));
+    if (mayGo && this.#hasBetter(nowMs, upstream)) call?.giveUp();
+  }
+
+  /** There is an upstream that neither is silent nor has just failed. */
+  #hasBetter(nowMs: number, except: Tunnel | RemoteNode): boolean {
+    const { endpointId, lastNode, nodesOnly, takenBack } = this.target;
+    if (!nodesOnly && this.#context.upstreams.find(endpointId)?.hasFree(except) === true) return true;
+    return lastNode
+      ? takenBack && this.#hasNode(nowMs, NODE_WELL, undefined)
+      : this.#hasNode(nowMs, NODE_DRAINS, except);
+  }
+
+  #hasNode(nowMs: number, worst: NodeRank, except: unknown): boolean {
+    const table = this.#context.cluster?.table;
+    return table?.select(this.target.endpointId, nowMs, except, worst) !== undefined;
+  }
+
   /** There is no upstream now: the request waits for one that has just gone, or is told so. */
   #wait(): void {
-    const { clock, upstreams } = this.#context;
-    const { waits } = upstreams;
+    const { waits } = this.#context.upstreams;
     const { endpointId } = this.target;
     const failed = this.#failed;
-    // The node or agent that was to have the endpoint hasn't, or is gone: the endpoint may turn up elsewhere in a moment.
-    if (failed instanceof RemoteNode || failed?.usable === false) waits.onLost(endpointId);
+    // The node or agent that was to have the endpoint hasn't, is gone or takes nothing now: that may be over in a moment.
+    if (failed instanceof RemoteNode || failed?.usable === false || this.#refused) waits.onLost(endpointId);
     const until = waits.wait(endpointId, this);
     if (until === WAITS_FULL) this.#exchange.refuse(TOO_MANY_WAITING);
     else if (until !== undefined) {
       this.#waiting = true;
       if (this.#waitUntilMs === 0) this.#waitUntilMs = until;
       // It is tried again when its time out is over. One that answers, but has no upstream, has to say that it has one.
-      if (failed instanceof RemoteNode && failed.ejectedUntilMs > clock.now()) this.#failed = undefined;
+      if (failed instanceof RemoteNode && this.#isLeftOut(failed)) this.#failed = this.#goneFrom;
     } else {
       const message = failed === undefined ? "no available upstreams" : "upstream unreachable";
       this.#exchange.reply(502, message);
@@ -249,7 +347,22 @@ export class NodeDispatch implements Dispatch, Waiter {
   /** A node that requests failed to reach may be well again: its time out is over, or another request got through. */
   #isNodeBack(nowMs: number): boolean {
     const { endpointId, lastNode } = this.target;
-    return !lastNode && this.#context.cluster?.table.isBack(endpointId, nowMs, this.#failed) === true;
+    return (
+      this.#unreached &&
+      !lastNode &&
+      this.#context.cluster?.table.isBack(endpointId, nowMs, this.#failed) === true
+    );
+  }
+
+  /** An agent that has refused the request may take it by now. */
+  #isTunnelBack(): boolean {
+    const { endpointId, nodesOnly } = this.target;
+    return !nodesOnly && this.#context.upstreams.find(endpointId)?.hasFree(undefined) === true;
+  }
+
+  /** Requests to the node have just failed. */
+  #isLeftOut(node: RemoteNode): boolean {
+    return node.ejectedUntilMs > this.#context.clock.now();
   }
 
   /**
@@ -285,4 +398,10 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#waiting = false;
     this.#context.upstreams.waits.cancel(this.target.endpointId, this);
   }
+}
+
+/** An agent has left streams unaccepted for some time, or a node is silent, though their connections stand. */
+function isSilent(upstream: Tunnel | RemoteNode, nowMs: number): boolean {
+  if (upstream instanceof RemoteNode) return upstream.status === "unreachable";
+  return upstream.doubtful && nowMs - upstream.doubtSinceMs >= MOVE_AFTER_MS;
 }

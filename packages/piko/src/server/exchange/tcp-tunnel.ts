@@ -19,9 +19,10 @@ import type { RequestHead } from "../../http/head.js";
 import { findField } from "../../http/find-field.js";
 import { saysHalfClose } from "../../http/half-close.js";
 import { StreamSender } from "../../net/stream-sender.js";
+import { NODE_DRAINS, NODE_WELL } from "../cluster/cluster-table.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import type { Tunnel } from "../upstream/tunnel.js";
-import { isForwarded } from "../upstream/hop/forwarded.js";
+import { isForwarded, takesBack } from "../upstream/hop/forwarded.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
@@ -55,7 +56,7 @@ export function openTcpTunnel(
     return true;
   }
   const endpoint = context.upstreams.find(endpointId);
-  const tunnel = endpoint?.select(undefined) ?? drainingTunnel(context, head, endpointId);
+  const tunnel = endpoint?.select(undefined) ?? lesserTunnel(client, head, endpointId, context);
   if (endpoint === undefined || tunnel === undefined) return false;
   if (endpoint.requests >= context.config.limits.maxRequestsPerEndpoint) {
     exchange.refuse(ENDPOINT_BUSY);
@@ -84,14 +85,25 @@ export function openTcpTunnel(
   return true;
 }
 
-/** A tunnel that drains, unless another node has a better one. */
-function drainingTunnel(
-  { cluster, upstreams }: ProxyContext,
+/** A tunnel that drains or is doubtful, unless another node has a better one. */
+function lesserTunnel(
+  client: NodeClient,
   head: RequestHead,
   endpointId: string,
+  context: ProxyContext,
 ): Tunnel | undefined {
-  const elsewhere = !isForwarded(head) && cluster?.has(endpointId, true) === true;
-  return elsewhere ? undefined : upstreams.find(endpointId)?.selectDraining(undefined);
+  const { cluster, upstreams } = context;
+  const endpoint = upstreams.find(endpointId);
+  if (endpoint === undefined) return undefined;
+  const forwarded = isForwarded(head);
+  if (!forwarded && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
+  const draining = endpoint.selectDraining(undefined);
+  if (draining !== undefined) return draining;
+  // A node that takes it back is told so by the dispatch.
+  const sentBack = forwarded && takesBack(head) && context.isNode(client.client.address);
+  if (sentBack && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
+  if (!forwarded && cluster?.has(endpointId, NODE_DRAINS) === true) return undefined;
+  return endpoint.selectDoubtful(undefined);
 }
 
 /** Joins the two; each direction ends by itself where both peers know half-closes (decision 004). */

@@ -9,22 +9,46 @@ export class EndpointTunnels {
   requests = 0;
   /** Listeners as they were last told to others; see {@link listenerCount}. */
   told = 0;
-  #next = 0;
+  /** What was told to others with it; see {@link doubtful}. */
+  toldDoubtful = false;
+  readonly #random: () => number;
+  /** Which of the active ones are doubtful. */
+  readonly #doubtful = new Set<Tunnel>();
+  #turn = 0;
 
-  /** Round robin over the active ones that take a stream, but not `except`. */
+  /** `random`: numbers in [0, 1). */
+  constructor(random: () => number) {
+    this.#random = random;
+  }
+
+  add(tunnel: Tunnel): void {
+    tunnel.turn = ++this.#turn;
+    this.active.push(tunnel);
+  }
+
+  /**
+   * Of two active ones at random the one with fewer requests in flight, so that one that is slow gets less, and nobody
+   * crowds on the emptiest; of equals the one whose turn is longer ago. Neither `except`, nor those that are doubtful or
+   * take no stream now.
+   */
   select(except: unknown): Tunnel | undefined {
-    const { active } = this;
-    for (let tries = active.length; tries > 0; tries--) {
-      if (this.#next >= active.length) this.#next = 0;
-      const tunnel = active[this.#next++];
-      if (tunnel?.accepting && tunnel !== except) return tunnel;
-    }
-    return undefined;
+    return this.#doubtful.size === this.active.length ? undefined : this.#selectOf(false, except);
   }
 
   /** A draining one that still takes a stream: for when there is nothing better, on this node or another. */
   selectDraining(except: unknown): Tunnel | undefined {
-    return this.draining.find((tunnel) => tunnel.accepting && tunnel !== except);
+    return this.draining.find((tunnel) => isFree(tunnel, false, except));
+  }
+
+  /** One that may never answer: for when there is nothing else, not even draining ones or another node. */
+  selectDoubtful(except: unknown): Tunnel | undefined {
+    return this.#selectOf(true, except) ?? this.draining.find((tunnel) => isFree(tunnel, true, except));
+  }
+
+  /** There is one that isn't doubtful, besides `except`, and takes a stream. */
+  hasFree(except: unknown): boolean {
+    const isWell = (tunnel: Tunnel): boolean => isFree(tunnel, false, except);
+    return this.active.some(isWell) || this.draining.some(isWell);
   }
 
   /** For an endpoint that has just had no tunnel to give: whether it has any, besides `except`, that will take streams. */
@@ -43,16 +67,63 @@ export class EndpointTunnels {
     return count;
   }
 
+  /** All tunnels that requests are sent to are doubtful. */
+  get doubtful(): boolean {
+    if (this.#doubtful.size < this.active.length) return false;
+    return !this.draining.some((tunnel) => tunnel.usable && !tunnel.doubtful);
+  }
+
   get tunnelCount(): number {
     return this.active.length + this.draining.length;
   }
 
-  /** Takes a tunnel out and keeps the order of turns for the others. */
+  /** Takes a tunnel out. */
   withdraw(tunnel: Tunnel): boolean {
     const at = this.active.indexOf(tunnel);
     if (at < 0) return false;
     this.active.splice(at, 1);
-    if (at < this.#next) this.#next--;
+    this.#doubtful.delete(tunnel);
     return true;
   }
+
+  /** A tunnel has become doubtful, or is it no more. */
+  onDoubt(tunnel: Tunnel): void {
+    if (!tunnel.doubtful) this.#doubtful.delete(tunnel);
+    else if (this.active.includes(tunnel)) this.#doubtful.add(tunnel);
+  }
+
+  #selectOf(doubtful: boolean, except: unknown): Tunnel | undefined {
+    const { active } = this;
+    const first = this.#findFrom(this.#randomPlace(), doubtful, except, -1);
+    if (first < 0) return undefined;
+    const second = active.length === 1 ? -1 : this.#findFrom(this.#randomPlace(), doubtful, except, first);
+    const one = active[first] as Tunnel;
+    const other = active[second];
+    const chosen = other !== undefined && isBefore(other, one) ? other : one;
+    chosen.turn = ++this.#turn;
+    return chosen;
+  }
+
+  #randomPlace(): number {
+    const { length } = this.active;
+    return length < 2 ? 0 : Math.floor(this.#random() * length);
+  }
+
+  /** The first place from `start` on, round the end, with a tunnel to choose, but not `taken`; -1 if there is none. */
+  #findFrom(start: number, doubtful: boolean, except: unknown, taken: number): number {
+    const { active } = this;
+    for (let i = 0; i < active.length; i++) {
+      const at = (start + i) % active.length;
+      if (at !== taken && isFree(active[at] as Tunnel, doubtful, except)) return at;
+    }
+    return -1;
+  }
+}
+
+function isFree(tunnel: Tunnel, doubtful: boolean, except: unknown): boolean {
+  return tunnel !== except && tunnel.doubtful === doubtful && tunnel.accepting;
+}
+
+function isBefore(one: Tunnel, other: Tunnel): boolean {
+  return one.streamCount === other.streamCount ? one.turn < other.turn : one.streamCount < other.streamCount;
 }

@@ -14,7 +14,11 @@ function create(
 ) {
   const { threshold = 0.2, shedRate = 0.1, minConns = 5, drainable = true } = options;
   const clock = new FakeClock();
-  const upstreams = new Upstreams(new ReconnectWaits(clock, 0, 0), () => {});
+  const upstreams = new Upstreams(
+    new ReconnectWaits(clock, 0, 0),
+    () => {},
+    () => 0,
+  );
   const random = new SeededRandom(3);
   const others = counts.slice(1);
   let shed = 0;

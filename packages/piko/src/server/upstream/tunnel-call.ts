@@ -4,7 +4,7 @@
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
 import type { Trailers } from "../../http/exchange/client-side.js";
-import type { UpstreamCall, UpstreamEvents } from "../../http/exchange/upstream-call.js";
+import type { Seen, UpstreamCall, UpstreamEvents } from "../../http/exchange/upstream-call.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
 import { requestHeadCapacity, writeRequestHead } from "../../http/h1/rewrite-request-head.js";
 import {
@@ -57,6 +57,18 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
 
   get connecting(): boolean {
     return false;
+  }
+
+  /** Whether its agent may have the request: not if nothing of it has left, and for certain once it has accepted it. */
+  get seen(): Seen {
+    const stream = this.#stream;
+    if (stream?.unacknowledged === false && !stream.unsent) return "answered";
+    return stream?.unsent === true ? "no" : "maybe";
+  }
+
+  /** Its agent is silent, and the request can go elsewhere. */
+  giveUp(): void {
+    this.#lose(ABORT.silent, this.#stream?.unsent === true);
   }
 
   send(head: RequestHead, rewrite: RequestRewrite, last: boolean): void {

@@ -50,6 +50,8 @@ describe("at its token's end a tunnel", () => {
       const { rig, tunnel } = scene;
       const stream = tunnel.openStream(handler());
       stream?.flushFlags();
+      // Its agent isn't silent.
+      await eventually(() => stream?.unacknowledged === false);
       rig.clock.advance(LIFE_MS - 1);
       expect([chosen(scene), rig.upstreams.listenerCounts(), rig.told]).toEqual([tunnel, { e: 1 }, ["e 1"]]);
       rig.clock.advance(1);

@@ -3,14 +3,16 @@
 import type {
   ByteSocket,
   Clock,
+  DoubtReason,
   KeepAliveOptions,
   StreamHandler,
   TunnelError,
   YamuxStream,
 } from "@piko/tunnel";
-import { TunnelSession } from "@piko/tunnel";
+import { DOUBT_AFTER_MS, TunnelSession } from "@piko/tunnel";
 import type { TenantUse } from "./tenant-use.js";
 import type { Identity } from "../../auth/identity.js";
+import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
 
 /**
  * active: takes requests. draining: its agent or this node wants to be rid of it; it gets requests only while the agent
@@ -27,6 +29,8 @@ export interface TunnelOwner {
   onUsable(tunnel: Tunnel): void;
   /** Its token no longer counts, for this reason. */
   onExpired(tunnel: Tunnel, reason: string): void;
+  /** Its agent leaves streams or pings unanswered, or no longer does. */
+  onDoubt(tunnel: Tunnel): void;
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void;
 }
 
@@ -48,10 +52,11 @@ export interface TunnelOptions {
   /** How it is found out that the agent has gone without a word. */
   keepAlive: KeepAliveOptions;
   clock: Clock;
+  sweep: DeadlineSweep;
   owner: TunnelOwner;
 }
 
-export class Tunnel {
+export class Tunnel implements Expiring {
   readonly endpointId: string;
   readonly clientIp: string;
   readonly tenantId: string;
@@ -66,10 +71,13 @@ export class Tunnel {
   /** When its token ends, in milliseconds since 1970. */
   readonly untilMs: number;
   state: TunnelState = "active";
+  /** When it was last chosen, as a number of its endpoint's. */
+  turn = 0;
   #held = false;
   readonly #maxStreams: number;
   readonly #session: TunnelSession;
   readonly #owner: TunnelOwner;
+  readonly #sweep: DeadlineSweep;
 
   constructor(options: TunnelOptions) {
     this.endpointId = options.endpointId;
@@ -82,9 +90,15 @@ export class Tunnel {
     this.untilMs = options.untilMs;
     this.#maxStreams = options.maxStreams;
     this.#owner = options.owner;
+    this.#sweep = options.sweep;
     const { clock, keepAlive, socket } = options;
     const peer = { peerHalfCloses: this.drainable };
     this.#session = new TunnelSession(socket, "server", this, clock, { ...keepAlive, ...peer });
+    this.#sweep.add(this);
+  }
+
+  sweep(nowMs: number): void {
+    if (this.#session.yamux.look(nowMs)) this.#owner.onDoubt(this);
   }
 
   /** Bytes that came in one read with the upgrade request. */
@@ -102,6 +116,21 @@ export class Tunnel {
   get accepting(): boolean {
     const { yamux } = this.#session;
     return yamux.accepting && yamux.streamCount < this.#maxStreams && !this.#held;
+  }
+
+  /** Its agent is silent: others are asked first. Only the ping's time out ends a tunnel. */
+  get doubtful(): boolean {
+    return this.#session.yamux.doubt.doubtful;
+  }
+
+  /** Since when it is doubtful, on the clock. */
+  get doubtSinceMs(): number {
+    return this.#session.yamux.doubt.sinceMs;
+  }
+
+  /** What its agent has left unanswered. */
+  get doubtReason(): DoubtReason {
+    return this.#session.yamux.doubt.reason;
   }
 
   /** A new stream to the agent; undefined when the tunnel takes none any more, or has too many waiting. */
@@ -172,6 +201,7 @@ export class Tunnel {
   }
 
   onEnded(): void {
+    this.#sweep.remove(this);
     // It is counted out before its requests are told, so that they go elsewhere, or wait for the agent's return.
     if (this.state === "expired") return;
     this.state = "draining";
@@ -183,4 +213,10 @@ export class Tunnel {
     this.state = "gone";
     this.#owner.onGone(this, error);
   }
+}
+
+/** Why a tunnel is in doubt, in words. */
+export function describeDoubt({ doubtReason }: Pick<Tunnel, "doubtReason">): string {
+  const what = doubtReason === "stream" ? "a stream not accepted" : "a ping not answered";
+  return `${what} in ${DOUBT_AFTER_MS} ms`;
 }

@@ -273,6 +273,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
         keepAliveTimeoutMs: port.config.pingTimeoutMs,
       },
       clock: port.clock,
+      sweep: port.sweep,
       owner: port,
     });
     port.onTunnel(tunnel);

@@ -9,7 +9,11 @@ import { Upstreams } from "./upstreams.js";
 
 it("tells what there is of tunnels, requests and streams", async () => {
   const metrics = new Metrics();
-  const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+  const upstreams = new Upstreams(
+    new ReconnectWaits(new FakeClock(), 5_000, 10),
+    () => {},
+    () => 0,
+  );
   const counts = new UpstreamMetrics(metrics, upstreams, {} as LimitCounters<UpstreamLimit>);
   const add = (endpointId: string, streamCount: number): Tunnel => {
     const tunnel = { endpointId, streamCount, usable: true, accepting: true } as Tunnel;
@@ -20,6 +24,10 @@ it("tells what there is of tunnels, requests and streams", async () => {
   const leaving = add("b", 4);
   add("b", 0);
   upstreams.drain(leaving);
+  const silent = add("b", 0);
+  Object.assign(silent, { doubtful: true });
+  upstreams.onDoubt(silent);
+  upstreams.onDoubt(silent);
   const busy = upstreams.find("b");
   if (busy !== undefined) busy.requests = 7;
   upstreams.waits.onLost("c");
@@ -29,7 +37,9 @@ it("tells what there is of tunnels, requests and streams", async () => {
   const text = await metrics.text();
   const shown = [...text.matchAll(/^piko_upstreams_(\w+) (\d+)$/gm)].map(([, name, value]) => [name, value]);
   expect(Object.fromEntries(shown)).toEqual({
-    connected_upstreams: "3",
+    connected_upstreams: "4",
+    doubtful_upstreams: "1",
+    doubts_total: "2",
     draining_upstreams: "1",
     registered_endpoints: "2",
     upstream_requests_total: "9",

@@ -45,6 +45,16 @@ export class UpstreamMetrics {
       () => upstreams.drainingCount,
     );
     metrics.gauge(
+      "piko_upstreams_doubtful_upstreams",
+      "Number of upstreams whose agents leave streams or pings unanswered",
+      () => upstreams.doubtfulCount,
+    );
+    metrics.counter(
+      "piko_upstreams_doubts_total",
+      "Number of times that an upstream has become doubtful",
+      () => upstreams.doubts,
+    );
+    metrics.gauge(
       "piko_upstreams_registered_endpoints",
       "Number of endpoints with an upstream on this node",
       () => upstreams.endpointCount,

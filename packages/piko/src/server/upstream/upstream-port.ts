@@ -23,7 +23,7 @@ import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { ServerTlsConfig } from "../../config/server-tls.js";
 import type { Logger } from "../../observability/logger.js";
 import type { TenantUse, TenantUses } from "./tenant-use.js";
-import type { Tunnel } from "./tunnel.js";
+import { describeDoubt, type Tunnel } from "./tunnel.js";
 import type { TunnelDrains } from "./tunnel-drains.js";
 import type { TunnelExpiries } from "./tunnel-expiries.js";
 import { type Refusal, UpstreamConnection, type UpstreamConnectionOwner } from "./upstream-connection.js";
@@ -230,6 +230,13 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     tunnel.tenant?.remove(tunnel);
     this.logger.info("upstream token no longer counts", { ...describe(tunnel), reason });
     if (tunnel.identity !== undefined) this.auth.audit?.lost(askedBy(tunnel), reason);
+  }
+
+  onDoubt(tunnel: Tunnel): void {
+    this.#upstreams.onDoubt(tunnel);
+    if (tunnel.doubtful) {
+      this.logger.warn("upstream in doubt", { ...describe(tunnel), reason: describeDoubt(tunnel) });
+    } else this.logger.info("upstream in doubt no more", describe(tunnel));
   }
 
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {

@@ -1,21 +1,49 @@
-import { FakeClock } from "@piko/testkit";
+import { FakeClock, SeededRandom } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import type { Tunnel } from "./tunnel.js";
 import { ReconnectWaits } from "./reconnect-waits.js";
 import { Upstreams } from "./upstreams.js";
 
-const tunnel = (endpointId: string): Tunnel => ({ endpointId, accepting: true, usable: true }) as Tunnel;
+const tunnel = (endpointId: string): Tunnel =>
+  ({ endpointId, accepting: true, usable: true, doubtful: false, streamCount: 0, turn: 0 }) as Tunnel;
+
+const create = (random = () => 0): Upstreams =>
+  new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {}, random);
 
 describe("Upstreams", () => {
-  it("takes the tunnels of an endpoint in turns", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
-    const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
-    for (const one of [a, b, c]) upstreams.add(one);
-    expect([1, 2, 3, 4].map(() => upstreams.find("e")?.select(undefined))).toEqual([a, b, c, a]);
+  it("takes of two tunnels at random the one with fewer requests in flight, and of equals the one whose turn it is", () => {
+    const random = new SeededRandom(5);
+    const upstreams = create(() => random.next());
+    const [a, b] = [tunnel("e"), tunnel("e")];
+    for (const one of [a, b]) upstreams.add(one);
+    const endpoint = upstreams.find("e");
+    expect([1, 2, 3, 4].map(() => endpoint?.select(undefined))).toEqual([a, b, a, b]);
+    Object.assign(a, { streamCount: 3 });
+    expect([1, 2, 3].map(() => endpoint?.select(undefined))).toEqual([b, b, b]);
+  });
+
+  it("keeps a slow tunnel among many from filling up, and gives all others about as much", () => {
+    const random = new SeededRandom(6);
+    const upstreams = create(() => random.next());
+    const all = Array.from({ length: 10 }, () => tunnel("e"));
+    for (const one of all) upstreams.add(one);
+    const counts = new Map<Tunnel, number>(all.map((one) => [one, 0]));
+    const busy: { one: Tunnel; ends: number }[] = [];
+    for (let now = 0; now < 5_000; now++) {
+      for (const { one } of busy.filter(({ ends }) => ends === now))
+        Object.assign(one, { streamCount: one.streamCount - 1 });
+      const one = upstreams.find("e")?.select(undefined) as Tunnel;
+      counts.set(one, (counts.get(one) ?? 0) + 1);
+      Object.assign(one, { streamCount: one.streamCount + 1 });
+      busy.push({ one, ends: now + (one === all[0] ? 500 : 5) });
+    }
+    expect(all[0]?.streamCount).toBeLessThan(10);
+    for (const one of all.slice(1)) expect(Math.abs((counts.get(one) ?? 0) - 550)).toBeLessThan(100);
   });
 
   it("passes over tunnels that take no stream, and over the one that has just failed", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+    const random = new SeededRandom(7);
+    const upstreams = create(() => random.next());
     const [a, b, full] = [tunnel("e"), tunnel("e"), { ...tunnel("e"), accepting: false } as Tunnel];
     for (const one of [a, full, b]) upstreams.add(one);
     expect([1, 2, 3].map(() => upstreams.find("e")?.select(undefined))).toEqual([a, b, a]);
@@ -24,17 +52,52 @@ describe("Upstreams", () => {
     expect(upstreams.find("e")?.select(a)).toBeUndefined();
   });
 
-  it("keeps the turns of the others when one goes", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
-    const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("e")];
-    for (const one of [a, b, c]) upstreams.add(one);
-    expect(upstreams.find("e")?.select(undefined)).toBe(a);
+  it("passes over doubtful tunnels, which are asked for by name, and says when there are no others", () => {
+    const told: string[] = [];
+    const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
+    const upstreams = new Upstreams(
+      waits,
+      (_id, ...what) => void told.push(what.join(" ")),
+      () => 0,
+    );
+    const [a, b] = [tunnel("e"), tunnel("e")];
+    for (const one of [a, b]) upstreams.add(one);
+    const endpoint = upstreams.find("e");
+    const doubt = (one: Tunnel, doubtful: boolean): void => {
+      Object.assign(one, { doubtful });
+      upstreams.onDoubt(one);
+    };
+    doubt(a, true);
+    expect([1, 2].map(() => endpoint?.select(undefined))).toEqual([b, b]);
+    expect([endpoint?.selectDoubtful(undefined), endpoint?.hasFree(undefined), endpoint?.hasFree(b)]).toEqual(
+      [a, true, false],
+    );
+    expect(upstreams.doubtfulCount).toBe(1);
+    doubt(b, true);
+    expect([endpoint?.select(undefined), endpoint?.selectDoubtful(a)]).toEqual([undefined, b]);
+    // One that drains is no better.
+    upstreams.drain(a);
+    expect([endpoint?.selectDraining(undefined), endpoint?.selectDoubtful(b)]).toEqual([undefined, a]);
+    doubt(a, false);
+    expect(endpoint?.selectDraining(undefined)).toBe(a);
+    doubt(a, true);
+    upstreams.remove(b);
+    doubt(a, false);
     upstreams.remove(a);
-    expect([1, 2, 3].map(() => upstreams.find("e")?.select(undefined))).toEqual([b, c, b]);
+    expect(told).toEqual([
+      "1 false",
+      "2 false",
+      "2 true",
+      "1 true",
+      "1 false",
+      "1 true",
+      "1 false",
+      "0 false",
+    ]);
   });
 
   it("sends nothing to a draining tunnel while there is another", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+    const upstreams = create();
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
     upstreams.add(b);
@@ -49,7 +112,11 @@ describe("Upstreams", () => {
   it("tells how many listeners take requests: draining ones only while they are all there is", () => {
     const told: number[] = [];
     const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
-    const upstreams = new Upstreams(waits, (_endpointId, count) => void told.push(count));
+    const upstreams = new Upstreams(
+      waits,
+      (_endpointId, count) => void told.push(count),
+      () => 0,
+    );
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
     upstreams.add(b);
@@ -68,7 +135,7 @@ describe("Upstreams", () => {
   });
 
   it("lets requests wait when the last listener takes none any more, and go on when it does again", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+    const upstreams = create();
     const a = tunnel("e");
     upstreams.add(a);
     upstreams.drain(a);
@@ -84,7 +151,7 @@ describe("Upstreams", () => {
   });
 
   it("counts a tunnel that leaves twice once", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+    const upstreams = create();
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
     upstreams.add(b);
@@ -97,13 +164,13 @@ describe("Upstreams", () => {
   });
 
   it("lists an endpoint whatever its name means to JavaScript", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+    const upstreams = create();
     for (const name of ["__proto__", "constructor"]) upstreams.add(tunnel(name));
     expect(JSON.stringify(upstreams.listenerCounts())).toBe('{"__proto__":1,"constructor":1}');
   });
 
   it("forgets an endpoint with its last tunnel", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+    const upstreams = create();
     const a = tunnel("e");
     upstreams.add(a);
     expect(upstreams.endpointCount).toBe(1);
@@ -114,7 +181,7 @@ describe("Upstreams", () => {
   });
 
   it("has only listeners that take requests in what it shows of all endpoints, whatever their names", () => {
-    const upstreams = new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {});
+    const upstreams = create();
     const [a, b, gone] = [tunnel("__proto__"), tunnel("e"), { ...tunnel("f"), usable: false } as Tunnel];
     for (const one of [a, b, gone]) upstreams.add(one);
     upstreams.drain(gone);
@@ -129,7 +196,11 @@ describe("Upstreams", () => {
   it("tells nothing of a tunnel that it doesn't have", () => {
     const told: string[] = [];
     const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
-    const upstreams = new Upstreams(waits, (endpointId) => void told.push(endpointId));
+    const upstreams = new Upstreams(
+      waits,
+      (endpointId) => void told.push(endpointId),
+      () => 0,
+    );
     upstreams.drain(tunnel("e"));
     upstreams.remove(tunnel("e"));
     expect([told, upstreams.tunnelCount]).toEqual([[], 0]);

@@ -7,23 +7,34 @@ import type { Tunnel } from "./tunnel.js";
 export class Upstreams {
   /** Requests whose endpoint has just lost its upstreams. */
   readonly waits: ReconnectWaits;
-  readonly #onListeners: (endpointId: string, count: number) => void;
+  /** How often a tunnel has become doubtful. */
+  doubts = 0;
+  readonly #onListeners: (endpointId: string, count: number, doubtful: boolean) => void;
+  readonly #random: () => number;
   readonly #endpoints = new Map<string, EndpointTunnels>();
   readonly #tunnels = new Set<Tunnel>();
 
-  /** `onListeners`: told how many listeners that take requests an endpoint has, whenever that changes. */
-  constructor(waits: ReconnectWaits, onListeners: (endpointId: string, count: number) => void) {
+  /**
+   * `onListeners`: told how many listeners that take requests an endpoint has, and whether all of them are doubtful, whenever
+   * that changes. `random`: numbers in [0, 1).
+   */
+  constructor(
+    waits: ReconnectWaits,
+    onListeners: (endpointId: string, count: number, doubtful: boolean) => void,
+    random: () => number,
+  ) {
     this.waits = waits;
     this.#onListeners = onListeners;
+    this.#random = random;
   }
 
   add(tunnel: Tunnel): void {
     let endpoint = this.#endpoints.get(tunnel.endpointId);
     if (endpoint === undefined) {
-      endpoint = new EndpointTunnels();
+      endpoint = new EndpointTunnels(this.#random);
       this.#endpoints.set(tunnel.endpointId, endpoint);
     }
-    endpoint.active.push(tunnel);
+    endpoint.add(tunnel);
     this.#tunnels.add(tunnel);
     this.#changed(tunnel.endpointId, endpoint);
   }
@@ -33,6 +44,15 @@ export class Upstreams {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
     if (endpoint === undefined) return;
     if (endpoint.withdraw(tunnel)) endpoint.draining.push(tunnel);
+    this.#changed(tunnel.endpointId, endpoint);
+  }
+
+  /** The tunnel has become doubtful, or is it no more. */
+  onDoubt(tunnel: Tunnel): void {
+    if (tunnel.doubtful) this.doubts++;
+    const endpoint = this.#endpoints.get(tunnel.endpointId);
+    if (endpoint === undefined) return;
+    endpoint.onDoubt(tunnel);
     this.#changed(tunnel.endpointId, endpoint);
   }
 
@@ -48,9 +68,11 @@ export class Upstreams {
 
   #changed(endpointId: string, endpoint: EndpointTunnels): void {
     const count = endpoint.listenerCount;
-    if (count === endpoint.told) return;
+    const doubtful = count > 0 && endpoint.doubtful;
+    if (count === endpoint.told && doubtful === endpoint.toldDoubtful) return;
     endpoint.told = count;
-    this.#onListeners(endpointId, count);
+    endpoint.toldDoubtful = doubtful;
+    this.#onListeners(endpointId, count, doubtful);
     if (count === 0) this.waits.onLost(endpointId);
     else this.waits.onFound(endpointId);
   }
@@ -110,6 +132,13 @@ export class Upstreams {
     for (const [endpointId, { told }] of this.#endpoints) if (told > 0) counts.push([endpointId, told]);
     // Not by assignment: an endpoint may be called `__proto__`.
     return Object.fromEntries(counts);
+  }
+
+  /** Tunnels whose agents are silent; counts them, so for metrics only. */
+  get doubtfulCount(): number {
+    let count = 0;
+    for (const tunnel of this.#tunnels) if (tunnel.doubtful) count++;
+    return count;
   }
 
   /** Tunnels that drain; counts them, so for once a second and for metrics. */

@@ -153,7 +153,7 @@ async function setUp(onBytes: (socket: Socket, text: string) => void = (socket) 
     // Somewhere in a larger buffer, as read buffers are.
     const bytes = Buffer.from(`..${text}..`, "latin1");
     parseRequestHead(head, bytes, 2, bytes.length - 2);
-    call.open(pool);
+    call.open(pool, false);
     call.send(head, PLAIN_REQUEST, pieces.length === 0 && !more);
     for (const piece of pieces) call.write(Buffer.from(piece, "latin1"), 0, piece.length);
     if (pieces.length > 0 && !more) call.end(undefined);
@@ -470,18 +470,40 @@ describe("a loss", () => {
     expect(peer.received.join("")).toBe("");
   });
 
-  it("comes at once to requests without a response when gossip finds the node gone", async () => {
+  it.each([
+    ["true", "gone"],
+    ["elsewhere", "elsewhere"],
+  ] as const)("says why the request was sent back: %s", async (value, why) => {
+    const rerouting = `HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nx-piko-reroute: ${value}\r\n\r\n`;
+    const { pool, send } = await setUp((socket) => void socket.write(rerouting));
+    const recorder = send(GET);
+    await recorder.until(() => recorder.events.length > 0);
+    expect([recorder.events, recorder.call.rerouted]).toEqual([["no"], why]);
+    recorder.call.open(pool, false);
+    expect(recorder.call.rerouted).toBe("no");
+  });
+
+  it("isn't brought about by gossip that finds the node gone: its connections stand", async () => {
     const { pool, request, send } = await setUp((socket, text) => {
       if (!text.includes("/hang")) socket.write(OK);
     });
     await request(GET);
-    const answered = send(GET);
-    await answered.until(() => answered.whole);
+    expect(pool.idleCount).toBe(1);
     const hanging = send(GET.replace("/x", "/hang"));
     pool.onUnreachable();
-    await hanging.until(() => hanging.events.length > 0);
-    expect([hanging.events[0], answered.events]).toEqual(["no", []]);
-    expect(pool.idleCount).toBe(0);
+    expect([hanging.events, pool.idleCount]).toEqual([[], 0]);
+  });
+
+  it("is brought about by whoever gives a request up that can go elsewhere, and says nothing new of the node", async () => {
+    const { node, peer, send } = await setUp(() => {});
+    const early = send(GET);
+    expect(early.call.seen).toBe("no");
+    early.call.giveUp();
+    const late = send(GET);
+    await eventually(() => peer.received.join("") !== "");
+    expect(late.call.seen).toBe("maybe");
+    late.call.giveUp();
+    expect([early.events, late.events, node.failures]).toEqual([["no"], ["maybe"], 0]);
   });
 
   const PART = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx";

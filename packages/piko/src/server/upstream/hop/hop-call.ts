@@ -15,8 +15,8 @@ import {
 import { writeBody, writeLastChunk } from "../../../http/h1/write-body.js";
 import { type MutableRewrite, PLAIN_REQUEST, type RequestRewrite } from "../../../http/request-rewrite.js";
 import { saysHalfClose } from "../../../http/half-close.js";
-import { isReroute } from "./forwarded.js";
-import type { HopPool, WaitingCall } from "./hop-pool.js";
+import { type Rerouted, reroutedBy } from "./forwarded.js";
+import type { HopPool } from "./hop-pool.js";
 
 /** Received bytes that may wait for the client, as on a tunnel's stream. */
 const WINDOW_BYTES = 256 * 1024;
@@ -24,13 +24,16 @@ const WINDOW_BYTES = 256 * 1024;
 /** Takes over a connection whose call is over, until it is closed or used again. */
 const FINISHED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
-export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, WaitingCall {
+export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   /** Whether the agent behind the other node knows half-closes: that node's 101 says so. */
   halfClose: boolean;
+  /** Whether the node has sent the last request back, and why. */
+  rerouted: Rerouted;
   readonly #events: UpstreamEvents;
   readonly #reader: ResponseReader;
   readonly #rewrite: MutableRewrite;
   #pool: HopPool | undefined;
+  #takesBack: boolean;
   #socket: ByteSocket | undefined;
   #connected: boolean;
   /** The connection carried other requests before. */
@@ -47,6 +50,8 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
 
   constructor(events: UpstreamEvents, limits: ResponseReaderLimits) {
     this.halfClose = false;
+    this.rerouted = "no";
+    this.#takesBack = false;
     this.#closed = false;
     this.#events = events;
     this.#reader = new ResponseReader(this, limits);
@@ -61,9 +66,25 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
     this.#blocked = false;
   }
 
-  /** The next request goes to the node of this pool. */
-  open(pool: HopPool): void {
+  /** The next request goes to the node of this pool. `takesBack`: it may send it back, to be sent elsewhere. */
+  open(pool: HopPool, takesBack: boolean): void {
     this.#pool = pool;
+    this.#takesBack = takesBack;
+    this.rerouted = "no";
+  }
+
+  /** Whether the other node may have the request. */
+  get seen(): Seen {
+    if (this.#reader.begun) return "answered";
+    if (this.#reused) return "stale";
+    return this.#connected ? "maybe" : "no";
+  }
+
+  /** The node is silent, and the request can go elsewhere. */
+  giveUp(): void {
+    const { seen } = this;
+    this.#detach()?.destroy();
+    this.#events.onLost(ABORT.silent, seen === "stale" ? "maybe" : seen, ABORT.silent.message);
   }
 
   get congested(): boolean {
@@ -90,10 +111,10 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
     this.halfClose = false;
     this.#closed = false;
     this.#reader.begin(head.method);
-    pool.onWaiting(this);
     const own = this.#rewrite;
     Object.assign(own, rewrite);
     own.addForward = true;
+    own.addReroute = this.#takesBack;
     own.connectionClose = false;
     const { out } = socket;
     const start = out.reserve(requestHeadCapacity(head, own));
@@ -137,10 +158,6 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
     else socket.close();
   }
 
-  giveUp(): void {
-    this.#socket?.destroy();
-  }
-
   onBytes(buffer: Buffer, start: number, end: number): void {
     const socket = this.#socket;
     if (socket === undefined) return;
@@ -150,7 +167,6 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
         this.#lose(ABORT.lost);
         return;
       }
-      this.#pool?.onSettled(this);
       this.#pool?.onSuccess();
     }
     this.#reader.read(buffer, start, end);
@@ -184,7 +200,8 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
   }
 
   onResponse(head: ResponseHead, last: boolean): void {
-    if (!isReroute(head)) {
+    this.rerouted = reroutedBy(head);
+    if (this.rerouted === "no") {
       this.#events.onResponse(head, last);
       return;
     }
@@ -214,23 +231,16 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents, Wai
 
   #lose(why: AbortReason): void {
     const pool = this.#pool;
-    const seen = this.#seen();
+    const { seen } = this;
     this.#detach()?.destroy();
     if (seen === "stale") pool?.onStale();
     else if (seen !== "answered") pool?.onFailure();
     this.#events.onLost(why, seen, why.message);
   }
 
-  #seen(): Seen {
-    if (this.#reader.begun) return "answered";
-    if (this.#reused) return "stale";
-    return this.#connected ? "maybe" : "no";
-  }
-
   #detach(): ByteSocket | undefined {
     const socket = this.#socket;
     if (socket === undefined) return undefined;
-    if (!this.#reader.begun) this.#pool?.onSettled(this);
     this.#socket = undefined;
     this.#pool = undefined;
     this.#reader.stop();

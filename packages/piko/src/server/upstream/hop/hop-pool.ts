@@ -17,12 +17,6 @@ const CONNECT_TIMEOUT_MS = 2_000;
  */
 const KEEP_ALIVE_MS = 15_000;
 
-/** A call whose response has not begun. */
-export interface WaitingCall {
-  /** The node can't be reached, so there will be no response. */
-  giveUp(): void;
-}
-
 /** TLS options of a new connection to a node; undefined for a plain one. */
 export type HopTls = (node: RemoteNode, host: string) => ConnectionOptions | undefined;
 
@@ -33,7 +27,6 @@ export class HopPool {
   readonly #tls: HopTls | undefined;
   /** The one that was used last comes last, and is used first. */
   readonly #idle: IdleConnection[] = [];
-  readonly #waiting = new Set<WaitingCall>();
   #closed = false;
 
   constructor(node: RemoteNode, table: ClusterTable, clock: Clock, tls?: HopTls) {
@@ -83,16 +76,6 @@ export class HopPool {
     if (at >= 0) this.#idle.splice(at, 1);
   }
 
-  /** For calls: the request is on its way. */
-  onWaiting(call: WaitingCall): void {
-    this.#waiting.add(call);
-  }
-
-  /** For calls: the response has begun, or the request is over. */
-  onSettled(call: WaitingCall): void {
-    this.#waiting.delete(call);
-  }
-
   /** For calls: the node answers. */
   onSuccess(): void {
     this.#table.onSuccess(this.#node);
@@ -108,10 +91,9 @@ export class HopPool {
     this.#closeIdle();
   }
 
-  /** The node can't be reached: nothing is kept, and requests without a response are lost, so that they can go elsewhere. */
+  /** The node can't be reached: nothing is kept. What waits for it looks by itself whether it can go elsewhere. */
   onUnreachable(): void {
     this.#closeIdle();
-    for (const call of [...this.#waiting]) call.giveUp();
   }
 
   /** Ends the connections without a request; others end with theirs. */

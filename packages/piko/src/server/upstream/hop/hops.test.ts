@@ -63,7 +63,7 @@ function setUp() {
     };
     const budget = new ByteBudget(1_000);
     const call = new HopCall(events, { head: new ResponseHead(10), maxHeadBytes: 1_000, budget });
-    call.open(hops.poolFor(node));
+    call.open(hops.poolFor(node), true);
     call.send(requestHead(`GET ${path} HTTP/1.1\r\nHost: e.test`), PLAIN_REQUEST, true);
     cleanUps.push(() => call.abort(ABORT.client_gone));
     return { call, told };
@@ -93,14 +93,16 @@ it("each node has a pool of its own, and its requests are counted", async () => 
   expect([ofA.idleCount, ofB.idleCount, hops.poolFor(a)]).toEqual([1, 1, ofA]);
 });
 
-it("a node that can't be reached loses its requests, and others theirs not", async () => {
-  const { ask, hops } = setUp();
+it("a node that can't be reached loses the connections that are kept for it, and no request", async () => {
+  const { ask, hops, request } = setUp();
   const [a, b, never] = [await startNode("a"), await startNode("b"), await startNode("never asked")];
-  const [lost, other] = [ask(a, "/later"), ask(b, "/later")];
+  await request(a);
+  await request(b);
+  const { told } = ask(a, "/later");
+  await request(a);
   hops.onUnreachable(never);
   hops.onUnreachable(a);
-  await eventually(() => lost.told.length > 0);
-  expect([lost.told, other.told]).toEqual([["reset no"], []]);
+  expect([told, hops.poolFor(a).idleCount, hops.poolFor(b).idleCount]).toEqual([[], 0, 1]);
 });
 
 it("a node that is gone for good is forgotten, and one of its name begins anew", async () => {

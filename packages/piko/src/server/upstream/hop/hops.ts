@@ -30,7 +30,7 @@ export class Hops {
     return pool;
   }
 
-  /** The node can't be reached: requests to it that have no answer go elsewhere. */
+  /** The node can't be reached: what is kept is not worth keeping. */
   onUnreachable(node: RemoteNode): void {
     this.#pools.get(node)?.onUnreachable();
   }

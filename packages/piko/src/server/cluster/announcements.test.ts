@@ -1,0 +1,240 @@
+// What other nodes learn of endpoints that drain or are doubtful here, and what of that Go nodes get to see. The second half
+// is played on the simulated network, with the real gossip between the nodes.
+
+import { EVERYBODY, SeededRandom, SimulatedCluster } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { Gossip } from "../../gossip/gossip.js";
+import { createSilentLogger } from "../../observability/silent-logger.js";
+import { Announcements } from "./announcements.js";
+import { ClusterTable, NODE_DOUBTFUL, NODE_WELL } from "./cluster-table.js";
+import { announceNode, watchCluster } from "./gossip-sync.js";
+
+const PLAIN = "endpoint:e";
+const DOUBT = "_piko:doubt:e";
+
+function create() {
+  const keys = new Map<string, string>();
+  const log: string[] = [];
+  const local = {
+    upsertLocal: (key: string, value: string) => {
+      if (keys.get(key) !== value) log.push(`+${key}`);
+      keys.set(key, value);
+    },
+    deleteLocal: (key: string) => {
+      if (keys.delete(key)) log.push(`-${key}`);
+    },
+  };
+  const table = new ClusterTable(() => 0);
+  table.join("other");
+  table.setAddress("other", "proxyAddr", "other:1");
+  table.setAddress("other", "adminAddr", "other:2");
+  const announcements = new Announcements({ keys: local, table, logger: createSilentLogger(), now: () => 0 });
+  /** What the other node says of its listeners. */
+  const other = (count: number, doubt: number): void => {
+    table.setListeners("other", "e", count);
+    table.setDoubt("other", "e", doubt);
+    announcements.onOtherChanged("e");
+  };
+  return { announcements, keys, log, other, table, said: () => Object.fromEntries(keys) };
+}
+
+describe("an endpoint in doubt", () => {
+  it("is announced as such, and under its plain key as long as nobody else is well for it", () => {
+    const { announcements, other, said } = create();
+    announcements.set("e", { count: 2, doubtful: false });
+    expect(said()).toEqual({ [PLAIN]: "2" });
+    announcements.set("e", { count: 2, doubtful: true });
+    expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
+    other(1, 1);
+    expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
+    other(1, 0);
+    expect(said()).toEqual({ [DOUBT]: "2" });
+    other(0, 1);
+    expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
+    other(1, 0);
+    other(0, 0);
+    expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
+  });
+
+  it("is never unknown to nodes that know both keys, on the way in or out", () => {
+    const { announcements, log, other } = create();
+    other(1, 0);
+    announcements.set("e", { count: 1, doubtful: false });
+    announcements.set("e", { count: 1, doubtful: true });
+    announcements.set("e", { count: 1, doubtful: false });
+    expect(log).toEqual([`+${PLAIN}`, `+${DOUBT}`, `-${PLAIN}`, `+${PLAIN}`, `-${DOUBT}`]);
+    announcements.set("e", { count: 1, doubtful: true });
+    announcements.set("e", { count: 0, doubtful: false });
+    expect(log.slice(5)).toEqual([`+${DOUBT}`, `-${PLAIN}`, `-${DOUBT}`]);
+  });
+
+  it("isn't announced by a node that drains, doubtful or not, while another one is well", () => {
+    const { announcements, other, said, table } = create();
+    announcements.set("e", { count: 1, doubtful: false });
+    other(1, 0);
+    announcements.drain();
+    expect(said()).toEqual({});
+    announcements.set("e", { count: 1, doubtful: true });
+    expect(said()).toEqual({ [DOUBT]: "1" });
+    table.setDraining("other", true);
+    announcements.onOthersChanged();
+    expect(said()).toEqual({ [PLAIN]: "1", [DOUBT]: "1" });
+  });
+
+  it("looks after doubtful endpoints alone when another node begins to drain", () => {
+    const { announcements, other, said, table } = create();
+    other(1, 0);
+    announcements.set("e", { count: 1, doubtful: true });
+    expect(said()).toEqual({ [DOUBT]: "1" });
+    table.setDraining("other", true);
+    announcements.onOthersChanged();
+    expect(said()).toEqual({ [PLAIN]: "1", [DOUBT]: "1" });
+  });
+});
+
+/** Three nodes of ours; what they know of each other, and what a Go node would. */
+function simulate(seed: number) {
+  const random = new SeededRandom(seed);
+  const nodes = new Map<string, { announcements: Announcements; table: ClusterTable }>();
+  const cluster = new SimulatedCluster({
+    random,
+    conditions: { loss: 0.1, delayMs: [0.1, 20] },
+    create: ({ nodeId, addr, transport, clock, resolve, watch }) => {
+      const table = new ClusterTable(() => random.next());
+      const sync = watchCluster({
+        table,
+        logger: createSilentLogger(),
+        onEndpoint: (endpointId) => announcements.onOtherChanged(endpointId),
+        onEndpointLost: (endpointId) => announcements.onOtherChanged(endpointId),
+        onDoubt: (endpointId) => announcements.onOtherChanged(endpointId),
+        onDraining: () => announcements.onOthersChanged(),
+      });
+      const both =
+        <Args extends unknown[]>(one?: (...args: Args) => void, other?: (...args: Args) => void) =>
+        (...args: Args): void => {
+          one?.(...args);
+          other?.(...args);
+        };
+      const gossip = new Gossip({
+        nodeId,
+        addr,
+        transport,
+        clock,
+        random: () => random.next(),
+        watch: {
+          onJoin: both((id: string) => watch.onJoin(id), sync.onJoin),
+          onLeave: both((id: string) => watch.onLeave(id), sync.onLeave),
+          onReachable: both((id: string) => watch.onReachable(id), sync.onReachable),
+          onUnreachable: both((id: string) => watch.onUnreachable(id), sync.onUnreachable),
+          onUpsert: both((...args: [string, string, string]) => watch.onUpsert(...args), sync.onUpsert),
+          onDelete: both((...args: [string, string]) => watch.onDelete(...args), sync.onDelete),
+          onExpired: both((id: string) => watch.onExpired(id), sync.onExpired),
+        },
+        initialVersion: 0,
+        resolve: (addresses, done) => done({ targets: resolve(addresses), failures: [] }),
+      });
+      const announcements = new Announcements({
+        keys: gossip,
+        table,
+        logger: createSilentLogger(),
+        now: () => clock.now(),
+      });
+      nodes.set(nodeId, { announcements, table });
+      announceNode(gossip, `${nodeId}:8000`, `${nodeId}:8002`);
+      return {
+        start: () => gossip.start(),
+        join: (addresses) => void gossip.join(addresses).catch(() => {}),
+        leave: () => void gossip.leave(),
+        close: () => void gossip.close(),
+        // The addresses are the cluster's; ours were said above.
+        upsertLocal: () => {},
+        deleteLocal: () => {},
+      };
+    },
+  });
+  for (const id of ["a", "b", "c"]) cluster.start(id, [EVERYBODY]);
+  cluster.run(3_000);
+  const node = (id: string) => {
+    const found = nodes.get(id);
+    if (found === undefined) throw new Error(id);
+    return found;
+  };
+  const set = (id: string, doubtful: boolean): void =>
+    node(id).announcements.set("e", { count: 1, doubtful });
+  /** The nodes that a Go node at c's place would send requests to. */
+  const seenByGo = (): string[] =>
+    [...(cluster.alive.get("c")?.view.nodes ?? [])]
+      .filter(([, { keys }]) => keys.has(PLAIN))
+      .map(([id]) => id)
+      .sort();
+  const ranks = (): Record<string, number> =>
+    Object.fromEntries(
+      ["a", "b"].map((id) => {
+        const { table } = node("c");
+        const remote = table.get(id);
+        return [
+          id,
+          remote?.endpoints.has("e") === true ? table.rankOf(remote, "e", cluster.clock.now()) : -1,
+        ];
+      }),
+    );
+  return { cluster, random, ranks, seenByGo, set };
+}
+
+describe("nodes that tell each other of doubt", () => {
+  it("never leave Go nodes without one for long, though both withdraw at the same moment", () => {
+    let gaps = 0;
+    for (let seed = 1; seed <= 30; seed++) {
+      const { cluster, ranks, seenByGo, set } = simulate(seed);
+      set("a", false);
+      set("b", false);
+      cluster.run(2_000);
+      expect(seenByGo()).toEqual(["a", "b"]);
+      set("a", true);
+      set("b", true);
+      const start = cluster.clock.now();
+      let without = 0;
+      while (cluster.clock.now() - start < 5_000) {
+        cluster.run(10);
+        if (seenByGo().length === 0) without += 10;
+        // Nodes of ours know of both all the time.
+        expect(Math.min(...Object.values(ranks()))).toBeGreaterThanOrEqual(0);
+      }
+      if (without > 0) gaps++;
+      expect(without).toBeLessThan(1_000);
+      expect([seenByGo(), ranks()]).toEqual([["a", "b"], { a: NODE_DOUBTFUL, b: NODE_DOUBTFUL }]);
+      set("a", false);
+      cluster.run(5_000);
+      expect([seenByGo(), ranks()]).toEqual([["a"], { a: NODE_WELL, b: NODE_DOUBTFUL }]);
+      set("b", false);
+      cluster.run(5_000);
+      expect([seenByGo(), ranks()]).toEqual([["a", "b"], { a: NODE_WELL, b: NODE_WELL }]);
+      cluster.close();
+    }
+    // Otherwise this has seen nothing.
+    expect(gaps).toBeGreaterThan(0);
+  });
+
+  it("agree in the end, whatever has happened in whatever order", () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const { cluster, random, ranks, seenByGo, set } = simulate(1_000 + seed);
+      const doubtful = { a: false, b: false };
+      set("a", false);
+      set("b", false);
+      for (let step = 0; step < 30; step++) {
+        const id = random.pick(["a", "b"] as const);
+        doubtful[id] = random.int(0, 1) === 1;
+        set(id, doubtful[id]);
+        cluster.run(random.int(0, 400));
+      }
+      cluster.run(6_000);
+      const well = (["a", "b"] as const).filter((id) => !doubtful[id]);
+      expect(seenByGo(), `seed ${seed}`).toEqual(well.length === 0 ? ["a", "b"] : well);
+      expect(ranks(), `seed ${seed}`).toEqual({
+        a: doubtful.a ? NODE_DOUBTFUL : NODE_WELL,
+        b: doubtful.b ? NODE_DOUBTFUL : NODE_WELL,
+      });
+      cluster.close();
+    }
+  });
+});
