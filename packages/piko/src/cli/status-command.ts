@@ -49,7 +49,14 @@ function createUpstreamCommand(): Command {
     .summary("endpoints with their listeners")
     .description("Shows the endpoints that are listened on at the node, with the number of listeners.")
     .addHelpText("after", "\nExample:\n  piko server status upstream endpoints --watch");
+  const doubtful = new Command("doubtful")
+    .summary("tunnels whose agents are silent")
+    .description(
+      "Shows the tunnels whose agents leave streams or pings unanswered, since when and why. Others are asked before them.",
+    )
+    .addHelpText("after", "\nExample:\n  piko server status upstream doubtful --watch");
   group.addCommand(endpoints.action(() => run(endpoints, (pages) => pages.upstreamEndpoints)));
+  group.addCommand(doubtful.action(() => run(doubtful, (pages) => pages.upstreamDoubtful)));
   return group;
 }
 

@@ -25,6 +25,15 @@ export interface Page<T = unknown> {
   readonly table: (document: T, view: View) => string;
 }
 
+/** A tunnel whose agent is silent. */
+interface DoubtfulTunnel {
+  readonly endpoint_id: string;
+  readonly client_ip: string;
+  readonly since: string;
+  readonly reason: string;
+  readonly streams: number;
+}
+
 interface ClusterIdentity {
   readonly id: string;
   readonly status: string;
@@ -70,6 +79,13 @@ function isCounts(value: unknown): boolean {
 /** Listeners by endpoint; Go's servers say null when there are none. */
 const ENDPOINTS = z.custom<Counts | null>(isCounts).transform((counts) => sortKeys(counts ?? {}));
 
+const DOUBTFUL_TUNNEL = z.object({
+  endpoint_id: z.string(),
+  client_ip: z.string(),
+  since: z.string(),
+  reason: z.string(),
+  streams: z.int(),
+});
 const CLUSTER_NODE = z.object({
   id: z.string(),
   status: z.string(),
@@ -99,6 +115,20 @@ export const upstreamEndpoints: Page<Record<string, number>> = {
   path: "/status/upstream/endpoints",
   schema: ENDPOINTS,
   table: endpointTable,
+};
+
+/** `upstream doubtful` */
+export const upstreamDoubtful: Page<{ tunnels: DoubtfulTunnel[] }> = {
+  title: "doubtful upstreams",
+  path: "/status/upstream/doubtful",
+  schema: z.array(DOUBTFUL_TUNNEL).transform((tunnels) => ({ tunnels })),
+  table: ({ tunnels }, { nowMs, width }) => {
+    const seconds = ({ since }: DoubtfulTunnel): string =>
+      `${Math.max(0, Math.round((nowMs - Date.parse(since)) / 1_000))} s`;
+    return tunnels.length === 0
+      ? "no upstream is in doubt\n"
+      : formatTable([...DOUBT_COLUMNS, { title: "FOR", value: seconds }, REASON_COLUMN], tunnels, width);
+  },
 };
 
 /** `cluster nodes`; those of one status only, unless it is empty. */
@@ -158,6 +188,17 @@ export function gossipNode(id: string): Page<{ nodemetadata: GossipNode; entries
     },
   };
 }
+
+const DOUBT_COLUMNS: readonly Column<DoubtfulTunnel>[] = [
+  { title: "ENDPOINT", value: ({ endpoint_id }) => endpoint_id },
+  { title: "AGENT", value: ({ client_ip }) => client_ip },
+  { title: "STREAMS", value: ({ streams }) => streams },
+];
+const REASON_COLUMN: Column<DoubtfulTunnel> = {
+  title: "REASON",
+  value: ({ reason }) => reason,
+  optional: true,
+};
 
 const CLUSTER_COLUMNS: readonly Column<ClusterEntry>[] = [
   { title: "ID", value: ({ id }) => id },

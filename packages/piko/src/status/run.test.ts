@@ -9,7 +9,15 @@ import type { GivenSetting } from "../config/load-config.js";
 import { loadConfig } from "../config/load-config.js";
 import { STATUS, type StatusConfig } from "../config/status.js";
 import { AdminClient } from "./admin-client.js";
-import { clusterNode, clusterNodes, gossipNode, gossipNodes, type Page, upstreamEndpoints } from "./pages.js";
+import {
+  clusterNode,
+  clusterNodes,
+  gossipNode,
+  gossipNodes,
+  type Page,
+  upstreamDoubtful,
+  upstreamEndpoints,
+} from "./pages.js";
 import { runStatus } from "./run.js";
 
 const servers: Server[] = [];
@@ -101,6 +109,15 @@ const GOSSIP_A = { ...GOSSIP_B, id: "a", left: false, expiry: "0001-01-01T00:00:
 const ENTRY = { key: "proxy_addr", value: "10.0.0.2:8000", version: 1, internal: false, deleted: false };
 const PAGES = {
   "/status/upstream/endpoints": { web: 12, api: 1 },
+  "/status/upstream/doubtful": [
+    {
+      endpoint_id: "web",
+      client_ip: "10.0.0.9",
+      since: "2026-11-25T11:59:50.000Z",
+      reason: "a stream not accepted in 1000 ms",
+      streams: 12,
+    },
+  ],
   "/status/cluster/nodes": [
     { ...B, endpoints: 0, upstreams: 0 },
     { ...A, endpoints: 2, upstreams: 13 },
@@ -124,6 +141,9 @@ describe("a page for programs", () => {
         ],
       }),
     );
+    expect(parse(await show(upstreamDoubtful, config))).toEqual({
+      tunnels: PAGES["/status/upstream/doubtful"],
+    });
     expect(parse(await show(clusterNodes("left"), config))).toMatchObject({ nodes: [{ id: "b" }] });
     expect(JSON.stringify(parse(await show(clusterNode("local"), config)))).toBe(
       JSON.stringify({ ...ids, endpoints: {} }),
@@ -168,6 +188,15 @@ describe("a page on a terminal", () => {
         "",
       ].join("\n"),
     );
+    expect(await show(upstreamDoubtful, config, new TestScreen(80))).toBe(
+      [
+        "ENDPOINT  AGENT     STREAMS  FOR   REASON",
+        "web       10.0.0.9       12  10 s  a stream not accepted in 1000 ms",
+        "",
+      ].join("\n"),
+    );
+    const well = configOf(await servePages({ "/status/upstream/doubtful": [] }));
+    expect(await show(upstreamDoubtful, well, new TestScreen(80))).toBe("no upstream is in doubt\n");
     const alone = configOf(await servePages({ "/status/gossip/nodes": [GOSSIP_A] }));
     expect(await show(gossipNodes, alone, new TestScreen(80))).not.toContain("FORGOTTEN");
     expect(await show(gossipNode("b"), config, new TestScreen(80))).toContain(
