@@ -67,6 +67,7 @@ describe.each(nodes)("at %s", (_name, node) => {
     ["several audiences", (): string => issuer.hmac({ aud: ["other", issuer.audience] })],
     ["no expiry", (): string => issuer.hmac({ exp: undefined })],
     ["all endpoints", (): string => issuer.hmac({ piko: { endpoints: [] } })],
+    ["all endpoints, as a Go program writes it", (): string => issuer.hmac({ piko: { endpoints: null } })],
     ["endpoints by a pattern", (): string => issuer.hmac({ piko: { endpoints: ["x", "w*b"] } })],
     ["8 KiB", (): string => padded(8_192)],
   ])("a request with a token is let in: %s", async (_case, make) => {

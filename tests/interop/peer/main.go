@@ -20,6 +20,7 @@ func main() {
 		"forward": runForward,
 		"server":  runServer,
 		"echo":    runEcho,
+		"tokens":  runTokens,
 	}
 	command, known := commands[os.Args[1]]
 	if !known {
@@ -33,6 +34,6 @@ func main() {
 }
 
 func usage() {
-	fmt.Fprintln(os.Stderr, "usage: peer agent|dial|forward|server|echo [flags]")
+	fmt.Fprintln(os.Stderr, "usage: peer agent|dial|forward|server|echo|tokens [flags]")
 	os.Exit(2)
 }

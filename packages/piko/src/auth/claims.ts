@@ -91,8 +91,9 @@ function textsOf(value: unknown): readonly string[] | undefined {
   return Array.isArray(value) && value.every((each) => typeof each === "string") ? value : undefined;
 }
 
+/** A list that Go programs leave out they write as null, which stands for all endpoints, too. */
 function endpointsOf(piko: unknown): readonly string[] | undefined {
-  if (piko === undefined) return [];
+  if (piko === undefined || piko === null) return [];
   const fields = fieldsOf(piko, PIKO_NAMES);
-  return fields === undefined ? undefined : textsOf(fields.get("endpoints"));
+  return fields === undefined ? undefined : textsOf(fields.get("endpoints") ?? undefined);
 }

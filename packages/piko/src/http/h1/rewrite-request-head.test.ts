@@ -49,6 +49,34 @@ describe("a request head for the next hop", () => {
     expect(rewrite(text)).toBe(text);
   });
 
+  test("lacks the credential that its sender was authenticated by, and has it to another node in one form", () => {
+    const fields = [
+      "Authorization: Bearer t",
+      "A: b",
+      "authorization: Basic x",
+      "x-piko-authorization:",
+      "C: d",
+    ];
+    const byAuthorization = { credentialField: 1 };
+    expect(rewrite(request(...fields), byAuthorization)).toBe(request("A: b", "C: d"));
+    expect(rewrite(request(...fields), { ...byAuthorization, addForward: true })).toBe(
+      request("A: b", "C: d", "x-piko-forward: true", "x-piko-authorization: Bearer t"),
+    );
+    const both = [
+      "X-Piko-Authorization: Bearer t",
+      "Authorization: Basic own",
+      "x-piko-authorization: Bearer u",
+    ];
+    const byOwn = { credentialField: 1 };
+    expect(rewrite(request(...both), byOwn)).toBe(request("Authorization: Basic own"));
+    expect(rewrite(request(...both), { ...byOwn, addForward: true })).toBe(
+      request("Authorization: Basic own", "x-piko-forward: true", "x-piko-authorization: Bearer t"),
+    );
+    // Nobody was asked: the next node may ask.
+    expect(rewrite(request(...both), { addForward: true })).toBe(request(...both, "x-piko-forward: true"));
+    expect(rewrite(request(...both))).toBe(request("Authorization: Basic own"));
+  });
+
   test("lacks hop-by-hop fields and the ones that Connection names", () => {
     const text = request(
       "Connection: keep-alive, X-Hop, trailer",

@@ -146,8 +146,7 @@ function isKept(
     case DROP_UNLESS_NODE_OR_CREDENTIAL:
       return rewrite.addForward && rewrite.credentialField < 0;
     case DROP_IF_CREDENTIAL:
-      if (isCredential(head, rewrite, names.FIELD_AUTHORIZATION)) return false;
-      return !head.connectionNamesFields || !isNamed(head, record);
+      return !isCredential(head, rewrite, names.FIELD_AUTHORIZATION);
     case DROP_IF_FORWARDED_FOR:
       return rewrite.forwardedFor === undefined;
     case DROP_IF_FORWARDED_PROTO:

@@ -7,24 +7,43 @@ import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../ht
 /** Longer ones aren't kept with the connection. */
 const MAX_KEPT_BYTES = 2_048;
 const EMPTY: Buffer = Buffer.alloc(0);
+const NOTHING: DataView = new DataView(new ArrayBuffer(0));
+
+/** Of the memory that was looked at last: nearly all is read into the same. */
+let lastView = NOTHING;
+
+function viewOf({ buffer }: Buffer): DataView {
+  if (buffer !== lastView.buffer) lastView = new DataView(buffer);
+  return lastView;
+}
+
+/**
+ * Whether all of `known` is at `start` of `asked`. Looks at everything in any case: how long that takes tells nothing, where
+ * a connection carries requests of several. By four bytes, which is four times as fast.
+ */
+function isSame(known: DataView, asked: DataView, start: number): boolean {
+  const length = known.byteLength;
+  let different = 0;
+  let at = 0;
+  for (; at + 4 <= length; at += 4) different |= known.getInt32(at) ^ asked.getInt32(start + at);
+  for (; at < length; at++) different |= known.getUint8(at) ^ asked.getUint8(start + at);
+  return different === 0;
+}
 
 export class KnownCredential {
   #bytes: Buffer = EMPTY;
+  #words: DataView = NOTHING;
   #identity: Identity | undefined = undefined;
 
   /** Whom the field of this index stands for, if it is the same as last time. */
   find(head: RequestHead, index: number): Identity | undefined {
     if (this.#identity === undefined) return undefined;
     const { buffer, fields } = head;
-    const bytes = this.#bytes;
     const start = fields[index * FIELD_STRIDE + VALUE_START] as number;
-    if ((fields[index * FIELD_STRIDE + VALUE_END] as number) - start !== bytes.length) return undefined;
-    // All bytes in any case: how long it takes tells nothing, where a connection carries requests of several.
-    let different = 0;
-    for (let at = 0; at < bytes.length; at++) {
-      different |= (bytes[at] as number) ^ (buffer[start + at] as number);
-    }
-    return different === 0 ? this.#identity : undefined;
+    const length = (fields[index * FIELD_STRIDE + VALUE_END] as number) - start;
+    return length === this.#bytes.length && isSame(this.#words, viewOf(buffer), buffer.byteOffset + start)
+      ? this.#identity
+      : undefined;
   }
 
   /** The field of this index stands for `identity`. */
@@ -37,7 +56,10 @@ export class KnownCredential {
       this.#identity = undefined;
       return;
     }
-    if (length !== this.#bytes.length) this.#bytes = Buffer.allocUnsafeSlow(length);
+    if (length !== this.#bytes.length) {
+      this.#bytes = Buffer.allocUnsafeSlow(length);
+      this.#words = new DataView(this.#bytes.buffer);
+    }
     buffer.copy(this.#bytes, 0, start, end);
     this.#identity = identity;
   }

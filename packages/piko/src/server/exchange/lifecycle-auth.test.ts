@@ -1,0 +1,182 @@
+// Requests whose token is known, or has to be verified first: what is held, what is asked, and what becomes of it.
+
+import { afterEach, describe, expect, it } from "vitest";
+import { NodeRig } from "../../../test/node-rig.js";
+import { TcpRig } from "../../../test/tcp-rig.js";
+import { Authoriser } from "../../auth/authoriser.js";
+import type { Claims } from "../../auth/claims.js";
+import { EndpointPatterns } from "../../auth/endpoint-patterns.js";
+import { Identity } from "../../auth/identity.js";
+import { REFUSED, type Refusal } from "../../auth/refusal.js";
+import type { Waiter } from "../../auth/verification-queue.js";
+import type { Verifier } from "../../auth/verifier.js";
+
+/** An authoriser whose verifications the test ends. */
+class Desk extends Authoriser {
+  /** Questions that came so far. */
+  readonly asked: string[] = [];
+  waiter: Waiter | undefined;
+  cancelled = 0;
+
+  constructor() {
+    super({ port: "proxy", maxPending: 10, wallNow: () => 0 });
+    this.use({ close() {} } as unknown as Verifier);
+  }
+
+  override ask(credential: string | undefined, tenantId: string, waiter: Waiter): Refusal | undefined {
+    this.asked.push(`${credential ?? "nothing"}${tenantId === "" ? "" : ` of ${tenantId}`}`);
+    if (credential === undefined) return REFUSED.missing;
+    this.waiter = waiter;
+    return undefined;
+  }
+
+  override cancel(waiter: Waiter): void {
+    if (waiter === this.waiter) this.waiter = undefined;
+    this.cancelled++;
+  }
+
+  override isCurrent(): boolean {
+    return true;
+  }
+
+  /** The verification under way ends: the token is good for these endpoints, or it isn't good. */
+  answer(endpoints: readonly string[] | Refusal): void {
+    const { waiter } = this;
+    this.waiter = undefined;
+    waiter?.onVerified("reason" in endpoints ? endpoints : identityFor(endpoints));
+  }
+}
+
+function identityFor(endpoints: readonly string[]): Identity {
+  const claims = { expiresMs: 1_000_000, notBeforeMs: 0, endpoints } as unknown as Claims;
+  return new Identity({
+    tenantId: "",
+    claims,
+    fingerprint: "",
+    leewayMs: 0,
+    outlivesToken: false,
+    nowMs: 0,
+    generation: 0,
+    token: new EndpointPatterns(endpoints),
+    tenant: undefined,
+  });
+}
+
+let desk = new Desk();
+let rig: NodeRig;
+
+function start(): NodeRig {
+  desk = new Desk();
+  rig = new NodeRig({ dependencies: { auth: desk } });
+  return rig;
+}
+
+afterEach(() => rig.close());
+
+const post = (body: string, length = body.length): string =>
+  `POST /p HTTP/1.1\r\nHost: e.test\r\nAuthorization: Bearer t\r\nContent-Length: ${length}\r\n\r\n${body}`;
+const GET = "GET /g HTTP/1.1\r\nHost: e.test\r\nAuthorization: Bearer t\r\n\r\n";
+
+describe("a request with a token that is new", () => {
+  it("goes to nobody before it is verified, and whole behind that", () => {
+    start().socket.send(post("abc", 6));
+    expect([rig.asked, desk.asked, rig.socket.paused]).toEqual([0, ["Bearer t"], true]);
+    desk.answer(["e"]);
+    expect(rig.socket.paused).toBe(false);
+    rig.socket.send("def");
+    expect(rig.stream.written).toMatch(/^POST \/p HTTP.*Content-Length: 6.*\r\n\r\nabcdef$/s);
+    expect(rig.stream.written).not.toMatch(/bearer|authorization/i);
+    rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi");
+    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 200 .*hi$/s);
+  });
+
+  it("is answered when it isn't good, and the connection goes on", () => {
+    start().socket.send(GET);
+    desk.answer(REFUSED.expired);
+    expect(rig.socket.take()).toMatch(
+      /^HTTP\/1.1 401 Unauthorized\r\nContent-Type: application\/json; charset=utf-8\r\nContent-Length: 25\r\n.*\r\n\r\n{"error":"expired token"}$/s,
+    );
+    rig.socket.send(GET);
+    expect([desk.asked.length, rig.asked]).toEqual([2, 0]);
+  });
+
+  it("is answered by 503 where nobody can tell", () => {
+    start().socket.send(GET);
+    desk.answer(REFUSED.busy);
+    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 503 .*Retry-After: 1\r\n.*too many tokens wait/s);
+  });
+
+  it("keeps those behind it waiting, in their order", () => {
+    start().socket.send(GET + GET.replace("/g", "/h"));
+    expect(desk.asked).toHaveLength(1);
+    desk.answer(["e"]);
+    expect(rig.asked).toBe(1);
+    rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    expect([rig.asked, desk.asked.length]).toEqual([2, 1]);
+    expect(rig.stream.written).toMatch(/^GET \/h /);
+  });
+
+  it("is forgotten when its client goes", () => {
+    start().socket.send(GET);
+    rig.close();
+    expect([desk.waiter, desk.cancelled, rig.asked, rig.statuses]).toEqual([undefined, 1, 0, { "499": 1 }]);
+  });
+
+  it("is one of the endpoint that is served", () => {
+    start().socket.send(GET);
+    desk.answer(["f"]);
+    expect(rig.socket.take()).toContain('{"error":"endpoint not permitted"}');
+    rig.socket.send(GET.replace("e.test", "E.test").replace("Bearer t", "Bearer u"));
+    desk.answer(["e"]);
+    expect(rig.asked).toBe(1);
+  });
+});
+
+describe("a token that the connection has shown before", () => {
+  it("is asked about no more, until another one comes", () => {
+    start();
+    const round = (request: string): void => {
+      rig.socket.send(request);
+      desk.answer(["e"]);
+      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    };
+    for (const request of [GET, GET, GET.replace("Bearer t", "Bearer u"), GET]) round(request);
+    expect(desk.asked).toEqual(["Bearer t", "Bearer u", "Bearer t"]);
+    expect(rig.asked).toBe(4);
+  });
+
+  it("is asked about with a tenant", () => {
+    start();
+    for (let n = 0; n < 2; n++) {
+      rig.socket.send(GET.replace("Host", "x-piko-tenant-id: a\r\nHost"));
+      desk.answer(REFUSED.tenant);
+    }
+    expect(desk.asked).toEqual(["Bearer t of a", "Bearer t of a"]);
+  });
+});
+
+it("a question about the server itself needs no token", () => {
+  start().socket.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
+  expect([rig.socket.take().slice(0, 12), desk.asked]).toEqual(["HTTP/1.1 200", []]);
+});
+
+describe("a TCP dial with a token that is new", () => {
+  it("is joined behind its verification, with what its client has sent meanwhile", () => {
+    desk = new Desk();
+    const tcp = new TcpRig({ dependencies: { auth: desk } });
+    rig = tcp.node;
+    tcp.socket.send(tcp.request("Authorization: Bearer t\r\n"));
+    // A binary frame with a zero mask.
+    tcp.socket.send(Buffer.from([0x82, 0x85, 0, 0, 0, 0, ...Buffer.from("early")]).toString("latin1"));
+    expect([rig.asked, tcp.socket.take()]).toEqual([0, ""]);
+    desk.answer(["e"]);
+    expect(tcp.socket.take()).toMatch(/^HTTP\/1.1 101 /);
+    expect(tcp.stream.written).toBe("early");
+  });
+
+  it("is refused before its upgrade is looked at", () => {
+    start().socket.send("GET /_piko/v1/tcp/e HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n");
+    desk.answer(["f"]);
+    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 401 /);
+  });
+});
