@@ -80,6 +80,7 @@ export class ExchangeRig {
         waiting: false,
         connect: (head) => this.#connect(head),
         again: (seen) => this.#again(seen),
+        outlast: () => false,
         sweep: () => {},
         clear: () => {
           this.waiting = false;

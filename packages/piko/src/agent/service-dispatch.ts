@@ -48,6 +48,10 @@ export class ServiceDispatch implements Dispatch, Lifecycle {
     return true;
   }
 
+  outlast(): boolean {
+    return false;
+  }
+
   sweep(): void {}
 
   clear(): void {}

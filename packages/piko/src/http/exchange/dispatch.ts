@@ -12,6 +12,8 @@ export interface Dispatch {
   connect(head: RequestHead | undefined): void;
   /** The call was lost before its response. Returns whether the request goes on: on another call, or waiting. */
   again(seen: Seen): boolean;
+  /** The time for the response is over. Returns whether the request goes on all the same, on another call. */
+  outlast(nowMs: number): boolean;
   /** Looks at its own time limits, and at an upstream that has gone silent; `nowMs` is on the clock's scale. */
   sweep(nowMs: number): void;
   /** The request is over. */

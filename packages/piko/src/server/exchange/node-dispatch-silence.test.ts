@@ -278,6 +278,65 @@ describe("a request whose agent has fallen silent", () => {
     expect(rig.statuses).toEqual({ "200": 1 });
   });
 
+  describe("whose time is over", () => {
+    const TIMEOUT_MS = 30_000;
+
+    it("goes, if it may be sent again, even when the agent has accepted it", () => {
+      const rig = create();
+      const tunnel = silent(rig, GET, { unacknowledged: false });
+      const other = rig.addTunnel("well");
+      rig.clock.advance(TIMEOUT_MS - 250);
+      expect(other.streams).toHaveLength(0);
+      rig.clock.advance(500);
+      expect(tunnel.stream.calls).toEqual(["reset"]);
+      // It has its time anew.
+      rig.clock.advance(TIMEOUT_MS - 1_000);
+      other.stream.bring(OK);
+      expect(rig.statuses).toEqual({ "200": 1 });
+    });
+
+    it.each([
+      ["may not be sent again", POST, "", "doubtful"],
+      ["has begun to be answered", GET, "HTTP/1.1 200", "doubtful"],
+      ["is with an agent that is well", GET, "", "well"],
+    ] as const)("fails, if it %s", (_why, request, begun, kind) => {
+      const rig = create();
+      const tunnel = rig.addTunnel("well");
+      rig.socket.send(request);
+      Object.assign(tunnel.stream, { unacknowledged: false });
+      if (kind === "doubtful") rig.doubt(tunnel);
+      if (begun !== "") tunnel.stream.bring(begun);
+      const other = rig.addTunnel("well");
+      rig.clock.advance(TIMEOUT_MS + 250);
+      expect(rig.statuses).toEqual({ "504": 1 });
+      expect(other.streams).toHaveLength(0);
+    });
+
+    it("fails, if there is no better place for it", () => {
+      const rig = create();
+      silent(rig, GET, { unacknowledged: false });
+      rig.addTunnel("doubtful");
+      rig.addNode("a", "doubtful");
+      rig.clock.advance(TIMEOUT_MS + 250);
+      expect(rig.statuses).toEqual({ "504": 1 });
+    });
+
+    it("leaves a node whose agents are all silent", () => {
+      const rig = create();
+      rig.addNode("a", "well");
+      rig.socket.send(GET);
+      rig.hop.connect();
+      rig.table.setDoubt("a", "e", 1);
+      rig.addNode("b", "well");
+      rig.clock.advance(TIMEOUT_MS - 250);
+      expect(rig.hops.map(({ id }) => id)).toEqual(["a"]);
+      rig.clock.advance(500);
+      expect(rig.hops.map(({ id }) => id)).toEqual(["a", "b"]);
+      rig.answer(OK);
+      expect(rig.statuses).toEqual({ "200": 1 });
+    });
+  });
+
   it("stays while there is no better one, and goes when there is", () => {
     for (const kind of ["well", "draining"] as const) {
       const rig = create();

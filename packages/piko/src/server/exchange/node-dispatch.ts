@@ -190,8 +190,13 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.connect(undefined);
   }
 
+  /** What a silent agent has accepted, too, goes elsewhere if it may: the other end of its patience would be a 504. */
+  outlast(nowMs: number): boolean {
+    return this.#leaveSilence(nowMs, true);
+  }
+
   sweep(nowMs: number): void {
-    if (!this.#waiting) this.#leaveSilence(nowMs);
+    if (!this.#waiting) this.#leaveSilence(nowMs, false);
     else if (nowMs >= this.#waitUntilMs) {
       this.#stopWaiting();
       this.#exchange.reply(502, "no available upstreams");
@@ -298,16 +303,27 @@ export class NodeDispatch implements Dispatch, Waiter {
 
   /**
    * A request that its upstream leaves unanswered goes elsewhere, if there is a better place for it. What an agent has
-   * accepted stays with it; what it or a node may have seen goes only if acting twice does no harm.
+   * accepted stays with it until its time is over; what it or a node may have seen goes only if acting twice does no harm.
    */
-  #leaveSilence(nowMs: number): void {
+  #leaveSilence(nowMs: number, overdue: boolean): boolean {
     const upstream = this.#upstream;
-    if (upstream === undefined || !this.#exchange.repeatable || !isSilent(upstream, nowMs)) return;
+    if (upstream === undefined || !this.#exchange.repeatable) return false;
+    if (!isSilent(upstream, nowMs) && !(overdue && this.#isDoubtful(upstream, nowMs))) return false;
     const call = upstream instanceof RemoteNode ? this.#hopCall : this.#tunnelCall;
-    const seen = call?.seen;
-    const mayGo =
-      seen === "no" || (seen !== "answered" && this.#triesLeft > 0 && isIdempotent(this.target.method));
-    if (mayGo && this.#hasBetter(nowMs, upstream)) call?.giveUp();
+    if (call === undefined || call.begun) return false;
+    const { seen } = call;
+    const stays = seen === "answered" && !overdue;
+    const mayGo = seen === "no" || (!stays && this.#triesLeft > 0 && isIdempotent(this.target.method));
+    if (!mayGo || !this.#hasBetter(nowMs, upstream)) return false;
+    call.giveUp();
+    return true;
+  }
+
+  /** Its agent is silent, or all agents that a node has for the endpoint. */
+  #isDoubtful(upstream: Tunnel | RemoteNode, nowMs: number): boolean {
+    if (!(upstream instanceof RemoteNode)) return upstream.doubtful;
+    const rank = this.#context.cluster?.table.rankOf(upstream, this.target.endpointId, nowMs);
+    return rank !== undefined && rank >= NODE_DOUBTFUL;
   }
 
   /** There is an upstream that neither is silent nor has just failed. */

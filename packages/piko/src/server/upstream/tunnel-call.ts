@@ -66,6 +66,11 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     return stream?.unsent === true ? "no" : "maybe";
   }
 
+  /** Something of an answer has come. */
+  get begun(): boolean {
+    return this.#reader.begun;
+  }
+
   /** Its agent is silent, and the request can go elsewhere. */
   giveUp(): void {
     this.#lose(ABORT.silent, this.#stream?.unsent === true);

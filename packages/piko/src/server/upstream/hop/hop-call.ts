@@ -80,6 +80,11 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     return this.#connected ? "maybe" : "no";
   }
 
+  /** Something of an answer has come. */
+  get begun(): boolean {
+    return this.#reader.begun;
+  }
+
   /** The node is silent, and the request can go elsewhere. */
   giveUp(): void {
     const { seen } = this;
