@@ -1,11 +1,13 @@
 // Fewer files than connections (`ulimit -n`): the ports stop short of the limit and say so.
 
 import { beforeAll, expect, it } from "vitest";
+import { untilEndpoints } from "../harness/cluster.js";
 import { eventually } from "../harness/deadline.js";
 import { metric } from "../harness/metrics.js";
 import { PIKO, type RunningServer, startAgent, startServer } from "../harness/piko.js";
 import { type Program, startProgram } from "../harness/program.js";
 import { RawClient } from "../harness/raw-client.js";
+import { startRawService } from "../harness/raw-service.js";
 import { Service } from "../harness/service.js";
 import { perFile, perTest, type Stage } from "../harness/stage.js";
 
@@ -28,11 +30,11 @@ function startLimited(name: string, args: readonly string[]): Program {
   });
 }
 
-async function startLimitedServer(): Promise<RunningServer> {
+async function startLimitedServer(...flags: readonly string[]): Promise<RunningServer> {
   const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
     (port) => `--${port}.bind-addr=127.0.0.1:0`,
   );
-  const program = startLimited("server", ["server", "--drain-delay=0s", ...ports]);
+  const program = startLimited("server", ["server", "--drain-delay=0s", ...ports, ...flags]);
   const { fields } = await program.waitFor("server started");
   const address = (port: string): string => String(fields[port]);
   return {
@@ -102,6 +104,43 @@ it("answers 503 with a count and a line when files are short, on either port, an
     "proxy.limits.open_files",
     "upstream.limits.open_files",
   ]);
+});
+
+it("answers 503 to those whose way to another node would take the last files, and blames no node", async () => {
+  const far = await startServer(scene, { "cluster.node-id": "far" });
+  const hanging = await startRawService(scene, () => {});
+  await startAgent(scene, far.upstream, "hang", hanging.addr);
+  await startAgent(scene, far.upstream, "web", service.addr);
+  const near = await startLimitedServer(`--cluster.join=${far.gossip}`);
+  await untilEndpoints(near, "far", 2);
+  const clients: RawClient[] = [];
+  while (clients.length < 100) {
+    const { client, status } = await ask(near.proxy, scene);
+    expect(status).toBe(200);
+    clients.push(client);
+  }
+  const statuses: number[] = [];
+  for (const client of clients) {
+    client.send("POST / HTTP/1.1\r\nHost: x\r\nx-piko-endpoint: hang\r\nContent-Length: 0\r\n\r\n");
+    client.response("POST").then(
+      ({ status }) => statuses.push(status),
+      () => {},
+    );
+  }
+  const limited = 'piko_proxy_limited_total{limit="open_files"}';
+  await eventually(async () => {
+    const probe = await fetch(`http://${near.admin}/ready`, { headers: { connection: "close" } });
+    expect(probe.status).toBe(200);
+    return hanging.sockets.size + statuses.length === clients.length;
+  }, "an answer or a service for each");
+  expect(new Set(statuses)).toEqual(new Set([503]));
+  expect(hanging.sockets.size).toBeGreaterThan(20);
+  expect(await metric(near.admin, limited)).toBe(statuses.length);
+  for (const client of clients) client.socket.destroy();
+  await eventually(
+    async () => (await ask(near.proxy, scene)).status === 200,
+    "an answer by way of the other node",
+  );
 });
 
 it("resets connections to a forwarder that is short of files, and says so once", async () => {

@@ -23,6 +23,7 @@ it.each([
 it("is never short of what isn't known", () => {
   expect(new OpenFiles(100).isShort(socketOf(undefined))).toBe(false);
   expect(new OpenFiles(Number.POSITIVE_INFINITY).isShort(socketOf(1e6))).toBe(false);
+  expect(new OpenFiles(Number.POSITIVE_INFINITY).wouldBeOut()).toBe(false);
 });
 
 it.runIf(process.platform === "linux")(
@@ -34,6 +35,8 @@ it.runIf(process.platform === "linux")(
     const [accepted] = (await once(server, "connection")) as [Socket];
     expect(new OpenFiles(3).isOut(accepted)).toBe(true);
     expect(new OpenFiles().isShort(accepted)).toBe(false);
+    expect(new OpenFiles(3).wouldBeOut()).toBe(true);
+    expect(new OpenFiles().wouldBeOut()).toBe(false);
     client.destroy();
     accepted.destroy();
     server.close();

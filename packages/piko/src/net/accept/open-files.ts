@@ -1,8 +1,9 @@
-// How near the process is to its limit of open files, asked for each connection that a port accepts. At the limit libuv
-// accepts and closes connections without telling anybody, so ports stop short of it: the last few files are kept for
-// refusals, probes, and what the program opens itself (connections to services and nodes, gossip).
+// How near the process is to its limit of open files, asked for each connection that a port accepts or a node opens to
+// another one. At the limit libuv accepts and closes connections without telling anybody, so both stop short of it: the last
+// few files are kept for refusals, probes and what the program opens itself; of those, the last quarter isn't for the ways
+// to other nodes.
 
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import type { Socket } from "node:net";
 
 const MIN_RESERVE = 64;
@@ -27,6 +28,11 @@ export class OpenFiles {
   isOut(socket: Socket): boolean {
     return fileNumber(socket) >= this.#limit - this.#reserve / 4;
   }
+
+  /** The same for a file that isn't opened yet. Costs two system calls, so for connections and not for requests. */
+  wouldBeOut(): boolean {
+    return this.#limit !== Number.POSITIVE_INFINITY && nextFileNumber() >= this.#limit - this.#reserve / 4;
+  }
 }
 
 /**
@@ -35,6 +41,17 @@ export class OpenFiles {
  */
 function fileNumber(socket: Socket): number {
   return (socket as unknown as { _handle?: { fd?: number } | null })._handle?.fd ?? -1;
+}
+
+/** The number that the next file gets. */
+function nextFileNumber(): number {
+  try {
+    const file = openSync("/dev/null", "r");
+    closeSync(file);
+    return file;
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
 }
 
 /** The soft limit, which Node raises to the hard one when it starts. Systems other than Linux don't tell it so easily. */

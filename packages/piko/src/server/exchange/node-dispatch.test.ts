@@ -1,9 +1,13 @@
 // Which tunnel a request takes, which one it takes when that is lost, and when it waits for one.
 
+import { FakeClock } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { MemoryTunnel } from "../../../test/memory-stream.js";
 import type { NodeRig, NodeRigOptions } from "../../../test/node-rig.js";
 import { GET, nodeRigs } from "../../../test/node-rigs.js";
+import { ClusterTable } from "../cluster/cluster-table.js";
+import { Hops } from "../upstream/hop/hops.js";
+import type { ProxyDependencies } from "./proxy-context.js";
 
 const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 2\r\n\r\nab";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -161,5 +165,28 @@ describe("NodeDispatch", () => {
         expect(answer.includes("x-piko-reroute: true\r\n")).toBe(reroute);
       },
     );
+  });
+
+  it("opens no way to another node with the last files", () => {
+    for (const out of [true, false]) {
+      const clock = new FakeClock();
+      const table = new ClusterTable(() => 0);
+      table.join("n");
+      table.setAddress("n", "proxyAddr", "127.0.0.1:1");
+      table.setAddress("n", "adminAddr", "127.0.0.1:2");
+      table.setListeners("n", "e", 1);
+      const hops = new Hops(table, clock);
+      const cluster = { table, has: () => false };
+      const files = { wouldBeOut: () => out };
+      const rig = create({ dependencies: { cluster, hops, files } as unknown as Partial<ProxyDependencies> });
+      rig.upstreams.remove(rig.tunnel.asTunnel());
+      rig.socket.send(GET);
+      const answer = rig.socket.take();
+      expect(/^HTTP\/1.1 503 .*Retry-After: 1\r\n.*too many connections/s.test(answer)).toBe(out);
+      expect([rig.hits, table.get("n")?.failures]).toEqual([out ? ["open_files"] : [], 0]);
+      rig.close();
+      hops.close();
+      clock.advance(2_000);
+    }
   });
 });

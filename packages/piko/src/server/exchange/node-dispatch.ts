@@ -8,7 +8,13 @@ import type { Seen, UpstreamCall } from "../../http/exchange/upstream-call.js";
 import type { RequestHead } from "../../http/head.js";
 import type { NodeClient } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
-import { ENDPOINT_BUSY, rateRefusal, TOO_MANY_WAITING, UPSTREAMS_BUSY } from "./proxy-limits.js";
+import {
+  ENDPOINT_BUSY,
+  TOO_MANY_FILES,
+  TOO_MANY_WAITING,
+  UPSTREAMS_BUSY,
+  rateRefusal,
+} from "./proxy-limits.js";
 import { openTcpTunnel } from "./tcp-tunnel.js";
 import {
   NODE_DOUBTFUL,
@@ -290,7 +296,9 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (node === undefined || hops === undefined) return false;
     const call = (this.#hopCall ??= new HopCall(this.#exchange, this.#context.responses));
     call.open(hops.poolFor(node), takesBack);
-    this.#start(node, call, head);
+    if (call.needsConnection(this.target.method) && this.#context.files.wouldBeOut()) {
+      this.#exchange.refuse(TOO_MANY_FILES);
+    } else this.#start(node, call, head);
     return true;
   }
 

@@ -461,6 +461,18 @@ describe("a loss", () => {
     expect([node.failures, recorder.events, recorder.text]).toEqual([0, ["no"], ""]);
   });
 
+  it.each([
+    ["EMFILE", 0],
+    ["ENFILE", 0],
+    ["EADDRNOTAVAIL", 0],
+    ["ECONNREFUSED", 1],
+  ])("for want of what only this system can give is not the node's failure (%s)", async (code, failures) => {
+    const { node, send } = await setUp(() => {});
+    const recorder = send(GET);
+    recorder.call.onClose(Object.assign(new Error(`connect ${code}`), { code }));
+    expect([recorder.events, node.failures]).toEqual([["no"], failures]);
+  });
+
   it("is no one's when the request is given up", async () => {
     const { node, peer, send } = await setUp(() => {});
     const recorder = send(GET);

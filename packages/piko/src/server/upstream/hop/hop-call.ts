@@ -92,6 +92,11 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     this.#events.onLost(ABORT.silent, seen === "stale" ? "maybe" : seen, ABORT.silent.message);
   }
 
+  /** Whether such a request would open a connection. Behind `open`. */
+  needsConnection(method: string): boolean {
+    return !isRepeatable(method) || this.#pool?.idleCount === 0;
+  }
+
   get congested(): boolean {
     return !this.#closed && this.#socket?.out.congested === true;
   }
@@ -190,8 +195,9 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     this.#events.onUpstreamWritable();
   }
 
-  onClose(): void {
-    if (this.#socket !== undefined) this.#lose(this.#reader.awaitingHead ? ABORT.reset : ABORT.cut);
+  onClose(error: Error | undefined): void {
+    if (this.#socket === undefined) return;
+    this.#lose(this.#reader.awaitingHead ? ABORT.reset : ABORT.cut, isOwnLack(error));
   }
 
   onInform(head: ResponseHead): void {
@@ -234,12 +240,13 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     if (this.#unconsumed > WINDOW_BYTES) this.#socket?.pause();
   }
 
-  #lose(why: AbortReason): void {
+  /** `ownLack`: it is no failure of the other node's. */
+  #lose(why: AbortReason, ownLack = false): void {
     const pool = this.#pool;
     const { seen } = this;
     this.#detach()?.destroy();
     if (seen === "stale") pool?.onStale();
-    else if (seen !== "answered") pool?.onFailure();
+    else if (seen !== "answered" && !ownLack) pool?.onFailure();
     this.#events.onLost(why, seen, why.message);
   }
 
@@ -251,6 +258,18 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     this.#reader.stop();
     socket.handler = FINISHED;
     return socket;
+  }
+}
+
+/** This system has no file, or no port, for another connection. */
+function isOwnLack(error: Error | undefined): boolean {
+  switch ((error as NodeJS.ErrnoException | undefined)?.code) {
+    case "EMFILE":
+    case "ENFILE":
+    case "EADDRNOTAVAIL":
+      return true;
+    default:
+      return false;
   }
 }
 
