@@ -11,6 +11,7 @@ import { faults } from "../faults.js";
 import { Outbox } from "./outbox.js";
 import { type PausedSocket, pausedSockets } from "./paused-sockets.js";
 import { type Reader, readTurns } from "./read-turns.js";
+import { adoptSocket, type OnRead, SHARED } from "./shared-reads.js";
 import { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket-state.js";
 import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
 import { hadEnded, holdWriteErrors, isRefusal } from "./write-errors.js";
@@ -36,11 +37,6 @@ const LINGER_MS = 2_000;
 const READ_ON_MS = 30_000;
 /** The system counts in seconds, and takes 0 for its own default of two hours. */
 const LEAST_KEEP_ALIVE_MS = 1_000;
-
-interface TcpHandle {
-  useUserBuffer?: unknown;
-  writeQueueSize?: number;
-}
 
 export class ByteSocket implements Reader, PausedSocket {
   /** As long as there is no connection, one that never will be any. */
@@ -74,7 +70,11 @@ export class ByteSocket implements Reader, PausedSocket {
   /** `end` came while it dialled. */
   #endLater: boolean;
 
-  private constructor(handler: SocketHandler, readLength: ReadLength, open: Open | undefined) {
+  private constructor(
+    handler: SocketHandler,
+    readLength: ReadLength,
+    open: ((onread: OnRead) => { socket: Socket; shared: boolean }) | undefined,
+  ) {
     this.handler = handler;
     this.messages = 0;
     this.#error = undefined;
@@ -98,26 +98,11 @@ export class ByteSocket implements Reader, PausedSocket {
   }
 
   /**
-   * Takes over a socket from a server. Plain TCP sockets must come paused (`pauseOnConnect: true`): they are moved to a
-   * new Socket object that reads into the shared buffer, for which Node has no public call (feature-checked, with plain
-   * `data` events as the way back). To the server they are gone then: `server.close()` doesn't wait for them, and the
-   * owner counts connections. What was read of a socket and put back comes by `data` events, too.
+   * Takes over a socket from a server. Plain TCP sockets must come paused (`pauseOnConnect: true`). To the server they are
+   * gone then: `server.close()` doesn't wait for them, and the owner counts connections.
    */
   static accept(accepted: Socket, handler: SocketHandler, readLength: ReadLength = "long"): ByteSocket {
-    return new ByteSocket(handler, readLength, (onread) => {
-      const handle = (accepted as unknown as { _handle?: TcpHandle | null })._handle;
-      const readFrom = accepted instanceof TLSSocket || accepted.readableLength > 0;
-      if (!SHARED || readFrom || typeof handle?.useUserBuffer !== "function") {
-        accepted.allowHalfOpen = true;
-        accepted.resume();
-        return { socket: accepted, shared: false };
-      }
-      const socket = new Socket({ handle, allowHalfOpen: true, onread } as object);
-      // The shell that is left must not own the handle, and the server must forget it: it would never see its end.
-      (accepted as unknown as { _handle: null })._handle = null;
-      accepted.destroy();
-      return { socket, shared: true };
-    });
+    return new ByteSocket(handler, readLength, (onread) => adoptSocket(accepted, onread));
   }
 
   /**
@@ -160,7 +145,7 @@ export class ByteSocket implements Reader, PausedSocket {
    * which counts whole writes (feature-checked: Node's own socket timeout looks at the same number).
    */
   get unsentBytes(): number {
-    const handle = (this.socket as unknown as { _handle?: TcpHandle | null })._handle;
+    const handle = (this.socket as unknown as { _handle?: { writeQueueSize?: number } | null })._handle;
     const queued = handle?.writeQueueSize;
     return queued === undefined || queued === 0 ? this.socket.writableLength : queued;
   }
@@ -417,14 +402,3 @@ export class ByteSocket implements Reader, PausedSocket {
     readTurns.wait(this);
   }
 }
-
-/** There is shared memory to read into. */
-const SHARED = readBuffer("long", 0) !== undefined;
-
-/** As Node takes it, with what its types don't know: a function that has no other buffer may say so. */
-interface OnRead {
-  buffer(): Buffer | undefined;
-  callback(count: number, buffer: Uint8Array): boolean;
-}
-
-type Open = (onread: OnRead) => { socket: Socket; shared: boolean };
