@@ -3,7 +3,8 @@
 import { once } from "node:events";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
-import { ByteSocket, type SocketHandler } from "../src/socket/byte-socket.js";
+import { ByteSocket } from "../src/socket/byte-socket.js";
+import type { SocketHandler } from "../src/socket/socket-handler.js";
 import type { ReadLength } from "../src/socket/turn-length.js";
 
 /** Writes down what a socket's owner is told. */

@@ -12,24 +12,10 @@ import { Outbox } from "./outbox.js";
 import { type PausedSocket, pausedSockets } from "./paused-sockets.js";
 import { type Reader, readTurns } from "./read-turns.js";
 import { adoptSocket, type OnRead, SHARED } from "./shared-reads.js";
+import type { SocketHandler } from "./socket-handler.js";
 import { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket-state.js";
 import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
 import { hadEnded, holdWriteErrors, isRefusal } from "./write-errors.js";
-
-/**
- * What the owner of a socket is told. What throws is a fault of the owner's: it ends this connection, with a reset, and
- * `onClose` follows.
- */
-export interface SocketHandler {
-  /** Bytes `[start, end)` arrived. They are gone when this returns: copy what has to stay. Changing them is allowed. */
-  onBytes(buffer: Buffer, start: number, end: number): void;
-  /** The peer will send nothing more. */
-  onEnd(): void;
-  /** The outbox was congested and is empty again. */
-  onDrain(): void;
-  /** The socket is gone, for `error` if there was one. The last call, exactly once. */
-  onClose(error: Error | undefined): void;
-}
 
 /** How long after our FIN the peer may go on sending before the connection is cut. */
 const LINGER_MS = 2_000;

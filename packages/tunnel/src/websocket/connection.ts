@@ -4,7 +4,8 @@
 import type { Clock, Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
 import { TunnelError } from "../errors.js";
-import type { ByteSocket, SocketHandler } from "../socket/byte-socket.js";
+import type { ByteSocket } from "../socket/byte-socket.js";
+import type { SocketHandler } from "../socket/socket-handler.js";
 import { type Flushable, turnEnd } from "../socket/flush-queue.js";
 import type { Outbox } from "../socket/outbox.js";
 import {
