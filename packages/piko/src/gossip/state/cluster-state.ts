@@ -10,9 +10,8 @@ import { type DeltaSource, NodeState, compactedVersion, isProtocolKey } from "./
 import { type GossipLimit, type StateBudget, entryBytes } from "./state-budget.js";
 import type { GossipWatch } from "./watch.js";
 
-/** Members and candidates that are kept at most; invented ids can't fill the memory. */
+/** Members and candidates that are kept at most; of them by others' word only: who comes in person finds room. */
 const MAX_MEMBERS = 4_096;
-/** The same for nodes that are known by others' word only: who comes in person finds room. */
 const MAX_HEARSAY = 3_072;
 /**
  * How far a version may be ahead of what is known of a node, and where a node that is new may begin: times in milliseconds do.
@@ -49,7 +48,6 @@ export const FOREIGN_ANSWERS = 2;
 /** Digest entries that are always the latest changes; the rest of a packet is left to chance. */
 const LATEST_ENTRIES = 10;
 
-/** The table of nodes. */
 export class ClusterState {
   readonly local: LocalState;
   readonly addr: string;
