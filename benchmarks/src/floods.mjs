@@ -3,7 +3,8 @@
 // load's core, the server has the other one with the agents.
 // @ts-check
 
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setTimeout as delay } from "node:timers/promises";
 import { FLOOD_KINDS, HTTP_ENDPOINT, TCP_ENDPOINT } from "./flood-kinds.mjs";
@@ -15,6 +16,7 @@ import { LOAD_CORE, SUBJECT_CORE } from "./workbench.mjs";
 const SERVICE = fileURLToPath(new URL("./fairness-service.mjs", import.meta.url));
 const PROBER = fileURLToPath(new URL("./fairness-prober.mjs", import.meta.url));
 const SENDER = fileURLToPath(new URL("./flood-sender.mjs", import.meta.url));
+const TURN_PROBE = new URL("./turn-probe.mjs", import.meta.url).href;
 const ENDPOINT = HOST.split(".")[0];
 /** What others may wait beside a flood, p99. */
 const MOST_MS = 100;
@@ -23,6 +25,7 @@ const RUN_UP_MS = 300;
 const PATIENCE_MS = 60_000;
 
 /**
+ * @typedef {{ cpuUs: number, turns: number }} Turns
  * @typedef {{ count: number, p50Us: number, p99Us: number }} Window
  * @typedef {{ sentBytes: number, receivedBytes: number, connections: number, failures: number, lastWords: string }} Sent
  */
@@ -34,7 +37,8 @@ const PATIENCE_MS = 60_000;
  */
 export async function measureFloods({ bench, options }, say) {
   const common = { bench, options };
-  const server = await startServer(common, []);
+  const turnFile = join(bench.directory, "turns.jsonl");
+  const server = await startServer(common, ["--import", TURN_PROBE], { BENCH_TURN_FILE: turnFile });
   const ownService = await startService(bench, options);
   const floodedService = await startService(bench, options);
   for (const [protocol, endpoint, port] of [
@@ -76,17 +80,19 @@ export async function measureFloods({ bench, options }, say) {
     ({ name }) => options.cases.length === 0 || options.cases.some((part) => name.includes(part)),
   );
   const lines = [
-    "| one connection sends | others wait: p50, ms | p99, ms | it sends, MB/s | it receives, MB/s | connections ended |",
-    "|---|---|---|---|---|---|",
+    "| one connection sends | others wait: p50, ms | p99, ms | server, CPU ms a turn | it sends, MB/s | it receives, MB/s | connections ended |",
+    "|---|---|---|---|---|---|---|",
   ];
   const alone = await probe(options.seconds);
-  lines.push(`| nothing | ${milliseconds(alone.p50Us)} | ${milliseconds(alone.p99Us)} | | | |`);
+  lines.push(`| nothing | ${milliseconds(alone.p50Us)} | ${milliseconds(alone.p99Us)} | | | | |`);
   let met = true;
   for (const { name } of kinds) {
     /** @type {Window[]} */
     const windows = [];
     /** @type {Sent[]} */
     const sent = [];
+    /** @type {number[]} */
+    const turnUs = [];
     const seconds = options.seconds + RUN_UP_MS / 1000;
     for (let round = 1; round <= options.rounds; round += 1) {
       say(`floods: ${name}: round ${round}/${options.rounds}`);
@@ -98,8 +104,12 @@ export async function measureFloods({ bench, options }, say) {
         timeoutMs: seconds * 1000 + PATIENCE_MS,
       });
       await delay(RUN_UP_MS);
-      const [window, output] = await Promise.all([probe(options.seconds), flood]);
+      const before = await readTurns(bench, server.program, turnFile);
+      const window = await probe(options.seconds);
+      const after = await readTurns(bench, server.program, turnFile);
+      const output = await flood;
       windows.push(window);
+      turnUs.push((after.cpuUs - before.cpuUs) / (after.turns - before.turns));
       sent.push(JSON.parse(output));
     }
     const p99Us = median(windows.map((window) => window.p99Us));
@@ -109,6 +119,7 @@ export async function measureFloods({ bench, options }, say) {
     const ended = median(sent.map((each) => each.failures));
     lines.push(
       `| ${name} | ${milliseconds(median(windows.map((window) => window.p50Us)))} | ${milliseconds(p99Us)} | ` +
+        `${milliseconds(median(turnUs))} | ` +
         `${rate("sentBytes")} | ${rate("receivedBytes")} | ${ended} |`,
     );
     const lastWords = sent[0]?.lastWords ?? "";
@@ -132,6 +143,22 @@ function startService(bench, options) {
   return bench.waitFor("service", [service], () =>
     /^\d+(?=\n)/.exec(readFileSync(service.stdoutFile, "utf8"))?.at(0),
   );
+}
+
+/**
+ * @param {import("./workbench.mjs").Workbench} bench
+ * @param {import("./workbench.mjs").Program} program
+ * @param {string} file
+ * @returns {Promise<Turns>}
+ */
+async function readTurns(bench, program, file) {
+  const lines = () => (existsSync(file) ? readFileSync(file, "utf8").split("\n").slice(0, -1) : []);
+  const known = lines().length;
+  process.kill(program.pid, "SIGUSR2");
+  return bench.waitFor("turns of the server", [program], () => {
+    const line = lines()[known];
+    return line === undefined ? undefined : /** @type {Turns} */ (JSON.parse(line));
+  });
 }
 
 /** @param {number} us */
