@@ -11,6 +11,7 @@
  * @property {number} bodyBytes
  * @property {number} connections keep-alive connections, one request in flight on each
  * @property {number} [leastSeconds] below this too few requests complete for their time, or their 99th percentile, to mean much
+ * @property {string} [authorization] value of the field
  * @property {number} [pauseMs] mean pause of a connection between two requests; none unless said
  *
  * @typedef {object} BulkCase

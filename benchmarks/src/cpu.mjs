@@ -17,6 +17,14 @@ export function readProcessCpuUs(pid) {
 }
 
 /**
+ * User time of a process so far, all threads, in microseconds.
+ * @param {number} pid
+ */
+export function readProcessUserUs(pid) {
+  return Number(readStat(pid)[11]) * TICK_US;
+}
+
+/**
  * The same of all children of a process that have ended.
  * @param {number} pid
  */

@@ -44,6 +44,7 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
       // wrk knows whole seconds only; SIGINT makes it stop early and report what it has.
       `-d${whole ? seconds : Math.ceil(seconds) + 1}s`,
       `-HHost: ${HOST}`,
+      ...(loadCase.authorization === undefined ? [] : [`-HAuthorization: ${loadCase.authorization}`]),
       `-s${WRK_REPORT}`,
       origin + loadCase.path,
     ],

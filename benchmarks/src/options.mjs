@@ -23,6 +23,7 @@ export const HELP = `npm run bench -- [options]
   --fairness          latency of small requests beside one bulk stream, instead of a comparison
   --floods            latency of small requests beside one connection that floods, instead of a comparison;
                       --case takes a part of a flood's name
+  --tokens            what a token that is known costs the server, instead of a comparison (default 15 rounds)
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
   --profile-dir DIR   keep the .cpuprofile files in DIR
   --help
@@ -46,6 +47,7 @@ export const HELP = `npm run bench -- [options]
  * @property {boolean} check
  * @property {boolean} fairness
  * @property {boolean} floods
+ * @property {boolean} tokens
  * @property {boolean} profile
  * @property {string | undefined} profileDirectory
  */
@@ -75,6 +77,7 @@ export function parseOptions(args) {
       check: { type: "boolean", default: false },
       fairness: { type: "boolean", default: false },
       floods: { type: "boolean", default: false },
+      tokens: { type: "boolean", default: false },
       profile: { type: "boolean", default: false },
       "profile-dir": { type: "string" },
     },
@@ -82,7 +85,7 @@ export function parseOptions(args) {
   const { check, quick } = values;
   return {
     help: values.help,
-    rounds: parseNumber("rounds", values.rounds, quick ? 1 : check ? 5 : 3, 1, 100),
+    rounds: parseNumber("rounds", values.rounds, quick ? 1 : values.tokens ? 15 : check ? 5 : 3, 1, 100),
     seconds: parseNumber("seconds", values.seconds, quick ? 0.5 : 2, 0.1, 600),
     warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 3, 0.1, 600),
     subjects: values.subject ?? [],
@@ -97,6 +100,7 @@ export function parseOptions(args) {
     check: values.check,
     fairness: values.fairness,
     floods: values.floods,
+    tokens: values.tokens,
     profile: values.profile,
     profileDirectory: values["profile-dir"],
   };
