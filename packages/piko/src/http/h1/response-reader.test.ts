@@ -307,6 +307,14 @@ describe("ResponseReader", () => {
       expect(recorder.budget.used).toBe(0);
     });
 
+    it("is given back, trailers' too, when nobody waits for the rest", () => {
+      const recorder = new Recorder();
+      recorder.read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b");
+      expect(recorder.budget.used).toBeGreaterThan(0);
+      recorder.reader.stop();
+      expect(recorder.budget.used).toBe(0);
+    });
+
     it("is no small head, though memory is short", () => {
       const recorder = new Recorder(100);
       recorder.read("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 5, 17);
