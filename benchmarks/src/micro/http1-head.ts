@@ -52,6 +52,7 @@ const rewrite = {
   forwardedHost: undefined,
   missingHost: undefined,
   addForward: false,
+  hopSecret: undefined,
   credentialField: -1,
   addReroute: false,
   connectionClose: true,

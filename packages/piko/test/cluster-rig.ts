@@ -35,7 +35,10 @@ export class ClusterRig extends NodeRig {
       onFailure: () => table.onFailure(node, this.clock.now()),
       onStale() {},
     });
-    super({ ...options, dependencies: { cluster: { has, table }, hops: { poolFor } as never } });
+    super({
+      ...options,
+      dependencies: { cluster: { has, hopSecret: undefined, table }, hops: { poolFor } as never },
+    });
     this.table = table;
     this.hops = hops;
     this.upstreams.remove(this.tunnel.asTunnel());

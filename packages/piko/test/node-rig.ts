@@ -10,6 +10,7 @@ import { OpenFiles } from "../src/net/accept/open-files.js";
 import { DeadlineSweep } from "../src/net/deadline-sweep.js";
 import { RequestMetrics } from "../src/observability/request-metrics.js";
 import { createSilentLogger } from "../src/observability/silent-logger.js";
+import type { Client } from "../src/server/clients/client.js";
 import { H1Client } from "../src/server/clients/h1-client.js";
 import { ProxyContext, type ProxyDependencies } from "../src/server/exchange/proxy-context.js";
 import { ReconnectWaits } from "../src/server/upstream/reconnect-waits.js";
@@ -24,6 +25,8 @@ export interface NodeRigOptions {
   readonly settings?: Partial<ProxyConfig>;
   readonly maxBytes?: number;
   readonly trusted?: boolean;
+  /** More of whose connection it is. */
+  readonly peer?: Partial<Client>;
   /** Other nodes, and whatever else isn't as in a node by itself. */
   readonly dependencies?: Partial<ProxyDependencies>;
 }
@@ -71,7 +74,7 @@ export class NodeRig {
       dateLine: { get: () => Buffer.from("Date: now\r\n") },
       ...dependencies,
     } as unknown as ProxyDependencies);
-    const client = { address: "192.0.2.1", trusted, secure: false, counted: true };
+    const client = { address: "192.0.2.1", trusted, secure: false, counted: true, ...options.peer };
     this.connection = new H1Client(this.context, this.socket.asSocket(), client, () => void this.gone++);
   }
 

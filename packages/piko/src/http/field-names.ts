@@ -39,6 +39,7 @@ export const FIELD_SEC_WEBSOCKET_VERSION = 28;
 export const FIELD_X_PIKO_REROUTE = 29;
 export const FIELD_X_PIKO_CAPABILITIES = 30;
 export const FIELD_X_PIKO_HOP_CAPABILITIES = 31;
+export const FIELD_X_PIKO_HOP = 32;
 
 /** Lower-case names, indexed by the FIELD_* numbers. */
 export const FIELD_NAMES: readonly string[] = [
@@ -74,6 +75,7 @@ export const FIELD_NAMES: readonly string[] = [
   "x-piko-reroute",
   "x-piko-capabilities",
   "x-piko-hop-capabilities",
+  "x-piko-hop",
 ];
 
 // A perfect hash over length, first and last byte: one candidate per name, one comparison to confirm it. Names of

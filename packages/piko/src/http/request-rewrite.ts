@@ -12,6 +12,8 @@ export interface RequestRewrite {
   readonly missingHost: Buffer | undefined;
   /** The next hop is another node: says so in `x-piko-forward` and keeps the fields that it checks again. */
   readonly addForward: boolean;
+  /** Goes with that, as `x-piko-hop`: the other node's secret, which only nodes know. Absent: it has none. */
+  readonly hopSecret: Buffer | undefined;
   /**
    * Index of the field that its sender was authenticated by, or -1. That field goes no further, but to another node, as
    * `x-piko-authorization`: it checks it again.
@@ -37,6 +39,7 @@ export const PLAIN_REQUEST: RequestRewrite = {
   forwardedHost: undefined,
   missingHost: undefined,
   addForward: false,
+  hopSecret: undefined,
   credentialField: -1,
   addReroute: false,
   connectionClose: false,

@@ -3,7 +3,7 @@
 /** What stands in a secret's place. */
 export const REDACTED = "[redacted]";
 
-const SENSITIVE = /authorization|cookie|token|secret|password|hmac|privatekey|apikey|credential/;
+const SENSITIVE = /authorization|cookie|token|secret|password|hmac|privatekey|apikey|credential|pikohop/;
 const CREDENTIALS = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+/gi;
 const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi;
 const MAX_DEPTH = 8;

@@ -50,6 +50,7 @@ for (const id of [
   names.FIELD_X_FORWARDED_HOST,
   names.FIELD_X_PIKO_ENDPOINT,
   names.FIELD_X_PIKO_FORWARD,
+  names.FIELD_X_PIKO_HOP,
   names.FIELD_X_PIKO_AUTHORIZATION,
   names.FIELD_X_PIKO_TENANT_ID,
 ]) {

@@ -10,6 +10,7 @@ const NOTHING: RequestRewrite = {
   forwardedHost: undefined,
   missingHost: undefined,
   addForward: false,
+  hopSecret: undefined,
   credentialField: -1,
   addReroute: false,
   connectionClose: false,

@@ -37,6 +37,7 @@ for (const id of [
   names.FIELD_UPGRADE,
   names.FIELD_X_PIKO_FORWARD,
   names.FIELD_X_PIKO_HOP_CAPABILITIES,
+  names.FIELD_X_PIKO_HOP,
 ]) {
   RULES[id] = DROP;
 }
@@ -60,6 +61,7 @@ const CLOSE = asciiBytes("Connection: close\r\n");
 const CHUNKED = asciiBytes("Transfer-Encoding: chunked\r\n");
 const TE_TRAILERS = asciiBytes("TE: trailers\r\n");
 const FORWARD = asciiBytes("x-piko-forward: true\r\n");
+const HOP = asciiBytes("x-piko-hop: ");
 const CREDENTIAL = asciiBytes("x-piko-authorization: ");
 const REROUTE = asciiBytes("x-piko-hop-capabilities: reroute\r\n");
 const FORWARDED_FOR = asciiBytes("X-Forwarded-For: ");
@@ -67,7 +69,7 @@ const FORWARDED_PROTO = asciiBytes("X-Forwarded-Proto: ");
 const FORWARDED_HOST = asciiBytes("X-Forwarded-Host: ");
 
 /** More than all the constants above together. */
-const FIXED_BYTES = 416;
+const FIXED_BYTES = 432;
 
 /** An upper bound for what {@link writeRequestHead} writes. */
 export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite): number {
@@ -75,6 +77,7 @@ export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite):
   if (rewrite.forwardedFor !== undefined) bytes += rewrite.forwardedFor.length;
   if (rewrite.forwardedProto !== undefined) bytes += rewrite.forwardedProto.length;
   if (rewrite.forwardedHost !== undefined) bytes += rewrite.forwardedHost.length;
+  if (rewrite.hopSecret !== undefined) bytes += rewrite.hopSecret.length;
   if (rewrite.missingHost !== undefined) bytes += rewrite.missingHost.length;
   if (rewrite.pathPrefix !== undefined) bytes += rewrite.pathPrefix.length;
   if (rewrite.query !== undefined) bytes += rewrite.query.length;
@@ -181,6 +184,7 @@ function writeAdditions(head: RequestHead, out: Buffer, at: number, rewrite: Req
   if (rewrite.addForward) {
     at = copyAll(FORWARD, out, at);
     if (rewrite.addReroute) at = copyAll(REROUTE, out, at);
+    if (rewrite.hopSecret !== undefined) at = writeField(HOP, rewrite.hopSecret, out, at);
     if (rewrite.credentialField >= 0) {
       const record = rewrite.credentialField * FIELD_STRIDE;
       const valueStart = head.fields[record + VALUE_START] as number;

@@ -100,6 +100,7 @@ test("a rewritten request is the same request without the hop before", () => {
     credentialField: fc.constant(-1),
     addReroute: fc.boolean(),
     connectionClose: fc.boolean(),
+    hopSecret: optional("s3cr3t"),
     pathPrefix: optional("/p/"),
     query: optional("q=1"),
   });

@@ -9,7 +9,7 @@ import { parseProxyHeader } from "./proxy-protocol.js";
 /** Who goes on with the connection. */
 export interface ProxyHeaderOwner {
   /** The header is read, or there is none and need not be. The handler that is set now gets the bytes behind it. */
-  onClient(socket: ByteSocket, address: string): void;
+  onClient(socket: ByteSocket, address: string, lacksHeader?: boolean): void;
   /** Whether the connection may come without a header. */
   mayLackHeader(peer: string): boolean;
   /** What has come is no header: there is nobody to answer, whoever sent this speaks neither protocol. */
@@ -60,7 +60,7 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     if (header === "incomplete") return;
     if (typeof header === "object") this.#goOn(header.address ?? this.#peer, header.end);
     else if (header === "absent" && this.#owner.mayLackHeader(this.#peer))
-      this.#goOn(this.#peer, bytes.start);
+      this.#goOn(this.#peer, bytes.start, true);
     else this.#refuse(header);
   }
 
@@ -88,10 +88,10 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
     this.#socket.destroy();
   }
 
-  #goOn(address: string, at: number): void {
+  #goOn(address: string, at: number, lacksHeader = false): void {
     const { buffer, end } = this.#bytes;
     this.#release();
-    this.#owner.onClient(this.#socket, address);
+    this.#owner.onClient(this.#socket, address, lacksHeader);
     if (at < end) this.#socket.handler.onBytes(buffer, at, end);
   }
 

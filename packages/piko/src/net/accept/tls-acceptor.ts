@@ -15,9 +15,9 @@ import { TlsConnection, type TlsConnectionOwner, type TlsRefusal } from "./tls-c
 /** Who goes on with the connections. */
 export interface TlsOwner {
   /** The handshake is done. `address`: the client's, by a PROXY header if there was one. */
-  onSecure(socket: TLSSocket, address: string): void;
+  onSecure(socket: TLSSocket, address: string, lacksHeader: boolean): void;
   /** It isn't TLS, where that is optional; its first bytes are in the socket. */
-  onPlain(socket: Socket, address: string): void;
+  onPlain(socket: Socket, address: string, lacksHeader: boolean): void;
   /** Whether the address has no share of its own: a trusted proxy, which brings many. */
   isTrusted(peer: string): boolean;
 }
@@ -134,12 +134,12 @@ export class TlsAcceptor implements TlsConnectionOwner {
 
   onSecure(connection: TlsConnection, socket: TLSSocket): void {
     this.handshakes++;
-    this.#options.owner.onSecure(socket, connection.address);
+    this.#options.owner.onSecure(socket, connection.address, !connection.hasHeader);
   }
 
   onPlain(connection: TlsConnection, socket: Socket): void {
     this.plain++;
-    this.#options.owner.onPlain(socket, connection.address);
+    this.#options.owner.onPlain(socket, connection.address, !connection.hasHeader);
   }
 
   onRefused(connection: TlsConnection, refusal: TlsRefusal, detail: string): void {

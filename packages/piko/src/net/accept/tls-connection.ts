@@ -55,6 +55,8 @@ export class TlsConnection implements Expiring {
   readonly counted: boolean;
   /** The client's: the peer, or whom its PROXY header names. */
   address: string;
+  /** It began with a PROXY header. */
+  hasHeader = false;
   readonly #options: TlsConnectionOptions;
   readonly #onReadable: () => void;
   /** The beginning of a header; no longer than headers are. */
@@ -139,6 +141,7 @@ export class TlsConnection implements Expiring {
     this.#headerRead = true;
     if (typeof header === "object") {
       this.address = header.address ?? this.peer;
+      this.hasHeader = true;
       return header.end;
     }
     if (header === "absent" && this.#options.header === "optional") return 0;

@@ -3,10 +3,13 @@
 
 import type { Clock } from "@piko/tunnel";
 import type { NodeDetails, NodeSnapshot } from "../../gossip/state/snapshot.js";
+import type { Entry } from "../../gossip/wire/messages.js";
+import { REDACTED } from "../../observability/redact.js";
 import { type Route, send, sendJson } from "../../net/route-server.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";
 import { describeDoubt, type Tunnel } from "../upstream/tunnel.js";
+import { HOP_SECRET_KEY } from "../cluster/gossip-sync.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 
 /** What gossip's `expiry` is for a node that takes part: Go's zero time. */
@@ -85,7 +88,7 @@ export class StatusPages {
   #gossipNode(id: string): object | undefined {
     const node: NodeDetails | undefined = this.#cluster.gossip.node(id);
     if (node === undefined) return undefined;
-    const { entries } = node;
+    const entries = node.entries.map(hideSecret);
     return { ...gossipState(node, this.#wallNow()), Entries: entries.length === 0 ? null : entries };
   }
 }
@@ -109,6 +112,11 @@ function decode(segment: string): string {
 
 function describe(node: NodeSummary): object {
   return { id: node.id, status: node.status, proxy_addr: node.proxyAddr, admin_addr: node.adminAddr };
+}
+
+/** By a node's hop secret anybody could send requests as a node does. */
+function hideSecret(entry: Entry): Entry {
+  return entry.key === HOP_SECRET_KEY && entry.value !== "" ? { ...entry, value: REDACTED } : entry;
 }
 
 function gossipState(

@@ -8,4 +8,8 @@ export interface Client {
   readonly secure: boolean;
   /** The connection counts as one of this address. */
   readonly counted: boolean;
+  /** It has no PROXY protocol header where there has to be one, so it is good for requests of other nodes alone. */
+  readonly hopsOnly?: boolean;
+  /** Another node has sent a request on this connection. */
+  readonly onHop?: () => void;
 }

@@ -9,6 +9,7 @@ import type { Exchange } from "../../http/exchange/exchange.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import { WriteProgress } from "../../net/write-progress.js";
+import { isForwarded } from "../upstream/hop/forwarded.js";
 import { createExchange } from "../exchange/create-exchange.js";
 import { forwardedClient } from "../exchange/forwarded-fields.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
@@ -132,7 +133,8 @@ export class H1Client implements ClientSide, SocketHandler, RequestReaderEvents,
   // The reader.
 
   onRequestHead(head: RequestHead, last: boolean): void {
-    this.#response.begin(head);
+    const fromNode = head.upgrade && isForwarded(head) && this.#context.isHop(head, this.client.address);
+    this.#response.begin(head, fromNode);
     this.#exchange.onRequest(head, last);
   }
 

@@ -9,7 +9,6 @@ import type { HttpError } from "../../http/errors.js";
 import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
-import { isForwarded } from "../upstream/hop/forwarded.js";
 import { saysHalfClose } from "../../http/half-close.js";
 import { ResponseFraming } from "./response-framing.js";
 
@@ -39,13 +38,13 @@ export class H1Response {
   }
 
   /** The next response is to this request. */
-  begin(head: RequestHead): void {
+  begin(head: RequestHead, fromNode: boolean): void {
     this.#method = head.method;
     this.#http10 = head.minorVersion === 0;
     const wanted = this.#http10 ? head.connectionKeepAlive : !head.connectionClose;
     // Behind an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
     this.#wantsKeepAlive = wanted && !head.upgrade;
-    this.#asksHalfClose = head.upgrade && (saysHalfClose(head) || isForwarded(head));
+    this.#asksHalfClose = head.upgrade && (saysHalfClose(head) || fromNode);
     this.#framing.chunking = false;
     this.#framing.untilClose = false;
   }

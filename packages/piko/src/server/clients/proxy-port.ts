@@ -117,17 +117,27 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   }
 
   /** The address of a connection's client is known. */
-  onClient(socket: ByteSocket, address: string): void {
+  onClient(socket: ByteSocket, address: string, lacksHeader = false): void {
     const context = this.#context;
     const trusted = context.config.trustedProxies.includes(address);
-    // Proxies and nodes bring the requests of many clients.
-    const counted = !trusted && !context.isNode(address);
+    // Proxies and nodes bring the requests of many clients. Where nodes have secrets, the first request tells.
+    const counted = !trusted && (context.hasHopSecret || !context.isNode(address));
     if (counted && !this.#clients.enter(address)) {
       this.#refuse(socket, TOO_MANY_OF_CLIENT);
       return;
     }
     const secure = socket.socket instanceof TLSSocket;
-    const client = { address, trusted, secure, counted };
+    const client = {
+      address,
+      trusted,
+      secure,
+      counted,
+      hopsOnly: lacksHeader && context.config.proxyProtocol === "required" && context.hasHopSecret,
+      onHop: () => {
+        if (client.counted) this.#clients.leave(address);
+        client.counted = false;
+      },
+    };
     this.#connections.add(new H1Client(context, socket, client, this.#onClientGone));
   }
 
@@ -149,13 +159,13 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     this.#headers.delete(connection);
   }
 
-  onSecure(socket: TLSSocket, address: string): void {
-    this.onPlain(socket, address);
+  onSecure(socket: TLSSocket, address: string, lacksHeader: boolean): void {
+    this.onPlain(socket, address, lacksHeader);
   }
 
-  onPlain(socket: Socket, address: string): void {
+  onPlain(socket: Socket, address: string, lacksHeader: boolean): void {
     const accepted = ByteSocket.accept(socket, UNATTENDED, "short");
-    if (this.#hasRoom(accepted, false)) this.onClient(accepted, address);
+    if (this.#hasRoom(accepted, false)) this.onClient(accepted, address, lacksHeader);
   }
 
   isTrusted(peer: string): boolean {
@@ -187,7 +197,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     const socket = ByteSocket.accept(accepted, UNATTENDED, "short");
     if (!this.#hasRoom(socket, short)) return;
     if (proxyProtocol === "off" || unbelieved) {
-      this.onClient(socket, peer);
+      this.onClient(socket, peer, unbelieved);
     } else {
       const { budget, clock, sweep } = context;
       const deadlineMs = deadlineAfter(clock.now(), http.readHeaderTimeoutMs);

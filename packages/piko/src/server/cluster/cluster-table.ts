@@ -28,6 +28,8 @@ export class RemoteNode implements NodeSummary {
   status: NodeStatus = "active";
   proxyAddr = "";
   adminAddr = "";
+  /** Known to nodes alone; undefined where gossip isn't closed to others. */
+  hopSecret: Buffer | undefined = undefined;
   /** It stops: it still takes requests, but others are asked first. */
   draining = false;
   /** Which of its ports take TLS; undefined if it hasn't said, as Go nodes don't. */
@@ -166,6 +168,12 @@ export class ClusterTable {
   setDraining(id: string, draining: boolean): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) node.draining = draining;
+  }
+
+  /** By which the node knows hops; undefined: it has taken that back. */
+  setHopSecret(id: string, secret: Buffer | undefined): void {
+    const node = this.#nodes.get(id);
+    if (node !== undefined) node.hopSecret = secret;
   }
 
   /** Some node that can be chosen has listeners for the endpoint. */

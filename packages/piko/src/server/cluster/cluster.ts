@@ -21,7 +21,7 @@ import {
 } from "./cluster-table.js";
 import { Announcements } from "./announcements.js";
 import { GossipKeys } from "./gossip-keys.js";
-import { announceDraining, announceNode, watchCluster } from "./gossip-sync.js";
+import { announceDraining, announceHopSecret, announceNode, watchCluster } from "./gossip-sync.js";
 
 /** Pause behind the first failed attempt to join; the next ones are twice as long each. */
 const FIRST_JOIN_DELAY_MS = 250;
@@ -58,6 +58,8 @@ interface GossipParts {
   readonly transport: UdpTcpTransport;
 }
 
+const HOP_SECRET_BYTES = 16;
+
 /** Rounds of gossip for which a node that has left stays to say so. */
 const LEAVE_ROUNDS = 3;
 
@@ -66,6 +68,8 @@ export class Cluster {
   readonly table: ClusterTable;
   readonly gossip: Gossip;
   readonly gossipAddr: HostPort;
+  /** By which this node knows requests of other nodes; undefined where others than nodes could learn it from gossip. */
+  readonly hopSecret: Buffer | undefined;
   /** Gossip that was dropped unread. */
   readonly drops: Drops;
   readonly #keys: GossipKeys;
@@ -80,6 +84,9 @@ export class Cluster {
   private constructor(options: ClusterOptions, { drops, keys, transport }: GossipParts) {
     const { nodeId, config, logger, clock } = options;
     this.drops = drops;
+    const closed = config.gossip.encryption === "required";
+    const secret = closed ? options.randomBytes(HOP_SECRET_BYTES).toString("base64url") : undefined;
+    this.hopSecret = secret === undefined ? undefined : Buffer.from(secret, "latin1");
     this.#keys = keys;
     this.nodeId = nodeId;
     this.table = options.table;
@@ -185,6 +192,8 @@ export class Cluster {
   start(proxyAddr: HostPort, adminAddr: HostPort, tlsPorts: readonly string[] = []): void {
     this.#proxyAddr = formatHostPort(proxyAddr);
     this.#adminAddr = formatHostPort(adminAddr);
+    // Before the addresses, without which nobody asks this node.
+    if (this.hopSecret !== undefined) announceHopSecret(this.gossip, this.hopSecret.toString("latin1"));
     announceNode(this.gossip, this.#proxyAddr, this.#adminAddr, tlsPorts);
     this.gossip.start();
   }

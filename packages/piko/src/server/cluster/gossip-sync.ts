@@ -13,6 +13,8 @@ const ENDPOINT_PREFIX = "endpoint:";
 const DRAINING_KEY = "_piko:draining";
 const TLS_KEY = "_piko:tls";
 const DOUBT_PREFIX = "_piko:doubt:";
+/** Its value must not be shown; see status-pages.ts. */
+export const HOP_SECRET_KEY = "_piko:hop-secret";
 
 /** Gossip's local keys, as far as this file needs them. */
 export interface LocalKeys {
@@ -31,6 +33,11 @@ export function announceNode(
   keys.upsertLocal(TLS_KEY, tlsPorts.join(","), { internal: true });
   keys.upsertLocal(PROXY_KEY, proxyAddr);
   keys.upsertLocal(ADMIN_KEY, adminAddr);
+}
+
+/** Tells the others how this node knows their requests from those of clients; only where nobody else can listen. */
+export function announceHopSecret(keys: LocalKeys, secret: string): void {
+  keys.upsertLocal(HOP_SECRET_KEY, secret, { internal: true });
 }
 
 /** Tells the others that this node stops: they ask it last from here on. */
@@ -130,6 +137,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       else if (key === ADMIN_KEY) setAddress(id, "adminAddr", value);
       else if (key === DRAINING_KEY) setDraining(id, true);
       else if (key === TLS_KEY) table.setTlsPorts(id, new Set(value.split(",")));
+      else if (key === HOP_SECRET_KEY) table.setHopSecret(id, parseHopSecret(value));
       else if (key.startsWith(ENDPOINT_PREFIX)) {
         const endpointId = key.slice(ENDPOINT_PREFIX.length);
         const count = parseCount(value);
@@ -147,10 +155,16 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       else if (key === ADMIN_KEY) table.clearAddress(id, "adminAddr");
       else if (key === DRAINING_KEY) setDraining(id, false);
       else if (key === TLS_KEY) table.setTlsPorts(id, undefined);
+      else if (key === HOP_SECRET_KEY) table.setHopSecret(id, undefined);
       else if (key.startsWith(ENDPOINT_PREFIX)) setListeners(id, key.slice(ENDPOINT_PREFIX.length), 0);
       else if (key.startsWith(DOUBT_PREFIX)) setDoubt(id, key.slice(DOUBT_PREFIX.length), 0);
     },
   };
+}
+
+/** A secret as it goes into a field; undefined for what can be none. */
+function parseHopSecret(value: string): Buffer | undefined {
+  return /^[\w-]{22}$/.test(value) ? Buffer.from(value, "latin1") : undefined;
 }
 
 /** Whether an address can be connected to. What others say is checked here, once, and not at each request. */

@@ -1,6 +1,6 @@
 // What becomes of a request on a node, step by step, by its head alone.
 
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
 
 const HOST = "Host: e.test\r\n";
@@ -118,4 +118,26 @@ it.each([
   expect(rig.stream.written).toContain("X-Forwarded-For: 192.0.2.1\r\n");
   rig.close();
   rig.clock.assertIdle();
+});
+
+describe("a connection without a PROXY protocol header, where there has to be one", () => {
+  const SECRET = "c2VjcmV0LXNlY3JldC1zZW";
+  const cluster = { hopSecret: Buffer.from(SECRET), table: { nodes: () => [] }, has: () => false };
+  const options = { peer: { hopsOnly: true }, dependencies: { cluster } } as unknown as NodeRigOptions;
+
+  it("is good for nodes' requests alone", () => {
+    const rig = new NodeRig(options);
+    for (const [fields, asked] of [
+      ["", 0],
+      ["x-piko-forward: true\r\n", 0],
+      [`x-piko-hop: ${SECRET}\r\n`, 0],
+      [`x-piko-forward: true\r\nx-piko-hop: ${SECRET}\r\n`, 1],
+    ] as const) {
+      rig.socket.send(`GET / HTTP/1.1\r\n${HOST}${fields}\r\n`);
+      expect(rig.asked).toBe(asked);
+      if (asked === 0) expect(rig.socket.take()).toMatch(/^HTTP\/1.1 400 .*proxy protocol header required/s);
+    }
+    expect(rig.stream.written).not.toContain("x-piko-hop");
+    rig.close();
+  });
 });

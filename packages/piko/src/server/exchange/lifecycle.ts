@@ -43,6 +43,10 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   #verifying: boolean;
   /** It has waited. */
   #held: boolean;
+  /** The request says that it goes to no further node. */
+  #forwarded: boolean;
+  /** And it is a node that says so. */
+  #fromNode: boolean;
 
   constructor(exchange: Exchange, client: NodeClient, dispatch: NodeDispatch, context: ProxyContext) {
     this.#exchange = exchange;
@@ -55,12 +59,23 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#identity = undefined;
     this.#verifying = false;
     this.#held = false;
+    this.#forwarded = false;
+    this.#fromNode = false;
     const forwardedFor = Buffer.from(client.client.address, "latin1");
     this.#rewrite = { ...PLAIN_REQUEST, forwardedFor, connectionClose: true };
     exchange.rewrite = this.#rewrite;
   }
 
   begin(head: RequestHead): void {
+    const { client } = this.#client;
+    this.#forwarded = isForwarded(head);
+    this.#fromNode = this.#forwarded && this.#context.isHop(head, client.address);
+    if (this.#fromNode) client.onHop?.();
+    else if (client.hopsOnly) {
+      // Whose requests these are, a header would have had to say.
+      this.#exchange.reply(400, "proxy protocol header required", "");
+      return;
+    }
     this.#authenticate(head);
   }
 
@@ -180,12 +195,12 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   /** To an upstream. */
   #send(head: RequestHead, endpointId: string, tcp: boolean): void {
     const { target } = this.#dispatch;
-    const { address, secure, trusted } = this.#client.client;
+    const { secure, trusted } = this.#client.client;
     target.endpointId = endpointId;
     target.byHost = head.endpointField < 0 && !tcp;
     target.nodesOnly = tcp;
-    target.lastNode = isForwarded(head);
-    target.fromNode = target.lastNode && this.#context.isNode(address);
+    target.lastNode = this.#forwarded;
+    target.fromNode = this.#fromNode;
     target.takenBack = target.fromNode && takesBack(head);
     target.method = head.method;
     target.identity = this.#identity;

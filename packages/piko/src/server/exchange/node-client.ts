@@ -11,6 +11,10 @@ export interface NodeClient extends ClientSide {
     readonly trusted: boolean;
     /** It speaks TLS with this node. */
     readonly secure: boolean;
+    /** Only requests of other nodes are taken. */
+    readonly hopsOnly?: boolean;
+    /** Another node has sent a request on this connection. */
+    readonly onHop?: () => void;
   };
   /** Leaves the connection to a handler that replaces this side; `release` follows when it is closed. */
   handOver(): ByteSocket;

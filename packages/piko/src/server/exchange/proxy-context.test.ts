@@ -33,6 +33,40 @@ describe("a node is whoever has the address of one", () => {
   });
 });
 
+describe("a request that says to come from a node", () => {
+  const SECRET = "c2VjcmV0LXNlY3JldC1zZW";
+  const NODE = "192.0.2.1";
+  const nodes = [{ proxyAddr: `${NODE}:8000` }];
+
+  it.each([
+    // what it says, from where; whether it counts where nodes have secrets, and where they have none
+    ["", NODE, false, true],
+    [`x-piko-hop: ${SECRET}`, NODE, true, true],
+    [`x-piko-hop: ${SECRET}`, "192.0.2.99", true, false],
+    [`X-Piko-Hop:  ${SECRET} `, "192.0.2.99", true, false],
+    [`x-piko-hop: ${SECRET.slice(1)}`, NODE, false, true],
+    [`x-piko-hop: ${SECRET}x`, NODE, false, true],
+    [`x-piko-hop: ${SECRET.toUpperCase()}`, NODE, false, true],
+    ["x-piko-hop:", NODE, false, true],
+    [`x-piko-hop: guess\r\nx-piko-hop: ${SECRET}`, NODE, false, true],
+    [`x-hop: ${SECRET}`, NODE, false, true],
+  ])("by %j from %s does so by its secret: %s; by its address: %s", (said, address, bySecret, byAddress) => {
+    for (const [hopSecret, expected] of [
+      [Buffer.from(SECRET), bySecret],
+      [undefined, byAddress],
+    ] as const) {
+      const cluster = { hopSecret, table: { nodes: () => nodes } };
+      const rig = new NodeRig({ dependencies: { cluster } as unknown as Partial<ProxyDependencies> });
+      const head = requestHead(
+        `GET / HTTP/1.1\r\nHost: e.test\r\n${said}\r\nx: y\r\n\r\n`.replace("\r\n\r\nx: y", "\r\nx: y"),
+      );
+      expect(rig.context.isHop(head, address)).toBe(expected);
+      expect(rig.context.hasHopSecret).toBe(hopSecret !== undefined);
+      rig.close();
+    }
+  });
+});
+
 describe("an answer that is none", () => {
   it.each<[string, string, string, string[]]>([
     ["nonsense", "nonsense\r\n\r\n", "502", []],

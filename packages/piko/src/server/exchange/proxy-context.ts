@@ -1,8 +1,11 @@
 // What all connections of a proxy port share: settings, the way to upstreams, and where lines and numbers go.
 
+import { timingSafeEqual } from "node:crypto";
 import type { Clock } from "@piko/tunnel";
 import type { Authoriser } from "../../auth/authoriser.js";
 import type { ProxyConfig } from "../../config/server.js";
+import { FIELD_X_PIKO_HOP } from "../../http/field-names.js";
+import { findField } from "../../http/find-field.js";
 import { RequestHead, ResponseHead } from "../../http/head.js";
 import type { HttpError } from "../../http/errors.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
@@ -32,7 +35,7 @@ export interface ProxyDependencies {
   /** Who may send requests. */
   auth: Authoriser;
   /** What is known of other nodes, and the ways to them; undefined where there are none (tests). */
-  cluster: Pick<Cluster, "has" | "table"> | undefined;
+  cluster: Pick<Cluster, "has" | "hopSecret" | "table"> | undefined;
   hops: Hops | undefined;
   upstreams: Upstreams;
   upstreamMetrics: UpstreamMetrics;
@@ -71,7 +74,7 @@ export class ProxyContext implements ExchangeContext {
   readonly timeoutMs: number;
   readonly maxReplayBytes: number;
   readonly noMemory: HttpError = NO_MEMORY;
-  readonly cluster: Pick<Cluster, "has" | "table"> | undefined;
+  readonly cluster: Pick<Cluster, "has" | "hopSecret" | "table"> | undefined;
   readonly hops: Hops | undefined;
   /** The node is stopping: responses say `Connection: close`. */
   closing = false;
@@ -127,6 +130,22 @@ export class ProxyContext implements ExchangeContext {
     if (why === ABORT.head_too_large || why === ABORT.bad_response || why === ABORT.bad_switch) {
       this.logger.warn("upstream response refused", { ...record.describe(), error: detail });
     }
+  }
+
+  /** Nodes show that they are nodes by more than their addresses. */
+  get hasHopSecret(): boolean {
+    return this.cluster?.hopSecret !== undefined;
+  }
+
+  /**
+   * Whether it was another node that has sent on a request which says so: it knows this node's secret; where there is none, it
+   * is at a node's address, as others may be.
+   */
+  isHop(head: RequestHead, address: string): boolean {
+    const secret = this.cluster?.hopSecret;
+    if (secret === undefined) return this.isNode(address);
+    const said = Buffer.from(findField(head, FIELD_X_PIKO_HOP) ?? "", "latin1");
+    return said.length === secret.length && timingSafeEqual(said, secret);
   }
 
   /** Whether another node of the cluster has its proxy port at this address. */

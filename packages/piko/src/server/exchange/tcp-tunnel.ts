@@ -100,7 +100,7 @@ function lesserTunnel(
   const draining = endpoint.selectDraining(undefined);
   if (draining !== undefined) return draining;
   // A node that takes it back is told so by the dispatch.
-  const sentBack = forwarded && takesBack(head) && context.isNode(client.client.address);
+  const sentBack = forwarded && takesBack(head) && context.isHop(head, client.client.address);
   if (sentBack && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
   if (!forwarded && cluster?.has(endpointId, NODE_DRAINS) === true) return undefined;
   return endpoint.selectDoubtful(undefined);

@@ -177,6 +177,15 @@ describe("the head of a request", () => {
     expect(peer.received).toEqual([HOP_GET]);
   });
 
+  it("shows the node's secret, where it has one, and none that the client has said", async () => {
+    const { node, peer, request } = await setUp();
+    node.hopSecret = Buffer.from("c2VjcmV0LXNlY3JldC1zZW");
+    await request(GET.replace("\r\n\r\n", "\r\nx-piko-hop: guess\r\n\r\n"));
+    expect(peer.received).toEqual([
+      HOP_GET.replace("\r\n\r\n", "\r\nx-piko-hop: c2VjcmV0LXNlY3JldC1zZW\r\n\r\n"),
+    ]);
+  });
+
   it("keeps an upgrade's fields, and passes bytes both ways behind the 101", async () => {
     const fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     const { peer, send } = await setUp((socket, text) => {

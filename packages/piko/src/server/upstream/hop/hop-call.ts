@@ -125,6 +125,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     Object.assign(own, rewrite);
     own.addForward = true;
     own.addReroute = this.#takesBack;
+    own.hopSecret = pool.hopSecret;
     own.connectionClose = false;
     const { out } = socket;
     const start = out.reserve(requestHeadCapacity(head, own));

@@ -41,6 +41,11 @@ export class HopPool {
     return this.#idle.length;
   }
 
+  /** For calls: by which the node knows that another node asks. */
+  get hopSecret(): Buffer | undefined {
+    return this.#node.hopSecret;
+  }
+
   /** For calls: a kept connection. */
   take(): ByteSocket | undefined {
     const oldest = this.#clock.now() - IDLE_MS;
