@@ -75,7 +75,9 @@ export class JwksSource implements KeySource {
 
   refresh(): Promise<void> {
     if (this.#fetching !== undefined) return this.#fetching;
-    if (this.#options.clock.now() - this.#askedMs < SHORTEST_MS) return Promise.resolve();
+    // To look at a file costs nobody else anything.
+    const soon = this.#options.clock.now() - this.#askedMs < SHORTEST_MS;
+    if (soon && this.#file === undefined) return Promise.resolve();
     return this.#start();
   }
 
