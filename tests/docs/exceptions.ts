@@ -73,6 +73,7 @@ export const CHANGED: readonly { document: string; from: string; to: string; rea
   ...[
     "piko server status cluster nodes --forward node-2 --watch",
     "piko server status upstream endpoints --watch",
+    "piko server status upstream doubtful --watch",
   ].map((from) => ({
     document: "docs/reference/cli.md",
     from,

@@ -10,6 +10,13 @@ import { listenerFlags } from "./agent-command.js";
 import { addFlagOptions, givenSettings, listSwitches, rewriteSwitches } from "./config-flags.js";
 import { createProgram } from "./program.js";
 
+const tlsFlags = (port: string): string[] =>
+  [
+    ...["cert", "key", "client-cas", "min-version", "mode", "reload-interval", "handshake-timeout"],
+    ...["max-handshakes", "max-handshakes-per-client"],
+    ...["cert", "key", "root-cas", "server-name", "insecure-skip-verify"].map((name) => `client.${name}`),
+  ].map((name) => `--${port}.tls.${name}`);
+
 describe("flags", () => {
   const names = (flags: readonly { name: string }[]): readonly string[] => flags.map(({ name }) => name);
 
@@ -74,6 +81,7 @@ describe("flags", () => {
       "--proxy.auth.jwks.cache-ttl",
       "--proxy.auth.jwks.timeout",
       "--proxy.auth.max-pending",
+      ...tlsFlags("proxy"),
       "--upstream.bind-addr",
       "--upstream.advertise-addr",
       "--upstream.rebalance.threshold",
@@ -103,6 +111,7 @@ describe("flags", () => {
       "--upstream.auth.jwks.timeout",
       "--upstream.auth.max-pending",
       "--upstream.auth.expiry-grace",
+      ...tlsFlags("upstream"),
       "--admin.bind-addr",
       "--admin.advertise-addr",
       "--admin.auth.hmac-secret-key",
@@ -121,6 +130,7 @@ describe("flags", () => {
       "--admin.auth.jwks.timeout",
       "--admin.auth.max-pending",
       "--admin.auth.exempt-probes",
+      ...tlsFlags("admin"),
       "--log.level",
       "--log.subsystems",
       "--log.format",
