@@ -1,5 +1,9 @@
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { Upstream } from "@piko/client/internal";
 import { PatternChecker, PatternSource } from "@piko/testkit";
@@ -44,11 +48,16 @@ async function listenOn(endpointId: string, port: number): Promise<void> {
 }
 
 /** Runs a forwarder with one port; resolves to its port number. */
-async function start(log: RecordedLog, endpointId = "tcp", maxConnections = Number.POSITIVE_INFINITY) {
+async function start(
+  log: RecordedLog,
+  endpointId = "tcp",
+  maxConnections = Number.POSITIVE_INFINITY,
+  tokenFile = "",
+) {
   const abort = new AbortController();
   const done = runForward({
     config: {
-      connect: { url: server.url, token: "", tokenFile: "", timeoutMs: 5_000, tls: NO_TLS },
+      connect: { url: server.url, token: "", tokenFile, timeoutMs: 5_000, tls: NO_TLS },
       limits: { maxConnections },
       log: { level: "info", subsystems: [], format: "json" },
       ports: [{ addr: { host: "localhost", port: 0 }, endpointId }],
@@ -155,6 +164,26 @@ describe("a forwarder", () => {
     const failed = once(client, "error");
     (await service.connection(0)).resetAndDestroy();
     expect(String(await failed)).toContain("ECONNRESET");
+  });
+
+  it("reads its token anew for each connection, and resets one that it has none for", async () => {
+    const service = await uses.raw((socket) => socket.write("x"));
+    await listenOn("tcp", service.port);
+    const folder = mkdtempSync(join(tmpdir(), "piko-forward-"));
+    uses.add({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
+    const tokenFile = join(folder, "token");
+    const log = new RecordedLog();
+    const { port } = await start(log, "tcp", undefined, tokenFile);
+    for (const token of ["one", "two"]) {
+      writeFileSync(tokenFile, token);
+      // It is reset when the forwarder ends.
+      await once(connect({ port, host: "127.0.0.1" }).on("error", () => {}), "data");
+    }
+    const tokens = server.requests.map(({ headers }) => headers.get("authorization"));
+    expect(tokens.filter(Boolean)).toEqual(["Bearer one", "Bearer two"]);
+    writeFileSync(tokenFile, "");
+    expect(String(await once(connect({ port, host: "127.0.0.1" }), "error"))).toContain("ECONNRESET");
+    expect(JSON.stringify(await log.line("failed to dial endpoint"))).toContain(`${tokenFile} is empty`);
   });
 
   it("takes a client's reset to the service", async () => {
