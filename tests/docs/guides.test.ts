@@ -77,18 +77,23 @@ describe("following", () => {
       if (process.env["CI"] === "true") throw new Error(reason);
       process.stderr.write(`skipped: ${reason}\n`);
     }
-    it.skipIf(missing.length > 0)(`${document} leads where it says`, async () => {
-      const hosts = await createHosts(scene, ["10.0.0.1"]);
-      if (hosts === undefined) return;
-      const [host] = hosts;
-      const guide = await Guide.open(document, scene, host);
-      guide.write("server.yaml", "cluster:\n  node_id: node-2\n");
-      guide.write("token", `${token("HS256", "a secret", { sub: "an-agent" })}\n`);
-      using certificates = createCertificates();
-      guide.write("ca.pem", certificates.read(certificates.caCert));
-      if (NEEDED[document]?.includes(REDIS) === true) host.start(scene, REDIS, `${REDIS} --save ''`);
-      for (const command of BEFORE[document] ?? []) await guide.run(command);
-      await guide.follow();
-    });
+    it.skipIf(missing.length > 0)(
+      `${document} leads where it says`,
+      async () => {
+        const hosts = await createHosts(scene, ["10.0.0.1"]);
+        if (hosts === undefined) return;
+        const [host] = hosts;
+        const guide = await Guide.open(document, scene, host);
+        guide.write("server.yaml", "cluster:\n  node_id: node-2\n");
+        guide.write("token", `${token("HS256", "a secret", { sub: "an-agent" })}\n`);
+        using certificates = createCertificates();
+        guide.write("ca.pem", certificates.read(certificates.caCert));
+        if (NEEDED[document]?.includes(REDIS) === true) host.start(scene, REDIS, `${REDIS} --save ''`);
+        for (const command of BEFORE[document] ?? []) await guide.run(command);
+        await guide.follow();
+        // The reference of commands has more than forty; each is a process that starts.
+      },
+      400_000,
+    );
   }
 });

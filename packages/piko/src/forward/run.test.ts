@@ -177,7 +177,10 @@ describe("a forwarder", () => {
     for (const token of ["one", "two"]) {
       writeFileSync(tokenFile, token);
       // It is reset when the forwarder ends.
-      await once(connect({ port, host: "127.0.0.1" }).on("error", () => {}), "data");
+      await once(
+        connect({ port, host: "127.0.0.1" }).on("error", () => {}),
+        "data",
+      );
     }
     const tokens = server.requests.map(({ headers }) => headers.get("authorization"));
     expect(tokens.filter(Boolean)).toEqual(["Bearer one", "Bearer two"]);

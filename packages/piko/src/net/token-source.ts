@@ -21,7 +21,7 @@ export function tokenSource({ token, tokenFile }: ClientTokenConfig): Token | un
 }
 
 /** Reads a file with a token and the white space around it. `lasting`: it can be read again. Throws what is wrong with it. */
-export async function readTokenFile(path: string): Promise<{ text: string; lasting: boolean }> {
+async function readTokenFile(path: string): Promise<{ text: string; lasting: boolean }> {
   const buffer = Buffer.allocUnsafe(MAX_TOKEN_BYTES + 1);
   let length = 0;
   let lasting = true;
