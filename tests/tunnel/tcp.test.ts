@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { PatternChecker, PatternSource, SeededRandom } from "@piko/testkit";
 import { beforeAll, describe, expect, it } from "vitest";
 import { eventually, within } from "../harness/deadline.js";
+import { metric } from "../harness/metrics.js";
 import { startAgent, startForward, startServer, type RunningServer } from "../harness/piko.js";
 import { startProgram } from "../harness/program.js";
 import { RawClient } from "../harness/raw-client.js";
@@ -91,6 +92,24 @@ describe("a TCP connection", () => {
     await eventually(() => service.sockets.size === 1, "connection at the service");
     client.socket.destroy();
     await eventually(() => service.sockets.size === 0, "end at the service", 1_000);
+  });
+
+  it("that comes while its agent is away waits for the agent to come back, to the same node", async () => {
+    const { addr } = await startEchoService(scene);
+    // A busy machine takes its time to start an agent.
+    const server = await startServer(scene, { "proxy.reconnect-wait": "60s" });
+    const away = await startAgent(scene, server.upstream, "away", addr, { mode: "tcp" });
+    const forwarder = await startForward(scene, server.proxy, "away");
+    away.signal("SIGTERM");
+    await away.stopped();
+    const client = await RawClient.connect(scene, forwarder.addr);
+    client.send("early");
+    await eventually(
+      async () => (await metric(server.admin, "piko_upstreams_waiting_requests")) === 1,
+      "a dial that waits",
+    );
+    await startAgent(scene, server.upstream, "away", addr, { mode: "tcp" });
+    expect((await client.take(5)).toString()).toBe("early");
   });
 
   it("is closed at once when nobody listens on the endpoint", async () => {
