@@ -2,7 +2,8 @@
 // the test says.
 
 import { FakeClock } from "@piko/testkit";
-import { Exchange, type ExchangeContext } from "../src/http/exchange/exchange.js";
+import { Exchange } from "../src/http/exchange/exchange.js";
+import type { ExchangeContext } from "../src/http/exchange/exchange-context.js";
 import type { Seen } from "../src/http/exchange/upstream-call.js";
 import type { HttpError } from "../src/http/errors.js";
 import { DeadlineSweep } from "../src/net/deadline-sweep.js";

@@ -3,7 +3,7 @@
 import type { Clock } from "@piko/tunnel";
 import type { HttpError } from "../http/errors.js";
 import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
-import type { ExchangeContext } from "../http/exchange/exchange.js";
+import type { ExchangeContext } from "../http/exchange/exchange-context.js";
 import type { HeadReader } from "../http/exchange/request-replay.js";
 import { parseRequestHead } from "../http/h1/parse-request-head.js";
 import { RequestHead } from "../http/head.js";

@@ -2,7 +2,8 @@
 // new one if the service had closed that before it knew of the request. One that can't be sent again takes no chances.
 
 import { type Dispatch, isIdempotent } from "../http/exchange/dispatch.js";
-import type { Exchange, Lifecycle } from "../http/exchange/exchange.js";
+import type { Exchange } from "../http/exchange/exchange.js";
+import type { Lifecycle } from "../http/exchange/lifecycle.js";
 import type { Seen } from "../http/exchange/upstream-call.js";
 import type { RequestHead } from "../http/head.js";
 import type { ServicePool } from "./service-pool.js";

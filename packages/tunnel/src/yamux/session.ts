@@ -12,17 +12,16 @@ import {
   GO_AWAY_INTERNAL_ERROR,
   GO_AWAY_NORMAL,
   GO_AWAY_PROTOCOL_ERROR,
-  HEADER_BYTES,
   TYPE_DATA,
   TYPE_GO_AWAY,
   TYPE_PING,
   TYPE_WINDOW_UPDATE,
   VERSION,
-  writeHeader,
 } from "./frame.js";
 import { Doubt } from "./doubt.js";
 import { DrainTurns } from "./drain-turns.js";
 import { type YamuxFrameHandler, YamuxFrameReader } from "./frame-reader.js";
+import { YamuxFrameWriter } from "./frame-writer.js";
 import { KeepAlive, type KeepAliveHandler } from "./keep-alive.js";
 import { MAX_QUEUED_STREAMS, OPEN_TIMEOUT_MS, OpeningQueue } from "./opening-queue.js";
 import type { SessionHandler } from "./session-handler.js";
@@ -38,8 +37,8 @@ const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, StreamSession {
   readonly peerHalfCloses: boolean;
-  /** For streams. */
   readonly turns: DrainTurns;
+  readonly frames: YamuxFrameWriter;
   /** Whether the peer takes streams without delay; kept up by {@link look}. */
   readonly doubt: Doubt;
   readonly #out: Outbox;
@@ -73,6 +72,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.#reader = new YamuxFrameReader(this);
     this.#opening = new OpeningQueue(clock);
     this.turns = new DrainTurns(out);
+    this.frames = new YamuxFrameWriter(out, this.turns);
     this.doubt = new Doubt(() => this.sendPing(DOUBT_PING_ID));
     this.#keepAlive = new KeepAlive(clock, keepAliveIntervalMs, keepAliveTimeoutMs, this);
   }
@@ -138,7 +138,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   goAway(code: number = GO_AWAY_NORMAL): void {
     if (this.#ended || (this.#localGoAway && code === GO_AWAY_NORMAL)) return;
     this.#localGoAway = true;
-    this.#sendHeader(TYPE_GO_AWAY, 0, 0, code);
+    this.frames.sendHeader(TYPE_GO_AWAY, 0, 0, code);
   }
 
   /** Ends the session on our side: all streams are lost, nothing is sent or read any more. Idempotent. */
@@ -165,7 +165,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
         // Without SYN it is an answer; that it came is enough, see KeepAlive.
         if ((flags & FLAG_SYN) === 0) return this.#onPong();
         if (!this.#answerable()) return false;
-        this.#sendHeader(TYPE_PING, FLAG_ACK, 0, length);
+        this.frames.sendHeader(TYPE_PING, FLAG_ACK, 0, length);
         return true;
       case TYPE_GO_AWAY:
         return this.#onGoAway(length);
@@ -184,52 +184,6 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     }
     stream.receive(buffer, start, end);
     if (last && this.#finBehindPayload) this.#end(stream);
-  }
-
-  /** For streams: a data frame. */
-  sendData(streamId: number, flags: number, buffer: Buffer, start: number, end: number): void {
-    this.turns.sent(end - start);
-    this.#sendHeader(TYPE_DATA, flags, streamId, end - start);
-    this.#out.write(buffer, start, end);
-  }
-
-  /** For streams: a data frame of two pieces. */
-  sendBoth(
-    streamId: number,
-    flags: number,
-    head: Buffer,
-    headEnd: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void {
-    const count = headEnd + end - start;
-    this.turns.sent(count);
-    this.#sendHeader(TYPE_DATA, flags, streamId, count);
-    this.#out.write(head, 0, headEnd);
-    this.#out.write(buffer, start, end);
-  }
-
-  /** For streams: room for a data frame that is written in place. */
-  reserveData(count: number): number {
-    return this.#out.reserve(HEADER_BYTES + count) + HEADER_BYTES;
-  }
-
-  /** For streams: where it is written, until it is committed. */
-  get slab(): Buffer {
-    return this.#out.slab as Buffer;
-  }
-
-  /** For streams: the data frame that was reserved. */
-  commitData(streamId: number, flags: number, start: number, end: number): void {
-    this.turns.sent(end - start);
-    writeHeader(this.slab, start - HEADER_BYTES, TYPE_DATA, flags, streamId, end - start);
-    this.#out.advance(end);
-  }
-
-  /** For streams: window, and every flag that has no data to ride on. `later`: nobody waits for it. */
-  sendWindowUpdate(streamId: number, flags: number, delta: number, later = false): void {
-    this.#sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta, later);
   }
 
   /** For streams: the stream is over. */
@@ -252,7 +206,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   sendPing(id: number): void {
     this.doubt.onPing();
-    this.#sendHeader(TYPE_PING, FLAG_SYN, 0, id);
+    this.frames.sendHeader(TYPE_PING, FLAG_SYN, 0, id);
   }
 
   onSilence(): void {
@@ -332,7 +286,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
       stream.lose();
       this.forget(stream);
     }
-    this.#sendHeader(TYPE_WINDOW_UPDATE, FLAG_RST, streamId, 0);
+    this.frames.sendWindowUpdate(streamId, FLAG_RST, 0);
     return undefined;
   }
 
@@ -414,11 +368,6 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     if (this.#out.pendingBytes <= MAX_ANSWER_BACKLOG_BYTES) return true;
     this.#fail(new TunnelError("PIKO_TUNNEL_BACKLOG", "yamux: peer asks and does not read"));
     return false;
-  }
-
-  #sendHeader(type: number, flags: number, streamId: number, length: number, later = false): void {
-    const at = later ? this.#out.takeLater(HEADER_BYTES) : this.#out.take(HEADER_BYTES);
-    writeHeader(this.#out.slab as Buffer, at, type, flags, streamId, length);
   }
 
   /** Ids run out: asks both sides to move on to another session, and ends this one when it is idle or used up. */

@@ -4,6 +4,7 @@
 import { faults } from "../faults.js";
 import { FLAG_FIN, FLAG_RST, INITIAL_WINDOW_BYTES } from "./frame.js";
 import type { DrainTurns } from "./drain-turns.js";
+import type { YamuxFrameWriter } from "./frame-writer.js";
 
 /**
  * What the owner of a stream is told. After `onReset` nothing follows; after `onEnd` at most `onReset` or `onWritable`. What
@@ -45,24 +46,7 @@ export interface StreamSession {
   readonly ended: boolean;
   readonly peerHalfCloses: boolean;
   readonly turns: DrainTurns;
-  sendData(streamId: number, flags: number, buffer: Buffer, start: number, end: number): void;
-  /** A data frame of two pieces: all of `head` up to `headEnd`, and what is behind it. */
-  sendBoth(
-    streamId: number,
-    flags: number,
-    head: Buffer,
-    headEnd: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): void;
-  /** Room for a data frame of up to `count` bytes, to be written in `slab` from the offset that is returned. */
-  reserveData(count: number): number;
-  readonly slab: Buffer;
-  /** The frame that was reserved, with the bytes that were written. */
-  commitData(streamId: number, flags: number, start: number, end: number): void;
-  /** `later`: nobody waits for it, so it may leave with what comes next. */
-  sendWindowUpdate(streamId: number, flags: number, delta: number, later?: boolean): void;
+  readonly frames: YamuxFrameWriter;
   /** The stream is over. */
   forget(stream: YamuxStream): void;
 }
@@ -143,7 +127,7 @@ export class YamuxStream {
       }
       const count = Math.min(end - at, this.#sendWindow, MAX_DATA_BYTES);
       this.#sendWindow -= count;
-      session.sendData(this.id, this.#takeFlags(), buffer, at, at + count);
+      session.frames.sendData(this.id, this.#takeFlags(), buffer, at, at + count);
       at += count;
     }
     return at - start;
@@ -160,7 +144,7 @@ export class YamuxStream {
       return taken < headEnd ? taken : taken + this.write(buffer, start, end);
     }
     this.#sendWindow -= count;
-    this.#session.sendBoth(this.id, this.#takeFlags(), head, headEnd, buffer, start, end);
+    this.#session.frames.sendBoth(this.id, this.#takeFlags(), head, headEnd, buffer, start, end);
     return count;
   }
 
@@ -169,18 +153,18 @@ export class YamuxStream {
    * to go by `write`. They are written there, and `commit` says so, before anything else of the session is called.
    */
   reserve(count: number): number {
-    return this.#takesFrame(count) ? this.#session.reserveData(count) : -1;
+    return this.#takesFrame(count) ? this.#session.frames.reserve(count) : -1;
   }
 
   /** Valid between `reserve` and `commit`. */
   get slab(): Buffer {
-    return this.#session.slab;
+    return this.#session.frames.slab;
   }
 
   /** Sends what was written to `slab`, from the offset that `reserve` gave. */
   commit(start: number, end: number): void {
     this.#sendWindow -= end - start;
-    this.#session.commitData(this.id, this.#takeFlags(), start, end);
+    this.#session.frames.commit(this.id, this.#takeFlags(), start, end);
   }
 
   /** Gives the peer `count` more bytes of window, for bytes of `onData` that are out of the way. */
@@ -191,7 +175,7 @@ export class YamuxStream {
     const delta = this.#consumed;
     this.#consumed = 0;
     this.#receiveWindow += delta;
-    this.#session.sendWindowUpdate(this.id, this.#takeFlags(), delta);
+    this.#session.frames.sendWindowUpdate(this.id, this.#takeFlags(), delta);
   }
 
   /**
@@ -214,7 +198,7 @@ export class YamuxStream {
     }
     if (this.id !== 0) {
       this.flushFlags();
-      this.#session.sendWindowUpdate(this.id, FLAG_RST, 0);
+      this.#session.frames.sendWindowUpdate(this.id, FLAG_RST, 0);
     }
     this.#close(LOST);
   }
@@ -225,7 +209,7 @@ export class YamuxStream {
    */
   flushFlags(later = false): void {
     if (this.#pendingFlags === 0 || this.closed) return;
-    this.#session.sendWindowUpdate(this.id, this.#takeFlags(), 0, later);
+    this.#session.frames.sendWindowUpdate(this.id, this.#takeFlags(), 0, later);
   }
 
   /** For the session: opens with `flags` (SYN or ACK) to be sent with the first frame. */
@@ -339,7 +323,7 @@ export class YamuxStream {
     // A frame of its own: a Go peer handles flags before payload, so FIN on data could overtake its own bytes; and
     // ACK with FIN in one frame was misread by old versions.
     this.flushFlags(later);
-    this.#session.sendWindowUpdate(this.id, FLAG_FIN, 0, later);
+    this.#session.frames.sendWindowUpdate(this.id, FLAG_FIN, 0, later);
     if (this.#state === REMOTE_ENDED) this.#close(ENDED);
     else this.#state = LOCAL_ENDED;
   }

@@ -2,46 +2,19 @@
 // what a failure means to the other side. It knows no protocol: both doors have codecs behind them. Nodes and agents use it
 // for one request after another; nothing here allocates per request.
 
-import type { Clock } from "@piko/tunnel";
 import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";
 import { PLAIN_REQUEST, type RequestRewrite } from "../request-rewrite.js";
 import { askedProtocols, switchesTo } from "../switching.js";
-import type { ByteBudget } from "../../net/byte-budget.js";
 import { deadlineAfter, type Expiring } from "../../net/deadline-sweep.js";
 import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../../observability/request-record.js";
 import { ABORT, type AbortReason } from "./abort-reason.js";
 import type { ClientEvents, ClientSide, Trailers } from "./client-side.js";
 import type { Dispatch } from "./dispatch.js";
-import { type HeadReader, RequestReplay } from "./request-replay.js";
+import type { ExchangeContext } from "./exchange-context.js";
+import type { Lifecycle } from "./lifecycle.js";
+import { RequestReplay } from "./request-replay.js";
 import type { Seen, UpstreamCall, UpstreamEvents } from "./upstream-call.js";
-
-/** What the exchanges of a port or a listener share. */
-export interface ExchangeContext {
-  readonly clock: Clock;
-  /** Memory of bytes that wait. */
-  readonly budget: ByteBudget;
-  /** Time for the response head, from the last of the request that the upstream took; 0 for no limit. */
-  readonly timeoutMs: number;
-  /** Most bytes of a request that are kept for another try. */
-  readonly maxReplayBytes: number;
-  readonly readHead: HeadReader;
-  /** The limit that ends uploads when memory is short. */
-  readonly noMemory: HttpError;
-  /** Further field lines of a refusal's response. */
-  fieldsOf(refusal: HttpError): string;
-  /** A limit has refused a request. */
-  onRefused(refusal: HttpError): void;
-  /** A request has failed because of its upstream: for the log. */
-  onFailed(why: AbortReason, detail: string, record: RequestRecord): void;
-}
-
-/** Decides what becomes of a request: `reply`, `refuse` or `dispatch` of its exchange follows, now or later. */
-export interface Lifecycle {
-  begin(head: RequestHead): void;
-  /** The request is over; what was asked for it is no longer wanted. */
-  abandon(): void;
-}
 
 // How far the exchange is.
 /** No request. */

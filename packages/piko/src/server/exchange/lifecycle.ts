@@ -7,13 +7,15 @@ import type { Waiter } from "../../auth/verification-queue.js";
 import { CredentialFields, valueOf } from "../../http/credential-fields.js";
 import { FIELD_UPGRADE } from "../../http/field-names.js";
 import { findField } from "../../http/find-field.js";
-import type { Exchange, Lifecycle as ExchangeLifecycle } from "../../http/exchange/exchange.js";
+import type { Exchange } from "../../http/exchange/exchange.js";
+import type { Lifecycle as ExchangeLifecycle } from "../../http/exchange/lifecycle.js";
 import type { RequestHead } from "../../http/head.js";
 import { isSameOrigin } from "../../http/origin.js";
 import { type MutableRewrite, PLAIN_REQUEST } from "../../http/request-rewrite.js";
 import { endpointIdOf } from "./endpoint-id.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { KnownCredential } from "./known-credential.js";
+import { servedEndpointId } from "./served-endpoint.js";
 import { BODY_SIZE, ENDPOINT_ID, RETRY_AFTER } from "./proxy-limits.js";
 import { isTooLong, parseEndpointId } from "../upstream/endpoint-id.js";
 import { isForwarded, takesBack } from "../upstream/hop/forwarded.js";
@@ -181,7 +183,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
       return;
     }
     const byHost = head.endpointField < 0 && !tcp;
-    const served = byHost ? this.#dispatch.servedId(endpointId, identity) : endpointId;
+    const served = byHost ? servedEndpointId(endpointId, identity, this.#context) : endpointId;
     if (identity.permits(served)) this.#admit(head, served, tcp);
     else this.#deny(head, REFUSED.endpoint, served);
   }

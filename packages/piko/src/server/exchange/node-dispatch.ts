@@ -1,12 +1,12 @@
 // Finds an upstream for a request on a node: a tunnel of its own, else another node. Tries another one when a call is lost
 // before its response, and waits for an endpoint whose last upstream has just gone.
 
-import type { Identity } from "../../auth/identity.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import { type Dispatch, isIdempotent } from "../../http/exchange/dispatch.js";
 import type { Seen, UpstreamCall } from "../../http/exchange/upstream-call.js";
 import type { RequestHead } from "../../http/head.js";
 import type { NodeClient } from "./node-client.js";
+import { type DispatchTarget, EMPTY_TARGET } from "./dispatch-target.js";
 import type { ProxyContext } from "./proxy-context.js";
 import {
   ENDPOINT_BUSY,
@@ -15,6 +15,7 @@ import {
   UPSTREAMS_BUSY,
   rateRefusal,
 } from "./proxy-limits.js";
+import { servedEndpointId } from "./served-endpoint.js";
 import { openTcpTunnel } from "./tcp-tunnel.js";
 import {
   NODE_DOUBTFUL,
@@ -38,29 +39,8 @@ const MAX_UNSEEN_TRIES = 6;
 /** So long a tunnel has to be doubtful before the requests that its agent has not accepted go elsewhere. */
 const MOVE_AFTER_MS = 2_000;
 
-/** Where a request is to go; set by the life cycle. */
-export interface Target {
-  endpointId: string;
-  /** The endpoint is named by the request's host, so its spelling may differ in case. */
-  byHost: boolean;
-  method: string;
-  /** Who asks; undefined where everybody may. */
-  identity: Identity | undefined;
-  /** The request goes to no other node: it has made its hop, or its client wants none. */
-  lastNode: boolean;
-  /** Another node has sent it, and knows of further ones. */
-  fromNode: boolean;
-  /** That node takes it back if a further one has better tunnels. */
-  takenBack: boolean;
-  /**
-   * A TCP dial: a tunnel of this node is joined to the client's socket; as a request, an upgrade, it can only go to another
-   * node, which answers it.
-   */
-  nodesOnly: boolean;
-}
-
 export class NodeDispatch implements Dispatch, Waiter {
-  readonly target: Target;
+  readonly target: DispatchTarget;
   readonly #exchange: Exchange;
   readonly #client: NodeClient;
   readonly #context: ProxyContext;
@@ -89,16 +69,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   #waitUntilMs: number;
 
   constructor(exchange: Exchange, client: NodeClient, context: ProxyContext) {
-    this.target = {
-      endpointId: "",
-      byHost: false,
-      method: "",
-      identity: undefined,
-      lastNode: false,
-      fromNode: false,
-      takenBack: false,
-      nodesOnly: false,
-    };
+    this.target = { ...EMPTY_TARGET };
     this.#exchange = exchange;
     this.#client = client;
     this.#context = context;
@@ -389,33 +360,14 @@ export class NodeDispatch implements Dispatch, Waiter {
     return node.ejectedUntilMs > this.#context.clock.now();
   }
 
-  /**
-   * The endpoint that a request is served for whose host names this one. Host names have no case (RFC 9110 section 4.2.3),
-   * endpoint ids do: where there is no endpoint as the host spells it, the one in lower case is meant. `identity`: who asks;
-   * where there is neither, the one that they may call is meant.
-   */
-  servedId(endpointId: string, identity: Identity | undefined): string {
-    const lower = endpointId.toLowerCase();
-    if (lower === endpointId || this.#isKnown(endpointId)) return endpointId;
-    const meant = this.#isKnown(lower) || identity?.permits(endpointId) === false;
-    return meant ? lower : endpointId;
-  }
-
   /** The endpoint is there in lower case only. Who may call the one as it is spelled need not be one who may call that. */
   #changeCase(): boolean {
     const { target } = this;
     target.byHost = false;
-    const served = this.servedId(target.endpointId, undefined);
+    const served = servedEndpointId(target.endpointId, undefined, this.#context);
     if (served === target.endpointId || target.identity?.permits(served) === false) return false;
     target.endpointId = served;
     return true;
-  }
-
-  /** Something listens on the endpoint, here or elsewhere, or did a moment ago. */
-  #isKnown(endpointId: string): boolean {
-    const { cluster, upstreams } = this.#context;
-    if (upstreams.find(endpointId) !== undefined || upstreams.waits.remembers(endpointId)) return true;
-    return cluster?.table.hasEndpoint(endpointId) === true;
   }
 
   #stopWaiting(): void {

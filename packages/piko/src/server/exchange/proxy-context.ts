@@ -10,7 +10,7 @@ import { RequestHead, ResponseHead } from "../../http/head.js";
 import type { HttpError } from "../../http/errors.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
-import type { ExchangeContext } from "../../http/exchange/exchange.js";
+import type { ExchangeContext } from "../../http/exchange/exchange-context.js";
 import type { HeadReader } from "../../http/exchange/request-replay.js";
 import type { ResponseReaderLimits } from "../../http/h1/response-reader.js";
 import type { RequestRecord } from "../../observability/request-record.js";

@@ -1,0 +1,10 @@
+// What an exchange asks about a request before it looks for an upstream: a node has steps, an agent lets everything pass.
+
+import type { RequestHead } from "../head.js";
+
+/** Decides what becomes of a request: `reply`, `refuse` or `dispatch` of its exchange follows, now or later. */
+export interface Lifecycle {
+  begin(head: RequestHead): void;
+  /** The request is over; what was asked for it is no longer wanted. */
+  abandon(): void;
+}

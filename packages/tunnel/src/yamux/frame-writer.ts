@@ -1,0 +1,67 @@
+// Writes the frames of a session into its outbox, where they leave together at the end of the turn.
+
+import type { Outbox } from "../socket/outbox.js";
+import type { DrainTurns } from "./drain-turns.js";
+import { HEADER_BYTES, TYPE_DATA, TYPE_WINDOW_UPDATE, writeHeader } from "./frame.js";
+
+export class YamuxFrameWriter {
+  readonly #out: Outbox;
+  readonly #turns: DrainTurns;
+
+  /** `turns`: who counts what streams send. */
+  constructor(out: Outbox, turns: DrainTurns) {
+    this.#out = out;
+    this.#turns = turns;
+  }
+
+  /** A frame that is a header alone. `later`: nobody waits for it, so it may leave with what comes next. */
+  sendHeader(type: number, flags: number, streamId: number, length: number, later = false): void {
+    const at = later ? this.#out.takeLater(HEADER_BYTES) : this.#out.take(HEADER_BYTES);
+    writeHeader(this.#out.slab as Buffer, at, type, flags, streamId, length);
+  }
+
+  /** Window, and every flag that has no data to ride on. `later`: as above. */
+  sendWindowUpdate(streamId: number, flags: number, delta: number, later = false): void {
+    this.sendHeader(TYPE_WINDOW_UPDATE, flags, streamId, delta, later);
+  }
+
+  sendData(streamId: number, flags: number, buffer: Buffer, start: number, end: number): void {
+    this.#turns.sent(end - start);
+    this.sendHeader(TYPE_DATA, flags, streamId, end - start);
+    this.#out.write(buffer, start, end);
+  }
+
+  /** A data frame of two pieces: all of `head` up to `headEnd`, and what is behind it. */
+  sendBoth(
+    streamId: number,
+    flags: number,
+    head: Buffer,
+    headEnd: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const count = headEnd + end - start;
+    this.#turns.sent(count);
+    this.sendHeader(TYPE_DATA, flags, streamId, count);
+    this.#out.write(head, 0, headEnd);
+    this.#out.write(buffer, start, end);
+  }
+
+  /** Room for a data frame of up to `count` bytes, to be written in `slab` from the offset that is returned. */
+  reserve(count: number): number {
+    return this.#out.reserve(HEADER_BYTES + count) + HEADER_BYTES;
+  }
+
+  /** Valid between `reserve` and `commit`. */
+  get slab(): Buffer {
+    return this.#out.slab as Buffer;
+  }
+
+  /** The data frame that was reserved, with the bytes that were written. */
+  commit(streamId: number, flags: number, start: number, end: number): void {
+    this.#turns.sent(end - start);
+    writeHeader(this.slab, start - HEADER_BYTES, TYPE_DATA, flags, streamId, end - start);
+    this.#out.advance(end);
+  }
+}
