@@ -3,6 +3,7 @@
 import { once } from "node:events";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import { createServer as createTlsServer, type TlsOptions } from "node:tls";
+import type { Clock } from "../src/clock.js";
 import { ByteSocket } from "../src/socket/byte-socket.js";
 import type { SocketHandler } from "../src/socket/socket-handler.js";
 import type { ReadLength } from "../src/socket/turn-length.js";
@@ -76,6 +77,7 @@ export interface Loopback {
 export async function connectLoopback(
   tls?: { server: TlsOptions; ca: string },
   readLength: ReadLength = "long",
+  clock?: Clock,
 ): Promise<Loopback> {
   const server =
     tls === undefined
@@ -88,7 +90,7 @@ export async function connectLoopback(
   const farCalls = new SocketRecorder();
   const accepted = new Promise<ByteSocket>((resolve) => {
     server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) =>
-      resolve(ByteSocket.accept(socket, farCalls, readLength)),
+      resolve(ByteSocket.accept(socket, farCalls, readLength, clock)),
     );
   });
   const near = await new Promise<ByteSocket>((resolve) => {
@@ -97,6 +99,7 @@ export async function connectLoopback(
       host: "127.0.0.1",
       port,
       onOpen,
+      ...(clock === undefined ? {} : { clock }),
       ...(tls === undefined ? {} : { tls: { ca: tls.ca } }),
     };
     const opening = ByteSocket.connect(options, nearCalls);

@@ -3,7 +3,7 @@
 
 import { connect as connectTcp, Socket, type TcpNetConnectOpts } from "node:net";
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
-import type { Timer } from "../clock.js";
+import type { Clock, Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
 import { dial } from "../dial/dial.js";
 import type { ConnectOptions } from "./connect-options.js";
@@ -29,6 +29,7 @@ export class ByteSocket implements Reader, PausedSocket {
   socket: Socket;
   readonly out: Outbox;
   handler: SocketHandler;
+  readonly #clock: Clock;
   /**
    * What the handler counts up: messages in the bytes that have come. A turn in which they were many and small is followed
    * by shorter ones. Not counting is fine where a byte costs no more than a copy.
@@ -59,9 +60,11 @@ export class ByteSocket implements Reader, PausedSocket {
   private constructor(
     handler: SocketHandler,
     readLength: ReadLength,
+    clock: Clock,
     open: ((onread: OnRead) => { socket: Socket; shared: boolean }) | undefined,
   ) {
     this.handler = handler;
+    this.#clock = clock;
     this.messages = 0;
     this.#error = undefined;
     this.#ended = false;
@@ -87,8 +90,13 @@ export class ByteSocket implements Reader, PausedSocket {
    * Takes over a socket from a server. Plain TCP sockets must come paused (`pauseOnConnect: true`). To the server they are
    * gone then: `server.close()` doesn't wait for them, and the owner counts connections.
    */
-  static accept(accepted: Socket, handler: SocketHandler, readLength: ReadLength = "long"): ByteSocket {
-    return new ByteSocket(handler, readLength, (onread) => adoptSocket(accepted, onread));
+  static accept(
+    accepted: Socket,
+    handler: SocketHandler,
+    readLength: ReadLength = "long",
+    clock: Clock = systemClock,
+  ): ByteSocket {
+    return new ByteSocket(handler, readLength, clock, (onread) => adoptSocket(accepted, onread));
   }
 
   /**
@@ -96,7 +104,7 @@ export class ByteSocket implements Reader, PausedSocket {
    * ended, if it never stood too, is told by the handler's `onClose`: when a write fails, behind all that the peer had sent.
    */
   static connect(options: ConnectOptions, handler: SocketHandler): ByteSocket {
-    const socket = new ByteSocket(handler, "long", undefined);
+    const socket = new ByteSocket(handler, "long", options.clock ?? systemClock, undefined);
     socket.#connect(options);
     return socket;
   }
@@ -108,7 +116,7 @@ export class ByteSocket implements Reader, PausedSocket {
     handler: SocketHandler,
     onOpen: () => void,
   ): ByteSocket {
-    return new ByteSocket(handler, "long", () => {
+    return new ByteSocket(handler, "long", over.#clock, () => {
       const socket = connectTls({ ...tls, socket: over.socket });
       socket.allowHalfOpen = true;
       socket.once("secureConnect", onOpen);
@@ -222,7 +230,8 @@ export class ByteSocket implements Reader, PausedSocket {
   }
 
   #connect(options: ConnectOptions): void {
-    const { clock = systemClock, keepAliveMs = 0, onOpen, port, timeoutMs = 0, tls } = options;
+    const clock = this.#clock;
+    const { keepAliveMs = 0, onOpen, port, timeoutMs = 0, tls } = options;
     const late = (): void => {
       this.#error = new Error(`no connection in ${timeoutMs} ms`);
       this.destroy();
@@ -275,7 +284,7 @@ export class ByteSocket implements Reader, PausedSocket {
     }
     this.resume();
     const linger = (): void => {
-      if (!socket.destroyed) this.#lingering = systemClock.setTimeout(() => socket.destroy(), LINGER_MS);
+      if (!socket.destroyed) this.#lingering = this.#clock.setTimeout(() => socket.destroy(), LINGER_MS);
     };
     if (socket.writableFinished) linger();
     else socket.once("finish", linger);
@@ -315,7 +324,7 @@ export class ByteSocket implements Reader, PausedSocket {
     if (this.#ended || this.#closing || this.socket.destroyed || !isRefusal(error)) return false;
     this.#readsOn = true;
     this.#error = error;
-    this.#lingering = systemClock.setTimeout(() => this.destroy(), READ_ON_MS);
+    this.#lingering = this.#clock.setTimeout(() => this.destroy(), READ_ON_MS);
     this.out.close();
     return true;
   }
@@ -324,7 +333,7 @@ export class ByteSocket implements Reader, PausedSocket {
     this.out.close();
     this.#stopOpening?.();
     pausedSockets.delete(this);
-    if (this.#lingering !== undefined) systemClock.clearTimeout(this.#lingering);
+    if (this.#lingering !== undefined) this.#clock.clearTimeout(this.#lingering);
     try {
       this.handler.onClose(this.#error);
     } catch (error) {

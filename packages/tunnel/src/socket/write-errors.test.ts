@@ -3,10 +3,12 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
-import { createCertificates } from "@piko/testkit";
+import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import "../../../testkit/src/leak-guard.js";
 import { SocketRecorder, send } from "../../tests/loopback.js";
+import type { Clock } from "../clock.js";
+import { systemClock } from "../system-clock.js";
 import { ByteSocket } from "./byte-socket.js";
 
 const files = createCertificates();
@@ -31,7 +33,7 @@ const cut: Ending = (peer) => void peer.write(ANSWER, () => peer.destroy());
 const endAndCut: Ending = (peer) => void peer.end(ANSWER, () => peer.destroy());
 
 /** A connection to a peer that looks at the first bytes only, answers, and is gone; nothing of that has been read yet. */
-async function connectTo(ending: Ending, secure = false) {
+async function connectTo(ending: Ending, { secure = false, clock = systemClock as Clock } = {}) {
   let isGone = (): void => {};
   const gone = new Promise<void>((resolve) => (isGone = resolve));
   const onPeer = (peer: Socket): void => {
@@ -56,7 +58,7 @@ async function connectTo(ending: Ending, secure = false) {
   const tls = secure ? { tls: { ca: files.read(files.caCert), servername: "localhost" } } : {};
   const socket = await new Promise<ByteSocket>((resolve) => {
     const onOpen = (): void => resolve(opening);
-    const opening = ByteSocket.connect({ host: "127.0.0.1", port, onOpen, ...tls }, calls);
+    const opening = ByteSocket.connect({ host: "127.0.0.1", port, clock, onOpen, ...tls }, calls);
   });
   socket.pause();
   send(socket, UPLOAD);
@@ -69,7 +71,7 @@ describe.each([
   ["TLS", true],
 ] as const)("a write that fails on a %s connection", (_, secure) => {
   it("leaves what had come before to be read, and is told then", async () => {
-    const { socket, calls } = await connectTo(cut, secure);
+    const { socket, calls } = await connectTo(cut, { secure });
     send(socket, UPLOAD);
     send(socket, UPLOAD);
     socket.end();
@@ -105,18 +107,14 @@ describe("a write that fails", () => {
   });
 
   it("closes a connection whose peer's bytes nobody takes for half a minute", async () => {
-    const { socket, calls } = await connectTo(cut);
-    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
-    try {
-      send(socket, UPLOAD);
-      await new Promise(setImmediate);
-      vi.advanceTimersByTime(29_999);
-      await new Promise(setImmediate);
-      expect(calls.count("close")).toBe(0);
-      vi.advanceTimersByTime(1);
-      await calls.closed();
-    } finally {
-      vi.useRealTimers();
-    }
+    const clock = new FakeClock();
+    const { socket, calls } = await connectTo(cut, { clock });
+    send(socket, UPLOAD);
+    await vi.waitUntil(() => clock.pending === 1);
+    clock.advance(29_999);
+    expect(socket.socket.destroyed).toBe(false);
+    clock.advance(1);
+    await calls.closed();
+    clock.assertIdle();
   });
 });

@@ -164,7 +164,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   }
 
   onPlain(socket: Socket, address: string, lacksHeader: boolean): void {
-    const accepted = ByteSocket.accept(socket, UNATTENDED, "short");
+    const accepted = ByteSocket.accept(socket, UNATTENDED, "short", this.#context.clock);
     if (this.#hasRoom(accepted, false)) this.onClient(accepted, address, lacksHeader);
   }
 
@@ -194,7 +194,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
       this.tls.accept(accepted, peer);
       return;
     }
-    const socket = ByteSocket.accept(accepted, UNATTENDED, "short");
+    const socket = ByteSocket.accept(accepted, UNATTENDED, "short", context.clock);
     if (!this.#hasRoom(socket, short)) return;
     if (proxyProtocol === "off" || unbelieved) {
       this.onClient(socket, peer, unbelieved);

@@ -101,7 +101,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     const { readHeaderTimeoutMs } = port.config;
     const timeoutMs = refusal !== undefined ? SURPLUS_TIMEOUT_MS : readHeaderTimeoutMs;
     this.#deadlineMs = deadlineAfter(port.clock.now(), timeoutMs);
-    this.#socket = ByteSocket.accept(accepted, this);
+    this.#socket = ByteSocket.accept(accepted, this, "long", port.clock);
     port.sweep.add(this);
   }
 
