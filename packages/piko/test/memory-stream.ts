@@ -1,6 +1,6 @@
 // A tunnel and its streams in memory, as the calls of an exchange use them. The test plays the agent.
 
-import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import { MAX_DATA_BYTES, type StreamHandler, type YamuxStream } from "@piko/tunnel";
 import type { Tunnel } from "../src/server/upstream/tunnel.js";
 
 export class MemoryStream {
@@ -13,9 +13,11 @@ export class MemoryStream {
   /** Bytes that it still takes. */
   room = Number.POSITIVE_INFINITY;
   written = "";
+  /** How often something was written: frames, where there is room for all. */
+  frames = 0;
   consumed = 0;
   /** What is reserved. */
-  readonly slab: Buffer = Buffer.alloc(64 * 1024);
+  readonly slab: Buffer = Buffer.alloc(8 + MAX_DATA_BYTES);
   /** `end`, `end later`, `reset`, in order. */
   readonly calls: string[] = [];
 
@@ -26,6 +28,7 @@ export class MemoryStream {
   write(buffer: Buffer, start: number, end: number): number {
     const count = Math.min(this.room, end - start);
     this.room -= count;
+    this.frames++;
     this.written += buffer.toString("latin1", start, start + count);
     return count;
   }
@@ -36,7 +39,7 @@ export class MemoryStream {
   }
 
   reserve(count: number): number {
-    return count <= this.room ? 8 : -1;
+    return count <= this.room && count <= MAX_DATA_BYTES ? 8 : -1;
   }
 
   commit(start: number, end: number): void {

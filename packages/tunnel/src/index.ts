@@ -32,6 +32,7 @@ export {
   GO_AWAY_NORMAL,
   GO_AWAY_PROTOCOL_ERROR,
   INITIAL_WINDOW_BYTES,
+  MAX_DATA_BYTES,
 } from "./yamux/frame.js";
 export { MAX_QUEUED_STREAMS, OPEN_TIMEOUT_MS } from "./yamux/opening-queue.js";
 export { YamuxSession } from "./yamux/session.js";

@@ -20,6 +20,9 @@ export const GO_AWAY_INTERNAL_ERROR = 2;
 /** Receive window of a new stream, both ways, fixed by the protocol. */
 export const INITIAL_WINDOW_BYTES: number = 256 * 1024;
 
+/** Longest data frame that we send: Go readers take any length, but control frames shouldn't wait behind more. */
+export const MAX_DATA_BYTES: number = 64 * 1024;
+
 export const LAST_STREAM_ID = 0xffff_fffe;
 
 /** Streams that a peer queues before its application accepts them; more are answered with RST. */

@@ -2,7 +2,7 @@
 // the same turn, sent ones to the session's outbox; nothing is buffered here.
 
 import { faults } from "../faults.js";
-import { FLAG_FIN, FLAG_RST, INITIAL_WINDOW_BYTES } from "./frame.js";
+import { FLAG_FIN, FLAG_RST, INITIAL_WINDOW_BYTES, MAX_DATA_BYTES } from "./frame.js";
 import type { DrainTurns } from "./drain-turns.js";
 import type { YamuxFrameWriter } from "./frame-writer.js";
 
@@ -369,8 +369,6 @@ export class YamuxStream {
 
 /** What comes on a stream that is as good as closed. */
 const CLOSING: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
-/** Longest data frame that we send: Go readers take any length, but control frames shouldn't wait behind more. */
-const MAX_DATA_BYTES = 64 * 1024;
 /**
  * What a stream may send past a congested socket until it has drained: a request or an answer with its fields, and less
  * than the 64 KiB that a bulk stream sends in its turn.

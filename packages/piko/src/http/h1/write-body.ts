@@ -1,6 +1,7 @@
 // Writes the body of a message to whoever takes all bytes: as it is, or in chunks where its length was not known.
 
 import { CHUNK_END, CHUNK_HEADER_BYTES, LAST_CHUNK, writeChunkHeader } from "./chunk-writer.js";
+import { copyAll, copyBytes } from "./copy-bytes.js";
 
 /** Takes all bytes; they are free again after each call. */
 export interface ByteSink {
@@ -25,6 +26,15 @@ export function writeBody(
   sink.write(line, 0, writeChunkHeader(line, 0, end - start));
   sink.write(buffer, start, end);
   sink.write(CHUNK_END, 0, CHUNK_END.length);
+}
+
+/** What a chunk has around its bytes, at most. */
+export const CHUNK_FRAMING_BYTES: number = CHUNK_HEADER_BYTES + CHUNK_END.length;
+
+/** Writes `[start, end)` of `buffer` (at least 1 byte) as a chunk at `out[at]`. Returns the offset after it. */
+export function writeChunk(buffer: Buffer, start: number, end: number, out: Buffer, at: number): number {
+  const from = writeChunkHeader(out, at, end - start);
+  return copyAll(CHUNK_END, out, copyBytes(buffer, start, end, out, from));
 }
 
 /** Writes the end of a chunked body. */

@@ -61,6 +61,22 @@ describe("TunnelCall", () => {
     expect(told).toEqual(["writable"]);
   });
 
+  it.each([
+    ["of few bytes", 2, [2]],
+    ["as long as a frame may be", 65_536 - 18, [65_518]],
+    ["longer than that, which becomes two", 65_536, [65_518, 18]],
+  ])("writes a chunk as one frame: one %s", (_title, bytes, chunks) => {
+    const { call, stream } = setUp("POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked", {
+      last: false,
+    });
+    const before = stream.written.length;
+    stream.frames = 0;
+    call.write(Buffer.alloc(bytes, "x"), 0, bytes);
+    expect(stream.frames).toBe(chunks.length);
+    const expected = chunks.map((size) => `${size.toString(16)}\r\n${"x".repeat(size)}\r\n`);
+    expect(stream.written.slice(before)).toBe(expected.join(""));
+  });
+
   it.each<[string, string, (stream: MemoryStream) => void, string[]]>([
     ["a reset before the answer", "", (stream) => stream.handler.onReset(), ["reset maybe"]],
     [

@@ -1,7 +1,7 @@
 // One request on a stream of an agent's tunnel, as an HTTP/1.1 message. An exchange has one such object for all the
 // streams that it opens.
 
-import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import { MAX_DATA_BYTES, type StreamHandler, type YamuxStream } from "@piko/tunnel";
 import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
 import type { Trailers } from "../../http/exchange/client-side.js";
 import type { Seen, UpstreamCall, UpstreamEvents } from "../../http/exchange/upstream-call.js";
@@ -12,13 +12,16 @@ import {
   ResponseReader,
   type ResponseReaderLimits,
 } from "../../http/h1/response-reader.js";
-import { writeBody, writeLastChunk } from "../../http/h1/write-body.js";
+import { CHUNK_FRAMING_BYTES, writeBody, writeChunk, writeLastChunk } from "../../http/h1/write-body.js";
 import type { RequestRewrite } from "../../http/request-rewrite.js";
 import { Scratch } from "../../net/scratch.js";
 import { StreamSender } from "../../net/stream-sender.js";
 
 /** Takes over a stream whose call is over: what still comes is of no interest. */
 const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
+
+/** With what is around it, a frame's worth. */
+const MAX_CHUNK_BYTES = MAX_DATA_BYTES - CHUNK_FRAMING_BYTES;
 
 /** Memory for a request head that its stream has no room for, within one call of `send`; shared by all. */
 const scratch = new Scratch();
@@ -89,8 +92,13 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   }
 
   write(buffer: Buffer, start: number, end: number): void {
-    if (this.#chunked) writeBody(this.#sink, true, buffer, start, end);
-    else this.#send(buffer, start, end);
+    if (!this.#chunked) {
+      this.#send(buffer, start, end);
+      return;
+    }
+    for (let from = start; from < end; from += MAX_CHUNK_BYTES) {
+      this.#writeChunk(buffer, from, Math.min(end, from + MAX_CHUNK_BYTES));
+    }
   }
 
   end(trailers: Trailers | undefined): void {
@@ -181,6 +189,14 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
 
   #send(buffer: Buffer, start: number, end: number): void {
     if (this.#stream !== undefined) this.#sender.send(this.#stream, buffer, start, end);
+  }
+
+  /** One frame where there is room for all of it, so that the agent reads the chunk in one go. */
+  #writeChunk(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    const at = this.congested ? -1 : (stream?.reserve(CHUNK_FRAMING_BYTES + end - start) ?? -1);
+    if (stream === undefined || at < 0) writeBody(this.#sink, true, buffer, start, end);
+    else stream.commit(at, writeChunk(buffer, start, end, stream.slab, at));
   }
 
   #lose(why: AbortReason, refused: boolean): void {
