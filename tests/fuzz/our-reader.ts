@@ -115,7 +115,7 @@ export function readRequests(
     if (result !== HEAD_COMPLETE) return over(head.error?.code ?? "none", at);
     const collector = new Collector();
     const hasHost = head.hostStart !== head.hostEnd;
-    writeHead(head, collector, hasHost ? { ...rewrite, missingHost: undefined } : rewrite);
+    writeHead(head, collector, hasHost ? { ...rewrite, host: undefined } : rewrite);
     const kind = requestBody(head);
     const chunked = kind === BODY_CHUNKED;
     body.reset(kind, head.contentLength);

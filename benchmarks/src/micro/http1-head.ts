@@ -50,7 +50,7 @@ const rewrite = {
   forwardedFor: Buffer.from("192.0.2.17"),
   forwardedProto: undefined,
   forwardedHost: undefined,
-  missingHost: undefined,
+  host: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,

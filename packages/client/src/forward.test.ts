@@ -20,6 +20,24 @@ describe("forward", () => {
     }
   });
 
+  it("gives an HTTP service the host that it asks for", async () => {
+    const { url } = await piko();
+    const port = await tcpService((socket) => void collect(socket).then((request) => socket.end(request)));
+    const heads: string[] = [];
+    for (const hostHeader of ["rewrite", "app.test:81", undefined]) {
+      const listener = await forward("e", port, { url, hostHeader });
+      const client = await dial("e", { url, allowHalfOpen: true });
+      client.write("GET / HTTP/1.1\r\nHost: public");
+      client.end(".example.com\r\n\r\n");
+      heads.push(String(await collect(client)).split("\r\n")[1] ?? "");
+      await listener.close();
+    }
+    expect(heads).toEqual([`Host: localhost:${port}`, "Host: app.test:81", "Host: public.example.com"]);
+    await expect(forward("e", port, { url, hostHeader: "http://a" })).rejects.toMatchObject({
+      code: "PIKO_CLIENT_BAD_OPTION",
+    });
+  });
+
   it("resets both sides when one is cut", async () => {
     const { url } = await piko();
     let cut: (error: unknown) => void = () => {};

@@ -2,6 +2,7 @@
 // ends by itself behind what was sent before it, and what cuts one side cuts the other.
 
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import type { HostRewriter } from "./host-rewriter.js";
 import type { EndpointSocket } from "./endpoint-socket.js";
 
 export interface ServiceBridgeOptions {
@@ -11,24 +12,28 @@ export interface ServiceBridgeOptions {
   readonly timeoutMs: number;
   /** The service can't be connected to. The connection of the endpoint is cut. */
   readonly onFailed: (error: Error | undefined) => void;
+  /** Changes the head of the request that the connection brings; undefined passes all bytes on as they are. */
+  readonly head: HostRewriter | undefined;
 }
 
 export class ServiceBridge implements SocketHandler {
   readonly #socket: EndpointSocket;
   readonly #service: ByteSocket;
+  #head: HostRewriter | undefined;
   readonly #onFailed: (error: Error | undefined) => void;
   #connected = false;
   /** The service has ended its direction. */
   #ended = false;
 
   /** Connects; `socket` is read from at once. */
-  constructor(socket: EndpointSocket, { host, port, timeoutMs, onFailed }: ServiceBridgeOptions) {
+  constructor(socket: EndpointSocket, { head, host, port, timeoutMs, onFailed }: ServiceBridgeOptions) {
     this.#socket = socket;
+    this.#head = head;
     this.#onFailed = onFailed;
     const onOpen = (): void => void (this.#connected = true);
     this.#service = ByteSocket.connect({ host, port, timeoutMs, onOpen }, this);
     socket.on("data", (bytes: Buffer) => this.#toService(bytes));
-    socket.once("end", () => this.#service.end());
+    socket.once("end", () => this.#onSocketEnd());
     socket.on("drain", () => this.#service.resume());
     socket.once("close", () => this.#onSocketClose());
   }
@@ -58,9 +63,23 @@ export class ServiceBridge implements SocketHandler {
   }
 
   #toService(bytes: Buffer): void {
+    if (this.#head !== undefined) {
+      const rewritten = this.#head.push(bytes);
+      if (rewritten === undefined) return;
+      this.#head = undefined;
+      bytes = rewritten;
+    }
     const { out } = this.#service;
     out.write(bytes, 0, bytes.length);
     if (out.congested) this.#socket.pause();
+  }
+
+  #onSocketEnd(): void {
+    // What came is no whole head: the service judges it.
+    const rest = this.#head?.rest();
+    this.#head = undefined;
+    if (rest !== undefined && rest.length > 0) this.#toService(rest);
+    this.#service.end();
   }
 
   #onSocketClose(): void {

@@ -131,6 +131,7 @@ export interface AgentRigOptions {
   readonly service: number | string;
   readonly protocol?: "http" | "tcp";
   readonly timeoutMs?: number;
+  readonly hostHeader?: string;
   readonly maxIdle?: number;
   readonly idleTimeoutMs?: number;
   readonly tls?: ClientTlsConfig;
@@ -191,7 +192,18 @@ export class AgentRig {
       subsystem: "proxy.http.access",
     });
     const endpointId = "my-endpoint";
-    const http = new HttpService({ endpointId, addr, timeoutMs, pool, accessLog, metrics, logger, clock });
+    const hostHeader = options.hostHeader ?? "";
+    const http = new HttpService({
+      endpointId,
+      addr,
+      hostHeader,
+      timeoutMs,
+      pool,
+      accessLog,
+      metrics,
+      logger,
+      clock,
+    });
     const streams = new HttpStreams(http);
     const tcp = new TcpService({
       endpointId,

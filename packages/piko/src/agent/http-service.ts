@@ -10,6 +10,7 @@ import { RequestHead } from "../http/head.js";
 import type { ByteBudget } from "../net/byte-budget.js";
 import type { DeadlineSweep } from "../net/deadline-sweep.js";
 import { PLAIN_REQUEST, type RequestRewrite } from "../http/request-rewrite.js";
+import { hostHeaderOf } from "../base/host-header.js";
 import type { ServiceAddress } from "../base/service-address.js";
 import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
@@ -34,6 +35,8 @@ const NO_MEMORY: HttpError = Object.freeze({
 export interface HttpServiceOptions {
   readonly endpointId: string;
   readonly addr: ServiceAddress;
+  /** The Host that the service sees, or `rewrite`; empty for the client's. */
+  readonly hostHeader: string;
   /** Time to connect and get the response head; 0 for no limit. */
   readonly timeoutMs: number;
   readonly pool: ServicePool;
@@ -66,6 +69,7 @@ export class HttpService implements ExchangeContext {
 
   constructor(options: HttpServiceOptions) {
     const { path, query } = options.addr;
+    const host = hostHeaderOf(options.hostHeader, options.addr);
     this.endpointId = options.endpointId;
     this.timeoutMs = options.timeoutMs;
     this.pool = options.pool;
@@ -77,6 +81,7 @@ export class HttpService implements ExchangeContext {
     this.budget = options.pool.responses.budget;
     this.rewrite = {
       ...PLAIN_REQUEST,
+      host: host === undefined ? undefined : Buffer.from(host, "latin1"),
       pathPrefix: path === "" ? undefined : Buffer.from(path, "latin1"),
       query: query === "" ? undefined : Buffer.from(query, "latin1"),
     };

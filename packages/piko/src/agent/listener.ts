@@ -108,10 +108,11 @@ function createHttpService(
   { clock, config, logger, metrics }: ListenerOptions,
   pool: ServicePool,
 ): HttpService {
-  const { accessLog, addr, endpointId, timeoutMs } = config;
+  const { accessLog, addr, endpointId, hostHeader, timeoutMs } = config;
   return new HttpService({
     endpointId,
     addr,
+    hostHeader,
     timeoutMs,
     pool,
     accessLog: new AccessLog({ config: accessLog, logger, subsystem: "proxy.http.access", endpointId }),

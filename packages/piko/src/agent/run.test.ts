@@ -33,6 +33,7 @@ function listener(
     addr: parseServiceAddress(String(addr), protocol),
     protocol,
     timeoutMs: 10_000,
+    hostHeader: "",
     accessLog: { level: "info", requestHeaders: NO_FILTER, responseHeaders: NO_FILTER, disable: false },
     httpClient: {
       keepAliveTimeoutMs: 30_000,

@@ -31,6 +31,16 @@ describe("a connection", () => {
     expect(rig.pool.idleCount).toBe(1);
   });
 
+  it("shows the service the host that it asks for", async () => {
+    const service = await uses.raw(
+      answering(
+        (request) => `HTTP/1.1 200 OK\r\nX: ${/^Host: .*/im.exec(request)?.[0]}\r\nContent-Length: 0\r\n\r\n`,
+      ),
+    );
+    const rig = await uses.rig({ service: service.port, hostHeader: "rewrite" });
+    expect((await rig.request(GET)).text).toContain(`X: Host: 127.0.0.1:${service.port}\r\n`);
+  });
+
   it("is not shared by requests at the same time", async () => {
     const service = await uses.raw(answering(() => OK));
     const rig = await uses.rig({ service: service.port });

@@ -177,6 +177,7 @@ describe("flags", () => {
     ]);
     expect(names(listenerFlags("http"))).toEqual([
       "--timeout",
+      "--host-header",
       "--access-log.level",
       "--access-log.request-headers.block-list",
       "--access-log.request-headers.allow-list",

@@ -2,6 +2,7 @@
 
 import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
 import type { HostPort } from "../base/address.js";
+import { isHostHeader } from "../base/host-header.js";
 import { type ClientTlsConfig, clientTls } from "./client-tls.js";
 import { type Field, type Section, list, mapSection, section } from "./declaration.js";
 import {
@@ -48,6 +49,8 @@ export interface ListenerConfig {
   readonly addr: ServiceAddress;
   readonly protocol: ListenerProtocol;
   readonly timeoutMs: number;
+  /** The Host that the service sees: a value, `rewrite` for the service's address, or empty for the client's. */
+  readonly hostHeader: string;
   readonly accessLog: AccessLogConfig;
   readonly httpClient: HttpClientConfig;
   readonly tls: ClientTlsConfig;
@@ -98,6 +101,17 @@ const HTTP_CLIENT: Section<HttpClientConfig> = section("Connections to the servi
   ),
 });
 
+const hostHeader: Field<string> = text(
+  "The `Host` that the service sees; HTTP only: a value, or `rewrite` for the service's own address, as development servers such as Vite ask for. By default it is the one that the client sent.",
+);
+
+const HOST_HEADER: Field<string> = {
+  ...hostHeader,
+  schema: hostHeader.schema.refine((value) => value === "" || isHostHeader(value), {
+    error: "must be a host, host:port or the word rewrite",
+  }),
+};
+
 const LISTENER_SETTINGS: Section<ListenerSettings> = section(
   "An endpoint to listen on, and the service behind it.",
   {
@@ -112,11 +126,15 @@ const LISTENER_SETTINGS: Section<ListenerSettings> = section(
       "Time to connect to the service and, for HTTP, to get its response head; after that the client gets 504. It never cuts a body or an upgraded connection.",
       { min: "1ns" },
     ),
+    hostHeader: HOST_HEADER,
     accessLog: ACCESS_LOG,
     httpClient: HTTP_CLIENT,
     tls: clientTls("the service"),
   },
   (listener, report) => {
+    if (listener.protocol === "tcp" && listener.hostHeader !== "") {
+      report(["hostHeader"], "is for http: bytes of tcp are passed on as they are");
+    }
     if (listener.protocol === "tcp" && listener.addr.includes("://")) {
       report(
         ["addr"],

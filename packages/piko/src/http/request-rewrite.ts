@@ -8,8 +8,8 @@ export interface RequestRewrite {
   readonly forwardedProto: Buffer | undefined;
   /** Replaces X-Forwarded-Host. Absent: the field stays as it is. */
   readonly forwardedHost: Buffer | undefined;
-  /** Host of a request that has none, or an empty one. Only for such a request. */
-  readonly missingHost: Buffer | undefined;
+  /** Replaces Host: where it is missing or empty, and where the service is to see another. Absent: it stays as it is. */
+  readonly host: Buffer | undefined;
   /** The next hop is another node: says so in `x-piko-forward` and keeps the fields that it checks again. */
   readonly addForward: boolean;
   /** Goes with that, as `x-piko-hop`: the other node's secret, which only nodes know. Absent: it has none. */
@@ -37,7 +37,7 @@ export const PLAIN_REQUEST: RequestRewrite = {
   forwardedFor: undefined,
   forwardedProto: undefined,
   forwardedHost: undefined,
-  missingHost: undefined,
+  host: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,

@@ -8,7 +8,7 @@ const NOTHING: RequestRewrite = {
   forwardedFor: undefined,
   forwardedProto: undefined,
   forwardedHost: undefined,
-  missingHost: undefined,
+  host: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,
@@ -125,13 +125,20 @@ describe("a request head for the next hop", () => {
   });
 
   test("has the host that is to stand for a missing one", () => {
-    const missingHost = Buffer.from("my-endpoint");
+    const host = Buffer.from("my-endpoint");
     const expected = lines("GET /a HTTP/1.1", "Host: my-endpoint", "A: b");
-    expect(rewrite(lines("GET /a HTTP/1.0", "A: b"), { missingHost })).toBe(expected);
+    expect(rewrite(lines("GET /a HTTP/1.0", "A: b"), { host })).toBe(expected);
     for (const version of ["1.0", "1.1"]) {
-      expect(rewrite(lines(`GET /a HTTP/${version}`, "Host:", "A: b"), { missingHost })).toBe(expected);
-      expect(rewrite(lines(`GET /a HTTP/${version}`, "A: b", "host: \t "), { missingHost })).toBe(expected);
+      expect(rewrite(lines(`GET /a HTTP/${version}`, "Host:", "A: b"), { host })).toBe(expected);
+      expect(rewrite(lines(`GET /a HTTP/${version}`, "A: b", "host: \t "), { host })).toBe(expected);
     }
+  });
+
+  test("has another host in place of the client's, whatever form the target has", () => {
+    const host = Buffer.from("localhost:5173");
+    const expected = lines("GET /a HTTP/1.1", "Host: localhost:5173", "A: b");
+    expect(rewrite(lines("GET /a HTTP/1.1", "A: b", "Host: public.example.com"), { host })).toBe(expected);
+    expect(rewrite(lines("GET http://x.y/a HTTP/1.1", "Host: x.y", "A: b"), { host })).toBe(expected);
   });
 
   test("states its framing, trailers and connection in one way", () => {

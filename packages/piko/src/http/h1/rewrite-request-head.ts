@@ -78,7 +78,7 @@ export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite):
   if (rewrite.forwardedProto !== undefined) bytes += rewrite.forwardedProto.length;
   if (rewrite.forwardedHost !== undefined) bytes += rewrite.forwardedHost.length;
   if (rewrite.hopSecret !== undefined) bytes += rewrite.hopSecret.length;
-  if (rewrite.missingHost !== undefined) bytes += rewrite.missingHost.length;
+  if (rewrite.host !== undefined) bytes += rewrite.host.length;
   if (rewrite.pathPrefix !== undefined) bytes += rewrite.pathPrefix.length;
   if (rewrite.query !== undefined) bytes += rewrite.query.length;
   return bytes;
@@ -95,9 +95,9 @@ export function writeRequestHead(
   rewrite: RequestRewrite,
 ): number {
   const { buffer, fields } = head;
-  const { missingHost } = rewrite;
+  const { host } = rewrite;
   const absolute = head.pathStart !== head.targetStart;
-  const writesHost = absolute || head.hostEnd === 0 || missingHost !== undefined;
+  const writesHost = absolute || head.hostEnd === 0 || host !== undefined;
   let runStart = head.start;
   if (
     head.minorVersion === 0 ||
@@ -110,8 +110,8 @@ export function writeRequestHead(
   }
   if (writesHost) {
     at = copyAll(HOST, out, at);
-    if (missingHost === undefined) at = copyBytes(buffer, head.hostStart, head.hostEnd, out, at);
-    else at = copyAll(missingHost, out, at);
+    if (host === undefined) at = copyBytes(buffer, head.hostStart, head.hostEnd, out, at);
+    else at = copyAll(host, out, at);
     at = copyAll(CRLF, out, at);
   }
   const limit = head.fieldCount * FIELD_STRIDE;

@@ -95,7 +95,7 @@ test("a rewritten request is the same request without the hop before", () => {
     forwardedFor: optional("192.0.2.7"),
     forwardedProto: optional("https"),
     forwardedHost: optional("h"),
-    missingHost: fc.constant(undefined),
+    host: optional("app.test:8080"),
     addForward: fc.boolean(),
     credentialField: fc.constant(-1),
     addReroute: fc.boolean(),

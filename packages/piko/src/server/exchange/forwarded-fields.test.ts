@@ -5,7 +5,7 @@ import { AddressRanges } from "../../base/address-ranges.js";
 import type { MutableRewrite } from "../../http/request-rewrite.js";
 import { ForwardedFields, forwardedClient } from "./forwarded-fields.js";
 
-type ForwardedRewrite = Pick<MutableRewrite, "forwardedProto" | "forwardedHost" | "missingHost">;
+type ForwardedRewrite = Pick<MutableRewrite, "forwardedProto" | "forwardedHost" | "host">;
 
 function parse(fields: string): RequestHead {
   const head = new RequestHead(20);
@@ -19,7 +19,7 @@ describe("ForwardedFields", () => {
     const rewrite: ForwardedRewrite = {
       forwardedProto: undefined,
       forwardedHost: undefined,
-      missingHost: undefined,
+      host: undefined,
     };
     new ForwardedFields().set(rewrite, parse(fields), "e", trusted, secure);
     return [rewrite.forwardedProto?.toString(), rewrite.forwardedHost?.toString()];
@@ -49,7 +49,7 @@ describe("ForwardedFields", () => {
     const rewrite: ForwardedRewrite = {
       forwardedProto: undefined,
       forwardedHost: undefined,
-      missingHost: undefined,
+      host: undefined,
     };
     const head = new RequestHead(20);
     const hosts = ["a.test", "a.test", "b.test", "b.test:80", ""].map((host) => {

@@ -23,13 +23,13 @@ export class ForwardedFields {
    * (X-Forwarded-For is always appended to, by what the rewrite holds for the whole connection.)
    */
   set(
-    rewrite: Pick<MutableRewrite, "forwardedProto" | "forwardedHost" | "missingHost">,
+    rewrite: Pick<MutableRewrite, "forwardedProto" | "forwardedHost" | "host">,
     head: RequestHead,
     endpointId: string,
     trusted: boolean,
     secure: boolean,
   ): void {
-    rewrite.missingHost = missingHost(head, endpointId);
+    rewrite.host = missingHost(head, endpointId);
     const proto = secure ? HTTPS : HTTP;
     rewrite.forwardedProto = trusted && hasField(head, FIELD_X_FORWARDED_PROTO) ? undefined : proto;
     rewrite.forwardedHost =
