@@ -11,9 +11,12 @@ import {
 import { FakeClock } from "@piko/testkit";
 import { Authoriser } from "../src/auth/authoriser.js";
 import { loadConfig } from "../src/config/load-config.js";
+import type { TenantConfig } from "../src/config/auth.js";
+import { hasTls, type ServerTlsConfig } from "../src/config/server-tls.js";
 import { SERVER, type UpstreamLimitsConfig } from "../src/config/server.js";
 import { AddressRanges } from "../src/base/address-ranges.js";
 import { DateLine } from "../src/http/date-line.js";
+import { Certificates } from "../src/net/accept/certificates.js";
 import { OpenFiles } from "../src/net/accept/open-files.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
 import { DeadlineSweep } from "../src/net/deadline-sweep.js";
@@ -34,6 +37,10 @@ export interface UpstreamRigOptions {
   readonly trustedProxies?: readonly string[];
   readonly maxBytes?: number;
   readonly files?: OpenFiles;
+  readonly auth?: Authoriser;
+  readonly tenants?: readonly TenantConfig[];
+  /** The port speaks TLS. */
+  readonly tls?: Partial<ServerTlsConfig>;
 }
 
 export interface AgentOptions {
@@ -103,12 +110,14 @@ export class UpstreamRig {
   readonly expiries: TunnelExpiries;
   /** Listeners as they are told to other nodes, in order: `e 1`. */
   readonly told: string[] = [];
+  readonly auth: Authoriser;
   readonly upstreams: Upstreams;
   readonly port: UpstreamPort;
   readonly #peers: (AsyncDisposable | TestAgent)[] = [];
   #number = 0;
 
-  private constructor({ limits, trustedProxies = [], maxBytes = 10_000_000, files }: UpstreamRigOptions) {
+  private constructor(options: UpstreamRigOptions) {
+    const { limits, trustedProxies = [], maxBytes = 10_000_000, files, tenants = [] } = options;
     const { upstream } = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] });
     const { clock } = this;
     this.budget = new ByteBudget(maxBytes);
@@ -125,25 +134,35 @@ export class UpstreamRig {
       () => 0,
     );
     const counters = { hit: (name: UpstreamLimit) => void this.hits.push(name) };
+    this.auth = options.auth ?? new Authoriser({ port: "upstream", maxPending: 10, wallNow: () => 0 });
+    const tls = { ...upstream.tls, ...options.tls };
+    const { logger } = this.log;
     this.port = new UpstreamPort({
       nodeId: "n1",
-      auth: new Authoriser({ port: "upstream", maxPending: 10, wallNow: () => 0 }),
+      auth: this.auth,
       upstreams: this.upstreams,
       config: { ...upstream.limits, ...limits },
       trustedProxies: new AddressRanges(trustedProxies),
       limits: counters as unknown as LimitCounters<UpstreamLimit>,
       drains: this.drains,
-      tenants: new TenantUses([], clock),
+      tenants: new TenantUses(tenants, clock),
       expiries: this.expiries,
       budget: this.budget,
       files: files ?? new OpenFiles(Number.POSITIVE_INFINITY),
-      logger: this.log.logger,
+      logger,
       clock,
       sweep: new DeadlineSweep(clock),
       dateLine: new DateLine(clock),
-      certificates: undefined,
-      tls: upstream.tls,
+      certificates: hasTls(tls)
+        ? new Certificates({ port: "upstream", config: tls, logger, clock, wallNow: () => Date.now() })
+        : undefined,
+      tls,
     });
+  }
+
+  /** Where the port listens on loopback. */
+  get number(): number {
+    return this.#number;
   }
 
   static async start(options: UpstreamRigOptions = {}): Promise<UpstreamRig> {

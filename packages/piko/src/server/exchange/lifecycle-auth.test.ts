@@ -1,72 +1,16 @@
 // Requests whose token is known, or has to be verified first: what is held, what is asked, and what becomes of it.
 
 import { afterEach, describe, expect, it } from "vitest";
+import { AuthDesk } from "../../../test/auth-desk.js";
 import { NodeRig } from "../../../test/node-rig.js";
 import { TcpRig } from "../../../test/tcp-rig.js";
-import { Authoriser } from "../../auth/authoriser.js";
-import type { Claims } from "../../auth/claims.js";
-import { EndpointPatterns } from "../../auth/endpoint-patterns.js";
-import { Identity } from "../../auth/identity.js";
-import { REFUSED, type Refusal } from "../../auth/refusal.js";
-import type { Waiter } from "../../auth/verification-queue.js";
-import type { Verifier } from "../../auth/verifier.js";
+import { REFUSED } from "../../auth/refusal.js";
 
-/** An authoriser whose verifications the test ends. */
-class Desk extends Authoriser {
-  /** Questions that came so far. */
-  readonly asked: string[] = [];
-  waiter: Waiter | undefined;
-  cancelled = 0;
-
-  constructor() {
-    super({ port: "proxy", maxPending: 10, wallNow: () => 0 });
-    this.use({ close() {} } as unknown as Verifier);
-  }
-
-  override ask(credential: string | undefined, tenantId: string, waiter: Waiter): Refusal | undefined {
-    this.asked.push(`${credential ?? "nothing"}${tenantId === "" ? "" : ` of ${tenantId}`}`);
-    if (credential === undefined) return REFUSED.missing;
-    this.waiter = waiter;
-    return undefined;
-  }
-
-  override cancel(waiter: Waiter): void {
-    if (waiter === this.waiter) this.waiter = undefined;
-    this.cancelled++;
-  }
-
-  override isCurrent(): boolean {
-    return true;
-  }
-
-  /** The verification under way ends: the token is good for these endpoints, or it isn't good. */
-  answer(endpoints: readonly string[] | Refusal): void {
-    const { waiter } = this;
-    this.waiter = undefined;
-    waiter?.onVerified("reason" in endpoints ? endpoints : identityFor(endpoints));
-  }
-}
-
-function identityFor(endpoints: readonly string[]): Identity {
-  const claims = { expiresMs: 1_000_000, notBeforeMs: 0, endpoints } as unknown as Claims;
-  return new Identity({
-    tenantId: "",
-    claims,
-    fingerprint: "",
-    leewayMs: 0,
-    outlivesToken: false,
-    nowMs: 0,
-    generation: 0,
-    token: new EndpointPatterns(endpoints),
-    tenant: undefined,
-  });
-}
-
-let desk = new Desk();
+let desk = new AuthDesk();
 let rig: NodeRig;
 
 function start(): NodeRig {
-  desk = new Desk();
+  desk = new AuthDesk();
   rig = new NodeRig({ dependencies: { auth: desk } });
   return rig;
 }
@@ -162,7 +106,7 @@ it("a question about the server itself needs no token", () => {
 
 describe("a TCP dial with a token that is new", () => {
   it("is joined behind its verification, with what its client has sent meanwhile", () => {
-    desk = new Desk();
+    desk = new AuthDesk();
     const tcp = new TcpRig({ dependencies: { auth: desk } });
     rig = tcp.node;
     tcp.socket.send(tcp.request("Authorization: Bearer t\r\n"));

@@ -183,4 +183,24 @@ describe("TunnelCall", () => {
       expect([stream.written, call.congested, budget.used]).toEqual([whole, false, 0]);
     }
   });
+
+  it.each<[string, Partial<MemoryStream>, Seen, Seen]>([
+    ["nothing of it has left", { unacknowledged: true, unsent: true }, "no", "no"],
+    ["it has left, and its agent has not accepted it", { unacknowledged: true }, "maybe", "maybe"],
+    ["its agent has accepted it", {}, "answered", "maybe"],
+  ])("says who may have seen the request, and gives it up with that: %s", (_, state, seen, lost) => {
+    const { call, stream, told } = setUp();
+    Object.assign(stream, state);
+    expect([call.seen, call.begun]).toEqual([seen, false]);
+    call.giveUp();
+    expect([told, stream.calls]).toEqual([[`silent ${lost}`], ["reset"]]);
+  });
+
+  it("has begun with the first byte of an answer, of which interim ones are a part", () => {
+    const { call, stream, told } = setUp();
+    stream.bring("HTTP/1.1 103 Early Hints\r\n\r\n");
+    expect([call.begun, told]).toEqual([true, ["inform 103"]]);
+    stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    expect(told).toEqual(["inform 103", "response 200"]);
+  });
 });

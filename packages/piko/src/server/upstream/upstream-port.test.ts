@@ -1,9 +1,13 @@
 // The port that agents come to: how many it lets in, what it tells of their tunnels, and how it sends them away.
 
 import { afterEach, describe, expect, it } from "vitest";
+import type { TenantConfig } from "../../config/auth.js";
+import { loadConfig } from "../../config/load-config.js";
+import { SERVER } from "../../config/server.js";
 import { OpenFiles } from "../../net/accept/open-files.js";
-import { eventually } from "../../../test/port-peer.js";
+import { eventually, type PortPeer } from "../../../test/port-peer.js";
 import { UpstreamRig, type UpstreamRigOptions, upgradeRequest } from "../../../test/upstream-rig.js";
+import { MAX_SURPLUS } from "./upstream-port.js";
 
 let rig: UpstreamRig | undefined;
 afterEach(async () => {
@@ -18,6 +22,16 @@ async function start(options?: UpstreamRigOptions): Promise<UpstreamRig> {
   rig = await UpstreamRig.start(options);
   return rig;
 }
+
+const UNLIMITED_TENANT: TenantConfig = {
+  id: "a",
+  auth: loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] }).upstream.auth,
+  endpoints: [],
+  maxTunnels: Number.POSITIVE_INFINITY,
+  maxEndpoints: Number.POSITIVE_INFINITY,
+  requestsPerSecond: Number.POSITIVE_INFINITY,
+  requestsPerSecondPerEndpoint: Number.POSITIVE_INFINITY,
+};
 
 const statusOf = (answer: string): string => answer.slice(9, 12);
 
@@ -68,6 +82,38 @@ describe("limits", () => {
     rig.clock.advance(250);
     expect(await peer.over()).toBe("");
     expect(rig.hits).toEqual(["max_tunnels_per_client"]);
+  });
+
+  it("answer so many at a time that there is no room for, and close further ones without a word", async () => {
+    const rig = await start({ limits: { maxTunnelsPerClient: 0 } });
+    const told: PortPeer[] = [];
+    while (told.length < MAX_SURPLUS) told.push(await rig.connect());
+    await eventually(() => rig.port.pendingCount === MAX_SURPLUS);
+    expect(await (await rig.connect()).over()).toBe("");
+    expect(rig.port.pendingCount).toBe(MAX_SURPLUS);
+    // A place that is left can be taken.
+    expect(statusOf((await told[0]?.send("G").over()) ?? "")).toBe("429");
+    await eventually(() => rig.port.pendingCount === MAX_SURPLUS - 1);
+    expect(statusOf(await (await rig.connect()).send("G").over())).toBe("429");
+  });
+
+  it.each<[string, Partial<TenantConfig>]>([
+    ["tenant_max_tunnels", { maxTunnels: 1 }],
+    ["tenant_max_endpoints", { maxEndpoints: 1 }],
+  ])("of a tenant are its own: %s", async (limit, limits) => {
+    const tenant: TenantConfig = { ...UNLIMITED_TENANT, ...limits };
+    const rig = await start({ tenants: [tenant] });
+    const of = (endpoint: string, tenantId: string): string =>
+      upgradeRequest(endpoint, `x-piko-tenant-id: ${tenantId}\r\n`);
+    const first = await rig.rawAgent(of("e", "a"));
+    const answer = await rig.refusal(of("f", "a"));
+    expect(statusOf(answer)).toBe("503");
+    expect(answer).toContain(`too many tunnels (${limit})`);
+    expect(rig.hits).toEqual([limit]);
+    await rig.rawAgent(of("f", "b"));
+    first.socket.destroy();
+    await eventually(() => rig.upstreams.tunnelCount === 1);
+    await rig.rawAgent(of("f", "a"));
   });
 
   it("have no share for trusted proxies, which bring many agents", async () => {

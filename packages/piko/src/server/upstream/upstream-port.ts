@@ -36,7 +36,7 @@ const MAX_FIELDS = 100;
 const KEEP_ALIVE_MS = 60_000;
 
 /** Connections that there is no room for and that get an answer to say so; others are just closed. */
-const MAX_SURPLUS = 1_024;
+export const MAX_SURPLUS = 1_024;
 const TOO_MANY_FILES: Refusal = { status: 503, message: "too many connections (open_files)" };
 const TOO_MANY_OF_CLIENT: Refusal = {
   status: 429,

@@ -1,0 +1,180 @@
+// Who may listen: tokens that are known, that are verified while their connection waits, and that end a tunnel later.
+
+import { FakeClock } from "@piko/testkit";
+import { afterEach, describe, expect, it } from "vitest";
+import { AuthDesk, identityFor } from "../../../test/auth-desk.js";
+import { eventually, type PortPeer } from "../../../test/port-peer.js";
+import { RecordedLog } from "../../../test/recorded-log.js";
+import { UpstreamRig, type UpstreamRigOptions, upgradeRequest } from "../../../test/upstream-rig.js";
+import { AuditLog } from "../../auth/audit-log.js";
+import { REFUSED } from "../../auth/refusal.js";
+
+let audit: RecordedLog;
+let desk: AuthDesk;
+let rig: UpstreamRig | undefined;
+
+afterEach(async () => {
+  const last = rig;
+  rig = undefined;
+  await last?.[Symbol.asyncDispose]();
+  expect([last?.budget.used, last?.port.highestClientCount]).toEqual([0, 0]);
+  last?.clock.assertIdle();
+});
+
+async function start(options?: UpstreamRigOptions): Promise<UpstreamRig> {
+  audit = new RecordedLog();
+  desk = new AuthDesk("upstream", new AuditLog("upstream", audit.logger, new FakeClock()));
+  rig = await UpstreamRig.start({ ...options, auth: desk });
+  return rig;
+}
+
+const TOKEN = "Authorization: Bearer t\r\n";
+const GOOD = upgradeRequest("e", TOKEN);
+/** A GoAway in a message whose mask is zero. */
+const GO_AWAY = "\u0082\u008c\0\0\0\0\0\u0003\0\0\0\0\0\0\0\0\0\0";
+const statusOf = (answer: string): string => answer.slice(9, 12);
+
+describe("a request whose token has to be verified", () => {
+  it("waits, is read from no more, and makes a tunnel with what came meanwhile", async () => {
+    const rig = await start();
+    const peer = (await rig.connect()).send(GOOD);
+    await eventually(() => desk.waiter !== undefined);
+    expect([desk.asked, rig.tunnels.length, rig.port.pendingCount]).toEqual([["Bearer t"], 0, 1]);
+    // No time of its own: the verification has one.
+    rig.clock.advance(60_000);
+    peer.send(GO_AWAY);
+    desk.answer(["e"]);
+    await peer.until(({ text }) => text.includes("\r\n\r\n"));
+    expect(statusOf(peer.text)).toBe("101");
+    await rig.log.line("upstream draining");
+    expect(audit.find("opened")).toMatchObject([{ "client-ip": "127.0.0.1", "endpoint-id": "e" }]);
+  });
+
+  it("is asked about with its tenant, and once", async () => {
+    const rig = await start();
+    const peer = (await rig.connect()).send(upgradeRequest("e", `x-piko-tenant-id: a\r\n${TOKEN}`));
+    await eventually(() => desk.waiter !== undefined);
+    desk.answer(["e"]);
+    await peer.until(({ text }) => text.includes("\r\n\r\n"));
+    expect([desk.asked, rig.tunnel.tenantId]).toEqual([["Bearer t of a"], "a"]);
+  });
+
+  it("is forgotten when its agent goes", async () => {
+    const rig = await start();
+    const peer = (await rig.connect()).send(GOOD);
+    await eventually(() => desk.waiter !== undefined);
+    // A socket that isn't read from shows no end: a node that stops ends it, too.
+    rig.port.stopAccepting();
+    await peer.over();
+    peer.socket.destroy();
+    await eventually(() => rig.port.pendingCount === 0);
+    expect([desk.waiter, desk.cancelled]).toEqual([undefined, 1]);
+    expect(rig.told).toEqual([]);
+  });
+
+  it.each([
+    ["a token that isn't good", REFUSED.signature, "401", "invalid token"],
+    ["one that nobody has the time for", REFUSED.busy, "503", "Retry-After: 1\r\n"],
+  ])(
+    "is refused for %s, with the reason in the logs and not in the answer",
+    async (_, refusal, status, text) => {
+      const rig = await start();
+      const peer = (await rig.connect()).send(GOOD);
+      await eventually(() => desk.waiter !== undefined);
+      desk.answer(refusal);
+      const answer = await peer.over();
+      expect(statusOf(answer)).toBe(status);
+      expect(answer).toContain(text);
+      expect(answer).not.toContain(refusal.reason);
+      const { reason } = refusal;
+      expect(await rig.log.line("upstream refused")).toMatchObject({ status: Number(status), reason });
+      expect(audit.find("refused")).toMatchObject([{ "client-ip": "127.0.0.1", reason }]);
+      expect([...desk.refused]).toEqual([[reason, 1]]);
+      expect(rig.told).toEqual([]);
+    },
+  );
+});
+
+describe("a request whose token is known", () => {
+  it("makes a tunnel at once", async () => {
+    const rig = await start();
+    desk.known = identityFor(["e"]);
+    await rig.rawAgent(GOOD);
+    expect(rig.tunnel.identity).toBe(desk.known);
+  });
+
+  it("makes none of another endpoint", async () => {
+    const rig = await start();
+    desk.known = identityFor(["f"]);
+    const answer = await rig.refusal(GOOD);
+    expect(statusOf(answer)).toBe("401");
+    expect(answer).toContain("endpoint not permitted");
+    expect(audit.find("refused")).toMatchObject([{ "endpoint-id": "e", reason: "endpoint" }]);
+  });
+});
+
+it("a request without a token is refused", async () => {
+  const rig = await start();
+  const answer = await rig.refusal(upgradeRequest());
+  expect(statusOf(answer)).toBe("401");
+  expect(answer).toContain("missing authorization");
+  expect(desk.asked).toEqual(["nothing"]);
+});
+
+describe("a tunnel whose token", () => {
+  it("ends is ended then", async () => {
+    const rig = await start();
+    desk.known = identityFor(["e"], { expiresMs: rig.wallOffsetMs + 10_000 });
+    await rig.rawAgent(GOOD);
+    rig.clock.advance(9_999);
+    expect(rig.tunnels).toHaveLength(1);
+    rig.clock.advance(1);
+    expect(await rig.log.line("upstream token no longer counts")).toMatchObject({ reason: "expired" });
+    expect([rig.tunnels, rig.told]).toEqual([[], ["e 1", "e 0"]]);
+  });
+
+  it("ends goes on where it may", async () => {
+    const rig = await start({ limits: { pingIntervalMs: 100_000 } });
+    desk.known = identityFor(["e"], { expiresMs: rig.wallOffsetMs + 10_000, outlivesToken: true });
+    await rig.rawAgent(GOOD);
+    rig.clock.advance(50_000);
+    expect(rig.tunnel.usable).toBe(true);
+  });
+
+  it("counts no more is ended when keys change, and written down once", async () => {
+    const rig = await start();
+    desk.known = identityFor(["e"]);
+    await rig.rawAgent(GOOD);
+    desk.changed();
+    expect(rig.tunnels).toHaveLength(1);
+    desk.trusts = false;
+    desk.changed();
+    expect(rig.tunnels).toEqual([]);
+    expect(await audit.line("lost")).toMatchObject({ "endpoint-id": "e", reason: "no longer trusted" });
+    rig.clock.advance(5_000);
+    await rig.log.line("upstream disconnected");
+    expect(audit.find("lost")).toHaveLength(1);
+  });
+
+  it("would count no more goes on where nobody is asked for one any more", async () => {
+    const rig = await start();
+    desk.known = identityFor(["e"]);
+    await rig.rawAgent(GOOD);
+    desk.trusts = false;
+    desk.use(undefined);
+    expect(rig.tunnel.usable).toBe(true);
+  });
+
+  it.each<[string, (peer: PortPeer) => unknown, string]>([
+    // A Close frame whose mask is zero.
+    ["closes is written down with that", (peer) => peer.send("\u0088\u0080\0\0\0\0"), "closed"],
+    ["breaks is written down with the reason", (peer) => peer.socket.resetAndDestroy(), "ECONNRESET"],
+  ])("counts, and which %s", async (_, act, reason) => {
+    const rig = await start();
+    desk.known = identityFor(["e"]);
+    act(await rig.rawAgent(GOOD));
+    const line = await audit.line("lost");
+    expect(line).toMatchObject({ "endpoint-id": "e" });
+    expect(line["reason"]).toContain(reason);
+  });
+});

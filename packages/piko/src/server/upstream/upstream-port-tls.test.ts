@@ -1,0 +1,119 @@
+// The upstream port with TLS: who comes to speak, who waits in a handshake, and what those are told who don't come so far.
+
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { connect as connectTls, type TLSSocket } from "node:tls";
+import { CertificateWorkshop } from "@piko/testkit";
+import { afterAll, afterEach, describe, expect, it } from "vitest";
+import { eventually } from "../../../test/port-peer.js";
+import { UpstreamRig, type UpstreamRigOptions, upgradeRequest } from "../../../test/upstream-rig.js";
+import type { ServerTlsConfig } from "../../config/server-tls.js";
+import { OpenFiles } from "../../net/accept/open-files.js";
+
+const workshop = new CertificateWorkshop();
+afterAll(() => workshop[Symbol.dispose]());
+const authority = workshop.authority("ca");
+const pair = workshop.sign(authority, "node");
+const ca = readFileSync(authority.cert);
+
+let rig: UpstreamRig | undefined;
+let secured: TLSSocket[] = [];
+
+afterEach(async () => {
+  const last = rig;
+  rig = undefined;
+  for (const socket of secured.splice(0)) socket.destroy();
+  // The port ends its tunnels and looks at its files no more.
+  last?.port.close();
+  await last?.[Symbol.asyncDispose]();
+  expect([last?.budget.used, last?.port.highestClientCount]).toEqual([0, 0]);
+  last?.clock.assertIdle();
+});
+
+async function start(
+  options: UpstreamRigOptions = {},
+  tls: Partial<ServerTlsConfig> = {},
+): Promise<UpstreamRig> {
+  rig = await UpstreamRig.start({ ...options, tls: { ...pair, ...tls } });
+  return rig;
+}
+
+/** A connection whose handshake is done. */
+async function secure(rig: UpstreamRig): Promise<TLSSocket> {
+  const socket = connectTls({ port: rig.number, host: "127.0.0.1", servername: "localhost", ca });
+  secured.push(socket);
+  await once(socket, "secureConnect");
+  return socket;
+}
+
+/** The first bytes of the answer. */
+async function ask(socket: TLSSocket, request: string): Promise<string> {
+  socket.write(request);
+  const [bytes] = (await once(socket, "data")) as [Buffer];
+  return bytes.toString("latin1");
+}
+
+describe("a port with TLS", () => {
+  it("lets agents in behind their handshake, and counts their address's share then", async () => {
+    const rig = await start({ limits: { maxTunnelsPerClient: 1 } });
+    expect(await ask(await secure(rig), upgradeRequest())).toMatch(/^HTTP\/1.1 101 /);
+    expect([rig.tunnel.clientIp, rig.port.pendingCount]).toEqual(["127.0.0.1", 0]);
+    expect(await ask(await secure(rig), "G")).toMatch(/^HTTP\/1.1 429 /);
+    expect(rig.hits).toEqual(["max_tunnels_per_client"]);
+  });
+
+  it("counts handshakes with those that have no request yet", async () => {
+    const rig = await start({ limits: { maxPendingConnections: 1 } });
+    const silent = await rig.connect();
+    await eventually(() => rig.port.pendingCount === 1);
+    expect(await (await rig.connect()).over()).toBe("");
+    expect(rig.hits).toEqual(["max_pending_connections"]);
+    silent.socket.end();
+    await eventually(() => rig.port.pendingCount === 0);
+    await secure(rig);
+  });
+
+  it("gives an address its share of handshakes, and none to trusted proxies, which bring many agents", async () => {
+    for (const [trustedProxies, refused] of [
+      [[], ["max_handshakes_per_client", 1]],
+      [["127.0.0.0/8"], undefined],
+    ] as const) {
+      const rig = await start({ trustedProxies }, { maxHandshakesPerClient: 1 });
+      await rig.connect();
+      await eventually(() => rig.port.pendingCount === 1);
+      const second = await rig.connect();
+      if (refused !== undefined) await second.over();
+      else await eventually(() => rig.port.pendingCount === 2);
+      expect([...(rig.port.tls?.refused ?? [])]).toEqual(refused === undefined ? [] : [refused]);
+      rig.port.close();
+      await rig[Symbol.asyncDispose]();
+    }
+  });
+
+  it("closes connections when the process is short of files: nobody can be told anything", async () => {
+    const rig = await start({ files: new OpenFiles(64) });
+    expect(await (await rig.connect()).send("G").over()).toBe("");
+    expect([rig.hits, rig.port.pendingCount]).toEqual([["open_files"], 0]);
+  });
+
+  it("lets plain agents in as well where TLS is optional, and otherwise not", async () => {
+    const optional = await start({}, { mode: "optional" });
+    expect((await optional.rawAgent()).text).toMatch(/^HTTP\/1.1 101 /);
+    expect(await ask(await secure(optional), upgradeRequest("f"))).toMatch(/^HTTP\/1.1 101 /);
+    expect(optional.port.tls?.plain).toBe(1);
+    optional.port.close();
+    await optional[Symbol.asyncDispose]();
+    const required = await start();
+    expect(await required.refusal(upgradeRequest())).not.toContain("HTTP/1.1");
+    expect(required.told).toEqual([]);
+  });
+
+  it("ends handshakes under way when it stops", async () => {
+    const rig = await start();
+    const silent = await rig.connect();
+    await eventually(() => rig.port.pendingCount === 1);
+    rig.port.stopAccepting();
+    await silent.over();
+    await eventually(() => rig.port.pendingCount === 0);
+  });
+});
