@@ -136,7 +136,7 @@ export const SAMPLES: readonly { document: string; begins: string; compared?: tr
   { document: "docs/architecture.md", begins: " packages/piko " },
   { document: "docs/architecture.md", begins: "             node " },
   { document: "docs/architecture.md", begins: "            ClientSide " },
-  { document: "docs/guides/quickstart.md", begins: "23:16:02.281 info  server" },
+  { document: "docs/guides/quickstart.md", begins: "Node sywyui8 is running." },
   { document: "docs/guides/quickstart.md", begins: '{"my-endpoint":1}', compared: true },
   { document: "docs/guides/forward-tcp.md", begins: "PONG", compared: true },
   { document: "docs/guides/operating.md", begins: '{"level":"info"' },

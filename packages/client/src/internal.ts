@@ -1,5 +1,6 @@
 // What the piko command builds its agent and forwarder on. Not for other programs: it changes without notice.
 
+export type { AnnouncedAddress } from "./announced-address.js";
 export { Backoff } from "./backoff.js";
 export { CLIENT_ERRORS, ClientError, type ClientErrorCode, errorText } from "./errors.js";
 export type { Logger } from "./logger.js";

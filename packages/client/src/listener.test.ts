@@ -30,6 +30,16 @@ describe("listen", () => {
     expect(await Promise.all([say(url, "a"), say(url, "b")])).toEqual(["a", "b"]);
     expect(listener.connected).toBe(true);
     expect(listener.nodeId).toBe("node-1");
+    expect(listener.url).toBeUndefined();
+  });
+
+  it("knows where clients reach the endpoint, where the server says so", async () => {
+    const server = await piko();
+    server.extra += "x-piko-url: https://e.piko.example.com\r\n";
+    const listener = await listen("e", { url: server.url });
+    expect(listener.url).toBe("https://e.piko.example.com");
+    await listener.close();
+    expect(listener.url).toBeUndefined();
   });
 
   it("refuses to attach what takes no connections, or only encrypted ones", async () => {

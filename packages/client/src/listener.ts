@@ -75,6 +75,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
     return this.#upstream.nodeId;
   }
 
+  /** Where clients reach the endpoint, such as `https://my-endpoint.piko.example.com`; undefined if the server doesn't say. */
+  get url(): string | undefined {
+    return this.#upstream.announced?.url;
+  }
+
   /**
    * Gives every connection to a server: an `http.Server`, and with it Express, Koa, Fastify and `ws`. Throws
    * PIKO_CLIENT_BAD_OPTION for what takes no connections, or only encrypted ones.

@@ -12,6 +12,7 @@ import {
   type Timer,
   type YamuxStream,
 } from "@piko/tunnel";
+import { type AnnouncedAddress, readAnnouncedAddress } from "./announced-address.js";
 import type { OpenedWebSocket } from "./open-websocket.js";
 
 /** A Go node whose tunnel never runs dry gets streams refused for so long before the deadline: those under way may end. */
@@ -31,6 +32,8 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   readonly nodeId: string | undefined;
   /** A node of ours, whose streams have half-closes. */
   readonly capable: boolean;
+  /** Where clients reach the endpoint. */
+  readonly announced: AnnouncedAddress;
   readonly openedAtMs: number;
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
@@ -51,6 +54,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   constructor(opened: OpenedWebSocket, owner: UpstreamTunnelOwner, clock: Clock) {
     this.nodeId = opened.headers.get("x-piko-node-id");
     this.capable = hasCapability(opened.headers.get(CAPABILITIES_FIELD), DRAIN);
+    this.announced = readAnnouncedAddress(opened.headers);
     this.openedAtMs = clock.now();
     this.remoteAddress = opened.socket.socket.remoteAddress;
     this.remotePort = opened.socket.socket.remotePort;

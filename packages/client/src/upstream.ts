@@ -9,6 +9,7 @@ import {
   type Timer,
   type YamuxStream,
 } from "@piko/tunnel";
+import type { AnnouncedAddress } from "./announced-address.js";
 import { Backoff } from "./backoff.js";
 import { ClientError, errorText } from "./errors.js";
 import { type Logger, SILENT } from "./logger.js";
@@ -118,6 +119,11 @@ export class Upstream {
   /** The node that the newest tunnel leads to; undefined when there is none or it is a Go node. */
   get nodeId(): string | undefined {
     return this.#current?.nodeId;
+  }
+
+  /** Where clients reach the endpoint, as the newest tunnel's server has said; undefined when there is no tunnel. */
+  get announced(): AnnouncedAddress | undefined {
+    return this.#current?.announced;
   }
 
   /** Streams that are open, over all tunnels. */

@@ -21,6 +21,7 @@ import { OpenFiles } from "../src/net/accept/open-files.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
 import { DeadlineSweep } from "../src/net/deadline-sweep.js";
 import type { LimitCounters } from "../src/net/limit-counters.js";
+import { PublicAddress } from "../src/server/upstream/public-address.js";
 import { ReconnectWaits } from "../src/server/upstream/reconnect-waits.js";
 import type { Tunnel } from "../src/server/upstream/tunnel.js";
 import { TenantUses } from "../src/server/upstream/tenant-use.js";
@@ -111,6 +112,7 @@ export class UpstreamRig {
   /** Listeners as they are told to other nodes, in order: `e 1`. */
   readonly told: string[] = [];
   readonly auth: Authoriser;
+  readonly publicAddress = new PublicAddress("https://{endpoint}.piko.example.com");
   readonly upstreams: Upstreams;
   readonly port: UpstreamPort;
   readonly #peers: (AsyncDisposable | TestAgent)[] = [];
@@ -140,6 +142,7 @@ export class UpstreamRig {
     this.port = new UpstreamPort({
       nodeId: "n1",
       auth: this.auth,
+      publicAddress: this.publicAddress,
       upstreams: this.upstreams,
       config: { ...upstream.limits, ...limits },
       trustedProxies: new AddressRanges(trustedProxies),

@@ -1,6 +1,11 @@
 // One listener of the agent: an endpoint that is listened on at the server, and the service that its streams go to.
 
-import { type Logger as ClientLogger, type ServerOptions, Upstream } from "@piko/client/internal";
+import {
+  type AnnouncedAddress,
+  type Logger as ClientLogger,
+  type ServerOptions,
+  Upstream,
+} from "@piko/client/internal";
 import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
 import type { ListenerConfig } from "../config/agent.js";
 import { AccessLog } from "../observability/access-log.js";
@@ -26,7 +31,7 @@ export interface ListenerOptions {
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
   /** A tunnel is open; the first time and after each reconnect. */
-  readonly onConnected: (nodeId: string | undefined) => void;
+  readonly onConnected: (nodeId: string | undefined, url: string | undefined) => void;
 }
 
 /** What takes the streams of a listener. */
@@ -62,13 +67,18 @@ export class Listener {
       clock,
       logger: upstreamLogger(logger.subsystem("upstream")),
       handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable) },
-      on: { connected: ({ nodeId }) => onConnected(nodeId) },
+      on: { connected: ({ nodeId }) => onConnected(nodeId, this.announced?.url) },
     });
   }
 
   /** Whether it has a tunnel to a server now. */
   get connected(): boolean {
     return this.#upstream.connected;
+  }
+
+  /** Where clients reach the endpoint, as the server has said. */
+  get announced(): AnnouncedAddress | undefined {
+    return this.#upstream.announced;
   }
 
   /** Connects to the server. Rejects when that isn't possible in time, or is refused. */

@@ -1,28 +1,57 @@
-// What a person who has just started an agent does next: how the endpoint is reached.
+// What a person who has just started an agent does next: how its endpoints are reached.
 
+import type { AnnouncedAddress } from "@piko/client/internal";
+import { formatHostPort } from "../base/address.js";
 import type { ListenerConfig } from "../config/agent.js";
 
 /** Where servers have their proxy port by default. */
 const DEFAULT_PROXY_PORT = 8000;
 
-/** Lines for a terminal. The agent knows the server's upstream port only, so the proxy port is a guess, and said to be. */
-export function nextSteps(listeners: readonly ListenerConfig[], serverUrl: string): string[] {
-  const { hostname, protocol } = new URL(serverUrl);
-  const proxy = `${protocol}//${hostname}:${DEFAULT_PROXY_PORT}`;
+/** A listener, and what its server says of where clients reach it. */
+export interface ReachedListener {
+  readonly config: ListenerConfig;
+  readonly announced: AnnouncedAddress | undefined;
+}
+
+/** Lines for a terminal. `command`: this program, as it was called. */
+export function nextSteps(
+  listeners: readonly ReachedListener[],
+  serverUrl: string,
+  command: string,
+): string[] {
+  const arrows = listeners.map(
+    ({ announced, config }) => `${announced?.url ?? config.endpointId} -> ${serviceUrl(config)}`,
+  );
+  const calls = listeners.flatMap((listener) => howToCall(listener, serverUrl, command));
+  const unknown = listeners.find(({ announced }) => announced?.url === undefined);
+  if (unknown === undefined) return [...arrows, ...calls];
+  const guessed = unknown.announced?.proxyPort === undefined ? " and its default port" : "";
   return [
-    ...listeners.map(({ addr, endpointId, protocol: kind }) => {
-      const service = kind === "http" && !addr.text.includes("://") ? `http://${hostPort(addr)}` : addr.text;
-      return `${endpointId} -> ${kind === "tcp" ? `tcp://${hostPort(addr)}` : service}`;
-    }),
-    `reach it where the server's proxy port is ${proxy} (the default port):`,
-    ...listeners.map(({ endpointId, protocol: kind }) =>
-      kind === "http"
-        ? `  curl -H 'x-piko-endpoint: ${endpointId}' ${proxy}/`
-        : `  piko forward tcp 7000 ${endpointId} --connect.url ${proxy}`,
-    ),
+    ...arrows,
+    `The server doesn't say where clients reach it. With nothing in between${guessed}, it is:`,
+    ...calls,
   ];
 }
 
-function hostPort({ host, port }: { host: string; port: number }): string {
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+/** What a listener's requests go to. */
+export function serviceUrl({ addr, protocol }: ListenerConfig): string {
+  if (protocol === "http" && addr.text.includes("://")) return addr.text;
+  return `${protocol}://${formatHostPort(addr)}`;
+}
+
+function howToCall({ announced, config }: ReachedListener, serverUrl: string, command: string): string[] {
+  const { addr, endpointId, protocol } = config;
+  const proxy = announced?.url ?? proxyUrl(serverUrl, announced);
+  if (protocol === "tcp") {
+    const local = addr.port < 1_024 ? addr.port + 10_000 : addr.port + 1;
+    return [`  ${command} forward tcp ${local} ${endpointId} --connect.url ${proxy}`];
+  }
+  return announced?.url === undefined ? [`  curl -H 'x-piko-endpoint: ${endpointId}' ${proxy}/`] : [];
+}
+
+function proxyUrl(serverUrl: string, announced: AnnouncedAddress | undefined): string {
+  const { hostname, protocol } = new URL(serverUrl);
+  const port = announced?.proxyPort;
+  const scheme = port === undefined ? protocol : announced?.proxyTls === true ? "https:" : "http:";
+  return `${scheme}//${hostname}:${port ?? DEFAULT_PROXY_PORT}`;
 }

@@ -6,15 +6,14 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TestServer } from "../../../client/test/test-server.js";
 import { answering, NO_TLS, NodeStream, received, Uses } from "../../test/agent-rig.js";
+import { listenerConfig } from "../../test/listener-config.js";
 import { RecordedLog } from "../../test/recorded-log.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
-import { parseServiceAddress } from "../base/service-address.js";
 import { runAgent } from "./run.js";
 
 const uses = new Uses();
 const GET = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const NO_FILTER = { allowList: [], blockList: [] };
 
 let server: TestServer;
 beforeEach(async () => {
@@ -22,29 +21,6 @@ beforeEach(async () => {
   uses.add({ [Symbol.asyncDispose]: () => server.close() });
 });
 afterEach(() => uses.dispose());
-
-function listener(
-  endpointId: string,
-  addr: string | number,
-  protocol: "http" | "tcp" = "http",
-): ListenerConfig {
-  return {
-    endpointId,
-    addr: parseServiceAddress(String(addr), protocol),
-    protocol,
-    timeoutMs: 10_000,
-    hostHeader: "",
-    accessLog: { level: "info", requestHeaders: NO_FILTER, responseHeaders: NO_FILTER, disable: false },
-    httpClient: {
-      keepAliveTimeoutMs: 30_000,
-      idleConnTimeoutMs: 90_000,
-      maxIdleConns: 100,
-      maxResponseHeaderBytes: 262_144,
-      disableCompression: false,
-    },
-    tls: NO_TLS,
-  };
-}
 
 function config(listeners: ListenerConfig[], more: Partial<AgentConfig> = {}): AgentConfig {
   return {
@@ -95,7 +71,7 @@ describe("an agent", () => {
     const service = await uses.raw(answering(() => OK));
     const echo = await uses.raw((socket) => socket.pipe(socket));
     const log = new RecordedLog();
-    start(config([listener("web", service.port), listener("echo", echo.port, "tcp")]), log);
+    start(config([listenerConfig("web", service.port), listenerConfig("echo", echo.port, "tcp")]), log);
     const lines = [await log.line("connected", 0), await log.line("connected", 1)];
     expect(lines.map((line) => line["endpoint-id"]).sort()).toEqual(["echo", "web"]);
     expect(lines.find((line) => line["endpoint-id"] === "web")).toMatchObject({
@@ -119,7 +95,7 @@ describe("an agent", () => {
     const tokenFile = join(folder, "token");
     writeFileSync(tokenFile, "one\n");
     const log = new RecordedLog();
-    const agent = config([listener("web", service.port)]);
+    const agent = config([listenerConfig("web", service.port)]);
     start({ ...agent, connect: { ...agent.connect, token: "", tokenFile } }, log);
     await log.line("connected", 0);
     const first = await server.until(() => server.tunnel("web"));
@@ -140,7 +116,7 @@ describe("an agent", () => {
   it("logs a request with its endpoint", async () => {
     const service = await uses.raw(answering(() => OK));
     const log = new RecordedLog();
-    start(config([listener("web", service.port)]), log);
+    start(config([listenerConfig("web", service.port)]), log);
     await (await open("web")).write(GET.replace("GET /", "GET /a?secret=1")).over();
     expect(await log.line("request")).toMatchObject({
       subsystem: "proxy.http.access",
@@ -151,7 +127,10 @@ describe("an agent", () => {
 
   it("tells a person at a terminal how the endpoint is reached", async () => {
     const log = new RecordedLog("pretty");
-    const { stop } = start(config([listener("web", 3000), listener("db", "db:5432", "tcp")]), log);
+    const { stop } = start(
+      config([listenerConfig("web", 3000), listenerConfig("db", "db:5432", "tcp")]),
+      log,
+    );
     await server.until(() => server.tunnel("web") !== undefined && server.tunnel("db") !== undefined);
     while (!log.lines.some((line) => line.includes("curl"))) await new Promise(setImmediate);
     await stop();
@@ -159,14 +138,14 @@ describe("an agent", () => {
     expect(text).toContain("web -> http://localhost:3000");
     expect(text).toContain("db -> tcp://db:5432");
     expect(text).toContain("curl -H 'x-piko-endpoint: web' http://localhost:8000/");
-    expect(text).toContain("piko forward tcp 7000 db --connect.url http://localhost:8000");
+    expect(text).toContain("piko forward tcp 5433 db --connect.url http://localhost:8000");
   });
 
   it("shows its metrics", async () => {
     const service = await uses.raw(answering(() => OK));
     const log = new RecordedLog();
     const enabled = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
-    start(config([listener("web", service.port)], { server: enabled }), log);
+    start(config([listenerConfig("web", service.port)], { server: enabled }), log);
     const { addr } = await log.line("serving metrics");
     await (await open("web")).write(GET).over();
     const fetchText = (path: string): Promise<{ status: number | undefined; text: string }> =>
@@ -186,7 +165,7 @@ describe("an agent", () => {
   it("says that it is healthy, and ready while every listener is connected", async () => {
     const log = new RecordedLog();
     const own = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
-    start(config([listener("web", 1), listener("api", 1)], { server: own }), log);
+    start(config([listenerConfig("web", 1), listenerConfig("api", 1)], { server: own }), log);
     const { addr } = await log.line("serving metrics");
     const status = async (path: string): Promise<number> =>
       (await fetch(`http://${String(addr)}${path}`, { headers: { connection: "close" } })).status;
@@ -203,7 +182,7 @@ describe("an agent", () => {
   it("connects again after its tunnel was closed", async () => {
     const service = await uses.raw(answering(() => OK));
     const log = new RecordedLog();
-    start(config([listener("web", service.port)]), log);
+    start(config([listenerConfig("web", service.port)]), log);
     const first = await server.until(() => server.tunnel("web"));
     first.session.close();
     await log.line("connected", 1);
@@ -214,7 +193,7 @@ describe("an agent", () => {
   it("ends with an error when one of its listeners is refused", async () => {
     server.answers.push("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
     const log = new RecordedLog();
-    const { done } = start(config([listener("web", 3000), listener("other", 3001)]), log);
+    const { done } = start(config([listenerConfig("web", 3000), listenerConfig("other", 3001)]), log);
     await expect(done).rejects.toThrow(/^listen: (web|other): .*401/);
     await server.until(() => server.tunnels.every((tunnel) => tunnel.closed));
   });
@@ -222,7 +201,7 @@ describe("an agent", () => {
   it("ends with an error when a file of its TLS settings is missing", async () => {
     const log = new RecordedLog();
     const missing = { ...NO_TLS, rootCas: "/nowhere/ca.pem" };
-    const web = { ...listener("web", "https://localhost:3000"), tls: missing };
+    const web = { ...listenerConfig("web", "https://localhost:3000"), tls: missing };
     await expect(start(config([web]), log).done).rejects.toThrow(
       "tls of the service: can't read /nowhere/ca.pem (ENOENT)",
     );
@@ -233,7 +212,7 @@ describe("an agent that is told to stop", () => {
   it("finishes the requests in flight and takes no new ones", async () => {
     const service = await uses.raw(answering(() => undefined));
     const log = new RecordedLog();
-    const { abort, done } = start(config([listener("web", service.port)]), log);
+    const { abort, done } = start(config([listenerConfig("web", service.port)]), log);
     const stream = (await open("web")).write(GET);
     const socket = await service.connection(0);
     await received(socket, (text) => text.endsWith("\r\n\r\n"));
@@ -252,7 +231,7 @@ describe("an agent that is told to stop", () => {
   it("cuts requests when the grace period is over", async () => {
     const service = await uses.raw(answering(() => undefined));
     const log = new RecordedLog();
-    const { abort, done } = start(config([listener("web", service.port)], { gracePeriodMs: 50 }), log);
+    const { abort, done } = start(config([listenerConfig("web", service.port)], { gracePeriodMs: 50 }), log);
     const stream = (await open("web")).write(GET);
     await service.connection(0);
     abort.abort();
@@ -264,7 +243,7 @@ describe("an agent that is told to stop", () => {
   it("ends TCP connections at once", async () => {
     const echo = await uses.raw((socket) => socket.pipe(socket));
     const log = new RecordedLog();
-    const { stop } = start(config([listener("echo", echo.port, "tcp")]), log);
+    const { stop } = start(config([listenerConfig("echo", echo.port, "tcp")]), log);
     const stream = (await open("echo")).write("x");
     await stream.until(({ text }) => text === "x");
     await stop();
@@ -272,7 +251,7 @@ describe("an agent that is told to stop", () => {
   });
 
   it("before it is connected, ends at once", async () => {
-    const agent = config([listener("web", 3000)]);
+    const agent = config([listenerConfig("web", 3000)]);
     server.stopListening();
     const log = new RecordedLog();
     const { stop } = start(agent, log);

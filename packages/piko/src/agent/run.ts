@@ -3,6 +3,7 @@
 import { errorText, type ServerOptions } from "@piko/client/internal";
 import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
+import { whyNoHostLabel } from "../base/host-label.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
 import { ByteBudget } from "../net/byte-budget.js";
@@ -30,12 +31,14 @@ export interface RunAgentOptions {
   readonly signal: AbortSignal;
   /** Which of the two it was. */
   readonly signalName?: () => string;
+  /** What hints call this program. */
+  readonly command?: string;
   readonly clock?: Clock;
 }
 
 /** Runs an agent until `signal`. Rejects when a listener can't connect, or a port can't be bound. */
 export async function runAgent(options: RunAgentOptions): Promise<void> {
-  const { config, logger, signal, signalName, clock = systemClock } = options;
+  const { command = "piko", config, logger, signal, signalName, clock = systemClock } = options;
   const log = logger.subsystem("agent");
   const metrics = new Metrics();
   const family = new RequestMetricsFamily(metrics, "piko_agent");
@@ -53,10 +56,11 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
         logger,
         clock,
         wallNow,
-        onConnected: (nodeId) =>
+        onConnected: (nodeId, url) =>
           log.info("connected", {
             "endpoint-id": listener.endpointId,
             addr: listener.addr.text,
+            ...(url === undefined ? {} : { url }),
             ...(nodeId === undefined ? {} : { "node-id": nodeId }),
           }),
       }),
@@ -89,8 +93,18 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     }
     await startAll(listeners, signal);
     if (!signal.aborted) {
-      if (logger.sink.format === "pretty") {
-        for (const line of nextSteps(config.listeners, config.connect.url)) log.info(line);
+      for (const { endpointId, protocol } of config.listeners) {
+        const reason = protocol === "http" ? whyNoHostLabel(endpointId) : undefined;
+        if (reason !== undefined) {
+          log.warn("endpoint id can't be a host name: clients name it in x-piko-endpoint", {
+            "endpoint-id": endpointId,
+            reason,
+          });
+        }
+      }
+      if (logger.sink.format === "pretty" && log.enabled("info")) {
+        const lines = nextSteps(listeners, config.connect.url, command);
+        logger.sink.output.write(`${lines.join("\n")}\n`);
       }
       await aborted(signal);
     }

@@ -40,6 +40,7 @@ describe("flags", () => {
       "--cluster.gossip.allowed-cidrs",
       "--proxy.bind-addr",
       "--proxy.advertise-addr",
+      "--proxy.public-url",
       "--proxy.timeout",
       "--proxy.reconnect-wait",
       "--proxy.trusted-proxies",

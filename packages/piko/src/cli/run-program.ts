@@ -6,6 +6,7 @@ import type { LogConfig } from "../config/log.js";
 import { LogOutput, fileDevice } from "../observability/log-output.js";
 import { type Logger, createLogger } from "../observability/logger.js";
 import { standStillLog } from "../observability/stand-still-log.js";
+import { commandName } from "./command-name.js";
 import { replaceEarlySignal } from "./early-signal.js";
 import { onHangUp } from "./hang-up.js";
 
@@ -20,6 +21,8 @@ export interface ProgramContext {
   readonly signal: AbortSignal;
   /** Name of that signal, such as `SIGTERM`; empty before. */
   readonly signalName: () => string;
+  /** What hints call this program. */
+  readonly command: string;
 }
 
 /**
@@ -66,7 +69,8 @@ export async function runProgram(
   systemClock.onPause = standStillLog(logger, systemClock);
   let code = 0;
   try {
-    await run({ logger, signal: stop.signal, signalName: () => signalName });
+    const command = commandName(process.env);
+    await run({ logger, signal: stop.signal, signalName: () => signalName, command });
   } catch (error) {
     code = 1;
     logger.error(`failed to run ${name}`, { error: error instanceof Error ? error : String(error) });

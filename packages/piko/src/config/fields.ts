@@ -157,6 +157,19 @@ export function requiredAddress(description: string, parse: (text: string) => un
   return field(schema, "address", description, { required: true });
 }
 
+/** Text that `parse` checks, and brings into its usual form; empty by default, and then not parsed. */
+export function optionalText(
+  type: string,
+  description: string,
+  parse: (text: string) => string,
+): Field<string> {
+  const schema = z
+    .string(must("text"))
+    .transform(parsing((value) => (value === "" ? "" : parse(value))))
+    .prefault("");
+  return field(schema, type, description);
+}
+
 /** Text that is never shown: not in logs, errors or help. */
 export function secret(description: string): Field<string> {
   return field(z.string(must("text")).default(""), "string", description, { secret: true });

@@ -102,6 +102,7 @@ describe("defaults", () => {
         bindAddr: { host: "", port: 8_000 },
         advertiseAddr: undefined,
         timeoutMs: 30_000,
+        publicUrl: "",
         reconnectWaitMs: 5_000,
         trustedProxies: new AddressRanges([]),
         proxyProtocol: "off",

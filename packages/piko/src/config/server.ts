@@ -28,6 +28,7 @@ import {
 } from "./fields.js";
 import { addressRanges, bytesLimit, countLimit } from "./limit-fields.js";
 import { type GossipConfig, gossip } from "./gossip.js";
+import { PUBLIC_URL } from "./public-url.js";
 import { LOG, type LogConfig } from "./log.js";
 import type { PortConfig } from "./port.js";
 import { serverTls, type ServerTlsConfig } from "./server-tls.js";
@@ -62,6 +63,8 @@ export type ProxyProtocolMode = "off" | "optional" | "required";
 
 /** The port that clients send requests to. */
 export interface ProxyConfig extends PortConfig {
+  /** Template with `{endpoint}`; empty for none. */
+  readonly publicUrl: string;
   readonly timeoutMs: number;
   readonly reconnectWaitMs: number;
   readonly trustedProxies: AddressRanges;
@@ -212,6 +215,7 @@ const LIMITS: Section<ProxyLimitsConfig> = section(
 const PROXY: Section<ProxyConfig> = section("The port that clients send requests to.", {
   bindAddr: address(":8000", "Address to listen on for client requests."),
   advertiseAddr: optionalAddress(`Address that other nodes send requests to. ${INFERRED}`),
+  publicUrl: PUBLIC_URL,
   timeoutMs: duration(
     "30s",
     "Time for an upstream to send its response head; after that the client gets 504. It never cuts a response body, an upgraded connection or an event stream. 0 is no limit.",

@@ -29,6 +29,7 @@ import { Rebalancer } from "./upstream/rebalancer.js";
 import { TunnelDrains } from "./upstream/tunnel-drains.js";
 import { TenantUses } from "./upstream/tenant-use.js";
 import { TunnelExpiries } from "./upstream/tunnel-expiries.js";
+import { PublicAddress } from "./upstream/public-address.js";
 import { Hops } from "./upstream/hop/hops.js";
 import { ReconnectWaits } from "./upstream/reconnect-waits.js";
 import { Upstreams } from "./upstream/upstreams.js";
@@ -276,6 +277,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const tenants = new TenantUses(config.upstream.tenants, clock);
   const upstream = new UpstreamPort({
     nodeId,
+    publicAddress: new PublicAddress(config.proxy.publicUrl),
     auth: auth.upstream,
     upstreams,
     config: config.upstream.limits,
@@ -324,6 +326,7 @@ async function bind({ admin, proxy, upstream }: ServerConfig, parts: NodeParts):
     upstream: await parts.upstream.listen(upstream.bindAddr),
     proxy: await parts.proxy.listen(proxy.bindAddr),
   };
+  parts.upstream.publicAddress.setProxyPort(addresses.proxy.port, proxy.tls.cert !== "");
   cluster.start(
     cluster.advertise(proxy.advertiseAddr, addresses.proxy, "--proxy.advertise-addr"),
     cluster.advertise(admin.advertiseAddr, addresses.admin, "--admin.advertise-addr"),

@@ -1,6 +1,5 @@
 // `piko server`: starts a node, says where it is, and stops it when told to.
 
-import type { HostPort } from "../base/address.js";
 import { formatHostPort } from "../base/address.js";
 import type { ServerConfig } from "../config/server.js";
 import type { Logger } from "../observability/logger.js";
@@ -8,6 +7,7 @@ import { systemClock } from "@piko/tunnel";
 import { findOverlaps } from "../auth/tenant-overlap.js";
 import { TenantReload } from "./tenant-reload.js";
 import { Node } from "./node.js";
+import { firstScreen } from "./first-screen.js";
 import { findOpenPorts } from "./open-ports.js";
 
 export interface RunServerOptions {
@@ -17,25 +17,32 @@ export interface RunServerOptions {
   signal: AbortSignal;
   /** Which of them it was. */
   signalName?: () => string;
+  /** What hints call this program. */
+  command?: string;
   /** The configuration's file, and how it is read again; undefined where there is none. */
   reload?: { readonly path: string; readonly load: () => ServerConfig } | undefined;
 }
 
 /** Runs a node until `signal`; rejects if a port can't be bound. */
 export async function runServer(options: RunServerOptions): Promise<void> {
-  const { config, logger, reload, signal, signalName } = options;
+  const { command = "piko", config, logger, reload, signal, signalName } = options;
   const log = logger.subsystem("server");
   const node = await Node.start({ config, logger });
-  const { proxy, upstream, admin, gossip } = node.addresses;
-  log.info("server started", {
-    "node-id": node.id,
-    proxy: formatHostPort(proxy),
-    upstream: formatHostPort(upstream),
-    admin: formatHostPort(admin),
-    gossip: formatHostPort(gossip),
-  });
   const open = findOpenPorts(config, node.addresses);
-  if (Object.keys(open).length > 0) log.warn("whoever reaches these ports is let in", open);
+  if (logger.sink.format === "pretty" && log.enabled("info")) {
+    const screen = { nodeId: node.id, bound: node.addresses, config, open: Object.keys(open), command };
+    logger.sink.output.write(`${firstScreen(screen).join("\n")}\n`);
+  } else {
+    const { proxy, upstream, admin, gossip } = node.addresses;
+    log.info("server started", {
+      "node-id": node.id,
+      proxy: formatHostPort(proxy),
+      upstream: formatHostPort(upstream),
+      admin: formatHostPort(admin),
+      gossip: formatHostPort(gossip),
+    });
+    if (Object.keys(open).length > 0) log.warn("whoever reaches these ports is let in", open);
+  }
   warnOfOverlaps(config, log);
   const watch =
     reload === undefined
@@ -47,9 +54,6 @@ export async function runServer(options: RunServerOptions): Promise<void> {
           clock: systemClock,
           logger: log,
         });
-  if (logger.sink.format === "pretty") {
-    for (const line of nextSteps(proxy, upstream)) log.info(line);
-  }
   await new Promise<void>((resolve, reject) => {
     // A node that can't join, and mustn't go on alone, ends here.
     node.join().catch(reject);
@@ -76,13 +80,4 @@ function warnOfOverlaps({ upstream }: ServerConfig, log: Logger): void {
     });
   }
   if (pairs.length > 0) log.warn("tenants have endpoints in common", { tenants: pairs });
-}
-
-/** What a person at a terminal does next. */
-function nextSteps(proxy: HostPort, upstream: HostPort): string[] {
-  return [
-    "expose a service:  " +
-      `piko agent http my-endpoint 3000 --connect.url http://localhost:${upstream.port}`,
-    `reach it:          curl -H 'x-piko-endpoint: my-endpoint' http://localhost:${proxy.port}/`,
-  ];
 }

@@ -27,6 +27,7 @@ import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/dead
 import { errorResponse } from "../../http/h1/error-response.js";
 import type { Logger } from "../../observability/logger.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
+import type { PublicAddress } from "./public-address.js";
 import type { TenantUse } from "./tenant-use.js";
 import { Tunnel, type TunnelOwner } from "./tunnel.js";
 import type { UpstreamLimit } from "./upstream-metrics.js";
@@ -49,6 +50,7 @@ export interface Refusal {
 /** What connections ask of the upstream port, and tell it. */
 export interface UpstreamConnectionOwner extends TunnelOwner {
   readonly nodeId: string;
+  readonly publicAddress: PublicAddress;
   /** Who may listen. */
   readonly auth: Authoriser;
   readonly logger: Logger;
@@ -252,7 +254,9 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     const port = this.#port;
     const capabilities = findNamedField(head, "x-piko-capabilities") ?? "";
     const extra =
-      capabilities === "" ? "" : `x-piko-node-id: ${port.nodeId}\r\nx-piko-capabilities: drain\r\n`;
+      capabilities === ""
+        ? ""
+        : `x-piko-node-id: ${port.nodeId}\r\nx-piko-capabilities: drain\r\n${port.publicAddress.fieldsFor(endpointId)}`;
     const tenantId = findField(head, FIELD_X_PIKO_TENANT_ID) ?? "";
     this.#answered = true;
     port.sweep.remove(this);

@@ -35,6 +35,29 @@ const UNLIMITED_TENANT: TenantConfig = {
 
 const statusOf = (answer: string): string => answer.slice(9, 12);
 
+describe("the answer to an agent", () => {
+  const answerTo = async (rig: UpstreamRig, endpoint: string, fields: string): Promise<string> => {
+    const peer = await rig.connect();
+    return (await peer.send(upgradeRequest(endpoint, fields)).until(({ text }) => text !== "")).text;
+  };
+  const OURS = "x-piko-capabilities: drain\r\n";
+
+  it("says where clients reach its endpoint, by the url where the id can be in one", async () => {
+    const rig = await start();
+    rig.publicAddress.setProxyPort(8443, true);
+    expect(await answerTo(rig, "web", OURS)).toContain("x-piko-url: https://web.piko.example.com\r\n");
+    const named = await answerTo(rig, "My.Web", OURS);
+    expect(named).toContain("x-piko-proxy-port: 8443;tls\r\n");
+    expect(named).not.toContain("x-piko-url");
+  });
+
+  it("says nothing of that to agents of Go", async () => {
+    const rig = await start();
+    rig.publicAddress.setProxyPort(8000, false);
+    expect(await answerTo(rig, "web", "")).not.toContain("x-piko");
+  });
+});
+
 describe("limits", () => {
   it("close connections beyond those that may be without a request", async () => {
     const rig = await start({ limits: { maxPendingConnections: 1 } });

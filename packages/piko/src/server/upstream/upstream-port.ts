@@ -22,6 +22,7 @@ import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { ServerTlsConfig } from "../../config/server-tls.js";
 import type { Logger } from "../../observability/logger.js";
+import type { PublicAddress } from "./public-address.js";
 import type { TenantUse, TenantUses } from "./tenant-use.js";
 import { describeDoubt, type Tunnel } from "./tunnel.js";
 import type { TunnelDrains } from "./tunnel-drains.js";
@@ -45,6 +46,8 @@ const TOO_MANY_OF_CLIENT: Refusal = {
 
 export interface UpstreamPortOptions {
   nodeId: string;
+  /** Where clients come. */
+  publicAddress: PublicAddress;
   /** Who may listen. */
   auth: Authoriser;
   upstreams: Upstreams;
@@ -74,6 +77,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   /** Undefined: the port is plain. */
   readonly tls: TlsAcceptor | undefined;
   readonly nodeId: string;
+  readonly publicAddress: PublicAddress;
   readonly auth: Authoriser;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -99,6 +103,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
 
   constructor(options: UpstreamPortOptions) {
     this.nodeId = options.nodeId;
+    this.publicAddress = options.publicAddress;
     this.auth = options.auth;
     this.#upstreams = options.upstreams;
     this.logger = options.logger;

@@ -1,0 +1,33 @@
+// Where clients reach an endpoint, as its server tells those who listen on it in the 101. What comes from the network is
+// for people's eyes next: nothing in it may move a cursor.
+
+/** As far as the server knows; Go servers know nothing. */
+export interface AnnouncedAddress {
+  /** The endpoint's URL, without a trailing slash. */
+  readonly url: string | undefined;
+  /** The server's proxy port, which clients reach it at unless something stands between. */
+  readonly proxyPort: number | undefined;
+  /** That port speaks TLS. */
+  readonly proxyTls: boolean;
+}
+
+const MAX_URL_LENGTH = 2_048;
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+
+/** Reads `x-piko-url` and `x-piko-proxy-port`; what can't be used is left out. */
+export function readAnnouncedAddress(headers: ReadonlyMap<string, string>): AnnouncedAddress {
+  const port = /^(\d{1,5})(;tls)?$/.exec(headers.get("x-piko-proxy-port") ?? "");
+  const proxyPort = Number(port?.[1] ?? 0);
+  return {
+    url: readUrl(headers.get("x-piko-url")?.replace(HIDDEN, "") ?? ""),
+    proxyPort: proxyPort > 0 && proxyPort <= 65_535 ? proxyPort : undefined,
+    proxyTls: port?.[2] !== undefined,
+  };
+}
+
+function readUrl(text: string): string | undefined {
+  if (text.length > MAX_URL_LENGTH || !URL.canParse(text)) return undefined;
+  const { href, password, protocol, username } = new URL(text);
+  const web = protocol === "http:" || protocol === "https:";
+  return web && username === "" && password === "" ? href.replace(/\/$/, "") : undefined;
+}

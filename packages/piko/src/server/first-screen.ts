@@ -1,0 +1,66 @@
+// What a person at a terminal sees of a node that has started: its four ports, who may come, and what to do next. It fits
+// 80 columns.
+
+import { formatHostPort, type HostPort } from "../base/address.js";
+import type { ServerConfig } from "../config/server.js";
+
+/** Where a node's ports are bound. */
+interface BoundPorts {
+  readonly proxy: HostPort;
+  readonly upstream: HostPort;
+  readonly admin: HostPort;
+  readonly gossip: HostPort;
+}
+
+export interface FirstScreen {
+  readonly nodeId: string;
+  readonly bound: BoundPorts;
+  readonly config: ServerConfig;
+  /** Names of ports that let anybody in. */
+  readonly open: readonly string[];
+  /** This program, as it was called. */
+  readonly command: string;
+}
+
+const OPEN_WORDS: Readonly<Record<string, string>> = {
+  upstream: "take any endpoint (see upstream.auth)",
+  admin: "see the cluster (see admin.auth)",
+  gossip: "join as a node (see cluster.gossip.encryption)",
+};
+
+/** The default of `--connect.url`. */
+const DEFAULT_UPSTREAM_PORT = 8001;
+
+/** Its lines. */
+export function firstScreen({ bound, command, config, nodeId, open }: FirstScreen): readonly string[] {
+  const proxy = webUrl(bound.proxy, config.proxy.tls.cert !== "");
+  const upstream = webUrl(bound.upstream, config.upstream.tls.cert !== "");
+  const ports: readonly (readonly [string, string, string])[] = [
+    ["proxy", proxy, "clients come here"],
+    ["upstream", upstream, "agents come here"],
+    ["admin", webUrl(bound.admin, config.admin.tls.cert !== ""), "health, metrics and status"],
+    ["gossip", formatHostPort(bound.gossip), "other nodes come here"],
+  ];
+  const width = Math.max(...ports.map(([, address]) => address.length));
+  const isDefault = upstream === `http://localhost:${DEFAULT_UPSTREAM_PORT}`;
+  return [
+    `Node ${nodeId} is running.`,
+    "",
+    ...ports.map(([name, address, what]) => `  ${name.padEnd(8)}  ${address.padEnd(width)}  ${what}`),
+    ...(config.proxy.publicUrl === "" ? [] : [`  outside   ${config.proxy.publicUrl}`]),
+    "",
+    ...(open.length === 0
+      ? []
+      : ["Whoever reaches these ports may", ...open.map((port) => `  ${OPEN_WORDS[port] ?? port}`), ""]),
+    "Expose a service, then reach it:",
+    `  ${command} agent http my-endpoint 3000${isDefault ? "" : ` --connect.url ${upstream}`}`,
+    `  curl -H 'x-piko-endpoint: my-endpoint' ${proxy}/`,
+    "",
+  ];
+}
+
+/** As somebody on this machine would write it. */
+function webUrl({ host, port }: HostPort, secure: boolean): string {
+  const everywhere = host === "" || host === "::" || host === "0.0.0.0";
+  return `${secure ? "https" : "http"}://${everywhere ? `localhost:${port}` : formatHostPort({ host, port })}`;
+}

@@ -1,0 +1,30 @@
+// A listener's configuration as the agent's defaults make it.
+
+import { parseServiceAddress } from "../src/base/service-address.js";
+import type { ListenerConfig } from "../src/config/agent.js";
+import { NO_TLS } from "./agent-rig.js";
+
+const NO_FILTER = { allowList: [], blockList: [] };
+
+export function listenerConfig(
+  endpointId: string,
+  addr: string | number,
+  protocol: "http" | "tcp" = "http",
+): ListenerConfig {
+  return {
+    endpointId,
+    addr: parseServiceAddress(String(addr), protocol),
+    protocol,
+    timeoutMs: 10_000,
+    hostHeader: "",
+    accessLog: { level: "info", requestHeaders: NO_FILTER, responseHeaders: NO_FILTER, disable: false },
+    httpClient: {
+      keepAliveTimeoutMs: 30_000,
+      idleConnTimeoutMs: 90_000,
+      maxIdleConns: 100,
+      maxResponseHeaderBytes: 262_144,
+      disableCompression: false,
+    },
+    tls: NO_TLS,
+  };
+}
