@@ -2,25 +2,18 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { createServer, get } from "node:http";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { dial, EndpointAgent, forward, type Listener, listen, serve } from "@piko/client";
-import { build } from "esbuild";
 import express from "express";
 import fastify from "fastify";
 import Koa from "koa";
 import { afterEach, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { type RunningServer, startServer } from "../harness/piko.js";
-import { startProgram } from "../harness/program.js";
 import { startEchoService } from "../harness/raw-service.js";
 import { perTest } from "../harness/stage.js";
-import { run } from "../harness/tools.js";
 
 const scene = perTest();
 const listeners: Listener[] = [];
-const root = fileURLToPath(new URL("../..", import.meta.url));
 
 afterEach(async () => {
   await Promise.all(listeners.splice(0).map((listener) => listener.close({ graceMs: 0 })));
@@ -138,43 +131,5 @@ describe("the other side", () => {
     });
     expect(text).toBe("you asked /there");
     agent.destroy();
-  });
-});
-
-describe("the package", () => {
-  const script = (load: string): string =>
-    `${load}\nserve("sdk", (request, response) => response.end("from a script"), { url: process.argv[2] })` +
-    '.then(() => console.log("listening"));';
-
-  it.each([
-    ["is loaded by require()", "script.cjs", 'const { serve } = require("@piko/client");'],
-    ["is loaded by import", "script.mjs", 'import { serve } from "@piko/client";'],
-  ])("%s", async (_how, name, load) => {
-    // Below the workspace, where the package is found by its name.
-    const cache = join(root, "tests", ".cache");
-    await mkdir(cache, { recursive: true });
-    const folder = await mkdtemp(join(cache, "sdk-"));
-    scene.defer(() => rm(folder, { recursive: true }));
-    const path = join(folder, name);
-    await writeFile(path, `${load}\nconsole.log(typeof serve);\n`);
-    expect(await run(process.execPath, [path])).toEqual({ code: 0, stdout: "function\n", stderr: "" });
-  });
-
-  it.each(["esm", "cjs"] as const)("is bundled by esbuild as %s and serves", async (format) => {
-    const server = await startServer(scene);
-    const folder = await scene.directory();
-    const outfile = join(folder, format === "esm" ? "bundle.mjs" : "bundle.cjs");
-    await build({
-      stdin: { contents: script('import { serve } from "@piko/client";'), resolveDir: root },
-      bundle: true,
-      platform: "node",
-      format,
-      outfile,
-      external: ["bufferutil"],
-      logLevel: "silent",
-    });
-    startProgram(scene, "bundle", process.execPath, [outfile, `http://${server.upstream}`]);
-    const answer = async (): Promise<string> => await (await ask(server, "/")).text();
-    await expect.poll(answer, { timeout: 10_000 }).toBe("from a script");
   });
 });

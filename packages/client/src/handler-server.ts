@@ -1,6 +1,12 @@
 // The server behind `serve`: the program's own, or one that is made for its handler.
 
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import {
+  createServer,
+  Server as HttpServer,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from "node:http";
 import { Server as NetServer } from "node:net";
 import { ClientError } from "./errors.js";
 import { answerByFetch, failed, type FetchFunction, type FetchHandler } from "./fetch-handler.js";
@@ -25,7 +31,8 @@ type Handler = RequestListener | FetchHandler | FetchFunction | NetServer;
 
 /** The server of a handler. Throws PIKO_CLIENT_BAD_OPTION for what is none. */
 export function serverOf(handler: Handler, options: HandlerOptions): ConnectionServer {
-  if (handler instanceof NetServer) {
+  // In Bun the one is no kind of the other.
+  if (handler instanceof NetServer || handler instanceof HttpServer) {
     checkServer(handler);
     return handler;
   }

@@ -2,7 +2,6 @@
 // it is installed, else works in words.
 
 import { randomFillSync } from "node:crypto";
-import { createRequire } from "node:module";
 
 interface BufferUtil {
   unmask(buffer: Buffer, mask: Buffer): void;
@@ -19,6 +18,8 @@ const rotated = Buffer.alloc(4);
 function loadBufferUtil(): BufferUtil | undefined {
   if (process.env["WS_NO_BUFFER_UTIL"]) return undefined;
   try {
+    // Not by an import: bundlers would find it, and fail where it isn't installed.
+    const { createRequire } = process.getBuiltinModule("node:module");
     return createRequire(import.meta.url)("bufferutil") as BufferUtil;
   } catch {
     return undefined;

@@ -1,0 +1,281 @@
+// What is published of the packages, in the hands of somebody who has nothing else of this repository.
+
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { build } from "esbuild";
+import { beforeAll, describe, expect, it } from "vitest";
+import webpack from "webpack";
+import { type RunningServer, startServer } from "../harness/piko.js";
+import { startProgram } from "../harness/program.js";
+import { perFile, perTest } from "../harness/stage.js";
+import { run } from "../harness/tools.js";
+import { borrow, type Folder, install, must, ORIGIN, packAll, PUBLISHED, ROOT, tool } from "./published.js";
+
+const stage = perFile();
+const scene = perTest();
+const folders = Object.keys(PUBLISHED) as Folder[];
+let tarballs: Record<Folder, string>;
+/** A project with each package alone in it. */
+let projects: Record<Folder, string>;
+let server: RunningServer;
+
+beforeAll(async () => {
+  tarballs = await packAll(stage);
+  const piko = await stage.directory();
+  await mkdir(join(piko, "node_modules", "piko"), { recursive: true });
+  // Its dependencies from outside are in a registry, which no test asks.
+  await must("tar", [
+    "-xzf",
+    tarballs.piko,
+    "--strip-components=1",
+    "-C",
+    join(piko, "node_modules", "piko"),
+  ]);
+  projects = {
+    tunnel: await install(stage, tarballs.tunnel),
+    client: await install(stage, tarballs.client),
+    piko,
+  };
+  const { dependencies } = await manifestOf("piko");
+  await borrow(piko, ...Object.keys(dependencies));
+  server = await startServer(stage);
+});
+
+interface Manifest {
+  readonly dependencies: Readonly<Record<string, string>>;
+  readonly [field: string]: unknown;
+}
+
+function installed(folder: Folder): string {
+  return join(projects[folder], "node_modules", PUBLISHED[folder]);
+}
+
+async function manifestOf(folder: Folder): Promise<Manifest> {
+  return JSON.parse(await readFile(join(installed(folder), "package.json"), "utf8")) as Manifest;
+}
+
+async function filesOf(folder: Folder): Promise<string[]> {
+  const entries = await readdir(installed(folder), { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** What a client of the endpoint gets, once it is listened on. */
+async function answerOf(endpoint: string): Promise<string> {
+  const ask = (): Promise<string> =>
+    fetch(`http://${server.proxy}/there`, {
+      headers: { "x-piko-endpoint": endpoint, connection: "close" },
+    }).then((response) => response.text());
+  await expect.poll(ask, { timeout: 20_000 }).not.toContain("error");
+  return await ask();
+}
+
+describe.each(folders)("packages/%s, packed", (folder) => {
+  it("is found right by publint", async () => {
+    const { code, stdout, stderr } = await run(tool("publint"), [tarballs[folder], "--strict"]);
+    expect({ code, text: stdout + stderr }).toEqual({ code: 0, text: expect.stringContaining("All good!") });
+  });
+
+  it("needs nothing that is published from here", async () => {
+    const { dependencies } = await manifestOf(folder);
+    expect(Object.keys(dependencies).filter((name) => name.startsWith("@piko/"))).toEqual([]);
+    if (folder !== "piko") expect(dependencies).toEqual({});
+    for (const path of await filesOf(folder)) {
+      if (!/\.(js|d\.ts)$/.test(path)) continue;
+      expect((await readFile(path, "utf8")).match(/(from |import\(|require\()"@piko\/.*/)).toBeNull();
+    }
+  });
+
+  it("says where it comes from", async () => {
+    expect(await manifestOf(folder)).toMatchObject({
+      repository: { type: "git", url: `git+${ORIGIN}.git`, directory: `packages/${folder}` },
+      homepage: expect.stringContaining(`${ORIGIN}/`),
+      bugs: `${ORIGIN}/issues`,
+      license: "MIT",
+      description: expect.stringMatching(/./),
+      keywords: expect.arrayContaining(["piko"]),
+      publishConfig: { access: "public", provenance: true },
+    });
+  });
+
+  it("has maps that lead to its sources, and no tests", async () => {
+    const files = await filesOf(folder);
+    expect(files.filter((path) => /\.test\.|tsbuildinfo/.test(path))).toEqual([]);
+    const maps = files.filter((path) => path.endsWith(".map"));
+    expect(maps.length).toBeGreaterThan(30);
+    for (const path of maps) {
+      const { sources } = JSON.parse(await readFile(path, "utf8")) as { sources: string[] };
+      expect(sources).toHaveLength(1);
+      for (const source of sources) expect(existsSync(resolve(dirname(path), source)), path).toBe(true);
+    }
+    const named = files.filter((path) => /\/dist\/.*\.(js|d\.ts)$/.test(path) && !/cjs.*\.js$/.test(path));
+    for (const path of named)
+      expect(await readFile(path, "utf8"), path).toMatch(/\n\/\/# sourceMappingURL=\S+\.map$/);
+  });
+
+  it("has a page without links that lead nowhere", async () => {
+    const page = await readFile(join(installed(folder), "README.md"), "utf8");
+    const links = [...page.matchAll(/\]\(([^)#]+)/g)].map((match) => match[1] ?? "");
+    const dead = links.filter((link) => {
+      const path = link.startsWith(`${ORIGIN}/blob/HEAD/`)
+        ? link.slice(`${ORIGIN}/blob/HEAD/`.length)
+        : undefined;
+      return path === undefined ? !link.startsWith("https:") : !existsSync(join(ROOT, path));
+    });
+    expect(dead).toEqual([]);
+  });
+});
+
+describe.each(["tunnel", "client"] as const)("packages/%s, installed alone", (folder) => {
+  it("has declarations that fit its modules, by attw", async () => {
+    const args = [tarballs[folder], "--format", "json"];
+    const { code, stdout } = await run(tool("attw"), args);
+    const { problems } = JSON.parse(stdout) as { problems: unknown };
+    expect({ code, problems }).toEqual({ code: 0, problems: {} });
+  });
+
+  it("is one and the same by import and by require()", async () => {
+    const name = PUBLISHED[folder];
+    const script = `const required = require("${name}");
+      import("${name}").then((imported) => {
+        console.log(Object.keys(imported).length > 5, Object.keys(imported).every((key) => imported[key] === required[key]));
+      });`;
+    await writeFile(join(projects[folder], "both.cjs"), script);
+    expect(await run(process.execPath, ["both.cjs"], { cwd: projects[folder] })).toEqual({
+      code: 0,
+      stdout: "true true\n",
+      stderr: "",
+    });
+  });
+});
+
+const PROGRAM = `
+const url: string = process.argv[2] ?? "";
+async function main(): Promise<void> {
+  const options: ListenOptions = { url, token: async () => undefined };
+  const listener: Listener = await serve("typed", (request, response) => response.end(request.url), options);
+  listener.on("connected", ({ nodeId }) => console.log(nodeId?.toUpperCase()));
+  const socket: EndpointSocket = await dial("typed", { url });
+  socket.setTimeout(1_000).end("x");
+  for await (const bytes of socket) console.log(bytes);
+  // @ts-expect-error -- so that declarations which aren't found, and make anything right, fail
+  await serve("typed", 7);
+  const code: ClientErrorCode = new ClientError("PIKO_CLIENT_RESET", "x").code;
+  console.log(code, new EndpointAgent("typed").endpointId.length);
+}
+void main();
+`;
+const VALUES = "ClientError, dial, EndpointAgent, serve";
+const TYPES = "ClientErrorCode, EndpointSocket, Listener, ListenOptions";
+
+describe("the declarations of @piko/client", () => {
+  it.each([
+    ["node16", "node16", "program.mts"],
+    ["node16", "node16", "program.cts"],
+    ["nodenext", "nodenext", "program.mts"],
+    ["nodenext", "nodenext", "program.cts"],
+    ["preserve", "bundler", "program.mts"],
+    ["preserve", "bundler", "program.cts"],
+    ["esnext", "bundler", "program.ts"],
+    ["commonjs", "bundler", "program.ts"],
+  ])("hold under module %s, moduleResolution %s, in %s", async (module, moduleResolution, name) => {
+    const project = await install(scene, tarballs.client);
+    await borrow(project, "@types/node");
+    const imports = `import { ${VALUES} } from "@piko/client";\nimport type { ${TYPES} } from "@piko/client";\n`;
+    await writeFile(join(project, name), imports + PROGRAM);
+    const compilerOptions = {
+      ...{ module, moduleResolution, target: "es2023", types: ["node"], strict: true, noEmit: true },
+      ...{ skipLibCheck: false, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
+    };
+    await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [name] }));
+    expect(await run(tool("tsc"), ["-p", project])).toEqual({ code: 0, stdout: "", stderr: "" });
+  });
+});
+
+const LOAD = {
+  esm: 'import { serve } from "@piko/client";',
+  cjs: 'const { serve } = require("@piko/client");',
+};
+
+function script(form: keyof typeof LOAD, endpoint: string): string {
+  return `${LOAD[form]}\nserve("${endpoint}", (request, response) => response.end("from " + request.url), { url: process.argv[2] });`;
+}
+
+describe("a program with @piko/client", () => {
+  const start = (path: string): unknown =>
+    startProgram(scene, path, process.execPath, [path, `http://${server.upstream}`]);
+
+  it.each(["esm", "cjs"] as const)("serves as it is, as %s", async (form) => {
+    const path = join(projects.client, `plain.${form === "esm" ? "mjs" : "cjs"}`);
+    await writeFile(path, script(form, `plain-${form}`));
+    start(path);
+    expect(await answerOf(`plain-${form}`)).toBe("from /there");
+  });
+
+  it.each([
+    ["esm", "esm"],
+    ["cjs", "cjs"],
+    ["esm", "cjs"],
+  ] as const)("serves when esbuild has bundled it from %s to %s", async (from, format) => {
+    const outfile = join(await scene.directory(), format === "esm" ? "bundle.mjs" : "bundle.cjs");
+    const endpoint = `esbuild-${from}-${format}`;
+    const stdin = { contents: script(from, endpoint), resolveDir: projects.client };
+    await build({ stdin, bundle: true, platform: "node", format, outfile, logLevel: "silent" });
+    start(outfile);
+    expect(await answerOf(endpoint)).toBe("from /there");
+  });
+
+  it.each(["esm", "cjs"] as const)("serves when webpack has bundled it, as %s", async (form) => {
+    const endpoint = `webpack-${form}`;
+    const entry = join(projects.client, `webpack.${form === "esm" ? "mjs" : "cjs"}`);
+    await writeFile(entry, script(form, endpoint));
+    const output = { path: await scene.directory(), filename: "bundle.cjs" };
+    const options = { entry, output, target: "node20", mode: "production" } as const;
+    const problems = await new Promise((done, fail) => {
+      webpack(options, (error, stats) => {
+        if (error) fail(error);
+        else done([...(stats?.compilation.errors ?? []), ...(stats?.compilation.warnings ?? [])].map(String));
+      });
+    });
+    expect(problems).toEqual([]);
+    start(join(output.path, output.filename));
+    expect(await answerOf(endpoint)).toBe("from /there");
+  });
+
+  it("has its errors where its sources are", async () => {
+    const path = join(projects.client, "fails.mjs");
+    await writeFile(
+      path,
+      'import { dial } from "@piko/client";\ndial("a/b").catch((e) => console.log(e.stack));',
+    );
+    const { stdout } = await run(process.execPath, ["--enable-source-maps", path]);
+    expect(stdout).toMatch(/lib\/client\/src\/server-address\.ts:\d+:\d+/);
+  });
+});
+
+describe("the command, installed alone", () => {
+  const command = (): string => join(installed("piko"), "lib", "piko", "bin", "piko.js");
+
+  it("says its version", async () => {
+    const { version } = await manifestOf("piko");
+    const { stdout } = await run(process.execPath, [command(), "--version"]);
+    expect(stdout).toBe(`piko version ${String(version)}\n`);
+  });
+
+  it("brings requests to what listens by the SDK", async () => {
+    const path = join(projects.client, "listens.mjs");
+    await writeFile(path, script("esm", "own-server"));
+    const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
+      (port) => `--${port}.bind-addr=127.0.0.1:0`,
+    );
+    const args = [command(), "server", ...ports, "--drain-delay=0s", "--log.format=json"];
+    const own = startProgram(scene, "server", process.execPath, args, { stopCode: 0 });
+    const { fields } = await own.waitFor("server started");
+    startProgram(scene, "listens", process.execPath, [path, `http://${String(fields["upstream"])}`]);
+    const ask = async (): Promise<string> => {
+      const headers = { "x-piko-endpoint": "own-server", connection: "close" };
+      return await (await fetch(`http://${String(fields["proxy"])}/x`, { headers })).text();
+    };
+    await expect.poll(ask, { timeout: 20_000 }).toBe("from /x");
+  });
+});

@@ -1,0 +1,80 @@
+// The packages as a registry would have them: packed by `npm pack` in a copy of the workspace, and installed outside of it.
+
+import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Stage } from "../harness/stage.js";
+import { run, type RunOptions, type ToolResult } from "../harness/tools.js";
+
+export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Names of the packages that are published, by their folders. */
+export const PUBLISHED = { tunnel: "@piko/tunnel", client: "@piko/client", piko: "piko" } as const;
+export type Folder = keyof typeof PUBLISHED;
+
+/** Where the copy says that it comes from. */
+export const ORIGIN = "https://git.example.com/team/piko";
+
+/** Runs a tool that has to succeed. */
+export async function must(name: string, args: readonly string[], options?: RunOptions): Promise<ToolResult> {
+  const result = await run(name, args, options);
+  if (result.code !== 0)
+    throw new Error(`${name} ${args.join(" ")}: ${result.code}\n${result.stdout}${result.stderr}`);
+  return result;
+}
+
+/** A program among the workspace's dependencies. */
+export function tool(name: string): string {
+  return join(ROOT, "node_modules", ".bin", name);
+}
+
+/** Packs all packages; the tarballs by their folders. In a copy, because packing changes files that other tests read. */
+export async function packAll(stage: Stage): Promise<Record<Folder, string>> {
+  const copy = await stage.directory();
+  await cp(join(ROOT, "scripts"), join(copy, "scripts"), { recursive: true });
+  const folders = Object.keys(PUBLISHED) as Folder[];
+  for (const folder of folders) {
+    for (const each of ["dist", "src", "bin", "package.json", "README.md", "LICENSE"]) {
+      const from = join(ROOT, "packages", folder, each);
+      await cp(from, join(copy, "packages", folder, each), { recursive: true }).catch((error: unknown) => {
+        if (each !== "bin") throw error;
+      });
+    }
+  }
+  // What is tested here is built already.
+  const scripts = { build: "node -e 0" };
+  const workspace = { name: "workspace", private: true, workspaces: ["packages/*"], scripts };
+  await writeFile(join(copy, "package.json"), JSON.stringify(workspace));
+  await must("git", ["init", "-q"], { cwd: copy });
+  await must("git", ["remote", "add", "origin", `${ORIGIN}.git`], { cwd: copy });
+  const tarballs: Partial<Record<Folder, string>> = {};
+  for (const folder of folders) {
+    const before = await readFile(join(copy, "packages", folder, "package.json"), "utf8");
+    const destination = await stage.directory();
+    const flags = ["--workspace", `packages/${folder}`, "--pack-destination", destination, "--offline"];
+    await must("npm", ["pack", ...flags], { cwd: copy });
+    const after = await readFile(join(copy, "packages", folder, "package.json"), "utf8");
+    if (before !== after) throw new Error(`npm pack left packages/${folder}/package.json changed`);
+    const [name = ""] = await readdir(destination);
+    tarballs[folder] = join(destination, name);
+  }
+  return tarballs as Record<Folder, string>;
+}
+
+/** A project of somebody else, without a network, into which tarballs are installed. */
+export async function install(stage: Stage, ...tarballs: readonly string[]): Promise<string> {
+  const project = await stage.directory();
+  await writeFile(join(project, "package.json"), JSON.stringify({ name: "project", private: true }));
+  const flags = ["--offline", "--ignore-scripts", "--no-audit", "--no-fund"];
+  await must("npm", ["install", ...flags, ...tarballs], { cwd: project });
+  return project;
+}
+
+/** Makes dependencies of the workspace those of a project. */
+export async function borrow(project: string, ...names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const path = join(project, "node_modules", name);
+    await mkdir(join(path, ".."), { recursive: true });
+    await symlink(join(ROOT, "node_modules", name), path);
+  }
+}
