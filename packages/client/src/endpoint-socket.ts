@@ -4,6 +4,7 @@
 import { Duplex } from "node:stream";
 import { type AwakeTimer, type StreamHandler, systemClock } from "@piko/tunnel";
 import { ClientError } from "./errors.js";
+import { GOING_AWAY, type WrittenFrames } from "./written-frames.js";
 
 /** What carries a connection: a stream of a tunnel, or a WebSocket. */
 export interface Transport {
@@ -27,6 +28,8 @@ export interface EndpointSocketOptions {
   readonly halfClose: boolean;
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
+  /** For a connection that may become a WebSocket on this side, which then learns when its listener closes. */
+  readonly written?: WrittenFrames | undefined;
 }
 
 /** After `end`, a destroyed connection is cut if the peer sends to it for this long. */
@@ -58,6 +61,9 @@ export class EndpointSocket extends Duplex {
   /** Something came for the destroyed connection. */
   #unwanted = false;
   #idle: AwakeTimer | undefined;
+  readonly #written: WrittenFrames | undefined;
+  /** `said`: a Close frame was sent in the program's place, and what it still writes goes nowhere. */
+  #leaving: "no" | "waits" | "said" = "no";
 
   /** Not for programs: connections come from `listen` and `dial`. */
   constructor(options: EndpointSocketOptions, connect: (handler: StreamHandler) => Transport) {
@@ -66,6 +72,7 @@ export class EndpointSocket extends Duplex {
     this.remoteAddress = options.remoteAddress;
     this.remotePort = options.remotePort;
     this.#halfClose = options.halfClose;
+    this.#written = options.written;
     // The loss of a tunnel ends all of its connections at once; it must not end programs.
     this.on("error", () => {});
     this.#transport = connect({
@@ -109,6 +116,17 @@ export class EndpointSocket extends Duplex {
     return this;
   }
 
+  /**
+   * For a listener that closes: tells the client of a WebSocket that the server goes away, with status 1001, as soon as no
+   * frame is half written. Other connections aren't touched.
+   */
+  goAway(): void {
+    if (this.#leaving !== "no" || this.writableEnded || this.destroyed) return;
+    this.#leaving = "waits";
+    // Behind all that waits to be written.
+    this.write(Buffer.alloc(0));
+  }
+
   override _read(): void {
     const owed = this.#owed;
     this.#owed = 0;
@@ -116,7 +134,17 @@ export class EndpointSocket extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
-    this.#pending = { chunk, at: 0, callback };
+    if (this.#leaving === "said") {
+      callback();
+      return;
+    }
+    this.#written?.follow(chunk);
+    if (this.#leaving === "waits" && this.#written?.betweenFrames === true) {
+      this.#leaving = "said";
+      this.#pending = { chunk: Buffer.concat([chunk, GOING_AWAY]), at: 0, callback };
+    } else {
+      this.#pending = { chunk, at: 0, callback };
+    }
     this.#send();
   }
 

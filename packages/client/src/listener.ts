@@ -1,6 +1,7 @@
 // A listener on an endpoint: connections as they come, by event, by iteration, or straight into a server.
 
 import { EventEmitter } from "node:events";
+import { type IncomingMessage, Server as HttpServer, type ServerResponse } from "node:http";
 import { Server as TlsServer } from "node:tls";
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { EndpointSocket } from "./endpoint-socket.js";
@@ -8,6 +9,7 @@ import { ClientError } from "./errors.js";
 import { DEFAULT_UPSTREAM_URL, type ListenOptions } from "./options.js";
 import { Upstream } from "./upstream.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
+import { WrittenFrames } from "./written-frames.js";
 
 /** Connections that wait for somebody to take them; more are refused. */
 export const MAX_WAITING_CONNECTIONS = 256;
@@ -25,6 +27,11 @@ export interface ListenerEvents {
   disconnected: [error: Error | undefined];
   /** The next attempt to connect begins in `delayMs`; attempts count from 1 since the last stable connection. */
   reconnecting: [attempt: { delayMs: number; attempt: number }];
+  /**
+   * The listener has begun to close: nothing new comes, and what is under way has `graceMs` to end. Event streams, which have
+   * no end of their own, are ended here.
+   */
+  closing: [];
   /** The listener is closed for good. The last event. */
   close: [];
 }
@@ -41,6 +48,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #upstream: Upstream;
   readonly #servers = new Set<ConnectionServer>();
   readonly #waiting: EndpointSocket[] = [];
+  /** All that aren't closed, those that wait included. */
+  readonly #open = new Set<EndpointSocket>();
   readonly #takers: { resolve: (socket: EndpointSocket) => void; reject: (error: Error) => void }[] = [];
   #closed: Promise<void> | undefined;
 
@@ -114,18 +123,26 @@ export class Listener extends EventEmitter<ListenerEvents> {
   }
 
   /**
-   * Takes no new connections, gives those that are open `graceMs` (default 5,000) to end, and closes. Idempotent; a later
-   * call with less grace shortens the wait. A Go node can't be told: connections from there still go to the attached
-   * servers while others are open.
+   * Drains, and closes: no new connections come, requests under way end, clients of WebSockets are told that the server goes
+   * away (status 1001), and the promise resolves when the last connection has ended, or when `graceMs` (default 5,000) is
+   * over and the rest was cut. 0 cuts all at once. A server of your own is closed behind that: it doesn't know of these
+   * connections.
+   *
+   * Idempotent; a later call with less grace shortens the wait. A Go node can't be told: connections from there still go to
+   * the attached servers while others are open.
    */
   close(options: { graceMs?: number } = {}): Promise<void> {
-    const closing = this.#upstream.close({ graceMs: options.graceMs ?? CLOSE_GRACE_MS });
+    const { graceMs = CLOSE_GRACE_MS } = options;
+    const closing = this.#upstream.close({ graceMs });
     if (this.#closed === undefined) {
       this.#closed = closing.then(() => {
         this.emit("close");
       });
       for (const socket of this.#waiting.splice(0)) socket.destroy();
       for (const { reject } of this.#takers.splice(0)) reject(closedError(this.endpointId));
+      this.emit("closing");
+      for (const server of this.#servers) if (server instanceof HttpServer) this.#endConnections(server);
+      if (graceMs > 0) for (const socket of this.#open) socket.goAway();
     }
     return this.#closed;
   }
@@ -144,6 +161,15 @@ export class Listener extends EventEmitter<ListenerEvents> {
     if (signal.aborted) abort();
   }
 
+  /** From now on the next request of a connection is its last. */
+  #endConnections(server: HttpServer): void {
+    const onRequest = ({ socket }: IncomingMessage, response: ServerResponse): void => {
+      if (this.#open.has(socket as unknown as EndpointSocket)) response.shouldKeepAlive = false;
+    };
+    server.prependListener("request", onRequest);
+    this.once("close", () => server.off("request", onRequest));
+  }
+
   /** Somebody takes connections without asking for each. */
   get #listened(): boolean {
     return this.#servers.size > 0 || this.listenerCount("connection") > 0;
@@ -155,17 +181,22 @@ export class Listener extends EventEmitter<ListenerEvents> {
     const { remoteAddress, remotePort } = tunnel;
     const allowHalfOpen = this.#allowHalfOpen && tunnel.capable;
     const halfClose = tunnel.capable;
-    const connection = { endpointId: this.endpointId, allowHalfOpen, halfClose, remoteAddress, remotePort };
+    const written = new WrittenFrames();
+    const connection = {
+      ...{ endpointId: this.endpointId, allowHalfOpen, halfClose, remoteAddress, remotePort, written },
+    };
     let handler: StreamHandler | undefined;
     const socket = new EndpointSocket(connection, (made) => {
       handler = made;
       return stream;
     });
-    // Not from within the tunnel's callback: what a program does with a connection is none of the tunnel's business.
+    this.#open.add(socket);
     socket.once("close", () => {
+      this.#open.delete(socket);
       const at = this.#waiting.indexOf(socket);
       if (at >= 0) this.#waiting.splice(at, 1);
     });
+    // Not from within the tunnel's callback: what a program does with a connection is none of the tunnel's business.
     if (this.#waiting.push(socket) === 1) process.nextTick(() => this.#handOut());
     return handler;
   }

@@ -1,0 +1,230 @@
+// How programs with the SDK end in order: one call drains a listener, whatever framework is on it. docs/guides/sdk.md has
+// the same in words.
+
+import { once } from "node:events";
+import { createServer, get, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import { text } from "node:stream/consumers";
+import { createAdaptorServer } from "@hono/node-server";
+import { EndpointAgent, type Listener, serve } from "@piko/client";
+import express from "express";
+import fastify from "fastify";
+import { Hono } from "hono";
+import Koa from "koa";
+import { Server as SocketIoServer } from "socket.io";
+import { io } from "socket.io-client";
+import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
+import { type RunningServer, startServer } from "../harness/piko.js";
+import { perFile, perTest } from "../harness/stage.js";
+
+const stage = perFile();
+const scene = perTest();
+let server: RunningServer;
+let endpoint = "";
+let endpoints = 0;
+let proceed: () => void;
+let held: Promise<void>;
+let arrived: Promise<void>;
+let slowArrived: () => void;
+
+beforeAll(async () => {
+  server = await startServer(stage, { "proxy.reconnect-wait": "0s" });
+});
+
+beforeEach(() => {
+  endpoint = `shutdown-${endpoints++}`;
+  held = new Promise((resolve) => {
+    proceed = resolve;
+  });
+  arrived = new Promise((resolve) => {
+    slowArrived = resolve;
+  });
+});
+
+/** An answer that comes when the test lets it. */
+async function slow(): Promise<string> {
+  slowArrived();
+  await held;
+  return "whole";
+}
+
+const fields = (): Record<string, string> => ({ "x-piko-endpoint": endpoint });
+
+async function start(handler: Parameters<typeof serve>[1]): Promise<Listener> {
+  const listener = await serve(endpoint, handler, { url: `http://${server.upstream}` });
+  scene.defer(() => listener.close({ graceMs: 0 }));
+  return listener;
+}
+
+function ask(): Promise<Response> {
+  return fetch(`http://${server.proxy}/`, { headers: { ...fields(), connection: "close" } });
+}
+
+interface App {
+  readonly web: Server;
+  /** What the program calls behind `listener.close()`. */
+  readonly close: () => unknown;
+}
+
+function plain(listener: RequestListener): App {
+  const web = createServer(listener);
+  return { web, close: () => web.close() };
+}
+
+const apps: [name: string, make: () => App | Promise<App>][] = [
+  ["http.Server", () => plain((_request, response) => void slow().then((words) => response.end(words)))],
+  [
+    "Express",
+    () => plain(express().get("/", async (_request, response) => void response.send(await slow()))),
+  ],
+  [
+    "Fastify",
+    async () => {
+      const app = fastify().get("/", () => slow());
+      await app.ready();
+      return { web: app.server, close: () => app.close() };
+    },
+  ],
+  [
+    "Koa",
+    () => {
+      const app = new Koa().use(async (context) => {
+        context.body = await slow();
+      });
+      return plain(app.callback());
+    },
+  ],
+  [
+    "Hono",
+    () => {
+      const app = new Hono().get("/", async (context) => context.text(await slow()));
+      const web = createAdaptorServer(app) as Server;
+      return { web, close: () => web.close() };
+    },
+  ],
+];
+
+describe.each(apps)("a listener with %s", (_name, make) => {
+  it("ends behind what is under way, and takes nothing new", async () => {
+    const { web, close } = await make();
+    const listener = await start(web);
+    const underWay = ask();
+    await arrived;
+    let closed = false;
+    const closing = listener.close().then(() => (closed = true));
+    expect((await ask()).status).toBe(502);
+    expect(closed).toBe(false);
+    proceed();
+    expect(await (await underWay).text()).toBe("whole");
+    await closing;
+    await close();
+  });
+
+  it("tells clients of WebSockets that it goes away, and waits for them", async () => {
+    const { web, close } = await make();
+    const sockets = new WebSocketServer({ server: web });
+    const seen: number[] = [];
+    sockets.on("connection", (socket) => {
+      socket.on("close", (code) => seen.push(code)).on("message", (data) => socket.send(data));
+    });
+    const listener = await start(web);
+    const client = new WebSocket(`ws://${server.proxy}/`, { headers: fields() });
+    await once(client, "open");
+    client.send("x".repeat(100_000));
+    await once(client, "message");
+    const ended = once(client, "close");
+    await listener.close();
+    expect((await ended)[0]).toBe(1001);
+    expect(seen).toEqual([1001]);
+    sockets.close();
+    await close();
+  });
+});
+
+describe("a listener that closes", () => {
+  it("doesn't break into a message that is half written", async () => {
+    const web = createServer();
+    const sockets = new WebSocketServer({ server: web });
+    scene.defer(() => sockets.close());
+    // More than fits into tunnel and sockets: the client doesn't read yet.
+    const message = Buffer.alloc(8_000_000, "m");
+    sockets.on("connection", (socket) => socket.send(message));
+    const listener = await start(web);
+    const client = new WebSocket(`ws://${server.proxy}/`, { headers: fields() });
+    client.once("upgrade", () => client.pause());
+    await once(client, "open");
+    const received = once(client, "message");
+    const ended = once(client, "close");
+    const closing = listener.close();
+    client.resume();
+    expect(((await received)[0] as Buffer).equals(message)).toBe(true);
+    expect((await ended)[0]).toBe(1001);
+    await closing;
+  });
+
+  it("lets a WebSocket that never answers go when its grace is over", async () => {
+    const web = createServer();
+    web.on("upgrade", (_request, socket) => {
+      socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
+    });
+    const listener = await start(web);
+    const headers = { ...fields(), connection: "upgrade", upgrade: "websocket" };
+    const request = get(`http://${server.proxy}/`, { headers });
+    const [, socket] = (await once(request, "upgrade")) as [IncomingMessage, NodeJS.ReadWriteStream];
+    const bytes: Buffer[] = [];
+    socket.on("data", (data: Buffer) => bytes.push(data)).on("error", () => {});
+    const ended = new Promise((resolve) => socket.on("close", resolve));
+    await listener.close({ graceMs: 300 });
+    await ended;
+    expect(Buffer.concat(bytes).toString("hex")).toBe("880203e9");
+  });
+
+  it("says so first, so that event streams can be ended", async () => {
+    const listener = await start((_request, response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      response.write("data: 1\n\n");
+      listener.once("closing", () => response.end("data: last\n\n"));
+    });
+    const response = await ask();
+    await listener.close();
+    expect(await response.text()).toBe("data: 1\n\ndata: last\n\n");
+  });
+
+  it("ends connections that clients keep behind their next request", async () => {
+    const web = createServer(async (_request, response) => void response.end(await slow()));
+    web.keepAliveTimeout = 60_000;
+    const listener = await start(web);
+    const agent = new EndpointAgent(endpoint, { url: `http://${server.proxy}`, keepAlive: true });
+    scene.defer(() => agent.destroy());
+    const answer = async (): Promise<[string | undefined, string]> => {
+      const [response] = (await once(get("http://x/", { agent }), "response")) as [IncomingMessage];
+      return [response.headers.connection, await text(response)];
+    };
+    proceed();
+    expect(await answer()).toEqual(["keep-alive", "whole"]);
+    const closing = listener.close({ graceMs: 30_000 });
+    expect(await answer()).toEqual(["close", "whole"]);
+    await closing;
+  });
+
+  it.each(["websocket", "polling"])("ends Socket.IO over %s", async (transport) => {
+    const web = createServer();
+    const sockets = new SocketIoServer(web);
+    sockets.on("connection", (socket) => socket.on("say", (words, answer) => answer(words)));
+    const listener = await start(web);
+    const client = io(`http://${server.proxy}`, {
+      transports: [transport],
+      extraHeaders: fields(),
+      reconnection: false,
+    });
+    scene.defer(() => void client.disconnect());
+    expect(await client.emitWithAck("say", "hello")).toBe("hello");
+    const gone = new Promise((resolve) => client.once("disconnect", resolve));
+    const from = performance.now();
+    await Promise.all([listener.close({ graceMs: 60_000 }), sockets.close()]);
+    // Behind these two a client connects again by itself.
+    expect(["transport close", "transport error"]).toContain(await gone);
+    // Long before its grace is over: nobody had to be cut.
+    expect(performance.now() - from).toBeLessThan(30_000);
+  });
+});
