@@ -73,6 +73,14 @@ describe("a node among three", () => {
     }
   });
 
+  it("lists its pages, all of which there are", async () => {
+    const [status, type, text] = await ask(a, "/");
+    expect([status, type]).toEqual([200, "text/plain; charset=utf-8"]);
+    const pages = [...text.matchAll(/^ {2}(\/\S+)/gm)].map(([, page = ""]) => page.replace("ID", "a"));
+    expect(pages).toHaveLength(9);
+    for (const page of pages) expect([page, (await ask(a, page))[0]]).toEqual([page, 200]);
+  });
+
   it("says what listens on it", async () => {
     const json = "application/json; charset=utf-8";
     expect(await ask(b, "/status/upstream/endpoints")).toEqual([200, json, '{"web":2,"other":1}']);
@@ -138,7 +146,6 @@ describe("a node among three", () => {
     ["/status/gossip/nodes/local", 404, ""],
     ["/status/cluster", 404, "404 page not found"],
     ["/debug/pprof/", 404, "404 page not found"],
-    ["/", 404, "404 page not found"],
     ["/metrics/", 301, ""],
     ["/status/cluster/nodes/", 301, ""],
   ])("answers %s with %i", async (path, status, body) => {

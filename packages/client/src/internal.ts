@@ -12,6 +12,7 @@ export {
   startWebSocket,
 } from "./open-websocket.js";
 export type { TlsOptions } from "./server-address.js";
+export { probeEndpoint } from "./probe-endpoint.js";
 export { readToken, type Token } from "./token.js";
 export {
   CONNECT_TIMEOUT_MS,

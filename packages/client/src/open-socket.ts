@@ -13,6 +13,7 @@ import {
   type TlsOptions,
   type TlsSource,
 } from "./server-address.js";
+import { explainConnectError } from "./wrong-port.js";
 
 /** A connected socket, whose handler is `reader`. */
 export interface OpenSocket {
@@ -61,15 +62,19 @@ function connect(
   const reader = new ResponseReader();
   return new Promise((resolve, reject) => {
     const onClose = (error: Error | undefined): void => {
+      const explained = explainConnectError(address, error);
       // Node begins its own text with the same word.
       const detail = error === undefined ? "connection closed" : errorText(error).replace(/^connect /, "");
-      const message = `connect ${hostPortText(address)}: ${detail}`;
-      reject(new ClientError("PIKO_CLIENT_CONNECT", message, { cause: error, retryable: true }));
+      const message = `connect ${hostPortText(address)}: ${explained ?? detail}`;
+      // A port that speaks no TLS won't begin to.
+      const retryable = explained === undefined || !secure || isRefused(error);
+      reject(new ClientError("PIKO_CLIENT_CONNECT", message, { cause: error, retryable }));
     };
     const opening: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose };
     const onOpen = (): void => {
       socket.handler = reader;
       reader.socket = socket;
+      reader.secure = secure;
       resolve({ socket, reader });
     };
     const secured = secure ? tlsConnection(address, tls) : undefined;
@@ -82,6 +87,10 @@ function connect(
           );
     onSocket(socket);
   });
+}
+
+function isRefused(error: Error | undefined): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
 }
 
 function tlsConnection({ host }: HostPort, tls: TlsOptions | undefined): ConnectionOptions {

@@ -104,11 +104,11 @@ describe("openWebSocket", () => {
   it.each([
     [401, "invalid token", false],
     [403, "no", false],
-    [404, "not found", false],
+    [409, "not now", false],
     [408, "slow", true],
     [429, "busy", true],
     [500, "oops", true],
-    [502, "no available upstreams", true],
+    [502, "bad gateway", true],
     [503, "later", true],
     [504, "late", true],
   ])("rejects for status %i with the server's words", async (status, words, retryable) => {
@@ -181,7 +181,39 @@ describe("openWebSocket", () => {
     await expect(openWebSocket({ url, path: PATH })).rejects.toMatchObject({
       code: "PIKO_CLIENT_CONNECT",
       retryable: true,
-      message: expect.stringContaining("ECONNREFUSED"),
+      message: expect.stringContaining("connection refused: is piko server running there?"),
+    });
+  });
+
+  it("says when the port speaks TLS, or doesn't, in one final word", async () => {
+    const plain = await rawServer(() => "HTTP/1.1 400 Bad Request\r\n\r\n");
+    await expect(openWebSocket({ url: plain.replace("http:", "https:"), path: PATH })).rejects.toMatchObject({
+      code: "PIKO_CLIENT_CONNECT",
+      retryable: false,
+      message: `connect ${plain.slice(7)}: the port speaks no TLS: the url begins with ${plain}`,
+    });
+    const alert = await rawServer(() => "\x15\x03\x01\x00\x02\x02\x46", true);
+    await expect(openWebSocket({ url: alert, path: PATH })).rejects.toMatchObject({
+      retryable: false,
+      message: "the port speaks TLS: the url begins with https://",
+    });
+    const text = "Client sent an HTTP request to an HTTPS server.";
+    const go = await rawServer(
+      () => `HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n${text}\n`,
+      true,
+    );
+    await expect(openWebSocket({ url: go, path: PATH })).rejects.toMatchObject({
+      retryable: false,
+      message: `${go}: the port speaks TLS: the url begins with https:// (400: ${text})`,
+    });
+  });
+
+  it("says when it isn't the port that it should be", async () => {
+    const server = await testServer();
+    server.answers.push(jsonError(502, "no available upstreams"));
+    await expect(openWebSocket({ url: server.url, path: "/piko/v1/upstream/e" })).rejects.toMatchObject({
+      retryable: false,
+      message: `${server.url}: that is a proxy port; the upstream port is usually 8001 (502: no available upstreams)`,
     });
   });
 

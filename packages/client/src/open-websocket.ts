@@ -28,6 +28,7 @@ import {
   type TlsOptions,
   type TlsSource,
 } from "./server-address.js";
+import { explainRefusal } from "./wrong-port.js";
 import { readToken, type Token } from "./token.js";
 
 /** How long a handshake may take, from the first SYN to the 101. */
@@ -134,7 +135,7 @@ async function handshake(
   socket.out.flush();
   let head = await reader.readHead();
   while (head.status < 200 && head.status !== 101) head = await reader.readHead();
-  if (head.status !== 101) throw await refusal(head, reader, options.clock ?? systemClock);
+  if (head.status !== 101) throw await refusal(head, reader, options);
   checkUpgrade(head, key);
   return { socket, rest: reader.release(), headers: head.headers };
 }
@@ -166,10 +167,17 @@ function checkUpgrade({ headers }: ResponseHead, key: string): void {
 }
 
 /** The error for an answer that isn't a 101, with the server's own words if it sent any. */
-async function refusal(head: ResponseHead, reader: ResponseReader, clock: Clock): Promise<ClientError> {
+export async function refusal(
+  head: ResponseHead,
+  reader: ResponseReader,
+  { clock = systemClock, path, url }: OpenWebSocketOptions,
+): Promise<ClientError> {
   const { status } = head;
   let text = head.reason;
-  if (head.headers.get("content-type")?.toLowerCase().startsWith("application/json")) {
+  const type = head.headers.get("content-type")?.toLowerCase() ?? "";
+  const json = type.startsWith("application/json");
+  // Go says in plain text that its port speaks TLS.
+  if (json || (status === 400 && type.startsWith("text/plain"))) {
     let enough: () => void = () => {};
     const late = new Promise<Buffer>((resolve) => {
       enough = () => resolve(Buffer.alloc(0));
@@ -177,11 +185,14 @@ async function refusal(head: ResponseHead, reader: ResponseReader, clock: Clock)
     const timer = clock.setTimeout(enough, ERROR_BODY_TIMEOUT_MS);
     const body = await Promise.race([reader.readErrorBody(head), late]);
     clock.clearTimeout(timer);
-    text = errorOf(body) ?? text;
+    text = (json ? errorOf(body) : firstLine(body)) ?? text;
   }
-  return new ClientError("PIKO_CLIENT_REFUSED", text === "" ? `${status}` : `${status}: ${text}`, {
+  const why = explainRefusal(path, status, text);
+  const message = text === "" ? `${status}` : `${status}: ${text}`;
+  return new ClientError("PIKO_CLIENT_REFUSED", why === undefined ? message : `${url}: ${why} (${message})`, {
     status,
-    retryable: isRetryableStatus(status),
+    // Another port won't become the right one.
+    retryable: why === undefined && isRetryableStatus(status),
   });
 }
 
@@ -193,6 +204,11 @@ function errorOf(body: Buffer): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The first line of a text that holds nothing but what can be seen. */
+function firstLine(body: Buffer): string | undefined {
+  return /^[\x20-\x7e]{1,200}(?=\r?\n|$)/.exec(body.toString("latin1"))?.[0];
 }
 
 function timedOut(base: BaseUrl, timeoutMs: number): ClientError {

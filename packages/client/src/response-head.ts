@@ -1,6 +1,7 @@
 // Heads of HTTP/1.1 responses, as the handshake needs them: strict, and small enough to live in one buffer.
 
 import { ClientError } from "./errors.js";
+import { isTlsAlert } from "./wrong-port.js";
 
 /** Longest head that is read. */
 export const MAX_HEAD_BYTES: number = 64 * 1024;
@@ -23,8 +24,13 @@ export interface ReadHead {
 export function findResponseHead(buffer: Buffer): ReadHead | undefined {
   // A wrong port is told from its first bytes, not only when its peer gives up.
   const start = Math.min(buffer.length, HTTP_VERSION.length);
-  if (buffer.toString("latin1", 0, start) !== HTTP_VERSION.slice(0, start))
-    throw badResponse("not an http response");
+  if (buffer.toString("latin1", 0, start) !== HTTP_VERSION.slice(0, start)) {
+    const tls = isTlsAlert(buffer);
+    throw badResponse(
+      tls ? "the port speaks TLS: the url begins with https://" : "not an http response",
+      !tls,
+    );
+  }
   const end = buffer.indexOf("\r\n\r\n");
   if (end < 0 || end > MAX_HEAD_BYTES) {
     if (buffer.length > MAX_HEAD_BYTES) throw badResponse(`response head above ${MAX_HEAD_BYTES} bytes`);
@@ -55,6 +61,6 @@ const HTTP_VERSION = "HTTP/1.";
 const FIELD_LINE =
   /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*((?:[\t\x20-\x7e\x80-\xff]*[\x21-\x7e\x80-\xff])?)[ \t]*$/;
 
-function badResponse(detail: string): ClientError {
-  return new ClientError("PIKO_CLIENT_BAD_RESPONSE", detail, { retryable: true });
+function badResponse(detail: string, retryable = true): ClientError {
+  return new ClientError("PIKO_CLIENT_BAD_RESPONSE", detail, { retryable });
 }

@@ -13,6 +13,8 @@ const MAX_WAITING_BYTES = MAX_HEAD_BYTES + 64 * 1024;
 /** The handler of a socket until its handshake is done. */
 export class ResponseReader implements SocketHandler {
   socket: ByteSocket | undefined;
+  /** Over TLS. */
+  secure = false;
   #buffer: Buffer = Buffer.alloc(0);
   #ended = false;
   #error: Error | undefined;
@@ -83,7 +85,12 @@ export class ResponseReader implements SocketHandler {
   }
 
   #lost(): ClientError {
-    const detail = this.#error === undefined ? "connection ended before an answer" : errorText(this.#error);
+    const hint =
+      this.#buffer.length === 0 && !this.secure
+        ? " (if the port speaks TLS, the url begins with https://)"
+        : "";
+    const detail =
+      this.#error === undefined ? `connection ended before an answer${hint}` : errorText(this.#error);
     return new ClientError("PIKO_CLIENT_CONNECT", detail, { retryable: true, cause: this.#error });
   }
 }

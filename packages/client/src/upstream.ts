@@ -142,7 +142,8 @@ export class Upstream {
     if (this.#started) throw new Error("upstream started twice");
     this.#started = true;
     const timeoutMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
-    const deadline = this.#clock.now() + timeoutMs;
+    const begunMs = this.#clock.now();
+    const deadline = begunMs + timeoutMs;
     const giveUp = (): void => this.#stopped.abort(signal?.reason);
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
@@ -156,7 +157,8 @@ export class Upstream {
           if (this.#stopped.signal.aborted) throw this.#stopReason();
           if (!(error instanceof ClientError) || !error.retryable) throw error;
           const delayMs = this.#backoff.next();
-          if (this.#clock.now() + delayMs >= deadline) throw connectTimeout(timeoutMs, error);
+          if (this.#clock.now() + delayMs >= deadline)
+            throw connectTimeout(this.#clock.now() - begunMs, error);
           this.#warn("failed to connect to server", error, delayMs);
           this.#options.on?.reconnecting?.(delayMs, this.#backoff.attempts);
           await this.#sleep(delayMs);
@@ -333,8 +335,9 @@ export class Upstream {
   }
 }
 
-function connectTimeout(timeoutMs: number, cause: ClientError): ClientError {
-  const message = `not connected in ${timeoutMs} ms: ${cause.message}`;
+/** `triedMs`: the time that really went by; the next attempt would have begun too late. */
+function connectTimeout(triedMs: number, cause: ClientError): ClientError {
+  const message = `not connected after ${(triedMs / 1_000).toFixed(1)} s: ${cause.message}`;
   return new ClientError("PIKO_CLIENT_TIMEOUT", message, {
     cause,
     retryable: true,

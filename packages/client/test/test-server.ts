@@ -172,6 +172,10 @@ export class TestServer {
 
   #dial(socket: ByteSocket, request: SeenRequest, endpointId: string): void {
     const tunnel = this.tunnel(endpointId);
+    if (!request.headers.has("upgrade")) {
+      reply(socket, jsonError(426, "websocket upgrade required"));
+      return;
+    }
     if (tunnel === undefined) {
       reply(socket, jsonError(502, "no available upstreams"));
       return;

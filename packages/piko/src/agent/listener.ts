@@ -15,6 +15,7 @@ import type { RequestMetrics } from "../observability/request-metrics.js";
 import { ServiceConnector } from "./connect-service.js";
 import { HttpService } from "./http-service.js";
 import { HttpStreams } from "./http-streams.js";
+import { probeService } from "./probe-service.js";
 import { ServicePool } from "./service-pool.js";
 import { TcpService } from "./tcp-service.js";
 
@@ -45,20 +46,24 @@ const TCP_KEEP_ALIVE_MS = 30_000;
 export class Listener {
   readonly config: ListenerConfig;
   readonly #upstream: Upstream;
+  readonly #connector: ServiceConnector;
+  readonly #clock: Clock;
   readonly #pool: ServicePool | undefined;
 
   /** Throws when a setting can't be used. */
   constructor(options: ListenerOptions) {
     const { clock, config, connectTimeoutMs, logger, onConnected, server } = options;
     this.config = config;
+    this.#clock = clock;
+    this.#connector = createConnector(config);
     let service: Service;
     if (config.protocol === "http") {
-      this.#pool = createPool(options);
+      this.#pool = createPool(options, this.#connector);
       const http = createHttpService(options, this.#pool);
       service = new HttpStreams(http);
     } else {
       this.#pool = undefined;
-      service = createTcpService(options);
+      service = createTcpService(options, this.#connector);
     }
     this.#upstream = new Upstream({
       ...server,
@@ -86,6 +91,11 @@ export class Listener {
     await this.#upstream.start(signal);
   }
 
+  /** Why the service can't be connected to now; undefined if it can, or the signal came first. */
+  probe(signal: AbortSignal): Promise<string | undefined> {
+    return probeService(this.#connector, { clock: this.#clock, signal, timeoutMs: this.config.timeoutMs });
+  }
+
   /** There may be another token to connect with: if so, the next tunnel is opened and takes this one's place. */
   renewToken(): void {
     this.#upstream.renewToken();
@@ -101,10 +111,18 @@ export class Listener {
   }
 }
 
-function createPool({ budget, clock, config, wallNow }: ListenerOptions): ServicePool {
-  const { addr, httpClient, tls } = config;
+function createConnector({ addr, httpClient, protocol, tls }: ListenerConfig): ServiceConnector {
+  const keepAliveMs = protocol === "http" ? httpClient.keepAliveTimeoutMs : TCP_KEEP_ALIVE_MS;
+  return new ServiceConnector({ addr, tls, keepAliveMs });
+}
+
+function createPool(
+  { budget, clock, config, wallNow }: ListenerOptions,
+  connector: ServiceConnector,
+): ServicePool {
+  const { httpClient } = config;
   return new ServicePool({
-    connector: new ServiceConnector({ addr, tls, keepAliveMs: httpClient.keepAliveTimeoutMs }),
+    connector,
     maxIdle: httpClient.maxIdleConns,
     idleTimeoutMs: httpClient.idleConnTimeoutMs,
     maxResponseHeadBytes: httpClient.maxResponseHeaderBytes,
@@ -132,12 +150,15 @@ function createHttpService(
   });
 }
 
-function createTcpService({ clock, config, logger }: ListenerOptions): TcpService {
-  const { accessLog, addr, endpointId, timeoutMs, tls } = config;
+function createTcpService(
+  { clock, config, logger }: ListenerOptions,
+  connector: ServiceConnector,
+): TcpService {
+  const { accessLog, addr, endpointId, timeoutMs } = config;
   return new TcpService({
     endpointId,
     addr: addr.text,
-    connector: new ServiceConnector({ addr, tls, keepAliveMs: TCP_KEEP_ALIVE_MS }),
+    connector,
     timeoutMs,
     logLevel: accessLog.disable ? undefined : accessLog.level,
     logger: logger.subsystem("proxy.tcp"),

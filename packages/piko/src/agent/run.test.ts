@@ -1,11 +1,12 @@
 import { mkdtempSync, renameSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { get } from "node:http";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TestServer } from "../../../client/test/test-server.js";
-import { answering, NO_TLS, NodeStream, received, Uses } from "../../test/agent-rig.js";
+import { answering, NO_TLS, NodeStream, Uses } from "../../test/agent-rig.js";
 import { listenerConfig } from "../../test/listener-config.js";
 import { RecordedLog } from "../../test/recorded-log.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
@@ -190,6 +191,20 @@ describe("an agent", () => {
     await log.line("disconnected from server");
   });
 
+  it("says at its start that a service isn't there, and that an id can't be a host name", async () => {
+    const log = new RecordedLog();
+    start(config([listenerConfig("My.Web", "127.0.0.1:1")]), log);
+    expect(await log.line("service can't be reached yet: is it running?")).toMatchObject({
+      level: "warn",
+      "endpoint-id": "My.Web",
+      addr: "127.0.0.1:1",
+      error: expect.stringContaining("ECONNREFUSED"),
+    });
+    expect(
+      await log.line("endpoint id can't be a host name: clients name it in x-piko-endpoint"),
+    ).toMatchObject({ level: "warn", reason: "it has a dot" });
+  });
+
   it("ends with an error when one of its listeners is refused", async () => {
     server.answers.push("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
     const log = new RecordedLog();
@@ -210,12 +225,14 @@ describe("an agent", () => {
 
 describe("an agent that is told to stop", () => {
   it("finishes the requests in flight and takes no new ones", async () => {
-    const service = await uses.raw(answering(() => undefined));
+    let take: (socket: Socket) => void = () => {};
+    const asked = new Promise<Socket>((resolve) => (take = resolve));
+    // Not the first connection: the agent has looked whether the service is there.
+    const service = await uses.raw((socket) => socket.once("data", () => take(socket)));
     const log = new RecordedLog();
     const { abort, done } = start(config([listenerConfig("web", service.port)]), log);
     const stream = (await open("web")).write(GET);
-    const socket = await service.connection(0);
-    await received(socket, (text) => text.endsWith("\r\n\r\n"));
+    const socket = await asked;
     const tunnel = server.tunnel("web");
     abort.abort();
     await server.until(() => tunnel?.goneAway);
@@ -225,7 +242,7 @@ describe("an agent that is told to stop", () => {
     expect(tunnel?.closed).toBe(true);
     expect(tunnel?.error).toBeUndefined();
     await log.line("shutdown complete");
-    await service.gone(0);
+    await expect.poll(() => socket.destroyed || socket.readableEnded).toBe(true);
   });
 
   it("cuts requests when the grace period is over", async () => {

@@ -93,15 +93,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     }
     await startAll(listeners, signal);
     if (!signal.aborted) {
-      for (const { endpointId, protocol } of config.listeners) {
-        const reason = protocol === "http" ? whyNoHostLabel(endpointId) : undefined;
-        if (reason !== undefined) {
-          log.warn("endpoint id can't be a host name: clients name it in x-piko-endpoint", {
-            "endpoint-id": endpointId,
-            reason,
-          });
-        }
-      }
+      for (const listener of listeners) void warnOf(listener, signal, log);
       if (logger.sink.format === "pretty" && log.enabled("info")) {
         const lines = nextSteps(listeners, config.connect.url, command);
         logger.sink.output.write(`${lines.join("\n")}\n`);
@@ -115,6 +107,26 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     tokenWatch?.close();
     await Promise.all(listeners.map((listener) => listener.close(0)));
     metricsServer?.close();
+  }
+}
+
+/** Says what will disappoint clients of a listener: an id that no host can have, and a service that isn't there. */
+async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Promise<void> {
+  const { addr, endpointId, protocol } = listener.config;
+  const reason = protocol === "http" ? whyNoHostLabel(endpointId) : undefined;
+  if (reason !== undefined) {
+    log.warn("endpoint id can't be a host name: clients name it in x-piko-endpoint", {
+      "endpoint-id": endpointId,
+      reason,
+    });
+  }
+  const error = await listener.probe(signal);
+  if (error !== undefined) {
+    log.warn("service can't be reached yet: is it running?", {
+      "endpoint-id": endpointId,
+      addr: addr.text,
+      error,
+    });
   }
 }
 

@@ -7,6 +7,7 @@ import { type Flag, listFlags } from "../config/flags.js";
 import type { GivenSetting } from "../config/load-config.js";
 import type { ListenerProtocol } from "../base/service-address.js";
 import { addFileOptions, addFlagOptions, givenSettings, loadCommandConfig } from "./config-flags.js";
+import { refuseSwapped } from "./swapped-arguments.js";
 import { runProgram } from "./run-program.js";
 
 const TCP_FLAGS: ReadonlySet<string> = new Set(["access_log.level", "access_log.disable", "timeout"]);
@@ -75,6 +76,11 @@ Examples:
   const flags = listenerFlags(protocol);
   addFlagOptions(command, flags);
   return command.action(async (endpointId: string, addr: string) => {
+    refuseSwapped(
+      { address: addr, endpoint: endpointId },
+      protocol,
+      `endpoint first, then address: piko agent ${protocol} ${addr} ${endpointId}`,
+    );
     const given: GivenSetting[] = [
       { keys: ["listeners", 0, "endpointId"], value: endpointId, flag: "<endpoint>" },
       { keys: ["listeners", 0, "addr"], value: addr, flag: "<addr>" },

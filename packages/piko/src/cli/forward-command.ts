@@ -6,6 +6,7 @@ import { listFlags } from "../config/flags.js";
 import { FORWARD } from "../config/forward.js";
 import type { GivenSetting } from "../config/load-config.js";
 import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
+import { refuseSwapped } from "./swapped-arguments.js";
 import { runProgram } from "./run-program.js";
 
 /** Creates the commands that run a forwarder. */
@@ -49,6 +50,11 @@ Examples:
   piko forward tcp 127.0.0.1:5432 database --connect.url https://proxy.example.com`,
     );
   return command.action(async (addr: string, endpointId: string) => {
+    refuseSwapped(
+      { address: addr, endpoint: endpointId },
+      "tcp",
+      `address first, then endpoint: piko forward tcp ${endpointId} ${addr}`,
+    );
     const given: GivenSetting[] = [
       { keys: ["ports", 0, "addr"], value: addr, flag: "<addr>" },
       { keys: ["ports", 0, "endpointId"], value: endpointId, flag: "<endpoint>" },

@@ -1,7 +1,7 @@
 // A local port of the forwarder: each connection that it accepts is brought to the port's endpoint.
 
 import type { Socket } from "node:net";
-import { openEndpoint, errorText, type OpenEndpointOptions } from "@piko/client/internal";
+import { openEndpoint, errorText, type OpenEndpointOptions, probeEndpoint } from "@piko/client/internal";
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 import type { ForwardPortConfig } from "../config/forward.js";
@@ -42,6 +42,12 @@ export class ForwardPort {
     const { host, port } = this.config.addr;
     // Of localhost's addresses the one that every client tries.
     return this.#listener.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });
+  }
+
+  /** Rejects with what a client would fail with. */
+  probe(): Promise<void> {
+    const { config, server } = this.#options;
+    return probeEndpoint({ ...server, endpointId: config.endpointId, signal: this.#stopped.signal });
   }
 
   /** Accepts nothing more, cuts the connections that there are, and resolves when they are closed. Idempotent. */

@@ -76,6 +76,18 @@ async function start(
 }
 
 describe("a forwarder", () => {
+  it("says at its start that its url leads to another port, before anybody connects", async () => {
+    const notFound = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+    server.answers.push(notFound);
+    const log = new RecordedLog();
+    await start(log);
+    expect(await log.line("endpoint can't be reached yet")).toMatchObject({
+      level: "warn",
+      "endpoint-id": "tcp",
+      error: `${server.url}: that is no proxy port; the proxy port is usually 8000 (404: Not Found)`,
+    });
+  });
+
   it("resets connections beyond its limit, says so in one line, and takes as many again as have ended", async () => {
     const service = await uses.raw((socket) => socket.pipe(socket));
     await listenOn("tcp", service.port);

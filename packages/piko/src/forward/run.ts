@@ -1,5 +1,6 @@
 // `piko forward`: opens local ports that lead to endpoints, and closes them when told to.
 
+import { errorText } from "@piko/client/internal";
 import { systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
 import { TlsFileSource } from "../net/tls-files.js";
@@ -32,6 +33,7 @@ export async function runForward({ config, logger, signal, signalName }: RunForw
       log.info("listening", { addr, "endpoint-id": endpointId });
       if (logger.sink.format === "pretty") log.info(`connections to ${addr} -> endpoint ${endpointId}`);
     }
+    for (const port of ports) void warnOf(port, signal, log);
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       else signal.addEventListener("abort", () => resolve(), { once: true });
@@ -41,6 +43,19 @@ export async function runForward({ config, logger, signal, signalName }: RunForw
     await Promise.all(ports.map((port) => port.close()));
   }
   log.info("shutdown complete");
+}
+
+/** Says at the start what its first client would find out: no server, another port, a token that isn't let in. */
+async function warnOf(port: ForwardPort, signal: AbortSignal, log: Logger): Promise<void> {
+  try {
+    await port.probe();
+  } catch (error) {
+    if (signal.aborted) return;
+    log.warn("endpoint can't be reached yet", {
+      "endpoint-id": port.config.endpointId,
+      error: errorText(error),
+    });
+  }
 }
 
 function serverOptions({ connect }: ForwardConfig): ForwardPortOptions["server"] {

@@ -103,7 +103,9 @@ describe("gossip over sockets", () => {
     const { port } = (await listen()).address;
     await expect(UdpTcpTransport.listen({ host: "127.0.0.1", port })).rejects.toMatchObject({
       code: "PIKO_GOSSIP_LISTEN",
-      message: expect.stringMatching(`^gossip listen: 127.0.0.1:${port}: .*EADDRINUSE`) as string,
+      message: expect.stringMatching(
+        `^gossip listen: 127.0.0.1:${port}: address already in use: by another piko\\? --cluster.gossip.bind-addr `,
+      ) as string,
     });
   });
 });

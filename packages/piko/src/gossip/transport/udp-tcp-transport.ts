@@ -2,6 +2,7 @@
 
 import { type AddressInfo, isIP } from "node:net";
 import { type Clock, systemClock, HostLookup } from "@piko/tunnel";
+import { addressInUse } from "../../base/address-in-use.js";
 import { type HostPort, formatHostPort } from "../../base/address.js";
 import { GossipError } from "../wire/errors.js";
 import { NameCache } from "./name-cache.js";
@@ -75,12 +76,11 @@ export class UdpTcpTransport implements GossipTransport {
         if (code === "EADDRINUSE" && bindAddr.port === 0 && attempt < PORT_ATTEMPTS) continue;
         if ((code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL") && bindAddr.host === "")
           return UdpTcpTransport.listen({ host: "0.0.0.0", port: bindAddr.port }, options);
+        const taken = code === "EADDRINUSE";
         throw new GossipError(
           "PIKO_GOSSIP_LISTEN",
-          `gossip listen: ${formatHostPort(bindAddr)}: ${message}`,
-          {
-            cause: error,
-          },
+          `gossip listen: ${formatHostPort(bindAddr)}: ${taken ? addressInUse("gossip") : message}`,
+          taken ? {} : { cause: error },
         );
       }
     }

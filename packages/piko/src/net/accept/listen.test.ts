@@ -19,5 +19,8 @@ it("says which port of the program can't have which address", async () => {
   await expect(listen(createServer(), "second", address)).rejects.toThrow(
     `second listen: 127.0.0.1:${address.port}: address already in use`,
   );
+  await expect(listen(createServer(), "proxy", address)).rejects.toThrow(
+    `proxy listen: 127.0.0.1:${address.port}: address already in use: by another piko? --proxy.bind-addr (proxy.bind_addr) chooses another`,
+  );
   first.close();
 });

@@ -1,6 +1,7 @@
 // Binds a server to an address, with an error that says which port of the program it was.
 
 import type { ListenOptions, Server } from "node:net";
+import { addressInUse } from "../../base/address-in-use.js";
 import { formatHostPort, type HostPort } from "../../base/address.js";
 
 /**
@@ -15,8 +16,11 @@ export async function listen(
 ): Promise<HostPort> {
   await new Promise<void>((resolve, reject) => {
     const fail = (error: NodeJS.ErrnoException): void => {
-      const reason = error.code === "EADDRINUSE" ? "address already in use" : error.message;
-      reject(new Error(`${name} listen: ${formatHostPort(address)}: ${reason}`, { cause: error }));
+      const taken = error.code === "EADDRINUSE";
+      const reason = taken ? addressInUse(name) : error.message;
+      reject(
+        new Error(`${name} listen: ${formatHostPort(address)}: ${reason}`, taken ? {} : { cause: error }),
+      );
     };
     server.once("error", fail);
     const host = address.host === "" ? {} : { host: address.host };

@@ -17,6 +17,7 @@ import type { Metrics } from "../../observability/metrics.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 import { AdminGuard } from "./admin-guard.js";
+import { frontPage } from "./front-page.js";
 import { Profiles } from "./profiles.js";
 import { AdminForward, type AdminTls } from "./forward.js";
 import { StatusPages } from "./status-pages.js";
@@ -54,6 +55,7 @@ export class AdminPort {
     const profiles = auth.enabled ? new Profiles(clock) : undefined;
     const forward = new AdminForward(cluster, logger, { tls: dialTls });
     this.#routes = new Map<string, Route>([
+      ["/", frontPage(cluster.nodeId)],
       ["/health", (response) => send(response, 200)],
       ["/ready", (response) => send(response, isReady() ? 200 : 503)],
       ["/metrics", metricsRoute(metrics)],

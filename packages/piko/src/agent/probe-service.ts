@@ -1,0 +1,48 @@
+// Whether a service is there, asked once when an agent starts: whoever has mistaken its port reads so at once, and not in
+// the first client's 502.
+
+import type { Clock, SocketHandler } from "@piko/tunnel";
+import { connectionFailure, type ServiceConnector } from "./connect-service.js";
+
+/** Options of {@link probeService}. */
+export interface ProbeOptions {
+  /** Milliseconds that connecting may take. */
+  readonly timeoutMs: number;
+  readonly clock: Clock;
+  /** Ends the probe: nobody waits for it any more. */
+  readonly signal: AbortSignal;
+}
+
+/** Connects and hangs up, with TLS where the service has it. Resolves to why that failed; undefined if it didn't. */
+export function probeService(
+  connector: ServiceConnector,
+  { clock, signal, timeoutMs }: ProbeOptions,
+): Promise<string | undefined> {
+  return new Promise((resolve) => {
+    let done = false;
+    const finish = (why: string | undefined): void => {
+      done = true;
+      signal.removeEventListener("abort", giveUp);
+      resolve(why);
+    };
+    const giveUp = (): void => {
+      finish(undefined);
+      socket.destroy();
+    };
+    const handler: SocketHandler = {
+      onBytes() {},
+      onEnd() {},
+      onDrain() {},
+      onClose: (error) => {
+        if (!done) finish(connectionFailure(error));
+      },
+    };
+    const onOpen = (): void => {
+      finish(undefined);
+      socket.destroy();
+    };
+    const socket = connector.open(handler, { clock, onOpen, timeoutMs });
+    signal.addEventListener("abort", giveUp, { once: true });
+    if (signal.aborted) giveUp();
+  });
+}

@@ -1,0 +1,18 @@
+// What a person is told of a port that somebody else has: which setting chooses another one.
+
+/** Settings with the address of each port that has one, by its name in errors. */
+const SETTINGS: Readonly<Record<string, string>> = {
+  proxy: "proxy.bind_addr",
+  upstream: "upstream.bind_addr",
+  admin: "admin.bind_addr",
+  gossip: "cluster.gossip.bind_addr",
+  server: "server.bind_addr",
+};
+
+/** What is told of a port that somebody has, and how another one is chosen. */
+export function addressInUse(name: string): string {
+  const setting = SETTINGS[name];
+  if (setting === undefined) return "address already in use";
+  const flag = `--${setting.replaceAll("_", "-")}`;
+  return `address already in use: by another piko? ${flag} (${setting}) chooses another`;
+}

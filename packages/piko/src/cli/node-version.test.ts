@@ -1,0 +1,18 @@
+import { readFileSync } from "node:fs";
+import { expect, it } from "vitest";
+import { nodeFault } from "./node-version.js";
+
+it.each(["18.20.4", "20.18.9", "8.0.0"])("refuses Node %s", (version) => {
+  expect(nodeFault(version)).toBe(`piko needs Node.js 20.19 or later, and this is ${version}`);
+});
+
+it.each(["20.19.0", "20.20.1", "22.0.0", "100.0.0-nightly"])("takes Node %s", (version) => {
+  expect(nodeFault(version)).toBeUndefined();
+});
+
+it("asks for what the package asks for", () => {
+  const { engines } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    engines: { node: string };
+  };
+  expect(engines.node).toBe(">=20.19");
+});
