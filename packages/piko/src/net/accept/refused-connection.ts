@@ -4,8 +4,10 @@
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import type { DeadlineSweep, Expiring } from "../deadline-sweep.js";
 
+/** Connections of a port that are answered at a time; further ones are closed. */
+export const MAX_REFUSED = 1_024;
 /** How long a request may take to begin. */
-const PATIENCE_MS = 2_000;
+export const REFUSED_PATIENCE_MS = 2_000;
 const UPPER_H = 0x48;
 
 export interface RefusedConnectionOptions {
@@ -26,7 +28,7 @@ export class RefusedConnection implements SocketHandler, Expiring {
 
   constructor({ socket, nowMs, sweep, answer, onGone }: RefusedConnectionOptions) {
     this.#socket = socket;
-    this.#deadlineMs = nowMs + PATIENCE_MS;
+    this.#deadlineMs = nowMs + REFUSED_PATIENCE_MS;
     this.#sweep = sweep;
     this.#answer = answer;
     this.#onGone = onGone;

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import { AddressRanges } from "../../base/address-ranges.js";
 import type { ProxyConfig } from "../../config/server.js";
 import { OpenFiles } from "../../net/accept/open-files.js";
+import { MAX_REFUSED } from "../../net/accept/refused-connection.js";
 import type { ProxyDependencies } from "../exchange/proxy-context.js";
 import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
 import { eventually, PortPeer } from "../../../test/port-peer.js";
@@ -139,6 +140,20 @@ describe("connections above a limit", () => {
     expect(silent.end).toBeUndefined();
     scene.node.clock.advance(750);
     expect(await silent.over()).toBe("");
+  });
+
+  it("are so many at a time, and further ones are closed without a word", async () => {
+    const scene = await start({ limits: { maxConnections: 0 } });
+    const told: PortPeer[] = [];
+    while (told.length < MAX_REFUSED) told.push(await scene.connect());
+    await eventually(() => scene.node.hits.length === MAX_REFUSED);
+    expect(await (await scene.connect()).over()).toBe("");
+    // A place that is left can be taken, as soon as the port has noticed.
+    expect(statusOf((await told[0]?.send(GET).over()) ?? "")).toBe("503");
+    told[0]?.socket.destroy();
+    let answer = "";
+    while (answer === "") answer = await (await scene.connect()).send(GET).over();
+    expect(statusOf(answer)).toBe("503");
   });
 
   it("don't keep others from theirs", async () => {

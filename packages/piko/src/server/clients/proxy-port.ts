@@ -22,10 +22,7 @@ import {
   TOO_MANY_FILES,
   TOO_MANY_OF_CLIENT,
 } from "../exchange/proxy-limits.js";
-import { RefusedConnection } from "../../net/accept/refused-connection.js";
-
-/** Connections that get an answer to say that there are too many; others are just closed. */
-const MAX_REFUSED = 1_024;
+import { MAX_REFUSED, RefusedConnection } from "../../net/accept/refused-connection.js";
 
 /** Of a socket between its accepting and its owner's coming, in the same turn: nothing happens. */
 const UNATTENDED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };

@@ -21,6 +21,7 @@ import { isSameOrigin } from "../../http/origin.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head-end.js";
 import { HEAD_COMPLETE, type RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
+import { REFUSED_PATIENCE_MS } from "../../net/accept/refused-connection.js";
 import { type ByteBudget, SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/deadline-sweep.js";
@@ -34,8 +35,6 @@ import type { UpstreamLimit } from "./upstream-metrics.js";
 
 /** Largest upgrade request; tokens are the only long thing in one. */
 const MAX_HEAD_BYTES = 64 * 1024;
-/** How long one that will be refused may take to say anything: an answer before that would be taken for a fault. */
-const SURPLUS_TIMEOUT_MS = 2_000;
 const RETRY_AFTER = "Retry-After: 1\r\n";
 
 const INVALID_ID = `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes, no slash, nothing that can't be seen)`;
@@ -101,7 +100,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     this.refusal = refusal;
     this.#bytes = new ByteStore(port.budget);
     const { readHeaderTimeoutMs } = port.config;
-    const timeoutMs = refusal !== undefined ? SURPLUS_TIMEOUT_MS : readHeaderTimeoutMs;
+    const timeoutMs = refusal !== undefined ? REFUSED_PATIENCE_MS : readHeaderTimeoutMs;
     this.#deadlineMs = deadlineAfter(port.clock.now(), timeoutMs);
     this.#socket = ByteSocket.accept(accepted, this, "long", port.clock);
     port.sweep.add(this);

@@ -5,9 +5,9 @@ import type { TenantConfig } from "../../config/auth.js";
 import { loadConfig } from "../../config/load-config.js";
 import { SERVER } from "../../config/server.js";
 import { OpenFiles } from "../../net/accept/open-files.js";
+import { MAX_REFUSED } from "../../net/accept/refused-connection.js";
 import { eventually, type PortPeer } from "../../../test/port-peer.js";
 import { UpstreamRig, type UpstreamRigOptions, upgradeRequest } from "../../../test/upstream-rig.js";
-import { MAX_SURPLUS } from "./upstream-port.js";
 
 let rig: UpstreamRig | undefined;
 afterEach(async () => {
@@ -110,13 +110,13 @@ describe("limits", () => {
   it("answer so many at a time that there is no room for, and close further ones without a word", async () => {
     const rig = await start({ limits: { maxTunnelsPerClient: 0 } });
     const told: PortPeer[] = [];
-    while (told.length < MAX_SURPLUS) told.push(await rig.connect());
-    await eventually(() => rig.port.pendingCount === MAX_SURPLUS);
+    while (told.length < MAX_REFUSED) told.push(await rig.connect());
+    await eventually(() => rig.port.pendingCount === MAX_REFUSED);
     expect(await (await rig.connect()).over()).toBe("");
-    expect(rig.port.pendingCount).toBe(MAX_SURPLUS);
+    expect(rig.port.pendingCount).toBe(MAX_REFUSED);
     // A place that is left can be taken.
     expect(statusOf((await told[0]?.send("G").over()) ?? "")).toBe("429");
-    await eventually(() => rig.port.pendingCount === MAX_SURPLUS - 1);
+    await eventually(() => rig.port.pendingCount === MAX_REFUSED - 1);
     expect(statusOf(await (await rig.connect()).send("G").over())).toBe("429");
   });
 

@@ -12,6 +12,7 @@ import { TlsAcceptor, type TlsOwner } from "../../net/accept/tls-acceptor.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
 import type { OpenFiles } from "../../net/accept/open-files.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
+import { MAX_REFUSED } from "../../net/accept/refused-connection.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
@@ -36,8 +37,6 @@ const MAX_FIELDS = 100;
 /** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
 const KEEP_ALIVE_MS = 60_000;
 
-/** Connections that there is no room for and that get an answer to say so; others are just closed. */
-export const MAX_SURPLUS = 1_024;
 const TOO_MANY_FILES: Refusal = { status: 503, message: "too many connections (open_files)" };
 const TOO_MANY_OF_CLIENT: Refusal = {
   status: 429,
@@ -99,7 +98,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   readonly #trustedProxies: AddressRanges;
   readonly #files: OpenFiles;
   /** Connections that there is no room for; they wait for their refusal. */
-  #surplus = 0;
+  #refusedCount = 0;
 
   constructor(options: UpstreamPortOptions) {
     this.nodeId = options.nodeId;
@@ -213,7 +212,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
 
   onPendingGone(connection: UpstreamConnection): void {
     this.#connections.delete(connection);
-    if (connection.refusal !== undefined) this.#surplus--;
+    if (connection.refusal !== undefined) this.#refusedCount--;
     else this.#leave(connection.clientIp);
   }
 
@@ -288,11 +287,11 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   #admit(socket: Socket, clientIp: string): void {
     const refusal = this.#findRefusal(socket, clientIp);
     if (refusal !== undefined) {
-      if (this.#surplus >= MAX_SURPLUS || this.#files.isOut(socket)) {
+      if (this.#refusedCount >= MAX_REFUSED || this.#files.isOut(socket)) {
         socket.destroy();
         return;
       }
-      this.#surplus++;
+      this.#refusedCount++;
     }
     setKeepAlive(socket, KEEP_ALIVE_MS);
     this.#connections.add(new UpstreamConnection(this, socket, clientIp, refusal));
