@@ -18,7 +18,7 @@ import { parseServiceAddress } from "../src/base/service-address.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
 import { AccessLog } from "../src/observability/access-log.js";
 import { RequestMetrics } from "../src/observability/request-metrics.js";
-import { createSilentLogger } from "../src/observability/silent-logger.js";
+import { createSilentLogger } from "./silent-logger.js";
 import { ServiceConnector } from "../src/agent/connect-service.js";
 import { HttpService } from "../src/agent/http-service.js";
 import { HttpStreams } from "../src/agent/http-streams.js";

@@ -9,7 +9,7 @@ import { ByteBudget } from "../src/net/byte-budget.js";
 import { OpenFiles } from "../src/net/accept/open-files.js";
 import { DeadlineSweep } from "../src/net/deadline-sweep.js";
 import { RequestMetrics } from "../src/observability/request-metrics.js";
-import { createSilentLogger } from "../src/observability/silent-logger.js";
+import { createSilentLogger } from "./silent-logger.js";
 import type { Client } from "../src/server/clients/client.js";
 import { H1Client } from "../src/server/clients/h1-client.js";
 import { ProxyContext, type ProxyDependencies } from "../src/server/exchange/proxy-context.js";

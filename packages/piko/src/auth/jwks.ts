@@ -6,7 +6,7 @@ import { KeySet, publicKey, type VerifyingKey } from "./keys.js";
 
 /** Largest key set. */
 export const MAX_JWKS_BYTES = 1_048_576;
-export const MAX_JWKS_KEYS = 1_000;
+const MAX_JWKS_KEYS = 1_000;
 const MIN_RSA_BITS = 2_048;
 
 /**

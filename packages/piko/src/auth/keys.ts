@@ -3,7 +3,7 @@
 
 import { createHash, type KeyObject, webcrypto } from "node:crypto";
 
-export const HMAC_ALGORITHMS = ["HS256", "HS384", "HS512"] as const;
+const HMAC_ALGORITHMS = ["HS256", "HS384", "HS512"] as const;
 const RSA_ALGORITHMS = ["RS256", "RS384", "RS512"] as const;
 /** By OpenSSL's name of the curve (RFC 7518 section 3.4). */
 const ECDSA_ALGORITHMS: ReadonlyMap<string, string> = new Map([

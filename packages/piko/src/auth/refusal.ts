@@ -5,7 +5,7 @@ export interface Refusal {
   readonly status: 401 | 503;
   /** For `{"error": ...}`. */
   readonly message: string;
-  /** One of {@link REFUSAL_REASONS}. */
+  /** For the log, and the label `reason` of metrics. */
   readonly reason: string;
 }
 
@@ -62,6 +62,3 @@ export const REFUSED: Readonly<Record<RefusalName, Refusal>> = {
   unready: refuse(503, "authentication is not ready", "no_keys"),
   busy: refuse(503, "too many tokens wait to be verified", "max_pending"),
 };
-
-/** Values of the label `reason`. */
-export const REFUSAL_REASONS: readonly string[] = Object.values(REFUSED).map(({ reason }) => reason);

@@ -1,7 +1,7 @@
 // Secret keys of 32 bytes, as configuration and files have them: in base64.
 
 /** Length of a key. */
-export const SECRET_KEY_BYTES = 32;
+const SECRET_KEY_BYTES = 32;
 
 /**
  * Reads a key in base64, with or without its padding; white space around it doesn't count.

@@ -10,7 +10,7 @@ import { PatternChecker, PatternSource } from "@piko/testkit";
 import { TestServer } from "../../../client/test/test-server.js";
 import { NO_TLS, Uses } from "../../test/agent-rig.js";
 import { RecordedLog } from "../../test/recorded-log.js";
-import { createSilentLogger } from "../observability/silent-logger.js";
+import { createSilentLogger } from "../../test/silent-logger.js";
 import { parseServiceAddress } from "../base/service-address.js";
 import { systemClock } from "@piko/tunnel";
 import { ServiceConnector } from "../agent/connect-service.js";

@@ -1,7 +1,7 @@
 import { FakeClock } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { Metrics } from "../observability/metrics.js";
-import { createSilentLogger } from "../observability/silent-logger.js";
+import { createSilentLogger } from "../../test/silent-logger.js";
 import { LimitCounters } from "./limit-counters.js";
 
 function create() {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Metrics } from "../observability/metrics.js";
-import { createSilentLogger } from "../observability/silent-logger.js";
+import { createSilentLogger } from "../../test/silent-logger.js";
 import { createRouteLimits, metricsRoute, RouteServer, send, sendJson } from "./route-server.js";
 
 const cleanUps: (() => void)[] = [];

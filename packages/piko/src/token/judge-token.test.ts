@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadConfig } from "../config/load-config.js";
 import { SERVER } from "../config/server.js";
 import { TOKEN_CREATE, TOKEN_INSPECT } from "../config/token.js";
-import { createSilentLogger } from "../observability/silent-logger.js";
+import { createSilentLogger } from "../../test/silent-logger.js";
 import { createKey } from "./create-key.js";
 import { createToken } from "./create-token.js";
 import { judgeToken } from "./judge-token.js";

@@ -14,7 +14,7 @@ export const KIND_RECORD = 0x11;
 
 export const LIFE_ID_BYTES = 16;
 export const HEADER_BYTES = 36;
-export const TAG_BYTES = 16;
+const TAG_BYTES = 16;
 /** Bytes of an envelope with nothing in it. */
 export const ENVELOPE_BYTES: number = HEADER_BYTES + TAG_BYTES;
 

@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { afterEach, describe, expect, it } from "vitest";
 import { createRouteLimits, RouteServer } from "../../net/route-server.js";
 import { Metrics } from "../../observability/metrics.js";
-import { createSilentLogger } from "../../observability/silent-logger.js";
+import { createSilentLogger } from "../../../test/silent-logger.js";
 import { ClusterTable } from "../cluster/cluster-table.js";
 import { AdminForward } from "./forward.js";
 

@@ -6,7 +6,7 @@ import { systemClock } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
 import { createRouteLimits, RouteServer } from "../../net/route-server.js";
 import { Metrics } from "../../observability/metrics.js";
-import { createSilentLogger } from "../../observability/silent-logger.js";
+import { createSilentLogger } from "../../../test/silent-logger.js";
 import { Profiles } from "./profiles.js";
 
 let server: RouteServer | undefined;

@@ -32,7 +32,7 @@ export const IN_REQUEST = 1;
 /** Another protocol: bytes pass as they are. */
 export const RAW = 2;
 /** Nothing more: what comes is dropped. */
-export const STOPPED = 3;
+const STOPPED = 3;
 /** Nothing here: the socket has another handler. */
 export const HANDED_OVER = 4;
 

@@ -4,7 +4,7 @@
 import { EVERYBODY, SeededRandom, SimulatedCluster } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { Gossip } from "../../gossip/gossip.js";
-import { createSilentLogger } from "../../observability/silent-logger.js";
+import { createSilentLogger } from "../../../test/silent-logger.js";
 import { Announcements } from "./announcements.js";
 import { ClusterTable, NODE_DOUBTFUL, NODE_WELL } from "./cluster-table.js";
 import { announceNode, watchCluster } from "./gossip-sync.js";

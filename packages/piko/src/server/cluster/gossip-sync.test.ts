@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { createSilentLogger } from "../../observability/silent-logger.js";
+import { createSilentLogger } from "../../../test/silent-logger.js";
 import { ClusterTable, NODE_WELL } from "./cluster-table.js";
 import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
 

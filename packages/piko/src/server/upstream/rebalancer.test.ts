@@ -1,6 +1,6 @@
 import { FakeClock, SeededRandom } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
-import { createSilentLogger } from "../../observability/silent-logger.js";
+import { createSilentLogger } from "../../../test/silent-logger.js";
 import { ReconnectWaits } from "./reconnect-waits.js";
 import { Rebalancer } from "./rebalancer.js";
 import type { Tunnel } from "./tunnel.js";

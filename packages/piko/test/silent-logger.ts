@@ -1,8 +1,8 @@
-// A logger that says nothing, for tests and for embedding.
+// A logger that says nothing.
 
-import { LogOutput } from "./log-output.js";
-import type { Logger } from "./logger.js";
-import { TimestampFormatter } from "./timestamp.js";
+import { LogOutput } from "../src/observability/log-output.js";
+import type { Logger } from "../src/observability/logger.js";
+import { TimestampFormatter } from "../src/observability/timestamp.js";
 
 /** Creates a logger whose lines go nowhere; every level is off. */
 export function createSilentLogger(): Logger {
