@@ -1,4 +1,4 @@
-// Peers that vanish from the network without a word: agents, services, other nodes. (Clients are in limits.test.ts.)
+// Peers that vanish from the network without a word: agents, services, other nodes. (Clients are in limits/standstill.test.ts.)
 // Whoever waits for one of them is told, and nothing of it remains.
 
 import { writeFile } from "node:fs/promises";
