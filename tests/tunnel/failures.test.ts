@@ -1,14 +1,13 @@
 // What happens when a part goes away: clients, services, agents, servers. Never a hang, never a lost process.
 
 import { connect } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
 import { beforeAll, describe, expect, it } from "vitest";
 import { eventually, within } from "../harness/deadline.js";
 import { MemoryWatch } from "../harness/memory.js";
-import { type RunningServer, startAgent, startForward, startServer, startTunnel } from "../harness/piko.js";
+import { type RunningServer, startAgent, startServer, startTunnel } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
 import type { RawResponse } from "../harness/raw-response.js";
-import { startCannedService, startEchoService, startRawService } from "../harness/raw-service.js";
+import { startCannedService, startRawService } from "../harness/raw-service.js";
 import { Service } from "../harness/service.js";
 import { perFile, perTest } from "../harness/stage.js";
 
@@ -16,7 +15,6 @@ const scene = perTest();
 
 /** A server that gives a lost agent little time to come back. */
 const IMPATIENT = { "proxy.reconnect-wait": "200ms" };
-
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`;
 
 async function ask(proxy: string, path = "/item?i=1", ms?: number): Promise<RawResponse> {
@@ -38,13 +36,6 @@ function becomes(proxy: string, status: number, ms?: number): Promise<RawRespons
     ms,
   );
 }
-
-/** Flags that put a server on the ports of one that has ended. */
-const samePorts = (server: RunningServer): Record<string, string> => ({
-  "proxy.bind-addr": server.proxy,
-  "upstream.bind-addr": server.upstream,
-  "admin.bind-addr": server.admin,
-});
 
 describe("a client that goes", () => {
   const stage = perFile();
@@ -228,31 +219,6 @@ describe("an agent that goes", () => {
   });
 });
 
-describe("an agent that stops", () => {
-  it("cuts what is left when its grace period is over", async () => {
-    const service = await Service.start(scene);
-    const server = await startServer(scene);
-    const flags = ["--grace-period", "500ms"];
-    const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
-    const hanging = await RawClient.connect(scene, server.proxy);
-    hanging.send(get("/hang"));
-    const { aborted } = await service.request("/hang");
-    agent.signal("SIGTERM");
-    await agent.stopped();
-    expect((await hanging.response()).status).toBe(502);
-    await aborted;
-  });
-
-  it("before it was ever connected ends, and doesn't wait for a connection", async () => {
-    const nobody = await startRawService(scene, () => {});
-    await nobody.stop();
-    const agent = await startAgent(scene, nobody.addr, "web", "127.0.0.1:1", { wait: false });
-    await agent.waitForLine(({ text }) => /connect/i.test(text), "attempt to connect");
-    agent.signal("SIGTERM");
-    await agent.stopped();
-  });
-});
-
 describe("a tunnel that is refused", () => {
   it("once and for all ends the agent with code 1 and the reason", async () => {
     const refusing = await startCannedService(
@@ -296,111 +262,5 @@ describe("an agent that stands still", () => {
     expect(new Set(statuses)).toEqual(new Set([504]));
     agent.signal("SIGCONT");
     await becomes(server.proxy, 200);
-  });
-});
-
-describe("a server that is restarted on its ports", () => {
-  it.each(["SIGTERM", "SIGKILL"] as const)("after %s is found again by its agents", async (signal) => {
-    const service = await Service.start(scene);
-    const first = await startTunnel(scene, service.addr);
-    first.server.program.signal(signal);
-    await first.server.program.exited;
-    // Long enough for the agent to have failed to connect more than once.
-    await delay(500);
-    const second = await startServer(scene, samePorts(first.server));
-    await becomes(second.proxy, 200);
-    expect(first.agent.exit).toBeUndefined();
-  });
-
-  it("is found again by a forwarder's next connection", async () => {
-    const { addr } = await startEchoService(scene);
-    const first = await startServer(scene);
-    await startAgent(scene, first.upstream, "echo", addr, { mode: "tcp" });
-    const forward = await startForward(scene, first.proxy, "echo");
-    const before = await RawClient.connect(scene, forward.addr);
-    before.send("x");
-    await before.take(1);
-    await first.program.kill();
-    expect((await before.rest()).length).toBe(0);
-    await startServer(scene, samePorts(first));
-    await eventually(async () => {
-      try {
-        const client = await RawClient.connect(scene, forward.addr);
-        client.send("y");
-        return (await client.take(1)).toString() === "y";
-      } catch {
-        return false;
-      }
-    }, "echo");
-  });
-});
-
-describe("a server that stops", () => {
-  it("finishes the requests under way and then ends with 0", async () => {
-    const service = await Service.start(scene);
-    const { server } = await startTunnel(scene, service.addr);
-    const slow = await RawClient.connect(scene, server.proxy);
-    slow.send(get("/slow?head=500"));
-    const events = await RawClient.connect(scene, server.proxy);
-    events.send(get("/events?count=5&ms=150"));
-    const idle = await RawClient.connect(scene, server.proxy);
-    idle.send(get("/item?i=1"));
-    await idle.response();
-    await service.request("/slow");
-    // This response's head has gone out before the signal: it can't say that the connection ends with it.
-    await eventually(() => events.buffer.length > 0, "response head");
-    server.program.signal("SIGTERM");
-    expect((await idle.rest()).length).toBe(0);
-    expect((await slow.response()).body.toString()).toBe("ok");
-    expect((await events.response()).body.toString().match(/data: /g)).toHaveLength(5);
-    await server.program.stopped();
-  });
-
-  it("cuts what is left when its grace period is over", async () => {
-    const service = await Service.start(scene);
-    const server = await startServer(scene, { "grace-period": "500ms" });
-    await startAgent(scene, server.upstream, "web", service.addr);
-    const hanging = await RawClient.connect(scene, server.proxy);
-    hanging.send(get("/hang"));
-    await service.request("/hang");
-    const upgraded = await RawClient.connect(scene, server.proxy);
-    upgraded.send("GET /up HTTP/1.1\r\nHost: web.test\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n");
-    await upgraded.response();
-    server.program.signal("SIGTERM");
-    await server.program.stopped();
-    await hanging.rest();
-    await upgraded.rest();
-  });
-
-  it("ends at once on the second signal", async () => {
-    const service = await Service.start(scene);
-    const { server } = await startTunnel(scene, service.addr);
-    const client = await RawClient.connect(scene, server.proxy);
-    client.send(get("/hang"));
-    await service.request("/hang");
-    server.program.signal("SIGTERM");
-    await server.program.waitForLine(({ text }) => /shut|stop|drain/i.test(text), "notice of the shutdown");
-    server.program.signal("SIGTERM");
-    // Of its own accord it would wait for the request, and end with 0.
-    expect(await server.program.exited).toEqual({ code: 143, signal: null });
-  });
-
-  it("is not ready from the signal on", async () => {
-    const service = await Service.start(scene);
-    const server = await startServer(scene, { "drain-delay": "1s" });
-    await startAgent(scene, server.upstream, "web", service.addr);
-    expect((await fetch(`http://${server.admin}/ready`)).status).toBe(200);
-    server.program.signal("SIGTERM");
-    await eventually(async () => (await fetch(`http://${server.admin}/ready`)).status === 503, "503");
-    expect((await ask(server.proxy)).status).toBe(200);
-    await server.program.stopped();
-  });
-});
-
-describe("an address that is taken", () => {
-  it("ends the start with one clear line and code 1", async () => {
-    const taken = await startRawService(scene, () => {});
-    const failed = startServer(scene, { "proxy.bind-addr": taken.addr });
-    await expect(failed).rejects.toThrow(/address already in use|EADDRINUSE/);
   });
 });

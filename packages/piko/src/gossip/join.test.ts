@@ -1,55 +1,20 @@
 // Joining and leaving, on a simulated network.
 
-import { SeededRandom, SimulatedClock, SimulatedNetwork, type SimulatedTransport, View } from "@piko/testkit";
 import { beforeEach, describe, expect, it } from "vitest";
 import { encodeJoinAnswer } from "./wire/stream-codec.js";
-import { Gossip } from "./gossip.js";
+import { A, B, C, GossipRig } from "../../test/gossip-rig.js";
 
-let clock: SimulatedClock;
-let network: SimulatedNetwork;
-let random: SeededRandom;
-
+let rig: GossipRig;
 beforeEach(() => {
-  clock = new SimulatedClock();
-  random = new SeededRandom(1);
-  network = new SimulatedNetwork(clock, random);
+  rig = new GossipRig();
 });
-
-interface Node {
-  readonly gossip: Gossip;
-  readonly view: View;
-  readonly told: string[];
-  readonly transport: SimulatedTransport;
-}
-
-function startNode(id: string, ip: string, seeds: string[] = []): Node {
-  const told: string[] = [];
-  const view = new View(id, (_observer, ...what) => told.push(what.filter((word) => word !== "").join(" ")));
-  const transport = network.transport(`${ip}:8003`);
-  const gossip = new Gossip({
-    nodeId: id,
-    addr: `${ip}:8003`,
-    transport,
-    watch: view,
-    clock,
-    random: () => random.next(),
-    resolve: (addresses, done) => done({ targets: addresses, failures: [] }),
-  });
-  gossip.start();
-  if (seeds.length > 0) void gossip.join(seeds);
-  return { gossip, view, told, transport };
-}
-
-const A = "10.0.0.1";
-const B = "10.0.0.2";
-const C = "10.0.0.3";
 
 describe("joining", () => {
   it("is not spoiled by one dead address, nor delayed by it", async () => {
-    startNode("a", A);
-    const b = startNode("b", B);
+    rig.startNode("a", A);
+    const b = rig.startNode("b", B);
     const pending = b.gossip.join([`${C}:8003`, `${A}:8003`]);
-    clock.run(100);
+    rig.clock.run(100);
     expect(await pending).toMatchObject({ outcome: "joined", nodeIds: ["a"] });
     expect(b.view.routable()).toEqual(["a"]);
   });
@@ -62,41 +27,41 @@ describe("joining", () => {
     ["another node", [`${B}:8003`], "joined"],
     ["another node and nobody", [`${B}:8003`, `${C}:8003`], "joined"],
   ])("%s is told apart", async (_name, addresses, outcome) => {
-    const a = startNode("a", A);
-    startNode("b", B);
+    const a = rig.startNode("a", A);
+    rig.startNode("b", B);
     // The same node behind another address.
-    const alias = network.transport("10.1.1.1:8003");
+    const alias = rig.network.transport("10.1.1.1:8003");
     alias.attach({
       onPacket: () => {},
       onRequest: (_request, _ip, answer) => answer(encodeJoinAnswer({ nodeId: "a", addr: `${A}:8003` }, [])),
     });
     const pending = a.gossip.join(addresses);
-    clock.run(15_000);
+    rig.clock.run(15_000);
     expect((await pending).outcome).toBe(outcome);
   });
 
   it("is over when others come by themselves", async () => {
-    const a = startNode("a", A);
+    const a = rig.startNode("a", A);
     const pending = a.gossip.join([`${A}:8003`, "10.0.0.99:8003"]);
-    clock.run(100);
-    startNode("b", B, [`${A}:8003`]);
-    clock.run(500);
+    rig.clock.run(100);
+    rig.startNode("b", B, [`${A}:8003`]);
+    rig.clock.run(500);
     expect(await pending).toMatchObject({ outcome: "joined", nodeIds: ["b"], own: true });
   });
 
   it("is followed by a moment until all are known", async () => {
-    startNode("a", A);
-    startNode("b", B, [`${A}:8003`]);
-    clock.run(1_000);
-    network.conditions.delayMs = [80, 80];
-    const c = startNode("c", C);
+    rig.startNode("a", A);
+    rig.startNode("b", B, [`${A}:8003`]);
+    rig.clock.run(1_000);
+    rig.network.conditions.delayMs = [80, 80];
+    const c = rig.startNode("c", C);
     const joined = c.gossip.join([`${A}:8003`]);
-    clock.run(1_000, () => c.view.nodes.has("a"));
+    rig.clock.run(1_000, () => c.view.nodes.has("a"));
     await joined;
     expect(c.view.nodes.has("b")).toBe(false);
     const settled = c.gossip.settle();
     for (let i = 0; i < 30; i++) {
-      clock.run(100);
+      rig.clock.run(100);
       await Promise.resolve();
     }
     await settled;
@@ -104,17 +69,17 @@ describe("joining", () => {
   });
 
   it("goes on in the background when it has failed", async () => {
-    const a = startNode("a", A);
+    const a = rig.startNode("a", A);
     const pending = a.gossip.join([`${B}:8003`]);
-    clock.run(12_000);
+    rig.clock.run(12_000);
     expect((await pending).outcome).toBe("failed");
-    startNode("b", B);
-    clock.run(3_000);
+    rig.startNode("b", B);
+    rig.clock.run(3_000);
     expect(a.view.routable()).toEqual(["b"]);
   });
 
   it("ends with the signal, and with close", async () => {
-    const a = startNode("a", A);
+    const a = rig.startNode("a", A);
     const controller = new AbortController();
     const aborted = a.gossip.join([`${C}:8003`], { signal: controller.signal });
     controller.abort(new Error("stopped"));
@@ -127,24 +92,24 @@ describe("joining", () => {
 
 describe("leaving", () => {
   it("is confirmed by three nodes at most", async () => {
-    const nodes = [A, B, C, "10.0.0.4", "10.0.0.5"].map((ip, i) => startNode(`n${i}`, ip, [`${A}:8003`]));
-    clock.run(2_000);
+    const nodes = [A, B, C, "10.0.0.4", "10.0.0.5"].map((ip, i) => rig.startNode(`n${i}`, ip, [`${A}:8003`]));
+    rig.clock.run(2_000);
     const leaving = nodes[2]?.gossip.leave();
-    clock.run(1_000);
+    rig.clock.run(1_000);
     expect(await leaving).toBe(3);
     expect(await nodes[2]?.gossip.leave()).toBe(0);
     for (const { view } of nodes.filter((_, i) => i !== 2)) expect(view.nodes.get("n2")?.left).toBe(true);
   });
 
   it("is over at once when there is nobody to tell", async () => {
-    expect(await startNode("a", A).gossip.leave()).toBe(0);
+    expect(await rig.startNode("a", A).gossip.leave()).toBe(0);
   });
 
   it("is over at close", async () => {
-    const a = startNode("a", A);
-    const b = startNode("b", B, [`${A}:8003`]);
-    clock.run(1_000);
-    network.crash(b.transport, "host");
+    const a = rig.startNode("a", A);
+    const b = rig.startNode("b", B, [`${A}:8003`]);
+    rig.clock.run(1_000);
+    rig.network.crash(b.transport, "host");
     const leaving = a.gossip.leave();
     await a.gossip.close();
     expect(await leaving).toBe(0);

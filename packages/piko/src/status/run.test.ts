@@ -1,102 +1,36 @@
+// `piko status`: pages for programs and for people, questions, and what is said when nobody answers.
+
 import { once } from "node:events";
-import { createServer, type RequestListener, type Server } from "node:http";
+import type { RequestListener } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
-import { createCertificates, FakeClock } from "@piko/testkit";
+import { createCertificates } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { parse, parseAllDocuments } from "yaml";
-import type { GivenSetting } from "../config/load-config.js";
-import { loadConfig } from "../config/load-config.js";
-import { STATUS, type StatusConfig } from "../config/status.js";
+import { parse } from "yaml";
 import { AdminClient } from "./admin-client.js";
 import {
   clusterNode,
   clusterNodes,
   gossipNode,
   gossipNodes,
-  type Page,
   upstreamDoubtful,
   upstreamEndpoints,
 } from "./pages.js";
-import { runStatus } from "./run.js";
+import {
+  closeServers,
+  configOf,
+  serve,
+  servePages,
+  servers,
+  show,
+  TestScreen,
+} from "../../test/status-rig.js";
 
-const servers: Server[] = [];
-afterEach(() => {
-  for (const server of servers.splice(0)) {
-    server.close();
-    server.closeAllConnections();
-  }
-});
-
-async function serve(answer: RequestListener): Promise<string> {
-  const server = createServer(answer).listen(0, "127.0.0.1");
-  servers.push(server);
-  await once(server, "listening");
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-}
-
-/** A server of JSON pages by path. */
-function servePages(pages: Readonly<Record<string, unknown>>): Promise<string> {
-  return serve((request, response) => {
-    const page = pages[request.url ?? ""];
-    if (page === undefined) response.writeHead(404).end();
-    else response.end(JSON.stringify(page));
-  });
-}
-
-function configOf(url: string, settings: Readonly<Record<string, unknown>> = {}): StatusConfig {
-  const given: GivenSetting[] = Object.entries({ "server.url": url, ...settings }).map(([path, value]) => ({
-    keys: path.split("."),
-    value,
-    flag: path,
-  }));
-  return loadConfig(STATUS, { path: undefined, expandEnv: false, env: {}, given });
-}
-
-class TestScreen {
-  text = "";
-  errors = "";
-  /** Called with everything so far at each write. */
-  onWrite: () => void = () => {};
-  readonly size: () => { columns: number; rows: number } | undefined;
-
-  constructor(columns?: number, rows = 24) {
-    this.size = () => (columns === undefined ? undefined : { columns, rows });
-  }
-
-  readonly write = (text: string): void => {
-    this.text += text;
-    this.onWrite();
-  };
-
-  readonly writeError = (text: string): void => {
-    this.errors += text;
-    this.onWrite();
-  };
-
-  hasReader = false;
-
-  async until(holds: () => boolean): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.onWrite = () => {
-        if (holds()) resolve();
-      };
-      this.onWrite();
-    });
-  }
-}
-
-const NOW_MS = Date.parse("2026-11-25T12:00:00Z");
-
-async function show<T>(page: Page<T>, config: StatusConfig, screen = new TestScreen()): Promise<string> {
-  const clock = new FakeClock();
-  const { signal } = new AbortController();
-  await runStatus({ config, page, screen, signal, clock, wallNow: () => NOW_MS });
-  return screen.text;
-}
+afterEach(closeServers);
 
 const A = { id: "a", status: "active", proxy_addr: "10.0.0.1:8000", admin_addr: "10.0.0.1:8002" };
 const B = { id: "b", status: "left", proxy_addr: "10.0.0.2:8000", admin_addr: "10.0.0.2:8002" };
+
 const GOSSIP_B = {
   id: "b",
   addr: "10.0.0.2:8003",
@@ -105,8 +39,10 @@ const GOSSIP_B = {
   unreachable: false,
   expiry: "2026-11-25T12:00:41.5Z",
 };
+
 const GOSSIP_A = { ...GOSSIP_B, id: "a", left: false, expiry: "0001-01-01T00:00:00Z" };
 const ENTRY = { key: "proxy_addr", value: "10.0.0.2:8000", version: 1, internal: false, deleted: false };
+
 const PAGES = {
   "/status/upstream/endpoints": { web: 12, api: 1 },
   "/status/upstream/doubtful": [
@@ -319,128 +255,3 @@ describe("a question over TLS", () => {
     );
   });
 });
-
-describe("a watch", () => {
-  interface Watched {
-    readonly screen: TestScreen;
-    readonly clock: FakeClock;
-    /** Lets it ask again. */
-    readonly again: () => void;
-    readonly end: () => Promise<void>;
-  }
-
-  function watch<T>(page: Page<T>, config: StatusConfig, screen: TestScreen): Watched {
-    const clock = new FakeClock();
-    const stop = new AbortController();
-    const { signal } = stop;
-    const ended = runStatus({ config, page, screen, signal, clock, wallNow: () => NOW_MS });
-    return {
-      screen,
-      clock,
-      again: () => clock.advance(1_000),
-      end: () => {
-        stop.abort();
-        return ended;
-      },
-    };
-  }
-
-  it("prints changes and new failures, and goes on over them", async () => {
-    const answers: (object | undefined)[] = [{ web: 1 }, { web: 1 }, undefined, undefined, { web: 2 }];
-    let asked = 0;
-    const url = await serve((_request, response) => {
-      const page = answers[asked++];
-      if (page === undefined) response.writeHead(503).end();
-      else response.end(JSON.stringify(page));
-    });
-    const screen = new TestScreen();
-    const { again, clock, end } = watch(upstreamEndpoints, configOf(url, { watch: true }), screen);
-    await screen.until(() => screen.text !== "");
-    for (let round = 1; round < answers.length; round++) {
-      await waitForTimer(clock);
-      again();
-    }
-    await screen.until(() => screen.text.includes("---"));
-    await end();
-    expect(parseAllDocuments(screen.text).map((document) => document.toJS() as unknown)).toEqual([
-      { web: 1 },
-      { web: 2 },
-    ]);
-    expect(screen.errors).toBe(`upstream endpoints: ${url}: bad status: 503\n`);
-  });
-
-  it("redraws a terminal in place, and no more than fits", async () => {
-    const endpoints = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`endpoint-${at}`, 1]));
-    const url = await servePages({ "/status/upstream/endpoints": endpoints });
-    const screen = new TestScreen(80, 10);
-    const { again, clock, end } = watch(upstreamEndpoints, configOf(url, { watch: true }), screen);
-    await screen.until(() => screen.text.includes("more lines"));
-    await waitForTimer(clock);
-    screen.text = "";
-    again();
-    await screen.until(() => screen.text.includes("more lines"));
-    await end();
-    expect(screen.text.startsWith("\u001b[Hupstream endpoints at http")).toBe(true);
-    expect(screen.text.split("\n")).toHaveLength(10);
-    expect(screen.text).toContain("... and 95 more lines");
-  });
-
-  it("ends at once when its first question fails", async () => {
-    const url = await serve((_, response) => response.writeHead(503).end());
-    await expect(show(upstreamEndpoints, configOf(url, { watch: true }))).rejects.toThrow("bad status: 503");
-  });
-
-  it.each(["yaml", "json", "table"])(
-    "asks in %s whether a program still reads, without a line",
-    async (output) => {
-      const answers = [{ web: 1 }, { web: 1 }, { web: 1 }, { web: 2 }];
-      let asked = 0;
-      const url = await serve((_request, response) => {
-        response.end(JSON.stringify(answers[asked++]));
-      });
-      const screen = new TestScreen();
-      screen.hasReader = true;
-      const { again, clock, end } = watch(upstreamEndpoints, configOf(url, { watch: true, output }), screen);
-      await screen.until(() => screen.text !== "");
-      const first = screen.text;
-      for (let round = 1; round < answers.length; round++) {
-        await waitForTimer(clock);
-        again();
-      }
-      const last = first.replace("1", "2");
-      await screen.until(() => screen.text.endsWith(last));
-      await end();
-      const separator = { json: "", yaml: "---\n", table: "\n" }[output] ?? "";
-      expect(screen.text).toBe(`${first}  \n${separator}${last}`);
-      if (output === "yaml")
-        expect(parseAllDocuments(screen.text).map((each) => each.toJS() as unknown)).toEqual([
-          { web: 1 },
-          { web: 2 },
-        ]);
-    },
-  );
-
-  it("ends while it waits for an answer", async () => {
-    let asked = 0;
-    let askedAgain = (): void => {};
-    const second = new Promise<void>((resolve) => {
-      askedAgain = resolve;
-    });
-    const url = await serve((_request, response) => {
-      if (asked++ === 0) response.end("{}");
-      else askedAgain();
-    });
-    const screen = new TestScreen();
-    const { again, clock, end } = watch(upstreamEndpoints, configOf(url, { watch: true }), screen);
-    await screen.until(() => screen.text !== "");
-    await waitForTimer(clock);
-    again();
-    await second;
-    await end();
-  });
-});
-
-/** Waits until somebody waits for the clock. */
-async function waitForTimer(clock: FakeClock): Promise<void> {
-  while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
-}

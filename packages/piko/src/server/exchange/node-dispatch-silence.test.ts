@@ -2,7 +2,7 @@
 // back.
 
 import { afterEach, describe, expect, it } from "vitest";
-import { ClusterRig, type Kind } from "../../../test/cluster-rig.js";
+import { ClusterRig } from "../../../test/cluster-rig.js";
 import type { MemoryTunnel } from "../../../test/memory-stream.js";
 import type { NodeRigOptions } from "../../../test/node-rig.js";
 
@@ -10,13 +10,12 @@ const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
 const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 2\r\n\r\nab";
 const PUT = POST.replace("POST", "PUT");
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const sentBack = (value: string): string =>
-  `HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nx-piko-reroute: ${value}\r\n\r\n`;
-const TAKES_BACK = "x-piko-hop-capabilities: reroute\r\n";
+
 const forwarded = (fields: string, request = GET): string =>
   request.replace("\r\n\r\n", `\r\nx-piko-forward: true\r\n${fields}\r\n`);
 
 const rigs: ClusterRig[] = [];
+
 afterEach(() => {
   for (const rig of rigs.splice(0)) {
     rig.close();
@@ -44,218 +43,6 @@ function silent(
   rig.doubt(tunnel);
   return tunnel;
 }
-
-describe("of all upstreams that there may be, the best one is asked", () => {
-  const ORDER = [
-    "own well",
-    "node well",
-    "own draining",
-    "node draining",
-    "own doubtful",
-    "node doubtful",
-    "node failed",
-  ] as const;
-
-  for (let set = 1; set < 1 << ORDER.length; set++) {
-    const present = ORDER.filter((_, i) => (set & (1 << i)) !== 0);
-    it(`among ${present.join(", ")}`, () => {
-      const rig = create();
-      const tunnels = new Map<string, MemoryTunnel>();
-      for (const each of [...present].reverse()) {
-        const [where, kind] = each.split(" ") as [string, Kind];
-        if (where === "own") tunnels.set(each, rig.addTunnel(kind));
-        else rig.addNode(kind, kind);
-      }
-      rig.socket.send(GET);
-      const asked = [
-        ...[...tunnels].filter(([, { streams }]) => streams.length > 0).map(([name]) => name),
-        ...rig.hops.map(({ id }) => `node ${id}`),
-      ];
-      expect(asked).toEqual([present[0]]);
-    });
-  }
-});
-
-describe("a request of another node", () => {
-  it.each([
-    ["doubtful", "well", true],
-    ["doubtful", "draining", false],
-    ["doubtful", "doubtful", false],
-    ["doubtful", "failed", false],
-    ["draining", "well", false],
-    ["well", "well", false],
-  ] as const)("that takes it back: %s here, %s elsewhere: sent back %s", (here, there, back) => {
-    const rig = create();
-    rig.beNode();
-    const tunnel = rig.addTunnel(here);
-    rig.addNode("other", there);
-    rig.socket.send(forwarded(TAKES_BACK));
-    expect([tunnel.streams.length, rig.hops.length]).toEqual([back ? 0 : 1, 0]);
-    const answer = rig.socket.take();
-    if (back) expect(answer).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere\r\n/s);
-    else expect(answer).toBe("");
-  });
-
-  it.each([
-    ["a node that doesn't take it back", true, ""],
-    ["a client that says so", false, TAKES_BACK],
-  ])("of %s takes the best tunnel here", (_name, isNode, fields) => {
-    const rig = create();
-    if (isNode) rig.beNode();
-    const tunnel = rig.addTunnel("doubtful");
-    rig.addNode("other", "well");
-    rig.socket.send(forwarded(fields));
-    expect([tunnel.streams.length, rig.socket.take()]).toEqual([1, ""]);
-  });
-
-  it("is sent back rather than told that all are busy", () => {
-    for (const fields of [TAKES_BACK, ""]) {
-      const rig = create();
-      rig.beNode();
-      rig.addTunnel("well").accepting = false;
-      rig.addNode("other", "well");
-      rig.socket.send(forwarded(fields));
-      const expected = fields === "" ? /^HTTP\/1.1 503 /s : /^HTTP\/1.1 502 .*x-piko-reroute: elsewhere/s;
-      expect(rig.socket.take()).toMatch(expected);
-    }
-    const rig = create({ limits: { maxRequestsPerEndpoint: 1 } });
-    rig.beNode();
-    rig.addTunnel("well");
-    rig.addNode("other", "well");
-    const endpoint = rig.upstreams.find("e");
-    if (endpoint !== undefined) endpoint.requests = 1;
-    rig.socket.send(forwarded(TAKES_BACK));
-    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere/s);
-    if (endpoint !== undefined) endpoint.requests = 0;
-  });
-
-  it("is told that the endpoint is gone when it is", () => {
-    const rig = create();
-    rig.beNode();
-    rig.addNode("other", "well");
-    rig.socket.send(forwarded(TAKES_BACK));
-    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: true/s);
-  });
-
-  it("that waits on a tunnel in doubt is sent back when another node has a better one", () => {
-    for (const [request, stream, goes] of [
-      [GET, {}, true],
-      [POST, {}, false],
-      [POST, { unsent: true }, true],
-      [GET, { unacknowledged: false }, false],
-    ] as const) {
-      const rig = create();
-      rig.beNode();
-      silent(rig, forwarded(TAKES_BACK, request), stream);
-      rig.clock.advance(10_000);
-      expect(rig.socket.take()).toBe("");
-      rig.addNode("other", "well");
-      rig.clock.advance(250);
-      if (goes) expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere/s);
-      else expect(rig.socket.take()).toBe("");
-    }
-  });
-});
-
-describe("a request that another node has sent back", () => {
-  it("because it knows of a better one goes to that", () => {
-    const rig = create();
-    rig.addNode("a", "well");
-    rig.addNode("b", "well");
-    rig.socket.send(POST);
-    expect(rig.hop.socket.take()).toContain(TAKES_BACK);
-    rig.answer(sentBack("elsewhere"));
-    expect(rig.hops.map(({ id }) => id)).toEqual(["a", "b"]);
-    rig.answer(OK);
-    expect(rig.statuses).toEqual({ "200": 1 });
-  });
-
-  it("goes back to it when there is no better one after all, and it has to do what it can", () => {
-    const rig = create();
-    rig.addNode("a", "well");
-    rig.socket.send(POST);
-    rig.answer(sentBack("elsewhere"));
-    expect(rig.hops.map(({ id }) => id)).toEqual(["a", "a"]);
-    expect(rig.hop.socket.take()).not.toContain(TAKES_BACK);
-    rig.answer("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
-    expect(rig.statuses).toEqual({ "503": 1 });
-  });
-
-  it("takes a doubtful tunnel here before that", () => {
-    const rig = create();
-    const tunnel = rig.addTunnel("doubtful");
-    rig.addNode("a", "well");
-    rig.socket.send(POST);
-    rig.answer(sentBack("elsewhere"));
-    expect([rig.hops.length, tunnel.streams.length]).toEqual([1, 1]);
-  });
-
-  it("keeps its three tries, but doesn't go round for ever", () => {
-    const rig = create();
-    rig.addNode("a", "well");
-    rig.addNode("b", "well");
-    rig.socket.send(GET);
-    for (let i = 0; i < 20 && rig.socket.take() === "" && rig.upstreams.waits.count === 0; i++) {
-      rig.answer(sentBack("true"));
-    }
-    expect(rig.hops.length).toBe(9);
-    expect(rig.upstreams.waits.count).toBe(1);
-    rig.clock.advance(5_500);
-    expect(rig.statuses).toEqual({ "502": 1 });
-  });
-
-  it("has three tries that count behind those that don't", () => {
-    const rig = create();
-    rig.addNode("a", "well");
-    rig.addNode("b", "well");
-    rig.socket.send(GET);
-    for (let i = 0; i < 3; i++) rig.answer(sentBack("true"));
-    for (let i = 0; i < 2; i++) {
-      rig.hop.connect();
-      rig.hop.socket.handler?.onClose(undefined);
-    }
-    rig.answer(OK);
-    expect(rig.statuses).toEqual({ "200": 1 });
-  });
-});
-
-describe("a request that agents refuse", () => {
-  const refuse = (tunnel: MemoryTunnel): void => {
-    tunnel.stream.refused = true;
-    tunnel.stream.handler.onReset();
-  };
-
-  it("keeps its three tries", () => {
-    for (const request of [GET, POST]) {
-      const rig = create();
-      const [a, b] = [rig.addTunnel("well"), rig.addTunnel("well")];
-      rig.socket.send(request);
-      for (const each of [a, b, a, b]) refuse(each);
-      a.stream.bring(OK);
-      expect(rig.statuses).toEqual({ "200": 1 });
-    }
-  });
-
-  it("waits for the only one to take it again, as long as for one that has gone", () => {
-    const rig = create();
-    const tunnel = rig.addTunnel("well");
-    rig.socket.send(POST);
-    refuse(tunnel);
-    expect([tunnel.streams.length, rig.upstreams.waits.count]).toEqual([1, 1]);
-    rig.clock.advance(250);
-    expect(tunnel.streams.length).toBe(2);
-    tunnel.stream.bring(OK);
-    expect(rig.statuses).toEqual({ "200": 1 });
-    rig.socket.take();
-    rig.socket.send(POST);
-    for (let i = 0; i < 60 && rig.socket.take() === ""; i++) {
-      if (rig.upstreams.waits.count === 0) refuse(tunnel);
-      rig.clock.advance(250);
-    }
-    expect(rig.statuses).toEqual({ "200": 1, "502": 1 });
-    expect(tunnel.streams.length).toBeLessThan(25);
-  });
-});
 
 describe("a request whose agent has fallen silent", () => {
   it.each([

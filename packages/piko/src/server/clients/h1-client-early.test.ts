@@ -1,0 +1,120 @@
+// Bytes that a client sends before it is their turn: pipelined requests, bodies, what comes behind an upgrade.
+
+import { describe, expect, it } from "vitest";
+import { GET, nodeRigs, OPTIONS, statusOf } from "../../../test/node-rigs.js";
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const create = nodeRigs();
+const count = (text: string, part: string): number => text.split(part).length - 1;
+
+describe("bytes that come early", () => {
+  it("wait, up to the limit of the connection", () => {
+    const rig = create({ limits: { maxBufferedBytesPerConnection: 100 } });
+    rig.socket.send(GET);
+    rig.socket.send(GET.repeat(3));
+    expect(rig.socket.paused).toBe(false);
+    rig.socket.send(GET);
+    expect(rig.socket.paused).toBe(true);
+    expect(rig.hits).toEqual(["max_buffered_bytes_per_connection"]);
+    for (let i = 0; i < 5; i++) rig.stream.bring(OK);
+    expect(count(rig.socket.take(), "200 OK")).toBe(5);
+    expect(rig.socket.paused).toBe(false);
+  });
+
+  it("are read on only when so few wait that there is room for more", () => {
+    const rig = create({ limits: { maxBufferedBytesPerConnection: 100 } });
+    rig.socket.send(GET);
+    rig.socket.send(GET.repeat(6));
+    const answer = (): boolean => {
+      rig.stream.bring(OK);
+      return rig.socket.paused;
+    };
+    // 100 bytes are three requests and a bit.
+    expect([answer(), answer(), answer(), answer()]).toEqual([true, true, false, false]);
+    expect(rig.hits).toEqual(["max_buffered_bytes_per_connection"]);
+  });
+
+  it("are the beginning of the next request, wherever they are cut", () => {
+    for (let cut = 1; cut < GET.length; cut++) {
+      const rig = create();
+      rig.socket.send(GET);
+      rig.socket.send(GET + GET.slice(0, cut));
+      rig.stream.bring(OK);
+      rig.stream.bring(OK);
+      expect(rig.asked).toBe(2);
+      rig.clock.advance(5_000);
+      rig.socket.send(GET.slice(cut));
+      expect(rig.asked).toBe(3);
+      rig.stream.bring(OK);
+      expect(count(rig.socket.take(), "200 OK")).toBe(3);
+      expect(rig.socket.calls).toEqual([]);
+    }
+  });
+
+  it("are so behind one that is answered at once, too, and have their time from then on", () => {
+    for (const rest of [true, false]) {
+      const rig = create({ http: { readHeaderTimeoutMs: 1_000 } });
+      rig.socket.send(GET);
+      rig.socket.send(OPTIONS + GET.slice(0, 9));
+      rig.clock.advance(5_000);
+      rig.stream.bring(OK);
+      expect(count(rig.socket.take(), "200 OK")).toBe(2);
+      rig.clock.advance(750);
+      expect(rig.socket.calls).toEqual([]);
+      if (rest) rig.socket.send(GET.slice(9));
+      rig.clock.advance(500);
+      expect([rig.asked, statusOf(rig.socket.take())]).toEqual(rest ? [2, ""] : [1, "408"]);
+    }
+  });
+
+  it("are refused when their turn comes, if they can't become a request", () => {
+    for (const [bad, status] of [
+      ["nonsense\r\n\r\n", "400"],
+      ["GET / HTTP/1.1\rX", "400"],
+      [`${GET.slice(0, -2)}\n`, "400"],
+    ] as const) {
+      const rig = create();
+      rig.socket.send(GET);
+      rig.socket.send(bad);
+      expect(rig.socket.take()).toBe("");
+      rig.stream.bring(OK);
+      const [first = "", second = ""] = rig.socket.take().split(/(?<=ok)/);
+      expect([statusOf(first), statusOf(second)]).toEqual(["200", status]);
+      expect(rig.socket.calls).toEqual(["close"]);
+    }
+  });
+
+  it("that make a head which can't go on are refused at once", () => {
+    const rig = create();
+    rig.socket.send("GET / HTTP/1.1\r\nHost: e.test");
+    rig.socket.send("\rX");
+    expect(statusOf(rig.socket.take())).toBe("400");
+    expect(rig.socket.calls).toEqual(["close"]);
+  });
+
+  it("don't count against the time for a head while their client is the one that is waited for", () => {
+    const rig = create({ http: { readHeaderTimeoutMs: 1_000, writeTimeoutMs: 0 } });
+    rig.socket.stalled = true;
+    rig.socket.send(OPTIONS);
+    rig.socket.out.flush();
+    rig.socket.send(OPTIONS);
+    rig.clock.advance(10_000);
+    expect([rig.hits, rig.socket.calls]).toEqual([[], []]);
+    rig.socket.drain();
+    expect(count(rig.socket.take(), "200 OK")).toBe(2);
+  });
+
+  it("are dropped when memory is short, and the response says that it is the last", () => {
+    const rig = create({ maxBytes: 100 });
+    rig.socket.send(GET);
+    rig.budget.used += 200;
+    rig.socket.send(GET.repeat(200));
+    // What a paused socket still brings is dropped as well, and counted no more.
+    rig.socket.send(GET.repeat(200));
+    expect(rig.hits).toEqual(["max_buffered_bytes"]);
+    rig.stream.bring(OK);
+    expect(rig.socket.take()).toMatch(/connection: close/i);
+    expect([rig.asked, rig.socket.calls]).toEqual([1, ["close"]]);
+    rig.budget.used -= 200;
+  });
+});
