@@ -4,6 +4,8 @@
 export const ELSEWHERE: Readonly<Record<string, string>> = {
   "CONTRIBUTING.md": "is about the tests themselves: .ci/run runs its commands",
   "deploy/helm/piko/README.md": "tests/kubernetes/documents.test.ts gives its values and commands to Helm",
+  "deploy/helm/piko-agent/README.md":
+    "tests/kubernetes/agent-chart.test.ts gives its values, commands and sidecar to Helm and to Kubernetes' schemas",
   "docs/guides/cluster.md": "tests/cluster/guide-cluster.test.ts, on three hosts",
   "docs/guides/kubernetes.md": "tests/kubernetes/documents.test.ts, as far as that needs no cluster",
   "packages/client/README.md": "packages/client/src/readme.test.ts",

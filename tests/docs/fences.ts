@@ -22,6 +22,7 @@ export const DOCUMENTS: readonly string[] = [
   "README.md",
   "CONTRIBUTING.md",
   "deploy/helm/piko/README.md",
+  "deploy/helm/piko-agent/README.md",
   ...["client", "piko", "tunnel"].map((name) => `packages/${name}/README.md`),
   ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".md"))

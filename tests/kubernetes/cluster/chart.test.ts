@@ -1,4 +1,4 @@
-// The Helm chart, installed, tested and upgraded by a real Helm on a real cluster.
+// The Helm charts, installed, tested, upgraded, scaled and rolled back by a real Helm on a real cluster.
 
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -9,9 +9,9 @@ import { haveGoTools } from "../harness/go-tools.js";
 import { helm } from "../harness/kubectl.js";
 import { listMachines } from "../harness/machines.js";
 import { Namespace } from "../harness/namespace.js";
-import { Load, startTraffic } from "../harness/traffic.js";
+import { ENDPOINT, Load, startTraffic } from "../harness/traffic.js";
 
-const CHART = fileURLToPath(new URL("../../../deploy/helm/piko", import.meta.url));
+const CHARTS = fileURLToPath(new URL("../../../deploy/helm/", import.meta.url));
 
 describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
   const stage = perFile();
@@ -23,25 +23,29 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
     nodes = new NodePods(namespace, "app.kubernetes.io/name=piko");
   });
 
-  const release = (command: string, ...args: readonly string[]): Promise<string> => {
+  const helmHere = (...args: readonly string[]): Promise<string> =>
+    helm([...args, "--namespace", namespace.name, "--wait", "--timeout", "4m"], { ms: 250_000 });
+
+  /** Installs or upgrades one of the charts, as the release of this name. */
+  const releaseOf = (
+    chart: string,
+    name: string,
+    command: string,
+    args: readonly string[],
+  ): Promise<string> => {
     const colon = IMAGE.lastIndexOf(":");
     const image = `image.repository=${IMAGE.slice(0, colon)},image.tag=${IMAGE.slice(colon + 1)}`;
-    return helm(
-      [
-        command,
-        "piko",
-        CHART,
-        "--namespace",
-        namespace.name,
-        "--set",
-        image,
-        "--wait",
-        "--timeout",
-        "4m",
-        ...args,
-      ],
-      { ms: 250_000 },
-    );
+    return helmHere(command, name, `${CHARTS}${chart}`, "--set", image, ...args);
+  };
+  const release = (command: string, ...args: readonly string[]): Promise<string> =>
+    releaseOf("piko", "piko", command, args);
+
+  /** What `change` costs those who send requests the while: nothing. */
+  const expectNoLoss = async (change: () => Promise<unknown>): Promise<void> => {
+    const load = await Load.start(namespace, "http://piko-clients:8000");
+    await change();
+    await load.flow(3);
+    expect(await load.stop()).toMatchObject({ failed: { GET: 0, POST: 0 }, failures: [] });
   };
 
   it("installs one cluster of three, says how to reach it, and passes its own test", async () => {
@@ -56,13 +60,46 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
     const [machine = ""] = await listMachines();
     await startTraffic(namespace, { upstreamUrl: "http://piko-agents:8001", agents: 2, machine });
     const before = await nodes.list();
-    const load = await Load.start(namespace, "http://piko-clients:8000");
-    await release("upgrade", "--set", "config.proxy.timeout=20s");
-    await nodes.formOneCluster(3);
-    await load.flow(3);
-    const sum = await load.stop();
-    expect(sum).toMatchObject({ failed: { GET: 0, POST: 0 }, failures: [] });
+    await expectNoLoss(async () => {
+      await release("upgrade", "--set", "config.proxy.timeout=20s");
+      await nodes.formOneCluster(3);
+    });
     const after = (await nodes.list()).map(({ metadata }) => metadata.uid);
     for (const { metadata } of before) expect(after).not.toContain(metadata.uid);
+  });
+
+  it("brings agents by a chart of their own, and changes them without losing a request", async () => {
+    const agents = (command: string, ...more: readonly string[]): Promise<string> =>
+      releaseOf("piko-agent", "my-agent", command, [
+        ...["--set", "config.connect.url=http://piko-agents:8001,config.grace_period=30s"],
+        ...["--set", `config.listeners[0].endpoint_id=${ENDPOINT},config.listeners[0].addr=web:8080`],
+        ...more.flatMap((value) => ["--set", value]),
+      ]);
+    await expectNoLoss(async () => {
+      await agents("install");
+      // Those of the manifest go: from here on the chart's carry everything.
+      await namespace.kubectl(["delete", "deployment/piko-agent", "--wait"]);
+      await agents("upgrade", "config.log.level=debug");
+      await helmHere("rollback", "my-agent");
+    });
+  });
+
+  it("scales and rolls back without losing a request", async () => {
+    await expectNoLoss(async () => {
+      await release("upgrade", "--set", "replicaCount=4");
+      await nodes.formOneCluster(4);
+      await helmHere("rollback", "piko");
+      await nodes.formOneCluster(3);
+    });
+  });
+
+  it("leaves nothing behind when it is uninstalled", async () => {
+    await helmHere("uninstall", "my-agent");
+    await helmHere("uninstall", "piko");
+    const left = await namespace.kubectl([
+      ...["get", "all,configmaps,poddisruptionbudgets,serviceaccounts", "--output=name"],
+      ...["--selector=app.kubernetes.io/managed-by=Helm"],
+    ]);
+    expect(left).toBe("");
   });
 });

@@ -13,6 +13,10 @@
 {{- end }}
 {{- end }}
 
+{{- define "piko.namespace" -}}
+{{- default .Release.Namespace .Values.namespaceOverride }}
+{{- end }}
+
 {{- define "piko.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "piko.fullname" .) .Values.serviceAccount.name }}
@@ -26,19 +30,34 @@ app.kubernetes.io/name: {{ include "piko.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* Labels of everything that the chart creates; commonLabels can't take the place of its own. */}}
 {{- define "piko.labels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
-{{ include "piko.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- $own := include "piko.selectorLabels" . | fromYaml }}
+{{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion }}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service }}
+{{- mergeOverwrite (deepCopy .Values.commonLabels) $own | toYaml }}
+{{- end }}
+
+{{- define "piko.podLabels" -}}
+{{- $own := include "piko.selectorLabels" . | fromYaml }}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion }}
+{{- mergeOverwrite (deepCopy .Values.commonLabels) .Values.podLabels $own | toYaml }}
 {{- end }}
 
 {{- define "piko.image" -}}
+{{- with .Values.image.registry }}{{ . }}/{{ end -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
 {{- else -}}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}
+{{- end }}
+
+{{/* Whether the configuration is a ConfigMap's or a Secret's that the chart didn't make. */}}
+{{- define "piko.configIsForeign" -}}
+{{- if and .Values.existingConfigMap .Values.existingSecret }}{{ fail "existingConfigMap and existingSecret: the configuration is in one of them" }}{{ end }}
+{{- if or .Values.existingConfigMap .Values.existingSecret }}true{{ end }}
 {{- end }}
 
 {{/* The server's configuration: what the chart sets, and over it what the values say. */}}
