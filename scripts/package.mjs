@@ -39,7 +39,6 @@ function prepare() {
   restore();
   const workspace = readJson(join(folder, "package.json"));
   const lib = join(folder, "lib");
-  rmSync(lib, { recursive: true, force: true });
   for (const part of PARTS[name]) copyPart(part, lib);
   if (name === "piko") {
     cpSync(join(folder, "bin"), join(lib, "piko", "bin"), { recursive: true });
@@ -57,6 +56,7 @@ function prepare() {
 }
 
 function restore() {
+  rmSync(join(folder, "lib"), { recursive: true, force: true });
   for (const file of CHANGED) if (existsSync(keptPath(file))) renameSync(keptPath(file), join(folder, file));
 }
 

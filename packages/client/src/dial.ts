@@ -1,9 +1,12 @@
 // Dialling an endpoint, as programs ask for it.
 
+import { addAbortSignal } from "node:stream";
 import { CAPABILITIES_FIELD, HALF_CLOSE, hasCapability } from "@piko/tunnel";
 import { EndpointSocket } from "./endpoint-socket.js";
+import { proxyServer } from "./environment.js";
 import { openEndpoint } from "./open-endpoint.js";
-import { DEFAULT_PROXY_URL, type DialOptions } from "./options.js";
+import type { DialOptions } from "./options.js";
+import { addressesOf } from "./socket-addresses.js";
 import { CONNECT_TIMEOUT_MS } from "./upstream.js";
 import { WebSocketTransport } from "./websocket-transport.js";
 
@@ -13,14 +16,16 @@ import { WebSocketTransport } from "./websocket-transport.js";
  *
  * Rejects with a `ClientError`: PIKO_CLIENT_REFUSED with `status` 502 when nobody listens and 401 for a bad token,
  * PIKO_CLIENT_CONNECT when the server can't be reached, PIKO_CLIENT_TIMEOUT after `connectTimeoutMs`,
- * PIKO_CLIENT_BAD_OPTION. Or with the reason of `signal`. There is one attempt: see `retryable` of the error.
+ * PIKO_CLIENT_BAD_OPTION. Or with the reason of `signal`, which destroys a connection that is open, too, as it does with
+ * `net.connect`. There is one attempt: see `retryable` of the error.
  */
 export async function dial(endpointId: string, options: DialOptions = {}): Promise<EndpointSocket> {
-  const { url = DEFAULT_PROXY_URL, token, tls, proxyUrl, signal, allowHalfOpen = false } = options;
+  const { tls, proxyUrl, signal, allowHalfOpen = false } = options;
+  const { url, token } = proxyServer(options);
   const timeoutMs = options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
   const opened = await openEndpoint({ url, endpointId, token, tls, proxyUrl, signal, timeoutMs });
-  const { remoteAddress, remotePort } = opened.socket.socket;
   const halfClose = hasCapability(opened.headers.get(CAPABILITIES_FIELD), HALF_CLOSE);
-  const connection = { endpointId, allowHalfOpen, halfClose, remoteAddress, remotePort };
-  return new EndpointSocket(connection, (handler) => new WebSocketTransport(opened, handler));
+  const connection = { endpointId, allowHalfOpen, halfClose, addresses: addressesOf(opened.socket.socket) };
+  const socket = new EndpointSocket(connection, (handler) => new WebSocketTransport(opened, handler));
+  return signal === undefined ? socket : addAbortSignal(signal, socket);
 }

@@ -4,6 +4,7 @@
 import { Duplex } from "node:stream";
 import { type AwakeTimer, type StreamHandler, systemClock } from "@piko/tunnel";
 import { ClientError } from "./errors.js";
+import type { SocketAddresses } from "./socket-addresses.js";
 import { GOING_AWAY, type WrittenFrames } from "./written-frames.js";
 
 /** What carries a connection: a stream of a tunnel, or a WebSocket. */
@@ -26,8 +27,7 @@ export interface EndpointSocketOptions {
   readonly allowHalfOpen: boolean;
   /** The peer knows half-closes. Others have closed both directions when they end: what we still send has nowhere to go. */
   readonly halfClose: boolean;
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
+  readonly addresses: SocketAddresses;
   /** For a connection that may become a WebSocket on this side, which then learns when its listener closes. */
   readonly written?: WrittenFrames | undefined;
 }
@@ -50,10 +50,25 @@ export class EndpointSocket extends Duplex {
   readonly remoteAddress: string | undefined;
   /** Port of the Piko server. */
   readonly remotePort: number | undefined;
+  /** `IPv4` or `IPv6`: of the connection to the Piko server. */
+  readonly remoteFamily: string | undefined;
+  /** Address of this program's end of the connection to the Piko server. */
+  readonly localAddress: string | undefined;
+  /** Port of this program's end. */
+  readonly localPort: number | undefined;
+  /** It is open from its beginning. */
+  readonly connecting = false;
+  /** It is open from its beginning. */
+  readonly pending = false;
+  /** Bytes that were received, those that wait for the reader included. */
+  bytesRead = 0;
+  /** Milliseconds of `setTimeout`; undefined without. */
+  timeout: number | undefined;
   readonly #transport: Transport;
   readonly #halfClose: boolean;
   /** Bytes that were pushed beyond what the reader wanted, and get window when it reads. */
   #owed = 0;
+  #takenBytes = 0;
   #pending: { chunk: Buffer; at: number; callback: (error?: Error | null) => void } | undefined;
   #remoteEnded = false;
   #reset = false;
@@ -69,8 +84,12 @@ export class EndpointSocket extends Duplex {
   constructor(options: EndpointSocketOptions, connect: (handler: StreamHandler) => Transport) {
     super({ allowHalfOpen: options.allowHalfOpen, decodeStrings: true });
     this.endpointId = options.endpointId;
-    this.remoteAddress = options.remoteAddress;
-    this.remotePort = options.remotePort;
+    const { addresses } = options;
+    this.remoteAddress = addresses.remoteAddress;
+    this.remotePort = addresses.remotePort;
+    this.remoteFamily = addresses.remoteFamily;
+    this.localAddress = addresses.localAddress;
+    this.localPort = addresses.localPort;
     this.#halfClose = options.halfClose;
     this.#written = options.written;
     // The loss of a tunnel ends all of its connections at once; it must not end programs.
@@ -83,10 +102,36 @@ export class EndpointSocket extends Duplex {
     });
   }
 
+  /** Bytes that were written, those that still wait to be sent included. */
+  get bytesWritten(): number {
+    return this.#takenBytes + this.writableLength - (this.#pending?.at ?? 0);
+  }
+
+  /** As in `net.Socket`; there is no `opening`. */
+  get readyState(): "open" | "readOnly" | "writeOnly" | "closed" {
+    if (this.readable) return this.writable ? "open" : "readOnly";
+    return this.writable ? "writeOnly" : "closed";
+  }
+
+  /** This program's end of the connection to the Piko server, as `net.Socket` gives it. */
+  address(): { address?: string; family?: string; port?: number } {
+    const { localAddress, remoteFamily, localPort } = this;
+    if (localAddress === undefined || localPort === undefined) return {};
+    return { address: localAddress, port: localPort, ...(remoteFamily && { family: remoteFamily }) };
+  }
+
+  /** Cuts the connection, which the peer sees as a reset even behind an end. */
+  resetAndDestroy(): this {
+    if (!this.destroyed && !this.#transport.closed) this.#transport.reset();
+    this.#reset = true;
+    return this.destroy();
+  }
+
   /** Emits `timeout` after `ms` without a byte in either direction; 0 turns it off. As in `net.Socket`, nothing closes. */
   setTimeout(ms: number, callback?: () => void): this {
     this.#idle?.clear();
     this.#idle = undefined;
+    this.timeout = ms > 0 ? ms : undefined;
     if (ms > 0 && !this.destroyed)
       this.#idle = systemClock.setTimeout(() => this.emit("timeout"), ms).unref();
     if (callback !== undefined) {
@@ -174,6 +219,7 @@ export class EndpointSocket extends Duplex {
       return;
     }
     this.#idle?.refresh();
+    this.bytesRead += end - start;
     const wanted = this.push(Buffer.from(buffer.subarray(start, end)));
     if (wanted) this.#transport.consume(end - start);
     else this.#owed += end - start;
@@ -215,7 +261,9 @@ export class EndpointSocket extends Duplex {
       return;
     }
     this.#idle?.refresh();
-    pending.at += this.#transport.write(pending.chunk, pending.at, pending.chunk.length);
+    const taken = this.#transport.write(pending.chunk, pending.at, pending.chunk.length);
+    pending.at += taken;
+    this.#takenBytes += taken;
     if (pending.at < pending.chunk.length) return;
     this.#pending = undefined;
     pending.callback();

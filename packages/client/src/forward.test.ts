@@ -1,4 +1,11 @@
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer as createHttpServer, type RequestListener } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createCertificates } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { defer, piko, tcpService } from "../test/per-test.js";
 import { collect, destroyed } from "../test/streams.js";
@@ -75,12 +82,104 @@ describe("forward", () => {
     expect(warnings).toEqual(["failed to connect to service"]);
   });
 
-  it.each([0, 65_536, "", "host", "host:", "host:port", "http://host:1", ":::1", "[::1]"])(
-    "refuses the address %j",
-    async (address) => {
-      await expect(forward("e", address)).rejects.toMatchObject({ code: "PIKO_CLIENT_BAD_OPTION" });
-    },
-  );
+  it.each([
+    0,
+    65_536,
+    "",
+    "host",
+    "host:",
+    "host:port",
+    "http://host/path",
+    "http://user@host:1",
+    "tcp://host",
+    "ftp://host:1",
+    "unix:relative",
+    `unix:/${"x".repeat(107)}`,
+    ":::1",
+    "[::1]",
+  ])("refuses the address %j", async (address) => {
+    await expect(forward("e", address)).rejects.toMatchObject({ code: "PIKO_CLIENT_BAD_OPTION" });
+  });
+
+  it("takes the URL of an HTTP service, with TLS too", async () => {
+    const { url } = await piko();
+    using certificates = createCertificates();
+    const [cert, key] = [
+      certificates.read(certificates.serverCert),
+      certificates.read(certificates.serverKey),
+    ];
+    const answer: RequestListener = (request, response) => response.end(`${request.headers.host}`);
+    const plain = createHttpServer(answer);
+    const secure = createHttpsServer({ cert, key }, answer);
+    const ports: number[] = [];
+    for (const server of [plain, secure]) {
+      await new Promise<void>((resolve) => {
+        server.listen(0, "127.0.0.1", resolve);
+      });
+      defer(() => server.close());
+      ports.push((server.address() as AddressInfo).port);
+    }
+    const ca = certificates.read(certificates.caCert);
+    for (const [address, serviceTls] of [
+      [`http://127.0.0.1:${ports[0]}/`, undefined],
+      [`https://localhost:${ports[1]}`, { ca }],
+      [`tls://127.0.0.1:${ports[1]}`, { rejectUnauthorized: false }],
+    ] as const) {
+      const listener = await forward("e", address, { url, serviceTls, hostHeader: "rewrite" });
+      const client = await dial("e", { url, allowHalfOpen: true });
+      client.write("GET / HTTP/1.1\r\nHost: public.example.com\r\nConnection: close\r\n\r\n");
+      const own = address.replace(/^\w+:\/\/|\/$/g, "");
+      expect(String(await collect(client))).toContain(`\r\n\r\n${own}`);
+      await listener.close();
+    }
+    await expect(forward("e", `http://127.0.0.1:${ports[0]}`, { url, serviceTls: {} })).rejects.toMatchObject(
+      { code: "PIKO_CLIENT_BAD_OPTION" },
+    );
+  });
+
+  it("resets and logs when a service's certificate doesn't hold", async () => {
+    const { url } = await piko();
+    using certificates = createCertificates();
+    const [cert, key] = [
+      certificates.read(certificates.serverCert),
+      certificates.read(certificates.serverKey),
+    ];
+    const server = createHttpsServer({ cert, key });
+    await new Promise<void>((resolve) => {
+      server.listen(0, "127.0.0.1", resolve);
+    });
+    defer(() => server.close());
+    const warnings: unknown[] = [];
+    const logger = { debug() {}, info() {}, error() {}, warn: (...words: unknown[]) => warnings.push(words) };
+    const { port } = server.address() as AddressInfo;
+    const listener = await forward("e", `https://127.0.0.1:${port}`, { url, logger });
+    defer(() => listener.close({ graceMs: 0 }));
+    const client = await dial("e", { url });
+    client.resume().write("GET / HTTP/1.1\r\n\r\n");
+    expect(await destroyed(client)).toMatchObject({ code: "PIKO_CLIENT_RESET" });
+    expect(JSON.stringify(warnings)).toMatch(/failed to connect to service.*certificate/);
+  });
+
+  it("takes the path of a Unix domain socket", async () => {
+    const { url } = await piko();
+    const folder = await mkdtemp(join(tmpdir(), "piko-unix-"));
+    defer(() => rm(folder, { recursive: true }));
+    const path = join(folder, "service.sock");
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
+      void collect(socket).then((question) => socket.end(String(question).toUpperCase()));
+    });
+    await new Promise<void>((resolve) => {
+      server.listen(path, resolve);
+    });
+    defer(() => server.close());
+    for (const address of [`unix:${path}`, `unix://${path}`]) {
+      const listener = await forward("e", address, { url });
+      const client = await dial("e", { url, allowHalfOpen: true });
+      client.end("x".repeat(1_000_000));
+      expect(String(await collect(client))).toBe("X".repeat(1_000_000));
+      await listener.close();
+    }
+  });
 });
 
 describe("forward, to a service that answers and closes with bytes unread", () => {

@@ -1,12 +1,12 @@
-// Forwarding the connections of an endpoint to a TCP service, as programs ask for it.
+// Forwarding the connections of an endpoint to a service, as programs ask for it.
 
-import { isIP } from "node:net";
 import { errorText } from "./errors.js";
 import { listen } from "./listen.js";
 import type { Listener } from "./listener.js";
 import type { ListenOptions } from "./options.js";
 import { HostRewriter } from "./host-rewriter.js";
-import { badOption, hostPortText } from "./server-address.js";
+import type { TlsOptions } from "./server-address.js";
+import { hostHeaderOf, parseServiceAddress } from "./service-address.js";
 import { ServiceBridge } from "./service-bridge.js";
 
 /** Options of `forward`. */
@@ -18,6 +18,8 @@ export interface ForwardOptions extends ListenOptions {
    * client's, and bytes that aren't looked at.
    */
   readonly hostHeader?: string | undefined;
+  /** TLS towards a service that is given as `https://`, or as `tls://`. Its certificate is verified. */
+  readonly serviceTls?: TlsOptions | undefined;
 }
 
 /** Longest head of a request in which the host can be changed: what Piko servers let through at most. */
@@ -27,16 +29,22 @@ const MAX_HEAD_BYTES = 1024 * 1024;
 const DIAL_TIMEOUT_MS = 10_000;
 
 /**
- * Brings every connection to an endpoint to a TCP service, byte for byte. `address` is a port of this machine, or
- * `host:port`. A service that can't be reached resets the connection and is logged as a warning. Rejects as `listen` does.
+ * Brings every connection to an endpoint to a service. `address` is one of these:
+ *
+ * - a port of this machine, `host:port` or `tcp://host:port`: any TCP service, byte for byte;
+ * - `http://host:port` or `https://host:port`, without a path: an HTTP service;
+ * - `tls://host:port`: a service that wants TLS;
+ * - `unix:/path` (or `unix:///path`): a service on a Unix domain socket.
+ *
+ * A service that can't be reached resets the connection and is logged as a warning. Rejects as `listen` does.
  */
 export async function forward(
   endpointId: string,
   address: number | string,
   options: ForwardOptions = {},
 ): Promise<Listener> {
-  const { host, port } = parseAddress(address);
-  const hostHeader = parseHostHeader(options.hostHeader, { host, port });
+  const service = parseServiceAddress(address, options.serviceTls);
+  const hostHeader = hostHeaderOf(options.hostHeader, service);
   const timeoutMs = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS;
   const listener = await listen(endpointId, { ...options, allowHalfOpen: true });
   const onFailed = (error: Error | undefined): void => {
@@ -45,31 +53,6 @@ export async function forward(
   };
   return listener.on("connection", (socket) => {
     const head = hostHeader === undefined ? undefined : new HostRewriter(hostHeader, MAX_HEAD_BYTES);
-    void new ServiceBridge(socket, { host, port, timeoutMs, onFailed, head });
+    void new ServiceBridge(socket, { service, timeoutMs, onFailed, head });
   });
-}
-
-function parseHostHeader(
-  text: string | undefined,
-  { host, port }: { host: string; port: number },
-): string | undefined {
-  if (text === undefined) return undefined;
-  if (text === "rewrite")
-    return port === 80 ? hostPortText({ host, port }).slice(0, -3) : hostPortText({ host, port });
-  if (!/^(?:\[[0-9A-Fa-f:.]+\]|[\w.~!$&'()*+,;=%-]+)(?::\d{1,5})?$/.test(text)) {
-    throw badOption(`hostHeader must be a host, host:port or the word rewrite: ${JSON.stringify(text)}`);
-  }
-  return text;
-}
-
-function parseAddress(address: number | string): { host: string; port: number } {
-  const text = String(address);
-  const parts = /^(?:(?:\[([^\]]+)\]|([^:[\]/\s]+)):)?(\d{1,5})$/.exec(text);
-  const host = parts?.[1] ?? parts?.[2] ?? "localhost";
-  const port = Number(parts?.[3]);
-  const badHost = parts?.[1] !== undefined && isIP(parts[1]) !== 6;
-  if (parts === null || badHost || port === 0 || port > 65_535) {
-    throw badOption(`address must be a port or host:port: ${text}`);
-  }
-  return { host, port };
 }

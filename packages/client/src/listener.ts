@@ -6,7 +6,8 @@ import { Server as TlsServer } from "node:tls";
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { EndpointSocket } from "./endpoint-socket.js";
 import { ClientError } from "./errors.js";
-import { DEFAULT_UPSTREAM_URL, type ListenOptions } from "./options.js";
+import { upstreamServer } from "./environment.js";
+import type { ListenOptions } from "./options.js";
 import { Upstream } from "./upstream.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
 import { WrittenFrames } from "./written-frames.js";
@@ -58,9 +59,10 @@ export class Listener extends EventEmitter<ListenerEvents> {
     super();
     this.endpointId = endpointId;
     this.#allowHalfOpen = options.allowHalfOpen ?? false;
-    const { url = DEFAULT_UPSTREAM_URL, token, tenantId, tls, proxyUrl, connectTimeoutMs, logger } = options;
+    const { tenantId, tls, proxyUrl, connectTimeoutMs, logger } = options;
     this.#upstream = new Upstream({
-      ...{ url, endpointId, token, tenantId, tls, proxyUrl, connectTimeoutMs, logger },
+      ...upstreamServer(options),
+      ...{ endpointId, tenantId, tls, proxyUrl, connectTimeoutMs, logger },
       handler: { onStream: (stream, tunnel) => this.#accept(stream, tunnel) },
       on: {
         connected: (tunnel) => this.emit("connected", tunnel),
@@ -178,12 +180,12 @@ export class Listener extends EventEmitter<ListenerEvents> {
   #accept(stream: YamuxStream, tunnel: UpstreamTunnel): StreamHandler | undefined {
     if (this.#waiting.length >= MAX_WAITING_CONNECTIONS) return undefined;
     if (this.#closed !== undefined && (tunnel.capable || !this.#listened)) return undefined;
-    const { remoteAddress, remotePort } = tunnel;
+    const { addresses } = tunnel;
     const allowHalfOpen = this.#allowHalfOpen && tunnel.capable;
     const halfClose = tunnel.capable;
     const written = new WrittenFrames();
     const connection = {
-      ...{ endpointId: this.endpointId, allowHalfOpen, halfClose, remoteAddress, remotePort, written },
+      ...{ endpointId: this.endpointId, allowHalfOpen, halfClose, addresses, written },
     };
     let handler: StreamHandler | undefined;
     const socket = new EndpointSocket(connection, (made) => {

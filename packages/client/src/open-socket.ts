@@ -93,7 +93,8 @@ function isRefused(error: Error | undefined): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
 }
 
-function tlsConnection({ host }: HostPort, tls: TlsOptions | undefined): ConnectionOptions {
+/** What `node:tls` is told for a peer. */
+export function tlsConnection({ host }: HostPort, tls: TlsOptions | undefined): ConnectionOptions {
   const servername = tls?.servername ?? (isIP(host) === 0 ? host : undefined);
   const ca = caList(tls);
   return {

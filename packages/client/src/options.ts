@@ -7,7 +7,8 @@ import type { Token } from "./token.js";
 /** How a Piko server is reached. */
 export interface ConnectOptions {
   /**
-   * Sent as `Authorization: Bearer`. A function is asked anew for each connection; a listener asks it again when 80 % of the
+   * Sent as `Authorization: Bearer`. Default, if `url` isn't given either: `PIKO_CONNECT_TOKEN` of the environment for
+   * listeners, `PIKO_PROXY_TOKEN` for clients of endpoints. A function is asked anew for each connection; a listener asks it again when 80 % of the
    * token's life are over, and opens its next tunnel first when it gives another one, so that nothing is lost.
    */
   readonly token?: Token | undefined;
@@ -19,14 +20,14 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number | undefined;
   /**
    * Gives up connecting: the promise rejects with the signal's reason. A listener that is open is closed by it, without
-   * grace.
+   * grace; a dialled connection is destroyed.
    */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Options of `listen`, `serve` and `forward`. */
 export interface ListenOptions extends ConnectOptions {
-  /** Base URL of the server's upstream port. Default `http://localhost:8001`. */
+  /** Base URL of the server's upstream port. Default: `PIKO_CONNECT_URL` of the environment, or `http://localhost:8001`. */
   readonly url?: string | undefined;
   /** Sent as `x-piko-tenant-id`. */
   readonly tenantId?: string | undefined;
@@ -41,7 +42,7 @@ export interface ListenOptions extends ConnectOptions {
 
 /** Options of `dial` and `EndpointAgent`. */
 export interface DialOptions extends ConnectOptions {
-  /** Base URL of the server's proxy port. Default `http://localhost:8000`. */
+  /** Base URL of the server's proxy port. Default: `PIKO_PROXY_URL` of the environment, or `http://localhost:8000`. */
   readonly url?: string | undefined;
   /** As in `net.connect`: true leaves the writable side open when the peer has ended its side. Default false. */
   readonly allowHalfOpen?: boolean | undefined;

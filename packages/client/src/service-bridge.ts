@@ -1,13 +1,13 @@
-// A connection of an endpoint joined to one to a TCP service, as `forward` makes them: bytes pass both ways, each direction
+// A connection of an endpoint joined to one to a service, as `forward` makes them: bytes pass both ways, each direction
 // ends by itself behind what was sent before it, and what cuts one side cuts the other.
 
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { HostRewriter } from "./host-rewriter.js";
 import type { EndpointSocket } from "./endpoint-socket.js";
+import type { ServiceAddress } from "./service-address.js";
 
 export interface ServiceBridgeOptions {
-  readonly host: string;
-  readonly port: number;
+  readonly service: ServiceAddress;
   /** Milliseconds that connecting may take. */
   readonly timeoutMs: number;
   /** The service can't be connected to. The connection of the endpoint is cut. */
@@ -26,12 +26,14 @@ export class ServiceBridge implements SocketHandler {
   #ended = false;
 
   /** Connects; `socket` is read from at once. */
-  constructor(socket: EndpointSocket, { head, host, port, timeoutMs, onFailed }: ServiceBridgeOptions) {
+  constructor(socket: EndpointSocket, { head, service, timeoutMs, onFailed }: ServiceBridgeOptions) {
     this.#socket = socket;
     this.#head = head;
     this.#onFailed = onFailed;
     const onOpen = (): void => void (this.#connected = true);
-    this.#service = ByteSocket.connect({ host, port, timeoutMs, onOpen }, this);
+    const { host, port, tls } = service;
+    const target = { host, port, timeoutMs, onOpen, ...(tls === undefined ? {} : { tls }) };
+    this.#service = ByteSocket.connect(target, this);
     socket.on("data", (bytes: Buffer) => this.#toService(bytes));
     socket.once("end", () => this.#onSocketEnd());
     socket.on("drain", () => this.#service.resume());

@@ -14,6 +14,7 @@ import {
 } from "@piko/tunnel";
 import { type AnnouncedAddress, readAnnouncedAddress } from "./announced-address.js";
 import type { OpenedWebSocket } from "./open-websocket.js";
+import { addressesOf, type SocketAddresses } from "./socket-addresses.js";
 
 /** A Go node whose tunnel never runs dry gets streams refused for so long before the deadline: those under way may end. */
 const REFUSE_MS = 1_000;
@@ -35,8 +36,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   /** Where clients reach the endpoint. */
   readonly announced: AnnouncedAddress;
   readonly openedAtMs: number;
-  readonly remoteAddress: string | undefined;
-  readonly remotePort: number | undefined;
+  readonly addresses: SocketAddresses;
   /** The node said GoAway. */
   leaving = false;
   closed = false;
@@ -56,8 +56,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     this.capable = hasCapability(opened.headers.get(CAPABILITIES_FIELD), DRAIN);
     this.announced = readAnnouncedAddress(opened.headers);
     this.openedAtMs = clock.now();
-    this.remoteAddress = opened.socket.socket.remoteAddress;
-    this.remotePort = opened.socket.socket.remotePort;
+    this.addresses = addressesOf(opened.socket.socket);
     this.#opened = opened;
     this.#owner = owner;
     this.#clock = clock;

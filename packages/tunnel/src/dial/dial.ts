@@ -1,7 +1,7 @@
 // Opens a TCP connection to a host: finds its addresses, and races them. What is connected to a peer by name or address
 // comes through here: byte sockets, and the few plain sockets that are none.
 
-import { isIP, type Socket } from "node:net";
+import { isIP, type Socket, type SocketConnectOpts } from "node:net";
 import type { Clock } from "../clock.js";
 import { systemClock } from "../system-clock.js";
 import { HostLookup } from "./host-lookup.js";
@@ -9,7 +9,7 @@ import { interleave, race, type RaceDone } from "./race.js";
 
 /** Where to connect to. */
 export interface DialTarget {
-  /** A name, or an IP address without brackets. */
+  /** A name, an IP address without brackets, or the path of a Unix domain socket, which begins with a slash. */
   readonly host: string;
   readonly port: number;
   /** Who finds addresses of names. Default: the process's own lookup. */
@@ -27,7 +27,7 @@ const processNames = new HostLookup();
  */
 export function dial(target: DialTarget, open: (address: string) => Socket, done: RaceDone): () => void {
   const { host, clock = systemClock, names = processNames } = target;
-  if (isIP(host) !== 0) return race([host], open, clock, done);
+  if (isIP(host) !== 0 || host.startsWith("/")) return race([host], open, clock, done);
   let stopRace: (() => void) | undefined;
   const stopLookup = names.lookup(host, (error, addresses) => {
     if (addresses.length > 0) stopRace = race(interleave(addresses), open, clock, done);
@@ -37,6 +37,12 @@ export function dial(target: DialTarget, open: (address: string) => Socket, done
     stopLookup();
     stopRace?.();
   };
+}
+
+/** An address as Node takes it, for a connection whose directions end one by one. */
+export function placeOf(address: string, port: number): SocketConnectOpts & { allowHalfOpen: true } {
+  const place = address.startsWith("/") ? { path: address } : { host: address, port };
+  return { ...place, allowHalfOpen: true };
 }
 
 /** With the code that Node's own lookup has for it. */

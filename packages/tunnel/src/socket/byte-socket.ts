@@ -5,7 +5,7 @@ import { connect as connectTcp, Socket, type TcpNetConnectOpts } from "node:net"
 import { type ConnectionOptions, connect as connectTls, TLSSocket } from "node:tls";
 import type { Clock, Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
-import { dial } from "../dial/dial.js";
+import { dial, placeOf } from "../dial/dial.js";
 import type { ConnectOptions } from "./connect-options.js";
 import { faults } from "../faults.js";
 import { Outbox } from "./outbox.js";
@@ -243,7 +243,7 @@ export class ByteSocket implements Reader, PausedSocket {
       onOpen?.();
     };
     const openAttempt = (address: string): Socket => {
-      const all = { host: address, port, allowHalfOpen: true, ...(SHARED ? { onread: this.#onRead() } : {}) };
+      const all = { ...placeOf(address, port), ...(SHARED ? { onread: this.#onRead() } : {}) };
       if (tls === undefined) return connectTcp(all as TcpNetConnectOpts);
       return connectTls({ ...tls, ...all } as ConnectionOptions);
     };
