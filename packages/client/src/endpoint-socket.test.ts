@@ -50,6 +50,48 @@ describe("EndpointSocket", () => {
     expect(service.remotePort).toBeGreaterThan(0);
   });
 
+  it("has what a net.Socket has", async () => {
+    const { client, service } = await pair({
+      dial: { allowHalfOpen: true },
+      listen: { allowHalfOpen: true },
+    });
+    client.write("ping");
+    await once(service, "data");
+    expect([client.bytesWritten, service.bytesRead, service.bytesWritten]).toEqual([4, 4, 0]);
+    expect([client.connecting, client.pending, client.readyState]).toEqual([false, false, "open"]);
+    expect(client.address()).toEqual({ address: "127.0.0.1", family: "IPv4", port: client.localPort });
+    expect([client.remoteFamily, client.timeout]).toEqual(["IPv4", undefined]);
+    expect(client.setTimeout(5_000).timeout).toBe(5_000);
+    expect(client.setTimeout(0).timeout).toBeUndefined();
+    client.end();
+    await once(service.resume(), "end");
+    expect([client.readyState, service.readyState]).toEqual(["readOnly", "writeOnly"]);
+    service.end();
+    await once(client.resume(), "end");
+    client.resetAndDestroy();
+    expect(client.readyState).toBe("closed");
+  });
+
+  it("is cut by resetAndDestroy, even behind its end", async () => {
+    const { client, service } = await pair({ listen: { allowHalfOpen: true } });
+    client.end("all");
+    await once(client, "finish");
+    client.resetAndDestroy();
+    service.resume();
+    expect(await destroyed(service)).toMatchObject({ code: "PIKO_CLIENT_RESET" });
+  });
+
+  it("is destroyed by the signal that it was dialled with", async () => {
+    const stop = new AbortController();
+    const { client, service } = await pair({ dial: { signal: stop.signal } });
+    client.write("ping");
+    await once(service, "data");
+    const cut = destroyed(service);
+    stop.abort();
+    expect(await destroyed(client)).toMatchObject({ name: "AbortError" });
+    expect(await cut).toMatchObject({ code: "PIKO_CLIENT_RESET" });
+  });
+
   it.each(["client", "service"] as const)("carries 10 MiB from the %s, byte for byte", async (from) => {
     const ends = await pair();
     const [source, sink] = from === "client" ? [ends.client, ends.service] : [ends.service, ends.client];

@@ -2,6 +2,7 @@
 
 export { dial } from "./dial.js";
 export { EndpointAgent, type EndpointAgentOptions } from "./endpoint-agent.js";
+export { EndpointDispatcher, type FetchDispatcher } from "./endpoint-dispatcher.js";
 export { EndpointSocket } from "./endpoint-socket.js";
 export { CLIENT_ERRORS, ClientError, type ClientErrorCode } from "./errors.js";
 export type { FetchFunction, FetchHandler } from "./fetch-handler.js";

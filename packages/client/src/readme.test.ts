@@ -59,7 +59,7 @@ async function ask(url: string, path: string, body?: string): Promise<string> {
 
 describe("README", () => {
   it("has the examples that are tested here", () => {
-    expect(EXAMPLES).toHaveLength(5);
+    expect(EXAMPLES).toHaveLength(6);
   });
 
   it("serves a request listener", async () => {
@@ -86,6 +86,11 @@ describe("README", () => {
     const { stdout } = await run(EXAMPLES[4] ?? "");
     await once(stdout, "finish");
     expect(stdout.written.join("")).toBe("hello");
+  });
+
+  it("reaches an endpoint with fetch", async () => {
+    const { printed } = await run(EXAMPLES[5] ?? "");
+    expect(printed).toEqual(["hello"]);
   });
 
   it("lists every error code with its meaning", () => {

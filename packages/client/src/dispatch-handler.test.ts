@@ -1,0 +1,96 @@
+import { describe, expect, it } from "vitest";
+import { defer, piko } from "../test/per-test.js";
+import type { DispatchController, DispatchHandler } from "./dispatch-handler.js";
+import { EndpointDispatcher } from "./endpoint-dispatcher.js";
+import { serve } from "./serve.js";
+
+interface Dispatching {
+  dispatch(options: object, handler: DispatchHandler): boolean;
+}
+
+/** A handler of undici's later form, as its version 8 has them alone, that writes down what it is told. */
+function recorder(
+  told: string[],
+  done: () => void,
+  onStart?: (controller: DispatchController) => void,
+): DispatchHandler {
+  return {
+    onRequestStart(controller) {
+      told.push("start");
+      onStart?.(controller);
+    },
+    onResponseStart(controller, status, headers, statusText) {
+      const raw = controller.rawHeaders.map(String);
+      told.push(`${status} ${statusText} ${String(headers["x-a"])} ${raw[raw.indexOf("X-A") + 1]}`);
+    },
+    onResponseData(controller, chunk) {
+      told.push(String(chunk));
+      controller.pause();
+      controller.resume();
+    },
+    onResponseEnd(controller, trailers) {
+      told.push(`end ${trailers["x-t"]} ${controller.rawTrailers.map(String).join()}`);
+      done();
+    },
+    onResponseError(controller, error) {
+      told.push(`${error.message} ${controller.aborted} ${controller.reason === error}`);
+      done();
+    },
+  };
+}
+
+async function dispatching(
+  url: string,
+  path: string,
+  onStart?: (controller: DispatchController) => void,
+): Promise<string[]> {
+  const dispatcher = new EndpointDispatcher("e", { url }) as unknown as Dispatching & {
+    destroy(): Promise<void>;
+  };
+  defer(() => dispatcher.destroy());
+  const told: string[] = [];
+  await new Promise<void>((resolve) => {
+    dispatcher.dispatch({ origin: "http://x", path, method: "GET" }, recorder(told, resolve, onStart));
+  });
+  return told;
+}
+
+describe("a handler of undici's later form", () => {
+  it("is told of a response", async () => {
+    const { url } = await piko();
+    const listener = await serve(
+      "e",
+      (_request, response) => {
+        response.writeHead(200, "Fine", { "X-A": "b", trailer: "X-T" }).write("words");
+        response.addTrailers({ "X-T": "c" });
+        response.end();
+      },
+      { url },
+    );
+    defer(() => listener.close({ graceMs: 0 }));
+    expect(await dispatching(url, "/")).toEqual(["start", "200 Fine b b", "words", "end c X-T,c"]);
+  });
+
+  it("may give up, and is told why nothing came", async () => {
+    const { url } = await piko();
+    const listener = await serve("e", () => {}, { url });
+    defer(() => listener.close({ graceMs: 0 }));
+    const reason = new Error("enough");
+    expect(await dispatching(url, "/", (controller) => controller.abort(reason))).toEqual([
+      "start",
+      "enough true true",
+    ]);
+    const later = dispatching(url, "/", (controller) => setTimeout(() => controller.abort(reason), 1));
+    expect(await later).toEqual(["start", "enough true true"]);
+  });
+
+  it("that throws has had its request", async () => {
+    const { url } = await piko();
+    const listener = await serve("e", () => {}, { url });
+    defer(() => listener.close({ graceMs: 0 }));
+    const told = await dispatching(url, "/", () => {
+      throw new Error("broken");
+    });
+    expect(told).toEqual(["start", "broken false false"]);
+  });
+});
