@@ -4,9 +4,15 @@ import { Command } from "commander";
 import { AGENT, LISTENER } from "../config/agent.js";
 import { ConfigError } from "../config/config-error.js";
 import { type Flag, listFlags } from "../config/flags.js";
-import type { GivenSetting } from "../config/load-config.js";
+import { fromEnvironment, type GivenSetting } from "../config/load-config.js";
 import type { ListenerProtocol } from "../base/service-address.js";
-import { addFileOptions, addFlagOptions, givenSettings, loadCommandConfig } from "./config-flags.js";
+import {
+  addFileOptions,
+  addFlagOptions,
+  givenSettings,
+  loadCommandConfig,
+  onlyChecks,
+} from "./config-flags.js";
 import { refuseSwapped } from "./swapped-arguments.js";
 import { runProgram } from "./run-program.js";
 
@@ -85,6 +91,7 @@ Examples:
       { keys: ["listeners", 0, "endpointId"], value: endpointId, flag: "<endpoint>" },
       { keys: ["listeners", 0, "addr"], value: addr, flag: "<addr>" },
       { keys: ["listeners", 0, "protocol"], value: protocol, flag: `agent ${protocol}` },
+      ...fromEnvironment(flags, process.env, ["listeners", 0]),
       ...givenSettings(command, flags, ["listeners", 0]),
     ];
     await run(command, { given, replaces: ["listeners"] });
@@ -121,6 +128,7 @@ async function run(
     const message = "no listeners configured (set listeners in the file of --config.path)";
     throw new ConfigError([{ path: "listeners", flag: undefined, place: undefined, message }]);
   }
+  if (onlyChecks(command)) return;
   await runProgram("agent", config, async (context) => {
     const { runAgent } = await import("../agent/run.js");
     await runAgent({ config, ...context });

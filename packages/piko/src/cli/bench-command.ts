@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import { BENCH } from "../config/bench.js";
 import { listFlags } from "../config/flags.js";
-import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
+import { addFileOptions, addFlagOptions, loadCommandConfig, onlyChecks } from "./config-flags.js";
 import { runProgram } from "./run-program.js";
 
 /** Creates the commands that load a server. */
@@ -38,6 +38,7 @@ Examples:
   addFileOptions(command);
   return command.action(async () => {
     const config = loadCommandConfig(command, BENCH);
+    if (onlyChecks(command)) return;
     await runProgram("benchmark", config, async ({ logger, signal }) => {
       const { runBench } = await import("../bench/run.js");
       await runBench({

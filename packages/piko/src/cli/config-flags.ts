@@ -2,14 +2,23 @@
 
 import { type Command, Option } from "commander";
 import type { Section } from "../config/declaration.js";
-import { type Flag, listFlags } from "../config/flags.js";
+import { environmentOf, type Flag, listFlags } from "../config/flags.js";
 import { type ConfigSources, type GivenSetting, loadConfig } from "../config/load-config.js";
 
 /** Adds `--config.path` and `--config.expand-env`. */
 export function addFileOptions(command: Command): void {
   const heading = "Configuration file:";
   command.addOption(
-    new Option("--config.path <path>", "YAML file with settings; flags win over it.").helpGroup(heading),
+    new Option(
+      "--config.path <path>",
+      "YAML file with settings; the environment and flags win over it.",
+    ).helpGroup(heading),
+  );
+  addSwitch(
+    command,
+    new Option("--config.check", "Checks the configuration, says what is wrong with it, and ends.").helpGroup(
+      heading,
+    ),
   );
   const expand =
     "Expands $NAME, ${NAME} and ${NAME:default} in the file from the environment; $$ is a dollar.";
@@ -76,15 +85,30 @@ export function loadCommandConfig<T>(
   more: { given?: readonly GivenSetting[]; replaces?: readonly string[]; flags?: readonly Flag[] } = {},
 ): T {
   const values: Record<string, unknown> = command.optsWithGlobals();
-  const path = values["config.path"];
+  const expandEnv = values["config.expandEnv"] ?? process.env[environmentOf("--config.expand-env")];
   const sources: ConfigSources = {
-    path: typeof path === "string" ? path : undefined,
-    expandEnv: values["config.expandEnv"] === true,
+    path: configPath(command),
+    expandEnv: expandEnv === true || TRUE.has(String(expandEnv)),
     env: process.env,
     given: [...givenSettings(command, more.flags ?? listFlags(declared)), ...(more.given ?? [])],
     replaces: more.replaces ?? [],
   };
   return loadConfig(declared, sources);
+}
+
+/** The configuration's file, by flag or environment; undefined for none. */
+export function configPath(command: Command): string | undefined {
+  const path: unknown = command.optsWithGlobals()["config.path"];
+  if (typeof path === "string") return path;
+  const variable = process.env[environmentOf("--config.path")] ?? "";
+  return variable === "" ? undefined : variable;
+}
+
+/** Whether the configuration was only to be checked; then says that it is right. */
+export function onlyChecks(command: Command): boolean {
+  if (command.optsWithGlobals()["config.check"] !== true) return false;
+  process.stdout.write("the configuration is valid\n");
+  return true;
 }
 
 const TRUE: ReadonlySet<string> = new Set(["1", "t", "T", "TRUE", "true", "True"]);

@@ -5,7 +5,7 @@ import { ConfigError } from "../config/config-error.js";
 import { listFlags } from "../config/flags.js";
 import { FORWARD } from "../config/forward.js";
 import type { GivenSetting } from "../config/load-config.js";
-import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
+import { addFileOptions, addFlagOptions, loadCommandConfig, onlyChecks } from "./config-flags.js";
 import { refuseSwapped } from "./swapped-arguments.js";
 import { runProgram } from "./run-program.js";
 
@@ -90,6 +90,7 @@ async function run(
     const message = "no ports configured (set ports in the file of --config.path)";
     throw new ConfigError([{ path: "ports", flag: undefined, place: undefined, message }]);
   }
+  if (onlyChecks(command)) return;
   await runProgram("forward", config, async (context) => {
     const { runForward } = await import("../forward/run.js");
     await runForward({ config, ...context });

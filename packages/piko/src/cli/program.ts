@@ -3,7 +3,10 @@
 import { Command, Help, type Option } from "commander";
 import { createAgentCommand } from "./agent-command.js";
 import { createBenchCommand } from "./bench-command.js";
+import { createCompletionCommand } from "./completion-command.js";
 import { createForwardCommand } from "./forward-command.js";
+import { formatHelp } from "./format-help.js";
+import { createInitCommand } from "./init-command.js";
 import { createKeyCommand } from "./key-command.js";
 import { createServerCommand } from "./server-command.js";
 import { createTestCommand } from "./test-command.js";
@@ -34,8 +37,36 @@ Examples:
   program.addCommand(createTokenCommand());
   program.addCommand(createBenchCommand());
   program.addCommand(createTestCommand());
+  program.addCommand(createInitCommand());
+  program.addCommand(createCompletionCommand(program));
+  program.addCommand(createVersionCommand(version));
+  program.addCommand(createHelpCommand(program));
   configureAll(program);
   return program;
+}
+
+function createVersionCommand(version: string): Command {
+  return new Command("version")
+    .summary("show the version")
+    .description("Shows the version.")
+    .allowExcessArguments(false)
+    .action(() => void process.stdout.write(`piko version ${version}\n`));
+}
+
+function createHelpCommand(program: Command): Command {
+  const command = new Command("help")
+    .summary("show the help of a command")
+    .description("Shows the help of a command, as its --help does.")
+    .argument("[command...]", "the command, such as `agent http`");
+  return command.action((names: readonly string[]) => {
+    let found = program;
+    for (const name of names) {
+      const next = found.commands.find((each) => each.name() === name);
+      if (next === undefined) command.error(`error: unknown command '${names.join(" ")}'`);
+      else found = next;
+    }
+    found.outputHelp();
+  });
 }
 
 function configureAll(command: Command): void {
@@ -44,7 +75,7 @@ function configureAll(command: Command): void {
     .showSuggestionAfterError()
     .helpCommand(false)
     .helpOption("-h, --help", "show help")
-    .configureHelp({ showGlobalOptions: true, visibleGlobalOptions, formatItem });
+    .configureHelp({ showGlobalOptions: true, visibleGlobalOptions, formatHelp });
   for (const child of command.commands) configureAll(child);
 }
 
@@ -60,13 +91,4 @@ function visibleGlobalOptions(command: Command): Option[] {
     );
   }
   return options;
-}
-
-/** Options get two lines: their names are too long for two columns. */
-function formatItem(term: string, termWidth: number, description: string, helper: Help): string {
-  if (!term.startsWith("-"))
-    return Help.prototype.formatItem.call(helper, term, termWidth, description, helper);
-  const width = Math.max(40, (helper.helpWidth ?? 80) - 6);
-  const lines = helper.boxWrap(description, width).split("\n");
-  return [`  ${term}`, ...lines.map((line) => `      ${line}`)].join("\n");
 }

@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { Command } from "commander";
 import { listFlags } from "../config/flags.js";
 import { SERVER } from "../config/server.js";
-import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
+import { addFileOptions, addFlagOptions, configPath, loadCommandConfig, onlyChecks } from "./config-flags.js";
 import { runProgram } from "./run-program.js";
 import { createStatusCommand } from "./status-command.js";
 
@@ -22,7 +22,7 @@ export function createServerCommand(): Command {
       "after",
       `
 Examples:
-  # A node with its default ports: proxy 8000, upstream 8001, admin 8002, gossip 8003.
+  # A node with its default ports: 8000 to 8003.
   piko server
 
   # Settings from a file, with environment variables in it.
@@ -33,6 +33,7 @@ Examples:
   command.addCommand(createStatusCommand());
   return command.action(async () => {
     const config = loadCommandConfig(command, SERVER);
+    if (onlyChecks(command)) return;
     await runProgram("server", config, async (context) => {
       const { runServer } = await import("../server/run.js");
       const path = watchablePath(command);
@@ -45,6 +46,6 @@ Examples:
 
 /** The configuration's file, if it is one that can be read again. */
 function watchablePath(command: Command): string | undefined {
-  const path: unknown = command.optsWithGlobals()["config.path"];
-  return typeof path === "string" && statSync(path).isFile() ? path : undefined;
+  const path = configPath(command);
+  return path !== undefined && statSync(path).isFile() ? path : undefined;
 }

@@ -3,7 +3,7 @@
 import { Command } from "commander";
 import { listFlags } from "../config/flags.js";
 import { TEST_CLUSTER } from "../config/test-cluster.js";
-import { addFileOptions, addFlagOptions, loadCommandConfig } from "./config-flags.js";
+import { addFileOptions, addFlagOptions, loadCommandConfig, onlyChecks } from "./config-flags.js";
 import { type ProgramContext, runProgram } from "./run-program.js";
 
 /** Creates the commands that run things to try Piko on. */
@@ -42,6 +42,7 @@ Examples:
   addFlagOptions(command, listFlags(TEST_CLUSTER));
   return command.action(async () => {
     const config = loadCommandConfig(command, TEST_CLUSTER);
+    if (onlyChecks(command)) return;
     let reload = (): void => {};
     process.on("SIGHUP", () => reload());
     const start = async ({ logger, signal }: ProgramContext): Promise<void> => {

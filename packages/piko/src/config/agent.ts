@@ -160,7 +160,7 @@ export const AGENT: Section<AgentConfig> = section("Configuration of `piko agent
         ["http", "https", "ws", "wss"],
         "Base URL of the server's upstream port.",
       ),
-      ...tokenFields("Token that the agent authenticates with.", "PIKO_CONNECT_TOKEN"),
+      ...tokenFields("Token that the agent authenticates with."),
       tenantId: text("Tenant that the agent belongs to."),
       timeoutMs: duration(
         "30s",

@@ -11,27 +11,18 @@ export interface ClientTokenConfig {
 }
 
 /**
- * Declares the two settings. Each may come from the environment too, as `environment` and `environment_FILE`; what a higher
- * level gives (flag, environment, file) takes the place of either of a lower one.
+ * Declares the two settings. What a higher level gives (flag, environment, file) takes the place of either of a lower one.
  */
-export function tokenFields(
-  description: string,
-  environment: string,
-): { token: Field<string>; tokenFile: Field<string> } {
-  const inEnvironment = `Environment: \`${environment}\`.`;
+export function tokenFields(description: string): { token: Field<string>; tokenFile: Field<string> } {
   return {
     token: {
       ...secret(
-        `${description} Other users of the machine may see what is on a command line: a file or the environment is safer. ${inEnvironment}`,
+        `${description} Other users of the machine may see what is on a command line: a file or the environment is safer.`,
       ),
-      environment,
       insteadOf: "tokenFile",
     },
     tokenFile: {
-      ...file(
-        `File with the token, in place of the text; read anew for each connection. Environment: \`${environment}_FILE\`.`,
-      ),
-      environment: `${environment}_FILE`,
+      ...file("File with the token, in place of the text; read anew for each connection."),
       insteadOf: "token",
     },
   };

@@ -21,7 +21,7 @@ export interface Field<T = unknown> {
   readonly fromText: (text: string) => unknown;
   /** Its flag, where that isn't its YAML path with dots and dashes. */
   readonly flag?: string;
-  /** Variable of the environment that gives it too: below its flag, above the file. */
+  /** Its variable of the environment, where that isn't named by its flag. */
   readonly environment?: string;
   /** Key of a setting beside it, of which a lower level's counts no more where this one is given. */
   readonly insteadOf?: string;

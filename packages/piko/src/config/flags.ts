@@ -11,6 +11,8 @@ export interface Flag {
   /** Keys of the configuration object from the root. */
   readonly keys: readonly string[];
   readonly field: Field;
+  /** The variable of the environment that gives the setting too: `PIKO_PROXY_HTTP_READ_TIMEOUT`. */
+  readonly environment: string;
 }
 
 /** Lists the flags of a section in the order of its declaration. */
@@ -20,8 +22,22 @@ export function listFlags(declared: Section, keys: readonly string[] = [], path 
     const childKeys = [...keys, key];
     if (node.kind === "list") return [];
     if (node.kind === "section") return listFlags(node, childKeys, childPath);
-    return [{ name: flagOf(node, childPath), path: childPath, keys: childKeys, field: node }];
+    const flag = flagOf(node, childPath);
+    return [
+      {
+        name: flag,
+        path: childPath,
+        keys: childKeys,
+        field: node,
+        environment: node.environment ?? environmentOf(flag),
+      },
+    ];
   });
+}
+
+/** The variable of a flag: `--proxy.http.read-timeout` -> `PIKO_PROXY_HTTP_READ_TIMEOUT`. */
+export function environmentOf(flag: string): string {
+  return `PIKO_${flag.replace(/^--/, "").replaceAll(/[.-]/g, "_").toUpperCase()}`;
 }
 
 /** The flag of a setting: by its path, `proxy.http.read_timeout` -> `--proxy.http.read-timeout`, unless it has its own. */

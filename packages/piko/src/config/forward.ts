@@ -67,7 +67,7 @@ export const FORWARD: Section<ForwardConfig> = section("Configuration of `piko f
         ["http", "https", "ws", "wss"],
         "Base URL of the server's proxy port.",
       ),
-      ...tokenFields("Token that the forwarder authenticates with.", "PIKO_CONNECT_TOKEN"),
+      ...tokenFields("Token that the forwarder authenticates with."),
       timeoutMs: duration(
         "30s",
         "Time for one connection to be brought to the endpoint; after that it is closed.",

@@ -6,7 +6,7 @@ import { ConfigError, type ConfigProblem } from "./config-error.js";
 import type { Node, Section } from "./declaration.js";
 import { TextError, decodeText } from "./decode-text.js";
 import { expandEnv, verbatim } from "./expand-env.js";
-import { flagOf, listFlags } from "./flags.js";
+import { type Flag, flagOf, listFlags } from "./flags.js";
 import { type Place, type RawSettings, type YamlFile, readYaml } from "./load-yaml.js";
 
 /** A setting that the command line gave. */
@@ -47,7 +47,7 @@ export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
   for (const key of sources.replaces ?? []) delete settings[key];
   const flags = new Map<string, string>();
   // From the lowest level to the highest.
-  for (const level of [fromEnvironment(declared, sources.env), sources.given]) {
+  for (const level of [fromEnvironment(listFlags(declared), sources.env), sources.given]) {
     replaceLower(settings, declared, level, flags);
     for (const { keys, value, flag } of level) {
       assign(settings, keys, value);
@@ -69,12 +69,20 @@ export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
   return deepFreeze(result.data);
 }
 
-/** What variables of the environment give. An empty one gives nothing. */
-function fromEnvironment(declared: Section, env: ConfigSources["env"]): readonly GivenSetting[] {
-  return listFlags(declared).flatMap(({ keys, field }) => {
-    const { environment = "" } = field;
+/**
+ * What variables of the environment give, each under `prefix` in the configuration. An empty one gives nothing, and those of
+ * no flag are nobody's: Kubernetes sets some for a Service called `piko-proxy`.
+ */
+export function fromEnvironment(
+  flags: readonly Flag[],
+  env: ConfigSources["env"],
+  prefix: readonly (string | number)[] = [],
+): readonly GivenSetting[] {
+  return flags.flatMap(({ keys, field, environment }) => {
     const text = env[environment] ?? "";
-    return text === "" ? [] : [{ keys, value: field.fromText(text), flag: environment }];
+    return text === ""
+      ? []
+      : [{ keys: [...prefix, ...keys], value: field.fromText(text), flag: environment }];
   });
 }
 

@@ -31,7 +31,7 @@ export const STATUS: Section<StatusConfig> = section("Settings of `piko server s
     "The admin port to ask.",
     {
       url: url("http://localhost:8002", ["http", "https"], "Base URL of a node's admin port."),
-      ...tokenFields("Token to authenticate with.", "PIKO_SERVER_TOKEN"),
+      ...tokenFields("Token to authenticate with."),
       tls: clientTls("the admin port"),
     },
     checkToken,

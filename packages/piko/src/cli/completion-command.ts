@@ -1,0 +1,33 @@
+// `piko completion bash|zsh|fish`: scripts that complete commands and flags in a shell. They hold what there is, and ask
+// nobody: a key press must not wait for a program to start.
+
+import { Command } from "commander";
+import { bashCompletion, fishCompletion, listWords, zshCompletion } from "./completion-scripts.js";
+
+const SHELLS = {
+  bash: { write: bashCompletion, use: 'eval "$(piko completion bash)"   # in ~/.bashrc' },
+  zsh: { write: zshCompletion, use: 'eval "$(piko completion zsh)"    # in ~/.zshrc, after compinit' },
+  fish: { write: fishCompletion, use: "piko completion fish | source   # in ~/.config/fish/config.fish" },
+} as const;
+
+/** Creates the command. `program`: what is completed. */
+export function createCompletionCommand(program: Command): Command {
+  const command = new Command("completion")
+    .summary("complete commands and flags in a shell")
+    .description("Prints a script by which a shell completes commands and flags of piko.")
+    .addHelpText(
+      "after",
+      ["", "Examples:", ...Object.values(SHELLS).map(({ use }) => `  ${use}`)].join("\n"),
+    );
+  for (const [shell, { use, write }] of Object.entries(SHELLS)) {
+    command.addCommand(
+      new Command(shell)
+        .summary(`for ${shell}`)
+        .description(`Prints the script for ${shell}.`)
+        .allowExcessArguments(false)
+        .addHelpText("after", `\nExample:\n  ${use}`)
+        .action(() => void process.stdout.write(write(listWords(program)))),
+    );
+  }
+  return command;
+}

@@ -1,0 +1,85 @@
+// How the help of a command is laid out: what there is to do comes first (commands, arguments), then the flags that are
+// needed most, then all others by section.
+
+import { type Command, Help, type Option } from "commander";
+
+/** Flags that somebody new needs, in the order of their help. */
+const MOST_USED: readonly string[] = [
+  "--connect.url",
+  "--connect.token-file",
+  "--host-header",
+  "--tls.insecure-skip-verify",
+  "--proxy.bind-addr",
+  "--upstream.bind-addr",
+  "--proxy.public-url",
+  "--cluster.join",
+  "--server.url",
+  "--output",
+  "--watch",
+  "--config.path",
+  "--log.level",
+];
+
+const ENVIRONMENT =
+  "Each flag has a variable of the environment, which counts less than the flag and more than the file: PIKO_CONNECT_URL is --connect.url.";
+
+/** The whole help, but the examples behind it. */
+export function formatHelp(command: Command, helper: Help): string {
+  const width = helper.helpWidth ?? 80;
+  const own = helper.visibleOptions(command);
+  const all = [...own, ...helper.visibleGlobalOptions(command)];
+  const most = all
+    .filter(({ long }) => MOST_USED.includes(long ?? ""))
+    .sort((a, b) => MOST_USED.indexOf(a.long ?? "") - MOST_USED.indexOf(b.long ?? ""));
+  // Of a command with few flags all are as important.
+  const first = all.length > MOST_USED.length ? most : [];
+  const rest = all.filter((option) => !first.includes(option));
+  const groups = new Map<string, Option[]>();
+  for (const option of rest) {
+    const heading = option.helpGroupHeading ?? (own.includes(option) ? "Options:" : "Global Options:");
+    groups.set(heading, [...(groups.get(heading) ?? []), option]);
+  }
+  const commands = helper.visibleCommands(command);
+  const terms = [
+    ...helper.visibleArguments(command).map((each) => helper.argumentTerm(each)),
+    ...commands.map((each) => helper.subcommandTerm(each)),
+  ];
+  const termWidth = Math.max(0, ...terms.map((term) => term.length));
+  const columns = (term: string, text: string): string =>
+    Help.prototype.formatItem.call(helper, term, termWidth, text, helper);
+  const flags = (heading: string, options: readonly Option[]): string[] =>
+    section(
+      heading,
+      options.map((option) => flag(option, width, helper)),
+    );
+  const lines = [
+    `Usage: ${helper.commandUsage(command)}`,
+    "",
+    helper.boxWrap(helper.commandDescription(command), width),
+    "",
+    ...section(
+      "Arguments:",
+      helper
+        .visibleArguments(command)
+        .map((each) => columns(helper.argumentTerm(each), helper.argumentDescription(each))),
+    ),
+    ...section(
+      "Commands:",
+      commands.map((each) => columns(helper.subcommandTerm(each), helper.subcommandDescription(each))),
+    ),
+    ...flags("Most used:", first),
+    ...[...groups].flatMap(([heading, options]) => flags(heading, options)),
+    ...(all.some(({ long }) => long === "--config.path") ? [helper.boxWrap(ENVIRONMENT, width), ""] : []),
+  ];
+  return lines.join("\n");
+}
+
+function section(heading: string, items: readonly string[]): string[] {
+  return items.length === 0 ? [] : [heading, ...items, ""];
+}
+
+/** Two lines: names of flags are too long for two columns. */
+function flag(option: Option, width: number, helper: Help): string {
+  const lines = helper.boxWrap(helper.optionDescription(option), Math.max(40, width - 6)).split("\n");
+  return [`  ${helper.optionTerm(option)}`, ...lines.map((line) => `      ${line}`)].join("\n");
+}
