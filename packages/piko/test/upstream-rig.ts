@@ -48,6 +48,8 @@ export interface AgentOptions {
   readonly endpoint?: string;
   /** One of ours, which knows how to move; otherwise a Go agent. */
   readonly capable?: boolean;
+  /** Further lines of its request, each with its CRLF. */
+  readonly fields?: string;
 }
 
 const CAPABILITIES = "x-piko-capabilities: drain\r\n";
@@ -194,7 +196,7 @@ export class UpstreamRig {
   }
 
   /** A tunnel. */
-  async agent({ capable = true, endpoint = "e" }: AgentOptions = {}): Promise<TestAgent> {
+  async agent({ capable = true, endpoint = "e", fields = "" }: AgentOptions = {}): Promise<TestAgent> {
     const agent = await new Promise<TestAgent>((resolve, reject) => {
       let answer = "";
       const socket = ByteSocket.connect(
@@ -214,7 +216,7 @@ export class UpstreamRig {
           onClose: () => reject(new Error(`closed: ${answer}`)),
         },
       );
-      socket.out.writeLatin1(upgradeRequest(endpoint, capable ? CAPABILITIES : ""));
+      socket.out.writeLatin1(upgradeRequest(endpoint, (capable ? CAPABILITIES : "") + fields));
     });
     this.#peers.push(agent);
     return agent;

@@ -49,6 +49,12 @@ function createUpstreamCommand(): Command {
     .summary("endpoints with their listeners")
     .description("Shows the endpoints that are listened on at the node, with the number of listeners.")
     .addHelpText("after", "\nExample:\n  piko server status upstream endpoints --watch");
+  const agents = new Command("agents")
+    .summary("who listens, each agent once")
+    .description(
+      "Shows who listens at the node: each listener of an agent once, however many tunnels it has. It has the same name in the list of every node that it has a tunnel to; Go agents have none.",
+    )
+    .addHelpText("after", "\nExample:\n  piko server status upstream agents");
   const doubtful = new Command("doubtful")
     .summary("tunnels whose agents are silent")
     .description(
@@ -56,6 +62,7 @@ function createUpstreamCommand(): Command {
     )
     .addHelpText("after", "\nExample:\n  piko server status upstream doubtful --watch");
   group.addCommand(endpoints.action(() => run(endpoints, (pages) => pages.upstreamEndpoints)));
+  group.addCommand(agents.action(() => run(agents, (pages) => pages.upstreamAgents)));
   group.addCommand(doubtful.action(() => run(doubtful, (pages) => pages.upstreamDoubtful)));
   return group;
 }

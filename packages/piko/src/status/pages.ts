@@ -25,6 +25,17 @@ export interface Page<T = unknown> {
   readonly table: (document: T, view: View) => string;
 }
 
+/** Somebody who listens on an endpoint; `agent` is null for one that doesn't say who it is. */
+interface ListeningAgent {
+  readonly endpoint_id: string;
+  readonly tenant_id?: string | undefined;
+  readonly agent: string | null;
+  readonly client_ip: string;
+  readonly since: string;
+  readonly tunnels: number;
+  readonly streams: number;
+}
+
 /** A tunnel whose agent is silent. */
 interface DoubtfulTunnel {
   readonly endpoint_id: string;
@@ -79,6 +90,15 @@ function isCounts(value: unknown): boolean {
 /** Listeners by endpoint; Go's servers say null when there are none. */
 const ENDPOINTS = z.custom<Counts | null>(isCounts).transform((counts) => sortKeys(counts ?? {}));
 
+const LISTENING_AGENT = z.object({
+  endpoint_id: z.string(),
+  tenant_id: z.string().optional(),
+  agent: z.string().nullable(),
+  client_ip: z.string(),
+  since: z.string(),
+  tunnels: z.int(),
+  streams: z.int(),
+});
 const DOUBTFUL_TUNNEL = z.object({
   endpoint_id: z.string(),
   client_ip: z.string(),
@@ -117,14 +137,27 @@ export const upstreamEndpoints: Page<Record<string, number>> = {
   table: endpointTable,
 };
 
+/** `upstream agents` */
+export const upstreamAgents: Page<{ agents: ListeningAgent[] }> = {
+  title: "agents",
+  path: "/status/upstream/agents",
+  schema: z.array(LISTENING_AGENT).transform((agents) => ({ agents })),
+  table: ({ agents }, { nowMs, width }) => {
+    if (agents.length === 0) return "no agents\n";
+    const tunnels = agents.reduce((sum, agent) => sum + agent.tunnels, 0);
+    const sum = `${count(agents.length, "agent")} with ${count(tunnels, "tunnel")} to this node`;
+    const since: Column<ListeningAgent> = { title: "FOR", value: ({ since }) => secondsSince(since, nowMs) };
+    return `${formatTable([...AGENT_COLUMNS, since, CLIENT_COLUMN], agents, width)}\n${sum}\n`;
+  },
+};
+
 /** `upstream doubtful` */
 export const upstreamDoubtful: Page<{ tunnels: DoubtfulTunnel[] }> = {
   title: "doubtful upstreams",
   path: "/status/upstream/doubtful",
   schema: z.array(DOUBTFUL_TUNNEL).transform((tunnels) => ({ tunnels })),
   table: ({ tunnels }, { nowMs, width }) => {
-    const seconds = ({ since }: DoubtfulTunnel): string =>
-      `${Math.max(0, Math.round((nowMs - Date.parse(since)) / 1_000))} s`;
+    const seconds = ({ since }: DoubtfulTunnel): string => secondsSince(since, nowMs);
     return tunnels.length === 0
       ? "no upstream is in doubt\n"
       : formatTable([...DOUBT_COLUMNS, { title: "FOR", value: seconds }, REASON_COLUMN], tunnels, width);
@@ -189,6 +222,18 @@ export function gossipNode(id: string): Page<{ nodemetadata: GossipNode; entries
   };
 }
 
+const AGENT_COLUMNS: readonly Column<ListeningAgent>[] = [
+  { title: "ENDPOINT", value: ({ endpoint_id }) => endpoint_id },
+  { title: "AGENT", value: ({ agent }) => agent ?? "-" },
+  { title: "TUNNELS", value: ({ tunnels }) => tunnels },
+  { title: "STREAMS", value: ({ streams }) => streams },
+];
+const CLIENT_COLUMN: Column<ListeningAgent> = {
+  title: "ADDRESS",
+  value: ({ client_ip }) => client_ip,
+  optional: true,
+};
+
 const DOUBT_COLUMNS: readonly Column<DoubtfulTunnel>[] = [
   { title: "ENDPOINT", value: ({ endpoint_id }) => endpoint_id },
   { title: "AGENT", value: ({ client_ip }) => client_ip },
@@ -236,13 +281,24 @@ function endpointTable(endpoints: Readonly<Record<string, number>>, { width }: V
   );
 }
 
+/** `2 tunnels` */
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
+
+function secondsSince(time: string, nowMs: number): string {
+  return `${Math.max(0, Math.round((nowMs - Date.parse(time)) / 1_000))} s`;
+}
+
 /** `3 nodes: 2 active, 1 left` */
 function countByStatus(nodes: readonly ClusterEntry[]): string {
   // Those that take requests first.
   const counts = new Map([["active", 0]]);
   for (const { status } of nodes) counts.set(status, (counts.get(status) ?? 0) + 1);
-  const parts = [...counts].filter(([, count]) => count > 0).map(([status, count]) => `${count} ${status}`);
-  return `${nodes.length} node${nodes.length === 1 ? "" : "s"}: ${parts.join(", ")}\n`;
+  const parts = [...counts]
+    .filter(([, number]) => number > 0)
+    .map(([status, number]) => `${number} ${status}`);
+  return `${count(nodes.length, "node")}: ${parts.join(", ")}\n`;
 }
 
 function gossipState({ left, unreachable }: GossipNode): string {

@@ -13,6 +13,7 @@ import {
   clusterNodes,
   gossipNode,
   gossipNodes,
+  upstreamAgents,
   upstreamDoubtful,
   upstreamEndpoints,
 } from "./pages.js";
@@ -45,6 +46,25 @@ const ENTRY = { key: "proxy_addr", value: "10.0.0.2:8000", version: 1, internal:
 
 const PAGES = {
   "/status/upstream/endpoints": { web: 12, api: 1 },
+  "/status/upstream/agents": [
+    {
+      endpoint_id: "web",
+      agent: "0123456789ab",
+      client_ip: "10.0.0.9",
+      since: "2026-11-25T11:59:50.000Z",
+      tunnels: 2,
+      streams: 12,
+    },
+    {
+      endpoint_id: "web",
+      tenant_id: "t",
+      agent: null,
+      client_ip: "10.0.0.8",
+      since: "2026-11-25T11:59:59.000Z",
+      tunnels: 1,
+      streams: 0,
+    },
+  ],
   "/status/upstream/doubtful": [
     {
       endpoint_id: "web",
@@ -80,6 +100,7 @@ describe("a page for programs", () => {
     expect(parse(await show(upstreamDoubtful, config))).toEqual({
       tunnels: PAGES["/status/upstream/doubtful"],
     });
+    expect(parse(await show(upstreamAgents, config))).toEqual({ agents: PAGES["/status/upstream/agents"] });
     expect(parse(await show(clusterNodes("left"), config))).toMatchObject({ nodes: [{ id: "b" }] });
     expect(JSON.stringify(parse(await show(clusterNode("local"), config)))).toBe(
       JSON.stringify({ ...ids, endpoints: {} }),
@@ -131,6 +152,18 @@ describe("a page on a terminal", () => {
         "",
       ].join("\n"),
     );
+    expect(await show(upstreamAgents, config, new TestScreen(80))).toBe(
+      [
+        "ENDPOINT  AGENT         TUNNELS  STREAMS  FOR   ADDRESS",
+        "web       0123456789ab        2       12  10 s  10.0.0.9",
+        "web       -                   1        0  1 s   10.0.0.8",
+        "",
+        "2 agents with 3 tunnels to this node",
+        "",
+      ].join("\n"),
+    );
+    const empty = configOf(await servePages({ "/status/upstream/agents": [] }));
+    expect(await show(upstreamAgents, empty, new TestScreen(80))).toBe("no agents\n");
     const well = configOf(await servePages({ "/status/upstream/doubtful": [] }));
     expect(await show(upstreamDoubtful, well, new TestScreen(80))).toBe("no upstream is in doubt\n");
     const alone = configOf(await servePages({ "/status/gossip/nodes": [GOSSIP_A] }));

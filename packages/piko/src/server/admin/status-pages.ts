@@ -8,12 +8,25 @@ import { REDACTED } from "../../observability/redact.js";
 import { type Route, send, sendJson } from "../../net/route-server.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";
+import { hashInstance } from "../upstream/instances.js";
 import { describeDoubt, type Tunnel } from "../upstream/tunnel.js";
 import { HOP_SECRET_KEY } from "../cluster/gossip-sync.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 
 /** What gossip's `expiry` is for a node that takes part: Go's zero time. */
 const NO_EXPIRY = "0001-01-01T00:00:00Z";
+
+/** Somebody who listens on an endpoint. */
+interface AgentDescription {
+  readonly endpoint_id: string;
+  readonly tenant_id?: string;
+  /** The same on all nodes that it has a tunnel to; null for one that doesn't say who it is, as Go agents don't. */
+  readonly agent: string | null;
+  readonly client_ip: string;
+  readonly since: string;
+  readonly tunnels: number;
+  readonly streams: number;
+}
 
 export class StatusPages {
   readonly #cluster: Cluster;
@@ -32,6 +45,7 @@ export class StatusPages {
   /** The route of a path below `/status`; undefined for one that doesn't exist. */
   find(path: string): Route | undefined {
     if (path === "/status/upstream/endpoints") return page(() => this.#upstreams.listenerCounts());
+    if (path === "/status/upstream/agents") return page(() => this.#agents());
     if (path === "/status/upstream/doubtful") return page(() => this.#doubtfulTunnels());
     const match = /^\/status\/(cluster|gossip)\/nodes(?:\/([^/]+))?$/.exec(path);
     if (match === null) return undefined;
@@ -43,17 +57,52 @@ export class StatusPages {
     return page(() => (kind === "cluster" ? this.#clusterNode(id) : this.#gossipNode(id)));
   }
 
+  /** Who listens here: each listener of an agent once, whatever it has of tunnels, by endpoint and age. */
+  #agents(): object[] {
+    const agents = new Map<string | Tunnel, Tunnel[]>();
+    for (const tunnel of this.#upstreams.tunnels()) {
+      const { endpointId, instance, tenantId } = tunnel;
+      // One that doesn't name itself is known by its tunnel only. Names have no white space in them.
+      const key = instance === "" ? tunnel : `${instance} ${endpointId} ${tenantId}`;
+      const tunnels = agents.get(key);
+      if (tunnels === undefined) agents.set(key, [tunnel]);
+      else tunnels.push(tunnel);
+    }
+    return [...agents.values()]
+      .map((tunnels) => this.#describeAgent(tunnels))
+      .sort((a, b) => (a.endpoint_id < b.endpoint_id ? -1 : a.endpoint_id > b.endpoint_id ? 1 : 0));
+  }
+
+  /** `tunnels`: the oldest first, at least one. */
+  #describeAgent(tunnels: readonly Tunnel[]): AgentDescription {
+    const [oldest] = tunnels as [Tunnel];
+    const newest = tunnels.at(-1) ?? oldest;
+    return {
+      endpoint_id: oldest.endpointId,
+      ...(oldest.tenantId === "" ? {} : { tenant_id: oldest.tenantId }),
+      agent: oldest.instance === "" ? null : hashInstance(oldest.instance),
+      client_ip: newest.clientIp,
+      since: this.#timeOf(oldest.sinceMs),
+      tunnels: tunnels.length,
+      streams: tunnels.reduce((sum, { streamCount }) => sum + streamCount, 0),
+    };
+  }
+
+  /** A time of the clock as text. */
+  #timeOf(clockMs: number): string {
+    return new Date(this.#wallNow() - (this.#clock.now() - clockMs)).toISOString();
+  }
+
   /** Tunnels whose agents are silent, the one that has been for longest first. */
   #doubtfulTunnels(): object[] {
     const doubtful: Tunnel[] = [];
     for (const tunnel of this.#upstreams.tunnels()) if (tunnel.doubtful) doubtful.push(tunnel);
-    const nowMs = this.#wallNow();
     return doubtful
       .sort((a, b) => a.doubtSinceMs - b.doubtSinceMs)
       .map((tunnel) => ({
         endpoint_id: tunnel.endpointId,
         client_ip: tunnel.clientIp,
-        since: new Date(nowMs - (this.#clock.now() - tunnel.doubtSinceMs)).toISOString(),
+        since: this.#timeOf(tunnel.doubtSinceMs),
         reason: describeDoubt(tunnel),
         streams: tunnel.streamCount,
       }));

@@ -41,6 +41,8 @@ export interface TunnelOptions {
   tenantId: string;
   /** The agent's `x-piko-capabilities`: empty for a Go agent. */
   capabilities: ReadonlySet<string>;
+  /** Which listener it is of, as its agent says in `x-piko-instance`; empty where it doesn't. A secret to others. */
+  instance: string;
   /** Most streams at a time. */
   maxStreams: number;
   /** Who has opened it; undefined where everybody may. */
@@ -60,6 +62,8 @@ export class Tunnel implements Expiring {
   readonly endpointId: string;
   readonly clientIp: string;
   readonly tenantId: string;
+  /** Which listener it is of, in its agent's words; empty where it doesn't say. Shown to nobody, see {@link hashInstance}. */
+  readonly instance: string;
   /** An agent of ours: told to drain it opens its replacement first, and its streams have half-closes. */
   readonly drainable: boolean;
   /** When it was opened, on the clock. */
@@ -83,6 +87,7 @@ export class Tunnel implements Expiring {
     this.endpointId = options.endpointId;
     this.clientIp = options.clientIp;
     this.tenantId = options.tenantId;
+    this.instance = options.instance;
     this.drainable = options.capabilities.has("drain");
     this.sinceMs = options.clock.now();
     this.identity = options.identity;
@@ -110,6 +115,12 @@ export class Tunnel implements Expiring {
   get usable(): boolean {
     const { ended, remoteGoAway } = this.#session.yamux;
     return !ended && !remoteGoAway && !this.#held;
+  }
+
+  /** The agent has not given it up, and its token counts: it may drain because this node wants it to move. */
+  get kept(): boolean {
+    const { ended, remoteGoAway } = this.#session.yamux;
+    return !ended && !remoteGoAway && this.state !== "expired";
   }
 
   /** A stream can be opened. */

@@ -28,6 +28,7 @@ import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/dead
 import { errorResponse } from "../../http/h1/error-response.js";
 import type { Logger } from "../../observability/logger.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
+import { hashInstance, isInstance, MAX_INSTANCE_BYTES } from "./instances.js";
 import type { PublicAddress } from "./public-address.js";
 import type { TenantUse } from "./tenant-use.js";
 import { Tunnel, type TunnelOwner } from "./tunnel.js";
@@ -38,6 +39,7 @@ const MAX_HEAD_BYTES = 64 * 1024;
 const RETRY_AFTER = "Retry-After: 1\r\n";
 
 const INVALID_ID = `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes, no slash, nothing that can't be seen)`;
+const INVALID_INSTANCE = `invalid x-piko-instance (1 to ${MAX_INSTANCE_BYTES} visible ASCII characters)`;
 const UPSTREAM_PATH = /^\/piko\/v1\/upstream\/([^/?]+)$/;
 
 /** What a connection is told that there is no room for. */
@@ -64,6 +66,10 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
   readonly stopping: boolean;
   /** The limit that keeps the endpoint from another tunnel of this tenant (empty for none), if one does. */
   fullFor(endpointId: string, tenantId: string): UpstreamLimit | undefined;
+  /** The tunnel that a listener has here and wants to keep. */
+  tunnelOf(listener: { endpointId: string; tenantId: string; instance: string }): Tunnel | undefined;
+  /** The listener opens another tunnel here: this one goes when what is under way has ended. */
+  onReplaced(tunnel: Tunnel): void;
   /** What the tenant has of this node. */
   useOf(tenantId: string): TenantUse | undefined;
   /** The upgrade is done. */
@@ -241,22 +247,40 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       this.#refuse(503, "node is stopping", RETRY_AFTER);
       return;
     }
-    const full = this.#port.fullFor(endpointId, findField(head, FIELD_X_PIKO_TENANT_ID) ?? "");
+    const named = findNamedField(head, "x-piko-instance");
+    if (named !== undefined && !isInstance(named)) {
+      this.#refuse(400, INVALID_INSTANCE);
+      return;
+    }
+    const tenantId = findField(head, FIELD_X_PIKO_TENANT_ID) ?? "";
+    const listener = { endpointId, tenantId, instance: named ?? "" };
+    const earlier = this.#port.tunnelOf(listener);
+    if (earlier !== undefined && !isRepeat(head)) {
+      this.#sendElsewhere(listener.instance, endpointId);
+      return;
+    }
+    const full = this.#port.fullFor(endpointId, tenantId);
     if (full !== undefined) {
       this.#refuse(503, `too many tunnels (${full})`, RETRY_AFTER);
       return;
     }
-    this.#becomeTunnel(head, endpointId, key, identity);
+    // Before the other one comes, so that the number of listeners that others are told stays as it is.
+    if (earlier !== undefined) this.#port.onReplaced(earlier);
+    this.#becomeTunnel(head, listener, key, identity);
   }
 
-  #becomeTunnel(head: RequestHead, endpointId: string, key: string, identity: Identity | undefined): void {
+  #becomeTunnel(
+    head: RequestHead,
+    { endpointId, instance, tenantId }: { endpointId: string; instance: string; tenantId: string },
+    key: string,
+    identity: Identity | undefined,
+  ): void {
     const port = this.#port;
     const capabilities = findNamedField(head, "x-piko-capabilities") ?? "";
     const extra =
       capabilities === ""
         ? ""
         : `x-piko-node-id: ${port.nodeId}\r\nx-piko-capabilities: drain\r\n${port.publicAddress.fieldsFor(endpointId)}`;
-    const tenantId = findField(head, FIELD_X_PIKO_TENANT_ID) ?? "";
     this.#answered = true;
     port.sweep.remove(this);
     port.forget(this);
@@ -266,6 +290,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       socket: this.#socket,
       clientIp: this.clientIp,
       tenantId,
+      instance,
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
       identity,
@@ -288,20 +313,40 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
 
   /** `reason`: what the log says besides. */
   #refuse(status: number, message: string, extra = "", reason?: string): void {
-    const port = this.#port;
-    this.#answered = true;
-    this.#bytes.clear();
-    port.sweep.remove(this);
-    port.logger.warn("upstream refused", {
+    this.#port.logger.warn("upstream refused", {
       "client-ip": this.clientIp,
       status,
       error: message,
       ...(reason === undefined ? {} : { reason }),
     });
+    this.#reply(status, message, extra);
+  }
+
+  /** The listener has a tunnel here and looks for another node, as agents do all the time: no line that people must read. */
+  #sendElsewhere(instance: string, endpointId: string): void {
+    const { logger, nodeId } = this.#port;
+    logger.debug("upstream has a tunnel here, sent to look elsewhere", {
+      "endpoint-id": endpointId,
+      "client-ip": this.clientIp,
+      instance: hashInstance(instance),
+    });
+    this.#reply(409, "listener has a tunnel to this node", `x-piko-node-id: ${nodeId}\r\n`);
+  }
+
+  #reply(status: number, message: string, extra: string): void {
+    const port = this.#port;
+    this.#answered = true;
+    this.#bytes.clear();
+    port.sweep.remove(this);
     const dateLine = port.dateLine.get();
     this.#socket.out.writeLatin1(
       errorResponse({ status, message, dateLine, close: true, headOnly: false, extra }),
     );
     this.#socket.close();
   }
+}
+
+/** The agent knows of the tunnel that its listener has here, and wants this one in its place. */
+function isRepeat(head: RequestHead): boolean {
+  return findNamedField(head, "x-piko-instance-repeat")?.toLowerCase() === "true";
 }

@@ -23,6 +23,7 @@ import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { ServerTlsConfig } from "../../config/server-tls.js";
 import type { Logger } from "../../observability/logger.js";
+import { hashInstance } from "./instances.js";
 import type { PublicAddress } from "./public-address.js";
 import type { TenantUse, TenantUses } from "./tenant-use.js";
 import { describeDoubt, type Tunnel } from "./tunnel.js";
@@ -198,6 +199,14 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     return full;
   }
 
+  tunnelOf(listener: { endpointId: string; tenantId: string; instance: string }): Tunnel | undefined {
+    return this.#upstreams.tunnelOf(listener);
+  }
+
+  onReplaced(tunnel: Tunnel): void {
+    if (tunnel.state === "active") this.#drains.begin([tunnel], 0, Number.POSITIVE_INFINITY);
+  }
+
   onTunnel(tunnel: Tunnel): void {
     this.#upstreams.add(tunnel);
     tunnel.tenant?.add(tunnel);
@@ -324,5 +333,11 @@ function askedBy({ clientIp, endpointId, identity, tenantId }: Tunnel): Asked {
 }
 
 function describe(tunnel: Tunnel): Record<string, string> {
-  return { "endpoint-id": tunnel.endpointId, "client-ip": tunnel.clientIp, "tenant-id": tunnel.tenantId };
+  const { clientIp, endpointId, instance, tenantId } = tunnel;
+  return {
+    "endpoint-id": endpointId,
+    "client-ip": clientIp,
+    "tenant-id": tenantId,
+    ...(instance === "" ? {} : { instance: hashInstance(instance) }),
+  };
 }

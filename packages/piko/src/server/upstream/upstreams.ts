@@ -1,6 +1,7 @@
 // Which tunnels listen on which endpoint.
 
 import { EndpointTunnels } from "./endpoint-tunnels.js";
+import { Instances } from "./instances.js";
 import type { ReconnectWaits } from "./reconnect-waits.js";
 import type { Tunnel } from "./tunnel.js";
 
@@ -13,6 +14,7 @@ export class Upstreams {
   readonly #random: () => number;
   readonly #endpoints = new Map<string, EndpointTunnels>();
   readonly #tunnels = new Set<Tunnel>();
+  readonly #instances = new Instances();
 
   /**
    * `onListeners`: told how many listeners that take requests an endpoint has, and whether all of them are doubtful, whenever
@@ -36,6 +38,7 @@ export class Upstreams {
     }
     endpoint.add(tunnel);
     this.#tunnels.add(tunnel);
+    this.#instances.add(tunnel);
     this.#changed(tunnel.endpointId, endpoint);
   }
 
@@ -59,6 +62,7 @@ export class Upstreams {
   /** The tunnel is gone. Idempotent. */
   remove(tunnel: Tunnel): void {
     if (!this.#tunnels.delete(tunnel)) return;
+    this.#instances.remove(tunnel);
     const endpoint = this.#endpoints.get(tunnel.endpointId);
     if (endpoint === undefined) return;
     if (!endpoint.withdraw(tunnel)) endpoint.draining.splice(endpoint.draining.indexOf(tunnel), 1);
@@ -80,6 +84,11 @@ export class Upstreams {
   /** What listens on the endpoint here, if anything does. */
   find(endpointId: string): EndpointTunnels | undefined {
     return this.#endpoints.get(endpointId);
+  }
+
+  /** The tunnel of a listener that has named itself, if it has one here and its agent keeps it. */
+  tunnelOf(listener: { endpointId: string; tenantId: string; instance: string }): Tunnel | undefined {
+    return this.#instances.find(listener);
   }
 
   /** Tunnels that requests for the endpoint are sent to. */

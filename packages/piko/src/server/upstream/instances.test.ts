@@ -1,0 +1,125 @@
+// Listeners that have several tunnels: the second one to the same node is sent elsewhere, unless it takes the place of the
+// first.
+
+import { afterEach, describe, expect, it } from "vitest";
+import { eventually } from "../../../test/port-peer.js";
+import { UpstreamRig, type UpstreamRigOptions, upgradeRequest } from "../../../test/upstream-rig.js";
+import { hashInstance } from "./instances.js";
+
+let rig: UpstreamRig | undefined;
+afterEach(async () => {
+  const last = rig;
+  rig = undefined;
+  await last?.[Symbol.asyncDispose]();
+  expect(last?.port.highestClientCount ?? 0).toBe(0);
+  last?.clock.assertIdle();
+});
+
+async function start(options?: UpstreamRigOptions): Promise<UpstreamRig> {
+  rig = await UpstreamRig.start(options);
+  return rig;
+}
+
+const INSTANCE = "x-piko-instance: one\r\n";
+const REPEAT = "x-piko-instance-repeat: true\r\n";
+
+describe("a second tunnel of a listener", () => {
+  it("is sent to another node, and costs neither gossip nor a line that people must read", async () => {
+    const rig = await start();
+    await rig.agent({ fields: INSTANCE });
+    const lines = rig.log.lines.length;
+    const answer = await rig.refusal(upgradeRequest("e", INSTANCE));
+    expect(answer).toMatch(/^HTTP\/1\.1 409 Conflict\r\n/);
+    expect(answer).toContain("\r\nx-piko-node-id: n1\r\n");
+    expect(answer).toContain('{"error":"listener has a tunnel to this node"}');
+    expect(rig.told).toEqual(["e 1"]);
+    expect(rig.upstreams.tunnelCount).toBe(1);
+    expect(rig.log.lines.slice(lines)).toEqual([]);
+  });
+
+  it("is sent away though there would be no room for it", async () => {
+    const rig = await start({ limits: { maxTunnels: 1 } });
+    await rig.agent({ fields: INSTANCE });
+    expect(await rig.refusal(upgradeRequest("e", INSTANCE))).toMatch(/^HTTP\/1\.1 409 /);
+    expect(rig.hits).toEqual([]);
+  });
+
+  it("takes the place of the first if it says so, without a change for other nodes", async () => {
+    const rig = await start();
+    const first = await rig.agent({ fields: INSTANCE });
+    const under = rig.tunnel.openStream({ onData() {}, onEnd() {}, onWritable() {}, onReset() {} });
+    under?.flushFlags();
+    await first.until("stream");
+    await rig.agent({ fields: INSTANCE + REPEAT });
+    await first.until("go away");
+    const [older, newer] = rig.tunnels;
+    expect([older?.state, newer?.state]).toEqual(["draining", "active"]);
+    expect(rig.upstreams.find("e")?.select(undefined)).toBe(newer);
+    expect(rig.told).toEqual(["e 1"]);
+    // What is under way goes on; when it has ended, and the agent does nothing, the node does.
+    rig.clock.advance(6_000);
+    expect(older?.usable).toBe(true);
+    under?.end();
+    under?.reset();
+    rig.clock.advance(1_000);
+    await eventually(() => rig.upstreams.tunnelCount === 1);
+    // The third is measured by the second.
+    expect(await rig.refusal(upgradeRequest("e", INSTANCE))).toMatch(/^HTTP\/1\.1 409 /);
+  });
+
+  it.each([
+    ["of another endpoint", "other", INSTANCE],
+    ["of another tenant", "e", `${INSTANCE}x-piko-tenant-id: t\r\n`],
+    ["of another listener", "e", "x-piko-instance: two\r\n"],
+    ["of an agent that names none", "e", ""],
+  ])("%s is none", async (_title, endpoint, fields) => {
+    const rig = await start();
+    await rig.agent({ fields: INSTANCE });
+    await rig.agent({ endpoint, fields });
+    await rig.agent({ fields: "" });
+    expect(rig.upstreams.tunnelCount).toBe(3);
+  });
+
+  it("is a first one when its agent has given the other up, though that has something under way", async () => {
+    const rig = await start();
+    const first = await rig.agent({ fields: INSTANCE });
+    rig.tunnel.openStream({ onData() {}, onEnd() {}, onWritable() {}, onReset() {} })?.flushFlags();
+    await first.until("stream");
+    first.session.goAway();
+    await eventually(() => rig.tunnel.state === "draining");
+    await rig.agent({ fields: INSTANCE });
+    expect(rig.upstreams.tunnelCount).toBe(2);
+  });
+
+  it("is a first one when the other's token counts no more", async () => {
+    const rig = await start();
+    await rig.agent({ fields: INSTANCE });
+    rig.expiries.expire(rig.tunnel, "revoked");
+    await rig.agent({ fields: INSTANCE });
+    expect(rig.upstreams.tunnelCount).toBe(1);
+  });
+
+  it("is sent away by a node that has asked the first to move", async () => {
+    const rig = await start();
+    await rig.agent({ fields: INSTANCE });
+    rig.drains.begin(rig.tunnels, 0, Number.POSITIVE_INFINITY);
+    expect(await rig.refusal(upgradeRequest("e", INSTANCE))).toMatch(/^HTTP\/1\.1 409 /);
+  });
+});
+
+it.each(["", "a b", "\u00fc", "x".repeat(65)])("a listener that is called %j is refused", async (name) => {
+  const rig = await start();
+  const answer = await rig.refusal(upgradeRequest("e", `x-piko-instance: ${name}\r\n`));
+  expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+  expect(answer).toContain("invalid x-piko-instance (1 to 64 visible ASCII characters)");
+});
+
+it("the name of a listener is in no line of the log, but its hash", async () => {
+  const rig = await start();
+  const name = `!${"x".repeat(62)}~`;
+  const agent = await rig.agent({ fields: `x-piko-instance: ${name}\r\n` });
+  await rig.refusal(upgradeRequest("e", `x-piko-instance: ${name}\r\n`));
+  agent.session.close();
+  expect(await rig.log.line("upstream disconnected")).toMatchObject({ instance: hashInstance(name) });
+  expect(JSON.stringify(rig.log.lines)).not.toContain(name);
+});
