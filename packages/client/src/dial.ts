@@ -7,7 +7,7 @@ import { proxyServer } from "./environment.js";
 import { openEndpoint } from "./open-endpoint.js";
 import type { DialOptions } from "./options.js";
 import { addressesOf } from "./socket-addresses.js";
-import { CONNECT_TIMEOUT_MS } from "./upstream.js";
+import { CONNECT_TIMEOUT_MS } from "./upstream-options.js";
 import { WebSocketTransport } from "./websocket-transport.js";
 
 /**

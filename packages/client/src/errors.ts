@@ -31,18 +31,21 @@ export class ClientError extends Error {
   readonly code: ClientErrorCode;
   /** HTTP status of a refusal. */
   readonly status: number | undefined;
+  /** Of a refusal by status 409: the node that has a tunnel of the same listener already. */
+  readonly nodeId: string | undefined;
   /** The same attempt may succeed later. */
   readonly retryable: boolean;
 
   constructor(
     code: ClientErrorCode,
     message: string,
-    options: { cause?: unknown; status?: number; retryable?: boolean } = {},
+    options: { cause?: unknown; status?: number; nodeId?: string | undefined; retryable?: boolean } = {},
   ) {
     super(message, options.cause === undefined ? {} : { cause: options.cause });
     this.name = "ClientError";
     this.code = code;
     this.status = options.status;
+    this.nodeId = options.nodeId;
     this.retryable = options.retryable ?? false;
   }
 }

@@ -15,3 +15,4 @@ export type { ConnectOptions, DialOptions, ListenOptions } from "./options.js";
 export { serve, type ServeOptions } from "./serve.js";
 export type { TlsOptions, TlsSource } from "./server-address.js";
 export type { Token } from "./token.js";
+export type { TunnelStatus } from "./tunnel-status.js";

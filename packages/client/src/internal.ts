@@ -14,11 +14,14 @@ export {
 export type { TlsOptions } from "./server-address.js";
 export { probeEndpoint } from "./probe-endpoint.js";
 export { readToken, type Token } from "./token.js";
+export { describeTunnels, type TunnelStatus } from "./tunnel-status.js";
 export {
   CONNECT_TIMEOUT_MS,
+  DEFAULT_TUNNELS,
+  MAX_TUNNELS,
   type ServerOptions,
-  Upstream,
   type UpstreamEvents,
   type UpstreamOptions,
-} from "./upstream.js";
+} from "./upstream-options.js";
+export { Upstream } from "./upstream.js";
 export { UpstreamTunnel } from "./upstream-tunnel.js";

@@ -114,7 +114,7 @@ describe("listen", () => {
 
   it("tells of the loss of the tunnel and of the next one", async () => {
     const server = await piko();
-    const listener = await listen("e", { url: server.url });
+    const listener = await listen("e", { url: server.url, tunnels: 1 });
     defer(() => listener.close());
     const events: string[] = [];
     listener.on("disconnected", (error) => events.push(`disconnected ${(error as { code?: string })?.code}`));

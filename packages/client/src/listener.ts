@@ -8,6 +8,7 @@ import { EndpointSocket } from "./endpoint-socket.js";
 import { ClientError } from "./errors.js";
 import { upstreamServer } from "./environment.js";
 import type { ListenOptions } from "./options.js";
+import type { TunnelStatus } from "./tunnel-status.js";
 import { Upstream } from "./upstream.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
 import { WrittenFrames } from "./written-frames.js";
@@ -22,11 +23,16 @@ const CLOSE_GRACE_MS = 5_000;
 export interface ListenerEvents {
   /** A client connected to the endpoint. */
   connection: [socket: EndpointSocket];
-  /** A tunnel is open again. `replaced`: the one before is open too and runs dry, because its node shuts down. */
+  /** A tunnel is open. `replaced`: the one before is open too and runs dry, because its node shuts down. */
   connected: [tunnel: { nodeId: string | undefined; replaced: boolean }];
-  /** The tunnel is gone, with its connections; another one is opened. Without an error, the server closed it in order. */
+  /** A tunnel has come, or one is gone with its connections: those that there are now. */
+  tunnels: [tunnels: TunnelStatus];
+  /** The last tunnel is gone, with its connections; another one is opened. Without an error, the server closed it in order. */
   disconnected: [error: Error | undefined];
-  /** The next attempt to connect begins in `delayMs`; attempts count from 1 since the last stable connection. */
+  /**
+   * There is no tunnel that stays, and the next attempt to connect begins in `delayMs`; attempts count from 1 since the last
+   * stable connection.
+   */
   reconnecting: [attempt: { delayMs: number; attempt: number }];
   /**
    * The listener has begun to close: nothing new comes, and what is under way has `graceMs` to end. Event streams, which have
@@ -62,10 +68,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
     const { tenantId, tls, proxyUrl, connectTimeoutMs, logger } = options;
     this.#upstream = new Upstream({
       ...upstreamServer(options),
-      ...{ endpointId, tenantId, tls, proxyUrl, connectTimeoutMs, logger },
+      ...{ endpointId, tenantId, tls, proxyUrl, connectTimeoutMs, logger, tunnels: options.tunnels },
       handler: { onStream: (stream, tunnel) => this.#accept(stream, tunnel) },
       on: {
         connected: (tunnel) => this.emit("connected", tunnel),
+        changed: (tunnels) => this.emit("tunnels", tunnels),
         disconnected: (error) => this.emit("disconnected", error),
         reconnecting: (delayMs, attempt) => this.emit("reconnecting", { delayMs, attempt }),
       },
@@ -81,7 +88,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     return this.#upstream.connected;
   }
 
-  /** The node that the tunnel leads to; undefined while there is no tunnel, and for Go nodes. */
+  /** The node that the newest tunnel leads to; undefined while there is no tunnel, and for Go nodes. */
   get nodeId(): string | undefined {
     return this.#upstream.nodeId;
   }
@@ -89,6 +96,11 @@ export class Listener extends EventEmitter<ListenerEvents> {
   /** Where clients reach the endpoint, such as `https://my-endpoint.piko.example.com`; undefined if the server doesn't say. */
   get url(): string | undefined {
     return this.#upstream.announced?.url;
+  }
+
+  /** The tunnels that are open, of those that are wanted. */
+  get tunnels(): TunnelStatus {
+    return this.#upstream.tunnels;
   }
 
   /**

@@ -1,7 +1,7 @@
 // Dials an endpoint through a server's proxy port: a WebSocket whose payload is the raw bytes of the connection.
 
 import { openWebSocket, type OpenedWebSocket } from "./open-websocket.js";
-import type { ServerOptions } from "./upstream.js";
+import type { ServerOptions } from "./upstream-options.js";
 import { endpointSegment } from "./server-address.js";
 import { type Clock, HALF_CLOSE } from "@piko/tunnel";
 

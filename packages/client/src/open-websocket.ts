@@ -51,6 +51,10 @@ export interface OpenWebSocketOptions {
   readonly tenantId?: string | undefined;
   /** Sent as `x-piko-capabilities`. */
   readonly capabilities?: string | undefined;
+  /** Sent as `x-piko-instance`: which listener the tunnel is of. */
+  readonly instance?: string | undefined;
+  /** Sent as `x-piko-instance-repeat`: the tunnel takes the place of another one of the listener. */
+  readonly repeat?: boolean | undefined;
   readonly tls?: TlsSource | undefined;
   /** HTTP proxy to go through by CONNECT, `http` or `https`; a user name and password in it are sent to it. */
   readonly proxyUrl?: string | undefined;
@@ -145,6 +149,8 @@ function requestText(options: OpenWebSocketOptions, token: string, base: BaseUrl
   if (token !== "") headers.push(["Authorization", `Bearer ${token}`]);
   if (options.tenantId) headers.push(["x-piko-tenant-id", options.tenantId]);
   if (options.capabilities) headers.push([CAPABILITIES_FIELD, options.capabilities]);
+  if (options.instance) headers.push(["x-piko-instance", options.instance]);
+  if (options.repeat) headers.push(["x-piko-instance-repeat", "true"]);
   for (const [name, value] of headers) {
     // The value stays out of the message: it may be the token.
     if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) throw badOption(`characters not allowed in header ${name}`);
@@ -191,6 +197,7 @@ export async function refusal(
   const message = text === "" ? `${status}` : `${status}: ${text}`;
   return new ClientError("PIKO_CLIENT_REFUSED", why === undefined ? message : `${url}: ${why} (${message})`, {
     status,
+    nodeId: status === 409 ? head.headers.get("x-piko-node-id") : undefined,
     // Another port won't become the right one.
     retryable: why === undefined && isRetryableStatus(status),
   });

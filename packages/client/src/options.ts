@@ -29,6 +29,11 @@ export interface ConnectOptions {
 export interface ListenOptions extends ConnectOptions {
   /** Base URL of the server's upstream port. Default: `PIKO_CONNECT_URL` of the environment, or `http://localhost:8001`. */
   readonly url?: string | undefined;
+  /**
+   * How many nodes of the cluster the listener keeps a tunnel to, 1 to 8. Default 2: when a node is lost, requests go on over
+   * the other tunnel. Where the cluster has fewer nodes there are as many as it has.
+   */
+  readonly tunnels?: number | undefined;
   /** Sent as `x-piko-tenant-id`. */
   readonly tenantId?: string | undefined;
   /**

@@ -4,7 +4,7 @@
 import type { Clock, Timer } from "@piko/tunnel";
 import { errorText } from "./errors.js";
 import type { Logger } from "./logger.js";
-import { findTokenLife, readToken, type Token } from "./token.js";
+import { findTokenLife, readToken, type Token, type TokenLife } from "./token.js";
 
 /** Part of a token's life after which it is looked for another. */
 const LOOK_AT = 0.8;
@@ -19,16 +19,18 @@ export interface TokenRenewalOptions {
   /** Milliseconds since 1970, in which tokens say when they end. */
   readonly wallNow: () => number;
   readonly logger: Logger;
-  /** There is another token than that of the present tunnel. */
-  readonly onOther: () => void;
+  /** Of the tunnels that are in place. */
+  readonly inUse: () => readonly string[];
+  /** There is another token than one of those in use. */
+  readonly onOther: (token: string) => void;
 }
 
 export class TokenRenewal {
   readonly #options: TokenRenewalOptions;
   /** Of the latest attempt to connect. */
   #read = "";
-  /** Of the present tunnel; undefined before the first. */
-  #used: string | undefined;
+  /** An attempt has succeeded. */
+  #used = false;
   /** Found by a look since the latest attempt has asked for its token. */
   #other: string | undefined;
   #timer: Timer | undefined;
@@ -36,6 +38,11 @@ export class TokenRenewal {
 
   constructor(options: TokenRenewalOptions) {
     this.#options = options;
+  }
+
+  /** The token of the latest attempt to connect. */
+  get latest(): string {
+    return this.#read;
   }
 
   /** The token for the next attempt to connect. */
@@ -50,9 +57,9 @@ export class TokenRenewal {
     return this.#other !== undefined && this.#other !== this.#read;
   }
 
-  /** The latest attempt has succeeded: its token is the present tunnel's. */
+  /** The latest attempt has succeeded. */
   used(): void {
-    this.#used = this.#read;
+    this.#used = true;
     if (this.stale) void this.look();
     else this.#schedule();
   }
@@ -60,7 +67,7 @@ export class TokenRenewal {
   /** There may be another token. */
   async look(): Promise<void> {
     const { logger, onOther, token } = this.#options;
-    if (this.#stopped || this.#used === undefined) return;
+    if (this.#stopped || !this.#used) return;
     let found = "";
     try {
       found = await readToken(token);
@@ -69,12 +76,12 @@ export class TokenRenewal {
     }
     if (this.#stopped) return;
     // A source that has none at the moment is no reason to give up what works.
-    if (found === "" || found === this.#used) {
+    if (found === "" || this.#isKnown(found)) {
       this.#schedule();
       return;
     }
     this.#other = found;
-    onOther();
+    onOther(found);
   }
 
   stop(): void {
@@ -85,7 +92,7 @@ export class TokenRenewal {
   #schedule(): void {
     this.#clear();
     const { clock, token, wallNow } = this.#options;
-    const life = findTokenLife(this.#used ?? "");
+    const life = this.#shortestLife();
     // A string can't change.
     if (this.#stopped || life === undefined || typeof token === "string") return;
     const now = wallNow();
@@ -100,6 +107,22 @@ export class TokenRenewal {
       () => void this.look(),
       Math.min(Math.max(waitMs, MIN_LOOK_MS), MAX_LOOK_MS),
     );
+  }
+
+  /** All tunnels have this token; where there are none, the latest attempt had it. */
+  #isKnown(token: string): boolean {
+    const inUse = this.#options.inUse();
+    return inUse.length === 0 ? token === this.#read : inUse.every((used) => used === token);
+  }
+
+  /** Of the token in use that ends first. */
+  #shortestLife(): TokenLife | undefined {
+    let shortest: TokenLife | undefined;
+    for (const used of this.#options.inUse()) {
+      const life = findTokenLife(used);
+      if (life !== undefined && life.endMs < (shortest?.endMs ?? Number.POSITIVE_INFINITY)) shortest = life;
+    }
+    return shortest;
   }
 
   #clear(): void {

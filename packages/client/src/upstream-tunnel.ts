@@ -37,8 +37,12 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   readonly announced: AnnouncedAddress;
   readonly openedAtMs: number;
   readonly addresses: SocketAddresses;
+  /** What it was opened with. */
+  readonly token: string;
   /** The node said GoAway. */
   leaving = false;
+  /** There is another token by now: a new tunnel is to take its place. */
+  stale = false;
   closed = false;
   readonly #session: TunnelSession;
   readonly #opened: OpenedWebSocket;
@@ -50,8 +54,11 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   #refusing = false;
   #looking = false;
   #closing = false;
+  /** Closes without a Close frame. */
+  #silent = false;
 
-  constructor(opened: OpenedWebSocket, owner: UpstreamTunnelOwner, clock: Clock) {
+  constructor(opened: OpenedWebSocket, token: string, owner: UpstreamTunnelOwner, clock: Clock) {
+    this.token = token;
     this.nodeId = opened.headers.get("x-piko-node-id");
     this.capable = hasCapability(opened.headers.get(CAPABILITIES_FIELD), DRAIN);
     this.announced = readAnnouncedAddress(opened.headers);
@@ -66,6 +73,11 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   /** Streams that are open. */
   get streamCount(): number {
     return this.#session.yamux.streamCount;
+  }
+
+  /** Nothing speaks against it. */
+  get stays(): boolean {
+    return !this.leaving && !this.stale && !this.closed;
   }
 
   /** Lets the node's bytes in; the owner knows the tunnel by now. */
@@ -104,6 +116,15 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     this.onIdle();
   }
 
+  /**
+   * It is one too many, since its node has another of this listener: closes in a moment without streams. A Go node, which
+   * counts a tunnel out by whatever it hears of it first, hears a FIN and nothing else.
+   */
+  dismiss(): void {
+    this.#silent = !this.capable;
+    this.runDry(Number.POSITIVE_INFINITY);
+  }
+
   #untilDeadline(leftMs: number): void {
     const refuseMs = Math.min(REFUSE_MS, leftMs / 4);
     this.#timer = this.#clock.setTimeout(() => {
@@ -129,7 +150,8 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     if (this.closed || this.#closing) return;
     this.#closing = true;
     this.#clearTimer();
-    this.#session.close();
+    if (this.#silent) this.#session.endWithoutClose();
+    else this.#session.close();
   }
 
   #clearTimer(): void {

@@ -1,67 +1,24 @@
-// One endpoint that is listened on: keeps a tunnel to the server open for ever, whatever ends it, and moves to another
-// node when the present one drains. The agent and the SDK's listeners are built on it.
+// One endpoint that is listened on: keeps tunnels to the server open for ever, whatever ends them, each to another node where
+// there are as many, and moves one to another node when its own drains. The agent and the SDK's listeners are built on it.
 
-import {
-  type Clock,
-  DRAIN,
-  type StreamHandler,
-  systemClock,
-  type Timer,
-  type YamuxStream,
-} from "@piko/tunnel";
+import { randomBytes } from "node:crypto";
+import { type Clock, DRAIN, systemClock, type Timer } from "@piko/tunnel";
 import type { AnnouncedAddress } from "./announced-address.js";
 import { Backoff } from "./backoff.js";
 import { ClientError, errorText } from "./errors.js";
+import { Homes } from "./homes.js";
 import { type Logger, SILENT } from "./logger.js";
+import { NodeSearch } from "./node-search.js";
 import { readTls } from "./open-socket.js";
 import { HANDSHAKE_TIMEOUT_MS, openWebSocket } from "./open-websocket.js";
-import { endpointSegment, parseBaseUrl, parseProxyUrl, type TlsSource } from "./server-address.js";
-import type { Token } from "./token.js";
+import { endpointSegment, parseBaseUrl, parseProxyUrl } from "./server-address.js";
 import { TokenRenewal } from "./token-renewal.js";
+import { describeTunnels, type TunnelStatus } from "./tunnel-status.js";
+import { CONNECT_TIMEOUT_MS, tunnelCount, type UpstreamOptions } from "./upstream-options.js";
 import { UpstreamTunnel, type UpstreamTunnelOwner } from "./upstream-tunnel.js";
-
-/** How long the first connection may take, with all its attempts. */
-export const CONNECT_TIMEOUT_MS = 30_000;
 
 /** How long the earlier tunnel still takes requests: the nodes of the cluster learn of the new one meanwhile. */
 const GIVE_WAY_MS = 1_000;
-
-/** How the server is reached. */
-export interface ServerOptions {
-  /** Base URL of the upstream port, `http` or `https`. */
-  readonly url: string;
-  readonly token?: Token | undefined;
-  readonly tenantId?: string | undefined;
-  readonly tls?: TlsSource | undefined;
-  /** HTTP proxy to go through by CONNECT. */
-  readonly proxyUrl?: string | undefined;
-}
-
-/** What happens to an upstream's tunnels. All are called from the event loop, never from within a call into it. */
-export interface UpstreamEvents {
-  /** A tunnel is open. `replaced`: an earlier one is open too and runs dry: its node drains, or its token is old. */
-  connected?(tunnel: { nodeId: string | undefined; replaced: boolean }): void;
-  /** The last tunnel is gone. Undefined: the server closed it in order. */
-  disconnected?(error: Error | undefined): void;
-  /** The next attempt begins in `delayMs`; `attempt` counts from 1 since the last stable connection. */
-  reconnecting?(delayMs: number, attempt: number): void;
-}
-
-/** What to listen on, and who takes the streams. */
-export interface UpstreamOptions extends ServerOptions {
-  readonly endpointId: string;
-  /** Takes the streams that the server opens; undefined refuses one. */
-  readonly handler: { onStream(stream: YamuxStream, tunnel: UpstreamTunnel): StreamHandler | undefined };
-  /** Default {@link CONNECT_TIMEOUT_MS}. Reconnecting has no limit. */
-  readonly connectTimeoutMs?: number | undefined;
-  readonly on?: UpstreamEvents | undefined;
-  readonly logger?: Logger | undefined;
-  readonly clock?: Clock | undefined;
-  /** Milliseconds since 1970. */
-  readonly wallNow?: (() => number) | undefined;
-  /** Numbers in [0, 1). */
-  readonly random?: (() => number) | undefined;
-}
 
 /** Keeps an endpoint listened on. `start` it once, then `close` it. */
 export class Upstream {
@@ -74,12 +31,19 @@ export class Upstream {
   readonly #renewal: TokenRenewal;
   readonly #owner: UpstreamTunnelOwner;
   readonly #stopped = new AbortController();
-  /** All that are open; the one that is current is the newest. */
+  /** What the nodes tell this listener's tunnels from others' by. */
+  readonly #instance = randomBytes(16).toString("base64url");
+  /** All that are open, those that run dry too. */
   readonly #tunnels = new Set<UpstreamTunnel>();
-  #current: UpstreamTunnel | undefined;
+  readonly #homes: Homes;
+  readonly #search: NodeSearch;
   #started = false;
   #connecting = false;
   #retry: Timer | undefined;
+  /** What waits for its time is the way back to the server, which is told; otherwise one more tunnel. */
+  #reconnects = false;
+  /** A node has a tunnel of ours that isn't ours any more: the next one takes its place. */
+  #repeat = false;
   #closeDeadlineMs = Number.POSITIVE_INFINITY;
   #closed: Promise<void> | undefined;
   #onEmpty: (() => void) | undefined;
@@ -95,14 +59,18 @@ export class Upstream {
     this.#clock = options.clock ?? systemClock;
     this.#logger = options.logger ?? SILENT;
     // oxlint-disable-next-line no-restricted-properties -- programs pass none
-    this.#backoff = new Backoff(options.random ?? Math.random);
+    const random = options.random ?? Math.random;
+    this.#backoff = new Backoff(random);
+    this.#search = new NodeSearch(random);
+    this.#homes = new Homes(tunnelCount(options.tunnels));
     this.#renewal = new TokenRenewal({
       token: options.token,
       clock: this.#clock,
       // oxlint-disable-next-line no-restricted-properties -- programs pass none
       wallNow: options.wallNow ?? Date.now,
       logger: this.#logger,
-      onOther: () => this.#onOtherToken(),
+      inUse: () => this.#homes.tokens,
+      onOther: (token) => this.#onOtherToken(token),
     });
     this.#owner = {
       onStream: (stream, tunnel) => options.handler.onStream(stream, tunnel),
@@ -118,12 +86,17 @@ export class Upstream {
 
   /** The node that the newest tunnel leads to; undefined when there is none or it is a Go node. */
   get nodeId(): string | undefined {
-    return this.#current?.nodeId;
+    return this.#homes.newest?.nodeId;
+  }
+
+  /** What there is of the tunnels that are wanted. */
+  get tunnels(): TunnelStatus {
+    return this.#homes.status;
   }
 
   /** Where clients reach the endpoint, as the newest tunnel's server has said; undefined when there is no tunnel. */
   get announced(): AnnouncedAddress | undefined {
-    return this.#current?.announced;
+    return this.#homes.newest?.announced;
   }
 
   /** Streams that are open, over all tunnels. */
@@ -151,7 +124,7 @@ export class Upstream {
       for (;;) {
         const leftMs = deadline - this.#clock.now();
         try {
-          this.#adopt(await this.#open(Math.min(leftMs, HANDSHAKE_TIMEOUT_MS)));
+          this.#adopt(await this.#open(Math.min(leftMs, HANDSHAKE_TIMEOUT_MS), false), false);
           return;
         } catch (error) {
           if (this.#stopped.signal.aborted) throw this.#stopReason();
@@ -186,8 +159,7 @@ export class Upstream {
     this.#closeDeadlineMs = Math.min(this.#closeDeadlineMs, deadline);
     this.#stopped.abort(closedError());
     this.#renewal.stop();
-    if (this.#retry !== undefined) this.#clock.clearTimeout(this.#retry);
-    this.#retry = undefined;
+    this.#clearRetry();
     this.#closed ??= new Promise((resolve) => {
       this.#onEmpty = resolve;
       if (this.#tunnels.size === 0) resolve();
@@ -197,41 +169,50 @@ export class Upstream {
   }
 
   #onGoAway(tunnel: UpstreamTunnel): void {
-    if (this.#stopped.signal.aborted || tunnel !== this.#current) return;
+    if (this.#stopped.signal.aborted || !this.#homes.has(tunnel)) return;
     this.#logger.info("server drains; moving to another node", this.#fields(tunnel));
-    this.#backoff.ended(this.#clock.now() - tunnel.openedAtMs);
-    this.#reconnect(this.#backoff.next());
+    this.#replace(tunnel);
   }
 
-  #onOtherToken(): void {
+  #onOtherToken(token: string): void {
+    this.#homes.onToken(token);
+    this.#search.begin();
     // An attempt under way, which may have the old one still, is looked at when it is over.
     if (this.#stopped.signal.aborted || this.#connecting) return;
     this.#logger.info("token has changed; opening another tunnel", { "endpoint-id": this.endpointId });
-    if (this.#retry !== undefined) this.#clock.clearTimeout(this.#retry);
-    this.#retry = undefined;
+    this.#clearRetry();
     this.#connect();
   }
 
   #onClose(tunnel: UpstreamTunnel, error: Error | undefined): void {
     this.#tunnels.delete(tunnel);
-    const wasCurrent = tunnel === this.#current;
-    if (wasCurrent) this.#current = undefined;
+    const wasHome = this.#homes.remove(tunnel);
+    if (wasHome) this.#options.on?.changed?.(this.#homes.status);
     if (this.#tunnels.size === 0) {
       this.#onEmpty?.();
       this.#options.on?.disconnected?.(error);
     }
-    if (this.#stopped.signal.aborted || !wasCurrent) return;
+    if (this.#stopped.signal.aborted || !wasHome) return;
     this.#logger.warn("disconnected from server", {
       ...this.#fields(tunnel),
       error: error === undefined ? "closed by the server" : errorText(error),
+      tunnels: describeTunnels(this.#homes.status),
     });
-    // A tunnel that was leaving already has a replacement on its way.
-    if (this.#connecting || this.#retry !== undefined) return;
-    this.#backoff.ended(this.#clock.now() - tunnel.openedAtMs);
-    this.#reconnect(this.#backoff.next());
+    this.#replace(tunnel);
   }
 
-  #open(timeoutMs: number): Promise<UpstreamTunnel> {
+  /** A tunnel is lost, or has to go: another one is to take its place. */
+  #replace(tunnel: UpstreamTunnel): void {
+    this.#search.begin();
+    if (this.#homes.staying > 0) this.#look(this.#search.next());
+    // One that was leaving already has a replacement on its way.
+    else if (!this.#connecting && !(this.#retry !== undefined && this.#reconnects)) {
+      this.#backoff.ended(this.#clock.now() - tunnel.openedAtMs);
+      this.#reconnect(this.#backoff.next());
+    }
+  }
+
+  #open(timeoutMs: number, repeat: boolean): Promise<UpstreamTunnel> {
     const { url, tenantId, tls, proxyUrl } = this.#options;
     const { signal } = this.#stopped;
     const options = {
@@ -241,59 +222,120 @@ export class Upstream {
       tls,
       proxyUrl,
       capabilities: DRAIN,
+      instance: this.#instance,
+      repeat,
       signal,
       timeoutMs,
       clock: this.#clock,
     };
     return openWebSocket({ ...options, path: this.#path }).then((opened) => {
-      if (!signal.aborted) return new UpstreamTunnel(opened, this.#owner, this.#clock);
+      if (!signal.aborted) return new UpstreamTunnel(opened, this.#renewal.latest, this.#owner, this.#clock);
       opened.socket.destroy();
       throw this.#stopReason();
     });
   }
 
-  /** Makes a new tunnel the current one and lets the earlier one, whose node drains or whose token is old, run dry. */
-  #adopt(tunnel: UpstreamTunnel): void {
-    const earlier = this.#current;
-    this.#current = tunnel;
+  /** Puts a new tunnel in its place and lets the one that was there, whose node drains or whose token is old, run dry. */
+  #adopt(tunnel: UpstreamTunnel, repeat: boolean): void {
+    const { earlier, surplus } = this.#homes.place(tunnel, repeat);
     this.#tunnels.add(tunnel);
-    this.#logger.info("connected to server", this.#fields(tunnel));
+    if (surplus) {
+      tunnel.run();
+      tunnel.dismiss();
+      this.#onSurplus(tunnel.nodeId, repeat);
+      return;
+    }
+    const { status } = this.#homes;
+    this.#logger.info("connected to server", { ...this.#fields(tunnel), tunnels: describeTunnels(status) });
     this.#options.on?.connected?.({ nodeId: tunnel.nodeId, replaced: earlier !== undefined });
+    this.#options.on?.changed?.(status);
     // No deadline: how long its streams may go on is for the node to say, which closes the tunnel then.
     earlier?.giveWay(GIVE_WAY_MS);
     tunnel.run();
     this.#renewal.used();
+    this.#search.begin();
+    this.#look(this.#search.next());
   }
 
+  /** The server is tried again in `delayMs`. */
   #reconnect(delayMs: number): void {
     this.#options.on?.reconnecting?.(delayMs, this.#backoff.attempts);
     // The listener may have closed us.
     if (this.#stopped.signal.aborted) return;
+    this.#reconnects = true;
+    this.#connectIn(delayMs);
+  }
+
+  /** One more tunnel, if one is missing, is tried for in `delayMs`: requests have a way meanwhile. */
+  #look(delayMs: number): void {
+    if (this.#stopped.signal.aborted || this.#connecting || this.#homes.complete) return;
+    this.#reconnects = false;
+    this.#logger.debug("looking for another node", {
+      "endpoint-id": this.endpointId,
+      tunnels: describeTunnels(this.#homes.status),
+      "retry-in-ms": delayMs,
+    });
+    this.#connectIn(delayMs);
+  }
+
+  #connectIn(delayMs: number): void {
+    this.#clearRetry();
     this.#retry = this.#clock.setTimeout(() => {
       this.#retry = undefined;
       this.#connect();
     }, delayMs);
   }
 
+  #clearRetry(): void {
+    if (this.#retry !== undefined) this.#clock.clearTimeout(this.#retry);
+    this.#retry = undefined;
+  }
+
   #connect(): void {
     this.#connecting = true;
-    this.#open(HANDSHAKE_TIMEOUT_MS).then(
+    // Where no tunnel stays, one that a node still has is one that is lost without its knowledge.
+    const repeat = this.#repeat || this.#homes.staying === 0;
+    this.#repeat = false;
+    this.#open(HANDSHAKE_TIMEOUT_MS, repeat).then(
       (tunnel) => {
         this.#connecting = false;
-        this.#adopt(tunnel);
+        this.#adopt(tunnel, repeat);
       },
       (error: unknown) => {
         this.#connecting = false;
-        this.#failed(error);
+        if (this.#stopped.signal.aborted) return;
+        const nodeId = error instanceof ClientError ? error.nodeId : undefined;
+        // Who sends away what is to take the place of another one has a fault.
+        if (nodeId === undefined || (repeat && this.#homes.staying === 0)) this.#failed(error);
+        else this.#onSurplus(nodeId, repeat);
       },
     );
   }
 
+  /** The attempt, which said `repeat` or not, has come to a node that has a tunnel of this listener. */
+  #onSurplus(nodeId: string | undefined, repeat: boolean): void {
+    if (this.#homes.staying === 0) {
+      this.#reconnect(this.#backoff.next());
+      return;
+    }
+    const known = this.#homes.at(nodeId);
+    this.#repeat = !repeat && (known === undefined || known.stale);
+    const delayMs = this.#search.next();
+    if (this.#search.rests) {
+      // Where no other can take their place, there are others of the new token.
+      for (const tunnel of this.#homes.removeStale()) tunnel.giveWay(GIVE_WAY_MS);
+    }
+    this.#look(delayMs);
+  }
+
   #failed(error: unknown): void {
-    if (this.#stopped.signal.aborted) return;
     const final = error instanceof ClientError && !error.retryable;
-    const fresh = this.#renewal.stale;
-    const delayMs = fresh ? 0 : final ? this.#backoff.longest() : this.#backoff.next();
+    const delayMs = this.#renewal.stale ? 0 : final ? this.#backoff.longest() : this.#backoff.next();
+    if (this.#homes.staying > 0) {
+      this.#warn("failed to open another tunnel", error, delayMs);
+      this.#look(delayMs);
+      return;
+    }
     if (final) this.#logger.error("server refused to connect", { ...this.#retryFields(error, delayMs) });
     else this.#warn("failed to reconnect to server", error, delayMs);
     this.#reconnect(delayMs);

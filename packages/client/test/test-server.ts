@@ -1,5 +1,5 @@
 // A server just big enough to test clients against: upstream and proxy port in one, no authentication but what a test
-// asks for, one tunnel of an endpoint after the other.
+// asks for, one tunnel of a listener after the other, as a single node takes them.
 
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
 import { createServer as createTlsServer } from "node:tls";
@@ -26,14 +26,24 @@ export interface SeenRequest {
 /** One tunnel, for a test to use and to end. */
 export class TestTunnel {
   readonly endpointId: string;
+  /** Of the request: which listener it is of. */
+  readonly instance: string | undefined;
+  /** What the server was when it came; undefined for a Go node. */
+  readonly nodeId: string | undefined;
   readonly socket: ByteSocket;
   readonly session: TunnelSession;
   goneAway = false;
   closed = false;
   error: TunnelError | undefined;
 
-  constructor(endpointId: string, socket: ByteSocket, onChange: () => void) {
-    this.endpointId = endpointId;
+  constructor(
+    request: { endpointId: string; instance: string | undefined; nodeId: string | undefined },
+    socket: ByteSocket,
+    onChange: () => void,
+  ) {
+    this.endpointId = request.endpointId;
+    this.instance = request.instance;
+    this.nodeId = request.nodeId;
     this.socket = socket;
     this.session = new TunnelSession(socket, "server", {
       onStream: () => undefined,
@@ -67,7 +77,7 @@ export class TestServer {
   /** Answers for the next requests; when it is empty, a request is served. */
   readonly answers: Answer[] = [];
   /** Further lines of every 101, each with its CRLF. */
-  extra = "x-piko-node-id: node-1\r\nx-piko-capabilities: drain\r\n";
+  extra = "";
   /** Called with every new tunnel, within its handshake: before the client has seen the 101. */
   onTunnel: (tunnel: TestTunnel) => void = () => {};
   readonly #server: Server;
@@ -86,6 +96,7 @@ export class TestServer {
 
   static async start(tls?: { cert: string; key: string }): Promise<TestServer> {
     const server = new TestServer(tls);
+    server.becomeNode("node-1");
     await server.listen(0);
     return server;
   }
@@ -115,6 +126,21 @@ export class TestServer {
   tunnel(endpointId: string): TestTunnel | undefined {
     const live = this.tunnels.filter((each) => !each.closed && !each.goneAway);
     return live.filter((each) => each.endpointId === endpointId).at(-1);
+  }
+
+  /** What it says that it is; undefined for a Go node. */
+  get nodeId(): string | undefined {
+    return /^x-piko-node-id: (.*)\r$/m.exec(this.extra)?.[1];
+  }
+
+  /** Answers as another node from here on, as if a balancer had chosen that one. */
+  becomeNode(nodeId: string): void {
+    this.extra = `x-piko-node-id: ${nodeId}\r\nx-piko-capabilities: drain\r\n`;
+  }
+
+  /** Answers as a Go node from here on. */
+  becomeGoNode(): void {
+    this.extra = "";
   }
 
   /** Waits until `probe` gives something; it is asked whenever a tunnel or request came or went. */
@@ -164,8 +190,21 @@ export class TestServer {
   }
 
   #listen(socket: ByteSocket, request: SeenRequest, endpointId: string): void {
+    const instance = request.headers.get("x-piko-instance");
+    const { nodeId } = this;
+    const earlier = this.tunnels.findLast(
+      (each) => !each.closed && !each.goneAway && each.instance === instance && each.nodeId === nodeId,
+    );
+    if (nodeId !== undefined && instance !== undefined && earlier?.endpointId === endpointId) {
+      if (request.headers.get("x-piko-instance-repeat") !== "true") {
+        const field = `x-piko-node-id: ${nodeId}\r\n`;
+        reply(socket, jsonError(409, "listener has a tunnel to this node", field));
+        return;
+      }
+      earlier.session.goAway();
+    }
     socket.out.writeLatin1(switchingProtocols(request.headers.get("sec-websocket-key") ?? "", this.extra));
-    const tunnel = new TestTunnel(endpointId, socket, this.changed);
+    const tunnel = new TestTunnel({ endpointId, instance, nodeId }, socket, this.changed);
     this.tunnels.push(tunnel);
     this.onTunnel(tunnel);
   }
@@ -186,12 +225,12 @@ export class TestServer {
   }
 }
 
-/** A whole response with a JSON error. */
-export function jsonError(status: number, error: string): string {
+/** A whole response with a JSON error; `extra` holds further field lines, each with its CRLF. */
+export function jsonError(status: number, error: string, extra = ""): string {
   const body = JSON.stringify({ error });
   return (
     `HTTP/1.1 ${status} Status ${status}\r\nContent-Type: application/json; charset=utf-8\r\n` +
-    `Content-Length: ${body.length}\r\n\r\n${body}`
+    `Content-Length: ${body.length}\r\n${extra}\r\n${body}`
   );
 }
 

@@ -3,7 +3,9 @@
 import { FakeClock } from "@piko/testkit";
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { afterEach } from "vitest";
-import { Upstream, type UpstreamOptions } from "../src/upstream.js";
+import { describeTunnels } from "../src/tunnel-status.js";
+import { Upstream } from "../src/upstream.js";
+import type { UpstreamOptions } from "../src/upstream-options.js";
 import { TestServer, type TestTunnel } from "./test-server.js";
 
 const cleanUps: (() => unknown)[] = [];
@@ -22,6 +24,8 @@ export class UpstreamStage {
   readonly server: TestServer;
   readonly #waiting = new Set<() => void>();
   #delayMs = 0;
+  /** How long the latest look for another node waits. */
+  lookMs = 0;
 
   /** A server of our kind, unless `extra` replaces what it tells in its 101; closed after the test. */
   static async start(options: Partial<UpstreamOptions> = {}, extra?: string): Promise<UpstreamStage> {
@@ -43,12 +47,15 @@ export class UpstreamStage {
     this.server = server;
     const log =
       (level: string) =>
-      (message: string): void => {
+      (message: string, fields?: Record<string, unknown>): void => {
         this.logged.push(`${level}: ${message}`);
+        if (message === "looking for another node") this.lookMs = Number(fields?.["retry-in-ms"]);
+        this.#wake();
       };
     this.upstream = new Upstream({
       url: server.url,
       endpointId: "e",
+      tunnels: 1,
       clock: this.clock,
       random: () => 0.5,
       logger: { debug: log("debug"), info: log("info"), warn: log("warn"), error: log("error") },
@@ -61,6 +68,9 @@ export class UpstreamStage {
       },
       on: {
         connected: ({ nodeId, replaced }) => this.#changed(`connected ${nodeId} ${replaced}`),
+        ...(options.tunnels === undefined
+          ? {}
+          : { changed: (tunnels) => this.#changed(`changed ${describeTunnels(tunnels)}`) }),
         disconnected: (error) =>
           this.#changed(`disconnected ${(error as { code?: string } | undefined)?.code}`),
         reconnecting: (delayMs, attempt) => {
@@ -78,9 +88,7 @@ export class UpstreamStage {
     for (;;) {
       const at = this.events.findIndex((each) => each.startsWith(beginning));
       if (at >= 0) return this.events.splice(0, at + 1);
-      await new Promise<void>((resolve) => {
-        this.#waiting.add(resolve);
-      });
+      await this.#news();
     }
   }
 
@@ -90,12 +98,41 @@ export class UpstreamStage {
     this.clock.advance(this.#delayMs);
   }
 
+  /** Waits until one more node is looked for, lets the delay pass, and waits until a node of this name has answered. */
+  async attempt(nodeId?: string): Promise<void> {
+    await this.logs("debug: looking for another node");
+    if (nodeId !== undefined) this.server.becomeNode(nodeId);
+    const { length } = this.server.requests;
+    this.clock.advance(this.lookMs);
+    await this.server.until(() => this.server.requests.length > length);
+  }
+
+  /** Waits for a line that begins so, and forgets those before it. */
+  async logs(beginning: string): Promise<void> {
+    for (;;) {
+      const at = this.logged.findIndex((line) => line.startsWith(beginning));
+      if (at >= 0) {
+        this.logged.splice(0, at + 1);
+        return;
+      }
+      await this.#news();
+    }
+  }
+
   async tunnel(count: number): Promise<TestTunnel> {
     return await this.server.until(() => this.server.tunnels[count - 1]);
   }
 
   #changed(event: string): void {
     this.events.push(event);
+    this.#wake();
+  }
+
+  #news(): Promise<void> {
+    return new Promise((resolve) => void this.#waiting.add(resolve));
+  }
+
+  #wake(): void {
     for (const wake of this.#waiting) wake();
     this.#waiting.clear();
   }

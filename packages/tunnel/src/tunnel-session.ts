@@ -84,6 +84,12 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     this.#webSocket.close();
   }
 
+  /** Ends the tunnel by a FIN alone, as Go agents do. */
+  endWithoutClose(): void {
+    this.yamux.end();
+    this.#webSocket.endWithoutClose();
+  }
+
   /** Drops the connection; streams are reset at once. */
   destroy(): void {
     this.yamux.end();

@@ -4,6 +4,7 @@ import {
   type AnnouncedAddress,
   type Logger as ClientLogger,
   type ServerOptions,
+  type TunnelStatus,
   Upstream,
 } from "@piko/client/internal";
 import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
@@ -24,6 +25,8 @@ export interface ListenerOptions {
   readonly server: ServerOptions;
   /** Time for the first connection to the server, with all its attempts. */
   readonly connectTimeoutMs: number;
+  /** To how many nodes. */
+  readonly tunnels: number;
   readonly metrics: RequestMetrics;
   /** Memory of heads that come in parts, of all listeners. */
   readonly budget: ByteBudget;
@@ -32,7 +35,7 @@ export interface ListenerOptions {
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
   /** A tunnel is open; the first time and after each reconnect. */
-  readonly onConnected: (nodeId: string | undefined, url: string | undefined) => void;
+  readonly onConnected: (nodeId: string | undefined, tunnels: TunnelStatus, url: string | undefined) => void;
 }
 
 /** What takes the streams of a listener. */
@@ -52,7 +55,7 @@ export class Listener {
 
   /** Throws when a setting can't be used. */
   constructor(options: ListenerOptions) {
-    const { clock, config, connectTimeoutMs, logger, onConnected, server } = options;
+    const { clock, config, connectTimeoutMs, logger, onConnected, server, tunnels } = options;
     this.config = config;
     this.#clock = clock;
     this.#connector = createConnector(config);
@@ -69,10 +72,11 @@ export class Listener {
       ...server,
       endpointId: config.endpointId,
       connectTimeoutMs,
+      tunnels,
       clock,
       logger: upstreamLogger(logger.subsystem("upstream")),
       handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable) },
-      on: { connected: ({ nodeId }) => onConnected(nodeId, this.announced?.url) },
+      on: { connected: ({ nodeId }) => onConnected(nodeId, this.tunnels, this.announced?.url) },
     });
   }
 
@@ -84,6 +88,11 @@ export class Listener {
   /** Where clients reach the endpoint, as the server has said. */
   get announced(): AnnouncedAddress | undefined {
     return this.#upstream.announced;
+  }
+
+  /** What there is of the tunnels that are wanted. */
+  get tunnels(): TunnelStatus {
+    return this.#upstream.tunnels;
   }
 
   /** Connects to the server. Rejects when that isn't possible in time, or is refused. */

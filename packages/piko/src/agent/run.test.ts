@@ -10,7 +10,8 @@ import { answering, NO_TLS, Uses } from "../../test/agent-rig.js";
 import { listenerConfig } from "../../test/listener-config.js";
 import { NodeStream } from "../../test/node-stream.js";
 import { RecordedLog } from "../../test/recorded-log.js";
-import type { AgentConfig, ListenerConfig } from "../config/agent.js";
+import { DEFAULT_TUNNELS, MAX_TUNNELS } from "@piko/client/internal";
+import { AGENT, type AgentConfig, type ListenerConfig } from "../config/agent.js";
 import { runAgent } from "./run.js";
 
 const uses = new Uses();
@@ -32,6 +33,7 @@ function config(listeners: ListenerConfig[], more: Partial<AgentConfig> = {}): A
       tokenFile: "",
       tenantId: "",
       timeoutMs: 5_000,
+      tunnels: 2,
       tls: NO_TLS,
       proxyUrl: "",
     },
@@ -81,6 +83,7 @@ describe("an agent", () => {
       subsystem: "agent",
       addr: String(service.port),
       "node-id": "node-1",
+      tunnels: "1 of 2 tunnels, node node-1",
     });
     const web = await (await open("web")).write(GET).over();
     expect(web.text).toBe(OK);
@@ -106,10 +109,8 @@ describe("an agent", () => {
     renameSync(`${tokenFile}.new`, tokenFile);
     await log.line("connected", 1);
     expect(first.closed).toBe(false);
-    expect(server.requests.map(({ headers }) => headers.get("authorization"))).toEqual([
-      "Bearer one",
-      "Bearer two",
-    ]);
+    const tokens = server.requests.map(({ headers }) => headers.get("authorization"));
+    expect([...new Set(tokens)]).toEqual(["Bearer one", "Bearer two"]);
     await server.until(() => first.closed);
     expect((await (await open("web")).write(GET).over()).text).toBe(OK);
     expect(log.lines.join("\n")).not.toMatch(/one|two/);
@@ -174,11 +175,54 @@ describe("an agent", () => {
     await log.line("connected", 1);
     expect(await status("/health")).toBe(200);
     expect(await status("/ready")).toBe(200);
+    const page = async (): Promise<{ listeners: { tunnels: { open: number } }[] }> =>
+      (await (await fetch(`http://${String(addr)}/status`, { headers: { connection: "close" } })).json()) as {
+        listeners: { tunnels: { open: number } }[];
+      };
+    const tunnels = async (): Promise<number[]> => (await page()).listeners.map((each) => each.tunnels.open);
+    expect((await page()).listeners[0]).toEqual({
+      endpoint_id: "web",
+      addr: "1",
+      protocol: "http",
+      tunnels: { open: 1, wanted: 2, nodes: ["node-1"] },
+    });
 
     // Nobody to connect to any more.
     await server.close();
     await expect.poll(() => status("/ready"), { timeout: 5_000 }).toBe(503);
+    expect(await tunnels()).toEqual([0, 0]);
     expect(await status("/health")).toBe(200);
+  });
+
+  it("keeps a tunnel to each of two nodes, and serves on over one when the other is lost", async () => {
+    const service = await uses.raw(answering(() => OK));
+    const log = new RecordedLog();
+    const own = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
+    start(config([listenerConfig("web", service.port)], { server: own }), log);
+    const { addr } = await log.line("serving metrics");
+    await log.line("connected", 0);
+    server.becomeNode("node-2");
+    expect(await log.line("connected", 1)).toMatchObject({ tunnels: "2 of 2 tunnels, nodes node-1, node-2" });
+    const metrics = await (
+      await fetch(`http://${String(addr)}/metrics`, { headers: { connection: "close" } })
+    ).text();
+    expect(metrics).toContain('piko_agent_tunnels{endpoint="web"} 2\n');
+    server.tunnels[0]?.socket.reset();
+    expect(await log.line("disconnected from server")).toMatchObject({
+      tunnels: "1 of 2 tunnels, node node-2",
+    });
+    expect((await (await open("web")).write(GET).over()).text).toBe(OK);
+  });
+
+  it("has as many tunnels by default, and at most, as a listener of the SDK", () => {
+    const tunnels = AGENT.entries
+      .flatMap(({ name, node }) => (name === "connect" && node.kind === "section" ? node.entries : []))
+      .find(({ name }) => name === "tunnels")?.node;
+    if (tunnels?.kind !== "field") throw new Error("no such setting");
+    expect(tunnels.schema.parse(undefined)).toBe(DEFAULT_TUNNELS);
+    expect(tunnels.schema.safeParse(MAX_TUNNELS).success).toBe(true);
+    expect(tunnels.schema.safeParse(MAX_TUNNELS + 1).success).toBe(false);
+    expect(tunnels.schema.safeParse(0).success).toBe(false);
   });
 
   it("connects again after its tunnel was closed", async () => {

@@ -1,15 +1,15 @@
 // `piko agent`: opens the listeners, says what is connected to what, and stops gracefully when told to.
 
-import { errorText, type ServerOptions } from "@piko/client/internal";
+import { describeTunnels, errorText, type ServerOptions } from "@piko/client/internal";
 import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
 import { whyNoHostLabel } from "../base/host-label.js";
 import type { AgentConfig, ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
 import { ByteBudget } from "../net/byte-budget.js";
-import { createRouteLimits, metricsRoute, type Route, RouteServer, send } from "../net/route-server.js";
 import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
+import { createAgentPort } from "./agent-port.js";
 import { Listener } from "./listener.js";
 import { nextSteps } from "./next-steps.js";
 import { FileWatch } from "../net/file-watch.js";
@@ -51,17 +51,19 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
         config: listener,
         server,
         connectTimeoutMs: config.connect.timeoutMs,
+        tunnels: config.connect.tunnels,
         metrics: metricsOf(listener, family, byEndpoint),
         budget,
         logger,
         clock,
         wallNow,
-        onConnected: (nodeId, url) =>
+        onConnected: (nodeId, tunnels, url) =>
           log.info("connected", {
             "endpoint-id": listener.endpointId,
             addr: listener.addr.text,
             ...(url === undefined ? {} : { url }),
             ...(nodeId === undefined ? {} : { "node-id": nodeId }),
+            tunnels: describeTunnels(tunnels),
           }),
       }),
   );
@@ -77,18 +79,13 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
             for (const listener of listeners) listener.renewToken();
           },
         });
-  const metricsServer = config.server.enabled
-    ? createServer(
-        metrics,
-        log,
-        clock,
-        () => !signal.aborted && listeners.every(({ connected }) => connected),
-      )
+  const port = config.server.enabled
+    ? createAgentPort({ metrics, listeners, stopping: signal, logger: log, clock })
     : undefined;
   try {
-    if (metricsServer !== undefined) {
+    if (port !== undefined) {
       metrics.addProcessMetrics();
-      const address = await metricsServer.listen(config.server.bindAddr);
+      const address = await port.listen(config.server.bindAddr);
       log.info("serving metrics", { addr: formatHostPort(address) });
     }
     await startAll(listeners, signal);
@@ -106,7 +103,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   } finally {
     tokenWatch?.close();
     await Promise.all(listeners.map((listener) => listener.close(0)));
-    metricsServer?.close();
+    port?.close();
   }
 }
 
@@ -128,17 +125,6 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
       error,
     });
   }
-}
-
-/** The agent's own port. */
-function createServer(metrics: Metrics, log: Logger, clock: Clock, isReady: () => boolean): RouteServer {
-  const routes = new Map<string, Route>([
-    ["/health", (response) => send(response, 200)],
-    ["/ready", (response) => send(response, isReady() ? 200 : 503)],
-    ["/metrics", metricsRoute(metrics)],
-  ]);
-  const limits = createRouteLimits(metrics, "piko_agent_server_limited_total", "server", log, clock);
-  return new RouteServer({ name: "server", logger: log, limits, find: (path) => routes.get(path) });
 }
 
 /** Connects all listeners at once. The first failure ends the others and is the one that is told. */

@@ -164,6 +164,7 @@ describe("flags", () => {
       "--connect.token-file",
       "--connect.tenant-id",
       "--connect.timeout",
+      "--connect.tunnels",
       "--connect.tls.cert",
       "--connect.tls.key",
       "--connect.tls.root-cas",

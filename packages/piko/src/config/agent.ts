@@ -28,6 +28,8 @@ export interface AgentConnectConfig extends ClientTokenConfig {
   readonly url: string;
   readonly tenantId: string;
   readonly timeoutMs: number;
+  /** To how many nodes each listener keeps a tunnel. */
+  readonly tunnels: number;
   readonly tls: ClientTlsConfig;
   /** Empty for none. */
   readonly proxyUrl: string;
@@ -64,6 +66,10 @@ export interface AgentConfig {
   readonly gracePeriodMs: number;
   readonly listeners: readonly ListenerConfig[];
 }
+
+/** The SDK's own, whose code isn't loaded for the sake of two numbers. */
+const DEFAULT_TUNNELS = 2;
+const MAX_TUNNELS = 8;
 
 /** Declares an endpoint's id; the agent's listeners and the forwarder's ports have one. */
 export const ENDPOINT_ID: Field<string> = requiredText(
@@ -166,6 +172,11 @@ export const AGENT: Section<AgentConfig> = section("Configuration of `piko agent
         "30s",
         "Time for the first connection of each listener, with its attempts; after that the agent gives up. Later reconnects go on for good.",
         { min: "1ns" },
+      ),
+      tunnels: integer(
+        DEFAULT_TUNNELS,
+        "To how many nodes of the cluster each listener keeps a tunnel: when one is lost, requests go on over the others. As many as there are, where the cluster has fewer. Each costs the node and the agent what an idle tunnel costs.",
+        { min: 1, max: MAX_TUNNELS },
       ),
       tls: clientTls("the server"),
       proxyUrl: optionalProxyUrl(

@@ -96,9 +96,18 @@ export function bytes(
 }
 
 /** A whole number. */
-export function integer(defaultValue: number, description: string, options: { min: number }): Field<number> {
-  const expected = `a whole number, at least ${options.min}`;
-  const schema = z.int(must(expected)).min(options.min, `must be ${expected}`).default(defaultValue);
+export function integer(
+  defaultValue: number,
+  description: string,
+  { max = Number.MAX_SAFE_INTEGER, min }: { min: number; max?: number },
+): Field<number> {
+  const bounds = max === Number.MAX_SAFE_INTEGER ? `at least ${min}` : `between ${min} and ${max}`;
+  const expected = `a whole number, ${bounds}`;
+  const schema = z
+    .int(must(expected))
+    .min(min, `must be ${expected}`)
+    .max(max, `must be ${expected}`)
+    .default(defaultValue);
   const fromText = (text: string): unknown => (/^[+-]?\d+$/.test(text) ? Number(text) : text);
   return field(schema, "int", description, { defaultText: String(defaultValue), fromText, text: false });
 }

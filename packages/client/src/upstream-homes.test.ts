@@ -1,0 +1,249 @@
+// A listener with tunnels to several nodes, behind a balancer that the test plays: it chooses the node of each attempt.
+
+import { describe, expect, it } from "vitest";
+import { jsonError, type TestTunnel } from "../test/test-server.js";
+import { exchange, UpstreamStage } from "../test/upstream-stage.js";
+import { Upstream } from "./upstream.js";
+import type { UpstreamOptions } from "./upstream-options.js";
+
+/** With a tunnel to each of these nodes. */
+async function at(nodes: string[], options: Partial<UpstreamOptions> = {}): Promise<UpstreamStage> {
+  const stage = await UpstreamStage.start({ tunnels: 2, ...options });
+  const [first = "", ...others] = nodes;
+  stage.server.becomeNode(first);
+  await stage.upstream.start();
+  await stage.event("changed");
+  for (const node of others) {
+    await stage.attempt(node);
+    await stage.event("changed");
+  }
+  expect(stage.upstream.tunnels.nodeIds).toEqual(nodes);
+  return stage;
+}
+
+function repeats(stage: UpstreamStage): boolean[] {
+  return stage.server.requests.map(({ headers }) => headers.get("x-piko-instance-repeat") === "true");
+}
+
+/** The tunnel that a node has. */
+function tunnelAt(stage: UpstreamStage, nodeId: string): TestTunnel {
+  const found = stage.server.tunnels.findLast((each) => each.nodeId === nodeId && !each.closed);
+  if (found === undefined) throw new Error(`no tunnel at ${nodeId}`);
+  return found;
+}
+
+/** Nothing was announced since the last attempt. */
+function looksNoMore(stage: UpstreamStage): void {
+  expect(stage.logged).not.toContain("debug: looking for another node");
+}
+
+describe("Upstream with several tunnels", () => {
+  it("opens them to distinct nodes, under one name that is its own", async () => {
+    const stage = await at(["a", "b", "c"], { tunnels: 3 });
+    expect(repeats(stage)).toEqual([false, false, false]);
+    const names = stage.server.requests.map(({ headers }) => headers.get("x-piko-instance"));
+    expect(new Set(names).size).toBe(1);
+    expect(names[0]).toMatch(/^[\x21-\x7e]{16,64}$/);
+    const other = new UpstreamStage(stage.server);
+    await other.upstream.start();
+    expect(stage.server.requests.at(-1)?.headers.get("x-piko-instance")).not.toBe(names[0]);
+    expect(stage.upstream.tunnels).toEqual({ open: 3, wanted: 3, nodeIds: ["a", "b", "c"] });
+    looksNoMore(stage);
+    for (const node of ["a", "b", "c"]) {
+      expect(await exchange(tunnelAt(stage, node), node).answer).toBe(node);
+    }
+  });
+
+  it("tries a few times for another node than the one it has, then slowly", async () => {
+    const stage = await at(["a"]);
+    const delays: number[] = [];
+    for (let tries = 1; tries <= 10; tries++) {
+      await stage.attempt("a");
+      delays.push(stage.lookMs);
+    }
+    expect(delays).toEqual([50, 100, 200, 400, 800, 1_000, 1_000, 1_000, 1_000, 1_000]);
+    expect(stage.server.tunnels).toHaveLength(1);
+    await stage.attempt("a");
+    expect(stage.lookMs).toBe(30_000);
+    await stage.attempt("b");
+    await stage.event("changed");
+    expect(stage.upstream.tunnels.nodeIds).toEqual(["a", "b"]);
+    expect(stage.events.filter((each) => each.startsWith("reconnecting"))).toEqual([]);
+    expect(new Set(stage.logged)).toEqual(new Set(["info: connected to server"]));
+  });
+
+  it("serves on over the others when one is lost, and looks for another at once", async () => {
+    const stage = await at(["a", "b"]);
+    tunnelAt(stage, "a").socket.reset();
+    expect(await stage.event("changed")).toEqual(["changed 1 of 2 tunnels, node b"]);
+    expect(stage.upstream.connected).toBe(true);
+    expect(await exchange(tunnelAt(stage, "b"), "on").answer).toBe("on");
+    await stage.attempt("b");
+    await stage.attempt("c");
+    expect(await stage.event("changed")).toEqual([
+      "stream",
+      "connected c false",
+      "changed 2 of 2 tunnels, nodes b, c",
+    ]);
+    expect(repeats(stage)).toEqual([false, false, false, false]);
+  });
+
+  it("takes the place of a tunnel that only its node still has", async () => {
+    const stage = await at(["a", "b"]);
+    // The node hears nothing of the end: its half stays open.
+    const lost = tunnelAt(stage, "a");
+    lost.socket.pause();
+    lost.socket.socket.write(Buffer.from("810161", "hex"));
+    await stage.event("changed 1 of 2");
+    await stage.attempt("a");
+    await stage.attempt("a");
+    await stage.event("connected a false");
+    expect(repeats(stage).slice(2)).toEqual([false, true]);
+    expect(stage.server.tunnels.filter((each) => each.nodeId === "a")).toHaveLength(2);
+    lost.socket.resume();
+  });
+
+  it("says so at once where it has no other tunnel", async () => {
+    const stage = await at(["a", "b"]);
+    for (const node of ["a", "b"]) tunnelAt(stage, node).socket.reset();
+    await stage.event("disconnected");
+    await stage.attempt("a");
+    await stage.event("connected a false");
+    expect(repeats(stage).slice(2)).toEqual([true]);
+  });
+
+  it("moves one tunnel at a time when its node drains, to a node that it has none to", async () => {
+    const stage = await at(["a", "b"]);
+    const first = tunnelAt(stage, "a");
+    const { answer, stream } = exchange(first, "under way");
+    await answer;
+    first.session.goAway();
+    await stage.logs("info: server drains; moving to another node");
+    await stage.attempt("b");
+    await stage.attempt("a");
+    expect(stage.server.tunnels).toHaveLength(2);
+    await stage.attempt("c");
+    expect(await stage.event("changed")).toEqual([
+      "stream",
+      "connected c true",
+      "changed 2 of 2 tunnels, nodes b, c",
+    ]);
+    stage.clock.advance(1_000);
+    await stage.server.until(() => first.goneAway);
+    expect(first.closed).toBe(false);
+    stream.end();
+    await stage.server.until(() => first.closed);
+    expect(repeats(stage)).toEqual([false, false, false, false, false]);
+  });
+
+  it("keeps a tunnel whose node drains while there is no other, and looks again when that has closed it", async () => {
+    const stage = await at(["a", "b"]);
+    tunnelAt(stage, "a").session.goAway();
+    await stage.logs("info: server drains; moving to another node");
+    for (let tries = 1; tries <= 10; tries++) await stage.attempt(tries % 2 === 0 ? "a" : "b");
+    expect(stage.upstream.tunnels.nodeIds).toEqual(["a", "b"]);
+    tunnelAt(stage, "a").session.close();
+    await stage.event("changed 1 of 2");
+    await stage.attempt("c");
+    await stage.event("changed 2 of 2");
+  });
+
+  it("opens each anew when its token has changed, one after the other", async () => {
+    let token = "one";
+    const stage = await at(["a", "b"], { token: () => token });
+    const olds = stage.server.tunnels.slice();
+    token = "two";
+    stage.server.becomeNode("a");
+    stage.upstream.renewToken();
+    await stage.event("connected a true");
+    expect(olds.map(({ goneAway }) => goneAway)).toEqual([false, false]);
+    await stage.attempt("a");
+    await stage.attempt("b");
+    await stage.attempt("b");
+    await stage.event("connected b true");
+    expect(repeats(stage).slice(2)).toEqual([true, false, false, true]);
+    stage.clock.advance(1_000);
+    for (const old of olds) await stage.server.until(() => old.closed);
+    expect(stage.upstream.tunnels.nodeIds).toEqual(["a", "b"]);
+    looksNoMore(stage);
+  });
+
+  it("gives an old token's tunnel up when the balancer never leads to its node", async () => {
+    let token = "one";
+    const stage = await at(["a", "b"], { token: () => token });
+    const old = tunnelAt(stage, "b");
+    token = "two";
+    stage.server.becomeNode("a");
+    stage.upstream.renewToken();
+    await stage.event("connected a true");
+    for (let tries = 1; tries <= 10; tries++) await stage.attempt("a");
+    await stage.logs("debug: looking");
+    stage.clock.advance(1_000);
+    await stage.server.until(() => old.closed);
+    expect(stage.upstream.tunnels.nodeIds).toEqual(["a"]);
+  });
+
+  it("isn't sent round by a token that is another one each time", async () => {
+    let count = 0;
+    const stage = await at(["a", "b"], { token: () => `${++count}` });
+    looksNoMore(stage);
+    expect(stage.server.requests).toHaveLength(2);
+  });
+
+  it("keeps what it has while another attempt fails, and tells that to the log alone", async () => {
+    const stage = await at(["a"]);
+    stage.server.answers.push(jsonError(503, "busy"), jsonError(401, "invalid token"), "drop");
+    for (let tries = 0; tries < 3; tries++) {
+      await stage.attempt("a");
+      await stage.logs("warn: failed to open another tunnel");
+    }
+    await stage.attempt("b");
+    await stage.event("changed 2 of 2");
+    expect(stage.events).toEqual([]);
+  });
+
+  describe("beside Go nodes", () => {
+    it("is content with one tunnel to one", async () => {
+      const stage = await UpstreamStage.start({ tunnels: 2 }, "");
+      await stage.upstream.start();
+      looksNoMore(stage);
+      expect(stage.upstream.tunnels).toEqual({ open: 1, wanted: 2, nodeIds: [undefined] });
+    });
+
+    it("closes a further one by a FIN alone, and serves what has come meanwhile", async () => {
+      let token = "one";
+      const stage = await at(["a"], { token: () => token });
+      stage.server.becomeGoNode();
+      await stage.attempt();
+      await stage.event("changed 2 of 2");
+      looksNoMore(stage);
+      // Of two tunnels with an old token, the one to the node of ours can't be told from the other by a Go node.
+      token = "two";
+      stage.upstream.renewToken();
+      await stage.event("connected undefined true");
+      const heard: Promise<string>[] = [];
+      stage.server.onTunnel = (tunnel) => heard.push(exchange(tunnel, "early").answer);
+      await stage.attempt();
+      const surplus = await stage.tunnel(4);
+      expect(await heard[0]).toBe("early");
+      stage.streams.at(-1)?.reset();
+      await stage.server.until(() => surplus.closed);
+      expect(surplus.goneAway).toBe(false);
+      expect(surplus.error?.code).toBe("PIKO_TUNNEL_EOF");
+    });
+  });
+
+  it("ends all of them when it is closed, and looks for no more", async () => {
+    const stage = await at(["a", "b"], { tunnels: 3 });
+    await stage.upstream.close();
+    await stage.server.until(() => stage.server.tunnels.every(({ closed }) => closed));
+    stage.clock.assertIdle();
+  });
+
+  it.each([0, 9, 1.5, Number.NaN])("refuses %d tunnels", (tunnels) => {
+    const handler = { onStream: () => undefined };
+    const upstream = (): Upstream =>
+      new Upstream({ url: "http://localhost", endpointId: "e", tunnels, handler });
+    expect(upstream).toThrow("is not a whole number of 1 to 8");
+  });
+});

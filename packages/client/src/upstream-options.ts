@@ -1,0 +1,66 @@
+// What an upstream is made with, and what it tells.
+
+import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { Logger } from "./logger.js";
+import { badOption, type TlsSource } from "./server-address.js";
+import type { Token } from "./token.js";
+import type { TunnelStatus } from "./tunnel-status.js";
+import type { UpstreamTunnel } from "./upstream-tunnel.js";
+
+/** How long the first connection may take, with all its attempts. */
+export const CONNECT_TIMEOUT_MS = 30_000;
+
+/** Tunnels of a listener, unless it is told otherwise. */
+export const DEFAULT_TUNNELS = 2;
+/** Most tunnels of a listener. */
+export const MAX_TUNNELS = 8;
+
+/** How the server is reached. */
+export interface ServerOptions {
+  /** Base URL of the upstream port, `http` or `https`. */
+  readonly url: string;
+  readonly token?: Token | undefined;
+  readonly tenantId?: string | undefined;
+  readonly tls?: TlsSource | undefined;
+  /** HTTP proxy to go through by CONNECT. */
+  readonly proxyUrl?: string | undefined;
+}
+
+/** What happens to an upstream's tunnels. All are called from the event loop, never from within a call into it. */
+export interface UpstreamEvents {
+  /** A tunnel is open. `replaced`: an earlier one is open too and runs dry: its node drains, or its token is old. */
+  connected?(tunnel: { nodeId: string | undefined; replaced: boolean }): void;
+  /** There are more tunnels than before, fewer, or others; told behind `connected`, and before `disconnected`. */
+  changed?(tunnels: TunnelStatus): void;
+  /** The last tunnel is gone. Undefined: the server closed it in order. */
+  disconnected?(error: Error | undefined): void;
+  /**
+   * No tunnel will stay, and the next attempt begins in `delayMs`; `attempt` counts from 1 since the last stable connection.
+   * What is tried while one stays isn't told.
+   */
+  reconnecting?(delayMs: number, attempt: number): void;
+}
+
+/** What to listen on, and who takes the streams. */
+export interface UpstreamOptions extends ServerOptions {
+  readonly endpointId: string;
+  /** Takes the streams that the server opens; undefined refuses one. */
+  readonly handler: { onStream(stream: YamuxStream, tunnel: UpstreamTunnel): StreamHandler | undefined };
+  /** Default {@link CONNECT_TIMEOUT_MS}. Reconnecting has no limit. */
+  readonly connectTimeoutMs?: number | undefined;
+  /** To how many nodes, 1 to {@link MAX_TUNNELS}; default {@link DEFAULT_TUNNELS}. */
+  readonly tunnels?: number | undefined;
+  readonly on?: UpstreamEvents | undefined;
+  readonly logger?: Logger | undefined;
+  readonly clock?: Clock | undefined;
+  /** Milliseconds since 1970. */
+  readonly wallNow?: (() => number) | undefined;
+  /** Numbers in [0, 1). */
+  readonly random?: (() => number) | undefined;
+}
+
+/** How many tunnels are wanted; throws PIKO_CLIENT_BAD_OPTION. */
+export function tunnelCount(wanted: number = DEFAULT_TUNNELS): number {
+  if (Number.isInteger(wanted) && wanted >= 1 && wanted <= MAX_TUNNELS) return wanted;
+  throw badOption(`tunnels: ${wanted} is not a whole number of 1 to ${MAX_TUNNELS}`);
+}
