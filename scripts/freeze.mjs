@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { busyMachine, busyMachineAgentsAsk } from "./freeze/busy-machine.mjs";
 import { frozenAgent, swallowingPath } from "./freeze/frozen-agent.mjs";
+import { frozenHome } from "./freeze/frozen-home.mjs";
 import { frozenAgents, frozenNode } from "./freeze/frozen-moment.mjs";
 import { longStream } from "./freeze/long-stream.mjs";
 import { rollingBusy, rollingQuota } from "./freeze/rolling.mjs";
@@ -28,6 +29,12 @@ const SCENARIOS = {
     run: swallowingPath,
   },
   node: { about: "a node is frozen, with POSTs", seconds: 6, root: false, run: frozenNode },
+  home: {
+    about: "one of the two nodes of the only agent is frozen, with POSTs, before clients of the others",
+    seconds: 30,
+    root: false,
+    run: frozenHome,
+  },
   agents: { about: "both agents are frozen, with POSTs", seconds: 8, root: false, run: frozenAgents },
   stream: {
     about: "long streams through an agent that hardly runs",

@@ -1,16 +1,14 @@
 // Rolling restarts of nodes that get little CPU, behind a load balancer, with agents that get as little.
 
-import { TcpBalancer } from "../../packages/piko/dist/local-cluster/tcp-balancer.js";
+import { startBalancer } from "./balancer.mjs";
 import { startLoad } from "./busy-machine.mjs";
 import { CpuGroup, SHARES } from "./cpu-groups.mjs";
 import { Findings } from "./findings.mjs";
 import { Load } from "./load.mjs";
-import { isOk, pause, Stand, until } from "./stand.mjs";
+import { pause, Stand } from "./stand.mjs";
 
 const RESTARTS = 5;
 const QUOTA = 0.2;
-/** As often the load balancer asks who is ready. */
-const POLL_MS = 100;
 const SETTLE_MS = 3_000;
 
 /** @param {import("./stand.mjs").Options} options */
@@ -96,39 +94,4 @@ async function restartAll(stand) {
     await stand.isWhole();
     await pause(SETTLE_MS);
   }
-}
-
-/** @param {Stand} stand */
-function startBalancer(stand) {
-  /** @type {Set<import("./stand.mjs").Node>} */
-  const ready = new Set();
-  const timer = setInterval(() => {
-    for (const node of [...stand.nodes, ...stand.leaving])
-      void isOk(`http://${node.admin}/ready`).then((ok) => (ok ? ready.add(node) : ready.delete(node)));
-  }, POLL_MS);
-  const addressOf = (/** @type {string} */ address) => {
-    const [host = "", port] = address.split(":");
-    return { host, port: Number(port) };
-  };
-  const create = (/** @type {"proxy" | "upstream"} */ which) =>
-    new TcpBalancer({
-      name: which,
-      targets: () => [...ready].map((node) => addressOf(node[which])),
-      random: Math.random,
-    });
-  const [proxies, upstreams] = [create("proxy"), create("upstream")];
-  const listen = async (/** @type {TcpBalancer} */ balancer) => {
-    const { host, port } = await balancer.listen({ host: "127.0.0.1", port: 0 });
-    await until(() => ready.size === stand.nodes.length, "all nodes are ready");
-    return `${host}:${port}`;
-  };
-  return {
-    proxy: listen(proxies),
-    upstream: listen(upstreams),
-    stop() {
-      clearInterval(timer);
-      proxies.close();
-      upstreams.close();
-    },
-  };
 }

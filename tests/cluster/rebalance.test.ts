@@ -30,7 +30,8 @@ it("tunnels move from a full node to two that join, without a failed request, an
     (_, i) => `  - {endpoint_id: e${i}, addr: "${service.addr}", access_log: {disable: true}}`,
   );
   const directory = await scene.directory();
-  await writeFile(`${directory}/agent.yaml`, `listeners:\n${listeners.join("\n")}\n`);
+  await writeFile(`${directory}/agent.yaml`, `connect: {tunnels: 1}\nlisteners:\n${listeners.join("\n")}\n`);
+  // One each: how many nodes a listener has found so far would change what is counted.
   const agent = startAgentOfFile(scene, balancer.upstream, `${directory}/agent.yaml`);
   const connected = (): number => agent.lines.filter(({ fields }) => fields["msg"] === "connected").length;
   await eventually(() => connected() === TUNNELS, `${TUNNELS} tunnels`);

@@ -138,9 +138,20 @@ export class LabHost {
     for (const tool of ["iptables", "ip6tables"]) await this.#filter(tool, rule);
   }
 
+  /** Nothing comes in any more, and nothing goes out; nobody is told. */
+  async vanish(): Promise<void> {
+    for (const tool of ["iptables", "ip6tables"]) {
+      await this.#filter(tool, "-A INPUT -i eth0 -j DROP");
+      await this.#filter(tool, "-A OUTPUT -o eth0 -j DROP");
+    }
+  }
+
   /** Takes back what was lost or cut. */
   async heal(): Promise<void> {
-    for (const tool of ["iptables", "ip6tables"]) await this.#filter(tool, "-F INPUT");
+    for (const tool of ["iptables", "ip6tables"]) {
+      await this.#filter(tool, "-F INPUT");
+      await this.#filter(tool, "-F OUTPUT");
+    }
   }
 
   async #filter(tool: string, rule: string): Promise<void> {

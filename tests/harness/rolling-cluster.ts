@@ -42,10 +42,20 @@ export class RollingCluster {
     for (const node of [...this.nodes]) {
       node.program.signal("SIGTERM");
       await node.program.stopped(90_000);
-      this.balancer.remove(node);
-      this.nodes.splice(this.nodes.indexOf(node), 1);
+      this.#forget(node);
       await this.#add();
     }
+  }
+
+  /** Kills a node; the balancer finds out by itself. */
+  async kill(node: RunningServer): Promise<void> {
+    await node.program.kill();
+    this.#forget(node);
+  }
+
+  /** Starts another node, and waits until all know each other. */
+  async replace(): Promise<void> {
+    await this.#add();
   }
 
   /** Waits until requests for the endpoint are answered by every node. */
@@ -59,6 +69,11 @@ export class RollingCluster {
         return response.ok;
       }, `an answer from ${proxy}`);
     }
+  }
+
+  #forget(node: RunningServer): void {
+    this.balancer.remove(node);
+    this.nodes.splice(this.nodes.indexOf(node), 1);
   }
 
   async #add(): Promise<void> {

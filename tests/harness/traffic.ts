@@ -29,15 +29,18 @@ export interface TrafficReport {
   /** Finished, by kind. */
   readonly counts: Record<string, number>;
   readonly failures: string[];
+  /** Of those that were answered as they should, by kind. */
+  readonly slowestMs: Record<string, number>;
 }
 
 export class Traffic {
-  readonly #proxy: string;
+  readonly #proxy: () => string;
   readonly #endpoint: string;
   // All connections are used in turns, so that each learns soon that its node wants it to end.
   readonly #agent = new Agent({ keepAlive: true, scheduling: "fifo" });
   readonly #counts: Record<string, number> = {};
   readonly #failures: string[] = [];
+  readonly #slowestMs: Record<string, number> = {};
   readonly #open = new Set<Promise<void>>();
   readonly #timer: NodeJS.Timeout;
   readonly #startMs = performance.now();
@@ -46,7 +49,7 @@ export class Traffic {
   #tickMs = performance.now();
   #stopped = false;
 
-  private constructor(proxy: string, endpoint: string, mix: TrafficMix) {
+  private constructor(proxy: () => string, endpoint: string, mix: TrafficMix) {
     this.#proxy = proxy;
     this.#endpoint = endpoint;
     const kinds: Record<keyof TrafficMix, () => Promise<string | undefined>> = {
@@ -68,11 +71,21 @@ export class Traffic {
     }, TICK_MS);
   }
 
-  /** Begins with requests for `endpoint` at a proxy address. */
-  static start(stage: Stage, proxy: string, endpoint: string, mix: TrafficMix): Traffic {
-    const traffic = new Traffic(proxy, endpoint, mix);
+  /** Begins with requests for `endpoint` at a proxy address, or at one that is asked for anew for each. */
+  static start(stage: Stage, proxy: string | (() => string), endpoint: string, mix: TrafficMix): Traffic {
+    const traffic = new Traffic(typeof proxy === "string" ? () => proxy : proxy, endpoint, mix);
     stage.defer(async () => void (await traffic.stop()));
     return traffic;
+  }
+
+  /** How many of a kind are finished. */
+  count(kind: keyof TrafficMix): number {
+    return this.#counts[kind] ?? 0;
+  }
+
+  /** Waits for those that are under way now. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#open);
   }
 
   /** Begins no more, and waits for what is under way. */
@@ -81,7 +94,7 @@ export class Traffic {
     this.#stopped = true;
     while (this.#open.size > 0) await Promise.all(this.#open);
     this.#agent.destroy();
-    return { counts: this.#counts, failures: this.#failures };
+    return { counts: this.#counts, failures: this.#failures, slowestMs: this.#slowestMs };
   }
 
   #begin(kind: string, act: () => Promise<string | undefined>): void {
@@ -94,6 +107,7 @@ export class Traffic {
         const ms = Math.round(performance.now() - this.#startMs) - at;
         if (failure !== undefined)
           this.#failures.push(`${kind} begun at ${at} ms, after ${ms} ms: ${failure}`);
+        else this.#slowestMs[kind] = Math.max(this.#slowestMs[kind] ?? 0, ms);
         this.#open.delete(done);
       });
     this.#open.add(done);
@@ -115,7 +129,7 @@ export class Traffic {
 
   #request(method: string, path: string, body: string): Promise<{ status: number; text: string }> {
     return new Promise((resolve, reject) => {
-      const [host, port] = this.#proxy.split(":");
+      const [host, port] = this.#proxy().split(":");
       const headers = { "x-piko-endpoint": this.#endpoint, "content-length": body.length };
       const request = httpRequest({ host, port, method, path, headers, agent: this.#agent }, (response) => {
         let text = "";
@@ -131,7 +145,7 @@ export class Traffic {
 
   #webSocket(): Promise<string | undefined> {
     return new Promise((resolve) => {
-      const socket = new WebSocket(`ws://${this.#proxy}/ws`, {
+      const socket = new WebSocket(`ws://${this.#proxy()}/ws`, {
         headers: { "x-piko-endpoint": this.#endpoint },
       });
       let echoes = 0;

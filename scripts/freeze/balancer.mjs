@@ -1,0 +1,41 @@
+// A load balancer before the nodes of a scenario, which asks them who is ready.
+
+import { TcpBalancer } from "../../packages/piko/dist/local-cluster/tcp-balancer.js";
+import { isOk, until } from "./stand.mjs";
+
+const POLL_MS = 100;
+
+/** @param {import("./stand.mjs").Stand} stand */
+export function startBalancer(stand) {
+  /** @type {Set<import("./stand.mjs").Node>} */
+  const ready = new Set();
+  const timer = setInterval(() => {
+    for (const node of [...stand.nodes, ...stand.leaving])
+      void isOk(`http://${node.admin}/ready`).then((ok) => (ok ? ready.add(node) : ready.delete(node)));
+  }, POLL_MS);
+  const addressOf = (/** @type {string} */ address) => {
+    const [host = "", port] = address.split(":");
+    return { host, port: Number(port) };
+  };
+  const create = (/** @type {"proxy" | "upstream"} */ which) =>
+    new TcpBalancer({
+      name: which,
+      targets: () => [...ready].map((node) => addressOf(node[which])),
+      random: Math.random,
+    });
+  const [proxies, upstreams] = [create("proxy"), create("upstream")];
+  const listen = async (/** @type {TcpBalancer} */ balancer) => {
+    const { host, port } = await balancer.listen({ host: "127.0.0.1", port: 0 });
+    await until(() => ready.size === stand.nodes.length, "all nodes are ready");
+    return `${host}:${port}`;
+  };
+  return {
+    proxy: listen(proxies),
+    upstream: listen(upstreams),
+    stop() {
+      clearInterval(timer);
+      proxies.close();
+      upstreams.close();
+    },
+  };
+}
