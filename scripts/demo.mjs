@@ -35,23 +35,32 @@ const cluster = new DemoCluster(supervisor, tokens.secret);
 let service;
 let ending = false;
 
-/** The agent's connection: the id of its node, and what has to be told about it. */
-const tunnel = { nodeId: undefined, onConnected: () => {} };
+/** The agent's tunnels: the ids of their nodes, the oldest first, and who waits for news of them. */
+const tunnels = { nodeIds: [], changed: new Set() };
 
 function watchAgent(program) {
   let lost = false;
-  program.onRecord(({ msg, "node-id": nodeId }) => {
-    if (ending) return;
+  program.onRecord(({ msg, "node-id": nodeId, tunnels: text }) => {
+    if (ending || (msg !== "connected" && msg !== "disconnected from server")) return;
+    // `2 of 2 tunnels, nodes a, b`
+    tunnels.nodeIds = / nodes? (.*)$/.exec(text ?? "")?.[1]?.split(", ") ?? [];
+    for (const resolve of tunnels.changed) resolve();
+    tunnels.changed.clear();
     if (msg === "disconnected from server") {
       lost = true;
-      if (supervisor.talks) note("the agent has lost its node, and goes to the next one.");
+      if (supervisor.talks) note("the agent has lost a node, and looks for another one.");
+      return;
     }
-    if (msg !== "connected") return;
-    tunnel.nodeId = nodeId;
-    tunnel.onConnected();
-    if (lost && supervisor.talks) note(`the agent is connected again, to ${cluster.nameOf(nodeId)}.`);
+    if (lost && supervisor.talks) note(`the agent is connected to ${cluster.nameOf(nodeId)}.`);
     lost = false;
   });
+}
+
+/** Waits until the agent has a tunnel to two nodes, none of them `without`. */
+async function untilAtHome(without) {
+  while (tunnels.nodeIds.length < 2 || tunnels.nodeIds.includes(without)) {
+    await new Promise((resolve) => tunnels.changed.add(resolve));
+  }
 }
 
 function check(condition, text, answer) {
@@ -94,10 +103,11 @@ async function start() {
     ready: "connected",
     watch: watchAgent,
   });
+  await untilAtHome();
   await untilKnown();
   done(
     "agent",
-    `with a token for endpoint "${ENDPOINT}", connected out to ${agentNode()}, listens on it`,
+    `with a token for endpoint "${ENDPOINT}", connected out to ${homes().join(" and ")}, listens on it`,
     startMs,
   );
 }
@@ -112,9 +122,9 @@ async function untilKnown() {
   }
 }
 
-/** The name of the node that has the agent's tunnel. */
-function agentNode() {
-  return cluster.nameOf(tunnel.nodeId);
+/** The names of the nodes that the agent has tunnels to. */
+function homes() {
+  return tunnels.nodeIds.map((id) => cluster.nameOf(id));
 }
 
 /** Asks the service at each node, and for an event stream. */
@@ -140,14 +150,14 @@ async function prove() {
   });
   check(events.status === 200 && firstEventMs < 900, "two events of GET /events as they happen", events);
 
-  const own = agentNode();
-  const [second, third] = cluster.names.filter((name) => name !== own);
+  const [first, second] = homes();
+  const third = cluster.names.find((name) => name !== first && name !== second);
   const left = `  you ─── balancer :${proxy} ─`;
   const indent = " ".repeat(left.length);
   console.log(`
-${left}┬─ ${own} ════ tunnel ════ agent ──▶ service :${service.port}
-${indent}├─ ${second} ┘  ${dim("↑ opened by the agent, outbound only")}
-${indent}└─ ${third} ┘
+${left}┬─ ${first} ════ tunnel ════╦═ agent ──▶ service :${service.port}
+${indent}├─ ${second} ════ tunnel ════╝
+${indent}└─ ${third}      ${dim("↑ opened by the agent, outbound only")}
 
   ${bold(`HTTP/1.1 ${answer.status} ${answer.statusMessage}`)}
   ${answer.body.trim()}
@@ -155,19 +165,17 @@ ${indent}└─ ${third} ┘
 `);
 }
 
-/** Ends the agent's node by a signal, under load, and waits until all is as before. */
+/** Ends one of the agent's nodes by a signal, under load, and waits until all is as before. */
 async function loseNode(signal, expected) {
-  const name = agentNode();
-  const moved = new Promise((resolve) => {
-    tunnel.onConnected = resolve;
-  });
+  const [id] = tunnels.nodeIds;
+  const name = cluster.nameOf(id);
   const load = new Load(cluster.ports.proxy);
   await pause(AROUND_MS);
   const startMs = Date.now();
   const how = await supervisor.end(name, signal);
   if (how !== expected) throw new Error(`${name} ended after ${signal} with ${describeEnd(how)}`);
-  await moved;
-  const movedTo = agentNode();
+  await untilAtHome(id);
+  const now = homes().join(" and ");
   await cluster.untilReady();
   const wholeMs = Date.now() - startMs;
   await cluster.untilWhole();
@@ -181,7 +189,7 @@ async function loseNode(signal, expected) {
   }
   const again = repeated === 0 ? "" : ` (${repeated} sent again, whose connection went with the node)`;
   console.log(
-    `${green("✓")} ${bold(signal.padEnd(10))}to ${name}: the agent went to ${movedTo}, a new ${name} came after ${(wholeMs / 1_000).toFixed(1)} s.
+    `${green("✓")} ${bold(signal.padEnd(10))}to ${name}: the agent is at home on ${now}, a new ${name} came after ${(wholeMs / 1_000).toFixed(1)} s.
             ${bold(`${count} requests meanwhile, 0 failed`)}${again}`,
   );
 }
@@ -195,7 +203,7 @@ async function printNextSteps() {
   const url = `http://localhost:${proxy}`;
   const connect = cluster.isPreferred("upstream") ? "" : ` --connect.url http://localhost:${upstream}`;
   const server = cluster.isPreferred("admin") ? "" : ` --server.url http://localhost:${admin}`;
-  const node = agentNode();
+  const [node] = homes();
   const token = await tokens.add("my-endpoint");
   const lines = [
     ["In a browser", `http://${ENDPOINT}.localhost:${proxy}/`],
@@ -203,7 +211,7 @@ async function printNextSteps() {
     ["An event stream", `curl -N -H 'x-piko-endpoint: ${ENDPOINT}' ${url}/events`],
     ["The cluster", `npx piko server status cluster nodes${server}`],
     ["Watch it", `npx piko server status cluster nodes --watch${server}`],
-    ["End a node", `kill -9 ${supervisor.pid(node)}`, `${node}, which has the agent's tunnel`],
+    ["End a node", `kill -9 ${supervisor.pid(node)}`, `${node}, which has one of the agent's tunnels`],
     ["End the agent", `kill -9 ${supervisor.pid("agent")}`, "requests wait for its return"],
     ["Your own service", `npx piko agent http my-endpoint 3000${connect} --connect.token-file ${token}`],
     ["", `curl -H 'x-piko-endpoint: my-endpoint' ${url}/`],

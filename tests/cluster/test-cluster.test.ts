@@ -136,6 +136,24 @@ describe("a test cluster", () => {
     expect(await load.stop()).toEqual([]);
   });
 
+  it("kills its nodes while requests go on, and none fails but with its connection", async () => {
+    const cluster = await startTestCluster({ "churn.interval": "500ms", "churn.kill": "true" });
+    await startAgent(scene, cluster.upstream, "web", service.addr);
+    const load = keepAsking(cluster);
+    for (let node = 1; node <= 6; node++) {
+      await cluster.program.waitForLine(
+        ({ fields }) => fields["msg"] === "node killed" && fields["node-id"] === `node-${node}`,
+        `end of node-${node}`,
+        { ms: 30_000 },
+      );
+    }
+    await load.more(20);
+    // A request that was under way through the node that died is cut, and its client can repeat it.
+    const failures = await load.stop();
+    expect(failures.filter((failure) => !/ECONNRESET|socket hang up/.test(failure))).toEqual([]);
+    expect(failures.length).toBeLessThanOrEqual(6 * 3);
+  });
+
   it("says which port is taken", async () => {
     const cluster = await startTestCluster({});
     const args = ["test", "cluster", `--proxy.bind-addr=${cluster.proxy}`];

@@ -2,7 +2,7 @@
 
 import type { HostPort } from "../base/address.js";
 import { type Section, section } from "./declaration.js";
-import { address, duration, integer } from "./fields.js";
+import { address, bool, duration, integer } from "./fields.js";
 import { LOG, type LogConfig } from "./log.js";
 
 /** A cluster in one process, and the load balancer before it. */
@@ -11,6 +11,8 @@ export interface TestClusterConfig {
   readonly churn: {
     /** 0: no churn. */
     readonly intervalMs: number;
+    /** They end without a warning. */
+    readonly kill: boolean;
   };
   readonly proxy: { readonly bindAddr: HostPort };
   readonly upstream: { readonly bindAddr: HostPort };
@@ -31,6 +33,9 @@ export const TEST_CLUSTER: Section<TestClusterConfig> = section("Configuration o
     intervalMs: duration(
       "0s",
       "Time after which the oldest node is replaced by a new one, again and again. 0 replaces none. With SIGHUP it is read again from the file.",
+    ),
+    kill: bool(
+      "Ends them without a warning in place of stopping them: what is under way through them is lost, and neither agents nor other nodes are told. With SIGHUP it is read again from the file.",
     ),
   }),
   proxy: balancer("proxy", "127.0.0.1:8000"),

@@ -44,11 +44,11 @@ export async function runTestCluster(options: RunTestClusterOptions): Promise<vo
     const [proxy, upstream, admin] = addresses.map(formatHostPort);
     log.info("cluster started", { nodes: cluster.nodes.length, proxy, upstream, admin });
     if (logger.sink.format === "pretty") for (const line of nextSteps(addresses)) log.info(line);
-    churn.setInterval(config.churn.intervalMs);
+    churn.set(config.churn);
     onReload((load) => reload(load, cluster, churn, log));
     await aborted(signal);
     log.info("starting shutdown");
-    churn.setInterval(0);
+    churn.set({ intervalMs: 0, kill: false });
     for (const balancer of balancers) balancer.stopAccepting();
     await cluster.close();
     log.info("shutdown complete");
@@ -64,6 +64,7 @@ class Churn {
   readonly #clock: Clock;
   readonly #log: Logger;
   #intervalMs = 0;
+  #kill = false;
   #timer: Timer | undefined;
 
   constructor(cluster: TestCluster, clock: Clock, log: Logger) {
@@ -72,10 +73,11 @@ class Churn {
     this.#log = log;
   }
 
-  /** 0 ends it. */
-  setInterval(ms: number): void {
-    if (ms === this.#intervalMs) return;
-    this.#intervalMs = ms;
+  /** An interval of 0 ends it. */
+  set({ intervalMs, kill }: TestClusterConfig["churn"]): void {
+    this.#kill = kill;
+    if (intervalMs === this.#intervalMs) return;
+    this.#intervalMs = intervalMs;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#wait();
   }
@@ -85,7 +87,7 @@ class Churn {
     if (intervalMs === 0) return;
     const timer = this.#clock.setTimeout(() => {
       this.#cluster
-        .replaceOldest()
+        .replaceOldest({ kill: this.#kill })
         .catch((error: unknown) => this.#log.error("could not replace node", { error }))
         .finally(() => {
           // Unless another interval has been set in the meantime.
@@ -105,7 +107,7 @@ function reload(load: () => TestClusterConfig, cluster: TestCluster, churn: Chur
     log.error("could not reload configuration", { error });
     return;
   }
-  churn.setInterval(config.churn.intervalMs);
+  churn.set(config.churn);
   cluster.resize(config.nodes).then(
     () => log.info("configuration reloaded", { nodes: cluster.nodes.length }),
     (error: unknown) => log.error("could not resize cluster", { error }),

@@ -42,11 +42,12 @@ export class TestCluster {
     });
   }
 
-  /** Starts a node, then stops the oldest. */
-  replaceOldest(): Promise<void> {
+  /** Starts a node, then stops the oldest, or ends it without a warning. */
+  replaceOldest({ kill }: { kill: boolean }): Promise<void> {
     return this.#enqueue(async () => {
       await this.#start();
-      await this.#stopOldest();
+      if (kill) this.#killOldest();
+      else await this.#stopOldest();
     });
   }
 
@@ -89,6 +90,14 @@ export class TestCluster {
     this.#logger.info("stopping node", { "node-id": oldest.node.id });
     await oldest.node.stop({ delayMs: DRAIN_DELAY_MS, windowMs: DRAIN_WINDOW_MS });
     this.#logger.info("node stopped", { "node-id": oldest.node.id });
+  }
+
+  #killOldest(): void {
+    const [oldest, ...others] = this.#nodes;
+    if (oldest === undefined) return;
+    this.#nodes = others;
+    oldest.node.kill();
+    this.#logger.info("node killed", { "node-id": oldest.node.id });
   }
 }
 

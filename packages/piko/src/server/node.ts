@@ -168,6 +168,14 @@ export class Node {
     destroy(parts);
   }
 
+  /** Ends at once, without a word to other nodes, as if the process were killed. */
+  kill(): void {
+    this.#readiness.ready = false;
+    this.#stopping.abort();
+    this.#parts.rebalancer.stop();
+    destroy(this.#parts);
+  }
+
   /** What has to end by itself. */
   async #finish(delayMs: number, windowMs: number, cutMs: number): Promise<void> {
     if (delayMs > 0) {
