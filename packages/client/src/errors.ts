@@ -55,3 +55,21 @@ export function errorText(error: unknown): string {
   if (error instanceof AggregateError && error.message === "") return error.errors.map(errorText).join("; ");
   return error instanceof Error ? error.message : String(error);
 }
+
+/**
+ * No attempt has succeeded, the last one for `cause`. `triedMs`: the time that really went by; the next attempt would have begun
+ * too late.
+ */
+export function notConnected(triedMs: number, cause: ClientError): ClientError {
+  const message = `not connected after ${(triedMs / 1_000).toFixed(1)} s: ${cause.message}`;
+  return new ClientError("PIKO_CLIENT_TIMEOUT", message, {
+    cause,
+    retryable: true,
+    ...(cause.status === undefined ? {} : { status: cause.status }),
+  });
+}
+
+/** What is asked of something that is closed. */
+export function closedError(message: string): ClientError {
+  return new ClientError("PIKO_CLIENT_CLOSED", message);
+}

@@ -5,7 +5,7 @@ import { type IncomingMessage, Server as HttpServer, type ServerResponse } from 
 import { Server as TlsServer } from "node:tls";
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { EndpointSocket } from "./endpoint-socket.js";
-import { ClientError } from "./errors.js";
+import { ClientError, closedError } from "./errors.js";
 import { upstreamServer } from "./environment.js";
 import type { ListenOptions } from "./options.js";
 import type { TunnelStatus } from "./tunnel-status.js";
@@ -116,7 +116,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
 
   /** The next connection. Rejects with PIKO_CLIENT_CLOSED when the listener is closed. */
   accept(): Promise<EndpointSocket> {
-    if (this.#closed !== undefined) return Promise.reject(closedError(this.endpointId));
+    if (this.#closed !== undefined)
+      return Promise.reject(closedError(`endpoint ${this.endpointId}: listener closed`));
     return new Promise((resolve, reject) => {
       this.#takers.push({ resolve, reject });
       this.#handOut();
@@ -153,7 +154,8 @@ export class Listener extends EventEmitter<ListenerEvents> {
         this.emit("close");
       });
       for (const socket of this.#waiting.splice(0)) socket.destroy();
-      for (const { reject } of this.#takers.splice(0)) reject(closedError(this.endpointId));
+      for (const { reject } of this.#takers.splice(0))
+        reject(closedError(`endpoint ${this.endpointId}: listener closed`));
       this.emit("closing");
       for (const server of this.#servers) if (server instanceof HttpServer) this.#endConnections(server);
       if (graceMs > 0) for (const socket of this.#open) socket.goAway();
@@ -242,8 +244,4 @@ export function checkServer(server: ConnectionServer): void {
     const reason = "connections come without TLS, which ends at the piko server: pass a server of node:http";
     throw new ClientError("PIKO_CLIENT_BAD_OPTION", `server: ${reason}`);
   }
-}
-
-function closedError(endpointId: string): ClientError {
-  return new ClientError("PIKO_CLIENT_CLOSED", `endpoint ${endpointId}: listener closed`);
 }

@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { type Clock, DRAIN, systemClock, type Timer } from "@piko/tunnel";
 import type { AnnouncedAddress } from "./announced-address.js";
 import { Backoff } from "./backoff.js";
-import { ClientError, errorText } from "./errors.js";
+import { ClientError, closedError, errorText, notConnected } from "./errors.js";
 import { Homes } from "./homes.js";
 import { type Logger, SILENT } from "./logger.js";
 import { NodeSearch } from "./node-search.js";
@@ -130,8 +130,7 @@ export class Upstream {
           if (this.#stopped.signal.aborted) throw this.#stopReason();
           if (!(error instanceof ClientError) || !error.retryable) throw error;
           const delayMs = this.#backoff.next();
-          if (this.#clock.now() + delayMs >= deadline)
-            throw connectTimeout(this.#clock.now() - begunMs, error);
+          if (this.#clock.now() + delayMs >= deadline) throw notConnected(this.#clock.now() - begunMs, error);
           this.#warn("failed to connect to server", error, delayMs);
           this.#options.on?.reconnecting?.(delayMs, this.#backoff.attempts);
           await this.#sleep(delayMs);
@@ -143,6 +142,13 @@ export class Upstream {
     } finally {
       signal?.removeEventListener("abort", giveUp);
     }
+  }
+
+  /** The same without an end: what fails, and what is refused, is tried again for ever. In place of `start`, once. */
+  open(): void {
+    if (this.#started) throw new Error("upstream started twice");
+    this.#started = true;
+    this.#connect();
   }
 
   /** The token's source may give another one: looks, and if it does, opens the next tunnel and lets this one run dry. */
@@ -157,7 +163,7 @@ export class Upstream {
   close(options: { graceMs?: number } = {}): Promise<void> {
     const deadline = this.#clock.now() + (options.graceMs ?? 0);
     this.#closeDeadlineMs = Math.min(this.#closeDeadlineMs, deadline);
-    this.#stopped.abort(closedError());
+    this.#stopped.abort(closedError("upstream closed"));
     this.#renewal.stop();
     this.#clearRetry();
     this.#closed ??= new Promise((resolve) => {
@@ -375,18 +381,4 @@ export class Upstream {
     const { nodeId } = tunnel;
     return { "endpoint-id": this.endpointId, ...(nodeId === undefined ? {} : { "node-id": nodeId }) };
   }
-}
-
-/** `triedMs`: the time that really went by; the next attempt would have begun too late. */
-function connectTimeout(triedMs: number, cause: ClientError): ClientError {
-  const message = `not connected after ${(triedMs / 1_000).toFixed(1)} s: ${cause.message}`;
-  return new ClientError("PIKO_CLIENT_TIMEOUT", message, {
-    cause,
-    retryable: true,
-    ...(cause.status === undefined ? {} : { status: cause.status }),
-  });
-}
-
-function closedError(): ClientError {
-  return new ClientError("PIKO_CLIENT_CLOSED", "upstream closed");
 }

@@ -17,6 +17,14 @@ export function listenerConfig(
     protocol,
     timeoutMs: 10_000,
     hostHeader: "",
+    healthCheck: {
+      path: "",
+      tcp: false,
+      intervalMs: 5_000,
+      timeoutMs: 2_000,
+      unhealthyThreshold: 3,
+      healthyThreshold: 2,
+    },
     accessLog: { level: "info", requestHeaders: NO_FILTER, responseHeaders: NO_FILTER, disable: false },
     httpClient: {
       keepAliveTimeoutMs: 30_000,

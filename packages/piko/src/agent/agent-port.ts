@@ -15,7 +15,7 @@ import type { Listener } from "./listener.js";
 
 export interface AgentPortOptions {
   readonly metrics: Metrics;
-  readonly listeners: readonly Pick<Listener, "config" | "connected" | "tunnels">[];
+  readonly listeners: readonly Pick<Listener, "config" | "connected" | "healthy" | "tunnels">[];
   /** Aborted when the agent stops: it isn't ready any more. */
   readonly stopping: AbortSignal;
   readonly logger: Logger;
@@ -44,13 +44,14 @@ export function createAgentPort(options: AgentPortOptions): RouteServer {
 }
 
 /** A listener, and to which nodes it has tunnels; null stands for a Go node. */
-function describe({ config, tunnels }: AgentPortOptions["listeners"][number]): object {
+function describe({ config, healthy, tunnels }: AgentPortOptions["listeners"][number]): object {
   const { addr, endpointId, protocol } = config;
   const nodes = tunnels.nodeIds.map((id) => id ?? null);
   return {
     endpoint_id: endpointId,
     addr: addr.text,
     protocol,
+    ...(healthy === undefined ? {} : { healthy }),
     tunnels: { open: tunnels.open, wanted: tunnels.wanted, nodes },
   };
 }

@@ -2,18 +2,22 @@
 
 import {
   type AnnouncedAddress,
+  ClientError,
   type Logger as ClientLogger,
   type ServerOptions,
   type TunnelStatus,
   Upstream,
 } from "@piko/client/internal";
 import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
+import { hostHeaderOf, REWRITE_HOST } from "../base/host-header.js";
 import type { ListenerConfig } from "../config/agent.js";
+import { isChecked } from "../config/health-check.js";
 import { AccessLog } from "../observability/access-log.js";
 import type { ByteBudget } from "../net/byte-budget.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
 import { ServiceConnector } from "./connect-service.js";
+import { HealthCheck } from "./health-check.js";
 import { HttpService } from "./http-service.js";
 import { HttpStreams } from "./http-streams.js";
 import { probeService } from "./probe-service.js";
@@ -36,6 +40,8 @@ export interface ListenerOptions {
   readonly wallNow: () => number;
   /** A tunnel is open; the first time and after each reconnect. */
   readonly onConnected: (nodeId: string | undefined, tunnels: TunnelStatus, url: string | undefined) => void;
+  /** The service is well, so that the listener has tunnels, or it isn't, for this reason. Not told where nothing is checked. */
+  readonly onHealth: (healthy: boolean, reason: string) => void;
 }
 
 /** What takes the streams of a listener. */
@@ -48,17 +54,28 @@ const TCP_KEEP_ALIVE_MS = 30_000;
 
 export class Listener {
   readonly config: ListenerConfig;
-  readonly #upstream: Upstream;
   readonly #connector: ServiceConnector;
   readonly #clock: Clock;
+  readonly #createUpstream: () => Upstream;
+  readonly #onHealth: ListenerOptions["onHealth"];
   readonly #pool: ServicePool | undefined;
+  readonly #health: HealthCheck | undefined;
+  #upstream: Upstream;
+  /** Those that run dry since the service wasn't well. */
+  readonly #leaving = new Set<Upstream>();
+  /** The present one has been given up. */
+  #left = false;
+  /** As the last check that was told has said; undefined before the first, and where nothing is checked. */
+  #healthy: boolean | undefined;
+  #onFirstCheck: (() => void) | undefined;
 
   /** Throws when a setting can't be used. */
   constructor(options: ListenerOptions) {
-    const { clock, config, connectTimeoutMs, logger, onConnected, server, tunnels } = options;
+    const { clock, config, connectTimeoutMs, logger, onConnected, onHealth, server, tunnels } = options;
     this.config = config;
     this.#clock = clock;
     this.#connector = createConnector(config);
+    this.#onHealth = onHealth;
     let service: Service;
     if (config.protocol === "http") {
       this.#pool = createPool(options, this.#connector);
@@ -68,21 +85,31 @@ export class Listener {
       this.#pool = undefined;
       service = createTcpService(options, this.#connector);
     }
-    this.#upstream = new Upstream({
-      ...server,
-      endpointId: config.endpointId,
-      connectTimeoutMs,
-      tunnels,
-      clock,
-      logger: upstreamLogger(logger.subsystem("upstream")),
-      handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable) },
-      on: { connected: ({ nodeId }) => onConnected(nodeId, this.tunnels, this.announced?.url) },
-    });
+    this.#createUpstream = () =>
+      new Upstream({
+        ...server,
+        endpointId: config.endpointId,
+        connectTimeoutMs,
+        tunnels,
+        clock,
+        logger: upstreamLogger(logger.subsystem("upstream")),
+        handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable) },
+        on: { connected: ({ nodeId }) => onConnected(nodeId, this.tunnels, this.announced?.url) },
+      });
+    this.#upstream = this.#createUpstream();
+    this.#health = createHealthCheck(options, this.#connector, (healthy, reason) =>
+      this.#onCheck(healthy, reason),
+    );
   }
 
-  /** Whether it has a tunnel to a server now. */
+  /** Whether it has a tunnel to a server now, and its service is well as far as that is checked. */
   get connected(): boolean {
-    return this.#upstream.connected;
+    return this.#healthy !== false && this.#upstream.connected;
+  }
+
+  /** Whether the service is well; undefined where that isn't checked. */
+  get healthy(): boolean | undefined {
+    return this.#healthy;
   }
 
   /** Where clients reach the endpoint, as the server has said. */
@@ -90,14 +117,37 @@ export class Listener {
     return this.#upstream.announced;
   }
 
-  /** What there is of the tunnels that are wanted. */
+  /** What there is of the tunnels that are wanted; those that run dry aren't among them. */
   get tunnels(): TunnelStatus {
-    return this.#upstream.tunnels;
+    const { tunnels } = this.#upstream;
+    return this.#healthy === false ? { ...tunnels, open: 0, nodeIds: [] } : tunnels;
   }
 
-  /** Connects to the server. Rejects when that isn't possible in time, or is refused. */
+  /**
+   * Connects to the server. Rejects when that isn't possible in time, or is refused. Where the service is checked and isn't
+   * well, nothing is opened before it is.
+   */
   async start(signal: AbortSignal): Promise<void> {
-    await this.#upstream.start(signal);
+    if (this.#health === undefined) {
+      await this.#upstream.start(signal);
+      return;
+    }
+    const health = this.#health;
+    await new Promise<void>((resolve) => {
+      this.#onFirstCheck = resolve;
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      if (signal.aborted) resolve();
+      else health.start();
+    });
+    signal.throwIfAborted();
+    if (this.#healthy === false) return;
+    try {
+      await this.#upstream.start(signal);
+    } catch (error) {
+      // Given up meanwhile, because the service isn't well any more.
+      const closed = error instanceof ClientError && error.code === "PIKO_CLIENT_CLOSED";
+      if (!closed || !this.#left) throw error;
+    }
   }
 
   /** Why the service can't be connected to now; undefined if it can, or the signal came first. */
@@ -115,9 +165,47 @@ export class Listener {
    * those are closed at once.
    */
   async close(graceMs: number): Promise<void> {
-    await this.#upstream.close({ graceMs: this.config.protocol === "http" ? graceMs : 0 });
+    this.#health?.stop();
+    const options = { graceMs: this.config.protocol === "http" ? graceMs : 0 };
+    await Promise.all([this.#upstream, ...this.#leaving].map((upstream) => upstream.close(options)));
     this.#pool?.close();
   }
+
+  #onCheck(healthy: boolean, reason: string): void {
+    const first = this.#healthy === undefined;
+    this.#healthy = healthy;
+    if (!first || !healthy) this.#onHealth(healthy, reason);
+    if (first) this.#onFirstCheck?.();
+    else if (healthy) {
+      if (this.#left) this.#upstream = this.#createUpstream();
+      this.#left = false;
+      this.#upstream.open();
+    } else this.#leave();
+  }
+
+  /** Gives the tunnels up. What is under way, connections too, has all the time that it takes. */
+  #leave(): void {
+    const upstream = this.#upstream;
+    this.#left = true;
+    this.#leaving.add(upstream);
+    void upstream.close({ graceMs: Number.POSITIVE_INFINITY }).then(() => this.#leaving.delete(upstream));
+  }
+}
+
+function createHealthCheck(
+  { clock, config }: ListenerOptions,
+  connector: ServiceConnector,
+  onChange: (healthy: boolean, reason: string) => void,
+): HealthCheck | undefined {
+  const { addr, healthCheck, hostHeader } = config;
+  if (!isChecked(healthCheck)) return undefined;
+  return new HealthCheck({
+    config: healthCheck,
+    connector,
+    host: hostHeaderOf(hostHeader === "" ? REWRITE_HOST : hostHeader, addr) ?? "",
+    clock,
+    onChange,
+  });
 }
 
 function createConnector({ addr, httpClient, protocol, tls }: ListenerConfig): ServiceConnector {

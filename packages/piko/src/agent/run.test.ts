@@ -214,6 +214,82 @@ describe("an agent", () => {
     expect((await (await open("web")).write(GET).over()).text).toBe(OK);
   });
 
+  it("gives its tunnels up while the service isn't well, and opens them again when it is", async () => {
+    let well = true;
+    const service = await uses.raw((socket) =>
+      socket.once("data", (bytes: Buffer) => {
+        const text = bytes.toString("latin1");
+        if (text.startsWith("GET /long")) return;
+        socket.end(text.startsWith("GET /health") && !well ? "HTTP/1.1 503 Busy\r\n\r\n" : OK);
+      }),
+    );
+    const log = new RecordedLog();
+    const checked = {
+      ...listenerConfig("web", service.port),
+      healthCheck: {
+        path: "/health",
+        tcp: false,
+        intervalMs: 20,
+        timeoutMs: 5_000,
+        unhealthyThreshold: 2,
+        healthyThreshold: 1,
+      },
+    };
+    const own = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
+    start(config([checked], { server: own }), log);
+    const { addr } = await log.line("serving metrics");
+    const get = (path: string): Promise<Response> =>
+      fetch(`http://${String(addr)}${path}`, { headers: { connection: "close" } });
+    const tunnel = await server.until(() => server.tunnel("web"));
+    const long = (await open("web")).write(GET.replace("/", "/long"));
+    await long.until(({ stream }) => stream !== undefined);
+    well = false;
+    await server.until(() => tunnel.goneAway);
+    expect(await log.line("service isn't well, not listening")).toMatchObject({
+      level: "warn",
+      "endpoint-id": "web",
+      reason: "status 503",
+    });
+    expect((await get("/ready")).status).toBe(503);
+    const { listeners } = (await (await get("/status")).json()) as { listeners: object[] };
+    expect(listeners[0]).toMatchObject({ healthy: false, tunnels: { open: 0, wanted: 2, nodes: [] } });
+    // What is under way goes on.
+    expect(tunnel.closed).toBe(false);
+    well = true;
+    const next = await server.until(() => server.tunnel("web"));
+    expect(next).not.toBe(tunnel);
+    await log.line("service is well, listening");
+    expect((await (await open("web")).write(GET).over()).text).toBe(OK);
+    expect((await get("/ready")).status).toBe(200);
+    expect(long.reset).toBe(false);
+    long.stream?.reset();
+    await server.until(() => tunnel.closed);
+  });
+
+  it("opens no tunnel before a checked service is well, and runs meanwhile", async () => {
+    let well = false;
+    const service = await uses.raw((socket) =>
+      socket.once("data", () => socket.end(well ? OK : "HTTP/1.1 500 Down\r\n\r\n")),
+    );
+    const log = new RecordedLog();
+    const checked = {
+      ...listenerConfig("web", service.port),
+      healthCheck: {
+        path: "/",
+        tcp: false,
+        intervalMs: 20,
+        timeoutMs: 5_000,
+        unhealthyThreshold: 1,
+        healthyThreshold: 2,
+      },
+    };
+    start(config([checked]), log);
+    expect(await log.line("service isn't well, not listening")).toMatchObject({ reason: "status 500" });
+    expect(server.requests).toEqual([]);
+    well = true;
+    expect(await log.line("connected")).toMatchObject({ "endpoint-id": "web" });
+  });
+
   it("has as many tunnels by default, and at most, as a listener of the SDK", () => {
     const tunnels = AGENT.entries
       .flatMap(({ name, node }) => (name === "connect" && node.kind === "section" ? node.entries : []))

@@ -65,6 +65,11 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
             ...(nodeId === undefined ? {} : { "node-id": nodeId }),
             tunnels: describeTunnels(tunnels),
           }),
+        onHealth: (healthy, reason) => {
+          const fields = { "endpoint-id": listener.endpointId, addr: listener.addr.text };
+          if (healthy) log.info("service is well, listening", fields);
+          else log.warn("service isn't well, not listening", { ...fields, reason });
+        },
       }),
   );
   const { tokenFile } = config.connect;
@@ -117,6 +122,8 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
       reason,
     });
   }
+  // A health check has said it already.
+  if (listener.healthy !== undefined) return;
   const error = await listener.probe(signal);
   if (error !== undefined) {
     log.warn("service can't be reached yet: is it running?", {

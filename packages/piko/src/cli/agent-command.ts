@@ -16,7 +16,16 @@ import {
 import { refuseSwapped } from "./swapped-arguments.js";
 import { runProgram } from "./run-program.js";
 
-const TCP_FLAGS: ReadonlySet<string> = new Set(["access_log.level", "access_log.disable", "timeout"]);
+const TCP_FLAGS: ReadonlySet<string> = new Set([
+  "access_log.level",
+  "access_log.disable",
+  "health_check.tcp",
+  "health_check.interval",
+  "health_check.timeout",
+  "health_check.unhealthy_threshold",
+  "health_check.healthy_threshold",
+  "timeout",
+]);
 const NOT_FLAGS: ReadonlySet<string> = new Set(["endpoint_id", "addr", "protocol"]);
 
 /** The flags of the one listener that `agent http` and `agent tcp` open. */

@@ -180,6 +180,12 @@ describe("flags", () => {
     expect(names(listenerFlags("http"))).toEqual([
       "--timeout",
       "--host-header",
+      "--health-check.path",
+      "--health-check.tcp",
+      "--health-check.interval",
+      "--health-check.timeout",
+      "--health-check.unhealthy-threshold",
+      "--health-check.healthy-threshold",
       "--access-log.level",
       "--access-log.request-headers.block-list",
       "--access-log.request-headers.allow-list",
@@ -196,7 +202,16 @@ describe("flags", () => {
       "--tls.root-cas",
       "--tls.insecure-skip-verify",
     ]);
-    expect(names(listenerFlags("tcp"))).toEqual(["--timeout", "--access-log.level", "--access-log.disable"]);
+    expect(names(listenerFlags("tcp"))).toEqual([
+      "--timeout",
+      "--health-check.tcp",
+      "--health-check.interval",
+      "--health-check.timeout",
+      "--health-check.unhealthy-threshold",
+      "--health-check.healthy-threshold",
+      "--access-log.level",
+      "--access-log.disable",
+    ]);
   });
 
   it("of the forwarder are those that scripts for Go Piko use, and its limit", () => {

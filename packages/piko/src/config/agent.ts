@@ -18,6 +18,7 @@ import {
   text,
   url,
 } from "./fields.js";
+import { HEALTH_CHECK, type HealthCheckConfig } from "./health-check.js";
 import { LOG, type LogConfig } from "./log.js";
 import { checkToken, type ClientTokenConfig, tokenFields } from "./client-token.js";
 import { type ListenerProtocol, type ServiceAddress, parseServiceAddress } from "../base/service-address.js";
@@ -53,6 +54,7 @@ export interface ListenerConfig {
   readonly timeoutMs: number;
   /** The Host that the service sees: a value, `rewrite` for the service's address, or empty for the client's. */
   readonly hostHeader: string;
+  readonly healthCheck: HealthCheckConfig;
   readonly accessLog: AccessLogConfig;
   readonly httpClient: HttpClientConfig;
   readonly tls: ClientTlsConfig;
@@ -133,11 +135,15 @@ const LISTENER_SETTINGS: Section<ListenerSettings> = section(
       { min: "1ns" },
     ),
     hostHeader: HOST_HEADER,
+    healthCheck: HEALTH_CHECK,
     accessLog: ACCESS_LOG,
     httpClient: HTTP_CLIENT,
     tls: clientTls("the service"),
   },
   (listener, report) => {
+    if (listener.protocol === "tcp" && listener.healthCheck.path !== "") {
+      report(["healthCheck", "path"], "is for http: set tcp in its place");
+    }
     if (listener.protocol === "tcp" && listener.hostHeader !== "") {
       report(["hostHeader"], "is for http: bytes of tcp are passed on as they are");
     }

@@ -1,0 +1,141 @@
+// What a service's health check takes for well, and how often it has to say so.
+
+import { FakeClock } from "@piko/testkit";
+import type { Socket } from "node:net";
+import { afterEach, describe, expect, it } from "vitest";
+import { NO_TLS, Uses } from "../../test/agent-rig.js";
+import { eventually } from "../../test/port-peer.js";
+import { parseServiceAddress } from "../base/service-address.js";
+import type { HealthCheckConfig } from "../config/health-check.js";
+import { ServiceConnector } from "./connect-service.js";
+import { HealthCheck } from "./health-check.js";
+
+const uses = new Uses();
+afterEach(() => uses.dispose());
+
+const CONFIG: HealthCheckConfig = {
+  path: "/health?x",
+  tcp: false,
+  intervalMs: 5_000,
+  timeoutMs: 2_000,
+  unhealthyThreshold: 3,
+  healthyThreshold: 2,
+};
+
+/** A check of a service that answers as `answer` does, and what it has told. */
+class Stage {
+  readonly clock = new FakeClock();
+  readonly told: string[] = [];
+  /** Checks that are over. */
+  results = 0;
+  readonly check: HealthCheck;
+
+  constructor(port: number, config: HealthCheckConfig = CONFIG) {
+    const connector = new ServiceConnector({
+      addr: parseServiceAddress(`127.0.0.1:${port}`, "http"),
+      tls: NO_TLS,
+      keepAliveMs: 0,
+    });
+    this.check = new HealthCheck({
+      config,
+      connector,
+      host: "service:1",
+      clock: this.clock,
+      onChange: (healthy, reason) => void this.told.push(healthy ? "well" : reason),
+    });
+    uses.add({ [Symbol.asyncDispose]: () => Promise.resolve(this.check.stop()) });
+  }
+
+  /** Waits until a check is over: the next one is due after the interval. */
+  async over(): Promise<void> {
+    await eventually(() => this.clock.nextIn === CONFIG.intervalMs);
+  }
+
+  /** The next check, to its end. */
+  async next(): Promise<void> {
+    this.clock.advance(CONFIG.intervalMs);
+    await this.over();
+  }
+}
+
+describe("a health check", () => {
+  it.each([
+    ["a status of 200", "HTTP/1.1 200 OK\r\n\r\n", "well"],
+    ["a redirect", "HTTP/1.0 302 Found\r\n\r\n", "well"],
+    ["a status without a reason", "HTTP/1.1 204\r\n\r\n", "well"],
+    ["a status of 404", "HTTP/1.1 404 Not Found\r\n\r\n", "status 404"],
+    ["a status of 503", "HTTP/1.1 503 Busy\r\n\r\n", "status 503"],
+    ["an interim response", "HTTP/1.1 103 Early\r\n\r\n", "status 103"],
+    ["what is no HTTP", "hello\r\n", "the answer is not HTTP/1.1"],
+    ["a line without an end", "x".repeat(2_000), "the answer is not HTTP/1.1"],
+    ["an end without an answer", "", "connection closed without an answer"],
+  ])("takes %s for what it is", async (_title, answer, told) => {
+    let request = "";
+    const service = await uses.raw((socket: Socket) => {
+      socket.once("data", (bytes: Buffer) => {
+        request = bytes.toString("latin1");
+        socket.end(answer);
+      });
+    });
+    const stage = new Stage(service.port);
+    stage.check.start();
+    await stage.over();
+    expect(stage.told).toEqual([told]);
+    expect(request).toBe(
+      "GET /health?x HTTP/1.1\r\nHost: service:1\r\nUser-Agent: piko-health-check\r\nConnection: close\r\n\r\n",
+    );
+    await service.gone(0);
+  });
+
+  it("gives up on a service that says nothing", async () => {
+    const service = await uses.raw(() => {});
+    const stage = new Stage(service.port);
+    stage.check.start();
+    await service.connection(0);
+    stage.clock.advance(CONFIG.timeoutMs);
+    expect(stage.told).toEqual(["no answer in 2000 ms"]);
+    await service.gone(0);
+  });
+
+  it("is content with a connection where it is to be, and says why there is none", async () => {
+    const tcp = { ...CONFIG, path: "", tcp: true };
+    const service = await uses.raw((socket: Socket) => void socket.on("data", () => socket.destroy()));
+    const stage = new Stage(service.port, tcp);
+    stage.check.start();
+    await stage.over();
+    expect(stage.told).toEqual(["well"]);
+    const nobody = new Stage(1, tcp);
+    nobody.check.start();
+    await nobody.over();
+    expect(nobody.told).toEqual([expect.stringContaining("ECONNREFUSED")]);
+  });
+
+  it("tells the first result, and others when as many in a row say so as their threshold", async () => {
+    let well = true;
+    const service = await uses.raw((socket: Socket) => {
+      socket.once("data", () => socket.end(`HTTP/1.1 ${well ? 200 : 500} x\r\n\r\n`));
+    });
+    const stage = new Stage(service.port);
+    stage.check.start();
+    await stage.over();
+    const seen: string[] = [];
+    for (const result of "++--+---+-+++") {
+      well = result === "+";
+      await stage.next();
+      seen.push(`${result}${stage.told.at(-1) === "well" ? "+" : "-"}`);
+    }
+    expect(seen.join(" ")).toBe("++ ++ -+ -+ ++ -+ -+ -- +- -- +- ++ ++");
+    expect(stage.told).toEqual(["well", "status 500", "well"]);
+  });
+
+  it("tells nothing once it is stopped, and leaves nothing", async () => {
+    const service = await uses.raw(() => {});
+    const stage = new Stage(service.port);
+    stage.check.start();
+    await service.connection(0);
+    stage.check.stop();
+    await service.gone(0);
+    expect(stage.told).toEqual([]);
+    stage.clock.assertIdle();
+  });
+});
