@@ -74,6 +74,16 @@ describe("defaults", () => {
         trustedProxies: new AddressRanges([]),
         proxyProtocol: "off",
         accessLog: { level: "info", requestHeaders: headers, responseHeaders: headers, disable: false },
+        http2: {
+          enabled: true,
+          maxConcurrentStreams: 128,
+          maxHeaderTableBytes: 4_096,
+          streamWindowBytes: 262_144,
+          connectionWindowBytes: 1_048_576,
+          maxUnsentBytes: 268_435_456,
+          maxResets: 1_000,
+          maxControlFrames: 10_000,
+        },
         http: {
           readTimeoutMs: 10_000,
           readHeaderTimeoutMs: 10_000,

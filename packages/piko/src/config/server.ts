@@ -28,6 +28,7 @@ import {
 } from "./fields.js";
 import { addressRanges, bytesLimit, countLimit } from "./limit-fields.js";
 import { type GossipConfig, gossip } from "./gossip.js";
+import { HTTP2, type ProxyHttp2Config } from "./http2.js";
 import { PUBLIC_URL } from "./public-url.js";
 import { LOG, type LogConfig } from "./log.js";
 import type { PortConfig } from "./port.js";
@@ -71,6 +72,7 @@ export interface ProxyConfig extends PortConfig {
   readonly proxyProtocol: ProxyProtocolMode;
   readonly accessLog: AccessLogConfig;
   readonly http: ProxyHttpConfig;
+  readonly http2: ProxyHttp2Config;
   readonly limits: ProxyLimitsConfig;
   readonly auth: AuthConfig;
   readonly tls: ServerTlsConfig;
@@ -234,6 +236,7 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
   ),
   accessLog: ACCESS_LOG,
   http: HTTP,
+  http2: HTTP2,
   limits: LIMITS,
   auth: auth("the proxy port"),
   tls: serverTls("the proxy port", true),

@@ -115,6 +115,8 @@ export class RequestHead extends MessageHead {
   teTrailers = false;
   /** Index of the `x-piko-endpoint` field, or -1 (first one counts). */
   endpointField = -1;
+  /** It came by HTTP/2; what is here is what was made of it. Set behind the parse. */
+  http2 = false;
 
   /** Forgets the last request. */
   reset(buffer: Buffer, start: number): void {
@@ -128,6 +130,7 @@ export class RequestHead extends MessageHead {
     this.expectContinue = false;
     this.teTrailers = false;
     this.endpointField = -1;
+    this.http2 = false;
   }
 }
 

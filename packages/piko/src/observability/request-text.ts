@@ -14,8 +14,10 @@ const KEPT_BYTES = 2_048;
 const BACKSLASH = 0x5c;
 const CLIENT = Buffer.from(`"client-ip":"`);
 const CLIENT_END = Buffer.from(`",`);
-const REQUEST_1_0 = Buffer.from(`"request":{"proto":"HTTP/1.0","method":"`);
-const REQUEST_1_1 = Buffer.from(`"request":{"proto":"HTTP/1.1","method":"`);
+/** By the number of {@link protocolOf}. */
+const REQUEST = ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0"].map((proto) =>
+  Buffer.from(`"request":{"proto":"${proto}","method":"`),
+);
 const HOST = Buffer.from(`","host":"`);
 const PATH = Buffer.from(`","path":"`);
 const NO_PATH = Buffer.from("/");
@@ -28,7 +30,7 @@ export class RequestText {
   // The text up to the path stays for the next request: on one connection it seldom changes.
   #kept = false;
   #clientIp: string | undefined = undefined;
-  #http10 = false;
+  #protocol = 1;
   #method = "";
   #hostStart = 0;
   #hostEnd = 0;
@@ -79,7 +81,7 @@ export class RequestText {
 
   #sameUpToPath(head: RequestHead, clientIp: string | undefined): boolean {
     if (!this.#kept || clientIp !== this.#clientIp || head.method !== this.#method) return false;
-    if (this.#http10 !== (head.minorVersion === 0)) return false;
+    if (this.#protocol !== protocolOf(head)) return false;
     const { buffer, hostStart, hostEnd } = head;
     if (hostEnd - hostStart !== this.#hostEnd - this.#hostStart) return false;
     const { bytes } = this.#json;
@@ -92,7 +94,7 @@ export class RequestText {
   #addUpToPath(head: RequestHead, clientIp: string | undefined): void {
     const json = this.#json;
     this.#clientIp = clientIp;
-    this.#http10 = head.minorVersion === 0;
+    this.#protocol = protocolOf(head);
     this.#method = head.method;
     json.length = 0;
     if (clientIp !== undefined) {
@@ -100,7 +102,7 @@ export class RequestText {
       json.addLatin1(clientIp);
       json.add(CLIENT_END);
     }
-    json.add(this.#http10 ? REQUEST_1_0 : REQUEST_1_1);
+    json.add(REQUEST[this.#protocol] as Buffer);
     json.addLatin1(head.method);
     json.add(HOST);
     this.#hostStart = json.length;
@@ -116,4 +118,8 @@ export class RequestText {
     if (start >= end) return "";
     return JSON.parse(`"${this.#json.bytes.toString("utf8", start, end)}"`) as string;
   }
+}
+
+function protocolOf(head: RequestHead): number {
+  return head.http2 ? 2 : head.minorVersion;
 }

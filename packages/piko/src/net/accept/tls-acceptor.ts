@@ -36,6 +36,8 @@ export interface TlsAcceptorOptions {
   readonly config: ServerTlsConfig;
   readonly certificates: Certificates;
   readonly owner: TlsOwner;
+  /** What the port speaks, what it likes best first (ALPN); undefined: HTTP/1.1. */
+  readonly protocols?: readonly string[];
   /** Undefined: there are none. */
   readonly proxyHeaders?: ProxyHeaderRule;
   readonly logger: Logger;
@@ -65,7 +67,7 @@ export class TlsAcceptor implements TlsConnectionOwner {
     const mutual = config.clientCas !== "";
     this.#server = createServer({
       ...certificates.options,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: [...(options.protocols ?? ["http/1.1"])],
       SNICallback: (name, callback) => callback(null, certificates.contextFor(name)),
       requestCert: mutual,
       rejectUnauthorized: mutual,

@@ -1,3 +1,10 @@
+// Whose connection it is that a client's requests come on, and what the port asks of it.
+
+import type { ByteSocket } from "@piko/tunnel";
+import type { RequestHead } from "../../http/head.js";
+import { forwardedClient } from "../exchange/forwarded-fields.js";
+import type { ProxyContext } from "../exchange/proxy-context.js";
+
 /** Whose connection it is. */
 export interface Client {
   /** For logs and X-Forwarded-For: the peer's address, or what a PROXY protocol header says. */
@@ -12,4 +19,22 @@ export interface Client {
   readonly hopsOnly?: boolean;
   /** Another node has sent a request on this connection. */
   readonly onHop?: () => void;
+}
+
+/** A connection, whatever its protocol. */
+export interface ClientConnection {
+  readonly socket: ByteSocket;
+  readonly client: Client;
+  /** The node stops: an idle connection ends now, another after its responses. */
+  stop(): void;
+}
+
+/** Who has sent a request, as far as is known; for the log. */
+export function senderOf(
+  head: RequestHead,
+  { address, trusted }: Client,
+  { accessLog, config }: ProxyContext,
+): string {
+  if (!trusted || !accessLog.enabled) return address;
+  return forwardedClient(head, address, (one) => config.trustedProxies.includes(one));
 }

@@ -4,17 +4,17 @@
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";
 import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
-import type { ClientSide, LocalReply, Trailers } from "../../http/exchange/client-side.js";
+import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import { WriteProgress } from "../../net/write-progress.js";
 import { isForwarded } from "../upstream/hop/forwarded.js";
 import { createExchange } from "../exchange/create-exchange.js";
-import { forwardedClient } from "../exchange/forwarded-fields.js";
+import type { NodeClient, RawConnection } from "../exchange/node-client.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
 import { fieldsOf } from "../exchange/proxy-limits.js";
-import type { Client } from "./client.js";
+import { type Client, type ClientConnection, senderOf } from "./client.js";
 import { H1Response } from "./h1-response.js";
 import {
   HANDED_OVER,
@@ -25,15 +25,18 @@ import {
   type RequestReaderEvents,
 } from "./request-reader.js";
 
-export class H1Client implements ClientSide, SocketHandler, RequestReaderEvents, Expiring {
+export class H1Client
+  implements NodeClient, RawConnection, ClientConnection, SocketHandler, RequestReaderEvents, Expiring
+{
   readonly socket: ByteSocket;
   readonly client: Client;
+  readonly raw: RawConnection;
   readonly #context: ProxyContext;
   readonly #exchange: Exchange;
   readonly #reader: RequestReader;
   readonly #response: H1Response;
   readonly #writes: WriteProgress;
-  readonly #onGone: (connection: H1Client) => void;
+  readonly #onGone: (connection: ClientConnection) => void;
   /** The socket is gone. */
   #over: boolean;
 
@@ -42,11 +45,12 @@ export class H1Client implements ClientSide, SocketHandler, RequestReaderEvents,
     context: ProxyContext,
     socket: ByteSocket,
     client: Client,
-    onGone: (connection: H1Client) => void,
+    onGone: (connection: ClientConnection) => void,
   ) {
     this.#context = context;
     this.socket = socket;
     this.client = client;
+    this.raw = this;
     this.#onGone = onGone;
     this.#over = false;
     this.#reader = new RequestReader(context, socket, this);
@@ -165,10 +169,7 @@ export class H1Client implements ClientSide, SocketHandler, RequestReaderEvents,
   }
 
   senderOf(head: RequestHead): string {
-    const { address, trusted } = this.client;
-    const { accessLog, config } = this.#context;
-    if (!trusted || !accessLog.enabled) return address;
-    return forwardedClient(head, address, (one) => config.trustedProxies.includes(one));
+    return senderOf(head, this.client, this.#context);
   }
 
   inform(head: ResponseHead): void {

@@ -12,7 +12,10 @@ import { peerAddress } from "../../net/peer-address.js";
 import type { Certificates } from "../../net/accept/certificates.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { TlsAcceptor, type TlsOwner } from "../../net/accept/tls-acceptor.js";
+import type { Client, ClientConnection } from "./client.js";
 import { H1Client } from "./h1-client.js";
+import { createH2Shared, H2Client, type H2Shared } from "./h2-client.js";
+import { ProtocolChoice } from "./protocol-choice.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
 import { ProxyHeaderConnection, type ProxyHeaderOwner } from "../../net/accept/proxy-header-connection.js";
@@ -32,12 +35,14 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   readonly tls: TlsAcceptor | undefined;
   readonly #context: ProxyContext;
   readonly #listener: TcpListener;
-  readonly #connections = new Set<H1Client>();
+  readonly #connections = new Set<ClientConnection>();
   /** Connections whose PROXY protocol header is still to come. */
   readonly #headers = new Set<ProxyHeaderConnection>();
   readonly #refused = new Set<RefusedConnection>();
   readonly #clients: ClientCounts;
-  readonly #onClientGone: (connection: H1Client) => void;
+  readonly #onClientGone: (connection: ClientConnection) => void;
+  /** Undefined: clients speak HTTP/1.1. */
+  readonly #http2: H2Shared | undefined;
   #onIdle: (() => void) | undefined = undefined;
 
   /** `certificates`: with them the port speaks TLS. */
@@ -50,6 +55,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
       if (this.#connections.size === 0) this.#onIdle?.();
     };
     const { clock, config, logger, sweep } = context;
+    this.#http2 = config.http2.enabled ? createH2Shared(context) : undefined;
     this.tls =
       certificates === undefined
         ? undefined
@@ -58,6 +64,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
             config: config.tls,
             certificates,
             owner: this,
+            protocols: config.http2.enabled ? ["h2", "http/1.1"] : ["http/1.1"],
             proxyHeaders: {
               mayHave: (peer) => this.#mayHaveHeader(peer),
               mayLack: (peer) => this.mayLackHeader(peer),
@@ -135,7 +142,30 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
         client.counted = false;
       },
     };
-    this.#connections.add(new H1Client(context, socket, client, this.#onClientGone));
+    const http2 = this.#http2;
+    const secureSocket = secure ? (socket.socket as TLSSocket) : undefined;
+    if (secureSocket?.alpnProtocol === "h2" && http2 !== undefined) this.#speakHttp2(socket, client, http2);
+    else if (http2 === undefined || secure) this.#speakHttp1(socket, client);
+    else {
+      const { clock, config, sweep } = context;
+      const deadlineMs = deadlineAfter(clock.now(), config.http.readHeaderTimeoutMs);
+      const onGone = this.#onClientGone;
+      const onChosen = (choice: ProtocolChoice, isHttp2: boolean): void => {
+        // The new one first: the port isn't idle in between.
+        if (isHttp2) this.#speakHttp2(socket, client, http2);
+        else this.#speakHttp1(socket, client);
+        this.#connections.delete(choice);
+      };
+      this.#connections.add(new ProtocolChoice({ socket, client, sweep, deadlineMs, onChosen, onGone }));
+    }
+  }
+
+  #speakHttp1(socket: ByteSocket, client: Client): void {
+    this.#connections.add(new H1Client(this.#context, socket, client, this.#onClientGone));
+  }
+
+  #speakHttp2(socket: ByteSocket, client: Client, shared: H2Shared): void {
+    this.#connections.add(new H2Client(this.#context, shared, socket, client, this.#onClientGone));
   }
 
   /** Nodes of the cluster speak to each other without one. */

@@ -16,7 +16,13 @@ export interface NodeClient extends ClientSide {
     /** Another node has sent a request on this connection. */
     readonly onHop?: () => void;
   };
-  /** Leaves the connection to a handler that replaces this side; `release` follows when it is closed. */
+  /** The connection, where it carries one request at a time and can become something else. */
+  readonly raw: RawConnection | undefined;
+}
+
+/** A client's connection that another handler can take over. */
+export interface RawConnection {
+  /** Leaves the socket to a handler that replaces the client's side; `release` follows when it is closed. */
   handOver(): ByteSocket;
   /** Gives that handler what was read before it was there. */
   passAhead(): void;

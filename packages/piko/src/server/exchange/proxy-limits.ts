@@ -10,6 +10,7 @@ export const PROXY_CAPACITIES = [
   "max_requests_per_endpoint",
   "max_waiting_requests",
   "max_buffered_bytes",
+  "http2_max_unsent_bytes",
   "open_files",
 ] as const;
 
@@ -28,6 +29,9 @@ export const CLIENT_LIMITS = [
   "requests_per_second",
   "requests_per_second_per_endpoint",
   "proxy_protocol",
+  "http2_max_concurrent_streams",
+  "http2_max_resets",
+  "http2_max_control_frames",
 ] as const;
 
 /** A value of the label `limit` of piko_proxy_limited_total. */

@@ -24,7 +24,7 @@ import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import type { Tunnel } from "../upstream/tunnel.js";
 import { isForwarded, takesBack } from "../upstream/hop/forwarded.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
-import type { NodeClient } from "./node-client.js";
+import type { NodeClient, RawConnection } from "./node-client.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { ENDPOINT_BUSY, rateRefusal } from "./proxy-limits.js";
 
@@ -46,6 +46,11 @@ export function openTcpTunnel(
   endpointId: string,
   context: ProxyContext,
 ): boolean {
+  const { raw } = client;
+  if (raw === undefined) {
+    exchange.reply(426, "websocket upgrade required", "Upgrade: websocket\r\n");
+    return true;
+  }
   const key = findField(head, FIELD_SEC_WEBSOCKET_KEY);
   if (findField(head, FIELD_SEC_WEBSOCKET_VERSION) !== "13") {
     exchange.reply(400, "unsupported websocket version", "Sec-WebSocket-Version: 13\r\n");
@@ -68,7 +73,7 @@ export function openTcpTunnel(
     return true;
   }
   const capable = saysHalfClose(head);
-  const joined = new TcpTunnel(client, endpoint, tunnel.drainable, capable, context);
+  const joined = new TcpTunnel(raw, endpoint, tunnel.drainable, capable, context);
   const stream = tunnel.openStream(joined.streamHandler);
   if (stream === undefined) {
     exchange.reply(502, "upstream unreachable");
@@ -78,10 +83,10 @@ export function openTcpTunnel(
   // The first data may be the service's: the SYN can't wait for the client's.
   stream.flushFlags();
   exchange.leave();
-  const socket = client.handOver();
+  const socket = raw.handOver();
   socket.out.writeLatin1(switchingProtocols(key, capable ? CAPABILITIES : ""));
   joined.join(stream, socket);
-  client.passAhead();
+  raw.passAhead();
   return true;
 }
 
@@ -110,7 +115,7 @@ function lesserTunnel(
 class TcpTunnel implements WebSocketHandler {
   /** The stream's side; its callbacks have the WebSocket's names. */
   readonly streamHandler: StreamHandler;
-  readonly #client: NodeClient;
+  readonly #client: RawConnection;
   readonly #context: ProxyContext;
   readonly #startMs: number;
   readonly #endpoint: EndpointTunnels;
@@ -134,7 +139,7 @@ class TcpTunnel implements WebSocketHandler {
   #over = false;
 
   constructor(
-    client: NodeClient,
+    client: RawConnection,
     endpoint: EndpointTunnels,
     halfClose: boolean,
     capable: boolean,

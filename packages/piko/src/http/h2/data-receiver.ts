@@ -1,0 +1,88 @@
+// DATA frames (RFC 9113 section 6.1): to which stream their bytes go, and what they take of its window and the connection's.
+// Whatever becomes of a stream, each byte that came on it is given back to the connection's window, once.
+
+import { ENDED } from "./closed-streams.js";
+import { CONNECTION_ERRORS } from "./connection-errors.js";
+import { type ConnectionError, FLOW_CONTROL_ERROR, STREAM_CLOSED } from "./error-codes.js";
+import { FLAG_END_STREAM } from "./frame.js";
+import type { DataEvents } from "./frame-reader.js";
+import type { FrameSender } from "./frame-sender.js";
+import { ReceiveWindow } from "./receive-window.js";
+import type { H2Stream } from "./stream.js";
+import type { StreamTable } from "./stream-table.js";
+
+/** What it asks of its connection. */
+export interface DataConnection {
+  readonly sender: FrameSender;
+  readonly streams: StreamTable;
+  /** Why no DATA may come now, on whatever stream. */
+  readonly dataRefusal: ConnectionError | undefined;
+  /** A frame that carries nothing. False if there were too many; the connection has failed then. */
+  countControl(): boolean;
+  fail(problem: ConnectionError): void;
+  streamError(streamId: number, code: number): void;
+}
+
+export class DataReceiver implements DataEvents {
+  readonly #connection: DataConnection;
+  readonly #window: ReceiveWindow;
+  // The frame under way: its stream, unless nobody wants it; whether it ends that; bytes of it that are still to come.
+  #stream: H2Stream | undefined;
+  #ends: boolean;
+  #left: number;
+
+  constructor(connection: DataConnection, windowBytes: number) {
+    this.#connection = connection;
+    this.#window = new ReceiveWindow(windowBytes);
+    this.#stream = undefined;
+    this.#ends = false;
+    this.#left = 0;
+  }
+
+  /** So many bytes are out of the way. */
+  credit(count: number): void {
+    const told = this.#window.give(count);
+    if (told > 0) this.#connection.sender.sendWindow(0, told);
+  }
+
+  onDataFrame(flags: number, streamId: number, length: number): void {
+    const connection = this.#connection;
+    const refusal = streamId === 0 ? CONNECTION_ERRORS.STREAM_ID : connection.dataRefusal;
+    this.#stream = undefined;
+    this.#left = length;
+    this.#ends = (flags & FLAG_END_STREAM) !== 0;
+    if (refusal !== undefined) connection.fail(refusal);
+    else if (!this.#window.take(length)) connection.fail(CONNECTION_ERRORS.WINDOW);
+    else if (length > 0 || this.#ends || connection.countControl()) this.#choose(streamId, length);
+  }
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    this.#left -= end - start;
+    stream.deliver(buffer, start, end);
+  }
+
+  onDataEnd(): void {
+    const stream = this.#stream;
+    this.#stream = undefined;
+    // What is left is padding, or all of a frame that nobody wanted.
+    if (stream === undefined) this.credit(this.#left);
+    else {
+      if (this.#left > 0) stream.skip(this.#left);
+      if (this.#ends && !stream.closed) stream.receiveEnd(undefined);
+    }
+  }
+
+  #choose(streamId: number, length: number): void {
+    const connection = this.#connection;
+    const { streams } = connection;
+    const stream = streams.open.get(streamId);
+    if (stream === undefined) {
+      if (streams.isIdle(streamId)) connection.fail(CONNECTION_ERRORS.IDLE_STREAM);
+      else if (streams.howEnded(streamId) === ENDED) connection.streamError(streamId, STREAM_CLOSED);
+    } else if (stream.receiveEnded) connection.streamError(streamId, STREAM_CLOSED);
+    else if (!stream.receiveWindow.take(length)) connection.streamError(streamId, FLOW_CONTROL_ERROR);
+    else this.#stream = stream;
+  }
+}

@@ -1,0 +1,42 @@
+// Which streams frames may be on, and how long they are (RFC 9113 section 6): what can be told from a frame's header alone.
+
+import { CONNECTION_ERRORS } from "./connection-errors.js";
+import type { ConnectionError } from "./error-codes.js";
+import * as frames from "./frame.js";
+import { SETTING_BYTES } from "./settings.js";
+
+/** Bytes of a GOAWAY without its words. */
+const LEAST_GOAWAY_BYTES = 8;
+
+/** Why a client's frame ends its connection; undefined if it doesn't. */
+export function frameError(
+  type: number,
+  flags: number,
+  streamId: number,
+  length: number,
+): ConnectionError | undefined {
+  const { PUSH, SIZE, STREAM_ID } = CONNECTION_ERRORS;
+  switch (type) {
+    case frames.HEADERS:
+      // A client's streams are odd.
+      return (streamId & 1) === 0 ? STREAM_ID : undefined;
+    case frames.PRIORITY:
+      return streamId === 0 ? STREAM_ID : undefined;
+    case frames.RST_STREAM:
+      return streamId === 0 ? STREAM_ID : length === 4 ? undefined : SIZE;
+    case frames.SETTINGS:
+      if (streamId !== 0) return STREAM_ID;
+      if ((flags & frames.FLAG_ACK) !== 0) return length === 0 ? undefined : SIZE;
+      return length % SETTING_BYTES === 0 ? undefined : SIZE;
+    case frames.PUSH_PROMISE:
+      return PUSH;
+    case frames.PING:
+      return streamId !== 0 ? STREAM_ID : length === frames.PING_BYTES ? undefined : SIZE;
+    case frames.GOAWAY:
+      return streamId !== 0 ? STREAM_ID : length >= LEAST_GOAWAY_BYTES ? undefined : SIZE;
+    case frames.WINDOW_UPDATE:
+      return length === 4 ? undefined : SIZE;
+    default:
+      return undefined;
+  }
+}

@@ -1,0 +1,33 @@
+// How many bytes a peer may still send, on a stream or a connection (RFC 9113 section 5.2). It is told of room again when
+// half of it is out of the way.
+
+export class ReceiveWindow {
+  readonly #size: number;
+  /** Bytes that may come. */
+  #left: number;
+  /** Bytes out of the way that the peer hasn't been told of. */
+  #untold: number;
+
+  constructor(size: number) {
+    this.#size = size;
+    this.#left = size;
+    this.#untold = 0;
+  }
+
+  /** So many bytes have come. False if they are more than may. */
+  take(count: number): boolean {
+    if (count > this.#left) return false;
+    this.#left -= count;
+    return true;
+  }
+
+  /** So many are out of the way. Returns what the peer is to be told now, or 0. */
+  give(count: number): number {
+    this.#untold += count;
+    if (this.#untold * 2 < this.#size) return 0;
+    const told = this.#untold;
+    this.#left += told;
+    this.#untold = 0;
+    return told;
+  }
+}

@@ -1,0 +1,58 @@
+// SETTINGS (RFC 9113 section 6.5): what a peer may say, and what it means.
+
+import type { H2Limits } from "./connection-events.js";
+import { type ConnectionError, connectionError, FLOW_CONTROL_ERROR, PROTOCOL_ERROR } from "./error-codes.js";
+import { MAX_31_BITS, MAX_FRAME_BYTES, read32 } from "./frame.js";
+
+export const HEADER_TABLE_SIZE = 0x1;
+export const ENABLE_PUSH = 0x2;
+export const MAX_CONCURRENT_STREAMS = 0x3;
+export const INITIAL_WINDOW_SIZE = 0x4;
+export const MAX_FRAME_SIZE = 0x5;
+export const MAX_HEADER_LIST_SIZE = 0x6;
+
+/** What a server tells its client at the start: pairs of identifiers and values. */
+export function settingsOf(limits: H2Limits): readonly (readonly [id: number, value: number])[] {
+  return [
+    [HEADER_TABLE_SIZE, limits.maxHeaderTableBytes],
+    [MAX_CONCURRENT_STREAMS, limits.maxConcurrentStreams],
+    [INITIAL_WINDOW_SIZE, limits.streamWindowBytes],
+    [MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes],
+  ];
+}
+
+/** Bytes of one setting. */
+export const SETTING_BYTES = 6;
+const LARGEST_FRAME_BYTES = 0xff_ffff;
+
+const BAD_PUSH = connectionError(PROTOCOL_ERROR, "enable_push is neither 0 nor 1");
+const BAD_WINDOW = connectionError(FLOW_CONTROL_ERROR, "initial window above 2^31-1");
+const BAD_FRAME_SIZE = connectionError(PROTOCOL_ERROR, "max_frame_size out of range");
+
+/** Why a payload can't be obeyed; undefined if it can. */
+export function settingsError(buffer: Buffer, start: number, end: number): ConnectionError | undefined {
+  for (let at = start; at < end; at += SETTING_BYTES) {
+    const value = read32(buffer, at + 2);
+    switch (buffer.readUInt16BE(at)) {
+      case ENABLE_PUSH:
+        if (value > 1) return BAD_PUSH;
+        break;
+      case INITIAL_WINDOW_SIZE:
+        if (value > MAX_31_BITS) return BAD_WINDOW;
+        break;
+      case MAX_FRAME_SIZE:
+        if (value < MAX_FRAME_BYTES || value > LARGEST_FRAME_BYTES) return BAD_FRAME_SIZE;
+        break;
+    }
+  }
+  return undefined;
+}
+
+/** The last initial window that a payload says, or -1. */
+export function initialWindow(buffer: Buffer, start: number, end: number): number {
+  let value = -1;
+  for (let at = start; at < end; at += SETTING_BYTES) {
+    if (buffer.readUInt16BE(at) === INITIAL_WINDOW_SIZE) value = read32(buffer, at + 2);
+  }
+  return value;
+}

@@ -1,0 +1,59 @@
+// The streams of a connection by their ids: those that are open, which ids have been used, and how the last ones ended.
+
+import { ClosedStreams, ENDED, RESET } from "./closed-streams.js";
+import { INITIAL_WINDOW_BYTES, MAX_31_BITS } from "./frame.js";
+import { H2Stream, type StreamConnection } from "./stream.js";
+
+export class StreamTable {
+  /** Streams that are not over. */
+  readonly open: Map<number, H2Stream>;
+  /** The highest id that the peer has used. */
+  lastId: number;
+  readonly #closed: ClosedStreams;
+  /** What new streams may send, and receive. */
+  #sendWindow: number;
+  readonly #receiveWindow: number;
+
+  constructor(receiveWindow: number) {
+    this.open = new Map();
+    this.lastId = 0;
+    this.#closed = new ClosedStreams();
+    this.#sendWindow = INITIAL_WINDOW_BYTES;
+    this.#receiveWindow = receiveWindow;
+  }
+
+  /** Nobody has opened it. */
+  isIdle(streamId: number): boolean {
+    return streamId > this.lastId || (streamId & 1) === 0;
+  }
+
+  /** Opens a stream. `last`: its peer has sent all. */
+  add(connection: StreamConnection, streamId: number, last: boolean): H2Stream {
+    const stream = new H2Stream(connection, streamId, this.#sendWindow, this.#receiveWindow);
+    stream.receiveEnded = last;
+    this.open.set(streamId, stream);
+    return stream;
+  }
+
+  /** A stream is over; `reset`: by us. */
+  remove(streamId: number, reset: boolean): void {
+    this.open.delete(streamId);
+    if (!this.isIdle(streamId)) this.#closed.add(streamId, reset ? RESET : ENDED);
+  }
+
+  /** One of the constants of closed-streams.ts. */
+  howEnded(streamId: number): number {
+    return this.#closed.find(streamId);
+  }
+
+  /** The peer changes what streams may send, open ones too (RFC 9113 section 6.9.2). False if that is too much for one. */
+  changeWindows(size: number): boolean {
+    const change = size - this.#sendWindow;
+    this.#sendWindow = size;
+    for (const stream of this.open.values()) {
+      stream.sendWindow += change;
+      if (stream.sendWindow > MAX_31_BITS) return false;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,393 @@
+// One client's HTTP/2 connection with its exchanges and a tunnel, all in memory: what requests become, how their answers
+// come back, whose room counts, and what ends a stream or the connection.
+
+import { describe, expect, it } from "vitest";
+import {
+  ACK,
+  block,
+  CONTINUATION,
+  data,
+  DATA,
+  END_HEADERS,
+  END_STREAM,
+  frame,
+  GET_FIELDS,
+  HEADERS,
+  headers,
+  PING,
+  POST_FIELDS,
+  RST_STREAM,
+  SETTINGS,
+  settings,
+  uint32,
+  WINDOW_UPDATE,
+} from "../../../test/h2-peer.js";
+import { h2Rigs } from "../../../test/h2-rigs.js";
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const INITIAL_WINDOW = 4;
+
+const create = h2Rigs();
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+describe("H2Client", () => {
+  it("passes a request on, and its answer back", () => {
+    const rig = create();
+    rig.peer.send(headers(1, [...GET_FIELDS, ["accept", "*/*"], ["x-own", "1"]]));
+    expect(rig.node.stream.written).toBe(
+      "GET /x HTTP/1.1\r\nhost: e.test\r\naccept: */*\r\nx-own: 1\r\nX-Forwarded-For: 192.0.2.1\r\n" +
+        "X-Forwarded-Proto: http\r\nX-Forwarded-Host: e.test\r\nConnection: close\r\n\r\n",
+    );
+    rig.node.stream.bring(
+      `${OK.slice(0, 17)}X-Name: Value\r\nConnection: x-hop\r\nX-Hop: 1\r\n${OK.slice(17)}`,
+    );
+    const answer = rig.peer.answer(1);
+    expect(answer.heads).toEqual([
+      { ":status": "200", "x-name": "Value", "content-length": "2", date: "now" },
+    ]);
+    expect([answer.body, answer.ended, answer.reset]).toEqual(["ok", true, undefined]);
+    expect(rig.node.statuses).toEqual({ "200": 1 });
+  });
+
+  it("reads frames that are cut at every byte", () => {
+    const frames = headers(1, POST_FIELDS, false) + data(1, "ab") + data(1, "", true);
+    for (let cut = 1; cut < frames.length; cut++) {
+      const rig = create();
+      rig.socket.send(frames, cut);
+      const body = rig.node.stream.written.split("\r\n\r\n").slice(1).join("");
+      expect(body).toMatch(/^(2\r\nab|1\r\na\r\n1\r\nb)\r\n0$/);
+    }
+  });
+
+  it("serves many streams at a time, each with its own answer", () => {
+    const rig = create();
+    for (const id of [1, 3, 5])
+      rig.peer.send(headers(id, [...GET_FIELDS.slice(0, 2), [":path", `/${id}`], ["host", "e.test"]]));
+    const [first, second, third] = rig.node.tunnel.streams;
+    third?.bring("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n5");
+    first?.bring("HTTP/1.1 404 Not Found\r\nContent-Length: 1\r\n\r\n1");
+    second?.bring("HTTP/1.1 299 Odd\r\nContent-Length: 1\r\n\r\n3");
+    expect([1, 3, 5].map((id) => [rig.peer.answer(id).status, rig.peer.answer(id).body])).toEqual([
+      ["404", "1"],
+      ["299", "3"],
+      ["200", "5"],
+    ]);
+  });
+
+  it("passes interim responses, bodies of unknown length and trailers", () => {
+    const rig = create();
+    rig.peer.send(headers(1, [...POST_FIELDS, ["te", "trailers"]], false));
+    expect(rig.node.stream.written).toContain("TE: trailers\r\n");
+    rig.peer.send(
+      data(1, "abc"),
+      headers(1, [
+        ["x-sum", "9"],
+        ["authorization", "not so late"],
+      ]),
+    );
+    expect(rig.node.stream.written.endsWith("3\r\nabc\r\n0\r\nx-sum: 9\r\n\r\n")).toBe(true);
+    rig.node.stream.bring("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    rig.node.stream.bring("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    rig.node.stream.bring("0\r\nX-Sum: 7\r\n\r\n");
+    const answer = rig.peer.answer(1);
+    expect(answer.heads).toEqual([
+      { ":status": "103", link: "</a>" },
+      { ":status": "200", date: "now" },
+      { "x-sum": "7" },
+    ]);
+    expect([answer.body, answer.ended]).toEqual(["abc", true]);
+  });
+
+  it("answers HEAD and 304 without bodies", () => {
+    const rig = create();
+    rig.peer.send(headers(1, [[":method", "HEAD"], ...GET_FIELDS.slice(1)]));
+    rig.node.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n");
+    rig.peer.send(headers(3, GET_FIELDS));
+    rig.node.stream.bring("HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n");
+    for (const id of [1, 3]) {
+      const answer = rig.peer.answer(id);
+      expect([answer.heads[0]?.["content-length"], answer.body, answer.ended]).toEqual(["99", "", true]);
+    }
+  });
+
+  it("splits long header blocks, both ways", () => {
+    const rig = create();
+    const long = "v".repeat(40_000);
+    const whole = block([...GET_FIELDS, ["x-long", long]]);
+    rig.peer.send(
+      frame(HEADERS, END_STREAM, 1, whole.slice(0, 16_384)),
+      frame(CONTINUATION, 0, 1, whole.slice(16_384, 32_768)),
+      frame(CONTINUATION, END_HEADERS, 1, whole.slice(32_768)),
+    );
+    expect(rig.node.stream.written).toContain(`x-long: ${long}\r\n`);
+    rig.node.stream.bring(`HTTP/1.1 200 OK\r\nX-Long: ${long}\r\nContent-Length: 0\r\n\r\n`);
+    const blocks = rig.peer.of(HEADERS).concat(rig.peer.of(CONTINUATION));
+    expect(blocks.map(({ flags }) => flags)).toEqual([END_STREAM, 0, END_HEADERS]);
+    expect(blocks.map(({ payload }) => payload).join("")).toContain(long);
+  });
+
+  it.each([
+    ["an endpoint that nobody listens on", [["x-piko-endpoint", "other"]], "502", "no available upstreams"],
+    ["a reserved path", [[":path", "/_piko/v1/x"]], "404", "not found"],
+    ["a TCP tunnel", [[":path", "/_piko/v1/tcp/e"]], "426", "websocket upgrade required"],
+    ["CONNECT", "connect", "501", "connect is not supported"],
+    ["a head without a host", "no host", "400", "missing host field"],
+    ["an expectation that nobody knows", [["expect", "the best"]], "417", "expectation not supported"],
+    ["an authority that is none", [[":authority", "e.test/x"]], "400", "invalid host"],
+    ["a path that is long", [[":path", `/${"p".repeat(20_000)}`]], "414", "request target too long"],
+    ["a head that is large", [["x", "v".repeat(1_100_000)]], "431", "message head too large"],
+  ] as const)("answers %s in JSON", (_name, changes, status, message) => {
+    const rig = create();
+    let fields: [string, string][] = GET_FIELDS.map(([name, value]) => [name, value]);
+    if (changes === "connect")
+      fields = [
+        [":method", "CONNECT"],
+        [":authority", "e.test:1"],
+      ];
+    else if (changes === "no host") fields.pop();
+    else {
+      for (const [name, value] of changes) {
+        const known = fields.find((field) => field[0] === name);
+        if (known === undefined) fields.push([name, value]);
+        else known[1] = value;
+      }
+    }
+    const whole = block(fields);
+    const parts = whole.match(/.{1,16384}/gs) ?? [];
+    parts.forEach((part, at) => {
+      const end = at === parts.length - 1 ? END_HEADERS : 0;
+      rig.peer.send(frame(at === 0 ? HEADERS : CONTINUATION, end | (at === 0 ? END_STREAM : 0), 1, part));
+    });
+    if (status === "431") {
+      // Its block can't be decoded, so nothing else of the connection can.
+      expect(rig.peer.goAway).toMatchObject({ code: 11, message: "header block too large" });
+      return;
+    }
+    const answer = rig.peer.answer(1);
+    expect([answer.status, answer.body]).toEqual([status, `${JSON.stringify({ error: message })}\n`]);
+    expect(answer.heads[0]?.["content-type"]).toBe("application/json");
+    rig.peer.send(headers(3, GET_FIELDS));
+    rig.node.stream.bring(OK);
+    expect(rig.peer.answer(3).body).toBe("ok");
+  });
+
+  it("answers OPTIONS * itself, and no more than 128 requests in a turn", async () => {
+    const rig = create();
+    const fields = [
+      [":method", "OPTIONS"],
+      [":scheme", "http"],
+      [":path", "*"],
+      [":authority", "e"],
+    ] as const;
+    const ids = Array.from({ length: 300 }, (_, at) => at * 2 + 1);
+    rig.peer.send(...ids.map((id) => headers(id, fields)));
+    expect(rig.peer.of(HEADERS)).toHaveLength(128);
+    expect(rig.socket.paused).toBe(true);
+    await turn();
+    expect(rig.peer.of(HEADERS)).toHaveLength(256);
+    await turn();
+    expect(rig.peer.of(HEADERS)).toHaveLength(300);
+    expect(rig.socket.paused).toBe(false);
+    expect(rig.node.statuses).toEqual({ "200": 300 });
+  });
+
+  it("answers pings and settings", () => {
+    const rig = create();
+    rig.peer.send(frame(PING, 0, 0, "12345678"), frame(PING, ACK, 0, "87654321"));
+    expect(rig.peer.of(PING)).toEqual([{ type: PING, flags: ACK, streamId: 0, payload: "12345678" }]);
+    expect(rig.peer.of(SETTINGS).map(({ flags }) => flags)).toEqual([0, ACK]);
+  });
+
+  it("lets the service know that its client has gone, and the client that its answer is cut", () => {
+    const rig = create();
+    rig.peer.send(headers(1, GET_FIELDS), frame(RST_STREAM, 0, 1, uint32(8)));
+    expect(rig.node.stream.calls).toEqual(["reset"]);
+    rig.peer.send(headers(3, GET_FIELDS));
+    rig.node.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");
+    rig.node.stream.handler.onReset();
+    const answer = rig.peer.answer(3);
+    expect([answer.body, answer.ended, answer.reset]).toEqual(["abc", false, 2]);
+    expect(rig.node.statuses).toEqual({ "200": 1, "499": 1 });
+    expect(rig.socket.calls).toEqual([]);
+  });
+
+  it("ends a request that it has answered before its end", () => {
+    const rig = create();
+    rig.peer.send(headers(1, POST_FIELDS, false), data(1, "abc"));
+    rig.node.stream.bring(OK);
+    expect(rig.node.stream.calls).toEqual(["reset"]);
+    const answer = rig.peer.answer(1);
+    expect([answer.body, answer.ended, answer.reset]).toEqual(["ok", true, 0]);
+    // What was on its way means nothing.
+    rig.peer.send(data(1, "def"), headers(1, [["x-late", "1"]]));
+    expect(rig.peer.goAway).toBeUndefined();
+    expect(rig.peer.of(RST_STREAM)).toHaveLength(1);
+  });
+});
+
+describe("the client's windows", () => {
+  const BODY = "b".repeat(50_000);
+
+  it("hold a body until there is room, and its source with it", () => {
+    const rig = create({ settings2: [[INITIAL_WINDOW, 10_000]] });
+    rig.peer.send(headers(1, GET_FIELDS));
+    rig.node.stream.bring(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY}`);
+    expect(rig.peer.answer(1).body).toHaveLength(10_000);
+    const { consumed } = rig.node.stream;
+    expect(consumed).toBeLessThan(1_000);
+    rig.peer.send(frame(WINDOW_UPDATE, 0, 1, uint32(20_000)));
+    expect(rig.peer.answer(1).body).toHaveLength(30_000);
+    expect(rig.node.stream.consumed).toBe(consumed);
+    // The end is with the last byte.
+    rig.peer.send(frame(SETTINGS, 0, 0, settings([INITIAL_WINDOW, 30_000])));
+    const answer = rig.peer.answer(1);
+    expect([answer.body, answer.ended]).toEqual([BODY, true]);
+    expect(rig.node.statuses).toEqual({ "200": 1 });
+    const sizes = rig.peer.of(DATA).map(({ payload }) => payload.length);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(16_384);
+  });
+
+  it("of the connection are shared in turns of a frame", () => {
+    const rig = create({ settings2: [[INITIAL_WINDOW, 1_000_000]] });
+    for (const id of [1, 3]) rig.peer.send(headers(id, GET_FIELDS));
+    for (const stream of rig.node.tunnel.streams) {
+      stream.bring(`HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nc350\r\n${BODY}\r\n`);
+    }
+    expect([1, 3].map((id) => rig.peer.answer(id).body.length)).toEqual([50_000, 15_535]);
+    for (const stream of rig.node.tunnel.streams) stream.bring(`c350\r\n${BODY}\r\n0\r\n\r\n`);
+    const before = rig.peer.frames.length;
+    rig.peer.send(frame(WINDOW_UPDATE, 0, 0, uint32(65_536)));
+    rig.peer.answer(1);
+    expect(rig.peer.frames.slice(before).map(({ streamId }) => streamId)).toEqual([3, 1, 3, 1]);
+    rig.peer.send(frame(WINDOW_UPDATE, 0, 0, uint32(1_000_000)));
+    for (const id of [1, 3]) expect(rig.peer.answer(id)).toMatchObject({ body: BODY + BODY, ended: true });
+  });
+
+  it("of one stream stop no other", () => {
+    const rig = create({ settings2: [[INITIAL_WINDOW, 0]] });
+    rig.peer.send(headers(1, GET_FIELDS));
+    rig.node.stream.bring(OK);
+    rig.peer.send(headers(3, GET_FIELDS));
+    rig.node.stream.bring(OK);
+    rig.peer.send(frame(WINDOW_UPDATE, 0, 3, uint32(2)));
+    expect([rig.peer.answer(1).body, rig.peer.answer(3).body]).toEqual(["", "ok"]);
+  });
+
+  it("that stay shut end the stream, behind the time for writing", () => {
+    const rig = create({ settings2: [[INITIAL_WINDOW, 1]] });
+    rig.peer.send(headers(1, GET_FIELDS), headers(3, GET_FIELDS));
+    rig.node.tunnel.streams[0]?.bring("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
+    rig.node.tunnel.streams[1]?.bring(OK);
+    for (let seconds = 0; seconds < 9; seconds++) rig.node.clock.advance(1_000);
+    expect(rig.peer.of(RST_STREAM)).toEqual([]);
+    for (let seconds = 0; seconds < 3; seconds++) rig.node.clock.advance(1_000);
+    expect([rig.peer.answer(1).reset, rig.peer.answer(3).reset]).toEqual([8, 8]);
+    expect(rig.node.hits).toEqual(["write_timeout", "write_timeout"]);
+    expect(rig.node.tunnel.streams[0]?.calls).toEqual(["reset"]);
+    expect(rig.socket.calls).toEqual([]);
+  });
+
+  it("that are shut while memory is short cut their streams, and no others", () => {
+    const rig = create({ settings2: [[INITIAL_WINDOW, 0]], http2: { maxUnsentBytes: 100_000 } });
+    rig.peer.send(headers(1, GET_FIELDS), headers(3, GET_FIELDS));
+    for (const stream of rig.node.tunnel.streams) {
+      stream.bring(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY.slice(0, 40_000)}`);
+    }
+    expect([rig.peer.answer(1).reset, rig.peer.answer(3).reset]).toEqual([undefined, 11]);
+    expect(rig.node.hits).toEqual(["http2_max_unsent_bytes"]);
+    rig.peer.send(frame(WINDOW_UPDATE, 0, 1, uint32(50_000)));
+    rig.node.tunnel.streams[0]?.bring(BODY.slice(40_000));
+    expect(rig.peer.answer(1)).toMatchObject({ body: BODY, ended: true });
+  });
+
+  it("don't matter while the socket takes nothing: streams go on when it drains", () => {
+    const rig = create({ settings2: [[INITIAL_WINDOW, 1_000_000]] });
+    rig.peer.send(headers(1, GET_FIELDS));
+    rig.socket.stalled = true;
+    rig.peer.send(frame(PING, 0, 0, "12345678"));
+    rig.socket.out.flush();
+    rig.node.stream.bring(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY}`);
+    expect(rig.peer.answer(1).body).toBe("");
+    rig.socket.drain();
+    expect(rig.peer.answer(1)).toMatchObject({ body: BODY, ended: true });
+  });
+});
+
+describe("a request's body", () => {
+  it("gets room as the service takes it", () => {
+    const rig = create({ http2: { streamWindowBytes: 65_535, connectionWindowBytes: 131_070 } });
+    rig.peer.send(headers(1, POST_FIELDS, false));
+    const { stream } = rig.node;
+    stream.room = 40_000;
+    const piece = "p".repeat(16_000);
+    rig.peer.send(data(1, piece), data(1, piece), data(1, piece), data(1, piece));
+    // Of the connection's first window only what it is larger by than usual.
+    const told = (): [number, number][] =>
+      rig.peer
+        .of(WINDOW_UPDATE)
+        .map(({ payload, streamId }) => [streamId, Buffer.from(payload, "latin1").readUInt32BE(0)]);
+    expect(told()).toEqual([[0, 65_535]]);
+    stream.room = 1_000_000;
+    stream.handler.onWritable();
+    expect(told().slice(1).sort()).toEqual([[1, 64_000]]);
+    rig.peer.send(data(1, piece));
+    expect(told().slice(2)).toEqual([[0, 80_000]]);
+  });
+
+  it("that overruns its window ends its stream, or the connection", () => {
+    const rig = create({ http2: { streamWindowBytes: 65_535, connectionWindowBytes: 131_070 } });
+    rig.peer.send(
+      headers(1, POST_FIELDS, false),
+      headers(3, POST_FIELDS, false),
+      headers(5, POST_FIELDS, false),
+    );
+    for (const stream of rig.node.tunnel.streams) stream.room = 0;
+    const piece = "p".repeat(16_384);
+    rig.peer.send(...Array.from({ length: 4 }, () => data(1, piece)));
+    expect(rig.peer.answer(1).reset).toBe(3);
+    // What the first one held is room again.
+    for (const id of [3, 5]) rig.peer.send(...Array.from({ length: 3 }, () => data(id, piece)));
+    expect(rig.peer.goAway).toBeUndefined();
+    rig.peer.send(headers(7, POST_FIELDS, false));
+    rig.node.stream.room = 0;
+    rig.peer.send(...Array.from({ length: 3 }, () => data(7, piece)));
+    expect(rig.peer.goAway).toMatchObject({ code: 3, message: "window overrun" });
+  });
+
+  it("may be padded, and padding takes room too", () => {
+    const rig = create();
+    rig.peer.send(
+      headers(1, POST_FIELDS, false),
+      frame(DATA, 8, 1, `\x04abc\0\0\0\0`),
+      frame(DATA, 9, 1, "\0"),
+    );
+    expect(rig.node.stream.written.endsWith("3\r\nabc\r\n0\r\n\r\n")).toBe(true);
+  });
+
+  it("has to be as long as it was said to be", () => {
+    for (const [frames, reset] of [
+      [[data(1, "abcd", true)], undefined],
+      [[data(1, "ab"), data(1, "cd"), data(1, "", true)], undefined],
+      [[data(1, "abc", true)], 1],
+      [[data(1, "abcde")], 1],
+      [[data(1, "abc"), headers(1, [["x", "1"]])], 1],
+    ] as const) {
+      const rig = create();
+      rig.peer.send(headers(1, [...POST_FIELDS, ["content-length", "4"]], false), ...frames);
+      expect(rig.peer.answer(1).reset).toBe(reset);
+      expect(rig.node.stream.calls).toEqual(reset === undefined ? [] : ["reset"]);
+      if (reset === undefined)
+        expect(rig.node.stream.written).toMatch(/content-length: 4\r\n.*\r\n\r\nabcd$/s);
+    }
+  });
+
+  it("is refused above the limit, and when it stops coming", () => {
+    const rig = create({ limits: { maxBodyBytes: 5 } });
+    rig.peer.send(headers(1, POST_FIELDS, false), data(1, "abc"), data(1, "defg"));
+    expect(rig.peer.answer(1)).toMatchObject({ status: "413", ended: true, reset: 0 });
+    rig.peer.send(headers(3, POST_FIELDS, false), data(3, "abc"));
+    rig.node.clock.advance(11_000);
+    expect(rig.peer.answer(3)).toMatchObject({ status: "408", ended: true, reset: 0 });
+    expect(rig.node.hits).toEqual(["max_body_bytes", "read_timeout"]);
+  });
+});

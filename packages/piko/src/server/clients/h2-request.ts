@@ -1,0 +1,241 @@
+// One request on a stream of an HTTP/2 connection, between the stream and its exchange. A connection has such objects for as
+// many requests as it had at a time, and uses them again.
+
+import type { HttpError } from "../../http/errors.js";
+import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
+import type { Exchange } from "../../http/exchange/exchange.js";
+import { emptyResponse, errorResponse } from "../../http/h1/error-response.js";
+import { parseResponseHead } from "../../http/h1/parse-response-head.js";
+import { TrailerSection } from "../../http/h1/trailer-section.js";
+import { ENHANCE_YOUR_CALM, INTERNAL_ERROR, PROTOCOL_ERROR } from "../../http/h2/error-codes.js";
+import type { H2Stream, StreamHandler } from "../../http/h2/stream.js";
+import { type RequestHead, ResponseHead } from "../../http/head.js";
+import type { ByteBudget } from "../../net/byte-budget.js";
+import { deadlineAfter } from "../../net/deadline-sweep.js";
+import { createExchange } from "../exchange/create-exchange.js";
+import type { NodeClient } from "../exchange/node-client.js";
+import type { ProxyContext } from "../exchange/proxy-context.js";
+import { BODY_SIZE, BODY_TIMEOUT } from "../exchange/proxy-limits.js";
+import { type Client, senderOf } from "./client.js";
+
+/** What a request asks of its connection. */
+export interface RequestConnection {
+  readonly client: Client;
+  readonly congested: boolean;
+  /** Memory of responses that wait for windows. */
+  readonly unsent: ByteBudget;
+  /** The client's message is none. */
+  refuse(stream: H2Stream, code: number): void;
+  /** The request is over, and its object free. */
+  onRequestOver(request: H2Request): void;
+}
+
+/** Fields of the node's own answers; there are few. */
+const MAX_OWN_FIELDS = 16;
+
+export class H2Request implements NodeClient, StreamHandler {
+  readonly client: Client;
+  readonly raw: undefined;
+  readonly exchange: Exchange;
+  readonly #connection: RequestConnection;
+  readonly #context: ProxyContext;
+  #stream: H2Stream | undefined;
+  /** The request is a HEAD: its answer has no body. */
+  #headOnly: boolean;
+  /** Bytes that its body has by its own account, or -1; and those that have come. */
+  #contentLength: number;
+  #received: number;
+  /** Until when more of its body has to come. */
+  #deadlineMs: number;
+
+  constructor(connection: RequestConnection, context: ProxyContext) {
+    this.client = connection.client;
+    this.raw = undefined;
+    this.#connection = connection;
+    this.#context = context;
+    this.#stream = undefined;
+    this.#headOnly = false;
+    this.#contentLength = -1;
+    this.#received = 0;
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    this.exchange = createExchange(this, context);
+  }
+
+  /** A request has come. `last`: without a body. */
+  begin(stream: H2Stream, head: RequestHead, last: boolean): void {
+    this.#take(stream, last);
+    this.#headOnly = head.method === "HEAD";
+    this.#contentLength = head.contentLength;
+    this.exchange.onRequest(head, last);
+  }
+
+  /** Its head is refused, by one that understands it. */
+  answer(stream: H2Stream, refusal: HttpError, fields: string): void {
+    this.#take(stream, true);
+    this.reply({ status: refusal.status, message: refusal.message, fields });
+    this.end(undefined);
+  }
+
+  /** Looks at the time limits. */
+  sweep(nowMs: number): void {
+    this.exchange.sweep(nowMs);
+    const stream = this.#stream;
+    if (stream === undefined || nowMs < this.#deadlineMs || stream.receiveEnded) return;
+    // A client that is told to wait isn't slow itself.
+    if (stream.holds) this.#moveDeadline(nowMs);
+    else this.exchange.onRequestRefused(BODY_TIMEOUT);
+  }
+
+  /** The client takes nothing of the response. */
+  onStuck(code: number): void {
+    const stream = this.#stream;
+    this.#leave();
+    this.exchange.onClientGone(ABORT.client_stuck);
+    stream?.reset(code);
+  }
+
+  // The stream.
+
+  onData(buffer: Buffer, start: number, end: number): void {
+    const count = end - start;
+    this.#received += count;
+    if (this.#contentLength >= 0 && this.#received > this.#contentLength) this.#refuse();
+    else if (this.#received > this.#context.config.limits.maxBodyBytes) {
+      this.exchange.onRequestRefused(BODY_SIZE);
+    } else {
+      this.#moveDeadline(this.#context.clock.now());
+      this.exchange.onRequestBody(buffer, start, end);
+    }
+  }
+
+  onEnd(lines: Buffer | undefined): void {
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    if (this.#contentLength >= 0 && this.#received !== this.#contentLength) {
+      this.#refuse();
+      return;
+    }
+    const trailers = lines === undefined ? undefined : filterTrailers(lines);
+    if (trailers === null) this.#refuse();
+    else this.exchange.onRequestEnd(trailers);
+  }
+
+  onWritable(): void {
+    this.exchange.onClientWritable();
+  }
+
+  onReset(): void {
+    this.exchange.onClientGone(ABORT.client_gone);
+    this.#leave();
+  }
+
+  // The exchange.
+
+  get congested(): boolean {
+    return this.#connection.congested || (this.#stream?.pendingBytes ?? 0) > 0;
+  }
+
+  senderOf(head: RequestHead): string {
+    return senderOf(head, this.client, this.#context);
+  }
+
+  inform(head: ResponseHead): void {
+    this.#stream?.respond(head, undefined, false);
+  }
+
+  respond(head: ResponseHead, last: boolean): void {
+    this.#stream?.respond(head, this.#context.dateLine.get(), last);
+  }
+
+  /** Nobody has asked for it: HTTP/2 has no Upgrade (RFC 9113 section 8.6). */
+  switchTo(): void {
+    this.abort(ABORT.bad_switch);
+  }
+
+  write(buffer: Buffer, start: number, end: number): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    stream.write(buffer, start, end);
+    if (stream.pendingBytes === 0 || !this.#connection.unsent.exhausted) return;
+    this.#context.limits.hit("http2_max_unsent_bytes");
+    this.onStuck(ENHANCE_YOUR_CALM);
+  }
+
+  /** The socket's outbox gathers what a turn brings. */
+  flush(): void {}
+
+  end(trailers: Trailers | undefined): void {
+    const stream = this.#stream;
+    this.#leave();
+    stream?.end(trailers);
+  }
+
+  close(): void {
+    this.end(undefined);
+  }
+
+  reply({ status, message, fields }: LocalReply): number {
+    const headOnly = this.#headOnly;
+    const dateLine = this.#context.dateLine.get();
+    const text =
+      message === undefined
+        ? emptyResponse(dateLine, false)
+        : errorResponse({ status, message, dateLine, close: false, headOnly, extra: fields });
+    const bytes = Buffer.from(text, "latin1");
+    parseResponseHead(ownHead, bytes, 0, bytes.length);
+    const last = ownHead.end === bytes.length;
+    this.#stream?.respond(ownHead, undefined, last);
+    if (!last) this.#stream?.write(bytes, ownHead.end, bytes.length);
+    return bytes.length - ownHead.end;
+  }
+
+  consume(count: number): void {
+    this.#stream?.consume(count);
+  }
+
+  abort(_why: AbortReason): void {
+    const stream = this.#stream;
+    this.#leave();
+    stream?.reset(INTERNAL_ERROR);
+  }
+
+  #take(stream: H2Stream, last: boolean): void {
+    this.#stream = stream;
+    stream.handler = this;
+    this.#headOnly = false;
+    this.#contentLength = -1;
+    this.#received = 0;
+    this.#deadlineMs = Number.POSITIVE_INFINITY;
+    if (!last) this.#moveDeadline(this.#context.clock.now());
+  }
+
+  #moveDeadline(nowMs: number): void {
+    this.#deadlineMs = deadlineAfter(nowMs, this.#context.config.http.readTimeoutMs);
+  }
+
+  /** The body isn't what the head has said. */
+  #refuse(): void {
+    const stream = this.#stream;
+    this.exchange.onClientGone(ABORT.bad_request);
+    this.#leave();
+    if (stream !== undefined) this.#connection.refuse(stream, PROTOCOL_ERROR);
+  }
+
+  #leave(): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    this.#stream = undefined;
+    stream.leave();
+    this.#connection.onRequestOver(this);
+  }
+}
+
+/** Within one reply. */
+const ownHead = new ResponseHead(MAX_OWN_FIELDS);
+
+/** The lines that may go on; undefined for none, null if they can't be trailers. Few requests have any. */
+function filterTrailers(lines: Buffer): Buffer | undefined | null {
+  const section = new TrailerSection(false);
+  if (!section.append(lines, 0, lines.length) || !section.filter()) return null;
+  return section.length > 2 ? section.lines : undefined;
+}

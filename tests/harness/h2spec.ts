@@ -1,0 +1,59 @@
+// h2spec, the conformance tests of HTTP/2 servers (github.com/summerwind/h2spec): installed once where Go is, into
+// interop/.cache.
+
+import { existsSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Stage } from "./stage.js";
+import { findTool, haveTools, run } from "./tools.js";
+
+const CACHE = fileURLToPath(new URL("../interop/.cache/", import.meta.url));
+const VERSION = "v2.6.0";
+
+/** Whether it can be had here. */
+export const haveH2spec: boolean = findTool("h2spec") !== undefined || haveTools("go");
+
+/** Its path. */
+async function h2spec(): Promise<string> {
+  const found = findTool("h2spec");
+  if (found !== undefined) return found;
+  const path = join(CACHE, "h2spec");
+  if (existsSync(path)) return path;
+  await mkdir(CACHE, { recursive: true });
+  const args = ["install", `github.com/summerwind/h2spec/cmd/h2spec@${VERSION}`];
+  const installed = await run("go", args, { env: { GOBIN: CACHE }, ms: 300_000 });
+  if (installed.code !== 0) throw new Error(`go install: ${installed.stderr}`);
+  return path;
+}
+
+/** What came of a run. */
+export interface Conformance {
+  readonly passed: number;
+  /** Lines of the report, each with its number: `2: Sends invalid connection preface`. */
+  readonly failed: readonly string[];
+  readonly report: string;
+}
+
+/** Runs all of it, strictly, against a port of this machine, which it asks for `host`. */
+export async function runH2spec(
+  stage: Stage,
+  host: string,
+  port: string,
+  args: readonly string[] = [],
+): Promise<Conformance> {
+  // It sends the name that it connects to, so that has to lead here: for it alone.
+  const hosts = join(await stage.directory(), "hosts");
+  await writeFile(hosts, `127.0.0.1 localhost ${host}\n`);
+  const command = `mount --bind ${hosts} /etc/hosts && exec "$0" "$@"`;
+  const own = ["--map-root-user", "--mount", "sh", "-c", command, await h2spec()];
+  // Some cases need an answer with a body.
+  const path = ["--path", "/bytes?n=1000"];
+  const strict = ["--strict", "--host", host, "--port", port, ...path, "--timeout", "5", ...args];
+  const { stdout, stderr } = await run("unshare", [...own, ...strict], { ms: 170_000 });
+  const counts = /(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/.exec(stdout);
+  if (counts === null) throw new Error(`h2spec: ${stderr}${stdout}`);
+  // What fails is told again behind the whole report.
+  const failed = new Set([...stdout.matchAll(/× (\d+: .*)$/gm)].map(([, line = ""]) => line));
+  return { passed: Number(counts[2]), failed: [...failed], report: stdout };
+}
