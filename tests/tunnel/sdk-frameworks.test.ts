@@ -3,14 +3,25 @@
 
 import { createAdaptorServer } from "@hono/node-server";
 import { type Listener, type ServeOptions, dial, serve } from "@piko/client";
+import { initTRPC } from "@trpc/server";
+import { createHTTPHandler } from "@trpc/server/adapters/standalone";
 import express from "express";
 import fastify from "fastify";
+import { H3, toNodeHandler } from "h3";
 import { Hono } from "hono";
 import Koa from "koa";
 import { Response as NodeFetchResponse } from "node-fetch";
 import { randomBytes } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
+import { Readable } from "node:stream";
 import { buffer, text } from "node:stream/consumers";
+import type { ReadableStream } from "node:stream/web";
 import { Response as UndiciResponse } from "undici";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
@@ -20,7 +31,10 @@ import { perFile, perTest } from "../harness/stage.js";
 
 type Handler = Parameters<typeof serve>[1];
 
-/** A program that echoes bodies, and for `/slow` waits until it is told that it may answer. */
+/**
+ * A program that echoes bodies, and for `/slow` waits until it is told that it may answer. `/events` begins at once, and ends
+ * when it is told that it may.
+ */
 interface App {
   readonly handler: Handler;
   /** A server with the same program in it, for upgrades. */
@@ -63,13 +77,36 @@ async function slow(): Promise<string> {
   return "whole";
 }
 
+/** An event stream of two events. */
+async function* events(): AsyncGenerator<string, void, void> {
+  yield "data: first\n\n";
+  await held;
+  yield "data: last\n\n";
+}
+
+const EVENT_STREAM = { "content-type": "text/event-stream" };
+
+function sendEvents(response: ServerResponse): void {
+  response.writeHead(200, EVENT_STREAM);
+  Readable.from(events()).pipe(response);
+}
+
+function eventStream(): ReadableStream<Uint8Array> {
+  return Readable.toWeb(
+    Readable.from(events()).map((event: string) => Buffer.from(event)),
+  ) as ReadableStream<Uint8Array>;
+}
+
 async function listenTo(request: IncomingMessage, response: ServerResponse): Promise<void> {
   if (request.url === "/slow") response.end(await slow());
+  else if (request.url === "/events") sendEvents(response);
   else request.pipe(response);
 }
 
 async function fetchFrom(request: Request): Promise<Response> {
-  if (new URL(request.url).pathname === "/slow") return new Response(await slow());
+  const { pathname } = new URL(request.url);
+  if (pathname === "/slow") return new Response(await slow());
+  if (pathname === "/events") return new Response(eventStream(), { headers: EVENT_STREAM });
   if (request.headers.get("upgrade") !== null) return new Response("no upgrades here", { status: 426 });
   return new Response(request.body);
 }
@@ -77,6 +114,7 @@ async function fetchFrom(request: Request): Promise<Response> {
 function expressApp(): express.Express {
   const app = express();
   app.get("/slow", async (_request, response) => void response.end(await slow()));
+  app.get("/events", (_request, response) => sendEvents(response));
   app.post("/echo", (request, response) => void request.pipe(response));
   return app;
 }
@@ -85,6 +123,7 @@ async function fastifyServer(): Promise<Server> {
   const app = fastify();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
   app.get("/slow", () => slow());
+  app.get("/events", (_request, reply) => reply.headers(EVENT_STREAM).send(Readable.from(events())));
   app.post("/echo", async (request, reply) => reply.send(await buffer(request.body as IncomingMessage)));
   await app.ready();
   return app.server;
@@ -93,7 +132,13 @@ async function fastifyServer(): Promise<Server> {
 function koaApp(): Koa {
   const app = new Koa();
   app.use(async (context) => {
-    context.body = context.path === "/slow" ? await slow() : context.req;
+    if (context.path === "/events") context.set(EVENT_STREAM);
+    context.body =
+      context.path === "/slow"
+        ? await slow()
+        : context.path === "/events"
+          ? Readable.from(events(), { objectMode: false })
+          : context.req;
   });
   return app;
 }
@@ -101,8 +146,30 @@ function koaApp(): Koa {
 function honoApp(): Hono {
   const app = new Hono();
   app.get("/slow", async (context) => context.text(await slow()));
+  app.get("/events", () => new Response(eventStream(), { headers: EVENT_STREAM }));
   app.post("/echo", (context) => new Response(context.req.raw.body));
   return app;
+}
+
+function h3App(): H3 {
+  return new H3()
+    .get("/slow", () => slow())
+    .get("/events", () => new Response(eventStream(), { headers: EVENT_STREAM }))
+    .post("/echo", (event) => new Response(event.req.body));
+}
+
+/** A tRPC server beside other paths of a program. */
+function trpcListener(): RequestListener {
+  const { procedure, router } = initTRPC.create();
+  const calls = router({
+    slow: procedure.query(slow),
+    add: procedure.input(Number).mutation(({ input }) => input + 1),
+  });
+  const answerCall = createHTTPHandler({ router: calls, basePath: "/trpc/" });
+  return (request, response) => {
+    if (request.url?.startsWith("/trpc/") === true) answerCall(request, response);
+    else void listenTo(request, response);
+  };
 }
 
 const apps: [name: string, make: () => App | Promise<App>][] = [
@@ -113,6 +180,15 @@ const apps: [name: string, make: () => App | Promise<App>][] = [
   ["Express", () => ({ handler: expressApp(), server: createServer(expressApp()) })],
   ["Fastify", async () => ({ handler: await fastifyServer(), server: await fastifyServer() })],
   ["Koa", () => ({ handler: koaApp().callback(), server: createServer(koaApp().callback()) })],
+  ["h3", () => ({ handler: h3App() as Handler })],
+  [
+    "h3 with toNodeHandler",
+    () => ({
+      handler: toNodeHandler(h3App()) as Handler,
+      server: createServer(toNodeHandler(h3App()) as RequestListener),
+    }),
+  ],
+  ["tRPC", () => ({ handler: trpcListener(), server: createServer(trpcListener()) })],
   [
     "Hono with @hono/node-server",
     () => {
@@ -157,6 +233,20 @@ describe.each(apps)("serve takes %s", (_name, make) => {
     const response = await ask("/echo", { method: "POST", body, headers: { "content-type": "x/y" } });
     expect(response.status).toBe(200);
     expect(Buffer.from(await response.arrayBuffer()).equals(body)).toBe(true);
+  });
+
+  it("for streams, each piece as it is sent", async () => {
+    const { handler } = await make();
+    await start(handler);
+    const response = await ask("/events");
+    expect(response.headers.get("content-type")).toMatch(/^text\/event-stream/);
+    const reader = (response.body as ReadableStream<Uint8Array>)
+      .pipeThrough(new TextDecoderStream())
+      .getReader();
+    expect((await reader.read()).value).toBe("data: first\n\n");
+    proceed();
+    expect((await reader.read()).value).toBe("data: last\n\n");
+    expect((await reader.read()).done).toBe(true);
   });
 
   it("for upgrades, where it has a server", async () => {
