@@ -24,6 +24,7 @@ export function createSilentLogger(): Logger {
       timestamps: new TimestampFormatter(),
       now: () => 0,
       allows: () => false,
+      setLevels: () => {},
     },
   };
   return logger;

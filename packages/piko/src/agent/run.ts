@@ -4,14 +4,16 @@ import { describeTunnels, errorText, type ServerOptions } from "@piko/client/int
 import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
 import { whyNoHostLabel } from "../base/host-label.js";
-import type { AgentConfig, ListenerConfig } from "../config/agent.js";
+import { AGENT, type AgentConfig, type ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
 import { createAgentPort } from "./agent-port.js";
 import { Listener } from "./listener.js";
+import { ListenerSet } from "./listener-set.js";
 import { nextSteps } from "./next-steps.js";
+import { ConfigReload, type Reloadable } from "../net/config-reload.js";
 import { FileWatch } from "../net/file-watch.js";
 import { TlsFileSource } from "../net/tls-files.js";
 import { tokenSource } from "../net/token-source.js";
@@ -31,6 +33,10 @@ export interface RunAgentOptions {
   readonly signal: AbortSignal;
   /** Which of the two it was. */
   readonly signalName?: () => string;
+  /** Reads all settings again; undefined where there is no file. */
+  readonly load?: (() => AgentConfig) | undefined;
+  /** Registers who takes the configuration again (SIGHUP). */
+  readonly onReload?: (act: () => void) => void;
   /** What hints call this program. */
   readonly command?: string;
   readonly clock?: Clock;
@@ -45,33 +51,32 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const byEndpoint = new Map<string, RequestMetrics>();
   const server = serverOptions(config);
   const budget = new ByteBudget(MAX_BUFFERED_BYTES);
-  const listeners = config.listeners.map(
-    (listener) =>
-      new Listener({
-        config: listener,
-        server,
-        connectTimeoutMs: config.connect.timeoutMs,
-        tunnels: config.connect.tunnels,
-        metrics: metricsOf(listener, family, byEndpoint),
-        budget,
-        logger,
-        clock,
-        wallNow,
-        onConnected: (nodeId, tunnels, url) =>
-          log.info("connected", {
-            "endpoint-id": listener.endpointId,
-            addr: listener.addr.text,
-            ...(url === undefined ? {} : { url }),
-            ...(nodeId === undefined ? {} : { "node-id": nodeId }),
-            tunnels: describeTunnels(tunnels),
-          }),
-        onHealth: (healthy, reason) => {
-          const fields = { "endpoint-id": listener.endpointId, addr: listener.addr.text };
-          if (healthy) log.info("service is well, listening", fields);
-          else log.warn("service isn't well, not listening", { ...fields, reason });
-        },
-      }),
-  );
+  const create = (listener: ListenerConfig): Listener =>
+    new Listener({
+      config: listener,
+      server,
+      connectTimeoutMs: config.connect.timeoutMs,
+      tunnels: config.connect.tunnels,
+      metrics: metricsOf(listener, family, byEndpoint),
+      budget,
+      logger,
+      clock,
+      wallNow,
+      onConnected: (nodeId, tunnels, url) =>
+        log.info("connected", {
+          "endpoint-id": listener.endpointId,
+          addr: listener.addr.text,
+          ...(url === undefined ? {} : { url }),
+          ...(nodeId === undefined ? {} : { "node-id": nodeId }),
+          tunnels: describeTunnels(tunnels),
+        }),
+      onHealth: (healthy, reason) => {
+        const fields = { "endpoint-id": listener.endpointId, addr: listener.addr.text };
+        if (healthy) log.info("service is well, listening", fields);
+        else log.warn("service isn't well, not listening", { ...fields, reason });
+      },
+    });
+  const listeners = new ListenerSet(config.listeners, { create, graceMs: config.gracePeriodMs, logger: log });
   const { tokenFile } = config.connect;
   const tokenWatch =
     tokenFile === ""
@@ -81,11 +86,11 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
           clock,
           onChange: () => {
             log.info("token file has changed", { path: tokenFile });
-            for (const listener of listeners) listener.renewToken();
+            for (const listener of listeners.all) listener.renewToken();
           },
         });
   const port = config.server.enabled
-    ? createAgentPort({ metrics, listeners, stopping: signal, logger: log, clock })
+    ? createAgentPort({ metrics, listeners: () => listeners.all, stopping: signal, logger: log, clock })
     : undefined;
   try {
     if (port !== undefined) {
@@ -93,23 +98,42 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       const address = await port.listen(config.server.bindAddr);
       log.info("serving metrics", { addr: formatHostPort(address) });
     }
-    await startAll(listeners, signal);
+    await startAll(listeners.all, signal);
     if (!signal.aborted) {
-      for (const listener of listeners) void warnOf(listener, signal, log);
+      reloadOn(options, log, listeners);
+      for (const listener of listeners.all) void warnOf(listener, signal, log);
       if (logger.sink.format === "pretty" && log.enabled("info")) {
-        const lines = nextSteps(listeners, config.connect.url, command);
+        const lines = nextSteps(listeners.all, config.connect.url, command);
         logger.sink.output.write(`${lines.join("\n")}\n`);
       }
       await aborted(signal);
     }
     log.info("starting shutdown", { signal: signalName?.() ?? "" });
-    await Promise.all(listeners.map((listener) => listener.close(config.gracePeriodMs)));
+    await listeners.close(config.gracePeriodMs);
     log.info("shutdown complete");
   } finally {
     tokenWatch?.close();
-    await Promise.all(listeners.map((listener) => listener.close(0)));
+    await listeners.close(0);
     port?.close();
   }
+}
+
+/** Takes the configuration again when asked to: levels of the log, and listeners. */
+function reloadOn(
+  { config, load, logger, onReload }: RunAgentOptions,
+  log: Logger,
+  listeners: ListenerSet,
+): void {
+  if (load === undefined) {
+    onReload?.(() => log.info("nothing to reload: there is no configuration file"));
+    return;
+  }
+  const reloadables: readonly Reloadable<AgentConfig>[] = [
+    { paths: ["log.level", "log.subsystems"], apply: (next) => logger.sink.setLevels(next.log) },
+    { paths: ["listeners"], apply: (next) => listeners.replace(next.listeners) },
+  ];
+  const again = new ConfigReload({ declared: AGENT, config, load, reloadables, logger: log });
+  onReload?.(() => void again.run());
 }
 
 /** Says what will disappoint clients of a listener: an id that no host can have, and a service that isn't there. */

@@ -9,6 +9,7 @@ import type { ListenerProtocol } from "../base/service-address.js";
 import {
   addFileOptions,
   addFlagOptions,
+  configPath,
   givenSettings,
   loadCommandConfig,
   onlyChecks,
@@ -140,6 +141,8 @@ async function run(
   if (onlyChecks(command)) return;
   await runProgram("agent", config, async (context) => {
     const { runAgent } = await import("../agent/run.js");
-    await runAgent({ config, ...context });
+    const load =
+      configPath(command) === undefined ? undefined : () => loadCommandConfig(command, AGENT, more);
+    await runAgent({ config, load, ...context });
   });
 }

@@ -5,7 +5,7 @@ import { ConfigError } from "../config/config-error.js";
 import { listFlags } from "../config/flags.js";
 import { FORWARD } from "../config/forward.js";
 import type { GivenSetting } from "../config/load-config.js";
-import { addFileOptions, addFlagOptions, loadCommandConfig, onlyChecks } from "./config-flags.js";
+import { addFileOptions, addFlagOptions, configPath, loadCommandConfig, onlyChecks } from "./config-flags.js";
 import { refuseSwapped } from "./swapped-arguments.js";
 import { runProgram } from "./run-program.js";
 
@@ -93,6 +93,8 @@ async function run(
   if (onlyChecks(command)) return;
   await runProgram("forward", config, async (context) => {
     const { runForward } = await import("../forward/run.js");
-    await runForward({ config, ...context });
+    const load =
+      configPath(command) === undefined ? undefined : () => loadCommandConfig(command, FORWARD, more);
+    await runForward({ config, load, ...context });
   });
 }

@@ -20,6 +20,13 @@ export function onHangUp(act: () => void): void {
   });
 }
 
+/** Calls back at each SIGHUP that isn't the end of a terminal, since there is none: somebody wants the settings read again. */
+export function onReload(act: () => void): void {
+  process.on("SIGHUP", () => {
+    if (!hasTerminal) act();
+  });
+}
+
 /** Called once: at its end Node sets the terminal back as it was, and aborts if there is none any more. */
 export function endWithoutTerminal(): void {
   process.on("exit", () => {

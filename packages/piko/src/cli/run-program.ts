@@ -8,7 +8,7 @@ import { type Logger, createLogger } from "../observability/logger.js";
 import { standStillLog } from "../observability/stand-still-log.js";
 import { commandName } from "./command-name.js";
 import { replaceEarlySignal } from "./early-signal.js";
-import { onHangUp } from "./hang-up.js";
+import { onHangUp, onReload } from "./hang-up.js";
 
 const STDERR = 2;
 /** How long the end of the process waits for a reader of its log. */
@@ -23,6 +23,8 @@ export interface ProgramContext {
   readonly signalName: () => string;
   /** What hints call this program. */
   readonly command: string;
+  /** Calls back at each SIGHUP that isn't the end of a terminal. */
+  readonly onReload: (act: () => void) => void;
 }
 
 /**
@@ -70,7 +72,7 @@ export async function runProgram(
   let code = 0;
   try {
     const command = commandName(process.env);
-    await run({ logger, signal: stop.signal, signalName: () => signalName, command });
+    await run({ logger, signal: stop.signal, signalName: () => signalName, command, onReload });
   } catch (error) {
     code = 1;
     logger.error(`failed to run ${name}`, { error: error instanceof Error ? error : String(error) });

@@ -5,7 +5,8 @@ import { systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
 import { TlsFileSource } from "../net/tls-files.js";
 import { tokenSource } from "../net/token-source.js";
-import type { ForwardConfig } from "../config/forward.js";
+import { ConfigReload, type Reloadable } from "../net/config-reload.js";
+import { FORWARD, type ForwardConfig } from "../config/forward.js";
 import type { Logger } from "../observability/logger.js";
 import { Admission } from "./admission.js";
 import { ForwardPort, type ForwardPortOptions } from "./port.js";
@@ -18,10 +19,15 @@ export interface RunForwardOptions {
   readonly signal: AbortSignal;
   /** Which of the two it was. */
   readonly signalName?: () => string;
+  /** Reads all settings again; undefined where there is no file. */
+  readonly load?: (() => ForwardConfig) | undefined;
+  /** Registers who takes the configuration again (SIGHUP). */
+  readonly onReload?: (act: () => void) => void;
 }
 
 /** Runs a forwarder until `signal`. Rejects when a port can't be bound. */
-export async function runForward({ config, logger, signal, signalName }: RunForwardOptions): Promise<void> {
+export async function runForward(options: RunForwardOptions): Promise<void> {
+  const { config, load, logger, onReload, signal, signalName } = options;
   const log = logger.subsystem("forward");
   const server = serverOptions(config);
   const admission = new Admission(config.limits.maxConnections, log);
@@ -33,6 +39,17 @@ export async function runForward({ config, logger, signal, signalName }: RunForw
       log.info("listening", { addr, "endpoint-id": endpointId });
       if (logger.sink.format === "pretty") log.info(`connections to ${addr} -> endpoint ${endpointId}`);
     }
+    const reloadables: readonly Reloadable<ForwardConfig>[] = [
+      { paths: ["log.level", "log.subsystems"], apply: (next) => logger.sink.setLevels(next.log) },
+    ];
+    const again =
+      load === undefined
+        ? undefined
+        : new ConfigReload({ declared: FORWARD, config, load, reloadables, logger: log });
+    onReload?.(() => {
+      if (again !== undefined) void again.run();
+      else log.info("nothing to reload: there is no configuration file");
+    });
     for (const port of ports) void warnOf(port, signal, log);
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();

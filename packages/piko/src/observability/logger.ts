@@ -36,6 +36,8 @@ export interface LogSink {
   readonly now: () => number;
   /** Whether lines of this level and subsystem are written. */
   readonly allows: (level: LogLevel, subsystem: string) => boolean;
+  /** Other levels from now on. Access logs have theirs from when they were made. */
+  readonly setLevels: (config: Pick<LogConfig, "level" | "subsystems">) => void;
 }
 
 /** What a logger needs to know of its surroundings. */
@@ -55,8 +57,8 @@ export interface LoggerOptions {
 export function createLogger(options: LoggerOptions): Logger {
   // oxlint-disable-next-line no-restricted-properties -- every line has the time of day
   const { config, output = new LogOutput(fileDevice(2)), terminal = false, now = Date.now } = options;
-  const rank = LOG_LEVELS.indexOf(config.level);
-  const subsystems = new Set(config.subsystems);
+  let rank = LOG_LEVELS.indexOf(config.level);
+  let subsystems = new Set(config.subsystems);
   const sink: LogSink = {
     output,
     format: config.format === "auto" ? (terminal ? "pretty" : "json") : config.format,
@@ -64,6 +66,10 @@ export function createLogger(options: LoggerOptions): Logger {
     timestamps: new TimestampFormatter(),
     now,
     allows: (level, subsystem) => LOG_LEVELS.indexOf(level) >= rank || subsystems.has(subsystem),
+    setLevels: (levels) => {
+      rank = LOG_LEVELS.indexOf(levels.level);
+      subsystems = new Set(levels.subsystems);
+    },
   };
   const json = pino(
     {

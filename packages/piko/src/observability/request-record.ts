@@ -29,10 +29,13 @@ export class RequestRecord implements AccessLogEntry {
   readonly text: RequestText = new RequestText();
   status = 0;
   readonly #target: RecordTarget;
+  /** The log of the present request: another one may come in its place under way. */
+  #accessLog: AccessLog;
   #requestBytes = 0;
 
   constructor(target: RecordTarget) {
     this.#target = target;
+    this.#accessLog = target.accessLog;
   }
 
   /** Of a request that is over. */
@@ -48,18 +51,20 @@ export class RequestRecord implements AccessLogEntry {
     this.method = head.method;
     this.http10 = head.minorVersion === 0;
     this.#requestBytes = head.end - head.start + Math.max(0, head.contentLength);
+    this.#accessLog = accessLog;
     if (accessLog.enabled) this.text.begin(head, clientIp, accessLog.requestFields);
   }
 
   /** Notes the fields of the response that is passed on. */
   response(head: ResponseHead): void {
-    const { accessLog } = this.#target;
+    const accessLog = this.#accessLog;
     if (accessLog.enabled) this.text.answer(head, accessLog.responseFields);
   }
 
   /** Accounts for the request. */
   end(status: number, responseBytes: number): void {
-    const { accessLog, clock, metrics } = this.#target;
+    const { clock, metrics } = this.#target;
+    const accessLog = this.#accessLog;
     this.endMs = clock.now();
     metrics.end(status, this.method, this.durationMs / 1_000, this.#requestBytes, responseBytes);
     if (!accessLog.enabled) return;

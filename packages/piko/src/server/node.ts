@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 import type { TenantConfig } from "../config/auth.js";
-import type { ServerConfig } from "../config/server.js";
+import type { ProxyConfig, ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { DateLine } from "../http/date-line.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
@@ -138,6 +138,17 @@ export class Node {
     tenants.set(configs);
   }
 
+  /** Other limits from now on: those of the settings that are looked up at each connection or request. */
+  setLimits({ proxy, upstream }: ServerConfig): void {
+    this.#parts.proxy.setLimits(proxy.limits);
+    this.#parts.upstream.config = upstream.limits;
+  }
+
+  /** Another access log, for requests that begin from now on. */
+  setAccessLog({ proxy }: ServerConfig): void {
+    this.#parts.proxy.setAccessLog(createAccessLog(proxy, this.#logger));
+  }
+
   /**
    * Stops gracefully: not ready at once, open for `delayMs` more, while others ask it last; then its tunnels move to other
    * nodes, over `windowMs`, requests under way end, and it leaves the cluster. What is left near the end of the grace period
@@ -256,7 +267,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
       hops,
       upstreams,
       upstreamMetrics: new UpstreamMetrics(metrics, upstreams, upstreamLimits),
-      accessLog: new AccessLog({ config: config.proxy.accessLog, logger, subsystem: "proxy.access" }),
+      accessLog: createAccessLog(config.proxy, logger),
       metrics: new RequestMetricsFamily(metrics, "piko_proxy").child(),
       limits: createProxyLimits(metrics, logger, clock),
       budget,
@@ -323,6 +334,10 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   });
   tls.addMetrics(metrics, { proxy: proxy.tls, upstream: upstream.tls, admin: admin.tls });
   return { auth, tenants, cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
+}
+
+function createAccessLog({ accessLog: config }: ProxyConfig, logger: Logger): AccessLog {
+  return new AccessLog({ config, logger, subsystem: "proxy.access" });
 }
 
 /** Binds the other ports, and begins to speak to other nodes. */

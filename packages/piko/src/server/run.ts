@@ -1,10 +1,12 @@
 // `piko server`: starts a node, says where it is, and stops it when told to.
 
 import { formatHostPort } from "../base/address.js";
-import type { ServerConfig } from "../config/server.js";
+import { SERVER, type ServerConfig } from "../config/server.js";
+import { ConfigReload } from "../net/config-reload.js";
 import type { Logger } from "../observability/logger.js";
 import { systemClock } from "@piko/tunnel";
 import { findOverlaps } from "../auth/tenant-overlap.js";
+import { serverReloadables } from "./reloadables.js";
 import { TenantReload } from "./tenant-reload.js";
 import { Node } from "./node.js";
 import { firstScreen } from "./first-screen.js";
@@ -17,6 +19,8 @@ export interface RunServerOptions {
   signal: AbortSignal;
   /** Which of them it was. */
   signalName?: () => string;
+  /** Registers who takes the configuration again (SIGHUP). */
+  onReload?: (act: () => void) => void;
   /** What hints call this program. */
   command?: string;
   /** The configuration's file, and how it is read again; undefined where there is none. */
@@ -25,7 +29,7 @@ export interface RunServerOptions {
 
 /** Runs a node until `signal`; rejects if a port can't be bound. */
 export async function runServer(options: RunServerOptions): Promise<void> {
-  const { command = "piko", config, logger, reload, signal, signalName } = options;
+  const { command = "piko", config, logger, onReload, reload, signal, signalName } = options;
   const log = logger.subsystem("server");
   const node = await Node.start({ config, logger });
   const open = findOpenPorts(config, node.addresses);
@@ -54,6 +58,12 @@ export async function runServer(options: RunServerOptions): Promise<void> {
           clock: systemClock,
           logger: log,
         });
+  if (reload !== undefined && watch !== undefined) {
+    const { load } = reload;
+    const reloadables = serverReloadables(node, logger.sink, (next) => watch.take(next));
+    const again = new ConfigReload({ declared: SERVER, config, load, reloadables, logger: log });
+    onReload?.(() => void again.run());
+  } else onReload?.(() => log.info("nothing to reload: there is no configuration file"));
   await new Promise<void>((resolve, reject) => {
     // A node that can't join, and mustn't go on alone, ends here.
     node.join().catch(reject);

@@ -48,27 +48,40 @@ export class TenantReload {
     });
   }
 
+  /** A whole configuration was read for another reason: takes its tenants, and knows the rest of it. Rejects if they can't be. */
+  take(config: ServerConfig): Promise<void> {
+    const taken = this.#last.then(() => this.#takeTenants(config));
+    this.#last = taken.catch(() => {});
+    this.#others = withoutTenants(config);
+    return taken;
+  }
+
   close(): void {
     this.#file.close();
   }
 
   async #reload(): Promise<void> {
-    const { apply, load, logger, path } = this.#options;
+    const { load, logger, path } = this.#options;
     try {
       const config = load();
-      const { tenants } = config.upstream;
-      if (!isDeepStrictEqual(tenants, this.#tenants)) {
-        await apply(tenants);
-        this.#tenants = tenants;
-        logger.info("tenants changed", { tenants: tenants.length });
-      }
+      await this.#takeTenants(config);
       const others = withoutTenants(config);
       if (isDeepStrictEqual(others, this.#others)) return;
       this.#others = others;
-      logger.warn("settings other than upstream.tenants have changed: they count after a restart", { path });
+      logger.warn("settings other than upstream.tenants have changed: they count after SIGHUP or a restart", {
+        path,
+      });
     } catch (error) {
       logger.warn("could not take the configuration, the last one goes on counting", { path, error });
     }
+  }
+
+  async #takeTenants({ upstream: { tenants } }: ServerConfig): Promise<void> {
+    const { apply, logger } = this.#options;
+    if (isDeepStrictEqual(tenants, this.#tenants)) return;
+    await apply(tenants);
+    this.#tenants = tenants;
+    logger.info("tenants changed", { tenants: tenants.length });
   }
 }
 

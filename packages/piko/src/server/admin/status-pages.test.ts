@@ -17,7 +17,7 @@ async function read({ clock, upstreams }: UpstreamRig): Promise<string> {
   const pages = new StatusPages({} as Cluster, upstreams, { clock, wallNow: () => 1_000_000 + clock.now() });
   let text = "";
   const response = { writeHead: () => response, end: (body: string | Buffer) => void (text += String(body)) };
-  await pages.find("/status/upstream/agents")?.(response as never, {} as never);
+  await pages.find("/status/upstream/agents")?.(response as never);
   return text;
 }
 

@@ -1,6 +1,8 @@
 // The port that clients send requests to.
 
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
+import type { ProxyLimitsConfig } from "../../config/server.js";
+import type { AccessLog } from "../../observability/access-log.js";
 import type { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
 import type { HostPort } from "../../base/address.js";
@@ -74,6 +76,16 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
             sweep,
           });
     this.#listener = new TcpListener("proxy", (socket) => this.#accept(socket));
+  }
+
+  /** Other limits, for connections and requests that begin from now on. */
+  setLimits(limits: ProxyLimitsConfig): void {
+    this.#context.config = { ...this.#context.config, limits };
+  }
+
+  /** Another access log, for requests that begin from now on. */
+  setAccessLog(accessLog: AccessLog): void {
+    this.#context.accessLog = accessLog;
   }
 
   /** Binds the port; resolves to the address that it has. */

@@ -52,11 +52,13 @@ export interface ProxyDependencies {
 }
 
 export class ProxyContext implements ExchangeContext {
-  readonly config: ProxyConfig;
+  /** May be another one with the next request. */
+  config: ProxyConfig;
   readonly auth: Authoriser;
   readonly upstreams: Upstreams;
   readonly upstreamMetrics: UpstreamMetrics;
-  readonly accessLog: AccessLog;
+  /** The same. */
+  accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly limits: LimitCounters<ProxyLimit>;
   readonly budget: ByteBudget;

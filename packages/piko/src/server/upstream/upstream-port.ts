@@ -83,7 +83,8 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly dateLine: DateLine;
-  readonly config: UpstreamLimitsConfig;
+  /** May be another one with the next connection. */
+  config: UpstreamLimitsConfig;
   readonly budget: ByteBudget;
   readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
   /** New tunnels are refused. */

@@ -1,0 +1,71 @@
+// Takes a configuration again while its program runs (SIGHUP): what can change does, and one line says what has, and what
+// counts after a restart only. Whatever is wrong with the new one, the program goes on as it was.
+
+import { type ChangedSetting, changedSettings, withSettings } from "../config/changed-settings.js";
+import type { Section } from "../config/declaration.js";
+import type { Logger } from "../observability/logger.js";
+
+/** Settings that can change under way. */
+export interface Reloadable<T> {
+  /** YAML paths of settings, sections and lists: `log.level`, `listeners`. */
+  readonly paths: readonly string[];
+  /** Puts them in force; called with the whole new configuration when one of them has changed. */
+  readonly apply: (config: T) => void | Promise<void>;
+}
+
+export interface ConfigReloadOptions<T> {
+  readonly declared: Section<T>;
+  /** What is in force. */
+  readonly config: T;
+  /** Reads all settings again; throws if there is anything wrong with them. */
+  readonly load: () => T;
+  readonly reloadables: readonly Reloadable<T>[];
+  readonly logger: Logger;
+}
+
+export class ConfigReload<T extends object> {
+  readonly #options: ConfigReloadOptions<T>;
+  /** What is in force, where it can change, and what the program began with elsewhere. */
+  #config: T;
+  /** One after another. */
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(options: ConfigReloadOptions<T>) {
+    this.#options = options;
+    this.#config = options.config;
+  }
+
+  /** Resolves when it is done. */
+  run(): Promise<void> {
+    this.#last = this.#last.then(() => this.#run());
+    return this.#last;
+  }
+
+  async #run(): Promise<void> {
+    const { declared, load, logger, reloadables } = this.#options;
+    try {
+      const config = load();
+      const changed = changedSettings(declared, this.#config, config);
+      const taken = new Set<ChangedSetting>();
+      for (const { apply, paths } of reloadables) {
+        const mine = changed.filter(({ path }) => paths.some((prefix) => isWithin(path, prefix)));
+        if (mine.length === 0) continue;
+        await apply(config);
+        for (const each of mine) taken.add(each);
+        this.#config = withSettings(this.#config, config, mine);
+      }
+      const waiting = changed.filter((each) => !taken.has(each)).map(({ path }) => path);
+      const log = waiting.length > 0 ? logger.warn.bind(logger) : logger.info.bind(logger);
+      log("configuration reloaded", {
+        changed: changed.filter((each) => taken.has(each)).map(({ path }) => path),
+        ...(waiting.length === 0 ? {} : { "needs-restart": waiting }),
+      });
+    } catch (error) {
+      logger.error("could not reload the configuration, the last one goes on counting", { error });
+    }
+  }
+}
+
+function isWithin(path: string, prefix: string): boolean {
+  return path === prefix || path.startsWith(`${prefix}.`);
+}

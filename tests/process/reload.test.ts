@@ -1,0 +1,94 @@
+// SIGHUP where there is no terminal: a configuration is taken again while requests run, and none of them is lost.
+
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, it } from "vitest";
+import { curl } from "../harness/curl.js";
+import { piko, startAgent, startServer } from "../harness/piko.js";
+import type { LogLine, Program } from "../harness/program.js";
+import { Service } from "../harness/service.js";
+import { perTest } from "../harness/stage.js";
+import { Traffic } from "../harness/traffic.js";
+
+const scene = perTest();
+
+/** Tells a program to read its file again, and gives the line that says what came of it. */
+async function reload(program: Program, message = "configuration reloaded"): Promise<LogLine["fields"]> {
+  const from = program.lines.length;
+  program.signal("SIGHUP");
+  return (await program.waitFor(message, { from })).fields;
+}
+
+it("exchanges an agent's listeners under 300 requests a second, without losing one", async () => {
+  const service = await Service.start(scene);
+  const server = await startServer(scene);
+  const path = join(await scene.directory(), "agent.yaml");
+  const write = (...listeners: string[]): void =>
+    writeFileSync(path, `connect: {url: "http://${server.upstream}"}\nlisteners:\n${listeners.join("")}`);
+  const listener = (id: string, more = ""): string =>
+    `  - {endpoint_id: ${id}, addr: "${service.addr}"${more}}\n`;
+  write(listener("web"));
+  const agent = piko(scene, "agent", ["agent", "start", "--config.path", path]);
+  await agent.waitFor("connected");
+
+  const traffic = Traffic.start(scene, server.proxy, "web", { get: 300 });
+  for (const timeout of ["5s", "6s", "7s"]) {
+    write(listener("web", `, timeout: ${timeout}`), listener("other"));
+    expect(await reload(agent)).toMatchObject({ level: "info", changed: ["listeners"] });
+  }
+  const { counts, failures } = await traffic.stop();
+  expect(failures).toEqual([]);
+  expect(counts["get"]).toBeGreaterThan(50);
+  expect((await curl(server.proxy, "other", "/item")).status).toBe(200);
+  // Gone from the file, gone from the server.
+  write(listener("other"));
+  await reload(agent);
+  const gone = await curl(server.proxy, "web", "/item", { args: ["--max-time", "30"] });
+  expect(gone.status).toBe(502);
+});
+
+it("changes a server's log, access log and limits, and says what needs a restart", async () => {
+  const service = await Service.start(scene);
+  const path = join(await scene.directory(), "server.yaml");
+  writeFileSync(path, "log: {level: info}\n");
+  const server = await startServer(scene, { "config.path": path });
+  await startAgent(scene, server.upstream, "web", service.addr);
+  const logged = (): number =>
+    server.program.lines.filter(({ fields }) => fields["msg"] === "request").length;
+
+  writeFileSync(
+    path,
+    "proxy:\n  timeout: 7s\n  access_log: {disable: true}\n  limits: {max_body_bytes: 10}\nlog: {subsystems: [gossip]}\n",
+  );
+  expect(await reload(server.program)).toMatchObject({
+    level: "warn",
+    changed: ["proxy.access_log.disable", "proxy.limits.max_body_bytes", "log.subsystems"],
+    "needs-restart": ["proxy.timeout"],
+  });
+  const before = logged();
+  const large = await curl(server.proxy, "web", "/echo", { args: ["--data", "x".repeat(11)] });
+  expect(large.status).toBe(413);
+  writeFileSync(path, "log: {level: info}\n");
+  await reload(server.program);
+  expect((await curl(server.proxy, "web", "/echo", { args: ["--data", "x".repeat(11)] })).status).toBe(200);
+  await server.program.waitFor("request");
+  expect(logged()).toBe(before + 1);
+});
+
+it("goes on as it was when the file is wrong, or there is none", async () => {
+  const path = join(await scene.directory(), "server.yaml");
+  writeFileSync(path, "log: {level: info}\n");
+  const server = await startServer(scene, { "config.path": path });
+  writeFileSync(path, "log: {level: loud}\n");
+  const failed = await reload(
+    server.program,
+    "could not reload the configuration, the last one goes on counting",
+  );
+  expect(failed["error"]).toContain("server.yaml:1:14: log.level (--log.level): must be one of");
+
+  const bare = await startServer(scene);
+  await reload(bare.program, "nothing to reload: there is no configuration file");
+  const forward = piko(scene, "forward", ["forward", "tcp", "127.0.0.1:0", "e"]);
+  await forward.waitFor("listening");
+  await reload(forward, "nothing to reload: there is no configuration file");
+});
