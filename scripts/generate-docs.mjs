@@ -1,5 +1,5 @@
-// Generates docs/reference/configuration.md and docs/reference/cli.md from the built program's own declarations, and with
-// them the schemas of the Helm charts, the comments of their values and the tables in their READMEs. `node scripts/generate-docs.mjs` writes them; with `--check` it
+// Generates docs/reference/configuration.md and docs/reference/cli.md from the built program's own declarations,
+// docs/reference/sdk.md from those of the SDK, and with them the schemas of the Helm charts, the comments of their values and the tables in their READMEs. `node scripts/generate-docs.mjs` writes them; with `--check` it
 // only compares, and exits 1 when they differ.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,6 +13,7 @@ import { listReference } from "../packages/piko/dist/config/reference.js";
 import { SERVER } from "../packages/piko/dist/config/server.js";
 import { TEST_CLUSTER } from "../packages/piko/dist/config/test-cluster.js";
 import { createProgram } from "../packages/piko/dist/cli/program.js";
+import { apiReference } from "./api-reference.mjs";
 import { agentValues } from "./charts/agent-values.mjs";
 import { chartPages } from "./charts/pages.mjs";
 import { serverValues } from "./charts/server-values.mjs";
@@ -104,6 +105,17 @@ function cliPage() {
   return lines.join("\n");
 }
 
+function sdkPage() {
+  return [
+    GENERATED,
+    "# SDK",
+    "",
+    "What `@piko/client` exports. How a program uses it is in its [README](../../packages/client/README.md) and in the [guide](../guides/sdk.md).",
+    "",
+    apiReference(),
+  ].join("\n");
+}
+
 /** The command around whose flags this one takes too. `piko server` keeps its flags to itself. */
 function flagsAround(command, path) {
   const parent = command.parent;
@@ -153,6 +165,7 @@ const check = process.argv.includes("--check");
 const pages = {
   "docs/reference/configuration.md": configurationPage(),
   "docs/reference/cli.md": cliPage(),
+  "docs/reference/sdk.md": sdkPage(),
   ...chartPages("deploy/helm/piko", serverValues(jsonSchema(SERVER)), read),
   ...chartPages("deploy/helm/piko-agent", agentValues(jsonSchema(AGENT)), read),
 };

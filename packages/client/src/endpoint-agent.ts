@@ -23,7 +23,7 @@ export class EndpointAgent extends Agent {
     this.#dialOptions = options;
   }
 
-  /** For `http.Agent`, which calls it when a request needs a new connection. */
+  /** @internal For `http.Agent`, which calls it when a request needs a new connection. */
   override createConnection(
     _options: unknown,
     callback: (error: Error | null, socket?: Duplex) => void,

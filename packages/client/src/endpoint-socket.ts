@@ -80,7 +80,7 @@ export class EndpointSocket extends Duplex {
   /** `said`: a Close frame was sent in the program's place, and what it still writes goes nowhere. */
   #leaving: "no" | "waits" | "said" = "no";
 
-  /** Not for programs: connections come from `listen` and `dial`. */
+  /** @internal Connections come from `listen` and `dial`. */
   constructor(options: EndpointSocketOptions, connect: (handler: StreamHandler) => Transport) {
     super({ allowHalfOpen: options.allowHalfOpen, decodeStrings: true });
     this.endpointId = options.endpointId;
@@ -162,7 +162,7 @@ export class EndpointSocket extends Duplex {
   }
 
   /**
-   * For a listener that closes: tells the client of a WebSocket that the server goes away, with status 1001, as soon as no
+   * @internal For a listener that closes: tells the client of a WebSocket that the server goes away, with status 1001, as soon as no
    * frame is half written. Other connections aren't touched.
    */
   goAway(): void {
@@ -172,12 +172,14 @@ export class EndpointSocket extends Duplex {
     this.write(Buffer.alloc(0));
   }
 
+  /** @internal */
   override _read(): void {
     const owed = this.#owed;
     this.#owed = 0;
     if (owed > 0) this.#transport.consume(owed);
   }
 
+  /** @internal */
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error | null) => void): void {
     if (this.#leaving === "said") {
       callback();
@@ -193,12 +195,14 @@ export class EndpointSocket extends Duplex {
     this.#send();
   }
 
+  /** @internal */
   override _final(callback: (error?: Error | null) => void): void {
     // Writable calls this when every write has called back, which is when the transport has taken the last byte.
     this.#transport.end();
     callback();
   }
 
+  /** @internal */
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
     this.#idle?.clear();
     this.#pending = undefined;

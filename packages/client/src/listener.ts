@@ -60,7 +60,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
   readonly #takers: { resolve: (socket: EndpointSocket) => void; reject: (error: Error) => void }[] = [];
   #closed: Promise<void> | undefined;
 
-  /** Not for programs: use `listen`. */
+  /** @internal Use `listen`. */
   constructor(endpointId: string, options: ListenOptions) {
     super();
     this.endpointId = endpointId;
@@ -167,7 +167,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     await this.close();
   }
 
-  /** For `listen`. */
+  /** @internal For `listen`. */
   async start(signal: AbortSignal | undefined): Promise<void> {
     await this.#upstream.start(signal);
     if (signal === undefined) return;
