@@ -1,6 +1,7 @@
 // `fetch` whose requests go to an endpoint: Node's own, and that of undici, each with the dispatcher of the SDK.
 
-import { createServer, type IncomingMessage } from "node:http";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
+import { type ClientRequest, createServer, type IncomingMessage } from "node:http";
 import { text } from "node:stream/consumers";
 import { EndpointDispatcher, type Listener, serve } from "@piko/client";
 import {
@@ -149,6 +150,31 @@ describe.each(fetches)("%s", (_name, ask, makeForm) => {
     proceed();
     expect(await answer.text()).toBe("whole");
     await closing;
+  });
+});
+
+describe("requests of an endpoint", () => {
+  it("are seen by what traces node:http, on both sides, with the trace that they belong to", async () => {
+    const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const seen: string[] = [];
+    const note = (message: unknown, name: string | symbol): void => {
+      const { request } = message as { request: IncomingMessage | ClientRequest };
+      const { method } = request;
+      const trace =
+        "getHeader" in request ? request.getHeader("traceparent") : request.headers["traceparent"];
+      // Those that have nothing to do with this test have none.
+      if (trace !== undefined) seen.push(`${String(name)} ${method} ${String(trace)}`);
+    };
+    for (const name of ["http.client.request.start", "http.server.request.start"]) {
+      subscribe(name, note);
+      scene.defer(() => void unsubscribe(name, note));
+    }
+    await start((_request, response) => response.end("traced"));
+    await (await fetch("http://x/", { headers: { traceparent }, dispatcher })).text();
+    expect(seen).toEqual([
+      `http.client.request.start GET ${traceparent}`,
+      `http.server.request.start GET ${traceparent}`,
+    ]);
   });
 });
 
