@@ -90,6 +90,21 @@ export function serverValues(config) {
           { enum: ["off", "accept", "prefer", "required"] },
         ),
       }),
+      tls: group({
+        secretName: text(
+          "A Secret of type `kubernetes.io/tls` for the proxy and upstream ports; empty for plain ports. Its changes reach the nodes without a restart. The admin port stays plain: probes show no certificate, and verify none.",
+        ),
+        mode: text(
+          "How far the cluster is: `optional` takes plain connections too, then `required`, each by an upgrade of its own ([steps](../../../docs/guides/tls.md#turn-it-on-in-a-cluster)).",
+          { enum: ["optional", "required"] },
+        ),
+        serverName: text(
+          "A name that the certificate is made out to; required with a Secret. Nodes, which connect by address, verify each other by it.",
+        ),
+        ca: text(
+          "Key of the Secret with the authority that nodes verify each other by, such as the `ca.crt` of cert-manager; empty for the public ones.",
+        ),
+      }),
       service: group({ clients: service("clients", ""), agents: service("agents", AGENTS_REACH) }),
       ingress: group({ proxy: ingress("proxy"), upstream: ingress("upstream") }),
       httpRoute: group({ proxy: route("proxy"), upstream: route("upstream") }),

@@ -80,6 +80,11 @@ export async function startGoServer(stage: Stage, flags: readonly string[] = [])
   };
 }
 
+/** An address as the peer's URL; one that names its scheme is one already. */
+function urlOf(address: string): string {
+  return address.includes("://") ? address : `http://${address}`;
+}
+
 /** Starts the Go peer as an agent; returns when its tunnel is open. */
 export async function startGoAgent(
   stage: Stage,
@@ -88,23 +93,33 @@ export async function startGoAgent(
   target: string,
   flags: readonly string[] = [],
 ): Promise<Program> {
-  const args = ["agent", "--url", `http://${upstream}`, "--endpoint", endpoint, "--target", target, ...flags];
+  const args = ["agent", "--url", urlOf(upstream), "--endpoint", endpoint, "--target", target, ...flags];
   const program = startProgram(stage, `go agent ${endpoint}`, await buildGoPeer(), args);
   await program.waitFor("connected");
   return program;
 }
 
 /** Starts the Go peer as a forwarder; its local address. */
-export async function startGoForward(stage: Stage, proxy: string, endpoint: string): Promise<string> {
-  const args = ["forward", "--url", `http://${proxy}`, "--endpoint", endpoint];
+export async function startGoForward(
+  stage: Stage,
+  proxy: string,
+  endpoint: string,
+  flags: readonly string[] = [],
+): Promise<string> {
+  const args = ["forward", "--url", urlOf(proxy), "--endpoint", endpoint, ...flags];
   const program = startProgram(stage, `go forward ${endpoint}`, await buildGoPeer(), args);
   const { fields } = await program.waitFor("listening");
   return String(fields["addr"]);
 }
 
 /** Sends random bytes through a TCP endpoint by the Go dialer and checks that they come back; throws if not. */
-export async function goEchoCheck(proxy: string, endpoint: string, bytes: number): Promise<void> {
-  const args = ["dial", "--url", `http://${proxy}`, "--endpoint", endpoint, "--send-bytes", `${bytes}`];
+export async function goEchoCheck(
+  proxy: string,
+  endpoint: string,
+  bytes: number,
+  flags: readonly string[] = [],
+): Promise<void> {
+  const args = ["dial", "--url", urlOf(proxy), "--endpoint", endpoint, "--send-bytes", `${bytes}`, ...flags];
   const { code, stdout, stderr } = await run(await buildGoPeer(), args, { ms: 60_000 });
   if (code !== 0) throw new Error(`echo check: ${stdout}${stderr}`);
 }

@@ -86,6 +86,11 @@ export interface AgentOptions {
   readonly wait?: boolean;
 }
 
+/** An address as the URL of a server; one that names its scheme is one already. */
+function urlOf(address: string): string {
+  return address.includes("://") ? address : `http://${address}`;
+}
+
 /** Starts `piko agent http|tcp endpoint target` against an upstream address. */
 export async function startAgent(
   stage: Stage,
@@ -95,14 +100,13 @@ export async function startAgent(
   options: AgentOptions = {},
 ): Promise<Program> {
   const { mode = "http", flags = [], wait = true } = options;
-  const url = `http://${upstream}`;
   const program = piko(stage, `agent ${endpoint}`, [
     "agent",
     mode,
     endpoint,
     target,
     "--connect.url",
-    url,
+    urlOf(upstream),
     ...flags,
   ]);
   if (wait) await program.waitFor("connected");
@@ -134,7 +138,7 @@ export async function startForward(
   endpoint: string,
   flags: readonly string[] = [],
 ): Promise<RunningForward> {
-  const connect = ["--connect.url", `http://${proxy}`];
+  const connect = ["--connect.url", urlOf(proxy)];
   const args = ["forward", "tcp", "127.0.0.1:0", endpoint, ...connect, ...flags];
   const program = piko(stage, `forward ${endpoint}`, args);
   const { fields } = await program.waitFor("listening");

@@ -2,6 +2,8 @@
 // went wrong with it.
 
 import { Agent, request as httpRequest } from "node:http";
+import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
+import type { ConnectionOptions } from "node:tls";
 import { WebSocket } from "ws";
 import type { Stage } from "./stage.js";
 
@@ -37,7 +39,9 @@ export class Traffic {
   readonly #proxy: () => string;
   readonly #endpoint: string;
   // All connections are used in turns, so that each learns soon that its node wants it to end.
-  readonly #agent = new Agent({ keepAlive: true, scheduling: "fifo" });
+  readonly #agent: Agent;
+  /** Asked for each request; connections are kept for those with the same options. */
+  readonly #tls: (() => ConnectionOptions) | undefined;
   readonly #counts: Record<string, number> = {};
   readonly #failures: string[] = [];
   readonly #slowestMs: Record<string, number> = {};
@@ -49,7 +53,15 @@ export class Traffic {
   #tickMs = performance.now();
   #stopped = false;
 
-  private constructor(proxy: () => string, endpoint: string, mix: TrafficMix) {
+  private constructor(
+    proxy: () => string,
+    endpoint: string,
+    mix: TrafficMix,
+    tls: (() => ConnectionOptions) | undefined,
+  ) {
+    const options = { keepAlive: true, scheduling: "fifo" } as const;
+    this.#agent = tls === undefined ? new Agent(options) : new HttpsAgent(options);
+    this.#tls = tls;
     this.#proxy = proxy;
     this.#endpoint = endpoint;
     const kinds: Record<keyof TrafficMix, () => Promise<string | undefined>> = {
@@ -71,9 +83,15 @@ export class Traffic {
     }, TICK_MS);
   }
 
-  /** Begins with requests for `endpoint` at a proxy address, or at one that is asked for anew for each. */
-  static start(stage: Stage, proxy: string | (() => string), endpoint: string, mix: TrafficMix): Traffic {
-    const traffic = new Traffic(typeof proxy === "string" ? () => proxy : proxy, endpoint, mix);
+  /** Begins with requests for `endpoint` at a proxy address, or at one that is asked for anew for each; with options, over TLS. */
+  static start(
+    stage: Stage,
+    proxy: string | (() => string),
+    endpoint: string,
+    mix: TrafficMix,
+    tls?: () => ConnectionOptions,
+  ): Traffic {
+    const traffic = new Traffic(typeof proxy === "string" ? () => proxy : proxy, endpoint, mix, tls);
     stage.defer(async () => void (await traffic.stop()));
     return traffic;
   }
@@ -131,7 +149,8 @@ export class Traffic {
     return new Promise((resolve, reject) => {
       const [host, port] = this.#proxy().split(":");
       const headers = { "x-piko-endpoint": this.#endpoint, "content-length": body.length };
-      const request = httpRequest({ host, port, method, path, headers, agent: this.#agent }, (response) => {
+      const options = { host, port, method, path, headers, agent: this.#agent, ...this.#tls?.() };
+      const request = (this.#tls === undefined ? httpRequest : httpsRequest)(options, (response) => {
         let text = "";
         response.setEncoding("latin1");
         response.on("data", (piece: string) => (text += piece));
@@ -145,8 +164,10 @@ export class Traffic {
 
   #webSocket(): Promise<string | undefined> {
     return new Promise((resolve) => {
-      const socket = new WebSocket(`ws://${this.#proxy()}/ws`, {
+      const scheme = this.#tls === undefined ? "ws" : "wss";
+      const socket = new WebSocket(`${scheme}://${this.#proxy()}/ws`, {
         headers: { "x-piko-endpoint": this.#endpoint },
+        ...this.#tls?.(),
       });
       let echoes = 0;
       socket.on("open", () => socket.send("0"));

@@ -38,6 +38,28 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     expect(await problems(await render(...args), folder)).toBe("");
   });
 
+  it("takes a certificate from a Secret for the ports of clients and agents, and for connections of nodes", async () => {
+    const config = (yaml: string): unknown =>
+      parseAllDocuments(find(yaml, "ConfigMap", "piko")?.data?.["server.yaml"] ?? "")[0]?.toJS();
+    const plain = await render("--set", "tls.mode=required,tls.serverName=piko.test");
+    expect(plain).not.toContain("/tls");
+    const secure = await render(
+      ...["--set", "tls.secretName=own,tls.serverName=piko.test,tls.ca=ca.crt"],
+      ...["--set", "config.upstream.tls.client_cas=/tls/ca.crt"],
+    );
+    const files = { cert: "/tls/tls.crt", key: "/tls/tls.key", mode: "optional" };
+    expect(config(secure)).toMatchObject({
+      proxy: { tls: { ...files, client: { server_name: "piko.test", root_cas: "/tls/ca.crt" } } },
+      upstream: { tls: { ...files, client_cas: "/tls/ca.crt" } },
+    });
+    const pods = JSON.stringify(find(secure, "StatefulSet", "piko")?.spec);
+    expect(pods).toContain('{"name":"tls","secret":{"secretName":"own"}}');
+    expect(pods).toContain('{"name":"tls","mountPath":"/tls","readOnly":true}');
+    const publicly = await render("--set", "tls.secretName=own,tls.serverName=piko.test");
+    expect(publicly).not.toContain("root_cas");
+    await expect(render("--set", "tls.secretName=own")).rejects.toThrow("tls.serverName");
+  });
+
   it("takes gossip's keys from a Secret, and leaves gossip plain without one", async () => {
     const config = (yaml: string): string => find(yaml, "ConfigMap", "piko")?.data?.["server.yaml"] ?? "";
     const plain = await render("--set", "gossipKeys.encryption=required");

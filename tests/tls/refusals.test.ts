@@ -120,6 +120,57 @@ function byteByByte(socket: Socket): Duplex {
   return stream;
 }
 
+const ECDHE_SUITES: readonly number[] = [0xc02b, 0xc02f, 0xc02c, 0xc030];
+/** Numbers of cipher suites of TLS 1.2 and before. */
+const OLD_SUITES: Readonly<Record<string, readonly number[]>> = {
+  "without encryption": [0x0001, 0x0002, 0x003b, 0xc006, 0xc010],
+  "made for export": [0x0003, 0x0006, 0x0008, 0x0014, 0x0017],
+  "without a certificate": [0x0018, 0x0034, 0x006c, 0x00a6, 0xc018],
+  "RC4 or 3DES": [0x0005, 0x000a, 0xc007, 0xc011, 0xc012],
+  "without forward secrecy": [0x002f, 0x0035, 0x003c, 0x009c, 0x009d],
+  CBC: [0xc009, 0xc013, 0xc023, 0xc027, 0xc028],
+};
+const ALERTS: Readonly<Record<number, string>> = { 40: "handshake_failure", 70: "protocol_version" };
+
+/** A record with a ClientHello (RFC 5246 section 7.4.1.2), which the libraries of today would not send. */
+function clientHello(version: number, suites: readonly number[]): Buffer {
+  // Curves and signatures that a server may need to choose a suite.
+  const extensions = Buffer.from("000a000400020017000b00020100000d0006000404030804", "hex");
+  const body = Buffer.concat([
+    uint16(version),
+    Buffer.alloc(32, 7),
+    Buffer.of(0),
+    uint16(suites.length * 2),
+    ...suites.map(uint16),
+    Buffer.of(1, 0),
+    uint16(extensions.length),
+    extensions,
+  ]);
+  const handshake = Buffer.concat([Buffer.of(1, 0), uint16(body.length), body]);
+  return Buffer.concat([Buffer.of(0x16, 3, 1), uint16(handshake.length), handshake]);
+}
+
+function uint16(value: number): Buffer {
+  return Buffer.of(value >> 8, value & 0xff);
+}
+
+/** The alert that answers the first record. */
+async function alertFor(server: RunningServer, port: Port, record: Buffer): Promise<string> {
+  const socket = connect(address(server, port));
+  const chunks: Buffer[] = [];
+  const over = new Promise<void>((resolve) => {
+    socket.on("data", (chunk: Buffer) => chunks.push(chunk));
+    socket.on("error", () => resolve());
+    socket.on("close", () => resolve());
+  });
+  socket.write(record);
+  await within(over, "an end");
+  const answer = Buffer.concat(chunks);
+  // Of an alert (21) that is fatal (2).
+  const isAlert = answer.length === 7 && answer[0] === 21 && answer[5] === 2;
+  return isAlert ? (ALERTS[answer[6] ?? 0] ?? String(answer[6])) : answer.toString("hex");
+}
+
 /** The end of somebody who isn't let in: TLS 1.3 lets its client say something before the server has looked. */
 const CUT = /^closed$|^error .*(ECONNRESET|EPIPE|socket disconnected)/;
 
@@ -173,6 +224,36 @@ describe.each(PORTS)("the %s port", (port) => {
     expect(await ask(server, port, weak)).toMatch(/^error/);
   });
 
+  it.each(Object.entries(OLD_SUITES))("takes no cipher that is %s", async (_, suites) => {
+    expect(await alertFor(server, port, clientHello(0x0303, suites))).toBe("handshake_failure");
+  });
+
+  it.each([
+    ["SSL 3.0", 0x0300, "handshake_failure"],
+    ["TLS 1.0", 0x0301, "protocol_version"],
+    ["TLS 1.1", 0x0302, "protocol_version"],
+  ])("speaks no %s", async (_, version, alert) => {
+    expect(await alertFor(server, port, clientHello(version, ECDHE_SUITES))).toBe(alert);
+  });
+
+  it("negotiates nothing anew", async () => {
+    const good = pairOf(clients["one of ours"]);
+    const socket = connectTls({
+      ...address(server, port),
+      ca: readFileSync(ours.cert),
+      ...good,
+      maxVersion: "TLSv1.2",
+    });
+    const failed = new Promise<string>((resolve) => {
+      socket.on("error", ({ message }) => resolve(message));
+      socket.once("secureConnect", () => {
+        socket.renegotiate({ rejectUnauthorized: true }, () => resolve("done"));
+      });
+    });
+    expect(await within(failed, "an answer")).toContain("no renegotiation");
+    socket.destroy();
+  });
+
   it("tells who speaks plain HTTP what is wrong, as Go does", async () => {
     const socket = connect(address(server, port));
     const whole = new Promise<string>((resolve) => {
@@ -193,7 +274,7 @@ describe.each(PORTS)("the %s port", (port) => {
   });
 });
 
-describe("an authority that is taken away", () => {
+describe.each(PORTS)("an authority that is taken away from the %s port", (port) => {
   it("lets nobody of it in from then on, whether the session is new or resumed", async () => {
     const directory = await scene.directory();
     const authorities = join(directory, "ca.pem");
@@ -204,25 +285,30 @@ describe("an authority that is taken away", () => {
     const sessions: Buffer[] = [];
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
       const socket = connectTls({
-        ...address(server, "proxy"),
+        ...address(server, port),
         servername: "localhost",
         ca: readFileSync(ours.cert),
         ...good,
         maxVersion,
       });
       socket.on("session", (session: Buffer) => sessions.push(session));
-      expect(await answerOn(socket, "GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")).toMatch(/^HTTP/);
+      expect(await answerOn(socket, "GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).toBe(
+        LET_IN[port],
+      );
     }
     expect(sessions.length).toBeGreaterThanOrEqual(2);
-    expect(await ask(server, "proxy", { ...good, session: sessions.at(-1) as Buffer })).toBe(LET_IN.proxy);
+    expect(await ask(server, port, { ...good, session: sessions.at(-1) as Buffer })).toBe(LET_IN[port]);
     copyFileSync(theirs.cert, authorities);
-    await server.program.waitFor("certificates read again");
-    await eventually(async () => CUT.test(await ask(server, "proxy", good)), "a refusal of a new session");
+    await server.program.waitForLine(
+      ({ fields }) => fields["msg"] === "certificates read again" && fields["port"] === port,
+      "certificates of the port",
+    );
+    await eventually(async () => CUT.test(await ask(server, port, good)), "a refusal of a new session");
     for (const session of sessions) {
       for (const pair of [good, {}])
-        expect(await ask(server, "proxy", { ...pair, session })).toMatch(/^(closed|error)/);
+        expect(await ask(server, port, { ...pair, session })).toMatch(/^(closed|error)/);
     }
-    expect(await ask(server, "proxy", pairOf(clients["another authority's"]))).toBe(LET_IN.proxy);
+    expect(await ask(server, port, pairOf(clients["another authority's"]))).toBe(LET_IN[port]);
   });
 });
 

@@ -28,7 +28,7 @@ export class H2Rig {
     const { context } = this.node;
     const config = { ...context.config, http2: { ...context.config.http2, ...http2 } };
     this.shared = createH2Shared({ config });
-    const client = { address: "192.0.2.1", trusted: false, secure: false, counted: true };
+    const client = { address: "192.0.2.1", trusted: false, secure: false, certificate: "", counted: true };
     this.connection = new H2Client(
       context,
       this.shared,

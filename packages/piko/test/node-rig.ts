@@ -74,7 +74,14 @@ export class NodeRig {
       dateLine: { get: () => Buffer.from("Date: now\r\n") },
       ...dependencies,
     } as unknown as ProxyDependencies);
-    const client = { address: "192.0.2.1", trusted, secure: false, counted: true, ...options.peer };
+    const client = {
+      address: "192.0.2.1",
+      trusted,
+      secure: false,
+      certificate: "",
+      counted: true,
+      ...options.peer,
+    };
     this.connection = new H1Client(this.context, this.socket.asSocket(), client, () => void this.gone++);
   }
 

@@ -2,6 +2,7 @@
 // certificate for localhost, and a client certificate. Needs the openssl command.
 
 import { execFileSync } from "node:child_process";
+import { X509Certificate } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,8 +46,8 @@ export interface KeyPair {
 }
 
 export interface SignOptions {
-  /** `serverAuth` by default. */
-  readonly usage?: "serverAuth" | "clientAuth";
+  /** `serverAuth` by default; `signing` makes an authority in between. */
+  readonly usage?: "serverAuth" | "clientAuth" | "serverAuth,clientAuth" | "signing";
   /** Subject alternative names, `DNS:localhost,IP:127.0.0.1` by default. */
   readonly names?: string;
   /** When it counts, as `20260101000000Z`; by default from now on, for two days. */
@@ -61,20 +62,17 @@ export class CertificateWorkshop {
   /** A new authority. */
   authority(name: string): KeyPair {
     const pair = this.#pair(name);
-    this.#openssl(
-      "req",
-      "-x509",
-      ...NEW_KEY,
-      "-keyout",
-      pair.key,
-      "-out",
-      pair.cert,
-      "-days",
-      "2",
-      "-subj",
-      `/CN=${name}`,
-    );
+    const key = [...NEW_KEY, "-keyout", pair.key];
+    this.#openssl("req", "-x509", ...key, "-out", pair.cert, "-days", "2", "-subj", `/CN=${name}`);
     return pair;
+  }
+
+  /** Another certificate of the same authority, with the same name and key. */
+  renew(authority: KeyPair, name: string): KeyPair {
+    const cert = join(this.directory, `${name}.crt`);
+    const subject = new X509Certificate(readFileSync(authority.cert)).subject;
+    this.#openssl("req", "-x509", "-key", authority.key, "-out", cert, "-days", "3", "-subj", `/${subject}`);
+    return { cert, key: authority.key };
   }
 
   /** A new key, and a certificate of it that the authority signs. */
@@ -82,7 +80,11 @@ export class CertificateWorkshop {
     const { usage = "serverAuth", names = "DNS:localhost,IP:127.0.0.1", from, until } = options;
     const pair = this.#pair(name);
     const path = (ending: string): string => join(this.directory, `${name}.${ending}`);
-    writeFileSync(path("ext"), `subjectAltName=${names}\nextendedKeyUsage=${usage}\n`);
+    const extensions =
+      usage === "signing"
+        ? "basicConstraints=critical,CA:TRUE\n"
+        : `subjectAltName=${names}\nextendedKeyUsage=${usage}\n`;
+    writeFileSync(path("ext"), extensions);
     this.#openssl("req", ...NEW_KEY, "-keyout", pair.key, "-out", path("csr"), "-subj", `/CN=${name}`);
     if (from === undefined || until === undefined) {
       const signing = [

@@ -27,6 +27,7 @@ import (
 type agentListener struct {
 	base, endpoint, token, tenant string
 	reconnectAlways               bool
+	tls                           tlsFiles
 
 	lock    sync.Mutex
 	session *yamux.Session
@@ -37,7 +38,7 @@ type agentListener struct {
 func (l *agentListener) connect(ctx context.Context) error {
 	wait := 100 * time.Millisecond
 	for attempt := 1; ; attempt++ {
-		conn, header, err := dialTunnel(ctx, l.base, "/piko/v1/upstream/"+l.endpoint, l.token, l.tenant)
+		conn, header, err := dialTunnel(ctx, l.base, "/piko/v1/upstream/"+l.endpoint, l.token, l.tenant, l.tls)
 		if err == nil {
 			config := yamux.DefaultConfig()
 			config.LogOutput = os.Stderr
@@ -108,6 +109,7 @@ func runAgent(args []string) error {
 	flags.StringVar(&listener.token, "token", "", "bearer token")
 	flags.StringVar(&listener.tenant, "tenant", "", "tenant id")
 	flags.BoolVar(&listener.reconnectAlways, "reconnect-always", false, "reconnect after a clean close too")
+	listener.tls.register(flags)
 	target := flags.String("target", "", "host:port of the service")
 	mode := flags.String("mode", "http", "http or tcp")
 	graceful := flags.Bool("graceful", true, "drain on SIGTERM")

@@ -35,7 +35,13 @@ func (r *refusal) retryable() bool {
 }
 
 // dialTunnel opens a WebSocket at base + path as the Go clients do: no subprotocol, no extension, no Origin.
-func dialTunnel(ctx context.Context, base, path, token, tenant string) (*tunnelConn, http.Header, error) {
+func dialTunnel(
+	ctx context.Context, base, path, token, tenant string, files tlsFiles,
+) (*tunnelConn, http.Header, error) {
+	config, err := files.load()
+	if err != nil {
+		return nil, nil, err
+	}
 	url := base + path
 	if rest, ok := strings.CutPrefix(url, "http"); ok {
 		url = "ws" + rest
@@ -47,7 +53,7 @@ func dialTunnel(ctx context.Context, base, path, token, tenant string) (*tunnelC
 	if tenant != "" {
 		header.Set("X-Piko-Tenant-Id", tenant)
 	}
-	dialer := websocket.Dialer{HandshakeTimeout: time.Minute}
+	dialer := websocket.Dialer{HandshakeTimeout: time.Minute, TLSClientConfig: config}
 	ws, response, err := dialer.DialContext(ctx, url, header)
 	if err == nil {
 		return newTunnelConn(ws), response.Header, nil

@@ -21,11 +21,13 @@ func runDial(args []string) error {
 	base := flags.String("url", "http://127.0.0.1:8000", "proxy port of the server")
 	endpoint := flags.String("endpoint", "", "endpoint to dial")
 	token := flags.String("token", "", "bearer token")
+	var files tlsFiles
+	files.register(flags)
 	count := flags.Int64("send-bytes", 0, "echo check: how many bytes to send and expect back")
 	seed := flags.Uint64("seed", 1, "echo check: seed of the bytes")
 	_ = flags.Parse(args)
 
-	conn, _, err := dialTunnel(context.Background(), *base, "/_piko/v1/tcp/"+*endpoint, *token, "")
+	conn, _, err := dialTunnel(context.Background(), *base, "/_piko/v1/tcp/"+*endpoint, *token, "", files)
 	if err != nil {
 		return err
 	}
@@ -86,6 +88,8 @@ func runForward(args []string) error {
 	base := flags.String("url", "http://127.0.0.1:8000", "proxy port of the server")
 	endpoint := flags.String("endpoint", "", "endpoint to dial")
 	token := flags.String("token", "", "bearer token")
+	var files tlsFiles
+	files.register(flags)
 	address := flags.String("listen", "127.0.0.1:0", "local address")
 	_ = flags.Parse(args)
 
@@ -100,7 +104,7 @@ func runForward(args []string) error {
 			return err
 		}
 		go func() {
-			remote, _, err := dialTunnel(context.Background(), *base, "/_piko/v1/tcp/"+*endpoint, *token, "")
+			remote, _, err := dialTunnel(context.Background(), *base, "/_piko/v1/tcp/"+*endpoint, *token, "", files)
 			if err != nil {
 				emit("dial failed", fields{"error": err.Error()})
 				_ = local.Close()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -33,6 +35,10 @@ type tunnel struct {
 // opens one stream a request, and a control port with which a test ends tunnels in every way that there is.
 type goServer struct {
 	token string
+	// The proxy port of another node, which gets the requests for endpoints that aren't here; empty for none.
+	other string
+	// How that node is connected to.
+	tls *tls.Config
 
 	lock    sync.Mutex
 	tunnels []*tunnel
@@ -48,7 +54,15 @@ func runServer(args []string) error {
 	upstream := flags.String("upstream", "127.0.0.1:0", "upstream address")
 	proxy := flags.String("proxy", "127.0.0.1:0", "proxy address")
 	control := flags.String("control", "127.0.0.1:0", "control address")
+	flags.StringVar(&server.other, "other", "", "URL of another node's proxy port")
+	var files tlsFiles
+	files.register(flags)
 	_ = flags.Parse(args)
+	config, err := files.load()
+	if err != nil {
+		return err
+	}
+	server.tls = config
 
 	addresses := fields{}
 	serve := func(name, address string, handler http.Handler) error {
@@ -57,6 +71,9 @@ func runServer(args []string) error {
 			return err
 		}
 		addresses[name] = listener.Addr().String()
+		if config != nil && name != "control" {
+			listener = tls.NewListener(listener, config)
+		}
 		go func() {
 			_ = (&http.Server{Handler: handler, ErrorLog: log.New(io.Discard, "", 0)}).Serve(listener)
 		}()
@@ -187,6 +204,37 @@ func endpointOf(r *http.Request) string {
 }
 
 func (s *goServer) httpProxy() http.Handler {
+	own := s.ownProxy()
+	if s.other == "" {
+		return own
+	}
+	other := s.otherProxy()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(s.of(endpointOf(r))) > 0 || r.Header.Get("X-Piko-Forward") == "true" {
+			own.ServeHTTP(w, r)
+		} else {
+			other.ServeHTTP(w, r)
+		}
+	})
+}
+
+// otherProxy sends requests on to another node.
+func (s *goServer) otherProxy() http.Handler {
+	target, _ := url.Parse(s.other)
+	return &httputil.ReverseProxy{
+		Director: func(r *http.Request) {
+			r.URL.Scheme, r.URL.Host = target.Scheme, target.Host
+			r.Header.Set("X-Piko-Forward", "true")
+		},
+		Transport:     &http.Transport{TLSClientConfig: s.tls},
+		FlushInterval: -1,
+		ErrorHandler:  upstreamUnreachable,
+		ErrorLog:      log.New(io.Discard, "", 0),
+	}
+}
+
+// ownProxy sends requests to the agents that are here.
+func (s *goServer) ownProxy() http.Handler {
 	return &httputil.ReverseProxy{
 		Director: func(r *http.Request) {
 			r.URL.Scheme, r.URL.Host = "http", endpointOf(r)

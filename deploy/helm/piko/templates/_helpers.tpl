@@ -69,6 +69,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- $_ := set $own.cluster "gossip" (dict "encryption" .encryption "secret_key_files" $files) }}
 {{- end }}
 {{- end }}
+{{- with .Values.tls }}
+{{- if .secretName }}
+{{- if not .serverName }}{{ fail "tls.secretName needs tls.serverName, a name that the certificate is made out to" }}{{ end }}
+{{- $client := dict "server_name" .serverName }}
+{{- if .ca }}{{- $_ := set $client "root_cas" (printf "/tls/%s" .ca) }}{{ end }}
+{{- $files := dict "cert" "/tls/tls.crt" "key" "/tls/tls.key" "mode" .mode }}
+{{- $_ := set $own "proxy" (dict "tls" (merge (dict "client" $client) $files)) }}
+{{- $_ := set $own "upstream" (dict "tls" $files) }}
+{{- end }}
+{{- end }}
 {{- mustMergeOverwrite $own (deepCopy .Values.config) | toYaml }}
 {{- end }}
 

@@ -12,6 +12,7 @@ const NOBODY: Asked = {
   endpointId: "",
   identity: undefined,
   credential: undefined,
+  certificate: "",
 };
 
 function start(): { audit: AuditLog; log: RecordedLog; clock: FakeClock } {
@@ -39,6 +40,14 @@ describe("a refusal's line", () => {
       status: 401,
     });
     for (const part of [TOKEN, ...TOKEN.split(".")]) expect(log.lines.join("")).not.toContain(part);
+  });
+
+  it("says whom the certificate is made out to, where there is one", async () => {
+    const { audit, log } = start();
+    audit.refused({ ...NOBODY, certificate: `CN=${"x".repeat(1_000)}` }, REFUSED.missing);
+    audit.refused(NOBODY, REFUSED.missing);
+    expect(await log.line("refused")).toMatchObject({ "client-certificate": `CN=${"x".repeat(253)}` });
+    expect(await log.line("refused", 1)).not.toHaveProperty("client-certificate");
   });
 
   it.each([undefined, "", "x", "Bearer a.b.c", `Bearer ${"x".repeat(10_000)}.${CLAIMS}.x`])(

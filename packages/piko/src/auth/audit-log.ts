@@ -10,7 +10,7 @@ import { MAX_TOKEN_BYTES, payloadOf } from "./token.js";
 
 /** Lines about refusals in a second, of one port; who sends more is counted only. */
 export const MAX_REFUSALS_PER_SECOND = 100;
-/** Longest text of a claim in a line. */
+/** Longest text of a claim, or of a certificate's subject, in a line. */
 const MAX_CLAIM_LENGTH = 256;
 
 /** What was asked for, and by whom. */
@@ -25,6 +25,8 @@ export interface Asked {
   readonly identity: Identity | undefined;
   /** The field's value; undefined for none. */
   readonly credential: string | undefined;
+  /** Whom the client's certificate is made out to; empty for none. */
+  readonly certificate: string;
 }
 
 export class AuditLog {
@@ -48,7 +50,7 @@ export class AuditLog {
     this.#logger.info("opened", this.#describe(asked));
   }
 
-  /** A tunnel is gone, or its token no longer counts; `reason` says why. */
+  /** A tunnel is gone, or its token or certificate no longer counts; `reason` says why. */
   lost(asked: Asked, reason: string): void {
     this.#logger.info("lost", { ...this.#describe(asked), reason });
   }
@@ -70,12 +72,13 @@ export class AuditLog {
   }
 
   #describe(asked: Asked): Record<string, unknown> {
-    const { address, credential, endpointId, identity, tenantId } = asked;
+    const { address, certificate, credential, endpointId, identity, tenantId } = asked;
     return {
       port: this.#port,
       "client-ip": address,
       ...(endpointId === "" ? {} : { "endpoint-id": endpointId }),
       ...(tenantId === "" ? {} : { "tenant-id": tenantId }),
+      ...(certificate === "" ? {} : { "client-certificate": certificate.slice(0, MAX_CLAIM_LENGTH) }),
       ...(identity === undefined ? claimed(credential) : named(identity.claims)),
     };
   }

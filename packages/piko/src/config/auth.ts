@@ -129,7 +129,7 @@ export const UPSTREAM_AUTH: Section<UpstreamAuthConfig> = section<UpstreamAuthCo
     ...PORT_FIELDS,
     expiryGraceMs: duration(
       "5s",
-      "Time for what is under way on a tunnel whose token has expired or no longer counts; then it is cut.",
+      "Time for what is under way on a tunnel whose token has expired, or whose token or client certificate no longer counts; then it is cut.",
     ),
   },
   checkKeys,

@@ -16,10 +16,12 @@ import { visibleJson } from "../base/visible-text.js";
 import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
 import type { ServerTlsConfig } from "../config/server-tls.js";
+import type { Distrusts } from "./accept/authorities.js";
 import type { Certificates } from "./accept/certificates.js";
 import { listen } from "./accept/listen.js";
 import { TcpListener } from "./accept/tcp-listener.js";
 import { TlsAcceptor, type TlsOwner } from "./accept/tls-acceptor.js";
+import { HANDSHAKE_RECORD } from "./accept/tls-on-plain-port.js";
 import type { DeadlineSweep } from "./deadline-sweep.js";
 import { peerAddress } from "./peer-address.js";
 import { OpenFiles } from "./accept/open-files.js";
@@ -63,6 +65,8 @@ export interface RouteServerOptions {
   readonly guard?: (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean>;
   /** With them the port speaks TLS. */
   readonly tls?: RouteTls | undefined;
+  /** A connection of this address has begun a TLS handshake, and the port has no TLS. */
+  readonly onTlsHandshake?: (address: string) => void;
   /** Time for a whole request, from the connection or the end of the last response on. */
   readonly requestMs?: number;
 }
@@ -126,6 +130,15 @@ export class RouteServer implements TlsOwner {
     this.#server.emit("connection", socket);
   }
 
+  onDistrust(distrusts: Distrusts): void {
+    for (const socket of [...this.#connections]) {
+      if (!distrusts(socket)) continue;
+      const response = this.#responses.get(socket);
+      if (response === undefined) socket.destroy();
+      else response.once("finish", () => socket.end());
+    }
+  }
+
   isTrusted(): boolean {
     return false;
   }
@@ -187,7 +200,8 @@ export class RouteServer implements TlsOwner {
   }
 
   /** What came is no request, or came too late. */
-  #refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+  #refuse(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Socket): void {
+    if (error.rawPacket?.[0] === HANDSHAKE_RECORD) this.#options.onTlsHandshake?.(peerAddress(socket));
     const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
     if (late) this.#options.limits.hit("read_header_timeout");
     // Who sent nothing takes an answer for that to something else.

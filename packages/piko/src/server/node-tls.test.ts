@@ -13,12 +13,12 @@ const ca = workshop.authority("ca");
 const pair = workshop.sign(ca, "node");
 const defaults = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] });
 
-function tlsOf(tls: Partial<ServerTlsConfig>): NodeTls {
+function tlsOf(tls: Partial<ServerTlsConfig>, log = new RecordedLog()): NodeTls {
   const config: ServerConfig = {
     ...defaults,
     proxy: { ...defaults.proxy, tls: { ...defaults.proxy.tls, ...tls } },
   };
-  return new NodeTls({ config, logger: new RecordedLog().logger, clock: new FakeClock(), wallNow: () => 0 });
+  return new NodeTls({ config, logger: log.logger, clock: new FakeClock(), wallNow: () => 0 });
 }
 
 const client = { ...defaults.proxy.tls.client, rootCas: ca.cert };
@@ -50,6 +50,16 @@ describe("how a node connects to another one's proxy port", () => {
     const named = tlsOf({ ...required, client: { ...client, serverName: "node.test" } }).dialProxy;
     expect(named(node, "10.0.0.2")?.servername).toBe("node.test");
   });
+});
+
+it("warns of plain connections that need no certificate where TLS ones do", async () => {
+  const log = new RecordedLog();
+  tlsOf({ ...optional, clientCas: ca.cert }, log);
+  const warning = "plain connections are let in without a certificate: tls.mode is optional";
+  expect(await log.line(warning)).toMatchObject({ level: "warn", subsystem: "proxy", port: "proxy" });
+  const silent = new RecordedLog();
+  for (const tls of [optional, { ...required, clientCas: ca.cert }]) tlsOf(tls, silent);
+  expect(silent.find(warning)).toEqual([]);
 });
 
 it("tells the others which of its ports take TLS", () => {

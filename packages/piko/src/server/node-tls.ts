@@ -48,7 +48,11 @@ export class NodeTls {
   constructor({ config, logger, clock, wallNow }: NodeTlsOptions) {
     const certificates = (port: string, tls: ServerTlsConfig): Certificates | undefined => {
       if (!hasTls(tls)) return undefined;
-      return new Certificates({ port, config: tls, logger: logger.subsystem(port), clock, wallNow });
+      const log = logger.subsystem(port);
+      if (tls.mode === "optional" && tls.clientCas !== "") {
+        log.warn("plain connections are let in without a certificate: tls.mode is optional", { port });
+      }
+      return new Certificates({ port, config: tls, logger: log, clock, wallNow });
     };
     const { admin, proxy, upstream } = config;
     this.proxy = certificates("proxy", proxy.tls);

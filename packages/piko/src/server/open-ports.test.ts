@@ -1,8 +1,11 @@
+import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { loadConfig } from "../config/load-config.js";
 import { SERVER, type ServerConfig } from "../config/server.js";
 import { findOpenPorts } from "./open-ports.js";
 
+/** Whatever it holds: what is in files is read later. */
+const FILE = fileURLToPath(import.meta.url);
 const ALL = { host: "::", port: 1 };
 const LOOPBACK = { host: "127.0.0.1", port: 1 };
 const EVERYWHERE = { upstream: ALL, admin: ALL, gossip: ALL };
@@ -39,6 +42,18 @@ describe("open ports", () => {
       { keys: ["cluster", "gossip", "encryption"], value: "required", flag: "" },
       { keys: ["cluster", "gossip", "secretKeys"], value: [key], flag: "" },
     ];
+    const server = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
+    expect(Object.keys(findOpenPorts(server, EVERYWHERE))).toEqual(["admin"]);
+  });
+
+  it("don't have those among them that ask for a certificate", () => {
+    const mutual = (port: string, more: Record<string, string>) =>
+      Object.entries({ cert: FILE, key: FILE, clientCas: FILE, ...more }).map(([name, value]) => ({
+        keys: [port, "tls", name],
+        value,
+        flag: "",
+      }));
+    const given = [...mutual("upstream", {}), ...mutual("admin", { mode: "optional" })];
     const server = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
     expect(Object.keys(findOpenPorts(server, EVERYWHERE))).toEqual(["admin"]);
   });

@@ -3,6 +3,7 @@
 import type { HostPort } from "../base/address.js";
 import { hasKeys } from "../config/auth.js";
 import type { ServerConfig } from "../config/server.js";
+import type { ServerTlsConfig } from "../config/server-tls.js";
 
 /** Settings that close a port. */
 const KEYS = "hmac_secret_key_file, rsa_public_key_file, ecdsa_public_key_file or jwks.endpoint";
@@ -19,10 +20,10 @@ export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly
   const { admin, cluster, proxy, upstream } = config;
   const agentsKnown = hasKeys(upstream.auth) || upstream.tenants.length > 0;
   const open: Record<string, string> = {};
-  if (!agentsKnown && !isLoopback(bound.upstream)) {
+  if (!agentsKnown && !asksForCertificates(upstream.tls) && !isLoopback(bound.upstream)) {
     open["upstream"] = `anybody may listen on any endpoint: set upstream.auth (${KEYS}) or upstream.tenants`;
   }
-  if (!hasKeys(admin.auth) && !isLoopback(bound.admin)) {
+  if (!hasKeys(admin.auth) && !asksForCertificates(admin.tls) && !isLoopback(bound.admin)) {
     open["admin"] = `anybody may see the state of the cluster: set admin.auth (${KEYS})`;
   }
   // What a forged node is sent, a hop's request or one with `?forward=`, has its sender's token.
@@ -32,6 +33,11 @@ export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly
       "anybody may join as a node, and is sent requests with their tokens: set cluster.gossip.encryption to required, with cluster.gossip.secret_key_files";
   }
   return open;
+}
+
+/** Nobody comes in without a certificate. */
+function asksForCertificates({ clientCas, mode }: ServerTlsConfig): boolean {
+  return clientCas !== "" && mode === "required";
 }
 
 function isLoopback({ host }: HostPort): boolean {

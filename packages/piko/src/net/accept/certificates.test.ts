@@ -1,4 +1,4 @@
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { CertificateWorkshop, FakeClock, type KeyPair } from "@piko/testkit";
@@ -48,13 +48,18 @@ function create(config: Partial<ServerTlsConfig> = {}, nowMs = 0) {
     wallNow: () => time.nowMs,
   });
   let changes = 0;
-  certificates.watch(() => changes++);
+  const distrusts: boolean[] = [];
+  certificates.watch((found) => {
+    changes++;
+    distrusts.push(found !== undefined);
+  });
   return {
     certificates,
     clock,
     time,
     warnings,
     changes: () => changes,
+    distrusts,
   };
 }
 
@@ -100,6 +105,21 @@ describe("Certificates", () => {
     writeFileSync(clientCas, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     expect(() => create({ clientCas })).toThrow(`tls of the proxy port: can't use ${clientCas}`);
     expect(() => create({ cert: join(directory, "absent") })).toThrow("(ENOENT)");
+  });
+
+  it("say with their change whether an authority is gone", () => {
+    const clientCas = join(directory, "ca.pem");
+    const other = workshop.authority("other");
+    const pem = [ca, other].map((authority) => readFileSync(authority.cert, "utf8"));
+    writeFileSync(clientCas, pem[0] as string);
+    const { clock, distrusts } = create({ clientCas });
+    for (const text of [pem.join(""), pem[1] as string]) {
+      writeFileSync(clientCas, text);
+      clock.advance(10_000);
+    }
+    put(second);
+    clock.advance(10_000);
+    expect(distrusts).toEqual([false, true, false]);
   });
 
   it("are chosen by the name that they are made out to", () => {

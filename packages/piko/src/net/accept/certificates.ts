@@ -8,6 +8,7 @@ import { createSecureContext, type SecureContext, type SecureContextOptions } fr
 import type { Clock, Timer } from "@piko/tunnel";
 import type { CertificateConfig, ServerTlsConfig } from "../../config/server-tls.js";
 import type { Logger } from "../../observability/logger.js";
+import { Authorities, type Distrusts } from "./authorities.js";
 
 /** RFC 9325: forward secrecy and authenticated encryption only. Those of TLS 1.3 all are. */
 const CIPHERS = [
@@ -25,7 +26,6 @@ const CIPHERS = [
 const DAY_MS = 86_400_000;
 /** When a certificate that nobody has renewed is worth a warning. */
 const WARN_BEFORE_MS: readonly number[] = [DAY_MS, 14 * DAY_MS];
-const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /** When a certificate in force ends. */
 export interface CertificateExpiry {
@@ -48,6 +48,8 @@ interface Loaded {
   /** Of the certificate for whoever asks for no name that another one has. */
   readonly options: SecureContextOptions;
   readonly named: readonly Entry[];
+  /** Undefined: clients show no certificates. */
+  readonly authorities: Authorities | undefined;
   readonly expiries: readonly CertificateExpiry[];
 }
 
@@ -67,7 +69,7 @@ export class Certificates {
   /** How often in a row the files couldn't be used. */
   #failures = 0;
   #timer: Timer | undefined;
-  #onChange: (() => void) | undefined;
+  #onChange: ((distrusts: Distrusts | undefined) => void) | undefined;
   /** For each certificate's end, how near it was when it was warned about. */
   readonly #warned = new Map<number, number>();
 
@@ -81,8 +83,11 @@ export class Certificates {
     this.#loaded = load(options.config, options.port);
   }
 
-  /** Looks at the files from now on. `onChange`: others are in force, which have to take the place of those before at once. */
-  watch(onChange: () => void): void {
+  /**
+   * Looks at the files from now on. `onChange`: others are in force, which have to take the place of those before at once;
+   * `distrusts` finds the connections that have to end, undefined where no authority is gone.
+   */
+  watch(onChange: (distrusts: Distrusts | undefined) => void): void {
     this.#onChange = onChange;
     this.#warnOfEnds();
     this.#wait();
@@ -91,6 +96,11 @@ export class Certificates {
   /** What `node:tls` takes for whoever asks for no other name. */
   get options(): SecureContextOptions {
     return this.#loaded.options;
+  }
+
+  /** Who verifies clients; undefined where they show no certificates. */
+  get authorities(): Authorities | undefined {
+    return this.#loaded.authorities;
   }
 
   /** The certificates in force. */
@@ -119,10 +129,11 @@ export class Certificates {
         logger.warn("certificates can't be used, those before stay in force", { error });
       return;
     }
+    const { authorities: before } = this.#loaded;
     this.#loaded = loaded;
     this.#failures = 0;
     logger.info("certificates read again", { port });
-    this.#onChange?.();
+    this.#onChange?.(before === undefined ? undefined : loaded.authorities?.distrustsOf(before));
     this.#warnOfEnds();
   }
 
@@ -163,7 +174,8 @@ function readContents(config: ServerTlsConfig, port: string): string {
 function load(config: ServerTlsConfig, port: string): Loaded {
   const contents = readContents(config, port);
   const { clientCas, minVersion } = config;
-  const ca = clientCas === "" ? undefined : readAuthorities(clientCas, port);
+  const ca = clientCas === "" ? undefined : read(clientCas, port);
+  const authorities = ca === undefined ? undefined : parseAuthorities(ca, clientCas, port);
   const entries = pairs(config).map((pair) => {
     const cert = read(pair.cert, port);
     const options = {
@@ -185,24 +197,19 @@ function load(config: ServerTlsConfig, port: string): Loaded {
     path: cert,
     notAfterMs: Date.parse(entries[at]?.leaf.validTo ?? ""),
   }));
-  return { contents, options: first.options, named, expiries };
+  return { contents, options: first.options, named, authorities, expiries };
 }
 
 function pairs(config: ServerTlsConfig): readonly CertificateConfig[] {
   return [{ cert: config.cert, key: config.key }, ...config.certificates];
 }
 
-/** @throws Error where one isn't a certificate: `node:tls` ignores what it can't read, and would let nobody in. */
-function readAuthorities(path: string, port: string): string {
-  const pem = read(path, port);
-  const certificates = pem.match(PEM_CERTIFICATE) ?? [];
+function parseAuthorities(pem: string, path: string, port: string): Authorities {
   try {
-    const authorities = certificates.map((certificate) => new X509Certificate(certificate));
-    if (authorities.length === 0) throw new Error("no certificate in it");
+    return new Authorities(pem);
   } catch (error) {
     throw new Error(`tls of the ${port} port: can't use ${path}`, { cause: error });
   }
-  return pem;
 }
 
 function read(path: string, port: string): string {

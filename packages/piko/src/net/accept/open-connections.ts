@@ -21,6 +21,10 @@ export class OpenConnections {
     return this.#sockets.size;
   }
 
+  [Symbol.iterator](): IterableIterator<Socket> {
+    return this.#sockets.values();
+  }
+
   /** Takes a connection in, until it is closed. `full`: there is no room, whatever the number. */
   add(socket: Socket, full = false): void {
     if (full || this.#sockets.size >= this.#max) this.#makeRoom(full);

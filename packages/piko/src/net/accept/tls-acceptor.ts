@@ -8,6 +8,7 @@ import type { Clock } from "@piko/tunnel";
 import type { ServerTlsConfig } from "../../config/server-tls.js";
 import type { Logger } from "../../observability/logger.js";
 import { deadlineAfter, type DeadlineSweep } from "../deadline-sweep.js";
+import type { Distrusts } from "./authorities.js";
 import type { Certificates } from "./certificates.js";
 import { ClientCounts } from "./client-counts.js";
 import { TlsConnection, type TlsConnectionOwner, type TlsRefusal } from "./tls-connection.js";
@@ -18,6 +19,8 @@ export interface TlsOwner {
   onSecure(socket: TLSSocket, address: string, lacksHeader: boolean): void;
   /** It isn't TLS, where that is optional; its first bytes are in the socket. */
   onPlain(socket: Socket, address: string, lacksHeader: boolean): void;
+  /** Authorities of clients are gone: connections that are handed over, and that `distrusts` finds, take no request more. */
+  onDistrust(distrusts: Distrusts): void;
   /** Whether the address has no share of its own: a trusted proxy, which brings many. */
   isTrusted(peer: string): boolean;
 }
@@ -57,6 +60,8 @@ export class TlsAcceptor implements TlsConnectionOwner {
   readonly #clients: ClientCounts;
   /** By their other end, which is how a TLS socket tells whose it is. */
   readonly #connections = new Map<string, TlsConnection>();
+  /** How often authorities of clients have gone. */
+  #distrusts = 0;
   /** Closed within its handshake: why is told right behind it, by a socket that has no other end any more. */
   #lastClosed: TlsConnection | undefined;
 
@@ -74,7 +79,12 @@ export class TlsAcceptor implements TlsConnectionOwner {
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     });
     // The table of names has changed already: a client that resumes its session is looked at by the same certificates.
-    certificates.watch(() => this.#server.setSecureContext(certificates.options));
+    certificates.watch((distrusts) => {
+      this.#server.setSecureContext(certificates.options);
+      if (distrusts === undefined) return;
+      this.#distrusts++;
+      options.owner.onDistrust(distrusts);
+    });
     this.#server.on("secureConnection", (socket) => {
       const connection = this.#find(socket);
       if (connection === undefined) socket.destroy();
@@ -115,6 +125,7 @@ export class TlsAcceptor implements TlsConnectionOwner {
       plainAllowed: config.mode === "optional",
       header:
         proxyHeaders?.mayHave(peer) !== true ? "none" : proxyHeaders.mayLack(peer) ? "optional" : "required",
+      distrusts: this.#distrusts,
       deadlineMs: deadlineAfter(clock.now(), config.handshakeTimeoutMs),
     });
     const before = this.#connections.get(connection.key);
@@ -135,8 +146,15 @@ export class TlsAcceptor implements TlsConnectionOwner {
   }
 
   onSecure(connection: TlsConnection, socket: TLSSocket): void {
+    const { certificates, owner } = this.#options;
+    // Its handshake began by what was in force then.
+    if (connection.distrusts !== this.#distrusts && certificates.authorities?.vouchFor(socket) === false) {
+      socket.destroy();
+      this.#count("certificate", connection.address, "authority gone");
+      return;
+    }
     this.handshakes++;
-    this.#options.owner.onSecure(socket, connection.address, !connection.hasHeader);
+    owner.onSecure(socket, connection.address, !connection.hasHeader);
   }
 
   onPlain(connection: TlsConnection, socket: Socket): void {

@@ -5,9 +5,8 @@ import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import type { Expiring } from "../deadline-sweep.js";
 import { parseProxyHeader } from "./proxy-protocol.js";
+import { HANDSHAKE_RECORD } from "./tls-on-plain-port.js";
 
-/** First byte of a TLS record that holds a ClientHello (RFC 8446 section 5.1: handshake, 22). */
-const HANDSHAKE_RECORD = 0x16;
 /** What Go's servers say, so that whoever reads it finds the same help. */
 const PLAIN_ANSWER = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
@@ -44,6 +43,8 @@ export interface TlsConnectionOptions {
   readonly plainAllowed: boolean;
   /** Whether a PROXY protocol header comes first. */
   readonly header: "none" | "optional" | "required";
+  /** How often authorities had gone when it came. */
+  readonly distrusts: number;
   /** Until when the handshake has to be done. */
   readonly deadlineMs: number;
 }
@@ -53,6 +54,7 @@ export class TlsConnection implements Expiring {
   readonly key: string;
   readonly peer: string;
   readonly counted: boolean;
+  readonly distrusts: number;
   /** The client's: the peer, or whom its PROXY header names. */
   address: string;
   /** It began with a PROXY header. */
@@ -72,6 +74,7 @@ export class TlsConnection implements Expiring {
     this.key = `${socket.remoteAddress} ${socket.remotePort}`;
     this.peer = peer;
     this.counted = options.counted;
+    this.distrusts = options.distrusts;
     this.address = peer;
     this.#options = options;
     this.#bytes = undefined;

@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Authoriser } from "../../auth/authoriser.js";
 import type { Identity } from "../../auth/identity.js";
 import type { Refusal } from "../../auth/refusal.js";
+import { certificateSubject } from "../../net/accept/authorities.js";
 import { send } from "../../net/route-server.js";
 
 /** Pages for programs that have no token. */
@@ -49,8 +50,14 @@ export class AdminGuard {
     tenantId: string,
   ): false {
     const { message, status } = refusal;
-    const address = socket.remoteAddress ?? "";
-    this.#auth.onRefused(refusal, { address, tenantId, endpointId: "", identity: undefined, credential });
+    this.#auth.onRefused(refusal, {
+      address: socket.remoteAddress ?? "",
+      tenantId,
+      endpointId: "",
+      identity: undefined,
+      credential,
+      certificate: certificateSubject(socket),
+    });
     const body = JSON.stringify({ error: message });
     // As on the other ports: a 401 is Go Piko's to the byte.
     const fields: Record<string, string> =

@@ -12,6 +12,7 @@ import {
   send,
 } from "../../net/route-server.js";
 import type { TlsAcceptor } from "../../net/accept/tls-acceptor.js";
+import { TlsOnPlainPort } from "../../net/accept/tls-on-plain-port.js";
 import type { Logger } from "../../observability/logger.js";
 import type { Metrics } from "../../observability/metrics.js";
 import type { Cluster } from "../cluster/cluster.js";
@@ -60,6 +61,7 @@ export class AdminPort {
       ["/ready", (response) => send(response, isReady() ? 200 : 503)],
       ["/metrics", metricsRoute(metrics)],
     ]);
+    const tlsOnPlainPort = new TlsOnPlainPort(logger, clock);
     this.#server = new RouteServer({
       name: "admin",
       logger,
@@ -67,6 +69,7 @@ export class AdminPort {
       limits: createRouteLimits(metrics, "piko_admin_limited_total", "admin", logger, clock),
       find: (path) => this.#routes.get(path) ?? status.find(path) ?? profiles?.find(path),
       guard: (request, response) => guard.admit(request, response),
+      onTlsHandshake: (address) => tlsOnPlainPort.note(address),
       intercept: (request, response) => forward.answer(request, response),
     });
   }

@@ -13,6 +13,8 @@ export interface Client {
   readonly trusted: boolean;
   /** It speaks TLS with this node. */
   readonly secure: boolean;
+  /** Whom its certificate is made out to; empty for none. */
+  readonly certificate: string;
   /** The connection counts as one of this address. */
   readonly counted: boolean;
   /** It has no PROXY protocol header where there has to be one, so it is good for requests of other nodes alone. */
@@ -27,6 +29,8 @@ export interface ClientConnection {
   readonly client: Client;
   /** The node stops: an idle connection ends now, another after its responses. */
   stop(): void;
+  /** Its certificate no longer counts: no other request. What is under way may end, and so may the raw bytes of an upgrade. */
+  retire(): void;
 }
 
 /** Who has sent a request, as far as is known; for the log. */

@@ -118,6 +118,22 @@ describe("H1Client", () => {
       busy.connection.stop();
       expect(busy.socket.calls).toEqual([]);
     });
+
+    it("not when the client's certificate no longer counts: half a request ends, a whole one has its answer", () => {
+      for (const sent of ["", "GET / HT"]) {
+        const idle = create();
+        idle.socket.send(sent);
+        idle.connection.retire();
+        expect(idle.socket.calls).toEqual(["close"]);
+      }
+      const busy = create();
+      busy.socket.send(GET + GET);
+      busy.connection.retire();
+      expect(busy.socket.calls).toEqual([]);
+      busy.stream.bring(OK);
+      expect(busy.socket.take()).toMatch(/^HTTP\/1.1 200 OK.*connection: close/is);
+      expect([busy.asked, busy.socket.calls]).toEqual([1, ["close"]]);
+    });
   });
 
   describe("frames a body of unknown length", () => {

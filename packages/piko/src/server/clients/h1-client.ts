@@ -13,7 +13,7 @@ import { isForwarded } from "../upstream/hop/forwarded.js";
 import { createExchange } from "../exchange/create-exchange.js";
 import type { NodeClient, RawConnection } from "../exchange/node-client.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import { fieldsOf } from "../exchange/proxy-limits.js";
+import { fieldsOf, TLS_HANDSHAKE } from "../exchange/proxy-limits.js";
 import { type Client, type ClientConnection, senderOf } from "./client.js";
 import { H1Response } from "./h1-response.js";
 import {
@@ -113,6 +113,12 @@ export class H1Client
     if (this.#reader.state === READING_HEAD && !this.#reader.hasBytes) this.socket.close();
   }
 
+  retire(): void {
+    const reader = this.#reader;
+    if (reader.state === IN_REQUEST) reader.lastRequest = true;
+    else if (reader.state === READING_HEAD) this.socket.close();
+  }
+
   /** Leaves the socket to a handler that replaces this one; `release` follows when it is closed. */
   handOver(): ByteSocket {
     this.#reader.state = HANDED_OVER;
@@ -156,6 +162,7 @@ export class H1Client
 
   /** Nobody was asked, so nobody else answers. */
   onBadHead(error: HttpError): void {
+    if (error === TLS_HANDSHAKE) this.#context.tlsOnPlainPort.note(this.client.address);
     this.#context.logger.debug("request refused", { "client-ip": this.client.address, error: error.message });
     this.#context.onRefused(error);
     this.#response.refuse(error, fieldsOf(error));

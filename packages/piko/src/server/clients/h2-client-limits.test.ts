@@ -163,6 +163,22 @@ describe("a node that stops", () => {
     expect(rig.peer.of(GOAWAY)).toHaveLength(2);
   });
 
+  it("or lets a client in no more takes no stream of it, and finishes those there are", () => {
+    const rig = create();
+    rig.peer.send(headers(1, GET_FIELDS));
+    rig.connection.retire();
+    rig.peer.send(headers(3, GET_FIELDS));
+    expect(rig.peer.answer(3).reset).toBe(7);
+    expect(rig.node.tunnel.streams).toHaveLength(1);
+    rig.node.stream.bring(OK);
+    expect(rig.peer.answer(1).body).toBe("ok");
+    rig.node.clock.advance(2_000);
+    expect(rig.socket.calls).toEqual(["close"]);
+    const idle = create();
+    idle.connection.retire();
+    expect(idle.socket.calls).toEqual(["close"]);
+  });
+
   it("ends an idle connection, and tells one with requests at its next one", () => {
     const idle = create();
     idle.connection.stop();

@@ -5,7 +5,7 @@ import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { H2Connection } from "../../http/h2/connection.js";
 import type { ConnectionEvents, H2Limit, H2Limits } from "../../http/h2/connection-events.js";
-import { CANCEL, type ConnectionError, PROTOCOL_ERROR } from "../../http/h2/error-codes.js";
+import { CANCEL, type ConnectionError, PROTOCOL_ERROR, REFUSED_STREAM } from "../../http/h2/error-codes.js";
 import { RequestFields } from "../../http/h2/request-fields.js";
 import type { H2Stream } from "../../http/h2/stream.js";
 import { TrailerFields } from "../../http/h2/trailer-fields.js";
@@ -74,6 +74,8 @@ export class H2Client
   /** When the connection ends if it has no requests then: it has been idle, or its client was asked to go. */
   #idleDeadlineMs: number;
   #goAwayDeadlineMs: number;
+  /** Its certificate no longer counts. */
+  #retired: boolean;
   #over: boolean;
 
   /** Takes over an accepted socket; bytes that were read from it already go to `onBytes`. */
@@ -103,6 +105,7 @@ export class H2Client
     this.#debtDeadlineMs = deadlineAfter(nowMs, context.config.http.readHeaderTimeoutMs);
     this.#idleDeadlineMs = deadlineAfter(nowMs, context.config.http.idleTimeoutMs);
     this.#goAwayDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#retired = false;
     socket.handler = this;
     context.sweep.add(this);
   }
@@ -200,6 +203,11 @@ export class H2Client
     else this.#goAway();
   }
 
+  retire(): void {
+    this.#retired = true;
+    this.stop();
+  }
+
   #goAway(): void {
     if (this.#connection.goAway()) this.#goAwayDeadlineMs = this.#context.clock.now() + GO_AWAY_MS;
   }
@@ -210,6 +218,10 @@ export class H2Client
     const context = this.#context;
     const fields = this.requestFields;
     if (context.closing) this.#goAway();
+    if (this.#retired) {
+      this.#connection.refuse(stream, REFUSED_STREAM);
+      return;
+    }
     if (fields.malformed !== undefined) {
       context.logger.debug("request refused", { "client-ip": this.client.address, error: fields.malformed });
       this.#connection.refuse(stream, PROTOCOL_ERROR);

@@ -74,4 +74,8 @@ export class ProtocolChoice implements ClientConnection, SocketHandler, Expiring
   stop(): void {
     this.socket.close();
   }
+
+  retire(): void {
+    this.stop();
+  }
 }

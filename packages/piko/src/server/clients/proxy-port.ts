@@ -11,6 +11,7 @@ import { errorResponse } from "../../http/h1/error-response.js";
 import { deadlineAfter } from "../../net/deadline-sweep.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
+import { certificateSubject, type Distrusts } from "../../net/accept/authorities.js";
 import type { Certificates } from "../../net/accept/certificates.js";
 import { TcpListener } from "../../net/accept/tcp-listener.js";
 import { TlsAcceptor, type TlsOwner } from "../../net/accept/tls-acceptor.js";
@@ -147,6 +148,10 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
       address,
       trusted,
       secure,
+      /** Asked for when somebody isn't let in. */
+      get certificate() {
+        return certificateSubject(socket.socket);
+      },
       counted,
       hopsOnly: lacksHeader && context.config.proxyProtocol === "required" && context.hasHopSecret,
       onHop: () => {
@@ -205,6 +210,12 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   onPlain(socket: Socket, address: string, lacksHeader: boolean): void {
     const accepted = ByteSocket.accept(socket, UNATTENDED, "short", this.#context.clock);
     if (this.#hasRoom(accepted, false)) this.onClient(accepted, address, lacksHeader);
+  }
+
+  onDistrust(distrusts: Distrusts): void {
+    for (const connection of [...this.#connections]) {
+      if (distrusts(connection.socket.socket)) connection.retire();
+    }
   }
 
   isTrusted(peer: string): boolean {

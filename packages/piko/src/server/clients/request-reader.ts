@@ -11,11 +11,18 @@ import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../http/h1/find-head
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type RequestHead } from "../../http/head.js";
 import { SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
+import { HANDSHAKE_RECORD } from "../../net/accept/tls-on-plain-port.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { deadlineAfter } from "../../net/deadline-sweep.js";
 import type { Postponed } from "../../net/next-turn.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import { BODY_SIZE, BODY_TIMEOUT, HEAD_TIMEOUT, TARGET_SIZE } from "../exchange/proxy-limits.js";
+import {
+  BODY_SIZE,
+  BODY_TIMEOUT,
+  HEAD_TIMEOUT,
+  TARGET_SIZE,
+  TLS_HANDSHAKE,
+} from "../exchange/proxy-limits.js";
 import { partialHeadRefusal } from "./partial-head.js";
 
 /**
@@ -202,7 +209,7 @@ export class RequestReader implements BodySink, Postponed {
       if (result === HEAD_INCOMPLETE) break;
       const refusal =
         result === HEAD_INVALID
-          ? (head.error ?? HTTP_ERRORS.METHOD)
+          ? this.#invalid(head.error, buffer[at])
           : head.end - head.start > config.http.maxHeaderBytes
             ? HTTP_ERRORS.HEAD_SIZE
             : head.targetEnd - head.targetStart > config.limits.maxTargetBytes
@@ -219,6 +226,11 @@ export class RequestReader implements BodySink, Postponed {
     }
     this.#processing = false;
     return this.state === STOPPED ? end : at;
+  }
+
+  /** What is wrong with a head that begins so. */
+  #invalid(error: HttpError | undefined, first: number | undefined): HttpError {
+    return first === HANDSHAKE_RECORD ? TLS_HANDSHAKE : (error ?? HTTP_ERRORS.METHOD);
   }
 
   /** Asks anew what the last call may have changed. */
@@ -315,7 +327,7 @@ export class RequestReader implements BodySink, Postponed {
     const ahead = this.#ahead;
     const found = this.#finder.find(ahead.buffer, ahead.start, ahead.end);
     if (found === END_INVALID) {
-      this.#events.onBadHead(this.#finder.error ?? HTTP_ERRORS.METHOD);
+      this.#events.onBadHead(this.#invalid(this.#finder.error, ahead.buffer[ahead.start]));
     } else if (found === END_UNKNOWN) {
       const refusal = partialHeadRefusal(ahead, this.#context);
       if (refusal !== undefined) this.#events.onBadHead(refusal);

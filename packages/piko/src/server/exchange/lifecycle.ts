@@ -147,6 +147,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
       endpointId,
       identity: this.#identity,
       credential: valueOf(head, fields.credential),
+      certificate: this.#client.client.certificate,
     });
     this.#exchange.reply(status, message, status === 503 ? RETRY_AFTER : "");
   }

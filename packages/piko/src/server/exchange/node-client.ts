@@ -11,6 +11,8 @@ export interface NodeClient extends ClientSide {
     readonly trusted: boolean;
     /** It speaks TLS with this node. */
     readonly secure: boolean;
+    /** Whom its certificate is made out to; empty for none. */
+    readonly certificate: string;
     /** Only requests of other nodes are taken. */
     readonly hopsOnly?: boolean;
     /** Another node has sent a request on this connection. */

@@ -19,6 +19,7 @@ import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
 import type { LimitCounters } from "../../net/limit-counters.js";
 import type { OpenFiles } from "../../net/accept/open-files.js";
+import { TlsOnPlainPort } from "../../net/accept/tls-on-plain-port.js";
 import { NextTurn } from "../../net/next-turn.js";
 import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
@@ -68,6 +69,7 @@ export class ProxyContext implements ExchangeContext {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly dateLine: DateLine;
+  readonly tlsOnPlainPort: TlsOnPlainPort;
   /** Where connections go on that have had their share of a turn. */
   readonly nextTurn: NextTurn = new NextTurn();
   /** Filled by each parse, valid until the next one. */
@@ -107,6 +109,7 @@ export class ProxyContext implements ExchangeContext {
     };
     this.logger = dependencies.logger;
     this.clock = dependencies.clock;
+    this.tlsOnPlainPort = new TlsOnPlainPort(dependencies.logger, dependencies.clock);
     this.sweep = dependencies.sweep;
     this.dateLine = dependencies.dateLine;
   }

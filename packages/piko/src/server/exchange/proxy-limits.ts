@@ -43,6 +43,7 @@ export const RETRY_AFTER = "Retry-After: 1\r\n";
 const error = (status: number, name: string, message: string): HttpError =>
   Object.freeze({ status, code: `PIKO_HTTP_${name}` as const, message });
 
+export const TLS_HANDSHAKE: HttpError = error(400, "TLS_HANDSHAKE", "tls to a port without it");
 export const HEAD_TIMEOUT: HttpError = error(408, "HEAD_TIMEOUT", "request timeout");
 export const BODY_TIMEOUT: HttpError = error(408, "BODY_TIMEOUT", "request timeout");
 export const TARGET_SIZE: HttpError = error(414, "TARGET_SIZE", "request target too long");

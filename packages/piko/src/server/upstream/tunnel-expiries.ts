@@ -1,5 +1,5 @@
-// Ends tunnels whose token has expired or no longer counts: no request more from that moment, a grace for what is under way,
-// then the end. Kept apart from draining, in which a tunnel still takes requests where there is nothing better.
+// Ends tunnels whose token has expired or no longer counts, or whose agent's certificate doesn't: no request more from that
+// moment, a grace for what is under way, then the end. Kept apart from draining, in which a tunnel still takes requests where there is nothing better.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { Tunnel } from "./tunnel.js";
@@ -50,7 +50,7 @@ export class TunnelExpiries {
     return this.#ending.has(tunnel) || this.#ended.has(tunnel);
   }
 
-  /** Its token doesn't count any more, for this reason: it ends from now on. */
+  /** What let it in doesn't count any more, for this reason: it ends from now on. */
   expire(tunnel: Tunnel, reason: string): void {
     this.#watched.delete(tunnel);
     if (!tunnel.expire(reason)) return;

@@ -16,8 +16,9 @@ import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
 
 /**
  * active: takes requests. draining: its agent or this node wants to be rid of it; it gets requests only while the agent
- * takes them and there is no better tunnel, and none when it has ended. expired: its token no longer counts, so that it gets
- * none at all; what is under way may end. gone: the connection is closed. It only moves forward, and each step happens once.
+ * takes them and there is no better tunnel, and none when it has ended. expired: its token or its agent's certificate no
+ * longer counts, so that it gets none at all; what is under way may end. gone: the connection is closed. It only moves forward,
+ * and each step happens once.
  */
 export type TunnelState = "active" | "draining" | "expired" | "gone";
 
@@ -27,7 +28,7 @@ export interface TunnelOwner {
   onDraining(tunnel: Tunnel, byAgent: boolean): void;
   /** It drains, and takes requests no more, or again. */
   onUsable(tunnel: Tunnel): void;
-  /** Its token no longer counts, for this reason. */
+  /** Its token or its agent's certificate no longer counts, for this reason. */
   onExpired(tunnel: Tunnel, reason: string): void;
   /** Its agent leaves streams or pings unanswered, or no longer does. */
   onDoubt(tunnel: Tunnel): void;
@@ -47,6 +48,8 @@ export interface TunnelOptions {
   maxStreams: number;
   /** Who has opened it; undefined where everybody may. */
   identity: Identity | undefined;
+  /** Whom its agent's certificate is made out to; empty for none. */
+  certificate: string;
   /** What its tenant has of this node; undefined for none. */
   tenant: TenantUse | undefined;
   /** When its token ends, in milliseconds since 1970; Infinity: never, or the tunnel goes on. */
@@ -70,6 +73,10 @@ export class Tunnel implements Expiring {
   readonly sinceMs: number;
   /** Who has opened it; undefined where everybody may. */
   readonly identity: Identity | undefined;
+  /** Whom its agent's certificate is made out to; empty for none. */
+  readonly certificate: string;
+  /** Its connection. */
+  readonly socket: ByteSocket;
   /** What its tenant has of this node; undefined for none. */
   readonly tenant: TenantUse | undefined;
   /** When its token ends, in milliseconds since 1970. */
@@ -91,6 +98,8 @@ export class Tunnel implements Expiring {
     this.drainable = options.capabilities.has("drain");
     this.sinceMs = options.clock.now();
     this.identity = options.identity;
+    this.certificate = options.certificate;
+    this.socket = options.socket;
     this.tenant = options.tenant;
     this.untilMs = options.untilMs;
     this.#maxStreams = options.maxStreams;
@@ -169,7 +178,7 @@ export class Tunnel implements Expiring {
   }
 
   /**
-   * Its token no longer counts: no request from now on, whatever its agent does. An agent of ours is told at once, and opens
+   * What let it in no longer counts: no request from now on, whatever its agent does. An agent of ours is told at once, and opens
    * another tunnel; a Go agent isn't, because it would end all of its streams. False if it is about to end already.
    */
   expire(reason: string): boolean {

@@ -26,6 +26,8 @@ import { type ByteBudget, SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { deadlineAfter, type DeadlineSweep, type Expiring } from "../../net/deadline-sweep.js";
 import { errorResponse } from "../../http/h1/error-response.js";
+import { HANDSHAKE_RECORD } from "../../net/accept/tls-on-plain-port.js";
+import { certificateSubject } from "../../net/accept/authorities.js";
 import type { Logger } from "../../observability/logger.js";
 import { MAX_ENDPOINT_ID_BYTES, parseEndpointId } from "./endpoint-id.js";
 import { hashInstance, isInstance, MAX_INSTANCE_BYTES } from "./instances.js";
@@ -84,7 +86,7 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
 
 export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
   readonly #port: UpstreamConnectionOwner;
-  readonly #socket: ByteSocket;
+  readonly socket: ByteSocket;
   readonly #bytes: ByteStore;
   readonly #finder = new HeadEndFinder();
   #deadlineMs: number;
@@ -108,7 +110,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     const { readHeaderTimeoutMs } = port.config;
     const timeoutMs = refusal !== undefined ? REFUSED_PATIENCE_MS : readHeaderTimeoutMs;
     this.#deadlineMs = deadlineAfter(port.clock.now(), timeoutMs);
-    this.#socket = ByteSocket.accept(accepted, this, "long", port.clock);
+    this.socket = ByteSocket.accept(accepted, this, "long", port.clock);
     port.sweep.add(this);
   }
 
@@ -122,6 +124,10 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     bytes.append(buffer, start, end);
     // Only one more read can be under way: the socket is paused.
     if (this.#verifying) return;
+    if (bytes.buffer[bytes.start] === HANDSHAKE_RECORD) {
+      this.#refuse(400, "tls to a port without it");
+      return;
+    }
     const found = this.#finder.find(bytes.buffer, bytes.start, bytes.end);
     if (found === END_INVALID) this.#refuse(400, this.#finder.error?.message ?? "bad request");
     else if (found !== END_UNKNOWN) this.#onHead();
@@ -132,7 +138,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
   }
 
   onEnd(): void {
-    this.#socket.close();
+    this.socket.close();
   }
 
   onDrain(): void {}
@@ -147,17 +153,17 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
   sweep(nowMs: number): void {
     if (nowMs < this.#deadlineMs || this.#answered || this.#verifying) return;
     if (this.refusal === undefined) this.#port.onHeadTimeout();
-    if (this.#bytes.length === 0) this.#socket.destroy();
+    if (this.#bytes.length === 0) this.socket.destroy();
     else this.#refuse(408, "request timeout");
   }
 
   onFault(): void {
-    this.#socket.reset();
+    this.socket.reset();
   }
 
-  /** The node is stopping. */
+  /** The node is stopping, or lets its agent in no more. */
   stop(): void {
-    this.#socket.close();
+    this.socket.close();
   }
 
   #onHead(): void {
@@ -173,13 +179,13 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     const result = auth.ask(valueOf(head, fields.credential), valueOf(head, fields.tenant) ?? "", this);
     if (result === undefined) {
       this.#verifying = true;
-      this.#socket.pause();
+      this.socket.pause();
     } else this.#onIdentity(head, result);
   }
 
   onVerified(result: Identity | AuthRefusal): void {
     this.#verifying = false;
-    this.#socket.resume();
+    this.socket.resume();
     const head = this.#parseHead();
     if (head !== undefined) this.#onIdentity(head, result);
   }
@@ -209,6 +215,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       endpointId,
       identity,
       credential: valueOf(head, fields.credential),
+      certificate: certificateSubject(this.socket.socket),
     });
     this.#refuse(status, message, status === 503 ? RETRY_AFTER : "", reason);
   }
@@ -284,16 +291,17 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     this.#answered = true;
     port.sweep.remove(this);
     port.forget(this);
-    this.#socket.out.writeLatin1(switchingProtocols(key, extra));
+    this.socket.out.writeLatin1(switchingProtocols(key, extra));
     const tunnel = new Tunnel({
       endpointId,
-      socket: this.#socket,
+      socket: this.socket,
       clientIp: this.clientIp,
       tenantId,
       instance,
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
       identity,
+      certificate: certificateSubject(this.socket.socket),
       tenant: port.useOf(tenantId),
       untilMs: identity === undefined || identity.outlivesToken ? Number.POSITIVE_INFINITY : identity.untilMs,
       keepAlive: {
@@ -339,10 +347,10 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     this.#bytes.clear();
     port.sweep.remove(this);
     const dateLine = port.dateLine.get();
-    this.#socket.out.writeLatin1(
+    this.socket.out.writeLatin1(
       errorResponse({ status, message, dateLine, close: true, headOnly: false, extra }),
     );
-    this.#socket.close();
+    this.socket.close();
   }
 }
 

@@ -7,6 +7,7 @@ import type { TLSSocket } from "node:tls";
 import { RequestHead } from "../../http/head.js";
 import type { DateLine } from "../../http/date-line.js";
 import type { DeadlineSweep } from "../../net/deadline-sweep.js";
+import type { Distrusts } from "../../net/accept/authorities.js";
 import type { Certificates } from "../../net/accept/certificates.js";
 import { TlsAcceptor, type TlsOwner } from "../../net/accept/tls-acceptor.js";
 import { ClientCounts } from "../../net/accept/client-counts.js";
@@ -38,6 +39,9 @@ const MAX_FIELDS = 100;
 /** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
 const KEEP_ALIVE_MS = 60_000;
 
+/** Why a tunnel ends whose agent's certificate nobody vouches for any more. */
+const AUTHORITY_GONE = "certificate no longer trusted";
+
 const TOO_MANY_FILES: Refusal = { status: 503, message: "too many connections (open_files)" };
 const TOO_MANY_OF_CLIENT: Refusal = {
   status: 429,
@@ -57,7 +61,7 @@ export interface UpstreamPortOptions {
   limits: LimitCounters<UpstreamLimit>;
   /** What takes tunnels away. */
   drains: TunnelDrains;
-  /** What ends those whose token no longer counts. */
+  /** What ends those whose token or certificate no longer counts. */
   expiries: TunnelExpiries;
   /** What tenants have, and may have. */
   tenants: TenantUses;
@@ -212,7 +216,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     this.#upstreams.add(tunnel);
     tunnel.tenant?.add(tunnel);
     this.#expiries.watch(tunnel, tunnel.untilMs);
-    if (tunnel.identity !== undefined) this.auth.audit?.opened(askedBy(tunnel));
+    if (isAudited(tunnel)) this.auth.audit?.opened(askedBy(tunnel));
     this.logger.info("upstream connected", describe(tunnel));
   }
 
@@ -242,8 +246,9 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   onExpired(tunnel: Tunnel, reason: string): void {
     this.#upstreams.remove(tunnel);
     tunnel.tenant?.remove(tunnel);
-    this.logger.info("upstream token no longer counts", { ...describe(tunnel), reason });
-    if (tunnel.identity !== undefined) this.auth.audit?.lost(askedBy(tunnel), reason);
+    const what = reason === AUTHORITY_GONE ? "certificate" : "token";
+    this.logger.info(`upstream ${what} no longer counts`, { ...describe(tunnel), reason });
+    if (isAudited(tunnel)) this.auth.audit?.lost(askedBy(tunnel), reason);
   }
 
   onDoubt(tunnel: Tunnel): void {
@@ -256,7 +261,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {
     this.#upstreams.remove(tunnel);
     tunnel.tenant?.remove(tunnel);
-    if (tunnel.identity !== undefined && !this.#expiries.knows(tunnel)) {
+    if (isAudited(tunnel) && !this.#expiries.knows(tunnel)) {
       this.auth.audit?.lost(askedBy(tunnel), error === undefined ? "closed" : error.message);
     }
     this.#expiries.forget(tunnel);
@@ -276,6 +281,13 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
 
   onPlain(socket: Socket, address: string): void {
     this.#admit(socket, address);
+  }
+
+  onDistrust(distrusts: Distrusts): void {
+    for (const connection of this.#connections) if (distrusts(connection.socket.socket)) connection.stop();
+    for (const tunnel of [...this.#upstreams.tunnels()]) {
+      if (distrusts(tunnel.socket.socket)) this.#expiries.expire(tunnel, AUTHORITY_GONE);
+    }
   }
 
   isTrusted(peer: string): boolean {
@@ -329,8 +341,13 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
 }
 
 /** Who has a tunnel, for the audit. */
-function askedBy({ clientIp, endpointId, identity, tenantId }: Tunnel): Asked {
-  return { address: clientIp, tenantId, endpointId, identity, credential: undefined };
+function askedBy({ certificate, clientIp, endpointId, identity, tenantId }: Tunnel): Asked {
+  return { address: clientIp, tenantId, endpointId, identity, credential: undefined, certificate };
+}
+
+/** Not everybody may have a tunnel. */
+function isAudited({ certificate, identity }: Tunnel): boolean {
+  return identity !== undefined || certificate !== "";
 }
 
 function describe(tunnel: Tunnel): Record<string, string> {

@@ -1,0 +1,94 @@
+// The authorities that a port verifies clients by, and what it means for connections that stand when some of them are taken
+// away. Of a connection there is no handshake to repeat: its certificates are looked at again as they were shown.
+
+import { X509Certificate } from "node:crypto";
+import type { Socket } from "node:net";
+import { TLSSocket } from "node:tls";
+
+const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+/** Whether whoever is at the other end would not be let in any more. */
+export type Distrusts = (socket: Socket) => boolean;
+
+export class Authorities {
+  readonly #all: readonly X509Certificate[];
+  /** Those that have signed themselves; the others are in between. */
+  readonly #roots: ReadonlySet<X509Certificate>;
+
+  /** @throws Error where one isn't a certificate: `node:tls` ignores what it can't read, and would let nobody in. */
+  constructor(pem: string) {
+    this.#all = (pem.match(PEM_CERTIFICATE) ?? []).map((certificate) => new X509Certificate(certificate));
+    if (this.#all.length === 0) throw new Error("no certificate in it");
+    this.#roots = new Set(this.#all.filter((authority) => isIssuedBy(authority, authority)));
+  }
+
+  /** For connections that `before` has let in; undefined if all of its authorities are still here. */
+  distrustsOf(before: Authorities): Distrusts | undefined {
+    const gone = before.#all.filter((authority) => !this.#leads(authority, []));
+    if (gone.length === 0) return undefined;
+    return (socket) => {
+      const shown = certificatesOf(socket);
+      const [own] = shown;
+      if (own === undefined) return false;
+      // A signature takes a tenth of a millisecond, a name nothing: most connections aren't of those that are gone.
+      const issuers = [...shown, ...this.#all];
+      const untouched = shown.every(
+        (certificate) =>
+          issuers.some((issuer) => certificate.checkIssued(issuer)) &&
+          !gone.some((issuer) => certificate.checkIssued(issuer)),
+      );
+      return !untouched && !this.#leads(own, shown);
+    };
+  }
+
+  /** Whether one of them stands behind whoever is at the other end. */
+  vouchFor(socket: Socket): boolean {
+    const shown = certificatesOf(socket);
+    const [own] = shown;
+    return own !== undefined && this.#leads(own, shown);
+  }
+
+  /** Whether signatures lead from a certificate, over those in between, to one of the roots. */
+  #leads(certificate: X509Certificate, between: readonly X509Certificate[]): boolean {
+    const issuers = new Set([...this.#all, ...between.filter(({ ca }) => ca)]);
+    const steps = [certificate];
+    for (let step = steps.pop(); step !== undefined; step = steps.pop()) {
+      for (const issuer of issuers) {
+        if (!isIssuedBy(step, issuer)) continue;
+        if (this.#roots.has(issuer)) return true;
+        issuers.delete(issuer);
+        steps.push(issuer);
+      }
+    }
+    return false;
+  }
+}
+
+/**
+ * Whom a client's certificate is made out to: "CN=agent, O=example", or its alternative names where it has no subject.
+ * Empty where there is none.
+ */
+export function certificateSubject(socket: Socket): string {
+  const [own] = certificatesOf(socket);
+  if (own === undefined) return "";
+  return own.subject ? own.subject.replaceAll("\n", ", ") : (own.subjectAltName ?? "");
+}
+
+function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+}
+
+/** What the other ends have shown: Node tells those in between once only, and without a copy. */
+const shownBy = new WeakMap<Socket, readonly X509Certificate[]>();
+
+/** The certificates that the other end has shown, its own first; only that one if it has resumed a session. */
+function certificatesOf(socket: Socket): readonly X509Certificate[] {
+  if (!(socket instanceof TLSSocket)) return [];
+  const known = shownBy.get(socket);
+  if (known !== undefined) return known;
+  const shown: X509Certificate[] = [];
+  let next = socket.getPeerX509Certificate();
+  for (; next !== undefined; next = next.issuerCertificate) shown.push(next);
+  shownBy.set(socket, shown);
+  return shown;
+}

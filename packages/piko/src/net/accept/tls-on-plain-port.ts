@@ -1,0 +1,36 @@
+// TLS on a port that has none. Whoever tries can't read the answer, and sees a failed handshake: the log says what it is.
+
+import type { Clock } from "@piko/tunnel";
+import type { Logger } from "../../observability/logger.js";
+
+/** First byte of a TLS record that holds a ClientHello (RFC 8446 section 5.1: handshake, 22). No HTTP begins with it. */
+export const HANDSHAKE_RECORD = 0x16;
+
+/** How often the log says it; a misled agent tries again and again. */
+const INTERVAL_MS = 60_000;
+
+export class TlsOnPlainPort {
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  #silentUntilMs = Number.NEGATIVE_INFINITY;
+  /** Connections since the last line. */
+  #unsaid = 0;
+
+  constructor(logger: Logger, clock: Clock) {
+    this.#logger = logger;
+    this.#clock = clock;
+  }
+
+  /** A connection of this address has begun with a handshake. */
+  note(address: string): void {
+    const now = this.#clock.now();
+    if (now < this.#silentUntilMs) {
+      this.#unsaid++;
+      return;
+    }
+    this.#silentUntilMs = now + INTERVAL_MS;
+    const unsaid = this.#unsaid === 0 ? {} : { unsaid: this.#unsaid };
+    this.#unsaid = 0;
+    this.#logger.warn("client speaks tls, and this port has none", { "client-ip": address, ...unsaid });
+  }
+}
