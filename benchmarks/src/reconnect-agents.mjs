@@ -19,7 +19,7 @@ let next = 0;
 async function openSome() {
   while (next < total) {
     next += 1;
-    const listener = await listen(`bench-${next}`, { url });
+    const listener = await listen(`bench-${next}`, { url, tunnels: 1 });
     connected += 1;
     listener.on("connected", ({ replaced }) => {
       if (replaced) return;

@@ -55,7 +55,7 @@ const upgrade = (/** @type {string} */ endpoint, extra = "") =>
 
 /** A service that takes requests and says nothing. */
 async function silentService(/** @type {Node} */ node) {
-  const listener = await listen("web", { url: `http://${node.upstream}` });
+  const listener = await listen("web", { url: `http://${node.upstream}`, tunnels: 1 });
   listener.on("connection", (stream) => {
     stream.on("error", () => {});
     stream.resume();
@@ -65,7 +65,7 @@ async function silentService(/** @type {Node} */ node) {
 
 /** A service that answers without end, as fast as it is taken. */
 async function endlessService(/** @type {Node} */ node) {
-  const listener = await listen("web", { url: `http://${node.upstream}` });
+  const listener = await listen("web", { url: `http://${node.upstream}`, tunnels: 1 });
   const block = Buffer.alloc(64 * KIB, "x");
   listener.on("connection", (stream) => {
     stream.on("error", () => {});
@@ -82,7 +82,7 @@ async function endlessService(/** @type {Node} */ node) {
 
 /** An agent that accepts streams and reads nothing of them. */
 async function deafService(/** @type {Node} */ node) {
-  const listener = await listen("web", { url: `http://${node.upstream}` });
+  const listener = await listen("web", { url: `http://${node.upstream}`, tunnels: 1 });
   listener.on("connection", (stream) => {
     stream.on("error", () => {});
     stream.pause();
@@ -133,7 +133,7 @@ export const LOADS = [
     limit: "proxy.limits.max_requests_per_endpoint",
     count: 2_000,
     prepare: async (node) => {
-      const listener = await listen("web", { url: `http://${node.upstream}` });
+      const listener = await listen("web", { url: `http://${node.upstream}`, tunnels: 1 });
       listener.on("connection", (stream) => {
         stream.on("error", () => {});
         stream.resume();

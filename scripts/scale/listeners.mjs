@@ -22,7 +22,7 @@ async function openOne(prefix, urls) {
   const number = opened++;
   const node = number % urls.length;
   const id = `${prefix}-${number}`;
-  const listener = await listen(id, { url: urls[node], connectTimeoutMs: 120_000 });
+  const listener = await listen(id, { url: urls[node], tunnels: 1, connectTimeoutMs: 120_000 });
   open.push({ id, node, listener });
 }
 

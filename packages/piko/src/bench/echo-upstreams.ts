@@ -35,7 +35,7 @@ export class EchoUpstreams {
     const connectSome = async (): Promise<void> => {
       while (next < count && !signal.aborted) {
         const endpointId = endpointIds[next++ % endpointIds.length] as string;
-        const listener = await listen(endpointId, { url, connectTimeoutMs: timeoutMs, logger });
+        const listener = await listen(endpointId, { url, connectTimeoutMs: timeoutMs, tunnels: 1, logger });
         this.#listeners.push(listener.attach(this.#server));
       }
     };
