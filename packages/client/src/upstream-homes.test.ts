@@ -72,6 +72,22 @@ describe("Upstream with several tunnels", () => {
     expect(new Set(stage.logged)).toEqual(new Set(["info: connected to server"]));
   });
 
+  it("looks again when its node has heard of another one", async () => {
+    const stage = await at(["a"]);
+    for (let tries = 1; tries <= 10; tries++) await stage.attempt("a");
+    await stage.logs("debug: looking");
+    expect(stage.lookMs).toBe(30_000);
+    tunnelAt(stage, "a").session.tellOfNode();
+    await stage.attempt("b");
+    // Somewhere in five seconds, so that not all listeners come at once.
+    expect(stage.lookMs).toBe(2_500);
+    await stage.event("changed 2 of 2");
+    // Who lacks none has no use for it.
+    tunnelAt(stage, "a").session.tellOfNode();
+    expect(await exchange(tunnelAt(stage, "a"), "on").answer).toBe("on");
+    looksNoMore(stage);
+  });
+
   it("serves on over the others when one is lost, and looks for another at once", async () => {
     const stage = await at(["a", "b"]);
     tunnelAt(stage, "a").socket.reset();

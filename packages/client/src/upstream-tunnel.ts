@@ -24,6 +24,8 @@ export interface UpstreamTunnelOwner {
   onStream(stream: YamuxStream, tunnel: UpstreamTunnel): StreamHandler | undefined;
   /** The node wants to be rid of this tunnel: it shuts down or sheds load. */
   onGoAway(tunnel: UpstreamTunnel): void;
+  /** The node has heard of another one. */
+  onNode(): void;
   onClose(tunnel: UpstreamTunnel, error: TunnelError | undefined): void;
 }
 
@@ -166,6 +168,10 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   onGoAway(): void {
     this.leaving = true;
     this.#owner.onGoAway(this);
+  }
+
+  onNode(): void {
+    this.#owner.onNode();
   }
 
   onClose(error: TunnelError | undefined): void {

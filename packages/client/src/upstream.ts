@@ -20,6 +20,9 @@ import { UpstreamTunnel, type UpstreamTunnelOwner } from "./upstream-tunnel.js";
 /** How long the earlier tunnel still takes requests: the nodes of the cluster learn of the new one meanwhile. */
 const GIVE_WAY_MS = 1_000;
 
+/** Over how much time the listeners that lack a tunnel try when a node has joined: the balancer has to know it, too. */
+const NODE_NEWS_MS = 5_000;
+
 /** Keeps an endpoint listened on. `start` it once, then `close` it. */
 export class Upstream {
   readonly endpointId: string;
@@ -37,6 +40,7 @@ export class Upstream {
   readonly #tunnels = new Set<UpstreamTunnel>();
   readonly #homes: Homes;
   readonly #search: NodeSearch;
+  readonly #random: () => number;
   #started = false;
   #connecting = false;
   #retry: Timer | undefined;
@@ -60,6 +64,7 @@ export class Upstream {
     this.#logger = options.logger ?? SILENT;
     // oxlint-disable-next-line no-restricted-properties -- programs pass none
     const random = options.random ?? Math.random;
+    this.#random = random;
     this.#backoff = new Backoff(random);
     this.#search = new NodeSearch(random);
     this.#homes = new Homes(tunnelCount(options.tunnels));
@@ -75,6 +80,7 @@ export class Upstream {
     this.#owner = {
       onStream: (stream, tunnel) => options.handler.onStream(stream, tunnel),
       onGoAway: (tunnel) => this.#onGoAway(tunnel),
+      onNode: () => this.#onNode(),
       onClose: (tunnel, error) => this.#onClose(tunnel, error),
     };
   }
@@ -178,6 +184,13 @@ export class Upstream {
     if (this.#stopped.signal.aborted || !this.#homes.has(tunnel)) return;
     this.#logger.info("server drains; moving to another node", this.#fields(tunnel));
     this.#replace(tunnel);
+  }
+
+  /** There is another node than before: where one is missing it is looked for, by all listeners in their time. */
+  #onNode(): void {
+    if (!this.#search.rests) return;
+    this.#search.begin();
+    this.#look(Math.floor(this.#random() * NODE_NEWS_MS));
   }
 
   #onOtherToken(token: string): void {

@@ -84,6 +84,10 @@ export class TestAgent implements TunnelSessionHandler {
     this.heard.push("go away");
   }
 
+  onNode(): void {
+    this.heard.push("node");
+  }
+
   onClose(error: TunnelError | undefined): void {
     this.heard.push(error === undefined ? "closed" : error.message);
   }

@@ -13,12 +13,17 @@ import type { SessionOptions } from "./yamux/session-options.js";
 import type { StreamHandler, YamuxStream } from "./yamux/stream.js";
 import { isViolation } from "./yamux/violation.js";
 
+/** A word of nodes to agents of ours, in a Pong. */
+const OTHER_NODES = Buffer.from("piko-nodes", "latin1");
+
 /** What the owner of a tunnel is told. */
 export interface TunnelSessionHandler {
   /** The peer opened a stream; return its handler, or undefined to refuse it. */
   onStream(stream: YamuxStream): StreamHandler | undefined;
   /** The peer accepts no new streams. */
   onGoAway(): void;
+  /** The peer is a node, and has heard of another one: see {@link TunnelSession.tellOfNode}. */
+  onNode?(): void;
   /**
    * The last stream is over, or the socket has drained while none is open. Called from within other calls, so that the
    * owner should look a moment later whether it's still so.
@@ -68,6 +73,11 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     this.yamux.goAway();
   }
 
+  /** Tells an agent that there is a node that wasn't there before. Peers that don't know the word take no notice. */
+  tellOfNode(): void {
+    this.#webSocket.pong(OTHER_NODES);
+  }
+
   /**
    * Ends the tunnel so that a Go agent reconnects: GoAway(2), then FIN. A plain close or a Close frame would end its
    * process.
@@ -106,6 +116,10 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
 
   onDrain(): void {
     this.yamux.drained();
+  }
+
+  onPong(payload: Buffer): void {
+    if (payload.equals(OTHER_NODES)) this.#handler.onNode?.();
   }
 
   onClose(error: TunnelError | undefined): void {

@@ -244,6 +244,8 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     randomBytes,
     onEndpoint: (endpointId) => waits.onFound(endpointId),
     onEndpointLost: (endpointId) => waits.onLost(endpointId),
+    // Nobody speaks to it before it is started.
+    onNode: () => upstream.onNodeJoined(),
   });
   const metrics = new Metrics();
   auth.addMetrics(metrics);

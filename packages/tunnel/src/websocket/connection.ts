@@ -33,6 +33,8 @@ export interface WebSocketHandler {
    */
   onEnd(): void;
   onDrain(): void;
+  /** A Pong, which nobody has asked for: pings are never sent on this level. Its payload is gone when this returns. */
+  onPong?(payload: Buffer): void;
   /**
    * The connection is gone. Undefined: after both directions have ended in order, or we closed it ourselves; otherwise it
    * was cut, and what was passed on isn't all. Exactly once, the last call.
@@ -102,6 +104,11 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#sendClose(code, reason);
     // No FIN before: what stands between could take it for the end of both directions.
     if (this.#ended) this.socket.close();
+  }
+
+  /** Sends a Pong that nobody has asked for: to peers that don't know its payload it means nothing (section 5.5.3). */
+  pong(payload: Buffer): void {
+    if (!this.#closed && !this.#closeSent && !this.out.congested) this.#sendControl(OPCODE_PONG, payload);
   }
 
   /** Ends and gives the peer a few seconds to end too. */
@@ -205,8 +212,8 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     if (!this.out.congested) this.#answerPing();
   }
 
-  onPong(_payload: Buffer): void {
-    // We send no pings on this level; an unsolicited pong is legal and means nothing (section 5.5.3).
+  onPong(payload: Buffer): void {
+    this.#handler.onPong?.(payload);
   }
 
   onCloseFrame(code: number, reason: string): void {

@@ -44,6 +44,8 @@ export interface ClusterOptions {
   readonly onEndpoint: (endpointId: string) => void;
   /** An endpoint can be reached neither here nor on another node any more. */
   readonly onEndpointLost: (endpointId: string) => void;
+  /** A node has joined, or can be reached again. */
+  readonly onNode: () => void;
   /** What is known of the others; kept by the cluster. */
   readonly table: ClusterTable;
   /** A node can't be reached; it is gone for good. */
@@ -107,6 +109,7 @@ export class Cluster {
         this.#announcements.onOtherChanged(endpointId);
       },
       onDoubt: (endpointId) => this.#announcements.onOtherChanged(endpointId),
+      onNode: options.onNode,
       onDraining: () => this.#announcements.onOthersChanged(),
     });
     this.gossip = new Gossip({

@@ -5,6 +5,7 @@ import { announceDraining, announceListeners, announceNode, watchCluster } from 
 
 function create() {
   const told: string[] = [];
+  const nodes: string[] = [];
   const warnings: string[] = [];
   const table = new ClusterTable(Math.random);
   const watch = watchCluster({
@@ -13,11 +14,13 @@ function create() {
     onEndpoint: (endpointId) => void told.push(`+${endpointId}`),
     onEndpointLost: (endpointId) => void told.push(`-${endpointId}`),
     onDoubt: (endpointId) => void told.push(`?${endpointId}`),
+    onNode: () => void nodes.push("node"),
     onDraining: () => void told.push("draining"),
   });
   return {
     table,
     told,
+    nodes,
     warnings,
     join: (id: string) => watch.onJoin?.(id),
     leave: (id: string) => watch.onLeave?.(id),
@@ -39,6 +42,18 @@ function withNode(id = "a") {
 }
 
 const chosen = (table: ClusterTable, endpointId: string) => table.select(endpointId, 0, undefined)?.id;
+
+it("a node that joins, or can be reached again, is told, and one that goes isn't", () => {
+  const sync = withNode();
+  expect(sync.nodes).toHaveLength(1);
+  sync.unreachable("a");
+  expect(sync.nodes).toHaveLength(1);
+  sync.reachable("a");
+  expect(sync.nodes).toHaveLength(2);
+  sync.leave("a");
+  sync.expire("a");
+  expect(sync.nodes).toHaveLength(2);
+});
 
 describe("what a node says of itself", () => {
   it("is said in Go Piko's keys", () => {

@@ -76,6 +76,8 @@ export interface GossipSyncOptions {
   readonly onEndpointLost: (endpointId: string) => void;
   /** The listeners of an endpoint have become doubtful on another node, or are no more. */
   readonly onDoubt: (endpointId: string) => void;
+  /** A node has joined, or can be reached again. */
+  readonly onNode?: () => void;
   /** A node has said that it stops, or has taken that back. */
   readonly onDraining: () => void;
 }
@@ -110,6 +112,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
     onJoin(id) {
       table.join(id);
       logger.info("node joined", { "node-id": id });
+      options.onNode?.();
     },
     onLeave(id) {
       table.setStatus(id, "left");
@@ -119,6 +122,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
     onReachable(id) {
       table.setStatus(id, "active");
       logger.info("node reachable", { "node-id": id });
+      options.onNode?.();
       if (table.get(id)?.status === "active") endpointsOf(id).forEach(onEndpoint);
     },
     onUnreachable(id) {

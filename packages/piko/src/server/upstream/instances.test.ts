@@ -107,6 +107,22 @@ describe("a second tunnel of a listener", () => {
   });
 });
 
+it("agents that have named themselves are told of a node that has joined, others aren't", async () => {
+  const rig = await start();
+  const named = await rig.agent({ endpoint: "a", fields: INSTANCE });
+  const unnamed = await rig.agent({ endpoint: "b" });
+  const leaving = await rig.agent({ endpoint: "c", fields: INSTANCE });
+  leaving.session.goAway();
+  await eventually(() => rig.upstreams.activeCount === 2);
+  rig.port.onNodeJoined();
+  await named.until("node");
+  for (const tunnel of rig.tunnels) tunnel.evict();
+  for (const other of [unnamed, leaving]) {
+    await eventually(() => other.heard.some((word) => word !== "stream" && word !== "go away"));
+    expect(other.heard).not.toContain("node");
+  }
+});
+
 it.each(["", "a b", "\u00fc", "x".repeat(65)])("a listener that is called %j is refused", async (name) => {
   const rig = await start();
   const answer = await rig.refusal(upgradeRequest("e", `x-piko-instance: ${name}\r\n`));

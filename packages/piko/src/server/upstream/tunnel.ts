@@ -162,6 +162,11 @@ export class Tunnel implements Expiring {
     return this.#session.yamux.streamCount;
   }
 
+  /** There is a node that wasn't there before. An agent that has named its listener may look for it. */
+  tellOfNode(): void {
+    if (this.instance !== "" && this.state === "active") this.#session.tellOfNode();
+  }
+
   /** The node wants it to go: others are asked first from here on. A capable agent is asked to move to another node. */
   drain(): void {
     if (this.state !== "active") return;

@@ -212,6 +212,11 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     if (tunnel.state === "active") this.#drains.begin([tunnel], 0, Number.POSITIVE_INFINITY);
   }
 
+  /** Another node has joined: agents that look for one are told. */
+  onNodeJoined(): void {
+    for (const tunnel of this.#upstreams.tunnels()) tunnel.tellOfNode();
+  }
+
   onTunnel(tunnel: Tunnel): void {
     this.#upstreams.add(tunnel);
     tunnel.tenant?.add(tunnel);
