@@ -25,6 +25,8 @@ export default defineConfig({
     setupFiles: [source("testkit/src/leak-guard.ts")],
     pool: "forks",
     maxWorkers: 2,
+    // A process for many files: to load all modules anew for each costs more than the tests. The leak guard looks at each file.
+    isolate: false,
     // For what hangs. Nothing here measures time, and a busy machine is no failure.
     testTimeout: 60_000,
     coverage: {

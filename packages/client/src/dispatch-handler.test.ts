@@ -1,8 +1,10 @@
-import { describe, expect, it } from "vitest";
-import { defer, piko } from "../test/per-test.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { defer, piko, tearDown } from "../test/per-test.js";
 import type { DispatchController, DispatchHandler } from "./dispatch-handler.js";
 import { EndpointDispatcher } from "./endpoint-dispatcher.js";
 import { serve } from "./serve.js";
+
+afterEach(tearDown);
 
 interface Dispatching {
   dispatch(options: object, handler: DispatchHandler): boolean;

@@ -2,13 +2,15 @@ import { once } from "node:events";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { PatternChecker, PatternSource } from "@piko/testkit";
-import { describe, expect, it } from "vitest";
-import { defer, piko } from "../test/per-test.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { defer, piko, tearDown } from "../test/per-test.js";
 import { collect, destroyed } from "../test/streams.js";
 import { dial } from "./dial.js";
 import type { EndpointSocket } from "./endpoint-socket.js";
 import { listen } from "./listen.js";
 import type { DialOptions, ListenOptions } from "./options.js";
+
+afterEach(tearDown);
 
 interface Pair {
   client: EndpointSocket;

@@ -4,9 +4,11 @@ import { type AddressInfo, connect } from "node:net";
 import { Readable } from "node:stream";
 import { Headers as NodeFetchHeaders, Response as NodeFetchResponse } from "node-fetch";
 import { Headers as UndiciHeaders, Response as UndiciResponse } from "undici";
-import { describe, expect, it } from "vitest";
-import { defer } from "../test/per-test.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { defer, tearDown } from "../test/per-test.js";
 import { isResponse, type ResponseLike, sendResponse } from "./fetch-response.js";
+
+afterEach(tearDown);
 
 const cookies: [string, string][] = [
   ["set-cookie", "a=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"],

@@ -6,11 +6,13 @@ import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createCertificates } from "@piko/testkit";
-import { describe, expect, it } from "vitest";
-import { defer, piko, tcpService } from "../test/per-test.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { defer, piko, tcpService, tearDown } from "../test/per-test.js";
 import { collect, destroyed } from "../test/streams.js";
 import { dial } from "./dial.js";
 import { forward } from "./forward.js";
+
+afterEach(tearDown);
 
 describe("forward", () => {
   it("brings connections to a TCP service, half-closes included", async () => {

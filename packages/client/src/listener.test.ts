@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { describe, expect, it } from "vitest";
-import { defer, piko } from "../test/per-test.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { defer, piko, tearDown } from "../test/per-test.js";
 import { collect } from "../test/streams.js";
 import { jsonError } from "../test/test-server.js";
 import { exchange } from "../test/upstream-stage.js";
@@ -10,6 +10,8 @@ import { dial } from "./dial.js";
 import type { EndpointSocket } from "./endpoint-socket.js";
 import { listen } from "./listen.js";
 import { MAX_WAITING_CONNECTIONS } from "./listener.js";
+
+afterEach(tearDown);
 
 function echo(socket: EndpointSocket): void {
   socket.pipe(socket);

@@ -6,9 +6,11 @@ import * as http from "node:http";
 import type { IncomingMessage } from "node:http";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
-import { describe, expect, it } from "vitest";
-import { defer, piko } from "../test/per-test.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { defer, piko, tearDown } from "../test/per-test.js";
 import * as client from "./index.js";
+
+afterEach(tearDown);
 
 const README = readFileSync(new URL("../README.md", import.meta.url), "utf8");
 const EXAMPLES = [...README.matchAll(/```js\n([^]*?)```/g)].map((match) => match[1] ?? "");

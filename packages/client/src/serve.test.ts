@@ -1,13 +1,15 @@
 import { once } from "node:events";
 import { createServer, request as httpRequest, type IncomingMessage, type RequestOptions } from "node:http";
 import { buffer, text } from "node:stream/consumers";
-import { describe, expect, it } from "vitest";
-import { defer, piko } from "../test/per-test.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { defer, piko, tearDown } from "../test/per-test.js";
 import { dial } from "./dial.js";
 import { EndpointAgent } from "./endpoint-agent.js";
 import type { FetchFunction } from "./fetch-handler.js";
 import type { Listener } from "./listener.js";
 import { serve } from "./serve.js";
+
+afterEach(tearDown);
 
 /** What the client of an endpoint asks, and what comes back. */
 class Client {

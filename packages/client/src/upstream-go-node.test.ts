@@ -1,7 +1,9 @@
 // How a tunnel to a Go node runs dry: the node isn't told, because it takes GoAway badly.
 
-import { describe, expect, it } from "vitest";
-import { exchange, UpstreamStage } from "../test/upstream-stage.js";
+import { afterEach, describe, expect, it } from "vitest";
+import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js";
+
+afterEach(closeStages);
 
 /** What a Go node tells of itself in its 101. */
 const NOTHING = "";

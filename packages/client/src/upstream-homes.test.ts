@@ -1,10 +1,12 @@
 // A listener with tunnels to several nodes, behind a balancer that the test plays: it chooses the node of each attempt.
 
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { jsonError, type TestTunnel } from "../test/test-server.js";
-import { exchange, UpstreamStage } from "../test/upstream-stage.js";
+import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js";
 import { Upstream } from "./upstream.js";
 import type { UpstreamOptions } from "./upstream-options.js";
+
+afterEach(closeStages);
 
 /** With a tunnel to each of these nodes. */
 async function at(nodes: string[], options: Partial<UpstreamOptions> = {}): Promise<UpstreamStage> {

@@ -1,6 +1,8 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { jsonError } from "../test/test-server.js";
-import { exchange, UpstreamStage } from "../test/upstream-stage.js";
+import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js";
+
+afterEach(closeStages);
 
 /** A token that ends `endS` seconds after 1970, as only its reader sees it. */
 function token(endS: number, name = "t", startS?: number): string {

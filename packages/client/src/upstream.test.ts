@@ -1,8 +1,10 @@
-import { describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { jsonError, type TestTunnel } from "../test/test-server.js";
-import { exchange, UpstreamStage } from "../test/upstream-stage.js";
+import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js";
 import { STABLE_AFTER_MS } from "./backoff.js";
 import { Upstream } from "./upstream.js";
+
+afterEach(closeStages);
 
 /** Every way of part A.5 in which a server ends a tunnel. */
 const LOSSES: [name: string, lose: (tunnel: TestTunnel) => void][] = [

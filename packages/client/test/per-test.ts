@@ -1,14 +1,14 @@
 // What a test sets up and takes down again, in reverse order.
 
 import { createServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { afterEach } from "vitest";
 import { TestServer } from "./test-server.js";
 
 const cleanUps: (() => unknown)[] = [];
 
-afterEach(async () => {
+/** For `afterEach`. */
+export async function tearDown(): Promise<void> {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
-});
+}
 
 /** Takes something down after the test. */
 export function defer(cleanUp: () => unknown): void {

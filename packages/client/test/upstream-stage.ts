@@ -2,7 +2,6 @@
 
 import { FakeClock } from "@piko/testkit";
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
-import { afterEach } from "vitest";
 import { describeTunnels } from "../src/tunnel-status.js";
 import { Upstream } from "../src/upstream.js";
 import type { UpstreamOptions } from "../src/upstream-options.js";
@@ -10,9 +9,10 @@ import { TestServer, type TestTunnel } from "./test-server.js";
 
 const cleanUps: (() => unknown)[] = [];
 
-afterEach(async () => {
+/** For `afterEach`. */
+export async function closeStages(): Promise<void> {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
-});
+}
 
 /** An upstream on a clock that stands still, and what it has told. */
 export class UpstreamStage {

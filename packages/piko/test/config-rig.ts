@@ -8,8 +8,12 @@ import type { Section } from "../src/config/declaration.js";
 import { listFlags } from "../src/config/flags.js";
 import { type ConfigSources, type GivenSetting, loadConfig } from "../src/config/load-config.js";
 
-/** Where the file is; {@link removeFolder} takes it away. */
-export const folder: string = mkdtempSync(join(tmpdir(), "piko-config-"));
+/** Where the file is, between {@link makeFolder} and {@link removeFolder}. */
+export let folder = "";
+
+export function makeFolder(): void {
+  folder = mkdtempSync(join(tmpdir(), "piko-config-"));
+}
 
 export function removeFolder(): void {
   rmSync(folder, { recursive: true });

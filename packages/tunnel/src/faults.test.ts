@@ -1,6 +1,5 @@
 // What an owner throws at what it is told: its connection, or its stream, ends, and nothing else does.
 
-import "../../testkit/src/leak-guard.js";
 import { afterEach, describe, expect, it } from "vitest";
 import { connectLoopback, send, type SocketRecorder } from "../tests/loopback.js";
 import { type Recorder, SessionBench } from "../tests/session-bench.js";

@@ -1,6 +1,5 @@
 import { FakeClock } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
-import "../../testkit/src/leak-guard.js";
 import { connectLoopback, SocketRecorder, send } from "../tests/loopback.js";
 import { Recorder } from "../tests/session-bench.js";
 import { encode } from "../tests/yamux-frames.js";

@@ -1,7 +1,6 @@
 // WebSocket connections over loopback: both ends, or one whose peer the test plays byte by byte.
 
 import { FakeClock } from "@piko/testkit";
-import "../../testkit/src/leak-guard.js";
 import { connectLoopback, type Loopback, send } from "./loopback.js";
 import type { TunnelError } from "../src/errors.js";
 import { WebSocketConnection, type WebSocketHandler } from "../src/websocket/connection.js";

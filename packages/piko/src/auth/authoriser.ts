@@ -104,8 +104,7 @@ export class Authoriser {
    * `waiter` is told later. The credential is the first field's value that isn't empty, undefined for none.
    */
   ask(credential: string | undefined, tenantId: string, waiter: Waiter): Identity | Refusal | undefined {
-    const verifier =
-      tenantId === "" && this.#tenants.size === 0 ? this.#verifier : this.#tenants.get(tenantId);
+    const verifier = this.#verifierOf(tenantId);
     // Who can't tell tokens apart must not say that one is wrong, or missing: agents of Go Piko end on a 401.
     if (verifier?.ready === false) return REFUSED.unready;
     const found = tokenOf(credential);

@@ -1,11 +1,12 @@
 // Values as they are written, and all that is wrong with a configuration: told at once, with its place.
 
-import { afterAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AGENT } from "./agent.js";
 import { type GivenSetting, loadConfig } from "./load-config.js";
 import { SERVER, type ServerConfig } from "./server.js";
-import { folder, given, load, problems, removeFolder } from "../../test/config-rig.js";
+import { folder, given, load, makeFolder, problems, removeFolder } from "../../test/config-rig.js";
 
+beforeAll(makeFolder);
 afterAll(removeFolder);
 
 describe("values", () => {

@@ -9,8 +9,9 @@ import type { GivenSetting } from "./load-config.js";
 import { SERVER, type ServerConfig } from "./server.js";
 import { STATUS } from "./status.js";
 import { AddressRanges } from "../base/address-ranges.js";
-import { folder, given, load, problems, removeFolder } from "../../test/config-rig.js";
+import { folder, given, load, makeFolder, problems, removeFolder } from "../../test/config-rig.js";
 
+beforeAll(makeFolder);
 afterAll(removeFolder);
 
 describe("defaults", () => {

@@ -6,7 +6,6 @@ import { writeFile } from "node:fs/promises";
 import { createServer as createTlsServer } from "node:tls";
 import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterAll, describe, expect, it } from "vitest";
-import "../../../testkit/src/leak-guard.js";
 import { SocketRecorder, send } from "../../tests/loopback.js";
 import { HostLookup } from "../dial/host-lookup.js";
 import { ByteSocket } from "./byte-socket.js";

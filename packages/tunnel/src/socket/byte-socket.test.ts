@@ -2,7 +2,6 @@ import { once } from "node:events";
 import { createServer } from "node:net";
 import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterAll, describe, expect, it, vi } from "vitest";
-import "../../../testkit/src/leak-guard.js";
 import { connectLoopback, type Loopback, SocketRecorder, send } from "../../tests/loopback.js";
 import { ByteSocket } from "./byte-socket.js";
 import { SLAB_BYTES } from "./slab-pool.js";

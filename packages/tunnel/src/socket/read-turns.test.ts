@@ -1,6 +1,5 @@
 import { createCertificates } from "@piko/testkit";
 import { afterAll, describe, expect, it } from "vitest";
-import "../../../testkit/src/leak-guard.js";
 import { connectLoopback, type Loopback } from "../../tests/loopback.js";
 import type { ByteSocket } from "./byte-socket.js";
 

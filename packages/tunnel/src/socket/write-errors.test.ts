@@ -5,7 +5,6 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { createServer as createTlsServer } from "node:tls";
 import { createCertificates, FakeClock } from "@piko/testkit";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
-import "../../../testkit/src/leak-guard.js";
 import { SocketRecorder, send } from "../../tests/loopback.js";
 import type { Clock } from "../clock.js";
 import { systemClock } from "../system-clock.js";

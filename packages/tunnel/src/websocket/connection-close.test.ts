@@ -1,7 +1,6 @@
 // How WebSocket connections end: by a Close from either side, without one, and when nobody answers.
 
 import { describe, expect, it } from "vitest";
-import "../../../testkit/src/leak-guard.js";
 import { pair, raw, text } from "../../tests/websocket-pair.js";
 
 describe("closing", () => {

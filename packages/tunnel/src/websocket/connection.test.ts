@@ -1,5 +1,4 @@
 import { describe, expect, it } from "vitest";
-import "../../../testkit/src/leak-guard.js";
 import { pair, raw, Recorder, text } from "../../tests/websocket-pair.js";
 
 describe("messages", () => {

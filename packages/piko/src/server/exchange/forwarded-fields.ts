@@ -7,7 +7,7 @@ import {
   FIELD_X_FORWARDED_PROTO,
 } from "../../http/field-names.js";
 import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
-import { missingHost } from "./endpoint-id.js";
+import { missingHost } from "./named-endpoint.js";
 import type { MutableRewrite } from "../../http/request-rewrite.js";
 
 const HTTP: Buffer = Buffer.from("http", "latin1");

@@ -12,7 +12,7 @@ import type { Lifecycle as ExchangeLifecycle } from "../../http/exchange/lifecyc
 import type { RequestHead } from "../../http/head.js";
 import { isSameOrigin } from "../../http/origin.js";
 import { type MutableRewrite, PLAIN_REQUEST } from "../../http/request-rewrite.js";
-import { endpointIdOf } from "./endpoint-id.js";
+import { endpointIdOf } from "./named-endpoint.js";
 import type { ProxyContext } from "./proxy-context.js";
 import { KnownCredential } from "./known-credential.js";
 import { servedEndpointId } from "./served-endpoint.js";

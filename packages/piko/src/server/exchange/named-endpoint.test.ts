@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { HEAD_COMPLETE, RequestHead } from "../../http/head.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
-import { endpointIdOf, missingHost } from "./endpoint-id.js";
+import { endpointIdOf, missingHost } from "./named-endpoint.js";
 
 function endpointOf(fields: string, last = ""): string {
   const head = new RequestHead(10);

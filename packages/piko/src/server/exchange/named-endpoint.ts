@@ -1,4 +1,4 @@
-// Which endpoint a request is for.
+// Which endpoint a request names, and the host that its service is told of one that names none.
 
 import { isIP } from "node:net";
 import { isUtf8 } from "node:buffer";
@@ -11,9 +11,8 @@ const OPEN_BRACKET = 0x5b;
 
 /**
  * The endpoint id of a request, or "" when it names none: `x-piko-endpoint` as it is (in UTF-8 or, what browsers and Node
- * send for an é, in Latin-1), else the first label of the
- * host if that is a name of at least two labels. `last`: the one of the connection's request before, which mostly is the
- * same string again.
+ * send for an é, in Latin-1), else the first label of the host if that is a name of at least two labels. `last`: the one of
+ * the connection's request before, which mostly is the same string again.
  */
 export function endpointIdOf(head: RequestHead, last: string): string {
   if (head.endpointField >= 0) {
