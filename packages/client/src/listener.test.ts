@@ -129,6 +129,23 @@ describe("listen", () => {
     expect(await say(server.url, "again")).toBe("again");
   });
 
+  it("has a tunnel to each of two nodes, and tells what there is of them", async () => {
+    const server = await piko();
+    const listener = await listen("e", { url: server.url });
+    defer(() => listener.close());
+    expect(listener.tunnels).toEqual({ open: 1, wanted: 2, nodeIds: ["node-1"] });
+    server.becomeNode("node-2");
+    const [both] = (await once(listener, "tunnels")) as unknown[];
+    expect(both).toEqual({ open: 2, wanted: 2, nodeIds: ["node-1", "node-2"] });
+    server.tunnels[0]?.socket.reset();
+    const [one] = (await once(listener, "tunnels")) as unknown[];
+    expect(one).toEqual({ open: 1, wanted: 2, nodeIds: ["node-2"] });
+    expect(listener.connected).toBe(true);
+    await expect(listen("e", { url: server.url, tunnels: 9 })).rejects.toMatchObject({
+      code: "PIKO_CLIENT_BAD_OPTION",
+    });
+  });
+
   it("rejects what the server refuses for good", async () => {
     const server = await piko();
     server.answers.push(jsonError(401, "invalid token"));
