@@ -10,9 +10,10 @@ const LONGEST = [
   "tunnel/ends",
   "interop/interop",
   "tunnel/cut",
-  "limits/limits",
-  "tunnel/failures",
+  "cluster/partition",
+  "cluster/gossip-keys",
   "cluster/cluster",
+  "tunnel/failures",
 ].map((name) => `/tests/${name}.test.ts`);
 
 /** A fresh clone knows no durations, by which the others are sorted. */
@@ -34,7 +35,7 @@ export default defineConfig({
     pool: "forks",
     sequence: { sequencer: LongestFirst },
     // More than two cores can compute: most tests wait for much of their time.
-    maxWorkers: 3,
+    maxWorkers: 4,
     // For what hangs: whatever a test waits for has a limit of its own, and a busy machine is no failure.
     testTimeout: 180_000,
     hookTimeout: 180_000,

@@ -63,8 +63,6 @@ export class ScriptedPeer {
   /** What its digests say of others. */
   digest: DigestEntry[] = [];
   answers = true;
-  /** Its host takes connections and says nothing. */
-  hangs = false;
   readonly #clock: SimulatedClock;
 
   constructor(rig: GossipRig, id: string, ip: string) {
@@ -80,9 +78,8 @@ export class ScriptedPeer {
         this.sendDelta(packet.from.addr, []);
         if (packet.request) this.sendDigest(packet.from.addr, false);
       },
-      onRequest: (_request, _ip, answer) => {
-        if (!this.hangs) answer(encodeJoinAnswer({ nodeId: this.id, addr: this.addr }, []));
-      },
+      onRequest: (_request, _ip, answer) =>
+        answer(encodeJoinAnswer({ nodeId: this.id, addr: this.addr }, [])),
     });
   }
 
