@@ -1,12 +1,13 @@
 // Who is let in at once, who waits, how many at a time, and what a change of keys means for them.
 
+import { generateKeyPairSync, sign } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { token } from "../../../../tests/harness/tokens.js";
 import { Authoriser } from "./authoriser.js";
 import { EndpointPatterns } from "./endpoint-patterns.js";
 import { Identity } from "./identity.js";
 import type { KeySource } from "./key-source.js";
-import { hmacKey, KeySet } from "./keys.js";
+import { hmacKey, KeySet, publicKey } from "./keys.js";
 import type { Refusal } from "./refusal.js";
 import { RememberedTokens } from "./remembered-tokens.js";
 import { NONE_REVOKED } from "./revoked-file.js";
@@ -15,43 +16,56 @@ import { Verifier } from "./verifier.js";
 
 let nowMs = 1_000_000;
 
-/** The keys that the rig has at the moment. */
+/** The keys that the rig has at the moment, or its own. */
 class RigKeys implements KeySource {
   readonly ageMs: undefined = undefined;
   readonly #rig: Rig;
+  readonly #own: KeySet | undefined;
 
-  constructor(rig: Rig) {
+  constructor(rig: Rig, own?: KeySet) {
     this.#rig = rig;
+    this.#own = own;
   }
 
   get keys(): KeySet | undefined {
-    return this.#rig.keys;
+    return this.#own ?? this.#rig.keys;
   }
 
-  refresh(): Promise<void> {
-    return this.#rig.refreshed;
+  readonly fetching: undefined = undefined;
+
+  lacks(): boolean {
+    return false;
+  }
+
+  lookFor(): Promise<boolean> {
+    return this.#rig.answered;
   }
 
   close(): void {}
 }
 
 class Rig {
-  readonly auth = new Authoriser({ port: "proxy", maxPending: 8, wallNow: () => nowMs });
+  readonly auth: Authoriser;
   /** Answers of those that have waited, in order. */
   readonly answers: string[] = [];
   keys: KeySet | undefined;
-  refreshed: Promise<void> = Promise.resolve();
+  /** The source of the keys answers. */
+  answered: Promise<boolean> = Promise.resolve(true);
 
-  static async start(secret = "k", tenantIds: readonly string[] = []): Promise<Rig> {
-    const rig = new Rig();
+  constructor(maxPending = 8) {
+    this.auth = new Authoriser({ port: "proxy", maxPending, wallNow: () => nowMs });
+  }
+
+  static async start(secret = "k", tenantIds: readonly string[] = [], maxPending = 8): Promise<Rig> {
+    const rig = new Rig(maxPending);
     rig.keys = new KeySet([await hmacKey(Buffer.from(secret))], false);
     const tenants = tenantIds.map((id) => [id, rig.verifier(id)] as const);
     rig.auth.use(rig.verifier(""), new Map(tenants));
     return rig;
   }
 
-  verifier(tenantId: string): Verifier {
-    const source = new RigKeys(this);
+  verifier(tenantId: string, keys?: KeySet): Verifier {
+    const source = new RigKeys(this, keys);
     return new Verifier({
       section: "proxy.auth",
       tenantId,
@@ -210,10 +224,7 @@ describe("those that wait", () => {
   });
 
   it("are verified a few in a turn", async () => {
-    const rig = new Rig();
-    rig.keys = new KeySet([await hmacKey(Buffer.from("k"))], false);
-    const auth = new Authoriser({ port: "proxy", maxPending: 1_000, wallNow: () => nowMs });
-    auth.use(rig.verifier(""));
+    const { auth } = await Rig.start("k", [], 1_000);
     for (let n = 0; n < 200; n++) auth.ask(made(`${n}`), "", { onVerified: () => {} });
     let before = 0;
     let most = 0;
@@ -238,35 +249,115 @@ describe("those that wait", () => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(rig.auth.verifications).toBeLessThanOrEqual(MAX_ACTIVE);
   });
+});
 
-  it("for keys that aren't known are a quarter at most, and hold up nobody else", async () => {
-    const rig = await Rig.start();
-    let found = (): void => {};
-    rig.refreshed = new Promise((resolve) => {
-      found = resolve;
-    });
-    const { publicKey } = (await import("node:crypto")).generateKeyPairSync("rsa", { modulusLength: 2_048 });
-    const keys = (await import("./keys.js")).publicKey(publicKey, "known");
-    rig.keys = new KeySet(keys === undefined ? [] : [keys], true);
-    const unknown = (n: number): string => {
-      const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
-      return `Bearer ${part({ alg: "RS256", kid: `x${n}` })}.${part({})}.AA`;
-    };
-    expect([1, 2, 3].map((n) => rig.ask(unknown(n)))).toEqual([
-      undefined,
-      undefined,
-      "503 too many tokens wait to be verified",
-    ]);
-    const known = unknown(1).replace(
-      /^Bearer [^.]+/,
-      `Bearer ${Buffer.from('{"alg":"RS256","kid":"known"}').toString("base64url")}`,
+/** Credentials that name these keys, whose signatures are worth nothing. */
+const naming = (kid: string, n = 0): string => {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  return `Bearer ${part({ alg: "RS256", kid })}.${part({ n })}.AA`;
+};
+
+describe("those that wait for keys that aren't known", () => {
+  const BUSY = "503 too many tokens wait to be verified";
+  const rsa = generateKeyPairSync("rsa", { modulusLength: 2_048 });
+  const keySet = (...names: string[]): KeySet =>
+    new KeySet(
+      names.map((name) => publicKey(rsa.publicKey, name)).filter((key) => key !== undefined),
+      true,
     );
-    expect(rig.ask(known)).toBeUndefined();
+
+  interface Waiting {
+    readonly rig: Rig;
+    /** The source answers. */
+    readonly answer: (told: boolean) => void;
+  }
+
+  async function start(maxPending = 8): Promise<Waiting> {
+    const rig = await Rig.start("k", [], maxPending);
+    rig.keys = keySet("known");
+    let answer = (_told: boolean): void => {};
+    rig.answered = new Promise((resolve) => {
+      answer = resolve;
+    });
+    return { rig, answer };
+  }
+
+  it("are a quarter at most, and hold up nobody else", async () => {
+    const { answer, rig } = await start();
+    expect([1, 2, 3].map((n) => rig.ask(naming(`x${n}`)))).toEqual([undefined, undefined, BUSY]);
+    expect(rig.ask(naming("known"))).toBeUndefined();
     while (rig.answers.length === 0) await new Promise((resolve) => setImmediate(resolve));
     expect([rig.answers, rig.auth.pending]).toEqual([["401 invalid token"], 2]);
-    found();
+    answer(true);
     await rig.settle();
     expect(rig.answers).toHaveLength(3);
+  });
+
+  it("are no more by one token that many show", async () => {
+    const { answer, rig } = await start();
+    expect([1, 2, 3].map(() => rig.ask(naming("x")))).toEqual([undefined, undefined, BUSY]);
+    answer(true);
+    await rig.settle();
+    expect(rig.ask(naming("y"))).toBeUndefined();
+    await rig.settle();
+  });
+
+  it("make room when they go away, though nobody has answered yet", async () => {
+    const { answer, rig } = await start();
+    for (let n = 0; n < 100; n++) {
+      const waiter = { onVerified: (): void => void rig.answers.push("told") };
+      expect(rig.askAs(waiter, naming("x", n % 3))).toBeUndefined();
+      rig.auth.cancel(waiter);
+    }
+    expect(rig.ask(naming("x"))).toBeUndefined();
+    answer(true);
+    await rig.settle();
+    expect(rig.answers).toEqual(["401 invalid token"]);
+    expect(rig.auth.verifications).toBe(1);
+  });
+
+  it("are verified by the key when it has come, and told nothing of their token where nobody could ask", async () => {
+    const { answer, rig } = await start();
+    const header = Buffer.from('{"alg":"RS256","kid":"new"}').toString("base64url");
+    const input = `${header}.${Buffer.from('{"sub":"s"}').toString("base64url")}`;
+    const good = `Bearer ${input}.${sign("sha256", Buffer.from(input), rsa.privateKey).toString("base64url")}`;
+    rig.ask(good);
+    rig.keys = keySet("known", "new");
+    answer(true);
+    await rig.settle();
+    expect(rig.answers).toEqual(["in s"]);
+    rig.keys = keySet("known");
+    rig.auth.changed();
+    rig.answered = Promise.resolve(false);
+    rig.ask(good);
+    await rig.settle();
+    expect(rig.answers.at(-1)).toBe("503 authentication is not ready");
+  });
+
+  it("are answered a few in a turn, when all have waited for the same", async () => {
+    const { answer, rig } = await start(4_000);
+    for (let n = 0; n < 1_000; n++) expect(rig.ask(naming("x", n))).toBeUndefined();
+    answer(true);
+    let before = 0;
+    let most = 0;
+    while (rig.auth.pending > 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+      most = Math.max(most, rig.answers.length - before);
+      before = rig.answers.length;
+    }
+    expect(rig.answers).toHaveLength(1_000);
+    expect(most).toBeLessThanOrEqual(2 * MAX_ACTIVE);
+  });
+
+  it("are judged by what counts when they are: a tenant that has gone, or has other keys", async () => {
+    const rig = await Rig.start("k", ["gone", "changed"]);
+    rig.ask(made("s"), "gone");
+    rig.ask(made("s"), "changed");
+    const other = new KeySet([await hmacKey(Buffer.from("other"))], false);
+    rig.auth.use(undefined, new Map([["changed", rig.verifier("changed", other)]]));
+    await rig.settle();
+    expect(rig.answers.sort()).toEqual(["401 invalid token", "401 unknown tenant"]);
+    expect(rig.auth.remembered).toBe(0);
   });
 });
 

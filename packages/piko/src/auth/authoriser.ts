@@ -42,6 +42,7 @@ export class Authoriser {
     this.#wallNow = wallNow;
     this.#queue = new VerificationQueue({
       maxPending,
+      verifierOf: (tenantId) => this.#verifierOf(tenantId),
       generation: () => this.#generation,
       onVerified: (digest, identity) => this.#remembered.add(digest, identity),
     });

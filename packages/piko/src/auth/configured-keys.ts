@@ -33,6 +33,7 @@ export interface ConfiguredKeysOptions {
 
 export class ConfiguredKeys implements KeySource {
   readonly ageMs: undefined = undefined;
+  readonly fetching: undefined = undefined;
   #keys: KeySet;
   #files: readonly WatchedFile[] = [];
   #closed = false;
@@ -95,8 +96,12 @@ export class ConfiguredKeys implements KeySource {
   }
 
   /** Tokens don't name these keys. */
-  refresh(): Promise<void> {
-    return Promise.resolve();
+  lacks(): boolean {
+    return true;
+  }
+
+  lookFor(): Promise<boolean> {
+    return Promise.resolve(true);
   }
 
   close(): void {

@@ -4,6 +4,9 @@ import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { FakeClock } from "@piko/testkit";
 import { systemClock } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
@@ -80,6 +83,8 @@ class Rig {
   source!: JwksSource;
   keys: object[] = [];
   down = false;
+  /** Answers wait until it is opened. */
+  gate: Promise<void> = Promise.resolve();
   asked = 0;
   changes = 0;
 
@@ -89,9 +94,11 @@ class Rig {
     rig.keys = [jwk("one")];
     const endpoint = await publish((_, response) => {
       rig.asked++;
-      response.writeHead(rig.down ? 500 : 200).end(JSON.stringify({ keys: rig.keys }));
+      // What there is when it is asked.
+      const body = JSON.stringify({ keys: rig.keys });
+      void rig.gate.then(() => response.writeHead(rig.down ? 500 : 200).end(body));
     });
-    rig.source = new JwksSource({
+    rig.source = await JwksSource.open({
       config: { endpoint, cacheTtlMs: 100_000, timeoutMs: 0 },
       section: "proxy.auth",
       clock: rig.clock,
@@ -105,14 +112,13 @@ class Rig {
 
   /** Waits for the fetch under way. */
   async settled(): Promise<void> {
-    await this.source.refresh();
+    await this.source.fetching;
   }
 
   async after(ms: number): Promise<number> {
     const before = this.asked;
     this.clock.advance(ms);
-    // A fetch that has begun is found by this one; otherwise it would begin one only behind ten seconds.
-    if (this.source.fetching) await this.settled();
+    await this.settled();
     return this.asked - before;
   }
 
@@ -149,20 +155,126 @@ describe("a key set", () => {
     expect([rig.names, rig.source.ageMs, rig.changes]).toEqual([["one"], 263_000, 1]);
   });
 
-  it("is asked for once in ten seconds because of keys that aren't known", async () => {
-    const rig = await Rig.start();
-    const crowd = (): Promise<unknown> => Promise.all(Array.from({ length: 20 }, () => rig.source.refresh()));
-    await crowd();
-    expect(rig.asked).toBe(1);
-    rig.clock.advance(10_000);
-    await crowd();
-    await crowd();
-    expect(rig.asked).toBe(2);
+  it("that changes in a file while that is read counts as it is then", async () => {
+    const path = join(mkdtempSync(join(tmpdir(), "piko-jwks-")), "keys.json");
+    cleanUps.push(() => rmSync(path));
+    const write = (...names: string[]): void => writeFileSync(path, JSON.stringify({ keys: names.map(jwk) }));
+    write("one");
+    const { clock, log } = new Rig();
+    let changes = 0;
+    const source = await JwksSource.open({
+      config: { endpoint: `file://${path}`, cacheTtlMs: 0, timeoutMs: 0 },
+      section: "proxy.auth",
+      clock,
+      logger: log.logger,
+      onChange: () => void changes++,
+    });
+    cleanUps.push(() => source.close());
+    const names = (): unknown => source.keys?.keys.map(({ keyId }) => keyId);
+    expect([names(), changes]).toEqual([["one"], 1]);
+    write("two");
+    clock.advance(1_000);
+    expect([await source.lookFor("two"), names()]).toEqual([true, ["two"]]);
+    clock.advance(1_000);
+    expect([await source.lookFor("three"), source.lacks("three")]).toEqual([true, true]);
+    // The next look may be soon: it costs nobody else anything.
+    write("two", "three");
+    const answer = source.lookFor("three");
+    clock.advance(1_000);
+    expect([await answer, names(), source.lacks("three")]).toEqual([true, ["two", "three"], false]);
+    writeFileSync(path, "{");
+    clock.advance(1_000);
+    expect([await source.lookFor("four"), names(), source.lacks("four")]).toEqual([
+      false,
+      ["two", "three"],
+      false,
+    ]);
   });
 
   it("is no longer asked for when nobody needs it", async () => {
     const rig = await Rig.start();
     rig.source.close();
+    expect(rig.clock.pending).toBe(0);
+  });
+});
+
+describe("a key that isn't known", () => {
+  it("is asked for at once, and not more often than once in ten seconds, whose end is waited for", async () => {
+    const rig = await Rig.start();
+    rig.keys = [jwk("one"), jwk("two")];
+    const crowd = Array.from({ length: 20 }, () => rig.source.lookFor("two"));
+    expect(await rig.after(9_999)).toBe(0);
+    expect(await rig.after(1)).toBe(1);
+    expect(new Set(await Promise.all(crowd))).toEqual(new Set([true]));
+    expect(rig.names).toEqual(["one", "two"]);
+    rig.clock.advance(10_000);
+    rig.keys = [jwk("three")];
+    expect([await rig.source.lookFor("three"), rig.names, rig.asked]).toEqual([true, ["three"], 3]);
+  });
+
+  it("is looked for by a fetch that begins after it was named: it may have been published since the last one began", async () => {
+    const rig = await Rig.start();
+    rig.clock.advance(10_000);
+    let open = (): void => {};
+    rig.gate = new Promise((resolve) => {
+      open = resolve;
+    });
+    const first = rig.source.lookFor("two");
+    while (rig.asked < 2) await new Promise((resolve) => setImmediate(resolve));
+    rig.keys = [jwk("two")];
+    const second = rig.source.lookFor("two");
+    open();
+    expect([await first, rig.names]).toEqual([true, ["one"]]);
+    expect(await rig.after(10_000)).toBe(1);
+    expect([await second, rig.names]).toEqual([true, ["two"]]);
+  });
+
+  it("nor to its source is refused without another question for ten seconds, and others are not", async () => {
+    const rig = await Rig.start();
+    rig.clock.advance(10_000);
+    expect(await rig.source.lookFor("two")).toBe(true);
+    expect([rig.source.lacks("two"), rig.source.lacks("three")]).toEqual([true, false]);
+    rig.clock.advance(9_999);
+    expect(rig.source.lacks("two")).toBe(true);
+    rig.clock.advance(1);
+    expect(rig.source.lacks("two")).toBe(false);
+    rig.keys = [jwk("two")];
+    expect([await rig.source.lookFor("two"), rig.names, rig.source.lacks("two")]).toEqual([
+      true,
+      ["two"],
+      false,
+    ]);
+  });
+
+  it("is judged by nobody while its source is down, and by the first answer after that", async () => {
+    const rig = await Rig.start();
+    rig.clock.advance(10_000);
+    rig.down = true;
+    expect([await rig.source.lookFor("two"), rig.source.lacks("two")]).toEqual([false, false]);
+    rig.down = false;
+    rig.keys = [jwk("two")];
+    const answer = rig.source.lookFor("two");
+    // A fetch that has failed is done again after a second: there is no need to wait for ten.
+    expect(await rig.after(1_000)).toBe(1);
+    expect([await answer, rig.names]).toEqual([true, ["two"]]);
+  });
+
+  it("of which there is a flood takes up no memory: a thousand short names are remembered", async () => {
+    const rig = await Rig.start();
+    const long = "x".repeat(257);
+    const names = [long, ...Array.from({ length: 1_025 }, (_, n) => `${n}`)];
+    const answers = names.map((name) => rig.source.lookFor(name));
+    expect(await rig.after(10_000)).toBe(1);
+    expect(new Set(await Promise.all(answers))).toEqual(new Set([true]));
+    const lacking = names.filter((name) => rig.source.lacks(name));
+    expect(lacking).toEqual(names.slice(1, 1_025));
+  });
+
+  it("is waited for by nobody when its source is closed", async () => {
+    const rig = await Rig.start();
+    const answer = rig.source.lookFor("two");
+    rig.source.close();
+    expect([await answer, await rig.source.lookFor("two")]).toEqual([false, false]);
     expect(rig.clock.pending).toBe(0);
   });
 });

@@ -10,13 +10,15 @@ import { fetchJwks } from "./fetch-jwks.js";
 import { MAX_JWKS_BYTES, parseJwks } from "./jwks.js";
 import type { KeySource } from "./key-source.js";
 import type { KeySet } from "./keys.js";
+import { type Search, SoughtKeys } from "./sought-keys.js";
 
 const DEFAULT_TTL_MS = 3_600_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** A part of their time after which keys are fetched again. */
 const AHEAD = 0.8;
-/** Shortest time from one fetch to the next, whoever asks. */
+/** Shortest time from one fetch to the next because of keys that aren't known; to look at a file costs nobody else anything. */
 const SHORTEST_MS = 10_000;
+const SHORTEST_FILE_MS = 1_000;
 /** The same behind a failure: doubled with each further one, up to what can be waited for where nobody is let in. */
 const RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
@@ -34,9 +36,11 @@ export interface JwksSourceOptions {
 
 export class JwksSource implements KeySource {
   readonly #options: JwksSourceOptions;
+  readonly #inFile: boolean;
   readonly #ttlMs: number;
   readonly #timeoutMs: number;
   readonly #gone = new AbortController();
+  readonly #sought = new SoughtKeys();
   #file: WatchedFile | undefined = undefined;
   #keys: KeySet | undefined = undefined;
   /** What the keys were made of. */
@@ -44,20 +48,34 @@ export class JwksSource implements KeySource {
   #fetchedMs = 0;
   #askedMs = Number.NEGATIVE_INFINITY;
   #fetching: Promise<void> | undefined = undefined;
+  /** What the file had when it changed last is being read. */
+  #changing: Promise<void> | undefined = undefined;
+  /** Sets that were begun to be read: the last one counts. */
+  #readings = 0;
   #failures = 0;
   #timer: Timer | undefined = undefined;
+  /** When the timer is due. */
+  #dueMs = Number.POSITIVE_INFINITY;
 
-  constructor(options: JwksSourceOptions) {
+  private constructor(options: JwksSourceOptions) {
     this.#options = options;
-    const { cacheTtlMs, timeoutMs } = options.config;
+    const { cacheTtlMs, endpoint, timeoutMs } = options.config;
+    this.#inFile = endpoint.startsWith("file:");
     this.#ttlMs = cacheTtlMs === 0 ? DEFAULT_TTL_MS : cacheTtlMs;
     this.#timeoutMs = timeoutMs === 0 ? DEFAULT_TIMEOUT_MS : timeoutMs;
-    if (options.config.endpoint.startsWith("http:")) {
+    if (endpoint.startsWith("http:")) {
       options.logger.warn("keys come over plain http: anybody on the way can replace them", {
         setting: `${options.section}.jwks.endpoint`,
       });
     }
-    void this.#start();
+  }
+
+  /** Begins to fetch the keys; those of a file are there when this resolves, unless something is wrong with it. */
+  static async open(options: JwksSourceOptions): Promise<JwksSource> {
+    const source = new JwksSource(options);
+    const fetched = source.#start();
+    if (source.#inFile) await fetched;
+    return source;
   }
 
   get keys(): KeySet | undefined {
@@ -68,50 +86,69 @@ export class JwksSource implements KeySource {
     return this.#keys === undefined ? undefined : this.#options.clock.now() - this.#fetchedMs;
   }
 
-  /** The keys are being asked for. */
-  get fetching(): boolean {
-    return this.#fetching !== undefined;
+  get fetching(): Promise<void> | undefined {
+    return this.#fetching;
   }
 
-  refresh(): Promise<void> {
-    if (this.#fetching !== undefined) return this.#fetching;
-    // To look at a file costs nobody else anything.
-    const soon = this.#options.clock.now() - this.#askedMs < SHORTEST_MS;
-    if (soon && this.#file === undefined) return Promise.resolve();
-    return this.#start();
+  lacks(keyId: string): boolean {
+    return this.#mayAskMs > this.#options.clock.now() && this.#sought.lacks(keyId);
+  }
+
+  lookFor(keyId: string): Promise<boolean> {
+    if (this.#gone.signal.aborted) return Promise.resolve(false);
+    const answer = this.#sought.add(keyId);
+    if (this.#fetching === undefined) this.#startAt(Math.min(this.#dueMs, this.#mayAskMs));
+    return answer;
   }
 
   close(): void {
     this.#gone.abort();
     this.#file?.close();
-    this.#setTimer(undefined);
+    this.#startAt(undefined);
+    this.#sought.take()?.end(false);
+  }
+
+  /** When the source may be asked because of a key that isn't known. */
+  get #mayAskMs(): number {
+    return this.#askedMs + (this.#inFile ? SHORTEST_FILE_MS : SHORTEST_MS);
   }
 
   #start(): Promise<void> {
-    this.#setTimer(undefined);
+    this.#startAt(undefined);
     this.#askedMs = this.#options.clock.now();
-    this.#fetching = this.#load().finally(() => {
-      this.#fetching = undefined;
-    });
+    this.#fetching = this.#load(this.#sought.take());
     return this.#fetching;
   }
 
   /** Never rejects. */
-  async #load(): Promise<void> {
-    const { clock, config } = this.#options;
+  async #load(search: Search | undefined): Promise<void> {
+    let told = false;
     try {
-      if (config.endpoint.startsWith("file:")) await this.#readFile();
+      if (this.#inFile) told = await this.#readFile(search);
       else {
+        const { clock, config } = this.#options;
         const url = new URL(config.endpoint);
-        this.#accept(await fetchJwks(url, this.#timeoutMs, clock, this.#gone.signal));
+        await this.#accept(await fetchJwks(url, this.#timeoutMs, clock, this.#gone.signal), search);
+        told = true;
       }
-      if (this.#failures > 0) this.#say("info", "keys can be had again");
-      this.#failures = 0;
+      if (told && this.#failures > 0) {
+        this.#failures = 0;
+        this.#say("info", "keys can be had again");
+      }
     } catch (error) {
       this.#onFailure(error as Error);
     }
-    if (this.#gone.signal.aborted || this.#file !== undefined) return;
-    this.#setTimer(this.#failures === 0 ? Math.max(RETRY_MS, this.#ttlMs * AHEAD) : this.#retryMs);
+    this.#fetching = undefined;
+    this.#planNext();
+    search?.end(told);
+  }
+
+  #planNext(): void {
+    if (this.#gone.signal.aborted) return;
+    const nextMs = this.#failures === 0 ? Math.max(RETRY_MS, this.#ttlMs * AHEAD) : this.#retryMs;
+    // A file that is there is watched.
+    const dueMs = this.#file === undefined ? this.#options.clock.now() + nextMs : Number.POSITIVE_INFINITY;
+    this.#startAt(this.#sought.waiting ? Math.min(dueMs, this.#mayAskMs) : dueMs);
   }
 
   get #retryMs(): number {
@@ -119,46 +156,60 @@ export class JwksSource implements KeySource {
     return Math.min(longest, RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
   }
 
-  /** The first time, the file is opened; from then on it is watched. */
-  async #readFile(): Promise<void> {
+  /** The first time, the file is opened; from then on it is watched. Resolves to whether the keys are what it has. */
+  async #readFile(search: Search | undefined): Promise<boolean> {
     const { clock, config } = this.#options;
     if (this.#file !== undefined) {
       await this.#file.look();
-      return;
+      await this.#changing;
+      if (this.#file.failed || !this.#file.bytes.equals(this.#bytes)) return false;
+      await this.#accept(this.#bytes, search);
+      return true;
     }
     const file = new WatchedFile({
       path: fileURLToPath(config.endpoint),
       maxBytes: MAX_JWKS_BYTES,
       clock,
-      onChange: (bytes) => this.#acceptChange(bytes),
+      onChange: (bytes) => {
+        this.#changing = this.#acceptChange(bytes);
+      },
       onFailure: (error) => this.#onFailure(error),
     });
     try {
-      this.#accept(file.bytes);
-      this.#file = file;
+      await this.#accept(file.bytes, search);
     } catch (error) {
       file.close();
       throw error;
     }
+    if (this.#gone.signal.aborted) file.close();
+    else this.#file = file;
+    return true;
   }
 
-  #acceptChange(bytes: Buffer): void {
+  /** Never rejects. */
+  async #acceptChange(bytes: Buffer): Promise<void> {
     try {
-      this.#accept(bytes);
+      await this.#accept(bytes, undefined);
       this.#failures = 0;
     } catch (error) {
       this.#onFailure(error as Error);
     }
   }
 
-  #accept(bytes: Buffer): void {
-    if (this.#gone.signal.aborted) return;
-    const changed = this.#keys === undefined || !bytes.equals(this.#bytes);
+  /** Takes what the source has now; rejects if that is no set of keys. */
+  async #accept(bytes: Buffer, search: Search | undefined): Promise<void> {
+    let keys = this.#keys;
+    const changed = keys === undefined || !bytes.equals(this.#bytes);
     if (changed) {
-      this.#keys = parseJwks(bytes);
+      const reading = ++this.#readings;
+      keys = await parseJwks(bytes);
+      // There is something newer already.
+      if (reading !== this.#readings || this.#gone.signal.aborted) return;
+      this.#keys = keys;
       this.#bytes = bytes;
     }
     this.#fetchedMs = this.#options.clock.now();
+    this.#sought.onKeys(search, (keyId) => keys?.knows(keyId) === true);
     if (!changed) return;
     this.#say("info", "keys read");
     this.#options.onChange();
@@ -176,9 +227,15 @@ export class JwksSource implements KeySource {
     logger[level](message, { setting: `${section}.jwks.endpoint`, ...more });
   }
 
-  #setTimer(ms: number | undefined): void {
+  /** Starts at this time and at no other; undefined: not at all. */
+  #startAt(dueMs: number | undefined): void {
     const { clock } = this.#options;
     if (this.#timer !== undefined) clock.clearTimeout(this.#timer);
-    this.#timer = ms === undefined ? undefined : clock.setTimeout(() => void this.#start(), ms);
+    this.#timer = undefined;
+    this.#dueMs = dueMs ?? Number.POSITIVE_INFINITY;
+    if (this.#dueMs === Number.POSITIVE_INFINITY) return;
+    const ms = this.#dueMs - clock.now();
+    if (ms <= 0) void this.#start();
+    else this.#timer = clock.setTimeout(() => void this.#start(), ms);
   }
 }

@@ -7,7 +7,14 @@ export interface KeySource {
   readonly keys: KeySet | undefined;
   /** Age of the keys in milliseconds, where they come from elsewhere. */
   readonly ageMs: number | undefined;
-  /** A token names a key that isn't known: resolves when that is as well known as it will be for a while. */
-  refresh(): Promise<void>;
+  /** Keys are being fetched. */
+  readonly fetching: Promise<void> | undefined;
+  /** The source was asked for this key a moment ago, and hasn't got it. */
+  lacks(keyId: string): boolean;
+  /**
+   * A token names a key that isn't known: has the source asked for it, as soon as it may be. Resolves to whether it has
+   * answered; never rejects.
+   */
+  lookFor(keyId: string): Promise<boolean>;
   close(): void;
 }

@@ -37,28 +37,36 @@ export class KeySet {
   /** Whether tokens name their key (a JWKS), or there is but one for each algorithm. */
   readonly named: boolean;
   readonly fingerprints: ReadonlySet<string>;
+  readonly #algorithms: ReadonlySet<string>;
+  readonly #byId = new Map<string, VerifyingKey[]>();
 
   constructor(keys: readonly VerifyingKey[], named: boolean) {
     this.keys = keys;
     this.named = named;
     this.fingerprints = new Set(keys.map(({ fingerprint }) => fingerprint));
+    this.#algorithms = new Set(keys.flatMap(({ byAlgorithm }) => [...byAlgorithm.keys()]));
+    for (const key of keys) {
+      if (key.keyId === undefined) continue;
+      const same = this.#byId.get(key.keyId);
+      if (same === undefined) this.#byId.set(key.keyId, [key]);
+      else same.push(key);
+    }
   }
 
   /** Whether any key verifies this algorithm. */
   allows(algorithm: string): boolean {
-    return this.keys.some(({ byAlgorithm }) => byAlgorithm.has(algorithm));
+    return this.#algorithms.has(algorithm);
   }
 
   /** A key of this name is there, for whatever algorithm. */
   knows(keyId: string): boolean {
-    return this.keys.some((key) => key.keyId === keyId);
+    return this.#byId.has(keyId);
   }
 
   /** The keys that may have signed a token. */
   find(algorithm: string, keyId: string | undefined): readonly VerifyingKey[] {
-    return this.keys.filter(
-      (key) => key.byAlgorithm.has(algorithm) && (!this.named || keyId === undefined || key.keyId === keyId),
-    );
+    const meant = this.named && keyId !== undefined ? (this.#byId.get(keyId) ?? []) : this.keys;
+    return meant.filter(({ byAlgorithm }) => byAlgorithm.has(algorithm));
   }
 }
 

@@ -37,7 +37,7 @@ export async function loadVerifier(options: LoadVerifierOptions): Promise<Verifi
     const source =
       jwks.endpoint === ""
         ? await ConfiguredKeys.load(options)
-        : new JwksSource({ config: jwks, section, clock, logger, onChange });
+        : await JwksSource.open({ config: jwks, section, clock, logger, onChange });
     const patterns = new EndpointPatterns(endpoints);
     return new Verifier({
       section,

@@ -52,29 +52,31 @@ export class Verifier {
     return this.#source.ageMs;
   }
 
-  /** Whom the token speaks for, or why it doesn't count. `generation` goes into the answer. Never rejects. */
-  async verify(token: string, generation = 0): Promise<Identity | Refusal> {
-    const header = readTokenHeader(token);
-    if ("reason" in header) return header;
-    if (this.asksForKeys(header)) await this.refresh();
-    return this.check(token, header, generation);
+  /** Its keys are being fetched. */
+  get fetching(): Promise<void> | undefined {
+    return this.#source.fetching;
   }
 
-  /** The token names a key that isn't known, and that its source may have. */
-  asksForKeys({ algorithm, keyId }: TokenHeader): boolean {
+  /** Whom the token speaks for by the keys that there are, or why it doesn't count. Never rejects. */
+  async verify(token: string): Promise<Identity | Refusal> {
+    const header = readTokenHeader(token);
+    return "reason" in header ? header : this.check(token, header, 0);
+  }
+
+  /** The key that the token names, if it isn't known and its source may have it. */
+  soughtKey({ algorithm, keyId }: TokenHeader): string | undefined {
     const { keys } = this.#source;
     // What no key of a key set can ever verify isn't worth a question to its source.
-    return (
-      keys?.named === true && keyId !== undefined && PUBLIC_ALGORITHMS.has(algorithm) && !keys.knows(keyId)
-    );
+    if (keys?.named !== true || keyId === undefined || !PUBLIC_ALGORITHMS.has(algorithm)) return undefined;
+    return keys.knows(keyId) || this.#source.lacks(keyId) ? undefined : keyId;
   }
 
-  /** Resolves when the keys are as well known as they will be for a while. */
-  refresh(): Promise<void> {
-    return this.#source.refresh();
+  /** Has the source asked for a key; resolves to whether it has answered. */
+  lookFor(keyId: string): Promise<boolean> {
+    return this.#source.lookFor(keyId);
   }
 
-  /** The same as `verify`, with the keys that there are. */
+  /** The same as `verify`, of a token whose header has been read. `generation` goes into the answer. */
   async check(token: string, header: TokenHeader, generation: number): Promise<Identity | Refusal> {
     const found = this.#findKeys(header);
     if ("reason" in found) return found;

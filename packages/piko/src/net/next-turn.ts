@@ -3,6 +3,12 @@
 
 import { faults } from "@piko/tunnel";
 
+/** Resolves in the next turn: what takes long in all lets others have their turns in between. */
+export function nextTurn(): Promise<void> {
+  // oxlint-disable-next-line no-restricted-globals -- the next turn: sockets are read before it
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
 /** Something that goes on in the next turn. */
 export interface Postponed {
   onNextTurn(): void;

@@ -50,6 +50,11 @@ export class WatchedFile {
     return this.#bytes;
   }
 
+  /** It couldn't be read when it was last looked at. */
+  get failed(): boolean {
+    return this.#failed;
+  }
+
   /** Looks now whether it has changed. Never rejects. */
   async look(): Promise<void> {
     const { onChange, onFailure, path } = this.#options;

@@ -69,8 +69,7 @@ async function judge(
     onChange: () => {},
   });
   try {
-    // A key set is on its way.
-    if (!verifier.ready) await verifier.refresh();
+    await verifier.fetching;
     const result = await verifier.verify(token);
     if ("reason" in result) return { port, text: refusalText(result) };
     return { port, text: welcome(port, result, endpoints, question.endpoint) };
