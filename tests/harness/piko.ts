@@ -21,8 +21,13 @@ export interface RunningServer {
 }
 
 /** Starts the command with JSON lines; `stop` expects exit code 0. */
-export function piko(stage: Stage, name: string, args: readonly string[]): Program {
-  return startProgram(stage, name, PIKO, [...args, "--log.format", "json"], { stopCode: 0 });
+export function piko(
+  stage: Stage,
+  name: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Program {
+  return startProgram(stage, name, PIKO, [...args, "--log.format", "json"], { stopCode: 0, env });
 }
 
 /** Starts `piko server` on a host, with its default ports; returns as soon as they are bound. */
@@ -56,6 +61,7 @@ export function runPiko(...args: readonly string[]): Promise<ToolResult> {
 export async function startServer(
   stage: Stage,
   flags: Readonly<Record<string, string>> = {},
+  env: Readonly<Record<string, string>> = {},
 ): Promise<RunningServer> {
   const all: Record<string, string> = {
     "proxy.bind-addr": "127.0.0.1:0",
@@ -67,7 +73,7 @@ export async function startServer(
     ...flags,
   };
   const args = Object.entries(all).map(([name, value]) => `--${name}=${value}`);
-  const program = piko(stage, "server", ["server", ...args]);
+  const program = piko(stage, "server", ["server", ...args], env);
   const { fields } = await program.waitFor("server started");
   return {
     program,

@@ -1,0 +1,279 @@
+// A JWKS whose source is down, slow, wrong, large or asked by many; and one in a file.
+
+import { rename, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { createServer, type RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { createCertificates } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { eventually } from "../harness/deadline.js";
+import { metric, untilMetric } from "../harness/metrics.js";
+import { type RunningServer, startServer } from "../harness/piko.js";
+import { perTest } from "../harness/stage.js";
+import { ecPair, inSeconds, jwkOf, type KeyPair, rsaPair, token } from "../harness/tokens.js";
+import { haveTools } from "../harness/tools.js";
+
+const scene = perTest();
+
+/** The answer to a request with this token. */
+async function ask(server: RunningServer, credential: string | undefined): Promise<string> {
+  const headers = {
+    "x-piko-endpoint": "web",
+    ...(credential === undefined ? {} : { authorization: `Bearer ${credential}` }),
+  };
+  const response = await fetch(`http://${server.proxy}/sum`, { headers });
+  return `${response.status} ${((await response.json()) as { error: string }).error}`;
+}
+
+/** Let in: nobody listens on the endpoint. */
+const reached = "502 no available upstreams";
+const invalid = "401 invalid token";
+const unready = "503 authentication is not ready";
+const busy = "503 too many tokens wait to be verified";
+
+/** A token that no other is like. */
+const signed = (pair: KeyPair, kid: string): string =>
+  token("RS256", pair.privateKey, { exp: inSeconds(1_800), jti: `${Math.random()}` }, { kid });
+
+const keysOf = (named: Record<string, KeyPair>): unknown[] =>
+  Object.entries(named).map(([kid, pair]) => jwkOf(pair, { kid }));
+
+/** Ways to publish no set of keys, and what is said of them. */
+const WRONG: readonly (readonly [name: string, answer: RequestListener, error: string])[] = [
+  [
+    "redirects",
+    (_, response) => response.writeHead(302, { location: "/other" }).end(),
+    "status 302 (redirects are not followed)",
+  ],
+  ["says nothing", () => {}, "no answer within 500 ms"],
+  ["never ends", (_, response) => void response.write('{"keys":['), "no answer within 500 ms"],
+  ["fails", (_, response) => response.writeHead(500).end("{}"), "status 500"],
+  ["closes", (request) => void request.socket.destroy(), "socket hang up"],
+  ["has garbage", (_, response) => response.end("<html>no keys</html>"), "key set is no JSON"],
+  ["has no keys", (_, response) => response.end('{"keys":[]}'), "key set has no key that verifies"],
+  ["has 10 MB", (_, response) => response.end("x".repeat(10_000_000)), "larger than 1048576 bytes"],
+  [
+    "has 1,001 keys",
+    (_, response) => response.end(JSON.stringify({ keys: Array.from({ length: 1_001 }, () => ({})) })),
+    "too many keys: 1001",
+  ],
+];
+
+/** Publishes keys, or gives another answer. */
+class Publisher {
+  keys: unknown[] = [];
+  asked = 0;
+  answer: RequestListener | undefined = undefined;
+  readonly url: string;
+
+  private constructor(url: string) {
+    this.url = url;
+  }
+
+  static async start(files?: { readonly cert: string; readonly key: string }): Promise<Publisher> {
+    const server = files === undefined ? createServer() : createTlsServer(files);
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    scene.defer(() => {
+      server.close();
+      server.closeAllConnections();
+    });
+    const { port } = server.address() as AddressInfo;
+    const publisher = new Publisher(`${files === undefined ? "http" : "https"}://127.0.0.1:${port}/keys`);
+    server.on("request", (request, response) => {
+      publisher.asked++;
+      if (publisher.answer !== undefined) publisher.answer(request, response);
+      else response.end(JSON.stringify({ keys: publisher.keys }));
+    });
+    return publisher;
+  }
+}
+
+async function startWith(
+  { url }: Publisher,
+  flags: Record<string, string> = {},
+  env: Record<string, string> = {},
+): Promise<RunningServer> {
+  const settings = { "proxy.auth.jwks.endpoint": url, "proxy.auth.jwks.timeout": "500ms", ...flags };
+  return await startServer(scene, settings, env);
+}
+
+const isReady = async (server: RunningServer): Promise<boolean> =>
+  (await fetch(`http://${server.admin}/ready`)).ok;
+
+/** Waits until the server has said this of its keys. */
+async function said(server: RunningServer, message: string, error: string, from = 0): Promise<void> {
+  await server.program.waitForLine(
+    ({ fields, text }) => fields["msg"] === message && text.includes(error),
+    `${message}: ${error}`,
+    { from },
+  );
+}
+
+describe("a JWKS that can't be had when the server starts: not ready, and 503 to everybody, until it can", () => {
+  it.each(WRONG)("because it %s", async (_name, answer, error) => {
+    const publisher = await Publisher.start();
+    const pair = rsaPair();
+    publisher.answer = answer;
+    publisher.keys = keysOf({ k: pair });
+    const server = await startWith(publisher);
+    await said(server, "could not get keys, nobody is let in", error);
+    expect(await isReady(server)).toBe(false);
+    for (const credential of [undefined, "x", signed(pair, "k"), signed(pair, "other")])
+      expect(await ask(server, credential)).toBe(unready);
+    publisher.answer = undefined;
+    await eventually(() => isReady(server), "readiness");
+    expect([await ask(server, signed(pair, "k")), await ask(server, undefined)]).toEqual([
+      reached,
+      "401 missing authorization",
+    ]);
+  });
+});
+
+describe("a JWKS that can't be had later counts on, with its age", () => {
+  it.each(WRONG)("because it %s", async (_name, answer, error) => {
+    const publisher = await Publisher.start();
+    const pair = rsaPair();
+    publisher.keys = keysOf({ k: pair });
+    const server = await startWith(publisher, { "proxy.auth.jwks.cache-ttl": "1s" });
+    await eventually(() => isReady(server), "readiness");
+    publisher.answer = answer;
+    await said(server, "could not get keys, the last ones go on counting", error);
+    expect(await ask(server, signed(pair, "k"))).toBe(reached);
+    // Whether there is such a key by now, nobody can say.
+    expect(await ask(server, signed(rsaPair(), "new"))).toBe(unready);
+    const age = 'piko_auth_jwks_age_seconds{section="proxy.auth"}';
+    await eventually(async () => ((await metric(server.admin, age)) ?? 0) > 1, "age");
+    publisher.answer = undefined;
+    await server.program.waitFor("keys can be had again");
+    expect([await isReady(server), await ask(server, signed(pair, "k"))]).toEqual([true, reached]);
+  });
+});
+
+describe("a JWKS", () => {
+  it("that is slow is waited for", async () => {
+    const publisher = await Publisher.start();
+    const [old, next] = [rsaPair(), rsaPair()];
+    publisher.keys = keysOf({ old });
+    publisher.answer = (_, response) => {
+      // In three parts, within the time that it has.
+      const body = JSON.stringify({ keys: publisher.keys });
+      response.write(body.slice(0, 20));
+      setTimeout(() => response.write(body.slice(20, 40)), 150);
+      setTimeout(() => response.end(body.slice(40)), 300);
+    };
+    const server = await startWith(publisher, { "proxy.auth.jwks.timeout": "10s" });
+    await eventually(() => isReady(server), "readiness");
+    publisher.keys = keysOf({ old, next });
+    const answers = [signed(old, "old"), signed(next, "next")].map((each) => ask(server, each));
+    expect(await Promise.all(answers)).toEqual([reached, reached]);
+  });
+
+  it("has the key that a token names, whose requests wait for it; two of one name are both tried", async () => {
+    const publisher = await Publisher.start();
+    const [old, next] = [rsaPair(), rsaPair()];
+    publisher.keys = keysOf({ old });
+    const server = await startWith(publisher);
+    await eventually(() => isReady(server), "readiness");
+    publisher.keys = [...keysOf({ old, next }), jwkOf(rsaPair(), { kid: "next" })];
+    // The first fetch was just now: these wait for its ten seconds to be over.
+    const crowd = Array.from({ length: 50 }, () => ask(server, signed(next, "next")));
+    expect(await ask(server, signed(old, "old"))).toBe(reached);
+    expect(new Set(await Promise.all(crowd))).toEqual(new Set([reached]));
+    expect(publisher.asked).toBe(2);
+  });
+
+  it("is asked once in ten seconds before a flood of names that it hasn't got, which holds up nobody", async () => {
+    const publisher = await Publisher.start();
+    const [old, next] = [rsaPair(), rsaPair()];
+    publisher.keys = keysOf({ old });
+    const server = await startWith(publisher, { "proxy.auth.max-pending": "80" });
+    await eventually(() => isReady(server), "readiness");
+    const answers = new Map<string, number>();
+    const flooding = new AbortController();
+    const lanes = Array.from({ length: 40 }, async (_, lane) => {
+      for (let n = 0; !flooding.signal.aborted; n++) {
+        const answer = await ask(server, signed(old, `${lane} ${n}`));
+        answers.set(answer, (answers.get(answer) ?? 0) + 1);
+      }
+    });
+    await untilMetric(server.admin, 'piko_auth_pending{port="proxy"}', 20);
+    // Who names a key that is known is let in meanwhile, by a token that is new, too.
+    for (let n = 0; n < 50; n++) expect(await ask(server, signed(old, "old"))).toBe(reached);
+    expect(publisher.asked).toBe(1);
+    // And a key that is published meanwhile is found by the flood's own fetch.
+    publisher.keys = keysOf({ old, next });
+    await eventually(async () => (await ask(server, signed(next, "next"))) === reached, "the new key");
+    expect(publisher.asked).toBe(2);
+    await eventually(() => (answers.get(invalid) ?? 0) >= 20, "refusals");
+    flooding.abort();
+    await Promise.all(lanes);
+    expect([...answers.keys()].sort()).toEqual([invalid, busy]);
+  });
+
+  it("of a thousand large keys is read without holding up requests", async () => {
+    const publisher = await Publisher.start();
+    const [small, large] = [rsaPair(), ecPair("P-521")];
+    publisher.keys = keysOf({ small });
+    const server = await startWith(publisher, { "proxy.auth.jwks.cache-ttl": "5s" });
+    await eventually(() => isReady(server), "readiness");
+    const many = Array.from({ length: 999 }, (_, n) => jwkOf(large, { kid: `${n}` }));
+    publisher.keys = [...keysOf({ small }), ...many];
+    await eventually(() => publisher.asked === 2, "another fetch");
+    const read = (): boolean =>
+      server.program.lines.filter(({ fields }) => fields["msg"] === "keys read").length === 2;
+    const known = signed(small, "small");
+    let answered = 0;
+    while (!read()) {
+      expect(await ask(server, known)).toBe(reached);
+      answered++;
+    }
+    // Reading takes about three seconds in all: some 250 turns, each of which may answer one.
+    expect(answered).toBeGreaterThan(25);
+    const last = token("ES512", large.privateKey, { exp: inSeconds(60) }, { kid: "998" });
+    expect([await ask(server, last), await ask(server, known)]).toEqual([reached, reached]);
+  });
+
+  it.runIf(haveTools("openssl"))(
+    "comes over https from whom an authority of the system vouches for",
+    async () => {
+      using files = createCertificates();
+      const pair = rsaPair();
+      const publisher = await Publisher.start({
+        cert: files.read(files.serverCert),
+        key: files.read(files.serverKey),
+      });
+      publisher.keys = keysOf({ k: pair });
+      const trusting = await startWith(publisher, {}, { NODE_EXTRA_CA_CERTS: files.caCert });
+      await eventually(() => isReady(trusting), "readiness");
+      expect(await ask(trusting, signed(pair, "k"))).toBe(reached);
+      expect(trusting.program.lines.filter(({ text }) => text.includes("plain http"))).toEqual([]);
+      const asked = publisher.asked;
+      const other = await startWith(publisher);
+      await said(other, "could not get keys, nobody is let in", "certificate");
+      expect([await isReady(other), await ask(other, signed(pair, "k"))]).toEqual([false, unready]);
+      expect(publisher.asked).toBe(asked);
+    },
+  );
+
+  it("in a file is watched", async () => {
+    const path = join(await scene.directory(), "keys.json");
+    const replace = async (text: string): Promise<void> => {
+      await writeFile(`${path}.new`, text);
+      await rename(`${path}.new`, path);
+    };
+    const [old, next] = [rsaPair(), ecPair()];
+    await writeFile(path, JSON.stringify({ keys: keysOf({ old }) }));
+    const server = await startServer(scene, { "proxy.auth.jwks.endpoint": `file://${path}` });
+    expect(await ask(server, signed(old, "old"))).toBe(reached);
+    await replace(JSON.stringify({ keys: keysOf({ next }) }));
+    const good = token("ES256", next.privateKey, { exp: inSeconds(60) }, { kid: "next" });
+    expect(await ask(server, good)).toBe(reached);
+    expect(await ask(server, signed(old, "old"))).toBe(invalid);
+    await replace("{");
+    await server.program.waitFor("could not get keys, the last ones go on counting");
+    expect(await ask(server, good)).toBe(reached);
+  });
+});
