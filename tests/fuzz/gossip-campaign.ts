@@ -252,8 +252,11 @@ export class GossipCampaign {
 
   #bringRequest(bytes: Buffer): void {
     try {
-      const end = this.#receiver?.requestEnd().find(bytes, bytes.length);
-      if (end !== undefined) this.#receiver?.onRequest(bytes.subarray(0, end), "192.0.2.1", () => {});
+      const receiver = this.#receiver;
+      const end = receiver?.requestEnd();
+      const length = end?.find(bytes, bytes.length);
+      if (receiver === undefined || end === undefined || length === undefined) return;
+      receiver.onRequest(bytes.subarray(0, length), "192.0.2.1", () => {}, end);
     } catch {
       // Its connection would be closed.
     }

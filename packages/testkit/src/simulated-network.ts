@@ -25,7 +25,12 @@ export interface NetworkReceiver {
   onPacket(packet: Buffer, fromIp: string): void;
   /** Finds the end of a request; without it every request is whole. */
   requestEnd?(): NetworkMessageEnd;
-  onRequest(request: Buffer, fromIp: string, answer: (pieces: Iterator<Buffer> | undefined) => void): void;
+  onRequest(
+    request: Buffer,
+    fromIp: string,
+    answer: (pieces: Iterator<Buffer> | undefined) => void,
+    end: NetworkMessageEnd,
+  ): void;
 }
 
 type ExchangeDone = (error: Error | undefined, response: Buffer) => void;
@@ -34,6 +39,8 @@ type ExchangeDone = (error: Error | undefined, response: Buffer) => void;
 const SYN_TIMEOUT_MS = 1_000;
 const SEGMENT_TIMEOUT_MS = 200;
 const NOTHING = Buffer.alloc(0);
+/** Of requests that are whole as they come. */
+const WHOLE: NetworkMessageEnd = { find: (_bytes, end) => end };
 
 /** How a transport ends: with its process (the host refuses TCP), or with its host (everything vanishes). */
 export type CrashKind = "process" | "host";
@@ -153,12 +160,13 @@ export class SimulatedNetwork {
         const target = this.#transports.get(to);
         if (target === undefined) return refuse();
         if (target.receiver === undefined) return refuse();
-        const whole = cut(request, target.receiver.requestEnd?.());
+        const end = target.receiver.requestEnd?.() ?? WHOLE;
+        const whole = cut(request, end);
         if (whole === undefined) {
           finish(networkError("PIKO_GOSSIP_EXCHANGE", "closed without an answer"), NOTHING);
           return true;
         }
-        target.receiver.onRequest(whole, from.ip, (pieces) => {
+        const answer = (pieces: Iterator<Buffer> | undefined): void => {
           if (pieces === undefined) {
             refuse();
             return;
@@ -170,7 +178,8 @@ export class SimulatedNetwork {
             read(response);
             return true;
           });
-        });
+        };
+        target.receiver.onRequest(whole, from.ip, answer, end);
         return true;
       });
       return true;

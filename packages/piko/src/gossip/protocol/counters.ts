@@ -2,8 +2,16 @@
 
 import type { GossipLimit } from "../state/state-budget.js";
 
-/** Totals since the start. */
-export class GossipCounters {
+/** Bytes that came and went, over TCP and UDP. */
+export interface TrafficBytes {
+  streamBytesInbound: number;
+  streamBytesOutbound: number;
+  packetBytesInbound: number;
+  packetBytesOutbound: number;
+}
+
+/** Totals since the start. Bytes are those of the protocol; what a transport adds to them, it counts itself. */
+export class GossipCounters implements TrafficBytes {
   connectionsInbound = 0;
   connectionsOutbound = 0;
   streamBytesInbound = 0;

@@ -32,8 +32,11 @@ export interface TransportReceiver {
   onConnectionRefused(): void;
   /** Finds the end of a request that begins to arrive. */
   requestEnd(): MessageEnd;
-  /** A whole request over TCP. Its bytes are in use until `answer` is called, which may be later. */
-  onRequest(request: Buffer, fromIp: string, answer: Answer): void;
+  /**
+   * A whole request over TCP, whose end `end` has found: what `requestEnd` gave for it. Its bytes are in use until `answer` is
+   * called, which may be later.
+   */
+  onRequest(request: Buffer, fromIp: string, answer: Answer, end: MessageEnd): void;
   /** A member's packet or request was dropped, since its clock is ahead of this node's by so much. Nothing of it counts. */
   onClockOff?(message: Buffer, aheadMs: number): void;
 }

@@ -8,9 +8,9 @@ import {
   AnswerRecords,
   PREAMBLE,
   RECORD_BYTES,
+  RequestRecords,
   findRecord,
   isInRecords,
-  openRequest,
   sealAnswer,
   sealRequest,
 } from "./records.js";
@@ -20,13 +20,16 @@ let keys: KeyRing;
 let opener: Opener;
 let sealer: Sealer;
 let other: Sealer;
+const clock = new FakeClock();
+const wallNow = (): number => 1_700_000_000_000;
+
+/** A node that has seen nothing yet. */
+const newOpener = (): Opener => new Opener({ keys, clock, wallNow, maxClockSkewMs: 60_000 });
 
 beforeEach(() => {
-  const clock = new FakeClock();
   keys = new KeyRing("piko", [createGossipKey(Buffer.alloc(32, 1))]);
-  const wallNow = (): number => 1_700_000_000_000;
   const now = (): number => clock.now();
-  opener = new Opener({ keys, clock, wallNow, maxClockSkewMs: 60_000 });
+  opener = newOpener();
   sealer = new Sealer({ keys, lifeId: Buffer.alloc(16, 1), wallNow, now });
   other = new Sealer({ keys, lifeId: Buffer.alloc(16, 2), wallNow, now });
 });
@@ -56,9 +59,16 @@ function recordsOf(bytes: Buffer): Buffer[] {
   return records;
 }
 
-function opened(bytes: Buffer): Buffer | string {
-  const result = openRequest(opener, bytes);
-  return result.ok ? result.text : result.reason;
+/** What a request opens to that arrives in pieces of a length. */
+function opened(bytes: Buffer, step = bytes.length): Buffer | string {
+  const records = new RequestRecords(opener);
+  for (let end = 0; end < bytes.length; ) {
+    end = Math.min(bytes.length, end + step);
+    if (isInRecords(bytes, end) !== true || records.find(bytes, end) === undefined) continue;
+    const result = records.opened;
+    return result.ok ? result.text : result.reason;
+  }
+  return "not whole";
 }
 
 /** Reads an answer that arrives in pieces of a length. */
@@ -103,12 +113,45 @@ describe("a request in records", () => {
       [b, c, d],
       [a, e, c, d],
       [a, f, c, d],
-      [a, b, c],
       [d],
-      [],
-    ])
+    ]) {
+      opener = newOpener();
       expect(opened(Buffer.concat([PREAMBLE, ...wrong]))).toBe("malformed");
+    }
+    for (const cut of [[a, b, c], []]) {
+      opener = newOpener();
+      expect(opened(Buffer.concat([PREAMBLE, ...cut]))).toBe("not whole");
+    }
+    opener = newOpener();
     expect(isText(opened(Buffer.concat([PREAMBLE, a, b, c, d])), text(4 * RECORD_BYTES))).toBe(true);
+  });
+
+  it("is opened as it arrives: what is wrong with it is known with the record that it is in", () => {
+    const { bytes } = sealRequest(sealer, text(4 * RECORD_BYTES));
+    for (const step of [1_000, 65_588, 100_000]) {
+      opener = newOpener();
+      expect(isText(opened(bytes, step), text(4 * RECORD_BYTES))).toBe(true);
+    }
+    const recordBytes = (bytes.length - PREAMBLE.length) / 4;
+    for (const index of [0, 1, 3]) {
+      opener = newOpener();
+      const ends = PREAMBLE.length + (index + 1) * recordBytes;
+      const damaged = Buffer.from(bytes);
+      damaged[ends - 1] = (damaged[ends - 1] ?? 0) ^ 1;
+      const records = new RequestRecords(opener);
+      expect(records.find(damaged, ends - 1)).toBeUndefined();
+      expect(records.find(damaged, ends)).toBe(ends);
+      expect(records.opened).toEqual({ ok: false, reason: "malformed" });
+    }
+  });
+
+  it("that was seen is refused by its first record: nobody can have another's request buffered", () => {
+    const { bytes } = sealRequest(sealer, text(4 * RECORD_BYTES));
+    const recordBytes = (bytes.length - PREAMBLE.length) / 4;
+    expect(isText(opened(bytes), text(4 * RECORD_BYTES))).toBe(true);
+    const records = new RequestRecords(opener);
+    expect(records.find(bytes, bytes.length)).toBe(PREAMBLE.length + recordBytes);
+    expect(records.opened).toEqual({ ok: false, reason: "replay" });
   });
 
   it("doesn't open when its end is said to be elsewhere", () => {
@@ -116,6 +159,7 @@ describe("a request in records", () => {
     const ended = Buffer.from(a);
     ended[0] = (ended[0] ?? 0) | 0x80;
     expect(opened(Buffer.concat([PREAMBLE, ended]))).toBe("malformed");
+    opener = newOpener();
     const goesOn = Buffer.from(b);
     goesOn[0] = 0;
     expect(opened(Buffer.concat([PREAMBLE, a, goesOn]))).toBe("malformed");
@@ -125,7 +169,7 @@ describe("a request in records", () => {
     const prefix = Buffer.alloc(4);
     prefix.writeUInt32BE(length);
     expect(() => findRecord(prefix, 0, 4)).toThrow(`a record of ${length} bytes`);
-    expect(opened(Buffer.concat([PREAMBLE, prefix]))).toBe("malformed");
+    expect(() => opened(Buffer.concat([PREAMBLE, prefix]))).toThrow(`a record of ${length} bytes`);
   });
 });
 

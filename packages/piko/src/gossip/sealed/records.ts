@@ -25,6 +25,8 @@ export const PREAMBLE: Buffer = Buffer.concat([MAGIC, Buffer.from([0x21])]);
 
 const PREFIX_BYTES = 4;
 const LAST = 0x80_00_00_00;
+/** Bytes that a record adds to what it holds. */
+export const RECORD_OVERHEAD_BYTES: number = PREFIX_BYTES + ENVELOPE_BYTES;
 /** Whose record it is. */
 const REQUEST = 1;
 const ANSWER = 2;
@@ -91,30 +93,53 @@ export function* sealAnswer(
   yield sealRecord(sealer, sealer.next(), NOTHING, true, bind(ANSWER, index, question));
 }
 
-/** Opens the first record of a request, which is all that can be judged before the rest is there; it isn't counted yet. */
-export function openFirst(opener: Opener, bytes: Buffer, place: RecordPlace): Opened {
-  return openRecord(opener, bytes, place, bind(REQUEST, 0, undefined));
-}
+/**
+ * Opens the records of a request as they arrive. The first one decides whether it counts, so that nobody without a key, and
+ * nobody who repeats another's request, has more than that buffered; the others belong to it.
+ */
+export class RequestRecords {
+  readonly #opener: Opener;
+  readonly #pieces: Buffer[] = [];
+  #at: number = PREAMBLE.length;
+  #first: EnvelopeHeader | undefined;
+  #refusal: Opened | undefined;
 
-/** Opens a whole request. Its first record has to count; the others belong to it. */
-export function openRequest(opener: Opener, bytes: Buffer): Opened {
-  const pieces: Buffer[] = [];
-  let first: EnvelopeHeader | undefined;
-  let at = PREAMBLE.length;
-  try {
-    for (let index = 0; ; index++) {
-      const place = findRecord(bytes, at, bytes.length);
-      if (place === undefined) return MALFORMED;
-      const opened = openRecord(opener, bytes, place, bind(REQUEST, index, first));
-      if (!opened.ok) return opened;
-      if (first !== undefined && !opened.header.lifeId.equals(first.lifeId)) return MALFORMED;
-      first ??= opened.header;
-      pieces.push(opened.text);
-      at = place.end;
-      if (place.last) return opener.admit(first, pieces.length === 1 ? opened.text : Buffer.concat(pieces));
+  constructor(opener: Opener) {
+    this.#opener = opener;
+  }
+
+  /** Goes on in a longer buffer, behind the preamble: the request's end once it is there, or that of a record that refuses it. */
+  find(bytes: Buffer, end: number): number | undefined {
+    for (;;) {
+      const place = findRecord(bytes, this.#at, end);
+      if (place === undefined) return undefined;
+      this.#at = place.end;
+      const opened = this.#open(bytes, place);
+      if (!opened.ok) {
+        this.#refusal = opened;
+        return place.end;
+      }
+      this.#pieces.push(opened.text);
+      if (place.last) return place.end;
     }
-  } catch {
-    return MALFORMED;
+  }
+
+  /** The request, once its end has been found. */
+  get opened(): Opened {
+    if (this.#refusal !== undefined || this.#first === undefined) return this.#refusal ?? MALFORMED;
+    const [piece = NOTHING, ...more] = this.#pieces;
+    const text = more.length === 0 ? piece : Buffer.concat(this.#pieces);
+    return { ok: true, header: this.#first, text };
+  }
+
+  #open(bytes: Buffer, place: RecordPlace): Opened {
+    const first = this.#first;
+    const opened = openRecord(this.#opener, bytes, place, bind(REQUEST, this.#pieces.length, first));
+    if (!opened.ok) return opened;
+    if (first !== undefined) return opened.header.lifeId.equals(first.lifeId) ? opened : MALFORMED;
+    // Its bytes may be in a buffer that gives way to a longer one.
+    this.#first = { ...opened.header, lifeId: Buffer.from(opened.header.lifeId) };
+    return this.#opener.admit(this.#first, opened.text);
   }
 }
 

@@ -45,6 +45,7 @@ interface Settings {
 
 interface Node {
   readonly gossip: Gossip;
+  readonly transport: SealedTransport;
   readonly view: View;
   readonly addr: string;
   readonly drops: Drops;
@@ -84,7 +85,7 @@ function start(id: string, settings: Partial<Settings> = {}, seeds: string[] = [
     logger,
   });
   gossip.start();
-  const node: Node = { gossip, view, addr, drops, ring, logged };
+  const node: Node = { gossip, transport, view, addr, drops, ring, logged };
   if (seeds.length > 0) void gossip.join(seeds).then((result) => (node.result = result));
   return node;
 }
@@ -149,6 +150,29 @@ describe("sealed gossip", () => {
       expect(bytes.length <= 1_400 || bytes.length > 50_000).toBe(true);
     }
     expect([a, b, c].map(dropped)).toEqual([{}, {}, {}]);
+  });
+
+  it("counts its bytes on the wire, with those of what it drops", async () => {
+    const a = start("a");
+    const b = start("b", {}, [a.addr]);
+    for (let i = 0; i < 5_000; i++) a.gossip.upsertLocal(`endpoint:many-${i}`, "1");
+    await run(4_900);
+    send("10.9.9.9:1", b.addr, Buffer.from("a packet of nobody's"));
+    const strangers = 20;
+    await run(100);
+    for (const { addr, gossip, transport } of [a, b]) {
+      const bytes = (of: keyof typeof transport.overhead): number =>
+        gossip.counters[of] + transport.overhead[of];
+      const sum = (side: "from" | "to", tcp: boolean): number =>
+        captured
+          .filter((each) => each[side] === addr && each.tcp === tcp)
+          .reduce((total, each) => total + each.bytes.length, 0);
+      expect(transport.overhead.packetBytesInbound).toBeGreaterThan(1_000);
+      expect(bytes("packetBytesOutbound")).toBe(sum("from", false));
+      expect(bytes("packetBytesInbound")).toBe(sum("to", false) + (addr === b.addr ? strangers : 0));
+      expect(bytes("streamBytesOutbound")).toBe(sum("from", true));
+      expect(bytes("streamBytesInbound")).toBe(sum("to", true));
+    }
   });
 
   it("sends the same bytes as ever when it is off", async () => {

@@ -2,6 +2,7 @@
 // message came from, and which of this node's it answers, is passed up beside it.
 
 import type { Clock } from "@piko/tunnel";
+import type { TrafficBytes } from "../protocol/counters.js";
 import type { DropReason, Drops } from "../protocol/drops.js";
 import type {
   Answer,
@@ -12,7 +13,7 @@ import type {
   TransportReceiver,
 } from "../protocol/transport.js";
 import { GossipError } from "../wire/errors.js";
-import { KIND_PACKET, isSealed } from "./envelope.js";
+import { KIND_PACKET, isSealed, type MessageId } from "./envelope.js";
 import type { KeyRing } from "./key-ring.js";
 import { type Opened, Opener } from "./opener.js";
 import {
@@ -24,15 +25,14 @@ import {
 } from "./packet-text.js";
 import {
   AnswerRecords,
-  findRecord,
   isInRecords,
-  openFirst,
-  openRequest,
   PREAMBLE,
+  RECORD_OVERHEAD_BYTES,
   sealAnswer,
   sealRequest,
 } from "./records.js";
 import { createRefusal, throwIfRefused } from "./refusal.js";
+import { RequestEnd } from "./request-end.js";
 import { Sealer } from "./sealer.js";
 
 /** What goes out and what is taken in: plain and plain, plain and both, sealed and both, sealed and sealed. */
@@ -58,6 +58,13 @@ const NOTHING: Buffer = Buffer.alloc(0);
 export class SealedTransport implements GossipTransport {
   /** Bytes that each packet has to be shorter by. */
   readonly packetOverheadBytes: number;
+  /** Bytes on the wire of which gossip knows nothing: envelopes, and what was dropped. */
+  readonly overhead: TrafficBytes = {
+    streamBytesInbound: 0,
+    streamBytesOutbound: 0,
+    packetBytesInbound: 0,
+    packetBytesOutbound: 0,
+  };
   readonly #inner: GossipTransport;
   readonly #encryption: GossipEncryption;
   readonly #sealer: Sealer;
@@ -86,12 +93,18 @@ export class SealedTransport implements GossipTransport {
       onPacket: (packet, ip) => this.#onPacket(receiver, packet, ip),
       onConnectionRefused: () => receiver.onConnectionRefused(),
       requestEnd: () => this.#requestEnd(receiver),
-      onRequest: (request, ip, answer) => this.#onRequest(receiver, request, ip, answer),
+      onRequest: (request, ip, answer, end) => this.#onRequest(receiver, request, ip, answer, end),
     });
   }
 
   sendPacket(address: string, packet: Buffer, answers?: Buffer): void {
-    this.#inner.sendPacket(address, this.#seals ? this.#sealPacket(packet, answers) : packet);
+    if (!this.#seals) {
+      this.#inner.sendPacket(address, packet);
+      return;
+    }
+    const sealed = this.#sealer.seal(this.#sealer.next(), KIND_PACKET, writePacketText(packet, answers));
+    this.overhead.packetBytesOutbound += sealed.length - packet.length;
+    this.#inner.sendPacket(address, sealed);
   }
 
   exchange(
@@ -104,8 +117,11 @@ export class SealedTransport implements GossipTransport {
     if (!this.#seals) return this.#inner.exchange(address, request, plainEnd(responseEnd), timeoutMs, done);
     const { bytes, id } = sealRequest(this.#sealer, request);
     const records = new AnswerRecords(this.#opener, id);
-    return this.#inner.exchange(address, bytes, this.#answerEnd(address, records), timeoutMs, (error) => {
+    const end = this.#answerEnd(address, records);
+    this.overhead.streamBytesOutbound += bytes.length - request.length;
+    return this.#inner.exchange(address, bytes, end, timeoutMs, (error, answer) => {
       const { header, text } = records;
+      this.overhead.streamBytesInbound += error === undefined ? answer.length - text.length : 0;
       if (error !== undefined) done(error, NOTHING);
       else if (text.length > 0 || header === undefined) done(undefined, text);
       else done(this.#clockError(address, this.#opener.aheadMs(header)), NOTHING);
@@ -124,24 +140,21 @@ export class SealedTransport implements GossipTransport {
     return this.#encryption === "prefer" || this.#encryption === "required";
   }
 
-  #sealPacket(packet: Buffer, answers: Buffer | undefined): Buffer {
-    return this.#sealer.seal(this.#sealer.next(), KIND_PACKET, writePacketText(packet, answers));
-  }
-
   #onPacket(receiver: TransportReceiver, packet: Buffer, ip: string): void {
     if (!isSealed(packet)) {
-      if (this.#encryption === "required") this.#drops.add("plain", ip);
+      if (this.#encryption === "required") this.#drop(packet, "plain", ip);
       else receiver.onPacket(packet, ip);
       return;
     }
     if (this.#encryption === "off") {
-      this.#drops.add("key", ip);
+      this.#drop(packet, "key", ip);
       return;
     }
     const opened = this.#opener.open(packet, KIND_PACKET);
     const text = "text" in opened ? readPacketText(opened.text) : undefined;
     if (opened.ok && text !== undefined) {
       const { lifeId, counter } = opened.header;
+      this.overhead.packetBytesInbound += packet.length - text.message.length;
       const origin: PacketOrigin = {
         reference: createReference(lifeId, counter),
         aliveSince: this.#aliveSince(text),
@@ -149,9 +162,14 @@ export class SealedTransport implements GossipTransport {
       receiver.onPacket(text.message, ip, origin);
       return;
     }
-    this.#drops.add(opened.ok ? "malformed" : opened.reason, ip);
+    this.#drop(packet, opened.ok ? "malformed" : opened.reason, ip);
     if (!opened.ok && opened.reason === "clock" && text !== undefined)
       receiver.onClockOff?.(text.message, opened.aheadMs);
+  }
+
+  #drop(packet: Buffer, reason: DropReason, ip: string): void {
+    this.overhead.packetBytesInbound += packet.length;
+    this.#drops.add(reason, ip);
   }
 
   /** Until all seal, there are answers to plain questions, which can't name any. */
@@ -160,65 +178,64 @@ export class SealedTransport implements GossipTransport {
     return lifeId.equals(this.#sealer.lifeId) ? this.#sealer.sentAt(counter) : undefined;
   }
 
-  /** Finds the end of a request; of one that will be refused, as soon as that is known. */
-  #requestEnd(receiver: TransportReceiver): MessageEnd {
-    let plain: MessageEnd | undefined;
-    let judged = false;
-    let at = PREAMBLE.length;
-    const find = (bytes: Buffer, end: number): number | undefined => {
-      if (end === 0 || isInRecords(bytes, end) === undefined) return undefined;
-      if (!isSealed(bytes)) {
-        if (this.#encryption === "required") return end;
-        plain ??= receiver.requestEnd();
-        return plain.find(bytes, end);
-      }
-      if (this.#encryption === "off" || isInRecords(bytes, end) === false) return end;
-      for (;;) {
-        const place = findRecord(bytes, at, end);
-        if (place === undefined) return undefined;
-        // Nobody without a key has more than one record buffered.
-        if (!judged && !openFirst(this.#opener, bytes, place).ok) return place.end;
-        judged = true;
-        at = place.end;
-        if (place.last) return at;
-      }
-    };
-    return { find };
+  #requestEnd(receiver: TransportReceiver): RequestEnd {
+    return new RequestEnd({
+      plain: this.#encryption === "required" ? undefined : () => receiver.requestEnd(),
+      opener: this.#encryption === "off" ? undefined : this.#opener,
+    });
   }
 
-  #onRequest(receiver: TransportReceiver, request: Buffer, ip: string, answer: Answer): void {
+  #onRequest(
+    receiver: TransportReceiver,
+    request: Buffer,
+    ip: string,
+    respond: Answer,
+    end: MessageEnd,
+  ): void {
+    const { overhead } = this;
     const refuse = (reason: DropReason): void => {
       this.#drops.add(reason, ip);
-      answer([createRefusal(reason)].values());
+      const refusal = createRefusal(reason);
+      overhead.streamBytesInbound += request.length;
+      overhead.streamBytesOutbound += refusal.length;
+      respond([refusal].values());
     };
     if (!isSealed(request)) {
       if (this.#encryption === "required") refuse("plain");
-      else receiver.onRequest(request, ip, answer);
+      else receiver.onRequest(request, ip, respond, end);
       return;
     }
     if (this.#encryption === "off") {
       refuse("key");
       return;
     }
-    const opened: Opened =
-      isInRecords(request, request.length) === true
-        ? openRequest(this.#opener, request)
-        : { ok: false, reason: "malformed" };
+    const records = end instanceof RequestEnd ? end.records : undefined;
+    const opened: Opened = records?.opened ?? { ok: false, reason: "malformed" };
     if (!opened.ok && opened.reason !== "clock") {
       refuse(opened.reason);
       return;
     }
     const { header } = opened;
-    const sealed = (pieces: Iterator<Buffer>): Iterator<Buffer> => sealAnswer(this.#sealer, header, pieces);
     if (opened.ok) {
-      receiver.onRequest(opened.text, ip, (pieces) => {
-        answer(pieces === undefined ? undefined : sealed(pieces));
-      });
+      overhead.streamBytesInbound += request.length - opened.text.length;
+      const answer: Answer = (pieces) => {
+        respond(pieces === undefined ? undefined : this.#sealAnswer(header, pieces));
+      };
+      receiver.onRequest(opened.text, ip, answer, end);
       return;
     }
     this.#drops.add("clock", ip);
+    overhead.streamBytesInbound += request.length;
     receiver.onClockOff?.(opened.text, opened.aheadMs);
-    answer(sealed([].values()));
+    respond(this.#sealAnswer(header, [].values()));
+  }
+
+  *#sealAnswer(question: MessageId, pieces: Iterator<Buffer>): Generator<Buffer, undefined> {
+    for (const piece of sealAnswer(this.#sealer, question, pieces)) {
+      const isRecord = piece.length > PREAMBLE.length;
+      this.overhead.streamBytesOutbound += isRecord ? RECORD_OVERHEAD_BYTES : piece.length;
+      yield piece;
+    }
   }
 
   #answerEnd(address: string, records: AnswerRecords): MessageEnd {

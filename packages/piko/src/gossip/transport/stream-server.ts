@@ -82,7 +82,8 @@ export class StreamServer {
     }
     this.#sockets.add(socket);
     this.#connections.set(ip, count + 1);
-    const buffer = new MessageBuffer(receiver.requestEnd(), MAX_REQUEST_BYTES);
+    const requestEnd = receiver.requestEnd();
+    const buffer = new MessageBuffer(requestEnd, MAX_REQUEST_BYTES);
     const deadline = this.#clock.setTimeout(() => socket.destroy(), EXCHANGE_TIMEOUT_MS);
     let pending = 0;
     const settle = (bytes: number): void => {
@@ -101,11 +102,12 @@ export class StreamServer {
           return;
         }
         asked = true;
-        receiver.onRequest(request, ip, (pieces) => {
+        const answer = (pieces: Iterator<Buffer> | undefined): void => {
           settle(0);
           if (pieces === undefined) socket.destroy();
           else this.#write(socket, pieces);
-        });
+        };
+        receiver.onRequest(request, ip, answer, requestEnd);
       } catch {
         // Not a message.
         socket.destroy();

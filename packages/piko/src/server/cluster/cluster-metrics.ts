@@ -1,5 +1,6 @@
 // Numbers about the cluster and gossip (contract names piko_cluster_* and piko_gossip_*).
 
+import type { TrafficBytes } from "../../gossip/protocol/counters.js";
 import type { EntryCounts } from "../../gossip/state/snapshot.js";
 import type { Metrics, Sample } from "../../observability/metrics.js";
 import type { Cluster } from "./cluster.js";
@@ -16,6 +17,8 @@ export function addClusterMetrics(
   remoteRequests: ReadonlyMap<string, number>,
 ): void {
   const { counters } = cluster.gossip;
+  const { overhead } = cluster.sealed;
+  const bytes = (of: keyof TrafficBytes) => (): number => counters[of] + overhead[of];
   metrics.labelled("gauge", "piko_cluster_nodes", "Number of known nodes", "status", () => {
     const byStatus = new Map([["active", 1]]);
     for (const { status } of cluster.table.nodes()) byStatus.set(status, (byStatus.get(status) ?? 0) + 1);
@@ -35,10 +38,10 @@ export function addClusterMetrics(
   for (const [name, help, read] of [
     ["connections_inbound", "TCP connections accepted", () => counters.connectionsInbound],
     ["connections_outbound", "TCP connections opened", () => counters.connectionsOutbound],
-    ["stream_bytes_inbound", "Bytes received over TCP", () => counters.streamBytesInbound],
-    ["stream_bytes_outbound", "Bytes sent over TCP", () => counters.streamBytesOutbound],
-    ["packet_bytes_inbound", "Bytes received over UDP", () => counters.packetBytesInbound],
-    ["packet_bytes_outbound", "Bytes sent over UDP", () => counters.packetBytesOutbound],
+    ["stream_bytes_inbound", "Bytes received over TCP", bytes("streamBytesInbound")],
+    ["stream_bytes_outbound", "Bytes sent over TCP", bytes("streamBytesOutbound")],
+    ["packet_bytes_inbound", "Bytes received over UDP", bytes("packetBytesInbound")],
+    ["packet_bytes_outbound", "Bytes sent over UDP", bytes("packetBytesOutbound")],
     ["digest_entries_inbound", "Digest entries received", () => counters.digestEntriesInbound],
     ["digest_entries_outbound", "Digest entries sent", () => counters.digestEntriesOutbound],
     ["delta_entries_inbound", "Delta entries received", () => counters.deltaEntriesInbound],

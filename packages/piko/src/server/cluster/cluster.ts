@@ -74,6 +74,8 @@ export class Cluster {
   readonly hopSecret: Buffer | undefined;
   /** Gossip that was dropped unread. */
   readonly drops: Drops;
+  /** What goes over the wire. */
+  readonly sealed: SealedTransport;
   readonly #keys: GossipKeys;
   readonly #config: ClusterConfig;
   readonly #logger: Logger;
@@ -112,21 +114,22 @@ export class Cluster {
       onNode: options.onNode,
       onDraining: () => this.#announcements.onOthersChanged(),
     });
+    this.sealed = new SealedTransport({
+      transport,
+      encryption: config.gossip.encryption,
+      keys: keys.ring,
+      lifeId: options.randomBytes(LIFE_ID_BYTES),
+      maxClockSkewMs: config.gossip.maxClockSkewMs,
+      drops,
+      clock,
+      wallNow: options.wallNow,
+    });
     this.gossip = new Gossip({
       nodeId,
       addr: formatHostPort(
         this.advertise(config.gossip.advertiseAddr, transport.address, "--cluster.gossip.advertise-addr"),
       ),
-      transport: new SealedTransport({
-        transport,
-        encryption: config.gossip.encryption,
-        keys: keys.ring,
-        lifeId: options.randomBytes(LIFE_ID_BYTES),
-        maxClockSkewMs: config.gossip.maxClockSkewMs,
-        drops,
-        clock,
-        wallNow: options.wallNow,
-      }),
+      transport: this.sealed,
       watch: {
         ...sync,
         onSuspect: (id) => {

@@ -1,0 +1,37 @@
+// Finds the end of a request over TCP, plain or sealed; of one that will be refused, as soon as that is known.
+
+import type { MessageEnd } from "../protocol/transport.js";
+import { isSealed } from "./envelope.js";
+import type { Opener } from "./opener.js";
+import { isInRecords, RequestRecords } from "./records.js";
+
+export interface RequestEndOptions {
+  /** Plain requests count; what gives their end. */
+  readonly plain: (() => MessageEnd) | undefined;
+  /** Opens sealed ones; undefined: none count. */
+  readonly opener: Opener | undefined;
+}
+
+export class RequestEnd implements MessageEnd {
+  readonly #options: RequestEndOptions;
+  #plain: MessageEnd | undefined;
+  /** What is sealed, as far as it is there; undefined for what is plain, or of another version. */
+  records: RequestRecords | undefined;
+
+  constructor(options: RequestEndOptions) {
+    this.#options = options;
+  }
+
+  find(bytes: Buffer, end: number): number | undefined {
+    const inRecords = isInRecords(bytes, end);
+    if (end === 0 || inRecords === undefined) return undefined;
+    const { opener, plain } = this.#options;
+    if (isSealed(bytes)) {
+      if (opener === undefined || !inRecords) return end;
+      this.records ??= new RequestRecords(opener);
+      return this.records.find(bytes, end);
+    }
+    this.#plain ??= plain?.();
+    return this.#plain === undefined ? end : this.#plain.find(bytes, end);
+  }
+}
