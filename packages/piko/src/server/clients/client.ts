@@ -1,6 +1,7 @@
 // Whose connection it is that a client's requests come on, and what the port asks of it.
 
 import type { ByteSocket } from "@piko/tunnel";
+import type { HttpError } from "../../http/errors.js";
 import type { RequestHead } from "../../http/head.js";
 import { forwardedClient } from "../exchange/forwarded-fields.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
@@ -17,8 +18,8 @@ export interface Client {
   readonly certificate: string;
   /** The connection counts as one of this address. */
   readonly counted: boolean;
-  /** It has no PROXY protocol header where there has to be one, so it is good for requests of other nodes alone. */
-  readonly hopsOnly?: boolean;
+  /** It is good for requests of other nodes alone; others are refused like this. */
+  readonly hopsOnly?: HttpError | undefined;
   /** Another node has sent a request on this connection. */
   readonly onHop?: () => void;
 }

@@ -13,7 +13,7 @@ import { isForwarded } from "../upstream/hop/forwarded.js";
 import { createExchange } from "../exchange/create-exchange.js";
 import type { NodeClient, RawConnection } from "../exchange/node-client.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import { fieldsOf, TLS_HANDSHAKE } from "../exchange/proxy-limits.js";
+import { fieldsOf, TLS_HANDSHAKE, TOO_MANY_OF_CLIENT } from "../exchange/proxy-limits.js";
 import { type Client, type ClientConnection, senderOf } from "./client.js";
 import { H1Response } from "./h1-response.js";
 import {
@@ -228,7 +228,8 @@ export class H1Client
   }
 
   #mayKeepAlive(): boolean {
-    return !this.#context.closing && !this.#reader.lastRequest && this.#reader.bodyDone;
+    if (this.#context.closing || this.client.hopsOnly === TOO_MANY_OF_CLIENT) return false;
+    return !this.#reader.lastRequest && this.#reader.bodyDone;
   }
 
   /** The response is out. The connection goes on with the next request, or ends. */

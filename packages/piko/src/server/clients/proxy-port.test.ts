@@ -186,6 +186,51 @@ describe("connections above a limit", () => {
   });
 });
 
+describe("another node behind the address of clients that have all of its connections", () => {
+  const SECRET = "c2VjcmV0LXNlY3JldC1zZW";
+  const HOP = GET.replace("\r\n\r\n", `\r\nx-piko-forward: true\r\nx-piko-hop: ${SECRET}\r\n\r\n`);
+  const cluster = {
+    hopSecret: Buffer.from(SECRET),
+    table: { nodes: () => [], get: () => undefined },
+    has: () => false,
+  };
+  const options = {
+    limits: { maxConnectionsPerClient: 1 },
+    dependencies: { cluster },
+  } as unknown as SceneOptions;
+
+  it("is served by what it knows, over and over, and is none of them", async () => {
+    const scene = await start(options);
+    const first = await scene.client();
+    await scene.exchange(first);
+    const node = await scene.client();
+    for (const _ of [1, 2]) expect(await scene.exchange(node, HOP)).not.toContain(SECRET);
+    for (const request of [GET, HOP.replace(SECRET, "x".repeat(SECRET.length)), HEAD]) {
+      const answer = await (await scene.client()).send(request).over();
+      expect(statusOf(answer)).toBe("429");
+      expect(answer).toMatch(/\r\nconnection: close\r\n/i);
+    }
+    expect(scene.node.hits).toEqual(Array.from({ length: 3 }, () => "max_connections_per_client"));
+    expect(scene.port.highestClientCount).toBe(1);
+    // It is a node's connection for good.
+    await scene.exchange(node, HOP);
+    first.socket.end();
+    await eventually(() => scene.port.connectionCount === 1);
+    await scene.exchange(await scene.client());
+  });
+
+  it("finds room beside a thousand that say nothing", async () => {
+    const scene = await start(options);
+    await scene.exchange(await scene.client());
+    const silent = await Promise.all(Array.from({ length: 1_024 }, () => scene.connect()));
+    await eventually(() => scene.port.connectionCount === 1_025);
+    const node = await scene.connect();
+    await scene.exchange(node, HOP);
+    expect(scene.port.connectionCount).toBe(1_025);
+    expect(silent.filter(({ end }) => end !== undefined)).toHaveLength(1);
+  });
+});
+
 describe("a PROXY protocol header", () => {
   const HEADER = "PROXY TCP4 203.0.113.7 127.0.0.1 5000 8000\r\n";
 

@@ -24,6 +24,7 @@ import type { ProxyContext } from "../exchange/proxy-context.js";
 import { ProxyHeaderConnection, type ProxyHeaderOwner } from "../../net/accept/proxy-header-connection.js";
 import {
   fieldsOf,
+  PROXY_HEADER_MISSING,
   TOO_MANY_CONNECTIONS,
   TOO_MANY_FILES,
   TOO_MANY_OF_CLIENT,
@@ -42,6 +43,8 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   /** Connections whose PROXY protocol header is still to come. */
   readonly #headers = new Set<ProxyHeaderConnection>();
   readonly #refused = new Set<RefusedConnection>();
+  /** Connections above a client's number that have yet to show that they are a node's. */
+  readonly #surplus = new Set<ByteSocket>();
   readonly #clients: ClientCounts;
   readonly #onClientGone: (connection: ClientConnection) => void;
   /** Undefined: clients speak HTTP/1.1. */
@@ -54,6 +57,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     this.#clients = new ClientCounts(context.config.limits.maxConnectionsPerClient);
     this.#onClientGone = (connection) => {
       this.#connections.delete(connection);
+      this.#surplus.delete(connection.socket);
       if (connection.client.counted) this.#clients.leave(connection.client.address);
       if (this.#connections.size === 0) this.#onIdle?.();
     };
@@ -138,31 +142,43 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     const context = this.#context;
     const trusted = context.config.trustedProxies.includes(address);
     // Proxies and nodes bring the requests of many clients. Where nodes have secrets, the first request tells.
-    const counted = !trusted && (context.hasHopSecret || !context.isNode(address));
-    if (counted && !this.#clients.enter(address)) {
+    const subject = !trusted && (context.hasHopSecret || !context.isNode(address));
+    const counted = subject && this.#clients.enter(address);
+    const surplus = subject && !counted;
+    const secureSocket = socket.socket instanceof TLSSocket ? socket.socket : undefined;
+    const choosesHttp2 = secureSocket?.alpnProtocol === "h2";
+    // It may be another node, behind the same address as the clients that have taken all of its connections.
+    if (surplus && (!context.hasHopSecret || choosesHttp2)) {
       this.#refuse(socket, TOO_MANY_OF_CLIENT);
       return;
     }
-    const secure = socket.socket instanceof TLSSocket;
+    const lacking = lacksHeader && context.config.proxyProtocol === "required" && context.hasHopSecret;
+    const unnamed = lacking ? PROXY_HEADER_MISSING : undefined;
     const client = {
       address,
       trusted,
-      secure,
+      secure: secureSocket !== undefined,
       /** Asked for when somebody isn't let in. */
       get certificate() {
         return certificateSubject(socket.socket);
       },
       counted,
-      hopsOnly: lacksHeader && context.config.proxyProtocol === "required" && context.hasHopSecret,
+      hopsOnly: surplus ? TOO_MANY_OF_CLIENT : unnamed,
       onHop: () => {
         if (client.counted) this.#clients.leave(address);
         client.counted = false;
+        client.hopsOnly = unnamed;
+        this.#surplus.delete(socket);
       },
     };
+    if (surplus) {
+      this.#addSurplus(socket);
+      this.#speakHttp1(socket, client);
+      return;
+    }
     const http2 = this.#http2;
-    const secureSocket = secure ? (socket.socket as TLSSocket) : undefined;
-    if (secureSocket?.alpnProtocol === "h2" && http2 !== undefined) this.#speakHttp2(socket, client, http2);
-    else if (http2 === undefined || secure) this.#speakHttp1(socket, client);
+    if (choosesHttp2 && http2 !== undefined) this.#speakHttp2(socket, client, http2);
+    else if (http2 === undefined || secureSocket !== undefined) this.#speakHttp1(socket, client);
     else {
       const { clock, config, sweep } = context;
       const deadlineMs = deadlineAfter(clock.now(), config.http.readHeaderTimeoutMs);
@@ -175,6 +191,16 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
       };
       this.#connections.add(new ProtocolChoice({ socket, client, sweep, deadlineMs, onChosen, onGone }));
     }
+  }
+
+  /** A connection that only another node's request can keep. Nodes ask at once: who waits longest gives way. */
+  #addSurplus(socket: ByteSocket): void {
+    const [longest] = this.#surplus;
+    if (longest !== undefined && this.#surplus.size >= MAX_REFUSED) {
+      this.#surplus.delete(longest);
+      longest.destroy();
+    }
+    this.#surplus.add(socket);
   }
 
   #speakHttp1(socket: ByteSocket, client: Client): void {

@@ -1,6 +1,7 @@
 // What becomes of a request on a node, step by step, by its head alone.
 
 import { describe, expect, it } from "vitest";
+import { PROXY_HEADER_MISSING } from "./proxy-limits.js";
 import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
 
 const HOST = "Host: e.test\r\n";
@@ -123,7 +124,8 @@ it.each([
 describe("a connection without a PROXY protocol header, where there has to be one", () => {
   const SECRET = "c2VjcmV0LXNlY3JldC1zZW";
   const cluster = { hopSecret: Buffer.from(SECRET), table: { nodes: () => [] }, has: () => false };
-  const options = { peer: { hopsOnly: true }, dependencies: { cluster } } as unknown as NodeRigOptions;
+  const peer = { hopsOnly: PROXY_HEADER_MISSING };
+  const options = { peer, dependencies: { cluster } } as unknown as NodeRigOptions;
 
   it("is good for nodes' requests alone", () => {
     const rig = new NodeRig(options);

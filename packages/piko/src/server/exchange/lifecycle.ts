@@ -73,9 +73,8 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#forwarded = isForwarded(head);
     this.#fromNode = this.#forwarded && this.#context.isHop(head, client.address);
     if (this.#fromNode) client.onHop?.();
-    else if (client.hopsOnly) {
-      // Whose requests these are, a header would have had to say.
-      this.#exchange.reply(400, "proxy protocol header required", "");
+    else if (client.hopsOnly !== undefined) {
+      this.#exchange.refuse(client.hopsOnly);
       return;
     }
     this.#authenticate(head);

@@ -1,6 +1,7 @@
 // What a node's life of a request asks of its client's side, beyond what every exchange does.
 
 import type { ByteSocket } from "@piko/tunnel";
+import type { HttpError } from "../../http/errors.js";
 import type { ClientSide } from "../../http/exchange/client-side.js";
 
 export interface NodeClient extends ClientSide {
@@ -13,8 +14,8 @@ export interface NodeClient extends ClientSide {
     readonly secure: boolean;
     /** Whom its certificate is made out to; empty for none. */
     readonly certificate: string;
-    /** Only requests of other nodes are taken. */
-    readonly hopsOnly?: boolean;
+    /** Only requests of other nodes are taken; others are refused like this. */
+    readonly hopsOnly?: HttpError | undefined;
     /** Another node has sent a request on this connection. */
     readonly onHop?: () => void;
   };

@@ -57,6 +57,8 @@ export const TOO_MANY_OF_CLIENT: HttpError = error(
   "CLIENT_CONNECTIONS",
   "too many connections from this address",
 );
+/** Whose requests a connection brings, a header would have had to say. */
+export const PROXY_HEADER_MISSING: HttpError = error(400, "PROXY_HEADER", "proxy protocol header required");
 export const ENDPOINT_BUSY: HttpError = error(
   503,
   "ENDPOINT_BUSY",
