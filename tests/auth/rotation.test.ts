@@ -1,23 +1,172 @@
-// Keys that are rolled over and tenants that come and go under load: no request fails.
+// Keys that are rolled over, tokens that are replaced and tenants that come and go under load: no request fails, and no
+// stream that ends within the grace is cut.
 
 import { rename, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { startAgent, startServer } from "../harness/piko.js";
+import { eventually } from "../harness/deadline.js";
+import { untilMetric } from "../harness/metrics.js";
+import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
+import type { Program } from "../harness/program.js";
 import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 import { inSeconds, jwkOf, type KeyPair, rsaPair, token } from "../harness/tokens.js";
+import { Traffic } from "../harness/traffic.js";
 
 const scene = perTest();
-/** About so many requests a second, as far as the machine gives them. */
-const PER_SECOND = 300;
+/** 300 requests a second, and streams of about three seconds. */
+const MIX = { get: 270, post: 28, events: 1, webSockets: 1 };
+/** Of tunnels whose token no longer counts: longer than a stream takes, on a busy machine, too. */
+const GRACE = { "upstream.auth.expiry-grace": "20s" };
+const PATIENT = { timeout: 120_000 };
 
 async function replace(path: string, text: string): Promise<void> {
   await writeFile(`${path}.new`, text);
   await rename(`${path}.new`, path);
 }
 
-it("a JWKS is rolled over, and a tenant added and removed, without a failed request", async () => {
+let made = 0;
+/** Some tokens are known, some are new. */
+const id = (): { jti: string; exp: number } => ({ jti: `${made++ % 50}`, exp: inSeconds(600) });
+
+/** Makes a change, and waits until a program has said so as often as it has to. */
+async function said(
+  program: Program,
+  message: string,
+  change: () => Promise<void>,
+  times = 1,
+): Promise<void> {
+  const from = program.lines.length;
+  await change();
+  await eventually(
+    () => program.lines.slice(from).filter(({ fields }) => fields["msg"] === message).length >= times,
+    `${times} times "${message}"`,
+  );
+}
+
+async function more(traffic: Traffic, requests: number): Promise<void> {
+  const until = traffic.finished + requests;
+  await eventually(() => traffic.finished >= until, `${requests} more requests`);
+}
+
+async function ended(traffic: Traffic): Promise<void> {
+  const { counts, failures } = await traffic.stop();
+  expect(failures).toEqual([]);
+  expect(counts["get"]).toBeGreaterThan(300);
+  expect(Math.min(counts["events"] ?? 0, counts["webSockets"] ?? 0)).toBeGreaterThan(0);
+}
+
+it("a secret is replaced, with the tokens of clients and agents that it is for", PATIENT, async () => {
+  const service = await Service.start(scene);
+  const folder = await scene.directory();
+  const [a, b, tokenFile] = [join(folder, "a"), join(folder, "b"), join(folder, "token")];
+  await replace(a, "the old secret\n");
+  await replace(b, "the old secret\n");
+  await replace(tokenFile, token("HS256", "the old secret", id()));
+  const files = `${a},${b}`;
+  const server = await startServer(scene, {
+    ...GRACE,
+    "proxy.auth.hmac-secret-key-files": files,
+    "upstream.auth.hmac-secret-key-files": files,
+  });
+  const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+    flags: ["--connect.token-file", tokenFile],
+  });
+  let secret = "the old secret";
+  const credential = (): string => `Bearer ${token("HS256", secret, id())}`;
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX, credential);
+  await more(traffic, 100);
+  // Both ports watch both files.
+  await said(server.program, "key changed", () => replace(b, "the next secret\n"), 2);
+  secret = "the next secret";
+  await said(agent, "connected", () => replace(tokenFile, token("HS256", secret, id())));
+  await more(traffic, 300);
+  await said(server.program, "key changed", () => replace(a, "the next secret\n"), 2);
+  await more(traffic, 300);
+  await ended(traffic);
+  expect((await status(server, token("HS256", "the old secret", id()))).status).toBe(401);
+  await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
+});
+
+it("a secret that goes while tunnels are open by it: streams under way have the grace", PATIENT, async () => {
+  const service = await Service.start(scene);
+  const folder = await scene.directory();
+  const [secret, tokenFile] = [join(folder, "secret"), join(folder, "token")];
+  await replace(secret, "old");
+  await replace(tokenFile, token("HS256", "old", id()));
+  const server = await startServer(scene, { ...GRACE, "upstream.auth.hmac-secret-key-file": secret });
+  const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+    flags: ["--connect.token-file", tokenFile],
+  });
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX);
+  await more(traffic, 100);
+  // The next token is there before the old one's end is noticed: requests wait until its tunnel is open.
+  const from = agent.lines.length;
+  await replace(tokenFile, token("HS256", "new", id()));
+  await said(server.program, "upstream token no longer counts", () => replace(secret, "new"));
+  await agent.waitFor("connected", { from });
+  await more(traffic, 300);
+  await ended(traffic);
+});
+
+it("an agent's token is replaced before its end", PATIENT, async () => {
+  const service = await Service.start(scene);
+  const tokenFile = join(await scene.directory(), "token");
+  const create = (lifeS: number): string => token("HS256", "k", { ...id(), exp: inSeconds(lifeS) });
+  await replace(tokenFile, create(25));
+  const server = await startServer(scene, { ...GRACE, "upstream.auth.hmac-secret-key": "k" });
+  const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+    flags: ["--connect.token-file", tokenFile],
+  });
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX);
+  await said(agent, "connected", () => replace(tokenFile, create(600)));
+  await more(traffic, 1_000);
+  // The first tunnel is gone, or ends now: its token does.
+  const endMs = Date.now() + 25_000;
+  await eventually(() => Date.now() > endMs, "the end of the first token");
+  await ended(traffic);
+  await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
+});
+
+it("a JWKS is rolled over at its source, as soon as that has the next key", PATIENT, async () => {
+  const service = await Service.start(scene);
+  const pairs = Array.from({ length: 4 }, () => rsaPair());
+  let published: Record<string, KeyPair> = {};
+  const source = createServer((_, response) => {
+    const keys = Object.entries(published).map(([kid, pair]) => jwkOf(pair, { kid }));
+    // A moment ago when it arrives.
+    setTimeout(() => response.end(JSON.stringify({ keys })), 200);
+  }).listen(0, "127.0.0.1");
+  await once(source, "listening");
+  scene.defer(() => {
+    source.close();
+    source.closeAllConnections();
+  });
+  const [first] = pairs;
+  if (first === undefined) throw new Error("no pair");
+  published = { 0: first };
+  const server = await startServer(scene, {
+    "proxy.auth.jwks.endpoint": `http://127.0.0.1:${(source.address() as AddressInfo).port}/`,
+  });
+  await startAgent(scene, server.upstream, "web", service.addr);
+  await eventually(async () => (await fetch(`http://${server.admin}/ready`)).ok, "readiness");
+  let [kid, pair] = ["0", first];
+  const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX, credential);
+  await more(traffic, 100);
+  // Each is used at once; those but the first wait for the ten seconds since the last fetch to be over.
+  for (const [index, next] of pairs.slice(1).entries()) {
+    published = { [kid]: pair, [index + 1]: next };
+    [kid, pair] = [`${index + 1}`, next];
+    await more(traffic, 600);
+  }
+  await ended(traffic);
+});
+
+it("a JWKS in a file is rolled over, and a tenant is added and removed", PATIENT, async () => {
   const service = await Service.start(scene);
   const folder = await scene.directory();
   const [keys, yaml] = [join(folder, "keys.json"), join(folder, "server.yaml")];
@@ -25,7 +174,7 @@ it("a JWKS is rolled over, and a tenant added and removed, without a failed requ
   const publish = (named: Record<string, KeyPair>): Promise<void> =>
     replace(keys, JSON.stringify({ keys: Object.entries(named).map(([kid, pair]) => jwkOf(pair, { kid })) }));
   const tenants = (...ids: string[]): Promise<void> => {
-    const lines = ids.map((id) => `    - {id: ${id}, auth: {hmac_secret_key: secret-${id}}}`);
+    const lines = ids.map((each) => `    - {id: ${each}, auth: {hmac_secret_key: secret-${each}}}`);
     return replace(yaml, `upstream:\n  tenants:\n${lines.join("\n")}\n`);
   };
   await publish({ old });
@@ -34,47 +183,23 @@ it("a JWKS is rolled over, and a tenant added and removed, without a failed requ
     "config.path": yaml,
     "proxy.auth.jwks.endpoint": `file://${keys}`,
   });
-  const agentToken = token("HS256", "secret-a", { exp: inSeconds(600) });
-  const flags = ["--connect.tenant-id", "a", "--connect.token", agentToken];
+  const flags = ["--connect.tenant-id", "a", "--connect.token", token("HS256", "secret-a", id())];
   const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
-
-  let signer = { kid: "old", pair: old };
-  const statuses = new Map<number, number>();
-  const ask = async (n: number): Promise<void> => {
-    const { kid, pair } = signer;
-    // Some are known, some are new.
-    const made = token("RS256", pair.privateKey, { exp: inSeconds(60), jti: `${n % 50}` }, { kid });
-    const headers = { "x-piko-endpoint": "web", authorization: `Bearer ${made}` };
-    const response = await fetch(`http://${server.proxy}/sum`, { headers });
-    await response.arrayBuffer();
-    statuses.set(response.status, (statuses.get(response.status) ?? 0) + 1);
-  };
-  const stop = new AbortController();
-  const load = async (): Promise<void> => {
-    const lane = async (): Promise<void> => {
-      for (let n = 0; !stop.signal.aborted; n++) {
-        const pause = new Promise((resolve) => setTimeout(resolve, 10_000 / PER_SECOND));
-        await ask(n);
-        await pause;
-      }
-    };
-    await Promise.all(Array.from({ length: 10 }, lane));
-  };
-  const loaded = load();
-  const said = async (message: string, change: () => Promise<void>): Promise<void> => {
-    const from = server.program.lines.length;
-    await change();
-    await server.program.waitFor(message, { from });
-  };
-  await said("keys read", () => publish({ old, next }));
-  signer = { kid: "next", pair: next };
-  await said("tenants changed", () => tenants("a", "b"));
-  const answered = statuses.get(200) ?? 0;
-  while ((statuses.get(200) ?? 0) < answered + 50) await ask(0);
-  await said("keys read", () => publish({ next }));
-  await said("tenants changed", () => tenants("a"));
-  stop.abort();
-  await loaded;
-  expect([...statuses.keys()]).toEqual([200]);
+  let [kid, pair] = ["old", old];
+  const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX, credential);
+  await said(server.program, "keys read", () => publish({ old, next }));
+  [kid, pair] = ["next", next];
+  await said(server.program, "tenants changed", () => tenants("a", "b"));
+  await more(traffic, 300);
+  await said(server.program, "keys read", () => publish({ next }));
+  await said(server.program, "tenants changed", () => tenants("a"));
+  await more(traffic, 300);
+  await ended(traffic);
   expect(agent.lines.filter(({ fields }) => fields["msg"] === "connected")).toHaveLength(1);
 });
+
+async function status({ proxy }: RunningServer, credential: string): Promise<Response> {
+  const headers = { "x-piko-endpoint": "web", authorization: `Bearer ${credential}` };
+  return await fetch(`http://${proxy}/sum`, { headers });
+}

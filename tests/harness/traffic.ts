@@ -38,6 +38,7 @@ export interface TrafficReport {
 export class Traffic {
   readonly #proxy: () => string;
   readonly #endpoint: string;
+  readonly #credential: (() => string) | undefined;
   // All connections are used in turns, so that each learns soon that its node wants it to end.
   readonly #agent: Agent;
   /** Asked for each request; connections are kept for those with the same options. */
@@ -58,12 +59,14 @@ export class Traffic {
     endpoint: string,
     mix: TrafficMix,
     tls: (() => ConnectionOptions) | undefined,
+    credential: (() => string) | undefined,
   ) {
     const options = { keepAlive: true, scheduling: "fifo" } as const;
     this.#agent = tls === undefined ? new Agent(options) : new HttpsAgent(options);
     this.#tls = tls;
     this.#proxy = proxy;
     this.#endpoint = endpoint;
+    this.#credential = credential;
     const kinds: Record<keyof TrafficMix, () => Promise<string | undefined>> = {
       get: () => this.#ask("GET", "/item?i=7", "", "item 7"),
       post: () => this.#ask("POST", "/echo", "a few bytes", "a few bytes"),
@@ -83,15 +86,20 @@ export class Traffic {
     }, TICK_MS);
   }
 
-  /** Begins with requests for `endpoint` at a proxy address, or at one that is asked for anew for each; with options, over TLS. */
+  /**
+   * Begins with requests for `endpoint` at a proxy address, or at one that is asked for anew for each; with options, over TLS.
+   * `credential` gives the value of Authorization of each.
+   */
   static start(
     stage: Stage,
     proxy: string | (() => string),
     endpoint: string,
     mix: TrafficMix,
     tls?: () => ConnectionOptions,
+    credential?: () => string,
   ): Traffic {
-    const traffic = new Traffic(typeof proxy === "string" ? () => proxy : proxy, endpoint, mix, tls);
+    const at = typeof proxy === "string" ? () => proxy : proxy;
+    const traffic = new Traffic(at, endpoint, mix, tls, credential);
     stage.defer(async () => void (await traffic.stop()));
     return traffic;
   }
@@ -99,6 +107,11 @@ export class Traffic {
   /** How many of a kind are finished. */
   count(kind: keyof TrafficMix): number {
     return this.#counts[kind] ?? 0;
+  }
+
+  /** How many of all kinds are. */
+  get finished(): number {
+    return Object.values(this.#counts).reduce((sum, count) => sum + count, 0);
   }
 
   /** Waits for those that are under way now. */
@@ -145,10 +158,18 @@ export class Traffic {
       : `${status}, ${ids.length} of ${EVENTS} events`;
   }
 
+  #fields(): Record<string, string> {
+    const credential = this.#credential?.();
+    return {
+      "x-piko-endpoint": this.#endpoint,
+      ...(credential === undefined ? {} : { authorization: credential }),
+    };
+  }
+
   #request(method: string, path: string, body: string): Promise<{ status: number; text: string }> {
     return new Promise((resolve, reject) => {
       const [host, port] = this.#proxy().split(":");
-      const headers = { "x-piko-endpoint": this.#endpoint, "content-length": body.length };
+      const headers = { ...this.#fields(), "content-length": body.length };
       const options = { host, port, method, path, headers, agent: this.#agent, ...this.#tls?.() };
       const request = (this.#tls === undefined ? httpRequest : httpsRequest)(options, (response) => {
         let text = "";
@@ -166,7 +187,7 @@ export class Traffic {
     return new Promise((resolve) => {
       const scheme = this.#tls === undefined ? "ws" : "wss";
       const socket = new WebSocket(`${scheme}://${this.#proxy()}/ws`, {
-        headers: { "x-piko-endpoint": this.#endpoint },
+        headers: this.#fields(),
         ...this.#tls?.(),
       });
       let echoes = 0;

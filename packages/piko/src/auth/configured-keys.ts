@@ -6,6 +6,7 @@ import { WatchedFile } from "../net/watched-file.js";
 import type { Logger } from "../observability/logger.js";
 import type { KeySource } from "./key-source.js";
 import { hmacKey, KeySet, publicKey, type VerifyingKey } from "./keys.js";
+import type { KeySeeker } from "./sought-keys.js";
 
 /** Largest file of a key. */
 const MAX_KEY_BYTES = 65_536;
@@ -16,8 +17,10 @@ type Kind = "hmac" | "rsa" | "ec";
 /** One key: its text, or its file. */
 interface Configured {
   readonly kind: Kind;
+  /** `hmac_secret_key_file`. */
   readonly name: string;
   readonly text: string;
+  /** Empty: it is the text. */
   readonly path: string;
 }
 
@@ -49,7 +52,7 @@ export class ConfiguredKeys implements KeySource {
     const source = new ConfiguredKeys(new KeySet([], false));
     const contents: Buffer[] = configured.map(({ text }) => Buffer.from(text, "utf8"));
     const watch = ({ name, path }: Configured, index: number): WatchedFile => {
-      const setting = `${section}.${name}_file`;
+      const setting = `${section}.${name}`;
       try {
         return new WatchedFile({
           path,
@@ -100,9 +103,11 @@ export class ConfiguredKeys implements KeySource {
     return true;
   }
 
-  lookFor(): Promise<boolean> {
-    return Promise.resolve(true);
+  lookFor(seeker: KeySeeker): void {
+    seeker.onKeysTold(true);
   }
+
+  forget(): void {}
 
   close(): void {
     this.#closed = true;
@@ -111,12 +116,17 @@ export class ConfiguredKeys implements KeySource {
 }
 
 function listKeys(config: TokenConfig): readonly Configured[] {
-  const all: readonly Configured[] = [
-    { kind: "hmac", name: "hmac_secret_key", text: config.hmacSecretKey, path: config.hmacSecretKeyFile },
-    { kind: "rsa", name: "rsa_public_key", text: config.rsaPublicKey, path: config.rsaPublicKeyFile },
-    { kind: "ec", name: "ecdsa_public_key", text: config.ecdsaPublicKey, path: config.ecdsaPublicKeyFile },
-  ];
-  return all.filter(({ path, text }) => path !== "" || text !== "");
+  const found: Configured[] = [];
+  const add = (kind: Kind, name: string, text: string, path: string): void => {
+    if (text !== "") found.push({ kind, name, text, path: "" });
+    if (path !== "") found.push({ kind, name: `${name}_file`, text: "", path });
+  };
+  add("hmac", "hmac_secret_key", config.hmacSecretKey, config.hmacSecretKeyFile);
+  for (const path of config.hmacSecretKeyFiles)
+    found.push({ kind: "hmac", name: "hmac_secret_key_files", text: "", path });
+  add("rsa", "rsa_public_key", config.rsaPublicKey, config.rsaPublicKeyFile);
+  add("ec", "ecdsa_public_key", config.ecdsaPublicKey, config.ecdsaPublicKeyFile);
+  return found;
 }
 
 async function makeKeys(
@@ -129,11 +139,11 @@ async function makeKeys(
     try {
       keys.push(await makeKey(each, contents[index] ?? Buffer.alloc(0)));
     } catch (error) {
-      const setting = `${section}.${each.name}${each.path === "" ? "" : "_file"}`;
-      throw new Error(`${setting}: ${(error as Error).message}`, { cause: error });
+      throw new Error(`${section}.${each.name}: ${(error as Error).message}`, { cause: error });
     }
   }
-  return new KeySet(keys, false);
+  // Files hold the same while a key is replaced.
+  return new KeySet([...new Map(keys.map((key) => [key.fingerprint, key])).values()], false);
 }
 
 async function makeKey({ kind, path }: Configured, bytes: Buffer): Promise<VerifyingKey> {

@@ -77,6 +77,10 @@ const jwk = (kid: string): object => ({
   kid,
 });
 
+/** Resolves to whether the source has answered. */
+const lookFor = (source: JwksSource, keyId: string): Promise<boolean> =>
+  new Promise((resolve) => source.lookFor({ keyId, onKeysTold: resolve }));
+
 class Rig {
   readonly clock = new FakeClock();
   readonly log = new RecordedLog();
@@ -120,6 +124,10 @@ class Rig {
     this.clock.advance(ms);
     await this.settled();
     return this.asked - before;
+  }
+
+  lookFor(keyId: string): Promise<boolean> {
+    return lookFor(this.source, keyId);
   }
 
   get names(): readonly (string | undefined)[] | undefined {
@@ -174,17 +182,17 @@ describe("a key set", () => {
     expect([names(), changes]).toEqual([["one"], 1]);
     write("two");
     clock.advance(1_000);
-    expect([await source.lookFor("two"), names()]).toEqual([true, ["two"]]);
+    expect([await lookFor(source, "two"), names()]).toEqual([true, ["two"]]);
     clock.advance(1_000);
-    expect([await source.lookFor("three"), source.lacks("three")]).toEqual([true, true]);
+    expect([await lookFor(source, "three"), source.lacks("three")]).toEqual([true, true]);
     // The next look may be soon: it costs nobody else anything.
     write("two", "three");
-    const answer = source.lookFor("three");
+    const answer = lookFor(source, "three");
     clock.advance(1_000);
     expect([await answer, names(), source.lacks("three")]).toEqual([true, ["two", "three"], false]);
     writeFileSync(path, "{");
     clock.advance(1_000);
-    expect([await source.lookFor("four"), names(), source.lacks("four")]).toEqual([
+    expect([await lookFor(source, "four"), names(), source.lacks("four")]).toEqual([
       false,
       ["two", "three"],
       false,
@@ -202,58 +210,71 @@ describe("a key that isn't known", () => {
   it("is asked for at once, and not more often than once in ten seconds, whose end is waited for", async () => {
     const rig = await Rig.start();
     rig.keys = [jwk("one"), jwk("two")];
-    const crowd = Array.from({ length: 20 }, () => rig.source.lookFor("two"));
+    // The fetch a moment ago was nobody's.
+    expect([await rig.lookFor("two"), rig.names, rig.asked]).toEqual([true, ["one", "two"], 2]);
+    rig.keys = [jwk("three")];
+    const crowd = Array.from({ length: 20 }, () => rig.lookFor("three"));
     expect(await rig.after(9_999)).toBe(0);
     expect(await rig.after(1)).toBe(1);
     expect(new Set(await Promise.all(crowd))).toEqual(new Set([true]));
-    expect(rig.names).toEqual(["one", "two"]);
-    rig.clock.advance(10_000);
-    rig.keys = [jwk("three")];
-    expect([await rig.source.lookFor("three"), rig.names, rig.asked]).toEqual([true, ["three"], 3]);
+    expect(rig.names).toEqual(["three"]);
   });
 
   it("is looked for by a fetch that begins after it was named: it may have been published since the last one began", async () => {
     const rig = await Rig.start();
-    rig.clock.advance(10_000);
     let open = (): void => {};
     rig.gate = new Promise((resolve) => {
       open = resolve;
     });
-    const first = rig.source.lookFor("two");
+    const first = rig.lookFor("two");
     while (rig.asked < 2) await new Promise((resolve) => setImmediate(resolve));
     rig.keys = [jwk("two")];
-    const second = rig.source.lookFor("two");
+    const second = rig.lookFor("two");
     open();
     expect([await first, rig.names]).toEqual([true, ["one"]]);
     expect(await rig.after(10_000)).toBe(1);
     expect([await second, rig.names]).toEqual([true, ["two"]]);
   });
 
+  it("is found by a fetch that has begun before, too", async () => {
+    const rig = await Rig.start();
+    rig.keys = [jwk("two")];
+    const first = rig.lookFor("two");
+    const second = rig.lookFor("two");
+    expect([await first, await second, rig.asked, rig.clock.now()]).toEqual([true, true, 2, 0]);
+  });
+
+  it("that nobody waits for any more is looked for once in ten seconds all the same", async () => {
+    const rig = await Rig.start();
+    const seeker = { keyId: "two", onKeysTold: (): void => void expect.unreachable() };
+    for (let seconds = 0; seconds < 29; seconds++) {
+      rig.source.lookFor(seeker);
+      rig.source.forget(seeker);
+      await rig.after(1_000);
+    }
+    // At 0, 10 and 20 seconds.
+    expect(rig.asked - 1).toBe(3);
+  });
+
   it("nor to its source is refused without another question for ten seconds, and others are not", async () => {
     const rig = await Rig.start();
-    rig.clock.advance(10_000);
-    expect(await rig.source.lookFor("two")).toBe(true);
+    expect(await rig.lookFor("two")).toBe(true);
     expect([rig.source.lacks("two"), rig.source.lacks("three")]).toEqual([true, false]);
     rig.clock.advance(9_999);
     expect(rig.source.lacks("two")).toBe(true);
     rig.clock.advance(1);
     expect(rig.source.lacks("two")).toBe(false);
     rig.keys = [jwk("two")];
-    expect([await rig.source.lookFor("two"), rig.names, rig.source.lacks("two")]).toEqual([
-      true,
-      ["two"],
-      false,
-    ]);
+    expect([await rig.lookFor("two"), rig.names, rig.source.lacks("two")]).toEqual([true, ["two"], false]);
   });
 
   it("is judged by nobody while its source is down, and by the first answer after that", async () => {
     const rig = await Rig.start();
-    rig.clock.advance(10_000);
     rig.down = true;
-    expect([await rig.source.lookFor("two"), rig.source.lacks("two")]).toEqual([false, false]);
+    expect([await rig.lookFor("two"), rig.source.lacks("two")]).toEqual([false, false]);
     rig.down = false;
     rig.keys = [jwk("two")];
-    const answer = rig.source.lookFor("two");
+    const answer = rig.lookFor("two");
     // A fetch that has failed is done again after a second: there is no need to wait for ten.
     expect(await rig.after(1_000)).toBe(1);
     expect([await answer, rig.names]).toEqual([true, ["two"]]);
@@ -261,9 +282,10 @@ describe("a key that isn't known", () => {
 
   it("of which there is a flood takes up no memory: a thousand short names are remembered", async () => {
     const rig = await Rig.start();
+    await rig.lookFor("the first");
     const long = "x".repeat(257);
     const names = [long, ...Array.from({ length: 1_025 }, (_, n) => `${n}`)];
-    const answers = names.map((name) => rig.source.lookFor(name));
+    const answers = names.map((name) => rig.lookFor(name));
     expect(await rig.after(10_000)).toBe(1);
     expect(new Set(await Promise.all(answers))).toEqual(new Set([true]));
     const lacking = names.filter((name) => rig.source.lacks(name));
@@ -272,9 +294,10 @@ describe("a key that isn't known", () => {
 
   it("is waited for by nobody when its source is closed", async () => {
     const rig = await Rig.start();
-    const answer = rig.source.lookFor("two");
+    const answers = [rig.lookFor("two"), rig.lookFor("three")];
     rig.source.close();
-    expect([await answer, await rig.source.lookFor("two")]).toEqual([false, false]);
+    answers.push(rig.lookFor("two"));
+    expect(await Promise.all(answers)).toEqual([false, false, false]);
     expect(rig.clock.pending).toBe(0);
   });
 });

@@ -10,13 +10,13 @@ import { fetchJwks } from "./fetch-jwks.js";
 import { MAX_JWKS_BYTES, parseJwks } from "./jwks.js";
 import type { KeySource } from "./key-source.js";
 import type { KeySet } from "./keys.js";
-import { type Search, SoughtKeys } from "./sought-keys.js";
+import { type KeySeeker, SoughtKeys } from "./sought-keys.js";
 
 const DEFAULT_TTL_MS = 3_600_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** A part of their time after which keys are fetched again. */
 const AHEAD = 0.8;
-/** Shortest time from one fetch to the next because of keys that aren't known; to look at a file costs nobody else anything. */
+/** Shortest time from one fetch because of a key that isn't known to the next; to look at a file costs nobody else anything. */
 const SHORTEST_MS = 10_000;
 const SHORTEST_FILE_MS = 1_000;
 /** The same behind a failure: doubled with each further one, up to what can be waited for where nobody is let in. */
@@ -46,7 +46,9 @@ export class JwksSource implements KeySource {
   /** What the keys were made of. */
   #bytes: Buffer = Buffer.alloc(0);
   #fetchedMs = 0;
-  #askedMs = Number.NEGATIVE_INFINITY;
+  /** The last fetch that a key was to be found by; `#seeking`: the next one is such. */
+  #soughtMs = Number.NEGATIVE_INFINITY;
+  #seeking = false;
   #fetching: Promise<void> | undefined = undefined;
   /** What the file had when it changed last is being read. */
   #changing: Promise<void> | undefined = undefined;
@@ -94,41 +96,50 @@ export class JwksSource implements KeySource {
     return this.#mayAskMs > this.#options.clock.now() && this.#sought.lacks(keyId);
   }
 
-  lookFor(keyId: string): Promise<boolean> {
-    if (this.#gone.signal.aborted) return Promise.resolve(false);
-    const answer = this.#sought.add(keyId);
+  lookFor(seeker: KeySeeker): void {
+    if (this.#gone.signal.aborted) {
+      seeker.onKeysTold(false);
+      return;
+    }
+    this.#sought.add(seeker);
+    this.#seeking = true;
     if (this.#fetching === undefined) this.#startAt(Math.min(this.#dueMs, this.#mayAskMs));
-    return answer;
+  }
+
+  forget(seeker: KeySeeker): void {
+    this.#sought.remove(seeker);
   }
 
   close(): void {
     this.#gone.abort();
     this.#file?.close();
     this.#startAt(undefined);
-    this.#sought.take()?.end(false);
+    this.#sought.close();
   }
 
   /** When the source may be asked because of a key that isn't known. */
   get #mayAskMs(): number {
-    return this.#askedMs + (this.#inFile ? SHORTEST_FILE_MS : SHORTEST_MS);
+    return this.#soughtMs + (this.#inFile ? SHORTEST_FILE_MS : SHORTEST_MS);
   }
 
   #start(): Promise<void> {
     this.#startAt(undefined);
-    this.#askedMs = this.#options.clock.now();
-    this.#fetching = this.#load(this.#sought.take());
+    if (this.#seeking) this.#soughtMs = this.#options.clock.now();
+    this.#seeking = false;
+    this.#sought.begin();
+    this.#fetching = this.#load();
     return this.#fetching;
   }
 
   /** Never rejects. */
-  async #load(search: Search | undefined): Promise<void> {
+  async #load(): Promise<void> {
     let told = false;
     try {
-      if (this.#inFile) told = await this.#readFile(search);
+      if (this.#inFile) told = await this.#readFile();
       else {
         const { clock, config } = this.#options;
         const url = new URL(config.endpoint);
-        await this.#accept(await fetchJwks(url, this.#timeoutMs, clock, this.#gone.signal), search);
+        await this.#accept(await fetchJwks(url, this.#timeoutMs, clock, this.#gone.signal), true);
         told = true;
       }
       if (told && this.#failures > 0) {
@@ -139,8 +150,8 @@ export class JwksSource implements KeySource {
       this.#onFailure(error as Error);
     }
     this.#fetching = undefined;
+    this.#sought.end(told);
     this.#planNext();
-    search?.end(told);
   }
 
   #planNext(): void {
@@ -157,13 +168,13 @@ export class JwksSource implements KeySource {
   }
 
   /** The first time, the file is opened; from then on it is watched. Resolves to whether the keys are what it has. */
-  async #readFile(search: Search | undefined): Promise<boolean> {
+  async #readFile(): Promise<boolean> {
     const { clock, config } = this.#options;
     if (this.#file !== undefined) {
       await this.#file.look();
       await this.#changing;
       if (this.#file.failed || !this.#file.bytes.equals(this.#bytes)) return false;
-      await this.#accept(this.#bytes, search);
+      await this.#accept(this.#bytes, true);
       return true;
     }
     const file = new WatchedFile({
@@ -176,7 +187,7 @@ export class JwksSource implements KeySource {
       onFailure: (error) => this.#onFailure(error),
     });
     try {
-      await this.#accept(file.bytes, search);
+      await this.#accept(file.bytes, true);
     } catch (error) {
       file.close();
       throw error;
@@ -189,15 +200,15 @@ export class JwksSource implements KeySource {
   /** Never rejects. */
   async #acceptChange(bytes: Buffer): Promise<void> {
     try {
-      await this.#accept(bytes, undefined);
+      await this.#accept(bytes, false);
       this.#failures = 0;
     } catch (error) {
       this.#onFailure(error as Error);
     }
   }
 
-  /** Takes what the source has now; rejects if that is no set of keys. */
-  async #accept(bytes: Buffer, search: Search | undefined): Promise<void> {
+  /** Takes what the source has now, of a fetch or by itself; rejects if that is no set of keys. */
+  async #accept(bytes: Buffer, fetched: boolean): Promise<void> {
     let keys = this.#keys;
     const changed = keys === undefined || !bytes.equals(this.#bytes);
     if (changed) {
@@ -209,10 +220,11 @@ export class JwksSource implements KeySource {
       this.#bytes = bytes;
     }
     this.#fetchedMs = this.#options.clock.now();
-    this.#sought.onKeys(search, (keyId) => keys?.knows(keyId) === true);
-    if (!changed) return;
-    this.#say("info", "keys read");
-    this.#options.onChange();
+    if (changed) {
+      this.#say("info", "keys read");
+      this.#options.onChange();
+    }
+    this.#sought.onKeys((keyId) => keys?.knows(keyId) === true, fetched);
   }
 
   #onFailure(error: Error): void {

@@ -1,6 +1,7 @@
 // Where a verifier's keys come from.
 
 import type { KeySet } from "./keys.js";
+import type { KeySeeker } from "./sought-keys.js";
 
 export interface KeySource {
   /** Undefined while none could ever be had. */
@@ -11,10 +12,9 @@ export interface KeySource {
   readonly fetching: Promise<void> | undefined;
   /** The source was asked for this key a moment ago, and hasn't got it. */
   lacks(keyId: string): boolean;
-  /**
-   * A token names a key that isn't known: has the source asked for it, as soon as it may be. Resolves to whether it has
-   * answered; never rejects.
-   */
-  lookFor(keyId: string): Promise<boolean>;
+  /** A token names a key that isn't known: has the source asked for it, as soon as it may be, and tells `seeker`, once. */
+  lookFor(seeker: KeySeeker): void;
+  /** Waits no longer. */
+  forget(seeker: KeySeeker): void;
   close(): void;
 }

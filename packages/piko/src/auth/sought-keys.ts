@@ -1,56 +1,76 @@
-// Keys that tokens name and that aren't known: those that the next fetch is to find, and those that the last one didn't have.
-// A question is answered by a fetch that has begun after it, since one under way may have been answered before the key was
-// published.
+// Keys that tokens name and that aren't known: who waits for them, and those that the source hasn't got. A question is
+// answered by a fetch that has begun after it, since one under way may have been answered before the key was published.
 
 /** Most names that are remembered as missing, and the longest: strangers choose them. */
 const MAX_MISSING = 1_024;
 const MAX_NAME_CHARS = 256;
 
-/** What one fetch is to find, and who waits for it. */
-export class Search {
-  readonly keyIds: Set<string> = new Set();
-  readonly #waiters: ((told: boolean) => void)[] = [];
-
-  add(keyId: string): Promise<boolean> {
-    if (this.keyIds.size < MAX_MISSING && keyId.length <= MAX_NAME_CHARS) this.keyIds.add(keyId);
-    return new Promise((resolve) => void this.#waiters.push(resolve));
-  }
-
-  /** `told`: the source has said what it has. */
-  end(told: boolean): void {
-    for (const waiter of this.#waiters.splice(0)) waiter(told);
-  }
+/** Who waits for a key. */
+export interface KeySeeker {
+  readonly keyId: string;
+  /** The key is there, or isn't; `told` false: the source couldn't be asked. */
+  onKeysTold(told: boolean): void;
 }
 
 export class SoughtKeys {
-  /** For the fetch that begins next. */
-  #next: Search | undefined = undefined;
+  /** Who waits for the fetch under way. */
+  #asked = new Set<KeySeeker>();
+  /** Who waits for the one that begins next. */
+  #next = new Set<KeySeeker>();
   #missing: ReadonlySet<string> = new Set();
 
   /** Somebody waits for a fetch that hasn't begun. */
   get waiting(): boolean {
-    return this.#next !== undefined;
+    return this.#next.size > 0;
   }
 
-  /** Waits for the next fetch: resolves to whether the source has said what it has. */
-  add(keyId: string): Promise<boolean> {
-    this.#next ??= new Search();
-    return this.#next.add(keyId);
+  add(seeker: KeySeeker): void {
+    this.#next.add(seeker);
   }
 
-  /** A fetch begins: those that it answers, if there are any. */
-  take(): Search | undefined {
-    const search = this.#next;
-    this.#next = undefined;
-    return search;
+  /** Who waits no longer is told nothing. */
+  remove(seeker: KeySeeker): void {
+    if (!this.#next.delete(seeker)) this.#asked.delete(seeker);
   }
 
-  /** There is a set of keys. `knows` tells what is in it; nothing is missing that it wasn't searched for. */
-  onKeys(search: Search | undefined, knows: (keyId: string) => boolean): void {
-    this.#missing = new Set([...(search?.keyIds ?? [])].filter((keyId) => !knows(keyId)));
+  /** A fetch begins. */
+  begin(): void {
+    this.#asked = this.#next;
+    this.#next = new Set();
   }
 
-  /** The last set was searched for this key, and hasn't got it. */
+  /** There are keys, of the fetch under way or (`fetched` false) by themselves. Tells those whose key is among them. */
+  onKeys(knows: (keyId: string) => boolean, fetched: boolean): void {
+    const missing = new Set<string>();
+    if (fetched) {
+      for (const { keyId } of this.#asked) {
+        if (missing.size >= MAX_MISSING) break;
+        if (keyId.length <= MAX_NAME_CHARS && !knows(keyId)) missing.add(keyId);
+      }
+    }
+    this.#missing = missing;
+    for (const seeker of [...this.#asked, ...this.#next]) {
+      if (!knows(seeker.keyId)) continue;
+      this.remove(seeker);
+      seeker.onKeysTold(true);
+    }
+  }
+
+  /** The fetch is over. `told`: the source has said what it has. */
+  end(told: boolean): void {
+    const asked = this.#asked;
+    this.#asked = new Set();
+    for (const seeker of asked) seeker.onKeysTold(told);
+  }
+
+  /** There will be no other fetch. */
+  close(): void {
+    this.end(false);
+    this.begin();
+    this.end(false);
+  }
+
+  /** The last fetch was to find this key, and hasn't. */
   lacks(keyId: string): boolean {
     return this.#missing.has(keyId);
   }

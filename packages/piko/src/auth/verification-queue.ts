@@ -4,6 +4,7 @@
 import { NextTurn, type Postponed } from "../net/next-turn.js";
 import type { Identity } from "./identity.js";
 import { REFUSED, type Refusal } from "./refusal.js";
+import type { KeySeeker } from "./sought-keys.js";
 import { readTokenHeader, type TokenHeader } from "./token.js";
 import type { Verifier } from "./verifier.js";
 
@@ -18,19 +19,47 @@ export const MAX_ACTIVE = 4;
 /** Verifications begun in one turn. Those that need no signature are over within it, and all may have waited for the same key. */
 const MAX_STARTS = 2 * MAX_ACTIVE;
 
-/** The part of all that wait which may wait for keys that aren't known: others have to be let in meanwhile. */
-const KEY_WAITERS = 0.25;
+/**
+ * The part of all that wait which may wait for keys that aren't known: others have to be let in meanwhile. By default there is
+ * room for 300 requests a second while the next fetch, of one in ten seconds, is waited for.
+ */
+const KEY_WAITERS = 0.75;
 
-interface Job {
+/** One token. */
+class Job implements KeySeeker {
   readonly digest: string;
-  readonly tenantId: string;
   readonly token: string;
   readonly header: TokenHeader;
-  readonly waiters: Set<Waiter>;
+  readonly verifier: Verifier;
+  readonly keyId: string;
+  readonly waiters: Set<Waiter> = new Set();
   /** It waits for a key that isn't known. */
   forKey: boolean;
   /** It has waited, and the source of the keys could not say. */
-  unsaid: boolean;
+  unsaid = false;
+  readonly #queue: VerificationQueue;
+
+  constructor(
+    queue: VerificationQueue,
+    verifier: Verifier,
+    token: string,
+    header: TokenHeader,
+    digest: string,
+    forKey: boolean,
+  ) {
+    this.#queue = queue;
+    this.verifier = verifier;
+    this.token = token;
+    this.header = header;
+    this.digest = digest;
+    this.keyId = header.keyId ?? "";
+    this.forKey = forKey;
+  }
+
+  onKeysTold(told: boolean): void {
+    this.unsaid = !told;
+    this.#queue.onKeyTold(this);
+  }
 }
 
 export interface VerificationQueueOptions {
@@ -71,18 +100,16 @@ export class VerificationQueue implements Postponed {
     const same = this.#jobs.get(digest);
     const header = same?.header ?? readTokenHeader(token);
     if ("reason" in header) return header;
-    const keyId = same === undefined ? verifier.soughtKey(header) : undefined;
-    const forKey = same?.forKey ?? keyId !== undefined;
+    const forKey = same?.forKey ?? verifier.soughtKey(header) !== undefined;
     if (forKey && this.#forKeys >= maxPending * KEY_WAITERS) return REFUSED.busy;
     if (forKey) this.#forKeys++;
-    const { tenantId } = verifier;
-    const job = same ?? { digest, tenantId, token, header, waiters: new Set(), forKey, unsaid: false };
+    const job = same ?? new Job(this, verifier, token, header, digest, forKey);
     job.waiters.add(waiter);
     this.#jobOf.set(waiter, job);
     if (same !== undefined) return undefined;
     this.#jobs.set(digest, job);
-    if (keyId === undefined) this.#enqueue(job);
-    else void this.#waitForKey(job, verifier.lookFor(keyId));
+    if (forKey) verifier.lookFor(job);
+    else this.#enqueue(job);
     return undefined;
   }
 
@@ -94,8 +121,16 @@ export class VerificationQueue implements Postponed {
     job.waiters.delete(waiter);
     if (!job.forKey) return;
     this.#forKeys--;
-    // It would hold its place for as long as the fetch takes.
-    if (job.waiters.size === 0) this.#jobs.delete(job.digest);
+    if (job.waiters.size > 0) return;
+    job.verifier.forget(job);
+    this.#jobs.delete(job.digest);
+  }
+
+  /** A job's key is there, or won't be. */
+  onKeyTold(job: Job): void {
+    this.#forKeys -= job.waiters.size;
+    job.forKey = false;
+    this.#enqueue(job);
   }
 
   onNextTurn(): void {
@@ -104,15 +139,6 @@ export class VerificationQueue implements Postponed {
   }
 
   onFault(): void {}
-
-  async #waitForKey(job: Job, answered: Promise<boolean>): Promise<void> {
-    const told = await answered;
-    if (job.waiters.size === 0) return;
-    this.#forKeys -= job.waiters.size;
-    job.forKey = false;
-    job.unsaid = !told;
-    this.#enqueue(job);
-  }
 
   #enqueue(job: Job): void {
     this.#ready.push(job);
@@ -144,12 +170,12 @@ export class VerificationQueue implements Postponed {
     }
   }
 
-  async #verify({ header, tenantId, token, unsaid }: Job): Promise<Identity | Refusal> {
+  async #verify({ header, token, unsaid, verifier: asked }: Job): Promise<Identity | Refusal> {
     for (;;) {
       this.started++;
       const generation = this.#options.generation();
       // Asked each time: the tenant may have gone meanwhile, or have other keys.
-      const verifier = this.#options.verifierOf(tenantId);
+      const verifier = this.#options.verifierOf(asked.tenantId);
       if (verifier === undefined) return REFUSED.tenant;
       if (unsaid && verifier.soughtKey(header) !== undefined) return REFUSED.unready;
       const result = await verifier.check(token, header, generation);

@@ -18,7 +18,8 @@ function verifier(keys: KeySet | undefined, more: { lacks?: string; revoked?: Re
     ageMs: undefined,
     fetching: undefined,
     lacks: (keyId: string): boolean => keyId === more.lacks,
-    lookFor: async (): Promise<boolean> => true,
+    lookFor: (): void => {},
+    forget: (): void => {},
     close: (): void => {},
   };
   return new Verifier({

@@ -8,6 +8,7 @@ import type { KeySource } from "./key-source.js";
 import { MAX_TRIED_KEYS, PUBLIC_ALGORITHMS, type VerifyingKey } from "./keys.js";
 import { REFUSED, type Refusal } from "./refusal.js";
 import type { Revoked } from "./revoked-file.js";
+import type { KeySeeker } from "./sought-keys.js";
 import { readTokenHeader, type TokenHeader } from "./token.js";
 
 export interface VerifierOptions {
@@ -71,9 +72,13 @@ export class Verifier {
     return keys.knows(keyId) || this.#source.lacks(keyId) ? undefined : keyId;
   }
 
-  /** Has the source asked for a key; resolves to whether it has answered. */
-  lookFor(keyId: string): Promise<boolean> {
-    return this.#source.lookFor(keyId);
+  /** Has the source asked for a key; see {@link KeySource.lookFor}. */
+  lookFor(seeker: KeySeeker): void {
+    this.#source.lookFor(seeker);
+  }
+
+  forget(seeker: KeySeeker): void {
+    this.#source.forget(seeker);
   }
 
   /** The same as `verify`, of a token whose header has been read. `generation` goes into the answer. */

@@ -4,7 +4,7 @@ import { createPublicKey, type KeyObject } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { type List, list, type Report, type Section, section } from "./declaration.js";
 import { parseUrl } from "../base/service-address.js";
-import { bool, duration, file, secret, strings, text } from "./fields.js";
+import { bool, duration, file, files, secret, strings, text } from "./fields.js";
 import { countLimit } from "./limit-fields.js";
 
 /** Where a set of public keys is published. */
@@ -21,6 +21,7 @@ export interface JwksConfig {
 export interface TokenConfig {
   readonly hmacSecretKey: string;
   readonly hmacSecretKeyFile: string;
+  readonly hmacSecretKeyFiles: readonly string[];
   readonly rsaPublicKey: string;
   readonly rsaPublicKeyFile: string;
   readonly ecdsaPublicKey: string;
@@ -87,6 +88,9 @@ const TOKEN_FIELDS = {
   ),
   hmacSecretKeyFile: file(
     "File with that secret, in place of hmac_secret_key. One line feed at its end doesn't count. The file is watched.",
+  ),
+  hmacSecretKeyFiles: files(
+    "Files with secrets that all count, up to 8, in place of the two above: one is replaced by adding the next one, having tokens made with that, and taking the old one out. Two may hold the same. The files are watched.",
   ),
   rsaPublicKey: text("Public key of RS256, RS384 and RS512 tokens, as PEM text, 2,048 bits at least."),
   rsaPublicKeyFile: file("File with that key, in place of rsa_public_key. The file is watched."),
@@ -212,6 +216,8 @@ export function parsePublicKey(pem: string, kind: "rsa" | "ec"): KeyObject {
   return key;
 }
 
+/** A bad token is tried against all of them. */
+const MAX_SECRET_FILES = 8;
 /** RFC 7518 section 3.3. */
 const MIN_RSA_BITS = 2_048;
 /** OpenSSL's names of the curves that tokens are signed on. */
@@ -231,13 +237,22 @@ const KEY_PAIRS = [
 /** The keys that are set, by their names in files. */
 function keyNames(config: TokenConfig): readonly string[] {
   const names = KEY_PAIRS.filter(([key, path]) => config[key] !== "" || config[path] !== "");
-  return [...names.map(([, , name]) => name), ...(config.jwks.endpoint === "" ? [] : ["jwks"])];
+  return [
+    ...names.map(([, , name]) => name),
+    ...(config.hmacSecretKeyFiles.length === 0 ? [] : ["hmac_secret_key_files"]),
+    ...(config.jwks.endpoint === "" ? [] : ["jwks"]),
+  ];
 }
 
 function checkKeys(config: TokenConfig, report: Report): void {
   for (const [key, path, name] of KEY_PAIRS) {
     if (config[key] !== "" && config[path] !== "") report([path], `excludes ${name}`);
   }
+  const { hmacSecretKey, hmacSecretKeyFile, hmacSecretKeyFiles } = config;
+  if (hmacSecretKeyFiles.length > 0 && hmacSecretKey + hmacSecretKeyFile !== "")
+    report(["hmacSecretKeyFiles"], "excludes hmac_secret_key and hmac_secret_key_file");
+  if (hmacSecretKeyFiles.length > MAX_SECRET_FILES)
+    report(["hmacSecretKeyFiles"], `has ${hmacSecretKeyFiles.length} files: at most ${MAX_SECRET_FILES}`);
   const names = keyNames(config);
   if (config.jwks.endpoint !== "" && names.length > 1) {
     report(["jwks", "endpoint"], `excludes ${names.filter((name) => name !== "jwks").join(", ")}`);

@@ -33,6 +33,7 @@ describe("defaults", () => {
     const noAuth = {
       hmacSecretKey: "",
       hmacSecretKeyFile: "",
+      hmacSecretKeyFiles: [],
       rsaPublicKey: "",
       rsaPublicKeyFile: "",
       ecdsaPublicKey: "",
