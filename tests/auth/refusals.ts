@@ -12,6 +12,7 @@ import {
   token,
   unsigned,
 } from "../harness/tokens.js";
+import type { Refused } from "./refusal-scene.js";
 
 /** Who makes tokens for the servers of a test. */
 export class Issuer {
@@ -43,18 +44,11 @@ export class Issuer {
   }
 }
 
-/** Field lines of a request, and the text that they are refused with. */
-export interface Case {
-  readonly name: string;
-  readonly fields: readonly string[];
-  readonly error: string;
-}
-
 const bearer = (value: string): readonly string[] => [`Authorization: Bearer ${value}`];
 
 /** The cases. `revoked`: ids that the server's file of revoked tokens has. */
-export function refusals(issuer: Issuer, revoked: { id: string; subject: string }): readonly Case[] {
-  const cases: Case[] = [];
+export function refusals(issuer: Issuer, revoked: { id: string; subject: string }): readonly Refused[] {
+  const cases: Refused[] = [];
   const add = (error: string, name: string, fields: readonly string[]): void =>
     void cases.push({ name, fields, error });
   const invalid = (name: string, value: string): void => add("invalid token", name, bearer(value));
@@ -214,11 +208,46 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
 }
 
 /** Tokens that are good, but not for the endpoint `web`. */
-export function wrongEndpoints(issuer: Issuer): readonly Case[] {
+export function wrongEndpoints(issuer: Issuer): readonly Refused[] {
   const lists = [["other"], ["WEB"], ["we"], ["webs", "web-*"], [""], ["*x"], ["w*x*b"], ["?eb"], ["web "]];
   return lists.map((endpoints) => ({
     name: `endpoints ${JSON.stringify(endpoints)}`,
     fields: bearer(issuer.hmac({ piko: { endpoints } })),
     error: "endpoint not permitted",
   }));
+}
+
+/**
+ * Tokens for servers that have a key set with these keys under the names `rsa` and `ec`, the RSA key as `encrypts` (`use`)
+ * and `pss` (`alg`), and eight more EC keys.
+ */
+export function refusalsByKeyId(
+  { ec, rsa }: { readonly rsa: KeyPair; readonly ec: KeyPair },
+  more: readonly KeyPair[],
+): readonly Refused[] {
+  const claims = { exp: inSeconds(1_800) };
+  const of = (algorithm: string, pair: KeyPair, header: Record<string, unknown>): readonly string[] =>
+    bearer(token(algorithm, pair.privateKey, claims, header));
+  const stranger = rsaPair();
+  const all: readonly (readonly [name: string, fields: readonly string[]])[] = [
+    ["a key that isn't known", of("RS256", rsa, { kid: "unknown" })],
+    ["a name in another case", of("RS256", rsa, { kid: "RSA" })],
+    ["an empty name", of("RS256", rsa, { kid: "" })],
+    ["a name that is a number", of("ES256", more[0] ?? ec, { kid: 0 })],
+    ["a name that is null", of("RS256", rsa, { kid: null })],
+    ["a name like a member of all objects", of("RS256", rsa, { kid: "__proto__" })],
+    ["a name of 4,000 characters", of("RS256", rsa, { kid: "x".repeat(4_000) })],
+    ["the name of another key of its kind", of("ES256", ec, { kid: "3" })],
+    ["the name of a key of another kind", of("RS256", rsa, { kid: "ec" })],
+    ["a stranger's key under a known name", of("RS256", stranger, { kid: "rsa" })],
+    ["a stranger's key without a name", of("RS256", stranger, {})],
+    ["more keys than are tried, without a name", of("ES256", ec, {})],
+    ["a key that is for encryption", of("RS256", rsa, { kid: "encrypts" })],
+    ["a key of another algorithm", of("RS256", rsa, { kid: "pss" })],
+    ["that algorithm", of("PS256", rsa, { kid: "pss" })],
+    ["the public key as a secret", bearer(token("HS256", rsa.pem, claims, { kid: "rsa" }))],
+    ["a key that it brings along", of("RS256", stranger, { kid: "rsa", jwk: jwkOf(stranger) })],
+    ["no signature", bearer(unsigned({ alg: "none", kid: "rsa" }, claims))],
+  ];
+  return all.map(([name, fields]) => ({ name, fields, error: "invalid token" }));
 }

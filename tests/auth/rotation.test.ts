@@ -11,10 +11,10 @@ import { eventually } from "../harness/deadline.js";
 import { untilMetric } from "../harness/metrics.js";
 import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
 import type { Program } from "../harness/program.js";
-import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 import { inSeconds, jwkOf, type KeyPair, rsaPair, token } from "../harness/tokens.js";
 import { Traffic } from "../harness/traffic.js";
+import { startTrafficService } from "../harness/traffic-service.js";
 
 const scene = perTest();
 /** 300 requests a second, and streams of about three seconds. */
@@ -60,7 +60,7 @@ async function ended(traffic: Traffic): Promise<void> {
 }
 
 it("a secret is replaced, with the tokens of clients and agents that it is for", PATIENT, async () => {
-  const service = await Service.start(scene);
+  const service = await startTrafficService(scene);
   const folder = await scene.directory();
   const [a, b, tokenFile] = [join(folder, "a"), join(folder, "b"), join(folder, "token")];
   await replace(a, "the old secret\n");
@@ -72,12 +72,12 @@ it("a secret is replaced, with the tokens of clients and agents that it is for",
     "proxy.auth.hmac-secret-key-files": files,
     "upstream.auth.hmac-secret-key-files": files,
   });
-  const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+  const agent = await startAgent(scene, server.upstream, "web", service, {
     flags: ["--connect.token-file", tokenFile],
   });
   let secret = "the old secret";
   const credential = (): string => `Bearer ${token("HS256", secret, id())}`;
-  const traffic = Traffic.start(scene, server.proxy, "web", MIX, credential);
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
   await more(traffic, 100);
   // Both ports watch both files.
   await said(server.program, "key changed", () => replace(b, "the next secret\n"), 2);
@@ -92,13 +92,13 @@ it("a secret is replaced, with the tokens of clients and agents that it is for",
 });
 
 it("a secret that goes while tunnels are open by it: streams under way have the grace", PATIENT, async () => {
-  const service = await Service.start(scene);
+  const service = await startTrafficService(scene);
   const folder = await scene.directory();
   const [secret, tokenFile] = [join(folder, "secret"), join(folder, "token")];
   await replace(secret, "old");
   await replace(tokenFile, token("HS256", "old", id()));
   const server = await startServer(scene, { ...GRACE, "upstream.auth.hmac-secret-key-file": secret });
-  const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+  const agent = await startAgent(scene, server.upstream, "web", service, {
     flags: ["--connect.token-file", tokenFile],
   });
   const traffic = Traffic.start(scene, server.proxy, "web", MIX);
@@ -113,12 +113,12 @@ it("a secret that goes while tunnels are open by it: streams under way have the 
 });
 
 it("an agent's token is replaced before its end", PATIENT, async () => {
-  const service = await Service.start(scene);
+  const service = await startTrafficService(scene);
   const tokenFile = join(await scene.directory(), "token");
   const create = (lifeS: number): string => token("HS256", "k", { ...id(), exp: inSeconds(lifeS) });
   await replace(tokenFile, create(25));
   const server = await startServer(scene, { ...GRACE, "upstream.auth.hmac-secret-key": "k" });
-  const agent = await startAgent(scene, server.upstream, "web", service.addr, {
+  const agent = await startAgent(scene, server.upstream, "web", service, {
     flags: ["--connect.token-file", tokenFile],
   });
   const traffic = Traffic.start(scene, server.proxy, "web", MIX);
@@ -132,7 +132,7 @@ it("an agent's token is replaced before its end", PATIENT, async () => {
 });
 
 it("a JWKS is rolled over at its source, as soon as that has the next key", PATIENT, async () => {
-  const service = await Service.start(scene);
+  const service = await startTrafficService(scene);
   const pairs = Array.from({ length: 4 }, () => rsaPair());
   let published: Record<string, KeyPair> = {};
   const source = createServer((_, response) => {
@@ -151,11 +151,11 @@ it("a JWKS is rolled over at its source, as soon as that has the next key", PATI
   const server = await startServer(scene, {
     "proxy.auth.jwks.endpoint": `http://127.0.0.1:${(source.address() as AddressInfo).port}/`,
   });
-  await startAgent(scene, server.upstream, "web", service.addr);
+  await startAgent(scene, server.upstream, "web", service);
   await eventually(async () => (await fetch(`http://${server.admin}/ready`)).ok, "readiness");
   let [kid, pair] = ["0", first];
   const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
-  const traffic = Traffic.start(scene, server.proxy, "web", MIX, credential);
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
   await more(traffic, 100);
   // Each is used at once; those but the first wait for the ten seconds since the last fetch to be over.
   for (const [index, next] of pairs.slice(1).entries()) {
@@ -167,7 +167,7 @@ it("a JWKS is rolled over at its source, as soon as that has the next key", PATI
 });
 
 it("a JWKS in a file is rolled over, and a tenant is added and removed", PATIENT, async () => {
-  const service = await Service.start(scene);
+  const service = await startTrafficService(scene);
   const folder = await scene.directory();
   const [keys, yaml] = [join(folder, "keys.json"), join(folder, "server.yaml")];
   const [old, next] = [rsaPair(), rsaPair()];
@@ -184,10 +184,10 @@ it("a JWKS in a file is rolled over, and a tenant is added and removed", PATIENT
     "proxy.auth.jwks.endpoint": `file://${keys}`,
   });
   const flags = ["--connect.tenant-id", "a", "--connect.token", token("HS256", "secret-a", id())];
-  const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
+  const agent = await startAgent(scene, server.upstream, "web", service, { flags });
   let [kid, pair] = ["old", old];
   const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
-  const traffic = Traffic.start(scene, server.proxy, "web", MIX, credential);
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
   await said(server.program, "keys read", () => publish({ old, next }));
   [kid, pair] = ["next", next];
   await said(server.program, "tenants changed", () => tenants("a", "b"));

@@ -1,94 +1,85 @@
-// Tokens made by the library that the Go program uses (golang-jwt), and its agents and forwarders with tokens.
+// Tokens made by the library that the Go program uses (golang-jwt), good and bad ones at every port and node, and its agents
+// with tokens.
 
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { untilEndpoints } from "../harness/cluster.js";
+import { ADMIN_WAYS, type Refused, RefusalScene, WAYS } from "../auth/refusal-scene.js";
 import { buildGoPeer, haveGo, startGoAgent } from "../harness/go-peer.js";
-import { type RunningServer, startServer } from "../harness/piko.js";
-import { Service } from "../harness/service.js";
 import { perFile } from "../harness/stage.js";
 import { run } from "../harness/tools.js";
 
 const stage = perFile();
 const SECRET = "a secret of both, go's and ours";
-const tokens = new Map<string, string>();
-let service: Service;
-/** Has the agents. */
-let server: RunningServer;
-/** Sends requests on to it. */
-let first: RunningServer;
+/** By their name; `error` is empty for those that are let in. */
+const tokens = new Map<string, { readonly token: string; readonly error: string }>();
+let scene: RefusalScene;
+
+const tokenOf = (name: string): string => tokens.get(name)?.token ?? "";
 
 describe.skipIf(!haveGo)("tokens of golang-jwt", () => {
   beforeAll(async () => {
     const { stdout } = await run(await buildGoPeer(), ["tokens", "--secret", SECRET]);
-    const lines = stdout
+    const [keys, ...made] = stdout
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line) as Record<string, string>);
-    for (const { name, token } of lines)
-      if (name !== undefined && token !== undefined) tokens.set(name, token);
+    for (const { name = "", token = "", error = "" } of made) tokens.set(name, { token, error });
+    const revoked = join(await stage.directory(), "revoked");
+    await writeFile(revoked, "revoked\n");
     const flags = (port: string): Record<string, string> => ({
       [`${port}.auth.hmac-secret-key`]: SECRET,
-      [`${port}.auth.rsa-public-key`]: lines[0]?.["rsa"] ?? "",
-      [`${port}.auth.ecdsa-public-key`]: lines[0]?.["ecdsa"] ?? "",
+      [`${port}.auth.rsa-public-key`]: keys?.["rsa"] ?? "",
+      [`${port}.auth.ecdsa-public-key`]: keys?.["ecdsa"] ?? "",
       [`${port}.auth.audience`]: "piko",
+      [`${port}.auth.issuer`]: "go",
+      [`${port}.auth.revoked-file`]: revoked,
     });
-    service = await Service.start(stage);
-    first = await startServer(stage, { "cluster.node-id": "first", ...flags("proxy") });
-    const join = { "cluster.node-id": "second", "cluster.join": first.gossip };
-    server = await startServer(stage, { ...join, ...flags("proxy"), ...flags("upstream") });
-    await startGoAgent(stage, server.upstream, "web", service.addr, ["--token", tokens.get("ES256") ?? ""]);
-    await untilEndpoints(first, "second", 1);
+    scene = await RefusalScene.start(stage, flags, tokenOf("ES256"));
+    await startGoAgent(stage, scene.guarded.upstream, "web", scene.service.addr, [
+      "--token",
+      tokenOf("ES256"),
+    ]);
+  }, 300_000);
+
+  /** Those that are refused, for whatever reason or but for the endpoint. */
+  const refused = (endpoints: boolean): readonly Refused[] =>
+    [...tokens]
+      .filter(([, { error }]) => error !== "" && (endpoints || error !== "endpoint not permitted"))
+      .map(([name, { error, token }]) => ({ name, error, fields: [`Authorization: Bearer ${token}`] }));
+
+  it.each(WAYS)("that are refused: %s", async (way) => {
+    expect(refused(true).length).toBeGreaterThan(30);
+    await scene.expectRefused(way, refused(true));
   });
 
-  const ask = async (at: RunningServer, name: string): Promise<string> => {
-    const authorization = `Bearer ${tokens.get(name) ?? ""}`;
-    const headers = { "x-piko-endpoint": "web", authorization };
-    const response = await fetch(`http://${at.proxy}/reflect`, { headers });
-    return response.status === 200 ? "200" : `${response.status} ${await response.text()}`;
-  };
-
-  it.each([
-    "HS256",
-    "HS384",
-    "HS512",
-    "RS256",
-    "RS384",
-    "RS512",
-    "ES256",
-    "without expiry",
-    "null endpoints",
-  ])("%s is let in", async (name) => {
-    expect([await ask(server, name), await ask(first, name)]).toEqual(["200", "200"]);
+  it.each(ADMIN_WAYS)("that are refused: %s", async (way) => {
+    await scene.expectRefused(way, refused(false));
   });
 
-  it.each([
-    ["PS256", "invalid token"],
-    ["none", "invalid token"],
-    ["confused", "invalid token"],
-    ["expired", "expired token"],
-    ["early", "invalid token"],
-    ["audience", "invalid token"],
-    ["elsewhere", "endpoint not permitted"],
-  ])("%s is refused: %s", async (name, error) => {
-    const refusal = `401 {"error":"${error}"}`;
-    expect([await ask(server, name), await ask(first, name)]).toEqual([refusal, refusal]);
+  it("that are refused reach no service", () => {
+    scene.expectUnheard();
+  });
+
+  it.each(WAYS)("that are let in: %s", async (way) => {
+    const [addr, head] = scene.way(way);
+    const expected = head.includes("Upgrade: websocket") ? 101 : 200;
+    const good = [...tokens].filter(([, { error }]) => error === "");
+    expect(good.length).toBeGreaterThan(10);
+    for (const [name, { token }] of good) {
+      const { status } = await scene.ask(addr, head, [`Authorization: Bearer ${token}`]);
+      expect(`${name}: ${status}`).toBe(`${name}: ${expected}`);
+    }
   });
 
   it("an agent of Go with a token that isn't good is told so", async () => {
-    const args = [
-      "agent",
-      "--url",
-      `http://${server.upstream}`,
-      "--endpoint",
-      "web",
-      "--target",
-      service.addr,
-    ];
-    const refused = async (name: string): Promise<string> => {
-      const { stdout } = await run(await buildGoPeer(), [...args, "--token", tokens.get(name) ?? ""]);
+    const to = ["--url", `http://${scene.guarded.upstream}`, "--target", scene.service.addr];
+    const told = async (name: string): Promise<string> => {
+      const args = ["agent", ...to, "--endpoint", "web", "--token", tokenOf(name)];
+      const { stdout } = await run(await buildGoPeer(), args);
       return stdout;
     };
-    expect(await refused("expired")).toContain("expired token");
-    expect(await refused("elsewhere")).toContain("endpoint not permitted");
+    expect(await told("expired")).toContain("expired token");
+    expect(await told("another endpoint")).toContain("endpoint not permitted");
   });
 });

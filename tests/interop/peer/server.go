@@ -39,18 +39,23 @@ type goServer struct {
 	other string
 	// How that node is connected to.
 	tls *tls.Config
+	// HMAC secret of the tokens that both ports ask for; empty for none.
+	secret string
 
 	lock    sync.Mutex
 	tunnels []*tunnel
 	next    int
 	// How many tunnels of an endpoint the node announces to its cluster; endpoints with none are left out.
 	listeners map[string]int
+	// Proxy addresses of the nodes that have an endpoint.
+	nodes map[string]string
 }
 
 func runServer(args []string) error {
 	flags := flag.NewFlagSet("server", flag.ExitOnError)
-	server := &goServer{listeners: map[string]int{}}
+	server := &goServer{listeners: map[string]int{}, nodes: map[string]string{}}
 	flags.StringVar(&server.token, "token", "", "token that tunnels must show")
+	flags.StringVar(&server.secret, "secret", "", "HMAC secret of the tokens that everybody must show")
 	upstream := flags.String("upstream", "127.0.0.1:0", "upstream address")
 	proxy := flags.String("proxy", "127.0.0.1:0", "proxy address")
 	control := flags.String("control", "127.0.0.1:0", "control address")
@@ -80,11 +85,17 @@ func runServer(args []string) error {
 		return nil
 	}
 	upstreamRoutes := http.NewServeMux()
-	upstreamRoutes.HandleFunc("GET /piko/v1/upstream/{endpoint}", server.takeTunnel)
+	ofPath := func(r *http.Request) string { return r.PathValue("endpoint") }
+	route := func(next http.Handler, endpointOf func(*http.Request) string) http.Handler {
+		return server.authenticate(server.hop(next, endpointOf), endpointOf)
+	}
 	proxyRoutes := http.NewServeMux()
-	proxyRoutes.HandleFunc("GET /_piko/v1/tcp/{endpoint}", server.dialTCP)
-	proxyRoutes.Handle("/", server.httpProxy())
+	proxyRoutes.Handle("GET /_piko/v1/tcp/{endpoint}", route(http.HandlerFunc(server.dialTCP), ofPath))
+	proxyRoutes.Handle("/", route(server.httpProxy(), endpointOf))
+	tunnels := server.authenticate(http.HandlerFunc(server.takeTunnel), ofPath)
+	upstreamRoutes.Handle("GET /piko/v1/upstream/{endpoint}", tunnels)
 	controlRoutes := http.NewServeMux()
+	controlRoutes.HandleFunc("POST /node", server.setNode)
 	controlRoutes.HandleFunc("GET /tunnels", server.listTunnels)
 	controlRoutes.HandleFunc("GET /listeners", server.listListeners)
 	controlRoutes.HandleFunc("POST /end", server.endTunnels)
