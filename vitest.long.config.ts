@@ -5,6 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: [
+      "tests/auth/rotation.test.ts",
       "tests/cluster/gossip-keys.test.ts",
       "tests/cluster/node-loss.test.ts",
       "tests/cluster/partition.test.ts",

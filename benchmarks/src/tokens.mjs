@@ -1,14 +1,16 @@
 // `npm run bench -- --tokens`: what a request with a token that is known costs the server, against one where nobody asks for
 // tokens. Two servers, windows by turns, user time; what counts is whether the interval of the ratio's mean lies above the
-// target, so that a busy machine can't fail it. Each server has one agent.
+// target, so that a busy machine can't fail it. Each server has one agent. Then what a crowd of new tokens does to others.
 // @ts-check
 
 import { generateKeyPairSync, sign } from "node:crypto";
+import { join } from "node:path";
 import { startBackend } from "./backend.mjs";
 import { CASES } from "./cases.mjs";
 import { readProcessUserUs } from "./cpu.mjs";
 import { HOST, runWrk } from "./load.mjs";
 import { findLogLine, pikoCommand, startServer } from "./subjects/piko.mjs";
+import { measureCrowd, PAUSE_PROBE } from "./token-crowd.mjs";
 import { SUBJECT_CORE } from "./workbench.mjs";
 
 /** Most that asking may make of a request's user time. */
@@ -37,9 +39,13 @@ export async function measureTokens({ bench, options }, say) {
     },
   ];
 
-  /** @param {readonly string[]} flags */
-  async function start(flags) {
-    const server = await startServer({ bench, options }, [], {}, [...flags]);
+  /**
+   * @param {readonly string[]} flags
+   * @param {readonly string[]} [nodeArgs]
+   * @param {Readonly<Record<string, string>>} [env]
+   */
+  async function start(flags, nodeArgs = [], env = {}) {
+    const server = await startServer({ bench, options }, [...nodeArgs], env, [...flags]);
     const target = `127.0.0.1:${backendPort}`;
     const agent = bench.start({
       ...pikoCommand(
@@ -103,16 +109,21 @@ export async function measureTokens({ bench, options }, say) {
     `- ratio: ${mean.toFixed(3)} ± ${half.toFixed(3)} (95 %), ${met ? "within" : "above"} ${MOST}`,
     "",
   ].join("\n");
-  return { report, met };
+  const file = join(bench.directory, "pauses.jsonl");
+  const asking = ["--proxy.auth.rsa-public-key", pem];
+  const crowded = await start(asking, ["--import", PAUSE_PROBE], { BENCH_PAUSE_FILE: file });
+  const crowd = await measureCrowd(bench, crowded, file, (id) => makeToken(privateKey, `${id}`), say);
+  return { report: `${report}\n${crowd}`, met };
 }
 
-/** @param {import("node:crypto").KeyObject} key */
-function makeToken(key) {
+/** @param {import("node:crypto").KeyObject} key @param {string} [id] */
+function makeToken(key, id) {
   const part = (/** @type {object} */ value) => Buffer.from(JSON.stringify(value)).toString("base64url");
   const claims = {
     exp: 4_000_000_000,
     iss: "https://issuer.example",
     sub: "a-client",
+    ...(id === undefined ? {} : { jti: id }),
     aud: "piko",
     piko: { endpoints: ["*"] },
   };

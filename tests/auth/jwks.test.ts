@@ -6,6 +6,7 @@ import { createServer, type RequestListener } from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { createCertificates } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { eventually } from "../harness/deadline.js";
@@ -197,21 +198,26 @@ describe("a JWKS", () => {
     await eventually(() => isReady(server), "readiness");
     const answers = new Map<string, number>();
     const flooding = new AbortController();
-    const lanes = Array.from({ length: 80 }, async (_, lane) => {
+    const startMs = performance.now();
+    // One when the server starts, one for the flood's first name, and then one in ten seconds.
+    const allowed = (): number => 2 + Math.floor((performance.now() - startMs) / 10_000);
+    const lanes = Array.from({ length: 70 }, async (_, lane) => {
       for (let n = 0; !flooding.signal.aborted; n++) {
         const answer = await ask(server, signed(old, `${lane} ${n}`));
         answers.set(answer, (answers.get(answer) ?? 0) + 1);
+        // As the answer asks for, if not as long.
+        if (answer === busy) await delay(100);
       }
     });
-    await untilMetric(server.admin, 'piko_auth_pending{port="proxy"}', 20);
+    await untilMetric(server.admin, 'piko_auth_pending{port="proxy"}', 60);
     // Who names a key that is known is let in meanwhile, by a token that is new, too.
     for (let n = 0; n < 50; n++) expect(await ask(server, signed(old, "old"))).toBe(reached);
-    expect(publisher.asked).toBe(1);
+    expect(publisher.asked).toBeLessThanOrEqual(allowed());
     // And a key that is published meanwhile is found by the flood's own fetch.
     publisher.keys = keysOf({ old, next });
     await eventually(async () => (await ask(server, signed(next, "next"))) === reached, "the new key");
-    expect(publisher.asked).toBe(2);
     await eventually(() => (answers.get(invalid) ?? 0) >= 60, "refusals");
+    expect(publisher.asked).toBeLessThanOrEqual(allowed());
     flooding.abort();
     await Promise.all(lanes);
     expect([...answers.keys()].sort()).toEqual([invalid, busy]);

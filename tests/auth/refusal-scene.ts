@@ -60,11 +60,11 @@ export class RefusalScene {
     this.first = first;
   }
 
-  /** `flags`: the settings by which a port asks; `agentToken` is good for the upstream port. */
+  /** `flags`: the settings by which a port asks; `token` is good for all of them. */
   static async start(
     stage: Stage,
     flags: (port: string) => Record<string, string>,
-    agentToken: string,
+    token: string,
   ): Promise<RefusalScene> {
     const service = await Service.start(stage);
     const open = await startServer(stage, { "cluster.node-id": "open" });
@@ -81,10 +81,10 @@ export class RefusalScene {
       ...flags("proxy"),
       ...flags("admin"),
     });
-    const own = ["--connect.token", agentToken];
+    const own = ["--connect.token", token];
     await startAgent(stage, guarded.upstream, "web", service.addr, { flags: own });
     await startAgent(stage, guarded.upstream, "tcp", service.addr, { flags: own, mode: "tcp" });
-    for (const node of [open, first]) await untilEndpoints(node, "guarded", 2);
+    for (const node of [open, first]) await untilEndpoints(node, "guarded", 2, token);
     return new RefusalScene(stage, service, [guarded, open, first]);
   }
 

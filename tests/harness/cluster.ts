@@ -18,8 +18,9 @@ export interface ListedNode {
 }
 
 /** The JSON of an admin path. */
-export async function adminJson<T>(server: RunningServer, path: string): Promise<T> {
-  return (await (await fetch(`http://${server.admin}${path}`)).json()) as T;
+export async function adminJson<T>(server: RunningServer, path: string, token?: string): Promise<T> {
+  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  return (await (await fetch(`http://${server.admin}${path}`, { headers })).json()) as T;
 }
 
 /** The ids of the nodes that a node takes for active, sorted. */
@@ -53,9 +54,14 @@ export async function startCluster<Ids extends readonly string[]>(
 }
 
 /** Waits until a node knows that another one has listeners for `count` endpoints. */
-export async function untilEndpoints(server: RunningServer, id: string, count: number): Promise<void> {
+export async function untilEndpoints(
+  server: RunningServer,
+  id: string,
+  count: number,
+  token?: string,
+): Promise<void> {
   await eventually(async () => {
-    const nodes = await adminJson<ListedNode[]>(server, "/status/cluster/nodes");
+    const nodes = await adminJson<ListedNode[]>(server, "/status/cluster/nodes", token);
     return nodes.find((node) => node.id === id)?.endpoints === count;
   }, `${count} endpoints of ${id} at ${server.admin}`);
 }

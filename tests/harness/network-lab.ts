@@ -81,6 +81,28 @@ export class NetworkLab {
     return host;
   }
 
+  /** Adds a host in a network of its own behind another one: its connections come from that one's address (source NAT). */
+  async hostBehind(router: LabHost): Promise<LabHost> {
+    const number = ++this.#hosts + 1;
+    const name = `pikolab-${this.#id}-${number}`;
+    const net = `192.168.${number}`;
+    const inside = `in${number}`;
+    const host = new LabHost(name, `${net}.2`, "", "ipv4");
+    await ip(`netns add ${name}`);
+    this.#stage.defer(async () => {
+      await run("ip", ["netns", "delete", name]);
+    });
+    await ip(`-n ${router.name} link add ${inside} type veth peer name eth0 netns ${name}`);
+    await ip(`-n ${router.name} address add ${net}.1/24 dev ${inside}`);
+    await ip(`-n ${router.name} link set ${inside} up`);
+    await ip(`-n ${name} address add ${host.ipv4}/24 dev eth0`);
+    await ip(`-n ${name} link set lo up`);
+    await ip(`-n ${name} link set eth0 up`);
+    await ip(`-n ${name} route add default via ${net}.1`);
+    await router.route(`${net}.0/24`);
+    return host;
+  }
+
   /** Address number `number` of the network; number 1 is this process. */
   address4(number: number): string {
     return `${this.#net4}.${number}`;
@@ -144,6 +166,13 @@ export class LabHost {
       await this.#filter(tool, "-A INPUT -i eth0 -j DROP");
       await this.#filter(tool, "-A OUTPUT -o eth0 -j DROP");
     }
+  }
+
+  /** Sends on what comes from a network behind this host, from its own address. */
+  async route(net: string): Promise<void> {
+    const forwards = await run(...this.command("sh", ["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]));
+    if (forwards.code !== 0) throw new Error(`ip_forward: ${forwards.stderr}`);
+    await this.#filter("iptables", `-t nat -A POSTROUTING -s ${net} -o eth0 -j MASQUERADE`);
   }
 
   /** Takes back what was lost or cut. */

@@ -16,7 +16,8 @@ export class EndpointPatterns {
   /** Whether the list holds this id. Case counts. */
   match(endpointId: string): boolean {
     if (this.patterns.length === 0 || this.#exact.has(endpointId)) return true;
-    return this.#parts.some((parts) => matches(parts, endpointId));
+    for (const parts of this.#parts) if (matches(parts, endpointId)) return true;
+    return false;
   }
 }
 

@@ -23,6 +23,8 @@ export class Identity {
   readonly generation: number;
   readonly #token: EndpointPatterns;
   readonly #tenant: EndpointPatterns | undefined;
+  /** The last endpoint that was asked for and permitted: mostly, the next request is for the same. */
+  #permitted = "";
 
   constructor(options: {
     readonly tenantId: string;
@@ -50,7 +52,10 @@ export class Identity {
 
   /** Whether it may call the endpoint, or listen on it. */
   permits(endpointId: string): boolean {
-    return this.#token.match(endpointId) && this.#tenant?.match(endpointId) !== false;
+    if (endpointId === this.#permitted && endpointId !== "") return true;
+    if (!this.#token.match(endpointId) || this.#tenant?.match(endpointId) === false) return false;
+    this.#permitted = endpointId;
+    return true;
   }
 
   /** It counts at this time without another look at its token. */

@@ -3,6 +3,7 @@
 
 import * as ascii from "../ascii.js";
 import { trimStart } from "../ascii.js";
+import { viewOf } from "../byte-view.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, fieldId } from "../field-names.js";
 import * as layout from "../head.js";
@@ -10,6 +11,14 @@ import * as layout from "../head.js";
 // Own constants: see ascii.ts.
 const { COLON, CR, DEL, HTAB, LF, SP, TOKEN_LOWER } = ascii;
 const { FIELD_ID, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
+
+/** Values beyond this are looked at in words. */
+const LONG_VALUE = 32;
+// A byte in each of four places.
+const SPS = 0x20202020;
+const DELS = 0x7f7f7f7f;
+const ONES = 0x01010101;
+const HIGH_BITS = 0x80808080;
 
 /** The line isn't complete yet. */
 export const LINE_INCOMPLETE = 0;
@@ -120,7 +129,8 @@ export function endOfText(buffer: Uint8Array, start: number, end: number): numbe
   let byte = 0;
   for (;;) {
     // Four bytes a round while none of them is special; a quarter faster on long values.
-    while (i < end - 3) {
+    const near = Math.min(end, start + LONG_VALUE) - 3;
+    while (i < near) {
       const a = (buffer[i] as number) - SP;
       const b = (buffer[i + 1] as number) - SP;
       const c = (buffer[i + 2] as number) - SP;
@@ -128,6 +138,7 @@ export function endOfText(buffer: Uint8Array, start: number, end: number): numbe
       if ((a | b | c | d) < 0 || a === DEL - SP || b === DEL - SP || c === DEL - SP || d === DEL - SP) break;
       i += 4;
     }
+    if (i >= near) i = skipText(buffer, i, end);
     while (i < end && (byte = buffer[i] as number) >= SP && byte !== DEL) i++;
     if (i === end) return LINE_INCOMPLETE;
     if (byte !== HTAB) break;
@@ -136,6 +147,25 @@ export function endOfText(buffer: Uint8Array, start: number, end: number): numbe
   if (byte !== CR) return byte === LF ? BAD_LF : BAD_VALUE;
   if (i + 1 === end) return LINE_INCOMPLETE;
   return buffer[i + 1] === LF ? i + 2 : BAD_CR;
+}
+
+/** Skips text in words of four bytes, two a round, up to one that holds a special byte: tokens and cookies are long. */
+function skipText(buffer: Uint8Array, start: number, end: number): number {
+  const view = viewOf(buffer);
+  const offset = buffer.byteOffset;
+  const last = offset + end - 8;
+  let at = offset + start;
+  for (; at <= last; at += 8) {
+    const a = view.getInt32(at, true);
+    const b = view.getInt32(at + 4, true);
+    const dela = a ^ DELS;
+    const delb = b ^ DELS;
+    // The highest bit of a byte is set where it is less than SP, or DEL; a byte beyond 127 is neither.
+    const below = ((a - SPS) & ~a) | ((b - SPS) & ~b);
+    const del = ((dela - ONES) & ~dela) | ((delb - ONES) & ~delb);
+    if (((below | del) & HIGH_BITS) !== 0) break;
+  }
+  return at - offset;
 }
 
 function badName(byte: number, first: boolean): number {

@@ -36,6 +36,22 @@ const host = (head: RequestHead): string => head.buffer.toString("latin1", head.
 const withFields = (...lines: string[]): string =>
   ["GET / HTTP/1.1", "Host: h", ...lines, "", ""].join("\r\n");
 
+test("every byte of a long value is looked at, wherever the value lies", () => {
+  for (const pad of ["", "x", "xx", "xxx"]) {
+    for (let at = 0; at < 80; at++) {
+      for (const byte of [0, 9, 10, 13, 31, 32, 126, 127, 128, 159, 160, 255]) {
+        const value = `a${"v".repeat(at)}${String.fromCharCode(byte)}${"v".repeat(79 - at)}z`;
+        const text = withFields(`X${pad}: ${value}`);
+        const head = new RequestHead(20);
+        const result = parseRequestHead(head, bytes(text), 0, text.length);
+        const good = byte === 9 || (byte >= 32 && byte !== 127);
+        expect([at, byte, result]).toEqual([at, byte, good ? HEAD_COMPLETE : HEAD_INVALID]);
+        if (good) expect(head.fields[FIELD_STRIDE + VALUE_END]).toBe(text.length - 4);
+      }
+    }
+  }
+});
+
 describe("a request head that is accepted", () => {
   test("has offsets into the buffer that it was parsed from", () => {
     const text = "POST /a?b=c HTTP/1.1\r\nHost: svc.example.com\r\nX-Y:\t z \r\nContent-Length: 3\r\n\r\nabc";

@@ -2,6 +2,7 @@
 // the same: they are let in without a string or a digest.
 
 import type { Identity } from "../../auth/identity.js";
+import { viewOf } from "../../http/byte-view.js";
 import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
 
 /** Longer ones aren't kept with the connection. */
@@ -9,23 +10,26 @@ const MAX_KEPT_BYTES = 2_048;
 const EMPTY: Buffer = Buffer.alloc(0);
 const NOTHING: DataView = new DataView(new ArrayBuffer(0));
 
-/** Of the memory that was looked at last: nearly all is read into the same. */
-let lastView = NOTHING;
-
-function viewOf({ buffer }: Buffer): DataView {
-  if (buffer !== lastView.buffer) lastView = new DataView(buffer);
-  return lastView;
-}
+/** Bytes that are compared in one round. */
+const ROUND = 16;
 
 /**
  * Whether all of `known` is at `start` of `asked`. Looks at everything in any case: how long that takes tells nothing, where
- * a connection carries requests of several. By four bytes, which is four times as fast.
+ * a connection carries requests of several. In rounds of 16 bytes, which is twice as fast as by 4.
  */
 function isSame(known: DataView, asked: DataView, start: number): boolean {
   const length = known.byteLength;
+  const rounds = length - ROUND;
   let different = 0;
   let at = 0;
-  for (; at + 4 <= length; at += 4) different |= known.getInt32(at) ^ asked.getInt32(start + at);
+  for (; at <= rounds; at += ROUND) {
+    const there = start + at;
+    different |=
+      (known.getInt32(at, true) ^ asked.getInt32(there, true)) |
+      (known.getInt32(at + 4, true) ^ asked.getInt32(there + 4, true)) |
+      (known.getInt32(at + 8, true) ^ asked.getInt32(there + 8, true)) |
+      (known.getInt32(at + 12, true) ^ asked.getInt32(there + 12, true));
+  }
   for (; at < length; at++) different |= known.getUint8(at) ^ asked.getUint8(start + at);
   return different === 0;
 }

@@ -1,0 +1,157 @@
+// Clients at a node's address: on its host, and behind its host's address translation. With keys they have no node's rights,
+// whatever they send; without, the address makes them one.
+
+import { randomBytes } from "node:crypto";
+import { beforeAll, describe, expect, it } from "vitest";
+import { untilEndpoints } from "../harness/cluster.js";
+import { eventually } from "../harness/deadline.js";
+import { metric } from "../harness/metrics.js";
+import { haveNetworkLab, type LabHost, NetworkLab } from "../harness/network-lab.js";
+import { type RunningServer, startAgent, startServerOn } from "../harness/piko.js";
+import { startProgram } from "../harness/program.js";
+import { Service } from "../harness/service.js";
+import { perFile } from "../harness/stage.js";
+import { haveTools, run } from "../harness/tools.js";
+
+const stage = perFile();
+const available = haveTools("curl", "python3") && (await haveNetworkLab());
+/** Connections that a client may have. */
+const MAX_CONNECTIONS = 20;
+const SAID = ["X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example", "X-Forwarded-For: 198.51.100.7"];
+
+/** Two nodes on hosts of their own. Clients are on the first one's host, and behind its address. */
+interface Scene {
+  readonly here: RunningServer;
+  /** Has the agent. */
+  readonly there: RunningServer;
+  readonly clients: Readonly<Record<"on its host" | "behind its address", LabHost>>;
+}
+
+async function start(flags: Readonly<Record<string, string>>): Promise<Scene> {
+  const lab = await NetworkLab.create(stage);
+  const [near, far] = [await lab.host("ipv4"), await lab.host("ipv4")];
+  const inside = await lab.hostBehind(near);
+  const limits = { "proxy.limits.max-connections-per-client": `${MAX_CONNECTIONS}` };
+  const there = await startServerOn(stage, far, { "cluster.node-id": "there", ...limits, ...flags });
+  const here = await startServerOn(stage, near, {
+    "cluster.node-id": "here",
+    "cluster.join": there.gossip,
+    // What clients on its own host say of theirs is believed, and told the other node.
+    "proxy.trusted-proxies": near.ipv4,
+    ...flags,
+  });
+  const service = await Service.start(stage);
+  await startAgent(stage, there.upstream, "web", service.addr);
+  await untilEndpoints(here, "there", 1);
+  return { here, there, clients: { "on its host": near, "behind its address": inside } };
+}
+
+interface Answer {
+  readonly status: number;
+  readonly head: string;
+  /** What the service was sent. */
+  readonly seen: Readonly<Record<string, string>>;
+}
+
+async function ask(from: LabHost, to: RunningServer, fields: readonly string[]): Promise<Answer> {
+  const args = fields.flatMap((line) => ["-H", line.endsWith(":") ? `${line.slice(0, -1)};` : line]);
+  const url = `http://${to.proxy}/reflect`;
+  const all = ["-s", "-i", "--max-time", "30", "-H", "Host: web.test", ...args, url];
+  const { stdout } = await run(...from.command("curl", all));
+  const [head = "", body = ""] = stdout.split("\r\n\r\n");
+  const { headers = {} } = (body.startsWith("{") ? JSON.parse(body) : {}) as {
+    headers?: Record<string, string>;
+  };
+  return { status: Number(head.split(" ")[1]), head, seen: headers };
+}
+
+const random = (): string => randomBytes(16).toString("base64url");
+const FORWARD = "x-piko-forward: true";
+
+/** Fields that a client tries, by what they are meant to look like. */
+const TRIED: Readonly<Record<string, readonly string[]>> = {
+  "nothing but what it says of its client": [],
+  "a hop as without keys": [FORWARD],
+  "a hop with an empty secret": [FORWARD, "x-piko-hop:"],
+  "a hop with a word": [FORWARD, "x-piko-hop: true"],
+  "a hop with a secret of its own making": [FORWARD, `x-piko-hop: ${random()}`],
+  "a hop with a longer one": [FORWARD, `x-piko-hop: ${random()}${random()}`],
+  "a hop with what status pages show": [FORWARD, "x-piko-hop: [redacted]"],
+  "a hop with two secrets": [FORWARD, `x-piko-hop: ${random()}`, `x-piko-hop: ${random()}`],
+  "a secret and no hop": [`x-piko-hop: ${random()}`],
+  "a hop in another case": ["X-PIKO-FORWARD: true", `X-Piko-Hop: ${random()}`],
+  "a hop that may be sent back": [FORWARD, `x-piko-hop: ${random()}`, "x-piko-hop-capabilities: reroute"],
+  "a hop with a tenant and a credential": [FORWARD, "x-piko-tenant-id: a", "x-piko-authorization: Bearer x"],
+};
+
+describe.skipIf(!available)("a client at a node's address", { timeout: 120_000 }, () => {
+  describe("where gossip is encrypted", () => {
+    let scene: Scene;
+    beforeAll(async () => {
+      scene = await start({
+        "cluster.gossip.encryption": "required",
+        "cluster.gossip.secret-keys": randomBytes(32).toString("base64"),
+      });
+    }, 120_000);
+
+    describe.each(["on its host", "behind its address"] as const)("%s", (place) => {
+      it.each(Object.entries(TRIED))("has no node's rights by %s", async (_what, fields) => {
+        const { clients, here, there } = scene;
+        const { head, seen, status } = await ask(clients[place], there, [...fields, ...SAID]);
+        expect(status).toBe(200);
+        expect([seen["x-forwarded-proto"], seen["x-forwarded-host"]]).toEqual(["http", "web.test"]);
+        // It is seen at the node's address, by the agent at the other node's.
+        const { ipv4 } = clients["on its host"];
+        expect(seen["x-forwarded-for"]?.split(", ").slice(0, 2)).toEqual(["198.51.100.7", ipv4]);
+        expect(Object.keys(seen).filter((name) => name.startsWith("x-piko"))).toEqual([]);
+        expect(head).not.toMatch(/x-piko/i);
+        // Nothing of it makes the other node send it on as a node's request.
+        const hop = await ask(clients[place], here, fields);
+        expect(hop.status).toBe(fields.some((line) => line.toLowerCase() === FORWARD) ? 502 : 200);
+        expect(hop.head).not.toMatch(/x-piko/i);
+      });
+    });
+
+    it("has a client's number of connections, which doesn't keep the node out", async () => {
+      const { clients, here, there } = scene;
+      const own = "127.0.0.1:8000";
+      const [host, port] = there.proxy.split(":");
+      // Says nothing over all of the connections that there are for it, and more.
+      const script = `
+import socket, sys, time
+kept = [socket.create_connection((${JSON.stringify(host)}, ${port})) for _ in range(${2 * MAX_CONNECTIONS})]
+print('{"msg": "open"}', flush=True)
+time.sleep(600)`;
+      const inside = clients["behind its address"];
+      const program = startProgram(stage, "client", ...inside.command("python3", ["-c", script]));
+      await program.waitFor("open");
+      const busiest = "piko_proxy_busiest_client_connections";
+      await eventually(async () => (await metric(there.admin, busiest)) === MAX_CONNECTIONS, busiest);
+      for (const place of ["on its host", "behind its address"] as const)
+        expect((await ask(clients[place], there, [])).status).toBe(429);
+      // The node is at the same address, and is let in all the same.
+      for (let n = 0; n < 5; n++) {
+        const { seen, status } = await ask(clients["on its host"], { ...here, proxy: own }, SAID);
+        expect(status).toBe(200);
+        expect(seen["x-forwarded-proto"]).toBeDefined();
+      }
+      await program.kill();
+    });
+
+    it("is told apart from the node, whose word counts", async () => {
+      const { clients, here } = scene;
+      const { seen } = await ask(clients["on its host"], here, SAID);
+      // The first node trusts this client, the other one trusts nobody but nodes.
+      expect([seen["x-forwarded-proto"], seen["x-forwarded-host"]]).toEqual(["https", "shop.example"]);
+    });
+  });
+
+  it.each(["on its host", "behind its address"] as const)(
+    "%s is taken for the node where gossip is open",
+    async (place) => {
+      const { clients, there } = await start({});
+      const { seen } = await ask(clients[place], there, [FORWARD, ...SAID]);
+      expect([seen["x-forwarded-proto"], seen["x-forwarded-host"]]).toEqual(["https", "shop.example"]);
+    },
+  );
+});
