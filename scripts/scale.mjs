@@ -2,6 +2,7 @@
 // Then the changes stop, and every node's table has to be right within 2 s. Prints what each node costs meanwhile.
 
 import { fork } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
@@ -12,7 +13,8 @@ const HELP = `usage: npm run scale -- [options]
   --endpoints N   endpoints, each with a tunnel of its own (default 10000)
   --churn N       listeners that are removed per second, and as many added (default 500)
   --seconds N     how long they are (default 20)
-  --processes N   processes that hold the tunnels (default 4)`;
+  --processes N   processes that hold the tunnels (default 4)
+  --keys          encrypt gossip`;
 const { values } = parseArgs({
   options: {
     nodes: { type: "string", default: "25" },
@@ -20,6 +22,7 @@ const { values } = parseArgs({
     churn: { type: "string", default: "500" },
     seconds: { type: "string", default: "20" },
     processes: { type: "string", default: "4" },
+    keys: { type: "boolean", default: false },
     help: { type: "boolean", default: false },
   },
 });
@@ -34,6 +37,12 @@ const [nodeCount, endpoints, churn, seconds, processes] = [
   values.seconds,
   values.processes,
 ].map(Number);
+const encryption = values.keys
+  ? [
+      "--cluster.gossip.encryption=required",
+      `--cluster.gossip.secret-keys=${randomBytes(32).toString("base64")}`,
+    ]
+  : [];
 /** Every table is right this long after the last change. */
 const RIGHT_MS = 2_000;
 const GIVE_UP_MS = 60_000;
@@ -91,7 +100,7 @@ async function startNode(/** @type {number} */ index, /** @type {string | undefi
   const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
     (each) => `--${each}.bind-addr=127.0.0.1:0`,
   );
-  const flags = [`--cluster.node-id=n${index}`, "--drain-delay=0s"];
+  const flags = [`--cluster.node-id=n${index}`, "--drain-delay=0s", ...encryption];
   if (join !== undefined) flags.push(`--cluster.join=${join}`);
   const program = await startPiko(["server", ...ports, ...flags], "server started");
   const { admin, upstream, gossip } = program.record("server started");
@@ -169,7 +178,7 @@ let failed = false;
 try {
   while ((await versionsBehind()) > 0) await pause(100);
   console.log(
-    `${nodeCount} nodes, ${endpoints} endpoints, ${churn} listeners replaced per second for ${seconds} s`,
+    `${nodeCount} nodes, ${endpoints} endpoints, ${churn} listeners replaced per second for ${seconds} s${values.keys ? ", encrypted" : ""}`,
   );
   console.log(`${"per node".padEnd(34)}    CPU %      max   RSS MB      max   kB/s`);
   await costs("idle, without endpoints", () => pause(5_000));
