@@ -151,7 +151,7 @@ export class RefusalScene {
 
 /** What matters of an answer: everything but the date and what the connection does next. */
 function shown({ body, fields, reason, status }: RawResponse): string {
-  const kept = fields.filter(([name]) => !["Date", "Connection", "Keep-Alive"].includes(name));
+  const kept = fields.filter(([name]) => !["date", "connection", "keep-alive"].includes(name.toLowerCase()));
   return [`${status} ${reason}`, ...kept.map((pair) => pair.join(": ")), body.toString()].join(" | ");
 }
 
