@@ -1,17 +1,11 @@
 // The server behind `serve`: the program's own, or one that is made for its handler.
 
-import {
-  createServer,
-  Server as HttpServer,
-  type IncomingMessage,
-  type RequestListener,
-  type ServerResponse,
-} from "node:http";
-import { Server as NetServer } from "node:net";
+import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
+import type { Server as NetServer } from "node:net";
+import { type ConnectionServer, isConnectionServer } from "./connection-server.js";
 import { ClientError } from "./errors.js";
 import { answerByFetch, failed, type FetchFunction, type FetchHandler } from "./fetch-handler.js";
 import { isResponse, sendResponse } from "./fetch-response.js";
-import { type ConnectionServer, checkServer } from "./listener.js";
 
 /** How handlers are served that aren't servers themselves. */
 export interface HandlerOptions {
@@ -27,15 +21,12 @@ export interface HandlerOptions {
 /** Default of {@link HandlerOptions.maxHeaderBytes}. */
 const DEFAULT_MAX_HEADER_BYTES: number = 1024 * 1024 + 16 * 1024;
 
-type Handler = RequestListener | FetchHandler | FetchFunction | NetServer;
+/** Who answers HTTP requests: what frameworks hand out. */
+export type HttpHandler = RequestListener | FetchHandler | FetchFunction | NetServer;
 
 /** The server of a handler. Throws PIKO_CLIENT_BAD_OPTION for what is none. */
-export function serverOf(handler: Handler, options: HandlerOptions): ConnectionServer {
-  // In Bun the one is no kind of the other.
-  if (handler instanceof NetServer || handler instanceof HttpServer) {
-    checkServer(handler);
-    return handler;
-  }
+export function serverOf(handler: ConnectionServer | HttpHandler, options: HandlerOptions): ConnectionServer {
+  if (isConnectionServer(handler)) return handler;
   const onError = options.onError ?? ((error: unknown) => console.error(error));
   const { maxHeaderBytes = DEFAULT_MAX_HEADER_BYTES } = options;
   if (!Number.isSafeInteger(maxHeaderBytes) || maxHeaderBytes < 1) {
@@ -49,7 +40,7 @@ export function serverOf(handler: Handler, options: HandlerOptions): ConnectionS
   return createServer(limits, toListener(handler, onError));
 }
 
-function toListener(handler: Handler, onError: (error: unknown) => void): RequestListener {
+function toListener(handler: HttpHandler, onError: (error: unknown) => void): RequestListener {
   if (typeof handler === "function") {
     // A listener that takes no response could never answer.
     if (handler.length === 1) return fetchListener({ fetch: handler as FetchFunction }, onError);

@@ -1,5 +1,5 @@
-import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { EventEmitter, once } from "node:events";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import { afterEach, describe, expect, it } from "vitest";
 import { defer, piko, tearDown } from "../test/per-test.js";
@@ -48,13 +48,38 @@ describe("listen", () => {
     const { url } = await piko();
     const listener = await listen("e", { url });
     defer(() => listener.close());
-    for (const server of [undefined, {}, createHttpsServer()]) {
+    // Koa's application has events, but takes no connections.
+    for (const server of [undefined, {}, new EventEmitter(), createHttpsServer()]) {
       expect(() => listener.attach(server as Server)).toThrow(
         expect.objectContaining({
           code: "PIKO_CLIENT_BAD_OPTION",
-          message: expect.stringMatching(/^server: /),
+          message: expect.stringMatching(/^(?:server: connections come without TLS|handler: not a function)/),
         }),
       );
+    }
+  });
+
+  it("attaches handlers, and whatever takes connections", async () => {
+    const { url } = await piko();
+    const express = Object.assign(
+      (_request: unknown, response: ServerResponse) => response.end("as Express"),
+      {
+        // An Express app has events, too.
+        emit: () => false,
+      },
+    );
+    const own = new EventEmitter().on("connection", (socket: EndpointSocket) => socket.end("own"));
+    for (const [attached, answer] of [
+      [express, /\r\n\r\nas Express$/],
+      [{ fetch: () => new Response("by fetch") }, /by fetch/],
+      [own, /^own$/],
+    ] as const) {
+      const listener = await listen("e", { url });
+      listener.attach(attached as Server);
+      const socket = await dial("e", { url });
+      socket.write("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+      expect(String(await collect(socket))).toMatch(answer);
+      await listener.close();
     }
   });
 

@@ -2,10 +2,11 @@
 
 import { EventEmitter } from "node:events";
 import { type IncomingMessage, Server as HttpServer, type ServerResponse } from "node:http";
-import { Server as TlsServer } from "node:tls";
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import type { ConnectionServer } from "./connection-server.js";
 import { EndpointSocket } from "./endpoint-socket.js";
-import { ClientError, closedError } from "./errors.js";
+import { closedError } from "./errors.js";
+import { type HandlerOptions, type HttpHandler, serverOf } from "./handler-server.js";
 import { upstreamServer } from "./environment.js";
 import type { ListenOptions } from "./options.js";
 import type { TunnelStatus } from "./tunnel-status.js";
@@ -41,11 +42,6 @@ export interface ListenerEvents {
   closing: [];
   /** The listener is closed for good. The last event. */
   close: [];
-}
-
-/** A server that takes connections by its `connection` event, as `http.Server` does. */
-export interface ConnectionServer {
-  emit(event: "connection", socket: EndpointSocket): boolean;
 }
 
 /** Listens on an endpoint until it is closed, whatever happens to servers in between. Made by `listen`. */
@@ -104,12 +100,12 @@ export class Listener extends EventEmitter<ListenerEvents> {
   }
 
   /**
-   * Gives every connection to a server: an `http.Server`, and with it Express, Koa, Fastify and `ws`. Throws
-   * PIKO_CLIENT_BAD_OPTION for what takes no connections, or only encrypted ones.
+   * Gives every connection to a server, or to the server that is made for a handler: whatever `serve` takes, and any
+   * other that takes connections by its `connection` event. Throws PIKO_CLIENT_BAD_OPTION for what takes none, or only
+   * encrypted ones.
    */
-  attach(server: ConnectionServer): this {
-    checkServer(server);
-    this.#servers.add(server);
+  attach(handler: ConnectionServer | HttpHandler, options: HandlerOptions = {}): this {
+    this.#servers.add(serverOf(handler, options));
     this.#handOut();
     return this;
   }
@@ -229,19 +225,5 @@ export class Listener extends EventEmitter<ListenerEvents> {
       for (const server of this.#servers) server.emit("connection", socket);
       this.emit("connection", socket);
     }
-  }
-}
-
-/** Throws PIKO_CLIENT_BAD_OPTION for what can't be attached to a listener. */
-export function checkServer(server: ConnectionServer): void {
-  if (typeof (server as ConnectionServer | undefined)?.emit !== "function") {
-    throw new ClientError(
-      "PIKO_CLIENT_BAD_OPTION",
-      "server: has no connection event, as a server of node:http has",
-    );
-  }
-  if (server instanceof TlsServer) {
-    const reason = "connections come without TLS, which ends at the piko server: pass a server of node:http";
-    throw new ClientError("PIKO_CLIENT_BAD_OPTION", `server: ${reason}`);
   }
 }

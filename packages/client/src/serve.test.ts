@@ -246,3 +246,17 @@ describe("EndpointAgent", () => {
     expect(error).toMatchObject({ code: "PIKO_CLIENT_REFUSED", status: 502 });
   });
 });
+
+describe("serve", () => {
+  it.each([{}, null, "app", { listen: () => {} }])(
+    "refuses %j with a sentence, before it connects",
+    async (handler) => {
+      await expect(
+        serve("sdk", handler as unknown as FetchFunction, { url: "http://127.0.0.1:9" }),
+      ).rejects.toMatchObject({
+        code: "PIKO_CLIENT_BAD_OPTION",
+        message: expect.stringMatching(/^handler: not a function \(req, res\), nor an object with fetch/),
+      });
+    },
+  );
+});

@@ -1,9 +1,6 @@
 // Serving HTTP on an endpoint, as programs ask for it.
 
-import type { RequestListener } from "node:http";
-import type { Server } from "node:net";
-import type { FetchFunction, FetchHandler } from "./fetch-handler.js";
-import { type HandlerOptions, serverOf } from "./handler-server.js";
+import { type HandlerOptions, type HttpHandler, serverOf } from "./handler-server.js";
 import { listen } from "./listen.js";
 import type { Listener } from "./listener.js";
 import type { ListenOptions } from "./options.js";
@@ -24,7 +21,7 @@ export interface ServeOptions extends ListenOptions, HandlerOptions {}
  */
 export async function serve(
   endpointId: string,
-  handler: RequestListener | FetchFunction | FetchHandler | Server,
+  handler: HttpHandler,
   options: ServeOptions = {},
 ): Promise<Listener> {
   const server = serverOf(handler, options);
