@@ -1,94 +1,28 @@
-// What a stranger can have a node hold, one kind a load. Each opens so many of one thing and returns when the node has what
-// was sent to it.
+// What a stranger can have a program hold, one kind a load. Each opens so many of one thing and returns when the node has
+// what was sent to it.
 
-import { connect } from "node:net";
 import { once } from "node:events";
 import { listen } from "../../packages/client/dist/index.js";
+import { connection, DIAL, GET, HOST, KIB, upgrade } from "./connection.mjs";
+import { announcer } from "./gossip-peer.mjs";
+import { agentOf, deafService, endlessService, forwarderOf, silentService } from "./services.mjs";
 
-const KIB = 1024;
 const AT_ONCE = 50;
-const HOST = "Host: web.test\r\n";
 
 /**
  * @typedef {import("./node.mjs").Node} Node
+ * @typedef {import("./program.mjs").Program} Program
  * @typedef {object} Load
  * @property {string} name
  * @property {string} limit what bounds how many there are, or how much each may be
  * @property {number} count
  * @property {readonly string[]} [flags]
  * @property {boolean} [uncounted] no metric says how many there are, or they end
- * @property {(node: Node, index: number) => Promise<import("node:net").Socket | undefined>} open
+ * @property {string} [budget] the node's metric of what it counts; bytes that wait in its proxy port by default
  * @property {(node: Node) => Promise<unknown>} [prepare]
+ * @property {(node: Node) => Promise<Program>} [program] whose memory is measured; the node's own by default
+ * @property {(node: Node, index: number, program: Program) => unknown} open
  */
-
-/** Loopback has many addresses: a share of an address is no limit here. */
-function addressOf(/** @type {number} */ index) {
-  return `127.0.${1 + (index % 200)}.1`;
-}
-
-/**
- * A connection that has sent its bytes; what comes back is thrown away, or not read at all.
- * @param {string} address
- * @param {number} index
- * @param {string | Buffer} bytes
- * @param {{ deaf?: boolean, await?: RegExp }} [how]
- */
-async function connection(address, index, bytes, how = {}) {
-  const [host = "", port = ""] = address.split(":");
-  const socket = connect({ host, port: Number(port), localAddress: addressOf(index) });
-  socket.on("error", () => {});
-  socket.setNoDelay(true);
-  await once(socket, "connect");
-  if (bytes.length > 0) await new Promise((resolve) => socket.write(bytes, resolve));
-  if (how.await !== undefined) {
-    let text = "";
-    while (!how.await.test(text)) text += (await once(socket, "data")).toString();
-  }
-  if (how.deaf === true) socket.pause();
-  else socket.resume();
-  return socket;
-}
-
-const key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
-const upgrade = (/** @type {string} */ endpoint, extra = "") =>
-  `GET /piko/v1/upstream/${endpoint} HTTP/1.1\r\n${HOST}Connection: Upgrade\r\nUpgrade: websocket\r\n${key}${extra}\r\n`;
-
-/** A service that takes requests and says nothing. */
-async function silentService(/** @type {Node} */ node) {
-  const listener = await listen("web", { url: `http://${node.upstream}`, tunnels: 1 });
-  listener.on("connection", (stream) => {
-    stream.on("error", () => {});
-    stream.resume();
-  });
-  return listener;
-}
-
-/** A service that answers without end, as fast as it is taken. */
-async function endlessService(/** @type {Node} */ node) {
-  const listener = await listen("web", { url: `http://${node.upstream}`, tunnels: 1 });
-  const block = Buffer.alloc(64 * KIB, "x");
-  listener.on("connection", (stream) => {
-    stream.on("error", () => {});
-    stream.resume();
-    stream.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
-    const more = () => {
-      while (stream.write(block));
-    };
-    stream.on("drain", more);
-    more();
-  });
-  return listener;
-}
-
-/** An agent that accepts streams and reads nothing of them. */
-async function deafService(/** @type {Node} */ node) {
-  const listener = await listen("web", { url: `http://${node.upstream}`, tunnels: 1 });
-  listener.on("connection", (stream) => {
-    stream.on("error", () => {});
-    stream.pause();
-  });
-  return listener;
-}
 
 /** A node that waits for its peers as long as the measurement takes. */
 export const PATIENT = [
@@ -98,7 +32,6 @@ export const PATIENT = [
   "--proxy.timeout=10m",
   "--upstream.limits.read-header-timeout=10m",
 ];
-const GET = `GET / HTTP/1.1\r\n${HOST}\r\n`;
 const CHUNKED = `POST / HTTP/1.1\r\n${HOST}Transfer-Encoding: chunked\r\n\r\n`;
 /** A yamux ping in a WebSocket frame under the mask key 0. */
 const PINGS = Buffer.concat(
@@ -106,6 +39,12 @@ const PINGS = Buffer.concat(
     Buffer.from([0x82, 0x8c, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]),
   ),
 );
+
+/** The beginning of a request to join: its type and version, and of a string of 16 MB what is sent in one go. */
+const PART_OF_JOIN = Buffer.concat([
+  Buffer.from([3, 0, 0xdb, 0, 0xff, 0xff, 0xff]),
+  Buffer.alloc(240 * KIB, "x"),
+]);
 
 /** @type {readonly Load[]} */
 export const LOADS = [
@@ -133,7 +72,7 @@ export const LOADS = [
     limit: "proxy.limits.max_requests_per_endpoint",
     count: 2_000,
     prepare: async (node) => {
-      const listener = await listen("web", { url: `http://${node.upstream}`, tunnels: 1 });
+      const listener = await listen("web", { url: `http://${node.upstream}` });
       listener.on("connection", (stream) => {
         stream.on("error", () => {});
         stream.resume();
@@ -242,18 +181,94 @@ export const LOADS = [
     uncounted: true,
     open: (node, i) => connection(node.admin, i, `GET / HTTP/1.1\r\n${HOST}A: ${"x".repeat(15 * KIB)}`),
   },
+  {
+    name: "endpoint that another node announces",
+    limit: "cluster.gossip.max_state_bytes",
+    count: 40_000,
+    uncounted: true,
+    budget: "piko_gossip_state_bytes",
+    open: async (node, i) => (await announcer(node)).upsertLocal(`endpoint:customer-service-${i}`, "1"),
+  },
+  {
+    name: "gossip request of 240 KiB that isn't whole",
+    limit: "64 MiB of requests that are not whole",
+    count: 200,
+    uncounted: true,
+    open: (node, i) => connection(node.gossip, i, PART_OF_JOIN),
+  },
+  {
+    name: "in an agent: request whose service says nothing",
+    limit: "streams of a tunnel",
+    count: 2_000,
+    program: (node) => agentOf(node, "http"),
+    open: (node, i) => connection(node.proxy, i, GET),
+  },
+  {
+    name: "in an agent: response head of 60 KiB that isn't whole",
+    limit: "64 MiB of all that come in parts",
+    count: 500,
+    program: (node) =>
+      agentOf(node, "http", (socket) => {
+        socket.once("data", () => socket.write(`HTTP/1.1 200 OK\r\nA: ${"x".repeat(60 * KIB)}`));
+      }),
+    open: (node, i) => connection(node.proxy, i, GET),
+  },
+  {
+    name: "in an agent: response that its client doesn't read",
+    limit: "streams of a tunnel",
+    count: 200,
+    program: (node) =>
+      agentOf(node, "http", (socket) => {
+        const block = Buffer.alloc(64 * KIB, "x");
+        const more = () => {
+          while (socket.write(block));
+        };
+        socket.on("drain", more);
+        socket.once("data", () => {
+          socket.write("HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n");
+          more();
+        });
+      }),
+    open: (node, i) => connection(node.proxy, i, GET, { deaf: true }),
+  },
+  {
+    name: "in an agent: TCP connection, idle",
+    limit: "streams of a tunnel",
+    count: 2_000,
+    program: (node) => agentOf(node, "tcp"),
+    open: (node, i) => connection(node.proxy, i, DIAL, { await: /101/ }),
+  },
+  {
+    name: "in a forwarder: connection, idle",
+    limit: "limits.max_connections",
+    count: 2_000,
+    prepare: silentService,
+    program: forwarderOf,
+    open: (_, i, { record }) => connection(record.addr ?? "", i, ""),
+  },
+  {
+    name: "in a forwarder: upload of 1 MB that nobody takes",
+    limit: "limits.max_connections",
+    count: 500,
+    prepare: deafService,
+    program: forwarderOf,
+    open: (_, i, { record }) => {
+      void connection(record.addr ?? "", i, "x".repeat(1e6));
+    },
+  },
 ];
 
 /** Opens `count` of a load from number `from` on, some at a time. */
 export async function openAll(
   /** @type {Load} */ load,
   /** @type {Node} */ node,
+  /** @type {Program} */ program,
   /** @type {number} */ from,
   /** @type {number} */ count,
 ) {
   let next = from;
   const work = async () => {
-    while (next < from + count) await load.open(node, next++);
+    while (next < from + count) await load.open(node, next++, program);
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, count) }, work));
 }

@@ -54,7 +54,7 @@ export class AdminPort {
     const status = new StatusPages(cluster, upstreams, { clock, wallNow });
     // Nobody gets them without a token.
     const profiles = auth.enabled ? new Profiles(clock) : undefined;
-    const forward = new AdminForward(cluster, logger, { tls: dialTls });
+    const forward = new AdminForward(cluster, logger, { clock, tls: dialTls });
     this.#routes = new Map<string, Route>([
       ["/", frontPage(cluster.nodeId)],
       ["/health", (response) => send(response, 200)],

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { FakeClock } from "@piko/testkit";
 import { systemClock } from "@piko/tunnel";
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
@@ -8,7 +9,7 @@ import { createRouteLimits, RouteServer } from "../../net/route-server.js";
 import { Metrics } from "../../observability/metrics.js";
 import { createSilentLogger } from "../../../test/silent-logger.js";
 import { ClusterTable } from "../cluster/cluster-table.js";
-import { AdminForward } from "./forward.js";
+import { AdminForward, type AdminForwardOptions } from "./forward.js";
 
 const cleanUps: (() => void)[] = [];
 afterEach(() => {
@@ -21,10 +22,10 @@ interface TestNode {
 }
 
 /** A node's admin port with one page, `/who`, which says whose it is. */
-async function startNode(nodeId: string, silenceMs?: number): Promise<TestNode> {
+async function startNode(nodeId: string, options: AdminForwardOptions = {}): Promise<TestNode> {
   const logger = createSilentLogger();
   const table = new ClusterTable(Math.random);
-  const forward = new AdminForward({ nodeId, table }, logger, { silenceMs });
+  const forward = new AdminForward({ nodeId, table }, logger, options);
   const server = new RouteServer({
     name: "admin",
     logger,
@@ -157,7 +158,7 @@ describe("a request with ?forward=", () => {
   });
 
   it("says when the node doesn't answer", async () => {
-    const a = await startNode("a", 50);
+    const a = await startNode("a", { silenceMs: 50 });
     learn(a, "b", await startPeer(() => {}));
     expect(await ask(a, "/who?forward=b")).toMatchObject({
       status: 504,
@@ -208,9 +209,17 @@ describe("a request with ?forward=", () => {
   });
 
   it("cuts an answer that stops coming", async () => {
-    const a = await startNode("a", 50);
+    const clock = new FakeClock();
+    const a = await startNode("a", { clock });
     learn(a, "b", await startPeer((_incoming, response) => void response.write("half")));
-    await expect(ask(a, "/who?forward=b")).rejects.toThrow("aborted");
+    const [host, port] = a.addr.split(":");
+    const [incoming] = await once(
+      request({ host, port, path: "/who?forward=b", agent: false }).end(),
+      "response",
+    );
+    clock.advance(30_000);
+    await expect(once(incoming.resume(), "end")).rejects.toThrow("aborted");
+    clock.assertIdle();
   });
 
   it("ends at the other node too when its client leaves", async () => {

@@ -5,7 +5,7 @@ import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest 
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { ConnectionOptions } from "node:tls";
-import { systemClock } from "@piko/tunnel";
+import { type Clock, systemClock } from "@piko/tunnel";
 import { parseHostPort } from "../../base/address.js";
 import { send, sendError } from "../../net/route-server.js";
 import type { Logger } from "../../observability/logger.js";
@@ -42,6 +42,7 @@ export type AdminTls = (node: RemoteNode, host: string) => ConnectionOptions | u
 
 export interface AdminForwardOptions {
   readonly silenceMs?: number | undefined;
+  readonly clock?: Clock | undefined;
   /** How other nodes are connected to; undefined for plain connections. */
   readonly tls?: AdminTls | undefined;
 }
@@ -50,16 +51,18 @@ export class AdminForward {
   readonly #cluster: KnownNodes;
   readonly #logger: Logger;
   readonly #silenceMs: number;
+  readonly #clock: Clock;
   readonly #tls: AdminTls | undefined;
 
   constructor(
     cluster: KnownNodes,
     logger: Logger,
-    { silenceMs = SILENCE_MS, tls }: AdminForwardOptions = {},
+    { silenceMs = SILENCE_MS, clock = systemClock, tls }: AdminForwardOptions = {},
   ) {
     this.#cluster = cluster;
     this.#logger = logger;
     this.#silenceMs = silenceMs;
+    this.#clock = clock;
     this.#tls = tls;
   }
 
@@ -98,7 +101,7 @@ export class AdminForward {
       outgoing.destroy(error);
       gone.abort();
     };
-    const silence = systemClock.setTimeout(() => {
+    const silence = this.#clock.setTimeout(() => {
       late = true;
       giveUp(new Error(`silent for ${this.#silenceMs} ms`));
     }, this.#silenceMs);
@@ -112,7 +115,7 @@ export class AdminForward {
     };
     outgoing.on("error", fail);
     outgoing.once("close", () => {
-      systemClock.clearTimeout(silence);
+      this.#clock.clearTimeout(silence);
       // Such as after a 101, of which Node tells nobody.
       if (!response.headersSent) fail(new Error("closed without an answer"));
     });
