@@ -19,6 +19,7 @@ import { piko } from "./subjects/piko.mjs";
 import { knownSubjects } from "./subjects/subject.mjs";
 import { Summary } from "./summary.mjs";
 import { isJudged, judge, TARGET_COUNT } from "./targets.mjs";
+import { measureTls } from "./tls.mjs";
 import { measureTokens } from "./tokens.mjs";
 import { Workbench } from "./workbench.mjs";
 
@@ -71,8 +72,16 @@ function makePlan(options) {
  * @returns {Promise<number>} exit status
  */
 async function run(bench, options) {
-  if (options.fairness || options.floods || options.tokens) {
-    const measureOthers = options.fairness ? measureFairness : options.floods ? measureFloods : measureTokens;
+  const measureOthers = options.fairness
+    ? measureFairness
+    : options.floods
+      ? measureFloods
+      : options.tokens
+        ? measureTokens
+        : options.tls
+          ? measureTls
+          : undefined;
+  if (measureOthers !== undefined) {
     const { report, met } = await measureOthers({ bench, options }, say);
     process.stdout.write(report);
     return met || !options.check ? 0 : 1;

@@ -24,6 +24,7 @@ export const HELP = `npm run bench -- [options]
   --floods            latency of small requests beside one connection that floods, instead of a comparison;
                       --case takes a part of a flood's name
   --tokens            what a token that is known costs the server, instead of a comparison (default 15 rounds)
+  --tls               what a tunnel over TLS costs, against a plain one, instead of a comparison (default 15 rounds)
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
   --profile-dir DIR   keep the .cpuprofile files in DIR
   --help
@@ -48,6 +49,7 @@ export const HELP = `npm run bench -- [options]
  * @property {boolean} fairness
  * @property {boolean} floods
  * @property {boolean} tokens
+ * @property {boolean} tls
  * @property {boolean} profile
  * @property {string | undefined} profileDirectory
  */
@@ -78,14 +80,16 @@ export function parseOptions(args) {
       fairness: { type: "boolean", default: false },
       floods: { type: "boolean", default: false },
       tokens: { type: "boolean", default: false },
+      tls: { type: "boolean", default: false },
       profile: { type: "boolean", default: false },
       "profile-dir": { type: "string" },
     },
   });
   const { check, quick } = values;
+  const byTurns = values.tokens || values.tls;
   return {
     help: values.help,
-    rounds: parseNumber("rounds", values.rounds, quick ? 1 : values.tokens ? 15 : check ? 5 : 3, 1, 100),
+    rounds: parseNumber("rounds", values.rounds, quick ? 1 : byTurns ? 15 : check ? 5 : 3, 1, 100),
     seconds: parseNumber("seconds", values.seconds, quick ? 0.5 : 2, 0.1, 600),
     warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 3, 0.1, 600),
     subjects: values.subject ?? [],
@@ -101,6 +105,7 @@ export function parseOptions(args) {
     fairness: values.fairness,
     floods: values.floods,
     tokens: values.tokens,
+    tls: values.tls,
     profile: values.profile,
     profileDirectory: values["profile-dir"],
   };

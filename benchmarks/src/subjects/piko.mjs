@@ -48,30 +48,9 @@ export const pikoAgainst = {
  * @returns {Promise<import("./subject.mjs").RunningSubject>}
  */
 export async function startPiko(context, nodeArgs) {
-  const { bench, backendPort, options } = context;
+  const { backendPort } = context;
   const server = await startServer(context, nodeArgs.server);
-  const agent = bench.start({
-    ...pikoCommand(options, nodeArgs.agent, [
-      "agent",
-      "http",
-      ENDPOINT,
-      `127.0.0.1:${backendPort}`,
-      "--connect.url",
-      `http://${server.upstream}`,
-      // As nginx keeps them here: with the default of 100, 256 clients would make the agent connect anew all the time.
-      "--http-client.max-idle-conns",
-      "512",
-      "--log.format",
-      "json",
-      ...(options.accessLog ? [] : ["--access-log.disable"]),
-    ]),
-    name: "piko-agent",
-    core: SUBJECT_CORE,
-    stopSignal: "SIGINT",
-  });
-  await bench.waitFor("piko agent", [agent, server.program], () =>
-    findLogLine(agent.stderrFile, "connected"),
-  );
+  const agent = await startAgent(context, server, backendPort, { nodeArgs: nodeArgs.agent });
   return {
     origin: `http://${server.proxy}`,
     parts: [
@@ -115,6 +94,41 @@ export async function startServer({ bench, options }, nodeArgs, env = {}, flags 
     findLogLine(program.stderrFile, "server started"),
   );
   return { program, proxy: String(line["proxy"]), upstream: String(line["upstream"]) };
+}
+
+/**
+ * An agent that brings the service to a server; resolves when it has connected.
+ * @param {Pick<import("./subject.mjs").SubjectContext, "bench" | "options">} context
+ * @param {Awaited<ReturnType<typeof startServer>>} server
+ * @param {number} backendPort
+ * @param {{ nodeArgs?: readonly string[], scheme?: "http" | "https", flags?: readonly string[] }} [more]
+ */
+export async function startAgent({ bench, options }, server, backendPort, more = {}) {
+  const { flags = [], nodeArgs = [], scheme = "http" } = more;
+  const agent = bench.start({
+    ...pikoCommand(options, nodeArgs, [
+      "agent",
+      "http",
+      ENDPOINT,
+      `127.0.0.1:${backendPort}`,
+      "--connect.url",
+      `${scheme}://${server.upstream}`,
+      // As nginx keeps them here: with the default of 100, 256 clients would make the agent connect anew all the time.
+      "--http-client.max-idle-conns",
+      "512",
+      "--log.format",
+      "json",
+      ...(options.accessLog ? [] : ["--access-log.disable"]),
+      ...flags,
+    ]),
+    name: "piko-agent",
+    core: SUBJECT_CORE,
+    stopSignal: "SIGINT",
+  });
+  await bench.waitFor("piko agent", [agent, server.program], () =>
+    findLogLine(agent.stderrFile, "connected"),
+  );
+  return agent;
 }
 
 /**
