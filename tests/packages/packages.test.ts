@@ -162,10 +162,11 @@ async function main(): Promise<void> {
   await serve("typed", 7);
   const code: ClientErrorCode = new ClientError("PIKO_CLIENT_RESET", "x").code;
   console.log(code, new EndpointAgent("typed").endpointId.length);
+  await fetch("http://x/", { dispatcher: new EndpointDispatcher("typed", { url }) });
 }
 void main();
 `;
-const VALUES = "ClientError, dial, EndpointAgent, serve";
+const VALUES = "ClientError, dial, EndpointAgent, EndpointDispatcher, serve";
 const TYPES = "ClientErrorCode, EndpointSocket, Listener, ListenOptions";
 
 describe("the declarations of @piko/client", () => {
