@@ -14,6 +14,7 @@ describe("readAnnouncedAddress", () => {
     expect(read("https://e.piko.example.com", "8443;tls")).toEqual({
       url: "https://e.piko.example.com",
       proxyPort: 8443,
+      otherAgents: 0,
       proxyTls: true,
     });
     expect(read("http://e.piko.example.com:8000/", "8000")).toMatchObject({
@@ -23,7 +24,7 @@ describe("readAnnouncedAddress", () => {
   });
 
   it("knows nothing of a server that says nothing", () => {
-    const nothing = { url: undefined, proxyPort: undefined, proxyTls: false };
+    const nothing = { url: undefined, proxyPort: undefined, otherAgents: 0, proxyTls: false };
     expect(readAnnouncedAddress(new Map())).toEqual(nothing);
   });
 

@@ -7,6 +7,8 @@ export interface AnnouncedAddress {
   readonly url: string | undefined;
   /** The server's proxy port, which clients reach it at unless something stands between. */
   readonly proxyPort: number | undefined;
+  /** How many other agents of the same tenant listen on the endpoint at this node. */
+  readonly otherAgents: number;
   /** That port speaks TLS. */
   readonly proxyTls: boolean;
 }
@@ -14,13 +16,14 @@ export interface AnnouncedAddress {
 const MAX_URL_LENGTH = 2_048;
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** Reads `x-piko-url` and `x-piko-proxy-port`; what can't be used is left out. */
+/** Reads `x-piko-url`, `x-piko-proxy-port` and `x-piko-other-agents`; what can't be used is left out. */
 export function readAnnouncedAddress(headers: ReadonlyMap<string, string>): AnnouncedAddress {
   const port = /^(\d{1,5})(;tls)?$/.exec(headers.get("x-piko-proxy-port") ?? "");
   const proxyPort = Number(port?.[1] ?? 0);
   return {
     url: readUrl(headers.get("x-piko-url")?.replace(HIDDEN, "") ?? ""),
     proxyPort: proxyPort > 0 && proxyPort <= 65_535 ? proxyPort : undefined,
+    otherAgents: Number(/^\d{1,6}$/.exec(headers.get("x-piko-other-agents") ?? "")?.[0] ?? 0),
     proxyTls: port?.[2] !== undefined,
   };
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { listenerConfig } from "../../test/listener-config.js";
 import { nextSteps } from "./next-steps.js";
 
-const NOTHING = { url: undefined, proxyPort: undefined, proxyTls: false };
+const NOTHING = { url: undefined, proxyPort: undefined, otherAgents: 0, proxyTls: false };
 const web = listenerConfig("web", "3000");
 const redis = listenerConfig("redis", "6379", "tcp");
 

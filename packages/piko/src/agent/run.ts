@@ -146,6 +146,13 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
       reason,
     });
   }
+  const others = listener.announced?.otherAgents ?? 0;
+  if (others > 0) {
+    log.info("other agents listen on the endpoint too: requests go to all of them", {
+      "endpoint-id": endpointId,
+      agents: others,
+    });
+  }
   // A health check has said it already.
   if (listener.healthy !== undefined) return;
   const error = await listener.probe(signal);

@@ -7,6 +7,7 @@ import { SERVER } from "../config/server.js";
 import { addFileOptions, addFlagOptions, configPath, loadCommandConfig, onlyChecks } from "./config-flags.js";
 import { runProgram } from "./run-program.js";
 import { createStatusCommand } from "./status-command.js";
+import { readVersion } from "./version.js";
 
 /** Creates the command that runs a node. */
 export function createServerCommand(): Command {
@@ -39,7 +40,7 @@ Examples:
       const path = watchablePath(command);
       const reload =
         path === undefined ? undefined : { path, load: () => loadCommandConfig(command, SERVER) };
-      await runServer({ config, reload, ...context });
+      await runServer({ config, reload, version: readVersion(), ...context });
     });
   });
 }

@@ -36,6 +36,7 @@ Examples:
   addFlagOptions(command, listFlags(STATUS));
   command.addCommand(createUpstreamCommand());
   command.addCommand(createClusterCommand());
+  command.addCommand(createEndpointCommand());
   command.addCommand(createGossipCommand());
   return command;
 }
@@ -65,6 +66,21 @@ function createUpstreamCommand(): Command {
   group.addCommand(agents.action(() => run(agents, (pages) => pages.upstreamAgents)));
   group.addCommand(doubtful.action(() => run(doubtful, (pages) => pages.upstreamDoubtful)));
   return group;
+}
+
+function createEndpointCommand(): Command {
+  const command = new Command("endpoint")
+    .summary("where an endpoint is listened on")
+    .description(
+      "Shows on which nodes of the cluster an endpoint is listened on, and by which agents. Each node is asked by way of the first.",
+    )
+    .argument("<id>", "id of the endpoint")
+    .allowExcessArguments(false)
+    .addHelpText("after", "\nExample:\n  piko server status endpoint my-endpoint");
+  return command.action(async (id: string) => {
+    const { endpoint } = await import("../status/endpoint-page.js");
+    await run(command, () => endpoint(id));
+  });
 }
 
 function createClusterCommand(): Command {

@@ -5,6 +5,7 @@ import { listFlags } from "../config/flags.js";
 import { TEST_CLUSTER } from "../config/test-cluster.js";
 import { addFileOptions, addFlagOptions, loadCommandConfig, onlyChecks } from "./config-flags.js";
 import { type ProgramContext, runProgram } from "./run-program.js";
+import { readVersion } from "./version.js";
 
 /** Creates the commands that run things to try Piko on. */
 export function createTestCommand(): Command {
@@ -49,6 +50,7 @@ Examples:
       const { runTestCluster } = await import("../local-cluster/run.js");
       await runTestCluster({
         config,
+        version: readVersion(),
         logger,
         signal,
         onReload: (listener) => {

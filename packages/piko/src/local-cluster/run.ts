@@ -11,6 +11,8 @@ import { TestCluster } from "./test-cluster.js";
 export interface RunTestClusterOptions {
   readonly config: TestClusterConfig;
   readonly logger: Logger;
+  /** Of the program, as the nodes tell each other. */
+  readonly version: string;
   /** Aborted by the first SIGTERM or SIGINT. */
   readonly signal: AbortSignal;
   /** Calls back when the configuration may have changed, with a function that reads it. */
@@ -22,9 +24,9 @@ const PORTS = ["proxy", "upstream", "admin"] as const;
 
 /** Runs a cluster until `signal`; rejects if a port can't be bound. */
 export async function runTestCluster(options: RunTestClusterOptions): Promise<void> {
-  const { config, logger, onReload, signal, clock = systemClock } = options;
+  const { config, logger, onReload, signal, clock = systemClock, version } = options;
   const log = logger.subsystem("cluster.manager");
-  const cluster = new TestCluster(log);
+  const cluster = new TestCluster(log, version);
   const churn = new Churn(cluster, clock, log);
   const balancers = PORTS.map(
     (name) =>

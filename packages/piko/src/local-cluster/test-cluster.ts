@@ -20,13 +20,16 @@ export interface TestNode {
 
 export class TestCluster {
   readonly #logger: Logger;
+  readonly #version: string;
   #nodes: readonly TestNode[] = [];
   #started = 0;
   /** The last of the changes that wait for each other. */
   #change: Promise<void> = Promise.resolve();
 
-  constructor(logger: Logger) {
+  /** `version`: of the program, as the nodes tell each other. */
+  constructor(logger: Logger, version: string) {
     this.#logger = logger;
+    this.#version = version;
   }
 
   /** The nodes that take requests, oldest first. */
@@ -74,6 +77,7 @@ export class TestCluster {
     const node = await Node.start({
       config: nodeConfig(id, join),
       logger: labelled(this.#logger, id),
+      version: this.#version,
       ownProcess: false,
     });
     const { addresses } = node;

@@ -71,6 +71,8 @@ export interface NodeOptions {
   config: ServerConfig;
   logger: Logger;
   clock?: Clock;
+  /** Of the program, as other nodes are told. */
+  version?: string;
   /** Whether the process runs this node alone, so that its metrics are the node's; true by default. */
   ownProcess?: boolean;
 }
@@ -222,7 +224,7 @@ export class Node {
 
 /** Binds the gossip port, and makes the rest around it; the other ports aren't bound yet. */
 async function build(options: NodeOptions, isReady: () => boolean): Promise<NodeParts> {
-  const { config, logger, clock = systemClock, ownProcess = true } = options;
+  const { config, logger, clock = systemClock, ownProcess = true, version = "unknown" } = options;
   const { nodeId: givenId, nodeIdPrefix } = config.cluster;
   const nodeId = givenId === "" ? generateNodeId(nodeIdPrefix) : givenId;
   const { maxBufferedBytes, maxWaitingRequests } = config.proxy.limits;
@@ -236,6 +238,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     onNodeUnreachable: (gone) => hops.onUnreachable(gone),
     onNodeGone: (gone) => hops.forget(gone),
     nodeId,
+    about: { version, startedMs: wallNow() },
     config: config.cluster,
     logger: logger.subsystem("cluster"),
     clock,

@@ -21,6 +21,8 @@ export interface RunServerOptions {
   signalName?: () => string;
   /** Registers who takes the configuration again (SIGHUP). */
   onReload?: (act: () => void) => void;
+  /** Of the program, as other nodes are told. */
+  version?: string;
   /** What hints call this program. */
   command?: string;
   /** The configuration's file, and how it is read again; undefined where there is none. */
@@ -29,9 +31,9 @@ export interface RunServerOptions {
 
 /** Runs a node until `signal`; rejects if a port can't be bound. */
 export async function runServer(options: RunServerOptions): Promise<void> {
-  const { command = "piko", config, logger, onReload, reload, signal, signalName } = options;
+  const { command = "piko", config, logger, onReload, reload, signal, signalName, version } = options;
   const log = logger.subsystem("server");
-  const node = await Node.start({ config, logger });
+  const node = await Node.start({ config, logger, ...(version === undefined ? {} : { version }) });
   const open = findOpenPorts(config, node.addresses);
   if (logger.sink.format === "pretty" && log.enabled("info")) {
     const screen = { nodeId: node.id, bound: node.addresses, config, open: Object.keys(open), command };

@@ -55,8 +55,13 @@ export class AdminClient {
    *
    * @throws StatusError, or the signal's reason when it was aborted.
    */
-  async get(path: string, nodeId: string, signal: AbortSignal): Promise<unknown> {
-    const { forward, server } = this.#config;
+  async get(
+    path: string,
+    nodeId: string,
+    signal: AbortSignal,
+    forward: string = this.#config.forward,
+  ): Promise<unknown> {
+    const { server } = this.#config;
     const query = forward === "" ? "" : `?forward=${encodeURIComponent(forward)}`;
     // Not AbortSignal.timeout: a laptop that slept would take a server that has answered for a silent one.
     const timeout = new AbortController();

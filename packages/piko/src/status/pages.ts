@@ -2,6 +2,7 @@
 // programs get (keys and order are those of Go Piko's command), and the table that people get.
 
 import { z } from "zod";
+import { formatDuration } from "../base/duration.js";
 import { type Column, formatProperties, formatTable } from "./table.js";
 
 /** What a table may know of its surroundings. */
@@ -12,6 +13,9 @@ export interface View {
   readonly nowMs: number;
 }
 
+/** Asks a page of a node by way of the one that is asked; an empty id is that one itself. */
+export type Ask = (path: string, nodeId: string) => Promise<unknown>;
+
 /** One page: its path, and what to make of the answer. */
 export interface Page<T = unknown> {
   /** What is asked, for error texts. */
@@ -19,6 +23,8 @@ export interface Page<T = unknown> {
   readonly path: string;
   /** The node that the path names. */
   readonly nodeId?: string;
+  /** Asks more than that one page: `ask` gives the JSON at a path of the node of that id, undefined for 404. */
+  readonly gather?: (ask: Ask) => Promise<unknown>;
   /** The answer as a document; fails for an answer of something else. */
   readonly schema: z.ZodType<T>;
   /** The answer as text for people, with its last line feed. */
@@ -52,13 +58,19 @@ interface ClusterIdentity {
   readonly admin_addr: string;
 }
 
+/** What nodes of ours say of themselves. */
+interface About {
+  readonly version?: string | undefined;
+  readonly started?: string | undefined;
+}
+
 /** One of `cluster nodes`: how many endpoints, and how many upstreams that listen on them. */
-interface ClusterEntry extends ClusterIdentity {
+interface ClusterEntry extends ClusterIdentity, About {
   readonly endpoints: number;
   readonly upstreams: number;
 }
 
-interface ClusterNode extends ClusterIdentity {
+interface ClusterNode extends ClusterIdentity, About {
   readonly endpoints: Readonly<Record<string, number>>;
 }
 
@@ -112,7 +124,8 @@ const CLUSTER_NODE = z.object({
   proxy_addr: z.string(),
   admin_addr: z.string(),
 });
-const CLUSTER_ENTRY = CLUSTER_NODE.extend({ endpoints: z.int(), upstreams: z.int() });
+const ABOUT = { version: z.string().optional(), started: z.string().optional() };
+const CLUSTER_ENTRY = CLUSTER_NODE.extend({ endpoints: z.int(), upstreams: z.int(), ...ABOUT });
 const GOSSIP_NODE = z.object({
   id: z.string(),
   addr: z.string(),
@@ -172,10 +185,12 @@ export function clusterNodes(status: string): Page<{ nodes: ClusterEntry[] }> {
     schema: z.array(CLUSTER_ENTRY).transform((nodes) => ({
       nodes: sortById(nodes.filter((node) => status === "" || node.status === status)),
     })),
-    table: ({ nodes }, { width }) =>
-      nodes.length === 0
+    table: ({ nodes }, { nowMs, width }) => {
+      const columns = [...CLUSTER_COLUMNS, ...aboutColumns(nodes, nowMs)];
+      return nodes.length === 0
         ? "no nodes\n"
-        : `${formatTable(CLUSTER_COLUMNS, nodes, width)}\n${countByStatus(nodes)}`,
+        : `${formatTable(columns, nodes, width)}\n${countByStatus(nodes)}`;
+    },
   };
 }
 
@@ -185,9 +200,12 @@ export function clusterNode(id: string): Page<ClusterNode> {
     title: `cluster node ${id}`,
     nodeId: id,
     path: `/status/cluster/nodes/${encodeURIComponent(id)}`,
-    schema: CLUSTER_NODE.extend({ endpoints: ENDPOINTS }),
-    table: ({ id, status, proxy_addr: proxy, admin_addr: admin, endpoints }, view) =>
-      `${formatProperties({ id, status, proxy, admin })}\n${endpointTable(endpoints, view)}`,
+    schema: CLUSTER_NODE.extend({ endpoints: ENDPOINTS, ...ABOUT }),
+    table: ({ id, status, proxy_addr: proxy, admin_addr: admin, endpoints, started, version }, view) => {
+      const up = started === undefined ? {} : { up: upSince(started, view.nowMs) };
+      const about = version === undefined ? {} : { version, ...up };
+      return `${formatProperties({ id, status, proxy, admin, ...about })}\n${endpointTable(endpoints, view)}`;
+    },
   };
 }
 
@@ -254,6 +272,19 @@ const CLUSTER_COLUMNS: readonly Column<ClusterEntry>[] = [
   { title: "ADMIN", value: ({ admin_addr }) => admin_addr, optional: true },
 ];
 
+/** Where any node says what it is. */
+function aboutColumns(nodes: readonly ClusterEntry[], nowMs: number): readonly Column<ClusterEntry>[] {
+  if (nodes.every(({ version }) => version === undefined)) return [];
+  return [
+    { title: "VERSION", value: ({ version = "" }) => version, optional: true },
+    {
+      title: "UP",
+      value: ({ started }) => (started === undefined ? "" : upSince(started, nowMs)),
+      optional: true,
+    },
+  ];
+}
+
 const GOSSIP_COLUMNS: readonly Column<GossipNode>[] = [
   { title: "ID", value: ({ id }) => id },
   { title: "STATE", value: gossipState },
@@ -286,7 +317,12 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-function secondsSince(time: string, nowMs: number): string {
+/** How long a node has been up, by the clocks of both: `3h25m12s`. */
+function upSince(time: string, nowMs: number): string {
+  return formatDuration(Math.max(0, Math.round((nowMs - Date.parse(time)) / 1_000)) * 1_000);
+}
+
+export function secondsSince(time: string, nowMs: number): string {
   return `${Math.max(0, Math.round((nowMs - Date.parse(time)) / 1_000))} s`;
 }
 

@@ -63,7 +63,13 @@ export async function runStatus<T>(options: RunStatusOptions<T>): Promise<void> 
 
 async function read<T>(client: AdminClient, { config, page, signal }: RunStatusOptions<T>): Promise<T> {
   try {
-    const result = page.schema.safeParse(await client.get(page.path, page.nodeId ?? "", signal));
+    const answer =
+      page.gather === undefined
+        ? await client.get(page.path, page.nodeId ?? "", signal)
+        : await page.gather((path, nodeId) =>
+            client.get(path, nodeId, signal, nodeId === "" ? config.forward : nodeId),
+          );
+    const result = page.schema.safeParse(answer);
     if (result.success) return result.data;
     throw new StatusError(notAdmin(config.server.url), { cause: result.error });
   } catch (error) {

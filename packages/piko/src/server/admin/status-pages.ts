@@ -23,6 +23,7 @@ interface AgentDescription {
   /** The same on all nodes that it has a tunnel to; null for one that doesn't say who it is, as Go agents don't. */
   readonly agent: string | null;
   readonly client_ip: string;
+  readonly version?: string;
   readonly since: string;
   readonly tunnels: number;
   readonly streams: number;
@@ -82,6 +83,7 @@ export class StatusPages {
       ...(oldest.tenantId === "" ? {} : { tenant_id: oldest.tenantId }),
       agent: oldest.instance === "" ? null : hashInstance(oldest.instance),
       client_ip: newest.clientIp,
+      ...(newest.userAgent === "" ? {} : { version: newest.userAgent }),
       since: this.#timeOf(oldest.sinceMs),
       tunnels: tunnels.length,
       streams: tunnels.reduce((sum, { streamCount }) => sum + streamCount, 0),
@@ -116,6 +118,7 @@ export class StatusPages {
         ...describe(node),
         endpoints: node.endpoints.size,
         upstreams: [...node.endpoints.values()].reduce((sum, count) => sum + count, 0),
+        ...describeAbout(node),
       }));
   }
 
@@ -126,7 +129,7 @@ export class StatusPages {
     // One whose addresses aren't known yet isn't in the list either.
     if (node === undefined || (node === remote && !remote.complete)) return undefined;
     const endpoints = node.endpoints.size === 0 ? null : Object.fromEntries(node.endpoints);
-    return { ...describe(node), endpoints };
+    return { ...describe(node), endpoints, ...describeAbout(node) };
   }
 
   #gossipNodes(): object[] {
@@ -161,6 +164,13 @@ function decode(segment: string): string {
 
 function describe(node: NodeSummary): object {
   return { id: node.id, status: node.status, proxy_addr: node.proxyAddr, admin_addr: node.adminAddr };
+}
+
+/** Behind what Go's pages have. */
+function describeAbout({ about }: NodeSummary): object {
+  return about === undefined
+    ? {}
+    : { version: about.version, started: new Date(about.startedMs).toISOString() };
 }
 
 /** By a node's hop secret anybody could send requests as a node does. */

@@ -7,6 +7,13 @@ export type NodeStatus = "active" | "unreachable" | "left";
 /** The two addresses of a node, by their names in the table. */
 export type AddressKind = "proxyAddr" | "adminAddr";
 
+/** What a node of ours says of itself. */
+export interface NodeAbout {
+  readonly version: string;
+  /** Milliseconds since 1970, by its own clock. */
+  readonly startedMs: number;
+}
+
 /** What the table knows of a node, this one included. */
 export interface NodeSummary {
   readonly id: string;
@@ -15,6 +22,8 @@ export interface NodeSummary {
   readonly adminAddr: string;
   /** Listeners by endpoint. */
   readonly endpoints: ReadonlyMap<string, number>;
+  /** Undefined for Go nodes. */
+  readonly about: NodeAbout | undefined;
 }
 
 /** Another node. Its addresses are what it said first, for as long as it doesn't take that back. */
@@ -25,6 +34,7 @@ export class RemoteNode implements NodeSummary {
   readonly doubtful: Map<string, number> = new Map();
   /** Of these, the ones that are announced with their doubt alone, so that Go nodes don't know of them. */
   readonly withdrawn: Set<string> = new Set();
+  about: NodeAbout | undefined = undefined;
   status: NodeStatus = "active";
   proxyAddr = "";
   adminAddr = "";
@@ -82,6 +92,12 @@ export class ClusterTable {
   setTlsPorts(id: string, ports: ReadonlySet<string> | undefined): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) node.tlsPorts = ports;
+  }
+
+  /** What a node says of itself. */
+  setAbout(id: string, about: NodeAbout | undefined): void {
+    const node = this.#nodes.get(id);
+    if (node !== undefined) node.about = about;
   }
 
   /** The nodes whose addresses are known. */

@@ -15,13 +15,20 @@ import type { Logger } from "../../observability/logger.js";
 import {
   type ClusterTable,
   NODE_FAILED,
+  type NodeAbout,
   type NodeRank,
   type NodeSummary,
   type RemoteNode,
 } from "./cluster-table.js";
 import { Announcements } from "./announcements.js";
 import { GossipKeys } from "./gossip-keys.js";
-import { announceDraining, announceHopSecret, announceNode, watchCluster } from "./gossip-sync.js";
+import {
+  announceAbout,
+  announceDraining,
+  announceHopSecret,
+  announceNode,
+  watchCluster,
+} from "./gossip-sync.js";
 
 /** Pause behind the first failed attempt to join; the next ones are twice as long each. */
 const FIRST_JOIN_DELAY_MS = 250;
@@ -31,6 +38,8 @@ const FIRST_NODE_PATIENCE_MS = 10_000;
 
 export interface ClusterOptions {
   readonly nodeId: string;
+  /** What it says of itself. */
+  readonly about: NodeAbout;
   readonly config: ClusterConfig;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -77,6 +86,7 @@ export class Cluster {
   /** What goes over the wire. */
   readonly sealed: SealedTransport;
   readonly #keys: GossipKeys;
+  readonly #about: NodeAbout;
   readonly #config: ClusterConfig;
   readonly #logger: Logger;
   readonly #clock: Clock;
@@ -93,6 +103,7 @@ export class Cluster {
     this.hopSecret = secret === undefined ? undefined : Buffer.from(secret, "latin1");
     this.#keys = keys;
     this.nodeId = nodeId;
+    this.#about = options.about;
     this.table = options.table;
     this.#config = config;
     this.#logger = logger;
@@ -200,6 +211,7 @@ export class Cluster {
     this.#adminAddr = formatHostPort(adminAddr);
     // Before the addresses, without which nobody asks this node.
     if (this.hopSecret !== undefined) announceHopSecret(this.gossip, this.hopSecret.toString("latin1"));
+    announceAbout(this.gossip, this.#about);
     announceNode(this.gossip, this.#proxyAddr, this.#adminAddr, tlsPorts);
     this.gossip.start();
   }
@@ -285,6 +297,7 @@ export class Cluster {
       proxyAddr: this.#proxyAddr,
       adminAddr: this.#adminAddr,
       endpoints: this.#announcements.listeners,
+      about: this.#about,
     };
   }
 

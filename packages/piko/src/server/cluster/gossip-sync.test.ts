@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { createSilentLogger } from "../../../test/silent-logger.js";
 import { ClusterTable, NODE_WELL } from "./cluster-table.js";
-import { announceDraining, announceListeners, announceNode, watchCluster } from "./gossip-sync.js";
+import {
+  announceAbout,
+  announceDraining,
+  announceListeners,
+  announceNode,
+  watchCluster,
+} from "./gossip-sync.js";
 
 function create() {
   const told: string[] = [];
@@ -62,12 +68,14 @@ describe("what a node says of itself", () => {
       upsertLocal: (key: string, value: string) => void keys.set(key, value),
       deleteLocal: (key: string) => void keys.delete(key),
     };
+    announceAbout(local, { version: "0.1.0", startedMs: 1_767_225_600_000 });
     announceNode(local, "10.0.0.1:8000", "10.0.0.1:8002", ["proxy"]);
     announceListeners(local, "web", 2);
     announceListeners(local, "gone", 1);
     announceListeners(local, "gone", 0);
     announceDraining(local);
     expect(Object.fromEntries(keys)).toEqual({
+      "_piko:about": "0.1.0 1767225600000",
       "_piko:tls": "proxy",
       proxy_addr: "10.0.0.1:8000",
       admin_addr: "10.0.0.1:8002",
@@ -78,6 +86,19 @@ describe("what a node says of itself", () => {
 });
 
 describe("what other nodes say", () => {
+  it("may be their version and when they have started, in a form that can be shown", () => {
+    const { table, upsert, delete: remove } = withNode();
+    upsert("a", "_piko:about", "0.1.0 1767225600000");
+    expect(table.get("a")?.about).toEqual({ version: "0.1.0", startedMs: 1_767_225_600_000 });
+    for (const wrong of ["", "0.1.0", "0.1.0 soon", "\u001b[2J 1", `${"9".repeat(65)} 1`]) {
+      upsert("a", "_piko:about", wrong);
+      expect(table.get("a")?.about, wrong).toBeUndefined();
+    }
+    upsert("a", "_piko:about", "0.1.0 1");
+    remove("a", "_piko:about");
+    expect(table.get("a")?.about).toBeUndefined();
+  });
+
   it("may be that they stop", () => {
     const { table, told, upsert, delete: remove } = withNode();
     upsert("a", "endpoint:web", "1");

@@ -5,13 +5,14 @@
 import { parseHostPort } from "../../base/address.js";
 import type { GossipWatch } from "../../gossip/state/watch.js";
 import type { Logger } from "../../observability/logger.js";
-import type { AddressKind, ClusterTable } from "./cluster-table.js";
+import type { AddressKind, ClusterTable, NodeAbout } from "./cluster-table.js";
 
 const PROXY_KEY = "proxy_addr";
 const ADMIN_KEY = "admin_addr";
 const ENDPOINT_PREFIX = "endpoint:";
 const DRAINING_KEY = "_piko:draining";
 const TLS_KEY = "_piko:tls";
+const ABOUT_KEY = "_piko:about";
 const DOUBT_PREFIX = "_piko:doubt:";
 /** Its value must not be shown; see status-pages.ts. */
 export const HOP_SECRET_KEY = "_piko:hop-secret";
@@ -33,6 +34,11 @@ export function announceNode(
   keys.upsertLocal(TLS_KEY, tlsPorts.join(","), { internal: true });
   keys.upsertLocal(PROXY_KEY, proxyAddr);
   keys.upsertLocal(ADMIN_KEY, adminAddr);
+}
+
+/** Tells the others what runs here, and since when; people ask for that. */
+export function announceAbout(keys: LocalKeys, { startedMs, version }: NodeAbout): void {
+  keys.upsertLocal(ABOUT_KEY, `${version} ${startedMs}`, { internal: true });
 }
 
 /** Tells the others how this node knows their requests from those of clients; only where nobody else can listen. */
@@ -141,6 +147,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       else if (key === ADMIN_KEY) setAddress(id, "adminAddr", value);
       else if (key === DRAINING_KEY) setDraining(id, true);
       else if (key === TLS_KEY) table.setTlsPorts(id, new Set(value.split(",")));
+      else if (key === ABOUT_KEY) table.setAbout(id, parseAbout(value));
       else if (key === HOP_SECRET_KEY) table.setHopSecret(id, parseHopSecret(value));
       else if (key.startsWith(ENDPOINT_PREFIX)) {
         const endpointId = key.slice(ENDPOINT_PREFIX.length);
@@ -159,11 +166,18 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
       else if (key === ADMIN_KEY) table.clearAddress(id, "adminAddr");
       else if (key === DRAINING_KEY) setDraining(id, false);
       else if (key === TLS_KEY) table.setTlsPorts(id, undefined);
+      else if (key === ABOUT_KEY) table.setAbout(id, undefined);
       else if (key === HOP_SECRET_KEY) table.setHopSecret(id, undefined);
       else if (key.startsWith(ENDPOINT_PREFIX)) setListeners(id, key.slice(ENDPOINT_PREFIX.length), 0);
       else if (key.startsWith(DOUBT_PREFIX)) setDoubt(id, key.slice(DOUBT_PREFIX.length), 0);
     },
   };
+}
+
+/** What a node says of itself; undefined for what nobody of ours says. */
+function parseAbout(value: string): NodeAbout | undefined {
+  const [, version = "", startedMs = ""] = /^([\w.+-]{1,64}) (\d{1,15})$/.exec(value) ?? [];
+  return version === "" ? undefined : { version, startedMs: Number(startedMs) };
 }
 
 /** A secret as it goes into a field; undefined for what can be none. */

@@ -9,6 +9,8 @@ export class EndpointTunnels {
   requests = 0;
   /** Listeners as they were last told to others; see {@link listenerCount}. */
   told = 0;
+  /** That several agents listen has been said. */
+  toldShared = false;
   /** What was told to others with it; see {@link doubtful}. */
   toldDoubtful = false;
   readonly #random: () => number;
@@ -57,6 +59,16 @@ export class EndpointTunnels {
       this.active.some((tunnel) => tunnel !== except) ||
       this.draining.some((tunnel) => tunnel.usable && tunnel !== except)
     );
+  }
+
+  /** How many other agents than that of this listener have tunnels here: several tunnels of one count once. */
+  otherAgents({ instance, tenantId }: { instance: string; tenantId: string }): number {
+    const others = new Set<string | Tunnel>();
+    for (const tunnel of [...this.active, ...this.draining]) {
+      if (tunnel.tenantId !== tenantId || (instance !== "" && tunnel.instance === instance)) continue;
+      others.add(tunnel.instance === "" ? tunnel : tunnel.instance);
+    }
+    return others.size;
   }
 
   /** Tunnels that requests are sent to. */

@@ -44,6 +44,8 @@ export interface TunnelOptions {
   capabilities: ReadonlySet<string>;
   /** Which listener it is of, as its agent says in `x-piko-instance`; empty where it doesn't. A secret to others. */
   instance: string;
+  /** What its agent says of its version; empty for nothing. */
+  userAgent?: string;
   /** Most streams at a time. */
   maxStreams: number;
   /** Who has opened it; undefined where everybody may. */
@@ -67,6 +69,8 @@ export class Tunnel implements Expiring {
   readonly tenantId: string;
   /** Which listener it is of, in its agent's words; empty where it doesn't say. Shown to nobody, see {@link hashInstance}. */
   readonly instance: string;
+  /** The agent's program and version, in its own words. */
+  readonly userAgent: string;
   /** An agent of ours: told to drain it opens its replacement first, and its streams have half-closes. */
   readonly drainable: boolean;
   /** When it was opened, on the clock. */
@@ -95,6 +99,7 @@ export class Tunnel implements Expiring {
     this.clientIp = options.clientIp;
     this.tenantId = options.tenantId;
     this.instance = options.instance;
+    this.userAgent = options.userAgent ?? "";
     this.drainable = options.capabilities.has("drain");
     this.sinceMs = options.clock.now();
     this.identity = options.identity;

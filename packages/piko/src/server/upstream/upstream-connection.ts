@@ -70,6 +70,8 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
   fullFor(endpointId: string, tenantId: string): UpstreamLimit | undefined;
   /** The tunnel that a listener has here and wants to keep. */
   tunnelOf(listener: { endpointId: string; tenantId: string; instance: string }): Tunnel | undefined;
+  /** How many other agents of its tenant listen on its endpoint here. */
+  otherAgents(listener: { endpointId: string; tenantId: string; instance: string }): number;
   /** The listener opens another tunnel here: this one goes when what is under way has ended. */
   onReplaced(tunnel: Tunnel): void;
   /** What the tenant has of this node. */
@@ -287,7 +289,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     const extra =
       capabilities === ""
         ? ""
-        : `x-piko-node-id: ${port.nodeId}\r\nx-piko-capabilities: drain\r\n${port.publicAddress.fieldsFor(endpointId)}`;
+        : `x-piko-node-id: ${port.nodeId}\r\nx-piko-capabilities: drain\r\n${port.publicAddress.fieldsFor(endpointId)}${othersField(port.otherAgents({ endpointId, instance, tenantId }))}`;
     this.#answered = true;
     port.sweep.remove(this);
     port.forget(this);
@@ -298,6 +300,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       clientIp: this.clientIp,
       tenantId,
       instance,
+      userAgent: shownUserAgent(findNamedField(head, "user-agent")),
       capabilities: new Set(capabilities.split(",").map((name) => name.trim().toLowerCase())),
       maxStreams: port.config.maxStreamsPerTunnel,
       identity,
@@ -357,4 +360,13 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
 /** The agent knows of the tunnel that its listener has here, and wants this one in its place. */
 function isRepeat(head: RequestHead): boolean {
   return findNamedField(head, "x-piko-instance-repeat")?.toLowerCase() === "true";
+}
+
+function othersField(count: number): string {
+  return count === 0 ? "" : `x-piko-other-agents: ${count}\r\n`;
+}
+
+/** Visible ASCII of a length that fits a table; others say nothing. */
+function shownUserAgent(value = ""): string {
+  return /^[\x21-\x7e]{1,64}$/.test(value) ? value : "";
 }

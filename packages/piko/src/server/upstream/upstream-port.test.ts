@@ -51,6 +51,18 @@ describe("the answer to an agent", () => {
     expect(named).not.toContain("x-piko-url");
   });
 
+  it("says how many other agents of the tenant listen, of which several tunnels of one are none", async () => {
+    const rig = await start();
+    const others = async (fields: string): Promise<string | undefined> =>
+      /x-piko-other-agents: (\d+)/.exec(await answerTo(rig, "web", OURS + fields))?.[1];
+    const named = (name: string): string => `x-piko-instance: ${name}\r\n`;
+    expect(await others(named("a"))).toBeUndefined();
+    expect(await others(named("b"))).toBe("1");
+    expect(await others(`${named("c")}x-piko-tenant-id: t\r\n`)).toBeUndefined();
+    expect(await others("")).toBe("2");
+    expect(rig.log.find("endpoint has several agents")).toMatchObject([{ "endpoint-id": "web", agents: 2 }]);
+  });
+
   it("says nothing of that to agents of Go", async () => {
     const rig = await start();
     rig.publicAddress.setProxyPort(8000, false);

@@ -208,6 +208,20 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     return this.#upstreams.tunnelOf(listener);
   }
 
+  otherAgents(listener: { endpointId: string; tenantId: string; instance: string }): number {
+    const endpoint = this.#upstreams.find(listener.endpointId);
+    const count = endpoint?.otherAgents(listener) ?? 0;
+    if (endpoint !== undefined && count > 0 && !endpoint.toldShared) {
+      endpoint.toldShared = true;
+      this.logger.info("endpoint has several agents", {
+        "endpoint-id": listener.endpointId,
+        "tenant-id": listener.tenantId,
+        agents: count + 1,
+      });
+    }
+    return count;
+  }
+
   onReplaced(tunnel: Tunnel): void {
     if (tunnel.state === "active") this.#drains.begin([tunnel], 0, Number.POSITIVE_INFINITY);
   }
