@@ -63,7 +63,9 @@ describe.runIf(haveTools("haproxy"))("a hundred listeners behind haproxy", () =>
       await untilHomes(nodes, LISTENERS, 2, FIND_MS);
       const againMs = Math.round(performance.now() - rolledMs);
       const counts = async (): Promise<number[]> =>
-        Promise.all(nodes.map(({ admin }) => metric(admin, "piko_upstreams_connected_upstreams")));
+        Promise.all(
+          nodes.map(async ({ admin }) => (await metric(admin, "piko_upstreams_connected_upstreams")) ?? 0),
+        );
       console.info(
         `${balance}: found after ${foundMs} ms, again after ${againMs} ms; ${(await counts()).join(", ")} tunnels`,
       );
