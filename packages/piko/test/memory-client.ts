@@ -7,6 +7,7 @@ import type { RequestHead, ResponseHead } from "../src/http/head.js";
 
 export class MemoryClient implements ClientSide {
   congested = false;
+  patient = false;
   /** What it was told. */
   readonly told: string[] = [];
   readonly faults: string[] = [];

@@ -18,6 +18,7 @@ import {
   type ResponseRewrite,
 } from "../http/h1/rewrite-response-head.js";
 import { writeBody, writeLastChunk } from "../http/h1/write-body.js";
+import { grpcRequestType, isStreaming } from "../http/grpc.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
 import { ByteStore } from "../net/byte-store.js";
 import { RequestRecord } from "../observability/request-record.js";
@@ -61,6 +62,8 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   #halfClose: boolean;
   #phase: number;
   #headOnly: boolean;
+  /** The content type of a gRPC request. */
+  #grpcType: string | undefined;
   #upgrade: boolean;
   #chunking: boolean;
   /** The node reads no more: what the service still sends has no taker. */
@@ -83,6 +86,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#halfClose = false;
     this.#phase = OVER;
     this.#headOnly = false;
+    this.#grpcType = undefined;
     this.#upgrade = false;
     this.#chunking = false;
     this.#nobodyReads = false;
@@ -208,14 +212,20 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#drain();
   }
 
+  /** A node keeps the limits of its client, which aren't HTTP/1.1's if that speaks HTTP/2. */
+  get patient(): boolean {
+    return isStreaming(this.#grpcType);
+  }
+
   reply({ status, message = "", fields }: LocalReply): number {
     const headOnly = this.#headOnly;
-    const text = errorResponse({ status, message, close: true, headOnly, extra: fields });
+    const grpcType = this.#grpcType;
+    const text = errorResponse({ status, message, close: true, headOnly, extra: fields, grpcType });
     const bytes = Buffer.from(text, "latin1");
     this.#chunking = false;
     this.#writer.discard();
     this.#writer.send(bytes, 0, bytes.length);
-    return headOnly ? 0 : errorBody(status, message).length;
+    return headOnly || grpcType !== undefined ? 0 : errorBody(status, message).length;
   }
 
   consume(count: number): void {
@@ -264,6 +274,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   #begin(head: RequestHead): void {
     this.#phase = EXCHANGING;
     this.#headOnly = head.method === "HEAD";
+    this.#grpcType = grpcRequestType(head);
     this.#upgrade = head.upgrade;
     this.#chunking = false;
     // For a node that could think of a second request on the same stream. Ours and Go's say themselves that they don't.
@@ -318,6 +329,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     const { status, message } = error ?? HTTP_ERRORS.METHOD;
     this.#service.logger.warn("request refused", { "endpoint-id": this.#service.endpointId, error: message });
     this.#headOnly = false;
+    this.#grpcType = undefined;
     this.reply({ status, message, fields: "" });
     this.#drain();
   }

@@ -40,6 +40,7 @@ export const FIELD_X_PIKO_REROUTE = 29;
 export const FIELD_X_PIKO_CAPABILITIES = 30;
 export const FIELD_X_PIKO_HOP_CAPABILITIES = 31;
 export const FIELD_X_PIKO_HOP = 32;
+export const FIELD_SEC_WEBSOCKET_ACCEPT = 33;
 
 /** Lower-case names, indexed by the FIELD_* numbers. */
 export const FIELD_NAMES: readonly string[] = [
@@ -76,6 +77,7 @@ export const FIELD_NAMES: readonly string[] = [
   "x-piko-capabilities",
   "x-piko-hop-capabilities",
   "x-piko-hop",
+  "sec-websocket-accept",
 ];
 
 // A perfect hash over length, first and last byte: one candidate per name, one comparison to confirm it. Names of

@@ -21,6 +21,8 @@ export interface LocalReply {
 export interface ClientSide {
   /** More waits for the client than its connection takes now: bring no more until `onClientWritable`. */
   readonly congested: boolean;
+  /** It waits for the response as long as that takes, and says itself when it doesn't any more. */
+  readonly patient: boolean;
   /** Who has sent the request, as far as is known; for the log. */
   senderOf(head: RequestHead): string | undefined;
   /** An interim response (1xx); dropped where the client can't take it. */

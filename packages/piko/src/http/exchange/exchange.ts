@@ -233,6 +233,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     const call = this.#call;
     // The client may be the one that is waited for; its pauses have a limit of their own.
     if (call === undefined || (!this.#requestEnded && !call.congested && !call.connecting)) return;
+    if (this.client.patient && !call.connecting) return;
     if (!this.#dispatch.outlast(nowMs)) this.#fail(ABORT.timeout, ABORT.timeout.message);
   }
 

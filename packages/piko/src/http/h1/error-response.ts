@@ -1,5 +1,7 @@
 // The own answers of proxy and agent: a status, a JSON error, nothing else. All of it is ASCII.
 
+import { grpcStatus, grpcStatusLines } from "../grpc.js";
+
 const REASONS: Readonly<Record<number, string>> = {
   200: "OK",
   400: "Bad Request",
@@ -40,6 +42,10 @@ export interface ErrorResponse {
   headOnly: boolean;
   /** Further field lines, each with its CRLF. */
   extra?: string;
+  /** The content type of a gRPC request: its client is told by a gRPC status, in a head alone (`Trailers-Only`). */
+  grpcType?: string | undefined;
+  /** That status, if it isn't the one that stands for `status`. */
+  grpcStatus?: number | undefined;
 }
 
 /** The body of an answer with this text. A 401 is Go Piko's to the byte, whose agents read it: without a line feed. */
@@ -53,11 +59,20 @@ const JSON_FIELDS_OF_401 = "Content-Type: application/json; charset=utf-8\r\n";
 
 /** The whole response, in ASCII. */
 export function errorResponse(options: ErrorResponse): string {
+  if (options.grpcType !== undefined) return grpcErrorResponse(options, options.grpcType);
   const body = errorBody(options.status, options.message);
   return (
     `${statusLine(options.status)}${options.status === 401 ? JSON_FIELDS_OF_401 : JSON_FIELDS}` +
     `Content-Length: ${Buffer.byteLength(body)}\r\n${options.dateLine?.toString("latin1") ?? ""}${options.extra ?? ""}` +
     `${options.close ? "Connection: close\r\n" : ""}\r\n${options.headOnly ? "" : body}`
+  );
+}
+
+function grpcErrorResponse(options: ErrorResponse, type: string): string {
+  const { close, dateLine, extra = "", message, status } = options;
+  return (
+    `${statusLine(200)}Content-Type: ${type}\r\n${grpcStatusLines(options.grpcStatus ?? grpcStatus(status), message)}` +
+    `Content-Length: 0\r\n${dateLine?.toString("latin1") ?? ""}${extra}${close ? "Connection: close\r\n" : ""}\r\n`
   );
 }
 

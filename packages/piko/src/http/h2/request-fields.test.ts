@@ -78,6 +78,28 @@ describe("a head", () => {
     expect(headOf([connect])).toBe("malformed: connect needs an authority alone");
   });
 
+  it("of an extended CONNECT is that of a WebSocket's handshake (RFC 8441)", () => {
+    const extended: Field[] = [[":method", "CONNECT"], [":protocol", "websocket"], ...GET_FIELDS.slice(1)];
+    const more: Field[] = [
+      ["sec-websocket-version", "13"],
+      ["sec-websocket-key", "chosen by the client"],
+    ];
+    const head = headOf([...extended, ...more], false);
+    const key = fields.webSocketKey;
+    expect(key).toMatch(/^[\w+/]{22}==$/);
+    expect(head).toBe(
+      `GET /x HTTP/1.1\r\nhost: e.test\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ${key}\r\nsec-websocket-version: 13\r\n\r\n`,
+    );
+    expect(headOf(extended, false)).toContain(fields.webSocketKey);
+    expect(fields.webSocketKey).not.toBe(key);
+    expect(headOf([[":method", "CONNECT"], [":protocol", "connect-udp"], ...GET_FIELDS.slice(1)])).toBe(
+      "connect",
+    );
+    expect(headOf(extended.filter(([name]) => name !== ":path"))).toBe(
+      "malformed: extended connect lacks a pseudo-field",
+    );
+  });
+
   it("is no larger than it may be", () => {
     expect(headOf([...GET_FIELDS, ["x", "v".repeat(9_700)]])).toContain("vvv");
     expect(headOf([...GET_FIELDS, ["x", "v".repeat(9_900)]])).toBe("too large");
@@ -110,7 +132,7 @@ describe("smuggling", () => {
     ["a second authority", [[":authority", "other.test"]], "pseudo-field more than once"],
     ["a pseudo-field that is none", [[":x", "y"]], "unknown pseudo-field"],
     ["one of responses", [[":status", "200"]], "unknown pseudo-field"],
-    ["one of extended CONNECT", [[":protocol", "websocket"]], "unknown pseudo-field"],
+    ["one of extended CONNECT", [[":protocol", "websocket"]], "protocol without connect"],
   ])("by %s is refused", (_name, more, why) => {
     expect(headOf([...GET_FIELDS, ...more])).toBe(`malformed: ${why}`);
   });

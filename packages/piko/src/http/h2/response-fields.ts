@@ -27,6 +27,7 @@ for (const id of [
   names.FIELD_TRANSFER_ENCODING,
   names.FIELD_UPGRADE,
   names.FIELD_HTTP2_SETTINGS,
+  names.FIELD_SEC_WEBSOCKET_ACCEPT,
   // A node says these of itself and is believed; a service that says them must not be.
   names.FIELD_X_PIKO_REROUTE,
   names.FIELD_X_PIKO_CAPABILITIES,
@@ -46,7 +47,10 @@ export function responseFieldsCapacity(head: ResponseHead): number {
 }
 const DATE_BYTES = 64;
 
-/** Writes the head at `out[at]`. `dateLine`: for a final response that has no date. Returns the offset behind it. */
+/**
+ * Writes the head at `out[at]`, a 101 as the 200 that stands for it (RFC 8441 section 5). `dateLine`: for a final response
+ * that has no date. Returns the offset behind it.
+ */
 export function encodeResponseHead(
   head: ResponseHead,
   out: Uint8Array,
@@ -56,7 +60,7 @@ export function encodeResponseHead(
   const { buffer, fields, status } = head;
   const lengthless = !mayHaveBody(status) && status !== 304;
   const limit = head.fieldCount * FIELD_STRIDE;
-  at = encodeStatus(out, at, status);
+  at = encodeStatus(out, at, status === 101 ? 200 : status);
   for (let record = 0; record < limit; record += FIELD_STRIDE) {
     const rule = RULES[fields[record + FIELD_ID] as number] as number;
     if (rule === DROP || (rule === DROP_LENGTH && lengthless)) continue;

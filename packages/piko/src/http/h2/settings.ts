@@ -10,6 +10,8 @@ export const MAX_CONCURRENT_STREAMS = 0x3;
 export const INITIAL_WINDOW_SIZE = 0x4;
 export const MAX_FRAME_SIZE = 0x5;
 export const MAX_HEADER_LIST_SIZE = 0x6;
+/** Of RFC 8441. */
+export const ENABLE_CONNECT_PROTOCOL = 0x8;
 
 /** What a server tells its client at the start: pairs of identifiers and values. */
 export function settingsOf(limits: H2Limits): readonly (readonly [id: number, value: number])[] {
@@ -18,6 +20,7 @@ export function settingsOf(limits: H2Limits): readonly (readonly [id: number, va
     [MAX_CONCURRENT_STREAMS, limits.maxConcurrentStreams],
     [INITIAL_WINDOW_SIZE, limits.streamWindowBytes],
     [MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes],
+    [ENABLE_CONNECT_PROTOCOL, 1],
   ];
 }
 

@@ -52,6 +52,8 @@ export class H2Stream {
   /** The end is written behind them. */
   #ending: boolean;
   #trailers: Buffer | undefined;
+  /** The end of what we send leaves the other direction open. */
+  #halfClose: boolean;
   /** Bytes of the body that this response has still to send, if it has said how many; -1 if not. */
   #lengthLeft: number;
   /** Bytes that came and the owner holds. */
@@ -72,10 +74,16 @@ export class H2Stream {
     this.#pending = new ByteStore(connection.unsent, true);
     this.#ending = false;
     this.#trailers = undefined;
+    this.#halfClose = false;
     this.#lengthLeft = -1;
     this.#held = 0;
     this.#waitingBytes = 0;
     this.#waitingSinceMs = 0;
+  }
+
+  /** Bytes pass both ways: what silence means, only their protocol knows. */
+  get raw(): boolean {
+    return this.#halfClose;
   }
 
   /** Bytes that wait. */
@@ -113,6 +121,13 @@ export class H2Stream {
     this.#connection.sender.wait(this);
   }
 
+  /** Behind this head bytes pass both ways, and each direction ends by itself. */
+  open(head: ResponseHead): void {
+    if (this.closed) return;
+    this.#halfClose = true;
+    this.#connection.sender.sendHead(this.id, head, undefined, false);
+  }
+
   /** The body is whole. `trailers`: field lines. */
   end(trailers: Buffer | undefined): void {
     if (this.closed || this.#ending) return;
@@ -135,6 +150,8 @@ export class H2Stream {
   /** The owner has said all: what waits goes on by itself, what still comes is dropped. */
   leave(): void {
     this.handler = NOBODY;
+    if (this.#halfClose && this.sendEnded) this.reset(NO_ERROR);
+    this.#halfClose = false;
   }
 
   /** Milliseconds in which the peer has taken nothing of what waits; 0 if nothing does. Called now and then. */
@@ -213,7 +230,7 @@ export class H2Stream {
   #onSent(): void {
     this.sendEnded = true;
     if (this.receiveEnded) this.#close(false);
-    else this.reset(NO_ERROR);
+    else if (!this.#halfClose) this.reset(NO_ERROR);
   }
 
   #tell(count: number): void {

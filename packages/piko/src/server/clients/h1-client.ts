@@ -37,6 +37,8 @@ export class H1Client
   readonly #response: H1Response;
   readonly #writes: WriteProgress;
   readonly #onGone: (connection: ClientConnection) => void;
+  /** The request under way is gRPC that another node has sent on: that one keeps the limits of its client. */
+  #patient: boolean;
   /** The socket is gone. */
   #over: boolean;
 
@@ -52,6 +54,7 @@ export class H1Client
     this.client = client;
     this.raw = this;
     this.#onGone = onGone;
+    this.#patient = false;
     this.#over = false;
     this.#reader = new RequestReader(context, socket, this);
     this.#response = new H1Response(socket.out, context.dateLine);
@@ -145,6 +148,9 @@ export class H1Client
   onRequestHead(head: RequestHead, last: boolean): void {
     const fromNode = head.upgrade && isForwarded(head) && this.#context.isHop(head, this.client.address);
     this.#response.begin(head, fromNode);
+    const { streaming } = this.#response;
+    this.#patient = streaming && isForwarded(head) && this.#context.isHop(head, this.client.address);
+    if (this.#patient) this.#reader.waitForBody();
     this.#exchange.onRequest(head, last);
   }
 
@@ -173,6 +179,10 @@ export class H1Client
 
   get congested(): boolean {
     return this.socket.out.congested;
+  }
+
+  get patient(): boolean {
+    return this.#patient;
   }
 
   senderOf(head: RequestHead): string {

@@ -8,8 +8,10 @@ import { writeBody, writeLastChunk } from "../../http/h1/write-body.js";
 import type { HttpError } from "../../http/errors.js";
 import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
+import { grpcRequestType, isStreaming } from "../../http/grpc.js";
 import type { DateLine } from "../../http/date-line.js";
 import { saysHalfClose } from "../../http/half-close.js";
+import { isForNodes } from "../upstream/hop/forwarded.js";
 import { ResponseFraming } from "./response-framing.js";
 
 /** Longer bodies come in parts, and fill memory of their own. */
@@ -26,6 +28,8 @@ export class H1Response {
   #wantsKeepAlive: boolean;
   /** Who has sent an upgrade request can use the answer: it says so, or is a node. */
   #asksHalfClose: boolean;
+  /** The content type of a gRPC request. */
+  #grpcType: string | undefined;
 
   constructor(out: Outbox, dateLine: DateLine) {
     this.#out = out;
@@ -35,6 +39,7 @@ export class H1Response {
     this.#http10 = false;
     this.#wantsKeepAlive = false;
     this.#asksHalfClose = false;
+    this.#grpcType = undefined;
   }
 
   /** The next response is to this request. */
@@ -45,8 +50,14 @@ export class H1Response {
     // Behind an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
     this.#wantsKeepAlive = wanted && !head.upgrade;
     this.#asksHalfClose = head.upgrade && (saysHalfClose(head) || fromNode);
+    this.#grpcType = grpcRequestType(head);
     this.#framing.chunking = false;
     this.#framing.untilClose = false;
+  }
+
+  /** The request is gRPC, and not of the kind that browsers speak. */
+  get streaming(): boolean {
+    return isStreaming(this.#grpcType);
   }
 
   /** The connection goes on behind the response whose head, or all, is written. */
@@ -92,12 +103,15 @@ export class H1Response {
     const close = !this.#framing.keepAlive;
     const dateLine = this.#dateLine.get();
     const headOnly = this.#method === "HEAD";
+    // Nodes look at HTTP's status of what they may send elsewhere.
+    const grpcType = isForNodes(fields) ? undefined : this.#grpcType;
     this.#out.writeLatin1(
       message === undefined
         ? emptyResponse(dateLine, close)
-        : errorResponse({ status, message, dateLine, close, headOnly, extra: fields }),
+        : errorResponse({ status, message, dateLine, close, headOnly, extra: fields, grpcType }),
     );
-    return message === undefined || headOnly ? 0 : errorBody(status, message).length;
+    if (message === undefined || headOnly || grpcType !== undefined) return 0;
+    return errorBody(status, message).length;
   }
 
   /** The answer to what is no request, and so the last of its connection. `extra`: whole field lines. */

@@ -188,7 +188,7 @@ export class H2Client
 
   #sweepStreams(nowMs: number, limitMs: number): void {
     for (const stream of this.#connection.streams.open.values()) {
-      if (stream.stuckMs(nowMs) < limitMs) continue;
+      if (stream.raw || stream.stuckMs(nowMs) < limitMs) continue;
       this.#context.limits.hit("write_timeout");
       const { handler } = stream;
       if (handler instanceof H2Request) handler.onStuck(CANCEL);
@@ -244,12 +244,12 @@ export class H2Client
       return head.error ?? HTTP_ERRORS.METHOD;
     }
     if (head.targetEnd - head.targetStart > config.limits.maxTargetBytes) return TARGET_SIZE;
-    if (last && head.contentLength > 0) {
+    if (last && (head.contentLength > 0 || fields.webSocketKey !== undefined)) {
       this.#connection.refuse(stream, PROTOCOL_ERROR);
       return undefined;
     }
     head.http2 = true;
-    this.#takeRequest().begin(stream, head, last);
+    this.#takeRequest().begin(stream, head, last, fields.webSocketKey);
     return undefined;
   }
 

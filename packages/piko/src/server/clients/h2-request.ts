@@ -1,6 +1,7 @@
 // One request on a stream of an HTTP/2 connection, between the stream and its exchange. A connection has such objects for as
 // many requests as it had at a time, and uses them again.
 
+import { acceptKey } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";
 import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
 import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
@@ -8,15 +9,27 @@ import type { Exchange } from "../../http/exchange/exchange.js";
 import { emptyResponse, errorResponse } from "../../http/h1/error-response.js";
 import { parseResponseHead } from "../../http/h1/parse-response-head.js";
 import { TrailerSection } from "../../http/h1/trailer-section.js";
-import { ENHANCE_YOUR_CALM, INTERNAL_ERROR, PROTOCOL_ERROR } from "../../http/h2/error-codes.js";
+import { FIELD_SEC_WEBSOCKET_ACCEPT } from "../../http/field-names.js";
+import { findField } from "../../http/find-field.js";
+import {
+  DEADLINE_EXCEEDED,
+  grpcRequestType,
+  grpcStatusLines,
+  grpcTimeoutMs,
+  grpcType,
+  isStreaming,
+  UNAVAILABLE,
+} from "../../http/grpc.js";
+import { CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, PROTOCOL_ERROR } from "../../http/h2/error-codes.js";
 import type { H2Stream, StreamHandler } from "../../http/h2/stream.js";
 import { type RequestHead, ResponseHead } from "../../http/head.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
+import { ByteStore } from "../../net/byte-store.js";
 import { deadlineAfter } from "../../net/deadline-sweep.js";
 import { createExchange } from "../exchange/create-exchange.js";
 import type { NodeClient } from "../exchange/node-client.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import { BODY_SIZE, BODY_TIMEOUT } from "../exchange/proxy-limits.js";
+import { BODY_SIZE, BODY_TIMEOUT, GRPC_DEADLINE } from "../exchange/proxy-limits.js";
 import { type Client, senderOf } from "./client.js";
 
 /** What a request asks of its connection. */
@@ -43,6 +56,19 @@ export class H2Request implements NodeClient, StreamHandler {
   #stream: H2Stream | undefined;
   /** The request is a HEAD: its answer has no body. */
   #headOnly: boolean;
+  /** Of an extended CONNECT; whether its answer has come; and what comes before that, which nobody may yet. */
+  #webSocketKey: string | undefined;
+  #raw: boolean;
+  readonly #early: ByteStore;
+  #earlyEnd: boolean;
+  /** The content type of a gRPC request, and whether it is one that may last. */
+  #grpcType: string | undefined;
+  #streaming: boolean;
+  /** Until when its client waits for the answer to it; and it is over. */
+  #grpcDeadlineMs: number;
+  #expired: boolean;
+  /** Its response is gRPC, too, and has begun: its end is told by trailers. */
+  #grpcResponse: boolean;
   /** Bytes that its body has by its own account, or -1; and those that have come. */
   #contentLength: number;
   #received: number;
@@ -56,18 +82,34 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#context = context;
     this.#stream = undefined;
     this.#headOnly = false;
+    this.#webSocketKey = undefined;
+    this.#raw = false;
+    this.#early = new ByteStore(context.budget);
+    this.#earlyEnd = false;
+    this.#grpcType = undefined;
+    this.#streaming = false;
+    this.#grpcDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#expired = false;
+    this.#grpcResponse = false;
     this.#contentLength = -1;
     this.#received = 0;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     this.exchange = createExchange(this, context);
   }
 
-  /** A request has come. `last`: without a body. */
-  begin(stream: H2Stream, head: RequestHead, last: boolean): void {
-    this.#take(stream, last);
+  /** A request has come. `last`: without a body. `webSocketKey`: it is a WebSocket's handshake, made for it with this key. */
+  begin(stream: H2Stream, head: RequestHead, last: boolean, webSocketKey: string | undefined): void {
+    this.#take(stream, last || webSocketKey !== undefined);
+    this.#webSocketKey = webSocketKey;
     this.#headOnly = head.method === "HEAD";
     this.#contentLength = head.contentLength;
-    this.exchange.onRequest(head, last);
+    this.#grpcType = grpcRequestType(head);
+    if (isStreaming(this.#grpcType)) {
+      this.#streaming = true;
+      this.#deadlineMs = Number.POSITIVE_INFINITY;
+      this.#grpcDeadlineMs = this.#context.clock.now() + grpcTimeoutMs(head);
+    }
+    this.exchange.onRequest(head, last || webSocketKey !== undefined);
   }
 
   /** Its head is refused, by one that understands it. */
@@ -80,6 +122,11 @@ export class H2Request implements NodeClient, StreamHandler {
   /** Looks at the time limits. */
   sweep(nowMs: number): void {
     this.exchange.sweep(nowMs);
+    if (nowMs >= this.#grpcDeadlineMs && this.#stream !== undefined) {
+      this.#expired = true;
+      this.exchange.onRequestRefused(GRPC_DEADLINE);
+      return;
+    }
     const stream = this.#stream;
     if (stream === undefined || nowMs < this.#deadlineMs || stream.receiveEnded) return;
     // A client that is told to wait isn't slow itself.
@@ -98,6 +145,12 @@ export class H2Request implements NodeClient, StreamHandler {
   // The stream.
 
   onData(buffer: Buffer, start: number, end: number): void {
+    if (this.#raw) this.exchange.onRequestBody(buffer, start, end);
+    else if (this.#webSocketKey !== undefined) this.#early.append(buffer, start, end);
+    else this.#onBody(buffer, start, end);
+  }
+
+  #onBody(buffer: Buffer, start: number, end: number): void {
     const count = end - start;
     this.#received += count;
     if (this.#contentLength >= 0 && this.#received > this.#contentLength) this.#refuse();
@@ -111,6 +164,11 @@ export class H2Request implements NodeClient, StreamHandler {
 
   onEnd(lines: Buffer | undefined): void {
     this.#deadlineMs = Number.POSITIVE_INFINITY;
+    if (this.#webSocketKey !== undefined) {
+      if (this.#raw) this.exchange.onRequestEnd(undefined);
+      else this.#earlyEnd = true;
+      return;
+    }
     if (this.#contentLength >= 0 && this.#received !== this.#contentLength) {
       this.#refuse();
       return;
@@ -135,6 +193,11 @@ export class H2Request implements NodeClient, StreamHandler {
     return this.#connection.congested || (this.#stream?.pendingBytes ?? 0) > 0;
   }
 
+  /** A gRPC server sends nothing before its first message, and its client says how long it waits. */
+  get patient(): boolean {
+    return this.#streaming;
+  }
+
   senderOf(head: RequestHead): string {
     return senderOf(head, this.client, this.#context);
   }
@@ -144,12 +207,31 @@ export class H2Request implements NodeClient, StreamHandler {
   }
 
   respond(head: ResponseHead, last: boolean): void {
+    if (this.#webSocketKey !== undefined && head.status < 300) {
+      // To an extended CONNECT it would say that there is a WebSocket.
+      this.reply(NO_SWITCH);
+      this.#stream?.end(undefined);
+      return;
+    }
+    this.#grpcResponse = this.#streaming && head.contentLength < 0 && grpcType(head) !== undefined;
     this.#stream?.respond(head, this.#context.dateLine.get(), last);
   }
 
-  /** Nobody has asked for it: HTTP/2 has no Upgrade (RFC 9113 section 8.6). */
-  switchTo(): void {
-    this.abort(ABORT.bad_switch);
+  /** A 200 stands for the 101, whose key is checked here (RFC 8441 section 5). */
+  switchTo(head: ResponseHead): void {
+    const accept = findField(head, FIELD_SEC_WEBSOCKET_ACCEPT);
+    if (this.#webSocketKey === undefined || accept !== acceptKey(this.#webSocketKey)) {
+      this.exchange.onClientGone(ABORT.bad_switch);
+      this.abort(ABORT.bad_switch);
+      return;
+    }
+    this.#raw = true;
+    this.#stream?.open(head);
+    const early = this.#early;
+    const { buffer, end, start } = early;
+    if (end > start) this.exchange.onRequestBody(buffer, start, end);
+    early.clear();
+    if (this.#earlyEnd) this.exchange.onRequestEnd(undefined);
   }
 
   write(buffer: Buffer, start: number, end: number): void {
@@ -166,21 +248,28 @@ export class H2Request implements NodeClient, StreamHandler {
 
   end(trailers: Trailers | undefined): void {
     const stream = this.#stream;
+    if (this.#raw) {
+      stream?.end(undefined);
+      return;
+    }
     this.#leave();
     stream?.end(trailers);
   }
 
   close(): void {
-    this.end(undefined);
+    const stream = this.#stream;
+    stream?.end(undefined);
+    this.#leave();
   }
 
   reply({ status, message, fields }: LocalReply): number {
     const headOnly = this.#headOnly;
     const dateLine = this.#context.dateLine.get();
+    const options = { grpcType: this.#grpcType, grpcStatus: this.#expired ? DEADLINE_EXCEEDED : undefined };
     const text =
       message === undefined
         ? emptyResponse(dateLine, false)
-        : errorResponse({ status, message, dateLine, close: false, headOnly, extra: fields });
+        : errorResponse({ status, message, dateLine, close: false, headOnly, extra: fields, ...options });
     const bytes = Buffer.from(text, "latin1");
     parseResponseHead(ownHead, bytes, 0, bytes.length);
     const last = ownHead.end === bytes.length;
@@ -193,16 +282,29 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#stream?.consume(count);
   }
 
-  abort(_why: AbortReason): void {
+  /** A gRPC client is told by a status of its own; to it a response without one is cut. */
+  abort(why: AbortReason): void {
     const stream = this.#stream;
+    const told = this.#grpcResponse;
+    const status = this.#expired ? DEADLINE_EXCEEDED : UNAVAILABLE;
+    const message = this.#expired ? GRPC_DEADLINE.message : why.message;
     this.#leave();
-    stream?.reset(INTERNAL_ERROR);
+    if (told) stream?.end(Buffer.from(grpcStatusLines(status, message), "latin1"));
+    else stream?.reset(this.#raw ? CANCEL : INTERNAL_ERROR);
   }
 
   #take(stream: H2Stream, last: boolean): void {
     this.#stream = stream;
     stream.handler = this;
     this.#headOnly = false;
+    this.#webSocketKey = undefined;
+    this.#raw = false;
+    this.#earlyEnd = false;
+    this.#grpcType = undefined;
+    this.#streaming = false;
+    this.#grpcDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#expired = false;
+    this.#grpcResponse = false;
     this.#contentLength = -1;
     this.#received = 0;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
@@ -210,6 +312,7 @@ export class H2Request implements NodeClient, StreamHandler {
   }
 
   #moveDeadline(nowMs: number): void {
+    if (this.#streaming) return;
     this.#deadlineMs = deadlineAfter(nowMs, this.#context.config.http.readTimeoutMs);
   }
 
@@ -225,10 +328,14 @@ export class H2Request implements NodeClient, StreamHandler {
     const stream = this.#stream;
     if (stream === undefined) return;
     this.#stream = undefined;
+    this.#early.clear();
     stream.leave();
     this.#connection.onRequestOver(this);
   }
 }
+
+/** The answer to a handshake that is answered as a request. */
+const NO_SWITCH: LocalReply = { status: 502, message: ABORT.bad_switch.message, fields: "" };
 
 /** Within one reply. */
 const ownHead = new ResponseHead(MAX_OWN_FIELDS);

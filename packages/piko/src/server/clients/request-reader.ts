@@ -75,6 +75,8 @@ export class RequestReader implements BodySink, Postponed {
   #postponed: boolean;
   /** Bytes that the owner holds: while it does, no more are read. */
   #heldBytes: number;
+  /** The body under way may take its time. */
+  #unhurried: boolean;
 
   constructor(context: ProxyContext, socket: ByteSocket, events: RequestReaderEvents) {
     this.state = READING_HEAD;
@@ -89,6 +91,7 @@ export class RequestReader implements BodySink, Postponed {
     this.#processing = false;
     this.#postponed = false;
     this.#heldBytes = 0;
+    this.#unhurried = false;
   }
 
   /** Bytes wait for their turn. */
@@ -116,6 +119,11 @@ export class RequestReader implements BodySink, Postponed {
         this.#hand(buffer, start, end);
         break;
     }
+  }
+
+  /** The body of the request that begins may pause for as long as it likes. */
+  waitForBody(): void {
+    this.#unhurried = true;
   }
 
   /** The owner has passed on bytes that it was told of. */
@@ -185,7 +193,7 @@ export class RequestReader implements BodySink, Postponed {
     const { readHeaderTimeoutMs, readTimeoutMs } = this.#context.config.http;
     if (this.state === IN_REQUEST) {
       // A client that is told to wait (the tunnel has no room) isn't slow itself.
-      if (this.#socket.paused) this.deadlineMs = deadlineAfter(nowMs, readTimeoutMs);
+      if (this.#socket.paused || this.#unhurried) this.deadlineMs = deadlineAfter(nowMs, readTimeoutMs);
       else this.#events.onBadBody(BODY_TIMEOUT);
     } else if (this.state === READING_HEAD && this.#stalled) {
       this.deadlineMs = deadlineAfter(nowMs, readHeaderTimeoutMs);
@@ -243,6 +251,7 @@ export class RequestReader implements BodySink, Postponed {
     const body = this.#body;
     body.reset(requestBody(head), head.contentLength);
     this.#heldBytes = 0;
+    this.#unhurried = false;
     this.deadlineMs = body.done
       ? Number.POSITIVE_INFINITY
       : deadlineAfter(this.#context.clock.now(), this.#context.config.http.readTimeoutMs);

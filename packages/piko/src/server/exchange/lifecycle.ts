@@ -222,7 +222,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     else if (head.method !== "GET") exchange.reply(405, "method not allowed", "Allow: GET\r\n");
     else if (endpointId !== undefined && this.#identity?.permits(endpointId) === false) {
       this.#deny(head, REFUSED.endpoint, endpointId);
-    } else if (!isWebSocketUpgrade(head)) {
+    } else if (!isWebSocketUpgrade(head) || this.#client.raw === undefined) {
       exchange.reply(426, "websocket upgrade required", "Upgrade: websocket\r\n");
     } else if (!isSameOrigin(head)) exchange.reply(403, "foreign origin");
     else if (endpointId === undefined) exchange.refuse(ENDPOINT_ID);

@@ -67,6 +67,9 @@ export const ENDPOINT_BUSY: HttpError = error(
 export const UPSTREAMS_BUSY: HttpError = error(503, "UPSTREAMS_BUSY", "all upstreams are busy");
 export const TOO_MANY_WAITING: HttpError = error(503, "WAITING", "too many requests wait for an upstream");
 
+/** The time that a gRPC client has said it waits. */
+export const GRPC_DEADLINE: HttpError = error(504, "GRPC_DEADLINE", "deadline exceeded");
+
 const TENANT_RATE: HttpError = error(429, "TENANT_RATE", "too many requests for this tenant");
 const ENDPOINT_RATE: HttpError = error(429, "ENDPOINT_RATE", "too many requests for this endpoint");
 

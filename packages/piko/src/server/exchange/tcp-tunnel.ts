@@ -46,11 +46,8 @@ export function openTcpTunnel(
   endpointId: string,
   context: ProxyContext,
 ): boolean {
-  const { raw } = client;
-  if (raw === undefined) {
-    exchange.reply(426, "websocket upgrade required", "Upgrade: websocket\r\n");
-    return true;
-  }
+  // The life cycle lets no other client here.
+  const raw = client.raw as RawConnection;
   const key = findField(head, FIELD_SEC_WEBSOCKET_KEY);
   if (findField(head, FIELD_SEC_WEBSOCKET_VERSION) !== "13") {
     exchange.reply(400, "unsupported websocket version", "Sec-WebSocket-Version: 13\r\n");

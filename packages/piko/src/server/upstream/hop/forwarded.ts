@@ -30,6 +30,11 @@ export const REROUTE_FIELD: string = `${REROUTE}: true\r\n`;
 /** In the 502 to a node that takes it back: there are tunnels here, but another node has better ones. */
 export const ELSEWHERE_FIELD: string = `${REROUTE}: elsewhere\r\n`;
 
+/** Whether an answer with these field lines is meant for another node, and its client won't see it. */
+export function isForNodes(fields: string): boolean {
+  return fields === REROUTE_FIELD || fields === ELSEWHERE_FIELD;
+}
+
 /** What a node sends back: nothing, a request for an endpoint that it hasn't, or one that is better served elsewhere. */
 export type Rerouted = "no" | "gone" | "elsewhere";
 
