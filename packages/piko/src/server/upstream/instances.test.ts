@@ -107,6 +107,19 @@ describe("a second tunnel of a listener", () => {
   });
 });
 
+it("an agent that is to move and finds no other node keeps its tunnel, unless the node stops", async () => {
+  const rig = await start();
+  const agent = await rig.agent({ fields: INSTANCE });
+  rig.drains.begin(rig.tunnels, 0, Number.POSITIVE_INFINITY, true);
+  await agent.until("go away");
+  rig.clock.advance(29_000);
+  expect([rig.tunnel.state, rig.tunnel.usable]).toEqual(["draining", true]);
+  expect(rig.told).toEqual(["e 1"]);
+  rig.drains.begin(rig.tunnels, 0, Number.POSITIVE_INFINITY);
+  rig.clock.advance(6_000);
+  await eventually(() => rig.upstreams.tunnelCount === 0);
+});
+
 it("agents that have named themselves are told of a node that has joined, others aren't", async () => {
   const rig = await start();
   const named = await rig.agent({ endpoint: "a", fields: INSTANCE });

@@ -91,6 +91,6 @@ export class Rebalancer {
     }
     if (chosen.length === 0) return;
     this.shed += chosen.length;
-    drains.begin(chosen, TICK_MS, Number.POSITIVE_INFINITY);
+    drains.begin(chosen, TICK_MS, Number.POSITIVE_INFINITY, true);
   }
 }

@@ -23,6 +23,8 @@ interface Departure {
   readonly tunnel: Tunnel;
   readonly turnMs: number;
   readonly deadlineMs: number;
+  /** Its agent may keep it until it has found a better one, whatever time that takes. */
+  readonly optional: boolean;
   /** When the present hold ends, or the next one begins. */
   holdChangeMs: number;
   held: boolean;
@@ -50,9 +52,10 @@ export class TunnelDrains {
 
   /**
    * Begins with these tunnels: agents that can move first, each group in random order, their turns spread over `windowMs`.
-   * At `deadlineMs` on the clock whatever is left is cut off.
+   * At `deadlineMs` on the clock whatever is left is cut off. `optional`: an agent that looks for another node is not cut off when
+   * it has found none: by a balancer that prefers the node of its other tunnel it would be left with that one.
    */
-  begin(tunnels: Iterable<Tunnel>, windowMs: number, deadlineMs: number): void {
+  begin(tunnels: Iterable<Tunnel>, windowMs: number, deadlineMs: number, optional = false): void {
     const all = [...tunnels].map((tunnel) => ({ tunnel, at: this.#random() - (tunnel.drainable ? 1 : 0) }));
     all.sort((one, other) => one.at - other.at);
     const spacingMs = Math.min(MAX_SPACING_MS, windowMs / Math.max(1, all.length));
@@ -60,7 +63,7 @@ export class TunnelDrains {
     for (const [index, { tunnel }] of all.entries()) {
       const turnMs = now + index * spacingMs;
       const holdChangeMs = turnMs + HOLD_AFTER_MS;
-      this.#departures.set(tunnel, { tunnel, turnMs, deadlineMs, holdChangeMs, held: false });
+      this.#departures.set(tunnel, { tunnel, turnMs, deadlineMs, optional, holdChangeMs, held: false });
     }
     this.#tick();
   }
@@ -92,13 +95,14 @@ export class TunnelDrains {
   }
 
   #step(departure: Departure, now: number): void {
-    const { tunnel, turnMs, deadlineMs } = departure;
+    const { tunnel, turnMs, deadlineMs, optional } = departure;
     tunnel.drain();
     const idle = tunnel.streamCount === 0;
     if (now >= deadlineMs) {
       tunnel.evict();
     } else if (tunnel.drainable) {
       // One that has moved closes its tunnel by itself, when it is dry.
+      if (optional && tunnel.instance !== "") return;
       if (idle && tunnel.usable && now >= turnMs + MOVE_PATIENCE_MS) tunnel.evict();
     } else if (idle) {
       tunnel.evict();
