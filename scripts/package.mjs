@@ -1,6 +1,6 @@
 // What `npm pack` and `npm publish` send of a package: the `prepack` and `postpack` of packages/tunnel, client and piko call
 // this. Each goes out alone: what it uses of the other packages lies in it, under lib/, so that its tarball needs nothing that
-// no registry has. docs/decisions/014-packages.md says why.
+// no registry has. docs/decisions/017-packages.md says why.
 //
 // lib/PACKAGE/dist and lib/PACKAGE/src stand beside each other, so that source maps lead to sources. lib/cjs has the same
 // declarations for CommonJS, whose modules load those of ECMAScript: one instance, however it is loaded.
