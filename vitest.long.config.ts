@@ -10,6 +10,7 @@ export default defineConfig({
       "tests/cluster/node-loss.test.ts",
       "tests/cluster/partition.test.ts",
       "tests/cluster/rolling-restart.test.ts",
+      "tests/tls/under-load.test.ts",
     ],
     env: { PIKO_LONG_RUN: "1" },
     pool: "forks",
