@@ -21,6 +21,7 @@ function anchorsOf(page: string): ReadonlySet<string> {
     seen.set(anchor, count + 1);
     anchors.add(count === 0 ? anchor : `${anchor}-${count}`);
   }
+  for (const [, id = ""] of page.matchAll(/<a id="([^"]+)">/g)) anchors.add(id);
   return anchors;
 }
 
@@ -52,7 +53,7 @@ it("no page has a link that leads nowhere", async () => {
 });
 
 it("finds links that lead nowhere", () => {
-  expect(anchorsOf("# One `two`\n## What, and why?\n```\n# none\n```\n## What, and why?\n")).toEqual(
-    new Set(["one-two", "what-and-why", "what-and-why-1"]),
-  );
+  expect(
+    anchorsOf('<a id="a"></a>\n# One `two`\n## What, and why?\n```\n# none\n```\n## What, and why?\n'),
+  ).toEqual(new Set(["a", "one-two", "what-and-why", "what-and-why-1"]));
 });
