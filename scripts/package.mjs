@@ -77,7 +77,8 @@ function copyPart(part, lib) {
   const from = join(packages, part);
   if (!existsSync(join(from, "dist"))) throw new Error(`packages/${part} isn't built: npm run build`);
   for (const path of filesOf(join(from, "dist"))) {
-    if (path.endsWith(".tsbuildinfo")) continue;
+    // The compiler leaves what it made of a source that is gone since.
+    if (!existsSync(join(from, "src", path.replace(/\.(js|d\.ts)(\.map)?$/, ".ts")))) continue;
     // A command has no declarations.
     if (name === "piko" && /\.d\.ts(\.map)?$/.test(path)) continue;
     const to = join(part, "dist", path);

@@ -162,7 +162,8 @@ async function main(): Promise<void> {
   await serve("typed", 7);
   const code: ClientErrorCode = new ClientError("PIKO_CLIENT_RESET", "x").code;
   console.log(code, new EndpointAgent("typed").endpointId.length);
-  await fetch("http://x/", { dispatcher: new EndpointDispatcher("typed", { url }) });
+  // The declarations of the DOM, which are there unless a program leaves them out, know no dispatcher.
+  await fetch("http://x/", { dispatcher: new EndpointDispatcher("typed", { url }) } as RequestInit);
 }
 void main();
 `;
