@@ -28,13 +28,6 @@ export const NOT_RUN: readonly { document: string; command: string; reason: stri
     command: "npm run build",
     reason: "a test that is running has it behind it",
   },
-  ...['eval "$(piko completion bash)"', 'eval "$(piko completion zsh)"', "piko completion fish"].map(
-    (command) => ({
-      document: "docs/reference/cli.md",
-      command,
-      reason: "is for that shell; tests/process/command-line.test.ts tries them in it",
-    }),
-  ),
   {
     document: "docs/guides/gossip-keys.md",
     command: "kubectl create ",

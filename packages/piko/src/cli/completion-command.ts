@@ -5,9 +5,18 @@ import { Command } from "commander";
 import { bashCompletion, fishCompletion, listWords, zshCompletion } from "./completion-scripts.js";
 
 const SHELLS = {
-  bash: { write: bashCompletion, use: 'eval "$(piko completion bash)"   # in ~/.bashrc' },
-  zsh: { write: zshCompletion, use: 'eval "$(piko completion zsh)"    # in ~/.zshrc, after compinit' },
-  fish: { write: fishCompletion, use: "piko completion fish | source   # in ~/.config/fish/config.fish" },
+  bash: {
+    write: bashCompletion,
+    use: '# In ~/.bashrc: eval "$(piko completion bash)"\n  piko completion bash',
+  },
+  zsh: {
+    write: zshCompletion,
+    use: '# In ~/.zshrc, after compinit: eval "$(piko completion zsh)"\n  piko completion zsh',
+  },
+  fish: {
+    write: fishCompletion,
+    use: "# In ~/.config/fish/config.fish: piko completion fish | source\n  piko completion fish",
+  },
 } as const;
 
 /** Creates the command. `program`: what is completed. */

@@ -31,7 +31,7 @@ export function createInitCommand(): Command {
     .description(
       "Writes a configuration file with all settings, their defaults and what they do, as comments.",
     )
-    .addHelpText("after", "\nExample:\n  piko init server");
+    .addHelpText("after", "\nExample:\n  piko init server -");
   for (const [program, { declared, name, use, values }] of Object.entries(FILES)) {
     command.addCommand(
       new Command(program)
