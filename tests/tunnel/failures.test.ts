@@ -142,11 +142,14 @@ describe("a service that never gets to its response", () => {
     const interim = Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".repeat(500), "latin1");
     const ended: Promise<void>[] = [];
     const service = await startRawService(scene, (socket) => {
-      ended.push(new Promise((resolve) => void socket.once("close", () => resolve())));
       const more = (): void => {
         while (!socket.destroyed && socket.write(interim));
       };
-      socket.on("drain", more).once("data", more);
+      // The agent looks at its start whether anybody is here: that connection carries no request.
+      socket.on("drain", more).once("data", () => {
+        ended.push(new Promise((resolve) => void socket.once("close", () => resolve())));
+        more();
+      });
     });
     const server = await startServer(scene);
     const agent = await startAgent(scene, server.upstream, "web", service.addr, {
