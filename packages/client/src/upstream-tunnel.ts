@@ -53,6 +53,8 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   #timer: Timer | undefined;
   /** Once it runs dry: until when, at the latest. */
   #dryBy: number | undefined;
+  /** Nothing comes any more that the node opened before it knew that the tunnel runs dry. A Go node is never told. */
+  #nodeKnows: boolean;
   #refusing = false;
   #looking = false;
   #closing = false;
@@ -66,6 +68,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     this.announced = readAnnouncedAddress(opened.headers);
     this.openedAtMs = clock.now();
     this.addresses = addressesOf(opened.socket.socket);
+    this.#nodeKnows = !this.capable;
     this.#opened = opened;
     this.#owner = owner;
     this.#clock = clock;
@@ -98,7 +101,8 @@ export class UpstreamTunnel implements TunnelSessionHandler {
   /**
    * Closes in a moment without streams, or at `deadlineMs` on the clock; the earliest deadline of several calls counts.
    *
-   * A node of ours is told (GoAway) and opens no more streams. A Go node isn't: it would fail the next request all the
+   * A node of ours is told (GoAway) and opens no more streams; the tunnel stays until it has read that, for what it opened
+   * before is refused then and can go elsewhere, where the end of the tunnel would leave it in doubt. A Go node isn't told: it would fail the next request all the
    * same, and count the tunnel out twice, then and at its end, by which the endpoint's other tunnels vanish from its
    * cluster. What it opens is served until there is a moment without any; in the last second before the deadline it is
    * refused.
@@ -108,7 +112,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     const first = this.#dryBy === undefined;
     this.#dryBy = Math.min(deadlineMs, this.#dryBy ?? deadlineMs);
     this.#clearTimer();
-    if (this.capable && first) this.#session.goAway();
+    if (this.capable && first) this.#session.leave();
     const leftMs = this.#dryBy - this.#clock.now();
     if (leftMs <= 0) {
       this.#close();
@@ -135,9 +139,14 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     }, leftMs - refuseMs);
   }
 
+  onLeaveHeard(): void {
+    this.#nodeKnows = true;
+    this.onIdle();
+  }
+
   /** Looks again when what has arrived meanwhile is read: the node may have opened another stream. */
   onIdle(): void {
-    if (this.#dryBy === undefined || this.#looking) return;
+    if (this.#dryBy === undefined || this.#looking || !this.#nodeKnows) return;
     this.#looking = true;
     const look = (): void => {
       this.#looking = false;

@@ -1,3 +1,4 @@
+import type { YamuxStream } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
 import { jsonError, type TestTunnel } from "../test/test-server.js";
 import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js";
@@ -292,6 +293,29 @@ describe("Upstream", () => {
       expect(await stage.event("disconnected")).toContain("disconnected undefined");
       stage.clock.assertIdle();
       expect(stage.server.requests).toHaveLength(1);
+    });
+
+    it("refuses what the node has opened before it knew, and only then closes: it can go elsewhere", async () => {
+      const stage = await UpstreamStage.connected();
+      const tunnel = await stage.tunnel(1);
+      tunnel.socket.pause();
+      const closed = stage.upstream.close({ graceMs: 10_000 });
+      // On a long way the GoAway takes its time, and the agent would have ended the tunnel by now.
+      for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => void setImmediate(resolve));
+      const refused = new Promise<boolean>((resolve) => {
+        const stream: YamuxStream = tunnel.open({
+          onData: () => resolve(false),
+          onEnd: () => resolve(false),
+          onWritable: () => {},
+          onReset: () => resolve(stream.refused),
+        });
+        stream.write(Buffer.from("hello"), 0, 5);
+      });
+      tunnel.socket.resume();
+      expect(await refused).toBe(true);
+      await closed;
+      await stage.server.until(() => tunnel.closed);
+      expect(tunnel.error).toBeUndefined();
     });
 
     it("cuts streams when the grace is over, or a later call has less", async () => {

@@ -22,6 +22,8 @@ export interface TunnelSessionHandler {
   onStream(stream: YamuxStream): StreamHandler | undefined;
   /** The peer accepts no new streams. */
   onGoAway(): void;
+  /** The peer has read what {@link TunnelSession.leave} told it: no further stream comes. */
+  onLeaveHeard?(): void;
   /** The peer is a node, and has heard of another one: see {@link TunnelSession.tellOfNode}. */
   onNode?(): void;
   /**
@@ -71,6 +73,11 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
   /** Asks the peer to open no more streams; those under way go on. */
   goAway(): void {
     this.yamux.goAway();
+  }
+
+  /** The same, and `onLeaveHeard` follows when the peer has read it. */
+  leave(): void {
+    this.yamux.leave();
   }
 
   /** Tells an agent that there is a node that wasn't there before. Peers that don't know the word take no notice. */
@@ -133,6 +140,10 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
 
   onGoAway(): void {
     this.#handler.onGoAway();
+  }
+
+  onLeaveHeard(): void {
+    this.#handler.onLeaveHeard?.();
   }
 
   onIdle(): void {

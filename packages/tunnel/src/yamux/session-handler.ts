@@ -9,6 +9,8 @@ export interface SessionHandler {
   onStream(stream: YamuxStream): StreamHandler | undefined;
   /** GoAway(0): the peer accepts no new streams; those under way go on. Or: stream ids run out, open a new session. */
   onGoAway(): void;
+  /** The peer has read the GoAway of `leave`, and opens no stream behind those that have come. */
+  onLeaveHeard?(): void;
   /** The last stream is over, or the socket has drained while none is open. Look again later: more may come at once. */
   onIdle?(): void;
   /** The session has ended: it takes nothing and brings nothing any more. Its streams are told next. Exactly once. */

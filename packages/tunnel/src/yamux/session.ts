@@ -32,6 +32,8 @@ import { isViolation } from "./violation.js";
 
 /** Id of pings that doubt asks for; those of the keep-alive count from 0. */
 const DOUBT_PING_ID = 0xffff_ffff;
+/** Id of the ping behind a GoAway. */
+const LEAVE_PING_ID = 0xffff_fffe;
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
 
@@ -141,6 +143,15 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.frames.sendHeader(TYPE_GO_AWAY, 0, 0, code);
   }
 
+  /**
+   * Tells the peer to open no more streams, and the owner by `onLeaveHeard` when the peer has read that. Until then streams
+   * may come that it opened before: whoever ends the session earlier leaves the peer in doubt whether they were acted on.
+   */
+  leave(): void {
+    this.goAway();
+    if (!this.#ended) this.sendPing(LEAVE_PING_ID);
+  }
+
   /** Ends the session on our side: all streams are lost, nothing is sent or read any more. Idempotent. */
   end(): void {
     if (this.#ended) return;
@@ -163,7 +174,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
         return this.#onStreamFrame(type, flags, streamId, length);
       case TYPE_PING:
         // Without SYN it is an answer; that it came is enough, see KeepAlive.
-        if ((flags & FLAG_SYN) === 0) return this.#onPong();
+        if ((flags & FLAG_SYN) === 0) return this.#onPong(length);
         if (!this.#answerable()) return false;
         this.frames.sendHeader(TYPE_PING, FLAG_ACK, 0, length);
         return true;
@@ -343,9 +354,10 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     }
   }
 
-  #onPong(): boolean {
+  #onPong(id: number): boolean {
     this.doubt.onPong();
     this.#fill();
+    if (id === LEAVE_PING_ID && this.#localGoAway && !this.#ended) this.#handler.onLeaveHeard?.();
     return !this.#ended;
   }
 
