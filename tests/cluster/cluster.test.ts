@@ -148,6 +148,8 @@ describe("three nodes", () => {
       proxy_addr: a.proxy,
       admin_addr: a.admin,
       endpoints: null,
+      version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      started: expect.stringMatching(/^\d{4}-\d\d-\d\dT/),
     });
     expect(await adminJson(a, "/status/cluster/nodes/b")).toMatchObject({ id: "b", endpoints: { web: 1 } });
     expect((await fetch(`http://${a.admin}/status/cluster/nodes/nobody`)).status).toBe(404);
