@@ -31,14 +31,13 @@ it("exchanges an agent's listeners under 300 requests a second, without losing o
   const agent = piko(scene, "agent", ["agent", "start", "--config.path", path]);
   await agent.waitFor("connected");
 
-  const traffic = Traffic.start(scene, server.proxy, "web", { get: 300 });
-  for (const timeout of ["5s", "6s", "7s"]) {
-    write(listener("web", `, timeout: ${timeout}`), listener("other"));
+  const traffic = Traffic.start(scene, server.proxy, "web", { get: 200, post: 100 });
+  for (let reloads = 0; reloads < 20 || traffic.count("post") < 50; reloads++) {
+    write(listener("web", `, timeout: ${5 + (reloads % 50)}s`), listener("other"));
     expect(await reload(agent)).toMatchObject({ level: "info", changed: ["listeners"] });
   }
-  const { counts, failures } = await traffic.stop();
+  const { failures } = await traffic.stop();
   expect(failures).toEqual([]);
-  expect(counts["get"]).toBeGreaterThan(50);
   expect((await curl(server.proxy, "other", "/item")).status).toBe(200);
   // Gone from the file, gone from the server.
   write(listener("other"));
