@@ -1,12 +1,15 @@
-// TLS turned on in a cluster under traffic, as the guide says: no request fails and no stream ends. The long run has 300 requests a
-// second.
+// TLS that changes under traffic: turned on in a cluster as the guide says, and authorities that are exchanged. No request
+// fails and no stream ends. The long run has 300 requests a second.
 
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import type { KeyPair } from "@piko/testkit";
 import { expect, it } from "vitest";
+import { startCluster, untilEndpoints } from "../harness/cluster.js";
 import { eventually } from "../harness/deadline.js";
 import { startTrafficService } from "../harness/traffic-service.js";
 import { LONG } from "../harness/long-run.js";
-import { MutualTls, type Port } from "../harness/mutual-tls.js";
+import { MutualTls, type Port, tlsFlags, tlsOptions, type TlsSide } from "../harness/mutual-tls.js";
 import { type RunningServer, startAgent } from "../harness/piko.js";
 import { RollingCluster } from "../harness/rolling-cluster.js";
 import { perTest } from "../harness/stage.js";
@@ -70,3 +73,77 @@ async function plainConnections({ admin }: RunningServer): Promise<number> {
   const numbers = [...text.matchAll(/^piko_tls_plain_total\{port="(?:proxy|upstream)"\} (\d+)$/gm)];
   return numbers.reduce((sum, [, count]) => sum + Number(count), 0);
 }
+
+it("has its authorities exchanged in two steps: both, and the new one alone", async () => {
+  const service = await startTrafficService(scene);
+  const tls = new MutualTls(scene);
+  const { ca: old, workshop } = tls;
+  const next = workshop.authority("next");
+  const directory = await scene.directory();
+  const cas = join(directory, "cas.pem");
+  const trust = (...authorities: readonly KeyPair[]): void =>
+    writeFileSync(cas, authorities.map(({ cert }) => readFileSync(cert)).join(""));
+  trust(old);
+  const sides: { readonly side: TlsSide; readonly renew: (authority: KeyPair) => void }[] = [];
+  const side = (name: string, usage: "serverAuth" | "clientAuth"): TlsSide => {
+    const files = { cas, cert: join(directory, `${name}.crt`), key: join(directory, `${name}.key`) };
+    const renew = (authority: KeyPair): void => {
+      const pair = workshop.sign(authority, `${name}-${sides.length}-${authority === old}`, { usage });
+      copyFileSync(pair.key, files.key);
+      copyFileSync(pair.cert, files.cert);
+    };
+    renew(old);
+    sides.push({ side: files, renew });
+    return files;
+  };
+  const [server, node, agent, client] = [
+    side("server", "serverAuth"),
+    side("node", "clientAuth"),
+    side("agent", "clientAuth"),
+    side("client", "clientAuth"),
+  ];
+  const flags: Record<string, string> = tls.flags(SWITCHED, server, node);
+  for (const port of SWITCHED) flags[`${port}.tls.reload-interval`] = "100ms";
+  const nodes = await startCluster(scene, ["a", "b"], {
+    ...flags,
+    "proxy.timeout": "1m",
+    "upstream.auth.expiry-grace": "1m",
+  });
+  const connect = { flags: [...AGENT, ...tlsFlags("connect", agent)] };
+  for (let i = 0; i < 2; i++)
+    await startAgent(scene, `https://${nodes[0].upstream}`, "web", service, connect);
+  await untilEndpoints(nodes[1], "a", 1);
+  // The second node has no agents: its requests are hops, by the certificates of nodes.
+  const traffic = nodes.map(({ proxy }) => Traffic.start(scene, proxy, "web", MIX, () => tlsOptions(client)));
+  /** Each step reaches everybody before the next one: requests that have begun with what was there before are over. */
+  const goesOn = async (): Promise<void> => {
+    const seen = traffic.map((each) => each.count("get"));
+    await eventually(
+      () => traffic.every((each, at) => each.count("get") > (seen[at] ?? 0) + 200 * RATE),
+      "requests",
+    );
+    await Promise.all(traffic.map((each) => each.settled()));
+  };
+  const readAgain = async (times: number): Promise<void> => {
+    for (const { program } of nodes) {
+      await eventually(() => {
+        const said = program.lines.filter(({ fields }) => fields["msg"] === "certificates read again");
+        return said.length >= times * SWITCHED.length;
+      }, "certificates that are read again");
+    }
+  };
+  await goesOn();
+  trust(old, next);
+  await readAgain(1);
+  await goesOn();
+  for (const { renew } of sides) renew(next);
+  await readAgain(2);
+  await goesOn();
+  trust(next);
+  await readAgain(3);
+  await nodes[0].program.waitFor("upstream certificate no longer counts");
+  await goesOn();
+  const reports = await Promise.all(traffic.map((each) => each.stop()));
+  console.info(JSON.stringify(reports.map(({ counts }) => counts)));
+  expect(reports.flatMap(({ failures }) => failures).slice(0, 20)).toEqual([]);
+}, 600_000);
