@@ -153,8 +153,8 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
       agents: others,
     });
   }
-  // A health check has said it already.
-  if (listener.healthy !== undefined) return;
+  // A health check has said it already; and a TCP service takes a connection for a client.
+  if (listener.healthy !== undefined || protocol === "tcp") return;
   const error = await listener.probe(signal);
   if (error !== undefined) {
     log.warn("service can't be reached yet: is it running?", {
