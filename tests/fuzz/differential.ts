@@ -38,7 +38,7 @@ function startRequests(fuzzCase: RequestCase, oracle: NodeOracle): Pending {
   const proxy = {
     ...PLAIN_REQUEST,
     connectionClose: true,
-    missingHost: Buffer.from(MISSING_HOST, "latin1"),
+    host: Buffer.from(MISSING_HOST, "latin1"),
     forwardedFor: Buffer.from(FORWARDED_FOR, "latin1"),
     forwardedProto: forwardedProto === undefined ? undefined : Buffer.from(forwardedProto, "latin1"),
     forwardedHost: forwardedHost === undefined ? undefined : Buffer.from(forwardedHost, "latin1"),

@@ -26,6 +26,7 @@ const REQUEST_ONLY: ReadonlySet<string> = new Set([
   "http2-settings",
   "x-piko-forward",
   "x-piko-hop-capabilities",
+  "x-piko-hop",
   "x-piko-authorization",
   "x-piko-tenant-id",
 ]);
