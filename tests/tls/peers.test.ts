@@ -162,6 +162,8 @@ it("takes plain connections as well where TLS is optional, and counts them", asy
     service.addr,
     "--connect.url",
     `http://${server.upstream}`,
+    // Looking for a second node it would come more often.
+    ...["--connect.tunnels", "1"],
   ]);
   await plain.waitFor("connected");
   for (const scheme of ["http", "https"]) {
