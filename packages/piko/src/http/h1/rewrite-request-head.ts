@@ -8,6 +8,7 @@ import { copyAll, copyBytes } from "./copy-bytes.js";
 import * as names from "../field-names.js";
 import * as layout from "../head.js";
 import type { RequestHead } from "../head.js";
+import { HOP_BY_HOP } from "../hop-fields.js";
 import type { RequestRewrite } from "../request-rewrite.js";
 
 // Own constants: see ascii.ts.
@@ -26,14 +27,8 @@ const DROP_IF_WRITTEN = 6;
 const DROP_IF_OLD = 7;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [
-  names.FIELD_CONNECTION,
-  names.FIELD_KEEP_ALIVE,
-  names.FIELD_PROXY_CONNECTION,
-  names.FIELD_PROXY_AUTHENTICATE,
-  names.FIELD_PROXY_AUTHORIZATION,
+  ...HOP_BY_HOP,
   names.FIELD_HTTP2_SETTINGS,
-  names.FIELD_TE,
-  names.FIELD_TRANSFER_ENCODING,
   names.FIELD_UPGRADE,
   names.FIELD_X_PIKO_FORWARD,
   names.FIELD_X_PIKO_HOP_CAPABILITIES,

@@ -11,6 +11,7 @@ import { copyAll, copyBytes } from "./copy-bytes.js";
 import * as names from "../field-names.js";
 import * as layout from "../head.js";
 import type { ResponseHead } from "../head.js";
+import { HOP_BY_HOP, NODES_OWN } from "../hop-fields.js";
 
 // Own constants: see ascii.ts.
 const { COLON } = ascii;
@@ -45,20 +46,7 @@ const DROP = 1;
 const DROP_LENGTH = 2;
 const DROP_UPGRADE = 3;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
-for (const id of [
-  names.FIELD_CONNECTION,
-  names.FIELD_KEEP_ALIVE,
-  names.FIELD_PROXY_CONNECTION,
-  names.FIELD_PROXY_AUTHENTICATE,
-  names.FIELD_PROXY_AUTHORIZATION,
-  names.FIELD_TE,
-  names.FIELD_TRANSFER_ENCODING,
-  // A node says these of itself and is believed; a service that says them must not be.
-  names.FIELD_X_PIKO_REROUTE,
-  names.FIELD_X_PIKO_CAPABILITIES,
-]) {
-  RULES[id] = DROP;
-}
+for (const id of [...HOP_BY_HOP, ...NODES_OWN]) RULES[id] = DROP;
 RULES[names.FIELD_CONTENT_LENGTH] = DROP_LENGTH;
 RULES[names.FIELD_UPGRADE] = DROP_UPGRADE;
 

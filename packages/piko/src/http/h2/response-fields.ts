@@ -7,6 +7,7 @@ import { connectionNames } from "../h1/connection-options.js";
 import { LINE_INCOMPLETE, parseResponseFieldLine } from "../h1/field-line.js";
 import * as layout from "../head.js";
 import type { ResponseHead } from "../head.js";
+import { HOP_BY_HOP, NODES_OWN } from "../hop-fields.js";
 import { encodeField, encodeStatus, FIELD_EXTRA_BYTES, STATUS_BYTES } from "./hpack-encoder.js";
 
 // Own constants: see ascii.ts.
@@ -18,19 +19,11 @@ const DROP = 1;
 const DROP_LENGTH = 2;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [
-  names.FIELD_CONNECTION,
-  names.FIELD_KEEP_ALIVE,
-  names.FIELD_PROXY_CONNECTION,
-  names.FIELD_PROXY_AUTHENTICATE,
-  names.FIELD_PROXY_AUTHORIZATION,
-  names.FIELD_TE,
-  names.FIELD_TRANSFER_ENCODING,
+  ...HOP_BY_HOP,
+  ...NODES_OWN,
   names.FIELD_UPGRADE,
   names.FIELD_HTTP2_SETTINGS,
   names.FIELD_SEC_WEBSOCKET_ACCEPT,
-  // A node says these of itself and is believed; a service that says them must not be.
-  names.FIELD_X_PIKO_REROUTE,
-  names.FIELD_X_PIKO_CAPABILITIES,
 ]) {
   RULES[id] = DROP;
 }

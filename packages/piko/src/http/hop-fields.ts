@@ -1,0 +1,17 @@
+// Fields that no hop passes on, whichever protocol it speaks on either side.
+
+import * as names from "./field-names.js";
+
+/** What belongs to one connection (RFC 9110 section 7.6.1), by FIELD_* number. Upgrade is each writer's own affair. */
+export const HOP_BY_HOP: readonly number[] = [
+  names.FIELD_CONNECTION,
+  names.FIELD_KEEP_ALIVE,
+  names.FIELD_PROXY_CONNECTION,
+  names.FIELD_PROXY_AUTHENTICATE,
+  names.FIELD_PROXY_AUTHORIZATION,
+  names.FIELD_TE,
+  names.FIELD_TRANSFER_ENCODING,
+];
+
+/** A node says these of itself in a response and is believed; a service that says them must not be. */
+export const NODES_OWN: readonly number[] = [names.FIELD_X_PIKO_REROUTE, names.FIELD_X_PIKO_CAPABILITIES];
