@@ -1,50 +1,15 @@
 // Which of several upstreams a node asks: the best one first, what other nodes send back, and what agents refuse.
 
-import { afterEach, describe, expect, it } from "vitest";
-import { ClusterRig, type Kind } from "../../../test/cluster-rig.js";
+import { describe, expect, it } from "vitest";
+import type { Kind } from "../../../test/cluster-rig.js";
+import { clusterRigs, forwarded, GET, OK, POST, silent } from "../../../test/cluster-rigs.js";
 import type { MemoryTunnel } from "../../../test/memory-stream.js";
-import type { NodeRigOptions } from "../../../test/node-rig.js";
 
-const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
-const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 2\r\n\r\nab";
-const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const create = clusterRigs();
 
 const sentBack = (value: string): string =>
   `HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nx-piko-reroute: ${value}\r\n\r\n`;
 const TAKES_BACK = "x-piko-hop-capabilities: reroute\r\n";
-
-const forwarded = (fields: string, request = GET): string =>
-  request.replace("\r\n\r\n", `\r\nx-piko-forward: true\r\n${fields}\r\n`);
-
-const rigs: ClusterRig[] = [];
-
-afterEach(() => {
-  for (const rig of rigs.splice(0)) {
-    rig.close();
-    expect([rig.metrics.inFlight, rig.budget.used, rig.upstreams.waits.count]).toEqual([0, 0, 0]);
-    expect(rig.upstreams.find("e")?.requests ?? 0).toBe(0);
-    rig.clock.assertIdle();
-  }
-});
-
-function create(options?: NodeRigOptions): ClusterRig {
-  const rig = new ClusterRig(options);
-  rigs.push(rig);
-  return rig;
-}
-
-/** A tunnel whose agent has fallen silent with a request on it, which it has accepted or not. */
-function silent(
-  rig: ClusterRig,
-  request: string,
-  stream: Partial<MemoryTunnel["stream"]> = {},
-): MemoryTunnel {
-  const tunnel = rig.addTunnel("well");
-  rig.socket.send(request);
-  Object.assign(tunnel.stream, { unacknowledged: true, ...stream });
-  rig.doubt(tunnel);
-  return tunnel;
-}
 
 describe("of all upstreams that there may be, the best one is asked", () => {
   const ORDER = [

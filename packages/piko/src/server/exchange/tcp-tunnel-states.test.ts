@@ -1,29 +1,10 @@
 // A client joined to a tunnel, as a table: in each state each event, and what both sides are told of it.
 
-import { afterEach, expect, it } from "vitest";
-import { type Kind, TcpRig, type TcpRigOptions } from "../../../test/tcp-rig.js";
+import { expect, it } from "vitest";
+import { type Kind, type TcpRig } from "../../../test/tcp-rig.js";
+import { tcpRigs } from "../../../test/tcp-rigs.js";
 
-const rigs: TcpRig[] = [];
-
-afterEach(() => {
-  for (const rig of rigs.splice(0)) {
-    const { node } = rig;
-    rig.close();
-    rig.heard();
-    expect(node.gone).toBe(1);
-    expect(node.metrics.inFlight).toBe(0);
-    expect(node.budget.used).toBe(0);
-    expect(node.upstreams.find("e")?.requests ?? 0).toBe(0);
-    expect(node.statuses).toEqual({ "101": 1 });
-    node.clock.assertIdle();
-  }
-});
-
-function join(options?: TcpRigOptions): TcpRig {
-  const rig = new TcpRig(options).dial();
-  rigs.push(rig);
-  return rig;
-}
+const { join } = tcpRigs();
 
 /** What can happen next. */
 const EVENTS: Readonly<Record<string, (rig: TcpRig) => void>> = {

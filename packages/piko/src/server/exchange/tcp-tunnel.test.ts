@@ -1,30 +1,11 @@
 // A TCP client's WebSocket joined to an agent's stream: what each side hears of the other, in every state and with every
 // kind of peer (decision 004), and who waits for whom.
 
-import { afterEach, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { frame, type Kind, TcpRig, type TcpRigOptions } from "../../../test/tcp-rig.js";
+import { tcpRigs } from "../../../test/tcp-rigs.js";
 
-const rigs: TcpRig[] = [];
-
-afterEach(() => {
-  for (const rig of rigs.splice(0)) {
-    const { node } = rig;
-    rig.close();
-    rig.heard();
-    expect(node.gone).toBe(1);
-    expect(node.metrics.inFlight).toBe(0);
-    expect(node.budget.used).toBe(0);
-    expect(node.upstreams.find("e")?.requests ?? 0).toBe(0);
-    expect(node.statuses).toEqual({ "101": 1 });
-    node.clock.assertIdle();
-  }
-});
-
-function join(options?: TcpRigOptions): TcpRig {
-  const rig = new TcpRig(options).dial();
-  rigs.push(rig);
-  return rig;
-}
+const { join, keep } = tcpRigs();
 
 describe("a client of ours is cut", () => {
   it.each<[string, (rig: TcpRig) => void]>([
@@ -51,7 +32,7 @@ describe("the 101", () => {
       ["Go", false],
     ] as const) {
       const rig = new TcpRig({ client });
-      rigs.push(rig);
+      keep(rig);
       rig.socket.send(rig.request());
       const answer = rig.socket.take();
       expect(answer.includes("x-piko-capabilities: half-close\r\n")).toBe(says);
@@ -64,7 +45,7 @@ describe("the 101", () => {
     const { length } = new TcpRig().request();
     for (const cuts of [[], [length - 1], [length], [length + 1], [10, length + 3], [length, length + 6]]) {
       const rig = new TcpRig();
-      rigs.push(rig);
+      keep(rig);
       rig.socket.send(rig.request() + frame(2, "early") + frame(2, "late"), ...cuts);
       expect(rig.stream.written).toBe("earlylate");
       expect(rig.socket.take()).toMatch(/^HTTP\/1.1 101 /);
@@ -253,7 +234,7 @@ describe("a dial", () => {
 
     it("is joined to one that comes back to this node, with what its client has sent meanwhile", () => {
       const rig = lost();
-      rigs.push(rig);
+      keep(rig);
       rig.socket.send(frame(2, "early"));
       rig.node.clock.advance(1_000);
       rig.node.upstreams.add(rig.node.tunnel.asTunnel());

@@ -1,0 +1,34 @@
+// Rigs of TCP clients for the tests of a file, which are taken down behind each test: each has been joined to a tunnel, and
+// nothing may be left of it.
+
+import { afterEach, expect } from "vitest";
+import { TcpRig, type TcpRigOptions } from "./tcp-rig.js";
+
+interface TcpRigs {
+  /** This one is taken down behind the test, too. */
+  keep(rig: TcpRig): TcpRig;
+  /** A client that is joined to a tunnel. */
+  join(options?: TcpRigOptions): TcpRig;
+}
+
+export function tcpRigs(): TcpRigs {
+  const rigs: TcpRig[] = [];
+  afterEach(() => {
+    for (const rig of rigs.splice(0)) {
+      const { node } = rig;
+      rig.close();
+      rig.heard();
+      expect(node.gone).toBe(1);
+      expect(node.metrics.inFlight).toBe(0);
+      expect(node.budget.used).toBe(0);
+      expect(node.upstreams.find("e")?.requests ?? 0).toBe(0);
+      expect(node.statuses).toEqual({ "101": 1 });
+      node.clock.assertIdle();
+    }
+  });
+  const keep = (rig: TcpRig): TcpRig => {
+    rigs.push(rig);
+    return rig;
+  };
+  return { keep, join: (options) => keep(new TcpRig(options).dial()) };
+}
