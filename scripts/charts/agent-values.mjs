@@ -9,6 +9,7 @@ import {
   podDisruptionBudget,
   pods,
   serviceAccount,
+  terminationGracePeriodSeconds,
 } from "./common-values.mjs";
 import { count, group, map, probe, text } from "./vocabulary.mjs";
 
@@ -27,12 +28,7 @@ export function agentValues(config) {
       updateStrategy: map(
         "Update strategy of the Deployment: no agent goes before another one is ready, by default.",
       ),
-      terminationGracePeriodSeconds: {
-        description:
-          "Seconds until a pod that was told to stop is killed. By default 15 more than `config.grace_period` (1m); a value that isn't above it is refused.",
-        type: ["integer", "null"],
-        minimum: 1,
-      },
+      terminationGracePeriodSeconds,
       config: {
         ...config,
         // A token comes from a Secret, and a file with listeners comes whole.

@@ -26,6 +26,13 @@ export const image = (repository) => ({
   imagePullSecrets: list("Secrets to pull it with.", { type: "object" }),
 });
 
+export const terminationGracePeriodSeconds = {
+  description:
+    "Seconds until a pod that was told to stop is killed. By default 15 more than `config.grace_period` (1m); a value that isn't above it is refused.",
+  type: ["integer", "null"],
+  minimum: 1,
+};
+
 export const serviceAccount = (whoNeverAsks) =>
   group({
     create: flag(

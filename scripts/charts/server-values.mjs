@@ -9,6 +9,7 @@ import {
   podDisruptionBudget,
   pods,
   serviceAccount,
+  terminationGracePeriodSeconds,
 } from "./common-values.mjs";
 import { count, flag, group, list, map, port, probe, text, words } from "./vocabulary.mjs";
 
@@ -66,12 +67,7 @@ export function serverValues(config) {
       updateStrategy: map(
         "Update strategy of the StatefulSet; Kubernetes' default is a rolling update, pod by pod.",
       ),
-      terminationGracePeriodSeconds: {
-        description:
-          "Seconds until a pod that was told to stop is killed. By default 15 more than `config.grace_period` (1m); a value that isn't above it is refused.",
-        type: ["integer", "null"],
-        minimum: 1,
-      },
+      terminationGracePeriodSeconds,
       config: {
         ...config,
         description:
