@@ -2,11 +2,11 @@
 
 import { connect } from "node:net";
 import { beforeAll, describe, expect, it } from "vitest";
+import { asking, get } from "../harness/asking.js";
 import { eventually, within } from "../harness/deadline.js";
 import { MemoryWatch } from "../harness/memory.js";
 import { type RunningServer, startAgent, startServer, startTunnel } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
-import type { RawResponse } from "../harness/raw-response.js";
 import { startCannedService, startRawService } from "../harness/raw-service.js";
 import { Service } from "../harness/service.js";
 import { perFile, perTest } from "../harness/stage.js";
@@ -15,27 +15,7 @@ const scene = perTest();
 
 /** A server that gives a lost agent little time to come back. */
 const IMPATIENT = { "proxy.reconnect-wait": "200ms" };
-const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`;
-
-async function ask(proxy: string, path = "/item?i=1", ms?: number): Promise<RawResponse> {
-  const client = await RawClient.connect(scene, proxy);
-  client.send(get(path));
-  const response = await client.response("GET", ms);
-  client.socket.destroy();
-  return response;
-}
-
-/** Asks until the answer has this status. */
-function becomes(proxy: string, status: number, ms?: number): Promise<RawResponse> {
-  return eventually(
-    async () => {
-      const response = await ask(proxy).catch(() => undefined);
-      return response?.status === status && response;
-    },
-    `${status}`,
-    ms,
-  );
-}
+const { ask, becomes } = asking(scene);
 
 describe("a client that goes", () => {
   const stage = perFile();

@@ -2,36 +2,16 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
+import { asking, get } from "../harness/asking.js";
 import { eventually } from "../harness/deadline.js";
 import { type RunningServer, startAgent, startForward, startServer, startTunnel } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
-import type { RawResponse } from "../harness/raw-response.js";
 import { startEchoService, startRawService } from "../harness/raw-service.js";
 import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
-const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`;
-
-async function ask(proxy: string, path = "/item?i=1", ms?: number): Promise<RawResponse> {
-  const client = await RawClient.connect(scene, proxy);
-  client.send(get(path));
-  const response = await client.response("GET", ms);
-  client.socket.destroy();
-  return response;
-}
-
-/** Asks until the answer has this status. */
-function becomes(proxy: string, status: number, ms?: number): Promise<RawResponse> {
-  return eventually(
-    async () => {
-      const response = await ask(proxy).catch(() => undefined);
-      return response?.status === status && response;
-    },
-    `${status}`,
-    ms,
-  );
-}
+const { ask, becomes } = asking(scene);
 
 /** Flags that put a server on the ports of one that has ended. */
 const samePorts = (server: RunningServer): Record<string, string> => ({
