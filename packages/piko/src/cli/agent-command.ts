@@ -38,9 +38,9 @@ export function listenerFlags(protocol: ListenerProtocol): readonly Flag[] {
 /** Creates the commands that run an agent. */
 export function createAgentCommand(): Command {
   const command = new Command("agent")
-    .summary("run an agent that brings services to endpoints")
+    .summary("run an agent that exposes services on endpoints")
     .description(
-      "Runs an agent beside your services. It opens outbound connections to the server and forwards what arrives on its endpoints.",
+      "Runs an agent next to your services. It opens outbound connections to the server and forwards requests for its endpoints to the services.",
     )
     .addHelpText(
       "after",
@@ -52,7 +52,7 @@ Examples:
   # Forward connections to endpoint "redis" to Redis.
   piko agent tcp redis 6379
 
-  # All listeners of a file.
+  # Open all listeners in a file.
   piko agent start --config.path ./agent.yaml`,
     );
   addFileOptions(command);
@@ -67,9 +67,9 @@ function createListenCommand(protocol: ListenerProtocol): Command {
   const what = protocol === "http" ? "HTTP requests" : "TCP connections";
   const service = protocol === "http" ? "a port, host:port or a URL" : "a port or host:port";
   const command = new Command(protocol)
-    .summary(`forward ${what} of one endpoint`)
+    .summary(`forward the ${what} of one endpoint`)
     .description(
-      `Listens on one endpoint and forwards its ${what} to a service. Listeners of a file are left out.`,
+      `Listens on one endpoint and forwards its ${what} to a service. Listeners in the configuration file are ignored.`,
     )
     .argument("<endpoint>", "endpoint to listen on")
     .argument("<addr>", `address of the service: ${service}`)
@@ -82,7 +82,7 @@ Examples:
   # To a service on localhost.
   piko agent http my-endpoint 3000
 
-  # To a service on another host, by way of a server that is elsewhere.
+  # To a service on another host, through a remote server.
   piko agent http my-endpoint http://app.internal:8080/base --connect.url https://upstream.example.com`
         : `
 Examples:
@@ -110,8 +110,8 @@ Examples:
 
 function createStartCommand(): Command {
   const command = new Command("start")
-    .summary("open the listeners of the configuration file")
-    .description("Opens all listeners of the configuration file.")
+    .summary("open the listeners in the configuration file")
+    .description("Opens all listeners in the configuration file.")
     .allowExcessArguments(false)
     .addHelpText(
       "after",

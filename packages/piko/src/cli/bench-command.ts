@@ -9,17 +9,17 @@ import { runProgram } from "./run-program.js";
 /** Creates the commands that load a server. */
 export function createBenchCommand(): Command {
   const command = new Command("bench")
-    .summary("load a server and measure it")
-    .description("Loads a running server and measures how it does.");
+    .summary("measure a server under load")
+    .description("Puts load on a running server and measures its performance.");
   command.addCommand(createHttpCommand());
   return command;
 }
 
 function createHttpCommand(): Command {
   const command = new Command("http")
-    .summary("load a server with HTTP requests")
+    .summary("measure a server with HTTP requests")
     .description(
-      "Opens upstreams on a server, sends HTTP requests to them through its proxy port, and prints throughput, latencies and errors. Exits with 1 when a request failed.",
+      "Opens upstreams on a server, sends HTTP requests to them through its proxy port, and prints throughput, latencies and errors. Exits with 1 if a request failed.",
     )
     .allowExcessArguments(false)
     .addHelpText(
@@ -29,7 +29,7 @@ Examples:
   # 100,000 requests of 1 KiB by 100 clients to a server on this machine.
   piko bench http
 
-  # A deployment, with larger bodies, over few endpoints.
+  # A remote deployment, with larger bodies and few endpoints.
   piko bench http --connect.proxy-url https://proxy.example.com \\
     --connect.upstream-url https://upstream.example.com \\
     --endpoints 4 --upstreams 8 --clients 20 --requests 10000 --size 65536`,

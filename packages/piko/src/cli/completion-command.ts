@@ -22,8 +22,8 @@ const SHELLS = {
 /** Creates the command. `program`: what is completed. */
 export function createCompletionCommand(program: Command): Command {
   const command = new Command("completion")
-    .summary("complete commands and flags in a shell")
-    .description("Prints a script by which a shell completes commands and flags of piko.")
+    .summary("print a completion script for a shell")
+    .description("Prints a script that makes a shell complete the commands and flags of piko.")
     .addHelpText(
       "after",
       ["", "Examples:", ...Object.values(SHELLS).map(({ use }) => `  ${use}`)].join("\n"),

@@ -11,17 +11,15 @@ export function addFileOptions(command: Command): void {
   command.addOption(
     new Option(
       "--config.path <path>",
-      "YAML file with settings; the environment and flags win over it.",
+      "YAML file with settings. Flags and the environment override it.",
     ).helpGroup(heading),
   );
   addSwitch(
     command,
-    new Option("--config.check", "Checks the configuration, says what is wrong with it, and ends.").helpGroup(
-      heading,
-    ),
+    new Option("--config.check", "Checks the configuration, reports problems, and exits.").helpGroup(heading),
   );
   const expand =
-    "Expands $NAME, ${NAME} and ${NAME:default} in the file from the environment; $$ is a dollar.";
+    "Expands $NAME, ${NAME} and ${NAME:default} in the file from the environment; $$ is a dollar sign.";
   addSwitch(command, new Option("--config.expand-env", expand).helpGroup(heading));
 }
 

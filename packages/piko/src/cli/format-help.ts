@@ -21,7 +21,7 @@ const MOST_USED: readonly string[] = [
 ];
 
 const ENVIRONMENT =
-  "Each flag has a variable of the environment, which counts less than the flag and more than the file: PIKO_CONNECT_URL is --connect.url.";
+  "Each flag can also be set by an environment variable: PIKO_CONNECT_URL is --connect.url. Flags override the environment, and the environment overrides the file.";
 
 /** The whole help, but the examples behind it. */
 export function formatHelp(command: Command, helper: Help): string {

@@ -12,9 +12,9 @@ import { runProgram } from "./run-program.js";
 /** Creates the commands that run a forwarder. */
 export function createForwardCommand(): Command {
   const command = new Command("forward")
-    .summary("open local ports that lead to endpoints")
+    .summary("forward local TCP ports to endpoints")
     .description(
-      "Opens local TCP ports and brings their connections to endpoints, for clients that don't speak HTTP.",
+      "Opens local TCP ports and forwards their connections to endpoints, for clients that don't speak HTTP.",
     )
     .addHelpText(
       "after",
@@ -37,7 +37,7 @@ function createTcpCommand(): Command {
   const command = new Command("tcp")
     .summary("forward one port")
     .description(
-      "Opens one local port and brings its connections to an endpoint. Ports of a file are left out.",
+      "Opens one local port and forwards its connections to an endpoint. Ports in the configuration file are ignored.",
     )
     .argument("<addr>", "address to listen on: a port, which means localhost, or host:port")
     .argument("<endpoint>", "endpoint that connections go to")
@@ -65,8 +65,8 @@ Examples:
 
 function createStartCommand(): Command {
   const command = new Command("start")
-    .summary("open the ports of the configuration file")
-    .description("Opens all ports of the configuration file.")
+    .summary("open the ports in the configuration file")
+    .description("Opens all ports in the configuration file.")
     .allowExcessArguments(false)
     .addHelpText(
       "after",

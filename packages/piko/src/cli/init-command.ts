@@ -27,17 +27,17 @@ const FILES = {
 /** Creates the commands that write configuration files. */
 export function createInitCommand(): Command {
   const command = new Command("init")
-    .summary("write a configuration file to begin with")
+    .summary("write a sample configuration file")
     .description(
-      "Writes a configuration file with all settings, their defaults and what they do, as comments.",
+      "Writes a sample configuration file. All settings, with their defaults and descriptions, are in it as comments.",
     )
     .addHelpText("after", "\nExample:\n  piko init server -");
   for (const [program, { declared, name, use, values }] of Object.entries(FILES)) {
     command.addCommand(
       new Command(program)
-        .summary(`write a file for piko ${program}`)
+        .summary(`write a sample file for piko ${program}`)
         .description(
-          `Writes a configuration file for piko ${program}. A file that is there already stays as it is.`,
+          `Writes a sample configuration file for piko ${program}. An existing file isn't overwritten.`,
         )
         .argument("[path]", "where to write it; - is standard output", name)
         .allowExcessArguments(false)

@@ -10,8 +10,8 @@ import { runTool } from "./run-tool.js";
 /** Creates the commands that make keys. */
 export function createKeyCommand(): Command {
   const command = new Command("key")
-    .summary("make keys for tokens")
-    .description("Makes keys that tokens are signed with.")
+    .summary("create keys for tokens")
+    .description("Creates keys for signing tokens.")
     .addHelpText("after", "\nExample:\n  piko key create");
   command.addCommand(createCreateCommand());
   return command;
@@ -19,8 +19,8 @@ export function createKeyCommand(): Command {
 
 function createCreateCommand(): Command {
   const command = new Command("create")
-    .summary("make a secret, or a pair of keys")
-    .description("Makes a secret (32 random bytes in base64), or a private and a public key (PEM).")
+    .summary("create a secret or a key pair")
+    .description("Creates a secret (32 random bytes in base64), or a private and a public key (PEM).")
     .allowExcessArguments(false)
     .addHelpText(
       "after",

@@ -17,7 +17,9 @@ import { readVersion } from "./version.js";
 export function createProgram(): Command {
   const version = readVersion();
   const program = new Command("piko")
-    .description("A reverse proxy for services that can't be reached: they connect out, clients come in.")
+    .description(
+      "A reverse proxy for services behind NAT and firewalls: agents connect out, clients connect in.",
+    )
     // Or a command would take flags that were meant for commands below it.
     .enablePositionalOptions()
     .version(`piko version ${version}`, "-v, --version", "show the version")
@@ -55,8 +57,8 @@ function createVersionCommand(version: string): Command {
 
 function createHelpCommand(program: Command): Command {
   const command = new Command("help")
-    .summary("show the help of a command")
-    .description("Shows the help of a command, as its --help does.")
+    .summary("show help for a command")
+    .description("Shows help for a command, like its --help.")
     .argument("[command...]", "the command, such as `agent http`");
   return command.action((names: readonly string[]) => {
     let found = program;

@@ -14,7 +14,7 @@ export function createServerCommand(): Command {
   const command = new Command("server")
     .summary("run a server node")
     .description(
-      "Runs a server node: agents open tunnels to its upstream port, and clients reach their endpoints through its proxy port.",
+      "Runs a server node. Agents open tunnels to its upstream port; clients reach the agents' endpoints through its proxy port.",
     )
     .allowExcessArguments(false)
     // A node's flags mean nothing to the commands below it.
@@ -23,10 +23,10 @@ export function createServerCommand(): Command {
       "after",
       `
 Examples:
-  # A node with its default ports: 8000 to 8003.
+  # A node with the default ports, 8000 to 8003.
   piko server
 
-  # Settings from a file, with environment variables in it.
+  # Settings from a file that refers to environment variables.
   piko server --config.path ./server.yaml --config.expand-env`,
     );
   addFileOptions(command);

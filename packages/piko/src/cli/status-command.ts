@@ -18,7 +18,7 @@ export function createStatusCommand(): Command {
   const command = new Command("status")
     .summary("show the state of a running node and its cluster")
     .description(
-      "Asks a running node through its admin port: what listens on it, and what it knows of its cluster.",
+      "Shows the state of a running node: which endpoints it has, and what it knows about its cluster. It asks the node's admin port.",
     )
     .addHelpText(
       "after",
@@ -43,23 +43,23 @@ Examples:
 
 function createUpstreamCommand(): Command {
   const group = new Command("upstream")
-    .summary("what listens on the node")
-    .description("Shows what listens on the node.")
+    .summary("endpoints and agents of the node")
+    .description("Shows the endpoints and agents of the node.")
     .addHelpText("after", "\nExample:\n  piko server status upstream endpoints");
   const endpoints = new Command("endpoints")
     .summary("endpoints with their listeners")
-    .description("Shows the endpoints that are listened on at the node, with the number of listeners.")
+    .description("Shows the endpoints that agents listen on at this node, with the number of listeners.")
     .addHelpText("after", "\nExample:\n  piko server status upstream endpoints --watch");
   const agents = new Command("agents")
-    .summary("who listens, each agent once")
+    .summary("agents, each listed once")
     .description(
-      "Shows who listens at the node: each listener of an agent once, however many tunnels it has. It has the same name in the list of every node that it has a tunnel to; Go agents have none.",
+      "Shows the listeners of agents at this node, each once, regardless of its number of tunnels. A listener has the same name on every node that it has a tunnel to. Listeners of Go agents have no name.",
     )
     .addHelpText("after", "\nExample:\n  piko server status upstream agents");
   const doubtful = new Command("doubtful")
     .summary("tunnels whose agents are silent")
     .description(
-      "Shows the tunnels whose agents leave streams or pings unanswered, since when and why. Others are asked before them.",
+      "Shows the tunnels whose agents leave streams or pings unanswered, with the time and the reason. Requests use other tunnels first.",
     )
     .addHelpText("after", "\nExample:\n  piko server status upstream doubtful --watch");
   group.addCommand(endpoints.action(() => run(endpoints, (pages) => pages.upstreamEndpoints)));
@@ -70,9 +70,9 @@ function createUpstreamCommand(): Command {
 
 function createEndpointCommand(): Command {
   const command = new Command("endpoint")
-    .summary("where an endpoint is listened on")
+    .summary("nodes and agents of an endpoint")
     .description(
-      "Shows on which nodes of the cluster an endpoint is listened on, and by which agents. Each node is asked by way of the first.",
+      "Shows the nodes of the cluster on which agents listen on an endpoint, and those agents. The node that is asked forwards the question to the others.",
     )
     .argument("<id>", "id of the endpoint")
     .allowExcessArguments(false)
@@ -86,15 +86,13 @@ function createEndpointCommand(): Command {
 function createClusterCommand(): Command {
   const group = new Command("cluster")
     .summary("the nodes of the cluster and their endpoints")
-    .description("Shows the nodes of the cluster, as the node sees them.")
+    .description("Shows the nodes of the cluster, as this node sees them.")
     .addHelpText("after", "\nExample:\n  piko server status cluster nodes");
   const nodes = new Command("nodes")
     .summary("all nodes")
-    .description(
-      "Shows all nodes, with the number of their endpoints and of the upstreams that listen on them.",
-    )
+    .description("Shows all nodes, each with its number of endpoints and upstreams.")
     .addOption(
-      new Option(`--status <${STATUSES.join("|")}>`, "Shows nodes of this status only.").argParser(
+      new Option(`--status <${STATUSES.join("|")}>`, "Shows only nodes of this status.").argParser(
         parseStatus,
       ),
     )
@@ -125,12 +123,12 @@ function parseStatus(text: string): string {
 
 function createGossipCommand(): Command {
   const group = new Command("gossip")
-    .summary("what gossip has told the node")
-    .description("Shows what the node knows by gossip.")
+    .summary("gossip state of the node")
+    .description("Shows what the node has learned by gossip.")
     .addHelpText("after", "\nExample:\n  piko server status gossip nodes");
   const nodes = new Command("nodes")
     .summary("all nodes")
-    .description("Shows all nodes that gossip knows, those that have left or can't be reached too.")
+    .description("Shows all nodes known by gossip, including those that have left or are unreachable.")
     .addHelpText("after", "\nExample:\n  piko server status gossip nodes");
   nodes.action(() => run(nodes, (pages) => pages.gossipNodes));
   const node = new Command("node")

@@ -10,8 +10,8 @@ import { readVersion } from "./version.js";
 /** Creates the commands that run things to try Piko on. */
 export function createTestCommand(): Command {
   const command = new Command("test")
-    .summary("run a cluster on this machine to try things on")
-    .description("Runs things to try Piko on.")
+    .summary("run a cluster on this machine for testing")
+    .description("Runs test environments.")
     .addHelpText("after", "\nExample:\n  piko test cluster");
   command.addCommand(createClusterCommand());
   return command;
@@ -21,7 +21,7 @@ function createClusterCommand(): Command {
   const command = new Command("cluster")
     .summary("run a cluster in one process")
     .description(
-      "Runs a cluster in one process, with a load balancer in front of it that chooses a node at random for each connection. SIGHUP reads the number of nodes and the churn from the file again. Not for production.",
+      "Runs a cluster in one process, with a load balancer in front that chooses a random node for each connection. SIGHUP reloads the number of nodes and the churn from the file. Not for production.",
     )
     .allowExcessArguments(false)
     .addHelpText(
@@ -31,7 +31,7 @@ Examples:
   # Three nodes behind the default ports.
   piko test cluster
 
-  # Five nodes, of which the oldest is replaced every ten seconds.
+  # Five nodes; the oldest is replaced every ten seconds.
   piko test cluster --nodes 5 --churn.interval 10s
 
   # Change the size of a running cluster.

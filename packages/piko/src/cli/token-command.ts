@@ -19,8 +19,8 @@ const LOG_WARNINGS = { level: "warn", subsystems: [], format: "pretty" } as cons
 /** Creates the commands that make and explain tokens. */
 export function createTokenCommand(): Command {
   const command = new Command("token")
-    .summary("make and explain tokens")
-    .description("Makes tokens that servers let in, and explains those that there are.")
+    .summary("create and inspect tokens")
+    .description("Creates tokens, and explains existing ones.")
     .addHelpText("after", "\nExample:\n  piko token create --key-file secret --endpoint my-endpoint");
   command.addCommand(createCreateCommand());
   command.addCommand(createInspectCommand());
@@ -29,19 +29,19 @@ export function createTokenCommand(): Command {
 
 function createCreateCommand(): Command {
   const command = new Command("create")
-    .summary("make a token")
+    .summary("create a token")
     .description(
-      "Makes a token and prints it. The key comes from a file or the environment, never from the command line, which others can read.",
+      "Creates a token and prints it. The key is read from a file or the environment, never from the command line, which other users can see.",
     )
     .allowExcessArguments(false)
     .addHelpText(
       "after",
       `
 Examples:
-  # For an agent: an hour, one endpoint and those of a team.
+  # For an agent: valid for an hour, for one endpoint and those of a team.
   piko token create --key-file secret --endpoint my-endpoint --endpoint 'team-a-*' --lifetime 1h
 
-  # For a client, by a private key, for good.
+  # For a client: signed with a private key, never expires.
   piko token create --key-file key.pem --subject reports --lifetime 0`,
     );
   const flags = listFlags(TOKEN_CREATE);
@@ -65,11 +65,11 @@ Examples:
 
 function createInspectCommand(): Command {
   const command = new Command("inspect")
-    .summary("explain a token")
+    .summary("inspect a token")
     .description(
-      "Says what a token holds and when it expires, and with a server's configuration for each port whether it is let in and, if not, why. Reads a file, or standard input.",
+      "Shows what a token contains and when it expires. With a server's configuration, also shows for each port whether the token is accepted, and if not, why. Reads a file or standard input.",
     )
-    .argument("[file]", "file with the token; standard input by default")
+    .argument("[file]", "file with the token; default: standard input")
     .allowExcessArguments(false)
     .addHelpText(
       "after",
@@ -106,7 +106,7 @@ Examples:
 /** The contents of a file, or of standard input. */
 function readInput(path: string | undefined): string {
   if (path !== undefined && /^(?:Bearer )?eyJ[\w-]*\./.test(path)) {
-    throw new Error("is a token, not a file: on standard input others of the machine can't read it");
+    throw new Error("is a token, not a file: pass it on standard input, where other users can't see it");
   }
   try {
     return readFileSync(path ?? 0, "utf8");

@@ -20,13 +20,13 @@ export interface AccessLogConfig {
 
 function headerFilter(what: string): Section<HeaderFilterConfig> {
   return section(
-    `Which ${what} header fields the access log shows: those that are known to hold no secrets, unless one of the lists says otherwise.`,
+    `Which ${what} header fields the access log shows. By default, only fields known to hold no secrets.`,
     {
       blockList: strings(
-        `Names of ${what} header fields that are left out, too, in any case. Excludes the allow list.`,
+        `Names of ${what} header fields to leave out as well; case is ignored. Can't be combined with the allow list.`,
       ),
       allowList: strings(
-        `Names of the only ${what} header fields that are shown, in any case; values of those whose names speak of a secret are redacted even so. Excludes the block list.`,
+        `Names of the only ${what} header fields to show; case is ignored. Values of fields whose names suggest a secret are still redacted. Can't be combined with the block list.`,
       ),
     },
     (filter, report) => {
@@ -38,13 +38,13 @@ function headerFilter(what: string): Section<HeaderFilterConfig> {
 }
 
 /** Declares `access_log`. */
-export const ACCESS_LOG: Section<AccessLogConfig> = section("One log line for each request.", {
+export const ACCESS_LOG: Section<AccessLogConfig> = section("The access log: one line per request.", {
   level: choice(
     LOG_LEVELS,
     "info",
-    "Level of the lines, which log.level has to let through. Requests that failed with a status of 500 or more are at least `warn`.",
+    "Level of the lines; log.level must include it. Requests with a status of 500 or more are logged at least at `warn`.",
   ),
   requestHeaders: headerFilter("request"),
   responseHeaders: headerFilter("response"),
-  disable: bool("Logs no requests."),
+  disable: bool("Turns the access log off."),
 });

@@ -85,11 +85,11 @@ type ListenerSettings = Omit<ListenerConfig, "addr"> & { readonly addr: string }
 
 const maxIdleConns: Field<number> = integer(
   100,
-  "Idle connections to the service that are kept for reuse. 0 means the default of 100, -1 no limit.",
+  "Maximum idle connections to the service that are kept for reuse. 0 means the default of 100, -1 no limit.",
   { min: -1 },
 );
 
-const HTTP_CLIENT: Section<HttpClientConfig> = section("Connections to the service; HTTP only.", {
+const HTTP_CLIENT: Section<HttpClientConfig> = section("Connections to the service. HTTP only.", {
   keepAliveTimeoutMs: duration("30s", "Interval of TCP keep-alive probes on connections to the service."),
   idleConnTimeoutMs: duration(
     "1m30s",
@@ -101,16 +101,16 @@ const HTTP_CLIENT: Section<HttpClientConfig> = section("Connections to the servi
   },
   maxResponseHeaderBytes: bytes(
     262_144,
-    "Largest response head of the service. A larger one is a 502. Nodes have a limit of their own (`proxy.limits.max_response_header_bytes`).",
+    "Maximum size of the service's response head. A larger one is answered with 502. Nodes have their own limit (`proxy.limits.max_response_header_bytes`).",
     { min: 1_024, max: 16_777_216 },
   ),
   disableCompression: bool(
-    "Accepted for compatibility, and without effect: compressed responses are always passed on as the service sent them.",
+    "Accepted for compatibility, and without effect: compressed responses are always passed on unchanged.",
   ),
 });
 
 const hostHeader: Field<string> = text(
-  "The `Host` that the service sees; HTTP only: a value, or `rewrite` for the service's own address, as development servers such as Vite ask for. By default it is the one that the client sent.",
+  "The `Host` header that the service receives: a value, or `rewrite` for the service's own address, which development servers such as Vite require. By default, the client's `Host` is passed on. HTTP only.",
 );
 
 const HOST_HEADER: Field<string> = {
@@ -121,17 +121,17 @@ const HOST_HEADER: Field<string> = {
 };
 
 const LISTENER_SETTINGS: Section<ListenerSettings> = section(
-  "An endpoint to listen on, and the service behind it.",
+  "An endpoint to listen on, and its service.",
   {
     endpointId: ENDPOINT_ID,
     addr: requiredAddress(
       "Address of the service: a port, `host:port`, or for HTTP a URL such as `https://host/path`.",
       (text) => parseServiceAddress(text, "http"),
     ),
-    protocol: choice(["http", "tcp"], "http", "What the endpoint carries."),
+    protocol: choice(["http", "tcp"], "http", "Protocol of the endpoint."),
     timeoutMs: duration(
       "10s",
-      "Time to connect to the service and, for HTTP, to get its response head; after that the client gets 504. It never cuts a body or an upgraded connection.",
+      "Time to connect to the service and, for HTTP, to receive its response head; after that the client gets 504. It never cuts a body or an upgraded connection.",
       { min: "1ns" },
     ),
     hostHeader: HOST_HEADER,
@@ -176,36 +176,36 @@ export const AGENT: Section<AgentConfig> = section("Configuration of `piko agent
       tenantId: text("Tenant that the agent belongs to."),
       timeoutMs: duration(
         "30s",
-        "Time for the first connection of each listener, with its attempts; after that the agent gives up. Later reconnects go on for good.",
+        "Time to connect each listener for the first time, including retries. After that, the agent exits. Once connected, a listener reconnects without a time limit.",
         { min: "1ns" },
       ),
       tunnels: integer(
         DEFAULT_TUNNELS,
-        "To how many nodes of the cluster each listener keeps a tunnel: when one is lost, requests go on over the others. As many as there are, where the cluster has fewer. Each costs the node and the agent what an idle tunnel costs.",
+        "Number of nodes that each listener keeps a tunnel to. When one tunnel is lost, requests use the others. If the cluster has fewer nodes, one tunnel per node. Each further tunnel costs the node and the agent the memory of an idle tunnel.",
         { min: 1, max: MAX_TUNNELS },
       ),
       tls: clientTls("the server"),
       proxyUrl: optionalProxyUrl(
         ["http", "https"],
-        "URL of a forward proxy to reach the server through, such as `http://user:password@proxy:3128`. Proxy settings of the environment are not used.",
+        "URL of a forward proxy through which to reach the server, such as `http://user:password@proxy:3128`. Proxy settings in the environment are not used.",
       ),
     },
     checkToken,
   ),
-  server: section("The agent's own port, with health, readiness and metrics.", {
+  server: section("The agent's own HTTP port, with health, readiness and metrics.", {
     enabled: bool("Opens the port."),
-    bindAddr: address(":5000", "Address to listen on for requests of its pages."),
+    bindAddr: address(":5000", "Address to listen on."),
   }),
   log: LOG,
   gracePeriodMs: duration(
     "1m0s",
-    "Time for requests in flight when the agent stops; what is left after it is cut.",
+    "Time for requests in progress to finish when the agent stops. Whatever is left then is cut.",
     {
       min: "1ns",
     },
   ),
   listeners: list(
-    "Endpoints to listen on. `agent http` and `agent tcp` take theirs from the command line instead.",
+    "Endpoints to listen on. `agent http` and `agent tcp` take theirs from the command line.",
     LISTENER,
   ),
 });

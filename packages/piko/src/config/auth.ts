@@ -65,14 +65,12 @@ const JWKS: Section<JwksConfig> = section(
   "Public keys as a JSON Web Key Set. Excludes the other keys.",
   {
     endpoint: {
-      ...text(
-        "Address of the key set: an https, http or file URL. Over http anybody on the way can put a key of their own into it.",
-      ),
+      ...text("URL of the key set: https, http or file. Over http, anyone on the path can replace the keys."),
       type: "url",
     },
     cacheTtlMs: duration(
       "1h0m0s",
-      "How long fetched keys count as fresh. They are fetched again ahead of that; while that fails the last ones go on counting. 0 is the default.",
+      "How long fetched keys are cached. They are refreshed before that; while refreshing fails, the last keys stay in use. 0 is the default.",
     ),
     timeoutMs: duration("10s", "Time for one fetch of the key set. 0 is the default."),
   },
@@ -84,31 +82,31 @@ const JWKS: Section<JwksConfig> = section(
 
 const TOKEN_FIELDS = {
   hmacSecretKey: secret(
-    "Secret that HS256, HS384 and HS512 tokens are signed with: its bytes as they are, without any decoding.",
+    "Secret for HS256, HS384 and HS512 tokens. Its bytes are used as they are, without decoding.",
   ),
   hmacSecretKeyFile: file(
-    "File with that secret, in place of hmac_secret_key. One line feed at its end doesn't count. The file is watched.",
+    "File with the secret, instead of hmac_secret_key. One line feed at the end is ignored. The file is watched.",
   ),
   hmacSecretKeyFiles: files(
-    "Files with secrets that all count, up to 8, in place of the two above: one is replaced by adding the next one, having tokens made with that, and taking the old one out. Two may hold the same. The files are watched.",
+    "Up to 8 files with one secret each, instead of the two settings above. Every secret is accepted. To replace one: add the new one, issue tokens with it, then remove the old one. Two files may hold the same secret. The files are watched.",
   ),
-  rsaPublicKey: text("Public key of RS256, RS384 and RS512 tokens, as PEM text, 2,048 bits at least."),
-  rsaPublicKeyFile: file("File with that key, in place of rsa_public_key. The file is watched."),
+  rsaPublicKey: text("Public key for RS256, RS384 and RS512 tokens, as PEM text. At least 2,048 bits."),
+  rsaPublicKeyFile: file("File with the key, instead of rsa_public_key. The file is watched."),
   ecdsaPublicKey: text(
-    "Public key of ES256, ES384 or ES512 tokens (on curve P-256, P-384 or P-521), as PEM text.",
+    "Public key for ES256, ES384 or ES512 tokens (curve P-256, P-384 or P-521), as PEM text.",
   ),
-  ecdsaPublicKeyFile: file("File with that key, in place of ecdsa_public_key. The file is watched."),
-  audience: text("Audience that tokens have to name (`aud`). Empty: any, or none."),
-  issuer: text("Issuer that tokens have to name (`iss`). Empty: any, or none."),
+  ecdsaPublicKeyFile: file("File with the key, instead of ecdsa_public_key. The file is watched."),
+  audience: text("Audience that tokens must name (`aud`). Empty: not checked."),
+  issuer: text("Issuer that tokens must name (`iss`). Empty: not checked."),
   leewayMs: duration(
     "0s",
-    "How far the clocks of this node and of who makes tokens may differ: tokens count so much before their `nbf` and after their `exp`.",
+    "Allowed clock difference between this node and the issuer. Tokens are accepted this long before their `nbf` and after their `exp`.",
   ),
   disableDisconnectOnExpiry: bool(
-    "Lets a tunnel go on when the token that it was opened with expires. It has no meaning for requests.",
+    "Keeps a tunnel open when the token that it was opened with expires. Has no effect on requests.",
   ),
   revokedFile: file(
-    "File of tokens that no longer count, by their `jti` or `sub`, one a line; empty lines and those that begin with # don't count. The file is watched.",
+    "File that lists revoked tokens, one `jti` or `sub` per line. Empty lines and lines that begin with # are ignored. The file is watched.",
   ),
   jwks: JWKS,
 };
@@ -117,7 +115,7 @@ const PORT_FIELDS = {
   ...TOKEN_FIELDS,
   maxPending: countLimit(
     4_096,
-    "Most requests that wait until their token has been verified; tokens that were seen before don't wait. Further ones get 503. 0 is no limit.",
+    "Maximum requests waiting for their token to be verified. Tokens that were verified before don't wait. Further requests get 503. 0 is no limit.",
   ),
 };
 
@@ -133,7 +131,7 @@ export const UPSTREAM_AUTH: Section<UpstreamAuthConfig> = section<UpstreamAuthCo
     ...PORT_FIELDS,
     expiryGraceMs: duration(
       "5s",
-      "Time for what is under way on a tunnel whose token has expired, or whose token or client certificate no longer counts; then it is cut.",
+      "Time for requests in progress on a tunnel whose token has expired or been revoked, or whose client certificate is no longer accepted. Then the tunnel is cut.",
     ),
   },
   checkKeys,
@@ -145,7 +143,7 @@ export const ADMIN_AUTH: Section<AdminAuthConfig> = section<AdminAuthConfig>(
   {
     ...PORT_FIELDS,
     exemptProbes: bool(
-      "Answers `/health` and `/ready` without a token, which probes don't have. With `?forward=` they need one all the same.",
+      "Answers `/health` and `/ready` without a token, since probes have none. With `?forward=` a token is still required.",
       true,
     ),
   },
@@ -153,23 +151,26 @@ export const ADMIN_AUTH: Section<AdminAuthConfig> = section<AdminAuthConfig>(
 );
 
 const TENANT: Section<TenantConfig> = section("One tenant.", {
-  id: text("Name that its agents send in `x-piko-tenant-id` (`connect.tenant_id`)."),
-  auth: section("Which tokens are the tenant's.", TOKEN_FIELDS, checkKeys),
+  id: text("Name that the tenant's agents send in `x-piko-tenant-id` (`connect.tenant_id`)."),
+  auth: section("Keys and claims of the tenant's tokens.", TOKEN_FIELDS, checkKeys),
   endpoints: strings(
-    "Endpoints that are the tenant's: ids, in which `*` stands for any characters. Its agents may listen on no others. Empty: on all, also on those of other tenants.",
+    "Endpoint ids that the tenant's agents may listen on; `*` matches any characters. Empty: all endpoints, including those of other tenants.",
   ),
-  maxTunnels: countLimit(0, "Most tunnels of the tenant on this node. 0 is no limit."),
-  maxEndpoints: countLimit(0, "Most endpoints that the tenant listens on at this node. 0 is no limit."),
+  maxTunnels: countLimit(0, "Maximum tunnels of the tenant on this node. 0 is no limit."),
+  maxEndpoints: countLimit(0, "Maximum endpoints of the tenant on this node. 0 is no limit."),
   requestsPerSecond: countLimit(
     0,
-    "Most requests in a second to all endpoints of the tenant together, on the node that its agents are connected to. Further ones get 429. 0 is no limit.",
+    "Maximum requests per second to all endpoints of the tenant together, counted on each node that its agents are connected to. Further ones get 429. 0 is no limit.",
   ),
-  requestsPerSecondPerEndpoint: countLimit(0, "The same for each of its endpoints by itself. 0 is no limit."),
+  requestsPerSecondPerEndpoint: countLimit(
+    0,
+    "Maximum requests per second to each endpoint of the tenant, counted in the same way. 0 is no limit.",
+  ),
 });
 
 /** Declares the list of tenants. */
 export const TENANTS: List<readonly TenantConfig[]> = list(
-  "Tenants of the upstream port. Where there are any, each agent has to name its own, whose keys check its token. Tenants that are added, changed or taken out of the file count without a restart.",
+  "Tenants of the upstream port. If there are any, each agent must name its tenant, and its token is checked against that tenant's keys. Tenants can be added, changed and removed without a restart.",
   TENANT,
 );
 
@@ -224,7 +225,7 @@ const MIN_RSA_BITS = 2_048;
 const CURVES: ReadonlySet<string> = new Set(["prime256v1", "secp384r1", "secp521r1"]);
 
 function description(port: string): string {
-  return `Who may use ${port}: with a key set, only who sends a token (\`Authorization: Bearer ...\`) that was signed with it. Without, everybody.`;
+  return `Authentication on ${port}. If a key is set, requests need a token signed with it (\`Authorization: Bearer ...\`). Without a key, everyone is let in.`;
 }
 
 /** Each key as text, and as a file; their names in files. */

@@ -28,7 +28,7 @@ export interface BenchConfig {
 /** Declares the benchmark's configuration. */
 export const BENCH: Section<BenchConfig> = section<BenchConfig>("Configuration of `piko bench`.", {
   requests: integer(100_000, "Requests to send in all.", { min: 1 }),
-  clients: integer(100, "Clients, each with a connection of its own and one request at a time.", {
+  clients: integer(100, "Clients, each with its own connection and one request at a time.", {
     min: 1,
   }),
   endpoints: integer(100, "Endpoints that requests go to in turn: endpoint-0, endpoint-1 and so on.", {
@@ -36,7 +36,7 @@ export const BENCH: Section<BenchConfig> = section<BenchConfig>("Configuration o
   }),
   upstreams: integer(
     100,
-    "Upstreams, each with a tunnel of its own, spread evenly over the endpoints. With fewer upstreams than endpoints, requests go to as many endpoints as have one.",
+    "Upstreams, each with its own tunnel, spread evenly over the endpoints. With fewer upstreams than endpoints, requests go only to endpoints that have one.",
     { min: 1 },
   ),
   size: integer(1024, "Bytes of each request's body; the upstreams answer with the same.", { min: 0 }),

@@ -14,15 +14,15 @@ export interface ClientTlsConfig {
 /** Declares a `tls` section for connections to `peer`. */
 export function clientTls(peer: string): Section<ClientTlsConfig> {
   return section(
-    `TLS of connections to ${peer}.`,
+    `TLS for connections to ${peer}.`,
     {
-      cert: file(`PEM file of the client certificate that is shown to ${peer}; needs the key too.`),
-      key: file("PEM file of the client certificate's private key."),
+      cert: file(`PEM file with the client certificate to present to ${peer}; requires the key.`),
+      key: file("PEM file with the client certificate's private key."),
       rootCas: file(
-        `PEM file of the authorities that ${peer} is verified against, in place of the built-in ones.`,
+        `PEM file with the certificate authorities to verify ${peer} against, instead of the built-in ones.`,
       ),
       insecureSkipVerify: bool(
-        `Accepts any certificate of ${peer}. Anybody in between can then read and change what is sent.`,
+        `Accepts any certificate of ${peer}. Anyone in between can then read and change the traffic.`,
       ),
     },
     (tls, report) => {

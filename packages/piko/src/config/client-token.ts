@@ -17,12 +17,12 @@ export function tokenFields(description: string): { token: Field<string>; tokenF
   return {
     token: {
       ...secret(
-        `${description} Other users of the machine may see what is on a command line: a file or the environment is safer.`,
+        `${description} Other users of the machine may be able to see command lines: a file or the environment is safer.`,
       ),
       insteadOf: "tokenFile",
     },
     tokenFile: {
-      ...file("File with the token, in place of the text; read anew for each connection."),
+      ...file("File with the token, instead of the token itself. Read again for each connection."),
       insteadOf: "token",
     },
   };

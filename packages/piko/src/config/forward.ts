@@ -70,7 +70,7 @@ export const FORWARD: Section<ForwardConfig> = section("Configuration of `piko f
       ...tokenFields("Token that the forwarder authenticates with."),
       timeoutMs: duration(
         "30s",
-        "Time for one connection to be brought to the endpoint; after that it is closed.",
+        "Time to connect to the endpoint; after that, the local connection is closed.",
         {
           min: "1ns",
         },
@@ -79,12 +79,12 @@ export const FORWARD: Section<ForwardConfig> = section("Configuration of `piko f
     },
     checkToken,
   ),
-  limits: section("What local clients may cause.", {
+  limits: section("Limits on local clients.", {
     maxConnections: countLimit(
       16_384,
-      "Most connections at a time, of all ports together. Each takes two open files; a further one is reset. 0: no limit.",
+      "Maximum concurrent connections over all ports. Each uses two file descriptors. Further ones are reset. 0 is no limit.",
     ),
   }),
   log: LOG,
-  ports: list("Ports to listen on. `forward tcp` takes its own from the command line instead.", FORWARD_PORT),
+  ports: list("Ports to listen on. `forward tcp` takes its port from the command line.", FORWARD_PORT),
 });

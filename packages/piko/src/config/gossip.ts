@@ -31,38 +31,38 @@ const LEAST_ENCRYPTED_PACKET_BYTES = 640;
 /** Declares the settings of the gossip port; `inferred` says what its address is by default. */
 export function gossip(inferred: string): Section<GossipConfig> {
   return section<GossipConfig>(
-    "The port, UDP and TCP, by which nodes find each other.",
+    "The gossip port (UDP and TCP), over which nodes find each other.",
     {
       bindAddr: address(":8003", "Address to listen on for gossip."),
       advertiseAddr: optionalAddress(`Address that other nodes gossip with. ${inferred}`),
       intervalMs: duration(
         "100ms",
-        "Time between rounds of gossip. A node that has stopped answering is left out after 30 of them.",
+        "Time between gossip rounds. A node that doesn't answer is considered unreachable after 30 rounds.",
         { min: "1ms" },
       ),
-      maxPacketSize: bytes(1_400, "Largest datagram to send.", { min: 512, max: 65_507 }),
+      maxPacketSize: bytes(1_400, "Maximum size of a datagram to send.", { min: 512, max: 65_507 }),
       maxStateBytes: bytesLimit(
         128 * 1_024 * 1_024,
-        "Memory for what other nodes announce, 400 bytes and more for each endpoint of each node; one node gets a quarter at most. What there is no room for isn't found through this node. 0: no limit.",
+        "Maximum memory for the state of other nodes: at least 400 bytes per endpoint and node. A single node gets a quarter at most. Endpoints that don't fit can't be reached through this node. 0 is no limit.",
       ),
       encryption: choice(
         ["off", "accept", "prefer", "required"],
         "off",
-        "Whether gossip is encrypted, so that only nodes with a key take part. `off` sends and takes plain gossip, as Go nodes do; `accept` sends plain gossip and takes both; `prefer` sends encrypted gossip and takes both; `required` sends and takes nothing else. A cluster goes from one to the next, never past one. Only `required` keeps others out.",
+        "Whether gossip is encrypted, so that only nodes with a key take part. `off` sends and accepts plain gossip, as Go nodes do; `accept` sends plain and accepts both; `prefer` sends encrypted and accepts both; `required` sends and accepts encrypted only. Move a cluster from one mode to the next in this order, without skipping any. Only `required` keeps others out.",
       ),
       secretKeys: keys(
-        "Keys that gossip is encrypted by: 32 random bytes in base64 each. The first one encrypts, all of them decrypt, so that a key can be replaced: add the new one everywhere, move it to the front, take out the old one.",
+        "Keys for encrypted gossip, 32 random bytes in base64 each. The first key encrypts, all of them decrypt. To replace a key: add the new one on every node, move it to the front, then remove the old one.",
       ),
       secretKeyFiles: files(
-        "Files with these keys, one each, in place of secret_keys. The files are watched: what changes in them counts without a restart.",
+        "Files with one key each, instead of secret_keys. The files are watched: changes apply without a restart.",
       ),
       maxClockSkewMs: duration(
         "1m0s",
-        "By how much the clocks of two nodes may differ where gossip is encrypted. For as long a message that somebody has copied is looked for among those that were seen.",
+        "Maximum clock difference between two nodes with encrypted gossip. Messages are remembered for this long to detect replays.",
         { min: "1s" },
       ),
       allowedCidrs: addressRanges(
-        "Addresses and networks that gossip is exchanged with, such as 10.0.0.0/8. Packets and connections of others are dropped unread, and nothing is sent to them. Empty: all.",
+        "Addresses and networks to exchange gossip with, such as 10.0.0.0/8. Packets and connections from other addresses are dropped unread, and nothing is sent to them. Empty: all.",
       ),
     },
     ({ encryption, maxPacketSize, secretKeyFiles, secretKeys }, report) => {

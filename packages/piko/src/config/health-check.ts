@@ -17,20 +17,24 @@ export interface HealthCheckConfig {
 
 /** Declares `health_check` of a listener. */
 export const HEALTH_CHECK: Section<HealthCheckConfig> = section<HealthCheckConfig>(
-  "Whether the service is well: while it isn't, the listener has no tunnel, so that requests go to other agents of the endpoint. Off unless `path` or `tcp` is given.",
+  "Health check of the service. While it fails, the listener has no tunnel, so that requests go to other agents of the endpoint. Off unless `path` or `tcp` is set.",
   {
     path: optionalText(
       "path",
-      "Path that is asked for by GET: a status from 200 to 399 is a service that is well.",
+      "Path to request with GET. The service is healthy if it answers with a status from 200 to 399.",
       parsePath,
     ),
-    tcp: bool("A service is well that takes connections."),
-    intervalMs: duration("5s", "Time from the end of one check to the next.", { min: "100ms" }),
-    timeoutMs: duration("2s", "Time that a check may take.", { min: "1ms" }),
-    unhealthyThreshold: integer(3, "Checks in a row that fail before the listener gives its tunnels up.", {
+    tcp: bool("The service is healthy if it accepts a TCP connection."),
+    intervalMs: duration("5s", "Time from the end of one check to the start of the next.", { min: "100ms" }),
+    timeoutMs: duration("2s", "Time limit for one check.", { min: "1ms" }),
+    unhealthyThreshold: integer(3, "Consecutive failed checks before the listener closes its tunnels.", {
       min: 1,
     }),
-    healthyThreshold: integer(2, "Checks in a row that succeed before it opens them again.", { min: 1 }),
+    healthyThreshold: integer(
+      2,
+      "Consecutive successful checks before the listener opens its tunnels again.",
+      { min: 1 },
+    ),
   },
   ({ path, tcp }, report) => {
     if (tcp && path !== "") report(["tcp"], "must not be set together with path, which says more");

@@ -17,44 +17,44 @@ export interface ProxyHttp2Config {
 }
 
 export const HTTP2: Section<ProxyHttp2Config> = section(
-  "What one HTTP/2 connection of a client may ask for; the limits of proxy.http and proxy.limits are its requests', too. What goes over a limit is counted in piko_proxy_limited_total.",
+  "HTTP/2 for clients, and limits per connection. The limits of proxy.http and proxy.limits apply to HTTP/2 requests too. What exceeds a limit is counted in piko_proxy_limited_total.",
   {
     enabled: bool(
-      "Whether clients may speak HTTP/2: by ALPN where the port has TLS, by prior knowledge (h2c) where it has none. Without it all of them speak HTTP/1.1.",
+      "Accepts HTTP/2: by ALPN if the port has TLS, by prior knowledge (h2c) if it hasn't. If false, clients use HTTP/1.1.",
       true,
     ),
     maxConcurrentStreams: integer(
       128,
-      "Most requests under way on a connection. Clients are told and send no more; one that does has them refused, and may send them again.",
+      "Maximum concurrent requests per connection. Clients are told this limit; requests above it are refused in a way that clients may retry (REFUSED_STREAM).",
       { min: 1 },
     ),
     maxHeaderTableBytes: bytes(
       4_096,
-      "Most memory of a connection for fields that its client doesn't send again (the dynamic table of HPACK).",
+      "Maximum memory per connection for compressed header fields (the dynamic table of HPACK).",
       { min: 0, max: 65_536 },
     ),
     streamWindowBytes: bytes(
       262_144,
-      "Most bytes of one request body that wait for the service. The client of a slow service stops there.",
+      "Maximum bytes of a request body buffered for the service. The client pauses at the limit until the service has read more.",
       { min: 65_535, max: 16_777_216 },
     ),
     connectionWindowBytes: bytes(
       1_048_576,
-      "Most bytes of request bodies that wait on a connection, all its requests together. At least stream_window_bytes.",
+      "Maximum bytes of request bodies buffered per connection, over all its requests. At least stream_window_bytes.",
       { min: 65_535, max: 67_108_864 },
     ),
     maxUnsentBytes: bytesLimit(
       268_435_456,
-      "Most bytes of responses that wait for windows of their clients, all connections together. Each response holds a quarter of a MiB at most, while its client takes nothing of it. Above the limit, such responses are cut. 0 is no limit.",
+      "Maximum bytes of responses buffered because clients' flow-control windows are full, over all connections. A single response buffers at most 256 KiB. Above the limit, such responses are cut. 0 is no limit.",
     ),
     maxResets: integer(
       1_000,
-      "Most requests of a connection that its client may take back, or get wrong, within 10 seconds. Further ones end the connection: it costs a client nothing to begin and to cancel requests without end.",
+      "Maximum requests per connection that the client cancels or that are malformed, within 10 seconds. Above it, the connection is closed. This stops clients that open and cancel requests in a loop (rapid reset).",
       { min: 1 },
     ),
     maxControlFrames: integer(
       10_000,
-      "Most frames of a connection that carry nothing (settings, pings, priorities, window updates, empty ones) within 10 seconds, and two more for each frame that its client is sent. Further ones end the connection.",
+      "Maximum control frames per connection within 10 seconds (settings, pings, priorities, window updates, empty frames), plus two for each frame sent to the client. Above it, the connection is closed.",
       { min: 10 },
     ),
   },

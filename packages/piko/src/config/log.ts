@@ -20,14 +20,14 @@ export interface LogConfig {
 }
 
 /** Declares `log`. */
-export const LOG: Section<LogConfig> = section("What is logged on stderr, and how.", {
-  level: choice(LOG_LEVELS, "info", "Least important level that is logged."),
+export const LOG: Section<LogConfig> = section("The log, which goes to stderr.", {
+  level: choice(LOG_LEVELS, "info", "Lowest level that is logged."),
   subsystems: strings(
-    "Subsystems that are logged at every level, whatever log.level says, by their exact names as in the log, such as `proxy.http`.",
+    "Subsystems to log at every level, regardless of log.level. Names are exact, as they appear in the log, such as `proxy.http`.",
   ),
   format: choice(
     ["auto", "json", "pretty"],
     "auto",
-    "One JSON object a line for machines, or short lines for people. `auto` is `pretty` when stderr is a terminal, else `json`.",
+    "One JSON object per line for machines, or short lines for people. `auto` is `pretty` if stderr is a terminal, otherwise `json`.",
   ),
 });

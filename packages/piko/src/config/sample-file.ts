@@ -12,7 +12,7 @@ export function sampleFile(declared: Section, values: Readonly<Record<string, st
   const head = [
     `# ${use}`,
     "#",
-    "# Behind one # is a setting with its default, to be uncommented; behind two is what it does.",
+    "# ## describes the setting below it. # shows a setting with its default: uncomment it to change it.",
     "",
   ];
   const text = [...head, ...sectionLines(declared, values, "", 0)].join("\n");

@@ -36,10 +36,10 @@ export function hasTls({ cert }: CertificateConfig): boolean {
 }
 
 const CERTIFICATE: Section<CertificateConfig> = section(
-  "A further certificate, for the names that it is made out to.",
+  "An additional certificate, for the names that it lists.",
   {
-    cert: file("PEM file of the certificate, with those in between it and the authority behind it."),
-    key: file("PEM file of the certificate's private key."),
+    cert: file("PEM file with the certificate, followed by its intermediate certificates."),
+    key: file("PEM file with the certificate's private key."),
   },
   ({ cert, key }, report) => {
     if (cert === "") report(["cert"], "is required");
@@ -50,46 +50,52 @@ const CERTIFICATE: Section<CertificateConfig> = section(
 /** Declares the `tls` section of a port: "the proxy port". `usesClient`: nodes connect to this port of each other. */
 export function serverTls(port: string, usesClient: boolean): Section<ServerTlsConfig> {
   const clients = usesClient
-    ? `TLS of connections to ${port} of other nodes.`
-    : `Nodes don't connect to ${port} of each other: taken, because Go Piko takes it, and not used.`;
+    ? `TLS for connections to ${port} of other nodes.`
+    : `Accepted for compatibility with Go Piko, and without effect: nodes don't connect to each other's ${port}.`;
   return section(
-    `TLS of ${port}. Certificates, keys and authorities are read again when their files change.`,
+    `TLS for ${port}. Certificates, keys and authorities are reloaded when their files change.`,
     {
       cert: file(
-        `PEM file of the certificate of ${port}, with those in between it and the authority behind it. Turns TLS on; needs the key too.`,
+        `PEM file with the certificate of ${port}, followed by its intermediate certificates. Turns TLS on; requires the key.`,
       ),
-      key: file("PEM file of the certificate's private key."),
+      key: file("PEM file with the certificate's private key."),
       clientCas: file(
-        "PEM file of authorities. With it, whoever connects has to show a certificate that one of them has signed.",
+        "PEM file with certificate authorities. If set, whoever connects must present a certificate signed by one of them.",
       ),
       certificates: list(
-        "Further certificates. The name that a client asks for (SNI) chooses among them; where none fits it gets the one above.",
+        "Additional certificates, selected by the name that the client asks for (SNI). If none matches, the certificate above is used.",
         CERTIFICATE,
       ),
-      minVersion: choice(["1.2", "1.3"], "1.2", "Oldest version of TLS that is spoken."),
+      minVersion: choice(["1.2", "1.3"], "1.2", "Minimum TLS version."),
       mode: choice(
         ["required", "optional"],
         "required",
-        `Whether everything has to be TLS. \`optional\` takes plain connections too, told apart by their first byte, while TLS is being turned on or off; they need no certificate, whatever client_cas says.`,
+        `Whether TLS is required. \`optional\` also accepts plain connections, recognised by their first byte; use it while you turn TLS on or off. Plain connections need no certificate, whatever client_cas says.`,
       ),
-      reloadIntervalMs: duration("10s", "How often the files are compared with what is in force.", {
+      reloadIntervalMs: duration("10s", "How often the files are checked for changes.", {
         min: "100ms",
       }),
-      handshakeTimeoutMs: duration("10s", "Time for a handshake, from the connection on.", { min: "1ms" }),
-      maxHandshakes: countLimit(1_024, "Most handshakes under way. Further connections are closed."),
+      handshakeTimeoutMs: duration(
+        "10s",
+        "Time for a handshake, counted from when the connection is accepted.",
+        { min: "1ms" },
+      ),
+      maxHandshakes: countLimit(1_024, "Maximum handshakes in progress. Further connections are closed."),
       maxHandshakesPerClient: countLimit(
         256,
-        "Most handshakes under way of one address, or of one IPv6 network of 64 bits. Further connections are closed. Addresses in proxy.trusted_proxies have no such limit.",
+        "Maximum handshakes in progress per address, or per IPv6 /64 network. Further connections are closed. Addresses in proxy.trusted_proxies are exempt.",
       ),
       client: section(
         clients,
         {
-          cert: file("PEM file of the certificate that is shown; needs the key too."),
-          key: file("PEM file of that certificate's private key."),
-          rootCas: file("PEM file of the authorities to verify by, in place of the built-in ones."),
-          serverName: text("Name that the certificate has to be made out to; by default the host."),
+          cert: file("PEM file with the client certificate to present; requires the key."),
+          key: file("PEM file with the client certificate's private key."),
+          rootCas: file(
+            "PEM file with the certificate authorities to verify against, instead of the built-in ones.",
+          ),
+          serverName: text("Name that the peer's certificate must match. The default is the host."),
           insecureSkipVerify: bool(
-            "Accepts any certificate. Anybody in between can then read and change what is sent.",
+            "Accepts any certificate. Anyone in between can then read and change the traffic.",
           ),
         },
         (client, report) => {

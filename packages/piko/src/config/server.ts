@@ -140,76 +140,80 @@ export interface ServerConfig {
 }
 
 const INFERRED =
-  "By default the address that the port listens on; when that is all interfaces, the host's first private address.";
+  "The default is the address that the port listens on, or the host's first private address if it listens on all interfaces.";
 
 const HTTP: Section<ProxyHttpConfig> = section("Limits of client connections. A time limit of 0 is none.", {
   readTimeoutMs: duration(
     "10s",
-    "Longest pause of a client while more of its request body is expected. It limits pauses, not the whole body, so slow uploads live as long as they move.",
+    "Longest pause while the client is sending a request body. It limits pauses, not the whole body, so a slow upload may take as long as it needs.",
   ),
   readHeaderTimeoutMs: duration(
     "10s",
-    "Time for a client to send a whole request head, from its first byte.",
+    "Time for a client to send a whole request head, counted from its first byte.",
   ),
   writeTimeoutMs: duration(
     "10s",
-    "Longest time that a client may take no byte of a response that is waiting for it. It limits pauses, not the whole response, so event streams and long downloads live.",
+    "Longest time that a client may go without reading any of a response. It limits pauses, not the whole response, so event streams and long downloads aren't cut.",
   ),
   idleTimeoutMs: duration("5m0s", "How long an idle connection is kept open for the next request."),
   tcpKeepAliveMs: duration(
     "1m0s",
-    "How long a client may be silent before TCP asks whether it is still there. A connection whose client is gone without a word ends about ten seconds after that, upgraded ones too.",
+    "How long a connection may be silent before TCP keep-alive probes are sent. If the client has vanished, the connection ends about ten seconds later. Applies to upgraded connections too.",
   ),
   maxHeaderBytes: bytes(
     1_048_576,
-    "Largest request head. A connection may hold this much memory before its request is refused with 431.",
+    "Maximum size of a request head. Larger ones get 431. A connection can hold this much memory until its request head is complete.",
     { min: 1_024, max: 16_777_216 },
   ),
 });
 
 const LIMITS: Section<ProxyLimitsConfig> = section(
-  "How much there may be at a time. 0 is no limit. What goes over a limit is refused and counted in piko_proxy_limited_total.",
+  "Limits on connections, requests and memory. 0 is no limit. What exceeds a limit is refused and counted in piko_proxy_limited_total.",
   {
     maxConnections: countLimit(
       65_536,
-      "Most client connections. Further ones get 503. An idle one costs about 8 KiB, so this many fit into half a gigabyte; each needs a file descriptor too.",
+      "Maximum client connections. Further ones get 503. An idle connection takes about 8 KiB, so the default fits into half a gigabyte. Each connection also needs a file descriptor.",
     ),
     maxConnectionsPerClient: countLimit(
       16_384,
-      "Most connections of one client address, or of one IPv6 network of 64 bits. Further ones get 429. Addresses in proxy.trusted_proxies have no such limit; a load balancer that hides its clients' addresses belongs there. By default a quarter of max_connections, so that one client leaves room for others.",
+      "Maximum connections per client address, or per IPv6 /64 network. Further ones get 429. Addresses in proxy.trusted_proxies are exempt: list a load balancer there if it hides its clients' addresses. The default is a quarter of max_connections, so that one client leaves room for others.",
     ),
     maxRequestsPerEndpoint: countLimit(
       32_768,
-      "Most requests, upgraded and TCP connections under way to one endpoint. Further ones get 503. By default half of max_connections, so that a service that hangs leaves room for others.",
+      "Maximum requests in progress per endpoint, including upgraded and TCP connections. Further ones get 503. The default is half of max_connections, so that a service that hangs leaves room for others.",
     ),
     maxWaitingRequests: countLimit(
       4_096,
-      "Most requests that wait for an endpoint to come back (proxy.reconnect_wait). Further ones get 503.",
+      "Maximum requests waiting for an endpoint to come back (proxy.reconnect_wait). Further ones get 503.",
     ),
     maxBufferedBytes: bytesLimit(
       268_435_456,
-      "Most memory for bytes of clients and agents that can't go on yet: heads in parts, requests sent ahead, what is kept for another try. Above it, heads in parts are refused with 503 and nothing is kept for another try.",
+      "Maximum memory for buffered bytes of all clients and agents: incomplete heads, pipelined requests, and requests kept for a retry. Above it, incomplete heads get 503 and no request is kept for a retry.",
     ),
     maxBufferedBytesPerConnection: bytes(
       65_536,
-      "Most bytes of one client that wait: what it sends ahead of its turn, after which it is read from no more until its turn has come, and what is kept of its request for another try, beyond which there is none.",
+      "Maximum bytes buffered per client connection. Reading of pipelined requests pauses at the limit. A request that has sent more than this isn't retried.",
       { min: 1_024, max: 16_777_216 },
     ),
     maxTargetBytes: bytesLimit(
       16_384,
-      "Longest request target (path and query). Longer ones get 414. Twice what most servers take.",
+      "Maximum length of a request target (path and query). Longer ones get 414. The default is twice what most servers accept.",
     ),
-    maxHeaderFields: integer(200, "Most fields of a request or response head. More get 431 or 502.", {
-      min: 10,
-    }),
+    maxHeaderFields: integer(
+      200,
+      "Maximum fields in a request or response head. A request with more gets 431, a response with more is answered with 502.",
+      {
+        min: 10,
+      },
+    ),
     maxResponseHeaderBytes: bytes(
       262_144,
-      "Largest response head that is passed on. A larger one is a 502. Each response under way may hold this much until its head is whole.",
+      "Maximum size of a response head. A larger one is answered with 502. Each response can hold this much memory until its head is complete.",
       { min: 1_024, max: 16_777_216 },
     ),
     maxBodyBytes: bytesLimit(
       0,
-      "Largest request body. Larger ones get 413: at once when Content-Length says so, else when the limit is reached.",
+      "Maximum size of a request body. Larger ones get 413: at once if Content-Length says so, otherwise when the limit is reached.",
     ),
   },
 );
@@ -224,15 +228,15 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
   ),
   reconnectWaitMs: duration(
     "5s",
-    "How long a request for an endpoint that has just lost its last upstream waits for one to come back before it gets 502. 0 answers at once.",
+    "How long a request waits when its endpoint has just lost its last upstream. If none comes back in time, the client gets 502. 0 answers at once.",
   ),
   trustedProxies: addressRanges(
-    "Addresses and networks of proxies in front, such as 10.0.0.0/8. From others X-Forwarded-Proto and X-Forwarded-Host are replaced, and a PROXY protocol header is believed from these only, unless the list is empty.",
+    "Addresses and networks of the proxies in front of Piko, such as 10.0.0.0/8. X-Forwarded-Proto and X-Forwarded-Host from any other client are replaced. If the list isn't empty, PROXY protocol headers are accepted from these addresses only.",
   ),
   proxyProtocol: choice(
     ["off", "optional", "required"],
     "off",
-    "Whether connections begin with a PROXY protocol header (version 1 or 2), which tells the client's address. `optional` takes it where it comes; `required` ends connections without one. Without proxy.trusted_proxies anybody can name any address.",
+    "Whether connections begin with a PROXY protocol header (version 1 or 2), which carries the client's address. `optional` accepts connections with or without one; `required` closes those without. If proxy.trusted_proxies is empty, any client can claim any address.",
   ),
   accessLog: ACCESS_LOG,
   http: HTTP,
@@ -243,37 +247,37 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
 });
 
 const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
-  "How many tunnels there may be, how much each carries, and how long agents may be silent. 0 is no limit. What goes over a limit is refused or ended, and counted in piko_upstreams_limited_total.",
+  "Limits on tunnels and their streams, and how long agents may be silent. 0 is no limit. What exceeds a limit is refused or closed, and counted in piko_upstreams_limited_total.",
   {
     maxTunnels: countLimit(
       32_768,
-      "Most tunnels of the node. Further agents get 503 and try again. An idle one costs about 10 KiB, so this many fit into a third of a gigabyte; each needs a file descriptor too.",
+      "Maximum tunnels per node. Further agents get 503 and try again. An idle tunnel takes about 10 KiB, so the default fits into a third of a gigabyte. Each tunnel also needs a file descriptor.",
     ),
     maxTunnelsPerEndpoint: countLimit(
       16_384,
-      "Most tunnels of one endpoint. Further agents get 503 and try again. By default half of max_tunnels, so that one endpoint leaves room for others.",
+      "Maximum tunnels per endpoint. Further agents get 503 and try again. The default is half of max_tunnels, so that one endpoint leaves room for others.",
     ),
     maxTunnelsPerClient: countLimit(
       8_192,
-      "Most tunnels of one address, or of one IPv6 network of 64 bits; connections that are no tunnel yet count too. Further agents get 429 and try again. Addresses in proxy.trusted_proxies have no such limit; where a load balancer hides the agents' addresses, it has to let through what the balancer brings. By default a quarter of max_tunnels, so that one address leaves room for others.",
+      "Maximum tunnels per address, or per IPv6 /64 network, including connections that haven't finished their upgrade. Further agents get 429 and try again. Addresses in proxy.trusted_proxies are exempt. If a load balancer hides the agents' addresses, list it there or raise this limit. The default is a quarter of max_tunnels, so that one address leaves room for others.",
     ),
     maxStreamsPerTunnel: countLimit(
       16_384,
-      "Most requests and connections under way in one tunnel; a full one is passed over, and when all of an endpoint are full its clients get 503. An agent takes no more than the default.",
+      "Maximum requests and connections in progress per tunnel. A full tunnel is skipped; if all tunnels of an endpoint are full, clients get 503. Agents accept no more than the default.",
     ),
     maxPendingConnections: countLimit(
       16_384,
-      "Most connections that have not finished their upgrade request. Further ones are closed.",
+      "Maximum connections that haven't finished their upgrade request. Further ones are closed.",
     ),
-    readHeaderTimeoutMs: duration("10s", "Time for an agent's whole upgrade request."),
+    readHeaderTimeoutMs: duration("10s", "Time for an agent to send its whole upgrade request."),
     pingIntervalMs: duration(
       "30s",
-      "Time from one ping to the next on a tunnel. They also keep proxies on the way from taking it for idle.",
+      "Time between pings on a tunnel. Pings also keep proxies in between from closing the tunnel as idle.",
       { min: "100ms" },
     ),
     pingTimeoutMs: duration(
       "10s",
-      "How long nothing at all may come from an agent behind a ping; then its tunnel is ended. Less than ping_interval.",
+      "How long an agent may stay silent after a ping before its tunnel is closed. Must be less than ping_interval.",
       { min: "50ms" },
     ),
   },
@@ -283,18 +287,18 @@ const UPSTREAM_LIMITS: Section<UpstreamLimitsConfig> = section(
 );
 
 const REBALANCE: Section<RebalanceConfig> = section(
-  "When a node with more tunnels than the others asks agents to move. They open their new tunnel first, so that no request is lost; agents of Go Piko are cut off when they are idle, and connect again.",
+  "When a node that has more tunnels than the others asks agents to move. An agent opens its new tunnel before it closes the old one, so no request is lost. Agents of Go Piko are disconnected when idle, and connect again.",
   {
     threshold: number(
       0,
-      "By how much a node's tunnels may be above the mean of all nodes that answer, as a part of it: 0.2 is 20 percent. Above it the node sheds until it is half as far above. 0 turns it off.",
+      "How far above the cluster's mean a node's number of tunnels may be, as a fraction: 0.2 is 20 percent. Above it, the node sheds tunnels until it is within half the threshold. 0 turns rebalancing off.",
       { min: 0 },
     ),
-    shedRate: number(0.005, "Part of its tunnels that a node sends away per second, at least one.", {
+    shedRate: number(0.005, "Fraction of its tunnels that a node sheds per second. At least one tunnel.", {
       min: 0,
       max: 1,
     }),
-    minConns: integer(50, "Nodes with fewer tunnels shed none.", { min: 0 }),
+    minConns: integer(50, "A node with fewer tunnels than this sheds none.", { min: 0 }),
   },
 );
 
@@ -302,7 +306,7 @@ const UPSTREAM: Section<UpstreamConfig> = section(
   "The port that agents open their tunnels to.",
   {
     bindAddr: address(":8001", "Address to listen on for tunnels."),
-    advertiseAddr: optionalAddress(`Address that agents reach the port at. ${INFERRED}`),
+    advertiseAddr: optionalAddress(`Address at which agents reach this port. ${INFERRED}`),
     rebalance: REBALANCE,
     limits: UPSTREAM_LIMITS,
     auth: UPSTREAM_AUTH,
@@ -314,23 +318,23 @@ const UPSTREAM: Section<UpstreamConfig> = section(
 
 /** Declares the server's configuration. */
 export const SERVER: Section<ServerConfig> = section("Configuration of `piko server`.", {
-  cluster: section("The node among others.", {
+  cluster: section("The node as a member of a cluster.", {
     name: name(
       "piko",
-      "Name of the cluster. Nodes whose gossip is encrypted take no messages of a cluster with another name, whatever keys it has.",
+      "Name of the cluster. With encrypted gossip, a node ignores messages from a cluster of another name, even if they share a key.",
     ),
     nodeId: text(
-      "Unique name of the node. By default the prefix and seven random characters, so that each start has a new name; a name must not be used again soon.",
+      "Unique name of the node. The default is the prefix followed by seven random characters, so that each start has a new name. Don't reuse a name shortly after its node has stopped.",
     ),
     nodeIdPrefix: text(
-      "Start of the generated name, such as the pod's name and a dash. Unused when cluster.node_id is set.",
+      "Prefix of the generated name, such as the pod's name and a dash. Ignored if cluster.node_id is set.",
     ),
     join: strings(
-      "Addresses of nodes to join: hosts or host:port, without a port the gossip port of this node. A name may stand for many nodes. One that answers is enough; names are looked up again from time to time, so that a cluster that was split comes together again.",
+      "Addresses of nodes to join, as host or host:port. Without a port, this node's gossip port is used. A name may resolve to several nodes; one that answers is enough. Names are resolved again periodically, so that a partitioned cluster merges again.",
     ),
     joinTimeoutMs: duration("1m0s", "Time to find a node of cluster.join that answers.", { min: "1ns" }),
     abortIfJoinFails: bool(
-      "End the node when none of cluster.join has answered in join_timeout; otherwise it goes on alone and keeps looking. Names without an address, or with this node's alone, are no failure: that is the first node of a cluster.",
+      "Exit if no node of cluster.join has answered within join_timeout. If false, the node starts alone and keeps trying. A name that resolves to nothing, or to this node only, isn't a failure: that is the first node of a cluster.",
       true,
     ),
     gossip: gossip(INFERRED),
@@ -346,15 +350,15 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
   log: LOG,
   drainDelayMs: duration(
     "5s",
-    "How long a node that was told to stop (SIGTERM) stays open for new requests while it already says that it is not ready, so that load balancers notice. SIGINT skips it, and so does a terminal that is closed. Part of grace_period.",
+    "How long a node keeps accepting requests after SIGTERM while it already reports that it isn't ready, so that load balancers notice. Skipped on SIGINT and when the terminal is closed. Part of grace_period.",
   ),
   drainWindowMs: duration(
     "10s",
-    "Time over which a stopping node's tunnels are moved to other nodes, so that their agents don't come all at once; fewer than 40 take less. SIGINT skips it, and so does a terminal that is closed. Part of grace_period.",
+    "Time over which a stopping node's tunnels move to other nodes, so that their agents don't arrive all at once. Fewer than 40 tunnels take less time. Skipped on SIGINT and when the terminal is closed. Part of grace_period.",
   ),
   gracePeriodMs: duration(
     "1m0s",
-    "Time for everything that a stopping node does: the drain delay, draining tunnels, finishing requests. What is left after it is cut.",
+    "Total time for a node to stop: the drain delay, draining tunnels, and finishing requests. Whatever is left then is cut.",
     { min: "1ns" },
   ),
 });

@@ -36,14 +36,14 @@ export const STATUS: Section<StatusConfig> = section("Settings of `piko server s
     },
     checkToken,
   ),
-  forward: text("Id of another node, which then answers by way of the one that is asked."),
+  forward: text("Id of another node. The request is forwarded to it."),
   output: choice(
     ["auto", "table", "yaml", "json"],
     "auto",
-    "How to print: a table for people, YAML or JSON for programs. `auto` is `table` on a terminal, else `yaml`.",
+    "Output format: a table for people, YAML or JSON for programs. `auto` is `table` on a terminal, otherwise `yaml`.",
   ),
   watch: bool(
-    "Asks again and again until Ctrl-C. Elsewhere than on a terminal only changes are printed; into a pipe, spaces in between find out whether anybody still reads.",
+    "Repeats the request until Ctrl-C. If the output isn't a terminal, only changes are printed; into a pipe, spaces are written in between to detect that the reader has gone.",
   ),
-  intervalMs: duration("1s", "Time between two questions of --watch.", { min: "100ms" }),
+  intervalMs: duration("1s", "Time between two requests of --watch.", { min: "100ms" }),
 });

@@ -21,21 +21,21 @@ export interface TestClusterConfig {
 }
 
 function balancer(port: string, defaultAddr: string): Section<{ readonly bindAddr: HostPort }> {
-  return section(`The load balancer before the nodes' ${port} ports.`, {
+  return section(`The load balancer in front of the nodes' ${port} ports.`, {
     bindAddr: address(defaultAddr, "Address to listen on."),
   });
 }
 
 /** Declares the configuration of `piko test cluster`. */
 export const TEST_CLUSTER: Section<TestClusterConfig> = section("Configuration of `piko test cluster`.", {
-  nodes: integer(3, "Number of nodes. With SIGHUP it is read again from the file.", { min: 1 }),
+  nodes: integer(3, "Number of nodes. SIGHUP reloads it from the file.", { min: 1 }),
   churn: section("Nodes that come and go.", {
     intervalMs: duration(
       "0s",
-      "Time after which the oldest node is replaced by a new one, again and again. 0 replaces none. With SIGHUP it is read again from the file.",
+      "Interval at which the oldest node is replaced by a new one. 0 replaces none. SIGHUP reloads it from the file.",
     ),
     kill: bool(
-      "Ends them without a warning in place of stopping them: what is under way through them is lost, and neither agents nor other nodes are told. With SIGHUP it is read again from the file.",
+      "Kills nodes instead of stopping them: requests in progress are lost, and neither agents nor other nodes are told. SIGHUP reloads it from the file.",
     ),
   }),
   proxy: balancer("proxy", "127.0.0.1:8000"),

@@ -59,10 +59,10 @@ export const KEY_CREATE: Section<KeyCreateConfig> = section("Settings of `piko k
   algorithm: choice(
     SIGNING_ALGORITHMS,
     "HS256",
-    "What the key is for. HS: a secret that servers and who makes tokens share. RS, ES: a pair; servers have the public key, and only who has the private one makes tokens.",
+    "Algorithm that the key is for. HS: a secret shared by the servers and the issuer of tokens. RS, ES: a key pair; servers have the public key, and only the holder of the private key can issue tokens.",
   ),
   out: text(
-    "File for the secret, or the private key, which only its owner can read; the public key of a pair goes to the same name with `.pub`. Files that are there are left alone. Without: standard output.",
+    "File for the secret or private key, readable by its owner only. The public key of a pair is written to the same name with `.pub`. Existing files are not overwritten. Default: standard output.",
   ),
 });
 
@@ -70,29 +70,31 @@ export const KEY_CREATE: Section<KeyCreateConfig> = section("Settings of `piko k
 export const TOKEN_CREATE: Section<TokenCreateConfig> = section("Settings of `piko token create`.", {
   keyFile: {
     ...file(
-      "File with the secret (one line feed at its end doesn't count), or with the private key as PEM. In its place, `PIKO_TOKEN_KEY` in the environment may hold the key itself. Environment: `PIKO_TOKEN_KEY_FILE`.",
+      "File with the secret (one line feed at the end is ignored), or with the private key as PEM. Alternatively, the environment variable `PIKO_TOKEN_KEY` holds the key itself. Environment: `PIKO_TOKEN_KEY_FILE`.",
     ),
     environment: "PIKO_TOKEN_KEY_FILE",
   },
   algorithm: choice(
     ["auto", ...SIGNING_ALGORITHMS],
     "auto",
-    "How to sign. `auto` follows from the key: HS256, RS256, or what goes with the curve.",
+    "Signing algorithm. `auto` chooses by the key: HS256, RS256, or the one of the curve.",
   ),
-  keyId: text("Name of the key (`kid`), by which servers find it in a key set."),
+  keyId: text("Id of the key (`kid`), by which servers find it in a key set."),
   endpoint: strings(
-    "Endpoints that the token is for: ids, in which `*` stands for any characters. Commas separate them, and the flag can be repeated. Without: all endpoints. Nodes of Go Piko take a `*` for itself.",
+    "Endpoint ids that the token is valid for; `*` matches any characters. Separated by commas; the flag can be repeated. Default: all endpoints. Go Piko doesn't treat `*` as a pattern.",
   ),
-  audience: text("For whom it is (`aud`): what `auth.audience` of the port says."),
-  issuer: text("Who makes it (`iss`): what `auth.issuer` of the port says."),
-  subject: text("Who shows it (`sub`); logs name it, and it can be revoked by it."),
-  id: text("Its own name (`jti`), by which it can be revoked. Without: a random one."),
-  lifetimeMs: lifetime("24h", "How long it is good for, such as 1h or 90d. 0: for good."),
+  audience: text("Audience (`aud`): the value of the port's `auth.audience`."),
+  issuer: text("Issuer (`iss`): the value of the port's `auth.issuer`."),
+  subject: text("Subject (`sub`): who uses the token. It appears in logs, and a token can be revoked by it."),
+  id: text("Id of the token (`jti`), by which it can be revoked. Default: a random one."),
+  lifetimeMs: lifetime("24h", "Lifetime, such as 1h or 90d. 0: the token never expires."),
 });
 
 /** Declares the settings of `piko token inspect`. */
 export const TOKEN_INSPECT: Section<TokenInspectConfig> = section("Settings of `piko token inspect`.", {
-  endpoint: text("With a configuration: also whether the token may call this endpoint, or listen on it."),
+  endpoint: text(
+    "With a configuration: also checks whether the token may call this endpoint, or listen on it.",
+  ),
   tenantId: text("With a configuration: the tenant that the agent names."),
 });
 
