@@ -17,12 +17,13 @@ export const PAUSE_PROBE = new URL("./pause-probe.mjs", import.meta.url).href;
 /**
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {{ program: import("./workbench.mjs").Program, proxy: string }} server has `PAUSE_PROBE`, and writes to `file`
+ * @param {string} path of what is asked for
  * @param {string} file
  * @param {(id: number) => string} makeToken another one for each id
  * @param {(message: string) => void} say
  * @returns {Promise<string>}
  */
-export async function measureCrowd(bench, server, file, makeToken, say) {
+export async function measureCrowd(bench, server, path, file, makeToken, say) {
   say(`making ${REQUESTS} tokens`);
   const tokens = Array.from({ length: REQUESTS }, (_, id) => makeToken(id));
   const known = makeToken(-1);
@@ -30,7 +31,7 @@ export async function measureCrowd(bench, server, file, makeToken, say) {
   const own = new Agent({ keepAlive: true, maxSockets: 1 });
   /** @param {string} token @param {Agent} by */
   const ask = async (token, by) => {
-    const status = await get(server.proxy, token, by);
+    const status = await get(server.proxy, path, token, by);
     if (status !== 200) throw new Error(`status ${status}`);
   };
   /** @param {() => Promise<unknown>} act */
@@ -77,15 +78,16 @@ export async function measureCrowd(bench, server, file, makeToken, say) {
 
 /**
  * @param {string} proxy
+ * @param {string} path
  * @param {string} token
  * @param {Agent} agent
  * @returns {Promise<number>}
  */
-function get(proxy, token, agent) {
+function get(proxy, path, token, agent) {
   const [host, port] = proxy.split(":");
   return new Promise((resolve, reject) => {
     const headers = { host: HOST, authorization: `Bearer ${token}` };
-    const asked = request({ host, port, path: "/", headers, agent }, (response) => {
+    const asked = request({ host, port, path, headers, agent }, (response) => {
       response.resume();
       response.on("end", () => resolve(response.statusCode ?? 0));
     });

@@ -75,7 +75,14 @@ export async function measureTokens({ bench, options }, say) {
   const file = join(bench.directory, "pauses.jsonl");
   const asking = ["--proxy.auth.rsa-public-key", pem];
   const crowded = await start(asking, ["--import", PAUSE_PROBE], { BENCH_PAUSE_FILE: file });
-  const crowd = await measureCrowd(bench, crowded, file, (id) => makeToken(privateKey, `${id}`), say);
+  const crowd = await measureCrowd(
+    bench,
+    crowded,
+    small.path,
+    file,
+    (id) => makeToken(privateKey, `${id}`),
+    say,
+  );
   return { report: `${report}\n${crowd}`, met };
 }
 
