@@ -1,5 +1,5 @@
 // Generates docs/reference/configuration.md and docs/reference/cli.md from the built program's own declarations,
-// docs/reference/sdk.md from those of the SDK, and with them the schemas of the Helm charts, the comments of their values and the tables in their READMEs. `node scripts/generate-docs.mjs` writes them; with `--check` it
+// docs/reference/reasons.md from the table of reasons, docs/reference/sdk.md from the declarations of the SDK, and with them the schemas of the Helm charts, the comments of their values and the tables in their READMEs. `node scripts/generate-docs.mjs` writes them; with `--check` it
 // only compares, and exits 1 when they differ.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -12,6 +12,7 @@ import { jsonSchema } from "../packages/piko/dist/config/json-schema.js";
 import { listReference } from "../packages/piko/dist/config/reference.js";
 import { SERVER } from "../packages/piko/dist/config/server.js";
 import { TEST_CLUSTER } from "../packages/piko/dist/config/test-cluster.js";
+import { ALL_REASONS } from "../packages/piko/dist/http/reasons.js";
 import { createProgram } from "../packages/piko/dist/cli/program.js";
 import { apiReference } from "./api-reference.mjs";
 import { agentValues } from "./charts/agent-values.mjs";
@@ -116,6 +117,42 @@ function sdkPage() {
   ].join("\n");
 }
 
+const SIDES = {
+  client: [
+    "Of clients",
+    "What the client has sent, or that it left. The service has had nothing to do with it, or no more.",
+  ],
+  piko: ["Of Piko", "What this program can't do now."],
+  upstream: ["Of what is behind", "The agent, the service, another node."],
+  internal: ["Inside", "What programs of ours tell each other. No client's request ends by them."],
+};
+
+function reasonsPage() {
+  return [
+    GENERATED,
+    "# Reasons",
+    "",
+    "Why a request failed. The same word is in the body of the answer (`reason`) and in its field `x-piko-reason`, in the access logs of node and agent, and in the metrics `piko_proxy_failed_requests_total` and `piko_agent_failed_requests_total`. A 401 has Go Piko's answer, without a reason.",
+    "",
+    "An answer that the service itself has given has no reason, whatever its status: a 502 without one is the service's.",
+    "",
+    "What an agent has found out, its node says too. So `connect_refused` in a node's log means the service behind the agent.",
+    "",
+    ...Object.entries(SIDES).flatMap(([side, [title, about]]) => [
+      `## ${title}`,
+      "",
+      about,
+      "",
+      "| Reason | What has happened | What to look at |",
+      "|---|---|---|",
+      ...ALL_REASONS.filter((reason) => reason.side === side).map(
+        ({ about, code: name, remedy }) => `| ${code(name)} | ${about} | ${remedy} |`,
+      ),
+      "",
+    ]),
+  ].join("\n");
+}
+
 /** The command around whose flags this one takes too. `piko server` keeps its flags to itself. */
 function flagsAround(command, path) {
   const parent = command.parent;
@@ -166,6 +203,7 @@ const pages = {
   "docs/reference/configuration.md": configurationPage(),
   "docs/reference/cli.md": cliPage(),
   "docs/reference/sdk.md": sdkPage(),
+  "docs/reference/reasons.md": reasonsPage(),
   ...chartPages("deploy/helm/piko", serverValues(jsonSchema(SERVER)), read),
   ...chartPages("deploy/helm/piko-agent", agentValues(jsonSchema(AGENT)), read),
 };

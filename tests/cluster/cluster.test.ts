@@ -129,7 +129,11 @@ describe("three nodes", () => {
   it("send a request that another node has sent no further", async () => {
     const response = await ask(nodes[0], "web", "/item?i=1", { headers: { "x-piko-forward": "true" } });
     expect(response.status).toBe(502);
-    expect(await response.text()).toBe('{"error":"no available upstreams"}\n');
+    expect(await response.json()).toEqual({
+      error: "no available upstreams",
+      endpoint: "web",
+      reason: "no_upstream",
+    });
   });
 
   it("show the cluster on their status pages", async () => {

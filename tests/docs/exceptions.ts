@@ -128,8 +128,8 @@ export const PRINTED: readonly { document: string; command: string; text: string
     text: '{"error":"missing authorization"}',
   },
   { document: "docs/guides/streaming.md", command: "/events", text: "Content-Type: text/event-stream" },
-  { document: "docs/guides/streaming.md", command: "sleep 20", text: '{"error":"request timeout"}' },
-  { document: "docs/guides/streaming.md", command: "/slow", text: '{"error":"upstream timeout"}' },
+  { document: "docs/guides/streaming.md", command: "sleep 20", text: '{"error":"request timeout",' },
+  { document: "docs/guides/streaming.md", command: "/slow", text: '{"error":"upstream timeout",' },
 ];
 
 /** Blocks that show something that isn't for running: by their beginning. `compared`: the command before prints exactly that. */
@@ -144,6 +144,6 @@ export const SAMPLES: readonly { document: string; begins: string; compared?: tr
   { document: "docs/guides/operating.md", begins: '{"level":"info"' },
   { document: "docs/guides/operating.md", begins: "Throughput: " },
   { document: "docs/guides/security.md", begins: '{"error":"missing authorization"}', compared: true },
-  { document: "docs/guides/streaming.md", begins: '{"error":"upstream timeout"}', compared: true },
+  { document: "docs/guides/streaming.md", begins: '{"error":"upstream timeout",', compared: true },
   { document: "docs/reference/cli.md", begins: "piko " },
 ];

@@ -2,7 +2,7 @@
 // understood, why it stopped, and the bytes that it would send on: bodies cross without their framing, and are framed anew.
 
 import { BODY_CHUNKED, requestBody } from "../../packages/piko/src/http/body-framing.js";
-import type { AbortReason } from "../../packages/piko/src/http/exchange/abort-reason.js";
+import type { Reason } from "../../packages/piko/src/http/reasons.js";
 import { BodyReader, type BodySink } from "../../packages/piko/src/http/h1/body-reader.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "../../packages/piko/src/http/h1/find-head-end.js";
 import { parseRequestHead } from "../../packages/piko/src/http/h1/parse-request-head.js";
@@ -203,7 +203,7 @@ class Answer implements ResponseEvents {
     this.outcome ??= "whole";
   }
 
-  onBadResponse(_why: AbortReason, detail: string): void {
+  onBadResponse(_why: Reason, detail: string): void {
     this.outcome = detail;
   }
 

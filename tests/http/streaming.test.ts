@@ -225,7 +225,11 @@ describe("time limits", () => {
     client.send("GET /hang HTTP/1.1\r\nHost: web.test\r\n\r\n");
     const late = await client.response();
     expect(late.status).toBe(504);
-    expect(JSON.parse(late.body.toString())).toEqual({ error: "upstream timeout" });
+    expect(JSON.parse(late.body.toString())).toEqual({
+      error: "upstream timeout",
+      endpoint: "web",
+      reason: "timeout",
+    });
   });
 
   it.each([

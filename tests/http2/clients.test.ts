@@ -115,7 +115,7 @@ describe("curl", () => {
     const lost = await curl(server.proxy, "other", "/x", { args: [H2C] });
     expect([lost.heads.split(" \r\n")[0], lost.stdout]).toEqual([
       "HTTP/2 502",
-      '{"error":"no available upstreams"}\n',
+      '{"error":"no available upstreams","endpoint":"other","reason":"no_upstream"}\n',
     ]);
     await server.program.waitForLine(
       ({ text }) => text.includes('"proto":"HTTP/2.0"'),

@@ -62,7 +62,11 @@ describe("a service that goes", () => {
     await service.stop();
     const refused = await ask(server.proxy);
     expect(refused.status).toBe(502);
-    expect(JSON.parse(refused.body.toString())).toEqual({ error: "upstream unreachable" });
+    expect(JSON.parse(refused.body.toString())).toEqual({
+      error: "upstream unreachable",
+      endpoint: "web",
+      reason: "connect_refused",
+    });
     await Service.start(scene, service.port);
     expect((await ask(server.proxy)).status).toBe(200);
   });
@@ -162,7 +166,11 @@ describe("an agent that goes", () => {
     expect((await client.response()).status).toBe(502);
     const refused = await ask(server.proxy);
     expect(refused.status).toBe(502);
-    expect(JSON.parse(refused.body.toString())).toEqual({ error: "no available upstreams" });
+    expect(JSON.parse(refused.body.toString())).toEqual({
+      error: "no available upstreams",
+      endpoint: "web",
+      reason: "no_upstream",
+    });
     await startAgent(scene, server.upstream, "web", service.addr);
     expect((await ask(server.proxy)).status).toBe(200);
   });

@@ -65,6 +65,7 @@ const replyRewrite = {
   keepAliveHttp10: false,
   dateLine: undefined,
   halfClose: false,
+  fromService: false,
 };
 
 let passed = 0;

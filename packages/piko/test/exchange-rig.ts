@@ -9,6 +9,7 @@ import type { HttpError } from "../src/http/errors.js";
 import { DeadlineSweep } from "../src/net/deadline-sweep.js";
 import { parseRequestHead } from "../src/http/h1/parse-request-head.js";
 import { RequestHead } from "../src/http/head.js";
+import { REASONS } from "../src/http/reasons.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
 import { type RecordTarget, RequestRecord } from "../src/observability/request-record.js";
 import { MemoryCall } from "./memory-call.js";
@@ -16,7 +17,12 @@ import { MemoryClient } from "./memory-client.js";
 import { requestHead } from "./memory-heads.js";
 
 export const TIMEOUT_MS = 10_000;
-export const NO_MEMORY: HttpError = { status: 503, code: "PIKO_HTTP_NO_MEMORY", message: "server is busy" };
+export const NO_MEMORY: HttpError = {
+  status: 503,
+  code: "PIKO_HTTP_NO_MEMORY",
+  message: "server is busy",
+  reason: REASONS.limit,
+};
 
 /** What the dispatch finds: an upstream, none yet, or none at all. */
 type Found = "call" | "wait" | "none";
@@ -56,6 +62,7 @@ export class ExchangeRig {
     const metrics = {
       begin: () => void this.begun++,
       abandon: () => void this.ended.push("abandoned"),
+      fail: () => {},
       end: (status: number, _method: string, _s: number, _in: number, bytes: number) =>
         void this.ended.push(`${status} ${bytes}`),
     };
@@ -153,7 +160,7 @@ export class ExchangeRig {
 
   #connect(head: RequestHead | undefined): void {
     if (this.found === "wait") this.waiting = true;
-    else if (this.found === "none") this.exchange.reply(502, "no available upstreams");
+    else if (this.found === "none") this.exchange.reply(REASONS.no_upstream, 502, "no available upstreams");
     else {
       const call = new MemoryCall(this.exchange);
       this.onCall(call);

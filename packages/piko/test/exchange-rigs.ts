@@ -1,7 +1,7 @@
 // Exchanges in memory for the tests of a file, which end behind each test: nothing may be left of them.
 
 import { afterEach, expect } from "vitest";
-import { ABORT } from "../src/http/exchange/abort-reason.js";
+import { REASONS } from "../src/http/reasons.js";
 import { ExchangeRig, type RigOptions } from "./exchange-rig.js";
 
 /** Returns what makes a rig. */
@@ -10,7 +10,7 @@ export function exchangeRigs(): (options?: RigOptions) => ExchangeRig {
   afterEach(() => {
     for (const rig of rigs.splice(0)) {
       expect(rig.faults).toEqual([]);
-      if (rig.client.busy) rig.client.gone(ABORT.client_gone);
+      if (rig.client.busy) rig.client.gone(REASONS.client_gone);
       rig.release();
       expect(rig.budget.used).toBe(0);
       rig.clock.assertIdle();

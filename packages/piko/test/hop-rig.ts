@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { FakeClock } from "@piko/testkit";
-import { ABORT, type AbortReason } from "../src/http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../src/http/reasons.js";
 import type { Seen, UpstreamEvents } from "../src/http/exchange/upstream-call.js";
 import { RequestHead, ResponseHead } from "../src/http/head.js";
 import { parseRequestHead } from "../src/http/h1/parse-request-head.js";
@@ -99,7 +99,7 @@ class Recorder implements UpstreamEvents {
     this.#event("writable");
   }
 
-  onLost({ code }: AbortReason, seen: Seen): void {
+  onLost({ code }: Reason, seen: Seen): void {
     this.why = code;
     this.#event(seen);
   }
@@ -148,7 +148,7 @@ export async function setUpHop(
     call.send(head, PLAIN_REQUEST, pieces.length === 0 && !more);
     for (const piece of pieces) call.write(Buffer.from(piece, "latin1"), 0, piece.length);
     if (pieces.length > 0 && !more) call.end(undefined);
-    cleanUps.push(() => call.abort(ABORT.client_gone));
+    cleanUps.push(() => call.abort(REASONS.client_gone));
     return recorder;
   };
   /** Sends a request, takes its response, and gives the connection back. */

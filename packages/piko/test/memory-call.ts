@@ -1,7 +1,7 @@
 // An upstream's call in memory: keeps what it is told, in order and in words, and accounts for the bytes that it has
 // brought. A test speaks for the upstream by the call's own methods; what breaks the rules of the door is kept as a fault.
 
-import type { AbortReason } from "../src/http/exchange/abort-reason.js";
+import type { Reason } from "../src/http/reasons.js";
 import type { Trailers } from "../src/http/exchange/client-side.js";
 import type { Seen, UpstreamCall, UpstreamEvents } from "../src/http/exchange/upstream-call.js";
 import type { RequestHead } from "../src/http/head.js";
@@ -60,7 +60,7 @@ export class MemoryCall implements UpstreamCall {
     if (this.consumed > this.brought) this.faults.push(`${this.consumed} of ${this.brought} bytes consumed`);
   }
 
-  abort(why: AbortReason): void {
+  abort(why: Reason): void {
     this.#finish(`abort ${why.code}`);
   }
 
@@ -104,7 +104,7 @@ export class MemoryCall implements UpstreamCall {
     this.#events.onUpstreamWritable();
   }
 
-  lose(why: AbortReason, seen: Seen): void {
+  lose(why: Reason, seen: Seen): void {
     this.state = "over";
     this.#events.onLost(why, seen, why.message);
   }

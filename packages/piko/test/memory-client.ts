@@ -2,7 +2,7 @@
 // it has handed over. What breaks the rules of the door is kept as a fault.
 
 import type { ClientEvents, ClientSide, LocalReply, Trailers } from "../src/http/exchange/client-side.js";
-import type { AbortReason } from "../src/http/exchange/abort-reason.js";
+import type { Reason } from "../src/http/reasons.js";
 import type { RequestHead, ResponseHead } from "../src/http/head.js";
 
 export class MemoryClient implements ClientSide {
@@ -109,13 +109,13 @@ export class MemoryClient implements ClientSide {
     if (this.consumed > this.handed) this.faults.push(`${this.consumed} of ${this.handed} bytes consumed`);
   }
 
-  abort(why: AbortReason): void {
+  abort(why: Reason): void {
     this.#tell(`abort ${why.code}`);
     this.#over();
   }
 
   /** The client's connection is lost: nothing may be told any more. */
-  gone(why: AbortReason): void {
+  gone(why: Reason): void {
     this.#busy = false;
     this.#door.onClientGone(why);
   }

@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { type ConnectionOptions, createSecureContext } from "node:tls";
 import { ByteSocket, type ConnectOptions, type SocketHandler } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
+import { type Reason, REASONS } from "../http/reasons.js";
 import type { ServiceAddress } from "../base/service-address.js";
 import { type TlsFiles, TlsFileSource } from "../net/tls-files.js";
 
@@ -49,6 +50,19 @@ export function connectionFailure(error: Error | undefined): string {
     return error.errors.map((one) => (one instanceof Error ? one.message : String(one))).join("; ");
   }
   return error.message;
+}
+
+/** The same as one of the reasons that there are. */
+export function connectFailure(error: Error | undefined): Reason {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  switch ((first as NodeJS.ErrnoException | undefined)?.code) {
+    case "ECONNREFUSED":
+      return REASONS.connect_refused;
+    case "ETIMEDOUT":
+      return REASONS.connect_timeout;
+    default:
+      return REASONS.connect_failed;
+  }
 }
 
 function tlsOptions(host: string, tls: ClientTlsConfig): () => ConnectionOptions {

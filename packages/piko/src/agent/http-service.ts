@@ -2,7 +2,7 @@
 
 import type { Clock } from "@piko/tunnel";
 import type { HttpError } from "../http/errors.js";
-import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../http/reasons.js";
 import type { ExchangeContext } from "../http/exchange/exchange-context.js";
 import type { HeadReader } from "../http/exchange/request-replay.js";
 import { parseRequestHead } from "../http/h1/parse-request-head.js";
@@ -30,6 +30,7 @@ const NO_MEMORY: HttpError = Object.freeze({
   status: 503,
   code: "PIKO_HTTP_NO_MEMORY",
   message: "agent is busy",
+  reason: REASONS.limit,
 });
 
 export interface HttpServiceOptions {
@@ -94,11 +95,12 @@ export class HttpService implements ExchangeContext {
   /** What the agent refuses, its nodes would have refused before. */
   onRefused(): void {}
 
-  onFailed(why: AbortReason, detail: string): void {
+  onFailed(why: Reason, detail: string): void {
     const { endpointId, logger, timeoutMs } = this;
     const fields = { "endpoint-id": endpointId };
-    if (why === ABORT.timeout) logger.warn("upstream timeout", { ...fields, "timeout-ms": timeoutMs });
-    else if (why === ABORT.cut) logger.warn("upstream response cut off", { ...fields, error: detail });
+    if (why === REASONS.timeout || why === REASONS.connect_timeout)
+      logger.warn("upstream timeout", { ...fields, "timeout-ms": timeoutMs });
+    else if (why === REASONS.cut) logger.warn("upstream response cut off", { ...fields, error: detail });
     else logger.warn("upstream unreachable", { ...fields, error: detail });
   }
 }

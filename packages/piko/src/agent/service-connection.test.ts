@@ -18,8 +18,8 @@ afterEach(() => uses.dispose());
 
 const GET = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const UNREACHABLE = '{"error":"upstream unreachable"}\n';
-const TIMEOUT = '{"error":"upstream timeout"}\n';
+const UNREACHABLE = '{"error":"upstream unreachable","endpoint":"my-endpoint","reason":"connect_refused"}\n';
+const TIMEOUT = '{"error":"upstream timeout","endpoint":"my-endpoint","reason":"timeout"}\n';
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("a connection", () => {
@@ -300,7 +300,9 @@ describe("a service with TLS", () => {
     });
     const service = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
     const refused = await uses.rig({ service });
-    expect((await refused.request(GET)).text).toContain(UNREACHABLE);
+    expect((await refused.request(GET)).text).toContain(
+      UNREACHABLE.replace("connect_refused", "connect_failed"),
+    );
     const verified = await uses.rig({ service, tls: { ...NO_TLS, rootCas: certificates.caCert } });
     expect((await verified.request(GET)).text).toMatch(/tls \/$/);
     expect((await verified.request(GET)).text).toMatch(/tls \/$/);

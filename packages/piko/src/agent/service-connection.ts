@@ -2,7 +2,7 @@
 // a service pool between requests.
 
 import type { ByteSocket, Clock, SocketHandler } from "@piko/tunnel";
-import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../http/reasons.js";
 import type { Trailers } from "../http/exchange/client-side.js";
 import { isIdempotent } from "../http/exchange/dispatch.js";
 import type { Seen, UpstreamCall, UpstreamEvents } from "../http/exchange/upstream-call.js";
@@ -18,7 +18,7 @@ import { writeBody, writeLastChunk } from "../http/h1/write-body.js";
 import type { RequestHead, ResponseHead } from "../http/head.js";
 import type { RequestRewrite } from "../http/request-rewrite.js";
 import type { DeadlineSweep, Expiring } from "../net/deadline-sweep.js";
-import { connectionFailure, type ServiceConnector } from "./connect-service.js";
+import { connectFailure, connectionFailure, type ServiceConnector } from "./connect-service.js";
 
 /** How much sooner than the service says an idle connection is closed, so that no request meets its end. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
@@ -48,6 +48,8 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   /** Whose call it is; undefined between requests, and at the end. */
   #events: UpstreamEvents | undefined;
   #gone: boolean;
+  /** It has stood. */
+  #opened: boolean;
   /** It has carried a request before: the service may close it at any moment. */
   #reused: boolean;
   /** What the service says about how long it keeps the connection; asked once. -1: not known yet. */
@@ -86,7 +88,8 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.#switched = false;
     this.#heldBytes = 0;
     this.#blocked = false;
-    this.socket = connector.open(this, { clock: pool.clock });
+    this.#opened = false;
+    this.socket = connector.open(this, { clock: pool.clock, onOpen: () => (this.#opened = true) });
   }
 
   // The exchange.
@@ -140,9 +143,9 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     if (this.#heldBytes === 0) this.socket.resume();
   }
 
-  abort(why: AbortReason): void {
+  abort(why: Reason): void {
     // Who gets bytes must not take them for all there is; and a FIN would wait behind what it doesn't take.
-    const reset = this.#switched || (this.#hasBody && why !== ABORT.early);
+    const reset = this.#switched || (this.#hasBody && why !== REASONS.early);
     this.#end();
     if (reset) this.socket.reset();
     else this.socket.destroy();
@@ -186,7 +189,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     }
     if (!this.#reader.begun && this.socket.out.flushes === this.#flushesBefore) {
       // The request has not left yet, so this belongs to the one before. It can go out elsewhere.
-      this.#lose(ABORT.lost, "sent bytes that nobody asked for");
+      this.#lose(REASONS.lost, "sent bytes that nobody asked for");
       return;
     }
     this.#reader.read(buffer, start, end);
@@ -199,8 +202,8 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
       this.#pool.forget(this);
       this.destroy();
     } else if (!this.#reader.finish()) {
-      if (this.#reader.awaitingHead) this.#lose(ABORT.lost, "closed before its response");
-      else this.#lose(ABORT.cut, "closed within its response");
+      if (this.#reader.awaitingHead) this.#lose(REASONS.lost, "closed before its response");
+      else this.#lose(REASONS.cut, "closed within its response");
     }
   }
 
@@ -216,7 +219,8 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
       this.#pool.forget(this);
       this.#end();
     } else {
-      this.#lose(this.#reader.awaitingHead ? ABORT.reset : ABORT.cut, connectionFailure(error));
+      const before = this.#opened ? REASONS.reset : connectFailure(error);
+      this.#lose(this.#reader.awaitingHead ? before : REASONS.cut, connectionFailure(error));
     }
   }
 
@@ -229,7 +233,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   }
 
   onFault(): void {
-    this.#lose(ABORT.cut, "given up by a fault");
+    this.#lose(REASONS.cut, "given up by a fault");
   }
 
   // The reader.
@@ -258,13 +262,13 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.#events?.onResponseEnd(trailers);
   }
 
-  onBadResponse(why: AbortReason, detail: string): void {
+  onBadResponse(why: Reason, detail: string): void {
     const events = this.#events;
     this.destroy();
     events?.onLost(why, "answered", detail);
   }
 
-  #lose(why: AbortReason, detail: string): void {
+  #lose(why: Reason, detail: string): void {
     const events = this.#events;
     const seen = this.#seen();
     this.destroy();

@@ -10,7 +10,7 @@ afterEach(() => uses.dispose());
 const GET = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 const POST = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-const UNREACHABLE = '{"error":"upstream unreachable"}\n';
+const UNREACHABLE = '{"error":"upstream unreachable","endpoint":"my-endpoint","reason":"';
 
 describe("a request that meets the end of a used connection", () => {
   // The service closes each connection when its second request comes, as if it had done so a moment before.

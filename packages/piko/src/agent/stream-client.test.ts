@@ -103,7 +103,9 @@ describe("a request", () => {
     const response = await rig.request(text);
     expect(response.text).toContain(`HTTP/1.1 ${status} `);
     expect(response.text).toContain("Content-Type: application/json\r\n");
-    expect(response.text).toMatch(/\r\n\r\n\{"error":".+"\}\n$/);
+    expect(response.text).toMatch(
+      /\r\n\r\n\{"error":"[^"]+","endpoint":"my-endpoint","reason":"bad_request"\}\n$/,
+    );
     expect(response.ended).toBe(true);
   });
 
@@ -219,19 +221,25 @@ describe("a response", () => {
   });
 
   it.each([
-    ["isn't HTTP", "SSH-2.0-OpenSSH_9\r\n\r\n"],
-    ["has two lengths", "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok"],
+    ["isn't HTTP", "bad_response", "SSH-2.0-OpenSSH_9\r\n\r\n"],
+    [
+      "has two lengths",
+      "bad_response",
+      "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nok",
+    ],
     [
       "switches without being asked",
+      "bad_switch",
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     ],
-  ])("that %s is answered with 502", async (_what, text) => {
+  ])("that %s is answered with 502", async (_what, reason, text) => {
     const service = await uses.raw(answering(() => text));
     const rig = await uses.rig({ service: service.port });
     const response = await rig.request(GET);
+    const body = `{"error":"upstream unreachable","endpoint":"my-endpoint","reason":"${reason}"}\n`;
     expect(response.text).toBe(
       "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n" +
-        'Content-Length: 33\r\nConnection: close\r\n\r\n{"error":"upstream unreachable"}\n',
+        `Content-Length: ${body.length}\r\nx-piko-reason: ${reason}\r\nConnection: close\r\n\r\n${body}`,
     );
   });
 

@@ -4,7 +4,7 @@
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { requestBody } from "../http/body-framing.js";
 import { HTTP_ERRORS, type HttpError } from "../http/errors.js";
-import { ABORT, type AbortReason } from "../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../http/reasons.js";
 import type { ClientSide, LocalReply, Trailers } from "../http/exchange/client-side.js";
 import { Exchange } from "../http/exchange/exchange.js";
 import { BODY_INVALID, BodyReader, type BodySink } from "../http/h1/body-reader.js";
@@ -42,6 +42,7 @@ const INTERIM: ResponseRewrite = {
   keepAliveHttp10: false,
   dateLine: undefined,
   halfClose: false,
+  fromService: true,
 };
 
 /** Takes over a stream whose exchange is finished: what still comes is of no interest. */
@@ -136,12 +137,12 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
       return;
     }
     // Before the response is whole, a peer that sends no more is gone, as it is for nginx and Go.
-    this.#exchange.onClientGone(ABORT.client_gone);
+    this.#exchange.onClientGone(REASONS.client_gone);
     this.#finish(true);
   }
 
   onReset(): void {
-    this.#exchange.onClientGone(ABORT.client_gone);
+    this.#exchange.onClientGone(REASONS.client_gone);
     this.#finish(true);
   }
 
@@ -217,22 +218,23 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     return isStreaming(this.#grpcType);
   }
 
-  reply({ status, message = "", fields }: LocalReply): number {
+  reply({ endpointId, fields, message = "", reason, status }: LocalReply): number {
     const headOnly = this.#headOnly;
     const grpcType = this.#grpcType;
-    const text = errorResponse({ status, message, close: true, headOnly, extra: fields, grpcType });
+    const error = { status, message, reason, endpointId };
+    const text = errorResponse({ ...error, close: true, headOnly, extra: fields, grpcType });
     const bytes = Buffer.from(text, "latin1");
     this.#chunking = false;
     this.#writer.discard();
     this.#writer.send(bytes, 0, bytes.length);
-    return headOnly || grpcType !== undefined ? 0 : errorBody(status, message).length;
+    return headOnly || grpcType !== undefined ? 0 : errorBody(error).length;
   }
 
   consume(count: number): void {
     this.#stream?.consume(count);
   }
 
-  abort(_why: AbortReason): void {
+  abort(_why: Reason): void {
     this.#finish(true);
   }
 
@@ -326,11 +328,12 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
 
   /** A head that isn't one; no service was asked, so it is neither logged as a request nor counted. */
   #refuse(error: HttpError | undefined): void {
-    const { status, message } = error ?? HTTP_ERRORS.METHOD;
-    this.#service.logger.warn("request refused", { "endpoint-id": this.#service.endpointId, error: message });
+    const { message, reason, status } = error ?? HTTP_ERRORS.METHOD;
+    const { endpointId } = this.#service;
+    this.#service.logger.warn("request refused", { "endpoint-id": endpointId, error: message });
     this.#headOnly = false;
     this.#grpcType = undefined;
-    this.reply({ status, message, fields: "" });
+    this.reply({ status, message, reason, endpointId, fields: "" });
     this.#drain();
   }
 

@@ -1,11 +1,15 @@
 // Every refusal of the HTTP/1.1 code, as frozen constants: a refusal allocates nothing. The proxy answers a
 // refused request with `status` and `{"error":"<message>"}`; a refused response is a 502 whatever its `status`.
 
+import { type Reason, REASONS } from "./reasons.js";
+
 /** Why a message was refused. Branch on `code`; `message` is lower case and fit for a client to see. */
 export interface HttpError {
   readonly status: number;
   readonly code: `PIKO_HTTP_${string}`;
   readonly message: string;
+  /** What log, metrics and the answer's body say. */
+  readonly reason: Reason;
 }
 
 const REFUSALS = {
@@ -62,7 +66,12 @@ export const HTTP_ERRORS: Readonly<Record<HttpErrorName, HttpError>> = Object.fr
   Object.fromEntries(
     Object.entries(REFUSALS).map(([name, [status, message]]) => [
       name,
-      Object.freeze({ status, code: `PIKO_HTTP_${name}`, message }),
+      Object.freeze({ status, code: `PIKO_HTTP_${name}`, message, reason: reasonFor(status) }),
     ]),
   ) as Record<HttpErrorName, HttpError>,
 );
+
+function reasonFor(status: number): Reason {
+  if (status === 431) return REASONS.too_large;
+  return status === 502 ? REASONS.bad_response : REASONS.bad_request;
+}

@@ -18,9 +18,14 @@ export function findField(head: MessageHead, id: number): string | undefined {
   const limit = head.fieldCount * FIELD_STRIDE;
   for (let record = 0; record < limit; record += FIELD_STRIDE) {
     if (fields[record + FIELD_ID] !== id) continue;
-    return valueAt(head, record);
+    return textAt(head, record);
   }
   return undefined;
+}
+
+/** The value of the field with this index, byte for byte. */
+export function valueAt(head: MessageHead, index: number): string {
+  return textAt(head, index * FIELD_STRIDE);
 }
 
 /** The same for a name without a number; `name` is in lower case. */
@@ -31,12 +36,12 @@ export function findNamedField(head: MessageHead, name: string): string | undefi
   for (let record = 0; record < limit; record += FIELD_STRIDE) {
     const start = fields[record + LINE_START] as number;
     if (equalsIgnoringCase(buffer, start, fields[record + NAME_END] as number, wanted)) {
-      return valueAt(head, record);
+      return textAt(head, record);
     }
   }
   return undefined;
 }
 
-function valueAt(head: MessageHead, record: number): string {
+function textAt(head: MessageHead, record: number): string {
   return head.buffer.toString("latin1", head.fields[record + VALUE_START], head.fields[record + VALUE_END]);
 }

@@ -141,6 +141,8 @@ export class ResponseHead extends MessageHead {
   reasonEnd = 0;
   /** A Date field is there. */
   hasDate = false;
+  /** Index of the `x-piko-reason` field, or -1 (first one counts). */
+  reasonField = -1;
 
   /** Forgets the last response. */
   reset(buffer: Buffer, start: number): void {
@@ -149,5 +151,6 @@ export class ResponseHead extends MessageHead {
     this.reasonStart = 0;
     this.reasonEnd = 0;
     this.hasDate = false;
+    this.reasonField = -1;
   }
 }

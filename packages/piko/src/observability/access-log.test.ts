@@ -131,6 +131,7 @@ const entry: AccessLogEntry = {
   text: textOf(plain.log, requestOf([])),
   status: 200,
   durationMs: 7.307,
+  reason: undefined,
 };
 
 describe("a line", () => {

@@ -5,6 +5,7 @@ import type { AccessLogConfig } from "../config/access-log.js";
 import { formatDuration } from "../base/duration.js";
 import { LOG_LEVELS, type LogLevel } from "../config/log.js";
 import { visibleJson } from "../base/visible-text.js";
+import type { Reason } from "../http/reasons.js";
 import type { ByteText } from "./byte-text.js";
 import { HeaderFields } from "./header-fields.js";
 import type { LogSink, Logger } from "./logger.js";
@@ -19,6 +20,8 @@ export interface AccessLogEntry {
   readonly text: RequestText;
   readonly status: number;
   readonly durationMs: number;
+  /** Why it failed, if it did. */
+  readonly reason: Reason | undefined;
 }
 
 /** What an access log needs. */
@@ -72,14 +75,16 @@ export class AccessLog {
 
   /** Writes a line, unless its level is off. */
   write(entry: AccessLogEntry): void {
-    const failed = entry.status >= 500;
+    const { reason } = entry;
+    // Cut responses began with another status; that clients leave is no failure of what is here.
+    const failed = entry.status >= 500 || (reason !== undefined && reason.side !== "client");
     if (failed ? !this.#logsFailure : !this.#logsSuccess) return;
     const sink = this.#sink;
     const ts = sink.timestamps.format(sink.now());
     if (sink.format === "pretty") {
       const level = failed ? this.#failureLevel : this.#level;
       const where = prettyValue(this.#endpointId ?? entry.text.host);
-      const message = `${prettyValue(entry.method)} ${where} ${prettyValue(entry.text.path)} ${entry.status} ${Math.round(entry.durationMs)}ms`;
+      const message = `${prettyValue(entry.method)} ${where} ${prettyValue(entry.text.path)} ${entry.status} ${Math.round(entry.durationMs)}ms${reason === undefined ? "" : ` ${reason.code}`}`;
       sink.output.append(`${prettyHead(ts, level, this.#subsystem, message, sink.colour)}\n`);
       return;
     }
@@ -93,7 +98,8 @@ export class AccessLog {
     }
     line.add(this.#statusText);
     addDuration(line, entry.durationMs);
-    line.add(END);
+    if (reason === undefined) line.add(END);
+    else line.addLatin1(`"},"reason":"${reason.code}"}\n`);
     sink.output.end();
   }
 

@@ -1,6 +1,7 @@
 // The five metrics of requests, `piko_proxy_*` on the server and `piko_agent_*` in the agent. Series are found by
 // status and method without making a key; what a client can choose never adds more than a fixed number of them.
 
+import { ALL_REASONS, type Reason } from "../http/reasons.js";
 import { Histogram, LATENCY_BUCKETS, SIZE_BUCKETS } from "./histogram.js";
 import type { Labels, Metrics, Sample } from "./metrics.js";
 
@@ -73,6 +74,8 @@ export class RequestMetrics {
   inFlight = 0;
   readonly requestSize: Histogram = new Histogram(SIZE_BUCKETS);
   readonly responseSize: Histogram = new Histogram(SIZE_BUCKETS);
+  /** Failed requests, by the places of their reasons. */
+  readonly failures: Float64Array = new Float64Array(ALL_REASONS.length);
   /** By status and method; made when first needed. */
   readonly #latencies: Map<number, Histogram> = new Map();
 
@@ -114,6 +117,11 @@ export class RequestMetrics {
     this.responseSize.observe(responseBytes);
   }
 
+  /** A request that ends has failed. */
+  fail({ place }: Reason): void {
+    this.failures[place] = (this.failures[place] as number) + 1;
+  }
+
   /** Every status and method seen, with its latencies. */
   *series(): Iterable<{ readonly labels: Labels; readonly latency: Histogram }> {
     for (const [index, latency] of this.#latencies) {
@@ -153,6 +161,18 @@ export class RequestMetricsFamily {
       read: () =>
         each(this.#members, (of) =>
           [...of.series()].map(({ labels, latency }) => ({ labels, value: latency.count })),
+        ),
+    });
+    metrics.add({
+      name: `${prefix}_failed_requests_total`,
+      help: "Number of requests that failed, by reason; answers of services with a status of their own aren't among them",
+      type: "counter",
+      read: () =>
+        each(this.#members, ({ failures, labels }) =>
+          ALL_REASONS.map(({ code, place }) => ({
+            labels: { reason: code, ...labels },
+            value: failures[place] ?? 0,
+          })),
         ),
     });
     const latency = `${prefix}_request_latency_seconds`;

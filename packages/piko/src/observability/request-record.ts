@@ -3,6 +3,7 @@
 
 import type { Clock } from "@piko/tunnel";
 import type { RequestHead, ResponseHead } from "../http/head.js";
+import type { Reason } from "../http/reasons.js";
 import type { AccessLog, AccessLogEntry } from "./access-log.js";
 import type { RequestMetrics } from "./request-metrics.js";
 import { RequestText } from "./request-text.js";
@@ -15,6 +16,8 @@ export interface RecordTarget {
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly clock: Clock;
+  /** Which endpoint all requests are for; undefined where each says so itself. */
+  readonly endpointId?: string | undefined;
 }
 
 /** One request; reusable for the next one. */
@@ -28,6 +31,10 @@ export class RequestRecord implements AccessLogEntry {
   // What the access log reads.
   readonly text: RequestText = new RequestText();
   status = 0;
+  /** Which endpoint it is for, as soon as that is known. */
+  endpointId: string;
+  /** Why it has failed; undefined: it hasn't, or the service's own answer says so. */
+  reason: Reason | undefined = undefined;
   readonly #target: RecordTarget;
   /** The log of the present request: another one may come in its place under way. */
   #accessLog: AccessLog;
@@ -35,6 +42,7 @@ export class RequestRecord implements AccessLogEntry {
 
   constructor(target: RecordTarget) {
     this.#target = target;
+    this.endpointId = target.endpointId ?? "";
     this.#accessLog = target.accessLog;
   }
 
@@ -45,8 +53,10 @@ export class RequestRecord implements AccessLogEntry {
 
   /** Starts on a request whose head was just parsed. `clientIp`: who has sent it; undefined where nobody knows. */
   begin(head: RequestHead, clientIp?: string): void {
-    const { accessLog, clock, metrics } = this.#target;
+    const { accessLog, clock, endpointId = "", metrics } = this.#target;
     metrics.begin();
+    this.endpointId = endpointId;
+    this.reason = undefined;
     this.startMs = clock.now();
     this.method = head.method;
     this.http10 = head.minorVersion === 0;
@@ -67,6 +77,7 @@ export class RequestRecord implements AccessLogEntry {
     const accessLog = this.#accessLog;
     this.endMs = clock.now();
     metrics.end(status, this.method, this.durationMs / 1_000, this.#requestBytes, responseBytes);
+    if (this.reason !== undefined) metrics.fail(this.reason);
     if (!accessLog.enabled) return;
     this.status = status;
     accessLog.write(this);

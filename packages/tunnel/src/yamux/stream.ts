@@ -102,6 +102,11 @@ export class YamuxStream {
     return this.closed && (this.id === 0 || (this.#unacknowledged && !this.#session.ended));
   }
 
+  /** Lost because its tunnel has ended. */
+  get lostWithSession(): boolean {
+    return this.#state === LOST && this.#session.ended;
+  }
+
   /** SYN sent, not accepted by the peer so far. */
   get unacknowledged(): boolean {
     return this.#unacknowledged;

@@ -3,7 +3,7 @@
 
 import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";
-import type { AbortReason } from "./abort-reason.js";
+import type { Reason } from "../reasons.js";
 
 /** Field lines behind a body, each with its CRLF, checked and without those that may not come so late. */
 export type Trailers = Buffer;
@@ -11,7 +11,11 @@ export type Trailers = Buffer;
 /** An answer of the proxy's own. */
 export interface LocalReply {
   readonly status: number;
-  /** For `{"error": ...}`; undefined for an answer without a body. */
+  /** Undefined for an answer that is no failure. */
+  readonly reason: Reason | undefined;
+  /** Which endpoint was asked for; empty where that isn't known. */
+  readonly endpointId: string;
+  /** What `error` in the body says; undefined for an answer without a body. */
   readonly message: string | undefined;
   /** Whole field lines, each with its CRLF. */
   readonly fields: string;
@@ -44,7 +48,7 @@ export interface ClientSide {
   /** So many bytes of the request have left the exchange: there is room for as many more. */
   consume(count: number): void;
   /** The response can't be completed: what is cut looks cut. */
-  abort(why: AbortReason): void;
+  abort(why: Reason): void;
 }
 
 /** What an exchange is told by its client's side. */
@@ -62,5 +66,5 @@ export interface ClientEvents {
   /** There is room again after `congested`. */
   onClientWritable(): void;
   /** The client is gone, or as good as gone. */
-  onClientGone(why: AbortReason): void;
+  onClientGone(why: Reason): void;
 }

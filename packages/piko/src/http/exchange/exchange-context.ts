@@ -4,7 +4,7 @@ import type { Clock } from "@piko/tunnel";
 import type { HttpError } from "../errors.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import type { RequestRecord } from "../../observability/request-record.js";
-import type { AbortReason } from "./abort-reason.js";
+import type { Reason } from "../reasons.js";
 import type { HeadReader } from "./request-replay.js";
 
 export interface ExchangeContext {
@@ -23,5 +23,5 @@ export interface ExchangeContext {
   /** A limit has refused a request. */
   onRefused(refusal: HttpError): void;
   /** A request has failed because of its upstream: for the log. */
-  onFailed(why: AbortReason, detail: string, record: RequestRecord): void;
+  onFailed(why: Reason, detail: string, record: RequestRecord): void;
 }

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { type ExchangeRig, TIMEOUT_MS } from "../../../test/exchange-rig.js";
 import { exchangeRigs } from "../../../test/exchange-rigs.js";
 import { HTTP_ERRORS } from "../errors.js";
-import { ABORT } from "./abort-reason.js";
+import { REASONS } from "../reasons.js";
 
 const create = exchangeRigs();
 
@@ -92,11 +92,11 @@ const EVENTS: Record<string, (rig: ExchangeRig) => void> = {
     rig.client.congested = false;
     rig.exchange.onClientWritable();
   },
-  gone: (rig) => rig.client.gone(ABORT.client_gone),
+  gone: (rig) => rig.client.gone(REASONS.client_gone),
   inform: (rig) => rig.call.inform("103 Early Hints"),
   switch: (rig) => {
     // What a codec does when a switch is declined.
-    if (!rig.call.switch()) rig.call.lose(ABORT.bad_switch, "answered");
+    if (!rig.call.switch()) rig.call.lose(REASONS.bad_switch, "answered");
   },
   response: (rig) => rig.call.respond("404 Not Found", false),
   "whole response": (rig) => rig.call.respond("204 No Content", true),
@@ -104,12 +104,12 @@ const EVENTS: Record<string, (rig: ExchangeRig) => void> = {
   "response end": (rig) => rig.call.finish(),
   "raw end": (rig) => rig.call.finish(undefined, true),
   "upstream writable": (rig) => rig.call.drain(),
-  "lost unseen": (rig) => rig.call.lose(ABORT.lost, "no"),
+  "lost unseen": (rig) => rig.call.lose(REASONS.lost, "no"),
   "lost for good": (rig) => {
     rig.retries = 0;
-    rig.call.lose(ABORT.reset, "maybe");
+    rig.call.lose(REASONS.reset, "maybe");
   },
-  "lost, answered": (rig) => rig.call.lose(ABORT.cut, "answered"),
+  "lost, answered": (rig) => rig.call.lose(REASONS.cut, "answered"),
   time: (rig) => rig.clock.advance(TIMEOUT_MS),
 };
 

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { ExchangeRig } from "../../../test/exchange-rig.js";
 import { HTTP_ERRORS } from "../errors.js";
-import { ABORT } from "./abort-reason.js";
+import { REASONS } from "../reasons.js";
 
 const SEED = 20_260_731;
 
@@ -82,11 +82,11 @@ class World {
       expect(this.upgrade).toBe(true);
       this.raw = true;
       this.requestEnded = false;
-    } else this.rig.call.lose(ABORT.bad_switch, "answered");
+    } else this.rig.call.lose(REASONS.bad_switch, "answered");
   }
 
   lose(seen: "no" | "maybe"): void {
-    if (this.open) this.rig.call.lose(ABORT.lost, this.responded || this.raw ? "answered" : seen);
+    if (this.open) this.rig.call.lose(REASONS.lost, this.responded || this.raw ? "answered" : seen);
   }
 
   check(): void {
@@ -129,7 +129,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         rig.exchange.onClientWritable();
       },
     ],
-    ["client gone", ({ rig }) => rig.client.busy && rig.client.gone(ABORT.client_gone)],
+    ["client gone", ({ rig }) => rig.client.busy && rig.client.gone(REASONS.client_gone)],
     [
       "refused",
       (world) => {
@@ -157,7 +157,7 @@ test("whatever comes in whatever order, each byte passes once, and each request 
         world.check();
         for (const ended of rig.ended) outcomes.add(ended.split(" ")[0] as string);
       }
-      if (rig.client.busy) rig.client.gone(ABORT.client_gone);
+      if (rig.client.busy) rig.client.gone(REASONS.client_gone);
       rig.release();
       expect(rig.faults).toEqual([]);
       expect(rig.budget.used).toBe(0);

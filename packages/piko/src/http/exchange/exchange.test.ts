@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { TIMEOUT_MS } from "../../../test/exchange-rig.js";
 import { exchangeRigs } from "../../../test/exchange-rigs.js";
 import { HTTP_ERRORS } from "../errors.js";
-import { ABORT } from "./abort-reason.js";
+import { REASONS } from "../reasons.js";
 
 const create = exchangeRigs();
 
@@ -19,7 +19,7 @@ describe("Exchange", () => {
     expect(rig.ended).toEqual(["200 0"]);
     expect(rig.calls.map((call) => call.told)).toEqual([["send GET last", "release"], ["send GET last"]]);
     rig.client.onOver = () => rig.get();
-    rig.exchange.reply(500, "no");
+    rig.exchange.reply(undefined, 500, "no");
     expect(rig.ended).toEqual(["200 0", "500 2"]);
     rig.client.onOver = () => {};
     expect(rig.call.told).toEqual(["send GET last"]);
@@ -41,12 +41,12 @@ describe("Exchange", () => {
       rig.exchange.onRequestEnd(Buffer.from("X: 1\r\n"));
       const { head } = rig.call;
       for (const seen of ["no", "stale"] as const) {
-        rig.call.lose(ABORT.lost, seen);
+        rig.call.lose(REASONS.lost, seen);
         expect(rig.call.head).toBe(head);
         expect(rig.call.take()).toEqual(["send PUT", "write abcd", "end X: 1"]);
       }
       expect(rig.seen).toEqual(["no", "stale"]);
-      rig.call.lose(ABORT.lost, "maybe");
+      rig.call.lose(REASONS.lost, "maybe");
       expect(rig.ended).toEqual(["502 20"]);
       expect(rig.failures).toEqual(["lost: upstream closed before its response"]);
     });
@@ -54,7 +54,7 @@ describe("Exchange", () => {
     it("goes on while the body still comes", () => {
       const rig = create().put();
       rig.client.send("ab");
-      rig.call.lose(ABORT.lost, "no");
+      rig.call.lose(REASONS.lost, "no");
       rig.client.send("cd");
       rig.exchange.onRequestEnd(undefined);
       expect(rig.call.told).toEqual(["send PUT", "write ab", "write cd", "end"]);
@@ -64,7 +64,7 @@ describe("Exchange", () => {
     it("isn't sent when too much has come of it", () => {
       const rig = create({ maxReplayBytes: 100 }).put();
       rig.client.send("x".repeat(200));
-      rig.call.lose(ABORT.lost, "no");
+      rig.call.lose(REASONS.lost, "no");
       expect(rig.seen).toEqual([]);
       expect(rig.ended).toEqual(["502 20"]);
     });
@@ -74,7 +74,7 @@ describe("Exchange", () => {
       rig.client.send("x".repeat(1_500));
       expect(rig.budget.exhausted).toBe(true);
       rig.client.send("y".repeat(1_000));
-      rig.call.lose(ABORT.lost, "no");
+      rig.call.lose(REASONS.lost, "no");
       expect(rig.ended).toEqual(["502 20"]);
     });
 
@@ -92,7 +92,7 @@ describe("Exchange", () => {
     it("isn't sent once something of an answer has passed", () => {
       const rig = create().put();
       rig.call.inform("103 Early Hints");
-      rig.call.lose(ABORT.lost, "no");
+      rig.call.lose(REASONS.lost, "no");
       expect(rig.seen).toEqual([]);
       expect(rig.ended).toEqual(["502 20"]);
     });
@@ -104,7 +104,7 @@ describe("Exchange", () => {
       rig.onCall = (call) => {
         call.congested = true;
       };
-      rig.call.lose(ABORT.lost, "no");
+      rig.call.lose(REASONS.lost, "no");
       expect(rig.client.consumed).toBe(0);
       rig.call.drain();
       expect(rig.client.consumed).toBe(3);
@@ -113,7 +113,7 @@ describe("Exchange", () => {
     it("ends with what the dispatch answers in its place", () => {
       const rig = create().get();
       rig.found = "none";
-      rig.call.lose(ABORT.lost, "no");
+      rig.call.lose(REASONS.lost, "no");
       expect(rig.client.told).toEqual(["reply 502 no available upstreams", "end"]);
       expect(rig.failures).toEqual([]);
     });
@@ -161,7 +161,7 @@ describe("Exchange", () => {
       rig.client.onOver = () => {};
       rig.get();
       expect(rig.ended).toEqual(["abandoned"]);
-      rig.client.gone(ABORT.client_gone);
+      rig.client.gone(REASONS.client_gone);
       expect(rig.ended).toEqual(["abandoned"]);
     });
   });
@@ -208,7 +208,7 @@ describe("Exchange", () => {
     it("of time may be none", () => {
       const rig = create({ timeoutMs: 0 }).post();
       rig.client.send("ab");
-      rig.call.lose(ABORT.lost, "no");
+      rig.call.lose(REASONS.lost, "no");
       rig.exchange.onRequestEnd(undefined);
       rig.clock.advance(100 * TIMEOUT_MS);
       expect(rig.ended).toEqual([]);
@@ -226,7 +226,7 @@ describe("Exchange", () => {
 
     it("memory that a response head would need is refused as such", () => {
       const rig = create().get();
-      rig.call.lose(ABORT.limit, "answered");
+      rig.call.lose(REASONS.limit, "answered");
       expect(rig.client.told).toEqual(["reply 503 server is busy Retry-After: 1", "end"]);
       expect(rig.refusals).toEqual(["server is busy"]);
     });

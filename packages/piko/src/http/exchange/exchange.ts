@@ -4,11 +4,12 @@
 
 import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";
+import { valueAt } from "../find-field.js";
 import { PLAIN_REQUEST, type RequestRewrite } from "../request-rewrite.js";
 import { askedProtocols, switchesTo } from "../switching.js";
 import { deadlineAfter, type Expiring } from "../../net/deadline-sweep.js";
+import { type Reason, REASONS, reasonOf } from "../reasons.js";
 import { CLIENT_CLOSED_REQUEST, type RequestRecord } from "../../observability/request-record.js";
-import { ABORT, type AbortReason } from "./abort-reason.js";
 import type { ClientEvents, ClientSide, Trailers } from "./client-side.js";
 import type { Dispatch } from "./dispatch.js";
 import type { ExchangeContext } from "./exchange-context.js";
@@ -31,6 +32,8 @@ const RAW = 4;
 export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   readonly client: ClientSide;
   readonly record: RequestRecord;
+  /** Why the request's last call was lost; undefined for none. */
+  lost: Reason | undefined;
   /** What the next hop's head is changed by; set by the life cycle. */
   rewrite: RequestRewrite;
   readonly #context: ExchangeContext;
@@ -64,6 +67,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   ) {
     this.client = client;
     this.record = record;
+    this.lost = undefined;
     this.rewrite = PLAIN_REQUEST;
     this.#context = context;
     this.#replay = new RequestReplay(context.budget, context.maxReplayBytes, context.readHead);
@@ -95,6 +99,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.record.begin(head, this.client.senderOf(head));
     this.#deadlineMs = deadlineAfter(this.record.startMs, timeoutMs);
     this.#phase = HELD;
+    this.lost = undefined;
     this.#requestEnded = last;
     this.#hasBody = !last;
     this.#asked = head.upgrade ? askedProtocols(head) : "";
@@ -140,10 +145,11 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   onRequestRefused(refusal: HttpError): void {
     if (this.#phase === IDLE) return;
     this.#context.onRefused(refusal);
-    this.#dropCall(ABORT.bad_request);
+    const { reason } = refusal;
+    this.#dropCall(reason);
     if (this.#phase <= AWAITING_HEAD) {
-      this.reply(refusal.status, refusal.message, this.#context.fieldsOf(refusal));
-    } else this.#cut(ABORT.bad_request);
+      this.reply(reason, refusal.status, refusal.message, this.#context.fieldsOf(refusal));
+    } else this.#cut(reason);
   }
 
   onClientWritable(): void {
@@ -153,9 +159,10 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#call?.consume(count);
   }
 
-  onClientGone(why: AbortReason): void {
+  onClientGone(why: Reason): void {
     if (this.#phase === IDLE) return;
     const status = this.#phase <= AWAITING_HEAD ? CLIENT_CLOSED_REQUEST : this.#status;
+    this.record.reason = why;
     this.#dropCall(why);
     this.#over(status);
   }
@@ -211,10 +218,13 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.record.abandon();
   }
 
-  /** Answers in place of an upstream. `fields`: whole field lines. */
-  reply(status: number, message: string | undefined, fields = ""): void {
-    this.#dropCall(ABORT.early);
-    this.#responseBytes = this.client.reply({ status, message, fields });
+  /** Answers in place of an upstream. `reason`: of a failure. `fields`: whole field lines. */
+  reply(reason: Reason | undefined, status: number, message: string | undefined, fields = ""): void {
+    const { record } = this;
+    this.#dropCall(REASONS.early);
+    record.reason = reason;
+    const { endpointId } = record;
+    this.#responseBytes = this.client.reply({ status, reason, endpointId, message, fields });
     // In this order, because the client's side may begin the next request in `end`.
     this.#over(status);
     this.client.end(undefined);
@@ -223,7 +233,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   /** Answers a request that a limit stops. */
   refuse(refusal: HttpError): void {
     this.#context.onRefused(refusal);
-    this.reply(refusal.status, refusal.message, this.#context.fieldsOf(refusal));
+    this.reply(refusal.reason, refusal.status, refusal.message, this.#context.fieldsOf(refusal));
   }
 
   /** Looks at the time limits. Called now and then by whichever door is looked at itself. */
@@ -234,7 +244,8 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     // The client may be the one that is waited for; its pauses have a limit of their own.
     if (call === undefined || (!this.#requestEnded && !call.congested && !call.connecting)) return;
     if (this.client.patient && !call.connecting) return;
-    if (!this.#dispatch.outlast(nowMs)) this.#fail(ABORT.timeout, ABORT.timeout.message);
+    if (this.#dispatch.outlast(nowMs)) return;
+    this.#fail(call.connecting ? REASONS.connect_timeout : REASONS.timeout, REASONS.timeout.message);
   }
 
   // The upstream.
@@ -260,6 +271,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#replay.forget();
     this.#phase = RESPONDING;
     this.#status = head.status;
+    if (head.reasonField >= 0) this.record.reason = reasonOf(valueAt(head, head.reasonField));
     this.record.response(head);
     this.client.respond(head, last);
     if (last) this.#complete(undefined);
@@ -292,10 +304,11 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (this.#phase === RAW) this.#closeIfOver();
   }
 
-  onLost(why: AbortReason, seen: Seen, detail: string): void {
+  onLost(why: Reason, seen: Seen, detail: string): void {
     this.#call = undefined;
     if (this.#phase === AWAITING_HEAD) {
       this.#phase = HELD;
+      this.lost = why;
       if (seen !== "answered" && this.#replay.whole && this.#dispatch.again(seen)) return;
       this.#phase = AWAITING_HEAD;
     }
@@ -303,13 +316,14 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   }
 
   /** The request can't be answered as it should: the client is told, or its response is cut. */
-  #fail(why: AbortReason, detail: string): void {
+  #fail(why: Reason, detail: string): void {
     this.#context.onFailed(why, detail, this.record);
     this.#dropCall(why);
     if (this.#phase > AWAITING_HEAD) this.#cut(why);
-    else if (why === ABORT.timeout) this.reply(504, why.message);
-    else if (why === ABORT.limit) this.refuse(this.#context.noMemory);
-    else this.reply(502, ABORT.connect_failed.message);
+    else if (why === REASONS.timeout || why === REASONS.connect_timeout) {
+      this.reply(why, 504, REASONS.timeout.message);
+    } else if (why === REASONS.limit) this.refuse(this.#context.noMemory);
+    else this.reply(why, 502, REASONS.connect_failed.message);
   }
 
   /** The response is whole. */
@@ -317,13 +331,14 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     const call = this.#call;
     this.#call = undefined;
     // A response before the end of its request: the upstream wants no more of it, and may expect it all the same.
-    if (!this.#requestEnded || this.#heldBytes > 0) call?.abort(ABORT.early);
+    if (!this.#requestEnded || this.#heldBytes > 0) call?.abort(REASONS.early);
     else call?.release();
     this.#over(this.#status);
     this.client.end(trailers);
   }
 
-  #cut(why: AbortReason): void {
+  #cut(why: Reason): void {
+    this.record.reason = why;
     this.#over(this.#status);
     this.client.abort(why);
   }
@@ -358,7 +373,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (this.#call?.connecting !== true) this.#deadlineMs = clock.now() + timeoutMs;
   }
 
-  #dropCall(why: AbortReason): void {
+  #dropCall(why: Reason): void {
     const call = this.#call;
     this.#call = undefined;
     call?.abort(why);

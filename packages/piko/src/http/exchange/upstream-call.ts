@@ -4,7 +4,7 @@
 import type { RequestHead, ResponseHead } from "../head.js";
 import type { Expiring } from "../../net/deadline-sweep.js";
 import type { RequestRewrite } from "../request-rewrite.js";
-import type { AbortReason } from "./abort-reason.js";
+import type { Reason } from "../reasons.js";
 import type { Trailers } from "./client-side.js";
 
 /** Whether an upstream may have acted on a request that was lost. */
@@ -35,7 +35,7 @@ export interface UpstreamCall {
   /** So many bytes of `onResponseBody`, and of heads of `onInform`, are out of the way: there is room for as many more. */
   consume(count: number): void;
   /** Nobody waits for the answer any more. */
-  abort(why: AbortReason): void;
+  abort(why: Reason): void;
   /** The exchange is over in order, request and response whole; the codec knows what can be used again. */
   release(): void;
 }
@@ -56,5 +56,5 @@ export interface UpstreamEvents extends Expiring {
   /** There is room again after `congested`. */
   onUpstreamWritable(): void;
   /** There will be no (further) answer. `detail`: in words, for the log. */
-  onLost(why: AbortReason, seen: Seen, detail: string): void;
+  onLost(why: Reason, seen: Seen, detail: string): void;
 }

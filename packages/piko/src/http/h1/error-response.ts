@@ -1,8 +1,9 @@
 // The own answers of proxy and agent: a status, a JSON error, nothing else. All of it is ASCII.
 
 import { grpcStatus, grpcStatusLines } from "../grpc.js";
+import { REASON_FIELD, type Reason } from "../reasons.js";
 
-const REASONS: Readonly<Record<number, string>> = {
+const REASON_PHRASES: Readonly<Record<number, string>> = {
   200: "OK",
   400: "Bad Request",
   401: "Unauthorized",
@@ -26,14 +27,22 @@ const REASONS: Readonly<Record<number, string>> = {
 
 /** `HTTP/1.1 <status> <reason>` with its CRLF. */
 export function statusLine(status: number): string {
-  return `HTTP/1.1 ${status} ${REASONS[status] ?? "Error"}\r\n`;
+  return `HTTP/1.1 ${status} ${REASON_PHRASES[status] ?? "Error"}\r\n`;
+}
+
+/** What the body of an answer says. */
+export interface ErrorBody {
+  status: number;
+  /** Text for `error`. */
+  message: string;
+  /** Undefined for what is no request to an endpoint. */
+  reason?: Reason | undefined;
+  /** Which endpoint was asked for; empty where that isn't known. */
+  endpointId?: string;
 }
 
 /** Options of {@link errorResponse}. */
-export interface ErrorResponse {
-  status: number;
-  /** Text for `{"error":...}`. */
-  message: string;
+export interface ErrorResponse extends ErrorBody {
   /** A whole `Date` line; absent where the next hop adds one. */
   dateLine?: Buffer;
   /** Adds `Connection: close`. */
@@ -48,10 +57,21 @@ export interface ErrorResponse {
   grpcStatus?: number | undefined;
 }
 
-/** The body of an answer with this text. A 401 is Go Piko's to the byte, whose agents read it: without a line feed. */
-export function errorBody(status: number, message: string): string {
-  const json = JSON.stringify({ error: message });
-  return status === 401 ? json : `${json}\n`;
+/** The body of an answer. A 401 is Go Piko's to the byte, whose agents read it: without a line feed. */
+export function errorBody({ endpointId = "", message, reason, status }: ErrorBody): string {
+  if (status === 401) return JSON.stringify({ error: message });
+  const endpoint = endpointId === "" ? undefined : endpointId;
+  const json = JSON.stringify({ error: message, endpoint, reason: reason?.code });
+  return `${json.replace(/[^ -~]/g, escapeUnit)}\n`;
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+/** For nodes, which know by it why an agent or another node has failed; and for clients that get no body. */
+function reasonLine({ reason, status }: ErrorBody): string {
+  return reason === undefined || status === 401 ? "" : `${REASON_FIELD}: ${reason.code}\r\n`;
 }
 
 const JSON_FIELDS = "Content-Type: application/json\r\nX-Content-Type-Options: nosniff\r\n";
@@ -60,11 +80,11 @@ const JSON_FIELDS_OF_401 = "Content-Type: application/json; charset=utf-8\r\n";
 /** The whole response, in ASCII. */
 export function errorResponse(options: ErrorResponse): string {
   if (options.grpcType !== undefined) return grpcErrorResponse(options, options.grpcType);
-  const body = errorBody(options.status, options.message);
+  const body = errorBody(options);
   return (
     `${statusLine(options.status)}${options.status === 401 ? JSON_FIELDS_OF_401 : JSON_FIELDS}` +
     `Content-Length: ${Buffer.byteLength(body)}\r\n${options.dateLine?.toString("latin1") ?? ""}${options.extra ?? ""}` +
-    `${options.close ? "Connection: close\r\n" : ""}\r\n${options.headOnly ? "" : body}`
+    `${reasonLine(options)}${options.close ? "Connection: close\r\n" : ""}\r\n${options.headOnly ? "" : body}`
   );
 }
 
@@ -72,7 +92,7 @@ function grpcErrorResponse(options: ErrorResponse, type: string): string {
   const { close, dateLine, extra = "", message, status } = options;
   return (
     `${statusLine(200)}Content-Type: ${type}\r\n${grpcStatusLines(options.grpcStatus ?? grpcStatus(status), message)}` +
-    `Content-Length: 0\r\n${dateLine?.toString("latin1") ?? ""}${extra}${close ? "Connection: close\r\n" : ""}\r\n`
+    `Content-Length: 0\r\n${dateLine?.toString("latin1") ?? ""}${extra}${reasonLine(options)}${close ? "Connection: close\r\n" : ""}\r\n`
   );
 }
 

@@ -21,6 +21,7 @@ const {
   FIELD_OTHER,
   FIELD_TRANSFER_ENCODING,
   FIELD_UPGRADE,
+  FIELD_X_PIKO_REASON,
 } = names;
 
 const VERSION = Buffer.from("HTTP/1.", "latin1");
@@ -126,6 +127,9 @@ function takeField(head: ResponseHead, buffer: Buffer, record: number): number {
       break;
     case FIELD_DATE:
       head.hasDate = true;
+      break;
+    case FIELD_X_PIKO_REASON:
+      if (head.reasonField === -1) head.reasonField = record / FIELD_STRIDE;
       break;
   }
   if (error === undefined) return 0;

@@ -1,7 +1,7 @@
 // Reads the response to one request from the bytes of a stream or a connection, and tells what it finds as an upstream's
 // events: heads, body bytes without their framing, the end. Tunnels, hops and services are all read by it.
 
-import { ABORT, type AbortReason } from "../exchange/abort-reason.js";
+import { REASONS, type Reason } from "../reasons.js";
 import type { UpstreamEvents } from "../exchange/upstream-call.js";
 import { BODY_NONE, BODY_UNTIL_CLOSE, responseBody } from "../body-framing.js";
 import { HEAD_INCOMPLETE, HEAD_INVALID, type ResponseHead } from "../head.js";
@@ -15,7 +15,7 @@ import { parseResponseHead } from "./parse-response-head.js";
 export interface ResponseEvents
   extends Pick<UpstreamEvents, "onInform" | "onSwitch" | "onResponse" | "onResponseBody" | "onResponseEnd"> {
   /** What came can't be passed on. Nothing is read after it. */
-  onBadResponse(why: AbortReason, detail: string): void;
+  onBadResponse(why: Reason, detail: string): void;
 }
 
 /** What all readers of a process or port share. */
@@ -130,11 +130,11 @@ export class ResponseReader implements BodySink {
         return;
       }
       if (result === HEAD_INVALID) {
-        this.#refuse(ABORT.bad_response, head.error?.message ?? "invalid response head");
+        this.#refuse(REASONS.bad_response, head.error?.message ?? "invalid response head");
         return;
       }
       if (head.end - head.start > maxHeadBytes) {
-        this.#refuse(ABORT.head_too_large, `response head above ${maxHeadBytes} bytes`);
+        this.#refuse(REASONS.head_too_large, `response head above ${maxHeadBytes} bytes`);
         return;
       }
       at = head.end;
@@ -152,7 +152,7 @@ export class ResponseReader implements BodySink {
     // Whoever was told of the body may have let go of the call.
     if (this.#phase !== BODY) return;
     if (next === BODY_INVALID) {
-      this.#refuse(ABORT.bad_response, body.error?.message ?? "invalid response body");
+      this.#refuse(REASONS.bad_response, body.error?.message ?? "invalid response body");
     } else if (body.done) {
       if (next !== end) this.persistent = false;
       this.#phase = IDLE;
@@ -165,7 +165,7 @@ export class ResponseReader implements BodySink {
       // Raw from here on, or nothing: whoever doesn't switch stops the reader.
       this.#phase = RAW;
       if (!this.#events.onSwitch(head) && this.#phase === RAW) {
-        this.#refuse(ABORT.bad_switch, ABORT.bad_switch.message);
+        this.#refuse(REASONS.bad_switch, REASONS.bad_switch.message);
       }
       return;
     }
@@ -195,14 +195,14 @@ export class ResponseReader implements BodySink {
     const found = this.#finder.find(partial.buffer, partial.start, partial.end);
     if (found === END_UNKNOWN) {
       if (partial.length > maxHeadBytes) {
-        this.#refuse(ABORT.head_too_large, `response head above ${maxHeadBytes} bytes`);
+        this.#refuse(REASONS.head_too_large, `response head above ${maxHeadBytes} bytes`);
       } else if (budget.exhausted && partial.length > SMALL_HEAD_BYTES) {
-        this.#refuse(ABORT.limit, "too many bytes wait");
+        this.#refuse(REASONS.limit, "too many bytes wait");
       }
       return;
     }
     if (found === END_INVALID) {
-      this.#refuse(ABORT.bad_response, this.#finder.error?.message ?? "invalid response head");
+      this.#refuse(REASONS.bad_response, this.#finder.error?.message ?? "invalid response head");
       return;
     }
     const { buffer: bytes, start: from, end: to } = partial;
@@ -210,7 +210,7 @@ export class ResponseReader implements BodySink {
     this.#read(bytes, from, to);
   }
 
-  #refuse(why: AbortReason, detail: string): void {
+  #refuse(why: Reason, detail: string): void {
     this.stop();
     this.persistent = false;
     this.#events.onBadResponse(why, detail);

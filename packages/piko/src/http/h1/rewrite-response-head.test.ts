@@ -15,6 +15,7 @@ const NOTHING: ResponseRewrite = {
   connectionClose: false,
   keepAliveHttp10: false,
   halfClose: false,
+  fromService: false,
   dateLine: undefined,
 };
 

@@ -36,6 +36,8 @@ export interface ResponseRewrite {
   dateLine: Buffer | undefined;
   /** A 101: says that each direction of the connection ends by itself, whatever is behind it (decision 004). */
   halfClose: boolean;
+  /** The response is a service's, which must not speak for programs of ours (`x-piko-reason`). */
+  fromService: boolean;
 }
 
 /** The status whose Upgrade tells the client which protocols would do (RFC 9110 15.5.22). */
@@ -45,10 +47,12 @@ const UPGRADE_REQUIRED = 426;
 const DROP = 1;
 const DROP_LENGTH = 2;
 const DROP_UPGRADE = 3;
+const DROP_FROM_SERVICE = 4;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [...HOP_BY_HOP, ...NODES_OWN]) RULES[id] = DROP;
 RULES[names.FIELD_CONTENT_LENGTH] = DROP_LENGTH;
 RULES[names.FIELD_UPGRADE] = DROP_UPGRADE;
+RULES[names.FIELD_X_PIKO_REASON] = DROP_FROM_SERVICE;
 
 const CRLF = asciiBytes("\r\n");
 const VERSION = asciiBytes("HTTP/1.1 ");
@@ -90,7 +94,7 @@ export function writeResponseHead(
   }
   const limit = head.fieldCount * FIELD_STRIDE;
   for (let record = 0; record < limit; record += FIELD_STRIDE) {
-    if (isKept(head, record, RULES[fields[record + FIELD_ID] as number] as number, framing)) {
+    if (isKept(head, record, RULES[fields[record + FIELD_ID] as number] as number, framing, rewrite)) {
       const nameEnd = fields[record + NAME_END] as number;
       if (buffer[nameEnd] === COLON) continue;
       at = copyBytes(buffer, runStart, nameEnd, out, at);
@@ -110,8 +114,14 @@ export function writeResponseHead(
   return copyAll(CRLF, out, writeConnection(head, out, at, rewrite));
 }
 
-function isKept(head: ResponseHead, record: number, rule: number, framing: number): boolean {
-  if (rule === DROP) return false;
+function isKept(
+  head: ResponseHead,
+  record: number,
+  rule: number,
+  framing: number,
+  { fromService }: ResponseRewrite,
+): boolean {
+  if (rule === DROP || (rule === DROP_FROM_SERVICE && fromService)) return false;
   if (rule === DROP_LENGTH) return framing === FRAMING_AS_IS;
   if (rule === DROP_UPGRADE) return head.status === UPGRADE_REQUIRED;
   if (!head.connectionNamesFields) return true;

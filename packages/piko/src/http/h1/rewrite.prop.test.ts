@@ -161,6 +161,7 @@ test("a rewritten response is the same response without the hop before", () => {
     connectionClose: fc.boolean(),
     keepAliveHttp10: fc.boolean(),
     halfClose: fc.boolean(),
+    fromService: fc.boolean(),
     dateLine: optional("Date: now\r\n"),
   });
   const spacedLine = fc.constantFrom(

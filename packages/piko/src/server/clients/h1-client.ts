@@ -3,7 +3,7 @@
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";
-import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../../http/reasons.js";
 import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
@@ -77,7 +77,7 @@ export class H1Client
     }
     // A client that ends while its request is under way is gone, as it is for nginx and Go: waiting for its answer to
     // fail would keep the service at work for nobody.
-    if (this.#reader.state === IN_REQUEST) this.#exchange.onClientGone(ABORT.client_gone);
+    if (this.#reader.state === IN_REQUEST) this.#exchange.onClientGone(REASONS.client_gone);
     if (!this.#over) this.socket.close();
   }
 
@@ -88,7 +88,7 @@ export class H1Client
 
   onClose(): void {
     const { state } = this.#reader;
-    if (state === IN_REQUEST || state === RAW) this.#exchange.onClientGone(ABORT.client_gone);
+    if (state === IN_REQUEST || state === RAW) this.#exchange.onClientGone(this.#context.gone);
     this.release();
   }
 
@@ -97,7 +97,7 @@ export class H1Client
     this.#exchange.sweep(nowMs);
     // What an upgraded connection's silence means, only its protocol knows.
     if (reader.state !== RAW && this.#isStuck(nowMs)) {
-      if (reader.state === IN_REQUEST) this.#exchange.onClientGone(ABORT.client_stuck);
+      if (reader.state === IN_REQUEST) this.#exchange.onClientGone(REASONS.client_stuck);
       this.#context.limits.hit("write_timeout");
       this.socket.reset();
       return;
@@ -169,8 +169,14 @@ export class H1Client
   /** Nobody was asked, so nobody else answers. */
   onBadHead(error: HttpError): void {
     if (error === TLS_HANDSHAKE) this.#context.tlsOnPlainPort.note(this.client.address);
-    this.#context.logger.debug("request refused", { "client-ip": this.client.address, error: error.message });
+    const { message, reason } = error;
+    this.#context.logger.debug("request refused", {
+      "client-ip": this.client.address,
+      error: message,
+      reason: reason.code,
+    });
     this.#context.onRefused(error);
+    this.#context.metrics.fail(reason);
     this.#response.refuse(error, fieldsOf(error));
     this.#linger();
   }
@@ -231,7 +237,7 @@ export class H1Client
     this.#reader.consume(count);
   }
 
-  abort(_why: AbortReason): void {
+  abort(_why: Reason): void {
     // Only a body that ends with its connection needs a reset to tell its end from a cut.
     if (this.#reader.state === RAW || this.#response.untilClose) this.socket.reset();
     else this.socket.close();

@@ -98,7 +98,7 @@ export class H1Response {
   }
 
   /** A whole response of the node's own. `mayKeepAlive` as above. Returns the bytes of its body. */
-  reply({ status, message, fields }: LocalReply, mayKeepAlive: boolean): number {
+  reply({ endpointId, fields, message, reason, status }: LocalReply, mayKeepAlive: boolean): number {
     this.#framing.keepAlive = mayKeepAlive && this.#wantsKeepAlive;
     const close = !this.#framing.keepAlive;
     const dateLine = this.#dateLine.get();
@@ -108,16 +108,21 @@ export class H1Response {
     this.#out.writeLatin1(
       message === undefined
         ? emptyResponse(dateLine, close)
-        : errorResponse({ status, message, dateLine, close, headOnly, extra: fields, grpcType }),
+        : errorResponse({
+            ...{ status, message, reason, endpointId, dateLine, close, headOnly, grpcType },
+            extra: fields,
+          }),
     );
     if (message === undefined || headOnly || grpcType !== undefined) return 0;
-    return errorBody(status, message).length;
+    return errorBody({ status, message, reason, endpointId }).length;
   }
 
   /** The answer to what is no request, and so the last of its connection. `extra`: whole field lines. */
-  refuse({ status, message }: HttpError, extra: string): void {
+  refuse({ status, message, reason }: HttpError, extra: string): void {
     const dateLine = this.#dateLine.get();
-    this.#out.writeLatin1(errorResponse({ status, message, dateLine, close: true, headOnly: false, extra }));
+    this.#out.writeLatin1(
+      errorResponse({ status, message, reason, dateLine, close: true, headOnly: false, extra }),
+    );
   }
 
   #writeHead(head: ResponseHead): void {

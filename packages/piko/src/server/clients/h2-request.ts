@@ -3,7 +3,7 @@
 
 import { acceptKey } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";
-import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../../http/reasons.js";
 import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import { emptyResponse, errorResponse } from "../../http/h1/error-response.js";
@@ -115,7 +115,8 @@ export class H2Request implements NodeClient, StreamHandler {
   /** Its head is refused, by one that understands it. */
   answer(stream: H2Stream, refusal: HttpError, fields: string): void {
     this.#take(stream, true);
-    this.reply({ status: refusal.status, message: refusal.message, fields });
+    const { message, reason, status } = refusal;
+    this.reply({ status, message, reason, endpointId: "", fields });
     this.end(undefined);
   }
 
@@ -138,7 +139,7 @@ export class H2Request implements NodeClient, StreamHandler {
   onStuck(code: number): void {
     const stream = this.#stream;
     this.#leave();
-    this.exchange.onClientGone(ABORT.client_stuck);
+    this.exchange.onClientGone(REASONS.client_stuck);
     stream?.reset(code);
   }
 
@@ -183,7 +184,7 @@ export class H2Request implements NodeClient, StreamHandler {
   }
 
   onReset(): void {
-    this.exchange.onClientGone(ABORT.client_gone);
+    this.exchange.onClientGone(this.#context.gone);
     this.#leave();
   }
 
@@ -209,7 +210,9 @@ export class H2Request implements NodeClient, StreamHandler {
   respond(head: ResponseHead, last: boolean): void {
     if (this.#webSocketKey !== undefined && head.status < 300) {
       // To an extended CONNECT it would say that there is a WebSocket.
-      this.reply(NO_SWITCH);
+      const { record } = this.exchange;
+      record.reason = REASONS.bad_switch;
+      this.reply({ ...NO_SWITCH, endpointId: record.endpointId });
       this.#stream?.end(undefined);
       return;
     }
@@ -221,8 +224,8 @@ export class H2Request implements NodeClient, StreamHandler {
   switchTo(head: ResponseHead): void {
     const accept = findField(head, FIELD_SEC_WEBSOCKET_ACCEPT);
     if (this.#webSocketKey === undefined || accept !== acceptKey(this.#webSocketKey)) {
-      this.exchange.onClientGone(ABORT.bad_switch);
-      this.abort(ABORT.bad_switch);
+      this.exchange.onClientGone(REASONS.bad_switch);
+      this.abort(REASONS.bad_switch);
       return;
     }
     this.#raw = true;
@@ -262,10 +265,15 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#leave();
   }
 
-  reply({ status, message, fields }: LocalReply): number {
+  reply({ endpointId, fields, message, reason, status }: LocalReply): number {
     const headOnly = this.#headOnly;
     const dateLine = this.#context.dateLine.get();
-    const options = { grpcType: this.#grpcType, grpcStatus: this.#expired ? DEADLINE_EXCEEDED : undefined };
+    const options = {
+      reason,
+      endpointId,
+      grpcType: this.#grpcType,
+      grpcStatus: this.#expired ? DEADLINE_EXCEEDED : undefined,
+    };
     const text =
       message === undefined
         ? emptyResponse(dateLine, false)
@@ -283,7 +291,7 @@ export class H2Request implements NodeClient, StreamHandler {
   }
 
   /** A gRPC client is told by a status of its own; to it a response without one is cut. */
-  abort(why: AbortReason): void {
+  abort(why: Reason): void {
     const stream = this.#stream;
     const told = this.#grpcResponse;
     const status = this.#expired ? DEADLINE_EXCEEDED : UNAVAILABLE;
@@ -319,7 +327,7 @@ export class H2Request implements NodeClient, StreamHandler {
   /** The body isn't what the head has said. */
   #refuse(): void {
     const stream = this.#stream;
-    this.exchange.onClientGone(ABORT.bad_request);
+    this.exchange.onClientGone(REASONS.bad_request);
     this.#leave();
     if (stream !== undefined) this.#connection.refuse(stream, PROTOCOL_ERROR);
   }
@@ -335,7 +343,13 @@ export class H2Request implements NodeClient, StreamHandler {
 }
 
 /** The answer to a handshake that is answered as a request. */
-const NO_SWITCH: LocalReply = { status: 502, message: ABORT.bad_switch.message, fields: "" };
+const NO_SWITCH: LocalReply = {
+  status: 502,
+  reason: REASONS.bad_switch,
+  endpointId: "",
+  message: REASONS.bad_switch.message,
+  fields: "",
+};
 
 /** Within one reply. */
 const ownHead = new ResponseHead(MAX_OWN_FIELDS);

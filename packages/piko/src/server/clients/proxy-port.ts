@@ -130,6 +130,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   /** Drops what is left. */
   destroy(): void {
     this.discourage();
+    this.#context.ended = true;
     this.#listener.close();
     // By a reset: what is cut must not look complete.
     this.tls?.close();
@@ -303,10 +304,10 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     }
     const onGone = (connection: RefusedConnection): void => void this.#refused.delete(connection);
     const { clock, dateLine, sweep } = this.#context;
-    const { status, message } = error;
+    const { message, reason, status } = error;
     const extra = fieldsOf(error);
     const answer = (headOnly: boolean): string =>
-      errorResponse({ status, message, dateLine: dateLine.get(), close: true, headOnly, extra });
+      errorResponse({ status, message, reason, dateLine: dateLine.get(), close: true, headOnly, extra });
     this.#refused.add(new RefusedConnection({ socket, nowMs: clock.now(), sweep, answer, onGone }));
   }
 }

@@ -17,6 +17,7 @@ export class ResponseFraming {
     keepAliveHttp10: false,
     dateLine: undefined,
     halfClose: false,
+    fromService: false,
   };
   /** The client gets chunks: it can't be told the body's length, and keeps its connection. */
   chunking = false;

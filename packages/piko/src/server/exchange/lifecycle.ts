@@ -11,6 +11,7 @@ import type { Exchange } from "../../http/exchange/exchange.js";
 import type { Lifecycle as ExchangeLifecycle } from "../../http/exchange/lifecycle.js";
 import type { RequestHead } from "../../http/head.js";
 import { isSameOrigin } from "../../http/origin.js";
+import { REASONS } from "../../http/reasons.js";
 import { type MutableRewrite, PLAIN_REQUEST } from "../../http/request-rewrite.js";
 import { endpointIdOf } from "./named-endpoint.js";
 import type { ProxyContext } from "./proxy-context.js";
@@ -139,6 +140,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
 
   #deny(head: RequestHead, refusal: Refusal, endpointId: string): void {
     const { message, status } = refusal;
+    this.#exchange.record.endpointId = endpointId;
     const fields = this.#fields;
     this.#context.auth.onRefused(refusal, {
       address: this.#client.client.address,
@@ -148,7 +150,8 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
       credential: valueOf(head, fields.credential),
       certificate: this.#client.client.certificate,
     });
-    this.#exchange.reply(status, message, status === 503 ? RETRY_AFTER : "");
+    const reason = status === 503 ? REASONS.auth_unready : REASONS.unauthorized;
+    this.#exchange.reply(reason, status, message, status === 503 ? RETRY_AFTER : "");
   }
 
   /** Where does it go: to the proxy's own paths, or to the endpoint that it names? */
@@ -162,11 +165,11 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
       }
     } else if (first === ASTERISK) {
       // RFC 9110 section 9.3.7: a question about the server itself.
-      this.#exchange.reply(200, undefined);
+      this.#exchange.reply(undefined, 200, undefined);
       return;
     }
     const endpointId = endpointIdOf(head, this.#lastEndpointId);
-    if (endpointId === "") this.#exchange.reply(400, "missing endpoint id");
+    if (endpointId === "") this.#exchange.reply(REASONS.no_endpoint, 400, REASONS.no_endpoint.message);
     // An agent can't listen on it, and the cluster has no room for it.
     else if (isTooLong(endpointId)) this.#exchange.refuse(ENDPOINT_ID);
     else {
@@ -199,6 +202,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     const { target } = this.#dispatch;
     const { secure, trusted } = this.#client.client;
     target.endpointId = endpointId;
+    this.#exchange.record.endpointId = endpointId;
     target.byHost = head.endpointField < 0 && !tcp;
     target.nodesOnly = tcp;
     target.lastNode = this.#forwarded;
@@ -218,13 +222,14 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     const query = path.indexOf("?");
     const match = TCP_PATH.exec(query < 0 ? path : path.slice(0, query));
     const endpointId = match === null ? undefined : parseEndpointId(match[1] ?? "");
-    if (match === null) exchange.reply(404, "not found");
-    else if (head.method !== "GET") exchange.reply(405, "method not allowed", "Allow: GET\r\n");
+    if (match === null) exchange.reply(REASONS.not_found, 404, "not found");
+    else if (head.method !== "GET")
+      exchange.reply(REASONS.not_found, 405, "method not allowed", "Allow: GET\r\n");
     else if (endpointId !== undefined && this.#identity?.permits(endpointId) === false) {
       this.#deny(head, REFUSED.endpoint, endpointId);
     } else if (!isWebSocketUpgrade(head) || this.#client.raw === undefined) {
-      exchange.reply(426, "websocket upgrade required", "Upgrade: websocket\r\n");
-    } else if (!isSameOrigin(head)) exchange.reply(403, "foreign origin");
+      exchange.reply(REASONS.bad_request, 426, "websocket upgrade required", "Upgrade: websocket\r\n");
+    } else if (!isSameOrigin(head)) exchange.reply(REASONS.forbidden, 403, "foreign origin");
     else if (endpointId === undefined) exchange.refuse(ENDPOINT_ID);
     else this.#permit(head, endpointId, true);
   }

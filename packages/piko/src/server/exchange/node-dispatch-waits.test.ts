@@ -45,7 +45,7 @@ function setUp(...ids: string[]) {
     let onWay = false;
     const exchange = {
       start: () => (onWay = true),
-      reply: (status: number) => replies.push(status),
+      reply: (_reason: unknown, status: number) => replies.push(status),
     } as unknown as Exchange;
     const dispatch = new NodeDispatch(exchange, {} as NodeClient, context);
     Object.assign(dispatch.target, { endpointId: "e", method });

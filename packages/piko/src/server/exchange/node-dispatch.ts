@@ -5,6 +5,7 @@ import type { Exchange } from "../../http/exchange/exchange.js";
 import { type Dispatch, isIdempotent } from "../../http/exchange/dispatch.js";
 import type { Seen, UpstreamCall } from "../../http/exchange/upstream-call.js";
 import type { RequestHead } from "../../http/head.js";
+import { REASONS } from "../../http/reasons.js";
 import type { NodeClient } from "./node-client.js";
 import { type DispatchTarget, EMPTY_TARGET } from "./dispatch-target.js";
 import type { ProxyContext } from "./proxy-context.js";
@@ -127,7 +128,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     }
     if (fromNode) {
       // The node that sent it knows more: the endpoint may be on another one by now.
-      this.#exchange.reply(502, "no available upstreams", REROUTE_FIELD);
+      this.#noUpstream(REROUTE_FIELD);
       return;
     }
     this.#wait();
@@ -176,7 +177,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (!this.#waiting) this.#leaveSilence(nowMs, false);
     else if (nowMs >= this.#waitUntilMs) {
       this.#stopWaiting();
-      this.#exchange.reply(502, "no available upstreams");
+      this.#noUpstream();
     } else if (this.#isNodeBack(nowMs) || this.#isTunnelBack()) {
       this.#stopWaiting();
       // Nobody else would say that an agent takes requests again.
@@ -235,7 +236,8 @@ export class NodeDispatch implements Dispatch, Waiter {
     const { endpointId, takenBack } = this.target;
     if (!takenBack || this.#context.upstreams.find(endpointId) === undefined) return false;
     if (!this.#hasNode(this.#context.clock.now(), NODE_WELL, undefined)) return false;
-    this.#exchange.reply(502, "endpoint is better served by another node", ELSEWHERE_FIELD);
+    const { rerouted } = REASONS;
+    this.#exchange.reply(rerouted, 502, rerouted.message, ELSEWHERE_FIELD);
     return true;
   }
 
@@ -333,10 +335,18 @@ export class NodeDispatch implements Dispatch, Waiter {
       if (this.#waitUntilMs === 0) this.#waitUntilMs = until;
       // It is tried again when its time out is over. One that answers, but has no upstream, has to say that it has one.
       if (failed instanceof RemoteNode && this.#isLeftOut(failed)) this.#failed = this.#goneFrom;
-    } else {
-      const message = failed === undefined ? "no available upstreams" : "upstream unreachable";
-      this.#exchange.reply(502, message);
+    } else if (failed === undefined) this.#noUpstream();
+    else {
+      const { connect_failed } = REASONS;
+      this.#exchange.reply(this.#exchange.lost ?? connect_failed, 502, connect_failed.message);
     }
+  }
+
+  #noUpstream(fields?: string): void {
+    const { no_upstream, rerouted } = REASONS;
+    const { lost = rerouted } = this.#exchange;
+    // Where there was one, it says more that it was lost.
+    this.#exchange.reply(lost === rerouted ? no_upstream : lost, 502, no_upstream.message, fields);
   }
 
   /** A node that requests failed to reach may be well again: its time out is over, or another request got through. */
@@ -367,6 +377,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     const served = servedEndpointId(target.endpointId, undefined, this.#context);
     if (served === target.endpointId || target.identity?.permits(served) === false) return false;
     target.endpointId = served;
+    this.#exchange.record.endpointId = served;
     return true;
   }
 

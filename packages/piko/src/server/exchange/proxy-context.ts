@@ -9,7 +9,7 @@ import { findField } from "../../http/find-field.js";
 import { RequestHead, ResponseHead } from "../../http/head.js";
 import type { HttpError } from "../../http/errors.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
-import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../../http/reasons.js";
 import type { ExchangeContext } from "../../http/exchange/exchange-context.js";
 import type { HeadReader } from "../../http/exchange/request-replay.js";
 import type { ResponseReaderLimits } from "../../http/h1/response-reader.js";
@@ -82,6 +82,8 @@ export class ProxyContext implements ExchangeContext {
   readonly hops: Hops | undefined;
   /** The node is stopping: responses say `Connection: close`. */
   closing = false;
+  /** The node ends: what is cut now is cut by it. */
+  ended = false;
   /** The node takes no new connections, and ends those that have no request. */
   draining = false;
 
@@ -130,11 +132,16 @@ export class ProxyContext implements ExchangeContext {
     if (limit !== undefined) this.limits.hit(limit);
   }
 
-  onFailed(why: AbortReason, detail: string, record: RequestRecord): void {
-    if (why === ABORT.head_too_large) this.limits.hit("max_response_header_bytes");
-    if (why === ABORT.head_too_large || why === ABORT.bad_response || why === ABORT.bad_switch) {
+  onFailed(why: Reason, detail: string, record: RequestRecord): void {
+    if (why === REASONS.head_too_large) this.limits.hit("max_response_header_bytes");
+    if (why === REASONS.head_too_large || why === REASONS.bad_response || why === REASONS.bad_switch) {
       this.logger.warn("upstream response refused", { ...record.describe(), error: detail });
     }
+  }
+
+  /** Why a connection that nobody here has closed is gone. */
+  get gone(): Reason {
+    return this.ended ? REASONS.shutdown : REASONS.client_gone;
   }
 
   /** Nodes show that they are nodes by more than their addresses. */

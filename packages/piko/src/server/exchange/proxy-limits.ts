@@ -2,6 +2,7 @@
 
 import type { TenantRateLimit } from "../upstream/tenant-use.js";
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
+import { type Reason, REASONS } from "../../http/reasons.js";
 
 /** Limits of what there may be at a time, all clients together. */
 export const PROXY_CAPACITIES = [
@@ -40,16 +41,26 @@ export type ProxyLimit = (typeof PROXY_CAPACITIES)[number] | (typeof CLIENT_LIMI
 /** Field line of refusals that don't depend on the request: later it may be served. */
 export const RETRY_AFTER = "Retry-After: 1\r\n";
 
-const error = (status: number, name: string, message: string): HttpError =>
-  Object.freeze({ status, code: `PIKO_HTTP_${name}` as const, message });
+const error = (status: number, name: string, message: string, reason: Reason = REASONS.limit): HttpError =>
+  Object.freeze({ status, code: `PIKO_HTTP_${name}` as const, message, reason });
 
-export const TLS_HANDSHAKE: HttpError = error(400, "TLS_HANDSHAKE", "tls to a port without it");
-export const HEAD_TIMEOUT: HttpError = error(408, "HEAD_TIMEOUT", "request timeout");
-export const BODY_TIMEOUT: HttpError = error(408, "BODY_TIMEOUT", "request timeout");
-export const TARGET_SIZE: HttpError = error(414, "TARGET_SIZE", "request target too long");
-export const BODY_SIZE: HttpError = error(413, "BODY_SIZE", "request body too large");
+export const TLS_HANDSHAKE: HttpError = error(
+  400,
+  "TLS_HANDSHAKE",
+  "tls to a port without it",
+  REASONS.bad_request,
+);
+export const HEAD_TIMEOUT: HttpError = error(408, "HEAD_TIMEOUT", "request timeout", REASONS.request_timeout);
+export const BODY_TIMEOUT: HttpError = error(408, "BODY_TIMEOUT", "request timeout", REASONS.request_timeout);
+export const TARGET_SIZE: HttpError = error(414, "TARGET_SIZE", "request target too long", REASONS.too_large);
+export const BODY_SIZE: HttpError = error(413, "BODY_SIZE", "request body too large", REASONS.too_large);
 export const NO_MEMORY: HttpError = error(503, "NO_MEMORY", "server is busy");
-export const ENDPOINT_ID: HttpError = error(400, "ENDPOINT_ID", "invalid endpoint id (1 to 255 bytes)");
+export const ENDPOINT_ID: HttpError = error(
+  400,
+  "ENDPOINT_ID",
+  "invalid endpoint id (1 to 255 bytes)",
+  REASONS.no_endpoint,
+);
 export const TOO_MANY_CONNECTIONS: HttpError = error(503, "CONNECTIONS", "too many connections");
 export const TOO_MANY_FILES: HttpError = error(503, "OPEN_FILES", "too many connections");
 export const TOO_MANY_OF_CLIENT: HttpError = error(
@@ -58,7 +69,12 @@ export const TOO_MANY_OF_CLIENT: HttpError = error(
   "too many connections from this address",
 );
 /** Whose requests a connection brings, a header would have had to say. */
-export const PROXY_HEADER_MISSING: HttpError = error(400, "PROXY_HEADER", "proxy protocol header required");
+export const PROXY_HEADER_MISSING: HttpError = error(
+  400,
+  "PROXY_HEADER",
+  "proxy protocol header required",
+  REASONS.bad_request,
+);
 export const ENDPOINT_BUSY: HttpError = error(
   503,
   "ENDPOINT_BUSY",
@@ -68,7 +84,7 @@ export const UPSTREAMS_BUSY: HttpError = error(503, "UPSTREAMS_BUSY", "all upstr
 export const TOO_MANY_WAITING: HttpError = error(503, "WAITING", "too many requests wait for an upstream");
 
 /** The time that a gRPC client has said it waits. */
-export const GRPC_DEADLINE: HttpError = error(504, "GRPC_DEADLINE", "deadline exceeded");
+export const GRPC_DEADLINE: HttpError = error(504, "GRPC_DEADLINE", "deadline exceeded", REASONS.deadline);
 
 const TENANT_RATE: HttpError = error(429, "TENANT_RATE", "too many requests for this tenant");
 const ENDPOINT_RATE: HttpError = error(429, "ENDPOINT_RATE", "too many requests for this endpoint");

@@ -18,6 +18,7 @@ import { FIELD_SEC_WEBSOCKET_KEY, FIELD_SEC_WEBSOCKET_VERSION } from "../../http
 import type { RequestHead } from "../../http/head.js";
 import { findField } from "../../http/find-field.js";
 import { saysHalfClose } from "../../http/half-close.js";
+import { type Reason, REASONS } from "../../http/reasons.js";
 import { StreamSender } from "../../net/stream-sender.js";
 import { NODE_DRAINS, NODE_WELL } from "../cluster/cluster-table.js";
 import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
@@ -50,11 +51,16 @@ export function openTcpTunnel(
   const raw = client.raw as RawConnection;
   const key = findField(head, FIELD_SEC_WEBSOCKET_KEY);
   if (findField(head, FIELD_SEC_WEBSOCKET_VERSION) !== "13") {
-    exchange.reply(400, "unsupported websocket version", "Sec-WebSocket-Version: 13\r\n");
+    exchange.reply(
+      REASONS.bad_request,
+      400,
+      "unsupported websocket version",
+      "Sec-WebSocket-Version: 13\r\n",
+    );
     return true;
   }
   if (key === undefined || !isValidKey(key) || head.chunked || head.contentLength > 0) {
-    exchange.reply(400, "invalid websocket handshake");
+    exchange.reply(REASONS.bad_request, 400, "invalid websocket handshake");
     return true;
   }
   const endpoint = context.upstreams.find(endpointId);
@@ -73,7 +79,7 @@ export function openTcpTunnel(
   const joined = new TcpTunnel(raw, endpoint, tunnel.drainable, capable, context);
   const stream = tunnel.openStream(joined.streamHandler);
   if (stream === undefined) {
-    exchange.reply(502, "upstream unreachable");
+    exchange.reply(REASONS.refused, 502, REASONS.connect_failed.message);
     return true;
   }
   context.upstreamMetrics.requests++;
@@ -134,6 +140,8 @@ class TcpTunnel implements WebSocketHandler {
   #bytesIn = 0;
   #bytesOut = 0;
   #over = false;
+  /** Why it was cut. */
+  #reason: Reason | undefined = undefined;
 
   constructor(
     client: RawConnection,
@@ -194,6 +202,7 @@ class TcpTunnel implements WebSocketHandler {
     this.#webSocket = undefined;
     this.#clientGone = true;
     if (error !== undefined) {
+      this.#reason ??= this.#context.gone;
       this.#stream?.reset();
       this.#stream = undefined;
     } else {
@@ -270,6 +279,8 @@ class TcpTunnel implements WebSocketHandler {
   }
 
   #onStreamReset(): void {
+    const lost = this.#stream?.lostWithSession === true;
+    this.#reason ??= lost ? REASONS.tunnel_lost : REASONS.reset;
     this.#stream = undefined;
     const error = new TunnelError("PIKO_TUNNEL_EOF", "upstream connection reset");
     this.#webSocket?.fail(error, CLOSE_INTERNAL_ERROR);
@@ -286,6 +297,7 @@ class TcpTunnel implements WebSocketHandler {
     const { clock, metrics } = this.#context;
     const seconds = (clock.now() - this.#startMs) / 1_000;
     metrics.end(101, "GET", seconds, this.#bytesIn, this.#bytesOut);
+    if (this.#reason !== undefined) metrics.fail(this.#reason);
   }
 
   get #isThrough(): boolean {

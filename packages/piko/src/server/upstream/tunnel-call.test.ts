@@ -3,7 +3,7 @@
 import { describe, expect, it } from "vitest";
 import { requestHead } from "../../../test/memory-heads.js";
 import { MemoryStream } from "../../../test/memory-stream.js";
-import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../../http/reasons.js";
 import type { Seen, UpstreamEvents } from "../../http/exchange/upstream-call.js";
 import { ResponseHead } from "../../http/head.js";
 import { PLAIN_REQUEST } from "../../http/request-rewrite.js";
@@ -26,7 +26,7 @@ function setUp(
     onUpstreamTurn: () => {},
     sweep: () => {},
     onUpstreamWritable: () => void told.push("writable"),
-    onLost: (why: AbortReason, seen: Seen) => void told.push(`${why.code} ${seen}`),
+    onLost: (why: Reason, seen: Seen) => void told.push(`${why.code} ${seen}`),
   };
   const budget = new ByteBudget(100_000);
   const call = new TunnelCall(events, { head: new ResponseHead(20), maxHeadBytes: 8_192, budget });
@@ -86,7 +86,7 @@ describe("TunnelCall", () => {
         stream.refused = true;
         stream.handler.onReset();
       },
-      ["reset no"],
+      ["refused no"],
     ],
     ["an end before the answer", "", (stream) => stream.handler.onEnd(), ["lost maybe"]],
     ["an end within the head", "HTTP/1.1 2", (stream) => stream.handler.onEnd(), ["lost answered"]],
@@ -112,7 +112,7 @@ describe("TunnelCall", () => {
     call.onWritable();
     call.write(...text("x"));
     call.consume(1);
-    call.abort(ABORT.early);
+    call.abort(REASONS.early);
     call.release();
     expect([told, stream.calls, budget.used]).toEqual([events, ["reset"], 0]);
   });

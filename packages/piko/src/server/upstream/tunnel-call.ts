@@ -2,7 +2,7 @@
 // streams that it opens.
 
 import { MAX_DATA_BYTES, type StreamHandler, type YamuxStream } from "@piko/tunnel";
-import { ABORT, type AbortReason } from "../../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../../http/reasons.js";
 import type { Trailers } from "../../http/exchange/client-side.js";
 import type { Seen, UpstreamCall, UpstreamEvents } from "../../http/exchange/upstream-call.js";
 import type { RequestHead, ResponseHead } from "../../http/head.js";
@@ -76,7 +76,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
 
   /** Its agent is silent, and the request can go elsewhere. */
   giveUp(): void {
-    this.#lose(ABORT.silent, this.#stream?.unsent === true);
+    this.#lose(REASONS.silent, this.#stream?.unsent === true);
   }
 
   send(head: RequestHead, rewrite: RequestRewrite, last: boolean): void {
@@ -115,7 +115,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     this.#stream?.consume(count);
   }
 
-  abort(_why: AbortReason): void {
+  abort(_why: Reason): void {
     this.#detach()?.reset();
   }
 
@@ -140,7 +140,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
       this.#sender.clear();
       stream.end();
     }
-    if (!this.#reader.finish()) this.#lose(this.#reader.awaitingHead ? ABORT.lost : ABORT.cut, false);
+    if (!this.#reader.finish()) this.#lose(this.#reader.awaitingHead ? REASONS.lost : REASONS.cut, false);
   }
 
   onWritable(): void {
@@ -153,7 +153,9 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   }
 
   onReset(): void {
-    this.#lose(ABORT.reset, this.#stream?.refused === true);
+    const stream = this.#stream;
+    const why = stream?.refused === true ? REASONS.refused : REASONS.reset;
+    this.#lose(stream?.lostWithSession === true ? REASONS.tunnel_lost : why, stream?.refused === true);
   }
 
   // What the reader finds goes on as it is, but for what is no answer.
@@ -178,7 +180,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     this.#events.onResponseEnd(trailers);
   }
 
-  onBadResponse(why: AbortReason, detail: string): void {
+  onBadResponse(why: Reason, detail: string): void {
     this.#detach()?.reset();
     this.#events.onLost(why, "answered", detail);
   }
@@ -199,7 +201,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     else stream.commit(at, writeChunk(buffer, start, end, stream.slab, at));
   }
 
-  #lose(why: AbortReason, refused: boolean): void {
+  #lose(why: Reason, refused: boolean): void {
     const { begun } = this.#reader;
     this.#detach()?.reset();
     this.#events.onLost(why, begun ? "answered" : refused ? "no" : "maybe", why.message);

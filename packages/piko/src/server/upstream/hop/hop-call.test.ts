@@ -4,7 +4,7 @@ import { once } from "node:events";
 import type { Socket } from "node:net";
 import { isResetAtEnd } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
-import { ABORT } from "../../../http/exchange/abort-reason.js";
+import { REASONS } from "../../../http/reasons.js";
 import { cleanUpHops, setUpHop } from "../../../../test/hop-rig.js";
 import { eventually } from "../../../../test/port-peer.js";
 
@@ -67,7 +67,7 @@ describe("the head of a request", () => {
         socket.on("error", () => resolve(true));
         socket.on("end", () => resolve(isResetAtEnd(socket)));
       });
-      call.abort(ABORT.client_gone);
+      call.abort(REASONS.client_gone);
       socket.resume();
       expect(await reset).toBe(true);
     }
@@ -180,7 +180,7 @@ describe("a connection", () => {
     await request(GET);
     const cut = send(GET);
     await cut.until(() => cut.whole);
-    cut.call.abort(ABORT.client_gone);
+    cut.call.abort(REASONS.client_gone);
     expect(pool.idleCount).toBe(0);
     await request(GET);
     expect(peer.connections).toHaveLength(3);
@@ -235,7 +235,7 @@ describe("a connection", () => {
     await request(GET);
     first.call.consume(OK.length);
     first.call.end(undefined);
-    first.call.abort(ABORT.client_gone);
+    first.call.abort(REASONS.client_gone);
     expect(await request(GET)).toBe(OK);
     expect([first.text, first.events]).toEqual([OK, []]);
   });

@@ -2,7 +2,7 @@
 // such object for all its hops.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
-import { ABORT, type AbortReason } from "../../../http/exchange/abort-reason.js";
+import { REASONS, type Reason } from "../../../http/reasons.js";
 import type { Trailers } from "../../../http/exchange/client-side.js";
 import type { Seen, UpstreamCall, UpstreamEvents } from "../../../http/exchange/upstream-call.js";
 import type { RequestHead, ResponseHead } from "../../../http/head.js";
@@ -89,7 +89,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   giveUp(): void {
     const { seen } = this;
     this.#detach()?.destroy();
-    this.#events.onLost(ABORT.silent, seen === "stale" ? "maybe" : seen, ABORT.silent.message);
+    this.#events.onLost(REASONS.silent, seen === "stale" ? "maybe" : seen, REASONS.silent.message);
   }
 
   /** Whether such a request would open a connection. Behind `open`. */
@@ -156,7 +156,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   }
 
   /** By a reset: a FIN would wait behind what the node doesn't take, and be an end behind an upgrade. */
-  abort(_why: AbortReason): void {
+  abort(_why: Reason): void {
     this.#detach()?.reset();
   }
 
@@ -175,7 +175,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     if (!this.#reader.begun) {
       if (this.#reused && socket.out.flushes === this.#flushesBefore) {
         // The request has not left yet, so this answers nothing: it is the end of a kept connection.
-        this.#lose(ABORT.lost);
+        this.#lose(REASONS.lost);
         return;
       }
       this.#pool?.onSuccess();
@@ -187,7 +187,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   onEnd(): void {
     this.#closed = !this.halfClose && this.#reader.raw;
     if (this.#socket === undefined || this.#reader.finish()) return;
-    this.#lose(this.#reader.awaitingHead ? ABORT.lost : ABORT.cut);
+    this.#lose(this.#reader.awaitingHead ? REASONS.lost : REASONS.cut);
   }
 
   onDrain(): void {
@@ -198,7 +198,8 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
 
   onClose(error: Error | undefined): void {
     if (this.#socket === undefined) return;
-    this.#lose(this.#reader.awaitingHead ? ABORT.reset : ABORT.cut, isOwnLack(error));
+    const before = this.#connected ? REASONS.reset : REASONS.node_unreachable;
+    this.#lose(this.#reader.awaitingHead ? before : REASONS.cut, isOwnLack(error));
   }
 
   onInform(head: ResponseHead): void {
@@ -219,7 +220,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     }
     // No service has seen the request there: the endpoint may be elsewhere by now.
     this.#detach()?.destroy();
-    this.#events.onLost(ABORT.rerouted, "no", ABORT.rerouted.message);
+    this.#events.onLost(REASONS.rerouted, "no", REASONS.rerouted.message);
   }
 
   onResponseBody(buffer: Buffer, start: number, end: number): void {
@@ -231,7 +232,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     this.#events.onResponseEnd(trailers);
   }
 
-  onBadResponse(why: AbortReason, detail: string): void {
+  onBadResponse(why: Reason, detail: string): void {
     this.#detach()?.destroy();
     this.#events.onLost(why, "answered", detail);
   }
@@ -242,7 +243,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   }
 
   /** `ownLack`: it is no failure of the other node's. */
-  #lose(why: AbortReason, ownLack = false): void {
+  #lose(why: Reason, ownLack = false): void {
     const pool = this.#pool;
     const { seen } = this;
     this.#detach()?.destroy();

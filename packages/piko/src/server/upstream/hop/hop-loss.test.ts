@@ -2,7 +2,7 @@
 
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
-import { ABORT } from "../../../http/exchange/abort-reason.js";
+import { REASONS } from "../../../http/reasons.js";
 import type { Seen } from "../../../http/exchange/upstream-call.js";
 import { cleanUpHops, setUpHop } from "../../../../test/hop-rig.js";
 import { eventually } from "../../../../test/port-peer.js";
@@ -93,7 +93,7 @@ describe("a loss", () => {
   it("is no one's when the request is given up", async () => {
     const { node, peer, send } = await setUpHop(() => {});
     const recorder = send(GET);
-    recorder.call.abort(ABORT.client_gone);
+    recorder.call.abort(REASONS.client_gone);
     expect(node.failures).toBe(0);
     expect(recorder.events).toEqual([]);
     expect(peer.received.join("")).toBe("");
@@ -165,7 +165,7 @@ describe("a loss", () => {
     recorder.call.end(undefined);
     recorder.call.consume(1);
     recorder.call.release();
-    recorder.call.abort(ABORT.client_gone);
+    recorder.call.abort(REASONS.client_gone);
     expect(recorder.events).toEqual([seen]);
   });
 });

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { FakeClock } from "@piko/testkit";
 import { afterEach, expect, it } from "vitest";
-import { ABORT } from "../../../http/exchange/abort-reason.js";
+import { REASONS } from "../../../http/reasons.js";
 import type { UpstreamEvents } from "../../../http/exchange/upstream-call.js";
 import { ResponseHead } from "../../../http/head.js";
 import { PLAIN_REQUEST } from "../../../http/request-rewrite.js";
@@ -65,7 +65,7 @@ function setUp() {
     const call = new HopCall(events, { head: new ResponseHead(10), maxHeadBytes: 1_000, budget });
     call.open(hops.poolFor(node), true);
     call.send(requestHead(`GET ${path} HTTP/1.1\r\nHost: e.test`), PLAIN_REQUEST, true);
-    cleanUps.push(() => call.abort(ABORT.client_gone));
+    cleanUps.push(() => call.abort(REASONS.client_gone));
     return { call, told };
   };
   /** The same, with the connection given back behind the answer. */
