@@ -27,5 +27,6 @@ export {
   SimulatedCluster,
   type SimulatedNode,
 } from "./simulation/simulated-cluster.js";
+export { type BusyTransport, SimulatedMachine, SimulatedProcess } from "./simulation/simulated-machine.js";
 export { runScenario, type ScenarioOptions, type ScenarioResult } from "./simulation/scenario.js";
 export { type KnownNode, View } from "./simulation/view.js";

@@ -251,7 +251,8 @@ export class SimulatedTransport {
   }
 }
 
-function joinPieces(pieces: Iterator<Buffer>): Buffer {
+/** An answer in one piece. */
+export function joinPieces(pieces: Iterator<Buffer>): Buffer {
   const all: Buffer[] = [];
   for (let piece = pieces.next(); piece.done !== true; piece = pieces.next()) all.push(piece.value);
   return Buffer.concat(all);

@@ -1,69 +1,16 @@
-import {
-  type CreateNode,
-  EVERYBODY,
-  SeededRandom,
-  type SimulatedClock,
-  SimulatedCluster,
-  runScenario,
-} from "@piko/testkit";
+import { EVERYBODY, SeededRandom, SimulatedCluster, runScenario } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
-import { Gossip } from "./gossip.js";
-import { Drops } from "./protocol/drops.js";
-import type { GossipTransport } from "./protocol/transport.js";
-import { createGossipKey } from "./sealed/gossip-key.js";
-import { KeyRing } from "./sealed/key-ring.js";
-import { SealedTransport } from "./sealed/sealed-transport.js";
+import { simulatedGossip } from "../../test/simulated-gossip.js";
 
 // A failing seed is printed with its story. PIKO_SIM_SEED=7 runs that one alone, PIKO_SIM_SECONDS=600 looks for longer.
 const SECONDS = Number(process.env["PIKO_SIM_SECONDS"] ?? 4);
 const ONLY = process.env["PIKO_SIM_SEED"];
 const LARGEST_WATCHED = SECONDS > 60 ? 25 : 10;
 
-const KEY = createGossipKey(Buffer.alloc(32, 1));
-const SILENT = { debug: () => {}, info: () => {}, warn: () => {} };
-
-/** The transport of a node that encrypts. */
-function seal(transport: GossipTransport, clock: SimulatedClock, random: () => number): GossipTransport {
-  return new SealedTransport({
-    transport,
-    encryption: "required",
-    keys: new KeyRing("piko", [KEY]),
-    lifeId: Buffer.from(Array.from({ length: 16 }, () => Math.floor(random() * 256))),
-    maxClockSkewMs: 60_000,
-    drops: new Drops(clock, SILENT),
-    clock,
-    wallNow: () => 1_700_000_000_000 + clock.now(),
-  });
-}
-
-function create(initialVersions: boolean, keys = false): CreateNode {
-  return ({ nodeId, addr, transport, clock, random, watch, resolve }) => {
-    const gossip = new Gossip({
-      nodeId,
-      addr,
-      transport: keys ? seal(transport, clock, random) : transport,
-      clock,
-      random,
-      watch,
-      initialVersion: initialVersions ? Math.floor(clock.now()) : 0,
-      resolve: (addresses, done) => done({ targets: resolve(addresses), failures: [] }),
-    });
-    return {
-      start: () => gossip.start(),
-      // A node may be gone before it has joined.
-      join: (addresses) => void gossip.join(addresses).catch(() => {}),
-      leave: () => void gossip.leave(),
-      close: () => void gossip.close(),
-      upsertLocal: (key, value) => gossip.upsertLocal(key, value),
-      deleteLocal: (key) => gossip.deleteLocal(key),
-    };
-  };
-}
-
 function runSeeds(initialVersions: boolean, keys: boolean, first: number, seconds: number): number {
   const run = (seed: number): void => {
     runScenario({
-      create: create(initialVersions, keys),
+      create: simulatedGossip({ initialVersions, keys }),
       seed,
       nodes: 8,
       loss: 0.3,
@@ -100,7 +47,7 @@ describe("a cluster under simulation", () => {
       const told: string[] = [];
       const cluster = new SimulatedCluster({
         random: new SeededRandom(3),
-        create: create(true),
+        create: simulatedGossip({ initialVersions: true }),
         conditions: { loss: 0.2, duplication: 0.1, delayMs: [0.1, 40] },
         onTold: (...what) => told.push(what.join(" ")),
       });
@@ -120,7 +67,7 @@ describe("a cluster under simulation", () => {
     let settled = false;
     const cluster = new SimulatedCluster({
       random: new SeededRandom(11),
-      create: create(false),
+      create: simulatedGossip(),
       conditions: { loss: 0.3, delayMs: [0.2, 5] },
       onTold: (_observer, what) => {
         if (settled && what === "unreachable") falseDeaths += 1;
@@ -148,7 +95,7 @@ describe("a cluster under simulation", () => {
       const unreachable = new Set<string>();
       const cluster = new SimulatedCluster({
         random: new SeededRandom(nodes),
-        create: create(false),
+        create: simulatedGossip(),
         onTold: (observer, what, id) => {
           if (what === "unreachable" && id === "n1") unreachable.add(observer);
         },
@@ -176,7 +123,7 @@ describe("a cluster under simulation", () => {
     [2, 3, [10_000, 75_000]],
   ])("is whole again within 10 s after %i and %i nodes were apart for %j ms", (few, many, times) => {
     for (const apartMs of times) {
-      const cluster = new SimulatedCluster({ random: new SeededRandom(apartMs), create: create(false) });
+      const cluster = new SimulatedCluster({ random: new SeededRandom(apartMs), create: simulatedGossip() });
       const lives = Array.from({ length: few + many }, (_, i) => cluster.start(`n${i}`, [EVERYBODY]));
       expect(cluster.runUntilConverged(10_000)).toBeDefined();
       cluster.network.partition(lives.slice(0, few).map(({ ip }) => ip));
@@ -192,7 +139,7 @@ describe("a cluster under simulation", () => {
   it("spreads 10,000 endpoints over five nodes within 2 s", () => {
     const cluster = new SimulatedCluster({
       random: new SeededRandom(1),
-      create: create(false),
+      create: simulatedGossip(),
       conditions: { delayMs: [0.2, 1] },
     });
     for (let i = 0; i < 5; i++) cluster.start(`n${i}`, [EVERYBODY]);
@@ -205,7 +152,7 @@ describe("a cluster under simulation", () => {
   });
 
   it("spreads them at a speed by packets alone that follow-up questions allow", () => {
-    const cluster = new SimulatedCluster({ random: new SeededRandom(1), create: create(false) });
+    const cluster = new SimulatedCluster({ random: new SeededRandom(1), create: simulatedGossip() });
     for (let i = 0; i < 3; i++) cluster.start(`n${i}`, [EVERYBODY]);
     cluster.run(1_000);
     const before = cluster.network.exchanges;
@@ -220,7 +167,7 @@ describe("a cluster under simulation", () => {
 
   it("becomes one cluster when all nodes start at once", () => {
     for (let seed = 1; seed <= 20; seed++) {
-      const cluster = new SimulatedCluster({ random: new SeededRandom(seed), create: create(false) });
+      const cluster = new SimulatedCluster({ random: new SeededRandom(seed), create: simulatedGossip() });
       for (let i = 0; i < 5; i++) cluster.start(`n${i}`, [EVERYBODY]);
       expect(cluster.runUntilConverged(3_000)).toBeDefined();
       cluster.close();
@@ -228,7 +175,7 @@ describe("a cluster under simulation", () => {
   });
 
   it("knows at once that a node has left", () => {
-    const cluster = new SimulatedCluster({ random: new SeededRandom(5), create: create(false) });
+    const cluster = new SimulatedCluster({ random: new SeededRandom(5), create: simulatedGossip() });
     for (let i = 0; i < 10; i++) cluster.start(`n${i}`, [EVERYBODY]);
     expect(cluster.runUntilConverged(10_000)).toBeDefined();
     const life = cluster.alive.get("n7");

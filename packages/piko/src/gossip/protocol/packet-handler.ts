@@ -9,7 +9,6 @@ import type { Member } from "../state/member.js";
 import { type DigestEntry, MESSAGE_DIGEST, type NodeDelta, type Packet } from "../wire/messages.js";
 import type { DeltaSource } from "../state/node-state.js";
 import { receiveDigest } from "./digests.js";
-import { SILENCE_SUSPECT } from "../state/failure-detector.js";
 import { identify } from "./sender.js";
 import type { PacketOrigin } from "./transport.js";
 
@@ -18,6 +17,12 @@ const FOLLOW_UPS = 16;
 
 /** The same for one difference that stays as it is. */
 const SAME_FOLLOW_UPS = 3;
+
+/**
+ * Intervals for which an answer is waited for. One that comes later may have been held back by somebody. On machines that have
+ * too little CPU, answers take seconds: those who send them are no less alive.
+ */
+const ANSWERS_FOR = 100;
 
 /** Handles the packets of one node. */
 export class PacketHandler {
@@ -69,7 +74,7 @@ export class PacketHandler {
       const { request, entries } = packet;
       this.#digest(sender, request, entries, origin?.reference);
     } else if (core.now() >= this.#answersFrom) {
-      this.#delta(sender, packet.nodes, origin === undefined ? core.now() : origin.aliveSince);
+      this.#delta(sender, packet.nodes, this.#isSignOfLife(origin));
     }
   }
 
@@ -143,12 +148,16 @@ export class PacketHandler {
     return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
   }
 
-  #delta(sender: Member, nodes: readonly NodeDelta[], aliveSince: number | undefined): void {
-    const { cluster, counters, intervalMs, local, now } = this.#core;
-    // What was held up for long says nothing of now, as an answer over TCP.
-    const since =
-      aliveSince !== undefined && now() - aliveSince < SILENCE_SUSPECT * intervalMs ? aliveSince : undefined;
-    if (since !== undefined) cluster.heard(sender, since);
+  /** Whether an answer says that its sender is there: every one does where nothing tells what it answers. */
+  #isSignOfLife(origin: PacketOrigin | undefined): boolean {
+    if (origin === undefined) return true;
+    const { intervalMs, now } = this.#core;
+    return origin.askedAt !== undefined && now() - origin.askedAt < ANSWERS_FOR * intervalMs;
+  }
+
+  #delta(sender: Member, nodes: readonly NodeDelta[], alive: boolean): void {
+    const { cluster, counters, local } = this.#core;
+    if (alive) cluster.heard(sender);
     let applied = 0;
     for (const { id, entries } of nodes) {
       counters.deltaEntriesInbound += entries.length;
@@ -163,8 +172,7 @@ export class PacketHandler {
       if (member.status !== "candidate" || member === sender) applied += cluster.apply(member, entries);
     }
     // It may have told of its own return just now.
-    if (since !== undefined && cluster.find(sender.id) === sender && sender.status === "candidate")
-      cluster.heard(sender, since);
+    if (alive && cluster.find(sender.id) === sender && sender.status === "candidate") cluster.heard(sender);
     if (applied > 0) this.#onChanges();
   }
 }

@@ -18,10 +18,10 @@ export interface PacketOrigin {
   /** Names the packet, for what is sent in answer to it. */
   readonly reference: Buffer;
   /**
-   * When the question was sent that the packet answers: its sender was there after that. Undefined if it answers none of this
-   * node's; then it may be a copy, and is no sign of life.
+   * When the question was sent that the packet answers. Undefined if it answers none of this node's; then it may be a copy, and is
+   * no sign of life.
    */
-  readonly aliveSince: number | undefined;
+  readonly askedAt: number | undefined;
 }
 
 /** Where packets and requests of others go. All are called for bytes of anybody. */

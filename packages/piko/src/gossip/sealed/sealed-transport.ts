@@ -157,7 +157,7 @@ export class SealedTransport implements GossipTransport {
       this.overhead.packetBytesInbound += packet.length - text.message.length;
       const origin: PacketOrigin = {
         reference: createReference(lifeId, counter),
-        aliveSince: this.#aliveSince(text),
+        askedAt: this.#askedAt(text),
       };
       receiver.onPacket(text.message, ip, origin);
       return;
@@ -173,7 +173,7 @@ export class SealedTransport implements GossipTransport {
   }
 
   /** Until all seal, there are answers to plain questions, which can't name any. */
-  #aliveSince({ lifeId, counter }: PacketText): number | undefined {
+  #askedAt({ lifeId, counter }: PacketText): number | undefined {
     if (lifeId === undefined) return this.#encryption === "required" ? undefined : this.#clock.now();
     return lifeId.equals(this.#sealer.lifeId) ? this.#sealer.sentAt(counter) : undefined;
   }

@@ -1,13 +1,13 @@
 // Seals the messages of this process: one life, whose counter gives each message a number of its own. Knows when which was
-// sent, since an answer to a packet says that the other node was there after that.
+// sent, since an answer to a packet of long ago says nothing of now.
 
 import type { KeyObject } from "node:crypto";
 import { type MessageId, sealEnvelope } from "./envelope.js";
 import type { GossipKey } from "./gossip-key.js";
 import type { KeyRing } from "./key-ring.js";
 
-/** Messages whose time is remembered: seconds of a busy node. An answer comes in milliseconds, or is late. */
-const REMEMBERED = 8_192;
+/** Messages whose time is remembered: more than a busy node sends while it waits for an answer, which is 10 s at most. */
+const REMEMBERED = 16_384;
 
 export interface SealerOptions {
   readonly keys: KeyRing;

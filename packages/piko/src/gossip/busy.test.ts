@@ -1,0 +1,84 @@
+// Nodes on a machine that has too little CPU: their answers come seconds late, and they are no less alive.
+
+import { EVERYBODY, SeededRandom, SimulatedCluster, SimulatedMachine } from "@piko/testkit";
+import { describe, expect, it } from "vitest";
+import { simulatedGossip } from "../../test/simulated-gossip.js";
+
+const NODES = 8;
+/** The first of them have all the CPU that they need, the others share a machine. */
+const FAST = 4;
+/** Changed keys of the cluster, each second. */
+const CHANGES = 100;
+const ENOUGH = 2;
+/** Part of one processor that four nodes share: answers take more than a second, clocks hardly stand still. */
+const TOO_LITTLE = 0.03;
+
+interface Busy {
+  readonly cluster: SimulatedCluster;
+  readonly slow: SimulatedMachine;
+  /** Who took whom for dead. */
+  readonly lost: string[];
+}
+
+/** A cluster that has come to know itself, before CPU is short. */
+function startBusy(keys: boolean): Busy {
+  const lost: string[] = [];
+  const machines: SimulatedMachine[] = [];
+  let started = 0;
+  const cluster = new SimulatedCluster({
+    random: new SeededRandom(1),
+    create: simulatedGossip({
+      keys,
+      machine: (clock) => (machines[started++ < FAST ? 0 : 1] ??= new SimulatedMachine(clock, ENOUGH)),
+    }),
+    onTold: (observer, what, id) => {
+      if (what === "unreachable") lost.push(`${observer}: ${id}`);
+    },
+  });
+  for (let i = 0; i < NODES; i++) cluster.start(`n${i}`, [EVERYBODY]);
+  expect(cluster.runUntilConverged(20_000)).toBeDefined();
+  // Until all addresses are known to be real.
+  cluster.run(10_000);
+  const [, slow] = machines;
+  if (slow === undefined) throw new Error("no second machine");
+  return { cluster, slow, lost };
+}
+
+/** Lets keys change for some time. */
+function change(cluster: SimulatedCluster, ms: number): void {
+  const lives = [...cluster.alive.values()];
+  for (let i = 0; i < (ms / 1_000) * CHANGES; i++) {
+    const life = lives[i % lives.length];
+    if (life !== undefined) cluster.set(life, `endpoint:${i}`, "1");
+    cluster.run(1_000 / CHANGES);
+  }
+}
+
+describe.each([
+  ["plain", false],
+  ["encrypted", true],
+] as const)("a cluster with too little CPU and %s gossip", (_how, keys) => {
+  it("takes nobody for dead, and is right as soon as it has enough again", () => {
+    const { cluster, slow, lost } = startBusy(keys);
+    slow.processors = TOO_LITTLE;
+    change(cluster, 10_000);
+    expect(cluster.difference()).toBeDefined();
+    slow.processors = ENOUGH;
+    expect(cluster.runUntilConverged(2_000)).toBeDefined();
+    expect(lost).toEqual([]);
+    cluster.close();
+  });
+
+  it("finds out as fast as ever that a node is dead", () => {
+    const { cluster, slow, lost } = startBusy(keys);
+    slow.processors = TOO_LITTLE;
+    change(cluster, 5_000);
+    const victim = cluster.alive.get(`n${NODES - 1}`);
+    if (victim === undefined) throw new Error("no victim");
+    cluster.crash(victim, "host");
+    const fast = Array.from({ length: FAST }, (_, i) => `n${i}: ${victim.id}`);
+    expect(cluster.run(3_000, () => fast.every((each) => lost.includes(each)))).toBe(true);
+    expect(lost.filter((each) => !each.endsWith(victim.id))).toEqual([]);
+    cluster.close();
+  });
+});

@@ -1,0 +1,107 @@
+// Sealed packets that somebody copies or holds back: what counts as a sign of life.
+
+import { beforeEach, describe, expect, it } from "vitest";
+import { dropped, isWhole, SealedLab, type SealedNode } from "../../../test/sealed-lab.js";
+
+let lab: SealedLab;
+
+beforeEach(() => {
+  lab = new SealedLab();
+});
+
+/** Two nodes that know each other, and what one has sent to the other since. */
+async function overheard(): Promise<{ a: SealedNode; b: SealedNode; c: SealedNode; packets: Buffer[] }> {
+  const a = lab.start("a");
+  const b = lab.start("b", {}, [a.addr]);
+  const c = lab.start("c", {}, [a.addr]);
+  await lab.run(2_000);
+  expect(isWhole(a, b, c)).toBe(true);
+  lab.captured = [];
+  await lab.run(3_000);
+  const packets = lab.captured.filter(({ from, to }) => from === b.addr && to === a.addr);
+  expect(packets.length).toBeGreaterThan(20);
+  return { a, b, c, packets: packets.map(({ bytes }) => bytes) };
+}
+
+/**
+ * Holds back all that b sends to a from now on, and has a hear nothing of it over TCP. What is returned lets those go that were sent
+ * so long ago.
+ */
+function holdBack(a: SealedNode, b: SealedNode): (lateMs: number) => void {
+  const late: { at: number; bytes: Buffer }[] = [];
+  const inner = lab.network.sendPacket.bind(lab.network);
+  lab.network.sendPacket = (from, to, bytes) => {
+    if (from.address === b.addr && to === a.addr) late.push({ at: lab.clock.now(), bytes });
+    else inner(from, to, bytes);
+  };
+  lab.network.exchange = () => () => {};
+  return (lateMs) => {
+    while (late[0] !== undefined && late[0].at + lateMs <= lab.clock.now())
+      inner(lab.network.transport(b.addr), a.addr, late.shift()?.bytes ?? Buffer.alloc(0));
+  };
+}
+
+describe("a copy", () => {
+  it("that comes to the same node again counts nothing and changes nothing", async () => {
+    const { a, b, packets } = await overheard();
+    const sent = lab.captured.length;
+    lab.network.crash(lab.network.transport(b.addr), "host");
+    await b.gossip.close();
+    const before = lab.clock.now();
+    for (let i = 0; i < 40; i++) {
+      for (const packet of packets) lab.send(b.addr, a.addr, packet);
+      await lab.run(100);
+    }
+    expect(dropped(a)["replay"]).toBe(packets.length * 40);
+    expect(lab.captured.length - sent).toBeGreaterThan(0);
+    // Its copies don't keep it alive.
+    expect(a.view.nodes.get("b")?.unreachable).toBe(true);
+    expect(lab.clock.now() - before).toBeLessThan(4_500);
+  });
+
+  it("that comes to another node is no sign of life there", async () => {
+    const { b, c, packets } = await overheard();
+    lab.network.crash(lab.network.transport(b.addr), "host");
+    await b.gossip.close();
+    let next = 0;
+    // Each once, spread over the time in which b falls silent.
+    for (let i = 0; i < 40; i++) {
+      for (; next < (packets.length * (i + 1)) / 40; next++)
+        lab.send(b.addr, c.addr, packets[next] as Buffer);
+      await lab.run(100);
+    }
+    expect(c.view.nodes.get("b")?.unreachable).toBe(true);
+    expect(dropped(c)).toEqual({});
+  });
+});
+
+describe("an answer", () => {
+  it("that is held back for some seconds keeps a dead node in the table for as long, and no longer", async () => {
+    const { a, b } = await overheard();
+    const release = holdBack(a, b);
+    for (let i = 0; i < 60; i++) {
+      await lab.run(100);
+      release(2_000);
+      expect(a.view.nodes.get("b")?.unreachable).toBe(false);
+    }
+    await b.gossip.close();
+    for (let i = 0; i < 50; i++) {
+      await lab.run(100);
+      release(2_000);
+    }
+    expect(a.view.nodes.get("b")?.unreachable).toBe(true);
+  });
+
+  it("that is held back for longer than an answer is waited for is no sign of life", async () => {
+    const { a, b } = await overheard();
+    const release = holdBack(a, b);
+    await lab.run(3_000);
+    expect(a.view.nodes.get("b")?.unreachable).toBe(true);
+    for (let i = 0; i < 200; i++) {
+      await lab.run(100);
+      release(10_000);
+      expect(a.view.nodes.get("b")?.unreachable).toBe(true);
+    }
+    expect(dropped(a)).toEqual({});
+  });
+});
