@@ -159,7 +159,7 @@ const TABLE: Readonly<Record<ReasonCode, Declared>> = {
     message: "upstream is silent",
     about: "The agent, or the other node, has not taken the request, though its connection stands.",
     remedy:
-      "[Agents that are silent](../guides/operating.md#agents-that-are-silent): too little CPU, or a network that swallows all.",
+      "[Silent agents](../guides/operating.md#silent-agents): too little CPU, or a network that swallows all.",
   },
   refused: {
     side: "upstream",
