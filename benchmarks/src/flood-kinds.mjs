@@ -2,6 +2,8 @@
 // the sender takes the bytes from it, the report the titles.
 // @ts-check
 
+import { h2FloodKinds } from "./flood-kinds-h2.mjs";
+
 /** The endpoint that a flooding agent listens on. */
 export const FLOOD_ENDPOINT = "flood";
 /** Endpoints of a service of the flood's own: what a service suffers is not what the node does to others. */
@@ -125,4 +127,5 @@ export const FLOOD_KINDS = [
     bytes: `POST / HTTP/1.1${CRLF}${HOST_FIELD}Transfer-Encoding: chunked${CRLF}${CRLF}0${CRLF}${CRLF}`,
   },
   { name: "client: GET", way: "proxy", bytes: `GET / HTTP/1.1${CRLF}${HOST_FIELD}${CRLF}` },
+  ...h2FloodKinds(`${HTTP_ENDPOINT}.local`),
 ];
