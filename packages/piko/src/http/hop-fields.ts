@@ -15,3 +15,10 @@ export const HOP_BY_HOP: readonly number[] = [
 
 /** A node says these of itself in a response and is believed; a service that says them must not be. */
 export const NODES_OWN: readonly number[] = [names.FIELD_X_PIKO_REROUTE, names.FIELD_X_PIKO_CAPABILITIES];
+
+/** Nodes say these to each other in requests: each hop its own, or none. */
+export const REQUESTS_OWN: readonly number[] = [
+  names.FIELD_X_PIKO_FORWARD,
+  names.FIELD_X_PIKO_HOP_CAPABILITIES,
+  names.FIELD_X_PIKO_HOP,
+];

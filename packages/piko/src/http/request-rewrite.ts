@@ -29,6 +29,9 @@ export interface RequestRewrite {
   readonly query: Buffer | undefined;
 }
 
+/** What of it changes where a request goes. */
+export type RequestTarget = Pick<RequestRewrite, "host" | "pathPrefix" | "query">;
+
 /** A rewrite whose parts are set anew for each request. */
 export type MutableRewrite = { -readonly [Key in keyof RequestRewrite]: RequestRewrite[Key] };
 

@@ -1,18 +1,17 @@
 // Writes a parsed request head for the next hop: runs of unchanged lines are copied whole, hop-by-hop fields are left
 // out, what this hop adds comes last. Called by the proxy (to a tunnel or another node) and the agent (to the service).
 
-import * as ascii from "../ascii.js";
 import { asciiBytes } from "../ascii.js";
 import { connectionNames } from "./connection-options.js";
 import { copyAll, copyBytes } from "./copy-bytes.js";
 import * as names from "../field-names.js";
 import * as layout from "../head.js";
 import type { RequestHead } from "../head.js";
-import { HOP_BY_HOP } from "../hop-fields.js";
+import { HOP_BY_HOP, REQUESTS_OWN } from "../hop-fields.js";
 import type { RequestRewrite } from "../request-rewrite.js";
+import { writeTarget } from "./write-target.js";
 
 // Own constants: see ascii.ts.
-const { QUESTION_MARK, SLASH } = ascii;
 const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
 // What happens to a field by its number. 0, as for names without one: copied unless Connection names it.
@@ -26,14 +25,7 @@ const DROP_IF_FORWARDED_HOST = 5;
 const DROP_IF_WRITTEN = 6;
 const DROP_IF_OLD = 7;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
-for (const id of [
-  ...HOP_BY_HOP,
-  names.FIELD_HTTP2_SETTINGS,
-  names.FIELD_UPGRADE,
-  names.FIELD_X_PIKO_FORWARD,
-  names.FIELD_X_PIKO_HOP_CAPABILITIES,
-  names.FIELD_X_PIKO_HOP,
-]) {
+for (const id of [...HOP_BY_HOP, ...REQUESTS_OWN, names.FIELD_HTTP2_SETTINGS, names.FIELD_UPGRADE]) {
   RULES[id] = DROP;
 }
 RULES[names.FIELD_AUTHORIZATION] = DROP_IF_CREDENTIAL;
@@ -45,8 +37,6 @@ RULES[names.FIELD_X_FORWARDED_HOST] = DROP_IF_FORWARDED_HOST;
 RULES[names.FIELD_HOST] = DROP_IF_WRITTEN;
 RULES[names.FIELD_EXPECT] = DROP_IF_OLD;
 
-const AMPERSAND = 0x26;
-const ASTERISK = 0x2a;
 const VERSION_LINE_END = asciiBytes(" HTTP/1.1\r\n");
 const CRLF = asciiBytes("\r\n");
 const COMMA_SPACE = asciiBytes(", ");
@@ -221,44 +211,6 @@ function foldValues(head: RequestHead, id: number, out: Buffer, at: number): num
 }
 
 function writeRequestLine(head: RequestHead, out: Buffer, at: number, rewrite: RequestRewrite): number {
-  const { buffer, pathStart, pathEnd } = head;
-  at = copyBytes(buffer, head.start, head.targetStart, out, at);
-  const hasPath = pathStart < pathEnd && buffer[pathStart] !== QUESTION_MARK;
-  if (hasPath && buffer[pathStart] !== SLASH) {
-    // The asterisk form has no path to join.
-    return copyAll(VERSION_LINE_END, out, copyBytes(buffer, pathStart, pathEnd, out, at));
-  }
-  if (pathStart === pathEnd && head.method === "OPTIONS") {
-    // RFC 9112 3.2.4: an absolute target without a path means the server as a whole.
-    out[at++] = ASTERISK;
-    return copyAll(VERSION_LINE_END, out, at);
-  }
-  if (rewrite.pathPrefix !== undefined) at = writePrefix(rewrite.pathPrefix, out, at);
-  if (!hasPath) out[at++] = SLASH;
-  if (rewrite.query === undefined || rewrite.query.length === 0) {
-    at = copyBytes(buffer, pathStart, pathEnd, out, at);
-  } else {
-    at = writeJoinedQuery(head, rewrite.query, out, at);
-  }
-  return copyAll(VERSION_LINE_END, out, at);
-}
-
-/** Writes the prefix without its last slash; the request's path starts with one. */
-function writePrefix(prefix: Buffer, out: Buffer, at: number): number {
-  const length = prefix.length > 0 && prefix[prefix.length - 1] === SLASH ? prefix.length - 1 : prefix.length;
-  return copyBytes(prefix, 0, length, out, at);
-}
-
-function writeJoinedQuery(head: RequestHead, query: Buffer, out: Buffer, at: number): number {
-  const { buffer, pathStart, pathEnd } = head;
-  let mark = pathStart;
-  while (mark < pathEnd && buffer[mark] !== QUESTION_MARK) mark++;
-  at = copyBytes(buffer, pathStart, mark, out, at);
-  out[at++] = QUESTION_MARK;
-  at = copyAll(query, out, at);
-  if (mark + 1 < pathEnd) {
-    out[at++] = AMPERSAND;
-    at = copyBytes(buffer, mark + 1, pathEnd, out, at);
-  }
-  return at;
+  at = copyBytes(head.buffer, head.start, head.targetStart, out, at);
+  return copyAll(VERSION_LINE_END, out, writeTarget(head, out, at, rewrite));
 }

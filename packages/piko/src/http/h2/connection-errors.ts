@@ -38,7 +38,7 @@ const ERRORS: Readonly<Record<ConnectionErrorName, readonly [code: number, messa
   CLOSED_STREAM: [STREAM_CLOSED, "frame on a stream that has ended"],
   SIZE: [FRAME_SIZE_ERROR, "frame of the wrong size"],
   PADDING: [PROTOCOL_ERROR, "padding longer than its frame"],
-  PUSH: [PROTOCOL_ERROR, "push by a client"],
+  PUSH: [PROTOCOL_ERROR, "push that nobody has asked for"],
   COMPRESSION: [COMPRESSION_ERROR, "invalid header block"],
   BLOCK: [PROTOCOL_ERROR, "header block interrupted"],
   BLOCK_SIZE: [ENHANCE_YOUR_CALM, "header block too large"],

@@ -3,6 +3,7 @@
 import type { ByteBudget } from "../../net/byte-budget.js";
 import type { ConnectionError } from "./error-codes.js";
 import type { RequestFields } from "./request-fields.js";
+import type { ResponseFields } from "./response-fields.js";
 import type { H2Stream } from "./stream.js";
 import type { TrailerFields } from "./trailer-fields.js";
 
@@ -10,17 +11,28 @@ import type { TrailerFields } from "./trailer-fields.js";
 export type H2Limit = "max_concurrent_streams" | "max_control_frames" | "max_resets" | "max_header_bytes";
 
 /** How much a peer may ask of one connection. */
-export interface H2Limits {
-  readonly maxConcurrentStreams: number;
+export interface ConnectionLimits {
   readonly maxHeaderTableBytes: number;
   /** Of all fields of a message, and of a header block as it comes. */
   readonly maxHeaderBytes: number;
   /** Bytes that wait: of one stream, of all of them. */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
-  /** Streams that may be reset, and frames that ask nothing of a service, in {@link REFILL_MS}. */
-  readonly maxResets: number;
+  /** Frames that ask nothing of anybody, in {@link REFILL_MS}. */
   readonly maxControlFrames: number;
+}
+
+/** What a client may ask of a server. */
+export interface H2Limits extends ConnectionLimits {
+  readonly maxConcurrentStreams: number;
+  /** Streams that may be reset in {@link REFILL_MS}. */
+  readonly maxResets: number;
+}
+
+/** What a client asks of a server. */
+export interface ClientLimits extends ConnectionLimits {
+  /** Streams that are open at a time, where the server doesn't take fewer. */
+  readonly maxConcurrentStreams: number;
 }
 
 /** Where connections count what they hold. */
@@ -34,17 +46,32 @@ export interface H2Memory {
 /** What a peer may do at once it may do again in this time. */
 export const REFILL_MS = 10_000;
 
-/** What the owner is told. */
+/** What the owner of either side is told. */
 export interface ConnectionEvents {
-  /** Where fields are read to. */
-  readonly requestFields: RequestFields;
+  /** Where the fields behind a body are read to. */
   readonly trailerFields: TrailerFields;
-  /** A request has come, whose fields are in `requestFields`. `last`: it has no body. */
-  onStream(stream: H2Stream, last: boolean): void;
   /** A stream was refused, or the connection is about to end, for this limit. */
   onLimit(limit: H2Limit): void;
   /** The last stream is over. */
   onIdle(): void;
   /** The connection can't go on; the peer has been told why. Nothing is read after it. */
   onFailed(error: ConnectionError): void;
+}
+
+/** What the owner of a server's side is told. */
+export interface ServerEvents extends ConnectionEvents {
+  /** Where the fields of a request are read to. */
+  readonly requestFields: RequestFields;
+  /** A request has come, whose fields are in `requestFields`. `last`: it has no body. */
+  onStream(stream: H2Stream, last: boolean): void;
+}
+
+/** What the owner of a client's side is told. */
+export interface ClientEvents extends ConnectionEvents {
+  /** Where the fields of a response are read to. */
+  readonly responseFields: ResponseFields;
+  /** A head has come, interim ones too, whose fields are in `responseFields`. `last`: nothing follows. */
+  onHead(stream: H2Stream, last: boolean): void;
+  /** The server takes no more streams. Those that it won't look at are reset by now. */
+  onGoAway(): void;
 }

@@ -1,15 +1,20 @@
-// The server's side of an HTTP/2 connection (RFC 9113): which frame may come when, streams from their first header block to
-// their end, windows, settings, pings. It knows no sockets and no messages: bytes come in by `read`, frames go to an
-// outbox, header blocks to whoever reads their fields, bodies to the streams' owners.
+// One side of an HTTP/2 connection (RFC 9113), as far as both sides do the same: which frame may come when, header blocks,
+// windows, settings, pings. It knows no sockets and no messages: bytes come in by `read`, frames go to an outbox, header
+// blocks to whoever reads their fields, bodies to the streams' owners.
 
 import type { Clock, Outbox } from "@piko/tunnel";
 import type { ByteBudget } from "../../net/byte-budget.js";
-import { ENDED, UNKNOWN } from "./closed-streams.js";
 import { CONNECTION_ERRORS } from "./connection-errors.js";
-import { type ConnectionEvents, type H2Limits, type H2Memory, REFILL_MS } from "./connection-events.js";
+import {
+  type ConnectionEvents,
+  type ConnectionLimits,
+  type H2Memory,
+  REFILL_MS,
+} from "./connection-events.js";
 import { type DataConnection, DataReceiver } from "./data-receiver.js";
 import * as codes from "./error-codes.js";
 import type { ConnectionError } from "./error-codes.js";
+import type { FieldLines } from "./field-lines.js";
 import * as frames from "./frame.js";
 import { FrameBudget } from "./frame-budget.js";
 import { type FrameEvents, FrameReader } from "./frame-reader.js";
@@ -21,91 +26,55 @@ import * as settings from "./settings.js";
 import type { H2Stream, StreamConnection } from "./stream.js";
 import { StreamTable } from "./stream-table.js";
 
-const { FLAG_ACK, INITIAL_WINDOW_BYTES, MAX_31_BITS, PREFACE, read31 } = frames;
-
-/** Requests that a connection may begin in one go, so that others have their turns. */
-const MAX_STREAMS_PER_TURN = 128;
-/** Of the ping that asks whether the peer has read that it is to go. */
-const GOING_AWAY = Buffer.from("goingawy", "latin1");
+const { FLAG_ACK, INITIAL_WINDOW_BYTES, MAX_31_BITS, read31 } = frames;
 
 const E = CONNECTION_ERRORS;
 
-export class H2Connection implements FrameEvents, StreamConnection, DataConnection {
+export abstract class H2Connection implements FrameEvents, StreamConnection, DataConnection {
   readonly sender: FrameSender;
   readonly unsent: ByteBudget;
   readonly streams: StreamTable;
-  readonly #limits: H2Limits;
+  protected readonly reader: FrameReader;
+  protected readonly blocks: HeaderBlocks;
+  protected hasSettings: boolean;
+  protected failed: boolean;
+  readonly #limits: ConnectionLimits;
   readonly #events: ConnectionEvents;
   readonly #clock: Clock;
-  readonly #reader: FrameReader;
   readonly #data: DataReceiver;
   readonly #decoder: HpackDecoder;
-  readonly #blocks: HeaderBlocks;
   readonly #controls: FrameBudget;
-  readonly #resets: FrameBudget;
-  /** Bytes of the preface that have come. */
-  #prefaceBytes: number;
-  #hasSettings: boolean;
-  /** Streams above it are refused: the peer has been told, or is about to be. */
-  #finalStreamId: number;
-  #goingAway: boolean;
-  #failed: boolean;
-  /** Streams that were opened in this turn. */
-  #opened: number;
 
-  /** Says our settings at once. */
-  constructor(out: Outbox, limits: H2Limits, memory: H2Memory, clock: Clock, events: ConnectionEvents) {
+  constructor(
+    out: Outbox,
+    limits: ConnectionLimits,
+    memory: H2Memory,
+    clock: Clock,
+    events: ConnectionEvents,
+  ) {
     this.unsent = memory.unsent;
     this.streams = new StreamTable(limits.streamWindowBytes);
     this.#data = new DataReceiver(this, limits.connectionWindowBytes);
     this.#limits = limits;
     this.#events = events;
     this.#clock = clock;
-    this.#reader = new FrameReader(this, this.#data);
+    this.reader = new FrameReader(this, this.#data);
     this.#decoder = new HpackDecoder(limits.maxHeaderTableBytes);
-    this.#blocks = new HeaderBlocks(memory.blocks, limits.maxHeaderBytes);
+    this.blocks = new HeaderBlocks(memory.blocks, limits.maxHeaderBytes);
     this.#controls = new FrameBudget(limits.maxControlFrames, REFILL_MS, clock.now());
-    this.#resets = new FrameBudget(limits.maxResets, REFILL_MS, clock.now());
-    this.#prefaceBytes = 0;
-    this.#hasSettings = false;
-    this.#finalStreamId = MAX_31_BITS;
-    this.#goingAway = false;
-    this.#failed = false;
-    this.#opened = 0;
+    this.hasSettings = false;
+    this.failed = false;
     this.sender = new FrameSender(out, this.#controls);
-    this.sender.sendSettings(settings.settingsOf(limits));
-    const more = limits.connectionWindowBytes - INITIAL_WINDOW_BYTES;
-    if (more > 0) this.sender.sendWindow(0, more);
   }
 
-  /** What the peer has begun and has to go on with: its preface, a frame, a header block. 0 for nothing. */
-  get debt(): number {
-    if (!this.#hasSettings) return -1;
-    if (this.#blocks.open) return -1 - this.#blocks.streamId;
-    return this.#reader.midFrame ? this.#reader.frames : 0;
-  }
-
-  /** For the reader: the connection has opened its share of streams in this turn. */
+  /** For the reader: what is left waits for another call. */
   get yields(): boolean {
-    return this.#opened >= MAX_STREAMS_PER_TURN;
-  }
-
-  /** The next turn. */
-  nextTurn(): void {
-    this.#opened = 0;
+    return false;
   }
 
   /** Reads bytes. Returns the offset of the first one that waits for the next turn. */
   read(buffer: Buffer, start: number, end: number): number {
-    let at = start;
-    while (at < end && this.#prefaceBytes < PREFACE.length) {
-      if (buffer[at++] === PREFACE[this.#prefaceBytes]) this.#prefaceBytes++;
-      else {
-        this.fail(E.PREFACE);
-        return end;
-      }
-    }
-    return this.#failed ? end : this.#reader.read(buffer, at, end);
+    return this.failed ? end : this.reader.read(buffer, start, end);
   }
 
   /** The socket has room: streams go on. */
@@ -117,45 +86,22 @@ export class H2Connection implements FrameEvents, StreamConnection, DataConnecti
     }
   }
 
-  /**
-   * Asks the peer to open no more streams; those that are on their way are still taken (section 6.8). False if it was asked
-   * before.
-   */
-  goAway(): boolean {
-    if (this.#goingAway || this.#failed) return false;
-    this.#goingAway = true;
-    this.sender.sendGoAway(MAX_31_BITS, codes.NO_ERROR, "");
-    this.sender.sendPing(GOING_AWAY, 0, false);
-    return true;
-  }
-
-  /** Takes no more streams. */
-  finish(message: string): void {
-    if (this.#finalStreamId !== MAX_31_BITS || this.#failed) return;
-    this.#goingAway = true;
-    this.#finalStreamId = this.streams.lastId;
-    this.sender.sendGoAway(this.streams.lastId, codes.NO_ERROR, message);
-    if (this.streams.open.size === 0) this.#events.onIdle();
-  }
-
-  /** Takes no more streams: said. */
-  get finished(): boolean {
-    return this.#finalStreamId !== MAX_31_BITS;
-  }
-
   /** The socket is gone. */
   close(): void {
-    this.#failed = true;
-    this.#reader.stop();
-    this.#blocks.clear();
+    this.failed = true;
+    this.reader.stop();
+    this.blocks.clear();
     this.#decoder.clear();
-    for (const stream of [...this.streams.open.values()]) stream.drop();
+    for (const stream of [...this.streams.open.values()]) stream.drop(codes.CONNECTION_GONE);
   }
 
-  /** Ends a stream whose request is malformed. */
-  refuse(stream: H2Stream, code: number): void {
-    stream.reset(code);
-    this.#countReset();
+  /** The peer can't be understood, or asks too much: it is told, and nothing is read any more. */
+  fail(problem: ConnectionError): void {
+    if (this.failed) return;
+    this.failed = true;
+    this.reader.stop();
+    this.sender.sendGoAway(this.lastPeerStreamId, problem.code, problem.message);
+    this.#events.onFailed(problem);
   }
 
   // Frames.
@@ -169,11 +115,11 @@ export class H2Connection implements FrameEvents, StreamConnection, DataConnecti
     if (type !== frames.HEADERS && !this.countControl()) return;
     switch (type) {
       case frames.HEADERS:
-        if (!this.#blocks.begin(flags, streamId, buffer, start, end)) this.fail(E.PADDING);
-        else this.#onBlock(flags, buffer, this.#blocks.start, this.#blocks.end);
+        if (!this.blocks.begin(flags, streamId, buffer, start, end)) this.fail(E.PADDING);
+        else this.#onBlock(flags, buffer, this.blocks.start, this.blocks.end);
         break;
       case frames.CONTINUATION:
-        if (this.#blocks.streamId !== streamId || !this.#blocks.open) this.fail(E.BLOCK);
+        if (this.blocks.streamId !== streamId || !this.blocks.open) this.fail(E.BLOCK);
         else this.#onBlock(flags, buffer, start, end);
         break;
       case frames.PRIORITY:
@@ -183,8 +129,8 @@ export class H2Connection implements FrameEvents, StreamConnection, DataConnecti
       case frames.RST_STREAM:
         if (this.streams.isIdle(streamId)) this.fail(E.IDLE_STREAM);
         else {
-          this.streams.open.get(streamId)?.drop();
-          this.#countReset();
+          this.streams.open.get(streamId)?.drop(frames.read32(buffer, start));
+          this.countReset();
         }
         break;
       case frames.SETTINGS:
@@ -193,7 +139,10 @@ export class H2Connection implements FrameEvents, StreamConnection, DataConnecti
         break;
       case frames.PING:
         if ((flags & FLAG_ACK) === 0) this.sender.sendPing(buffer, start, true);
-        else if (this.#goingAway && GOING_AWAY.equals(buffer.subarray(start, end))) this.finish("");
+        else this.onPingAnswer(buffer, start, end);
+        break;
+      case frames.GOAWAY:
+        this.onGoAway(read31(buffer, start));
         break;
       case frames.WINDOW_UPDATE:
         this.#onWindowUpdate(streamId, read31(buffer, start));
@@ -212,17 +161,83 @@ export class H2Connection implements FrameEvents, StreamConnection, DataConnecti
   // Streams.
 
   credit(count: number): void {
-    if (!this.#failed) this.#data.credit(count);
+    if (!this.failed) this.#data.credit(count);
   }
 
   forget(stream: H2Stream, reset: boolean): void {
     this.streams.remove(stream.id, reset);
     this.sender.forget(stream);
-    if (this.streams.open.size === 0 && !this.#failed) this.#events.onIdle();
+    if (this.streams.open.size === 0 && !this.failed) this.#events.onIdle();
+  }
+
+  /** The peer has made a mistake on one stream. That it makes us reset it counts as if it had. */
+  streamError(streamId: number, code: number): void {
+    const stream = this.streams.open.get(streamId);
+    if (stream === undefined) {
+      this.sender.sendReset(streamId, code);
+      this.streams.remove(streamId, true);
+    } else {
+      const { handler } = stream;
+      stream.reset(code);
+      handler.onReset(code);
+    }
+    this.countReset();
+  }
+
+  countControl(): boolean {
+    if (this.#controls.take(this.#clock.now())) return true;
+    this.#events.onLimit("max_control_frames");
+    this.fail(E.CONTROLS);
+    return false;
+  }
+
+  get dataRefusal(): ConnectionError | undefined {
+    return this.#orderError(frames.DATA, 0);
+  }
+
+  // What each side does in its own way.
+
+  /** The last stream of the peer's that was looked at. */
+  protected abstract get lastPeerStreamId(): number;
+
+  /** Where the fields of a block go; `known`: the stream that it is on, if that is open. */
+  protected abstract fieldsOf(known: H2Stream | undefined): FieldLines;
+
+  /** A block is whole, and its fields are in what `fieldsOf` has said. `known`: as there. */
+  protected abstract onFields(streamId: number, known: H2Stream | undefined): void;
+
+  /** A stream was reset by the peer, or because of it. */
+  protected countReset(): void {}
+
+  protected onPingAnswer(_payload: Buffer, _start: number, _end: number): void {}
+
+  /** The peer looks at no streams of ours above that one. */
+  protected onGoAway(_lastStreamId: number): void {}
+
+  /** The peer's settings, which are in order. */
+  protected onPeerSettings(_buffer: Buffer, _start: number, _end: number): void {}
+
+  /** Says what the peer may do, before anything else. */
+  protected begin(pairs: readonly (readonly [id: number, value: number])[]): void {
+    this.sender.sendSettings(pairs);
+    const more = this.#limits.connectionWindowBytes - INITIAL_WINDOW_BYTES;
+    if (more > 0) this.sender.sendWindow(0, more);
+  }
+
+  /** The fields behind a body have come. */
+  protected endByTrailers(stream: H2Stream): void {
+    const { trailerFields } = this.#events;
+    if (stream.receiveEnded) this.streamError(stream.id, codes.STREAM_CLOSED);
+    else if (!this.blocks.last || trailerFields.malformed !== undefined || trailerFields.tooLarge) {
+      this.streamError(stream.id, codes.PROTOCOL_ERROR);
+    } else {
+      trailerFields.finish();
+      stream.receiveEnd(trailerFields.buffer.subarray(trailerFields.start, trailerFields.end));
+    }
   }
 
   #onBlock(flags: number, buffer: Buffer, start: number, end: number): void {
-    const blocks = this.#blocks;
+    const { blocks } = this;
     if (!blocks.add(buffer, start, end, (flags & frames.FLAG_END_HEADERS) !== 0)) {
       this.#events.onLimit("max_header_bytes");
       this.fail(E.BLOCK_SIZE);
@@ -234,51 +249,12 @@ export class H2Connection implements FrameEvents, StreamConnection, DataConnecti
 
   /** Whatever becomes of the message, its fields are decoded: the table depends on them. */
   #onWholeBlock(buffer: Buffer, start: number, end: number): void {
-    const { last, selfish, streamId } = this.#blocks;
-    const { requestFields, trailerFields } = this.#events;
+    const { streamId } = this.blocks;
     const known = this.streams.open.get(streamId);
-    const fresh = streamId > this.streams.lastId;
-    const fields = known === undefined ? requestFields : trailerFields;
+    const fields = this.fieldsOf(known);
     fields.begin();
-    if (!this.#decoder.decode(buffer, start, end, fields)) {
-      this.fail(E.COMPRESSION);
-      return;
-    }
-    if (known !== undefined) this.#onTrailers(known, last);
-    else if (!fresh) this.#onLateHeaders(streamId);
-    else {
-      this.streams.lastId = streamId;
-      if (selfish) this.streamError(streamId, codes.PROTOCOL_ERROR);
-      else if (streamId > this.#finalStreamId) this.sender.sendReset(streamId, codes.REFUSED_STREAM);
-      else if (this.streams.open.size >= this.#limits.maxConcurrentStreams) {
-        this.#events.onLimit("max_concurrent_streams");
-        this.streamError(streamId, codes.REFUSED_STREAM);
-      } else this.#open(streamId, last);
-    }
-  }
-
-  #open(streamId: number, last: boolean): void {
-    this.#events.requestFields.finish(last);
-    const stream = this.streams.add(this, streamId, last);
-    this.#opened++;
-    this.#events.onStream(stream, last);
-  }
-
-  #onTrailers(stream: H2Stream, last: boolean): void {
-    const { trailerFields } = this.#events;
-    if (stream.receiveEnded) this.streamError(stream.id, codes.STREAM_CLOSED);
-    else if (!last || trailerFields.malformed !== undefined || trailerFields.tooLarge) {
-      this.streamError(stream.id, codes.PROTOCOL_ERROR);
-    } else {
-      trailerFields.finish();
-      stream.receiveEnd(trailerFields.buffer.subarray(trailerFields.start, trailerFields.end));
-    }
-  }
-
-  #onLateHeaders(streamId: number): void {
-    const how = this.streams.howEnded(streamId);
-    if (how === UNKNOWN) this.fail(E.IDLE_STREAM);
-    else if (how === ENDED) this.fail(E.CLOSED_STREAM);
+    if (this.#decoder.decode(buffer, start, end, fields)) this.onFields(streamId, known);
+    else this.fail(E.COMPRESSION);
   }
 
   #onSettings(buffer: Buffer, start: number, end: number): void {
@@ -287,13 +263,15 @@ export class H2Connection implements FrameEvents, StreamConnection, DataConnecti
       this.fail(problem);
       return;
     }
-    this.#hasSettings = true;
-    const window = settings.initialWindow(buffer, start, end);
-    if (window >= 0 && !this.streams.changeWindows(window)) this.fail(E.WINDOW_SIZE);
-    else {
-      this.sender.acknowledgeSettings();
-      this.sender.pump();
+    this.hasSettings = true;
+    const window = settings.settingOf(buffer, start, end, settings.INITIAL_WINDOW_SIZE);
+    if (window >= 0 && !this.streams.changeWindows(window)) {
+      this.fail(E.WINDOW_SIZE);
+      return;
     }
+    this.sender.acknowledgeSettings();
+    this.onPeerSettings(buffer, start, end);
+    if (!this.failed) this.sender.pump();
   }
 
   #onWindowUpdate(streamId: number, count: number): void {
@@ -315,46 +293,7 @@ export class H2Connection implements FrameEvents, StreamConnection, DataConnecti
 
   /** What comes first, and what may come within a header block. */
   #orderError(type: number, flags: number): ConnectionError | undefined {
-    if (!this.#hasSettings && (type !== frames.SETTINGS || (flags & FLAG_ACK) !== 0)) return E.FIRST_FRAME;
-    return this.#blocks.open && type !== frames.CONTINUATION ? E.BLOCK : undefined;
-  }
-
-  get dataRefusal(): ConnectionError | undefined {
-    return this.#orderError(frames.DATA, 0);
-  }
-
-  countControl(): boolean {
-    if (this.#controls.take(this.#clock.now())) return true;
-    this.#events.onLimit("max_control_frames");
-    this.fail(E.CONTROLS);
-    return false;
-  }
-
-  /** The peer has made a mistake on one stream. That it makes us reset it counts as if it had. */
-  streamError(streamId: number, code: number): void {
-    const stream = this.streams.open.get(streamId);
-    if (stream === undefined) {
-      this.sender.sendReset(streamId, code);
-      this.streams.remove(streamId, true);
-    } else {
-      const { handler } = stream;
-      stream.reset(code);
-      handler.onReset();
-    }
-    this.#countReset();
-  }
-
-  #countReset(): void {
-    if (this.#resets.take(this.#clock.now())) return;
-    this.#events.onLimit("max_resets");
-    this.fail(E.RESETS);
-  }
-
-  fail(problem: ConnectionError): void {
-    if (this.#failed) return;
-    this.#failed = true;
-    this.#reader.stop();
-    this.sender.sendGoAway(this.streams.lastId, problem.code, problem.message);
-    this.#events.onFailed(problem);
+    if (!this.hasSettings && (type !== frames.SETTINGS || (flags & FLAG_ACK) !== 0)) return E.FIRST_FRAME;
+    return this.blocks.open && type !== frames.CONTINUATION ? E.BLOCK : undefined;
   }
 }

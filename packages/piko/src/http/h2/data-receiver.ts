@@ -3,7 +3,7 @@
 
 import { ENDED } from "./closed-streams.js";
 import { CONNECTION_ERRORS } from "./connection-errors.js";
-import { type ConnectionError, FLOW_CONTROL_ERROR, STREAM_CLOSED } from "./error-codes.js";
+import { type ConnectionError, FLOW_CONTROL_ERROR, PROTOCOL_ERROR, STREAM_CLOSED } from "./error-codes.js";
 import { FLAG_END_STREAM } from "./frame.js";
 import type { DataEvents } from "./frame-reader.js";
 import type { FrameSender } from "./frame-sender.js";
@@ -82,6 +82,7 @@ export class DataReceiver implements DataEvents {
       if (streams.isIdle(streamId)) connection.fail(CONNECTION_ERRORS.IDLE_STREAM);
       else if (streams.howEnded(streamId) === ENDED) connection.streamError(streamId, STREAM_CLOSED);
     } else if (stream.receiveEnded) connection.streamError(streamId, STREAM_CLOSED);
+    else if (stream.awaitsHead) connection.streamError(streamId, PROTOCOL_ERROR);
     else if (!stream.receiveWindow.take(length)) connection.streamError(streamId, FLOW_CONTROL_ERROR);
     else this.#stream = stream;
   }

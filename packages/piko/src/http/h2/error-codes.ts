@@ -10,6 +10,8 @@ export const REFUSED_STREAM = 0x7;
 export const CANCEL = 0x8;
 export const COMPRESSION_ERROR = 0x9;
 export const ENHANCE_YOUR_CALM = 0xb;
+/** In place of a code: the connection is gone. */
+export const CONNECTION_GONE = -1;
 
 /** What ends a connection: a code for the peer, and words for it and the log. */
 export interface ConnectionError {

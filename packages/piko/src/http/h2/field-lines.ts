@@ -50,6 +50,9 @@ export abstract class FieldLines implements FieldSink {
     this.#maxBytes = maxBytes;
   }
 
+  /** The next message begins. */
+  abstract begin(): void;
+
   abstract onField(
     name: Buffer,
     nameStart: number,

@@ -8,7 +8,7 @@ import { SETTING_BYTES } from "./settings.js";
 /** Bytes of a GOAWAY without its words. */
 const LEAST_GOAWAY_BYTES = 8;
 
-/** Why a client's frame ends its connection; undefined if it doesn't. */
+/** Why a frame ends its connection; undefined if it doesn't. */
 export function frameError(
   type: number,
   flags: number,
@@ -18,7 +18,7 @@ export function frameError(
   const { PUSH, SIZE, STREAM_ID } = CONNECTION_ERRORS;
   switch (type) {
     case frames.HEADERS:
-      // A client's streams are odd.
+      // Streams are a client's, which are odd; a server would have to push.
       return (streamId & 1) === 0 ? STREAM_ID : undefined;
     case frames.PRIORITY:
       return streamId === 0 ? STREAM_ID : undefined;

@@ -2,7 +2,15 @@
 // that have to wait take turns of a frame each, so that a long body doesn't keep the others waiting.
 
 import type { Outbox } from "@piko/tunnel";
-import type { ResponseHead } from "../head.js";
+import type { RequestHead, ResponseHead } from "../head.js";
+import type { RequestTarget } from "../request-rewrite.js";
+import { encodeRequestHead, requestFieldsCapacity } from "./encode-request.js";
+import {
+  encodeResponseHead,
+  encodeTrailers,
+  responseFieldsCapacity,
+  trailersCapacity,
+} from "./encode-response.js";
 import {
   DATA,
   FLAG_ACK,
@@ -22,12 +30,6 @@ import {
 import type { FrameBudget } from "./frame-budget.js";
 import { headerFramesCapacity, sealHeaderFrames } from "./header-frames.js";
 import { NO_TABLE } from "./hpack-encoder.js";
-import {
-  encodeResponseHead,
-  encodeTrailers,
-  responseFieldsCapacity,
-  trailersCapacity,
-} from "./response-fields.js";
 
 /** A stream, as far as its bytes' turn is concerned. */
 export interface WaitingStream {
@@ -55,6 +57,19 @@ export class FrameSender {
     this.#controls = controls;
     this.#waiting = new Set();
     this.#first = true;
+  }
+
+  sendRequest(
+    streamId: number,
+    head: RequestHead,
+    target: RequestTarget,
+    secure: boolean,
+    last: boolean,
+  ): void {
+    const start = this.#beginBlock(requestFieldsCapacity(head, target));
+    const slab = this.out.slab as Buffer;
+    const end = encodeRequestHead(head, target, secure, slab, this.#fieldsAt(slab, start));
+    this.out.advance(sealHeaderFrames(slab, start, end, streamId, last));
   }
 
   sendHead(streamId: number, head: ResponseHead, dateLine: Buffer | undefined, last: boolean): void {

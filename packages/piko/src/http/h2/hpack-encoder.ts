@@ -15,6 +15,9 @@ export const FIELD_EXTRA_BYTES = 11;
 /** Most bytes of `:status`. */
 export const STATUS_BYTES = 5;
 
+/** What a request's head says first. */
+export type PseudoField = ":method" | ":scheme" | ":path" | ":authority";
+
 const INDEXED = 0x80;
 const LITERAL_BITS = 4;
 const NEVER_INDEXED = 0x10;
@@ -73,6 +76,29 @@ export function encodeField(
     at = encodeInteger(out, at, 7, 0, nameEnd - nameStart);
     for (let i = nameStart; i < nameEnd; i++) out[at++] = TOKEN_LOWER[name[i] as number] as number;
   }
+  return encodeValue(out, at, value, valueStart, valueEnd);
+}
+
+/** Writes a pseudo-field, which is one of the static table's. Returns the offset behind it. */
+export function encodePseudoField(
+  out: Uint8Array,
+  at: number,
+  name: PseudoField,
+  value: Uint8Array,
+  valueStart: number,
+  valueEnd: number,
+): number {
+  at = encodeInteger(out, at, LITERAL_BITS, 0, STATIC_INDEX.get(name) as number);
+  return encodeValue(out, at, value, valueStart, valueEnd);
+}
+
+function encodeValue(
+  out: Uint8Array,
+  at: number,
+  value: Uint8Array,
+  valueStart: number,
+  valueEnd: number,
+): number {
   at = encodeInteger(out, at, 7, 0, valueEnd - valueStart);
   for (let i = valueStart; i < valueEnd; i++) out[at++] = value[i] as number;
   return at;

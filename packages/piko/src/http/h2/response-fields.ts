@@ -1,110 +1,114 @@
-// The head of a response that came as HTTP/1.1, and its trailers, as header blocks (RFC 9113 section 8.3.2).
+// A response's fields (RFC 9113 section 8.3.2) as the head of an HTTP/1.1 response, which the parser of those reads.
 
 import * as ascii from "../ascii.js";
+import { asciiBytes, spells } from "../ascii.js";
 import { mayHaveBody } from "../body-framing.js";
 import * as names from "../field-names.js";
-import { connectionNames } from "../h1/connection-options.js";
-import { LINE_INCOMPLETE, parseResponseFieldLine } from "../h1/field-line.js";
-import * as layout from "../head.js";
-import type { ResponseHead } from "../head.js";
-import { HOP_BY_HOP, NODES_OWN } from "../hop-fields.js";
-import { encodeField, encodeStatus, FIELD_EXTRA_BYTES, STATUS_BYTES } from "./hpack-encoder.js";
+import { FieldLines } from "./field-lines.js";
 
 // Own constants: see ascii.ts.
-const { asciiBytes } = ascii;
-const { FIELD_ID, FIELD_STRIDE, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
+const { COLON } = ascii;
 
-// What happens to a field by its number. 0, as for names without one: written unless Connection names it.
-const DROP = 1;
-const DROP_LENGTH = 2;
-const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
-for (const id of [
-  ...HOP_BY_HOP,
-  ...NODES_OWN,
-  names.FIELD_UPGRADE,
-  names.FIELD_HTTP2_SETTINGS,
-  names.FIELD_SEC_WEBSOCKET_ACCEPT,
-]) {
-  RULES[id] = DROP;
-}
-RULES[names.FIELD_CONTENT_LENGTH] = DROP_LENGTH;
+const ZERO = 0x30;
+const STATUS_NAME_BYTES = 7;
+const STATUS_DIGITS = 3;
+const SWITCHING_PROTOCOLS = 101;
+const VERSION = asciiBytes("HTTP/1.1 ");
+const LINE_END = asciiBytes(" \r\n");
+const NO_BODY = asciiBytes("content-length: 0\r\n");
+const CRLF = asciiBytes("\r\n");
 
-const DATE = asciiBytes("date");
-/** Of a whole `Date: ...\r\n` line. */
-const DATE_START = 6;
-const SET_COOKIE = asciiBytes("set-cookie");
+export class ResponseFields extends FieldLines {
+  /** 0 until it has come. */
+  status: number;
+  /** A field has come: `:status` comes no more. */
+  #begun: boolean;
+  #hasLength: boolean;
 
-/** An upper bound for what {@link encodeResponseHead} writes. */
-export function responseFieldsCapacity(head: ResponseHead): number {
-  return STATUS_BYTES + head.end - head.start + (head.fieldCount + 1) * FIELD_EXTRA_BYTES + DATE_BYTES;
-}
-const DATE_BYTES = 64;
-
-/**
- * Writes the head at `out[at]`, a 101 as the 200 that stands for it (RFC 8441 section 5). `dateLine`: for a final response
- * that has no date. Returns the offset behind it.
- */
-export function encodeResponseHead(
-  head: ResponseHead,
-  out: Uint8Array,
-  at: number,
-  dateLine: Buffer | undefined,
-): number {
-  const { buffer, fields, status } = head;
-  const lengthless = !mayHaveBody(status) && status !== 304;
-  const limit = head.fieldCount * FIELD_STRIDE;
-  at = encodeStatus(out, at, status === 101 ? 200 : status);
-  for (let record = 0; record < limit; record += FIELD_STRIDE) {
-    const rule = RULES[fields[record + FIELD_ID] as number] as number;
-    if (rule === DROP || (rule === DROP_LENGTH && lengthless)) continue;
-    const nameStart = fields[record + LINE_START] as number;
-    const nameEnd = fields[record + NAME_END] as number;
-    if (head.connectionNamesFields && rule === 0 && connectionNames(head, nameStart, nameEnd)) continue;
-    at = encodeField(
-      out,
-      at,
-      buffer,
-      nameStart,
-      nameEnd,
-      buffer,
-      fields[record + VALUE_START] as number,
-      fields[record + VALUE_END] as number,
-      isSecret(buffer, nameStart, nameEnd),
-    );
+  constructor(maxBytes: number) {
+    super(maxBytes);
+    this.status = 0;
+    this.#begun = false;
+    this.#hasLength = false;
   }
-  if (dateLine === undefined || head.hasDate || status < 200) return at;
-  return encodeField(out, at, DATE, 0, DATE.length, dateLine, DATE_START, dateLine.length - 2, false);
-}
 
-/** An upper bound for what {@link encodeTrailers} writes: no line is shorter than four bytes. */
-export function trailersCapacity(lines: Buffer): number {
-  return lines.length + (lines.length / 4) * FIELD_EXTRA_BYTES;
-}
-
-/** Writes field lines, each with its CRLF, which were checked before. Returns the offset behind them. */
-export function encodeTrailers(lines: Buffer, out: Uint8Array, at: number): number {
-  const record = new Int32Array(FIELD_STRIDE);
-  let start = 0;
-  while (start < lines.length) {
-    start = parseResponseFieldLine(record, 0, lines, start, lines.length);
-    if (start <= LINE_INCOMPLETE) break;
-    if (RULES[record[FIELD_ID] as number] === DROP) continue;
-    at = encodeField(
-      out,
-      at,
-      lines,
-      record[LINE_START] as number,
-      record[NAME_END] as number,
-      lines,
-      record[VALUE_START] as number,
-      record[VALUE_END] as number,
-      false,
-    );
+  begin(): void {
+    this.clear();
+    this.status = 0;
+    this.#begun = false;
+    this.#hasLength = false;
   }
-  return at;
+
+  onField(
+    name: Buffer,
+    nameStart: number,
+    nameEnd: number,
+    value: Buffer,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
+    if (!this.admit(nameEnd - nameStart + valueEnd - valueStart)) return;
+    if (name[nameStart] === COLON && nameEnd > nameStart) {
+      this.#takeStatus(name, nameStart, nameEnd, value, valueStart, valueEnd);
+      return;
+    }
+    this.#begun = true;
+    if (this.status === 0) {
+      this.refuse("no status");
+      return;
+    }
+    const id = this.check(name, nameStart, nameEnd, value, valueStart, valueEnd);
+    if (id < 0) return;
+    if (id === names.FIELD_CONTENT_LENGTH) this.#hasLength = true;
+    this.addLine(name, nameStart, nameEnd, value, valueStart, valueEnd);
+  }
+
+  /**
+   * All fields have come. `last`: nothing follows, which its head says then, so that it stays one message without a body on
+   * its whole way; `toHead`: it answers a HEAD, and may speak of another one. The head is whole then, unless it is malformed.
+   */
+  finish(last: boolean, toHead: boolean): void {
+    if (this.status === 0) this.refuse("no status");
+    if (this.malformed !== undefined || this.tooLarge) return;
+    if (last && !toHead && !this.#hasLength && mayHaveBody(this.status)) this.add(NO_BODY, 0, NO_BODY.length);
+    this.add(CRLF, 0, CRLF.length);
+  }
+
+  #takeStatus(
+    name: Buffer,
+    nameStart: number,
+    nameEnd: number,
+    value: Buffer,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
+    if (nameEnd - nameStart !== STATUS_NAME_BYTES || !spells(name, nameStart, ":status")) {
+      this.refuse("unknown pseudo-field");
+    } else if (this.#begun) this.refuse("pseudo-field behind a field");
+    else if (this.status !== 0) this.refuse("pseudo-field more than once");
+    else {
+      const status = statusOf(value, valueStart, valueEnd);
+      if (status < 100) this.refuse("invalid status");
+      // Section 8.6: nothing in HTTP/2 switches protocols.
+      else if (status === SWITCHING_PROTOCOLS) this.refuse("status 101");
+      else {
+        this.status = status;
+        this.add(VERSION, 0, VERSION.length);
+        this.add(value, valueStart, valueEnd);
+        this.add(LINE_END, 0, LINE_END.length);
+      }
+    }
+  }
 }
 
-/** What must not be guessed by whoever can make the service send other fields beside it (RFC 7541 section 7.1.3). */
-function isSecret(buffer: Buffer, start: number, end: number): boolean {
-  return end - start === SET_COOKIE.length && ascii.equalsIgnoringCase(buffer, start, end, SET_COOKIE);
+/** Three digits as a number; -1 for anything else. */
+function statusOf(value: Buffer, start: number, end: number): number {
+  if (end - start !== STATUS_DIGITS) return -1;
+  let status = 0;
+  for (let i = start; i < end; i++) {
+    const digit = (value[i] as number) - ZERO;
+    if (digit < 0 || digit > 9) return -1;
+    status = status * 10 + digit;
+  }
+  return status;
 }

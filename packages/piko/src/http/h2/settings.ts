@@ -1,6 +1,6 @@
 // SETTINGS (RFC 9113 section 6.5): what a peer may say, and what it means.
 
-import type { H2Limits } from "./connection-events.js";
+import type { ConnectionLimits, H2Limits } from "./connection-events.js";
 import { type ConnectionError, connectionError, FLOW_CONTROL_ERROR, PROTOCOL_ERROR } from "./error-codes.js";
 import { MAX_31_BITS, MAX_FRAME_BYTES, read32 } from "./frame.js";
 
@@ -14,13 +14,23 @@ export const MAX_HEADER_LIST_SIZE = 0x6;
 export const ENABLE_CONNECT_PROTOCOL = 0x8;
 
 /** What a server tells its client at the start: pairs of identifiers and values. */
-export function settingsOf(limits: H2Limits): readonly (readonly [id: number, value: number])[] {
+export function serverSettings(limits: H2Limits): readonly (readonly [id: number, value: number])[] {
   return [
     [HEADER_TABLE_SIZE, limits.maxHeaderTableBytes],
     [MAX_CONCURRENT_STREAMS, limits.maxConcurrentStreams],
     [INITIAL_WINDOW_SIZE, limits.streamWindowBytes],
     [MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes],
     [ENABLE_CONNECT_PROTOCOL, 1],
+  ];
+}
+
+/** What a client tells its server at the start. */
+export function clientSettings(limits: ConnectionLimits): readonly (readonly [id: number, value: number])[] {
+  return [
+    [HEADER_TABLE_SIZE, limits.maxHeaderTableBytes],
+    [ENABLE_PUSH, 0],
+    [INITIAL_WINDOW_SIZE, limits.streamWindowBytes],
+    [MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes],
   ];
 }
 
@@ -51,11 +61,11 @@ export function settingsError(buffer: Buffer, start: number, end: number): Conne
   return undefined;
 }
 
-/** The last initial window that a payload says, or -1. */
-export function initialWindow(buffer: Buffer, start: number, end: number): number {
+/** What a payload says of one setting at last, or -1. */
+export function settingOf(buffer: Buffer, start: number, end: number, id: number): number {
   let value = -1;
   for (let at = start; at < end; at += SETTING_BYTES) {
-    if (buffer.readUInt16BE(at) === INITIAL_WINDOW_SIZE) value = read32(buffer, at + 2);
+    if (buffer.readUInt16BE(at) === id) value = read32(buffer, at + 2);
   }
   return value;
 }

@@ -3,7 +3,8 @@
 
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
-import type { ResponseHead } from "../head.js";
+import type { RequestHead, ResponseHead } from "../head.js";
+import type { RequestTarget } from "../request-rewrite.js";
 import { NO_ERROR } from "./error-codes.js";
 import type { FrameSender } from "./frame-sender.js";
 import { ReceiveWindow } from "./receive-window.js";
@@ -16,8 +17,11 @@ export interface StreamHandler {
   onEnd(trailers: Buffer | undefined): void;
   /** There is room again after `congested`. */
   onWritable(): void;
-  /** The stream is over before its time, by the peer or by its connection. The last call. */
-  onReset(): void;
+  /**
+   * The stream is over before its time. The last call. `code`: why, by the peer; by us, where it has made a mistake; or
+   * CONNECTION_GONE.
+   */
+  onReset(code: number): void;
 }
 
 /** What a stream asks of its connection. */
@@ -40,6 +44,8 @@ export class H2Stream {
   /** Bytes that the peer takes, and that we take. */
   sendWindow: number;
   readonly receiveWindow: ReceiveWindow;
+  /** A response's head has yet to come on it; never so at a server. */
+  awaitsHead: boolean;
   /** The peer has sent all. */
   receiveEnded: boolean;
   /** We have. */
@@ -67,6 +73,7 @@ export class H2Stream {
     this.handler = NOBODY;
     this.sendWindow = sendWindow;
     this.receiveWindow = new ReceiveWindow(windowBytes);
+    this.awaitsHead = false;
     this.receiveEnded = false;
     this.sendEnded = false;
     this.closed = false;
@@ -97,6 +104,15 @@ export class H2Stream {
   }
 
   // For the owner.
+
+  /** Sends the head of a request; its response is on its own. `last`: nothing follows. */
+  request(head: RequestHead, target: RequestTarget, secure: boolean, last: boolean): void {
+    this.awaitsHead = true;
+    this.#halfClose = true;
+    this.#lengthLeft = last ? -1 : head.contentLength;
+    this.#connection.sender.sendRequest(this.id, head, target, secure, last);
+    if (last) this.#onSent();
+  }
 
   /** Sends a head. `last`: nothing follows. */
   respond(head: ResponseHead, dateLine: Buffer | undefined, last: boolean): void {
@@ -193,7 +209,12 @@ export class H2Stream {
   receiveEnd(trailers: Buffer | undefined): void {
     this.receiveEnded = true;
     this.handler.onEnd(trailers);
-    if (this.sendEnded) this.#close(false);
+    this.settle();
+  }
+
+  /** Both sides may have sent all. */
+  settle(): void {
+    if (this.receiveEnded && this.sendEnded) this.#close(false);
   }
 
   /** Sends what waits, as far as it may go: `most` bytes at a time. Returns whether there is more. */
@@ -211,11 +232,11 @@ export class H2Stream {
     return false;
   }
 
-  /** The peer has reset it, or the connection is over. */
-  drop(): void {
+  /** The peer has reset it, won't look at it, or the connection is gone. */
+  drop(code: number): void {
     const { handler } = this;
     this.#close(false);
-    handler.onReset();
+    handler.onReset(code);
   }
 
   #sendEnd(trailers: Buffer | undefined): void {

@@ -3,10 +3,10 @@
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
-import { H2Connection } from "../../http/h2/connection.js";
-import type { ConnectionEvents, H2Limit, H2Limits } from "../../http/h2/connection-events.js";
+import type { H2Limit, H2Limits, ServerEvents } from "../../http/h2/connection-events.js";
 import { CANCEL, type ConnectionError, PROTOCOL_ERROR, REFUSED_STREAM } from "../../http/h2/error-codes.js";
 import { RequestFields } from "../../http/h2/request-fields.js";
+import { ServerConnection } from "../../http/h2/server-connection.js";
 import type { H2Stream } from "../../http/h2/stream.js";
 import { TrailerFields } from "../../http/h2/trailer-fields.js";
 import { HEAD_COMPLETE } from "../../http/head.js";
@@ -53,7 +53,7 @@ export function createH2Shared({ config }: Pick<ProxyContext, "config">): H2Shar
 }
 
 export class H2Client
-  implements ClientConnection, RequestConnection, ConnectionEvents, SocketHandler, Expiring, Postponed
+  implements ClientConnection, RequestConnection, ServerEvents, SocketHandler, Expiring, Postponed
 {
   readonly socket: ByteSocket;
   readonly client: Client;
@@ -61,7 +61,7 @@ export class H2Client
   readonly trailerFields: TrailerFields;
   readonly unsent: ByteBudget;
   readonly #context: ProxyContext;
-  readonly #connection: H2Connection;
+  readonly #connection: ServerConnection;
   readonly #requests: Set<H2Request>;
   readonly #free: H2Request[];
   readonly #writes: WriteProgress;
@@ -100,7 +100,7 @@ export class H2Client
     this.#over = false;
     const memory = { blocks: context.budget, unsent: shared.unsent };
     this.unsent = shared.unsent;
-    this.#connection = new H2Connection(socket.out, shared.limits, memory, context.clock, this);
+    this.#connection = new ServerConnection(socket.out, shared.limits, memory, context.clock, this);
     this.#debt = this.#connection.debt;
     this.#debtDeadlineMs = deadlineAfter(nowMs, context.config.http.readHeaderTimeoutMs);
     this.#idleDeadlineMs = deadlineAfter(nowMs, context.config.http.idleTimeoutMs);

@@ -8,7 +8,6 @@ import type { LocalReply, Trailers } from "../../http/exchange/client-side.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import { emptyResponse, errorResponse } from "../../http/h1/error-response.js";
 import { parseResponseHead } from "../../http/h1/parse-response-head.js";
-import { TrailerSection } from "../../http/h1/trailer-section.js";
 import { FIELD_SEC_WEBSOCKET_ACCEPT } from "../../http/field-names.js";
 import { findField } from "../../http/find-field.js";
 import {
@@ -21,6 +20,7 @@ import {
   UNAVAILABLE,
 } from "../../http/grpc.js";
 import { CANCEL, ENHANCE_YOUR_CALM, INTERNAL_ERROR, PROTOCOL_ERROR } from "../../http/h2/error-codes.js";
+import { filterTrailers } from "../../http/h2/filter-trailers.js";
 import type { H2Stream, StreamHandler } from "../../http/h2/stream.js";
 import { type RequestHead, ResponseHead } from "../../http/head.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
@@ -353,10 +353,3 @@ const NO_SWITCH: LocalReply = {
 
 /** Within one reply. */
 const ownHead = new ResponseHead(MAX_OWN_FIELDS);
-
-/** The lines that may go on; undefined for none, null if they can't be trailers. Few requests have any. */
-function filterTrailers(lines: Buffer): Buffer | undefined | null {
-  const section = new TrailerSection(false);
-  if (!section.append(lines, 0, lines.length) || !section.filter()) return null;
-  return section.length > 2 ? section.lines : undefined;
-}

@@ -1,0 +1,110 @@
+// The head of a response that came as HTTP/1.1, and its trailers, as header blocks (RFC 9113 section 8.3.2).
+
+import * as ascii from "../ascii.js";
+import { mayHaveBody } from "../body-framing.js";
+import * as names from "../field-names.js";
+import { connectionNames } from "../h1/connection-options.js";
+import { LINE_INCOMPLETE, parseResponseFieldLine } from "../h1/field-line.js";
+import * as layout from "../head.js";
+import type { ResponseHead } from "../head.js";
+import { HOP_BY_HOP, NODES_OWN } from "../hop-fields.js";
+import { encodeField, encodeStatus, FIELD_EXTRA_BYTES, STATUS_BYTES } from "./hpack-encoder.js";
+
+// Own constants: see ascii.ts.
+const { asciiBytes } = ascii;
+const { FIELD_ID, FIELD_STRIDE, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
+
+// What happens to a field by its number. 0, as for names without one: written unless Connection names it.
+const DROP = 1;
+const DROP_LENGTH = 2;
+const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
+for (const id of [
+  ...HOP_BY_HOP,
+  ...NODES_OWN,
+  names.FIELD_UPGRADE,
+  names.FIELD_HTTP2_SETTINGS,
+  names.FIELD_SEC_WEBSOCKET_ACCEPT,
+]) {
+  RULES[id] = DROP;
+}
+RULES[names.FIELD_CONTENT_LENGTH] = DROP_LENGTH;
+
+const DATE = asciiBytes("date");
+/** Of a whole `Date: ...\r\n` line. */
+const DATE_START = 6;
+const SET_COOKIE = asciiBytes("set-cookie");
+
+/** An upper bound for what {@link encodeResponseHead} writes. */
+export function responseFieldsCapacity(head: ResponseHead): number {
+  return STATUS_BYTES + head.end - head.start + (head.fieldCount + 1) * FIELD_EXTRA_BYTES + DATE_BYTES;
+}
+const DATE_BYTES = 64;
+
+/**
+ * Writes the head at `out[at]`, a 101 as the 200 that stands for it (RFC 8441 section 5). `dateLine`: for a final response
+ * that has no date. Returns the offset behind it.
+ */
+export function encodeResponseHead(
+  head: ResponseHead,
+  out: Uint8Array,
+  at: number,
+  dateLine: Buffer | undefined,
+): number {
+  const { buffer, fields, status } = head;
+  const lengthless = !mayHaveBody(status) && status !== 304;
+  const limit = head.fieldCount * FIELD_STRIDE;
+  at = encodeStatus(out, at, status === 101 ? 200 : status);
+  for (let record = 0; record < limit; record += FIELD_STRIDE) {
+    const rule = RULES[fields[record + FIELD_ID] as number] as number;
+    if (rule === DROP || (rule === DROP_LENGTH && lengthless)) continue;
+    const nameStart = fields[record + LINE_START] as number;
+    const nameEnd = fields[record + NAME_END] as number;
+    if (head.connectionNamesFields && rule === 0 && connectionNames(head, nameStart, nameEnd)) continue;
+    at = encodeField(
+      out,
+      at,
+      buffer,
+      nameStart,
+      nameEnd,
+      buffer,
+      fields[record + VALUE_START] as number,
+      fields[record + VALUE_END] as number,
+      isSecret(buffer, nameStart, nameEnd),
+    );
+  }
+  if (dateLine === undefined || head.hasDate || status < 200) return at;
+  return encodeField(out, at, DATE, 0, DATE.length, dateLine, DATE_START, dateLine.length - 2, false);
+}
+
+/** An upper bound for what {@link encodeTrailers} writes: no line is shorter than four bytes. */
+export function trailersCapacity(lines: Buffer): number {
+  return lines.length + (lines.length / 4) * FIELD_EXTRA_BYTES;
+}
+
+/** Writes field lines, each with its CRLF, which were checked before. Returns the offset behind them. */
+export function encodeTrailers(lines: Buffer, out: Uint8Array, at: number): number {
+  const record = new Int32Array(FIELD_STRIDE);
+  let start = 0;
+  while (start < lines.length) {
+    start = parseResponseFieldLine(record, 0, lines, start, lines.length);
+    if (start <= LINE_INCOMPLETE) break;
+    if (RULES[record[FIELD_ID] as number] === DROP) continue;
+    at = encodeField(
+      out,
+      at,
+      lines,
+      record[LINE_START] as number,
+      record[NAME_END] as number,
+      lines,
+      record[VALUE_START] as number,
+      record[VALUE_END] as number,
+      false,
+    );
+  }
+  return at;
+}
+
+/** What must not be guessed by whoever can make the service send other fields beside it (RFC 7541 section 7.1.3). */
+function isSecret(buffer: Buffer, start: number, end: number): boolean {
+  return end - start === SET_COOKIE.length && ascii.equalsIgnoringCase(buffer, start, end, SET_COOKIE);
+}

@@ -1,0 +1,13 @@
+// The fields behind a body as they may go on: by the rules that HTTP/1.1's have.
+
+import { TrailerSection } from "../h1/trailer-section.js";
+
+/**
+ * `lines`: field lines with a blank one behind them. Returns those that may go on, undefined for none, null if the section
+ * can't be one. Few messages have any but gRPC's.
+ */
+export function filterTrailers(lines: Buffer): Buffer | undefined | null {
+  const section = new TrailerSection(false);
+  if (!section.append(lines, 0, lines.length) || !section.filter()) return null;
+  return section.length > 2 ? section.lines : undefined;
+}
