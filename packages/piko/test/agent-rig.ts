@@ -14,7 +14,11 @@ import {
   type YamuxStream,
 } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../src/config/client-tls.js";
-import { parseServiceAddress } from "../src/base/service-address.js";
+import {
+  type ListenerProtocol,
+  type ServiceAddress,
+  parseServiceAddress,
+} from "../src/base/service-address.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
 import { AccessLog } from "../src/observability/access-log.js";
 import { RequestMetrics } from "../src/observability/request-metrics.js";
@@ -22,6 +26,8 @@ import { createSilentLogger } from "./silent-logger.js";
 import { ServiceConnector } from "../src/agent/connect-service.js";
 import { HttpService } from "../src/agent/http-service.js";
 import { HttpStreams } from "../src/agent/http-streams.js";
+import { createServiceCalls } from "../src/agent/create-service-calls.js";
+import type { ServiceCalls } from "../src/agent/service-calls.js";
 import { ServicePool } from "../src/agent/service-pool.js";
 import { TcpService } from "../src/agent/tcp-service.js";
 import { NodeStream } from "./node-stream.js";
@@ -31,7 +37,9 @@ export const NO_TLS: ClientTlsConfig = { cert: "", key: "", rootCas: "", insecur
 export interface AgentRigOptions {
   /** Port or URL of the service. */
   readonly service: number | string;
-  readonly protocol?: "http" | "tcp";
+  readonly protocol?: ListenerProtocol;
+  /** Of a service that speaks HTTP/2. */
+  readonly maxConcurrentStreams?: number;
   readonly timeoutMs?: number;
   readonly hostHeader?: string;
   readonly maxIdle?: number;
@@ -45,6 +53,7 @@ export interface AgentRigOptions {
 /** One listener of an agent, joined to a node that a test plays. */
 export class AgentRig {
   readonly pool: ServicePool;
+  readonly calls: ServiceCalls;
   readonly metrics: RequestMetrics;
   /** Statuses as the metrics have them, with their counts. */
   get statuses(): Record<string, number> {
@@ -58,12 +67,14 @@ export class AgentRig {
 
   private constructor(
     pool: ServicePool,
+    calls: ServiceCalls,
     metrics: RequestMetrics,
     node: YamuxSession,
     agent: YamuxSession,
     sockets: ByteSocket[],
   ) {
     this.pool = pool;
+    this.calls = calls;
     this.metrics = metrics;
     this.#node = node;
     this.#agent = agent;
@@ -85,6 +96,8 @@ export class AgentRig {
       clock,
       wallNow: options.wallNow ?? Date.now,
     });
+    const calls: ServiceCalls =
+      protocol === "http" || protocol === "tcp" ? pool : h2Calls(options, addr, clock, timeoutMs);
     const logger = createSilentLogger();
     const metrics = new RequestMetrics({ endpoint: "my-endpoint" });
     const noFilter = { allowList: [], blockList: [] };
@@ -100,7 +113,7 @@ export class AgentRig {
       addr,
       hostHeader,
       timeoutMs,
-      pool,
+      calls,
       accessLog,
       metrics,
       logger,
@@ -118,11 +131,11 @@ export class AgentRig {
       clock,
     });
     const open = (stream: YamuxStream): StreamHandler =>
-      (protocol === "http" ? streams : tcp).open(stream, halfClose);
+      (protocol === "tcp" ? tcp : streams).open(stream, halfClose);
     const [nodeSocket, agentSocket] = await loopback();
     const node = session("server", nodeSocket, () => undefined);
     const agent = session("client", agentSocket, open);
-    return new AgentRig(pool, metrics, node, agent, [nodeSocket, agentSocket]);
+    return new AgentRig(pool, calls, metrics, node, agent, [nodeSocket, agentSocket]);
   }
 
   /** Opens a stream as a node does. */
@@ -152,9 +165,44 @@ export class AgentRig {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.cut();
-    this.pool.close();
+    this.calls.close();
     await Promise.all(this.#sockets.map(({ socket }) => (socket.closed ? undefined : once(socket, "close"))));
   }
+}
+
+function h2Calls(
+  {
+    idleTimeoutMs = 90_000,
+    maxConcurrentStreams = 100,
+    maxIdle = 100,
+    protocol = "h2c",
+    tls,
+    wallNow,
+  }: AgentRigOptions,
+  addr: ServiceAddress,
+  clock: Clock,
+  timeoutMs: number,
+): ServiceCalls {
+  const httpClient = {
+    keepAliveTimeoutMs: 30_000,
+    idleConnTimeoutMs: idleTimeoutMs,
+    maxIdleConns: maxIdle,
+    maxResponseHeaderBytes: 64 * 1024,
+    disableCompression: false,
+  };
+  return createServiceCalls({
+    config: {
+      addr,
+      protocol,
+      timeoutMs,
+      httpClient,
+      http2: { maxConcurrentStreams, pingIntervalMs: 330_000 },
+      tls: tls ?? NO_TLS,
+    },
+    budget: new ByteBudget(Number.POSITIVE_INFINITY),
+    clock,
+    wallNow: wallNow ?? Date.now,
+  });
 }
 
 /** A raw TCP service; `onConnection` plays it. */

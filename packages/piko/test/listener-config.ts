@@ -1,6 +1,6 @@
 // A listener's configuration as the agent's defaults make it.
 
-import { parseServiceAddress } from "../src/base/service-address.js";
+import { type ListenerProtocol, parseServiceAddress } from "../src/base/service-address.js";
 import type { ListenerConfig } from "../src/config/agent.js";
 import { NO_TLS } from "./agent-rig.js";
 
@@ -9,7 +9,7 @@ const NO_FILTER = { allowList: [], blockList: [] };
 export function listenerConfig(
   endpointId: string,
   addr: string | number,
-  protocol: "http" | "tcp" = "http",
+  protocol: ListenerProtocol = "http",
 ): ListenerConfig {
   return {
     endpointId,
@@ -33,6 +33,7 @@ export function listenerConfig(
       maxResponseHeaderBytes: 262_144,
       disableCompression: false,
     },
+    http2: { maxConcurrentStreams: 100, pingIntervalMs: 330_000 },
     tls: NO_TLS,
   };
 }

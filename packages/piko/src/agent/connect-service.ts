@@ -2,7 +2,7 @@
 // read anew for each connection, because they are renewed under way.
 
 import { isIP } from "node:net";
-import { type ConnectionOptions, createSecureContext } from "node:tls";
+import { type ConnectionOptions, createSecureContext, TLSSocket } from "node:tls";
 import { ByteSocket, type ConnectOptions, type SocketHandler } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 import { type Reason, REASONS } from "../http/reasons.js";
@@ -13,8 +13,18 @@ import { type TlsFiles, TlsFileSource } from "../net/tls-files.js";
 export interface ServiceConnectorOptions {
   readonly addr: ServiceAddress;
   readonly tls: ClientTlsConfig;
+  /** What the service may choose from by ALPN, the best first; HTTP/1.1 if absent. */
+  readonly protocols?: readonly string[];
   /** Interval of TCP keep-alive probes; 0 for none. */
   readonly keepAliveMs: number;
+}
+
+const HTTP_1: readonly string[] = ["http/1.1"];
+
+/** What the service has chosen by ALPN; undefined where it hasn't, or there is no TLS. */
+export function chosenProtocol({ socket }: ByteSocket): string | undefined {
+  const chosen = socket instanceof TLSSocket ? socket.alpnProtocol : null;
+  return typeof chosen === "string" ? chosen : undefined;
 }
 
 /** Opens connections to one service. */
@@ -23,14 +33,14 @@ export class ServiceConnector {
   readonly #tls: (() => ConnectionOptions) | undefined;
 
   /** Throws when a file of the TLS settings can't be read or isn't what it should be. */
-  constructor({ addr, tls, keepAliveMs }: ServiceConnectorOptions) {
+  constructor({ addr, keepAliveMs, protocols = HTTP_1, tls }: ServiceConnectorOptions) {
     const { host, port, scheme } = addr;
     this.#target = {
       host,
       port,
       keepAliveMs,
     };
-    this.#tls = scheme === "https" ? tlsOptions(host, tls) : undefined;
+    this.#tls = scheme === "https" ? tlsOptions(host, tls, protocols) : undefined;
   }
 
   /** Starts to connect; bytes can be written at once. How it ended is told by the handler's `onClose`. */
@@ -65,7 +75,11 @@ export function connectFailure(error: Error | undefined): Reason {
   }
 }
 
-function tlsOptions(host: string, tls: ClientTlsConfig): () => ConnectionOptions {
+function tlsOptions(
+  host: string,
+  tls: ClientTlsConfig,
+  protocols: readonly string[],
+): () => ConnectionOptions {
   const source = new TlsFileSource(tls, "the service");
   let read: TlsFiles | undefined;
   let options: ConnectionOptions = {};
@@ -77,7 +91,7 @@ function tlsOptions(host: string, tls: ClientTlsConfig): () => ConnectionOptions
     options = {
       secureContext: createSecureContext(files),
       rejectUnauthorized,
-      ALPNProtocols: ["http/1.1"],
+      ALPNProtocols: [...protocols],
       // RFC 6066 section 3: no server name that is an address.
       ...(isIP(host) === 0 ? { servername: host } : {}),
     };

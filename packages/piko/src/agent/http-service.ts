@@ -16,7 +16,7 @@ import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
 import { Scratch } from "../net/scratch.js";
-import type { ServicePool } from "./service-pool.js";
+import type { ServiceCalls } from "./service-calls.js";
 
 /** Most field lines of one head; nodes let fewer through. */
 const MAX_FIELDS = 512;
@@ -40,7 +40,7 @@ export interface HttpServiceOptions {
   readonly hostHeader: string;
   /** Time to connect and get the response head; 0 for no limit. */
   readonly timeoutMs: number;
-  readonly pool: ServicePool;
+  readonly calls: ServiceCalls;
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly logger: Logger;
@@ -50,7 +50,7 @@ export interface HttpServiceOptions {
 export class HttpService implements ExchangeContext {
   readonly endpointId: string;
   readonly timeoutMs: number;
-  readonly pool: ServicePool;
+  readonly calls: ServiceCalls;
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly logger: Logger;
@@ -73,13 +73,13 @@ export class HttpService implements ExchangeContext {
     const host = hostHeaderOf(options.hostHeader, options.addr);
     this.endpointId = options.endpointId;
     this.timeoutMs = options.timeoutMs;
-    this.pool = options.pool;
+    this.calls = options.calls;
     this.accessLog = options.accessLog;
     this.metrics = options.metrics;
     this.logger = options.logger;
     this.clock = options.clock;
-    this.sweep = options.pool.sweep;
-    this.budget = options.pool.responses.budget;
+    this.sweep = options.calls.sweep;
+    this.budget = options.calls.budget;
     this.rewrite = {
       ...PLAIN_REQUEST,
       host: host === undefined ? undefined : Buffer.from(host, "latin1"),

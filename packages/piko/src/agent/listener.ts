@@ -10,6 +10,7 @@ import {
 } from "@piko/client/internal";
 import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
 import { hostHeaderOf, REWRITE_HOST } from "../base/host-header.js";
+import type { ListenerProtocol } from "../base/service-address.js";
 import type { ListenerConfig } from "../config/agent.js";
 import { isChecked } from "../config/health-check.js";
 import { AccessLog } from "../observability/access-log.js";
@@ -17,11 +18,12 @@ import type { ByteBudget } from "../net/byte-budget.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
 import { ServiceConnector } from "./connect-service.js";
+import { createServiceCalls } from "./create-service-calls.js";
 import { HealthCheck } from "./health-check.js";
 import { HttpService } from "./http-service.js";
 import { HttpStreams } from "./http-streams.js";
 import { probeService } from "./probe-service.js";
-import { ServicePool } from "./service-pool.js";
+import type { ServiceCalls } from "./service-calls.js";
 import { TcpService } from "./tcp-service.js";
 
 export interface ListenerOptions {
@@ -49,6 +51,15 @@ interface Service {
   open(stream: YamuxStream, halfClose: boolean): StreamHandler;
 }
 
+/** What a look at the service offers by ALPN, where it has TLS: what its requests are sent by. */
+const OFFERED: Readonly<Record<ListenerProtocol, readonly string[]>> = {
+  http: ["http/1.1"],
+  h2c: ["h2"],
+  h2: ["h2", "http/1.1"],
+  grpc: ["h2"],
+  tcp: ["http/1.1"],
+};
+
 /** TCP keep-alive probes of listeners that have no setting for them. */
 const TCP_KEEP_ALIVE_MS = 30_000;
 
@@ -58,7 +69,7 @@ export class Listener {
   readonly #clock: Clock;
   readonly #createUpstream: () => Upstream;
   readonly #onHealth: ListenerOptions["onHealth"];
-  readonly #pool: ServicePool | undefined;
+  readonly #calls: ServiceCalls | undefined;
   readonly #health: HealthCheck | undefined;
   #upstream: Upstream;
   /** Those that run dry since the service wasn't well. */
@@ -77,13 +88,12 @@ export class Listener {
     this.#connector = createConnector(config);
     this.#onHealth = onHealth;
     let service: Service;
-    if (config.protocol === "http") {
-      this.#pool = createPool(options, this.#connector);
-      const http = createHttpService(options, this.#pool);
-      service = new HttpStreams(http);
-    } else {
-      this.#pool = undefined;
+    if (config.protocol === "tcp") {
+      this.#calls = undefined;
       service = createTcpService(options, this.#connector);
+    } else {
+      this.#calls = createServiceCalls(options);
+      service = new HttpStreams(createHttpService(options, this.#calls));
     }
     this.#createUpstream = () =>
       new Upstream({
@@ -166,9 +176,9 @@ export class Listener {
    */
   async close(graceMs: number): Promise<void> {
     this.#health?.stop();
-    const options = { graceMs: this.config.protocol === "http" ? graceMs : 0 };
+    const options = { graceMs: this.config.protocol === "tcp" ? 0 : graceMs };
     await Promise.all([this.#upstream, ...this.#leaving].map((upstream) => upstream.close(options)));
-    this.#pool?.close();
+    this.#calls?.close();
   }
 
   #onCheck(healthy: boolean, reason: string): void {
@@ -209,29 +219,13 @@ function createHealthCheck(
 }
 
 function createConnector({ addr, httpClient, protocol, tls }: ListenerConfig): ServiceConnector {
-  const keepAliveMs = protocol === "http" ? httpClient.keepAliveTimeoutMs : TCP_KEEP_ALIVE_MS;
-  return new ServiceConnector({ addr, tls, keepAliveMs });
-}
-
-function createPool(
-  { budget, clock, config, wallNow }: ListenerOptions,
-  connector: ServiceConnector,
-): ServicePool {
-  const { httpClient } = config;
-  return new ServicePool({
-    connector,
-    maxIdle: httpClient.maxIdleConns,
-    idleTimeoutMs: httpClient.idleConnTimeoutMs,
-    maxResponseHeadBytes: httpClient.maxResponseHeaderBytes,
-    budget,
-    clock,
-    wallNow,
-  });
+  const keepAliveMs = protocol === "tcp" ? TCP_KEEP_ALIVE_MS : httpClient.keepAliveTimeoutMs;
+  return new ServiceConnector({ addr, tls, keepAliveMs, protocols: OFFERED[protocol] });
 }
 
 function createHttpService(
   { clock, config, logger, metrics }: ListenerOptions,
-  pool: ServicePool,
+  calls: ServiceCalls,
 ): HttpService {
   const { accessLog, addr, endpointId, hostHeader, timeoutMs } = config;
   return new HttpService({
@@ -239,7 +233,7 @@ function createHttpService(
     addr,
     hostHeader,
     timeoutMs,
-    pool,
+    calls,
     accessLog: new AccessLog({ config: accessLog, logger, subsystem: "proxy.http.access", endpointId }),
     metrics,
     logger: logger.subsystem("proxy.http"),

@@ -35,7 +35,7 @@ export function nextSteps(
 
 /** What a listener's requests go to. */
 export function serviceUrl({ addr, protocol }: ListenerConfig): string {
-  if (protocol === "http" && addr.text.includes("://")) return addr.text;
+  if (protocol !== "tcp" && addr.text.includes("://")) return addr.text;
   return `${protocol}://${formatHostPort(addr)}`;
 }
 

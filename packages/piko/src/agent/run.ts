@@ -139,7 +139,7 @@ function reloadOn(
 /** Says what will disappoint clients of a listener: an id that no host can have, and a service that isn't there. */
 async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Promise<void> {
   const { addr, endpointId, protocol } = listener.config;
-  const reason = protocol === "http" ? whyNoHostLabel(endpointId) : undefined;
+  const reason = protocol === "tcp" ? undefined : whyNoHostLabel(endpointId);
   if (reason !== undefined) {
     log.warn("endpoint id can't be a host name: clients name it in x-piko-endpoint", {
       "endpoint-id": endpointId,

@@ -1,30 +1,43 @@
-// Brings the requests of an agent's exchange to its one service: on a kept connection if there is one, and once more on a
-// new one if the service had closed that before it knew of the request. One that can't be sent again takes no chances.
+// Brings the requests of an agent's exchange to its one service: on a connection that stands if there is one, and again
+// where the service can't have acted on it: it had closed a kept connection before it knew of the request, or says that it
+// hasn't looked at it. One that can't be sent again takes no chances.
 
+import type { Reason } from "../http/reasons.js";
 import { type Dispatch, isIdempotent } from "../http/exchange/dispatch.js";
 import type { Exchange } from "../http/exchange/exchange.js";
 import type { Lifecycle } from "../http/exchange/lifecycle.js";
 import type { Seen } from "../http/exchange/upstream-call.js";
 import type { RequestHead } from "../http/head.js";
-import type { ServicePool } from "./service-pool.js";
+import type { CallWaiter, ServiceCalls } from "./service-calls.js";
+
+/** How often a request is sent. A service that refuses streams without end is not asked without end. */
+const MAX_TRIES = 4;
 
 /** An agent's life of a request is short: whatever its node sends goes to the service. */
-export class ServiceDispatch implements Dispatch, Lifecycle {
-  readonly waiting = false;
+export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
   readonly #exchange: Exchange;
-  readonly #pool: ServicePool;
+  readonly #calls: ServiceCalls;
   readonly #maxReplayBytes: number;
   #method: string;
   /** Its method allows it, and all of it will be at hand. */
   #repeatable: boolean;
+  #tries: number;
+  #waiting: boolean;
 
   /** `maxReplayBytes`: most bytes of a request that the exchange keeps. */
-  constructor(exchange: Exchange, pool: ServicePool, maxReplayBytes: number) {
+  constructor(exchange: Exchange, calls: ServiceCalls, maxReplayBytes: number) {
     this.#exchange = exchange;
-    this.#pool = pool;
+    this.#calls = calls;
     this.#maxReplayBytes = maxReplayBytes;
     this.#method = "";
     this.#repeatable = false;
+    this.#tries = 0;
+    this.#waiting = false;
+  }
+
+  /** It isn't known yet what the service speaks. */
+  get waiting(): boolean {
+    return this.#waiting;
   }
 
   begin(head: RequestHead): void {
@@ -33,19 +46,23 @@ export class ServiceDispatch implements Dispatch, Lifecycle {
     const kept = contentLength <= 0 || end - start + contentLength <= this.#maxReplayBytes;
     // How much comes in chunks nobody knows.
     this.#repeatable = isIdempotent(method) && !chunked && kept;
+    this.#tries = 1;
     this.#exchange.dispatch(head);
   }
 
   abandon(): void {}
 
   connect(head: RequestHead | undefined): void {
-    this.#exchange.start(this.#pool.take(this.#exchange, this.#repeatable), head);
+    this.#waiting = !this.#calls.isReady(this);
+    if (!this.#waiting) this.#exchange.start(this.#calls.take(this.#exchange, this.#repeatable), head);
   }
 
   again(seen: Seen): boolean {
     // A new connection that failed says that the service can't be reached.
     if (seen === "maybe" || !(seen === "no" || isIdempotent(this.#method))) return false;
-    this.#exchange.start(this.#pool.open(this.#exchange), undefined);
+    if (++this.#tries > MAX_TRIES) return false;
+    this.#waiting = !this.#calls.isReady(this);
+    if (!this.#waiting) this.#exchange.start(this.#calls.takeAgain(this.#exchange), undefined);
     return true;
   }
 
@@ -55,5 +72,19 @@ export class ServiceDispatch implements Dispatch, Lifecycle {
 
   sweep(): void {}
 
-  clear(): void {}
+  clear(): void {
+    if (this.#waiting) this.#calls.stopWaiting(this);
+    this.#waiting = false;
+  }
+
+  // The calls.
+
+  onService(): void {
+    this.connect(undefined);
+  }
+
+  onNoService(why: Reason, detail: string): void {
+    this.#waiting = false;
+    this.#exchange.onLost(why, "maybe", detail);
+  }
 }

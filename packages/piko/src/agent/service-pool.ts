@@ -8,6 +8,7 @@ import type { ServiceConnector } from "./connect-service.js";
 import type { UpstreamEvents } from "../http/exchange/upstream-call.js";
 import type { ResponseReaderLimits } from "../http/h1/response-reader.js";
 import { ResponseHead } from "../http/head.js";
+import type { ServiceCalls } from "./service-calls.js";
 import { ServiceConnection, type ServiceConnectionOwner } from "./service-connection.js";
 
 /** Most field lines of one response head; nodes let fewer through. */
@@ -34,7 +35,7 @@ export interface ServicePoolOptions {
   readonly wallNow: () => number;
 }
 
-export class ServicePool implements ServiceConnectionOwner {
+export class ServicePool implements ServiceCalls, ServiceConnectionOwner {
   readonly clock: Clock;
   readonly wallNow: () => number;
   readonly sweep: DeadlineSweep;
@@ -45,7 +46,8 @@ export class ServicePool implements ServiceConnectionOwner {
   readonly #idle: ServiceConnection[] = [];
   #closed = false;
 
-  constructor(options: ServicePoolOptions) {
+  /** `sweep`: where another pool of the listener shares it. */
+  constructor(options: ServicePoolOptions, sweep: DeadlineSweep = new DeadlineSweep(options.clock)) {
     const { connector, maxIdle, idleTimeoutMs, clock } = options;
     this.clock = clock;
     this.wallNow = options.wallNow;
@@ -54,10 +56,14 @@ export class ServicePool implements ServiceConnectionOwner {
       maxHeadBytes: options.maxResponseHeadBytes,
       budget: options.budget,
     };
-    this.sweep = new DeadlineSweep(clock);
+    this.sweep = sweep;
     this.#connector = connector;
     this.#maxIdle = maxIdle;
     this.#idleTimeoutMs = idleTimeoutMs;
+  }
+
+  get budget(): ByteBudget {
+    return this.responses.budget;
   }
 
   /** Connections that wait for a request. */
@@ -65,21 +71,27 @@ export class ServicePool implements ServiceConnectionOwner {
     return this.#idle.length;
   }
 
+  isReady(): boolean {
+    return true;
+  }
+
+  stopWaiting(): void {}
+
   /** A connection for one request: an idle one, or one that is being opened. `repeatable`: it may be sent again. */
   take(events: UpstreamEvents, repeatable: boolean): ServiceConnection {
     const idle = this.#idle.pop();
-    if (idle === undefined) return this.open(events);
+    if (idle === undefined) return this.takeAgain(events);
     if (!repeatable && !this.#isFresh(idle)) {
       // The new one takes its place, so that requests at long intervals don't fill the pool.
       idle.destroy();
-      return this.open(events);
+      return this.takeAgain(events);
     }
     idle.assign(events);
     return idle;
   }
 
   /** A connection that is being opened. */
-  open(events: UpstreamEvents): ServiceConnection {
+  takeAgain(events: UpstreamEvents): ServiceConnection {
     const connection = new ServiceConnection(this, this.#connector);
     connection.assign(events);
     this.sweep.add(connection);

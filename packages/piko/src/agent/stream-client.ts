@@ -94,7 +94,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#ending = false;
     this.#handed = 0;
     this.#exchange = new Exchange(this, new RequestRecord(service), service, (exchange) => {
-      const dispatch = new ServiceDispatch(exchange, service.pool, service.maxReplayBytes);
+      const dispatch = new ServiceDispatch(exchange, service.calls, service.maxReplayBytes);
       return { dispatch, lifecycle: dispatch };
     });
     this.#exchange.rewrite = service.rewrite;

@@ -12,6 +12,18 @@ it.each([
   expect(parseServiceAddress(text, "http")).toEqual({ ...parts, text });
 });
 
+it.each([
+  ["3000", "h2c", "http", 3_000],
+  ["http://app", "h2c", "http", 80],
+  ["3000", "h2", "https", 3_000],
+  ["https://app", "h2", "https", 443],
+  ["50051", "grpc", "http", 50_051],
+  ["http://app", "grpc", "http", 80],
+  ["https://app", "grpc", "https", 443],
+] as const)("has TLS or none: %s by %s", (text, protocol, scheme, port) => {
+  expect(parseServiceAddress(text, protocol)).toMatchObject({ scheme, port });
+});
+
 it("takes a TCP service apart", () => {
   const parts = { scheme: "tcp", host: "redis", port: 6_379, path: "", query: "", text: "redis:6379" };
   expect(parseServiceAddress("redis:6379", "tcp")).toEqual(parts);
@@ -22,6 +34,8 @@ it.each([
   ["0", "http", "port 0 can't be connected to"],
   ["ftp://app", "http", 'invalid url: scheme "ftp"'],
   ["http://", "http", 'invalid url "http://"'],
+  ["https://app", "h2c", "protocol h2c is without TLS: set h2 or grpc"],
+  ["http://app", "h2", "protocol h2 is with TLS: set h2c or grpc"],
 ] as const)("refuses %s for %s", (text, protocol, message) => {
   expect(() => parseServiceAddress(text, protocol)).toThrow(message);
 });

@@ -2,8 +2,13 @@
 
 import { type HostPort, parseTcpAddress } from "./address.js";
 
-/** What a listener carries. */
-export type ListenerProtocol = "http" | "tcp";
+/**
+ * What a listener carries, and how its service is spoken to: HTTP/1.1; HTTP/2 without TLS, by prior knowledge; with TLS,
+ * whichever HTTP the service chooses; HTTP/2 for gRPC; plain bytes.
+ */
+export const LISTENER_PROTOCOLS = ["http", "h2c", "h2", "grpc", "tcp"] as const;
+
+export type ListenerProtocol = (typeof LISTENER_PROTOCOLS)[number];
 
 /** Where a service listens, taken apart. */
 export interface ServiceAddress extends HostPort {
@@ -18,21 +23,26 @@ export interface ServiceAddress extends HostPort {
 }
 
 /**
- * Parses `3000`, `host:port` and, for HTTP listeners, `http://host:port/path` or `https://...`.
+ * Parses `3000`, `host:port` and, for HTTP listeners, `http://host:port/path` or `https://...`, as far as the protocol has
+ * TLS or can do without.
  *
  * @throws RangeError that quotes the text.
  */
 export function parseServiceAddress(text: string, protocol: ListenerProtocol): ServiceAddress {
-  if (protocol === "http" && /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text)) return parseServiceUrl(text);
+  if (protocol !== "tcp" && /^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(text))
+    return parseServiceUrl(text, protocol);
   const address = parseTcpAddress(text);
   if (address.port === 0)
     throw new RangeError(`invalid address ${JSON.stringify(text)}: port 0 can't be connected to`);
-  return { ...address, scheme: protocol, path: "", query: "", text };
+  const scheme = protocol === "tcp" ? "tcp" : protocol === "h2" ? "https" : "http";
+  return { ...address, scheme, path: "", query: "", text };
 }
 
-function parseServiceUrl(text: string): ServiceAddress {
+function parseServiceUrl(text: string, protocol: ListenerProtocol): ServiceAddress {
   const url = parseUrl(text, ["http", "https"]);
   const scheme = url.protocol === "https:" ? "https" : "http";
+  if (protocol === "h2c" && scheme === "https") throw schemeError(text, "h2c is without TLS: set h2 or grpc");
+  if (protocol === "h2" && scheme === "http") throw schemeError(text, "h2 is with TLS: set h2c or grpc");
   return {
     scheme,
     host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
@@ -41,6 +51,10 @@ function parseServiceUrl(text: string): ServiceAddress {
     query: url.search.replace(/^\?/, ""),
     text,
   };
+}
+
+function schemeError(text: string, why: string): RangeError {
+  return new RangeError(`invalid address ${JSON.stringify(text)}: protocol ${why}`);
 }
 
 /**

@@ -5,7 +5,6 @@ import { AGENT, LISTENER } from "../config/agent.js";
 import { ConfigError } from "../config/config-error.js";
 import { type Flag, listFlags } from "../config/flags.js";
 import { fromEnvironment, type GivenSetting } from "../config/load-config.js";
-import type { ListenerProtocol } from "../base/service-address.js";
 import {
   addFileOptions,
   addFlagOptions,
@@ -27,10 +26,13 @@ const TCP_FLAGS: ReadonlySet<string> = new Set([
   "health_check.healthy_threshold",
   "timeout",
 ]);
-const NOT_FLAGS: ReadonlySet<string> = new Set(["endpoint_id", "addr", "protocol"]);
+const NOT_FLAGS: ReadonlySet<string> = new Set(["endpoint_id", "addr"]);
+
+/** Commands that open one listener. */
+type ListenCommand = "http" | "tcp";
 
 /** The flags of the one listener that `agent http` and `agent tcp` open. */
-export function listenerFlags(protocol: ListenerProtocol): readonly Flag[] {
+export function listenerFlags(protocol: ListenCommand): readonly Flag[] {
   const flags = listFlags(LISTENER).filter(({ path }) => !NOT_FLAGS.has(path));
   return protocol === "tcp" ? flags.filter(({ path }) => TCP_FLAGS.has(path)) : flags;
 }
@@ -63,7 +65,7 @@ Examples:
   return command;
 }
 
-function createListenCommand(protocol: ListenerProtocol): Command {
+function createListenCommand(protocol: ListenCommand): Command {
   const what = protocol === "http" ? "HTTP requests" : "TCP connections";
   const service = protocol === "http" ? "a port, host:port or a URL" : "a port or host:port";
   const command = new Command(protocol)
@@ -81,6 +83,9 @@ function createListenCommand(protocol: ListenerProtocol): Command {
 Examples:
   # To a service on localhost.
   piko agent http my-endpoint 3000
+
+  # To a gRPC server.
+  piko agent http my-endpoint 50051 --protocol grpc
 
   # To a service on another host, through a remote server.
   piko agent http my-endpoint http://app.internal:8080/base --connect.url https://upstream.example.com`
@@ -104,7 +109,7 @@ Examples:
       ...fromEnvironment(flags, process.env, ["listeners", 0]),
       ...givenSettings(command, flags, ["listeners", 0]),
     ];
-    await run(command, { given, replaces: ["listeners"] });
+    await run(command, { given, replaces: ["listeners"] }, protocol);
   });
 }
 
@@ -132,8 +137,13 @@ Example, with agent.yaml:
 async function run(
   command: Command,
   more: { given?: readonly GivenSetting[]; replaces?: readonly string[] },
+  kind?: ListenCommand,
 ): Promise<void> {
   const config = loadCommandConfig(command, AGENT, more);
+  if (kind === "http" && config.listeners.some(({ protocol }) => protocol === "tcp")) {
+    const message = "must be one that carries HTTP: tcp has a command of its own, piko agent tcp";
+    throw new ConfigError([{ path: "listeners[0].protocol", flag: "--protocol", place: undefined, message }]);
+  }
   if (config.listeners.length === 0) {
     const message = "no listeners configured (set listeners in the file of --config.path)";
     throw new ConfigError([{ path: "listeners", flag: undefined, place: undefined, message }]);

@@ -189,6 +189,7 @@ describe("flags", () => {
       "--grace-period",
     ]);
     expect(names(listenerFlags("http"))).toEqual([
+      "--protocol",
       "--timeout",
       "--host-header",
       "--health-check.path",
@@ -208,6 +209,8 @@ describe("flags", () => {
       "--http-client.max-idle-conns",
       "--http-client.max-response-header-bytes",
       "--http-client.disable-compression",
+      "--http2.max-concurrent-streams",
+      "--http2.ping-interval",
       "--tls.cert",
       "--tls.key",
       "--tls.root-cas",

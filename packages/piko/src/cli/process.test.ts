@@ -211,6 +211,10 @@ describe("a wrong configuration", () => {
       "config: connect.tls.root_cas (--connect.tls.root-cas): can't read /no.pem (ENOENT)",
     ],
     [["forward", "start"], "no ports configured"],
+    [
+      ["agent", "http", "e", "1", "--protocol", "tcp"],
+      "config: listeners[0].protocol (--protocol): must be one that carries HTTP",
+    ],
     [["agent", "http", "e", "nowhere"], "config: listeners[0].addr (<addr>): invalid address"],
     [
       ["agent", "tcp", "e", "1", "--timeout", "0s"],

@@ -21,7 +21,12 @@ import {
 import { HEALTH_CHECK, type HealthCheckConfig } from "./health-check.js";
 import { LOG, type LogConfig } from "./log.js";
 import { checkToken, type ClientTokenConfig, tokenFields } from "./client-token.js";
-import { type ListenerProtocol, type ServiceAddress, parseServiceAddress } from "../base/service-address.js";
+import {
+  LISTENER_PROTOCOLS,
+  type ListenerProtocol,
+  type ServiceAddress,
+  parseServiceAddress,
+} from "../base/service-address.js";
 
 /** How the agent reaches the server. */
 export interface AgentConnectConfig extends ClientTokenConfig {
@@ -46,6 +51,13 @@ export interface HttpClientConfig {
   readonly disableCompression: boolean;
 }
 
+/** Connections to a local service that speaks HTTP/2. */
+export interface Http2ClientConfig {
+  readonly maxConcurrentStreams: number;
+  /** 0 for no pings. */
+  readonly pingIntervalMs: number;
+}
+
 /** One endpoint that the agent listens on, and the service behind it. */
 export interface ListenerConfig {
   readonly endpointId: string;
@@ -57,6 +69,7 @@ export interface ListenerConfig {
   readonly healthCheck: HealthCheckConfig;
   readonly accessLog: AccessLogConfig;
   readonly httpClient: HttpClientConfig;
+  readonly http2: Http2ClientConfig;
   readonly tls: ClientTlsConfig;
 }
 
@@ -109,6 +122,21 @@ const HTTP_CLIENT: Section<HttpClientConfig> = section("Connections to the servi
   ),
 });
 
+const HTTP2_CLIENT: Section<Http2ClientConfig> = section(
+  "Connections to a service that speaks HTTP/2 (`h2c`, `h2` and `grpc`). The settings of `http_client` apply to them as well.",
+  {
+    maxConcurrentStreams: integer(
+      100,
+      "Maximum number of concurrent requests on one connection to the service. The service can lower it. When a connection is full, the agent opens another one.",
+      { min: 1, max: 8_191 },
+    ),
+    pingIntervalMs: duration(
+      "5m30s",
+      "Minimum time between two pings. If a service has sent nothing for 10 seconds while requests are in flight, the agent sends a ping; if nothing arrives within another 10 seconds, the connection is closed. gRPC servers close connections that ping more often than every 5 minutes. 0 disables pings.",
+    ),
+  },
+);
+
 const hostHeader: Field<string> = text(
   "The `Host` header that the service receives: a value, or `rewrite` for the service's own address, which development servers such as Vite require. By default, the client's `Host` is passed on. HTTP only.",
 );
@@ -128,7 +156,11 @@ const LISTENER_SETTINGS: Section<ListenerSettings> = section(
       "Address of the service: a port, `host:port`, or for HTTP a URL such as `https://host/path`.",
       (text) => parseServiceAddress(text, "http"),
     ),
-    protocol: choice(["http", "tcp"], "http", "Protocol of the endpoint."),
+    protocol: choice(
+      LISTENER_PROTOCOLS,
+      "http",
+      "Protocol of the endpoint, and what the agent speaks with the service: `http` is HTTP/1.1; `h2c` is HTTP/2 without TLS; `h2` is HTTP/2 or HTTP/1.1 over TLS, whichever the service chooses; `grpc` is HTTP/2, with TLS only if the address is an `https` URL; `tcp` passes bytes on unchanged.",
+    ),
     timeoutMs: duration(
       "10s",
       "Time to connect to the service and, for HTTP, to receive its response head; after that the client gets 504. It never cuts a body or an upgraded connection.",
@@ -138,10 +170,11 @@ const LISTENER_SETTINGS: Section<ListenerSettings> = section(
     healthCheck: HEALTH_CHECK,
     accessLog: ACCESS_LOG,
     httpClient: HTTP_CLIENT,
+    http2: HTTP2_CLIENT,
     tls: clientTls("the service"),
   },
   (listener, report) => {
-    if (listener.protocol === "tcp" && listener.healthCheck.path !== "") {
+    if (listener.protocol !== "http" && listener.healthCheck.path !== "") {
       report(["healthCheck", "path"], "is for http: set tcp in its place");
     }
     if (listener.protocol === "tcp" && listener.hostHeader !== "") {
@@ -152,9 +185,22 @@ const LISTENER_SETTINGS: Section<ListenerSettings> = section(
         ["addr"],
         `invalid address ${JSON.stringify(listener.addr)}: must be a port or host:port for tcp`,
       );
+    } else if (listener.addr !== "") {
+      const problem = addressProblem(listener);
+      if (problem !== undefined) report(["addr"], problem);
     }
   },
 );
+
+/** Why an address doesn't go with its protocol. */
+function addressProblem({ addr, protocol }: ListenerSettings): string | undefined {
+  try {
+    parseServiceAddress(addr, protocol);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
 
 /** Declares one of `listeners[]`; also gives `agent http` and `agent tcp` their own flags. */
 export const LISTENER: Section<ListenerConfig> = mapSection(LISTENER_SETTINGS, (listener) => ({

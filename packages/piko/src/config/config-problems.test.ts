@@ -130,18 +130,27 @@ grace_period: 0s
     tls: {cert: /dev/null}
     http_client: {max_idle_conns: -2}
   - just text
+  - endpoint_id: d
+    addr: https://h
+    protocol: h2c
+  - endpoint_id: e
+    addr: 1
+    protocol: grpc
+    health_check: {path: /health}
 `;
     expect(problems(() => load(AGENT, yaml))).toEqual([
       "config: piko.yaml:2:5: listeners[0].endpoint_id: is required",
       "config: piko.yaml:3:18: listeners[1].endpoint_id: must be an endpoint id without slashes, white space or characters that can't be seen",
       'config: piko.yaml:4:11: listeners[1].addr: invalid address "nowhere": missing port (such as :8000 or 127.0.0.1:8000)',
-      'config: piko.yaml:5:15: listeners[1].protocol: must be one of http, tcp (got "udp")',
+      'config: piko.yaml:5:15: listeners[1].protocol: must be one of http, h2c, h2, grpc, tcp (got "udp")',
       'config: piko.yaml:7:11: listeners[2].addr: invalid address "http://h": must be a port or host:port for tcp',
       "config: piko.yaml:9:5: listeners[2].tls.key: is required when cert is set",
       "config: piko.yaml:10:35: listeners[2].http_client.max_idle_conns: must be a whole number, at least -1",
       "config: piko.yaml:11:5: listeners[3]: must be a section with keys",
       "config: piko.yaml:11:5: listeners[3].endpoint_id: is required",
       "config: piko.yaml:11:5: listeners[3].addr: is required",
+      'config: piko.yaml:13:11: listeners[4].addr: invalid address "https://h": protocol h2c is without TLS: set h2 or grpc',
+      "config: piko.yaml:18:26: listeners[5].health_check.path: is for http: set tcp in its place",
     ]);
   });
 

@@ -157,15 +157,16 @@ const TABLE: Readonly<Record<ReasonCode, Declared>> = {
   silent: {
     side: "upstream",
     message: "upstream is silent",
-    about: "The agent, or the other node, has not taken the request, though its connection stands.",
+    about:
+      "The agent, or the other node, has not taken the request, though its connection stands; or a service that speaks HTTP/2 doesn't answer a ping.",
     remedy:
       "[Silent agents](../guides/operating.md#silent-agents): too little CPU, or a network that swallows all.",
   },
   refused: {
     side: "upstream",
     message: "upstream refused the request",
-    about: "The agent takes no streams any more, or has too many.",
-    remedy: "The agent stops, or is overloaded: more agents, or a limit of `upstream.limits`.",
+    about: "The agent, or a service that speaks HTTP/2, takes no streams any more, or has too many.",
+    remedy: "It stops, or is overloaded: more agents, or a limit of `upstream.limits`.",
   },
   connect_refused: {
     side: "upstream",

@@ -1,0 +1,264 @@
+// An HTTP/2 connection to a service, which carries many requests at a time: its socket, its calls, whether anybody is at its
+// other end, and how it ends.
+
+import type { ByteSocket, Clock, SocketHandler } from "@piko/tunnel";
+import type { UpstreamEvents } from "../http/exchange/upstream-call.js";
+import { ClientConnection } from "../http/h2/client-connection.js";
+import type { ClientEvents, ClientLimits, H2Limit, H2Memory } from "../http/h2/connection-events.js";
+import type { ConnectionError } from "../http/h2/error-codes.js";
+import type { ResponseFields } from "../http/h2/response-fields.js";
+import type { H2Stream } from "../http/h2/stream.js";
+import type { TrailerFields } from "../http/h2/trailer-fields.js";
+import type { ResponseHead } from "../http/head.js";
+import { deadlineAfter, type DeadlineSweep, type Expiring } from "../net/deadline-sweep.js";
+import { type Reason, REASONS } from "../http/reasons.js";
+import { connectFailure, connectionFailure } from "./connect-service.js";
+import { type CallConnection, H2Call } from "./h2-call.js";
+
+/** Objects of calls that a connection keeps for its next ones. */
+const MAX_FREE_CALLS = 16;
+/** After so much silence, with requests under way, a service is asked whether it is there; how long it may take to say so. */
+const SILENCE_MS = 10_000;
+const PING_TIMEOUT_MS = 10_000;
+
+/** What the connections of a listener share. */
+export interface H2ConnectionOwner {
+  readonly clock: Clock;
+  readonly sweep: DeadlineSweep;
+  readonly limits: ClientLimits;
+  readonly memory: H2Memory;
+  /** Filled by each header block, valid until the next one. */
+  readonly responseFields: ResponseFields;
+  readonly trailerFields: TrailerFields;
+  readonly responseHead: ResponseHead;
+  /** By TLS. */
+  readonly secure: boolean;
+  /** Time for the service to say that it speaks HTTP/2; 0 for no limit. */
+  readonly timeoutMs: number;
+  /** Least time between two pings; 0: there are none. */
+  readonly pingIntervalMs: number;
+  /** It has no requests. Returns until when it is kept, or -1. */
+  onIdle(connection: H2ServiceConnection): number;
+  /** It takes no more requests. */
+  onLeaving(connection: H2ServiceConnection): void;
+  /** It has ended before the service said that it speaks HTTP/2. */
+  onUnready(): void;
+}
+
+export class H2ServiceConnection implements CallConnection, ClientEvents, SocketHandler, Expiring {
+  readonly socket: ByteSocket;
+  readonly secure: boolean;
+  readonly responseHead: ResponseHead;
+  readonly responseFields: ResponseFields;
+  readonly trailerFields: TrailerFields;
+  reason: Reason;
+  failure: string;
+  readonly #owner: H2ConnectionOwner;
+  readonly #connection: ClientConnection;
+  readonly #calls: Set<H2Call>;
+  readonly #free: H2Call[];
+  /** Calls for which something has come in this read. */
+  readonly #touched: H2Call[];
+  /** When the service has to have said that it speaks HTTP/2. */
+  #readyDeadlineMs: number;
+  /** When something came last; when it may be asked again whether it is there; until when it has to say so. */
+  #heardMs: number;
+  #mayPingMs: number;
+  #pingDeadlineMs: number;
+  /** Without requests, when it is closed. */
+  #idleUntilMs: number;
+  #over: boolean;
+
+  /** `open`: makes its socket, whose handler is this. */
+  constructor(owner: H2ConnectionOwner, open: (handler: SocketHandler) => ByteSocket) {
+    const { clock, limits, memory, timeoutMs } = owner;
+    const nowMs = clock.now();
+    this.secure = owner.secure;
+    this.responseHead = owner.responseHead;
+    this.responseFields = owner.responseFields;
+    this.trailerFields = owner.trailerFields;
+    this.reason = REASONS.reset;
+    this.failure = "";
+    this.#owner = owner;
+    this.#calls = new Set();
+    this.#free = [];
+    this.#touched = [];
+    this.#readyDeadlineMs = deadlineAfter(nowMs, timeoutMs);
+    this.#heardMs = nowMs;
+    this.#mayPingMs = owner.pingIntervalMs === 0 ? Number.POSITIVE_INFINITY : nowMs;
+    this.#pingDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#idleUntilMs = Number.POSITIVE_INFINITY;
+    this.#over = false;
+    this.socket = open(this);
+    this.#connection = new ClientConnection(this.socket.out, limits, memory, clock, this);
+    this.#idleUntilMs = owner.onIdle(this);
+    owner.sweep.add(this);
+  }
+
+  // The pool.
+
+  /** How many requests it may take now. */
+  get capacity(): number {
+    return this.#over ? 0 : this.#connection.capacity;
+  }
+
+  get idle(): boolean {
+    return this.#calls.size === 0;
+  }
+
+  /** A call for one request. */
+  take(events: UpstreamEvents): H2Call {
+    const call = this.#free.pop() ?? new H2Call(this);
+    call.assign(events);
+    this.#calls.add(call);
+    return call;
+  }
+
+  /** The service can't be spoken to. */
+  fail(failure: string): void {
+    this.#lose(REASONS.connect_failed, failure);
+  }
+
+  /** Takes no more requests, and closes when it has none. */
+  close(): void {
+    this.#connection.leave();
+    if (this.idle) this.#closeNow();
+  }
+
+  // Its calls.
+
+  get congested(): boolean {
+    return this.socket.out.congested;
+  }
+
+  get connecting(): boolean {
+    return this.socket.opening || !this.#connection.ready;
+  }
+
+  open(call: H2Call): H2Stream {
+    // What was quiet for want of requests says nothing of the service.
+    if (this.#connection.streams.open.size === 0) this.#heardMs = this.#owner.clock.now();
+    return this.#connection.open(call);
+  }
+
+  touch(call: H2Call): void {
+    if (call.touched) return;
+    call.touched = true;
+    this.#touched.push(call);
+  }
+
+  onCallOver(call: H2Call): void {
+    this.#calls.delete(call);
+    if (!call.touched) this.#keep(call);
+    if (this.#calls.size > 0 || this.#over) return;
+    this.#idleUntilMs = this.#connection.leaving ? -1 : this.#owner.onIdle(this);
+  }
+
+  // The socket.
+
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    this.#heardMs = this.#owner.clock.now();
+    this.#pingDeadlineMs = Number.POSITIVE_INFINITY;
+    this.#connection.read(buffer, start, end);
+    if (this.#connection.ready) this.#readyDeadlineMs = Number.POSITIVE_INFINITY;
+    const touched = this.#touched;
+    for (const call of touched) {
+      call.endTurn();
+      if (!this.#calls.has(call)) this.#keep(call);
+    }
+    touched.length = 0;
+  }
+
+  onEnd(): void {
+    this.#lose(REASONS.lost, "connection closed by the service");
+  }
+
+  onDrain(): void {
+    this.#connection.onDrain();
+  }
+
+  onClose(error: Error | undefined): void {
+    const opened = this.#connection.ready;
+    this.#lose(opened ? REASONS.reset : connectFailure(error), connectionFailure(error));
+  }
+
+  sweep(nowMs: number): void {
+    for (const call of this.#calls) call.sweep(nowMs);
+    if (this.#over) return;
+    if (nowMs >= this.#readyDeadlineMs) {
+      const failure = `service has not begun HTTP/2 in ${this.#owner.timeoutMs} ms`;
+      this.#lose(REASONS.connect_timeout, failure);
+    } else if (nowMs >= this.#pingDeadlineMs) this.#lose(REASONS.silent, "service doesn't answer a ping");
+    else if (this.idle) {
+      if (nowMs >= this.#idleUntilMs) this.close();
+    } else this.#askIfSilent(nowMs);
+  }
+
+  onFault(): void {
+    this.#lose(REASONS.reset, "given up by a fault");
+  }
+
+  // The connection.
+
+  onHead(stream: H2Stream, last: boolean): void {
+    if (stream.handler instanceof H2Call) stream.handler.onHead(this.responseFields, last);
+  }
+
+  onGoAway(): void {
+    this.#owner.onLeaving(this);
+    if (this.idle) this.#closeNow();
+  }
+
+  /** Its last stream is over. What is to become of it then, its last call has said. */
+  onIdle(): void {
+    if (this.idle && this.#idleUntilMs < 0) this.#closeNow();
+  }
+
+  onLimit(limit: H2Limit): void {
+    this.failure = `service has gone over a limit (${limit})`;
+  }
+
+  onFailed({ message }: ConnectionError): void {
+    const first = this.#connection.ready ? "" : "service doesn't speak HTTP/2: ";
+    if (this.failure === "") this.failure = `${first}${message}`;
+    this.reason = REASONS.bad_response;
+    this.#closeNow();
+  }
+
+  #keep(call: H2Call): void {
+    if (this.#free.length < MAX_FREE_CALLS) this.#free.push(call);
+  }
+
+  #askIfSilent(nowMs: number): void {
+    const silent = nowMs - this.#heardMs >= SILENCE_MS;
+    if (!silent || this.connecting || nowMs < this.#mayPingMs) return;
+    this.#mayPingMs = nowMs + this.#owner.pingIntervalMs;
+    this.#pingDeadlineMs = nowMs + PING_TIMEOUT_MS;
+    this.#connection.ping();
+  }
+
+  /** It is gone, or as good as gone. */
+  #lose(reason: Reason, failure: string): void {
+    if (this.#over) return;
+    this.reason = reason;
+    this.failure = failure;
+    this.#end();
+    this.socket.destroy();
+  }
+
+  /** What waits leaves: the words of its end. */
+  #closeNow(): void {
+    this.#connection.leave();
+    this.#end();
+    this.socket.close();
+  }
+
+  #end(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#owner.sweep.remove(this);
+    this.#owner.onLeaving(this);
+    if (!this.#connection.ready) this.#owner.onUnready();
+    this.#connection.close();
+  }
+}

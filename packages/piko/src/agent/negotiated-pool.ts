@@ -1,0 +1,136 @@
+// Connections to a service that chooses by ALPN what it speaks. The first one asks; requests wait for its answer, and go to
+// the connections of whichever HTTP that was.
+
+import { type ByteSocket, type Clock, faults, type SocketHandler } from "@piko/tunnel";
+import type { UpstreamCall, UpstreamEvents } from "../http/exchange/upstream-call.js";
+import type { ByteBudget } from "../net/byte-budget.js";
+import { DeadlineSweep } from "../net/deadline-sweep.js";
+import {
+  chosenProtocol,
+  connectFailure,
+  connectionFailure,
+  type ServiceConnector,
+} from "./connect-service.js";
+import { type H2PoolOptions, H2ServicePool } from "./h2-pool.js";
+import type { CallWaiter, ServiceCalls } from "./service-calls.js";
+import { ServicePool, type ServicePoolOptions } from "./service-pool.js";
+
+/** How long a service that has chosen HTTP/1.1 isn't asked again. */
+const ASK_AGAIN_MS = 60_000;
+
+/** How both kinds of connections are made, and those that ask. */
+export interface NegotiatedPoolOptions {
+  readonly h1: ServicePoolOptions;
+  readonly h2: H2PoolOptions;
+  /** Offers both. */
+  readonly connector: ServiceConnector;
+  readonly clock: Clock;
+}
+
+export class NegotiatedPool implements ServiceCalls, SocketHandler {
+  readonly sweep: DeadlineSweep;
+  readonly budget: ByteBudget;
+  readonly #clock: Clock;
+  readonly #connector: ServiceConnector;
+  readonly #timeoutMs: number;
+  readonly #h1: ServicePool;
+  readonly #h2: H2ServicePool;
+  readonly #waiters: Set<CallWaiter>;
+  /** What the service has chosen, and until when that counts. */
+  #chosen: ServiceCalls | undefined;
+  #chosenUntilMs: number;
+  /** The connection that asks. */
+  #asking: ByteSocket | undefined;
+
+  constructor({ clock, connector, h1, h2 }: NegotiatedPoolOptions) {
+    this.sweep = new DeadlineSweep(clock);
+    this.budget = h2.budget;
+    this.#clock = clock;
+    this.#connector = connector;
+    this.#timeoutMs = h2.timeoutMs;
+    this.#h1 = new ServicePool(h1, this.sweep);
+    this.#h2 = new H2ServicePool({ ...h2, onUnready: () => this.#forget() }, this.sweep);
+    this.#waiters = new Set();
+    this.#chosen = undefined;
+    this.#chosenUntilMs = 0;
+    this.#asking = undefined;
+  }
+
+  isReady(waiter: CallWaiter): boolean {
+    if (this.#chosen !== undefined && this.#clock.now() < this.#chosenUntilMs) return true;
+    this.#waiters.add(waiter);
+    if (this.#asking === undefined) this.#ask();
+    return false;
+  }
+
+  stopWaiting(waiter: CallWaiter): void {
+    this.#waiters.delete(waiter);
+  }
+
+  take(events: UpstreamEvents, repeatable: boolean): UpstreamCall {
+    return (this.#chosen ?? this.#h1).take(events, repeatable);
+  }
+
+  takeAgain(events: UpstreamEvents): UpstreamCall {
+    return (this.#chosen ?? this.#h1).takeAgain(events);
+  }
+
+  close(): void {
+    this.#asking?.destroy();
+    this.#h1.close();
+    this.#h2.close();
+  }
+
+  // The connection that asks, until it is known what it carries.
+
+  onBytes(): void {}
+
+  onEnd(): void {
+    this.#asking?.destroy();
+  }
+
+  onDrain(): void {}
+
+  onClose(error: Error | undefined): void {
+    this.#answer((waiter) => waiter.onNoService(connectFailure(error), connectionFailure(error)));
+  }
+
+  #ask(): void {
+    const onOpen = (): void => {
+      const socket = this.#asking;
+      if (socket === undefined) return;
+      const isH2 = chosenProtocol(socket) === "h2";
+      this.#chosen = isH2 ? this.#h2 : this.#h1;
+      this.#chosenUntilMs = isH2 ? Number.POSITIVE_INFINITY : this.#clock.now() + ASK_AGAIN_MS;
+      if (isH2) this.#h2.adopt(socket);
+      else {
+        socket.handler = NOBODY;
+        socket.destroy();
+      }
+      this.#answer((waiter) => waiter.onService());
+    };
+    const options = { clock: this.#clock, onOpen, timeoutMs: this.#timeoutMs };
+    this.#asking = this.#connector.open(this, options);
+  }
+
+  /** All that wait are told; one that fails by a fault of ours doesn't keep the others waiting. */
+  #answer(tell: (waiter: CallWaiter) => void): void {
+    this.#asking = undefined;
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const waiter of waiters) {
+      try {
+        tell(waiter);
+      } catch (error) {
+        faults.report(error);
+      }
+    }
+  }
+
+  /** It may have become another service. */
+  #forget(): void {
+    this.#chosen = undefined;
+  }
+}
+
+const NOBODY: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };

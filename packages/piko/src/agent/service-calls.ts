@@ -1,0 +1,30 @@
+// Where the exchanges of a listener get their calls from: connections to its service, whichever HTTP that speaks.
+
+import type { UpstreamCall, UpstreamEvents } from "../http/exchange/upstream-call.js";
+import type { Reason } from "../http/reasons.js";
+import type { ByteBudget } from "../net/byte-budget.js";
+import type { DeadlineSweep } from "../net/deadline-sweep.js";
+
+/** A request that can't be sent before it is known what the service speaks. */
+export interface CallWaiter {
+  /** A call can be taken now. */
+  onService(): void;
+  /** The service can't be connected to. `detail`: why, in words. */
+  onNoService(why: Reason, detail: string): void;
+}
+
+/** The connections of one listener. */
+export interface ServiceCalls {
+  readonly sweep: DeadlineSweep;
+  /** Memory of what waits, of all the agent's listeners. */
+  readonly budget: ByteBudget;
+  /** Whether a call can be taken at once. If not, the waiter is told, unless it stops waiting. */
+  isReady(waiter: CallWaiter): boolean;
+  stopWaiting(waiter: CallWaiter): void;
+  /** A call for one request; its connection may still be being opened. `repeatable`: it may be sent again. */
+  take(events: UpstreamEvents, repeatable: boolean): UpstreamCall;
+  /** A call for a request whose last one was lost. */
+  takeAgain(events: UpstreamEvents): UpstreamCall;
+  /** Closes idle connections, and from now on others when their requests are over. Idempotent. */
+  close(): void;
+}
