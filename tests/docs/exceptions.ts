@@ -142,6 +142,8 @@ export const SAMPLES: readonly { document: string; begins: string; compared?: tr
   { document: "docs/guides/quickstart.md", begins: '{"my-endpoint":1}', compared: true },
   { document: "docs/guides/forward-tcp.md", begins: "PONG", compared: true },
   { document: "docs/guides/operating.md", begins: '{"level":"info"' },
+  { document: "docs/guides/operating.md", begins: '{"level":"warn"' },
+  { document: "docs/guides/operating.md", begins: "/var/log/piko/access.log {" },
   { document: "docs/guides/operating.md", begins: "Throughput: " },
   { document: "docs/guides/security.md", begins: '{"error":"missing authorization"}', compared: true },
   { document: "docs/guides/streaming.md", begins: '{"error":"upstream timeout",', compared: true },

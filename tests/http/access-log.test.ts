@@ -1,12 +1,18 @@
 // What the access logs of server and agent say of a request, and what they never say; and what its error adds to the metrics.
 
+import { readdirSync, readFileSync, renameSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { adminJson, startCluster, untilEndpoints } from "../harness/cluster.js";
+import { eventually } from "../harness/deadline.js";
 import { metric } from "../harness/metrics.js";
-import { startAgent, startForward, startServer } from "../harness/piko.js";
+import { runPiko, startAgent, startForward, startServer } from "../harness/piko.js";
 import type { Program } from "../harness/program.js";
 import { RawClient } from "../harness/raw-client.js";
 import { startCannedService, startEchoService } from "../harness/raw-service.js";
+import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
+import { Traffic } from "../harness/traffic.js";
 
 const scene = perTest();
 
@@ -83,6 +89,116 @@ describe("a request that is full of credentials", () => {
       request_headers: { "X-Api-Key": ["[redacted]"], "X-Session": ["hunter2"], Cookie: ["[redacted]"] },
     });
     expect((await requestLine(server.program)).response_headers).toEqual({ "Content-Type": ["text/plain"] });
+  });
+});
+
+describe("a line", () => {
+  it("says who has served the request, by an id that all have: client's proxy, two nodes, agent and service", async () => {
+    const service = await Service.start(scene);
+    const [a, b] = await startCluster(scene, ["a", "b"], { "proxy.trusted-proxies": "127.0.0.0/8" });
+    const flags = ["--connect.tunnels", "1"];
+    const agent = await startAgent(scene, b.upstream, "web", service.addr, { flags });
+    await untilEndpoints(a, "b", 1);
+    const answer = await fetch(`http://${a.proxy}/echo`, {
+      method: "POST",
+      body: "hello",
+      headers: { "x-piko-endpoint": "web", "x-request-id": "from-outside" },
+    });
+    expect(await answer.text()).toBe("hello");
+    const shared = {
+      tries: 1,
+      "request-id": "from-outside",
+      "endpoint-id": "web",
+      "bytes-in": 5,
+      "bytes-out": 5,
+    };
+    const lineOf = async (program: Program) => (await program.waitFor("request")).fields;
+    const first = await lineOf(a.program);
+    expect(first).toMatchObject({ ...shared, "node-id": "a", hop: "b" });
+    expect(first).not.toHaveProperty("agent");
+    const second = await lineOf(b.program);
+    const [listed] = await adminJson<{ instance: string }[]>(b, "/status/upstream/agents");
+    expect(second).toMatchObject({ ...shared, "node-id": "b", "agent-addr": "127.0.0.1" });
+    expect(second["agent"]).toBe(listed?.instance);
+    expect(second).not.toHaveProperty("hop");
+    const third = await lineOf(agent);
+    expect(third).toMatchObject({ ...shared, "node-id": "b" });
+    for (const line of [first, second, third]) {
+      expect(line).not.toHaveProperty("reason");
+      const { "duration-ms": all, "head-ms": head } = line as Record<string, number>;
+      expect(head).toBeGreaterThan(0);
+      expect(all).toBeGreaterThanOrEqual(head ?? Number.NaN);
+    }
+    expect((await service.request("/echo")).headers["x-request-id"]).toBe("from-outside");
+  });
+
+  it("has an id of the node's where a stranger sends one, and the service gets that", async () => {
+    const service = await Service.start(scene);
+    const server = await startServer(scene);
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const headers = { "x-piko-endpoint": "web", "x-request-id": "mine" };
+    await fetch(`http://${server.proxy}/item`, { headers });
+    const { fields } = await server.program.waitFor("request");
+    expect(fields["request-id"]).toMatch(/^[0-9a-f]{20}$/);
+    expect(
+      (await service.request("/item")).rawHeaders.filter((_, at, all) =>
+        /^x-request-id$/i.test(all[at - 1] ?? ""),
+      ),
+    ).toEqual([fields["request-id"]]);
+  });
+});
+
+describe("a log with a file of its own", () => {
+  it("goes on in a new one behind SIGHUP, with every request in one of them", async () => {
+    const directory = await scene.directory();
+    const path = join(directory, "access.log");
+    const service = await Service.start(scene);
+    const server = await startServer(scene, {
+      "proxy.access-log.path": path,
+      "proxy.access-log.format": "logfmt",
+    });
+    await startAgent(scene, server.upstream, "web", service.addr);
+    const traffic = Traffic.start(scene, server.proxy, "web", { get: 200, post: 100 });
+    for (let turn = 1; turn <= 5; turn++) {
+      const before = traffic.count("get");
+      await eventually(() => traffic.count("get") > before + 20, "requests");
+      renameSync(path, `${path}.${turn}`);
+      const from = server.program.lines.length;
+      server.program.signal("SIGHUP");
+      const { fields } = await server.program.waitFor("log files opened again", { from });
+      expect(fields["paths"]).toEqual([path]);
+    }
+    const { failures } = await traffic.stop();
+    expect(failures).toEqual([]);
+    const total = traffic.count("get") + traffic.count("post");
+    await server.program.stop();
+    const files = readdirSync(directory).filter((name) => name.startsWith("access.log"));
+    expect(files).toHaveLength(6);
+    const lines = files.flatMap((name) => readFileSync(join(directory, name), "utf8").trim().split("\n"));
+    expect(
+      lines.filter(
+        (line) => !/^level=info ts=\S+ subsystem=proxy.access msg=request .* status=200 /.test(line),
+      ),
+    ).toEqual([]);
+    expect(lines).toHaveLength(total);
+    expect(server.program.lines.filter(({ fields }) => fields["msg"] === "request")).toEqual([]);
+  });
+
+  it("is refused at the start if it can't be there", async () => {
+    const flags = ["server", "--proxy.access-log.path", "/nonexistent/access.log"];
+    const result = await runPiko(
+      ...flags,
+      "--proxy.bind-addr",
+      "127.0.0.1:0",
+      "--upstream.bind-addr",
+      "127.0.0.1:0",
+      "--admin.bind-addr",
+      "127.0.0.1:0",
+      "--cluster.gossip.bind-addr",
+      "127.0.0.1:0",
+    );
+    expect(result.code).toBe(1);
+    expect(result.stderr).toContain("/nonexistent/access.log");
   });
 });
 

@@ -51,6 +51,7 @@ const rewrite = {
   forwardedProto: undefined,
   forwardedHost: undefined,
   host: undefined,
+  requestId: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,

@@ -102,7 +102,15 @@ export class AgentRig {
     const metrics = new RequestMetrics({ endpoint: "my-endpoint" });
     const noFilter = { allowList: [], blockList: [] };
     const accessLog = new AccessLog({
-      config: { level: "info", requestHeaders: noFilter, responseHeaders: noFilter, disable: false },
+      config: {
+        level: "info",
+        requestHeaders: noFilter,
+        responseHeaders: noFilter,
+        disable: false,
+        format: "log",
+        path: "",
+        sample: 1,
+      },
       logger,
       subsystem: "proxy.http.access",
     });
@@ -131,7 +139,7 @@ export class AgentRig {
       clock,
     });
     const open = (stream: YamuxStream): StreamHandler =>
-      (protocol === "tcp" ? tcp : streams).open(stream, halfClose);
+      protocol === "tcp" ? tcp.open(stream, halfClose) : streams.open(stream, halfClose, undefined);
     const [nodeSocket, agentSocket] = await loopback();
     const node = session("server", nodeSocket, () => undefined);
     const agent = session("client", agentSocket, open);

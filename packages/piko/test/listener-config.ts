@@ -25,7 +25,15 @@ export function listenerConfig(
       unhealthyThreshold: 3,
       healthyThreshold: 2,
     },
-    accessLog: { level: "info", requestHeaders: NO_FILTER, responseHeaders: NO_FILTER, disable: false },
+    accessLog: {
+      level: "info",
+      requestHeaders: NO_FILTER,
+      responseHeaders: NO_FILTER,
+      disable: false,
+      format: "log",
+      path: "",
+      sample: 1,
+    },
     httpClient: {
       keepAliveTimeoutMs: 30_000,
       idleConnTimeoutMs: 90_000,

@@ -1,6 +1,7 @@
 // A logger that says nothing.
 
 import { LogOutput } from "../src/observability/log-output.js";
+import { LogFiles } from "../src/observability/log-files.js";
 import type { Logger } from "../src/observability/logger.js";
 import { TimestampFormatter } from "../src/observability/timestamp.js";
 
@@ -13,6 +14,7 @@ export function createSilentLogger(): Logger {
     warn: nothing,
     error: nothing,
     subsystem: () => logger,
+    to: () => logger,
     enabled: () => false,
     sink: {
       output: new LogOutput({
@@ -25,6 +27,7 @@ export function createSilentLogger(): Logger {
       now: () => 0,
       allows: () => false,
       setLevels: () => {},
+      files: new LogFiles(),
     },
   };
   return logger;

@@ -2,6 +2,7 @@
 // where there is one, so that a request allocates nothing that lives as long.
 
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
+import { NOBODY, ServedBy } from "../observability/served-by.js";
 import type { HttpService } from "./http-service.js";
 import { StreamClient } from "./stream-client.js";
 
@@ -11,6 +12,9 @@ const MAX_SPARE = 256;
 export class HttpStreams {
   readonly #service: HttpService;
   readonly #spare: StreamClient[] = [];
+  /** The node that has opened the last stream. */
+  #nodeId = "";
+  #node: ServedBy = NOBODY;
   readonly #giveBack: (client: StreamClient) => boolean;
 
   constructor(service: HttpService) {
@@ -18,10 +22,18 @@ export class HttpStreams {
     this.#giveBack = (client) => this.#spare.length < MAX_SPARE && this.#spare.push(client) > 0;
   }
 
-  /** Takes a stream that a node opened; returns its handler. */
-  open(stream: YamuxStream, halfClose: boolean): StreamHandler {
+  /** Takes a stream that a node opened; returns its handler. `nodeId`: of a node that says so. */
+  open(stream: YamuxStream, halfClose: boolean, nodeId: string | undefined): StreamHandler {
     const client = this.#spare.pop() ?? new StreamClient(this.#service, this.#giveBack);
-    client.open(stream, halfClose);
+    client.open(stream, halfClose, this.#nodeOf(nodeId));
     return client;
+  }
+
+  #nodeOf(nodeId: string | undefined): ServedBy {
+    if (nodeId === undefined) return NOBODY;
+    if (nodeId === this.#nodeId) return this.#node;
+    this.#nodeId = nodeId;
+    this.#node = new ServedBy({ "node-id": nodeId });
+    return this.#node;
   }
 }

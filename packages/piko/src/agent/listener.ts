@@ -13,7 +13,7 @@ import { hostHeaderOf, REWRITE_HOST } from "../base/host-header.js";
 import type { ListenerProtocol } from "../base/service-address.js";
 import type { ListenerConfig } from "../config/agent.js";
 import { isChecked } from "../config/health-check.js";
-import { AccessLog } from "../observability/access-log.js";
+import { AccessLog, accessLogSink } from "../observability/access-log.js";
 import type { ByteBudget } from "../net/byte-budget.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
@@ -48,7 +48,7 @@ export interface ListenerOptions {
 
 /** What takes the streams of a listener. */
 interface Service {
-  open(stream: YamuxStream, halfClose: boolean): StreamHandler;
+  open(stream: YamuxStream, halfClose: boolean, nodeId: string | undefined): StreamHandler;
 }
 
 /** What a look at the service offers by ALPN, where it has TLS: what its requests are sent by. */
@@ -103,7 +103,7 @@ export class Listener {
         tunnels,
         clock,
         logger: upstreamLogger(logger.subsystem("upstream")),
-        handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable) },
+        handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable, tunnel.nodeId) },
         on: { connected: ({ nodeId }) => onConnected(nodeId, this.tunnels, this.announced?.url) },
       });
     this.#upstream = this.#createUpstream();
@@ -253,7 +253,7 @@ function createTcpService(
     timeoutMs,
     logLevel: accessLog.disable ? undefined : accessLog.level,
     logger: logger.subsystem("proxy.tcp"),
-    accessLogger: logger.subsystem("proxy.tcp.access"),
+    accessLogger: logger.subsystem("proxy.tcp.access").to(accessLogSink(accessLog, logger.sink)),
     clock,
   });
 }

@@ -6,6 +6,7 @@ import { formatHostPort } from "../base/address.js";
 import { whyNoHostLabel } from "../base/host-label.js";
 import { AGENT, type AgentConfig, type ListenerConfig } from "../config/agent.js";
 import type { Logger } from "../observability/logger.js";
+import { reopenLogs } from "../observability/reopen-logs.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { Metrics } from "../observability/metrics.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
@@ -125,7 +126,10 @@ function reloadOn(
   listeners: ListenerSet,
 ): void {
   if (load === undefined) {
-    onReload?.(() => log.info("nothing to reload: there is no configuration file"));
+    onReload?.(() => {
+      reopenLogs(log);
+      log.info("nothing to reload: there is no configuration file");
+    });
     return;
   }
   const reloadables: readonly Reloadable<AgentConfig>[] = [
@@ -133,7 +137,10 @@ function reloadOn(
     { paths: ["listeners"], apply: (next) => listeners.replace(next.listeners) },
   ];
   const again = new ConfigReload({ declared: AGENT, config, load, reloadables, logger: log });
-  onReload?.(() => void again.run());
+  onReload?.(() => {
+    reopenLogs(log);
+    void again.run();
+  });
 }
 
 /** Says what will disappoint clients of a listener: an id that no host can have, and a service that isn't there. */

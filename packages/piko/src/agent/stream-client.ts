@@ -22,6 +22,7 @@ import { grpcRequestType, isStreaming } from "../http/grpc.js";
 import { HEAD_COMPLETE, HEAD_INCOMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
 import { ByteStore } from "../net/byte-store.js";
 import { RequestRecord } from "../observability/request-record.js";
+import type { ServedBy } from "../observability/served-by.js";
 import { type HttpService, MAX_REQUEST_HEAD_BYTES } from "./http-service.js";
 import { ServiceDispatch } from "./service-dispatch.js";
 import { StreamWriter } from "./stream-writer.js";
@@ -100,9 +101,10 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#exchange.rewrite = service.rewrite;
   }
 
-  /** Takes a stream that a node opened; its handler is this. */
-  open(stream: YamuxStream, halfClose: boolean): void {
+  /** Takes a stream that a node opened; its handler is this. `node`: which one, for the log. */
+  open(stream: YamuxStream, halfClose: boolean, node: ServedBy): void {
     this.#stream = stream;
+    this.#exchange.record.unserved = node;
     this.#halfClose = halfClose;
     this.#phase = READING_HEAD;
     this.#nobodyReads = false;

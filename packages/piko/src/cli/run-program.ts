@@ -41,7 +41,11 @@ export async function runProgram(
   const terminal = process.stderr.isTTY === true;
   const colour = terminal && process.env["NO_COLOR"] === undefined;
   const logger = createLogger({ config: config.log, output, terminal, colour });
-  process.on("exit", () => output.flushSync());
+  const { files } = logger.sink;
+  process.on("exit", () => {
+    output.flushSync();
+    files.flushSync();
+  });
   process.on("uncaughtException", (error: unknown) => {
     logger.error("unexpected error", describe(error));
     process.exit(1);

@@ -1,7 +1,7 @@
 // The settings of an access log: one line for each request that was served.
 
 import { type Section, section } from "./declaration.js";
-import { bool, choice, strings } from "./fields.js";
+import { bool, choice, number, strings, text } from "./fields.js";
 import { LOG_LEVELS, type LogLevel } from "./log.js";
 
 /** Which header fields a line shows. At most one of the two lists has members. */
@@ -16,7 +16,15 @@ export interface AccessLogConfig {
   readonly requestHeaders: HeaderFilterConfig;
   readonly responseHeaders: HeaderFilterConfig;
   readonly disable: boolean;
+  readonly format: AccessLogFormat;
+  /** Empty for standard error. */
+  readonly path: string;
+  /** Of the requests that succeeded, between 0 and 1. */
+  readonly sample: number;
 }
+
+/** How lines look; `log`: as those of the log. */
+export type AccessLogFormat = "log" | "json" | "logfmt" | "pretty";
 
 function headerFilter(what: string): Section<HeaderFilterConfig> {
   return section(
@@ -47,4 +55,17 @@ export const ACCESS_LOG: Section<AccessLogConfig> = section("The access log: one
   requestHeaders: headerFilter("request"),
   responseHeaders: headerFilter("response"),
   disable: bool("Turns the access log off."),
+  format: choice(
+    ["log", "json", "logfmt", "pretty"],
+    "log",
+    "Format of the lines. `log`: the format of the log, but JSON in a file where that is for people. Header fields are in JSON only.",
+  ),
+  path: text(
+    "File that the lines are appended to, instead of stderr. It is opened again on SIGHUP, so that it can be moved away before.",
+  ),
+  sample: number(
+    1,
+    "Part of the successful requests that is logged, at random: 0.01 is one of a hundred. Failed requests are always logged.",
+    { min: 0, max: 1 },
+  ),
 });

@@ -75,7 +75,15 @@ describe("defaults", () => {
         reconnectWaitMs: 5_000,
         trustedProxies: new AddressRanges([]),
         proxyProtocol: "off",
-        accessLog: { level: "info", requestHeaders: headers, responseHeaders: headers, disable: false },
+        accessLog: {
+          level: "info",
+          requestHeaders: headers,
+          responseHeaders: headers,
+          disable: false,
+          format: "log",
+          path: "",
+          sample: 1,
+        },
         http2: {
           enabled: true,
           maxConcurrentStreams: 128,
@@ -147,7 +155,7 @@ describe("defaults", () => {
       addr: { scheme: "http", host: "localhost", port: 3_000 },
       protocol: "http",
       timeoutMs: 10_000,
-      accessLog: { level: "info", disable: false },
+      accessLog: { level: "info", disable: false, format: "log", path: "", sample: 1 },
       httpClient: { keepAliveTimeoutMs: 30_000, idleConnTimeoutMs: 90_000, maxIdleConns: 100 },
       tls: { cert: "", insecureSkipVerify: false },
     });

@@ -10,7 +10,7 @@ export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 /** How lines look; `auto` is `pretty` on a terminal, else `json`. */
-export type LogFormat = "auto" | "json" | "pretty";
+export type LogFormat = "auto" | "json" | "logfmt" | "pretty";
 
 /** What is logged, and how. */
 export interface LogConfig {

@@ -42,6 +42,7 @@ export const FIELD_X_PIKO_HOP_CAPABILITIES = 31;
 export const FIELD_X_PIKO_HOP = 32;
 export const FIELD_SEC_WEBSOCKET_ACCEPT = 33;
 export const FIELD_X_PIKO_REASON = 34;
+export const FIELD_X_REQUEST_ID = 35;
 
 /** Lower-case names, indexed by the FIELD_* numbers. */
 export const FIELD_NAMES: readonly string[] = [
@@ -80,6 +81,7 @@ export const FIELD_NAMES: readonly string[] = [
   "x-piko-hop",
   "sec-websocket-accept",
   "x-piko-reason",
+  "x-request-id",
 ];
 
 // A perfect hash over length, first and last byte: one candidate per name, one comparison to confirm it. Names of

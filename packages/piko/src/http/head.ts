@@ -115,6 +115,8 @@ export class RequestHead extends MessageHead {
   teTrailers = false;
   /** Index of the `x-piko-endpoint` field, or -1 (first one counts). */
   endpointField = -1;
+  /** Index of the `x-request-id` field, or -1 (first one counts). */
+  requestIdField = -1;
   /** It came by HTTP/2; what is here is what was made of it. Set behind the parse. */
   http2 = false;
 
@@ -130,6 +132,7 @@ export class RequestHead extends MessageHead {
     this.expectContinue = false;
     this.teTrailers = false;
     this.endpointField = -1;
+    this.requestIdField = -1;
     this.http2 = false;
   }
 }

@@ -10,6 +10,8 @@ export interface RequestRewrite {
   readonly forwardedHost: Buffer | undefined;
   /** Replaces Host: where it is missing or empty, and where the service is to see another. Absent: it stays as it is. */
   readonly host: Buffer | undefined;
+  /** Replaces X-Request-Id. Absent: the field stays as it is. */
+  readonly requestId: Buffer | undefined;
   /** The next hop is another node: says so in `x-piko-forward` and keeps the fields that it checks again. */
   readonly addForward: boolean;
   /** Goes with that, as `x-piko-hop`: the other node's secret, which only nodes know. Absent: it has none. */
@@ -41,6 +43,7 @@ export const PLAIN_REQUEST: RequestRewrite = {
   forwardedProto: undefined,
   forwardedHost: undefined,
   host: undefined,
+  requestId: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,

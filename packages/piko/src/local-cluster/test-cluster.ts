@@ -147,6 +147,7 @@ function labelled(logger: Logger, id: string): Logger {
     warn: log("warn"),
     error: log("error"),
     subsystem: (name) => labelled(logger.subsystem(name), id),
+    to: (sink) => labelled(logger.to(sink), id),
     enabled: (level) => logger.enabled(level),
     sink: logger.sink,
   };

@@ -1,26 +1,10 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { entry, requestOf, responseOf, setUp, shown, textOf } from "../../test/access-log-rig.js";
 import type { AccessLogConfig } from "../config/access-log.js";
 import type { LogConfig } from "../config/log.js";
-import {
-  FIELD_STRIDE,
-  LINE_END,
-  LINE_START,
-  type MessageHead,
-  RequestHead,
-  ResponseHead,
-  NAME_END,
-  VALUE_END,
-  VALUE_START,
-} from "../http/head.js";
-import { AccessLog, type AccessLogEntry } from "./access-log.js";
-import { ByteText } from "./byte-text.js";
 import { HeaderFields } from "./header-fields.js";
-import { LogOutput } from "./log-output.js";
-import { createLogger } from "./logger.js";
 import { RequestText } from "./request-text.js";
-
-const now = Date.UTC(2026, 10, 23, 17, 11, 43, 7);
 
 beforeEach(() => {
   vi.stubEnv("TZ", "UTC");
@@ -28,111 +12,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.unstubAllEnvs();
 });
-
-interface Setup {
-  readonly log: AccessLog;
-  readonly text: () => Promise<string>;
-}
-
-function setUp(
-  access: Partial<AccessLogConfig> = {},
-  log: Partial<LogConfig> = {},
-  endpointId?: string,
-): Setup {
-  let text = "";
-  const output = new LogOutput({
-    write: (bytes, offset, done) => {
-      text += bytes.toString("utf8", offset);
-      done(null, bytes.length - offset);
-    },
-    writeSync: () => 0,
-  });
-  const config: LogConfig = { level: "info", subsystems: [], format: "json", ...log };
-  const logger = createLogger({ config, output, now: () => now });
-  const none = { allowList: [], blockList: [] };
-  const accessLog = new AccessLog({
-    config: { level: "info", disable: false, requestHeaders: none, responseHeaders: none, ...access },
-    logger,
-    subsystem: "proxy.access",
-    endpointId,
-  });
-  return {
-    log: accessLog,
-    text: async () => {
-      await accessLog.close();
-      return text;
-    },
-  };
-}
-
-type Fields = readonly (readonly [string, string])[];
-
-/** A request with these fields, somewhere inside of a larger buffer, as parsers leave it; host and path are latin1. */
-function requestOf(fields: Fields, host = "ep.x", path = "/c"): RequestHead {
-  const head = new RequestHead(64);
-  head.method = "GET";
-  let text = `earlier bytes ${host}`;
-  [head.hostStart, head.hostEnd] = [text.length - host.length, text.length];
-  head.start = text.length;
-  text += "GET ";
-  [head.pathStart, head.pathEnd] = [text.length, text.length + path.length];
-  text += `${path} HTTP/1.1\r\n`;
-  fill(head, text, fields);
-  return head;
-}
-
-function responseOf(fields: Fields): ResponseHead {
-  const head = new ResponseHead(64);
-  fill(head, "HTTP/1.1 200 OK\r\n", fields);
-  return head;
-}
-
-function fill(head: MessageHead, start: string, fields: Fields): void {
-  let text = start;
-  fields.forEach(([name, value], index) => {
-    const at = index * FIELD_STRIDE;
-    head.fields[at + LINE_START] = text.length;
-    head.fields[at + NAME_END] = text.length + name.length;
-    head.fields[at + VALUE_START] = text.length + name.length + 2;
-    text += `${name}: ${value}`;
-    head.fields[at + VALUE_END] = text.length;
-    text += " \r\n";
-    head.fields[at + LINE_END] = text.length;
-  });
-  text += "\r\n";
-  head.end = text.length;
-  head.fieldCount = fields.length;
-  head.buffer = Buffer.from(`${text}later bytes`, "latin1");
-}
-
-/** What a log gathers of a request and its response. */
-function textOf(
-  log: AccessLog,
-  request: RequestHead,
-  response?: ResponseHead,
-  clientIp?: string,
-): RequestText {
-  const text = new RequestText();
-  text.begin(request, clientIp, log.requestFields);
-  if (response !== undefined) text.answer(response, log.responseFields);
-  return text;
-}
-
-/** How a log shows the fields of a request, or of a response. */
-function shown(formatter: HeaderFields | undefined, head: MessageHead): string {
-  const text = new ByteText(0);
-  formatter?.format(head, text);
-  return text.bytes.toString("utf8", 0, text.length).replace(/^,"(request|response)_headers":/, "");
-}
-
-const plain = setUp();
-const entry: AccessLogEntry = {
-  method: "GET",
-  text: textOf(plain.log, requestOf([])),
-  status: 200,
-  durationMs: 7.307,
-  reason: undefined,
-};
 
 describe("a line", () => {
   it("has the shape that log readers know", async () => {
@@ -148,7 +27,7 @@ describe("a line", () => {
     ]);
     log.write({ ...entry, text: textOf(log, request, response) });
     expect(await text()).toBe(
-      '{"level":"info","ts":"2026-11-23T17:11:43.007Z","subsystem":"proxy.access","msg":"request","request":{"proto":"HTTP/1.1","method":"GET","host":"ep.x","path":"/c","request_headers":{"Connection":["close"],"User-Agent":["ua"]},"response_headers":{"Content-Length":["2"],"Content-Type":["text/plain; charset=utf-8"]},"status":200,"duration":"7.307ms"}}\n',
+      '{"level":"info","ts":"2026-11-23T17:11:43.007Z","subsystem":"proxy.access","msg":"request","request":{"proto":"HTTP/1.1","method":"GET","host":"ep.x","path":"/c","request_headers":{"Connection":["close"],"User-Agent":["ua"]},"response_headers":{"Content-Length":["2"],"Content-Type":["text/plain; charset=utf-8"]},"status":200,"duration":"7.307ms"},"duration-ms":7.307,"head-ms":6.5,"bytes-in":0,"bytes-out":2,"tries":1}\n',
     );
   });
 

@@ -1,28 +1,15 @@
-// One line for each request, made by hand and written in batches: with pino, the log would cost more than the rest of
-// a request's work. Used by the server's proxy and by the agent's HTTP listeners.
+// One line for each request, made by hand and written in batches: a logger for all purposes would make it cost more than the
+// rest of a request's work. Used by the server's proxy and by the agent's HTTP listeners.
 
 import type { AccessLogConfig } from "../config/access-log.js";
-import { formatDuration } from "../base/duration.js";
 import { LOG_LEVELS, type LogLevel } from "../config/log.js";
-import { visibleJson } from "../base/visible-text.js";
-import type { Reason } from "../http/reasons.js";
-import type { ByteText } from "./byte-text.js";
+import type { AccessLogEntry } from "./access-log-entry.js";
+import { goDuration, JsonRequestLine } from "./json-request-line.js";
 import { HeaderFields } from "./header-fields.js";
-import type { LogSink, Logger } from "./logger.js";
+import { formatLine, type LineFormat } from "./log-format.js";
+import { fileSink, type LogSink, type Logger } from "./logger.js";
 import { prettyHead, prettyValue } from "./pretty.js";
-import type { RequestText } from "./request-text.js";
 import { showing } from "./shown-fields.js";
-
-/** A request that was served. */
-export interface AccessLogEntry {
-  readonly method: string;
-  /** What its heads say, gathered with {@link AccessLog.requestFields} and {@link AccessLog.responseFields}. */
-  readonly text: RequestText;
-  readonly status: number;
-  readonly durationMs: number;
-  /** Why it failed, if it did. */
-  readonly reason: Reason | undefined;
-}
 
 /** What an access log needs. */
 export interface AccessLogOptions {
@@ -30,8 +17,19 @@ export interface AccessLogOptions {
   readonly logger: Logger;
   /** `proxy.access` on the server, `proxy.http.access` in the agent. */
   readonly subsystem: string;
-  /** The agent's lines name the endpoint. */
+  /** The agent's lines name the endpoint first. */
   readonly endpointId?: string | undefined;
+  /** The node whose log it is. */
+  readonly nodeId?: string | undefined;
+}
+
+/** Where an access log's lines go, and in which form. Throws if its file can't be opened. */
+export function accessLogSink({ format, path }: AccessLogConfig, sink: LogSink): LogSink {
+  if (path !== "") {
+    const fallback: LineFormat = sink.format === "pretty" ? "json" : sink.format;
+    return fileSink(sink, sink.files.open(path), format === "log" ? fallback : format);
+  }
+  return format === "log" ? sink : { ...sink, format };
 }
 
 /** Writes access-log lines. When `enabled` is false, callers need not gather what a line says. */
@@ -40,67 +38,59 @@ export class AccessLog {
   readonly #sink: LogSink;
   readonly #subsystem: string;
   readonly #endpointId: string | undefined;
+  readonly #nodeId: string | undefined;
   readonly #level: LogLevel;
   readonly #failureLevel: LogLevel;
-  readonly #middle: string;
-  /** The line's first part, as it was at the last time stamp. */
-  #opening: Uint8Array = Buffer.alloc(0);
-  #openingTs = "";
-  /** The status of the last line. */
-  #status = 0;
-  #statusText: Uint8Array = Buffer.alloc(0);
   readonly #logsSuccess: boolean;
   readonly #logsFailure: boolean;
+  readonly #sample: number;
+  /** Of the last choice. */
+  #chance = 1;
+  readonly #line: JsonRequestLine;
   /** Formats the fields of requests; undefined when nobody will see them. */
   readonly requestFields: HeaderFields | undefined = undefined;
   readonly responseFields: HeaderFields | undefined = undefined;
 
-  constructor({ config, logger, subsystem, endpointId }: AccessLogOptions) {
-    this.#sink = logger.sink;
+  /** Throws if the log's file can't be opened. */
+  constructor({ config, logger, subsystem, endpointId, nodeId }: AccessLogOptions) {
+    // Its output says itself that it has dropped lines.
+    const { sink } = logger.to(accessLogSink(config, logger.sink));
+    this.#sink = sink;
     this.#subsystem = subsystem;
     this.#endpointId = endpointId;
+    this.#nodeId = nodeId;
     this.#level = config.level;
     this.#failureLevel =
       LOG_LEVELS.indexOf(config.level) < LOG_LEVELS.indexOf("warn") ? "warn" : config.level;
-    this.#logsSuccess = !config.disable && this.#sink.allows(this.#level, subsystem);
-    this.#logsFailure = !config.disable && this.#sink.allows(this.#failureLevel, subsystem);
+    this.#logsSuccess = !config.disable && config.sample > 0 && sink.allows(this.#level, subsystem);
+    this.#logsFailure = !config.disable && sink.allows(this.#failureLevel, subsystem);
+    this.#sample = config.sample;
     this.enabled = this.#logsSuccess || this.#logsFailure;
-    const endpoint =
-      endpointId === undefined ? "" : `"endpoint-id":${visibleJson(JSON.stringify(endpointId))},`;
-    this.#middle = `","subsystem":"${subsystem}","msg":"request",${endpoint}`;
-    if (!this.enabled || this.#sink.format !== "json") return;
+    this.#line = new JsonRequestLine({ subsystem, endpointId, nodeId, sample: config.sample });
+    if (!this.enabled || sink.format !== "json") return;
     this.requestFields = new HeaderFields("request_headers", showing("request", config.requestHeaders));
     this.responseFields = new HeaderFields("response_headers", showing("response", config.responseHeaders));
   }
 
-  /** Writes a line, unless its level is off. */
+  /** Writes a line, unless its level is off or the request is one of those that the sample leaves out. */
   write(entry: AccessLogEntry): void {
     const { reason } = entry;
     // Cut responses began with another status; that clients leave is no failure of what is here.
     const failed = entry.status >= 500 || (reason !== undefined && reason.side !== "client");
-    if (failed ? !this.#logsFailure : !this.#logsSuccess) return;
-    const sink = this.#sink;
-    const ts = sink.timestamps.format(sink.now());
-    if (sink.format === "pretty") {
-      const level = failed ? this.#failureLevel : this.#level;
-      const where = prettyValue(this.#endpointId ?? entry.text.host);
-      const message = `${prettyValue(entry.method)} ${where} ${prettyValue(entry.text.path)} ${entry.status} ${Math.round(entry.durationMs)}ms${reason === undefined ? "" : ` ${reason.code}`}`;
-      sink.output.append(`${prettyHead(ts, level, this.#subsystem, message, sink.colour)}\n`);
+    if (failed ? !this.#logsFailure : !this.#logsSuccess || !this.#isChosen()) return;
+    const { format, now, output, timestamps } = this.#sink;
+    const ts = timestamps.format(now());
+    const level = failed ? this.#failureLevel : this.#level;
+    if (format !== "json") {
+      output.append(
+        format === "pretty" ? this.#prettyLine(entry, level, ts) : this.#plainLine(entry, level, ts),
+      );
       return;
     }
-    const line = sink.output.begin();
-    if (line === undefined) return;
-    line.add(failed ? this.#openingAt(this.#failureLevel, ts) : this.#successOpening(ts));
-    line.addFrom(entry.text.complete(this.responseFields));
-    if (entry.status !== this.#status) {
-      this.#status = entry.status;
-      this.#statusText = Buffer.from(`,"status":${entry.status},"duration":"`);
-    }
-    line.add(this.#statusText);
-    addDuration(line, entry.durationMs);
-    if (reason === undefined) line.add(END);
-    else line.addLatin1(`"},"reason":"${reason.code}"}\n`);
-    sink.output.end();
+    const text = output.begin();
+    if (text === undefined) return;
+    this.#line.add(text, entry, level, ts, this.responseFields);
+    output.end();
   }
 
   /** Starts to write the lines that wait; they are otherwise written within 100 ms. */
@@ -113,56 +103,51 @@ export class AccessLog {
     return this.#sink.output.drain();
   }
 
-  /** Many requests end in the same millisecond. */
-  #successOpening(ts: string): Uint8Array {
-    if (ts !== this.#openingTs) {
-      this.#opening = this.#openingAt(this.#level, ts);
-      this.#openingTs = ts;
-    }
-    return this.#opening;
+  /** Whether a request that has succeeded is logged. Not each so-many-th: requests come in turns, too. */
+  #isChosen(): boolean {
+    if (this.#sample >= 1) return true;
+    // Lehmer's generator: of chance it needs no more than to have nothing to do with requests.
+    this.#chance = (this.#chance * 48_271) % 0x7fff_ffff;
+    return this.#chance < this.#sample * 0x7fff_ffff;
   }
 
-  #openingAt(level: LogLevel, ts: string): Uint8Array {
-    return Buffer.from(`{"level":"${level}","ts":"${ts}${this.#middle}`);
+  #prettyLine(entry: AccessLogEntry, level: LogLevel, ts: string): string {
+    const { durationMs, method, reason, status, text } = entry;
+    const where = prettyValue(this.#endpointId ?? text.host);
+    const why = reason === undefined ? "" : ` ${reason.code}`;
+    const message = `${prettyValue(method)} ${where} ${prettyValue(text.path)} ${status} ${Math.round(durationMs)}ms${why}`;
+    return `${prettyHead(ts, level, this.#subsystem, message, this.#sink.colour)}\n`;
+  }
+
+  /** Without the header fields of the heads. */
+  #plainLine(entry: AccessLogEntry, level: LogLevel, ts: string): string {
+    const { bytesIn, bytesOut, durationMs, endpointId, headMs, id, method, reason, status, text, tries } =
+      entry;
+    const fields = {
+      "endpoint-id": endpointId === "" ? undefined : endpointId,
+      "client-ip": text.clientIp,
+      proto: text.protocol,
+      method,
+      host: text.host,
+      path: text.path,
+      status,
+      duration: goDuration(durationMs),
+      "duration-ms": rounded(durationMs),
+      "head-ms": headMs < 0 ? undefined : rounded(headMs),
+      "bytes-in": bytesIn,
+      "bytes-out": bytesOut,
+      tries,
+      "request-id": id.length === 0 ? undefined : id.toString(),
+      ...entry.servedBy.fields,
+      "node-id": this.#nodeId ?? entry.servedBy.fields["node-id"],
+      sample: this.#sample < 1 ? this.#sample : undefined,
+      reason: reason?.code,
+    };
+    return formatLine("logfmt", { level, ts, subsystem: this.#subsystem, message: "request", fields }, false);
   }
 }
 
-const END = Buffer.from(`"}}\n`);
-
-const POINT = Buffer.from(".");
-const SECONDS = Buffer.from("s");
-const MILLISECONDS = Buffer.from("ms");
-const MICROSECONDS = Buffer.from("µs");
-
-/** Adds a duration to the microsecond, as Go prints it. */
-function addDuration(line: ByteText, ms: number): void {
-  const micros = Math.max(0, Math.round(ms * 1_000));
-  if (micros >= 60_000_000) {
-    line.addLatin1(formatDuration(micros / 1_000));
-  } else if (micros < 1_000) {
-    line.addDecimal(micros);
-    line.add(micros === 0 ? SECONDS : MICROSECONDS);
-  } else if (micros < 1_000_000) {
-    addFixed(line, micros, 3);
-    line.add(MILLISECONDS);
-  } else {
-    addFixed(line, micros, 6);
-    line.add(SECONDS);
-  }
-}
-
-/** Adds `value / 10 ** places` without zeros at its end. */
-function addFixed(line: ByteText, value: number, places: number): void {
-  const scale = places === 3 ? 1_000 : 1_000_000;
-  const whole = Math.floor(value / scale);
-  line.addDecimal(whole);
-  let fraction = value - whole * scale;
-  if (fraction === 0) return;
-  let width = places;
-  while (fraction % 10 === 0) {
-    fraction /= 10;
-    width--;
-  }
-  line.add(POINT);
-  line.addDecimal(fraction, width);
+/** To the microsecond. */
+function rounded(ms: number): number {
+  return Math.round(ms * 1_000) / 1_000;
 }

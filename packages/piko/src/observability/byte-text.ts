@@ -35,6 +35,14 @@ export class ByteText {
     this.length = at + source.length;
   }
 
+  /** Adds a part of an array. */
+  addRange(source: Buffer, start: number, end: number): void {
+    let at = this.length;
+    const bytes = this.reserve(end - start);
+    for (let i = start; i < end; i++) bytes[at++] = source[i] as number;
+    this.length = at;
+  }
+
   /** Adds another text. */
   addFrom(other: ByteText): void {
     const { length } = other;

@@ -85,6 +85,16 @@ describe("levels", () => {
   });
 });
 
+describe("logfmt", () => {
+  it("has the same in the same order, quoted where it has to be", async () => {
+    const { logger, lines } = setUp({ format: "logfmt" });
+    logger.warn("two words", { a: "b=c", n: 1, none: undefined, list: ["x"], hidden: "\u202e" });
+    expect(await lines()).toEqual([
+      'level=warn ts=2026-11-23T17:11:43.007Z subsystem=main msg="two words" a="b=c" n=1 list="[\\"x\\"]" hidden="\\u202e"',
+    ]);
+  });
+});
+
 describe("pretty", () => {
   it("is what a terminal gets", async () => {
     const { logger, lines } = setUp({}, { terminal: true, colour: false });

@@ -1,11 +1,10 @@
-// The log of everything that isn't per request: one JSON object a line, or short lines for people. Programs get a
+// The log of everything that isn't per request: one JSON object a line, logfmt, or short lines for people. Programs get a
 // Logger passed in and name their subsystem; the access logs share its output.
 
-import { type Logger as Pino, pino } from "pino";
-import { visibleJson } from "../base/visible-text.js";
 import { LOG_LEVELS, type LogConfig, type LogLevel } from "../config/log.js";
+import { LogFiles } from "./log-files.js";
+import { formatLine, type LineFormat } from "./log-format.js";
 import { LogOutput, fileDevice } from "./log-output.js";
-import { prettyFields, prettyHead } from "./pretty.js";
 import { redactFields, redactText } from "./redact.js";
 import { TimestampFormatter } from "./timestamp.js";
 
@@ -20,6 +19,8 @@ export interface Logger {
   error(message: string, fields?: LogFields): void;
   /** A logger of another subsystem, with the same settings; the name is the whole name, such as `proxy.http`. */
   subsystem(name: string): Logger;
+  /** The same logger, but its lines go to another place. */
+  to(sink: LogSink): Logger;
   /** Whether lines of this level would be written. */
   enabled(level: LogLevel): boolean;
   /** What the access logs write to. */
@@ -29,7 +30,7 @@ export interface Logger {
 /** Where and how lines are written. */
 export interface LogSink {
   readonly output: LogOutput;
-  readonly format: "json" | "pretty";
+  readonly format: LineFormat;
   readonly colour: boolean;
   readonly timestamps: TimestampFormatter;
   /** Milliseconds since 1970. */
@@ -38,6 +39,8 @@ export interface LogSink {
   readonly allows: (level: LogLevel, subsystem: string) => boolean;
   /** Other levels from now on. Access logs have theirs from when they were made. */
   readonly setLevels: (config: Pick<LogConfig, "level" | "subsystems">) => void;
+  /** Where logs go that have files of their own. */
+  readonly files: LogFiles;
 }
 
 /** What a logger needs to know of its surroundings. */
@@ -70,33 +73,24 @@ export function createLogger(options: LoggerOptions): Logger {
       rank = LOG_LEVELS.indexOf(levels.level);
       subsystems = new Set(levels.subsystems);
     },
+    files: new LogFiles(),
   };
-  const json = pino(
-    {
-      base: null,
-      // Levels are judged here, because subsystems have their own.
-      level: "debug",
-      timestamp: () => `,"ts":"${sink.timestamps.format(now())}"`,
-      formatters: { level: (label) => ({ level: label }) },
-    },
-    { write: (line) => output.write(visibleJson(line)) },
-  );
-  const logger = new SubsystemLogger(sink, json, options.subsystem ?? "main");
-  output.droppedLine = (count) => logger.line("warn", "log lines dropped", { count });
-  return logger;
+  return new SubsystemLogger(sink, options.subsystem ?? "main");
+}
+
+/** The same sink with another output, which is no terminal. */
+export function fileSink(sink: LogSink, output: LogOutput, format: LineFormat): LogSink {
+  return { ...sink, output, format, colour: false };
 }
 
 class SubsystemLogger implements Logger {
   readonly sink: LogSink;
-  readonly #pino: Pino;
-  readonly #root: Pino;
   readonly #name: string;
 
-  constructor(sink: LogSink, root: Pino, name: string) {
+  constructor(sink: LogSink, name: string) {
     this.sink = sink;
-    this.#root = root;
-    this.#pino = root.child({ subsystem: name });
     this.#name = name;
+    sink.output.droppedLine ??= (count) => this.#line("warn", "log lines dropped", { count });
   }
 
   debug(message: string, fields?: LogFields): void {
@@ -116,26 +110,26 @@ class SubsystemLogger implements Logger {
   }
 
   subsystem(name: string): Logger {
-    return new SubsystemLogger(this.sink, this.#root, name);
+    return new SubsystemLogger(this.sink, name);
+  }
+
+  to(sink: LogSink): Logger {
+    return new SubsystemLogger(sink, this.#name);
   }
 
   enabled(level: LogLevel): boolean {
     return this.sink.allows(level, this.#name);
   }
 
-  /** A line as text, for the output itself to write. */
-  line(level: LogLevel, message: string, fields: LogFields): string {
-    const { timestamps, now, format, colour } = this.sink;
-    const ts = timestamps.format(now());
-    if (format === "json")
-      return `${visibleJson(JSON.stringify({ level, ts, subsystem: this.#name, msg: message, ...fields }))}\n`;
-    return `${prettyHead(ts, level, this.#name, message, colour)}${prettyFields(fields, colour)}\n`;
+  #log(level: LogLevel, message: string, fields: LogFields = {}): void {
+    if (this.enabled(level)) {
+      this.sink.output.write(this.#line(level, redactText(message), redactFields(fields)));
+    }
   }
 
-  #log(level: LogLevel, message: string, fields: LogFields = {}): void {
-    if (!this.enabled(level)) return;
-    const shown = redactFields(fields);
-    if (this.sink.format === "json") this.#pino[level]({ msg: redactText(message), ...shown });
-    else this.sink.output.write(this.line(level, redactText(message), shown));
+  #line(level: LogLevel, message: string, fields: LogFields): string {
+    const { colour, format, now, timestamps } = this.sink;
+    const ts = timestamps.format(now());
+    return formatLine(format, { level, ts, subsystem: this.#name, message, fields }, colour);
   }
 }

@@ -2,11 +2,14 @@
 // later, and accounted for when it is over.
 
 import type { Clock } from "@piko/tunnel";
-import type { RequestHead, ResponseHead } from "../http/head.js";
+import { FIELD_STRIDE, type RequestHead, type ResponseHead, VALUE_END, VALUE_START } from "../http/head.js";
 import type { Reason } from "../http/reasons.js";
-import type { AccessLog, AccessLogEntry } from "./access-log.js";
+import type { AccessLog } from "./access-log.js";
+import type { AccessLogEntry } from "./access-log-entry.js";
+import { RequestId } from "./request-id.js";
 import type { RequestMetrics } from "./request-metrics.js";
 import { RequestText } from "./request-text.js";
+import { NOBODY, type ServedBy } from "./served-by.js";
 
 /** The status of a request whose client went away before its response; nginx's number. */
 export const CLIENT_CLOSED_REQUEST = 499;
@@ -30,7 +33,15 @@ export class RequestRecord implements AccessLogEntry {
   endMs = 0;
   // What the access log reads.
   readonly text: RequestText = new RequestText();
+  readonly id: RequestId = new RequestId();
   status = 0;
+  headMs = -1;
+  bytesIn = 0;
+  bytesOut = 0;
+  tries = 0;
+  servedBy: ServedBy = NOBODY;
+  /** What is said of a request that nobody has got so far. */
+  unserved: ServedBy = NOBODY;
   /** Which endpoint it is for, as soon as that is known. */
   endpointId: string;
   /** Why it has failed; undefined: it hasn't, or the service's own answer says so. */
@@ -57,6 +68,18 @@ export class RequestRecord implements AccessLogEntry {
     metrics.begin();
     this.endpointId = endpointId;
     this.reason = undefined;
+    this.headMs = -1;
+    this.tries = 0;
+    this.servedBy = this.unserved;
+    if (head.requestIdField < 0) this.id.length = 0;
+    else {
+      const record = head.requestIdField * FIELD_STRIDE;
+      this.id.take(
+        head.buffer,
+        head.fields[record + VALUE_START] as number,
+        head.fields[record + VALUE_END] as number,
+      );
+    }
     this.startMs = clock.now();
     this.method = head.method;
     this.http10 = head.minorVersion === 0;
@@ -65,14 +88,20 @@ export class RequestRecord implements AccessLogEntry {
     if (accessLog.enabled) this.text.begin(head, clientIp, accessLog.requestFields);
   }
 
+  /** It is sent to an upstream. */
+  sent(): void {
+    this.tries++;
+  }
+
   /** Notes the fields of the response that is passed on. */
   response(head: ResponseHead): void {
+    this.headMs = this.#target.clock.now() - this.startMs;
     const accessLog = this.#accessLog;
     if (accessLog.enabled) this.text.answer(head, accessLog.responseFields);
   }
 
-  /** Accounts for the request. */
-  end(status: number, responseBytes: number): void {
+  /** Accounts for the request. Bytes are those of bodies. */
+  end(status: number, requestBytes: number, responseBytes: number): void {
     const { clock, metrics } = this.#target;
     const accessLog = this.#accessLog;
     this.endMs = clock.now();
@@ -80,6 +109,8 @@ export class RequestRecord implements AccessLogEntry {
     if (this.reason !== undefined) metrics.fail(this.reason);
     if (!accessLog.enabled) return;
     this.status = status;
+    this.bytesIn = requestBytes;
+    this.bytesOut = responseBytes;
     accessLog.write(this);
     this.text.clear();
   }

@@ -15,9 +15,8 @@ const BACKSLASH = 0x5c;
 const CLIENT = Buffer.from(`"client-ip":"`);
 const CLIENT_END = Buffer.from(`",`);
 /** By the number of {@link protocolOf}. */
-const REQUEST = ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0"].map((proto) =>
-  Buffer.from(`"request":{"proto":"${proto}","method":"`),
-);
+const PROTOCOLS: readonly string[] = ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0"];
+const REQUEST = PROTOCOLS.map((proto) => Buffer.from(`"request":{"proto":"${proto}","method":"`));
 const HOST = Buffer.from(`","host":"`);
 const PATH = Buffer.from(`","path":"`);
 const NO_PATH = Buffer.from("/");
@@ -68,6 +67,16 @@ export class RequestText {
   clear(): void {
     this.#json.clear(KEPT_BYTES);
     if (this.#json.bytes.length === 0) this.#kept = false;
+  }
+
+  /** Undefined where nobody knows. */
+  get clientIp(): string | undefined {
+    return this.#clientIp;
+  }
+
+  /** `HTTP/1.1` */
+  get protocol(): string {
+    return PROTOCOLS[this.#protocol] as string;
   }
 
   get host(): string {

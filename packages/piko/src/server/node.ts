@@ -148,7 +148,7 @@ export class Node {
 
   /** Another access log, for requests that begin from now on. */
   setAccessLog({ proxy }: ServerConfig): void {
-    this.#parts.proxy.setAccessLog(createAccessLog(proxy, this.#logger));
+    this.#parts.proxy.setAccessLog(createAccessLog(proxy, this.#logger, this.id));
   }
 
   /**
@@ -227,6 +227,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const { config, logger, clock = systemClock, ownProcess = true, version = "unknown" } = options;
   const { nodeId: givenId, nodeIdPrefix } = config.cluster;
   const nodeId = givenId === "" ? generateNodeId(nodeIdPrefix) : givenId;
+  const accessLog = createAccessLog(config.proxy, logger, nodeId);
   const { maxBufferedBytes, maxWaitingRequests } = config.proxy.limits;
   const waits = new ReconnectWaits(clock, config.proxy.reconnectWaitMs, maxWaitingRequests);
   const table = new ClusterTable(random);
@@ -272,7 +273,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
       hops,
       upstreams,
       upstreamMetrics: new UpstreamMetrics(metrics, upstreams, upstreamLimits),
-      accessLog: createAccessLog(config.proxy, logger),
+      accessLog,
       metrics: new RequestMetricsFamily(metrics, "piko_proxy").child(),
       limits: createProxyLimits(metrics, logger, clock),
       budget,
@@ -341,8 +342,8 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   return { auth, tenants, cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
 }
 
-function createAccessLog({ accessLog: config }: ProxyConfig, logger: Logger): AccessLog {
-  return new AccessLog({ config, logger, subsystem: "proxy.access" });
+function createAccessLog({ accessLog: config }: ProxyConfig, logger: Logger, nodeId: string): AccessLog {
+  return new AccessLog({ config, logger, subsystem: "proxy.access", nodeId });
 }
 
 /** Binds the other ports, and begins to speak to other nodes. */

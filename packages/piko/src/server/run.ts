@@ -4,6 +4,7 @@ import { formatHostPort } from "../base/address.js";
 import { SERVER, type ServerConfig } from "../config/server.js";
 import { ConfigReload } from "../net/config-reload.js";
 import type { Logger } from "../observability/logger.js";
+import { reopenLogs } from "../observability/reopen-logs.js";
 import { systemClock } from "@piko/tunnel";
 import { findOverlaps } from "../auth/tenant-overlap.js";
 import { serverReloadables } from "./reloadables.js";
@@ -64,8 +65,16 @@ export async function runServer(options: RunServerOptions): Promise<void> {
     const { load } = reload;
     const reloadables = serverReloadables(node, logger.sink, (next) => watch.take(next));
     const again = new ConfigReload({ declared: SERVER, config, load, reloadables, logger: log });
-    onReload?.(() => void again.run());
-  } else onReload?.(() => log.info("nothing to reload: there is no configuration file"));
+    onReload?.(() => {
+      reopenLogs(log);
+      void again.run();
+    });
+  } else {
+    onReload?.(() => {
+      reopenLogs(log);
+      log.info("nothing to reload: there is no configuration file");
+    });
+  }
   await new Promise<void>((resolve, reject) => {
     // A node that can't join, and mustn't go on alone, ends here.
     node.join().catch(reject);

@@ -48,6 +48,8 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   #hasBody: boolean;
   /** The protocols that it asks to switch to, in lower case; empty for none. */
   #asked: string;
+  /** Bytes of its body, or raw ones, that have come. */
+  #requestBytes: number;
   /** Request bytes that the client's side still counts as held. */
   #heldBytes: number;
   #deadlineMs: number;
@@ -76,6 +78,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#requestEnded = true;
     this.#hasBody = false;
     this.#asked = "";
+    this.#requestBytes = 0;
     this.#heldBytes = 0;
     this.#deadlineMs = Number.POSITIVE_INFINITY;
     this.#status = 0;
@@ -103,6 +106,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#requestEnded = last;
     this.#hasBody = !last;
     this.#asked = head.upgrade ? askedProtocols(head) : "";
+    this.#requestBytes = 0;
     this.#heldBytes = 0;
     this.#status = 0;
     this.#upstreamEnded = false;
@@ -116,6 +120,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     // Answered already: the client's side reads the rest away, or ends.
     if (this.#phase === IDLE) return;
     const count = end - start;
+    this.#requestBytes += count;
     if (this.#replay.whole) this.#replay.add(buffer, start, end, call === undefined);
     if (call === undefined) {
       this.#heldBytes += count;
@@ -194,6 +199,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   start(call: UpstreamCall, head: RequestHead | undefined): void {
     this.#call = call;
     this.#phase = AWAITING_HEAD;
+    this.record.sent();
     if (head !== undefined) {
       call.send(head, this.rewrite, !this.#hasBody);
       return;
@@ -385,6 +391,6 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#replay.forget();
     this.#lifecycle.abandon();
     this.#dispatch.clear();
-    this.record.end(status, this.#responseBytes);
+    this.record.end(status, this.#requestBytes, this.#responseBytes);
   }
 }

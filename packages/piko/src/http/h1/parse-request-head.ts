@@ -29,6 +29,7 @@ const {
   FIELD_TRANSFER_ENCODING,
   FIELD_UPGRADE,
   FIELD_X_PIKO_ENDPOINT,
+  FIELD_X_REQUEST_ID,
 } = names;
 
 const CONTINUE = asciiBytes("100-continue");
@@ -127,6 +128,9 @@ function takeField(head: RequestHead, buffer: Buffer, record: number, seen: numb
       break;
     case FIELD_X_PIKO_ENDPOINT:
       if (head.endpointField === -1) head.endpointField = record / FIELD_STRIDE;
+      break;
+    case FIELD_X_REQUEST_ID:
+      if (head.requestIdField === -1) head.requestIdField = record / FIELD_STRIDE;
       break;
   }
   if (error === undefined) return seen;

@@ -9,6 +9,7 @@ const NOTHING: RequestRewrite = {
   forwardedProto: undefined,
   forwardedHost: undefined,
   host: undefined,
+  requestId: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,

@@ -24,6 +24,7 @@ const DROP_IF_FORWARDED_PROTO = 4;
 const DROP_IF_FORWARDED_HOST = 5;
 const DROP_IF_WRITTEN = 6;
 const DROP_IF_OLD = 7;
+const DROP_IF_REQUEST_ID = 10;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [...HOP_BY_HOP, ...REQUESTS_OWN, names.FIELD_HTTP2_SETTINGS, names.FIELD_UPGRADE]) {
   RULES[id] = DROP;
@@ -34,6 +35,7 @@ RULES[names.FIELD_X_PIKO_TENANT_ID] = DROP_UNLESS_NODE;
 RULES[names.FIELD_X_FORWARDED_FOR] = DROP_IF_FORWARDED_FOR;
 RULES[names.FIELD_X_FORWARDED_PROTO] = DROP_IF_FORWARDED_PROTO;
 RULES[names.FIELD_X_FORWARDED_HOST] = DROP_IF_FORWARDED_HOST;
+RULES[names.FIELD_X_REQUEST_ID] = DROP_IF_REQUEST_ID;
 RULES[names.FIELD_HOST] = DROP_IF_WRITTEN;
 RULES[names.FIELD_EXPECT] = DROP_IF_OLD;
 
@@ -50,11 +52,12 @@ const HOP = asciiBytes("x-piko-hop: ");
 const CREDENTIAL = asciiBytes("x-piko-authorization: ");
 const REROUTE = asciiBytes("x-piko-hop-capabilities: reroute\r\n");
 const FORWARDED_FOR = asciiBytes("X-Forwarded-For: ");
+const REQUEST_ID = asciiBytes("X-Request-Id: ");
 const FORWARDED_PROTO = asciiBytes("X-Forwarded-Proto: ");
 const FORWARDED_HOST = asciiBytes("X-Forwarded-Host: ");
 
 /** More than all the constants above together. */
-const FIXED_BYTES = 432;
+const FIXED_BYTES = 448;
 
 /** An upper bound for what {@link writeRequestHead} writes. */
 export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite): number {
@@ -62,6 +65,7 @@ export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite):
   if (rewrite.forwardedFor !== undefined) bytes += rewrite.forwardedFor.length;
   if (rewrite.forwardedProto !== undefined) bytes += rewrite.forwardedProto.length;
   if (rewrite.forwardedHost !== undefined) bytes += rewrite.forwardedHost.length;
+  if (rewrite.requestId !== undefined) bytes += rewrite.requestId.length;
   if (rewrite.hopSecret !== undefined) bytes += rewrite.hopSecret.length;
   if (rewrite.host !== undefined) bytes += rewrite.host.length;
   if (rewrite.pathPrefix !== undefined) bytes += rewrite.pathPrefix.length;
@@ -141,6 +145,8 @@ function isKept(
       return rewrite.forwardedProto === undefined;
     case DROP_IF_FORWARDED_HOST:
       return rewrite.forwardedHost === undefined;
+    case DROP_IF_REQUEST_ID:
+      return rewrite.requestId === undefined;
     case DROP_IF_WRITTEN:
       return !writesHost;
     case DROP_IF_OLD:
@@ -166,6 +172,7 @@ function isNamed(head: RequestHead, record: number): boolean {
 function writeAdditions(head: RequestHead, out: Buffer, at: number, rewrite: RequestRewrite): number {
   if (rewrite.forwardedProto !== undefined) at = writeField(FORWARDED_PROTO, rewrite.forwardedProto, out, at);
   if (rewrite.forwardedHost !== undefined) at = writeField(FORWARDED_HOST, rewrite.forwardedHost, out, at);
+  if (rewrite.requestId !== undefined) at = writeField(REQUEST_ID, rewrite.requestId, out, at);
   if (rewrite.addForward) {
     at = copyAll(FORWARD, out, at);
     if (rewrite.addReroute) at = copyAll(REROUTE, out, at);

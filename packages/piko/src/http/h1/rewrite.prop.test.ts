@@ -96,6 +96,7 @@ test("a rewritten request is the same request without the hop before", () => {
     forwardedProto: optional("https"),
     forwardedHost: optional("h"),
     host: optional("app.test:8080"),
+    requestId: optional("id"),
     addForward: fc.boolean(),
     credentialField: fc.constant(-1),
     addReroute: fc.boolean(),

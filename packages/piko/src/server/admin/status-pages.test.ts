@@ -3,7 +3,7 @@
 import { afterEach, expect, it } from "vitest";
 import { UpstreamRig, upgradeRequest } from "../../../test/upstream-rig.js";
 import type { Cluster } from "../cluster/cluster.js";
-import { hashInstance } from "../upstream/instances.js";
+import { hashInstance } from "../upstream/hash-instance.js";
 import { StatusPages } from "./status-pages.js";
 
 let rig: UpstreamRig | undefined;

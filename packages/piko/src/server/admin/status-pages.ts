@@ -8,7 +8,7 @@ import { REDACTED } from "../../observability/redact.js";
 import { type Route, send, sendJson } from "../../net/route-server.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { NodeSummary } from "../cluster/cluster-table.js";
-import { hashInstance } from "../upstream/instances.js";
+import { hashInstance } from "../upstream/hash-instance.js";
 import { describeDoubt, type Tunnel } from "../upstream/tunnel.js";
 import { HOP_SECRET_KEY } from "../cluster/gossip-sync.js";
 import type { Upstreams } from "../upstream/upstreams.js";

@@ -34,9 +34,9 @@ describe("H2Client", () => {
   it("passes a request on, and its answer back", () => {
     const rig = create();
     rig.peer.send(headers(1, [...GET_FIELDS, ["accept", "*/*"], ["x-own", "1"]]));
-    expect(rig.node.stream.written).toBe(
+    expect(rig.node.stream.written.replace(/(X-Request-Id:) [0-9a-f]{20}/, "$1 *")).toBe(
       "GET /x HTTP/1.1\r\nhost: e.test\r\naccept: */*\r\nx-own: 1\r\nX-Forwarded-For: 192.0.2.1\r\n" +
-        "X-Forwarded-Proto: http\r\nX-Forwarded-Host: e.test\r\nConnection: close\r\n\r\n",
+        "X-Forwarded-Proto: http\r\nX-Forwarded-Host: e.test\r\nX-Request-Id: *\r\nConnection: close\r\n\r\n",
     );
     rig.node.stream.bring(
       `${OK.slice(0, 17)}X-Name: Value\r\nConnection: x-hop\r\nX-Hop: 1\r\n${OK.slice(17)}`,

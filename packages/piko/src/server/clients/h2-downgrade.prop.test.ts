@@ -20,7 +20,9 @@ function normal(message: string): unknown {
   if (message === "") return undefined;
   const at = message.indexOf("\r\n\r\n");
   const [line, ...rest] = message.slice(0, at).split("\r\n");
-  const lines = rest.map((field) => field.replace(/^[^:]*/, (name) => name.toLowerCase()));
+  const all = rest.map((field) => field.replace(/^[^:]*/, (name) => name.toLowerCase()));
+  // Each request has another one.
+  const lines = all.filter((field) => !field.startsWith("x-request-id:"));
   let body = message.slice(at + 4);
   if (lines.includes("transfer-encoding: chunked")) {
     body = body.replaceAll(/[0-9a-f]+\r\n(.*?)\r\n/gs, "$1");

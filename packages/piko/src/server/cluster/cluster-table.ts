@@ -1,6 +1,8 @@
 // The other nodes of the cluster and which endpoints they have listeners for, indexed for the choice of a node: the cost
 // of a request doesn't depend on how many nodes and endpoints there are.
 
+import { ServedBy } from "../../observability/served-by.js";
+
 /** active: takes requests. The others are shown, and not chosen. */
 export type NodeStatus = "active" | "unreachable" | "left";
 
@@ -29,6 +31,8 @@ export interface NodeSummary {
 /** Another node. Its addresses are what it said first, for as long as it doesn't take that back. */
 export class RemoteNode implements NodeSummary {
   readonly id: string;
+  /** Who serves what is sent on to it, for the access log. */
+  readonly servedBy: ServedBy;
   readonly endpoints: Map<string, number> = new Map();
   /** Of these, the ones whose listeners are all doubtful there, with their number as it is told together with the doubt. */
   readonly doubtful: Map<string, number> = new Map();
@@ -51,6 +55,7 @@ export class RemoteNode implements NodeSummary {
 
   constructor(id: string) {
     this.id = id;
+    this.servedBy = new ServedBy({ hop: id });
   }
 
   /** Both addresses are known; until then a node is neither chosen nor shown. */

@@ -10,6 +10,7 @@ import { findField } from "../../http/find-field.js";
 import type { Exchange } from "../../http/exchange/exchange.js";
 import type { Lifecycle as ExchangeLifecycle } from "../../http/exchange/lifecycle.js";
 import type { RequestHead } from "../../http/head.js";
+import { MADE_BYTES } from "../../observability/request-id.js";
 import { isSameOrigin } from "../../http/origin.js";
 import { REASONS } from "../../http/reasons.js";
 import { type MutableRewrite, PLAIN_REQUEST } from "../../http/request-rewrite.js";
@@ -35,6 +36,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   readonly #dispatch: NodeDispatch;
   readonly #context: ProxyContext;
   readonly #rewrite: MutableRewrite;
+  readonly #madeId: Buffer;
   /** What the last request was for: mostly, the next one is for the same. */
   #lastEndpointId: string;
   readonly #fields: CredentialFields;
@@ -64,6 +66,8 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#held = false;
     this.#forwarded = false;
     this.#fromNode = false;
+    // Filled anew for each request.
+    this.#madeId = exchange.record.id.bytes.subarray(0, MADE_BYTES);
     const forwardedFor = Buffer.from(client.client.address, "latin1");
     this.#rewrite = { ...PLAIN_REQUEST, forwardedFor, connectionClose: true };
     exchange.rewrite = this.#rewrite;
@@ -73,6 +77,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     const { client } = this.#client;
     this.#forwarded = isForwarded(head);
     this.#fromNode = this.#forwarded && this.#context.isHop(head, client.address);
+    this.#name(client.trusted || this.#fromNode);
     if (this.#fromNode) client.onHop?.();
     else if (client.hopsOnly !== undefined) {
       this.#exchange.refuse(client.hopsOnly);
@@ -85,6 +90,14 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     if (!this.#verifying) return;
     this.#verifying = false;
     this.#context.auth.cancel(this);
+  }
+
+  /** The request keeps the id that a trusted proxy, or the node before, calls it by. */
+  #name(trusted: boolean): void {
+    const { id } = this.#exchange.record;
+    const keeps = trusted && id.length > 0;
+    if (!keeps) id.make();
+    this.#rewrite.requestId = keeps ? undefined : this.#madeId;
   }
 
   /** Who asks? Before anything else of the request is judged. A question about the server itself is anybody's. */

@@ -44,6 +44,7 @@ function setUp(...ids: string[]) {
     const replies: number[] = [];
     let onWay = false;
     const exchange = {
+      record: {},
       start: () => (onWay = true),
       reply: (_reason: unknown, status: number) => replies.push(status),
     } as unknown as Exchange;

@@ -279,6 +279,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (this.#failed !== undefined) this.#context.upstreamMetrics.retries++;
     this.#triesLeft--;
     this.#upstream = upstream;
+    this.#exchange.record.servedBy = upstream.servedBy;
     this.#exchange.start(call, head);
   }
 

@@ -4,7 +4,7 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../test/port-peer.js";
 import { UpstreamRig, type UpstreamRigOptions, upgradeRequest } from "../../../test/upstream-rig.js";
-import { hashInstance } from "./instances.js";
+import { hashInstance } from "./hash-instance.js";
 
 let rig: UpstreamRig | undefined;
 afterEach(async () => {

@@ -1,7 +1,6 @@
 // Which listeners have a tunnel here. An agent of ours names the listener with each of its upgrade requests, so that a node
 // can send away the second tunnel of one that looks for another node.
 
-import { createHash } from "node:crypto";
 import type { Tunnel } from "./tunnel.js";
 
 /** Longest name that is taken. */
@@ -10,11 +9,6 @@ export const MAX_INSTANCE_BYTES = 64;
 /** Whether a value of `x-piko-instance` is one: 1 to {@link MAX_INSTANCE_BYTES} visible ASCII characters. */
 export function isInstance(value: string): boolean {
   return value.length <= MAX_INSTANCE_BYTES && /^[\x21-\x7e]+$/.test(value);
-}
-
-/** How logs and pages tell listeners apart: whoever knew the name itself could take the place of its tunnel. */
-export function hashInstance(instance: string): string {
-  return createHash("sha256").update(instance).digest("hex").slice(0, 12);
 }
 
 /** The newest tunnel of each listener that has named itself. */

@@ -12,6 +12,8 @@ import type {
 import { DOUBT_AFTER_MS, TunnelSession } from "@piko/tunnel";
 import type { TenantUse } from "./tenant-use.js";
 import type { Identity } from "../../auth/identity.js";
+import { ServedBy } from "../../observability/served-by.js";
+import { hashInstance } from "./hash-instance.js";
 import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
 
 /**
@@ -89,6 +91,7 @@ export class Tunnel implements Expiring {
   /** When it was last chosen, as a number of its endpoint's. */
   turn = 0;
   #held = false;
+  #servedBy: ServedBy | undefined = undefined;
   readonly #maxStreams: number;
   readonly #session: TunnelSession;
   readonly #owner: TunnelOwner;
@@ -118,6 +121,15 @@ export class Tunnel implements Expiring {
 
   sweep(nowMs: number): void {
     if (this.#session.yamux.look(nowMs)) this.#owner.onDoubt(this);
+  }
+
+  /** Who its agent is, for the access log. */
+  get servedBy(): ServedBy {
+    this.#servedBy ??= new ServedBy({
+      ...(this.instance === "" ? {} : { agent: hashInstance(this.instance) }),
+      "agent-addr": this.clientIp,
+    });
+    return this.#servedBy;
   }
 
   /** Bytes that came in one read with the upgrade request. */

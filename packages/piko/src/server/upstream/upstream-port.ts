@@ -24,7 +24,7 @@ import type { HostPort } from "../../base/address.js";
 import type { UpstreamLimitsConfig } from "../../config/server.js";
 import type { ServerTlsConfig } from "../../config/server-tls.js";
 import type { Logger } from "../../observability/logger.js";
-import { hashInstance } from "./instances.js";
+import { hashInstance } from "./hash-instance.js";
 import type { PublicAddress } from "./public-address.js";
 import type { TenantUse, TenantUses } from "./tenant-use.js";
 import { describeDoubt, type Tunnel } from "./tunnel.js";

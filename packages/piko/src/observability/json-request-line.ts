@@ -1,0 +1,156 @@
+// The line of one request as a JSON object, put together from bytes. Go Piko's members keep their names and places; ours come
+// behind them.
+
+import { formatDuration } from "../base/duration.js";
+import { visibleJson } from "../base/visible-text.js";
+import type { LogLevel } from "../config/log.js";
+import type { AccessLogEntry } from "./access-log-entry.js";
+import { ByteText } from "./byte-text.js";
+import type { HeaderFields } from "./header-fields.js";
+
+/** Of all lines of one log. */
+export interface JsonRequestLineOptions {
+  readonly subsystem: string;
+  readonly endpointId: string | undefined;
+  readonly nodeId: string | undefined;
+  /** Which part of the successful requests has lines. */
+  readonly sample: number;
+}
+
+export class JsonRequestLine {
+  readonly #middle: string;
+  readonly #closing: Uint8Array;
+  readonly #namesEndpoint: boolean;
+  // The line's first part, as it was at the last time stamp.
+  #opening: Uint8Array = Buffer.alloc(0);
+  #openingTs = "";
+  #openingLevel: LogLevel = "info";
+  // The status of the last line.
+  #status = 0;
+  #statusText: Uint8Array = Buffer.alloc(0);
+  // The endpoint of the last line.
+  #endpointId = "";
+  #endpointText: Uint8Array = Buffer.alloc(0);
+
+  constructor({ endpointId, nodeId, sample, subsystem }: JsonRequestLineOptions) {
+    const first = endpointId === undefined ? "" : `"endpoint-id":${quoted(endpointId)},`;
+    this.#middle = `","subsystem":"${subsystem}","msg":"request",${first}`;
+    this.#namesEndpoint = endpointId === undefined;
+    const node = nodeId === undefined ? "" : `,"node-id":${quoted(nodeId)}`;
+    this.#closing = Buffer.from(`${node}${sample < 1 ? `,"sample":${sample}` : ""}`);
+  }
+
+  /** Adds the line of a request. `fields`: how those of responses are formatted. */
+  add(line: ByteText, entry: AccessLogEntry, level: LogLevel, ts: string, fields?: HeaderFields): void {
+    const { headMs, id, reason } = entry;
+    line.add(this.#openingAt(level, ts));
+    line.addFrom(entry.text.complete(fields));
+    if (entry.status !== this.#status) {
+      this.#status = entry.status;
+      this.#statusText = Buffer.from(`,"status":${entry.status},"duration":"`);
+    }
+    line.add(this.#statusText);
+    const micros = microsOf(entry.durationMs);
+    addDuration(line, micros);
+    line.add(DURATION_MS);
+    addFixed(line, micros, 3);
+    if (headMs >= 0) {
+      line.add(HEAD_MS);
+      addFixed(line, microsOf(headMs), 3);
+    }
+    line.add(BYTES_IN);
+    line.addDecimal(entry.bytesIn);
+    line.add(BYTES_OUT);
+    line.addDecimal(entry.bytesOut);
+    line.add(TRIES);
+    line.addDecimal(entry.tries);
+    if (id.length > 0) {
+      line.add(REQUEST_ID);
+      line.addRange(id.bytes, 0, id.length);
+      line.add(QUOTE);
+    }
+    if (this.#namesEndpoint && entry.endpointId !== "") line.add(this.#endpointOf(entry.endpointId));
+    line.add(entry.servedBy.json);
+    line.add(this.#closing);
+    if (reason !== undefined) line.addLatin1(`,"reason":"${reason.code}"`);
+    line.add(END);
+  }
+
+  /** Many requests end in the same millisecond. */
+  #openingAt(level: LogLevel, ts: string): Uint8Array {
+    if (ts !== this.#openingTs || level !== this.#openingLevel) {
+      this.#opening = Buffer.from(`{"level":"${level}","ts":"${ts}${this.#middle}`);
+      this.#openingTs = ts;
+      this.#openingLevel = level;
+    }
+    return this.#opening;
+  }
+
+  #endpointOf(endpointId: string): Uint8Array {
+    if (endpointId !== this.#endpointId) {
+      this.#endpointId = endpointId;
+      this.#endpointText = Buffer.from(`,"endpoint-id":${quoted(endpointId)}`);
+    }
+    return this.#endpointText;
+  }
+}
+
+const DURATION_MS = Buffer.from(`"},"duration-ms":`);
+const HEAD_MS = Buffer.from(`,"head-ms":`);
+const BYTES_IN = Buffer.from(`,"bytes-in":`);
+const BYTES_OUT = Buffer.from(`,"bytes-out":`);
+const TRIES = Buffer.from(`,"tries":`);
+const REQUEST_ID = Buffer.from(`,"request-id":"`);
+const QUOTE = Buffer.from(`"`);
+const END = Buffer.from("}\n");
+
+const POINT = Buffer.from(".");
+const SECONDS = Buffer.from("s");
+const MILLISECONDS = Buffer.from("ms");
+const MICROSECONDS = Buffer.from("µs");
+
+function quoted(text: string): string {
+  return visibleJson(JSON.stringify(text));
+}
+
+function microsOf(ms: number): number {
+  return Math.max(0, Math.round(ms * 1_000));
+}
+
+/** A duration to the microsecond, as Go prints it. */
+export function goDuration(ms: number): string {
+  const text = new ByteText(16);
+  addDuration(text, microsOf(ms));
+  return text.bytes.toString("utf8", 0, text.length);
+}
+
+function addDuration(line: ByteText, micros: number): void {
+  if (micros >= 60_000_000) {
+    line.addLatin1(formatDuration(micros / 1_000));
+  } else if (micros < 1_000) {
+    line.addDecimal(micros);
+    line.add(micros === 0 ? SECONDS : MICROSECONDS);
+  } else if (micros < 1_000_000) {
+    addFixed(line, micros, 3);
+    line.add(MILLISECONDS);
+  } else {
+    addFixed(line, micros, 6);
+    line.add(SECONDS);
+  }
+}
+
+/** Adds `value / 10 ** places` without zeros at its end. */
+function addFixed(line: ByteText, value: number, places: number): void {
+  const scale = places === 3 ? 1_000 : 1_000_000;
+  const whole = Math.floor(value / scale);
+  line.addDecimal(whole);
+  let fraction = value - whole * scale;
+  if (fraction === 0) return;
+  let width = places;
+  while (fraction % 10 === 0) {
+    fraction /= 10;
+    width--;
+  }
+  line.add(POINT);
+  line.addDecimal(fraction, width);
+}

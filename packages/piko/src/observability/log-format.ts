@@ -1,0 +1,44 @@
+// How a log line looks that isn't made for every request: a JSON object, logfmt, or short lines for people.
+
+import { visibleJson } from "../base/visible-text.js";
+import type { LogLevel } from "../config/log.js";
+import { prettyFields, prettyHead } from "./pretty.js";
+
+/** How lines look. */
+export type LineFormat = "json" | "logfmt" | "pretty";
+
+/** What a line says. */
+export interface LogLine {
+  readonly level: LogLevel;
+  readonly ts: string;
+  readonly subsystem: string;
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** A line with its line feed. `colour`: for people only. */
+export function formatLine(format: LineFormat, line: LogLine, colour: boolean): string {
+  const { fields, level, message, subsystem, ts } = line;
+  switch (format) {
+    case "json":
+      return `${visibleJson(JSON.stringify({ level, ts, subsystem, msg: message, ...fields }))}\n`;
+    case "logfmt":
+      return `${logfmt({ level, ts, subsystem, msg: message, ...fields })}\n`;
+    case "pretty":
+      return `${prettyHead(ts, level, subsystem, message, colour)}${prettyFields(fields, colour)}\n`;
+  }
+}
+
+/** `key=value key="a value"`; what has no value is left out. */
+export function logfmt(fields: Readonly<Record<string, unknown>>): string {
+  const parts: string[] = [];
+  for (const [key, value] of Object.entries(fields)) {
+    if (value !== undefined) parts.push(`${key}=${logfmtValue(value)}`);
+  }
+  return parts.join(" ");
+}
+
+function logfmtValue(value: unknown): string {
+  const text = typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
+  return /^[!#-<>-~]+$/.test(text) ? text : visibleJson(JSON.stringify(text));
+}

@@ -1,0 +1,8 @@
+// How logs and pages tell listeners apart: whoever knew the name itself could take the place of its tunnel.
+
+import { createHash } from "node:crypto";
+
+/** A short hash of the name that an agent gives to its listener: the same on every node. */
+export function hashInstance(instance: string): string {
+  return createHash("sha256").update(instance).digest("hex").slice(0, 12);
+}
