@@ -78,6 +78,7 @@ export class ExchangeRig {
         return this.#head;
       },
       noMemory: NO_MEMORY,
+      hearsReasons: true,
       fieldsOf: ({ status }) => (status === 503 ? "Retry-After: 1\r\n" : ""),
       onRefused: ({ message }) => void this.refusals.push(message),
       onFailed: (why, detail) => void this.failures.push(`${why.code}: ${detail}`),

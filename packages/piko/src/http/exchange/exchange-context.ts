@@ -18,6 +18,8 @@ export interface ExchangeContext {
   readonly readHead: HeadReader;
   /** The limit that ends uploads when memory is short. */
   readonly noMemory: HttpError;
+  /** Upstreams are programs of ours, which say in `x-piko-reason` why they have failed; a service isn't. */
+  readonly hearsReasons: boolean;
   /** Further field lines of a refusal's response. */
   fieldsOf(refusal: HttpError): string;
   /** A limit has refused a request. */

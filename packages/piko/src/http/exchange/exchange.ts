@@ -277,7 +277,8 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#replay.forget();
     this.#phase = RESPONDING;
     this.#status = head.status;
-    if (head.reasonField >= 0) this.record.reason = reasonOf(valueAt(head, head.reasonField));
+    if (head.reasonField >= 0 && this.#context.hearsReasons)
+      this.record.reason = reasonOf(valueAt(head, head.reasonField));
     this.record.response(head);
     this.client.respond(head, last);
     if (last) this.#complete(undefined);

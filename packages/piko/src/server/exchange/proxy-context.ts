@@ -78,6 +78,7 @@ export class ProxyContext implements ExchangeContext {
   readonly timeoutMs: number;
   readonly maxReplayBytes: number;
   readonly noMemory: HttpError = NO_MEMORY;
+  readonly hearsReasons = true;
   readonly cluster: Pick<Cluster, "has" | "hopSecret" | "table"> | undefined;
   readonly hops: Hops | undefined;
   /** The node is stopping: responses say `Connection: close`. */
