@@ -122,7 +122,8 @@ export async function measureFloods({ bench, options }, say) {
         `${milliseconds(median(turnUs))} | ` +
         `${rate("sentBytes")} | ${rate("receivedBytes")} | ${ended} |`,
     );
-    const lastWords = sent[0]?.lastWords ?? "";
+    // What can be read of it: HTTP/2 says why in the last frame.
+    const lastWords = (sent[0]?.lastWords ?? "").split(/[^ -~\r\n]/).at(-1) ?? "";
     if (ended > 0) say(`${name}: ended by the server: ${JSON.stringify(lastWords)}`);
   }
   lines.push("", `p99 of others beside each flood at most ${MOST_MS} ms: ${met ? "met" : "MISSED"}`);
