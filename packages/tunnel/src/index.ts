@@ -11,6 +11,7 @@ export { faults } from "./faults.js";
 export { ByteSocket } from "./socket/byte-socket.js";
 export type { SocketHandler } from "./socket/socket-handler.js";
 export type { ConnectOptions } from "./socket/connect-options.js";
+export { TLS_CIPHERS } from "./socket/tls-ciphers.js";
 export { Outbox, type Seal } from "./socket/outbox.js";
 export { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket/socket-state.js";
 export { giveSlab, SLAB_BYTES, takeSlab } from "./socket/slab-pool.js";

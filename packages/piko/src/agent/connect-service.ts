@@ -2,12 +2,12 @@
 // read anew for each connection, because they are renewed under way.
 
 import { isIP } from "node:net";
-import { type ConnectionOptions, createSecureContext, TLSSocket } from "node:tls";
+import { type ConnectionOptions, TLSSocket } from "node:tls";
 import { ByteSocket, type ConnectOptions, type SocketHandler } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 import { type Reason, REASONS } from "../http/reasons.js";
 import type { ServiceAddress } from "../base/service-address.js";
-import { type TlsFiles, TlsFileSource } from "../net/tls-files.js";
+import { TlsFileSource } from "../net/tls-files.js";
 
 /** What a connector needs to know of its service. */
 export interface ServiceConnectorOptions {
@@ -81,20 +81,7 @@ function tlsOptions(
   protocols: readonly string[],
 ): () => ConnectionOptions {
   const source = new TlsFileSource(tls, "the service");
-  let read: TlsFiles | undefined;
-  let options: ConnectionOptions = {};
-  return () => {
-    const last = read;
-    read = source.read();
-    if (read === last) return options;
-    const { rejectUnauthorized, ...files } = read;
-    options = {
-      secureContext: createSecureContext(files),
-      rejectUnauthorized,
-      ALPNProtocols: [...protocols],
-      // RFC 6066 section 3: no server name that is an address.
-      ...(isIP(host) === 0 ? { servername: host } : {}),
-    };
-    return options;
-  };
+  // RFC 6066 section 3: no server name that is an address.
+  const name = isIP(host) === 0 ? { servername: host } : {};
+  return () => ({ ...source.context(), ALPNProtocols: [...protocols], ...name });
 }

@@ -216,7 +216,7 @@ function serverOptions({ connect }: AgentConfig): ServerOptions {
     token: tokenSource(connect),
     ...(tenantId === "" ? {} : { tenantId }),
     ...(proxyUrl === "" ? {} : { proxyUrl }),
-    ...(tls === undefined ? {} : { tls: () => tls.read() }),
+    ...(tls === undefined ? {} : { tls: () => tls.files() }),
   };
 }
 

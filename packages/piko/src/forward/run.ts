@@ -84,6 +84,6 @@ function serverOptions({ connect }: ForwardConfig): ForwardPortOptions["server"]
     timeoutMs,
     clock: systemClock,
     token,
-    ...(tls === undefined ? {} : { tls: () => tls.read() }),
+    ...(tls === undefined ? {} : { tls: () => tls.files() }),
   };
 }

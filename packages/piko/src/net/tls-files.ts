@@ -2,8 +2,9 @@
 // programs.
 
 import { readFileSync } from "node:fs";
-import { createSecureContext } from "node:tls";
+import { createSecureContext, type SecureContext } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
+import { TLS_CIPHERS } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 
 /** TLS settings with the names and contents that `node:tls` takes. */
@@ -14,12 +15,63 @@ export interface TlsFiles {
   readonly rejectUnauthorized: boolean;
 }
 
+/** The same, ready for `tls.connect`. */
+export interface TlsContext {
+  readonly secureContext: SecureContext;
+  readonly rejectUnauthorized: boolean;
+}
+
 /**
  * Reads the files; `peer` is for error texts.
  *
  * @throws Error that names the file, or says that the files don't go together.
  */
 export function readTlsFiles(tls: ClientTlsConfig, peer: string): TlsFiles {
+  const files = readContents(tls, peer);
+  createContext(files, tls, peer);
+  return files;
+}
+
+/** The files of a program that runs on while they are renewed: each connection has what they hold then. */
+export class TlsFileSource {
+  readonly #tls: ClientTlsConfig;
+  readonly #peer: string;
+  #files: TlsFiles;
+  #context: TlsContext;
+
+  /** Reads the files, as `readTlsFiles` does. */
+  constructor(tls: ClientTlsConfig, peer: string) {
+    this.#tls = tls;
+    this.#peer = peer;
+    this.#files = readContents(tls, peer);
+    this.#context = createContext(this.#files, tls, peer);
+  }
+
+  /** What the files hold now; while they can't be used, what they held before. The same object while nothing changes. */
+  files(): TlsFiles {
+    this.#look();
+    return this.#files;
+  }
+
+  /** The same as a context, which is made once for the same contents. */
+  context(): TlsContext {
+    this.#look();
+    return this.#context;
+  }
+
+  #look(): void {
+    try {
+      const files = readContents(this.#tls, this.#peer);
+      if (isDeepStrictEqual(files, this.#files)) return;
+      this.#context = createContext(files, this.#tls, this.#peer);
+      this.#files = files;
+    } catch {
+      // Half written, or being swapped.
+    }
+  }
+}
+
+function readContents(tls: ClientTlsConfig, peer: string): TlsFiles {
   const read = (path: string): Buffer => {
     try {
       return readFileSync(path);
@@ -28,41 +80,21 @@ export function readTlsFiles(tls: ClientTlsConfig, peer: string): TlsFiles {
       throw new Error(`tls of ${peer}: can't read ${path} (${code})`, { cause: error });
     }
   };
-  const files = {
+  return {
     ...(tls.rootCas === "" ? {} : { ca: read(tls.rootCas) }),
     ...(tls.cert === "" ? {} : { cert: read(tls.cert) }),
     ...(tls.key === "" ? {} : { key: read(tls.key) }),
+    rejectUnauthorized: !tls.insecureSkipVerify,
   };
+}
+
+/** @throws Error if they don't go together. */
+function createContext(files: TlsFiles, tls: ClientTlsConfig, peer: string): TlsContext {
+  const { rejectUnauthorized, ...contents } = files;
   try {
-    createSecureContext(files);
+    return { secureContext: createSecureContext({ ...contents, ciphers: TLS_CIPHERS }), rejectUnauthorized };
   } catch (error) {
     const paths = [tls.rootCas, tls.cert, tls.key].filter((path) => path !== "").join(", ");
     throw new Error(`tls of ${peer}: can't use ${paths}`, { cause: error });
-  }
-  return { ...files, rejectUnauthorized: !tls.insecureSkipVerify };
-}
-
-/** The files of a program that runs on while they are renewed: each connection has what they hold then. */
-export class TlsFileSource {
-  readonly #tls: ClientTlsConfig;
-  readonly #peer: string;
-  #last: TlsFiles;
-
-  /** Reads the files, as `readTlsFiles` does. */
-  constructor(tls: ClientTlsConfig, peer: string) {
-    this.#tls = tls;
-    this.#peer = peer;
-    this.#last = readTlsFiles(tls, peer);
-  }
-
-  /** What the files hold now; while they can't be used, what they held before. The same object while nothing changes. */
-  read(): TlsFiles {
-    try {
-      const files = readTlsFiles(this.#tls, this.#peer);
-      if (!isDeepStrictEqual(files, this.#last)) this.#last = files;
-    } catch {
-      // Half written, or being swapped.
-    }
-    return this.#last;
   }
 }

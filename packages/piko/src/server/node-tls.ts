@@ -129,6 +129,6 @@ function dialer(port: string, tls: ServerTlsConfig): DialTls {
     if (!takes && !insists) return undefined;
     const name = serverName === "" ? host : serverName;
     // An address is no server name (RFC 6066 section 3), but is verified all the same.
-    return { ...source.read(), ...(isIP(name) === 0 ? { servername: name } : {}) };
+    return { ...source.context(), ...(isIP(name) === 0 ? { servername: name } : {}) };
   };
 }

@@ -14,6 +14,7 @@ import { type Reader, readTurns } from "./read-turns.js";
 import { adoptSocket, type OnRead, SHARED } from "./shared-reads.js";
 import type { SocketHandler } from "./socket-handler.js";
 import { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket-state.js";
+import { TLS_CIPHERS } from "./tls-ciphers.js";
 import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
 import { hadEnded, holdWriteErrors, isRefusal } from "./write-errors.js";
 
@@ -117,7 +118,7 @@ export class ByteSocket implements Reader, PausedSocket {
     onOpen: () => void,
   ): ByteSocket {
     return new ByteSocket(handler, "long", over.#clock, () => {
-      const socket = connectTls({ ...tls, socket: over.socket });
+      const socket = connectTls({ ciphers: TLS_CIPHERS, ...tls, socket: over.socket });
       socket.allowHalfOpen = true;
       socket.once("secureConnect", onOpen);
       return { socket, shared: false };
@@ -245,7 +246,7 @@ export class ByteSocket implements Reader, PausedSocket {
     const openAttempt = (address: string): Socket => {
       const all = { ...placeOf(address, port), ...(SHARED ? { onread: this.#onRead() } : {}) };
       if (tls === undefined) return connectTcp(all as TcpNetConnectOpts);
-      return connectTls({ ...tls, ...all } as ConnectionOptions);
+      return connectTls({ ciphers: TLS_CIPHERS, ...tls, ...all } as ConnectionOptions);
     };
     const giveUp = dial(options, openAttempt, (error, socket) => {
       if (socket === undefined) {
