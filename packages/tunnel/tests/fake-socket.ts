@@ -8,6 +8,7 @@ const HIGH_WATER_MARK_BYTES = 16 * 1024;
 export class FakeSocket {
   writable = true;
   writableLength = 0;
+  readonly writableHighWaterMark = HIGH_WATER_MARK_BYTES;
   /** What the kernel took, one entry per write. */
   readonly taken: Buffer[] = [];
   /** The kernel's buffer is full: writes wait. */

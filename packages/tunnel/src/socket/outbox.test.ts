@@ -169,7 +169,7 @@ describe("Outbox", () => {
     expect([...memory].reduce((sum, { byteLength }) => sum + byteLength, 0)).toBeLessThan(4 * SLAB_BYTES);
   });
 
-  it("copies for TLS, which reads the bytes later", () => {
+  it("copies a little for TLS, which reads the bytes later", () => {
     const { socket, out } = setup(false);
     socket.stalled = true;
     text(out, "secret");
@@ -182,6 +182,38 @@ describe("Outbox", () => {
     giveSlab(reused);
     socket.drain();
     expect(socket.takeAll().toString()).toBe("secret");
+  });
+
+  it("takes TLS for congested when it has more than a turn brings, which it tells a turn later", () => {
+    const { socket, out } = setup(false);
+    socket.stalled = true;
+    const bytes = Buffer.alloc(SLAB_BYTES);
+    out.write(bytes, 0, bytes.length);
+    expect(socket.waiting).toHaveLength(1);
+    expect(out.congested).toBe(false);
+    text(out, "more");
+    out.flush();
+    expect(out.congested).toBe(true);
+    socket.drain();
+    out.onDrain();
+    expect(out.congested).toBe(false);
+    expect(socket.takeAll()).toHaveLength(SLAB_BYTES + 4);
+  });
+
+  it("lends TLS what is much, until the drain", () => {
+    const { socket, out } = setup(false);
+    socket.stalled = true;
+    text(out, "x".repeat(50_000));
+    const slab = out.slab as Buffer;
+    out.flush();
+    expect(socket.waiting[0]?.memory.buffer).toBe(slab.buffer);
+    const other = takeSlab(slab.length);
+    expect(other === slab).toBe(false);
+    socket.drain();
+    out.onDrain();
+    expect(takeSlab(slab.length) === slab).toBe(true);
+    giveSlab(slab);
+    giveSlab(other);
   });
 
   it("seals what comes after setSeal, one frame a slab, in place", () => {

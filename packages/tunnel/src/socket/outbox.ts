@@ -11,13 +11,13 @@ export type Seal = (slab: Buffer, start: number, end: number) => number;
 export class Outbox implements Flushable, Postponed {
   /** Where `take` and `reserve` have their bytes; valid until the next call of anything here. */
   slab: Buffer | undefined;
-  /** The socket's write buffer is above its high-water mark: hold what can be held until `drain`, which will come. */
+  /** The socket's write buffer is too full: hold what can be held until `drain`, which will come. */
   congested: boolean;
   /** How often collected bytes went to the socket. */
   flushes: number;
   /** Undefined: there is no connection yet, and what is flushed is held. */
   #socket: Socket | undefined;
-  /** Plain TCP hands bytes to the kernel within write(); TLS doesn't, so its slabs must be copied. */
+  /** Plain TCP hands bytes to the kernel within write(). TLS does so later: what is to be reused at once has to be copied. */
   #synchronous: boolean;
   readonly #held: Buffer[];
   #heldBytes: number;
@@ -174,14 +174,8 @@ export class Outbox implements Flushable, Postponed {
       giveSlab(slab);
       return;
     }
-    if (!this.#synchronous) {
-      if (!socket.write(Buffer.from(view))) this.congested = true;
-      giveSlab(slab);
-      return;
-    }
-    if (socket.writableLength > 0 && view.length <= slab.length * SPARE_SHARE) {
-      // It would wait, and hold a whole slab for its few bytes.
-      if (!socket.write(Buffer.from(view))) this.congested = true;
+    if (this.#isBetterCopied(socket, view.length, slab.length)) {
+      if (!socket.write(Buffer.from(view))) this.#onFull(socket);
       giveSlab(slab);
       return;
     }
@@ -189,7 +183,7 @@ export class Outbox implements Flushable, Postponed {
     // Empty right after write(): the kernel has all of it and the slab is free. Otherwise libuv still points into it.
     if (socket.writableLength === 0) giveSlab(slab);
     else if (!below) {
-      this.congested = true;
+      this.#onFull(socket);
       this.#lent.push(slab);
     }
   }
@@ -200,6 +194,21 @@ export class Outbox implements Flushable, Postponed {
     this.#held.length = 0;
     this.#heldBytes = 0;
     this.flush();
+  }
+
+  /**
+   * The socket is above its high-water mark. With plain TCP the kernel has no room then. TLS says so after each write of some
+   * size, until the next turn: what it had before this write is to be held against it.
+   */
+  #onFull(socket: Socket): void {
+    if (this.#synchronous || socket.writableLength > MOST_ENCRYPTED_BYTES) this.congested = true;
+  }
+
+  /** Bytes that wait would hold a whole slab, be they few; and only a write that congests is told of, by its drain. */
+  #isBetterCopied(socket: Socket, count: number, slabBytes: number): boolean {
+    if (!this.#synchronous && count < socket.writableHighWaterMark) return true;
+    const waits = !this.#synchronous || socket.writableLength > 0;
+    return waits && count <= slabBytes * SPARE_SHARE;
   }
 
   /** A slab that has what is collected, and room up to the offset `end`; it leaves at the end of this turn. */
@@ -234,5 +243,7 @@ const MOST_HELD_BYTES = 16 * 1024;
 const SMALL_COPY_BYTES = 24;
 /** More bytes than that don't wait for others. */
 const MOST_LATER_BYTES = 512;
-/** Behind other waiting bytes, what fills no more of its slab than this is copied out of it. */
+/** What TLS may have without being congested: what a turn brings, whose end it tells in the next one. */
+const MOST_ENCRYPTED_BYTES = SLAB_BYTES;
+/** What waits and fills no more of its slab than this is copied out of it. */
 const SPARE_SHARE = 1 / 4;
