@@ -21,24 +21,45 @@ const T_95 = 2.145;
  * @returns {Promise<Comparison>}
  */
 export async function compareByTurns(rounds, first, second, onRound) {
-  /** @type {number[][]} */
-  const costs = [[], []];
-  /** @type {number[]} */
-  const ratios = [];
+  const [one, other] = await takeTurns(rounds, first, second, onRound);
+  return compare(one, other);
+}
+
+/**
+ * What both gave in each of the rounds.
+ * @template T
+ * @param {number} rounds
+ * @param {() => Promise<T>} first
+ * @param {() => Promise<T>} second
+ * @param {(round: number, first: T, second: T) => void} onRound
+ * @returns {Promise<[T[], T[]]>}
+ */
+export async function takeTurns(rounds, first, second, onRound) {
+  /** @type {[T[], T[]]} */
+  const samples = [[], []];
   for (let round = 0; round < rounds; round++) {
-    const cost = [0, 0];
-    for (const index of round % 2 === 0 ? [0, 1] : [1, 0])
-      cost[index] = await (index === 0 ? first : second)();
-    const [one = 1, other = 1] = cost;
-    costs[0]?.push(one);
-    costs[1]?.push(other);
-    ratios.push(other / one);
+    const firstEarly = round % 2 === 0;
+    const early = await (firstEarly ? first : second)();
+    const late = await (firstEarly ? second : first)();
+    const [one, other] = firstEarly ? [early, late] : [late, early];
+    samples[0].push(one);
+    samples[1].push(other);
     onRound(round + 1, one, other);
   }
+  return samples;
+}
+
+/**
+ * @param {readonly number[]} one costs of the first one, round by round
+ * @param {readonly number[]} other
+ * @returns {Comparison}
+ */
+export function compare(one, other) {
+  const ratios = one.map((cost, round) => (other[round] ?? 0) / cost);
   const ratio = average(ratios);
   const spread = Math.sqrt(average(ratios.map((each) => (each - ratio) ** 2)));
-  const half = rounds < 2 ? Number.POSITIVE_INFINITY : (T_95 * spread) / Math.sqrt(rounds - 1);
-  return { first: average(costs[0] ?? []), second: average(costs[1] ?? []), ratio, half };
+  const half = ratios.length < 2 ? Number.POSITIVE_INFINITY : (T_95 * spread) / Math.sqrt(ratios.length - 1);
+  return { first: average(one), second: average(other), ratio, half };
 }
 
 /** @param {readonly number[]} values */

@@ -100,9 +100,10 @@ export async function runEcho(bench, origin, echoCase, seconds) {
  * @param {string} origin
  * @param {import("./cases.mjs").BulkCase} bulkCase
  * @param {string} uploadFile what is sent
+ * @param {readonly string[]} [flags] of curl
  * @returns {Promise<number>} how long it took, in microseconds
  */
-export async function runCurl(bench, origin, bulkCase, uploadFile) {
+export async function runCurl(bench, origin, bulkCase, uploadFile, flags = []) {
   const output = await bench.run({
     name: "curl",
     command: requireProgram("curl"),
@@ -120,6 +121,7 @@ export async function runCurl(bench, origin, bulkCase, uploadFile) {
       `Host: ${HOST}`,
       "--write-out",
       `%{http_code} ${bulkCase.kind === "upload" ? "%{size_upload}" : "%{size_download}"} %{time_total}`,
+      ...flags,
       origin + bulkCase.path,
     ],
     core: LOAD_CORE,

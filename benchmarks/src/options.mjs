@@ -25,6 +25,7 @@ export const HELP = `npm run bench -- [options]
                       --case takes a part of a flood's name
   --tokens            what a token that is known costs the server, instead of a comparison (default 15 rounds)
   --tls               what a tunnel over TLS costs, against a plain one, instead of a comparison (default 15 rounds)
+  --go-peer FILE      with --tls: the peer of tests/interop, built, to compare a download with
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
   --profile-dir DIR   keep the .cpuprofile files in DIR
   --help
@@ -50,6 +51,7 @@ export const HELP = `npm run bench -- [options]
  * @property {boolean} floods
  * @property {boolean} tokens
  * @property {boolean} tls
+ * @property {string | undefined} goPeerFile
  * @property {boolean} profile
  * @property {string | undefined} profileDirectory
  */
@@ -81,6 +83,7 @@ export function parseOptions(args) {
       floods: { type: "boolean", default: false },
       tokens: { type: "boolean", default: false },
       tls: { type: "boolean", default: false },
+      "go-peer": { type: "string" },
       profile: { type: "boolean", default: false },
       "profile-dir": { type: "string" },
     },
@@ -106,6 +109,7 @@ export function parseOptions(args) {
     floods: values.floods,
     tokens: values.tokens,
     tls: values.tls,
+    goPeerFile: values["go-peer"],
     profile: values.profile,
     profileDirectory: values["profile-dir"],
   };

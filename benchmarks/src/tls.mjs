@@ -1,17 +1,32 @@
 // `npm run bench -- --tls`: what a tunnel over TLS costs a server and its agent, against a plain one: small requests, and bulk.
-// Two of each, windows by turns, user time of both programs.
+// Two of each, windows by turns, CPU time of both programs; and what Node itself takes for the same bytes.
 // @ts-check
 
 import { CertificateWorkshop } from "@piko/testkit";
 import { startBackend } from "./backend.mjs";
-import { compareByTurns } from "./by-turns.mjs";
+import { compare, takeTurns } from "./by-turns.mjs";
 import { selectCases } from "./cases.mjs";
-import { readProcessUserUs } from "./cpu.mjs";
-import { runWrk } from "./load.mjs";
+import { readProcessCpuUs, readProcessUserUs } from "./cpu.mjs";
+import { runCurl, runWrk } from "./load.mjs";
+import { startGoPeer } from "./subjects/go-peer.mjs";
 import { startAgent, startServer } from "./subjects/piko.mjs";
+import { startBareExchange } from "./tls-floor.mjs";
 
-/** Most that TLS may make of a small request's user time. */
+const MIB = 1024 * 1024;
+/** Most that TLS may make of a small request's CPU time. */
 const MOST = 1.3;
+
+/**
+ * What a window of load has cost, per request.
+ * @typedef {object} Cost
+ * @property {number} cpuUs
+ * @property {number} userUs of it, outside of the kernel
+ *
+ * Something that can be loaded.
+ * @typedef {object} Loaded
+ * @property {readonly number[]} pids
+ * @property {(seconds: number) => Promise<number>} run resolves to the number of requests
+ */
 
 /**
  * @param {Omit<import("./subjects/subject.mjs").SubjectContext, "backendPort">} context
@@ -27,30 +42,82 @@ export async function measureTls({ bench, options }, say) {
     const plain = await start([], "http", []);
     const files = ["--upstream.tls.cert", cert, "--upstream.tls.key", key];
     const secure = await start(files, "https", ["--connect.tls.root-cas", ca.cert]);
-    const cases = selectCases(["small", "medium", "large"]);
     const lines = [
-      `${options.rounds} rounds of ${options.seconds} s by turns, user time of server and agent per request, plain and over TLS:`,
+      `${options.rounds} rounds of ${options.seconds} s by turns, CPU time per request, plain and over TLS (user time of it):`,
       "",
     ];
     let met = true;
-    for (const each of cases) {
+    for (const each of selectCases(["small", "medium", "large"])) {
       if (each.kind !== "load") continue;
-      for (const pair of [plain, secure]) await userUs(pair, each, Math.ceil(options.warmupSeconds));
-      const { first, half, ratio, second } = await compareByTurns(
-        options.rounds,
-        () => userUs(plain, each, options.seconds),
-        () => userUs(secure, each, options.seconds),
-        (round, one, other) =>
-          say(`${each.title}, round ${round}: ${one.toFixed(1)} us, over TLS ${other.toFixed(1)} us`),
-      );
-      if (each.name === "small") met = ratio - half <= MOST;
+      const through = (/** @type {Awaited<ReturnType<typeof start>>} */ { pids, proxy }) => ({
+        pids,
+        run: async (/** @type {number} */ seconds) =>
+          (await runWrk(bench, `http://${proxy}`, each, seconds)).requests,
+      });
+      const tunnel = await byTurns(`${each.title}, tunnel`, through(plain), through(secure));
+      if (each.name === "small") met = tunnel.cpu.ratio - tunnel.cpu.half <= MOST;
       const judged = each.name === "small" ? `, ${met ? "within" : "above"} ${MOST}` : "";
-      const costs = `${first.toFixed(1)} us, over TLS ${second.toFixed(1)} us`;
-      lines.push(`- ${each.title}: ${costs}, ratio ${ratio.toFixed(2)} ± ${half.toFixed(2)} (95 %)${judged}`);
+      lines.push(`- ${each.title}: ${tell(tunnel)}${judged}`);
+      const bare = await startBareExchange(bench, each);
+      const bareSecure = await startBareExchange(bench, each, { cert, key, ca: ca.cert });
+      lines.push(`  - bare: ${tell(await byTurns(`${each.title}, bare`, bare, bareSecure))}`);
+      await bare.stop();
+      await bareSecure.stop();
+    }
+    if (options.goPeerFile !== undefined) {
+      lines.push(await besideGo(options.goPeerFile, { cert, key, ca: ca.cert }));
     }
     return { report: `${lines.join("\n")}\n`, met };
   } finally {
     workshop[Symbol.dispose]();
+  }
+
+  /**
+   * One download by TLS through both, beside that through a Go server and a Go agent.
+   * @param {string} file
+   * @param {{ cert: string, key: string, ca: string }} tls
+   */
+  async function besideGo(file, { ca, cert, key }) {
+    const flags = ["proxy", "upstream"].flatMap((port) => [
+      ...[`--${port}.tls.cert`, cert, `--${port}.tls.key`, key],
+    ]);
+    const ours = await start(flags, "https", ["--connect.tls.root-cas", ca]);
+    const go = await startGoPeer(bench, file, backendPort, { ca, cert, key });
+    const [bulk] = selectCases(["bulk"]);
+    if (bulk?.kind !== "bulk") throw new Error("no case of one download");
+    let downloadUs = 0;
+    const load = (/** @type {{ proxy: string, pids: number[] }} */ { pids, proxy }) => ({
+      pids,
+      run: async () => {
+        downloadUs = await runCurl(bench, `https://${proxy}`, bulk, "", ["--cacert", ca, "--http1.1"]);
+        return bulk.bodyBytes / MIB;
+      },
+    });
+    const speed = async (/** @type {Loaded} */ loaded) => {
+      const { cpuUs } = await cost(loaded, 0);
+      return { cpuUs, speed: bulk.bodyBytes / downloadUs };
+    };
+    for (const each of [ours, go]) await speed(load(each));
+    const [first, second] = await takeTurns(
+      options.rounds,
+      () => speed(load(go)),
+      () => speed(load(ours)),
+      (round, one, other) =>
+        say(
+          `${bulk.title}, round ${round}: ${one.speed.toFixed(0)} MB/s through Go, ${other.speed.toFixed(0)}`,
+        ),
+    );
+    const of = (/** @type {"cpuUs" | "speed"} */ what) =>
+      compare(
+        first.map((each) => each[what]),
+        second.map((each) => each[what]),
+      );
+    const [fast, cpu] = [of("speed"), of("cpuUs")];
+    return (
+      `- ${bulk.title}, TLS on both ports: ${fast.second.toFixed(0)} MB/s, through Go ${fast.first.toFixed(0)}, ` +
+      `ratio ${fast.ratio.toFixed(2)} ± ${fast.half.toFixed(2)} (95 %); CPU a MiB ${(cpu.second / 1_000).toFixed(2)} ms, ` +
+      `through Go ${(cpu.first / 1_000).toFixed(2)}, ratio ${cpu.ratio.toFixed(2)} ± ${cpu.half.toFixed(2)}`
+    );
   }
 
   /**
@@ -65,14 +132,48 @@ export async function measureTls({ bench, options }, say) {
   }
 
   /**
-   * @param {Awaited<ReturnType<typeof start>>} pair
-   * @param {import("./cases.mjs").LoadCase} loadCase
-   * @param {number} seconds
+   * @param {string} title
+   * @param {Loaded} one
+   * @param {Loaded} other
    */
-  async function userUs({ pids, proxy }, loadCase, seconds) {
-    const used = () => pids.reduce((sum, pid) => sum + readProcessUserUs(pid), 0);
-    const before = used();
-    const { requests } = await runWrk(bench, `http://${proxy}`, loadCase, seconds);
-    return (used() - before) / requests;
+  async function byTurns(title, one, other) {
+    for (const each of [one, other]) await cost(each, Math.ceil(options.warmupSeconds));
+    const [first, second] = await takeTurns(
+      options.rounds,
+      () => cost(one, options.seconds),
+      () => cost(other, options.seconds),
+      (round, plainCost, secureCost) =>
+        say(
+          `${title}, round ${round}: ${plainCost.cpuUs.toFixed(1)} us, over TLS ${secureCost.cpuUs.toFixed(1)} us`,
+        ),
+    );
+    const of = (/** @type {keyof Cost} */ what) =>
+      compare(
+        first.map((each) => each[what]),
+        second.map((each) => each[what]),
+      );
+    return { cpu: of("cpuUs"), user: of("userUs") };
   }
+}
+
+/**
+ * @param {Loaded} loaded
+ * @param {number} seconds
+ * @returns {Promise<Cost>}
+ */
+async function cost({ pids, run }, seconds) {
+  const used = (/** @type {(pid: number) => number} */ read) => pids.reduce((sum, pid) => sum + read(pid), 0);
+  const [cpu, user] = [used(readProcessCpuUs), used(readProcessUserUs)];
+  const requests = await run(seconds);
+  return {
+    cpuUs: (used(readProcessCpuUs) - cpu) / requests,
+    userUs: (used(readProcessUserUs) - user) / requests,
+  };
+}
+
+/** @param {Record<"cpu" | "user", import("./by-turns.mjs").Comparison>} comparison */
+function tell({ cpu, user }) {
+  const us = (/** @type {"first" | "second"} */ which) =>
+    `${cpu[which].toFixed(1)} us (${user[which].toFixed(1)})`;
+  return `${us("first")}, over TLS ${us("second")}, ratio ${cpu.ratio.toFixed(2)} ± ${cpu.half.toFixed(2)} (95 %)`;
 }
