@@ -7,6 +7,8 @@ export default defineConfig({
     include: [
       "tests/auth/rotation.test.ts",
       "tests/cluster/gossip-keys.test.ts",
+      "tests/cluster/homes.test.ts",
+      "tests/cluster/homes-behind-haproxy.test.ts",
       "tests/cluster/node-loss.test.ts",
       "tests/cluster/partition.test.ts",
       "tests/cluster/rolling-restart.test.ts",
