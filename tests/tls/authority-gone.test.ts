@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import type { KeyPair } from "@piko/testkit";
 import { beforeEach, describe, expect, it } from "vitest";
+import { WebSocket } from "ws";
 import { untilEndpoints } from "../harness/cluster.js";
 import { eventually, within } from "../harness/deadline.js";
 import { haveGo, startGoAgent } from "../harness/go-peer.js";
@@ -20,8 +21,10 @@ import {
   type TlsSide,
 } from "../harness/mutual-tls.js";
 import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
+import { startEchoService } from "../harness/raw-service.js";
 import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
+import { startTrafficService } from "../harness/traffic-service.js";
 
 const scene = perTest();
 const GONE = "upstream certificate no longer counts";
@@ -89,6 +92,37 @@ class Echo {
   /** How it ends: `whole` or `cut`. */
   end(): Promise<string> {
     return eventually(() => this.#end, "an end");
+  }
+}
+
+/** A WebSocket of a client with a certificate, whose messages come back. */
+class Echoes {
+  readonly #socket: WebSocket;
+  readonly #opened: Promise<string>;
+
+  constructor(url: string, side: TlsSide) {
+    this.#socket = new WebSocket(url, { headers: { "x-piko-endpoint": "web" }, ...tlsOptions(side) });
+    scene.defer(() => this.#socket.terminate());
+    this.#opened = new Promise((resolve) => {
+      this.#socket.once("open", () => resolve(""));
+      this.#socket.on("error", (error) => resolve(String(error)));
+    });
+  }
+
+  /** Why it wasn't opened. */
+  failure(): Promise<string> {
+    return within(this.#opened, "an answer");
+  }
+
+  /** Sends a message, and waits until it is back. */
+  async pass(text: string): Promise<void> {
+    expect(await this.failure()).toBe("");
+    const back = new Promise<string>((resolve, reject) => {
+      this.#socket.once("message", (bytes: Buffer) => resolve(bytes.toString("latin1")));
+      this.#socket.once("close", (code) => reject(new Error(`closed with ${code}`)));
+    });
+    this.#socket.send(Buffer.from(text));
+    expect(await within(back, `${text} back`)).toBe(text);
   }
 }
 
@@ -206,6 +240,20 @@ describe("a connection to the proxy port", () => {
     await eventually(() => busy.over.whole, "the whole response");
     expect(busy.text.value).toContain("id: 29");
     await eventually(() => busy.over.closed, "the end of the other one");
+  });
+
+  it("goes on as a WebSocket or TCP connection, which was let in as one request; nobody comes by another", async () => {
+    const server = await start(["proxy"]);
+    await startAgent(scene, server.upstream, "web", await startTrafficService(scene));
+    const { addr } = await startEchoService(scene);
+    await startAgent(scene, server.upstream, "bytes", addr, { mode: "tcp" });
+    const open = (path: string): Echoes => new Echoes(`wss://${server.proxy}${path}`, files);
+    const standing = [open("/ws"), open("/_piko/v1/tcp/bytes")];
+    for (const each of standing) await each.pass("before");
+    trust(stays);
+    await server.program.waitFor("certificates read again");
+    expect(await open("/ws").failure()).toMatch(/alert|ECONNRESET|EPIPE|hang up/);
+    for (const each of standing) await each.pass("after");
   });
 
   it("of another node ends too: it gets nothing to send on before it has another certificate", async () => {
