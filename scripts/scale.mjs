@@ -6,11 +6,13 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { explain, findBehind } from "./scale/report.mjs";
 import { startPiko } from "./soak/programs.mjs";
 
 const HELP = `usage: npm run scale -- [options]
   --nodes N       nodes, each a process (default 25)
-  --endpoints N   endpoints, each with a tunnel of its own (default 10000)
+  --endpoints N   endpoints, each with a listener of its own (default 10000)
+  --tunnels N     tunnels of each listener, to as many nodes (default 1)
   --churn N       listeners that are removed per second, and as many added (default 500)
   --seconds N     how long they are (default 20)
   --processes N   processes that hold the tunnels (default 4)
@@ -19,6 +21,7 @@ const { values } = parseArgs({
   options: {
     nodes: { type: "string", default: "25" },
     endpoints: { type: "string", default: "10000" },
+    tunnels: { type: "string", default: "1" },
     churn: { type: "string", default: "500" },
     seconds: { type: "string", default: "20" },
     processes: { type: "string", default: "4" },
@@ -30,9 +33,10 @@ if (values.help) {
   console.log(HELP);
   process.exit(0);
 }
-const [nodeCount, endpoints, churn, seconds, processes] = [
+const [nodeCount, endpoints, tunnels, churn, seconds, processes] = [
   values.nodes,
   values.endpoints,
+  values.tunnels,
   values.churn,
   values.seconds,
   values.processes,
@@ -102,7 +106,12 @@ async function startNode(/** @type {number} */ index, /** @type {string | undefi
   );
   const flags = [`--cluster.node-id=n${index}`, "--drain-delay=0s", ...encryption];
   if (join !== undefined) flags.push(`--cluster.join=${join}`);
-  const program = await startPiko(["server", ...ports, ...flags], "server started");
+  /** @type {Map<string, number>} */
+  const complaints = new Map();
+  const program = await startPiko(["server", ...ports, ...flags], "server started", (line) => {
+    const [, what] = /"level":"(?:warn|error)".*?"msg":"([^"]*)"/.exec(line) ?? [];
+    if (what !== undefined) complaints.set(what, (complaints.get(what) ?? 0) + 1);
+  });
   const { admin, upstream, gossip } = program.record("server started");
   return {
     id: `n${index}`,
@@ -110,35 +119,22 @@ async function startNode(/** @type {number} */ index, /** @type {string | undefi
     admin,
     url: `http://${upstream}`,
     gossip,
+    complaints,
     end: program.end,
   };
 }
 
-/** How far nodes are behind: versions of others that they don't have. */
-async function versionsBehind() {
-  const lists = await Promise.all(nodes.map(({ admin }) => readJson(`http://${admin}/status/gossip/nodes`)));
-  const own = new Map(
-    nodes.map(({ id }, i) => [id, lists[i].find((/** @type {any} */ each) => each.id === id).version]),
-  );
-  let behind = 0;
-  for (const list of lists) {
-    const known = new Map(list.map((/** @type {any} */ { id, version }) => [id, version]));
-    for (const [id, version] of own) if (known.get(id) !== version) behind++;
-  }
-  return behind;
-}
-
 /** Compares every table with what there is; the number of differences. */
-async function differences(/** @type {Map<string, number>} */ truth) {
-  /** @type {Set<string>[]} */
-  const expected = nodes.map(() => new Set());
-  for (const [endpoint, node] of truth) expected[node]?.add(endpoint);
+async function differences(/** @type {Map<string, readonly string[]>} */ truth) {
+  /** @type {Map<string, Set<string>>} */
+  const expected = new Map(nodes.map(({ id }) => [id, new Set()]));
+  for (const [endpoint, nodeIds] of truth) for (const id of nodeIds) expected.get(id)?.add(endpoint);
   let wrong = 0;
   for (const { admin } of nodes) {
-    for (const [i, { id }] of nodes.entries()) {
+    for (const { id } of nodes) {
       const { status, endpoints: listed } = await readJson(`http://${admin}/status/cluster/nodes/${id}`);
       const names = Object.keys(listed ?? {});
-      const right = expected[i] ?? new Set();
+      const right = expected.get(id) ?? new Set();
       if (status !== "active" || names.length !== right.size || names.some((name) => !right.has(name)))
         wrong++;
     }
@@ -170,15 +166,15 @@ const urls = nodes.map(({ url }) => url);
 const tellAll = (/** @type {string} */ what, /** @type {number} */ total) =>
   Promise.all(
     children.map((child, i) =>
-      tell(child, { what, prefix: `endpoint-${i}`, urls, count: Math.round(total / processes) }),
+      tell(child, { what, prefix: `endpoint-${i}`, urls, tunnels, count: Math.round(total / processes) }),
     ),
   );
 
 let failed = false;
 try {
-  while ((await versionsBehind()) > 0) await pause(100);
+  while ((await findBehind(nodes)).length > 0) await pause(100);
   console.log(
-    `${nodeCount} nodes, ${endpoints} endpoints, ${churn} listeners replaced per second for ${seconds} s${values.keys ? ", encrypted" : ""}`,
+    `${nodeCount} nodes, ${endpoints} endpoints with ${tunnels} tunnel${tunnels === 1 ? "" : "s"} each, ${churn} listeners replaced per second for ${seconds} s${values.keys ? ", encrypted" : ""}`,
   );
   console.log(`${"per node".padEnd(34)}    CPU %      max   RSS MB      max   kB/s`);
   await costs("idle, without endpoints", () => pause(5_000));
@@ -198,7 +194,7 @@ try {
   let rightMs = 0;
   do {
     const askedMs = Date.now();
-    if ((await versionsBehind()) === 0) rightMs = Math.max(1, askedMs - lastMs);
+    if ((await findBehind(nodes)).length === 0) rightMs = Math.max(1, askedMs - lastMs);
   } while (rightMs === 0 && Date.now() - lastMs < GIVE_UP_MS);
   const truth = new Map(stopped.flatMap((each) => each.endpoints));
   const wrong = await differences(truth);
@@ -207,6 +203,7 @@ try {
     `${truth.size} endpoints; tables right ${rightMs} ms after the last change, ${wrong} of ${nodeCount ** 2} wrong`,
   );
   failed = wrong > 0 || rightMs === 0 || rightMs > RIGHT_MS;
+  if (failed) await explain(nodes);
   await costs("idle, afterwards", () => pause(5_000));
 } finally {
   for (const child of children) child.kill("SIGKILL");

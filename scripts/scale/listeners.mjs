@@ -1,10 +1,17 @@
 // One of the processes that hold the tunnels of `npm run scale`: opens listeners by the SDK, replaces some of them all the
 // time, and knows which ones there are. Told what to do by messages of scale.mjs.
 
+import { once } from "node:events";
 import { listen } from "../../packages/client/dist/index.js";
+import { startBalancer } from "./balancer.mjs";
 
 const OPENING = 32;
-/** @type {{ id: string, node: number, listener: import("@piko/client").Listener }[]} */
+/** What it takes until a listener has all its tunnels: some tries of the balancer, on a machine that has other work. */
+const WHOLE_MS = 60_000;
+
+/** @typedef {{ prefix: string, urls: readonly string[], tunnels: number, count: number }} Task */
+
+/** @type {import("@piko/client").Listener[]} */
 const open = [];
 let opened = 0;
 /** @type {NodeJS.Timeout | undefined} */
@@ -13,58 +20,55 @@ let timer;
 const changing = new Set();
 let changes = 0;
 let lastChangeMs = 0;
+/** @type {Promise<string> | undefined} */
+let balancer;
 
-/**
- * @param {string} prefix
- * @param {readonly string[]} urls
- */
-async function openOne(prefix, urls) {
-  const number = opened++;
-  const node = number % urls.length;
-  const id = `${prefix}-${number}`;
-  const listener = await listen(id, { url: urls[node], tunnels: 1, connectTimeoutMs: 120_000 });
-  open.push({ id, node, listener });
+/** One tunnel goes to the nodes in turn; several find their nodes behind a balancer. */
+async function urlFor(/** @type {number} */ number, /** @type {Task} */ { tunnels, urls }) {
+  return tunnels === 1 ? urls[number % urls.length] : (balancer ??= startBalancer(urls));
 }
 
-/**
- * @param {string} prefix
- * @param {readonly string[]} urls
- * @param {number} count
- */
-async function openMany(prefix, urls, count) {
-  let left = count;
+/** Waits until a listener has all its tunnels. */
+async function whole(/** @type {import("@piko/client").Listener} */ listener) {
+  const signal = AbortSignal.timeout(WHOLE_MS);
+  while (listener.tunnels.open < listener.tunnels.wanted) await once(listener, "tunnels", { signal });
+}
+
+async function openOne(/** @type {Task} */ task) {
+  const number = opened++;
+  const { prefix, tunnels } = task;
+  const url = await urlFor(number, task);
+  const listener = await listen(`${prefix}-${number}`, { url, tunnels, connectTimeoutMs: 120_000 });
+  listener.on("tunnels", () => (lastChangeMs = Date.now()));
+  await whole(listener);
+  open.push(listener);
+}
+
+async function openMany(/** @type {Task} */ task) {
+  let left = task.count;
   const work = async () => {
-    while (left-- > 0) await openOne(prefix, urls);
+    while (left-- > 0) await openOne(task);
   };
   await Promise.all(Array.from({ length: OPENING }, work));
 }
 
-/**
- * Removes one listener and adds another.
- * @param {string} prefix
- * @param {readonly string[]} urls
- */
-async function replaceOne(prefix, urls) {
+/** Removes one listener and adds another. */
+async function replaceOne(/** @type {Task} */ task) {
   const [old] = open.splice(Math.floor(Math.random() * open.length), 1);
-  await Promise.all([old?.listener.close({ graceMs: 0 }), openOne(prefix, urls)]);
+  await Promise.all([old?.close({ graceMs: 0 }), openOne(task)]);
   changes++;
   lastChangeMs = Date.now();
 }
 
-/**
- * @param {string} prefix
- * @param {readonly string[]} urls
- * @param {number} perSecond
- */
-function churn(prefix, urls, perSecond) {
+function churn(/** @type {Task} */ task) {
   const startMs = performance.now();
   let begun = 0;
   timer = setInterval(() => {
     // Those that a late timer owes are made up for, but no more than can be under way at a time.
-    const due = ((performance.now() - startMs) / 1_000) * perSecond;
-    while (begun < due && changing.size < 2 * perSecond + 16) {
+    const due = ((performance.now() - startMs) / 1_000) * task.count;
+    while (begun < due && changing.size < 2 * task.count + 16) {
       begun++;
-      const change = replaceOne(prefix, urls).finally(() => changing.delete(change));
+      const change = replaceOne(task).finally(() => changing.delete(change));
       changing.add(change);
     }
   }, 10);
@@ -73,14 +77,16 @@ function churn(prefix, urls, perSecond) {
 async function stopChurn() {
   clearInterval(timer);
   await Promise.all(changing);
-  return { lastChangeMs, changes, endpoints: open.map(({ id, node }) => [id, node]) };
+  await Promise.all(open.map(whole));
+  const endpoints = open.map(({ endpointId, tunnels }) => [endpointId, tunnels.nodeIds]);
+  return { lastChangeMs, changes, endpoints };
 }
 
-async function obey(/** @type {any} */ { what, prefix, urls, count }) {
-  if (what === "open") await openMany(prefix, urls, count);
-  else if (what === "churn") churn(prefix, urls, count);
+async function obey(/** @type {Task & { what: string }} */ { what, ...task }) {
+  if (what === "open") await openMany(task);
+  else if (what === "churn") churn(task);
   process.send?.(what === "stop" ? await stopChurn() : {});
 }
 
-process.on("message", (message) => void obey(message));
+process.on("message", (message) => void obey(/** @type {any} */ (message)));
 process.on("disconnect", () => process.exit(0));

@@ -24,12 +24,13 @@ function track(child) {
 /** @typedef {{ pid: number | undefined, record: (message: string) => Record<string, string>, end: (signal?: NodeJS.Signals) => Promise<void> }} Running */
 
 /**
- * Starts `piko` and waits for the log record with this message; `record` gives that and earlier ones.
+ * Starts `piko` and waits for the log record with this message; `record` gives that and earlier ones, `onLine` later ones.
  * @param {string[]} args
  * @param {string} message
+ * @param {(line: string) => void} [onLine]
  * @returns {Promise<Running>}
  */
-export async function startPiko(args, message) {
+export async function startPiko(args, message, onLine) {
   const child = spawn(process.execPath, [PIKO, ...args, "--log.format", "json"], {
     stdio: ["ignore", "ignore", "pipe"],
   });
@@ -47,9 +48,11 @@ export async function startPiko(args, message) {
     });
     child.once("close", () => reject(new Error(`ended: ${seen.join("\n")}`)));
   });
-  lines.close();
-  child.stderr.removeAllListeners("data");
-  child.stderr.resume();
+  if (onLine === undefined) {
+    lines.close();
+    child.stderr.removeAllListeners("data");
+    child.stderr.resume();
+  } else lines.removeAllListeners("line").on("line", onLine);
   const record = (/** @type {string} */ wanted) =>
     JSON.parse(seen.find((line) => line.includes(`"msg":"${wanted}"`)) ?? "{}");
   return { pid: child.pid, record, end: (signal = "SIGTERM") => endChild(child, signal) };

@@ -1,0 +1,62 @@
+// What `npm run scale` says of tables that aren't right in time: who lacks what, and what the nodes have counted and logged.
+
+/** @typedef {{ id: string, admin: string, complaints: ReadonlyMap<string, number> }} Node */
+
+const MOST_LINES = 20;
+const COUNTED = /^piko_(gossip_\w+_total|cluster_nodes)(\{.*\})? (\d+)$/;
+
+/** @returns {Promise<any>} */
+async function readJson(/** @type {string} */ url) {
+  return (await fetch(url)).json();
+}
+
+/**
+ * Versions of nodes as other nodes have them, where they aren't the newest ones.
+ * @param {readonly Node[]} nodes
+ */
+export async function findBehind(nodes) {
+  const lists = await Promise.all(nodes.map(({ admin }) => readJson(`http://${admin}/status/gossip/nodes`)));
+  const own = new Map(
+    nodes.map(({ id }, i) => [id, lists[i].find((/** @type {any} */ each) => each.id === id).version]),
+  );
+  const behind = [];
+  for (const [i, { id: observer }] of nodes.entries()) {
+    const known = new Map(lists[i].map((/** @type {any} */ { id, ...rest }) => [id, rest]));
+    for (const [id, version] of own)
+      if (known.get(id)?.version !== version) behind.push({ observer, id, version, known: known.get(id) });
+  }
+  return behind;
+}
+
+/**
+ * Prints all that may tell why tables aren't right.
+ * @param {readonly Node[]} nodes
+ */
+export async function explain(nodes) {
+  const behind = await findBehind(nodes);
+  console.log(`${behind.length} of ${nodes.length ** 2} versions are not the newest:`);
+  for (const { observer, id, version, known } of behind.slice(0, MOST_LINES)) {
+    const state = known === undefined ? "doesn't know it" : `has ${known.version}`;
+    console.log(
+      `  ${observer}: ${state}, ${id} is at ${version}${known?.unreachable ? ", unreachable" : ""}`,
+    );
+  }
+  /** @type {Map<string, number[]>} */
+  const counted = new Map();
+  for (const { admin } of nodes) {
+    const text = await (await fetch(`http://${admin}/metrics`)).text();
+    for (const line of text.split("\n")) {
+      const [, name = "", labels = "", value] = COUNTED.exec(line) ?? [];
+      if (name !== "") counted.set(name + labels, [...(counted.get(name + labels) ?? []), Number(value)]);
+    }
+  }
+  console.log("counted by the nodes, least and most of one:");
+  for (const [name, values] of counted)
+    if (Math.max(...values) > 0) console.log(`  ${name} ${Math.min(...values)} ${Math.max(...values)}`);
+  console.log("warnings and errors of the nodes:");
+  /** @type {Map<string, number>} */
+  const complaints = new Map();
+  for (const node of nodes)
+    for (const [what, count] of node.complaints) complaints.set(what, (complaints.get(what) ?? 0) + count);
+  for (const [what, count] of complaints) console.log(`  ${count} ${what}`);
+}
