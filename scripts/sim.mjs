@@ -1,20 +1,19 @@
 // `npm run sim`: gossip on a simulated network, measured. Prints how long a change takes to reach every node, and how long
 // until all know that a node is dead, by cluster size. With --scenarios it runs random lives of clusters instead, which
-// check promises; a seed that breaks one is printed with its story.
+// check promises; a seed that breaks one is printed with its story. With --endpoints it has listeners come and go, on machines
+// with as much CPU as they need or with less.
 //
 //   npm run sim -- --nodes 200 --loss 0.1 --seeds 1000
 //   npm run sim -- --scenarios 1000 --from 1
 //   npm run sim -- --nodes 25 --keys
+//   npm run sim -- --nodes 25 --endpoints 10000 --tunnels 2 --churn 500 --processors 0.5
 
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
 import { EVERYBODY, SeededRandom, SimulatedCluster, runScenario } from "../packages/testkit/dist/index.js";
-import { Gossip } from "../packages/piko/dist/gossip/gossip.js";
-import { Drops } from "../packages/piko/dist/gossip/protocol/drops.js";
-import { createGossipKey } from "../packages/piko/dist/gossip/sealed/gossip-key.js";
-import { KeyRing } from "../packages/piko/dist/gossip/sealed/key-ring.js";
-import { SealedTransport } from "../packages/piko/dist/gossip/sealed/sealed-transport.js";
+import { runChurn } from "./sim/churn.mjs";
+import { nodeFactory } from "./sim/nodes.mjs";
 
 const SIZES = [3, 5, 10, 25, 50, 100, 200];
 /** Seeds that share a cluster, whose start costs more than a measurement. */
@@ -27,6 +26,11 @@ const OPTIONS = {
   seeds: { type: "string", default: "100" },
   from: { type: "string", default: "1" },
   scenarios: { type: "string" },
+  endpoints: { type: "string" },
+  tunnels: { type: "string", default: "1" },
+  churn: { type: "string", default: "500" },
+  seconds: { type: "string", default: "20" },
+  processors: { type: "string" },
   keys: { type: "boolean", default: false },
   jobs: { type: "string", default: `${availableParallelism()}` },
   help: { type: "boolean", default: false },
@@ -39,48 +43,13 @@ const HELP = `usage: npm run sim -- [options]
   --seeds N      measurements per size (default 100)
   --from N       first seed (default 1)
   --scenarios N  run N random scenarios instead
+  --endpoints N  replace listeners of N endpoints all the time instead, on --nodes nodes
+  --tunnels N    tunnels of each listener, to as many nodes (default 1)
+  --churn N      listeners that are removed per second, and as many added (default 500)
+  --seconds N    how long they are (default 20)
+  --processors P CPU of all nodes meanwhile, in processors; the rest of the time they have two
   --keys         encrypt gossip
   --jobs N       threads (default: one per processor)`;
-
-const SILENT = { debug: () => {}, info: () => {}, warn: () => {} };
-const KEY = createGossipKey(Buffer.alloc(32, 1));
-
-/** The transport of a node that encrypts. */
-function seal(transport, clock, random) {
-  return new SealedTransport({
-    transport,
-    encryption: "required",
-    keys: new KeyRing("piko", [KEY]),
-    lifeId: Buffer.from(Array.from({ length: 16 }, () => Math.floor(random() * 256))),
-    maxClockSkewMs: 60_000,
-    drops: new Drops(clock, SILENT),
-    clock,
-    wallNow: () => 1_700_000_000_000 + clock.now(),
-  });
-}
-
-const create =
-  (keys) =>
-  ({ nodeId, addr, transport, clock, random, watch, resolve }) => {
-    const gossip = new Gossip({
-      nodeId,
-      addr,
-      transport: keys ? seal(transport, clock, random) : transport,
-      clock,
-      random,
-      watch,
-      initialVersion: Math.floor(clock.now()),
-      resolve: (addresses, done) => done({ targets: resolve(addresses), failures: [] }),
-    });
-    return {
-      start: () => gossip.start(),
-      join: (addresses) => gossip.join(addresses).catch(() => {}),
-      leave: () => gossip.leave(),
-      close: () => gossip.close(),
-      upsertLocal: (key, value) => gossip.upsertLocal(key, value),
-      deleteLocal: (key) => gossip.deleteLocal(key),
-    };
-  };
 
 /** Times of a batch of changes, and of one death, in one cluster. */
 function measure({ nodes, loss, delay, keys, seed, count }) {
@@ -94,7 +63,7 @@ function measure({ nodes, loss, delay, keys, seed, count }) {
     else if (what === "unreachable") falseDeaths += 1;
   };
   const conditions = { loss, delayMs: [Math.min(0.2, delay), delay] };
-  const cluster = new SimulatedCluster({ random, create: create(keys), conditions, onTold });
+  const cluster = new SimulatedCluster({ random, create: nodeFactory({ keys }), conditions, onTold });
   for (let i = 0; i < nodes; i++) cluster.start(`n${i}`, [EVERYBODY]);
   if (cluster.runUntilConverged(60_000, 100) === undefined) {
     throw new Error(`${nodes} nodes, seed ${seed}: no convergence: ${cluster.difference()}`);
@@ -134,7 +103,7 @@ function measure({ nodes, loss, delay, keys, seed, count }) {
 
 function scenario({ keys, seed }) {
   return runScenario({
-    create: create(keys),
+    create: nodeFactory({ keys }),
     seed,
     nodes: 8,
     loss: 0.3,
@@ -192,6 +161,15 @@ async function main() {
     return value;
   };
   const [from, jobs] = [number("from"), Math.max(1, number("jobs"))];
+  if (values.endpoints !== undefined) {
+    const processors = values.processors === undefined ? undefined : number("processors");
+    const [nodes, endpoints, tunnels] = [number("nodes"), number("endpoints"), number("tunnels")];
+    const [churn, seconds] = [number("churn"), number("seconds")];
+    const { keys } = values;
+    if (!runChurn({ nodes, endpoints, tunnels, churn, seconds, processors, keys, seed: from }))
+      process.exitCode = 1;
+    return;
+  }
   if (values.scenarios !== undefined) {
     const tasks = Array.from({ length: number("scenarios") }, (_, i) => ({
       keys: values.keys,
