@@ -156,6 +156,15 @@ export const LOADS = [
     open: (node, i) => connection(node.upstream, i, upgrade(`e${i}`), { await: /\r\n\r\n/ }),
   },
   {
+    name: "tunnel of a listener that has others elsewhere, idle",
+    limit: "upstream.limits.max_tunnels",
+    count: 8_000,
+    open: (node, i) => {
+      const instance = `X-Piko-Instance: ${`${i}`.padStart(22, "x")}\r\n`;
+      return connection(node.upstream, i, upgrade(`e${i}`, instance), { await: /\r\n\r\n/ });
+    },
+  },
+  {
     name: "upgrade request of 60 KiB that isn't whole",
     limit: "upstream.limits.max_pending_connections",
     count: 1_000,

@@ -16,6 +16,8 @@ export class LoadBalancer {
   readonly upstream: string;
   readonly #servers = new Set<RunningServer>();
   readonly #ready = new Set<RunningServer>();
+  /** Upstream ports of nodes that have no page to ask for readiness. */
+  readonly #upstreams: string[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #listeners: readonly [Server, Server];
   readonly #timer: NodeJS.Timeout;
@@ -25,8 +27,17 @@ export class LoadBalancer {
     this.#listeners = [proxy, upstream];
     this.proxy = addressOf(proxy);
     this.upstream = addressOf(upstream);
-    proxy.on("connection", (client: Socket) => this.#join(client, ({ proxy: address }) => address));
-    upstream.on("connection", (client: Socket) => this.#join(client, ({ upstream: address }) => address));
+    const ready = (): RunningServer[] => [...this.#ready];
+    proxy.on("connection", (client: Socket) =>
+      this.#join(
+        client,
+        ready().map(({ proxy: address }) => address),
+      ),
+    );
+    upstream.on("connection", (client: Socket) => {
+      const addresses = ready().map(({ upstream: address }) => address);
+      this.#join(client, [...addresses, ...this.#upstreams]);
+    });
     this.#timer = setInterval(() => {
       for (const server of this.#servers) this.#poll(server);
     }, POLL_MS);
@@ -50,6 +61,11 @@ export class LoadBalancer {
     await eventually(() => this.#ready.has(server), "readiness at the load balancer");
   }
 
+  /** Has agents come to another node, too: one that stays, and gets no clients. */
+  addUpstream(address: string): void {
+    this.#upstreams.push(address);
+  }
+
   /** The node is gone. */
   remove(server: RunningServer): void {
     this.#servers.delete(server);
@@ -66,15 +82,14 @@ export class LoadBalancer {
     request.on("error", () => this.#ready.delete(server));
   }
 
-  #join(client: Socket, addressIn: (server: RunningServer) => string): void {
+  #join(client: Socket, addresses: readonly string[]): void {
     this.#keep(client);
-    const ready = [...this.#ready];
-    const server = ready[this.#turn++ % Math.max(1, ready.length)];
-    if (server === undefined) {
+    const address = addresses[this.#turn++ % Math.max(1, addresses.length)];
+    if (address === undefined) {
       client.destroy();
       return;
     }
-    const [host, port] = addressIn(server).split(":");
+    const [host, port] = address.split(":");
     const upstream = this.#keep(connect({ host, port: Number(port), noDelay: true }));
     client.pipe(upstream).pipe(client);
     // What ends in order has passed on its end by the pipe; what doesn't is cut for the other side too.

@@ -21,17 +21,31 @@ export class RollingCluster {
   /** Those and the ones that were before them. */
   readonly past: RunningServer[] = [];
   readonly #stage: Stage;
+  /** Nodes of the cluster that are none of these. */
+  readonly #others: number;
   #flags: Readonly<Record<string, string>>;
   #count = 0;
 
-  private constructor(stage: Stage, balancer: LoadBalancer, flags: Readonly<Record<string, string>>) {
+  private constructor(
+    stage: Stage,
+    balancer: LoadBalancer,
+    flags: Readonly<Record<string, string>>,
+    others: number,
+  ) {
     this.#stage = stage;
+    this.#others = others;
     this.balancer = balancer;
     this.#flags = flags;
   }
 
-  static async start(stage: Stage, flags: Readonly<Record<string, string>> = {}): Promise<RollingCluster> {
-    const cluster = new RollingCluster(stage, await LoadBalancer.start(stage), { ...FLAGS, ...flags });
+  /** Starts it; `others` nodes, which `flags` have these join, belong to the cluster, too. */
+  static async start(
+    stage: Stage,
+    flags: Readonly<Record<string, string>> = {},
+    others = 0,
+  ): Promise<RollingCluster> {
+    const balancer = await LoadBalancer.start(stage);
+    const cluster = new RollingCluster(stage, balancer, { ...FLAGS, ...flags }, others);
     for (let i = 0; i < 3; i++) await cluster.#add();
     return cluster;
   }
@@ -86,8 +100,8 @@ export class RollingCluster {
     await this.balancer.add(node);
     for (const each of this.nodes) {
       await eventually(
-        async () => (await activeNodes(each)).split(" ").length === this.nodes.length,
-        `${this.nodes.length} nodes at ${each.admin}`,
+        async () => (await activeNodes(each)).split(" ").length === this.nodes.length + this.#others,
+        `${this.nodes.length + this.#others} nodes at ${each.admin}`,
       );
     }
   }
