@@ -49,13 +49,19 @@ class Life {
   readonly sealer: Sealer;
   /** By another key or name: nothing of it may count. */
   readonly foreign: boolean;
-  readonly #seen = new Set<number>();
-  #highest = 0;
+  readonly packets = new Seen();
+  readonly requests = new Seen();
 
   constructor(sealer: Sealer, foreign: boolean) {
     this.sealer = sealer;
     this.foreign = foreign;
   }
+}
+
+/** The counters of one life that have counted, of packets or of requests. */
+class Seen {
+  readonly #seen = new Set<number>();
+  #highest = 0;
 
   /** Whether a message counts now; then it is seen. */
   take(counter: number): boolean {
@@ -155,7 +161,6 @@ export class GossipCampaign {
       keys: ring,
       lifeId: Buffer.from(random.bytes(16)),
       wallNow: () => this.#wallNow() + ahead,
-      now: () => this.#clock.now(),
     });
     return new Life(sealer, kind <= 1);
   }
@@ -177,7 +182,7 @@ export class GossipCampaign {
 
   #deliver(sent: Sent): void {
     const { life, counter, timeMs } = sent;
-    const counts = !life.foreign && this.#isYoung(timeMs) && life.take(counter);
+    const counts = !life.foreign && this.#isYoung(timeMs) && life.packets.take(counter);
     this.#deliverBytes(sent.bytes, counts ? sent.text : undefined);
   }
 
@@ -239,7 +244,7 @@ export class GossipCampaign {
       bytes[at] = (bytes[at] ?? 0) ^ random.int(1, 255);
     }
     this.summary.requests += 1;
-    const counts = whole && !life.foreign && this.#isYoung(id.timeMs) && life.take(id.counter);
+    const counts = whole && !life.foreign && this.#isYoung(id.timeMs) && life.requests.take(id.counter);
     for (const expected of [counts ? text : undefined, undefined]) {
       this.#got = undefined;
       this.#bringRequest(bytes);

@@ -18,12 +18,6 @@ const FOLLOW_UPS = 16;
 /** The same for one difference that stays as it is. */
 const SAME_FOLLOW_UPS = 3;
 
-/**
- * Intervals for which an answer is waited for. One that comes later may have been held back by somebody. On machines that have
- * too little CPU, answers take seconds: those who send them are no less alive.
- */
-const ANSWERS_FOR = 100;
-
 /** Handles the packets of one node. */
 export class PacketHandler {
   readonly #core: GossipCore;
@@ -74,7 +68,7 @@ export class PacketHandler {
       const { request, entries } = packet;
       this.#digest(sender, request, entries, origin?.reference);
     } else if (core.now() >= this.#answersFrom) {
-      this.#delta(sender, packet.nodes, this.#isSignOfLife(origin));
+      this.#delta(sender, packet.nodes, origin?.answers ?? true);
     }
   }
 
@@ -148,13 +142,7 @@ export class PacketHandler {
     return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
   }
 
-  /** Whether an answer says that its sender is there: every one does where nothing tells what it answers. */
-  #isSignOfLife(origin: PacketOrigin | undefined): boolean {
-    if (origin === undefined) return true;
-    const { intervalMs, now } = this.#core;
-    return origin.askedAt !== undefined && now() - origin.askedAt < ANSWERS_FOR * intervalMs;
-  }
-
+  /** `alive`: it is a sign of life, as every one is where nothing tells what it answers. However late it comes: CPU may be short. */
   #delta(sender: Member, nodes: readonly NodeDelta[], alive: boolean): void {
     const { cluster, counters, local } = this.#core;
     if (alive) cluster.heard(sender);

@@ -17,11 +17,8 @@ export type Answer = (pieces: Iterator<Buffer> | undefined) => void;
 export interface PacketOrigin {
   /** Names the packet, for what is sent in answer to it. */
   readonly reference: Buffer;
-  /**
-   * When the question was sent that the packet answers. Undefined if it answers none of this node's; then it may be a copy, and is
-   * no sign of life.
-   */
-  readonly askedAt: number | undefined;
+  /** It answers a question of this node's. If it answers none, it may be a copy, and is no sign of life. */
+  readonly answers: boolean;
 }
 
 /** Where packets and requests of others go. All are called for bytes of anybody. */

@@ -4,7 +4,7 @@
 import type { KeyObject } from "node:crypto";
 import type { Clock } from "@piko/tunnel";
 import type { DropReason } from "../protocol/drops.js";
-import { type EnvelopeHeader, openEnvelope, readHeader } from "./envelope.js";
+import { type EnvelopeHeader, KIND_PACKET, openEnvelope, readHeader } from "./envelope.js";
 import type { GossipKey } from "./gossip-key.js";
 import type { KeyRing } from "./key-ring.js";
 import { ReplayWindow } from "./replay-window.js";
@@ -41,7 +41,9 @@ interface LifeKey {
 }
 
 interface Life {
-  readonly window: ReplayWindow;
+  readonly packets: ReplayWindow;
+  /** Of messages over TCP: they overtake packets that wait in a socket, and must not make them look old. */
+  readonly requests: ReplayWindow;
   key: LifeKey | undefined;
   seenAt: number;
 }
@@ -94,7 +96,7 @@ export class Opener {
     const name = nameOf(header.lifeId);
     const life = this.#lives.get(name);
     // Before its time: a copy that is old says nothing of its sender's clock.
-    if (life !== undefined && !life.window.isNew(header.counter)) return REPLAY;
+    if (life !== undefined && !windowOf(life, header).isNew(header.counter)) return REPLAY;
     const aheadMs = this.aheadMs(header);
     if (Math.abs(aheadMs) > this.#maxClockSkewMs)
       return { ok: false, reason: "clock", header, text, aheadMs };
@@ -103,7 +105,7 @@ export class Opener {
     const key = this.#keys.find(header.keyId);
     if (key !== undefined && known.key?.of !== key)
       known.key = { of: key, derived: this.#keyOf(header.lifeId, key) };
-    known.window.add(header.counter);
+    windowOf(known, header).add(header.counter);
     known.seenAt = this.#clock.now();
     return { ok: true, header, text };
   }
@@ -121,7 +123,8 @@ export class Opener {
   #learn(name: string): Life | undefined {
     this.#sweep();
     if (this.#lives.size >= MAX_LIVES) return undefined;
-    const life: Life = { window: new ReplayWindow(), key: undefined, seenAt: this.#clock.now() };
+    const [packets, requests] = [new ReplayWindow(), new ReplayWindow()];
+    const life: Life = { packets, requests, key: undefined, seenAt: this.#clock.now() };
     this.#lives.set(name, life);
     return life;
   }
@@ -150,6 +153,10 @@ export class Opener {
 const MALFORMED: Opened = { ok: false, reason: "malformed" };
 const WRONG_KEY: Opened = { ok: false, reason: "key" };
 const REPLAY: Opened = { ok: false, reason: "replay" };
+
+function windowOf(life: Life, { kind }: EnvelopeHeader): ReplayWindow {
+  return kind === KIND_PACKET ? life.packets : life.requests;
+}
 
 function nameOf(lifeId: Buffer): string {
   return lifeId.toString("latin1");

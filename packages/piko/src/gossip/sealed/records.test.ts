@@ -28,10 +28,9 @@ const newOpener = (): Opener => new Opener({ keys, clock, wallNow, maxClockSkewM
 
 beforeEach(() => {
   keys = new KeyRing("piko", [createGossipKey(Buffer.alloc(32, 1))]);
-  const now = (): number => clock.now();
   opener = newOpener();
-  sealer = new Sealer({ keys, lifeId: Buffer.alloc(16, 1), wallNow, now });
-  other = new Sealer({ keys, lifeId: Buffer.alloc(16, 2), wallNow, now });
+  sealer = new Sealer({ keys, lifeId: Buffer.alloc(16, 1), wallNow });
+  other = new Sealer({ keys, lifeId: Buffer.alloc(16, 2), wallNow });
 });
 
 /** Bytes that don't repeat. */

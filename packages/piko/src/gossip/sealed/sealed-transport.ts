@@ -70,15 +70,13 @@ export class SealedTransport implements GossipTransport {
   readonly #sealer: Sealer;
   readonly #opener: Opener;
   readonly #drops: Drops;
-  readonly #clock: Clock;
 
   constructor(options: SealedTransportOptions) {
     const { clock, encryption, keys, lifeId, maxClockSkewMs, wallNow } = options;
     this.#inner = options.transport;
     this.#encryption = encryption;
     this.#drops = options.drops;
-    this.#clock = clock;
-    this.#sealer = new Sealer({ keys, lifeId, wallNow, now: () => clock.now() });
+    this.#sealer = new Sealer({ keys, lifeId, wallNow });
     this.#opener = new Opener({ keys, clock, wallNow, maxClockSkewMs });
     this.packetOverheadBytes = encryption === "off" ? 0 : PACKET_OVERHEAD_BYTES;
   }
@@ -157,7 +155,7 @@ export class SealedTransport implements GossipTransport {
       this.overhead.packetBytesInbound += packet.length - text.message.length;
       const origin: PacketOrigin = {
         reference: createReference(lifeId, counter),
-        askedAt: this.#askedAt(text),
+        answers: this.#answers(text),
       };
       receiver.onPacket(text.message, ip, origin);
       return;
@@ -173,9 +171,9 @@ export class SealedTransport implements GossipTransport {
   }
 
   /** Until all seal, there are answers to plain questions, which can't name any. */
-  #askedAt({ lifeId, counter }: PacketText): number | undefined {
-    if (lifeId === undefined) return this.#encryption === "required" ? undefined : this.#clock.now();
-    return lifeId.equals(this.#sealer.lifeId) ? this.#sealer.sentAt(counter) : undefined;
+  #answers({ lifeId, counter }: PacketText): boolean {
+    if (lifeId === undefined) return this.#encryption !== "required";
+    return lifeId.equals(this.#sealer.lifeId) && this.#sealer.hasSent(counter);
   }
 
   #requestEnd(receiver: TransportReceiver): RequestEnd {

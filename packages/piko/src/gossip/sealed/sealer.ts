@@ -1,13 +1,9 @@
-// Seals the messages of this process: one life, whose counter gives each message a number of its own. Knows when which was
-// sent, since an answer to a packet of long ago says nothing of now.
+// Seals the messages of this process: one life, whose counter gives each message a number of its own.
 
 import type { KeyObject } from "node:crypto";
 import { type MessageId, sealEnvelope } from "./envelope.js";
 import type { GossipKey } from "./gossip-key.js";
 import type { KeyRing } from "./key-ring.js";
-
-/** Messages whose time is remembered: more than a busy node sends while it waits for an answer, which is 10 s at most. */
-const REMEMBERED = 16_384;
 
 export interface SealerOptions {
   readonly keys: KeyRing;
@@ -15,8 +11,6 @@ export interface SealerOptions {
   readonly lifeId: Buffer;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
-  /** Milliseconds that only go forward. */
-  readonly now: () => number;
 }
 
 /** The life of this process. */
@@ -24,23 +18,18 @@ export class Sealer {
   readonly lifeId: Buffer;
   readonly #keys: KeyRing;
   readonly #wallNow: () => number;
-  readonly #now: () => number;
   #key: { readonly of: GossipKey; readonly derived: KeyObject } | undefined;
   #counter = 0;
-  /** By the counter's remainder; 0 for what was no packet. */
-  readonly #sentAt = new Float64Array(REMEMBERED);
 
-  constructor({ keys, lifeId, wallNow, now }: SealerOptions) {
+  constructor({ keys, lifeId, wallNow }: SealerOptions) {
     this.#keys = keys;
     this.lifeId = lifeId;
     this.#wallNow = wallNow;
-    this.#now = now;
   }
 
   /** A number for the next message. */
   next(): MessageId {
     this.#counter += 1;
-    this.#sentAt[this.#counter % REMEMBERED] = this.#now();
     return { lifeId: this.lifeId, timeMs: Math.max(0, Math.floor(this.#wallNow())), counter: this.#counter };
   }
 
@@ -52,9 +41,8 @@ export class Sealer {
     return sealEnvelope({ ...id, kind, keyId: key.id }, this.#key.derived, text, before, binding);
   }
 
-  /** When the message of a counter was sealed; undefined if there was none, or it is long ago. */
-  sentAt(counter: number): number | undefined {
-    if (counter < 1 || counter > this.#counter || this.#counter - counter >= REMEMBERED) return undefined;
-    return this.#sentAt[counter % REMEMBERED];
+  /** Whether a message of this counter has been sealed. */
+  hasSent(counter: number): boolean {
+    return counter >= 1 && counter <= this.#counter;
   }
 }
