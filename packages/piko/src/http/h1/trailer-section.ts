@@ -8,8 +8,8 @@ import { FIELD_STRIDE, LINE_END, LINE_START, NAME_END } from "../head.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 
-/** Limit for the bytes of a trailer section with its blank line. */
-const MAX_TRAILER_BYTES = 8192;
+/** Limit for the bytes of a trailer section with its blank line: gRPC sends metadata there, of 8 KiB by its default. */
+const MAX_TRAILER_BYTES = 16_384;
 /** Limit for its fields. */
 const MAX_TRAILER_FIELDS = 64;
 
