@@ -1,12 +1,14 @@
 // Forwarding the connections of an endpoint to a service, as programs ask for it.
 
-import { errorText } from "./errors.js";
+import { ClientError, errorText } from "./errors.js";
+import { Http2Gateway } from "./http2-gateway.js";
 import { listen } from "./listen.js";
 import type { Listener } from "./listener.js";
 import type { ListenOptions } from "./options.js";
 import { HostRewriter } from "./host-rewriter.js";
+import { openHttp2 } from "./open-http2.js";
 import type { TlsOptions } from "./server-address.js";
-import { hostHeaderOf, parseServiceAddress } from "./service-address.js";
+import { hostHeaderOf, parseServiceAddress, type ServiceAddress } from "./service-address.js";
 import { ServiceBridge } from "./service-bridge.js";
 
 /** Options of `forward`. */
@@ -18,9 +20,17 @@ export interface ForwardOptions extends ListenOptions {
    * client's, and bytes that aren't looked at.
    */
   readonly hostHeader?: string | undefined;
+  /**
+   * What the service speaks, if that is HTTP/2: `h2c` without TLS; `h2` with it; `grpc` with it where the address is an
+   * `https://` URL. Default: bytes are passed on as they come, which is HTTP/1.1 from clients of any version.
+   */
+  readonly protocol?: Http2Protocol | undefined;
   /** TLS towards a service that is given as `https://`, or as `tls://`. Its certificate is verified. */
   readonly serviceTls?: TlsOptions | undefined;
 }
+
+/** How a service that speaks HTTP/2 is spoken to. */
+export type Http2Protocol = "h2c" | "h2" | "grpc";
 
 /** Longest head of a request in which the host can be changed: what Piko servers let through at most. */
 const MAX_HEAD_BYTES = 1024 * 1024;
@@ -36,16 +46,32 @@ const DIAL_TIMEOUT_MS = 10_000;
  * - `tls://host:port`: a service that wants TLS;
  * - `unix:/path` (or `unix:///path`): a service on a Unix domain socket.
  *
- * A service that can't be reached resets the connection and is logged as a warning. Rejects as `listen` does.
+ * A service that can't be reached resets the connection and is logged as a warning; with a `protocol`, requests are answered with
+ * 502, or gRPC's status for it. Rejects as `listen` does.
  */
 export async function forward(
   endpointId: string,
   address: number | string,
   options: ForwardOptions = {},
 ): Promise<Listener> {
-  const service = parseServiceAddress(address, options.serviceTls);
+  const { protocol } = options;
+  const service = parseServiceAddress(addressFor(address, protocol), options.serviceTls);
   const hostHeader = hostHeaderOf(options.hostHeader, service);
   const timeoutMs = options.dialTimeoutMs ?? DIAL_TIMEOUT_MS;
+  if (protocol !== undefined) {
+    checkProtocol(protocol, service);
+    const gateway = new Http2Gateway({
+      open: () => openHttp2(service, timeoutMs),
+      authority: hostHeader,
+      secure: service.tls !== undefined,
+      maxHeaderBytes: MAX_HEAD_BYTES,
+      onFailed: (error) => {
+        const fields = { "endpoint-id": endpointId, addr: address, error: errorText(error) };
+        options.logger?.warn("connection to service failed", fields);
+      },
+    });
+    return (await listen(endpointId, options)).attach(gateway);
+  }
   const listener = await listen(endpointId, { ...options, allowHalfOpen: true });
   const onFailed = (error: Error | undefined): void => {
     const fields = { "endpoint-id": endpointId, addr: address, error: errorText(error) };
@@ -55,4 +81,20 @@ export async function forward(
     const head = hostHeader === undefined ? undefined : new HostRewriter(hostHeader, MAX_HEAD_BYTES);
     void new ServiceBridge(socket, { service, timeoutMs, onFailed, head });
   });
+}
+
+/** With `h2`, an address that doesn't say so has TLS. */
+function addressFor(address: number | string, protocol: Http2Protocol | undefined): number | string {
+  if (protocol !== "h2" || /^[a-z]+:\/\/|^unix:/i.test(String(address))) return address;
+  return typeof address === "number" || /^\d+$/.test(address)
+    ? `https://localhost:${address}`
+    : `https://${address}`;
+}
+
+function checkProtocol(protocol: Http2Protocol, { tls }: ServiceAddress): void {
+  const known = ["h2c", "h2", "grpc"].includes(protocol);
+  const fits = known && (protocol === "grpc" || (protocol === "h2") === (tls !== undefined));
+  if (fits) return;
+  const reason = known ? (protocol === "h2" ? "is with TLS" : "is without TLS") : "is unknown";
+  throw new ClientError("PIKO_CLIENT_BAD_OPTION", `protocol: ${protocol} ${reason}`);
 }

@@ -6,6 +6,8 @@ import { type ConnectionServer, isConnectionServer } from "./connection-server.j
 import { ClientError } from "./errors.js";
 import { answerByFetch, failed, type FetchFunction, type FetchHandler } from "./fetch-handler.js";
 import { isResponse, sendResponse } from "./fetch-response.js";
+import { Http2Gateway } from "./http2-gateway.js";
+import { type ConnectionInjector, http2Connector } from "./http2-server.js";
 
 /** How handlers are served that aren't servers themselves. */
 export interface HandlerOptions {
@@ -22,11 +24,10 @@ export interface HandlerOptions {
 const DEFAULT_MAX_HEADER_BYTES: number = 1024 * 1024 + 16 * 1024;
 
 /** Who answers HTTP requests: what frameworks hand out. */
-export type HttpHandler = RequestListener | FetchHandler | FetchFunction | NetServer;
+export type HttpHandler = RequestListener | FetchHandler | FetchFunction | NetServer | ConnectionInjector;
 
 /** The server of a handler. Throws PIKO_CLIENT_BAD_OPTION for what is none. */
 export function serverOf(handler: ConnectionServer | HttpHandler, options: HandlerOptions): ConnectionServer {
-  if (isConnectionServer(handler)) return handler;
   const onError = options.onError ?? ((error: unknown) => console.error(error));
   const { maxHeaderBytes = DEFAULT_MAX_HEADER_BYTES } = options;
   if (!Number.isSafeInteger(maxHeaderBytes) || maxHeaderBytes < 1) {
@@ -35,12 +36,20 @@ export function serverOf(handler: ConnectionServer | HttpHandler, options: Handl
       `maxHeaderBytes: ${String(maxHeaderBytes)} is no number of bytes`,
     );
   }
+  const open = http2Connector(handler);
+  if (open !== undefined) {
+    return new Http2Gateway({ open, authority: undefined, secure: false, maxHeaderBytes, onFailed: onError });
+  }
+  if (isConnectionServer(handler)) return handler;
   // Node ends requests that take five minutes in all. A Piko server has limits of its own, by progress.
   const limits = { maxHeaderSize: maxHeaderBytes, requestTimeout: 0 };
   return createServer(limits, toListener(handler, onError));
 }
 
-function toListener(handler: HttpHandler, onError: (error: unknown) => void): RequestListener {
+function toListener(
+  handler: ConnectionServer | HttpHandler,
+  onError: (error: unknown) => void,
+): RequestListener {
   if (typeof handler === "function") {
     // A listener that takes no response could never answer.
     if (handler.length === 1) return fetchListener({ fetch: handler as FetchFunction }, onError);
@@ -57,7 +66,7 @@ function toListener(handler: HttpHandler, onError: (error: unknown) => void): Re
   }
   throw new ClientError(
     "PIKO_CLIENT_BAD_OPTION",
-    "handler: not a function (req, res), nor an object with fetch, nor a server of node:http (for Koa pass app.callback(), for Fastify app.server once it is ready)",
+    "handler: not a function (req, res), nor an object with fetch, nor a server of node:http or node:http2 (for Koa pass app.callback(), for Fastify app.server once it is ready)",
   );
 }
 

@@ -7,6 +7,7 @@ import type { ConnectionServer } from "./connection-server.js";
 import { EndpointSocket } from "./endpoint-socket.js";
 import { closedError } from "./errors.js";
 import { type HandlerOptions, type HttpHandler, serverOf } from "./handler-server.js";
+import { Http2Gateway } from "./http2-gateway.js";
 import { upstreamServer } from "./environment.js";
 import type { ListenOptions } from "./options.js";
 import type { TunnelStatus } from "./tunnel-status.js";
@@ -100,12 +101,14 @@ export class Listener extends EventEmitter<ListenerEvents> {
   }
 
   /**
-   * Gives every connection to a server, or to the server that is made for a handler: whatever `serve` takes, and any
-   * other that takes connections by its `connection` event. Throws PIKO_CLIENT_BAD_OPTION for what takes none, or only
+   * Gives every connection to a server, or to the server that is made for a handler: whatever `serve` takes, servers of
+   * HTTP/2 included, and any other that takes connections by its `connection` event. Throws PIKO_CLIENT_BAD_OPTION for what takes none, or only
    * encrypted ones.
    */
   attach(handler: ConnectionServer | HttpHandler, options: HandlerOptions = {}): this {
-    this.#servers.add(serverOf(handler, options));
+    const server = serverOf(handler, options);
+    this.#servers.add(server);
+    if (server instanceof Http2Gateway) this.once("close", () => server.endSession());
     this.#handOut();
     return this;
   }

@@ -15,7 +15,10 @@ export interface ServeOptions extends ListenOptions, HandlerOptions {}
  * - a web-standard handler, which takes a `Request` and gives a `Response`: an object with such a `fetch` method, or such a
  *   function of one parameter;
  * - a server of your own, such as `http.createServer(app)`, which gets the connections with all that it makes of them,
- *   upgrades such as WebSocket included. It need not listen.
+ *   upgrades such as WebSocket included. It need not listen;
+ * - a server that speaks HTTP/2: `http2.createServer()`, or what `createConnectionInjector` of a `@grpc/grpc-js` server gives. It
+ *   gets all requests on one connection within this program, trailers and both directions at a time included; upgrades such as
+ *   WebSocket not.
  *
  * Rejects as `listen` does, and with PIKO_CLIENT_BAD_OPTION for any other handler.
  */

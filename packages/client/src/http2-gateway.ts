@@ -1,0 +1,196 @@
+// Requests as tunnels carry them, in HTTP/1.1, for servers that speak HTTP/2 alone: gRPC servers, and those of `node:http2`.
+// Each goes to a stream of one session, both ways at a time, with trailers; a cut on either side is a cut on the other.
+
+import { type IncomingMessage, Server as HttpServer, type ServerResponse } from "node:http";
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+} from "node:http2";
+import type { Duplex } from "node:stream";
+
+const { NGHTTP2_CANCEL, NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR } = constants;
+
+/** What belongs to one connection (RFC 9113 section 8.2.2), or is said in another way. */
+const OWN: ReadonlySet<string> = new Set([
+  ...["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "http2-settings"],
+  ...["host", "te"],
+]);
+
+type ResponseHead = IncomingHttpHeaders & { ":status"?: number | undefined };
+
+/** What one request may have unread; the session has room for all of them, so that a slow one stops no other. */
+const STREAM_WINDOW_BYTES = 262_144;
+const SESSION_WINDOW_BYTES = 0x3fff_ffff;
+/** Node refuses streams when a session holds more megabytes. Windows and Piko's own limits keep it far below. */
+const SESSION_MEGABYTES = 1_024;
+const MAX_HEADER_PAIRS = 1_000;
+
+/** gRPC's status of what may be asked again. */
+const UNAVAILABLE = "14";
+
+export interface Http2GatewayOptions {
+  /** Opens a connection that speaks HTTP/2 by prior knowledge, or has agreed on it. */
+  readonly open: () => Duplex;
+  /** The `:authority` of requests; undefined for the client's. */
+  readonly authority: string | undefined;
+  readonly secure: boolean;
+  /** Longest head of a request. */
+  readonly maxHeaderBytes: number;
+  /** A connection has failed. */
+  readonly onFailed: (error: Error) => void;
+}
+
+/** A server of connections that an endpoint brings. */
+export class Http2Gateway extends HttpServer {
+  readonly #options: Http2GatewayOptions;
+  #session: ClientHttp2Session | undefined;
+
+  constructor(options: Http2GatewayOptions) {
+    // A Piko server has time limits of its own, by progress.
+    super({ maxHeaderSize: options.maxHeaderBytes, requestTimeout: 0 });
+    this.#options = options;
+    this.on("request", (incoming, outgoing) => this.#pass(incoming, outgoing));
+    // The server behind judges what it expects.
+    this.on("checkContinue", (incoming, outgoing) => {
+      outgoing.writeContinue();
+      this.#pass(incoming, outgoing);
+    });
+  }
+
+  /** Ends the session behind the requests that it has. */
+  endSession(): void {
+    this.#session?.close();
+  }
+
+  #pass(incoming: IncomingMessage, outgoing: ServerResponse): void {
+    const { authority, maxHeaderBytes, secure } = this.#options;
+    const fields = requestFields(incoming, authority, secure);
+    let stream: ClientHttp2Stream;
+    try {
+      const options = hasBody(incoming) ? { waitForTrailers: true } : { endStream: true };
+      stream = this.#take(maxHeaderBytes).request(fields, options);
+    } catch (error) {
+      this.#options.onFailed(error instanceof Error ? error : new Error(String(error)));
+      refuse(incoming, outgoing);
+      return;
+    }
+    stream.on("wantTrailers", () => stream.sendTrailers(incoming.trailers));
+    stream.on("headers", (head) => inform(outgoing, head));
+    stream.on("response", (head, flags) => respond(stream, outgoing, head, flags));
+    stream.on("trailers", (trailers) => outgoing.addTrailers(plainFields(trailers)));
+    // What went wrong, `close` tells.
+    stream.on("error", () => {});
+    stream.once("close", () => {
+      if (outgoing.writableEnded || outgoing.destroyed) return;
+      if (outgoing.headersSent) outgoing.destroy();
+      else refuse(incoming, outgoing);
+    });
+    outgoing.once("close", () => {
+      if (!outgoing.writableFinished) stream.close(NGHTTP2_CANCEL);
+    });
+    incoming.on("error", () => stream.close(NGHTTP2_CANCEL));
+    if (hasBody(incoming)) incoming.pipe(stream);
+  }
+
+  #take(maxHeaderBytes: number): ClientHttp2Session {
+    const session = this.#session;
+    if (session !== undefined && !session.closed && !session.destroyed) return session;
+    const { onFailed, open, secure } = this.#options;
+    const opened = connect(secure ? "https://localhost" : "http://localhost", {
+      createConnection: open,
+      maxHeaderListPairs: MAX_HEADER_PAIRS,
+      maxSendHeaderBlockLength: maxHeaderBytes,
+      maxSessionMemory: SESSION_MEGABYTES,
+      settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES },
+    });
+    opened.once("connect", () => opened.setLocalWindowSize(SESSION_WINDOW_BYTES));
+    opened.on("error", onFailed);
+    // It takes no more requests: the next one gets another.
+    const leave = (): void => {
+      if (this.#session === opened) this.#session = undefined;
+    };
+    opened.once("goaway", leave).once("close", leave);
+    this.#session = opened;
+    return opened;
+  }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"]) > 0;
+}
+
+function requestFields(
+  { headers, method = "GET", url = "/" }: IncomingMessage,
+  authority: string | undefined,
+  secure: boolean,
+): OutgoingHttpHeaders {
+  const fields: OutgoingHttpHeaders = {
+    ":method": method,
+    ":scheme": secure ? "https" : "http",
+    ":path": url,
+    ":authority": authority ?? headers.host ?? "localhost",
+  };
+  const named = new Set((headers.connection ?? "").toLowerCase().split(/[\s,]+/));
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined && !OWN.has(name) && !named.has(name)) fields[name] = value;
+  }
+  if (/(?:^|,)\s*trailers\s*(?:$|,)/i.test(String(headers["te"] ?? ""))) fields["te"] = "trailers";
+  return fields;
+}
+
+/** Interim responses that Node can write. */
+function inform(outgoing: ServerResponse, head: ResponseHead): void {
+  const { link } = head;
+  if (head[":status"] === 103 && link !== undefined && !outgoing.headersSent) {
+    outgoing.writeEarlyHints({ link });
+  }
+}
+
+/** A response that is a head alone stays one: it says that nothing follows. */
+function respond(
+  stream: ClientHttp2Stream,
+  outgoing: ServerResponse,
+  head: ResponseHead,
+  flags: number,
+): void {
+  const status = head[":status"] ?? 502;
+  const fields = plainFields(head);
+  const last = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
+  outgoing.sendDate = false;
+  if (last && outgoing.req.method !== "HEAD" && status !== 204 && status !== 304) {
+    fields["content-length"] ??= "0";
+  }
+  outgoing.writeHead(status, fields);
+  outgoing.flushHeaders();
+  // Node ends what it reads of a stream that was reset, too: that is told by its code, and `close` cuts the response.
+  stream.pipe(outgoing, { end: false });
+  stream.once("end", () => {
+    if (stream.rstCode === NGHTTP2_NO_ERROR) outgoing.end();
+  });
+}
+
+function plainFields(head: IncomingHttpHeaders): Record<string, string | string[]> {
+  const fields: Record<string, string | string[]> = {};
+  for (const [name, value] of Object.entries(head)) {
+    if (value !== undefined && !name.startsWith(":")) fields[name] = value;
+  }
+  return fields;
+}
+
+/** Nobody answers: 502, or what gRPC's clients read. */
+function refuse({ headers }: IncomingMessage, outgoing: ServerResponse): void {
+  const type = headers["content-type"] ?? "";
+  if (/^application\/grpc(?![\w-])/i.test(type)) {
+    outgoing.writeHead(200, {
+      "content-type": type,
+      "content-length": 0,
+      "grpc-status": UNAVAILABLE,
+      "grpc-message": "upstream unreachable",
+    });
+  } else outgoing.writeHead(502, { "content-length": 0 });
+  outgoing.end();
+}

@@ -1,0 +1,35 @@
+// Servers that speak HTTP/2 alone, told from those that take connections of HTTP/1.1, and how they get connections.
+
+import { createServer } from "node:http2";
+import { type Duplex, duplexPair } from "node:stream";
+
+/** What gives connections to a server that keeps its own to itself: `createConnectionInjector` of `@grpc/grpc-js` makes one. */
+export interface ConnectionInjector {
+  injectConnection(connection: Duplex): void;
+}
+
+/** Made the first time that it is needed. */
+let Http2Server: (abstract new () => unknown) | undefined;
+
+/** Opens connections to a server that speaks HTTP/2 alone; undefined for any other. */
+export function http2Connector(server: unknown): (() => Duplex) | undefined {
+  if (typeof server !== "object" || server === null) return undefined;
+  if (isConnectionInjector(server)) return () => joined((socket) => server.injectConnection(socket));
+  if (server.constructor.name !== "Http2Server") return undefined;
+  // Node exports no class.
+  Http2Server ??= createServer().constructor as abstract new () => unknown;
+  if (!(server instanceof Http2Server)) return undefined;
+  const emitter = server as { emit(event: "connection", socket: Duplex): boolean };
+  return () => joined((socket) => emitter.emit("connection", socket));
+}
+
+function isConnectionInjector(value: object): value is ConnectionInjector {
+  return "injectConnection" in value && typeof value.injectConnection === "function";
+}
+
+/** A connection within this program. */
+function joined(give: (socket: Duplex) => void): Duplex {
+  const [near, far] = duplexPair();
+  give(far);
+  return near;
+}

@@ -1,0 +1,25 @@
+// Connections to services that speak HTTP/2, as Node's sockets, which its HTTP/2 session takes.
+
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { ServiceAddress } from "./service-address.js";
+
+/** Opens one. It is destroyed with an error if it doesn't stand in time, or the service chooses another protocol (ALPN). */
+export function openHttp2(service: ServiceAddress, timeoutMs: number): Socket {
+  const { host, port, tls } = service;
+  const target = port === 0 ? { path: host } : { host, port };
+  const timer = setTimeout(() => {
+    socket.destroy(new Error(`no connection in ${timeoutMs} ms`));
+  }, timeoutMs);
+  const done = (): void => clearTimeout(timer);
+  const socket = tls === undefined ? connectTcp(target, done) : secure();
+  return socket.setNoDelay(true).once("close", done);
+
+  function secure(): Socket {
+    const made = connectTls({ ...tls, ...target, ALPNProtocols: ["h2"] }, () => {
+      done();
+      if (made.alpnProtocol !== "h2") made.destroy(new Error("service has not chosen HTTP/2 (ALPN)"));
+    });
+    return made;
+  }
+}
