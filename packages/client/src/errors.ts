@@ -2,14 +2,14 @@
 
 /** Codes of {@link ClientError}; stable, for programs to branch on. */
 export const CLIENT_ERRORS = {
-  PIKO_CLIENT_BAD_OPTION: "an option or argument can't be used as it is",
-  PIKO_CLIENT_TOKEN: "the token can't be had at the moment: its function failed",
+  PIKO_CLIENT_BAD_OPTION: "an option or argument is invalid",
+  PIKO_CLIENT_TOKEN: "the token function failed",
   PIKO_CLIENT_CONNECT: "no connection to the server, or it was lost before the server answered",
   PIKO_CLIENT_TIMEOUT: "the server did not answer in time",
-  PIKO_CLIENT_PROXY: "the HTTP proxy on the way to the server refused to connect",
-  PIKO_CLIENT_REFUSED: "the server answered with an HTTP status that says no",
-  PIKO_CLIENT_BAD_RESPONSE: "what came back is not HTTP, or too long",
-  PIKO_CLIENT_BAD_HANDSHAKE: "the server accepted the upgrade wrongly: it is not a Piko server",
+  PIKO_CLIENT_PROXY: "the HTTP proxy refused to connect to the server",
+  PIKO_CLIENT_REFUSED: "the server refused, with an HTTP status",
+  PIKO_CLIENT_BAD_RESPONSE: "the response is not HTTP, or too long",
+  PIKO_CLIENT_BAD_HANDSHAKE: "the server answered the upgrade incorrectly: it isn't a Piko server",
   PIKO_CLIENT_RESET: "the connection was cut off by the peer or with its tunnel",
   PIKO_CLIENT_CLOSED: "the listener is closed",
 } as const;
