@@ -21,40 +21,45 @@ export function agentValues(config) {
       ...asDependency,
       ...image(text("The image, built from `deploy/docker/Dockerfile`; required.")),
       ...naming,
-      replicaCount: count("Agents. Each has tunnels of its own: with two, one can go at any time.", 0),
+      replicaCount: count(
+        "Number of agents. Each has its own tunnels: with two agents, one may stop at any time.",
+        0,
+      ),
       minReadySeconds: count(
-        "In a rolling update, how long a new agent has to be ready before the next one goes.",
+        "In a rolling update, how long a new agent must be ready before the next one is replaced.",
       ),
       updateStrategy: map(
-        "Update strategy of the Deployment: no agent goes before another one is ready, by default.",
+        "Update strategy of the Deployment. Default: no agent stops before another one is ready.",
       ),
       terminationGracePeriodSeconds,
       config: {
         ...config,
         // A token comes from a Secret, and a file with listeners comes whole.
         description:
-          "The agent's configuration file, setting by setting as in the [reference](../../../docs/reference/configuration.md#piko-agent). `connect.url` and `listeners` are required. Set by the chart: `server.enabled`, and `connect.token_file` where there is a token. `${NAME}` comes from the environment (`extraEnv`).",
+          "The agent's configuration file, with the settings in the [reference](../../../docs/reference/configuration.md#piko-agent). `connect.url` and `listeners` are required. The chart sets `server.enabled`, and `connect.token_file` if there is a token. `${NAME}` is replaced from the environment (`extraEnv`).",
       },
       existingConfigMap: text(
-        "A ConfigMap of yours whose key `agent.yaml` is the configuration, in place of `config`, whole. The chart takes the port of `server.bind_addr` and `grace_period` from `config` all the same, and doesn't roll pods over when the ConfigMap changes.",
+        "An existing ConfigMap whose key `agent.yaml` contains the whole configuration, instead of `config`. The chart still takes the port of `server.bind_addr` and `grace_period` from `config`, and doesn't restart pods when the ConfigMap changes.",
       ),
-      existingSecret: text("The same in a Secret."),
+      existingSecret: text("The same, in a Secret."),
       token: group({
         secretName: text(
-          "A Secret with the token that the agent authenticates with; empty for none. It is read anew for each connection, and a new one takes the old one's place without a restart.",
+          "A Secret with the agent's token. Empty: no token. It is read again for each connection, so it can be replaced without a restart.",
         ),
-        key: text("The Secret's key that holds it.", { minLength: 1 }),
+        key: text("Key of the Secret with the token.", { minLength: 1 }),
       }),
       podMonitor: monitor("PodMonitor"),
       podDisruptionBudget: podDisruptionBudget(
-        "Limits how many agents a drained machine may take at a time.",
+        "Limits how many agents are evicted at a time when machines are drained.",
       ),
       serviceAccount: serviceAccount("the agent"),
       resources: map(
-        "Requests and limits. An agent without a CPU request stands still on a busy machine, with everybody's requests.",
+        "Requests and limits. Without a CPU request, an agent on a busy machine may pause, with all its requests.",
       ),
-      readinessProbe: probe("Time limits of the readiness probe (`/ready`): ready while it is connected."),
-      livenessProbe: probe("Time limits of the liveness probe (`/health`)."),
+      readinessProbe: probe(
+        "Timing of the readiness probe (`/ready`). The agent is ready while it is connected.",
+      ),
+      livenessProbe: probe("Timing of the liveness probe (`/health`)."),
       ...pods("piko agent start"),
     }),
   };

@@ -40,7 +40,7 @@ function commentedValues(schema, values) {
     },
   });
   document.commentBefore =
-    " Every value with its default. The comments are generated from scripts/charts; values.schema.json\n refuses what isn't a value.";
+    " All values with their defaults. The comments are generated from scripts/charts. Helm rejects\n anything else, according to values.schema.json.";
   return document.toString({ lineWidth: 0 });
 }
 

@@ -16,38 +16,38 @@ import { count, flag, group, list, map, port, probe, text, words } from "./vocab
 const ingress = (what) =>
   group({
     enabled: flag(`Creates an Ingress to the ${what} port.`),
-    className: text("Its class; empty for the cluster's default."),
-    annotations: map("Its annotations; the controller's time limits are among them."),
-    hosts: words("Its hosts, such as `*.piko.example.com`; required."),
-    tls: list("Its TLS section.", { type: "object" }),
+    className: text("Class of the Ingress. Empty: the cluster's default."),
+    annotations: map("Annotations of the Ingress, such as the controller's timeouts."),
+    hosts: words("Hosts of the Ingress, such as `*.piko.example.com`. Required."),
+    tls: list("TLS section of the Ingress.", { type: "object" }),
   });
 const route = (what) =>
   group({
-    enabled: flag(`Creates an HTTPRoute (Gateway API) to the ${what} port, without time limits of its own.`),
-    annotations: map("Its annotations."),
-    parentRefs: list("Its gateways; required.", { type: "object" }),
-    hostnames: words("Its host names."),
+    enabled: flag(`Creates an HTTPRoute (Gateway API) to the ${what} port, without timeouts.`),
+    annotations: map("Annotations of the HTTPRoute."),
+    parentRefs: list("Gateways of the HTTPRoute. Required.", { type: "object" }),
+    hostnames: words("Host names of the HTTPRoute."),
   });
 
-const AGENTS_REACH = " Without authentication, whoever reaches it can listen on any endpoint.";
+const AGENTS_REACH = " Without authentication, anyone who reaches it can listen on any endpoint.";
 const service = (whose, warning) =>
   group({
     type: text(`Type of the Service for ${whose}.${warning}`, {
       enum: ["ClusterIP", "NodePort", "LoadBalancer"],
     }),
-    port: port("Its port."),
+    port: port("Port of the Service."),
     nodePort: {
-      ...port("Its port on each machine, for `NodePort` and `LoadBalancer`; Kubernetes chooses one."),
+      ...port("Port on each machine, for `NodePort` and `LoadBalancer`. Default: chosen by Kubernetes."),
       type: ["integer", "null"],
     },
-    labels: map("Its labels."),
-    annotations: map("Its annotations; a cloud's load balancer takes its settings from there."),
-    loadBalancerClass: text("Its load balancer's class."),
-    loadBalancerSourceRanges: words("Networks that may reach its load balancer."),
+    labels: map("Labels of the Service."),
+    annotations: map("Annotations of the Service, such as settings of a cloud's load balancer."),
+    loadBalancerClass: text("Class of the load balancer."),
+    loadBalancerSourceRanges: words("Networks that may reach the load balancer."),
     ipFamilyPolicy: text("IPv4, IPv6 or both.", {
       enum: ["", "SingleStack", "PreferDualStack", "RequireDualStack"],
     }),
-    externalTrafficPolicy: text("`Local` keeps the addresses of those who connect.", {
+    externalTrafficPolicy: text("`Local` preserves client addresses.", {
       enum: ["", "Cluster", "Local"],
     }),
   });
@@ -60,45 +60,45 @@ export function serverValues(config) {
       ...asDependency,
       ...image(text("The image, built from `deploy/docker/Dockerfile`.", { minLength: 1 })),
       ...naming,
-      replicaCount: count("Nodes.", 0),
+      replicaCount: count("Number of nodes.", 0),
       minReadySeconds: count(
-        "In a rolling update, how long a new node has to be ready before the next one goes: time for load balancers to take it in.",
+        "In a rolling update, how long a new node must be ready before the next one is replaced, so that load balancers can add it.",
       ),
       updateStrategy: map(
-        "Update strategy of the StatefulSet; Kubernetes' default is a rolling update, pod by pod.",
+        "Update strategy of the StatefulSet. Kubernetes' default is a rolling update, one pod at a time.",
       ),
       terminationGracePeriodSeconds,
       config: {
         ...config,
         description:
-          "The server's configuration file, setting by setting as in the [reference](../../../docs/reference/configuration.md#piko-server). Set by the chart, unless they are here: `cluster.node_id_prefix` and `cluster.join`. `${NAME}` comes from the environment (`extraEnv`, and `POD_NAME`, `POD_IP`).",
+          "The server's configuration file, with the settings in the [reference](../../../docs/reference/configuration.md#piko-server). The chart sets `cluster.node_id_prefix` and `cluster.join`, unless they are given here. `${NAME}` is replaced from the environment (`extraEnv`, and `POD_NAME`, `POD_IP`).",
       },
       existingConfigMap: text(
-        "A ConfigMap of yours whose key `server.yaml` is the configuration, in place of `config`, whole: `cluster.join` and `cluster.node_id_prefix` too. The chart takes ports and `grace_period` from `config` all the same, and doesn't roll pods over when the ConfigMap changes.",
+        "An existing ConfigMap whose key `server.yaml` contains the whole configuration, instead of `config`, including `cluster.join` and `cluster.node_id_prefix`. The chart still takes ports and `grace_period` from `config`, and doesn't restart pods when the ConfigMap changes.",
       ),
-      existingSecret: text("The same in a Secret."),
+      existingSecret: text("The same, in a Secret."),
       gossipKeys: group({
         secretName: text(
-          "A Secret with the keys that gossip is [encrypted](../../../docs/guides/gossip-keys.md) by, `first` and `second`; empty for plain gossip. Its changes reach the nodes without a restart.",
+          "A Secret with the keys for [encrypted gossip](../../../docs/guides/gossip-keys.md), `first` and `second`. Empty: plain gossip. Changes of the Secret apply without a restart.",
         ),
         encryption: text(
-          "How far the cluster is: sets `cluster.gossip.encryption` where there is a Secret. `accept`, then `prefer`, then `required`, each by an upgrade of its own.",
+          "Sets `cluster.gossip.encryption` if there is a Secret. Move through `accept`, `prefer` and `required`, with a separate upgrade for each.",
           { enum: ["off", "accept", "prefer", "required"] },
         ),
       }),
       tls: group({
         secretName: text(
-          "A Secret of type `kubernetes.io/tls` for the proxy and upstream ports; empty for plain ports. Its changes reach the nodes without a restart. The admin port stays plain: probes show no certificate, and verify none.",
+          "A Secret of type `kubernetes.io/tls` for the proxy and upstream ports. Empty: plain ports. Changes of the Secret apply without a restart. The admin port stays plain, because probes neither present nor verify certificates.",
         ),
         mode: text(
-          "How far the cluster is: `optional` takes plain connections too, then `required`, each by an upgrade of its own ([steps](../../../docs/guides/tls.md#turn-it-on-in-a-cluster)).",
+          "`optional` also accepts plain connections. Move to `optional` first and then to `required`, with a separate upgrade for each ([steps](../../../docs/guides/tls.md#turn-it-on-in-a-cluster)).",
           { enum: ["optional", "required"] },
         ),
         serverName: text(
-          "A name that the certificate is made out to; required with a Secret. Nodes, which connect by address, verify each other by it.",
+          "A name in the certificate. Required with a Secret. Nodes connect by address, so they verify each other by this name.",
         ),
         ca: text(
-          "Key of the Secret with the authority that nodes verify each other by, such as the `ca.crt` of cert-manager; empty for the public ones.",
+          "Key of the Secret with the certificate authority that nodes verify each other against, such as `ca.crt` of cert-manager. Empty: the public authorities.",
         ),
       }),
       service: group({ clients: service("clients", ""), agents: service("agents", AGENTS_REACH) }),
@@ -106,46 +106,47 @@ export function serverValues(config) {
       httpRoute: group({ proxy: route("proxy"), upstream: route("upstream") }),
       networkPolicy: group({
         enabled: flag(
-          "Creates a policy for each port: only the nodes themselves reach the gossip port, and nobody else the admin port.",
+          "Creates a NetworkPolicy for each port. Only nodes may reach the gossip port and, unless `monitoring` is set, the admin port.",
         ),
         clients: list(
-          "Who may reach the proxy port besides the nodes (NetworkPolicy peers); empty for everybody.",
+          "Who may reach the proxy port besides the nodes (NetworkPolicy peers). Empty: everyone.",
           { type: "object" },
         ),
-        agents: list("Who may reach the upstream port (NetworkPolicy peers); empty for everybody.", {
+        agents: list("Who may reach the upstream port (NetworkPolicy peers). Empty: everyone.", {
           type: "object",
         }),
-        monitoring: list("Who may reach the admin port besides the nodes (NetworkPolicy peers).", {
-          type: "object",
-        }),
+        monitoring: list(
+          "Who may reach the admin port besides the nodes (NetworkPolicy peers). Empty: no one.",
+          {
+            type: "object",
+          },
+        ),
       }),
       serviceMonitor: monitor("ServiceMonitor"),
       podMonitor: monitor("PodMonitor"),
       prometheusRule: group({
         enabled: flag("Creates a PrometheusRule for the Prometheus operator."),
-        labels: map("Labels that the operator selects it by."),
-        groups: list("Its groups of rules; required.", { type: "object" }),
+        labels: map("Labels by which the operator selects it."),
+        groups: list("Groups of rules. Required.", { type: "object" }),
       }),
       podDisruptionBudget: podDisruptionBudget(
-        "Limits how many nodes a drained machine or a cluster upgrade may take at a time.",
+        "Limits how many nodes are evicted at a time when machines are drained or upgraded.",
       ),
       autoscaling: group({
-        enabled: flag("Creates a HorizontalPodAutoscaler, in place of `replicaCount`."),
-        minReplicas: count("Fewest nodes.", 1),
-        maxReplicas: count("Most nodes.", 1),
-        metrics: list("Further metrics to scale by.", { type: "object" }),
-        targetCPUUtilizationPercentage: count("CPU use to aim at, of what is requested.", 1),
+        enabled: flag("Creates a HorizontalPodAutoscaler, instead of `replicaCount`."),
+        minReplicas: count("Minimum number of nodes.", 1),
+        maxReplicas: count("Maximum number of nodes.", 1),
+        metrics: list("Additional metrics to scale by.", { type: "object" }),
+        targetCPUUtilizationPercentage: count("Target CPU usage, as a percentage of the CPU request.", 1),
         scaleDownStabilizationSeconds: count(
-          "How long it has to be calm before a node goes; one goes every two minutes.",
+          "How long load must stay low before a node is removed. At most one node is removed every two minutes.",
         ),
       }),
       serviceAccount: serviceAccount("the server"),
-      resources: map(
-        "Requests and limits. One process uses one core; without a CPU limit nothing is throttled.",
-      ),
-      startupProbe: probe("Time limits of the startup probe (`/health`)."),
-      readinessProbe: probe("Time limits of the readiness probe (`/ready`)."),
-      livenessProbe: probe("Time limits of the liveness probe (`/health`)."),
+      resources: map("Requests and limits. A node uses one core. Without a CPU limit, it isn't throttled."),
+      startupProbe: probe("Timing of the startup probe (`/health`)."),
+      readinessProbe: probe("Timing of the readiness probe (`/ready`)."),
+      livenessProbe: probe("Timing of the liveness probe (`/health`)."),
       ...pods("piko server"),
     }),
   };
