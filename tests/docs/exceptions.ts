@@ -140,6 +140,7 @@ export const SAMPLES: readonly { document: string; begins: string; compared?: tr
   { document: "docs/architecture.md", begins: "            ClientSide " },
   { document: "docs/guides/quickstart.md", begins: "Node sywyui8 is running." },
   { document: "docs/guides/quickstart.md", begins: '{"my-endpoint":1}', compared: true },
+  { document: "docs/guides/agent.md", begins: "https://my-endpoint.piko.example.com -> " },
   { document: "docs/guides/forward-tcp.md", begins: "PONG", compared: true },
   { document: "docs/guides/operating.md", begins: '{"level":"info"' },
   { document: "docs/guides/operating.md", begins: '{"level":"warn"' },

@@ -54,6 +54,16 @@ export class Homes {
     return { open: nodeIds.length, wanted: this.#wanted, nodeIds };
   }
 
+  /** Milliseconds to the node of each and back, in the order of the status; undefined where that isn't known yet. */
+  get roundTripsMs(): readonly (number | undefined)[] {
+    return this.#tunnels.map(({ roundTripMs }) => roundTripMs);
+  }
+
+  /** Times the way to each node and back. */
+  timeRoundTrips(): void {
+    for (const tunnel of this.#tunnels) tunnel.timeRoundTrip();
+  }
+
   /** Their tokens. */
   get tokens(): readonly string[] {
     return this.#tunnels.map(({ token }) => token);

@@ -80,6 +80,17 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     return this.#session.yamux.streamCount;
   }
 
+  /** Milliseconds to the node and back when that was last timed; undefined before. */
+  get roundTripMs(): number | undefined {
+    return this.#session.yamux.roundTrip.ms;
+  }
+
+  /** Times the way to the node and back. */
+  timeRoundTrip(): void {
+    const { yamux } = this.#session;
+    if (!yamux.ended) yamux.roundTrip.time();
+  }
+
   /** Nothing speaks against it. */
   get stays(): boolean {
     return !this.leaving && !this.stale && !this.closed;

@@ -38,7 +38,8 @@ export class Upstream {
   readonly #instance = randomBytes(16).toString("base64url");
   /** All that are open, those that run dry too. */
   readonly #tunnels = new Set<UpstreamTunnel>();
-  readonly #homes: Homes;
+  /** The tunnels in place. */
+  readonly homes: Homes;
   readonly #search: NodeSearch;
   readonly #random: () => number;
   #started = false;
@@ -67,14 +68,14 @@ export class Upstream {
     this.#random = random;
     this.#backoff = new Backoff(random);
     this.#search = new NodeSearch(random);
-    this.#homes = new Homes(tunnelCount(options.tunnels));
+    this.homes = new Homes(tunnelCount(options.tunnels));
     this.#renewal = new TokenRenewal({
       token: options.token,
       clock: this.#clock,
       // oxlint-disable-next-line no-restricted-properties -- programs pass none
       wallNow: options.wallNow ?? Date.now,
       logger: this.#logger,
-      inUse: () => this.#homes.tokens,
+      inUse: () => this.homes.tokens,
       onOther: (token) => this.#onOtherToken(token),
     });
     this.#owner = {
@@ -92,17 +93,17 @@ export class Upstream {
 
   /** The node that the newest tunnel leads to; undefined when there is none or it is a Go node. */
   get nodeId(): string | undefined {
-    return this.#homes.newest?.nodeId;
+    return this.homes.newest?.nodeId;
   }
 
   /** What there is of the tunnels that are wanted. */
   get tunnels(): TunnelStatus {
-    return this.#homes.status;
+    return this.homes.status;
   }
 
   /** Where clients reach the endpoint, as the newest tunnel's server has said; undefined when there is no tunnel. */
   get announced(): AnnouncedAddress | undefined {
-    return this.#homes.newest?.announced;
+    return this.homes.newest?.announced;
   }
 
   /** Streams that are open, over all tunnels. */
@@ -181,7 +182,7 @@ export class Upstream {
   }
 
   #onGoAway(tunnel: UpstreamTunnel): void {
-    if (this.#stopped.signal.aborted || !this.#homes.has(tunnel)) return;
+    if (this.#stopped.signal.aborted || !this.homes.has(tunnel)) return;
     this.#logger.info("server drains; moving to another node", this.#fields(tunnel));
     this.#replace(tunnel);
   }
@@ -194,7 +195,7 @@ export class Upstream {
   }
 
   #onOtherToken(token: string): void {
-    this.#homes.onToken(token);
+    this.homes.onToken(token);
     this.#search.begin();
     // An attempt under way, which may have the old one still, is looked at when it is over.
     if (this.#stopped.signal.aborted || this.#connecting) return;
@@ -205,8 +206,8 @@ export class Upstream {
 
   #onClose(tunnel: UpstreamTunnel, error: Error | undefined): void {
     this.#tunnels.delete(tunnel);
-    const wasHome = this.#homes.remove(tunnel);
-    if (wasHome) this.#options.on?.changed?.(this.#homes.status);
+    const wasHome = this.homes.remove(tunnel);
+    if (wasHome) this.#options.on?.changed?.(this.homes.status);
     if (this.#tunnels.size === 0) {
       this.#onEmpty?.();
       this.#options.on?.disconnected?.(error);
@@ -215,7 +216,7 @@ export class Upstream {
     this.#logger.warn("disconnected from server", {
       ...this.#fields(tunnel),
       error: error === undefined ? "closed by the server" : errorText(error),
-      tunnels: describeTunnels(this.#homes.status),
+      tunnels: describeTunnels(this.homes.status),
     });
     this.#replace(tunnel);
   }
@@ -223,7 +224,7 @@ export class Upstream {
   /** A tunnel is lost, or has to go: another one is to take its place. */
   #replace(tunnel: UpstreamTunnel): void {
     this.#search.begin();
-    if (this.#homes.staying > 0) this.#look(this.#search.next());
+    if (this.homes.staying > 0) this.#look(this.#search.next());
     // One that was leaving already has a replacement on its way.
     else if (!this.#connecting && !(this.#retry !== undefined && this.#reconnects)) {
       this.#backoff.ended(this.#clock.now() - tunnel.openedAtMs);
@@ -256,7 +257,7 @@ export class Upstream {
 
   /** Puts a new tunnel in its place and lets the one that was there, whose node drains or whose token is old, run dry. */
   #adopt(tunnel: UpstreamTunnel, repeat: boolean): void {
-    const { earlier, surplus } = this.#homes.place(tunnel, repeat);
+    const { earlier, surplus } = this.homes.place(tunnel, repeat);
     this.#tunnels.add(tunnel);
     if (surplus) {
       tunnel.run();
@@ -264,7 +265,7 @@ export class Upstream {
       this.#onSurplus(tunnel.nodeId, repeat);
       return;
     }
-    const { status } = this.#homes;
+    const { status } = this.homes;
     this.#logger.info("connected to server", { ...this.#fields(tunnel), tunnels: describeTunnels(status) });
     this.#options.on?.connected?.({ nodeId: tunnel.nodeId, replaced: earlier !== undefined });
     this.#options.on?.changed?.(status);
@@ -287,11 +288,11 @@ export class Upstream {
 
   /** One more tunnel, if one is missing, is tried for in `delayMs`: requests have a way meanwhile. */
   #look(delayMs: number): void {
-    if (this.#stopped.signal.aborted || this.#connecting || this.#homes.complete) return;
+    if (this.#stopped.signal.aborted || this.#connecting || this.homes.complete) return;
     this.#reconnects = false;
     this.#logger.debug("looking for another node", {
       "endpoint-id": this.endpointId,
-      tunnels: describeTunnels(this.#homes.status),
+      tunnels: describeTunnels(this.homes.status),
       "retry-in-ms": delayMs,
     });
     this.#connectIn(delayMs);
@@ -313,7 +314,7 @@ export class Upstream {
   #connect(): void {
     this.#connecting = true;
     // Where no tunnel stays, one that a node still has is one that is lost without its knowledge.
-    const repeat = this.#repeat || this.#homes.staying === 0;
+    const repeat = this.#repeat || this.homes.staying === 0;
     this.#repeat = false;
     this.#open(HANDSHAKE_TIMEOUT_MS, repeat).then(
       (tunnel) => {
@@ -325,7 +326,7 @@ export class Upstream {
         if (this.#stopped.signal.aborted) return;
         const nodeId = error instanceof ClientError ? error.nodeId : undefined;
         // Who sends away what is to take the place of another one has a fault.
-        if (nodeId === undefined || (repeat && this.#homes.staying === 0)) this.#failed(error);
+        if (nodeId === undefined || (repeat && this.homes.staying === 0)) this.#failed(error);
         else this.#onSurplus(nodeId, repeat);
       },
     );
@@ -333,16 +334,16 @@ export class Upstream {
 
   /** The attempt, which said `repeat` or not, has come to a node that has a tunnel of this listener. */
   #onSurplus(nodeId: string | undefined, repeat: boolean): void {
-    if (this.#homes.staying === 0) {
+    if (this.homes.staying === 0) {
       this.#reconnect(this.#backoff.next());
       return;
     }
-    const known = this.#homes.at(nodeId);
+    const known = this.homes.at(nodeId);
     this.#repeat = !repeat && (known === undefined || known.stale);
     const delayMs = this.#search.next();
     if (this.#search.rests) {
       // Where no other can take their place, there are others of the new token.
-      for (const tunnel of this.#homes.removeStale()) tunnel.giveWay(GIVE_WAY_MS);
+      for (const tunnel of this.homes.removeStale()) tunnel.giveWay(GIVE_WAY_MS);
     }
     this.#look(delayMs);
   }
@@ -350,7 +351,7 @@ export class Upstream {
   #failed(error: unknown): void {
     const final = error instanceof ClientError && !error.retryable;
     const delayMs = this.#renewal.stale ? 0 : final ? this.#backoff.longest() : this.#backoff.next();
-    if (this.#homes.staying > 0) {
+    if (this.homes.staying > 0) {
       this.#warn("failed to open another tunnel", error, delayMs);
       this.#look(delayMs);
       return;

@@ -18,7 +18,7 @@ import { AccessLog } from "../src/observability/access-log.js";
 import { ByteText } from "../src/observability/byte-text.js";
 import type { HeaderFields } from "../src/observability/header-fields.js";
 import { LogOutput } from "../src/observability/log-output.js";
-import { createLogger } from "../src/observability/logger.js";
+import { createLogger, type LogSink } from "../src/observability/logger.js";
 import { RequestId } from "../src/observability/request-id.js";
 import { NOBODY } from "../src/observability/served-by.js";
 import { RequestText } from "../src/observability/request-text.js";
@@ -27,6 +27,7 @@ const now: number = Date.UTC(2026, 10, 23, 17, 11, 43, 7);
 
 export interface Setup {
   readonly log: AccessLog;
+  readonly sink: LogSink;
   readonly text: () => Promise<string>;
 }
 
@@ -65,6 +66,7 @@ export function setUp(
   });
   return {
     log: accessLog,
+    sink: logger.sink,
     text: async () => {
       await accessLog.close();
       return text;

@@ -27,6 +27,7 @@ export function createSilentLogger(): Logger {
       now: () => 0,
       allows: () => false,
       setLevels: () => {},
+      screen: { recent: undefined },
       files: new LogFiles(),
     },
   };

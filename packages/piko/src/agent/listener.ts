@@ -67,6 +67,7 @@ export class Listener {
   readonly config: ListenerConfig;
   readonly #connector: ServiceConnector;
   readonly #clock: Clock;
+  readonly #metrics: RequestMetrics;
   readonly #createUpstream: () => Upstream;
   readonly #onHealth: ListenerOptions["onHealth"];
   readonly #calls: ServiceCalls | undefined;
@@ -85,6 +86,7 @@ export class Listener {
     const { clock, config, connectTimeoutMs, logger, onConnected, onHealth, server, tunnels } = options;
     this.config = config;
     this.#clock = clock;
+    this.#metrics = options.metrics;
     this.#connector = createConnector(config);
     this.#onHealth = onHealth;
     let service: Service;
@@ -131,6 +133,26 @@ export class Listener {
   get tunnels(): TunnelStatus {
     const { tunnels } = this.#upstream;
     return this.#healthy === false ? { ...tunnels, open: 0, nodeIds: [] } : tunnels;
+  }
+
+  /** Milliseconds to each node of `tunnels` and back; undefined where that isn't known yet. */
+  get roundTripsMs(): readonly (number | undefined)[] {
+    return this.#healthy === false ? [] : this.#upstream.homes.roundTripsMs;
+  }
+
+  /** Times the way to each node and back. */
+  timeRoundTrips(): void {
+    this.#upstream.homes.timeRoundTrips();
+  }
+
+  /** Requests, upgraded and TCP connections under way. */
+  get streamCount(): number {
+    return this.#upstream.streamCount;
+  }
+
+  /** Requests to the endpoint that are over, since the start. */
+  get requestCount(): number {
+    return this.#metrics.requestSize.count;
   }
 
   /**

@@ -13,7 +13,7 @@ export interface ReachedListener {
   readonly announced: AnnouncedAddress | undefined;
 }
 
-/** Lines for a terminal. `command`: this program, as it was called. */
+/** Which service each listener leads to, and {@link howToReach} them: lines for a terminal. */
 export function nextSteps(
   listeners: readonly ReachedListener[],
   serverUrl: string,
@@ -22,12 +22,20 @@ export function nextSteps(
   const arrows = listeners.map(
     ({ announced, config }) => `${announced?.url ?? config.endpointId} -> ${serviceUrl(config)}`,
   );
+  return [...arrows, ...howToReach(listeners, serverUrl, command)];
+}
+
+/** How clients reach what a URL alone doesn't say it of. `command`: this program, as it was called. */
+export function howToReach(
+  listeners: readonly ReachedListener[],
+  serverUrl: string,
+  command: string,
+): string[] {
   const calls = listeners.flatMap((listener) => howToCall(listener, serverUrl, command));
   const unknown = listeners.find(({ announced }) => announced?.url === undefined);
-  if (unknown === undefined) return [...arrows, ...calls];
+  if (unknown === undefined) return calls;
   const guessed = unknown.announced?.proxyPort === undefined ? " and its default port" : "";
   return [
-    ...arrows,
     `The server doesn't say where clients reach it. With nothing in between${guessed}, it is:`,
     ...calls,
   ];

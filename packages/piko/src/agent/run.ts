@@ -9,11 +9,13 @@ import type { Logger } from "../observability/logger.js";
 import { reopenLogs } from "../observability/reopen-logs.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { Metrics } from "../observability/metrics.js";
+import type { Terminal } from "../observability/terminal.js";
 import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
 import { createAgentPort } from "./agent-port.js";
 import { Listener } from "./listener.js";
 import { ListenerSet } from "./listener-set.js";
-import { nextSteps } from "./next-steps.js";
+import { howToReach, nextSteps } from "./next-steps.js";
+import { StatusScreen } from "./screen/status-screen.js";
 import { ConfigReload, type Reloadable } from "../net/config-reload.js";
 import { FileWatch } from "../net/file-watch.js";
 import { TlsFileSource } from "../net/tls-files.js";
@@ -40,12 +42,14 @@ export interface RunAgentOptions {
   readonly onReload?: (act: () => void) => void;
   /** What hints call this program. */
   readonly command?: string;
+  /** Where the status is shown; undefined for plain lines alone. */
+  readonly terminal?: Terminal | undefined;
   readonly clock?: Clock;
 }
 
 /** Runs an agent until `signal`. Rejects when a listener can't connect, or a port can't be bound. */
 export async function runAgent(options: RunAgentOptions): Promise<void> {
-  const { command = "piko", config, logger, signal, signalName, clock = systemClock } = options;
+  const { command = "piko", config, logger, signal, signalName, terminal, clock = systemClock } = options;
   const log = logger.subsystem("agent");
   const metrics = new Metrics();
   const family = new RequestMetricsFamily(metrics, "piko_agent");
@@ -93,6 +97,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const port = config.server.enabled
     ? createAgentPort({ metrics, listeners: () => listeners.all, stopping: signal, logger: log, clock })
     : undefined;
+  let screen: StatusScreen | undefined;
   try {
     if (port !== undefined) {
       metrics.addProcessMetrics();
@@ -104,15 +109,22 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       reloadOn(options, log, listeners);
       for (const listener of listeners.all) void warnOf(listener, signal, log);
       if (logger.sink.format === "pretty" && log.enabled("info")) {
-        const lines = nextSteps(listeners.all, config.connect.url, command);
-        logger.sink.output.write(`${lines.join("\n")}\n`);
+        const say = terminal === undefined ? nextSteps : howToReach;
+        const lines = say(listeners.all, config.connect.url, command);
+        if (lines.length > 0) logger.sink.output.write(`${lines.join("\n")}\n`);
+        if (terminal !== undefined) {
+          screen = new StatusScreen({ listeners: () => listeners.all, sink: logger.sink, terminal, clock });
+          screen.start();
+        }
       }
       await aborted(signal);
     }
+    screen?.stop();
     log.info("starting shutdown", { signal: signalName?.() ?? "" });
     await listeners.close(config.gracePeriodMs);
     log.info("shutdown complete");
   } finally {
+    screen?.stop();
     tokenWatch?.close();
     await listeners.close(0);
     port?.close();

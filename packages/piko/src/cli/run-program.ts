@@ -5,10 +5,12 @@ import { constants } from "node:os";
 import type { LogConfig } from "../config/log.js";
 import { LogOutput, fileDevice } from "../observability/log-output.js";
 import { type Logger, createLogger } from "../observability/logger.js";
+import type { Terminal } from "../observability/terminal.js";
 import { standStillLog } from "../observability/stand-still-log.js";
 import { commandName } from "./command-name.js";
 import { replaceEarlySignal } from "./early-signal.js";
 import { onHangUp, onReload } from "./hang-up.js";
+import { openTerminal } from "./terminal.js";
 
 const STDERR = 2;
 /** How long the end of the process waits for a reader of its log. */
@@ -23,6 +25,8 @@ export interface ProgramContext {
   readonly signalName: () => string;
   /** What hints call this program. */
   readonly command: string;
+  /** Where the program may draw; undefined where plain lines are wanted, or nobody looks. */
+  readonly terminal: Terminal | undefined;
   /** Calls back at each SIGHUP that isn't the end of a terminal. */
   readonly onReload: (act: () => void) => void;
 }
@@ -76,7 +80,15 @@ export async function runProgram(
   let code = 0;
   try {
     const command = commandName(process.env);
-    await run({ logger, signal: stop.signal, signalName: () => signalName, command, onReload });
+    const screen = config.log.format === "auto" ? openTerminal(process.stderr) : undefined;
+    await run({
+      logger,
+      signal: stop.signal,
+      signalName: () => signalName,
+      command,
+      terminal: screen,
+      onReload,
+    });
   } catch (error) {
     code = 1;
     logger.error(`failed to run ${name}`, { error: error instanceof Error ? error : String(error) });

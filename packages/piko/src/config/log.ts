@@ -28,6 +28,6 @@ export const LOG: Section<LogConfig> = section("The log, which goes to stderr.",
   format: choice(
     ["auto", "json", "pretty"],
     "auto",
-    "One JSON object per line for machines, or short lines for people. `auto` is `pretty` if stderr is a terminal, otherwise `json`.",
+    "One JSON object per line for machines, or short lines for people. `auto` is `pretty` if stderr is a terminal, otherwise `json`. With `auto`, an agent also shows its status at the end of a terminal.",
   ),
 });

@@ -4,6 +4,7 @@ import { entry, requestOf, responseOf, setUp, shown, textOf } from "../../test/a
 import type { AccessLogConfig } from "../config/access-log.js";
 import type { LogConfig } from "../config/log.js";
 import { HeaderFields } from "./header-fields.js";
+import { RecentRequests } from "./recent-requests.js";
 import { RequestText } from "./request-text.js";
 
 beforeEach(() => {
@@ -117,6 +118,20 @@ describe("a line", () => {
     const agents = setUp({}, { format: "pretty" }, "my-endpoint");
     agents.log.write(entry);
     expect(await agents.text()).toBe("17:11:43.007 info  proxy.access  GET my-endpoint /c 200 7ms\n");
+  });
+
+  it("is none of a request that a screen shows, unless that has failed", async () => {
+    const { log, sink, text } = setUp({}, { format: "pretty" }, "my-endpoint");
+    sink.screen.recent = new RecentRequests(2);
+    log.write(entry);
+    log.write({ ...entry, status: 502 });
+    expect(
+      sink.screen.recent.list().map(({ endpointId, path, status }) => [endpointId, path, status]),
+    ).toEqual([
+      ["my-endpoint", "/c", 502],
+      ["my-endpoint", "/c", 200],
+    ]);
+    expect(await text()).toBe("17:11:43.007 warn  proxy.access  GET my-endpoint /c 502 7ms\n");
   });
 });
 

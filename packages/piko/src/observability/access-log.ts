@@ -44,6 +44,8 @@ export class AccessLog {
   readonly #logsSuccess: boolean;
   readonly #logsFailure: boolean;
   readonly #sample: number;
+  /** Its lines are for people at the terminal: where a screen shows requests, those that went well have none. */
+  readonly #yieldsToScreen: boolean;
   /** Of the last choice. */
   #chance = 1;
   readonly #line: JsonRequestLine;
@@ -65,6 +67,7 @@ export class AccessLog {
     this.#logsSuccess = !config.disable && config.sample > 0 && sink.allows(this.#level, subsystem);
     this.#logsFailure = !config.disable && sink.allows(this.#failureLevel, subsystem);
     this.#sample = config.sample;
+    this.#yieldsToScreen = config.path === "" && sink.format === "pretty";
     this.enabled = this.#logsSuccess || this.#logsFailure;
     this.#line = new JsonRequestLine({ subsystem, endpointId, nodeId, sample: config.sample });
     if (!this.enabled || sink.format !== "json") return;
@@ -77,8 +80,13 @@ export class AccessLog {
     const { reason } = entry;
     // Cut responses began with another status; that clients leave is no failure of what is here.
     const failed = entry.status >= 500 || (reason !== undefined && reason.side !== "client");
-    if (failed ? !this.#logsFailure : !this.#logsSuccess || !this.#isChosen()) return;
-    const { format, now, output, timestamps } = this.#sink;
+    if (failed ? !this.#logsFailure : !this.#logsSuccess) return;
+    const { format, now, output, screen, timestamps } = this.#sink;
+    if (screen.recent !== undefined) {
+      screen.recent.add(entry, this.#endpointId ?? entry.endpointId, now());
+      if (!failed && this.#yieldsToScreen) return;
+    }
+    if (!failed && !this.#isChosen()) return;
     const ts = timestamps.format(now());
     const level = failed ? this.#failureLevel : this.#level;
     if (format !== "json") {

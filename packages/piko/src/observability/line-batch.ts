@@ -22,7 +22,8 @@ export class LineBatch {
 
   /** The memory of the batch that was taken out is free again. */
   giveBack(): void {
-    this.#taken?.clear(KEPT_BYTES);
+    if (this.#taken === undefined) return;
+    this.#taken.clear(KEPT_BYTES);
     this.#spare = this.#taken;
     this.#taken = undefined;
   }

@@ -170,3 +170,57 @@ describe("the end", () => {
     expect(device.pending).toHaveLength(0);
   });
 });
+
+describe("a footer", () => {
+  beforeEach(() => {
+    output.setFooter({ around: (lines) => Buffer.from(`(${lines.toString()})`) });
+  });
+
+  it("is written around each batch, and by itself when it has changed", () => {
+    output.append("a\n");
+    output.append("b\n");
+    output.flush();
+    device.finish();
+    output.flush();
+    expect(device.pending).toHaveLength(0);
+    output.refreshFooter();
+    device.finish();
+    expect(device.written).toBe("(a\nb\n)()");
+  });
+
+  it("that has changed during a write comes with the next one, once", () => {
+    output.append("a\n");
+    output.flush();
+    output.refreshFooter();
+    output.refreshFooter();
+    expect(device.pending).toHaveLength(1);
+    device.finish();
+    output.refreshFooter();
+    device.finish();
+    expect(device.written).toBe("(a\n)()");
+  });
+
+  it("that leaves is written a last time, behind a write on its way too", async () => {
+    output.append("a\n");
+    output.flush();
+    output.leaveFooter();
+    const drained = output.drain();
+    device.finish();
+    device.finish();
+    await drained;
+    output.append("b\n");
+    output.flush();
+    device.finish();
+    expect(device.written).toBe("(a\n)()b\n");
+  });
+
+  it("that was forgotten is not written", () => {
+    output.forgetFooter();
+    output.refreshFooter();
+    expect(device.pending).toHaveLength(0);
+    output.append("a\n");
+    output.flush();
+    device.finish();
+    expect(device.written).toBe("a\n");
+  });
+});

@@ -25,6 +25,14 @@ export interface LogDevice {
   writeSync(bytes: Buffer, offset: number): number;
 }
 
+/** What stays at the end of a terminal, with all lines above it. */
+export interface LogFooter {
+  /** What to write so that these lines, none perhaps, come above it. */
+  around(lines: Buffer): Buffer;
+}
+
+const NO_LINES = Buffer.alloc(0);
+
 /** A device on an open file descriptor. */
 export function fileDevice(fd: number): LogDevice {
   return {
@@ -38,6 +46,11 @@ export class LogOutput {
   /** Makes the line that tells how many lines were dropped; set by the logger. */
   droppedLine: ((count: number) => string) | undefined;
   readonly #device: LogDevice;
+  #footer: LogFooter | undefined;
+  /** The footer has changed since it was written. */
+  #stale = false;
+  /** It is to be written once more. */
+  #leaving = false;
   readonly #batch = new LineBatch();
   #dropped = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -83,6 +96,30 @@ export class LogOutput {
     });
   }
 
+  /** Keeps a footer below all lines from now on. */
+  setFooter(footer: LogFooter): void {
+    this.#footer = footer;
+    this.#stale = false;
+    this.#leaving = false;
+  }
+
+  /** Writes the footer a last time, where it stays. What is logged from now on comes below it. */
+  leaveFooter(): void {
+    this.#leaving = true;
+    this.refreshFooter();
+  }
+
+  /** There is no footer any more: the terminal has other things where it was. */
+  forgetFooter(): void {
+    this.#footer = undefined;
+  }
+
+  /** Starts to write the footer anew. */
+  refreshFooter(): void {
+    this.#stale = this.#footer !== undefined;
+    this.flush();
+  }
+
   /** Starts to write what is there; does nothing while an earlier batch is on its way. */
   flush(): void {
     clearTimeout(this.#timer);
@@ -121,7 +158,12 @@ export class LogOutput {
       this.#batch.text.addUtf8(this.droppedLine(this.#dropped));
       this.#dropped = 0;
     }
-    return this.#batch.text.length === 0 ? undefined : this.#batch.take();
+    const lines = this.#batch.text.length === 0 ? undefined : this.#batch.take();
+    if (this.#footer === undefined || (lines === undefined && !this.#stale)) return lines;
+    this.#stale = false;
+    const bytes = this.#footer.around(lines ?? NO_LINES);
+    if (this.#leaving) this.#footer = undefined;
+    return bytes;
   }
 
   #send(bytes: Buffer, offset: number): void {

@@ -5,6 +5,7 @@ import { LOG_LEVELS, type LogConfig, type LogLevel } from "../config/log.js";
 import { LogFiles } from "./log-files.js";
 import { formatLine, type LineFormat } from "./log-format.js";
 import { LogOutput, fileDevice } from "./log-output.js";
+import type { RecentRequests } from "./recent-requests.js";
 import { redactFields, redactText } from "./redact.js";
 import { TimestampFormatter } from "./timestamp.js";
 
@@ -27,6 +28,12 @@ export interface Logger {
   readonly sink: LogSink;
 }
 
+/** What a screen shows in place of lines. */
+export interface LogScreen {
+  /** Where requests go, too, while there is a screen. */
+  recent: RecentRequests | undefined;
+}
+
 /** Where and how lines are written. */
 export interface LogSink {
   readonly output: LogOutput;
@@ -39,6 +46,8 @@ export interface LogSink {
   readonly allows: (level: LogLevel, subsystem: string) => boolean;
   /** Other levels from now on. Access logs have theirs from when they were made. */
   readonly setLevels: (config: Pick<LogConfig, "level" | "subsystems">) => void;
+  /** Of all logs that the program writes. */
+  readonly screen: LogScreen;
   /** Where logs go that have files of their own. */
   readonly files: LogFiles;
 }
@@ -73,6 +82,7 @@ export function createLogger(options: LoggerOptions): Logger {
       rank = LOG_LEVELS.indexOf(levels.level);
       subsystems = new Set(levels.subsystems);
     },
+    screen: { recent: undefined },
     files: new LogFiles(),
   };
   return new SubsystemLogger(sink, options.subsystem ?? "main");

@@ -88,6 +88,12 @@ export class RequestText {
     return this.#unquote(this.#pathStart, this.#pathEnd);
   }
 
+  /** Copies the path as JSON escapes it, as much as there is room for. Returns its bytes. */
+  copyPath(target: Uint8Array): number {
+    const end = Math.min(this.#pathEnd, this.#pathStart + target.length);
+    return this.#json.bytes.copy(target, 0, this.#pathStart, end);
+  }
+
   #sameUpToPath(head: RequestHead, clientIp: string | undefined): boolean {
     if (!this.#kept || clientIp !== this.#clientIp || head.method !== this.#method) return false;
     if (this.#protocol !== protocolOf(head)) return false;

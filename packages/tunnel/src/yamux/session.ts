@@ -23,17 +23,15 @@ import { DrainTurns } from "./drain-turns.js";
 import { type YamuxFrameHandler, YamuxFrameReader } from "./frame-reader.js";
 import { YamuxFrameWriter } from "./frame-writer.js";
 import { KeepAlive, type KeepAliveHandler } from "./keep-alive.js";
+import { DOUBT_PING_ID, LEAVE_PING_ID } from "./ping-ids.js";
 import { MAX_QUEUED_STREAMS, OPEN_TIMEOUT_MS, OpeningQueue } from "./opening-queue.js";
+import { RoundTrip } from "./round-trip.js";
 import type { SessionHandler } from "./session-handler.js";
 import { completeOptions, type SessionOptions } from "./session-options.js";
 import { type StreamHandler, type StreamSession, YamuxStream } from "./stream.js";
 import { StreamIds } from "./stream-ids.js";
 import { isViolation } from "./violation.js";
 
-/** Id of pings that doubt asks for; those of the keep-alive count from 0. */
-const DOUBT_PING_ID = 0xffff_ffff;
-/** Id of the ping behind a GoAway. */
-const LEAVE_PING_ID = 0xffff_fffe;
 /** Answers to pings and refused streams that the peer doesn't read: the session ends at this many bytes. */
 const MAX_ANSWER_BACKLOG_BYTES = 4 * 1024 * 1024;
 
@@ -43,6 +41,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
   readonly frames: YamuxFrameWriter;
   /** Whether the peer takes streams without delay; kept up by {@link look}. */
   readonly doubt: Doubt;
+  readonly roundTrip: RoundTrip;
   readonly #out: Outbox;
   readonly #handler: SessionHandler;
   readonly #ids: StreamIds;
@@ -76,6 +75,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     this.turns = new DrainTurns(out);
     this.frames = new YamuxFrameWriter(out, this.turns);
     this.doubt = new Doubt(() => this.sendPing(DOUBT_PING_ID));
+    this.roundTrip = new RoundTrip(clock, (id) => this.sendPing(id));
     this.#keepAlive = new KeepAlive(clock, keepAliveIntervalMs, keepAliveTimeoutMs, this);
   }
 
@@ -356,6 +356,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   #onPong(id: number): boolean {
     this.doubt.onPong();
+    this.roundTrip.onPong(id);
     this.#fill();
     if (id === LEAVE_PING_ID && this.#localGoAway && !this.#ended) this.#handler.onLeaveHeard?.();
     return !this.#ended;

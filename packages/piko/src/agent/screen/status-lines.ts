@@ -1,0 +1,158 @@
+// What a person at a terminal sees of a running agent: its endpoints with their tunnels and requests, and the last requests.
+// From a state to lines, so that it can be tested without a terminal.
+
+import type { ListenerProtocol } from "../../base/service-address.js";
+import { visibleText } from "../../base/visible-text.js";
+import type { RecentRequest } from "../../observability/recent-requests.js";
+import { fitLine, type Span, type Style } from "./spans.js";
+
+/** A listener of the agent. */
+export interface ListenerStatus {
+  /** Where clients reach the endpoint, or its id where that isn't known. */
+  readonly reachedAt: string;
+  readonly service: string;
+  readonly protocol: ListenerProtocol;
+  /** Undefined where that isn't checked. */
+  readonly healthy: boolean | undefined;
+  readonly open: number;
+  readonly wanted: number;
+  /** Those that the tunnels lead to: the id, undefined for a Go node, and milliseconds there and back, once known. */
+  readonly nodes: readonly { readonly id: string | undefined; readonly roundTripMs: number | undefined }[];
+  /** Requests that are over. */
+  readonly requests: number;
+  readonly perSecond: number;
+  /** Requests or connections under way. */
+  readonly underWay: number;
+}
+
+export interface AgentStatus {
+  readonly listeners: readonly ListenerStatus[];
+  /** The newest first. */
+  readonly recent: readonly RecentRequest[];
+}
+
+/** The terminal: its size, and whether it takes colours. */
+export interface View {
+  readonly columns: number;
+  readonly rows: number;
+  readonly colour: boolean;
+}
+
+/** How many requests are shown at most. */
+export const RECENT_REQUESTS = 8;
+
+const LINES_OF_LISTENER = 3;
+/** Rows that are left to the log and the cursor. */
+const SPARE_ROWS = 2;
+/** Nanoseconds aren't measured. */
+const LEAST_MS = 0.1;
+
+/** The lines, none longer than the terminal is wide and fewer than it has rows. */
+export function statusLines({ listeners, recent }: AgentStatus, view: View): string[] {
+  const room = Math.max(1, view.rows - SPARE_ROWS);
+  const lines: (readonly Span[])[] = [];
+  if (listeners.length * LINES_OF_LISTENER + 1 <= room) {
+    lines.push([], ...listeners.flatMap(fullListener));
+  } else {
+    const shown = listeners.length <= room ? listeners.length : room - 1;
+    lines.push(...listeners.slice(0, shown).map(shortListener));
+    if (shown < listeners.length) lines.push([[`and ${listeners.length - shown} more`, "dim"]]);
+  }
+  const requests = recent.slice(0, Math.max(0, Math.min(RECENT_REQUESTS, room - lines.length - 1)));
+  if (requests.length > 0) {
+    lines.push([], ...requests.map((request) => requestLine(request, listeners.length > 1)));
+  }
+  // In the last column, a terminal may break the line.
+  return lines.map((line) => fitLine(line, view.columns - 1, view.colour));
+}
+
+function fullListener(listener: ListenerStatus): (readonly Span[])[] {
+  return [
+    head(listener),
+    [["  "], ...tunnels(listener), ...roundTrips(listener)],
+    [["  "], ...load(listener)],
+  ];
+}
+
+function shortListener(listener: ListenerStatus): readonly Span[] {
+  return [...head(listener), ["  "], ...tunnels(listener), [", "], ...load(listener)];
+}
+
+function head({ reachedAt, service }: ListenerStatus): Span[] {
+  return [
+    [visibleText(reachedAt), "bold"],
+    [" -> ", "dim"],
+    [visibleText(service), "bold"],
+  ];
+}
+
+function tunnels({ healthy, open, wanted }: ListenerStatus): Span[] {
+  if (healthy === false) return [["service is unhealthy, no tunnels", "red"]];
+  if (open === 0) return [["no tunnel, reconnecting", "red"]];
+  return [[`${open} of ${wanted} tunnel${wanted === 1 ? "" : "s"}`, open < wanted ? "yellow" : "green"]];
+}
+
+function roundTrips({ nodes }: ListenerStatus): Span[] {
+  return nodes.flatMap(({ id, roundTripMs }, at) => [
+    [at === 0 ? "  " : ", "] as const,
+    [visibleText(id ?? "node")] as const,
+    [roundTripMs === undefined ? "" : ` ${formatMs(roundTripMs)}`, "dim"] as const,
+  ]);
+}
+
+function load({ perSecond, protocol, requests, underWay }: ListenerStatus): Span[] {
+  if (protocol === "tcp") return [[plural(underWay, "connection")]];
+  return [
+    [plural(requests, "request")],
+    [`, ${formatRate(perSecond)}/s`],
+    [underWay === 0 ? "" : `, ${grouped(underWay)} in progress`],
+  ];
+}
+
+function requestLine(request: RecentRequest, withEndpoint: boolean): readonly Span[] {
+  const { durationMs, endedMs, endpointId, method, path, reason, status } = request;
+  const endpoint: Span[] = withEndpoint ? [[`  ${visibleText(endpointId)}`, "cyan"]] : [];
+  return [
+    [timeOfDay(endedMs), "dim"],
+    ["  "],
+    [String(status), statusStyle(status)],
+    [`  ${formatMs(durationMs).padStart(7)}`, "dim"],
+    ...endpoint,
+    [`  ${visibleText(method)} ${visibleText(path)}`],
+    [reason === "" ? "" : `  ${reason}`, "red"],
+  ];
+}
+
+function statusStyle(status: number): Style {
+  if (status >= 500) return "red";
+  if (status >= 400) return "yellow";
+  return "green";
+}
+
+function timeOfDay(ms: number): string {
+  const date = new Date(ms);
+  const parts = [date.getHours(), date.getMinutes(), date.getSeconds()];
+  return parts.map((part) => String(part).padStart(2, "0")).join(":");
+}
+
+/** `0.4 ms`, `12 ms`, `1.5 s`, `2 min` */
+function formatMs(ms: number): string {
+  if (ms < 9.95) return `${Math.max(LEAST_MS, ms).toFixed(1)} ms`;
+  if (ms < 999.5) return `${Math.round(ms)} ms`;
+  if (ms < 99_950) return `${(ms / 1_000).toFixed(1)} s`;
+  return `${grouped(Math.round(ms / 60_000))} min`;
+}
+
+function formatRate(perSecond: number): string {
+  if (perSecond < 0.05) return "0";
+  return perSecond < 9.95 ? perSecond.toFixed(1) : grouped(Math.round(perSecond));
+}
+
+function plural(count: number, word: string): string {
+  return `${grouped(count)} ${word}${count === 1 ? "" : "s"}`;
+}
+
+/** `1,234,567` */
+function grouped(count: number): string {
+  return String(count).replaceAll(/\B(?=(?:\d{3})+$)/g, ",");
+}
