@@ -2,16 +2,17 @@
 
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
+import { systemClock } from "@piko/tunnel";
 import type { ServiceAddress } from "./service-address.js";
 
 /** Opens one. It is destroyed with an error if it doesn't stand in time, or the service chooses another protocol (ALPN). */
 export function openHttp2(service: ServiceAddress, timeoutMs: number): Socket {
   const { host, port, tls } = service;
   const target = port === 0 ? { path: host } : { host, port };
-  const timer = setTimeout(() => {
+  const timer = systemClock.setTimeout(() => {
     socket.destroy(new Error(`no connection in ${timeoutMs} ms`));
   }, timeoutMs);
-  const done = (): void => clearTimeout(timer);
+  const done = (): void => systemClock.clearTimeout(timer);
   const socket = tls === undefined ? connectTcp(target, done) : secure();
   return socket.setNoDelay(true).once("close", done);
 
