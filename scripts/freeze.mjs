@@ -3,12 +3,12 @@
 
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
-import { busyMachine, busyMachineAgentsAsk } from "./freeze/busy-machine.mjs";
+import { busyHome, busyMachine, busyMachineAgentsAsk } from "./freeze/busy-machine.mjs";
 import { frozenAgent, swallowingPath } from "./freeze/frozen-agent.mjs";
-import { frozenHome } from "./freeze/frozen-home.mjs";
-import { frozenAgents, frozenNode } from "./freeze/frozen-moment.mjs";
-import { longStream } from "./freeze/long-stream.mjs";
-import { rollingBusy, rollingQuota } from "./freeze/rolling.mjs";
+import { frozenHome, silentHome } from "./freeze/frozen-home.mjs";
+import { frozenAgents, frozenNode, frozenOnlyAgent } from "./freeze/frozen-moment.mjs";
+import { longStream, longStreamHome } from "./freeze/long-stream.mjs";
+import { rollingBusy, rollingHome, rollingQuota } from "./freeze/rolling.mjs";
 
 /**
  * @typedef {object} Scenario
@@ -34,6 +34,36 @@ const SCENARIOS = {
     seconds: 30,
     root: false,
     run: frozenHome,
+  },
+  "home-path": {
+    about: "the path between the only agent and one of its two nodes swallows everything",
+    seconds: 40,
+    root: true,
+    run: silentHome,
+  },
+  "home-agent": {
+    about: "the only agent is frozen, with POSTs",
+    seconds: 8,
+    root: false,
+    run: frozenOnlyAgent,
+  },
+  "home-stream": {
+    about: "long streams through the only agent, which hardly runs",
+    seconds: 60,
+    root: false,
+    run: longStreamHome,
+  },
+  "home-busy": {
+    about: "the machine of one of the two nodes of the only agent is busy",
+    seconds: 30,
+    root: true,
+    run: busyHome,
+  },
+  "home-rolling": {
+    about: "five rolling restarts with one agent, 200m of CPU for each program",
+    seconds: 0,
+    root: true,
+    run: rollingHome,
   },
   agents: { about: "both agents are frozen, with POSTs", seconds: 8, root: false, run: frozenAgents },
   stream: {

@@ -5,8 +5,11 @@ import { isOk, until } from "./stand.mjs";
 
 const POLL_MS = 100;
 
-/** @param {import("./stand.mjs").Stand} stand */
-export function startBalancer(stand) {
+/**
+ * @param {import("./stand.mjs").Stand} stand
+ * @param {(node: import("./stand.mjs").Node) => boolean} [takesAgents] whether agents may come to a node that is ready
+ */
+export function startBalancer(stand, takesAgents = () => true) {
   /** @type {Set<import("./stand.mjs").Node>} */
   const ready = new Set();
   const timer = setInterval(() => {
@@ -20,7 +23,10 @@ export function startBalancer(stand) {
   const create = (/** @type {"proxy" | "upstream"} */ which) =>
     new TcpBalancer({
       name: which,
-      targets: () => [...ready].map((node) => addressOf(node[which])),
+      targets: () =>
+        [...ready]
+          .filter((node) => which === "proxy" || takesAgents(node))
+          .map((node) => addressOf(node[which])),
       random: Math.random,
     });
   const [proxies, upstreams] = [create("proxy"), create("upstream")];

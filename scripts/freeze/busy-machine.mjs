@@ -5,6 +5,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { availableParallelism } from "node:os";
 import { CpuGroup, SHARES } from "./cpu-groups.mjs";
 import { Findings } from "./findings.mjs";
+import { startHome } from "./home-stand.mjs";
 import { Load, nowMs } from "./load.mjs";
 import { pause, Stand } from "./stand.mjs";
 
@@ -22,19 +23,29 @@ const IDLE_SHARES = 16_384;
  * @param {import("./stand.mjs").Options} options
  */
 export async function busyMachine(options) {
-  return watch(options, SHARES.none);
+  return watch(options, SHARES.none, (places) => Stand.start(places));
 }
 
 /** @param {import("./stand.mjs").Options} options */
 export async function busyMachineAgentsAsk(options) {
-  return watch(options, SHARES.agent);
+  return watch(options, SHARES.agent, (places) => Stand.start(places));
+}
+
+/**
+ * One agent, on the machine that isn't busy, with a tunnel to the node on the one that is.
+ * @param {import("./stand.mjs").Options} options
+ */
+export async function busyHome(options) {
+  return watch(options, SHARES.none, startHome, () => 1);
 }
 
 /**
  * @param {import("./stand.mjs").Options} options
  * @param {number} agentShares
+ * @param {(places: import("./stand.mjs").Places) => Promise<Stand>} start
+ * @param {(index: number) => number} [machineOf] an agent
  */
-async function watch({ piko, rate, seconds }, agentShares) {
+async function watch({ piko, rate, seconds }, agentShares, start, machineOf = (index) => index) {
   const core = (/** @type {number} */ machine) => ["taskset", "-c", `${machine % availableParallelism()}`];
   if (spawnSync("taskset", ["-V"]).status !== 0) return "there is no taskset (util-linux)";
   const group = CpuGroup.create();
@@ -53,10 +64,10 @@ async function watch({ piko, rate, seconds }, agentShares) {
       /** @type {string} */ name,
       /** @type {number} */ shares,
     ) => [...(machines[machine]?.add(name, { shares }).prefix ?? []), ...core(machine)];
-    stand = await Stand.start({
+    stand = await start({
       piko,
       nodePrefix: (index) => place(index === BUSY ? BUSY : 1, `node-${index}`, SHARES.node),
-      agentPrefix: (index) => place(index, `agent-${index}`, agentShares),
+      agentPrefix: (index) => place(machineOf(index), `agent-${index}`, agentShares),
     });
     const load = new Load(stand.proxies, { get: rate, slow: rate / 50 });
     await pause(WARM_UP_MS);
@@ -74,9 +85,11 @@ async function watch({ piko, rate, seconds }, agentShares) {
     findings.promise(failed.length === 0, `${failed.length} requests failed`);
     const during = asked.filter(({ startMs }) => startMs >= busyMs && startMs < idleMs);
     findings.latency("while busy", during);
-    const through = new Set(arrivals.filter(({ agent }) => agent === BUSY).map(({ id }) => id));
-    const share = during.filter(({ id }) => through.has(id)).length / during.length;
-    findings.add("starved agent", `served ${(share * 100).toFixed(1)} % of them`);
+    if (machineOf(BUSY) === BUSY) {
+      const through = new Set(arrivals.filter(({ agent }) => agent === BUSY).map(({ id }) => id));
+      const share = during.filter(({ id }) => through.has(id)).length / during.length;
+      findings.add("starved agent", `served ${(share * 100).toFixed(1)} % of them`);
+    }
     findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
     return findings;
   } finally {

@@ -1,26 +1,26 @@
-// One agent, and one of the two nodes that it has tunnels to is frozen: clients of the others notice nothing.
+// One agent, and one of the two nodes that it has tunnels to is frozen, or the path between them swallows everything.
 
-import { startBalancer } from "./balancer.mjs";
 import { Findings } from "./findings.mjs";
-import { Load } from "./load.mjs";
-import { pause, Stand, until } from "./stand.mjs";
+import { startHome } from "./home-stand.mjs";
+import { Load, nowMs } from "./load.mjs";
+import { pause } from "./stand.mjs";
+import { SwallowingPath } from "./swallowing-path.mjs";
 
 const WARM_UP_MS = 3_000;
 const AFTER_MS = 3_000;
+/** One of the agent's two. */
+const HOME = 0;
+/** What the service has had for so long without its answer reaching anybody was on the way when the path fell silent. */
+const SWALLOWED_MS = 1_000;
 
-/** @param {import("./stand.mjs").Options} options */
+/**
+ * The node is frozen: clients of the others notice nothing.
+ * @param {import("./stand.mjs").Options} options
+ */
 export async function frozenHome({ late, piko, rate, seconds }) {
-  const stand = await Stand.startNodes({ piko });
-  const balancer = startBalancer(stand);
+  const stand = await startHome({ piko });
   try {
-    await stand.startAgent(0, await balancer.upstream);
-    const [agent] = stand.agents;
-    const connected = () => agent?.records.filter(({ msg }) => msg === "connected") ?? [];
-    await until(() => connected().length === 2, "tunnels to two nodes");
-    await stand.isServing();
-    const id = connected()[0]?.["node-id"];
-    const frozen = stand.nodes.find(({ name }) => id.startsWith(`${name.replace(" ", "-")}-`));
-    const living = stand.nodes.filter((node) => node !== frozen);
+    const [frozen, ...living] = stand.nodes;
     const load = new Load(
       living.map(({ proxy }) => proxy),
       { get: rate, post: rate * 0.3 },
@@ -48,7 +48,53 @@ export async function frozenHome({ late, piko, rate, seconds }) {
     findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
     return findings;
   } finally {
-    balancer.stop();
     await stand.stop();
+  }
+}
+
+/**
+ * Nothing passes between the node and the agent: clients of all nodes go on over the other tunnel.
+ * @param {import("./stand.mjs").Options} options
+ */
+export async function silentHome({ late, piko, rate, seconds }) {
+  const path = SwallowingPath.create();
+  if (typeof path === "string") return path;
+  try {
+    const stand = await startHome({
+      piko,
+      nodeHost: (index) => (index === HOME ? path.guest : path.host),
+      nodePrefix: (index) => (index === HOME ? path.prefix : []),
+    });
+    try {
+      const load = new Load(stand.proxies, { get: rate, slow: rate / 50 });
+      await pause(WARM_UP_MS);
+      path.swallow(Number(stand.nodes[HOME]?.upstream.split(":")[1]));
+      const silentMs = nowMs();
+      await pause(seconds * 1_000);
+      path.heal();
+      const healedMs = nowMs();
+      await pause(AFTER_MS);
+      const asked = await load.stop();
+      const arrivals = new Map((await stand.services.arrivals()).map(({ atMs, id }) => [id, atMs]));
+
+      const findings = new Findings();
+      const { unbegun } = findings.count(asked, load.longestStallMs);
+      findings.promise(unbegun.length === 0, `${unbegun.length} requests failed whose answer had not begun`);
+      const during = asked.filter(({ endMs = 0, startMs }) => endMs > silentMs && startMs < healedMs);
+      const swallowed = ({ endMs = 0, id, ownMs }) =>
+        (arrivals.get(id) ?? endMs) < Math.min(silentMs, endMs - ownMs - SWALLOWED_MS);
+      const lateMs = findings.latency(
+        "not swallowed",
+        during.filter((each) => !swallowed(each)),
+      );
+      findings.promise(lateMs < late * 1_000, `a request was ${Math.round(lateMs)} ms late`);
+      findings.latency("swallowed", during.filter(swallowed));
+      findings.said([...stand.nodes.map(({ program }) => program), ...stand.agents]);
+      return findings;
+    } finally {
+      await stand.stop();
+    }
+  } finally {
+    path.remove();
   }
 }

@@ -1,6 +1,7 @@
-// Whoever is needed stands still for a moment: a node, or both agents. Everybody waits, and nothing is lost.
+// Whoever is needed stands still for a moment: a node, or all agents. Everybody waits, and nothing is lost.
 
 import { Findings } from "./findings.mjs";
+import { startHome } from "./home-stand.mjs";
 import { Load } from "./load.mjs";
 import { pause, Stand } from "./stand.mjs";
 
@@ -9,21 +10,32 @@ const AFTER_MS = 3_000;
 
 /** @param {import("./stand.mjs").Options} options */
 export async function frozenNode(options) {
-  return watch(options, ({ nodes }) => nodes.slice(0, 1).map(({ program }) => program));
+  const stand = await Stand.start(options);
+  return watch(
+    options,
+    stand,
+    stand.nodes.slice(0, 1).map(({ program }) => program),
+  );
 }
 
 /** @param {import("./stand.mjs").Options} options */
 export async function frozenAgents(options) {
-  return watch(options, ({ agents }) => agents);
+  const stand = await Stand.start(options);
+  return watch(options, stand, stand.agents);
+}
+
+/** @param {import("./stand.mjs").Options} options */
+export async function frozenOnlyAgent(options) {
+  const stand = await startHome(options);
+  return watch(options, stand, stand.agents);
 }
 
 /**
  * @param {import("./stand.mjs").Options} options
- * @param {(stand: Stand) => import("./programs.mjs").Program[]} choose
+ * @param {Stand} stand
+ * @param {import("./programs.mjs").Program[]} frozen
  */
-async function watch({ piko, rate, seconds }, choose) {
-  const stand = await Stand.start({ piko });
-  const frozen = choose(stand);
+async function watch({ rate, seconds }, stand, frozen) {
   const load = new Load(stand.proxies, { get: rate, post: rate * 0.3, slow: rate / 50 });
   await pause(WARM_UP_MS);
   for (const program of frozen) program.signal("SIGSTOP");

@@ -2,6 +2,7 @@
 // new requests wait for it, but it lives. What it has begun must end whole.
 
 import { Findings } from "./findings.mjs";
+import { startHome } from "./home-stand.mjs";
 import { Load } from "./load.mjs";
 import { pause, Stand } from "./stand.mjs";
 
@@ -11,8 +12,23 @@ const STOPPED_MS = 5_000;
 const RUNNING_MS = 700;
 
 /** @param {import("./stand.mjs").Options} options */
-export async function longStream({ piko, rate, seconds }) {
-  const stand = await Stand.start({ piko });
+export async function longStream(options) {
+  return watch(options, await Stand.start(options));
+}
+
+/**
+ * The same where there is no other agent.
+ * @param {import("./stand.mjs").Options} options
+ */
+export async function longStreamHome(options) {
+  return watch(options, await startHome(options));
+}
+
+/**
+ * @param {import("./stand.mjs").Options} options
+ * @param {Stand} stand
+ */
+async function watch({ rate, seconds }, stand) {
   const [agent] = stand.agents;
   const [node] = stand.nodes;
   const load = new Load(stand.proxies, { get: rate / 4 });

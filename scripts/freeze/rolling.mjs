@@ -17,6 +17,14 @@ export async function rollingQuota(options) {
 }
 
 /**
+ * The same with one agent.
+ * @param {import("./stand.mjs").Options} options
+ */
+export async function rollingHome(options) {
+  return roll(options, { quota: QUOTA }, { quota: QUOTA }, false, [0]);
+}
+
+/**
  * All of the machine is busy with something else. That can't be free of failures: told, and no promise.
  * @param {import("./stand.mjs").Options} options
  */
@@ -29,8 +37,9 @@ export async function rollingBusy(options) {
  * @param {{ quota?: number, shares?: number }} nodeLimits
  * @param {{ quota?: number, shares?: number }} agentLimits
  * @param {boolean} busy
+ * @param {readonly number[]} [agents]
  */
-async function roll({ piko, rate }, nodeLimits, agentLimits, busy) {
+async function roll({ piko, rate }, nodeLimits, agentLimits, busy, agents = [0, 1]) {
   const group = CpuGroup.create();
   if (typeof group === "string") return group;
   /** @type {Stand | undefined} */
@@ -55,7 +64,7 @@ async function roll({ piko, rate }, nodeLimits, agentLimits, busy) {
     });
     balancer = startBalancer(stand);
     const [proxy, upstream] = [await balancer.proxy, await balancer.upstream];
-    for (const index of [0, 1]) await stand.startAgent(index, upstream);
+    for (const index of agents) await stand.startAgent(index, upstream);
     await stand.isServing();
     if (busy) others = startLoad(place("load", { shares: 1_024 }));
     const load = new Load([proxy], { get: rate, post: rate * 0.3, slow: rate / 50 });

@@ -25,7 +25,8 @@ const PATIENCE_MS = 120_000;
  * @property {string[]} piko the command under test
  * @property {(index: number) => string[]} [nodePrefix] put before a node's command
  * @property {(index: number) => string[]} [agentPrefix]
- * @property {(index: number) => string} [upstreamHost] where a node waits for agents
+ * @property {(index: number) => string} [nodeHost] where a node is
+ * @property {(index: number) => string} [upstreamHost] where it waits for agents, if it isn't there
  * @property {string} [serviceHost] where agents find their services
  * @property {Record<string, string>} [nodeFlags]
  */
@@ -67,6 +68,8 @@ export class Stand {
   agents = [];
   /** @type {Services} */
   services;
+  /** Before the nodes; undefined: whoever wants one knows where they are. @type {{ stop(): void } | undefined} */
+  balancer = undefined;
   #places;
   #started = 0;
 
@@ -115,14 +118,16 @@ export class Stand {
    * @returns {Promise<Node>}
    */
   async startNode(index) {
-    const { nodeFlags = {}, nodePrefix = () => [], piko, upstreamHost = () => "127.0.0.1" } = this.#places;
+    const { nodeFlags = {}, nodeHost = () => "127.0.0.1", nodePrefix = () => [], piko } = this.#places;
+    const { upstreamHost = nodeHost } = this.#places;
+    const noPort = `${nodeHost(index)}:0`;
     const join = this.nodes.map(({ gossip }) => gossip).join(",");
     const flags = {
       "cluster.node-id": `node-${index}-${this.#started++}`,
-      "proxy.bind-addr": "127.0.0.1:0",
+      "proxy.bind-addr": noPort,
       "upstream.bind-addr": `${upstreamHost(index)}:0`,
-      "admin.bind-addr": "127.0.0.1:0",
-      "cluster.gossip.bind-addr": "127.0.0.1:0",
+      "admin.bind-addr": noPort,
+      "cluster.gossip.bind-addr": noPort,
       "proxy.access-log.disable": "true",
       "log.format": "json",
       "drain-delay": "2s",
@@ -184,6 +189,7 @@ export class Stand {
   }
 
   async stop() {
+    this.balancer?.stop();
     await Promise.all(this.agents.map((agent) => agent.kill()));
     await Promise.all(this.nodes.map(({ program }) => program.kill()));
     await this.services.stop();

@@ -1,5 +1,5 @@
-// A host of its own for an agent (a network namespace with one cable to this one), whose path to its node can be made to
-// swallow everything: nothing arrives, either way, and nobody is told.
+// A host of its own for an agent or a node (a network namespace with one cable to this one), whose path to its other end can
+// be made to swallow everything: nothing arrives, either way, and nobody is told.
 
 import { spawnSync } from "node:child_process";
 
@@ -13,20 +13,24 @@ function run(command) {
 export class SwallowingPath {
   /** This machine's address on the cable. */
   host;
+  /** That of the host at its other end. */
+  guest;
   #name = `piko-freeze-${process.pid}`;
   #cable = `pf${process.pid % 1_000_000}`;
 
   constructor() {
     const subnet = `10.232.${process.pid % 256}`;
     this.host = `${subnet}.1`;
+    this.guest = `${subnet}.2`;
     run(`ip netns add ${this.#name}`);
     process.once("exit", () => this.remove());
     try {
       run(`ip link add ${this.#cable} type veth peer name eth0 netns ${this.#name}`);
       run(`ip address add ${this.host}/30 dev ${this.#cable}`);
       run(`ip link set ${this.#cable} up`);
-      run(`ip -n ${this.#name} address add ${subnet}.2/30 dev eth0`);
+      run(`ip -n ${this.#name} address add ${this.guest}/30 dev eth0`);
       run(`ip -n ${this.#name} link set eth0 up`);
+      run(`ip -n ${this.#name} link set lo up`);
       run(`ip netns exec ${this.#name} iptables -w -L`);
     } catch (error) {
       this.remove();
@@ -48,9 +52,11 @@ export class SwallowingPath {
     return ["ip", "netns", "exec", this.#name];
   }
 
-  /** @param {number} port of the node; what the agent says to its service gets through */
+  /** @param {number} port where a node waits for agents, on either host; what is said to other ports gets through */
   swallow(port) {
-    for (const rule of [`INPUT -p tcp --sport ${port}`, `OUTPUT -p tcp --dport ${port}`])
+    const way = (/** @type {string} */ chain, /** @type {string} */ end) =>
+      `${chain} -p tcp --${end} ${port}`;
+    for (const rule of ["INPUT", "OUTPUT"].flatMap((chain) => [way(chain, "sport"), way(chain, "dport")]))
       run(`ip netns exec ${this.#name} iptables -w -A ${rule} -j DROP`);
   }
 
