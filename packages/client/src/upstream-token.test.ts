@@ -128,6 +128,39 @@ describe("an upstream's token", () => {
     expect(tokens(stage)).toEqual(["one", "bad", "good"]);
   });
 
+  it("that came before its key is tried again when the server ends the tunnel of the old one", async () => {
+    const { stage, give } = await stageWith("one");
+    await stage.upstream.start();
+    const first = await stage.tunnel(1);
+    stage.clock.advance(5_000);
+    stage.server.answers.push(jsonError(401, "invalid token"));
+    give("two");
+    stage.upstream.renewToken();
+    expect(await stage.event("reconnecting")).toContain("reconnecting 7500 1");
+    first.session.goAway();
+    // Not after what was left of the long wait.
+    await stage.event("reconnecting 50 1");
+    stage.clock.advance(50);
+    await stage.tunnel(2);
+    expect(tokens(stage)).toEqual(["one", "two", "two"]);
+  });
+
+  it("that is refused while the server ends the tunnel of the old one is tried again soon", async () => {
+    const { stage, give } = await stageWith("one");
+    await stage.upstream.start();
+    const first = await stage.tunnel(1);
+    const drains = stage.logs("info: server drains");
+    stage.server.answers.push(drains.then(() => jsonError(401, "invalid token")));
+    give("two");
+    stage.upstream.renewToken();
+    await stage.server.until(() => stage.server.requests[1]);
+    first.session.goAway();
+    await stage.event("reconnecting 50 1");
+    stage.clock.advance(50);
+    await stage.tunnel(2);
+    expect(tokens(stage)).toEqual(["one", "two", "two"]);
+  });
+
   it("that changes while an attempt is under way is tried next, without a delay", async () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();

@@ -47,6 +47,10 @@ export class Upstream {
   #retry: Timer | undefined;
   /** What waits for its time is the way back to the server, which is told; otherwise one more tunnel. */
   #reconnects = false;
+  /** The latest attempt was refused for good, as far as was known when it began, so that the next one waits long. */
+  #refused = false;
+  /** A tunnel has ended, or has been told to, since the latest attempt began. */
+  #lostSince = false;
   /** A node has a tunnel of ours that isn't ours any more: the next one takes its place. */
   #repeat = false;
   #closeDeadlineMs = Number.POSITIVE_INFINITY;
@@ -223,10 +227,14 @@ export class Upstream {
 
   /** A tunnel is lost, or has to go: another one is to take its place. */
   #replace(tunnel: UpstreamTunnel): void {
+    const refused = this.#refused;
+    this.#refused = false;
+    this.#lostSince = true;
     this.#search.begin();
     if (this.homes.staying > 0) this.#look(this.#search.next());
-    // One that was leaving already has a replacement on its way.
-    else if (!this.#connecting && !(this.#retry !== undefined && this.#reconnects)) {
+    // One that was leaving already has a replacement on its way. A server that has refused it, and ends this one now, may have
+    // got other keys meanwhile, by which the token is valid that was too early for it.
+    else if (!this.#connecting && !(this.#retry !== undefined && this.#reconnects && !refused)) {
       this.#backoff.ended(this.#clock.now() - tunnel.openedAtMs);
       this.#reconnect(this.#backoff.next());
     }
@@ -313,6 +321,8 @@ export class Upstream {
 
   #connect(): void {
     this.#connecting = true;
+    this.#refused = false;
+    this.#lostSince = false;
     // Where no tunnel stays, one that a node still has is one that is lost without its knowledge.
     const repeat = this.#repeat || this.homes.staying === 0;
     this.#repeat = false;
@@ -350,7 +360,8 @@ export class Upstream {
 
   #failed(error: unknown): void {
     const final = error instanceof ClientError && !error.retryable;
-    const delayMs = this.#renewal.stale ? 0 : final ? this.#backoff.longest() : this.#backoff.next();
+    this.#refused = final && !this.#lostSince;
+    const delayMs = this.#renewal.stale ? 0 : this.#refused ? this.#backoff.longest() : this.#backoff.next();
     if (this.homes.staying > 0) {
       this.#warn("failed to open another tunnel", error, delayMs);
       this.#look(delayMs);

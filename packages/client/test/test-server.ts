@@ -68,8 +68,8 @@ export class TestTunnel {
   }
 }
 
-/** What the next handshakes are answered with instead of a 101, as whole responses. */
-export type Answer = string | "drop";
+/** What the next handshakes are answered with instead of a 101, as whole responses, at once or later. */
+export type Answer = string | "drop" | Promise<string>;
 
 export class TestServer {
   readonly requests: SeenRequest[] = [];
@@ -182,7 +182,8 @@ export class TestServer {
       /^\/(?:base\/)?(piko\/v1\/upstream|_piko\/v1\/tcp)\/([^/]+)$/.exec(request.target) ?? [];
     const endpointId = decodeURIComponent(id ?? "");
     if (answer === "drop") socket.close();
-    else if (answer !== undefined) reply(socket, answer);
+    else if (typeof answer === "string") reply(socket, answer);
+    else if (answer !== undefined) void answer.then((response) => reply(socket, response));
     else if (kind === undefined) reply(socket, jsonError(404, "not found"));
     else if (kind === "piko/v1/upstream") this.#listen(socket, request, endpointId);
     else this.#dial(socket, request, endpointId);
