@@ -12,6 +12,7 @@ import { NodeSearch } from "./node-search.js";
 import { readTls } from "./open-socket.js";
 import { HANDSHAKE_TIMEOUT_MS, openWebSocket } from "./open-websocket.js";
 import { endpointSegment, parseBaseUrl, parseProxyUrl } from "./server-address.js";
+import { sleep } from "./sleep.js";
 import { TokenRenewal } from "./token-renewal.js";
 import { describeTunnels, type TunnelStatus } from "./tunnel-status.js";
 import { CONNECT_TIMEOUT_MS, tunnelCount, type UpstreamOptions } from "./upstream-options.js";
@@ -144,7 +145,7 @@ export class Upstream {
           if (this.#clock.now() + delayMs >= deadline) throw notConnected(this.#clock.now() - begunMs, error);
           this.#warn("failed to connect to server", error, delayMs);
           this.#options.on?.reconnecting?.(delayMs, this.#backoff.attempts);
-          await this.#sleep(delayMs);
+          await sleep(this.#clock, delayMs, this.#stopped.signal);
         }
       }
     } catch (error) {
@@ -370,19 +371,6 @@ export class Upstream {
     if (final) this.#logger.error("server refused to connect", { ...this.#retryFields(error, delayMs) });
     else this.#warn("failed to reconnect to server", error, delayMs);
     this.#reconnect(delayMs);
-  }
-
-  #sleep(delayMs: number): Promise<void> {
-    const { signal } = this.#stopped;
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        signal.removeEventListener("abort", wake);
-        this.#clock.clearTimeout(timer);
-        resolve();
-      };
-      const timer = this.#clock.setTimeout(wake, delayMs);
-      signal.addEventListener("abort", wake);
-    });
   }
 
   #stopReason(): unknown {
