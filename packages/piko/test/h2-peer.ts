@@ -83,6 +83,27 @@ export interface Frame {
   readonly payload: string;
 }
 
+const FRAME_HEAD_BYTES = 9;
+
+/** The frames that a text begins with; the last one may be in part, and is left out then. */
+export function framesOf(text: string): Frame[] {
+  const frames: Frame[] = [];
+  const bytes = Buffer.from(text, "latin1");
+  for (let at = 0; bytes.length - at >= FRAME_HEAD_BYTES; ) {
+    const start = at + FRAME_HEAD_BYTES;
+    const end = start + bytes.readUIntBE(at, 3);
+    if (end > bytes.length) break;
+    frames.push({
+      type: bytes[at + 3] ?? 0,
+      flags: bytes[at + 4] ?? 0,
+      streamId: bytes.readUInt32BE(at + 5),
+      payload: bytes.toString("latin1", start, end),
+    });
+    at = end;
+  }
+  return frames;
+}
+
 /** What one stream was sent. */
 export class Answer {
   /** Fields of each header block; the first ones may be interim, the last one trailers. */
@@ -143,21 +164,13 @@ export class H2Peer {
   }
 
   #read(): void {
-    const bytes = Buffer.from(this.#rest + this.socket.take(), "latin1");
+    const text = this.#rest + this.socket.take();
     let at = 0;
-    while (bytes.length - at >= 9) {
-      const length = bytes.readUIntBE(at, 3);
-      if (bytes.length - at < 9 + length) break;
-      const payload = bytes.subarray(at + 9, at + 9 + length);
-      this.#take({
-        type: bytes[at + 3] ?? 0,
-        flags: bytes[at + 4] ?? 0,
-        streamId: bytes.readUInt32BE(at + 5),
-        payload: payload.toString("latin1"),
-      });
-      at += 9 + length;
+    for (const frame of framesOf(text)) {
+      this.#take(frame);
+      at += FRAME_HEAD_BYTES + frame.payload.length;
     }
-    this.#rest = bytes.toString("latin1", at);
+    this.#rest = text.slice(at);
   }
 
   #take(frame: Frame): void {

@@ -2,10 +2,19 @@
 
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
+import { connect as connectTls, type TLSSocket } from "node:tls";
 import { isResetAtEnd } from "@piko/tunnel";
 
 /** How a connection ended: in order, or by a reset. */
 export type PeerEnd = "end" | "reset";
+
+/** Whom a client of a port with TLS trusts, what it speaks, and who it is. */
+export interface SecureOptions {
+  readonly ca: string | Buffer;
+  readonly protocols?: string[];
+  readonly cert?: Buffer;
+  readonly key?: Buffer;
+}
 
 export class PortPeer {
   readonly socket: Socket;
@@ -30,6 +39,23 @@ export class PortPeer {
     const peer = new PortPeer(socket);
     await once(socket, "connect");
     return peer;
+  }
+
+  /** A connection whose handshake is done. */
+  static async secure(
+    port: number,
+    { protocols = ["http/1.1"], ...options }: SecureOptions,
+  ): Promise<PortPeer> {
+    const host = "127.0.0.1";
+    const socket = connectTls({ port, host, servername: "localhost", ALPNProtocols: protocols, ...options });
+    const peer = new PortPeer(socket);
+    await once(socket, "secureConnect");
+    return peer;
+  }
+
+  /** The protocol that was chosen in the handshake. */
+  get protocol(): string | false | null | undefined {
+    return (this.socket as Partial<TLSSocket>).alpnProtocol;
   }
 
   send(text: string): this {

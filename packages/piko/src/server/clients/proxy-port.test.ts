@@ -1,175 +1,89 @@
 // The port that clients come to, on loopback: whom it lets in, as whom, and how it ends.
 
-import { afterEach, describe, expect, it } from "vitest";
-import { AddressRanges } from "../../base/address-ranges.js";
-import type { ProxyConfig } from "../../config/server.js";
+import { describe, expect, it } from "vitest";
 import { OpenFiles } from "../../net/accept/open-files.js";
 import { MAX_REFUSED } from "../../net/accept/refused-connection.js";
-import type { ProxyDependencies } from "../exchange/proxy-context.js";
-import { NodeRig, type NodeRigOptions } from "../../../test/node-rig.js";
-import { eventually, PortPeer } from "../../../test/port-peer.js";
-import { RecordedLog } from "../../../test/recorded-log.js";
-import { ProxyPort } from "./proxy-port.js";
+import { GET, statusOf } from "../../../test/node-rigs.js";
+import { eventually, type PortPeer } from "../../../test/port-peer.js";
+import { OK, type ProxyRigOptions, proxyRigs } from "../../../test/proxy-rig.js";
 
-const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
-const HEAD = "HEAD /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
-const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const HEAD = GET.replace("GET", "HEAD");
 
-interface SceneOptions extends NodeRigOptions {
-  readonly trustedProxies?: readonly string[];
-  readonly proxyProtocol?: ProxyConfig["proxyProtocol"];
-  /** The proxy addresses of other nodes. */
-  readonly nodes?: readonly string[];
-}
-
-/** A proxy port, and an agent's tunnel in memory. */
-class Scene {
-  readonly node: NodeRig;
-  readonly port: ProxyPort;
-  readonly log = new RecordedLog();
-  readonly #peers: PortPeer[] = [];
-  #number = 0;
-
-  constructor(options: SceneOptions) {
-    const { trustedProxies = [], proxyProtocol = "off", nodes, dependencies, ...rest } = options;
-    const table = { nodes: () => nodes?.map((proxyAddr) => ({ proxyAddr })) };
-    const cluster = nodes === undefined ? {} : { cluster: { table } };
-    this.node = new NodeRig({
-      ...rest,
-      settings: { trustedProxies: new AddressRanges(trustedProxies), proxyProtocol },
-      dependencies: { ...cluster, logger: this.log.logger, ...dependencies } as Partial<ProxyDependencies>,
-    });
-    // Its connection in memory isn't wanted here.
-    this.node.close();
-    this.port = new ProxyPort(this.node.context);
-  }
-
-  async listen(): Promise<this> {
-    this.#number = (await this.port.listen({ host: "127.0.0.1", port: 0 })).port;
-    return this;
-  }
-
-  async connect(localAddress?: string): Promise<PortPeer> {
-    const peer = await PortPeer.connect(this.#number, localAddress);
-    this.#peers.push(peer);
-    return peer;
-  }
-
-  /** A connection that the port has seen. */
-  async client(localAddress?: string): Promise<PortPeer> {
-    const { connectionCount } = this.port;
-    const peer = await this.connect(localAddress);
-    await eventually(() => this.port.connectionCount > connectionCount);
-    return peer;
-  }
-
-  /** Sends a request over a connection, and answers it. Resolves to what the agent got. */
-  async exchange(peer: PortPeer, request = GET): Promise<string> {
-    const { asked } = this.node;
-    peer.send(request);
-    await eventually(() => this.node.asked > asked);
-    const { stream } = this.node;
-    stream.bring(OK);
-    await peer.until(({ text }) => text.endsWith("ok"));
-    return stream.written;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    for (const peer of this.#peers.splice(0)) await peer[Symbol.asyncDispose]();
-    // The sweep rests when the last connection of any kind is gone.
-    await eventually(() => this.port.connectionCount === 0 && this.node.clock.pending === 0);
-    this.port.destroy();
-    expect(this.port.highestClientCount).toBe(0);
-    expect(this.node.budget.used).toBe(0);
-  }
-}
-
-const scenes: Scene[] = [];
-afterEach(async () => {
-  for (const scene of scenes.splice(0)) await scene[Symbol.asyncDispose]();
-});
-
-async function start(options: SceneOptions = {}): Promise<Scene> {
-  const scene = new Scene(options);
-  scenes.push(scene);
-  return await scene.listen();
-}
-
-const statusOf = (text: string): string => text.slice(9, 12);
+const start = proxyRigs();
 
 it("serves clients, each under its own address", async () => {
-  const scene = await start();
-  const peer = await scene.client("127.0.0.9");
-  expect(await scene.exchange(peer)).toContain("X-Forwarded-For: 127.0.0.9\r\n");
-  expect([scene.port.connectionCount, scene.port.highestClientCount]).toEqual([1, 1]);
+  const rig = await start();
+  const peer = await rig.client("127.0.0.9");
+  expect(await rig.exchange(peer)).toContain("X-Forwarded-For: 127.0.0.9\r\n");
+  expect([rig.port.connectionCount, rig.port.highestClientCount]).toEqual([1, 1]);
   peer.socket.end();
-  await eventually(() => scene.port.connectionCount === 0);
+  await eventually(() => rig.port.connectionCount === 0);
 });
 
 describe("connections above a limit", () => {
-  it.each<[string, SceneOptions, string]>([
+  it.each<[string, ProxyRigOptions, string]>([
     ["max_connections", { limits: { maxConnections: 1 } }, "503"],
     ["max_connections_per_client", { limits: { maxConnectionsPerClient: 1 } }, "429"],
   ])("%s are refused when they ask for something", async (limit, options, status) => {
-    const scene = await start(options);
-    const first = await scene.client();
+    const rig = await start(options);
+    const first = await rig.client();
     for (const [index, request] of [GET, HEAD].entries()) {
-      const peer = await scene.connect();
-      await eventually(() => scene.node.hits.length > index);
+      const peer = await rig.connect();
+      await eventually(() => rig.node.hits.length > index);
       expect(peer.text).toBe("");
       const answer = await peer.send(request).over();
       expect(statusOf(answer)).toBe(status);
       expect(answer).toContain("Retry-After: 1\r\n");
       expect(answer.endsWith("\r\n\r\n")).toBe(request === HEAD);
     }
-    expect(scene.node.hits).toEqual([limit, limit]);
-    await scene.exchange(first);
+    expect(rig.node.hits).toEqual([limit, limit]);
+    await rig.exchange(first);
     first.socket.end();
-    await eventually(() => scene.port.connectionCount === 0);
-    await scene.exchange(await scene.client());
+    await eventually(() => rig.port.connectionCount === 0);
+    await rig.exchange(await rig.client());
   });
 
   it("aren't waited for long, and may go before", async () => {
-    const scene = await start({ limits: { maxConnections: 0 } });
-    const silent = await scene.connect();
-    const short = await scene.connect();
-    await eventually(() => scene.node.hits.length === 2);
+    const rig = await start({ limits: { maxConnections: 0 } });
+    const silent = await rig.connect();
+    const short = await rig.connect();
+    await eventually(() => rig.node.hits.length === 2);
     short.socket.end();
     expect(await short.over()).toBe("");
-    scene.node.clock.advance(1_500);
+    rig.node.clock.advance(1_500);
     expect(silent.end).toBeUndefined();
-    scene.node.clock.advance(750);
+    rig.node.clock.advance(750);
     expect(await silent.over()).toBe("");
   });
 
   it("are so many at a time, and further ones are closed without a word", async () => {
-    const scene = await start({ limits: { maxConnections: 0 } });
+    const rig = await start({ limits: { maxConnections: 0 } });
     const told: PortPeer[] = [];
-    while (told.length < MAX_REFUSED) told.push(await scene.connect());
-    await eventually(() => scene.node.hits.length === MAX_REFUSED);
-    expect(await (await scene.connect()).over()).toBe("");
+    while (told.length < MAX_REFUSED) told.push(await rig.connect());
+    await eventually(() => rig.node.hits.length === MAX_REFUSED);
+    expect(await (await rig.connect()).over()).toBe("");
     // A place that is left can be taken, as soon as the port has noticed.
     expect(statusOf((await told[0]?.send(GET).over()) ?? "")).toBe("503");
     told[0]?.socket.destroy();
     let answer = "";
-    while (answer === "") answer = await (await scene.connect()).send(GET).over();
+    while (answer === "") answer = await (await rig.connect()).send(GET).over();
     expect(statusOf(answer)).toBe("503");
   });
 
   it("don't keep others from theirs", async () => {
-    const scene = await start({ limits: { maxConnectionsPerClient: 1 } });
-    await scene.client();
-    await scene.client("127.0.0.2");
-    expect([scene.port.connectionCount, scene.port.highestClientCount]).toEqual([2, 1]);
+    const rig = await start({ limits: { maxConnectionsPerClient: 1 } });
+    await rig.client();
+    await rig.client("127.0.0.2");
+    expect([rig.port.connectionCount, rig.port.highestClientCount]).toEqual([2, 1]);
   });
 
-  it.each<[string, SceneOptions]>([
+  it.each<[string, ProxyRigOptions]>([
     ["trusted proxies", { trustedProxies: ["127.0.0.1"] }],
     ["nodes", { nodes: ["192.0.2.1:8000", "127.0.0.1:8000"] }],
   ])("are none where %s bring the requests of many", async (_title, options) => {
-    const scene = await start({ ...options, limits: { maxConnectionsPerClient: 1 } });
-    for (let i = 0; i < 3; i++) await scene.exchange(await scene.client());
-    expect([scene.port.connectionCount, scene.port.highestClientCount]).toEqual([3, 0]);
+    const rig = await start({ ...options, limits: { maxConnectionsPerClient: 1 } });
+    for (let i = 0; i < 3; i++) await rig.exchange(await rig.client());
+    expect([rig.port.connectionCount, rig.port.highestClientCount]).toEqual([3, 0]);
   });
 
   it("are refused when the process is short of files, and closed when it is out", async () => {
@@ -178,10 +92,10 @@ describe("connections above a limit", () => {
       [0, ""],
       [64, "503"],
     ] as const) {
-      const scene = await start({ dependencies: { files: new OpenFiles(limit) } });
-      const answer = await (await scene.connect()).send(GET).over();
+      const rig = await start({ dependencies: { files: new OpenFiles(limit) } });
+      const answer = await (await rig.connect()).send(GET).over();
       expect(statusOf(answer)).toBe(status);
-      expect(scene.node.hits).toEqual(["open_files"]);
+      expect(rig.node.hits).toEqual(["open_files"]);
     }
   });
 });
@@ -197,36 +111,60 @@ describe("another node behind the address of clients that have all of its connec
   const options = {
     limits: { maxConnectionsPerClient: 1 },
     dependencies: { cluster },
-  } as unknown as SceneOptions;
+  } as unknown as ProxyRigOptions;
 
   it("is served by what it knows, over and over, and is none of them", async () => {
-    const scene = await start(options);
-    const first = await scene.client();
-    await scene.exchange(first);
-    const node = await scene.client();
-    for (const _ of [1, 2]) expect(await scene.exchange(node, HOP)).not.toContain(SECRET);
+    const rig = await start(options);
+    const first = await rig.client();
+    await rig.exchange(first);
+    const node = await rig.client();
+    for (const _ of [1, 2]) expect(await rig.exchange(node, HOP)).not.toContain(SECRET);
     for (const request of [GET, HOP.replace(SECRET, "x".repeat(SECRET.length)), HEAD]) {
-      const answer = await (await scene.client()).send(request).over();
+      const answer = await (await rig.client()).send(request).over();
       expect(statusOf(answer)).toBe("429");
       expect(answer).toMatch(/\r\nconnection: close\r\n/i);
     }
-    expect(scene.node.hits).toEqual(Array.from({ length: 3 }, () => "max_connections_per_client"));
-    expect(scene.port.highestClientCount).toBe(1);
+    expect(rig.node.hits).toEqual(Array.from({ length: 3 }, () => "max_connections_per_client"));
+    expect(rig.port.highestClientCount).toBe(1);
     // It is a node's connection for good.
-    await scene.exchange(node, HOP);
+    await rig.exchange(node, HOP);
     first.socket.end();
-    await eventually(() => scene.port.connectionCount === 1);
-    await scene.exchange(await scene.client());
+    await eventually(() => rig.port.connectionCount === 1);
+    await rig.exchange(await rig.client());
+  });
+
+  it("is nobody's client as soon as it has shown what it knows", async () => {
+    const rig = await start(options);
+    const node = await rig.client();
+    expect(rig.port.highestClientCount).toBe(1);
+    await rig.exchange(node, HOP);
+    expect(rig.port.highestClientCount).toBe(0);
+    // So there is room for a client.
+    await rig.exchange(await rig.client());
+  });
+
+  it("needs no PROXY header, as clients do, whose requests without one are refused", async () => {
+    const nodes = { table: { ...cluster.table, nodes: () => [{ proxyAddr: "127.0.0.1:8000" }] } };
+    const rig = await start({
+      proxyProtocol: "required",
+      dependencies: { cluster: { ...cluster, ...nodes } as never },
+    });
+    const peer = (await rig.connect()).send(GET);
+    await peer.until(({ text }) => text.endsWith("}\n"));
+    expect(statusOf(peer.text)).toBe("400");
+    expect(peer.text).toContain("proxy protocol header required");
+    expect(rig.node.asked).toBe(0);
+    await rig.exchange(await rig.connect(), HOP);
   });
 
   it("finds room beside a thousand that say nothing", async () => {
-    const scene = await start(options);
-    await scene.exchange(await scene.client());
-    const silent = await Promise.all(Array.from({ length: 1_024 }, () => scene.connect()));
-    await eventually(() => scene.port.connectionCount === 1_025);
-    const node = await scene.connect();
-    await scene.exchange(node, HOP);
-    expect(scene.port.connectionCount).toBe(1_025);
+    const rig = await start(options);
+    await rig.exchange(await rig.client());
+    const silent = await Promise.all(Array.from({ length: 1_024 }, () => rig.connect()));
+    await eventually(() => rig.port.connectionCount === 1_025);
+    const node = await rig.connect();
+    await rig.exchange(node, HOP);
+    expect(rig.port.connectionCount).toBe(1_025);
     expect(silent.filter(({ end }) => end !== undefined)).toHaveLength(1);
   });
 });
@@ -234,7 +172,7 @@ describe("another node behind the address of clients that have all of its connec
 describe("a PROXY protocol header", () => {
   const HEADER = "PROXY TCP4 203.0.113.7 127.0.0.1 5000 8000\r\n";
 
-  it.each<[string, SceneOptions, string, string]>([
+  it.each<[string, ProxyRigOptions, string, string]>([
     ["names the client", { proxyProtocol: "required" }, HEADER, "203.0.113.7"],
     ["names the client where it need not", { proxyProtocol: "optional" }, HEADER, "203.0.113.7"],
     ["may be absent", { proxyProtocol: "optional" }, "", "127.0.0.1"],
@@ -259,17 +197,17 @@ describe("a PROXY protocol header", () => {
       "127.0.0.1",
     ],
   ])("%s", async (_title, options, header, address) => {
-    const scene = await start(options);
-    const peer = await scene.client();
+    const rig = await start(options);
+    const peer = await rig.client();
     // It came with the request's first bytes, or before them.
     if (header !== "") peer.send(header.slice(0, 9));
     await new Promise((resolve) => setImmediate(resolve));
-    const written = await scene.exchange(peer, header.slice(9) + GET);
+    const written = await rig.exchange(peer, header.slice(9) + GET);
     expect(written).toContain(`X-Forwarded-For: ${address}\r\n`);
-    expect(scene.port.connectionCount).toBe(1);
+    expect(rig.port.connectionCount).toBe(1);
   });
 
-  it.each<[string, SceneOptions, string, string[]]>([
+  it.each<[string, ProxyRigOptions, string, string[]]>([
     ["that is asked for and absent", { proxyProtocol: "required" }, GET, ["proxy_protocol"]],
     ["that is none", { proxyProtocol: "optional" }, "PROXY TCP4 x\r\n", ["proxy_protocol"]],
     [
@@ -279,84 +217,84 @@ describe("a PROXY protocol header", () => {
       ["proxy_protocol"],
     ],
   ])("%s ends the connection without a word", async (_title, options, text, hits) => {
-    const scene = await start(options);
-    const peer = await scene.connect();
+    const rig = await start(options);
+    const peer = await rig.connect();
     if (text !== "") peer.send(text);
     expect(await peer.over()).toBe("");
-    expect(scene.node.hits).toEqual(hits);
-    expect(scene.node.asked).toBe(0);
+    expect(rig.node.hits).toEqual(hits);
+    expect(rig.node.asked).toBe(0);
   });
 
   it("is read by nobody where only trusted ones may send any", async () => {
-    const scene = await start({ proxyProtocol: "optional", trustedProxies: ["192.0.2.1"] });
-    const answer = await (await scene.client()).send(HEADER + GET).over();
+    const rig = await start({ proxyProtocol: "optional", trustedProxies: ["192.0.2.1"] });
+    const answer = await (await rig.client()).send(HEADER + GET).over();
     expect(statusOf(answer)).toBe("400");
-    expect(scene.node.asked).toBe(0);
+    expect(rig.node.asked).toBe(0);
   });
 
   it("has to be there in time", async () => {
-    const scene = await start({ proxyProtocol: "required", http: { readHeaderTimeoutMs: 1_000 } });
-    const peer = (await scene.client()).send("PROXY ");
-    await eventually(() => scene.node.budget.used > 0);
-    scene.node.clock.advance(1_000);
+    const rig = await start({ proxyProtocol: "required", http: { readHeaderTimeoutMs: 1_000 } });
+    const peer = (await rig.client()).send("PROXY ");
+    await eventually(() => rig.node.budget.used > 0);
+    rig.node.clock.advance(1_000);
     expect(await peer.over()).toBe("");
-    expect(scene.node.hits).toEqual(["read_header_timeout"]);
+    expect(rig.node.hits).toEqual(["read_header_timeout"]);
   });
 
   it("counts for the address that it names", async () => {
-    const scene = await start({ proxyProtocol: "required", limits: { maxConnectionsPerClient: 1 } });
-    await scene.exchange(await scene.client(), HEADER + GET);
-    const answer = await (await scene.client()).send(HEADER + GET).over();
+    const rig = await start({ proxyProtocol: "required", limits: { maxConnectionsPerClient: 1 } });
+    await rig.exchange(await rig.client(), HEADER + GET);
+    const answer = await (await rig.client()).send(HEADER + GET).over();
     expect(statusOf(answer)).toBe("429");
-    await scene.exchange(await scene.client(), HEADER.replace("203.0.113.7", "203.0.113.8") + GET);
+    await rig.exchange(await rig.client(), HEADER.replace("203.0.113.7", "203.0.113.8") + GET);
   });
 });
 
 describe("a port that drains", () => {
   it("ends idle connections and those that are refused, and waits for requests under way", async () => {
-    const scene = await start({ proxyProtocol: "optional", limits: { maxConnections: 3 } });
-    const busy = (await scene.client()).send(GET);
-    await eventually(() => scene.node.asked === 1);
-    const idle = await scene.client();
-    await scene.exchange(idle);
-    const early = (await scene.client()).send("PROXY ");
-    const refused = await scene.connect();
-    await eventually(() => scene.node.hits.length === 1);
+    const rig = await start({ proxyProtocol: "optional", limits: { maxConnections: 3 } });
+    const busy = (await rig.client()).send(GET);
+    await eventually(() => rig.node.asked === 1);
+    const idle = await rig.client();
+    await rig.exchange(idle);
+    const early = (await rig.client()).send("PROXY ");
+    const refused = await rig.connect();
+    await eventually(() => rig.node.hits.length === 1);
     let drained = false;
-    const done = scene.port.drain().then(() => (drained = true));
+    const done = rig.port.drain().then(() => (drained = true));
     for (const peer of [idle, early, refused]) expect(await peer.over()).not.toContain("503");
-    await expect(scene.connect()).rejects.toThrow(/ECONNREFUSED/);
+    await expect(rig.connect()).rejects.toThrow(/ECONNREFUSED/);
     expect(drained).toBe(false);
-    scene.node.tunnel.streams[0]?.bring(OK);
+    rig.node.tunnel.streams[0]?.bring(OK);
     expect(await busy.over()).toMatch(/connection: close\r\n.*ok$/is);
     await done;
   });
 
   it("without connections is done at once", async () => {
-    const scene = await start();
-    await scene.port.drain();
+    const rig = await start();
+    await rig.port.drain();
   });
 
   it("asks clients to come back elsewhere before that", async () => {
-    const scene = await start();
-    scene.port.discourage();
-    const peer = await scene.client();
-    await scene.exchange(peer);
+    const rig = await start();
+    rig.port.discourage();
+    const peer = await rig.client();
+    await rig.exchange(peer);
     expect(peer.text).toMatch(/\r\nconnection: close\r\n/i);
   });
 });
 
 it("a port that is destroyed cuts what is left with a reset", async () => {
-  const scene = await start({ proxyProtocol: "optional", limits: { maxConnections: 2 } });
-  const peer = (await scene.client()).send(GET);
-  await eventually(() => scene.node.asked === 1);
-  const early = (await scene.client()).send("PROXY ");
-  const refused = await scene.connect();
-  await eventually(() => scene.node.hits.length === 1);
-  scene.port.destroy();
+  const rig = await start({ proxyProtocol: "optional", limits: { maxConnections: 2 } });
+  const peer = (await rig.client()).send(GET);
+  await eventually(() => rig.node.asked === 1);
+  const early = (await rig.client()).send("PROXY ");
+  const refused = await rig.connect();
+  await eventually(() => rig.node.hits.length === 1);
+  rig.port.destroy();
   await peer.over();
   expect(peer.end).toBe("reset");
-  expect(scene.node.stream.calls).toEqual(["reset"]);
+  expect(rig.node.stream.calls).toEqual(["reset"]);
   await early.over();
   await refused.over();
 });

@@ -1,0 +1,114 @@
+// A connection without TLS, in memory, from its first byte on: whether it is read as HTTP/2 or as HTTP/1.1, wherever that is
+// cut, and how long it may say nothing.
+
+import { describe, expect, it } from "vitest";
+import {
+  ACK,
+  DATA,
+  frame,
+  framesOf,
+  GET_FIELDS,
+  HEADERS,
+  headers,
+  PREFACE,
+  SETTINGS,
+  WINDOW_UPDATE,
+} from "../../../test/h2-peer.js";
+import { MemorySocket } from "../../../test/memory-socket.js";
+import { GET, nodeRigs, statusOf } from "../../../test/node-rigs.js";
+import type { NodeRig, NodeRigOptions } from "../../../test/node-rig.js";
+import { ProxyPort } from "./proxy-port.js";
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+const create = nodeRigs();
+
+/** A client's connection to a port. */
+function connect(options: NodeRigOptions = {}): { node: NodeRig; port: ProxyPort; socket: MemorySocket } {
+  const node = create(options);
+  node.close();
+  const port = new ProxyPort(node.context);
+  const socket = new MemorySocket();
+  port.onClient(socket.asSocket(), "192.0.2.1");
+  return { node, port, socket };
+}
+
+/** The client's system closes its socket, and nothing is left of it. */
+function leave({ port, socket }: ReturnType<typeof connect>): void {
+  socket.handler?.onClose(undefined);
+  expect([port.connectionCount, port.highestClientCount]).toEqual([0, 0]);
+}
+
+describe("a connection without TLS", () => {
+  it("is HTTP/2 by its preface, wherever that is cut", () => {
+    const bytes = PREFACE + frame(SETTINGS, 0, 0) + headers(1, GET_FIELDS);
+    for (let cut = 1; cut <= PREFACE.length + 1; cut++) {
+      const scene = connect();
+      const { node, socket } = scene;
+      socket.send(bytes, cut);
+      expect(node.stream.written).toMatch(/^GET \/x HTTP\/1\.1\r\n/);
+      node.stream.bring(OK);
+      expect(framesOf(socket.take())).toMatchObject([
+        { type: SETTINGS },
+        { type: WINDOW_UPDATE },
+        { type: SETTINGS, flags: ACK },
+        { type: HEADERS },
+        { type: DATA, payload: "ok" },
+      ]);
+      leave(scene);
+    }
+  });
+
+  it.each([
+    ["another method", GET, "200"],
+    ["a method that begins as the preface does", GET.replace("GET", "PROPFIND"), "200"],
+    ["the preface's own method", GET.replace("GET", "PRI"), "200"],
+    ["a preface that ends otherwise", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", "400"],
+  ])("is HTTP/1.1 by %s, wherever that is cut", (_title, bytes, status) => {
+    for (let cut = 1; cut < bytes.length; cut++) {
+      const scene = connect();
+      const { node, socket } = scene;
+      socket.send(bytes, cut);
+      if (status === "200") {
+        const [line] = bytes.split("\r\n");
+        expect(node.stream.written.startsWith(`${line}\r\n`)).toBe(true);
+        node.stream.bring(OK);
+      } else expect(node.asked).toBe(0);
+      expect(statusOf(socket.take())).toBe(status);
+      leave(scene);
+    }
+  });
+
+  it("is HTTP/1.1 whatever it says, where HTTP/2 is off", () => {
+    const { context } = create();
+    const scene = connect({ settings: { http2: { ...context.config.http2, enabled: false } } });
+    scene.socket.send(PREFACE);
+    expect(statusOf(scene.socket.take())).toBe("400");
+    leave(scene);
+  });
+
+  it.each([
+    ["nothing", ""],
+    ["half of a preface", PREFACE.slice(0, 12)],
+  ])("that says %s is ended when a head should have come", (_title, bytes) => {
+    const scene = connect({ http: { readHeaderTimeoutMs: 10_000 } });
+    scene.socket.send(bytes);
+    scene.node.clock.advance(9_000);
+    expect(scene.socket.calls).toEqual([]);
+    scene.node.clock.advance(1_250);
+    expect(scene.socket.calls[0]).toBe("destroy");
+    leave(scene);
+  });
+
+  it("ends with its client, and with the port", async () => {
+    const ended = connect();
+    ended.socket.handler?.onEnd();
+    expect(ended.socket.calls).toEqual(["close"]);
+    leave(ended);
+    const silent = connect();
+    const drained = silent.port.drain();
+    expect(silent.socket.calls).toEqual(["close"]);
+    leave(silent);
+    await drained;
+  });
+});
