@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { GET, nodeRigs, OPTIONS, statusOf } from "../../../test/node-rigs.js";
+import { RecordedLog } from "../../../test/recorded-log.js";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const create = nodeRigs();
@@ -81,6 +82,19 @@ describe("bytes that come early", () => {
       const [first = "", second = ""] = rig.socket.take().split(/(?<=ok)/);
       expect([statusOf(first), statusOf(second)]).toEqual(["200", status]);
       expect(rig.socket.calls).toEqual(["close"]);
+    }
+  });
+
+  it("that begin a handshake of TLS are told so, and so is the log", async () => {
+    const log = new RecordedLog();
+    // A handshake record with a ClientHello: its first bytes, and with a line end among its random ones.
+    for (const [index, hello] of ["\x16\x03\x01\x02\x00\x01", "\x16\x03\x01\x00\x20\x01\r\n\r\n"].entries()) {
+      const rig = create({ dependencies: { logger: log.logger } });
+      rig.socket.send(hello);
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 400 .*tls to a port without it/s);
+      expect(rig.socket.calls).toEqual(["close"]);
+      const line = await log.line("client speaks tls, and this port has none", index);
+      expect(line["client-ip"]).toBe("192.0.2.1");
     }
   });
 

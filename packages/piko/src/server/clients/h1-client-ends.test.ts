@@ -154,6 +154,18 @@ describe("H1Client", () => {
       }
     });
 
+    it("goes on when its client's certificate no longer counts", () => {
+      const rig = create();
+      rig.socket.send(UPGRADE);
+      rig.stream.bring(SWITCH);
+      rig.connection.retire();
+      rig.socket.send("still");
+      rig.stream.bring("here");
+      expect(rig.stream.written.endsWith("\r\n\r\nstill")).toBe(true);
+      expect(rig.socket.take().endsWith("\r\n\r\nhere")).toBe(true);
+      expect(rig.socket.calls).toEqual([]);
+    });
+
     it("that is lost ends in a reset, both ways", () => {
       const byAgent = create();
       byAgent.socket.send(UPGRADE);

@@ -140,6 +140,13 @@ describe("limits", () => {
     stuck.socket.out.flush();
     stuck.node.clock.advance(11_000);
     expect(stuck.socket.calls[0]).toBe("reset");
+    // Unless there is no such limit.
+    const patient = create({ http: { writeTimeoutMs: 0 } });
+    patient.socket.stalled = true;
+    patient.peer.send(headers(1, POST_FIELDS, false), frame(PING, 0, 0, "12345678"));
+    patient.socket.out.flush();
+    patient.node.clock.advance(9_000);
+    expect(patient.socket.calls).toEqual([]);
   });
 });
 

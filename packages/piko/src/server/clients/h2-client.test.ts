@@ -10,10 +10,11 @@ import {
   DATA,
   END_HEADERS,
   END_STREAM,
+  type Field,
   frame,
   GET_FIELDS,
-  HEADERS,
   headers,
+  HEADERS,
   PING,
   POST_FIELDS,
   RST_STREAM,
@@ -26,6 +27,14 @@ import { h2Rigs } from "../../../test/h2-rigs.js";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const INITIAL_WINDOW = 4;
+
+/** A question about the node itself, which answers at once. */
+const OPTIONS: readonly Field[] = [
+  [":method", "OPTIONS"],
+  [":scheme", "http"],
+  [":path", "*"],
+  [":authority", "e"],
+];
 
 const create = h2Rigs();
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -174,14 +183,8 @@ describe("H2Client", () => {
 
   it("answers OPTIONS * itself, and no more than 128 requests in a turn", async () => {
     const rig = create();
-    const fields = [
-      [":method", "OPTIONS"],
-      [":scheme", "http"],
-      [":path", "*"],
-      [":authority", "e"],
-    ] as const;
     const ids = Array.from({ length: 300 }, (_, at) => at * 2 + 1);
-    rig.peer.send(...ids.map((id) => headers(id, fields)));
+    rig.peer.send(...ids.map((id) => headers(id, OPTIONS)));
     expect(rig.peer.of(HEADERS)).toHaveLength(128);
     expect(rig.socket.paused).toBe(true);
     await turn();
@@ -190,6 +193,36 @@ describe("H2Client", () => {
     expect(rig.peer.of(HEADERS)).toHaveLength(300);
     expect(rig.socket.paused).toBe(false);
     expect(rig.node.statuses).toEqual({ "200": 300 });
+  });
+
+  it("keeps what comes while it waits for its turn, in order", async () => {
+    const rig = create();
+    const ids = Array.from({ length: 130 }, (_, at) => at * 2 + 1);
+    rig.peer.send(...ids.map((id) => headers(id, OPTIONS)));
+    rig.peer.send(frame(PING, 0, 0, "12345678"));
+    expect(rig.peer.of(PING)).toEqual([]);
+    await turn();
+    expect(rig.peer.of(PING)).toHaveLength(1);
+    expect(rig.peer.frames.slice(-3).map(({ streamId, type }) => [type, streamId])).toEqual([
+      [HEADERS, 257],
+      [HEADERS, 259],
+      [PING, 0],
+    ]);
+  });
+
+  it("ends in its turn by what is wrong, and takes no turn when its client has gone", async () => {
+    const frames = Array.from({ length: 130 }, (_, at) => headers(at * 2 + 1, OPTIONS));
+    const wrong = create();
+    wrong.peer.send(...frames, data(0, "x"));
+    expect(wrong.peer.goAway).toBeUndefined();
+    await turn();
+    expect(wrong.peer.goAway).toMatchObject({ lastStreamId: 259, code: 1 });
+    expect(wrong.socket.calls).toEqual(["close"]);
+    const gone = create();
+    gone.peer.send(...frames);
+    gone.close();
+    await turn();
+    expect(gone.node.statuses).toEqual({ "200": 128 });
   });
 
   it("answers pings and settings", () => {
@@ -311,84 +344,5 @@ describe("the client's windows", () => {
     expect(rig.peer.answer(1).body).toBe("");
     rig.socket.drain();
     expect(rig.peer.answer(1)).toMatchObject({ body: BODY, ended: true });
-  });
-});
-
-describe("a request's body", () => {
-  it("gets room as the service takes it", () => {
-    const rig = create({ http2: { streamWindowBytes: 65_535, connectionWindowBytes: 131_070 } });
-    rig.peer.send(headers(1, POST_FIELDS, false));
-    const { stream } = rig.node;
-    stream.room = 40_000;
-    const piece = "p".repeat(16_000);
-    rig.peer.send(data(1, piece), data(1, piece), data(1, piece), data(1, piece));
-    // Of the connection's first window only what it is larger by than usual.
-    const told = (): [number, number][] =>
-      rig.peer
-        .of(WINDOW_UPDATE)
-        .map(({ payload, streamId }) => [streamId, Buffer.from(payload, "latin1").readUInt32BE(0)]);
-    expect(told()).toEqual([[0, 65_535]]);
-    stream.room = 1_000_000;
-    stream.handler.onWritable();
-    expect(told().slice(1).sort()).toEqual([[1, 64_000]]);
-    rig.peer.send(data(1, piece));
-    expect(told().slice(2)).toEqual([[0, 80_000]]);
-  });
-
-  it("that overruns its window ends its stream, or the connection", () => {
-    const rig = create({ http2: { streamWindowBytes: 65_535, connectionWindowBytes: 131_070 } });
-    rig.peer.send(
-      headers(1, POST_FIELDS, false),
-      headers(3, POST_FIELDS, false),
-      headers(5, POST_FIELDS, false),
-    );
-    for (const stream of rig.node.tunnel.streams) stream.room = 0;
-    const piece = "p".repeat(16_384);
-    rig.peer.send(...Array.from({ length: 4 }, () => data(1, piece)));
-    expect(rig.peer.answer(1).reset).toBe(3);
-    // What the first one held is room again.
-    for (const id of [3, 5]) rig.peer.send(...Array.from({ length: 3 }, () => data(id, piece)));
-    expect(rig.peer.goAway).toBeUndefined();
-    rig.peer.send(headers(7, POST_FIELDS, false));
-    rig.node.stream.room = 0;
-    rig.peer.send(...Array.from({ length: 3 }, () => data(7, piece)));
-    expect(rig.peer.goAway).toMatchObject({ code: 3, message: "window overrun" });
-  });
-
-  it("may be padded, and padding takes room too", () => {
-    const rig = create();
-    rig.peer.send(
-      headers(1, POST_FIELDS, false),
-      frame(DATA, 8, 1, `\x04abc\0\0\0\0`),
-      frame(DATA, 9, 1, "\0"),
-    );
-    expect(rig.node.stream.written.endsWith("3\r\nabc\r\n0\r\n\r\n")).toBe(true);
-  });
-
-  it("has to be as long as it was said to be", () => {
-    for (const [frames, reset] of [
-      [[data(1, "abcd", true)], undefined],
-      [[data(1, "ab"), data(1, "cd"), data(1, "", true)], undefined],
-      [[data(1, "abc", true)], 1],
-      [[data(1, "abcde")], 1],
-      [[data(1, "abc"), headers(1, [["x", "1"]])], 1],
-    ] as const) {
-      const rig = create();
-      rig.peer.send(headers(1, [...POST_FIELDS, ["content-length", "4"]], false), ...frames);
-      expect(rig.peer.answer(1).reset).toBe(reset);
-      expect(rig.node.stream.calls).toEqual(reset === undefined ? [] : ["reset"]);
-      if (reset === undefined)
-        expect(rig.node.stream.written).toMatch(/content-length: 4\r\n.*\r\n\r\nabcd$/s);
-    }
-  });
-
-  it("is refused above the limit, and when it stops coming", () => {
-    const rig = create({ limits: { maxBodyBytes: 5 } });
-    rig.peer.send(headers(1, POST_FIELDS, false), data(1, "abc"), data(1, "defg"));
-    expect(rig.peer.answer(1)).toMatchObject({ status: "413", ended: true, reset: 0 });
-    rig.peer.send(headers(3, POST_FIELDS, false), data(3, "abc"));
-    rig.node.clock.advance(11_000);
-    expect(rig.peer.answer(3)).toMatchObject({ status: "408", ended: true, reset: 0 });
-    expect(rig.node.hits).toEqual(["max_body_bytes", "read_timeout"]);
   });
 });

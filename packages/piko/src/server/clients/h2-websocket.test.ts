@@ -69,6 +69,17 @@ it("keeps what its client sends too early until it is open", () => {
   expect(rig.node.stream.written.endsWith("\r\n\r\nearly")).toBe(true);
 });
 
+it("tells the service of an end that came too early when it is open", () => {
+  const rig = create();
+  rig.peer.send(headers(1, CONNECT, false), data(1, "early", true));
+  expect(rig.node.stream.calls).toEqual([]);
+  rig.node.stream.bring(switching(acceptKey(keyOf(rig))));
+  expect(rig.node.stream.written.endsWith("\r\n\r\nearly")).toBe(true);
+  expect(rig.node.stream.calls).toEqual(["end"]);
+  rig.node.stream.bring("late");
+  expect(rig.peer.answer(1)).toMatchObject({ body: "late", ended: false });
+});
+
 it("ends each direction by itself, and as a whole when both have", () => {
   const rig = open();
   rig.peer.send(data(1, "bye", true));
