@@ -1,11 +1,14 @@
 // A tunnel and its streams in memory, as the calls of an exchange use them. The test plays the agent.
 
 import { MAX_DATA_BYTES, type StreamHandler, type YamuxStream } from "@piko/tunnel";
+import type { TenantUse } from "../src/server/upstream/tenant-use.js";
 import type { Tunnel } from "../src/server/upstream/tunnel.js";
 
 export class MemoryStream {
   handler: StreamHandler;
   refused = false;
+  /** Its tunnel has gone with it. */
+  lostWithSession = false;
   /** Its agent has not accepted it. */
   unacknowledged = false;
   /** Nothing of it is on the wire. */
@@ -85,6 +88,8 @@ export class MemoryTunnel {
   drainable = true;
   doubtful = false;
   doubtSinceMs = 0;
+  /** Whose it is, where tenants have limits. */
+  tenant: TenantUse | undefined;
   streamCount = 0;
   turn = 0;
   /** The next stream can't be opened. */

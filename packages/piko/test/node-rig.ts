@@ -5,6 +5,7 @@ import { FakeClock } from "@piko/testkit";
 import { Authoriser } from "../src/auth/authoriser.js";
 import { loadConfig } from "../src/config/load-config.js";
 import { type ProxyConfig, SERVER } from "../src/config/server.js";
+import { ALL_REASONS } from "../src/http/reasons.js";
 import { ByteBudget } from "../src/net/byte-budget.js";
 import { OpenFiles } from "../src/net/accept/open-files.js";
 import { DeadlineSweep } from "../src/net/deadline-sweep.js";
@@ -100,6 +101,16 @@ export class NodeRig {
     for (const { labels, latency } of this.metrics.series()) {
       const status = labels["status"] ?? "";
       counts[status] = (counts[status] ?? 0) + latency.count;
+    }
+    return counts;
+  }
+
+  /** Why requests failed, as the metrics have it, with counts. */
+  get failures(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const { code, place } of ALL_REASONS) {
+      const count = this.metrics.failures[place] ?? 0;
+      if (count > 0) counts[code] = count;
     }
     return counts;
   }

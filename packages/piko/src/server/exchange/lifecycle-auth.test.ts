@@ -2,6 +2,7 @@
 
 import { afterEach, describe, expect, it } from "vitest";
 import { AuthDesk } from "../../../test/auth-desk.js";
+import { MemoryTunnel } from "../../../test/memory-stream.js";
 import { NodeRig } from "../../../test/node-rig.js";
 import { TcpRig } from "../../../test/tcp-rig.js";
 import { REFUSED } from "../../auth/refusal.js";
@@ -74,6 +75,19 @@ describe("a request with a token that is new", () => {
     desk.answer(["e"]);
     expect(rig.asked).toBe(1);
   });
+
+  it.each([
+    ["in lower case if it is good for that one", ["f"], "f"],
+    ["as it is spelled if it is good for that one", ["F", "f"], "F"],
+  ])("that names by its host an endpoint where nobody listens is one of that %s", (_title, may, served) => {
+    start().socket.send(GET.replace("e.test", "F.test"));
+    desk.answer(may);
+    expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*no available upstreams/s);
+    const tunnel = new MemoryTunnel(served);
+    rig.upstreams.add(tunnel.asTunnel());
+    rig.socket.send(GET.replace("e.test", "F.test"));
+    expect(tunnel.streams).toHaveLength(1);
+  });
 });
 
 describe("a token that the connection has shown before", () => {
@@ -89,14 +103,27 @@ describe("a token that the connection has shown before", () => {
     expect(rig.asked).toBe(4);
   });
 
-  it("is asked about with a tenant", () => {
+  it("is asked about each time with a tenant, which it is good for or not", () => {
     start();
+    const ofTenant = GET.replace("Host", "x-piko-tenant-id: a\r\nHost");
     for (let n = 0; n < 2; n++) {
-      rig.socket.send(GET.replace("Host", "x-piko-tenant-id: a\r\nHost"));
+      rig.socket.send(ofTenant);
+      desk.answer(["e"]);
+      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    }
+    expect([desk.asked.splice(0), rig.asked]).toEqual([["Bearer t of a", "Bearer t of a"], 2]);
+    for (let n = 0; n < 2; n++) {
+      rig.socket.send(ofTenant);
       desk.answer(REFUSED.tenant);
     }
     expect(desk.asked).toEqual(["Bearer t of a", "Bearer t of a"]);
   });
+});
+
+it("a request without a token is answered at once", () => {
+  start().socket.send("GET /g HTTP/1.1\r\nHost: e.test\r\n\r\n");
+  expect(rig.socket.take()).toMatch(/^HTTP\/1.1 401 .*missing authorization/s);
+  expect([desk.asked, desk.waiter, rig.asked]).toEqual([["nothing"], undefined, 0]);
 });
 
 it("a question about the server itself needs no token", () => {

@@ -9,6 +9,9 @@ const create = clusterRigs();
 
 const sentBack = (value: string): string =>
   `HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nx-piko-reroute: ${value}\r\n\r\n`;
+const DIAL =
+  "GET /_piko/v1/tcp/e HTTP/1.1\r\nHost: node\r\nConnection: upgrade\r\nUpgrade: websocket\r\n" +
+  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 const TAKES_BACK = "x-piko-hop-capabilities: reroute\r\n";
 
 describe("of all upstreams that there may be, the best one is asked", () => {
@@ -22,24 +25,29 @@ describe("of all upstreams that there may be, the best one is asked", () => {
     "node failed",
   ] as const;
 
-  for (let set = 1; set < 1 << ORDER.length; set++) {
-    const present = ORDER.filter((_, i) => (set & (1 << i)) !== 0);
-    it(`among ${present.join(", ")}`, () => {
-      const rig = create();
-      const tunnels = new Map<string, MemoryTunnel>();
-      for (const each of [...present].reverse()) {
-        const [where, kind] = each.split(" ") as [string, Kind];
-        if (where === "own") tunnels.set(each, rig.addTunnel(kind));
-        else rig.addNode(kind, kind);
-      }
-      rig.socket.send(GET);
-      const asked = [
-        ...[...tunnels].filter(([, { streams }]) => streams.length > 0).map(([name]) => name),
-        ...rig.hops.map(({ id }) => `node ${id}`),
-      ];
-      expect(asked).toEqual([present[0]]);
-    });
-  }
+  const sets = Array.from({ length: (1 << ORDER.length) - 1 }, (_, at) =>
+    ORDER.filter((_, i) => ((at + 1) & (1 << i)) !== 0),
+  );
+  const cases = [GET, DIAL].flatMap((request) =>
+    sets.map(
+      (present) => [present.join(", "), request === DIAL ? "TCP dial" : "request", request, present] as const,
+    ),
+  );
+  it.each(cases)("among %s by a %s", (_names, _what, request, present) => {
+    const rig = create();
+    const tunnels = new Map<string, MemoryTunnel>();
+    for (const each of [...present].reverse()) {
+      const [where, kind] = each.split(" ") as [string, Kind];
+      if (where === "own") tunnels.set(each, rig.addTunnel(kind));
+      else rig.addNode(kind, kind);
+    }
+    rig.socket.send(request);
+    const joined = [...tunnels].filter(([, { streams }]) => streams.length > 0);
+    const asked = [...joined.map(([name]) => name), ...rig.hops.map(({ id }) => `node ${id}`)];
+    expect(asked).toEqual([present[0]]);
+    rig.close();
+    for (const [, { stream }] of joined) stream.handler.onReset();
+  });
 });
 
 describe("a request of another node", () => {
@@ -51,15 +59,19 @@ describe("a request of another node", () => {
     ["draining", "well", false],
     ["well", "well", false],
   ] as const)("that takes it back: %s here, %s elsewhere: sent back %s", (here, there, back) => {
-    const rig = create();
-    rig.beNode();
-    const tunnel = rig.addTunnel(here);
-    rig.addNode("other", there);
-    rig.socket.send(forwarded(TAKES_BACK));
-    expect([tunnel.streams.length, rig.hops.length]).toEqual([back ? 0 : 1, 0]);
-    const answer = rig.socket.take();
-    if (back) expect(answer).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere\r\n/s);
-    else expect(answer).toBe("");
+    for (const request of [GET, DIAL]) {
+      const rig = create();
+      rig.beNode();
+      const tunnel = rig.addTunnel(here);
+      rig.addNode("other", there);
+      rig.socket.send(forwarded(TAKES_BACK, request));
+      expect([tunnel.streams.length, rig.hops.length]).toEqual([back ? 0 : 1, 0]);
+      const answer = rig.socket.take();
+      if (back) expect(answer).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: elsewhere\r\n/s);
+      else expect(answer.slice(0, 13)).toBe(request === DIAL ? "HTTP/1.1 101 " : "");
+      rig.close();
+      if (!back) tunnel.stream.handler.onReset();
+    }
   });
 
   it.each([

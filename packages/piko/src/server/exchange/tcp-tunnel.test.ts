@@ -199,6 +199,17 @@ describe("a client that is slow", () => {
 });
 
 describe("the account", () => {
+  it.each([
+    ["reset", false],
+    ["tunnel_lost", true],
+  ])("says %s of one that its service has cut", (reason, withTunnel) => {
+    const rig = join();
+    rig.stream.lostWithSession = withTunnel;
+    rig.serviceResets();
+    expect(rig.heard()).toMatch(/over$/);
+    expect(rig.node.failures).toEqual({ [reason]: 1 });
+  });
+
   it("has the bytes of both directions, once, with the time that it took", () => {
     const rig = join();
     rig.node.clock.advance(2_000);
