@@ -60,8 +60,8 @@ export function forwardedClient(
     if (head.fields[record + FIELD_ID] !== FIELD_X_FORWARDED_FOR) continue;
     const start = head.fields[record + VALUE_START];
     const entries = head.buffer.toString("latin1", start, head.fields[record + VALUE_END]).split(",");
-    for (let i = entries.length - 1; i >= 0; i--) {
-      const address = entryAddress((entries[i] ?? "").trim());
+    for (const entry of entries.reverse()) {
+      const address = entryAddress(entry.trim());
       if (address === undefined) return client;
       client = address;
       if (!isTrusted(address)) return client;

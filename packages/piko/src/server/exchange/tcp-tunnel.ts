@@ -76,7 +76,13 @@ export function openTcpTunnel(
     return true;
   }
   const capable = saysHalfClose(head);
-  const joined = new TcpTunnel(raw, endpoint, tunnel.drainable, capable, context);
+  const joined = new TcpTunnel({
+    client: raw,
+    endpoint,
+    clientHalfCloses: capable,
+    agentHalfCloses: tunnel.drainable,
+    context,
+  });
   const stream = tunnel.openStream(joined.streamHandler);
   if (stream === undefined) {
     exchange.reply(REASONS.refused, 502, REASONS.connect_failed.message);
@@ -114,6 +120,16 @@ function lesserTunnel(
   return endpoint.selectDoubtful(undefined);
 }
 
+interface TcpTunnelOptions {
+  readonly client: RawConnection;
+  readonly endpoint: EndpointTunnels;
+  /** The client is one of ours: it ends by a Close frame, so EOF without one is a cut. */
+  readonly clientHalfCloses: boolean;
+  /** The agent is one of ours: its FIN leaves the other direction open. */
+  readonly agentHalfCloses: boolean;
+  readonly context: ProxyContext;
+}
+
 /** Joins the two; each direction ends by itself where both peers know half-closes (decision 004). */
 class TcpTunnel implements WebSocketHandler {
   /** The stream's side; its callbacks have the WebSocket's names. */
@@ -123,10 +139,8 @@ class TcpTunnel implements WebSocketHandler {
   readonly #startMs: number;
   readonly #endpoint: EndpointTunnels;
   readonly #sender: StreamSender;
-  /** The agent is one of ours: its FIN leaves the other direction open. */
-  readonly #halfClose: boolean;
-  /** The client is one of ours: it ends by a Close frame, so EOF without one is a cut. */
-  readonly #capable: boolean;
+  readonly #clientHalfCloses: boolean;
+  readonly #agentHalfCloses: boolean;
   #webSocket: WebSocketConnection | undefined = undefined;
   #stream: YamuxStream | undefined = undefined;
   #clientEnded = false;
@@ -143,19 +157,13 @@ class TcpTunnel implements WebSocketHandler {
   /** Why it was cut. */
   #reason: Reason | undefined = undefined;
 
-  constructor(
-    client: RawConnection,
-    endpoint: EndpointTunnels,
-    halfClose: boolean,
-    capable: boolean,
-    context: ProxyContext,
-  ) {
+  constructor({ agentHalfCloses, client, clientHalfCloses, context, endpoint }: TcpTunnelOptions) {
     this.#client = client;
     this.#context = context;
     this.#endpoint = endpoint;
     this.#sender = new StreamSender(context.budget);
-    this.#halfClose = halfClose;
-    this.#capable = capable;
+    this.#clientHalfCloses = clientHalfCloses;
+    this.#agentHalfCloses = agentHalfCloses;
     this.#startMs = context.clock.now();
     this.streamHandler = {
       onData: (buffer, start, end) => this.#toClient(buffer, start, end),
@@ -171,7 +179,7 @@ class TcpTunnel implements WebSocketHandler {
     this.#stream = stream;
     this.#endpoint.requests++;
     metrics.begin();
-    this.#webSocket = new WebSocketConnection(socket, "server", this, clock, !this.#capable);
+    this.#webSocket = new WebSocketConnection(socket, "server", this, clock, !this.#clientHalfCloses);
   }
 
   onPayload(buffer: Buffer, start: number, end: number): void {
@@ -266,7 +274,7 @@ class TcpTunnel implements WebSocketHandler {
   #onServiceEnd(): void {
     this.#serviceEnded = true;
     const webSocket = this.#webSocket;
-    if (!this.#halfClose) {
+    if (!this.#agentHalfCloses) {
       // A Go agent has closed: what waits for it has nowhere to go, and it wants to hear our end, not a reset.
       this.#closedMs = this.#context.clock.now();
       this.#sender.clear();
