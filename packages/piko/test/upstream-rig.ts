@@ -243,7 +243,8 @@ export class UpstreamRig {
       if (peer instanceof TestAgent) peer.session.destroy();
       else await peer[Symbol.asyncDispose]();
     }
-    await eventually(() => this.upstreams.tunnelCount + this.expiries.expiredCount === 0);
+    // Those that have expired, too, which count for their client alone.
+    await eventually(() => this.upstreams.tunnelCount + this.port.highestClientCount === 0);
     await eventually(() => this.port.pendingCount === 0);
     this.port.destroy();
   }

@@ -73,6 +73,11 @@ describe("a tenant's use", () => {
     expect([uses.find("a"), uses.find("b")]).toEqual([use, undefined]);
     expect(use?.fullFor("e")).toBe("tenant_max_tunnels");
     expect([use?.enter("e"), use?.enter("e")]).toEqual([undefined, "requests_per_second_per_endpoint"]);
+    // Who has used up a rate gets no more of it by another change.
+    uses.set([config("a", { requestsPerSecond: 1, requestsPerSecondPerEndpoint: 1 })]);
+    expect([use?.fullFor("e"), use?.enter("e")]).toEqual([undefined, "requests_per_second_per_endpoint"]);
+    uses.set([config("a", { requestsPerSecond: 1 })]);
+    expect(use?.enter("e")).toBe("requests_per_second");
     uses.set([config("a")]);
     expect([use?.enter("e"), use?.enter("e")]).toEqual([undefined, undefined]);
   });

@@ -40,11 +40,6 @@ export class TunnelExpiries {
     this.#arm(Math.min(LOOK_MS, untilMs - this.#options.wallNow()));
   }
 
-  /** Tunnels that have expired and are not gone yet. */
-  get expiredCount(): number {
-    return this.#ending.size + this.#ended.size;
-  }
-
   /** The tunnel has expired, and isn't gone yet. */
   knows(tunnel: Tunnel): boolean {
     return this.#ending.has(tunnel) || this.#ended.has(tunnel);

@@ -1,9 +1,10 @@
 // The upstream port with TLS: who comes to speak, who waits in a handshake, and what those are told who don't come so far.
 
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { connect as connectTls, type TLSSocket } from "node:tls";
-import { CertificateWorkshop } from "@piko/testkit";
+import { CertificateWorkshop, type KeyPair } from "@piko/testkit";
 import { afterAll, afterEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../test/port-peer.js";
 import { UpstreamRig, type UpstreamRigOptions, upgradeRequest } from "../../../test/upstream-rig.js";
@@ -14,7 +15,16 @@ const workshop = new CertificateWorkshop();
 afterAll(() => workshop[Symbol.dispose]());
 const authority = workshop.authority("ca");
 const pair = workshop.sign(authority, "node");
-const ca = readFileSync(authority.cert);
+const ca = readFileSync(authority.cert, "utf8");
+const theirs = workshop.authority("theirs");
+
+/** What an agent shows of itself. */
+function sign(issuer: KeyPair, name: string): { cert: Buffer; key: Buffer } {
+  const { cert, key } = workshop.sign(issuer, name, { usage: "clientAuth" });
+  return { cert: readFileSync(cert), key: readFileSync(key) };
+}
+const kept = sign(authority, "kept");
+const gone = sign(theirs, "gone");
 
 let rig: UpstreamRig | undefined;
 let secured: TLSSocket[] = [];
@@ -39,8 +49,8 @@ async function start(
 }
 
 /** A connection whose handshake is done. */
-async function secure(rig: UpstreamRig): Promise<TLSSocket> {
-  const socket = connectTls({ port: rig.number, host: "127.0.0.1", servername: "localhost", ca });
+async function secure(rig: UpstreamRig, shown: Partial<typeof kept> = {}): Promise<TLSSocket> {
+  const socket = connectTls({ port: rig.number, host: "127.0.0.1", servername: "localhost", ca, ...shown });
   secured.push(socket);
   await once(socket, "secureConnect");
   return socket;
@@ -106,6 +116,26 @@ describe("a port with TLS", () => {
     const required = await start();
     expect(await required.refusal(upgradeRequest())).not.toContain("HTTP/1.1");
     expect(required.told).toEqual([]);
+  });
+
+  it("ends the tunnels of agents whose authority is taken away, and their requests for one", async () => {
+    const clientCas = join(workshop.directory, "client-cas.crt");
+    writeFileSync(clientCas, ca + readFileSync(theirs.cert, "utf8"));
+    const rig = await start({}, { clientCas });
+    expect(await ask(await secure(rig, kept), upgradeRequest("kept"))).toMatch(/^HTTP\/1.1 101 /);
+    const agent = await secure(rig, gone);
+    expect(await ask(agent, upgradeRequest("gone"))).toMatch(/^HTTP\/1.1 101 /);
+    const early = await secure(rig, gone);
+    await eventually(() => rig.port.pendingCount === 1);
+    copyFileSync(authority.cert, clientCas);
+    rig.clock.advance(10_000);
+    await eventually(() => rig.port.pendingCount === 0);
+    expect(rig.upstreams.find("gone")).toBeUndefined();
+    const line = await rig.log.line("upstream certificate no longer counts");
+    expect(line["endpoint-id"]).toBe("gone");
+    rig.clock.advance(1_000);
+    for (const socket of [agent, early]) if (!socket.readableEnded) await once(socket.resume(), "end");
+    expect(rig.tunnels.map(({ endpointId }) => endpointId)).toEqual(["kept"]);
   });
 
   it("ends handshakes under way when it stops", async () => {
