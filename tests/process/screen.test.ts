@@ -1,0 +1,165 @@
+// What an agent shows at a terminal, and what becomes of it when the terminal is narrow, other, given to others, or closed.
+
+import { beforeEach, describe, expect, it } from "vitest";
+import { curl } from "../harness/curl.js";
+import { eventually } from "../harness/deadline.js";
+import { PIKO, type RunningServer, startServer } from "../harness/piko.js";
+import { Service } from "../harness/service.js";
+import { perTest } from "../harness/stage.js";
+import { Terminal, type TerminalOptions } from "../harness/terminal.js";
+import { haveTools } from "../harness/tools.js";
+import { Traffic } from "../harness/traffic.js";
+
+const scene = perTest();
+let service: Service;
+let server: RunningServer;
+
+const PUBLIC_URL = { "proxy.public-url": "https://{endpoint}.piko.example.com", "cluster.node-id": "node-1" };
+
+/** Times, durations and numbers that differ each time. */
+const scrub = (text: string): string =>
+  text
+    .replaceAll(/\d\d:\d\d:\d\d(?:\.\d+)?/g, "12:00:00")
+    .replaceAll(/ +[\d.]+ m?s\b/g, " MS")
+    .replaceAll(/[\d.]+\/s/g, "RATE/s")
+    .replaceAll(service.addr, "SERVICE");
+
+const start = (flags = ""): string =>
+  `${PIKO} agent http web ${service.addr} --connect.url http://${server.upstream} ${flags}`;
+
+/** A terminal in which an agent runs, and is connected. */
+async function withAgent(options: Partial<TerminalOptions> = {}, flags = ""): Promise<Terminal> {
+  const terminal = await Terminal.open(scene, { columns: 80, ...options });
+  await terminal.type(`clear; ${start(flags)}`);
+  await terminal.until((text) => /connected {2}/.test(text), "connected agent");
+  return terminal;
+}
+
+const ask = (path: string): Promise<unknown> => curl(server.proxy, "web", path);
+/** Connections that agents have to the server. */
+const tunnels = async (): Promise<string> =>
+  (await fetch(`http://${server.admin}/status/upstream/endpoints`)).text();
+
+describe.runIf(haveTools("tmux", "bash"))("an agent at a terminal", () => {
+  beforeEach(async () => {
+    service = await Service.start(scene);
+    server = await startServer(scene, PUBLIC_URL);
+  });
+
+  it.each([80, 120])("shows its endpoint, tunnels, and requests, in %s columns", async (columns) => {
+    const terminal = await withAgent({ columns });
+    await ask("/item");
+    await ask("/nothing-there");
+    await terminal.until((text) => text.includes("2 requests"), "two requests on the screen");
+    const text = await terminal.until((shown) => / \d[\d.]* m?s\n/.test(shown), "round-trip time");
+    const screen = scrub(text);
+    // The log above it has a line as long as it is.
+    expect(screen.slice(screen.indexOf("\n\n"))).toBe(`
+
+https://web.piko.example.com -> http://SERVICE
+  1 of 2 tunnels  node-1 MS
+  2 requests, RATE/s
+
+12:00:00  404 MS  GET /nothing-there
+12:00:00  200 MS  GET /item`);
+    expect(screen.split("\n").filter((line) => line.length > columns)).toEqual([]);
+  });
+
+  it("fits another width, and cuts what is too long", async () => {
+    const terminal = await withAgent();
+    await ask(`/item?${"x".repeat(100)}`);
+    await ask(`/${"long/".repeat(30)}`);
+    await terminal.until((text) => text.includes("2 requests"), "two requests");
+    await terminal.resize(40);
+    const text = await terminal.until((shown) => /long\S*…$/m.test(shown), "shorter lines");
+    expect(text).toContain("https://web.piko.example.com -> http:/…");
+    await terminal.resize(120);
+    const wide = await terminal.until((shown) => shown.includes(`-> http://${service.addr}`), "longer lines");
+    // No piece of an earlier state is left.
+    expect(wide.match(/2 requests/g)).toHaveLength(1);
+  });
+
+  it("says why requests have failed, above the screen too", async () => {
+    const terminal = await withAgent();
+    await service.stop();
+    await ask("/item");
+    const text = scrub(await terminal.until((shown) => /\n\n.*502/s.test(shown), "a failure"));
+    expect(text).toMatch(/warn {2}proxy\.http\.access {2}GET web \/item 502 \d+ms connect_refused\n/);
+    expect(text).toMatch(/\n\n12:00:00 {2}502 MS {2}GET \/item {2}connect_refused$/);
+  });
+
+  it("leaves its last state standing at Ctrl-C", async () => {
+    const terminal = await withAgent();
+    await ask("/item");
+    await terminal.press("C-c");
+    const text = await terminal.until((shown) => shown.endsWith("\n$"), "prompt");
+    const [, last = ""] = scrub(text).split("\n\n");
+    expect(last).toContain("1 request, ");
+    expect(scrub(text)).toMatch(
+      /GET \/item\n12:00:00 info {2}agent {2}starting shutdown {2}signal=SIGINT\n(?:.*\n)*.*shutdown complete\n\$$/,
+    );
+  });
+
+  it.each([
+    [{}, true],
+    [{ NO_COLOR: "1" }, false],
+  ])("has colours unless it is told otherwise: %j", async (env, coloured) => {
+    const terminal = await withAgent({ env });
+    await terminal.until((text) => text.includes("0 requests"), "a status");
+    // tmux's own text has none.
+    expect(/\u001b\[\d+m/.test(await terminal.text(true))).toBe(coloured);
+  });
+
+  it.each([
+    ["when it is asked for them", {}, "--log.format pretty", ""],
+    ["on a terminal that can't be drawn on", { TERM: "dumb" }, "", ""],
+    ["in the background", {}, "", " &"],
+  ])("writes plain lines %s", async (_, env, flags, behind) => {
+    const terminal = await Terminal.open(scene, { columns: 120, env });
+    await terminal.type(`clear; ${start(flags)}${behind}`);
+    await terminal.until((text) => text.includes("connected  "), "connected agent");
+    await ask("/item");
+    const text = scrub(await terminal.until((shown) => shown.includes("/item 200"), "an access line"));
+    expect(text).toMatch(/info {2}proxy\.http\.access {2}GET web \/item 200 \d+ms$/m);
+    expect(text).not.toContain("0 requests");
+    await terminal.type("kill %1 2>/dev/null");
+  });
+
+  it("gives the terminal to others when it is stopped, and goes on below them", async () => {
+    const terminal = await withAgent();
+    await terminal.until((text) => text.includes("0 requests"), "a status");
+    await terminal.press("C-z");
+    await terminal.until((text) => text.includes("Stopped"), "stopped agent");
+    await terminal.type("echo hello; fg");
+    await terminal.until((text) => (text.match(/0 requests/g) ?? []).length === 2, "another status");
+    expect(await terminal.text()).toMatch(/0 requests, 0\/s\n(?:\^Z)?\n?\[1\]\+ {2}Stopped[^]*\nhello\n/);
+    await ask("/item");
+    await terminal.until((text) => /GET \/item$/.test(text), "a request");
+  });
+
+  it("ends in order when its terminal is closed: requests on their way are answered", async () => {
+    const terminal = await withAgent();
+    const traffic = Traffic.start(scene, server.proxy, "web", { get: 50 });
+    await eventually(() => traffic.count("get") > 20, "requests");
+    const second = await withAgent();
+    await terminal.close();
+    await server.program.waitFor("upstream disconnected");
+    const { failures } = await traffic.stop();
+    expect(failures).toEqual([]);
+    await second.close();
+    await eventually(async () => (await tunnels()) === "{}\n" || (await tunnels()) === "{}", "no tunnels");
+  });
+
+  it("goes on under nohup when its terminal is closed", async () => {
+    const directory = await scene.directory();
+    const terminal = await Terminal.open(scene, { columns: 80, directory });
+    await terminal.type(`nohup ${start()} & echo "pid $!"`);
+    const text = await terminal.until((shown) => /pid \d+/.test(shown), "its number");
+    const pid = Number(/pid (\d+)/.exec(text)?.[1]);
+    scene.defer(() => void process.kill(pid, "SIGKILL"));
+    await eventually(async () => (await tunnels()).includes("web"), "a tunnel");
+    await terminal.close();
+    expect((await curl(server.proxy, "web", "/item")).status).toBe(200);
+    expect(server.program.lines.some((line) => line.text.includes("upstream disconnected"))).toBe(false);
+  });
+});
