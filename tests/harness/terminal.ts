@@ -30,7 +30,7 @@ export class Terminal {
     const start = ["-S", terminal.#socket, "-f", "/dev/null", "new-session", "-d"];
     const size = ["-x", String(columns), "-y", String(rows)];
     const place = directory === undefined ? [] : ["-c", directory];
-    const [command = "tmux", ...args] = [...around, "tmux", ...start, ...size, ...place, shell];
+    const [command, ...args] = [...around, "tmux", ...start, ...size, ...place, shell];
     const { code, stderr } = await run(command, args);
     if (code !== 0) throw new Error(`tmux: ${stderr}`);
     stage.defer(() => terminal.close());

@@ -107,7 +107,7 @@ https://web.piko.example.com -> http://SERVICE
     const terminal = await withAgent({ env });
     await terminal.until((text) => text.includes("0 requests"), "a status");
     // tmux's own text has none.
-    expect(/\u001b\[\d+m/.test(await terminal.text(true))).toBe(coloured);
+    expect((await terminal.text(true)).includes("\u001b[")).toBe(coloured);
   });
 
   it.each([
@@ -134,7 +134,7 @@ https://web.piko.example.com -> http://SERVICE
     await terminal.until((text) => (text.match(/0 requests/g) ?? []).length === 2, "another status");
     expect(await terminal.text()).toMatch(/0 requests, 0\/s\n(?:\^Z)?\n?\[1\]\+ {2}Stopped[^]*\nhello\n/);
     await ask("/item");
-    await terminal.until((text) => /GET \/item$/.test(text), "a request");
+    await terminal.until((text) => text.endsWith("GET /item"), "a request");
   });
 
   it("ends in order when its terminal is closed: requests on their way are answered", async () => {
