@@ -1,5 +1,5 @@
 // Generates docs/reference/configuration.md and docs/reference/cli.md from the built program's own declarations,
-// docs/reference/reasons.md from the table of reasons, docs/reference/sdk.md from the declarations of the SDK, and with them the schemas of the Helm charts, the comments of their values and the tables in their READMEs. `node scripts/generate-docs.mjs` writes them; with `--check` it
+// docs/reference/reasons.md from the table of reasons, docs/reference/metrics.md from what a node and an agent register, docs/reference/sdk.md from the declarations of the SDK, and with them the schemas of the Helm charts, the comments of their values and the tables in their READMEs. `node scripts/generate-docs.mjs` writes them; with `--check` it
 // only compares, and exits 1 when they differ.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -13,6 +13,13 @@ import { listReference } from "../packages/piko/dist/config/reference.js";
 import { SERVER } from "../packages/piko/dist/config/server.js";
 import { TEST_CLUSTER } from "../packages/piko/dist/config/test-cluster.js";
 import { ALL_REASONS } from "../packages/piko/dist/http/reasons.js";
+import { AgentMetrics } from "../packages/piko/dist/agent/agent-metrics.js";
+import { createAgentPort } from "../packages/piko/dist/agent/agent-port.js";
+import { loadConfig } from "../packages/piko/dist/config/load-config.js";
+import { createLogger } from "../packages/piko/dist/observability/logger.js";
+import { addProcessMetrics } from "../packages/piko/dist/observability/process-metrics.js";
+import { Node } from "../packages/piko/dist/server/node.js";
+import { systemClock } from "../packages/tunnel/dist/index.js";
 import { createProgram } from "../packages/piko/dist/cli/program.js";
 import { apiReference } from "./api-reference.mjs";
 import { agentValues } from "./charts/agent-values.mjs";
@@ -153,6 +160,53 @@ function reasonsPage() {
   ].join("\n");
 }
 
+/** What `/metrics` of a node and of an agent has: asked of one of each, which is there for that alone. */
+async function metricsPage() {
+  const local = ["proxy", "upstream", "admin", "cluster.gossip"].map((port) => `${port}.bindAddr`);
+  const settings = [...local.map((path) => [path, "127.0.0.1:0"]), ["proxy.endpointMetrics", 1]];
+  const given = settings.map(([path, value]) => ({ keys: path.split("."), value, flag: path }));
+  const config = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
+  const logger = createLogger({ config: { level: "error", subsystems: [], format: "json" } });
+  const node = await Node.start({ config, logger });
+  const ofNode = node.metrics.list();
+  node.kill();
+  const { metrics } = new AgentMetrics("", () => []);
+  const stopping = new AbortController().signal;
+  createAgentPort({ metrics, listeners: () => [], stopping, logger, clock: systemClock });
+  addProcessMetrics(metrics);
+  const isOfProcess = ({ name }) => /^(process_|nodejs_|piko_process_|piko_build_info)/.test(name);
+  const own = (list) => list.filter((each) => !isOfProcess(each));
+  const table = (list) => [
+    "| Metric | Type | Labels | |",
+    "|---|---|---|---|",
+    ...list.map(
+      ({ help, labels = [], name, type }) =>
+        `| ${code(name)} | ${type} | ${labels.map(code).join(", ")} | ${cell(help)} |`,
+    ),
+    "",
+  ];
+  return [
+    GENERATED,
+    "# Metrics",
+    "",
+    "What `/metrics` has, in the Prometheus text format: on the admin port of a node, and on the agent's own port (`--server.enabled`). Scrapers that accept gzip get it. Which of them to watch is in [the guide](../guides/operating.md#metrics).",
+    "",
+    "Clients and services can't add series: methods and statuses that nobody has registered, nodes beyond 256, and endpoints beyond `proxy.endpoint_metrics` share one each. The values of `reason` are in [the list of reasons](reasons.md), those of `limit` in [limits](limits.md).",
+    "",
+    "## Of a node",
+    "",
+    "`piko_endpoint_*` are there if `proxy.endpoint_metrics` isn't 0.",
+    "",
+    ...table(own(ofNode)),
+    "## Of an agent",
+    "",
+    ...table(own(metrics.list())),
+    "## Of every program",
+    "",
+    ...table(ofNode.filter(isOfProcess)),
+  ].join("\n");
+}
+
 /** The command around whose flags this one takes too. `piko server` keeps its flags to itself. */
 function flagsAround(command, path) {
   const parent = command.parent;
@@ -204,6 +258,7 @@ const pages = {
   "docs/reference/cli.md": cliPage(),
   "docs/reference/sdk.md": sdkPage(),
   "docs/reference/reasons.md": reasonsPage(),
+  "docs/reference/metrics.md": await metricsPage(),
   ...chartPages("deploy/helm/piko", serverValues(jsonSchema(SERVER)), read),
   ...chartPages("deploy/helm/piko-agent", agentValues(jsonSchema(AGENT)), read),
 };
@@ -218,4 +273,5 @@ for (const [path, text] of Object.entries(pages)) {
   stale = true;
   process.stderr.write(`${path} is out of date: run node scripts/generate-docs.mjs\n`);
 }
-process.exitCode = stale ? 1 : 0;
+// The node was made for its metrics, and ends with the process.
+process.exit(stale ? 1 : 0);

@@ -61,7 +61,7 @@ async function send(server: RunningServer, text: string): Promise<Answer> {
 }
 
 const chunked = (body: string): string =>
-  `POST /echo HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding: chunked\r\n\r\n${body}`;
+  `POST /sum HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding: chunked\r\n\r\n${body}`;
 
 describe("a request that its client spoils", () => {
   const stage = perFile();
@@ -223,7 +223,9 @@ describe("a service that", () => {
   });
 
   it("speaks no TLS", async () => {
-    const service = await startCannedService(scene, "no TLS\r\n");
+    const service = await startRawService(scene, (socket) => {
+      socket.once("data", () => socket.end("no TLS\r\n"));
+    });
     await expectFrom("plain", "connect_failed", `https://${service.addr}`);
   });
 

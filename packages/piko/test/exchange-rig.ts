@@ -63,6 +63,7 @@ export class ExchangeRig {
       begin: () => void this.begun++,
       abandon: () => void this.ended.push("abandoned"),
       fail: () => {},
+      upstreamLatency: { observe: () => {} },
       end: (status: number, _method: string, _s: number, _in: number, bytes: number) =>
         void this.ended.push(`${status} ${bytes}`),
     };

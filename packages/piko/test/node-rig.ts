@@ -63,7 +63,12 @@ export class NodeRig {
       config,
       auth: new Authoriser({ port: "proxy", maxPending: 10, wallNow: () => 0 }),
       upstreams: this.upstreams,
-      upstreamMetrics: { requests: 0, retries: 0, limits: { hit } },
+      upstreamMetrics: {
+        requests: 0,
+        retries: 0,
+        waited: { found: 0, expired: 0, left: 0 },
+        limits: { hit },
+      },
       accessLog: { enabled: false },
       metrics: this.metrics,
       limits: { hit },

@@ -27,7 +27,8 @@ import type { Tunnel } from "../src/server/upstream/tunnel.js";
 import { TenantUses } from "../src/server/upstream/tenant-use.js";
 import { TunnelDrains } from "../src/server/upstream/tunnel-drains.js";
 import { TunnelExpiries } from "../src/server/upstream/tunnel-expiries.js";
-import type { UpstreamLimit } from "../src/server/upstream/upstream-metrics.js";
+import { type UpstreamLimit, UpstreamMetrics } from "../src/server/upstream/upstream-metrics.js";
+import { Metrics } from "../src/observability/metrics.js";
 import { UpstreamPort } from "../src/server/upstream/upstream-port.js";
 import { Upstreams } from "../src/server/upstream/upstreams.js";
 import { eventually, PortPeer } from "./port-peer.js";
@@ -120,6 +121,8 @@ export class UpstreamRig {
   readonly auth: Authoriser;
   readonly publicAddress = new PublicAddress("https://{endpoint}.piko.example.com");
   readonly upstreams: Upstreams;
+  /** Tunnels that were opened, and that have ended. */
+  readonly counts: UpstreamMetrics;
   readonly port: UpstreamPort;
   readonly #peers: (AsyncDisposable | TestAgent)[] = [];
   #number = 0;
@@ -142,6 +145,8 @@ export class UpstreamRig {
       () => 0,
     );
     const counters = { hit: (name: UpstreamLimit) => void this.hits.push(name) };
+    const silent = counters as unknown as LimitCounters<UpstreamLimit>;
+    this.counts = new UpstreamMetrics(new Metrics(), this.upstreams, silent);
     this.auth = options.auth ?? new Authoriser({ port: "upstream", maxPending: 10, wallNow: () => 0 });
     const tls = { ...upstream.tls, ...options.tls };
     const { logger } = this.log;
@@ -152,7 +157,8 @@ export class UpstreamRig {
       upstreams: this.upstreams,
       config: { ...upstream.limits, ...limits },
       trustedProxies: new AddressRanges(trustedProxies),
-      limits: counters as unknown as LimitCounters<UpstreamLimit>,
+      limits: silent,
+      counts: this.counts,
       drains: this.drains,
       tenants: new TenantUses(tenants, clock),
       expiries: this.expiries,

@@ -1,19 +1,11 @@
 // The agent's own port: health, readiness, metrics, and the tunnels of its listeners.
 
 import type { Clock } from "@piko/tunnel";
-import {
-  createRouteLimits,
-  metricsRoute,
-  type Route,
-  RouteServer,
-  send,
-  sendJson,
-} from "../net/route-server.js";
+import { metricsRoute } from "../net/metrics-route.js";
+import { createRouteLimits, type Route, RouteServer, send, sendJson } from "../net/route-server.js";
 import type { Logger } from "../observability/logger.js";
 import type { Metrics } from "../observability/metrics.js";
-import type { Listener } from "./listener.js";
-
-type ShownListener = Pick<Listener, "config" | "connected" | "healthy" | "tunnels">;
+import type { ShownListener } from "./agent-metrics.js";
 
 export interface AgentPortOptions {
   readonly metrics: Metrics;
@@ -25,17 +17,10 @@ export interface AgentPortOptions {
   readonly clock: Clock;
 }
 
-/** Creates the port, and adds what it measures to the metrics. */
+/** Creates the port, and adds to the metrics how often it met its limits. */
 export function createAgentPort(options: AgentPortOptions): RouteServer {
   const { clock, listeners, logger, metrics, stopping } = options;
   const isReady = (): boolean => !stopping.aborted && listeners().every(({ connected }) => connected);
-  metrics.labelled("gauge", "piko_agent_tunnels", "Number of open tunnels to nodes", "endpoint", () => {
-    const counts = new Map<string, number>();
-    for (const { config, tunnels } of listeners()) {
-      counts.set(config.endpointId, (counts.get(config.endpointId) ?? 0) + tunnels.open);
-    }
-    return counts;
-  });
   const routes = new Map<string, Route>([
     ["/health", (response) => send(response, 200)],
     ["/ready", (response) => send(response, isReady() ? 200 : 503)],

@@ -16,7 +16,7 @@ import { isChecked } from "../config/health-check.js";
 import { AccessLog, accessLogSink } from "../observability/access-log.js";
 import type { ByteBudget } from "../net/byte-budget.js";
 import type { Logger } from "../observability/logger.js";
-import type { RequestMetrics } from "../observability/request-metrics.js";
+import type { EndpointCounts } from "./endpoint-counts.js";
 import { ServiceConnector } from "./connect-service.js";
 import { createServiceCalls } from "./create-service-calls.js";
 import { HealthCheck } from "./health-check.js";
@@ -33,7 +33,8 @@ export interface ListenerOptions {
   readonly connectTimeoutMs: number;
   /** To how many nodes. */
   readonly tunnels: number;
-  readonly metrics: RequestMetrics;
+  /** Where its requests and tunnels are counted. */
+  readonly counts: EndpointCounts;
   /** Memory of heads that come in parts, of all listeners. */
   readonly budget: ByteBudget;
   readonly logger: Logger;
@@ -67,7 +68,7 @@ export class Listener {
   readonly config: ListenerConfig;
   readonly #connector: ServiceConnector;
   readonly #clock: Clock;
-  readonly #metrics: RequestMetrics;
+  readonly #counts: EndpointCounts;
   readonly #createUpstream: () => Upstream;
   readonly #onHealth: ListenerOptions["onHealth"];
   readonly #calls: ServiceCalls | undefined;
@@ -83,10 +84,11 @@ export class Listener {
 
   /** Throws when a setting can't be used. */
   constructor(options: ListenerOptions) {
-    const { clock, config, connectTimeoutMs, logger, onConnected, onHealth, server, tunnels } = options;
+    const { clock, config, connectTimeoutMs, counts, logger, onConnected, onHealth, server, tunnels } =
+      options;
     this.config = config;
     this.#clock = clock;
-    this.#metrics = options.metrics;
+    this.#counts = counts;
     this.#connector = createConnector(config);
     this.#onHealth = onHealth;
     let service: Service;
@@ -106,7 +108,15 @@ export class Listener {
         clock,
         logger: upstreamLogger(logger.subsystem("upstream")),
         handler: { onStream: (stream, tunnel) => service.open(stream, tunnel.capable, tunnel.nodeId) },
-        on: { connected: ({ nodeId }) => onConnected(nodeId, this.tunnels, this.announced?.url) },
+        on: {
+          connected: ({ nodeId }) => {
+            counts.opened++;
+            onConnected(nodeId, this.tunnels, this.announced?.url);
+          },
+          reconnecting: () => {
+            counts.reconnects++;
+          },
+        },
       });
     this.#upstream = this.#createUpstream();
     this.#health = createHealthCheck(options, this.#connector, (healthy, reason) =>
@@ -152,7 +162,7 @@ export class Listener {
 
   /** Requests to the endpoint that are over, since the start. */
   get requestCount(): number {
-    return this.#metrics.requestSize.count;
+    return this.#counts.requests.requestSize.count;
   }
 
   /**
@@ -246,7 +256,7 @@ function createConnector({ addr, httpClient, protocol, tls }: ListenerConfig): S
 }
 
 function createHttpService(
-  { clock, config, logger, metrics }: ListenerOptions,
+  { clock, config, counts, logger }: ListenerOptions,
   calls: ServiceCalls,
 ): HttpService {
   const { accessLog, addr, endpointId, hostHeader, timeoutMs } = config;
@@ -257,7 +267,7 @@ function createHttpService(
     timeoutMs,
     calls,
     accessLog: new AccessLog({ config: accessLog, logger, subsystem: "proxy.http.access", endpointId }),
-    metrics,
+    metrics: counts.requests,
     logger: logger.subsystem("proxy.http"),
     clock,
   });

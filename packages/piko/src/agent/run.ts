@@ -8,9 +8,9 @@ import { AGENT, type AgentConfig, type ListenerConfig } from "../config/agent.js
 import type { Logger } from "../observability/logger.js";
 import { reopenLogs } from "../observability/reopen-logs.js";
 import { ByteBudget } from "../net/byte-budget.js";
-import { Metrics } from "../observability/metrics.js";
 import type { Terminal } from "../observability/terminal.js";
-import { type RequestMetrics, RequestMetricsFamily } from "../observability/request-metrics.js";
+import { addProcessMetrics } from "../observability/process-metrics.js";
+import { AgentMetrics } from "./agent-metrics.js";
 import { createAgentPort } from "./agent-port.js";
 import { Listener } from "./listener.js";
 import { ListenerSet } from "./listener-set.js";
@@ -44,16 +44,18 @@ export interface RunAgentOptions {
   readonly command?: string;
   /** Where the status is shown; undefined for plain lines alone. */
   readonly terminal?: Terminal | undefined;
+  /** Of the program, for its metrics. */
+  readonly version?: string;
   readonly clock?: Clock;
 }
 
 /** Runs an agent until `signal`. Rejects when a listener can't connect, or a port can't be bound. */
 export async function runAgent(options: RunAgentOptions): Promise<void> {
-  const { command = "piko", config, logger, signal, signalName, terminal, clock = systemClock } = options;
+  const { command = "piko", config, logger, signal, signalName, terminal } = options;
+  const { clock = systemClock, version = "unknown" } = options;
   const log = logger.subsystem("agent");
-  const metrics = new Metrics();
-  const family = new RequestMetricsFamily(metrics, "piko_agent");
-  const byEndpoint = new Map<string, RequestMetrics>();
+  const agentMetrics = new AgentMetrics(version, () => listeners.all);
+  const { metrics } = agentMetrics;
   const server = serverOptions(config);
   const budget = new ByteBudget(MAX_BUFFERED_BYTES);
   const create = (listener: ListenerConfig): Listener =>
@@ -62,7 +64,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       server,
       connectTimeoutMs: config.connect.timeoutMs,
       tunnels: config.connect.tunnels,
-      metrics: metricsOf(listener, family, byEndpoint),
+      counts: agentMetrics.of(listener.endpointId),
       budget,
       logger,
       clock,
@@ -100,7 +102,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   let screen: StatusScreen | undefined;
   try {
     if (port !== undefined) {
-      metrics.addProcessMetrics();
+      addProcessMetrics(metrics);
       const address = await port.listen(config.server.bindAddr);
       log.info("serving metrics", { addr: formatHostPort(address) });
     }
@@ -204,20 +206,6 @@ async function startAll(listeners: readonly Listener[], signal: AbortSignal): Pr
   );
   signal.removeEventListener("abort", onAbort);
   if (failure !== undefined) throw failure;
-}
-
-/** Listeners of the same endpoint share its series. */
-function metricsOf(
-  { endpointId }: ListenerConfig,
-  family: RequestMetricsFamily,
-  byEndpoint: Map<string, RequestMetrics>,
-): RequestMetrics {
-  let metrics = byEndpoint.get(endpointId);
-  if (metrics === undefined) {
-    metrics = family.child({ endpoint: endpointId });
-    byEndpoint.set(endpointId, metrics);
-  }
-  return metrics;
 }
 
 function serverOptions({ connect }: AgentConfig): ServerOptions {

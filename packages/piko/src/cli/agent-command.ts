@@ -15,6 +15,7 @@ import {
 } from "./config-flags.js";
 import { refuseSwapped } from "./swapped-arguments.js";
 import { runProgram } from "./run-program.js";
+import { readVersion } from "./version.js";
 
 const TCP_FLAGS: ReadonlySet<string> = new Set([
   "access_log.level",
@@ -153,6 +154,6 @@ async function run(
     const { runAgent } = await import("../agent/run.js");
     const load =
       configPath(command) === undefined ? undefined : () => loadCommandConfig(command, AGENT, more);
-    await runAgent({ config, load, ...context });
+    await runAgent({ config, load, version: readVersion(), ...context });
   });
 }

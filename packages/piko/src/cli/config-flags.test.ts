@@ -54,6 +54,7 @@ describe("flags", () => {
       "--proxy.access-log.format",
       "--proxy.access-log.path",
       "--proxy.access-log.sample",
+      "--proxy.endpoint-metrics",
       "--proxy.http.read-timeout",
       "--proxy.http.read-header-timeout",
       "--proxy.http.write-timeout",

@@ -75,6 +75,7 @@ describe("defaults", () => {
         reconnectWaitMs: 5_000,
         trustedProxies: new AddressRanges([]),
         proxyProtocol: "off",
+        endpointMetrics: 0,
         accessLog: {
           level: "info",
           requestHeaders: headers,

@@ -71,6 +71,8 @@ export interface ProxyConfig extends PortConfig {
   readonly trustedProxies: AddressRanges;
   readonly proxyProtocol: ProxyProtocolMode;
   readonly accessLog: AccessLogConfig;
+  /** Endpoints that have metrics of their own; 0 for none. */
+  readonly endpointMetrics: number;
   readonly http: ProxyHttpConfig;
   readonly http2: ProxyHttp2Config;
   readonly limits: ProxyLimitsConfig;
@@ -239,6 +241,11 @@ const PROXY: Section<ProxyConfig> = section("The port that clients send requests
     "Whether connections begin with a PROXY protocol header (version 1 or 2), which carries the client's address. `optional` accepts connections with or without one; `required` closes those without. If proxy.trusted_proxies is empty, any client can claim any address.",
   ),
   accessLog: ACCESS_LOG,
+  endpointMetrics: integer(
+    0,
+    "Number of endpoints with metrics of their own (piko_endpoint_*), the first ones that are served. Others are counted together as `other`. Each adds 18 series to /metrics. 0 turns them off.",
+    { min: 0, max: 10_000 },
+  ),
   http: HTTP,
   http2: HTTP2,
   limits: LIMITS,

@@ -4,7 +4,8 @@ import { connect, type Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
 import { Metrics } from "../observability/metrics.js";
 import { createSilentLogger } from "../../test/silent-logger.js";
-import { createRouteLimits, metricsRoute, RouteServer, send, sendJson } from "./route-server.js";
+import { metricsRoute } from "./metrics-route.js";
+import { createRouteLimits, RouteServer, send, sendJson } from "./route-server.js";
 
 const cleanUps: (() => void)[] = [];
 afterEach(() => {

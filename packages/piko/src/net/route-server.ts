@@ -241,21 +241,6 @@ export function createRouteLimits(
   });
 }
 
-/** The route of `/metrics`. All that ask in one turn of the event loop get one text, which is made at its end. */
-export function metricsRoute(metrics: Metrics): Route {
-  let next: Promise<string> | undefined;
-  return async (response) => {
-    next ??= new Promise((resolve) => {
-      // oxlint-disable-next-line no-restricted-globals -- this turn's end: all that ask in it get one text
-      setImmediate(() => {
-        next = undefined;
-        resolve(metrics.text());
-      });
-    });
-    send(response, 200, { "Content-Type": metrics.contentType }, await next);
-  };
-}
-
 /** Sends a whole answer, with its length. */
 export function send(
   response: ServerResponse,

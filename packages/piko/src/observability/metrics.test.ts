@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { expect, it } from "vitest";
-import { Metrics } from "./metrics.js";
+import { Metrics, METRICS_TYPE } from "./metrics.js";
+import { addProcessMetrics } from "./process-metrics.js";
 
 it("shows counters and gauges as they are when asked", async () => {
   const metrics = new Metrics();
@@ -12,7 +13,7 @@ it("shows counters and gauges as they are when asked", async () => {
     ["left", 1],
   ]);
   connected = 3;
-  expect(await metrics.text()).toBe(`# HELP piko_upstreams_connected_upstreams Number of tunnels
+  expect(metrics.text()).toBe(`# HELP piko_upstreams_connected_upstreams Number of tunnels
 # TYPE piko_upstreams_connected_upstreams gauge
 piko_upstreams_connected_upstreams 3
 # HELP piko_upstreams_upstream_requests_total Number of requests
@@ -23,13 +24,13 @@ piko_upstreams_upstream_requests_total 7
 piko_cluster_nodes{status="active"} 2
 piko_cluster_nodes{status="left"} 1
 `);
-  expect(metrics.contentType).toBe("text/plain; version=0.0.4; charset=utf-8");
+  expect(METRICS_TYPE).toBe("text/plain; version=0.0.4; charset=utf-8");
 });
 
 it("shows a labelled metric without series as nothing but its type", async () => {
   const metrics = new Metrics();
   metrics.labelled("counter", "piko_upstreams_remote_requests_total", "Number", "node_id", () => []);
-  expect(await metrics.text()).not.toContain("\npiko_upstreams_remote_requests_total");
+  expect(metrics.text()).not.toContain("\npiko_upstreams_remote_requests_total");
 });
 
 it("refuses a name that is there", () => {
@@ -40,8 +41,8 @@ it("refuses a name that is there", () => {
 
 it("shows the process and Node when told", async () => {
   const metrics = new Metrics();
-  metrics.addProcessMetrics();
-  const text = await metrics.text();
+  addProcessMetrics(metrics);
+  const text = metrics.text();
   expect(text).toContain("process_cpu_seconds_total");
   expect(text).toContain("nodejs_eventloop_lag_seconds");
   expect(text).toMatch(/^piko_process_stood_still_total \d+$/m);
@@ -61,7 +62,7 @@ it("writes labels and numbers that a scraper reads back, whatever they are", asy
     ["y", 1e21],
     ["__proto__", 0.5],
   ]);
-  expect(await metrics.text()).toBe(
+  expect(metrics.text()).toBe(
     '# HELP a b\n# TYPE a gauge\na{node_id="x\\"\\n\\\\"} +Inf\na{node_id="y"} 1e+21\na{node_id="__proto__"} 0.5\n',
   );
 });

@@ -1,10 +1,6 @@
 // What /metrics shows. Each server or agent has one registry of its own; numbers stay where they are counted and are
 // read when somebody asks, so counting costs an addition.
 
-import { systemClock } from "@piko/tunnel";
-import { Registry } from "prom-client";
-import { createProcessRegistry } from "./process-metrics.js";
-
 /** Labels of a series. */
 export type Labels = Readonly<Record<string, string>>;
 
@@ -24,28 +20,14 @@ export interface MetricSource {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
+  /** Names of the labels that its series have; none by default. */
+  readonly labels?: readonly string[];
   readonly read: () => Iterable<Sample>;
 }
 
 /** A registry of metrics. */
 export class Metrics {
   readonly #sources = new Map<string, MetricSource>();
-  #process: Registry | undefined;
-
-  /** Adds the metrics of the process and of Node: memory, CPU, event loop, garbage collection; and how it stood still. */
-  addProcessMetrics(): void {
-    this.#process = createProcessRegistry();
-    this.counter(
-      "piko_process_stood_still_total",
-      "How often this process stood still for more than a second",
-      () => systemClock.pauses,
-    );
-    this.counter(
-      "piko_process_stood_still_seconds_total",
-      "How long this process stood still in all, of times of more than a second",
-      () => systemClock.stoodStillMs / 1_000,
-    );
-  }
 
   /** Adds a metric; a name can be added once. */
   add(source: MetricSource): void {
@@ -75,23 +57,26 @@ export class Metrics {
       name,
       help,
       type,
+      labels: [label],
       read: () => [...read()].map(([key, value]) => ({ labels: { [label]: key }, value })),
     });
   }
 
-  /** Content-Type of {@link text}. */
-  get contentType(): string {
-    return Registry.PROMETHEUS_CONTENT_TYPE;
+  /** What there is, sorted by name. */
+  list(): readonly Omit<MetricSource, "read">[] {
+    return [...this.#sources.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
 
-  /** All metrics in the Prometheus text format. */
-  async text(): Promise<string> {
-    const process = (await this.#process?.metrics()) ?? "";
-    return process + [...this.#sources.values()].map(formatMetric).join("");
+  /** All metrics in the Prometheus text format, {@link METRICS_TYPE}. */
+  text(): string {
+    return [...this.#sources.values()].map(formatMetric).join("");
   }
 }
 
-/** Cheaper than prom-client's own text: a scrape stops everything else for as long as it lasts. */
+/** Content-Type of the text. */
+export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
+
+/** A scrape stops everything else for as long as it lasts, so labels that come again aren't put together again. */
 function formatMetric({ name, help, type, read }: MetricSource): string {
   let text = `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
   let last: Labels | undefined;

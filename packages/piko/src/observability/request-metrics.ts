@@ -73,6 +73,8 @@ export class RequestMetrics {
   /** Requests that began and have not ended. */
   inFlight = 0;
   readonly requestSize: Histogram = new Histogram(SIZE_BUCKETS);
+  /** From when a request was sent to an upstream to its response head. */
+  readonly upstreamLatency: Histogram = new Histogram(LATENCY_BUCKETS);
   readonly responseSize: Histogram = new Histogram(SIZE_BUCKETS);
   /** Failed requests, by the places of their reasons. */
   readonly failures: Float64Array = new Float64Array(ALL_REASONS.length);
@@ -136,8 +138,11 @@ export class RequestMetrics {
 export class RequestMetricsFamily {
   readonly #members: RequestMetrics[] = [];
 
-  /** @param prefix `piko_proxy` or `piko_agent` */
-  constructor(metrics: Metrics, prefix: string) {
+  /**
+   * @param prefix `piko_proxy` or `piko_agent`
+   * @param own names of the labels that members have
+   */
+  constructor(metrics: Metrics, prefix: string, own: readonly string[] = []) {
     const each = function* (
       members: readonly RequestMetrics[],
       read: (of: RequestMetrics) => Iterable<Sample>,
@@ -146,18 +151,20 @@ export class RequestMetricsFamily {
     };
     const histogram = (name: string, help: string, pick: (of: RequestMetrics) => Histogram): void => {
       const read = (): Iterable<Sample> => each(this.#members, (of) => pick(of).samples(name, of.labels));
-      metrics.add({ name, help, type: "histogram", read });
+      metrics.add({ name, help, type: "histogram", labels: own, read });
     };
     metrics.add({
       name: `${prefix}_requests_in_flight`,
       help: "Number of requests that are being served",
       type: "gauge",
+      labels: own,
       read: () => each(this.#members, (of) => [{ labels: of.labels, value: of.inFlight }]),
     });
     metrics.add({
       name: `${prefix}_requests_total`,
       help: "Number of requests served, by status and method",
       type: "counter",
+      labels: ["status", "method", ...own],
       read: () =>
         each(this.#members, (of) =>
           [...of.series()].map(({ labels, latency }) => ({ labels, value: latency.count })),
@@ -167,6 +174,7 @@ export class RequestMetricsFamily {
       name: `${prefix}_failed_requests_total`,
       help: "Number of requests that failed, by reason; answers of services with a status of their own aren't among them",
       type: "counter",
+      labels: ["reason", ...own],
       read: () =>
         each(this.#members, ({ failures, labels }) =>
           ALL_REASONS.map(({ code, place }) => ({
@@ -180,11 +188,19 @@ export class RequestMetricsFamily {
       name: latency,
       help: "Time to serve a request, by status and method",
       type: "histogram",
+      labels: ["status", "method", ...own],
       read: () =>
         each(this.#members, (of) =>
           [...of.series()].flatMap((one) => [...one.latency.samples(latency, one.labels)]),
         ),
     });
+    histogram(
+      `${prefix}_upstream_latency_seconds`,
+      prefix === "piko_agent"
+        ? "Time from a request's start at the service to its response head"
+        : "Time from when a request was sent to an agent or a node to its response head",
+      (of) => of.upstreamLatency,
+    );
     histogram(`${prefix}_request_size_bytes`, "Size of requests", (of) => of.requestSize);
     histogram(`${prefix}_response_size_bytes`, "Size of responses", (of) => of.responseSize);
   }

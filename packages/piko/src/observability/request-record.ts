@@ -7,6 +7,7 @@ import type { Reason } from "../http/reasons.js";
 import type { AccessLog } from "./access-log.js";
 import type { AccessLogEntry } from "./access-log-entry.js";
 import { RequestId } from "./request-id.js";
+import type { EndpointMetrics } from "./endpoint-metrics.js";
 import type { RequestMetrics } from "./request-metrics.js";
 import { RequestText } from "./request-text.js";
 import { NOBODY, type ServedBy } from "./served-by.js";
@@ -19,6 +20,8 @@ export interface RecordTarget {
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly clock: Clock;
+  /** Where single endpoints are counted. */
+  readonly endpointMetrics?: EndpointMetrics | undefined;
   /** Which endpoint all requests are for; undefined where each says so itself. */
   readonly endpointId?: string | undefined;
 }
@@ -50,6 +53,7 @@ export class RequestRecord implements AccessLogEntry {
   /** The log of the present request: another one may come in its place under way. */
   #accessLog: AccessLog;
   #requestBytes = 0;
+  #sentMs = 0;
 
   constructor(target: RecordTarget) {
     this.#target = target;
@@ -88,14 +92,18 @@ export class RequestRecord implements AccessLogEntry {
     if (accessLog.enabled) this.text.begin(head, clientIp, accessLog.requestFields);
   }
 
-  /** It is sent to an upstream. */
-  sent(): void {
+  /** It is sent to an upstream, at this time of the clock. */
+  sent(nowMs: number): void {
     this.tries++;
+    this.#sentMs = nowMs;
   }
 
   /** Notes the fields of the response that is passed on. */
   response(head: ResponseHead): void {
-    this.headMs = this.#target.clock.now() - this.startMs;
+    const { clock, metrics } = this.#target;
+    const nowMs = clock.now();
+    this.headMs = nowMs - this.startMs;
+    metrics.upstreamLatency.observe((nowMs - this.#sentMs) / 1_000);
     const accessLog = this.#accessLog;
     if (accessLog.enabled) this.text.answer(head, accessLog.responseFields);
   }
@@ -107,8 +115,9 @@ export class RequestRecord implements AccessLogEntry {
     this.endMs = clock.now();
     metrics.end(status, this.method, this.durationMs / 1_000, this.#requestBytes, responseBytes);
     if (this.reason !== undefined) metrics.fail(this.reason);
-    if (!accessLog.enabled) return;
     this.status = status;
+    this.#target.endpointMetrics?.count(this);
+    if (!accessLog.enabled) return;
     this.bytesIn = requestBytes;
     this.bytesOut = responseBytes;
     accessLog.write(this);

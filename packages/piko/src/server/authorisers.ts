@@ -88,6 +88,7 @@ export class Authorisers {
       name: "piko_auth_refused_total",
       help: "Number of requests and tunnels that were not let in",
       type: "counter",
+      labels: ["port", "reason"],
       read: () =>
         enabled().flatMap(({ port, refused }) =>
           [...refused].map(([reason, value]): Sample => ({ labels: { port, reason }, value })),

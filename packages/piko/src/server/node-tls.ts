@@ -67,11 +67,11 @@ export class NodeTls {
       string,
       TlsAcceptor,
     ][];
-    if (acceptors.length === 0) return;
     metrics.add({
       name: "piko_tls_certificate_not_after_seconds",
       help: "When a certificate in force ends, in seconds since 1970",
       type: "gauge",
+      labels: ["port", "path"],
       read: () =>
         [...this.#all()].flatMap(([port, { expiries }]) =>
           expiries.map(({ notAfterMs, path }) => ({ labels: { port, path }, value: notAfterMs / 1_000 })),
@@ -95,6 +95,7 @@ export class NodeTls {
       name: "piko_tls_refused_total",
       help: "Number of connections that ended before their TLS handshake did, by reason",
       type: "counter",
+      labels: ["port", "reason"],
       read: () =>
         acceptors.flatMap(([port, { refused }]) =>
           [...refused].map(([reason, value]) => ({ labels: { port, reason }, value })),

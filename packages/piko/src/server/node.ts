@@ -11,7 +11,10 @@ import { DeadlineSweep } from "../net/deadline-sweep.js";
 import { OpenFiles } from "../net/accept/open-files.js";
 import { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
+import { EndpointMetrics } from "../observability/endpoint-metrics.js";
+import { addBuildInfo } from "../observability/build-info.js";
 import { Metrics } from "../observability/metrics.js";
+import { addProcessMetrics } from "../observability/process-metrics.js";
 import { RequestMetricsFamily } from "../observability/request-metrics.js";
 import { Authorisers } from "./authorisers.js";
 import { AdminPort } from "./admin/admin-port.js";
@@ -45,6 +48,7 @@ interface NodeParts {
   readonly proxy: ProxyPort;
   readonly upstream: UpstreamPort;
   readonly admin: AdminPort;
+  readonly metrics: Metrics;
 }
 
 /** Kept of the grace period to say to the other nodes that this one leaves. */
@@ -118,6 +122,11 @@ export class Node {
       destroy(parts);
       throw error;
     }
+  }
+
+  /** What `/metrics` shows. */
+  get metrics(): Metrics {
+    return this.#parts.metrics;
   }
 
   /** Joins the others and becomes ready; rejects when that fails and is to be the end. Returns early when `stop` is called. */
@@ -252,14 +261,17 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     onNode: () => upstream.onNodeJoined(),
   });
   const metrics = new Metrics();
+  addBuildInfo(metrics, { version, node_id: nodeId });
   auth.addMetrics(metrics);
-  if (ownProcess) metrics.addProcessMetrics();
+  if (ownProcess) addProcessMetrics(metrics);
   const upstreams = new Upstreams(
     waits,
     (endpointId, count, doubtful) => cluster.setListeners(endpointId, count, doubtful),
     random,
   );
   const upstreamLimits = createUpstreamLimits(metrics, logger, clock);
+  const upstreamMetrics = new UpstreamMetrics(metrics, upstreams, upstreamLimits);
+  const { endpointMetrics: maxEndpoints } = config.proxy;
   const budget = new ByteBudget(maxBufferedBytes);
   const files = new OpenFiles();
   const sweep = new DeadlineSweep(clock);
@@ -272,9 +284,10 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
       cluster,
       hops,
       upstreams,
-      upstreamMetrics: new UpstreamMetrics(metrics, upstreams, upstreamLimits),
+      upstreamMetrics,
       accessLog,
       metrics: new RequestMetricsFamily(metrics, "piko_proxy").child(),
+      endpointMetrics: maxEndpoints === 0 ? undefined : new EndpointMetrics(metrics, maxEndpoints),
       limits: createProxyLimits(metrics, logger, clock),
       budget,
       files,
@@ -308,6 +321,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     config: config.upstream.limits,
     trustedProxies: config.proxy.trustedProxies,
     limits: upstreamLimits,
+    counts: upstreamMetrics,
     drains,
     tenants,
     expiries: new TunnelExpiries({ clock, wallNow, graceMs: config.upstream.auth.expiryGraceMs }),
@@ -339,7 +353,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     dialTls: tls.dialAdmin,
   });
   tls.addMetrics(metrics, { proxy: proxy.tls, upstream: upstream.tls, admin: admin.tls });
-  return { auth, tenants, cluster, hops, upstreams, rebalancer, proxy, upstream, admin };
+  return { auth, tenants, cluster, hops, upstreams, rebalancer, proxy, upstream, admin, metrics };
 }
 
 function createAccessLog({ accessLog: config }: ProxyConfig, logger: Logger, nodeId: string): AccessLog {

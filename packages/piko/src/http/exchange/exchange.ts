@@ -199,13 +199,16 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   start(call: UpstreamCall, head: RequestHead | undefined): void {
     this.#call = call;
     this.#phase = AWAITING_HEAD;
-    this.record.sent();
     if (head !== undefined) {
+      // In the turn in which it has come.
+      this.record.sent(this.record.startMs);
       call.send(head, this.rewrite, !this.#hasBody);
       return;
     }
     // It has waited, or was on another call before.
-    this.#deadlineMs = deadlineAfter(this.#context.clock.now(), this.#context.timeoutMs);
+    const nowMs = this.#context.clock.now();
+    this.record.sent(nowMs);
+    this.#deadlineMs = deadlineAfter(nowMs, this.#context.timeoutMs);
     call.send(this.#replay.head(), this.rewrite, !this.#hasBody);
     if (this.#hasBody) this.#replay.sendBody(call, this.#requestEnded);
     if (!call.congested) this.#consumeHeld();

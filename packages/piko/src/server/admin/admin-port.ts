@@ -3,14 +3,8 @@
 import type { Clock } from "@piko/tunnel";
 import type { Authoriser } from "../../auth/authoriser.js";
 import type { HostPort } from "../../base/address.js";
-import {
-  createRouteLimits,
-  metricsRoute,
-  type Route,
-  RouteServer,
-  type RouteTls,
-  send,
-} from "../../net/route-server.js";
+import { metricsRoute } from "../../net/metrics-route.js";
+import { createRouteLimits, type Route, RouteServer, type RouteTls, send } from "../../net/route-server.js";
 import type { TlsAcceptor } from "../../net/accept/tls-acceptor.js";
 import { TlsOnPlainPort } from "../../net/accept/tls-on-plain-port.js";
 import type { Logger } from "../../observability/logger.js";

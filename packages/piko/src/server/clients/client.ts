@@ -32,6 +32,8 @@ export interface ClientConnection {
   stop(): void;
   /** Its certificate no longer counts: no other request. What is under way may end, and so may the raw bytes of an upgrade. */
   retire(): void;
+  /** The node ends: what is under way is cut. */
+  cut(): void;
 }
 
 /** Who has sent a request, as far as is known; for the log. */

@@ -122,6 +122,13 @@ export class H1Client
     else if (reader.state === READING_HEAD) this.socket.close();
   }
 
+  cut(): void {
+    const { state } = this.#reader;
+    // Accounted for now: the process may be gone before the socket says that it is closed.
+    if (state === IN_REQUEST || state === RAW) this.#exchange.onClientGone(this.#context.gone);
+    this.socket.reset();
+  }
+
   /** Leaves the socket to a handler that replaces this one; `release` follows when it is closed. */
   handOver(): ByteSocket {
     this.#reader.state = HANDED_OVER;

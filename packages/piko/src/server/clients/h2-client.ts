@@ -203,6 +203,11 @@ export class H2Client
     else this.#goAway();
   }
 
+  cut(): void {
+    for (const request of [...this.#requests]) request.onReset();
+    this.socket.reset();
+  }
+
   retire(): void {
     this.#retired = true;
     this.stop();

@@ -75,6 +75,10 @@ export class ProtocolChoice implements ClientConnection, SocketHandler, Expiring
     this.socket.close();
   }
 
+  cut(): void {
+    this.socket.reset();
+  }
+
   retire(): void {
     this.stop();
   }

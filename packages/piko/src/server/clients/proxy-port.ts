@@ -134,7 +134,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     this.#listener.close();
     // By a reset: what is cut must not look complete.
     this.tls?.close();
-    for (const connection of [...this.#connections]) connection.socket.reset();
+    for (const connection of [...this.#connections]) connection.cut();
     for (const connection of [...this.#headers, ...this.#refused]) connection.destroy();
   }
 

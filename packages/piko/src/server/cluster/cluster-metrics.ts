@@ -74,6 +74,7 @@ export function addClusterMetrics(
     name: "piko_gossip_entries",
     help: "Number of keys known, by node and kind",
     type: "gauge",
+    labels: ["node_id", "deleted", "internal"],
     read: () => limitNodes(cluster.gossip.entryCounts(), addCounts).flatMap(entrySamples),
   });
 }

@@ -194,6 +194,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   /** May they call the endpoint that is going to be served? */
   #permit(head: RequestHead, endpointId: string, tcp: boolean): void {
     const identity = this.#identity;
+    this.#exchange.record.endpointId = endpointId;
     if (identity === undefined) {
       this.#admit(head, endpointId, tcp);
       return;

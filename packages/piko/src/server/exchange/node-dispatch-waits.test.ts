@@ -36,7 +36,7 @@ function setUp(...ids: string[]) {
     upstreams,
     cluster: { table },
     hops: { poolFor: (node: RemoteNode) => tried.push(`${node.id} ${clock.now()}`) },
-    upstreamMetrics: { requests: 0, retries: 0 },
+    upstreamMetrics: { requests: 0, retries: 0, waited: { found: 0, expired: 0, left: 0 } },
     files: { wouldBeOut: () => false },
     responses: { head: new ResponseHead(10), maxHeadBytes: 1_000, budget: new ByteBudget(1_000) },
   } as unknown as ProxyContext;

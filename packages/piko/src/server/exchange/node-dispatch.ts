@@ -29,6 +29,7 @@ import type { EndpointTunnels } from "../upstream/endpoint-tunnels.js";
 import { ELSEWHERE_FIELD, REROUTE_FIELD } from "../upstream/hop/forwarded.js";
 import { HopCall } from "../upstream/hop/hop-call.js";
 import { TunnelCall } from "../upstream/tunnel-call.js";
+import type { WaitResult } from "../upstream/upstream-metrics.js";
 import type { TenantUse } from "../upstream/tenant-use.js";
 import type { Tunnel } from "../upstream/tunnel.js";
 import { WAITS_FULL, type Waiter } from "../upstream/reconnect-waits.js";
@@ -162,6 +163,7 @@ export class NodeDispatch implements Dispatch, Waiter {
 
   onUpstream(): void {
     this.#waiting = false;
+    this.#context.upstreamMetrics.waited.found++;
     this.#waitUntilMs = 0;
     this.#failed = undefined;
     this.#goneFrom = undefined;
@@ -176,10 +178,10 @@ export class NodeDispatch implements Dispatch, Waiter {
   sweep(nowMs: number): void {
     if (!this.#waiting) this.#leaveSilence(nowMs, false);
     else if (nowMs >= this.#waitUntilMs) {
-      this.#stopWaiting();
+      this.#stopWaiting("expired");
       this.#noUpstream();
     } else if (this.#isNodeBack(nowMs) || this.#isTunnelBack()) {
-      this.#stopWaiting();
+      this.#stopWaiting("found");
       // Nobody else would say that an agent takes requests again.
       if (!(this.#failed instanceof RemoteNode)) this.#failed = undefined;
       this.#triesLeft = Math.max(this.#triesLeft, 1);
@@ -188,7 +190,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   }
 
   clear(): void {
-    if (this.#waiting) this.#stopWaiting();
+    if (this.#waiting) this.#stopWaiting("left");
     this.#upstream = undefined;
     this.#failed = undefined;
     this.#goneFrom = undefined;
@@ -382,8 +384,9 @@ export class NodeDispatch implements Dispatch, Waiter {
     return true;
   }
 
-  #stopWaiting(): void {
+  #stopWaiting(result: WaitResult): void {
     this.#waiting = false;
+    this.#context.upstreamMetrics.waited[result]++;
     this.#context.upstreams.waits.cancel(this.target.endpointId, this);
   }
 }

@@ -23,6 +23,7 @@ import { TlsOnPlainPort } from "../../net/accept/tls-on-plain-port.js";
 import { NextTurn } from "../../net/next-turn.js";
 import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
+import type { EndpointMetrics } from "../../observability/endpoint-metrics.js";
 import type { RequestMetrics } from "../../observability/request-metrics.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
@@ -42,6 +43,7 @@ export interface ProxyDependencies {
   upstreamMetrics: UpstreamMetrics;
   accessLog: AccessLog;
   metrics: RequestMetrics;
+  endpointMetrics: EndpointMetrics | undefined;
   limits: LimitCounters<ProxyLimit>;
   /** Memory of bytes that wait, in this port and the upstream port. */
   budget: ByteBudget;
@@ -61,6 +63,7 @@ export class ProxyContext implements ExchangeContext {
   /** The same. */
   accessLog: AccessLog;
   readonly metrics: RequestMetrics;
+  readonly endpointMetrics: EndpointMetrics | undefined;
   readonly limits: LimitCounters<ProxyLimit>;
   readonly budget: ByteBudget;
   readonly files: OpenFiles;
@@ -97,6 +100,7 @@ export class ProxyContext implements ExchangeContext {
     this.upstreamMetrics = dependencies.upstreamMetrics;
     this.accessLog = dependencies.accessLog;
     this.metrics = dependencies.metrics;
+    this.endpointMetrics = dependencies.endpointMetrics;
     this.limits = dependencies.limits;
     this.budget = dependencies.budget;
     this.files = dependencies.files;

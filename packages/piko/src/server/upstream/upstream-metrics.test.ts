@@ -1,10 +1,11 @@
 import { FakeClock } from "@piko/testkit";
+import { TunnelError } from "@piko/tunnel";
 import { expect, it } from "vitest";
 import type { LimitCounters } from "../../net/limit-counters.js";
 import { Metrics } from "../../observability/metrics.js";
 import { ReconnectWaits } from "./reconnect-waits.js";
 import type { Tunnel } from "./tunnel.js";
-import { UpstreamMetrics, type UpstreamLimit } from "./upstream-metrics.js";
+import { tunnelEnd, UpstreamMetrics, type UpstreamLimit } from "./upstream-metrics.js";
 import { Upstreams } from "./upstreams.js";
 
 it("tells what there is of tunnels, requests and streams", async () => {
@@ -34,10 +35,16 @@ it("tells what there is of tunnels, requests and streams", async () => {
   upstreams.waits.wait("c", { onUpstream() {} });
   counts.requests = 9;
   counts.retries = 2;
-  const text = await metrics.text();
+  counts.opened = 5;
+  counts.closed[tunnelEnd(new TunnelError("PIKO_TUNNEL_SOCKET", "reset"))]++;
+  counts.waited.expired = 3;
+  const text = metrics.text();
+  expect(text).toContain('\npiko_upstreams_closed_total{reason="reset"} 1\n');
+  expect(text).toContain('\npiko_upstreams_waits_total{result="expired"} 3\n');
   const shown = [...text.matchAll(/^piko_upstreams_(\w+) (\d+)$/gm)].map(([, name, value]) => [name, value]);
   expect(Object.fromEntries(shown)).toEqual({
     connected_upstreams: "4",
+    opened_total: "5",
     doubtful_upstreams: "1",
     doubts_total: "2",
     draining_upstreams: "1",

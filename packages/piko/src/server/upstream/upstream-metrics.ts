@@ -1,5 +1,6 @@
 // Numbers about tunnels and what is sent to them (contract names piko_upstreams_*).
 
+import type { TunnelError } from "@piko/tunnel";
 import type { LimitCounters } from "../../net/limit-counters.js";
 import type { Metrics } from "../../observability/metrics.js";
 import type { Upstreams } from "./upstreams.js";
@@ -25,7 +26,40 @@ export type UpstreamLimit =
   | (typeof TENANT_LIMITS)[number]
   | (typeof AGENT_LIMITS)[number];
 
+/** How a tunnel has ended; a value of the label `reason` of piko_upstreams_closed_total. */
+export const TUNNEL_ENDS = ["closed", "eof", "reset", "ping_timeout", "open_timeout", "protocol"] as const;
+
+export type TunnelEnd = (typeof TUNNEL_ENDS)[number];
+
+/** How a tunnel has ended that ended with this error. */
+export function tunnelEnd(error: TunnelError | undefined): TunnelEnd {
+  switch (error?.code) {
+    case undefined:
+      return "closed";
+    case "PIKO_TUNNEL_EOF":
+      return "eof";
+    case "PIKO_TUNNEL_SOCKET":
+      return "reset";
+    case "PIKO_YAMUX_KEEPALIVE":
+      return "ping_timeout";
+    case "PIKO_YAMUX_OPEN_TIMEOUT":
+      return "open_timeout";
+    default:
+      return "protocol";
+  }
+}
+
+/** How the wait of a request for an upstream has ended; a value of the label `result` of piko_upstreams_waits_total. */
+export const WAIT_RESULTS = ["found", "expired", "left"] as const;
+
+export type WaitResult = (typeof WAIT_RESULTS)[number];
+
 export class UpstreamMetrics {
+  /** Tunnels that were opened, and those that have ended, by how. */
+  opened = 0;
+  readonly closed: Record<TunnelEnd, number> = countsOf(TUNNEL_ENDS);
+  /** Waits that are over, by how. */
+  readonly waited: Record<WaitResult, number> = countsOf(WAIT_RESULTS);
   readonly limits: LimitCounters<UpstreamLimit>;
   /** Requests and TCP connections that were sent to a tunnel of this node. */
   requests = 0;
@@ -38,6 +72,18 @@ export class UpstreamMetrics {
       "piko_upstreams_connected_upstreams",
       "Number of upstreams connected to this node",
       () => upstreams.tunnelCount,
+    );
+    metrics.counter(
+      "piko_upstreams_opened_total",
+      "Number of upstreams that have connected",
+      () => this.opened,
+    );
+    metrics.labelled(
+      "counter",
+      "piko_upstreams_closed_total",
+      "Number of upstreams that have disconnected, by how their connections ended",
+      "reason",
+      () => Object.entries(this.closed),
     );
     metrics.gauge(
       "piko_upstreams_draining_upstreams",
@@ -74,6 +120,13 @@ export class UpstreamMetrics {
       "Number of requests that wait for an upstream to come back",
       () => upstreams.waits.count,
     );
+    metrics.labelled(
+      "counter",
+      "piko_upstreams_waits_total",
+      "Number of waits of requests for an upstream to come back, by whether one came, none did, or the client left",
+      "result",
+      () => Object.entries(this.waited),
+    );
     metrics.gauge(
       "piko_upstreams_open_streams",
       "Number of streams of all tunnels",
@@ -90,4 +143,8 @@ export class UpstreamMetrics {
       () => upstreams.highestRequestCount,
     );
   }
+}
+
+function countsOf<Name extends string>(names: readonly Name[]): Record<Name, number> {
+  return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
 }

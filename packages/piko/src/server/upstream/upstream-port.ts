@@ -31,7 +31,7 @@ import { describeDoubt, type Tunnel } from "./tunnel.js";
 import type { TunnelDrains } from "./tunnel-drains.js";
 import type { TunnelExpiries } from "./tunnel-expiries.js";
 import { type Refusal, UpstreamConnection, type UpstreamConnectionOwner } from "./upstream-connection.js";
-import type { UpstreamLimit } from "./upstream-metrics.js";
+import { tunnelEnd, type UpstreamLimit, type UpstreamMetrics } from "./upstream-metrics.js";
 import type { Upstreams } from "./upstreams.js";
 
 /** An upgrade request has a dozen fields at most; proxies in front add some. */
@@ -59,6 +59,8 @@ export interface UpstreamPortOptions {
   /** Addresses that bring many agents: they have no share of their own. */
   trustedProxies: AddressRanges;
   limits: LimitCounters<UpstreamLimit>;
+  /** Where tunnels are counted that were opened, and that have ended. */
+  counts: Pick<UpstreamMetrics, "opened" | "closed">;
   /** What takes tunnels away. */
   drains: TunnelDrains;
   /** What ends those whose token or certificate no longer counts. */
@@ -93,6 +95,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
   /** New tunnels are refused. */
   stopping = false;
+  readonly #counts: Pick<UpstreamMetrics, "opened" | "closed">;
   readonly #limits: LimitCounters<UpstreamLimit>;
   readonly #upstreams: Upstreams;
   readonly #listener: TcpListener;
@@ -118,6 +121,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     this.config = options.config;
     this.budget = options.budget;
     this.#limits = options.limits;
+    this.#counts = options.counts;
     this.#drains = options.drains;
     this.#expiries = options.expiries;
     this.#tenants = options.tenants;
@@ -233,6 +237,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
 
   onTunnel(tunnel: Tunnel): void {
     this.#upstreams.add(tunnel);
+    this.#counts.opened++;
     tunnel.tenant?.add(tunnel);
     this.#expiries.watch(tunnel, tunnel.untilMs);
     if (isAudited(tunnel)) this.auth.audit?.opened(askedBy(tunnel));
@@ -285,12 +290,13 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     }
     this.#expiries.forget(tunnel);
     this.#leave(tunnel.clientIp);
-    if (error?.code === "PIKO_YAMUX_KEEPALIVE") this.#limits.hit("ping_timeout");
-    else if (error?.code === "PIKO_YAMUX_OPEN_TIMEOUT") this.#limits.hit("open_timeout");
-    if (error === undefined || error.code === "PIKO_TUNNEL_EOF") {
-      this.logger.info("upstream disconnected", describe(tunnel));
+    const reason = tunnelEnd(error);
+    this.#counts.closed[reason]++;
+    if (reason === "ping_timeout" || reason === "open_timeout") this.#limits.hit(reason);
+    if (error === undefined || reason === "eof") {
+      this.logger.info("upstream disconnected", { ...describe(tunnel), reason });
     } else {
-      this.logger.warn("upstream disconnected", { ...describe(tunnel), error: error.message });
+      this.logger.warn("upstream disconnected", { ...describe(tunnel), reason, error: error.message });
     }
   }
 
