@@ -1,22 +1,35 @@
-// docs/guides/operating.md lists what there is: every metric of a server, and every subsystem of the log.
+// The documents list what there is: every metric of a server and an agent, and every subsystem of the log.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { startServer } from "../harness/piko.js";
+import { startAgent, startServer } from "../harness/piko.js";
 import { perTest } from "../harness/stage.js";
 import { ROOT } from "./fences.js";
 
 const scene = perTest();
+const METRICS = readFileSync(join(ROOT, "docs/reference/metrics.md"), "utf8");
 const GUIDE = readFileSync(join(ROOT, "docs/guides/operating.md"), "utf8");
 
-it("the metrics' table has every metric of a server, and no other", async () => {
-  const server = await startServer(scene);
-  const metrics = await (await fetch(`http://${server.admin}/metrics`)).text();
-  const there = [...metrics.matchAll(/^# TYPE (piko_\w+)/gm)].map(([, name]) => name).sort();
-  const rows = GUIDE.split("\n").filter((line) => line.startsWith("| `piko_"));
-  const listed = rows.flatMap((row) => [...row.matchAll(/`(piko_\w+)`/g)].map(([, name]) => name)).sort();
-  expect(listed).toEqual(there);
+/** Metrics in a section of the reference that is named so. */
+const listed = (...titles: readonly string[]): string[] =>
+  titles
+    .flatMap((title) => METRICS.split(`## ${title}\n`)[1]?.split("\n## ")[0]?.split("\n") ?? [])
+    .flatMap((row) => /^\| `(\w+)`/.exec(row)?.[1] ?? [])
+    .sort();
+
+async function metricsAt(addr: string): Promise<string[]> {
+  const text = await (await fetch(`http://${addr}/metrics`)).text();
+  return [...text.matchAll(/^# TYPE (\w+)/gm)].map(([, name = ""]) => name).sort();
+}
+
+it("the metrics' reference has every metric of a server and of an agent, and no other", async () => {
+  const server = await startServer(scene, { "proxy.endpoint-metrics": "1" });
+  expect(await metricsAt(server.admin)).toEqual(listed("Of a node", "Of every program"));
+  const flags = ["--server.enabled", "--server.bind-addr", "127.0.0.1:0"];
+  const agent = await startAgent(scene, server.upstream, "web", "127.0.0.1:1", { flags });
+  const { fields } = await agent.waitFor("serving metrics");
+  expect(await metricsAt(String(fields["addr"]))).toEqual(listed("Of an agent", "Of every program"));
 });
 
 it("the log's subsystems are all named", () => {

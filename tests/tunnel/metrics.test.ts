@@ -85,7 +85,7 @@ it("the same text, compressed for those who take that, and the version of the pr
   const packed = await read("Accept-Encoding: deflate, gzip;q=0.5\r\n");
   expect(packed.field("content-encoding")).toBe("gzip");
   expect(packed.body.length).toBeLessThan(plain.body.length / 4);
-  expect(gunzipSync(packed.body).toString()).toContain("\npiko_proxy_requests_total");
+  expect(gunzipSync(packed.body).toString()).toContain("\npiko_proxy_requests_in_flight 0\n");
   const refusing = await read("Accept-Encoding: gzip;q=0\r\n");
   expect(refusing.field("content-encoding")).toBeUndefined();
 });
