@@ -11,7 +11,7 @@ import { faults } from "../faults.js";
 import { Outbox } from "./outbox.js";
 import { type PausedSocket, pausedSockets } from "./paused-sockets.js";
 import { type Reader, readTurns } from "./read-turns.js";
-import { adoptSocket, type OnRead, SHARED } from "./shared-reads.js";
+import { adoptSocket, type OnRead, readChunks, SHARED } from "./shared-reads.js";
 import type { SocketHandler } from "./socket-handler.js";
 import { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket-state.js";
 import { TLS_CIPHERS } from "./tls-ciphers.js";
@@ -296,7 +296,7 @@ export class ByteSocket implements Reader, PausedSocket {
   #watch(shared: boolean): void {
     const socket = this.socket;
     this.#shared = shared;
-    if (!shared) socket.on("data", (chunk: Buffer) => this.#onBytes(chunk, chunk.length));
+    if (!shared) readChunks(socket, (chunk) => this.#onBytes(chunk, chunk.length));
     socket.setNoDelay(true);
     socket.on("end", () => {
       if (isResetAtEnd(socket)) {

@@ -3,6 +3,7 @@
 
 import { Socket } from "node:net";
 import { TLSSocket } from "node:tls";
+import { giveBack } from "./read-memory.js";
 import { readBuffer } from "./turn-length.js";
 
 /** There is shared memory to read into. */
@@ -32,4 +33,12 @@ export function adoptSocket(accepted: Socket, onread: OnRead): { socket: Socket;
   (accepted as unknown as { _handle: null })._handle = null;
   accepted.destroy();
   return { socket, shared: true };
+}
+
+/** Reads by `data` events. As with shared memory, what outlives `onChunk` has to be copied. */
+export function readChunks(socket: Socket, onChunk: (chunk: Buffer) => void): void {
+  socket.on("data", (chunk: Buffer) => {
+    onChunk(chunk);
+    giveBack(chunk);
+  });
 }
