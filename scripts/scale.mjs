@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { explain, findBehind } from "./scale/report.mjs";
+import { describeComplaints, explain, findBehind } from "./scale/report.mjs";
 import { startPiko } from "./soak/programs.mjs";
 
 const HELP = `usage: npm run scale -- [options]
@@ -205,6 +205,7 @@ try {
   failed = wrong > 0 || rightMs === 0 || rightMs > RIGHT_MS;
   if (failed) await explain(nodes);
   await costs("idle, afterwards", () => pause(5_000));
+  console.log(`warnings and errors of the nodes: ${describeComplaints(nodes)}`);
 } finally {
   for (const child of children) child.kill("SIGKILL");
   await Promise.all(nodes.map(({ end }) => end("SIGKILL")));

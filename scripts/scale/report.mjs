@@ -1,4 +1,5 @@
-// What `npm run scale` says of tables that aren't right in time: who lacks what, and what the nodes have counted and logged.
+// What `npm run scale` says of its nodes: what they have warned of, and, when tables aren't right in time, who lacks what and
+// what the nodes have counted.
 
 /** @typedef {{ id: string, admin: string, complaints: ReadonlyMap<string, number> }} Node */
 
@@ -53,10 +54,16 @@ export async function explain(nodes) {
   console.log("counted by the nodes, least and most of one:");
   for (const [name, values] of counted)
     if (Math.max(...values) > 0) console.log(`  ${name} ${Math.min(...values)} ${Math.max(...values)}`);
-  console.log("warnings and errors of the nodes:");
+}
+
+/**
+ * What the nodes have logged as warnings and errors, and how often.
+ * @param {readonly Node[]} nodes
+ */
+export function describeComplaints(nodes) {
   /** @type {Map<string, number>} */
-  const complaints = new Map();
-  for (const node of nodes)
-    for (const [what, count] of node.complaints) complaints.set(what, (complaints.get(what) ?? 0) + count);
-  for (const [what, count] of complaints) console.log(`  ${count} ${what}`);
+  const all = new Map();
+  for (const { complaints } of nodes)
+    for (const [what, count] of complaints) all.set(what, (all.get(what) ?? 0) + count);
+  return [...all].map(([what, count]) => `${what} (${count})`).join(", ") || "none";
 }

@@ -2,6 +2,7 @@
 
 import { EVERYBODY, SeededRandom, SimulatedCluster, SimulatedMachine } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
+import { A, B, GossipRig } from "../../test/gossip-rig.js";
 import { simulatedGossip } from "../../test/simulated-gossip.js";
 
 const NODES = 8;
@@ -80,5 +81,33 @@ describe.each([
     expect(cluster.run(3_000, () => fast.every((each) => lost.includes(each)))).toBe(true);
     expect(lost.filter((each) => !each.endsWith(victim.id))).toEqual([]);
     cluster.close();
+  });
+});
+
+describe("changes of a node", () => {
+  /** Mean time until another node has a change, where the timers of the node that makes it are late. */
+  function meanSpreadMs(lateMs: number): number {
+    const rig = new GossipRig();
+    const clock = {
+      now: () => rig.clock.now(),
+      setTimeout: (callback: () => void, ms: number) => rig.clock.setTimeout(callback, ms + lateMs),
+      clearTimeout: rig.clock.clearTimeout.bind(rig.clock),
+    };
+    const a = rig.startNode("a", A, [], { clock });
+    const b = rig.startNode("b", B, [`${A}:8003`]);
+    rig.clock.run(2_000);
+    let sumMs = 0;
+    for (let i = 0; i < 50; i++) {
+      rig.clock.run(200 + 7 * i);
+      a.gossip.upsertLocal("endpoint:x", `${i}`);
+      for (; b.view.nodes.get("a")?.keys.get("endpoint:x") !== `${i}`; sumMs++) rig.clock.run(1);
+    }
+    return sumMs / 50;
+  }
+
+  it("are told out of turn, unless its timers say that it is short of CPU: then they wait for a round", () => {
+    expect(meanSpreadMs(0)).toBeLessThan(20);
+    // A round of one of the two comes every 60 ms; out of turn, and as late as its timer, it would be 25 ms.
+    expect(meanSpreadMs(30)).toBeGreaterThan(32);
   });
 });

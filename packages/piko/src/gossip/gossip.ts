@@ -79,6 +79,8 @@ const HOUSEKEEPING_EVERY = 10;
 const LATE = 2;
 /** Part of an interval that passes between a change of keys, of this node or heard from others, and its being passed on. */
 const CHANGES_DELAY = 0.1;
+/** Part of an interval by which a tick may be late; a node that is later has too much to do already, and doesn't hurry. */
+const BUSY = 0.25;
 
 /** Intervals for which a node that has left, and is not closed yet, goes on saying so. */
 const LEFT_REPEATS = 3;
@@ -109,6 +111,8 @@ export class Gossip {
   #leftTicks = 0;
   #changesTimer: Timer | undefined;
   #changesSent = false;
+  /** Changes wait for the rounds. */
+  #busy = false;
   #closed = false;
   readonly #warnOfClock: (nodeId: string, aheadMs: number) => void;
   /** Ends the calls that wait. */
@@ -323,6 +327,7 @@ export class Gossip {
   #tick(): void {
     const now = this.#clock.now();
     const late = now - this.#tickDue;
+    this.#busy = late > BUSY * this.#core.intervalMs;
     if (late > LATE * this.#core.intervalMs) {
       for (const member of this.#cluster.members) member.arrivals.excuse(late, now);
     }
@@ -349,6 +354,7 @@ export class Gossip {
     if (
       this.#changesTimer !== undefined ||
       this.#changesSent ||
+      this.#busy ||
       this.#tickTimer === undefined ||
       this.#closed
     )
