@@ -61,6 +61,7 @@ describe("a request", () => {
     ["of a foreign page", upgradeRequest("e", "Origin: http://evil.test\r\n"), "403", "foreign origin"],
     ["that is none", "nonsense\r\n\r\n", "400", ""],
     ["with a field that is none", "GET / HTTP/1.1\r\nbad name: x\r\n\r\n", "400", ""],
+    ["that is a handshake of TLS", "\x16\x03\x01\x02\x00\x01", "400", "tls to a port without it"],
     ["that can't become one", "GET / HTTP/1.1\rX", "400", ""],
     ["behind too many empty lines", "\r\n".repeat(6), "400", ""],
     ["with two lengths", upgradeRequest("e", "Content-Length: 1\r\nContent-Length: 2\r\n"), "400", ""],
@@ -138,6 +139,18 @@ describe("a good request", () => {
     expect(text.includes("x-piko-node-id: n1\r\nx-piko-capabilities: drain\r\n")).toBe(ours);
     expect(/x-piko/i.test(text)).toBe(ours);
     expect(rig.tunnel.drainable).toBe(ours);
+  });
+
+  it("says which program makes it, as far as a table has room", async () => {
+    const rig = await start();
+    for (const [said, shown] of [
+      ["piko/1.2.3", "piko/1.2.3"],
+      ["two words", ""],
+      ["x".repeat(65), ""],
+    ] as const) {
+      await rig.rawAgent(upgradeRequest("e", `User-Agent: ${said}\r\n`));
+      expect(rig.tunnels.at(-1)?.userAgent).toBe(shown);
+    }
   });
 
   it("names its endpoint in escapes where it has to", async () => {
