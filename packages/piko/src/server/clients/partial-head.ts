@@ -4,8 +4,7 @@ import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
 import { SMALL_HEAD_BYTES } from "../../net/byte-budget.js";
 import type { ByteStore } from "../../net/byte-store.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
-import { HANDSHAKE_RECORD } from "../../net/accept/tls-on-plain-port.js";
-import { NO_MEMORY, TARGET_SIZE, TLS_HANDSHAKE } from "../exchange/proxy-limits.js";
+import { NO_MEMORY, TARGET_SIZE } from "../exchange/proxy-limits.js";
 
 /** The longest request line has the longest target and this: method, blanks, version and line end. */
 const LINE_EXTRA_BYTES = 64;
@@ -17,7 +16,6 @@ export function partialHeadRefusal(
   { budget, config }: ProxyContext,
 ): HttpError | undefined {
   const { buffer, start, length } = bytes;
-  if (buffer[start] === HANDSHAKE_RECORD) return TLS_HANDSHAKE;
   const lineLimit = config.limits.maxTargetBytes + LINE_EXTRA_BYTES;
   if (length > config.http.maxHeaderBytes) return HTTP_ERRORS.HEAD_SIZE;
   if (length > lineLimit && !buffer.subarray(start, start + lineLimit).includes(LF)) return TARGET_SIZE;
