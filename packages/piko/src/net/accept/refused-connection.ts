@@ -8,14 +8,13 @@ import type { DeadlineSweep, Expiring } from "../deadline-sweep.js";
 export const MAX_REFUSED = 1_024;
 /** How long a request may take to begin. */
 export const REFUSED_PATIENCE_MS = 2_000;
-const UPPER_H = 0x48;
 
 export interface RefusedConnectionOptions {
   readonly socket: ByteSocket;
   readonly nowMs: number;
   readonly sweep: DeadlineSweep;
-  /** The refusal as bytes; `headOnly`: the request is a HEAD. */
-  readonly answer: (headOnly: boolean) => string;
+  /** The refusal, in Latin-1, of a connection that begins with these bytes. */
+  readonly answer: (buffer: Buffer, start: number, end: number) => string;
   readonly onGone: (connection: RefusedConnection) => void;
 }
 
@@ -23,7 +22,7 @@ export class RefusedConnection implements SocketHandler, Expiring {
   readonly #socket: ByteSocket;
   readonly #deadlineMs: number;
   readonly #sweep: DeadlineSweep;
-  readonly #answer: (headOnly: boolean) => string;
+  readonly #answer: RefusedConnectionOptions["answer"];
   readonly #onGone: (connection: RefusedConnection) => void;
 
   constructor({ socket, nowMs, sweep, answer, onGone }: RefusedConnectionOptions) {
@@ -36,8 +35,8 @@ export class RefusedConnection implements SocketHandler, Expiring {
     sweep.add(this);
   }
 
-  onBytes(buffer: Buffer, start: number): void {
-    this.#socket.out.writeLatin1(this.#answer(buffer[start] === UPPER_H));
+  onBytes(buffer: Buffer, start: number, end: number): void {
+    this.#socket.out.writeLatin1(this.#answer(buffer, start, end));
     this.#socket.close();
   }
 

@@ -4,7 +4,17 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CertificateWorkshop } from "@piko/testkit";
 import { afterAll, describe, expect, it } from "vitest";
-import { DATA, frame, framesOf, GET_FIELDS, headers, PREFACE, SETTINGS } from "../../../test/h2-peer.js";
+import {
+  DATA,
+  frame,
+  framesOf,
+  GET_FIELDS,
+  GOAWAY,
+  headers,
+  PREFACE,
+  SETTINGS,
+  uint32,
+} from "../../../test/h2-peer.js";
 import { GET, statusOf } from "../../../test/node-rigs.js";
 import { eventually } from "../../../test/port-peer.js";
 import { OK, type ProxyRig, type ProxyRigOptions, proxyRigs } from "../../../test/proxy-rig.js";
@@ -93,7 +103,16 @@ describe("a port with TLS", () => {
     });
     await rig.exchange(await rig.secure({ ca }));
     const peer = await rig.secure({ ca, protocols: ["h2"] });
-    await peer.send(H2_GET).over();
+    // In its protocol: settings, and that no stream is looked at, for 11 (ENHANCE_YOUR_CALM).
+    expect(framesOf(await peer.send(H2_GET).over())).toEqual([
+      { type: SETTINGS, flags: 0, streamId: 0, payload: "" },
+      {
+        type: GOAWAY,
+        flags: 0,
+        streamId: 0,
+        payload: `${uint32(0)}${uint32(11)}too many connections from this address`,
+      },
+    ]);
     expect(rig.node.hits).toEqual(["max_connections_per_client"]);
     expect(rig.node.asked).toBe(1);
   });

@@ -1,8 +1,10 @@
 // The port that clients come to, on loopback: whom it lets in, as whom, and how it ends.
 
+import { connect } from "node:http2";
 import { describe, expect, it } from "vitest";
 import { OpenFiles } from "../../net/accept/open-files.js";
 import { MAX_REFUSED } from "../../net/accept/refused-connection.js";
+import { PREFACE } from "../../../test/h2-peer.js";
 import { GET, statusOf } from "../../../test/node-rigs.js";
 import { eventually, type PortPeer } from "../../../test/port-peer.js";
 import { OK, type ProxyRigOptions, proxyRigs } from "../../../test/proxy-rig.js";
@@ -41,6 +43,21 @@ describe("connections above a limit", () => {
     first.socket.end();
     await eventually(() => rig.port.connectionCount === 0);
     await rig.exchange(await rig.client());
+  });
+
+  it("are refused in HTTP/2 to those that begin with its preface, where the port speaks it", async () => {
+    const rig = await start({ limits: { maxConnections: 0 } });
+    const session = connect(`http://127.0.0.1:${rig.number}`).on("error", () => {});
+    const closed = new Promise((resolve) => session.on("close", resolve));
+    const heard = await new Promise((resolve) => {
+      session.on("goaway", (code, lastStreamId, words) => resolve([code, lastStreamId, String(words)]));
+    });
+    // ENHANCE_YOUR_CALM, and nothing was looked at.
+    expect(heard).toEqual([11, 0, "too many connections"]);
+    await closed;
+    expect(rig.node.hits).toEqual(["max_connections"]);
+    const plain = await start({ http2: false, limits: { maxConnections: 0 } });
+    expect(statusOf(await (await plain.connect()).send(PREFACE).over())).toBe("503");
   });
 
   it("aren't waited for long, and may go before", async () => {

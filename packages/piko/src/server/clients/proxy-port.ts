@@ -8,6 +8,7 @@ import { TLSSocket } from "node:tls";
 import type { HostPort } from "../../base/address.js";
 import type { HttpError } from "../../http/errors.js";
 import { errorResponse } from "../../http/h1/error-response.js";
+import { beginsHttp2, refusedConnection } from "../../http/h2/refused-connection.js";
 import { deadlineAfter } from "../../net/deadline-sweep.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
 import { peerAddress } from "../../net/peer-address.js";
@@ -30,6 +31,9 @@ import {
   TOO_MANY_OF_CLIENT,
 } from "../exchange/proxy-limits.js";
 import { MAX_REFUSED, RefusedConnection } from "../../net/accept/refused-connection.js";
+
+/** First byte of a HEAD, whose answer has no body. */
+const UPPER_H = 0x48;
 
 /** Of a socket between its accepting and its owner's coming, in the same turn: nothing happens. */
 const UNATTENDED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
@@ -306,8 +310,20 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     const { clock, dateLine, sweep } = this.#context;
     const { message, reason, status } = error;
     const extra = fieldsOf(error);
-    const answer = (headOnly: boolean): string =>
-      errorResponse({ status, message, reason, dateLine: dateLine.get(), close: true, headOnly, extra });
+    const answer = (buffer: Buffer, start: number, end: number): string => {
+      if (this.#http2 !== undefined && beginsHttp2(buffer, start, end))
+        return refusedConnection(message).toString("latin1");
+      const headOnly = buffer[start] === UPPER_H;
+      return errorResponse({
+        status,
+        message,
+        reason,
+        dateLine: dateLine.get(),
+        close: true,
+        headOnly,
+        extra,
+      });
+    };
     this.#refused.add(new RefusedConnection({ socket, nowMs: clock.now(), sweep, answer, onGone }));
   }
 }
