@@ -3,7 +3,8 @@
 
 import { constants } from "node:os";
 import type { LogConfig } from "../config/log.js";
-import { LogOutput, fileDevice } from "../observability/log-output.js";
+import { FileDevice } from "../observability/file-device.js";
+import { LogOutput } from "../observability/log-output.js";
 import { type Logger, createLogger } from "../observability/logger.js";
 import type { Terminal } from "../observability/terminal.js";
 import { standStillLog } from "../observability/stand-still-log.js";
@@ -41,7 +42,7 @@ export async function runProgram(
   run: (context: ProgramContext) => Promise<void>,
   hangUp: "stop" | "ignore" = "stop",
 ): Promise<never> {
-  const output = new LogOutput(fileDevice(STDERR));
+  const output = new LogOutput(new FileDevice(STDERR));
   const terminal = process.stderr.isTTY === true;
   const colour = terminal && process.env["NO_COLOR"] === undefined;
   const logger = createLogger({ config: config.log, output, terminal, colour });

@@ -8,7 +8,8 @@ import { loadConfig } from "../config/load-config.js";
 import { SERVER } from "../config/server.js";
 import { TOKEN_CREATE, TOKEN_INSPECT } from "../config/token.js";
 import { createLogger } from "../observability/logger.js";
-import { fileDevice, LogOutput } from "../observability/log-output.js";
+import { FileDevice } from "../observability/file-device.js";
+import { LogOutput } from "../observability/log-output.js";
 import { addFileOptions, addFlagOptions, givenSettings, loadCommandConfig } from "./config-flags.js";
 import { runTool } from "./run-tool.js";
 
@@ -93,7 +94,7 @@ Examples:
     const wallNow = Date.now;
     await runTool(async () => {
       const { inspectToken } = await import("../token/inspect-token.js");
-      const output = new LogOutput(fileDevice(STDERR));
+      const output = new LogOutput(new FileDevice(STDERR));
       const logger = createLogger({ config: LOG_WARNINGS, output, terminal: false, colour: false });
       const judge = server && { server, question, clock: systemClock, wallNow, logger };
       const lines = await inspectToken({ text: readInput(path), nowMs: wallNow(), judge });

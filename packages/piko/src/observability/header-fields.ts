@@ -36,6 +36,9 @@ export class HeaderFields {
   readonly #last: RememberedBytes = new RememberedBytes(MAX_REMEMBERED_BYTES);
   readonly #lastStore: ByteText = new ByteText(MAX_REMEMBERED_BYTES);
   #lastText: Uint8Array = NO_FIELDS;
+  /** Which fields these are, of all that were remembered; 0: none. */
+  #version = 0;
+  #versions = 0;
   readonly #names: FieldNameTable;
   #heads = 0;
 
@@ -52,18 +55,27 @@ export class HeaderFields {
     });
   }
 
-  /** Adds the member for a head's fields that are shown, in the order sent. */
-  format(head: MessageHead, text: ByteText): void {
+  /** Whether the fields are those that `format` has added with this result before, so that the same text would come. */
+  repeats(head: MessageHead, version: number): boolean {
+    if (version !== this.#version || head.fieldCount === 0) return false;
+    return this.#last.equal(head.buffer, head.fields[LINE_START] as number, head.end);
+  }
+
+  /**
+   * Adds the member for a head's fields that are shown, in the order sent. Returns a number for `repeats`; 0 if these fields
+   * aren't remembered.
+   */
+  format(head: MessageHead, text: ByteText): number {
     const { buffer, end, fieldCount } = head;
     if (fieldCount === 0) {
       text.add(this.none);
-      return;
+      return 0;
     }
     const from = head.fields[LINE_START] as number;
     // Programs send the same fields over and over: then comparing them costs a tenth of formatting them.
     if (this.#last.equal(buffer, from, end)) {
       text.add(this.#lastText);
-      return;
+      return this.#version;
     }
     const start = text.length;
     text.add(this.#label);
@@ -72,10 +84,15 @@ export class HeaderFields {
       text.length = fieldsStart;
       this.#addGrouped(head, text);
     }
-    if (!this.#last.set(buffer, from, end)) return;
+    // Whoever has the text of the fields before must not take it for that of these.
+    this.#versions++;
+    this.#version = 0;
+    if (!this.#last.set(buffer, from, end)) return 0;
+    this.#version = this.#versions;
     this.#lastStore.length = 0;
     this.#lastStore.add(text.bytes.subarray(start, text.length));
     this.#lastText = this.#lastStore.bytes.subarray(0, this.#lastStore.length);
+    return this.#version;
   }
 
   /** Adds fields of which no two have the same name; false if there are such. */

@@ -6,6 +6,7 @@ import { visibleJson } from "../base/visible-text.js";
 import type { LogLevel } from "../config/log.js";
 import type { AccessLogEntry } from "./access-log-entry.js";
 import { ByteText } from "./byte-text.js";
+import type { ServedBy } from "./served-by.js";
 import type { HeaderFields } from "./header-fields.js";
 
 /** Of all lines of one log. */
@@ -28,9 +29,9 @@ export class JsonRequestLine {
   // The status of the last line.
   #status = 0;
   #statusText: Uint8Array = Buffer.alloc(0);
-  // The endpoint of the last line.
-  #endpointId = "";
-  #endpointText: Uint8Array = Buffer.alloc(0);
+  /** The ends of lines, before a reason: of each that serves requests, the last one. */
+  readonly #tails: WeakMap<ServedBy, { readonly endpointId: string; readonly bytes: Uint8Array }> =
+    new WeakMap();
 
   constructor({ endpointId, nodeId, sample, subsystem }: JsonRequestLineOptions) {
     const first = endpointId === undefined ? "" : `"endpoint-id":${quoted(endpointId)},`;
@@ -69,11 +70,9 @@ export class JsonRequestLine {
       line.addRange(id.bytes, 0, id.length);
       line.add(QUOTE);
     }
-    if (this.#namesEndpoint && entry.endpointId !== "") line.add(this.#endpointOf(entry.endpointId));
-    line.add(entry.servedBy.json);
-    line.add(this.#closing);
-    if (reason !== undefined) line.addLatin1(`,"reason":"${reason.code}"`);
-    line.add(END);
+    line.add(this.#tailOf(entry));
+    if (reason === undefined) line.add(END);
+    else line.addLatin1(`,"reason":"${reason.code}"}\n`);
   }
 
   /** Many requests end in the same millisecond. */
@@ -86,12 +85,14 @@ export class JsonRequestLine {
     return this.#opening;
   }
 
-  #endpointOf(endpointId: string): Uint8Array {
-    if (endpointId !== this.#endpointId) {
-      this.#endpointId = endpointId;
-      this.#endpointText = Buffer.from(`,"endpoint-id":${quoted(endpointId)}`);
-    }
-    return this.#endpointText;
+  /** Which endpoint, by whom, and what all lines have. */
+  #tailOf({ endpointId, servedBy }: AccessLogEntry): Uint8Array {
+    const known = this.#tails.get(servedBy);
+    if (known !== undefined && known.endpointId === endpointId) return known.bytes;
+    const endpoint = this.#namesEndpoint && endpointId !== "" ? `,"endpoint-id":${quoted(endpointId)}` : "";
+    const bytes = Buffer.concat([Buffer.from(endpoint), servedBy.json, this.#closing]);
+    this.#tails.set(servedBy, { endpointId, bytes });
+    return bytes;
   }
 }
 

@@ -1,10 +1,9 @@
 // The one way to the log's file descriptor, shared by the logger and the access logs so that lines never mix. Lines
-// gather in a batch of bounded size and are written without blocking; when the reader is too slow, lines are dropped
+// gather in a batch of bounded size, and nobody waits for their reader; when that one is too slow, lines are dropped
 // and counted.
 
 /* oxlint-disable no-restricted-globals -- the log has to leave on the real clock, whatever a test does with its own */
 
-import { write, writeSync } from "node:fs";
 import type { ByteText } from "./byte-text.js";
 import { LineBatch } from "./line-batch.js";
 
@@ -15,7 +14,7 @@ const BATCH_MS = 100;
 export const MAX_WAITING_BYTES: number = 4 * 1_048_576;
 const RETRY_MS = 10;
 
-/** Where batches go; node:fs by default. */
+/** Where batches go. `done` may be called before `write` returns. */
 export interface LogDevice {
   write(
     bytes: Buffer,
@@ -32,14 +31,6 @@ export interface LogFooter {
 }
 
 const NO_LINES = Buffer.alloc(0);
-
-/** A device on an open file descriptor. */
-export function fileDevice(fd: number): LogDevice {
-  return {
-    write: (bytes, offset, done) => write(fd, bytes, offset, bytes.length - offset, null, done),
-    writeSync: (bytes, offset) => writeSync(fd, bytes, offset, bytes.length - offset, null),
-  };
-}
 
 /** Batches lines and writes them in order. */
 export class LogOutput {

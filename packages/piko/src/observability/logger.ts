@@ -4,7 +4,8 @@
 import { LOG_LEVELS, type LogConfig, type LogLevel } from "../config/log.js";
 import { LogFiles } from "./log-files.js";
 import { formatLine, type LineFormat } from "./log-format.js";
-import { LogOutput, fileDevice } from "./log-output.js";
+import { FileDevice } from "./file-device.js";
+import { LogOutput } from "./log-output.js";
 import type { RecentRequests } from "./recent-requests.js";
 import { redactFields, redactText } from "./redact.js";
 import { TimestampFormatter } from "./timestamp.js";
@@ -68,7 +69,7 @@ export interface LoggerOptions {
 /** Creates the log of a program. */
 export function createLogger(options: LoggerOptions): Logger {
   // oxlint-disable-next-line no-restricted-properties -- every line has the time of day
-  const { config, output = new LogOutput(fileDevice(2)), terminal = false, now = Date.now } = options;
+  const { config, output = new LogOutput(new FileDevice(2)), terminal = false, now = Date.now } = options;
   let rank = LOG_LEVELS.indexOf(config.level);
   let subsystems = new Set(config.subsystems);
   const sink: LogSink = {

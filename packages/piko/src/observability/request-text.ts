@@ -35,31 +35,56 @@ export class RequestText {
   #hostEnd = 0;
   #pathStart = 0;
   #pathEnd = 0;
+  /** The path is there as it came, without a character that JSON escapes. */
+  #pathIsPlain = false;
+  // The same goes for what follows, while fields are those of the message before.
+  #requestFields = 0;
+  #requestEnd = 0;
+  #responseFields = 0;
+  #responseEnd = 0;
   #answered = false;
 
   /** Starts on a request. `fields` formats those of its head; undefined when nobody will see them. */
   begin(head: RequestHead, clientIp: string | undefined, fields: HeaderFields | undefined): void {
     const json = this.#json;
-    if (this.#sameUpToPath(head, clientIp)) json.length = this.#pathStart;
-    else this.#addUpToPath(head, clientIp);
     const pathEnd = targetPathEnd(head);
+    this.#answered = false;
+    const same = this.#sameUpToPath(head, clientIp);
+    if (same && this.#samePath(head, pathEnd) && fields?.repeats(head, this.#requestFields) === true) {
+      json.length = this.#requestEnd;
+      return;
+    }
+    if (same) json.length = this.#pathStart;
+    else this.#addUpToPath(head, clientIp);
     if (pathEnd === head.pathStart) json.add(NO_PATH);
     else json.addQuotable(head.buffer, head.pathStart, pathEnd);
     this.#pathEnd = json.length;
+    this.#pathIsPlain = this.#pathEnd - this.#pathStart === pathEnd - head.pathStart;
     json.add(PATH_END);
-    if (fields !== undefined) fields.format(head, json);
-    this.#answered = false;
+    this.#requestFields = fields === undefined ? 0 : fields.format(head, json);
+    this.#requestEnd = json.length;
+    this.#responseFields = 0;
   }
 
   /** Adds the fields of the response that is passed on. */
   answer(head: ResponseHead, fields: HeaderFields | undefined): void {
-    if (fields !== undefined) fields.format(head, this.#json);
+    const json = this.#json;
     this.#answered = true;
+    if (fields === undefined) return;
+    if (this.#responseFields !== 0 && fields.repeats(head, this.#responseFields)) {
+      json.length = this.#responseEnd;
+      return;
+    }
+    this.#responseFields = fields.format(head, json);
+    this.#responseEnd = json.length;
   }
 
   /** The text of a request that is over: a response that the proxy has made itself has no fields to show. */
   complete(fields: HeaderFields | undefined): ByteText {
-    if (!this.#answered && fields !== undefined) this.#json.add(fields.none);
+    if (!this.#answered && fields !== undefined) {
+      this.#responseFields = 0;
+      this.#json.add(fields.none);
+    }
     return this.#json;
   }
 
@@ -101,6 +126,15 @@ export class RequestText {
     if (hostEnd - hostStart !== this.#hostEnd - this.#hostStart) return false;
     const { bytes } = this.#json;
     for (let i = hostStart, at = this.#hostStart; i < hostEnd; i++, at++) {
+      if (buffer[i] !== bytes[at]) return false;
+    }
+    return true;
+  }
+
+  #samePath({ buffer, pathStart }: RequestHead, pathEnd: number): boolean {
+    if (!this.#pathIsPlain || pathEnd - pathStart !== this.#pathEnd - this.#pathStart) return false;
+    const { bytes } = this.#json;
+    for (let i = pathStart, at = this.#pathStart; i < pathEnd; i++, at++) {
       if (buffer[i] !== bytes[at]) return false;
     }
     return true;
