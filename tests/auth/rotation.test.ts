@@ -175,6 +175,7 @@ it("a JWKS is rolled over at its source, as soon as that has the next key", PATI
   for (const [index, next] of pairs.slice(1).entries()) {
     published = { [kid]: pair, [index + 1]: next };
     [kid, pair] = [`${index + 1}`, next];
+    await more(traffic, 100);
     await traffic.settled();
   }
   await ended(traffic);
