@@ -47,7 +47,8 @@ export async function measureTls({ bench, options }, say) {
       "",
     ];
     let met = true;
-    for (const each of selectCases(["small", "medium", "large"])) {
+    const wanted = options.cases.length === 0 ? ["small", "medium", "large"] : options.cases;
+    for (const each of selectCases(wanted)) {
       if (each.kind !== "load") continue;
       const through = (/** @type {Awaited<ReturnType<typeof start>>} */ { pids, proxy }) => ({
         pids,
