@@ -73,7 +73,6 @@ export class H2Call implements UpstreamCall, StreamHandler {
 
   /** For the connection: everything that this read had for the call was told. */
   endTurn(): void {
-    this.touched = false;
     this.#events?.onUpstreamTurn();
   }
 

@@ -163,8 +163,10 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     if (this.#connection.ready) this.#readyDeadlineMs = Number.POSITIVE_INFINITY;
     const touched = this.#touched;
     for (const call of touched) {
-      call.endTurn();
-      if (!this.#calls.has(call)) this.#keep(call);
+      call.touched = false;
+      // One that isn't over may be, by what it is told here: then it is kept where that is said, and once.
+      if (this.#calls.has(call)) call.endTurn();
+      else this.#keep(call);
     }
     touched.length = 0;
   }
