@@ -1,6 +1,6 @@
 // `npm run fuzz -- --cases N --seed S`: builds tests/fuzz together with the sources that it tests into one file, and
 // runs it. `--seconds T` ends it in time, `--case I` repeats a single case of a seed. `npm run fuzz -- gossip --packets N
-// --seed S` does the same with sealed gossip.
+// --seed S` does the same with sealed gossip, `npm run fuzz -- h2 --frames N --seed S` with frames of HTTP/2.
 
 import { build } from "esbuild";
 import { spawn } from "node:child_process";
@@ -11,7 +11,7 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), "piko-fuzz-"));
-const entry = process.argv[2] === "gossip" ? "gossip-main.ts" : "main.ts";
+const entry = { gossip: "gossip-main.ts", h2: "h2-main.ts" }[process.argv[2]] ?? "main.ts";
 const outfile = join(directory, "fuzz.mjs");
 
 try {
@@ -23,6 +23,10 @@ try {
     format: "esm",
     target: "node20",
     sourcemap: "inline",
+    // Of dependencies that aren't ES modules.
+    banner: {
+      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+    },
     logLevel: "warning",
   });
   const args = ["--enable-source-maps", "--expose-gc", outfile, ...process.argv.slice(2)];
