@@ -148,7 +148,10 @@ async function tell(
   /** @type {object} */ message,
 ) {
   child.send(message);
-  const [answer] = await once(child, "message");
+  const ended = once(child, "exit").then(() => {
+    throw new Error("a process that holds tunnels has ended");
+  });
+  const [answer] = await Promise.race([once(child, "message"), ended]);
   return answer;
 }
 

@@ -31,7 +31,14 @@ async function urlFor(/** @type {number} */ number, /** @type {Task} */ { tunnel
 /** Waits until a listener has all its tunnels. */
 async function whole(/** @type {import("@piko/client").Listener} */ listener) {
   const signal = AbortSignal.timeout(WHOLE_MS);
-  while (listener.tunnels.open < listener.tunnels.wanted) await once(listener, "tunnels", { signal });
+  const { endpointId } = listener;
+  for (;;) {
+    const { open: count, wanted } = listener.tunnels;
+    if (count >= wanted) return;
+    await once(listener, "tunnels", { signal }).catch((cause) => {
+      throw new Error(`${endpointId}: ${count} of ${wanted} tunnels after ${WHOLE_MS} ms`, { cause });
+    });
+  }
 }
 
 async function openOne(/** @type {Task} */ task) {

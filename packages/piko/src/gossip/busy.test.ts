@@ -111,3 +111,20 @@ describe("changes of a node", () => {
     expect(meanSpreadMs(30)).toBeGreaterThan(32);
   });
 });
+
+it("nodes whose timers are late wait for answers as much longer", () => {
+  const rig = new GossipRig();
+  const late = {
+    now: () => rig.clock.now(),
+    setTimeout: (callback: () => void, ms: number) => rig.clock.setTimeout(callback, ms + 150),
+    clearTimeout: rig.clock.clearTimeout.bind(rig.clock),
+  };
+  const nodes = Array.from({ length: 16 }, (_, i) =>
+    rig.startNode(`n${i}`, `10.0.0.${i + 1}`, i === 0 ? [] : ["10.0.0.1:8003"], { clock: late }),
+  );
+  rig.clock.run(10_000);
+  // Answers take seconds, too, as they do where CPU is short.
+  rig.network.conditions.delayMs = [900, 1_100];
+  rig.clock.run(30_000);
+  for (const { told } of nodes) expect(told.filter((what) => what.startsWith("unreachable"))).toEqual([]);
+});

@@ -75,12 +75,13 @@ export interface GossipOptions {
 
 /** Intervals between looks at what is to be compacted or forgotten. */
 const HOUSEKEEPING_EVERY = 10;
-/** A tick that comes this many intervals late says that this process stood still, not that others are silent. */
-const LATE = 2;
+/**
+ * Part of an interval by which a tick may be late. One that is later says that this process has stood still or is short of CPU: so
+ * long others were not silent, and changes wait for the rounds.
+ */
+const LATE = 0.25;
 /** Part of an interval that passes between a change of keys, of this node or heard from others, and its being passed on. */
 const CHANGES_DELAY = 0.1;
-/** Part of an interval by which a tick may be late; a node that is later has too much to do already, and doesn't hurry. */
-const BUSY = 0.25;
 
 /** Intervals for which a node that has left, and is not closed yet, goes on saying so. */
 const LEFT_REPEATS = 3;
@@ -327,8 +328,8 @@ export class Gossip {
   #tick(): void {
     const now = this.#clock.now();
     const late = now - this.#tickDue;
-    this.#busy = late > BUSY * this.#core.intervalMs;
-    if (late > LATE * this.#core.intervalMs) {
+    this.#busy = late > LATE * this.#core.intervalMs;
+    if (this.#busy) {
       for (const member of this.#cluster.members) member.arrivals.excuse(late, now);
     }
     this.#arm();
