@@ -21,6 +21,7 @@ const BEFORE: Readonly<Record<string, readonly string[]>> = {
   "docs/guides/behind-a-proxy.md": ["piko server", SERVICE, "piko agent http my-endpoint 3000"],
   "docs/guides/forward-tcp.md": ["piko server"],
   "docs/guides/http2.md": ["piko server", SERVICE, "piko agent http web 3000"],
+  "docs/guides/migration.md": ["piko server"],
   "docs/guides/operating.md": ["piko server"],
   "docs/guides/security.md": [SERVICE],
   "docs/guides/tls.md": [SERVICE],

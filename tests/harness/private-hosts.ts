@@ -17,6 +17,11 @@ export class PrivateHost {
     this.address = address;
   }
 
+  /** The command that runs another one on the host. */
+  get around(): readonly string[] {
+    return ["ip", "netns", "exec", this.#namespace];
+  }
+
   /** Runs a shell command to its end. */
   run(command: string): Promise<ToolResult> {
     return run("ip", ["netns", "exec", this.#namespace, "sh", "-c", command]);
