@@ -1,44 +1,30 @@
 // The Helm charts, installed, tested, upgraded, scaled and rolled back by a real Helm on a real cluster.
 
-import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { perFile } from "../../harness/stage.js";
+import { Charts } from "../harness/charts.js";
 import { NodePods } from "../harness/cluster.js";
-import { haveCluster, IMAGE } from "../harness/environment.js";
+import { haveCluster } from "../harness/environment.js";
 import { haveGoTools } from "../harness/go-tools.js";
 import { helm } from "../harness/kubectl.js";
 import { listMachines } from "../harness/machines.js";
 import { Namespace } from "../harness/namespace.js";
 import { ENDPOINT, Load, startTraffic } from "../harness/traffic.js";
 
-const CHARTS = fileURLToPath(new URL("../../../deploy/helm/", import.meta.url));
-
 describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
   const stage = perFile();
   let namespace: Namespace;
+  let charts: Charts;
   let nodes: NodePods;
 
   beforeAll(async () => {
     namespace = await Namespace.create(stage, "restricted");
+    charts = new Charts(namespace);
     nodes = new NodePods(namespace, "app.kubernetes.io/name=piko");
   });
 
-  const helmHere = (...args: readonly string[]): Promise<string> =>
-    helm([...args, "--namespace", namespace.name, "--wait", "--timeout", "4m"], { ms: 250_000 });
-
-  /** Installs or upgrades one of the charts, as the release of this name. */
-  const releaseOf = (
-    chart: string,
-    name: string,
-    command: string,
-    args: readonly string[],
-  ): Promise<string> => {
-    const colon = IMAGE.lastIndexOf(":");
-    const image = `image.repository=${IMAGE.slice(0, colon)},image.tag=${IMAGE.slice(colon + 1)}`;
-    return helmHere(command, name, `${CHARTS}${chart}`, "--set", image, ...args);
-  };
-  const release = (command: string, ...args: readonly string[]): Promise<string> =>
-    releaseOf("piko", "piko", command, args);
+  const release = (command: "install" | "upgrade", ...args: readonly string[]): Promise<string> =>
+    charts.release("piko", "piko", command, ...args);
 
   /** What `change` costs those who send requests the while: nothing. */
   const expectNoLoss = async (change: () => Promise<unknown>): Promise<void> => {
@@ -69,18 +55,21 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
   });
 
   it("brings agents by a chart of their own, and changes them without losing a request", async () => {
-    const agents = (command: string, ...more: readonly string[]): Promise<string> =>
-      releaseOf("piko-agent", "my-agent", command, [
+    const agents = (command: "install" | "upgrade", ...more: readonly string[]): Promise<string> =>
+      charts.release(
+        "piko-agent",
+        "my-agent",
+        command,
         ...["--set", "config.connect.url=http://piko-agents:8001,config.grace_period=30s"],
         ...["--set", `config.listeners[0].endpoint_id=${ENDPOINT},config.listeners[0].addr=web:8080`],
         ...more.flatMap((value) => ["--set", value]),
-      ]);
+      );
     await expectNoLoss(async () => {
       await agents("install");
       // Those of the manifest go: from here on the chart's carry everything.
       await namespace.kubectl(["delete", "deployment/piko-agent", "--wait"]);
       await agents("upgrade", "config.log.level=debug");
-      await helmHere("rollback", "my-agent");
+      await charts.helm("rollback", "my-agent");
     });
   });
 
@@ -88,14 +77,14 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
     await expectNoLoss(async () => {
       await release("upgrade", "--set", "replicaCount=4");
       await nodes.formOneCluster(4);
-      await helmHere("rollback", "piko");
+      await charts.helm("rollback", "piko");
       await nodes.formOneCluster(3);
     });
   });
 
   it("leaves nothing behind when it is uninstalled", async () => {
-    await helmHere("uninstall", "my-agent");
-    await helmHere("uninstall", "piko");
+    await charts.helm("uninstall", "my-agent");
+    await charts.helm("uninstall", "piko");
     const left = await namespace.kubectl([
       ...["get", "all,configmaps,poddisruptionbudgets,serviceaccounts", "--output=name"],
       ...["--selector=app.kubernetes.io/managed-by=Helm"],

@@ -54,7 +54,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
   ): Promise<readonly LoadSum[]> {
     const survivors = (await nodes.list()).filter(({ metadata }) => metadata.uid !== victim.metadata.uid);
     const loads = await Promise.all(
-      survivors.map(({ status }) => Load.start(namespace, `http://${status.podIP}:8000`, 100)),
+      survivors.map(({ status }) => Load.start(namespace, `http://${status.podIP}:8000`, { rate: 100 })),
     );
     let failure: unknown;
     await happens((seconds) => Promise.all(loads.map((load) => load.flow(seconds)))).catch(
@@ -138,12 +138,28 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     },
   );
 
+  /**
+   * What came through the Service: those that got no answer at all went to a pod that Kubernetes still counts on, and are told.
+   * An error was answered by a node that lives, as a POST may be that was under way to the dead one.
+   */
+  function expectServedByService(sum: LoadSum): void {
+    const answered = sum.failures.filter(({ status }) => status !== undefined);
+    expect(answered.filter(({ method }) => method !== "POST")).toEqual([]);
+    const unanswered = sum.failures.length - answered.length;
+    process.stderr.write(
+      `through the Service: ${unanswered} of ${sum.sent} without an answer, ${answered.length} with an error\n`,
+    );
+    expect(sum.succeeded + sum.failures.length).toBe(sum.sent);
+  }
+
   // The last one: there is a machine less after it.
   it.runIf(haveVariable("PIKO_KILL_NODE"))("goes on without a machine that died", async () => {
     const victim = await partOfAll(({ spec }) => spec.nodeName !== machine);
     const dead = victim.spec.nodeName ?? "";
     const alone = (await nodes.list()).filter(({ spec }) => spec.nodeName === dead);
     expect(alone.map(({ metadata }) => metadata.name)).toEqual([victim.metadata.name]);
+    // So few that those which get no answer don't take the client's connections from the others.
+    const throughService = await Load.start(namespace, "http://piko-clients:8000", { rate: 5, fresh: true });
     const sums = await others(victim, async (flow) => {
       await promisify(execFile)("sh", ["-c", KILL_NODE], { env: { ...process.env, NODE: dead } });
       await flow(15);
@@ -155,5 +171,6 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
       await flow(3);
     });
     expectServed(sums);
+    expectServedByService(await throughService.stop());
   });
 });

@@ -22,12 +22,18 @@ export interface TrafficOptions {
   readonly agents: number;
   /** The machine that all of this runs on, so that it outlives others. */
   readonly machine: string;
+  /** Authority that agents and clients verify the nodes by, in PEM; undefined where they speak no TLS. */
+  readonly authority?: string;
 }
 
 /** Starts service, agents and the pod that sends, and waits until they are ready. */
 export async function startTraffic(namespace: Namespace, options: TrafficOptions): Promise<void> {
-  const { machine } = options;
-  const scripts = { "load.mjs": read("../load/load.mjs"), "service.mjs": read("../load/service.mjs") };
+  const { authority, machine } = options;
+  const scripts = {
+    "load.mjs": read("../load/load.mjs"),
+    "service.mjs": read("../load/service.mjs"),
+    ...(authority === undefined ? {} : { "ca.crt": authority }),
+  };
   const pod = (script: readonly string[], more: object): object => ({
     nodeSelector: { "kubernetes.io/hostname": machine },
     automountServiceAccountToken: false,
@@ -87,21 +93,37 @@ export async function startTraffic(namespace: Namespace, options: TrafficOptions
 }
 
 /** deploy/kubernetes/agent.yaml, for this many agents on this machine. */
-function agentManifests({ upstreamUrl, agents, machine }: TrafficOptions): string {
+function agentManifests({ upstreamUrl, agents, authority, machine }: TrafficOptions): string {
+  const tls = authority === undefined ? "" : "\n      tls: { root_cas: /scripts/ca.crt }";
   const example = read("../../../deploy/kubernetes/agent.yaml").replace(
     "http://piko-agents:8001",
-    upstreamUrl,
+    `${upstreamUrl}${tls}`,
   );
+  const pod = ["spec", "template", "spec"];
   return parseAllDocuments(example)
     .map((document) => {
       if (document.get("kind") === "Deployment") {
+        if (authority !== undefined) {
+          const scripts = { name: "scripts", configMap: { name: "scripts" } };
+          document.addIn([...pod, "volumes"], document.createNode(scripts));
+          const mount = { name: "scripts", mountPath: "/scripts" };
+          document.addIn([...pod, "containers", 0, "volumeMounts"], document.createNode(mount));
+        }
         document.setIn(["spec", "replicas"], agents);
         document.setIn(["spec", "minReadySeconds"], 0);
-        document.setIn(["spec", "template", "spec", "nodeSelector"], { "kubernetes.io/hostname": machine });
+        document.setIn([...pod, "nodeSelector"], { "kubernetes.io/hostname": machine });
       }
       return document.toString();
     })
     .join("---\n");
+}
+
+/** One request that failed, with what may help to find out why. */
+export interface LoadFailure {
+  readonly method: string;
+  readonly problem: string;
+  /** Of the answer, if there was one. */
+  readonly status?: number;
 }
 
 /** What a run of load.mjs counted. */
@@ -112,10 +134,22 @@ export interface LoadSum {
   readonly sent: number;
   readonly succeeded: number;
   readonly failed: { readonly GET: number; readonly POST: number };
+  /** Streams that were begun, and those of them that didn't stand to the end. */
+  readonly streams: { readonly open: number; readonly ended: number };
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number };
-  readonly failures: readonly object[];
+  readonly failures: readonly LoadFailure[];
   /** Slowest request of each second in ms, or the number of failed ones with a minus. */
   readonly timeline: readonly number[];
+}
+
+/** What a run of load.mjs sends. */
+export interface LoadMix {
+  /** Requests a second; 200 by default. */
+  readonly rate?: number;
+  /** Streams that stand to the end; none by default. */
+  readonly streams?: number;
+  /** Each request has a connection of its own, of which a Service chooses the pod. */
+  readonly fresh?: boolean;
 }
 
 /** One run of load.mjs in the load pod. */
@@ -142,10 +176,12 @@ export class Load {
     this.#sum.catch(() => {});
   }
 
-  /** Starts requests to the endpoint through `url`, 200 a second; returns when they have flowed for two seconds. */
-  static async start(namespace: Namespace, url: string, rate = 200): Promise<Load> {
+  /** Starts requests to the endpoint through `url`; returns when they have flowed for two seconds. */
+  static async start(namespace: Namespace, url: string, mix: LoadMix = {}): Promise<Load> {
+    const { fresh = false, rate = 200, streams = 0 } = mix;
     const exec = ["--namespace", namespace.name, "exec", "--stdin", "load", "--"];
-    const script = ["node", "/scripts/load.mjs", url, ENDPOINT, String(rate)];
+    const script = ["node", "/scripts/load.mjs", url, ENDPOINT, String(rate), String(streams)];
+    if (fresh) script.push("fresh");
     const [program = "", ...args] = [...CLUSTER_RUN, "kubectl", ...exec, ...script];
     const load = new Load(spawn(program, args, { stdio: ["pipe", "pipe", "pipe"] }));
     await load.flow(2);

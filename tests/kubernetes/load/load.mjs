@@ -1,26 +1,37 @@
 // Sends requests at a steady rate through a Service, as a plain client with kept-alive connections would, without ever
 // repeating one; says what it counted, as JSON lines: {"event":"second",...} while it runs, {"event":"sum",...} at the end.
-// Ends when its stdin does. Runs in a pod, in the image of `piko`, by nothing but Node.js.
+// Ends when its stdin does. Runs in a pod, in the image of `piko`, by nothing but Node.js. An https URL is verified by the
+// authority in ca.crt, beside this file. Streams stand from the beginning to the end; each has to.
 //
-//   node load.mjs URL ENDPOINT [requests a second]
+//   node load.mjs URL ENDPOINT [requests a second] [streams] [fresh: each request on a connection of its own]
 
-import { Agent, request } from "node:http";
+import { readFileSync } from "node:fs";
+import * as http from "node:http";
+import * as https from "node:https";
 import { randomBytes } from "node:crypto";
 
-const [url, endpoint, rateText = "200"] = process.argv.slice(2);
+const [url, endpoint, rateText = "200", streamsText = "0", fresh] = process.argv.slice(2);
 const rate = Number(rateText);
+const secure = url.startsWith("https:");
+const { Agent, request } = secure ? https : http;
+const tls = secure ? { ca: readFileSync(new URL("ca.crt", import.meta.url)) } : {};
 const TICK_MS = 10;
 const TIMEOUT_MS = 30_000;
 const MAX_SOCKETS = 64;
-const LISTED_FAILURES = 20;
+const LISTED_FAILURES = 100;
 
 // Each connection gets its turn, so that none is used by chance only when it has just been closed.
-const agent = new Agent({ keepAlive: true, maxSockets: MAX_SOCKETS, scheduling: "fifo" });
+const agent = new Agent({
+  keepAlive: fresh === undefined,
+  maxSockets: MAX_SOCKETS,
+  scheduling: "fifo",
+  ...tls,
+});
 const upload = randomBytes(1_024).toString("base64url");
 const start = performance.now();
 const latencies = [];
 const failures = [];
-const sum = { sent: 0, succeeded: 0, failed: { GET: 0, POST: 0 } };
+const sum = { sent: 0, succeeded: 0, failed: { GET: 0, POST: 0 }, streams: { open: 0, ended: 0 } };
 let second = { sent: 0, failed: 0, slowestMs: 0 };
 let inFlight = 0;
 
@@ -87,6 +98,33 @@ function send(number) {
   outgoing.end(method === "POST" ? upload : undefined);
 }
 
+/** A response that the service goes on with for as long as its client stays. */
+function stand() {
+  let over = false;
+  const onEnd = (problem) => {
+    if (over || ending) return;
+    over = true;
+    sum.streams.ended++;
+    failures.push({ at: new Date().toISOString(), method: "stream", problem });
+  };
+  // A connection of its own, which nobody waits for.
+  const outgoing = request(`${url}/stream`, {
+    agent: false,
+    headers: { "x-piko-endpoint": endpoint },
+    ...tls,
+  });
+  outgoing.on("error", (error) => onEnd(`${error.code ?? ""} ${error.message}`));
+  outgoing.on("response", (response) => {
+    if (response.statusCode !== 200) onEnd(`status ${response.statusCode}`);
+    else sum.streams.open++;
+    response.on("error", (error) => onEnd(`body: ${error.message}`));
+    response.resume().on("end", () => onEnd("its end"));
+  });
+  outgoing.end();
+}
+let ending = false;
+for (let i = 0; i < Number(streamsText); i++) stand();
+
 // As many as are due by now, so that a late timer doesn't lower the rate.
 const sending = setInterval(() => {
   const due = Math.floor(((performance.now() - start) / 1_000) * rate);
@@ -98,6 +136,7 @@ const telling = setInterval(() => {
 }, 1_000);
 
 async function end() {
+  ending = true;
   clearInterval(sending);
   await new Promise((resolve) => {
     const waiting = setInterval(() => {

@@ -1,5 +1,5 @@
-// The service behind the agents: answers /answer/N, and sends back what is posted to /echo. As a graceful server does, it
-// finishes what it has when it is told to stop.
+// The service behind the agents: answers /answer/N, sends back what is posted to /echo, and goes on with /stream for as long
+// as its client stays. As a graceful server does, it finishes what it has when it is told to stop.
 
 import { createServer } from "node:http";
 
@@ -7,6 +7,12 @@ const server = createServer((incoming, response) => {
   if (incoming.method === "POST") {
     const chunks = [];
     incoming.on("data", (chunk) => chunks.push(chunk)).on("end", () => response.end(Buffer.concat(chunks)));
+    return;
+  }
+  if (incoming.url === "/stream") {
+    const timer = setInterval(() => response.write("more\n"), 500);
+    response.write("first\n");
+    response.on("close", () => clearInterval(timer));
     return;
   }
   response.end(`answer to ${incoming.url.split("/").at(-1)}`);
