@@ -4,7 +4,8 @@
 import { parseArgs } from "node:util";
 import { H2Campaign } from "./h2-campaign.js";
 
-const ROUND = 1_000_000;
+const ROUND = 10_000;
+const TOLD = 1_000_000;
 /** Memory may be this much more at the end than after the first tenth. */
 const GROWTH_BYTES = 16 * 1_024 * 1_024;
 
@@ -28,9 +29,15 @@ const campaign = new H2Campaign(seed);
 const { summary } = campaign;
 const startMs = performance.now();
 let before: number | undefined;
+let toldAt = 0;
 while (summary.frames < frames) {
-  campaign.run(Math.min(ROUND, frames - summary.frames, before === undefined ? frames / 10 : ROUND));
+  campaign.run(Math.min(ROUND, frames - summary.frames));
+  // What is put off to the next turn is held until there is one.
+  await new Promise((resolve) => setImmediate(resolve));
+  if (summary.frames < frames / 10) continue;
   before ??= usedBytes();
+  if (summary.frames - toldAt < TOLD) continue;
+  toldAt = summary.frames;
   process.stdout.write(`${summary.frames} frames, ${Math.round((usedBytes() / 1_048_576) * 10) / 10} MB\n`);
 }
 const grown = usedBytes() - (before ?? 0);
