@@ -3,6 +3,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { credentials, Client as GrpcClient } from "@grpc/grpc-js";
 import { createTRPCClient, httpLink } from "@trpc/client";
 import { dial } from "@piko/client";
 import { io } from "socket.io-client";
@@ -82,6 +83,22 @@ const VISITS: Readonly<Record<string, [visit: Visit, answer: RegExp]>> = {
       return Buffer.from(event?.value ?? []).toString();
     },
     /^data: \d{4}-.*\n\n$/,
+  ],
+  "grpc.mjs": [
+    (endpoint) =>
+      new Promise((resolve, reject) => {
+        const asIs = (bytes: Buffer): Buffer => bytes;
+        const client = new GrpcClient(server.proxy, credentials.createInsecure(), {
+          "grpc.default_authority": `${endpoint}.example.com`,
+        });
+        const name = Buffer.from("you");
+        client.makeUnaryRequest("/piko.example.Greeter/Hello", asIs, asIs, name, (error, answer) => {
+          client.close();
+          if (error === null) resolve(String(answer));
+          else reject(error);
+        });
+      }),
+    /^hello, you$/,
   ],
   "tcp.mjs": [
     async (endpoint) => {
