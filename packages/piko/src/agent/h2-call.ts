@@ -28,7 +28,7 @@ export interface CallConnection {
   readonly responseHead: ResponseHead;
   /** Opens a stream for a call. */
   open(call: H2Call): H2Stream;
-  /** Something has come for the call in this read. */
+  /** Something has come for the call in this read, and is about to be told: other calls' turns end before it. */
   touch(call: H2Call): void;
   /** The call is over, and its object free. */
   onCallOver(call: H2Call): void;
@@ -36,8 +36,6 @@ export interface CallConnection {
 
 export class H2Call implements UpstreamCall, StreamHandler {
   readonly halfClose = true;
-  /** For the connection: it is among those that this read has touched. */
-  touched: boolean;
   readonly #connection: CallConnection;
   #events: UpstreamEvents | undefined;
   #stream: H2Stream | undefined;
@@ -52,7 +50,6 @@ export class H2Call implements UpstreamCall, StreamHandler {
   #headBytes: number;
 
   constructor(connection: CallConnection) {
-    this.touched = false;
     this.#connection = connection;
     this.#events = undefined;
     this.#stream = undefined;
@@ -134,6 +131,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
   /** A head has come, whose fields are in `fields`. `last`: nothing follows. */
   onHead(fields: ResponseFields, last: boolean): void {
     const head = this.#connection.responseHead;
+    this.#connection.touch(this);
     fields.finish(last, this.#method === "HEAD");
     if (fields.tooLarge) this.#refuse(REASONS.head_too_large, REASONS.head_too_large.message);
     else if (fields.malformed !== undefined) this.#refuse(REASONS.bad_response, fields.malformed);
@@ -155,6 +153,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
   }
 
   onEnd(lines: Buffer | undefined): void {
+    this.#connection.touch(this);
     const trailers = lines === undefined ? undefined : filterTrailers(lines);
     if (this.#bodyLeft > 0) this.#refuse(REASONS.bad_response, BODY_LENGTH_DIFFERS);
     else if (trailers === null) this.#refuse(REASONS.bad_response, "invalid trailer section");
@@ -168,6 +167,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
   }
 
   onReset(code: number): void {
+    this.#connection.touch(this);
     const events = this.#events;
     const awaitsHead = this.#stream?.awaitsHead === true;
     this.#leave();

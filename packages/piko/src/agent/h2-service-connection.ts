@@ -57,8 +57,8 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   readonly #connection: ClientConnection;
   readonly #calls: Set<H2Call>;
   readonly #free: H2Call[];
-  /** Calls for which something has come in this read. */
-  readonly #touched: H2Call[];
+  /** The call that was told something last in this read: what it has gathered leaves before another one is told anything. */
+  #current: H2Call | undefined;
   /** When the service has to have said that it speaks HTTP/2. */
   #readyDeadlineMs: number;
   /** When something came last; when it may be asked again whether it is there; until when it has to say so. */
@@ -82,7 +82,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.#owner = owner;
     this.#calls = new Set();
     this.#free = [];
-    this.#touched = [];
+    this.#current = undefined;
     this.#readyDeadlineMs = deadlineAfter(nowMs, timeoutMs);
     this.#heardMs = nowMs;
     this.#mayPingMs = owner.pingIntervalMs === 0 ? Number.POSITIVE_INFINITY : nowMs;
@@ -142,14 +142,15 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   }
 
   touch(call: H2Call): void {
-    if (call.touched) return;
-    call.touched = true;
-    this.#touched.push(call);
+    const before = this.#current;
+    if (before === call) return;
+    this.#current = call;
+    before?.endTurn();
   }
 
   onCallOver(call: H2Call): void {
     this.#calls.delete(call);
-    if (!call.touched) this.#keep(call);
+    if (this.#free.length < MAX_FREE_CALLS) this.#free.push(call);
     if (this.#calls.size > 0 || this.#over) return;
     this.#idleUntilMs = this.#connection.leaving ? -1 : this.#owner.onIdle(this);
   }
@@ -161,14 +162,9 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.#pingDeadlineMs = Number.POSITIVE_INFINITY;
     this.#connection.read(buffer, start, end);
     if (this.#connection.ready) this.#readyDeadlineMs = Number.POSITIVE_INFINITY;
-    const touched = this.#touched;
-    for (const call of touched) {
-      call.touched = false;
-      // One that isn't over may be, by what it is told here: then it is kept where that is said, and once.
-      if (this.#calls.has(call)) call.endTurn();
-      else this.#keep(call);
-    }
-    touched.length = 0;
+    const last = this.#current;
+    this.#current = undefined;
+    last?.endTurn();
   }
 
   onEnd(): void {
@@ -225,10 +221,6 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     if (this.failure === "") this.failure = `${first}${message}`;
     this.reason = REASONS.bad_response;
     this.#closeNow();
-  }
-
-  #keep(call: H2Call): void {
-    if (this.#free.length < MAX_FREE_CALLS) this.#free.push(call);
   }
 
   #askIfSilent(nowMs: number): void {
