@@ -77,3 +77,28 @@ it("one that ends within a read is free behind it, and once", () => {
   expect(one).toBe(done);
   expect(other).not.toBe(one);
 });
+
+it("one has its turn before another is told of the same read: what they gather shares memory", () => {
+  const { begin, send } = setUp();
+  const told: string[] = [];
+  for (const name of ["a", "b"]) {
+    begin({
+      onResponse: () => void told.push(`${name} head`),
+      onResponseBody: () => void told.push(`${name} body`),
+      onUpstreamTurn: () => void told.push(`${name} turn`),
+    });
+  }
+  const head = (id: number): string => headers(id, [[":status", "200"]], false);
+  send(frame(4, 0, 0), head(1), data(1, "x", false), head(3), data(1, "x", false), data(3, "y", false));
+  expect(told).toEqual([
+    "a head",
+    "a body",
+    "a turn",
+    "b head",
+    "b turn",
+    "a body",
+    "a turn",
+    "b body",
+    "b turn",
+  ]);
+});
