@@ -3,6 +3,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
 import { FakeClock } from "@piko/testkit";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { RecordedLog } from "../../test/recorded-log.js";
@@ -18,6 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
+const UNUSABLE = "could not use key, the last one goes on counting";
 const NONE: TokenConfig = {
   hmacSecretKey: "",
   hmacSecretKeyFile: "",
@@ -46,26 +48,35 @@ it("secrets of several files all count, each once, and are replaced one by one",
     logger: log.logger,
     onChange: () => changes.shift()?.(),
   });
-  const change = async (path: string, secret: string): Promise<void> => {
-    const changed = new Promise<void>((resolve) => changes.push(resolve));
-    writeFileSync(path, secret);
-    clock.advance(1_000);
-    await changed;
+  const change = async (secret: string, ...changed: string[]): Promise<void> => {
+    let left = changed.length;
+    for (const path of changed) {
+      changes.push(() => left--);
+      writeFileSync(path, secret);
+    }
+    await looks(() => left === 0);
+  };
+  // A look at a file takes turns of the event loop, and the next one comes a second after it.
+  const looks = async (done: () => boolean): Promise<void> => {
+    while (!done()) {
+      clock.advance(1_000);
+      await nextTurn();
+    }
   };
   const fingerprints = (...secrets: string[]): Promise<string[]> =>
     Promise.all(secrets.map(async (secret) => (await hmacKey(Buffer.from(secret))).fingerprint));
   const counting = (): string[] => source.keys.find("HS256", undefined).map((key) => key.fingerprint);
   expect(counting()).toEqual(await fingerprints("old"));
-  await change(paths[1], "next\n");
+  await change("next\n", paths[1]);
   expect(counting()).toEqual(await fingerprints("old", "next"));
-  await change(paths[0], "next");
+  await change("next", paths[0]);
   expect(counting()).toEqual(await fingerprints("next"));
+  await change("last", ...paths);
+  expect(counting()).toEqual(await fingerprints("last"));
   writeFileSync(paths[0], "");
-  clock.advance(1_000);
-  expect(await log.line("could not use key, the last one goes on counting")).toMatchObject({
-    setting: "proxy.auth.hmac_secret_key_files",
-  });
-  expect(counting()).toEqual(await fingerprints("next"));
+  await looks(() => log.find(UNUSABLE).length > 0);
+  expect(log.find(UNUSABLE)[0]).toMatchObject({ setting: "proxy.auth.hmac_secret_key_files" });
+  expect(counting()).toEqual(await fingerprints("last"));
   source.close();
   expect(clock.pending).toBe(0);
 });

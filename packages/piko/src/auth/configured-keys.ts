@@ -51,6 +51,7 @@ export class ConfiguredKeys implements KeySource {
     const configured = listKeys(options.config);
     const source = new ConfiguredKeys(new KeySet([], false));
     const contents: Buffer[] = configured.map(({ text }) => Buffer.from(text, "utf8"));
+    const keys: VerifyingKey[] = [];
     const watch = ({ name, path }: Configured, index: number): WatchedFile => {
       const setting = `${section}.${name}`;
       try {
@@ -67,12 +68,12 @@ export class ConfiguredKeys implements KeySource {
       }
     };
     const change = async (bytes: Buffer, index: number, setting: string): Promise<void> => {
-      const next = contents.with(index, bytes);
       try {
-        const keys = await makeKeys(configured, next, section);
+        // Each file's key is made by itself: files that change at once don't undo each other's change.
+        const key = await makeConfigured(configured[index] as Configured, bytes, section);
         if (source.#closed) return;
-        contents[index] = bytes;
-        source.#keys = keys;
+        keys[index] = key;
+        source.#keys = keySet(keys);
         logger.info("key changed", { setting });
         onChange();
       } catch (error) {
@@ -86,7 +87,12 @@ export class ConfiguredKeys implements KeySource {
         contents[index] = file.bytes;
         return [file];
       });
-      source.#keys = await makeKeys(configured, contents, section);
+      for (const [index, each] of configured.entries()) {
+        const key = await makeConfigured(each, contents[index] as Buffer, section);
+        // Its file may have changed meanwhile.
+        keys[index] ??= key;
+      }
+      source.#keys = keySet(keys);
     } catch (error) {
       source.close();
       throw error;
@@ -129,21 +135,17 @@ function listKeys(config: TokenConfig): readonly Configured[] {
   return found;
 }
 
-async function makeKeys(
-  configured: readonly Configured[],
-  contents: readonly Buffer[],
-  section: string,
-): Promise<KeySet> {
-  const keys: VerifyingKey[] = [];
-  for (const [index, each] of configured.entries()) {
-    try {
-      keys.push(await makeKey(each, contents[index] ?? Buffer.alloc(0)));
-    } catch (error) {
-      throw new Error(`${section}.${each.name}: ${(error as Error).message}`, { cause: error });
-    }
-  }
-  // Files hold the same while a key is replaced.
+/** Files hold the same while a key is replaced. */
+function keySet(keys: readonly VerifyingKey[]): KeySet {
   return new KeySet([...new Map(keys.map((key) => [key.fingerprint, key])).values()], false);
+}
+
+async function makeConfigured(configured: Configured, bytes: Buffer, section: string): Promise<VerifyingKey> {
+  try {
+    return await makeKey(configured, bytes);
+  } catch (error) {
+    throw new Error(`${section}.${configured.name}: ${(error as Error).message}`, { cause: error });
+  }
 }
 
 async function makeKey({ kind, path }: Configured, bytes: Buffer): Promise<VerifyingKey> {
