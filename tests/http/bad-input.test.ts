@@ -85,7 +85,7 @@ describe("a request head that is malformed", () => {
     const before = service.requests.length;
     const answer = await refusal(bytes);
     expect(answer.status).toBe(status);
-    expect(Object.keys(JSON.parse(answer.body) as object)).toEqual(["error"]);
+    expect(Object.keys(JSON.parse(answer.body) as object)).toEqual(["error", "reason"]);
     expect(answer.type).toMatch(/^application\/json/);
     expect(service.requests.length).toBe(before);
   });
@@ -147,13 +147,19 @@ describe("routing", () => {
     return [status, JSON.parse(body.toString())];
   };
 
+  const NO_ENDPOINT = { error: "missing endpoint id", reason: "no_endpoint" };
   it.each([
-    ["an unknown endpoint", "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n", 502, "no available upstreams"],
-    ["no endpoint", "GET / HTTP/1.1\r\nHost: localhost:8000\r\n\r\n", 400, "missing endpoint id"],
-    ["an address for a host", "GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 400, "missing endpoint id"],
-    ["an IPv6 address for a host", "GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 400, "missing endpoint id"],
-  ])("to %s is refused", async (_what, request, status, error) => {
-    expect(await answer(request)).toEqual([status, { error }]);
+    [
+      "an unknown endpoint",
+      "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n",
+      502,
+      { error: "no available upstreams", endpoint: "nobody", reason: "no_upstream" },
+    ],
+    ["no endpoint", "GET / HTTP/1.1\r\nHost: localhost:8000\r\n\r\n", 400, NO_ENDPOINT],
+    ["an address for a host", "GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n", 400, NO_ENDPOINT],
+    ["an IPv6 address for a host", "GET / HTTP/1.1\r\nHost: [::1]:8000\r\n\r\n", 400, NO_ENDPOINT],
+  ])("to %s is refused", async (_what, request, status, body) => {
+    expect(await answer(request)).toEqual([status, body]);
   });
 
   it.each([

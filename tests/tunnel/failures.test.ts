@@ -235,7 +235,8 @@ describe("a tunnel that is refused", () => {
       onward.on("error", () => socket.destroy());
       socket.pipe(onward).pipe(socket);
     });
-    await startAgent(scene, front.addr, "web", service.addr);
+    // A second tunnel would be asked for at once.
+    await startAgent(scene, front.addr, "web", service.addr, { flags: ["--connect.tunnels", "1"] });
     expect(refusals).toBe(4);
     expect((await ask(server.proxy)).status).toBe(200);
   });

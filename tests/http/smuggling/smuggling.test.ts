@@ -165,7 +165,9 @@ function withoutForwardedFields(request: string): string {
   );
   const headEnd = request.indexOf("\r\n\r\n");
   const lines = request.slice(0, headEnd).split("\r\n");
-  return lines.filter((line) => !added.has(line)).join("\r\n") + request.slice(headEnd);
+  // The id that a node makes; a client's own has another form.
+  const own = lines.filter((line) => !added.has(line) && !/^X-Request-Id: [0-9a-f]{20}$/.test(line));
+  return own.join("\r\n") + request.slice(headEnd);
 }
 
 /** Requests with each chunked body in one chunk: where chunks end is the affair of each hop. */
