@@ -16,7 +16,7 @@ const CACHE = fileURLToPath(new URL("../interop/.cache/", import.meta.url));
 export const haveGo: boolean = haveTools("go");
 
 /** Builds a peer unless this very source has been built; its path. */
-export async function buildGoPeer(name: "peer" | "gossip-peer" = "peer"): Promise<string> {
+export async function buildGoPeer(name: "peer" | "gossip-peer" | "grpc-peer" = "peer"): Promise<string> {
   const source = fileURLToPath(new URL(`../interop/${name}/`, import.meta.url));
   const hash = createHash("sha256");
   for (const file of readdirSync(source).sort()) hash.update(file).update(readFileSync(join(source, file)));
@@ -25,7 +25,7 @@ export async function buildGoPeer(name: "peer" | "gossip-peer" = "peer"): Promis
   await mkdir(CACHE, { recursive: true });
   // Another test file may build at the same time: each builds its own and puts it in place in one step.
   const own = `${path}.${process.pid}`;
-  const built = await run("go", ["build", "-o", own, "."], { cwd: source, ms: 300_000 });
+  const built = await run("go", ["build", "-o", own, "."], { cwd: source, ms: 600_000 });
   if (built.code !== 0) throw new Error(`go build: ${built.stderr}`);
   renameSync(own, path);
   return path;

@@ -1,30 +1,20 @@
 // h2spec, the conformance tests of HTTP/2 servers (github.com/summerwind/h2spec): installed once where Go is, into
 // interop/.cache.
 
-import { existsSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { installGo } from "./go-tools.js";
 import type { Stage } from "./stage.js";
 import { findTool, haveTools, run } from "./tools.js";
 
-const CACHE = fileURLToPath(new URL("../interop/.cache/", import.meta.url));
 const VERSION = "v2.6.0";
 
 /** Whether it can be had here. */
 export const haveH2spec: boolean = findTool("h2spec") !== undefined || haveTools("go");
 
 /** Its path. */
-async function h2spec(): Promise<string> {
-  const found = findTool("h2spec");
-  if (found !== undefined) return found;
-  const path = join(CACHE, "h2spec");
-  if (existsSync(path)) return path;
-  await mkdir(CACHE, { recursive: true });
-  const args = ["install", `github.com/summerwind/h2spec/cmd/h2spec@${VERSION}`];
-  const installed = await run("go", args, { env: { GOBIN: CACHE }, ms: 300_000 });
-  if (installed.code !== 0) throw new Error(`go install: ${installed.stderr}`);
-  return path;
+function h2spec(): Promise<string> {
+  return installGo("github.com/summerwind/h2spec/cmd/h2spec", VERSION);
 }
 
 /** What came of a run. */
