@@ -17,11 +17,11 @@ import type { AccessLogEntry } from "../src/observability/access-log-entry.js";
 import { AccessLog } from "../src/observability/access-log.js";
 import { ByteText } from "../src/observability/byte-text.js";
 import type { HeaderFields } from "../src/observability/header-fields.js";
-import { LogOutput } from "../src/observability/log-output.js";
 import { createLogger, type LogSink } from "../src/observability/logger.js";
 import { RequestId } from "../src/observability/request-id.js";
 import { NOBODY } from "../src/observability/served-by.js";
 import { RequestText } from "../src/observability/request-text.js";
+import { textOutput } from "./text-output.js";
 
 const now: number = Date.UTC(2026, 10, 23, 17, 11, 43, 7);
 
@@ -37,14 +37,7 @@ export function setUp(
   endpointId?: string,
   nodeId?: string,
 ): Setup {
-  let text = "";
-  const output = new LogOutput({
-    write: (bytes, offset, done) => {
-      text += bytes.toString("utf8", offset);
-      done(null, bytes.length - offset);
-    },
-    writeSync: () => 0,
-  });
+  const { output, text } = textOutput();
   const config: LogConfig = { level: "info", subsystems: [], format: "json", ...log };
   const logger = createLogger({ config, output, now: () => now });
   const none = { allowList: [], blockList: [] };
@@ -69,7 +62,7 @@ export function setUp(
     sink: logger.sink,
     text: async () => {
       await accessLog.close();
-      return text;
+      return text();
     },
   };
 }

@@ -1,8 +1,7 @@
-import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { CertificateWorkshop, type KeyPair } from "@piko/testkit";
-import { afterAll, afterEach, beforeEach, expect, it } from "vitest";
+import { copyFileSync, rmSync, writeFileSync } from "node:fs";
+import { CertificateWorkshop } from "@piko/testkit";
+import { afterAll, expect, it } from "vitest";
+import { PairFiles } from "../../test/pair-files.js";
 import { TlsFileSource } from "./tls-files.js";
 
 const workshop = new CertificateWorkshop();
@@ -11,32 +10,21 @@ const ca = workshop.authority("ca");
 const first = workshop.sign(ca, "first");
 const second = workshop.sign(ca, "second");
 
-let directory = "";
-let cert = "";
-let key = "";
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "piko-tls-files-"));
-  cert = join(directory, "tls.crt");
-  key = join(directory, "tls.key");
-  put(first);
-});
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
-
-function put(pair: KeyPair): void {
-  copyFileSync(pair.cert, cert);
-  copyFileSync(pair.key, key);
-}
+const files = new PairFiles(first);
 
 function create(): TlsFileSource {
-  return new TlsFileSource({ rootCas: ca.cert, cert, key, insecureSkipVerify: false }, "the server");
+  return new TlsFileSource(
+    { rootCas: ca.cert, cert: files.cert, key: files.key, insecureSkipVerify: false },
+    "the server",
+  );
 }
 
 it("keeps one context for as long as the files hold the same, written anew or not", () => {
   const source = create();
   const { secureContext } = source.context();
-  put(first);
+  files.put(first);
   expect(source.context().secureContext).toBe(secureContext);
-  put(second);
+  files.put(second);
   const renewed = source.context().secureContext;
   expect(renewed).not.toBe(secureContext);
   expect(source.context().secureContext).toBe(renewed);
@@ -45,19 +33,19 @@ it("keeps one context for as long as the files hold the same, written anew or no
 it("keeps what it had while files are missing, or don't go together", () => {
   const source = create();
   const before = { files: source.files(), context: source.context() };
-  copyFileSync(second.cert, cert);
+  copyFileSync(second.cert, files.cert);
   expect(source.files()).toBe(before.files);
   expect(source.context()).toBe(before.context);
-  rmSync(cert);
+  rmSync(files.cert);
   expect(source.context()).toBe(before.context);
-  put(second);
+  files.put(second);
   expect(source.files()).not.toBe(before.files);
   expect(source.context()).not.toBe(before.context);
 });
 
 it("says at its start which files can't be used", () => {
-  writeFileSync(key, "no key");
-  expect(create).toThrow(`tls of the server: can't use ${ca.cert}, ${cert}, ${key}`);
-  rmSync(key);
-  expect(create).toThrow(`tls of the server: can't read ${key} (ENOENT)`);
+  writeFileSync(files.key, "no key");
+  expect(create).toThrow(`tls of the server: can't use ${ca.cert}, ${files.cert}, ${files.key}`);
+  rmSync(files.key);
+  expect(create).toThrow(`tls of the server: can't read ${files.key} (ENOENT)`);
 });

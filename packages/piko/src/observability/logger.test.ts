@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { textOutput } from "../../test/text-output.js";
 import type { LogConfig } from "../config/log.js";
-import { LogOutput } from "./log-output.js";
 import { type Logger, createLogger } from "./logger.js";
 
 const now = Date.UTC(2026, 10, 23, 17, 11, 43, 7);
@@ -18,14 +18,7 @@ interface Setup {
 }
 
 function setUp(config: Partial<LogConfig> = {}, more: { terminal?: boolean; colour?: boolean } = {}): Setup {
-  let text = "";
-  const output = new LogOutput({
-    write: (bytes, offset, done) => {
-      text += bytes.toString("utf8", offset);
-      done(null, bytes.length - offset);
-    },
-    writeSync: () => 0,
-  });
+  const { output, text } = textOutput();
   const logger = createLogger({
     config: { level: "info", subsystems: [], format: "auto", ...config },
     output,
@@ -36,7 +29,7 @@ function setUp(config: Partial<LogConfig> = {}, more: { terminal?: boolean; colo
     logger,
     lines: async () => {
       await output.drain();
-      return text.split("\n").slice(0, -1);
+      return text().split("\n").slice(0, -1);
     },
   };
 }

@@ -1,8 +1,8 @@
-import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { CertificateWorkshop, FakeClock, type KeyPair } from "@piko/testkit";
-import { afterAll, afterEach, beforeEach, describe, expect, it } from "vitest";
+import { CertificateWorkshop, FakeClock } from "@piko/testkit";
+import { afterAll, describe, expect, it } from "vitest";
+import { PairFiles } from "../../../test/pair-files.js";
 import type { ServerTlsConfig } from "../../config/server-tls.js";
 import { SERVER } from "../../config/server.js";
 import { loadConfig } from "../../config/load-config.js";
@@ -19,21 +19,7 @@ const shop = workshop.sign(ca, "shop", { names: "DNS:*.shop.test" });
 const DAY_MS = 86_400_000;
 const { tls: defaults } = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given: [] }).proxy;
 
-let directory = "";
-let cert = "";
-let key = "";
-beforeEach(() => {
-  directory = mkdtempSync(join(tmpdir(), "piko-certificates-"));
-  cert = join(directory, "tls.crt");
-  key = join(directory, "tls.key");
-  put(first);
-});
-afterEach(() => rmSync(directory, { recursive: true, force: true }));
-
-function put(pair: KeyPair): void {
-  copyFileSync(pair.cert, cert);
-  copyFileSync(pair.key, key);
-}
+const files = new PairFiles(first);
 
 function create(config: Partial<ServerTlsConfig> = {}, nowMs = 0) {
   const clock = new FakeClock();
@@ -42,7 +28,7 @@ function create(config: Partial<ServerTlsConfig> = {}, nowMs = 0) {
   const time = { nowMs };
   const certificates = new Certificates({
     port: "proxy",
-    config: { ...defaults, cert, key, ...config },
+    config: { ...defaults, cert: files.cert, key: files.key, ...config },
     logger,
     clock,
     wallNow: () => time.nowMs,
@@ -69,12 +55,12 @@ describe("Certificates", () => {
     const before = certificates.options.cert;
     clock.advance(10_000);
     expect(changes()).toBe(0);
-    put(second);
+    files.put(second);
     clock.advance(10_000);
     expect(changes()).toBe(1);
     expect(certificates.options.cert).not.toBe(before);
     certificates.close();
-    put(first);
+    files.put(first);
     clock.advance(60_000);
     expect(changes()).toBe(1);
   });
@@ -82,33 +68,33 @@ describe("Certificates", () => {
   it("stay in force while their files don't go together, of which the log speaks when it lasts", () => {
     const { certificates, changes, clock, warnings } = create();
     const before = certificates.options.cert;
-    copyFileSync(second.cert, cert);
+    copyFileSync(second.cert, files.cert);
     clock.advance(10_000);
     expect([changes(), warnings]).toEqual([0, []]);
     clock.advance(30_000);
     expect(warnings).toEqual(["certificates can't be used, those before stay in force"]);
-    rmSync(key);
+    rmSync(files.key);
     clock.advance(10_000);
     expect([certificates.options.cert, changes()]).toEqual([before, 0]);
-    put(second);
+    files.put(second);
     clock.advance(10_000);
     expect(changes()).toBe(1);
   });
 
   it("are an error of the start when they can't be used", () => {
-    copyFileSync(second.key, key);
-    expect(() => create()).toThrow(`tls of the proxy port: can't use ${cert} with ${key}`);
-    put(first);
-    const clientCas = join(directory, "ca.pem");
+    copyFileSync(second.key, files.key);
+    expect(() => create()).toThrow(`tls of the proxy port: can't use ${files.cert} with ${files.key}`);
+    files.put(first);
+    const clientCas = join(files.directory, "ca.pem");
     writeFileSync(clientCas, "none");
     expect(() => create({ clientCas })).toThrow(`tls of the proxy port: can't use ${clientCas}`);
     writeFileSync(clientCas, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     expect(() => create({ clientCas })).toThrow(`tls of the proxy port: can't use ${clientCas}`);
-    expect(() => create({ cert: join(directory, "absent") })).toThrow("(ENOENT)");
+    expect(() => create({ cert: join(files.directory, "absent") })).toThrow("(ENOENT)");
   });
 
   it("say with their change whether an authority is gone", () => {
-    const clientCas = join(directory, "ca.pem");
+    const clientCas = join(files.directory, "ca.pem");
     const other = workshop.authority("other");
     const pem = [ca, other].map((authority) => readFileSync(authority.cert, "utf8"));
     writeFileSync(clientCas, pem[0] as string);
@@ -117,7 +103,7 @@ describe("Certificates", () => {
       writeFileSync(clientCas, text);
       clock.advance(10_000);
     }
-    put(second);
+    files.put(second);
     clock.advance(10_000);
     expect(distrusts).toEqual([false, true, false]);
   });
@@ -127,7 +113,7 @@ describe("Certificates", () => {
     expect(certificates.contextFor("www.shop.test")).toBeDefined();
     expect(certificates.contextFor("shop.test")).toBeUndefined();
     expect(certificates.contextFor("localhost")).toBeUndefined();
-    expect(certificates.expiries.map(({ path }) => path)).toEqual([cert, shop.cert]);
+    expect(certificates.expiries.map(({ path }) => path)).toEqual([files.cert, shop.cert]);
   });
 
   it("are warned about 14 days and a day before their end, once each", () => {

@@ -1,0 +1,33 @@
+// The files of a certificate and its key, in a folder of each test's own, whose contents a test exchanges.
+
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { KeyPair } from "@piko/testkit";
+import { afterEach, beforeEach } from "vitest";
+
+export class PairFiles {
+  directory = "";
+
+  /** To be made once for a test file; each of its tests begins with `first`. */
+  constructor(first: KeyPair) {
+    beforeEach(() => {
+      this.directory = mkdtempSync(join(tmpdir(), "piko-pair-"));
+      this.put(first);
+    });
+    afterEach(() => rmSync(this.directory, { recursive: true, force: true }));
+  }
+
+  get cert(): string {
+    return join(this.directory, "tls.crt");
+  }
+
+  get key(): string {
+    return join(this.directory, "tls.key");
+  }
+
+  put(pair: KeyPair): void {
+    copyFileSync(pair.cert, this.cert);
+    copyFileSync(pair.key, this.key);
+  }
+}
