@@ -55,8 +55,8 @@ describe.skipIf(!haveGo)("nodes of ours that are replaced beside a Go node", () 
       for (const node of cluster.nodes) {
         await eventually(async () => {
           const path = "/status/cluster/nodes/go";
-          const { endpoints } = await adminJson<{ endpoints: Record<string, number> }>(node, path);
-          return (endpoints["web"] ?? 0) === open;
+          const { endpoints } = await adminJson<{ endpoints: Record<string, number> | null }>(node, path);
+          return (endpoints?.["web"] ?? 0) === open;
         }, `${open} tunnels of the Go node at ${node.admin}`);
       }
     },
