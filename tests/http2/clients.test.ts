@@ -1,5 +1,5 @@
-// Real clients that speak HTTP/2, by ALPN and by prior knowledge: curl, nghttp, h2load, node:http2; alone and many streams at
-// a time, both ways, and while the node stops.
+// Real clients that speak HTTP/2, by ALPN and by prior knowledge: curl and node:http2; alone and many streams at a time, both
+// ways, and while the node stops.
 
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -15,7 +15,7 @@ import { eventually, within } from "../harness/deadline.js";
 import { startAgent, startServer, startTunnel } from "../harness/piko.js";
 import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
-import { haveTools, run } from "../harness/tools.js";
+import { run } from "../harness/tools.js";
 
 const scene = perTest();
 const workshop = new CertificateWorkshop();
@@ -146,21 +146,6 @@ describe("curl", () => {
     const { server } = await startTunnel(scene, service.addr, { "proxy.http2.enabled": "false" });
     expect((await curl(server.proxy, "web", "/item?i=1", { args: [H2C] })).code).not.toBe(0);
     expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(200);
-  });
-});
-
-describe.runIf(haveTools("nghttp", "h2load"))("nghttp2's clients", () => {
-  it("ask for many things at a time", async () => {
-    const { server } = await startTunnel(scene, await startEcho());
-    const header = ["-H", "x-piko-endpoint: web"];
-    const paths = Array.from({ length: 100 }, (_, at) => `http://${server.proxy}/page/${at}`);
-    const page = await run("nghttp", ["--no-dep", "--null-out", "--stat", ...header, ...paths]);
-    expect(page.code, page.stderr).toBe(0);
-    expect(page.stdout.match(/ 200 +\d+ \/page\/\d+$/gm)).toHaveLength(100);
-    for (const streams of ["1", "10", "100"]) {
-      const args = ["-n", "2000", "-c", "2", "-m", streams, ...header, `http://${server.proxy}/load`];
-      expect((await run("h2load", args)).stdout).toContain("2000 succeeded, 0 failed, 0 errored, 0 timeout");
-    }
   });
 });
 
