@@ -12,6 +12,7 @@ export default defineConfig({
       "tests/cluster/node-loss.test.ts",
       "tests/cluster/partition.test.ts",
       "tests/cluster/rolling-restart.test.ts",
+      "tests/http2/services.test.ts",
       "tests/interop/interop-rolling.test.ts",
       "tests/tls/under-load.test.ts",
     ],
