@@ -1,15 +1,16 @@
 // WebSockets over HTTP/2: Chromium, which opens them on the connection that it has for the page, and node:http2 by extended
-// CONNECT; before a service of `ws`, which speaks HTTP/1.1.
+// CONNECT; before a service of `ws`, which speaks HTTP/1.1, or HTTP/2 with requests and HTTP/1.1 with WebSockets alone.
 
 import { once } from "node:events";
-import { createServer } from "node:http";
-import { connect } from "node:http2";
+import { readFileSync } from "node:fs";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { connect, createSecureServer, type ServerHttp2Session } from "node:http2";
 import type { AddressInfo } from "node:net";
 import { CertificateWorkshop } from "@piko/testkit";
 import { afterAll, describe, expect, it } from "vitest";
 import { WebSocketServer } from "ws";
 import { eventually, within } from "../harness/deadline.js";
-import { startTunnel } from "../harness/piko.js";
+import { startAgent, startServer, startTunnel } from "../harness/piko.js";
 import { startProgram } from "../harness/program.js";
 import { perTest } from "../harness/stage.js";
 import { findTool, haveTools } from "../harness/tools.js";
@@ -27,56 +28,91 @@ socket.onmessage = ({ data }) => { echoes.push(data.length); if (echoes.length <
 socket.onclose = ({ wasClean }) => fetch("/report?" + wasClean + "," + echoes.join());
 </script>`;
 
-/** Echoes what WebSockets bring, serves the page, and keeps what is reported. */
-async function startService(): Promise<{ addr: string; reports: string[] }> {
+interface PageService {
+  readonly port: number;
+  /** What pages have told of their WebSockets. */
+  readonly reports: string[];
+  /** Versions of HTTP that requests and WebSockets' handshakes came by. */
+  readonly versions: Set<string>;
+}
+
+/** Echoes what WebSockets bring, serves the page, and keeps what is reported. With a certificate it is one for `h2`. */
+async function startService(tls?: { cert: string; key: string }): Promise<PageService> {
   const reports: string[] = [];
-  const server = createServer((request, response) => {
+  const versions = new Set<string>();
+  const handler = (request: IncomingMessage, response: ServerResponse): void => {
+    versions.add(`request by ${request.httpVersion}`);
     if (request.url?.startsWith("/report?") === true) reports.push(request.url.slice("/report?".length));
     response.writeHead(200, { "content-type": "text/html" }).end(PAGE);
+  };
+  const own = tls === undefined ? undefined : { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
+  // Node's compatibility API is the same to what is asked of it here, and its upgrades are those of HTTP/1.1.
+  const server =
+    own === undefined
+      ? createServer(handler)
+      : createSecureServer({ ...own, allowHTTP1: true }, handler as never);
+  const sessions = new Set<ServerHttp2Session>();
+  server.on("session", (session: ServerHttp2Session) => sessions.add(session));
+  const sockets = new WebSocketServer({ server: server as ReturnType<typeof createServer> });
+  sockets.on("connection", (socket, { httpVersion }) => {
+    versions.add(`WebSocket by ${httpVersion}`);
+    socket.on("message", (data, binary) => socket.send(data, { binary }));
   });
-  const sockets = new WebSocketServer({ server });
-  sockets.on("connection", (socket) => socket.on("message", (data, binary) => socket.send(data, { binary })));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   scene.defer(() => {
     for (const socket of sockets.clients) socket.terminate();
-    server.closeAllConnections();
+    for (const session of sessions) session.destroy();
+    if ("closeAllConnections" in server) server.closeAllConnections();
     server.close();
   });
-  return { addr: `127.0.0.1:${(server.address() as AddressInfo).port}`, reports };
+  return { port: (server.address() as AddressInfo).port, reports, versions };
 }
 
 describe.runIf(chromium !== undefined || haveTools("chromium"))("Chromium", () => {
-  it("opens a WebSocket on the HTTP/2 connection of its page", async () => {
-    const { cert, key } = workshop.sign(workshop.authority("ca"), "server", { names: "DNS:web.test" });
-    const { addr, reports } = await startService();
-    const { server } = await startTunnel(scene, addr, { "proxy.tls.cert": cert, "proxy.tls.key": key });
-    const port = server.proxy.split(":")[1];
-    startProgram(scene, "chromium", chromium ?? "chromium", [
-      "--headless",
-      "--no-sandbox",
-      "--disable-gpu",
-      "--disable-dev-shm-usage",
-      "--ignore-certificate-errors",
-      `--user-data-dir=${await scene.directory()}`,
-      "--host-resolver-rules=MAP web.test 127.0.0.1",
-      "--remote-debugging-port=0",
-      `https://web.test:${port}/`,
-    ]);
-    await eventually(() => reports.length > 0, "the page's report");
-    expect(reports).toEqual(["true,100000,4,4"]);
-    const line = await server.program.waitForLine(
-      ({ text }) => text.includes('"status":101'),
-      "WebSocket's line",
-    );
-    expect(line.text).toContain('"proto":"HTTP/2.0","method":"GET"');
-  });
+  it.each([
+    ["http", ["WebSocket by 1.1", "request by 1.1"]],
+    ["h2", ["WebSocket by 1.1", "request by 2.0"]],
+  ])(
+    "opens a WebSocket on the HTTP/2 connection of its page, whose service is one of %s",
+    async (protocol, by) => {
+      const ca = workshop.authority("ca");
+      const { cert, key } = workshop.sign(ca, "server", { names: "DNS:web.test,DNS:localhost" });
+      const secure = protocol === "h2";
+      const service = await startService(secure ? { cert, key } : undefined);
+      const { reports, versions } = service;
+      const server = await startServer(scene, { "proxy.tls.cert": cert, "proxy.tls.key": key });
+      const flags = secure ? ["--protocol", "h2", "--tls.root-cas", ca.cert] : [];
+      const target = `${secure ? "https" : "http"}://localhost:${service.port}`;
+      await startAgent(scene, server.upstream, "web", target, { flags });
+      const port = server.proxy.split(":")[1];
+      startProgram(scene, "chromium", chromium ?? "chromium", [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--ignore-certificate-errors",
+        `--user-data-dir=${await scene.directory()}`,
+        "--host-resolver-rules=MAP web.test 127.0.0.1",
+        "--remote-debugging-port=0",
+        `https://web.test:${port}/`,
+      ]);
+      await eventually(() => reports.length > 0, "the page's report");
+      expect(reports).toEqual(["true,100000,4,4"]);
+      expect([...versions].sort()).toEqual(by);
+      const line = await server.program.waitForLine(
+        ({ text }) => text.includes('"status":101'),
+        "WebSocket's line",
+      );
+      expect(line.text).toContain('"proto":"HTTP/2.0","method":"GET"');
+    },
+  );
 });
 
 describe("node:http2", () => {
   it("opens one by extended CONNECT, and ends it", async () => {
-    const { addr } = await startService();
-    const { server } = await startTunnel(scene, addr);
+    const { port } = await startService();
+    const { server } = await startTunnel(scene, `127.0.0.1:${port}`);
     const session = connect(`http://${server.proxy}`);
     scene.defer(() => session.destroy());
     await once(session, "remoteSettings");

@@ -1,11 +1,9 @@
 // How connections and streams of a service that speaks HTTP/2 end, and what becomes of their requests: which are sent again,
 // which must not be. The service is made of frames.
 
-import { readFileSync } from "node:fs";
-import { createServer } from "node:https";
-import { createCertificates, FakeClock } from "@piko/testkit";
+import { FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
-import { NO_TLS, type AgentRigOptions, type RawService, Uses } from "../../test/agent-rig.js";
+import { type AgentRigOptions, type RawService, Uses } from "../../test/agent-rig.js";
 import {
   ACK,
   data,
@@ -22,7 +20,7 @@ import {
   settings,
   uint32,
 } from "../../test/h2-peer.js";
-import { FrameService, H2Service } from "../../test/h2-services.js";
+import { FrameService } from "../../test/h2-services.js";
 
 const uses = new Uses();
 
@@ -340,55 +338,4 @@ it("a service says what it takes before a request is sent that it wouldn't", asy
   expect([0, 10]).toContain(before);
   peer.send(headers(1, OK));
   expect((await stream.over()).text).toContain("200");
-});
-
-describe("a service with TLS", () => {
-  const keys = () => {
-    const certificates = createCertificates();
-    uses.add({ [Symbol.asyncDispose]: async () => certificates[Symbol.dispose]() });
-    const { caCert, serverCert, serverKey } = certificates;
-    return {
-      tls: { ...NO_TLS, rootCas: caCert },
-      cert: readFileSync(serverCert),
-      key: readFileSync(serverKey),
-    };
-  };
-
-  it("that chooses HTTP/2 gets it, on one connection", async () => {
-    const { tls, ...own } = keys();
-    const versions: string[] = [];
-    const service = await H2Service.startSecure(uses, { ...own, allowHTTP1: true }, (stream, fields) => {
-      versions.push(String(fields[":scheme"]));
-      stream.respond({ ":status": 204 });
-      stream.end();
-    });
-    const rig = await uses.rig({ service: `https://127.0.0.1:${service.port}`, protocol: "h2", tls });
-    const answers = await Promise.all(Array.from({ length: 20 }, () => rig.request(GET)));
-    for (const { text } of answers) expect(text).toContain("204");
-    expect([versions.length, new Set(versions), service.sessions.length]).toEqual([
-      20,
-      new Set(["https"]),
-      1,
-    ]);
-  });
-
-  it("that chooses HTTP/1.1 gets that", async () => {
-    const { tls, ...own } = keys();
-    const server = createServer(own, (request, response) => response.end(request.httpVersion));
-    server.listen(0, "127.0.0.1");
-    await new Promise((resolve) => server.once("listening", resolve));
-    uses.add({ [Symbol.asyncDispose]: async () => void server.close() });
-    const port = (server.address() as { port: number }).port;
-    const rig = await uses.rig({ service: `127.0.0.1:${port}`, protocol: "h2", tls });
-    expect((await rig.request(GET)).text).toMatch(/1\.1$/);
-    expect((await rig.request(POST)).text).toMatch(/1\.1$/);
-    server.closeAllConnections();
-  });
-
-  it("that can't be reached is answered for with 502", async () => {
-    const { tls } = keys();
-    const rig = await uses.rig({ service: "https://127.0.0.1:1", protocol: "h2", tls });
-    expect((await rig.request(POST)).text).toContain(UNREACHABLE);
-    expect((await rig.request(GET)).text).toContain(UNREACHABLE);
-  });
 });

@@ -1,5 +1,5 @@
 // Connections to a service that chooses by ALPN what it speaks. The first one asks; requests wait for its answer, and go to
-// the connections of whichever HTTP that was.
+// the connections of whichever HTTP that was, upgrades to those of HTTP/1.1.
 
 import { type ByteSocket, type Clock, faults, type SocketHandler } from "@piko/tunnel";
 import type { UpstreamCall, UpstreamEvents } from "../http/exchange/upstream-call.js";
@@ -67,12 +67,12 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     this.#waiters.delete(waiter);
   }
 
-  take(events: UpstreamEvents, repeatable: boolean): UpstreamCall {
-    return (this.#chosen ?? this.#h1).take(events, repeatable);
+  take(events: UpstreamEvents, repeatable: boolean, upgrade: boolean): UpstreamCall {
+    return this.#callsFor(upgrade).take(events, repeatable, upgrade);
   }
 
-  takeAgain(events: UpstreamEvents): UpstreamCall {
-    return (this.#chosen ?? this.#h1).takeAgain(events);
+  takeAgain(events: UpstreamEvents, upgrade: boolean): UpstreamCall {
+    return this.#callsFor(upgrade).takeAgain(events, upgrade);
   }
 
   close(): void {
@@ -111,6 +111,11 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     };
     const options = { clock: this.#clock, onOpen, timeoutMs: this.#timeoutMs };
     this.#asking = this.#connector.open(this, options);
+  }
+
+  /** HTTP/2 has no upgrades: as browsers do, one asks by HTTP/1.1, on a connection that offers nothing else. */
+  #callsFor(upgrade: boolean): ServiceCalls {
+    return upgrade ? this.#h1 : (this.#chosen ?? this.#h1);
   }
 
   /** All that wait are told; one that fails by a fault of ours doesn't keep the others waiting. */

@@ -21,10 +21,13 @@ export interface ServiceCalls {
   /** Whether a call can be taken at once. If not, the waiter is told, unless it stops waiting. */
   isReady(waiter: CallWaiter): boolean;
   stopWaiting(waiter: CallWaiter): void;
-  /** A call for one request; its connection may still be being opened. `repeatable`: it may be sent again. */
-  take(events: UpstreamEvents, repeatable: boolean): UpstreamCall;
+  /**
+   * A call for one request; its connection may still be being opened. `repeatable`: it may be sent again. `upgrade`: it asks for
+   * another protocol.
+   */
+  take(events: UpstreamEvents, repeatable: boolean, upgrade: boolean): UpstreamCall;
   /** A call for a request whose last one was lost. */
-  takeAgain(events: UpstreamEvents): UpstreamCall;
+  takeAgain(events: UpstreamEvents, upgrade: boolean): UpstreamCall;
   /** Closes idle connections, and from now on others when their requests are over. Idempotent. */
   close(): void;
 }

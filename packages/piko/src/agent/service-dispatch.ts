@@ -19,6 +19,8 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
   readonly #calls: ServiceCalls;
   readonly #maxReplayBytes: number;
   #method: string;
+  /** It asks for another protocol. */
+  #upgrade: boolean;
   /** Its method allows it, and all of it will be at hand. */
   #repeatable: boolean;
   #tries: number;
@@ -30,6 +32,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
     this.#calls = calls;
     this.#maxReplayBytes = maxReplayBytes;
     this.#method = "";
+    this.#upgrade = false;
     this.#repeatable = false;
     this.#tries = 0;
     this.#waiting = false;
@@ -41,8 +44,9 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
   }
 
   begin(head: RequestHead): void {
-    const { chunked, contentLength, end, method, start } = head;
+    const { chunked, contentLength, end, method, start, upgrade } = head;
     this.#method = method;
+    this.#upgrade = upgrade;
     const kept = contentLength <= 0 || end - start + contentLength <= this.#maxReplayBytes;
     // How much comes in chunks nobody knows.
     this.#repeatable = isIdempotent(method) && !chunked && kept;
@@ -54,7 +58,8 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
 
   connect(head: RequestHead | undefined): void {
     this.#waiting = !this.#calls.isReady(this);
-    if (!this.#waiting) this.#exchange.start(this.#calls.take(this.#exchange, this.#repeatable), head);
+    if (this.#waiting) return;
+    this.#exchange.start(this.#calls.take(this.#exchange, this.#repeatable, this.#upgrade), head);
   }
 
   again(seen: Seen): boolean {
@@ -62,7 +67,9 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
     if (seen === "maybe" || !(seen === "no" || isIdempotent(this.#method))) return false;
     if (++this.#tries > MAX_TRIES) return false;
     this.#waiting = !this.#calls.isReady(this);
-    if (!this.#waiting) this.#exchange.start(this.#calls.takeAgain(this.#exchange), undefined);
+    if (!this.#waiting) {
+      this.#exchange.start(this.#calls.takeAgain(this.#exchange, this.#upgrade), undefined);
+    }
     return true;
   }
 
