@@ -79,7 +79,7 @@ export const CHANGED: readonly { document: string; from: string; to: string; rea
   ].map((from) => ({
     document: "docs/reference/cli.md",
     from,
-    to: `timeout 3 ${from} || test $? = 124`,
+    to: `timeout 2 ${from} || test $? = 124`,
     reason: "has no end",
   })),
   {
@@ -128,7 +128,7 @@ export const PRINTED: readonly { document: string; command: string; text: string
     text: '{"error":"missing authorization"}',
   },
   { document: "docs/guides/streaming.md", command: "/events", text: "Content-Type: text/event-stream" },
-  { document: "docs/guides/streaming.md", command: "sleep 20", text: '{"error":"request timeout",' },
+  { document: "docs/guides/streaming.md", command: "sleep 12", text: '{"error":"request timeout",' },
   { document: "docs/guides/streaming.md", command: "/slow", text: '{"error":"upstream timeout",' },
 ];
 

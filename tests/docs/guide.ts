@@ -28,7 +28,7 @@ const STAYING: readonly {
   { pattern: /^(?:python3 -m http\.server|node service\.mjs)/, place: () => "service", ready: undefined },
   { pattern: /^node (\w+)\.mjs$/, place: ([, name = ""]) => `program ${name}`, ready: "" },
 ];
-/** How long a command may take: the slowest waits for a time limit of 20 s. */
+/** How long a command may take: the slowest takes 12 s. */
 const PATIENCE_MS = 60_000;
 
 export class Guide {
@@ -37,6 +37,7 @@ export class Guide {
   readonly #host: PrivateHost;
   readonly #directory: string;
   readonly #running = new Map<string, Program>();
+  readonly #examples = new Set<string>();
   /** What the last command printed. */
   #printed = "";
 
@@ -117,7 +118,10 @@ export class Guide {
   async #take(fence: Fence, next: Fence | undefined): Promise<void> {
     switch (kindOf(fence)) {
       case "commands":
-        for (const command of commandsOf(fence)) if (!this.#leftOut(command)) await this.run(command);
+        for (const command of commandsOf(fence)) {
+          if (this.#leftOut(command) || this.#isRepeated(command)) continue;
+          await this.run(command);
+        }
         return;
       case "configuration":
         await this.#configure(fence, next);
@@ -181,6 +185,14 @@ export class Guide {
 
   #leftOut(command: string): boolean {
     return NOT_RUN.some((each) => each.document === this.#document && command.startsWith(each.command));
+  }
+
+  /** The reference shows an example with its command, and again with the commands above that one. Once is enough. */
+  #isRepeated(command: string): boolean {
+    if (!this.#document.startsWith("docs/reference/")) return false;
+    if (this.#examples.has(command)) return true;
+    this.#examples.add(command);
+    return false;
   }
 
   #change(command: string): string {

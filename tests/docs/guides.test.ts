@@ -3,14 +3,13 @@
 import { createCertificates } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
 import { createHosts } from "../harness/private-hosts.js";
-import { perTest } from "../harness/stage.js";
+import { Stage } from "../harness/stage.js";
 import { token } from "../harness/tokens.js";
 import { findTool } from "../harness/tools.js";
 import { CHANGED, ELSEWHERE, NOT_RUN, PRINTED, SAMPLES } from "./exceptions.js";
 import { DOCUMENTS, fencesOf, kindOf } from "./fences.js";
 import { Guide } from "./guide.js";
 
-const scene = perTest();
 const SERVICE = "python3 -m http.server 3000";
 const REDIS = "redis-server";
 
@@ -35,7 +34,12 @@ const NEEDED: Readonly<Record<string, readonly string[]>> = {
   "docs/guides/behind-a-proxy.md": ["haproxy"],
 };
 
-const followed = DOCUMENTS.filter((document) => !(document in ELSEWHERE) && fencesOf(document).length > 0);
+/** The longest ones start first: one waits for timeouts, the other starts some fifty programs. */
+const LONGEST = ["docs/guides/streaming.md", "docs/reference/cli.md"];
+const rank = (document: string): number => (LONGEST.includes(document) ? 0 : 1);
+const followed = DOCUMENTS.filter(
+  (document) => !(document in ELSEWHERE) && fencesOf(document).length > 0,
+).toSorted((a, b) => rank(a) - rank(b));
 
 describe("documents", () => {
   it("are all followed here, but for those with a reason", () => {
@@ -69,7 +73,22 @@ describe("documents", () => {
   });
 });
 
-describe("following", () => {
+async function follow(document: string, stage: Stage): Promise<void> {
+  const hosts = await createHosts(stage, ["10.0.0.1"]);
+  if (hosts === undefined) return;
+  const [host] = hosts;
+  const guide = await Guide.open(document, stage, host);
+  guide.write("server.yaml", "cluster:\n  node_id: node-2\n");
+  guide.write("token", `${token("HS256", "a secret", { sub: "an-agent" })}\n`);
+  using certificates = createCertificates();
+  guide.write("ca.pem", certificates.read(certificates.caCert));
+  if (NEEDED[document]?.includes(REDIS) === true) host.start(stage, REDIS, `${REDIS} --save ''`);
+  for (const command of BEFORE[document] ?? []) await guide.run(command);
+  await guide.follow();
+}
+
+// Several at a time: each has a host of its own, and waits for most of its time.
+describe.concurrent("following", () => {
   for (const document of followed) {
     const missing = ["ip", "curl", "python3", "openssl", ...(NEEDED[document] ?? [])].filter(
       (tool) => findTool(tool) === undefined,
@@ -82,18 +101,12 @@ describe("following", () => {
     it.skipIf(missing.length > 0)(
       `${document} leads where it says`,
       async () => {
-        const hosts = await createHosts(scene, ["10.0.0.1"]);
-        if (hosts === undefined) return;
-        const [host] = hosts;
-        const guide = await Guide.open(document, scene, host);
-        guide.write("server.yaml", "cluster:\n  node_id: node-2\n");
-        guide.write("token", `${token("HS256", "a secret", { sub: "an-agent" })}\n`);
-        using certificates = createCertificates();
-        guide.write("ca.pem", certificates.read(certificates.caCert));
-        if (NEEDED[document]?.includes(REDIS) === true) host.start(scene, REDIS, `${REDIS} --save ''`);
-        for (const command of BEFORE[document] ?? []) await guide.run(command);
-        await guide.follow();
-        // The reference of commands has more than forty; each is a process that starts.
+        const stage = new Stage();
+        try {
+          await follow(document, stage);
+        } finally {
+          await stage.clear();
+        }
       },
       400_000,
     );
