@@ -1,4 +1,5 @@
-// A JWKS whose source is down, slow, wrong, large or asked by many; and one in a file.
+// A JWKS whose source is down, slow, wrong, large or asked by many; and one in a file. Most of their time these tests wait for
+// the times between two fetches: they run beside each other.
 
 import { rename, writeFile } from "node:fs/promises";
 import { once } from "node:events";
@@ -12,19 +13,24 @@ import { describe, expect, it } from "vitest";
 import { eventually } from "../harness/deadline.js";
 import { metric, untilMetric } from "../harness/metrics.js";
 import { type RunningServer, startServer } from "../harness/piko.js";
-import { perTest } from "../harness/stage.js";
+import { ownStage, type Stage } from "../harness/stage.js";
 import { ecPair, inSeconds, jwkOf, type KeyPair, rsaPair, token } from "../harness/tokens.js";
 import { haveTools } from "../harness/tools.js";
 
-const scene = perTest();
-
 /** The answer to a request with this token. */
-async function ask(server: RunningServer, credential: string | undefined): Promise<string> {
+async function ask(
+  server: RunningServer,
+  credential: string | undefined,
+  signal?: AbortSignal,
+): Promise<string> {
   const headers = {
     "x-piko-endpoint": "web",
     ...(credential === undefined ? {} : { authorization: `Bearer ${credential}` }),
   };
-  const response = await fetch(`http://${server.proxy}/sum`, { headers });
+  const response = await fetch(`http://${server.proxy}/sum`, {
+    headers,
+    ...(signal === undefined ? {} : { signal }),
+  });
   return `${response.status} ${((await response.json()) as { error: string }).error}`;
 }
 
@@ -62,6 +68,12 @@ const WRONG: readonly (readonly [name: string, answer: RequestListener, error: s
   ],
 ];
 
+/** For one server each: the next fetch is one second later, two, and four. */
+const THREES = [0, 3, 6].map((from) => {
+  const ways = WRONG.slice(from, from + 3);
+  return [ways.map(([name]) => name).join(", then "), ways] as const;
+});
+
 /** Publishes keys, or gives another answer. */
 class Publisher {
   keys: unknown[] = [];
@@ -73,7 +85,10 @@ class Publisher {
     this.url = url;
   }
 
-  static async start(files?: { readonly cert: string; readonly key: string }): Promise<Publisher> {
+  static async start(
+    scene: Stage,
+    files?: { readonly cert: string; readonly key: string },
+  ): Promise<Publisher> {
     const server = files === undefined ? createServer() : createTlsServer(files);
     server.listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -93,6 +108,7 @@ class Publisher {
 }
 
 async function startWith(
+  scene: Stage,
   { url }: Publisher,
   flags: Record<string, string> = {},
   env: Record<string, string> = {},
@@ -113,17 +129,23 @@ async function said(server: RunningServer, message: string, error: string, from 
   );
 }
 
-describe("a JWKS that can't be had when the server starts: not ready, and 503 to everybody, until it can", () => {
-  it.each(WRONG)("because it %s", async (_name, answer, error) => {
-    const publisher = await Publisher.start();
+describe.concurrent("a JWKS that can't be had when the server starts: not ready, and 503 to everybody, until it can", () => {
+  it.for(THREES)("because it %s", async ([, ways], context) => {
+    const scene = ownStage(context);
+    const publisher = await Publisher.start(scene);
     const pair = rsaPair();
-    publisher.answer = answer;
     publisher.keys = keysOf({ k: pair });
-    const server = await startWith(publisher);
-    await said(server, "could not get keys, nobody is let in", error);
-    expect(await isReady(server)).toBe(false);
-    for (const credential of [undefined, "x", signed(pair, "k"), signed(pair, "other")])
-      expect(await ask(server, credential)).toBe(unready);
+    publisher.answer = ways[0]?.[1];
+    const server = await startWith(scene, publisher);
+    let from = 0;
+    for (const [, answer, error] of ways) {
+      publisher.answer = answer;
+      await said(server, "could not get keys, nobody is let in", error, from);
+      from = server.program.lines.length;
+      expect(await isReady(server)).toBe(false);
+      for (const credential of [undefined, "x", signed(pair, "k"), signed(pair, "other")])
+        expect(await ask(server, credential)).toBe(unready);
+    }
     publisher.answer = undefined;
     await eventually(() => isReady(server), "readiness");
     expect([await ask(server, signed(pair, "k")), await ask(server, undefined)]).toEqual([
@@ -133,29 +155,35 @@ describe("a JWKS that can't be had when the server starts: not ready, and 503 to
   });
 });
 
-describe("a JWKS that can't be had later counts on, with its age", () => {
-  it.each(WRONG)("because it %s", async (_name, answer, error) => {
-    const publisher = await Publisher.start();
+describe.concurrent("a JWKS that can't be had later counts on, with its age", () => {
+  it.for(THREES)("because it %s", async ([, ways], context) => {
+    const scene = ownStage(context);
+    const publisher = await Publisher.start(scene);
     const pair = rsaPair();
     publisher.keys = keysOf({ k: pair });
-    const server = await startWith(publisher, { "proxy.auth.jwks.cache-ttl": "1s" });
+    const server = await startWith(scene, publisher, { "proxy.auth.jwks.cache-ttl": "1s" });
     await eventually(() => isReady(server), "readiness");
-    publisher.answer = answer;
-    await said(server, "could not get keys, the last ones go on counting", error);
-    expect(await ask(server, signed(pair, "k"))).toBe(reached);
-    // Whether there is such a key by now, nobody can say.
-    expect(await ask(server, signed(rsaPair(), "new"))).toBe(unready);
-    const age = 'piko_auth_jwks_age_seconds{section="proxy.auth"}';
-    await eventually(async () => ((await metric(server.admin, age)) ?? 0) > 1, "age");
-    publisher.answer = undefined;
-    await server.program.waitFor("keys can be had again");
-    expect([await isReady(server), await ask(server, signed(pair, "k"))]).toEqual([true, reached]);
+    for (const [, answer, error] of ways) {
+      let from = server.program.lines.length;
+      publisher.answer = answer;
+      await said(server, "could not get keys, the last ones go on counting", error, from);
+      expect(await ask(server, signed(pair, "k"))).toBe(reached);
+      // Whether there is such a key by now, nobody can say.
+      expect(await ask(server, signed(rsaPair(), "new"))).toBe(unready);
+      const age = 'piko_auth_jwks_age_seconds{section="proxy.auth"}';
+      await eventually(async () => ((await metric(server.admin, age)) ?? 0) > 1, "age");
+      from = server.program.lines.length;
+      publisher.answer = undefined;
+      await server.program.waitFor("keys can be had again", { from });
+      expect([await isReady(server), await ask(server, signed(pair, "k"))]).toEqual([true, reached]);
+    }
   });
 });
 
-describe("a JWKS", () => {
-  it("that is slow is waited for", async () => {
-    const publisher = await Publisher.start();
+describe.concurrent("a JWKS", () => {
+  it("that is slow is waited for", async (context) => {
+    const scene = ownStage(context);
+    const publisher = await Publisher.start(scene);
     const [old, next] = [rsaPair(), rsaPair()];
     publisher.keys = keysOf({ old });
     publisher.answer = (_, response) => {
@@ -165,18 +193,19 @@ describe("a JWKS", () => {
       setTimeout(() => response.write(body.slice(20, 40)), 150);
       setTimeout(() => response.end(body.slice(40)), 300);
     };
-    const server = await startWith(publisher, { "proxy.auth.jwks.timeout": "10s" });
+    const server = await startWith(scene, publisher, { "proxy.auth.jwks.timeout": "10s" });
     await eventually(() => isReady(server), "readiness");
     publisher.keys = keysOf({ old, next });
     const answers = [signed(old, "old"), signed(next, "next")].map((each) => ask(server, each));
     expect(await Promise.all(answers)).toEqual([reached, reached]);
   });
 
-  it("has the key that a token names, whose requests wait for it; two of one name are both tried", async () => {
-    const publisher = await Publisher.start();
+  it("has the key that a token names, whose requests wait for it; two of one name are both tried", async (context) => {
+    const scene = ownStage(context);
+    const publisher = await Publisher.start(scene);
     const [old, next, last] = [rsaPair(), rsaPair(), rsaPair()];
     publisher.keys = keysOf({ old });
-    const server = await startWith(publisher);
+    const server = await startWith(scene, publisher);
     await eventually(() => isReady(server), "readiness");
     const crowd = async (pair: KeyPair, kid: string): Promise<Set<string>> =>
       new Set(await Promise.all(Array.from({ length: 50 }, () => ask(server, signed(pair, kid)))));
@@ -190,11 +219,12 @@ describe("a JWKS", () => {
     expect(publisher.asked).toBeLessThanOrEqual(4);
   });
 
-  it("is asked once in ten seconds before a flood of names that it hasn't got, which holds up nobody", async () => {
-    const publisher = await Publisher.start();
+  it("is asked once in ten seconds before a flood of names that it hasn't got, which holds up nobody", async (context) => {
+    const scene = ownStage(context);
+    const publisher = await Publisher.start(scene);
     const [old, next] = [rsaPair(), rsaPair()];
     publisher.keys = keysOf({ old });
-    const server = await startWith(publisher, { "proxy.auth.max-pending": "80" });
+    const server = await startWith(scene, publisher, { "proxy.auth.max-pending": "80" });
     await eventually(() => isReady(server), "readiness");
     const answers = new Map<string, number>();
     const flooding = new AbortController();
@@ -202,8 +232,8 @@ describe("a JWKS", () => {
     // One when the server starts, one for the flood's first name, and then one in ten seconds.
     const allowed = (): number => 2 + Math.floor((performance.now() - startMs) / 10_000);
     const lanes = Array.from({ length: 70 }, async (_, lane) => {
-      for (let n = 0; !flooding.signal.aborted; n++) {
-        const answer = await ask(server, signed(old, `${lane} ${n}`));
+      for (let n = 0; ; n++) {
+        const answer = await ask(server, signed(old, `${lane} ${n}`), flooding.signal);
         answers.set(answer, (answers.get(answer) ?? 0) + 1);
         // As the answer asks for, if not as long.
         if (answer === busy) await delay(100);
@@ -219,15 +249,16 @@ describe("a JWKS", () => {
     await eventually(() => (answers.get(invalid) ?? 0) >= 60, "refusals");
     expect(publisher.asked).toBeLessThanOrEqual(allowed());
     flooding.abort();
-    await Promise.all(lanes);
+    await Promise.allSettled(lanes);
     expect([...answers.keys()].sort()).toEqual([invalid, busy]);
   });
 
-  it("of a thousand large keys is read without holding up requests", async () => {
-    const publisher = await Publisher.start();
+  it("of a thousand large keys is read without holding up requests", async (context) => {
+    const scene = ownStage(context);
+    const publisher = await Publisher.start(scene);
     const [small, large] = [rsaPair(), ecPair("P-521")];
     publisher.keys = keysOf({ small });
-    const server = await startWith(publisher, { "proxy.auth.jwks.cache-ttl": "5s" });
+    const server = await startWith(scene, publisher, { "proxy.auth.jwks.cache-ttl": "5s" });
     await eventually(() => isReady(server), "readiness");
     const many = Array.from({ length: 999 }, (_, n) => jwkOf(large, { kid: `${n}` }));
     publisher.keys = [...keysOf({ small }), ...many];
@@ -248,27 +279,29 @@ describe("a JWKS", () => {
 
   it.runIf(haveTools("openssl"))(
     "comes over https from whom an authority of the system vouches for",
-    async () => {
+    async (context) => {
+      const scene = ownStage(context);
       using files = createCertificates();
       const pair = rsaPair();
-      const publisher = await Publisher.start({
+      const publisher = await Publisher.start(scene, {
         cert: files.read(files.serverCert),
         key: files.read(files.serverKey),
       });
       publisher.keys = keysOf({ k: pair });
-      const trusting = await startWith(publisher, {}, { NODE_EXTRA_CA_CERTS: files.caCert });
+      const trusting = await startWith(scene, publisher, {}, { NODE_EXTRA_CA_CERTS: files.caCert });
       await eventually(() => isReady(trusting), "readiness");
       expect(await ask(trusting, signed(pair, "k"))).toBe(reached);
       expect(trusting.program.lines.filter(({ text }) => text.includes("plain http"))).toEqual([]);
       const asked = publisher.asked;
-      const other = await startWith(publisher);
+      const other = await startWith(scene, publisher);
       await said(other, "could not get keys, nobody is let in", "certificate");
       expect([await isReady(other), await ask(other, signed(pair, "k"))]).toEqual([false, unready]);
       expect(publisher.asked).toBe(asked);
     },
   );
 
-  it("in a file is watched", async () => {
+  it("in a file is watched", async (context) => {
+    const scene = ownStage(context);
     const path = join(await scene.directory(), "keys.json");
     const replace = async (text: string): Promise<void> => {
       await writeFile(`${path}.new`, text);

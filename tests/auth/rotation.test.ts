@@ -1,5 +1,5 @@
 // Keys that are rolled over, tokens that are replaced and tenants that come and go under load: no request fails, and no
-// stream that ends within the grace is cut.
+// stream that ends within the grace is cut. Most of their time these tests wait: they run beside each other.
 
 import { rename, writeFile } from "node:fs/promises";
 import { once } from "node:events";
@@ -12,14 +12,13 @@ import { LONG } from "../harness/long-run.js";
 import { untilMetric } from "../harness/metrics.js";
 import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
 import type { Program } from "../harness/program.js";
-import { perTest } from "../harness/stage.js";
+import { ownStage } from "../harness/stage.js";
 import { inSeconds, jwkOf, type KeyPair, rsaPair, token } from "../harness/tokens.js";
 import { Traffic } from "../harness/traffic.js";
 import { startTrafficService } from "../harness/traffic-service.js";
 
-const scene = perTest();
 /** The short run leaves room on the machine for the tests beside it. */
-const RATE = LONG ? 1 : 0.3;
+const RATE = LONG ? 1 : 0.2;
 /** 300 requests a second, and streams of about three seconds. */
 const MIX = { get: 270 * RATE, post: 28 * RATE, events: 1, webSockets: 1 };
 /** Time limits of requests are other tests' subject: here they would judge the machine. */
@@ -27,6 +26,10 @@ const AGENT = ["--access-log.disable", "--timeout", "1m"];
 const SERVER = { "proxy.timeout": "1m", "proxy.access-log.disable": "true" };
 /** Of tunnels whose token no longer counts: longer than a stream takes, on a busy machine, too. */
 const GRACE = { "upstream.auth.expiry-grace": "20s" };
+/** Life of a token that is replaced: longer than an agent takes to start, on a busy machine, too. */
+const TOKEN_S = 15;
+/** Keys that follow each other at a source: each but the first two takes ten seconds. */
+const ROLLS = LONG ? 4 : 3;
 const PATIENT = { timeout: 120_000 };
 
 async function replace(path: string, text: string): Promise<void> {
@@ -66,154 +69,178 @@ async function ended(traffic: Traffic): Promise<void> {
   expect(Math.min(counts["events"] ?? 0, counts["webSockets"] ?? 0)).toBeGreaterThan(0);
 }
 
-it("a secret is replaced, with the tokens of clients and agents that it is for", PATIENT, async () => {
-  const service = await startTrafficService(scene);
-  const folder = await scene.directory();
-  const [a, b, tokenFile] = [join(folder, "a"), join(folder, "b"), join(folder, "token")];
-  await replace(a, "the old secret\n");
-  await replace(b, "the old secret\n");
-  await replace(tokenFile, token("HS256", "the old secret", id()));
-  const files = `${a},${b}`;
-  const server = await startServer(scene, {
-    ...SERVER,
-    ...GRACE,
-    "proxy.auth.hmac-secret-key-files": files,
-    "upstream.auth.hmac-secret-key-files": files,
-  });
-  const agent = await startAgent(scene, server.upstream, "web", service, {
-    flags: [...AGENT, "--connect.token-file", tokenFile],
-  });
-  let secret = "the old secret";
-  const credential = (): string => `Bearer ${token("HS256", secret, id())}`;
-  const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
-  await more(traffic, 100);
-  // Both ports watch both files.
-  await said(server.program, "key changed", () => replace(b, "the next secret\n"), 2);
-  secret = "the next secret";
-  await said(agent, "connected", () => replace(tokenFile, token("HS256", secret, id())));
-  // Those that were begun with the old one are over.
-  await traffic.settled();
-  await said(server.program, "key changed", () => replace(a, "the next secret\n"), 2);
-  await more(traffic, 300);
-  await ended(traffic);
-  expect((await status(server, token("HS256", "the old secret", id()))).status).toBe(401);
-  await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
-});
+it.concurrent(
+  "a secret is replaced, with the tokens of clients and agents that it is for",
+  PATIENT,
+  async (context) => {
+    const scene = ownStage(context);
+    const service = await startTrafficService(scene);
+    const folder = await scene.directory();
+    const [a, b, tokenFile] = [join(folder, "a"), join(folder, "b"), join(folder, "token")];
+    await replace(a, "the old secret\n");
+    await replace(b, "the old secret\n");
+    await replace(tokenFile, token("HS256", "the old secret", id()));
+    const files = `${a},${b}`;
+    const server = await startServer(scene, {
+      ...SERVER,
+      ...GRACE,
+      "proxy.auth.hmac-secret-key-files": files,
+      "upstream.auth.hmac-secret-key-files": files,
+    });
+    const agent = await startAgent(scene, server.upstream, "web", service, {
+      flags: [...AGENT, "--connect.token-file", tokenFile],
+    });
+    let secret = "the old secret";
+    const credential = (): string => `Bearer ${token("HS256", secret, id())}`;
+    const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
+    await more(traffic, 100);
+    // Both ports watch both files.
+    await said(server.program, "key changed", () => replace(b, "the next secret\n"), 2);
+    secret = "the next secret";
+    await said(agent, "connected", () => replace(tokenFile, token("HS256", secret, id())));
+    // Those that were begun with the old one are over.
+    await traffic.settled();
+    await said(server.program, "key changed", () => replace(a, "the next secret\n"), 2);
+    await more(traffic, 300);
+    await ended(traffic);
+    expect((await status(server, token("HS256", "the old secret", id()))).status).toBe(401);
+    await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
+  },
+);
 
-it("a secret that goes while tunnels are open by it: streams under way have the grace", PATIENT, async () => {
-  const service = await startTrafficService(scene);
-  const folder = await scene.directory();
-  const [secret, tokenFile] = [join(folder, "secret"), join(folder, "token")];
-  await replace(secret, "old");
-  await replace(tokenFile, token("HS256", "old", id()));
-  const server = await startServer(scene, {
-    ...SERVER,
-    ...GRACE,
-    "upstream.auth.hmac-secret-key-file": secret,
-  });
-  const agent = await startAgent(scene, server.upstream, "web", service, {
-    flags: [...AGENT, "--connect.token-file", tokenFile],
-  });
-  const traffic = Traffic.start(scene, server.proxy, "web", MIX);
-  await more(traffic, 100);
-  // The next token is there before the old one's end is noticed: requests wait until its tunnel is open.
-  const from = agent.lines.length;
-  await replace(tokenFile, token("HS256", "new", id()));
-  await said(server.program, "upstream token no longer counts", () => replace(secret, "new"));
-  await agent.waitFor("connected", { from });
-  await more(traffic, 300);
-  await ended(traffic);
-});
+it.concurrent(
+  "a secret that goes while tunnels are open by it: streams under way have the grace",
+  PATIENT,
+  async (context) => {
+    const scene = ownStage(context);
+    const service = await startTrafficService(scene);
+    const folder = await scene.directory();
+    const [secret, tokenFile] = [join(folder, "secret"), join(folder, "token")];
+    await replace(secret, "old");
+    await replace(tokenFile, token("HS256", "old", id()));
+    const server = await startServer(scene, {
+      ...SERVER,
+      ...GRACE,
+      "upstream.auth.hmac-secret-key-file": secret,
+    });
+    const agent = await startAgent(scene, server.upstream, "web", service, {
+      flags: [...AGENT, "--connect.token-file", tokenFile],
+    });
+    const traffic = Traffic.start(scene, server.proxy, "web", MIX);
+    await more(traffic, 100);
+    // The next token is there before the old one's end is noticed: requests wait until its tunnel is open.
+    const from = agent.lines.length;
+    await replace(tokenFile, token("HS256", "new", id()));
+    await said(server.program, "upstream token no longer counts", () => replace(secret, "new"));
+    await agent.waitFor("connected", { from });
+    await more(traffic, 300);
+    await ended(traffic);
+  },
+);
 
-it("an agent's token is replaced before its end", PATIENT, async () => {
+it.concurrent("an agent's token is replaced before its end", PATIENT, async (context) => {
+  const scene = ownStage(context);
   const service = await startTrafficService(scene);
   const tokenFile = join(await scene.directory(), "token");
   const create = (lifeS: number): string => token("HS256", "k", { ...id(), exp: inSeconds(lifeS) });
-  await replace(tokenFile, create(25));
+  await replace(tokenFile, create(TOKEN_S));
+  const endMs = Date.now() + TOKEN_S * 1_000;
   const server = await startServer(scene, { ...SERVER, ...GRACE, "upstream.auth.hmac-secret-key": "k" });
   const agent = await startAgent(scene, server.upstream, "web", service, {
     flags: [...AGENT, "--connect.token-file", tokenFile],
   });
   const traffic = Traffic.start(scene, server.proxy, "web", MIX);
   await said(agent, "connected", () => replace(tokenFile, create(600)));
-  await more(traffic, 1_000);
+  await more(traffic, 300);
   // The first tunnel is gone, or ends now: its token does.
-  const endMs = Date.now() + 25_000;
   await eventually(() => Date.now() > endMs, "the end of the first token");
   await ended(traffic);
   await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
 });
 
-it("a JWKS is rolled over at its source, as soon as that has the next key", PATIENT, async () => {
-  const service = await startTrafficService(scene);
-  const pairs = Array.from({ length: 4 }, () => rsaPair());
-  let published: Record<string, KeyPair> = {};
-  const source = createServer((_, response) => {
-    const keys = Object.entries(published).map(([kid, pair]) => jwkOf(pair, { kid }));
-    // A moment ago when it arrives.
-    setTimeout(() => response.end(JSON.stringify({ keys })), 200);
-  }).listen(0, "127.0.0.1");
-  await once(source, "listening");
-  scene.defer(() => {
-    source.close();
-    source.closeAllConnections();
-  });
-  const [first] = pairs;
-  if (first === undefined) throw new Error("no pair");
-  published = { 0: first };
-  const server = await startServer(scene, {
-    ...SERVER,
-    "proxy.auth.jwks.endpoint": `http://127.0.0.1:${(source.address() as AddressInfo).port}/`,
-  });
-  await startAgent(scene, server.upstream, "web", service, { flags: AGENT });
-  await eventually(async () => (await fetch(`http://${server.admin}/ready`)).ok, "readiness");
-  let [kid, pair] = ["0", first];
-  const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
-  const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
-  await more(traffic, 100);
-  // Each is used at once; those but the first wait for the ten seconds since the last fetch to be over.
-  for (const [index, next] of pairs.slice(1).entries()) {
-    published = { [kid]: pair, [index + 1]: next };
-    [kid, pair] = [`${index + 1}`, next];
+it.concurrent(
+  "a JWKS is rolled over at its source, as soon as that has the next key",
+  PATIENT,
+  async (context) => {
+    const scene = ownStage(context);
+    const service = await startTrafficService(scene);
+    const pairs = Array.from({ length: ROLLS }, () => rsaPair());
+    let published: Record<string, KeyPair> = {};
+    const source = createServer((_, response) => {
+      const keys = Object.entries(published).map(([kid, pair]) => jwkOf(pair, { kid }));
+      // A moment ago when it arrives.
+      setTimeout(() => response.end(JSON.stringify({ keys })), 200);
+    }).listen(0, "127.0.0.1");
+    await once(source, "listening");
+    scene.defer(() => {
+      source.close();
+      source.closeAllConnections();
+    });
+    const [first] = pairs;
+    if (first === undefined) throw new Error("no pair");
+    published = { 0: first };
+    const server = await startServer(scene, {
+      ...SERVER,
+      "proxy.auth.jwks.endpoint": `http://127.0.0.1:${(source.address() as AddressInfo).port}/`,
+    });
+    await startAgent(scene, server.upstream, "web", service, { flags: AGENT });
+    await eventually(async () => (await fetch(`http://${server.admin}/ready`)).ok, "readiness");
+    let [kid, pair] = ["0", first];
+    const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
+    const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
     await more(traffic, 100);
-    await traffic.settled();
-  }
-  await ended(traffic);
-});
+    // Each is used at once; those but the first wait for the ten seconds since the last fetch to be over.
+    for (const [index, next] of pairs.slice(1).entries()) {
+      published = { [kid]: pair, [index + 1]: next };
+      [kid, pair] = [`${index + 1}`, next];
+      await more(traffic, 100);
+      await traffic.settled();
+    }
+    await ended(traffic);
+  },
+);
 
-it("a JWKS in a file is rolled over, and a tenant is added and removed", PATIENT, async () => {
-  const service = await startTrafficService(scene);
-  const folder = await scene.directory();
-  const [keys, yaml] = [join(folder, "keys.json"), join(folder, "server.yaml")];
-  const [old, next] = [rsaPair(), rsaPair()];
-  const publish = (named: Record<string, KeyPair>): Promise<void> =>
-    replace(keys, JSON.stringify({ keys: Object.entries(named).map(([kid, pair]) => jwkOf(pair, { kid })) }));
-  const tenants = (...ids: string[]): Promise<void> => {
-    const lines = ids.map((each) => `    - {id: ${each}, auth: {hmac_secret_key: secret-${each}}}`);
-    return replace(yaml, `upstream:\n  tenants:\n${lines.join("\n")}\n`);
-  };
-  await publish({ old });
-  await tenants("a");
-  const server = await startServer(scene, {
-    ...SERVER,
-    "config.path": yaml,
-    "proxy.auth.jwks.endpoint": `file://${keys}`,
-  });
-  const flags = [...AGENT, "--connect.tenant-id", "a", "--connect.token", token("HS256", "secret-a", id())];
-  const agent = await startAgent(scene, server.upstream, "web", service, { flags });
-  let [kid, pair] = ["old", old];
-  const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
-  const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
-  await said(server.program, "keys read", () => publish({ old, next }));
-  [kid, pair] = ["next", next];
-  await said(server.program, "tenants changed", () => tenants("a", "b"));
-  await traffic.settled();
-  await said(server.program, "keys read", () => publish({ next }));
-  await said(server.program, "tenants changed", () => tenants("a"));
-  await more(traffic, 300);
-  await ended(traffic);
-  expect(agent.lines.filter(({ fields }) => fields["msg"] === "connected")).toHaveLength(1);
-});
+it.concurrent(
+  "a JWKS in a file is rolled over, and a tenant is added and removed",
+  PATIENT,
+  async (context) => {
+    const scene = ownStage(context);
+    const service = await startTrafficService(scene);
+    const folder = await scene.directory();
+    const [keys, yaml] = [join(folder, "keys.json"), join(folder, "server.yaml")];
+    const [old, next] = [rsaPair(), rsaPair()];
+    const publish = (named: Record<string, KeyPair>): Promise<void> =>
+      replace(
+        keys,
+        JSON.stringify({ keys: Object.entries(named).map(([kid, pair]) => jwkOf(pair, { kid })) }),
+      );
+    const tenants = (...ids: string[]): Promise<void> => {
+      const lines = ids.map((each) => `    - {id: ${each}, auth: {hmac_secret_key: secret-${each}}}`);
+      return replace(yaml, `upstream:\n  tenants:\n${lines.join("\n")}\n`);
+    };
+    await publish({ old });
+    await tenants("a");
+    const server = await startServer(scene, {
+      ...SERVER,
+      "config.path": yaml,
+      "proxy.auth.jwks.endpoint": `file://${keys}`,
+    });
+    const flags = [...AGENT, "--connect.tenant-id", "a", "--connect.token", token("HS256", "secret-a", id())];
+    const agent = await startAgent(scene, server.upstream, "web", service, { flags });
+    let [kid, pair] = ["old", old];
+    const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
+    const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
+    await said(server.program, "keys read", () => publish({ old, next }));
+    [kid, pair] = ["next", next];
+    await said(server.program, "tenants changed", () => tenants("a", "b"));
+    await traffic.settled();
+    await said(server.program, "keys read", () => publish({ next }));
+    await said(server.program, "tenants changed", () => tenants("a"));
+    await more(traffic, 300);
+    await ended(traffic);
+    expect(agent.lines.filter(({ fields }) => fields["msg"] === "connected")).toHaveLength(1);
+  },
+);
 
 async function status({ proxy }: RunningServer, credential: string): Promise<Response> {
   const headers = { "x-piko-endpoint": "web", authorization: `Bearer ${credential}` };

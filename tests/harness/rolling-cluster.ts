@@ -1,4 +1,4 @@
-// Three nodes behind a load balancer, which are replaced one after the other.
+// Nodes behind a load balancer, which are replaced one after the other.
 
 import { activeNodes } from "./cluster.js";
 import { eventually } from "./deadline.js";
@@ -14,7 +14,7 @@ const FLAGS = {
   "proxy.timeout": "1m",
 };
 
-/** Three nodes behind a load balancer. */
+/** Nodes behind a load balancer. */
 export class RollingCluster {
   readonly balancer: LoadBalancer;
   readonly nodes: RunningServer[] = [];
@@ -38,15 +38,16 @@ export class RollingCluster {
     this.#flags = flags;
   }
 
-  /** Starts it; `others` nodes, which `flags` have these join, belong to the cluster, too. */
+  /** Starts it with `nodes`; `others`, which `flags` have these join, belong to the cluster, too. */
   static async start(
     stage: Stage,
     flags: Readonly<Record<string, string>> = {},
     others = 0,
+    nodes = 3,
   ): Promise<RollingCluster> {
     const balancer = await LoadBalancer.start(stage);
     const cluster = new RollingCluster(stage, balancer, { ...FLAGS, ...flags }, others);
-    for (let i = 0; i < 3; i++) await cluster.#add();
+    for (let i = 0; i < nodes; i++) await cluster.#add();
     return cluster;
   }
 

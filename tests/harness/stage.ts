@@ -4,7 +4,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterAll, afterEach } from "vitest";
+import { afterAll, afterEach, type TestContext } from "vitest";
 
 type CleanUp = () => Promise<void> | void;
 
@@ -42,6 +42,13 @@ export class Stage {
 export function perTest(): Stage {
   const stage = new Stage();
   afterEach(() => stage.clear());
+  return stage;
+}
+
+/** A stage of one test alone, which is cleared after it: of tests that run beside each other (`it.concurrent`). */
+export function ownStage({ onTestFinished }: TestContext): Stage {
+  const stage = new Stage();
+  onTestFinished(() => stage.clear());
   return stage;
 }
 

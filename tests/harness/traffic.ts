@@ -9,7 +9,7 @@ import type { Stage } from "./stage.js";
 
 const TICK_MS = 10;
 const LONGEST_TICK_MS = 50;
-/** Events of a stream, and messages of a WebSocket; each lives for two seconds and more. */
+/** Events of a stream, and messages of a WebSocket; unless told otherwise, each lives for two seconds and more. */
 const EVENTS = 10;
 const EVENT_MS = 300;
 
@@ -25,7 +25,11 @@ export interface TrafficMix {
   readonly events?: number;
   /** WebSockets that get each message back. */
   readonly webSockets?: number;
+  /** Not of a second: time between two events of a stream, and between messages of a WebSocket. */
+  readonly eventMs?: number;
 }
+
+type Kind = Exclude<keyof TrafficMix, "eventMs">;
 
 export interface TrafficReport {
   /** Finished, by kind. */
@@ -47,6 +51,7 @@ export class Traffic {
   readonly #failures: string[] = [];
   readonly #slowestMs: Record<string, number> = {};
   readonly #open = new Set<Promise<void>>();
+  readonly #eventMs: number;
   readonly #timer: NodeJS.Timeout;
   readonly #startMs = performance.now();
   /** Of each kind, the part of a request that is due. */
@@ -67,7 +72,9 @@ export class Traffic {
     this.#proxy = proxy;
     this.#endpoint = endpoint;
     this.#credential = credential;
-    const kinds: Record<keyof TrafficMix, () => Promise<string | undefined>> = {
+    const { eventMs = EVENT_MS, ...rates } = mix;
+    this.#eventMs = eventMs;
+    const kinds: Record<Kind, () => Promise<string | undefined>> = {
       get: () => this.#ask("GET", "/item?i=7", "", "item 7"),
       post: () => this.#ask("POST", "/echo", "a few bytes", "a few bytes"),
       slow: () => this.#ask("GET", "/slow?head=5000", "", "ok"),
@@ -76,7 +83,7 @@ export class Traffic {
     };
     this.#timer = setInterval(() => {
       const now = performance.now();
-      for (const [kind, rate] of Object.entries(mix) as [keyof TrafficMix, number][]) {
+      for (const [kind, rate] of Object.entries(rates) as [Kind, number][]) {
         // A process that stood still begins where it is: what it has missed isn't made up for in one burst.
         const due = (this.#due[kind] ?? 0) + (Math.min(now - this.#tickMs, LONGEST_TICK_MS) / 1_000) * rate;
         this.#due[kind] = due % 1;
@@ -105,7 +112,7 @@ export class Traffic {
   }
 
   /** How many of a kind are finished. */
-  count(kind: keyof TrafficMix): number {
+  count(kind: Kind): number {
     return this.#counts[kind] ?? 0;
   }
 
@@ -151,7 +158,7 @@ export class Traffic {
   }
 
   async #events(): Promise<string | undefined> {
-    const { status, text } = await this.#request("GET", `/events?count=${EVENTS}&ms=${EVENT_MS}`, "");
+    const { status, text } = await this.#request("GET", `/events?count=${EVENTS}&ms=${this.#eventMs}`, "");
     const ids = [...text.matchAll(/^id: (\d+)$/gm)].map(([, id]) => Number(id));
     return status === 200 && ids.length === EVENTS
       ? undefined
@@ -199,7 +206,7 @@ export class Traffic {
         } else if (++echoes === EVENTS) {
           socket.close(1000);
         } else {
-          setTimeout(() => socket.send(String(echoes)), EVENT_MS);
+          setTimeout(() => socket.send(String(echoes)), this.#eventMs);
         }
       });
       socket.on("error", (error) => resolve(String(error)));

@@ -1,5 +1,5 @@
 // TLS that changes under traffic: turned on in a cluster as the guide says, and authorities that are exchanged. No request
-// fails and no stream ends. The long run has 300 requests a second.
+// fails and no stream ends. The long run has 300 requests a second, some of five seconds, and another node.
 
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,21 +12,30 @@ import { LONG } from "../harness/long-run.js";
 import { MutualTls, type Port, tlsFlags, tlsOptions, type TlsSide } from "../harness/mutual-tls.js";
 import { type RunningServer, startAgent } from "../harness/piko.js";
 import { RollingCluster } from "../harness/rolling-cluster.js";
-import { perTest } from "../harness/stage.js";
+import { ownStage } from "../harness/stage.js";
 import { Traffic } from "../harness/traffic.js";
 
-const scene = perTest();
-const RATE = LONG ? 1 : 0.3;
-const MIX = { get: 180 * RATE, post: 110 * RATE, slow: 6 * RATE, events: 2 * RATE, webSockets: 2 * RATE };
+const RATE = LONG ? 1 : 0.2;
+/** Every step waits for the longest of what is under way: requests of five seconds and streams of three in the long run. */
+const MIX = {
+  get: 180 * RATE,
+  post: 110 * RATE,
+  slow: LONG ? 6 : 0,
+  events: LONG ? 2 : 1,
+  webSockets: LONG ? 2 : 1,
+  eventMs: LONG ? 300 : 120,
+};
+const LEAVE: Record<string, string> = LONG ? {} : { "drain-delay": "500ms", "drain-window": "500ms" };
 /** Time limits of requests are other tests' subject: here they would judge the machine. */
 const AGENT = ["--access-log.disable", "--timeout", "1m"];
 /** A port whose answers the test reads stays plain. */
 const SWITCHED: readonly Port[] = ["proxy", "upstream"];
 
-it("is turned on in rolling restarts, by the guide's steps", async () => {
+it.concurrent("is turned on in rolling restarts, by the guide's steps", async (context) => {
+  const scene = ownStage(context);
   const service = await startTrafficService(scene);
   const tls = new MutualTls(scene);
-  const cluster = await RollingCluster.start(scene);
+  const cluster = await RollingCluster.start(scene, LEAVE, 0, LONG ? 3 : 2);
   const { balancer } = cluster;
   const start = async (scheme: string, flags: readonly string[]) => {
     const options = { flags: [...AGENT, ...flags] };
@@ -63,6 +72,7 @@ it("is turned on in rolling restarts, by the guide's steps", async () => {
 
   await cluster.roll(Object.fromEntries(SWITCHED.map((port) => [`${port}.tls.mode`, "required"])));
   const end = await secure.stop();
+  await Promise.all([...cluster.nodes].map((node) => cluster.kill(node)));
   console.info(`plain ${JSON.stringify(counts)}, by TLS ${JSON.stringify(end.counts)}`);
   expect([...failures, ...end.failures].slice(0, 20)).toEqual([]);
   expect(end.counts["events"]).toBeGreaterThan(5);
@@ -74,7 +84,8 @@ async function plainConnections({ admin }: RunningServer): Promise<number> {
   return numbers.reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-it("has its authorities exchanged in two steps: both, and the new one alone", async () => {
+it.concurrent("has its authorities exchanged in two steps: both, and the new one alone", async (context) => {
+  const scene = ownStage(context);
   const service = await startTrafficService(scene);
   const tls = new MutualTls(scene);
   const { ca: old, workshop } = tls;
