@@ -3,17 +3,27 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 
 /** Most of their time these wait. They begin first, so that in the end nobody waits for one of them alone. */
 const LONGEST = [
-  "docs/guides",
-  "cluster/rebalance",
   "cluster/rolling-restart",
-  "http/streaming",
-  "tunnel/ends",
-  "interop/interop",
+  "docs/guides",
   "tunnel/cut",
+  "http/streaming",
+  "cluster/homes",
+  "cluster/discovery",
+  "tunnel/pause",
+  "interop/interop",
   "cluster/partition",
+  "tls/refused-peers",
+  "auth/token-life",
+  "tunnel/half-open",
   "cluster/gossip-keys",
   "cluster/cluster",
-  "tunnel/failures",
+  "interop/interop-rolling",
+  "cluster/homes-behind-haproxy",
+  "cluster/rebalance",
+  "auth/jwks",
+  "auth/rotation",
+  "tls/under-load",
+  "packages/packages",
 ].map((name) => `/tests/${name}.test.ts`);
 
 /** A fresh clone knows no durations, by which the others are sorted. */
@@ -34,8 +44,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, "tests/kubernetes/**"],
     pool: "forks",
     sequence: { sequencer: LongestFirst },
-    // More than two cores can compute: most tests wait for much of their time.
-    maxWorkers: 4,
+    // More than two cores can compute: most tests wait for two thirds of their time.
+    maxWorkers: 5,
     // For what hangs: whatever a test waits for has a limit of its own, and a busy machine is no failure.
     testTimeout: 180_000,
     hookTimeout: 180_000,

@@ -135,15 +135,15 @@ describe.runIf(haveGo)("a Go agent's token that ends", () => {
   it("says so behind all that was under way, in the way that makes it connect again", async () => {
     const service = await Service.start(scene);
     const server = await start({ "upstream.auth.expiry-grace": "40s" });
-    const agent = await startGoAgent(scene, server.upstream, "web", service.addr, ["--token", create(20)]);
+    const agent = await startGoAgent(scene, server.upstream, "web", service.addr, ["--token", create(12)]);
     const stream = await RawClient.connect(scene, server.proxy);
-    stream.send("GET /events?count=80&ms=300 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+    stream.send("GET /events?count=50&ms=300 HTTP/1.1\r\nHost: web.test\r\n\r\n");
     await service.request("/events");
     await server.program.waitFor("upstream token no longer counts");
     expect(await endpoints(server)).toEqual({});
     expect(agent.lines.map(({ fields }) => fields["event"])).not.toContain("disconnected");
     const { body } = await stream.response("GET", 60_000);
-    expect([...body.toString().matchAll(/^id: /gm)]).toHaveLength(80);
+    expect([...body.toString().matchAll(/^id: /gm)]).toHaveLength(50);
     // It connects again, and is told now that its token is old: that ends it, as any 401 does.
     const { fields } = await agent.waitFor("disconnected");
     expect(fields).toMatchObject({ final: false });

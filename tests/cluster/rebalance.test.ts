@@ -1,9 +1,11 @@
-// Nodes that join a cluster get their share of the tunnels of those that are there, and nobody loses a request over it.
+// Nodes that join a cluster get their share of the tunnels of those that are there, and nobody loses a request over it. The long
+// run waits until the shares are even; the short one until tunnels have moved.
 
 import { writeFile } from "node:fs/promises";
 import { expect, it } from "vitest";
 import { activeNodes, adminJson, type ListedNode } from "../harness/cluster.js";
 import { eventually } from "../harness/deadline.js";
+import { LONG } from "../harness/long-run.js";
 import { LoadBalancer } from "../harness/load-balancer.js";
 import { metric } from "../harness/metrics.js";
 import { startAgentOfFile, startServer } from "../harness/piko.js";
@@ -20,7 +22,7 @@ const FLAGS = {
   "proxy.access-log.disable": "true",
 };
 
-it("tunnels move from a full node to two that join, without a failed request, and then rest", async () => {
+it("tunnels move from a full node to two that join, without a failed request", async () => {
   const service = await Service.start(scene);
   const balancer = await LoadBalancer.start(scene);
   const first = await startServer(scene, { "cluster.node-id": "n0", ...FLAGS });
@@ -51,18 +53,20 @@ it("tunnels move from a full node to two that join, without a failed request, an
     const nodes = await adminJson<ListedNode[]>(first, "/status/cluster/nodes");
     return nodes.map(({ upstreams }) => upstreams);
   };
-  // Ten each would be even. Where an agent comes out is the load balancer's choice, so a node may get too many and shed too.
+  const most = LONG ? 12 : 20;
+  // Ten each would be even. Where an agent comes out is the load balancer's choice, so a node may get too many and shed too,
+  // half a minute later.
   await eventually(
     async () => {
       const counts = await shares();
       return (
-        counts.every((count) => count <= 12) && counts.reduce((sum, count) => sum + count, 0) === TUNNELS
+        counts.every((count) => count <= most) && counts.reduce((sum, count) => sum + count, 0) === TUNNELS
       );
     },
-    "even shares",
+    `shares of at most ${most}`,
     150_000,
   );
   for (const each of traffic) expect((await each.stop()).failures).toEqual([]);
-  expect(await metric(first.admin, "piko_upstreams_shed_total")).toBeGreaterThanOrEqual(TUNNELS - 12);
-  expect(connected()).toBeGreaterThanOrEqual(TUNNELS + TUNNELS - 12);
+  expect(await metric(first.admin, "piko_upstreams_shed_total")).toBeGreaterThanOrEqual(TUNNELS - most);
+  expect(connected()).toBeGreaterThanOrEqual(TUNNELS + TUNNELS - most);
 }, 240_000);

@@ -93,6 +93,8 @@ describe("a node", () => {
     const other = await startServer(scene, {
       ...Object.fromEntries(flags.filter(([, value]) => value !== "")),
       "cluster.join": owner.gossip,
+      // What can't be sent on has no way back that would be worth a wait.
+      "proxy.reconnect-wait": "0s",
     });
     await untilEndpoints(other, "owner", 1);
     const ask = async (at: RunningServer): Promise<string> => {
@@ -111,7 +113,11 @@ describe("a node", () => {
     const impostor = tls.flags(["proxy"], IMPOSTORS[name]);
     const owner = await startServer(scene, { ...impostor, "cluster.node-id": "owner" });
     await startAgent(scene, owner.upstream, "web", service.addr);
-    const other = await startServer(scene, { ...tls.flags(["proxy"]), "cluster.join": owner.gossip });
+    const other = await startServer(scene, {
+      ...tls.flags(["proxy"]),
+      "cluster.join": owner.gossip,
+      "proxy.reconnect-wait": "0s",
+    });
     await untilEndpoints(other, "owner", 1);
     const url = `https://${other.proxy}/item?i=1`;
     const args = [...curlTls(tls.client), "-w", " %{http_code}", "-H", "x-piko-endpoint: web", url];

@@ -133,16 +133,22 @@ describe.each(PLACES)("while an upload is held back, %s,", (place) => {
     programs = await startPrograms(stage, place);
   });
 
-  it.each(WAYS)("by %s, a client's reset reaches the service as a reset within 30 s", async (way) => {
-    const { client, service } = await programs.open(way);
-    client.read().send(64 * MIB);
-    service.send(1);
-    await client.got(1);
-    await untilStuck(client);
-    client.reset();
-    // The service goes on reading nothing: only a reset can tell it.
-    await service.resetUnread(30_000);
-    expect(service.received).toBe(0);
+  it(`by ${WAYS.join(", ")}, a client's reset reaches the service as a reset within 30 s`, async () => {
+    const opened: (readonly [Way, Ends])[] = [];
+    for (const way of WAYS) {
+      const ends = await programs.open(way);
+      ends.client.read().send(64 * MIB);
+      ends.service.send(1);
+      await ends.client.got(1);
+      await untilStuck(ends.client);
+      opened.push([way, ends]);
+    }
+    for (const [, { client }] of opened) client.reset();
+    for (const [way, { service }] of opened) {
+      // The service goes on reading nothing: only a reset can tell it.
+      await service.resetUnread(30_000);
+      expect([way, service.received]).toEqual([way, 0]);
+    }
   });
 
   it("a client's reset ends a plain request whose service answers and reads nothing", async () => {
