@@ -32,11 +32,11 @@ beforeAll(async () => {
     "-C",
     join(piko, "node_modules", "piko"),
   ]);
-  projects = {
-    tunnel: await install(stage, tarballs.tunnel),
-    client: await install(stage, tarballs.client),
-    piko,
-  };
+  const [tunnel, client] = await Promise.all([
+    install(stage, tarballs.tunnel),
+    install(stage, tarballs.client),
+  ]);
+  projects = { tunnel, client, piko };
   const { dependencies } = await manifestOf("piko");
   await borrow(piko, ...Object.keys(dependencies));
   server = await startServer(stage);
@@ -171,26 +171,30 @@ const VALUES = "ClientError, dial, EndpointAgent, EndpointDispatcher, serve";
 const TYPES = "ClientErrorCode, EndpointSocket, Listener, ListenOptions";
 
 describe("the declarations of @piko/client", () => {
-  it.each([
-    ["node16", "node16", "program.mts"],
-    ["node16", "node16", "program.cts"],
-    ["nodenext", "nodenext", "program.mts"],
-    ["nodenext", "nodenext", "program.cts"],
-    ["preserve", "bundler", "program.mts"],
-    ["preserve", "bundler", "program.cts"],
-    ["esnext", "bundler", "program.ts"],
-    ["commonjs", "bundler", "program.ts"],
-  ])("hold under module %s, moduleResolution %s, in %s", async (module, moduleResolution, name) => {
-    const project = await install(scene, tarballs.client);
-    await borrow(project, "@types/node");
+  /** ESM and CommonJS by the names of their files, or by the setting where that says it alone. */
+  const BOTH = ["program.mts", "program.cts"];
+
+  beforeAll(async () => {
+    await borrow(projects.client, "@types/node");
     const imports = `import { ${VALUES} } from "@piko/client";\nimport type { ${TYPES} } from "@piko/client";\n`;
-    await writeFile(join(project, name), imports + PROGRAM);
+    for (const name of [...BOTH, "program.ts"])
+      await writeFile(join(projects.client, name), imports + PROGRAM);
+  });
+
+  it.each([
+    ["node16", "node16", BOTH],
+    ["nodenext", "nodenext", BOTH],
+    ["preserve", "bundler", BOTH],
+    ["esnext", "bundler", ["program.ts"]],
+    ["commonjs", "bundler", ["program.ts"]],
+  ])("hold under module %s, moduleResolution %s, in %j", async (module, moduleResolution, files) => {
     const compilerOptions = {
       ...{ module, moduleResolution, target: "es2023", types: ["node"], strict: true, noEmit: true },
       ...{ skipLibCheck: false, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true },
     };
-    await writeFile(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: [name] }));
-    expect(await run(tool("tsc"), ["-p", project])).toEqual({ code: 0, stdout: "", stderr: "" });
+    const settings = join(projects.client, `tsconfig.${module}.json`);
+    await writeFile(settings, JSON.stringify({ compilerOptions, files }));
+    expect(await run(tool("tsc"), ["-p", settings])).toEqual({ code: 0, stdout: "", stderr: "" });
   });
 });
 
@@ -227,11 +231,14 @@ describe("a program with @piko/client", () => {
     expect(await answerOf(endpoint)).toBe("from /there");
   });
 
-  it.each(["esm", "cjs"] as const)("serves when webpack has bundled it, as %s", async (form) => {
-    const endpoint = `webpack-${form}`;
-    const entry = join(projects.client, `webpack.${form === "esm" ? "mjs" : "cjs"}`);
-    await writeFile(entry, script(form, endpoint));
-    const output = { path: await scene.directory(), filename: "bundle.cjs" };
+  it("serves when webpack has bundled it, from esm and from cjs", async () => {
+    const forms = ["esm", "cjs"] as const;
+    const entry: Record<string, string> = {};
+    for (const form of forms) {
+      entry[form] = join(projects.client, `webpack.${form === "esm" ? "mjs" : "cjs"}`);
+      await writeFile(entry[form], script(form, `webpack-${form}`));
+    }
+    const output = { path: await scene.directory(), filename: "[name].cjs" };
     const options = { entry, output, target: "node20", mode: "production" } as const;
     const problems = await new Promise((done, fail) => {
       webpack(options, (error, stats) => {
@@ -240,8 +247,10 @@ describe("a program with @piko/client", () => {
       });
     });
     expect(problems).toEqual([]);
-    start(join(output.path, output.filename));
-    expect(await answerOf(endpoint)).toBe("from /there");
+    for (const form of forms) {
+      start(join(output.path, `${form}.cjs`));
+      expect(await answerOf(`webpack-${form}`)).toBe("from /there");
+    }
   });
 
   it("has its errors where its sources are", async () => {

@@ -1,6 +1,6 @@
 // The packages as a registry would have them: packed by `npm pack` in a copy of the workspace, and installed outside of it.
 
-import { cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Stage } from "../harness/stage.js";
@@ -47,18 +47,26 @@ export async function packAll(stage: Stage): Promise<Record<Folder, string>> {
   await writeFile(join(copy, "package.json"), JSON.stringify(workspace));
   await must("git", ["init", "-q"], { cwd: copy });
   await must("git", ["remote", "add", "origin", `${ORIGIN}.git`], { cwd: copy });
-  const tarballs: Partial<Record<Folder, string>> = {};
-  for (const folder of folders) {
-    const before = await readFile(join(copy, "packages", folder, "package.json"), "utf8");
-    const destination = await stage.directory();
-    const flags = ["--workspace", `packages/${folder}`, "--pack-destination", destination, "--offline"];
-    await must("npm", ["pack", ...flags], { cwd: copy });
-    const after = await readFile(join(copy, "packages", folder, "package.json"), "utf8");
-    if (before !== after) throw new Error(`npm pack left packages/${folder}/package.json changed`);
-    const [name = ""] = await readdir(destination);
-    tarballs[folder] = join(destination, name);
-  }
-  return tarballs as Record<Folder, string>;
+  const manifests = async (): Promise<string[]> =>
+    await Promise.all(
+      folders.map((folder) => readFile(join(copy, "packages", folder, "package.json"), "utf8")),
+    );
+  const before = await manifests();
+  const destination = await stage.directory();
+  const { stdout } = await must(
+    "npm",
+    ["pack", "--workspaces", "--json", "--pack-destination", destination, "--offline"],
+    { cwd: copy },
+  );
+  const after = await manifests();
+  if (before.join() !== after.join()) throw new Error("npm pack left a package.json changed");
+  const packed = JSON.parse(stdout) as { name: string; filename: string }[];
+  const tarballOf = (folder: Folder): [Folder, string] => {
+    const found = packed.find(({ name }) => name === PUBLISHED[folder]);
+    if (found === undefined) throw new Error(`npm pack made nothing of packages/${folder}`);
+    return [folder, join(destination, found.filename)];
+  };
+  return Object.fromEntries(folders.map(tarballOf)) as Record<Folder, string>;
 }
 
 /** A project of somebody else, without a network, into which tarballs are installed. */
