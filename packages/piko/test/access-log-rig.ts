@@ -80,6 +80,7 @@ export function requestOf(fields: Fields, host = "ep.x", path = "/c"): RequestHe
   [head.pathStart, head.pathEnd] = [text.length, text.length + path.length];
   text += `${path} HTTP/1.1\r\n`;
   fill(head, text, fields);
+  head.requestIdField = fields.findIndex(([name]) => name.toLowerCase() === "x-request-id");
   return head;
 }
 

@@ -54,6 +54,8 @@ export class MessageHead {
   connectionBytes: number;
   /** Index of the first `upgrade` field, or -1. */
   upgradeField: number;
+  /** Index of a request's `x-request-id` field, or -1 (first one counts). */
+  requestIdField: number;
   /** Why the last parse refused, when it returned HEAD_INVALID. */
   error: HttpError | undefined;
 
@@ -72,6 +74,7 @@ export class MessageHead {
     this.connectionNamesFields = false;
     this.connectionBytes = 0;
     this.upgradeField = -1;
+    this.requestIdField = -1;
     this.error = undefined;
   }
 
@@ -90,6 +93,7 @@ export class MessageHead {
     this.connectionNamesFields = false;
     this.connectionBytes = 0;
     this.upgradeField = -1;
+    this.requestIdField = -1;
     this.error = undefined;
   }
 }
@@ -115,8 +119,6 @@ export class RequestHead extends MessageHead {
   teTrailers = false;
   /** Index of the `x-piko-endpoint` field, or -1 (first one counts). */
   endpointField = -1;
-  /** Index of the `x-request-id` field, or -1 (first one counts). */
-  requestIdField = -1;
   /** It came by HTTP/2; what is here is what was made of it. Set behind the parse. */
   http2 = false;
 
@@ -132,7 +134,6 @@ export class RequestHead extends MessageHead {
     this.expectContinue = false;
     this.teTrailers = false;
     this.endpointField = -1;
-    this.requestIdField = -1;
     this.http2 = false;
   }
 }

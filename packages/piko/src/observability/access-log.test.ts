@@ -1,8 +1,18 @@
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { entry, requestOf, responseOf, setUp, shown, textOf } from "../../test/access-log-rig.js";
+import {
+  entry,
+  type Fields,
+  requestOf,
+  responseOf,
+  setUp,
+  shown,
+  textOf,
+} from "../../test/access-log-rig.js";
 import type { AccessLogConfig } from "../config/access-log.js";
 import type { LogConfig } from "../config/log.js";
+import type { RequestHead, ResponseHead } from "../http/head.js";
+import type { AccessLog } from "./access-log.js";
 import { HeaderFields } from "./header-fields.js";
 import { RecentRequests } from "./recent-requests.js";
 import { RequestText } from "./request-text.js";
@@ -13,6 +23,31 @@ beforeEach(() => {
 afterEach(() => {
   vi.unstubAllEnvs();
 });
+
+/** The line of a request in a log that has no other. */
+async function ownLine(
+  head: RequestHead,
+  response: ResponseHead | undefined,
+  method: string,
+  clientIp?: string,
+  config: Partial<AccessLogConfig> = {},
+): Promise<string> {
+  const { log, text } = setUp(config);
+  log.write({ ...entry, method, text: textOf(log, head, response, clientIp) });
+  return await text();
+}
+
+/** Has the text of a connection say what these are. */
+function noteOn(
+  kept: RequestText,
+  log: AccessLog,
+  head: RequestHead,
+  response: ResponseHead | undefined,
+  clientIp?: string,
+): void {
+  kept.begin(head, clientIp, log.requestFields);
+  if (response !== undefined) kept.answer(response, log.responseFields);
+}
 
 describe("a line", () => {
   it("has the shape that log readers know", async () => {
@@ -66,9 +101,10 @@ describe("a line", () => {
     expect(JSON.parse(await text()).request).toMatchObject({ host: 'a"b', path: "/\\ä\ufffd" });
   });
 
-  it("says of each request on a connection what a line of its own would say", async () => {
+  it("says of each request on a connection what the line of another log would say", async () => {
     const host = fc.constantFrom("ep.x", "ep.y", "ep", "", 'a"b', 'a\\"b');
     const request = fc.record({
+      connection: fc.nat(1),
       host,
       path: fc.constantFrom("/", "/a", "/b?c"),
       method: fc.constantFrom("GET", "POST", "X-OTHER"),
@@ -80,20 +116,52 @@ describe("a line", () => {
     await fc.assert(
       fc.asyncProperty(fc.array(request, { minLength: 2, maxLength: 8 }), async (requests) => {
         const one = setUp();
-        const each = setUp();
-        const kept = new RequestText();
-        for (const { host: name, path, method, minorVersion, clientIp, field, answered } of requests) {
-          const head = Object.assign(requestOf([["x", field]], name, path), { method, minorVersion });
-          const response = answered ? responseOf([["y", field]]) : undefined;
-          each.log.write({ ...entry, method, text: textOf(each.log, head, response, clientIp) });
-          kept.begin(head, clientIp, one.log.requestFields);
-          if (response !== undefined) kept.answer(response, one.log.responseFields);
-          one.log.write({ ...entry, method, text: kept });
-          kept.clear();
+        const each: string[] = [];
+        const kept = [new RequestText(), new RequestText()];
+        for (const { connection, host: name, path, method, minorVersion, ...rest } of requests) {
+          const { answered, clientIp, field } = rest;
+          const head = Object.assign(requestOf([["Via", field]], name, path), { method, minorVersion });
+          const response = answered ? responseOf([["Server", field]]) : undefined;
+          each.push(await ownLine(head, response, method, clientIp));
+          noteOn(kept[connection] as RequestText, one.log, head, response, clientIp);
+          one.log.write({ ...entry, method, text: kept[connection] as RequestText });
+          kept[connection]?.clear();
         }
-        expect(await one.text()).toBe(await each.text());
+        expect(await one.text()).toBe(each.join(""));
       }),
       { numRuns: 50 },
+    );
+  });
+
+  it("has the id of each request among fields that are those of the request before", async () => {
+    const fields = fc.record({
+      connection: fc.nat(1),
+      id: fc.constantFrom("id-1", "id-2", "id-33", "", 'i"-4', "i\\-5", "i\u00e9-6", "x".repeat(3_000)),
+      named: fc.constantFrom("X-Request-Id", "x-request-id", "X-Other-Id", "Via"),
+      more: fc.constantFrom([], [["X-Request-Id", "id-3"]], [["Via", "v"]], [["Via", "w"]]),
+      response: fc.constantFrom("v", "w"),
+    });
+    const lists = fc.constantFrom([], ["x-request-id"]);
+    await fc.assert(
+      fc.asyncProperty(
+        lists,
+        fc.array(fields, { minLength: 2, maxLength: 8 }),
+        async (blockList, requests) => {
+          const config = { requestHeaders: { allowList: [], blockList } };
+          const one = setUp(config);
+          const each: string[] = [];
+          const kept = [new RequestText(), new RequestText()];
+          for (const { connection, id, more, named, response } of requests) {
+            const head = requestOf([["Accept", "*/*"], [named, id], ...(more as Fields)]);
+            const answer = responseOf([["Server", response]]);
+            each.push(await ownLine(head, answer, "GET", undefined, config));
+            noteOn(kept[connection] as RequestText, one.log, head, answer);
+            one.log.write({ ...entry, text: kept[connection] as RequestText });
+            kept[connection]?.clear();
+          }
+          expect(await one.text()).toBe(each.join(""));
+        },
+      ),
     );
   });
 

@@ -22,7 +22,7 @@ describe("a text of bytes", () => {
           else {
             const other = new ByteText(1);
             other.addUtf8(added);
-            text.addFrom(other);
+            text.add(other.view);
           }
         }
         expect(read(text)).toBe(pieces.map(([, added]) => added).join(""));

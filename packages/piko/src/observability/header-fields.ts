@@ -24,6 +24,9 @@ const NEXT_VALUE: Uint8Array = Buffer.from('","');
 const VALUES_END: Uint8Array = Buffer.from('"]');
 const CLOSING: Uint8Array = Buffer.from("}");
 
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
 /** Fields up to this size are compared with those of the head before. */
 const MAX_REMEMBERED_BYTES = 2_048;
 
@@ -39,6 +42,11 @@ export class HeaderFields {
   /** Which fields these are, of all that were remembered; 0: none. */
   #version = 0;
   #versions = 0;
+  /** Where among them the value of X-Request-Id is, which is another one with each request; -1: nowhere. */
+  #idStart = -1;
+  #idEnd = -1;
+  /** Where in their text; -1: it isn't shown. */
+  #idTextStart = -1;
   readonly #names: FieldNameTable;
   #heads = 0;
 
@@ -55,10 +63,12 @@ export class HeaderFields {
     });
   }
 
-  /** Whether the fields are those that `format` has added with this result before, so that the same text would come. */
-  repeats(head: MessageHead, version: number): boolean {
-    if (version !== this.#version || head.fieldCount === 0) return false;
-    return this.#last.equal(head.buffer, head.fields[LINE_START] as number, head.end);
+  /**
+   * Whether the fields are those that `format` has added with this result at `start` of a text, so that the same would come. If
+   * they are but for the request's id, the text gets this one.
+   */
+  repeats(head: MessageHead, version: number, text: ByteText, start: number): boolean {
+    return version === this.#version && this.#areLast(head) && this.#putId(head, text, start);
   }
 
   /**
@@ -71,23 +81,25 @@ export class HeaderFields {
       text.add(this.none);
       return 0;
     }
-    const from = head.fields[LINE_START] as number;
-    // Programs send the same fields over and over: then comparing them costs a tenth of formatting them.
-    if (this.#last.equal(buffer, from, end)) {
-      text.add(this.#lastText);
-      return this.#version;
-    }
     const start = text.length;
+    // Programs send the same fields over and over: then comparing them costs a tenth of formatting them.
+    if (this.#areLast(head)) {
+      text.add(this.#lastText);
+      if (this.#putId(head, text, start)) return this.#version;
+      text.length = start;
+    }
     text.add(this.#label);
     const fieldsStart = text.length;
-    if (!this.#addEach(head, text)) {
+    this.#idStart = -1;
+    if (!this.#addEach(head, text, start)) {
       text.length = fieldsStart;
+      this.#idStart = -1;
       this.#addGrouped(head, text);
     }
     // Whoever has the text of the fields before must not take it for that of these.
     this.#versions++;
     this.#version = 0;
-    if (!this.#last.set(buffer, from, end)) return 0;
+    if (!this.#last.set(buffer, head.fields[LINE_START] as number, end)) return 0;
     this.#version = this.#versions;
     this.#lastStore.length = 0;
     this.#lastStore.add(text.bytes.subarray(start, text.length));
@@ -95,22 +107,70 @@ export class HeaderFields {
     return this.#version;
   }
 
-  /** Adds fields of which no two have the same name; false if there are such. */
-  #addEach(head: MessageHead, text: ByteText): boolean {
+  /** Whether the fields are those that are remembered, but perhaps for the request's id. */
+  #areLast(head: MessageHead): boolean {
+    const { buffer, end, fieldCount, fields, requestIdField } = head;
+    if (fieldCount === 0) return false;
+    const from = fields[LINE_START] as number;
+    if (this.#idStart < 0) return this.#last.equal(buffer, from, end);
+    if (requestIdField < 0) return false;
+    const record = requestIdField * FIELD_STRIDE;
+    const idStart = fields[record + VALUE_START] as number;
+    const idEnd = fields[record + VALUE_END] as number;
+    if (idStart - from !== this.#idStart || idEnd - from !== this.#idEnd) return false;
+    return this.#last.equalAround(buffer, from, end, idStart, idEnd);
+  }
+
+  /** Remembers where the request's id is, among the fields and in their text. */
+  #keepId({ fields, requestIdField }: MessageHead, textStart: number): void {
+    const from = fields[LINE_START] as number;
+    const record = requestIdField * FIELD_STRIDE;
+    this.#idStart = (fields[record + VALUE_START] as number) - from;
+    this.#idEnd = (fields[record + VALUE_END] as number) - from;
+    this.#idTextStart = textStart;
+  }
+
+  /** Puts the request's id in the place of the last one's, in text of theirs; false if it doesn't stand there as it came. */
+  #putId({ buffer, fields }: MessageHead, text: ByteText, start: number): boolean {
+    const idTextStart = this.#idTextStart;
+    if (this.#idStart < 0 || idTextStart < 0) return true;
+    const from = fields[LINE_START] as number;
+    const { bytes } = text;
+    const end = from + this.#idEnd;
+    for (let i = from + this.#idStart, at = start + idTextStart; i < end; i++, at++) {
+      const byte = buffer[i] as number;
+      if (byte < 0x20 || byte > 0x7e || byte === QUOTE || byte === BACKSLASH) return false;
+      bytes[at] = byte;
+    }
+    return true;
+  }
+
+  /** Adds fields of which no two have the same name; false if there are such. `start`: of the member. */
+  #addEach(head: MessageHead, text: ByteText, start: number): boolean {
     this.#names.trim();
     const { fields, buffer } = head;
     const end = head.fieldCount * FIELD_STRIDE;
+    const idAt = head.requestIdField * FIELD_STRIDE;
     this.#heads += 1;
     let first = true;
     for (let at = 0; at < end; at += FIELD_STRIDE) {
       const name = this.#nameAt(head, at);
-      if (!name.shown) continue;
+      if (!name.shown) {
+        if (at === idAt) this.#keepId(head, -1);
+        continue;
+      }
       if (name.seenIn === this.#heads) return false;
       name.seenIn = this.#heads;
       text.add(first ? OPENING : NEXT);
       first = false;
       text.add(name.opening);
+      const valueStart = text.length;
       this.#addValue(buffer, name, fields, at, text);
+      // What is escaped or redacted can't be exchanged byte by byte.
+      const asItCame =
+        text.length - valueStart ===
+        (fields[at + VALUE_END] as number) - (fields[at + VALUE_START] as number);
+      if (at === idAt && asItCame && !name.secret) this.#keepId(head, valueStart - start);
       text.add(VALUES_END);
     }
     text.add(first ? NO_FIELDS : CLOSING);

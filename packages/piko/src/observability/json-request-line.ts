@@ -30,8 +30,7 @@ export class JsonRequestLine {
   #status = 0;
   #statusText: Uint8Array = Buffer.alloc(0);
   /** The ends of lines, before a reason: of each that serves requests, the last one. */
-  readonly #tails: WeakMap<ServedBy, { readonly endpointId: string; readonly bytes: Uint8Array }> =
-    new WeakMap();
+  readonly #tails: WeakMap<ServedBy, Tail> = new WeakMap();
 
   constructor({ endpointId, nodeId, sample, subsystem }: JsonRequestLineOptions) {
     const first = endpointId === undefined ? "" : `"endpoint-id":${quoted(endpointId)},`;
@@ -45,7 +44,7 @@ export class JsonRequestLine {
   add(line: ByteText, entry: AccessLogEntry, level: LogLevel, ts: string, fields?: HeaderFields): void {
     const { headMs, id, reason } = entry;
     line.add(this.#openingAt(level, ts));
-    line.addFrom(entry.text.complete(fields));
+    line.add(entry.text.complete(fields).view);
     if (entry.status !== this.#status) {
       this.#status = entry.status;
       this.#statusText = Buffer.from(`,"status":${entry.status},"duration":"`);
@@ -59,18 +58,28 @@ export class JsonRequestLine {
       line.add(HEAD_MS);
       addFixed(line, microsOf(headMs), 3);
     }
-    line.add(BYTES_IN);
-    line.addDecimal(entry.bytesIn);
-    line.add(BYTES_OUT);
+    if (entry.bytesIn === 0) line.add(NO_BYTES_IN);
+    else {
+      line.add(BYTES_IN);
+      line.addDecimal(entry.bytesIn);
+      line.add(BYTES_OUT);
+    }
     line.addDecimal(entry.bytesOut);
+    const tail = this.#tailOf(entry);
+    if (entry.tries === 1 && id.length > 0 && reason === undefined) {
+      line.add(ONE_TRY_REQUEST_ID);
+      line.add(id.view);
+      line.add(tail.afterId);
+      return;
+    }
     line.add(TRIES);
     line.addDecimal(entry.tries);
     if (id.length > 0) {
       line.add(REQUEST_ID);
-      line.addRange(id.bytes, 0, id.length);
+      line.add(id.view);
       line.add(QUOTE);
     }
-    line.add(this.#tailOf(entry));
+    line.add(tail.bytes);
     if (reason === undefined) line.add(END);
     else line.addLatin1(`,"reason":"${reason.code}"}\n`);
   }
@@ -86,22 +95,34 @@ export class JsonRequestLine {
   }
 
   /** Which endpoint, by whom, and what all lines have. */
-  #tailOf({ endpointId, servedBy }: AccessLogEntry): Uint8Array {
+  #tailOf({ endpointId, servedBy }: AccessLogEntry): Tail {
     const known = this.#tails.get(servedBy);
-    if (known !== undefined && known.endpointId === endpointId) return known.bytes;
+    if (known !== undefined && known.endpointId === endpointId) return known;
     const endpoint = this.#namesEndpoint && endpointId !== "" ? `,"endpoint-id":${quoted(endpointId)}` : "";
     const bytes = Buffer.concat([Buffer.from(endpoint), servedBy.json, this.#closing]);
-    this.#tails.set(servedBy, { endpointId, bytes });
-    return bytes;
+    const tail = { endpointId, bytes, afterId: Buffer.concat([QUOTE, bytes, END]) };
+    this.#tails.set(servedBy, tail);
+    return tail;
   }
 }
 
+/** The end of a line, before a reason. */
+interface Tail {
+  readonly endpointId: string;
+  readonly bytes: Uint8Array;
+  /** All that comes behind a request's id where there is no reason. */
+  readonly afterId: Uint8Array;
+}
+
+// As few pieces as can be for the request that is one of most: it has no body, and its first upstream has answered it.
 const DURATION_MS = Buffer.from(`"},"duration-ms":`);
 const HEAD_MS = Buffer.from(`,"head-ms":`);
 const BYTES_IN = Buffer.from(`,"bytes-in":`);
+const NO_BYTES_IN = Buffer.from(`,"bytes-in":0,"bytes-out":`);
 const BYTES_OUT = Buffer.from(`,"bytes-out":`);
 const TRIES = Buffer.from(`,"tries":`);
 const REQUEST_ID = Buffer.from(`,"request-id":"`);
+const ONE_TRY_REQUEST_ID = Buffer.from(`,"tries":1,"request-id":"`);
 const QUOTE = Buffer.from(`"`);
 const END = Buffer.from("}\n");
 

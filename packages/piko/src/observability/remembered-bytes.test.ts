@@ -23,6 +23,24 @@ describe("remembered bytes", () => {
     );
   });
 
+  it("are equal around a gap to what differs in it alone", () => {
+    const bytes = fc.uint8Array({ minLength: 1, maxLength: 60 });
+    const known = new RememberedBytes(64);
+    fc.assert(
+      fc.property(bytes, fc.nat(60), fc.nat(60), fc.nat(59), (content, one, other, at) => {
+        const { length } = content;
+        const [from, to] = [Math.min(one, other, length), Math.min(Math.max(one, other), length)];
+        const source = Buffer.concat([Buffer.alloc(3), content]);
+        known.set(source, 3, 3 + length);
+        const changed = at % length;
+        source[3 + changed] = (source[3 + changed] as number) ^ 1;
+        expect(known.equalAround(source, 3, 3 + length, 3 + from, 3 + to)).toBe(
+          changed >= from && changed < to,
+        );
+      }),
+    );
+  });
+
   it("are none at first, and none if there were too many", () => {
     const known = new RememberedBytes(8);
     const source = Buffer.alloc(20);

@@ -21,6 +21,13 @@ export class RequestId {
   readonly bytes: Buffer = Buffer.allocUnsafe(MAX_BYTES);
   /** 0: there is none. */
   length = 0;
+  #view: Uint8Array = this.bytes.subarray(0, 0);
+
+  /** The id. The same object while its length is that of the last time. */
+  get view(): Uint8Array {
+    if (this.#view.length !== this.length) this.#view = this.bytes.subarray(0, this.length);
+    return this.#view;
+  }
 
   /** Takes what a head says. Nothing that a header or a log line would have to be careful with is taken. */
   take(buffer: Buffer, start: number, end: number): void {

@@ -50,7 +50,12 @@ export class RequestText {
     const pathEnd = targetPathEnd(head);
     this.#answered = false;
     const same = this.#sameUpToPath(head, clientIp);
-    if (same && this.#samePath(head, pathEnd) && fields?.repeats(head, this.#requestFields) === true) {
+    const fieldsStart = this.#pathEnd + PATH_END.length;
+    if (
+      same &&
+      this.#samePath(head, pathEnd) &&
+      fields?.repeats(head, this.#requestFields, json, fieldsStart) === true
+    ) {
       json.length = this.#requestEnd;
       return;
     }
@@ -71,7 +76,7 @@ export class RequestText {
     const json = this.#json;
     this.#answered = true;
     if (fields === undefined) return;
-    if (this.#responseFields !== 0 && fields.repeats(head, this.#responseFields)) {
+    if (this.#responseFields !== 0 && fields.repeats(head, this.#responseFields, json, this.#requestEnd)) {
       json.length = this.#responseEnd;
       return;
     }
