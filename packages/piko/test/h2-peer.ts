@@ -1,8 +1,7 @@
-// An HTTP/2 client made of frames, for sockets in memory: it sends whatever a test says, right or wrong, and reads what comes
+// An HTTP/2 client made of frames: it sends whatever a test says, right or wrong, and reads what comes
 // back.
 
 import { HpackDecoder } from "../src/http/h2/hpack-decoder.js";
-import type { MemorySocket } from "./memory-socket.js";
 
 export const DATA = 0;
 export const HEADERS = 1;
@@ -118,8 +117,15 @@ export class Answer {
   }
 }
 
+/** A socket in memory, or a real one. */
+export interface PeerSocket {
+  send(bytes: string): void;
+  /** What has come since the last time. */
+  take(): string;
+}
+
 export class H2Peer {
-  readonly socket: MemorySocket;
+  readonly socket: PeerSocket;
   /** Every frame that came, in order. */
   readonly frames: Frame[] = [];
   readonly #answers = new Map<number, Answer>();
@@ -128,7 +134,7 @@ export class H2Peer {
   #block = "";
 
   /** Says its preface and these settings, unless there are none. */
-  constructor(socket: MemorySocket, ...values: readonly (readonly [id: number, value: number])[]) {
+  constructor(socket: PeerSocket, ...values: readonly (readonly [id: number, value: number])[]) {
     this.socket = socket;
     this.send(PREFACE + frame(SETTINGS, 0, 0, settings(...values)));
   }

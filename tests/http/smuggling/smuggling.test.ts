@@ -9,6 +9,7 @@ import { RawClient } from "../../harness/raw-client.js";
 import { parseResponse } from "../../harness/raw-response.js";
 import { perFile, Stage } from "../../harness/stage.js";
 import { type Outcome, readCases, type SmugglingCase } from "./corpus.js";
+import { inOneChunk, withoutForwardedFields } from "./reached.js";
 import { Recorder, type Split } from "./recorder.js";
 
 const RANDOM_SPLITS = 3;
@@ -155,48 +156,6 @@ async function passBytes(client: RawClient): Promise<void> {
 
 function withoutDates(bytes: Buffer): string {
   return latin1(bytes).replace(/^Date: [^\r]*\r\n/gm, "");
-}
-
-/** Without the lines that the proxy adds on its own account; what a client has put into them stays. */
-function withoutForwardedFields(request: string): string {
-  const host = /^Host: ?([^\r]*)/m.exec(request)?.[1] ?? "";
-  const added = new Set(
-    ["For: 127.0.0.1", "Proto: http", `Host: ${host}`].map((line) => `X-Forwarded-${line}`),
-  );
-  const headEnd = request.indexOf("\r\n\r\n");
-  const lines = request.slice(0, headEnd).split("\r\n");
-  // The id that a node makes; a client's own has another form.
-  const own = lines.filter((line) => !added.has(line) && !/^X-Request-Id: [0-9a-f]{20}$/.test(line));
-  return own.join("\r\n") + request.slice(headEnd);
-}
-
-/** Requests with each chunked body in one chunk: where chunks end is the affair of each hop. */
-function inOneChunk(requests: string): string {
-  let done = "";
-  let rest = requests;
-  while (rest !== "") {
-    const head = /^[^]*?\r\n\r\n/.exec(rest)?.[0] ?? rest;
-    done += head;
-    rest = rest.slice(head.length);
-    if (!/^transfer-encoding: *chunked\r$/im.test(head)) {
-      const length = Number(/^content-length: *(\d+)\r$/im.exec(head)?.[1] ?? 0);
-      done += rest.slice(0, length);
-      rest = rest.slice(length);
-      continue;
-    }
-    let body = "";
-    for (let line = /^([1-9a-f][0-9a-f]*)\r\n/.exec(rest); line !== null; ) {
-      const start = line[0].length;
-      const end = start + Number.parseInt(line[1] as string, 16);
-      body += rest.slice(start, end);
-      rest = rest.slice(end + 2);
-      line = /^([1-9a-f][0-9a-f]*)\r\n/.exec(rest);
-    }
-    const end = /^0\r\n(?:[^\r]+\r\n)*\r\n/.exec(rest)?.[0] ?? rest;
-    done += `${body === "" ? "" : `${body.length.toString(16)}\r\n${body}\r\n`}${end}`;
-    rest = rest.slice(end.length);
-  }
-  return done;
 }
 
 function latin1(bytes: Buffer): string {
