@@ -17,10 +17,11 @@ const FILE_CASES = CASES.filter(({ name }) => name === "medium" || name === "lar
 
 /**
  * @param {import("./workbench.mjs").Workbench} bench
- * @returns {Promise<{ backendPort: number, echoPort: number }>} its port, and that of a service that echoes TCP
+ * @returns {Promise<{ backendPort: number, echoPort: number, grpcPort: number }>} its port, and those of services that echo TCP
+ *   and gRPC's messages
  */
 export async function startBackend(bench) {
-  const [httpPort, echoPort] = await startEchoService(bench);
+  const [httpPort, echoPort, grpcPort] = await startEchoService(bench);
   const [port = 0] = await freePorts(1);
   const { directory } = bench;
   const config = join(directory, "backend.conf");
@@ -70,12 +71,12 @@ export async function startBackend(bench) {
   await bench.waitFor("backend", [program], async () =>
     (await checkAnswer(origin, first)) === undefined ? true : undefined,
   );
-  return { backendPort: port, echoPort };
+  return { backendPort: port, echoPort, grpcPort };
 }
 
 /**
  * @param {import("./workbench.mjs").Workbench} bench
- * @returns {Promise<[http: number, tcp: number]>} its ports
+ * @returns {Promise<[http: number, tcp: number, grpc: number]>} its ports
  */
 async function startEchoService(bench) {
   const program = bench.start({
@@ -87,7 +88,7 @@ async function startEchoService(bench) {
   bench.servicePids.push(program.pid);
   return bench.waitFor("echo service", [program], () => {
     const text = readFileSync(program.stdoutFile, "utf8");
-    const [http = 0, tcp = 0] = text.split(" ").map(Number);
-    return text.endsWith("\n") ? [http, tcp] : undefined;
+    const [http = 0, tcp = 0, grpc = 0] = text.split(" ").map(Number);
+    return text.endsWith("\n") ? [http, tcp, grpc] : undefined;
   });
 }

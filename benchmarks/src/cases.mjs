@@ -12,6 +12,7 @@
  * @property {number} connections keep-alive connections, one request in flight on each
  * @property {number} [leastSeconds] below this too few requests complete for their time, or their 99th percentile, to mean much
  * @property {string} [authorization] value of the field
+ * @property {string} [userAgent] value of the field; none unless said
  * @property {number} [pauseMs] mean pause of a connection between two requests; none unless said
  *
  * @typedef {object} BulkCase
@@ -29,7 +30,17 @@
  * @property {number} bodyBytes of a message
  * @property {number} connections one message on its way on each
  *
- * @typedef {LoadCase | BulkCase | EchoCase} Case
+ * @typedef {object} StreamsCase
+ * @property {"requests" | "calls"} kind by HTTP/2: requests by h2load, or calls of gRPC that echo messages
+ * @property {string} name
+ * @property {string} title
+ * @property {string} host its first label is the endpoint
+ * @property {string} path
+ * @property {number} bodyBytes of an answer, or a message
+ * @property {number} connections
+ * @property {number} streams one request, or one message, on its way on each
+ *
+ * @typedef {LoadCase | BulkCase | EchoCase | StreamsCase} Case
  */
 
 const KIB = 1024;
@@ -59,6 +70,31 @@ export const CASES = [
   },
   { ...load("tcp", "TCP echo, 100 B, c=32", "", MESSAGE_BYTES, MESSAGE_CONNECTIONS), kind: "tcp" },
 ];
+
+/** Endpoints of HTTP/2's cases: a service of HTTP/1.1, and one of gRPC. */
+export const STREAM_HOSTS = { requests: "bench.local", calls: "calls.local" };
+const STREAM_CONNECTIONS = 4;
+/** As h2load's, which can't leave it out: both versions bring the same message. */
+const H2LOAD_AGENT = "h2load nghttp2/1.52.0";
+
+/** What `--http2` measures: HTTP/1.1 has as many requests on their way, each on a connection of its own. */
+export const HTTP2_CASES = [1, 10, 100].flatMap((streams) => {
+  const connections = STREAM_CONNECTIONS;
+  const each = `${streams} ${streams === 1 ? "stream" : "streams"}`;
+  /** @type {StreamsCase} */
+  const requests = {
+    ...{ kind: "requests", host: STREAM_HOSTS.requests, path: "/100", bodyBytes: 100 },
+    ...{ name: `h2-${streams}`, title: `HTTP/2, ${each}`, connections, streams },
+  };
+  /** @type {StreamsCase} */
+  const calls = {
+    ...{ kind: "calls", host: STREAM_HOSTS.calls, path: "/bench.Echo/Chat", bodyBytes: MESSAGE_BYTES },
+    ...{ name: `grpc-${streams}`, title: `gRPC, ${each}`, connections, streams },
+  };
+  const atOnce = connections * streams;
+  const http1 = load(`h1-${streams}`, `HTTP/1.1, ${atOnce} connections`, "/100", 100, atOnce);
+  return [requests, { ...http1, userAgent: H2LOAD_AGENT }, calls];
+});
 
 /**
  * @param {string} name

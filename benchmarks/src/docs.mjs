@@ -1,9 +1,10 @@
 // `--docs`: docs/benchmarks.md and its charts, from the results of this run.
 // @ts-check
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { barChart } from "./bar-chart.mjs";
+import { SECTION } from "./http2.mjs";
 import { METHOD, NGINX, OTHER_TUNNELS } from "./other-tunnels.mjs";
 import { formatCase, formatTable, formatTunnels, formatVerdicts, formatWarnings } from "./report.mjs";
 
@@ -58,6 +59,7 @@ function page(results, charts) {
     ...cases.flatMap((each) => [formatCase(results, each), after.get(each.name) ?? ""]),
     "## Idle tunnels",
     formatTunnels(results),
+    SECTION.exec(readFileSync(new URL("benchmarks.md", DOCS), "utf8"))?.[0] ?? "",
     "## Other tunnels",
     METHOD,
     otherTable(),

@@ -1,13 +1,18 @@
-// The load of echo cases: `node echo-load.mjs websocket|tcp URL HOST CONNECTIONS BYTES SECONDS` sends a message on each
-// connection, waits for its echo, sends the next, and prints what it saw as JSON.
+// The load of echo cases: `node echo-load.mjs websocket|tcp|calls URL HOST CONNECTIONS BYTES SECONDS [STREAMS]` sends a message on
+// each connection, or each call of gRPC, waits for its echo, sends the next, and prints what it saw as JSON.
 // @ts-check
 
+import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { createHistogram } from "node:perf_hooks";
 import { WebSocket } from "ws";
 
-const [kind, url = "", host, connections, bytes, seconds] = process.argv.slice(2);
-const message = Buffer.alloc(Number(bytes), "e");
+const [kind, url = "", host, connections, bytes, seconds, streams = "1"] = process.argv.slice(2);
+const text = Buffer.alloc(Number(bytes), "e");
+/** Of gRPC: not compressed, and how long it is. */
+const prefix = Buffer.alloc(5);
+prefix.writeUInt32BE(text.length, 1);
+const message = kind === "calls" ? Buffer.concat([prefix, text]) : text;
 const latencies = createHistogram();
 let messages = 0;
 let counting = false;
@@ -70,9 +75,34 @@ function openTcp(onBytes) {
   });
 }
 
-await Promise.all(
-  Array.from({ length: Number(connections) }, () => play(kind === "tcp" ? openTcp : openWebSocket)),
-);
+/** Opens a connection of HTTP/2, and on it the calls. */
+async function playCalls() {
+  const { origin, pathname } = new URL(url);
+  const session = connectHttp2(origin);
+  session.on("error", fail);
+  session.on("close", () => fail(new Error("a connection was closed")));
+  const call = async (/** @type {(bytes: number) => void} */ onBytes) => {
+    const stream = session.request(
+      {
+        ...{ ":method": "POST", ":path": pathname, ":authority": String(host) },
+        ...{ "content-type": "application/grpc", te: "trailers" },
+      },
+      { endStream: false },
+    );
+    stream.on("response", ({ ":status": status, "grpc-status": code }) => {
+      if (status !== 200 || code !== undefined)
+        fail(new Error(`answered with ${status}, grpc-status ${code}`));
+    });
+    stream.on("error", fail);
+    stream.on("close", () => fail(new Error("a call has ended")));
+    stream.on("data", (/** @type {Buffer} */ piece) => onBytes(piece.length));
+    return () => void stream.write(message);
+  };
+  await Promise.all(Array.from({ length: Number(streams) }, () => play(call)));
+}
+
+const start = { tcp: () => play(openTcp), calls: playCalls }[String(kind)] ?? (() => play(openWebSocket));
+await Promise.all(Array.from({ length: Number(connections) }, start));
 // Both ends run JavaScript: they need a moment until they are compiled.
 setTimeout(() => {
   counting = true;

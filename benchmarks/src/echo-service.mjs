@@ -1,8 +1,10 @@
-// What the backend can't do: swallows uploads, echoes WebSocket messages and TCP bytes. `node echo-service.mjs` prints
-// its HTTP port and its TCP port.
+// What the backend can't do: swallows uploads, echoes WebSocket messages, TCP bytes and the messages of gRPC's calls.
+// `node echo-service.mjs` prints its ports of HTTP, TCP and gRPC.
 // @ts-check
 
+import { once } from "node:events";
 import { createServer } from "node:http";
+import { createServer as createHttp2Server } from "node:http2";
 import { createServer as createTcpServer } from "node:net";
 import { WebSocketServer } from "ws";
 
@@ -19,14 +21,24 @@ const tcp = createTcpServer({ noDelay: true }, (socket) => {
   socket.on("error", () => socket.destroy());
   socket.on("data", (piece) => socket.write(piece));
 });
+const grpc = createHttp2Server({ settings: { maxConcurrentStreams: 1_000 } });
+grpc.on("sessionError", () => {});
+grpc.on("stream", (stream) => {
+  stream.on("error", () => stream.destroy());
+  stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
+  stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+  stream.on("data", (piece) => stream.write(piece));
+  stream.on("end", () => stream.end());
+});
 
 server.keepAliveTimeout = 300_000;
-server.listen(0, "127.0.0.1", () => {
-  tcp.listen(0, "127.0.0.1", () => {
-    const ports = [server, tcp].map((each) => {
-      const address = each.address();
-      return typeof address === "object" && address !== null ? address.port : 0;
-    });
-    process.stdout.write(`${ports.join(" ")}\n`);
-  });
+const servers = [server, tcp, grpc];
+for (const each of servers) {
+  each.listen(0, "127.0.0.1");
+  await once(each, "listening");
+}
+const ports = servers.map((each) => {
+  const address = each.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
 });
+process.stdout.write(`${ports.join(" ")}\n`);

@@ -45,6 +45,7 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
       `-d${whole ? seconds : Math.ceil(seconds) + 1}s`,
       `-HHost: ${HOST}`,
       ...(loadCase.authorization === undefined ? [] : [`-HAuthorization: ${loadCase.authorization}`]),
+      ...(loadCase.userAgent === undefined ? [] : [`-HUser-Agent: ${loadCase.userAgent}`]),
       `-s${WRK_REPORT}`,
       origin + loadCase.path,
     ],
@@ -73,19 +74,20 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
 const ECHO_LOAD = fileURLToPath(new URL("./echo-load.mjs", import.meta.url));
 
 /**
- * Sends messages that come back, on several connections.
+ * Sends messages that come back, on several connections, or several calls of each.
  * @param {import("./workbench.mjs").Workbench} bench
  * @param {string} origin
- * @param {import("./cases.mjs").EchoCase} echoCase
+ * @param {import("./cases.mjs").EchoCase | import("./cases.mjs").StreamsCase} echoCase
  * @param {number} seconds
  * @returns {Promise<LoadResult>}
  */
 export async function runEcho(bench, origin, echoCase, seconds) {
   const { kind, path, connections, bodyBytes } = echoCase;
+  const [host, streams] = "streams" in echoCase ? [echoCase.host, echoCase.streams] : [HOST, 1];
   const output = await bench.run({
     name: "echo-load",
     command: process.execPath,
-    args: [ECHO_LOAD, kind, origin + path, HOST, ...[connections, bodyBytes, seconds].map(String)],
+    args: [ECHO_LOAD, kind, origin + path, host, ...[connections, bodyBytes, seconds, streams].map(String)],
     core: LOAD_CORE,
     timeoutMs: seconds * 1000 + PATIENCE_MS,
   });

@@ -7,6 +7,7 @@ import { CASES, selectCases } from "./cases.mjs";
 import { measureFairness } from "./fairness.mjs";
 import { measureFloods } from "./floods.mjs";
 import { writeDocs } from "./docs.mjs";
+import { measureHttp2 } from "./http2.mjs";
 import { measureIdleTunnels } from "./idle-tunnels.mjs";
 import { describeMachine } from "./machine.mjs";
 import { HELP, parseOptions } from "./options.mjs";
@@ -80,7 +81,9 @@ async function run(bench, options) {
         ? measureTokens
         : options.tls
           ? measureTls
-          : undefined;
+          : options.http2
+            ? measureHttp2
+            : undefined;
   if (measureOthers !== undefined) {
     const { report, met } = await measureOthers({ bench, options }, say);
     process.stdout.write(report);

@@ -2,6 +2,7 @@
 // @ts-check
 
 import { readCoreBusyUs, readProcessCpuUs, readResidentBytes, readWaitedCpuUs } from "./cpu.mjs";
+import { checkStreams, runH2load } from "./h2load.mjs";
 import { checkAnswer, runCurl, runEcho, runWrk } from "./load.mjs";
 import { LOAD_CORE, SUBJECT_CORE } from "./workbench.mjs";
 
@@ -40,8 +41,9 @@ export const FOREIGN_LIMIT = 0.05;
 export async function checkSubject(bench, running, cases) {
   const programs = running.parts.map((part) => part.program);
   for (const each of cases) {
-    // Those check every answer themselves.
-    if (each.kind !== "load" && each.kind !== "bulk") continue;
+    const isStreams = each.kind === "requests" || each.kind === "calls";
+    // The others check every answer themselves.
+    if (!isStreams && each.kind !== "load" && each.kind !== "bulk") continue;
     /** @type {string | undefined} */
     let problem;
     try {
@@ -49,7 +51,9 @@ export async function checkSubject(bench, running, cases) {
         "answer",
         programs,
         async () => {
-          problem = await checkAnswer(running.origin, each);
+          problem = await (isStreams
+            ? checkStreams(running.origin, each)
+            : checkAnswer(running.origin, each));
           return problem === undefined ? true : undefined;
         },
         READY_TIMEOUT_MS,
@@ -70,8 +74,10 @@ export async function checkSubject(bench, running, cases) {
 export async function warmUp(bench, running, cases, seconds) {
   let share = 1;
   for (const each of cases) {
-    if (each.kind !== "load" || each.connections === 1 || each.pauseMs !== undefined) continue;
-    await runWrk(bench, running.origin, each, Math.max(LEAST_WARMUP_SECONDS, seconds * share), false);
+    const forSeconds = Math.max(LEAST_WARMUP_SECONDS, seconds * share);
+    if (each.kind === "requests" || each.kind === "calls") await run(bench, running.origin, each, forSeconds);
+    else if (each.kind !== "load" || each.connections === 1 || each.pauseMs !== undefined) continue;
+    else await runWrk(bench, running.origin, each, forSeconds, false);
     share = 0.2;
   }
 }
@@ -84,6 +90,7 @@ export async function warmUp(bench, running, cases, seconds) {
  */
 export async function settle(bench, running, each) {
   if (each.kind === "load") await runWrk(bench, running.origin, each, SETTLE_SECONDS, false);
+  else if (each.kind === "requests") await runH2load(bench, running.origin, each, SETTLE_SECONDS);
 }
 
 /**
@@ -135,8 +142,11 @@ async function run(bench, origin, each, seconds) {
   switch (each.kind) {
     case "load":
       return runWrk(bench, origin, each, Math.max(seconds, each.leastSeconds ?? 0));
+    case "requests":
+      return runH2load(bench, origin, each, seconds);
     case "websocket":
     case "tcp":
+    case "calls":
       return runEcho(bench, origin, each, seconds);
     default:
       return runBulk(bench, origin, each, seconds);
@@ -171,8 +181,11 @@ function readLoadCpuUs(bench) {
 /**
  * @param {import("./subjects/subject.mjs").RunningSubject} running
  * @param {readonly number[]} values
- * @returns {Record<string, number>}
+ * @returns {Record<string, number>} those of the same role together
  */
 function byRole(running, values) {
-  return Object.fromEntries(running.parts.map(({ role }, index) => [role, values[index] ?? 0]));
+  /** @type {Record<string, number>} */
+  const sums = {};
+  running.parts.forEach(({ role }, index) => (sums[role] = (sums[role] ?? 0) + (values[index] ?? 0)));
+  return sums;
 }

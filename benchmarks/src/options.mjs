@@ -23,6 +23,8 @@ export const HELP = `npm run bench -- [options]
   --fairness          latency of small requests beside one bulk stream, instead of a comparison
   --floods            latency of small requests beside one connection that floods, instead of a comparison;
                       --case takes a part of a flood's name
+  --http2             requests and gRPC's messages by HTTP/2, beside nginx and haproxy, instead of a comparison (default
+                      9 rounds); with --docs their section of docs/benchmarks.md
   --tokens            what a token that is known costs the server, instead of a comparison (default 15 rounds)
   --tls               what a tunnel over TLS costs, against a plain one, instead of a comparison (default 15 rounds)
   --go-peer FILE      with --tls: the peer of tests/interop, built, to compare a download with
@@ -49,6 +51,7 @@ export const HELP = `npm run bench -- [options]
  * @property {boolean} check
  * @property {boolean} fairness
  * @property {boolean} floods
+ * @property {boolean} http2
  * @property {boolean} tokens
  * @property {boolean} tls
  * @property {string | undefined} goPeerFile
@@ -81,6 +84,7 @@ export function parseOptions(args) {
       check: { type: "boolean", default: false },
       fairness: { type: "boolean", default: false },
       floods: { type: "boolean", default: false },
+      http2: { type: "boolean", default: false },
       tokens: { type: "boolean", default: false },
       tls: { type: "boolean", default: false },
       "go-peer": { type: "string" },
@@ -88,11 +92,17 @@ export function parseOptions(args) {
       "profile-dir": { type: "string" },
     },
   });
-  const { check, quick } = values;
+  const { check, http2, quick } = values;
   const byTurns = values.tokens || values.tls;
   return {
     help: values.help,
-    rounds: parseNumber("rounds", values.rounds, quick ? 1 : byTurns ? 15 : check ? 5 : 3, 1, 100),
+    rounds: parseNumber(
+      "rounds",
+      values.rounds,
+      quick ? 1 : byTurns ? 15 : http2 ? 9 : check ? 5 : 3,
+      1,
+      100,
+    ),
     seconds: parseNumber("seconds", values.seconds, quick ? 0.5 : 2, 0.1, 600),
     warmupSeconds: parseNumber("warmup", values.warmup, quick ? 0.5 : 3, 0.1, 600),
     subjects: values.subject ?? [],
@@ -107,6 +117,7 @@ export function parseOptions(args) {
     check: values.check,
     fairness: values.fairness,
     floods: values.floods,
+    http2,
     tokens: values.tokens,
     tls: values.tls,
     goPeerFile: values["go-peer"],

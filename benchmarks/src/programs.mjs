@@ -18,13 +18,14 @@ export function findProgram(name) {
 
 /**
  * @param {string} name
+ * @param {string} [debianPackage] if it has another name
  * @returns {string} the program's path
  */
-export function requireProgram(name) {
+export function requireProgram(name, debianPackage = name) {
   const found = findProgram(name);
   if (found === undefined) {
     throw new Error(
-      `${name} is not installed: the benchmark needs it (Debian, Ubuntu: apt-get install ${name})`,
+      `${name} is not installed: the benchmark needs it (Debian, Ubuntu: apt-get install ${debianPackage})`,
     );
   }
   return found;

@@ -89,7 +89,7 @@ function formatRatio({ summary }, subject, base, caseName) {
 }
 
 /** @param {number | undefined} us */
-function formatMs(us) {
+export function formatMs(us) {
   return us === undefined ? "" : (us / 1000).toFixed(us < 10_000 ? 2 : 1);
 }
 
@@ -150,7 +150,7 @@ export function formatVerdicts(verdicts) {
   return `## Targets\n\n${formatTable(["", "value", "target", ""], rows)}`;
 }
 
-/** @param {Results} results */
+/** @param {Pick<Results, "samples">} results */
 export function formatWarnings({ samples }) {
   const spoilt = samples.filter((sample) => sample.foreignShare > FOREIGN_LIMIT);
   if (spoilt.length === 0) return "";

@@ -3,7 +3,7 @@
 // every other round goes through them backwards.
 // @ts-check
 
-import { CASES } from "./cases.mjs";
+import { CASES, HTTP2_CASES } from "./cases.mjs";
 import { checkSubject, measure, settle, warmUp } from "./measure.mjs";
 
 /** @typedef {readonly { subject: import("./subjects/subject.mjs").Subject, cases: import("./cases.mjs").Case[] }[]} Plan */
@@ -43,7 +43,7 @@ async function runRound(context, plan, round) {
       await checkSubject(bench, running, cases);
       await warmUp(bench, running, cases, subject.compiles ? options.warmupSeconds : COLD_WARMUP_SECONDS);
     }
-    for (const each of CASES) {
+    for (const each of [...CASES, ...HTTP2_CASES]) {
       for (const { subject, cases, running } of field) {
         if (!cases.includes(each)) continue;
         now = subject.name;

@@ -101,15 +101,15 @@ export async function startServer({ bench, options }, nodeArgs, env = {}, flags 
  * @param {Pick<import("./subject.mjs").SubjectContext, "bench" | "options">} context
  * @param {Awaited<ReturnType<typeof startServer>>} server
  * @param {number} backendPort
- * @param {{ nodeArgs?: readonly string[], scheme?: "http" | "https", flags?: readonly string[] }} [more]
+ * @param {{ nodeArgs?: readonly string[], scheme?: "http" | "https", flags?: readonly string[], endpoint?: string }} [more]
  */
 export async function startAgent({ bench, options }, server, backendPort, more = {}) {
-  const { flags = [], nodeArgs = [], scheme = "http" } = more;
+  const { endpoint = ENDPOINT, flags = [], nodeArgs = [], scheme = "http" } = more;
   const agent = bench.start({
     ...pikoCommand(options, nodeArgs, [
       "agent",
       "http",
-      ENDPOINT,
+      endpoint,
       `127.0.0.1:${backendPort}`,
       "--connect.url",
       `${scheme}://${server.upstream}`,

@@ -13,6 +13,7 @@ import { undici } from "./undici.mjs";
  * @property {import("../workbench.mjs").Workbench} bench
  * @property {number} backendPort
  * @property {number} [echoPort] of the service that echoes TCP
+ * @property {number} [grpcPort] of the service that echoes gRPC's messages
  * @property {import("../options.mjs").Options} options
  *
  * @typedef {object} RunningSubject
