@@ -2,6 +2,7 @@
 // upgrade makes of it.
 
 import { describe, expect, it } from "vitest";
+import { nextTurn } from "../../net/next-turn.js";
 import { GET, nodeRigs, OPTIONS, POST, statusOf, UPGRADE } from "../../../test/node-rigs.js";
 
 const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
@@ -10,7 +11,7 @@ const create = nodeRigs();
 
 describe("H1Client", () => {
   describe("time limits", () => {
-    it("close an idle connection without a word", () => {
+    it("close an idle connection without a word", async () => {
       for (const before of ["", OPTIONS]) {
         const rig = create({ http: { readHeaderTimeoutMs: 1_000, idleTimeoutMs: 2_000 } });
         rig.socket.send(before);
@@ -18,9 +19,21 @@ describe("H1Client", () => {
         rig.clock.advance(before === "" ? 750 : 1_750);
         expect(rig.socket.calls).toEqual([]);
         rig.clock.advance(500);
+        await nextTurn();
         expect(rig.socket.calls[0]).toBe("destroy");
         expect(rig.socket.take()).toBe("");
       }
+    });
+
+    it("leave an idle connection its request that was there in time and is only read now", async () => {
+      const rig = create({ http: { idleTimeoutMs: 1_000 } });
+      rig.socket.send(OPTIONS);
+      rig.socket.take();
+      rig.clock.advance(1_250);
+      rig.socket.send(OPTIONS);
+      await nextTurn();
+      expect(statusOf(rig.socket.take())).toBe("200");
+      expect(rig.socket.calls).toEqual([]);
     });
 
     it("refuse a head that doesn't end, however its bytes drip", () => {

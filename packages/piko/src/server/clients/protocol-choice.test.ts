@@ -2,6 +2,7 @@
 // cut, and how long it may say nothing.
 
 import { describe, expect, it } from "vitest";
+import { eventually } from "../../../test/port-peer.js";
 import {
   ACK,
   DATA,
@@ -107,6 +108,7 @@ describe("a connection without TLS", () => {
     leave(ended);
     const silent = connect();
     const drained = silent.port.drain();
+    await eventually(() => silent.socket.calls.length > 0);
     expect(silent.socket.calls).toEqual(["close"]);
     leave(silent);
     await drained;

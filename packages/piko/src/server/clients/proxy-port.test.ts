@@ -287,6 +287,21 @@ describe("a port that drains", () => {
     await done;
   });
 
+  it("answers what had come when it began to", async () => {
+    const rig = await start();
+    const idle = await rig.client();
+    await rig.exchange(idle);
+    const asked = rig.node.asked;
+    // Unread when the port begins to drain: as where a processor was away for a moment.
+    const kept = idle.send(GET);
+    const fresh = (await rig.connect()).send(GET);
+    const done = rig.port.drain();
+    await eventually(() => rig.node.asked === asked + 2);
+    for (const stream of rig.node.tunnel.streams.slice(-2)) stream.bring(OK);
+    for (const peer of [kept, fresh]) expect(await peer.over()).toMatch(/connection: close\r\n.*ok$/is);
+    await done;
+  });
+
   it("without connections is done at once", async () => {
     const rig = await start();
     await rig.port.drain();

@@ -11,6 +11,7 @@ import { errorResponse } from "../../http/h1/error-response.js";
 import { beginsHttp2, refusedConnection } from "../../http/h2/refused-connection.js";
 import { deadlineAfter } from "../../net/deadline-sweep.js";
 import { setKeepAlive } from "../../net/keep-alive.js";
+import { nextTurn } from "../../net/next-turn.js";
 import { peerAddress } from "../../net/peer-address.js";
 import { certificateSubject, type Distrusts } from "../../net/accept/authorities.js";
 import type { Certificates } from "../../net/accept/certificates.js";
@@ -118,17 +119,27 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
   }
 
   /** Accepts no more connections, ends idle ones, and resolves when the last request is over. */
-  drain(): Promise<void> {
+  async drain(): Promise<void> {
     this.discourage();
     this.#context.draining = true;
+    // A process that is short of CPU finds what has come meanwhile only when it polls: connections that nobody accepts would
+    // be reset, and a request that nobody has read is lost with its idle connection.
+    await this.#poll();
     this.#listener.close();
     this.tls?.close();
+    await this.#poll();
     for (const connection of [...this.#connections]) connection.stop();
     for (const connection of [...this.#headers, ...this.#refused]) connection.destroy();
-    if (this.#connections.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
+  }
+
+  /** Resolves when all sockets were read that had something: where this turn has polled already, the next one does. */
+  async #poll(): Promise<void> {
+    await nextTurn();
+    await nextTurn();
   }
 
   /** Drops what is left. */

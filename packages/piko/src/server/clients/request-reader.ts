@@ -73,6 +73,8 @@ export class RequestReader implements BodySink, Postponed {
   #processing: boolean;
   /** The connection has had its share of this turn, and goes on in the next one. */
   #postponed: boolean;
+  /** Its time as an idle connection is over: it ends in the next turn, if nothing has come. */
+  #lapsed: boolean;
   /** Bytes that the owner holds: while it does, no more are read. */
   #heldBytes: number;
   /** The body under way may take its time. */
@@ -90,6 +92,7 @@ export class RequestReader implements BodySink, Postponed {
     this.#finder = new HeadEndFinder();
     this.#processing = false;
     this.#postponed = false;
+    this.#lapsed = false;
     this.#heldBytes = 0;
     this.#unhurried = false;
   }
@@ -136,6 +139,7 @@ export class RequestReader implements BodySink, Postponed {
   next(nowMs: number): void {
     this.state = READING_HEAD;
     this.deadlineMs = deadlineAfter(nowMs, this.#context.config.http.idleTimeoutMs);
+    this.#lapsed = false;
     this.#finder.reset();
     // Otherwise the loop that began the request goes on.
     if (this.#processing) this.#resume();
@@ -180,7 +184,8 @@ export class RequestReader implements BodySink, Postponed {
 
   onNextTurn(): void {
     this.#postponed = false;
-    this.goOn();
+    if (this.#lapsed && this.state === READING_HEAD && this.#ahead.length === 0) this.#socket.destroy();
+    else this.goOn();
   }
 
   onFault(): void {
@@ -198,7 +203,11 @@ export class RequestReader implements BodySink, Postponed {
     } else if (this.state === READING_HEAD && this.#stalled) {
       this.deadlineMs = deadlineAfter(nowMs, readHeaderTimeoutMs);
     } else if (this.state === READING_HEAD && this.#ahead.length > 0) this.#events.onBadHead(HEAD_TIMEOUT);
-    else this.#socket.destroy();
+    else {
+      // A processor short of time may have a request unread that came in time.
+      this.#lapsed = true;
+      this.#context.nextTurn.add(this);
+    }
   }
 
   /** Parses requests until the bytes or the connection's patience end; returns the offset of the first unused byte. */
