@@ -27,6 +27,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { type RunningServer, startServer } from "../harness/piko.js";
 import { RawClient } from "../harness/raw-client.js";
+import { SlowAnswer } from "../harness/slow-answer.js";
 import { perFile, perTest } from "../harness/stage.js";
 
 type Handler = Parameters<typeof serve>[1];
@@ -48,10 +49,7 @@ let server: RunningServer;
 /** Each test has an endpoint of its own: the server may not know yet that the last one's tunnel has ended. */
 let endpoint = "";
 let endpoints = 0;
-let proceed: () => void;
-let held: Promise<void>;
-let arrived: Promise<void>;
-let slowArrived: () => void;
+let slow: SlowAnswer;
 
 beforeAll(async () => {
   server = await startServer(stage, { "proxy.reconnect-wait": "0s" });
@@ -59,28 +57,17 @@ beforeAll(async () => {
 
 beforeEach(() => {
   endpoint = `sdk-${endpoints++}`;
-  held = new Promise((resolve) => {
-    proceed = resolve;
-  });
-  arrived = new Promise((resolve) => {
-    slowArrived = resolve;
-  });
+  slow = new SlowAnswer();
 });
 
 afterEach(() => {
   Object.assign(globalThis, realGlobals);
 });
 
-async function slow(): Promise<string> {
-  slowArrived();
-  await held;
-  return "whole";
-}
-
 /** An event stream of two events. */
 async function* events(): AsyncGenerator<string, void, void> {
   yield "data: first\n\n";
-  await held;
+  await slow.held;
   yield "data: last\n\n";
 }
 
@@ -98,14 +85,14 @@ function eventStream(): ReadableStream<Uint8Array> {
 }
 
 async function listenTo(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  if (request.url === "/slow") response.end(await slow());
+  if (request.url === "/slow") response.end(await slow.text());
   else if (request.url === "/events") sendEvents(response);
   else request.pipe(response);
 }
 
 async function fetchFrom(request: Request): Promise<Response> {
   const { pathname } = new URL(request.url);
-  if (pathname === "/slow") return new Response(await slow());
+  if (pathname === "/slow") return new Response(await slow.text());
   if (pathname === "/events") return new Response(eventStream(), { headers: EVENT_STREAM });
   if (request.headers.get("upgrade") !== null) return new Response("no upgrades here", { status: 426 });
   return new Response(request.body);
@@ -113,7 +100,7 @@ async function fetchFrom(request: Request): Promise<Response> {
 
 function expressApp(): express.Express {
   const app = express();
-  app.get("/slow", async (_request, response) => void response.end(await slow()));
+  app.get("/slow", async (_request, response) => void response.end(await slow.text()));
   app.get("/events", (_request, response) => sendEvents(response));
   app.post("/echo", (request, response) => void request.pipe(response));
   return app;
@@ -122,7 +109,7 @@ function expressApp(): express.Express {
 async function fastifyServer(): Promise<Server> {
   const app = fastify();
   app.addContentTypeParser("*", (_request, payload, done) => done(null, payload));
-  app.get("/slow", () => slow());
+  app.get("/slow", () => slow.text());
   app.get("/events", (_request, reply) => reply.headers(EVENT_STREAM).send(Readable.from(events())));
   app.post("/echo", async (request, reply) => reply.send(await buffer(request.body as IncomingMessage)));
   await app.ready();
@@ -135,7 +122,7 @@ function koaApp(): Koa {
     if (context.path === "/events") context.set(EVENT_STREAM);
     context.body =
       context.path === "/slow"
-        ? await slow()
+        ? await slow.text()
         : context.path === "/events"
           ? Readable.from(events(), { objectMode: false })
           : context.req;
@@ -145,7 +132,7 @@ function koaApp(): Koa {
 
 function honoApp(): Hono {
   const app = new Hono();
-  app.get("/slow", async (context) => context.text(await slow()));
+  app.get("/slow", async (context) => context.text(await slow.text()));
   app.get("/events", () => new Response(eventStream(), { headers: EVENT_STREAM }));
   app.post("/echo", (context) => new Response(context.req.raw.body));
   return app;
@@ -153,7 +140,7 @@ function honoApp(): Hono {
 
 function h3App(): H3 {
   return new H3()
-    .get("/slow", () => slow())
+    .get("/slow", () => slow.text())
     .get("/events", () => new Response(eventStream(), { headers: EVENT_STREAM }))
     .post("/echo", (event) => new Response(event.req.body));
 }
@@ -162,7 +149,7 @@ function h3App(): H3 {
 function trpcListener(): RequestListener {
   const { procedure, router } = initTRPC.create();
   const calls = router({
-    slow: procedure.query(slow),
+    slow: procedure.query(() => slow.text()),
     add: procedure.input(Number).mutation(({ input }) => input + 1),
   });
   const answerCall = createHTTPHandler({ router: calls, basePath: "/trpc/" });
@@ -240,7 +227,7 @@ describe.each(apps)("serve takes %s", (_name, make) => {
     const listener = await listen(endpoint, { url: `http://${server.upstream}` });
     scene.defer(() => listener.close({ graceMs: 0 }));
     listener.attach(handler);
-    proceed();
+    slow.proceed();
     expect(await (await ask("/slow")).text()).toBe("whole");
   });
 
@@ -253,7 +240,7 @@ describe.each(apps)("serve takes %s", (_name, make) => {
       .pipeThrough(new TextDecoderStream())
       .getReader();
     expect((await reader.read()).value).toBe("data: first\n\n");
-    proceed();
+    slow.proceed();
     expect((await reader.read()).value).toBe("data: last\n\n");
     expect((await reader.read()).done).toBe(true);
   });
@@ -278,10 +265,10 @@ describe.each(apps)("serve takes %s", (_name, make) => {
     const { handler } = await make();
     const listener = await start(handler);
     const underWay = ask("/slow");
-    await arrived;
+    await slow.asked;
     const closed = listener.close();
     expect((await ask("/echo", { method: "POST", body: "x" })).status).toBe(502);
-    proceed();
+    slow.proceed();
     expect(await (await underWay).text()).toBe("whole");
     await closed;
   });

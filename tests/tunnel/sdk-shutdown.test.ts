@@ -15,6 +15,7 @@ import { io } from "socket.io-client";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { type RunningServer, startServer } from "../harness/piko.js";
+import { SlowAnswer } from "../harness/slow-answer.js";
 import { perFile, perTest } from "../harness/stage.js";
 
 const stage = perFile();
@@ -22,10 +23,7 @@ const scene = perTest();
 let server: RunningServer;
 let endpoint = "";
 let endpoints = 0;
-let proceed: () => void;
-let held: Promise<void>;
-let arrived: Promise<void>;
-let slowArrived: () => void;
+let slow: SlowAnswer;
 
 beforeAll(async () => {
   server = await startServer(stage, { "proxy.reconnect-wait": "0s" });
@@ -33,20 +31,8 @@ beforeAll(async () => {
 
 beforeEach(() => {
   endpoint = `shutdown-${endpoints++}`;
-  held = new Promise((resolve) => {
-    proceed = resolve;
-  });
-  arrived = new Promise((resolve) => {
-    slowArrived = resolve;
-  });
+  slow = new SlowAnswer();
 });
-
-/** An answer that comes when the test lets it. */
-async function slow(): Promise<string> {
-  slowArrived();
-  await held;
-  return "whole";
-}
 
 const fields = (): Record<string, string> => ({ "x-piko-endpoint": endpoint });
 
@@ -72,15 +58,15 @@ function plain(listener: RequestListener): App {
 }
 
 const apps: [name: string, make: () => App | Promise<App>][] = [
-  ["http.Server", () => plain((_request, response) => void slow().then((words) => response.end(words)))],
+  ["http.Server", () => plain((_request, response) => void slow.text().then((words) => response.end(words)))],
   [
     "Express",
-    () => plain(express().get("/", async (_request, response) => void response.send(await slow()))),
+    () => plain(express().get("/", async (_request, response) => void response.send(await slow.text()))),
   ],
   [
     "Fastify",
     async () => {
-      const app = fastify().get("/", () => slow());
+      const app = fastify().get("/", () => slow.text());
       await app.ready();
       return { web: app.server, close: () => app.close() };
     },
@@ -89,7 +75,7 @@ const apps: [name: string, make: () => App | Promise<App>][] = [
     "Koa",
     () => {
       const app = new Koa().use(async (context) => {
-        context.body = await slow();
+        context.body = await slow.text();
       });
       return plain(app.callback());
     },
@@ -97,7 +83,7 @@ const apps: [name: string, make: () => App | Promise<App>][] = [
   [
     "Hono",
     () => {
-      const app = new Hono().get("/", async (context) => context.text(await slow()));
+      const app = new Hono().get("/", async (context) => context.text(await slow.text()));
       const web = createAdaptorServer(app) as Server;
       return { web, close: () => web.close() };
     },
@@ -109,12 +95,12 @@ describe.each(apps)("a listener with %s", (_name, make) => {
     const { web, close } = await make();
     const listener = await start(web);
     const underWay = ask();
-    await arrived;
+    await slow.asked;
     let closed = false;
     const closing = listener.close().then(() => (closed = true));
     expect((await ask()).status).toBe(502);
     expect(closed).toBe(false);
-    proceed();
+    slow.proceed();
     expect(await (await underWay).text()).toBe("whole");
     await closing;
     await close();
@@ -191,7 +177,7 @@ describe("a listener that closes", () => {
   });
 
   it("ends connections that clients keep behind their next request", async () => {
-    const web = createServer(async (_request, response) => void response.end(await slow()));
+    const web = createServer(async (_request, response) => void response.end(await slow.text()));
     web.keepAliveTimeout = 60_000;
     const listener = await start(web);
     const agent = new EndpointAgent(endpoint, { url: `http://${server.proxy}`, keepAlive: true });
@@ -200,7 +186,7 @@ describe("a listener that closes", () => {
       const [response] = (await once(get("http://x/", { agent }), "response")) as [IncomingMessage];
       return [response.headers.connection, await text(response)];
     };
-    proceed();
+    slow.proceed();
     expect(await answer()).toEqual(["keep-alive", "whole"]);
     const closing = listener.close({ graceMs: 30_000 });
     expect(await answer()).toEqual(["close", "whole"]);
