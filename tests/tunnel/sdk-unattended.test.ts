@@ -4,11 +4,13 @@ import { createHmac } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { dial } from "@piko/client";
 import { beforeEach, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { eventually } from "../harness/deadline.js";
+import { LONG } from "../harness/long-run.js";
 import { type RunningServer, startServer } from "../harness/piko.js";
 import { type Program, startProgram } from "../harness/program.js";
 import { perTest } from "../harness/stage.js";
@@ -138,6 +140,8 @@ describe("a program without handlers for errors", () => {
     // Nobody listens any more.
     const [host = "", port = ""] = server.upstream.split(":");
     await new Promise((resolve) => connect(Number(port), host).once("error", resolve));
+    if (LONG) await delay(60_000);
+    expect(program.exit).toBeUndefined();
     await served(await again(server));
     expect(program.lines.map(({ text }) => text)).toEqual(["ready"]);
   });
