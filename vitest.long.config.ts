@@ -14,6 +14,7 @@ export default defineConfig({
       "tests/cluster/rebalance.test.ts",
       "tests/cluster/rolling-restart.test.ts",
       "tests/http/streaming.test.ts",
+      "tests/docs/load-balancers.test.ts",
       "tests/http2/services.test.ts",
       "tests/examples/next.test.ts",
       "tests/interop/interop-rolling.test.ts",

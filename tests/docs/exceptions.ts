@@ -8,6 +8,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
     "tests/kubernetes/agent-chart.test.ts gives its values, commands and sidecar to Helm and to Kubernetes' schemas",
   "docs/guides/cluster.md": "tests/cluster/guide-cluster.test.ts, on three hosts",
   "docs/guides/kubernetes.md": "tests/kubernetes/documents.test.ts, as far as that needs no cluster",
+  "docs/guides/load-balancers.md": "tests/docs/load-balancers.test.ts, with each program",
   "packages/client/README.md": "packages/client/src/readme.test.ts",
   "packages/tunnel/README.md":
     "a sketch of a library whose tests are its own; there is nothing around it to run",
