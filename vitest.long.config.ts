@@ -13,6 +13,7 @@ export default defineConfig({
       "tests/cluster/partition.test.ts",
       "tests/cluster/rebalance.test.ts",
       "tests/cluster/rolling-restart.test.ts",
+      "tests/grpc/idle.test.ts",
       "tests/http/streaming.test.ts",
       "tests/docs/load-balancers.test.ts",
       "tests/http2/services.test.ts",

@@ -1,18 +1,26 @@
-// A real browser through the tunnel: a page whose script fetches many things at once.
+// A real browser through the tunnel: a page whose script fetches many things at once, by HTTP/1.1, and by HTTP/2 over HTTPS.
 
-import { describe, expect, it } from "vitest";
+import { CertificateWorkshop } from "@piko/testkit";
+import { afterAll, describe, expect, it } from "vitest";
 import { startTunnel } from "../harness/piko.js";
 import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 import { findTool, haveTools, run } from "../harness/tools.js";
 
 const scene = perTest();
+const workshop = new CertificateWorkshop();
+afterAll(() => workshop[Symbol.dispose]());
 const chromium = findTool("chromium") ?? findTool("google-chrome") ?? findTool("chrome");
 
 describe.runIf(chromium !== undefined || haveTools("chromium"))("a browser", () => {
-  it("loads a page that makes 60 requests at once", async () => {
+  it.each([
+    { scheme: "http", count: 60, proto: "HTTP/1.1" },
+    { scheme: "https", count: 100, proto: "HTTP/2.0" },
+  ])("loads a page by $scheme that makes $count requests at once", async ({ count, proto, scheme }) => {
     const service = await Service.start(scene);
-    const { server } = await startTunnel(scene, service.addr);
+    const { cert, key } = workshop.sign(workshop.authority("ca"), "server", { names: "DNS:web.test" });
+    const tls = scheme === "https" ? { "proxy.tls.cert": cert, "proxy.tls.key": key } : {};
+    const { server } = await startTunnel(scene, service.addr, tls);
     const port = server.proxy.split(":")[1];
     const profile = await scene.directory();
     const { stdout, stderr } = await run(chromium ?? "chromium", [
@@ -20,15 +28,21 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("a browser", () 
       "--no-sandbox",
       "--disable-gpu",
       "--disable-dev-shm-usage",
+      "--ignore-certificate-errors",
       `--user-data-dir=${profile}`,
       // The name is the endpoint's; only this browser knows where it leads.
       "--host-resolver-rules=MAP web.test 127.0.0.1",
       // The document is printed when this much of the page's time has passed; it stands still while requests run.
       "--virtual-time-budget=10000",
       "--dump-dom",
-      `http://web.test:${port}/page?n=60`,
+      `${scheme}://web.test:${port}/page?n=${count}`,
     ]);
-    expect(stdout, stderr.slice(-500)).toContain("right: 60");
-    expect(service.requests.filter(({ url }) => url.startsWith("/item"))).toHaveLength(60);
+    expect(stdout, stderr.slice(-500)).toContain(`right: ${count}`);
+    expect(service.requests.filter(({ url }) => url.startsWith("/item"))).toHaveLength(count);
+    const { text } = await server.program.waitForLine(
+      (line) => line.text.includes('"path":"/item"'),
+      "line of the access log",
+    );
+    expect(text).toContain(`"proto":"${proto}"`);
   });
 });
