@@ -60,8 +60,9 @@ function restore() {
   for (const file of CHANGED) if (existsSync(keptPath(file))) renameSync(keptPath(file), join(folder, file));
 }
 
+/** npm packs every file whose name begins with README, whatever `files` says. */
 function keptPath(file) {
-  return join(folder, file.replace(/\.\w+$/, ".workspace$&"));
+  return join(folder, `workspace.${file}`);
 }
 
 /** A README whose links lead to the repository, or are none where it has no address. */

@@ -86,6 +86,15 @@ describe.each(folders)("packages/%s, packed", (folder) => {
     }
   });
 
+  it("has its page and its code once, and nothing else of the workspace", async () => {
+    expect((await readdir(installed(folder))).toSorted()).toEqual([
+      "LICENSE",
+      "README.md",
+      "lib",
+      "package.json",
+    ]);
+  });
+
   it("says where it comes from", async () => {
     expect(await manifestOf(folder)).toMatchObject({
       repository: { type: "git", url: `git+${ORIGIN}.git`, directory: `packages/${folder}` },
