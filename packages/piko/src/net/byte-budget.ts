@@ -7,14 +7,14 @@ export const SMALL_HEAD_BYTES = 4_096;
 export class ByteBudget {
   /** Bytes of memory that the stores hold now. */
   used = 0;
-  readonly #maxBytes: number;
+  readonly maxBytes: number;
 
   constructor(maxBytes: number) {
-    this.#maxBytes = maxBytes;
+    this.maxBytes = maxBytes;
   }
 
   /** More is held than should be: who can do without, does. */
   get exhausted(): boolean {
-    return this.used > this.#maxBytes;
+    return this.used > this.maxBytes;
   }
 }

@@ -64,6 +64,11 @@ export function addUseMetrics(metrics: Metrics, { proxy, upstream, budget }: Lim
   );
   metrics.gauge("piko_proxy_buffered_bytes", "Memory held for bytes that can't go on yet", () => budget.used);
   metrics.gauge(
+    "piko_proxy_max_buffered_bytes",
+    "Maximum of piko_proxy_buffered_bytes (proxy.limits.max_buffered_bytes)",
+    () => budget.maxBytes,
+  );
+  metrics.gauge(
     "piko_upstreams_pending_connections",
     "Number of connections to the upstream port that are no tunnel yet",
     () => upstream.pendingCount,
