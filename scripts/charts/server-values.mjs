@@ -127,7 +127,13 @@ export function serverValues(config) {
       prometheusRule: group({
         enabled: flag("Creates a PrometheusRule for the Prometheus operator."),
         labels: map("Labels by which the operator selects it."),
-        groups: list("Groups of rules. Required.", { type: "object" }),
+        defaultRules: flag(
+          "Includes the [alerts](../../../docs/guides/alerts.md) of `deploy/prometheus/rules.yaml`.",
+        ),
+        docsUrl: text(
+          "Address of this repository's files, ending in `/`, which is put in front of the paths in `runbook_url`.",
+        ),
+        groups: list("Further groups of rules.", { type: "object" }),
       }),
       podDisruptionBudget: podDisruptionBudget(
         "Limits how many nodes are evicted at a time when machines are drained or upgraded.",

@@ -7,6 +7,8 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
   "deploy/helm/piko-agent/README.md":
     "tests/kubernetes/agent-chart.test.ts gives its values, commands and sidecar to Helm and to Kubernetes' schemas",
   "docs/guides/cluster.md": "tests/cluster/guide-cluster.test.ts, on three hosts",
+  "docs/guides/monitoring.md":
+    "tests/monitoring: its settings are given to promtool, and the Compose file is started without containers",
   "docs/guides/kubernetes.md": "tests/kubernetes/documents.test.ts, as far as that needs no cluster",
   "docs/guides/load-balancers.md": "tests/docs/load-balancers.test.ts, with each program",
   "packages/client/README.md": "packages/client/src/readme.test.ts",

@@ -17,6 +17,7 @@ const REDIS = "redis-server";
 const BEFORE: Readonly<Record<string, readonly string[]>> = {
   "README.md": [SERVICE],
   "docs/guides/agent.md": ["piko server", SERVICE],
+  "docs/guides/alerts.md": ["piko server", SERVICE, "piko agent http my-endpoint 3000"],
   "docs/guides/behind-a-proxy.md": ["piko server", SERVICE, "piko agent http my-endpoint 3000"],
   "docs/guides/forward-tcp.md": ["piko server"],
   "docs/guides/http2.md": ["piko server", SERVICE, "piko agent http web 3000"],

@@ -1,9 +1,9 @@
 // The server's chart, rendered by Helm without a cluster: what it creates, and what it refuses.
 
-import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
-import { parseAllDocuments } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
 import { perFile } from "../harness/stage.js";
 import { haveGoTools } from "./harness/go-tools.js";
 import { Chart, documents, find, KUBE_VERSIONS, problems, ROOT } from "./harness/manifests.js";
@@ -296,6 +296,23 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     ]);
   });
 
+  it("has Prometheus' rules, as deploy/prometheus has them, and those of the reader", async () => {
+    const rules = async (...args: readonly string[]): Promise<unknown> =>
+      documents(await render("--set", "prometheusRule.enabled=true", ...args)).find(
+        ({ kind }) => kind === "PrometheusRule",
+      )?.spec["groups"];
+    const text = readFileSync(join(ROOT, "deploy/prometheus/rules.yaml"), "utf8");
+    const groups = (changed: string): unknown[] => (parse(changed) as { groups: unknown[] }).groups;
+    expect(await rules()).toEqual(groups(text));
+    const linked = groups(text.replaceAll("runbook_url: ", "runbook_url: https://git.example.com/piko/"));
+    const all = (await rules("--values", everything)) as unknown[];
+    expect(all.slice(0, -1)).toEqual(linked);
+    expect(all.at(-1)).toMatchObject({ name: "own" });
+    // PikoDown goes by the name of the job.
+    const named = groups(text.replace(".*piko.*", ".*(piko|edge).*"));
+    expect(await rules("--set", "fullnameOverride=edge")).toEqual(named);
+  });
+
   it("has Prometheus scrape each node, under the name of its pod", async () => {
     const yaml = await render("--values", everything);
     const monitor = find(yaml, "ServiceMonitor", "piko")?.spec as unknown as {
@@ -330,7 +347,11 @@ describe.runIf(haveGoTools())("the server's chart", () => {
       "terminationGracePeriodSeconds=60",
       "has to be above config.grace_period (1m)",
     ],
-    ["rules that are none", "prometheusRule.enabled=true", "prometheusRule.groups is required"],
+    [
+      "rules that are none",
+      "prometheusRule.enabled=true,prometheusRule.defaultRules=false",
+      "prometheusRule.groups is required",
+    ],
     [
       "a configuration in two places",
       "existingConfigMap=a,existingSecret=b",

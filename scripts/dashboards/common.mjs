@@ -1,0 +1,59 @@
+// Panels that nodes and agents have in common, and ways to write queries. `select` are matchers: `job=~"$job"`.
+
+import { graph, query } from "./panels.mjs";
+
+/** Increase per second. */
+export const rate = (metric, select) => `rate(${metric}{${select}}[$__rate_interval])`;
+
+export const sumRate = (by, metric, select) => `sum by (${by}) (${rate(metric, select)})`;
+
+/** A percentile of a histogram, 0 to 1. */
+export const quantile = (part, metric, select, by = "") =>
+  `histogram_quantile(${part}, sum by (${by === "" ? "le" : `le, ${by}`}) (${rate(`${metric}_bucket`, select)}))`;
+
+/** Three percentiles of a histogram, beside each other. */
+export const percentiles = (metric, select) => [
+  query(quantile(0.5, metric, select), "p50"),
+  query(quantile(0.9, metric, select), "p90"),
+  query(quantile(0.99, metric, select), "p99"),
+];
+
+/** What each process takes of its machine. */
+export const processPanels = (select) => [
+  graph(
+    "CPU",
+    "percentunit",
+    [query(rate("process_cpu_seconds_total", select), "{{instance}}")],
+    "Of one core, which is the most that the event loop can use; threads may take some more.",
+  ),
+  graph("Memory", "bytes", [
+    query(`process_resident_memory_bytes{${select}}`, "{{instance}} resident"),
+    query(`nodejs_heap_size_used_bytes{${select}}`, "{{instance}} heap"),
+    query(`nodejs_external_memory_bytes{${select}}`, "{{instance}} buffers"),
+  ]),
+  graph(
+    "Event loop delay",
+    "s",
+    [
+      query(`nodejs_eventloop_lag_p99_seconds{${select}}`, "{{instance}} p99"),
+      query(`nodejs_eventloop_lag_max_seconds{${select}}`, "{{instance}} max"),
+    ],
+    "How late events are handled. About 10 ms is an idle process, by how it is measured.",
+  ),
+  graph(
+    "Time stood still",
+    "percentunit",
+    [query(rate("piko_process_stood_still_seconds_total", select), "{{instance}}")],
+    "Part of the time in which the process got no CPU, in pauses of more than a second.",
+  ),
+  graph("Versions", "short", [
+    query(`count by (job, version) (piko_build_info{${select}})`, "{{job}} {{version}}"),
+  ]),
+  graph("Garbage collection", "percentunit", [
+    query(sumRate("instance, kind", "nodejs_gc_duration_seconds_sum", select), "{{instance}} {{kind}}"),
+  ]),
+  graph("File descriptors", "short", [
+    query(`process_open_fds{${select}}`, "{{instance}}"),
+    query(`process_max_fds{${select}}`, "{{instance}} limit"),
+  ]),
+];

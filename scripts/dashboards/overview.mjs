@@ -1,0 +1,133 @@
+// Whether clients are served: for all clusters, or the one that is chosen.
+
+import { percentiles, quantile, rate, sumRate } from "./common.mjs";
+import { dashboard, graph, query, stacked, stat, variable } from "./panels.mjs";
+
+const SELECT = 'job=~"$job"';
+
+/** `clientReasons`: codes of the reasons that are the client's affair. */
+export function overview(clientReasons) {
+  const failing = `${SELECT},reason!~"${clientReasons.join("|")}"`;
+  return dashboard({
+    uid: "piko-overview",
+    title: "Piko / Overview",
+    description: "Requests, failures and latency of clusters, and the load of their nodes.",
+    variables: [variable("job", "Cluster", "label_values(piko_cluster_nodes, job)")],
+    rows: [
+      [
+        "Now",
+        [
+          stat(
+            "Firing alerts",
+            "short",
+            'count(ALERTS{alertname=~"Piko.*",alertstate="firing"}) or vector(0)',
+            [
+              ["green", null],
+              ["red", 1],
+            ],
+          ),
+          stat("Nodes", "short", `count(piko_cluster_nodes{${SELECT},status="active"})`),
+          stat("Tunnels", "short", `sum(piko_upstreams_connected_upstreams{${SELECT}})`, [
+            ["red", null],
+            ["green", 1],
+          ]),
+          stat("Requests", "reqps", `sum(${rate("piko_proxy_requests_total", SELECT)})`),
+          stat(
+            "Failed requests",
+            "percentunit",
+            `sum(${rate("piko_proxy_failed_requests_total", failing)}) / sum(${rate("piko_proxy_requests_total", SELECT)})`,
+            [
+              ["green", null],
+              ["orange", 0.005],
+              ["red", 0.02],
+            ],
+            "Without those that failed by the client's doing.",
+          ),
+          stat("Latency, p99", "s", quantile(0.99, "piko_proxy_request_latency_seconds", SELECT)),
+        ],
+      ],
+      [
+        "Requests",
+        [
+          stacked(
+            "Requests by status",
+            "reqps",
+            [query(sumRate("status", "piko_proxy_requests_total", SELECT), "{{status}}")],
+            "A request that is forwarded to another node is counted on both. 499: the client left before the response. 101: upgraded connections.",
+          ),
+          stacked(
+            "Failed requests by reason",
+            "reqps",
+            [query(`${sumRate("reason", "piko_proxy_failed_requests_total", SELECT)} > 0`, "{{reason}}")],
+            "docs/reference/reasons.md explains each reason. An error that a service reports itself isn't among them.",
+          ),
+          graph(
+            "Latency",
+            "s",
+            percentiles("piko_proxy_request_latency_seconds", SELECT),
+            "Until the last byte. Streams and upgraded connections count with their duration.",
+          ),
+          graph(
+            "Latency of agents and services",
+            "s",
+            percentiles("piko_proxy_upstream_latency_seconds", SELECT),
+            "From when a request was sent to an agent to its response head.",
+          ),
+          graph("Requests in flight", "short", [
+            query(`sum by (job) (piko_proxy_requests_in_flight{${SELECT}})`, "{{job}} in flight"),
+            query(
+              `sum by (job) (piko_upstreams_waiting_requests{${SELECT}})`,
+              "{{job}} waiting for an agent",
+            ),
+          ]),
+          graph(
+            "Repeated requests",
+            "reqps",
+            [query(sumRate("job", "piko_upstreams_retries_total", SELECT), "{{job}}")],
+            "Sent again because their agent was lost. Clients notice nothing, but something is wrong.",
+          ),
+        ],
+      ],
+      [
+        "Endpoints (proxy.endpoint_metrics)",
+        [
+          graph("Busiest endpoints", "reqps", [
+            query(`topk(10, ${sumRate("endpoint", "piko_endpoint_requests_total", SELECT)})`, "{{endpoint}}"),
+          ]),
+          graph("Failing endpoints", "reqps", [
+            query(
+              `topk(10, ${sumRate("endpoint", "piko_endpoint_failed_requests_total", SELECT)} > 0)`,
+              "{{endpoint}}",
+            ),
+          ]),
+          graph("Slowest endpoints, p99", "s", [
+            query(
+              `topk(10, ${quantile(0.99, "piko_endpoint_request_latency_seconds", SELECT, "endpoint")})`,
+              "{{endpoint}}",
+            ),
+          ]),
+        ],
+      ],
+      [
+        "Nodes",
+        [
+          graph("Requests", "reqps", [
+            query(sumRate("instance", "piko_proxy_requests_total", SELECT), "{{instance}}"),
+          ]),
+          graph("Tunnels", "short", [query(`piko_upstreams_connected_upstreams{${SELECT}}`, "{{instance}}")]),
+          graph("Client connections", "short", [query(`piko_proxy_connections{${SELECT}}`, "{{instance}}")]),
+          graph(
+            "CPU",
+            "percentunit",
+            [query(rate("process_cpu_seconds_total", SELECT), "{{instance}}")],
+            "Of one core, which is the most that the event loop can use.",
+          ),
+          graph("Memory", "bytes", [query(`process_resident_memory_bytes{${SELECT}}`, "{{instance}}")]),
+          graph("Event loop delay, p99", "s", [
+            query(`nodejs_eventloop_lag_p99_seconds{${SELECT}}`, "{{instance}}"),
+          ]),
+        ],
+      ],
+    ],
+  });
+}
