@@ -17,7 +17,11 @@ const STAYING: readonly {
   place: (match: RegExpExecArray) => string;
   ready: string | undefined;
 }[] = [
-  { pattern: /(?:^| )piko server(?! status)/, place: () => "server", ready: "server started" },
+  {
+    pattern: /(?:^| )piko server(?! status|.* --config\.check)/,
+    place: () => "server",
+    ready: "server started",
+  },
   {
     pattern: /^piko agent (start|\w+ [\w-]+)/,
     place: ([, name = ""]) => `agent ${name}`,
