@@ -20,6 +20,7 @@ export default defineConfig({
       "tests/examples/next.test.ts",
       "tests/interop/interop-rolling.test.ts",
       "tests/tls/under-load.test.ts",
+      "tests/tunnel/sdk-runtimes.test.ts",
       "tests/tunnel/sdk-unattended.test.ts",
     ],
     env: { PIKO_LONG_RUN: "1" },
