@@ -16,6 +16,7 @@ import { ALL_REASONS } from "../packages/piko/dist/http/reasons.js";
 import { AgentMetrics } from "../packages/piko/dist/agent/agent-metrics.js";
 import { createAgentPort } from "../packages/piko/dist/agent/agent-port.js";
 import { loadConfig } from "../packages/piko/dist/config/load-config.js";
+import { createTracing } from "../packages/piko/dist/net/tracing/create-tracing.js";
 import { createLogger } from "../packages/piko/dist/observability/logger.js";
 import { addProcessMetrics } from "../packages/piko/dist/observability/process-metrics.js";
 import { Node } from "../packages/piko/dist/server/node.js";
@@ -161,10 +162,13 @@ function reasonsPage() {
   ].join("\n");
 }
 
+/** Has the metrics of traces there; nothing is sent. */
+const TRACED = ["tracing.url", "http://127.0.0.1:1"];
+
 /** What `/metrics` of a node and of an agent has: asked of one of each, which is there for that alone. */
 async function metricsPage() {
   const local = ["proxy", "upstream", "admin", "cluster.gossip"].map((port) => `${port}.bindAddr`);
-  const settings = [...local.map((path) => [path, "127.0.0.1:0"]), ["proxy.endpointMetrics", 1]];
+  const settings = [...local.map((path) => [path, "127.0.0.1:0"]), ["proxy.endpointMetrics", 1], TRACED];
   const given = settings.map(([path, value]) => ({ keys: path.split("."), value, flag: path }));
   const config = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
   const logger = createLogger({ config: { level: "error", subsystems: [], format: "json" } });
@@ -172,6 +176,16 @@ async function metricsPage() {
   const ofNode = node.metrics.list();
   node.kill();
   const { metrics } = new AgentMetrics("", () => []);
+  createTracing({
+    config: config.tracing,
+    service: "",
+    version: "",
+    metrics,
+    logger,
+    clock: systemClock,
+    wallNow: () => 0,
+    random: () => 0,
+  });
   const stopping = new AbortController().signal;
   createAgentPort({ metrics, listeners: () => [], stopping, logger, clock: systemClock });
   addProcessMetrics(metrics);
@@ -196,7 +210,7 @@ async function metricsPage() {
     "",
     "## Of a node",
     "",
-    "`piko_endpoint_*` are there if `proxy.endpoint_metrics` isn't 0.",
+    "`piko_endpoint_*` are there if `proxy.endpoint_metrics` isn't 0, `piko_tracing_*`, here and in agents, if `tracing.url` is set.",
     "",
     ...table(own(ofNode)),
     "## Of an agent",

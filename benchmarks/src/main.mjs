@@ -22,6 +22,7 @@ import { Summary } from "./summary.mjs";
 import { isJudged, judge, TARGET_COUNT } from "./targets.mjs";
 import { measureTls } from "./tls.mjs";
 import { measureTokens } from "./tokens.mjs";
+import { measureTracing } from "./tracing.mjs";
 import { Workbench } from "./workbench.mjs";
 
 /** @param {string} message */
@@ -83,7 +84,9 @@ async function run(bench, options) {
           ? measureTls
           : options.http2
             ? measureHttp2
-            : undefined;
+            : options.tracing
+              ? measureTracing
+              : undefined;
   if (measureOthers !== undefined) {
     const { report, met } = await measureOthers({ bench, options }, say);
     process.stdout.write(report);

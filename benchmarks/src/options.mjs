@@ -27,6 +27,8 @@ export const HELP = `npm run bench -- [options]
                       9 rounds); with --docs their section of docs/benchmarks.md
   --tokens            what a token that is known costs the server, instead of a comparison (default 15 rounds)
   --tls               what a tunnel over TLS costs, against a plain one, instead of a comparison (default 15 rounds)
+  --tracing           what traces cost, against none, instead of a comparison (default 15 rounds); with --against,
+                      also what they cost where they are off
   --go-peer FILE      with --tls: the peer of tests/interop, built, to compare a download with
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
   --profile-dir DIR   keep the .cpuprofile files in DIR
@@ -54,6 +56,7 @@ export const HELP = `npm run bench -- [options]
  * @property {boolean} http2
  * @property {boolean} tokens
  * @property {boolean} tls
+ * @property {boolean} tracing
  * @property {string | undefined} goPeerFile
  * @property {boolean} profile
  * @property {string | undefined} profileDirectory
@@ -87,13 +90,14 @@ export function parseOptions(args) {
       http2: { type: "boolean", default: false },
       tokens: { type: "boolean", default: false },
       tls: { type: "boolean", default: false },
+      tracing: { type: "boolean", default: false },
       "go-peer": { type: "string" },
       profile: { type: "boolean", default: false },
       "profile-dir": { type: "string" },
     },
   });
   const { check, http2, quick } = values;
-  const byTurns = values.tokens || values.tls;
+  const byTurns = values.tokens || values.tls || values.tracing;
   return {
     help: values.help,
     rounds: parseNumber(
@@ -120,6 +124,7 @@ export function parseOptions(args) {
     http2,
     tokens: values.tokens,
     tls: values.tls,
+    tracing: values.tracing,
     goPeerFile: values["go-peer"],
     profile: values.profile,
     profileDirectory: values["profile-dir"],

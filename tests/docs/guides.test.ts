@@ -25,6 +25,7 @@ const BEFORE: Readonly<Record<string, readonly string[]>> = {
   "docs/guides/operating.md": ["piko server"],
   "docs/guides/security.md": [SERVICE],
   "docs/guides/tls.md": [SERVICE],
+  "docs/guides/tracing.md": [SERVICE],
   "docs/reference/cli.md": [SERVICE],
   "packages/piko/README.md": [SERVICE],
 };

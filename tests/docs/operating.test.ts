@@ -24,9 +24,15 @@ async function metricsAt(addr: string): Promise<string[]> {
 }
 
 it("the metrics' reference has every metric of a server and of an agent, and no other", async () => {
-  const server = await startServer(scene, { "proxy.endpoint-metrics": "1" });
+  const traced = { "tracing.url": "http://127.0.0.1:1" };
+  const server = await startServer(scene, { "proxy.endpoint-metrics": "1", ...traced });
   expect(await metricsAt(server.admin)).toEqual(listed("Of a node", "Of every program"));
-  const flags = ["--server.enabled", "--server.bind-addr", "127.0.0.1:0"];
+  const flags = [
+    "--server.enabled",
+    "--server.bind-addr",
+    "127.0.0.1:0",
+    `--tracing.url=${traced["tracing.url"]}`,
+  ];
   const agent = await startAgent(scene, server.upstream, "web", "127.0.0.1:1", { flags });
   const { fields } = await agent.waitFor("serving metrics");
   expect(await metricsAt(String(fields["addr"]))).toEqual(listed("Of an agent", "Of every program"));

@@ -52,6 +52,7 @@ const rewrite = {
   forwardedHost: undefined,
   host: undefined,
   requestId: undefined,
+  trace: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,

@@ -139,6 +139,7 @@ export const entry: AccessLogEntry = {
   bytesOut: 2,
   tries: 1,
   id: new RequestId(),
+  trace: undefined,
   endpointId: "",
   servedBy: NOBODY,
   reason: undefined,

@@ -124,6 +124,7 @@ export class AgentRig {
       calls,
       accessLog,
       metrics,
+      tracer: undefined,
       logger,
       clock,
     });

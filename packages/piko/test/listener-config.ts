@@ -2,7 +2,18 @@
 
 import { type ListenerProtocol, parseServiceAddress } from "../src/base/service-address.js";
 import type { ListenerConfig } from "../src/config/agent.js";
+import type { TracingConfig } from "../src/config/tracing.js";
 import { NO_TLS } from "./agent-rig.js";
+
+/** As the defaults make it. */
+export const NO_TRACING: TracingConfig = {
+  url: "",
+  headers: [],
+  sample: 1,
+  timeoutMs: 10_000,
+  maxQueuedSpans: 2_048,
+  tls: NO_TLS,
+};
 
 const NO_FILTER = { allowList: [], blockList: [] };
 

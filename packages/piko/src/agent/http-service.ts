@@ -15,6 +15,8 @@ import type { ServiceAddress } from "../base/service-address.js";
 import type { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
 import type { RequestMetrics } from "../observability/request-metrics.js";
+import type { RequestRecord } from "../observability/request-record.js";
+import type { Tracer } from "../observability/tracing/tracer.js";
 import { Scratch } from "../net/scratch.js";
 import type { ServiceCalls } from "./service-calls.js";
 
@@ -43,6 +45,8 @@ export interface HttpServiceOptions {
   readonly calls: ServiceCalls;
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
+  /** Undefined: requests aren't traced. */
+  readonly tracer: Tracer | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
 }
@@ -53,6 +57,7 @@ export class HttpService implements ExchangeContext {
   readonly calls: ServiceCalls;
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
+  readonly tracer: Tracer | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
   readonly rewrite: RequestRewrite;
@@ -77,6 +82,7 @@ export class HttpService implements ExchangeContext {
     this.calls = options.calls;
     this.accessLog = options.accessLog;
     this.metrics = options.metrics;
+    this.tracer = options.tracer;
     this.logger = options.logger;
     this.clock = options.clock;
     this.sweep = options.calls.sweep;
@@ -96,9 +102,9 @@ export class HttpService implements ExchangeContext {
   /** What the agent refuses, its nodes would have refused before. */
   onRefused(): void {}
 
-  onFailed(why: Reason, detail: string): void {
+  onFailed(why: Reason, detail: string, record: RequestRecord): void {
     const { endpointId, logger, timeoutMs } = this;
-    const fields = { "endpoint-id": endpointId };
+    const fields = { "endpoint-id": endpointId, ...record.traceField };
     if (why === REASONS.timeout || why === REASONS.connect_timeout)
       logger.warn("upstream timeout", { ...fields, "timeout-ms": timeoutMs });
     else if (why === REASONS.cut) logger.warn("upstream response cut off", { ...fields, error: detail });

@@ -15,9 +15,11 @@ import type { ListenerConfig } from "../config/agent.js";
 import { isChecked } from "../config/health-check.js";
 import { AccessLog, accessLogSink } from "../observability/access-log.js";
 import type { ByteBudget } from "../net/byte-budget.js";
+import type { Tracing } from "../net/tracing/create-tracing.js";
 import type { Logger } from "../observability/logger.js";
 import type { EndpointCounts } from "./endpoint-counts.js";
 import { ServiceConnector } from "./connect-service.js";
+import { intAttribute, textAttribute } from "../observability/tracing/span.js";
 import { createServiceCalls } from "./create-service-calls.js";
 import { HealthCheck } from "./health-check.js";
 import { HttpService } from "./http-service.js";
@@ -35,6 +37,8 @@ export interface ListenerOptions {
   readonly tunnels: number;
   /** Where its requests and tunnels are counted. */
   readonly counts: EndpointCounts;
+  /** Undefined: requests aren't traced. */
+  readonly tracing?: Tracing | undefined;
   /** Memory of heads that come in parts, of all listeners. */
   readonly budget: ByteBudget;
   readonly logger: Logger;
@@ -256,7 +260,7 @@ function createConnector({ addr, httpClient, protocol, tls }: ListenerConfig): S
 }
 
 function createHttpService(
-  { clock, config, counts, logger }: ListenerOptions,
+  { clock, config, counts, logger, tracing }: ListenerOptions,
   calls: ServiceCalls,
 ): HttpService {
   const { accessLog, addr, endpointId, hostHeader, timeoutMs } = config;
@@ -268,6 +272,10 @@ function createHttpService(
     calls,
     accessLog: new AccessLog({ config: accessLog, logger, subsystem: "proxy.http.access", endpointId }),
     metrics: counts.requests,
+    tracer: tracing?.tracer(
+      true,
+      textAttribute("server.address", addr.host) + intAttribute("server.port", addr.port),
+    ),
     logger: logger.subsystem("proxy.http"),
     clock,
   });

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { TestServer } from "../../../client/test/test-server.js";
 import { answering, NO_TLS, Uses } from "../../test/agent-rig.js";
-import { listenerConfig } from "../../test/listener-config.js";
+import { listenerConfig, NO_TRACING } from "../../test/listener-config.js";
 import { NodeStream } from "../../test/node-stream.js";
 import { RecordedLog } from "../../test/recorded-log.js";
 import { DEFAULT_TUNNELS, MAX_TUNNELS } from "@piko/client/internal";
@@ -39,6 +39,7 @@ function config(listeners: ListenerConfig[], more: Partial<AgentConfig> = {}): A
     },
     server: { enabled: false, bindAddr: { host: "127.0.0.1", port: 0 } },
     log: { level: "info", subsystems: [], format: "json" },
+    tracing: NO_TRACING,
     gracePeriodMs: 60_000,
     listeners,
     ...more,
@@ -48,12 +49,8 @@ function config(listeners: ListenerConfig[], more: Partial<AgentConfig> = {}): A
 /** Runs an agent; `stop` ends it gracefully. */
 function start(agent: AgentConfig, log: RecordedLog) {
   const abort = new AbortController();
-  const done = runAgent({
-    config: agent,
-    logger: log.logger,
-    signal: abort.signal,
-    signalName: () => "SIGTERM",
-  });
+  const options = { config: agent, logger: log.logger, signal: abort.signal };
+  const done = runAgent({ ...options, signalName: () => "SIGTERM" });
   const stop = async (): Promise<void> => {
     abort.abort();
     await done;

@@ -19,11 +19,15 @@ import { StatusScreen } from "./screen/status-screen.js";
 import { ConfigReload, type Reloadable } from "../net/config-reload.js";
 import { FileWatch } from "../net/file-watch.js";
 import { TlsFileSource } from "../net/tls-files.js";
+import { createTracing } from "../net/tracing/create-tracing.js";
 import { tokenSource } from "../net/token-source.js";
 
 /** Most memory for response heads that come in parts. Above it, such a response is a 502. */
 const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 
+/** Numbers in [0, 1). */
+// oxlint-disable-next-line no-restricted-properties -- the top of an agent
+const random = Math.random;
 /** Milliseconds since 1970. */
 // oxlint-disable-next-line no-restricted-properties -- the top of an agent
 const wallNow = Date.now;
@@ -56,6 +60,16 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   const log = logger.subsystem("agent");
   const agentMetrics = new AgentMetrics(version, () => listeners.all);
   const { metrics } = agentMetrics;
+  const tracing = createTracing({
+    config: config.tracing,
+    service: "piko-agent",
+    version,
+    metrics,
+    logger,
+    clock,
+    wallNow,
+    random,
+  });
   const server = serverOptions(config);
   const budget = new ByteBudget(MAX_BUFFERED_BYTES);
   const create = (listener: ListenerConfig): Listener =>
@@ -65,6 +79,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       connectTimeoutMs: config.connect.timeoutMs,
       tunnels: config.connect.tunnels,
       counts: agentMetrics.of(listener.endpointId),
+      tracing,
       budget,
       logger,
       clock,
@@ -129,6 +144,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
     screen?.stop();
     tokenWatch?.close();
     await listeners.close(0);
+    await tracing?.close();
     port?.close();
   }
 }

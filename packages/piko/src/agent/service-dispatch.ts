@@ -8,10 +8,14 @@ import type { Exchange } from "../http/exchange/exchange.js";
 import type { Lifecycle } from "../http/exchange/lifecycle.js";
 import type { Seen } from "../http/exchange/upstream-call.js";
 import type { RequestHead } from "../http/head.js";
+import type { TracedClient } from "../observability/tracing/request-trace.js";
 import type { CallWaiter, ServiceCalls } from "./service-calls.js";
 
 /** How often a request is sent. A service that refuses streams without end is not asked without end. */
 const MAX_TRIES = 4;
+
+/** Sender of all requests: what it says is what it was told by a client that it trusts, or has decided itself. */
+const NODE: TracedClient = { client: { secure: false }, senderOf: () => undefined };
 
 /** An agent's life of a request is short: whatever its node sends goes to the service. */
 export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
@@ -51,6 +55,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
     // How much comes in chunks nobody knows.
     this.#repeatable = isIdempotent(method) && !chunked && kept;
     this.#tries = 1;
+    this.#exchange.record.trace?.begin(head, true, NODE);
     this.#exchange.dispatch(head);
   }
 

@@ -98,7 +98,8 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
       const dispatch = new ServiceDispatch(exchange, service.calls, service.maxReplayBytes);
       return { dispatch, lifecycle: dispatch };
     });
-    this.#exchange.rewrite = service.rewrite;
+    const { trace } = this.#exchange.record;
+    this.#exchange.rewrite = trace === undefined ? service.rewrite : { ...service.rewrite, trace };
   }
 
   /** Takes a stream that a node opened; its handler is this. `node`: which one, for the log. */

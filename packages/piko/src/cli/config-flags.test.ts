@@ -17,6 +17,11 @@ const tlsFlags = (port: string): string[] =>
     ...["cert", "key", "root-cas", "server-name", "insecure-skip-verify"].map((name) => `client.${name}`),
   ].map((name) => `--${port}.tls.${name}`);
 
+const TRACING_FLAGS = [
+  ...["url", "headers", "sample", "timeout", "max-queued-spans"],
+  ...["cert", "key", "root-cas", "insecure-skip-verify"].map((name) => `tls.${name}`),
+].map((name) => `--tracing.${name}`);
+
 describe("flags", () => {
   const names = (flags: readonly { name: string }[]): readonly string[] => flags.map(({ name }) => name);
 
@@ -150,6 +155,8 @@ describe("flags", () => {
       "--log.level",
       "--log.subsystems",
       "--log.format",
+      ...TRACING_FLAGS,
+      "--tracing.trust-clients",
       "--drain-delay",
       "--drain-window",
       "--grace-period",
@@ -190,6 +197,7 @@ describe("flags", () => {
       "--log.level",
       "--log.subsystems",
       "--log.format",
+      ...TRACING_FLAGS,
       "--grace-period",
     ]);
     expect(names(listenerFlags("http"))).toEqual([

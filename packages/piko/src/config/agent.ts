@@ -20,6 +20,7 @@ import {
 } from "./fields.js";
 import { HEALTH_CHECK, type HealthCheckConfig } from "./health-check.js";
 import { LOG, type LogConfig } from "./log.js";
+import { TRACING, type TracingConfig } from "./tracing.js";
 import { checkToken, type ClientTokenConfig, tokenFields } from "./client-token.js";
 import {
   LISTENER_PROTOCOLS,
@@ -78,6 +79,7 @@ export interface AgentConfig {
   readonly connect: AgentConnectConfig;
   readonly server: { readonly enabled: boolean; readonly bindAddr: HostPort };
   readonly log: LogConfig;
+  readonly tracing: TracingConfig;
   readonly gracePeriodMs: number;
   readonly listeners: readonly ListenerConfig[];
 }
@@ -243,6 +245,7 @@ export const AGENT: Section<AgentConfig> = section("Configuration of `piko agent
     bindAddr: address(":5000", "Address to listen on."),
   }),
   log: LOG,
+  tracing: TRACING,
   gracePeriodMs: duration(
     "1m0s",
     "Time for requests in progress to finish when the agent stops. Whatever is left then is cut.",

@@ -33,6 +33,7 @@ import { PUBLIC_URL } from "./public-url.js";
 import { LOG, type LogConfig } from "./log.js";
 import type { PortConfig } from "./port.js";
 import { serverTls, type ServerTlsConfig } from "./server-tls.js";
+import { SERVER_TRACING, type ServerTracingConfig } from "./tracing.js";
 import type { AddressRanges } from "../base/address-ranges.js";
 
 /** Limits of client connections; a time limit of 0 is none. */
@@ -136,6 +137,7 @@ export interface ServerConfig {
   readonly upstream: UpstreamConfig;
   readonly admin: AdminConfig;
   readonly log: LogConfig;
+  readonly tracing: ServerTracingConfig;
   readonly drainDelayMs: number;
   readonly drainWindowMs: number;
   readonly gracePeriodMs: number;
@@ -355,6 +357,7 @@ export const SERVER: Section<ServerConfig> = section("Configuration of `piko ser
     tls: serverTls("the admin port", true),
   }),
   log: LOG,
+  tracing: SERVER_TRACING,
   drainDelayMs: duration(
     "5s",
     "How long a node keeps accepting requests after SIGTERM while it already reports that it isn't ready, so that load balancers notice. Skipped on SIGINT and when the terminal is closed. Part of grace_period.",

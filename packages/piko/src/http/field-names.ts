@@ -43,6 +43,8 @@ export const FIELD_X_PIKO_HOP = 32;
 export const FIELD_SEC_WEBSOCKET_ACCEPT = 33;
 export const FIELD_X_PIKO_REASON = 34;
 export const FIELD_X_REQUEST_ID = 35;
+export const FIELD_TRACEPARENT = 36;
+export const FIELD_TRACESTATE = 37;
 
 /** Lower-case names, indexed by the FIELD_* numbers. */
 export const FIELD_NAMES: readonly string[] = [
@@ -82,6 +84,8 @@ export const FIELD_NAMES: readonly string[] = [
   "sec-websocket-accept",
   "x-piko-reason",
   "x-request-id",
+  "traceparent",
+  "tracestate",
 ];
 
 // A perfect hash over length, first and last byte: one candidate per name, one comparison to confirm it. Names of
@@ -89,7 +93,7 @@ export const FIELD_NAMES: readonly string[] = [
 const SLOTS = 256;
 const NAME_STRIDE = 32;
 const slotOf = (length: number, first: number, last: number): number =>
-  (length + first * 3 + last * 37) & (SLOTS - 1);
+  (length + first * 5 + last * 29) & (SLOTS - 1);
 
 const CANDIDATES: Uint8Array = new Uint8Array(SLOTS);
 const LENGTHS: Uint8Array = new Uint8Array(FIELD_NAMES.length);

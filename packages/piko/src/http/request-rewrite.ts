@@ -1,5 +1,13 @@
 // What a hop changes in a request head.
 
+/** What a hop that traces makes of the fields of W3C Trace Context. */
+export interface TraceFields {
+  /** Replaces Traceparent. */
+  readonly traceParent: Buffer;
+  /** Tracestate goes on as it came; else it goes no further. */
+  readonly keepsTraceState: boolean;
+}
+
 /** Texts are bytes, so that whoever keeps them encodes them once. */
 export interface RequestRewrite {
   /** Address to append to X-Forwarded-For; earlier values are folded into one line. Absent: the field stays as it is. */
@@ -12,6 +20,8 @@ export interface RequestRewrite {
   readonly host: Buffer | undefined;
   /** Replaces X-Request-Id. Absent: the field stays as it is. */
   readonly requestId: Buffer | undefined;
+  /** Absent: the fields of a trace stay as they are. */
+  readonly trace: TraceFields | undefined;
   /** The next hop is another node: says so in `x-piko-forward` and keeps the fields that it checks again. */
   readonly addForward: boolean;
   /** Goes with that, as `x-piko-hop`: the other node's secret, which only nodes know. Absent: it has none. */
@@ -31,8 +41,8 @@ export interface RequestRewrite {
   readonly query: Buffer | undefined;
 }
 
-/** What of it changes where a request goes. */
-export type RequestTarget = Pick<RequestRewrite, "host" | "pathPrefix" | "query">;
+/** What of it a request to a service by HTTP/2 is changed by. */
+export type RequestTarget = Pick<RequestRewrite, "host" | "pathPrefix" | "query" | "trace">;
 
 /** A rewrite whose parts are set anew for each request. */
 export type MutableRewrite = { -readonly [Key in keyof RequestRewrite]: RequestRewrite[Key] };
@@ -44,6 +54,7 @@ export const PLAIN_REQUEST: RequestRewrite = {
   forwardedHost: undefined,
   host: undefined,
   requestId: undefined,
+  trace: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,

@@ -20,6 +20,8 @@ export interface AccessLogEntry {
   /** How many upstreams it was sent to. */
   readonly tries: number;
   readonly id: RequestId;
+  /** The id of its trace, in both forms, where requests are traced; they have an id of their own, too. */
+  readonly trace: { readonly idView: Uint8Array; readonly traceId: string } | undefined;
   /** Empty where it names none. */
   readonly endpointId: string;
   /** The last upstream that it was sent to. */

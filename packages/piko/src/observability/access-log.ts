@@ -146,6 +146,7 @@ export class AccessLog {
       "bytes-out": bytesOut,
       tries,
       "request-id": id.length === 0 ? undefined : id.toString(),
+      "trace-id": entry.trace?.traceId,
       ...entry.servedBy.fields,
       "node-id": this.#nodeId ?? entry.servedBy.fields["node-id"],
       sample: this.#sample < 1 ? this.#sample : undefined,

@@ -42,7 +42,7 @@ export class JsonRequestLine {
 
   /** Adds the line of a request. `fields`: how those of responses are formatted. */
   add(line: ByteText, entry: AccessLogEntry, level: LogLevel, ts: string, fields?: HeaderFields): void {
-    const { headMs, id, reason } = entry;
+    const { headMs, id, reason, trace } = entry;
     line.add(this.#openingAt(level, ts));
     line.add(entry.text.complete(fields).view);
     if (entry.status !== this.#status) {
@@ -69,6 +69,10 @@ export class JsonRequestLine {
     if (entry.tries === 1 && id.length > 0 && reason === undefined) {
       line.add(ONE_TRY_REQUEST_ID);
       line.add(id.view);
+      if (trace !== undefined) {
+        line.add(TRACE_ID);
+        line.add(trace.idView);
+      }
       line.add(tail.afterId);
       return;
     }
@@ -77,6 +81,10 @@ export class JsonRequestLine {
     if (id.length > 0) {
       line.add(REQUEST_ID);
       line.add(id.view);
+      if (trace !== undefined) {
+        line.add(TRACE_ID);
+        line.add(trace.idView);
+      }
       line.add(QUOTE);
     }
     line.add(tail.bytes);
@@ -123,6 +131,8 @@ const BYTES_OUT = Buffer.from(`,"bytes-out":`);
 const TRIES = Buffer.from(`,"tries":`);
 const REQUEST_ID = Buffer.from(`,"request-id":"`);
 const ONE_TRY_REQUEST_ID = Buffer.from(`,"tries":1,"request-id":"`);
+/** Behind the text of a request's id. */
+const TRACE_ID = Buffer.from(`","trace-id":"`);
 const QUOTE = Buffer.from(`"`);
 const END = Buffer.from("}\n");
 

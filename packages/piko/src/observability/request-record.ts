@@ -11,6 +11,8 @@ import type { EndpointMetrics } from "./endpoint-metrics.js";
 import type { RequestMetrics } from "./request-metrics.js";
 import { RequestText } from "./request-text.js";
 import { NOBODY, type ServedBy } from "./served-by.js";
+import { RequestTrace } from "./tracing/request-trace.js";
+import type { Tracer } from "./tracing/tracer.js";
 
 /** The status of a request whose client went away before its response; nginx's number. */
 export const CLIENT_CLOSED_REQUEST = 499;
@@ -22,6 +24,8 @@ export interface RecordTarget {
   readonly clock: Clock;
   /** Where single endpoints are counted. */
   readonly endpointMetrics?: EndpointMetrics | undefined;
+  /** Undefined: requests aren't traced. */
+  readonly tracer?: Tracer | undefined;
   /** Which endpoint all requests are for; undefined where each says so itself. */
   readonly endpointId?: string | undefined;
 }
@@ -49,6 +53,8 @@ export class RequestRecord implements AccessLogEntry {
   endpointId: string;
   /** Why it has failed; undefined: it hasn't, or the service's own answer says so. */
   reason: Reason | undefined = undefined;
+  /** What it is of a trace; begun by whoever knows what its sender's word counts. Undefined where nothing is traced. */
+  readonly trace: RequestTrace | undefined;
   readonly #target: RecordTarget;
   /** The log of the present request: another one may come in its place under way. */
   #accessLog: AccessLog;
@@ -58,6 +64,7 @@ export class RequestRecord implements AccessLogEntry {
   constructor(target: RecordTarget) {
     this.#target = target;
     this.endpointId = target.endpointId ?? "";
+    this.trace = target.tracer === undefined ? undefined : new RequestTrace(target.tracer);
     this.#accessLog = target.accessLog;
   }
 
@@ -96,6 +103,12 @@ export class RequestRecord implements AccessLogEntry {
   sent(nowMs: number): void {
     this.tries++;
     this.#sentMs = nowMs;
+    this.trace?.sent(this, nowMs);
+  }
+
+  /** The upstream that has it can't answer it; another one may. */
+  lost(why: Reason): void {
+    this.trace?.lost(this, why, this.#target.clock.now());
   }
 
   /** Notes the fields of the response that is passed on. */
@@ -116,10 +129,11 @@ export class RequestRecord implements AccessLogEntry {
     metrics.end(status, this.method, this.durationMs / 1_000, this.#requestBytes, responseBytes);
     if (this.reason !== undefined) metrics.fail(this.reason);
     this.status = status;
-    this.#target.endpointMetrics?.count(this);
-    if (!accessLog.enabled) return;
     this.bytesIn = requestBytes;
     this.bytesOut = responseBytes;
+    this.#target.endpointMetrics?.count(this);
+    this.trace?.end(this);
+    if (!accessLog.enabled) return;
     accessLog.write(this);
     this.text.clear();
   }
@@ -127,11 +141,17 @@ export class RequestRecord implements AccessLogEntry {
   /** The request is none of the record's any more. */
   abandon(): void {
     this.#target.metrics.abandon();
+    this.trace?.abandon();
     this.text.clear();
   }
 
   /** Method, host and path, for other log lines about the request. */
   describe(): Record<string, string> {
-    return { method: this.method, host: this.text.host, path: this.text.path };
+    return { method: this.method, host: this.text.host, path: this.text.path, ...this.traceField };
+  }
+
+  /** Which trace it is in, for the same. */
+  get traceField(): Record<string, string> {
+    return this.trace === undefined ? {} : { "trace-id": this.trace.traceId };
   }
 }

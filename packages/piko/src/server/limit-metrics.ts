@@ -13,6 +13,7 @@ import {
   UPSTREAM_LIMITS,
   type UpstreamLimit,
 } from "./upstream/upstream-metrics.js";
+import type { Rebalancer } from "./upstream/rebalancer.js";
 import type { UpstreamPort } from "./upstream/upstream-port.js";
 
 /** Counters of the proxy port's limits. */
@@ -50,12 +51,13 @@ export function createUpstreamLimits(
 /** What is limited together. */
 export interface LimitedParts {
   readonly proxy: ProxyPort;
+  readonly rebalancer: Pick<Rebalancer, "shed">;
   readonly upstream: UpstreamPort;
   readonly budget: ByteBudget;
 }
 
 /** Adds gauges of what is used now; those of tunnels are with the upstreams' metrics. */
-export function addUseMetrics(metrics: Metrics, { proxy, upstream, budget }: LimitedParts): void {
+export function addUseMetrics(metrics: Metrics, { proxy, rebalancer, upstream, budget }: LimitedParts): void {
   metrics.gauge("piko_proxy_connections", "Number of client connections", () => proxy.connectionCount);
   metrics.gauge(
     "piko_proxy_busiest_client_connections",
@@ -77,5 +79,10 @@ export function addUseMetrics(metrics: Metrics, { proxy, upstream, budget }: Lim
     "piko_upstreams_busiest_client_connections",
     "Number of connections to the upstream port, tunnels or not yet, of the address that has most",
     () => upstream.highestClientCount,
+  );
+  metrics.counter(
+    "piko_upstreams_shed_total",
+    "Number of upstreams that were asked to move because this node had more than the others",
+    () => rebalancer.shed,
   );
 }

@@ -8,6 +8,7 @@ import type { ProxyConfig, ServerConfig } from "../config/server.js";
 import { ByteBudget } from "../net/byte-budget.js";
 import { DateLine } from "../http/date-line.js";
 import { DeadlineSweep } from "../net/deadline-sweep.js";
+import { createTracing, type Tracing } from "../net/tracing/create-tracing.js";
 import { OpenFiles } from "../net/accept/open-files.js";
 import { AccessLog } from "../observability/access-log.js";
 import type { Logger } from "../observability/logger.js";
@@ -49,6 +50,7 @@ interface NodeParts {
   readonly upstream: UpstreamPort;
   readonly admin: AdminPort;
   readonly metrics: Metrics;
+  readonly tracing: Tracing | undefined;
 }
 
 /** Kept of the grace period to say to the other nodes that this one leaves. */
@@ -187,6 +189,7 @@ export class Node {
     parts.upstream.close();
     parts.proxy.destroy();
     await this.#before(endMs, parts.cluster.leave());
+    await parts.tracing?.close();
     destroy(parts);
   }
 
@@ -263,6 +266,8 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
   const metrics = new Metrics();
   addBuildInfo(metrics, { version, node_id: nodeId });
   auth.addMetrics(metrics);
+  const own = { version, metrics, logger, clock, wallNow, random };
+  const tracing = createTracing({ config: config.tracing, service: "piko-server", instance: nodeId, ...own });
   if (ownProcess) addProcessMetrics(metrics);
   const upstreams = new Upstreams(
     waits,
@@ -288,6 +293,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
       accessLog,
       metrics: new RequestMetricsFamily(metrics, "piko_proxy").child(),
       endpointMetrics: maxEndpoints === 0 ? undefined : new EndpointMetrics(metrics, maxEndpoints),
+      tracer: tracing?.tracer(config.tracing.trustClients),
       limits: createProxyLimits(metrics, logger, clock),
       budget,
       files,
@@ -307,11 +313,6 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     logger: logger.subsystem("upstream"),
     clock,
   });
-  metrics.counter(
-    "piko_upstreams_shed_total",
-    "Number of upstreams that were asked to move because this node had more than the others",
-    () => rebalancer.shed,
-  );
   const tenants = new TenantUses(config.upstream.tenants, clock);
   const upstream = new UpstreamPort({
     nodeId,
@@ -334,7 +335,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     certificates: tls.upstream,
     tls: config.upstream.tls,
   });
-  addUseMetrics(metrics, { proxy, upstream, budget });
+  addUseMetrics(metrics, { proxy, upstream, budget, rebalancer });
   addClusterMetrics(metrics, cluster, hops.requests);
   const admin = new AdminPort({
     auth: auth.admin,
@@ -353,7 +354,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     dialTls: tls.dialAdmin,
   });
   tls.addMetrics(metrics, { proxy: proxy.tls, upstream: upstream.tls, admin: admin.tls });
-  return { auth, tenants, cluster, hops, upstreams, rebalancer, proxy, upstream, admin, metrics };
+  return { auth, tenants, cluster, hops, upstreams, rebalancer, proxy, upstream, admin, metrics, tracing };
 }
 
 function createAccessLog({ accessLog: config }: ProxyConfig, logger: Logger, nodeId: string): AccessLog {
@@ -388,11 +389,12 @@ async function listenOrClose(auth: Authorisers, options: ClusterOptions): Promis
   }
 }
 
-function destroy({ admin, auth, cluster, hops, proxy, upstream }: NodeParts): void {
+function destroy({ admin, auth, cluster, hops, proxy, tracing, upstream }: NodeParts): void {
   proxy.destroy();
   upstream.destroy();
   admin.close();
   hops.close();
   auth.close();
+  void tracing?.close(0);
   void cluster.close();
 }

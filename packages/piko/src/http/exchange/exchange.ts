@@ -53,7 +53,6 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   /** Request bytes that the client's side still counts as held. */
   #heldBytes: number;
   #deadlineMs: number;
-  // The response.
   #status: number;
   #upstreamEnded: boolean;
   #responseBytes: number;
@@ -319,6 +318,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (this.#phase === AWAITING_HEAD) {
       this.#phase = HELD;
       this.lost = why;
+      this.record.lost(why);
       if (seen !== "answered" && this.#replay.whole && this.#dispatch.again(seen)) return;
       this.#phase = AWAITING_HEAD;
     }

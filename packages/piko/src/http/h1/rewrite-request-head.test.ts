@@ -10,6 +10,7 @@ const NOTHING: RequestRewrite = {
   forwardedHost: undefined,
   host: undefined,
   requestId: undefined,
+  trace: undefined,
   addForward: false,
   hopSecret: undefined,
   credentialField: -1,

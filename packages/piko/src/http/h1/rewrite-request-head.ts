@@ -25,6 +25,8 @@ const DROP_IF_FORWARDED_HOST = 5;
 const DROP_IF_WRITTEN = 6;
 const DROP_IF_OLD = 7;
 const DROP_IF_REQUEST_ID = 10;
+const DROP_IF_TRACED = 11;
+const DROP_IF_STATE_ENDS = 12;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [...HOP_BY_HOP, ...REQUESTS_OWN, names.FIELD_HTTP2_SETTINGS, names.FIELD_UPGRADE]) {
   RULES[id] = DROP;
@@ -36,6 +38,8 @@ RULES[names.FIELD_X_FORWARDED_FOR] = DROP_IF_FORWARDED_FOR;
 RULES[names.FIELD_X_FORWARDED_PROTO] = DROP_IF_FORWARDED_PROTO;
 RULES[names.FIELD_X_FORWARDED_HOST] = DROP_IF_FORWARDED_HOST;
 RULES[names.FIELD_X_REQUEST_ID] = DROP_IF_REQUEST_ID;
+RULES[names.FIELD_TRACEPARENT] = DROP_IF_TRACED;
+RULES[names.FIELD_TRACESTATE] = DROP_IF_STATE_ENDS;
 RULES[names.FIELD_HOST] = DROP_IF_WRITTEN;
 RULES[names.FIELD_EXPECT] = DROP_IF_OLD;
 
@@ -53,11 +57,12 @@ const CREDENTIAL = asciiBytes("x-piko-authorization: ");
 const REROUTE = asciiBytes("x-piko-hop-capabilities: reroute\r\n");
 const FORWARDED_FOR = asciiBytes("X-Forwarded-For: ");
 const REQUEST_ID = asciiBytes("X-Request-Id: ");
+const TRACE_PARENT = asciiBytes("traceparent: ");
 const FORWARDED_PROTO = asciiBytes("X-Forwarded-Proto: ");
 const FORWARDED_HOST = asciiBytes("X-Forwarded-Host: ");
 
 /** More than all the constants above together. */
-const FIXED_BYTES = 448;
+const FIXED_BYTES = 480;
 
 /** An upper bound for what {@link writeRequestHead} writes. */
 export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite): number {
@@ -66,6 +71,7 @@ export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite):
   if (rewrite.forwardedProto !== undefined) bytes += rewrite.forwardedProto.length;
   if (rewrite.forwardedHost !== undefined) bytes += rewrite.forwardedHost.length;
   if (rewrite.requestId !== undefined) bytes += rewrite.requestId.length;
+  if (rewrite.trace !== undefined) bytes += rewrite.trace.traceParent.length;
   if (rewrite.hopSecret !== undefined) bytes += rewrite.hopSecret.length;
   if (rewrite.host !== undefined) bytes += rewrite.host.length;
   if (rewrite.pathPrefix !== undefined) bytes += rewrite.pathPrefix.length;
@@ -147,12 +153,16 @@ function isKept(
       return rewrite.forwardedHost === undefined;
     case DROP_IF_REQUEST_ID:
       return rewrite.requestId === undefined;
+    case DROP_IF_TRACED:
+      return rewrite.trace === undefined && isUnnamed(head, record);
+    case DROP_IF_STATE_ENDS:
+      return rewrite.trace?.keepsTraceState !== false && isUnnamed(head, record);
     case DROP_IF_WRITTEN:
       return !writesHost;
     case DROP_IF_OLD:
       return head.minorVersion === 1;
     default:
-      return !head.connectionNamesFields || !isNamed(head, record);
+      return isUnnamed(head, record);
   }
 }
 
@@ -161,8 +171,10 @@ function isCredential(head: RequestHead, { credentialField }: RequestRewrite, id
   return credentialField >= 0 && head.fields[credentialField * FIELD_STRIDE + FIELD_ID] === id;
 }
 
-function isNamed(head: RequestHead, record: number): boolean {
-  return connectionNames(
+/** Connection doesn't name it. */
+function isUnnamed(head: RequestHead, record: number): boolean {
+  if (!head.connectionNamesFields) return true;
+  return !connectionNames(
     head,
     head.fields[record + LINE_START] as number,
     head.fields[record + NAME_END] as number,
@@ -173,6 +185,7 @@ function writeAdditions(head: RequestHead, out: Buffer, at: number, rewrite: Req
   if (rewrite.forwardedProto !== undefined) at = writeField(FORWARDED_PROTO, rewrite.forwardedProto, out, at);
   if (rewrite.forwardedHost !== undefined) at = writeField(FORWARDED_HOST, rewrite.forwardedHost, out, at);
   if (rewrite.requestId !== undefined) at = writeField(REQUEST_ID, rewrite.requestId, out, at);
+  if (rewrite.trace !== undefined) at = writeField(TRACE_PARENT, rewrite.trace.traceParent, out, at);
   if (rewrite.addForward) {
     at = copyAll(FORWARD, out, at);
     if (rewrite.addReroute) at = copyAll(REROUTE, out, at);

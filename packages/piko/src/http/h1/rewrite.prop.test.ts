@@ -17,6 +17,8 @@ import { parseResponseHead } from "./parse-response-head.js";
 import { requestHeadCapacity, writeRequestHead } from "./rewrite-request-head.js";
 import { responseHeadCapacity, writeResponseHead } from "./rewrite-response-head.js";
 
+const TRACE_PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
 const HOP_BY_HOP = [
   "keep-alive",
   "proxy-connection",
@@ -97,6 +99,7 @@ test("a rewritten request is the same request without the hop before", () => {
     forwardedHost: optional("h"),
     host: optional("app.test:8080"),
     requestId: optional("id"),
+    trace: fc.constantFrom(undefined, { traceParent: Buffer.from(TRACE_PARENT), keepsTraceState: false }),
     addForward: fc.boolean(),
     credentialField: fc.constant(-1),
     addReroute: fc.boolean(),

@@ -18,6 +18,8 @@ const { FIELD_ID, FIELD_STRIDE, LINE_START, NAME_END, VALUE_END, VALUE_START } =
 // What happens to a field by its number. 0, as for names without one: written unless Connection names it.
 const DROP = 1;
 const SECRET = 2;
+const TRACE_PARENT = 3;
+const TRACE_STATE = 4;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [
   ...HOP_BY_HOP,
@@ -33,14 +35,17 @@ for (const id of [
 // What must not be guessed by whoever can make a client send other fields beside it (RFC 7541 section 7.1.3).
 RULES[names.FIELD_AUTHORIZATION] = SECRET;
 RULES[names.FIELD_COOKIE] = SECRET;
+RULES[names.FIELD_TRACEPARENT] = TRACE_PARENT;
+RULES[names.FIELD_TRACESTATE] = TRACE_STATE;
 
 const HTTP = asciiBytes("http");
 const HTTPS = asciiBytes("https");
+const TRACEPARENT = asciiBytes("traceparent");
 const TE = asciiBytes("te");
 const TRAILERS = asciiBytes("trailers");
 
-/** Names and values of what isn't copied from the head, and a length for each. */
-const FIXED_BYTES = 128;
+/** Names and values of what isn't copied from the head, a traceparent among them, and a length for each. */
+const FIXED_BYTES = 256;
 const PSEUDO_FIELDS = 5;
 
 /** Within one head. */
@@ -62,7 +67,7 @@ export function encodeRequestHead(
   at: number,
 ): number {
   const { buffer, fields, hostEnd, hostStart } = head;
-  const { host } = target;
+  const { host, trace } = target;
   const scheme = secure ? HTTPS : HTTP;
   at = encodePseudoField(out, at, ":method", buffer, head.start, head.targetStart - 1);
   at = encodePseudoField(out, at, ":scheme", scheme, 0, scheme.length);
@@ -73,6 +78,8 @@ export function encodeRequestHead(
   for (let record = 0; record < limit; record += FIELD_STRIDE) {
     const rule = RULES[fields[record + FIELD_ID] as number] as number;
     if (rule === DROP) continue;
+    if (rule === TRACE_PARENT && trace !== undefined) continue;
+    if (rule === TRACE_STATE && trace?.keepsTraceState === false) continue;
     const nameStart = fields[record + LINE_START] as number;
     const nameEnd = fields[record + NAME_END] as number;
     if (head.connectionNamesFields && connectionNames(head, nameStart, nameEnd)) continue;
@@ -87,6 +94,10 @@ export function encodeRequestHead(
       fields[record + VALUE_END] as number,
       rule === SECRET,
     );
+  }
+  if (trace !== undefined) {
+    const { traceParent } = trace;
+    at = encodeField(out, at, TRACEPARENT, 0, TRACEPARENT.length, traceParent, 0, traceParent.length, false);
   }
   if (!head.teTrailers) return at;
   return encodeField(out, at, TE, 0, TE.length, TRAILERS, 0, TRAILERS.length, false);

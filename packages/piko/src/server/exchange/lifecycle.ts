@@ -69,7 +69,8 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     // Filled anew for each request.
     this.#madeId = exchange.record.id.bytes.subarray(0, MADE_BYTES);
     const forwardedFor = Buffer.from(client.client.address, "latin1");
-    this.#rewrite = { ...PLAIN_REQUEST, forwardedFor, connectionClose: true };
+    const { trace } = exchange.record;
+    this.#rewrite = { ...PLAIN_REQUEST, forwardedFor, trace, connectionClose: true };
     exchange.rewrite = this.#rewrite;
   }
 
@@ -77,7 +78,9 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     const { client } = this.#client;
     this.#forwarded = isForwarded(head);
     this.#fromNode = this.#forwarded && this.#context.isHop(head, client.address);
-    this.#name(client.trusted || this.#fromNode);
+    const trusted = client.trusted || this.#fromNode;
+    this.#name(trusted);
+    this.#exchange.record.trace?.begin(head, trusted, this.#client);
     if (this.#fromNode) client.onHop?.();
     else if (client.hopsOnly !== undefined) {
       this.#exchange.refuse(client.hopsOnly);

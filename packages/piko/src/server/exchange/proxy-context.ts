@@ -25,6 +25,7 @@ import type { AccessLog } from "../../observability/access-log.js";
 import type { Logger } from "../../observability/logger.js";
 import type { EndpointMetrics } from "../../observability/endpoint-metrics.js";
 import type { RequestMetrics } from "../../observability/request-metrics.js";
+import type { Tracer } from "../../observability/tracing/tracer.js";
 import type { Cluster } from "../cluster/cluster.js";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
 import type { UpstreamMetrics } from "../upstream/upstream-metrics.js";
@@ -44,6 +45,7 @@ export interface ProxyDependencies {
   accessLog: AccessLog;
   metrics: RequestMetrics;
   endpointMetrics: EndpointMetrics | undefined;
+  tracer: Tracer | undefined;
   limits: LimitCounters<ProxyLimit>;
   /** Memory of bytes that wait, in this port and the upstream port. */
   budget: ByteBudget;
@@ -64,6 +66,8 @@ export class ProxyContext implements ExchangeContext {
   accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly endpointMetrics: EndpointMetrics | undefined;
+  /** Undefined: requests aren't traced. */
+  readonly tracer: Tracer | undefined;
   readonly limits: LimitCounters<ProxyLimit>;
   readonly budget: ByteBudget;
   readonly files: OpenFiles;
@@ -101,6 +105,7 @@ export class ProxyContext implements ExchangeContext {
     this.accessLog = dependencies.accessLog;
     this.metrics = dependencies.metrics;
     this.endpointMetrics = dependencies.endpointMetrics;
+    this.tracer = dependencies.tracer;
     this.limits = dependencies.limits;
     this.budget = dependencies.budget;
     this.files = dependencies.files;

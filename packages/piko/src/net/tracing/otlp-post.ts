@@ -1,0 +1,117 @@
+// One POST of a batch of spans to a collector: OTLP over HTTP with JSON (opentelemetry.io/docs/specs/otlp, OTLP/HTTP).
+
+import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from "node:http";
+import { Agent as HttpsAgent, request as requestHttps } from "node:https";
+import type { TlsFiles } from "../tls-files.js";
+
+/** What became of a batch. */
+export type PostResult =
+  /** `refused`: so many of its spans were not taken, for this reason. */
+  | { readonly kind: "taken"; readonly refused: number; readonly error: string }
+  /** It may be taken later; `afterMs`: not before, as the collector says. */
+  | { readonly kind: "later"; readonly afterMs: number; readonly error: string }
+  | { readonly kind: "refused"; readonly error: string };
+
+/** `done` is called once. Returns what gives up. */
+export type Post = (body: string, done: (result: PostResult) => void) => () => void;
+
+export interface OtlpPostOptions {
+  readonly url: string;
+  /** Each `name=value`. */
+  readonly headers: readonly string[];
+  readonly timeoutMs: number;
+  /** Asked for each request: files may be renewed. */
+  readonly tls: (() => TlsFiles) | undefined;
+  readonly version: string;
+}
+
+/** More of an answer is of no interest. */
+const MAX_ANSWER_BYTES = 65_536;
+/** Of a text of the collector's in our log. */
+const MAX_MESSAGE_CHARS = 200;
+/** A collector that says more is asked sooner all the same. */
+const MAX_RETRY_AFTER_S = 60;
+
+/** Makes posts, one at a time, over a connection that is kept. `close` ends it. */
+export function createOtlpPost(options: OtlpPostOptions): {
+  readonly post: Post;
+  readonly close: () => void;
+} {
+  const url = new URL(options.url);
+  const secure = url.protocol === "https:";
+  const agent = secure
+    ? new HttpsAgent({ keepAlive: true, maxSockets: 1 })
+    : new HttpAgent({ keepAlive: true, maxSockets: 1 });
+  const fields = {
+    "User-Agent": `piko/${options.version}`,
+    ...Object.fromEntries(options.headers.map(splitHeader)),
+    "Content-Type": "application/json",
+  };
+  const post: Post = (body, done) => {
+    const headers = { ...fields, "Content-Length": Buffer.byteLength(body) };
+    const signal = AbortSignal.timeout(options.timeoutMs);
+    const all = { method: "POST", agent, headers, signal };
+    const request = secure ? requestHttps(url, { ...all, ...options.tls?.() }) : requestHttp(url, all);
+    let over = false;
+    const finish = (result: PostResult): void => {
+      if (over) return;
+      over = true;
+      done(result);
+    };
+    const fail = (error: Error): void => {
+      const text = signal.aborted ? `no answer within ${options.timeoutMs}ms` : error.message;
+      finish({ kind: "later", afterMs: 0, error: text });
+    };
+    request.on("error", fail);
+    request.on("response", (response) => readAnswer(response, finish, fail));
+    request.end(body);
+    return () => {
+      over = true;
+      request.destroy();
+    };
+  };
+  return { post, close: () => agent.destroy() };
+}
+
+function splitHeader(header: string): readonly [string, string] {
+  const at = header.indexOf("=");
+  return [header.slice(0, at), header.slice(at + 1)];
+}
+
+function readAnswer(
+  response: IncomingMessage,
+  finish: (result: PostResult) => void,
+  fail: (error: Error) => void,
+): void {
+  let text = "";
+  response.setEncoding("utf8");
+  response.on("data", (part: string) => {
+    if (text.length + part.length > MAX_ANSWER_BYTES) response.destroy(new Error("answer is too long"));
+    else text += part;
+  });
+  response.on("error", fail);
+  response.on("end", () => finish(judge(response, text)));
+}
+
+function judge({ headers, statusCode = 0 }: IncomingMessage, text: string): PostResult {
+  if (statusCode >= 200 && statusCode < 300) return { kind: "taken", ...refusedOf(text) };
+  const error = `collector answers ${statusCode}`;
+  // Those that the specification lets be sent again.
+  if (![429, 502, 503, 504].includes(statusCode)) return { kind: "refused", error };
+  const seconds = Number(headers["retry-after"] ?? 0);
+  const afterMs = seconds > 0 ? Math.min(seconds, MAX_RETRY_AFTER_S) * 1_000 : 0;
+  return { kind: "later", afterMs, error };
+}
+
+/** What an answer says of a batch that was taken in part. */
+function refusedOf(text: string): { refused: number; error: string } {
+  let partial: { rejectedSpans?: unknown; errorMessage?: unknown } | undefined;
+  try {
+    ({ partialSuccess: partial } = JSON.parse(text) as { partialSuccess?: typeof partial });
+  } catch {
+    // No answer is needed.
+  }
+  const refused = Number(partial?.rejectedSpans ?? 0);
+  const error = typeof partial?.errorMessage === "string" ? partial.errorMessage : "";
+  return { refused: refused > 0 ? refused : 0, error: error.slice(0, MAX_MESSAGE_CHARS) };
+}

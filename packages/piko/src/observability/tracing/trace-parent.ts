@@ -1,0 +1,93 @@
+// `traceparent` (W3C Trace Context level 1, section 3.2): read from the bytes of a head, and written into 55 bytes that go
+// into the next one.
+
+/** `00-`, 32 digits of the trace, `-`, 16 of the span, `-`, 2 of flags. */
+export const TRACE_PARENT_BYTES = 55;
+export const TRACE_ID_START = 3;
+export const TRACE_ID_END = 35;
+export const SPAN_ID_START = 36;
+export const SPAN_ID_END = 52;
+const FLAGS_START = 53;
+const FLAG_SAMPLED = 1;
+/** Of level 2: the trace's id was made at random. It goes on as it came. */
+const FLAG_RANDOM = 2;
+
+/** What {@link readTraceParent} says of bytes that are none. */
+export const NO_TRACE_PARENT = -1;
+
+const DASH = 0x2d;
+const ZERO = 0x30;
+const DIGITS = Buffer.from("0123456789abcdef", "latin1");
+
+/** The value of a hexadecimal digit in lower case, or -1. */
+function digit(byte: number): number {
+  if (byte >= 0x30 && byte <= 0x39) return byte - 0x30;
+  return byte >= 0x61 && byte <= 0x66 ? byte - 0x57 : -1;
+}
+
+/** The value of two digits; negative unless both are such. */
+function pair(bytes: Uint8Array, at: number): number {
+  const high = digit(bytes[at] as number);
+  const low = digit(bytes[at + 1] as number);
+  return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/** Digits, of which one at least isn't 0. */
+function isId(bytes: Uint8Array, start: number, end: number): boolean {
+  let some = false;
+  for (let at = start; at < end; at++) {
+    const byte = bytes[at] as number;
+    if (digit(byte) < 0) return false;
+    if (byte !== ZERO) some = true;
+  }
+  return some;
+}
+
+/**
+ * The flags of the traceparent in `bytes` from `start` to `end`, or {@link NO_TRACE_PARENT}. One of a later version counts by
+ * what it has in common with ours; what follows that, and flags that nobody here knows, don't.
+ */
+export function readTraceParent(bytes: Uint8Array, start: number, end: number): number {
+  const length = end - start;
+  if (length < TRACE_PARENT_BYTES) return NO_TRACE_PARENT;
+  const version = pair(bytes, start);
+  if (version < 0 || version === 0xff) return NO_TRACE_PARENT;
+  if (length > TRACE_PARENT_BYTES && (version === 0 || bytes[start + TRACE_PARENT_BYTES] !== DASH)) {
+    return NO_TRACE_PARENT;
+  }
+  if (bytes[start + 2] !== DASH || bytes[start + TRACE_ID_END] !== DASH) return NO_TRACE_PARENT;
+  if (bytes[start + SPAN_ID_END] !== DASH) return NO_TRACE_PARENT;
+  if (!isId(bytes, start + TRACE_ID_START, start + TRACE_ID_END)) return NO_TRACE_PARENT;
+  if (!isId(bytes, start + SPAN_ID_START, start + SPAN_ID_END)) return NO_TRACE_PARENT;
+  return pair(bytes, start + FLAGS_START);
+}
+
+/** Whether whoever has sent these flags records the trace. */
+export function isSampled(flags: number): boolean {
+  return (flags & FLAG_SAMPLED) !== 0;
+}
+
+/** Bytes that {@link writeFlags} and ids make a traceparent of. */
+export function createTraceParent(): Buffer {
+  return Buffer.from(`00-${"0".repeat(32)}-${"0".repeat(16)}-00`, "latin1");
+}
+
+/** `before`: those that the trace came with. */
+export function writeFlags(traceParent: Uint8Array, sampled: boolean, before: number): void {
+  traceParent[FLAGS_START + 1] = ZERO + (before & FLAG_RANDOM) + (sampled ? FLAG_SAMPLED : 0);
+}
+
+/** Writes `count` bytes as digits. */
+export function writeDigits(
+  from: Uint8Array,
+  at: number,
+  count: number,
+  to: Uint8Array,
+  start: number,
+): void {
+  for (let index = 0, out = start; index < count; index++) {
+    const byte = from[at + index] as number;
+    to[out++] = DIGITS[byte >> 4] as number;
+    to[out++] = DIGITS[byte & 15] as number;
+  }
+}
