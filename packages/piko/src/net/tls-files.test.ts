@@ -1,5 +1,5 @@
-import { copyFileSync, rmSync, writeFileSync } from "node:fs";
-import { CertificateWorkshop } from "@piko/testkit";
+import { copyFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { CertificateWorkshop, FakeClock } from "@piko/testkit";
 import { afterAll, expect, it } from "vitest";
 import { PairFiles } from "../../test/pair-files.js";
 import { TlsFileSource } from "./tls-files.js";
@@ -12,10 +12,13 @@ const second = workshop.sign(ca, "second");
 
 const files = new PairFiles(first);
 
+const clock = new FakeClock();
+
 function create(): TlsFileSource {
   return new TlsFileSource(
     { rootCas: ca.cert, cert: files.cert, key: files.key, insecureSkipVerify: false },
     "the server",
+    clock,
   );
 }
 
@@ -41,6 +44,32 @@ it("keeps what it had while files are missing, or don't go together", () => {
   files.put(second);
   expect(source.files()).not.toBe(before.files);
   expect(source.context()).not.toBe(before.context);
+});
+
+it("sees at once that files are others, however long they have been the same", () => {
+  const source = create();
+  const before = source.context();
+  const settle = (): void => {
+    for (let looks = 0; looks < 3; looks++) {
+      clock.advance(10_000);
+      source.context();
+    }
+  };
+  settle();
+  expect(source.context()).toBe(before);
+  files.put(second);
+  const renewed = source.context();
+  expect(renewed).not.toBe(before);
+  settle();
+  // A link that is swapped, and one file after the other.
+  symlinkSync(first.cert, `${files.cert}.new`);
+  renameSync(`${files.cert}.new`, files.cert);
+  expect(source.context()).toBe(renewed);
+  settle();
+  rmSync(files.key);
+  expect(source.context()).toBe(renewed);
+  copyFileSync(first.key, files.key);
+  expect(source.context()).not.toBe(renewed);
 });
 
 it("says at its start which files can't be used", () => {

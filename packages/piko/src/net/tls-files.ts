@@ -1,10 +1,10 @@
 // Reads the files of a client's TLS settings. For connections to the server, to services and to other nodes, of all
 // programs.
 
-import { readFileSync } from "node:fs";
+import { readFileSync, statSync } from "node:fs";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { isDeepStrictEqual } from "node:util";
-import { TLS_CIPHERS } from "@piko/tunnel";
+import { type Clock, systemClock, TLS_CIPHERS } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 
 /** TLS settings with the names and contents that `node:tls` takes. */
@@ -32,17 +32,27 @@ export function readTlsFiles(tls: ClientTlsConfig, peer: string): TlsFiles {
   return files;
 }
 
+/** Files that were written twice within a tick of their file system's clock look the same: after this time none is so coarse. */
+const SETTLED_MS = 2_000;
+
 /** The files of a program that runs on while they are renewed: each connection has what they hold then. */
 export class TlsFileSource {
   readonly #tls: ClientTlsConfig;
   readonly #peer: string;
   #files: TlsFiles;
   #context: TlsContext;
+  readonly #clock: Clock;
+  /** What told the files from others when they were read last, and since when they have been these. */
+  #version = "";
+  #sinceMs = 0;
+  /** They were read when they had been these for long enough. */
+  #settled = false;
 
   /** Reads the files, as `readTlsFiles` does. */
-  constructor(tls: ClientTlsConfig, peer: string) {
+  constructor(tls: ClientTlsConfig, peer: string, clock: Clock = systemClock) {
     this.#tls = tls;
     this.#peer = peer;
+    this.#clock = clock;
     this.#files = readContents(tls, peer);
     this.#context = createContext(this.#files, tls, peer);
   }
@@ -59,15 +69,37 @@ export class TlsFileSource {
     return this.#context;
   }
 
+  /** Each connection looks: to read the files costs several times as much as to ask the system whether they are others. */
   #look(): void {
     try {
+      const version = this.#findVersion();
+      const nowMs = this.#clock.now();
+      if (version !== this.#version) {
+        this.#version = version;
+        this.#sinceMs = nowMs;
+        this.#settled = false;
+      } else if (this.#settled) return;
       const files = readContents(this.#tls, this.#peer);
-      if (isDeepStrictEqual(files, this.#files)) return;
-      this.#context = createContext(files, this.#tls, this.#peer);
-      this.#files = files;
+      if (!isDeepStrictEqual(files, this.#files)) {
+        this.#context = createContext(files, this.#tls, this.#peer);
+        this.#files = files;
+      }
+      this.#settled = nowMs - this.#sinceMs > SETTLED_MS;
     } catch {
       // Half written, or being swapped.
     }
+  }
+
+  /** Of what the links lead to, which Kubernetes swaps. */
+  #findVersion(): string {
+    const { cert, key, rootCas } = this.#tls;
+    let version = "";
+    for (const path of [rootCas, cert, key]) {
+      if (path === "") continue;
+      const { ctimeNs, dev, ino, mtimeNs, size } = statSync(path, { bigint: true });
+      version += `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs} `;
+    }
+    return version;
   }
 }
 
