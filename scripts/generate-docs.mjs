@@ -128,12 +128,12 @@ function sdkPage() {
 
 const SIDES = {
   client: [
-    "Of clients",
-    "What the client has sent, or that it left. The service has had nothing to do with it, or no more.",
+    "Caused by the client",
+    "The client sent an invalid request, or disconnected. The service didn't cause it.",
   ],
-  piko: ["Of Piko", "What this program can't do now."],
-  upstream: ["Of what is behind", "The agent, the service, another node."],
-  internal: ["Inside", "What programs of ours tell each other. No client's request ends by them."],
+  piko: ["Caused by Piko", "The program can't handle the request now."],
+  upstream: ["Caused by the upstream", "The agent, the service, another node."],
+  internal: ["Internal", "Used between Piko's own programs. No client's request ends with one of these."],
 };
 
 function reasonsPage() {

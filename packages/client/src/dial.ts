@@ -11,13 +11,13 @@ import { CONNECT_TIMEOUT_MS } from "./upstream-options.js";
 import { WebSocketTransport } from "./websocket-transport.js";
 
 /**
- * Opens a connection to whoever listens on an endpoint. Bytes can be written at once; a service behind it that can't be
- * reached shows as a connection that is reset or ends.
+ * Opens a connection to a listener on an endpoint. You can write immediately. If the listener can't reach its service, the
+ * connection is reset or ends.
  *
- * Rejects with a `ClientError`: PIKO_CLIENT_REFUSED with `status` 502 when nobody listens and 401 for a bad token,
- * PIKO_CLIENT_CONNECT when the server can't be reached, PIKO_CLIENT_TIMEOUT after `connectTimeoutMs`,
- * PIKO_CLIENT_BAD_OPTION. Or with the reason of `signal`, which destroys a connection that is open, too, as it does with
- * `net.connect`. There is one attempt: see `retryable` of the error.
+ * Rejects with a `ClientError`: PIKO_CLIENT_REFUSED with `status` 502 if the endpoint has no listener, and 401 for an invalid token,
+ * PIKO_CLIENT_CONNECT if the server can't be reached, PIKO_CLIENT_TIMEOUT after `connectTimeoutMs`, or
+ * PIKO_CLIENT_BAD_OPTION; or with the reason of `signal`, which also destroys an open connection, as with `net.connect`.
+ * There is one attempt; `retryable` of the error says whether another one may succeed.
  */
 export async function dial(endpointId: string, options: DialOptions = {}): Promise<EndpointSocket> {
   const { tls, proxyUrl, signal, allowHalfOpen = false } = options;

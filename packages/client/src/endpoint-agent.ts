@@ -9,9 +9,9 @@ import type { DialOptions } from "./options.js";
 export interface EndpointAgentOptions extends DialOptions, Omit<AgentOptions, "signal"> {}
 
 /**
- * An `http.Agent` that sends every request to one endpoint, whatever its host: the host is only what the service sees in
- * the `Host` field. `keepAlive` reuses connections; leave it off (the default) when a `piko agent http` listens on the
- * endpoint, which answers one request per connection.
+ * An `http.Agent` that sends every request to one endpoint. The host of the request is only used as the `Host` field that the
+ * service sees. `keepAlive` reuses connections; leave it off (the default) if `piko agent http` listens on the endpoint,
+ * because it answers one request per connection.
  */
 export class EndpointAgent extends Agent {
   readonly endpointId: string;

@@ -55,7 +55,7 @@ class Dispatcher extends EventEmitter {
     return true;
   }
 
-  /** Takes no new requests; resolves when those under way have ended. */
+  /** Accepts no new requests; resolves when those in progress have finished. */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#running.size > 0) {
@@ -66,7 +66,7 @@ class Dispatcher extends EventEmitter {
     this.#agent.destroy();
   }
 
-  /** Takes no new requests, and ends those under way with an error. */
+  /** Accepts no new requests, and ends those in progress with an error. */
   destroy(error?: Error | null): Promise<void> {
     this.#closed = true;
     const reason = error ?? new ClientError("PIKO_CLIENT_CLOSED", "dispatcher closed");
@@ -230,9 +230,9 @@ function fieldsOf(headers: DispatchOptions["headers"]): Record<string, string | 
 }
 
 /**
- * A dispatcher for `fetch` whose requests all go to one endpoint, whatever the host of their URL: that is only what the service
- * sees in `Host`. It can be given to undici's `fetch`, `request`, `stream` and `pipeline` too. Options are those of
- * {@link EndpointAgent}; `close()` waits for what is under way, `destroy()` doesn't.
+ * A dispatcher for `fetch` that sends all requests to one endpoint. The host of their URL is only used as the `Host` field that
+ * the service sees. It also works with undici's `fetch`, `request`, `stream` and `pipeline`. The options are those of
+ * {@link EndpointAgent}. `close()` waits for requests in progress, `destroy()` doesn't.
  */
 export const EndpointDispatcher: new (
   endpointId: string,

@@ -38,10 +38,10 @@ const LINGER_MS = 5_000;
 const MAX_LINGER_MS = 60_000;
 
 /**
- * A connection to or from an endpoint. It behaves like a `net.Socket`: `end` says that no more bytes follow once all
- * were taken, `destroy` without it cuts the connection, which the peer sees as a reset; a cut by the peer or the loss of
- * the tunnel destroys it with a {@link ClientError} of code PIKO_CLIENT_RESET. Unlike with a `net.Socket`, an `error`
- * without a listener is no uncaught exception: pipes and `close` tell of it too.
+ * A connection to or from an endpoint. It behaves like a `net.Socket`: `end` ends it normally after all bytes have been
+ * sent; `destroy` without `end` cuts it, and the peer sees a reset. If the peer cuts the connection, or the tunnel is lost, it
+ * is destroyed with a {@link ClientError} with code PIKO_CLIENT_RESET. Unlike with a `net.Socket`, an `error` event without
+ * a listener is not an uncaught exception, because pipes and `close` report it, too.
  */
 export class EndpointSocket extends Duplex {
   /** The endpoint that was dialled or listened on. */
@@ -60,9 +60,9 @@ export class EndpointSocket extends Duplex {
   readonly connecting = false;
   /** It is open from its beginning. */
   readonly pending = false;
-  /** Bytes that were received, those that wait for the reader included. */
+  /** Number of bytes received, including those that haven't been read. */
   bytesRead = 0;
-  /** Milliseconds of `setTimeout`; undefined without. */
+  /** The timeout set with `setTimeout`, in milliseconds; undefined if none. */
   timeout: number | undefined;
   readonly #transport: Transport;
   readonly #halfClose: boolean;
@@ -102,7 +102,7 @@ export class EndpointSocket extends Duplex {
     });
   }
 
-  /** Bytes that were written, those that still wait to be sent included. */
+  /** Number of bytes written, including those that haven't been sent. */
   get bytesWritten(): number {
     return this.#takenBytes + this.writableLength - (this.#pending?.at ?? 0);
   }
@@ -120,14 +120,14 @@ export class EndpointSocket extends Duplex {
     return { address: localAddress, port: localPort, ...(remoteFamily && { family: remoteFamily }) };
   }
 
-  /** Cuts the connection, which the peer sees as a reset even behind an end. */
+  /** Cuts the connection. The peer sees a reset, even after an `end`. */
   resetAndDestroy(): this {
     if (!this.destroyed && !this.#transport.closed) this.#transport.reset();
     this.#reset = true;
     return this.destroy();
   }
 
-  /** Emits `timeout` after `ms` without a byte in either direction; 0 turns it off. As in `net.Socket`, nothing closes. */
+  /** Emits `timeout` after `ms` milliseconds without a byte in either direction; 0 disables it. As in `net.Socket`, nothing is closed. */
   setTimeout(ms: number, callback?: () => void): this {
     this.#idle?.clear();
     this.#idle = undefined;
@@ -141,17 +141,17 @@ export class EndpointSocket extends Duplex {
     return this;
   }
 
-  /** Does nothing: frames leave at the end of each event-loop turn. Here because HTTP clients call it. */
+  /** Does nothing: frames are sent at the end of each event-loop turn. Exists because HTTP clients call it. */
   setNoDelay(): this {
     return this;
   }
 
-  /** Does nothing: the tunnel has keep-alive of its own. Here because HTTP clients call it. */
+  /** Does nothing: the tunnel has its own keep-alive. Exists because HTTP clients call it. */
   setKeepAlive(): this {
     return this;
   }
 
-  /** Does nothing: connections of a tunnel are not handles of the event loop. Here because HTTP clients call it. */
+  /** Does nothing: connections of a tunnel aren't handles of the event loop. Exists because HTTP clients call it. */
   ref(): this {
     return this;
   }

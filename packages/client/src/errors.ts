@@ -1,6 +1,6 @@
 // Every way in which connecting, listening or dialling fails, as one table of codes.
 
-/** Codes of {@link ClientError}; stable, for programs to branch on. */
+/** Codes of {@link ClientError}; stable, so programs can check them. */
 export const CLIENT_ERRORS = {
   PIKO_CLIENT_BAD_OPTION: "an option or argument is invalid",
   PIKO_CLIENT_TOKEN: "the token function failed",
@@ -25,13 +25,13 @@ export function isRetryableStatus(status: number): boolean {
   return RETRYABLE_STATUSES.has(status);
 }
 
-/** What this package throws, rejects with, and destroys connections with. Its text never holds a secret. */
+/** The error that this package throws, rejects with, and destroys connections with. Its text never contains a secret. */
 export class ClientError extends Error {
-  /** Stable code; branch on this, not on the text. */
+  /** Stable code; check this, not the text. */
   readonly code: ClientErrorCode;
   /** HTTP status of a refusal. */
   readonly status: number | undefined;
-  /** Of a refusal by status 409: the node that has a tunnel of the same listener already. */
+  /** For a refusal with status 409: the node that already has a tunnel of the same listener. */
   readonly nodeId: string | undefined;
   /** The same attempt may succeed later. */
   readonly retryable: boolean;

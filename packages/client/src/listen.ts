@@ -5,10 +5,10 @@ import type { ListenOptions } from "./options.js";
 
 /**
  * Listens on an endpoint: connects to a Piko server and accepts the connections that clients make to the endpoint there.
- * Resolves when the first tunnel is open; from then on the listener reconnects by itself, for ever, until it is closed.
+ * Resolves when the first tunnel is open. From then on, the listener reconnects until it is closed.
  *
- * Rejects with a `ClientError`: PIKO_CLIENT_REFUSED when the server won't have it (`status` 401 for a bad token),
- * PIKO_CLIENT_TIMEOUT when none answered in `connectTimeoutMs`, PIKO_CLIENT_BAD_OPTION for options that can't work. Or
+ * Rejects with a `ClientError`: PIKO_CLIENT_REFUSED if the server refuses it (`status` 401 for an invalid token),
+ * PIKO_CLIENT_TIMEOUT if no server answered within `connectTimeoutMs`, PIKO_CLIENT_BAD_OPTION for invalid options; or
  * with the reason of `signal`.
  */
 export async function listen(endpointId: string, options: ListenOptions = {}): Promise<Listener> {

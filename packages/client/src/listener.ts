@@ -25,27 +25,27 @@ const CLOSE_GRACE_MS = 5_000;
 export interface ListenerEvents {
   /** A client connected to the endpoint. */
   connection: [socket: EndpointSocket];
-  /** A tunnel is open. `replaced`: the one before is open too and runs dry, because its node shuts down. */
+  /** A tunnel is open. `replaced`: the previous one is still open and draining, because its node is stopping. */
   connected: [tunnel: { nodeId: string | undefined; replaced: boolean }];
-  /** A tunnel has come, or one is gone with its connections: those that there are now. */
+  /** A tunnel was opened, or one was lost with its connections. `tunnels`: the current ones. */
   tunnels: [tunnels: TunnelStatus];
-  /** The last tunnel is gone, with its connections; another one is opened. Without an error, the server closed it in order. */
+  /** The last tunnel was lost, with its connections, and the listener reconnects. No error: the server closed it normally. */
   disconnected: [error: Error | undefined];
   /**
-   * There is no tunnel that stays, and the next attempt to connect begins in `delayMs`; attempts count from 1 since the last
-   * stable connection.
+   * There is no tunnel, and the next attempt to connect begins in `delayMs` milliseconds. `attempt` counts from 1 since the
+   * last stable connection.
    */
   reconnecting: [attempt: { delayMs: number; attempt: number }];
   /**
-   * The listener has begun to close: nothing new comes, and what is under way has `graceMs` to end. Event streams, which have
-   * no end of their own, are ended here.
+   * The listener is closing: it accepts no new connections, and those in progress have `graceMs` to finish. End your event
+   * streams here; they don't end by themselves.
    */
   closing: [];
-  /** The listener is closed for good. The last event. */
+  /** The listener is closed. The last event. */
   close: [];
 }
 
-/** Listens on an endpoint until it is closed, whatever happens to servers in between. Made by `listen`. */
+/** Listens on an endpoint until it is closed, and reconnects when a server is lost. Created by `listen`. */
 export class Listener extends EventEmitter<ListenerEvents> {
   readonly endpointId: string;
   readonly #allowHalfOpen: boolean;
@@ -95,15 +95,15 @@ export class Listener extends EventEmitter<ListenerEvents> {
     return this.#upstream.announced?.url;
   }
 
-  /** The tunnels that are open, of those that are wanted. */
+  /** The open tunnels, and how many there should be. */
   get tunnels(): TunnelStatus {
     return this.#upstream.tunnels;
   }
 
   /**
-   * Gives every connection to a server, or to the server that is made for a handler: whatever `serve` takes, servers of
-   * HTTP/2 included, and any other that takes connections by its `connection` event. Throws PIKO_CLIENT_BAD_OPTION for what takes none, or only
-   * encrypted ones.
+   * Passes every connection to a server, or to a server that is created for a handler: anything that `serve` accepts,
+   * including HTTP/2 servers, and any other server with a `connection` event. Throws PIKO_CLIENT_BAD_OPTION for a server that
+   * accepts no connections, or only encrypted ones.
    */
   attach(handler: ConnectionServer | HttpHandler, options: HandlerOptions = {}): this {
     const server = serverOf(handler, options);
@@ -137,13 +137,13 @@ export class Listener extends EventEmitter<ListenerEvents> {
   }
 
   /**
-   * Drains, and closes: no new connections come, requests under way end, clients of WebSockets are told that the server goes
-   * away (status 1001), and the promise resolves when the last connection has ended, or when `graceMs` (default 5,000) is
-   * over and the rest was cut. 0 cuts all at once. A server of your own is closed behind that: it doesn't know of these
-   * connections.
+   * Drains and closes: the listener accepts no new connections, requests in progress finish, and WebSockets are closed with
+   * status 1001 (going away). The promise resolves when the last connection has ended, or after `graceMs` milliseconds
+   * (default 5,000), when the remaining ones are cut. 0 cuts all immediately. If you have a server of your own, close it
+   * afterwards: it doesn't know about these connections.
    *
-   * Idempotent; a later call with less grace shortens the wait. A Go node can't be told: connections from there still go to
-   * the attached servers while others are open.
+   * Idempotent; a later call with a shorter grace shortens the wait. Go nodes can't be told to stop sending connections:
+   * theirs still go to the attached servers while others are open.
    */
   close(options: { graceMs?: number } = {}): Promise<void> {
     const { graceMs = CLOSE_GRACE_MS } = options;

@@ -8,18 +8,19 @@ import type { Token } from "./token.js";
 export interface ConnectOptions {
   /**
    * Sent as `Authorization: Bearer`. Default, if `url` isn't given either: `PIKO_CONNECT_TOKEN` of the environment for
-   * listeners, `PIKO_PROXY_TOKEN` for clients of endpoints. A function is asked anew for each connection; a listener asks it again when 80 % of the
-   * token's life are over, and opens its next tunnel first when it gives another one, so that nothing is lost.
+   * listeners, `PIKO_PROXY_TOKEN` for clients of endpoints. A function is called for each connection. A listener calls it
+   * again after 80 % of the token's lifetime; if it returns another token, the listener opens a new tunnel with it before it
+   * closes the old one, so that nothing is lost.
    */
   readonly token?: Token | undefined;
-  /** TLS of an `https` URL. A function is asked anew for each connection. */
+  /** TLS options for an `https` URL. A function is called for each connection. */
   readonly tls?: TlsSource | undefined;
   /** HTTP proxy to go through by CONNECT, such as `http://user:password@proxy:3128`. */
   readonly proxyUrl?: string | undefined;
-  /** Milliseconds that connecting may take, with all its attempts. Default 30,000. */
+  /** Timeout for connecting, including all attempts, in milliseconds. Default 30,000. */
   readonly connectTimeoutMs?: number | undefined;
   /**
-   * Gives up connecting: the promise rejects with the signal's reason. A listener that is open is closed by it, without
+   * Aborts connecting: the promise rejects with the signal's reason. If the listener is already open, it is closed without
    * grace; a dialled connection is destroyed.
    */
   readonly signal?: AbortSignal | undefined;
@@ -30,18 +31,18 @@ export interface ListenOptions extends ConnectOptions {
   /** Base URL of the server's upstream port. Default: `PIKO_CONNECT_URL` of the environment, or `http://localhost:8001`. */
   readonly url?: string | undefined;
   /**
-   * How many nodes of the cluster the listener keeps a tunnel to, 1 to 8. Default 2: when a node is lost, requests go on over
-   * the other tunnel. Where the cluster has fewer nodes there are as many as it has.
+   * Number of nodes that the listener keeps a tunnel to, 1 to 8. Default 2: when a node fails, requests use the other
+   * tunnel. If the cluster has fewer nodes, there is one tunnel per node.
    */
   readonly tunnels?: number | undefined;
   /** Sent as `x-piko-tenant-id`. */
   readonly tenantId?: string | undefined;
   /**
    * As in `net.createServer`: true leaves a connection's writable side open when the client has ended its side. Default
-   * false. Go servers know no half-closes: behind one, a connection that has ended is over.
+   * false. Go servers don't support half-closes: through one, the end of one side ends the whole connection.
    */
   readonly allowHalfOpen?: boolean | undefined;
-  /** Told of connections to the server and their loss. Default: nothing is written. */
+  /** Logs connections to the server and their loss. Default: no log. */
   readonly logger?: Logger | undefined;
 }
 

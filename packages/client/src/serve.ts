@@ -12,9 +12,9 @@ export interface ServeOptions extends ListenOptions, HandlerOptions {}
  * Answers the HTTP requests of an endpoint. `handler` is one of these:
  *
  * - a function `(req, res)` as for `http.createServer`; an Express app is one;
- * - a web-standard handler, which takes a `Request` and gives a `Response`: an object with such a `fetch` method, or such a
- *   function of one parameter;
- * - a server of your own, such as `http.createServer(app)`, which gets the connections with all that it makes of them,
+ * - a web-standard handler that takes a `Request` and returns a `Response`: an object with such a `fetch` method, or such a
+ *   function with one parameter;
+ * - a server of your own, such as `http.createServer(app)`, which gets the connections,
  *   upgrades such as WebSocket included. It need not listen;
  * - a server that speaks HTTP/2: `http2.createServer()`, or what `createConnectionInjector` of a `@grpc/grpc-js` server gives. It
  *   gets all requests on one connection within this program, trailers and both directions at a time included; upgrades such as
