@@ -4,6 +4,7 @@ import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
+import { ALL_REASONS } from "../../packages/piko/src/http/reasons.js";
 import { commandsOf, fencesOf, ROOT } from "../docs/fences.js";
 import { perTest } from "../harness/stage.js";
 import { haveTools, run } from "../harness/tools.js";
@@ -13,7 +14,6 @@ const stage = perTest();
 const GUIDE = "docs/guides/monitoring.md";
 const TESTS_PATH = join(ROOT, "tests/monitoring/rules-test.yaml");
 const PAGE = readFileSync(join(ROOT, "docs/guides/alerts.md"), "utf8");
-const REASONS = readFileSync(join(ROOT, "docs/reference/reasons.md"), "utf8");
 const METRICS = new Map(
   [...readFileSync(join(ROOT, "docs/reference/metrics.md"), "utf8").matchAll(/^\| `(\w+)` \| (\w+) /gm)].map(
     ([, name = "", type = ""]) => [name, type],
@@ -107,8 +107,7 @@ it("the page of alerts names only metrics that there are", () => {
 });
 
 it("failures by clients' mistakes wake nobody, all others do", () => {
-  const [, section = ""] = REASONS.split("## Of clients\n");
-  const ofClients = [...(section.split("\n## ")[0] ?? "").matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name);
+  const ofClients = ALL_REASONS.filter(({ side }) => side === "client").map(({ code }) => code);
   const { expr = "" } = readAlerts().find(({ alert }) => alert === "PikoRequestsFailing") ?? {};
   const left = /reason!~"([^"]+)"/.exec(expr)?.[1]?.split("|");
   // It has an alert of its own.
