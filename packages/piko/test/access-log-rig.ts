@@ -2,7 +2,9 @@
 
 import type { AccessLogConfig } from "../src/config/access-log.js";
 import type { LogConfig } from "../src/config/log.js";
+import { FIELD_OTHER, FIELD_TRACEPARENT } from "../src/http/field-names.js";
 import {
+  FIELD_ID,
   FIELD_STRIDE,
   LINE_END,
   LINE_START,
@@ -94,6 +96,7 @@ function fill(head: MessageHead, start: string, fields: Fields): void {
   let text = start;
   fields.forEach(([name, value], index) => {
     const at = index * FIELD_STRIDE;
+    head.fields[at + FIELD_ID] = name.toLowerCase() === "traceparent" ? FIELD_TRACEPARENT : FIELD_OTHER;
     head.fields[at + LINE_START] = text.length;
     head.fields[at + NAME_END] = text.length + name.length;
     head.fields[at + VALUE_START] = text.length + name.length + 2;

@@ -133,15 +133,17 @@ describe("a line", () => {
     );
   });
 
-  it("has the id of each request among fields that are those of the request before", async () => {
+  it("has the id and the trace of each request among fields that are those of the request before", async () => {
     const fields = fc.record({
       connection: fc.nat(1),
       id: fc.constantFrom("id-1", "id-2", "id-33", "", 'i"-4', "i\\-5", "i\u00e9-6", "x".repeat(3_000)),
       named: fc.constantFrom("X-Request-Id", "x-request-id", "X-Other-Id", "Via"),
-      more: fc.constantFrom([], [["X-Request-Id", "id-3"]], [["Via", "v"]], [["Via", "w"]]),
+      traced: fc.constantFrom("Traceparent", "traceparent", "Tracestate", "Via"),
+      trace: fc.constantFrom("00-1", "00-2", "00-33", "", 't"-4', undefined),
+      more: fc.constantFrom([], [["X-Request-Id", "id-3"]], [["Via", "v"]], [["Traceparent", "w"]]),
       response: fc.constantFrom("v", "w"),
     });
-    const lists = fc.constantFrom([], ["x-request-id"]);
+    const lists = fc.constantFrom([], ["x-request-id"], ["traceparent"], ["x-request-id", "traceparent"]);
     await fc.assert(
       fc.asyncProperty(
         lists,
@@ -151,8 +153,9 @@ describe("a line", () => {
           const one = setUp(config);
           const each: string[] = [];
           const kept = [new RequestText(), new RequestText()];
-          for (const { connection, id, more, named, response } of requests) {
-            const head = requestOf([["Accept", "*/*"], [named, id], ...(more as Fields)]);
+          for (const { connection, id, more, named, response, trace, traced } of requests) {
+            const second: Fields = trace === undefined ? [] : [[traced, trace]];
+            const head = requestOf([["Accept", "*/*"], [named, id], ...second, ...(more as Fields)]);
             const answer = responseOf([["Server", response]]);
             each.push(await ownLine(head, answer, "GET", undefined, config));
             noteOn(kept[connection] as RequestText, one.log, head, answer);
@@ -162,6 +165,7 @@ describe("a line", () => {
           expect(await one.text()).toBe(each.join(""));
         },
       ),
+      { numRuns: 300 },
     );
   });
 

@@ -1,7 +1,9 @@
 // The header fields of a message as a member of a log line: `"request_headers":{"User-Agent":["curl"],"Via":["a","b"]}`.
 // Runs for every request and response: bytes are copied from the head to where the line is gathered, no string is made.
 
+import { FIELD_TRACEPARENT } from "../http/field-names.js";
 import {
+  FIELD_ID,
   FIELD_STRIDE,
   LINE_START,
   type MessageHead,
@@ -47,6 +49,10 @@ export class HeaderFields {
   #idEnd = -1;
   /** Where in their text; -1: it isn't shown. */
   #idTextStart = -1;
+  // The same of the value of Traceparent, where it is the next field, as nodes that trace write it.
+  #traceStart = -1;
+  #traceEnd = -1;
+  #traceTextStart = -1;
   readonly #names: FieldNameTable;
   #heads = 0;
 
@@ -90,10 +96,10 @@ export class HeaderFields {
     }
     text.add(this.#label);
     const fieldsStart = text.length;
-    this.#idStart = -1;
+    this.#forgetId();
     if (!this.#addEach(head, text, start)) {
       text.length = fieldsStart;
-      this.#idStart = -1;
+      this.#forgetId();
       this.#addGrouped(head, text);
     }
     // Whoever has the text of the fields before must not take it for that of these.
@@ -118,7 +124,18 @@ export class HeaderFields {
     const idStart = fields[record + VALUE_START] as number;
     const idEnd = fields[record + VALUE_END] as number;
     if (idStart - from !== this.#idStart || idEnd - from !== this.#idEnd) return false;
-    return this.#last.equalAround(buffer, from, end, idStart, idEnd);
+    if (this.#traceStart < 0) return this.#last.equalAround(buffer, from, end, idStart, idEnd);
+    const next = record + FIELD_STRIDE;
+    if (next === fieldCount * FIELD_STRIDE || fields[next + FIELD_ID] !== FIELD_TRACEPARENT) return false;
+    const traceEnd = fields[next + VALUE_END] as number;
+    if ((fields[next + VALUE_START] as number) - from !== this.#traceStart) return false;
+    if (traceEnd - from !== this.#traceEnd) return false;
+    return this.#last.equalAround(buffer, from, end, idStart, traceEnd);
+  }
+
+  #forgetId(): void {
+    this.#idStart = -1;
+    this.#traceStart = -1;
   }
 
   /** Remembers where the request's id is, among the fields and in their text. */
@@ -130,19 +147,22 @@ export class HeaderFields {
     this.#idTextStart = textStart;
   }
 
-  /** Puts the request's id in the place of the last one's, in text of theirs; false if it doesn't stand there as it came. */
-  #putId({ buffer, fields }: MessageHead, text: ByteText, start: number): boolean {
-    const idTextStart = this.#idTextStart;
-    if (this.#idStart < 0 || idTextStart < 0) return true;
+  /** The same of its trace, whose field is at `record`. */
+  #keepTrace({ fields }: MessageHead, record: number, textStart: number): void {
     const from = fields[LINE_START] as number;
-    const { bytes } = text;
-    const end = from + this.#idEnd;
-    for (let i = from + this.#idStart, at = start + idTextStart; i < end; i++, at++) {
-      const byte = buffer[i] as number;
-      if (byte < 0x20 || byte > 0x7e || byte === QUOTE || byte === BACKSLASH) return false;
-      bytes[at] = byte;
-    }
-    return true;
+    this.#traceStart = (fields[record + VALUE_START] as number) - from;
+    this.#traceEnd = (fields[record + VALUE_END] as number) - from;
+    this.#traceTextStart = textStart;
+  }
+
+  /** Puts the request's id and trace in the places of the last one's, in text of theirs; false if they don't stand there as they came. */
+  #putId(head: MessageHead, text: ByteText, start: number): boolean {
+    if (this.#idStart < 0) return true;
+    return (
+      putValue(head, this.#idStart, this.#idEnd, text, start, this.#idTextStart) &&
+      (this.#traceStart < 0 ||
+        putValue(head, this.#traceStart, this.#traceEnd, text, start, this.#traceTextStart))
+    );
   }
 
   /** Adds fields of which no two have the same name; false if there are such. `start`: of the member. */
@@ -157,6 +177,7 @@ export class HeaderFields {
       const name = this.#nameAt(head, at);
       if (!name.shown) {
         if (at === idAt) this.#keepId(head, -1);
+        else if (this.#isTrace(head, at, idAt)) this.#keepTrace(head, at, -1);
         continue;
       }
       if (name.seenIn === this.#heads) return false;
@@ -170,11 +191,19 @@ export class HeaderFields {
       const asItCame =
         text.length - valueStart ===
         (fields[at + VALUE_END] as number) - (fields[at + VALUE_START] as number);
-      if (at === idAt && asItCame && !name.secret) this.#keepId(head, valueStart - start);
+      if (asItCame && !name.secret) {
+        if (at === idAt) this.#keepId(head, valueStart - start);
+        else if (this.#isTrace(head, at, idAt)) this.#keepTrace(head, at, valueStart - start);
+      }
       text.add(VALUES_END);
     }
     text.add(first ? NO_FIELDS : CLOSING);
     return true;
+  }
+
+  /** Whether a field is the Traceparent behind the request's id, whose place is remembered. */
+  #isTrace({ fields }: MessageHead, at: number, idAt: number): boolean {
+    return at === idAt + FIELD_STRIDE && this.#idStart >= 0 && fields[at + FIELD_ID] === FIELD_TRACEPARENT;
   }
 
   /** Adds fields of which some have the same name: one member with several values. */
@@ -210,4 +239,25 @@ export class HeaderFields {
     if (name.secret) text.add(REDACTED_BYTES);
     else text.addQuotable(buffer, fields[at + VALUE_START] as number, fields[at + VALUE_END] as number);
   }
+}
+
+/** Puts a value, whose place is given from the first field on, into a text; false if it isn't as it would stand there. */
+function putValue(
+  { buffer, fields }: MessageHead,
+  valueStart: number,
+  valueEnd: number,
+  text: ByteText,
+  start: number,
+  textStart: number,
+): boolean {
+  if (textStart < 0) return true;
+  const from = fields[LINE_START] as number;
+  const { bytes } = text;
+  const end = from + valueEnd;
+  for (let i = from + valueStart, at = start + textStart; i < end; i++, at++) {
+    const byte = buffer[i] as number;
+    if (byte < 0x20 || byte > 0x7e || byte === QUOTE || byte === BACKSLASH) return false;
+    bytes[at] = byte;
+  }
+  return true;
 }

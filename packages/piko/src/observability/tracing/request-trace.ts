@@ -110,7 +110,9 @@ export class RequestTrace implements TraceFields {
     const continued = flags !== NO_TRACE_PARENT;
     let sampled: boolean;
     if (continued) {
-      head.buffer.copy(traceParent, TRACE_ID_START, start + TRACE_ID_START, start + TRACE_ID_END);
+      for (let at = TRACE_ID_START; at < TRACE_ID_END; at++) {
+        traceParent[at] = head.buffer[start + at] as number;
+      }
       sampled = trusted || tracer.trustsClients ? isSampled(flags) : tracer.choose();
     } else {
       tracer.makeId(traceParent, TRACE_ID_START, TRACE_ID_SIZE);
