@@ -96,6 +96,11 @@ class Rig {
       const server = `${PIKO} server --config.path ${this.directory}/server.yaml --drain-window 1s --log.format json`;
       const program = host.start(this.#stage, `server on ${host.address}`, server);
       await program.waitFor("server started", { ms: 60_000 });
+      // Health checks would tell of a node that is still joining.
+      await eventually(
+        async () => (await host.run("curl -sf http://localhost:8002/ready")).code === 0,
+        `a ready node at ${host.address}`,
+      );
       return program;
     };
     const [, second] = await Promise.all([start(this.#node1), start(this.#node2)]);
