@@ -169,6 +169,28 @@ describe("a line", () => {
     );
   });
 
+  it.each([[[]], [["traceparent"]], [["x-request-id"]]])(
+    "has the trace of each request behind its id, with %j left out",
+    async (blockList) => {
+      const config = { requestHeaders: { allowList: [], blockList } };
+      const one = setUp(config);
+      const each: string[] = [];
+      const kept = [new RequestText(), new RequestText()];
+      const traces = ["00-1", "00-2", "00-3", "00-44", 't"-5', "00-6", "00-7", undefined, "00-8", "00-9"];
+      for (const [index, trace] of traces.entries()) {
+        const traced: Fields = trace === undefined ? [["tracestate", "00-x"]] : [["traceparent", trace]];
+        const fields: Fields = [["Accept", "*/*"], ["X-Request-Id", `id-${index}`], ...traced, ["Via", "v"]];
+        const head = requestOf(fields);
+        const text = kept[index % 3 === 0 ? 0 : 1] as RequestText;
+        each.push(await ownLine(head, undefined, "GET", undefined, config));
+        noteOn(text, one.log, head, undefined);
+        one.log.write({ ...entry, text });
+        text.clear();
+      }
+      expect(await one.text()).toBe(each.join(""));
+    },
+  );
+
   it("leaves the query out, and has a path even if the target has none", async () => {
     const { log, text } = setUp();
     for (const path of ["/a?token=1", "?b", "", "*"]) {
