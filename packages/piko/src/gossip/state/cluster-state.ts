@@ -284,7 +284,7 @@ export class ClusterState {
     }
     const { local } = this;
     if (!versions.has(local.id))
-      sources.push({ id: local.id, addr: this.addr, state: local.state, above: 0 });
+      sources.push({ id: local.id, addr: this.addr, state: local.state, above: local.state.lackedAbove(0) });
     for (const { active, id, addr, state, truncatedAt } of this.#members.values())
       if (active && truncatedAt === 0 && !versions.has(id)) sources.push({ id, addr, state, above: 0 });
     return sources;
@@ -298,7 +298,7 @@ export class ClusterState {
     // Whoever lacks it gets it from the node itself, or from one that had room.
     if (member !== undefined && member.truncatedAt > 0) return undefined;
     return member === undefined || silentToo || member.status === "reachable"
-      ? { id, addr, state, above }
+      ? { id, addr, state, above: state.lackedAbove(above) }
       : undefined;
   }
 

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { LocalState } from "./local-state.js";
-import { COMPACT_KEY, type Entry } from "../wire/messages.js";
+import { COMPACT_KEY, type Entry, LEFT_KEY } from "../wire/messages.js";
 import { NodeState } from "./node-state.js";
 import { PacketBuilder } from "../protocol/packet-builder.js";
 import { decodePacket } from "../wire/packet-codec.js";
@@ -27,6 +27,18 @@ function receive(copy: NodeState, entries: readonly Entry[]): void {
 }
 
 describe("a node's state", () => {
+  it("that has left is nothing but that to those who don't know it, and nothing to those who do", () => {
+    const local = localState();
+    for (let i = 0; i < 5; i++) local.upsert(`endpoint:${i}`, "1");
+    const { state } = local;
+    expect([0, 3].map((above) => state.lackedAbove(above))).toEqual([0, 3]);
+    local.leave();
+    for (const above of [0, 3, 5]) {
+      expect(state.above(state.lackedAbove(above)).map(({ key }) => key)).toEqual([LEFT_KEY]);
+    }
+    expect(state.above(state.lackedAbove(local.version))).toEqual([]);
+  });
+
   it("reaches a receiver whole, whatever part of it each packet brings", () => {
     const change = fc.record({
       key: fc.integer({ min: 0, max: 9 }),

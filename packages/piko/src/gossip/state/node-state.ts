@@ -114,6 +114,15 @@ export class NodeState {
     return entries;
   }
 
+  /**
+   * The version above which a peer lacks entries, which has those up to `above`. Of a node that has left it needs nothing but
+   * that: behind other entries the marker might not fit into a packet, and the node, which lingers, would be taken in again.
+   */
+  lackedAbove(above: number): number {
+    const marker = this.left ? this.get(LEFT_KEY) : undefined;
+    return marker === undefined ? above : Math.max(above, marker.version - 1);
+  }
+
   /** What the owner of gossip is told: neither deleted nor the protocol's own, ascending by version. */
   visible(): Entry[] {
     return this.above(0).filter((entry) => !entry.deleted && !isProtocolKey(entry));
