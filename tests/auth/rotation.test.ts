@@ -6,9 +6,9 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { eventually } from "../harness/deadline.js";
-import { LONG } from "../harness/long-run.js";
+import { LONG, together } from "../harness/long-run.js";
 import { untilMetric } from "../harness/metrics.js";
 import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
 import type { Program } from "../harness/program.js";
@@ -69,7 +69,7 @@ async function ended(traffic: Traffic): Promise<void> {
   expect(Math.min(counts["events"] ?? 0, counts["webSockets"] ?? 0)).toBeGreaterThan(0);
 }
 
-it.concurrent(
+together(
   "a secret is replaced, with the tokens of clients and agents that it is for",
   PATIENT,
   async (context) => {
@@ -108,7 +108,7 @@ it.concurrent(
   },
 );
 
-it.concurrent(
+together(
   "a secret that goes while tunnels are open by it: streams under way have the grace",
   PATIENT,
   async (context) => {
@@ -138,7 +138,7 @@ it.concurrent(
   },
 );
 
-it.concurrent("an agent's token is replaced before its end", PATIENT, async (context) => {
+together("an agent's token is replaced before its end", PATIENT, async (context) => {
   const scene = ownStage(context);
   const service = await startTrafficService(scene);
   const tokenFile = join(await scene.directory(), "token");
@@ -158,7 +158,7 @@ it.concurrent("an agent's token is replaced before its end", PATIENT, async (con
   await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
 });
 
-it.concurrent(
+together(
   "a JWKS is rolled over at its source, as soon as that has the next key",
   PATIENT,
   async (context) => {
@@ -200,47 +200,40 @@ it.concurrent(
   },
 );
 
-it.concurrent(
-  "a JWKS in a file is rolled over, and a tenant is added and removed",
-  PATIENT,
-  async (context) => {
-    const scene = ownStage(context);
-    const service = await startTrafficService(scene);
-    const folder = await scene.directory();
-    const [keys, yaml] = [join(folder, "keys.json"), join(folder, "server.yaml")];
-    const [old, next] = [rsaPair(), rsaPair()];
-    const publish = (named: Record<string, KeyPair>): Promise<void> =>
-      replace(
-        keys,
-        JSON.stringify({ keys: Object.entries(named).map(([kid, pair]) => jwkOf(pair, { kid })) }),
-      );
-    const tenants = (...ids: string[]): Promise<void> => {
-      const lines = ids.map((each) => `    - {id: ${each}, auth: {hmac_secret_key: secret-${each}}}`);
-      return replace(yaml, `upstream:\n  tenants:\n${lines.join("\n")}\n`);
-    };
-    await publish({ old });
-    await tenants("a");
-    const server = await startServer(scene, {
-      ...SERVER,
-      "config.path": yaml,
-      "proxy.auth.jwks.endpoint": `file://${keys}`,
-    });
-    const flags = [...AGENT, "--connect.tenant-id", "a", "--connect.token", token("HS256", "secret-a", id())];
-    const agent = await startAgent(scene, server.upstream, "web", service, { flags });
-    let [kid, pair] = ["old", old];
-    const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
-    const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
-    await said(server.program, "keys read", () => publish({ old, next }));
-    [kid, pair] = ["next", next];
-    await said(server.program, "tenants changed", () => tenants("a", "b"));
-    await traffic.settled();
-    await said(server.program, "keys read", () => publish({ next }));
-    await said(server.program, "tenants changed", () => tenants("a"));
-    await more(traffic, 300);
-    await ended(traffic);
-    expect(agent.lines.filter(({ fields }) => fields["msg"] === "connected")).toHaveLength(1);
-  },
-);
+together("a JWKS in a file is rolled over, and a tenant is added and removed", PATIENT, async (context) => {
+  const scene = ownStage(context);
+  const service = await startTrafficService(scene);
+  const folder = await scene.directory();
+  const [keys, yaml] = [join(folder, "keys.json"), join(folder, "server.yaml")];
+  const [old, next] = [rsaPair(), rsaPair()];
+  const publish = (named: Record<string, KeyPair>): Promise<void> =>
+    replace(keys, JSON.stringify({ keys: Object.entries(named).map(([kid, pair]) => jwkOf(pair, { kid })) }));
+  const tenants = (...ids: string[]): Promise<void> => {
+    const lines = ids.map((each) => `    - {id: ${each}, auth: {hmac_secret_key: secret-${each}}}`);
+    return replace(yaml, `upstream:\n  tenants:\n${lines.join("\n")}\n`);
+  };
+  await publish({ old });
+  await tenants("a");
+  const server = await startServer(scene, {
+    ...SERVER,
+    "config.path": yaml,
+    "proxy.auth.jwks.endpoint": `file://${keys}`,
+  });
+  const flags = [...AGENT, "--connect.tenant-id", "a", "--connect.token", token("HS256", "secret-a", id())];
+  const agent = await startAgent(scene, server.upstream, "web", service, { flags });
+  let [kid, pair] = ["old", old];
+  const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
+  const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
+  await said(server.program, "keys read", () => publish({ old, next }));
+  [kid, pair] = ["next", next];
+  await said(server.program, "tenants changed", () => tenants("a", "b"));
+  await traffic.settled();
+  await said(server.program, "keys read", () => publish({ next }));
+  await said(server.program, "tenants changed", () => tenants("a"));
+  await more(traffic, 300);
+  await ended(traffic);
+  expect(agent.lines.filter(({ fields }) => fields["msg"] === "connected")).toHaveLength(1);
+});
 
 async function status({ proxy }: RunningServer, credential: string): Promise<Response> {
   const headers = { "x-piko-endpoint": "web", authorization: `Bearer ${credential}` };

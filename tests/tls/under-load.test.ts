@@ -4,11 +4,11 @@
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { KeyPair } from "@piko/testkit";
-import { expect, it } from "vitest";
+import { expect } from "vitest";
 import { startCluster, untilEndpoints } from "../harness/cluster.js";
 import { eventually } from "../harness/deadline.js";
 import { startTrafficService } from "../harness/traffic-service.js";
-import { LONG } from "../harness/long-run.js";
+import { LONG, together } from "../harness/long-run.js";
 import { MutualTls, type Port, tlsFlags, tlsOptions, type TlsSide } from "../harness/mutual-tls.js";
 import { type RunningServer, startAgent } from "../harness/piko.js";
 import { RollingCluster } from "../harness/rolling-cluster.js";
@@ -31,52 +31,56 @@ const AGENT = ["--access-log.disable", "--timeout", "1m"];
 /** A port whose answers the test reads stays plain. */
 const SWITCHED: readonly Port[] = ["proxy", "upstream"];
 
-it.concurrent("is turned on in rolling restarts, by the guide's steps", async (context) => {
-  const scene = ownStage(context);
-  const service = await startTrafficService(scene);
-  const tls = new MutualTls(scene);
-  const cluster = await RollingCluster.start(scene, LEAVE, 0, LONG ? 3 : 2);
-  const { balancer } = cluster;
-  const start = async (scheme: string, flags: readonly string[]) => {
-    const options = { flags: [...AGENT, ...flags] };
-    return await startAgent(scene, `${scheme}://${balancer.upstream}`, "web", service, options);
-  };
-  const before = [await start("http", []), await start("http", [])];
-  await cluster.knows("web");
-  const plain = Traffic.start(scene, balancer.proxy, "web", MIX);
+together(
+  "is turned on in rolling restarts, by the guide's steps",
+  async (context) => {
+    const scene = ownStage(context);
+    const service = await startTrafficService(scene);
+    const tls = new MutualTls(scene);
+    const cluster = await RollingCluster.start(scene, LEAVE, 0, LONG ? 3 : 2);
+    const { balancer } = cluster;
+    const start = async (scheme: string, flags: readonly string[]) => {
+      const options = { flags: [...AGENT, ...flags] };
+      return await startAgent(scene, `${scheme}://${balancer.upstream}`, "web", service, options);
+    };
+    const before = [await start("http", []), await start("http", [])];
+    await cluster.knows("web");
+    const plain = Traffic.start(scene, balancer.proxy, "web", MIX);
 
-  const files = Object.fromEntries(
-    SWITCHED.flatMap((port) => [
-      [`${port}.tls.cert`, tls.server.cert],
-      [`${port}.tls.key`, tls.server.key],
-      [`${port}.tls.client.root-cas`, tls.ca.cert],
-      [`${port}.tls.mode`, "optional"],
-    ]),
-  );
-  await cluster.roll(files);
+    const files = Object.fromEntries(
+      SWITCHED.flatMap((port) => [
+        [`${port}.tls.cert`, tls.server.cert],
+        [`${port}.tls.key`, tls.server.key],
+        [`${port}.tls.client.root-cas`, tls.ca.cert],
+        [`${port}.tls.mode`, "optional"],
+      ]),
+    );
+    await cluster.roll(files);
 
-  const trust = ["--connect.tls.root-cas", tls.ca.cert];
-  for (const agent of before) {
-    await start("https", trust);
-    await agent.stop();
-  }
-  const ca = readFileSync(tls.ca.cert);
-  const secure = Traffic.start(scene, balancer.proxy, "web", MIX, () => ({ ca }));
-  const { counts, failures } = await plain.stop();
-  // Nobody comes without TLS any more, says the metric.
-  const plainSoFar = (): Promise<number[]> => Promise.all(cluster.nodes.map(plainConnections));
-  const last = await plainSoFar();
-  const seen = secure.count("get");
-  await eventually(() => secure.count("get") > seen + 100, "requests by TLS");
-  expect(await plainSoFar()).toEqual(last);
+    const trust = ["--connect.tls.root-cas", tls.ca.cert];
+    for (const agent of before) {
+      await start("https", trust);
+      await agent.stop();
+    }
+    const ca = readFileSync(tls.ca.cert);
+    const secure = Traffic.start(scene, balancer.proxy, "web", MIX, () => ({ ca }));
+    const { counts, failures } = await plain.stop();
+    // Nobody comes without TLS any more, says the metric.
+    const plainSoFar = (): Promise<number[]> => Promise.all(cluster.nodes.map(plainConnections));
+    const last = await plainSoFar();
+    const seen = secure.count("get");
+    await eventually(() => secure.count("get") > seen + 100, "requests by TLS");
+    expect(await plainSoFar()).toEqual(last);
 
-  await cluster.roll(Object.fromEntries(SWITCHED.map((port) => [`${port}.tls.mode`, "required"])));
-  const end = await secure.stop();
-  await Promise.all([...cluster.nodes].map((node) => cluster.kill(node)));
-  console.info(`plain ${JSON.stringify(counts)}, by TLS ${JSON.stringify(end.counts)}`);
-  expect([...failures, ...end.failures].slice(0, 20)).toEqual([]);
-  expect(end.counts["events"]).toBeGreaterThan(5);
-}, 1_800_000);
+    await cluster.roll(Object.fromEntries(SWITCHED.map((port) => [`${port}.tls.mode`, "required"])));
+    const end = await secure.stop();
+    await Promise.all([...cluster.nodes].map((node) => cluster.kill(node)));
+    console.info(`plain ${JSON.stringify(counts)}, by TLS ${JSON.stringify(end.counts)}`);
+    expect([...failures, ...end.failures].slice(0, 20)).toEqual([]);
+    expect(end.counts["events"]).toBeGreaterThan(5);
+  },
+  1_800_000,
+);
 
 async function plainConnections({ admin }: RunningServer): Promise<number> {
   const text = await (await fetch(`http://${admin}/metrics`)).text();
@@ -84,77 +88,83 @@ async function plainConnections({ admin }: RunningServer): Promise<number> {
   return numbers.reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
-it.concurrent("has its authorities exchanged in two steps: both, and the new one alone", async (context) => {
-  const scene = ownStage(context);
-  const service = await startTrafficService(scene);
-  const tls = new MutualTls(scene);
-  const { ca: old, workshop } = tls;
-  const next = workshop.authority("next");
-  const directory = await scene.directory();
-  const cas = join(directory, "cas.pem");
-  const trust = (...authorities: readonly KeyPair[]): void =>
-    writeFileSync(cas, authorities.map(({ cert }) => readFileSync(cert)).join(""));
-  trust(old);
-  const sides: { readonly side: TlsSide; readonly renew: (authority: KeyPair) => void }[] = [];
-  const side = (name: string, usage: "serverAuth" | "clientAuth"): TlsSide => {
-    const files = { cas, cert: join(directory, `${name}.crt`), key: join(directory, `${name}.key`) };
-    const renew = (authority: KeyPair): void => {
-      const pair = workshop.sign(authority, `${name}-${sides.length}-${authority === old}`, { usage });
-      copyFileSync(pair.key, files.key);
-      copyFileSync(pair.cert, files.cert);
+together(
+  "has its authorities exchanged in two steps: both, and the new one alone",
+  async (context) => {
+    const scene = ownStage(context);
+    const service = await startTrafficService(scene);
+    const tls = new MutualTls(scene);
+    const { ca: old, workshop } = tls;
+    const next = workshop.authority("next");
+    const directory = await scene.directory();
+    const cas = join(directory, "cas.pem");
+    const trust = (...authorities: readonly KeyPair[]): void =>
+      writeFileSync(cas, authorities.map(({ cert }) => readFileSync(cert)).join(""));
+    trust(old);
+    const sides: { readonly side: TlsSide; readonly renew: (authority: KeyPair) => void }[] = [];
+    const side = (name: string, usage: "serverAuth" | "clientAuth"): TlsSide => {
+      const files = { cas, cert: join(directory, `${name}.crt`), key: join(directory, `${name}.key`) };
+      const renew = (authority: KeyPair): void => {
+        const pair = workshop.sign(authority, `${name}-${sides.length}-${authority === old}`, { usage });
+        copyFileSync(pair.key, files.key);
+        copyFileSync(pair.cert, files.cert);
+      };
+      renew(old);
+      sides.push({ side: files, renew });
+      return files;
     };
-    renew(old);
-    sides.push({ side: files, renew });
-    return files;
-  };
-  const [server, node, agent, client] = [
-    side("server", "serverAuth"),
-    side("node", "clientAuth"),
-    side("agent", "clientAuth"),
-    side("client", "clientAuth"),
-  ];
-  const flags: Record<string, string> = tls.flags(SWITCHED, server, node);
-  for (const port of SWITCHED) flags[`${port}.tls.reload-interval`] = "100ms";
-  const nodes = await startCluster(scene, ["a", "b"], {
-    ...flags,
-    "proxy.timeout": "1m",
-    "upstream.auth.expiry-grace": "1m",
-  });
-  const connect = { flags: [...AGENT, ...tlsFlags("connect", agent)] };
-  for (let i = 0; i < 2; i++)
-    await startAgent(scene, `https://${nodes[0].upstream}`, "web", service, connect);
-  await untilEndpoints(nodes[1], "a", 1);
-  // The second node has no agents: its requests are hops, by the certificates of nodes.
-  const traffic = nodes.map(({ proxy }) => Traffic.start(scene, proxy, "web", MIX, () => tlsOptions(client)));
-  /** Each step reaches everybody before the next one: requests that have begun with what was there before are over. */
-  const goesOn = async (): Promise<void> => {
-    const seen = traffic.map((each) => each.count("get"));
-    await eventually(
-      () => traffic.every((each, at) => each.count("get") > (seen[at] ?? 0) + 200 * RATE),
-      "requests",
+    const [server, node, agent, client] = [
+      side("server", "serverAuth"),
+      side("node", "clientAuth"),
+      side("agent", "clientAuth"),
+      side("client", "clientAuth"),
+    ];
+    const flags: Record<string, string> = tls.flags(SWITCHED, server, node);
+    for (const port of SWITCHED) flags[`${port}.tls.reload-interval`] = "100ms";
+    const nodes = await startCluster(scene, ["a", "b"], {
+      ...flags,
+      "proxy.timeout": "1m",
+      "upstream.auth.expiry-grace": "1m",
+    });
+    const connect = { flags: [...AGENT, ...tlsFlags("connect", agent)] };
+    for (let i = 0; i < 2; i++)
+      await startAgent(scene, `https://${nodes[0].upstream}`, "web", service, connect);
+    await untilEndpoints(nodes[1], "a", 1);
+    // The second node has no agents: its requests are hops, by the certificates of nodes.
+    const traffic = nodes.map(({ proxy }) =>
+      Traffic.start(scene, proxy, "web", MIX, () => tlsOptions(client)),
     );
-    await Promise.all(traffic.map((each) => each.settled()));
-  };
-  const readAgain = async (times: number): Promise<void> => {
-    for (const { program } of nodes) {
-      await eventually(() => {
-        const said = program.lines.filter(({ fields }) => fields["msg"] === "certificates read again");
-        return said.length >= times * SWITCHED.length;
-      }, "certificates that are read again");
-    }
-  };
-  await goesOn();
-  trust(old, next);
-  await readAgain(1);
-  await goesOn();
-  for (const { renew } of sides) renew(next);
-  await readAgain(2);
-  await goesOn();
-  trust(next);
-  await readAgain(3);
-  await nodes[0].program.waitFor("upstream certificate no longer counts");
-  await goesOn();
-  const reports = await Promise.all(traffic.map((each) => each.stop()));
-  console.info(JSON.stringify(reports.map(({ counts }) => counts)));
-  expect(reports.flatMap(({ failures }) => failures).slice(0, 20)).toEqual([]);
-}, 600_000);
+    /** Each step reaches everybody before the next one: requests that have begun with what was there before are over. */
+    const goesOn = async (): Promise<void> => {
+      const seen = traffic.map((each) => each.count("get"));
+      await eventually(
+        () => traffic.every((each, at) => each.count("get") > (seen[at] ?? 0) + 200 * RATE),
+        "requests",
+      );
+      await Promise.all(traffic.map((each) => each.settled()));
+    };
+    const readAgain = async (times: number): Promise<void> => {
+      for (const { program } of nodes) {
+        await eventually(() => {
+          const said = program.lines.filter(({ fields }) => fields["msg"] === "certificates read again");
+          return said.length >= times * SWITCHED.length;
+        }, "certificates that are read again");
+      }
+    };
+    await goesOn();
+    trust(old, next);
+    await readAgain(1);
+    await goesOn();
+    for (const { renew } of sides) renew(next);
+    await readAgain(2);
+    await goesOn();
+    trust(next);
+    await readAgain(3);
+    await nodes[0].program.waitFor("upstream certificate no longer counts");
+    await goesOn();
+    const reports = await Promise.all(traffic.map((each) => each.stop()));
+    console.info(JSON.stringify(reports.map(({ counts }) => counts)));
+    expect(reports.flatMap(({ failures }) => failures).slice(0, 20)).toEqual([]);
+  },
+  600_000,
+);

@@ -28,7 +28,7 @@ export interface Client {
 export interface ClientConnection {
   readonly socket: ByteSocket;
   readonly client: Client;
-  /** The node stops: an idle connection ends now, another after its responses. */
+  /** The node stops: an idle connection ends, another after its responses. */
   stop(): void;
   /** Its certificate no longer counts: no other request. What is under way may end, and so may the raw bytes of an upgrade. */
   retire(): void;

@@ -4,6 +4,7 @@
 import { describe, expect, it } from "vitest";
 import type { NodeRigOptions } from "../../../test/node-rig.js";
 import { GET, nodeRigs, OPTIONS, POST, statusOf, UPGRADE } from "../../../test/node-rigs.js";
+import { STOP_IDLE_MS } from "./h1-client.js";
 
 const CHUNKED = "POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked\r\n\r\n";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -99,20 +100,46 @@ describe("H1Client", () => {
       expect(rig.socket.take()).toMatch(/connection: close/i);
     });
 
+    it("of one that drains is kept a moment where its response couldn't say that it is the last", async () => {
+      const rig = create();
+      rig.socket.send(GET);
+      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+      rig.context.closing = true;
+      rig.context.draining = true;
+      rig.stream.bring("ok");
+      expect(rig.socket.take()).not.toMatch(/connection: close/i);
+      expect(rig.socket.calls).toEqual([]);
+      // Its client uses it again at once, and is told.
+      rig.socket.send(GET);
+      rig.stream.bring(OK);
+      expect(rig.socket.take()).toMatch(/connection: close\r\n.*ok$/is);
+      expect(rig.socket.calls).toEqual(["close"]);
+    });
+
     it("not of one that drains, but for requests that have come already", () => {
       const rig = create();
       rig.socket.send(GET + GET);
+      rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+      rig.context.closing = true;
       rig.context.draining = true;
-      rig.stream.bring(OK);
+      rig.stream.bring("ok");
       expect(rig.asked).toBe(2);
       rig.stream.bring(OK);
       expect(rig.socket.calls).toEqual(["close"]);
     });
 
-    it("not between requests when the node stops", () => {
+    it("not between requests when the node stops, a moment after the last one", async () => {
       const idle = create();
+      idle.clock.advance(STOP_IDLE_MS);
       idle.connection.stop();
       expect(idle.socket.calls).toEqual(["close"]);
+      const fresh = create();
+      fresh.connection.stop();
+      fresh.clock.advance(STOP_IDLE_MS - 1);
+      expect(fresh.socket.calls).toEqual([]);
+      fresh.clock.advance(1);
+      await turn();
+      expect(fresh.socket.calls).toEqual(["destroy"]);
       const busy = create();
       busy.socket.send(GET);
       busy.connection.stop();

@@ -25,6 +25,12 @@ import {
   type RequestReaderEvents,
 } from "./request-reader.js";
 
+/**
+ * How long a connection is idle before the end of a node closes it. A client that no response has told of the end uses its
+ * connection again at once, as a rule, and would lose that request.
+ */
+export const STOP_IDLE_MS = 1_000;
+
 export class H1Client
   implements NodeClient, RawConnection, ClientConnection, SocketHandler, RequestReaderEvents, Expiring
 {
@@ -111,9 +117,11 @@ export class H1Client
 
   // The port.
 
-  /** The node stops: idle connections end now, others after their response. */
   stop(): void {
-    if (this.#reader.state === READING_HEAD && !this.#reader.hasBytes) this.socket.close();
+    const reader = this.#reader;
+    if (!reader.idle) return;
+    reader.endIdle(STOP_IDLE_MS);
+    if (this.#context.clock.now() >= reader.deadlineMs) this.socket.close();
   }
 
   retire(): void {
@@ -259,10 +267,13 @@ export class H1Client
   #endTurn(): void {
     if (this.#over) return;
     const reader = this.#reader;
-    // A response whose head went out before the node began to stop couldn't say that it is the last.
-    const last = reader.lastRequest || (this.#context.draining && !reader.hasBytes);
-    if (!this.#response.keepAlive || last || !reader.bodyDone) this.#linger();
-    else reader.next(this.#exchange.record.endMs);
+    if (!this.#response.keepAlive || reader.lastRequest || !reader.bodyDone) {
+      this.#linger();
+      return;
+    }
+    reader.next(this.#exchange.record.endMs);
+    // The head went out before the node began to stop, and couldn't say that the response is the last.
+    if (this.#context.draining) this.stop();
   }
 
   /** Ends the connection behind what is written, once the client has read it: behind a 101 without a limit. */

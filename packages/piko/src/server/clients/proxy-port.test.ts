@@ -7,6 +7,7 @@ import { MAX_REFUSED } from "../../net/accept/refused-connection.js";
 import { PREFACE } from "../../../test/h2-peer.js";
 import { GET, statusOf } from "../../../test/node-rigs.js";
 import { eventually, type PortPeer } from "../../../test/port-peer.js";
+import { STOP_IDLE_MS } from "./h1-client.js";
 import { OK, type ProxyRigOptions, proxyRigs } from "../../../test/proxy-rig.js";
 
 const HEAD = GET.replace("GET", "HEAD");
@@ -274,6 +275,7 @@ describe("a port that drains", () => {
     await eventually(() => rig.node.asked === 1);
     const idle = await rig.client();
     await rig.exchange(idle);
+    rig.node.clock.advance(STOP_IDLE_MS);
     const early = (await rig.client()).send("PROXY ");
     const refused = await rig.connect();
     await eventually(() => rig.node.hits.length === 1);

@@ -73,6 +73,8 @@ export class RequestReader implements BodySink, Postponed {
   #processing: boolean;
   /** The connection has had its share of this turn, and goes on in the next one. */
   #postponed: boolean;
+  /** The end of the last response, or the connection's beginning. */
+  #idleSinceMs: number;
   /** Its time as an idle connection is over: it ends in the next turn, if nothing has come. */
   #lapsed: boolean;
   /** Bytes that the owner holds: while it does, no more are read. */
@@ -82,7 +84,8 @@ export class RequestReader implements BodySink, Postponed {
 
   constructor(context: ProxyContext, socket: ByteSocket, events: RequestReaderEvents) {
     this.state = READING_HEAD;
-    this.deadlineMs = deadlineAfter(context.clock.now(), context.config.http.readHeaderTimeoutMs);
+    this.#idleSinceMs = context.clock.now();
+    this.deadlineMs = deadlineAfter(this.#idleSinceMs, context.config.http.readHeaderTimeoutMs);
     this.lastRequest = false;
     this.#context = context;
     this.#socket = socket;
@@ -97,9 +100,9 @@ export class RequestReader implements BodySink, Postponed {
     this.#unhurried = false;
   }
 
-  /** Bytes wait for their turn. */
-  get hasBytes(): boolean {
-    return this.#ahead.length > 0;
+  /** Nothing of a request has come. */
+  get idle(): boolean {
+    return this.state === READING_HEAD && this.#ahead.length === 0;
   }
 
   /** The request under way has come whole. */
@@ -138,12 +141,18 @@ export class RequestReader implements BodySink, Postponed {
   /** The request under way is over, and its connection goes on: reads the next one. */
   next(nowMs: number): void {
     this.state = READING_HEAD;
+    this.#idleSinceMs = nowMs;
     this.deadlineMs = deadlineAfter(nowMs, this.#context.config.http.idleTimeoutMs);
     this.#lapsed = false;
     this.#finder.reset();
     // Otherwise the loop that began the request goes on.
     if (this.#processing) this.#resume();
     else this.goOn();
+  }
+
+  /** Has the connection end when it has been idle for so long. */
+  endIdle(ms: number): void {
+    this.deadlineMs = Math.min(this.deadlineMs, this.#idleSinceMs + ms);
   }
 
   /** What comes is of another protocol from here on. */
@@ -184,7 +193,7 @@ export class RequestReader implements BodySink, Postponed {
 
   onNextTurn(): void {
     this.#postponed = false;
-    if (this.#lapsed && this.state === READING_HEAD && this.#ahead.length === 0) this.#socket.destroy();
+    if (this.#lapsed && this.idle) this.#socket.destroy();
     else this.goOn();
   }
 
