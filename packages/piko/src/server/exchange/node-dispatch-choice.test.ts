@@ -115,6 +115,25 @@ describe("a request of another node", () => {
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: true/s);
   });
 
+  it("of Go, which takes nothing back, makes a second hop and no third one", () => {
+    for (const request of [GET, POST, DIAL]) {
+      const rig = create();
+      rig.beNode();
+      rig.addNode("other", "well");
+      rig.socket.send(forwarded("", request));
+      expect(rig.hops.map(({ id }) => id)).toEqual(["other"]);
+      rig.hop.connect();
+      const sent = rig.hop.socket.take();
+      expect([sent.match(/x-piko-forward: true\r\n/gi)?.length, sent.includes(TAKES_BACK)]).toEqual([
+        1,
+        true,
+      ]);
+      rig.hop.socket.send(sentBack("true"));
+      expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: true/s);
+      rig.close();
+    }
+  });
+
   it("that waits on a tunnel in doubt is sent back when another node has a better one", () => {
     for (const [request, stream, goes] of [
       [GET, {}, true],

@@ -110,7 +110,7 @@ export class NodeDispatch implements Dispatch, Waiter {
 
   connect(head: RequestHead | undefined): void {
     const { upstreamMetrics, upstreams } = this.#context;
-    const { endpointId, fromNode, nodesOnly } = this.target;
+    const { endpointId, fromNode, nodesOnly, takenBack } = this.target;
     if (nodesOnly && this.#joinTunnel(head)) return;
     const endpoint = nodesOnly ? undefined : upstreams.find(endpointId);
     if (endpoint !== undefined && !this.#enter(endpoint)) {
@@ -128,8 +128,10 @@ export class NodeDispatch implements Dispatch, Waiter {
       return;
     }
     if (fromNode) {
-      // The node that sent it knows more: the endpoint may be on another one by now.
-      this.#noUpstream(REROUTE_FIELD);
+      // The node that sent it knows more, and asks another one. A Go node doesn't: its request makes a second hop.
+      const table = takenBack ? undefined : this.#context.cluster?.table;
+      const node = table?.select(endpointId, this.#context.clock.now(), this.#failed);
+      if (!this.#startHop(node, head)) this.#noUpstream(REROUTE_FIELD);
       return;
     }
     this.#wait();
