@@ -44,8 +44,8 @@ export default defineConfig({
     exclude: [...configDefaults.exclude, "tests/kubernetes/**"],
     pool: "forks",
     sequence: { sequencer: LongestFirst },
-    // More than two cores can compute: most tests wait for two thirds of their time.
-    maxWorkers: 5,
+    // More than two cores can compute: most tests wait for half of their time and more. A fifth one would wait for CPU.
+    maxWorkers: 4,
     // For what hangs: whatever a test waits for has a limit of its own, and a busy machine is no failure.
     testTimeout: 180_000,
     hookTimeout: 180_000,
