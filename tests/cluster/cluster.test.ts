@@ -126,14 +126,18 @@ describe("three nodes", () => {
     expect((await greeted.take(11)).toString()).toBe("220 ready\r\n");
   });
 
-  it("send a request that another node has sent no further", async () => {
-    const response = await ask(nodes[0], "web", "/item?i=1", { headers: { "x-piko-forward": "true" } });
+  it("send a request that another node has sent no further, unless that is a Go node: once more", async () => {
+    const sent = { "x-piko-forward": "true" };
+    const headers = { ...sent, "x-piko-hop-capabilities": "reroute" };
+    const response = await ask(nodes[0], "web", "/item?i=1", { headers });
     expect(response.status).toBe(502);
     expect(await response.json()).toEqual({
       error: "no available upstreams",
       endpoint: "web",
       reason: "no_upstream",
     });
+    expect((await ask(nodes[0], "web", "/item?i=1", { headers: sent })).status).toBe(200);
+    expect((await ask(nodes[0], "nobody", "/item?i=1", { headers: sent })).status).toBe(502);
   });
 
   it("show the cluster on their status pages", async () => {

@@ -141,7 +141,8 @@ describe("a tunnel", () => {
   it("of our agent takes no request more, finishes what is under way, and is opened anew by another certificate", async () => {
     const service = await Service.start(scene);
     const server = await start(["upstream"], { "upstream.auth.expiry-grace": "40s" });
-    const connect = { flags: tlsFlags("connect", files) };
+    // One: while it looks for a second node, it may come to this one again.
+    const connect = { flags: [...tlsFlags("connect", files), "--connect.tunnels", "1"] };
     await startAgent(scene, `https://${server.upstream}`, "web", service.addr, connect);
     const echo = new Echo(server);
     await echo.pass("before");
