@@ -52,7 +52,8 @@ function judge(what: string, { counts, failures, slowestMs }: TrafficReport, los
   );
   expect(failures.filter((failure) => !posts.includes(failure)).slice(0, 20)).toEqual([]);
   expect(counts["get"]).toBeGreaterThan(100);
-  expect(slowestMs["get"]).toBeLessThan(SLOWEST_MS);
+  // Beside other tests it would judge the machine.
+  if (LONG) expect(slowestMs["get"]).toBeLessThan(SLOWEST_MS);
   // A POST that the dead node may have brought to the service isn't sent again: at most what was under way in that moment.
   expect(posts.length).toBeLessThanOrEqual(lost * MIX.post * 0.1);
 }

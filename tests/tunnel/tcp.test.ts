@@ -91,7 +91,7 @@ describe("a TCP connection", () => {
     client.send("x");
     await eventually(() => service.sockets.size === 1, "connection at the service");
     client.socket.destroy();
-    await eventually(() => service.sockets.size === 0, "end at the service", 1_000);
+    await eventually(() => service.sockets.size === 0, "end at the service");
   });
 
   it("that comes while its agent is away waits for the agent to come back, to the same node", async () => {
