@@ -34,6 +34,11 @@ import { readToken, type Token } from "./token.js";
 /** How long a handshake may take, from the first SYN to the 101. */
 export const HANDSHAKE_TIMEOUT_MS = 60_000;
 
+/**
+ * A balancer that chooses the node with the fewest connections would choose the same one for the next try: with this one closed,
+ * it has no more than before. Longer than two tries take.
+ */
+const SURPLUS_HOLD_MS = 5_000;
 /** How long a refusal's text may take behind its status. */
 const ERROR_BODY_TIMEOUT_MS = 1_000;
 
@@ -102,12 +107,26 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
   try {
     return await Promise.race([handshake(options, base, proxy, tls, key, onSocket), stopped]);
   } catch (error) {
-    for (const socket of sockets) socket.destroy();
+    const surplus = error instanceof ClientError && error.nodeId !== undefined;
+    if (surplus && signal?.aborted === false) for (const socket of sockets) hold(socket, signal, clock);
+    else for (const socket of sockets) socket.destroy();
     throw error;
   } finally {
     clock.clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
   }
+}
+
+/** Keeps a connection open for a moment that has come to a node where the listener has a tunnel, and reads no more of it. */
+function hold(socket: ByteSocket, signal: AbortSignal, clock: Clock): void {
+  socket.pause();
+  const end = (): void => {
+    clock.clearTimeout(timer);
+    signal.removeEventListener("abort", end);
+    socket.destroy();
+  };
+  const timer = clock.setTimeout(end, SURPLUS_HOLD_MS);
+  signal.addEventListener("abort", end, { once: true });
 }
 
 /**

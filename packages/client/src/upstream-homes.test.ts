@@ -1,6 +1,6 @@
 // A listener with tunnels to several nodes, behind a balancer that the test plays: it chooses the node of each attempt.
 
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { jsonError, type TestTunnel } from "../test/test-server.js";
 import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js";
 import { Upstream } from "./upstream.js";
@@ -72,6 +72,17 @@ describe("Upstream with several tunnels", () => {
     expect(stage.upstream.tunnels.nodeIds).toEqual(["a", "b"]);
     expect(stage.events.filter((each) => each.startsWith("reconnecting"))).toEqual([]);
     expect(new Set(stage.logged)).toEqual(new Set(["info: connected to server"]));
+  });
+
+  it("keeps what has come to the same node for a moment, so that a balancer which counts connections chooses another one", async () => {
+    const stage = await at(["a"]);
+    for (let tries = 1; tries <= 3; tries++) await stage.attempt("a");
+    expect(stage.lookMs).toBe(200);
+    expect(stage.server.connectionCount).toBe(4);
+    stage.clock.advance(5_000);
+    await vi.waitFor(() => expect(stage.server.connectionCount).toBeLessThan(4));
+    await stage.upstream.close();
+    await vi.waitFor(() => expect(stage.server.connectionCount).toBe(0));
   });
 
   it("looks again when its node has heard of another one", async () => {

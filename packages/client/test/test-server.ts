@@ -175,6 +175,11 @@ export class TestServer {
   }
 
   /** For handshakes: the head is complete. */
+  /** Connections that neither side has done away with. */
+  get connectionCount(): number {
+    return [...this.#sockets].filter(({ socket }) => !socket.closed).length;
+  }
+
   serve(socket: ByteSocket, request: SeenRequest): void {
     this.requests.push(request);
     const answer = this.answers.shift();
