@@ -13,7 +13,7 @@ export const haproxy = {
   compiles: false,
   takes: (kind) => kind !== "tcp",
   findObstacle,
-  start: ({ bench, backendPort }) => startHaproxy(bench, backendPort, "http"),
+  start: ({ bench, backendPort }) => startPlain(bench, backendPort, "http"),
 };
 
 /** The same in TCP mode. @type {import("./subject.mjs").Subject} */
@@ -23,7 +23,7 @@ export const haproxyTcp = {
   compiles: false,
   takes: (kind) => kind === "tcp",
   findObstacle,
-  start: ({ bench, echoPort = 0 }) => startHaproxy(bench, echoPort, "tcp"),
+  start: ({ bench, echoPort = 0 }) => startPlain(bench, echoPort, "tcp"),
 };
 
 function findObstacle() {
@@ -34,30 +34,43 @@ function findObstacle() {
  * @param {import("../workbench.mjs").Workbench} bench
  * @param {number} servicePort
  * @param {"http" | "tcp"} mode
+ */
+function startPlain(bench, servicePort, mode) {
+  const http = "option httplog\n  http-reuse always\n  timeout http-keep-alive 60s\n  timeout tunnel 60s";
+  return startHaproxy(bench, {
+    defaults: `  mode ${mode}\n  ${mode === "http" ? http : "option tcplog"}`,
+    sections: (port) => `frontend front
+  bind 127.0.0.1:${port}
+  default_backend service
+backend service
+  server service 127.0.0.1:${servicePort} pool-max-conn 512`,
+  });
+}
+
+/**
+ * Starts haproxy with one thread.
+ * @param {import("../workbench.mjs").Workbench} bench
+ * @param {{ global?: string, defaults: string, sections: (port: number) => string }} config further lines of the sections `global`
+ *   and `defaults`, and the other sections
  * @returns {Promise<import("./subject.mjs").RunningSubject>}
  */
-async function startHaproxy(bench, servicePort, mode) {
+export async function startHaproxy(bench, { global = "", defaults, sections }) {
   const [port = 0] = await freePorts(1);
   const config = join(bench.directory, `haproxy-${port}.cfg`);
-  const http = "option httplog\n  http-reuse always\n  timeout http-keep-alive 60s\n  timeout tunnel 60s";
   writeFileSync(
     config,
     `global
   nbthread 1
   maxconn 4096
   log stdout format raw local0 info
+${global}
 defaults
-  mode ${mode}
   log global
-  ${mode === "http" ? http : "option tcplog"}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
-frontend front
-  bind 127.0.0.1:${port}
-  default_backend service
-backend service
-  server service 127.0.0.1:${servicePort} pool-max-conn 512
+${defaults}
+${sections(port)}
 `,
   );
   const program = bench.start({

@@ -2,14 +2,9 @@
 // to one of HTTP/2. Piko takes HTTP/1.1 on the same port.
 // @ts-check
 
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { STREAM_HOSTS } from "../cases.mjs";
-import { nginxPreamble } from "../nginx.mjs";
-import { requireProgram } from "../programs.mjs";
-import { freePorts, SUBJECT_CORE } from "../workbench.mjs";
-import { haproxy } from "./haproxy.mjs";
-import { nginx } from "./nginx.mjs";
+import { haproxy, startHaproxy } from "./haproxy.mjs";
+import { nginx, startNginx } from "./nginx.mjs";
 import { piko, startAgent, startServer } from "./piko.mjs";
 
 /** @type {import("./subject.mjs").Subject} */
@@ -19,16 +14,13 @@ const nginxHttp2 = {
   compiles: false,
   takes: (kind) => kind === "requests" || kind === "calls",
   findObstacle: (options) => nginx.findObstacle(options),
-  async start({ backendPort, bench, grpcPort = 0 }) {
-    const [port = 0] = await freePorts(1);
-    const config = join(bench.directory, `http2-${port}.conf`);
+  start({ backendPort, bench, grpcPort = 0 }) {
     const upstream = (/** @type {string} */ name, /** @type {number} */ to) =>
       `upstream ${name} { server 127.0.0.1:${to}; keepalive 512; keepalive_requests 1000000000; }`;
-    writeFileSync(
-      config,
-      `${nginxPreamble(bench.directory, `http2-${port}`)}
-  access_log ${join(bench.directory, `http2-${port}.log`)} combined buffer=64k flush=1s;
-  http2_max_concurrent_streams 1000;
+    return startNginx(
+      bench,
+      "http2",
+      (port) => `  http2_max_concurrent_streams 1000;
   ${upstream("backend", backendPort)}
   ${upstream("calls", grpcPort)}
   server {
@@ -41,17 +33,8 @@ const nginxHttp2 = {
       proxy_set_header Host $host;
     }
     location /bench.Echo/ { grpc_pass grpc://calls; }
-  }
-}
-`,
+  }`,
     );
-    const program = bench.start({
-      name: "nginx",
-      command: requireProgram("nginx"),
-      args: ["-p", bench.directory, "-c", config, "-e", "stderr"],
-      core: SUBJECT_CORE,
-    });
-    return { origin: `http://127.0.0.1:${port}`, parts: [{ role: "proxy", program }] };
   },
 };
 
@@ -62,42 +45,19 @@ const haproxyHttp2 = {
   compiles: false,
   takes: nginxHttp2.takes,
   findObstacle: (options) => haproxy.findObstacle(options),
-  async start({ backendPort, bench, grpcPort = 0 }) {
-    const [port = 0] = await freePorts(1);
-    const config = join(bench.directory, `haproxy-http2-${port}.cfg`);
-    writeFileSync(
-      config,
-      `global
-  nbthread 1
-  maxconn 4096
-  tune.h2.max-concurrent-streams 1000
-  log stdout format raw local0 info
-defaults
-  mode http
-  log global
-  option httplog
-  http-reuse always
-  timeout connect 5s
-  timeout client 60s
-  timeout server 60s
-frontend front
+  start: ({ backendPort, bench, grpcPort = 0 }) =>
+    startHaproxy(bench, {
+      global: "  tune.h2.max-concurrent-streams 1000",
+      defaults: "  mode http\n  option httplog\n  http-reuse always",
+      sections: (port) => `frontend front
   bind 127.0.0.1:${port} proto h2
   use_backend calls if { path_beg /bench.Echo/ }
   default_backend service
 backend service
   server service 127.0.0.1:${backendPort} pool-max-conn 512
 backend calls
-  server calls 127.0.0.1:${grpcPort} proto h2
-`,
-    );
-    const program = bench.start({
-      name: "haproxy",
-      command: requireProgram("haproxy"),
-      args: ["-db", "-f", config],
-      core: SUBJECT_CORE,
-    });
-    return { origin: `http://127.0.0.1:${port}`, parts: [{ role: "proxy", program }] };
-  },
+  server calls 127.0.0.1:${grpcPort} proto h2`,
+    }),
 };
 
 /** @type {import("./subject.mjs").Subject} */

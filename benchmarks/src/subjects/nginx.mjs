@@ -14,15 +14,11 @@ export const nginx = {
   compiles: false,
   takes: (kind) => kind !== "tcp",
   findObstacle: () => (findProgram("nginx") === undefined ? "nginx is not installed" : undefined),
-  async start({ bench, backendPort }) {
-    const [port = 0] = await freePorts(1);
-    const config = join(bench.directory, `proxy-${port}.conf`);
-    // The log is batched as piko's is, and bodies never go to disk: this is nginx at its best.
-    writeFileSync(
-      config,
-      `${nginxPreamble(bench.directory, `proxy-${port}`)}
-  access_log ${join(bench.directory, `proxy-${port}.log`)} combined buffer=64k flush=1s;
-  map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
+  start: ({ bench, backendPort }) =>
+    startNginx(
+      bench,
+      "proxy",
+      (port) => `  map $http_upgrade $connection_upgrade { default upgrade; "" ""; }
   upstream backend {
     server 127.0.0.1:${backendPort};
     keepalive 512;
@@ -41,16 +37,34 @@ export const nginx = {
       proxy_request_buffering off;
       client_max_body_size 0;
     }
-  }
+  }`,
+    ),
+};
+
+/**
+ * Starts nginx. The log is batched as piko's is, and bodies never go to disk: this is nginx at its best.
+ * @param {import("../workbench.mjs").Workbench} bench
+ * @param {string} name keeps the files of two configurations apart
+ * @param {(port: number) => string} http what stands in the `http` block
+ * @returns {Promise<import("./subject.mjs").RunningSubject>}
+ */
+export async function startNginx(bench, name, http) {
+  const [port = 0] = await freePorts(1);
+  const instance = `${name}-${port}`;
+  const config = join(bench.directory, `${instance}.conf`);
+  writeFileSync(
+    config,
+    `${nginxPreamble(bench.directory, instance)}
+  access_log ${join(bench.directory, `${instance}.log`)} combined buffer=64k flush=1s;
+${http(port)}
 }
 `,
-    );
-    const program = bench.start({
-      name: "nginx",
-      command: requireProgram("nginx"),
-      args: ["-p", bench.directory, "-c", config, "-e", "stderr"],
-      core: SUBJECT_CORE,
-    });
-    return { origin: `http://127.0.0.1:${port}`, parts: [{ role: "proxy", program }] };
-  },
-};
+  );
+  const program = bench.start({
+    name: "nginx",
+    command: requireProgram("nginx"),
+    args: ["-p", bench.directory, "-c", config, "-e", "stderr"],
+    core: SUBJECT_CORE,
+  });
+  return { origin: `http://127.0.0.1:${port}`, parts: [{ role: "proxy", program }] };
+}
