@@ -145,7 +145,7 @@ function reasonsPage() {
     "",
     "An answer that the service itself has given has no reason, whatever its status: a 502 without one is the service's.",
     "",
-    "What an agent has found out, its node says too. So `connect_refused` in a node's log means the service behind the agent.",
+    "A node reports what its agent has found out. So `connect_refused` in a node's log means the service behind the agent.",
     "",
     ...Object.entries(SIDES).flatMap(([side, [title, about]]) => [
       `## ${title}`,
