@@ -24,6 +24,8 @@ export default defineConfig({
       "tests/tunnel/sdk-unattended.test.ts",
     ],
     env: { PIKO_LONG_RUN: "1" },
+    // After a compiler alone the program that is started would be an old one.
+    globalSetup: ["scripts/bundle.mjs"],
     pool: "forks",
     fileParallelism: false,
     testTimeout: 600_000,

@@ -42,6 +42,8 @@ export default defineConfig({
   test: {
     include: ["tests/**/*.test.ts"],
     exclude: [...configDefaults.exclude, "tests/kubernetes/**"],
+    // After a compiler alone the program that is started would be an old one.
+    globalSetup: ["scripts/bundle.mjs"],
     pool: "forks",
     sequence: { sequencer: LongestFirst },
     // More than two cores can compute: most tests wait for half of their time and more. A fifth one would wait for CPU.

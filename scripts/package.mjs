@@ -1,6 +1,6 @@
 // What `npm pack` and `npm publish` send of a package: the `prepack` and `postpack` of packages/tunnel, client and piko call
 // this. Each goes out alone: what it uses of the other packages lies in it, under lib/, so that its tarball needs nothing that
-// no registry has. docs/decisions/017-packages.md says why.
+// no registry has. docs/decisions/017-packages.md says why. `piko` goes out as its bundle (scripts/bundle.mjs).
 //
 // lib/PACKAGE/dist and lib/PACKAGE/src stand beside each other, so that source maps lead to sources. lib/cjs has the same
 // declarations for CommonJS, whose modules load those of ECMAScript: one instance, however it is loaded.
@@ -23,7 +23,7 @@ const packages = dirname(folder);
 const name = basename(folder);
 
 /** Which packages lie in which. */
-const PARTS = { tunnel: ["tunnel"], client: ["client", "tunnel"], piko: ["piko", "client", "tunnel"] };
+const PARTS = { tunnel: ["tunnel"], client: ["client", "tunnel"] };
 /** Files behind the names by which the packages know each other. */
 const ENTRIES = {
   "@piko/tunnel": "tunnel/dist/index.js",
@@ -39,12 +39,10 @@ function prepare() {
   restore();
   const workspace = readJson(join(folder, "package.json"));
   const lib = join(folder, "lib");
-  for (const part of PARTS[name]) copyPart(part, lib);
   if (name === "piko") {
-    cpSync(join(folder, "bin"), join(lib, "piko", "bin"), { recursive: true });
-    const { version } = workspace;
-    writeJson(join(lib, "piko", "package.json"), { name, version, type: "module" });
+    copyCommand(join(lib, "piko"), workspace);
   } else {
+    for (const part of PARTS[name]) copyPart(part, lib);
     copyDeclarations(lib);
   }
   const repository = repositoryUrl();
@@ -73,6 +71,12 @@ function publishedPage(text, repository) {
   });
 }
 
+/** Copies the command: its bundle holds whatever it uses. */
+function copyCommand(to, { version }) {
+  for (const part of ["bin", "dist/bundle"]) cpSync(join(folder, part), join(to, part), { recursive: true });
+  writeJson(join(to, "package.json"), { name, version, type: "module" });
+}
+
 /** Copies what was built of a package, and the sources that its maps name. */
 function copyPart(part, lib) {
   const from = join(packages, part);
@@ -80,8 +84,6 @@ function copyPart(part, lib) {
   for (const path of filesOf(join(from, "dist"))) {
     // The compiler leaves what it made of a source that is gone since.
     if (!existsSync(join(from, "src", path.replace(/\.(js|d\.ts)(\.map)?$/, ".ts")))) continue;
-    // A command has no declarations.
-    if (name === "piko" && /\.d\.ts(\.map)?$/.test(path)) continue;
     const to = join(part, "dist", path);
     write(join(lib, to), inPlace(readFileSync(join(from, "dist", path), "utf8"), to));
   }
@@ -142,6 +144,7 @@ function publishedManifest(workspace, repository) {
     ...workspace,
     // Those of the workspace, which have no place in a package.
     scripts: undefined,
+    devDependencies: undefined,
     ...(repository === undefined ? {} : origin(repository)),
     ...(name === "piko" ? { bin: { piko: "lib/piko/bin/piko.js" } } : library),
     files: ["lib"],

@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import bundle from "./bundle.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const OLDEST_NODE = [20, 19];
@@ -17,6 +18,7 @@ export async function setUp() {
   if (!isInstalled()) await step("installing packages (npm ci)", npm(["ci", "--ignore-scripts"]));
   const tsc = join(root, "node_modules", "typescript", "bin", "tsc");
   await step("building (tsc -b)", { file: process.execPath, args: [tsc, "-b"] }, { quietIfQuick: true });
+  await bundle();
 }
 
 function checkNode() {

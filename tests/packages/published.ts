@@ -69,11 +69,11 @@ export async function packAll(stage: Stage): Promise<Record<Folder, string>> {
   return Object.fromEntries(folders.map(tarballOf)) as Record<Folder, string>;
 }
 
-/** A project of somebody else, without a network, into which tarballs are installed. */
+/** A project of somebody else, without a network, into which tarballs are installed, without what is optional. */
 export async function install(stage: Stage, ...tarballs: readonly string[]): Promise<string> {
   const project = await stage.directory();
   await writeFile(join(project, "package.json"), JSON.stringify({ name: "project", private: true }));
-  const flags = ["--offline", "--ignore-scripts", "--no-audit", "--no-fund"];
+  const flags = ["--offline", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"];
   await must("npm", ["install", ...flags, ...tarballs], { cwd: project });
   return project;
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { SUBJECT_CORE } from "../workbench.mjs";
 
 const DEFAULT_PROGRAM = fileURLToPath(new URL("../../../packages/piko/bin/piko.js", import.meta.url));
-const COMPILED = fileURLToPath(new URL("../../../packages/piko/dist/main.js", import.meta.url));
+const COMPILED = fileURLToPath(new URL("../../../packages/piko/dist/bundle/main.js", import.meta.url));
 const ENDPOINT = "bench";
 const NO_PORT = "127.0.0.1:0";
 

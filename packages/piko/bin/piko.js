@@ -1,7 +1,5 @@
 #!/usr/bin/env node
-import { obeyEarlySignal } from "../dist/cli/early-signal.js";
-import { refuseOldNode } from "../dist/cli/node-version.js";
+import { refuseOldNode } from "../dist/bundle/node-version.js";
 
 refuseOldNode();
-obeyEarlySignal();
-await import("../dist/main.js");
+await import("../dist/bundle/main.js");

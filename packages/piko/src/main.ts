@@ -1,5 +1,7 @@
-// The `piko` command.
+// The `piko` command: obeys signals from the first moment on, then loads the rest.
 
-import { main } from "./cli/main.js";
+import { obeyEarlySignal } from "./cli/early-signal.js";
 
+obeyEarlySignal();
+const { main } = await import("./cli/main.js");
 await main();
