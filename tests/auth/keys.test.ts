@@ -10,6 +10,7 @@ import { perTest } from "../harness/stage.js";
 import { ecPair, inSeconds, token } from "../harness/tokens.js";
 
 const scene = perTest();
+const KEY = "the key of both ports";
 
 async function ask(server: RunningServer, credential: string | undefined): Promise<string> {
   const headers = {
@@ -35,28 +36,28 @@ describe("a key in a file", () => {
   it("counts without its last line feed, and another one from when it is written", async () => {
     const service = await Service.start(scene);
     const path = join(await scene.directory(), "secret");
-    await writeFile(path, "first\n");
+    await writeFile(path, "first secret\n");
     const flags = { "proxy.auth.hmac-secret-key-file": path, "upstream.auth.hmac-secret-key-file": path };
     const server = await startServer(scene, flags);
     const agent = await startAgent(scene, server.upstream, "web", service.addr, {
-      flags: ["--connect.token", hmac("first")],
+      flags: ["--connect.token", hmac("first secret")],
     });
-    expect([await ask(server, hmac("first")), await ask(server, hmac("first\n"))]).toEqual([
+    expect([await ask(server, hmac("first secret")), await ask(server, hmac("first secret\n"))]).toEqual([
       "200",
       "401 invalid token",
     ]);
     const from = agent.lines.length;
-    await replace(path, "second");
+    await replace(path, "second secret");
     await eventually(
-      async () => (await ask(server, hmac("first"))) === "401 invalid token",
+      async () => (await ask(server, hmac("first secret"))) === "401 invalid token",
       "the end of the first key",
     );
     // Its tunnel ends, too: its agent has no other token.
     await agent.waitForLine(({ text }) => text.includes("invalid token"), "a refusal", { from });
-    expect(await ask(server, hmac("second"))).toMatch(/^502/);
+    expect(await ask(server, hmac("second secret"))).toMatch(/^502/);
     await replace(path, "");
     await server.program.waitForLine(({ text }) => text.includes("could not use key"), "a warning");
-    expect(await ask(server, hmac("second"))).toMatch(/^502/);
+    expect(await ask(server, hmac("second secret"))).toMatch(/^502/);
     for (const { text } of server.program.lines) expect(text).not.toMatch(/first|second/);
   });
 
@@ -74,14 +75,14 @@ it("a revoked token ends at once: its requests, and its tunnel", async () => {
   const path = join(await scene.directory(), "revoked");
   await writeFile(path, "");
   const auth = (port: string): Record<string, string> => ({
-    [`${port}.auth.hmac-secret-key`]: "k",
+    [`${port}.auth.hmac-secret-key`]: KEY,
     [`${port}.auth.revoked-file`]: path,
   });
   const server = await startServer(scene, { ...auth("proxy"), ...auth("upstream") });
-  const flags = ["--connect.token", hmac("k", { sub: "the agent" })];
+  const flags = ["--connect.token", hmac(KEY, { sub: "the agent" })];
   const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
-  const mine = hmac("k", { jti: "mine" });
-  const yours = hmac("k", { jti: "yours" });
+  const mine = hmac(KEY, { jti: "mine" });
+  const yours = hmac(KEY, { jti: "yours" });
   expect([await ask(server, mine), await ask(server, yours)]).toEqual(["200", "200"]);
   await replace(path, "mine\n");
   await eventually(async () => (await ask(server, mine)) === "401 invalid token", "the end of the token");

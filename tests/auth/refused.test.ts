@@ -76,7 +76,7 @@ describe("where keys have names", () => {
 describe("a tunnel where there are tenants", () => {
   let server: RunningServer;
   const made = (secret: string, claims: Record<string, unknown> = {}): string =>
-    token("HS256", secret, { exp: inSeconds(1_800), ...claims });
+    token("HS256", `secret-${secret}`, { exp: inSeconds(1_800), ...claims });
   const as = (tenant: string, secret: string, claims?: Record<string, unknown>): readonly string[] => [
     `x-piko-tenant-id: ${tenant}`,
     `Authorization: Bearer ${made(secret, claims)}`,
@@ -87,7 +87,7 @@ describe("a tunnel where there are tenants", () => {
     const tenants = ["a: [web]", "b: [other]"].map((each) => each.split(": "));
     const lines = tenants.map(
       ([id, endpoints]) =>
-        `    - {id: ${id}, endpoints: ${endpoints}, auth: {hmac_secret_key: ${id}, audience: agents}}\n`,
+        `    - {id: ${id}, endpoints: ${endpoints}, auth: {hmac_secret_key: secret-${id}, audience: agents}}\n`,
     );
     await writeFile(path, `upstream:\n  tenants:\n${lines.join("")}`);
     server = await startServer(stage, { "config.path": path });

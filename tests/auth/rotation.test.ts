@@ -116,8 +116,8 @@ together(
     const service = await startTrafficService(scene);
     const folder = await scene.directory();
     const [secret, tokenFile] = [join(folder, "secret"), join(folder, "token")];
-    await replace(secret, "old");
-    await replace(tokenFile, token("HS256", "old", id()));
+    await replace(secret, "the old secret");
+    await replace(tokenFile, token("HS256", "the old secret", id()));
     const server = await startServer(scene, {
       ...SERVER,
       ...GRACE,
@@ -130,8 +130,8 @@ together(
     await more(traffic, 100);
     // The next token is there before the old one's end is noticed: requests wait until its tunnel is open.
     const from = agent.lines.length;
-    await replace(tokenFile, token("HS256", "new", id()));
-    await said(server.program, "upstream token no longer counts", () => replace(secret, "new"));
+    await replace(tokenFile, token("HS256", "the next secret", id()));
+    await said(server.program, "upstream token no longer counts", () => replace(secret, "the next secret"));
     await agent.waitFor("connected", { from });
     await more(traffic, 300);
     await ended(traffic);
@@ -142,10 +142,14 @@ together("an agent's token is replaced before its end", PATIENT, async (context)
   const scene = ownStage(context);
   const service = await startTrafficService(scene);
   const tokenFile = join(await scene.directory(), "token");
-  const create = (lifeS: number): string => token("HS256", "k", { ...id(), exp: inSeconds(lifeS) });
+  const create = (lifeS: number): string => token("HS256", "the secret", { ...id(), exp: inSeconds(lifeS) });
   await replace(tokenFile, create(TOKEN_S));
   const endMs = Date.now() + TOKEN_S * 1_000;
-  const server = await startServer(scene, { ...SERVER, ...GRACE, "upstream.auth.hmac-secret-key": "k" });
+  const server = await startServer(scene, {
+    ...SERVER,
+    ...GRACE,
+    "upstream.auth.hmac-secret-key": "the secret",
+  });
   const agent = await startAgent(scene, server.upstream, "web", service, {
     flags: [...AGENT, "--connect.token-file", tokenFile],
   });

@@ -8,12 +8,13 @@ import { curl } from "../harness/curl.js";
 import { eventually } from "../harness/deadline.js";
 import { haveGo, startGoAgent } from "../harness/go-peer.js";
 import { metric, untilMetric } from "../harness/metrics.js";
-import { type RunningServer, runPiko, startAgent, startServer } from "../harness/piko.js";
+import { PIKO, type RunningServer, runPiko, startAgent, startServer } from "../harness/piko.js";
 import type { Program } from "../harness/program.js";
 import { RawClient } from "../harness/raw-client.js";
 import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 import { inSeconds, token } from "../harness/tokens.js";
+import { run } from "../harness/tools.js";
 import { Traffic } from "../harness/traffic.js";
 
 const scene = perTest();
@@ -63,7 +64,9 @@ describe("a token that is replaced", () => {
   it("while its tunnel is in use costs no request and no stream", async () => {
     const service = await Service.start(scene);
     const server = await start({ "proxy.timeout": "60s" });
-    const made = await runPiko("token", "create", "--key-file", secret, "--endpoint", "w*");
+    const made = await run(PIKO, ["token", "create", "--key-file", secret, "--endpoint", "w*"], {
+      showsSecrets: true,
+    });
     put(made.stdout.trim());
     const agent = await startAgent(scene, server.upstream, "web", service.addr, {
       // A busy machine is none of this test's affairs.

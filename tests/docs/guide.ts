@@ -106,6 +106,7 @@ export class Guide {
       async () => {
         result = await this.#host.run(
           `cd ${this.#directory} && PATH=${ROOT}node_modules/.bin:$PATH && ${command}`,
+          { showsSecrets: command.includes("piko token create") },
         );
         if (wanted !== undefined) return result.stdout.includes(wanted.text);
         // An agent whose server was replaced a moment ago is on its way.

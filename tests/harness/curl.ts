@@ -40,7 +40,8 @@ export async function curl(
     const routing = endpoint === "" ? [] : ["--header", `x-piko-endpoint: ${endpoint}`];
     const urls = [path, ...(options.more ?? [])].map((each) => `http://${proxy}${each}`);
     const args = [...report, ...routing, ...(options.args ?? []), ...urls];
-    const result = await run("curl", args, { ms: options.ms ?? 150_000 });
+    // What a service answers is in it.
+    const result = await run("curl", args, { ms: options.ms ?? 150_000, showsSecrets: true });
     const status = Number(/status=(\d+)\n$/.exec(result.stderr)?.[1] ?? 0);
     return { ...result, status, heads: await readFile(heads, "utf8").catch(() => "") };
   } finally {

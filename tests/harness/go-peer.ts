@@ -57,6 +57,8 @@ export interface GoServer {
 export async function startGoServer(stage: Stage, flags: readonly string[] = []): Promise<GoServer> {
   const program = startProgram(stage, "go server", await buildGoPeer(), ["server", ...flags], {
     stopCode: 0,
+    // It prints the header fields of who connects, so that tests see them.
+    showsSecrets: true,
   });
   const { fields } = await program.waitFor("server started");
   const control = String(fields["control"]);

@@ -3,7 +3,7 @@
 
 import { startProgram, type Program } from "./program.js";
 import type { Stage } from "./stage.js";
-import { haveTools, run, type ToolResult } from "./tools.js";
+import { haveTools, run, type RunOptions, type ToolResult } from "./tools.js";
 
 let created = 0;
 
@@ -23,8 +23,8 @@ export class PrivateHost {
   }
 
   /** Runs a shell command to its end. */
-  run(command: string): Promise<ToolResult> {
-    return run("ip", ["netns", "exec", this.#namespace, "sh", "-c", command]);
+  run(command: string, options: RunOptions = {}): Promise<ToolResult> {
+    return run("ip", ["netns", "exec", this.#namespace, "sh", "-c", command], options);
   }
 
   /** Starts a shell command that is killed with the stage. */

@@ -2,10 +2,13 @@
 
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
+import { readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
 import { PATIENCE_MS, within } from "./deadline.js";
+import { expectNoSecrets, registerGiven } from "./secrets.js";
 import type { Stage } from "./stage.js";
 
 /** One line of output: its fields if it was JSON, and its text. */
@@ -26,7 +29,12 @@ export interface ProgramOptions {
   readonly stopCode?: number | undefined;
   /** It reads commands from stdin. */
   readonly input?: boolean;
+  /** It prints secrets, because the test has it do so. */
+  readonly showsSecrets?: boolean;
 }
+
+/** A log's file, as our programs are told of it; behind it are those that it was moved to. */
+const LOG_FILE = /^--[\w.-]*log\.path=(\/[^]+)$/;
 
 /** A running child process. */
 export class Program {
@@ -38,11 +46,14 @@ export class Program {
   exit: Exit | undefined;
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #stopCode: number | undefined;
+  readonly #given: readonly [args: readonly string[], env: Readonly<Record<string, string>> | undefined];
   readonly #waiting = new Set<() => void>();
 
   constructor(name: string, command: string, args: readonly string[], options: ProgramOptions = {}) {
     this.name = name;
     this.#stopCode = options.stopCode;
+    this.#given = [args, options.env];
+    registerGiven(...this.#given);
     const env = { ...process.env, ...options.env };
     this.#child = spawn(command, args, { stdio: ["pipe", "pipe", "pipe"], env });
     this.#child.stdin.on("error", () => {});
@@ -142,6 +153,24 @@ export class Program {
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
   }
 
+  /** Throws if a secret of the tests stands in its output, or in its log files. */
+  expectNoSecrets(): void {
+    // Files may have got other secrets since.
+    registerGiven(...this.#given);
+    expectNoSecrets(
+      this.name,
+      this.lines.map(({ text }) => text),
+    );
+    for (const path of this.#given[0].flatMap((arg) => LOG_FILE.exec(arg)?.[1] ?? [])) {
+      const files = readdirSync(dirname(path)).filter((file) => file.startsWith(basename(path)));
+      for (const file of files)
+        expectNoSecrets(
+          `${this.name} (${file})`,
+          readFileSync(join(dirname(path), file), "utf8").split("\n"),
+        );
+    }
+  }
+
   #addLine(text: string): void {
     let fields: Record<string, unknown> = {};
     if (text.startsWith("{")) {
@@ -167,7 +196,7 @@ export interface WaitOptions {
   readonly ms?: number;
 }
 
-/** Starts a program that ends with the stage. */
+/** Starts a program that ends with the stage, with none of the tests' secrets in what it has printed. */
 export function startProgram(
   stage: Stage,
   name: string,
@@ -176,6 +205,7 @@ export function startProgram(
   options: ProgramOptions = {},
 ): Program {
   const program = new Program(name, command, args, options);
+  if (options.showsSecrets !== true) stage.defer(() => program.expectNoSecrets());
   stage.defer(() => (options.stopCode === undefined ? program.kill() : program.stop()));
   return program;
 }

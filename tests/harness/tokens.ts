@@ -8,6 +8,7 @@ import {
   type KeyObject,
   sign as signBytes,
 } from "node:crypto";
+import { privateKey as registerKey, register } from "./secrets.js";
 
 /** A key pair; `pem` is the public one. */
 export interface KeyPair {
@@ -17,6 +18,7 @@ export interface KeyPair {
 }
 
 const pair = (privateKey: KeyObject): KeyPair => {
+  registerKey(privateKey);
   const publicKey = createPublicKey(privateKey);
   return { privateKey, publicKey, pem: publicKey.export({ format: "pem", type: "spki" }) as string };
 };
@@ -59,7 +61,7 @@ export function signature(algorithm: string, input: string, key: KeyObject | str
   return signBytes(algorithm === "EdDSA" ? null : hash, data, key).toString("base64url");
 }
 
-/** A token; what `header` says besides `alg` is added. `claims` may be text that isn't JSON. */
+/** A token, whose signature is a secret; what `header` says besides `alg` is added. `claims` may be text that isn't JSON. */
 export function token(
   algorithm: string,
   key: KeyObject | string | Buffer,
@@ -67,7 +69,9 @@ export function token(
   header: Record<string, unknown> = {},
 ): string {
   const input = `${base64url({ alg: algorithm, typ: "JWT", ...header })}.${base64url(claims)}`;
-  return `${input}.${signature(algorithm, input, key)}`;
+  const signed = signature(algorithm, input, key);
+  register(signed);
+  return `${input}.${signed}`;
 }
 
 /** A token with this header, and a signature of the caller's. */

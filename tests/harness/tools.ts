@@ -2,8 +2,9 @@
 
 import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { basename, delimiter, join } from "node:path";
 import { promisify } from "node:util";
+import { expectNoSecrets, registerGiven } from "./secrets.js";
 
 /** The program's path, or undefined. */
 export function findTool(name: string): string | undefined {
@@ -42,14 +43,24 @@ export interface RunOptions {
   readonly ms?: number;
   /** Text for its stdin. */
   readonly input?: string;
+  /** It prints secrets, because the test has it do so. */
+  readonly showsSecrets?: boolean;
 }
 
-/** Runs a tool to its end; never throws for its exit code. */
+/** Runs a tool to its end; never throws for its exit code, but for a secret of the tests that it prints. */
 export async function run(
   name: string,
   args: readonly string[],
   options: RunOptions = {},
 ): Promise<ToolResult> {
+  registerGiven(args, options.env);
+  const result = await runUnwatched(name, args, options);
+  if (options.showsSecrets !== true)
+    expectNoSecrets(basename(name), `${result.stdout}\n${result.stderr}`.split("\n"));
+  return result;
+}
+
+async function runUnwatched(name: string, args: readonly string[], options: RunOptions): Promise<ToolResult> {
   const pending = promisify(execFile)(name, [...args], {
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { ...process.env, ...options.env },

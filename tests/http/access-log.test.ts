@@ -10,11 +10,13 @@ import { runPiko, startAgent, startForward, startServer } from "../harness/piko.
 import type { Program } from "../harness/program.js";
 import { RawClient } from "../harness/raw-client.js";
 import { startCannedService, startEchoService } from "../harness/raw-service.js";
+import { secret } from "../harness/secrets.js";
 import { Service } from "../harness/service.js";
 import { perTest } from "../harness/stage.js";
 import { Traffic } from "../harness/traffic.js";
 
 const scene = perTest();
+secret("hunter2");
 
 /** Names under which services and clients send what nobody else should know. */
 const SECRET_FIELDS = [
@@ -29,7 +31,7 @@ const SECRET_FIELDS = [
   "Referer: http://web.test/?token=hunter2",
   "Sec-WebSocket-Protocol: bearer.hunter2",
   "Sec-WebSocket-Key: hunter2",
-  "X-Session: hunter2",
+  "X-Session: a-session",
 ].join("\r\n");
 const REQUEST = `GET /path?token=hunter2 HTTP/1.1\r\nHost: web.test\r\nUser-Agent: test\r\nTe: trailers\r\n${SECRET_FIELDS}\r\n\r\n`;
 const ANSWER = [
@@ -86,7 +88,7 @@ describe("a request that is full of credentials", () => {
     client.send(REQUEST);
     await client.response();
     expect(await requestLine(server.program)).toMatchObject({
-      request_headers: { "X-Api-Key": ["[redacted]"], "X-Session": ["hunter2"], Cookie: ["[redacted]"] },
+      request_headers: { "X-Api-Key": ["[redacted]"], "X-Session": ["a-session"], Cookie: ["[redacted]"] },
     });
     expect((await requestLine(server.program)).response_headers).toEqual({ "Content-Type": ["text/plain"] });
   });

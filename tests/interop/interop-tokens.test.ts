@@ -19,7 +19,9 @@ const tokenOf = (name: string): string => tokens.get(name)?.token ?? "";
 
 describe.skipIf(!haveGo)("tokens of golang-jwt", () => {
   beforeAll(async () => {
-    const { stdout } = await run(await buildGoPeer(), ["tokens", "--secret", SECRET]);
+    const { stdout } = await run(await buildGoPeer(), ["tokens", "--secret", SECRET], {
+      showsSecrets: true,
+    });
     const [keys, ...made] = stdout
       .trim()
       .split("\n")

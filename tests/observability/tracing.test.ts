@@ -12,10 +12,12 @@ import { eventually, within } from "../harness/deadline.js";
 import { metric } from "../harness/metrics.js";
 import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
 import type { Program } from "../harness/program.js";
+import { secret } from "../harness/secrets.js";
 import { Service } from "../harness/service.js";
 import { perFile, perTest, type Stage } from "../harness/stage.js";
 
 const scene = perTest();
+secret("hunter2");
 
 const PARENT = "00f067aa0ba902b7";
 let traces = 0;

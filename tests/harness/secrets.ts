@@ -1,0 +1,105 @@
+// The secrets that tests use, and the search for them in what programs print. The tests' own makers (`token`, key pairs)
+// register what they make; a program's arguments, environment and files tell what it was given; all else registers a test
+// itself, with `secret`. What programs make for themselves is known by its shape.
+
+import type { KeyObject } from "node:crypto";
+import { readFileSync } from "node:fs";
+
+/** Shorter ones can't be told from other words. */
+const MIN_LENGTH = 7;
+/** The end of a secret is looked for at every so many characters of a text: one of them falls inside of it. */
+const STRIDE = 4;
+
+/** Settings whose value is a secret; names of flags and of environment variables, made alike. */
+const IN_VALUE = /(?:^|-)(?:secret|secret-key|token|token-key)$/;
+/** Settings that name files with secrets. */
+const IN_FILES = /(?:^|-)(?:secret-key-files?|token-file|key-file|tls-key|client-key)$/;
+const IN_YAML = /\b(?:hmac_secret_key|token):\s*"?([^\s",}\]*][^\s",}\]]*)/g;
+/** A token; a private key; the secret by which nodes know each other, which only they know. */
+const SHAPES =
+  /\beyJ[\w-]+\.eyJ[\w-]*\.[\w-]{16,}|-----BEGIN [A-Z ]*PRIVATE KEY|(?:x-piko-hop|hop-secret)"?[:,]\W*(?:value\W+)?[\w-]{22}\b/i;
+
+/** By each piece of a secret's end that a text may be hit at. */
+const pieces = new Map<string, Set<string>>();
+const keys = new WeakSet<KeyObject>();
+
+/** Registers a secret, and returns it. */
+export function secret(value: string): string {
+  if (value.length < MIN_LENGTH) throw new Error(`"${value}" is too short to be found where it mustn't be`);
+  register(value);
+  return value;
+}
+
+/** Registers a private key: its number, and the lines of its PEM. */
+export function privateKey(key: KeyObject): KeyObject {
+  if (keys.has(key)) return key;
+  keys.add(key);
+  register(key.export({ format: "jwk" }).d ?? "");
+  registerText(key.export({ format: "pem", type: "pkcs8" }).toString());
+  return key;
+}
+
+/** Registers it if it can be told from other words. */
+export function register(value: string): void {
+  if (value.length < MIN_LENGTH) return;
+  const end = value.length - STRIDE;
+  for (let at = end; at > end - STRIDE; at--) {
+    const piece = value.slice(at, at + STRIDE);
+    const those = pieces.get(piece);
+    if (those === undefined) pieces.set(piece, new Set([value]));
+    else those.add(value);
+  }
+}
+
+/** Registers what a program is given by its arguments, its environment and the files that these name. */
+export function registerGiven(args: readonly string[], env: Readonly<Record<string, string>> = {}): void {
+  const words = args.flatMap((arg) => (arg.includes(" --") ? arg.split(/\s+/) : [arg]));
+  for (const [at, word] of words.entries()) {
+    const [, name, value = words[at + 1]] = /^--([\w.-]+)(?:=([^]*))?$/.exec(word) ?? [];
+    if (name !== undefined && value !== undefined && !value.startsWith("--"))
+      registerSetting(name.replaceAll(".", "-"), value);
+  }
+  for (const [name, value] of Object.entries(env))
+    registerSetting(name.toLowerCase().replaceAll("_", "-"), value);
+}
+
+function registerSetting(name: string, value: string): void {
+  const list = value.split(",");
+  if (IN_VALUE.test(name)) register(value);
+  else if (name.endsWith("secret-keys")) list.map(register);
+  else if (IN_FILES.test(name)) for (const path of list) registerText(read(path));
+  else if (name.endsWith("tracing-headers")) for (const each of list) register(each.replace(/^.*?=/, ""));
+  else if (name === "config-path") for (const [, each = ""] of read(value).matchAll(IN_YAML)) register(each);
+}
+
+/** A secret, or a private key as PEM. */
+function registerText(text: string): void {
+  for (const line of text.split("\n")) if (!line.startsWith("-----")) register(line.trim());
+}
+
+/** A file that isn't there is what the test is about. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** A secret that stands in the line. */
+export function findSecret(line: string): string | undefined {
+  for (let at = 0; at + STRIDE <= line.length; at += STRIDE) {
+    for (const each of pieces.get(line.slice(at, at + STRIDE)) ?? []) if (line.includes(each)) return each;
+  }
+  return SHAPES.exec(line)?.[0];
+}
+
+/** Throws if a secret stands in one of these lines of a program's output. */
+export function expectNoSecrets(program: string, lines: Iterable<string>): void {
+  for (const line of lines) {
+    const found = findSecret(line);
+    if (found === undefined) continue;
+    const short = `${found.slice(0, 4)}… (${found.length} characters)`;
+    throw new Error(`${program} has printed the secret ${short}: ${line.replaceAll(found, "[SECRET]")}`);
+  }
+}
