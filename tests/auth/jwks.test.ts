@@ -143,7 +143,7 @@ describe.concurrent("a JWKS that can't be had when the server starts: not ready,
     let from = 0;
     for (const [, answer, error] of ways) {
       publisher.answer = answer;
-      await said(server, "could not get keys, nobody is let in", error, from);
+      await said(server, "could not get keys, no token is accepted", error, from);
       from = server.program.lines.length;
       expect(await isReady(server)).toBe(false);
       for (const credential of [undefined, "x", signed(pair, "k"), signed(pair, "other")])
@@ -169,7 +169,7 @@ describe.concurrent("a JWKS that can't be had later counts on, with its age", ()
     for (const [, answer, error] of ways) {
       let from = server.program.lines.length;
       publisher.answer = answer;
-      await said(server, "could not get keys, the last ones go on counting", error, from);
+      await said(server, "could not get keys, still using the previous ones", error, from);
       expect(await ask(server, signed(pair, "k"))).toBe(reached);
       // Whether there is such a key by now, nobody can say.
       expect(await ask(server, signed(rsaPair(), "new"))).toBe(unready);
@@ -177,7 +177,7 @@ describe.concurrent("a JWKS that can't be had later counts on, with its age", ()
       await eventually(async () => ((await metric(server.admin, age)) ?? 0) > 1, "age");
       from = server.program.lines.length;
       publisher.answer = undefined;
-      await server.program.waitFor("keys can be had again", { from });
+      await server.program.waitFor("keys are available again", { from });
       expect([await isReady(server), await ask(server, signed(pair, "k"))]).toEqual([true, reached]);
     }
   });
@@ -299,7 +299,7 @@ describe.concurrent("a JWKS", () => {
       expect(trusting.program.lines.filter(({ text }) => text.includes("plain http"))).toEqual([]);
       const asked = publisher.asked;
       const other = await startWith(scene, publisher);
-      await said(other, "could not get keys, nobody is let in", "certificate");
+      await said(other, "could not get keys, no token is accepted", "certificate");
       expect([await isReady(other), await ask(other, signed(pair, "k"))]).toEqual([false, unready]);
       expect(publisher.asked).toBe(asked);
     },
@@ -321,7 +321,7 @@ describe.concurrent("a JWKS", () => {
     expect(await ask(server, good)).toBe(reached);
     expect(await ask(server, signed(old, "old"))).toBe(invalid);
     await replace("{");
-    await server.program.waitFor("could not get keys, the last ones go on counting");
+    await server.program.waitFor("could not get keys, still using the previous ones");
     expect(await ask(server, good)).toBe(reached);
   });
 });

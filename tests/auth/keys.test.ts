@@ -88,7 +88,7 @@ it("a revoked token ends at once: its requests, and its tunnel", async () => {
   await eventually(async () => (await ask(server, mine)) === "401 invalid token", "the end of the token");
   expect(await ask(server, yours)).toBe("200");
   await replace(path, "mine\nthe agent\n");
-  await server.program.waitFor("upstream token no longer counts");
+  await server.program.waitFor("upstream token is no longer valid");
   await agent.waitForLine(({ text }) => text.includes("401"), "a refusal");
   expect(await ask(server, yours)).toMatch(/^502/);
 });

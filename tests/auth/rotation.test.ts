@@ -131,7 +131,7 @@ together(
     // The next token is there before the old one's end is noticed: requests wait until its tunnel is open.
     const from = agent.lines.length;
     await replace(tokenFile, token("HS256", "the next secret", id()));
-    await said(server.program, "upstream token no longer counts", () => replace(secret, "the next secret"));
+    await said(server.program, "upstream token is no longer valid", () => replace(secret, "the next secret"));
     await agent.waitFor("connected", { from });
     await more(traffic, 300);
     await ended(traffic);

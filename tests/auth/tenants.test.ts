@@ -166,7 +166,7 @@ describe("the file of tenants", () => {
     await write([B, C], "tenants changed");
     expect(await open(server, "c-1", "c", made("secret-c"))).toBe("101");
     expect(await open(server, "a-1", "a", made("secret-a"))).toBe("401 unknown tenant");
-    await server.program.waitFor("upstream token no longer counts");
+    await server.program.waitFor("upstream token is no longer valid");
     await gone.waitForLine(({ text }) => text.includes("unknown tenant"), "the refusal", { from });
     const answer = await fetch(`http://${server.proxy}/sum`, { headers: { "x-piko-endpoint": "b-1" } });
     expect(answer.status).toBe(200);
@@ -185,7 +185,7 @@ describe("the file of tenants", () => {
 
   it("counts for nothing while there is a mistake in it, or if it would let everybody in", async () => {
     const { server, write } = await start(scene, [A]);
-    const kept = "could not take the configuration, the last one goes on counting";
+    const kept = "could not apply the configuration, still using the previous one";
     await write([{ ...A, more: ", endpoint: [x]" }], kept);
     await write([A, A], kept);
     await write([], kept);

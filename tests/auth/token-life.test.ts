@@ -106,7 +106,7 @@ describe("a token that ends", () => {
     const long = await RawClient.connect(scene, server.proxy);
     long.send("GET /events?count=100&ms=200 HTTP/1.1\r\nHost: web.test\r\n\r\n");
     await service.request("/events");
-    const { fields } = await server.program.waitFor("upstream token no longer counts");
+    const { fields } = await server.program.waitFor("upstream token is no longer valid");
     const endedMs = performance.now();
     expect(fields).toMatchObject({ "endpoint-id": "web", reason: "expired" });
     expect(await endpoints(server)).toEqual({});
@@ -142,7 +142,7 @@ describe.runIf(haveGo)("a Go agent's token that ends", () => {
     const stream = await RawClient.connect(scene, server.proxy);
     stream.send("GET /events?count=50&ms=300 HTTP/1.1\r\nHost: web.test\r\n\r\n");
     await service.request("/events");
-    await server.program.waitFor("upstream token no longer counts");
+    await server.program.waitFor("upstream token is no longer valid");
     expect(await endpoints(server)).toEqual({});
     expect(agent.lines.map(({ fields }) => fields["event"])).not.toContain("disconnected");
     const { body } = await stream.response("GET", 60_000);

@@ -288,7 +288,7 @@ describe("a node that joins", () => {
     const flags = { "cluster.join-timeout": "600ms", "cluster.abort-if-join-fails": "false" };
     const server = await startServer(scene, { "cluster.join": await closed(), ...flags });
     expect((await fetch(`http://${server.admin}/ready`)).status).toBe(503);
-    await server.program.waitFor("could not join cluster, going on alone");
+    await server.program.waitFor("could not join cluster, continuing alone");
     await eventually(async () => (await fetch(`http://${server.admin}/ready`)).ok, "readiness");
   });
 
@@ -305,7 +305,7 @@ describe("a node that joins", () => {
     await first.program.stop();
     const flags = { "cluster.abort-if-join-fails": "false", "cluster.join-timeout": "600ms" };
     const alone = await startServer(scene, { "cluster.node-id": "alone", "cluster.join": gossip, ...flags });
-    await alone.program.waitFor("could not join cluster, going on alone");
+    await alone.program.waitFor("could not join cluster, continuing alone");
     await startServer(scene, { "cluster.node-id": "late", "cluster.gossip.bind-addr": gossip });
     await eventually(async () => (await activeNodes(alone)) === "alone late", "the late node");
   });

@@ -184,7 +184,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     const server = await startServerOn(scene, host, { "cluster.join": "piko" });
     expect(await isReady(server)).toBe(false);
     await eventually(() => isReady(server), "readiness", FOUND_MS);
-    await server.program.waitFor("could not join cluster, going on alone");
+    await server.program.waitFor("could not join cluster, continuing alone");
   });
 
   it("are found at their new addresses when all of them were replaced", async () => {

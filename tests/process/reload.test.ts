@@ -81,7 +81,7 @@ it("goes on as it was when the file is wrong, or there is none", async () => {
   writeFileSync(path, "log: {level: loud}\n");
   const failed = await reload(
     server.program,
-    "could not reload the configuration, the last one goes on counting",
+    "could not reload the configuration, still using the previous one",
   );
   expect(failed["error"]).toContain("server.yaml:1:14: log.level (--log.level): must be one of");
 

@@ -27,7 +27,7 @@ import { perTest } from "../harness/stage.js";
 import { startTrafficService } from "../harness/traffic-service.js";
 
 const scene = perTest();
-const GONE = "upstream certificate no longer counts";
+const GONE = "upstream certificate is no longer valid";
 
 let tls: MutualTls;
 /** What is there before, and stays. */

@@ -160,7 +160,7 @@ together(
     await goesOn();
     trust(next);
     await readAgain(3);
-    await nodes[0].program.waitFor("upstream certificate no longer counts");
+    await nodes[0].program.waitFor("upstream certificate is no longer valid");
     await goesOn();
     const reports = await Promise.all(traffic.map((each) => each.stop()));
     console.info(JSON.stringify(reports.map(({ counts }) => counts)));

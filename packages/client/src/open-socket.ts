@@ -128,7 +128,9 @@ async function requestTunnel(open: OpenSocket, target: HostPort, proxy: ProxyUrl
   }
   if (reader.waitingBytes > 0) {
     // Nobody who was connected through could have spoken: HTTP and TLS servers wait for the client.
-    throw new ClientError("PIKO_CLIENT_PROXY", `${where}: sent bytes behind its answer`, { retryable: true });
+    throw new ClientError("PIKO_CLIENT_PROXY", `${where}: sent bytes after its response`, {
+      retryable: true,
+    });
   }
 }
 

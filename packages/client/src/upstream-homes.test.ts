@@ -147,7 +147,7 @@ describe("Upstream with several tunnels", () => {
     const { answer, stream } = exchange(first, "under way");
     await answer;
     first.session.goAway();
-    await stage.logs("info: server drains; moving to another node");
+    await stage.logs("info: server is draining; moving to another node");
     await stage.attempt("b");
     await stage.attempt("a");
     expect(stage.server.tunnels).toHaveLength(2);
@@ -168,7 +168,7 @@ describe("Upstream with several tunnels", () => {
   it("keeps a tunnel whose node drains while there is no other, and looks again when that has closed it", async () => {
     const stage = await at(["a", "b"]);
     tunnelAt(stage, "a").session.goAway();
-    await stage.logs("info: server drains; moving to another node");
+    await stage.logs("info: server is draining; moving to another node");
     for (let tries = 1; tries <= 10; tries++) await stage.attempt(tries % 2 === 0 ? "a" : "b");
     expect(stage.upstream.tunnels.nodeIds).toEqual(["a", "b"]);
     tunnelAt(stage, "a").session.close();

@@ -149,7 +149,7 @@ describe("an upstream's token", () => {
     const { stage, give } = await stageWith("one");
     await stage.upstream.start();
     const first = await stage.tunnel(1);
-    const drains = stage.logs("info: server drains");
+    const drains = stage.logs("info: server is draining");
     stage.server.answers.push(drains.then(() => jsonError(401, "invalid token")));
     give("two");
     stage.upstream.renewToken();

@@ -188,7 +188,7 @@ export class Upstream {
 
   #onGoAway(tunnel: UpstreamTunnel): void {
     if (this.#stopped.signal.aborted || !this.homes.has(tunnel)) return;
-    this.#logger.info("server drains; moving to another node", this.#fields(tunnel));
+    this.#logger.info("server is draining; moving to another node", this.#fields(tunnel));
     this.#replace(tunnel);
   }
 

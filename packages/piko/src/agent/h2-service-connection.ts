@@ -193,7 +193,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   }
 
   onFault(): void {
-    this.#lose(REASONS.reset, "given up by a fault");
+    this.#lose(REASONS.reset, "given up after an internal error");
   }
 
   // The connection.
@@ -213,7 +213,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   }
 
   onLimit(limit: H2Limit): void {
-    this.failure = `service has gone over a limit (${limit})`;
+    this.failure = `service exceeded a limit (${limit})`;
   }
 
   onFailed({ message }: ConnectionError): void {

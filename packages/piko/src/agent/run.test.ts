@@ -242,7 +242,7 @@ describe("an agent", () => {
     await long.until(({ stream }) => stream !== undefined);
     well = false;
     await server.until(() => tunnel.goneAway);
-    expect(await log.line("service isn't well, not listening")).toMatchObject({
+    expect(await log.line("service is unhealthy, not listening")).toMatchObject({
       level: "warn",
       "endpoint-id": "web",
       reason: "status 503",
@@ -255,7 +255,7 @@ describe("an agent", () => {
     well = true;
     const next = await server.until(() => server.tunnel("web"));
     expect(next).not.toBe(tunnel);
-    await log.line("service is well, listening");
+    await log.line("service is healthy, listening");
     expect((await (await open("web")).write(GET).over()).text).toBe(OK);
     expect((await get("/ready")).status).toBe(200);
     expect(long.reset).toBe(false);
@@ -281,7 +281,7 @@ describe("an agent", () => {
       },
     };
     start(config([checked]), log);
-    expect(await log.line("service isn't well, not listening")).toMatchObject({ reason: "status 500" });
+    expect(await log.line("service is unhealthy, not listening")).toMatchObject({ reason: "status 500" });
     expect(server.requests).toEqual([]);
     well = true;
     expect(await log.line("connected")).toMatchObject({ "endpoint-id": "web" });

@@ -94,8 +94,8 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
         }),
       onHealth: (healthy, reason) => {
         const fields = { "endpoint-id": listener.endpointId, addr: listener.addr.text };
-        if (healthy) log.info("service is well, listening", fields);
-        else log.warn("service isn't well, not listening", { ...fields, reason });
+        if (healthy) log.info("service is healthy, listening", fields);
+        else log.warn("service is unhealthy, not listening", { ...fields, reason });
       },
     });
   const listeners = new ListenerSet(config.listeners, { create, graceMs: config.gracePeriodMs, logger: log });

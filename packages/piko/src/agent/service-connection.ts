@@ -233,7 +233,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   }
 
   onFault(): void {
-    this.#lose(REASONS.cut, "given up by a fault");
+    this.#lose(REASONS.cut, "given up after an internal error");
   }
 
   // The reader.

@@ -19,7 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-const UNUSABLE = "could not use key, the last one goes on counting";
+const UNUSABLE = "could not use key, still using the previous one";
 const NONE: TokenConfig = {
   hmacSecretKey: "",
   hmacSecretKeyFile: "",

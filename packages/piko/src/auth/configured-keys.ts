@@ -61,7 +61,7 @@ export class ConfiguredKeys implements KeySource {
           clock,
           onChange: (bytes) => void change(bytes, index, setting),
           onFailure: (error) =>
-            logger.warn("could not read key, the last one goes on counting", { setting, error }),
+            logger.warn("could not read key, still using the previous one", { setting, error }),
         });
       } catch (error) {
         throw new Error(`${setting}: ${(error as Error).message}`, { cause: error });
@@ -77,7 +77,7 @@ export class ConfiguredKeys implements KeySource {
         logger.info("key changed", { setting });
         onChange();
       } catch (error) {
-        logger.warn("could not use key, the last one goes on counting", { setting, error });
+        logger.warn("could not use key, still using the previous one", { setting, error });
       }
     };
     try {

@@ -66,7 +66,7 @@ export class JwksSource implements KeySource {
     this.#ttlMs = cacheTtlMs === 0 ? DEFAULT_TTL_MS : cacheTtlMs;
     this.#timeoutMs = timeoutMs === 0 ? DEFAULT_TIMEOUT_MS : timeoutMs;
     if (endpoint.startsWith("http:")) {
-      options.logger.warn("keys come over plain http: anybody on the way can replace them", {
+      options.logger.warn("keys are fetched over plain http: anyone on the network path can replace them", {
         setting: `${options.section}.jwks.endpoint`,
       });
     }
@@ -144,7 +144,7 @@ export class JwksSource implements KeySource {
       }
       if (told && this.#failures > 0) {
         this.#failures = 0;
-        this.#say("info", "keys can be had again");
+        this.#say("info", "keys are available again");
       }
     } catch (error) {
       this.#onFailure(error as Error);
@@ -230,7 +230,7 @@ export class JwksSource implements KeySource {
   #onFailure(error: Error): void {
     if (this.#gone.signal.aborted) return;
     this.#failures++;
-    const kept = this.#keys === undefined ? "nobody is let in" : "the last ones go on counting";
+    const kept = this.#keys === undefined ? "no token is accepted" : "still using the previous ones";
     this.#say("warn", `could not get keys, ${kept}`, { error });
   }
 

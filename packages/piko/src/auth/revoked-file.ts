@@ -34,7 +34,7 @@ export class RevokedFile implements Revoked {
           onChange();
         },
         onFailure: (error) =>
-          logger.warn("could not read revoked tokens, the last ones go on counting", { setting, error }),
+          logger.warn("could not read revoked tokens, still using the previous ones", { setting, error }),
       });
     } catch (error) {
       throw new Error(`${setting}: ${(error as Error).message}`, { cause: error });

@@ -1,9 +1,9 @@
-// Why a request failed, or something on its way ended before its time: the one table that the access log, metrics, error
-// bodies and codecs use. docs/reference/reasons.md is made from it.
+// Why a request failed, or a part of its way ended early: the one table that the access log, metrics, error
+// bodies and codecs use. docs/reference/reasons.md is generated from it.
 
 /**
- * Whose affair a failure is: the client's, this program's with its limits and settings, that of what is behind it, or
- * nobody's: programs of ours tell each other, and no client's request ends by it.
+ * Who causes a failure: the client, this program with its limits and settings, or what is behind it. `internal` is only used
+ * between programs of ours: no client's request ends with it.
  */
 export type ReasonSide = "client" | "piko" | "upstream" | "internal";
 
@@ -55,124 +55,124 @@ const TABLE: Readonly<Record<ReasonCode, Declared>> = {
   bad_request: {
     side: "client",
     message: "bad request",
-    about: "The request isn't HTTP as it must be, or its body isn't what its head says.",
-    remedy: "Look at `error` in the answer, which names the rule, and at the program that sent it.",
+    about: "The request isn't valid HTTP, or its body doesn't match its head.",
+    remedy: "`error` in the response names the rule. Look at the program that sent the request.",
   },
   too_large: {
     side: "client",
     message: "request too large",
-    about: "The request's head, target or body is larger than a limit of the node.",
+    about: "The request's head, target or body exceeds a limit of the node.",
     remedy:
       "`proxy.http.max_header_bytes`, `proxy.limits.max_header_fields`, `max_target_bytes`, `max_body_bytes`.",
   },
   request_timeout: {
     side: "client",
     message: "request timeout",
-    about: "The client has begun a request and didn't go on with it.",
-    remedy: "`proxy.http.read_header_timeout`, `proxy.http.read_timeout`; else the client's network.",
+    about: "The client began a request and stopped sending.",
+    remedy: "`proxy.http.read_header_timeout`, `proxy.http.read_timeout`; otherwise the client's network.",
   },
   no_endpoint: {
     side: "client",
     message: "missing endpoint id",
     about:
-      "The request names no endpoint that there can be: neither `x-piko-endpoint` nor the first label of its host.",
-    remedy: "Ask for a host such as `my-endpoint.example.com`, or send `x-piko-endpoint`.",
+      "The request names no valid endpoint, neither in `x-piko-endpoint` nor as the first label of its host.",
+    remedy: "Use a host such as `my-endpoint.example.com`, or send `x-piko-endpoint`.",
   },
   unauthorized: {
     side: "client",
     message: "unauthorized",
     about:
-      "The token is missing or isn't valid, or doesn't permit the endpoint. The answer says no more; the log of `auth` does.",
-    remedy: "`piko token inspect`, and `piko_auth_refused_total` by its reason.",
+      "The token is missing or invalid, or doesn't permit the endpoint. The response doesn't say why; the `auth` log does.",
+    remedy: "`piko token inspect`, and the `reason` of `piko_auth_refused_total`.",
   },
   forbidden: {
     side: "client",
     message: "forbidden",
-    about: "A web page of another origin has opened a TCP connection by WebSocket.",
-    remedy: "Only programs, and pages of the same host, may.",
+    about: "A web page of another origin tried to open a TCP connection by WebSocket.",
+    remedy: "Only programs, and pages of the same host, may do that.",
   },
   not_found: {
     side: "client",
     message: "not found",
-    about: "There is no such path, or not with this method, among the server's own under `/_piko`.",
-    remedy: "Services can't be reached under `/_piko`.",
+    about: "The server has no such path under `/_piko`, or not with this method.",
+    remedy: "`/_piko` is reserved: services can't be reached under it.",
   },
   client_gone: {
     side: "client",
     message: "client closed the connection",
-    about: "The client has left before its answer was whole.",
-    remedy: "If there are many: its time limit is shorter than the service's answer takes.",
+    about: "The client disconnected before its response was complete.",
+    remedy: "If there are many: the client's timeout is shorter than the service's response time.",
   },
   client_stuck: {
     side: "client",
     message: "client takes nothing of the response",
-    about: "The client has taken nothing of the response for too long.",
+    about: "The client read nothing of the response for too long.",
     remedy: "`proxy.http.write_timeout`; with HTTP/2 also `proxy.http2.max_unsent_bytes`.",
   },
   deadline: {
     side: "client",
     message: "deadline exceeded",
-    about: "The time that a gRPC client waits (`grpc-timeout`) is over.",
+    about: "The deadline of a gRPC client (`grpc-timeout`) has passed.",
     remedy: "The service is slower than its client expects.",
   },
   // What this program can't do now, or doesn't want to.
   limit: {
     side: "piko",
     message: "a limit was reached",
-    about: "A limit of what there may be at a time, or in a second, is reached.",
-    remedy: "`piko_proxy_limited_total` says which; [limits](limits.md) what it is for.",
+    about: "A limit for concurrent things, or a rate limit, was reached.",
+    remedy: "`piko_proxy_limited_total` says which one; [limits](limits.md) explains it.",
   },
   auth_unready: {
     side: "piko",
     message: "authentication is not ready",
-    about: "Tokens can't be verified now: the keys can't be had, or too many wait.",
-    remedy: "The log of `auth`; `piko_auth_jwks_age_seconds`, `piko_auth_pending`.",
+    about: "Tokens can't be verified now: the keys are unavailable, or too many tokens are waiting.",
+    remedy: "The `auth` log; `piko_auth_jwks_age_seconds`, `piko_auth_pending`.",
   },
   shutdown: {
     side: "piko",
     message: "node is stopping",
-    about: "The node has ended, and the request hadn't within `grace_period`.",
+    about: "The node stopped, and the request didn't end within `grace_period`.",
     remedy: "A longer `grace_period`, or shorter requests.",
   },
   // What is behind it.
   no_upstream: {
     side: "upstream",
     message: "no available upstreams",
-    about: "Nobody listens on the endpoint, on any node, and hasn't for `proxy.reconnect_wait`.",
+    about: "No agent listens on the endpoint, on any node, nor did one for `proxy.reconnect_wait`.",
     remedy:
-      "Is its agent running, and connected (`piko server status endpoint ID`)? Is the endpoint spelled right?",
+      "Is the agent running, and connected (`piko server status endpoint ID`)? Is the endpoint id correct?",
   },
   node_unreachable: {
     side: "upstream",
     message: "node unreachable",
-    about: "The endpoint is on another node whose proxy port can't be connected to.",
-    remedy: "`proxy.advertise_addr` of that node (`hop` in the log), and what is between the nodes.",
+    about: "The endpoint is on another node, whose proxy port doesn't accept connections.",
+    remedy: "`proxy.advertise_addr` of that node (`hop` in the log), and the network between the nodes.",
   },
   tunnel_lost: {
     side: "upstream",
     message: "tunnel lost",
-    about: "The agent's tunnel has ended while the request was on it.",
+    about: "The agent's tunnel ended during the request.",
     remedy: "`upstream disconnected` in the log, which has the reason; the agent's own log.",
   },
   silent: {
     side: "upstream",
     message: "upstream is silent",
     about:
-      "The agent, or the other node, has not taken the request, though its connection stands; or a service that speaks HTTP/2 doesn't answer a ping.",
+      "The agent, or the other node, didn't accept the request although its connection is open; or a service that speaks HTTP/2 didn't answer a ping.",
     remedy:
-      "[Silent agents](../guides/operating.md#silent-agents): too little CPU, or a network that swallows all.",
+      "[Silent agents](../guides/operating.md#silent-agents): too little CPU, or a network that drops packets.",
   },
   refused: {
     side: "upstream",
     message: "upstream refused the request",
-    about: "The agent, or a service that speaks HTTP/2, takes no streams any more, or has too many.",
-    remedy: "It stops, or is overloaded: more agents, or a limit of `upstream.limits`.",
+    about: "The agent, or a service that speaks HTTP/2, accepts no more streams, or has too many.",
+    remedy: "It is stopping or overloaded: add agents, or look at `upstream.limits`.",
   },
   connect_refused: {
     side: "upstream",
     message: "service refused the connection",
-    about: "Nobody listens at the service's address.",
-    remedy: "Is the service running there? The agent's address of it may be wrong.",
+    about: "Nothing listens at the service's address.",
+    remedy: "Is the service running? Is the address in the agent's configuration correct?",
   },
   connect_timeout: {
     side: "upstream",
@@ -183,64 +183,63 @@ const TABLE: Readonly<Record<ReasonCode, Declared>> = {
   connect_failed: {
     side: "upstream",
     message: "upstream unreachable",
-    about: "The agent could not connect to the service for another reason: a name, a route, TLS.",
+    about: "The agent could not connect to the service for another reason: name resolution, routing, TLS.",
     remedy: "`upstream unreachable` in the agent's log has the reason.",
   },
   lost: {
     side: "upstream",
     message: "upstream closed before its response",
-    about: "The service, or the other node, has closed its connection without an answer.",
-    remedy: "The service's log: it may have crashed, or given up the request.",
+    about: "The service, or the other node, closed its connection without a response.",
+    remedy: "The service's log: it may have crashed, or aborted the request.",
   },
   reset: {
     side: "upstream",
     message: "upstream reset the request",
-    about: "The service, the agent or the other node has reset the connection of the request.",
-    remedy: "The same; in the agent's log there is a line of the request too.",
+    about: "The service, the agent or the other node reset the request's connection.",
+    remedy: "The service's log; the agent's access log also has a line for the request.",
   },
   cut: {
     side: "upstream",
     message: "upstream closed within its response",
-    about: "The response has ended before it was whole. Its client sees a connection that is cut.",
+    about: "The response ended before it was complete. The client sees that its connection is cut.",
     remedy: "The service's log.",
   },
   bad_response: {
     side: "upstream",
     message: "upstream sent an invalid response",
-    about: "The service's response isn't HTTP as it must be.",
+    about: "The service's response isn't valid HTTP.",
     remedy: "`upstream response refused` in the log names the rule.",
   },
   head_too_large: {
     side: "upstream",
     message: "response head too large",
-    about: "The response has a larger head than `max_response_header_bytes` allows.",
+    about: "The response's head is larger than `max_response_header_bytes`.",
     remedy: "`proxy.limits.max_response_header_bytes`, `http_client.max_response_header_bytes` of the agent.",
   },
   bad_switch: {
     side: "upstream",
     message: "upstream switched to a protocol that was not asked for",
-    about: "The service has answered 101 to a request that asked for no such upgrade, or for another.",
+    about: "The service answered 101 to a request that asked for no upgrade, or for another one.",
     remedy: "The service speaks another protocol than its client.",
   },
   timeout: {
     side: "upstream",
     message: "upstream timeout",
-    about: "The response hasn't begun in time.",
-    remedy:
-      "`proxy.timeout` of the node, `timeout` of the agent's listener; the service is slower than that.",
+    about: "The response didn't begin in time.",
+    remedy: "The service is slower than `proxy.timeout` of the node or `timeout` of the agent's listener.",
   },
-  // Between programs of ours; no client's request ends by them.
+  // Between programs of ours; no client's request ends with them.
   rerouted: {
     side: "internal",
     message: "endpoint is better served by another node",
-    about: "The node has sent a request back to the one that it came from, which sends it elsewhere.",
-    remedy: "None: agents have moved.",
+    about: "The node returned a request to the node that it came from, which sends it elsewhere.",
+    remedy: "Nothing: agents have moved.",
   },
   early: {
     side: "internal",
     message: "response ended before its request",
-    about: "The service has answered before it had all of the request.",
-    remedy: "None.",
+    about: "The service responded before it had received the whole request.",
+    remedy: "Nothing.",
   },
 };
 

@@ -61,7 +61,7 @@ export class ConfigReload<T extends object> {
         ...(waiting.length === 0 ? {} : { "needs-restart": waiting }),
       });
     } catch (error) {
-      logger.error("could not reload the configuration, the last one goes on counting", { error });
+      logger.error("could not reload the configuration, still using the previous one", { error });
     }
   }
 }

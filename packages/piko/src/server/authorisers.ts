@@ -71,7 +71,7 @@ export class Authorisers {
   async setTenants(configs: readonly TenantConfig[]): Promise<void> {
     if (configs.length === 0 && this.#general === undefined && this.upstream.enabled) {
       throw new Error(
-        "without a tenant and without upstream.auth everybody would be let in: that takes a restart",
+        "without tenants and upstream.auth everyone would be accepted: this change needs a restart",
       );
     }
     this.upstream.use(this.#general, await this.#tenants(configs));
@@ -86,7 +86,7 @@ export class Authorisers {
     const enabled = (): Authoriser[] => this.#all().filter((authoriser) => authoriser.enabled);
     metrics.add({
       name: "piko_auth_refused_total",
-      help: "Number of requests and tunnels that were not let in",
+      help: "Number of requests and tunnels that were rejected",
       type: "counter",
       labels: ["port", "reason"],
       read: () =>

@@ -51,7 +51,7 @@ export function firstScreen({ bound, command, config, nodeId, open }: FirstScree
     "",
     ...(open.length === 0
       ? []
-      : ["Whoever reaches these ports may", ...open.map((port) => `  ${OPEN_WORDS[port] ?? port}`), ""]),
+      : ["Anyone who reaches these ports can", ...open.map((port) => `  ${OPEN_WORDS[port] ?? port}`), ""]),
     "Expose a service, then reach it:",
     `  ${command} agent http my-endpoint 3000${isDefault ? "" : ` --connect.url ${upstream}`}`,
     `  curl -H 'x-piko-endpoint: my-endpoint' ${proxy}/`,

@@ -55,7 +55,7 @@ describe("how a node connects to another one's proxy port", () => {
 it("warns of plain connections that need no certificate where TLS ones do", async () => {
   const log = new RecordedLog();
   tlsOf({ ...optional, clientCas: ca.cert }, log);
-  const warning = "plain connections are let in without a certificate: tls.mode is optional";
+  const warning = "plain connections are accepted without a certificate: tls.mode is optional";
   expect(await log.line(warning)).toMatchObject({ level: "warn", subsystem: "proxy", port: "proxy" });
   const silent = new RecordedLog();
   for (const tls of [optional, { ...required, clientCas: ca.cert }]) tlsOf(tls, silent);

@@ -50,7 +50,7 @@ export class NodeTls {
       if (!hasTls(tls)) return undefined;
       const log = logger.subsystem(port);
       if (tls.mode === "optional" && tls.clientCas !== "") {
-        log.warn("plain connections are let in without a certificate: tls.mode is optional", { port });
+        log.warn("plain connections are accepted without a certificate: tls.mode is optional", { port });
       }
       return new Certificates({ port, config: tls, logger: log, clock, wallNow });
     };

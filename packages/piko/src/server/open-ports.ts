@@ -21,16 +21,16 @@ export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly
   const agentsKnown = hasKeys(upstream.auth) || upstream.tenants.length > 0;
   const open: Record<string, string> = {};
   if (!agentsKnown && !asksForCertificates(upstream.tls) && !isLoopback(bound.upstream)) {
-    open["upstream"] = `anybody may listen on any endpoint: set upstream.auth (${KEYS}) or upstream.tenants`;
+    open["upstream"] = `anyone can listen on any endpoint: set upstream.auth (${KEYS}) or upstream.tenants`;
   }
   if (!hasKeys(admin.auth) && !asksForCertificates(admin.tls) && !isLoopback(bound.admin)) {
-    open["admin"] = `anybody may see the state of the cluster: set admin.auth (${KEYS})`;
+    open["admin"] = `anyone can see the state of the cluster: set admin.auth (${KEYS})`;
   }
   // What a forged node is sent, a hop's request or one with `?forward=`, has its sender's token.
   const tokens = agentsKnown || hasKeys(proxy.auth) || hasKeys(admin.auth);
   if (tokens && cluster.gossip.encryption !== "required" && !isLoopback(bound.gossip)) {
     open["gossip"] =
-      "anybody may join as a node, and is sent requests with their tokens: set cluster.gossip.encryption to required, with cluster.gossip.secret_key_files";
+      "anyone can join as a node and receive requests with their tokens: set cluster.gossip.encryption to required, with cluster.gossip.secret_key_files";
   }
   return open;
 }

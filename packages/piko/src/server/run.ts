@@ -48,7 +48,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
       admin: formatHostPort(admin),
       gossip: formatHostPort(gossip),
     });
-    if (Object.keys(open).length > 0) log.warn("whoever reaches these ports is let in", open);
+    if (Object.keys(open).length > 0) log.warn("these ports have no authentication", open);
   }
   warnOfOverlaps(config, log);
   const watch =

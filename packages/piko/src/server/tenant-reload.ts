@@ -44,7 +44,7 @@ export class TenantReload {
         this.#last = this.#last.then(() => this.#reload());
       },
       onFailure: (error) =>
-        logger.warn("could not read the configuration, the last one goes on counting", { path, error }),
+        logger.warn("could not read the configuration, still using the previous one", { path, error }),
     });
   }
 
@@ -68,11 +68,11 @@ export class TenantReload {
       const others = withoutTenants(config);
       if (isDeepStrictEqual(others, this.#others)) return;
       this.#others = others;
-      logger.warn("settings other than upstream.tenants have changed: they count after SIGHUP or a restart", {
+      logger.warn("settings other than upstream.tenants have changed: they apply after SIGHUP or a restart", {
         path,
       });
     } catch (error) {
-      logger.warn("could not take the configuration, the last one goes on counting", { path, error });
+      logger.warn("could not apply the configuration, still using the previous one", { path, error });
     }
   }
 

@@ -55,12 +55,12 @@ describe("a token before a server's ports", () => {
   it("is let in by those whose key has signed it, and by those that have none", async () => {
     const upstream = `upstream: {auth: {ecdsa_public_key_file: ${folder}/public.pem}}\n`;
     expect(await judge(PROXY() + upstream, await create(SECRET, { endpoint: ["web", "team-*"] }))).toEqual({
-      proxy: "let in, for web, team-*",
-      upstream: "not let in: signed by an algorithm that none of the port's keys is for (401 invalid token)",
-      admin: "no authentication: everybody is let in",
+      proxy: "accepted, for web, team-*",
+      upstream: "rejected: signed with an algorithm that fits none of the port's keys (401 invalid token)",
+      admin: "no authentication: everyone is accepted",
     });
     expect(await judge(PROXY() + upstream, await create(privateKey))).toMatchObject({
-      upstream: "let in, for all endpoints",
+      upstream: "accepted, for all endpoints",
     });
   });
 
@@ -92,26 +92,28 @@ describe("a token before a server's ports", () => {
     async (_, setting, claims, laterMs, why) => {
       const yaml = PROXY(setting.replace("REVOKED", join(folder, "revoked")));
       const { proxy } = await judge(yaml, await create(SECRET, claims), {}, NOW_MS + laterMs);
-      expect(proxy).toBe(`not let in: ${why}`);
+      expect(proxy).toBe(`rejected: ${why}`);
     },
   );
 
   it("by another key, or too long, is refused", async () => {
     const forged = await create("another secret, of 32 bytes and more");
     expect((await judge(PROXY(), forged))["proxy"]).toBe(
-      "not let in: not signed by the port's key (401 invalid token)",
+      "rejected: not signed by the port's key (401 invalid token)",
     );
     const long = `${forged}${"x".repeat(9_000)}`;
     expect((await judge(PROXY(), long))["proxy"]).toBe(
-      "not let in: longer than 8,192 bytes (401 invalid token)",
+      "rejected: longer than 8,192 bytes (401 invalid token)",
     );
   });
 
   it("says whether it is for the endpoint that is asked about", async () => {
     const token = await create(SECRET, { endpoint: ["web"] });
-    expect((await judge(PROXY(), token, { endpoint: "web" }))["proxy"]).toBe("let in, for endpoint web too");
+    expect((await judge(PROXY(), token, { endpoint: "web" }))["proxy"]).toBe(
+      "accepted, also for endpoint web",
+    );
     expect((await judge(PROXY(), token, { endpoint: "other" }))["proxy"]).toBe(
-      "let in, but not for endpoint other (401 endpoint not permitted)",
+      "accepted, but not for endpoint other (401 endpoint not permitted)",
     );
   });
 
@@ -123,8 +125,8 @@ describe("a token before a server's ports", () => {
 `;
     const token = await create(SECRET, { endpoint: ["a-1"] });
     expect(await judge(tenants, token)).toMatchObject({
-      "upstream, tenant a": "let in, for a-1 within a-*",
-      "upstream, tenant b": "not let in: not signed by the port's key (401 invalid token)",
+      "upstream, tenant a": "accepted, for a-1 within a-*",
+      "upstream, tenant b": "rejected: not signed by the port's key (401 invalid token)",
     });
     expect(Object.keys(await judge(tenants, token, { tenantId: "a" }))).toEqual([
       "proxy",
@@ -132,10 +134,10 @@ describe("a token before a server's ports", () => {
       "admin",
     ]);
     const unknown =
-      "the tenant is unknown, or tenants are asked for and none was named (--tenant-id) (401 unknown tenant)";
-    expect((await judge(tenants, token, { tenantId: "c" }))["upstream"]).toBe(`not let in: ${unknown}`);
+      "the tenant is unknown, or tenants are configured and none was named (--tenant-id) (401 unknown tenant)";
+    expect((await judge(tenants, token, { tenantId: "c" }))["upstream"]).toBe(`rejected: ${unknown}`);
     const without = `upstream: {auth: {hmac_secret_key: ${SECRET}}}`;
-    expect((await judge(without, token, { tenantId: "c" }))["upstream"]).toBe(`not let in: ${unknown}`);
+    expect((await judge(without, token, { tenantId: "c" }))["upstream"]).toBe(`rejected: ${unknown}`);
   });
 
   it("waits for a key set, and hears that it can't be had", async () => {
@@ -146,7 +148,7 @@ describe("a token before a server's ports", () => {
     const key = createPublicKey(publicKey).export({ format: "jwk" });
     writeFileSync(join(folder, "keys.json"), JSON.stringify({ keys: [{ ...key, kid: "k" }] }));
     expect((await judge(jwks, await create(privateKey, { keyId: "k" })))["proxy"]).toBe(
-      "let in, for all endpoints",
+      "accepted, for all endpoints",
     );
   });
 });

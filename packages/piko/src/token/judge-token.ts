@@ -57,7 +57,7 @@ async function judge(
   token: string,
   { clock, logger, question, wallNow }: JudgeOptions,
 ): Promise<Verdict> {
-  if (!hasKeys(config)) return { port, text: "no authentication: everybody is let in" };
+  if (!hasKeys(config)) return { port, text: "no authentication: everyone is accepted" };
   if (token.length > MAX_TOKEN_BYTES) return { port, text: refusalText(REFUSED.size) };
   const verifier = await loadVerifier({
     config,
@@ -79,16 +79,16 @@ async function judge(
 }
 
 function welcome(port: string, identity: Identity, tenant: readonly string[], endpoint: string): string {
-  if (port === "admin") return "let in";
+  if (port === "admin") return "accepted";
   const own = new EndpointPatterns(identity.claims.endpoints).patterns;
   if (endpoint !== "" && !identity.permits(endpoint)) {
-    return `let in, but not for endpoint ${endpoint} (401 ${REFUSED.endpoint.message})`;
+    return `accepted, but not for endpoint ${endpoint} (401 ${REFUSED.endpoint.message})`;
   }
-  if (endpoint !== "") return `let in, for endpoint ${endpoint} too`;
+  if (endpoint !== "") return `accepted, also for endpoint ${endpoint}`;
   const limits = [own, tenant].filter((patterns) => patterns.length > 0).map((each) => each.join(", "));
-  return limits.length === 0 ? "let in, for all endpoints" : `let in, for ${limits.join(" within ")}`;
+  return limits.length === 0 ? "accepted, for all endpoints" : `accepted, for ${limits.join(" within ")}`;
 }
 
 function refusalText({ message, reason, status }: Refusal): string {
-  return `not let in: ${explainReason(reason)} (${status} ${message})`;
+  return `rejected: ${explainReason(reason)} (${status} ${message})`;
 }

@@ -231,7 +231,7 @@ describe("inspecting a token", () => {
     [{ aud: ["a", "b"] }, "audience:   a, b"],
     [{ piko: {} }, "endpoints:  all"],
     [{ scope: "x", exp: 1e300 }, 'other:      {"scope":"x"}'],
-    [{ exp: "soon" }, "problem:    its claims aren't an object, or one of them is of a wrong type"],
+    [{ exp: "soon" }, "problem:    its claims aren't an object, or one of them has a wrong type"],
   ])("of %j says %s", async (claims, line) => {
     expect(
       await inspectToken({ text: token({ alg: "HS256" }, claims), nowMs: NOW_MS, judge: undefined }),
@@ -239,8 +239,8 @@ describe("inspecting a token", () => {
   });
 
   it.each([
-    [{ alg: "HS256", crit: ["b64"] }, "problem:    its header has `crit`, which nothing here understands"],
-    [{}, "problem:    signed by an algorithm that none of the port's keys is for"],
+    [{ alg: "HS256", crit: ["b64"] }, "problem:    its header has `crit`, which piko doesn't support"],
+    [{}, "problem:    signed with an algorithm that fits none of the port's keys"],
   ])("with header %j says what every server holds against it", async (header, line) => {
     expect(await inspectToken({ text: token(header, {}), nowMs: NOW_MS, judge: undefined })).toContain(line);
   });

@@ -72,7 +72,7 @@ describe("Certificates", () => {
     clock.advance(10_000);
     expect([changes(), warnings]).toEqual([0, []]);
     clock.advance(30_000);
-    expect(warnings).toEqual(["certificates can't be used, those before stay in force"]);
+    expect(warnings).toEqual(["certificates can't be used, still using the previous ones"]);
     rmSync(files.key);
     clock.advance(10_000);
     expect([certificates.options.cert, changes()]).toEqual([before, 0]);

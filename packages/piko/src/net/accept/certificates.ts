@@ -126,7 +126,7 @@ export class Certificates {
     } catch (error) {
       // Files that belong together are rarely written at once: what is wrong for the second time is worth a word.
       if (++this.#failures === 2)
-        logger.warn("certificates can't be used, those before stay in force", { error });
+        logger.warn("certificates can't be used, still using the previous ones", { error });
       return;
     }
     const { authorities: before } = this.#loaded;

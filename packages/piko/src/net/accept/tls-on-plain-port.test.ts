@@ -12,7 +12,7 @@ it("is said once in a minute, with how many were not told", async () => {
   port.note("10.0.0.2");
   clock.advance(1);
   port.note("10.0.0.3");
-  const said = "client speaks tls, and this port has none";
+  const said = "client uses tls, but this port doesn't";
   expect(await log.line(said, 1)).toMatchObject({ "client-ip": "10.0.0.3", unsaid: 5 });
   expect(log.find(said)).toHaveLength(2);
 });

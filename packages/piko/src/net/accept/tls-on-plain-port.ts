@@ -31,6 +31,6 @@ export class TlsOnPlainPort {
     this.#silentUntilMs = now + INTERVAL_MS;
     const unsaid = this.#unsaid === 0 ? {} : { unsaid: this.#unsaid };
     this.#unsaid = 0;
-    this.#logger.warn("client speaks tls, and this port has none", { "client-ip": address, ...unsaid });
+    this.#logger.warn("client uses tls, but this port doesn't", { "client-ip": address, ...unsaid });
   }
 }

@@ -93,7 +93,7 @@ describe("bytes that come early", () => {
       rig.socket.send(hello);
       expect(rig.socket.take()).toMatch(/^HTTP\/1.1 400 .*tls to a port without it/s);
       expect(rig.socket.calls).toEqual(["close"]);
-      const line = await log.line("client speaks tls, and this port has none", index);
+      const line = await log.line("client uses tls, but this port doesn't", index);
       expect(line["client-ip"]).toBe("192.0.2.1");
     }
   });

@@ -250,7 +250,7 @@ export class Cluster {
       this.#clock.clearTimeout(timer);
     }
     if (abortIfJoinFails && !first) throw new Error(`cluster join: ${reasons}`);
-    this.#logger.warn("could not join cluster, going on alone", { error: reasons });
+    this.#logger.warn("could not join cluster, continuing alone", { error: reasons });
   }
 
   /** How many listeners an endpoint has on this node, and whether all of them are doubtful. */

@@ -50,7 +50,7 @@ export class GossipKeys {
       if (!this.ring.replace(keys)) return;
       logger.info("gossip keys replaced", { "key-ids": keys.map(nameOf) });
     } catch (error) {
-      logger.error("gossip keys can't be read again, going on with those that were there", { error });
+      logger.error("gossip keys can't be read again, still using the previous ones", { error });
     }
   }
 }

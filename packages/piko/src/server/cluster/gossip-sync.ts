@@ -93,7 +93,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
   const { table, logger, onEndpoint, onEndpointLost } = options;
   const setDraining = (id: string, draining: boolean): void => {
     table.setDraining(id, draining);
-    logger.info(draining ? "node drains" : "node drains no more", { "node-id": id });
+    logger.info(draining ? "node drains" : "node no longer draining", { "node-id": id });
     options.onDraining();
   };
   const endpointsOf = (id: string): string[] => [...(table.get(id)?.endpoints.keys() ?? [])];

@@ -40,7 +40,7 @@ it("is doubtful while its agent leaves a stream unaccepted, and for a moment aft
   });
   expect(clock.now() - waits).toBeGreaterThanOrEqual(500);
   expect(told.at(-1)).toBe("e 1");
-  await log.line("upstream in doubt no more");
+  await log.line("upstream no longer in doubt");
   expect(agent.heard).toEqual(["stream"]);
 });
 

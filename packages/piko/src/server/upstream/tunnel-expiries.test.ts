@@ -62,7 +62,7 @@ describe("at its token's end a tunnel", () => {
       ]);
       expect([tunnel.state, tunnel.usable, tunnel.accepting]).toEqual(["expired", false, false]);
       expect(rig.upstreams.tunnelCount).toBe(0);
-      expect(await rig.log.line("upstream token no longer counts")).toMatchObject({
+      expect(await rig.log.line("upstream token is no longer valid")).toMatchObject({
         reason: "expired",
         "endpoint-id": "e",
       });
@@ -153,8 +153,10 @@ describe("the end of a token", () => {
     rig.expiries.expire(tunnel, "revoked");
     rig.expiries.expire(tunnel, "revoked");
     expect([tunnel.state, rig.upstreams.listenerCount("e")]).toEqual(["expired", 0]);
-    await rig.log.line("upstream token no longer counts");
-    expect(rig.log.find("upstream token no longer counts").map(({ reason }) => reason)).toEqual(["revoked"]);
+    await rig.log.line("upstream token is no longer valid");
+    expect(rig.log.find("upstream token is no longer valid").map(({ reason }) => reason)).toEqual([
+      "revoked",
+    ]);
     rig.clock.advance(0);
     await agent.until("closed");
   });
@@ -166,7 +168,7 @@ describe("the end of a token", () => {
     rig.expiries.expire(tunnel, "revoked");
     await agent.until(INTERNAL_ERROR);
     await eventually(() => tunnel.state === "gone");
-    expect(rig.log.find("upstream token no longer counts")).toEqual([]);
+    expect(rig.log.find("upstream token is no longer valid")).toEqual([]);
   });
 
   it("is cut short when the node ends", async () => {

@@ -129,7 +129,7 @@ describe("a tunnel whose token", () => {
     rig.clock.advance(9_999);
     expect(rig.tunnels).toHaveLength(1);
     rig.clock.advance(1);
-    expect(await rig.log.line("upstream token no longer counts")).toMatchObject({ reason: "expired" });
+    expect(await rig.log.line("upstream token is no longer valid")).toMatchObject({ reason: "expired" });
     expect([rig.tunnels, rig.told]).toEqual([[], ["e 1", "e 0"]]);
   });
 

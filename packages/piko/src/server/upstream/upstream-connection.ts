@@ -337,7 +337,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
   /** The listener has a tunnel here and looks for another node, as agents do all the time: no line that people must read. */
   #sendElsewhere(instance: string, endpointId: string): void {
     const { logger, nodeId } = this.#port;
-    logger.debug("upstream has a tunnel here, sent to look elsewhere", {
+    logger.debug("upstream already has a tunnel here, asked to look elsewhere", {
       "endpoint-id": endpointId,
       "client-ip": this.clientIp,
       instance: hashInstance(instance),

@@ -132,7 +132,7 @@ describe("a port with TLS", () => {
     rig.clock.advance(10_000);
     await eventually(() => rig.port.pendingCount === 0);
     expect(rig.upstreams.find("gone")).toBeUndefined();
-    const line = await rig.log.line("upstream certificate no longer counts");
+    const line = await rig.log.line("upstream certificate is no longer valid");
     expect(line["endpoint-id"]).toBe("gone");
     rig.clock.advance(1_000);
     for (const socket of [agent, early]) if (!socket.readableEnded) await once(socket.resume(), "end");

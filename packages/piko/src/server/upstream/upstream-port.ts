@@ -271,7 +271,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     this.#upstreams.remove(tunnel);
     tunnel.tenant?.remove(tunnel);
     const what = reason === AUTHORITY_GONE ? "certificate" : "token";
-    this.logger.info(`upstream ${what} no longer counts`, { ...describe(tunnel), reason });
+    this.logger.info(`upstream ${what} is no longer valid`, { ...describe(tunnel), reason });
     if (isAudited(tunnel)) this.auth.audit?.lost(askedBy(tunnel), reason);
   }
 
@@ -279,7 +279,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     this.#upstreams.onDoubt(tunnel);
     if (tunnel.doubtful) {
       this.logger.warn("upstream in doubt", { ...describe(tunnel), reason: describeDoubt(tunnel) });
-    } else this.logger.info("upstream in doubt no more", describe(tunnel));
+    } else this.logger.info("upstream no longer in doubt", describe(tunnel));
   }
 
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void {
