@@ -52,6 +52,21 @@ export const processPanels = (select) => [
   graph("Garbage collection", "percentunit", [
     query(sumRate("instance, kind", "nodejs_gc_duration_seconds_sum", select), "{{instance}} {{kind}}"),
   ]),
+  graph(
+    "Spans (tracing.url)",
+    "ops",
+    [
+      query(rate("piko_tracing_exported_spans_total", select), "{{instance}} exported"),
+      query(
+        `${sumRate("instance, reason", "piko_tracing_dropped_spans_total", select)} > 0`,
+        "{{instance}} dropped: {{reason}}",
+      ),
+    ],
+    "What the collector of traces has taken, and what was dropped.",
+  ),
+  graph("Spans that wait for the collector", "short", [
+    query(`piko_tracing_queued_spans{${select}}`, "{{instance}}"),
+  ]),
   graph("File descriptors", "short", [
     query(`process_open_fds{${select}}`, "{{instance}}"),
     query(`process_max_fds{${select}}`, "{{instance}} limit"),

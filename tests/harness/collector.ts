@@ -2,7 +2,8 @@
 // (opentelemetry-proto, collector/trace/v1 and trace/v1), and shows its spans.
 
 import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { createServer, type IncomingHttpHeaders, type RequestListener } from "node:http";
+import { createServer as createTlsServer, type ServerOptions } from "node:https";
 import type { AddressInfo } from "node:net";
 import { z } from "zod";
 import { eventually } from "./deadline.js";
@@ -71,12 +72,20 @@ export interface Collector {
   trace(traceId: string, count: number): Promise<readonly CollectedSpan[]>;
 }
 
+export interface CollectorOptions {
+  /** It speaks TLS, by these options. */
+  readonly tls?: ServerOptions;
+  /** Where it listens. */
+  readonly address?: string;
+}
+
 /** Starts a collector. One that is sent what OTLP doesn't allow fails the test with its stage. */
-export async function startCollector(stage: Stage): Promise<Collector> {
+export async function startCollector(stage: Stage, options: CollectorOptions = {}): Promise<Collector> {
+  const { address = "127.0.0.1", tls } = options;
   const spans: CollectedSpan[] = [];
   const requests: IncomingHttpHeaders[] = [];
   const problems: unknown[] = [];
-  const server = createServer(async (request, response) => {
+  const take: RequestListener = async (request, response) => {
     let body = "";
     for await (const part of request.setEncoding("utf8")) body += String(part);
     if (collector.status !== 200) {
@@ -99,8 +108,9 @@ export async function startCollector(stage: Stage): Promise<Collector> {
       problems.push(error);
       response.writeHead(400).end();
     }
-  });
-  server.listen(0, "127.0.0.1");
+  };
+  const server = tls === undefined ? createServer(take) : createTlsServer(tls, take);
+  server.listen(0, address);
   await once(server, "listening");
   stage.defer(async () => {
     server.closeAllConnections();
@@ -109,7 +119,7 @@ export async function startCollector(stage: Stage): Promise<Collector> {
     if (problems.length > 0) throw new AggregateError(problems, "the collector was sent something else");
   });
   const collector: Collector = {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    url: `${tls === undefined ? "http" : "https"}://${address}:${(server.address() as AddressInfo).port}`,
     spans,
     requests,
     status: 200,

@@ -10,6 +10,7 @@ import { CertificateWorkshop } from "@piko/testkit";
 import { beforeAll, describe, expect, it } from "vitest";
 import { WebSocket } from "ws";
 import { activeNodes } from "../harness/cluster.js";
+import { type Collector, startCollector } from "../harness/collector.js";
 import { eventually } from "../harness/deadline.js";
 import { metric } from "../harness/metrics.js";
 import { haveNameServer, NameServer } from "../harness/name-server.js";
@@ -36,11 +37,12 @@ interface RunningAgent {
 let compose: ComposeLab;
 let prometheus: Prometheus;
 let balancer: LabHost;
+let collector: Collector;
 const nodeHosts: LabHost[] = [];
 const nodes: RunningServer[] = [];
 const agents: RunningAgent[] = [];
 
-/** What nodes and agents have besides what Compose gives them, so that tokens, certificates and memory say something, too. */
+/** What nodes and agents have besides what Compose gives them, so that tokens, certificates, memory and traces say something. */
 const nodeEnv: Record<string, string> = { PIKO_PROXY_LIMITS_MAX_BUFFERED_BYTES: "256KiB" };
 /** A token that all ports take. */
 let bearer = "";
@@ -79,7 +81,10 @@ function startNode(host: LabHost, name: string): void {
 
 /** Another of the agents. */
 async function startAgent(host: LabHost): Promise<void> {
-  const program = start(host, "agent", PIKO, compose.command("agent"), { PIKO_CONNECT_TOKEN: bearer });
+  const program = start(host, "agent", PIKO, compose.command("agent"), {
+    PIKO_CONNECT_TOKEN: bearer,
+    PIKO_TRACING_URL: collector.url,
+  });
   await program.waitFor("connected");
   agents.push({ program, admin: `${host.main}:5000` });
 }
@@ -167,6 +172,8 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     const lab = await NetworkLab.create(scene);
     const directory = await scene.directory();
     await prepareSecrets(directory);
+    collector = await startCollector(scene, { address: lab.address4(1) });
+    nodeEnv["PIKO_TRACING_URL"] = collector.url;
     compose = new ComposeLab(lab, await NameServer.start(scene, await lab.host("ipv4")), directory);
     const names = ["node-1", "node-2", "node-3"];
     for (const name of names) nodeHosts.push(await compose.host(name));
@@ -198,21 +205,24 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
   });
 
   it("is scraped, and fires no alert while all is well, but for a certificate that ends in two days", async () => {
-    // Long enough that every rule has been evaluated with rates.
-    const rate = "job:piko_proxy_requests:rate5m > 0 and on () min(count_over_time(up[1m])) > 6";
+    // Long enough that every rule has been evaluated with rates, and that those don't see the first tunnels any more.
+    const settled = "min(count_over_time(up[1m])) > 6 and sum(rate(piko_upstreams_opened_total[5s])) == 0";
+    const rate = `job:piko_proxy_requests:rate5m > 0 and on () (${settled})`;
     await eventually(async () => (await prometheus.query(rate)).length > 0, "rates");
     expect(await prometheus.firing()).toEqual(["PikoCertificateExpiring"]);
     expect(failures).toEqual([]);
   });
 
-  it("fires alerts for requests that fail, refused tokens and gossip, and a service that isn't well", async () => {
+  it("fires alerts for requests that fail, refused tokens, gossip and spans, and a service that isn't well", async () => {
     const more =
       "  - endpoint_id: broken\n    addr: service:3999\n" +
       "  - endpoint_id: unwell\n    addr: service:3998\n    health_check: {tcp: true}\n";
     compose.command("agent", (text) => text + more);
     agents[1]?.program.signal("SIGHUP");
     await eventually(async () => (await ask("broken")).includes("connect_refused"), "the endpoint");
+    collector.status = 400;
     await Promise.all([
+      prometheus.untilFiring("PikoSpansDropped", () => Promise.resolve()),
       prometheus.untilFiring("PikoAgentDisconnected", () => Promise.resolve()),
       prometheus.untilFiring("PikoRequestsFailing", async () => {
         expect(await ask("broken")).toContain("connect_refused");
