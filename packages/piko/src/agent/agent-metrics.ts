@@ -31,17 +31,17 @@ export class AgentMetrics {
     ofListeners("piko_agent_tunnels", "Number of open tunnels to nodes", ({ tunnels }) => tunnels.open);
     ofListeners(
       "piko_agent_connected",
-      "Number of listeners that have a tunnel, and a service that is well",
+      "Number of listeners that have a tunnel and a healthy service",
       (of) => (of.connected ? 1 : 0),
     );
     const counted = (name: string, help: string, read: (counts: EndpointCounts) => number): void =>
       metrics.labelled("counter", name, help, "endpoint", () =>
         [...this.#byEndpoint].map(([endpointId, counts]) => [endpointId, read(counts)] as const),
       );
-    counted("piko_agent_tunnels_opened_total", "Number of tunnels that were opened", ({ opened }) => opened);
+    counted("piko_agent_tunnels_opened_total", "Number of tunnels opened", ({ opened }) => opened);
     counted(
       "piko_agent_reconnects_total",
-      "Number of attempts to connect to the server again when no tunnel was left",
+      "Number of attempts to reconnect to the server when no tunnel was left",
       ({ reconnects }) => reconnects,
     );
   }

@@ -35,7 +35,7 @@ export interface H2PoolOptions {
   readonly maxIdle: number;
   /** How long an idle connection is kept; 0 for no limit. */
   readonly idleTimeoutMs: number;
-  /** Least time between two pings; 0: there are none. */
+  /** Minimum time between two pings; 0: there are none. */
   readonly pingIntervalMs: number;
   /** Largest response head. */
   readonly maxResponseHeadBytes: number;

@@ -35,7 +35,7 @@ export interface H2ConnectionOwner {
   readonly secure: boolean;
   /** Time for the service to say that it speaks HTTP/2; 0 for no limit. */
   readonly timeoutMs: number;
-  /** Least time between two pings; 0: there are none. */
+  /** Minimum time between two pings; 0: there are none. */
   readonly pingIntervalMs: number;
   /** It has no requests. Returns until when it is kept, or -1. */
   onIdle(connection: H2ServiceConnection): number;

@@ -55,7 +55,7 @@ export class EndpointMetrics {
     });
     metrics.add({
       name: "piko_endpoint_failed_requests_total",
-      help: "Number of requests to an endpoint that failed; not those that the service itself says have failed",
+      help: "Number of failed requests to an endpoint; responses of the service with an error status don't count",
       type: "counter",
       labels,
       read: () => this.#each((of) => [{ labels: of.labels, value: of.failures }]),

@@ -86,7 +86,7 @@ function addMemory(metrics: Metrics): void {
   metrics.gauge("nodejs_heap_size_used_bytes", "Used part of the heap", () => process.memoryUsage().heapUsed);
   metrics.gauge(
     "nodejs_external_memory_bytes",
-    "Memory of buffers outside of the heap",
+    "Memory of buffers outside the heap",
     () => process.memoryUsage().external,
   );
   const space = (what: string, of: (space: ReturnType<typeof getHeapSpaceStatistics>[number]) => number) =>
@@ -120,8 +120,8 @@ function addEventLoop(metrics: Metrics): void {
       `${help} delay of the event loop since the last scrape`,
       () => read() / 1e9,
     );
-  lag("min", "Least", () => delay.min);
-  lag("max", "Greatest", () => delay.max);
+  lag("min", "Minimum", () => delay.min);
+  lag("max", "Maximum", () => delay.max);
   lag("mean", "Mean", () => delay.mean);
   lag("stddev", "Standard deviation of the", () => delay.stddev);
   lag("p50", "50th percentile of the", () => delay.percentile(50));

@@ -155,7 +155,7 @@ export class RequestMetricsFamily {
     };
     metrics.add({
       name: `${prefix}_requests_in_flight`,
-      help: "Number of requests that are being served",
+      help: "Number of requests in progress",
       type: "gauge",
       labels: own,
       read: () => each(this.#members, (of) => [{ labels: of.labels, value: of.inFlight }]),
@@ -172,7 +172,7 @@ export class RequestMetricsFamily {
     });
     metrics.add({
       name: `${prefix}_failed_requests_total`,
-      help: "Number of requests that failed, by reason; answers of services with a status of their own aren't among them",
+      help: "Number of failed requests, by reason; responses of services with an error status don't count",
       type: "counter",
       labels: ["reason", ...own],
       read: () =>
@@ -197,8 +197,8 @@ export class RequestMetricsFamily {
     histogram(
       `${prefix}_upstream_latency_seconds`,
       prefix === "piko_agent"
-        ? "Time from a request's start at the service to its response head"
-        : "Time from when a request was sent to an agent or a node to its response head",
+        ? "Time from sending a request to the service until its response head"
+        : "Time from sending a request to an agent or a node until its response head",
       (of) => of.upstreamLatency,
     );
     histogram(`${prefix}_request_size_bytes`, "Size of requests", (of) => of.requestSize);

@@ -112,13 +112,13 @@ export class Authorisers {
     perPort(
       "gauge",
       "piko_auth_pending",
-      "Number of requests that wait until their token has been verified",
+      "Number of requests waiting for their token to be verified",
       (each) => each.pending,
     );
     perPort(
       "gauge",
       "piko_auth_remembered_tokens",
-      "Number of tokens that need no verification again",
+      "Number of verified tokens that are remembered",
       (each) => each.remembered,
     );
     metrics.labelled(

@@ -61,10 +61,14 @@ export function addUseMetrics(metrics: Metrics, { proxy, rebalancer, upstream, b
   metrics.gauge("piko_proxy_connections", "Number of client connections", () => proxy.connectionCount);
   metrics.gauge(
     "piko_proxy_busiest_client_connections",
-    "Number of connections of the client that has most",
+    "Number of connections of the client with the most",
     () => proxy.highestClientCount,
   );
-  metrics.gauge("piko_proxy_buffered_bytes", "Memory held for bytes that can't go on yet", () => budget.used);
+  metrics.gauge(
+    "piko_proxy_buffered_bytes",
+    "Memory held for buffered bytes of requests and responses",
+    () => budget.used,
+  );
   metrics.gauge(
     "piko_proxy_max_buffered_bytes",
     "Maximum of piko_proxy_buffered_bytes (proxy.limits.max_buffered_bytes)",
@@ -72,17 +76,17 @@ export function addUseMetrics(metrics: Metrics, { proxy, rebalancer, upstream, b
   );
   metrics.gauge(
     "piko_upstreams_pending_connections",
-    "Number of connections to the upstream port that are no tunnel yet",
+    "Number of connections to the upstream port that aren't a tunnel yet",
     () => upstream.pendingCount,
   );
   metrics.gauge(
     "piko_upstreams_busiest_client_connections",
-    "Number of connections to the upstream port, tunnels or not yet, of the address that has most",
+    "Number of connections to the upstream port, including tunnels, of the address with the most",
     () => upstream.highestClientCount,
   );
   metrics.counter(
     "piko_upstreams_shed_total",
-    "Number of upstreams that were asked to move because this node had more than the others",
+    "Number of upstreams asked to move because this node had more than the others",
     () => rebalancer.shed,
   );
 }

@@ -69,7 +69,7 @@ export class NodeTls {
     ][];
     metrics.add({
       name: "piko_tls_certificate_not_after_seconds",
-      help: "When a certificate in force ends, in seconds since 1970",
+      help: "Expiry of a certificate in use, in seconds since 1970",
       type: "gauge",
       labels: ["port", "path"],
       read: () =>
@@ -80,20 +80,20 @@ export class NodeTls {
     metrics.labelled(
       "counter",
       "piko_tls_handshakes_total",
-      "Number of TLS handshakes that were done",
+      "Number of completed TLS handshakes",
       "port",
       () => acceptors.map(([port, { handshakes }]) => [port, handshakes] as const),
     );
     metrics.labelled(
       "counter",
       "piko_tls_plain_total",
-      "Number of connections without TLS to a port where that is optional",
+      "Number of connections without TLS to a port with optional TLS",
       "port",
       () => acceptors.map(([port, { plain }]) => [port, plain] as const),
     );
     metrics.add({
       name: "piko_tls_refused_total",
-      help: "Number of connections that ended before their TLS handshake did, by reason",
+      help: "Number of connections that ended before their TLS handshake was complete, by reason",
       type: "counter",
       labels: ["port", "reason"],
       read: () =>

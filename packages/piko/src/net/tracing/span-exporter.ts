@@ -74,7 +74,7 @@ export class SpanExporter implements SpanSink {
     );
     metrics.counter(
       "piko_tracing_exported_spans_total",
-      "Number of spans that the collector has taken",
+      "Number of spans that the collector has accepted",
       () => this.#exported,
     );
     metrics.labelled(

@@ -75,19 +75,19 @@ export class UpstreamMetrics {
     );
     metrics.counter(
       "piko_upstreams_opened_total",
-      "Number of upstreams that have connected",
+      "Number of upstreams connected since the start",
       () => this.opened,
     );
     metrics.labelled(
       "counter",
       "piko_upstreams_closed_total",
-      "Number of upstreams that have disconnected, by how their connections ended",
+      "Number of upstreams disconnected since the start, by how their connections ended",
       "reason",
       () => Object.entries(this.closed),
     );
     metrics.gauge(
       "piko_upstreams_draining_upstreams",
-      "Number of upstreams that are about to leave this node",
+      "Number of draining upstreams",
       () => upstreams.drainingCount,
     );
     metrics.gauge(
@@ -97,7 +97,7 @@ export class UpstreamMetrics {
     );
     metrics.counter(
       "piko_upstreams_doubts_total",
-      "Number of times that an upstream has become doubtful",
+      "Number of times that an upstream became doubtful",
       () => upstreams.doubts,
     );
     metrics.gauge(
@@ -112,18 +112,18 @@ export class UpstreamMetrics {
     );
     metrics.counter(
       "piko_upstreams_retries_total",
-      "Number of requests sent again because their upstream was lost",
+      "Number of requests retried because their upstream was lost",
       () => this.retries,
     );
     metrics.gauge(
       "piko_upstreams_waiting_requests",
-      "Number of requests that wait for an upstream to come back",
+      "Number of requests waiting for an upstream to reconnect",
       () => upstreams.waits.count,
     );
     metrics.labelled(
       "counter",
       "piko_upstreams_waits_total",
-      "Number of waits of requests for an upstream to come back, by whether one came, none did, or the client left",
+      "Number of times that a request waited for an upstream to reconnect, by result: one came, none did, or the client disconnected",
       "result",
       () => Object.entries(this.waited),
     );
@@ -134,12 +134,12 @@ export class UpstreamMetrics {
     );
     metrics.gauge(
       "piko_upstreams_busiest_tunnel_streams",
-      "Number of streams of the tunnel that has most",
+      "Number of streams of the tunnel with the most",
       () => upstreams.highestStreamCount,
     );
     metrics.gauge(
       "piko_upstreams_busiest_endpoint_requests",
-      "Number of requests in flight of the endpoint that has most",
+      "Number of requests in progress of the endpoint with the most",
       () => upstreams.highestRequestCount,
     );
   }
