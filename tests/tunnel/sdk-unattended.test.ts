@@ -126,7 +126,7 @@ describe("a program without handlers for errors", () => {
     expect(errors).toEqual([
       "Error: thrown in a handler",
       "Error: rejected by a handler",
-      "TypeError: fetch handler gave no Response",
+      "TypeError: fetch handler returned no Response",
       "Error: late in a handler",
     ]);
   });

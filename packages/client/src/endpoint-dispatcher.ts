@@ -9,7 +9,7 @@ import { type DispatchController, type DispatchHandler, HandlerTeller } from "./
 import { EndpointAgent, type EndpointAgentOptions } from "./endpoint-agent.js";
 import { ClientError } from "./errors.js";
 
-/** What `fetch` takes for its `dispatcher`, by the declarations of Node that the program has. */
+/** The type of `fetch`'s `dispatcher`, according to the program's declarations of Node. */
 export type FetchDispatcher = RequestInit extends { dispatcher?: infer D } ? NonNullable<D> : object;
 
 /** A request as undici describes it to its dispatchers. */

@@ -56,9 +56,9 @@ export class EndpointSocket extends Duplex {
   readonly localAddress: string | undefined;
   /** Port of this program's end. */
   readonly localPort: number | undefined;
-  /** It is open from its beginning. */
+  /** The connection is open from the beginning. */
   readonly connecting = false;
-  /** It is open from its beginning. */
+  /** The connection is open from the beginning. */
   readonly pending = false;
   /** Number of bytes received, including those that haven't been read. */
   bytesRead = 0;

@@ -8,16 +8,16 @@ import { isResponse, type ResponseLike, sendResponse } from "./fetch-response.js
 /** A web-standard handler, such as what Hono and other frameworks export. */
 export interface FetchHandler {
   /**
-   * Answers a request. `request.signal` is aborted when the client goes away before it has the whole response. A handler
-   * that throws answers 500.
+   * Answers a request. `request.signal` is aborted when the client disconnects before it has the whole response. If the
+   * handler throws, the response is 500.
    */
   fetch: FetchFunction;
 }
 
-/** Takes a Request, gives a Response: Node's own, or one of another class such as node-fetch's. */
+/** Takes a Request and returns a Response: Node's own, or one of another class such as node-fetch's. */
 export type FetchFunction = (request: Request) => Response | ResponseLike | Promise<Response | ResponseLike>;
 
-/** Answers a request by what a function gives for it; `onError` is told what it throws, and its client gets 500. */
+/** Answers a request with what the handler returns. If it throws, `onError` is called, and the client gets 500. */
 export async function answerByFetch(
   handler: FetchHandler,
   incoming: IncomingMessage,
@@ -37,7 +37,7 @@ export async function answerByFetch(
       return;
     }
     const response: unknown = await handler.fetch(request);
-    if (!isResponse(response)) throw new TypeError("fetch handler gave no Response");
+    if (!isResponse(response)) throw new TypeError("fetch handler returned no Response");
     await sendResponse(response, incoming.method ?? "", outgoing);
   } catch (error) {
     if (gone.signal.aborted) return;

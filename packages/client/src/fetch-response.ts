@@ -6,8 +6,8 @@ import { pipeline } from "node:stream/promises";
 import type { ReadableStream } from "node:stream/web";
 
 /**
- * What a handler gives: any class that looks like it, because programs have several: Node's own, those of the packages
- * undici and node-fetch, and the one that @hono/node-server puts in the place of Node's.
+ * What a handler returns: any class of this shape, because programs have several: Node's own, those of the packages
+ * undici and node-fetch, and the one with which @hono/node-server replaces Node's.
  */
 export interface ResponseLike {
   readonly status: number;
@@ -35,7 +35,7 @@ export async function sendResponse(
   method: string,
   outgoing: ServerResponse,
 ): Promise<void> {
-  if (response.type === "error") throw new TypeError("fetch handler gave Response.error()");
+  if (response.type === "error") throw new TypeError("fetch handler returned Response.error()");
   const { body, status } = response;
   if (!(status >= 200 && status <= 999)) throw new TypeError(`response with status ${status}`);
   outgoing.statusCode = status;

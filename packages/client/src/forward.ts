@@ -13,41 +13,41 @@ import { ServiceBridge } from "./service-bridge.js";
 
 /** Options of `forward`. */
 export interface ForwardOptions extends ListenOptions {
-  /** Milliseconds that connecting to the service may take. Default 10,000. */
+  /** Timeout for connecting to the service, in milliseconds. Default 10,000. */
   readonly dialTimeoutMs?: number | undefined;
   /**
-   * For HTTP services: the `Host` that they see, `host` or `host:port`, or `rewrite` for their own address. Default: the
-   * client's, and bytes that aren't looked at.
+   * For HTTP services: the `Host` that they get, `host` or `host:port`, or `rewrite` for their own address. Default: the
+   * client's, and the bytes are passed on unparsed.
    */
   readonly hostHeader?: string | undefined;
   /**
-   * What the service speaks, if that is HTTP/2: `h2c` without TLS; `h2` with it; `grpc` with it where the address is an
-   * `https://` URL. Default: bytes are passed on as they come, which is HTTP/1.1 from clients of any version.
+   * Protocol of an HTTP/2 service: `h2c` without TLS; `h2` with TLS; `grpc` with TLS if the address is an `https://` URL.
+   * Default: bytes are passed on unchanged, which is HTTP/1.1 from clients of any version.
    */
   readonly protocol?: Http2Protocol | undefined;
-  /** TLS towards a service that is given as `https://`, or as `tls://`. Its certificate is verified. */
+  /** TLS options for an `https://` or `tls://` service. Its certificate is verified. */
   readonly serviceTls?: TlsOptions | undefined;
 }
 
-/** How a service that speaks HTTP/2 is spoken to. */
+/** The protocol of a service that speaks HTTP/2. */
 export type Http2Protocol = "h2c" | "h2" | "grpc";
 
-/** Longest head of a request in which the host can be changed: what Piko servers let through at most. */
+/** Maximum size of a request head in which the host can be changed: the maximum of Piko servers. */
 const MAX_HEAD_BYTES = 1024 * 1024;
 
-/** Milliseconds that connecting to the service may take, by default. */
+/** Default timeout for connecting to the service, in milliseconds. */
 const DIAL_TIMEOUT_MS = 10_000;
 
 /**
- * Brings every connection to an endpoint to a service. `address` is one of these:
+ * Forwards every connection to an endpoint to a service. `address` is one of these:
  *
  * - a port of this machine, `host:port` or `tcp://host:port`: any TCP service, byte for byte;
  * - `http://host:port` or `https://host:port`, without a path: an HTTP service;
- * - `tls://host:port`: a service that wants TLS;
+ * - `tls://host:port`: a service that requires TLS;
  * - `unix:/path` (or `unix:///path`): a service on a Unix domain socket.
  *
- * A service that can't be reached resets the connection and is logged as a warning; with a `protocol`, requests are answered with
- * 502, or gRPC's status for it. Rejects as `listen` does.
+ * A service that can't be reached resets the connection and is logged as a warning; with a `protocol`, requests get
+ * 502, or the corresponding gRPC status. Rejects as `listen` does.
  */
 export async function forward(
   endpointId: string,

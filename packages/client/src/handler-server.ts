@@ -9,13 +9,16 @@ import { isResponse, sendResponse } from "./fetch-response.js";
 import { Http2Gateway } from "./http2-gateway.js";
 import { type ConnectionInjector, http2Connector } from "./http2-server.js";
 
-/** How handlers are served that aren't servers themselves. */
+/** Options for handlers that aren't servers themselves. */
 export interface HandlerOptions {
-  /** Told what a handler throws; its client gets status 500, or a cut if the response has begun. Default `console.error`. */
+  /**
+   * Called with what a handler throws. The client gets status 500, or a cut connection if the response has begun. Default
+   * `console.error`.
+   */
   readonly onError?: ((error: unknown) => void) | undefined;
   /**
-   * Longest head of a request in bytes; more is answered with 431. Default: 1 MiB, as Piko servers let pass, and 16 KiB for
-   * what they add. A server of your own has Node's default of 16 KiB unless you give it `maxHeaderSize`.
+   * Maximum size of a request head in bytes; larger ones get 431. Default: 1 MiB, the maximum of Piko servers, plus 16 KiB
+   * for what they add. A server of your own has Node's default of 16 KiB unless you give it `maxHeaderSize`.
    */
   readonly maxHeaderBytes?: number | undefined;
 }
@@ -23,7 +26,7 @@ export interface HandlerOptions {
 /** Default of {@link HandlerOptions.maxHeaderBytes}. */
 const DEFAULT_MAX_HEADER_BYTES: number = 1024 * 1024 + 16 * 1024;
 
-/** Who answers HTTP requests: what frameworks hand out. */
+/** What answers HTTP requests: anything that frameworks export. */
 export type HttpHandler = RequestListener | FetchHandler | FetchFunction | NetServer | ConnectionInjector;
 
 /** The server of a handler. Throws PIKO_CLIENT_BAD_OPTION for what is none. */

@@ -3,7 +3,7 @@
 import { createServer } from "node:http2";
 import { type Duplex, duplexPair } from "node:stream";
 
-/** What gives connections to a server that keeps its own to itself: `createConnectionInjector` of `@grpc/grpc-js` makes one. */
+/** Passes connections to a server without exposing it; `createConnectionInjector` of `@grpc/grpc-js` creates one. */
 export interface ConnectionInjector {
   injectConnection(connection: Duplex): void;
 }

@@ -123,7 +123,7 @@ export class Listener extends EventEmitter<ListenerEvents> {
     });
   }
 
-  /** Connections as they come, until the listener is closed. Leaving the loop leaves the listener open. */
+  /** Connections as they arrive, until the listener is closed. Leaving the loop leaves the listener open. */
   async *[Symbol.asyncIterator](): AsyncGenerator<EndpointSocket, void, void> {
     while (this.#closed === undefined) {
       let socket: EndpointSocket;

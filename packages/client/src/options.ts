@@ -4,7 +4,7 @@ import type { Logger } from "./logger.js";
 import type { TlsSource } from "./server-address.js";
 import type { Token } from "./token.js";
 
-/** How a Piko server is reached. */
+/** How to reach a Piko server. */
 export interface ConnectOptions {
   /**
    * Sent as `Authorization: Bearer`. Default, if `url` isn't given either: `PIKO_CONNECT_TOKEN` of the environment for

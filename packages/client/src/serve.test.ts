@@ -212,7 +212,7 @@ describe("serve with a fetch handler", () => {
       expect(response.statusCode).toBe(500);
       expect(await text(response)).toBe('{"error":"internal error"}');
     }
-    expect(errors.map(String)).toEqual(["Error: broken", "TypeError: fetch handler gave no Response"]);
+    expect(errors.map(String)).toEqual(["Error: broken", "TypeError: fetch handler returned no Response"]);
   });
 
   it("cuts a response whose body breaks off", async () => {

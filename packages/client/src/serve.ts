@@ -15,10 +15,10 @@ export interface ServeOptions extends ListenOptions, HandlerOptions {}
  * - a web-standard handler that takes a `Request` and returns a `Response`: an object with such a `fetch` method, or such a
  *   function with one parameter;
  * - a server of your own, such as `http.createServer(app)`, which gets the connections,
- *   upgrades such as WebSocket included. It need not listen;
- * - a server that speaks HTTP/2: `http2.createServer()`, or what `createConnectionInjector` of a `@grpc/grpc-js` server gives. It
- *   gets all requests on one connection within this program, trailers and both directions at a time included; upgrades such as
- *   WebSocket not.
+ *   including upgrades such as WebSocket. It doesn't have to listen;
+ * - a server that speaks HTTP/2: `http2.createServer()`, or the result of `createConnectionInjector` of a `@grpc/grpc-js` server. It
+ *   gets all requests on one connection within this program, including trailers and bidirectional streams, but no upgrades such
+ *   as WebSocket.
  *
  * Rejects as `listen` does, and with PIKO_CLIENT_BAD_OPTION for any other handler.
  */

@@ -5,19 +5,19 @@ import { ClientError } from "./errors.js";
 
 /** TLS of connections to the server, with the names that `node:tls` uses. */
 export interface TlsOptions {
-  /** Authorities in PEM that the server is verified against, in place of the built-in ones. */
+  /** Certificate authorities (PEM) to verify the server against, instead of the built-in ones. */
   readonly ca?: string | Buffer | readonly (string | Buffer)[];
   /** Client certificate in PEM; needs `key`. */
   readonly cert?: string | Buffer;
   /** Private key of `cert` in PEM. */
   readonly key?: string | Buffer;
-  /** False accepts any certificate: anybody in between can then read and change what is sent. Default true. */
+  /** False accepts any certificate: anyone in between can then read and change the traffic. Default true. */
   readonly rejectUnauthorized?: boolean;
-  /** The name to verify the certificate for, when it isn't the URL's host. */
+  /** The name that the certificate must match, if it isn't the URL's host. */
   readonly servername?: string;
 }
 
-/** TLS options, or a function that gives those of now: it is called for each connection, so that files can be renewed. */
+/** TLS options, or a function that returns the current ones: it is called for each connection, so that files can be renewed. */
 export type TlsSource = TlsOptions | (() => TlsOptions);
 
 /** A host and port to connect to. */

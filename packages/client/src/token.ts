@@ -3,8 +3,8 @@
 import { ClientError, errorText } from "./errors.js";
 
 /**
- * A token, or a function that gives the one of now; undefined or empty text for none. The function is called for each
- * connection, and again when most of the token's life is over.
+ * A token, or a function that returns the current one; undefined or an empty string for none. The function is called for each
+ * connection, and again when most of the token's lifetime is over.
  */
 export type Token = string | (() => string | undefined | Promise<string | undefined>);
 
@@ -23,7 +23,7 @@ export async function readToken(token: Token | undefined): Promise<string> {
   }
   if (given === undefined || given === null) return "";
   if (typeof given === "string") return given;
-  throw new ClientError("PIKO_CLIENT_BAD_OPTION", `token: the function gave ${typeof given}, not text`);
+  throw new ClientError("PIKO_CLIENT_BAD_OPTION", `token: the function returned ${typeof given}, not text`);
 }
 
 /** When a token begins and ends, in milliseconds since 1970, by its own word: nobody has verified it. */

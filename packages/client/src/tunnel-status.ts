@@ -2,11 +2,11 @@
 
 /** The tunnels of a listener. */
 export interface TunnelStatus {
-  /** How many are open, without those that others have replaced. */
+  /** Number of open tunnels, without those that have been replaced. */
   readonly open: number;
-  /** How many there are to be, where the cluster has as many nodes. */
+  /** Number of tunnels that there should be, if the cluster has enough nodes. */
   readonly wanted: number;
-  /** The node of each that is open, the oldest first; undefined for a Go node. */
+  /** The node of each open tunnel, the oldest first; undefined for a Go node. */
   readonly nodeIds: readonly (string | undefined)[];
 }
 
