@@ -72,16 +72,16 @@ function format({ machine, met, plan, ratios, samples }) {
     );
   const sections = [
     "## HTTP/2 and gRPC",
-    "`npm run bench -- --http2`: 100 B each way, 4 connections by prior knowledge, so many streams on each. Requests by `h2load` to a " +
-      "service of HTTP/1.1; by HTTP/1.1 (`wrk`) as many at a time, each on a connection of its own. Messages of gRPC by `node:http2`, which " +
-      "a service of `node:http2` sends back, one on its way in each call: there the load's core is the slower one, so messages/s are " +
-      "no limit of what is measured. CPU in brackets: the least and the most of the rounds, each with processes of its own; the " +
+    "`npm run bench -- --http2`: 100 B each way, over 4 connections by prior knowledge, with this number of streams on each. Requests are sent by `h2load` to an " +
+      "HTTP/1.1 service; for comparison `wrk` sends as many concurrent HTTP/1.1 requests, each on its own connection. gRPC messages are sent by `node:http2` and echoed by " +
+      "a service on `node:http2`, one message in transit per call. There the load generator's core is the bottleneck, so messages/s are " +
+      "no upper limit of the measured program. CPU in brackets: minimum and maximum of the rounds, each with fresh processes; the " +
       "rest are medians.",
     machine.map((line) => `- ${line}`).join("\n"),
     formatWarnings({ samples }),
     table("requests", ["requests", "load"]),
     table("messages", ["calls"]),
-    `A request at 10 streams costs the server ${median(ratios).toFixed(2)} times what one by HTTP/1.1 costs it ` +
+    `A request at 10 streams costs the server ${median(ratios).toFixed(2)} times as much as one by HTTP/1.1 ` +
       `(${range(ratios, 2)} in the rounds): ${met ? "within" : "**above**"} the limit of ${MOST}.`,
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;

@@ -25,7 +25,7 @@ export function describeMachine(options, pinned) {
       .join(", "),
     `${options.rounds} interleaved rounds, ${options.seconds} s a case, medians; load average at the start ${load.toFixed(2)}`,
     pinned
-      ? "load and backend on core 0; the thing under test, all its processes, on core 1"
+      ? "load and backend on core 0; all processes of the measured program on core 1"
       : "**not pinned to cores** (taskset is missing, or there is one core): CPU per request is less exact",
     `piko's access logs are ${options.accessLog ? "on" : "off"}, metrics on`,
   ];

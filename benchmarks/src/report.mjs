@@ -117,17 +117,17 @@ export function formatTunnels({ idle, reconnect }) {
   const lines = [];
   if (idle !== undefined) {
     lines.push(
-      `Idle tunnels: ${idle.tunnels} more cost the server ${kib(idle.residentBytesPerTunnel)} KiB of resident ` +
-        `memory each (JavaScript heap ${kib(idle.heapBytesPerTunnel)} KiB); ` +
-        `${(idle.residentBytes / 2 ** 20).toFixed(0)} MiB in all.`,
+      `Idle tunnels: each of ${idle.tunnels} takes ${kib(idle.residentBytesPerTunnel)} KiB of the server's resident ` +
+        `memory (JavaScript heap ${kib(idle.heapBytesPerTunnel)} KiB); ` +
+        `the server has ${(idle.residentBytes / 2 ** 20).toFixed(0)} MiB in total.`,
     );
   }
   if (reconnect !== undefined) {
     const { tunnels, durationMs, attempts, serverCpuMs, agentsCpuMs } = reconnect;
     lines.push(
-      `Reconnect: after a server with ${tunnels} tunnels was killed and started again, all of them were open in ` +
-        `${(durationMs / 1000).toFixed(1)} s (${attempts} attempts), for ${(serverCpuMs / 1000).toFixed(1)} s of the ` +
-        `server's CPU time and ${(agentsCpuMs / 1000).toFixed(1)} s of the agents'.`,
+      `Reconnect: after a server with ${tunnels} tunnels was killed and restarted, all of them were open again within ` +
+        `${(durationMs / 1000).toFixed(1)} s (${attempts} attempts). That took ${(serverCpuMs / 1000).toFixed(1)} s of ` +
+        `CPU time in the server and ${(agentsCpuMs / 1000).toFixed(1)} s in the agents.`,
     );
   }
   return lines.join("\n\n");
@@ -157,7 +157,7 @@ export function formatWarnings({ samples }) {
   const most = Math.max(...spoilt.map((sample) => sample.foreignShare));
   return (
     `Warning: in ${spoilt.length} of ${samples.length} samples other programs took up to ` +
-    `${(most * 100).toFixed(0)} % of a core. All figures suffer from that; run again on a quiet machine.`
+    `${(most * 100).toFixed(0)} % of a core. This affects all figures; run again on a quiet machine.`
   );
 }
 
