@@ -1,5 +1,5 @@
-// Where clients reach an endpoint, as its server tells those who listen on it in the 101. What comes from the network is
-// for people's eyes next: nothing in it may move a cursor.
+// Where clients reach an endpoint, as the server announces it to listeners in the 101. The text comes from the network
+// and is shown to people: nothing in it may move a cursor.
 
 /** As far as the server knows; Go servers know nothing. */
 export interface AnnouncedAddress {

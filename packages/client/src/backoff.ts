@@ -1,4 +1,4 @@
-// How long to wait between attempts: full jitter, so that the clients of a node that fell don't come back in step.
+// How long to wait between attempts: full jitter, so that the clients of a failed node don't reconnect simultaneously.
 
 /** Upper bound of the first delay. */
 const BACKOFF_BASE_MS = 100;

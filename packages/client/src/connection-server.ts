@@ -1,4 +1,4 @@
-// What a listener can give its connections to.
+// What a listener can pass its connections to.
 
 import { Server as HttpServer } from "node:http";
 import { Server as NetServer } from "node:net";

@@ -1,5 +1,5 @@
-// Whom a dispatcher tells of a response: undici has two forms of handlers, the one of its versions 5 to 7 and the one of 7
-// and later. Node's own `fetch` comes with either.
+// The handler that a dispatcher reports a response to. undici has two forms of handlers: that of its versions 5 to 7, and
+// that of 7 and later. Node's own `fetch` may use either.
 
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Duplex } from "node:stream";

@@ -1,5 +1,5 @@
-// A dispatcher of undici, which `fetch` takes, whose requests go to an endpoint. It is made of node:http and an EndpointAgent:
-// this package depends on no other, and Node keeps its own undici to itself.
+// An undici dispatcher for `fetch`, whose requests go to an endpoint. It is built on node:http and an EndpointAgent,
+// because this package has no dependencies, and Node doesn't export its own undici.
 
 import { EventEmitter } from "node:events";
 import { type ClientRequest, type IncomingMessage, request as startRequest } from "node:http";

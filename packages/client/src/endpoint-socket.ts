@@ -1,5 +1,5 @@
-// A connection through a tunnel as a Node stream: what listeners hand out and dials give. The only place where the
-// callbacks of a stream become a Duplex.
+// A connection through a tunnel as a Node stream, as listeners and dials return it. The only place where the callbacks of
+// a stream become a Duplex.
 
 import { Duplex } from "node:stream";
 import { type AwakeTimer, type StreamHandler, systemClock } from "@piko/tunnel";

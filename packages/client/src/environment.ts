@@ -1,4 +1,4 @@
-// What a program leaves to its environment: where its server is, and the token for it.
+// Settings that come from the environment: the server's URL and the token.
 
 import { DEFAULT_PROXY_URL, DEFAULT_UPSTREAM_URL } from "./options.js";
 import type { Token } from "./token.js";

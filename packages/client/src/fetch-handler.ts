@@ -1,5 +1,5 @@
-// Web-standard handlers on Node's HTTP server: a Request is made of each request, and its Response sent back, bodies
-// streaming both ways.
+// Web-standard handlers on Node's HTTP server: converts each request to a Request, and sends the Response. Bodies stream
+// in both directions.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { toRequest } from "./fetch-request.js";

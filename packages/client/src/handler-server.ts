@@ -1,4 +1,4 @@
-// The server behind `serve`: the program's own, or one that is made for its handler.
+// The server that `serve` uses: the program's own, or one created for its handler.
 
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from "node:http";
 import type { Server as NetServer } from "node:net";

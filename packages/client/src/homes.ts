@@ -1,5 +1,5 @@
-// The tunnels of a listener that are in place: those that others have replaced are no longer among them, though they may
-// still be open. Each leads to another node.
+// The tunnels of a listener that are in use, without those that have been replaced, though these may still be open. Each
+// leads to another node.
 
 import type { TunnelStatus } from "./tunnel-status.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";

@@ -1,4 +1,4 @@
-// Another Host in the head of a request that a connection of an endpoint begins with. Nodes open a connection for each
+// Replaces the Host in the request head that a connection of an endpoint begins with. Nodes open a connection for each
 // request and say so in its head (`Connection: close`), so the first head is the only one.
 
 const CRLF = "\r\n";

@@ -1,5 +1,6 @@
-// Requests as tunnels carry them, in HTTP/1.1, for servers that speak HTTP/2 alone: gRPC servers, and those of `node:http2`.
-// Each goes to a stream of one session, both ways at a time, with trailers; a cut on either side is a cut on the other.
+// Passes requests from tunnels, which carry HTTP/1.1, to servers that speak only HTTP/2: gRPC servers, and those of
+// `node:http2`. Each request gets a stream of one session, bidirectional, with trailers. A cut on either side is a cut on
+// the other.
 
 import { type IncomingMessage, Server as HttpServer, type ServerResponse } from "node:http";
 import {

@@ -1,4 +1,4 @@
-// Servers that speak HTTP/2 alone, told from those that take connections of HTTP/1.1, and how they get connections.
+// Recognises servers that speak only HTTP/2, and passes connections to them.
 
 import { createServer } from "node:http2";
 import { type Duplex, duplexPair } from "node:stream";

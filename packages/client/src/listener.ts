@@ -1,4 +1,4 @@
-// A listener on an endpoint: connections as they come, by event, by iteration, or straight into a server.
+// A listener on an endpoint: provides its connections by event, by iteration, or directly to a server.
 
 import { EventEmitter } from "node:events";
 import { type IncomingMessage, Server as HttpServer, type ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-// Where this package says what happens to its tunnels. Programs pass their own; without one nothing is written.
+// Where this package logs what happens to its tunnels. Programs pass their own logger; without one nothing is logged.
 
 /** Writes log lines. `console` is not one: adapt it with a function for each level. */
 export interface Logger {

@@ -1,5 +1,5 @@
-// When a listener that has fewer tunnels than it wants tries for another node: a few times soon, since a balancer in front of
-// the cluster may choose the same one again, then now and then, since there may be no other.
+// When a listener with too few tunnels tries to find another node: a few times soon, since a balancer in front of the
+// cluster may choose the same node again, then now and then, since there may be no other.
 
 /** Upper bound of the first delay; doubled for each further try. */
 const TRY_BASE_MS = 100;

@@ -1,4 +1,4 @@
-// Connections to services that speak HTTP/2, as Node's sockets, which its HTTP/2 session takes.
+// Connections to HTTP/2 services, as sockets for Node's HTTP/2 session.
 
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";

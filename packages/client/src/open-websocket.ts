@@ -1,5 +1,5 @@
-// The client's half of the WebSocket handshake: connects, asks for the upgrade, checks the answer, and hands the socket
-// on with every byte that came behind the 101. Upstream tunnels and dialled endpoints begin here.
+// The client's half of the WebSocket handshake: connects, requests the upgrade, checks the response, and returns the
+// socket with every byte that came after the 101. Upstream tunnels and dialled endpoints begin here.
 
 import {
   acceptKey,

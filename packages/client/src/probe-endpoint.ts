@@ -1,6 +1,6 @@
-// Asks a proxy port whether it is one, before anybody connects through it: the request for a connection to an endpoint, but
-// without its upgrade, so that no service sees anything of it. A Go node connects to the service all the same, and hangs
-// up.
+// Checks whether a port is a proxy port before anything connects through it: sends the request for a connection to an
+// endpoint, but without its upgrade, so that no service notices. A Go node connects to the service anyway, and
+// disconnects.
 
 import { systemClock } from "@piko/tunnel";
 import type { OpenEndpointOptions } from "./open-endpoint.js";

@@ -1,4 +1,4 @@
-// Reads the answers of a handshake off a socket, which is then handed on with every byte that came behind them.
+// Reads the responses of a handshake from a socket, which is then passed on with every byte that came after them.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { ClientError, errorText } from "./errors.js";

@@ -1,4 +1,4 @@
-// The services that `forward` brings connections to: their addresses, taken apart before anything is opened.
+// The services that `forward` connects to: parses their addresses before anything is opened.
 
 import { isIP } from "node:net";
 import type { ConnectionOptions } from "node:tls";

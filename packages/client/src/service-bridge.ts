@@ -1,5 +1,5 @@
-// A connection of an endpoint joined to one to a service, as `forward` makes them: bytes pass both ways, each direction
-// ends by itself behind what was sent before it, and what cuts one side cuts the other.
+// Joins a connection of an endpoint to one to a service, for `forward`. Bytes pass in both directions. Each direction
+// ends separately, after the bytes sent before its end; a cut on one side cuts the other.
 
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { HostRewriter } from "./host-rewriter.js";

@@ -1,4 +1,4 @@
-// A wait on the clock that is given, which a signal ends early.
+// A wait on the given clock, which a signal ends early.
 
 import type { Clock } from "@piko/tunnel";
 

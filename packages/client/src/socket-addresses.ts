@@ -1,4 +1,4 @@
-// The two ends of the connection that carries others, with the names that `net.Socket` gives them.
+// The two ends of the underlying connection, with the names that `net.Socket` uses.
 
 import type { Socket } from "node:net";
 

@@ -1,5 +1,5 @@
-// Looks for another token before the one of the present tunnel ends, and whenever it is told that there may be one. An
-// upstream asks for each of its tokens here.
+// Looks for another token before the current tunnel's token expires, and whenever it hears that there may be one. An
+// upstream gets each of its tokens here.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import { errorText } from "./errors.js";

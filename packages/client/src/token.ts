@@ -1,4 +1,4 @@
-// A token that may change while a program runs: asked for anew by each connection.
+// A token that may change while a program runs: each connection asks for the current one.
 
 import { ClientError, errorText } from "./errors.js";
 

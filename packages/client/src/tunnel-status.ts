@@ -1,4 +1,4 @@
-// What a listener has of the tunnels that it wants, for programs and for people.
+// How many of its tunnels a listener has, for programs and for people.
 
 /** The tunnels of a listener. */
 export interface TunnelStatus {

@@ -1,4 +1,4 @@
-// What an upstream is made with, and what it tells.
+// The options of an upstream, and the events that it reports.
 
 import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
 import type { Logger } from "./logger.js";

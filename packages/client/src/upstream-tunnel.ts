@@ -1,4 +1,4 @@
-// One tunnel of an upstream, from its handshake to its end. The upstream replaces it by another when it is lost.
+// One tunnel of an upstream, from its handshake to its end. The upstream replaces it when it is lost.
 
 import {
   CAPABILITIES_FIELD,

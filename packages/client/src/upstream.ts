@@ -1,5 +1,5 @@
-// One endpoint that is listened on: keeps tunnels to the server open for ever, whatever ends them, each to another node where
-// there are as many, and moves one to another node when its own drains. The agent and the SDK's listeners are built on it.
+// Listens on one endpoint: keeps tunnels to the server open, whatever ends them, each to another node if there are
+// enough. When a tunnel's node drains, opens one to another node. The agent and the SDK's listeners are built on it.
 
 import { randomBytes } from "node:crypto";
 import { type Clock, DRAIN, systemClock, type Timer } from "@piko/tunnel";

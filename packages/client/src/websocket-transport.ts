@@ -1,4 +1,4 @@
-// A dialled endpoint's WebSocket as what carries an EndpointSocket: bounded both ways, with half-closes.
+// A dialled endpoint's WebSocket as the transport of an EndpointSocket: bounded in both directions, with half-closes.
 
 import type { StreamHandler, TunnelError, WebSocketConnection, WebSocketHandler } from "@piko/tunnel";
 import type { Transport } from "./endpoint-socket.js";

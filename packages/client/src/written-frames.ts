@@ -1,5 +1,5 @@
-// What a server writes to a connection, followed as far as a listener that closes has to know: whether the connection has
-// become a WebSocket, and where its frames begin (RFC 6455 section 5.2). Connections of a listener have one each.
+// Follows what a server writes to a connection, as far as a closing listener has to know: whether the connection has
+// become a WebSocket, and where its frames begin (RFC 6455 section 5.2). One per connection of a listener.
 
 /** Of a response head that begins an upgrade; longer ones are taken for no upgrade. */
 const MAX_HEAD_BYTES = 16 * 1024;

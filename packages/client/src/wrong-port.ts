@@ -1,5 +1,5 @@
-// What a handshake's failure says about the URL: servers have several ports, with TLS or without, and the commonest mistake
-// is to take one for another.
+// Explains a failed handshake by a wrong URL: servers have several ports, with TLS or without, and the most common
+// mistake is to confuse them.
 
 import { hostPortText, type HostPort } from "./server-address.js";
 

@@ -1,6 +1,6 @@
-// A clock that stands still while the process does: stopped by SIGSTOP, asleep with its laptop, moved with its virtual
-// machine, or busy for seconds. Otherwise all time limits that passed meanwhile would fire on waking, before one of the
-// bytes that have come is read, and cut what is alive. So it counts the time in which peers could be heard.
+// A clock that stops while the process does: stopped by SIGSTOP, asleep with its laptop, moved with its virtual machine,
+// or busy for seconds. Otherwise all timeouts that passed meanwhile would fire on waking, before any received byte is
+// read, and cut live connections. So it counts the time in which peers could be heard.
 
 import type { Clock, Timer } from "./clock.js";
 

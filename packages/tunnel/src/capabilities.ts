@@ -1,4 +1,4 @@
-// What our peers say of themselves in `x-piko-capabilities`, with an upgrade request or its 101. Go peers say nothing.
+// What our peers announce in `x-piko-capabilities`, in an upgrade request or its 101. Go peers announce nothing.
 
 export const CAPABILITIES_FIELD = "x-piko-capabilities";
 

@@ -1,4 +1,4 @@
-// Every way in which a tunnel ends that isn't a normal close, as one table of codes.
+// Every abnormal end of a tunnel, as one table of codes.
 
 /** Codes of {@link TunnelError}; stable, for programs to branch on. */
 export const TUNNEL_ERRORS = {

@@ -1,5 +1,5 @@
-// A fault of this program that shows while it handles what has come on one connection: that connection ends, and all others
-// go on. What was thrown is told to whoever runs the program.
+// Internal errors while handling the bytes of one connection: that connection ends, and all others continue. The error is
+// reported to the program.
 
 /** Where faults are told; one per process. */
 export class Faults {

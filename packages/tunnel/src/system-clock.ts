@@ -1,4 +1,4 @@
-// The clock of the process. The one place that takes time from Node.
+// The clock of the process. The only place that reads Node's time.
 
 /* oxlint-disable no-restricted-globals, no-restricted-properties -- where time comes from */
 

@@ -1,4 +1,4 @@
-// A tunnel: a yamux session inside a WebSocket. Ties the two together and turns every way of ending into one call.
+// A tunnel: a yamux session inside a WebSocket. Connects the two and turns every way of ending into one call.
 
 import type { Clock } from "./clock.js";
 import { systemClock } from "./system-clock.js";

@@ -1,4 +1,4 @@
-// What an agent measures of itself: its requests, its listeners, and how often they have had to connect again.
+// An agent's metrics: its requests, its listeners, and how often they had to reconnect.
 
 import { addBuildInfo } from "../observability/build-info.js";
 import { Metrics } from "../observability/metrics.js";

@@ -1,5 +1,5 @@
-// Opens connections to one local service, by TCP or TLS. Files of the TLS settings are
-// read anew for each connection, because they are renewed under way.
+// Opens connections to one local service, by TCP or TLS. The files of the TLS settings are read again for each
+// connection, because they may be renewed at any time.
 
 import { isIP } from "node:net";
 import { type ConnectionOptions, TLSSocket } from "node:tls";

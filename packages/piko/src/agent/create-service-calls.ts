@@ -1,4 +1,4 @@
-// Makes the connections of a listener as its settings say.
+// Creates the connections of a listener according to its settings.
 
 import type { Clock } from "@piko/tunnel";
 import type { ListenerConfig } from "../config/agent.js";

@@ -1,4 +1,4 @@
-// What an agent counts of an endpoint.
+// An agent's counters for one endpoint.
 
 import type { RequestMetrics } from "../observability/request-metrics.js";
 

@@ -1,5 +1,5 @@
-// One request of an exchange on a stream of an HTTP/2 connection to a service. A connection has such objects for as many
-// requests as it had at a time, and uses them again.
+// One request of an exchange on a stream of an HTTP/2 connection to a service. A connection keeps as many of these
+// objects as it had concurrent requests, and reuses them.
 
 import { BODY_LENGTH, BODY_NONE, responseBody } from "../http/body-framing.js";
 import { type Reason, REASONS } from "../http/reasons.js";

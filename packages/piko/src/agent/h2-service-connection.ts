@@ -1,5 +1,5 @@
-// An HTTP/2 connection to a service, which carries many requests at a time: its socket, its calls, whether anybody is at its
-// other end, and how it ends.
+// An HTTP/2 connection to a service, which carries many requests at a time: its socket, its calls, whether the service
+// still responds, and how it ends.
 
 import type { ByteSocket, Clock, SocketHandler } from "@piko/tunnel";
 import type { UpstreamEvents } from "../http/exchange/upstream-call.js";

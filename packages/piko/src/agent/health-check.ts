@@ -1,4 +1,4 @@
-// Asks a listener's service again and again whether it is well, by a GET request or by a connection.
+// Checks periodically whether a listener's service is healthy, by a GET request or by a connection.
 
 import type { ByteSocket, Clock, SocketHandler, Timer } from "@piko/tunnel";
 import type { HealthCheckConfig } from "../config/health-check.js";

@@ -1,4 +1,4 @@
-// The HTTP service behind one listener: what all of its exchanges share, scratch memory included.
+// The HTTP service of one listener: what all its exchanges share, including scratch memory.
 
 import type { Clock } from "@piko/tunnel";
 import type { HttpError } from "../http/errors.js";

@@ -1,5 +1,5 @@
-// The streams that nodes open for an HTTP service: each gets a client's side with its exchange, one that is used again
-// where there is one, so that a request allocates nothing that lives as long.
+// The streams that nodes open for an HTTP service. Each gets a client's side with its exchange, reused if there is a free
+// one, so that a request allocates nothing long-lived.
 
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { NOBODY, ServedBy } from "../observability/served-by.js";

@@ -1,4 +1,4 @@
-// The listeners that an agent has now: they can be exchanged while it runs.
+// The agent's current listeners, which can be replaced while it runs.
 
 import { isDeepStrictEqual } from "node:util";
 import { errorText } from "@piko/client/internal";

@@ -1,5 +1,5 @@
-// Connections to a service that chooses by ALPN what it speaks. The first one asks; requests wait for its answer, and go to
-// the connections of whichever HTTP that was, upgrades to those of HTTP/1.1.
+// Connections to a service that chooses its HTTP version by ALPN. The first connection finds out; requests wait for that,
+// and then use connections of that version. Upgrades use HTTP/1.1.
 
 import { type ByteSocket, type Clock, faults, type SocketHandler } from "@piko/tunnel";
 import type { UpstreamCall, UpstreamEvents } from "../http/exchange/upstream-call.js";

@@ -1,4 +1,4 @@
-// What a person who has just started an agent does next: how its endpoints are reached.
+// What an agent that has just started shows a person: how to reach its endpoints.
 
 import type { AnnouncedAddress } from "@piko/client/internal";
 import { formatHostPort } from "../base/address.js";

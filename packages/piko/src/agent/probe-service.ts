@@ -1,5 +1,5 @@
-// Whether an HTTP service is there, asked once when an agent starts: whoever has mistaken its port reads so at once, and not
-// in the first client's 502.
+// Checks once, when an agent starts, whether its HTTP service is there: a wrong port is then reported at once, and not by
+// the first client's 502.
 
 import type { Clock, SocketHandler } from "@piko/tunnel";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";

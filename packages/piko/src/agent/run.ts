@@ -1,4 +1,4 @@
-// `piko agent`: opens the listeners, says what is connected to what, and stops gracefully when told to.
+// `piko agent`: opens the listeners, reports what is connected, and stops gracefully.
 
 import { describeTunnels, errorText, type ServerOptions } from "@piko/client/internal";
 import { type Clock, systemClock } from "@piko/tunnel";

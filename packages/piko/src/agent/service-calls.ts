@@ -1,4 +1,4 @@
-// Where the exchanges of a listener get their calls from: connections to its service, whichever HTTP that speaks.
+// Provides the calls for a listener's exchanges: connections to its service, whatever its HTTP version.
 
 import type { UpstreamCall, UpstreamEvents } from "../http/exchange/upstream-call.js";
 import type { Reason } from "../http/reasons.js";

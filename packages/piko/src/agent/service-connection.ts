@@ -1,5 +1,5 @@
-// A connection to an HTTP service, used for one request after another: the call of an exchange while it has one, kept in
-// a service pool between requests.
+// A connection to an HTTP service, used for one request after another: it is the call of an exchange while it carries a
+// request, and is kept in a service pool between requests.
 
 import type { ByteSocket, Clock, SocketHandler } from "@piko/tunnel";
 import { REASONS, type Reason } from "../http/reasons.js";

@@ -1,6 +1,6 @@
-// Brings the requests of an agent's exchange to its one service: on a connection that stands if there is one, and again
-// where the service can't have acted on it: it had closed a kept connection before it knew of the request, or says that it
-// hasn't looked at it. One that can't be sent again takes no chances.
+// Sends the requests of an agent's exchange to its service, on an open connection if there is one. Retries a request if
+// the service can't have acted on it: it had closed a kept connection before it saw the request, or says that it hasn't
+// processed it. A request that isn't safe to retry isn't sent on a connection that may be closed.
 
 import type { Reason } from "../http/reasons.js";
 import { type Dispatch, isIdempotent } from "../http/exchange/dispatch.js";

@@ -1,5 +1,5 @@
-// Keep-alive connections to one HTTP service. The one that was used last is used first, so that those which aren't
-// needed grow old and are closed.
+// Keep-alive connections to one HTTP service. The most recently used one is used first, so that surplus ones become idle
+// and are closed.
 
 import type { Clock } from "@piko/tunnel";
 import type { ByteBudget } from "../net/byte-budget.js";

@@ -1,5 +1,5 @@
-// Joins a stream of the tunnel to a socket of the service: bytes pass both ways, each direction ends by itself. TCP
-// listeners are made of this.
+// Joins a stream of the tunnel to a socket of the service, for TCP listeners: bytes pass in both directions, each
+// direction ends separately.
 
 import type { ByteSocket, SocketHandler, StreamHandler, YamuxStream } from "@piko/tunnel";
 import { ByteStore } from "../net/byte-store.js";

@@ -1,5 +1,4 @@
-// Lines for those who have to answer later who was let in: who opened, was refused, or lost what, and why. The client is
-// told less. No credential is in any of them.
+// The audit log: who opened, was refused, or lost what, and why. The client learns less. No credential is in any line.
 
 import type { Clock } from "@piko/tunnel";
 import type { Logger } from "../observability/logger.js";

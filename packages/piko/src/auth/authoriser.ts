@@ -1,4 +1,4 @@
-// Decides who may use one port: finds the verifier of a credential, remembers whom it has let in, counts whom it hasn't.
+// Decides who may use one port: finds the verifier of a credential, remembers accepted ones, counts rejected ones.
 
 import type { Asked, AuditLog } from "./audit-log.js";
 import type { Identity } from "./identity.js";

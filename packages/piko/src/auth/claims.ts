@@ -1,5 +1,5 @@
-// What a token says, once its signature has proved who says it: read strictly, then judged as Go Piko does. In Go, expiry
-// outweighs every other fault; a claim of a wrong type makes the token invalid.
+// Checks a token's claims once its signature is verified: reads them strictly, then judges them as Go Piko does. In Go,
+// expiry outweighs every other fault; a claim of a wrong type makes the token invalid.
 
 import { REFUSED, type Refusal } from "./refusal.js";
 

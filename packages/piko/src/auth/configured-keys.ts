@@ -1,4 +1,4 @@
-// Keys of the configuration: as text, or in files that are watched.
+// Keys from the configuration: as text, or in watched files.
 
 import type { Clock } from "@piko/tunnel";
 import { parsePublicKey, type TokenConfig } from "../config/auth.js";

@@ -1,4 +1,4 @@
-// Who a verified token speaks for, and what it is good for, for how long.
+// What a verified token permits, and for how long.
 
 import type { Claims } from "./claims.js";
 import type { EndpointPatterns } from "./endpoint-patterns.js";

@@ -1,5 +1,5 @@
-// The keys of a JWKS: fetched when the node starts, again ahead of the end of their time, and when a token names a key
-// that isn't among them. The last good set counts for as long as its source is down.
+// The keys of a JWKS: fetched when the node starts, again before they expire, and when a token names an unknown key.
+// While the source is down, the last valid set stays in use.
 
 import { fileURLToPath } from "node:url";
 import type { Clock, Timer } from "@piko/tunnel";

@@ -1,4 +1,4 @@
-// Makes a verifier of its settings: reads its keys and files, and watches them.
+// Creates a verifier from its settings: reads its keys and files, and watches them.
 
 import type { Clock } from "@piko/tunnel";
 import type { TokenConfig } from "../config/auth.js";

@@ -1,4 +1,5 @@
-// Why somebody isn't let in: what they are told, which is Go Piko's words and no more, and the reason for log and metrics.
+// Why a token is rejected: the text for the client, which is Go Piko's and says no more, and the reason for log and
+// metrics.
 
 /** An answer in place of what was asked for. */
 export interface Refusal {

@@ -1,4 +1,4 @@
-// What was verified, by the digest of its token: those that were used last, and no token itself.
+// The most recently used verified tokens, by digest; no token itself is stored.
 
 import { createHash } from "node:crypto";
 import type { Identity } from "./identity.js";

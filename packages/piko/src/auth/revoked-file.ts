@@ -1,4 +1,4 @@
-// Tokens that no longer count, by their `jti` or `sub`, one a line of a file that is watched.
+// Revoked tokens, by their `jti` or `sub`, one per line of a watched file.
 
 import type { Clock } from "@piko/tunnel";
 import { WatchedFile } from "../net/watched-file.js";

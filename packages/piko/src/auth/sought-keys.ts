@@ -1,5 +1,5 @@
-// Keys that tokens name and that aren't known: who waits for them, and those that the source hasn't got. A question is
-// answered by a fetch that has begun after it, since one under way may have been answered before the key was published.
+// Unknown keys that tokens name: who waits for them, and which the source doesn't have. A question is answered by a fetch
+// that began after it, since one already in progress may have been answered before the key was published.
 
 /** Most names that are remembered as missing, and the longest: strangers choose them. */
 const MAX_MISSING = 1_024;

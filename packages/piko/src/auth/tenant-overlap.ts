@@ -1,4 +1,4 @@
-// What an operator should know of the tenants of a server: which may listen on endpoints that are others', too.
+// Warns operators about tenants of a server that may listen on each other's endpoints.
 
 import type { TenantConfig } from "../config/auth.js";
 

@@ -1,5 +1,5 @@
-// A token in its compact form (RFC 7515 section 7.1), taken apart as far as the choice of its key needs: nothing of it is
-// believed yet. Keys and addresses of keys that it brings along (jwk, jku, x5c, x5u) are never looked at.
+// A token in its compact form (RFC 7515 section 7.1), parsed as far as is needed to choose its key: nothing in it is
+// trusted yet. Keys and key addresses inside it (jwk, jku, x5c, x5u) are never used.
 
 import { REFUSED, type Refusal } from "./refusal.js";
 

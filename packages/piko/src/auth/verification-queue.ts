@@ -1,5 +1,5 @@
-// Verifications that are under way or wait for their turn. A few at a time, so that a crowd of new tokens doesn't keep
-// everybody else waiting; one for all that ask for the same token at once.
+// Verifications in progress or waiting. A few run at a time, so that many new tokens don't delay everything else; one
+// serves all requests with the same token.
 
 import { NextTurn, type Postponed } from "../net/next-turn.js";
 import type { Identity } from "./identity.js";

@@ -1,4 +1,4 @@
-// Verifies tokens: signature, times, claims. One for each port and each tenant; `piko token inspect` asks the same one.
+// Verifies tokens: signature, times, claims. One for each port and each tenant; `piko token inspect` uses the same.
 
 import { compactVerify } from "jose";
 import { judgeClaims, readClaims } from "./claims.js";

@@ -1,4 +1,4 @@
-// What a person is told of a port that somebody else has: which setting chooses another one.
+// The message for a port that is already in use: names the setting that chooses another one.
 
 /** Settings with the address of each port that has one, by its name in errors. */
 const SETTINGS: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
-// A list of addresses and networks, such as the proxies whose word counts. Looked at once per connection, and for the
-// entries of X-Forwarded-For of those proxies.
+// A list of addresses and networks, such as the trusted proxies. Checked once per connection, and for the entries of
+// X-Forwarded-For from these proxies.
 
 import { BlockList, isIP } from "node:net";
 

@@ -1,4 +1,4 @@
-// The Host that a service sees, where it isn't to be the one that clients asked for: development servers refuse names
+// The Host that a service sees, if it must differ from the one that clients asked for: development servers refuse names
 // that they don't know.
 
 import { formatHostPort } from "./address.js";

@@ -1,4 +1,4 @@
-// Where clients come from outside: a URL with the endpoint as the first label of its host, as the proxy port routes.
+// The URL that outside clients use: the endpoint is the first label of its host, as the proxy port routes.
 
 import { whyNoHostLabel } from "./host-label.js";
 import { parseUrl } from "./service-address.js";

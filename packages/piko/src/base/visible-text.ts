@@ -1,5 +1,5 @@
-// Text of others where people see it: characters that can't be seen, or that make others be seen in another order (line
-// breaks of all kinds, control characters, U+202E and its kind, zero-width ones), must not change what a line seems to say.
+// Makes foreign text safe to show: invisible characters, and those that reorder others (line breaks of all kinds, control
+// characters, U+202E and its kind, zero-width ones), must not change what a line seems to say.
 
 /** Control and format characters, line and paragraph separators. */
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;

@@ -1,4 +1,4 @@
-// One client of a benchmark: a connection of its own to the proxy port, and one request after another on it.
+// One client of a benchmark: its own connection to the proxy port, and one request after another on it.
 
 import * as http from "node:http";
 import * as https from "node:https";

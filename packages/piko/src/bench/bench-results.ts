@@ -1,4 +1,4 @@
-// What a benchmark has seen: latencies in a histogram of fixed size, and errors by kind.
+// The results of a benchmark: latencies in a histogram of fixed size, and errors by kind.
 
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { formatDuration } from "../base/duration.js";

@@ -1,4 +1,4 @@
-// The line that tells a person at a terminal how far a benchmark is; rewritten in place, gone at the end.
+// The line that shows a benchmark's progress at a terminal; rewritten in place, removed at the end.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { BenchResults } from "./bench-results.js";

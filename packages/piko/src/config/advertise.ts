@@ -1,5 +1,5 @@
-// Which address a node tells others to reach it at, when none is configured: the address that it listens on, or the
-// host's first private address when it listens on all of them.
+// The address that a node advertises if none is configured: the address that it listens on, or the host's first private
+// address if it listens on all of them.
 
 import { readFileSync } from "node:fs";
 import { BlockList } from "node:net";

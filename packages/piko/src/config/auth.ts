@@ -1,4 +1,4 @@
-// Who may use a port: the keys that tokens are checked by and what tokens have to say, for each port and each tenant.
+// Who may use a port: the keys that verify tokens, and the claims that tokens need, for each port and each tenant.
 
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-// The configuration of `piko bench http`: how much load, and where to.
+// The configuration of `piko bench http`: how much load, and to which server.
 
 import { type Field, type Section, section } from "./declaration.js";
 import { duration, integer, url } from "./fields.js";

@@ -1,4 +1,4 @@
-// What differs between two configurations, setting by setting: for a program that takes a new one while it runs.
+// The differences between two configurations, setting by setting: for a program that reloads while it runs.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Section } from "./declaration.js";

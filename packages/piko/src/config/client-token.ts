@@ -1,4 +1,4 @@
-// A token that a program shows to a server: as text, or in a file that is read anew for each connection.
+// A token that a program presents to a server: as text, or in a file that is read again for each connection.
 
 import type { Field, Report } from "./declaration.js";
 import { file, secret } from "./fields.js";

@@ -1,4 +1,4 @@
-// Everything that is wrong with a configuration, gathered before any of it is used.
+// All problems of a configuration, collected before any of it is used.
 
 /** One thing that is wrong, and where. */
 export interface ConfigProblem {

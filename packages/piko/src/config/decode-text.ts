@@ -1,5 +1,5 @@
-// Bytes of a configuration file become text: UTF-8, or UTF-16 as PowerShell's `>` writes it (YAML 1.2.2, 5.2). What is no
-// text is refused with its place, never replaced: a replaced character in a token is another token.
+// Decodes the bytes of a configuration file: UTF-8, or UTF-16 as PowerShell's `>` writes it (YAML 1.2.2, 5.2). Invalid
+// text is rejected with its position, never replaced: a replaced character in a token is another token.
 
 /** A file that is no text, and where it isn't. */
 export class TextError extends Error {

@@ -1,4 +1,4 @@
-// How nodes find each other, and who is one: the gossip port, its limits and its keys.
+// The settings of gossip: its port, its limits and its keys.
 
 import type { AddressRanges } from "../base/address-ranges.js";
 import { parseSecretKey } from "../base/secret-key.js";

@@ -1,4 +1,4 @@
-// How an agent finds out whether a listener's service is well.
+// The settings of an agent's health checks.
 
 import { type Section, section } from "./declaration.js";
 import { bool, duration, integer, optionalText } from "./fields.js";

@@ -1,4 +1,4 @@
-// What an HTTP/2 connection of a client may ask for, as the server's configuration has it.
+// The limits of a client's HTTP/2 connection, in the server's configuration.
 
 import { type Section, section } from "./declaration.js";
 import { bool, bytes, integer } from "./fields.js";

@@ -1,5 +1,5 @@
-// A declaration as a JSON Schema, for tools that check a configuration before the program sees it: the Helm chart's
-// values. It refuses unknown keys and values of the wrong kind; limits that only a parser knows stay the program's.
+// A declaration as a JSON Schema, for tools that check a configuration before the program sees it, such as Helm. It
+// rejects unknown keys and values of the wrong kind; limits that only a parser knows are left to the program.
 
 import type { Field, Node, Section } from "./declaration.js";
 

@@ -1,4 +1,4 @@
-// Settings that limit a number or a size, and the list of address ranges: fields with a meaning of their own.
+// Settings that limit a number or a size, and the list of address ranges: fields with a special meaning.
 
 import { z } from "zod";
 import { AddressRanges } from "../base/address-ranges.js";

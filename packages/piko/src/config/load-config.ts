@@ -1,5 +1,6 @@
-// Brings the file, the flags and the defaults together into one frozen configuration, or one error with everything
-// that is wrong. Called by the commands before anything else happens. Flags win over the environment, that over the file.
+// Merges the file, the environment, the flags and the defaults into one frozen configuration, or one error with
+// everything that is wrong. Called by the commands before anything else. Flags override the environment, the environment
+// overrides the file.
 
 import { readFileSync } from "node:fs";
 import { ConfigError, type ConfigProblem } from "./config-error.js";

@@ -1,6 +1,6 @@
-// Reads a YAML file against a declaration: keys become the program's. Unknown and repeated keys, values of the wrong shape
-// and whatever the parser would leave undefined (an alias without its anchor, a key without its value, a tag that it
-// doesn't know) become problems with their place. Whether values are right is judged later, together with the flags.
+// Reads a YAML file against a declaration: keys become the program's. Unknown and repeated keys, values of the wrong
+// shape and whatever the parser would leave undefined (an alias without its anchor, a key without its value, an unknown
+// tag) become problems with their position. Values are checked later, together with the flags.
 
 import {
   type Alias,

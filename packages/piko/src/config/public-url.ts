@@ -1,4 +1,4 @@
-// The setting that says where clients come from outside.
+// The setting for the URL that outside clients use.
 
 import { parsePublicUrl } from "../base/public-url.js";
 import type { Field } from "./declaration.js";

@@ -1,4 +1,4 @@
-// A configuration file to begin with: every setting of a program with its default, as a comment under what it does.
+// A sample configuration file: every setting of a program with its default, as a comment below its description.
 
 import type { Field, Section } from "./declaration.js";
 

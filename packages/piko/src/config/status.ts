@@ -1,4 +1,4 @@
-// The settings of `piko server status`. It is asked by people and scripts, so it has flags only, and no file.
+// The settings of `piko server status`. It is used by people and scripts, so it has flags only, and no file.
 
 import { type ClientTlsConfig, clientTls } from "./client-tls.js";
 import { type Section, section } from "./declaration.js";

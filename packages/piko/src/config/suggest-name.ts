@@ -1,4 +1,4 @@
-// What a user may have meant by a name that isn't known.
+// Suggests a name that the user may have meant instead of an unknown one.
 
 /** ` (did you mean "x"?)` when a key differs in little: case, dashes, or up to two letters. */
 export function suggestName(name: string, known: readonly string[]): string {

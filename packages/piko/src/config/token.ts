@@ -1,5 +1,5 @@
-// The settings of `piko key create`, `piko token create` and `piko token inspect`. They are used by people and scripts, so
-// they have flags only, and no file of their own. No key and no token is ever taken from the command line.
+// The settings of `piko key create`, `piko token create` and `piko token inspect`. They are used by people and scripts,
+// so they have flags only, and no configuration file. No key and no token is ever read from the command line.
 
 import { z } from "zod";
 import { parseDuration } from "../base/duration.js";

@@ -1,4 +1,4 @@
-// Where something stands in a YAML document, for problems of which only an offset is known.
+// Finds the path of an offset in a YAML document, for problems of which only the offset is known.
 
 import { type Document, isMap, isScalar, isSeq, Lexer } from "yaml";
 

@@ -1,5 +1,5 @@
-// Whether a forwarder takes one more local connection: there is a limit of their number, and one of the process's open
-// files. All ports share it.
+// Decides whether a forwarder accepts one more local connection: their number and the process's open files are limited.
+// All ports share it.
 
 import type { Socket } from "node:net";
 import { OpenFiles } from "../net/accept/open-files.js";

@@ -1,5 +1,5 @@
-// One connection of a local client, joined to an endpoint: bytes pass both ways between its socket and a WebSocket to
-// the server, each direction ends by itself, and what cuts one side cuts the other (decision 004).
+// One connection of a local client, joined to an endpoint: bytes pass between its socket and a WebSocket to the server,
+// each direction ends separately, and a cut on one side cuts the other (decision 004).
 
 import { type OpenedWebSocket, startWebSocket } from "@piko/client/internal";
 import type {

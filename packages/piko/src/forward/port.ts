@@ -1,4 +1,4 @@
-// A local port of the forwarder: each connection that it accepts is brought to the port's endpoint.
+// A local port of the forwarder: forwards each accepted connection to the port's endpoint.
 
 import type { Socket } from "node:net";
 import { openEndpoint, errorText, type OpenEndpointOptions, probeEndpoint } from "@piko/client/internal";

@@ -1,4 +1,4 @@
-// `piko forward`: opens local ports that lead to endpoints, and closes them when told to.
+// `piko forward`: opens local ports that lead to endpoints, and closes them on a signal.
 
 import { errorText } from "@piko/client/internal";
 import { systemClock } from "@piko/tunnel";

@@ -1,5 +1,6 @@
-// Membership and shared keys of a cluster: the public face of this folder. The server's node creates one, says its keys, and
-// is told those of the others. Time, chance and the network are passed in; everything else here follows from them.
+// Membership and shared keys of a cluster: the public interface of this folder. The server's node creates one, sets its
+// keys, and is notified of those of the others. Time, randomness and the network are passed in; everything else here is
+// deterministic.
 
 import { type Clock, type Timer } from "@piko/tunnel";
 import { ClusterState } from "./state/cluster-state.js";

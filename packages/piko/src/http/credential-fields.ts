@@ -1,4 +1,4 @@
-// Finds what a request is authenticated by, in one pass over its fields.
+// Finds the credential fields of a request, in one pass over its fields.
 
 import { FIELD_AUTHORIZATION, FIELD_X_PIKO_AUTHORIZATION, FIELD_X_PIKO_TENANT_ID } from "./field-names.js";
 import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "./head.js";

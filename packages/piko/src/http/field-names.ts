@@ -1,5 +1,5 @@
-// Numbers for the field names that some rule of this program looks at, found from the bytes of a name without
-// making a string. Called once per field line by field-line.ts, and for the tokens of Connection.
+// Numbers for the field names that this program has rules for, found from the bytes of a name without making a string.
+// Called once per field line by field-line.ts, and for the tokens of Connection.
 
 import * as ascii from "./ascii.js";
 

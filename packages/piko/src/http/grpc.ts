@@ -1,5 +1,5 @@
-// gRPC as far as a proxy is concerned: which requests are its, and how its clients are told of errors: by a status of its
-// own in place of HTTP's (the gRPC project's PROTOCOL-HTTP2.md, and its table of statuses by HTTP's).
+// What a proxy has to know about gRPC: which requests are gRPC, and how its clients get errors: by gRPC's own status
+// instead of HTTP's (the gRPC project's PROTOCOL-HTTP2.md, and its mapping from HTTP's).
 
 import { FIELD_CONTENT_TYPE } from "./field-names.js";
 import { findNamedField } from "./find-field.js";

@@ -1,6 +1,6 @@
-// The parsed head of an HTTP/1.1 message: offsets into the bytes that were read, and what the framing rules
-// need to know. One object per parser is filled in again and again; it is valid until the next parse and never
-// outlives the read callback, because the bytes that it points into are reused.
+// The parsed head of an HTTP/1.1 message: offsets into the bytes that were read, and what the framing rules need. A
+// parser reuses one object for all heads; it is valid until the next parse and never outlives the read callback, because
+// the bytes that it points into are reused.
 
 import type { HttpError } from "./errors.js";
 

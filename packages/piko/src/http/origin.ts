@@ -1,4 +1,4 @@
-// Who asks for a WebSocket: a browser names the page's origin, and a page of another site must get none.
+// Checks the origin of a WebSocket request: a browser sends the page's origin, and pages of other sites are refused.
 
 import { findNamedField } from "./find-field.js";
 import type { RequestHead } from "./head.js";

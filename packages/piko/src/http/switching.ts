@@ -1,5 +1,5 @@
-// Which protocol a connection may become: what a 101 agrees to has to have been asked for. Both a node and an agent ask
-// here before they hand a connection over to bytes.
+// Which protocol a connection may switch to: a 101 may only agree to what was asked for. Both nodes and agents check this
+// before they pass on raw bytes.
 
 import { FIELD_UPGRADE } from "./field-names.js";
 import { findField } from "./find-field.js";

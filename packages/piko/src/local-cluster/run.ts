@@ -1,5 +1,5 @@
-// `piko test cluster`: a cluster in one process, to try things on. A load balancer before each kind of port chooses a
-// node at random, as in production; nodes can come and go.
+// `piko test cluster`: a cluster in one process, for experiments. A load balancer in front of each kind of port chooses a
+// node at random, as in production; nodes can be added and removed.
 
 import { type Clock, systemClock, type Timer } from "@piko/tunnel";
 import { formatHostPort, type HostPort } from "../base/address.js";

@@ -1,5 +1,5 @@
-// A load balancer for TCP, as small as one can be: each connection goes to one of the targets at random, and to another
-// one if that can't be reached. For test clusters and the demo, not for production.
+// A minimal TCP load balancer: each connection goes to a random target, and to another one if that is unreachable. For
+// test clusters and the demo, not for production.
 
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { resetSocket } from "@piko/tunnel";

@@ -1,4 +1,4 @@
-// Several nodes in one process, which come and go as told, one change after the other. The oldest go first.
+// Several nodes in one process, which are started and stopped on request, one change after the other, the oldest first.
 
 import { formatHostPort } from "../base/address.js";
 import type { GivenSetting } from "../config/load-config.js";

@@ -1,5 +1,5 @@
-// Memory that many byte stores hold together, as one number: what a single connection may hold is little, what all of
-// them may hold is not.
+// The total memory of many byte stores, as one number: a single connection may hold only a little, but all of them
+// together a lot.
 
 /** A partial head of no more than this is read to its end even if memory is short. */
 export const SMALL_HEAD_BYTES = 4_096;

@@ -1,5 +1,5 @@
 // Bytes that have to outlive their read callback: a head that arrived in parts, a pipelined request, what a slow peer
-// hasn't taken. Empty it holds no memory. Its owner limits how much goes in.
+// hasn't read. An empty store holds no memory. Its owner limits what goes in.
 
 import { giveSlab, SLAB_BYTES, takeSlab } from "@piko/tunnel";
 import type { ByteBudget } from "./byte-budget.js";

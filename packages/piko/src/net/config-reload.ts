@@ -1,5 +1,5 @@
-// Takes a configuration again while its program runs (SIGHUP): what can change does, and one line says what has, and what
-// counts after a restart only. Whatever is wrong with the new one, the program goes on as it was.
+// Reloads a configuration while its program runs (SIGHUP): applies what can change, and logs in one line what has
+// changed, and what needs a restart. If the new one is invalid, the program continues unchanged.
 
 import { type ChangedSetting, changedSettings, withSettings } from "../config/changed-settings.js";
 import type { Section } from "../config/declaration.js";

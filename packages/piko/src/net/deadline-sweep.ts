@@ -1,6 +1,6 @@
-// Time limits of connections without a timer each: every connection keeps its own deadline as a number, which costs
-// nothing to move, and one timer looks at all of them a few times a second. That the process stood still meanwhile is the
-// clock's concern: of `systemClock` deadlines and sweeps are on the same scale, which leaves it out.
+// Timeouts of connections without a timer each: every connection has its deadline as a number, which costs nothing to
+// change, and one timer checks all of them a few times a second. Pauses of the process are handled by the clock:
+// `systemClock` doesn't count them, neither for deadlines nor for sweeps.
 
 import { type Clock, faults, type Timer } from "@piko/tunnel";
 

@@ -1,4 +1,4 @@
-// How requests of Node's HTTP client get their connection: to whichever of the host's addresses takes it first. Called for
+// Opens connections for requests of Node's HTTP client, to whichever of the host's addresses accepts first. Used for
 // requests to admin ports.
 
 import { Agent as HttpAgent } from "node:http";

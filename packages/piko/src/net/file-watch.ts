@@ -1,5 +1,5 @@
-// Notices that a file has changed, by looking at it: links that are swapped, as Kubernetes does, and file systems of a
-// network tell nobody.
+// Notices that a file has changed, by checking it periodically: swapped symlinks, as in Kubernetes, and network file
+// systems send no notifications.
 
 import { stat } from "node:fs/promises";
 import type { Clock, Timer } from "@piko/tunnel";

@@ -1,4 +1,4 @@
-// TCP keep-alive: how a peer that has gone without a word is found out.
+// TCP keep-alive, which detects peers that have vanished.
 
 import type { Socket } from "node:net";
 

@@ -1,5 +1,5 @@
-// Work that is put off to the next turn of the event loop, so that one peer's many cheap messages don't keep the others
-// waiting: whoever has had its share in this turn goes on here, behind what the others have sent.
+// Postpones work to the next turn of the event loop, so that one peer's many cheap messages don't delay the others: a
+// connection that has used up its share of this turn continues here, after what the others have sent.
 
 import { faults } from "@piko/tunnel";
 

@@ -1,4 +1,4 @@
-// So many of something in a second: a bucket that fills evenly and holds what one second brings.
+// A rate limit per second: a bucket that fills evenly and holds one second's worth.
 
 export class RateLimit {
   /** Of each second; Infinity for no limit. */

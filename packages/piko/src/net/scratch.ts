@@ -1,4 +1,4 @@
-// Memory that a head is written to before it is sent, within one callback; shared by all who write.
+// Memory that a head is written to before it is sent, within one callback; shared by all writers.
 
 /** Holds a response head with the first bytes of its body, so that both leave as one frame. */
 const INITIAL_BYTES = 16 * 1024;

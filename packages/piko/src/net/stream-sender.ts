@@ -1,5 +1,5 @@
-// Sends bytes on a yamux stream and keeps what the stream has no room for. Whoever feeds it stops its source while it is
-// blocked, so that no more than one read's worth waits here.
+// Sends bytes on a yamux stream and keeps what the stream has no room for. The caller stops its source while the stream
+// is blocked, so that at most one read's worth waits here.
 
 import type { ByteBudget } from "./byte-budget.js";
 import { ByteStore } from "./byte-store.js";

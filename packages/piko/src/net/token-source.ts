@@ -1,4 +1,5 @@
-// The token of a program's settings, for the connections that it opens: as text, or from a file that is read anew for each.
+// The configured token of a program, for the connections that it opens: as text, or from a file that is read again for
+// each.
 
 import { type FileHandle, open } from "node:fs/promises";
 import type { Token } from "@piko/client/internal";

@@ -1,5 +1,6 @@
-// A small file that is read again when it has changed: keys, lists, parts of the configuration. It is looked at every
-// second, because a watch of the system's follows neither symbolic links (Kubernetes swaps those) nor network file systems.
+// A small file that is read again when it has changed: keys, lists, parts of the configuration. It is checked every
+// second, because the system's file watches follow neither symbolic links (Kubernetes swaps those) nor network file
+// systems.
 
 import { readFileSync, statSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";

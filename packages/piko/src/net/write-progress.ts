@@ -1,4 +1,4 @@
-// Whether a peer takes what waits for it: looked at now and then, so that sending costs nothing more.
+// Whether a peer reads what waits for it: checked now and then, so that sending costs nothing extra.
 
 import type { ByteSocket } from "@piko/tunnel";
 

@@ -1,4 +1,4 @@
-// Who may use the ports of a node: one authoriser for each, made of the configuration, and their metrics.
+// Who may use the ports of a node: one authoriser for each, created from the configuration, and their metrics.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "@piko/tunnel";

@@ -1,5 +1,5 @@
-// What a person at a terminal sees of a node that has started: its four ports, who may come, and what to do next. It fits
-// 80 columns.
+// What a person at a terminal sees when a node has started: its four ports, who may use them, and what to do next. It
+// fits 80 columns.
 
 import { formatHostPort, type HostPort } from "../base/address.js";
 import type { ServerConfig } from "../config/server.js";

@@ -1,4 +1,4 @@
-// What a node's metrics say of its limits: how often each was met, and how much of what they limit there is now.
+// A node's metrics of its limits: how often each was reached, and the current value of what it limits.
 
 import type { Clock } from "@piko/tunnel";
 import type { ByteBudget } from "../net/byte-budget.js";

@@ -1,4 +1,4 @@
-// One node: wires its ports together, and takes them down in the order that loses nothing.
+// One node: connects its ports, and shuts them down in an order that loses nothing.
 
 import { randomBytes } from "node:crypto";
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";

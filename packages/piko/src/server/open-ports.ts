@@ -1,4 +1,4 @@
-// What a server says at its start when anybody who reaches one of its ports is let in: which port, and what closes it.
+// The warning about ports without authentication when a server starts: which port, and which settings close it.
 
 import type { HostPort } from "../base/address.js";
 import { hasKeys } from "../config/auth.js";

@@ -1,4 +1,4 @@
-// What of a node's settings can change while it runs (SIGHUP).
+// The settings of a node that can change while it runs (SIGHUP).
 
 import type { ServerConfig } from "../config/server.js";
 import type { Reloadable } from "../net/config-reload.js";

@@ -1,4 +1,4 @@
-// `piko server`: starts a node, says where it is, and stops it when told to.
+// `piko server`: starts a node, reports its addresses, and stops it on a signal.
 
 import { formatHostPort } from "../base/address.js";
 import { SERVER, type ServerConfig } from "../config/server.js";

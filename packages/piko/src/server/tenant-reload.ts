@@ -1,5 +1,5 @@
-// Watches the configuration's file for tenants that come, change and go: those count without a restart. Other settings
-// don't, which is said.
+// Watches the configuration file for tenants that are added, changed and removed: those apply without a restart. If other
+// settings change, a log line says that they don't.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "@piko/tunnel";

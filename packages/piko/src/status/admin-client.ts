@@ -1,4 +1,4 @@
-// Asks the admin port of a node. Every failure is one line that says what to do about it.
+// Queries the admin port of a node. Every failure is one line that says what to do about it.
 
 import { errorText, readToken, type Token } from "@piko/client/internal";
 import { systemClock } from "@piko/tunnel";

@@ -1,5 +1,5 @@
-// `piko server status endpoint`: on which nodes of the whole cluster an endpoint is listened on, and by which agents. No page
-// of the admin port knows that; each node is asked for its own.
+// `piko server status endpoint`: which nodes of the cluster have listeners for an endpoint, and which agents. No page of
+// the admin port knows that, so each node is asked.
 
 import { z } from "zod";
 import { type Ask, type Page, secondsSince } from "./pages.js";

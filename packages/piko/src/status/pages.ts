@@ -1,5 +1,5 @@
-// The pages of the admin port that `piko server status` shows: what is asked, what a right answer is, the document that
-// programs get (keys and order are those of Go Piko's command), and the table that people get.
+// The pages of the admin port that `piko server status` shows: the request, the check of the response, the document for
+// programs (keys and order are those of Go Piko's command), and the table for people.
 
 import { z } from "zod";
 import { formatDuration } from "../base/duration.js";

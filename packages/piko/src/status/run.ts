@@ -1,4 +1,4 @@
-// `piko server status`: asks for a page and prints it, once or again and again.
+// `piko server status`: gets a page and prints it, once or repeatedly.
 
 import type { Clock } from "@piko/tunnel";
 import { Document, visit } from "yaml";

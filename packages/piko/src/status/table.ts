@@ -1,4 +1,4 @@
-// Tables for a terminal: aligned, and no wider than it if that can be had by leaving columns out.
+// Tables for a terminal: aligned, and no wider than it if leaving out columns is enough.
 
 import { visibleText } from "../base/visible-text.js";
 

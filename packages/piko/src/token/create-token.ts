@@ -1,4 +1,4 @@
-// `piko token create`: a signed token, by a secret or a private key.
+// `piko token create`: creates a token, signed with a secret or a private key.
 
 import { SignJWT } from "jose";
 import { randomUUID } from "node:crypto";

@@ -1,4 +1,4 @@
-// What a token says, in words. Nothing of it is verified here.
+// Describes a token in words. Nothing is verified here.
 
 import { formatDuration } from "../base/duration.js";
 import { visibleJson, visibleText } from "../base/visible-text.js";

@@ -1,4 +1,4 @@
-// `piko token inspect`: explains a token, and asks a server's configuration for its opinion.
+// `piko token inspect`: explains a token, and checks it against a server's configuration.
 
 import { visibleText } from "../base/visible-text.js";
 import { describeToken } from "./describe-token.js";

@@ -1,4 +1,4 @@
-// Whether the ports of a server's configuration let a token in, asked of the verifiers that the server itself has.
+// Whether the ports of a server's configuration accept a token, checked by the server's own verifiers.
 
 import type { Clock } from "@piko/tunnel";
 import { EndpointPatterns } from "../auth/endpoint-patterns.js";

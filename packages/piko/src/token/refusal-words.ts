@@ -1,4 +1,4 @@
-// Why a token isn't let in, as a person needs it; the client of a server is told less.
+// Why a token is rejected, for a person; the client of a server learns less.
 
 const WORDS: Readonly<Record<string, string>> = {
   missing: "no token",

@@ -1,5 +1,6 @@
-// A random life of a cluster, drawn from one seed: nodes start, crash, leave and come back under old and new ids while the
-// network loses, delays and doubles packets and falls apart. Throws, with the seed and the story, when a promise is broken.
+// A random life of a cluster, drawn from one seed: nodes start, crash, leave and return under old and new ids while the
+// network loses, delays and duplicates packets and splits. Throws, with the seed and the history, when a guarantee is
+// broken.
 
 import { SeededRandom } from "../seeded-random.js";
 import { type CreateNode, EVERYBODY, LINGER_MS, type Life, SimulatedCluster } from "./simulated-cluster.js";

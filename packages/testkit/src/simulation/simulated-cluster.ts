@@ -1,5 +1,5 @@
-// A cluster on a simulated network: starts nodes, ends them in every way, and knows what each has been told of the others.
-// What a node is, is up to the caller; here it is known by what it is told to do and what it tells.
+// A cluster on a simulated network: starts nodes, ends them in every way, and knows what each has learned of the others.
+// The caller provides the nodes; here only their actions and events are known.
 
 import type { SeededRandom } from "../seeded-random.js";
 import {

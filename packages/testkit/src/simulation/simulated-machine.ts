@@ -1,5 +1,5 @@
-// A machine with too little CPU for its processes, for simulations: what a process is to do waits for its turn, and messages
-// wait in its sockets meanwhile. On the simulated network alone, every node is as fast as it has to be.
+// A machine with too little CPU for its processes, for simulations: work of a process is delayed, and messages wait in
+// its sockets meanwhile. On the simulated network alone, every node is fast enough.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import {

@@ -1,5 +1,5 @@
-// What a node under simulation has been told of the others. It insists on the order that the watch promises: keys only of
-// members, no leaving twice, no news of the forgotten.
+// What a node under simulation has learned of the others. It checks the order that the watch guarantees: keys only of
+// members, no leaving twice, no news of forgotten nodes.
 
 /** Another node, as told. */
 export interface KnownNode {

@@ -1,5 +1,5 @@
-// Opens a TCP connection to a host: finds its addresses, and races them. What is connected to a peer by name or address
-// comes through here: byte sockets, and the few plain sockets that are none.
+// Opens a TCP connection to a host: resolves its addresses, and races them. Every connection to a peer by name or address
+// is opened here: byte sockets, and the few plain sockets.
 
 import { isIP, type Socket, type SocketConnectOpts } from "node:net";
 import type { Clock } from "../clock.js";

@@ -1,6 +1,6 @@
-// Finds the IP addresses of host names: by /etc/hosts, then by the name servers, with the search list that Kubernetes
-// relies on. Not by the system's getaddrinfo: that occupies one of four threads until the name server answers or twenty
-// seconds and more are over, so that four names without an answer hold up all others, and a process can't even end before.
+// Resolves host names: by /etc/hosts, then by the name servers, with the search list that Kubernetes relies on. Not by
+// the system's getaddrinfo: that occupies one of four threads until the name server answers or for twenty seconds and
+// more, so that four unanswered names block all others, and even the end of the process.
 
 import { lookup as systemLookup, Resolver } from "node:dns";
 import { readFile } from "node:fs";

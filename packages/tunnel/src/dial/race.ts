@@ -1,5 +1,6 @@
-// Connects to the first of several addresses that takes the connection (RFC 8305): the next one is tried when the last has
-// had a moment, or has failed, and all earlier ones go on. So neither a dead address nor a slow one costs more than that.
+// Connects to the first of several addresses that accepts (RFC 8305): the next one is tried when the previous has had a
+// moment, or has failed, and all earlier attempts continue. So neither a dead address nor a slow one costs more than that
+// moment.
 
 import { isIPv6, type Socket } from "node:net";
 import type { Clock } from "../clock.js";

@@ -1,5 +1,5 @@
-// Reads RFC 6455 frames from any split of the bytes and streams the payloads of binary messages on, unmasked in place:
-// no message and no data frame is ever buffered, only a header in parts and a control frame's payload (125 bytes).
+// Reads RFC 6455 frames from any split of the bytes and passes the payloads of binary messages on, unmasked in place. No
+// message and no data frame is ever buffered, only a partial header and a control frame's payload (125 bytes).
 
 import { isUtf8 } from "node:buffer";
 import { TunnelError, type TunnelErrorCode } from "../errors.js";

@@ -1,4 +1,4 @@
-// RFC 6455 section 4: the opening handshake of both sides, as bytes and checks. How a head is read is the caller's part.
+// RFC 6455 section 4: the opening handshake of both sides, as bytes and checks. Reading the head is up to the caller.
 
 import { createHash, randomBytes } from "node:crypto";
 

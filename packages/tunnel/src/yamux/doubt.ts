@@ -1,6 +1,6 @@
-// Whether a peer still takes streams: one that has stopped, gets no CPU or is cut off keeps its connection, and is found out
-// by pings much later than by the streams that it leaves unaccepted. One stream or ping is timed at a time, by whoever looks
-// a few times a second, so that a request costs two comparisons. What doubt leads to is the owner's business; it ends nothing.
+// Detects a peer that has stopped, gets no CPU or is cut off: its connection stays open, and pings notice it much later
+// than the streams that it doesn't accept. One stream or ping is timed at a time, by a check a few times a second, so
+// that a request costs two comparisons. The consequences are up to the owner; doubt ends nothing.
 
 import type { YamuxStream } from "./stream.js";
 

@@ -1,5 +1,5 @@
-// Who sends when one socket is behind: streams that it has stopped go on in the order in which they were, each with its
-// share, so that no stream keeps the others from sending. Small writes go ahead of them, see `YamuxStream`.
+// The order of sending when a socket is congested: stopped streams continue in the order in which they were stopped, each
+// with its share, so that no stream blocks the others. Small writes go ahead of them, see `YamuxStream`.
 
 import type { Outbox } from "../socket/outbox.js";
 

@@ -1,5 +1,5 @@
-// Cuts a byte stream into yamux frames, from any split of the bytes. Payloads are passed on as they arrive; a header
-// that arrives in parts is the only thing kept. The receive window is checked on the header, before any payload.
+// Splits a byte stream into yamux frames, from any split of the bytes. Payloads are passed on as they arrive; only a
+// partial header is kept. The receive window is checked on the header, before any payload.
 
 import { HEADER_BYTES, TYPE_DATA } from "./frame.js";
 

@@ -1,5 +1,5 @@
-// Finds out a peer that has gone without a word: pings, and looks a while later whether anything has come since. An
-// answer may wait behind bulk data, so any byte counts: who sends is alive.
+// Detects a peer that has vanished: sends pings, and checks a while later whether anything has arrived since. An answer
+// may be queued after bulk data, so any byte counts as a sign of life.
 
 import type { Clock, Timer } from "../clock.js";
 

@@ -1,5 +1,5 @@
-// Streams of ours that the peer has not accepted: how many are on the wire and since when, and those that wait behind
-// them. A Go peer answers the 257th with RST, and Go ends a session in which a stream waits for too long.
+// Streams of ours that the peer has not accepted: how many are on the wire and since when, and those that wait after
+// them. A Go peer answers the 257th with RST, and ends a session in which a stream waits for too long.
 
 import type { Clock } from "../clock.js";
 import { ACCEPT_BACKLOG } from "./frame.js";

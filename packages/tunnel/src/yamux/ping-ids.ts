@@ -1,4 +1,4 @@
-// What tells the pings of a session apart. Those of the keep-alive count from 0.
+// The ids of a session's pings. Those of the keep-alive count from 0.
 
 /** Those that doubt asks for. */
 export const DOUBT_PING_ID = 0xffff_ffff;

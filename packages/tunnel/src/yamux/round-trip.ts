@@ -1,4 +1,4 @@
-// How long the way to the peer and back is, by a ping that is sent when somebody wants to know.
+// Measures the round trip to the peer, by a ping on request.
 
 import type { Clock } from "../clock.js";
 import { TIMED_PING_ID } from "./ping-ids.js";

@@ -1,4 +1,4 @@
-// What a session tells its owner.
+// The events that a session reports to its owner.
 
 import type { TunnelError } from "../errors.js";
 import type { StreamHandler, YamuxStream } from "./stream.js";

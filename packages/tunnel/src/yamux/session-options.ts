@@ -1,4 +1,4 @@
-// What a session can be told at its start: defaults, and what makes no sense together.
+// The options of a session: defaults, and which combinations are invalid.
 
 import type { Clock } from "../clock.js";
 import type { Outbox } from "../socket/outbox.js";

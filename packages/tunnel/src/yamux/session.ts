@@ -1,5 +1,5 @@
-// A yamux session over a byte stream: streams, pings, GoAway, and every rule of which a breach ends the session.
-// Compatible with hashicorp/yamux and its forks; a mistake of ours ends a Go peer for good, so what is sent is strict.
+// A yamux session over a byte stream: streams, pings, GoAway, and all rules whose violation ends the session. Compatible
+// with hashicorp/yamux and its forks; a mistake of ours ends a Go peer's session, so what is sent is strict.
 
 import { TunnelError, type TunnelErrorCode } from "../errors.js";
 import { faults } from "../faults.js";

@@ -1,5 +1,5 @@
-// Which ends of a session are the peer's fault: it is told so by GoAway(1), and its WebSocket closes with 1002. The others
-// are an internal error to it.
+// Which ends of a session are the peer's fault: it gets GoAway(1), and its WebSocket is closed with 1002. All others are
+// internal errors to it.
 
 import type { TunnelErrorCode } from "../errors.js";
 

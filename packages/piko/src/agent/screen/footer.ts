@@ -1,4 +1,4 @@
-// Draws lines at the end of a terminal, over those that it has drawn before, with what is logged above them.
+// Draws lines at the end of a terminal, over those that it has drawn before, and log lines above them.
 
 import type { LogFooter } from "../../observability/log-output.js";
 import { lineWidth } from "./spans.js";

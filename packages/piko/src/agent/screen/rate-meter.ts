@@ -1,4 +1,4 @@
-// How many of something there are in a second, of late.
+// The recent rate of something, per second.
 
 const WINDOW_MS = 5_000;
 

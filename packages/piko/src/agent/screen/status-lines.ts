@@ -1,5 +1,5 @@
-// What a person at a terminal sees of a running agent: its endpoints with their tunnels and requests, and the last requests.
-// From a state to lines, so that it can be tested without a terminal.
+// What a person at a terminal sees of a running agent: its endpoints with their tunnels and requests, and the last
+// requests. Turns a state into lines, so that it can be tested without a terminal.
 
 import type { ListenerProtocol } from "../../base/service-address.js";
 import { visibleText } from "../../base/visible-text.js";

@@ -1,5 +1,5 @@
-// Keeps the agent's status at the end of a terminal: looks a few times a second what it is, and has it drawn again if it is
-// another one. Requests that went well appear there in place of their lines in the log.
+// Keeps the agent's status at the end of a terminal: checks it a few times a second, and redraws it if it has changed.
+// Successful requests appear there instead of in the log.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { LogSink } from "../../observability/logger.js";

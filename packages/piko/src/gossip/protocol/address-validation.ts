@@ -1,6 +1,6 @@
-// How much goes to addresses that may be somebody's invention. A datagram's sender is easily forged, and so is what a digest
-// says of others; so an address gets three times the bytes that came from it, as in QUIC (RFC 9000, 8.1), until a connection
-// over TCP has shown that it is real. One that is known by others' word gets three questions, and later one now and then.
+// Limits what is sent to addresses that may be invented. A datagram's sender is easily forged, and so is what a digest
+// says about others. So an address gets three times the bytes received from it, as in QUIC (RFC 9000, 8.1), until a TCP
+// connection has shown that it is real. An address known only from others gets three probes, and later one now and then.
 
 /** Bytes that go to an address for each one that came from it. */
 const AMPLIFICATION = 3;

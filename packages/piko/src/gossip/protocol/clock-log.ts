@@ -1,4 +1,4 @@
-// Says which members' clocks are off, and by how much: once a minute for each, of some members at a time.
+// Logs which members' clocks differ, and by how much: once a minute for each, for a limited number of members.
 
 import type { Clock } from "@piko/tunnel";
 import type { GossipLogger } from "./core.js";

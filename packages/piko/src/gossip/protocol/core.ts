@@ -1,5 +1,5 @@
-// What the parts of gossip share: the table of nodes, the transport, time, chance, and the few things that all of them do
-// with these: send a digest, send a delta, ask a node whether it is there.
+// What the parts of gossip share: the table of nodes, the transport, time, randomness, and their common actions: send a
+// digest, send a delta, probe a node.
 
 import type { Logger } from "../../observability/logger.js";
 import type { ClusterState } from "../state/cluster-state.js";

@@ -1,4 +1,4 @@
-// What gossip counts, for the metrics. Plain numbers that only go up; read when somebody asks.
+// Gossip's counters for the metrics: plain numbers that only go up, read at each scrape.
 
 import type { GossipLimit } from "../state/state-budget.js";
 

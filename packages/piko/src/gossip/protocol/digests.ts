@@ -1,5 +1,5 @@
-// What others' digests say: of nodes that are unknown here, of newer versions, of this node itself. Called for each digest,
-// whether it came in a packet or over TCP.
+// Processes others' digests: nodes that are unknown here, newer versions, statements about this node itself. Called for
+// each digest, whether it came in a packet or over TCP.
 
 import type { GossipCore } from "./core.js";
 import type { Member } from "../state/member.js";

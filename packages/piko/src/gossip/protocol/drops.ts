@@ -1,5 +1,5 @@
-// Counts the messages that a transport drops before anybody reads them, and says so in the log, once a minute for each reason:
-// whoever reaches the port can cause them.
+// Counts the messages that a transport drops unread, and logs them once a minute for each reason: anyone who reaches the
+// port can cause them.
 
 import type { Clock } from "@piko/tunnel";
 import type { GossipLogger } from "./core.js";

@@ -1,5 +1,5 @@
-// Requests to other nodes over TCP. A join both tells and asks: the answer holds everything that the asked node has newer.
-// So the same request serves to join a cluster, to fetch what is too much for packets, and to ask a silent node.
+// Requests to other nodes over TCP. A join both announces and asks: the answer holds everything that the other node has
+// newer. So the same request serves to join a cluster, to fetch what is too much for packets, and to probe a silent node.
 
 import { SILENCE_SUSPECT } from "../state/failure-detector.js";
 import type { Member } from "../state/member.js";

@@ -1,4 +1,4 @@
-// Leaving: every member is told at once by a packet, and a few over TCP, who answer and pass it on.
+// Leaving: every member is informed at once by a packet, and a few over TCP, who answer and pass it on.
 
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";

@@ -1,4 +1,4 @@
-// Counts what gossip's limits keep out, and says so in the log, once a minute for each.
+// Counts what gossip's limits reject, and logs it, once a minute for each limit.
 
 import type { Clock } from "@piko/tunnel";
 import type { GossipLimit } from "../state/state-budget.js";

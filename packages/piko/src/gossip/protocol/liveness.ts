@@ -1,5 +1,5 @@
-// Watches the silence of every member and candidate, once per gossip interval: asks the silent by packets, then over TCP,
-// and gives them up in time.
+// Watches the silence of every member and candidate, once per gossip interval: probes silent ones by packets, then over
+// TCP, and declares them unreachable in time.
 
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";

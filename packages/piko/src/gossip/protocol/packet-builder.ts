@@ -1,5 +1,6 @@
-// Builds datagrams that stay within the packet size. A node's entries never continue in a second packet of the same answer:
-// packets get lost and overtake each other, and a receiver that takes the later entries first never takes the earlier ones.
+// Builds datagrams that stay within the packet size. A node's entries never continue in a second packet of the same
+// answer: packets get lost and overtake each other, and a receiver that has applied the later entries first never applies
+// the earlier ones.
 
 import { writeDeltaHead, writeDigestHead, writePacketNode } from "../wire/packet-codec.js";
 import { writeDigestEntry, writeEntry } from "../wire/struct-codec.js";

@@ -1,5 +1,5 @@
-// Answers datagrams. A digest is answered with a delta, always, since a delta is also the sign of life that the sender waits
-// for; a digest that asks for one is answered with a digest, too.
+// Answers datagrams. A digest is always answered with a delta, which is also the sign of life that the sender waits for;
+// a digest that asks for one is also answered with a digest.
 
 import { decodePacket } from "../wire/packet-codec.js";
 import { FOREIGN_ANSWERS, digestEntry } from "../state/cluster-state.js";

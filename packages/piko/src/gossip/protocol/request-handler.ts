@@ -1,5 +1,6 @@
-// Answers requests over TCP: joins and leaves of other nodes. The answer goes back over the same connection, so the sender
-// needn't be where it says it is; but then nothing that it says is believed before it has answered at its address.
+// Answers requests over TCP: joins and leaves of other nodes. The answer goes back over the same connection, so the
+// sender's address may differ from the one that it claims; but then nothing that it says is trusted until it has answered
+// at that address.
 
 import type { Member } from "../state/member.js";
 import { MESSAGE_LEAVE, type NodeDelta, type Sender } from "../wire/messages.js";

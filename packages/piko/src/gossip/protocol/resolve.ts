@@ -1,5 +1,5 @@
-// Turns the addresses of `cluster.join` into addresses to dial. Called for each join and again for each rejoin, because
-// names come to mean other nodes.
+// Resolves the addresses of `cluster.join`. Called for each join and again for each rejoin, because names may later
+// resolve to other nodes.
 
 import { isIP } from "node:net";
 import { type Clock, systemClock, type LookupDone } from "@piko/tunnel";

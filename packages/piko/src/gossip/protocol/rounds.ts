@@ -1,5 +1,5 @@
-// Chooses whom to gossip with: everybody in turn, in an order that is drawn anew each time, so that in a small cluster
-// nobody waits long; and now and then one who doesn't answer, or is gone, since splits heal.
+// Chooses whom to gossip with: all members in a random order that changes each time, so that in a small cluster none
+// waits long; and now and then one that is silent or removed, since splits heal.
 
 import type { GossipCore } from "./core.js";
 import type { Member } from "../state/member.js";

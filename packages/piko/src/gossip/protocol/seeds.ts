@@ -1,6 +1,5 @@
-// Joins the addresses of the configuration, and goes on doing so: names are resolved anew every few seconds, and whoever of
-// their nodes is no member is joined, so that clusters that came to be apart, by a race at the start or by a split, become
-// one.
+// Joins the addresses of the configuration, again and again: names are resolved every few seconds, and each of their
+// nodes that isn't a member is joined, so that clusters that were separated, by a race at the start or by a split, merge.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { GossipCore } from "./core.js";

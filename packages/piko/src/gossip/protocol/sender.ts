@@ -1,5 +1,5 @@
-// Decides whose message it is. The protocol has no authentication, and answers go to the address that a message names; so
-// only messages that can come from that address count. Otherwise any host could be made to be flooded.
+// Decides who sent a message. The protocol has no authentication, and answers go to the address that a message names; so
+// only messages that can come from that address count. Otherwise, an attacker could use nodes to flood any host.
 
 import type { GossipCore } from "./core.js";
 import { SILENCE_SUSPECT } from "../state/failure-detector.js";

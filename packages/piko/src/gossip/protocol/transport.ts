@@ -1,5 +1,5 @@
-// How gossip reaches other nodes. The protocol knows this interface only: sockets implement it, and so does the test kit's
-// simulated network. Whoever implements it carries bytes and can't read them; where a message ends, it is told.
+// How gossip reaches other nodes. The protocol knows only this interface; sockets implement it, and so does the test
+// kit's simulated network. An implementation carries bytes that it can't read, so it is told where a message ends.
 
 /** Finds where a message that arrives in pieces ends. */
 export interface MessageEnd {

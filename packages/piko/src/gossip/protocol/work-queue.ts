@@ -1,5 +1,6 @@
-// Long work in pieces: a message of many megabytes is read, applied or written a few milliseconds at a time, and everything
-// else of the process goes on in between. Several works take turns, so that a short one doesn't wait for long ones.
+// Long work in pieces: a message of many megabytes is read, applied or written a few milliseconds at a time, and
+// everything else in the process continues in between. Several tasks alternate, so that a short one doesn't wait for long
+// ones.
 
 import type { Clock, Timer } from "@piko/tunnel";
 

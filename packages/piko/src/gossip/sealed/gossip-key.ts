@@ -1,5 +1,5 @@
-// Secret keys of a cluster: 32 bytes each. A message names the key that it is sealed by; what seals it is derived from that
-// for each life of a node, so that no two of them ever use the same key and nonce.
+// Secret keys of a cluster: 32 bytes each. A message names its key; the actual encryption key is derived from it for each
+// life of a node, so that no two lives ever use the same key and nonce.
 
 import { type KeyObject, createSecretKey, hkdfSync } from "node:crypto";
 

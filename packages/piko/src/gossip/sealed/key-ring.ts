@@ -1,4 +1,4 @@
-// The keys of a node: the first one seals, all of them open. They can be replaced while the node runs.
+// The keys of a node: the first one encrypts, all of them decrypt. They can be replaced while the node runs.
 
 import type { KeyObject } from "node:crypto";
 import { type GossipKey, deriveLifeKey } from "./gossip-key.js";

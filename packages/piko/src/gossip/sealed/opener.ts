@@ -1,5 +1,5 @@
-// Opens what members have sealed, each message once. Nothing is remembered of a sender before the tag of one of its messages
-// has held, so that nobody without a key can fill this memory.
+// Decrypts messages of members, each message once. A sender is remembered only after the tag of one of its messages has
+// verified, so that nobody without a key can fill this memory.
 
 import type { KeyObject } from "node:crypto";
 import type { Clock } from "@piko/tunnel";

@@ -1,5 +1,5 @@
-// What is sealed of a datagram: whether it answers one of the receiver's, and which, then the message. A copy of an answer
-// that somebody brings to another node, or later, is no answer there.
+// The plaintext of an encrypted datagram: whether it answers one of the receiver's, and which, then the message. A copy
+// of an answer that an attacker sends to another node, or later, doesn't count as an answer there.
 
 import { LIFE_ID_BYTES, ENVELOPE_BYTES } from "./envelope.js";
 

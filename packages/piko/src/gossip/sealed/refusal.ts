@@ -1,5 +1,5 @@
-// What a node answers over TCP instead of an answer that it can't seal, so that its operator and the other one's can see what is
-// wrong. Anybody could have said it: it is shown, and nothing follows from it.
+// What a node sends over TCP if it can't send an encrypted answer, so that the operators of both nodes can see what is
+// wrong. Anyone could have sent it: it is logged and has no other effect.
 
 import { GossipError } from "../wire/errors.js";
 import type { DropReason } from "../protocol/drops.js";

@@ -1,5 +1,5 @@
-// Which messages of a life have been seen. Those that overtake each other count, each once; those that are older than the
-// window can't be told from copies, and count no more.
+// Which messages of a life have been seen. Messages that overtake each other count, each once; those older than the
+// window can't be distinguished from replays, and are dropped.
 
 /** Counters that are remembered behind the highest one. */
 export const WINDOW_COUNTERS = 4_096;

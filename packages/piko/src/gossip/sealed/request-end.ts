@@ -1,4 +1,4 @@
-// Finds the end of a request over TCP, plain or sealed; of one that will be refused, as soon as that is known.
+// Finds the end of a TCP request, plain or encrypted; for one that will be refused, as soon as that is known.
 
 import type { MessageEnd } from "../protocol/transport.js";
 import { isSealed } from "./envelope.js";

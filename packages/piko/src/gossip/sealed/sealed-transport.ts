@@ -1,5 +1,5 @@
-// Puts itself around a transport, and seals what goes through it. Gossip above and sockets below know nothing of it; where a
-// message came from, and which of this node's it answers, is passed up beside it.
+// Wraps a transport and encrypts what goes through it. Gossip above and sockets below are unaware of it; a message's
+// origin, and which of this node's messages it answers, are passed up beside it.
 
 import type { Clock } from "@piko/tunnel";
 import type { TrafficBytes } from "../protocol/counters.js";

@@ -1,4 +1,4 @@
-// Seals the messages of this process: one life, whose counter gives each message a number of its own.
+// Encrypts the messages of this process: one life, whose counter gives each message a unique number.
 
 import type { KeyObject } from "node:crypto";
 import { type MessageId, sealEnvelope } from "./envelope.js";

@@ -1,5 +1,5 @@
-// What is known of all nodes: who they are, their keys, what to tell others about them. Keeps the rules of versions, of
-// leaving and of forgetting; knows nothing of packets or time-outs. Called by the handlers and by the liveness check.
+// What is known of all nodes: who they are, their keys, what to tell others about them. Implements the rules for versions,
+// leaving and forgetting, without packets or timeouts. Called by the handlers and by the liveness check.
 
 import { Arrivals } from "./failure-detector.js";
 import { DeadNodes } from "./dead-nodes.js";

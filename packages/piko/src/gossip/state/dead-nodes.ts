@@ -1,5 +1,5 @@
-// Nodes that are gone, remembered for a while, so that a digest of somebody who has not noticed yet doesn't bring them back.
-// Only an answer of the node itself does. They are asked now and then: behind a healed partition they may be alive.
+// Removed nodes, remembered for a while, so that a digest from a node that hasn't noticed yet doesn't bring them back.
+// Only their own answer does. They are probed now and then: after a partition has healed they may be alive.
 
 import type { NodeState } from "./node-state.js";
 

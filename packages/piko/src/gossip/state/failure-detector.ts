@@ -1,7 +1,7 @@
-// Says from the rhythm of a node's answers how suspicious its silence is (phi accrual, as in Go Piko), and what to do about
-// it. Go waits until the silence is twenty times as long as usual, which takes longer the more nodes there are, because
-// each is heard less often. Here a silent node is asked, first by packets, then over TCP, and has to answer within a time
-// that doesn't depend on the size of the cluster.
+// Judges from the rhythm of a node's answers how suspicious its silence is (phi accrual, as in Go Piko), and what to do
+// about it. Go waits until the silence is twenty times as long as usual, which takes longer the more nodes there are,
+// because each is heard less often. Here a silent node is probed, first by packets, then over TCP, and has to answer
+// within a time that doesn't depend on the size of the cluster.
 
 /** Intervals between answers that are remembered. */
 const WINDOW = 50;

@@ -1,4 +1,4 @@
-// One other node as this one sees it: its keys, whether it answers, and what is being done to find that out.
+// Another node as this one sees it: its keys, whether it answers, and the probes in progress.
 
 import { Arrivals } from "./failure-detector.js";
 import type { NodeState } from "./node-state.js";

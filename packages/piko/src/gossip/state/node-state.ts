@@ -1,5 +1,5 @@
-// What is known of one node: its keys, each at the version at which it last changed. Entries are kept in order of version,
-// because that is how they have to be sent: a receiver takes nothing below the version that it has.
+// What is known of one node: its keys, each with the version of its last change. Entries are kept in order of version,
+// because they have to be sent in that order: a receiver ignores everything below the version that it has.
 
 import { COMPACT_KEY, type Entry, LEFT_KEY } from "../wire/messages.js";
 import { type StateBudget, entryBytes } from "./state-budget.js";

@@ -1,5 +1,5 @@
-// Memory that the keys of other nodes may take: of all together, and of each. Whoever reaches the gossip port can be a node,
-// so what nodes announce is somebody's choice.
+// Limits the memory for the keys of other nodes: of all together, and of each. Anyone who reaches the gossip port can be
+// a node, so what nodes announce may be arbitrary.
 
 import type { Entry } from "../wire/messages.js";
 

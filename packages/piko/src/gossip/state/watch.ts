@@ -1,4 +1,4 @@
-// What gossip tells its owner.
+// The events that gossip reports to its owner.
 
 /**
  * Called as the cluster changes, in the order in which it does. A node's keys are told only between its `onJoin` and its

@@ -1,4 +1,5 @@
-// Whom gossip is exchanged with, where the configuration says so: others are neither read nor sent to.
+// The addresses that gossip is exchanged with, if the configuration limits them: nothing is read from others or sent to
+// them.
 
 import type { AddressRanges } from "../../base/address-ranges.js";
 import type { Drops } from "../protocol/drops.js";

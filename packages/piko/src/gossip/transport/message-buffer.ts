@@ -1,4 +1,4 @@
-// Collects a message over TCP until it is whole. Used for requests and answers by the TCP half of the transport.
+// Collects a TCP message until it is complete. Used for requests and answers by the TCP half of the transport.
 
 import { GossipError } from "../wire/errors.js";
 import type { MessageEnd } from "../protocol/transport.js";

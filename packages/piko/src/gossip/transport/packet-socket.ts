@@ -1,4 +1,4 @@
-// The UDP half of the gossip port. Sending hands packets to the system and looks no further.
+// The UDP half of the gossip port. Packets are handed to the system without waiting for a result.
 
 import { type Socket, createSocket } from "node:dgram";
 import { isIPv6 } from "node:net";

@@ -1,5 +1,5 @@
-// The TCP half of the gossip port: reads one request per connection, writes its answer, closes. Bounded in connections,
-// memory and time, because anybody can connect.
+// The TCP half of the gossip port: reads one request per connection, writes its answer, closes. Limited in connections,
+// memory and time, because anyone can connect.
 
 import { type Server, type Socket, createServer } from "node:net";
 import type { Clock } from "@piko/tunnel";

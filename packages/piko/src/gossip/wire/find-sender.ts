@@ -1,4 +1,4 @@
-// Who has sent a message of any kind, where that is all that counts of it.
+// Reads only the sender of a message, of any kind.
 
 import { MESSAGE_DELTA, MESSAGE_DIGEST, type Sender } from "./messages.js";
 import { decodePacket } from "./packet-codec.js";

@@ -1,5 +1,6 @@
-// Finds where a message over TCP ends. Such messages have no length: they are a number of MessagePack values in a row, so
-// values are counted as bytes arrive, each byte once, before anything is decoded. Handed to the transports, which can't read.
+// Finds where a TCP message ends. Such messages have no length: they are a number of MessagePack values in a row, so
+// values are counted as bytes arrive, each byte once, before anything is decoded. Passed to the transports, which can't
+// read messages.
 
 import { GossipError } from "./errors.js";
 import { MESSAGE_JOIN, MESSAGE_LEAVE } from "./messages.js";

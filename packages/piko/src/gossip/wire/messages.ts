@@ -1,4 +1,4 @@
-// What nodes say to each other, as values. The codec turns them into bytes; nothing else knows the wire's names.
+// Gossip messages as values. The codec turns them into bytes; nothing else knows the names on the wire.
 
 /** First byte of a datagram or of a TCP request; the second is the protocol's version, 0. */
 export const MESSAGE_DIGEST = 1;

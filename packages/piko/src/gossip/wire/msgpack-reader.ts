@@ -1,5 +1,5 @@
 // Reads MessagePack as tolerantly as Go Piko's decoder does: any width of integer, strings as str, bin or nil, structs as
-// maps in any order or as arrays. Used by the codec only. Nothing is allocated on the word of a length field.
+// maps in any order or as arrays. Used by the codec only. Nothing is allocated because a length field says so.
 
 import { GossipError } from "./errors.js";
 

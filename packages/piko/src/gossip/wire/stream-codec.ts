@@ -1,5 +1,5 @@
-// Messages over TCP as bytes. They may be many megabytes long, so they are read and written in pieces: whoever handles one can
-// let go of the event loop between two of them.
+// TCP messages as bytes. They may be many megabytes long, so they are read and written in pieces: the caller can yield to
+// the event loop between two of them.
 
 import { GossipError } from "./errors.js";
 import {

@@ -1,5 +1,5 @@
-// The door between an exchange and whoever has sent its request: one turn of an HTTP/1.1 connection, a stream of a
-// tunnel, a script in a test. Bodies cross it without framing; each codec frames by itself.
+// The door between an exchange and the sender of its request: one turn of an HTTP/1.1 connection, a stream of a tunnel, a
+// script in a test. Bodies cross it without framing; each codec frames by itself.
 
 import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";

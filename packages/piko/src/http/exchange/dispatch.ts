@@ -1,5 +1,5 @@
-// What an exchange asks for an upstream: a node chooses among tunnels and nodes and may wait for one to come back, an
-// agent has its one service.
+// How an exchange gets an upstream: a node chooses among tunnels and nodes and may wait for one to reconnect, an agent
+// has its one service.
 
 import type { RequestHead } from "../head.js";
 import type { Seen } from "./upstream-call.js";

@@ -1,4 +1,4 @@
-// What the exchanges of a port or a listener share: time, memory, limits, and who is told of what goes wrong.
+// What the exchanges of a port or a listener share: time, memory, limits, and where errors are reported.
 
 import type { Clock } from "@piko/tunnel";
 import type { HttpError } from "../errors.js";

@@ -1,6 +1,6 @@
-// One request and its response, between the client's side and an upstream's call: who waits for whom, what is sent again,
-// what a failure means to the other side. It knows no protocol: both doors have codecs behind them. Nodes and agents use it
-// for one request after another; nothing here allocates per request.
+// One request and its response, between the client's side and an upstream's call: who waits for whom, what is retried,
+// what a failure means to the other side. It knows no protocol: both doors have codecs behind them. Nodes and agents use
+// it for one request after another; nothing here allocates per request.
 
 import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";

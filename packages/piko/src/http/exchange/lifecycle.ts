@@ -1,4 +1,4 @@
-// What an exchange asks about a request before it looks for an upstream: a node has steps, an agent lets everything pass.
+// The steps of a request before it gets an upstream: a node has several, an agent lets everything pass.
 
 import type { RequestHead } from "../head.js";
 

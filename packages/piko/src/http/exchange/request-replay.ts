@@ -1,5 +1,5 @@
-// What is kept of a request until its response begins, so that it can be sent again when its upstream is lost, or late
-// when it has to wait for one: its head as it came, its body, its trailers.
+// Keeps a request until its response begins, so that it can be retried when its upstream is lost, or sent later when it
+// has to wait for one: the original head, its body, its trailers.
 
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";

@@ -1,5 +1,5 @@
-// The door between an exchange and whoever answers its request: a stream of an agent's tunnel, a connection to another
-// node, a connection of an agent to its service.
+// The door between an exchange and what answers its request: a stream of an agent's tunnel, a connection to another node,
+// a connection of an agent to its service.
 
 import type { RequestHead, ResponseHead } from "../head.js";
 import type { Expiring } from "../../net/deadline-sweep.js";

@@ -1,4 +1,4 @@
-// The own answers of proxy and agent: a status, a JSON error, nothing else. All of it is ASCII.
+// Responses of proxy and agent themselves: a status, a JSON error, nothing else. All of it is ASCII.
 
 import { grpcStatus, grpcStatusLines } from "../grpc.js";
 import { REASON_FIELD, type Reason } from "../reasons.js";

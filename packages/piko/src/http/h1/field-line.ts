@@ -1,5 +1,5 @@
-// The grammar of one field line, the same in request heads, response heads and trailer sections but for white space
-// before the colon. Called in a loop by their parsers; it records offsets and judges only what is true of every field.
+// The grammar of one field line, the same in request heads, response heads and trailer sections except for white space
+// before the colon. Called in a loop by their parsers; it records offsets and checks only what is true of every field.
 
 import * as ascii from "../ascii.js";
 import { trimStart } from "../ascii.js";

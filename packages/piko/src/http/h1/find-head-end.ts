@@ -1,5 +1,5 @@
-// Finds where a head ends while its bytes still trickle in. The parsers start over on every call, so a head that
-// came in many pieces is parsed only once this says that it is whole: the cost stays linear for a byte-at-a-time peer.
+// Finds the end of a head while its bytes arrive in pieces. The parsers start over on every call, so such a head is
+// parsed only when this finds it complete: the cost stays linear for a peer that sends one byte at a time.
 
 import * as ascii from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";

@@ -1,5 +1,5 @@
-// Parses a request head in one pass over its bytes and refuses whatever two readers could take differently. Called
-// by the proxy for clients' requests and by the agent for the requests that arrive through the tunnel.
+// Parses a request head in one pass over its bytes and refuses whatever two parsers could read differently. Called by the
+// proxy for clients' requests and by the agent for the requests that arrive through the tunnel.
 
 import * as ascii from "../ascii.js";
 import { asciiBytes, equalsIgnoringCase, rangesEqualIgnoringCase, trimEnd, trimStart } from "../ascii.js";

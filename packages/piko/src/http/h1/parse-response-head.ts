@@ -1,5 +1,6 @@
-// Parses a response head in one pass over its bytes, as strictly as a request's but for white space before colons. Called
-// by the agent for the service's responses and by the proxy for those that come through the tunnel; a refusal is a 502.
+// Parses a response head in one pass over its bytes, as strictly as a request's except for white space before colons.
+// Called by the agent for the service's responses and by the proxy for those that come through the tunnel; a refusal is a
+// 502.
 
 import * as ascii from "../ascii.js";
 import { CONNECTION_INVALID, LISTS_UPGRADE, parseConnection } from "./connection-options.js";

@@ -1,5 +1,5 @@
-// Reads the response to one request from the bytes of a stream or a connection, and tells what it finds as an upstream's
-// events: heads, body bytes without their framing, the end. Tunnels, hops and services are all read by it.
+// Reads the response to one request from the bytes of a stream or a connection, and reports it as an upstream's events:
+// heads, body bytes without their framing, the end. Used for tunnels, hops and services.
 
 import { REASONS, type Reason } from "../reasons.js";
 import type { UpstreamEvents } from "../exchange/upstream-call.js";

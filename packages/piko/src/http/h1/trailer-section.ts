@@ -1,5 +1,5 @@
-// The trailer section of a chunked body: collected whole, checked like the fields of a head, and freed of the fields
-// that must not come so late (RFC 9110 6.5.1). Called by body-reader.ts when a message has trailers, which is rare.
+// The trailer section of a chunked body: collected whole, checked like the fields of a head, without the fields that are
+// forbidden in trailers (RFC 9110 6.5.1). Called by body-reader.ts when a message has trailers, which is rare.
 
 import { LINE_INCOMPLETE, lineError, parseFieldLine, parseResponseFieldLine } from "./field-line.js";
 import { COLON } from "../ascii.js";

@@ -1,5 +1,5 @@
-// Which protocols of an Upgrade field the proxy gives way to. Called by parse-request-head.ts for requests that ask for
-// an upgrade.
+// Which protocols of an Upgrade field the proxy accepts. Called by parse-request-head.ts for requests that ask for an
+// upgrade.
 
 import * as ascii from "../ascii.js";
 import { asciiBytes, equalsIgnoringCase, trimEnd, trimStart } from "../ascii.js";

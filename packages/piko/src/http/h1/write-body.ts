@@ -1,4 +1,4 @@
-// Writes the body of a message to whoever takes all bytes: as it is, or in chunks where its length was not known.
+// Writes the body of a message to a receiver that accepts all bytes: unchanged, or in chunks if its length was unknown.
 
 import { CHUNK_END, CHUNK_HEADER_BYTES, LAST_CHUNK, writeChunkHeader } from "./chunk-writer.js";
 import { copyAll, copyBytes } from "./copy-bytes.js";

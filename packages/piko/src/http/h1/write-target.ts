@@ -1,5 +1,5 @@
-// The target of a request in origin form (RFC 9112 section 3.2), as the next hop gets it: behind the path of the service's
-// URL, with that one's query before its own.
+// The target of a request in origin form (RFC 9112 section 3.2) for the next hop: the path of the service's URL is put in
+// front, and its query before the request's own.
 
 import * as ascii from "../ascii.js";
 import type { RequestHead } from "../head.js";

@@ -1,5 +1,5 @@
-// The client's side of an HTTP/2 connection: streams that are opened here, as many as the service takes, the heads that it
-// answers with, and its leave (RFC 9113 section 6.8): what it hasn't looked at can be asked again.
+// The client's side of an HTTP/2 connection: streams that are opened here, as many as the service accepts, the heads of
+// its responses, and its GOAWAY (RFC 9113 section 6.8): what the service hasn't processed can be retried.
 
 import type { Clock, Outbox } from "@piko/tunnel";
 import { ENDED } from "./closed-streams.js";

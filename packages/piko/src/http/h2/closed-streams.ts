@@ -1,5 +1,5 @@
-// What is remembered of streams that are over: a frame that was on its way when we reset one means nothing, one on a stream
-// that had ended is an error (RFC 9113 section 5.1), and one on a stream that never was another.
+// Remembers closed streams: a frame that was in transit when we reset its stream is ignored, one on a stream that had
+// ended is an error (RFC 9113 section 5.1), and one on a stream that never existed is another.
 
 /** As many as may have frames on the way. */
 const REMEMBERED = 128;

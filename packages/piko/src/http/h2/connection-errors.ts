@@ -1,4 +1,4 @@
-// What ends a connection (RFC 9113 section 5.4.1).
+// The errors that end a connection (RFC 9113 section 5.4.1).
 
 import {
   type ConnectionError,

@@ -1,4 +1,4 @@
-// What an HTTP/2 connection is told by its owner, and tells it.
+// The events between an HTTP/2 connection and its owner.
 
 import type { ByteBudget } from "../../net/byte-budget.js";
 import type { ConnectionError } from "./error-codes.js";

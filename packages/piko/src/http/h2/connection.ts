@@ -1,6 +1,6 @@
-// One side of an HTTP/2 connection (RFC 9113), as far as both sides do the same: which frame may come when, header blocks,
-// windows, settings, pings. It knows no sockets and no messages: bytes come in by `read`, frames go to an outbox, header
-// blocks to whoever reads their fields, bodies to the streams' owners.
+// One side of an HTTP/2 connection (RFC 9113), as far as both sides do the same: which frame may come when, header
+// blocks, windows, settings, pings. It knows no sockets and no messages: bytes come in by `read`, frames go to an outbox,
+// header blocks to the reader of their fields, bodies to the streams' owners.
 
 import type { Clock, Outbox } from "@piko/tunnel";
 import type { ByteBudget } from "../../net/byte-budget.js";

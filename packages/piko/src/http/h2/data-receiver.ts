@@ -1,5 +1,5 @@
-// DATA frames (RFC 9113 section 6.1): to which stream their bytes go, and what they take of its window and the connection's.
-// Whatever becomes of a stream, each byte that came on it is given back to the connection's window, once.
+// DATA frames (RFC 9113 section 6.1): which stream gets their bytes, and how much of its window and the connection's they
+// use. Whatever happens to a stream, each byte received on it is returned to the connection's window, once.
 
 import { ENDED } from "./closed-streams.js";
 import { CONNECTION_ERRORS } from "./connection-errors.js";

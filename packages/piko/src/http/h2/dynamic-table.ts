@@ -1,5 +1,5 @@
-// The dynamic table of an HPACK decoder (RFC 7541 sections 2.3.2 and 4): what the peer has said of its fields lately.
-// Names and values lie in one buffer, in the order in which they came. Empty it holds no memory.
+// The dynamic table of an HPACK decoder (RFC 7541 sections 2.3.2 and 4): the peer's most recent fields. Names and values
+// are stored in one buffer, in order of arrival. An empty table holds no memory.
 
 /** What an entry counts beyond its bytes (section 4.1). */
 export const ENTRY_OVERHEAD_BYTES = 32;

@@ -1,4 +1,4 @@
-// The head of a request that came as HTTP/1.1 as a header block for a service (RFC 9113 section 8.3.1).
+// Encodes the head of an HTTP/1.1 request as a header block for a service (RFC 9113 section 8.3.1).
 
 import * as ascii from "../ascii.js";
 import * as names from "../field-names.js";

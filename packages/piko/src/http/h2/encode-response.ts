@@ -1,4 +1,4 @@
-// The head of a response that came as HTTP/1.1, and its trailers, as header blocks (RFC 9113 section 8.3.2).
+// Encodes the head and the trailers of an HTTP/1.1 response as header blocks (RFC 9113 section 8.3.2).
 
 import * as ascii from "../ascii.js";
 import { mayHaveBody } from "../body-framing.js";

@@ -1,4 +1,4 @@
-// Why a stream or a connection ends before its time: the codes of RST_STREAM and GOAWAY (RFC 9113 section 7).
+// Why a stream or a connection ends early: the codes of RST_STREAM and GOAWAY (RFC 9113 section 7).
 
 export const NO_ERROR = 0x0;
 export const PROTOCOL_ERROR = 0x1;

@@ -1,5 +1,5 @@
-// Writes the fields of an HTTP/2 message as the lines of an HTTP/1.1 one, which all that is behind reads. Nothing of a
-// field may become a line of its own, or another message (RFC 9113 sections 8.2 and 10.3): what could is malformed.
+// Writes the fields of an HTTP/2 message as the lines of an HTTP/1.1 one, for the code that reads them. No part of a
+// field may become a separate line, or another message (RFC 9113 sections 8.2 and 10.3): a field that could is malformed.
 
 import * as ascii from "../ascii.js";
 import * as names from "../field-names.js";

@@ -1,4 +1,4 @@
-// The fields behind a body as they may go on: by the rules that HTTP/1.1's have.
+// Filters the fields after a body, by the same rules as HTTP/1.1's.
 
 import { TrailerSection } from "../h1/trailer-section.js";
 

@@ -1,4 +1,4 @@
-// What a peer may do that costs it less than us: so many times at once, and again as time goes by.
+// Limits actions that cost a peer less than us: a number at once, replenished over time.
 
 export class FrameBudget {
   readonly #max: number;

@@ -1,5 +1,5 @@
-// Takes the bytes of a connection apart into frames (RFC 9113 section 4.1). The payload of DATA passes on as it comes;
-// every other frame is told when it is whole, and is copied only where it came in parts.
+// Splits the bytes of a connection into frames (RFC 9113 section 4.1). The payload of DATA is passed on as it arrives;
+// every other frame is reported when it is complete, and copied only if it came in parts.
 
 import { DATA, FLAG_PADDED, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, read31 } from "./frame.js";
 

@@ -1,4 +1,4 @@
-// Which streams frames may be on, and how long they are (RFC 9113 section 6): what can be told from a frame's header alone.
+// Which streams frames may be on, and how long they may be (RFC 9113 section 6): what a frame's header alone shows.
 
 import { CONNECTION_ERRORS } from "./connection-errors.js";
 import type { ConnectionError } from "./error-codes.js";

@@ -1,5 +1,5 @@
-// Writes the frames of one connection. Bytes of bodies go as far as the connection's window and the socket allow; streams
-// that have to wait take turns of a frame each, so that a long body doesn't keep the others waiting.
+// Writes the frames of one connection. Bytes of bodies are sent as far as the connection's window and the socket allow;
+// streams that have to wait take turns, one frame each, so that a long body doesn't block the others.
 
 import type { Outbox } from "@piko/tunnel";
 import type { RequestHead, ResponseHead } from "../head.js";

@@ -1,4 +1,4 @@
-// The frames of HTTP/2 as bytes (RFC 9113 sections 4 and 6): types, flags, headers, and the whole of those that are short.
+// The frames of HTTP/2 as bytes (RFC 9113 sections 4 and 6): types, flags, headers, and complete short frames.
 
 /** What a client sends first (section 3.4). */
 export const PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");

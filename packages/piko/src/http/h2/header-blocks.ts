@@ -1,5 +1,4 @@
-// Puts header blocks together that come in several frames (RFC 9113 section 4.3). One that is in a single frame is used where
-// it is.
+// Assembles header blocks that come in several frames (RFC 9113 section 4.3). A block in a single frame is used in place.
 
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";

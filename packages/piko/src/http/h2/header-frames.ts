@@ -1,5 +1,5 @@
-// A header block on its way out: encoded behind room for a frame's header, then made HEADERS and, where it is long,
-// CONTINUATION frames in place (RFC 9113 section 6.10).
+// A header block to be sent: encoded after room for a frame's header, then split in place into HEADERS and, if it is
+// long, CONTINUATION frames (RFC 9113 section 6.10).
 
 import {
   CONTINUATION,

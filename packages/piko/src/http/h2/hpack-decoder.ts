@@ -1,5 +1,5 @@
-// Decodes header blocks (RFC 7541), one after another: each field is told as ranges of bytes. What the blocks say of the
-// dynamic table is kept for the next ones, whatever becomes of the message.
+// Decodes header blocks (RFC 7541), one after another: reports each field as ranges of bytes. Changes to the dynamic
+// table are kept for the next blocks, whatever happens to the message.
 
 import { Scratch } from "../../net/scratch.js";
 import { DynamicTable } from "./dynamic-table.js";

@@ -1,6 +1,6 @@
-// Encodes header blocks (RFC 7541): fields of the static table by their indexes, all others as they are. No dynamic table
-// and no Huffman code, which cost a proxy more than they save where bodies follow; so an encoder has no state, and
-// nobody can find out what it has sent before.
+// Encodes header blocks (RFC 7541): fields of the static table by their indexes, all others as literals. No dynamic table
+// and no Huffman code, which cost a proxy more than they save if bodies follow; so an encoder has no state, and nobody
+// can find out what it has sent before.
 
 import * as ascii from "../ascii.js";
 import { STATIC_INDEX, STATIC_NAMES, statusIndex } from "./static-table.js";

@@ -1,5 +1,5 @@
-// How many bytes a peer may still send, on a stream or a connection (RFC 9113 section 5.2). It is told of room again when
-// half of it is out of the way.
+// How many bytes a peer may still send, on a stream or a connection (RFC 9113 section 5.2). The peer is granted more when
+// half of the window has been consumed.
 
 export class ReceiveWindow {
   readonly #size: number;

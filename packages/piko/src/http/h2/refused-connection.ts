@@ -1,4 +1,5 @@
-// A connection that isn't served, for a client that speaks HTTP/2: it hears why, and that nothing was done of what it has asked.
+// A connection that isn't served, for an HTTP/2 client: it gets the reason, and learns that none of its requests was
+// processed.
 
 import { ENHANCE_YOUR_CALM } from "./error-codes.js";
 import { FRAME_HEADER_BYTES, GOAWAY, PREFACE, SETTINGS, write32, writeFrameHeader } from "./frame.js";

@@ -1,5 +1,5 @@
-// A request's fields (RFC 9113 section 8.3.1) as the head of an HTTP/1.1 request. What reads that head refuses whatever
-// it would refuse of an HTTP/1.1 client; here is what only HTTP/2 can get wrong.
+// Converts a request's fields (RFC 9113 section 8.3.1) to the head of an HTTP/1.1 request. The parser of that head
+// refuses the same as from an HTTP/1.1 client; here is what only HTTP/2 can get wrong.
 
 import { randomKey } from "@piko/tunnel";
 import * as ascii from "../ascii.js";

@@ -1,4 +1,4 @@
-// A response's fields (RFC 9113 section 8.3.2) as the head of an HTTP/1.1 response, which the parser of those reads.
+// Converts a response's fields (RFC 9113 section 8.3.2) to the head of an HTTP/1.1 response, for its parser.
 
 import * as ascii from "../ascii.js";
 import { asciiBytes, spells } from "../ascii.js";

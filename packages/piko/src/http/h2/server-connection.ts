@@ -1,5 +1,5 @@
-// The server's side of an HTTP/2 connection: streams that its client opens, from their first header block to their end, and
-// how the client is asked to go.
+// The server's side of an HTTP/2 connection: streams that its client opens, from their first header block to their end,
+// and how the client is asked to disconnect.
 
 import type { Clock, Outbox } from "@piko/tunnel";
 import { ENDED, UNKNOWN } from "./closed-streams.js";

@@ -1,5 +1,5 @@
-// One stream of a connection: what is sent on it as far as its windows allow, and what has come on it and nobody has
-// consumed (RFC 9113 sections 5.1 and 5.2). Its connection finds it by its id, and writes for it.
+// One stream of a connection: sends as far as its windows allow, and counts received bytes that haven't been consumed
+// (RFC 9113 sections 5.1 and 5.2). Its connection finds it by its id, and writes for it.
 
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";

@@ -1,4 +1,4 @@
-// The fields behind a body (RFC 9113 section 8.1) as lines.
+// The fields after a body (RFC 9113 section 8.1) as lines.
 
 import { FieldLines } from "./field-lines.js";
 

@@ -1,5 +1,5 @@
-// The authorities that a port verifies clients by, and what it means for connections that stand when some of them are taken
-// away. Of a connection there is no handshake to repeat: its certificates are looked at again as they were shown.
+// The authorities that a port verifies clients by, and what removing some of them means for open connections. There is no
+// handshake to repeat: the certificates that were shown are checked again.
 
 import { X509Certificate } from "node:crypto";
 import type { Socket } from "node:net";

@@ -1,6 +1,6 @@
-// The certificates that a port shows and the authorities that it verifies by: read from files, checked whole before they
-// are in force, and read again when the files have other contents. A watch would not do: a mounted Secret of Kubernetes
-// changes by a link that is swapped above the files.
+// The certificates that a port presents and the authorities that it verifies by: read from files, checked completely
+// before they are used, and read again when the files have changed. Watching files isn't enough: a mounted Secret of
+// Kubernetes changes by a symlink above the files.
 
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// Binds a server to an address, with an error that says which port of the program it was.
+// Binds a server to an address. An error names the port of the program that failed.
 
 import type { ListenOptions, Server } from "node:net";
 import { addressInUse } from "../../base/address-in-use.js";

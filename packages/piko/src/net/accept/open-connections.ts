@@ -1,5 +1,5 @@
-// The connections of a port that few are meant to use: probes, scrapers, people. When there are too many, the one that
-// has waited longest makes room, so that a crowd of silent connections never keeps a probe out.
+// The connections of a port with few users: probes, scrapers, people. When there are too many, the one that has waited
+// longest is closed, so that many silent connections never block a probe.
 
 import type { Socket } from "node:net";
 

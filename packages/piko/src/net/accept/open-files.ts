@@ -1,7 +1,7 @@
-// How near the process is to its limit of open files, asked for each connection that a port accepts or a node opens to
-// another one. At the limit libuv accepts and closes connections without telling anybody, so both stop short of it: the last
-// few files are kept for refusals, probes and what the program opens itself; of those, the last quarter isn't for the ways
-// to other nodes.
+// How near the process is to its limit of open files, checked for each connection that a port accepts or a node opens to
+// another one. At the limit libuv accepts and closes connections without notice, so both stop short of it: the last few
+// files are reserved for refusals, probes and what the program opens itself; the last quarter of these isn't used for
+// connections to other nodes.
 
 import { closeSync, openSync, readFileSync } from "node:fs";
 import type { Socket } from "node:net";

@@ -1,4 +1,4 @@
-// A connection before its PROXY protocol header is read: from there on it is the client's that the header names.
+// A connection before its PROXY protocol header is read: afterwards it belongs to the client that the header names.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import type { ByteBudget } from "../byte-budget.js";

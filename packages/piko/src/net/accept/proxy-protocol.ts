@@ -1,5 +1,5 @@
-// The PROXY protocol (haproxy's, versions 1 and 2): the header in which a load balancer that passes bytes on says whose
-// bytes they are. Read once at the start of a connection of the proxy port; strict, and bounded in size.
+// The PROXY protocol (haproxy's, versions 1 and 2): the header in which a TCP load balancer sends the client's address.
+// Read once at the start of a connection of the proxy port; strict, and limited in size.
 
 import { isIPv4, isIPv6 } from "node:net";
 

@@ -1,5 +1,5 @@
-// A connection that a port has no room for. It waits for the first bytes of a request, because clients take an
-// answer that comes before they have asked for a fault; then it gets its refusal and ends.
+// A connection that a port has no room for. It waits for the first bytes of a request, because clients treat a response
+// before their request as an error; then it gets its refusal and is closed.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import type { DeadlineSweep, Expiring } from "../deadline-sweep.js";

@@ -1,5 +1,5 @@
-// The TLS of a port: takes accepted sockets up to the end of their handshake. A server of `node:tls` that never listens
-// does the handshakes; so verification, names (SNI), protocols (ALPN) and sessions are Node's own.
+// The TLS of a port: handles accepted sockets until their handshake is complete. A server of `node:tls` that never
+// listens does the handshakes; so verification, names (SNI), protocols (ALPN) and sessions are Node's own.
 
 import { constants } from "node:crypto";
 import type { Socket } from "node:net";

@@ -1,5 +1,5 @@
-// A connection to a port with TLS, from its accepting to the end of its handshake: a PROXY protocol header if one may come,
-// a look at the first byte, then `node:tls`, which gets what was read.
+// A connection to a port with TLS, from accepting it to the end of its handshake: a PROXY protocol header if one may
+// come, a look at the first byte, then `node:tls`, which gets all bytes read so far.
 
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";

@@ -1,4 +1,5 @@
-// TLS on a port that has none. Whoever tries can't read the answer, and sees a failed handshake: the log says what it is.
+// TLS on a port that has none. The client can't read the response, and only sees a failed handshake; so the log explains
+// it.
 
 import type { Clock } from "@piko/tunnel";
 import type { Logger } from "../../observability/logger.js";

@@ -1,4 +1,4 @@
-// Who may ask the admin port: everybody, or who shows a token of it. Asked before anything of the request is judged.
+// Who may use the admin port: everyone, or only holders of a token. Checked before anything else in a request.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Authoriser } from "../../auth/authoriser.js";

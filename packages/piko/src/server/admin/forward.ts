@@ -1,5 +1,5 @@
-// `?forward=<node id>` on the admin port: the request is another node's to answer, and is brought there. So one node
-// that can be reached is enough to look at all of them.
+// `?forward=<node id>` on the admin port: forwards the request to another node. So one reachable node is enough to look
+// at all of them.
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";

@@ -1,4 +1,4 @@
-// `/` of the admin port: which pages there are.
+// `/` of the admin port: the list of its pages.
 
 import { type Route, send } from "../../net/route-server.js";
 

@@ -1,5 +1,5 @@
-// The status pages of the admin port, in the contract's JSON: what listens on this node, which nodes it knows of, and
-// what gossip has told it.
+// The status pages of the admin port, in the contract's JSON: the listeners on this node, the nodes that it knows, and
+// its gossip state.
 
 import type { Clock } from "@piko/tunnel";
 import type { NodeDetails, NodeSnapshot } from "../../gossip/state/snapshot.js";

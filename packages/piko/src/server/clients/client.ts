@@ -1,4 +1,4 @@
-// Whose connection it is that a client's requests come on, and what the port asks of it.
+// The connection that a client's requests come on, and what the port needs from it.
 
 import type { ByteSocket } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";

@@ -1,5 +1,5 @@
-// One HTTP/1.1 connection of a client: hands each request that its reader finds to the exchange, writes what the exchange
-// answers, and decides when the connection goes on, and when it ends.
+// One HTTP/1.1 connection of a client: passes each request from its reader to the exchange, writes the response, and
+// decides whether the connection stays open.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";

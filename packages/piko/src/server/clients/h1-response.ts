@@ -1,5 +1,5 @@
-// Writes the response to one request of an HTTP/1.1 connection: heads, the body framed as its client can take it, or an
-// answer of the node's own; and decides, once, whether the connection goes on behind it.
+// Writes the response to one request of an HTTP/1.1 connection: heads, the body framed as its client understands it, or a
+// response of the node itself; and decides, once, whether the connection stays open afterwards.
 
 import type { Outbox } from "@piko/tunnel";
 import { emptyResponse, errorBody, errorResponse } from "../../http/h1/error-response.js";

@@ -1,5 +1,5 @@
-// One request on a stream of an HTTP/2 connection, between the stream and its exchange. A connection has such objects for as
-// many requests as it had at a time, and uses them again.
+// One request on a stream of an HTTP/2 connection, between the stream and its exchange. A connection keeps as many of
+// these objects as it had concurrent requests, and reuses them.
 
 import { acceptKey } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";

@@ -1,4 +1,4 @@
-// A request head that isn't whole yet is refused as soon as it is clear that it won't pass.
+// Refuses an incomplete request head as soon as it is clear that it will be refused.
 
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
 import { SMALL_HEAD_BYTES } from "../../net/byte-budget.js";

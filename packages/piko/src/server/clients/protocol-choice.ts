@@ -1,5 +1,5 @@
-// A connection without TLS whose protocol its first bytes tell: HTTP/2 begins with a preface of its own (RFC 9113 section
-// 3.3), everything else is read as HTTP/1.1.
+// A connection without TLS whose first bytes show its protocol: HTTP/2 begins with a preface (RFC 9113 section 3.3),
+// everything else is read as HTTP/1.1.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { PREFACE } from "../../http/h2/frame.js";

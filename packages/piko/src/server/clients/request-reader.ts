@@ -1,6 +1,6 @@
-// Reads the requests of one HTTP/1.1 connection, strictly one after another: heads, bodies without their framing, raw bytes
-// behind a 101. What comes early (half a head, pipelined requests) waits here, in order, until the request before it is
-// over. Keeps the time limits of what a client has to send.
+// Reads the requests of one HTTP/1.1 connection, strictly one after another: heads, bodies without their framing, raw
+// bytes after a 101. What comes early (half a head, pipelined requests) waits here, in order, until the previous request
+// is over. Enforces the timeouts for what a client has to send.
 
 import type { ByteSocket } from "@piko/tunnel";
 import { requestBody } from "../../http/body-framing.js";

@@ -1,4 +1,4 @@
-// How the body of a response goes on to an HTTP/1.1 or 1.0 client; decided once, when its head is there.
+// How the body of a response is framed for an HTTP/1.1 or 1.0 client; decided once, when its head arrives.
 
 import { BODY_CHUNKED, BODY_UNTIL_CLOSE, responseBody } from "../../http/body-framing.js";
 import type { ResponseHead } from "../../http/head.js";

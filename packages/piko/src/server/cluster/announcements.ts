@@ -1,5 +1,5 @@
-// What this node tells the others of the endpoints that it has listeners for, and what it keeps from Go nodes: those know
-// neither of draining nor of doubt, and ask whoever announces an endpoint under the plain key.
+// What this node announces about the endpoints that it has listeners for, and what it hides from Go nodes: those know
+// neither draining nor doubt, and use any node that announces an endpoint under the plain key.
 
 import type { Logger } from "../../observability/logger.js";
 import { type ClusterTable, NODE_WELL } from "./cluster-table.js";

@@ -1,5 +1,5 @@
-// The other nodes of the cluster and which endpoints they have listeners for, indexed for the choice of a node: the cost
-// of a request doesn't depend on how many nodes and endpoints there are.
+// The other nodes of the cluster and the endpoints that they have listeners for, indexed for choosing a node: the cost of
+// a request doesn't depend on the number of nodes and endpoints.
 
 import { ServedBy } from "../../observability/served-by.js";
 

@@ -1,4 +1,4 @@
-// This node's part in the cluster: gossip, the table that it keeps, and the way to other nodes' proxy ports.
+// This node's part in the cluster: gossip, the table that it maintains, and connections to other nodes' proxy ports.
 
 import type { Clock } from "@piko/tunnel";
 import { formatHostPort, type HostPort } from "../../base/address.js";

@@ -1,4 +1,4 @@
-// The keys that this node's gossip is encrypted by: from the configuration, or from files that are read again when they change.
+// The keys for this node's encrypted gossip: from the configuration, or from files that are read again when they change.
 
 import { readFileSync } from "node:fs";
 import type { Clock } from "@piko/tunnel";

@@ -1,6 +1,6 @@
-// Where gossip and the cluster meet: this node's addresses and listeners go out as keys, those of the others come in.
-// The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`; and some of our own that Go nodes pass on
-// without a look, since they are internal.
+// Connects gossip and the cluster: this node's addresses and listeners are announced as keys, those of the others are
+// read. The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`; and some of our own that Go nodes
+// pass on unread, since they are internal.
 
 import { parseHostPort } from "../../base/address.js";
 import type { GossipWatch } from "../../gossip/state/watch.js";

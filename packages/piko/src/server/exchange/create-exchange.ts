@@ -1,4 +1,4 @@
-// Puts together what one client connection needs on a node: its exchange, the life cycle in front, the dispatch behind.
+// Assembles what one client connection needs on a node: its exchange, the life cycle before it, the dispatch after it.
 
 import { Exchange } from "../../http/exchange/exchange.js";
 import { RequestRecord } from "../../observability/request-record.js";

@@ -1,4 +1,4 @@
-// Where a request is to go: what its life cycle tells its dispatch.
+// The target of a request, which its life cycle passes to its dispatch.
 
 import type { Identity } from "../../auth/identity.js";
 

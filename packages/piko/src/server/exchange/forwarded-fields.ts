@@ -1,4 +1,4 @@
-// X-Forwarded-For, -Proto and -Host: what a request says of its way so far counts only if a trusted proxy says it.
+// X-Forwarded-For, -Proto and -Host: values in a request are trusted only if they come from a trusted proxy.
 
 import { isIP } from "node:net";
 import {

@@ -1,5 +1,5 @@
-// The credential that a client's connection has shown last, and whom it stands for. Most requests of a connection show
-// the same: they are let in without a string or a digest.
+// The last credential of a client's connection, and its identity. Most requests of a connection send the same one: they
+// are accepted without a string or a digest.
 
 import type { Identity } from "../../auth/identity.js";
 import { viewOf } from "../../http/byte-view.js";

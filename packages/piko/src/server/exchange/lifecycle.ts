@@ -1,5 +1,5 @@
 // The life of a request on a node, step by step: authenticate -> route -> permit -> admit -> dispatch; then the exchange
-// responds and records. Each step passes the request on, answers in its place, or keeps it until it can say.
+// responds and records. Each step passes the request on, answers it, or holds it until it can decide.
 
 import type { Identity } from "../../auth/identity.js";
 import { REFUSED, type Refusal } from "../../auth/refusal.js";

@@ -1,4 +1,4 @@
-// Which endpoint a request names, and the host that its service is told of one that names none.
+// Which endpoint a request names, and the Host for the service if the request has none.
 
 import { isIP } from "node:net";
 import { isUtf8 } from "node:buffer";

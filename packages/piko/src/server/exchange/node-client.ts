@@ -1,4 +1,4 @@
-// What a node's life of a request asks of its client's side, beyond what every exchange does.
+// What a node's life cycle needs from its client's side, beyond what every exchange needs.
 
 import type { ByteSocket } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";

@@ -1,5 +1,5 @@
-// Finds an upstream for a request on a node: a tunnel of its own, else another node. Tries another one when a call is lost
-// before its response, and waits for an endpoint whose last upstream has just gone.
+// Finds an upstream for a request on a node: a tunnel of this node, else another node. Tries another one when a call is
+// lost before its response, and waits for an endpoint whose last upstream has just disconnected.
 
 import type { Exchange } from "../../http/exchange/exchange.js";
 import { type Dispatch, isIdempotent } from "../../http/exchange/dispatch.js";

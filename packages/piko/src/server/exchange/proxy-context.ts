@@ -1,4 +1,4 @@
-// What all connections of a proxy port share: settings, the way to upstreams, and where lines and numbers go.
+// What all connections of a proxy port share: settings, access to upstreams, logs and metrics.
 
 import { timingSafeEqual } from "node:crypto";
 import type { Clock } from "@piko/tunnel";

@@ -1,4 +1,4 @@
-// The limits of the proxy port by name, and what clients are told when they meet one.
+// The limits of the proxy port by name, and the responses for exceeding them.
 
 import type { TenantRateLimit } from "../upstream/tenant-use.js";
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";

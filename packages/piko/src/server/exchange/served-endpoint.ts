@@ -1,4 +1,4 @@
-// Which endpoint a request is served for whose host names it: host names have no case, endpoint ids do.
+// Finds the endpoint for a host name: host names are case-insensitive, endpoint ids aren't.
 
 import type { Identity } from "../../auth/identity.js";
 import type { ProxyContext } from "./proxy-context.js";

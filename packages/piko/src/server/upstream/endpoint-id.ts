@@ -1,4 +1,4 @@
-// What an endpoint id may be.
+// The rules for endpoint ids.
 
 import { hasHidden } from "../../base/visible-text.js";
 

@@ -1,4 +1,4 @@
-// How logs and pages tell listeners apart: whoever knew the name itself could take the place of its tunnel.
+// The name of a listener in logs and on pages: a hash, because whoever knows the real name could replace its tunnel.
 
 import { createHash } from "node:crypto";
 

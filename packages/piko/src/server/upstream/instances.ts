@@ -1,5 +1,5 @@
-// Which listeners have a tunnel here. An agent of ours names the listener with each of its upgrade requests, so that a node
-// can send away the second tunnel of one that looks for another node.
+// Which listeners have a tunnel here. An agent of ours names the listener in each of its upgrade requests, so that a node
+// can refuse a second tunnel of a listener that looks for another node.
 
 import type { Tunnel } from "./tunnel.js";
 

@@ -1,4 +1,4 @@
-// What agents of ours are told in their 101 about where clients reach their endpoint.
+// What the 101 tells agents of ours about the address at which clients reach their endpoint.
 
 import { publicUrlOf } from "../../base/public-url.js";
 

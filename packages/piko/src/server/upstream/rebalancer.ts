@@ -1,5 +1,5 @@
-// Sends tunnels away from a node that has more than its share, a few each second, until it is near the mean. Without it, a
-// node that joins would wait for agents to reconnect by chance.
+// Moves tunnels away from a node that has more than its share, a few each second, until it is near the mean. Without it,
+// a new node would get agents only when they happen to reconnect.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { RebalanceConfig } from "../../config/server.js";

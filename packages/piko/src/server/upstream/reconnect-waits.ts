@@ -1,5 +1,5 @@
-// Requests for endpoints whose last upstream went away a moment ago wait here for its return, so that an agent that
-// reconnects costs its clients time and no errors.
+// Requests for endpoints whose last upstream has just disconnected wait here for it, so that a reconnecting agent causes
+// a delay instead of errors.
 
 import type { Clock } from "@piko/tunnel";
 

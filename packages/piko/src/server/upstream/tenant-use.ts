@@ -1,4 +1,4 @@
-// What each tenant has of this node, and whether it may have more: tunnels, endpoints, requests.
+// What each tenant uses of this node, and whether it may use more: tunnels, endpoints, requests.
 
 import type { Clock } from "@piko/tunnel";
 import type { TenantConfig } from "../../config/auth.js";

@@ -1,6 +1,6 @@
-// Takes tunnels away from this node without losing what is on them: when the node stops, and when it sheds load. Each gets
-// its turn; agents that know `drain` are asked to move and do so by themselves, others are cut off in a quiet moment, in a
-// way that makes them connect again.
+// Moves tunnels away from this node without losing their requests: when the node stops, and when it sheds load. One
+// tunnel after the other; agents that support `drain` are asked to move, others are disconnected in a quiet moment, in a
+// way that makes them reconnect.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { Tunnel } from "./tunnel.js";

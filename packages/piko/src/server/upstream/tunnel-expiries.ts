@@ -1,5 +1,6 @@
-// Ends tunnels whose token has expired or no longer counts, or whose agent's certificate doesn't: no request more from that
-// moment, a grace for what is under way, then the end. Kept apart from draining, in which a tunnel still takes requests where there is nothing better.
+// Ends tunnels whose token has expired or become invalid, or whose agent's certificate has: they get no more requests,
+// those in progress have a grace period, then the tunnel is closed. Separate from draining, in which a tunnel still gets
+// requests if there is nothing better.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { Tunnel } from "./tunnel.js";

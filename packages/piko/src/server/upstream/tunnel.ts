@@ -1,4 +1,4 @@
-// One agent's tunnel as the server sees it: which endpoint it listens on and whether it takes requests.
+// One agent's tunnel as the server sees it: which endpoint it listens on and whether it accepts requests.
 
 import type {
   ByteSocket,

@@ -1,4 +1,4 @@
-// What nodes tell each other in the fields of a request that one of them sends on.
+// The header fields that nodes add to requests that they send to each other.
 
 import { hasCapability } from "@piko/tunnel";
 import {

@@ -1,4 +1,4 @@
-// The ways to the other nodes' proxy ports: one pool of connections for each node.
+// Connections to the other nodes' proxy ports: one pool for each node.
 
 import type { Clock } from "@piko/tunnel";
 import type { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
