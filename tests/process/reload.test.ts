@@ -33,7 +33,7 @@ it("exchanges an agent's listeners under 300 requests a second, without losing o
 
   const traffic = Traffic.start(scene, server.proxy, "web", { get: 200, post: 100 });
   for (let reloads = 0; reloads < 20 || traffic.count("post") < 50; reloads++) {
-    write(listener("web", `, timeout: ${5 + (reloads % 50)}s`), listener("other"));
+    write(listener("web", `, timeout: ${60 + (reloads % 50)}s`), listener("other"));
     expect(await reload(agent)).toMatchObject({ level: "info", changed: ["listeners"] });
   }
   const { failures } = await traffic.stop();

@@ -67,6 +67,11 @@ export interface OpenWebSocketOptions {
   readonly timeoutMs?: number | undefined;
   /** Gives up; the promise rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * With it, `signal` gives up only until the request has left. From then on the server may take the connection as open and use
+   * it at once, so its answer is awaited until this signal cuts the connection; what it has opened is given all the same.
+   */
+  readonly cut?: AbortSignal | undefined;
   readonly clock?: Clock | undefined;
 }
 
@@ -81,7 +86,7 @@ export interface OpenedWebSocket {
 
 /** Opens a WebSocket. Rejects with a {@link ClientError} or the signal's reason. */
 export async function openWebSocket(options: OpenWebSocketOptions): Promise<OpenedWebSocket> {
-  const { signal, clock = systemClock, timeoutMs = HANDSHAKE_TIMEOUT_MS } = options;
+  const { signal, cut, clock = systemClock, timeoutMs = HANDSHAKE_TIMEOUT_MS } = options;
   const base = parseBaseUrl(options.url);
   const proxy = options.proxyUrl === undefined ? undefined : parseProxyUrl(options.proxyUrl);
   const tls = readTls(options.tls);
@@ -101,11 +106,19 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
     sockets.push(socket);
     if (given !== undefined) socket.destroy();
   };
-  const onAbort = (): void => stop(signal?.reason);
+  let asked = false;
+  const onAsked = (): void => {
+    asked = true;
+  };
+  const onAbort = (): void => {
+    if (cut === undefined || cut.aborted || !asked) stop(signal?.reason);
+  };
+  const onCut = (): void => stop(cut?.reason);
   const timer = clock.setTimeout(() => stop(timedOut(base, timeoutMs)), timeoutMs);
   signal?.addEventListener("abort", onAbort, { once: true });
+  cut?.addEventListener("abort", onCut, { once: true });
   try {
-    return await Promise.race([handshake(options, base, proxy, tls, key, onSocket), stopped]);
+    return await Promise.race([handshake(options, base, proxy, tls, key, onSocket, onAsked), stopped]);
   } catch (error) {
     const surplus = error instanceof ClientError && error.nodeId !== undefined;
     if (surplus && signal?.aborted === false) for (const socket of sockets) hold(socket, signal, clock);
@@ -114,6 +127,7 @@ export async function openWebSocket(options: OpenWebSocketOptions): Promise<Open
   } finally {
     clock.clearTimeout(timer);
     signal?.removeEventListener("abort", onAbort);
+    cut?.removeEventListener("abort", onCut);
   }
 }
 
@@ -151,9 +165,11 @@ async function handshake(
   tls: TlsOptions | undefined,
   key: string,
   onSocket: (socket: ByteSocket) => void,
+  onAsked: () => void,
 ): Promise<OpenedWebSocket> {
   const request = requestText(options, await readToken(options.token), base, key);
   const { socket, reader } = await openSocket({ target: base, tls, proxy, onSocket });
+  onAsked();
   socket.out.writeLatin1(request);
   socket.out.flush();
   let head = await reader.readHead();

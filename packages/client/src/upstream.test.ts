@@ -1,7 +1,6 @@
-import type { YamuxStream } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
 import { jsonError, type TestTunnel } from "../test/test-server.js";
-import { closeStages, exchange, UpstreamStage } from "../test/upstream-stage.js";
+import { closeStages, exchange, isRefused, UpstreamStage } from "../test/upstream-stage.js";
 import { STABLE_AFTER_MS } from "./backoff.js";
 import { Upstream } from "./upstream.js";
 
@@ -302,15 +301,7 @@ describe("Upstream", () => {
       const closed = stage.upstream.close({ graceMs: 10_000 });
       // On a long way the GoAway takes its time, and the agent would have ended the tunnel by now.
       for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => void setImmediate(resolve));
-      const refused = new Promise<boolean>((resolve) => {
-        const stream: YamuxStream = tunnel.open({
-          onData: () => resolve(false),
-          onEnd: () => resolve(false),
-          onWritable: () => {},
-          onReset: () => resolve(stream.refused),
-        });
-        stream.write(Buffer.from("hello"), 0, 5);
-      });
+      const refused = isRefused(tunnel);
       tunnel.socket.resume();
       expect(await refused).toBe(true);
       await closed;

@@ -10,10 +10,11 @@ import { Homes } from "./homes.js";
 import { type Logger, SILENT } from "./logger.js";
 import { NodeSearch } from "./node-search.js";
 import { readTls } from "./open-socket.js";
-import { HANDSHAKE_TIMEOUT_MS, openWebSocket } from "./open-websocket.js";
+import { HANDSHAKE_TIMEOUT_MS } from "./open-websocket.js";
 import { endpointSegment, parseBaseUrl, parseProxyUrl } from "./server-address.js";
 import { sleep } from "./sleep.js";
 import { TokenRenewal } from "./token-renewal.js";
+import { LAST_ANSWER_MS, TunnelOpenings } from "./tunnel-openings.js";
 import { describeTunnels, type TunnelStatus } from "./tunnel-status.js";
 import { CONNECT_TIMEOUT_MS, tunnelCount, type UpstreamOptions } from "./upstream-options.js";
 import { UpstreamTunnel, type UpstreamTunnelOwner } from "./upstream-tunnel.js";
@@ -39,6 +40,7 @@ export class Upstream {
   readonly #instance = randomBytes(16).toString("base64url");
   /** All that are open, those that run dry too. */
   readonly #tunnels = new Set<UpstreamTunnel>();
+  readonly #openings: TunnelOpenings;
   /** The tunnels in place. */
   readonly homes: Homes;
   readonly #search: NodeSearch;
@@ -71,6 +73,12 @@ export class Upstream {
     // oxlint-disable-next-line no-restricted-properties -- programs pass none
     const random = options.random ?? Math.random;
     this.#random = random;
+    this.#openings = new TunnelOpenings({
+      stopped: this.#stopped.signal,
+      clock: this.#clock,
+      create: (opened) => new UpstreamTunnel(opened, this.#renewal.latest, this.#owner, this.#clock),
+      onOver: () => this.#settle(),
+    });
     this.#backoff = new Backoff(random);
     this.#search = new NodeSearch(random);
     this.homes = new Homes(tunnelCount(options.tunnels));
@@ -129,7 +137,10 @@ export class Upstream {
     const timeoutMs = this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
     const begunMs = this.#clock.now();
     const deadline = begunMs + timeoutMs;
-    const giveUp = (): void => this.#stopped.abort(signal?.reason);
+    const giveUp = (): void => {
+      this.#stopped.abort(signal?.reason);
+      void this.close({ graceMs: LAST_ANSWER_MS });
+    };
     signal?.addEventListener("abort", giveUp, { once: true });
     try {
       signal?.throwIfAborted();
@@ -139,7 +150,7 @@ export class Upstream {
           this.#adopt(await this.#open(Math.min(leftMs, HANDSHAKE_TIMEOUT_MS), false), false);
           return;
         } catch (error) {
-          if (this.#stopped.signal.aborted) throw this.#stopReason();
+          if (this.#stopped.signal.aborted) throw this.#stopped.signal.reason;
           if (!(error instanceof ClientError) || !error.retryable) throw error;
           const delayMs = this.#backoff.next();
           if (this.#clock.now() + delayMs >= deadline) throw notConnected(this.#clock.now() - begunMs, error);
@@ -180,9 +191,10 @@ export class Upstream {
     this.#clearRetry();
     this.#closed ??= new Promise((resolve) => {
       this.#onEmpty = resolve;
-      if (this.#tunnels.size === 0) resolve();
     });
     for (const tunnel of this.#tunnels) tunnel.runDry(this.#closeDeadlineMs);
+    this.#openings.closeBy(this.#closeDeadlineMs);
+    this.#settle();
     return this.#closed;
   }
 
@@ -209,12 +221,18 @@ export class Upstream {
     this.#connect();
   }
 
+  /** Nothing of it is left once it is closed. */
+  #settle(): void {
+    if (this.#tunnels.size === 0 && this.#openings.over) this.#onEmpty?.();
+  }
+
   #onClose(tunnel: UpstreamTunnel, error: Error | undefined): void {
+    if (this.#openings.forget(tunnel)) return;
     this.#tunnels.delete(tunnel);
     const wasHome = this.homes.remove(tunnel);
     if (wasHome) this.#options.on?.changed?.(this.homes.status);
     if (this.#tunnels.size === 0) {
-      this.#onEmpty?.();
+      this.#settle();
       this.#options.on?.disconnected?.(error);
     }
     if (this.#stopped.signal.aborted || !wasHome) return;
@@ -243,29 +261,14 @@ export class Upstream {
 
   #open(timeoutMs: number, repeat: boolean): Promise<UpstreamTunnel> {
     const { url, tenantId, tls, proxyUrl } = this.#options;
-    const { signal } = this.#stopped;
-    const options = {
-      url,
-      token: () => this.#renewal.read(),
-      tenantId,
-      tls,
-      proxyUrl,
-      capabilities: DRAIN,
-      instance: this.#instance,
-      repeat,
-      signal,
-      timeoutMs,
-      clock: this.#clock,
-    };
-    return openWebSocket({ ...options, path: this.#path }).then((opened) => {
-      if (!signal.aborted) return new UpstreamTunnel(opened, this.#renewal.latest, this.#owner, this.#clock);
-      opened.socket.destroy();
-      throw this.#stopReason();
-    });
+    const token = (): Promise<string> => this.#renewal.read();
+    const server = { url, path: this.#path, token, tenantId, tls, proxyUrl, capabilities: DRAIN };
+    return this.#openings.open({ ...server, instance: this.#instance, repeat, timeoutMs });
   }
 
   /** Puts a new tunnel in its place and lets the one that was there, whose node drains or whose token is old, run dry. */
   #adopt(tunnel: UpstreamTunnel, repeat: boolean): void {
+    if (this.#stopped.signal.aborted) return this.#openings.takeLate(tunnel);
     const { earlier, surplus } = this.homes.place(tunnel, repeat);
     this.#tunnels.add(tunnel);
     if (surplus) {
@@ -371,10 +374,6 @@ export class Upstream {
     if (final) this.#logger.error("server refused to connect", { ...this.#retryFields(error, delayMs) });
     else this.#warn("failed to reconnect to server", error, delayMs);
     this.#reconnect(delayMs);
-  }
-
-  #stopReason(): unknown {
-    return this.#stopped.signal.reason;
   }
 
   #warn(message: string, error: unknown, delayMs: number): void {

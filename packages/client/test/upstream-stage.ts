@@ -175,3 +175,16 @@ export function exchange(
   stream.write(Buffer.from(text), 0, text.length);
   return { stream, answer, end };
 }
+
+/** Whether a stream that is opened now is refused before anybody has seen it. */
+export async function isRefused(tunnel: TestTunnel): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const stream: YamuxStream = tunnel.open({
+      onData: () => resolve(false),
+      onEnd: () => resolve(false),
+      onWritable: () => {},
+      onReset: () => resolve(stream.refused),
+    });
+    stream.write(Buffer.from("hello"), 0, 5);
+  });
+}

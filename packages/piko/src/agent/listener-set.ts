@@ -35,7 +35,7 @@ export class ListenerSet {
    * that an endpoint isn't without one. Rejects, and leaves all as it was, when one can't be made or is refused.
    */
   async replace(configs: readonly ListenerConfig[]): Promise<void> {
-    const { create, graceMs, logger } = this.#options;
+    const { create } = this.#options;
     const rest = [...this.#listeners];
     const made: Listener[] = [];
     const next = configs.map((config) => {
@@ -49,22 +49,26 @@ export class ListenerSet {
     try {
       await Promise.all(made.map((listener) => listener.start(this.#stop.signal)));
     } catch (error) {
-      await Promise.all(made.map((listener) => listener.close(0)));
+      // Requests may have come to those that were started.
+      for (const listener of made) this.#leave(listener);
       throw error;
     }
     this.#listeners = next;
-    for (const listener of rest) {
-      this.#leaving.add(listener);
-      listener.close(graceMs).then(
-        () => this.#leaving.delete(listener),
-        (error: unknown) => logger.error("listener didn't close", { error: errorText(error) }),
-      );
-    }
+    for (const listener of rest) this.#leave(listener);
   }
 
   /** Takes nothing new, lets requests end for `graceMs`, and closes. */
   async close(graceMs: number): Promise<void> {
     this.#stop.abort();
     await Promise.all([...this.#listeners, ...this.#leaving].map((listener) => listener.close(graceMs)));
+  }
+
+  #leave(listener: Listener): void {
+    const { graceMs, logger } = this.#options;
+    this.#leaving.add(listener);
+    listener.close(graceMs).then(
+      () => this.#leaving.delete(listener),
+      (error: unknown) => logger.error("listener didn't close", { error: errorText(error) }),
+    );
   }
 }

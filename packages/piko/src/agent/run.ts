@@ -121,7 +121,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
       const address = await port.listen(config.server.bindAddr);
       log.info("serving metrics", { addr: formatHostPort(address) });
     }
-    await startAll(listeners.all, signal);
+    await startAll(listeners.all, signal, config.gracePeriodMs);
     if (!signal.aborted) {
       reloadOn(options, log, listeners);
       for (const listener of listeners.all) void warnOf(listener, signal, log);
@@ -202,8 +202,11 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
   }
 }
 
-/** Connects all listeners at once. The first failure ends the others and is the one that is told. */
-async function startAll(listeners: readonly Listener[], signal: AbortSignal): Promise<void> {
+/**
+ * Connects all listeners at once. The first failure ends the others, requests that have come to them by then excepted, and is the
+ * one that is told.
+ */
+async function startAll(listeners: readonly Listener[], signal: AbortSignal, graceMs: number): Promise<void> {
   const stop = new AbortController();
   const onAbort = (): void => stop.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
@@ -221,7 +224,9 @@ async function startAll(listeners: readonly Listener[], signal: AbortSignal): Pr
     }),
   );
   signal.removeEventListener("abort", onAbort);
-  if (failure !== undefined) throw failure;
+  if (failure === undefined) return;
+  await Promise.all(listeners.map((listener) => listener.close(graceMs)));
+  throw failure;
 }
 
 function serverOptions({ connect }: AgentConfig): ServerOptions {

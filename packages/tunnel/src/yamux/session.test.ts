@@ -203,6 +203,16 @@ describe("GoAway(0) from the peer", () => {
   });
 });
 
+describe("what was opened on a session that ends", () => {
+  it("is refused, and can be sent again, if nothing of it was on the wire", () => {
+    const bench = new SessionBench("server");
+    const [unsent, sent] = [bench.open(), bench.open()];
+    sent.stream.write(Buffer.from("x"), 0, 1);
+    bench.session.end();
+    expect([unsent.stream.refused, sent.stream.refused]).toEqual([true, false]);
+  });
+});
+
 describe("streams of the peer", () => {
   it("are refused with RST after our GoAway, and their payload is dropped", () => {
     const bench = new SessionBench("client");

@@ -99,7 +99,7 @@ export class YamuxStream {
    * was sent on it can be sent again.
    */
   get refused(): boolean {
-    return this.closed && (this.id === 0 || (this.#unacknowledged && !this.#session.ended));
+    return this.closed && (this.unsent || (this.#unacknowledged && !this.#session.ended));
   }
 
   /** Lost because its tunnel has ended. */
