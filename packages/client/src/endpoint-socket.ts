@@ -168,7 +168,7 @@ export class EndpointSocket extends Duplex {
   goAway(): void {
     if (this.#leaving !== "no" || this.writableEnded || this.destroyed) return;
     this.#leaving = "waits";
-    // Behind all that waits to be written.
+    // After all that waits to be written.
     this.write(Buffer.alloc(0));
   }
 
@@ -207,7 +207,7 @@ export class EndpointSocket extends Duplex {
     this.#idle?.clear();
     this.#pending = undefined;
     if (!this.#reset && !this.#transport.closed) {
-      // A reset behind a FIN would make the peer drop what it has not read yet: whoever has ended may leave in peace.
+      // A reset after a FIN would make the peer drop what it has not read yet: a peer that has ended may leave in peace.
       if (error === null && this.writableFinished && !this.#remoteEnded) {
         this.#lingerOn(MAX_LINGER_MS - LINGER_MS);
       } else if (!this.writableFinished || !this.#remoteEnded) {

@@ -82,7 +82,7 @@ function announcedLength(outgoing: ServerResponse): number {
 }
 
 /**
- * Passes a body on that has to have this many bytes. The bytes that complete it wait for the end of the body: behind them
+ * Passes a body on that has to have this many bytes. The bytes that complete it wait for the end of the body: after them
  * a client would take it for whole, though more was to come.
  */
 async function* ofLength(

@@ -39,7 +39,7 @@ export interface Http2GatewayOptions {
   /** The `:authority` of requests; undefined for the client's. */
   readonly authority: string | undefined;
   readonly secure: boolean;
-  /** Longest head of a request. */
+  /** Maximum size of a request head. */
   readonly maxHeaderBytes: number;
   /** A connection has failed. */
   readonly onFailed: (error: Error) => void;
@@ -62,7 +62,7 @@ export class Http2Gateway extends HttpServer {
     });
   }
 
-  /** Ends the session behind the requests that it has. */
+  /** Ends the session after the requests that it has. */
   endSession(): void {
     this.#session?.close();
   }

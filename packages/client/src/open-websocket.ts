@@ -39,7 +39,7 @@ export const HANDSHAKE_TIMEOUT_MS = 60_000;
  * it has no more than before. Longer than two tries take.
  */
 const SURPLUS_HOLD_MS = 5_000;
-/** How long a refusal's text may take behind its status. */
+/** How long a refusal's text may take after its status. */
 const ERROR_BODY_TIMEOUT_MS = 1_000;
 
 const USER_AGENT = "piko-js/0.1.0";
@@ -48,7 +48,7 @@ const USER_AGENT = "piko-js/0.1.0";
 export interface OpenWebSocketOptions {
   /** Base URL of the server's port, `http` or `https`; its path is kept, a trailing slash is not. */
   readonly url: string;
-  /** Behind the base URL's path; begins with a slash, and is escaped. */
+  /** After the base URL's path; begins with a slash, and is escaped. */
   readonly path: string;
   /** Sent as `Authorization: Bearer`. A function's time to give it is part of the handshake's. */
   readonly token?: Token | undefined;
@@ -78,7 +78,7 @@ export interface OpenWebSocketOptions {
 /** A socket whose handshake is done. It is paused, so that nothing is lost before it has an owner. */
 export interface OpenedWebSocket {
   readonly socket: ByteSocket;
-  /** What came behind the 101. */
+  /** What came after the 101. */
   readonly rest: Buffer;
   /** Of the 101, by lower-case name. */
   readonly headers: ReadonlyMap<string, string>;
@@ -144,7 +144,7 @@ function hold(socket: ByteSocket, signal: AbortSignal, clock: Clock): void {
 }
 
 /**
- * Makes a connection of an opened socket, and lets it read. The bytes behind the 101 reach the handler after this has
+ * Makes a connection of an opened socket, and lets it read. The bytes after the 101 reach the handler after this has
  * returned.
  */
 export function startWebSocket(opened: OpenedWebSocket, handler: WebSocketHandler): WebSocketConnection {

@@ -14,7 +14,7 @@ const ASKS_FOR_UPGRADE: ReadonlySet<number> = new Set([426, 400]);
 
 /**
  * Resolves when the port would take connections for the endpoint. Rejects with the ClientError that those would get: no
- * server, another port, a token that isn't let in, nobody who listens.
+ * server, another port, an invalid token, no listener.
  */
 export async function probeEndpoint(options: OpenEndpointOptions): Promise<void> {
   const { clock = systemClock, endpointId, signal, timeoutMs = 5_000 } = options;

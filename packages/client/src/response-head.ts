@@ -3,7 +3,7 @@
 import { ClientError } from "./errors.js";
 import { isTlsAlert } from "./wrong-port.js";
 
-/** Longest head that is read. */
+/** Maximum size of a head that is read. */
 export const MAX_HEAD_BYTES: number = 64 * 1024;
 
 /** A response's status and header fields. */

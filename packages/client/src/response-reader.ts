@@ -4,7 +4,7 @@ import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { ClientError, errorText } from "./errors.js";
 import { findResponseHead, hasToken, MAX_HEAD_BYTES, type ResponseHead } from "./response-head.js";
 
-/** Most bytes of a refusal's body that are looked at. */
+/** Maximum number of bytes of a refusal's body that are looked at. */
 export const MAX_ERROR_BODY_BYTES = 1024;
 
 /** Nothing more is read once this much waits: a head and what may come in the same read. */
@@ -47,13 +47,13 @@ export class ResponseReader implements SocketHandler {
     }
   }
 
-  /** Stops reading and gives what came behind the last head. The socket's handler is the caller's to replace. */
+  /** Stops reading and returns what came after the last head. The socket's handler is the caller's to replace. */
   release(): Buffer {
     this.socket?.pause();
     return this.#buffer;
   }
 
-  /** Bytes behind the last head. */
+  /** Bytes after the last head. */
   get waitingBytes(): number {
     return this.#buffer.length;
   }

@@ -10,7 +10,7 @@ import { findTokenLife, readToken, type Token, type TokenLife } from "./token.js
 const LOOK_AT = 0.8;
 /** Shortest time between two looks. */
 const MIN_LOOK_MS = 1_000;
-/** Longest time until a look; a timer can't wait for years. */
+/** Maximum time until the next check; a timer can't wait for years. */
 const MAX_LOOK_MS = 86_400_000;
 
 export interface TokenRenewalOptions {

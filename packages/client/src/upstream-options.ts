@@ -12,7 +12,7 @@ export const CONNECT_TIMEOUT_MS = 30_000;
 
 /** Tunnels of a listener, unless it is told otherwise. */
 export const DEFAULT_TUNNELS = 2;
-/** Most tunnels of a listener. */
+/** Maximum number of tunnels of a listener. */
 export const MAX_TUNNELS = 8;
 
 /** How the server is reached. */
@@ -30,7 +30,7 @@ export interface ServerOptions {
 export interface UpstreamEvents {
   /** A tunnel is open. `replaced`: an earlier one is open too and runs dry: its node drains, or its token is old. */
   connected?(tunnel: { nodeId: string | undefined; replaced: boolean }): void;
-  /** There are more tunnels than before, fewer, or others; told behind `connected`, and before `disconnected`. */
+  /** The tunnels have changed; reported after `connected`, and before `disconnected`. */
   changed?(tunnels: TunnelStatus): void;
   /** The last tunnel is gone. Undefined: the server closed it in order. */
   disconnected?(error: Error | undefined): void;

@@ -16,7 +16,7 @@ import { type AnnouncedAddress, readAnnouncedAddress } from "./announced-address
 import type { OpenedWebSocket } from "./open-websocket.js";
 import { addressesOf, type SocketAddresses } from "./socket-addresses.js";
 
-/** A Go node whose tunnel never runs dry gets streams refused for so long before the deadline: those under way may end. */
+/** If a Go node's tunnel is never idle, its new streams are refused for this long before the deadline, so that those in progress can end. */
 const REFUSE_MS = 1_000;
 
 /** What the upstream is told. */

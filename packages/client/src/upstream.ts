@@ -128,8 +128,8 @@ export class Upstream {
 
   /**
    * Opens the first tunnel, with as many attempts as `connectTimeoutMs` allows; from then on lost tunnels are replaced
-   * for ever. Rejects with a ClientError when the server refuses for good or time is up, or with the signal's reason;
-   * nothing goes on then. To be called once.
+   * forever. Rejects with a ClientError when the server refuses for good or time is up, or with the signal's reason;
+   * nothing keeps running then. To be called once.
    */
   async start(signal?: AbortSignal): Promise<void> {
     if (this.#started) throw new Error("upstream started twice");
@@ -167,7 +167,7 @@ export class Upstream {
     }
   }
 
-  /** The same without an end: what fails, and what is refused, is tried again for ever. In place of `start`, once. */
+  /** The same without an end: what fails, and what is refused, is retried forever. Instead of `start`, once. */
   open(): void {
     if (this.#started) throw new Error("upstream started twice");
     this.#started = true;
@@ -180,7 +180,7 @@ export class Upstream {
   }
 
   /**
-   * Takes no new streams, gives those under way `graceMs` (default 0) to end, and closes. Resolves when every tunnel is
+   * Takes no new streams, gives those in progress `graceMs` (default 0) to end, and closes. Resolves when every tunnel is
    * closed. Idempotent; a later call with less grace shortens the wait.
    */
   close(options: { graceMs?: number } = {}): Promise<void> {
@@ -214,7 +214,7 @@ export class Upstream {
   #onOtherToken(token: string): void {
     this.homes.onToken(token);
     this.#search.begin();
-    // An attempt under way, which may have the old one still, is looked at when it is over.
+    // An attempt in progress, which may have the old one still, is looked at when it is over.
     if (this.#stopped.signal.aborted || this.#connecting) return;
     this.#logger.info("token has changed; opening another tunnel", { "endpoint-id": this.endpointId });
     this.#clearRetry();
@@ -281,7 +281,7 @@ export class Upstream {
     this.#logger.info("connected to server", { ...this.#fields(tunnel), tunnels: describeTunnels(status) });
     this.#options.on?.connected?.({ nodeId: tunnel.nodeId, replaced: earlier !== undefined });
     this.#options.on?.changed?.(status);
-    // No deadline: how long its streams may go on is for the node to say, which closes the tunnel then.
+    // No deadline: how long its streams may continue is for the node to say, which closes the tunnel then.
     earlier?.giveWay(GIVE_WAY_MS);
     tunnel.run();
     this.#renewal.used();

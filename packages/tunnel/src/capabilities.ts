@@ -6,7 +6,7 @@ export const CAPABILITIES_FIELD = "x-piko-capabilities";
 export const DRAIN = "drain";
 
 /**
- * Of one client's connection: each direction is ended by itself, in a WebSocket by a Close frame, while the other goes on.
+ * Of one client's connection: each direction is ended by itself, in a WebSocket by a Close frame, while the other continues.
  * What is over without that was cut.
  */
 export const HALF_CLOSE = "half-close";

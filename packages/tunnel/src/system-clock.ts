@@ -7,7 +7,7 @@ import { AwakeClock } from "./awake-clock.js";
 
 /**
  * The real clock; times in which this process stood still don't count. `performance` is imported because the global of
- * that name is a getter, dearer than the call itself.
+ * that name is a getter, more expensive than the call itself.
  */
 export const systemClock: AwakeClock = new AwakeClock({
   now: () => performance.now(),

@@ -16,7 +16,7 @@ import { isViolation } from "./yamux/violation.js";
 /** A word of nodes to agents of ours, in a Pong. */
 const OTHER_NODES = Buffer.from("piko-nodes", "latin1");
 
-/** What the owner of a tunnel is told. */
+/** The events that the owner of a tunnel receives. */
 export interface TunnelSessionHandler {
   /** The peer opened a stream; return its handler, or undefined to refuse it. */
   onStream(stream: YamuxStream): StreamHandler | undefined;
@@ -52,7 +52,7 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
   readonly #handler: TunnelSessionHandler;
   #error: TunnelError | undefined;
 
-  /** Takes over a socket on which the WebSocket handshake is done. Bytes that came behind it go to `receive`. */
+  /** Takes over a socket on which the WebSocket handshake is done. Bytes that came after it go to `receive`. */
   constructor(
     socket: ByteSocket,
     role: "client" | "server",
@@ -70,7 +70,7 @@ export class TunnelSession implements WebSocketHandler, SessionHandler {
     this.#webSocket.onBytes(buffer, start, end);
   }
 
-  /** Asks the peer to open no more streams; those under way go on. */
+  /** Asks the peer to open no more streams; those in progress continue. */
   goAway(): void {
     this.yamux.goAway();
   }

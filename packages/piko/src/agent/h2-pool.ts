@@ -14,7 +14,7 @@ import type { H2Call } from "./h2-call.js";
 import { type H2ConnectionOwner, H2ServiceConnection } from "./h2-service-connection.js";
 import type { ServiceCalls } from "./service-calls.js";
 
-/** Most field lines of one response head; nodes let fewer through. */
+/** Maximum number of field lines of one response head; nodes let fewer through. */
 const MAX_FIELDS = 512;
 /** What a tunnel's stream takes: more would only wait. */
 const STREAM_WINDOW_BYTES = 262_144;
@@ -37,7 +37,7 @@ export interface H2PoolOptions {
   readonly idleTimeoutMs: number;
   /** Minimum time between two pings; 0: there are none. */
   readonly pingIntervalMs: number;
-  /** Largest response head. */
+  /** Maximum size of a response head. */
   readonly maxResponseHeadBytes: number;
   /** Memory of what waits, of all the agent's services. */
   readonly budget: ByteBudget;

@@ -17,7 +17,7 @@ import { type CallConnection, H2Call } from "./h2-call.js";
 
 /** Objects of calls that a connection keeps for its next ones. */
 const MAX_FREE_CALLS = 16;
-/** After so much silence, with requests under way, a service is asked whether it is there; how long it may take to say so. */
+/** Silence, with requests in progress, after which a service is pinged, and its time to answer. */
 const SILENCE_MS = 10_000;
 const PING_TIMEOUT_MS = 10_000;
 

@@ -4,7 +4,7 @@ import type { ByteSocket, Clock, SocketHandler, Timer } from "@piko/tunnel";
 import type { HealthCheckConfig } from "../config/health-check.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";
 
-/** Most bytes that are read of an answer: all but its first line is of no interest. */
+/** Maximum number of bytes that are read of an answer: all but its first line is of no interest. */
 const MAX_LINE_BYTES = 1_024;
 
 export interface HealthCheckOptions {

@@ -20,12 +20,12 @@ import type { Tracer } from "../observability/tracing/tracer.js";
 import { Scratch } from "../net/scratch.js";
 import type { ServiceCalls } from "./service-calls.js";
 
-/** Most field lines of one head; nodes let fewer through. */
+/** Maximum number of field lines of one head; nodes let fewer through. */
 const MAX_FIELDS = 512;
-/** Largest request head; nodes let fewer bytes through by default. */
+/** Maximum size of a request head; nodes let fewer bytes through by default. */
 export const MAX_REQUEST_HEAD_BYTES: number = 4 * 1024 * 1024;
 
-/** Most bytes of a request that are kept to be sent again. */
+/** Maximum number of bytes of a request that are kept to be sent again. */
 const MAX_REPLAY_BYTES = 16 * 1024;
 
 const NO_MEMORY: HttpError = Object.freeze({

@@ -159,7 +159,7 @@ export class Listener {
     this.#upstream.homes.timeRoundTrips();
   }
 
-  /** Requests, upgraded and TCP connections under way. */
+  /** Requests, upgraded and TCP connections in progress. */
   get streamCount(): number {
     return this.#upstream.streamCount;
   }
@@ -229,7 +229,7 @@ export class Listener {
     } else this.#leave();
   }
 
-  /** Gives the tunnels up. What is under way, connections too, has all the time that it takes. */
+  /** Gives the tunnels up. What is in progress, connections too, has all the time that it takes. */
   #leave(): void {
     const upstream = this.#upstream;
     this.#left = true;

@@ -22,7 +22,7 @@ import { TlsFileSource } from "../net/tls-files.js";
 import { createTracing } from "../net/tracing/create-tracing.js";
 import { tokenSource } from "../net/token-source.js";
 
-/** Most memory for response heads that come in parts. Above it, such a response is a 502. */
+/** Maximum memory for response heads that come in parts. Above it, such a response is a 502. */
 const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 
 /** Numbers in [0, 1). */

@@ -144,7 +144,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   }
 
   abort(why: Reason): void {
-    // Who gets bytes must not take them for all there is; and a FIN would wait behind what it doesn't take.
+    // The reader must not take what it got for all of it; and a FIN would wait after the bytes that it doesn't read.
     const reset = this.#switched || (this.#hasBody && why !== REASONS.early);
     this.#end();
     if (reset) this.socket.reset();

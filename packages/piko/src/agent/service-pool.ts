@@ -11,7 +11,7 @@ import { ResponseHead } from "../http/head.js";
 import type { ServiceCalls } from "./service-calls.js";
 import { ServiceConnection, type ServiceConnectionOwner } from "./service-connection.js";
 
-/** Most field lines of one response head; nodes let fewer through. */
+/** Maximum number of field lines of one response head; nodes let fewer through. */
 const MAX_FIELDS = 512;
 /**
  * A request that can't be repeated takes a kept connection only if that was in use so lately: less than any service is
@@ -26,7 +26,7 @@ export interface ServicePoolOptions {
   readonly maxIdle: number;
   /** How long an idle connection is kept; 0 for no limit. */
   readonly idleTimeoutMs: number;
-  /** Largest response head. */
+  /** Maximum size of a response head. */
   readonly maxResponseHeadBytes: number;
   /** Memory of heads that come in parts, of all the agent's services. */
   readonly budget: ByteBudget;

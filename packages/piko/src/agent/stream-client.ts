@@ -29,9 +29,9 @@ import { StreamWriter } from "./stream-writer.js";
 
 // How far the stream is.
 const READING_HEAD = 0;
-/** A request is under way. */
+/** A request is in progress. */
 const EXCHANGING = 1;
-/** Behind a 101. */
+/** After a 101. */
 const RAW = 2;
 /** All is said, and the stream hasn't taken all of it yet. */
 const DRAINING = 3;
@@ -301,7 +301,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
       if (this.#isOver()) return;
       if (body.done) this.#exchange.onRequestEnd(body.trailers);
     }
-    // Behind a request there is nothing, unless it asks for an upgrade: those bytes wait for the 101. They aren't
+    // After a request there is nothing, unless it asks for an upgrade: those bytes wait for the 101. They aren't
     // consumed until then, so there are never more than the stream's window.
     if (at === end || !this.#upgrade || this.#isOver()) return;
     this.#handed += end - at;
@@ -346,7 +346,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     if (!this.#writer.blocked) this.#finish(false);
   }
 
-  /** The stream is over. Never a reset behind a whole answer: a Go node takes one in the same message for a failure. */
+  /** The stream is over. Never a reset after a whole answer: a Go node takes one in the same message for a failure. */
   #finish(reset: boolean): void {
     const stream = this.#stream;
     if (stream === undefined) return;

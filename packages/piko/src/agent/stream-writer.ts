@@ -51,7 +51,7 @@ export class StreamWriter {
     this.#gathered = writeResponseHead(head, out, 0, rewrite);
   }
 
-  /** Adds bytes: few are gathered with what waits, many are sent behind it. `flush` has to follow in the same callback. */
+  /** Adds bytes: few are gathered with what waits, many are sent after it. `flush` has to follow in the same callback. */
   write(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
     if (stream === undefined) return;
@@ -73,7 +73,7 @@ export class StreamWriter {
     this.send(this.#scratch.take(0), 0, count);
   }
 
-  /** Sends bytes, or keeps them behind those that wait. */
+  /** Sends bytes, or keeps them after those that wait. */
   send(buffer: Buffer, start: number, end: number): void {
     if (this.#stream !== undefined) this.#sender.send(this.#stream, buffer, start, end);
   }

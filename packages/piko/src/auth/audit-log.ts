@@ -9,7 +9,7 @@ import { MAX_TOKEN_BYTES, payloadOf } from "./token.js";
 
 /** Lines about refusals in a second, of one port; who sends more is counted only. */
 export const MAX_REFUSALS_PER_SECOND = 100;
-/** Longest text of a claim, or of a certificate's subject, in a line. */
+/** Maximum length of the text of a claim, or of a certificate's subject, in a line. */
 const MAX_CLAIM_LENGTH = 256;
 
 /** What was asked for, and by whom. */
@@ -49,12 +49,12 @@ export class AuditLog {
     this.#logger.info("opened", this.#describe(asked));
   }
 
-  /** A tunnel is gone, or its token or certificate no longer counts; `reason` says why. */
+  /** A tunnel is gone, or its token or certificate is no longer valid; `reason` says why. */
   lost(asked: Asked, reason: string): void {
     this.#logger.info("lost", { ...this.#describe(asked), reason });
   }
 
-  /** Somebody wasn't let in. */
+  /** A token was rejected. */
   refused(asked: Asked, { reason, status }: Refusal): void {
     const now = this.#clock.now();
     if (now - this.#secondMs >= 1_000) {

@@ -24,7 +24,7 @@ export class Authoriser {
   readonly audit: AuditLog | undefined;
   /** Refusals by reason. */
   readonly refused: Map<string, number> = new Map();
-  /** What was let in may have to end. */
+  /** What was accepted earlier may have to end. */
   onChange: () => void = () => {};
   readonly #wallNow: () => number;
   readonly #remembered = new RememberedTokens();
@@ -53,7 +53,7 @@ export class Authoriser {
     return this.#verifier !== undefined || this.#tenants.size > 0;
   }
 
-  /** Every verifier has had keys, so that tokens can be told apart; tenants that are added later don't count. */
+  /** Every verifier has had keys, so that tokens can be distinguished; tenants that are added later don't count. */
   get ready(): boolean {
     this.#ready ||= [...this.verifiers()].every((verifier) => verifier.ready);
     return this.#ready;
@@ -95,7 +95,7 @@ export class Authoriser {
     this.onChange();
   }
 
-  /** Whether what an identity was let in for may go on with the keys, tenants and revoked tokens that there are now. */
+  /** Whether what an identity was accepted for may continue under the current keys, tenants and revoked tokens. */
   stillTrusts(identity: Identity, endpointId: string): boolean {
     return this.#verifierOf(identity.tenantId)?.stillTrusts(identity, endpointId) === true;
   }

@@ -8,7 +8,7 @@ import type { KeySource } from "./key-source.js";
 import { hmacKey, KeySet, publicKey, type VerifyingKey } from "./keys.js";
 import type { KeySeeker } from "./sought-keys.js";
 
-/** Largest file of a key. */
+/** Maximum size of a key file. */
 const MAX_KEY_BYTES = 65_536;
 const LINE_FEED = 0x0a;
 

@@ -2,7 +2,7 @@
 
 import { REFUSED, type Refusal } from "./refusal.js";
 
-/** The token of a credential: behind `Bearer` in this spelling and one space, as it is. */
+/** The token of a credential: after `Bearer` in this spelling and one space, as it is. */
 export function tokenOf(credential: string | undefined): { readonly token: string } | Refusal {
   if (credential === undefined || credential === "") return REFUSED.missing;
   const space = credential.indexOf(" ");

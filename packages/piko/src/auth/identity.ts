@@ -15,7 +15,7 @@ export class Identity {
   /** First and last millisecond (since 1970) that the token is good for, leeway included; the last one is excluded. */
   readonly fromMs: number;
   readonly untilMs: number;
-  /** A tunnel that was opened with the token goes on behind its end. */
+  /** A tunnel that was opened with the token stays open after the token has expired. */
   readonly outlivesToken: boolean;
   /** When it has to be verified again. */
   readonly staleMs: number;

@@ -19,7 +19,7 @@ const AHEAD = 0.8;
 /** Shortest time from one fetch because of a key that isn't known to the next; to look at a file costs nobody else anything. */
 const SHORTEST_MS = 10_000;
 const SHORTEST_FILE_MS = 1_000;
-/** The same behind a failure: doubled with each further one, up to what can be waited for where nobody is let in. */
+/** The same after a failure: doubled with each further one, up to a maximum that is short if there are no keys yet. */
 const RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
 const LONGEST_FIRST_RETRY_MS = 5_000;

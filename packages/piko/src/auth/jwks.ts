@@ -5,7 +5,7 @@ import { createPublicKey } from "node:crypto";
 import { nextTurn } from "../net/next-turn.js";
 import { KeySet, publicKey, type VerifyingKey } from "./keys.js";
 
-/** Largest key set. */
+/** Maximum size of a key set. */
 export const MAX_JWKS_BYTES = 1_048_576;
 const MAX_JWKS_KEYS = 1_000;
 const MIN_RSA_BITS = 2_048;

@@ -28,7 +28,7 @@ export interface VerifyingKey {
   readonly byAlgorithm: ReadonlyMap<string, webcrypto.CryptoKey | KeyObject>;
 }
 
-/** Most keys that one token without a key id is tried against. */
+/** Maximum number of keys that one token without a key id is tried against. */
 export const MAX_TRIED_KEYS = 8;
 
 /** The keys of a verifier at one time. */

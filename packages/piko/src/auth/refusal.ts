@@ -1,7 +1,7 @@
 // Why a token is rejected: the text for the client, which is Go Piko's and says no more, and the reason for log and
 // metrics.
 
-/** An answer in place of what was asked for. */
+/** An answer instead of what was asked for. */
 export interface Refusal {
   readonly status: 401 | 503;
   /** For `{"error": ...}`. */

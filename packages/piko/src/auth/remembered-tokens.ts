@@ -3,7 +3,7 @@
 import { createHash } from "node:crypto";
 import type { Identity } from "./identity.js";
 
-/** Most tokens of a port. With what they say, some 20 MB. */
+/** Maximum number of tokens of a port. With their claims, some 20 MB. */
 export const MAX_REMEMBERED = 10_000;
 
 export class RememberedTokens {

@@ -4,7 +4,7 @@ import type { Clock } from "@piko/tunnel";
 import { WatchedFile } from "../net/watched-file.js";
 import type { Logger } from "../observability/logger.js";
 
-/** Largest file: some 400,000 ids. */
+/** Maximum size of the file: some 400,000 ids. */
 const MAX_FILE_BYTES = 16_777_216;
 
 /** What is asked of it. */

@@ -1,7 +1,7 @@
 // Unknown keys that tokens name: who waits for them, and which the source doesn't have. A question is answered by a fetch
 // that began after it, since one already in progress may have been answered before the key was published.
 
-/** Most names that are remembered as missing, and the longest: strangers choose them. */
+/** Maximum number of names that are remembered as missing, and of their length: strangers choose them. */
 const MAX_MISSING = 1_024;
 const MAX_NAME_CHARS = 256;
 
@@ -13,7 +13,7 @@ export interface KeySeeker {
 }
 
 export class SoughtKeys {
-  /** Who waits for the fetch under way. */
+  /** Who waits for the fetch in progress. */
   #asked = new Set<KeySeeker>();
   /** Who waits for the one that begins next. */
   #next = new Set<KeySeeker>();
@@ -39,7 +39,7 @@ export class SoughtKeys {
     this.#next = new Set();
   }
 
-  /** There are keys, of the fetch under way or (`fetched` false) by themselves. Tells those whose key is among them. */
+  /** There are keys, of the fetch in progress or (`fetched` false) by themselves. Tells those whose key is among them. */
   onKeys(knows: (keyId: string) => boolean, fetched: boolean): void {
     const missing = new Set<string>();
     if (fetched) {

@@ -2,7 +2,7 @@
 
 import type { TenantConfig } from "../config/auth.js";
 
-/** Most overlaps that are told at once. */
+/** Maximum number of overlaps in one message. */
 const MAX_TOLD = 10;
 
 /** Tenants without patterns, and pairs of tenants whose patterns have an endpoint in common. */

@@ -3,7 +3,7 @@
 
 import { REFUSED, type Refusal } from "./refusal.js";
 
-/** Longest token. */
+/** Maximum length of a token. */
 export const MAX_TOKEN_BYTES = 8_192;
 
 /** Three parts in the alphabet of base64url, without padding; none of them empty. */

@@ -13,14 +13,14 @@ export interface Waiter {
   onVerified(result: Identity | Refusal): void;
 }
 
-/** Verifications under way at a time: as many as Node has threads for them, all of whose answers may come in one turn. */
+/** Verifications in progress at a time: as many as Node has threads for them, all of whose answers may come in one turn. */
 export const MAX_ACTIVE = 4;
 
 /** Verifications begun in one turn. Those that need no signature are over within it, and all may have waited for the same key. */
 const MAX_STARTS = 2 * MAX_ACTIVE;
 
 /**
- * The part of all that wait which may wait for keys that aren't known: others have to be let in meanwhile. By default there is
+ * The part of all that wait which may wait for keys that aren't known: others have to be accepted meanwhile. By default there is
  * room for 300 requests a second while the next fetch, of one in ten seconds, is waited for.
  */
 const KEY_WAITERS = 0.75;

@@ -20,7 +20,7 @@ export interface VerifierOptions {
   readonly audience: string;
   readonly issuer: string;
   readonly leewayMs: number;
-  /** Tunnels go on behind the end of their token. */
+  /** Tunnels stay open after their token has expired. */
   readonly outlivesToken: boolean;
   readonly source: KeySource;
   readonly revoked: Revoked;
@@ -43,7 +43,7 @@ export class Verifier {
     this.#source = options.source;
   }
 
-  /** Keys are there, so that tokens can be told apart. */
+  /** Keys are there, so that tokens can be distinguished. */
   get ready(): boolean {
     return this.#source.keys !== undefined;
   }
@@ -108,7 +108,7 @@ export class Verifier {
   }
 
   /**
-   * Whether a token that was verified before would be let in again, its time aside: its key is still there, it isn't
+   * Whether a token that was verified before would be accepted again, its time aside: its key is still there, it isn't
    * revoked, and the endpoint that it is used for is still the tenant's.
    */
   stillTrusts({ claims, fingerprint }: Identity, endpointId: string): boolean {

@@ -68,7 +68,7 @@ export class BenchClient {
     });
   }
 
-  /** Closes the connection; a request under way fails. */
+  /** Closes the connection; a request in progress fails. */
   close(): void {
     this.#agent.destroy();
   }

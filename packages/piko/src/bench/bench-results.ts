@@ -3,7 +3,7 @@
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { formatDuration } from "../base/duration.js";
 
-/** Kinds of errors that are told apart; a server can make up as many texts as it likes. */
+/** Kinds of errors that are distinguished; a server can make up as many texts as it likes. */
 const MAX_KINDS = 32;
 const OTHER = "other";
 

@@ -19,7 +19,7 @@ export interface EchoUpstreamsOptions {
   readonly signal: AbortSignal;
 }
 
-/** Tunnels that are opened at once: each is a handshake, and servers limit those that are under way. */
+/** Tunnels that are opened at once: each is a handshake, and servers limit those that are in progress. */
 const CONCURRENCY = 32;
 
 export class EchoUpstreams {

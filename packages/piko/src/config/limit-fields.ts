@@ -5,12 +5,12 @@ import { AddressRanges } from "../base/address-ranges.js";
 import type { Field } from "./declaration.js";
 import { bytes, integer, strings } from "./fields.js";
 
-/** Most of something. 0 in the configuration is no limit, which is Infinity in the program. */
+/** A maximum number of something. 0 in the configuration is no limit, which is Infinity in the program. */
 export function countLimit(defaultValue: number, description: string): Field<number> {
   return unlimitedByZero(integer(defaultValue, description, { min: 0 }));
 }
 
-/** Most bytes of something; 0 is no limit. */
+/** A maximum number of bytes; 0 is no limit. */
 export function bytesLimit(defaultBytes: number, description: string): Field<number> {
   return unlimitedByZero(bytes(defaultBytes, description, { min: 0, max: Number.MAX_SAFE_INTEGER }));
 }

@@ -87,7 +87,7 @@ export function fromEnvironment(
   });
 }
 
-/** Takes away what settings of this level stand in place of. */
+/** Removes the settings that those of this level replace. */
 function replaceLower(
   settings: RawSettings,
   declared: Section,

@@ -32,7 +32,7 @@ export class Admission {
     return true;
   }
 
-  /** Counts a connection that was let in until it is closed. */
+  /** Counts a connection that was accepted until it is closed. */
   count(socket: Socket): void {
     // It can be gone already; its event is in the past then.
     if (socket.closed) return;

@@ -62,7 +62,7 @@ export async function runForward(options: RunForwardOptions): Promise<void> {
   log.info("shutdown complete");
 }
 
-/** Says at the start what its first client would find out: no server, another port, a token that isn't let in. */
+/** Says at the start what its first client would find out: no server, another port, an invalid token. */
 async function warnOf(port: ForwardPort, signal: AbortSignal, log: Logger): Promise<void> {
   try {
     await port.probe();

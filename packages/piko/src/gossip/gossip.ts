@@ -53,7 +53,7 @@ export interface GossipOptions {
   readonly initialVersion?: number;
   /** Time between rounds. All time limits of detection are multiples of it: a dead node is out after 30. Default 100. */
   readonly intervalMs?: number;
-  /** Largest datagram to send, in bytes. Default 1400. */
+  /** Maximum size of a datagram to send, in bytes. Default 1400. */
   readonly maxPacketSize?: number;
   /** Memory for what other nodes announce, in bytes; one of them gets a quarter at most. Default 128 MiB. */
   readonly maxStateBytes?: number;
@@ -84,7 +84,7 @@ const LATE = 0.25;
 /** Part of an interval that passes between a change of keys, of this node or heard from others, and its being passed on. */
 const CHANGES_DELAY = 0.1;
 
-/** Intervals for which a node that has left, and is not closed yet, goes on saying so. */
+/** Intervals for which a node that has left, and is not closed yet, continues saying so. */
 const LEFT_REPEATS = 3;
 
 const SILENT: GossipLogger = { debug: () => {}, info: () => {}, warn: () => {} };

@@ -119,7 +119,7 @@ export class RequestHead extends MessageHead {
   teTrailers = false;
   /** Index of the `x-piko-endpoint` field, or -1 (first one counts). */
   endpointField = -1;
-  /** It came by HTTP/2; what is here is what was made of it. Set behind the parse. */
+  /** It came by HTTP/2; what is here is what was made of it. Set after the parse. */
   http2 = false;
 
   /** Forgets the last request. */

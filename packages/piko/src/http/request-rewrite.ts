@@ -4,7 +4,7 @@
 export interface TraceFields {
   /** Replaces Traceparent. */
   readonly traceParent: Buffer;
-  /** Tracestate goes on as it came; else it goes no further. */
+  /** Tracestate continues as it came; else it goes no further. */
   readonly keepsTraceState: boolean;
 }
 

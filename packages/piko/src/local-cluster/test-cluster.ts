@@ -54,7 +54,7 @@ export class TestCluster {
     });
   }
 
-  /** Stops all nodes at the same time, after the changes that are under way. */
+  /** Stops all nodes at the same time, after the changes that are in progress. */
   close(): Promise<void> {
     return this.#enqueue(async () => {
       const nodes = this.#nodes;

@@ -5,7 +5,7 @@ import { type ChangedSetting, changedSettings, withSettings } from "../config/ch
 import type { Section } from "../config/declaration.js";
 import type { Logger } from "../observability/logger.js";
 
-/** Settings that can change under way. */
+/** Settings that can change at run time. */
 export interface Reloadable<T> {
   /** YAML paths of settings, sections and lists: `log.level`, `listeners`. */
   readonly paths: readonly string[];

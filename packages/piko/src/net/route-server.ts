@@ -28,12 +28,12 @@ import { OpenFiles } from "./accept/open-files.js";
 import { OpenConnections } from "./accept/open-connections.js";
 import { LimitCounters } from "./limit-counters.js";
 
-/** Most connections; a further one takes the place of the one that has waited longest. */
+/** Maximum number of connections; a further one replaces the one that has waited longest. */
 export const MAX_ROUTE_CONNECTIONS = 1_024;
 const REQUEST_MS = 10_000;
 /** How often connections are looked at for that. */
 const CHECK_MS = 1_000;
-/** Longest time without a byte in either direction while a response is under way; forwarded ones have 15 s for theirs. */
+/** Maximum time without a byte in either direction while a response is in progress; forwarded ones have 15 s for theirs. */
 const SILENCE_MS = 20_000;
 /** How long a connection is kept for another request. */
 const IDLE_MS = 5_000;
@@ -75,12 +75,12 @@ export class RouteServer implements TlsOwner {
   /** Undefined: the port is plain. */
   readonly tls: TlsAcceptor | undefined;
   readonly #options: RouteServerOptions;
-  /** Accepts in place of the HTTP server where there is TLS. */
+  /** Accepts instead of the HTTP server where there is TLS. */
   readonly #listener: TcpListener | undefined;
   readonly #server: Server;
   readonly #connections: OpenConnections;
   readonly #files = new OpenFiles();
-  /** The response of each connection that is under way or not yet handed to the system. */
+  /** The response of each connection that is in progress or not yet handed to the system. */
   readonly #responses = new WeakMap<Socket, ServerResponse>();
   /** Connections that end because of a request too many. */
   readonly #refused = new WeakSet<Socket>();
@@ -177,23 +177,23 @@ export class RouteServer implements TlsOwner {
     }
   }
 
-  /** The connection's request under way is this one, until its answer has gone out. */
+  /** The connection's request in progress is this one, until its answer has gone out. */
   #begin(socket: Socket, response: ServerResponse): void {
     this.#responses.set(socket, response);
     // Not when it is written: that would answer a whole pipeline within one read.
     response.once("finish", () => this.#responses.delete(socket));
   }
 
-  /** A request that came before the last one's answer. The first gets a 503 behind that, the others the connection's end. */
+  /** A request that came before the last one's answer. The first gets a 503 after that, the others the connection's end. */
   #refuseAhead(socket: Socket, response: ServerResponse): void {
     if (this.#refused.has(socket)) return;
     this.#refused.add(socket);
     send(response, 503, { Connection: "close" });
-    // Nothing more is read. Not at once: Node resumes the socket behind each request of this read.
+    // Nothing more is read. Not at once: Node resumes the socket after each request of this read.
     queueMicrotask(() => socket.pause());
   }
 
-  /** Whether a request of the connection is under way. */
+  /** Whether a request of the connection is in progress. */
   #isBusy(socket: Socket): boolean {
     const response = this.#responses.get(socket);
     return response !== undefined && !response.destroyed;

@@ -9,7 +9,7 @@ export interface ByteTaker {
   write(buffer: Buffer, start: number, end: number): number;
 }
 
-/** One that takes two pieces as one: `head` up to `headEnd`, and `[start, end)` of `buffer` behind it. */
+/** One that takes two pieces as one: `head` up to `headEnd`, and `[start, end)` of `buffer` after it. */
 export interface PairTaker extends ByteTaker {
   writeBoth(head: Buffer, headEnd: number, buffer: Buffer, start: number, end: number): number;
 }
@@ -27,7 +27,7 @@ export class StreamSender {
     return this.#rest.length > 0;
   }
 
-  /** Sends bytes behind those that wait; the caller's buffer is free afterwards. Returns how many the stream took. */
+  /** Sends bytes after those that wait; the caller's buffer is free afterwards. Returns how many the stream took. */
   send(stream: ByteTaker, buffer: Buffer, start: number, end: number): number {
     const taken = this.#rest.length > 0 ? 0 : stream.write(buffer, start, end);
     if (taken < end - start) this.#rest.append(buffer, start + taken, end);

@@ -14,7 +14,7 @@ export interface WatchedFileOptions {
   readonly clock: Clock;
   /** The file has other bytes than before. */
   readonly onChange: (bytes: Buffer) => void;
-  /** It can't be read any more; once, until it can. What was read last goes on counting. */
+  /** It can't be read any more; once, until it can. What was read last stays in use. */
   readonly onFailure: (error: Error) => void;
 }
 

@@ -164,7 +164,7 @@ export class Node {
 
   /**
    * Stops gracefully: not ready at once, open for `delayMs` more, while others ask it last; then its tunnels move to other
-   * nodes, over `windowMs`, requests under way end, and it leaves the cluster. What is left near the end of the grace period
+   * nodes, over `windowMs`, requests in progress end, and it leaves the cluster. What is left near the end of the grace period
    * is cut.
    */
   async stop({ delayMs, windowMs }: { delayMs: number; windowMs: number }): Promise<void> {
@@ -209,7 +209,7 @@ export class Node {
     }
     const { cluster, proxy, upstream } = this.#parts;
     upstream.stopAccepting();
-    // Without other nodes agents have nowhere to go, and are needed for the requests under way. Otherwise the proxy port
+    // Without other nodes agents have nowhere to go, and are needed for the requests in progress. Otherwise the proxy port
     // stays open for the others until they know where its tunnels have gone.
     if (cluster.hasOthers) {
       await upstream.drain(windowMs, cutMs);

@@ -76,7 +76,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
     });
   }
   await new Promise<void>((resolve, reject) => {
-    // A node that can't join, and mustn't go on alone, ends here.
+    // A node that can't join, and mustn't continue alone, ends here.
     node.join().catch(reject);
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
@@ -84,7 +84,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   watch?.close();
   const name = signalName?.() ?? "";
   log.info("starting shutdown", { signal: name });
-  // At a terminal, Ctrl-C is to end it now, and so is closing it; what is under way still ends in peace.
+  // At a terminal, Ctrl-C is to end it now, and so is closing it; what is in progress still ends normally.
   const hurry = name === "SIGINT" || name === "SIGHUP";
   await node.stop({
     delayMs: hurry ? 0 : config.drainDelayMs,

@@ -33,7 +33,7 @@ const HOME = "\u001b[H";
 const CLEAR_BELOW = "\u001b[J";
 
 /**
- * Prints a page. A watch goes on over failures once it has had an answer, until `signal`.
+ * Prints a page. A watch continues over failures once it has had an answer, until `signal`.
  *
  * @throws StatusError with what was asked, and why there is no answer.
  */

@@ -17,7 +17,7 @@ export interface DialTarget {
   readonly clock?: Clock;
 }
 
-/** One per process is enough: it holds nothing but questions under way. */
+/** One per process is enough: it holds nothing but questions in progress. */
 const processNames = new HostLookup();
 
 /**

@@ -24,7 +24,7 @@ import {
 import { type FrameHandler, FrameReader } from "./frame-reader.js";
 import { applyMask, randomMaskKey } from "./mask.js";
 
-/** What the owner of a WebSocket is told. */
+/** The events that the owner of a WebSocket receives. */
 export interface WebSocketHandler {
   onPayload(buffer: Buffer, start: number, end: number): void;
   /**
@@ -95,7 +95,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   }
 
   /**
-   * Says that we send no more, behind all that was written, while the peer may go on: a half-close. Go peers answer it by
+   * Says that we send no more, after all that was written, while the peer may continue: a half-close. Go peers answer it by
    * closing both directions. When both have ended, the connection goes once the peer has taken what waits for it, however
    * long that takes; `close` is for those who won't wait.
    */
@@ -121,7 +121,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#awaitClose();
   }
 
-  /** Sends `code` behind all that was written, and closes without waiting for the peer, which sees a cut. */
+  /** Sends `code` after all that was written, and closes without waiting for the peer, which sees a cut. */
   fail(error: TunnelError, code: number | undefined): void {
     if (this.#closed) return;
     this.#error ??= error;
@@ -202,7 +202,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
    */
   onPing(payload: Buffer): void {
     this.#ping ??= Buffer.allocUnsafeSlow(MAX_CONTROL_PAYLOAD_BYTES);
-    // The turn's end, or the drain, is under way for an earlier one.
+    // The turn's end, or the drain, is in progress for an earlier one.
     if (this.#pingBytes < 0) turnEnd.scheduleLast(this);
     this.#pingBytes = payload.copy(this.#ping);
   }
@@ -277,7 +277,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#closeSent = true;
   }
 
-  /** Control frames are rare: each goes out by itself, behind what was written before it. */
+  /** Control frames are rare: each goes out by itself, after what was written before it. */
   #sendControl(opcode: number, payload: Buffer): void {
     this.out.flush();
     if (!this.socket.socket.writable) return;

@@ -14,9 +14,9 @@ export const CLOSE_UNSUPPORTED_DATA = 1003;
 export const CLOSE_NO_STATUS = 1005;
 export const CLOSE_INTERNAL_ERROR = 1011;
 
-/** Most bytes that a frame header takes: 2 + 8 + 4. */
+/** Maximum number of bytes that a frame header takes: 2 + 8 + 4. */
 export const MAX_FRAME_HEADER_BYTES = 14;
-/** Most payload bytes of a control frame (section 5.5). */
+/** Maximum number of payload bytes of a control frame (section 5.5). */
 export const MAX_CONTROL_PAYLOAD_BYTES = 125;
 
 /** Bytes of the header of a frame with this payload. */

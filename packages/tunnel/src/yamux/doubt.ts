@@ -6,12 +6,12 @@ import type { YamuxStream } from "./stream.js";
 
 /** What waits this long for its answer makes the peer doubtful: one that runs answers within tens of milliseconds. */
 export const DOUBT_AFTER_MS = 1_000;
-/** How long doubt goes on behind an answer that was late; twice as long each time that one is. */
+/** How long doubt continues after an answer that was late; twice as long each time that one is. */
 const FIRST_HOLD_MS = 500;
 const MAX_HOLD_MS = 10_000;
 /** Without a late answer for this long, the next one is the first again. */
 const FORGIVEN_MS = 60_000;
-/** A look that comes later than this behind the one before it: the process stood still, and has bytes to read first. */
+/** A check that is later than this after the previous one: the process was paused, and has bytes to read first. */
 const LATE_LOOK_MS = 500;
 /** How often one looks. Of the time before a late look this much counts; what is timed may have waited as long before the first. */
 const LOOK_MS = 250;
@@ -30,7 +30,7 @@ export class Doubt {
   /** What is timed: a stream that the peer hasn't accepted, or its successor if it was given up. */
   #stream: YamuxStream | undefined = undefined;
   #streamMs = NOT_LOOKED_AT;
-  /** The stream was given up: its time goes on with a ping. */
+  /** The stream was given up: its time continues with a ping. */
   #inherited = false;
   #pinging = false;
   #pingMs = NOT_LOOKED_AT;
@@ -56,7 +56,7 @@ export class Doubt {
   onAnswered(stream: YamuxStream): void {
     if (stream !== this.#stream) return;
     this.#forgetStream();
-    // It was opened behind the one that was given up.
+    // It was opened after the one that was given up.
     if (this.#inherited) this.onPong();
   }
 

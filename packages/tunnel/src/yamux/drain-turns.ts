@@ -31,7 +31,7 @@ export class DrainTurns {
     this.#shareBytes = 0;
   }
 
-  /** The socket is behind, or it is another stream's turn: streams should hold what they can. */
+  /** The socket is congested, or it is another stream's turn: streams should hold back what they can. */
   get congested(): boolean {
     return this.#out.congested || (this.#draining && this.#shareBytes <= 0);
   }
@@ -41,7 +41,7 @@ export class DrainTurns {
     return this.#out.pendingBytes <= MAX_PASSING_BACKLOG_BYTES;
   }
 
-  /** `stream` goes on when the socket has drained. */
+  /** `stream` continues when the socket has drained. */
   wait(stream: Waiting): void {
     this.#waiting.push(stream);
   }
@@ -51,7 +51,7 @@ export class DrainTurns {
     if (this.#draining) this.#shareBytes -= bytes;
   }
 
-  /** The socket has drained: streams go on until it is congested again. */
+  /** The socket has drained: streams continue until it is congested again. */
   drained(): void {
     this.congestions++;
     const waiting = this.#waiting;

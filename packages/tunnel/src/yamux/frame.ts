@@ -20,7 +20,7 @@ export const GO_AWAY_INTERNAL_ERROR = 2;
 /** Receive window of a new stream, both ways, fixed by the protocol. */
 export const INITIAL_WINDOW_BYTES: number = 256 * 1024;
 
-/** Longest data frame that we send: Go readers take any length, but control frames shouldn't wait behind more. */
+/** Maximum length of a data frame that we send: Go readers take any length, but control frames shouldn't have to wait for more. */
 export const MAX_DATA_BYTES: number = 64 * 1024;
 
 export const LAST_STREAM_ID = 0xffff_fffe;
@@ -28,7 +28,7 @@ export const LAST_STREAM_ID = 0xffff_fffe;
 /** Streams that a peer queues before its application accepts them; more are answered with RST. */
 export const ACCEPT_BACKLOG = 256;
 
-/** Writes a header at `offset`, which must have HEADER_BYTES behind it. */
+/** Writes a header at `offset`, which must have HEADER_BYTES after it. */
 export function writeHeader(
   buffer: Buffer,
   offset: number,

@@ -16,7 +16,7 @@ export class RoundTrip {
     this.#sendPing = sendPing;
   }
 
-  /** Times it, unless that is under way. To be called on a session that hasn't ended. */
+  /** Times it, unless that is in progress. To be called on a session that hasn't ended. */
   time(): void {
     if (this.#sentMs !== undefined) return;
     this.#sentMs = this.#clock.now();

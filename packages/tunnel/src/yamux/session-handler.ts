@@ -3,13 +3,13 @@
 import type { TunnelError } from "../errors.js";
 import type { StreamHandler, YamuxStream } from "./stream.js";
 
-/** What the owner of a session is told. */
+/** The events that the owner of a session receives. */
 export interface SessionHandler {
   /** The peer opened a stream; return its handler, or undefined to refuse it (RST). */
   onStream(stream: YamuxStream): StreamHandler | undefined;
-  /** GoAway(0): the peer accepts no new streams; those under way go on. Or: stream ids run out, open a new session. */
+  /** GoAway(0): the peer accepts no new streams; those in progress continue. Or: stream ids run out, open a new session. */
   onGoAway(): void;
-  /** The peer has read the GoAway of `leave`, and opens no stream behind those that have come. */
+  /** The peer has read the GoAway of `leave`, and opens no stream after those that have come. */
   onLeaveHeard?(): void;
   /** The last stream is over, or the socket has drained while none is open. Look again later: more may come at once. */
   onIdle?(): void;

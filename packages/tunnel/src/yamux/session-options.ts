@@ -15,9 +15,9 @@ export interface SessionOptions {
   keepAliveIntervalMs?: number;
   /** Milliseconds that a ping's answer may take. */
   keepAliveTimeoutMs?: number;
-  /** The peer goes on sending behind our FIN; Go peers close the stream then, and complain of frames that come later. */
+  /** The peer continues sending after our FIN; Go peers close the stream then, and log frames that come later. */
   peerHalfCloses?: boolean;
-  /** Most streams at a time that the peer may open. */
+  /** Maximum number of streams that the peer may have open. */
   maxPeerStreams?: number;
   /** Id of the first stream of ours, of the role's parity. */
   firstStreamId?: number;

@@ -130,7 +130,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
     return reader.frames;
   }
 
-  /** The transport has drained: streams that it had stopped go on. */
+  /** The transport has drained: streams that it had stopped continue. */
   drained(): void {
     if (!this.#ended) this.turns.drained();
     if (this.streamCount === 0 && !this.#ended) this.#handler.onIdle?.();
@@ -187,7 +187,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   onPayload(buffer: Buffer, start: number, end: number, last: boolean): void {
     const stream = this.#receiving;
-    // A stream that is gone here may still be sent to for a round trip: what comes is dropped, as is all behind a FIN.
+    // A stream that is gone here may still be sent to for a round trip: what comes is dropped, as is all after a FIN.
     if (stream === undefined || stream.closed) return;
     if (stream.remoteEnded) {
       if (last && this.#finBehindPayload) this.#end(stream);

@@ -7,7 +7,7 @@ import type { DrainTurns } from "./drain-turns.js";
 import type { YamuxFrameWriter } from "./frame-writer.js";
 
 /**
- * What the owner of a stream is told. After `onReset` nothing follows; after `onEnd` at most `onReset` or `onWritable`. What
+ * The events that the owner of a stream receives. After `onReset` nothing follows; after `onEnd` at most `onReset` or `onWritable`. What
  * throws is a fault of the owner's: it ends this stream alone, and `onReset` follows.
  */
 export interface StreamHandler {
@@ -139,7 +139,7 @@ export class YamuxStream {
   }
 
   /**
-   * `write` of two pieces: `head` up to `headEnd`, and `[start, end)` of `buffer` behind it. They leave as one frame where
+   * `write` of two pieces: `head` up to `headEnd`, and `[start, end)` of `buffer` after it. They leave as one frame where
    * they may, so that the peer reads them in one go. Returns how many bytes of both together were taken.
    */
   writeBoth(head: Buffer, headEnd: number, buffer: Buffer, start: number, end: number): number {
@@ -335,7 +335,7 @@ export class YamuxStream {
 
   /**
    * Whether a write goes ahead of the streams that wait for a congested socket: one with little to say does, so that
-   * requests and small answers don't queue behind every bulk stream. It counts as passed if so.
+   * requests and small answers don't queue after every bulk stream. It counts as passed if so.
    */
   #mayPass(count: number): boolean {
     if (count > MAX_PASSING_BYTES) return false;

@@ -21,7 +21,7 @@ export interface ListenerStatus {
   /** Requests that are over. */
   readonly requests: number;
   readonly perSecond: number;
-  /** Requests or connections under way. */
+  /** Requests or connections in progress. */
   readonly underWay: number;
 }
 

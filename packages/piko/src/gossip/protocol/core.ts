@@ -188,7 +188,7 @@ export class GossipCore {
     this.probe(member.id, addr, addr === member.addr ? member.state.version : 0);
   }
 
-  /** Others know this node by a version that it has not had in this incarnation: goes on above it. */
+  /** Others know this node by a version that it has not had in this incarnation: continues above it. */
   refuteVersion(version: number): void {
     // Two nodes of the same id would refute each other without end.
     if (this.local.left || this.now() - this.#renewedAt < 10 * this.intervalMs) return;

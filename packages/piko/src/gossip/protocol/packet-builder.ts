@@ -21,7 +21,7 @@ export interface PacketBuilderOptions {
   readonly maxPacketSize: number;
 }
 
-/** Longest form of a version on the wire. */
+/** Maximum length of a version on the wire. */
 const WIDEST_VERSION = 2 ** 52;
 
 /** A digest entry with an id of a few letters and an IPv4 address. */

@@ -81,7 +81,7 @@ export function parseJoinAddress(text: string, defaultPort: number): HostPort {
 async function withTimeout(host: string, options: ResolveOptions): Promise<readonly string[]> {
   const { lookup, timeoutMs = 5_000, clock = systemClock } = options;
   return new Promise((resolve, reject) => {
-    // The lookup goes on: an answer that comes later serves the next attempt.
+    // The lookup continues: an answer that comes later serves the next attempt.
     const timer = clock.setTimeout(
       () =>
         reject(new GossipError("PIKO_GOSSIP_RESOLVE", `resolve ${host}: no answer within ${timeoutMs} ms`)),

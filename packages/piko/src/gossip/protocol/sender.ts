@@ -31,7 +31,7 @@ export function identify(core: GossipCore, from: Sender, ip: string, answer: boo
 }
 
 /**
- * Whether a packet of a member may come from an IP address: its own; or, behind an address translation, another one, as long as
+ * Whether a packet of a member may come from an IP address: its own; or, behind NAT, another one, as long as
  * none has come from its own: the first one after it has answered over TCP, and no other.
  */
 function isFrom(core: GossipCore, member: Member, ip: string): boolean {

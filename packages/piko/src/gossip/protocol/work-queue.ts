@@ -53,7 +53,7 @@ export class WorkQueue {
     this.#running = true;
     const until = this.#clock.now() + SLICE_MS;
     for (const work of this.#works) {
-      // Taken out and put back behind the others: whoever is last in a set has its turn last.
+      // Taken out and put back after the others: the last one in a set has its turn last.
       this.#works.delete(work);
       if (work()) this.#works.add(work);
       if (this.#clock.now() >= until) break;

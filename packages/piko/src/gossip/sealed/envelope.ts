@@ -41,7 +41,7 @@ export interface EnvelopeHeader extends MessageId {
 }
 
 /**
- * Seals a text into a new buffer, behind `before` bytes that are free for the caller and authenticated with the header.
+ * Seals a text into a new buffer, after `before` bytes that are free for the caller and authenticated with the header.
  * `binding` is authenticated, too, and not sent.
  */
 export function sealEnvelope(
@@ -81,7 +81,7 @@ export function readHeader(envelope: Buffer, kind: number): EnvelopeHeader | und
   };
 }
 
-/** The text of an envelope, behind `before` bytes in the same buffer; undefined if its tag doesn't hold. */
+/** The text of an envelope, after `before` bytes in the same buffer; undefined if its tag doesn't hold. */
 export function openEnvelope(
   bytes: Buffer,
   key: KeyObject,

@@ -80,7 +80,7 @@ export class Opener {
 
   /**
    * Opens a message without asking whether it has been seen: something else says that it is new, or will ask {@link admit}.
-   * The envelope is behind `before` bytes.
+   * The envelope is after `before` bytes.
    */
   authenticate(bytes: Buffer, kind: number, before = 0, binding?: Buffer): Opened {
     const header = readHeader(bytes.subarray(before), kind);

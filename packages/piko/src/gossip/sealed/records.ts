@@ -1,4 +1,4 @@
-// Messages over TCP, sealed. They may be many megabytes long, so they are cut into records, each an envelope behind its length:
+// Messages over TCP, sealed. They may be many megabytes long, so they are cut into records, each an envelope after its length:
 //
 //   C1 70 6B 21 | length and whether it is the last (4) | envelope | length (4) | envelope | ...
 //
@@ -108,7 +108,7 @@ export class RequestRecords {
     this.#opener = opener;
   }
 
-  /** Goes on in a longer buffer, behind the preamble: the request's end once it is there, or that of a record that refuses it. */
+  /** Continues in a longer buffer, after the preamble: the request's end once it is there, or that of a record that refuses it. */
   find(bytes: Buffer, end: number): number | undefined {
     for (;;) {
       const place = findRecord(bytes, this.#at, end);
@@ -165,7 +165,7 @@ export class AnswerRecords {
     return this.#pieces.length === 1 ? (this.#pieces[0] ?? NOTHING) : Buffer.concat(this.#pieces);
   }
 
-  /** Goes on in a longer buffer, behind the preamble: the answer's end once it is there, or why it is none. */
+  /** Continues in a longer buffer, after the preamble: the answer's end once it is there, or why it is none. */
   find(bytes: Buffer, end: number): number | "key" | "malformed" | undefined {
     for (let index = this.#pieces.length; ; index++) {
       const place = findRecord(bytes, this.#at, end);

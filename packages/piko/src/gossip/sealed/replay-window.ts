@@ -1,7 +1,7 @@
 // Which messages of a life have been seen. Messages that overtake each other count, each once; those older than the
 // window can't be distinguished from replays, and are dropped.
 
-/** Counters that are remembered behind the highest one. */
+/** Counters that are remembered below the highest one. */
 export const WINDOW_COUNTERS = 4_096;
 
 /** The counters of one life. */

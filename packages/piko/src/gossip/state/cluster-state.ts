@@ -19,7 +19,7 @@ const MAX_HEARSAY = 3_072;
  */
 const LARGEST_LEAP = 2 ** 32;
 const LARGEST_START = 2 ** 43;
-/** Longest value of the keys that are the protocol's own, which always have room. */
+/** Maximum length of the values of the protocol's own keys, which always have room. */
 const PROTOCOL_VALUE_LENGTH = 32;
 
 export interface ClusterStateOptions {
@@ -165,7 +165,7 @@ export class ClusterState {
   forget(member: Member): void {
     this.#members.delete(member.id);
     this.#order = undefined;
-    // One that has left comes back as another, if at all.
+    // One that has left returns as another, if at all.
     if (member.left || member.truncatedAt > 0) member.state.release();
     const state = member.left || member.truncatedAt > 0 ? undefined : member.state;
     const { id, addr } = member;
@@ -383,7 +383,7 @@ export class ClusterState {
     if (member.status === "candidate") return true;
     for (const entry of dropped) if (!isProtocolKey(entry)) this.#watch.onDelete?.(member.id, entry.key);
     if (hadLeft && !member.left) {
-      // The node has come back under its old id, and takes its leaving back. Whether it is still there, only itself can say.
+      // The node has returned under its old id and withdraws its leave marker. Only itself can say whether it is still there.
       member.status = "candidate";
       member.expiresAt = undefined;
       member.arrivals = new Arrivals(this.#options.now(), this.#options.intervalMs);

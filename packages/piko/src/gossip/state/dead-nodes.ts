@@ -12,7 +12,7 @@ export interface GoneNode {
 }
 
 interface DeadNode extends GoneNode {
-  /** What was known of it: if it comes back, answers to questions about it may still be on their way. */
+  /** What was known of it: if it returns, answers to questions about it may still be on their way. */
   state: NodeState | undefined;
   readonly until: number;
   /** Next time at which being told of the node is worth a question. */
@@ -40,7 +40,7 @@ export class DeadNodes {
     return this.#nodes.has(id);
   }
 
-  /** Remembers a node; its state only if it may be the same node that comes back. */
+  /** Remembers a node; its state only if it may be the same node that returns. */
   remember({ id, addr, validated }: GoneNode, state: NodeState | undefined, now: number): void {
     this.recall(id);
     const [until, nextProbeAt] = [now + MEMORY_MS, now + FIRST_PAUSE_MS];

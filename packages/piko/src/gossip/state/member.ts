@@ -34,7 +34,7 @@ export class Member {
   refused = false;
   /** Packets have come from its own address. */
   direct = false;
-  /** The IP address that its packets come from instead, behind an address translation. */
+  /** The IP address that its packets come from instead, behind NAT. */
   translatedIp: string | undefined;
   /** When its address is to be validated over TCP, if it is not by then. */
   validateAt: number;

@@ -116,7 +116,7 @@ export class NodeState {
 
   /**
    * The version above which a peer lacks entries, which has those up to `above`. Of a node that has left it needs nothing but
-   * that: behind other entries the marker might not fit into a packet, and the node, which lingers, would be taken in again.
+   * that: after other entries the marker might not fit into a packet, and the node, which lingers, would be taken in again.
    */
   lackedAbove(above: number): number {
     const marker = this.left ? this.get(LEFT_KEY) : undefined;

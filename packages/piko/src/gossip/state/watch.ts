@@ -17,6 +17,6 @@ export interface GossipWatch {
   onUnreachable?(id: string): void;
   onUpsert?(id: string, key: string, value: string): void;
   onDelete?(id: string, key: string): void;
-  /** The node is forgotten with all its keys. One that comes back joins again. */
+  /** The node is forgotten with all its keys. One that returns joins again. */
   onExpired?(id: string): void;
 }

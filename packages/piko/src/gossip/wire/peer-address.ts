@@ -3,7 +3,7 @@
 import { SocketAddress, isIP, isIPv6 } from "node:net";
 import type { HostPort } from "../../base/address.js";
 
-/** Longest address or id of a node that is taken from others. */
+/** Maximum length of an address or id of a node that is taken from others. */
 const MAX_LENGTH = 300;
 
 /**

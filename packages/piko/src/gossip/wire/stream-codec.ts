@@ -137,7 +137,7 @@ export class RequestReader {
     return readNodes(this.#reader);
   }
 
-  /** Behind the nodes, of a join only. */
+  /** After the nodes, of a join only. */
   *digest(): Generator<readonly DigestEntry[]> {
     let piece: DigestEntry[] = [];
     for (let left = this.#reader.array(LEAST_ENTRY_BYTES); left > 0; left--) {

@@ -5,7 +5,7 @@ import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";
 import type { Reason } from "../reasons.js";
 
-/** Field lines behind a body, each with its CRLF, checked and without those that may not come so late. */
+/** Field lines after a body, each with its CRLF, checked and without those that may not come so late. */
 export type Trailers = Buffer;
 
 /** An answer of the proxy's own. */
@@ -39,11 +39,11 @@ export interface ClientSide {
   write(buffer: Buffer, start: number, end: number): void;
   /** All that came in one read was written: what was gathered can leave. */
   flush(): void;
-  /** The response is whole; a raw direction is over, behind everything written. */
+  /** The response is whole; a raw direction is over, after everything written. */
   end(trailers: Trailers | undefined): void;
   /** Both raw directions are over. */
   close(): void;
-  /** Answers in place of an upstream; `end` follows. Returns the bytes of the answer's body. */
+  /** Answers instead of an upstream; `end` follows. Returns the bytes of the answer's body. */
   reply(reply: LocalReply): number;
   /** So many bytes of the request have left the exchange: there is room for as many more. */
   consume(count: number): void;
@@ -55,7 +55,7 @@ export interface ClientSide {
 export interface ClientEvents {
   /** A request begins; the head is valid during the call. `last`: no body follows. */
   onRequest(head: RequestHead, last: boolean): void;
-  /** Body bytes, or raw ones behind a switch; valid during the call. They count as held until `consume`. */
+  /** Body bytes, or raw ones after a switch; valid during the call. They count as held until `consume`. */
   onRequestBody(buffer: Buffer, start: number, end: number): void;
   /** The request is whole; a raw client sends no more. */
   onRequestEnd(trailers: Trailers | undefined): void;

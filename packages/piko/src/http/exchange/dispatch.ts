@@ -6,13 +6,13 @@ import type { Seen } from "./upstream-call.js";
 
 /** One per exchange, for one request after another. */
 export interface Dispatch {
-  /** The request waits for an upstream to come back. */
+  /** The request waits for an upstream to return. */
   readonly waiting: boolean;
   /** Finds an upstream: the exchange's `start`, `reply` or nothing (it waits) follows before this returns. */
   connect(head: RequestHead | undefined): void;
-  /** The call was lost before its response. Returns whether the request goes on: on another call, or waiting. */
+  /** The call was lost before its response. Returns whether the request continues: on another call, or waiting. */
   again(seen: Seen): boolean;
-  /** The time for the response is over. Returns whether the request goes on all the same, on another call. */
+  /** The time for the response is over. Returns whether the request continues all the same, on another call. */
   outlast(nowMs: number): boolean;
   /** Looks at its own time limits, and at an upstream that has gone silent; `nowMs` is on the clock's scale. */
   sweep(nowMs: number): void;

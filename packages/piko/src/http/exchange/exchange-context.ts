@@ -13,7 +13,7 @@ export interface ExchangeContext {
   readonly budget: ByteBudget;
   /** Time for the response head, from the last of the request that the upstream took; 0 for no limit. */
   readonly timeoutMs: number;
-  /** Most bytes of a request that are kept for another try. */
+  /** Maximum number of bytes of a request that are kept for another try. */
   readonly maxReplayBytes: number;
   readonly readHead: HeadReader;
   /** The limit that ends uploads when memory is short. */

@@ -184,7 +184,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#replay.begin(head);
   }
 
-  /** The head of a request that was held, for who goes on with it. */
+  /** The head of a request that was held, for the code that continues with it. */
   heldHead(): RequestHead {
     return this.#replay.head();
   }
@@ -226,7 +226,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.record.abandon();
   }
 
-  /** Answers in place of an upstream. `reason`: of a failure. `fields`: whole field lines. */
+  /** Answers instead of an upstream. `reason`: of a failure. `fields`: whole field lines. */
   reply(reason: Reason | undefined, status: number, message: string | undefined, fields = ""): void {
     const { record } = this;
     this.#dropCall(REASONS.early);

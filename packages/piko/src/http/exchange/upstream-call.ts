@@ -30,7 +30,7 @@ export interface UpstreamCall {
   send(head: RequestHead, rewrite: RequestRewrite, last: boolean): void;
   /** Body bytes, or raw ones. Takes all of them, bounded by the caller's obeying `congested`. */
   write(buffer: Buffer, start: number, end: number): void;
-  /** The request is whole; a raw direction is over, behind everything written. */
+  /** The request is whole; a raw direction is over, after everything written. */
   end(trailers: Trailers | undefined): void;
   /** So many bytes of `onResponseBody`, and of heads of `onInform`, are out of the way: there is room for as many more. */
   consume(count: number): void;

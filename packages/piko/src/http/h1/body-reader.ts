@@ -76,7 +76,7 @@ export class BodyReader {
 
   /**
    * Takes the bytes at `start` that belong to the body and hands them to the sink. Returns the offset after the last
-   * of them (`end` while the body goes on), or BODY_INVALID. What is read of a chunked body is overwritten.
+   * of them (`end` while the body continues), or BODY_INVALID. What is read of a chunked body is overwritten.
    */
   read(buffer: Buffer, start: number, end: number, sink: BodySink): number {
     if (this.done || start === end) return start;
@@ -207,7 +207,7 @@ export class BodyReader {
   }
 }
 
-/** Moves `buffer[start, end)` down to `to`; returns the offset behind it. */
+/** Moves `buffer[start, end)` down to `to`; returns the offset after it. */
 function moveBytes(buffer: Buffer, start: number, end: number, to: number): number {
   const count = end - start;
   if (count > SMALL_MOVE_BYTES) buffer.copyWithin(to, start, end);

@@ -16,7 +16,7 @@ export const MAX_EXTENSION_BYTES = 4096;
 /** Limit for the white space of one chunk line of an answer: some servers pad sizes to the width of a word. */
 export const MAX_BLANKS = 32;
 
-/** The line goes on. */
+/** The line continues. */
 export const CHUNK_LINE_INCOMPLETE = -1;
 /** The line is refused. */
 export const CHUNK_LINE_INVALID = -2;
@@ -29,14 +29,14 @@ const VALUE_START = 4;
 const TOKEN_VALUE = 5;
 const QUOTED_VALUE = 6;
 const QUOTED_PAIR = 7;
-/** Behind a value nothing can come but another extension. */
+/** After a value nothing can come but another extension. */
 const AFTER_VALUE = 8;
 const AFTER_NAME = 9;
-/** Behind the white space that follows a size. */
+/** After the white space that follows a size. */
 const AFTER_SIZE = 10;
 
 /**
- * The state behind white space: where RFC 9112 7.1.1 has "bad" white space, and before the CR, where it hasn't. Elsewhere
+ * The state after white space: where RFC 9112 7.1.1 has "bad" white space, and before the CR, where it hasn't. Elsewhere
  * it is refused, or part of a quoted value.
  */
 const BEHIND_BLANK: ReadonlyMap<number, number> = new Map([

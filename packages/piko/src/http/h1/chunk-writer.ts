@@ -1,7 +1,7 @@
 // Chunked framing for bodies that arrive without one: a service answers until it closes, its client speaks HTTP/1.1.
 // Called by the agent and the proxy around each piece of such a body.
 
-/** Longest result of {@link writeChunkHeader}. */
+/** Maximum length of the result of {@link writeChunkHeader}. */
 export const CHUNK_HEADER_BYTES = 16;
 /** What follows the bytes of each chunk. */
 export const CHUNK_END: Buffer = Buffer.from("\r\n", "latin1");

@@ -10,7 +10,7 @@ import type { RequestHead } from "../head.js";
 // Own constants: see ascii.ts.
 const { COLON, CR, LF, QUESTION_MARK, SLASH, SP, TOKEN_LOWER } = ascii;
 
-/** Longest method. The longest registered one has 17 bytes. */
+/** Maximum length of a method. The longest registered one has 17 bytes. */
 const MAX_METHOD_BYTES = 32;
 
 /** The line is refused; `head.error` says why. */

@@ -11,7 +11,7 @@ import { BODY_INVALID, BodyReader, type BodySink } from "./body-reader.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "./find-head-end.js";
 import { parseResponseHead } from "./parse-response-head.js";
 
-/** What a response makes known; a broken one is told apart because its owner has to let go of the call first. */
+/** What a response makes known; a broken one is reported separately because its owner has to release the call first. */
 export interface ResponseEvents
   extends Pick<UpstreamEvents, "onInform" | "onSwitch" | "onResponse" | "onResponseBody" | "onResponseEnd"> {
   /** What came can't be passed on. Nothing is read after it. */
@@ -31,13 +31,13 @@ export interface ResponseReaderLimits {
 const IDLE = 0;
 const HEAD = 1;
 const BODY = 2;
-/** Behind a 101. */
+/** After a 101. */
 const RAW = 3;
 
 export class ResponseReader implements BodySink {
   /** A byte of the response has come. */
   begun: boolean;
-  /** The connection may carry another response: this one said so, is whole, and nothing has come behind it. */
+  /** The connection may carry another response: this one said so, is whole, and nothing has come after it. */
   persistent: boolean;
   readonly #events: ResponseEvents;
   readonly #limits: ResponseReaderLimits;

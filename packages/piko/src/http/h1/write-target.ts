@@ -32,7 +32,7 @@ export function requestTargetCapacity(head: RequestHead, target: RequestTarget):
   return bytes;
 }
 
-/** Writes the target at `out[at]`. Returns the offset behind it. */
+/** Writes the target at `out[at]`. Returns the offset after it. */
 export function writeTarget(head: RequestHead, out: Buffer, at: number, target: RequestTarget): number {
   const { buffer, pathStart, pathEnd } = head;
   const hasPath = pathStart < pathEnd && buffer[pathStart] !== QUESTION_MARK;

@@ -46,19 +46,19 @@ export interface H2Memory {
 /** What a peer may do at once it may do again in this time. */
 export const REFILL_MS = 10_000;
 
-/** What the owner of either side is told. */
+/** The events that the owner of either side receives. */
 export interface ConnectionEvents {
-  /** Where the fields behind a body are read to. */
+  /** Where the fields after a body are read to. */
   readonly trailerFields: TrailerFields;
   /** A stream was refused, or the connection is about to end, for this limit. */
   onLimit(limit: H2Limit): void;
   /** The last stream is over. */
   onIdle(): void;
-  /** The connection can't go on; the peer has been told why. Nothing is read after it. */
+  /** The connection can't continue; the peer has been told why. Nothing is read after it. */
   onFailed(error: ConnectionError): void;
 }
 
-/** What the owner of a server's side is told. */
+/** The events that the owner of a server's side receives. */
 export interface ServerEvents extends ConnectionEvents {
   /** Where the fields of a request are read to. */
   readonly requestFields: RequestFields;
@@ -66,7 +66,7 @@ export interface ServerEvents extends ConnectionEvents {
   onStream(stream: H2Stream, last: boolean): void;
 }
 
-/** What the owner of a client's side is told. */
+/** The events that the owner of a client's side receives. */
 export interface ClientEvents extends ConnectionEvents {
   /** Where the fields of a response are read to. */
   readonly responseFields: ResponseFields;

@@ -77,7 +77,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     return this.failed ? end : this.reader.read(buffer, start, end);
   }
 
-  /** The socket has room: streams go on. */
+  /** The socket has room: streams continue. */
   onDrain(): void {
     this.sender.pump();
     for (const stream of this.streams.open.values()) {
@@ -224,7 +224,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     if (more > 0) this.sender.sendWindow(0, more);
   }
 
-  /** The fields behind a body have come. */
+  /** The fields after a body have come. */
   protected endByTrailers(stream: H2Stream): void {
     const { trailerFields } = this.#events;
     if (stream.receiveEnded) this.streamError(stream.id, codes.STREAM_CLOSED);

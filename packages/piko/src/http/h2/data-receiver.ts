@@ -26,7 +26,7 @@ export interface DataConnection {
 export class DataReceiver implements DataEvents {
   readonly #connection: DataConnection;
   readonly #window: ReceiveWindow;
-  // The frame under way: its stream, unless nobody wants it; whether it ends that; bytes of it that are still to come.
+  // The frame in progress: its stream, unless nobody wants it; whether it ends that; bytes of it that are still to come.
   #stream: H2Stream | undefined;
   #ends: boolean;
   #left: number;

@@ -58,7 +58,7 @@ export function requestFieldsCapacity(head: RequestHead, target: RequestTarget):
   return head.end - head.start + fields + FIXED_BYTES + host + requestTargetCapacity(head, target);
 }
 
-/** Writes the head at `out[at]`. `secure`: the service is spoken to by TLS. Returns the offset behind it. */
+/** Writes the head at `out[at]`. `secure`: the service is spoken to by TLS. Returns the offset after it. */
 export function encodeRequestHead(
   head: RequestHead,
   target: RequestTarget,

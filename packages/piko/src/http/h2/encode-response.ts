@@ -42,7 +42,7 @@ const DATE_BYTES = 64;
 
 /**
  * Writes the head at `out[at]`, a 101 as the 200 that stands for it (RFC 8441 section 5). `dateLine`: for a final response
- * that has no date. Returns the offset behind it.
+ * that has no date. Returns the offset after it.
  */
 export function encodeResponseHead(
   head: ResponseHead,
@@ -81,7 +81,7 @@ export function trailersCapacity(lines: Buffer): number {
   return lines.length + (lines.length / 4) * FIELD_EXTRA_BYTES;
 }
 
-/** Writes field lines, each with its CRLF, which were checked before. Returns the offset behind them. */
+/** Writes field lines, each with its CRLF, which were checked before. Returns the offset after them. */
 export function encodeTrailers(lines: Buffer, out: Uint8Array, at: number): number {
   const record = new Int32Array(FIELD_STRIDE);
   let start = 0;

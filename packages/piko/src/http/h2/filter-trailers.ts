@@ -3,7 +3,7 @@
 import { TrailerSection } from "../h1/trailer-section.js";
 
 /**
- * `lines`: field lines with a blank one behind them. Returns those that may go on, undefined for none, null if the section
+ * `lines`: field lines with a blank one after them. Returns those that may go on, undefined for none, null if the section
  * can't be one. Few messages have any but gRPC's.
  */
 export function filterTrailers(lines: Buffer): Buffer | undefined | null {

@@ -79,7 +79,7 @@ export class FrameSender {
     this.out.advance(sealHeaderFrames(slab, start, end, streamId, last));
   }
 
-  /** The end of a body, with field lines behind it. */
+  /** The end of a body, with field lines after it. */
   sendTrailers(streamId: number, lines: Buffer): void {
     const start = this.#beginBlock(trailersCapacity(lines));
     const slab = this.out.slab as Buffer;
@@ -163,7 +163,7 @@ export class FrameSender {
   pump(): void {
     const waiting = this.#waiting;
     let blocked = 0;
-    // A set goes on to what is added meanwhile: each stream comes again behind the others, until all of them are stuck.
+    // A set goes on to what is added meanwhile: each stream has its next turn after the others, until all of them are stuck.
     for (const stream of waiting) {
       if (this.window <= 0 || this.out.congested || blocked >= waiting.size) return;
       if (stream.sendWindow <= 0) {

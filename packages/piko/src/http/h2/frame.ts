@@ -4,7 +4,7 @@
 export const PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 export const FRAME_HEADER_BYTES = 9;
-/** Longest payload that anybody takes who hasn't said otherwise; we never do. */
+/** Maximum payload length unless SETTINGS say otherwise; ours never do. */
 export const MAX_FRAME_BYTES = 16_384;
 /** Streams are numbered up to this, and windows are no larger. */
 export const MAX_31_BITS = 0x7fff_ffff;
@@ -33,7 +33,7 @@ export const PING_BYTES = 8;
 /** Bytes of the fields of priority in HEADERS and PRIORITY. */
 export const PRIORITY_BYTES = 5;
 
-/** Writes a frame's header at `out[at]`. Returns the offset behind it. */
+/** Writes a frame's header at `out[at]`. Returns the offset after it. */
 export function writeFrameHeader(
   out: Uint8Array,
   at: number,
@@ -50,7 +50,7 @@ export function writeFrameHeader(
   return write32(out, at + 5, streamId);
 }
 
-/** Writes a number of 32 bits. Returns the offset behind it. */
+/** Writes a number of 32 bits. Returns the offset after it. */
 export function write32(out: Uint8Array, at: number, value: number): number {
   out[at] = value >>> 24;
   out[at + 1] = value >>> 16;

@@ -17,7 +17,7 @@ export function headerFramesCapacity(blockBytes: number): number {
 }
 
 /**
- * Makes frames of the block that was written to `out` from `start + FRAME_HEADER_BYTES` to `end`. Returns the offset behind
+ * Makes frames of the block that was written to `out` from `start + FRAME_HEADER_BYTES` to `end`. Returns the offset after
  * the last one.
  */
 export function sealHeaderFrames(

@@ -31,7 +31,7 @@ export class HpackDecoder {
   readonly #settledTableBytes: number;
   /** The next block has to begin with a smaller size. */
   #owesUpdate: boolean;
-  // The block under way.
+  // The block in progress.
   #buffer: Buffer;
   #at: number;
   #end: number;
@@ -69,7 +69,7 @@ export class HpackDecoder {
     this.#string = EMPTY;
   }
 
-  /** Decodes a whole block. False for what is none: the connection can't go on then. */
+  /** Decodes a whole block. False for what is none: the connection can't continue then. */
   decode(buffer: Buffer, start: number, end: number, sink: FieldSink): boolean {
     this.#buffer = buffer;
     this.#at = start;

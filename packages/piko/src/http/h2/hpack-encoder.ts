@@ -10,9 +10,9 @@ const { TOKEN_LOWER } = ascii;
 
 /** Says that the dynamic table is empty, and stays so: the first octet of a connection's first block. */
 export const NO_TABLE = 0x20;
-/** Most bytes that a field adds to those of its name and value: an octet, and two lengths. */
+/** Maximum number of bytes that a field adds to those of its name and value: an octet, and two lengths. */
 export const FIELD_EXTRA_BYTES = 11;
-/** Most bytes of `:status`. */
+/** Maximum number of bytes of `:status`. */
 export const STATUS_BYTES = 5;
 
 /** What a request's head says first. */
@@ -38,7 +38,7 @@ for (const [name, index] of STATIC_INDEX) {
   if (CANDIDATES[slot] === 0) CANDIDATES[slot] = index;
 }
 
-/** Writes `:status` at `out[at]`. Returns the offset behind it. */
+/** Writes `:status` at `out[at]`. Returns the offset after it. */
 export function encodeStatus(out: Uint8Array, at: number, status: number): number {
   const index = STATUS_INDEXES[status] as number;
   if (index !== 0) {
@@ -54,7 +54,7 @@ export function encodeStatus(out: Uint8Array, at: number, status: number): numbe
 }
 
 /**
- * Writes a field, its name in lower case. `secret`: nobody on the way may keep it. Returns the offset behind it, at most
+ * Writes a field, its name in lower case. `secret`: nobody on the way may keep it. Returns the offset after it, at most
  * {@link FIELD_EXTRA_BYTES} more than its bytes.
  */
 export function encodeField(
@@ -79,7 +79,7 @@ export function encodeField(
   return encodeValue(out, at, value, valueStart, valueEnd);
 }
 
-/** Writes a pseudo-field, which is one of the static table's. Returns the offset behind it. */
+/** Writes a pseudo-field, which is one of the static table's. Returns the offset after it. */
 export function encodePseudoField(
   out: Uint8Array,
   at: number,
@@ -104,7 +104,7 @@ function encodeValue(
   return at;
 }
 
-/** Writes an integer whose first octet has `prefixBits` of it behind the bits of `first` (section 5.1). */
+/** Writes an integer whose first octet has `prefixBits` of it after the bits of `first` (section 5.1). */
 export function encodeInteger(
   out: Uint8Array,
   at: number,

@@ -54,7 +54,7 @@ const STATE_MASK = 0xff;
 const HAS_SYMBOL = 0x100;
 const SYMBOL_SHIFT = 16;
 const FAILS = 0x200;
-/** Longest padding: less than an octet of ones (section 5.2). */
+/** Maximum length of padding: less than an octet of ones (section 5.2). */
 const MAX_PADDING_BITS = 7;
 
 const { steps: STEPS, mayEnd: MAY_END } = buildSteps();
@@ -107,13 +107,13 @@ function step(root: Node, from: Node, nibble: number): number {
   return result | node.state;
 }
 
-/** Most octets that `count` coded ones stand for. */
+/** Maximum number of octets that `count` coded ones stand for. */
 export function decodedCapacity(count: number): number {
   return Math.floor((count * 8) / 5);
 }
 
 /**
- * Decodes `buffer[start, end)` to `out[at]`, which has room for {@link decodedCapacity}. Returns the offset behind it, or -1
+ * Decodes `buffer[start, end)` to `out[at]`, which has room for {@link decodedCapacity}. Returns the offset after it, or -1
  * for what is no such string.
  */
 export function decodeHuffman(

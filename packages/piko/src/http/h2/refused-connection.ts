@@ -4,7 +4,7 @@
 import { ENHANCE_YOUR_CALM } from "./error-codes.js";
 import { FRAME_HEADER_BYTES, GOAWAY, PREFACE, SETTINGS, write32, writeFrameHeader } from "./frame.js";
 
-/** The method of the preface, which no request has (RFC 9113 section 11.4), and the blank behind it. */
+/** The method of the preface, which no request has (RFC 9113 section 11.4), and the blank after it. */
 const METHOD_BYTES = 4;
 /** Bytes of a GOAWAY before its words. */
 const GO_AWAY_BYTES = 8;

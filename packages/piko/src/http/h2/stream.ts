@@ -9,7 +9,7 @@ import { NO_ERROR } from "./error-codes.js";
 import type { FrameSender } from "./frame-sender.js";
 import { ReceiveWindow } from "./receive-window.js";
 
-/** What the owner of a stream is told. Bytes are valid during the call. */
+/** The events that the owner of a stream receives. Bytes are valid during the call. */
 export interface StreamHandler {
   /** A piece of the body; `consume` of the stream follows, in this call or later. */
   onData(buffer: Buffer, start: number, end: number): void;
@@ -55,7 +55,7 @@ export class H2Stream {
   readonly #connection: StreamConnection;
   /** Bytes that wait for a window, or for their turn. */
   readonly #pending: ByteStore;
-  /** The end is written behind them. */
+  /** The end is written after them. */
   #ending: boolean;
   #trailers: Buffer | undefined;
   /** The end of what we send leaves the other direction open. */
@@ -137,7 +137,7 @@ export class H2Stream {
     this.#connection.sender.wait(this);
   }
 
-  /** Behind this head bytes pass both ways, and each direction ends by itself. */
+  /** After this head bytes pass both ways, and each direction ends by itself. */
   open(head: ResponseHead): void {
     if (this.closed) return;
     this.#halfClose = true;
@@ -163,7 +163,7 @@ export class H2Stream {
     this.#tell(count);
   }
 
-  /** The owner has said all: what waits goes on by itself, what still comes is dropped. */
+  /** The owner has said all: what waits continues by itself, what still comes is dropped. */
   leave(): void {
     this.handler = NOBODY;
     if (this.#halfClose && this.sendEnded) this.reset(NO_ERROR);

@@ -26,7 +26,7 @@ export class TrailerFields extends FieldLines {
     }
   }
 
-  /** All have come: the blank line behind them. */
+  /** All have come: the blank line after them. */
   finish(): void {
     this.add(CRLF, 0, CRLF.length);
   }

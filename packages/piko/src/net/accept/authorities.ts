@@ -7,7 +7,7 @@ import { TLSSocket } from "node:tls";
 
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
-/** Whether whoever is at the other end would not be let in any more. */
+/** Whether the peer would now be rejected. */
 export type Distrusts = (socket: Socket) => boolean;
 
 export class Authorities {
@@ -22,7 +22,7 @@ export class Authorities {
     this.#roots = new Set(this.#all.filter((authority) => isIssuedBy(authority, authority)));
   }
 
-  /** For connections that `before` has let in; undefined if all of its authorities are still here. */
+  /** For connections that `before` has accepted; undefined if all of its authorities are still here. */
   distrustsOf(before: Authorities): Distrusts | undefined {
     const gone = before.#all.filter((authority) => !this.#leads(authority, []));
     if (gone.length === 0) return undefined;

@@ -10,7 +10,7 @@ export class OpenConnections {
   /** In the order in which they came. */
   readonly #sockets = new Set<Socket>();
 
-  /** `isBusy`: whether a request is under way; such connections go last. `onLimit`: one is cut to make room. */
+  /** `isBusy`: whether a request is in progress; such connections go last. `onLimit`: one is cut to make room. */
   constructor(max: number, isBusy: (socket: Socket) => boolean, onLimit: (full: boolean) => void) {
     this.#max = max;
     this.#isBusy = isBusy;

@@ -6,9 +6,9 @@ import { ByteStore } from "../byte-store.js";
 import type { DeadlineSweep, Expiring } from "../deadline-sweep.js";
 import { parseProxyHeader } from "./proxy-protocol.js";
 
-/** Who goes on with the connection. */
+/** What takes over the connection. */
 export interface ProxyHeaderOwner {
-  /** The header is read, or there is none and need not be. The handler that is set now gets the bytes behind it. */
+  /** The header is read, or there is none and need not be. The handler that is set now gets the bytes after it. */
   onClient(socket: ByteSocket, address: string, lacksHeader?: boolean): void;
   /** Whether the connection may come without a header. */
   mayLackHeader(peer: string): boolean;

@@ -3,9 +3,9 @@
 
 import { isIPv4, isIPv6 } from "node:net";
 
-/** Longest header of version 1, line end included (the specification's own bound, without the NUL of its buffer). */
+/** Maximum length of a header of version 1, line end included (the specification's own bound, without the NUL of its buffer). */
 const MAX_V1_BYTES = 107;
-/** Longest header of version 2, extensions included: what the specification says fits any TCP segment. */
+/** Maximum length of a header of version 2, extensions included: what the specification says fits any TCP segment. */
 export const MAX_V2_BYTES = 536;
 
 /** A header that was read. */
@@ -16,7 +16,7 @@ export interface ProxyHeader {
   readonly address: string | undefined;
 }
 
-/** `absent`: these bytes are something else. `incomplete`: come back with more of them. */
+/** `absent`: these bytes are something else. `incomplete`: call again with more of them. */
 export type NoProxyHeader = "absent" | "incomplete" | "invalid";
 
 const V1_START: Buffer = Buffer.from("PROXY ", "latin1");
@@ -96,7 +96,7 @@ function sourceAddress(buffer: Buffer, at: number, family: number): string | und
   return family === TCP_IPV6 ? plainAddress(formatIPv6(buffer, at)) : undefined;
 }
 
-/** Type, length, value, one behind the other: of no interest here, but what doesn't add up is no header. */
+/** Type, length, value, one after the other: not used here, but if they don't add up the header is invalid. */
 function areExtensions(buffer: Buffer, start: number, end: number): boolean {
   let at = start;
   while (end - at >= 3) at += 3 + buffer.readUInt16BE(at + 1);

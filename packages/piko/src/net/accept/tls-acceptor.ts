@@ -13,7 +13,7 @@ import type { Certificates } from "./certificates.js";
 import { ClientCounts } from "./client-counts.js";
 import { TlsConnection, type TlsConnectionOwner, type TlsRefusal } from "./tls-connection.js";
 
-/** Who goes on with the connections. */
+/** What takes over the connections. */
 export interface TlsOwner {
   /** The handshake is done. `address`: the client's, by a PROXY header if there was one. */
   onSecure(socket: TLSSocket, address: string, lacksHeader: boolean): void;
@@ -62,7 +62,7 @@ export class TlsAcceptor implements TlsConnectionOwner {
   readonly #connections = new Map<string, TlsConnection>();
   /** How often authorities of clients have gone. */
   #distrusts = 0;
-  /** Closed within its handshake: why is told right behind it, by a socket that has no other end any more. */
+  /** Closed within its handshake: why is told right after it, by a socket that has no other end any more. */
   #lastClosed: TlsConnection | undefined;
 
   constructor(options: TlsAcceptorOptions) {
@@ -135,7 +135,7 @@ export class TlsAcceptor implements TlsConnectionOwner {
     sweep.add(connection);
   }
 
-  /** Accepts no more: ends the handshakes under way. */
+  /** Accepts no more: ends the handshakes in progress. */
   close(): void {
     this.#options.certificates.close();
     for (const connection of [...this.#connections.values()]) connection.destroy();

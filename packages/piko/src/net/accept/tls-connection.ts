@@ -134,7 +134,7 @@ export class TlsConnection implements Expiring {
     } else this.#onPlain(rest);
   }
 
-  /** Returns the offset behind the header; -1 when it isn't whole, or isn't one that may come. */
+  /** Returns the offset after the header; -1 when it isn't whole, or isn't one that may come. */
   #readHeader(bytes: Buffer): number {
     const header = parseProxyHeader(bytes, 0, bytes.length);
     if (header === "incomplete") {

@@ -19,7 +19,7 @@ export class AdminGuard {
     this.#exemptProbes = exemptProbes;
   }
 
-  /** Whether the request may go on, now or later; if not, it has its answer. */
+  /** Whether the request may continue, now or later; if not, it has its answer. */
   admit(request: IncomingMessage, response: ServerResponse): boolean | Promise<boolean> {
     if (!this.#auth.enabled || (this.#exemptProbes && isProbe(request))) return true;
     const { headersDistinct: fields } = request;

@@ -1,4 +1,4 @@
-// Profiles of the process, by sampling: where its time goes, and what allocates. Only behind authentication. Never heap
+// Profiles of the process, by sampling: where its time goes, and what allocates. Only with authentication. Never heap
 // snapshots: they hold every token that passes through, and stop the node while they are written.
 
 import { Session } from "node:inspector/promises";

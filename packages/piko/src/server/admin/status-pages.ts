@@ -166,7 +166,7 @@ function describe(node: NodeSummary): object {
   return { id: node.id, status: node.status, proxy_addr: node.proxyAddr, admin_addr: node.adminAddr };
 }
 
-/** Behind what Go's pages have. */
+/** After what Go's pages have. */
 function describeAbout({ about }: NodeSummary): object {
   return about === undefined
     ? {}

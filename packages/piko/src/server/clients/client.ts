@@ -30,9 +30,9 @@ export interface ClientConnection {
   readonly client: Client;
   /** The node stops: an idle connection ends, another after its responses. */
   stop(): void;
-  /** Its certificate no longer counts: no other request. What is under way may end, and so may the raw bytes of an upgrade. */
+  /** Its certificate is no longer valid: no other request. What is in progress may end, and so may the raw bytes of an upgrade. */
   retire(): void;
-  /** The node ends: what is under way is cut. */
+  /** The node ends: what is in progress is cut. */
   cut(): void;
 }
 

@@ -43,7 +43,7 @@ export class H1Client
   readonly #response: H1Response;
   readonly #writes: WriteProgress;
   readonly #onGone: (connection: ClientConnection) => void;
-  /** The request under way is gRPC that another node has sent on: that one keeps the limits of its client. */
+  /** The request in progress is gRPC that another node has sent on: that one keeps the limits of its client. */
   #patient: boolean;
   /** The socket is gone. */
   #over: boolean;
@@ -81,7 +81,7 @@ export class H1Client
       this.#exchange.onRequestEnd(undefined);
       return;
     }
-    // A client that ends while its request is under way is gone, as it is for nginx and Go: waiting for its answer to
+    // A client that ends while its request is in progress is gone, as it is for nginx and Go: waiting for its answer to
     // fail would keep the service at work for nobody.
     if (this.#reader.state === IN_REQUEST) this.#exchange.onClientGone(REASONS.client_gone);
     if (!this.#over) this.socket.close();
@@ -276,7 +276,7 @@ export class H1Client
     if (this.#context.draining) this.stop();
   }
 
-  /** Ends the connection behind what is written, once the client has read it: behind a 101 without a limit. */
+  /** Ends the connection after what is written, once the client has read it: after a 101 without a limit. */
   #linger(): void {
     if (this.#over) return;
     if (this.#reader.state !== RAW) this.#reader.stop();

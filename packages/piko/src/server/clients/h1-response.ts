@@ -47,7 +47,7 @@ export class H1Response {
     this.#method = head.method;
     this.#http10 = head.minorVersion === 0;
     const wanted = this.#http10 ? head.connectionKeepAlive : !head.connectionClose;
-    // Behind an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
+    // After an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
     this.#wantsKeepAlive = wanted && !head.upgrade;
     this.#asksHalfClose = head.upgrade && (saysHalfClose(head) || fromNode);
     this.#grpcType = grpcRequestType(head);
@@ -60,12 +60,12 @@ export class H1Response {
     return isStreaming(this.#grpcType);
   }
 
-  /** The connection goes on behind the response whose head, or all, is written. */
+  /** The connection continues after the response whose head, or all, is written. */
   get keepAlive(): boolean {
     return this.#framing.keepAlive;
   }
 
-  /** The body under way ends with the connection, so that its end has to be told from a cut. */
+  /** The body in progress ends with the connection, so that its end has to be distinguished from a cut. */
   get untilClose(): boolean {
     return this.#framing.untilClose;
   }
@@ -77,7 +77,7 @@ export class H1Response {
     this.#writeHead(head);
   }
 
-  /** A 101. `halfClose`: each direction behind it ends by itself; said to our peers only, nodes among them. */
+  /** A 101. `halfClose`: each direction after it ends by itself; said to our peers only, nodes among them. */
   switch(head: ResponseHead, halfClose: boolean): void {
     this.#framing.setBodiless(halfClose && this.#asksHalfClose);
     this.#writeHead(head);

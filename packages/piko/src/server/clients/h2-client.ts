@@ -74,7 +74,7 @@ export class H2Client
   /** When the connection ends if it has no requests then: it has been idle, or its client was asked to go. */
   #idleDeadlineMs: number;
   #goAwayDeadlineMs: number;
-  /** Its certificate no longer counts. */
+  /** Its certificate is no longer valid. */
   #retired: boolean;
   #over: boolean;
 

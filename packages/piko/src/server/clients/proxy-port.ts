@@ -174,7 +174,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
       address,
       trusted,
       secure: secureSocket !== undefined,
-      /** Asked for when somebody isn't let in. */
+      /** Requested when a token is rejected. */
       get certificate() {
         return certificateSubject(socket.socket);
       },

@@ -34,7 +34,7 @@ const MAX_REQUESTS_PER_TURN = 32;
 // What is read.
 /** Nothing, or a head: between two requests. */
 export const READING_HEAD = 0;
-/** The body of the request under way, or nothing until it is over. */
+/** The body of the request in progress, or nothing until it is over. */
 export const IN_REQUEST = 1;
 /** Another protocol: bytes pass as they are. */
 export const RAW = 2;
@@ -43,14 +43,14 @@ const STOPPED = 3;
 /** Nothing here: the socket has another handler. */
 export const HANDED_OVER = 4;
 
-/** What the reader's owner is told. It says `next`, `switchToRaw` or `stop` when the request under way is over. */
+/** The events that the reader's owner receives. It calls `next`, `switchToRaw` or `stop` when the request in progress is over. */
 export interface RequestReaderEvents {
   /** A request. `last`: it has no body. */
   onRequestHead(head: RequestHead, last: boolean): void;
   /** A piece of its body, or raw bytes; `consume` follows, in this call or later. */
   onRequestBody(buffer: Buffer, start: number, end: number): void;
   onRequestEnd(trailers: Trailers | undefined): void;
-  /** The body of the request under way is wrong, too large or too slow. */
+  /** The body of the request in progress is wrong, too large or too slow. */
   onBadBody(error: HttpError): void;
   /** No request: it is wrong, too large or too slow. */
   onBadHead(error: HttpError): void;
@@ -60,13 +60,13 @@ export class RequestReader implements BodySink, Postponed {
   state: number;
   /** When the current wait for the client ends in a refusal or a close; Infinity for none. */
   deadlineMs: number;
-  /** Requests sent ahead were dropped, so the response under way is the last. */
+  /** Requests sent ahead were dropped, so the response in progress is the last. */
   lastRequest: boolean;
   readonly #context: ProxyContext;
   readonly #socket: ByteSocket;
   readonly #events: RequestReaderEvents;
   readonly #body: BodyReader;
-  /** What is for the next request; behind a request for an upgrade, for the other protocol. */
+  /** What is for the next request; after a request for an upgrade, for the other protocol. */
   readonly #ahead: ByteStore;
   readonly #finder: HeadEndFinder;
   /** `#process` is at work: what ends a request meanwhile leaves the next one to it. */
@@ -79,7 +79,7 @@ export class RequestReader implements BodySink, Postponed {
   #lapsed: boolean;
   /** Bytes that the owner holds: while it does, no more are read. */
   #heldBytes: number;
-  /** The body under way may take its time. */
+  /** The body in progress may take its time. */
   #unhurried: boolean;
 
   constructor(context: ProxyContext, socket: ByteSocket, events: RequestReaderEvents) {
@@ -105,7 +105,7 @@ export class RequestReader implements BodySink, Postponed {
     return this.state === READING_HEAD && this.#ahead.length === 0;
   }
 
-  /** The request under way has come whole. */
+  /** The request in progress has arrived completely. */
   get bodyDone(): boolean {
     return this.#body.done;
   }
@@ -138,14 +138,14 @@ export class RequestReader implements BodySink, Postponed {
     if (this.#heldBytes === 0) this.#resume();
   }
 
-  /** The request under way is over, and its connection goes on: reads the next one. */
+  /** The request in progress is over, and its connection continues: reads the next one. */
   next(nowMs: number): void {
     this.state = READING_HEAD;
     this.#idleSinceMs = nowMs;
     this.deadlineMs = deadlineAfter(nowMs, this.#context.config.http.idleTimeoutMs);
     this.#lapsed = false;
     this.#finder.reset();
-    // Otherwise the loop that began the request goes on.
+    // Otherwise the loop that began the request continues.
     if (this.#processing) this.#resume();
     else this.goOn();
   }
@@ -176,7 +176,7 @@ export class RequestReader implements BodySink, Postponed {
   /** The socket has another handler, which gets what was read for it before. */
   passAhead(): void {
     const ahead = this.#ahead;
-    // The loop that reads does so itself, behind the request that it is at.
+    // The loop that reads does so itself, after the request that it is at.
     if (this.#processing || ahead.length === 0) return;
     this.#socket.resume();
     this.#socket.handler.onBytes(ahead.buffer, ahead.start, ahead.end);
@@ -276,7 +276,7 @@ export class RequestReader implements BodySink, Postponed {
     this.#events.onRequestHead(head, body.done);
   }
 
-  /** The body of the request under way. Returns the offset of the first byte behind it. */
+  /** The body of the request in progress. Returns the offset of the first byte after it. */
   #readBody(buffer: Buffer, start: number, end: number): number {
     const body = this.#body;
     if (body.done || start === end) return start;

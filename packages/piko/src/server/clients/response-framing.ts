@@ -23,7 +23,7 @@ export class ResponseFraming {
   chunking = false;
   /** Its end is the connection's end: an HTTP/1.0 client knows no chunks. */
   untilClose = false;
-  /** The client's connection goes on behind this response. */
+  /** The client's connection continues after this response. */
   keepAlive = false;
 
   /** For a final response. `mayKeepAlive`: nothing but the response stands against it. */

@@ -124,7 +124,7 @@ export class ClusterTable {
 
   setStatus(id: string, status: NodeStatus): void {
     const node = this.#nodes.get(id);
-    // Who has left doesn't come back under the same id before it was forgotten.
+    // Who has left doesn't return under the same id before it was forgotten.
     if (node === undefined || node.status === status || node.status === "left") return;
     node.status = status;
     this.#unindex(node);

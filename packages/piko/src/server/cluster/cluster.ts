@@ -30,7 +30,7 @@ import {
   watchCluster,
 } from "./gossip-sync.js";
 
-/** Pause behind the first failed attempt to join; the next ones are twice as long each. */
+/** Pause after the first failed attempt to join; the next ones are twice as long each. */
 const FIRST_JOIN_DELAY_MS = 250;
 const MAX_JOIN_DELAY_MS = 5_000;
 /** How long a node that is itself among the addresses waits for the others: it may be the first, and has to serve then. */

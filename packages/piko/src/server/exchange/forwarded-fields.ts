@@ -48,7 +48,7 @@ export class ForwardedFields {
 
 /**
  * The client of a request that a trusted proxy has sent on: the last entry of X-Forwarded-For that isn't a trusted
- * proxy's own address; behind it anybody may have written anything. `peer` if there is none.
+ * proxy's own address; what comes before it may be invented. `peer` if there is none.
  */
 export function forwardedClient(
   head: RequestHead,

@@ -67,7 +67,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   /** Where it is counted as one of a tenant's. */
   #tenant: TenantUse | undefined;
   #waiting: boolean;
-  /** Until when it may wait for an upstream to come back, however often it tries; 0: it has not waited yet. */
+  /** Until when it may wait for an upstream to return, however often it tries; 0: it has not waited yet. */
   #waitUntilMs: number;
 
   constructor(exchange: Exchange, client: NodeClient, context: ProxyContext) {

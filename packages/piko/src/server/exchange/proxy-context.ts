@@ -77,7 +77,7 @@ export class ProxyContext implements ExchangeContext {
   readonly sweep: DeadlineSweep;
   readonly dateLine: DateLine;
   readonly tlsOnPlainPort: TlsOnPlainPort;
-  /** Where connections go on that have had their share of a turn. */
+  /** Where connections continue that have had their share of a turn. */
   readonly nextTurn: NextTurn = new NextTurn();
   /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead;

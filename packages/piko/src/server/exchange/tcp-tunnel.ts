@@ -31,13 +31,13 @@ import { ENDPOINT_BUSY, rateRefusal } from "./proxy-limits.js";
 
 const CAPABILITIES = `${CAPABILITIES_FIELD}: ${HALF_CLOSE}\r\n`;
 /**
- * A Go peer that ends has closed both directions: what still comes for it is dropped. Who goes on sending for this long is
+ * A Go peer that ends has closed both directions: what still comes for it is dropped. One that keeps sending for this long is
  * cut, as by the system of a program that has closed its socket; not at once, because its last bytes must get through first.
  */
 const UNWANTED_MS = 10_000;
 
 /**
- * Answers a TCP dial request: with a 101 behind which its client's socket is joined to a stream, or a refusal. False if this
+ * Answers a TCP dial request: with a 101 after which its client's socket is joined to a stream, or a refusal. False if this
  * node has no tunnel for it.
  */
 export function openTcpTunnel(
@@ -173,7 +173,7 @@ class TcpTunnel implements WebSocketHandler {
     };
   }
 
-  /** Takes the client's socket over, behind the 101. */
+  /** Takes the client's socket over, after the 101. */
   join(stream: YamuxStream, socket: ByteSocket): void {
     const { clock, metrics } = this.#context;
     this.#stream = stream;
@@ -264,7 +264,7 @@ class TcpTunnel implements WebSocketHandler {
     else this.#webSocket?.socket.resume();
   }
 
-  /** Passes the client's end on, behind all that it has sent. */
+  /** Passes the client's end on, after all that it has sent. */
   #endStream(): void {
     if (this.#clientGone) this.#closedMs = this.#context.clock.now();
     this.#stream?.end();

@@ -2,7 +2,7 @@
 
 import { hasHidden } from "../../base/visible-text.js";
 
-/** Longest endpoint id: what fits a gossip packet with room to spare, and any host label. */
+/** Maximum length of an endpoint id: what fits a gossip packet with room to spare, and any host label. */
 export const MAX_ENDPOINT_ID_BYTES = 255;
 
 /** A character of a string has at most as many bytes of UTF-8. */

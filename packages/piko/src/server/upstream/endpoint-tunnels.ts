@@ -5,7 +5,7 @@ import type { Tunnel } from "./tunnel.js";
 export class EndpointTunnels {
   readonly active: Tunnel[] = [];
   readonly draining: Tunnel[] = [];
-  /** Requests, upgraded and TCP connections under way; counted by whoever begins and ends them. */
+  /** Requests, upgraded and TCP connections in progress; counted by whoever begins and ends them. */
   requests = 0;
   /** Listeners as they were last told to others; see {@link listenerCount}. */
   told = 0;

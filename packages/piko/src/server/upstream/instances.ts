@@ -3,7 +3,7 @@
 
 import type { Tunnel } from "./tunnel.js";
 
-/** Longest name that is taken. */
+/** Maximum length of a name that is taken. */
 export const MAX_INSTANCE_BYTES = 64;
 
 /** Whether a value of `x-piko-instance` is one: 1 to {@link MAX_INSTANCE_BYTES} visible ASCII characters. */
@@ -24,7 +24,7 @@ export class Instances {
     if (this.#tunnels.get(key) === tunnel) this.#tunnels.delete(key);
   }
 
-  /** The listener's tunnel, unless its agent has given it up or its token no longer counts. */
+  /** The listener's tunnel, unless its agent has given it up or its token is no longer valid. */
   find(listener: Pick<Tunnel, "tenantId" | "endpointId" | "instance">): Tunnel | undefined {
     if (listener.instance === "") return undefined;
     const tunnel = this.#tunnels.get(keyOf(listener));

@@ -9,7 +9,7 @@ export interface Waiter {
   onUpstream(): void;
 }
 
-/** The endpoint may come back, but as many wait as may. */
+/** The endpoint may return, but the maximum number of requests is waiting already. */
 export const WAITS_FULL = -1;
 /** Endpoints that are remembered after their last upstream went. */
 const MAX_REMEMBERED = 10_000;
@@ -49,7 +49,7 @@ export class ReconnectWaits {
     }
   }
 
-  /** The endpoint has an upstream again: whoever waits for it goes on. */
+  /** The endpoint has an upstream again: requests that wait for it continue. */
   onFound(endpointId: string): void {
     this.#goneAtMs.delete(endpointId);
     const waiters = this.#waiters.get(endpointId);
@@ -66,7 +66,7 @@ export class ReconnectWaits {
   }
 
   /**
-   * Registers a waiter if the endpoint's upstream is likely to come back. Returns until when it may wait, undefined if
+   * Registers a waiter if the endpoint's upstream is likely to return. Returns until when it may wait, undefined if
    * there is nothing to wait for, or WAITS_FULL.
    */
   wait(endpointId: string, waiter: Waiter): number | undefined {

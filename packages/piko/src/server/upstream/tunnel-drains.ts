@@ -5,14 +5,14 @@
 import type { Clock, Timer } from "@piko/tunnel";
 import type { Tunnel } from "./tunnel.js";
 
-/** Longest time between the turns of two tunnels. */
+/** Maximum time between the turns of two tunnels. */
 const MAX_SPACING_MS = 250;
 const TICK_MS = 50;
 /** An agent that was asked to move and hasn't is cut off when it has nothing to do, since it may find nothing better. */
 const MOVE_PATIENCE_MS = 5_000;
 /**
- * An agent that can't be asked to move, and is never idle, gets no requests for a moment: those under way end, new ones wait
- * for it to come back. Where they take longer they are let end in peace, and it is tried again later. A hold is well below
+ * An agent that can't be asked to move, and is never idle, gets no requests for a moment: those in progress end, new ones wait
+ * for it to return. If they take longer they may end, and the node tries again later. A hold is well below
  * `proxy.reconnect_wait`, so that nobody waits in vain.
  */
 const HOLD_AFTER_MS = 500;
@@ -68,7 +68,7 @@ export class TunnelDrains {
     this.#tick();
   }
 
-  /** Resolves when no tunnel takes requests any more; those under way may still go on. */
+  /** Resolves when no tunnel takes requests any more; those in progress may still continue. */
   moved(): Promise<void> {
     if (this.pendingCount === 0) return Promise.resolve();
     return new Promise((resolve) => void this.#waiting.push(resolve));

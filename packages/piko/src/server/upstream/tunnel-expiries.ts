@@ -14,7 +14,7 @@ export interface TunnelExpiriesOptions {
   readonly clock: Clock;
   /** Milliseconds since 1970, in which tokens say when they end. */
   readonly wallNow: () => number;
-  /** Time for what is under way on a tunnel that ends. */
+  /** Time for what is in progress on a tunnel that ends. */
   readonly graceMs: number;
 }
 

@@ -19,7 +19,7 @@ import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
 /**
  * active: takes requests. draining: its agent or this node wants to be rid of it; it gets requests only while the agent
  * takes them and there is no better tunnel, and none when it has ended. expired: its token or its agent's certificate no
- * longer counts, so that it gets none at all; what is under way may end. gone: the connection is closed. It only moves forward,
+ * longer counts, so that it gets none at all; what is in progress may end. gone: the connection is closed. It only moves forward,
  * and each step happens once.
  */
 export type TunnelState = "active" | "draining" | "expired" | "gone";
@@ -30,7 +30,7 @@ export interface TunnelOwner {
   onDraining(tunnel: Tunnel, byAgent: boolean): void;
   /** It drains, and takes requests no more, or again. */
   onUsable(tunnel: Tunnel): void;
-  /** Its token or its agent's certificate no longer counts, for this reason. */
+  /** Its token or its agent's certificate is no longer valid, for this reason. */
   onExpired(tunnel: Tunnel, reason: string): void;
   /** Its agent leaves streams or pings unanswered, or no longer does. */
   onDoubt(tunnel: Tunnel): void;
@@ -48,7 +48,7 @@ export interface TunnelOptions {
   instance: string;
   /** What its agent says of its version; empty for nothing. */
   userAgent?: string;
-  /** Most streams at a time. */
+  /** Maximum number of concurrent streams. */
   maxStreams: number;
   /** Who has opened it; undefined where everybody may. */
   identity: Identity | undefined;
@@ -56,7 +56,7 @@ export interface TunnelOptions {
   certificate: string;
   /** What its tenant has of this node; undefined for none. */
   tenant: TenantUse | undefined;
-  /** When its token ends, in milliseconds since 1970; Infinity: never, or the tunnel goes on. */
+  /** When its token ends, in milliseconds since 1970; Infinity: never, or the tunnel continues. */
   untilMs: number;
   /** How it is found out that the agent has gone without a word. */
   keepAlive: KeepAliveOptions;
@@ -192,7 +192,7 @@ export class Tunnel implements Expiring {
     this.#owner.onDraining(this, false);
   }
 
-  /** A draining one gets no requests for a while, so that those under way can end. */
+  /** A draining one gets no requests for a while, so that those in progress can end. */
   hold(held: boolean): void {
     if (held === this.#held || this.state !== "draining") return;
     this.#held = held;
@@ -200,7 +200,7 @@ export class Tunnel implements Expiring {
   }
 
   /**
-   * What let it in no longer counts: no request from now on, whatever its agent does. An agent of ours is told at once, and opens
+   * Its token or certificate is no longer valid: it gets no more requests. An agent of ours is informed at once, and opens
    * another tunnel; a Go agent isn't, because it would end all of its streams. False if it is about to end already.
    */
   expire(reason: string): boolean {
@@ -212,14 +212,14 @@ export class Tunnel implements Expiring {
     return true;
   }
 
-  /** Ends an expired one; what is still under way is reset. */
+  /** Ends an expired one; what is still in progress is reset. */
   end(): void {
     if (this.#session.yamux.ended) return;
     if (this.drainable) this.#session.close();
     else this.#session.evict();
   }
 
-  /** Ends the tunnel so that any agent, a Go one too, reconnects. What is under way on it is lost. */
+  /** Ends the tunnel so that any agent, a Go one too, reconnects. What is in progress on it is lost. */
   evict(): void {
     if (this.#session.yamux.ended) return;
     this.drain();

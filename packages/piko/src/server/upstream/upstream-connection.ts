@@ -37,7 +37,7 @@ import type { TenantUse } from "./tenant-use.js";
 import { Tunnel, type TunnelOwner } from "./tunnel.js";
 import type { UpstreamLimit } from "./upstream-metrics.js";
 
-/** Largest upgrade request; tokens are the only long thing in one. */
+/** Maximum size of an upgrade request; tokens are the only long thing in one. */
 const MAX_HEAD_BYTES = 64 * 1024;
 const RETRY_AFTER = "Retry-After: 1\r\n";
 
@@ -73,7 +73,7 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
   tunnelOf(listener: { endpointId: string; tenantId: string; instance: string }): Tunnel | undefined;
   /** How many other agents of its tenant listen on its endpoint here. */
   otherAgents(listener: { endpointId: string; tenantId: string; instance: string }): number;
-  /** The listener opens another tunnel here: this one goes when what is under way has ended. */
+  /** The listener opens another tunnel here: this one goes when what is in progress has ended. */
   onReplaced(tunnel: Tunnel): void;
   /** What the tenant has of this node. */
   useOf(tenantId: string): TenantUse | undefined;
@@ -125,7 +125,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     }
     const bytes = this.#bytes;
     bytes.append(buffer, start, end);
-    // Only one more read can be under way: the socket is paused.
+    // Only one more read can be in progress: the socket is paused.
     if (this.#verifying) return;
     if (bytes.buffer[bytes.start] === HANDSHAKE_RECORD) {
       this.#refuse(400, "tls to a port without it");

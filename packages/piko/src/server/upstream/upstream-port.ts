@@ -63,7 +63,7 @@ export interface UpstreamPortOptions {
   counts: Pick<UpstreamMetrics, "opened" | "closed">;
   /** What takes tunnels away. */
   drains: TunnelDrains;
-  /** What ends those whose token or certificate no longer counts. */
+  /** What ends those whose token or certificate is no longer valid. */
   expiries: TunnelExpiries;
   /** What tenants have, and may have. */
   tenants: TenantUses;
@@ -164,7 +164,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.evict();
   }
 
-  /** Keys, tenants or revoked tokens are others than before: tunnels end that would not be let in again. */
+  /** Keys, tenants or revoked tokens are others than before: tunnels that would now be rejected are ended. */
   #expireUntrusted(): void {
     if (!this.auth.enabled) return;
     for (const tunnel of [...this.#upstreams.tunnels()]) {

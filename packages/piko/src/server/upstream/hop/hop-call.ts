@@ -92,7 +92,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     this.#events.onLost(REASONS.silent, seen === "stale" ? "maybe" : seen, REASONS.silent.message);
   }
 
-  /** Whether such a request would open a connection. Behind `open`. */
+  /** Whether such a request would open a connection. After `open`. */
   needsConnection(method: string): boolean {
     return !isRepeatable(method) || this.#pool?.idleCount === 0;
   }
@@ -155,7 +155,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     if (this.#unconsumed < WINDOW_BYTES / 2) this.#socket?.resume();
   }
 
-  /** By a reset: a FIN would wait behind what the node doesn't take, and be an end behind an upgrade. */
+  /** By a reset: a FIN would wait after what the node doesn't take, and be an end after an upgrade. */
   abort(_why: Reason): void {
     this.#detach()?.reset();
   }

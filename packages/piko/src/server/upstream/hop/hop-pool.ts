@@ -5,7 +5,7 @@ import { ByteSocket, type Clock, type SocketHandler } from "@piko/tunnel";
 import { parseHostPort } from "../../../base/address.js";
 import type { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
 
-/** Most connections to one node that are kept without a request. */
+/** Maximum number of idle connections to one node. */
 const MAX_IDLE = 128;
 /** How long one is kept; less than the five minutes after which a node closes it. */
 const IDLE_MS = 60_000;
@@ -13,7 +13,7 @@ const IDLE_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 2_000;
 /**
  * When TCP asks a silent node whether it is there. Gossip finds out sooner, but it may be gossip that is broken: a response
- * under way is cut only when its own connection is dead.
+ * in progress is cut only when its own connection is dead.
  */
 const KEEP_ALIVE_MS = 15_000;
 
