@@ -43,7 +43,7 @@ it("ends the connection that meets it, with one line, and nothing else", async (
   expect((await client.rest()).toString()).toBe("");
   const line = await program.waitFor("connection ended by a fault of this program");
   expect(line.fields).toMatchObject({ level: "error", error: "planted" });
-  expect(String(line.fields["stack"])).toContain("lifecycle");
+  expect(String(line.fields["stack"])).toContain("Lifecycle.begin");
   ask(other, "behind");
   expect((await other.response()).status).toBe(404);
   const faults = program.lines.filter(({ fields: { msg } }) => String(msg).includes("fault"));
