@@ -1,0 +1,57 @@
+// `npm run executable`: the `piko` command as one file that needs no Node.js beside it, `packages/piko/dist/executable/piko`. It is the
+// Node.js that runs this, with the command put into it (a single executable application).
+
+import { spawnSync } from "node:child_process";
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { inject } from "postject";
+import { setUp } from "./setup.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const dist = join(root, "packages", "piko", "dist");
+const folder = join(dist, "executable");
+/** By this Node.js knows that there is a program in it. */
+const FUSE = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2";
+
+if (process.platform !== "linux") throw new Error("an executable is made on Linux only");
+await setUp();
+mkdirSync(folder, { recursive: true });
+const script = join(folder, "piko.cjs");
+const blob = join(folder, "piko.blob");
+const settings = join(folder, "sea.json");
+const executable = join(folder, "piko");
+
+const { version } = JSON.parse(readFileSync(join(dist, "..", "package.json"), "utf8"));
+await build({
+  // What dist/main.js does, without waiting at the top level, which CommonJS can't.
+  stdin: {
+    contents:
+      'import { obeyEarlySignal } from "./cli/early-signal.js"; import { main } from "./cli/main.js"; obeyEarlySignal(); void main();',
+    resolveDir: dist,
+  },
+  outfile: script,
+  bundle: true,
+  platform: "node",
+  format: "cjs",
+  target: "node20",
+  external: ["bufferutil"],
+  define: { PIKO_VERSION: JSON.stringify(version) },
+  // Its two places ask for files beside the module: the version, which is in it, and bufferutil, which is optional.
+  logOverride: { "empty-import-meta": "silent" },
+  logLevel: "warning",
+});
+writeFileSync(
+  settings,
+  JSON.stringify({ main: script, output: blob, disableExperimentalSEAWarning: true, useCodeCache: true }),
+);
+const { status, stderr } = spawnSync(process.execPath, ["--experimental-sea-config", settings]);
+if (status !== 0) throw new Error(`Node.js made no blob of it: ${stderr}`);
+rmSync(executable, { force: true });
+copyFileSync(process.execPath, executable);
+chmodSync(executable, 0o755);
+await inject(executable, "NODE_SEA_BLOB", readFileSync(blob), { sentinelFuse: FUSE });
+copyFileSync(join(dist, "bundle", "LICENSES.txt"), join(folder, "LICENSES.txt"));
+for (const file of [script, blob, settings]) rmSync(file);
+console.log(`${executable} (piko ${version}, Node.js ${process.versions.node})`);
