@@ -5,7 +5,7 @@
 export interface AnnouncedAddress {
   /** The endpoint's URL, without a trailing slash. */
   readonly url: string | undefined;
-  /** The server's proxy port, which clients reach it at unless something stands between. */
+  /** The server's proxy port; clients use it directly unless there is a proxy in between. */
   readonly proxyPort: number | undefined;
   /** How many other agents of the same tenant listen on the endpoint at this node. */
   readonly otherAgents: number;

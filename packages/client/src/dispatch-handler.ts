@@ -44,7 +44,7 @@ export interface DispatchHandler {
   onError?(error: Error): void;
 }
 
-/** Tells a handler what becomes of its request, in whichever form it wants to hear that. Every call may throw. */
+/** Reports the progress of a request to its handler, in the form that the handler supports. Every call may throw. */
 export class HandlerTeller {
   readonly #handler: DispatchHandler;
   readonly #control: DispatchController;

@@ -6,7 +6,7 @@ import type { Token } from "./token.js";
 /** The variables of an environment that count, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** A server and what it is told of who comes. */
+/** A server and the token for it. */
 export interface ServerChoice {
   readonly url: string;
   readonly token: Token | undefined;

@@ -6,10 +6,10 @@ import { Readable } from "node:stream";
 /** Methods that no Request may have. */
 const FORBIDDEN: ReadonlySet<string> = new Set(["CONNECT", "TRACE", "TRACK"]);
 
-/** What stands before the path of a URL: nothing in it may end it early. User information is nobody's here. */
+/** The authority of a URL: nothing in it may end it early. User information isn't allowed. */
 const AUTHORITY = /^[^\s/?#@\\]+$/;
 
-/** A request that no Request can be made of, and what its client is told. */
+/** A request that can't become a Request, and the response to its client. */
 export interface Refusal {
   readonly status: number;
   readonly message: string;

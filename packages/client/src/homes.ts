@@ -17,7 +17,7 @@ export class Homes {
   /** The oldest first. */
   readonly #tunnels: UpstreamTunnel[] = [];
 
-  /** `wanted`: how many tunnels there are to be. */
+  /** `wanted`: the number of tunnels that there should be. */
   constructor(wanted: number) {
     this.#wanted = wanted;
   }

@@ -26,7 +26,7 @@ export interface OpenSocketOptions {
   readonly target: HostPort;
   readonly tls: TlsOptions | undefined;
   readonly proxy: ProxyUrl | undefined;
-  /** Told of every socket as it is created, for the one who may have to give up. */
+  /** Called with every socket when it is created, so that the caller can abort. */
   readonly onSocket: (socket: ByteSocket) => void;
 }
 
@@ -93,7 +93,7 @@ function isRefused(error: Error | undefined): boolean {
   return (error as NodeJS.ErrnoException | undefined)?.code === "ECONNREFUSED";
 }
 
-/** What `node:tls` is told for a peer. */
+/** The `node:tls` options for a peer. */
 export function tlsConnection({ host }: HostPort, tls: TlsOptions | undefined): ConnectionOptions {
   const servername = tls?.servername ?? (isIP(host) === 0 ? host : undefined);
   const ca = caList(tls);

@@ -22,7 +22,7 @@ export interface ReadHead {
 
 /** The head at the start of `buffer`, or undefined while it is incomplete. Throws PIKO_CLIENT_BAD_RESPONSE. */
 export function findResponseHead(buffer: Buffer): ReadHead | undefined {
-  // A wrong port is told from its first bytes, not only when its peer gives up.
+  // A wrong port is recognised by its first bytes, not only when its peer gives up.
   const start = Math.min(buffer.length, HTTP_VERSION.length);
   if (buffer.toString("latin1", 0, start) !== HTTP_VERSION.slice(0, start)) {
     const tls = isTlsAlert(buffer);

@@ -10,7 +10,7 @@ import type { UpstreamTunnel } from "./upstream-tunnel.js";
 /** How long the first connection may take, with all its attempts. */
 export const CONNECT_TIMEOUT_MS = 30_000;
 
-/** Tunnels of a listener, unless it is told otherwise. */
+/** Default number of tunnels of a listener. */
 export const DEFAULT_TUNNELS = 2;
 /** Maximum number of tunnels of a listener. */
 export const MAX_TUNNELS = 8;
@@ -36,7 +36,7 @@ export interface UpstreamEvents {
   disconnected?(error: Error | undefined): void;
   /**
    * No tunnel will stay, and the next attempt begins in `delayMs`; `attempt` counts from 1 since the last stable connection.
-   * What is tried while one stays isn't told.
+   * Attempts while a tunnel is open aren't reported.
    */
   reconnecting?(delayMs: number, attempt: number): void;
 }

@@ -19,7 +19,7 @@ import { addressesOf, type SocketAddresses } from "./socket-addresses.js";
 /** If a Go node's tunnel is never idle, its new streams are refused for this long before the deadline, so that those in progress can end. */
 const REFUSE_MS = 1_000;
 
-/** What the upstream is told. */
+/** The events that the upstream receives. */
 export interface UpstreamTunnelOwner {
   onStream(stream: YamuxStream, tunnel: UpstreamTunnel): StreamHandler | undefined;
   /** The node wants to be rid of this tunnel: it shuts down or sheds load. */
@@ -161,7 +161,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     this.#looking = true;
     const look = (): void => {
       this.#looking = false;
-      // What a stream has sent before its end may still wait for the peer; it's told when that has gone.
+      // What a stream has sent before its end may still wait for the peer; its end is reported when they have been sent.
       if (this.streamCount === 0 && !this.#opened.socket.out.congested) this.#close();
     };
     // oxlint-disable-next-line no-restricted-globals -- the first ends the present turn, the second comes after the next round of reads

@@ -36,7 +36,7 @@ export class Upstream {
   readonly #renewal: TokenRenewal;
   readonly #owner: UpstreamTunnelOwner;
   readonly #stopped = new AbortController();
-  /** What the nodes tell this listener's tunnels from others' by. */
+  /** By which nodes recognise this listener's tunnels. */
   readonly #instance = randomBytes(16).toString("base64url");
   /** All that are open, those that run dry too. */
   readonly #tunnels = new Set<UpstreamTunnel>();
@@ -50,9 +50,9 @@ export class Upstream {
   #retry: Timer | undefined;
   /** What waits for its time is the way back to the server, which is told; otherwise one more tunnel. */
   #reconnects = false;
-  /** The latest attempt was refused for good, as far as was known when it began, so that the next one waits long. */
+  /** The latest attempt was refused in a way that a retry doesn't change, so the next one waits long. */
   #refused = false;
-  /** A tunnel has ended, or has been told to, since the latest attempt began. */
+  /** A tunnel has ended, or has been asked to, since the latest attempt began. */
   #lostSince = false;
   /** A node has a tunnel of ours that isn't ours any more: the next one takes its place. */
   #repeat = false;

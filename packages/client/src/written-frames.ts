@@ -79,7 +79,7 @@ export class WrittenFrames {
   }
 }
 
-/** Bytes of a frame's header, as far as its beginning tells. */
+/** Length of a frame's header, as far as its first bytes show it. */
 function headerLength(header: Buffer): number {
   if (header.length < 2) return 2;
   const second = header[1] ?? 0;

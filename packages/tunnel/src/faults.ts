@@ -1,7 +1,7 @@
 // Internal errors while handling the bytes of one connection: that connection ends, and all others continue. The error is
 // reported to the program.
 
-/** Where faults are told; one per process. */
+/** Where internal errors are reported; one per process. */
 export class Faults {
   /**
    * Called once for each fault, with what was thrown. By default it ends the process, as it does without all this: a

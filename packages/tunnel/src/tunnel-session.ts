@@ -22,7 +22,7 @@ export interface TunnelSessionHandler {
   onStream(stream: YamuxStream): StreamHandler | undefined;
   /** The peer accepts no new streams. */
   onGoAway(): void;
-  /** The peer has read what {@link TunnelSession.leave} told it: no further stream comes. */
+  /** The peer has read the message of {@link TunnelSession.leave}: it opens no further streams. */
   onLeaveHeard?(): void;
   /** The peer is a node, and has heard of another one: see {@link TunnelSession.tellOfNode}. */
   onNode?(): void;
@@ -32,7 +32,7 @@ export interface TunnelSessionHandler {
    */
   onIdle?(): void;
   /**
-   * The tunnel takes nothing and brings nothing any more; its streams are told next, and `onClose` follows when the
+   * The tunnel takes nothing and brings nothing any more; its streams are informed next, and `onClose` follows when the
    * connection is closed, which takes seconds if the peer doesn't answer. Exactly once.
    */
   onEnded?(): void;

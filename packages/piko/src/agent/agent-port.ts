@@ -31,7 +31,7 @@ export function createAgentPort(options: AgentPortOptions): RouteServer {
   return new RouteServer({ name: "server", logger, limits, find: (path) => routes.get(path) });
 }
 
-/** A listener, and to which nodes it has tunnels; null stands for a Go node. */
+/** A listener, and to which nodes it has tunnels; null is a Go node. */
 function describe({ config, healthy, tunnels }: ShownListener): object {
   const { addr, endpointId, protocol } = config;
   const nodes = tunnels.nodeIds.map((id) => id ?? null);

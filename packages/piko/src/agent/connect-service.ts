@@ -43,7 +43,7 @@ export class ServiceConnector {
     this.#tls = scheme === "https" ? tlsOptions(host, tls, protocols) : undefined;
   }
 
-  /** Starts to connect; bytes can be written at once. How it ended is told by the handler's `onClose`. */
+  /** Starts to connect; bytes can be written at once. The handler's `onClose` reports the result. */
   open(
     handler: SocketHandler,
     more: Pick<ConnectOptions, "clock" | "onOpen" | "timeoutMs"> = {},

@@ -28,7 +28,7 @@ export interface CallConnection {
   readonly responseHead: ResponseHead;
   /** Opens a stream for a call. */
   open(call: H2Call): H2Stream;
-  /** Something has come for the call in this read, and is about to be told: other calls' turns end before it. */
+  /** This read has something for the call, which is about to be reported: other calls' turns end before that. */
   touch(call: H2Call): void;
   /** The call is over, and its object free. */
   onCallOver(call: H2Call): void;
@@ -68,7 +68,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
     this.#headBytes = 0;
   }
 
-  /** For the connection: everything that this read had for the call was told. */
+  /** For the connection: everything that this read had for the call has been reported. */
   endTurn(): void {
     this.#events?.onUpstreamTurn();
   }

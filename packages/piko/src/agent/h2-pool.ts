@@ -115,7 +115,7 @@ export class H2ServicePool implements ServiceCalls, H2ConnectionOwner {
     return this.take(events);
   }
 
-  /** Takes over a socket that stands, whose peer has chosen HTTP/2. */
+  /** Takes over an open socket whose peer has chosen HTTP/2. */
   adopt(socket: ByteSocket): void {
     this.#add((handler) => {
       socket.handler = handler;

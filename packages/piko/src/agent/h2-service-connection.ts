@@ -57,7 +57,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   readonly #connection: ClientConnection;
   readonly #calls: Set<H2Call>;
   readonly #free: H2Call[];
-  /** The call that was told something last in this read: what it has gathered leaves before another one is told anything. */
+  /** The last call in this read that got something: what it has gathered is sent before another one gets anything. */
   #current: H2Call | undefined;
   /** When the service has to have said that it speaks HTTP/2. */
   #readyDeadlineMs: number;
@@ -207,7 +207,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     if (this.idle) this.#closeNow();
   }
 
-  /** Its last stream is over. What is to become of it then, its last call has said. */
+  /** Its last stream is over. Its last call has said whether to keep it. */
   onIdle(): void {
     if (this.idle && this.#idleUntilMs < 0) this.#closeNow();
   }

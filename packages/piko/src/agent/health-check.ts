@@ -14,7 +14,7 @@ export interface HealthCheckOptions {
   readonly host: string;
   readonly clock: Clock;
   /**
-   * The service is well, or no longer is, for this reason. The first check tells in any case; later ones when as many in a row
+   * The service is well, or no longer is, for this reason. The first check is always reported; later ones when as many in a row
    * as their threshold say something else than before.
    */
   readonly onChange: (healthy: boolean, reason: string) => void;
@@ -23,7 +23,7 @@ export interface HealthCheckOptions {
 export class HealthCheck {
   readonly #options: HealthCheckOptions;
   #healthy: boolean | undefined;
-  /** Checks in a row that said something else than what is told. */
+  /** Checks in a row whose result differs from the reported state. */
   #others = 0;
   #timer: Timer | undefined;
   #probe: Probe | undefined;
@@ -44,7 +44,7 @@ export class HealthCheck {
     this.#probe.begin(connector, clock, config.timeoutMs);
   }
 
-  /** Checks no more; nothing is told from now on. */
+  /** Stops checking and reporting. */
   stop(): void {
     this.#stopped = true;
     this.#probe?.cancel();
@@ -66,7 +66,7 @@ export class HealthCheck {
   }
 }
 
-/** One check. It tells once how it ended, by undefined or by what was wrong. */
+/** One check. It reports its result once: undefined, or what was wrong. */
 class Probe implements SocketHandler {
   readonly #request: string | undefined;
   #done: ((failure: string | undefined) => void) | undefined;

@@ -47,7 +47,7 @@ export interface ListenerOptions {
   readonly wallNow: () => number;
   /** A tunnel is open; the first time and after each reconnect. */
   readonly onConnected: (nodeId: string | undefined, tunnels: TunnelStatus, url: string | undefined) => void;
-  /** The service is well, so that the listener has tunnels, or it isn't, for this reason. Not told where nothing is checked. */
+  /** The service is healthy, so that the listener has tunnels, or it isn't, for this reason. Not called if nothing is checked. */
   readonly onHealth: (healthy: boolean, reason: string) => void;
 }
 
@@ -82,7 +82,7 @@ export class Listener {
   readonly #leaving = new Set<Upstream>();
   /** The present one has been given up. */
   #left = false;
-  /** As the last check that was told has said; undefined before the first, and where nothing is checked. */
+  /** The last reported result; undefined before the first check, and if nothing is checked. */
   #healthy: boolean | undefined;
   #onFirstCheck: (() => void) | undefined;
 
@@ -128,7 +128,7 @@ export class Listener {
     );
   }
 
-  /** Whether it has a tunnel to a server now, and its service is well as far as that is checked. */
+  /** Whether it has a tunnel to a server now, and its service is healthy, if that is checked. */
   get connected(): boolean {
     return this.#healthy !== false && this.#upstream.connected;
   }

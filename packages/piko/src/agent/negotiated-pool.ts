@@ -118,7 +118,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     return upgrade ? this.#h1 : (this.#chosen ?? this.#h1);
   }
 
-  /** All that wait are told; one that fails by a fault of ours doesn't keep the others waiting. */
+  /** Notifies all that wait; an internal error in one doesn't keep the others waiting. */
   #answer(tell: (waiter: CallWaiter) => void): void {
     this.#asking = undefined;
     const waiters = [...this.#waiters];

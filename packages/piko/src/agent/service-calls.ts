@@ -18,7 +18,7 @@ export interface ServiceCalls {
   readonly sweep: DeadlineSweep;
   /** Memory of what waits, of all the agent's listeners. */
   readonly budget: ByteBudget;
-  /** Whether a call can be taken at once. If not, the waiter is told, unless it stops waiting. */
+  /** Whether a call can be taken at once. If not, the waiter is notified, unless it stops waiting. */
   isReady(waiter: CallWaiter): boolean;
   stopWaiting(waiter: CallWaiter): void;
   /**

@@ -14,7 +14,7 @@ import type { CallWaiter, ServiceCalls } from "./service-calls.js";
 /** How often a request is sent. A service that refuses streams without end is not asked without end. */
 const MAX_TRIES = 4;
 
-/** Sender of all requests: what it says is what it was told by a client that it trusts, or has decided itself. */
+/** The sender of all requests: its statements come from a client that it trusts, or are its own. */
 const NODE: TracedClient = { client: { secure: false }, senderOf: () => undefined };
 
 /** An agent's life of a request is short: whatever its node sends goes to the service. */
@@ -25,7 +25,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
   #method: string;
   /** It asks for another protocol. */
   #upgrade: boolean;
-  /** Its method allows it, and all of it will be at hand. */
+  /** Its method allows a retry, and all of it will still be available. */
   #repeatable: boolean;
   #tries: number;
   #waiting: boolean;

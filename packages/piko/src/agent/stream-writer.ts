@@ -90,5 +90,5 @@ export class StreamWriter {
   }
 }
 
-/** Up to so many bytes a copy is cheaper than a piece of its own. */
+/** Up to this many bytes, a copy is cheaper than a separate piece. */
 const GATHERED_BYTES = 1_024;

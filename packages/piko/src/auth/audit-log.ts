@@ -7,7 +7,7 @@ import type { Identity } from "./identity.js";
 import type { Refusal } from "./refusal.js";
 import { MAX_TOKEN_BYTES, payloadOf } from "./token.js";
 
-/** Lines about refusals in a second, of one port; who sends more is counted only. */
+/** Lines about refusals per second, for one port; further ones are only counted. */
 export const MAX_REFUSALS_PER_SECOND = 100;
 /** Maximum length of the text of a claim, or of a certificate's subject, in a line. */
 const MAX_CLAIM_LENGTH = 256;
@@ -83,7 +83,7 @@ export class AuditLog {
   }
 }
 
-/** What a token says of its owner, who may be anybody: nobody has verified it. */
+/** What a token says of its owner. It isn't verified, so it may be anybody's. */
 function claimed(credential: string | undefined): Record<string, unknown> {
   if (credential === undefined || credential.length > MAX_TOKEN_BYTES + "Bearer ".length) return {};
   const claims = readClaims(payloadOf(credential.slice(credential.indexOf(" ") + 1)));

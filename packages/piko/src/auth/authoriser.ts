@@ -101,12 +101,12 @@ export class Authoriser {
   }
 
   /**
-   * Who asks with this credential? Answers at once if that is known, or plain; otherwise the answer is undefined, and
-   * `waiter` is told later. The credential is the first field's value that isn't empty, undefined for none.
+   * Whose credential is this? Answers at once if that is known or obvious; otherwise the answer is undefined, and
+   * `waiter` is called later. The credential is the first field's value that isn't empty, undefined for none.
    */
   ask(credential: string | undefined, tenantId: string, waiter: Waiter): Identity | Refusal | undefined {
     const verifier = this.#verifierOf(tenantId);
-    // Who can't tell tokens apart must not say that one is wrong, or missing: agents of Go Piko end on a 401.
+    // A port that can't check tokens must not call one wrong or missing: agents of Go Piko exit on a 401.
     if (verifier?.ready === false) return REFUSED.unready;
     const found = tokenOf(credential);
     if ("reason" in found) return found;
@@ -123,7 +123,7 @@ export class Authoriser {
     this.#queue.cancel(waiter);
   }
 
-  /** What this identity stands for still counts, without another question. */
+  /** This identity is still valid, without another check. */
   isCurrent(identity: Identity): boolean {
     return identity.generation === this.#generation && identity.isFresh(this.#wallNow());
   }

@@ -13,7 +13,7 @@ export interface Claims {
   readonly issuer: string;
   readonly subject: string;
   readonly tokenId: string;
-  /** Patterns of the endpoints that it stands for; empty for all. */
+  /** Patterns of the endpoints that it permits; empty for all. */
   readonly endpoints: readonly string[];
 }
 
@@ -56,7 +56,7 @@ export function readClaims(payload: Uint8Array): Claims | undefined {
   return { expiresMs, notBeforeMs, audience, issuer, subject, tokenId, endpoints };
 }
 
-/** What stands against the claims at this time; undefined if nothing does. */
+/** What makes the claims invalid at this time; undefined if nothing does. */
 export function judgeClaims(claims: Claims, rules: ClaimRules, nowMs: number): Refusal | undefined {
   if (nowMs >= claims.expiresMs + rules.leewayMs) return REFUSED.expired;
   if (nowMs < claims.notBeforeMs - rules.leewayMs) return REFUSED.early;
@@ -91,7 +91,7 @@ function textsOf(value: unknown): readonly string[] | undefined {
   return Array.isArray(value) && value.every((each) => typeof each === "string") ? value : undefined;
 }
 
-/** A list that Go programs leave out they write as null, which stands for all endpoints, too. */
+/** Go programs write an omitted list as null, which also means all endpoints. */
 function endpointsOf(piko: unknown): readonly string[] | undefined {
   if (piko === undefined || piko === null) return [];
   const fields = fieldsOf(piko, PIKO_NAMES);

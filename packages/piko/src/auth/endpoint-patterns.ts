@@ -1,4 +1,4 @@
-// Which endpoints a token or a tenant stands for: ids in which `*` stands for any characters, none among them.
+// The endpoints of a token or a tenant: ids in which `*` stands for any number of any characters.
 
 /** A list of patterns; an empty list matches everything. */
 export class EndpointPatterns {

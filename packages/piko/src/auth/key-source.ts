@@ -12,7 +12,7 @@ export interface KeySource {
   readonly fetching: Promise<void> | undefined;
   /** The source was asked for this key a moment ago, and hasn't got it. */
   lacks(keyId: string): boolean;
-  /** A token names a key that isn't known: has the source asked for it, as soon as it may be, and tells `seeker`, once. */
+  /** A token names a key that isn't known: asks the source for it as soon as permitted, and calls `seeker`, once. */
   lookFor(seeker: KeySeeker): void;
   /** Waits no longer. */
   forget(seeker: KeySeeker): void;

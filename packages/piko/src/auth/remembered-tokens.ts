@@ -19,7 +19,7 @@ export class RememberedTokens {
     return this.#tokens.size;
   }
 
-  /** The name under which a tenant's token is remembered, which tells nothing of it. */
+  /** The name under which a tenant's token is remembered, which reveals nothing about it. */
   static digest(tenantId: string, token: string): string {
     return createHash("sha256").update(`${tenantId}\n${token}`).digest("base64");
   }

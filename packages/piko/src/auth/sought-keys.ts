@@ -5,17 +5,17 @@
 const MAX_MISSING = 1_024;
 const MAX_NAME_CHARS = 256;
 
-/** Who waits for a key. */
+/** A waiter for a key. */
 export interface KeySeeker {
   readonly keyId: string;
-  /** The key is there, or isn't; `told` false: the source couldn't be asked. */
+  /** The key was found, or not; `told` is false if the source was unavailable. */
   onKeysTold(told: boolean): void;
 }
 
 export class SoughtKeys {
-  /** Who waits for the fetch in progress. */
+  /** Those that wait for the fetch in progress. */
   #asked = new Set<KeySeeker>();
-  /** Who waits for the one that begins next. */
+  /** Those that wait for the next fetch. */
   #next = new Set<KeySeeker>();
   #missing: ReadonlySet<string> = new Set();
 
@@ -28,7 +28,7 @@ export class SoughtKeys {
     this.#next.add(seeker);
   }
 
-  /** Who waits no longer is told nothing. */
+  /** A waiter that has stopped waiting isn't called. */
   remove(seeker: KeySeeker): void {
     if (!this.#next.delete(seeker)) this.#asked.delete(seeker);
   }
@@ -56,7 +56,7 @@ export class SoughtKeys {
     }
   }
 
-  /** The fetch is over. `told`: the source has said what it has. */
+  /** The fetch is over. `told`: it was successful. */
   end(told: boolean): void {
     const asked = this.#asked;
     this.#asked = new Set();

@@ -8,7 +8,7 @@ import type { KeySeeker } from "./sought-keys.js";
 import { readTokenHeader, type TokenHeader } from "./token.js";
 import type { Verifier } from "./verifier.js";
 
-/** Who asks, and is answered later. */
+/** A caller that gets its answer later. */
 export interface Waiter {
   onVerified(result: Identity | Refusal): void;
 }
@@ -64,7 +64,7 @@ class Job implements KeySeeker {
 
 export interface VerificationQueueOptions {
   readonly maxPending: number;
-  /** Who verifies a tenant's tokens now. */
+  /** The current verifier of a tenant's tokens. */
   readonly verifierOf: (tenantId: string) => Verifier | undefined;
   /** What counts now; a verification that began under another number is done again. */
   readonly generation: () => number;
@@ -93,7 +93,7 @@ export class VerificationQueue implements Postponed {
     return this.#jobOf.size;
   }
 
-  /** Verifies a token; `waiter` is told, once and not before this returns, unless a refusal is returned at once. */
+  /** Verifies a token; `waiter` is called, once and not before this returns, unless a refusal is returned at once. */
   add(verifier: Verifier, token: string, digest: string, waiter: Waiter): Refusal | undefined {
     const { maxPending } = this.#options;
     if (this.#jobOf.size >= maxPending) return REFUSED.busy;
@@ -113,7 +113,7 @@ export class VerificationQueue implements Postponed {
     return undefined;
   }
 
-  /** Who has asked doesn't want to know any more. */
+  /** The caller has stopped waiting. */
   cancel(waiter: Waiter): void {
     const job = this.#jobOf.get(waiter);
     if (job === undefined) return;

@@ -9,7 +9,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   server: "server.bind_addr",
 };
 
-/** What is told of a port that somebody has, and how another one is chosen. */
+/** The message for a port that is in use, and how to choose another one. */
 export function addressInUse(name: string): string {
   const setting = SETTINGS[name];
   if (setting === undefined) return "address already in use";

@@ -11,9 +11,9 @@ import { countLimit } from "./limit-fields.js";
 export interface JwksConfig {
   /** http, https or file URL; empty for none. */
   readonly endpoint: string;
-  /** 0 stands for the default. */
+  /** 0 is the default. */
   readonly cacheTtlMs: number;
-  /** 0 stands for the default. */
+  /** 0 is the default. */
   readonly timeoutMs: number;
 }
 

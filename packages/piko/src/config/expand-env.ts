@@ -22,7 +22,7 @@ export interface EnvProblem {
   readonly message: string;
 }
 
-/** A text in which nothing is to be expanded. */
+/** A text in which nothing needs to be expanded. */
 export function verbatim(text: string): ExpandedText {
   return { text, problems: [], empties: [], sourceOffset: (offset) => offset };
 }

@@ -247,7 +247,7 @@ export function address(defaultText: string, description: string): Field<HostPor
   return field(schema, "address", description, { defaultText });
 }
 
-/** An address that others are told; empty for none. */
+/** An address that is announced to others; empty for none. */
 export function optionalAddress(description: string): Field<HostPort | undefined> {
   const schema = z
     .string(must(ADDRESS))

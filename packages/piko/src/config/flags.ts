@@ -2,7 +2,7 @@
 
 import type { Field, Section } from "./declaration.js";
 
-/** One flag, and the setting that it stands for. */
+/** One flag, and its setting. */
 export interface Flag {
   /** With dashes: `--proxy.http.read-timeout`. */
   readonly name: string;

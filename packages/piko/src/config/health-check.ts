@@ -7,7 +7,7 @@ import { bool, duration, integer, optionalText } from "./fields.js";
 export interface HealthCheckConfig {
   /** Of a GET request; empty for none. */
   readonly path: string;
-  /** A connection that stands is enough. */
+  /** An open connection is enough. */
   readonly tcp: boolean;
   readonly intervalMs: number;
   readonly timeoutMs: number;

@@ -33,7 +33,7 @@ export interface Place {
   readonly column: number;
 }
 
-/** A file that was read: its settings, what is wrong with its form, and where each setting stands. */
+/** A file that was read: its settings, the problems of its form, and the position of each setting. */
 export interface YamlFile {
   readonly settings: RawSettings;
   readonly problems: readonly { readonly path: string; readonly place: Place; readonly message: string }[];
@@ -123,7 +123,7 @@ class YamlReader implements YamlFile {
 
   problemAt(path: string, offset: number, message: string): void {
     const place = this.#place(offset);
-    // Of one value, the first problem tells: an empty variable rather than the missing value that it left.
+    // For one value, only the first problem is reported: an empty variable rather than the missing value that it left.
     const told = (each: { path: string; place: Place }): boolean =>
       (each.path === path && path !== "") ||
       (each.place.line === place.line && each.place.column === place.column);
@@ -241,7 +241,7 @@ class YamlReader implements YamlFile {
     return isNull(value) ? "" : scalarValue(value, declared);
   }
 
-  /** What a node stands for; undefined for nothing, of which a problem tells unless there was no node. */
+  /** The value of a node; undefined for nothing, which is reported as a problem unless there was no node. */
   #resolve(node: unknown, path: string): YamlNode | undefined {
     if (!isNode(node)) return undefined;
     const value = isAlias(node) ? this.#follow(node, path) : node;

@@ -2,7 +2,7 @@
 
 import type { HostPort } from "../base/address.js";
 
-/** Where a port listens, and what others are told to reach it at. */
+/** Where a port listens, and the address that is announced to others. */
 export interface PortConfig {
   readonly bindAddr: HostPort;
   /** Undefined: inferred from the address that the port really listens on. */

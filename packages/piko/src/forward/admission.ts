@@ -22,7 +22,7 @@ export class Admission {
   admit(socket: Socket): boolean {
     const limit = this.#limitOf(socket);
     if (limit !== undefined) {
-      // The crowd's first is told at once, its number when it is over.
+      // The first refusal is logged at once, their number when it is over.
       if (this.#refused++ === 0) this.#logger.error("limit reached", { limit });
       socket.resetAndDestroy();
       return false;

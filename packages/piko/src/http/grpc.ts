@@ -32,7 +32,7 @@ const STATUSES: Readonly<Record<number, number>> = {
 /** `application/grpc`, `application/grpc+proto`, and the same of grpc-web. */
 const TYPE = /^application\/grpc(?:-web|-web-text)?(?:\+[\w.+-]{1,64})?(?=[ \t]*(?:;|$))/i;
 
-/** Where the `g` of them is: other types are told from them by that byte, without making a string. */
+/** Where the `g` of them is: other types are distinguished by that byte, without making a string. */
 const G_AT = "application/".length;
 const LOWER_G = 0x67;
 
@@ -59,7 +59,7 @@ export function isStreaming(type: string | undefined): boolean {
   return type !== undefined && !/^application\/grpc-web/i.test(type);
 }
 
-/** The gRPC status that stands for one of HTTP. */
+/** The gRPC status for one of HTTP. */
 export function grpcStatus(httpStatus: number): number {
   return STATUSES[httpStatus] ?? UNKNOWN;
 }

@@ -13,7 +13,7 @@ export class ByteBudget {
     this.maxBytes = maxBytes;
   }
 
-  /** More is held than should be: who can do without, does. */
+  /** More is held than should be: stores that can release memory do. */
   get exhausted(): boolean {
     return this.used > this.maxBytes;
   }

@@ -34,7 +34,7 @@ export class ByteStore {
     this.end += count;
   }
 
-  /** Makes room for so many bytes after `end`, where the caller writes them and moves `end` on. */
+  /** Makes room for this many bytes after `end`, where the caller writes them and moves `end` on. */
   reserve(count: number): void {
     if (this.end + count > this.buffer.length) this.#makeRoom(count);
   }

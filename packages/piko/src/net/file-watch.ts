@@ -10,13 +10,13 @@ const LOOK_MS = 1_000;
 export interface FileWatchOptions {
   readonly path: string;
   readonly clock: Clock;
-  /** The file is another one, or has other bytes, or is there again. Nobody is told that it has gone. */
+  /** The file is another one, or has other bytes, or is there again. Its removal isn't reported. */
   readonly onChange: () => void;
 }
 
 export class FileWatch {
   readonly #options: FileWatchOptions;
-  /** What told its last version from others; undefined before the first look. */
+  /** What identified its last version; undefined before the first check. */
   #version: string | undefined;
   #timer: Timer | undefined;
   #closed = false;

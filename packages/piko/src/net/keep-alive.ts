@@ -5,7 +5,7 @@ import type { Socket } from "node:net";
 /** The system counts in seconds, and takes 0 for its own default of two hours. */
 const MIN_MS = 1_000;
 
-/** Has the peer asked whether it is there when nothing came for so long, then every second, ten times. 0 turns it off. */
+/** Probes the peer when nothing has arrived for this long, then every second, ten times. 0 turns it off. */
 export function setKeepAlive(socket: Socket, idleMs: number): void {
   socket.setKeepAlive(idleMs > 0, Math.max(idleMs, MIN_MS));
 }

@@ -157,7 +157,7 @@ export class RouteServer implements TlsOwner {
     const busy = this.#refused.has(request.socket) || this.#isBusy(request.socket);
     if (!busy) this.#begin(request.socket, response);
     try {
-      // Node hands out all requests of a read at once. One at a time is enough for everybody who has business here.
+      // Node emits all requests of a read at once. One at a time is enough here.
       if (busy) {
         this.#refuseAhead(request.socket, response);
         return;
@@ -204,7 +204,7 @@ export class RouteServer implements TlsOwner {
     if (error.rawPacket?.[0] === HANDSHAKE_RECORD) this.#options.onTlsHandshake?.(peerAddress(socket));
     const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
     if (late) this.#options.limits.hit("read_header_timeout");
-    // Who sent nothing takes an answer for that to something else.
+    // A client that sent nothing would take an answer as one to its next request.
     if (!socket.writable || socket.bytesRead === 0 || this.#isBusy(socket)) {
       socket.destroy();
       return;

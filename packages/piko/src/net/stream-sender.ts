@@ -4,7 +4,7 @@
 import type { ByteBudget } from "./byte-budget.js";
 import { ByteStore } from "./byte-store.js";
 
-/** The stream, or what stands for one: takes as many bytes as it has room for. */
+/** The stream, or a substitute: accepts as many bytes as it has room for. */
 export interface ByteTaker {
   write(buffer: Buffer, start: number, end: number): number;
 }

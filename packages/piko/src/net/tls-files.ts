@@ -42,7 +42,7 @@ export class TlsFileSource {
   #files: TlsFiles;
   #context: TlsContext;
   readonly #clock: Clock;
-  /** What told the files from others when they were read last, and since when they have been these. */
+  /** What identified the files when they were last read, and since when they have been unchanged. */
   #version = "";
   #sinceMs = 0;
   /** They were read when they had been these for long enough. */

@@ -59,7 +59,7 @@ export class Authorisers {
     return all;
   }
 
-  /** All ports can tell tokens apart. */
+  /** All ports can check tokens. */
   get ready(): boolean {
     return this.#all().every((authoriser) => authoriser.ready);
   }

@@ -109,7 +109,7 @@ export class NodeTls {
   }
 }
 
-/** The names of ports that take TLS, as the other nodes are told. */
+/** The names of ports with TLS, as announced to the other nodes. */
 export function portsWithTls(ports: Readonly<Record<string, ServerTlsConfig>>): string[] {
   return Object.keys(ports).filter((port) => hasTls(ports[port] as ServerTlsConfig));
 }

@@ -77,7 +77,7 @@ export interface NodeOptions {
   config: ServerConfig;
   logger: Logger;
   clock?: Clock;
-  /** Of the program, as other nodes are told. */
+  /** Of the program, as announced to other nodes. */
   version?: string;
   /** Whether the process runs this node alone, so that its metrics are the node's; true by default. */
   ownProcess?: boolean;

@@ -22,7 +22,7 @@ export interface RunServerOptions {
   signalName?: () => string;
   /** Registers who takes the configuration again (SIGHUP). */
   onReload?: (act: () => void) => void;
-  /** Of the program, as other nodes are told. */
+  /** Of the program, as announced to other nodes. */
   version?: string;
   /** What hints call this program. */
   command?: string;

@@ -16,7 +16,7 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
 /** Errors of servers are JSON of this size at most; others aren't shown. */
 const MAX_ERROR_BYTES = 1_024;
 
-/** How Node says that it doesn't know who has signed a certificate. */
+/** Node's error codes for certificates of an unknown authority. */
 const UNTRUSTED: ReadonlySet<string> = new Set([
   "DEPTH_ZERO_SELF_SIGNED_CERT",
   "SELF_SIGNED_CERT_IN_CHAIN",

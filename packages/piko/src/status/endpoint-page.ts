@@ -19,7 +19,7 @@ interface EndpointNode {
   readonly id: string;
   readonly status: string;
   readonly listeners: number;
-  /** Null where the node doesn't tell: one of Go, or one that doesn't answer. */
+  /** Null if the node doesn't say: a Go node, or one that doesn't answer. */
   readonly agents: readonly EndpointAgent[] | null;
 }
 

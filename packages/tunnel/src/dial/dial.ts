@@ -12,7 +12,7 @@ export interface DialTarget {
   /** A name, an IP address without brackets, or the path of a Unix domain socket, which begins with a slash. */
   readonly host: string;
   readonly port: number;
-  /** Who finds addresses of names. Default: the process's own lookup. */
+  /** Resolves names. Default: the process's own lookup. */
   readonly names?: HostLookup;
   readonly clock?: Clock;
 }

@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 /** How names are completed; from resolv.conf(5). */
 export interface SearchRules {
   readonly domains: readonly string[];
-  /** A name with so many dots is asked for as it is first, and with the domains after that. */
+  /** A name with this many dots is first looked up unchanged, then with the domains. */
   readonly ndots: number;
 }
 

@@ -59,7 +59,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   #closeSent = false;
   /** The peer has ended its direction in order. */
   #ended = false;
-  /** We close for good: nobody asks any more how the peer ends. */
+  /** We have closed: how the peer ends no longer matters. */
   #closing = false;
   #closed = false;
   #closeTimer: Timer | undefined;
@@ -102,7 +102,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
   end(code: number = CLOSE_NORMAL, reason = ""): void {
     if (this.#closeSent || this.#closed) return;
     this.#sendClose(code, reason);
-    // No FIN before: what stands between could take it for the end of both directions.
+    // No FIN before: a proxy in between could take it for the end of both directions.
     if (this.#ended) this.socket.close();
   }
 
@@ -142,7 +142,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#awaitClose();
   }
 
-  /** Cuts both directions at once; a peer whose system takes it to be an end isn't told otherwise, see `reset`. */
+  /** Cuts both directions at once; if the peer's system reads that as a normal end, nothing corrects it, see `reset`. */
   destroy(): void {
     this.#closing = true;
     this.#reader.stop();

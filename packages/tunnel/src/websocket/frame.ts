@@ -10,7 +10,7 @@ export const OPCODE_PONG = 0xa;
 export const CLOSE_NORMAL = 1000;
 export const CLOSE_PROTOCOL_ERROR = 1002;
 export const CLOSE_UNSUPPORTED_DATA = 1003;
-/** Never on the wire: stands for a Close frame without a code. */
+/** Never on the wire: means a Close frame without a code. */
 export const CLOSE_NO_STATUS = 1005;
 export const CLOSE_INTERNAL_ERROR = 1011;
 

@@ -20,7 +20,7 @@ const LOOK_MS = 250;
 export type DoubtReason = "stream" | "ping";
 
 export class Doubt {
-  /** The peer is doubtful: others are to be asked first. */
+  /** The peer is doubtful: others should be used first. */
   doubtful = false;
   /** Since when, on the scale of `look`; 0 if it isn't. */
   sinceMs = 0;

@@ -13,8 +13,8 @@ export interface SessionHandler {
   onLeaveHeard?(): void;
   /** The last stream is over, or the socket has drained while none is open. Look again later: more may come at once. */
   onIdle?(): void;
-  /** The session has ended: it takes nothing and brings nothing any more. Its streams are told next. Exactly once. */
+  /** The session has ended: nothing is sent or received any more. Its streams are informed next. Exactly once. */
   onEnded?(): void;
-  /** The session has to end for `error`: every stream was told; the owner closes the transport. Exactly once. */
+  /** The session has to end for `error`: every stream has been informed; the owner closes the transport. Exactly once. */
   onFailed(error: TunnelError): void;
 }

@@ -58,7 +58,7 @@ export class Exchanges {
     const digest = cluster.digest();
     const start = this.#core.now();
     const seek = full && !this.#soughtSelf;
-    // Claiming to know nothing of itself, it is told what the other one knows of it.
+    // It claims to know nothing of itself, so the answer has what the other node knows of it.
     if (seek) digest[0] = { ...cluster.ownDigestEntry(), version: 0 };
     const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: full ? own : [] };
     const request = encodeJoinRequest(from, [node], digest);

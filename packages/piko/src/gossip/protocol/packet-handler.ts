@@ -142,7 +142,7 @@ export class PacketHandler {
     return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
   }
 
-  /** `alive`: it is a sign of life, as every one is where nothing tells what it answers. However late it comes: CPU may be short. */
+  /** `alive`: it is a sign of life, as all are if nothing says which question they answer. Even a late one is: CPU may be short. */
   #delta(sender: Member, nodes: readonly NodeDelta[], alive: boolean): void {
     const { cluster, counters, local } = this.#core;
     if (alive) cluster.heard(sender);

@@ -6,7 +6,7 @@ import type { Member } from "../state/member.js";
 
 /** Intervals between questions to nodes that are gone. */
 const GONE_EVERY = 5;
-/** Nodes that are told at once when keys have changed. */
+/** Number of nodes that are informed at once when keys have changed. */
 const CHANGES_PARTNERS = 3;
 
 /** The rounds of one node. */

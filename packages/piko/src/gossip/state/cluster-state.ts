@@ -10,7 +10,7 @@ import { type DeltaSource, NodeState, compactedVersion, isProtocolKey } from "./
 import { type GossipLimit, type StateBudget, entryBytes } from "./state-budget.js";
 import type { GossipWatch } from "./watch.js";
 
-/** Members and candidates that are kept at most; of them by others' word only: who comes in person finds room. */
+/** Maximum number of members and candidates, and of those known only from others: a node that contacts this one itself finds room. */
 const MAX_MEMBERS = 4_096;
 const MAX_HEARSAY = 3_072;
 /**
@@ -137,7 +137,7 @@ export class ClusterState {
     this.#watch.onSuspect?.(member.id);
   }
 
-  /** The node has not answered within its time. A candidate is dropped without anybody having been told of it. */
+  /** The node has not answered within its time. A candidate is dropped without having been announced to anyone. */
   unreachable(member: Member): void {
     if (member.status === "candidate") {
       this.forget(member);
@@ -149,7 +149,7 @@ export class ClusterState {
     this.#watch.onUnreachable?.(member.id);
   }
 
-  /** Forgets who has been gone for long enough. */
+  /** Forgets nodes that have been gone for long enough. */
   expire(): void {
     const now = this.#options.now();
     for (const member of this.#members.values()) {

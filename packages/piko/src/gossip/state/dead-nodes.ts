@@ -15,7 +15,7 @@ interface DeadNode extends GoneNode {
   /** What was known of it: if it returns, answers to questions about it may still be on their way. */
   state: NodeState | undefined;
   readonly until: number;
-  /** Next time at which being told of the node is worth a question. */
+  /** Next time at which a mention of the node is worth a probe. */
   nextProbeAt: number;
   pauseMs: number;
 }

@@ -4,7 +4,7 @@ import { Arrivals } from "./failure-detector.js";
 import type { NodeState } from "./node-state.js";
 
 /**
- * A candidate is a node that others speak of but that has not answered yet; nobody is told of it. A node counts as reachable
+ * A candidate is a node that others speak of but that has not answered yet; it isn't announced. A node counts as reachable
  * once it has answered, and as unreachable once it has stopped to.
  */
 export type MemberStatus = "candidate" | "reachable" | "unreachable";
@@ -28,7 +28,7 @@ export class Member {
   probedAt: number = Number.NEGATIVE_INFINITY;
   /** Was asked over TCP since it was last heard. */
   asked = false;
-  /** Has been silent for longer than usual, and others were told. */
+  /** Has been silent for longer than usual, and this was reported. */
   suspected = false;
   /** Nothing, or another node, is at its address. */
   refused = false;

@@ -123,7 +123,7 @@ export class NodeState {
     return marker === undefined ? above : Math.max(above, marker.version - 1);
   }
 
-  /** What the owner of gossip is told: neither deleted nor the protocol's own, ascending by version. */
+  /** What is reported to gossip's owner: neither deleted nor the protocol's own, ascending by version. */
   visible(): Entry[] {
     return this.above(0).filter((entry) => !entry.deleted && !isProtocolKey(entry));
   }

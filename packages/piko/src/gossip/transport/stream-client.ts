@@ -14,7 +14,7 @@ const MAX_RESPONSE_BYTES = 64 * 1_024 * 1_024;
 /** Memory for answers that are not whole yet, of all exchanges together. */
 const MAX_PENDING_BYTES = 2 * MAX_RESPONSE_BYTES;
 const NOTHING: Buffer = Buffer.alloc(0);
-/** Errors that tell that no node is at the address. All others may have their cause on this side. */
+/** Errors that show that no node is at the address. All others may have their cause on this side. */
 const NOT_THERE: ReadonlySet<string> = new Set(["ECONNREFUSED", "EHOSTUNREACH", "EHOSTDOWN"]);
 
 /** The client side of exchanges. */

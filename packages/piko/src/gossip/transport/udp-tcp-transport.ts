@@ -22,7 +22,7 @@ const MAX_ADDRESSES = 8_192;
 
 export interface UdpTcpOptions {
   readonly clock?: Clock;
-  /** Who is exchanged with; empty for all, which is the default. */
+  /** Addresses to exchange gossip with; empty for all, which is the default. */
   readonly allowed?: AddressRanges;
   /** Counts the messages of others. */
   readonly drops?: Drops;

@@ -17,7 +17,7 @@ export interface Entry {
   readonly key: string;
   readonly value: string;
   readonly version: number;
-  /** Belongs to the protocol or is private: kept and relayed, but nobody is told. */
+  /** Belongs to the protocol or is private: kept and relayed, but not reported. */
   readonly internal: boolean;
   readonly deleted: boolean;
 }
@@ -30,7 +30,7 @@ export interface DigestEntry {
   readonly left: boolean;
 }
 
-/** Who sends: its id, and the `host:port` at which it wants its answers. */
+/** The sender: its id, and the `host:port` to which answers go. */
 export interface Sender {
   readonly nodeId: string;
   readonly addr: string;

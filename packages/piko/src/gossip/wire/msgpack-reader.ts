@@ -34,7 +34,7 @@ export class MsgpackReader {
     this.#at = start;
   }
 
-  /** Where it stands; may be set to where it has stood before. */
+  /** The current position; may be set to an earlier one. */
   get at(): number {
     return this.#at;
   }

@@ -27,7 +27,7 @@ export interface ClientSide {
   readonly congested: boolean;
   /** It waits for the response as long as that takes, and says itself when it doesn't any more. */
   readonly patient: boolean;
-  /** Who has sent the request, as far as is known; for the log. */
+  /** The sender of the request, as far as it is known; for the log. */
   senderOf(head: RequestHead): string | undefined;
   /** An interim response (1xx); dropped where the client can't take it. */
   inform(head: ResponseHead): void;
@@ -51,7 +51,7 @@ export interface ClientSide {
   abort(why: Reason): void;
 }
 
-/** What an exchange is told by its client's side. */
+/** The events that an exchange receives from its client's side. */
 export interface ClientEvents {
   /** A request begins; the head is valid during the call. `last`: no body follows. */
   onRequest(head: RequestHead, last: boolean): void;

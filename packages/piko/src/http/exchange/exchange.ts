@@ -179,7 +179,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#dispatch.connect(head);
   }
 
-  /** Keeps the request until it is known what becomes of it; `resume` follows, unless it ends before. */
+  /** Holds the request until a decision about it; `resume` follows, unless it ends before. */
   hold(head: RequestHead): void {
     this.#replay.begin(head);
   }
@@ -213,7 +213,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (!call.congested) this.#consumeHeld();
   }
 
-  /** For the dispatch: nothing has come of an answer, and all of the request is at hand: it can be sent again. */
+  /** For the dispatch: nothing of a response has come, and all of the request is still available: it can be retried. */
   get repeatable(): boolean {
     return this.#phase === AWAITING_HEAD && this.#replay.whole;
   }
@@ -325,7 +325,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#fail(why, detail);
   }
 
-  /** The request can't be answered as it should: the client is told, or its response is cut. */
+  /** The request can't be answered as it should: the client gets an error, or its response is cut. */
   #fail(why: Reason, detail: string): void {
     this.#context.onFailed(why, detail, this.record);
     this.#dropCall(why);

@@ -2,7 +2,7 @@
 
 import type { RequestHead } from "../head.js";
 
-/** Decides what becomes of a request: `reply`, `refuse` or `dispatch` of its exchange follows, now or later. */
+/** Decides about a request: `reply`, `refuse` or `dispatch` of its exchange follows, now or later. */
 export interface Lifecycle {
   begin(head: RequestHead): void;
   /** The request is over; what was asked for it is no longer wanted. */

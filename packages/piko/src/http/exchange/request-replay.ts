@@ -34,7 +34,7 @@ export class RequestReplay {
     this.#bytes = new ByteStore(budget);
   }
 
-  /** Everything that has come of the request is still at hand. */
+  /** All of the request that has arrived is still available. */
   get whole(): boolean {
     return this.#keeping;
   }

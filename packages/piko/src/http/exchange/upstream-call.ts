@@ -40,7 +40,10 @@ export interface UpstreamCall {
   release(): void;
 }
 
-/** What an exchange is told by its upstream; `sweep` by a call that has the sweep's turn. Heads and bytes are valid during the call. */
+/**
+ * The events that an exchange receives from its upstream; `sweep` from a call whose deadlines are checked. Heads and bytes
+ * are valid during the call.
+ */
 export interface UpstreamEvents extends Expiring {
   /** An interim response (1xx). Its bytes wait for `consume`, as a body's do. */
   onInform(head: ResponseHead): void;
@@ -51,7 +54,7 @@ export interface UpstreamEvents extends Expiring {
   onResponseBody(buffer: Buffer, start: number, end: number): void;
   /** The response is whole, or the upstream sends no more raw bytes. */
   onResponseEnd(trailers: Trailers | undefined): void;
-  /** All that came in one read was told. */
+  /** Everything that came in one read has been reported. */
   onUpstreamTurn(): void;
   /** There is room again after `congested`. */
   onUpstreamWritable(): void;

@@ -51,9 +51,9 @@ export interface ErrorResponse extends ErrorBody {
   headOnly: boolean;
   /** Further field lines, each with its CRLF. */
   extra?: string;
-  /** The content type of a gRPC request: its client is told by a gRPC status, in a head alone (`Trailers-Only`). */
+  /** The content type of a gRPC request: its client gets a gRPC status, in a head without a body (`Trailers-Only`). */
   grpcType?: string | undefined;
-  /** That status, if it isn't the one that stands for `status`. */
+  /** That status, if it isn't the one for `status`. */
   grpcStatus?: number | undefined;
 }
 

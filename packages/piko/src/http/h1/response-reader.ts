@@ -149,7 +149,7 @@ export class ResponseReader implements BodySink {
   #readBody(buffer: Buffer, start: number, end: number): void {
     const body = this.#body;
     const next = body.read(buffer, start, end, this);
-    // Whoever was told of the body may have let go of the call.
+    // The receiver of the body may have released the call.
     if (this.#phase !== BODY) return;
     if (next === BODY_INVALID) {
       this.#refuse(REASONS.bad_response, body.error?.message ?? "invalid response body");

@@ -40,7 +40,7 @@ export interface ResponseRewrite {
   fromService: boolean;
 }
 
-/** The status whose Upgrade tells the client which protocols would do (RFC 9110 15.5.22). */
+/** The status whose Upgrade lists the protocols that would be accepted (RFC 9110 15.5.22). */
 const UPGRADE_REQUIRED = 426;
 
 // What happens to a field by its number. 0, as for names without one: copied unless Connection names it.

@@ -95,7 +95,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     for (const stream of [...this.streams.open.values()]) stream.drop(codes.CONNECTION_GONE);
   }
 
-  /** The peer can't be understood, or asks too much: it is told, and nothing is read any more. */
+  /** The peer's bytes are invalid, or it exceeds a limit: it gets an error, and nothing more is read. */
   fail(problem: ConnectionError): void {
     if (this.failed) return;
     this.failed = true;

@@ -112,7 +112,7 @@ export class FrameReader {
     return at;
   }
 
-  /** A frame whose first byte is at `start`: told at once if it is all there. */
+  /** A frame whose first byte is at `start`: reported at once if it is complete. */
   #readFrame(buffer: Buffer, start: number, end: number): number {
     this.frames++;
     if (end - start < FRAME_HEADER_BYTES) return this.#keep(buffer, start, end, FRAME_HEADER_BYTES);

@@ -36,7 +36,7 @@ export interface WaitingStream {
   readonly id: number;
   sendWindow: number;
   readonly closed: boolean;
-  /** Sends up to so many bytes. Returns whether there are more. */
+  /** Sends up to this many bytes. Returns whether there are more. */
   resume(most: number): boolean;
 }
 
@@ -114,7 +114,7 @@ export class FrameSender {
     this.#write32(RST_STREAM, streamId, code);
   }
 
-  /** Room for so many more bytes; `streamId` 0 is the connection. */
+  /** Room for this many more bytes; `streamId` 0 is the connection. */
   sendWindow(streamId: number, count: number): void {
     this.#write32(WINDOW_UPDATE, streamId, count);
   }

@@ -11,7 +11,7 @@ import {
   writeFrameHeader,
 } from "./frame.js";
 
-/** Bytes that a block of at most so many may take with its frames' headers. */
+/** Size of a block of at most this many bytes together with its frames' headers. */
 export function headerFramesCapacity(blockBytes: number): number {
   return blockBytes + FRAME_HEADER_BYTES * (Math.floor(blockBytes / MAX_FRAME_BYTES) + 1);
 }

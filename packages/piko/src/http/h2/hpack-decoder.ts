@@ -27,7 +27,7 @@ export class HpackDecoder {
   readonly #table: DynamicTable;
   /** The largest size that the peer may choose. */
   #maxTableBytes: number;
-  /** What it is to be once the peer knows. */
+  /** Its value once the peer has acknowledged it. */
   readonly #settledTableBytes: number;
   /** The next block has to begin with a smaller size. */
   #owesUpdate: boolean;
@@ -41,7 +41,7 @@ export class HpackDecoder {
   #stringStart: number;
   #stringEnd: number;
 
-  /** `maxTableBytes`: what the peer is told in SETTINGS_HEADER_TABLE_SIZE. */
+  /** `maxTableBytes`: the value sent in SETTINGS_HEADER_TABLE_SIZE. */
   constructor(maxTableBytes: number) {
     this.#settledTableBytes = maxTableBytes;
     this.#maxTableBytes = Math.max(DEFAULT_TABLE_BYTES, maxTableBytes);

@@ -5,7 +5,7 @@ export class ReceiveWindow {
   readonly #size: number;
   /** Bytes that may come. */
   #left: number;
-  /** Bytes out of the way that the peer hasn't been told of. */
+  /** Consumed bytes that the peer hasn't been granted again. */
   #untold: number;
 
   constructor(size: number) {
@@ -21,7 +21,7 @@ export class ReceiveWindow {
     return true;
   }
 
-  /** So many are out of the way. Returns what the peer is to be told now, or 0. */
+  /** This many bytes have been consumed. Returns what the peer should be granted now, or 0. */
   give(count: number): number {
     this.#untold += count;
     if (this.#untold * 2 < this.#size) return 0;

@@ -13,7 +13,7 @@ export const MAX_HEADER_LIST_SIZE = 0x6;
 /** Of RFC 8441. */
 export const ENABLE_CONNECT_PROTOCOL = 0x8;
 
-/** What a server tells its client at the start: pairs of identifiers and values. */
+/** A server's initial settings: pairs of identifiers and values. */
 export function serverSettings(limits: H2Limits): readonly (readonly [id: number, value: number])[] {
   return [
     [HEADER_TABLE_SIZE, limits.maxHeaderTableBytes],
@@ -24,7 +24,7 @@ export function serverSettings(limits: H2Limits): readonly (readonly [id: number
   ];
 }
 
-/** What a client tells its server at the start. */
+/** A client's initial settings. */
 export function clientSettings(limits: ConnectionLimits): readonly (readonly [id: number, value: number])[] {
   return [
     [HEADER_TABLE_SIZE, limits.maxHeaderTableBytes],

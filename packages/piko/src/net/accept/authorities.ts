@@ -41,7 +41,7 @@ export class Authorities {
     };
   }
 
-  /** Whether one of them stands behind whoever is at the other end. */
+  /** Whether one of them has signed for the peer. */
   vouchFor(socket: Socket): boolean {
     const shown = certificatesOf(socket);
     const [own] = shown;
@@ -78,7 +78,7 @@ function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): bool
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
-/** What the other ends have shown: Node tells those in between once only, and without a copy. */
+/** The certificates of peers: Node reports intermediate ones only once, and without a copy. */
 const shownBy = new WeakMap<Socket, readonly X509Certificate[]>();
 
 /** The certificates that the other end has shown, its own first; only that one if it has resumed a session. */

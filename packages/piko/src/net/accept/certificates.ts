@@ -98,7 +98,7 @@ export class Certificates {
     return this.#loaded.options;
   }
 
-  /** Who verifies clients; undefined where they show no certificates. */
+  /** The authorities that verify clients; undefined if no client certificates are required. */
   get authorities(): Authorities | undefined {
     return this.#loaded.authorities;
   }

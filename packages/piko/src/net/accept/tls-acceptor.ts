@@ -58,11 +58,11 @@ export class TlsAcceptor implements TlsConnectionOwner {
   readonly #options: TlsAcceptorOptions;
   readonly #server: Server;
   readonly #clients: ClientCounts;
-  /** By their other end, which is how a TLS socket tells whose it is. */
+  /** By their peer's address, which is how a TLS socket is identified. */
   readonly #connections = new Map<string, TlsConnection>();
   /** How often authorities of clients have gone. */
   #distrusts = 0;
-  /** Closed within its handshake: why is told right after it, by a socket that has no other end any more. */
+  /** Closed during its handshake: the reason follows immediately, from a socket that no longer has a peer address. */
   #lastClosed: TlsConnection | undefined;
 
   constructor(options: TlsAcceptorOptions) {
@@ -130,7 +130,7 @@ export class TlsAcceptor implements TlsConnectionOwner {
     });
     const before = this.#connections.get(connection.key);
     this.#connections.set(connection.key, connection);
-    // Its end has not been told yet: the system has given its address to another one.
+    // Its end has not been reported yet: the system has given its address to another one.
     before?.destroy();
     sweep.add(connection);
   }

@@ -20,7 +20,7 @@ export type TlsRefusal =
   | "plain"
   | "proxy_protocol";
 
-/** Whom a connection tells what became of it; `onGone` comes once, before the others. */
+/** Receives the result of a connection; `onGone` comes once, before the others. */
 export interface TlsConnectionOwner {
   /** Does the handshake; `onSecure` or `refuse` of the connection follows. */
   handshake(socket: Socket): void;

@@ -18,7 +18,7 @@ import { AdminForward, type AdminTls } from "./forward.js";
 import { StatusPages } from "./status-pages.js";
 
 export interface AdminPortOptions {
-  /** Who may ask. */
+  /** The authoriser of requests. */
   readonly auth: Authoriser;
   /** `/health` and `/ready` are answered without a token. */
   readonly exemptProbes: boolean;

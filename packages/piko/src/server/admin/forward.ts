@@ -116,7 +116,7 @@ export class AdminForward {
     outgoing.on("error", fail);
     outgoing.once("close", () => {
       this.#clock.clearTimeout(silence);
-      // Such as after a 101, of which Node tells nobody.
+      // Such as after a 101, which Node doesn't report.
       if (!response.headersSent) fail(new Error("closed without an answer"));
     });
     outgoing.once("response", (incoming) => {

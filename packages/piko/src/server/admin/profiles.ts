@@ -10,7 +10,7 @@ const DEFAULT_SECONDS = 30;
 const MAX_SECONDS = 300;
 /** Samples of the CPU: 1,000 a second. */
 const CPU_INTERVAL_US = 1_000;
-/** A sample of the heap for so many bytes, on average, as V8 has it by default. */
+/** Average number of bytes per sample of the heap: V8's default. */
 const HEAP_INTERVAL_BYTES = 32_768;
 /** White space in front of JSON means nothing, and keeps connections from being taken for dead. */
 const SIGN_OF_LIFE_MS = 5_000;
@@ -51,7 +51,7 @@ export class Profiles {
       "Content-Type": "application/json",
       "Content-Disposition": `attachment; filename="piko.${kind}"`,
     });
-    // Its connection fails without this one, which is told by `close`.
+    // Its connection fails, too; `close` reports that.
     response.once("error", () => {});
     try {
       const text = await profile(() => this.#wait(response, seconds * 1_000));

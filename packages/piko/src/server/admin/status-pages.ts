@@ -58,7 +58,7 @@ export class StatusPages {
     return page(() => (kind === "cluster" ? this.#clusterNode(id) : this.#gossipNode(id)));
   }
 
-  /** Who listens here: each listener of an agent once, whatever it has of tunnels, by endpoint and age. */
+  /** The listeners here: each listener of an agent once, whatever its number of tunnels, by endpoint and age. */
   #agents(): object[] {
     const agents = new Map<string | Tunnel, Tunnel[]>();
     for (const tunnel of this.#upstreams.tunnels()) {

@@ -36,7 +36,7 @@ export interface ClientConnection {
   cut(): void;
 }
 
-/** Who has sent a request, as far as is known; for the log. */
+/** The sender of a request, as far as it is known; for the log. */
 export function senderOf(
   head: RequestHead,
   { address, trusted }: Client,

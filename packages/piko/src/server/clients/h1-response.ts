@@ -26,7 +26,7 @@ export class H1Response {
   #http10: boolean;
   /** As far as the request goes, the connection may carry another. */
   #wantsKeepAlive: boolean;
-  /** Who has sent an upgrade request can use the answer: it says so, or is a node. */
+  /** The sender of an upgrade request supports half-closes: it says so, or is a node. */
   #asksHalfClose: boolean;
   /** The content type of a gRPC request. */
   #grpcType: string | undefined;
@@ -83,7 +83,7 @@ export class H1Response {
     this.#writeHead(head);
   }
 
-  /** The final head. `mayKeepAlive`: nothing on the connection's side stands against it. */
+  /** The final head. `mayKeepAlive`: nothing about the connection prevents it. */
   respond(head: ResponseHead, mayKeepAlive: boolean): void {
     this.#framing.setFinal(head, this.#method, this.#http10, mayKeepAlive && this.#wantsKeepAlive);
     this.#writeHead(head);

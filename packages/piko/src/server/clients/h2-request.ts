@@ -67,7 +67,7 @@ export class H2Request implements NodeClient, StreamHandler {
   /** Until when its client waits for the answer to it; and it is over. */
   #grpcDeadlineMs: number;
   #expired: boolean;
-  /** Its response is gRPC, too, and has begun: its end is told by trailers. */
+  /** Its response is gRPC, too, and has begun: its end is reported in trailers. */
   #grpcResponse: boolean;
   /** Bytes that its body has by its own account, or -1; and those that have come. */
   #contentLength: number;
@@ -130,7 +130,7 @@ export class H2Request implements NodeClient, StreamHandler {
     }
     const stream = this.#stream;
     if (stream === undefined || nowMs < this.#deadlineMs || stream.receiveEnded) return;
-    // A client that is told to wait isn't slow itself.
+    // A client that has to wait isn't slow itself.
     if (stream.holds) this.#moveDeadline(nowMs);
     else this.exchange.onRequestRefused(BODY_TIMEOUT);
   }
@@ -220,7 +220,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#stream?.respond(head, this.#context.dateLine.get(), last);
   }
 
-  /** A 200 stands for the 101, whose key is checked here (RFC 8441 section 5). */
+  /** A 200 replaces the 101, whose key is checked here (RFC 8441 section 5). */
   switchTo(head: ResponseHead): void {
     const accept = findField(head, FIELD_SEC_WEBSOCKET_ACCEPT);
     if (this.#webSocketKey === undefined || accept !== acceptKey(this.#webSocketKey)) {
@@ -290,7 +290,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#stream?.consume(count);
   }
 
-  /** A gRPC client is told by a status of its own; to it a response without one is cut. */
+  /** A gRPC client gets gRPC's own status; it treats a response without one as cut. */
   abort(why: Reason): void {
     const stream = this.#stream;
     const told = this.#grpcResponse;

@@ -268,7 +268,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     const context = this.#context;
     const { http, proxyProtocol } = context.config;
     const short = context.files.isShort(accepted);
-    // Without a handshake nobody can be told anything.
+    // Without a handshake no response can be sent.
     if (context.files.isOut(accepted) || (short && this.tls !== undefined)) {
       context.onRefused(TOO_MANY_FILES);
       accepted.destroy();

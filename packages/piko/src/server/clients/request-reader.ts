@@ -132,7 +132,7 @@ export class RequestReader implements BodySink, Postponed {
     this.#unhurried = true;
   }
 
-  /** The owner has passed on bytes that it was told of. */
+  /** The owner has passed on bytes that it received. */
   consume(count: number): void {
     this.#heldBytes -= count;
     if (this.#heldBytes === 0) this.#resume();
@@ -150,7 +150,7 @@ export class RequestReader implements BodySink, Postponed {
     else this.goOn();
   }
 
-  /** Has the connection end when it has been idle for so long. */
+  /** Ends the connection when it has been idle for this long. */
   endIdle(ms: number): void {
     this.deadlineMs = Math.min(this.deadlineMs, this.#idleSinceMs + ms);
   }
@@ -206,7 +206,7 @@ export class RequestReader implements BodySink, Postponed {
     if (nowMs < this.deadlineMs) return;
     const { readHeaderTimeoutMs, readTimeoutMs } = this.#context.config.http;
     if (this.state === IN_REQUEST) {
-      // A client that is told to wait (the tunnel has no room) isn't slow itself.
+      // A client that has to wait (the tunnel has no room) isn't slow itself.
       if (this.#socket.paused || this.#unhurried) this.deadlineMs = deadlineAfter(nowMs, readTimeoutMs);
       else this.#events.onBadBody(BODY_TIMEOUT);
     } else if (this.state === READING_HEAD && this.#stalled) {
@@ -367,7 +367,7 @@ export class RequestReader implements BodySink, Postponed {
     const ahead = this.#ahead;
     const { start } = ahead;
     const at = this.#process(ahead.buffer, ahead.start, ahead.end);
-    // Who stops or hands the socket over empties the store.
+    // The code that stops, or passes the socket on, empties the store.
     if (ahead.length === 0) return;
     if (this.state === HANDED_OVER) {
       this.#socket.handler.onBytes(ahead.buffer, at, ahead.end);

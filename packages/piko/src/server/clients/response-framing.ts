@@ -19,14 +19,14 @@ export class ResponseFraming {
     halfClose: false,
     fromService: false,
   };
-  /** The client gets chunks: it can't be told the body's length, and keeps its connection. */
+  /** The client gets chunks: the body's length is unknown, and its connection is kept. */
   chunking = false;
   /** Its end is the connection's end: an HTTP/1.0 client knows no chunks. */
   untilClose = false;
   /** The client's connection continues after this response. */
   keepAlive = false;
 
-  /** For a final response. `mayKeepAlive`: nothing but the response stands against it. */
+  /** For a final response. `mayKeepAlive`: nothing but the response may prevent it. */
   setFinal(head: ResponseHead, method: string, http10: boolean, mayKeepAlive: boolean): void {
     const kind = responseBody(head, method);
     const unknownLength = kind === BODY_CHUNKED || kind === BODY_UNTIL_CLOSE;

@@ -21,7 +21,7 @@ export interface AnnouncementsOptions {
 }
 
 export class Announcements {
-  /** Listeners on this node, by endpoint, whatever the others are told of them. */
+  /** Listeners on this node, by endpoint, whether announced or not. */
   readonly listeners: Map<string, number> = new Map();
   readonly #doubtful = new Set<string>();
   readonly #options: AnnouncementsOptions;
@@ -73,7 +73,7 @@ export class Announcements {
       announceListeners(keys, endpointId, hidden ? 0 : count);
       if (!doubtful) announceDoubt(keys, endpointId, 0);
     } catch (error) {
-      // It works on this node; the others can't be told of it.
+      // It works on this node; it can't be announced to the others.
       logger.error("endpoint can't be announced", { "endpoint-id": endpointId, error });
     }
   }

@@ -31,10 +31,10 @@ export interface NodeSummary {
 /** Another node. Its addresses are what it said first, for as long as it doesn't take that back. */
 export class RemoteNode implements NodeSummary {
   readonly id: string;
-  /** Who serves what is sent on to it, for the access log. */
+  /** The node that serves forwarded requests, for the access log. */
   readonly servedBy: ServedBy;
   readonly endpoints: Map<string, number> = new Map();
-  /** Of these, the ones whose listeners are all doubtful there, with their number as it is told together with the doubt. */
+  /** Of these, the ones whose listeners are all doubtful there, with their number as announced together with the doubt. */
   readonly doubtful: Map<string, number> = new Map();
   /** Of these, the ones that are announced with their doubt alone, so that Go nodes don't know of them. */
   readonly withdrawn: Set<string> = new Set();
@@ -124,7 +124,7 @@ export class ClusterTable {
 
   setStatus(id: string, status: NodeStatus): void {
     const node = this.#nodes.get(id);
-    // Who has left doesn't return under the same id before it was forgotten.
+    // A node that has left doesn't return under the same id before it is forgotten.
     if (node === undefined || node.status === status || node.status === "left") return;
     node.status = status;
     this.#unindex(node);

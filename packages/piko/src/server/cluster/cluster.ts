@@ -57,7 +57,7 @@ export interface ClusterOptions {
   readonly onNode: () => void;
   /** What is known of the others; kept by the cluster. */
   readonly table: ClusterTable;
-  /** A node can't be reached; it is gone for good. */
+  /** A node can't be reached; it is gone permanently. */
   readonly onNodeUnreachable: (node: RemoteNode) => void;
   readonly onNodeGone: (node: RemoteNode) => void;
 }
@@ -194,7 +194,7 @@ export class Cluster {
     }
   }
 
-  /** The address to tell others: the configured one, else inferred. A node that joins nobody needs none. */
+  /** The address to announce: the configured one, else inferred. A node that joins no other needs none. */
   advertise(configured: HostPort | undefined, bound: HostPort, flag: string): HostPort {
     if (configured !== undefined) return configured;
     try {

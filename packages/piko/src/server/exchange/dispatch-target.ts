@@ -8,7 +8,7 @@ export interface DispatchTarget {
   /** The endpoint is named by the request's host, so its spelling may differ in case. */
   byHost: boolean;
   method: string;
-  /** Who asks; undefined where everybody may. */
+  /** The identity of the sender; undefined if no authentication is required. */
   identity: Identity | undefined;
   /** The request goes to no other node: it has made its hop, or its client wants none. */
   lastNode: boolean;

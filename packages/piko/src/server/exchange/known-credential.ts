@@ -39,7 +39,7 @@ export class KnownCredential {
   #words: DataView = NOTHING;
   #identity: Identity | undefined = undefined;
 
-  /** Whom the field of this index stands for, if it is the same as last time. */
+  /** The identity for the field of this index, if it is the same as last time. */
   find(head: RequestHead, index: number): Identity | undefined {
     if (this.#identity === undefined) return undefined;
     const { buffer, fields } = head;
@@ -50,7 +50,7 @@ export class KnownCredential {
       : undefined;
   }
 
-  /** The field of this index stands for `identity`. */
+  /** Remembers `identity` for the field of this index. */
   remember(head: RequestHead, index: number, identity: Identity): void {
     const { buffer, fields } = head;
     const start = fields[index * FIELD_STRIDE + VALUE_START] as number;

@@ -42,7 +42,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   readonly #fields: CredentialFields;
   /** Where requests are authenticated. */
   #known: KnownCredential | undefined;
-  /** Who asks; undefined where everybody may. */
+  /** The identity of the sender; undefined if no authentication is required. */
   #identity: Identity | undefined;
   /** The request waits until its token has been verified. */
   #verifying: boolean;
@@ -103,7 +103,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#rewrite.requestId = keeps ? undefined : this.#madeId;
   }
 
-  /** Who asks? Before anything else of the request is judged. A question about the server itself is anybody's. */
+  /** Authenticates, before anything else in the request is checked. Requests about the server itself need no token. */
   #authenticate(head: RequestHead): void {
     const { auth } = this.#context;
     this.#held = false;

@@ -27,7 +27,7 @@ export interface NodeClient extends ClientSide {
 export interface RawConnection {
   /** Leaves the socket to a handler that replaces the client's side; `release` follows when it is closed. */
   handOver(): ByteSocket;
-  /** Gives that handler what was read before it was there. */
+  /** Passes that handler the bytes read before it was set. */
   passAhead(): void;
   release(): void;
 }

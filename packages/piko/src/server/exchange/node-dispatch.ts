@@ -326,7 +326,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     return table?.select(this.target.endpointId, nowMs, except, worst) !== undefined;
   }
 
-  /** There is no upstream now: the request waits for one that has just gone, or is told so. */
+  /** There is no upstream now: the request waits for one that has just disconnected, or gets an error. */
   #wait(): void {
     const { waits } = this.#context.upstreams;
     const { endpointId } = this.target;
@@ -375,7 +375,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     return node.ejectedUntilMs > this.#context.clock.now();
   }
 
-  /** The endpoint is there in lower case only. Who may call the one as it is spelled need not be one who may call that. */
+  /** The endpoint exists in lower case only. A permission for the spelled id doesn't imply one for that. */
   #changeCase(): boolean {
     const { target } = this;
     target.byHost = false;
@@ -393,7 +393,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   }
 }
 
-/** An agent has left streams unaccepted for some time, or a node is silent, though their connections stand. */
+/** An agent has left streams unaccepted for some time, or a node is silent, though their connections are open. */
 function isSilent(upstream: Tunnel | RemoteNode, nowMs: number): boolean {
   if (upstream instanceof RemoteNode) return upstream.status === "unreachable";
   return upstream.doubtful && nowMs - upstream.doubtSinceMs >= MOVE_AFTER_MS;

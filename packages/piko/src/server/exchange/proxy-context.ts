@@ -35,7 +35,7 @@ import { fieldsOf, limitOf, NO_MEMORY, type ProxyLimit } from "./proxy-limits.js
 
 export interface ProxyDependencies {
   config: ProxyConfig;
-  /** Who may send requests. */
+  /** The authoriser of requests. */
   auth: Authoriser;
   /** What is known of other nodes, and the ways to them; undefined where there are none (tests). */
   cluster: Pick<Cluster, "has" | "hopSecret" | "table"> | undefined;

@@ -113,7 +113,7 @@ function lesserTunnel(
   if (!forwarded && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
   const draining = endpoint.selectDraining(undefined);
   if (draining !== undefined) return draining;
-  // A node that takes it back is told so by the dispatch.
+  // A node that takes requests back gets its answer from the dispatch.
   const sentBack = forwarded && takesBack(head) && context.isHop(head, client.client.address);
   if (sentBack && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
   if (!forwarded && cluster?.has(endpointId, NODE_DRAINS) === true) return undefined;
@@ -147,7 +147,7 @@ class TcpTunnel implements WebSocketHandler {
   #serviceEnded = false;
   /** The client is gone; what the service still gets and sends is between it and this object. */
   #clientGone = false;
-  /** When the service, or the client, was told that the other one has closed both directions; Infinity before. */
+  /** When the other side's closing of both directions was passed on to the service, or the client; Infinity before. */
   #closedMs = Number.POSITIVE_INFINITY;
   /** Bytes that wait in the client's socket. */
   #unconsumed = 0;

@@ -7,11 +7,11 @@ export class EndpointTunnels {
   readonly draining: Tunnel[] = [];
   /** Requests, upgraded and TCP connections in progress; counted by whoever begins and ends them. */
   requests = 0;
-  /** Listeners as they were last told to others; see {@link listenerCount}. */
+  /** Number of listeners as last announced; see {@link listenerCount}. */
   told = 0;
   /** That several agents listen has been said. */
   toldShared = false;
-  /** What was told to others with it; see {@link doubtful}. */
+  /** What was announced with it; see {@link doubtful}. */
   toldDoubtful = false;
   readonly #random: () => number;
   /** Which of the active ones are doubtful. */

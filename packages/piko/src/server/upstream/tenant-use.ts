@@ -50,7 +50,7 @@ export class TenantUse {
     }
   }
 
-  /** What stands against another tunnel of this endpoint. */
+  /** Why another tunnel of this endpoint is refused; undefined if it isn't. */
   fullFor(endpointId: string): TenantTunnelLimit | undefined {
     if (this.#tunnelCount >= this.#limits.maxTunnels) return "tenant_max_tunnels";
     const isNew = !this.#endpoints.has(endpointId);

@@ -24,7 +24,7 @@ export class TunnelExpiries {
   readonly #watched = new Map<Tunnel, number>();
   /** Tunnels that end, and until when on the clock at the latest. */
   readonly #ending = new Map<Tunnel, number>();
-  /** Those that have been told, and are not gone yet. */
+  /** Those that have been informed, and are still open. */
   readonly #ended = new Set<Tunnel>();
   #timer: Timer | undefined;
   /** When the timer fires, on the clock. */

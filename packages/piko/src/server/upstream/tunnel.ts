@@ -50,7 +50,7 @@ export interface TunnelOptions {
   userAgent?: string;
   /** Maximum number of concurrent streams. */
   maxStreams: number;
-  /** Who has opened it; undefined where everybody may. */
+  /** The identity that opened it; undefined if no authentication is required. */
   identity: Identity | undefined;
   /** Whom its agent's certificate is made out to; empty for none. */
   certificate: string;
@@ -73,11 +73,11 @@ export class Tunnel implements Expiring {
   readonly instance: string;
   /** The agent's program and version, in its own words. */
   readonly userAgent: string;
-  /** An agent of ours: told to drain it opens its replacement first, and its streams have half-closes. */
+  /** An agent of ours: when asked to drain, it opens a replacement first, and its streams have half-closes. */
   readonly drainable: boolean;
   /** When it was opened, on the clock. */
   readonly sinceMs: number;
-  /** Who has opened it; undefined where everybody may. */
+  /** The identity that opened it; undefined if no authentication is required. */
   readonly identity: Identity | undefined;
   /** Whom its agent's certificate is made out to; empty for none. */
   readonly certificate: string;
@@ -123,7 +123,7 @@ export class Tunnel implements Expiring {
     if (this.#session.yamux.look(nowMs)) this.#owner.onDoubt(this);
   }
 
-  /** Who its agent is, for the access log. */
+  /** Its agent, for the access log. */
   get servedBy(): ServedBy {
     this.#servedBy ??= new ServedBy({
       ...(this.instance === "" ? {} : { agent: hashInstance(this.instance) }),
@@ -244,7 +244,7 @@ export class Tunnel implements Expiring {
 
   onEnded(): void {
     this.#sweep.remove(this);
-    // It is counted out before its requests are told, so that they go elsewhere, or wait for the agent's return.
+    // It is removed before its requests are informed, so that they go elsewhere, or wait for the agent's return.
     if (this.state === "expired") return;
     this.state = "draining";
     this.#owner.onUsable(this);

@@ -45,17 +45,17 @@ const INVALID_ID = `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes, no
 const INVALID_INSTANCE = `invalid x-piko-instance (1 to ${MAX_INSTANCE_BYTES} visible ASCII characters)`;
 const UPSTREAM_PATH = /^\/piko\/v1\/upstream\/([^/?]+)$/;
 
-/** What a connection is told that there is no room for. */
+/** The response to a connection that there is no room for. */
 export interface Refusal {
   readonly status: number;
   readonly message: string;
 }
 
-/** What connections ask of the upstream port, and tell it. */
+/** What connections need from the upstream port, and report to it. */
 export interface UpstreamConnectionOwner extends TunnelOwner {
   readonly nodeId: string;
   readonly publicAddress: PublicAddress;
-  /** Who may listen. */
+  /** The authoriser of listeners. */
   readonly auth: Authoriser;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -274,7 +274,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       this.#refuse(503, `too many tunnels (${full})`, RETRY_AFTER);
       return;
     }
-    // Before the other one comes, so that the number of listeners that others are told stays as it is.
+    // Before the other one comes, so that the announced number of listeners doesn't change.
     if (earlier !== undefined) this.#port.onReplaced(earlier);
     this.#becomeTunnel(head, listener, key, identity);
   }

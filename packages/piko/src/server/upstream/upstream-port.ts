@@ -52,7 +52,7 @@ export interface UpstreamPortOptions {
   nodeId: string;
   /** Where clients come. */
   publicAddress: PublicAddress;
-  /** Who may listen. */
+  /** The authoriser of listeners. */
   auth: Authoriser;
   upstreams: Upstreams;
   config: UpstreamLimitsConfig;
@@ -230,7 +230,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     if (tunnel.state === "active") this.#drains.begin([tunnel], 0, Number.POSITIVE_INFINITY);
   }
 
-  /** Another node has joined: agents that look for one are told. */
+  /** Another node has joined: agents that look for one are informed. */
   onNodeJoined(): void {
     for (const tunnel of this.#upstreams.tunnels()) tunnel.tellOfNode();
   }
@@ -325,7 +325,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
       socket.destroy();
     } else if (this.tls === undefined) this.#admit(socket, peerAddress(socket));
     else if (this.#files.isShort(socket)) {
-      // Without a handshake nobody can be told anything.
+      // Without a handshake no response can be sent.
       this.#limits.hit("open_files");
       socket.destroy();
     } else this.tls.accept(socket, peerAddress(socket));
@@ -365,7 +365,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   }
 }
 
-/** Who has a tunnel, for the audit. */
+/** The owner of a tunnel, for the audit. */
 function askedBy({ certificate, clientIp, endpointId, identity, tenantId }: Tunnel): Asked {
   return { address: clientIp, tenantId, endpointId, identity, credential: undefined, certificate };
 }

@@ -35,7 +35,7 @@ export class Hops {
     this.#pools.get(node)?.onUnreachable();
   }
 
-  /** The node is gone for good. */
+  /** The node is gone permanently. */
   forget(node: RemoteNode): void {
     this.#pools.get(node)?.close();
     this.#pools.delete(node);
