@@ -61,7 +61,7 @@ const WRONG: readonly (readonly [name: string, answer: RequestListener, error: s
   ["never ends", (_, response) => void response.write('{"keys":['), "no answer within 500 ms"],
   ["fails", (_, response) => response.writeHead(500).end("{}"), "status 500"],
   ["closes", (request) => void request.socket.destroy(), "socket hang up"],
-  ["has garbage", (_, response) => response.end("<html>no keys</html>"), "key set is no JSON"],
+  ["has garbage", (_, response) => response.end("<html>no keys</html>"), "key set is not JSON"],
   ["has no keys", (_, response) => response.end('{"keys":[]}'), "key set has no key that verifies"],
   ["has 10 MB", (_, response) => response.end("x".repeat(10_000_000)), "larger than 1048576 bytes"],
   [

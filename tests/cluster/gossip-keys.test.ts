@@ -196,7 +196,7 @@ describe("a cluster with keys", () => {
       "key",
       "it doesn't have the key",
     ],
-    ["no key", {}, "plain", "it takes encrypted gossip only"],
+    ["no key", {}, "plain", "it accepts encrypted gossip only"],
     [
       "another name of the cluster",
       { ...REQUIRED, "cluster.name": "other" },

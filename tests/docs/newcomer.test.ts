@@ -53,7 +53,7 @@ describe.runIf(haveTools("tmux", "bash", "ip", "curl", "python3"))("a newcomer",
     const call = shown("curl -H 'x-piko-endpoint: my-endpoint' http://localhost:8000/");
     const status = await agent.until((text) => /tunnels.* m?s\n {2}0 requests/.test(text), "status");
     expect(scrub(status)).toContain(`\
-The server doesn't say where clients reach it. With nothing in between, it is:
+The server doesn't announce its public URL. Without a proxy in front, it is:
   ${call}
 
 my-endpoint -> http://localhost:3000

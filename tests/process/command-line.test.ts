@@ -131,12 +131,12 @@ describe("piko init", () => {
     ] as const) {
       const path = join(folder, `${program}.yaml`);
       const wrote = await runPiko("init", program, path);
-      expect(wrote.stdout).toBe(`wrote ${path}; use it by: piko ${args.join(" ")} --config.path ${path}\n`);
+      expect(wrote.stdout).toBe(`wrote ${path}; use it with: piko ${args.join(" ")} --config.path ${path}\n`);
       expect(await runPiko(...args, "--config.path", path, "--config.check")).toMatchObject({ code: 0 });
       const text = readFileSync(path, "utf8");
       expect(await runPiko("init", program, path)).toMatchObject({
         code: 1,
-        stderr: `${path} is there already: give another path\n`,
+        stderr: `${path} already exists: choose another path\n`,
       });
       expect(readFileSync(path, "utf8")).toBe(text);
     }

@@ -41,11 +41,11 @@ it("ends the connection that meets it, with one line, and nothing else", async (
   const client = await RawClient.connect(scene, proxy);
   ask(client, "planted");
   expect((await client.rest()).toString()).toBe("");
-  const line = await program.waitFor("connection ended by a fault of this program");
+  const line = await program.waitFor("connection ended by an internal error");
   expect(line.fields).toMatchObject({ level: "error", error: "planted" });
   expect(String(line.fields["stack"])).toContain("Lifecycle.begin");
   ask(other, "behind");
   expect((await other.response()).status).toBe(404);
-  const faults = program.lines.filter(({ fields: { msg } }) => String(msg).includes("fault"));
+  const faults = program.lines.filter(({ fields: { msg } }) => String(msg).includes("internal error"));
   expect(faults).toHaveLength(1);
 });

@@ -54,13 +54,13 @@ describe("an agent's url", () => {
 
   it("that leads to the admin port", async () => {
     expect(await agent(`http://${server.admin}`)).toBe(
-      `1 listen: web: http://${server.admin}: that is no upstream port; the upstream port is usually 8001 (404: Not Found)`,
+      `1 listen: web: http://${server.admin}: that isn't an upstream port; the upstream port is usually 8001 (404: Not Found)`,
     );
   });
 
   it("that asks for TLS where there is none", async () => {
     expect(await agent(`https://${server.upstream}`)).toBe(
-      `1 listen: web: connect ${server.upstream}: the port speaks no TLS: the url begins with http://${server.upstream}`,
+      `1 listen: web: connect ${server.upstream}: the port has no TLS: the url must begin with http://${server.upstream}`,
     );
   });
 
@@ -106,7 +106,7 @@ describe("what is told at the start", () => {
     const args = ["forward", "tcp", "127.0.0.1:0", "redis", "--connect.url", url()];
     const forward = piko(stage, "forward", args);
     expect(await said(forward, "endpoint can't be reached yet")).toBe(
-      `${url()}: that is no proxy port; the proxy port is usually 8000 (404: not found)`,
+      `${url()}: that isn't a proxy port; the proxy port is usually 8000 (404: not found)`,
     );
   });
 

@@ -36,7 +36,7 @@ export function serverOf(handler: ConnectionServer | HttpHandler, options: Handl
   if (!Number.isSafeInteger(maxHeaderBytes) || maxHeaderBytes < 1) {
     throw new ClientError(
       "PIKO_CLIENT_BAD_OPTION",
-      `maxHeaderBytes: ${String(maxHeaderBytes)} is no number of bytes`,
+      `maxHeaderBytes: ${String(maxHeaderBytes)} is not a number of bytes`,
     );
   }
   const open = http2Connector(handler);

@@ -190,12 +190,12 @@ describe("openWebSocket", () => {
     await expect(openWebSocket({ url: plain.replace("http:", "https:"), path: PATH })).rejects.toMatchObject({
       code: "PIKO_CLIENT_CONNECT",
       retryable: false,
-      message: `connect ${plain.slice(7)}: the port speaks no TLS: the url begins with ${plain}`,
+      message: `connect ${plain.slice(7)}: the port has no TLS: the url must begin with ${plain}`,
     });
     const alert = await rawServer(() => "\x15\x03\x01\x00\x02\x02\x46", true);
     await expect(openWebSocket({ url: alert, path: PATH })).rejects.toMatchObject({
       retryable: false,
-      message: "the port speaks TLS: the url begins with https://",
+      message: "the port requires TLS: the url must begin with https://",
     });
     const text = "Client sent an HTTP request to an HTTPS server.";
     const go = await rawServer(
@@ -204,7 +204,7 @@ describe("openWebSocket", () => {
     );
     await expect(openWebSocket({ url: go, path: PATH })).rejects.toMatchObject({
       retryable: false,
-      message: `${go}: the port speaks TLS: the url begins with https:// (400: ${text})`,
+      message: `${go}: the port requires TLS: the url must begin with https:// (400: ${text})`,
     });
   });
 

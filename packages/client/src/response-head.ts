@@ -27,7 +27,7 @@ export function findResponseHead(buffer: Buffer): ReadHead | undefined {
   if (buffer.toString("latin1", 0, start) !== HTTP_VERSION.slice(0, start)) {
     const tls = isTlsAlert(buffer);
     throw badResponse(
-      tls ? "the port speaks TLS: the url begins with https://" : "not an http response",
+      tls ? "the port requires TLS: the url must begin with https://" : "not an http response",
       !tls,
     );
   }

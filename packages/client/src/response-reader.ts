@@ -87,7 +87,7 @@ export class ResponseReader implements SocketHandler {
   #lost(): ClientError {
     const hint =
       this.#buffer.length === 0 && !this.secure
-        ? " (if the port speaks TLS, the url begins with https://)"
+        ? " (if the port requires TLS, the url must begin with https://)"
         : "";
     const detail =
       this.#error === undefined ? `connection ended before an answer${hint}` : errorText(this.#error);

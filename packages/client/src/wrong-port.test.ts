@@ -8,13 +8,13 @@ describe("explainRefusal", () => {
   it.each([
     [UPSTREAM, 400, "missing endpoint id", "that is a proxy port; the upstream port is usually 8001"],
     [UPSTREAM, 502, "no available upstreams", "that is a proxy port; the upstream port is usually 8001"],
-    [UPSTREAM, 404, "Not Found", "that is no upstream port; the upstream port is usually 8001"],
-    [TCP, 404, "not found", "that is no proxy port; the proxy port is usually 8000"],
+    [UPSTREAM, 404, "Not Found", "that isn't an upstream port; the upstream port is usually 8001"],
+    [TCP, 404, "not found", "that isn't a proxy port; the proxy port is usually 8000"],
     [
       UPSTREAM,
       400,
       "Client sent an HTTP request to an HTTPS server.",
-      "the port speaks TLS: the url begins with https://",
+      "the port requires TLS: the url must begin with https://",
     ],
   ])("of %s by %d %s is: %s", (path, status, text, why) => {
     expect(explainRefusal(path, status, text)).toBe(why);
@@ -37,7 +37,7 @@ describe("explainConnectError", () => {
   it("asks for the server, and tells TLS from none", () => {
     expect(explainConnectError(at(false), error("ECONNREFUSED"))).toContain("is piko server running there?");
     expect(explainConnectError(at(true), error("ERR_SSL_WRONG_VERSION_NUMBER"))).toBe(
-      "the port speaks no TLS: the url begins with http://[::1]:8001",
+      "the port has no TLS: the url must begin with http://[::1]:8001",
     );
     expect(explainConnectError(at(false), error("EPROTO"))).toBeUndefined();
     expect(explainConnectError(at(true), error("ENOTFOUND"))).toBeUndefined();

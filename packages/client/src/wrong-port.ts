@@ -24,10 +24,10 @@ const NO_TLS_CODES: ReadonlySet<string> = new Set([
 /** Why a URL leads to a port of another kind than `path` is for, by what that has answered; undefined if it needn't. */
 export function explainRefusal(path: string, status: number, text: string): string | undefined {
   if (/HTTP request to an HTTPS server/i.test(text))
-    return "the port speaks TLS: the url begins with https://";
+    return "the port requires TLS: the url must begin with https://";
   const wanted = UPSTREAM_PATH.test(path) ? "upstream" : "proxy";
   const usual = `the ${wanted} port is usually ${DEFAULT_PORTS[wanted]}`;
-  if (status === 404) return `that is no ${wanted} port; ${usual}`;
+  if (status === 404) return `that isn't ${wanted === "upstream" ? "an" : "a"} ${wanted} port; ${usual}`;
   if (wanted === "proxy") return undefined;
   // Only a proxy port looks for an endpoint in the host, and for an upstream of it.
   const byProxy = /^(missing endpoint id|no available upstreams)$/.test(text);
@@ -39,7 +39,7 @@ export function explainConnectError(address: HostPort, error: Error | undefined)
   const { code = "" } = (error ?? {}) as NodeJS.ErrnoException;
   if (code === "ECONNREFUSED") return "connection refused: is piko server running there?";
   if (address.secure && NO_TLS_CODES.has(code)) {
-    return `the port speaks no TLS: the url begins with http://${hostPortText(address)}`;
+    return `the port has no TLS: the url must begin with http://${hostPortText(address)}`;
   }
   return undefined;
 }

@@ -184,7 +184,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     for (const call of this.#calls) call.sweep(nowMs);
     if (this.#over) return;
     if (nowMs >= this.#readyDeadlineMs) {
-      const failure = `service has not begun HTTP/2 in ${this.#owner.timeoutMs} ms`;
+      const failure = `service didn't begin HTTP/2 in ${this.#owner.timeoutMs} ms`;
       this.#lose(REASONS.connect_timeout, failure);
     } else if (nowMs >= this.#pingDeadlineMs) this.#lose(REASONS.silent, "service doesn't answer a ping");
     else if (this.idle) {

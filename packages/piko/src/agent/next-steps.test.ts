@@ -25,7 +25,7 @@ describe("nextSteps", () => {
     const announced = { ...NOTHING, proxyPort: 9000 };
     expect(nextSteps([{ config: web, announced }], "http://127.0.0.1:9001", "piko")).toEqual([
       "web -> http://localhost:3000",
-      "The server doesn't say where clients reach it. With nothing in between, it is:",
+      "The server doesn't announce its public URL. Without a proxy in front, it is:",
       "  curl -H 'x-piko-endpoint: web' http://127.0.0.1:9000/",
     ]);
     const secure = { ...announced, proxyTls: true };
@@ -37,7 +37,7 @@ describe("nextSteps", () => {
     const config = listenerConfig("web", "https://[::1]:3000/base");
     expect(nextSteps([{ config, announced: NOTHING }], "http://[::1]:8001", "piko")).toEqual([
       "web -> https://[::1]:3000/base",
-      "The server doesn't say where clients reach it. With nothing in between and its default port, it is:",
+      "The server doesn't announce its public URL. Without a proxy in front and with its default port, it is:",
       "  curl -H 'x-piko-endpoint: web' http://[::1]:8000/",
     ]);
   });

@@ -34,11 +34,8 @@ export function howToReach(
   const calls = listeners.flatMap((listener) => howToCall(listener, serverUrl, command));
   const unknown = listeners.find(({ announced }) => announced?.url === undefined);
   if (unknown === undefined) return calls;
-  const guessed = unknown.announced?.proxyPort === undefined ? " and its default port" : "";
-  return [
-    `The server doesn't say where clients reach it. With nothing in between${guessed}, it is:`,
-    ...calls,
-  ];
+  const guessed = unknown.announced?.proxyPort === undefined ? " and with its default port" : "";
+  return [`The server doesn't announce its public URL. Without a proxy in front${guessed}, it is:`, ...calls];
 }
 
 /** What a listener's requests go to. */

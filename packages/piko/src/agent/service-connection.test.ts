@@ -139,7 +139,7 @@ describe("a connection", () => {
     parseRequestHead(head, get, 0, get.length);
     connection.send(head, PLAIN_REQUEST, true);
     connection.onBytes(stray, 0, stray.length);
-    expect(lost).toEqual([["stale", "sent bytes that nobody asked for"]]);
+    expect(lost).toEqual([["stale", "sent unexpected bytes"]]);
   });
 
   it("leaves the pool when the service speaks unasked", async () => {

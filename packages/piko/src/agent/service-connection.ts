@@ -189,7 +189,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     }
     if (!this.#reader.begun && this.socket.out.flushes === this.#flushesBefore) {
       // The request has not left yet, so this belongs to the one before. It can go out elsewhere.
-      this.#lose(REASONS.lost, "sent bytes that nobody asked for");
+      this.#lose(REASONS.lost, "sent unexpected bytes");
       return;
     }
     this.#reader.read(buffer, start, end);

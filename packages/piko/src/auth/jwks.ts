@@ -21,7 +21,7 @@ export async function parseJwks(bytes: Buffer): Promise<KeySet> {
   try {
     json = JSON.parse(bytes.toString("utf8"));
   } catch {
-    throw new Error("key set is no JSON");
+    throw new Error("key set is not JSON");
   }
   const entries = membersOf(json)?.get("keys");
   if (!Array.isArray(entries)) throw new Error("key set has no `keys`");

@@ -50,7 +50,7 @@ export function createInitCommand(): Command {
               return;
             }
             write(path, text);
-            process.stdout.write(`wrote ${path}; use it by: ${use} ${path}\n`);
+            process.stdout.write(`wrote ${path}; use it with: ${use} ${path}\n`);
           });
         }),
     );
@@ -63,7 +63,7 @@ function write(path: string, text: string): void {
     writeFileSync(path, text, { flag: "wx" });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    throw new Error(code === "EEXIST" ? `${path} is there already: give another path` : message, {
+    throw new Error(code === "EEXIST" ? `${path} already exists: choose another path` : message, {
       cause: error,
     });
   }

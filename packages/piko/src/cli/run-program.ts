@@ -76,7 +76,7 @@ export async function runProgram(
   }
   replaceEarlySignal();
   const { faults, systemClock } = await import("@piko/tunnel");
-  faults.report = (error) => logger.error("connection ended by a fault of this program", describe(error));
+  faults.report = (error) => logger.error("connection ended by an internal error", describe(error));
   systemClock.onPause = standStillLog(logger, systemClock);
   let code = 0;
   try {

@@ -84,7 +84,7 @@ describe("a forwarder", () => {
     expect(await log.line("endpoint can't be reached yet")).toMatchObject({
       level: "warn",
       "endpoint-id": "tcp",
-      error: `${server.url}: that is no proxy port; the proxy port is usually 8000 (404: Not Found)`,
+      error: `${server.url}: that isn't a proxy port; the proxy port is usually 8000 (404: Not Found)`,
     });
   });
 

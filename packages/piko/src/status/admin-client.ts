@@ -110,7 +110,7 @@ export class AdminClient {
     const reason = findReason(body);
     const said = `bad status: ${status}${reason === undefined ? "" : ` (${reason})`}`;
     if (status === 401)
-      return `${server.url}: ${said}; a token is given with --server.token-file or PIKO_SERVER_TOKEN`;
+      return `${server.url}: ${said}; set a token with --server.token-file or PIKO_SERVER_TOKEN`;
     return `${server.url}: ${said}`;
   }
 }
@@ -148,7 +148,7 @@ function reasonOf(error: unknown): string {
   if (code === "ECONNREFUSED") return "connection refused; is a server running there?";
   if (code === "ENOTFOUND") return "no such host";
   if (UNTRUSTED.has(code ?? "")) {
-    return `${errorText(error)}; --server.tls.root-cas names the authorities to believe`;
+    return `${errorText(error)}; set --server.tls.root-cas to the authorities to trust`;
   }
   return errorText(error);
 }

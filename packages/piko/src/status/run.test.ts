@@ -203,7 +203,7 @@ describe("a question", () => {
     [
       "no token",
       (_, response) => response.writeHead(401).end('{"error":"missing authorization"}'),
-      "bad status: 401 (missing authorization); a token is given with --server.token-file or PIKO_SERVER_TOKEN",
+      "bad status: 401 (missing authorization); set a token with --server.token-file or PIKO_SERVER_TOKEN",
     ],
     ["an unknown node", (_, response) => response.writeHead(404).end(), "no node b"],
     ["a redirect", (_, response) => response.writeHead(302, { location: "/" }).end(), "bad status: 302"],
@@ -281,7 +281,7 @@ describe("a question over TLS", () => {
     const careless = configOf(url, { ...own, "server.tls.insecureSkipVerify": true });
     expect(await show(upstreamEndpoints, careless)).toBe("web: 1\n");
     await expect(show(upstreamEndpoints, configOf(url, own))).rejects.toThrow(
-      `${url}: self-signed certificate in certificate chain; --server.tls.root-cas names the authorities to believe`,
+      `${url}: self-signed certificate in certificate chain; set --server.tls.root-cas to the authorities to trust`,
     );
     expect(() => configOf(url, { "server.tls.rootCas": "/nowhere.pem" })).toThrow(
       "can't read /nowhere.pem (ENOENT)",

@@ -112,7 +112,7 @@ function redrawer<T>(options: RunStatusOptions<T>): (document: T, failure: strin
   return (document, failure) => {
     const rows = screen.size()?.rows ?? 24;
     const time = new Date(wallNow()).toTimeString().slice(0, 8);
-    const title = `${options.page.title} at ${config.server.url}, ${time}, Ctrl-C ends`;
+    const title = `${options.page.title} at ${config.server.url}, ${time}, Ctrl-C to stop`;
     const page = print(document, options).trimEnd().split("\n");
     const lines = [title, ...(failure === "" ? [] : [failure]), "", ...page];
     // The last row is the cursor's, or the title would be scrolled away.

@@ -61,7 +61,7 @@ function writeNew(path: string, text: string, mode: number): void {
     writeFileSync(path, text, { mode, flag: "wx" });
   } catch (error) {
     const { code = "not writable" } = error as NodeJS.ErrnoException;
-    const reason = code === "EEXIST" ? "is there already" : `can't be written (${code})`;
+    const reason = code === "EEXIST" ? "already exists" : `can't be written (${code})`;
     throw new TokenToolError(`${path} ${reason}`, { cause: error });
   }
 }

@@ -23,11 +23,11 @@ export async function createToken({ config, key, nowMs, warn }: TokenCreateOptio
   const [byDefault = ""] = algorithms;
   const algorithm = config.algorithm === "auto" ? byDefault : config.algorithm;
   if (!algorithms.some((each) => each === algorithm)) {
-    throw new TokenToolError(`key: can't sign with ${algorithm}, but with ${algorithms.join(", ")}`);
+    throw new TokenToolError(`key: can't sign with ${algorithm}, only with ${algorithms.join(", ")}`);
   }
   if (material instanceof Uint8Array && material.length < MIN_SECRET_BYTES) {
     warn(
-      `warning: the secret has ${material.length} bytes; one of fewer than ${MIN_SECRET_BYTES} random ones can be guessed from a token (piko key create makes one)`,
+      `warning: the secret has ${material.length} bytes; with fewer than ${MIN_SECRET_BYTES} random bytes it can be guessed from a token (piko key create makes a safe one)`,
     );
   }
   const { audience, endpoint, id, issuer, keyId, lifetimeMs, subject } = config;
@@ -44,7 +44,7 @@ export async function createToken({ config, key, nowMs, warn }: TokenCreateOptio
     .setProtectedHeader({ alg: algorithm, typ: "JWT", ...(keyId === "" ? {} : { kid: keyId }) })
     .sign(material);
   if (token.length > MAX_TOKEN_BYTES) {
-    throw new TokenToolError(`token: has ${token.length} bytes; servers take ${MAX_TOKEN_BYTES}`);
+    throw new TokenToolError(`token: has ${token.length} bytes; servers accept at most ${MAX_TOKEN_BYTES}`);
   }
   return token;
 }
@@ -53,7 +53,7 @@ function readKey(path: string, key: string): Buffer {
   if (path !== "" && key !== "") throw new TokenToolError("key: both PIKO_TOKEN_KEY and a file are given");
   if (key !== "") return Buffer.from(key, "utf8");
   if (path === "")
-    throw new TokenToolError("key: none is given (--key-file, or PIKO_TOKEN_KEY in the environment)");
+    throw new TokenToolError("key: missing (set --key-file, or PIKO_TOKEN_KEY in the environment)");
   try {
     return readFileSync(path);
   } catch (error) {

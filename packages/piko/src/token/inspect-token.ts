@@ -20,13 +20,15 @@ export async function inspectToken({ judge, nowMs, text }: InspectOptions): Prom
   if (token === "") throw new TokenToolError("token: is empty");
   const described = describeToken(token, nowMs);
   if (described === undefined) {
-    throw new TokenToolError("token: is none (header.claims.signature, each in base64url)");
+    throw new TokenToolError(
+      "token: not a token, which has the form header.claims.signature, each in base64url",
+    );
   }
   if (judge === undefined) {
     return [
       ...described,
       "",
-      "not verified: --config.path names a server's configuration, whose keys are asked",
+      "not verified: set --config.path to a server's configuration to verify it with the server's keys",
     ];
   }
   const verdicts = await judgeToken(token, judge);

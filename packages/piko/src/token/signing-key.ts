@@ -45,14 +45,12 @@ function parsePem(text: string): SigningKey {
   try {
     key = createPrivateKey(text);
   } catch {
-    throw new TokenToolError("key: is no private key as PEM text");
+    throw new TokenToolError("key: not a private key in PEM format");
   }
   const { asymmetricKeyType, asymmetricKeyDetails: { modulusLength = 0, namedCurve = "" } = {} } = key;
   if (asymmetricKeyType === "rsa") {
     if (modulusLength < MIN_RSA_BITS) {
-      throw new TokenToolError(
-        `key: has ${modulusLength} bits; ${MIN_RSA_BITS} is the least that servers take`,
-      );
+      throw new TokenToolError(`key: has ${modulusLength} bits; servers accept ${MIN_RSA_BITS} or more`);
     }
     return { material: key, algorithms: RSA };
   }

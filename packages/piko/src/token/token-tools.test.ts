@@ -100,11 +100,11 @@ describe("a created key", () => {
     expect(statSync(out).mode & 0o777).toBe(0o600);
     expect(readFileSync(`${out}.pub`, "utf8")).toContain("BEGIN PUBLIC KEY");
     const before = readFileSync(out, "utf8");
-    expect(() => runKeyCreate({ algorithm: "ES256", out })).toThrow(`${out} is there already`);
+    expect(() => runKeyCreate({ algorithm: "ES256", out })).toThrow(`${out} already exists`);
     expect(readFileSync(out, "utf8")).toBe(before);
     writeFileSync(join(folder, "half.pub"), "");
     expect(() => runKeyCreate({ algorithm: "ES256", out: join(folder, "half") })).toThrow(
-      "half.pub is there already",
+      "half.pub already exists",
     );
     expect(() => statSync(join(folder, "half"))).toThrow("ENOENT");
   });
@@ -157,7 +157,7 @@ describe("a created token", () => {
   const edward = generateKeyPairSync("ed25519").privateKey;
   const pem = { format: "pem", type: "pkcs8" } as const;
   it.each<[string, string, Partial<TokenCreateConfig>, string]>([
-    ["no key", "", {}, "key: none is given (--key-file, or PIKO_TOKEN_KEY in the environment)"],
+    ["no key", "", {}, "key: missing (set --key-file, or PIKO_TOKEN_KEY in the environment)"],
     ["two keys", "x", { keyFile: "/x" }, "key: both PIKO_TOKEN_KEY and a file are given"],
     ["an empty secret", "\n", {}, "key: is empty"],
     [
@@ -166,13 +166,8 @@ describe("a created token", () => {
       {},
       "key: is a public key; tokens are signed with the private one",
     ],
-    ["a broken key", "-----BEGIN PRIVATE KEY-----\nAAAA", {}, "key: is no private key as PEM text"],
-    [
-      "a small key",
-      smallRsa.export(pem) as string,
-      {},
-      "key: has 1024 bits; 2048 is the least that servers take",
-    ],
+    ["a broken key", "-----BEGIN PRIVATE KEY-----\nAAAA", {}, "key: not a private key in PEM format"],
+    ["a small key", smallRsa.export(pem) as string, {}, "key: has 1024 bits; servers accept 2048 or more"],
     [
       "a key of another kind",
       edward.export(pem) as string,
@@ -183,10 +178,10 @@ describe("a created token", () => {
       "an algorithm of another kind",
       createKey("ES384").secret,
       { algorithm: "HS256" },
-      "key: can't sign with HS256, but with ES384",
+      "key: can't sign with HS256, only with ES384",
     ],
     ["a file that isn't there", "", { keyFile: "/missing" }, "can't read /missing (ENOENT)"],
-    ["more than servers take", "x".repeat(32), { subject: "s".repeat(9_000) }, "servers take 8192"],
+    ["more than servers take", "x".repeat(32), { subject: "s".repeat(9_000) }, "servers accept at most 8192"],
   ])("is not made of %s", async (_, key, config, message) => {
     await expect(create(key, config)).rejects.toThrow(message);
   });
@@ -220,7 +215,7 @@ describe("inspecting a token", () => {
       "valid from: its beginning",
       "expires:    2026-11-29T02:50:00Z (in 59m0s)",
       "",
-      "not verified: --config.path names a server's configuration, whose keys are asked",
+      "not verified: set --config.path to a server's configuration to verify it with the server's keys",
     ]);
   });
 
@@ -246,6 +241,6 @@ describe("inspecting a token", () => {
   });
 
   it.each(["", "\n", "abc", "a.b.c", "W10.W10.W10"])("refuses %j", async (text) => {
-    await expect(inspectToken({ text, nowMs: NOW_MS, judge: undefined })).rejects.toThrow(/^token: is /);
+    await expect(inspectToken({ text, nowMs: NOW_MS, judge: undefined })).rejects.toThrow(/^token: /);
   });
 });

@@ -8,8 +8,8 @@ import { MAGIC, isSealed } from "./envelope.js";
 const REFUSAL = 0x31;
 const REASONS = ["plain", "key", "replay", "malformed"] as const;
 const TEXTS: Readonly<Record<(typeof REASONS)[number], string>> = {
-  plain: "it takes encrypted gossip only",
-  key: "it doesn't have the key that this node's gossip is encrypted by",
+  plain: "it accepts encrypted gossip only",
+  key: "it doesn't have the key of this node's gossip",
   replay: "it has seen the request before",
   malformed: "it can't read the request; is its cluster.name another one?",
 };

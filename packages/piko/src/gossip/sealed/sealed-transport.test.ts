@@ -130,8 +130,8 @@ describe("sealed gossip", () => {
   });
 
   it.each([
-    ["off", "required", "key", "plain", "refused by the other node: it takes encrypted gossip only"],
-    ["accept", "required", "", "plain", "refused by the other node: it takes encrypted gossip only"],
+    ["off", "required", "key", "plain", "refused by the other node: it accepts encrypted gossip only"],
+    ["accept", "required", "", "plain", "refused by the other node: it accepts encrypted gossip only"],
   ] as const)("keeps %s out of %s, and both are told", async (outside, inside, _there, here, told) => {
     const a = lab.start("a", { encryption: inside });
     const x = lab.start("x", { encryption: outside }, [a.addr]);
@@ -146,7 +146,7 @@ describe("a node that doesn't belong", () => {
   it.each([
     ["another key", { keys: [TWO] }, "key", "it doesn't have the key"],
     ["another cluster's name", { clusterName: "other" }, "malformed", "is its cluster.name another one?"],
-    ["no key", { encryption: "off" as const, keys: [] }, "plain", "it takes encrypted gossip only"],
+    ["no key", { encryption: "off" as const, keys: [] }, "plain", "it accepts encrypted gossip only"],
     [
       "a clock ahead",
       { aheadMs: 600_000 } as Partial<Settings>,
