@@ -107,7 +107,7 @@ function wrongLength(what: string, length: number): TypeError {
   return new TypeError(`response body is ${what} than its content-length of ${length}`);
 }
 
-/** Bytes, whatever kind of stream they come from. Throws if somebody else reads it already. */
+/** Bytes, whatever kind of stream they come from. Throws if it is being read already. */
 function readableOf(body: NonNullable<ResponseLike["body"]>): Readable {
   if (body instanceof Readable) return body;
   if ("getReader" in body) return Readable.fromWeb(body as ReadableStream<Uint8Array>);

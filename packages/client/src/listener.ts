@@ -15,7 +15,7 @@ import { Upstream } from "./upstream.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
 import { WrittenFrames } from "./written-frames.js";
 
-/** Connections that wait for somebody to take them; more are refused. */
+/** Connections that wait to be accepted; more are refused. */
 export const MAX_WAITING_CONNECTIONS = 256;
 
 /** Milliseconds that connections have to end by themselves when a listener closes. */

@@ -15,8 +15,8 @@ export interface OpenEndpointOptions extends Omit<ServerOptions, "tenantId"> {
 }
 
 /**
- * Opens a connection to whoever listens on an endpoint; `startWebSocket` makes it one. Rejects with a ClientError, of
- * status 502 when nobody listens.
+ * Opens a connection to a listener on an endpoint; `startWebSocket` makes it one. Rejects with a ClientError, of
+ * status 502 if there is no listener.
  */
 export async function openEndpoint(options: OpenEndpointOptions): Promise<OpenedWebSocket> {
   const { endpointId, ...rest } = options;

@@ -26,7 +26,7 @@ export async function readToken(token: Token | undefined): Promise<string> {
   throw new ClientError("PIKO_CLIENT_BAD_OPTION", `token: the function returned ${typeof given}, not text`);
 }
 
-/** When a token begins and ends, in milliseconds since 1970, by its own word: nobody has verified it. */
+/** When a token begins and ends, in milliseconds since 1970, as it says itself: unverified. */
 export interface TokenLife {
   readonly startMs: number | undefined;
   readonly endMs: number;

@@ -103,7 +103,7 @@ export class UpstreamTunnel implements TunnelSessionHandler {
     socket.resume();
   }
 
-  /** Another tunnel has taken its place: runs dry after `delayMs`, when everybody has heard of that. */
+  /** Another tunnel has taken its place: runs dry after `delayMs`, when all nodes know. */
   giveWay(delayMs: number): void {
     if (this.closed || this.#dryBy !== undefined) return;
     this.#timer = this.#clock.setTimeout(() => this.runDry(Number.POSITIVE_INFINITY), delayMs);

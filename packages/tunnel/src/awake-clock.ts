@@ -20,7 +20,7 @@ export class AwakeClock implements Clock {
   readonly #base: Clock;
   #lookedAtMs = Number.NEGATIVE_INFINITY;
   #pausedMs = 0;
-  /** Timers that wait. Without one nobody looks, so that a long time says nothing. */
+  /** Timers that wait. Without one there are no checks, so a long time means nothing. */
   #waiting = 0;
   #beat: Timer | undefined;
 

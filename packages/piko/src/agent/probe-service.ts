@@ -9,7 +9,7 @@ export interface ProbeOptions {
   /** Milliseconds that connecting may take. */
   readonly timeoutMs: number;
   readonly clock: Clock;
-  /** Ends the probe: nobody waits for it any more. */
+  /** Ends the probe: its result is no longer needed. */
   readonly signal: AbortSignal;
 }
 

@@ -172,7 +172,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.socket.resume();
   }
 
-  /** For the pool: nobody needs it any more. */
+  /** For the pool: it is no longer needed. */
   destroy(): void {
     this.#end();
     this.socket.destroy();

@@ -52,7 +52,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
     this.#method = method;
     this.#upgrade = upgrade;
     const kept = contentLength <= 0 || end - start + contentLength <= this.#maxReplayBytes;
-    // How much comes in chunks nobody knows.
+    // The length of a chunked body is unknown.
     this.#repeatable = isIdempotent(method) && !chunked && kept;
     this.#tries = 1;
     this.#exchange.record.trace?.begin(head, true, NODE);

@@ -12,7 +12,7 @@ export const MAX_REFUSALS_PER_SECOND = 100;
 /** Maximum length of the text of a claim, or of a certificate's subject, in a line. */
 const MAX_CLAIM_LENGTH = 256;
 
-/** What was asked for, and by whom. */
+/** The request, and its sender. */
 export interface Asked {
   /** Address that it came from. */
   readonly address: string;
@@ -83,7 +83,7 @@ export class AuditLog {
   }
 }
 
-/** What a token says of its owner. It isn't verified, so it may be anybody's. */
+/** What a token says of its owner. It isn't verified, so it may be invented. */
 function claimed(credential: string | undefined): Record<string, unknown> {
   if (credential === undefined || credential.length > MAX_TOKEN_BYTES + "Bearer ".length) return {};
   const claims = readClaims(payloadOf(credential.slice(credential.indexOf(" ") + 1)));

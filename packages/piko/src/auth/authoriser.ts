@@ -13,7 +13,7 @@ export interface AuthoriserOptions {
   /** `proxy`, `upstream` or `admin`. */
   readonly port: string;
   readonly maxPending: number;
-  /** Undefined: nobody wants to know. */
+  /** Undefined: not needed. */
   readonly audit?: AuditLog | undefined;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
@@ -48,7 +48,7 @@ export class Authoriser {
     });
   }
 
-  /** Somebody is asked for a token; otherwise everybody may. */
+  /** Whether tokens are required; otherwise everyone is accepted. */
   get enabled(): boolean {
     return this.#verifier !== undefined || this.#tenants.size > 0;
   }

@@ -16,7 +16,7 @@ const DEFAULT_TTL_MS = 3_600_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
 /** A part of their time after which keys are fetched again. */
 const AHEAD = 0.8;
-/** Shortest time from one fetch because of a key that isn't known to the next; to look at a file costs nobody else anything. */
+/** Shortest time from one fetch because of a key that isn't known to the next; reading a file costs others nothing. */
 const SHORTEST_MS = 10_000;
 const SHORTEST_FILE_MS = 1_000;
 /** The same after a failure: doubled with each further one, up to a maximum that is short if there are no keys yet. */

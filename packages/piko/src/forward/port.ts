@@ -64,7 +64,7 @@ export class ForwardPort {
     const waiting = new WaitingClient();
     const local = ByteSocket.accept(socket, waiting);
     admission.count(local.socket);
-    // Nothing is read before there is somebody to send it to.
+    // Nothing is read before it can be sent on.
     local.pause();
     local.socket.setKeepAlive(true, KEEP_ALIVE_MS);
     try {

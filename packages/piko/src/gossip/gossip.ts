@@ -339,7 +339,7 @@ export class Gossip {
     this.#changesSent = false;
     this.#ticks += 1;
     if (this.#local.left) {
-      // Packets get lost, and there may be nobody left who could pass it on.
+      // Packets get lost, and there may be no node left that could pass it on.
       if (this.#leftTicks++ < LEFT_REPEATS) announceLeft(this.#core);
     } else {
       checkLiveness(this.#core, this.#exchanges);

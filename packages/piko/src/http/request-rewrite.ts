@@ -8,7 +8,7 @@ export interface TraceFields {
   readonly keepsTraceState: boolean;
 }
 
-/** Texts are bytes, so that whoever keeps them encodes them once. */
+/** Texts are bytes, so that they are encoded only once. */
 export interface RequestRewrite {
   /** Address to append to X-Forwarded-For; earlier values are folded into one line. Absent: the field stays as it is. */
   readonly forwardedFor: Buffer | undefined;

@@ -27,7 +27,7 @@ export class TcpBalancer {
 
   constructor(options: TcpBalancerOptions) {
     this.#options = options;
-    // Clients' bytes wait in the kernel until somebody takes them.
+    // Clients' bytes wait in the kernel until they are read.
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) => {
       this.#keep(client);
       this.#connect(client, this.#shuffled());

@@ -14,7 +14,7 @@ export class ByteStore {
 
   /**
    * A store with a budget counts its memory there, and has to be cleared before it is dropped. A `pooled` one takes large
-   * memory from the pool of slabs and gives it back when it is empty: nobody may look at `buffer` then any more.
+   * memory from the pool of slabs and gives it back when it is empty: `buffer` must not be read after that.
    */
   constructor(budget?: ByteBudget, pooled = false) {
     this.#budget = budget;

@@ -16,7 +16,7 @@ export interface FirstScreen {
   readonly nodeId: string;
   readonly bound: BoundPorts;
   readonly config: ServerConfig;
-  /** Names of ports that let anybody in. */
+  /** Names of ports without authentication. */
   readonly open: readonly string[];
   /** This program, as it was called. */
   readonly command: string;
@@ -59,7 +59,7 @@ export function firstScreen({ bound, command, config, nodeId, open }: FirstScree
   ];
 }
 
-/** As somebody on this machine would write it. */
+/** The URL for use on this machine. */
 function webUrl({ host, port }: HostPort, secure: boolean): string {
   const everywhere = host === "" || host === "::" || host === "0.0.0.0";
   return `${secure ? "https" : "http"}://${everywhere ? `localhost:${port}` : formatHostPort({ host, port })}`;

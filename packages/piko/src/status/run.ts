@@ -135,7 +135,7 @@ function changePrinter<T>(options: RunStatusOptions<T>): (document: T, failure: 
     lastFailure = failure;
     const text = print(document, options);
     if (text === last) {
-      // A write finds out whether anybody reads; spaces at a document's end mean nothing in any of the forms.
+      // A write finds out whether the output is still read; spaces at a document's end mean nothing in any of the forms.
       if (screen.hasReader) screen.write(" ");
       asked = screen.hasReader;
       return;

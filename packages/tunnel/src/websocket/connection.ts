@@ -33,7 +33,7 @@ export interface WebSocketHandler {
    */
   onEnd(): void;
   onDrain(): void;
-  /** A Pong, which nobody has asked for: pings are never sent on this level. Its payload is gone when this returns. */
+  /** An unsolicited Pong: pings are never sent on this level. Its payload is gone when this returns. */
   onPong?(payload: Buffer): void;
   /**
    * The connection is gone. Undefined: after both directions have ended in order, or we closed it ourselves; otherwise it
@@ -106,7 +106,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     if (this.#ended) this.socket.close();
   }
 
-  /** Sends a Pong that nobody has asked for: to peers that don't know its payload it means nothing (section 5.5.3). */
+  /** Sends an unsolicited Pong: to peers that don't know its payload it means nothing (section 5.5.3). */
   pong(payload: Buffer): void {
     if (!this.#closed && !this.#closeSent && !this.out.congested) this.#sendControl(OPCODE_PONG, payload);
   }

@@ -30,7 +30,7 @@ export interface FrameHandler {
 }
 
 export class FrameReader {
-  /** Frames that have ended, since whoever counts them set this to 0. */
+  /** Frames that have ended since the counting code last set this to 0. */
   frames = 0;
   readonly #handler: FrameHandler;
   /** Servers read masked frames, clients unmasked ones; the opposite is an error (section 5.1). */

@@ -72,7 +72,7 @@ export class Doubt {
     this.#forgetStream();
   }
 
-  /** A ping is on its way, whoever wanted it. */
+  /** A ping of any origin is on its way. */
   onPing(): void {
     this.#pinging = true;
     this.#inherited = false;

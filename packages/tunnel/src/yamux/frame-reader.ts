@@ -14,7 +14,7 @@ export interface YamuxFrameHandler {
 }
 
 export class YamuxFrameReader {
-  /** Frames that have begun, since whoever counts them set this to 0. */
+  /** Frames that have begun since the counting code last set this to 0. */
   frames = 0;
   readonly #handler: YamuxFrameHandler;
   #partial: Buffer | undefined;

@@ -14,7 +14,7 @@ export class YamuxFrameWriter {
     this.#turns = turns;
   }
 
-  /** A frame that is a header alone. `later`: nobody waits for it, so it may leave with what comes next. */
+  /** A frame that is a header alone. `later`: it isn't urgent, so it may be sent with the next frame. */
   sendHeader(type: number, flags: number, streamId: number, length: number, later = false): void {
     const at = later ? this.#out.takeLater(HEADER_BYTES) : this.#out.take(HEADER_BYTES);
     writeHeader(this.#out.slab as Buffer, at, type, flags, streamId, length);

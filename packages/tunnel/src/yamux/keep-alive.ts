@@ -13,7 +13,7 @@ export interface KeepAliveHandler {
 }
 
 export class KeepAlive {
-  /** Something has come; set by whoever reads. */
+  /** Something has arrived; set by the reader. */
   heard: boolean;
   readonly #clock: Clock;
   readonly #intervalMs: number;

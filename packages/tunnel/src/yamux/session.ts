@@ -145,7 +145,7 @@ export class YamuxSession implements YamuxFrameHandler, KeepAliveHandler, Stream
 
   /**
    * Tells the peer to open no more streams, and the owner by `onLeaveHeard` when the peer has read that. Until then streams
-   * may come that it opened before: whoever ends the session earlier leaves the peer in doubt whether they were acted on.
+   * may come that it opened before: ending the session earlier leaves the peer in doubt whether they were acted on.
    */
   leave(): void {
     this.goAway();

@@ -240,7 +240,7 @@ export class Exchanges {
     return undefined;
   }
 
-  /** Others may hold keys of an earlier incarnation of this node, which nobody would ever delete. */
+  /** Others may hold keys of an earlier incarnation of this node, which would never be deleted. */
   #compareSelf(entries: readonly Entry[], own: readonly Entry[] | undefined): void {
     const { local } = this.#core;
     const newest = entries.at(-1)?.version ?? 0;

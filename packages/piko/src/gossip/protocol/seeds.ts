@@ -12,7 +12,7 @@ export type ResolveAddresses = (addresses: readonly string[], done: (resolution:
 
 /**
  * How a join ended. "joined": another node has answered, or has joined this one. "alone": the addresses stand for nobody but this node, which is
- * how the first node of a cluster starts. "failed": nobody has answered, and there are errors.
+ * how the first node of a cluster starts. "failed": none has answered, and there are errors.
  */
 export interface JoinResult {
   readonly outcome: "joined" | "alone" | "failed";
@@ -70,7 +70,7 @@ export class Seeds {
     this.#joined = (nodeId) => dialling.joined(nodeId);
     this.#arm();
     dialling.unresolved = addresses.length;
-    // Each by itself: a name that nobody answers for must not keep the others waiting.
+    // Each separately: a name without an answer must not delay the others.
     for (const address of addresses) {
       this.#options.resolve([address], ({ targets, failures }) => {
         if (over || this.#closed) return;

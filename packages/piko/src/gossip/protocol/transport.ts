@@ -21,7 +21,7 @@ export interface PacketOrigin {
   readonly answers: boolean;
 }
 
-/** Where packets and requests of others go. All are called for bytes of anybody. */
+/** Receives packets and requests of others. Their bytes may come from anyone. */
 export interface TransportReceiver {
   /** A datagram from an IP address. */
   onPacket(packet: Buffer, fromIp: string, origin?: PacketOrigin): void;

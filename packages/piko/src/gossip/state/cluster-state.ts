@@ -219,7 +219,7 @@ export class ClusterState {
 
   /**
    * What this node knows, for a digest: itself first, then the rest from the latest change back. Nodes that don't answer are
-   * left out, so that nobody learns of them from here.
+   * left out, so that they aren't passed on from here.
    */
   digest(): DigestEntry[] {
     return [this.ownDigestEntry(), ...this.#latestFirst().map(digestEntry)];

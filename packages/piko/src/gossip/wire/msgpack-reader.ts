@@ -9,7 +9,7 @@ export const TRUNCATED: GossipError = new GossipError(
   "message ends in the middle of a value",
 );
 
-/** A struct's field whose name nobody knows. */
+/** A struct's field with an unknown name. */
 const UNKNOWN_FIELD = -1;
 
 /** The names of a struct's fields in their order, as bytes to compare with. */
@@ -20,7 +20,7 @@ export function fieldNames(...names: readonly string[]): FieldNames {
   return names.map((name) => Buffer.from(name));
 }
 
-/** Fields of a struct, and values within one that nobody knows: what is passed over costs as much as what is read. */
+/** Fields of a struct, and values in an unknown one: skipping costs as much as reading. */
 const MAX_FIELDS = 1_024;
 const MAX_SKIPPED_VALUES = 4_096;
 

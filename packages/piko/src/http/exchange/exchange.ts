@@ -244,7 +244,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.reply(refusal.reason, refusal.status, refusal.message, this.#context.fieldsOf(refusal));
   }
 
-  /** Looks at the time limits. Called now and then by whichever door is looked at itself. */
+  /** Looks at the time limits. Called now and then by the door whose own deadlines are checked. */
   sweep(nowMs: number): void {
     if (this.#phase === HELD || this.#phase === AWAITING_HEAD) this.#dispatch.sweep(nowMs);
     if (this.#phase !== AWAITING_HEAD || nowMs < this.#deadlineMs) return;

@@ -48,7 +48,7 @@ export function takeTransferEncoding(
 
 /**
  * Whether a tab stands between the value that ends at `end` and its CR. RFC 9110 has it as white space, Node's parser and
- * others as part of the value; nobody honest sends one.
+ * others as part of the value; no honest peer sends one.
  */
 function hasTabBehind(buffer: Uint8Array, end: number): boolean {
   for (let i = end; buffer[i] !== CR; i++) {

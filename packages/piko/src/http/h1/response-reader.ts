@@ -162,7 +162,7 @@ export class ResponseReader implements BodySink {
 
   #onHead(head: ResponseHead, whole: boolean): void {
     if (head.status === 101) {
-      // Raw from here on, or nothing: whoever doesn't switch stops the reader.
+      // Raw from here on, or nothing: a receiver that doesn't switch stops the reader.
       this.#phase = RAW;
       if (!this.#events.onSwitch(head) && this.#phase === RAW) {
         this.#refuse(REASONS.bad_switch, REASONS.bad_switch.message);

@@ -12,7 +12,7 @@ import { MAX_31_BITS, PREFACE } from "./frame.js";
 import { clientSettings, ENABLE_PUSH, MAX_CONCURRENT_STREAMS, settingOf } from "./settings.js";
 import type { H2Stream, StreamHandler } from "./stream.js";
 
-/** Of the ping that asks whether anybody is there. */
+/** Payload of the ping that checks whether the service responds. */
 const ALIVE = Buffer.from("pikoping", "latin1");
 
 export class ClientConnection extends H2Connection {
@@ -61,7 +61,7 @@ export class ClientConnection extends H2Connection {
     return stream;
   }
 
-  /** Asks whether anybody is there; `onPingAnswer` says so. */
+  /** Pings the service; `onPingAnswer` follows. */
   ping(): void {
     this.sender.sendPing(ALIVE, 0, false);
   }

@@ -18,7 +18,7 @@ export interface ConnectionLimits {
   /** Bytes that wait: of one stream, of all of them. */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
-  /** Frames that ask nothing of anybody, in {@link REFILL_MS}. */
+  /** Frames that cause no work for a service, in {@link REFILL_MS}. */
   readonly maxControlFrames: number;
 }
 

@@ -26,7 +26,7 @@ export interface DataConnection {
 export class DataReceiver implements DataEvents {
   readonly #connection: DataConnection;
   readonly #window: ReceiveWindow;
-  // The frame in progress: its stream, unless nobody wants it; whether it ends that; bytes of it that are still to come.
+  // The frame in progress: its stream, unless it is to be ignored; whether it ends that; its remaining bytes.
   #stream: H2Stream | undefined;
   #ends: boolean;
   #left: number;
@@ -66,7 +66,7 @@ export class DataReceiver implements DataEvents {
   onDataEnd(): void {
     const stream = this.#stream;
     this.#stream = undefined;
-    // What is left is padding, or all of a frame that nobody wanted.
+    // What is left is padding, or all of a frame that is ignored.
     if (stream === undefined) this.credit(this.#left);
     else {
       if (this.#left > 0) stream.skip(this.#left);

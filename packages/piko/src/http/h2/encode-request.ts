@@ -32,7 +32,7 @@ for (const id of [
 ]) {
   RULES[id] = DROP;
 }
-// What must not be guessed by whoever can make a client send other fields beside it (RFC 7541 section 7.1.3).
+// Secrets that must not be guessed by an attacker who can make a client send other fields beside them (RFC 7541 section 7.1.3).
 RULES[names.FIELD_AUTHORIZATION] = SECRET;
 RULES[names.FIELD_COOKIE] = SECRET;
 RULES[names.FIELD_TRACEPARENT] = TRACE_PARENT;

@@ -104,7 +104,7 @@ export function encodeTrailers(lines: Buffer, out: Uint8Array, at: number): numb
   return at;
 }
 
-/** What must not be guessed by whoever can make the service send other fields beside it (RFC 7541 section 7.1.3). */
+/** Secrets that must not be guessed by an attacker who can make the service send other fields beside them (RFC 7541 section 7.1.3). */
 function isSecret(buffer: Buffer, start: number, end: number): boolean {
   return end - start === SET_COOKIE.length && ascii.equalsIgnoringCase(buffer, start, end, SET_COOKIE);
 }

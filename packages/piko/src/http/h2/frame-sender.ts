@@ -141,7 +141,7 @@ export class FrameSender {
     this.out.write(payload, start, start + PING_BYTES);
   }
 
-  /** Streams above `lastStreamId` are not looked at. `message`: for whoever looks into it. */
+  /** Streams above `lastStreamId` are not looked at. `message`: for debugging. */
   sendGoAway(lastStreamId: number, code: number, message: string): void {
     this.#writeHeader(8 + message.length, GOAWAY, 0, 0);
     const at = this.out.take(8);

@@ -18,7 +18,7 @@ export interface FieldSink {
   ): void;
 }
 
-/** The size of the table before anybody has said anything (RFC 9113 section 6.5.2). */
+/** The initial size of the table (RFC 9113 section 6.5.2). */
 const DEFAULT_TABLE_BYTES = 4_096;
 /** Integers of more octets than that are longer than any block. */
 const MAX_INTEGER_BYTES = 5;

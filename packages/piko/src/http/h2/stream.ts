@@ -199,7 +199,7 @@ export class H2Stream {
     this.handler.onData(buffer, start, end);
   }
 
-  /** Bytes came that are nobody's: padding. */
+  /** Bytes came that belong to no stream data: padding. */
   skip(count: number): void {
     this.#connection.credit(count);
     if (!this.closed) this.#tell(count);

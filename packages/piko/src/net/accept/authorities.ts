@@ -15,7 +15,7 @@ export class Authorities {
   /** Those that have signed themselves; the others are in between. */
   readonly #roots: ReadonlySet<X509Certificate>;
 
-  /** @throws Error where one isn't a certificate: `node:tls` ignores what it can't read, and would let nobody in. */
+  /** @throws Error where one isn't a certificate: `node:tls` ignores what it can't read, and would accept no client. */
   constructor(pem: string) {
     this.#all = (pem.match(PEM_CERTIFICATE) ?? []).map((certificate) => new X509Certificate(certificate));
     if (this.#all.length === 0) throw new Error("no certificate in it");

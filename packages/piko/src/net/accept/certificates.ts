@@ -24,7 +24,7 @@ const CIPHERS = [
 ].join(":");
 
 const DAY_MS = 86_400_000;
-/** When a certificate that nobody has renewed is worth a warning. */
+/** When a certificate that hasn't been renewed is worth a warning. */
 const WARN_BEFORE_MS: readonly number[] = [DAY_MS, 14 * DAY_MS];
 
 /** When a certificate in force ends. */
@@ -45,7 +45,7 @@ interface Entry {
 interface Loaded {
   /** The contents of all files, to be compared. */
   readonly contents: string;
-  /** Of the certificate for whoever asks for no name that another one has. */
+  /** Of the certificate for clients that ask for no name of another one. */
   readonly options: SecureContextOptions;
   readonly named: readonly Entry[];
   /** Undefined: clients show no certificates. */
@@ -93,7 +93,7 @@ export class Certificates {
     this.#wait();
   }
 
-  /** What `node:tls` takes for whoever asks for no other name. */
+  /** What `node:tls` uses for clients that ask for no other name. */
   get options(): SecureContextOptions {
     return this.#loaded.options;
   }

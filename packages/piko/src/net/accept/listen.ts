@@ -27,7 +27,7 @@ export async function listen(
     server.listen({ ...options, port: address.port, ...host }, () => {
       server.off("error", fail);
       // A connection that can't be accepted (accept(2) reports what the network did to it, and a lack of memory) is lost
-      // to its client. An event that nobody listens to would end the program.
+      // to its client. An event without a listener would end the program.
       server.on("error", () => {});
       resolve();
     });

@@ -12,7 +12,7 @@ export interface ProxyHeaderOwner {
   onClient(socket: ByteSocket, address: string, lacksHeader?: boolean): void;
   /** Whether the connection may come without a header. */
   mayLackHeader(peer: string): boolean;
-  /** What has come is no header: there is nobody to answer, whoever sent this speaks neither protocol. */
+  /** What has come is no header. It gets no response: its sender speaks neither protocol. */
   onHeaderRefused(peer: string, reason: string): void;
   /** The header has not come in time. */
   onHeaderTimeout(): void;

@@ -7,7 +7,7 @@ import type { Expiring } from "../deadline-sweep.js";
 import { parseProxyHeader } from "./proxy-protocol.js";
 import { HANDSHAKE_RECORD } from "./tls-on-plain-port.js";
 
-/** What Go's servers say, so that whoever reads it finds the same help. */
+/** The text of Go's servers, so that searching for it finds the same help. */
 const PLAIN_ANSWER = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
 /** Why a connection ended before its handshake did. */
@@ -55,7 +55,7 @@ export class TlsConnection implements Expiring {
   readonly peer: string;
   readonly counted: boolean;
   readonly distrusts: number;
-  /** The client's: the peer, or whom its PROXY header names. */
+  /** The client's: the peer, or the one that its PROXY header names. */
   address: string;
   /** It began with a PROXY header. */
   hasHeader = false;

@@ -124,7 +124,7 @@ export class AdminForward {
       silence.refresh();
       incoming.on("data", () => silence.refresh());
       const { statusCode = 0 } = incoming;
-      // Node reads statuses that it doesn't write, such as 099, and a 101 that nobody has asked for.
+      // Node reads statuses that it doesn't write, such as 099, and an unrequested 101.
       if (statusCode < 200) {
         outgoing.destroy(new Error(`status ${statusCode}`));
         return;

@@ -61,7 +61,7 @@ export class Profiles {
     }
   }
 
-  /** Until the time is over, or nobody waits for the answer any more. */
+  /** Until the time is over, or the client has disconnected. */
   #wait(response: ServerResponse, ms: number): Promise<void> {
     const clock = this.#clock;
     const endMs = clock.now() + ms;

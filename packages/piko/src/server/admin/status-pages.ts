@@ -173,7 +173,7 @@ function describeAbout({ about }: NodeSummary): object {
     : { version: about.version, started: new Date(about.startedMs).toISOString() };
 }
 
-/** By a node's hop secret anybody could send requests as a node does. */
+/** With a node's hop secret, anyone could send requests as a node. */
 function hideSecret(entry: Entry): Entry {
   return entry.key === HOP_SECRET_KEY && entry.value !== "" ? { ...entry, value: REDACTED } : entry;
 }

@@ -82,7 +82,7 @@ export class H1Client
       return;
     }
     // A client that ends while its request is in progress is gone, as it is for nginx and Go: waiting for its answer to
-    // fail would keep the service at work for nobody.
+    // fail would make the service work in vain.
     if (this.#reader.state === IN_REQUEST) this.#exchange.onClientGone(REASONS.client_gone);
     if (!this.#over) this.socket.close();
   }
@@ -181,7 +181,7 @@ export class H1Client
     this.#exchange.onRequestRefused(error);
   }
 
-  /** Nobody was asked, so nobody else answers. */
+  /** The head is invalid, so the request goes nowhere: the connection itself responds. */
   onBadHead(error: HttpError): void {
     if (error === TLS_HANDSHAKE) this.#context.tlsOnPlainPort.note(this.client.address);
     const { message, reason } = error;

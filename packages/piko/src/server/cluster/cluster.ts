@@ -47,7 +47,7 @@ export interface ClusterOptions {
   readonly wallNow: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Bytes that nobody can guess. */
+  /** Bytes that can't be guessed. */
   readonly randomBytes: (length: number) => Buffer;
   /** An endpoint has become reachable on another node. */
   readonly onEndpoint: (endpointId: string) => void;
@@ -209,7 +209,7 @@ export class Cluster {
   start(proxyAddr: HostPort, adminAddr: HostPort, tlsPorts: readonly string[] = []): void {
     this.#proxyAddr = formatHostPort(proxyAddr);
     this.#adminAddr = formatHostPort(adminAddr);
-    // Before the addresses, without which nobody asks this node.
+    // Before the addresses, without which no node sends requests here.
     if (this.hopSecret !== undefined) announceHopSecret(this.gossip, this.hopSecret.toString("latin1"));
     announceAbout(this.gossip, this.#about);
     announceNode(this.gossip, this.#proxyAddr, this.#adminAddr, tlsPorts);

@@ -68,7 +68,7 @@ function readKeys(paths: readonly string[]): readonly GossipKey[] {
   });
 }
 
-/** A key's name, which everybody on the wire can see. */
+/** A key's id, which is visible on the wire. */
 function nameOf({ id }: GossipKey): string {
   return id.toString(16).padStart(8, "0");
 }

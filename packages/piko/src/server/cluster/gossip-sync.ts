@@ -30,7 +30,7 @@ export function announceNode(
   adminAddr: string,
   tlsPorts: readonly string[] = [],
 ): void {
-  // First, so that nobody knows an address without it.
+  // First, so that no node knows an address without it.
   keys.upsertLocal(TLS_KEY, tlsPorts.join(","), { internal: true });
   keys.upsertLocal(PROXY_KEY, proxyAddr);
   keys.upsertLocal(ADMIN_KEY, adminAddr);
@@ -41,7 +41,7 @@ export function announceAbout(keys: LocalKeys, { startedMs, version }: NodeAbout
   keys.upsertLocal(ABOUT_KEY, `${version} ${startedMs}`, { internal: true });
 }
 
-/** Tells the others how this node knows their requests from those of clients; only where nobody else can listen. */
+/** Announces the secret that identifies other nodes' requests; only if gossip encryption is required. */
 export function announceHopSecret(keys: LocalKeys, secret: string): void {
   keys.upsertLocal(HOP_SECRET_KEY, secret, { internal: true });
 }
@@ -174,7 +174,7 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
   };
 }
 
-/** What a node says of itself; undefined for what nobody of ours says. */
+/** What a node says of itself; undefined if it isn't in the form of our nodes. */
 function parseAbout(value: string): NodeAbout | undefined {
   const [, version = "", startedMs = ""] = /^([\w.+-]{1,64}) (\d{1,15})$/.exec(value) ?? [];
   return version === "" ? undefined : { version, startedMs: Number(startedMs) };

@@ -149,7 +149,7 @@ export class ProxyContext implements ExchangeContext {
     }
   }
 
-  /** Why a connection that nobody here has closed is gone. */
+  /** Why a connection that wasn't closed here is gone. */
   get gone(): Reason {
     return this.ended ? REASONS.shutdown : REASONS.client_gone;
   }

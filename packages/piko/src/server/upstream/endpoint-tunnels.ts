@@ -5,7 +5,7 @@ import type { Tunnel } from "./tunnel.js";
 export class EndpointTunnels {
   readonly active: Tunnel[] = [];
   readonly draining: Tunnel[] = [];
-  /** Requests, upgraded and TCP connections in progress; counted by whoever begins and ends them. */
+  /** Requests, upgraded and TCP connections in progress; counted by the code that begins and ends them. */
   requests = 0;
   /** Number of listeners as last announced; see {@link listenerCount}. */
   told = 0;

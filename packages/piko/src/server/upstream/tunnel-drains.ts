@@ -13,7 +13,7 @@ const MOVE_PATIENCE_MS = 5_000;
 /**
  * An agent that can't be asked to move, and is never idle, gets no requests for a moment: those in progress end, new ones wait
  * for it to return. If they take longer they may end, and the node tries again later. A hold is well below
- * `proxy.reconnect_wait`, so that nobody waits in vain.
+ * `proxy.reconnect_wait`, so that no request waits in vain.
  */
 const HOLD_AFTER_MS = 500;
 const HOLD_MS = 2_000;

@@ -69,7 +69,7 @@ export class Tunnel implements Expiring {
   readonly endpointId: string;
   readonly clientIp: string;
   readonly tenantId: string;
-  /** Which listener it is of, in its agent's words; empty where it doesn't say. Shown to nobody, see {@link hashInstance}. */
+  /** Which listener it is of, in its agent's words; empty where it doesn't say. Never shown, see {@link hashInstance}. */
   readonly instance: string;
   /** The agent's program and version, in its own words. */
   readonly userAgent: string;

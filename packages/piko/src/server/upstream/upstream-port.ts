@@ -39,7 +39,7 @@ const MAX_FIELDS = 100;
 /** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
 const KEEP_ALIVE_MS = 60_000;
 
-/** Why a tunnel ends whose agent's certificate nobody vouches for any more. */
+/** Why a tunnel ends if its agent's certificate is no longer trusted. */
 const AUTHORITY_GONE = "certificate no longer trusted";
 
 const TOO_MANY_FILES: Refusal = { status: 503, message: "too many connections (open_files)" };
@@ -370,7 +370,7 @@ function askedBy({ certificate, clientIp, endpointId, identity, tenantId }: Tunn
   return { address: clientIp, tenantId, endpointId, identity, credential: undefined, certificate };
 }
 
-/** Not everybody may have a tunnel. */
+/** Whether its agent was authenticated, by a token or a certificate. */
 function isAudited({ certificate, identity }: Tunnel): boolean {
   return identity !== undefined || certificate !== "";
 }

@@ -24,7 +24,7 @@ export function takesBack(head: RequestHead): boolean {
 
 const REROUTE = "x-piko-reroute";
 
-/** In the 502 to another node's request for an endpoint that nobody listens on here (any more): no service has seen it. */
+/** In the 502 to another node's request for an endpoint without listeners here: no service has seen the request. */
 export const REROUTE_FIELD: string = `${REROUTE}: true\r\n`;
 
 /** In the 502 to a node that takes it back: there are tunnels here, but another node has better ones. */
