@@ -13,6 +13,7 @@
  * @property {number} [leastSeconds] below this too few requests complete for their time, or their 99th percentile, to mean much
  * @property {string} [authorization] value of the field
  * @property {string} [userAgent] value of the field; none unless said
+ * @property {string} [traceParent] value of the field; none unless said
  * @property {number} [pauseMs] mean pause of a connection between two requests; none unless said
  *
  * @typedef {object} BulkCase

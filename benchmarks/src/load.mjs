@@ -46,6 +46,7 @@ export async function runWrk(bench, origin, loadCase, seconds, counts = true) {
       `-HHost: ${HOST}`,
       ...(loadCase.authorization === undefined ? [] : [`-HAuthorization: ${loadCase.authorization}`]),
       ...(loadCase.userAgent === undefined ? [] : [`-HUser-Agent: ${loadCase.userAgent}`]),
+      ...(loadCase.traceParent === undefined ? [] : [`-Htraceparent: ${loadCase.traceParent}`]),
       `-s${WRK_REPORT}`,
       origin + loadCase.path,
     ],

@@ -2,6 +2,8 @@
 
 /** What a hop that traces makes of the fields of W3C Trace Context. */
 export interface TraceFields {
+  /** Both fields go on as they came. */
+  readonly passes: boolean;
   /** Replaces Traceparent. */
   readonly traceParent: Buffer;
   /** Tracestate continues as it came; else it goes no further. */

@@ -154,7 +154,7 @@ function isKept(
     case DROP_IF_REQUEST_ID:
       return rewrite.requestId === undefined;
     case DROP_IF_TRACED:
-      return rewrite.trace === undefined && isUnnamed(head, record);
+      return (rewrite.trace === undefined || rewrite.trace.passes) && isUnnamed(head, record);
     case DROP_IF_STATE_ENDS:
       return rewrite.trace?.keepsTraceState !== false && isUnnamed(head, record);
     case DROP_IF_WRITTEN:
@@ -185,7 +185,9 @@ function writeAdditions(head: RequestHead, out: Buffer, at: number, rewrite: Req
   if (rewrite.forwardedProto !== undefined) at = writeField(FORWARDED_PROTO, rewrite.forwardedProto, out, at);
   if (rewrite.forwardedHost !== undefined) at = writeField(FORWARDED_HOST, rewrite.forwardedHost, out, at);
   if (rewrite.requestId !== undefined) at = writeField(REQUEST_ID, rewrite.requestId, out, at);
-  if (rewrite.trace !== undefined) at = writeField(TRACE_PARENT, rewrite.trace.traceParent, out, at);
+  if (rewrite.trace !== undefined && !rewrite.trace.passes) {
+    at = writeField(TRACE_PARENT, rewrite.trace.traceParent, out, at);
+  }
   if (rewrite.addForward) {
     at = copyAll(FORWARD, out, at);
     if (rewrite.addReroute) at = copyAll(REROUTE, out, at);

@@ -67,7 +67,8 @@ export function encodeRequestHead(
   at: number,
 ): number {
   const { buffer, fields, hostEnd, hostStart } = head;
-  const { host, trace } = target;
+  const { host } = target;
+  const trace = target.trace?.passes === true ? undefined : target.trace;
   const scheme = secure ? HTTPS : HTTP;
   at = encodePseudoField(out, at, ":method", buffer, head.start, head.targetStart - 1);
   at = encodePseudoField(out, at, ":scheme", scheme, 0, scheme.length);

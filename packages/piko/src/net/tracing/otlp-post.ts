@@ -48,7 +48,9 @@ export function createOtlpPost(options: OtlpPostOptions): {
     "Content-Type": "application/json",
   };
   const post: Post = (body, done) => {
-    const headers = { ...fields, "Content-Length": Buffer.byteLength(body) };
+    // Measured and sent as text, it would be made flat and encoded twice.
+    const bytes = Buffer.from(body);
+    const headers = { ...fields, "Content-Length": bytes.length };
     const signal = AbortSignal.timeout(options.timeoutMs);
     const all = { method: "POST", agent, headers, signal };
     const request = secure ? requestHttps(url, { ...all, ...options.tls?.() }) : requestHttp(url, all);
@@ -64,7 +66,7 @@ export function createOtlpPost(options: OtlpPostOptions): {
     };
     request.on("error", fail);
     request.on("response", (response) => readAnswer(response, finish, fail));
-    request.end(body);
+    request.end(bytes);
     return () => {
       over = true;
       request.destroy();

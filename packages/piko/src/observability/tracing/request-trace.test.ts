@@ -3,8 +3,10 @@
 
 import { describe, expect, it } from "vitest";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
+import { requestHeadCapacity, writeRequestHead } from "../../http/h1/rewrite-request-head.js";
 import { HEAD_COMPLETE, RequestHead } from "../../http/head.js";
 import { REASONS } from "../../http/reasons.js";
+import { PLAIN_REQUEST } from "../../http/request-rewrite.js";
 import { RequestId } from "../request-id.js";
 import { NOBODY, ServedBy } from "../served-by.js";
 import { RequestTrace, type TracedRequest } from "./request-trace.js";
@@ -134,6 +136,47 @@ describe("a trace", () => {
     trace.end(served);
     expect(spans).toHaveLength(recorded ? 2 : 0);
     expect(trace.traceId).toBe(TRACE);
+  });
+
+  it.each([
+    ["nobody has", "-00", [], true],
+    ["nobody has, with an id at random and a state", "-02", ["tracestate: rojo=1"], true],
+    ["its client has", "-01", [], false],
+    ["nobody has, with flags that are nobody's", "-04", [], false],
+    ["nobody has, with a state that is none", "-00", ["tracestate: =;drop"], false],
+    ["nobody has, in a field that Connection names", "-00", ["Connection: traceparent"], false],
+  ])("that nobody records here and %s recorded goes on as it came or anew", (_who, end, more, passes) => {
+    const { trace } = setUp({ sample: 0 });
+    const sent = `00-${TRACE}-${PARENT}${end}`;
+    const head = headOf([`TraceParent: ${sent}`, ...more]);
+    trace.begin(head, false, client);
+    expect(trace.passes).toBe(passes);
+    expect(trace.traceId).toBe(TRACE);
+    const rewrite = { ...PLAIN_REQUEST, trace };
+    const out = Buffer.alloc(requestHeadCapacity(head, rewrite));
+    const text = out.toString("latin1", 0, writeRequestHead(head, out, 0, rewrite));
+    const [own, ...others] = [...text.matchAll(/^traceparent: (.*)\r$/gim)].map(([, value]) => value);
+    expect(others).toEqual([]);
+    if (passes) expect(own).toBe(sent);
+    else expect(own).toMatch(new RegExp(`^00-${TRACE}-(?!${PARENT})[0-9a-f]{16}-00$`));
+  });
+
+  it("of a later version that nobody records goes on in ours", () => {
+    const { trace } = setUp({ sample: 0 });
+    trace.begin(headOf([`traceparent: 01-${TRACE}-${PARENT}-00-more`]), false, client);
+    expect(trace.passes).toBe(false);
+    expect(trace.traceParent.toString()).toMatch(new RegExp(`^00-${TRACE}-(?!${PARENT})[0-9a-f]{16}-00$`));
+  });
+
+  it("that goes on as it came leaves nothing to the next one", () => {
+    const { spans, trace } = setUp();
+    trace.begin(headOf([`traceparent: 00-${TRACE}-${PARENT}-00`]), true, client);
+    expect(trace.passes).toBe(true);
+    trace.begin(headOf(), true, client);
+    expect(trace.passes).toBe(false);
+    expect(trace.traceId).not.toBe(TRACE);
+    trace.end(served);
+    expect(spans).toHaveLength(1);
   });
 
   it("is recorded as its client says, where clients are trusted", () => {

@@ -22,6 +22,7 @@ import {
   createTraceParent,
   isSampled,
   NO_TRACE_PARENT,
+  passesOn,
   readTraceParent,
   SPAN_ID_END,
   SPAN_ID_START,
@@ -31,9 +32,6 @@ import {
 } from "./trace-parent.js";
 import { isTraceState } from "./trace-state.js";
 import type { Tracer } from "./tracer.js";
-
-const TRACE_ID_SIZE = 16;
-const SPAN_ID_SIZE = 8;
 
 /** Who has sent a request. */
 export interface TracedClient {
@@ -87,6 +85,7 @@ export class RequestTrace implements TraceFields {
   /** Those bytes of it that are the trace's id. */
   readonly idView: Uint8Array = this.traceParent.subarray(TRACE_ID_START, TRACE_ID_END);
   keepsTraceState = true;
+  passes = false;
   readonly #tracer: Tracer;
   /** Undefined: not sampled. */
   #begun: Begun | undefined = undefined;
@@ -103,9 +102,11 @@ export class RequestTrace implements TraceFields {
     const parent = onlyField(head, FIELD_TRACEPARENT);
     let flags = NO_TRACE_PARENT;
     let start = 0;
+    let end = 0;
     if (parent >= 0) {
       start = head.fields[parent + VALUE_START] as number;
-      flags = readTraceParent(head.buffer, start, head.fields[parent + VALUE_END] as number);
+      end = head.fields[parent + VALUE_END] as number;
+      flags = readTraceParent(head.buffer, start, end);
     }
     const continued = flags !== NO_TRACE_PARENT;
     let sampled: boolean;
@@ -115,18 +116,26 @@ export class RequestTrace implements TraceFields {
       }
       sampled = trusted || tracer.trustsClients ? isSampled(flags) : tracer.choose();
     } else {
-      tracer.makeId(traceParent, TRACE_ID_START, TRACE_ID_SIZE);
+      tracer.makeId(traceParent, TRACE_ID_START, TRACE_ID_END);
       sampled = tracer.choose();
     }
-    tracer.makeId(traceParent, SPAN_ID_START, SPAN_ID_SIZE);
-    writeFlags(traceParent, sampled, continued ? flags : 0);
     const state = continued ? allValues(head, FIELD_TRACESTATE) : undefined;
     this.keepsTraceState = continued && (state === undefined || isTraceState(state));
     this.#call = undefined;
     if (!sampled) {
       this.#begun = undefined;
-      return;
+      // What its parent is called matters to those who record it.
+      this.passes =
+        continued &&
+        this.keepsTraceState &&
+        !head.connectionNamesFields &&
+        passesOn(head.buffer, start, end, flags);
+      if (this.passes) return;
     }
+    tracer.makeId(traceParent, SPAN_ID_START, SPAN_ID_END);
+    writeFlags(traceParent, sampled, continued ? flags : 0);
+    if (!sampled) return;
+    this.passes = false;
     const known = isKnown(head.method);
     this.#begun = {
       spanId: this.#spanId,
@@ -146,7 +155,7 @@ export class RequestTrace implements TraceFields {
     const begun = this.#begun;
     if (begun === undefined) return;
     const { traceParent } = this;
-    this.#tracer.makeId(traceParent, SPAN_ID_START, SPAN_ID_SIZE);
+    this.#tracer.makeId(traceParent, SPAN_ID_START, SPAN_ID_END);
     this.#call = {
       spanId: this.#spanId,
       startMs: begun.startMs + nowMs - request.startMs,

@@ -6,7 +6,6 @@ import {
   isSampled,
   NO_TRACE_PARENT,
   readTraceParent,
-  writeDigits,
   writeFlags,
 } from "./trace-parent.js";
 
@@ -76,8 +75,8 @@ describe("a traceparent", () => {
 
   it("is written with the flags that are known, of which ours is this hop's decision", () => {
     const bytes = createTraceParent();
-    writeDigits(Buffer.from(TRACE, "hex"), 0, 16, bytes, 3);
-    writeDigits(Buffer.from(`0000${SPAN}`, "hex"), 2, 8, bytes, 36);
+    bytes.write(TRACE, 3, "latin1");
+    bytes.write(SPAN, 36, "latin1");
     const written = (sampled: boolean, before: number): string => {
       writeFlags(bytes, sampled, before);
       return bytes.toString();

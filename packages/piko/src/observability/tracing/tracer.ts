@@ -1,7 +1,6 @@
 // What the traces of a node, or of an agent's listener, have in common: which requests are sampled, ids, and where spans go.
 
 import type { AttributeText } from "./span.js";
-import { writeDigits } from "./trace-parent.js";
 
 /** Takes spans that are over, each the text of a JSON object. */
 export interface SpanSink {
@@ -23,7 +22,7 @@ export interface TracerOptions {
   readonly wallNow: () => number;
 }
 
-/** Asking the system for each id would cost more than the rest of a request's trace. */
+/** Asking the system for each id, or writing its digits one by one, would cost more than the rest of a request's trace. */
 const POOL_BYTES = 4_096;
 
 export class Tracer {
@@ -34,6 +33,7 @@ export class Tracer {
   readonly #sample: number;
   readonly #random: () => number;
   readonly #randomBytes: (count: number) => Uint8Array;
+  /** Digits at random. */
   #pool: Uint8Array = new Uint8Array(0);
   #used = 0;
 
@@ -52,13 +52,15 @@ export class Tracer {
     return this.#sample >= 1 || this.#random() < this.#sample;
   }
 
-  /** Writes an id of so many bytes as digits. (By chance none is all zeros: there are 2^64 of the shortest.) */
-  makeId(to: Uint8Array, start: number, bytes: number): void {
-    if (this.#used + bytes > this.#pool.length) {
-      this.#pool = this.#randomBytes(POOL_BYTES);
+  /** Writes an id of so many digits. (By chance none is all zeros: there are 2^64 of the shortest.) */
+  makeId(to: Uint8Array, start: number, end: number): void {
+    if (this.#used + end - start > this.#pool.length) {
+      this.#pool = Buffer.from(Buffer.from(this.#randomBytes(POOL_BYTES)).toString("hex"), "latin1");
       this.#used = 0;
     }
-    writeDigits(this.#pool, this.#used, bytes, to, start);
-    this.#used += bytes;
+    const pool = this.#pool;
+    let from = this.#used;
+    for (let at = start; at < end; at++) to[at] = pool[from++] as number;
+    this.#used = from;
   }
 }
