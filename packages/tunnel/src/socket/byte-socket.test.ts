@@ -5,6 +5,8 @@ import { afterAll, describe, expect, it, vi } from "vitest";
 import { connectLoopback, type Loopback, SocketRecorder, send } from "../../tests/loopback.js";
 import { ByteSocket } from "./byte-socket.js";
 import { SLAB_BYTES } from "./slab-pool.js";
+import { isConnectionOver } from "./socket-state.js";
+import { unwatchedSockets } from "./unwatched-sockets.js";
 
 const files = createCertificates();
 
@@ -18,7 +20,7 @@ const tls = {
 describe.each([
   ["plain TCP", (clock?: FakeClock) => connectLoopback(undefined, "long", clock)],
   ["TLS", (clock?: FakeClock) => connectLoopback(tls, "long", clock)],
-] as const)("a %s socket", (kind, connect) => {
+] as const)("a %s socket", (_kind, connect) => {
   it("carries bytes both ways", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     send(near, "hello");
@@ -158,17 +160,60 @@ describe.each([
     send(near, "half of a resp");
     await farCalls.when(() => farCalls.bytes.length > 0);
     near.reset();
-    await nearCalls.closed();
-    if (kind === "plain TCP") {
-      await farCalls.closed();
-      expect(farCalls.errors).toMatchObject([{ code: "ECONNRESET" }]);
-      expect(farCalls.count("end")).toBe(0);
-    } else {
-      await farCalls.when(() => farCalls.calls.length > 0);
-      far.destroy();
-      await farCalls.closed();
-    }
+    await Promise.all([nearCalls.closed(), farCalls.closed()]);
+    expect(farCalls.errors).toMatchObject([{ code: "ECONNRESET" }]);
+    expect(farCalls.count("end")).toBe(0);
     expect(nearCalls.errors).toEqual([undefined]);
+    expect(far.socket.destroyed).toBe(true);
+  });
+
+  it.each([false, true])("notices a reset while nobody reads (behind its own end: %s)", async (ended) => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    far.pause();
+    if (ended) {
+      far.end();
+      await nearCalls.when(() => nearCalls.count("end") === 1);
+    }
+    const bytes = Buffer.alloc(4 * 1024 * 1024);
+    near.out.write(bytes, 0, bytes.length);
+    far.checkPeer();
+    near.reset();
+    await nearCalls.closed();
+    expect(farCalls.calls).toEqual([]);
+    await untilNoticed(far, farCalls);
+    expect(farCalls.bytes).toHaveLength(0);
+  });
+
+  it("notices a reset behind its peer's end", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    const watched = vi.spyOn(unwatchedSockets, "add");
+    near.end();
+    await farCalls.when(() => farCalls.count("end") === 1);
+    // The event loop has nothing to watch it for.
+    expect(watched).toHaveBeenCalledWith(far);
+    watched.mockRestore();
+    far.checkPeer();
+    near.reset();
+    await nearCalls.closed();
+    await untilNoticed(far, farCalls);
+    expect(farCalls.calls).toEqual(["end", "close"]);
+  });
+
+  it("keeps the last bytes and the end when both have ended while nobody reads", async () => {
+    const { near, nearCalls, far, farCalls } = await connect();
+    far.pause();
+    far.end();
+    await nearCalls.when(() => nearCalls.count("end") === 1);
+    send(near, "the last bytes");
+    near.end();
+    await nearCalls.closed();
+    await vi.waitUntil(() => isConnectionOver(far.socket));
+    for (let i = 0; i < 3; i++) far.checkPeer();
+    far.resume();
+    await farCalls.closed();
+    expect(farCalls.bytes.toString()).toBe("the last bytes");
+    expect(farCalls.calls).toEqual(["end", "close"]);
+    expect(farCalls.errors).toEqual([undefined]);
   });
 
   it("may be destroyed in the middle of a read", async () => {
@@ -190,6 +235,15 @@ async function closeBoth({ near, nearCalls, far, farCalls }: Omit<Loopback, "ser
   await Promise.all([nearCalls.closed(), farCalls.closed()]);
   expect(nearCalls.count("close")).toBe(1);
   expect(farCalls.count("close")).toBe(1);
+}
+
+/** Looks at a socket from time to time, as the process does, until it has ended itself because of a reset. */
+async function untilNoticed(socket: ByteSocket, calls: SocketRecorder): Promise<void> {
+  while (calls.count("close") === 0) {
+    socket.checkPeer();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  expect(calls.errors[0]).toMatchObject({ code: "ECONNRESET" });
 }
 
 describe("a reset", () => {
@@ -222,27 +276,6 @@ describe("a reset", () => {
       near.destroy();
       await nearCalls.closed();
     }
-  });
-
-  it.each([false, true])("is noticed while nobody reads (behind our own end: %s)", async (ended) => {
-    const { near, nearCalls, far, farCalls } = await connectLoopback();
-    far.pause();
-    if (ended) {
-      far.end();
-      await nearCalls.when(() => nearCalls.count("end") === 1);
-    }
-    const bytes = Buffer.alloc(4 * 1024 * 1024);
-    near.out.write(bytes, 0, bytes.length);
-    far.checkPeer();
-    near.reset();
-    await nearCalls.closed();
-    expect(farCalls.calls).toEqual([]);
-    while (farCalls.count("close") === 0) {
-      far.checkPeer();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    expect(farCalls.errors[0]).toMatchObject({ code: "ECONNRESET" });
-    expect(farCalls.bytes).toHaveLength(0);
   });
 });
 

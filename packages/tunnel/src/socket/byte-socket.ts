@@ -9,23 +9,23 @@ import { dial, placeOf } from "../dial/dial.js";
 import type { ConnectOptions } from "./connect-options.js";
 import { faults } from "../faults.js";
 import { Outbox } from "./outbox.js";
-import { type PausedSocket, pausedSockets } from "./paused-sockets.js";
 import { type Reader, readTurns } from "./read-turns.js";
 import { adoptSocket, type OnRead, readChunks, SHARED } from "./shared-reads.js";
 import type { SocketHandler } from "./socket-handler.js";
-import { isConnectionOver, isResetAtEnd, resetError, resetSocket } from "./socket-state.js";
+import { isConnectionCut, isResetAtEnd, resetError, resetSocket } from "./socket-state.js";
 import { TLS_CIPHERS } from "./tls-ciphers.js";
 import { firstTurnBytes, nextTurnBytes, type ReadLength, readBuffer } from "./turn-length.js";
+import { type UnwatchedSocket, unwatchedSockets } from "./unwatched-sockets.js";
 import { hadEnded, holdWriteErrors, isRefusal } from "./write-errors.js";
 
-/** How long after our FIN the peer may go on sending before the connection is cut. */
+/** How long after our FIN the peer may go on sending before the connection is closed. */
 const LINGER_MS = 2_000;
 /** How long what came before a write failed may take to be read; it is at most what the kernel holds. */
 const READ_ON_MS = 30_000;
 /** The system counts in seconds, and takes 0 for its own default of two hours. */
 const LEAST_KEEP_ALIVE_MS = 1_000;
 
-export class ByteSocket implements Reader, PausedSocket {
+export class ByteSocket implements Reader, UnwatchedSocket {
   /** As long as there is no connection, one that never will be any. */
   socket: Socket;
   readonly out: Outbox;
@@ -153,7 +153,7 @@ export class ByteSocket implements Reader, PausedSocket {
   pause(): void {
     if (this.#paused || this.#closing || this.socket.destroyed) return;
     this.#paused = true;
-    pausedSockets.add(this);
+    unwatchedSockets.add(this);
     // A pause would stop the TLS handshake as well.
     if (!this.#awaitingTurn && !this.opening) this.socket.pause();
   }
@@ -161,14 +161,14 @@ export class ByteSocket implements Reader, PausedSocket {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    pausedSockets.delete(this);
+    if (!this.#ended) unwatchedSockets.delete(this);
     if (!this.#awaitingTurn && !this.opening) this.socket.resume();
   }
 
-  /** For the list of paused sockets. */
+  /** For the list of unwatched sockets. */
   checkPeer(): void {
     // One whose write has failed is known to be gone, and has time to be read.
-    if (!this.opening && !this.#readsOn && isConnectionOver(this.socket)) this.socket.destroy(resetError());
+    if (!this.opening && !this.#readsOn && isConnectionCut(this.socket)) this.socket.destroy(resetError());
   }
 
   /** For the read turns: others had theirs. */
@@ -219,9 +219,8 @@ export class ByteSocket implements Reader, PausedSocket {
     }
     this.out.flush();
     this.out.close();
-    // TLS sockets have no reset of their own; a close without close_notify says the same. Nor have Unix sockets.
-    const isTcp = this.socket.remoteFamily !== undefined && !(this.socket instanceof TLSSocket);
-    if (!isTcp) {
+    // Unix sockets have none.
+    if (this.socket.remoteFamily === undefined) {
       this.socket.destroy();
       return;
     }
@@ -304,6 +303,7 @@ export class ByteSocket implements Reader, PausedSocket {
         return;
       }
       this.#ended = true;
+      unwatchedSockets.add(this);
       const cut = this.#readsOn && !hadEnded(this.#error as Error);
       if (!this.#closing && !cut) this.#onEnd();
       if (this.#readsOn) this.destroy();
@@ -333,7 +333,7 @@ export class ByteSocket implements Reader, PausedSocket {
   #onClose(): void {
     this.out.close();
     this.#stopOpening?.();
-    pausedSockets.delete(this);
+    unwatchedSockets.delete(this);
     if (this.#lingering !== undefined) this.#clock.clearTimeout(this.#lingering);
     try {
       this.handler.onClose(this.#error);

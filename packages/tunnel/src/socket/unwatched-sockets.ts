@@ -1,35 +1,35 @@
-// Sockets that aren't read from, because what they bring has nowhere to go. The event loop doesn't watch them, so that a
-// reset, or a peer that keep-alive has given up, would be noticed only when reading goes on: perhaps never. They are
-// looked at from time to time instead.
+// Sockets that the event loop doesn't watch: those that aren't read from, because what they bring has nowhere to go, and
+// those whose peer has ended. A reset, or a peer that keep-alive has given up, would be noticed only when reading goes on or
+// a write fails: perhaps never. They are looked at from time to time instead.
 
 import type { Clock, Timer } from "../clock.js";
 import { systemClock } from "../system-clock.js";
 
-/** A socket that is paused. */
-export interface PausedSocket {
-  /** Ends the socket if its connection is gone. */
+/** A socket that is paused, or whose peer has ended. */
+export interface UnwatchedSocket {
+  /** Ends the socket if its connection was cut. */
   checkPeer(): void;
 }
 
-/** How often each is looked at. With forwarder, node, hop and agent on the way, a reset is through in 20 s at the latest. */
+/** How often each is looked at. With forwarder, two nodes and agent on the way, a reset is through in 20 s at the latest. */
 export const CHECK_INTERVAL_MS = 5_000;
 
 /** One list per process. A look is one system call, and reads nothing: what waits keeps waiting. */
-export class PausedSockets {
+export class UnwatchedSockets {
   readonly #clock: Clock;
-  readonly #sockets = new Set<PausedSocket>();
+  readonly #sockets = new Set<UnwatchedSocket>();
   #timer: Timer | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  add(socket: PausedSocket): void {
+  add(socket: UnwatchedSocket): void {
     this.#sockets.add(socket);
     if (this.#timer === undefined) this.#wait();
   }
 
-  delete(socket: PausedSocket): void {
+  delete(socket: UnwatchedSocket): void {
     this.#sockets.delete(socket);
   }
 
@@ -46,4 +46,4 @@ export class PausedSockets {
   }
 }
 
-export const pausedSockets: PausedSockets = new PausedSockets(systemClock);
+export const unwatchedSockets: UnwatchedSockets = new UnwatchedSockets(systemClock);

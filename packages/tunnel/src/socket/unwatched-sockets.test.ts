@@ -1,6 +1,6 @@
 import { FakeClock } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
-import { CHECK_INTERVAL_MS, PausedSockets } from "./paused-sockets.js";
+import { CHECK_INTERVAL_MS, UnwatchedSockets } from "./unwatched-sockets.js";
 
 class Socket {
   checks = 0;
@@ -11,37 +11,37 @@ class Socket {
   }
 }
 
-describe("paused sockets", () => {
-  it("are looked at until they read again, and nothing waits without one", () => {
+describe("unwatched sockets", () => {
+  it("are looked at until they are taken off, and nothing waits without one", () => {
     const clock = new FakeClock();
-    const paused = new PausedSockets(clock);
+    const unwatched = new UnwatchedSockets(clock);
     const [one, other] = [new Socket(), new Socket()];
-    paused.add(one);
-    paused.add(other);
+    unwatched.add(one);
+    unwatched.add(other);
     clock.advance(CHECK_INTERVAL_MS - 1);
     expect([one.checks, other.checks]).toEqual([0, 0]);
     clock.advance(1);
-    paused.delete(one);
+    unwatched.delete(one);
     clock.advance(CHECK_INTERVAL_MS);
     expect([one.checks, other.checks]).toEqual([1, 2]);
-    paused.delete(other);
+    unwatched.delete(other);
     clock.advance(CHECK_INTERVAL_MS);
     clock.assertIdle();
-    paused.add(one);
+    unwatched.add(one);
     clock.advance(CHECK_INTERVAL_MS);
     expect(one.checks).toBe(2);
   });
 
   it("may end themselves and each other while they are looked at", () => {
     const clock = new FakeClock();
-    const paused = new PausedSockets(clock);
+    const unwatched = new UnwatchedSockets(clock);
     const [one, other] = [new Socket(), new Socket()];
     one.onCheck = () => {
-      paused.delete(one);
-      paused.delete(other);
+      unwatched.delete(one);
+      unwatched.delete(other);
     };
-    paused.add(one);
-    paused.add(other);
+    unwatched.add(one);
+    unwatched.add(other);
     clock.advance(CHECK_INTERVAL_MS);
     clock.advance(CHECK_INTERVAL_MS);
     expect(one.checks).toBe(1);
