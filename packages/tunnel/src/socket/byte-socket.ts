@@ -188,12 +188,13 @@ export class ByteSocket implements Reader, UnwatchedSocket {
    * Sends what is collected, for as long as the peer takes to read it, then FIN, and closes. `onClose` is the next call.
    * What the peer still sends is read and dropped for a while: closing a socket with unread bytes makes the kernel drop
    * what it hasn't sent, and answer with a reset that can overtake the rest.
+   * `cut`: who hasn't closed by then is reset, because FIN, and what stands before it, may wait where nobody reads.
    */
-  close(): void {
+  close(cut = false): void {
     if (this.#closing) return;
     this.#closing = true;
     this.out.flush();
-    if (!this.#dialling) this.#finish();
+    if (!this.#dialling) this.#finish(cut);
   }
 
   /** Closes at once; unsent bytes are dropped. */
@@ -219,14 +220,10 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     }
     this.out.flush();
     this.out.close();
-    // Unix sockets have none.
-    if (this.socket.remoteFamily === undefined) {
-      this.socket.destroy();
-      return;
-    }
-    // Nothing is said meanwhile.
+    // Nothing is said meanwhile. Unix sockets have no reset.
     this.#closing = true;
-    resetSocket(this.socket);
+    if (this.socket.remoteFamily === undefined) this.socket.destroy();
+    else resetSocket(this.socket);
   }
 
   #connect(options: ConnectOptions): void {
@@ -272,7 +269,7 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     };
   }
 
-  #finish(): void {
+  #finish(cut = false): void {
     const socket = this.socket;
     if (this.#readsOn) {
       socket.destroy();
@@ -284,7 +281,8 @@ export class ByteSocket implements Reader, UnwatchedSocket {
     }
     this.resume();
     const linger = (): void => {
-      if (!socket.destroyed) this.#lingering = this.#clock.setTimeout(() => socket.destroy(), LINGER_MS);
+      if (socket.destroyed) return;
+      this.#lingering = this.#clock.setTimeout(() => (cut ? this.reset() : socket.destroy()), LINGER_MS);
     };
     if (socket.writableFinished) linger();
     else socket.once("finish", linger);

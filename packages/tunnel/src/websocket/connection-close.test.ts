@@ -1,7 +1,11 @@
 // How WebSocket connections end: by a Close from either side, without one, and when nobody answers.
 
-import { describe, expect, it } from "vitest";
-import { pair, raw, text } from "../../tests/websocket-pair.js";
+import { FakeClock } from "@piko/testkit";
+import { describe, expect, it, vi } from "vitest";
+import { connectLoopback } from "../../tests/loopback.js";
+import { pair, raw, Recorder, text } from "../../tests/websocket-pair.js";
+import { TunnelError } from "../errors.js";
+import { WebSocketConnection } from "./connection.js";
 
 describe("closing", () => {
   it.each(["client", "server"] as const)("by the %s ends both sides without an error", async (side) => {
@@ -195,6 +199,45 @@ describe("closing", () => {
     clock.assertIdle();
     near.destroy();
     await nearCalls.closed();
+  });
+
+  it("by a failure resets a peer that doesn't read as far as its code, though nothing waits here", async () => {
+    // Whichever of the two looks first: the socket, or the connection.
+    for (const [socketClock, afterMs] of [
+      [new FakeClock(), 2_000],
+      [undefined, 5_000],
+    ] as const) {
+      const { near, nearCalls, far } = await connectLoopback(undefined, "long", socketClock);
+      const [calls, clock] = [new Recorder(), socketClock ?? new FakeClock()];
+      const connection = new WebSocketConnection(far, "server", calls, clock);
+      near.pause();
+      text(connection, "x".repeat(10_000));
+      connection.fail(new TunnelError("PIKO_TUNNEL_EOF", "cut"), 1011);
+      await vi.waitUntil(() => far.socket.writableFinished);
+      await new Promise((resolve) => setImmediate(resolve));
+      clock.advance(afterMs - 1);
+      near.checkPeer();
+      expect(near.socket.destroyed).toBe(false);
+      clock.advance(1);
+      await calls.closed;
+      near.checkPeer();
+      await nearCalls.closed();
+      expect(nearCalls.errors[0]).toMatchObject({ code: "ECONNRESET" });
+      expect(calls.error?.message).toBe("cut");
+      clock.assertIdle();
+    }
+  });
+
+  it("by a failure lets a peer read all that was sent, and close", async () => {
+    const { calls, connection, near, nearCalls, clock } = await raw();
+    text(connection, "partial");
+    connection.fail(new TunnelError("PIKO_TUNNEL_EOF", "cut"), 1011);
+    await nearCalls.when(() => nearCalls.count("end") === 1);
+    expect(nearCalls.bytes.toString("latin1")).toBe("\x82\x07partial\x88\x05\x03\xf3cut");
+    near.close();
+    await Promise.all([calls.closed, nearCalls.closed()]);
+    expect(nearCalls.errors).toEqual([undefined]);
+    clock.assertIdle();
   });
 
   it("without a Close frame sends what is pending and then FIN", async () => {

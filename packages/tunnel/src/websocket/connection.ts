@@ -121,14 +121,17 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
     this.#awaitClose();
   }
 
-  /** Sends `code` after all that was written, and closes without waiting for the peer, which sees a cut. */
+  /**
+   * Sends `code` after all that was written, and gives the peer a few seconds to read it and to close. One that doesn't
+   * is reset: code and FIN stand behind bytes that it may never read, perhaps all of them in the kernel.
+   */
   fail(error: TunnelError, code: number | undefined): void {
     if (this.#closed) return;
     this.#error ??= error;
     this.#closing = true;
     this.#reader.stop();
     if (code !== undefined && !this.#closeSent) this.#sendClose(code, error.message);
-    this.socket.close();
+    this.socket.close(true);
     this.#awaitClose();
   }
 
@@ -298,7 +301,7 @@ export class WebSocketConnection implements SocketHandler, FrameHandler, Flushab
       const left = this.socket.unsentBytes;
       // A slow reader that has taken some of what waits may take the rest.
       if (left > 0 && (left !== unsentBytes || socket.writableLength !== writableLength)) this.#awaitClose();
-      else if (left > 0) this.socket.reset();
+      else if (left > 0 || this.#error !== undefined) this.socket.reset();
       else this.socket.destroy();
     }, CLOSE_WAIT_MS);
   }
