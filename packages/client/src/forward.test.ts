@@ -2,11 +2,11 @@ import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer as createHttpServer, type RequestListener } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, createServer, Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createCertificates } from "@piko/testkit";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { defer, piko, tcpService, tearDown } from "../test/per-test.js";
 import { collect, destroyed } from "../test/streams.js";
 import { dial } from "./dial.js";
@@ -45,6 +45,28 @@ describe("forward", () => {
     await expect(forward("e", port, { url, hostHeader: "http://a" })).rejects.toMatchObject({
       code: "PIKO_CLIENT_BAD_OPTION",
     });
+  });
+
+  it("has each of its connections asked for its peer when it's silent, and so has dial", async () => {
+    const { url } = await piko();
+    const port = await tcpService((socket) => socket.pipe(socket));
+    const asks = vi.spyOn(Socket.prototype, "setKeepAlive");
+    const listener = await forward("e", port, { url });
+    defer(() => listener.close({ graceMs: 0 }));
+    const client = await dial("e", { url });
+    client.write("hello");
+    await once(client, "data");
+    const toPort = (socket: unknown): number | undefined => (socket as Socket).remotePort;
+    const asked = asks.mock.calls.map(([on, ms], i) => [toPort(asks.mock.contexts[i]), on, ms]);
+    asks.mockRestore();
+    const server = Number(new URL(url).port);
+    // The tunnel, what is dialled, and the connection to the service.
+    expect(asked).toEqual([
+      [server, true, 60_000],
+      [server, true, 60_000],
+      [port, true, 30_000],
+    ]);
+    client.destroy();
   });
 
   it("resets both sides when one is cut", async () => {

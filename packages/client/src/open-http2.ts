@@ -3,7 +3,7 @@
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { systemClock } from "@piko/tunnel";
-import type { ServiceAddress } from "./service-address.js";
+import { SERVICE_KEEP_ALIVE_MS, type ServiceAddress } from "./service-address.js";
 
 /** Opens one. It is destroyed with an error if it doesn't stand in time, or the service chooses another protocol (ALPN). */
 export function openHttp2(service: ServiceAddress, timeoutMs: number): Socket {
@@ -14,7 +14,7 @@ export function openHttp2(service: ServiceAddress, timeoutMs: number): Socket {
   }, timeoutMs);
   const done = (): void => systemClock.clearTimeout(timer);
   const socket = tls === undefined ? connectTcp(target, done) : secure();
-  return socket.setNoDelay(true).once("close", done);
+  return socket.setNoDelay(true).setKeepAlive(true, SERVICE_KEEP_ALIVE_MS).once("close", done);
 
   function secure(): Socket {
     const made = connectTls({ ...tls, ...target, ALPNProtocols: ["h2"] }, () => {

@@ -15,6 +15,12 @@ import {
 } from "./server-address.js";
 import { explainConnectError } from "./wrong-port.js";
 
+/**
+ * When TCP asks a silent server whether it is there, as servers ask us. A tunnel has pings of its own; what is dialled may
+ * be silent for hours.
+ */
+const KEEP_ALIVE_MS = 60_000;
+
 /** A connected socket, whose handler is `reader`. */
 export interface OpenSocket {
   readonly socket: ByteSocket;
@@ -82,7 +88,13 @@ function connect(
       over !== undefined && secured !== undefined
         ? ByteSocket.secure(over, secured, opening, onOpen)
         : ByteSocket.connect(
-            { host, port, onOpen, ...(secured === undefined ? {} : { tls: secured }) },
+            {
+              host,
+              port,
+              onOpen,
+              keepAliveMs: KEEP_ALIVE_MS,
+              ...(secured === undefined ? {} : { tls: secured }),
+            },
             opening,
           );
     onSocket(socket);

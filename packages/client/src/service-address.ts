@@ -16,6 +16,9 @@ export interface ServiceAddress {
   readonly authority: string;
 }
 
+/** When TCP asks a silent service whether it is there. */
+export const SERVICE_KEEP_ALIVE_MS = 30_000;
+
 /** Ports that a URL needn't say. */
 const DEFAULT_PORTS: Readonly<Record<string, number>> = { "http:": 80, "https:": 443 };
 const SECURE: ReadonlySet<string> = new Set(["https:", "tls:"]);

@@ -4,7 +4,7 @@
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { HostRewriter } from "./host-rewriter.js";
 import type { EndpointSocket } from "./endpoint-socket.js";
-import type { ServiceAddress } from "./service-address.js";
+import { SERVICE_KEEP_ALIVE_MS, type ServiceAddress } from "./service-address.js";
 
 export interface ServiceBridgeOptions {
   readonly service: ServiceAddress;
@@ -32,8 +32,8 @@ export class ServiceBridge implements SocketHandler {
     this.#onFailed = onFailed;
     const onOpen = (): void => void (this.#connected = true);
     const { host, port, tls } = service;
-    const target = { host, port, timeoutMs, onOpen, ...(tls === undefined ? {} : { tls }) };
-    this.#service = ByteSocket.connect(target, this);
+    const target = { host, port, timeoutMs, keepAliveMs: SERVICE_KEEP_ALIVE_MS, onOpen };
+    this.#service = ByteSocket.connect({ ...target, ...(tls === undefined ? {} : { tls }) }, this);
     socket.on("data", (bytes: Buffer) => this.#toService(bytes));
     socket.once("end", () => this.#onSocketEnd());
     socket.on("drain", () => this.#service.resume());
