@@ -15,6 +15,7 @@ const LONGEST = [
   "tls/refused-peers",
   "auth/token-life",
   "tunnel/half-open",
+  "tunnel/held-back",
   "cluster/gossip-keys",
   "cluster/cluster",
   "interop/interop-rolling",

@@ -79,9 +79,15 @@ export class ConnectionEnd {
     return this.outcome as Outcome;
   }
 
-  /** Waits for a reset without reading: Node doesn't tell of one to whom it is paused. Neither end has ended before. */
-  async resetUnread(ms: number): Promise<void> {
-    await eventually(() => isConnectionOver(this.stream as Socket), "reset", ms);
+  /**
+   * Waits for a reset without reading: Node doesn't tell a paused socket of one. This end has not ended before. `whose` says
+   * in the failure which connection it was and which way; `known` what is known of it then.
+   */
+  async resetUnread(ms: number, whose: string, known: () => string = () => ""): Promise<void> {
+    const isReset = (): boolean => this.outcome === "reset" || isConnectionOver(this.stream as Socket);
+    await eventually(isReset, `reset (${whose})`, ms).catch((error: unknown) => {
+      throw new Error(`${String(error)}\n${known()}`, { cause: error });
+    });
   }
 
   async #until(holds: () => boolean, what: () => string, ms?: number): Promise<void> {

@@ -167,7 +167,7 @@ describe.each([
     expect(far.socket.destroyed).toBe(true);
   });
 
-  it.each([false, true])("notices a reset while nobody reads (behind its own end: %s)", async (ended) => {
+  it.each([false, true])("notices a reset while nobody reads (after its own end: %s)", async (ended) => {
     const { near, nearCalls, far, farCalls } = await connect();
     far.pause();
     if (ended) {
@@ -184,7 +184,7 @@ describe.each([
     expect(farCalls.bytes).toHaveLength(0);
   });
 
-  it("notices a reset behind its peer's end", async () => {
+  it("notices a reset after its peer's end", async () => {
     const { near, nearCalls, far, farCalls } = await connect();
     const watched = vi.spyOn(unwatchedSockets, "add");
     near.end();

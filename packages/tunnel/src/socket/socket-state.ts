@@ -27,8 +27,8 @@ export function isConnectionOver(socket: Socket): boolean {
 }
 
 /**
- * The connection was cut: by a reset, or by keep-alive. Behind our own FIN a connection is over as well when its peer has
- * ended in order; the last bytes, and the end behind them, may still have to be read. So the system is asked by a write of
+ * The connection was cut: by a reset, or by keep-alive. After our own FIN a connection is over as well when its peer has
+ * ended in order; the last bytes, and the end after them, may still have to be read. So the system is asked by a write of
  * nothing, which says EPIPE then. (Reading would say it too, but takes a byte.)
  */
 export function isConnectionCut(socket: Socket): boolean {

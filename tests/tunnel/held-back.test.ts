@@ -1,0 +1,161 @@
+// Bytes that are held back because nobody reads them, and what comes behind them (decision 004): a reset is seen all the same,
+// wherever they wait and at whatever moment it comes; an end waits.
+
+import { beforeAll, describe, expect, it } from "vitest";
+import { type ConnectionEnd, untilStuck } from "../harness/connection-end.js";
+import {
+  type Ends,
+  listenBySdk,
+  openByDial,
+  openByUpgrade,
+  openTcp,
+  PlayedService,
+} from "../harness/connection-ways.js";
+import { startCluster, untilEndpoints } from "../harness/cluster.js";
+import { MutualTls } from "../harness/mutual-tls.js";
+import { startAgent, startForward } from "../harness/piko.js";
+import { perFile, perTest } from "../harness/stage.js";
+import { tcpTable } from "../harness/tcp-table.js";
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+/**
+ * From what the client's system takes to more than the whole way does. In between all that is left waits in a kernel on the
+ * way, and no program has anything to send.
+ */
+const SIZES = [512 * KIB, MIB, 3 * MIB, 6 * MIB, 8 * MIB, 11 * MIB];
+const WITHIN_MS = 30_000;
+
+const stage = perFile();
+const scene = perTest();
+
+describe("without a reader at the other end,", () => {
+  const ways = new Map<string, () => Promise<Ends>>();
+  const addrs: Record<string, string> = {};
+  const known = (): string => tcpTable(addrs);
+
+  beforeAll(async () => {
+    const tcp = await PlayedService.start(stage, false);
+    const http = await PlayedService.start(stage, true);
+    const [a, b] = await startCluster(stage, ["held-a", "held-b"]);
+    await startAgent(stage, a.upstream, "tcp", tcp.addr, { mode: "tcp" });
+    await startAgent(stage, a.upstream, "http", http.addr);
+    await listenBySdk(stage, a.upstream, "sdk", tcp.addr);
+    await untilEndpoints(b, "held-a", 3);
+    Object.assign(addrs, {
+      service: tcp.addr,
+      "http service": http.addr,
+      "node a": a.proxy,
+      "node b": b.proxy,
+    });
+    for (const [node, where] of [
+      [a, ""],
+      [b, " over a hop"],
+    ] as const) {
+      const forwarder = await startForward(stage, node.proxy, "tcp");
+      addrs[`forwarder${where}`] = forwarder.addr;
+      ways.set(`forward${where}`, () => openTcp(scene, forwarder.addr, tcp));
+      ways.set(`dial of the SDK${where}`, () => openByDial(scene, node.proxy, "sdk", tcp));
+      ways.set(`upgrade${where}`, () => openByUpgrade(scene, node.proxy, "http", http));
+    }
+  });
+
+  /** Runs a case for each way and size, all of them at once; opens one after the other. */
+  async function forAll(run: (name: string, ends: Ends, bytes: number) => Promise<void>): Promise<void> {
+    const runs: Promise<void>[] = [];
+    for (const bytes of SIZES) {
+      for (const [way, open] of ways) runs.push(run(`${way}, ${bytes} bytes`, await open(), bytes));
+    }
+    await Promise.all(runs);
+  }
+
+  it("a service's reset reaches the client behind any number of bytes, and an end loses none meanwhile", async () => {
+    const ended: (readonly [string, Ends, number])[] = [];
+    await forAll(async (name, ends, bytes) => {
+      // Both ends have said all; the client takes its time.
+      ended.push([name, ends, bytes]);
+      ends.client.end();
+      await ends.service.read().over();
+      ends.service.send(bytes).end();
+    });
+    await forAll(async (name, { client, service }, bytes) => {
+      service.read().send(bytes);
+      client.send(1);
+      await service.got(1);
+      await untilStuck(service);
+      service.reset();
+      await client.resetUnread(WITHIN_MS, `of a service by ${name}`, known);
+    });
+    for (const [name, { client }, bytes] of ended) {
+      expect([name, await client.read().over(), client.received]).toEqual([name, "end", bytes]);
+    }
+  });
+
+  it("a client's reset reaches the service at any moment of an upload", async () => {
+    await forAll(async (name, { client, service }, bytes) => {
+      client.read().send(2 * bytes);
+      service.send(1);
+      await client.got(1);
+      client.reset();
+      await service.resetUnread(WITHIN_MS, `of a client by ${name}`, known);
+    });
+  });
+
+  it("a client's reset behind its own end reaches the service, which says nothing", async () => {
+    await forAll(async (name, { client, service }) => {
+      client.end();
+      await service.read().over();
+      client.reset();
+      await service.resetUnread(WITHIN_MS, `of a client that had ended by ${name}`, known);
+    });
+  });
+});
+
+it.each([
+  ["plain TCP", false],
+  ["TLS", true],
+] as const)(
+  "while bytes are held back between a forwarder and the SDK's forward, each end's reset reaches the other over %s",
+  async (_name, secure) => {
+    const service = await PlayedService.start(scene, false);
+    const { server, ca } = new MutualTls(scene);
+    const flags = secure ? { "proxy.tls.cert": server.cert, "proxy.tls.key": server.key } : undefined;
+    const [node] = await startCluster(scene, ["held-c"], flags);
+    await listenBySdk(scene, node.upstream, "sdk", service.addr);
+    const forwarder = await (secure
+      ? startForward(scene, `https://${node.proxy}`, "sdk", ["--connect.tls.root-cas", ca.cert])
+      : startForward(scene, node.proxy, "sdk"));
+    const { addr, program } = forwarder;
+    const open = (): Promise<Ends> => openTcp(scene, addr, service);
+    const known = (): string =>
+      tcpTable({ service: service.addr, forwarder: addr, node: node.proxy, tunnel: node.upstream });
+    const begin = async (by: ConnectionEnd, other: ConnectionEnd): Promise<void> => {
+      by.read();
+      other.send(1);
+      await by.got(1);
+    };
+    const held = async (who: string, by: ConnectionEnd, other: ConnectionEnd): Promise<void> => {
+      by.send(64 * MIB);
+      await untilStuck(by);
+      by.reset();
+      // The other goes on reading nothing.
+      await other.resetUnread(WITHIN_MS, who, known);
+      expect(other.received).toBe(0);
+    };
+    const [upload, download, early] = [await open(), await open(), await open()];
+    await begin(upload.client, upload.service);
+    await begin(download.service, download.client);
+    await begin(early.service, early.client);
+    // A forwarder without CPU: the service sees no more going out, and gives up while the way has room.
+    program.signal("SIGSTOP");
+    early.service.send(64 * MIB);
+    await untilStuck(early.service);
+    early.service.reset();
+    program.signal("SIGCONT");
+    await Promise.all([
+      held("of the client", upload.client, upload.service),
+      held("of the service", download.service, download.client),
+      early.client.resetUnread(WITHIN_MS, "of the service, early", known),
+    ]);
+  },
+);
