@@ -40,6 +40,18 @@ describe("a text of bytes", () => {
     );
   });
 
+  it("has each number below 1,000 so, and so many thousandths without zeros at their end", () => {
+    for (let value = 0; value < 1_000; value++) {
+      const text = new ByteText(0);
+      for (const width of [1, 2, 3, 4]) text.addDecimal(value, width);
+      const written = [1, 2, 3, 4].map((width) => String(value).padStart(width, "0")).join("");
+      expect(read(text)).toBe(written);
+      text.addThousandths(value);
+      expect(Number(`0${read(text).slice(written.length)}`)).toBe(value / 1_000);
+      expect(read(text).slice(written.length)).toMatch(value === 0 ? /^$/ : /^\.\d{0,2}[1-9]$/);
+    }
+  });
+
   it("has any bytes as what stands between the quotes of a JSON string", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(10), (bytes, start) => {

@@ -9,6 +9,12 @@ const LOOP_BYTES = 16;
 const QUOTE = 0x22;
 const ZERO = 0x30;
 const BACKSLASH = 0x5c;
+const POINT = 0x2e;
+/** The digits of each number below 1,000, three for each: divisions cost more than all else of a number (measured). */
+const TRIPLES: Uint8Array = Buffer.from(
+  Array.from({ length: 1_000 }, (_, number) => String(number).padStart(3, "0")).join(""),
+  "latin1",
+);
 
 export class ByteText {
   bytes: Buffer = NOTHING;
@@ -63,6 +69,10 @@ export class ByteText {
 
   /** Adds a whole number that isn't negative, with zeros before it up to `width` digits. */
   addDecimal(value: number, width = 1): void {
+    if (value < 1_000 && width <= 3) {
+      this.#addSmall(value, width);
+      return;
+    }
     let digits = 1;
     for (let limit = 10; value >= limit; limit *= 10) digits++;
     if (digits < width) digits = width;
@@ -74,6 +84,19 @@ export class ByteText {
       rest = tens;
     }
     this.length += digits;
+  }
+
+  /** Adds `.` and so many thousandths, less than 1,000 of them, without zeros at their end; nothing for none. */
+  addThousandths(count: number): void {
+    if (count === 0) return;
+    const bytes = this.reserve(4);
+    const at = this.length;
+    const from = count * 3;
+    bytes[at] = POINT;
+    bytes[at + 1] = TRIPLES[from] as number;
+    bytes[at + 2] = TRIPLES[from + 1] as number;
+    bytes[at + 3] = TRIPLES[from + 2] as number;
+    this.length = at + (bytes[at + 3] !== ZERO ? 4 : bytes[at + 2] !== ZERO ? 3 : 2);
   }
 
   /** Adds bytes, which should be UTF-8, as they stand between the quotes of a JSON string. */
@@ -91,6 +114,15 @@ export class ByteText {
       bytes[at++] = byte;
     }
     this.length = at;
+  }
+
+  #addSmall(value: number, width: number): void {
+    const digits = Math.max(width, value < 10 ? 1 : value < 100 ? 2 : 3);
+    const bytes = this.reserve(digits);
+    let from = value * 3 + 3 - digits;
+    const end = this.length + digits;
+    for (let at = this.length; at < end; at++) bytes[at] = TRIPLES[from++] as number;
+    this.length = end;
   }
 
   /** Room for so many bytes behind the text. */

@@ -177,6 +177,10 @@ function addFixed(line: ByteText, value: number, places: number): void {
   const whole = Math.floor(value / scale);
   line.addDecimal(whole);
   let fraction = value - whole * scale;
+  if (places === 3) {
+    line.addThousandths(fraction);
+    return;
+  }
   if (fraction === 0) return;
   let width = places;
   while (fraction % 10 === 0) {
