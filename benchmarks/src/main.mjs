@@ -22,6 +22,7 @@ import { Summary } from "./summary.mjs";
 import { isJudged, judge, TARGET_COUNT } from "./targets.mjs";
 import { measureTls } from "./tls.mjs";
 import { measureTokens } from "./tokens.mjs";
+import { measureLogCost } from "./log-cost.mjs";
 import { measureTracing } from "./tracing.mjs";
 import { Workbench } from "./workbench.mjs";
 
@@ -86,7 +87,9 @@ async function run(bench, options) {
             ? measureHttp2
             : options.tracing
               ? measureTracing
-              : undefined;
+              : options.log
+                ? measureLogCost
+                : undefined;
   if (measureOthers !== undefined) {
     const { report, met } = await measureOthers({ bench, options }, say);
     process.stdout.write(report);

@@ -29,6 +29,8 @@ export const HELP = `npm run bench -- [options]
   --tls               what a tunnel over TLS costs, against a plain one, instead of a comparison (default 15 rounds)
   --tracing           what traces cost, against none, instead of a comparison (default 15 rounds); with --against,
                       also what they cost where they are off
+  --log               what access logs and the agent's status at a terminal cost, against none, instead of a comparison
+                      (default 15 rounds)
   --go-peer FILE      with --tls: the peer of tests/interop, built, to compare a download with
   --profile           CPU profile of piko's server and agent under one case instead of a comparison
   --profile-dir DIR   keep the .cpuprofile files in DIR
@@ -57,6 +59,7 @@ export const HELP = `npm run bench -- [options]
  * @property {boolean} tokens
  * @property {boolean} tls
  * @property {boolean} tracing
+ * @property {boolean} log
  * @property {string | undefined} goPeerFile
  * @property {boolean} profile
  * @property {string | undefined} profileDirectory
@@ -91,13 +94,14 @@ export function parseOptions(args) {
       tokens: { type: "boolean", default: false },
       tls: { type: "boolean", default: false },
       tracing: { type: "boolean", default: false },
+      log: { type: "boolean", default: false },
       "go-peer": { type: "string" },
       profile: { type: "boolean", default: false },
       "profile-dir": { type: "string" },
     },
   });
   const { check, http2, quick } = values;
-  const byTurns = values.tokens || values.tls || values.tracing;
+  const byTurns = values.tokens || values.tls || values.tracing || values.log;
   return {
     help: values.help,
     rounds: parseNumber(
@@ -125,6 +129,7 @@ export function parseOptions(args) {
     tokens: values.tokens,
     tls: values.tls,
     tracing: values.tracing,
+    log: values.log,
     goPeerFile: values["go-peer"],
     profile: values.profile,
     profileDirectory: values["profile-dir"],
