@@ -46,12 +46,14 @@ export class Program {
   exit: Exit | undefined;
   readonly #child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly #stopCode: number | undefined;
+  readonly #showsSecrets: boolean;
   readonly #given: readonly [args: readonly string[], env: Readonly<Record<string, string>> | undefined];
   readonly #waiting = new Set<() => void>();
 
   constructor(name: string, command: string, args: readonly string[], options: ProgramOptions = {}) {
     this.name = name;
     this.#stopCode = options.stopCode;
+    this.#showsSecrets = options.showsSecrets === true;
     this.#given = [args, options.env];
     registerGiven(...this.#given);
     const env = { ...process.env, ...options.env };
@@ -153,8 +155,11 @@ export class Program {
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
   }
 
-  /** Throws if a secret of the tests stands in its output, or in its log files. */
-  expectNoSecrets(): void {
+  /** Throws if its output, or its log files, have what is never to be there: a secret of the tests, or a warning of leaks. */
+  expectCleanOutput(): void {
+    const warning = this.lines.find(({ text }) => text.includes("MaxListenersExceededWarning"));
+    if (warning !== undefined) throw new Error(`${this.name}: ${warning.text}`);
+    if (this.#showsSecrets) return;
     // Files may have got other secrets since.
     registerGiven(...this.#given);
     expectNoSecrets(
@@ -196,7 +201,7 @@ export interface WaitOptions {
   readonly ms?: number;
 }
 
-/** Starts a program that ends with the stage, with none of the tests' secrets in what it has printed. */
+/** Starts a program that ends with the stage, with nothing in its output that is never to be there. */
 export function startProgram(
   stage: Stage,
   name: string,
@@ -205,7 +210,7 @@ export function startProgram(
   options: ProgramOptions = {},
 ): Program {
   const program = new Program(name, command, args, options);
-  if (options.showsSecrets !== true) stage.defer(() => program.expectNoSecrets());
+  stage.defer(() => program.expectCleanOutput());
   stage.defer(() => (options.stopCode === undefined ? program.kill() : program.stop()));
   return program;
 }

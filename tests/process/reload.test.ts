@@ -46,6 +46,26 @@ it("exchanges an agent's listeners under 300 requests a second, without losing o
   expect(gone.status).toBe(502);
 });
 
+it("exchanges all of many listeners, without a word of Node's about listeners of its events", async () => {
+  const service = await Service.start(scene);
+  const server = await startServer(scene);
+  const path = join(await scene.directory(), "agent.yaml");
+  const write = (timeout: string): void => {
+    const listeners = Array.from(
+      { length: 30 },
+      (_, i) => `  - {endpoint_id: web-${i}, addr: "${service.addr}", timeout: ${timeout}}\n`,
+    );
+    writeFileSync(path, `connect: {url: "http://${server.upstream}"}\nlisteners:\n${listeners.join("")}`);
+  };
+  write("30s");
+  const agent = piko(scene, "agent", ["agent", "start", "--config.path", path]);
+  await agent.waitFor("connected");
+  write("40s");
+  expect(await reload(agent)).toMatchObject({ level: "info", changed: ["listeners"] });
+  // What Node prints of itself: the harness fails for some of it, this test for all.
+  expect(agent.lines.filter(({ text }) => /^\(node:\d+\)|Warning/.test(text))).toEqual([]);
+});
+
 it("changes a server's log, access log and limits, and says what needs a restart", async () => {
   const service = await Service.start(scene);
   const path = join(await scene.directory(), "server.yaml");

@@ -2,6 +2,7 @@
 // attempt whose request has left isn't cut when the listener is closed, which would take requests with it: its answer is awaited
 // for a moment, and a tunnel that the server has opened runs dry.
 
+import { setMaxListeners } from "node:events";
 import type { Clock, Timer } from "@piko/tunnel";
 import { type OpenedWebSocket, openWebSocket, type OpenWebSocketOptions } from "./open-websocket.js";
 import type { UpstreamTunnel } from "./upstream-tunnel.js";
@@ -29,6 +30,8 @@ export class TunnelOpenings {
 
   constructor(options: TunnelOpeningsOptions) {
     this.#options = options;
+    // Each attempt that is held listens to it for a moment: more than Node.js takes for a leak.
+    setMaxListeners(0, options.stopped, this.#cut.signal);
   }
 
   /** No attempt is under way, and no late tunnel open. */

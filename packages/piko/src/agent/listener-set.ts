@@ -1,5 +1,6 @@
 // The agent's current listeners, which can be replaced while it runs.
 
+import { setMaxListeners } from "node:events";
 import { isDeepStrictEqual } from "node:util";
 import { errorText } from "@piko/client/internal";
 import type { ListenerConfig } from "../config/agent.js";
@@ -23,6 +24,7 @@ export class ListenerSet {
 
   constructor(configs: readonly ListenerConfig[], options: ListenerSetOptions) {
     this.#options = options;
+    setMaxListeners(0, this.#stop.signal);
     this.#listeners = configs.map((config) => options.create(config));
   }
 

@@ -1,5 +1,6 @@
 // `piko agent`: opens the listeners, reports what is connected, and stops gracefully.
 
+import { setMaxListeners } from "node:events";
 import { describeTunnels, errorText, type ServerOptions } from "@piko/client/internal";
 import { type Clock, systemClock } from "@piko/tunnel";
 import { formatHostPort } from "../base/address.js";
@@ -56,6 +57,8 @@ export interface RunAgentOptions {
 /** Runs an agent until `signal`. Rejects when a listener can't connect, or a port can't be bound. */
 export async function runAgent(options: RunAgentOptions): Promise<void> {
   const { command = "piko", config, logger, signal, signalName, terminal } = options;
+  // Each endpoint listens to it: more than Node.js takes for a leak.
+  setMaxListeners(0, signal);
   const { clock = systemClock, version = "unknown" } = options;
   const log = logger.subsystem("agent");
   const agentMetrics = new AgentMetrics(version, () => listeners.all);
@@ -208,6 +211,7 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
  */
 async function startAll(listeners: readonly Listener[], signal: AbortSignal, graceMs: number): Promise<void> {
   const stop = new AbortController();
+  setMaxListeners(0, stop.signal);
   const onAbort = (): void => stop.abort(signal.reason);
   signal.addEventListener("abort", onAbort, { once: true });
   if (signal.aborted) onAbort();

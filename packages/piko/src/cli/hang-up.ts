@@ -13,18 +13,30 @@ const STDERR = 2;
 const terminals: readonly number[] = [STDIN, STDOUT, STDERR].filter(isatty);
 const hasTerminal = terminals.some((fd) => fd === STDIN || fd === STDERR);
 
+/** Whether somebody reads settings again when asked, and whether that was asked before. */
+let reloads = false;
+let askedEarly = false;
+
 /** Calls back each time when the terminal goes away. Terminals say so twice, by themselves and through their shell. */
 export function onHangUp(act: () => void): void {
   process.on("SIGHUP", () => {
     if (hasTerminal) act();
+    else if (!reloads) askedEarly = true;
   });
 }
 
-/** Calls back at each SIGHUP that isn't the end of a terminal, since there is none: somebody wants the settings read again. */
+/**
+ * Calls back at each SIGHUP that isn't the end of a terminal, since there is none: somebody wants the settings read again. One
+ * that came before this was called, while the program was starting, counts now.
+ */
 export function onReload(act: () => void): void {
+  reloads = true;
   process.on("SIGHUP", () => {
     if (!hasTerminal) act();
   });
+  if (!askedEarly) return;
+  askedEarly = false;
+  act();
 }
 
 /** Called once: at its end Node sets the terminal back as it was, and aborts if there is none any more. */
