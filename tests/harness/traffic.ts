@@ -9,6 +9,8 @@ import type { Stage } from "./stage.js";
 
 const TICK_MS = 10;
 const LONGEST_TICK_MS = 50;
+/** A connection that has been idle for longer isn't used again: a node that stops closes it after a second. */
+const MAX_IDLE_MS = 500;
 /** Events of a stream, and messages of a WebSocket; unless told otherwise, each lives for two seconds and more. */
 const EVENTS = 10;
 const EVENT_MS = 300;
@@ -66,7 +68,7 @@ export class Traffic {
     tls: (() => ConnectionOptions) | undefined,
     credential: (() => string) | undefined,
   ) {
-    const options = { keepAlive: true, scheduling: "fifo" } as const;
+    const options = { keepAlive: true, scheduling: "fifo", timeout: MAX_IDLE_MS } as const;
     this.#agent = tls === undefined ? new Agent(options) : new HttpsAgent(options);
     this.#tls = tls;
     this.#proxy = proxy;
@@ -83,6 +85,8 @@ export class Traffic {
     };
     this.#timer = setInterval(() => {
       const now = performance.now();
+      // The agent's own timers are as late as this one.
+      if (now - this.#tickMs > MAX_IDLE_MS) this.#dropIdle();
       for (const [kind, rate] of Object.entries(rates) as [Kind, number][]) {
         // A process that stood still begins where it is: what it has missed isn't made up for in one burst.
         const due = (this.#due[kind] ?? 0) + (Math.min(now - this.#tickMs, LONGEST_TICK_MS) / 1_000) * rate;
@@ -133,6 +137,11 @@ export class Traffic {
     while (this.#open.size > 0) await Promise.all(this.#open);
     this.#agent.destroy();
     return { counts: this.#counts, failures: this.#failures, slowestMs: this.#slowestMs };
+  }
+
+  #dropIdle(): void {
+    for (const sockets of Object.values(this.#agent.freeSockets))
+      for (const socket of sockets ?? []) socket.destroy();
   }
 
   #begin(kind: string, act: () => Promise<string | undefined>): void {

@@ -214,6 +214,18 @@ describe("a footer", () => {
     expect(device.written).toBe("(a\n)()b\n");
   });
 
+  it("that leaves during a write comes before what is logged after that", () => {
+    output.append("a\n");
+    output.flush();
+    output.append("b\n");
+    output.leaveFooter();
+    output.append("c\n");
+    device.finish();
+    output.flush();
+    device.finish();
+    expect(device.written).toBe("(a\n)(b\n)c\n");
+  });
+
   it("that was forgotten is not written", () => {
     output.forgetFooter();
     output.refreshFooter();

@@ -40,8 +40,8 @@ export class LogOutput {
   #footer: LogFooter | undefined;
   /** The footer has changed since it was written. */
   #stale = false;
-  /** It is to be written once more. */
-  #leaving = false;
+  /** It is to be written once more, after so many bytes of the lines that wait. */
+  #leavesAt: number | undefined;
   readonly #batch = new LineBatch();
   #dropped = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -91,12 +91,13 @@ export class LogOutput {
   setFooter(footer: LogFooter): void {
     this.#footer = footer;
     this.#stale = false;
-    this.#leaving = false;
+    this.#leavesAt = undefined;
   }
 
   /** Writes the footer a last time, where it stays. What is logged from now on comes below it. */
   leaveFooter(): void {
-    this.#leaving = true;
+    // A batch may be on its way: what waits by now stays above the footer.
+    this.#leavesAt = this.#batch.text.length;
     this.refreshFooter();
   }
 
@@ -152,8 +153,11 @@ export class LogOutput {
     const lines = this.#batch.text.length === 0 ? undefined : this.#batch.take();
     if (this.#footer === undefined || (lines === undefined && !this.#stale)) return lines;
     this.#stale = false;
-    const bytes = this.#footer.around(lines ?? NO_LINES);
-    if (this.#leaving) this.#footer = undefined;
+    if (this.#leavesAt === undefined) return this.#footer.around(lines ?? NO_LINES);
+    const above = lines?.subarray(0, this.#leavesAt) ?? NO_LINES;
+    const below = lines?.subarray(this.#leavesAt) ?? NO_LINES;
+    const bytes = Buffer.concat([this.#footer.around(above), below]);
+    this.#footer = undefined;
     return bytes;
   }
 
