@@ -3,7 +3,7 @@
 // Part of `npm run build`; alone: `node scripts/bundle.mjs`, after the compiler.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { basename, join, relative } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -11,35 +11,24 @@ const dist = join(root, "packages", "piko", "dist");
 const BUNDLE = join(dist, "bundle");
 const LICENSES = "LICENSES.txt";
 
-/** For what was written as CommonJS: in an ECMAScript module there is no `require`. */
-const REQUIRE =
-  'import { createRequire as createRequireOfBundle } from "node:module";\n' +
-  "const require = createRequireOfBundle(import.meta.url);";
-
 /** Writes the bundle anew where it isn't what the compiler's output makes. Also called before system tests. */
 export default async function bundle() {
   // Not before it is called: a fresh clone installs it first.
-  const { build } = await import("esbuild");
-  const { outputFiles, metafile } = await build({
-    absWorkingDir: root,
+  const { rolldown } = await import("rolldown");
+  const bundled = await rolldown({
+    cwd: root,
     // Which Node this is, is asked before anything else is loaded.
-    entryPoints: { main: join(dist, "main.js"), "node-version": join(dist, "cli", "node-version.js") },
-    outdir: BUNDLE,
-    bundle: true,
-    // A command loads what it needs: `piko agent` knows nothing of gossip.
-    splitting: true,
+    input: { main: join(dist, "main.js"), "node-version": join(dist, "cli", "node-version.js") },
     platform: "node",
-    format: "esm",
-    target: "node20",
     // Native code that is there or not.
     external: ["bufferutil"],
-    banner: { js: REQUIRE },
-    logLevel: "warning",
-    metafile: true,
-    write: false,
+    logLevel: "warn",
   });
-  const files = new Map(outputFiles.map(({ path, text }) => [basename(path), text]));
-  files.set(LICENSES, licensesOf(Object.keys(metafile.inputs)));
+  // A command loads what it needs: `piko agent` knows nothing of gossip.
+  const { output } = await bundled.generate({ format: "esm" });
+  await bundled.close();
+  const files = new Map(output.map((chunk) => [chunk.fileName, chunk.code]));
+  files.set(LICENSES, licensesOf(output.flatMap(({ moduleIds }) => moduleIds)));
   mkdirSync(BUNDLE, { recursive: true });
   for (const [name, text] of files) replace(join(BUNDLE, name), text);
   for (const name of readdirSync(BUNDLE)) if (!files.has(name)) rmSync(join(BUNDLE, name));
@@ -53,14 +42,14 @@ function replace(path, text) {
 }
 
 /** The licences of the packages in the bundle, which go wherever it goes. */
-function licensesOf(inputs) {
-  const packages = new Set(inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]));
+function licensesOf(modules) {
+  const packages = new Set(modules.map((path) => /^\/.*node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0]));
   packages.delete(undefined);
   const parts = [...packages].toSorted().map((folder) => {
-    const { name, version, license } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
-    const file = readdirSync(join(root, folder)).find((each) => /^licen[cs]e/i.test(each));
+    const { name, version, license } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+    const file = readdirSync(folder).find((each) => /^licen[cs]e/i.test(each));
     if (file === undefined) throw new Error(`${relative(root, folder)} has no licence file`);
-    return `${name} ${version} (${license})\n\n${readFileSync(join(root, folder, file), "utf8").trim()}\n`;
+    return `${name} ${version} (${license})\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
   });
   return parts.join(`\n${"-".repeat(80)}\n\n`);
 }

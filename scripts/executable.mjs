@@ -5,8 +5,8 @@ import { spawnSync } from "node:child_process";
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
 import { inject } from "postject";
+import { rolldown } from "rolldown";
 import { setUp } from "./setup.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -18,30 +18,27 @@ const FUSE = "NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2";
 if (process.platform !== "linux") throw new Error("an executable is made on Linux only");
 await setUp();
 mkdirSync(folder, { recursive: true });
+const entry = join(folder, "piko.mjs");
 const script = join(folder, "piko.cjs");
 const blob = join(folder, "piko.blob");
 const settings = join(folder, "sea.json");
 const executable = join(folder, "piko");
 
 const { version } = JSON.parse(readFileSync(join(dist, "..", "package.json"), "utf8"));
-await build({
-  // What dist/main.js does, without waiting at the top level, which CommonJS can't.
-  stdin: {
-    contents:
-      'import { obeyEarlySignal } from "./cli/early-signal.js"; import { main } from "./cli/main.js"; obeyEarlySignal(); void main();',
-    resolveDir: dist,
-  },
-  outfile: script,
-  bundle: true,
+// What dist/main.js does, without waiting at the top level, which CommonJS can't.
+writeFileSync(
+  entry,
+  'import { obeyEarlySignal } from "../cli/early-signal.js"; import { main } from "../cli/main.js"; obeyEarlySignal(); void main();',
+);
+const bundled = await rolldown({
+  input: entry,
   platform: "node",
-  format: "cjs",
-  target: "node20",
   external: ["bufferutil"],
-  define: { PIKO_VERSION: JSON.stringify(version) },
-  // Its two places ask for files beside the module: the version, which is in it, and bufferutil, which is optional.
-  logOverride: { "empty-import-meta": "silent" },
-  logLevel: "warning",
+  transform: { define: { PIKO_VERSION: JSON.stringify(version) } },
+  logLevel: "warn",
 });
+await bundled.write({ file: script, format: "cjs", codeSplitting: false });
+await bundled.close();
 writeFileSync(
   settings,
   JSON.stringify({ main: script, output: blob, disableExperimentalSEAWarning: true, useCodeCache: true }),
@@ -53,5 +50,5 @@ copyFileSync(process.execPath, executable);
 chmodSync(executable, 0o755);
 await inject(executable, "NODE_SEA_BLOB", readFileSync(blob), { sentinelFuse: FUSE });
 copyFileSync(join(dist, "bundle", "LICENSES.txt"), join(folder, "LICENSES.txt"));
-for (const file of [script, blob, settings]) rmSync(file);
+for (const file of [entry, script, blob, settings]) rmSync(file);
 console.log(`${executable} (piko ${version}, Node.js ${process.versions.node})`);
