@@ -2,13 +2,20 @@
 // starts a cluster with it, which ends after the tests. Anywhere else the variables in the README name the cluster.
 
 import { spawnSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { buildGoTools } from "./go-tools.js";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 const KUBE = process.env["PIKO_TEST_KUBE"] ?? "";
 const IMAGE_NAME = "localhost/piko:test";
+const BARE_NAME = "localhost/node:bare";
 const BASE_NAME = "localhost/node:base";
+/** A library that every image of Node.js has, and the one of `kube` has not: the bundler's native code asks for it. */
+const LIBRT = "librt.so.1";
+const LIBRARIES = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"];
 /** Machines besides the first one. */
 const WORKERS = [2, 3];
 /** Most times that one of them is started. */
@@ -30,7 +37,8 @@ export async function setup(): Promise<void> {
     kube(...args);
   };
   step("preparing the cluster's programs; the first time on a machine this takes ten minutes", "setup");
-  step("building the image", "base", BASE_NAME);
+  step("building the base image", "base", BARE_NAME);
+  completeBase(step);
   startedByUs = true;
   // Vitest calls no teardown when it is interrupted.
   process.once("exit", teardown);
@@ -49,6 +57,20 @@ export async function setup(): Promise<void> {
   process.env["PIKO_IMAGE"] = IMAGE_NAME;
   process.env["PIKO_KILL_NODE"] = `${KUBE} kill-worker \${NODE#node}`;
   process.env["PIKO_NODE_SHELL"] = `${KUBE} run`;
+}
+
+/** Makes the base image one like those that are published. */
+function completeBase(step: (what: string, ...args: readonly string[]) => void): void {
+  const from = LIBRARIES.find((folder) => existsSync(join(folder, LIBRT)));
+  if (from === undefined) throw new Error(`no ${LIBRT} in ${LIBRARIES.join(", ")}`);
+  const context = mkdtempSync(join(tmpdir(), "piko-base-"));
+  try {
+    copyFileSync(join(from, LIBRT), join(context, LIBRT));
+    writeFileSync(join(context, "Dockerfile"), `FROM ${BARE_NAME}\nCOPY ${LIBRT} ${from}/\n`);
+    step("completing it", "build", BASE_NAME, join(context, "Dockerfile"), context);
+  } finally {
+    rmSync(context, { recursive: true });
+  }
 }
 
 /**
