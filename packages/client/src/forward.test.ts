@@ -51,7 +51,8 @@ describe("forward", () => {
     const { url } = await piko();
     const port = await tcpService((socket) => socket.pipe(socket));
     const asks = vi.spyOn(Socket.prototype, "setKeepAlive");
-    const listener = await forward("e", port, { url });
+    // With two it would look for another node meanwhile, by one more connection.
+    const listener = await forward("e", port, { url, tunnels: 1 });
     defer(() => listener.close({ graceMs: 0 }));
     const client = await dial("e", { url });
     client.write("hello");
