@@ -3,8 +3,10 @@
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
 import { dial, forward } from "@piko/client";
+import { startCluster } from "./cluster.js";
 import { ConnectionEnd } from "./connection-end.js";
 import { within } from "./deadline.js";
+import { type RunningServer, startAgent } from "./piko.js";
 import { startRawService } from "./raw-service.js";
 import type { Stage } from "./stage.js";
 
@@ -97,6 +99,25 @@ export async function listenBySdk(
 ): Promise<void> {
   const listener = await forward(endpoint, addr, { url: `http://${upstream}` });
   stage.defer(() => listener.close({ graceMs: 0 }));
+}
+
+/** Where connections lead, and the nodes that take them: the endpoints are at the first one, by an agent or by the SDK. */
+export interface Destinations {
+  readonly nodes: readonly [RunningServer, RunningServer];
+  readonly tcp: PlayedService;
+  readonly http: PlayedService;
+}
+
+/** Starts two nodes, and the endpoints `tcp`, `http` and `sdk` (the service of `tcp`) at the first. */
+export async function startDestinations(stage: Stage, ids: readonly [string, string]): Promise<Destinations> {
+  const tcp = await PlayedService.start(stage, false);
+  const http = await PlayedService.start(stage, true);
+  const nodes = await startCluster(stage, ids);
+  const { upstream } = nodes[0];
+  await startAgent(stage, upstream, "tcp", tcp.addr, { mode: "tcp" });
+  await startAgent(stage, upstream, "http", http.addr);
+  await listenBySdk(stage, upstream, "sdk", tcp.addr);
+  return { nodes, tcp, http };
 }
 
 async function ends(client: ConnectionEnd["stream"], service: PlayedService): Promise<Ends> {

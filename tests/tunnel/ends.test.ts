@@ -5,13 +5,12 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { type ConnectionEnd, untilStuck } from "../harness/connection-end.js";
 import {
   type Ends,
-  listenBySdk,
   openByDial,
   openByUpgrade,
   openTcp,
-  PlayedService,
+  startDestinations,
 } from "../harness/connection-ways.js";
-import { startCluster, untilEndpoints } from "../harness/cluster.js";
+import { untilEndpoints } from "../harness/cluster.js";
 import { haveGo, startGoAgent, startGoForward, startGoServer } from "../harness/go-peer.js";
 import { startAgent, startForward } from "../harness/piko.js";
 import { perFile, perTest } from "../harness/stage.js";
@@ -43,12 +42,8 @@ const GO = haveGo
   : [];
 
 beforeAll(async () => {
-  const tcp = await PlayedService.start(stage, false);
-  const http = await PlayedService.start(stage, true);
-  const [a, b] = await startCluster(stage, ["ends-a", "ends-b"]);
-  await startAgent(stage, a.upstream, "tcp", tcp.addr, { mode: "tcp" });
-  await startAgent(stage, a.upstream, "http", http.addr);
-  await listenBySdk(stage, a.upstream, "sdk", tcp.addr);
+  const { nodes, tcp, http } = await startDestinations(stage, ["ends-a", "ends-b"]);
+  const [a, b] = nodes;
   if (haveGo) await startGoAgent(stage, a.upstream, "go", tcp.addr, ["--mode", "tcp"]);
   await untilEndpoints(b, "ends-a", haveGo ? 4 : 3);
   for (const [node, where] of [

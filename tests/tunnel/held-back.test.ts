@@ -10,10 +10,11 @@ import {
   openByUpgrade,
   openTcp,
   PlayedService,
+  startDestinations,
 } from "../harness/connection-ways.js";
 import { startCluster, untilEndpoints } from "../harness/cluster.js";
 import { MutualTls } from "../harness/mutual-tls.js";
-import { startAgent, startForward } from "../harness/piko.js";
+import { startForward } from "../harness/piko.js";
 import { perFile, perTest } from "../harness/stage.js";
 import { tcpTable } from "../harness/tcp-table.js";
 
@@ -35,12 +36,8 @@ describe("without a reader at the other end,", () => {
   const known = (): string => tcpTable(addrs);
 
   beforeAll(async () => {
-    const tcp = await PlayedService.start(stage, false);
-    const http = await PlayedService.start(stage, true);
-    const [a, b] = await startCluster(stage, ["held-a", "held-b"]);
-    await startAgent(stage, a.upstream, "tcp", tcp.addr, { mode: "tcp" });
-    await startAgent(stage, a.upstream, "http", http.addr);
-    await listenBySdk(stage, a.upstream, "sdk", tcp.addr);
+    const { nodes, tcp, http } = await startDestinations(stage, ["held-a", "held-b"]);
+    const [a, b] = nodes;
     await untilEndpoints(b, "held-a", 3);
     Object.assign(addrs, {
       service: tcp.addr,

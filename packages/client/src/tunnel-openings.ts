@@ -10,6 +10,9 @@ import type { UpstreamTunnel } from "./upstream-tunnel.js";
 /** How long the answer to an attempt is awaited by a listener that is closed, if its grace isn't over before. */
 export const LAST_ANSWER_MS = 5_000;
 
+/** What differs from one attempt to the next. */
+type AttemptOptions = Omit<OpenWebSocketOptions, "signal" | "cut" | "clock">;
+
 export interface TunnelOpeningsOptions {
   /** No tunnel is wanted any more. */
   readonly stopped: AbortSignal;
@@ -40,7 +43,7 @@ export class TunnelOpenings {
   }
 
   /** Opens a tunnel. Rejects as `openWebSocket` does, with the reason of `stopped` as soon as that comes. */
-  async open(options: Omit<OpenWebSocketOptions, "signal" | "cut" | "clock">): Promise<UpstreamTunnel> {
+  async open(options: AttemptOptions): Promise<UpstreamTunnel> {
     const { stopped } = this.#options;
     let onStop: () => void = () => {};
     const stop = new Promise<never>((_, reject) => {
@@ -82,7 +85,7 @@ export class TunnelOpenings {
     return true;
   }
 
-  async #attempt(options: Omit<OpenWebSocketOptions, "signal" | "cut" | "clock">): Promise<UpstreamTunnel> {
+  async #attempt(options: AttemptOptions): Promise<UpstreamTunnel> {
     const { clock, create, onOver, stopped } = this.#options;
     this.#underWay++;
     try {
