@@ -11,18 +11,23 @@ const dist = join(root, "packages", "piko", "dist");
 const BUNDLE = join(dist, "bundle");
 const LICENSES = "LICENSES.txt";
 
+/** How the command is bundled, in whatever form. */
+export const BUNDLING = {
+  platform: "node",
+  // Native code that is there or not.
+  external: ["bufferutil"],
+  logLevel: "warn",
+};
+
 /** Writes the bundle anew where it isn't what the compiler's output makes. Also called before system tests. */
 export default async function bundle() {
   // Not before it is called: a fresh clone installs it first.
   const { rolldown } = await import("rolldown");
   const bundled = await rolldown({
+    ...BUNDLING,
     cwd: root,
     // Which Node this is, is asked before anything else is loaded.
     input: { main: join(dist, "main.js"), "node-version": join(dist, "cli", "node-version.js") },
-    platform: "node",
-    // Native code that is there or not.
-    external: ["bufferutil"],
-    logLevel: "warn",
   });
   // A command loads what it needs: `piko agent` knows nothing of gossip.
   const { output } = await bundled.generate({ format: "esm" });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { inject } from "postject";
 import { rolldown } from "rolldown";
+import { BUNDLING } from "./bundle.mjs";
 import { setUp } from "./setup.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -31,11 +32,9 @@ writeFileSync(
   'import { obeyEarlySignal } from "../cli/early-signal.js"; import { main } from "../cli/main.js"; obeyEarlySignal(); void main();',
 );
 const bundled = await rolldown({
+  ...BUNDLING,
   input: entry,
-  platform: "node",
-  external: ["bufferutil"],
   transform: { define: { PIKO_VERSION: JSON.stringify(version) } },
-  logLevel: "warn",
 });
 await bundled.write({ file: script, format: "cjs", codeSplitting: false });
 await bundled.close();
