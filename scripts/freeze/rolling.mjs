@@ -48,6 +48,8 @@ async function roll({ piko, rate }, nodeLimits, agentLimits, busy, agents = [0, 
   let balancer;
   /** @type {ReturnType<typeof startLoad> | undefined} */
   let others;
+  // Requests, the balancer and the services aren't what is measured.
+  const restore = group.favorThisProcess();
   try {
     let started = 0;
     /** @type {CpuGroup[]} */
@@ -87,6 +89,7 @@ async function roll({ piko, rate }, nodeLimits, agentLimits, busy, agents = [0, 
     await others?.stop();
     await stand?.stop();
     balancer?.stop();
+    restore();
     group.remove();
   }
 }
