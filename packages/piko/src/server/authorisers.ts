@@ -1,4 +1,4 @@
-// Who may use the ports of a node: one authoriser for each, created from the configuration, and their metrics.
+// Who may use the ports of a node: one authoriser per port, created from the configuration, and their metrics.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "@piko/tunnel";
@@ -25,9 +25,9 @@ export class Authorisers {
   readonly admin: Authoriser;
   readonly #options: AuthorisersOptions;
 
-  /** Of agents that name no tenant. */
+  /** Verifies the tokens of agents that name no tenant. */
   #general: Verifier | undefined = undefined;
-  /** What the verifiers of the tenants were made of: those that stay as they are aren't made anew. */
+  /** The tenants' verifiers, each with the configuration it was created from. Unchanged tenants keep theirs. */
   #made: ReadonlyMap<string, { readonly config: TenantConfig; readonly verifier: Verifier }> = new Map();
 
   private constructor(options: AuthorisersOptions) {
@@ -42,7 +42,7 @@ export class Authorisers {
     this.admin = create("admin");
   }
 
-  /** Reads all keys; rejects if one of them isn't what it should be. */
+  /** Reads all keys; rejects if one of them is invalid. */
   static async load(options: AuthorisersOptions): Promise<Authorisers> {
     const { config } = options;
     const all = new Authorisers(options);
@@ -59,14 +59,14 @@ export class Authorisers {
     return all;
   }
 
-  /** All ports can check tokens. */
+  /** Whether all ports can check tokens. */
   get ready(): boolean {
     return this.#all().every((authoriser) => authoriser.ready);
   }
 
   /**
-   * Sets whose agents may come. Rejects, and leaves all as it was, if a key isn't what it should be, or if nobody would be
-   * asked for a token any more.
+   * Sets the tenants whose agents may connect. Rejects and changes nothing if a key is invalid, or if no agent would need a
+   * token any more.
    */
   async setTenants(configs: readonly TenantConfig[]): Promise<void> {
     if (configs.length === 0 && this.#general === undefined && this.upstream.enabled) {
@@ -81,7 +81,7 @@ export class Authorisers {
     for (const authoriser of this.#all()) authoriser.close();
   }
 
-  /** Adds what is counted of the ports that ask for tokens. */
+  /** Adds the metrics of the ports that require tokens. */
   addMetrics(metrics: Metrics): void {
     const enabled = (): Authoriser[] => this.#all().filter((authoriser) => authoriser.enabled);
     metrics.add({

@@ -7,7 +7,7 @@ const config = loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, 
 const at = (port: number, host = "::"): { host: string; port: number } => ({ host, port });
 const bound = { proxy: at(8000), upstream: at(8001), admin: at(8002), gossip: at(8003) };
 
-it("lists the four ports, says who may come and what comes next, in 80 columns", () => {
+it("lists the four ports, who may use them and what to do next, in 80 columns", () => {
   const lines = firstScreen({
     nodeId: "a4sk17e",
     bound,
@@ -34,7 +34,7 @@ it("lists the four ports, says who may come and what comes next, in 80 columns",
   ]);
 });
 
-it("names addresses, other ports, TLS and the public url as they are", () => {
+it("shows configured addresses, ports, TLS and the public URL", () => {
   const tls = { ...config.proxy.tls, cert: "cert.pem" };
   const other = { ...config, proxy: { ...config.proxy, tls, publicUrl: "https://{endpoint}.example.com" } };
   const ports = { ...bound, proxy: at(8443, "127.0.0.1"), upstream: at(18001, "::1") };

@@ -1,5 +1,5 @@
-// What a person at a terminal sees when a node has started: its four ports, who may use them, and what to do next. It
-// fits 80 columns.
+// What a terminal shows once a node has started: its four ports, who may use them, and what to do next. Fits into 80
+// columns.
 
 import { formatHostPort, type HostPort } from "../base/address.js";
 import type { ServerConfig } from "../config/server.js";
@@ -18,7 +18,7 @@ export interface FirstScreen {
   readonly config: ServerConfig;
   /** Names of ports without authentication. */
   readonly open: readonly string[];
-  /** This program, as it was called. */
+  /** The command that started this program. */
   readonly command: string;
 }
 
@@ -31,7 +31,7 @@ const OPEN_WORDS: Readonly<Record<string, string>> = {
 /** The default of `--connect.url`. */
 const DEFAULT_UPSTREAM_PORT = 8001;
 
-/** Its lines. */
+/** The lines to print, without line ends. */
 export function firstScreen({ bound, command, config, nodeId, open }: FirstScreen): readonly string[] {
   const proxy = webUrl(bound.proxy, config.proxy.tls.cert !== "");
   const upstream = webUrl(bound.upstream, config.upstream.tls.cert !== "");

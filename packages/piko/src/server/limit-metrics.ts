@@ -1,4 +1,4 @@
-// A node's metrics of its limits: how often each was reached, and the current value of what it limits.
+// Metrics of a node's limits: how often each was reached, and the current value of what it limits.
 
 import type { Clock } from "@piko/tunnel";
 import type { ByteBudget } from "../net/byte-budget.js";
@@ -48,7 +48,7 @@ export function createUpstreamLimits(
   });
 }
 
-/** What is limited together. */
+/** The parts of a node whose current use is reported. */
 export interface LimitedParts {
   readonly proxy: ProxyPort;
   readonly rebalancer: Pick<Rebalancer, "shed">;
@@ -56,7 +56,7 @@ export interface LimitedParts {
   readonly budget: ByteBudget;
 }
 
-/** Adds gauges of what is used now; those of tunnels are with the upstreams' metrics. */
+/** Adds gauges of current use. Those of tunnels are with the upstreams' metrics. */
 export function addUseMetrics(metrics: Metrics, { proxy, rebalancer, upstream, budget }: LimitedParts): void {
   metrics.gauge("piko_proxy_connections", "Number of client connections", () => proxy.connectionCount);
   metrics.gauge(

@@ -25,7 +25,7 @@ const client = { ...defaults.proxy.tls.client, rootCas: ca.cert };
 const required: Partial<ServerTlsConfig> = { ...pair, client };
 const optional: Partial<ServerTlsConfig> = { ...required, mode: "optional" };
 
-describe("how a node connects to another one's proxy port", () => {
+describe("a node's connection to another node's proxy port", () => {
   it.each([
     ["without settings, whatever it says", {}, ["proxy"], false],
     ["without settings, to a Go node", {}, undefined, false],
@@ -36,13 +36,13 @@ describe("how a node connects to another one's proxy port", () => {
     ["with optional TLS, to one that has it on another port", optional, ["admin"], false],
     ["with optional TLS, to a Go node", optional, undefined, true],
     ["with required TLS, to one that says it has none", required, [""], true],
-  ] as const)("%s", (_, own, ports, secure) => {
+  ] as const)("uses TLS or not: %s", (_, own, ports, secure) => {
     const node = new RemoteNode("n2");
     node.tlsPorts = ports === undefined ? undefined : new Set(ports);
     expect(tlsOf(own).dialProxy(node, "10.0.0.2") !== undefined).toBe(secure);
   });
 
-  it("verifies the name that is set, else the host, and sends no address as a name", () => {
+  it("verifies the configured name, or else the host, and never sends an IP address as server name", () => {
     const node = new RemoteNode("n2");
     const ofHost = tlsOf(required).dialProxy;
     expect(ofHost(node, "piko-1.piko")?.servername).toBe("piko-1.piko");
@@ -52,7 +52,7 @@ describe("how a node connects to another one's proxy port", () => {
   });
 });
 
-it("warns of plain connections that need no certificate where TLS ones do", async () => {
+it("warns if plain connections need no certificate but TLS connections do", async () => {
   const log = new RecordedLog();
   tlsOf({ ...optional, clientCas: ca.cert }, log);
   const warning = "plain connections are accepted without a certificate: tls.mode is optional";
@@ -62,7 +62,7 @@ it("warns of plain connections that need no certificate where TLS ones do", asyn
   expect(silent.find(warning)).toEqual([]);
 });
 
-it("tells the others which of its ports take TLS", () => {
+it("announces which of its ports accept TLS", () => {
   const off = defaults.proxy.tls;
   expect(portsWithTls({ proxy: { ...off, ...pair }, admin: off })).toEqual(["proxy"]);
   expect(portsWithTls({ proxy: off, admin: off })).toEqual([]);

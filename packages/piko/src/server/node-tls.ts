@@ -23,7 +23,7 @@ export interface NodeTlsOptions {
   readonly wallNow: () => number;
 }
 
-/** The ports of a node, as far as their TLS goes. */
+/** The TLS acceptors of a node's ports; undefined for a plain port. */
 export interface TlsPorts {
   readonly proxy: TlsAcceptor | undefined;
   readonly upstream: TlsAcceptor | undefined;
@@ -35,15 +35,15 @@ export class NodeTls {
   readonly proxy: Certificates | undefined;
   readonly upstream: Certificates | undefined;
   readonly admin: Certificates | undefined;
-  /** How the proxy ports of other nodes are connected to. */
+  /** TLS of connections to other nodes' proxy ports. */
   readonly dialProxy: DialTls;
-  /** How their admin ports are. */
+  /** TLS of connections to other nodes' admin ports. */
   readonly dialAdmin: DialTls;
 
   /**
    * Reads all files.
    *
-   * @throws Error that names the file, or says that files don't go together.
+   * @throws Error that names the unreadable file, or the files that don't match.
    */
   constructor({ config, logger, clock, wallNow }: NodeTlsOptions) {
     const certificates = (port: string, tls: ServerTlsConfig): Certificates | undefined => {
@@ -115,8 +115,9 @@ export function portsWithTls(ports: Readonly<Record<string, ServerTlsConfig>>): 
 }
 
 /**
- * Nodes of ours say whether a port takes TLS. For others Go's rule counts: it does if this node's own one has it. Where
- * this node insists on TLS, nobody's word turns it off; and a node without any settings for it connects plainly.
+ * Decides whether connections to `port` of other nodes use TLS. Our nodes announce whether their port accepts it. For Go nodes,
+ * Go's rule applies: their port has TLS if this node's own port has. If this node requires TLS, no announcement turns it off. A
+ * node without any TLS settings connects without TLS.
  */
 function dialer(port: string, tls: ServerTlsConfig): DialTls {
   const own = hasTls(tls);
@@ -129,7 +130,7 @@ function dialer(port: string, tls: ServerTlsConfig): DialTls {
     const takes = node.tlsPorts === undefined ? own : node.tlsPorts.has(port);
     if (!takes && !insists) return undefined;
     const name = serverName === "" ? host : serverName;
-    // An address is no server name (RFC 6066 section 3), but is verified all the same.
+    // An IP address is never sent as server name (RFC 6066 section 3), but it is verified all the same.
     return { ...source.context(), ...(isIP(name) === 0 ? { servername: name } : {}) };
   };
 }

@@ -1,4 +1,4 @@
-// One node: connects its ports, and shuts them down in an order that loses nothing.
+// One node: starts its ports, and shuts them down in an order that loses no requests.
 
 import { randomBytes } from "node:crypto";
 import { type Clock, type Timer, systemClock } from "@piko/tunnel";
@@ -38,7 +38,7 @@ import { Hops } from "./upstream/hop/hops.js";
 import { ReconnectWaits } from "./upstream/reconnect-waits.js";
 import { Upstreams } from "./upstream/upstreams.js";
 
-/** What a node is made of. */
+/** The parts of a node. */
 interface NodeParts {
   readonly auth: Authorisers;
   readonly tenants: TenantUses;
@@ -53,9 +53,9 @@ interface NodeParts {
   readonly tracing: Tracing | undefined;
 }
 
-/** Kept of the grace period to say to the other nodes that this one leaves. */
+/** The part of the grace period that is reserved for announcing to the other nodes that this one is leaving. */
 const LEAVE_MS = 2_500;
-/** Rounds of gossip in which other nodes learn where a tunnel has gone. */
+/** Gossip rounds after which the other nodes know where the tunnels have moved. */
 const SETTLE_ROUNDS = 3;
 
 /** Where a node's ports are bound. */
@@ -66,7 +66,7 @@ export interface NodeAddresses {
   admin: HostPort;
 }
 
-/** Numbers in [0, 1). A node asks the process for chance and the time of day here, and passes them on. */
+/** Numbers in [0, 1). Randomness and the time of day are taken from the process only here, and passed to all parts. */
 // oxlint-disable-next-line no-restricted-properties -- the top of a node
 const random = Math.random;
 /** Milliseconds since 1970. */
@@ -77,7 +77,7 @@ export interface NodeOptions {
   config: ServerConfig;
   logger: Logger;
   clock?: Clock;
-  /** Of the program, as announced to other nodes. */
+  /** The program's version, as announced to other nodes. */
   version?: string;
   /** Whether the process runs this node alone, so that its metrics are the node's; true by default. */
   ownProcess?: boolean;
@@ -91,9 +91,9 @@ export class Node {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #parts: NodeParts;
-  /** Aborts what the boot waits for. */
+  /** Aborted when the node stops; ends `join`. */
   readonly #stopping = new AbortController();
-  /** Whether it should get requests; asked by the admin port. */
+  /** Whether the node should get requests; read by the admin port. */
   readonly #readiness: { ready: boolean };
 
   private constructor(
@@ -112,8 +112,8 @@ export class Node {
   }
 
   /**
-   * Binds all ports, or none: the error names the port and the address. Requests are served from then on; the node is
-   * ready when it has found its place in the cluster.
+   * Binds all ports, or none: the error names the port and the address. From then on, requests are served. The node becomes
+   * ready when `join` has finished.
    */
   static async start(options: NodeOptions): Promise<Node> {
     const readiness = { ready: false };
@@ -126,12 +126,12 @@ export class Node {
     }
   }
 
-  /** What `/metrics` shows. */
+  /** The metrics that `/metrics` shows. */
   get metrics(): Metrics {
     return this.#parts.metrics;
   }
 
-  /** Joins the others and becomes ready; rejects when that fails and is to be the end. Returns early when `stop` is called. */
+  /** Joins the cluster and becomes ready; rejects if that fails and the node must not continue. `stop` ends it early. */
   async join(): Promise<void> {
     try {
       await this.#parts.cluster.join(this.#stopping.signal);
@@ -144,28 +144,28 @@ export class Node {
     if (this.#readiness.ready) this.#parts.rebalancer.start();
   }
 
-  /** Sets whose agents may come, and how much they may have; rejects, and leaves all as it was, if that can't be. */
+  /** Sets the tenants whose agents may connect, and their limits; rejects and changes nothing if they are invalid. */
   async setTenants(configs: readonly TenantConfig[]): Promise<void> {
     const { auth, tenants } = this.#parts;
     await auth.setTenants(configs);
     tenants.set(configs);
   }
 
-  /** Other limits from now on: those of the settings that are looked up at each connection or request. */
+  /** Replaces the limits that are looked up for each connection or request. */
   setLimits({ proxy, upstream }: ServerConfig): void {
     this.#parts.proxy.setLimits(proxy.limits);
     this.#parts.upstream.config = upstream.limits;
   }
 
-  /** Another access log, for requests that begin from now on. */
+  /** Replaces the access log, for requests that begin from now on. */
   setAccessLog({ proxy }: ServerConfig): void {
     this.#parts.proxy.setAccessLog(createAccessLog(proxy, this.#logger, this.id));
   }
 
   /**
-   * Stops gracefully: not ready at once, open for `delayMs` more, while others ask it last; then its tunnels move to other
-   * nodes, over `windowMs`, requests in progress end, and it leaves the cluster. What is left near the end of the grace period
-   * is cut.
+   * Stops gracefully. The node isn't ready from now on, but stays open for `delayMs`; other nodes choose it last. Then its
+   * tunnels move to other nodes, spread over `windowMs`, requests in progress finish, and it leaves the cluster. Connections
+   * that are left near the end of the grace period are cut.
    */
   async stop({ delayMs, windowMs }: { delayMs: number; windowMs: number }): Promise<void> {
     const parts = this.#parts;
@@ -178,7 +178,7 @@ export class Node {
     parts.rebalancer.stop();
     parts.proxy.discourage();
     parts.cluster.drain();
-    // No load balancer knows of a node that was never ready.
+    // No load balancer knows a node that was never ready.
     const finished = this.#finish(wasReady ? delayMs : 0, windowMs, cutMs);
     if (!(await this.#before(cutMs, finished))) {
       this.#logger.warn("grace period is over, cutting what is left", {
@@ -193,7 +193,7 @@ export class Node {
     destroy(parts);
   }
 
-  /** Ends at once, without a word to other nodes, as if the process were killed. */
+  /** Ends at once, without notifying other nodes, as if the process were killed. */
   kill(): void {
     this.#readiness.ready = false;
     this.#stopping.abort();
@@ -201,7 +201,7 @@ export class Node {
     destroy(this.#parts);
   }
 
-  /** What has to end by itself. */
+  /** The graceful part of `stop`: resolves when tunnels have moved and requests have finished. */
   async #finish(delayMs: number, windowMs: number, cutMs: number): Promise<void> {
     if (delayMs > 0) {
       this.#logger.info("waiting for load balancers to notice", { "drain-delay-ms": delayMs });
@@ -209,8 +209,8 @@ export class Node {
     }
     const { cluster, proxy, upstream } = this.#parts;
     upstream.stopAccepting();
-    // Without other nodes agents have nowhere to go, and are needed for the requests in progress. Otherwise the proxy port
-    // stays open for the others until they know where its tunnels have gone.
+    // Without other nodes, agents have nowhere to go, and are needed for the requests in progress. Otherwise, the proxy port
+    // stays open for hops until the other nodes know where the tunnels have moved.
     if (cluster.hasOthers) {
       await upstream.drain(windowMs, cutMs);
       await this.#pause(SETTLE_ROUNDS * this.#config.cluster.gossip.intervalMs);
@@ -218,7 +218,7 @@ export class Node {
     await proxy.drain();
   }
 
-  /** Waits for `work`, until `endMs` at the latest; false if it was late. */
+  /** Waits for `work`, until `endMs` at the latest; false if it didn't finish in time. */
   async #before(endMs: number, work: Promise<unknown>): Promise<boolean> {
     let timer: Timer | undefined;
     const late = new Promise<boolean>((resolve) => {
@@ -234,7 +234,7 @@ export class Node {
   }
 }
 
-/** Binds the gossip port, and makes the rest around it; the other ports aren't bound yet. */
+/** Binds the gossip port and creates the other parts; their ports aren't bound yet. */
 async function build(options: NodeOptions, isReady: () => boolean): Promise<NodeParts> {
   const { config, logger, clock = systemClock, ownProcess = true, version = "unknown" } = options;
   const { nodeId: givenId, nodeIdPrefix } = config.cluster;
@@ -260,7 +260,7 @@ async function build(options: NodeOptions, isReady: () => boolean): Promise<Node
     randomBytes,
     onEndpoint: (endpointId) => waits.onFound(endpointId),
     onEndpointLost: (endpointId) => waits.onLost(endpointId),
-    // Nobody speaks to it before it is started.
+    // Never called before the cluster is started, when `upstream` exists.
     onNode: () => upstream.onNodeJoined(),
   });
   const metrics = new Metrics();
@@ -361,7 +361,7 @@ function createAccessLog({ accessLog: config }: ProxyConfig, logger: Logger, nod
   return new AccessLog({ config, logger, subsystem: "proxy.access", nodeId });
 }
 
-/** Binds the other ports, and begins to speak to other nodes. */
+/** Binds the other ports, and starts gossip with other nodes. */
 async function bind({ admin, proxy, upstream }: ServerConfig, parts: NodeParts): Promise<NodeAddresses> {
   const { cluster } = parts;
   const addresses = {
@@ -379,7 +379,7 @@ async function bind({ admin, proxy, upstream }: ServerConfig, parts: NodeParts):
   return addresses;
 }
 
-/** Binds the gossip port; what was made before is given up if it can't be. */
+/** Binds the gossip port; closes `auth` if that fails. */
 async function listenOrClose(auth: Authorisers, options: ClusterOptions): Promise<Cluster> {
   try {
     return await Cluster.listen(options);

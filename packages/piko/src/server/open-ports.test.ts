@@ -4,7 +4,7 @@ import { loadConfig } from "../config/load-config.js";
 import { SERVER, type ServerConfig } from "../config/server.js";
 import { findOpenPorts } from "./open-ports.js";
 
-/** Whatever it holds: what is in files is read later. */
+/** Any existing file: contents are read later. */
 const FILE = fileURLToPath(import.meta.url);
 const ALL = { host: "::", port: 1 };
 const LOOPBACK = { host: "127.0.0.1", port: 1 };
@@ -27,7 +27,7 @@ describe("open ports", () => {
     [[["proxy"]], EVERYWHERE, ["upstream", "admin", "gossip"]],
     [[["upstream"], ["admin"]], EVERYWHERE, ["gossip"]],
     [[["upstream"], ["admin"]], { ...EVERYWHERE, gossip: LOOPBACK }, []],
-  ])("with keys of %j, bound to %j, are %j", (paths, bound, open) => {
+  ])("with keys for %j, bound to %j, are %j", (paths, bound, open) => {
     const found = findOpenPorts(config(...paths), bound);
     expect(Object.keys(found)).toEqual(open);
     for (const [port, text] of Object.entries(found))
@@ -35,7 +35,7 @@ describe("open ports", () => {
     expect(JSON.stringify(found)).not.toContain('secret"');
   });
 
-  it("don't have gossip among them where only nodes with a key take part", () => {
+  it("don't include gossip if only nodes with a key take part", () => {
     const key = Buffer.alloc(32, 1).toString("base64");
     const given = [
       { keys: ["upstream", "auth", "hmacSecretKey"], value: "secret", flag: "" },
@@ -46,7 +46,7 @@ describe("open ports", () => {
     expect(Object.keys(findOpenPorts(server, EVERYWHERE))).toEqual(["admin"]);
   });
 
-  it("don't have those among them that ask for a certificate", () => {
+  it("don't include ports that require a client certificate", () => {
     const mutual = (port: string, more: Record<string, string>) =>
       Object.entries({ cert: FILE, key: FILE, clientCas: FILE, ...more }).map(([name, value]) => ({
         keys: [port, "tls", name],
@@ -58,7 +58,7 @@ describe("open ports", () => {
     expect(Object.keys(findOpenPorts(server, EVERYWHERE))).toEqual(["admin"]);
   });
 
-  it("don't have the upstream port among them where tenants have keys", () => {
+  it("don't include the upstream port if tenants have keys", () => {
     const given = [
       { keys: ["upstream", "tenants"], value: [{ id: "a", auth: { hmacSecretKey: "x" } }], flag: "" },
     ];

@@ -1,21 +1,21 @@
-// The warning about ports without authentication when a server starts: which port, and which settings close it.
+// The warning about ports without authentication when a server starts: which ports, and which settings protect them.
 
 import type { HostPort } from "../base/address.js";
 import { hasKeys } from "../config/auth.js";
 import type { ServerConfig } from "../config/server.js";
 import type { ServerTlsConfig } from "../config/server-tls.js";
 
-/** Settings that close a port. */
+/** Settings that protect a port. */
 const KEYS = "hmac_secret_key_file, rsa_public_key_file, ecdsa_public_key_file or jwks.endpoint";
 
-/** Where the ports really listen. */
+/** The addresses that the ports are bound to. */
 export interface BoundPorts {
   readonly upstream: HostPort;
   readonly admin: HostPort;
   readonly gossip: HostPort;
 }
 
-/** By port, what is open and what closes it; empty when nothing is. */
+/** By port: what anyone can do, and which settings prevent it; empty if no port is open. */
 export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly<Record<string, string>> {
   const { admin, cluster, proxy, upstream } = config;
   const agentsKnown = hasKeys(upstream.auth) || upstream.tenants.length > 0;
@@ -26,7 +26,7 @@ export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly
   if (!hasKeys(admin.auth) && !asksForCertificates(admin.tls) && !isLoopback(bound.admin)) {
     open["admin"] = `anyone can see the state of the cluster: set admin.auth (${KEYS})`;
   }
-  // What a forged node is sent, a hop's request or one with `?forward=`, has its sender's token.
+  // A forged node would get the requests of hops and those with `?forward=`, and with them their senders' tokens.
   const tokens = agentsKnown || hasKeys(proxy.auth) || hasKeys(admin.auth);
   if (tokens && cluster.gossip.encryption !== "required" && !isLoopback(bound.gossip)) {
     open["gossip"] =
@@ -35,7 +35,7 @@ export function findOpenPorts(config: ServerConfig, bound: BoundPorts): Readonly
   return open;
 }
 
-/** Nobody comes in without a certificate. */
+/** Whether every connection needs a client certificate. */
 function asksForCertificates({ clientCas, mode }: ServerTlsConfig): boolean {
   return clientCas !== "" && mode === "required";
 }

@@ -5,7 +5,7 @@ import type { Reloadable } from "../net/config-reload.js";
 import type { LogSink } from "../observability/logger.js";
 import type { Node } from "./node.js";
 
-/** Limits that are looked up when they are needed. The others are in what was made with them. */
+/** Limits that are looked up on each use. The others are fixed when the parts that use them are created. */
 const LIMITS: readonly string[] = [
   ...["max_connections", "max_requests_per_endpoint", "max_target_bytes", "max_body_bytes"].map(
     (name) => `proxy.limits.${name}`,
@@ -16,14 +16,14 @@ const LIMITS: readonly string[] = [
   ].map((name) => `upstream.limits.${name}`),
 ];
 
-/** `takeTenants`: puts the configuration's tenants in force. */
+/** `takeTenants` applies the configuration's tenants. */
 export function serverReloadables(
   node: Node,
   sink: LogSink,
   takeTenants: (config: ServerConfig) => Promise<void>,
 ): readonly Reloadable<ServerConfig>[] {
   return [
-    // The levels first: an access log is made by them.
+    // The levels first: they decide whether an access log is created.
     { paths: ["log.level", "log.subsystems"], apply: ({ log }) => sink.setLevels(log) },
     {
       paths: ["log.level", "log.subsystems", "proxy.access_log"],

@@ -18,15 +18,15 @@ export interface RunServerOptions {
   logger: Logger;
   /** Aborted by the first SIGTERM, SIGINT or SIGHUP. */
   signal: AbortSignal;
-  /** Which of them it was. */
+  /** The name of the signal that aborted `signal`. */
   signalName?: () => string;
-  /** Registers who takes the configuration again (SIGHUP). */
+  /** Registers the function that reloads the configuration (SIGHUP). */
   onReload?: (act: () => void) => void;
-  /** Of the program, as announced to other nodes. */
+  /** The program's version, as announced to other nodes. */
   version?: string;
-  /** What hints call this program. */
+  /** The command that hints show for this program. */
   command?: string;
-  /** The configuration's file, and how it is read again; undefined where there is none. */
+  /** The configuration file, and how it is read again; undefined if there is none. */
   reload?: { readonly path: string; readonly load: () => ServerConfig } | undefined;
 }
 
@@ -76,7 +76,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
     });
   }
   await new Promise<void>((resolve, reject) => {
-    // A node that can't join, and mustn't continue alone, ends here.
+    // Rejects if the node can't join and must not continue alone.
     node.join().catch(reject);
     if (signal.aborted) resolve();
     else signal.addEventListener("abort", () => resolve(), { once: true });
@@ -84,7 +84,7 @@ export async function runServer(options: RunServerOptions): Promise<void> {
   watch?.close();
   const name = signalName?.() ?? "";
   log.info("starting shutdown", { signal: name });
-  // At a terminal, Ctrl-C is to end it now, and so is closing it; what is in progress still ends normally.
+  // Ctrl-C and closing the terminal should end it soon: without waits, but requests in progress still finish.
   const hurry = name === "SIGINT" || name === "SIGHUP";
   await node.stop({
     delayMs: hurry ? 0 : config.drainDelayMs,

@@ -1,5 +1,5 @@
-// Watches the configuration file for tenants that are added, changed and removed: those apply without a restart. If other
-// settings change, a log line says that they don't.
+// Watches the configuration file for tenants that are added, changed or removed, and applies them without a restart. Changes of
+// other settings are only logged, since they don't apply yet.
 
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "@piko/tunnel";
@@ -12,11 +12,11 @@ const MAX_FILE_BYTES = 16_777_216;
 
 export interface TenantReloadOptions {
   readonly path: string;
-  /** What is in force. */
+  /** The configuration that is in force. */
   readonly config: ServerConfig;
   /** Reads all settings again; throws if there is anything wrong with them. */
   readonly load: () => ServerConfig;
-  /** Puts tenants in force, or rejects and leaves all as it was. */
+  /** Applies tenants, or rejects and changes nothing. */
   readonly apply: (tenants: readonly TenantConfig[]) => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -27,7 +27,7 @@ export class TenantReload {
   readonly #file: WatchedFile;
   #tenants: readonly TenantConfig[];
   #others: unknown;
-  /** One change after another. */
+  /** The latest change: each waits for the one before. */
   #last: Promise<void> = Promise.resolve();
 
   /** @throws Error if the file can't be read. */
@@ -48,7 +48,7 @@ export class TenantReload {
     });
   }
 
-  /** A whole configuration was read for another reason: takes its tenants, and knows the rest of it. Rejects if they can't be. */
+  /** Takes over a configuration that was read elsewhere: applies its tenants; the rest is in force. Rejects if they can't be. */
   take(config: ServerConfig): Promise<void> {
     const taken = this.#last.then(() => this.#takeTenants(config));
     this.#last = taken.catch(() => {});

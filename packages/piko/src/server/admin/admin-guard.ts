@@ -1,4 +1,4 @@
-// Who may use the admin port: everyone, or only holders of a token. Checked before anything else in a request.
+// Who may use the admin port: everyone, or only clients with a token. Checked before anything else in a request.
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Authoriser } from "../../auth/authoriser.js";
@@ -7,7 +7,7 @@ import type { Refusal } from "../../auth/refusal.js";
 import { certificateSubject } from "../../net/accept/authorities.js";
 import { send } from "../../net/route-server.js";
 
-/** Pages for programs that have no token. */
+/** Pages that load balancers and orchestrators read without a token. */
 const PROBES: ReadonlySet<string> = new Set(["/health", "/ready"]);
 
 export class AdminGuard {
@@ -19,11 +19,11 @@ export class AdminGuard {
     this.#exemptProbes = exemptProbes;
   }
 
-  /** Whether the request may continue, now or later; if not, it has its answer. */
+  /** Whether the request may continue, now or as a promise; if not, it has been answered. */
   admit(request: IncomingMessage, response: ServerResponse): boolean | Promise<boolean> {
     if (!this.#auth.enabled || (this.#exemptProbes && isProbe(request))) return true;
     const { headersDistinct: fields } = request;
-    // The first of each name counts, if it isn't empty.
+    // Only the first field of each name is used, if it isn't empty.
     const credential = [fields["x-piko-authorization"]?.[0], fields["authorization"]?.[0]].find(Boolean);
     const tenantId = fields["x-piko-tenant-id"]?.[0] ?? "";
     return new Promise((resolve) => {
@@ -59,7 +59,7 @@ export class AdminGuard {
       certificate: certificateSubject(socket),
     });
     const body = JSON.stringify({ error: message });
-    // As on the other ports: a 401 is Go Piko's to the byte.
+    // As on the other ports, a 401 equals Go Piko's byte for byte.
     const fields: Record<string, string> =
       status === 401
         ? { "Content-Type": "application/json; charset=utf-8" }

@@ -20,7 +20,7 @@ import { StatusPages } from "./status-pages.js";
 export interface AdminPortOptions {
   /** The authoriser of requests. */
   readonly auth: Authoriser;
-  /** `/health` and `/ready` are answered without a token. */
+  /** Whether `/health` and `/ready` are answered without a token. */
   readonly exemptProbes: boolean;
   readonly metrics: Metrics;
   readonly upstreams: Upstreams;
@@ -31,9 +31,9 @@ export interface AdminPortOptions {
   readonly cluster: Cluster;
   /** Whether the node should get requests. */
   readonly isReady: () => boolean;
-  /** With it the port speaks TLS. */
+  /** Undefined for a plain port. */
   readonly tls: RouteTls | undefined;
-  /** How other nodes' admin ports are connected to; undefined for plain connections. */
+  /** TLS of connections to other nodes' admin ports; undefined for plain connections. */
   readonly dialTls: AdminTls | undefined;
 }
 
@@ -46,7 +46,7 @@ export class AdminPort {
       options;
     const guard = new AdminGuard(auth, exemptProbes);
     const status = new StatusPages(cluster, upstreams, { clock, wallNow });
-    // Nobody gets them without a token.
+    // Profiles are never served without authentication.
     const profiles = auth.enabled ? new Profiles(clock) : undefined;
     const forward = new AdminForward(cluster, logger, { clock, tls: dialTls });
     this.#routes = new Map<string, Route>([
@@ -68,12 +68,12 @@ export class AdminPort {
     });
   }
 
-  /** Binds the port; resolves to the address that it has. */
+  /** Binds the port; resolves to its address. */
   listen(address: HostPort): Promise<HostPort> {
     return this.#server.listen(address);
   }
 
-  /** Undefined: the port is plain. */
+  /** Undefined for a plain port. */
   get tls(): TlsAcceptor | undefined {
     return this.#server.tls;
   }

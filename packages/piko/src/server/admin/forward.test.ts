@@ -21,7 +21,7 @@ interface TestNode {
   readonly addr: string;
 }
 
-/** A node's admin port with one page, `/who`, which says whose it is. */
+/** A node's admin port with one page, `/who`, which returns the node's id. */
 async function startNode(nodeId: string, options: AdminForwardOptions = {}): Promise<TestNode> {
   const logger = createSilentLogger();
   const table = new ClusterTable(Math.random);
@@ -38,7 +38,7 @@ async function startNode(nodeId: string, options: AdminForwardOptions = {}): Pro
   return { table, addr: `127.0.0.1:${port}` };
 }
 
-/** Any HTTP server in the place of a node. */
+/** Any HTTP server instead of a node; resolves to its address. */
 async function startPeer(
   answer: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<string> {
@@ -51,7 +51,7 @@ async function startPeer(
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** What answers anything with these bytes, and ends. */
+/** A server that answers any request with these bytes and closes the connection; resolves to its address. */
 async function startCanned(bytes: string): Promise<string> {
   const server = createTcpServer((socket) => {
     socket.on("error", () => {});
@@ -105,7 +105,7 @@ describe("a request with ?forward=", () => {
     expect({ status, body }).toEqual({ status: 404, body: "" });
   });
 
-  it("brings path, query and fields, and nothing about the connection", async () => {
+  it("carries path, query and fields, but no fields about the connection", async () => {
     const a = await startNode("a");
     const seen: IncomingMessage[] = [];
     learn(
@@ -135,9 +135,9 @@ describe("a request with ?forward=", () => {
     expect(seen[0]?.headers).not.toHaveProperty("x-mine");
   });
 
-  it("ends at the first node that isn't the one it names", async () => {
+  it("ends with 421 at a node that isn't the one it names", async () => {
     const [a, b] = [await startNode("a"), await startNode("b")];
-    // Each takes the other for c, as with an address that leads to a load balancer.
+    // Each believes that the other is c, as with an address that leads to a load balancer.
     learn(a, "c", b.addr);
     learn(b, "c", a.addr);
     expect(await ask(a, "/who?forward=c")).toMatchObject({
@@ -146,7 +146,7 @@ describe("a request with ?forward=", () => {
     });
   });
 
-  it("says when the node can't be reached", async () => {
+  it("is 502 if the node can't be reached", async () => {
     const a = await startNode("a");
     const gone = await startNode("gone");
     learn(a, "gone", gone.addr);
@@ -157,7 +157,7 @@ describe("a request with ?forward=", () => {
     });
   });
 
-  it("says when the node doesn't answer", async () => {
+  it("is 504 if the node doesn't answer", async () => {
     const a = await startNode("a", { silenceMs: 50 });
     learn(a, "b", await startPeer(() => {}));
     expect(await ask(a, "/who?forward=b")).toMatchObject({
@@ -176,7 +176,7 @@ describe("a request with ?forward=", () => {
     "HTTP/1.1 2000 OK\r\n\r\n",
     "no answer",
     "",
-  ])("says that a node can't be understood which answers %j", async (bytes) => {
+  ])("is 502 if the node answers %j", async (bytes) => {
     const a = await startNode("a");
     learn(a, "b", await startCanned(bytes));
     expect(await ask(a, "/who?forward=b")).toMatchObject({
@@ -196,7 +196,7 @@ describe("a request with ?forward=", () => {
     expect((await ask(a, "/who?forward=b")).body).toBe("");
   });
 
-  it("never makes half an answer look whole", async () => {
+  it("fails if the other node's answer is incomplete", async () => {
     const a = await startNode("a");
     learn(
       a,
@@ -208,7 +208,7 @@ describe("a request with ?forward=", () => {
     await expect(ask(a, "/who?forward=b")).rejects.toThrow("aborted");
   });
 
-  it("cuts an answer that stops coming", async () => {
+  it("is cut if the other node's answer stalls", async () => {
     const clock = new FakeClock();
     const a = await startNode("a", { clock });
     learn(a, "b", await startPeer((_incoming, response) => void response.write("half")));
@@ -222,7 +222,7 @@ describe("a request with ?forward=", () => {
     clock.assertIdle();
   });
 
-  it("ends at the other node too when its client leaves", async () => {
+  it("ends at the other node too when its client disconnects", async () => {
     const a = await startNode("a");
     const left = new Promise<void>((resolve) => {
       void startPeer((incoming, response) => {

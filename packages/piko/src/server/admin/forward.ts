@@ -1,5 +1,5 @@
-// `?forward=<node id>` on the admin port: forwards the request to another node. So one reachable node is enough to look
-// at all of them.
+// `?forward=<node id>` on the admin port: forwards the request to another node, so that one reachable node is enough to
+// look at all of them.
 
 import { type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from "node:http";
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
@@ -13,12 +13,12 @@ import { dialAgent } from "../../net/dial-agent.js";
 import type { Cluster } from "../cluster/cluster.js";
 import type { RemoteNode } from "../cluster/cluster-table.js";
 
-/** How long another node may be silent before its answer, and in the middle of it. */
+/** Maximum silence of the other node, before its answer and within it. */
 const SILENCE_MS = 15_000;
-/** Says which node has forwarded a request. One that comes to the wrong node goes no further, or it could go in circles. */
+/** The node that forwarded a request. Such a request isn't forwarded a second time, which prevents loops. */
 const FORWARDED_BY = "x-piko-forwarded-by";
 
-/** Fields about one connection, which mean nothing on the next; and what belongs to a body, which isn't forwarded. */
+/** Fields that aren't forwarded: those about one connection, and those about a body, since bodies aren't forwarded. */
 const LEFT_OUT: ReadonlySet<string> = new Set([
   "connection",
   "content-length",
@@ -34,7 +34,7 @@ const LEFT_OUT: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 
-/** What is needed of the cluster: who this node is, and where the others are. */
+/** The part of the cluster that is needed: this node's id, and the addresses of the others. */
 export type KnownNodes = Pick<Cluster, "nodeId" | "table">;
 
 /** TLS options of a connection to a node; undefined for a plain one. */
@@ -43,7 +43,7 @@ export type AdminTls = (node: RemoteNode, host: string) => ConnectionOptions | u
 export interface AdminForwardOptions {
   readonly silenceMs?: number | undefined;
   readonly clock?: Clock | undefined;
-  /** How other nodes are connected to; undefined for plain connections. */
+  /** TLS of connections to other nodes; undefined for plain connections. */
   readonly tls?: AdminTls | undefined;
 }
 
@@ -66,7 +66,7 @@ export class AdminForward {
     this.#tls = tls;
   }
 
-  /** Answers a request that names another node, or one that doesn't exist; false for those that are this node's. */
+  /** Answers a request that names another node, known or not; returns false for requests to this node. */
   answer(request: IncomingMessage, response: ServerResponse): boolean {
     const query = (request.url ?? "").split("?", 2)[1];
     const id = query === undefined ? null : new URLSearchParams(query).get("forward");
@@ -75,7 +75,7 @@ export class AdminForward {
     if (node === undefined || !node.complete) {
       send(response, 404);
     } else if (request.headers[FORWARDED_BY] !== undefined) {
-      // That node's admin address leads here: it advertises a wrong one, or one that several nodes share.
+      // The named node's admin address leads here: it is wrong, or several nodes share it.
       sendError(response, 421, `wrong node: this is ${this.#cluster.nodeId}, not ${id}`);
     } else {
       this.#forward(request, response, node);
@@ -86,7 +86,7 @@ export class AdminForward {
   #forward(request: IncomingMessage, response: ServerResponse, node: RemoteNode): void {
     const { adminAddr, id } = node;
     const gone = new AbortController();
-    // The table takes no address that can't be connected to.
+    // Always valid: the table accepts no address that can't be connected to.
     const target = parseHostPort(adminAddr);
     const tls = this.#tls?.(node, target.host);
     const outgoing = (tls === undefined ? httpRequest : httpsRequest)({
@@ -108,7 +108,7 @@ export class AdminForward {
     const fail = (error: unknown): void => {
       if (response.destroyed || response.writableEnded) return;
       this.#logger.warn("could not forward request", { "node-id": id, addr: adminAddr, error });
-      // What has begun and can't be completed must not look complete.
+      // A response that has begun and can't be completed must not look complete.
       if (response.headersSent) response.destroy();
       else if (late) sendError(response, 504, "upstream timeout");
       else sendError(response, 502, "upstream unreachable");
@@ -116,7 +116,7 @@ export class AdminForward {
     outgoing.on("error", fail);
     outgoing.once("close", () => {
       this.#clock.clearTimeout(silence);
-      // Such as after a 101, which Node doesn't report.
+      // For example after a 101, which Node.js doesn't report.
       if (!response.headersSent) fail(new Error("closed without an answer"));
     });
     outgoing.once("response", (incoming) => {
@@ -124,7 +124,7 @@ export class AdminForward {
       silence.refresh();
       incoming.on("data", () => silence.refresh());
       const { statusCode = 0 } = incoming;
-      // Node reads statuses that it doesn't write, such as 099, and an unrequested 101.
+      // Node.js parses statuses that it refuses to write, such as 099, and an unrequested 101.
       if (statusCode < 200) {
         outgoing.destroy(new Error(`status ${statusCode}`));
         return;

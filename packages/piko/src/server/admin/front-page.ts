@@ -14,7 +14,7 @@ const PAGES: readonly (readonly [path: string, what: string])[] = [
   ["/status/gossip/nodes/ID", "all keys of one of them"],
 ];
 
-/** The page of a node. */
+/** Creates the route of `/`. */
 export function frontPage(nodeId: string): Route {
   const width = Math.max(...PAGES.map(([path]) => path.length));
   const lines = PAGES.map(([path, what]) => `  ${path.padEnd(width)}  ${what}`);

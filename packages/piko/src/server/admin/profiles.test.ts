@@ -12,7 +12,7 @@ import { Profiles } from "./profiles.js";
 let server: RouteServer | undefined;
 afterEach(() => server?.close());
 
-/** The profiles' paths on loopback, on a clock that stands still. */
+/** Serves the profiles' paths on loopback, with a clock that stands still. */
 async function start(): Promise<{ port: number; clock: FakeClock }> {
   const clock = new FakeClock();
   const profiles = new Profiles(clock);
@@ -33,7 +33,7 @@ describe("a profile", () => {
   it.each([
     ["profile", "cpuprofile", ["nodes", "samples", "timeDeltas"]],
     ["heap", "heapprofile", ["head", "samples"]],
-  ])("of %s is a .%s of the time that was asked for", async (name, kind, keys) => {
+  ])("of %s is a .%s of the requested duration", async (name, kind, keys) => {
     const { clock, port } = await start();
     const response = await ask(port, `/debug/pprof/${name}?seconds=12`);
     expect(response.headers["content-disposition"]).toBe(`attachment; filename="piko.${kind}"`);
@@ -42,12 +42,12 @@ describe("a profile", () => {
       clock.advance(ms);
     }
     const body = await text(response);
-    // Something has come all the while.
+    // A space was sent at each sign of life.
     expect(body).toMatch(/^ {3}\{/);
     expect(Object.keys(JSON.parse(body) as object)).toEqual(expect.arrayContaining(keys));
   });
 
-  it("is one at a time, and ends with its client", async () => {
+  it("is taken one at a time, and ends when its client disconnects", async () => {
     const { clock, port } = await start();
     const first = await ask(port, "/debug/pprof/profile");
     const second = await ask(port, "/debug/pprof/heap");
@@ -72,7 +72,7 @@ describe("a profile", () => {
     expect((await ask(port, `/debug/pprof/profile?seconds=${seconds}`)).statusCode).toBe(400);
   });
 
-  it.each(["", "/", "/heapsnapshot", "/goroutine"])("has no other form: %j", async (path) => {
+  it.each(["", "/", "/heapsnapshot", "/goroutine"])("of path %j doesn't exist", async (path) => {
     const { port } = await start();
     expect((await ask(port, `/debug/pprof${path}`)).statusCode).toBe(404);
   });

@@ -1,5 +1,5 @@
-// Profiles of the process, by sampling: where its time goes, and what allocates. Only with authentication. Never heap
-// snapshots: they hold every token that passes through, and stop the node while they are written.
+// Sampling profiles of the process: CPU time and heap allocations. Served only with authentication. Heap snapshots aren't
+// offered: they contain every token that passes through, and stop the node while they are written.
 
 import { Session } from "node:inspector/promises";
 import type { ServerResponse } from "node:http";
@@ -8,11 +8,11 @@ import { type Route, send, sendError } from "../../net/route-server.js";
 
 const DEFAULT_SECONDS = 30;
 const MAX_SECONDS = 300;
-/** Samples of the CPU: 1,000 a second. */
+/** Interval of CPU samples: 1,000 a second. */
 const CPU_INTERVAL_US = 1_000;
 /** Average number of bytes per sample of the heap: V8's default. */
 const HEAP_INTERVAL_BYTES = 32_768;
-/** White space in front of JSON means nothing, and keeps connections from being taken for dead. */
+/** Interval of the spaces that are sent before the JSON, so that proxies don't close the idle connection. */
 const SIGN_OF_LIFE_MS = 5_000;
 
 export class Profiles {
@@ -51,7 +51,7 @@ export class Profiles {
       "Content-Type": "application/json",
       "Content-Disposition": `attachment; filename="piko.${kind}"`,
     });
-    // Its connection fails, too; `close` reports that.
+    // `close` follows, and ends the wait.
     response.once("error", () => {});
     try {
       const text = await profile(() => this.#wait(response, seconds * 1_000));
@@ -61,7 +61,7 @@ export class Profiles {
     }
   }
 
-  /** Until the time is over, or the client has disconnected. */
+  /** Resolves after `ms`, or when the client has disconnected. */
   #wait(response: ServerResponse, ms: number): Promise<void> {
     const clock = this.#clock;
     const endMs = clock.now() + ms;
@@ -86,7 +86,7 @@ export class Profiles {
   }
 }
 
-/** A `.cpuprofile` of the time in which `wait` runs. */
+/** Takes a `.cpuprofile` while `wait` runs. */
 async function profileCpu(wait: () => Promise<void>): Promise<string> {
   return await inSession(async (session) => {
     await session.post("Profiler.enable");
@@ -98,7 +98,7 @@ async function profileCpu(wait: () => Promise<void>): Promise<string> {
   });
 }
 
-/** A `.heapprofile` of what was allocated while `wait` ran and is there still. */
+/** Takes a `.heapprofile` of the memory that was allocated while `wait` ran and is still in use. */
 async function profileHeap(wait: () => Promise<void>): Promise<string> {
   return await inSession(async (session) => {
     await session.post("HeapProfiler.startSampling", { samplingInterval: HEAP_INTERVAL_BYTES });

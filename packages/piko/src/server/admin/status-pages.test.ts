@@ -1,4 +1,4 @@
-// The page of agents: each of them once, by a name that says nothing.
+// The page of agents: lists each agent once, under a name that reveals nothing.
 
 import { afterEach, expect, it } from "vitest";
 import { UpstreamRig, upgradeRequest } from "../../../test/upstream-rig.js";
@@ -12,7 +12,7 @@ afterEach(async () => {
   rig = undefined;
 });
 
-/** What the page answers. */
+/** Returns the page's body. */
 async function read({ clock, upstreams }: UpstreamRig): Promise<string> {
   const pages = new StatusPages({} as Cluster, upstreams, { clock, wallNow: () => 1_000_000 + clock.now() });
   let text = "";
@@ -21,7 +21,7 @@ async function read({ clock, upstreams }: UpstreamRig): Promise<string> {
   return text;
 }
 
-it("the agents of a node are listed once each, however many tunnels they have", async () => {
+it("lists each agent of a node once, however many tunnels it has", async () => {
   rig = await UpstreamRig.start();
   expect(JSON.parse(await read(rig))).toEqual([]);
   const fields = "x-piko-instance: secret-name\r\nx-piko-tenant-id: t\r\n";

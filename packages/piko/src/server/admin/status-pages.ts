@@ -13,14 +13,14 @@ import { describeDoubt, type Tunnel } from "../upstream/tunnel.js";
 import { HOP_SECRET_KEY } from "../cluster/gossip-sync.js";
 import type { Upstreams } from "../upstream/upstreams.js";
 
-/** What gossip's `expiry` is for a node that takes part: Go's zero time. */
+/** Gossip's `expiry` of a node that is part of the cluster: Go's zero time. */
 const NO_EXPIRY = "0001-01-01T00:00:00Z";
 
-/** Somebody who listens on an endpoint. */
+/** One listener on an endpoint, as shown on the page of agents. */
 interface AgentDescription {
   readonly endpoint_id: string;
   readonly tenant_id?: string;
-  /** The same on all nodes that it has a tunnel to; null for one that doesn't say who it is, as Go agents don't. */
+  /** The same on all nodes that it has a tunnel to; null if it doesn't name its instance, like Go agents. */
   readonly agent: string | null;
   readonly client_ip: string;
   readonly version?: string;
@@ -58,12 +58,12 @@ export class StatusPages {
     return page(() => (kind === "cluster" ? this.#clusterNode(id) : this.#gossipNode(id)));
   }
 
-  /** The listeners here: each listener of an agent once, whatever its number of tunnels, by endpoint and age. */
+  /** The listeners on this node: each once, however many tunnels it has, sorted by endpoint and age. */
   #agents(): object[] {
     const agents = new Map<string | Tunnel, Tunnel[]>();
     for (const tunnel of this.#upstreams.tunnels()) {
       const { endpointId, instance, tenantId } = tunnel;
-      // One that doesn't name itself is known by its tunnel only. Names have no white space in them.
+      // A listener without an instance name is identified by its tunnel alone. The names contain no white space.
       const key = instance === "" ? tunnel : `${instance} ${endpointId} ${tenantId}`;
       const tunnels = agents.get(key);
       if (tunnels === undefined) agents.set(key, [tunnel]);
@@ -74,7 +74,7 @@ export class StatusPages {
       .sort((a, b) => (a.endpoint_id < b.endpoint_id ? -1 : a.endpoint_id > b.endpoint_id ? 1 : 0));
   }
 
-  /** `tunnels`: the oldest first, at least one. */
+  /** `tunnels`: at least one, the oldest first. */
   #describeAgent(tunnels: readonly Tunnel[]): AgentDescription {
     const [oldest] = tunnels as [Tunnel];
     const newest = tunnels.at(-1) ?? oldest;
@@ -90,12 +90,12 @@ export class StatusPages {
     };
   }
 
-  /** A time of the clock as text. */
+  /** Converts a time of the monotonic clock to ISO 8601. */
   #timeOf(clockMs: number): string {
     return new Date(this.#wallNow() - (this.#clock.now() - clockMs)).toISOString();
   }
 
-  /** Tunnels whose agents are silent, the one that has been for longest first. */
+  /** Doubtful tunnels, the one that has been silent for longest first. */
   #doubtfulTunnels(): object[] {
     const doubtful: Tunnel[] = [];
     for (const tunnel of this.#upstreams.tunnels()) if (tunnel.doubtful) doubtful.push(tunnel);
@@ -122,11 +122,11 @@ export class StatusPages {
       }));
   }
 
-  /** `local` is this node. */
+  /** `id` may be `local` for this node; undefined for an unknown node. */
   #clusterNode(id: string): object | undefined {
     const remote = this.#cluster.table.get(id);
     const node = id === "local" || id === this.#cluster.nodeId ? this.#cluster.local() : remote;
-    // One whose addresses aren't known yet isn't in the list either.
+    // A node whose addresses aren't known yet is missing from the list of nodes, too.
     if (node === undefined || (node === remote && !remote.complete)) return undefined;
     const endpoints = node.endpoints.size === 0 ? null : Object.fromEntries(node.endpoints);
     return { ...describe(node), endpoints, ...describeAbout(node) };
@@ -145,7 +145,7 @@ export class StatusPages {
   }
 }
 
-/** A page that doesn't exist after all, because its node is unknown, is 404 without a body. */
+/** A page of JSON. If `read` returns undefined, because the node is unknown, it is 404 without a body. */
 function page(read: () => object | undefined): Route {
   return (response) => {
     const value = read();
@@ -166,14 +166,14 @@ function describe(node: NodeSummary): object {
   return { id: node.id, status: node.status, proxy_addr: node.proxyAddr, admin_addr: node.adminAddr };
 }
 
-/** After what Go's pages have. */
+/** Fields that Go's pages don't have; they come last. */
 function describeAbout({ about }: NodeSummary): object {
   return about === undefined
     ? {}
     : { version: about.version, started: new Date(about.startedMs).toISOString() };
 }
 
-/** With a node's hop secret, anyone could send requests as a node. */
+/** Hides a node's hop secret: with it, anyone could send requests as a node. */
 function hideSecret(entry: Entry): Entry {
   return entry.key === HOP_SECRET_KEY && entry.value !== "" ? { ...entry, value: REDACTED } : entry;
 }
