@@ -1,4 +1,4 @@
-// The admin port behind authentication: what stays open to probes, what a token opens on this node and another, profiles.
+// Authentication on the admin port: what stays open to probes, what a token allows on this node and on another, and profiles.
 
 import { describe, expect, it } from "vitest";
 import { type RunningServer, runPiko, startServer } from "../harness/piko.js";
@@ -20,7 +20,7 @@ async function ask(
   return { status: response.status, body: await response.text() };
 }
 
-it("probes need no token, but with ?forward= and for all else one is asked for, by the node that answers too", async () => {
+it("probes need no token; ?forward= and everything else do, also on the node that answers", async () => {
   const first = await startServer(scene, { ...AUTH, "cluster.node-id": "first" });
   const other = token("HS256", "another key", { exp: inSeconds(3_600) });
   const second = await startServer(scene, {
@@ -47,7 +47,7 @@ it("probes need no token, but with ?forward= and for all else one is asked for, 
     ]);
   }
   expect([await status(second, "/health"), await status(second, "/health", other)]).toEqual([401, 200]);
-  // The caller's own credential is all that goes along: it opens the first node, and not the second.
+  // Only the caller's own credential is forwarded. The first node accepts it, the second doesn't.
   const page = "/status/cluster/nodes/local?forward=second";
   expect(await ask(first, page, GOOD)).toEqual({ status: 401, body: '{"error":"invalid token"}' });
   expect(await status(first, "/status/cluster/nodes/local?forward=first", GOOD)).toBe(200);
@@ -68,7 +68,7 @@ it("probes need no token, but with ?forward= and for all else one is asked for, 
 });
 
 describe("profiles", () => {
-  it("are for who has a token", async () => {
+  it("need a token", async () => {
     const server = await startServer(scene, AUTH);
     const cpu = await ask(server, "/debug/pprof/profile?seconds=1", GOOD);
     expect(cpu.status).toBe(200);
@@ -80,7 +80,7 @@ describe("profiles", () => {
     expect((await ask(server, "/debug/pprof/heapsnapshot", GOOD)).status).toBe(404);
   });
 
-  it("are not there without authentication", async () => {
+  it("aren't available without authentication", async () => {
     const server = await startServer(scene);
     expect((await ask(server, "/debug/pprof/profile?seconds=1")).status).toBe(404);
   });

@@ -1,5 +1,5 @@
-// What is told of tokens: in the audit who was let in and who wasn't, and never the tokens and keys themselves, wherever one
-// looks.
+// What the logs say about tokens: the audit shows which ones were accepted and rejected, and no output ever contains the
+// tokens or keys themselves.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { inSeconds, token } from "../harness/tokens.js";
 const scene = perTest();
 const SECRET = "a-secret-that-nobody-may-see-anywhere";
 
-it("who was let in or refused is in the audit, and no secret anywhere", async () => {
+it("accepted and rejected tokens are in the audit, and secrets appear nowhere", async () => {
   const service = await Service.start(scene);
   const keys = Object.fromEntries(
     ["proxy", "upstream", "admin"].map((port) => [`${port}.auth.hmac-secret-key`, SECRET]),
@@ -25,7 +25,7 @@ it("who was let in or refused is in the audit, and no secret anywhere", async ()
   const expired = token("HS256", SECRET, { ...claims, jti: "token-2", exp: inSeconds(-60) });
   const forged = token("HS256", "another secret, of somebody else", { ...claims, jti: "token-3" });
 
-  // As people do who don't know better: on the command line.
+  // On the command line, as users do who don't know better.
   const agent = await startAgent(scene, server.upstream, "web", service.addr, {
     flags: ["--connect.token", good, "--log.level", "debug"],
   });
@@ -97,7 +97,7 @@ it("who was let in or refused is in the audit, and no secret anywhere", async ()
   const everything = [...said, ...shown, ...processes, status.stdout, status.stderr].join("\n");
   for (const hidden of [SECRET, good, expired, forged]) {
     expect(everything).not.toContain(hidden);
-    // Nor its signature alone.
+    // Nor its signature by itself.
     expect(everything).not.toContain(hidden.split(".").at(-1));
   }
   await eventually(() => service.requests.length === 1, "one request at the service");

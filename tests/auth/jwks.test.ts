@@ -1,5 +1,5 @@
-// A JWKS whose source is down, slow, wrong, large or asked by many; and one in a file. Most of their time these tests wait for
-// the times between two fetches: they run beside each other.
+// A JWKS whose source is down, slow, wrong, large or flooded with requests, and a JWKS in a file. These tests mostly wait for
+// the pause between two fetches, so they run concurrently.
 
 import { rename, writeFile } from "node:fs/promises";
 import { once } from "node:events";
@@ -17,7 +17,7 @@ import { ownStage, type Stage } from "../harness/stage.js";
 import { ecPair, inSeconds, jwkOf, type KeyPair, rsaPair, token } from "../harness/tokens.js";
 import { haveTools } from "../harness/tools.js";
 
-/** The answer to a request with this token. */
+/** The status and error of a request with this token. */
 async function ask(
   server: RunningServer,
   credential: string | undefined,
@@ -34,23 +34,26 @@ async function ask(
   return `${response.status} ${((await response.json()) as { error: string }).error}`;
 }
 
-/** Let in: nobody listens on the endpoint. */
+/** The token was accepted; no agent listens on the endpoint. */
 const reached = "502 no available upstreams";
 const invalid = "401 invalid token";
 const unready = "503 authentication is not ready";
 const busy = "503 too many tokens wait to be verified";
 
-/** A token that no other is like. */
-/** Where silence has to be a failure soon; elsewhere a busy machine would be one, and asked again. */
+/**
+ * For tests in which silence must soon count as a failure. Elsewhere, a busy machine could cause one, and with it another
+ * fetch.
+ */
 const IMPATIENT = { "proxy.auth.jwks.timeout": "500ms" };
 
+/** A token that is different each time. */
 const signed = (pair: KeyPair, kid: string): string =>
   token("RS256", pair.privateKey, { exp: inSeconds(1_800), jti: `${Math.random()}` }, { kid });
 
 const keysOf = (named: Record<string, KeyPair>): unknown[] =>
   Object.entries(named).map(([kid, pair]) => jwkOf(pair, { kid }));
 
-/** Ways to publish no set of keys, and what is said of them. */
+/** Ways to fail to publish a key set, and the error that the server logs for each. */
 const WRONG: readonly (readonly [name: string, answer: RequestListener, error: string])[] = [
   [
     "redirects",
@@ -71,13 +74,13 @@ const WRONG: readonly (readonly [name: string, answer: RequestListener, error: s
   ],
 ];
 
-/** For one server each: the next fetch is one second later, two, and four. */
+/** Three ways for each server, so that the waits before its next fetches are only one, two and four seconds. */
 const THREES = [0, 3, 6].map((from) => {
   const ways = WRONG.slice(from, from + 3);
   return [ways.map(([name]) => name).join(", then "), ways] as const;
 });
 
-/** Publishes keys, or gives another answer. */
+/** Publishes keys, or gives another answer if one is set. */
 class Publisher {
   keys: unknown[] = [];
   asked = 0;
@@ -123,7 +126,7 @@ async function startWith(
 const isReady = async (server: RunningServer): Promise<boolean> =>
   (await fetch(`http://${server.admin}/ready`)).ok;
 
-/** Waits until the server has said this of its keys. */
+/** Waits until the server has logged this message and error about its keys. */
 async function said(server: RunningServer, message: string, error: string, from = 0): Promise<void> {
   await server.program.waitForLine(
     ({ fields, text }) => fields["msg"] === message && text.includes(error),
@@ -132,7 +135,7 @@ async function said(server: RunningServer, message: string, error: string, from 
   );
 }
 
-describe.concurrent("a JWKS that can't be had when the server starts: not ready, and 503 to everybody, until it can", () => {
+describe.concurrent("if a JWKS can't be fetched at the start, the server isn't ready and replies 503 to everyone until it can", () => {
   it.for(THREES)("because it %s", async ([, ways], context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
@@ -158,7 +161,7 @@ describe.concurrent("a JWKS that can't be had when the server starts: not ready,
   });
 });
 
-describe.concurrent("a JWKS that can't be had later counts on, with its age", () => {
+describe.concurrent("if a JWKS can't be fetched later, the last one is still used, and its age is shown", () => {
   it.for(THREES)("because it %s", async ([, ways], context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
@@ -171,13 +174,13 @@ describe.concurrent("a JWKS that can't be had later counts on, with its age", ()
       publisher.answer = answer;
       await said(server, "could not get keys, still using the previous ones", error, from);
       expect(await ask(server, signed(pair, "k"))).toBe(reached);
-      // Whether there is such a key by now, nobody can say.
+      // The server can't know whether there is such a key by now.
       expect(await ask(server, signed(rsaPair(), "new"))).toBe(unready);
       const age = 'piko_auth_jwks_age_seconds{section="proxy.auth"}';
       await eventually(async () => ((await metric(server.admin, age)) ?? 0) > 1, "age");
       from = server.program.lines.length;
       publisher.answer = undefined;
-      // Up to the longest time between two tries, if the machine was busy meanwhile.
+      // Up to the maximum wait between two attempts, if the machine was busy meanwhile.
       await server.program.waitFor("keys are available again", { from, ms: 90_000 });
       expect([await isReady(server), await ask(server, signed(pair, "k"))]).toEqual([true, reached]);
     }
@@ -185,13 +188,13 @@ describe.concurrent("a JWKS that can't be had later counts on, with its age", ()
 });
 
 describe.concurrent("a JWKS", () => {
-  it("that is slow is waited for", async (context) => {
+  it("is waited for if it is slow", async (context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
     const [old, next] = [rsaPair(), rsaPair()];
     publisher.keys = keysOf({ old });
     publisher.answer = (_, response) => {
-      // In three parts, within the time that it has.
+      // In three parts, within the timeout.
       const body = JSON.stringify({ keys: publisher.keys });
       response.write(body.slice(0, 20));
       setTimeout(() => response.write(body.slice(20, 40)), 150);
@@ -204,7 +207,7 @@ describe.concurrent("a JWKS", () => {
     expect(await Promise.all(answers)).toEqual([reached, reached]);
   });
 
-  it("has the key that a token names, whose requests wait for it; two of one name are both tried", async (context) => {
+  it("is fetched for a key id that isn't known, while the requests wait; two keys with the same id are both tried", async (context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
     const [old, next, last] = [rsaPair(), rsaPair(), rsaPair()];
@@ -216,14 +219,14 @@ describe.concurrent("a JWKS", () => {
     publisher.keys = [...keysOf({ old, next }), jwkOf(rsaPair(), { kid: "next" })];
     expect(await crowd(next, "next")).toEqual(new Set([reached]));
     publisher.keys = keysOf({ next, last });
-    // That was just now: these wait for its ten seconds to be over.
+    // The last fetch was only just now: these requests wait until ten seconds have passed since then.
     const waiting = crowd(last, "last");
     expect(await ask(server, signed(old, "old"))).toBe(reached);
     expect(await waiting).toEqual(new Set([reached]));
     expect(publisher.asked).toBeLessThanOrEqual(4);
   });
 
-  it("is asked once in ten seconds before a flood of names that it hasn't got, which holds up nobody", async (context) => {
+  it("is fetched at most once in ten seconds during a flood of unknown key ids, and other requests aren't delayed", async (context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
     const [old, next] = [rsaPair(), rsaPair()];
@@ -233,23 +236,23 @@ describe.concurrent("a JWKS", () => {
     const answers = new Map<string, number>();
     const flooding = new AbortController();
     const startMs = performance.now();
-    // One when the server starts, one for the flood's first name, and then one in ten seconds.
+    // One when the server starts, one for the flood's first key id, and then one every ten seconds.
     const allowed = (): number => 2 + Math.floor((performance.now() - startMs) / 10_000);
     const lanes = Promise.allSettled(
       Array.from({ length: 70 }, async (_, lane) => {
         for (let n = 0; ; n++) {
           const answer = await ask(server, signed(old, `${lane} ${n}`), flooding.signal);
           answers.set(answer, (answers.get(answer) ?? 0) + 1);
-          // As the answer asks for, if not as long.
+          // Waits as the answer asks, although not as long.
           if (answer === busy) await delay(100);
         }
       }),
     );
     await untilMetric(server.admin, 'piko_auth_pending{port="proxy"}', 60);
-    // Who names a key that is known is let in meanwhile, by a token that is new, too.
+    // Tokens with a known key id are accepted meanwhile, even new ones.
     for (let n = 0; n < 50; n++) expect(await ask(server, signed(old, "old"))).toBe(reached);
     expect(publisher.asked, server.program.tail()).toBeLessThanOrEqual(allowed());
-    // And a key that is published meanwhile is found by the flood's own fetch.
+    // A key that is published meanwhile is found by the fetch that the flood causes.
     publisher.keys = keysOf({ old, next });
     await eventually(async () => (await ask(server, signed(next, "next"))) === reached, "the new key");
     await eventually(() => (answers.get(invalid) ?? 0) >= 60, "refusals");
@@ -259,7 +262,7 @@ describe.concurrent("a JWKS", () => {
     expect([...answers.keys()].sort()).toEqual([invalid, busy]);
   });
 
-  it("of a thousand large keys is read without holding up requests", async (context) => {
+  it("with a thousand large keys is read without delaying requests", async (context) => {
     const scene = ownStage(context);
     const publisher = await Publisher.start(scene);
     const [small, large] = [rsaPair(), ecPair("P-521")];
@@ -277,14 +280,14 @@ describe.concurrent("a JWKS", () => {
       expect(await ask(server, known)).toBe(reached);
       answered++;
     }
-    // Reading takes about three seconds in all: some 250 turns, each of which may answer one.
+    // Reading takes about three seconds in total: some 250 turns, each of which may answer one request.
     expect(answered).toBeGreaterThan(25);
     const last = token("ES512", large.privateKey, { exp: inSeconds(60) }, { kid: "998" });
     expect([await ask(server, last), await ask(server, known)]).toEqual([reached, reached]);
   });
 
   it.runIf(haveTools("openssl"))(
-    "comes over https from whom an authority of the system vouches for",
+    "comes over https from a server that a trusted authority vouches for",
     async (context) => {
       const scene = ownStage(context);
       using files = createCertificates();

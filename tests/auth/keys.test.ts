@@ -1,4 +1,4 @@
-// Keys that come and go in files while a server runs, and tokens that are revoked.
+// Keys that appear in and disappear from files while a server runs, and tokens that are revoked.
 
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -26,14 +26,14 @@ async function ask(server: RunningServer, credential: string | undefined): Promi
 
 const hmac = (secret: string, more: object = {}): string =>
   token("HS256", secret, { exp: inSeconds(1_800), ...more });
-/** Writes a file as Kubernetes and careful programs do: at once. */
+/** Replaces a file atomically, as Kubernetes and careful programs do. */
 async function replace(path: string, text: string): Promise<void> {
   await writeFile(`${path}.new`, text);
   await rename(`${path}.new`, path);
 }
 
 describe("a key in a file", () => {
-  it("counts without its last line feed, and another one from when it is written", async () => {
+  it("is used without its final line feed, and a new one is used as soon as it is written", async () => {
     const service = await Service.start(scene);
     const path = join(await scene.directory(), "secret");
     await writeFile(path, "first secret\n");
@@ -52,7 +52,7 @@ describe("a key in a file", () => {
       async () => (await ask(server, hmac("first secret"))) === "401 invalid token",
       "the end of the first key",
     );
-    // Its tunnel ends, too: its agent has no other token.
+    // The tunnel is closed, too: its agent has no other token.
     await agent.waitForLine(({ text }) => text.includes("invalid token"), "a refusal", { from });
     expect(await ask(server, hmac("second secret"))).toMatch(/^502/);
     await replace(path, "");
@@ -61,7 +61,7 @@ describe("a key in a file", () => {
     for (const { text } of server.program.lines) expect(text).not.toMatch(/first|second/);
   });
 
-  it("that is none ends the start with its name", async () => {
+  it("that isn't a key stops the start, and the error names the setting", async () => {
     const path = join(await scene.directory(), "key");
     await writeFile(path, ecPair().pem);
     await expect(startServer(scene, { "proxy.auth.rsa-public-key-file": path })).rejects.toThrow(
@@ -70,7 +70,7 @@ describe("a key in a file", () => {
   });
 });
 
-it("a revoked token ends at once: its requests, and its tunnel", async () => {
+it("a revoked token is rejected at once: its requests fail, and its tunnel is closed", async () => {
   const service = await Service.start(scene);
   const path = join(await scene.directory(), "revoked");
   await writeFile(path, "");

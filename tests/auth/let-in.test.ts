@@ -1,4 +1,5 @@
-// Who is let in: by every algorithm, on each port, over a hop; and what becomes of the credential behind that.
+// Which credentials are accepted: by every algorithm, on each port, over a hop; and what becomes of the credential
+// afterwards.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { untilEndpoints } from "../harness/cluster.js";
@@ -14,7 +15,7 @@ const stage = perFile();
 const scene = perTest();
 const issuer = new Issuer();
 let service: Service;
-/** The agents are at the second one. */
+/** The agents are connected to the second node. */
 let first: RunningServer;
 let second: RunningServer;
 
@@ -34,7 +35,7 @@ interface Reflected {
   readonly body: string;
 }
 
-/** Names (in lower case) and values of the fields that reached the service and have to do with credentials. */
+/** Names (in lower case) and values of the fields with credentials that reached the service. */
 async function credentials(of: RunningServer, fields: readonly string[]): Promise<readonly string[]> {
   const client = await RawClient.connect(scene, of.proxy);
   client.send(
@@ -70,12 +71,12 @@ describe.each(nodes)("at %s", (_name, node) => {
     ["all endpoints, as a Go program writes it", (): string => issuer.hmac({ piko: { endpoints: null } })],
     ["endpoints by a pattern", (): string => issuer.hmac({ piko: { endpoints: ["x", "w*b"] } })],
     ["8 KiB", (): string => padded(8_192)],
-  ])("a request with a token is let in: %s", async (_case, make) => {
+  ])("a request with a token is accepted: %s", async (_case, make) => {
     expect(await credentials(node(), [`Authorization: Bearer ${make()}`])).toEqual([]);
     expect(await credentials(node(), [`X-Piko-Authorization: Bearer ${make()}`])).toEqual([]);
   });
 
-  it("a service's own Authorization is left alone where the token came in another field", async () => {
+  it("a service's own Authorization is left alone if the token came in another field", async () => {
     const own = ["Authorization: Basic b3duOm93bg==", "authorization: another"];
     expect(await credentials(node(), [...own, `x-piko-authorization: Bearer ${issuer.hmac()}`])).toEqual([
       "authorization: Basic b3duOm93bg==",
@@ -83,14 +84,14 @@ describe.each(nodes)("at %s", (_name, node) => {
     ]);
   });
 
-  it("no credential reaches the service, however often it is there", async () => {
+  it("no credential reaches the service, however often it is sent", async () => {
     const good = `Bearer ${issuer.hmac()}`;
     expect(await credentials(node(), [`Authorization: ${good}`, "Authorization: Bearer second"])).toEqual([]);
     const both = ["x-piko-authorization:", `Authorization: ${good}`, "x-piko-authorization: Bearer other"];
     expect(await credentials(node(), both)).toEqual([]);
   });
 
-  it("a body that comes with a token which has never been seen arrives", async () => {
+  it("a body that arrives together with a new token reaches the service", async () => {
     const body = "x".repeat(300_000);
     const response = await fetch(`http://${node().proxy}/echo`, {
       method: "POST",
@@ -103,7 +104,7 @@ describe.each(nodes)("at %s", (_name, node) => {
     expect([response.status, await response.text()]).toEqual([200, body]);
   });
 
-  it("pipelined requests with new tokens are answered in their order", async () => {
+  it("pipelined requests with new tokens are answered in order", async () => {
     const client = await RawClient.connect(scene, node().proxy);
     const request = (n: number): string =>
       `GET /reflect?${n} HTTP/1.1\r\nHost: web.test\r\nAuthorization: Bearer ${issuer.hmac({ jti: `${Math.random()}` })}\r\n\r\n`;
@@ -113,7 +114,7 @@ describe.each(nodes)("at %s", (_name, node) => {
     }
   });
 
-  it("a forwarder with a token gets through, and one without doesn't", async () => {
+  it("a forwarder with a token is accepted, and one without is rejected", async () => {
     const answer = async (flags: readonly string[]): Promise<string> => {
       const { addr } = await startForward(scene, node().proxy, "tcp", flags);
       const client = await RawClient.connect(scene, addr);
@@ -130,7 +131,7 @@ describe.each(nodes)("at %s", (_name, node) => {
   });
 });
 
-it("WebSocket bytes that come with the upgrade, and a token that is new, arrive behind it", async () => {
+it("WebSocket bytes that are sent right after an upgrade request with a new token reach the service", async () => {
   const client = await RawClient.connect(scene, second.proxy);
   // A masked binary frame (mask 0) with an HTTP request of 34 bytes.
   const inner = "GET /reflect HTTP/1.0\r\nHost: x\r\n\r\n";
@@ -155,7 +156,7 @@ it("a host in another case is served for the endpoint that the token names", asy
   expect(await ask("web.test", ["WEB"])).toBe(401);
 });
 
-it("a token is verified once, however many requests bring it", async () => {
+it("a token is verified once, however many requests carry it", async () => {
   const verifications = async (): Promise<number> =>
     (await metric(second.admin, 'piko_auth_verifications_total{port="proxy"}')) ?? 0;
   const before = await verifications();
@@ -167,7 +168,7 @@ it("a token is verified once, however many requests bring it", async () => {
   expect((await verifications()) - before).toBe(1);
 });
 
-it("a token ends with its time, on a connection that has used it", async () => {
+it("a token expires even on a connection that has used it", async () => {
   const client = await RawClient.connect(scene, second.proxy);
   const authorization = `Bearer ${issuer.hmac({ exp: Math.floor(Date.now() / 1_000) + 2 })}`;
   const ask = async (): Promise<string> => {
@@ -181,7 +182,7 @@ it("a token ends with its time, on a connection that has used it", async () => {
   expect(last).toBe('{"error":"expired token"}');
 });
 
-it("the admin port takes tokens of its own, and brings them along to another node", async () => {
+it("the admin port accepts its own tokens, and forwards them to another node", async () => {
   const headers = { authorization: `Bearer ${issuer.hmac()}` };
   expect((await fetch(`http://${first.admin}/status/cluster/nodes`)).status).toBe(401);
   expect((await fetch(`http://${first.admin}/status/cluster/nodes`, { headers })).status).toBe(200);
@@ -191,7 +192,7 @@ it("the admin port takes tokens of its own, and brings them along to another nod
   expect((await fetch(`http://${first.admin}/health?forward=second`)).status).toBe(401);
 });
 
-/** A good token of exactly so many bytes. */
+/** A valid token of exactly this many bytes. */
 function padded(bytes: number): string {
   for (let length = bytes / 2; length < bytes; length++) {
     for (const more of [{}, { k: "" }, { kk: "" }, { kkk: "" }]) {

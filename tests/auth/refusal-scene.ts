@@ -1,4 +1,5 @@
-// Servers that ask for tokens, and every way to come to them: each port, HTTP, WebSocket and TCP, as first node and as second.
+// Servers that require tokens, and every way to reach them: each port, by HTTP, WebSocket and TCP, as the first node and as
+// the second.
 
 import { expect } from "vitest";
 import { untilEndpoints } from "../harness/cluster.js";
@@ -8,7 +9,7 @@ import type { RawResponse } from "../harness/raw-response.js";
 import { Service } from "../harness/service.js";
 import type { Stage } from "../harness/stage.js";
 
-/** Somebody who isn't let in: the field lines of the request, and the text that it is refused with. */
+/** A request that is rejected: its field lines with credentials, and the error in the answer. */
 export interface Refused {
   readonly name: string;
   readonly fields: readonly string[];
@@ -22,7 +23,7 @@ const HTTP = "GET /reflect HTTP/1.1\r\nHost: web.test\r\n";
 export const TCP = "GET /_piko/v1/tcp/web HTTP/1.1\r\nHost: x\r\n";
 const METRICS = "GET /metrics HTTP/1.1\r\nHost: x\r\n";
 
-/** Ways to ask for the endpoint `web`, and to ask without one. */
+/** Ways to send a request for the endpoint `web`, and requests that name no endpoint. */
 export const WAYS = [
   "HTTP at the proxy port",
   "a WebSocket at the proxy port",
@@ -41,11 +42,11 @@ export type Way = (typeof WAYS)[number] | (typeof ADMIN_WAYS)[number];
 
 export class RefusalScene {
   readonly service: Service;
-  /** Asks for tokens on proxy and upstream port; the agents are here. */
+  /** Requires tokens on the proxy and upstream ports; the agents are connected here. */
   readonly guarded: RunningServer;
-  /** Lets all requests in, and sends them to the other one. */
+  /** Accepts all requests, and forwards them to `guarded`. */
   readonly open: RunningServer;
-  /** The first node of those that ask, too, with an admin port that asks. */
+  /** Requires tokens on the proxy and admin ports, and forwards requests to `guarded`. */
   readonly first: RunningServer;
   readonly #stage: Stage;
 
@@ -61,7 +62,7 @@ export class RefusalScene {
     this.first = first;
   }
 
-  /** `flags`: the settings by which a port asks; `token` is good for all of them. */
+  /** `flags` returns the settings by which a port requires tokens; all of these ports accept `token`. */
   static async start(
     stage: Stage,
     flags: (port: string) => Record<string, string>,
@@ -89,7 +90,7 @@ export class RefusalScene {
     return new RefusalScene(stage, service, [guarded, open, first]);
   }
 
-  /** The address of a way, and its request up to the credential. */
+  /** The address for this way, and its request up to the credential. */
   way(way: Way): readonly [addr: string, head: string] {
     switch (way) {
       case "HTTP at the proxy port":
@@ -127,11 +128,11 @@ export class RefusalScene {
     return response;
   }
 
-  /** Asks for each case, and compares those answers alone that aren't as they should be. */
+  /** Sends each case, and reports only the answers that differ from what is expected. */
   async expectRefused(way: Way, all: readonly Refused[]): Promise<void> {
     const [addr, head] = this.way(way);
     const wrong: Record<string, string> = {};
-    // A node that passes on another one's page writes names of fields in lower case.
+    // A node that forwards another node's page writes field names in lower case.
     const told = (text: string): string => (way === FORWARDED ? text.toLowerCase() : text);
     const one = async (each: Refused): Promise<void> => {
       const answer = told(shown(await this.ask(addr, head, each.fields)));
@@ -141,15 +142,15 @@ export class RefusalScene {
     expect(wrong).toEqual({});
   }
 
-  /** Nothing of all that has come to the service. */
+  /** No request reached the service. */
   expectUnheard(): void {
     expect(this.service.requests).toEqual([]);
-    // Those of the two agents, who look at their start whether it is there.
+    // The connections of the two agents, which check at their start that the service is there.
     expect(this.service.connections).toBeLessThanOrEqual(2);
   }
 }
 
-/** What matters of an answer: everything but the date and what the connection does next. */
+/** What matters in an answer: everything except the date and what happens to the connection next. */
 function shown({ body, fields, reason, status }: RawResponse): string {
   const kept = fields.filter(([name]) => !["date", "connection", "keep-alive"].includes(name.toLowerCase()));
   return [`${status} ${reason}`, ...kept.map((pair) => pair.join(": ")), body.toString()].join(" | ");

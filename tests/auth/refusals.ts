@@ -1,4 +1,5 @@
-// Every way in which a credential is refused, and what its sender is told: for servers that have the keys of `Issuer`.
+// Every way in which a credential is rejected, with the error that the client gets, for servers that have the keys of
+// `Issuer`.
 
 import { createHmac } from "node:crypto";
 import {
@@ -14,7 +15,7 @@ import {
 } from "../harness/tokens.js";
 import type { Refused } from "./refusal-scene.js";
 
-/** Who makes tokens for the servers of a test. */
+/** Makes tokens for the servers of a test. */
 export class Issuer {
   readonly secret = "an hmac secret of some length, 32 bytes at least";
   readonly rsa: KeyPair = rsaPair();
@@ -22,17 +23,17 @@ export class Issuer {
   readonly audience = "piko-test";
   readonly issuer = "https://issuer.test";
 
-  /** Claims that are good for half an hour. */
+  /** Claims that are valid for half an hour. */
   claims(more: Record<string, unknown> = {}): Record<string, unknown> {
     return { exp: inSeconds(1_800), aud: this.audience, iss: this.issuer, ...more };
   }
 
-  /** A good token, but for what `more` changes. */
+  /** A valid token, except for what `more` changes. */
   hmac(more: Record<string, unknown> = {}, header: Record<string, unknown> = {}): string {
     return token("HS256", this.secret, this.claims(more), header);
   }
 
-  /** Settings of a port that takes these tokens. */
+  /** Settings of a port that accepts these tokens. */
   flags(port: string): Record<string, string> {
     return {
       [`${port}.auth.hmac-secret-key`]: this.secret,
@@ -46,7 +47,7 @@ export class Issuer {
 
 const bearer = (value: string): readonly string[] => [`Authorization: Bearer ${value}`];
 
-/** The cases. `revoked`: ids that the server's file of revoked tokens has. */
+/** The cases. `revoked` holds an id and a subject from the server's file of revoked tokens. */
 export function refusals(issuer: Issuer, revoked: { id: string; subject: string }): readonly Refused[] {
   const cases: Refused[] = [];
   const add = (error: string, name: string, fields: readonly string[]): void =>
@@ -207,7 +208,7 @@ export function refusals(issuer: Issuer, revoked: { id: string; subject: string 
   return cases;
 }
 
-/** Tokens that are good, but not for the endpoint `web`. */
+/** Valid tokens, but not for the endpoint `web`. */
 export function wrongEndpoints(issuer: Issuer): readonly Refused[] {
   const lists = [["other"], ["WEB"], ["we"], ["webs", "web-*"], [""], ["*x"], ["w*x*b"], ["?eb"], ["web "]];
   return lists.map((endpoints) => ({
@@ -218,8 +219,8 @@ export function wrongEndpoints(issuer: Issuer): readonly Refused[] {
 }
 
 /**
- * Tokens for servers that have a key set with these keys under the names `rsa` and `ec`, the RSA key as `encrypts` (`use`)
- * and `pss` (`alg`), and eight more EC keys.
+ * Tokens for servers whose key set has these keys under the names `rsa` and `ec`, the RSA key again as `encrypts` (by its
+ * `use`) and `pss` (by its `alg`), and eight more EC keys.
  */
 export function refusalsByKeyId(
   { ec, rsa }: { readonly rsa: KeyPair; readonly ec: KeyPair },

@@ -1,5 +1,5 @@
-// Every way to be refused x every port x HTTP, WebSocket and TCP x first and second node: exactly the answer of Go Piko,
-// and nothing reaches a service.
+// Every reason for a rejection x every port x HTTP, WebSocket and TCP x first and second node: the answer is exactly that of
+// Go Piko, and nothing reaches a service.
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ beforeAll(async () => {
   scene = await RefusalScene.start(stage, flags, issuer.hmac());
 }, 120_000);
 
-describe("who isn't let in is told so, and no more", () => {
+describe("a client that is rejected gets the reason, and nothing more", () => {
   it.each(WAYS)("%s", async (way) => {
     await scene.expectRefused(way, [...cases, ...elsewhere]);
   });
@@ -36,12 +36,12 @@ describe("who isn't let in is told so, and no more", () => {
     await scene.expectRefused(way, cases);
   });
 
-  it("and no service has heard of it", () => {
+  it("and nothing reaches the service", () => {
     scene.expectUnheard();
   });
 });
 
-describe("where keys have names", () => {
+describe("if keys have names", () => {
   const keys = { rsa: rsaPair(), ec: ecPair() };
   const nine: readonly KeyPair[] = Array.from({ length: 8 }, () => ecPair());
   const named = refusalsByKeyId(keys, nine);
@@ -68,12 +68,12 @@ describe("where keys have names", () => {
     await byKeyId.expectRefused(way, named);
   });
 
-  it("and no service has heard of it", () => {
+  it("and nothing reaches the service", () => {
     byKeyId.expectUnheard();
   });
 });
 
-describe("a tunnel where there are tenants", () => {
+describe("a tunnel on a server with tenants", () => {
   let server: RunningServer;
   const made = (secret: string, claims: Record<string, unknown> = {}): string =>
     token("HS256", `secret-${secret}`, { exp: inSeconds(1_800), ...claims });
@@ -131,7 +131,7 @@ describe("a tunnel where there are tenants", () => {
 
 const GOOD = [`Authorization: Bearer ${issuer.hmac({ piko: { endpoints: ["web"] } })}`];
 
-describe("a token is asked for before anything else of a request is judged", () => {
+describe("a token is checked before anything else in a request", () => {
   it.each([
     ["without an endpoint", () => scene.guarded.proxy, "GET / HTTP/1.1\r\nHost: x\r\n", 400],
     [

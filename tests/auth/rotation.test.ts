@@ -1,5 +1,5 @@
-// Keys that are rolled over, tokens that are replaced and tenants that come and go under load: no request fails, and no
-// stream that ends within the grace is cut. Most of their time these tests wait: they run beside each other.
+// Keys that are rotated, tokens that are replaced, and tenants that are added and removed under load: no request fails, and
+// no stream that ends within the grace period is cut. These tests mostly wait, so they run concurrently.
 
 import { rename, writeFile } from "node:fs/promises";
 import { once } from "node:events";
@@ -17,18 +17,18 @@ import { inSeconds, jwkOf, type KeyPair, rsaPair, token } from "../harness/token
 import { Traffic } from "../harness/traffic.js";
 import { startTrafficService } from "../harness/traffic-service.js";
 
-/** The short run leaves room on the machine for the tests beside it. */
+/** The short run leaves CPU time for the tests that run at the same time. */
 const RATE = LONG ? 1 : 0.2;
 /** 300 requests a second, and streams of about three seconds. */
 const MIX = { get: 270 * RATE, post: 28 * RATE, events: 1, webSockets: 1 };
-/** Time limits of requests are other tests' subject: here they would judge the machine. */
+/** Timeouts of requests are the subject of other tests. Here they would only measure the machine. */
 const AGENT = ["--access-log.disable", "--timeout", "1m"];
 const SERVER = { "proxy.timeout": "1m", "proxy.access-log.disable": "true" };
-/** Of tunnels whose token no longer counts: longer than a stream takes, on a busy machine, too. */
+/** Grace period of tunnels whose token is no longer valid: longer than a stream takes, even on a busy machine. */
 const GRACE = { "upstream.auth.expiry-grace": "20s" };
-/** Life of a token that is replaced: longer than an agent takes to start, on a busy machine, too. */
+/** Lifetime of a token that is replaced: longer than an agent takes to start, even on a busy machine. */
 const TOKEN_S = 15;
-/** Keys that follow each other at a source: each but the first two takes ten seconds. */
+/** Number of keys that a source publishes in turn. Each except the first two takes ten seconds. */
 const ROLLS = LONG ? 4 : 3;
 const PATIENT = { timeout: 120_000 };
 
@@ -38,10 +38,10 @@ async function replace(path: string, text: string): Promise<void> {
 }
 
 let made = 0;
-/** Some tokens are known, some are new. */
+/** Some ids are known, some are new. */
 const id = (): { jti: string; exp: number } => ({ jti: `${made++ % 50}`, exp: inSeconds(600) });
 
-/** Makes a change, and waits until a program has said so as often as it has to. */
+/** Makes a change, and waits until a program has logged the message the given number of times. */
 async function said(
   program: Program,
   message: string,
@@ -98,7 +98,7 @@ together(
     await said(server.program, "key changed", () => replace(b, "the next secret\n"), 2);
     secret = "the next secret";
     await said(agent, "connected", () => replace(tokenFile, token("HS256", secret, id())));
-    // Those that were begun with the old one are over.
+    // The requests that began with the old token have finished.
     await traffic.settled();
     await said(server.program, "key changed", () => replace(a, "the next secret\n"), 2);
     await more(traffic, 300);
@@ -128,7 +128,7 @@ together(
     });
     const traffic = Traffic.start(scene, server.proxy, "web", MIX);
     await more(traffic, 100);
-    // The next token is there before the old one's end is noticed: requests wait until its tunnel is open.
+    // The next token is there before the server notices that the old one is invalid. Requests wait until its tunnel is open.
     const from = agent.lines.length;
     await replace(tokenFile, token("HS256", "the next secret", id()));
     await said(server.program, "upstream token is no longer valid", () => replace(secret, "the next secret"));
@@ -156,7 +156,7 @@ together("an agent's token is replaced before its end", PATIENT, async (context)
   const traffic = Traffic.start(scene, server.proxy, "web", MIX);
   await said(agent, "connected", () => replace(tokenFile, create(600)));
   await more(traffic, 300);
-  // The first tunnel is gone, or ends now: its token does.
+  // The first tunnel is closed by now, or is closed now that its token expires.
   await eventually(() => Date.now() > endMs, "the end of the first token");
   await ended(traffic);
   await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
@@ -172,7 +172,7 @@ together(
     let published: Record<string, KeyPair> = {};
     const source = createServer((_, response) => {
       const keys = Object.entries(published).map(([kid, pair]) => jwkOf(pair, { kid }));
-      // A moment ago when it arrives.
+      // Delayed: the keys are slightly out of date when they arrive.
       setTimeout(() => response.end(JSON.stringify({ keys })), 200);
     }).listen(0, "127.0.0.1");
     await once(source, "listening");
@@ -193,7 +193,7 @@ together(
     const credential = (): string => `Bearer ${token("RS256", pair.privateKey, id(), { kid })}`;
     const traffic = Traffic.start(scene, server.proxy, "web", MIX, undefined, credential);
     await more(traffic, 100);
-    // Each is used at once; those but the first wait for the ten seconds since the last fetch to be over.
+    // Each key is used at once. All but the first new one wait until ten seconds have passed since the last fetch.
     for (const [index, next] of pairs.slice(1).entries()) {
       published = { [kid]: pair, [index + 1]: next };
       [kid, pair] = [`${index + 1}`, next];

@@ -1,4 +1,4 @@
-// Tenants: whose agents may listen on which endpoints, how much they may have, and how that changes without a restart.
+// Tenants: which endpoints their agents may listen on, their limits, and how both change without a restart.
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -30,7 +30,7 @@ const yaml = (tenants: readonly Tenant[]): string =>
 
 interface Tenants {
   readonly server: RunningServer;
-  /** Writes the file anew, and waits until the server has said something of it. */
+  /** Rewrites the file, and waits until the server has logged `said`. */
   readonly write: (tenants: readonly Tenant[], said: string) => Promise<void>;
 }
 
@@ -50,7 +50,7 @@ async function start(
   return { server, write };
 }
 
-/** The status of an upgrade, and what it says. */
+/** The status of an upgrade, with the error if it fails. */
 async function open(
   server: RunningServer,
   endpoint: string,
@@ -82,7 +82,7 @@ const A: Tenant = { id: "a", secret: "secret-a", more: ", endpoints: [a-*, share
 const B: Tenant = { id: "b", secret: "secret-b", more: ", endpoints: [b-*]" };
 
 describe("a tenant", () => {
-  it("is told by its name and its key, and listens on its endpoints alone", async () => {
+  it("is identified by its name and its key, and listens only on its own endpoints", async () => {
     const { server } = await start(scene, [A, B]);
     const answers = [
       await open(server, "a-1", "a", made("secret-a")),
@@ -112,7 +112,7 @@ describe("a tenant", () => {
     ]);
   });
 
-  it("has so many tunnels and endpoints, and leaves others theirs", async () => {
+  it("has a maximum of tunnels and endpoints, which doesn't affect other tenants", async () => {
     const few = { ...A, more: ", max_tunnels: 3, max_endpoints: 2" };
     const { server } = await start(scene, [few, B]);
     const asA = (endpoint: string): Promise<string> => open(server, endpoint, "a", made("secret-a"));
@@ -124,7 +124,7 @@ describe("a tenant", () => {
     expect(await metric(server.admin, 'piko_upstreams_limited_total{limit="tenant_max_tunnels"}')).toBe(1);
   });
 
-  it("has so many requests in a second, whichever node they come to, and is told to come again", async () => {
+  it("has a maximum of requests per second, on whichever node they arrive, and answers say when to retry", async () => {
     const service = await Service.start(scene);
     const path = join(await scene.directory(), "server.yaml");
     const slow = { ...A, more: ", requests_per_second: 2, requests_per_second_per_endpoint: 10" };
@@ -155,7 +155,7 @@ describe("a tenant", () => {
 });
 
 describe("the file of tenants", () => {
-  it("may change: a new tenant is let in, one that is gone ends, others are left alone", async () => {
+  it("may change: a new tenant is accepted, a removed one is disconnected, others are left alone", async () => {
     const service = await Service.start(scene);
     const { server, write } = await start(scene, [A, B]);
     const gone = await agent(server, "a-1", service, "a", "secret-a");
@@ -173,7 +173,7 @@ describe("the file of tenants", () => {
     expect(stays.lines.filter(({ fields }) => fields["msg"] === "connected")).toHaveLength(1);
   });
 
-  it("may change what a tenant may listen on, and how much", async () => {
+  it("may change what a tenant may listen on, and its limits", async () => {
     const { server, write } = await start(scene, [A, B]);
     expect(await open(server, "x-1", "b", made("secret-b"))).toBe("401 endpoint not permitted");
     await write([A, { ...B, more: ", endpoints: [x-*], max_tunnels: 1" }], "tenants changed");
@@ -183,7 +183,7 @@ describe("the file of tenants", () => {
     );
   });
 
-  it("counts for nothing while there is a mistake in it, or if it would let everybody in", async () => {
+  it("isn't applied while it contains a mistake, or if it would let everyone in", async () => {
     const { server, write } = await start(scene, [A]);
     const kept = "could not apply the configuration, still using the previous one";
     await write([{ ...A, more: ", endpoint: [x]" }], kept);
@@ -193,7 +193,7 @@ describe("the file of tenants", () => {
     expect(await open(server, "a-1", undefined, made("secret-a"))).toBe("401 unknown tenant");
   });
 
-  it("is said to need care where tenants share endpoints", async () => {
+  it("causes a warning if tenants share endpoints", async () => {
     const shared = { ...B, more: ", endpoints: [b-*, a-x]" };
     const { server } = await start(scene, [A, shared, { id: "c", secret: "secret-c" }]);
     const unbound = await server.program.waitFor(

@@ -1,5 +1,5 @@
-// Tokens that end while their tunnels are in use: replaced in time, replaced late, never replaced. By real programs, with keys
-// and tokens that the command makes.
+// Tokens that expire while their tunnels are in use: replaced in time, replaced late, never replaced. With real programs, and
+// with keys and tokens that the command creates.
 
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -28,12 +28,12 @@ beforeEach(async () => {
   expect((await runPiko("key", "create", "--out", secret)).code).toBe(0);
 });
 
-/** A token that ends in so many seconds; made here where a process would take too much of its life. */
+/** A token that expires in `lifeS` seconds. Made here because starting a process would take too much of its lifetime. */
 function create(lifeS: number, sub = ""): string {
   return token("HS256", readFileSync(secret, "utf8").trim(), { sub, exp: inSeconds(lifeS) });
 }
 
-/** Replaces the file in one step, as secrets are replaced. */
+/** Replaces the file atomically, as secrets are replaced. */
 function put(text: string): void {
   writeFileSync(`${tokenFile}.new`, `${text}\n`);
   renameSync(`${tokenFile}.new`, tokenFile);
@@ -43,7 +43,7 @@ async function start(flags: Readonly<Record<string, string>> = {}): Promise<Runn
   return await startServer(scene, { "upstream.auth.hmac-secret-key-file": secret, ...flags });
 }
 
-/** An agent whose token ends in so many seconds: it gets that one when it runs, which takes its time on a busy machine. */
+/** An agent whose token expires in `lifeS` seconds. It gets this token once it runs: starting takes a while on a busy machine. */
 async function startWithLife(server: RunningServer, service: Service, lifeS: number): Promise<Program> {
   put(create(1_800));
   const agent = await startAgent(scene, server.upstream, "web", service.addr, {
@@ -52,7 +52,7 @@ async function startWithLife(server: RunningServer, service: Service, lifeS: num
   const from = agent.lines.length;
   put(create(lifeS));
   await agent.waitFor("connected", { from });
-  // The first tunnel gives way, and takes no request of the test's.
+  // The first tunnel is replaced, and takes none of the test's requests.
   await untilMetric(server.admin, "piko_upstreams_connected_upstreams", 1);
   return agent;
 }
@@ -61,7 +61,7 @@ const endpoints = async ({ admin }: RunningServer): Promise<unknown> =>
   await (await fetch(`http://${admin}/status/upstream/endpoints`)).json();
 
 describe("a token that is replaced", () => {
-  it("while its tunnel is in use costs no request and no stream", async () => {
+  it("costs no request and no stream while its tunnel is in use", async () => {
     const service = await Service.start(scene);
     const server = await start({ "proxy.timeout": "60s" });
     const made = await run(PIKO, ["token", "create", "--key-file", secret, "--endpoint", "w*"], {
@@ -69,7 +69,7 @@ describe("a token that is replaced", () => {
     });
     put(made.stdout.trim());
     const agent = await startAgent(scene, server.upstream, "web", service.addr, {
-      // A busy machine is none of this test's affairs.
+      // A slow machine isn't what this test is about.
       flags: ["--connect.token-file", tokenFile, "--timeout", "60s"],
     });
     const traffic = Traffic.start(scene, server.proxy, "web", {
@@ -83,7 +83,7 @@ describe("a token that is replaced", () => {
       put(create(1_800, `next ${i}`));
       await agent.waitFor("connected", { from });
     }
-    // The same token again, in a file that has changed, opens none.
+    // The same token again, in a changed file, opens no tunnel.
     const from = agent.lines.length;
     put(`\n${readFileSync(tokenFile, "utf8")}`);
     await agent.waitFor("token file has changed", { from });
@@ -98,8 +98,8 @@ describe("a token that is replaced", () => {
   });
 });
 
-describe("a token that ends", () => {
-  it("takes its tunnel from requests and pages at once, gives what is under way its grace, and comes back with another", async () => {
+describe("a token that expires", () => {
+  it("takes its tunnel out of use at once, lets streams finish within the grace period, and can be replaced", async () => {
     const service = await Service.start(scene);
     const server = await start({ "upstream.auth.expiry-grace": "2s", "proxy.reconnect-wait": "0s" });
     const agent = await startWithLife(server, service, 12);
@@ -111,7 +111,7 @@ describe("a token that ends", () => {
     expect(fields).toMatchObject({ "endpoint-id": "web", reason: "expired" });
     expect(await endpoints(server)).toEqual({});
     expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(502);
-    // The agent has heard of it, and is told why it isn't let in again.
+    // The agent has noticed, and learns why it is rejected when it reconnects.
     await agent.waitFor("server refused to connect");
     await long.end;
     expect(performance.now() - endedMs).toBeGreaterThan(1_500);
@@ -122,7 +122,7 @@ describe("a token that ends", () => {
     expect((await curl(server.proxy, "web", "/item?i=1")).status).toBe(200);
   });
 
-  it("ends no tunnel with disable_disconnect_on_expiry", async () => {
+  it("closes no tunnel with disable_disconnect_on_expiry", async () => {
     const service = await Service.start(scene);
     const server = await start({ "upstream.auth.disable-disconnect-on-expiry": "true" });
     const lifeS = 6;
@@ -134,8 +134,8 @@ describe("a token that ends", () => {
   });
 });
 
-describe.runIf(haveGo)("a Go agent's token that ends", () => {
-  it("says so behind all that was under way, in the way that makes it connect again", async () => {
+describe.runIf(haveGo)("a Go agent's token that expires", () => {
+  it("closes its tunnel only after all requests in progress, in a way that makes the agent reconnect", async () => {
     const service = await Service.start(scene);
     const server = await start({ "upstream.auth.expiry-grace": "40s" });
     const agent = await startGoAgent(scene, server.upstream, "web", service.addr, ["--token", create(12)]);
@@ -147,7 +147,7 @@ describe.runIf(haveGo)("a Go agent's token that ends", () => {
     expect(agent.lines.map(({ fields }) => fields["event"])).not.toContain("disconnected");
     const { body } = await stream.response("GET", 60_000);
     expect([...body.toString().matchAll(/^id: /gm)]).toHaveLength(50);
-    // It connects again, and is told now that its token is old: that ends it, as any 401 does.
+    // It reconnects, and now learns that its token has expired. That stops it, as any 401 does.
     const { fields } = await agent.waitFor("disconnected");
     expect(fields).toMatchObject({ final: false });
     await server.program.waitForLine(

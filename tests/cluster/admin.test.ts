@@ -1,5 +1,5 @@
-// The admin port of real nodes: probes, metrics and status pages in the shapes that tools for Go Piko read, of the node
-// itself and, with ?forward=, of another one.
+// The admin port of real nodes: probes, metrics and status pages in the formats that tools for Go Piko read, for the node
+// itself and, with ?forward=, for another one.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -13,7 +13,7 @@ import type { ToolResult } from "../harness/tools.js";
 const stage = perFile();
 const scene = perTest();
 
-/** What the Go program's node shows, apart from go_*. */
+/** The metrics that a Go node exposes, apart from go_*. */
 const METRICS = [
   "piko_proxy_requests_in_flight",
   "piko_proxy_requests_total",
@@ -47,12 +47,12 @@ async function ask(
   return [response.status, response.headers.get("content-type") ?? "", await response.text()];
 }
 
-describe("a node among three", () => {
+describe("a node in a cluster of three", () => {
   let a: RunningServer;
   let b: RunningServer;
 
   beforeAll(async () => {
-    // Not in the order of their names.
+    // Not in alphabetical order.
     const nodes = await startCluster(stage, ["b", "c", "a"]);
     [b, , a] = nodes;
     const service = await Service.start(stage);
@@ -73,7 +73,7 @@ describe("a node among three", () => {
     }
   });
 
-  it("lists its pages, all of which there are", async () => {
+  it("lists its pages, all of which exist", async () => {
     const [status, type, text] = await ask(a, "/");
     expect([status, type]).toEqual([200, "text/plain; charset=utf-8"]);
     const pages = [...text.matchAll(/^ {2}(\/\S+)/gm)].map(([, page = ""]) => page.replace("ID", "a"));
@@ -81,7 +81,7 @@ describe("a node among three", () => {
     for (const page of pages) expect([page, (await ask(a, page))[0]]).toEqual([page, 200]);
   });
 
-  it("says what listens on it", async () => {
+  it("shows what listens on it", async () => {
     const json = "application/json; charset=utf-8";
     expect(await ask(b, "/status/upstream/endpoints")).toEqual([200, json, '{"web":2,"other":1}']);
     expect(await ask(a, "/status/upstream/endpoints")).toEqual([200, json, "{}"]);
@@ -113,7 +113,7 @@ describe("a node among three", () => {
     expect(await adminJson(a, "/status/cluster/nodes/b")).toMatchObject({ endpoints: { web: 2, other: 1 } });
   });
 
-  it("lists what gossip knows, sorted", async () => {
+  it("lists the nodes known by gossip, sorted", async () => {
     const nodes = await adminJson<Record<string, unknown>[]>(a, "/status/gossip/nodes");
     expect(nodes.map(({ id }) => id)).toEqual(["a", "b", "c"]);
     expect(Object.entries(nodes[1] ?? {})).toEqual([
@@ -126,7 +126,7 @@ describe("a node among three", () => {
     ]);
   });
 
-  it("shows what gossip knows of one node, in ascending order", async () => {
+  it("shows the entries that gossip knows of one node, in ascending order of version", async () => {
     const node = await adminJson<Record<string, unknown>>(a, "/status/gossip/nodes/b");
     expect(Object.keys(node)).toEqual(["id", "addr", "version", "left", "unreachable", "expiry", "Entries"]);
     const entries = node["Entries"] as { key: string; version: number; internal: boolean }[];
@@ -157,7 +157,7 @@ describe("a node among three", () => {
     expect([is, text]).toEqual([status, body]);
   });
 
-  it("takes nothing but GET and HEAD", async () => {
+  it("accepts only GET and HEAD", async () => {
     expect((await ask(a, "/status/cluster/nodes", { method: "POST", body: "x" }))[0]).toBe(405);
     expect((await ask(a, "/health?forward=b", { method: "DELETE" }))[0]).toBe(405);
   });
@@ -174,7 +174,7 @@ describe("a node among three", () => {
     expect(text).toContain('piko_gossip_entries{node_id="b",deleted="false",internal="false"} 4\n');
   });
 
-  it("brings requests for another node there", async () => {
+  it("forwards requests for another node", async () => {
     expect((await ask(a, "/status/upstream/endpoints?forward=b"))[2]).toBe('{"web":2,"other":1}');
     expect(await adminJson(a, "/status/cluster/nodes/local?forward=c")).toMatchObject({ id: "c" });
     expect((await ask(a, "/ready?forward=b"))[0]).toBe(200);
@@ -183,7 +183,7 @@ describe("a node among three", () => {
     expect((await ask(a, "/status/cluster/nodes?forward=nobody")).slice(0, 3)).toEqual([404, "", ""]);
   });
 
-  it("tells it all to piko server status", async () => {
+  it("provides what piko server status shows", async () => {
     const status = (...args: readonly string[]): Promise<ToolResult> =>
       runPiko("server", "status", ...args, "--server.url", `http://${a.admin}`);
     const [active, endpoints, local, gossip, details, unknown, table] = await Promise.all([
@@ -209,7 +209,7 @@ describe("a node among three", () => {
 });
 
 describe("a node that is gone", () => {
-  it("is shown with the time when it is forgotten, and can't be asked", async () => {
+  it("is shown with the time when it will be forgotten, and requests for it get a 502", async () => {
     const [a, b] = await startCluster(scene, ["a", "b"]);
     await b.program.kill();
     await eventually(
@@ -231,7 +231,7 @@ describe("a node that is gone", () => {
 });
 
 describe("a node that hasn't found its cluster yet", () => {
-  it("is healthy and not ready", async () => {
+  it("is healthy but not ready", async () => {
     const alone = await startServer(scene, {
       "cluster.join": "127.0.0.1:1",
       "cluster.abort-if-join-fails": "false",

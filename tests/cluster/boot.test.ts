@@ -1,4 +1,4 @@
-// The first moments of a node, and signals in them.
+// The first moments of a node, and signals during them.
 
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -14,19 +14,19 @@ import { run } from "../harness/tools.js";
 const scene = perTest();
 
 describe("a node that starts", () => {
-  // From the start of Node.js to well into the join, whose only address says nothing.
+  // From the start of Node.js until well into the join, whose only address never answers.
   it.each([20, 50, 100, 150, 200, 250, 300, 400, 500, 700, 1_000])(
-    "ends at SIGTERM %i ms after its start",
+    "stops at SIGTERM %i ms after its start",
     async (ms) => {
       const silent = await startRawService(scene, () => {});
       const program = launchServer(scene, { "cluster.join": silent.addr });
       await delay(ms);
       program.signal("SIGTERM");
       const { code, signal } = await within(program.exited, "exit");
-      // Before it has run its first line, the signal ends it by itself.
+      // Until the node has run its first line, the signal's default action ends the process.
       if (signal === null) expect(code).toBe(0);
       else expect([signal, program.lines]).toEqual(["SIGTERM", []]);
-      // For its join it would have a minute. A node that has not come that far ends without a word.
+      // The join alone would have a minute. A node that hasn't come that far stops without logging anything.
       const [started, ended] = ["starting shutdown", "shutdown complete"].map((message) =>
         program.lines.find(({ fields }) => fields["msg"] === message),
       );
@@ -34,7 +34,7 @@ describe("a node that starts", () => {
     },
   );
 
-  it("tells others the private address that only its loopback interface has", async () => {
+  it("announces a private address that only its loopback interface has", async () => {
     const namespace = await NetworkNamespace.create(scene);
     if (namespace === undefined) return;
     const ip = async (...args: readonly string[]): Promise<string> => {
@@ -54,7 +54,7 @@ describe("a node that starts", () => {
     expect(stdout).toContain("proxy_addr: 10.9.8.7:8000\nadmin_addr: 10.9.8.7:8002\n");
   });
 
-  it("has a new name at each start, with the prefix that was given", async () => {
+  it("has a new id at each start, with the configured prefix", async () => {
     const names = new Set<unknown>();
     for (let i = 0; i < 2; i++) {
       const { program } = await startServer(scene, { "cluster.node-id-prefix": "pod-0-" });

@@ -1,4 +1,4 @@
-// Several nodes: requests find their endpoint from any of them, and go on when one of them stops or dies.
+// Several nodes: requests find their endpoint from any node, and still succeed when a node stops or fails.
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -38,7 +38,7 @@ describe("three nodes", () => {
     for (const node of nodes) await untilEndpoints(node, "b", 1);
   });
 
-  it("all take requests for an endpoint that one of them has", async () => {
+  it("all serve requests for an endpoint that one of them has", async () => {
     for (const node of nodes) {
       const response = await ask(node, "web", "/item?i=7");
       expect([response.status, await response.text()]).toEqual([200, "item 7"]);
@@ -48,7 +48,7 @@ describe("three nodes", () => {
     expect(await metric(nodes[2].admin, 'piko_cluster_nodes{status="active"}')).toBe(3);
   });
 
-  it("tell the service who has asked, and nothing of the hop", async () => {
+  it("send the client's address to the service, but no fields of the hop", async () => {
     const text = await (
       await ask(nodes[0], "web", "/reflect?hop", { headers: { "x-piko-forward": "false" } })
     ).text();
@@ -57,7 +57,7 @@ describe("three nodes", () => {
     expect(headers["x-forwarded-for"]).toBe("127.0.0.1, 127.0.0.1");
   });
 
-  it("carry bodies both ways, whole", async () => {
+  it("transfer bodies completely in both directions", async () => {
     const total = 20_000_000;
     const hash = createHash("sha256");
     for (const piece of new PatternSource(total)) hash.update(piece);
@@ -74,12 +74,12 @@ describe("three nodes", () => {
     }
   });
 
-  it("carry many requests over few connections", async () => {
+  it("use few connections for many requests", async () => {
     for (let i = 0; i < 50; i++) {
       const response = await ask(nodes[2], "web", `/item?i=${i}`);
       expect(await response.text()).toBe(`item ${i}`);
     }
-    // The nodes' own port counts them: those of this test, of the other tests, and a few between nodes.
+    // The nodes' own port counts these connections: those of this test and of the other tests, and a few between nodes.
     expect(await metric(nodes[1].admin, "piko_proxy_connections")).toBeLessThan(20);
   });
 
@@ -126,7 +126,7 @@ describe("three nodes", () => {
     expect((await greeted.take(11)).toString()).toBe("220 ready\r\n");
   });
 
-  it("send a request that another node has sent no further, unless that is a Go node: once more", async () => {
+  it("don't forward a request from another node again, except one from a Go node, once", async () => {
     const sent = { "x-piko-forward": "true" };
     const headers = { ...sent, "x-piko-hop-capabilities": "reroute" };
     const response = await ask(nodes[0], "web", "/item?i=1", { headers });
@@ -175,8 +175,8 @@ describe("three nodes", () => {
   });
 });
 
-describe("a node that stops", () => {
-  it("costs no request when its agent has another node to go to", async () => {
+describe("a node that is stopped", () => {
+  it("causes no failed request if its agent can reach another node", async () => {
     const service = await Service.start(scene);
     const [a, b, c] = await startCluster(scene, ["a", "b", "c"]);
     await startAgent(scene, await startBalancer(scene, [b, c]), "web", service.addr);
@@ -199,9 +199,9 @@ describe("a node that stops", () => {
   });
 });
 
-describe("a node that dies", () => {
-  // How soon, is node-loss.test.ts's: by the nodes' own reckoning.
-  it("costs no request that may be repeated, and is out of the cluster for good", async () => {
+describe("a node that is killed", () => {
+  // How soon this happens is tested in node-loss.test.ts, by the nodes' own clocks.
+  it("causes no failure of requests that are safe to retry, and never returns to the cluster", async () => {
     const service = await Service.start(scene);
     const [a, b, c] = await startCluster(scene, ["a", "b", "c"]);
     await startAgent(scene, b.upstream, "web", service.addr);
@@ -220,7 +220,7 @@ describe("a node that dies", () => {
     expect(await load.stop()).toEqual([]);
   });
 
-  it("makes requests wait for its agent's return on another node", async () => {
+  it("makes requests wait until its agent has connected to another node", async () => {
     const service = await Service.start(scene);
     const [a, b, c] = await startCluster(scene, ["a", "b", "c"], { "proxy.reconnect-wait": "25s" });
     await startAgent(scene, await startBalancer(scene, [b, c]), "web", service.addr);
@@ -233,26 +233,26 @@ describe("a node that dies", () => {
     expect(await load.stop()).toEqual([]);
   });
 
-  it("keeps nobody waiting for it when it hangs", async () => {
+  it("keeps no request waiting when it hangs", async () => {
     const service = await Service.start(scene);
     const [a, b, c] = await startCluster(scene, ["a", "b", "c"]);
     await startAgent(scene, b.upstream, "web", service.addr);
     await startAgent(scene, c.upstream, "web", service.addr);
-    // Before its agent, which would wait for it to take notice.
+    // Deferred after its agent, so killed before it: the agent would wait for this node to react.
     scene.defer(() => b.program.kill());
     await untilEndpoints(a, "b", 1);
     await untilEndpoints(a, "c", 1);
     b.program.signal("SIGSTOP");
-    // Who waited for it to the end would get a 504.
+    // A request that waited for this node to the end would get a 504.
     const responses = await Promise.all(Array.from({ length: 8 }, () => ask(a, "web", "/item?i=1")));
     expect(responses.map(({ status }) => status)).toEqual(responses.map(() => 200));
   });
 });
 
 describe("a node that joins", () => {
-  /** A port of a server that accepts connections and says nothing. */
+  /** The address of a server that accepts connections and never answers. */
   const silent = async (): Promise<string> => (await startRawService(scene, () => {})).addr;
-  /** A port that nobody listens on. */
+  /** An address that nothing listens on. */
   const closed = async (): Promise<string> => {
     const service = await Service.start(scene);
     await service.stop();
@@ -261,13 +261,13 @@ describe("a node that joins", () => {
   const admin = ({ fields }: { fields: Readonly<Record<string, unknown>> }): string =>
     String(fields["admin"]);
 
-  it("is the first one when its only name stands for nobody", async () => {
+  it("is the first one if its only name resolves to nothing", async () => {
     const server = await startServer(scene, { "cluster.join": "no-such-name.invalid" });
     await server.program.waitFor("no other nodes found");
     expect((await fetch(`http://${server.admin}/ready`)).status).toBe(200);
   });
 
-  it("ends with one clear line when nobody answers in time", async () => {
+  it("stops with one clear error if no node answers in time", async () => {
     const addr = await closed();
     const program = launchServer(scene, { "cluster.join": addr, "cluster.join-timeout": "600ms" });
     expect((await within(program.exited, "exit", 30_000)).code).toBe(1);
@@ -279,12 +279,12 @@ describe("a node that joins", () => {
     expect(errors[0]?.text).toMatch(/refused/i);
   });
 
-  it("ends in time when an address doesn't answer at all", async () => {
+  it("stops in time if an address accepts connections but never answers", async () => {
     const program = launchServer(scene, { "cluster.join": await silent(), "cluster.join-timeout": "600ms" });
     expect((await within(program.exited, "exit", 30_000)).code).toBe(1);
   });
 
-  it("goes on alone if told to", async () => {
+  it("continues alone if configured to", async () => {
     const flags = { "cluster.join-timeout": "600ms", "cluster.abort-if-join-fails": "false" };
     const server = await startServer(scene, { "cluster.join": await closed(), ...flags });
     expect((await fetch(`http://${server.admin}/ready`)).status).toBe(503);
@@ -292,14 +292,14 @@ describe("a node that joins", () => {
     await eventually(async () => (await fetch(`http://${server.admin}/ready`)).ok, "readiness");
   });
 
-  it("ends at SIGTERM while it waits for an answer, for which it would have a minute", async () => {
+  it("stops at SIGTERM while it waits for an answer, long before the timeout", async () => {
     const program = launchServer(scene, { "cluster.join": await silent() });
     expect((await fetch(`http://${admin(await program.waitFor("server started"))}/ready`)).status).toBe(503);
     program.signal("SIGTERM");
     await program.stopped();
   });
 
-  it("is found by one that it didn't name, when that one comes later", async () => {
+  it("is found, if it starts later, by a node that has its address", async () => {
     const first = await startServer(scene, { "cluster.node-id": "first" });
     const { gossip } = first;
     await first.program.stop();

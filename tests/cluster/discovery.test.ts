@@ -1,5 +1,5 @@
 // How nodes find each other by DNS: each on a host of its own, with a real name server, as in Kubernetes. Whatever the name
-// server says and when, it ends as one cluster.
+// server answers and when, the nodes end up in one cluster.
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { activeNodes } from "../harness/cluster.js";
@@ -13,15 +13,15 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const available = haveNameServer && (await haveNetworkLab());
 
-/** The name that is configured is completed to this one. */
+/** The configured name is completed to this one by the search domains. */
 const FULL = "piko.prod.svc.cluster.local";
-/** Nodes that were started find each other within some looks at their addresses; on a busy machine that takes longer. */
+/** Nodes that have started find each other after a few lookups; on a busy machine that takes longer. */
 const FOUND_MS = 60_000;
 
 let lab: NetworkLab;
 let names: NameServer;
 
-/** Hosts that ask the name server. */
+/** Hosts that use the name server. */
 async function hosts(count: number, families: Families = "both"): Promise<LabHost[]> {
   const list: LabHost[] = [];
   for (let i = 0; i < count; i++) {
@@ -32,7 +32,7 @@ async function hosts(count: number, families: Families = "both"): Promise<LabHos
   return list;
 }
 
-/** Starts a node on each host, all at once, with ids a, b, c and so on. */
+/** Starts a node on each host, all at the same time, with ids a, b, c and so on. */
 function startAll(
   on: readonly LabHost[],
   flags: Readonly<Record<string, string>> = {},
@@ -66,7 +66,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     names = await NameServer.start(scene, await lab.host());
   });
 
-  it("are one cluster by the name of a headless service, at the default ports", async () => {
+  it("form one cluster by the name of a headless service, on the default ports", async () => {
     const all = await hosts(3);
     await names.set({ [FULL]: all.map(({ ipv4 }) => ipv4) });
     const servers = await startAll(all);
@@ -76,7 +76,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     }
   });
 
-  it("serve while the name server is silent, and are one cluster once it answers", async () => {
+  it("serve while the name server is silent, and form one cluster once it answers", async () => {
     const all = await hosts(3);
     await names.set({ [FULL]: all.map(({ ipv4 }) => ipv4) });
     names.program.signal("SIGSTOP");
@@ -93,7 +93,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     await untilOne(servers);
   });
 
-  it("are one cluster when the name server knew nobody when all of them started", async () => {
+  it("form one cluster even if the name server had no addresses when they started", async () => {
     const all = await hosts(5);
     const servers = await startAll(all);
     for (const server of servers) {
@@ -104,7 +104,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     await untilOne(servers);
   });
 
-  it("are one cluster when each was the only one it found at first", async () => {
+  it("form one cluster even if each found only itself at first", async () => {
     const all = await hosts(3);
     const [first, ...others] = all;
     if (first === undefined) throw new Error("no host");
@@ -119,7 +119,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     await untilOne(servers);
   });
 
-  it("are not kept apart by records of hosts that are gone or silent", async () => {
+  it("form one cluster despite records of hosts that are gone or silent", async () => {
     const all = await hosts(3);
     const silent = await lab.host();
     await silent.deafTo(all);
@@ -156,7 +156,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     }
   });
 
-  it("may be given by names and addresses, with and without ports, of which some are wrong", async () => {
+  it("may be configured by names and addresses, with and without ports, even if some are wrong", async () => {
     const all = await hosts(5);
     const [first, second] = all;
     if (first === undefined || second === undefined) throw new Error("no host");
@@ -177,7 +177,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     for (const { program } of servers.slice(1)) await program.waitFor("joined cluster");
   });
 
-  it("go on when they are among the addresses themselves and nobody else answers", async () => {
+  it("continue alone if their own address is among the records and no other node answers", async () => {
     const [host] = await hosts(1);
     if (host === undefined) throw new Error("no host");
     await names.set({ [FULL]: [host.ipv4, lab.address4(202)] });
@@ -187,7 +187,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     await server.program.waitFor("could not join cluster, continuing alone");
   });
 
-  it("are found at their new addresses when all of them were replaced", async () => {
+  it("are found at their new addresses after most were replaced", async () => {
     const all = await hosts(4);
     const [a, b, c, d] = all;
     if (a === undefined || b === undefined || c === undefined || d === undefined) throw new Error("no host");
@@ -197,7 +197,7 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     await untilOne([survivor, old]);
     await old.program.kill();
     await names.set({ [FULL]: [c.ipv4, d.ipv4] });
-    // They join each other; only the survivor's looking for new addresses brings it to them.
+    // The new nodes join each other. They find the survivor only because it looks for new addresses.
     for (const [id, host] of [
       ["c", c],
       ["d", d],
@@ -206,14 +206,14 @@ describe.skipIf(!available)("nodes that look for each other by name", () => {
     await eventually(async () => (await activeNodes(survivor)) === "a c d", "the new nodes", FOUND_MS);
   });
 
-  it("end at SIGTERM while the name server is silent", async () => {
+  it("stop at SIGTERM while the name server is silent", async () => {
     const [host] = await hosts(1);
     if (host === undefined) throw new Error("no host");
     names.program.signal("SIGSTOP");
     const server = await startServerOn(scene, host, { "cluster.join": "piko" });
     expect(await isReady(server)).toBe(false);
     server.program.signal("SIGTERM");
-    // The system's own lookup would keep the process for twenty seconds and more.
+    // The system's own resolver would keep the process alive for twenty seconds or more.
     await server.program.stopped();
     names.program.signal("SIGCONT");
   });

@@ -1,5 +1,5 @@
-// Gossip that only nodes with a key can speak: turned on, its keys replaced, and turned off again under load; who is kept out; and
-// what somebody sees who listens. The long run goes every step; the short one those that change what is sent.
+// Encrypted gossip: turned on, its keys replaced, and turned off again under load; which nodes are kept out; and what an
+// eavesdropper sees. The long run takes every step, the short one only those that change what is sent.
 
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -29,7 +29,10 @@ beforeEach(() => {
   scene.defer(() => rmSync(directory, { recursive: true, force: true }));
 });
 
-/** Two files that change at once, as those of a Kubernetes Secret do: they are in a folder whose link is moved. */
+/**
+ * Two files that change at the same time, as those of a Kubernetes Secret do: they are reached through a symbolic link, which
+ * is moved.
+ */
 class KeyFiles {
   readonly paths: readonly [string, string];
   readonly #directory: string;
@@ -55,7 +58,7 @@ function dropped(server: RunningServer, reason: string): Promise<number | undefi
   return metric(server.admin, `piko_gossip_dropped_total{reason="${reason}"}`);
 }
 
-/** Lines of nodes that speak of nodes lost, or of messages dropped. */
+/** Log lines about lost nodes or dropped messages. */
 function complaints(servers: readonly RunningServer[]): string[] {
   return servers.flatMap(({ program }) =>
     program.lines
@@ -65,7 +68,7 @@ function complaints(servers: readonly RunningServer[]): string[] {
 }
 
 describe("a cluster under load", () => {
-  it("goes on without a failed request while encryption is turned on and off and a key is replaced", async () => {
+  it("has no failed request while encryption is turned on and off and a key is replaced", async () => {
     const service = await Service.start(scene);
     const newKey = randomBytes(32).toString("base64");
     const files = new KeyFiles(directory);
@@ -92,7 +95,8 @@ describe("a cluster under load", () => {
       await cluster.roll(encryption("prefer"));
     }
     await cluster.roll(encryption("required"));
-    // One key after the other, as the files change: added behind, moved to the front, the old one taken out.
+    // The files change so that the new key is first added after the old one, then moved in front of it; finally the old one
+    // is removed.
     for (const [first, second] of [
       [KEY, newKey],
       [newKey, KEY],
@@ -125,7 +129,7 @@ describe("a cluster under load", () => {
 describe("a cluster with keys", () => {
   const REQUIRED = { "cluster.gossip.encryption": "required", "cluster.gossip.secret-keys": KEY };
 
-  it("shows no endpoint's name, no address and no id to those who listen", async () => {
+  it("shows eavesdroppers no endpoint names, no addresses and no node ids", async () => {
     const service = await Service.start(scene);
     const relays = [await GossipRelay.start(scene), await GossipRelay.start(scene)] as const;
     const nodes: RunningServer[] = [];
@@ -158,7 +162,7 @@ describe("a cluster with keys", () => {
       for (const word of words) expect(all).not.toContain(word);
     }
     for (const node of nodes) expect(await dropped(node, "malformed")).toBe(0);
-    // The same words are there without keys.
+    // Without encryption, the same words are visible.
     const relay = await GossipRelay.start(scene);
     const flags = { "cluster.node-id": "secret-node-9", "cluster.gossip.advertise-addr": relay.addr };
     const plain = await startServer(scene, flags);
@@ -167,7 +171,7 @@ describe("a cluster with keys", () => {
     await eventually(() => Buffer.concat(relay.captured).includes("secret-node-9"), "plain gossip");
   });
 
-  it("takes no copy for a message, whoever it is brought to", async () => {
+  it("drops copies of messages, from whatever address they are sent", async () => {
     const relay = await GossipRelay.start(scene);
     const [a] = await startCluster(scene, ["a"], REQUIRED);
     const b = await startServer(scene, {
@@ -213,7 +217,7 @@ describe("a cluster with keys", () => {
     await x.kill();
   });
 
-  it("refuses a node whose clock is 10 minutes off, and says its name and by how much", async () => {
+  it("refuses a node whose clock is 10 minutes off, and logs its id and the difference", async () => {
     const [a] = await startCluster(scene, ["a"], REQUIRED);
     const shift = join(directory, "shift.cjs");
     writeFileSync(shift, "const now = Date.now; Date.now = () => now() + 600_000;");
@@ -238,7 +242,7 @@ describe("a cluster with keys", () => {
     expect(await dropped(a, "clock")).toBeGreaterThan(0);
   });
 
-  it("gives up a node whose key was taken out of the others' files", async () => {
+  it("loses a node whose key is removed from the other nodes' files", async () => {
     const path = join(directory, "key");
     const newKey = randomBytes(32).toString("base64");
     writeFileSync(path, KEY);
@@ -257,7 +261,7 @@ describe("a cluster with keys", () => {
       );
       expect(await dropped(node, "key")).toBeGreaterThan(0);
     }
-    // A file that holds no key changes nothing.
+    // A file that doesn't contain a key changes nothing.
     writeFileSync(path, "not a key");
     await a.program.waitForLine(({ text }) => text.includes("gossip keys can't be read again"), "the error");
     expect(a.program.lines.some(({ text }) => text.includes("not a key") || text.includes(newKey))).toBe(
@@ -265,7 +269,7 @@ describe("a cluster with keys", () => {
     );
   });
 
-  it("takes part from allowed addresses only, where they are named", async () => {
+  it("communicates only with allowed addresses, if any are configured", async () => {
     const allowed = { "cluster.gossip.allowed-cidrs": "192.0.2.0/24" };
     const [a] = await startCluster(scene, ["a"], allowed);
     const x = launchServer(scene, { "cluster.join": a.gossip, "cluster.join-timeout": "20s" });

@@ -1,5 +1,5 @@
-// Follows docs/guides/cluster.md: runs its commands as they stand, on hosts where every port is free, and compares what
-// they print with the samples behind them.
+// Follows docs/guides/cluster.md: runs its commands as written, on hosts where every port is free, and compares the output
+// with the samples that follow them.
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -14,14 +14,14 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const GUIDE = readFileSync(new URL("../../docs/guides/cluster.md", import.meta.url), "utf8");
 const SERVICE = `node -e 'require("http").createServer((_, response) => response.end("hello")).listen(3000)'`;
 
-/** The blocks of a section of the guide. */
+/** The code blocks of a section of the guide. */
 function blocksOf(title: string): string[] {
   const section = GUIDE.split(/^## /m).find((each) => each.startsWith(`${title}\n`));
   if (section === undefined) throw new Error(`the guide has no section ${title}`);
   return [...section.matchAll(/^```\n([^]*?)^```$/gm)].map(([, block = ""]) => block);
 }
 
-/** What `npx piko` is in a clone, without waiting for npx. */
+/** The command with the program that `npx piko` runs in a clone, without the wait for npx. */
 function command(block: string): string {
   const line = block.replaceAll("\\\n", "").trim();
   return line.replaceAll("npx piko", `${ROOT}node_modules/.bin/piko`);
@@ -35,13 +35,13 @@ async function startServer(stage: Stage, host: PrivateHost, block: string): Prom
   await host.start(stage, "server", command(block)).waitFor("server started");
 }
 
-/** Versions of nodes with a fixed id are times. */
+/** The versions of nodes with a fixed id are timestamps. */
 function withoutVersions(text: string): string {
   return text.replaceAll(/\b\d{13}\b/g, "VERSION").replaceAll(/\b(?:\d+[hm])*\d+s$/gm, "UPTIME");
 }
 
 describe("the cluster guide", () => {
-  it("forms a cluster on one machine, and shows what it says", async () => {
+  it("forms a cluster on one machine, whose output matches the samples", async () => {
     const hosts = await createHosts(scene, ["10.0.0.1"]);
     if (hosts === undefined) return;
     const [host] = hosts;
@@ -59,7 +59,7 @@ describe("the cluster guide", () => {
           `hello by ${block}`,
         );
       } else if (block.startsWith("npx piko server status ")) {
-        // On a terminal a table is what one gets without asking.
+        // On a terminal, the default output is a table.
         asked = block.includes("--output") ? command(block) : `${command(block)} --output table`;
         expect(await host.run(asked)).toMatchObject({ code: 0, stderr: "" });
       } else {

@@ -1,5 +1,5 @@
-// A hundred listeners behind haproxy find two nodes each, whatever rule it chooses nodes by, and find them again when every
-// node has been replaced. The long run tries more rules, and has the tunnels spread evenly, too.
+// A hundred listeners behind haproxy find two nodes each, whatever balancing algorithm it uses, and find two again after
+// every node has been replaced. The long run tries more algorithms, and also checks that the tunnels spread evenly.
 
 import { writeFile } from "node:fs/promises";
 import { describe, it } from "vitest";
@@ -14,7 +14,7 @@ import { perTest } from "../harness/stage.js";
 import { haveTools } from "../harness/tools.js";
 
 const LISTENERS = 100;
-/** The promise; beside other tests the machine has its own time. */
+/** The promised time. In the short run, other tests slow the machine down. */
 const FIND_MS = LONG ? 10_000 : PATIENCE_MS;
 const EVEN_MS = 120_000;
 const FLAGS = { "drain-delay": "1s", "drain-window": "2s" };

@@ -1,5 +1,5 @@
-// A node that is lost without a word, under load, and one agent with its usual two tunnels: clients of the other nodes
-// notice nothing. `npm run test:long` takes ten rounds, half a minute of silence, and the whole rate.
+// A node is lost silently, under load, with one agent and its usual two tunnels: clients of the other nodes notice nothing.
+// `npm run test:long` takes ten rounds, half a minute of silence, and the full request rate.
 
 import { describe, expect, it } from "vitest";
 import { activeNodes } from "../harness/cluster.js";
@@ -15,9 +15,9 @@ import { perTest } from "../harness/stage.js";
 import { Traffic, type TrafficReport } from "../harness/traffic.js";
 
 const ROUNDS = LONG ? 10 : 1;
-/** The short run leaves room on the machine for the tests beside it. */
+/** The short run leaves CPU time for the tests that run at the same time. */
 const RATE = LONG ? 1 : 0.3;
-/** Longer than anybody may wait. */
+/** Longer than any request may wait. */
 const SILENCE_MS = LONG ? 30_000 : 8_000;
 const SLOWEST_MS = 5_000;
 const MIX = { get: 240 * RATE, post: 60 * RATE };
@@ -25,7 +25,7 @@ const AGENT = { flags: ["--access-log.disable", "--timeout", "1m"] };
 const scene = perTest();
 const haveLab = await haveNetworkLab();
 
-/** Clients of these nodes, which may become others. */
+/** Traffic to the nodes that `living` currently returns. */
 function trafficTo(living: () => readonly RunningServer[]): Traffic {
   let turn = 0;
   const proxy = (): string => {
@@ -43,7 +43,7 @@ async function homeOf(nodes: readonly RunningServer[]): Promise<RunningServer> {
   return home;
 }
 
-/** No request failed but POSTs, and none was late. */
+/** Only POSTs may have failed, and no request took too long. */
 function judge(what: string, { counts, failures, slowestMs }: TrafficReport, lost: number): void {
   const posts = failures.filter((failure) => failure.startsWith("post"));
   const of = `of ${counts["get"]} GET and ${counts["post"]} POST`;
@@ -52,14 +52,14 @@ function judge(what: string, { counts, failures, slowestMs }: TrafficReport, los
   );
   expect(failures.filter((failure) => !posts.includes(failure)).slice(0, 20)).toEqual([]);
   expect(counts["get"]).toBeGreaterThan(100);
-  // Beside other tests it would judge the machine.
+  // While other tests run, this would measure the machine.
   if (LONG) expect(slowestMs["get"]).toBeLessThan(SLOWEST_MS);
-  // A POST that the dead node may have brought to the service isn't sent again: at most what was under way in that moment.
+  // A POST that the dead node may have delivered to the service isn't retried. At most those in progress at that moment fail.
   expect(posts.length).toBeLessThanOrEqual(lost * MIX.post * 0.1);
 }
 
 describe("a node that is lost, with one agent", () => {
-  it("costs no request of the other nodes' clients when it is killed, and its tunnel is opened elsewhere", async () => {
+  it("causes no failed request on the other nodes when it is killed, and its tunnel is opened elsewhere", async () => {
     const service = await Service.start(scene);
     const cluster = await RollingCluster.start(scene);
     await startAgent(scene, cluster.balancer.upstream, "web", service.addr, AGENT);
@@ -81,7 +81,7 @@ describe("a node that is lost, with one agent", () => {
     judge(`${ROUNDS * 3} nodes killed`, await traffic.stop(), ROUNDS * 3);
   }, 900_000);
 
-  it("costs no request that may be repeated when it stands still, and none waits long", async () => {
+  it("causes no failure of requests that are safe to retry when it is frozen, and none waits long", async () => {
     const service = await Service.start(scene);
     const cluster = await RollingCluster.start(scene);
     await startAgent(scene, cluster.balancer.upstream, "web", service.addr, AGENT);
@@ -98,7 +98,7 @@ describe("a node that is lost, with one agent", () => {
   }, 300_000);
 
   it.runIf(haveLab)(
-    "costs no request that may be repeated when its network swallows everything, and none waits long",
+    "causes no failure of requests that are safe to retry when its network drops everything, and none waits long",
     async () => {
       const lab = await NetworkLab.create(scene);
       const hosts = [await lab.host("ipv4"), await lab.host("ipv4"), await lab.host("ipv4")];

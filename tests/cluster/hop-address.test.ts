@@ -1,5 +1,5 @@
-// Clients at a node's address: on its host, and behind its host's address translation. With keys they have no node's rights,
-// whatever they send; without, the address makes them one.
+// Clients with a node's address: on its host, and behind its host's address translation. If gossip is encrypted, they have
+// none of a node's rights, whatever they send; without encryption, the address gives them these rights.
 
 import { randomBytes } from "node:crypto";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -15,14 +15,14 @@ import { haveTools, run } from "../harness/tools.js";
 
 const stage = perFile();
 const available = haveTools("curl", "python3") && (await haveNetworkLab());
-/** Connections that a client may have. */
+/** Maximum connections of a client. */
 const MAX_CONNECTIONS = 20;
 const SAID = ["X-Forwarded-Proto: https", "X-Forwarded-Host: shop.example", "X-Forwarded-For: 198.51.100.7"];
 
-/** Two nodes on hosts of their own. Clients are on the first one's host, and behind its address. */
+/** Two nodes on hosts of their own. Clients are on the first node's host, and behind that host's address. */
 interface Scene {
   readonly here: RunningServer;
-  /** Has the agent. */
+  /** The node with the agent. */
   readonly there: RunningServer;
   readonly clients: Readonly<Record<"on its host" | "behind its address", LabHost>>;
 }
@@ -36,7 +36,7 @@ async function start(flags: Readonly<Record<string, string>>): Promise<Scene> {
   const here = await startServerOn(stage, near, {
     "cluster.node-id": "here",
     "cluster.join": there.gossip,
-    // What clients on its own host say of theirs is believed, and told the other node.
+    // This node trusts the fields of clients on its own host, and forwards them to the other node.
     "proxy.trusted-proxies": near.ipv4,
     ...flags,
   });
@@ -49,7 +49,7 @@ async function start(flags: Readonly<Record<string, string>>): Promise<Scene> {
 interface Answer {
   readonly status: number;
   readonly head: string;
-  /** What the service was sent. */
+  /** The fields that the service received. */
   readonly seen: Readonly<Record<string, string>>;
 }
 
@@ -68,7 +68,7 @@ async function ask(from: LabHost, to: RunningServer, fields: readonly string[]):
 const random = (): string => randomBytes(16).toString("base64url");
 const FORWARD = "x-piko-forward: true";
 
-/** Fields that a client tries, by what they are meant to look like. */
+/** Fields that a client tries, by what they imitate. */
 const TRIED: Readonly<Record<string, readonly string[]>> = {
   "nothing but what it says of its client": [],
   "a hop as without keys": [FORWARD],
@@ -85,7 +85,7 @@ const TRIED: Readonly<Record<string, readonly string[]>> = {
 };
 
 describe.skipIf(!available)("a client at a node's address", { timeout: 120_000 }, () => {
-  describe("where gossip is encrypted", () => {
+  describe("if gossip is encrypted", () => {
     let scene: Scene;
     beforeAll(async () => {
       scene = await start({
@@ -95,29 +95,29 @@ describe.skipIf(!available)("a client at a node's address", { timeout: 120_000 }
     }, 120_000);
 
     describe.each(["on its host", "behind its address"] as const)("%s", (place) => {
-      it.each(Object.entries(TRIED))("has no node's rights by %s", async (_what, fields) => {
+      it.each(Object.entries(TRIED))("has none of a node's rights by %s", async (_what, fields) => {
         const { clients, here, there } = scene;
         const { head, seen, status } = await ask(clients[place], there, [...fields, ...SAID]);
         expect(status).toBe(200);
         expect([seen["x-forwarded-proto"], seen["x-forwarded-host"]]).toEqual(["http", "web.test"]);
-        // It is seen at the node's address, by the agent at the other node's.
+        // The other node, which has the agent, sees the client at the first node's address.
         const { ipv4 } = clients["on its host"];
         expect(seen["x-forwarded-for"]?.split(", ").slice(0, 2)).toEqual(["198.51.100.7", ipv4]);
         expect(Object.keys(seen).filter((name) => name.startsWith("x-piko"))).toEqual([]);
         expect(head).not.toMatch(/x-piko/i);
-        // Nothing of it makes the other node send it on as a node's request.
+        // None of these fields makes the other node treat the request as a hop.
         const hop = await ask(clients[place], here, fields);
         expect(hop.status).toBe(fields.some((line) => line.toLowerCase() === FORWARD) ? 502 : 200);
-        // Every answer says why; nothing else is for nodes only.
+        // Every error has a reason field; all other x-piko fields are for nodes only.
         expect(hop.head).not.toMatch(/x-piko-(?!reason: no_upstream\b)/i);
       });
     });
 
-    it("has a client's number of connections, which doesn't keep the node out", async () => {
+    it("has a client's maximum of connections, which doesn't keep the node out", async () => {
       const { clients, here, there } = scene;
       const own = "127.0.0.1:8000";
       const [host, port] = there.proxy.split(":");
-      // Says nothing over all of the connections that there are for it, and more.
+      // Opens more connections than a client may have, and sends nothing.
       const script = `
 import socket, sys, time
 kept = [socket.create_connection((${JSON.stringify(host)}, ${port})) for _ in range(${2 * MAX_CONNECTIONS})]
@@ -130,7 +130,7 @@ time.sleep(600)`;
       await eventually(async () => (await metric(there.admin, busiest)) === MAX_CONNECTIONS, busiest);
       for (const place of ["on its host", "behind its address"] as const)
         expect((await ask(clients[place], there, [])).status).toBe(429);
-      // The node is at the same address, and is let in all the same.
+      // The node has the same address, and is accepted nevertheless.
       for (let n = 0; n < 5; n++) {
         const { seen, status } = await ask(clients["on its host"], { ...here, proxy: own }, SAID);
         expect(status).toBe(200);
@@ -139,16 +139,16 @@ time.sleep(600)`;
       await program.kill();
     });
 
-    it("is told apart from the node, whose word counts", async () => {
+    it("is distinguished from the node, whose fields are trusted", async () => {
       const { clients, here } = scene;
       const { seen } = await ask(clients["on its host"], here, SAID);
-      // The first node trusts this client, the other one trusts nobody but nodes.
+      // The first node trusts this client, the other one trusts only nodes.
       expect([seen["x-forwarded-proto"], seen["x-forwarded-host"]]).toEqual(["https", "shop.example"]);
     });
   });
 
   it.each(["on its host", "behind its address"] as const)(
-    "%s is taken for the node where gossip is open",
+    "%s is treated as the node if gossip isn't encrypted",
     async (place) => {
       const { clients, there } = await start({});
       const { seen } = await ask(clients[place], there, [FORWARD, ...SAID]);

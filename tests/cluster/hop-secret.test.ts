@@ -1,4 +1,4 @@
-// Who is a node, where gossip is closed to others: not who has a node's address, which everybody here has, but who knows what
+// How a node is identified if gossip is encrypted: not by its address, which all programs here share, but by a secret that
 // only nodes know.
 
 import { randomBytes } from "node:crypto";
@@ -19,7 +19,7 @@ const CLOSED = {
   "proxy.access-log.request-headers.allow-list": "x-piko-hop,x-piko-forward",
 };
 
-/** Two nodes: one that trusts its clients, and one that has the agent. All of this is at one address. */
+/** Two nodes: one that trusts its clients, and one that has the agent. All of them have the same address. */
 let here: RunningServer;
 let there: RunningServer;
 
@@ -40,7 +40,7 @@ beforeAll(async () => {
 interface Answer {
   readonly status: number;
   readonly head: string;
-  /** What the service was sent, as far as it is JSON. */
+  /** The fields that the service received, if the answer is its JSON. */
   readonly seen: Record<string, string>;
 }
 
@@ -55,7 +55,7 @@ async function ask(server: RunningServer, fields: string, endpoint = "web"): Pro
   return { status: response.status, head: response.field("x-piko-reroute") ?? "", seen: headers };
 }
 
-/** What a node has announced under its secret key, as its admin port shows it. */
+/** The value that a node's admin port shows for a node's secret. */
 async function shownSecret(server: RunningServer, id: string): Promise<string | undefined> {
   const answer = await fetch(`http://${server.admin}/status/gossip/nodes/${id}`);
   const { Entries } = (await answer.json()) as { Entries: { key: string; value: string }[] };
@@ -69,26 +69,26 @@ describe("a client at a node's address", () => {
     "x-piko-forward: true\r\nx-piko-hop: true",
     `x-piko-forward: true\r\nx-piko-hop: ${randomBytes(16).toString("base64url")}`,
     `x-piko-hop: ${randomBytes(16).toString("base64url")}`,
-  ])("has no node's rights by %j", async (fields) => {
+  ])("has none of a node's rights by %j", async (fields) => {
     const { seen, status } = await ask(there, `${fields}\r\n${SAID}`);
     expect(status).toBe(200);
     expect(seen["x-forwarded-proto"]).toBe("http");
     expect(seen["x-forwarded-host"]).toBe("web.test");
     expect(Object.keys(seen).filter((name) => name.startsWith("x-piko"))).toEqual([]);
-    // It goes to no other node, and hears nothing of the cluster.
+    // It isn't forwarded to another node, and the answer contains nothing about the cluster.
     const forwarded = fields.startsWith("x-piko-forward");
     const lost = await ask(here, `${fields}\r\n`);
     expect(lost.status).toBe(forwarded ? 502 : 200);
     expect(lost.head).toBe("");
   });
 
-  it("can't name the field in Connection, so that a node's would be lost", async () => {
+  it("can't name the field in Connection so that a node's would be removed", async () => {
     const client = await RawClient.connect(scene, here.proxy);
     client.send("GET /reflect HTTP/1.1\r\nHost: web.test\r\nConnection: x-piko-hop\r\n\r\n");
     expect((await client.response()).status).toBe(400);
   });
 
-  it("has a client's number of connections", async () => {
+  it("has a client's maximum of connections", async () => {
     const clients = await Promise.all(
       Array.from({ length: 30 }, () => RawClient.connect(scene, there.proxy)),
     );
@@ -103,16 +103,16 @@ describe("a client at a node's address", () => {
 });
 
 describe("a node", () => {
-  it("is taken for one: its word on the client counts, and its secret goes no further", async () => {
+  it("is treated as one: its fields about the client are trusted, and its secret isn't passed on", async () => {
     const { seen } = await ask(here, SAID);
     expect(seen["x-forwarded-for"]).toBe("198.51.100.7, 127.0.0.1, 127.0.0.1");
-    // The first node trusts its client, the second one trusts nobody but nodes.
+    // The first node trusts its client, the second one trusts only nodes.
     expect(seen["x-forwarded-proto"]).toBe("https");
     expect(seen["x-forwarded-host"]).toBe("shop.example");
     expect(Object.keys(seen).filter((name) => name.startsWith("x-piko"))).toEqual([]);
   });
 
-  it("is told that an endpoint has gone, and waits itself for its return", async () => {
+  it("learns that an endpoint has gone, and waits for its return itself", async () => {
     const service = await Service.start(scene);
     const agent = await startAgent(scene, there.upstream, "gone", service.addr);
     await eventually(async () => (await ask(here, "", "gone")).status === 200, "the endpoint");
@@ -120,7 +120,7 @@ describe("a node", () => {
     expect((await ask(here, "", "gone")).status).toBe(502);
   });
 
-  it("has its secret shown to nobody: not by status pages, nor in the log", async () => {
+  it("never shows its secret: neither on status pages nor in the log", async () => {
     for (const [server, id] of [
       [here, "here"],
       [here, "there"],

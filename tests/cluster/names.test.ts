@@ -1,5 +1,5 @@
-// Names that a program could take for something else: ids of endpoints and nodes that mean something to JavaScript, and
-// those that a terminal would show as something else.
+// Names that a program could misinterpret: ids of endpoints and nodes that have a meaning in JavaScript, and ids that a
+// terminal would show as something else.
 
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
@@ -15,7 +15,7 @@ const UPGRADE =
   "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n";
 const HIDDEN = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/u;
 
-describe("endpoints with names of JavaScript's own", () => {
+describe("endpoints named like built-in properties of JavaScript objects", () => {
   it("are served, and listed like others", async () => {
     const [a, b] = await startCluster(scene, ["a", "b"]);
     const service = await Service.start(scene);
@@ -39,7 +39,7 @@ describe("endpoints with names of JavaScript's own", () => {
   });
 });
 
-describe("an endpoint id that can't be seen for what it is", () => {
+describe("an endpoint id with invisible or misleading characters", () => {
   it("is refused", async () => {
     const server = await startServer(scene);
     const ids = [
@@ -61,7 +61,7 @@ describe("an endpoint id that can't be seen for what it is", () => {
     }
   });
 
-  it("is one thing, letters and signs of any language are another", async () => {
+  it("doesn't include letters and symbols of any language, which are accepted", async () => {
     const server = await startServer(scene);
     const service = await Service.start(scene);
     for (const id of ["größe", "名前", "😀"]) await startAgent(scene, server.upstream, id, service.addr);
@@ -69,8 +69,8 @@ describe("an endpoint id that can't be seen for what it is", () => {
   });
 });
 
-describe("a node id that can't be seen for what it is", () => {
-  it("is escaped in the log of others, and wherever it is listed", async () => {
+describe("a node id with invisible or misleading characters", () => {
+  it("is escaped in other nodes' logs, and wherever it is listed", async () => {
     const id = "b\u202e\u2028\u001b[2J";
     const [a] = await startCluster(scene, ["a"]);
     await startServer(scene, { "cluster.node-id": id, "cluster.join": a.gossip });

@@ -1,6 +1,6 @@
-// A node is killed while requests go on. Promised: no request fails that may be repeated and has an upstream elsewhere, the
-// others recover within 2 s of the detection, the dead node is out of every table within 3 s, whatever the size of the
-// cluster, and never comes back. `npm run test:long` takes larger clusters and watches them for three minutes.
+// A node is killed under load. Promised: no request fails that is safe to retry and has an upstream on another node; the
+// other nodes recover within 2 s of the detection; the dead node is out of every table within 3 s, whatever the size of the
+// cluster, and never returns. `npm run test:long` uses larger clusters and watches them for three minutes.
 
 import { describe, expect, it } from "vitest";
 import { activeNodes, startBalancer, untilEndpoints } from "../harness/cluster.js";
@@ -35,7 +35,7 @@ async function startNodes(stage: Stage, count: number): Promise<RunningServer[]>
   return nodes;
 }
 
-/** When a node says in its log that another one is unreachable. */
+/** The line in which a node logs that another one is unreachable. */
 async function detection(node: RunningServer, id: string): Promise<LogLine> {
   return node.program.waitForLine(
     ({ fields }) =>
@@ -45,7 +45,7 @@ async function detection(node: RunningServer, id: string): Promise<LogLine> {
 }
 
 describe("a node that is killed", () => {
-  it.each(SIZES)("among %i costs as little as it can", { timeout: 600_000 }, async (size) => {
+  it.each(SIZES)("among %i nodes costs only what can't be avoided", { timeout: 600_000 }, async (size) => {
     const nodes = await startNodes(scene, size);
     const [observer, victim, other] = nodes;
     if (observer === undefined || victim === undefined || other === undefined) throw new Error("no nodes");
@@ -53,7 +53,7 @@ describe("a node that is killed", () => {
     const service = await Service.start(scene);
     await startAgent(scene, victim.upstream, "web", service.addr);
     await startAgent(scene, other.upstream, "web", service.addr);
-    // Its only agent has to go elsewhere.
+    // The only agent of this endpoint has to connect to another node.
     await startAgent(scene, await startBalancer(scene, [victim, other]), "alone", service.addr);
     for (const node of survivors) await untilEndpoints(node, "n1", 2);
     await untilEndpoints(observer, "n2", 1);
@@ -71,7 +71,7 @@ describe("a node that is killed", () => {
       }),
     );
     const detections = await Promise.all(survivors.map((node) => detection(node, "n1")));
-    // By the nodes' own reckoning, which leaves out the time for which a busy machine kept them waiting.
+    // As measured by the nodes, which exclude the time that they spent waiting for a busy machine.
     const silences = detections.map(({ fields }) => Number(fields["silence-ms"]));
     expect(Math.max(...silences)).toBeLessThan(3_000);
     const wallMs = Math.max(...detections.map(({ fields }) => Date.parse(String(fields["ts"])))) - killedMs;

@@ -1,5 +1,5 @@
-// Networks that fall apart and become whole again, lose packets in one direction or a third of all: on hosts of their own.
-// `npm run test:long` takes minutes for what is seconds here.
+// Networks that split and heal, that lose all packets in one direction, or a third of all packets: with nodes on hosts of
+// their own. `npm run test:long` takes minutes for what takes seconds here.
 
 import { setTimeout as delay } from "node:timers/promises";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -14,11 +14,11 @@ import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
 const available = await haveNetworkLab();
-/** A node that died this long ago is forgotten by all: with a minute, healing takes more than hearing each other again. */
+/** After a minute, dead nodes have been forgotten by all others: then healing takes more than hearing from each other again. */
 const APART_MS = LONG ? 60_000 : 4_000;
 const LOSS_MS = LONG ? 300_000 : 10_000;
 const START_MS = 60_000;
-/** A dead node is given up after 3 s; on a busy machine that takes longer. */
+/** A dead node is declared unreachable after 3 s; on a busy machine that takes longer. */
 const GIVEN_UP_MS = 30_000;
 const WHOLE_AGAIN_MS = LONG ? 10_000 : PATIENCE_MS;
 
@@ -30,7 +30,7 @@ interface Place {
 
 let service: Service;
 
-/** Nodes with one endpoint each, of the same name, that know each other. */
+/** Nodes that know each other, each with one endpoint named like the node. */
 async function startPlaces(count: number): Promise<Place[]> {
   const lab = await NetworkLab.create(scene);
   const hosts: LabHost[] = [];
@@ -54,7 +54,7 @@ async function untilKnown(places: readonly Place[], ms: number): Promise<void> {
     await eventually(async () => (await activeNodes(server)) === all, `${all} at ${id}`, ms);
 }
 
-/** Waits until all know each other and no others, and each node brings requests to each one's endpoint. */
+/** Waits until all nodes know each other and no others, and each node forwards requests to every node's endpoint. */
 async function untilAllReach(places: readonly Place[], ms: number): Promise<void> {
   await untilKnown(places, ms);
   for (const { id, server } of places) {
@@ -89,7 +89,7 @@ describe.skipIf(!available)("a cluster whose network", { timeout: 600_000 }, () 
           [1, 1],
         ]
       : [[2, 3]],
-  )("falls into %i and %i nodes is one again after it is whole", async (few, many) => {
+  )("splits into %i and %i nodes is one cluster again after the network heals", async (few, many) => {
     const places = await startPlaces(few + many);
     const [left, right] = [places.slice(0, few), places.slice(few)];
     await partition(
@@ -108,12 +108,12 @@ describe.skipIf(!available)("a cluster whose network", { timeout: 600_000 }, () 
     }
   });
 
-  it("is cut in one direction loses no third node over it, and is one again", async () => {
+  it("fails in one direction loses no third node, and is one cluster again afterwards", async () => {
     const places = await startPlaces(3);
     const [a, b, c] = places;
     if (a === undefined || b === undefined || c === undefined) throw new Error("no places");
     await a.host.deafTo([b.host]);
-    // Neither gets answers from the other: a doesn't hear them, b isn't heard.
+    // Neither gets answers from the other: a doesn't receive b's packets, so b gets none from a either.
     await eventually(async () => (await activeNodes(a.server)) === "a c", "a without b", GIVEN_UP_MS);
     await eventually(async () => (await activeNodes(b.server)) === "b c", "b without a", GIVEN_UP_MS);
     await delay(APART_MS);
@@ -126,8 +126,8 @@ describe.skipIf(!available)("a cluster whose network", { timeout: 600_000 }, () 
     expect(count(c, "node unreachable")).toBe(0);
   });
 
-  // By the firewall: the kernel may have no traffic control that loses packets.
-  it("loses three of ten packets takes no live node for dead", async () => {
+  // By the firewall: the kernel's traffic control may lack packet loss.
+  it("loses three of ten packets declares no live node unreachable", async () => {
     const places = await startPlaces(5);
     for (const { host } of places) await host.lose(0.3);
     await delay(LOSS_MS);

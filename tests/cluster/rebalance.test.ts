@@ -1,5 +1,5 @@
-// Nodes that join a cluster get their share of the tunnels of those that are there, and nobody loses a request over it. The long
-// run waits until the shares are even; the short one until tunnels have moved.
+// Nodes that join a cluster get their share of the existing tunnels, and no request fails because of it. The long run waits
+// until the shares are even, the short one until tunnels have moved.
 
 import { writeFile } from "node:fs/promises";
 import { expect, it } from "vitest";
@@ -33,7 +33,7 @@ it("tunnels move from a full node to two that join, without a failed request", a
   );
   const directory = await scene.directory();
   await writeFile(`${directory}/agent.yaml`, `connect: {tunnels: 1}\nlisteners:\n${listeners.join("\n")}\n`);
-  // One each: how many nodes a listener has found so far would change what is counted.
+  // One tunnel for each listener: otherwise the number of nodes that a listener has found so far would change the counts.
   const agent = startAgentOfFile(scene, balancer.upstream, `${directory}/agent.yaml`);
   const connected = (): number => agent.lines.filter(({ fields }) => fields["msg"] === "connected").length;
   await eventually(() => connected() === TUNNELS, `${TUNNELS} tunnels`);
@@ -54,8 +54,8 @@ it("tunnels move from a full node to two that join, without a failed request", a
     return nodes.map(({ upstreams }) => upstreams);
   };
   const most = LONG ? 12 : 20;
-  // Ten each would be even. Where an agent comes out is the load balancer's choice, so a node may get too many and shed too,
-  // half a minute later.
+  // Ten each would be even. The load balancer chooses the node for each new tunnel, so a node may get too many and shed some,
+  // too, half a minute later.
   await eventually(
     async () => {
       const counts = await shares();

@@ -1,5 +1,5 @@
-// A node whose proxy port refuses connections for a moment, as behind a balancer that is being reloaded, while gossip has
-// nothing against it: requests of that moment are answered as soon as it takes connections again.
+// A node's proxy port refuses connections for a moment, as behind a load balancer that is being reloaded, while gossip still
+// considers the node reachable. Requests in that moment are answered as soon as it accepts connections again.
 
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net";
@@ -13,10 +13,10 @@ import { Service } from "../harness/service.js";
 import { perTest, type Stage } from "../harness/stage.js";
 
 const scene = perTest();
-/** An address of the loopback network that nothing else has: the port stays free while nobody listens. */
+/** A loopback address that nothing else uses: the port stays free while nothing listens on it. */
 const GATE_HOST = "127.0.83.1";
 
-/** A way to a node's proxy port that can be shut and opened again. */
+/** A way to a node's proxy port that can be closed and opened again. */
 class Gate {
   readonly addr: string;
   target = "";
@@ -38,7 +38,7 @@ class Gate {
     return gate;
   }
 
-  /** Connections are refused from here on; those that were open are reset. */
+  /** From now on connections are refused; open ones are reset. */
   async shut(): Promise<void> {
     if (!this.#server.listening) return;
     const closed = once(this.#server, "close");
@@ -64,33 +64,36 @@ class Gate {
 }
 
 describe("while the only node with an endpoint refuses connections", () => {
-  it.each(["GET", "PUT"])("a %s waits, and is answered when it takes them again", async (method) => {
-    const [near] = await startCluster(scene, ["near"]);
-    const gate = await Gate.start(scene);
-    const far: RunningServer = await startServer(scene, {
-      "cluster.node-id": "far",
-      "cluster.join": near.gossip,
-      "proxy.advertise-addr": gate.addr,
-    });
-    gate.target = far.proxy;
-    const service = await Service.start(scene);
-    await startAgent(scene, far.upstream, "web", service.addr);
-    await untilEndpoints(near, "far", 1);
-    const body = method === "PUT" ? { body: "hello" } : {};
-    const request = async (): Promise<number> => {
-      const response = await ask(near, "web", "/item?i=1", { method, ...body });
-      await response.arrayBuffer();
-      return response.status;
-    };
-    expect(await request()).toBe(200);
+  it.each(["GET", "PUT"])(
+    "a %s waits, and is answered when connections are accepted again",
+    async (method) => {
+      const [near] = await startCluster(scene, ["near"]);
+      const gate = await Gate.start(scene);
+      const far: RunningServer = await startServer(scene, {
+        "cluster.node-id": "far",
+        "cluster.join": near.gossip,
+        "proxy.advertise-addr": gate.addr,
+      });
+      gate.target = far.proxy;
+      const service = await Service.start(scene);
+      await startAgent(scene, far.upstream, "web", service.addr);
+      await untilEndpoints(near, "far", 1);
+      const body = method === "PUT" ? { body: "hello" } : {};
+      const request = async (): Promise<number> => {
+        const response = await ask(near, "web", "/item?i=1", { method, ...body });
+        await response.arrayBuffer();
+        return response.status;
+      };
+      expect(await request()).toBe(200);
 
-    await gate.shut();
-    const sent = async (): Promise<number> =>
-      (await metric(near.admin, 'piko_upstreams_remote_requests_total{node_id="far"}')) ?? 0;
-    const before = await sent();
-    const answers = Promise.all(Array.from({ length: 10 }, request));
-    await eventually(async () => (await sent()) >= before + 10, "requests on their way");
-    await gate.open();
-    expect(await answers).toEqual(Array.from({ length: 10 }, () => 200));
-  });
+      await gate.shut();
+      const sent = async (): Promise<number> =>
+        (await metric(near.admin, 'piko_upstreams_remote_requests_total{node_id="far"}')) ?? 0;
+      const before = await sent();
+      const answers = Promise.all(Array.from({ length: 10 }, request));
+      await eventually(async () => (await sent()) >= before + 10, "requests on their way");
+      await gate.open();
+      expect(await answers).toEqual(Array.from({ length: 10 }, () => 200));
+    },
+  );
 });

@@ -1,5 +1,5 @@
-// A cluster whose nodes are replaced one after the other while clients go on: nobody may notice. The long run replaces each
-// of them ten times.
+// A cluster's nodes are replaced one after the other under load: no client may notice. The long run replaces each of them ten
+// times.
 
 import { describe, expect, it } from "vitest";
 import { haveGo, startGoAgent } from "../harness/go-peer.js";
@@ -11,15 +11,15 @@ import { Traffic } from "../harness/traffic.js";
 import { startTrafficService } from "../harness/traffic-service.js";
 
 const ROUNDS = LONG ? 10 : 1;
-/** The short run leaves room on the machine for the tests beside it. */
+/** The short run leaves CPU time for the tests that run at the same time. */
 const RATE = LONG ? 1 : 0.3;
 const scene = perTest();
 
-/** Time limits of requests are other tests' subject: here they would judge the machine. */
+/** Timeouts of requests are the subject of other tests. Here they would only measure the machine. */
 const AGENT = { flags: ["--access-log.disable", "--timeout", "1m"] };
 
 describe("nodes that are replaced one after the other", () => {
-  it("cost nothing with two agents: no request, no event stream, no WebSocket", async () => {
+  it("cause no failure with two agents: of no request, no event stream, no WebSocket", async () => {
     const service = await startTrafficService(scene);
     const cluster = await RollingCluster.start(scene);
     for (let i = 0; i < 2; i++) await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);
@@ -39,7 +39,7 @@ describe("nodes that are replaced one after the other", () => {
     expect(counts["events"]).toBeGreaterThan(5);
   }, 1_800_000);
 
-  it("cost nothing with one agent", async () => {
+  it("cause no failure with one agent", async () => {
     const service = await startTrafficService(scene);
     const cluster = await RollingCluster.start(scene);
     await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);
@@ -57,7 +57,7 @@ describe("nodes that are replaced one after the other", () => {
   }, 1_800_000);
 
   it.runIf(haveGo)(
-    "cost no request that may be repeated with one Go agent",
+    "cause no failure of requests that are safe to retry with one Go agent",
     async () => {
       const service = await startTrafficService(scene);
       const cluster = await RollingCluster.start(scene, { "grace-period": "20s" });

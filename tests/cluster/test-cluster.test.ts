@@ -1,4 +1,4 @@
-// `piko test cluster`: forms a cluster behind its balancer, changes its size, and replaces its nodes while requests go on.
+// `piko test cluster`: forms a cluster behind its balancer, changes its size, and replaces its nodes under load.
 
 import { writeFile } from "node:fs/promises";
 import { get, type IncomingMessage } from "node:http";
@@ -29,7 +29,7 @@ async function startTestCluster(flags: Readonly<Record<string, string>>): Promis
   return { program, ...(fields as Omit<TestCluster, "program">) };
 }
 
-/** Ids of the active nodes, oldest first, as one of the nodes sees them. */
+/** Ids of the active nodes, oldest first, as reported by one of the nodes. */
 async function activeNodes({ admin }: TestCluster): Promise<string> {
   const nodes = JSON.parse(await ask(admin, "/status/cluster/nodes")) as ListedNode[];
   const active = nodes.filter(({ status }) => status === "active");
@@ -39,7 +39,7 @@ async function activeNodes({ admin }: TestCluster): Promise<string> {
     .join(" ");
 }
 
-/** The body of a 200, over a connection of its own: a balancer chooses once for each connection. */
+/** The body of a 200 response, over a connection of its own, because a balancer chooses a node once for each connection. */
 async function ask(addr: string, path: string): Promise<string> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     const options = { agent: false, headers: { "x-piko-endpoint": "web" } };
@@ -50,7 +50,7 @@ async function ask(addr: string, path: string): Promise<string> {
   return body;
 }
 
-/** Sends requests until told to stop; those that failed. */
+/** Sends requests until `stop` is called, which returns the failures. */
 function keepAsking({ proxy }: TestCluster): {
   more: (count: number) => Promise<unknown>;
   stop: () => Promise<string[]>;
@@ -84,7 +84,7 @@ describe("a test cluster", () => {
     service = await Service.start(scene);
   });
 
-  it("is one cluster behind one balancer, and ends gracefully", async () => {
+  it("is one cluster behind one balancer, and stops gracefully", async () => {
     const cluster = await startTestCluster({});
     await startAgent(scene, cluster.upstream, "web", service.addr);
     for (let i = 0; i < 20; i++) expect(await ask(cluster.proxy, `/item?i=${i}`)).toBe(`item ${i}`);
@@ -92,7 +92,7 @@ describe("a test cluster", () => {
     expect(await ask(cluster.admin, "/ready?forward=node-2")).toBe("");
   });
 
-  it("changes its size with SIGHUP, and stays as it is when the file is bad", async () => {
+  it("changes its size at SIGHUP, and keeps it if the file is invalid", async () => {
     const path = join(await scene.directory(), "cluster.yaml");
     const resize = async (content: string, expected: string): Promise<void> => {
       const from = cluster.program.lines.length;
@@ -120,11 +120,11 @@ describe("a test cluster", () => {
     expect(await load.stop()).toEqual([]);
   });
 
-  it("replaces its nodes while requests go on, and none fails", async () => {
+  it("replaces its nodes under load without a failed request", async () => {
     const cluster = await startTestCluster({ "churn.interval": "200ms" });
     await startAgent(scene, cluster.upstream, "web", service.addr);
     const load = keepAsking(cluster);
-    // Each node has been replaced, those that replaced them too.
+    // Each node has been replaced, and so have the replacements.
     for (let node = 1; node <= 6; node++) {
       await cluster.program.waitForLine(
         ({ fields }) => fields["msg"] === "node stopped" && fields["node-id"] === `node-${node}`,
@@ -136,7 +136,7 @@ describe("a test cluster", () => {
     expect(await load.stop()).toEqual([]);
   });
 
-  it("kills its nodes while requests go on, and none fails but with its connection", async () => {
+  it("kills its nodes under load, and only requests on broken connections fail", async () => {
     const cluster = await startTestCluster({ "churn.interval": "500ms", "churn.kill": "true" });
     await startAgent(scene, cluster.upstream, "web", service.addr);
     const load = keepAsking(cluster);
@@ -148,13 +148,13 @@ describe("a test cluster", () => {
       );
     }
     await load.more(20);
-    // A request that was under way through the node that died is cut, and its client can repeat it.
+    // A request in progress through a killed node is cut, and its client can retry it.
     const failures = await load.stop();
     expect(failures.filter((failure) => !/ECONNRESET|socket hang up/.test(failure))).toEqual([]);
     expect(failures.length).toBeLessThanOrEqual(6 * 3);
   });
 
-  it("says which port is taken", async () => {
+  it("reports which port is in use", async () => {
     const cluster = await startTestCluster({});
     const args = ["test", "cluster", `--proxy.bind-addr=${cluster.proxy}`];
     const second = piko(scene, "second", args);
