@@ -1,4 +1,4 @@
-// What an access log says that Go Piko's doesn't, in which formats, and of which requests.
+// What an access log contains beyond Go Piko's, in which formats, and for which requests.
 
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { entry, requestOf, setUp, textOf } from "../../test/access-log-rig.js";
@@ -13,13 +13,13 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-describe("what we say beside Go's names", () => {
+describe("fields beyond Go Piko's", () => {
   const id = new RequestId();
   id.take(Buffer.from("id-1"), 0, 4);
   const servedBy = new ServedBy({ agent: "0123456789ab", "agent-addr": "192.0.2.7" });
   const more = { id, endpointId: "e", servedBy, bytesIn: 5, bytesOut: 1_234_567, tries: 2 };
 
-  it("is behind them, as numbers and words", async () => {
+  it("follow the others, as numbers and strings", async () => {
     const { log, text } = setUp({}, {}, undefined, "node-1");
     log.write({ ...entry, ...more });
     log.write({ ...entry, ...more, headMs: -1, status: 502, tries: 0, reason: REASONS.no_upstream });
@@ -40,7 +40,7 @@ describe("what we say beside Go's names", () => {
     expect(second).not.toHaveProperty("head-ms");
   });
 
-  it("is a warning where something was cut, and none where a client has left", async () => {
+  it("a cut makes the line a warning, a client that left doesn't", async () => {
     const { log, text } = setUp();
     log.write({ ...entry, reason: REASONS.cut });
     log.write({ ...entry, status: 499, reason: REASONS.client_gone });
@@ -54,7 +54,7 @@ describe("what we say beside Go's names", () => {
     ]);
   });
 
-  it("is there as logfmt, too", async () => {
+  it("are in logfmt too", async () => {
     const { log, text } = setUp({}, { format: "logfmt" }, undefined, "node-1");
     const gathered = textOf(log, requestOf([], "ep.x", '/a="b c'), undefined, "192.0.2.1");
     log.write({ ...entry, ...more, text: gathered, status: 502, reason: REASONS.cut });
@@ -68,7 +68,7 @@ describe("what we say beside Go's names", () => {
 });
 
 describe("a sample", () => {
-  it("has about so many of the successful requests, whatever turns they come in, and all failed ones", async () => {
+  it("has about that fraction of the successful requests, in whatever pattern they come, and all failed ones", async () => {
     const { log, text } = setUp({ sample: 0.1 });
     for (let i = 0; i < 10_000; i++) log.write({ ...entry, status: i % 10 === 0 ? 404 : 200 });
     for (let i = 0; i < 10; i++) log.write({ ...entry, status: 502 });
@@ -85,14 +85,14 @@ describe("a sample", () => {
     expect(count(502)).toBe(10);
   });
 
-  it("of nothing leaves the failed ones", async () => {
+  it("of 0 leaves only the failed ones", async () => {
     const { log, text } = setUp({ sample: 0 });
     for (const status of [200, 502]) log.write({ ...entry, status });
     expect((await text()).trim().split("\n")).toHaveLength(1);
   });
 });
 
-it("a log of its own has its own format", async () => {
+it("a log with its own format doesn't use that of the general log", async () => {
   const { log, text } = setUp({ format: "logfmt" }, { format: "pretty" });
   log.write(entry);
   expect(await text()).toMatch(/^level=info /);

@@ -24,7 +24,7 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-/** The line of a request in a log that has no other. */
+/** The line of a request that is the only one in its log. */
 async function ownLine(
   head: RequestHead,
   response: ResponseHead | undefined,
@@ -37,7 +37,7 @@ async function ownLine(
   return await text();
 }
 
-/** Has the text of a connection say what these are. */
+/** Notes a request and its response in the text of a connection. */
 function noteOn(
   kept: RequestText,
   log: AccessLog,
@@ -50,7 +50,7 @@ function noteOn(
 }
 
 describe("a line", () => {
-  it("has the shape that log readers know", async () => {
+  it("has the format that log readers expect", async () => {
     const { log, text } = setUp();
     const request = requestOf([
       ["Host", "ep.x"],
@@ -67,7 +67,7 @@ describe("a line", () => {
     );
   });
 
-  it("names the agent's endpoint in front of the request", async () => {
+  it("names the agent's endpoint before the request", async () => {
     const { log, text } = setUp({}, {}, "my-endpöint");
     const request = requestOf([]);
     request.minorVersion = 0;
@@ -95,13 +95,13 @@ describe("a line", () => {
     expect(JSON.parse(await text()).request.duration).toBe(expected);
   });
 
-  it("stays one line of JSON whatever host and path hold", async () => {
+  it("stays one line of JSON, whatever host and path contain", async () => {
     const { log, text } = setUp();
     log.write({ ...entry, text: textOf(log, requestOf([], 'a"b', "/\\\u00c3\u00a4\u00ff")) });
     expect(JSON.parse(await text()).request).toMatchObject({ host: 'a"b', path: "/\\ä\ufffd" });
   });
 
-  it("says of each request on a connection what the line of another log would say", async () => {
+  it("of each request on a connection is the same as in a separate log", async () => {
     const host = fc.constantFrom("ep.x", "ep.y", "ep", "", 'a"b', 'a\\"b');
     const request = fc.record({
       connection: fc.nat(1),
@@ -133,7 +133,7 @@ describe("a line", () => {
     );
   });
 
-  it("has the id and the trace of each request among fields that are those of the request before", async () => {
+  it("has the id and trace of its own request if the other fields are those of the previous request", async () => {
     const fields = fc.record({
       connection: fc.nat(1),
       id: fc.constantFrom("id-1", "id-2", "id-33", "", 'i"-4', "i\\-5", "i\u00e9-6", "x".repeat(3_000)),
@@ -170,7 +170,7 @@ describe("a line", () => {
   });
 
   it.each([[[]], [["traceparent"]], [["x-request-id"]]])(
-    "has the trace of each request behind its id, with %j left out",
+    "has the trace of its request after the id, without %j",
     async (blockList) => {
       const config = { requestHeaders: { allowList: [], blockList } };
       const one = setUp(config);
@@ -191,7 +191,7 @@ describe("a line", () => {
     },
   );
 
-  it("leaves the query out, and has a path even if the target has none", async () => {
+  it("leaves out the query, and has a path even if the target has none", async () => {
     const { log, text } = setUp();
     for (const path of ["/a?token=1", "?b", "", "*"]) {
       const gathered = textOf(log, requestOf([], "ep.x", path));
@@ -214,7 +214,7 @@ describe("a line", () => {
     expect(await agents.text()).toBe("17:11:43.007 info  proxy.access  GET my-endpoint /c 200 7ms\n");
   });
 
-  it("is none of a request that a screen shows, unless that has failed", async () => {
+  it("isn't written while a screen shows requests, unless the request failed", async () => {
     const { log, sink, text } = setUp({}, { format: "pretty" }, "my-endpoint");
     sink.screen.recent = new RecentRequests(2);
     log.write(entry);
@@ -231,7 +231,7 @@ describe("a line", () => {
 
 describe("header fields", () => {
   it.each(["Authorization", "proxy-authorization", "X-PIKO-AUTHORIZATION", "cookie", "Set-Cookie"])(
-    "never show the value of %s",
+    "hide the value of %s",
     (name) => {
       const { log } = setUp();
       const text = shown(
@@ -248,7 +248,7 @@ describe("header fields", () => {
     },
   );
 
-  it("group the same name, however it is spelled", () => {
+  it("are grouped by name, whatever its case", () => {
     const { log } = setUp();
     const text = shown(
       log.requestFields,
@@ -262,7 +262,7 @@ describe("header fields", () => {
     expect(text).toBe('{"Via":["1","2","3"],"Age":["y"]}');
   });
 
-  it("leave out those on the block list, and show only those on the allow list", () => {
+  it("are left out if blocked; if there is an allow list, only its fields are shown", () => {
     const fields = [
       ["accept", "*/*"],
       ["via", "1"],
@@ -275,7 +275,7 @@ describe("header fields", () => {
     expect(shown(allowing.log.responseFields, responseOf(fields))).toBe('{"X-Two":["2"]}');
   });
 
-  it("are told apart from the head before, however little differs", () => {
+  it("differ from those of the previous head, even if only slightly", () => {
     const all = new HeaderFields("request_headers", () => "shown");
     const long = "x".repeat(3_000);
     for (const value of ["a", "a", "b", "a", long, `${long}y`, long, "", "a"]) {
@@ -296,7 +296,7 @@ describe("header fields", () => {
     expect(shown(setUp().log.requestFields, requestOf([["host", "h"]]))).toBe("{}");
   });
 
-  it("survive peers that invent names", () => {
+  it("can have any number of invented names", () => {
     const all = new HeaderFields("request_headers", () => "shown");
     for (let i = 0; i < 2_000; i++) {
       expect(
@@ -311,7 +311,7 @@ describe("header fields", () => {
     }
   });
 
-  it("give any bytes back as UTF-8 text, like a plain reader of the fields", () => {
+  it("give any bytes as UTF-8 text, as a simple implementation does", () => {
     const all = new HeaderFields("request_headers", () => "shown");
     const name = fc.stringMatching(/^[a-zA-Z][a-zA-Z0-9-]{0,12}$/);
     const value = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString("latin1"));
@@ -330,7 +330,7 @@ describe("header fields", () => {
         }
         const text = shown(all, requestOf(fields));
         expect(JSON.parse(text)).toEqual(expected);
-        // Nothing that a terminal could obey, or that would turn the line around.
+        // No control character for a terminal, and none that changes the direction of the text.
         expect(text).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
       }),
     );
@@ -361,7 +361,7 @@ describe("levels", () => {
     expect(await statuses(access, log)).toEqual(expected);
   });
 
-  it("spare the work on fields that nobody sees", () => {
+  it("avoid work for fields that no one sees", () => {
     expect(setUp({ disable: true }).log.requestFields).toBeUndefined();
   });
 });

@@ -1,5 +1,5 @@
-// One line for each request, made by hand and written in batches: a logger for all purposes would make it cost more than the
-// rest of a request's work. Used by the server's proxy and by the agent's HTTP listeners.
+// One line per request, built by hand and written in batches: a general-purpose logger would make the line cost more than the
+// rest of the work on a request. Used by the server's proxy and by the agent's HTTP listeners.
 
 import type { AccessLogConfig } from "../config/access-log.js";
 import { LOG_LEVELS, type LogLevel } from "../config/log.js";
@@ -11,19 +11,18 @@ import { fileSink, type LogSink, type Logger } from "./logger.js";
 import { prettyHead, prettyValue } from "./pretty.js";
 import { showing } from "./shown-fields.js";
 
-/** What an access log needs. */
 export interface AccessLogOptions {
   readonly config: AccessLogConfig;
   readonly logger: Logger;
   /** `proxy.access` on the server, `proxy.http.access` in the agent. */
   readonly subsystem: string;
-  /** The agent's lines name the endpoint first. */
+  /** The endpoint of an agent's listener, which its lines name first. */
   readonly endpointId?: string | undefined;
-  /** The node whose log it is. */
+  /** The node that writes the log. */
   readonly nodeId?: string | undefined;
 }
 
-/** Where an access log's lines go, and in which form. Throws if its file can't be opened. */
+/** Where an access log's lines go, and in which format. Throws if its file can't be opened. */
 export function accessLogSink({ format, path }: AccessLogConfig, sink: LogSink): LogSink {
   if (path !== "") {
     const fallback: LineFormat = sink.format === "pretty" ? "json" : sink.format;
@@ -32,7 +31,7 @@ export function accessLogSink({ format, path }: AccessLogConfig, sink: LogSink):
   return format === "log" ? sink : { ...sink, format };
 }
 
-/** Writes access-log lines. When `enabled` is false, callers need not gather what a line says. */
+/** Writes access-log lines. If `enabled` is false, callers needn't collect what a line contains. */
 export class AccessLog {
   readonly enabled: boolean;
   readonly #sink: LogSink;
@@ -44,18 +43,18 @@ export class AccessLog {
   readonly #logsSuccess: boolean;
   readonly #logsFailure: boolean;
   readonly #sample: number;
-  /** Its lines are for people at the terminal: where a screen shows requests, those that went well have none. */
+  /** The lines are for people at a terminal: while a screen shows requests, successful ones get no line. */
   readonly #yieldsToScreen: boolean;
-  /** Of the last choice. */
+  /** State of the generator that picks the sample. */
   #chance = 1;
   readonly #line: JsonRequestLine;
-  /** Formats the fields of requests; undefined when nobody will see them. */
+  /** Formats the fields of requests; undefined if no one will see them. */
   readonly requestFields: HeaderFields | undefined = undefined;
   readonly responseFields: HeaderFields | undefined = undefined;
 
   /** Throws if the log's file can't be opened. */
   constructor({ config, logger, subsystem, endpointId, nodeId }: AccessLogOptions) {
-    // Its output says itself that it has dropped lines.
+    // The output itself logs that it has dropped lines.
     const { sink } = logger.to(accessLogSink(config, logger.sink));
     this.#sink = sink;
     this.#subsystem = subsystem;
@@ -75,10 +74,10 @@ export class AccessLog {
     this.responseFields = new HeaderFields("response_headers", showing("response", config.responseHeaders));
   }
 
-  /** Writes a line, unless its level is off or the request is one of those that the sample leaves out. */
+  /** Writes a line, unless its level is off or the request isn't in the sample. */
   write(entry: AccessLogEntry): void {
     const { reason } = entry;
-    // Cut responses began with another status; that clients leave is no failure of what is here.
+    // Responses that were cut can have a status below 500. A client that leaves is not a failure on our side.
     const failed = entry.status >= 500 || (reason !== undefined && reason.side !== "client");
     if (failed ? !this.#logsFailure : !this.#logsSuccess) return;
     const { format, now, output, screen, timestamps } = this.#sink;
@@ -101,20 +100,20 @@ export class AccessLog {
     output.end();
   }
 
-  /** Starts to write the lines that wait; they are otherwise written within 100 ms. */
+  /** Starts to write queued lines; otherwise they are written within 100 ms. */
   flush(): void {
     this.#sink.output.flush();
   }
 
-  /** Resolves when all lines are written. */
+  /** Resolves when all lines have been written. */
   close(): Promise<void> {
     return this.#sink.output.drain();
   }
 
-  /** Whether a request that has succeeded is logged. Not each so-many-th: requests come in turns, too. */
+  /** Whether a successful request is logged. Not every nth one, because requests can arrive in a regular pattern too. */
   #isChosen(): boolean {
     if (this.#sample >= 1) return true;
-    // Lehmer's generator: of chance it needs no more than to have nothing to do with requests.
+    // Lehmer's generator: the numbers only have to be independent of the requests.
     this.#chance = (this.#chance * 48_271) % 0x7fff_ffff;
     return this.#chance < this.#sample * 0x7fff_ffff;
   }
@@ -127,7 +126,7 @@ export class AccessLog {
     return `${prettyHead(ts, level, this.#subsystem, message, this.#sink.colour)}\n`;
   }
 
-  /** Without the header fields of the heads. */
+  /** Leaves out the header fields. */
   #plainLine(entry: AccessLogEntry, level: LogLevel, ts: string): string {
     const { bytesIn, bytesOut, durationMs, endpointId, headMs, id, method, reason, status, text, tries } =
       entry;
@@ -156,7 +155,7 @@ export class AccessLog {
   }
 }
 
-/** To the microsecond. */
+/** Rounds to microseconds. */
 function rounded(ms: number): number {
   return Math.round(ms * 1_000) / 1_000;
 }

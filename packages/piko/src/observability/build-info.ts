@@ -1,8 +1,8 @@
-// Which program, in which version, says all the rest.
+// The version of the program that the other metrics belong to.
 
 import type { Labels, Metrics } from "./metrics.js";
 
-/** Adds `piko_build_info`, which is 1: what it tells are its labels. */
+/** Adds `piko_build_info`. Its value is always 1; the information is in its labels. */
 export function addBuildInfo(metrics: Metrics, labels: Labels): void {
   metrics.add({
     name: "piko_build_info",

@@ -4,8 +4,8 @@ import { ByteText } from "./byte-text.js";
 
 const read = (text: ByteText): string => text.bytes.toString("utf8", 0, text.length);
 
-describe("a text of bytes", () => {
-  it("is what was added, in order, however much it is", () => {
+describe("text as bytes", () => {
+  it("is everything that was added, in order, whatever its size", () => {
     const piece = fc.oneof(
       fc.string({ unit: "binary-ascii", maxLength: 80 }).map((text) => ["latin1", text] as const),
       fc.string({ unit: "grapheme", maxLength: 80 }).map((text) => ["utf8", text] as const),
@@ -30,7 +30,7 @@ describe("a text of bytes", () => {
     );
   });
 
-  it("has whole numbers in decimal, with zeros in front up to a width", () => {
+  it("has integers in decimal, padded with zeros to a width", () => {
     fc.assert(
       fc.property(fc.nat(), fc.integer({ min: 1, max: 12 }), (value, width) => {
         const text = new ByteText(0);
@@ -40,7 +40,7 @@ describe("a text of bytes", () => {
     );
   });
 
-  it("has each number below 1,000 so, and so many thousandths without zeros at their end", () => {
+  it("has each number below 1,000 likewise, and thousandths without trailing zeros", () => {
     for (let value = 0; value < 1_000; value++) {
       const text = new ByteText(0);
       for (const width of [1, 2, 3, 4]) text.addDecimal(value, width);
@@ -52,7 +52,7 @@ describe("a text of bytes", () => {
     }
   });
 
-  it("has any bytes as what stands between the quotes of a JSON string", () => {
+  it("has any bytes escaped as in a JSON string", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(10), (bytes, start) => {
         const source = Buffer.concat([Buffer.alloc(start), bytes]);
@@ -65,7 +65,7 @@ describe("a text of bytes", () => {
     );
   });
 
-  it("keeps no more memory than it is told to", () => {
+  it("keeps at most the given amount of memory", () => {
     const text = new ByteText(16);
     text.addUtf8("x".repeat(1_000));
     text.clear(4_096);

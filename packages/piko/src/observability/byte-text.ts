@@ -1,16 +1,16 @@
-// Text that is gathered as bytes, for log lines. As strings the pieces of a line have to be joined, measured and encoded in
-// the end, which made requests 6 % dearer (measured, server and agent).
+// Text for log lines, collected as bytes. As strings, the pieces of a line have to be joined, measured and finally encoded, which
+// made requests 6 % more expensive (measured, server and agent).
 
 import { visibleJson } from "../base/visible-text.js";
 
-/** Beyond so many bytes a call that copies them is cheaper than a loop (measured). */
+/** Above this many bytes, a call that copies them is cheaper than a loop (measured). */
 const LOOP_BYTES = 16;
 
 const QUOTE = 0x22;
 const ZERO = 0x30;
 const BACKSLASH = 0x5c;
 const POINT = 0x2e;
-/** The digits of each number below 1,000, three for each: divisions cost more than all else of a number (measured). */
+/** The digits of each number below 1,000, three for each: divisions are the largest cost of formatting a number (measured). */
 const TRIPLES: Uint8Array = Buffer.from(
   Array.from({ length: 1_000 }, (_, number) => String(number).padStart(3, "0")).join(""),
   "latin1",
@@ -23,12 +23,12 @@ export class ByteText {
   #view: Uint8Array = NOTHING;
   #viewed: Buffer = NOTHING;
 
-  /** @param leastBytes what is allocated at first */
+  /** @param leastBytes size of the first allocation */
   constructor(leastBytes: number) {
     this.#leastBytes = leastBytes;
   }
 
-  /** Forgets the text, and its memory too if that is more than `keptBytes`. */
+  /** Discards the text, and its memory too if that is more than `keptBytes`. */
   clear(keptBytes: number): void {
     this.length = 0;
     if (this.bytes.length > keptBytes) this.bytes = NOTHING;
@@ -42,9 +42,9 @@ export class ByteText {
     this.length = at + source.length;
   }
 
-  /** The text. The same object while its length and its memory are those of the last time. */
+  /** The text. The same object as last time if neither its length nor its memory has changed. */
   get view(): Uint8Array {
-    // To copy a part of an array costs three times as much as to copy all of one (measured).
+    // Copying a subarray costs three times as much as copying a whole array (measured).
     if (this.#view.length !== this.length || this.#viewed !== this.bytes) {
       this.#viewed = this.bytes;
       this.#view = this.bytes.subarray(0, this.length);
@@ -52,7 +52,7 @@ export class ByteText {
     return this.#view;
   }
 
-  /** Adds text whose characters are bytes. */
+  /** Adds text in which each character is one byte. */
   addLatin1(text: string): void {
     const at = this.length;
     const bytes = this.reserve(text.length);
@@ -62,12 +62,12 @@ export class ByteText {
   }
 
   addUtf8(text: string): void {
-    // A UTF-16 unit becomes three bytes at most.
+    // A UTF-16 code unit becomes at most three bytes.
     const bytes = this.reserve(text.length * 3);
     this.length += bytes.write(text, this.length, "utf8");
   }
 
-  /** Adds a whole number that isn't negative, with zeros before it up to `width` digits. */
+  /** Adds a non-negative integer, padded with zeros to `width` digits. */
   addDecimal(value: number, width = 1): void {
     if (value < 1_000 && width <= 3) {
       this.#addSmall(value, width);
@@ -86,7 +86,7 @@ export class ByteText {
     this.length += digits;
   }
 
-  /** Adds `.` and so many thousandths, less than 1,000 of them, without zeros at their end; nothing for none. */
+  /** Adds `.` and a number of thousandths, below 1,000, without trailing zeros; adds nothing for 0. */
   addThousandths(count: number): void {
     if (count === 0) return;
     const bytes = this.reserve(4);
@@ -99,7 +99,7 @@ export class ByteText {
     this.length = at + (bytes[at + 3] !== ZERO ? 4 : bytes[at + 2] !== ZERO ? 3 : 2);
   }
 
-  /** Adds bytes, which should be UTF-8, as they stand between the quotes of a JSON string. */
+  /** Adds bytes, which should be UTF-8, escaped as in a JSON string, without the quotes. */
   addQuotable(source: Buffer, start: number, end: number): void {
     // Quotes and backslashes take two bytes.
     const bytes = this.reserve((end - start) * 2);
@@ -125,7 +125,7 @@ export class ByteText {
     this.length = end;
   }
 
-  /** Room for so many bytes behind the text. */
+  /** Makes room for this many bytes after the text. */
   reserve(room: number): Buffer {
     const needed = this.length + room;
     if (needed <= this.bytes.length) return this.bytes;

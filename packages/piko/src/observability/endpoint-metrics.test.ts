@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { EndpointMetrics } from "./endpoint-metrics.js";
 import { Metrics } from "./metrics.js";
 
-it("counts the first endpoints that are served by themselves, and all others as one", () => {
+it("counts the first served endpoints separately, and all others together", () => {
   const metrics = new Metrics();
   const endpoints = new EndpointMetrics(metrics, 2);
   const request = { status: 200, durationMs: 20, tries: 1, reason: undefined };

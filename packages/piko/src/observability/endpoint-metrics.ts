@@ -1,11 +1,11 @@
-// Metrics of single endpoints. Off unless asked for: how many endpoints there are is for agents to say, and each costs every
-// scrape some twenty series.
+// Metrics per endpoint. Off by default: agents determine how many endpoints there are, and each adds about twenty series to every
+// scrape.
 
 import { Histogram, LATENCY_BUCKETS } from "./histogram.js";
 import type { Labels, Metrics, Sample } from "./metrics.js";
 
 const CLASSES: readonly string[] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-/** The label of all endpoints beyond the limit, and of those that nobody listens on, which clients can invent. */
+/** The label of all endpoints above the limit, and of those that no one listens on, which clients can invent. */
 const OTHER = "other";
 
 class EndpointSeries {
@@ -19,14 +19,14 @@ class EndpointSeries {
   }
 }
 
-/** What is counted of a request. */
+/** What is counted for a request. */
 export interface EndpointRequest {
   readonly endpointId: string;
   readonly status: number;
   readonly durationMs: number;
-  /** How many upstreams it was sent to. */
+  /** Number of upstreams that the request was sent to. */
   readonly tries: number;
-  /** Undefined: it hasn't failed. */
+  /** Undefined if the request hasn't failed. */
   readonly reason: object | undefined;
 }
 
@@ -35,7 +35,7 @@ export class EndpointMetrics {
   readonly #other: EndpointSeries = new EndpointSeries(OTHER);
   readonly #endpoints = new Map<string, EndpointSeries>();
 
-  /** @param maxEndpoints those that have series of their own, the first that are asked for */
+  /** @param maxEndpoints how many endpoints get their own series: the first ones that are requested */
   constructor(metrics: Metrics, maxEndpoints: number) {
     this.#maxEndpoints = maxEndpoints;
     const name = "piko_endpoint_request_latency_seconds";
@@ -69,7 +69,7 @@ export class EndpointMetrics {
     });
   }
 
-  /** Counts a request that is over. */
+  /** Counts a request that has ended. */
   count({ durationMs, endpointId, reason, status, tries }: EndpointRequest): void {
     const of = this.#endpoints.get(endpointId) ?? this.#add(endpointId, tries);
     const place = Math.min(Math.max(Math.floor(status / 100), 1), CLASSES.length) - 1;

@@ -1,7 +1,7 @@
-// Canonical field names by the bytes that a peer sent (`user-agent` -> `User-Agent`), without making a string of each.
-// For header-fields.ts.
+// Finds canonical field names by the bytes that a peer sent (`user-agent` -> `User-Agent`), without making a string of each. Used
+// by header-fields.ts.
 
-/** Names that are remembered; a peer that invents names makes them be worked out anew, nothing more. */
+/** Maximum names remembered. A peer that invents names only causes them to be worked out again. */
 const MAX_NAMES = 512;
 const SLOTS = 2_048;
 
@@ -12,7 +12,7 @@ export class FieldName {
   readonly opening: Uint8Array;
   readonly shown: boolean;
   readonly secret: boolean;
-  /** The last head that this name was seen in; tells repeated fields. */
+  /** Number of the last head that this name was seen in; shows whether a field is repeated. */
   seenIn: number;
 
   constructor(name: string, shown: boolean, secret: boolean) {
@@ -34,7 +34,7 @@ class Slot {
   }
 }
 
-/** A hash table from sent bytes to names; of names that meet in a slot, the last one stays. */
+/** A hash table from sent bytes to names. If two names share a slot, the last one stays. */
 export class FieldNameTable {
   readonly #slots: (Slot | undefined)[] = Array.from({ length: SLOTS }, () => undefined);
   readonly #canonical: Map<string, FieldName> = new Map();
@@ -44,7 +44,7 @@ export class FieldNameTable {
     this.#create = create;
   }
 
-  /** Forgets names when there are too many; not to be called in the middle of a head. */
+  /** Forgets all names if there are too many. Must not be called in the middle of a head. */
   trim(): void {
     if (this.#canonical.size <= MAX_NAMES) return;
     this.#canonical.clear();

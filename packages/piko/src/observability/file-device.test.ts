@@ -12,7 +12,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-/** Writes, and tells whether it was done when `write` returned, and how many bytes were written. */
+/** Writes, and returns whether that was done when `write` returned, and how many bytes were written. */
 async function put(device: FileDevice, text: string): Promise<[atOnce: boolean, written: number]> {
   let atOnce = true;
   return await new Promise((resolve, reject) => {
@@ -24,19 +24,19 @@ async function put(device: FileDevice, text: string): Promise<[atOnce: boolean, 
   });
 }
 
-it("writes to a file at once, and to what may have a slow reader aside", async () => {
+it("writes synchronously to a file, asynchronously to anything that may have a slow reader", async () => {
   const path = join(directory, "log");
   expect(await put(new FileDevice(openSync(path, "a")), "one\n")).toEqual([true, 4]);
   expect(readFileSync(path, "utf8")).toBe("one\n");
   expect(await put(new FileDevice(openSync("/dev/null", "w")), "one\n")).toEqual([false, 4]);
 });
 
-it("writes aside for a time when the file's disk was slow", async () => {
+it("writes asynchronously for a while after the file's disk was slow", async () => {
   const path = join(directory, "log");
   let calls = 0;
   const slow = ((fd: number, bytes: Buffer, offset: number, length: number) => {
     calls++;
-    // The disk takes its time, and so does the caller.
+    // The disk is slow, and the caller waits for it.
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
     return writeSync(fd, bytes, offset, length, null);
   }) as typeof writeSync;
@@ -46,7 +46,7 @@ it("writes aside for a time when the file's disk was slow", async () => {
   expect([calls, readFileSync(path, "utf8")]).toEqual([1, "one\ntwo\n"]);
 });
 
-it("tells of a write that fails, and goes on", async () => {
+it("reports a write that fails, and continues", async () => {
   const path = join(directory, "log");
   const full = Object.assign(new Error("no space left"), { code: "ENOSPC" });
   let failures = 1;
@@ -58,7 +58,7 @@ it("tells of a write that fails, and goes on", async () => {
   expect(await put(device, "two\n")).toEqual([true, 4]);
 });
 
-it("closes the descriptor that another one replaces, behind a write to it", async () => {
+it("closes a descriptor that was replaced, once the write to it is done", async () => {
   const old = openSync("/dev/null", "w");
   const device = new FileDevice(old);
   const path = join(directory, "log");

@@ -1,12 +1,15 @@
-// An open file descriptor as the device of a log. What can't make anybody wait for long is written at once: a write that a
-// thread of libuv does costs twice as much CPU time as all the rest of an access log (measured).
+// An open file descriptor as the device of a log. A write that can't block for long is done synchronously: one on a thread of
+// libuv costs twice as much CPU time as everything else in an access log (measured).
 
 import { closeSync, fstatSync, write, writeSync } from "node:fs";
 import type { LogDevice } from "./log-output.js";
 
-/** A regular file takes bytes into memory, unless its disk is behind; after a write of this length others are done aside. */
+/**
+ * A write to a regular file only fills the page cache, unless the disk can't keep up. After a write this slow, others are
+ * asynchronous.
+ */
 const SLOW_MS = 5;
-/** For so long. */
+/** How long they are. */
 const ASIDE_MS = 10_000;
 
 type Done = (error: NodeJS.ErrnoException | null, written: number) => void;
@@ -14,25 +17,25 @@ type Done = (error: NodeJS.ErrnoException | null, written: number) => void;
 export class FileDevice implements LogDevice {
   #fd: number;
   #regular: boolean;
-  /** Writes are done aside until then; on the scale of process.hrtime. */
+  /** Writes are asynchronous until this time, on the scale of process.hrtime. */
   #asideUntilMs = 0;
-  /** A write is on its way aside, to the descriptor that was there when it began. */
+  /** An asynchronous write is in progress, to the descriptor that was current when it began. */
   #writing = false;
   readonly #write: typeof writeSync;
 
-  /** `writeNow`: for tests. */
+  /** @param writeNow for tests */
   constructor(fd: number, writeNow: typeof writeSync = writeSync) {
     this.#fd = fd;
     this.#regular = isRegular(fd);
     this.#write = writeNow;
   }
 
-  /** Goes on with another descriptor, and closes the one before. */
+  /** Continues with another descriptor, and closes the previous one. */
   replace(fd: number): void {
     const old = this.#fd;
     this.#fd = fd;
     this.#regular = isRegular(fd);
-    // The write closes it otherwise.
+    // Otherwise the write in progress closes it.
     if (!this.#writing) closeSync(old);
   }
 
@@ -74,12 +77,12 @@ function isRegular(fd: number): boolean {
   try {
     return fstatSync(fd).isFile();
   } catch {
-    // Closed by whoever has started us: the first write says so.
+    // Closed by the program that started this one: the first write reports it.
     return false;
   }
 }
 
-/** Not the programs' clock, which leaves out the time in which the process stands still, as it does in such a write. */
+/** Not the program's clock, which leaves out times in which the process stood still, as it does during such a write. */
 function nowMs(): number {
   const [seconds, nanos] = process.hrtime();
   return seconds * 1_000 + nanos / 1e6;

@@ -1,5 +1,5 @@
 // The header fields of a message as a member of a log line: `"request_headers":{"User-Agent":["curl"],"Via":["a","b"]}`.
-// Runs for every request and response: bytes are copied from the head to where the line is gathered, no string is made.
+// Runs for every request and response: it copies bytes from the head to the log line, without making strings.
 
 import { FIELD_TRACEPARENT } from "../http/field-names.js";
 import {
@@ -29,27 +29,27 @@ const CLOSING: Uint8Array = Buffer.from("}");
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
 
-/** Fields up to this size are compared with those of the head before. */
+/** Up to this size, the fields of a head are compared with those of the previous one. */
 const MAX_REMEMBERED_BYTES = 2_048;
 
 /** Formats the fields of heads. */
 export class HeaderFields {
-  /** The member without fields. */
+  /** The member if there are no fields. */
   readonly none: Uint8Array;
   readonly #label: Uint8Array;
-  /** The fields of the last head as they came, and as text. */
+  /** The fields of the last head, as received and as text. */
   readonly #last: RememberedBytes = new RememberedBytes(MAX_REMEMBERED_BYTES);
   readonly #lastStore: ByteText = new ByteText(MAX_REMEMBERED_BYTES);
   #lastText: Uint8Array = NO_FIELDS;
-  /** Which fields these are, of all that were remembered; 0: none. */
+  /** The number of the fields that are remembered now; 0 if none are. */
   #version = 0;
   #versions = 0;
-  /** Where among them the value of X-Request-Id is, which is another one with each request; -1: nowhere. */
+  /** Offset in the fields of the value of X-Request-Id, which differs in each request; -1 if there is none. */
   #idStart = -1;
   #idEnd = -1;
-  /** Where in their text; -1: it isn't shown. */
+  /** Its offset in their text; -1 if it isn't shown. */
   #idTextStart = -1;
-  // The same of the value of Traceparent, where it is the next field, as nodes that trace write it.
+  // The same for the value of Traceparent, if it is the next field, as in requests from nodes that trace.
   #traceStart = -1;
   #traceEnd = -1;
   #traceTextStart = -1;
@@ -70,16 +70,16 @@ export class HeaderFields {
   }
 
   /**
-   * Whether the fields are those that `format` has added with this result at `start` of a text, so that the same would come. If
-   * they are but for the request's id, the text gets this one.
+   * Whether the fields are those for which `format` returned `version` when it added them at `start` of `text`, so that
+   * formatting them would give the same text. If only the request's id and trace differ, they are replaced in `text`.
    */
   repeats(head: MessageHead, version: number, text: ByteText, start: number): boolean {
     return version === this.#version && this.#areLast(head) && this.#putId(head, text, start);
   }
 
   /**
-   * Adds the member for a head's fields that are shown, in the order sent. Returns a number for `repeats`; 0 if these fields
-   * aren't remembered.
+   * Adds the member with those fields of a head that are shown, in the order in which they were sent. Returns a version for
+   * `repeats`; 0 if the fields aren't remembered.
    */
   format(head: MessageHead, text: ByteText): number {
     const { buffer, end, fieldCount } = head;
@@ -88,7 +88,7 @@ export class HeaderFields {
       return 0;
     }
     const start = text.length;
-    // Programs send the same fields over and over: then comparing them costs a tenth of formatting them.
+    // Programs send the same fields again and again. Comparing them costs a tenth of formatting them.
     if (this.#areLast(head)) {
       text.add(this.#lastText);
       if (this.#putId(head, text, start)) return this.#version;
@@ -102,7 +102,7 @@ export class HeaderFields {
       this.#forgetId();
       this.#addGrouped(head, text);
     }
-    // Whoever has the text of the fields before must not take it for that of these.
+    // Texts that contain the previous fields must not match these.
     this.#versions++;
     this.#version = 0;
     if (!this.#last.set(buffer, head.fields[LINE_START] as number, end)) return 0;
@@ -113,7 +113,7 @@ export class HeaderFields {
     return this.#version;
   }
 
-  /** Whether the fields are those that are remembered, but perhaps for the request's id. */
+  /** Whether the fields are the remembered ones, except perhaps for the request's id and trace. */
   #areLast(head: MessageHead): boolean {
     const { buffer, end, fieldCount, fields, requestIdField } = head;
     if (fieldCount === 0) return false;
@@ -138,7 +138,7 @@ export class HeaderFields {
     this.#traceStart = -1;
   }
 
-  /** Remembers where the request's id is, among the fields and in their text. */
+  /** Remembers where the value of the request's id is, in the fields and in their text. */
   #keepId({ fields, requestIdField }: MessageHead, textStart: number): void {
     const from = fields[LINE_START] as number;
     const record = requestIdField * FIELD_STRIDE;
@@ -147,7 +147,7 @@ export class HeaderFields {
     this.#idTextStart = textStart;
   }
 
-  /** The same of its trace, whose field is at `record`. */
+  /** The same for the value of the trace's field, which is at `record`. */
   #keepTrace({ fields }: MessageHead, record: number, textStart: number): void {
     const from = fields[LINE_START] as number;
     this.#traceStart = (fields[record + VALUE_START] as number) - from;
@@ -155,7 +155,7 @@ export class HeaderFields {
     this.#traceTextStart = textStart;
   }
 
-  /** Puts the request's id and trace in the places of the last one's, in text of theirs; false if they don't stand there as they came. */
+  /** Puts the request's id and trace in the places of the last ones in their text; false if they would have to be escaped. */
   #putId(head: MessageHead, text: ByteText, start: number): boolean {
     if (this.#idStart < 0) return true;
     return (
@@ -165,7 +165,7 @@ export class HeaderFields {
     );
   }
 
-  /** Adds fields of which no two have the same name; false if there are such. `start`: of the member. */
+  /** Adds the fields if all names differ; false if they don't. `start` is where the member starts in `text`. */
   #addEach(head: MessageHead, text: ByteText, start: number): boolean {
     this.#names.trim();
     const { fields, buffer } = head;
@@ -187,7 +187,7 @@ export class HeaderFields {
       text.add(name.opening);
       const valueStart = text.length;
       this.#addValue(buffer, name, fields, at, text);
-      // What is escaped or redacted can't be exchanged byte by byte.
+      // A value that was escaped or redacted can't be replaced byte by byte.
       const asItCame =
         text.length - valueStart ===
         (fields[at + VALUE_END] as number) - (fields[at + VALUE_START] as number);
@@ -201,12 +201,12 @@ export class HeaderFields {
     return true;
   }
 
-  /** Whether a field is the Traceparent behind the request's id, whose place is remembered. */
+  /** Whether a field is the Traceparent directly after the request's id, whose place is remembered. */
   #isTrace({ fields }: MessageHead, at: number, idAt: number): boolean {
     return at === idAt + FIELD_STRIDE && this.#idStart >= 0 && fields[at + FIELD_ID] === FIELD_TRACEPARENT;
   }
 
-  /** Adds fields of which some have the same name: one member with several values. */
+  /** Adds fields some of which have the same name: one member with several values. */
   #addGrouped(head: MessageHead, text: ByteText): void {
     const { fields, buffer, fieldCount } = head;
     const records = new Map<FieldName, number[]>();
@@ -241,7 +241,7 @@ export class HeaderFields {
   }
 }
 
-/** Puts a value, whose place is given from the first field on, into a text; false if it isn't as it would stand there. */
+/** Puts a value, given by offsets from the first field, into a text; false if it would have to be escaped there. */
 function putValue(
   { buffer, fields }: MessageHead,
   valueStart: number,

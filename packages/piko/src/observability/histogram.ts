@@ -1,4 +1,4 @@
-// Distributions in plain arrays: observing is a short search and two additions.
+// Histograms in plain arrays: an observation is a short search and two additions.
 
 import type { Labels, Sample } from "./metrics.js";
 
@@ -12,7 +12,7 @@ export const SIZE_BUCKETS: readonly number[] = [
 /** One series of a histogram. */
 export class Histogram {
   readonly #bounds: readonly number[];
-  /** Observations by the first bound that holds them; the last is for those above all bounds. */
+  /** Observations by the first bound that they don't exceed; the last count is for those above all bounds. */
   readonly #counts: Float64Array;
   #sum = 0;
   #count = 0;
@@ -50,7 +50,7 @@ export class Histogram {
   }
 }
 
-/** A bound as Go prints it, which is a label of the series: from a million on with an exponent. */
+/** A bound as Go prints it in the label `le`: with an exponent from a million on. */
 function formatBound(bound: number): string {
   if (bound < 1e6) return String(bound);
   const [digits, exponent = ""] = bound.toExponential().split("e+");

@@ -1,5 +1,5 @@
-// The line of one request as a JSON object, put together from bytes. Go Piko's members keep their names and places; ours come
-// behind them.
+// The line of one request as a JSON object, assembled from bytes. The members of Go Piko keep their names and order; ours follow
+// them.
 
 import { formatDuration } from "../base/duration.js";
 import { visibleJson } from "../base/visible-text.js";
@@ -9,12 +9,12 @@ import { ByteText } from "./byte-text.js";
 import type { ServedBy } from "./served-by.js";
 import type { HeaderFields } from "./header-fields.js";
 
-/** Of all lines of one log. */
+/** What all lines of one log have in common. */
 export interface JsonRequestLineOptions {
   readonly subsystem: string;
   readonly endpointId: string | undefined;
   readonly nodeId: string | undefined;
-  /** Which part of the successful requests has lines. */
+  /** The fraction of successful requests that get a line. */
   readonly sample: number;
 }
 
@@ -22,14 +22,14 @@ export class JsonRequestLine {
   readonly #middle: string;
   readonly #closing: Uint8Array;
   readonly #namesEndpoint: boolean;
-  // The line's first part, as it was at the last time stamp.
+  // The first part of the line, as it was for the last timestamp.
   #opening: Uint8Array = Buffer.alloc(0);
   #openingTs = "";
   #openingLevel: LogLevel = "info";
   // The status of the last line.
   #status = 0;
   #statusText: Uint8Array = Buffer.alloc(0);
-  /** The ends of lines, before a reason: of each that serves requests, the last one. */
+  /** The end of a line, up to the reason: the last one for each upstream. */
   readonly #tails: WeakMap<ServedBy, Tail> = new WeakMap();
 
   constructor({ endpointId, nodeId, sample, subsystem }: JsonRequestLineOptions) {
@@ -40,7 +40,7 @@ export class JsonRequestLine {
     this.#closing = Buffer.from(`${node}${sample < 1 ? `,"sample":${sample}` : ""}`);
   }
 
-  /** Adds the line of a request. `fields`: how those of responses are formatted. */
+  /** Adds the line of a request. `fields` formats the fields of responses. */
   add(line: ByteText, entry: AccessLogEntry, level: LogLevel, ts: string, fields?: HeaderFields): void {
     const { headMs, id, reason, trace } = entry;
     line.add(this.#openingAt(level, ts));
@@ -92,7 +92,7 @@ export class JsonRequestLine {
     else line.addLatin1(`,"reason":"${reason.code}"}\n`);
   }
 
-  /** Many requests end in the same millisecond. */
+  /** The start of the line. Cached, because many requests end in the same millisecond. */
   #openingAt(level: LogLevel, ts: string): Uint8Array {
     if (ts !== this.#openingTs || level !== this.#openingLevel) {
       this.#opening = Buffer.from(`{"level":"${level}","ts":"${ts}${this.#middle}`);
@@ -102,7 +102,7 @@ export class JsonRequestLine {
     return this.#opening;
   }
 
-  /** Which endpoint, by whom, and what all lines have. */
+  /** The endpoint, the upstream, and what all lines have in common. */
   #tailOf({ endpointId, servedBy }: AccessLogEntry): Tail {
     const known = this.#tails.get(servedBy);
     if (known !== undefined && known.endpointId === endpointId) return known;
@@ -114,15 +114,15 @@ export class JsonRequestLine {
   }
 }
 
-/** The end of a line, before a reason. */
+/** The end of a line, up to the reason. */
 interface Tail {
   readonly endpointId: string;
   readonly bytes: Uint8Array;
-  /** All that comes behind a request's id where there is no reason. */
+  /** Everything after a request's id if there is no reason. */
   readonly afterId: Uint8Array;
 }
 
-// As few pieces as can be for the request that is one of most: it has no body, and its first upstream has answered it.
+// As few pieces as possible for the typical request: it has no body, and the first upstream answers it.
 const DURATION_MS = Buffer.from(`"},"duration-ms":`);
 const HEAD_MS = Buffer.from(`,"head-ms":`);
 const BYTES_IN = Buffer.from(`,"bytes-in":`);
@@ -131,7 +131,7 @@ const BYTES_OUT = Buffer.from(`,"bytes-out":`);
 const TRIES = Buffer.from(`,"tries":`);
 const REQUEST_ID = Buffer.from(`,"request-id":"`);
 const ONE_TRY_REQUEST_ID = Buffer.from(`,"tries":1,"request-id":"`);
-/** Behind the text of a request's id. */
+/** Follows the text of a request's id. */
 const TRACE_ID = Buffer.from(`","trace-id":"`);
 const QUOTE = Buffer.from(`"`);
 const END = Buffer.from("}\n");
@@ -171,7 +171,7 @@ function addDuration(line: ByteText, micros: number): void {
   }
 }
 
-/** Adds `value / 10 ** places` without zeros at its end. */
+/** Adds `value / 10 ** places` without trailing zeros. */
 function addFixed(line: ByteText, value: number, places: number): void {
   const scale = places === 3 ? 1_000 : 1_000_000;
   const whole = Math.floor(value / scale);

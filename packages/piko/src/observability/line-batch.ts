@@ -1,17 +1,17 @@
-// Log lines that wait to be written, in one buffer.
+// Log lines that are queued, in one buffer.
 
 import { ByteText } from "./byte-text.js";
 
-/** Memory that is kept for the next batch. */
+/** How much memory is kept for the next batch. */
 const KEPT_BYTES = 128 * 1024;
 
 export class LineBatch {
-  /** What waits; lines are added to it. */
+  /** The queued lines; new ones are added to it. */
   text: ByteText = new ByteText(KEPT_BYTES);
   #spare: ByteText | undefined = undefined;
   #taken: ByteText | undefined = undefined;
 
-  /** Takes out all that waits; `giveBack` follows when it is written. */
+  /** Takes all queued lines; `giveBack` follows when they have been written. */
   take(): Buffer {
     const { text } = this;
     this.#taken = text;
@@ -20,7 +20,7 @@ export class LineBatch {
     return text.bytes.subarray(0, text.length);
   }
 
-  /** The memory of the batch that was taken out is free again. */
+  /** Frees the memory of the batch that was taken. */
   giveBack(): void {
     if (this.#taken === undefined) return;
     this.#taken.clear(KEPT_BYTES);

@@ -12,7 +12,7 @@ afterEach(() => {
   rmSync(directory, { recursive: true });
 });
 
-it("appends to a file that only its owner and group may read, however many logs go to it", async () => {
+it("appends to one file that only its owner and group may read, however many logs use it", async () => {
   const files = new LogFiles();
   const path = join(directory, "a.log");
   const output = files.open(path);
@@ -27,7 +27,7 @@ it("appends to a file that only its owner and group may read, however many logs 
   expect(readFileSync(path, "utf8")).toBe("one\ntwo\n");
 });
 
-it("goes on in a new file when the old one was moved away, and loses no line", async () => {
+it("continues in a new file after the old one was moved away, and loses no line", async () => {
   const files = new LogFiles();
   const path = join(directory, "a.log");
   const output = files.open(path);
@@ -38,7 +38,7 @@ it("goes on in a new file when the old one was moved away, and loses no line", a
   add(100);
   output.flush();
   renameSync(path, `${path}.1`);
-  // A write is on its way, to the old one.
+  // A write to the old file is in progress.
   expect(files.reopen(() => {})).toEqual([path]);
   add(100);
   await output.drain();
@@ -51,7 +51,7 @@ it("goes on in a new file when the old one was moved away, and loses no line", a
   expect(all.every((each) => each !== "")).toBe(true);
 });
 
-it("stays with the old file if a new one can't be opened, and says why", async () => {
+it("stays with the old file if a new one can't be opened, and reports why", async () => {
   const files = new LogFiles();
   const path = join(directory, "sub", "a.log");
   expect(() => files.open(path)).toThrow("ENOENT");

@@ -1,17 +1,17 @@
-// Files that logs are written to besides standard error. Each is opened once, however many logs go to it, and again when
-// somebody has moved it away and says so (SIGHUP), as logrotate does.
+// Files that logs are written to instead of standard error. Each is opened once, however many logs go to it, and opened again on
+// SIGHUP, for logrotate, which has moved the old one away by then.
 
 import { openSync } from "node:fs";
 import { FileDevice } from "./file-device.js";
 import { LogOutput } from "./log-output.js";
 
-/** Lines tell who asks for what: its owner and group may read them, nobody else. */
+/** Lines show who requests what: only the file's owner and group may read them. */
 const MODE = 0o640;
 
 export class LogFiles {
   readonly #outputs = new Map<string, { readonly device: FileDevice; readonly output: LogOutput }>();
 
-  /** The way to a file, which is made if it isn't there. Throws if it can't be opened. */
+  /** The output for a file, which is created if it doesn't exist. Throws if it can't be opened. */
   open(path: string): LogOutput {
     const known = this.#outputs.get(path);
     if (known !== undefined) return known.output;
@@ -21,7 +21,10 @@ export class LogFiles {
     return output;
   }
 
-  /** Opens all files anew. One that can't be goes on as it was, and `onFailure` is told why. Returns the paths of the others. */
+  /**
+   * Opens all files again. If one can't be opened, its old descriptor stays in use and `onFailure` is called. Returns the other
+   * paths.
+   */
   reopen(onFailure: (path: string, error: unknown) => void): readonly string[] {
     const reopened: string[] = [];
     for (const [path, { device }] of this.#outputs) {
@@ -35,7 +38,7 @@ export class LogFiles {
     return reopened;
   }
 
-  /** Writes what waits; for a process that is about to end. */
+  /** Writes queued lines synchronously; for a process that is about to end. */
   flushSync(): void {
     for (const { output } of this.#outputs.values()) output.flushSync();
   }

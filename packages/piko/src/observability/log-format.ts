@@ -1,13 +1,11 @@
-// How a log line looks that isn't made for every request: a JSON object, logfmt, or short lines for people.
+// Formats log lines, except those of requests in JSON: as a JSON object, as logfmt, or as short lines for people.
 
 import { visibleJson } from "../base/visible-text.js";
 import type { LogLevel } from "../config/log.js";
 import { prettyFields, prettyHead } from "./pretty.js";
 
-/** How lines look. */
 export type LineFormat = "json" | "logfmt" | "pretty";
 
-/** What a line says. */
 export interface LogLine {
   readonly level: LogLevel;
   readonly ts: string;
@@ -16,7 +14,7 @@ export interface LogLine {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-/** A line with its line feed. `colour`: for people only. */
+/** A line with its line feed. `colour` applies to `pretty` only. */
 export function formatLine(format: LineFormat, line: LogLine, colour: boolean): string {
   const { fields, level, message, subsystem, ts } = line;
   switch (format) {
@@ -29,7 +27,7 @@ export function formatLine(format: LineFormat, line: LogLine, colour: boolean): 
   }
 }
 
-/** `key=value key="a value"`; what has no value is left out. */
+/** `key=value key="a value"`; undefined values are left out. */
 export function logfmt(fields: Readonly<Record<string, unknown>>): string {
   const parts: string[] = [];
   for (const [key, value] of Object.entries(fields)) {

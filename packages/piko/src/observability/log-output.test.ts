@@ -3,7 +3,7 @@ import { BATCH_BYTES, type LogDevice, LogOutput, MAX_WAITING_BYTES } from "./log
 
 type Done = Parameters<LogDevice["write"]>[2];
 
-/** A device whose writes finish when the test says so. */
+/** A device whose writes finish when the test finishes them. */
 class FakeDevice implements LogDevice {
   written = "";
   synced = "";
@@ -18,7 +18,7 @@ class FakeDevice implements LogDevice {
     return 1;
   }
 
-  /** Finishes the write at hand, or `count` bytes of it. */
+  /** Finishes the current write, or `count` bytes of it. */
   finish(count?: number): void {
     const { bytes, offset, done } = this.#next();
     const end = count === undefined ? bytes.length : offset + count;
@@ -69,7 +69,7 @@ describe("append", () => {
     expect(device.written).toHaveLength(BATCH_BYTES);
   });
 
-  it("keeps one write on its way, and the order", () => {
+  it("has one write in progress at a time, and keeps the order", () => {
     output.append("a\n");
     output.flush();
     output.append("b\n");
@@ -83,7 +83,7 @@ describe("append", () => {
 });
 
 describe("write", () => {
-  it("writes in this turn of the event loop, lines that wait included", () => {
+  it("writes in this turn of the event loop, including lines already queued", () => {
     output.append("a\n");
     output.write("b\n");
     output.write("c\n");
@@ -94,7 +94,7 @@ describe("write", () => {
 });
 
 describe("a slow reader", () => {
-  it("gets a batch in parts", () => {
+  it("gets a batch in pieces", () => {
     output.append("hello\n");
     output.flush();
     device.finish(2);
@@ -103,7 +103,7 @@ describe("a slow reader", () => {
     expect(device.written).toBe("hello\n");
   });
 
-  it("is tried again when its pipe is full", () => {
+  it("is tried again if its pipe is full", () => {
     output.append("hello\n");
     output.flush();
     device.finish(2);
@@ -114,7 +114,7 @@ describe("a slow reader", () => {
     expect(device.written).toBe("hello\n");
   });
 
-  it("loses lines beyond the limit, and is told how many", () => {
+  it("loses lines above the limit, and a line says how many", () => {
     output.droppedLine = (count) => `dropped ${count}\n`;
     output.append("first\n");
     output.flush();
@@ -128,8 +128,8 @@ describe("a slow reader", () => {
   });
 });
 
-describe("a reader that is gone", () => {
-  it.each(["EPIPE", "EBADF"])("ends the log, not the program: %s", async (code) => {
+describe("a reader that has gone", () => {
+  it.each(["EPIPE", "EBADF"])("ends the log but not the program: %s", async (code) => {
     output.append("a\n");
     output.flush();
     device.fail(code);
@@ -138,7 +138,7 @@ describe("a reader that is gone", () => {
     expect(device.pending).toHaveLength(0);
   });
 
-  it("loses one batch when the disk is full", async () => {
+  it("a full disk costs one batch", async () => {
     output.append("a\n");
     output.flush();
     device.fail("ENOSPC");
@@ -150,8 +150,8 @@ describe("a reader that is gone", () => {
   });
 });
 
-describe("the end", () => {
-  it("drains what was added, also behind a write on its way", async () => {
+describe("before the end", () => {
+  it("drain waits for all lines, even during a write", async () => {
     output.append("a\n");
     output.flush();
     output.append("b\n");
@@ -162,7 +162,7 @@ describe("the end", () => {
     expect(device.written).toBe("a\nb\n");
   });
 
-  it("writes the rest before it returns when the process ends", () => {
+  it("flushSync writes the rest before it returns", () => {
     output.append("hello\n");
     output.flushSync();
     expect(device.synced).toBe("hello\n");
@@ -176,7 +176,7 @@ describe("a footer", () => {
     output.setFooter({ around: (lines) => Buffer.from(`(${lines.toString()})`) });
   });
 
-  it("is written around each batch, and by itself when it has changed", () => {
+  it("is written around each batch, and alone if it has changed", () => {
     output.append("a\n");
     output.append("b\n");
     output.flush();
@@ -188,7 +188,7 @@ describe("a footer", () => {
     expect(device.written).toBe("(a\nb\n)()");
   });
 
-  it("that has changed during a write comes with the next one, once", () => {
+  it("that changes during a write is written once, after it", () => {
     output.append("a\n");
     output.flush();
     output.refreshFooter();
@@ -200,7 +200,7 @@ describe("a footer", () => {
     expect(device.written).toBe("(a\n)()");
   });
 
-  it("that leaves is written a last time, behind a write on its way too", async () => {
+  it("that is left is written one last time, even during a write", async () => {
     output.append("a\n");
     output.flush();
     output.leaveFooter();
@@ -214,7 +214,7 @@ describe("a footer", () => {
     expect(device.written).toBe("(a\n)()b\n");
   });
 
-  it("that leaves during a write comes before what is logged after that", () => {
+  it("that is left during a write comes before what is logged later", () => {
     output.append("a\n");
     output.flush();
     output.append("b\n");
@@ -226,7 +226,7 @@ describe("a footer", () => {
     expect(device.written).toBe("(a\n)(b\n)c\n");
   });
 
-  it("that was forgotten is not written", () => {
+  it("that was forgotten isn't written", () => {
     output.forgetFooter();
     output.refreshFooter();
     expect(device.pending).toHaveLength(0);

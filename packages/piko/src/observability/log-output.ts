@@ -1,20 +1,19 @@
-// The one way to the log's file descriptor, shared by the logger and the access logs so that lines never mix. Lines
-// gather in a batch of bounded size, and nobody waits for their reader; when that one is too slow, lines are dropped
-// and counted.
+// The only writer of a log's file descriptor, shared by the logger and the access logs so that lines are never interleaved. Lines
+// collect in a batch of limited size, and no one waits for the log's reader; if it is too slow, lines are dropped and counted.
 
 /* oxlint-disable no-restricted-globals -- the log has to leave on the real clock, whatever a test does with its own */
 
 import type { ByteText } from "./byte-text.js";
 import { LineBatch } from "./line-batch.js";
 
-/** A batch is written when it holds this much, or this time after its first line. */
+/** A batch is written when it has this size, or this long after its first line. */
 export const BATCH_BYTES = 65_536;
 const BATCH_MS = 100;
-/** Lines that would wait behind more than this are dropped. */
+/** Lines are dropped while more than this is queued. */
 export const MAX_WAITING_BYTES: number = 4 * 1_048_576;
 const RETRY_MS = 10;
 
-/** Where batches go. `done` may be called before `write` returns. */
+/** Where batches are written. `done` may be called before `write` returns. */
 export interface LogDevice {
   write(
     bytes: Buffer,
@@ -24,9 +23,9 @@ export interface LogDevice {
   writeSync(bytes: Buffer, offset: number): number;
 }
 
-/** What stays at the end of a terminal, with all lines above it. */
+/** Text that stays at the bottom of a terminal, below all lines. */
 export interface LogFooter {
-  /** What to write so that these lines, none perhaps, come above it. */
+  /** Returns what to write so that these lines (perhaps none) appear above it. */
   around(lines: Buffer): Buffer;
 }
 
@@ -34,13 +33,13 @@ const NO_LINES = Buffer.alloc(0);
 
 /** Batches lines and writes them in order. */
 export class LogOutput {
-  /** Makes the line that tells how many lines were dropped; set by the logger. */
+  /** Makes the line that says how many lines were dropped; set by the logger. */
   droppedLine: ((count: number) => string) | undefined;
   readonly #device: LogDevice;
   #footer: LogFooter | undefined;
-  /** The footer has changed since it was written. */
+  /** The footer has changed since it was last written. */
   #stale = false;
-  /** It is to be written once more, after so many bytes of the lines that wait. */
+  /** The footer is to be written one last time, after this many bytes of the queued lines. */
   #leavesAt: number | undefined;
   readonly #batch = new LineBatch();
   #dropped = 0;
@@ -54,7 +53,7 @@ export class LogOutput {
     this.#device = device;
   }
 
-  /** Adds a line (with its line feed) that may wait for others; for lines that come with every request. */
+  /** Adds a line (with its line feed) that may wait to be written; for lines that come with every request. */
   append(line: string): void {
     const text = this.begin();
     if (text === undefined) return;
@@ -62,7 +61,7 @@ export class LogOutput {
     this.end();
   }
 
-  /** For a line in pieces: where to add them, `end` follows at once. Undefined if the line is dropped. */
+  /** Starts a line that is added in pieces; `end` must follow at once. Undefined if the line is dropped. */
   begin(): ByteText | undefined {
     const { text } = this.#batch;
     if (text.length <= MAX_WAITING_BYTES) return text;
@@ -70,13 +69,13 @@ export class LogOutput {
     return undefined;
   }
 
-  /** The line is complete. */
+  /** Ends the line that `begin` started. */
   end(): void {
     if (this.#batch.text.length >= BATCH_BYTES) this.flush();
     else this.#timer ??= setTimeout(() => this.flush(), BATCH_MS).unref();
   }
 
-  /** Adds a line that is written in this turn of the event loop. */
+  /** Adds a line that is written in this turn. */
   write(line: string): void {
     this.append(line);
     if (this.#immediate) return;
@@ -94,25 +93,25 @@ export class LogOutput {
     this.#leavesAt = undefined;
   }
 
-  /** Writes the footer a last time, where it stays. What is logged from now on comes below it. */
+  /** Writes the footer one last time and leaves it there. Lines logged from now on appear below it. */
   leaveFooter(): void {
-    // A batch may be on its way: what waits by now stays above the footer.
+    // A batch may be in progress: lines that are queued by now stay above the footer.
     this.#leavesAt = this.#batch.text.length;
     this.refreshFooter();
   }
 
-  /** There is no footer any more: the terminal has other things where it was. */
+  /** Drops the footer without writing it: the terminal shows something else in its place. */
   forgetFooter(): void {
     this.#footer = undefined;
   }
 
-  /** Starts to write the footer anew. */
+  /** Starts to write the footer again. */
   refreshFooter(): void {
     this.#stale = this.#footer !== undefined;
     this.flush();
   }
 
-  /** Starts to write what is there; does nothing while an earlier batch is on its way. */
+  /** Starts to write queued lines; does nothing while an earlier batch is being written. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -126,18 +125,18 @@ export class LogOutput {
     this.#send(bytes, 0);
   }
 
-  /** Writes what is there before it returns; for a process that is about to end. */
+  /** Writes queued lines synchronously; for a process that is about to end. */
   flushSync(): void {
     const bytes = this.#take();
     if (bytes === undefined || this.#broken) return;
     try {
       for (let offset = 0; offset < bytes.length; ) offset += this.#device.writeSync(bytes, offset);
     } catch {
-      // Nobody is left to tell; a full pipe at the very end loses the rest.
+      // There is no one left to report it to. If a pipe is full at the very end, the rest is lost.
     }
   }
 
-  /** Resolves when everything that was added is written. */
+  /** Resolves when everything that was added has been written. */
   async drain(): Promise<void> {
     await new Promise<void>((resolve) => {
       this.#idle.push(resolve);
@@ -171,10 +170,10 @@ export class LogOutput {
         if (offset + written < bytes.length) this.#send(bytes, offset + written);
         else this.#sent();
       } else if (error.code === "EAGAIN") {
-        // A pipe in non-blocking mode whose reader is slow.
+        // A non-blocking pipe whose reader is slow.
         setTimeout(() => this.#send(bytes, offset), RETRY_MS);
       } else {
-        // The reader is gone for good, or this batch can't be stored (a full disk): a log never ends the program.
+        // Either the reader is gone, or this batch can't be stored (disk full): a log never ends the program.
         this.#broken = error.code === "EPIPE" || error.code === "EBADF";
         this.#sent();
       }

@@ -35,7 +35,7 @@ function setUp(config: Partial<LogConfig> = {}, more: { terminal?: boolean; colo
 }
 
 describe("json", () => {
-  it("has level, ts, subsystem and msg in front of the fields", async () => {
+  it("has level, ts, subsystem and msg before the fields", async () => {
     const { logger, lines } = setUp();
     logger.info("started");
     logger.subsystem("proxy.http").warn("slow", { "endpoint-id": "e", ms: 3, error: new Error("why") });
@@ -69,7 +69,7 @@ describe("levels", () => {
     expect((await lines()).map((line) => JSON.parse(line).msg)).toEqual(expected);
   });
 
-  it("do not hold for listed subsystems, by their exact names", async () => {
+  it("don't apply to the listed subsystems, by their exact names", async () => {
     const { logger, lines } = setUp({ level: "error", subsystems: ["proxy"] });
     logger.debug("no");
     logger.subsystem("proxy").debug("yes");
@@ -79,7 +79,7 @@ describe("levels", () => {
 });
 
 describe("logfmt", () => {
-  it("has the same in the same order, quoted where it has to be", async () => {
+  it("has the same fields in the same order, quoted if necessary", async () => {
     const { logger, lines } = setUp({ format: "logfmt" });
     logger.warn("two words", { a: "b=c", n: 1, none: undefined, list: ["x"], hidden: "\u202e" });
     expect(await lines()).toEqual([
@@ -89,7 +89,7 @@ describe("logfmt", () => {
 });
 
 describe("pretty", () => {
-  it("is what a terminal gets", async () => {
+  it("is used on a terminal", async () => {
     const { logger, lines } = setUp({}, { terminal: true, colour: false });
     logger
       .subsystem("upstream")
@@ -99,20 +99,20 @@ describe("pretty", () => {
     ]);
   });
 
-  it("has colours when told", async () => {
+  it("has colours if enabled", async () => {
     const { logger, lines } = setUp({ format: "pretty" }, { colour: true });
     logger.error("failed");
     expect((await lines())[0]).toContain("\u001b[31merror");
   });
 
-  it("never passes control characters of a value to the terminal", async () => {
+  it("never passes control characters in a value to the terminal", async () => {
     const { logger, lines } = setUp({ format: "pretty" });
     logger.info("got", { value: "\u001b[2Jx\ny" });
     expect(await lines()).toEqual(['17:11:43.007 info  main  got  value="\\u001b[2Jx\\ny"']);
   });
 });
 
-it("tells of lines that were dropped", async () => {
+it("logs how many lines were dropped", async () => {
   const { logger } = setUp();
   expect(logger.sink.output.droppedLine?.(3)).toBe(
     '{"level":"warn","ts":"2026-11-23T17:11:43.007Z","subsystem":"main","msg":"log lines dropped","count":3}\n',

@@ -1,5 +1,5 @@
-// The log of everything that isn't per request: one JSON object a line, logfmt, or short lines for people. Programs get a
-// Logger passed in and name their subsystem; the access logs share its output.
+// The log of everything except requests: one JSON object per line, logfmt, or short lines for people. Code is passed a Logger and
+// names its subsystem; access logs share its output.
 
 import { LOG_LEVELS, type LogConfig, type LogLevel } from "../config/log.js";
 import { LogFiles } from "./log-files.js";
@@ -10,7 +10,7 @@ import type { RecentRequests } from "./recent-requests.js";
 import { redactFields, redactText } from "./redact.js";
 import { TimestampFormatter } from "./timestamp.js";
 
-/** What a line says besides its message. Errors go under `error`. Values under telling names are redacted. */
+/** What a line contains besides its message. Errors go under `error`. Values whose names suggest a secret are redacted. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Writes log lines of one subsystem. */
@@ -19,19 +19,19 @@ export interface Logger {
   info(message: string, fields?: LogFields): void;
   warn(message: string, fields?: LogFields): void;
   error(message: string, fields?: LogFields): void;
-  /** A logger of another subsystem, with the same settings; the name is the whole name, such as `proxy.http`. */
+  /** A logger for another subsystem, with the same settings. `name` is the full name, such as `proxy.http`. */
   subsystem(name: string): Logger;
-  /** The same logger, but its lines go to another place. */
+  /** The same logger, writing to another sink. */
   to(sink: LogSink): Logger;
   /** Whether lines of this level would be written. */
   enabled(level: LogLevel): boolean;
-  /** What the access logs write to. */
+  /** What access logs write to. */
   readonly sink: LogSink;
 }
 
-/** What a screen shows in place of lines. */
+/** What a screen shows instead of lines. */
 export interface LogScreen {
-  /** Where requests go, too, while there is a screen. */
+  /** Where requests are also reported while there is a screen. */
   recent: RecentRequests | undefined;
 }
 
@@ -45,18 +45,18 @@ export interface LogSink {
   readonly now: () => number;
   /** Whether lines of this level and subsystem are written. */
   readonly allows: (level: LogLevel, subsystem: string) => boolean;
-  /** Other levels from now on. Access logs have theirs from when they were made. */
+  /** Changes the levels from now on. Access logs keep those from their creation. */
   readonly setLevels: (config: Pick<LogConfig, "level" | "subsystems">) => void;
-  /** Of all logs that the program writes. */
+  /** The screen that all logs of the program share. */
   readonly screen: LogScreen;
-  /** Where logs go that have files of their own. */
+  /** The files of logs that have their own. */
   readonly files: LogFiles;
 }
 
-/** What a logger needs to know of its surroundings. */
+/** What a logger needs to know about its environment. */
 export interface LoggerOptions {
   readonly config: LogConfig;
-  /** By default stderr. */
+  /** Default: stderr. */
   readonly output?: LogOutput;
   /** Whether the output is a terminal. */
   readonly terminal?: boolean;
@@ -89,7 +89,7 @@ export function createLogger(options: LoggerOptions): Logger {
   return new SubsystemLogger(sink, options.subsystem ?? "main");
 }
 
-/** The same sink with another output, which is no terminal. */
+/** The same sink with another output, which isn't a terminal. */
 export function fileSink(sink: LogSink, output: LogOutput, format: LineFormat): LogSink {
   return { ...sink, output, format, colour: false };
 }

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { Metrics, METRICS_TYPE } from "./metrics.js";
 import { addProcessMetrics } from "./process-metrics.js";
 
-it("shows counters and gauges as they are when asked", async () => {
+it("shows the current values of counters and gauges", async () => {
   const metrics = new Metrics();
   let connected = 0;
   metrics.gauge("piko_upstreams_connected_upstreams", "Number of tunnels", () => connected);
@@ -27,19 +27,19 @@ piko_cluster_nodes{status="left"} 1
   expect(METRICS_TYPE).toBe("text/plain; version=0.0.4; charset=utf-8");
 });
 
-it("shows a labelled metric without series as nothing but its type", async () => {
+it("shows only the type of a labelled metric without series", async () => {
   const metrics = new Metrics();
   metrics.labelled("counter", "piko_upstreams_remote_requests_total", "Number", "node_id", () => []);
   expect(metrics.text()).not.toContain("\npiko_upstreams_remote_requests_total");
 });
 
-it("refuses a name that is there", () => {
+it("rejects a name that exists", () => {
   const metrics = new Metrics();
   metrics.gauge("a", "b", () => 0);
   expect(() => metrics.gauge("a", "b", () => 0)).toThrow("metric a is there already");
 });
 
-it("shows the process and Node when told", async () => {
+it("shows metrics of the process and Node if enabled", async () => {
   const metrics = new Metrics();
   addProcessMetrics(metrics);
   const text = metrics.text();
@@ -47,7 +47,7 @@ it("shows the process and Node when told", async () => {
   expect(text).toContain("nodejs_eventloop_lag_seconds");
   expect(text).toMatch(/^piko_process_stood_still_total \d+$/m);
   expect(text).toMatch(/^piko_process_stood_still_seconds_total \d/m);
-  // What has to look at every connection isn't worth it.
+  // Metrics that have to look at every connection are too expensive.
   expect(text).not.toContain("nodejs_active");
   if (process.platform !== "linux") return;
   const fds = Number(/^process_open_fds (\d+)$/m.exec(text)?.[1]);
@@ -55,7 +55,7 @@ it("shows the process and Node when told", async () => {
   expect(Math.abs(fds - readdirSync("/proc/self/fd").length)).toBeLessThan(10);
 });
 
-it("writes labels and numbers that a scraper reads back, whatever they are", async () => {
+it("writes labels and numbers so that a scraper reads the same values", async () => {
   const metrics = new Metrics();
   metrics.labelled("gauge", "a", "b", "node_id", () => [
     ['x"\n\\', Number.POSITIVE_INFINITY],

@@ -1,17 +1,17 @@
-// What /metrics shows. Each server or agent has one registry of its own; numbers stay where they are counted and are
-// read when somebody asks, so counting costs an addition.
+// What /metrics shows. Each server or agent has its own registry. Numbers stay where they are counted and are read on demand, so
+// that counting costs one addition.
 
 /** Labels of a series. */
 export type Labels = Readonly<Record<string, string>>;
 
 /** One number of a metric. */
 export interface Sample {
-  /** Cheapest when samples that have the same labels have the same object. */
+  /** Cheapest if samples with the same labels share one object. */
   readonly labels: Labels;
-  /** A further label, `le`: the bound of a histogram's bucket. */
+  /** The additional label `le`: the upper bound of a histogram's bucket. */
   readonly le?: string;
   readonly value: number;
-  /** Name when it isn't the metric's own, such as `..._bucket`. */
+  /** The name if it differs from the metric's, such as `..._bucket`. */
   readonly metricName?: string;
 }
 
@@ -20,7 +20,7 @@ export interface MetricSource {
   readonly name: string;
   readonly help: string;
   readonly type: "counter" | "gauge" | "histogram";
-  /** Names of the labels that its series have; none by default. */
+  /** Names of the labels of its series; none by default. */
   readonly labels?: readonly string[];
   readonly read: () => Iterable<Sample>;
 }
@@ -29,7 +29,7 @@ export interface MetricSource {
 export class Metrics {
   readonly #sources = new Map<string, MetricSource>();
 
-  /** Adds a metric; a name can be added once. */
+  /** Adds a metric. Throws if the name exists. */
   add(source: MetricSource): void {
     if (this.#sources.has(source.name)) throw new Error(`metric ${source.name} is there already`);
     this.#sources.set(source.name, source);
@@ -62,7 +62,7 @@ export class Metrics {
     });
   }
 
-  /** What there is, sorted by name. */
+  /** All metrics, sorted by name. */
   list(): readonly Omit<MetricSource, "read">[] {
     return [...this.#sources.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
@@ -76,7 +76,7 @@ export class Metrics {
 /** Content-Type of the text. */
 export const METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8";
 
-/** A scrape stops everything else for as long as it lasts, so labels that come again aren't put together again. */
+/** A scrape blocks everything else while it lasts, so repeated labels aren't formatted again. */
 function formatMetric({ name, help, type, read }: MetricSource): string {
   let text = `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n`;
   let last: Labels | undefined;

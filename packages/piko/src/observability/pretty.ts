@@ -38,7 +38,7 @@ export function prettyFields(fields: Readonly<Record<string, unknown>>, colour: 
   return parts.length === 0 ? "" : `  ${parts.join(" ")}`;
 }
 
-/** A value as it is when that is plain, else quoted: a terminal must not obey bytes of a peer. */
+/** A value as it is if it is plain, otherwise quoted: a terminal must not interpret bytes from a peer. */
 export function prettyValue(value: unknown): string {
   const text = typeof value === "string" ? value : (JSON.stringify(value) ?? String(value));
   if (typeof value !== "string") return visibleJson(text);

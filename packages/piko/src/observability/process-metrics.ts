@@ -1,6 +1,6 @@
-// The metrics of the process and of Node: memory, CPU, event loop, garbage collection, file descriptors, under the names that
-// dashboards for Node programs know. None of them grows with the number of connections: with 14,000 sockets, counting
-// handles one by one stopped the process for 40 ms at each scrape (measured).
+// Metrics of the process and of Node: memory, CPU, event loop, garbage collection and file descriptors, under the names that
+// dashboards for Node programs expect. None gets more expensive with the number of connections: with 14,000 sockets, counting
+// handles one by one blocked the process for 40 ms at each scrape (measured).
 
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import {
@@ -14,7 +14,7 @@ import { systemClock } from "@piko/tunnel";
 import { Histogram } from "./histogram.js";
 import type { Metrics } from "./metrics.js";
 
-/** Upper bounds of pauses for garbage collection, in seconds. */
+/** Upper bounds of garbage collection pauses, in seconds. */
 const GC_BUCKETS: readonly number[] = [0.001, 0.01, 0.1, 1, 2, 5];
 const GC_KINDS: readonly (readonly [number, string])[] = [
   [constants.NODE_PERFORMANCE_GC_MAJOR, "major"],
@@ -26,7 +26,7 @@ type GcEntry = PerformanceEntry & { readonly detail: { readonly kind: number } }
 
 const FDS = "/proc/self/fd";
 
-/** Adds them. They are those of this process, whatever else runs in it. */
+/** Adds the metrics. They describe the whole process, whatever else runs in it. */
 export function addProcessMetrics(metrics: Metrics): void {
   addCpu(metrics);
   addMemory(metrics);
@@ -126,7 +126,7 @@ function addEventLoop(metrics: Metrics): void {
   lag("stddev", "Standard deviation of the", () => delay.stddev);
   lag("p50", "50th percentile of the", () => delay.percentile(50));
   lag("p90", "90th percentile of the", () => delay.percentile(90));
-  // The last one that is read.
+  // The last of these to be read, so it resets the histogram.
   lag("p99", "99th percentile of the", () => {
     const value = delay.percentile(99);
     delay.reset();
@@ -154,7 +154,7 @@ function addGarbageCollection(metrics: Metrics): void {
   });
 }
 
-/** A line of /proc/self/status, which counts in KiB. */
+/** A value from /proc/self/status, which is in KiB there. */
 function statusBytes(name: string): number {
   try {
     const [, kib = "0"] =
@@ -174,7 +174,7 @@ function maxFds(): number {
   }
 }
 
-/** Linux 6.2 and later have the number as the directory's size; before that there is nothing but to list them. */
+/** On Linux 6.2 and later, the directory's size is the number of descriptors; before that, they have to be listed. */
 function countFds(): number {
   try {
     const { size } = statSync(FDS);

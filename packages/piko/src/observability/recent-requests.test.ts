@@ -21,7 +21,7 @@ function add(path: string, durationMs = 1): void {
 }
 
 describe("RecentRequests", () => {
-  it("has what was said of a request, without its query", () => {
+  it("has the data of a request, without its query", () => {
     add("/items/1", 5);
     expect(recent.list()).toEqual([
       {
@@ -36,20 +36,20 @@ describe("RecentRequests", () => {
     ]);
   });
 
-  it("keeps the newest, those first", () => {
+  it("keeps the newest, and lists them first", () => {
     expect(recent.list()).toEqual([]);
     for (const path of ["/1", "/2", "/3", "/4", "/5"]) add(path);
     expect(recent.list().map(({ path }) => path)).toEqual(["/5", "/4", "/3"]);
   });
 
-  it("cuts a long path, and takes nothing over from a longer one before", () => {
+  it("truncates a long path, and keeps nothing of a previous longer one", () => {
     add(`/${"x".repeat(500)}`);
     add("/short");
     add("/ab");
     expect(recent.list().map(({ path }) => path)).toEqual(["/ab", "/short", `/${"x".repeat(159)}`]);
   });
 
-  it("has a path as JSON escapes it", () => {
+  it("has a path escaped as in JSON", () => {
     add('/a"b');
     expect(recent.list()[0]?.path).toBe('/a\\"b');
   });

@@ -1,17 +1,17 @@
-// The last requests, for a screen that shows them. A request costs a copy of its path into memory that is there already.
+// The most recent requests, for a screen that shows them. Each costs one copy of its path into memory allocated in advance.
 
 import type { AccessLogEntry } from "./access-log-entry.js";
 
-/** Longer paths are cut. */
+/** Longer paths are truncated. */
 const MAX_PATH_BYTES = 160;
 
-/** A request that is over. */
+/** A request that has ended. */
 export interface RecentRequest {
   /** Milliseconds since 1970. */
   readonly endedMs: number;
   readonly endpointId: string;
   readonly method: string;
-  /** As JSON escapes it; may be cut. */
+  /** Escaped as in JSON; may be truncated. */
   readonly path: string;
   readonly status: number;
   readonly durationMs: number;
@@ -32,10 +32,10 @@ interface Slot {
 
 export class RecentRequests {
   readonly #slots: Slot[];
-  /** All that were added. */
+  /** The number of requests added so far. */
   #count = 0;
 
-  /** `capacity`: how many are kept. */
+  /** @param capacity how many requests are kept */
   constructor(capacity: number) {
     this.#slots = Array.from({ length: capacity }, () => ({
       endedMs: 0,
@@ -66,13 +66,13 @@ export class RecentRequests {
     slot.pathBytes = text.copyPath(slot.path);
   }
 
-  /** The newest first. */
+  /** The requests, newest first. */
   list(): RecentRequest[] {
     const kept = Math.min(this.#count, this.#slots.length);
     return Array.from({ length: kept }, (_, age) => {
       const slot = this.#slots[(this.#count - 1 - age) % this.#slots.length] as Slot;
       const { durationMs, endedMs, endpointId, method, reason, status } = slot;
-      // Parsers let nothing but ASCII through.
+      // Parsers accept only ASCII.
       const path = slot.path.toString("latin1", 0, slot.pathBytes);
       return { endedMs, endpointId, method, path, status, durationMs, reason };
     });

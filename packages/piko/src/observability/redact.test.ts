@@ -23,17 +23,17 @@ it.each([
   expect(JSON.stringify(deep)).not.toContain("hunter2");
 });
 
-it("shows that a secret is empty", () => {
+it("shows an empty secret as empty", () => {
   expect(redactFields({ token: "", cookie: undefined })).toEqual({ token: "", cookie: undefined });
 });
 
-it("leaves other values as they are", () => {
+it("leaves other values unchanged", () => {
   const fields = { addr: "127.0.0.1:80", n: 1, on: true, none: null, list: [1, "a"], when: new Date(0) };
   expect(redactFields(fields)).toEqual(fields);
   expect(redactFields({ big: 10n, map: new Map([["a", 1]]) })).toEqual({ big: "10", map: [["a", 1]] });
 });
 
-it("hides credentials inside of texts and errors", () => {
+it("hides credentials within texts and errors", () => {
   expect(redactText("sent Authorization: Bearer abc.def-g to")).toBe(
     "sent Authorization: Bearer [redacted] to",
   );
@@ -43,7 +43,7 @@ it("hides credentials inside of texts and errors", () => {
   expect(redactFields({ error: new Error("Basic aHVudGVyMg==") })).toEqual({ error: "Basic [redacted]" });
 });
 
-it("gives an error with what caused it, once", () => {
+it("shows an error with its cause, once", () => {
   const cause = new Error("connection refused");
   expect(errorText(new Error("dial", { cause }))).toBe("dial: connection refused");
   expect(errorText(new Error("dial: connection refused", { cause }))).toBe("dial: connection refused");

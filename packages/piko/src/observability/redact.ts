@@ -1,6 +1,6 @@
-// Keeps secrets out of log lines: values under telling names, at any depth, and credentials inside of texts.
+// Keeps secrets out of log lines: values whose names suggest a secret, at any depth, and credentials within texts.
 
-/** What stands in a secret's place. */
+/** Replaces a secret. */
 export const REDACTED = "[redacted]";
 
 const SENSITIVE = /authorization|cookie|token|secret|password|hmac|privatekey|apikey|credential|pikohop/;
@@ -8,17 +8,17 @@ const CREDENTIALS = /\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]+/gi;
 const URL_PASSWORD = /(\b[a-z][a-z0-9+.-]*:\/\/)[^\s/@]+@/gi;
 const MAX_DEPTH = 8;
 
-/** A copy of a log line's fields that may be shown. Errors become their text, with those that caused them. */
+/** A copy of a log line's fields that is safe to show. Errors become their text and that of their causes. */
 export function redactFields(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return redactObject(fields, 0);
 }
 
-/** Hides credentials inside of a text, such as `Bearer abc` and the user of a URL. */
+/** Hides credentials within a text, such as `Bearer abc` and the user of a URL. */
 export function redactText(text: string): string {
   return text.replace(CREDENTIALS, `$1 ${REDACTED}`).replace(URL_PASSWORD, `$1${REDACTED}@`);
 }
 
-/** `dial: my-endpoint: connection refused`: an error's text, and its cause's where the text doesn't hold it. */
+/** `dial: my-endpoint: connection refused`: an error's text, followed by its cause's unless the text contains it. */
 export function errorText(error: Error): string {
   const own = error.message === "" ? error.name : error.message;
   if (!(error.cause instanceof Error) || error.cause.message === "" || own.includes(error.cause.message))
@@ -26,7 +26,7 @@ export function errorText(error: Error): string {
   return `${own}: ${errorText(error.cause)}`;
 }
 
-/** Whether a name says that its value is a secret. */
+/** Whether a name suggests that its value is a secret. */
 export function isSecretName(name: string): boolean {
   return SENSITIVE.test(name.toLowerCase().replace(/[-_]/g, ""));
 }
@@ -46,7 +46,7 @@ function redactValue(value: unknown, depth: number): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (value instanceof Error) return redactText(errorText(value));
   if (value instanceof Date) return value;
-  // Also what ends a cycle.
+  // This also ends cycles.
   if (depth >= MAX_DEPTH) return "[...]";
   if (Array.isArray(value)) return value.map((each: unknown) => redactValue(each, depth + 1));
   if (value instanceof Map || value instanceof Set) return redactValue([...value], depth + 1);

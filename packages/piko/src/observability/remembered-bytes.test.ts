@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { RememberedBytes } from "./remembered-bytes.js";
 
 describe("remembered bytes", () => {
-  it("are equal to the same bytes alone, wherever these are", () => {
+  it("equal only the same bytes, wherever those are", () => {
     const shift = fc.nat(9);
     const bytes = fc.uint8Array({ minLength: 1, maxLength: 40 });
     const known = new RememberedBytes(64);
@@ -23,7 +23,7 @@ describe("remembered bytes", () => {
     );
   });
 
-  it("are equal around a gap to what differs in it alone", () => {
+  it("equal bytes that differ only in the gap", () => {
     const bytes = fc.uint8Array({ minLength: 1, maxLength: 60 });
     const known = new RememberedBytes(64);
     fc.assert(
@@ -41,7 +41,7 @@ describe("remembered bytes", () => {
     );
   });
 
-  it("are none at first, and none if there were too many", () => {
+  it("equal nothing at first, nor after too many bytes", () => {
     const known = new RememberedBytes(8);
     const source = Buffer.alloc(20);
     expect(known.equal(source, 0, 8)).toBe(false);

@@ -1,15 +1,15 @@
-// Bytes that are kept to see whether the next ones are the same. Compares sixteen at a time: for the few hundred bytes of a
-// head, a call into native code costs twice as much, and so does a loop of four (measured).
+// Bytes that are kept to find out whether the next ones are the same. Compares sixteen at a time: for the few hundred bytes of a
+// head, a native call costs twice as much, and so does a loop over four at a time (measured).
 
 export class RememberedBytes {
   readonly #bytes: Buffer;
   readonly #words: DataView;
   #length = 0;
-  // Sources are the few buffers that sockets read into, so the last one's view mostly serves again.
+  // Sources are the few buffers that sockets read into, so the last one's view can usually be reused.
   #source: Buffer;
   #sourceWords: DataView;
 
-  /** @param maxBytes more bytes than that are not remembered */
+  /** @param maxBytes longer sequences are not remembered */
   constructor(maxBytes: number) {
     this.#bytes = Buffer.allocUnsafeSlow(maxBytes);
     this.#words = wordsOf(this.#bytes);
@@ -17,7 +17,7 @@ export class RememberedBytes {
     this.#sourceWords = this.#words;
   }
 
-  /** Remembers `source[start, end)`; false, and nothing is remembered, if that is too much. */
+  /** Remembers `source[start, end)`. If that is too long, remembers nothing and returns false. */
   set(source: Buffer, start: number, end: number): boolean {
     const fits = end - start <= this.#bytes.length;
     this.#length = fits ? end - start : 0;
@@ -25,12 +25,12 @@ export class RememberedBytes {
     return fits;
   }
 
-  /** Whether `source[start, end)`, which isn't empty, is what is remembered. */
+  /** Whether `source[start, end)`, which must not be empty, equals the remembered bytes. */
   equal(source: Buffer, start: number, end: number): boolean {
     return this.equalAround(source, start, end, end, end);
   }
 
-  /** Whether it is, but for the bytes of `source[gapStart, gapEnd)`, which may be any. */
+  /** Like `equal`, but ignores the bytes in `source[gapStart, gapEnd)`. */
   equalAround(source: Buffer, start: number, end: number, gapStart: number, gapEnd: number): boolean {
     if (end - start !== this.#length) return false;
     if (source !== this.#source) {
@@ -40,7 +40,7 @@ export class RememberedBytes {
     return this.#same(start, 0, gapStart - start) && this.#same(start, gapEnd - start, end - start);
   }
 
-  /** Compares from one place to another one with the last source, which begins at `start`. */
+  /** Compares the bytes from offset `from` up to `to` with those of the last source, which begins at `start`. */
   #same(start: number, from: number, to: number): boolean {
     const words = this.#words;
     const sourceWords = this.#sourceWords;

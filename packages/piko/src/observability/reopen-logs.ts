@@ -1,8 +1,8 @@
-// What SIGHUP means for log files: they have been moved away, as by logrotate, and lines are to go to new ones of their names.
+// Handles SIGHUP for log files: something such as logrotate has moved them away, and new files of the same names are to be used.
 
 import type { Logger } from "./logger.js";
 
-/** Opens the files of all access logs again, and says so if there are any. */
+/** Opens the files of all access logs again, and logs that if there are any. */
 export function reopenLogs(logger: Logger): void {
   const paths = logger.sink.files.reopen((path, error) =>
     logger.error("could not open a log file again, lines still go to the old one", { path, error }),

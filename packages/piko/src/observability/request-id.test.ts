@@ -8,13 +8,13 @@ function taken(text: string): string {
   return id.toString();
 }
 
-it("takes what a header and a log line can carry, and nothing else", () => {
+it("accepts only what a header and a log line can carry", () => {
   for (const good of ["a", "7c4a8d09-ca37-11ed", "!~+/=", "x".repeat(64)]) expect(taken(good)).toBe(good);
   for (const bad of ["", "a b", 'a"b', "a\\b", "a\u0000b", "\u00e9", "x".repeat(65)])
     expect(taken(bad)).toBe("");
 });
 
-it("makes ids of its own that differ, as digits of a fixed number", () => {
+it("makes unique ids with a fixed number of digits", () => {
   const id = new RequestId();
   const made = Array.from({ length: 1_000 }, () => {
     id.make();

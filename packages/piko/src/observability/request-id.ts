@@ -1,14 +1,14 @@
-// Which of many a request is: what a trusted proxy, or the node before, calls it (`x-request-id`), else a name of ours. It
-// goes on to the service, and stands in the access logs of all that the request came by.
+// Identifies a request among many: the id that a trusted proxy or the previous node gave it (`x-request-id`), otherwise one made
+// here. The id is passed on to the service, and is in the access logs of all nodes and agents that the request passes.
 
 import { randomBytes } from "node:crypto";
 
-/** Longer ones are none of ours to carry. */
+/** Longer ids are not passed on. */
 const MAX_BYTES = 64;
-/** Of this process, in a name of ours. */
+/** The part of a made id that identifies this process. */
 const PREFIX_DIGITS = 12;
 const COUNTER_DIGITS = 8;
-/** Length of a name of ours: hexadecimal digits. */
+/** Length of a made id, in hexadecimal digits. */
 export const MADE_BYTES: number = PREFIX_DIGITS + COUNTER_DIGITS;
 
 const DIGITS = Buffer.from("0123456789abcdef", "latin1");
@@ -16,34 +16,34 @@ const DIGITS = Buffer.from("0123456789abcdef", "latin1");
 let prefix = Buffer.from(randomBytes(PREFIX_DIGITS / 2).toString("hex"), "latin1");
 let counter = 0;
 
-/** One per record, for one request after another. */
+/** The id of a record's current request. */
 export class RequestId {
   readonly bytes: Buffer = Buffer.allocUnsafe(MAX_BYTES);
-  /** 0: there is none. */
+  /** 0 if there is no id. */
   length = 0;
   #view: Uint8Array = this.bytes.subarray(0, 0);
 
-  /** The id. The same object while its length is that of the last time. */
+  /** The id. The same object as last time if its length hasn't changed. */
   get view(): Uint8Array {
     if (this.#view.length !== this.length) this.#view = this.bytes.subarray(0, this.length);
     return this.#view;
   }
 
-  /** Takes what a head says. Nothing that a header or a log line would have to be careful with is taken. */
+  /** Takes the id from a head, unless it contains something that a header or a log line would have to escape. */
   take(buffer: Buffer, start: number, end: number): void {
     this.length = 0;
     if (end - start > MAX_BYTES) return;
     const { bytes } = this;
     for (let at = start, to = 0; at < end; at++, to++) {
       const byte = buffer[at] as number;
-      // Visible, and neither quote nor backslash.
+      // Only visible characters, without quote and backslash.
       if (byte <= 0x20 || byte >= 0x7f || byte === 0x22 || byte === 0x5c) return;
       bytes[to] = byte;
     }
     this.length = end - start;
   }
 
-  /** Makes one that no other request has. */
+  /** Makes a unique id. */
   make(): void {
     const { bytes } = this;
     if (counter === 0xffff_ffff) {

@@ -4,7 +4,7 @@ import { LATENCY_BUCKETS, SIZE_BUCKETS } from "./histogram.js";
 import { Metrics } from "./metrics.js";
 import { RequestMetricsFamily, methodIndex } from "./request-metrics.js";
 
-it("counts as prom-client's own metrics do", async () => {
+it("counts as the metrics of prom-client do", async () => {
   const metrics = new Metrics();
   const requests = new RequestMetricsFamily(metrics, "piko_proxy").child();
   const registry = new Registry();
@@ -40,7 +40,7 @@ it("counts as prom-client's own metrics do", async () => {
     text
       .split("\n")
       .filter((line) => /^piko_proxy_(requests_total|request_latency|response_size)/.test(line))
-      // prom-client puts `le` in front of the other labels.
+      // prom-client puts `le` before the other labels.
       .map((line) => line.replace('le="1048576"', 'le="1.048576e+06"'))
       .map((line) => line.replace('le="4194304"', 'le="4.194304e+06"'))
       .map((line) =>
@@ -50,7 +50,7 @@ it("counts as prom-client's own metrics do", async () => {
   expect(lines(await metrics.text())).toEqual(lines(await registry.metrics()));
 });
 
-it("counts requests in flight", async () => {
+it("counts requests in progress", async () => {
   const metrics = new Metrics();
   const requests = new RequestMetricsFamily(metrics, "piko_proxy").child();
   requests.begin();
@@ -61,7 +61,7 @@ it("counts requests in flight", async () => {
   expect(text).toContain('piko_proxy_requests_total{status="200",method="GET"} 1\n');
 });
 
-it("gives unknown methods a place of their own, and unknown statuses that of their class", async () => {
+it("counts unknown methods together, and unknown statuses by class", async () => {
   const metrics = new Metrics();
   const requests = new RequestMetricsFamily(metrics, "piko_proxy").child();
   for (const method of ["PURGE", "get", ""]) requests.end(200, method, 0, 0, 0);
@@ -74,7 +74,7 @@ it("gives unknown methods a place of their own, and unknown statuses that of the
   }
 });
 
-it("has so many series and no more, whatever services answer", async () => {
+it("has a limited number of series, whatever services answer", async () => {
   const metrics = new Metrics();
   const requests = new RequestMetricsFamily(metrics, "piko_proxy").child();
   for (let status = 0; status < 1_000; status++) {
@@ -84,7 +84,7 @@ it("has so many series and no more, whatever services answer", async () => {
   expect(text.match(/^piko_proxy_requests_total\{/gm)?.length).toBeLessThan(700);
 });
 
-it("keeps the listeners of an agent apart by their endpoint", async () => {
+it("separates the listeners of an agent by endpoint", async () => {
   const metrics = new Metrics();
   const family = new RequestMetricsFamily(metrics, "piko_agent");
   const [a, b] = [family.child({ endpoint: "a" }), family.child({ endpoint: "b" })];

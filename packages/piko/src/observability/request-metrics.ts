@@ -1,5 +1,5 @@
-// The five metrics of requests, `piko_proxy_*` on the server and `piko_agent_*` in the agent. Series are found by
-// status and method without making a key; what a client can choose never adds more than a fixed number of them.
+// The five metrics of requests: `piko_proxy_*` on the server and `piko_agent_*` in the agent. Series are found by status and
+// method without building a key. Whatever clients choose, the number of series is limited.
 
 import { ALL_REASONS, type Reason } from "../http/reasons.js";
 import { Histogram, LATENCY_BUCKETS, SIZE_BUCKETS } from "./histogram.js";
@@ -19,7 +19,7 @@ const METHODS = [
 ] as const;
 const OTHER = METHODS.indexOf("OTHER");
 
-/** Statuses that have series of their own: what is registered for HTTP, and nginx's 499. */
+/** Statuses that have their own series: those registered for HTTP, and nginx's 499. */
 const KNOWN_STATUSES: readonly number[] = [
   ...[100, 101, 102, 103],
   ...[200, 201, 202, 203, 204, 205, 206, 207, 208, 226],
@@ -28,11 +28,11 @@ const KNOWN_STATUSES: readonly number[] = [
   ...[421, 422, 423, 424, 425, 426, 428, 429, 431, 451, 499],
   ...[500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511],
 ];
-/** Others share one with their class: services must not be able to add series without end. */
+/** Other statuses share one series per class: services must not be able to add series without limit. */
 const STATUS_CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"] as const;
-/** Values of the label, by their places. */
+/** Values of the label `status`, by place. */
 const STATUS_LABELS: readonly string[] = [...KNOWN_STATUSES.map(String), ...STATUS_CLASSES];
-/** Places by status. */
+/** Places in {@link STATUS_LABELS}, by status. */
 const STATUS_PLACES: Uint8Array = Uint8Array.from({ length: 600 }, (_, status) => {
   const known = KNOWN_STATUSES.indexOf(status);
   if (known >= 0) return known;
@@ -41,7 +41,7 @@ const STATUS_PLACES: Uint8Array = Uint8Array.from({ length: 600 }, (_, status) =
 });
 const OTHER_STATUS = STATUS_LABELS.indexOf("other");
 
-/** A method's place in the label's values; methods that nobody knows share one. */
+/** A method's place among the values of the label; unknown methods share one. */
 export function methodIndex(method: string): number {
   switch (method) {
     case "GET":
@@ -70,15 +70,15 @@ export function methodIndex(method: string): number {
 /** Counts the requests of one proxy or one listener. */
 export class RequestMetrics {
   readonly labels: Labels;
-  /** Requests that began and have not ended. */
+  /** Requests in progress. */
   inFlight = 0;
   readonly requestSize: Histogram = new Histogram(SIZE_BUCKETS);
-  /** From when a request was sent to an upstream to its response head. */
+  /** Time from sending a request to an upstream until its response head. */
   readonly upstreamLatency: Histogram = new Histogram(LATENCY_BUCKETS);
   readonly responseSize: Histogram = new Histogram(SIZE_BUCKETS);
-  /** Failed requests, by the places of their reasons. */
+  /** Failed requests, by the place of the reason. */
   readonly failures: Float64Array = new Float64Array(ALL_REASONS.length);
-  /** By status and method; made when first needed. */
+  /** By status and method; created when first needed. */
   readonly #latencies: Map<number, Histogram> = new Map();
 
   constructor(labels: Labels) {
@@ -90,15 +90,12 @@ export class RequestMetrics {
     this.inFlight += 1;
   }
 
-  /** What began is no request after all. */
+  /** What began turns out not to be a request. */
   abandon(): void {
     this.inFlight -= 1;
   }
 
-  /**
-   * A request that began ends; `status` is what the client got. Bytes are those of the request with its head, and of
-   * the response's body.
-   */
+  /** A request ends; `status` is what the client got. `requestBytes` include the head, `responseBytes` are those of the body. */
   end(
     status: number,
     method: string | number,
@@ -119,12 +116,12 @@ export class RequestMetrics {
     this.responseSize.observe(responseBytes);
   }
 
-  /** A request that ends has failed. */
+  /** Counts the failure of a request that ends. */
   fail({ place }: Reason): void {
     this.failures[place] = (this.failures[place] as number) + 1;
   }
 
-  /** Every status and method seen, with its latencies. */
+  /** Every combination of status and method seen, with its latencies. */
   *series(): Iterable<{ readonly labels: Labels; readonly latency: Histogram }> {
     for (const [index, latency] of this.#latencies) {
       const status = STATUS_LABELS[Math.floor(index / METHODS.length)] ?? "other";
@@ -134,13 +131,13 @@ export class RequestMetrics {
   }
 }
 
-/** The request metrics of a registry, for one proxy or for many listeners with labels of their own. */
+/** The request metrics of a registry, for one proxy or for many listeners with their own labels. */
 export class RequestMetricsFamily {
   readonly #members: RequestMetrics[] = [];
 
   /**
    * @param prefix `piko_proxy` or `piko_agent`
-   * @param own names of the labels that members have
+   * @param own names of the members' labels
    */
   constructor(metrics: Metrics, prefix: string, own: readonly string[] = []) {
     const each = function* (
@@ -205,7 +202,7 @@ export class RequestMetricsFamily {
     histogram(`${prefix}_response_size_bytes`, "Size of responses", (of) => of.responseSize);
   }
 
-  /** Adds a member with its own labels, such as the endpoint; without labels there can be one. */
+  /** Adds a member with its own labels, such as the endpoint; without labels there can be only one. */
   child(labels: Labels = {}): RequestMetrics {
     const member = new RequestMetrics(labels);
     this.#members.push(member);

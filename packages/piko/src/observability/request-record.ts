@@ -1,5 +1,5 @@
-// What the log and the metrics say of one request: noted when its head is read, because the head's bytes are gone
-// later, and accounted for when it is over.
+// What the log and the metrics report about one request: noted when its head is read, because the head's bytes are gone later,
+// and reported when the request ends.
 
 import type { Clock } from "@piko/tunnel";
 import { FIELD_STRIDE, type RequestHead, type ResponseHead, VALUE_END, VALUE_START } from "../http/head.js";
@@ -14,7 +14,7 @@ import { NOBODY, type ServedBy } from "./served-by.js";
 import { RequestTrace } from "./tracing/request-trace.js";
 import type { Tracer } from "./tracing/tracer.js";
 
-/** The status of a request whose client went away before its response; nginx's number. */
+/** The status of a request whose client left before its response; the same as nginx's. */
 export const CLIENT_CLOSED_REQUEST = 499;
 
 /** Where records go. */
@@ -22,18 +22,18 @@ export interface RecordTarget {
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly clock: Clock;
-  /** Where single endpoints are counted. */
+  /** Counts requests per endpoint. */
   readonly endpointMetrics?: EndpointMetrics | undefined;
-  /** Undefined: requests aren't traced. */
+  /** Undefined if requests aren't traced. */
   readonly tracer?: Tracer | undefined;
-  /** Which endpoint all requests are for; undefined where each says so itself. */
+  /** The endpoint of all requests; undefined if each names its own. */
   readonly endpointId?: string | undefined;
 }
 
 /** One request; reusable for the next one. */
 export class RequestRecord implements AccessLogEntry {
   method = "";
-  /** Of HTTP/1.0; else of HTTP/1.1. */
+  /** Whether it is HTTP/1.0; otherwise it is HTTP/1.1. */
   http10 = false;
   /** On the clock's scale. */
   startMs = 0;
@@ -47,16 +47,16 @@ export class RequestRecord implements AccessLogEntry {
   bytesOut = 0;
   tries = 0;
   servedBy: ServedBy = NOBODY;
-  /** What is said of a request that nobody has got so far. */
+  /** The initial value of `servedBy`, until the request has an upstream. */
   unserved: ServedBy = NOBODY;
-  /** Which endpoint it is for, as soon as that is known. */
+  /** The endpoint of the request, once it is known. */
   endpointId: string;
-  /** Why it has failed; undefined: it hasn't, or the service's own answer says so. */
+  /** Why it failed. Undefined if it hasn't, or if the service itself answered with an error. */
   reason: Reason | undefined = undefined;
-  /** What it is of a trace; begun by whoever knows what its sender's word counts. Undefined where nothing is traced. */
+  /** Its part in a trace, begun by the code that knows whether the sender is trusted. Undefined if requests aren't traced. */
   readonly trace: RequestTrace | undefined;
   readonly #target: RecordTarget;
-  /** The log of the present request: another one may come in its place under way. */
+  /** The log of the current request. The target's may be replaced meanwhile. */
   #accessLog: AccessLog;
   #requestBytes = 0;
   #sentMs = 0;
@@ -68,12 +68,12 @@ export class RequestRecord implements AccessLogEntry {
     this.#accessLog = target.accessLog;
   }
 
-  /** Of a request that is over. */
+  /** Valid once the request has ended. */
   get durationMs(): number {
     return this.endMs - this.startMs;
   }
 
-  /** Starts on a request whose head was just parsed. `clientIp`: who has sent it; undefined where nobody knows. */
+  /** Starts a record for a request whose head was just parsed. `clientIp` is the sender's address; undefined if unknown. */
   begin(head: RequestHead, clientIp?: string): void {
     const { accessLog, clock, endpointId = "", metrics } = this.#target;
     metrics.begin();
@@ -99,19 +99,19 @@ export class RequestRecord implements AccessLogEntry {
     if (accessLog.enabled) this.text.begin(head, clientIp, accessLog.requestFields);
   }
 
-  /** It is sent to an upstream, at this time of the clock. */
+  /** The request is sent to an upstream at `nowMs`. */
   sent(nowMs: number): void {
     this.tries++;
     this.#sentMs = nowMs;
     this.trace?.sent(this, nowMs);
   }
 
-  /** The upstream that has it can't answer it; another one may. */
+  /** The upstream of the request can't answer it; another one might. */
   lost(why: Reason): void {
     this.trace?.lost(this, why, this.#target.clock.now());
   }
 
-  /** Notes the fields of the response that is passed on. */
+  /** Notes the header fields of the response that is passed on. */
   response(head: ResponseHead): void {
     const { clock, metrics } = this.#target;
     const nowMs = clock.now();
@@ -121,7 +121,7 @@ export class RequestRecord implements AccessLogEntry {
     if (accessLog.enabled) this.text.answer(head, accessLog.responseFields);
   }
 
-  /** Accounts for the request. Bytes are those of bodies. */
+  /** Reports the request. Bytes are those of bodies. */
   end(status: number, requestBytes: number, responseBytes: number): void {
     const { clock, metrics } = this.#target;
     const accessLog = this.#accessLog;
@@ -138,7 +138,7 @@ export class RequestRecord implements AccessLogEntry {
     this.text.clear();
   }
 
-  /** The request is none of the record's any more. */
+  /** Ends the record without reporting the request, which is now handled elsewhere. */
   abandon(): void {
     this.#target.metrics.abandon();
     this.trace?.abandon();
@@ -150,7 +150,7 @@ export class RequestRecord implements AccessLogEntry {
     return { method: this.method, host: this.text.host, path: this.text.path, ...this.traceField };
   }
 
-  /** Which trace it is in, for the same. */
+  /** The id of the trace, for the same log lines. */
   get traceField(): Record<string, string> {
     return this.trace === undefined ? {} : { "trace-id": this.trace.traceId };
   }

@@ -1,12 +1,12 @@
-// What a log line says of one request and its response: gathered as JSON while their heads are valid, because the bytes
-// of the heads are gone later.
+// The text of a log line about one request and its response: collected as JSON while their heads are valid, because the bytes of
+// the heads are gone later.
 
 import type { RequestHead, ResponseHead } from "../http/head.js";
 import { targetPathEnd } from "../http/target-path.js";
 import { ByteText } from "./byte-text.js";
 import type { HeaderFields } from "./header-fields.js";
 
-/** Most requests need no more. */
+/** Enough for most requests. */
 const LEAST_BYTES = 512;
 /** Memory that a connection keeps for its next request. */
 const KEPT_BYTES = 2_048;
@@ -14,7 +14,7 @@ const KEPT_BYTES = 2_048;
 const BACKSLASH = 0x5c;
 const CLIENT = Buffer.from(`"client-ip":"`);
 const CLIENT_END = Buffer.from(`",`);
-/** By the number of {@link protocolOf}. */
+/** By the number that {@link protocolOf} returns. */
 const PROTOCOLS: readonly string[] = ["HTTP/1.0", "HTTP/1.1", "HTTP/2.0"];
 const REQUEST = PROTOCOLS.map((proto) => Buffer.from(`"request":{"proto":"${proto}","method":"`));
 const HOST = Buffer.from(`","host":"`);
@@ -24,9 +24,9 @@ const PATH_END = Buffer.from(`"`);
 
 /** The text of one request; reusable for the next one. */
 export class RequestText {
-  /** Members of a JSON object: from the client to the fields of the response. */
+  /** Members of a JSON object: from the client to the response's fields. */
   readonly #json: ByteText = new ByteText(LEAST_BYTES);
-  // The text up to the path stays for the next request: on one connection it seldom changes.
+  // The text up to the path is kept for the next request: on one connection it seldom changes.
   #kept = false;
   #clientIp: string | undefined = undefined;
   #protocol = 1;
@@ -35,16 +35,16 @@ export class RequestText {
   #hostEnd = 0;
   #pathStart = 0;
   #pathEnd = 0;
-  /** The path is there as it came, without a character that JSON escapes. */
+  /** The path is in the text as received, without characters that JSON escapes. */
   #pathIsPlain = false;
-  // The same goes for what follows, while fields are those of the message before.
+  // The text after the path is kept too, as long as the fields are those of the previous message.
   #requestFields = 0;
   #requestEnd = 0;
   #responseFields = 0;
   #responseEnd = 0;
   #answered = false;
 
-  /** Starts on a request. `fields` formats those of its head; undefined when nobody will see them. */
+  /** Starts the text of a request. `fields` formats its header fields; undefined if no one will see them. */
   begin(head: RequestHead, clientIp: string | undefined, fields: HeaderFields | undefined): void {
     const json = this.#json;
     const pathEnd = targetPathEnd(head);
@@ -84,7 +84,7 @@ export class RequestText {
     this.#responseEnd = json.length;
   }
 
-  /** The text of a request that is over: a response that the proxy has made itself has no fields to show. */
+  /** The text of a request that has ended. A response made by the proxy itself has no fields to show. */
   complete(fields: HeaderFields | undefined): ByteText {
     if (!this.#answered && fields !== undefined) {
       this.#responseFields = 0;
@@ -93,13 +93,13 @@ export class RequestText {
     return this.#json;
   }
 
-  /** The text was used; its memory stays for the next one unless it is much. */
+  /** Ends the use of the text. Its memory is kept for the next request unless it is large. */
   clear(): void {
     this.#json.clear(KEPT_BYTES);
     if (this.#json.bytes.length === 0) this.#kept = false;
   }
 
-  /** Undefined where nobody knows. */
+  /** Undefined if unknown. */
   get clientIp(): string | undefined {
     return this.#clientIp;
   }
@@ -113,12 +113,12 @@ export class RequestText {
     return this.#unquote(this.#hostStart, this.#hostEnd);
   }
 
-  /** Without the query, which may hold secrets. */
+  /** Without the query, which may contain secrets. */
   get path(): string {
     return this.#unquote(this.#pathStart, this.#pathEnd);
   }
 
-  /** Copies the path as JSON escapes it, as much as there is room for. Returns its bytes. */
+  /** Copies as much of the path, escaped as in JSON, as there is room for. Returns the number of bytes. */
   copyPath(target: Uint8Array): number {
     const end = Math.min(this.#pathEnd, this.#pathStart + target.length);
     return this.#json.bytes.copy(target, 0, this.#pathStart, end);
@@ -162,7 +162,7 @@ export class RequestText {
     this.#hostStart = json.length;
     json.addQuotable(head.buffer, head.hostStart, head.hostEnd);
     this.#hostEnd = json.length;
-    // As text, a host with an escaped character could be taken for another host.
+    // In the text, a host with an escaped character could be mistaken for another host.
     this.#kept = !json.bytes.subarray(this.#hostStart, this.#hostEnd).includes(BACKSLASH);
     json.add(PATH);
     this.#pathStart = json.length;

@@ -1,12 +1,12 @@
-// Who serves a request, as the lines of an access log say it. Made once for each tunnel or node, and used by all requests
-// that it serves.
+// Who serves a request, in the form in which the lines of an access log contain it. Created once per tunnel or node, and shared
+// by all requests that it serves.
 
 import { visibleJson } from "../base/visible-text.js";
 
 export class ServedBy {
-  /** Members of a JSON object, each behind a comma; they are text. */
+  /** Members of a JSON object, each preceded by a comma. All values are strings. */
   readonly json: Uint8Array;
-  /** The same for other formats. */
+  /** The same, for other formats. */
   readonly fields: Readonly<Record<string, string>>;
 
   constructor(fields: Readonly<Record<string, string>>) {
@@ -16,5 +16,5 @@ export class ServedBy {
   }
 }
 
-/** Of a request that nobody has got so far. */
+/** For a request that has no upstream yet. */
 export const NOBODY: ServedBy = new ServedBy({});

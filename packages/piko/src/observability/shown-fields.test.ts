@@ -18,7 +18,7 @@ describe("without lists", () => {
   });
 
   it.each(["Referer", "Location", "Link", "Refresh", "Sec-Websocket-Protocol", "Sec-Websocket-Key", "Host"])(
-    "%s isn't shown, because of what it may hold",
+    "%s isn't shown, because of what it may contain",
     (name) => {
       expect(showing("request", NONE)(name)).toBe("not");
     },
@@ -36,7 +36,7 @@ describe("without lists", () => {
     expect(showing("response", NONE)(name)).toBe("shown");
   });
 
-  it("fields about a connection are shown of requests, as in Go, except those that Go doesn't know by then", () => {
+  it("fields about a connection are shown for requests, as in Go, except those that Go has removed by then", () => {
     for (const name of ["Connection", "Keep-Alive", "Te", "Upgrade"]) {
       expect(showing("request", NONE)(name)).toBe("shown");
       expect(showing("response", NONE)(name)).toBe("not");
@@ -46,12 +46,12 @@ describe("without lists", () => {
 });
 
 describe("with lists", () => {
-  it("what is allowed is shown, and nothing else", () => {
+  it("only allowed fields are shown", () => {
     const how = showing("request", { allowList: ["x-tenant", "LOCATION"], blockList: [] });
     expect(["X-Tenant", "Location", "User-Agent"].map(how)).toEqual(["shown", "shown", "not"]);
   });
 
-  it("what is blocked isn't shown, and nothing more is", () => {
+  it("blocked fields aren't shown, and no others are added", () => {
     const how = showing("response", { allowList: [], blockList: ["user-agent", "set-cookie"] });
     expect(["User-Agent", "Set-Cookie", "Server", "X-Api-Key"].map(how)).toEqual([
       "not",
@@ -61,7 +61,7 @@ describe("with lists", () => {
     ]);
   });
 
-  it("a secret isn't shown, even if it is allowed", () => {
+  it("a secret isn't shown, even if allowed", () => {
     const names = ["Authorization", "Cookie", "X-Api-Key", "X-Auth-Token", "Client-Secret"];
     const how = showing("request", { allowList: names, blockList: [] });
     expect(new Set(names.map(how))).toEqual(new Set(["redacted"]));

@@ -1,16 +1,16 @@
-// Which header fields the access log shows: the one place where that is decided. A list of harmless ones, because nobody
-// can list all names that services give to their credentials.
+// Decides which header fields the access log shows. It is a list of harmless ones, because no one can list all the names that
+// services give to their credentials.
 
 import type { HeaderFilterConfig } from "../config/access-log.js";
 import { canonicalName } from "./field-name-table.js";
 import { isSecretName } from "./redact.js";
 
 /**
- * Fields that say how a message is meant. Not among them: whatever may carry a credential in its value, such as URLs with
- * their query (Referer, Location) and Sec-WebSocket-Protocol, in which browsers send tokens.
+ * Fields that describe a message. It leaves out fields that may carry a credential in their value, such as URLs with a query
+ * (Referer, Location), and Sec-WebSocket-Protocol, in which browsers send tokens.
  */
 const HARMLESS: readonly string[] = [
-  // What is wanted
+  // What the client wants
   ...["Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Accept-Ranges", "Range", "If-Range"],
   ...["If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since", "Expect", "Prefer"],
   ...["User-Agent", "Origin", "Priority", "X-Requested-With", "X-Http-Method-Override"],
@@ -19,19 +19,19 @@ const HARMLESS: readonly string[] = [
   // What the body is
   ...["Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length", "Content-Range"],
   ...["Content-Type", "Etag", "Last-Modified"],
-  // What may be done with it
+  // How it may be used
   ...["Age", "Allow", "Cache-Control", "Date", "Expires", "Pragma", "Retry-After", "Vary", "X-Cache"],
   ...["Access-Control-Allow-Headers", "Access-Control-Allow-Methods", "Access-Control-Allow-Origin"],
-  // Who brings it
+  // Where it comes from
   ...["Server", "Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port"],
   ...["X-Forwarded-Proto", "X-Real-Ip", "X-Piko-Endpoint", "X-Piko-Forward"],
-  // Which of many it is
+  // Identifiers
   ...["X-Request-Id", "X-Correlation-Id", "Request-Id", "Traceparent", "X-B3-Traceid", "X-B3-Spanid"],
   ...["X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Cf-Ray"],
 ];
-/** Fields about one connection. Go Piko's log has them of requests, too, and of responses none. */
+/** Fields about one connection. As in Go Piko's log, they are shown for requests and not for responses. */
 const OF_CONNECTION: readonly string[] = ["Connection", "Keep-Alive", "Te", "Upgrade"];
-/** That there was a credential is worth a word when somebody looks for the reason of a 401. */
+/** That there was a credential is worth knowing when someone looks for the reason of a 401. */
 const CREDENTIALS: readonly string[] = [
   ...["Authorization", "Proxy-Authorization", "X-Piko-Authorization", "Cookie", "Set-Cookie"],
 ];
@@ -43,8 +43,8 @@ const RESPONSE_FIELDS: ReadonlySet<string> = new Set([...HARMLESS, ...CREDENTIAL
 export type Showing = "not" | "redacted" | "shown";
 
 /**
- * Tells how fields are shown, by their canonical names. What an allow list names is shown even if it isn't known to be
- * harmless, but never if its name says that it is a secret.
+ * Returns how fields are shown, by their canonical names. A field on the allow list is shown even if it isn't known to be
+ * harmless, but its value never is if its name suggests a secret.
  */
 export function showing(
   message: "request" | "response",

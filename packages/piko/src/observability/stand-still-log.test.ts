@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { standStillLog } from "./stand-still-log.js";
 
-/** A process that stands still: `pass` lets time go by in which it runs. */
+/** A process that stands still. `pass` advances time while it runs. */
 function setUp() {
   const lines: unknown[] = [];
   const warn = (message: string, fields: Readonly<Record<string, unknown>> = {}): void => {
@@ -21,7 +21,7 @@ function setUp() {
   };
 }
 
-it("says how long each time was", () => {
+it("logs the duration of each pause", () => {
   const { lines, pass, standStill } = setUp();
   standStill(1_200.4);
   pass(60_000);
@@ -32,7 +32,7 @@ it("says how long each time was", () => {
   ]);
 });
 
-it("says at most five at once, and with the next line what it left out", () => {
+it("logs at most five lines at once, and later what was left out", () => {
   const { lines, pass, standStill } = setUp();
   for (let i = 0; i < 8; i++) standStill(1_100);
   expect(lines).toHaveLength(5);
@@ -46,7 +46,7 @@ it("says at most five at once, and with the next line what it left out", () => {
   expect(lines[6]).toEqual([1_100, 1, 2_000]);
 });
 
-it("says no more than a line in ten seconds of a process that is starved for an hour", () => {
+it("logs at most one line in ten seconds for a process that lacks CPU for an hour", () => {
   const { lines, standStill } = setUp();
   for (let i = 0; i < 1_800; i++) standStill(2_000);
   expect(lines.length).toBeLessThanOrEqual(5 + 360);

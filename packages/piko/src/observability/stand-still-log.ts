@@ -1,15 +1,15 @@
-// Says in the log that this process stood still: stopped, asleep, or without CPU. One that is starved does so all the
-// time; a few lines are said at once, and further ones one by one, with what was left out before.
+// Logs that this process stood still: stopped, asleep, or without CPU. A process short of CPU stands still all the time, so only
+// a few lines are logged at once, and further ones at intervals, with totals of what was left out.
 
 import type { AwakeClock } from "@piko/tunnel";
 import type { Logger } from "./logger.js";
 
-/** Lines that may come close together. */
+/** Maximum lines in quick succession. */
 const BURST = 5;
-/** One more may come after this time. */
+/** After this time, one more line is allowed. */
 const REFILL_MS = 10_000;
 
-/** Returns what to call with each time that the process stood still. */
+/** Returns a function to call each time the process has stood still. */
 export function standStillLog(
   logger: Pick<Logger, "warn">,
   clock: Pick<AwakeClock, "now" | "pausedMs">,
@@ -19,7 +19,7 @@ export function standStillLog(
   let untold = 0;
   let untoldMs = 0;
   return (ms) => {
-    // With the pauses, in which a log's reader waits too.
+    // Includes the pauses: to the reader of the log, that time has passed too.
     const now = clock.now() + clock.pausedMs;
     const filled = Math.floor((now - filledMs) / REFILL_MS);
     if (left + filled >= BURST) {

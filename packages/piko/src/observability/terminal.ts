@@ -1,13 +1,13 @@
-// A terminal that a program draws on; the process knows which one.
-
-/** A terminal that a program may draw on. */
+/** A terminal that a program may draw on. The process knows which one it is. */
 export interface Terminal {
   readonly columns: number;
   readonly rows: number;
-  /** Whether the program is in the foreground: another one may have the terminal. */
+  /** Whether the program is in the foreground; otherwise another one may be using the terminal. */
   inForeground(): boolean;
-  /** Calls back when the terminal has another size. */
+  /** Calls `act` whenever the size of the terminal changes. */
   onResize(act: () => void): void;
-  /** Calls back when the program goes on that was stopped (Ctrl-Z): the terminal was another's meanwhile. */
+  /**
+   * Calls `act` when the program continues after it was stopped (Ctrl-Z). Another program may have used the terminal meanwhile.
+   */
   onContinue(act: () => void): void;
 }

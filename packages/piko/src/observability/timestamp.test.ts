@@ -20,7 +20,7 @@ it.each([
   expect(new TimestampFormatter().format(at + ms)).toBe(text);
 });
 
-it("follows the clock within a second and across seconds, also backwards", () => {
+it("follows the clock within a second and across seconds, backwards too", () => {
   vi.stubEnv("TZ", "UTC");
   const formatter = new TimestampFormatter();
   const seconds = [0, 1, 1, 999, 1_000, 61_000, -5].map((ms) => formatter.format(at + ms).slice(17));

@@ -1,7 +1,7 @@
-// Time stamps of log lines: local time with its offset, `2026-11-23T17:11:43.007Z` or `...+01:00`. The fraction loses
-// its trailing zeros, and is gone at a whole second.
+// Timestamps of log lines: local time with its offset, `2026-11-23T17:11:43.007Z` or `...+01:00`. Trailing zeros of the fraction
+// are left out, and so is the whole fraction at a full second.
 
-/** Formats wall-clock times; remembers the current second, because an access log asks many times for the same one. */
+/** Formats wall-clock times. Remembers the current second, because an access log often asks for the same one. */
 export class TimestampFormatter {
   #second = Number.NaN;
   #prefix = "";
@@ -24,7 +24,7 @@ export class TimestampFormatter {
   #startSecond(second: number): void {
     const date = new Date(second * 1_000);
     const offsetMinutes = -date.getTimezoneOffset();
-    // Shifted so that the UTC parts of the date are the local ones.
+    // Shifted so that the UTC fields of the date are the local ones.
     const local = new Date(date.getTime() + offsetMinutes * 60_000);
     this.#second = second;
     this.#prefix = local.toISOString().slice(0, 19);

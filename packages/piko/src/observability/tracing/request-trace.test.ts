@@ -1,5 +1,5 @@
-// What becomes of a trace on its way through one hop: which are continued, begun and recorded, what the next hop gets, and
-// what the spans say.
+// What happens to a trace at one hop: which traces are continued, begun and recorded, what the next hop receives, and what the
+// spans contain.
 
 import { describe, expect, it } from "vitest";
 import { parseRequestHead } from "../../http/h1/parse-request-head.js";
@@ -83,7 +83,7 @@ const attributesOf = ({ attributes }: Spanned): Record<string, unknown> =>
   Object.fromEntries(attributes.map(({ key, value }) => [key, value.stringValue ?? Number(value.intValue)]));
 
 describe("a trace", () => {
-  it("is continued with a span of our own, and its state", () => {
+  it("is continued with its state, and with our own span", () => {
     const { spans, trace } = setUp();
     const state = ["tracestate: rojo=1", "Tracestate: congo=t61"];
     trace.begin(headOf([`Traceparent: 00-${TRACE}-${PARENT}-01`, ...state]), true, client);
@@ -103,7 +103,7 @@ describe("a trace", () => {
     ["a wrong one", [`traceparent: 00-${TRACE}-${"0".repeat(16)}-01`]],
     ["an endless one", [`traceparent: 00-${"f".repeat(8_000)}`]],
     ["an empty one", ["traceparent: "]],
-  ])("begins where there is %s, without the state of another", (_what, fields) => {
+  ])("begins if the head has %s, without the state of another", (_what, fields) => {
     const { spans, trace } = setUp();
     trace.begin(headOf([...fields, "tracestate: rojo=1"]), true, client);
     const [, id] = TRACE_PARENT.exec(trace.traceParent.toString()) ?? [];
@@ -116,7 +116,7 @@ describe("a trace", () => {
     expect(spans[0]).not.toHaveProperty("traceState");
   });
 
-  it("loses a state that isn't one, and goes on", () => {
+  it("drops a state that is invalid, and continues", () => {
     const { trace } = setUp();
     trace.begin(headOf([`traceparent: 00-${TRACE}-${PARENT}-00`, "tracestate: =;drop"]), true, client);
     expect(trace.keepsTraceState).toBe(false);
@@ -145,30 +145,33 @@ describe("a trace", () => {
     ["nobody has, with flags that are nobody's", "-04", [], false],
     ["nobody has, with a state that is none", "-00", ["tracestate: =;drop"], false],
     ["nobody has, in a field that Connection names", "-00", ["Connection: traceparent"], false],
-  ])("that nobody records here and %s recorded goes on as it came or anew", (_who, end, more, passes) => {
-    const { trace } = setUp({ sample: 0 });
-    const sent = `00-${TRACE}-${PARENT}${end}`;
-    const head = headOf([`TraceParent: ${sent}`, ...more]);
-    trace.begin(head, false, client);
-    expect(trace.passes).toBe(passes);
-    expect(trace.traceId).toBe(TRACE);
-    const rewrite = { ...PLAIN_REQUEST, trace };
-    const out = Buffer.alloc(requestHeadCapacity(head, rewrite));
-    const text = out.toString("latin1", 0, writeRequestHead(head, out, 0, rewrite));
-    const [own, ...others] = [...text.matchAll(/^traceparent: (.*)\r$/gim)].map(([, value]) => value);
-    expect(others).toEqual([]);
-    if (passes) expect(own).toBe(sent);
-    else expect(own).toMatch(new RegExp(`^00-${TRACE}-(?!${PARENT})[0-9a-f]{16}-00$`));
-  });
+  ])(
+    "that isn't recorded here and that %s recorded is passed on or gets a new parent",
+    (_who, end, more, passes) => {
+      const { trace } = setUp({ sample: 0 });
+      const sent = `00-${TRACE}-${PARENT}${end}`;
+      const head = headOf([`TraceParent: ${sent}`, ...more]);
+      trace.begin(head, false, client);
+      expect(trace.passes).toBe(passes);
+      expect(trace.traceId).toBe(TRACE);
+      const rewrite = { ...PLAIN_REQUEST, trace };
+      const out = Buffer.alloc(requestHeadCapacity(head, rewrite));
+      const text = out.toString("latin1", 0, writeRequestHead(head, out, 0, rewrite));
+      const [own, ...others] = [...text.matchAll(/^traceparent: (.*)\r$/gim)].map(([, value]) => value);
+      expect(others).toEqual([]);
+      if (passes) expect(own).toBe(sent);
+      else expect(own).toMatch(new RegExp(`^00-${TRACE}-(?!${PARENT})[0-9a-f]{16}-00$`));
+    },
+  );
 
-  it("of a later version that nobody records goes on in ours", () => {
+  it("of a later version that isn't recorded continues in our version", () => {
     const { trace } = setUp({ sample: 0 });
     trace.begin(headOf([`traceparent: 01-${TRACE}-${PARENT}-00-more`]), false, client);
     expect(trace.passes).toBe(false);
     expect(trace.traceParent.toString()).toMatch(new RegExp(`^00-${TRACE}-(?!${PARENT})[0-9a-f]{16}-00$`));
   });
 
-  it("that goes on as it came leaves nothing to the next one", () => {
+  it("that is passed on unchanged doesn't affect the next one", () => {
     const { spans, trace } = setUp();
     trace.begin(headOf([`traceparent: 00-${TRACE}-${PARENT}-00`]), true, client);
     expect(trace.passes).toBe(true);
@@ -179,14 +182,14 @@ describe("a trace", () => {
     expect(spans).toHaveLength(1);
   });
 
-  it("is recorded as its client says, where clients are trusted", () => {
+  it("is recorded if its client's flag says so, where clients are trusted", () => {
     const { spans, trace } = setUp({ sample: 0, trustsClients: true });
     trace.begin(headOf([`traceparent: 00-${TRACE}-${PARENT}-01`]), false, client);
     trace.end(served);
     expect(spans).toHaveLength(1);
   });
 
-  it("is recorded in part, and each says which", () => {
+  it("is sampled, and its flag shows the decision", () => {
     const { spans, trace } = setUp({ sample: 0.1, chances: [0.05, 0.1, 0.0999, 0.9] });
     const flags = [1, 2, 3, 4].map(() => {
       trace.begin(headOf(), false, client);
@@ -198,7 +201,7 @@ describe("a trace", () => {
     expect(new Set(spans.map(({ traceId }) => traceId)).size).toBe(2);
   });
 
-  it("has no spans where the request becomes something else", () => {
+  it("has no spans if the request becomes something else", () => {
     const { spans, trace } = setUp();
     trace.begin(headOf(), false, client);
     trace.abandon();
@@ -210,7 +213,7 @@ describe("a trace", () => {
 describe("the spans of a request", () => {
   const upstream = new ServedBy({ agent: "0123456789ab", "agent-addr": "192.0.2.9" });
 
-  it("say what was asked, by whom, and what came of it", () => {
+  it("describe the request, its sender and its result", () => {
     const { spans, trace } = setUp();
     trace.begin(headOf(["User-Agent: curl/8", "X-Forwarded-Proto: https"]), false, client);
     const request = { ...served, servedBy: upstream };
@@ -247,7 +250,7 @@ describe("the spans of a request", () => {
     expect(JSON.stringify(spans)).not.toContain("secret");
   });
 
-  it("are one for each upstream, of which the first have failed", () => {
+  it("are one for each upstream, if the first ones failed", () => {
     const { spans, trace } = setUp();
     trace.begin(headOf(), false, client);
     trace.sent(served, 1_000);
@@ -277,7 +280,7 @@ describe("the spans of a request", () => {
     ["a service that failed", { status: 500 }, 2, "500"],
     ["a service that found nothing", { status: 404 }, undefined, undefined],
     ["a response that was cut", { reason: REASONS.cut }, 2, "cut"],
-  ])("of %s say so", (_what, how, code, type) => {
+  ])("show %s", (_what, how, code, type) => {
     const { spans, trace } = setUp();
     trace.begin(headOf(), false, client);
     trace.end({ ...served, ...how });
@@ -285,7 +288,7 @@ describe("the spans of a request", () => {
     expect(attributesOf(spans[0] as Spanned)["error.type"]).toBe(type);
   });
 
-  it("of an agent name its service, and the node that has sent the request", () => {
+  it("of an agent name its service, and the node that sent the request", () => {
     const { spans, trace } = setUp({
       upstream: textAttribute("server.address", "localhost") + intAttribute("server.port", 3000),
     });
@@ -298,7 +301,7 @@ describe("the spans of a request", () => {
     expect(attributesOf(whole)).toMatchObject({ "piko.node_id": "n1", "url.scheme": "https" });
   });
 
-  it("take no more than they should of what clients invent", () => {
+  it("limit what they take from clients", () => {
     const { spans, trace } = setUp();
     const fields = [`User-Agent: ${"\xff".repeat(9_000)}`, "X-Forwarded-Proto: gopher"];
     trace.begin(headOf(fields, `EVIL /${"p".repeat(9_000)}`), true, client);

@@ -1,6 +1,6 @@
-// One request as a part of a trace: continues the trace that its head names or begins one, says what the next hop is told of it,
-// and makes its spans if it is sampled: one of the request (server), and one of each time that it was sent on (client). Their
-// attributes are those of OpenTelemetry's semantic conventions for HTTP; ours begin with `piko`.
+// One request as part of a trace: continues the trace named in its head or begins one, determines what the next hop receives, and
+// makes spans if the trace is sampled: one for the request (server), and one for each time it was sent on (client). Their
+// attributes are those of OpenTelemetry's semantic conventions for HTTP; our own begin with `piko`.
 
 import { FIELD_TRACEPARENT, FIELD_TRACESTATE, FIELD_X_FORWARDED_PROTO } from "../../http/field-names.js";
 import { findField, findNamedField, valueAt } from "../../http/find-field.js";
@@ -33,20 +33,20 @@ import {
 import { isTraceState } from "./trace-state.js";
 import type { Tracer } from "./tracer.js";
 
-/** Who has sent a request. */
+/** The sender of a request. */
 export interface TracedClient {
-  /** `secure`: it speaks TLS. */
+  /** `secure` is true if the connection uses TLS. */
   readonly client: { readonly secure: boolean };
   /** Its address, if that is known. */
   senderOf(head: RequestHead): string | undefined;
 }
 
-/** What a trace asks of a request, when it is sent on or over. */
+/** What a trace needs to know about a request when it is sent on, and when it ends. */
 export interface TracedRequest {
   /** On the clock's scale. */
   readonly startMs: number;
   readonly endMs: number;
-  /** Negative: there was no response from upstream. */
+  /** Negative if there was no response from upstream. */
   readonly headMs: number;
   readonly status: number;
   readonly bytesIn: number;
@@ -58,12 +58,12 @@ export interface TracedRequest {
   readonly reason: Reason | undefined;
 }
 
-/** What is known of a sampled request from its start. */
+/** What is known about a sampled request at its start. */
 interface Begun {
   readonly spanId: string;
   readonly parentSpanId: string;
   readonly traceState: string;
-  /** Of its spans; and how they say its method. */
+  /** The name of its spans, and below the attribute for its method. */
   readonly name: string;
   readonly method: AttributeText;
   /** Milliseconds since 1970. */
@@ -71,7 +71,7 @@ interface Begun {
   readonly attributes: AttributeText;
 }
 
-/** A try that isn't over. */
+/** An attempt to send the request on that hasn't ended. */
 interface Call {
   readonly spanId: string;
   readonly startMs: number;
@@ -80,14 +80,14 @@ interface Call {
 }
 
 export class RequestTrace implements TraceFields {
-  /** Of the request that is under way: as the next hop gets it. */
+  /** The field for the next hop, of the current request. */
   readonly traceParent: Buffer = createTraceParent();
-  /** Those bytes of it that are the trace's id. */
+  /** The part of it that is the trace's id. */
   readonly idView: Uint8Array = this.traceParent.subarray(TRACE_ID_START, TRACE_ID_END);
   keepsTraceState = true;
   passes = false;
   readonly #tracer: Tracer;
-  /** Undefined: not sampled. */
+  /** Undefined if the request isn't sampled. */
   #begun: Begun | undefined = undefined;
   #call: Call | undefined = undefined;
 
@@ -95,7 +95,7 @@ export class RequestTrace implements TraceFields {
     this.#tracer = tracer;
   }
 
-  /** A request begins, whose head is valid. `trusted`: its sender's word counts, as that of a node does. */
+  /** Starts a request whose head is valid. `trusted`: the sender decides whether the trace is sampled, as a node does. */
   begin(head: RequestHead, trusted: boolean, client: TracedClient): void {
     const tracer = this.#tracer;
     const { traceParent } = this;
@@ -124,7 +124,7 @@ export class RequestTrace implements TraceFields {
     this.#call = undefined;
     if (!sampled) {
       this.#begun = undefined;
-      // What its parent is called matters to those who record it.
+      // The parent's id has to be replaced only if someone records the trace.
       this.passes =
         continued &&
         this.keepsTraceState &&
@@ -150,7 +150,7 @@ export class RequestTrace implements TraceFields {
     };
   }
 
-  /** The request is sent to an upstream, which gets a span of its own for its parent. */
+  /** The request is sent to an upstream. Its parent will be a new span for this attempt. */
   sent(request: TracedRequest, nowMs: number): void {
     const begun = this.#begun;
     if (begun === undefined) return;
@@ -164,14 +164,14 @@ export class RequestTrace implements TraceFields {
     };
   }
 
-  /** That one has failed, and the request may be sent again. */
+  /** The attempt has failed, and the request may be sent again. */
   lost(request: TracedRequest, why: Reason, nowMs: number): void {
     const begun = this.#begun;
     if (begun === undefined) return;
     this.#endCall(begun, begun.startMs + nowMs - request.startMs, why, 0);
   }
 
-  /** The request is over. */
+  /** The request has ended. */
   end(request: TracedRequest): void {
     const begun = this.#begun;
     if (begun === undefined) return;
@@ -181,7 +181,7 @@ export class RequestTrace implements TraceFields {
     this.#endCall(begun, endMs, reason, request.headMs < 0 ? 0 : status);
     const failed = status >= 500 || isFailure(reason);
     const type = reason?.code ?? (failed ? String(status) : undefined);
-    // In an agent it is the node that has sent the request.
+    // In an agent, the sender is the node.
     const sender = this.#tracer.upstream === undefined ? "" : ours(request.servedBy);
     const attributes =
       begun.method +
@@ -198,13 +198,13 @@ export class RequestTrace implements TraceFields {
     this.#emit(begun, SPAN_SERVER, spanId, parentSpanId, startMs, endMs, failed, attributes);
   }
 
-  /** The request has become something that has no spans. */
+  /** The request becomes something that has no spans. */
   abandon(): void {
     this.#begun = undefined;
     this.#call = undefined;
   }
 
-  /** The trace's id, for other log lines. */
+  /** The trace's id as text, for other log lines. */
   get traceId(): string {
     return this.traceParent.toString("latin1", TRACE_ID_START, TRACE_ID_END);
   }
@@ -213,7 +213,7 @@ export class RequestTrace implements TraceFields {
     return this.traceParent.toString("latin1", SPAN_ID_START, SPAN_ID_END);
   }
 
-  /** `status`: of the upstream's response, or 0. */
+  /** `status` is that of the upstream's response, or 0. */
   #endCall(begun: Begun, endMs: number, reason: Reason | undefined, status: number): void {
     const call = this.#call;
     if (call === undefined) return;
@@ -256,12 +256,12 @@ export class RequestTrace implements TraceFields {
   }
 }
 
-/** That clients leave is no failure of what is here. */
+/** Whether a reason is a failure on our side. A client that leaves is not. */
 function isFailure(reason: Reason | undefined): boolean {
   return reason !== undefined && reason.side !== "client";
 }
 
-/** The record of a field; negative if there is none, or more than one. */
+/** The record of a field; negative if there is none or more than one. */
 function onlyField(head: RequestHead, id: number): number {
   const { fields } = head;
   const limit = head.fieldCount * FIELD_STRIDE;
@@ -274,7 +274,7 @@ function onlyField(head: RequestHead, id: number): number {
   return found;
 }
 
-/** The values of all fields of a kind, joined as RFC 9110 section 5.3 does; undefined for none. */
+/** The values of all fields with this id, joined as in RFC 9110 section 5.3; undefined if there are none. */
 function allValues(head: RequestHead, id: number): string | undefined {
   let values: string | undefined;
   for (let index = 0; index < head.fieldCount; index++) {
@@ -297,12 +297,12 @@ const METHODS: ReadonlySet<string> = new Set([
   "PATCH",
 ]);
 
-/** Those of the registry of RFC 9110, and PATCH; others are clients' inventions. */
+/** Whether a method is one of RFC 9110, or PATCH. Clients can invent others. */
 function isKnown(method: string): boolean {
   return METHODS.has(method);
 }
 
-/** What a request's head says, but for its method. */
+/** Attributes from a request's head, except its method. */
 function attributesOf(head: RequestHead, trusted: boolean, client: TracedClient): AttributeText {
   const { buffer, method } = head;
   const host = buffer.toString("latin1", head.hostStart, head.hostEnd);
@@ -326,7 +326,7 @@ function attributesOf(head: RequestHead, trusted: boolean, client: TracedClient)
 const HOST = /^(\[[^\]]*\]|[^:]*)(?::(\d{1,5}))?$/;
 const BRACKETS = /^\[|\]$/g;
 
-/** `agent-addr` -> `piko.agent_addr`; made once for all requests that it serves. */
+/** `agent-addr` -> `piko.agent_addr`; made once per upstream, and used for all requests that it serves. */
 function ours(servedBy: ServedBy): AttributeText {
   let text = OURS.get(servedBy);
   if (text === undefined) {

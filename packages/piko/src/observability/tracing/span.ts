@@ -1,21 +1,21 @@
-// A span as OTLP writes it in JSON (opentelemetry-proto, `trace.proto`; ids in hexadecimal, 64-bit numbers as text).
+// A span in OTLP's JSON encoding (opentelemetry-proto, `trace.proto`; ids in hexadecimal, 64-bit numbers as text).
 
-/** Longer texts are cut: they come from clients. */
+/** Longer texts are truncated: they come from clients. */
 const MAX_TEXT_CHARS = 1_024;
 
-/** OTLP's numbers of kinds and statuses. */
+/** OTLP's numbers for kinds and statuses. */
 export const SPAN_SERVER = 2;
 export const SPAN_CLIENT = 3;
 const STATUS_ERROR = 2;
 
-/** Attributes as text: members of a JSON array, each behind a comma. Objects of them cost more than all the rest of a span. */
+/** Attributes as text: members of a JSON array, each preceded by a comma. Objects would cost more than the rest of a span. */
 export type AttributeText = string;
 
-/** A part of a trace that is over. Names and keys are ours. */
+/** A part of a trace that has ended. Names and keys don't come from clients, so they aren't escaped. */
 export interface Span {
   readonly traceId: string;
   readonly spanId: string;
-  /** Empty for none. */
+  /** Empty if there is none. */
   readonly parentSpanId: string;
   readonly traceState: string;
   readonly kind: typeof SPAN_SERVER | typeof SPAN_CLIENT;
@@ -24,7 +24,7 @@ export interface Span {
   readonly startMs: number;
   readonly endMs: number;
   readonly attributes: AttributeText;
-  /** What it stands for has failed. */
+  /** Whether the operation failed. */
   readonly failed: boolean;
 }
 
@@ -38,31 +38,31 @@ export function spanJson(span: Span): string {
   return `{"traceId":"${traceId}","spanId":"${spanId}",${parent}${state}"name":"${name}","kind":${kind},${times},"attributes":${listed(attributes)}${status}}`;
 }
 
-/** The list of attributes. */
+/** The attributes as a JSON array. */
 export function listed(attributes: AttributeText): string {
   return `[${attributes.slice(1)}]`;
 }
 
-/** An attribute, or nothing. */
+/** A text attribute; empty if there is no value. */
 export function textAttribute(key: string, value: string | undefined): AttributeText {
   return value === undefined ? "" : `,{"key":"${key}","value":{"stringValue":${quoted(value)}}}`;
 }
 
-/** An attribute that is a whole number. */
+/** An integer attribute. */
 export function intAttribute(key: string, value: number): AttributeText {
   return `,{"key":"${key}","value":{"intValue":"${value}"}}`;
 }
 
-/** Texts of clients are of any characters. */
+/** A JSON string of any text, truncated. Texts from clients can contain any character. */
 function quoted(text: string): string {
   const cut = text.length > MAX_TEXT_CHARS ? text.slice(0, MAX_TEXT_CHARS) : text;
   return PLAIN.test(cut) ? `"${cut}"` : JSON.stringify(cut);
 }
 
-/** Without a character that JSON escapes. */
+/** Matches text without characters that JSON escapes. */
 const PLAIN = /^[ !#-[\]-~]*$/;
 
-/** To the microsecond, which is what a double holds of the time since 1970. */
+/** Nanoseconds, rounded to microseconds: a double can't hold more of the time since 1970. */
 function nanosOf(ms: number): string {
   return `${Math.round(ms * 1_000)}000`;
 }

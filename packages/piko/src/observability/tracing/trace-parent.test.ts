@@ -12,7 +12,7 @@ import {
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "b7ad6b7169203331";
 
-/** As it stands between other bytes of a head. */
+/** The value among other bytes of a head. */
 function read(value: string): number {
   const bytes = Buffer.from(`-0${value}0f-`, "latin1");
   return readTraceParent(bytes, 2, bytes.length - 3);
@@ -23,10 +23,10 @@ describe("a traceparent", () => {
     [`00-${TRACE}-${SPAN}-00`, 0],
     [`00-${TRACE}-${SPAN}-01`, 1],
     ["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 1],
-    // Flags that nobody knows.
+    // Unknown flags.
     [`00-${TRACE}-${SPAN}-ff`, 255],
     [`00-${TRACE}-${SPAN}-02`, 2],
-    // Later versions, which may have more behind.
+    // Later versions, which may be longer.
     [`cc-${TRACE}-${SPAN}-01`, 1],
     [`cc-${TRACE}-${SPAN}-01-what-the-future-will-be-like`, 1],
     [`01-${TRACE}-${SPAN}-01-`, 1],
@@ -69,11 +69,11 @@ describe("a traceparent", () => {
     expect(read(value)).toBe(NO_TRACE_PARENT);
   });
 
-  it("says by one bit whether its trace is recorded", () => {
+  it("has one bit that says whether its trace is recorded", () => {
     expect([0, 1, 2, 3, 0xfe, 0xff].map(isSampled)).toEqual([false, true, false, true, false, true]);
   });
 
-  it("is written with the flags that are known, of which ours is this hop's decision", () => {
+  it("is written with the known flags, of which `sampled` is this hop's decision", () => {
     const bytes = createTraceParent();
     bytes.write(TRACE, 3, "latin1");
     bytes.write(SPAN, 36, "latin1");

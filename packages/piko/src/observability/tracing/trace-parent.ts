@@ -1,5 +1,5 @@
-// `traceparent` (W3C Trace Context level 1, section 3.2): read from the bytes of a head, and written into 55 bytes that go
-// into the next one.
+// `traceparent` (W3C Trace Context level 1, section 3.2): parsed from the bytes of a head, and written into 55 bytes for the next
+// hop's.
 
 /** `00-`, 32 digits of the trace, `-`, 16 of the span, `-`, 2 of flags. */
 export const TRACE_PARENT_BYTES = 55;
@@ -9,28 +9,30 @@ export const SPAN_ID_START = 36;
 export const SPAN_ID_END = 52;
 const FLAGS_START = 53;
 const FLAG_SAMPLED = 1;
-/** Of level 2: the trace's id was made at random. It goes on as it came. */
+/** From level 2: the trace's id was generated at random. Passed on unchanged. */
 const FLAG_RANDOM = 2;
 
-/** What {@link readTraceParent} says of bytes that are none. */
+/** What {@link readTraceParent} returns if the bytes aren't a traceparent. */
 export const NO_TRACE_PARENT = -1;
 
 const DASH = 0x2d;
 const ZERO = 0x30;
 const NO_DIGIT = 0x80;
 
-/** By a byte, the value of the hexadecimal digit in lower case that it is, or {@link NO_DIGIT}. */
+/** For each byte, its value as a hexadecimal digit in lower case, or {@link NO_DIGIT}. */
 const VALUES: Uint8Array = new Uint8Array(256).fill(NO_DIGIT);
 for (const [value, byte] of Buffer.from("0123456789abcdef", "latin1").entries()) VALUES[byte] = value;
 
-/** The value of two digits; negative unless both are such. */
+/** The value of two digits; negative unless both are digits. */
 function pair(bytes: Uint8Array, at: number): number {
   const high = VALUES[bytes[at] as number] as number;
   const low = VALUES[bytes[at + 1] as number] as number;
   return high + low >= NO_DIGIT ? -1 : high * 16 + low;
 }
 
-/** Digits, of which one at least isn't 0. Every traced request comes by here: no branch for each of them. */
+/**
+ * Whether all bytes are digits, at least one of them not 0. Without branches per digit, because it runs for every traced request.
+ */
 function isId(bytes: Uint8Array, start: number, end: number): boolean {
   let all = 0;
   for (let at = start; at < end; at++) all |= VALUES[bytes[at] as number] as number;
@@ -38,8 +40,8 @@ function isId(bytes: Uint8Array, start: number, end: number): boolean {
 }
 
 /**
- * The flags of the traceparent in `bytes` from `start` to `end`, or {@link NO_TRACE_PARENT}. One of a later version counts by
- * what it has in common with ours; what follows that, and flags that nobody here knows, don't.
+ * The flags of the traceparent in `bytes` from `start` to `end`, or {@link NO_TRACE_PARENT}. If its version is later than ours,
+ * only the part that both have in common is used; what follows it, and unknown flags, are ignored.
  */
 export function readTraceParent(bytes: Uint8Array, start: number, end: number): number {
   const length = end - start;
@@ -56,22 +58,24 @@ export function readTraceParent(bytes: Uint8Array, start: number, end: number): 
   return pair(bytes, start + FLAGS_START);
 }
 
-/** Whether whoever has sent these flags records the trace. */
+/** Whether the sender of these flags records the trace. */
 export function isSampled(flags: number): boolean {
   return (flags & FLAG_SAMPLED) !== 0;
 }
 
-/** Bytes that {@link writeFlags} and ids make a traceparent of. */
+/** The bytes of a traceparent, to be completed with ids and {@link writeFlags}. */
 export function createTraceParent(): Buffer {
   return Buffer.from(`00-${"0".repeat(32)}-${"0".repeat(16)}-00`, "latin1");
 }
 
-/** `before`: those that the trace came with. */
+/** @param before the flags that the trace arrived with */
 export function writeFlags(traceParent: Uint8Array, sampled: boolean, before: number): void {
   traceParent[FLAGS_START + 1] = ZERO + (before & FLAG_RANDOM) + (sampled ? FLAG_SAMPLED : 0);
 }
 
-/** Whether the traceparent that begins at `start`, with these flags, says all that ours would of a trace that isn't recorded. */
+/**
+ * Whether the traceparent that begins at `start`, with these flags, is as good as one of ours for a trace that isn't recorded.
+ */
 export function passesOn(bytes: Uint8Array, start: number, end: number, flags: number): boolean {
   const isOurs = end - start === TRACE_PARENT_BYTES && bytes[start] === ZERO && bytes[start + 1] === ZERO;
   return isOurs && (flags & ~FLAG_RANDOM) === 0;

@@ -1,18 +1,18 @@
-// What the traces of a node, or of an agent's listener, have in common: which requests are sampled, ids, and where spans go.
+// What the traces of a node, or of an agent's listener, have in common: the sampling decision, ids, and where spans go.
 
 import type { AttributeText } from "./span.js";
 
-/** Takes spans that are over, each the text of a JSON object. */
+/** Accepts spans that have ended, each as the text of a JSON object. */
 export interface SpanSink {
   add(span: string): void;
 }
 
 export interface TracerOptions {
-  /** Part of the traces begun here that is recorded, between 0 and 1. */
+  /** The fraction of the traces begun here that is recorded, between 0 and 1. */
   readonly sample: number;
-  /** Whether traces are recorded that a client says it records, whoever it is. */
+  /** Whether a trace is recorded if any client's flag says so, trusted or not. */
   readonly trustsClients: boolean;
-  /** Of the span of a request that is sent on; undefined where each upstream says who it is. */
+  /** Attributes of the upstream, for the span of a request that is sent on; undefined if each upstream has its own. */
   readonly upstream?: AttributeText | undefined;
   readonly sink: SpanSink;
   /** Numbers in [0, 1). */
@@ -22,7 +22,7 @@ export interface TracerOptions {
   readonly wallNow: () => number;
 }
 
-/** Asking the system for each id, or writing its digits one by one, would cost more than the rest of a request's trace. */
+/** Asking the system for each id, or converting its digits one by one, would cost more than the rest of a request's trace. */
 const POOL_BYTES = 4_096;
 
 export class Tracer {
@@ -33,7 +33,7 @@ export class Tracer {
   readonly #sample: number;
   readonly #random: () => number;
   readonly #randomBytes: (count: number) => Uint8Array;
-  /** Digits at random. */
+  /** Random digits, in hexadecimal. */
   #pool: Uint8Array = new Uint8Array(0);
   #used = 0;
 
@@ -52,7 +52,7 @@ export class Tracer {
     return this.#sample >= 1 || this.#random() < this.#sample;
   }
 
-  /** Writes an id of so many digits. (By chance none is all zeros: there are 2^64 of the shortest.) */
+  /** Writes an id of `end - start` digits. (The chance that it is all zeros is negligible: even the shortest has 2^64 values.) */
   makeId(to: Uint8Array, start: number, end: number): void {
     if (this.#used + end - start > this.#pool.length) {
       this.#pool = Buffer.from(Buffer.from(this.#randomBytes(POOL_BYTES)).toString("hex"), "latin1");
