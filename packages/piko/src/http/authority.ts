@@ -1,9 +1,9 @@
-// The grammar of `host[:port]`, for the Host field and for the authority of an absolute target. Called by
+// The grammar of `host[:port]`, for the Host field and for the authority of an absolute target. Used by
 // parse-request-head.ts.
 
 import * as ascii from "./ascii.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COLON, HEX_VALUE } = ascii;
 
 const OPEN_BRACKET = 0x5b;
@@ -11,14 +11,14 @@ const CLOSE_BRACKET = 0x5d;
 const PERCENT = 0x25;
 const DOT = 0x2e;
 
-// RFC 3986 reg-name without the comma: a list in Host reads as two hosts to somebody. User information, white space,
+// RFC 3986 reg-name without the comma: some recipients read a list in Host as two hosts. User information, white space,
 // slashes and non-ASCII bytes are outside the grammar anyway.
 const REG_NAME: Uint8Array = new Uint8Array(256);
 for (const character of "-._~!$&'()*+;=0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
   REG_NAME[character.charCodeAt(0)] = 1;
 }
 
-/** Whether `buffer[start, end)` is a host with an optional port. Empty is not. */
+/** Whether `buffer[start, end)` is a host with an optional port. An empty range is not. */
 export function isAuthority(buffer: Uint8Array, start: number, end: number): boolean {
   let i = start;
   if (buffer[start] === OPEN_BRACKET && start < end) {

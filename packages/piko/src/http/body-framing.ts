@@ -1,5 +1,5 @@
-// How long a message's body is, decided from its head alone (RFC 9112 6.3). Called once per message by whoever reads
-// the body: the result goes into BodyReader.reset.
+// How the end of a message's body is determined, decided from its head alone (RFC 9112 section 6.3). Called once per message
+// by the code that reads the body, which passes the result to BodyReader.reset.
 
 import type { RequestHead, ResponseHead } from "./head.js";
 
@@ -7,9 +7,9 @@ import type { RequestHead, ResponseHead } from "./head.js";
 export const BODY_NONE = 0;
 /** `head.contentLength` bytes, at least one. */
 export const BODY_LENGTH = 1;
-/** Chunks up to the last one and its trailer section. */
+/** Chunks, ending with the last chunk and its trailer section. */
 export const BODY_CHUNKED = 2;
-/** Whatever comes until the connection ends (responses only). */
+/** Everything until the connection ends (responses only). */
 export const BODY_UNTIL_CLOSE = 3;
 
 /** The framing of a request's body. A request without framing fields has none. */
@@ -19,8 +19,8 @@ export function requestBody(head: RequestHead): number {
 }
 
 /**
- * The framing of the body of a response to a request with this method. After a 101 the connection carries another
- * protocol, which is no body.
+ * The framing of the body of a response to a request with this method. A 101 has no body: after it, the connection carries
+ * another protocol.
  */
 export function responseBody(head: ResponseHead, requestMethod: string): number {
   if (!mayHaveBody(head.status) || requestMethod === "HEAD") return BODY_NONE;
@@ -30,7 +30,7 @@ export function responseBody(head: ResponseHead, requestMethod: string): number 
   return head.contentLength > 0 ? BODY_LENGTH : BODY_NONE;
 }
 
-/** Whether a response of this status can have a body to a request other than HEAD. */
+/** Whether a response with this status can have a body, unless the request was HEAD. */
 export function mayHaveBody(status: number): boolean {
   return status >= 200 && status !== 204 && status !== 304;
 }

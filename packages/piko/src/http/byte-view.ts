@@ -1,11 +1,11 @@
-// Memory as words, for the loops that look at many bytes of a request: four at a time instead of one.
+// Access to memory in 32-bit words, for loops that look at many bytes of a request: four at a time instead of one.
 
 const NOTHING: DataView = new DataView(new ArrayBuffer(0));
 
-/** Of the memory that was looked at last: nearly all is read into the same. */
+/** The view of the memory used last: nearly all requests are read into the same memory. */
 let lastView = NOTHING;
 
-/** The whole memory that `bytes` are in, which begins `byteOffset` before them. */
+/** A view of the whole ArrayBuffer that contains `bytes`; `bytes` begin at offset `byteOffset` in it. */
 export function viewOf({ buffer }: Uint8Array): DataView {
   if (buffer !== lastView.buffer) lastView = new DataView(buffer);
   return lastView;

@@ -3,9 +3,9 @@
 import { FIELD_AUTHORIZATION, FIELD_X_PIKO_AUTHORIZATION, FIELD_X_PIKO_TENANT_ID } from "./field-names.js";
 import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "./head.js";
 
-/** Filled in for one request after another; indexes are those of fields in its head, -1 for none. */
+/** Reused for one request after another. Values are indexes of fields in the request's head, -1 for none. */
 export class CredentialFields {
-  /** `x-piko-authorization`, else `Authorization`: the first of its name counts, if it isn't empty (as in Go Piko). */
+  /** `x-piko-authorization`, otherwise `Authorization`. The first field of a name counts, if it isn't empty (as in Go Piko). */
   credential = -1;
   /** `x-piko-tenant-id`. */
   tenant = -1;
@@ -32,7 +32,7 @@ export class CredentialFields {
   }
 }
 
-/** A field's value, byte for byte (latin1); undefined for index -1. */
+/** A field's value, byte for byte (latin1); undefined if `index` is -1. */
 export function valueOf(head: RequestHead, index: number): string | undefined {
   if (index < 0) return undefined;
   const { buffer, fields } = head;

@@ -1,4 +1,4 @@
-// The `Date` field line for responses that lack one (RFC 9110 section 6.6.1), made once a second.
+// The `Date` field line for responses that lack one (RFC 9110 section 6.6.1), formatted once a second.
 
 import type { Clock } from "@piko/tunnel";
 
@@ -11,7 +11,7 @@ export class DateLine {
     this.#clock = clock;
   }
 
-  /** `Date: <IMF-fixdate>` with its CRLF. */
+  /** The line `Date: <IMF-fixdate>` with its CRLF. */
   get(): Buffer {
     const now = this.#clock.now();
     if (now >= this.#validUntilMs) {

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { HTTP_ERRORS } from "./errors.js";
 
-test("every refusal has a code of its own, a status and a plain message", () => {
+test("every refusal has its own code, a status and a plain message", () => {
   const messages = new Set<string>();
   for (const [name, error] of Object.entries(HTTP_ERRORS)) {
     expect(error.code).toBe(`PIKO_HTTP_${name}`);

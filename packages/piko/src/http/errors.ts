@@ -1,14 +1,14 @@
-// Every refusal of the HTTP/1.1 code, as frozen constants: a refusal allocates nothing. The proxy answers a
-// refused request with `status` and `{"error":"<message>"}`; a refused response is a 502 whatever its `status`.
+// Every refusal of the HTTP/1.1 code, as frozen constants, so that refusing allocates nothing. The proxy answers a refused
+// request with `status` and `{"error":"<message>"}`. A refused response becomes a 502, whatever its `status`.
 
 import { type Reason, REASONS } from "./reasons.js";
 
-/** Why a message was refused. Branch on `code`; `message` is lower case and fit for a client to see. */
+/** Why a message was refused. Branch on `code`; `message` is in lower case and may be shown to a client. */
 export interface HttpError {
   readonly status: number;
   readonly code: `PIKO_HTTP_${string}`;
   readonly message: string;
-  /** What log, metrics and the answer's body say. */
+  /** The reason given in the log, in metrics and in the response body. */
   readonly reason: Reason;
 }
 
@@ -33,7 +33,7 @@ const REFUSALS = {
   FIELD_VALUE: [400, "invalid byte in a field value"],
   FIELD_COUNT: [431, "too many fields"],
   HEAD_SIZE: [431, "message head too large"],
-  // Fields with rules of their own
+  // Fields with special rules
   HOST_MISSING: [400, "missing host field"],
   HOST_REPEATED: [400, "more than one host field"],
   HOST: [400, "invalid host"],
@@ -61,7 +61,7 @@ const REFUSALS = {
 /** The name of a refusal: its code without the prefix. */
 export type HttpErrorName = keyof typeof REFUSALS;
 
-/** The table. */
+/** All refusals, by name. */
 export const HTTP_ERRORS: Readonly<Record<HttpErrorName, HttpError>> = Object.freeze(
   Object.fromEntries(
     Object.entries(REFUSALS).map(([name, [status, message]]) => [

@@ -14,7 +14,7 @@ test("every name is found in any case", () => {
   });
 });
 
-test("every constant stands for the name that it is called after", () => {
+test("every constant stands for the name that it is named after", () => {
   for (const [constant, number] of Object.entries(names)) {
     if (typeof number !== "number" || constant === "FIELD_OTHER") continue;
     expect(names.FIELD_NAMES[number]).toBe(

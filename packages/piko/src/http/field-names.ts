@@ -1,12 +1,12 @@
-// Numbers for the field names that this program has rules for, found from the bytes of a name without making a string.
+// Numbers for the field names that this program has rules for, determined from a name's bytes without making a string.
 // Called once per field line by field-line.ts, and for the tokens of Connection.
 
 import * as ascii from "./ascii.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { TOKEN_LOWER } = ascii;
 
-/** A name that nothing here cares about. */
+/** A name that this program has no rules for. */
 export const FIELD_OTHER = 0;
 export const FIELD_HOST = 1;
 export const FIELD_CONNECTION = 2;
@@ -88,8 +88,8 @@ export const FIELD_NAMES: readonly string[] = [
   "tracestate",
 ];
 
-// A perfect hash over length, first and last byte: one candidate per name, one comparison to confirm it. Names of
-// other lengths and letters end in an empty slot most of the time.
+// A perfect hash over length, first and last byte: one candidate per name, and one comparison to confirm it. Most other
+// names hit an empty slot.
 const SLOTS = 256;
 const NAME_STRIDE = 32;
 const slotOf = (length: number, first: number, last: number): number =>
@@ -109,7 +109,7 @@ FIELD_NAMES.forEach((name, id) => {
   NAME_BYTES.set(bytes, id * NAME_STRIDE);
 });
 
-/** The FIELD_* number of the token `buffer[start, end)`, in any case. The range must be tchars only and not empty. */
+/** The FIELD_* number of the token `buffer[start, end)`, in any case. The range must consist of tchars and not be empty. */
 export function fieldId(buffer: Uint8Array, start: number, end: number): number {
   const length = end - start;
   const first = TOKEN_LOWER[buffer[start] as number] as number;
@@ -120,6 +120,6 @@ export function fieldId(buffer: Uint8Array, start: number, end: number): number 
   for (let i = 1; i < length - 1; i++) {
     if (TOKEN_LOWER[buffer[start + i] as number] !== NAME_BYTES[base + i]) return FIELD_OTHER;
   }
-  // The slot doesn't prove the outer bytes; they come last because the inner ones differ more often.
+  // The slot doesn't prove the first and last byte. They are compared last because the inner ones differ more often.
   return first === NAME_BYTES[base] && last === NAME_BYTES[base + length - 1] ? id : FIELD_OTHER;
 }

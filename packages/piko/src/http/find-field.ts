@@ -1,5 +1,5 @@
 // Looks up single fields of a parsed head, for the few places that need a field as text (a WebSocket handshake, a
-// token). The data path never does.
+// token). The data path never uses it.
 
 import { asciiBytes, equalsIgnoringCase } from "./ascii.js";
 import {
@@ -23,12 +23,12 @@ export function findField(head: MessageHead, id: number): string | undefined {
   return undefined;
 }
 
-/** The value of the field with this index, byte for byte. */
+/** The value of the field with this index, byte for byte (latin1). */
 export function valueAt(head: MessageHead, index: number): string {
   return textAt(head, index * FIELD_STRIDE);
 }
 
-/** The same for a name without a number; `name` is in lower case. */
+/** Like `findField`, for a name without a number; `name` must be in lower case. */
 export function findNamedField(head: MessageHead, name: string): string | undefined {
   const { buffer, fields } = head;
   const wanted = asciiBytes(name);

@@ -1,4 +1,4 @@
-// Which messages are gRPC's, and what its clients are told.
+// Which messages are gRPC, and the errors that gRPC clients get.
 
 import { describe, expect, it } from "vitest";
 import { grpcRequestType, grpcStatus, grpcStatusLines, grpcTimeoutMs, isStreaming } from "./grpc.js";
@@ -23,12 +23,12 @@ describe("a request", () => {
     ["application/grpc+", undefined, false],
     ["application/grpc evil", undefined, false],
     ["application/json", undefined, false],
-  ])("with %s is of the type %s", (value, type, streaming) => {
+  ])("with content type %s is of type %s", (value, type, streaming) => {
     const found = grpcRequestType(headOf(`Content-Type: ${value}\r\n`));
     expect([found, isStreaming(found)]).toEqual([type, streaming]);
   });
 
-  it("by another method is none of gRPC's", () => {
+  it("with another method, or without a content type, isn't gRPC", () => {
     expect(grpcRequestType(headOf("Content-Type: application/grpc\r\n", "GET"))).toBeUndefined();
     expect(grpcRequestType(headOf(""))).toBeUndefined();
   });
@@ -43,7 +43,7 @@ describe("a request", () => {
     ["123456789m", Number.POSITIVE_INFINITY],
     ["10", Number.POSITIVE_INFINITY],
     ["-1S", Number.POSITIVE_INFINITY],
-  ])("that says grpc-timeout: %s waits %f ms", (value, ms) => {
+  ])("with grpc-timeout %s waits %f ms", (value, ms) => {
     expect(grpcTimeoutMs(headOf(`grpc-timeout: ${value}\r\n`))).toBeCloseTo(ms, 6);
   });
 });
@@ -58,11 +58,11 @@ it.each([
   [502, 14],
   [503, 14],
   [504, 14],
-])("HTTP's %i is gRPC's %i", (http, grpc) => {
+])("HTTP status %i becomes gRPC status %i", (http, grpc) => {
   expect(grpcStatus(http)).toBe(grpc);
 });
 
-it("a message is percent-encoded", () => {
+it("a status message is percent-encoded", () => {
   expect(grpcStatusLines(14, "50% off\r\nx: y")).toBe(
     "grpc-status: 14\r\ngrpc-message: 50%25 off%0D%0Ax: y\r\n",
   );

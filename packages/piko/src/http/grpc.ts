@@ -1,5 +1,5 @@
-// What a proxy has to know about gRPC: which requests are gRPC, and how its clients get errors: by gRPC's own status
-// instead of HTTP's (the gRPC project's PROTOCOL-HTTP2.md, and its mapping from HTTP's).
+// What a proxy has to know about gRPC: which requests are gRPC, and how to report errors to gRPC clients: by gRPC's own
+// status instead of HTTP's (the gRPC project's PROTOCOL-HTTP2.md, and its mapping from HTTP status codes).
 
 import { FIELD_CONTENT_TYPE } from "./field-names.js";
 import { findNamedField } from "./find-field.js";
@@ -12,9 +12,9 @@ import {
   VALUE_START,
 } from "./head.js";
 
-/** Of a deadline that is over. */
+/** gRPC status for a deadline that has passed. */
 export const DEADLINE_EXCEEDED = 4;
-/** Of what may be asked again. */
+/** gRPC status for a request that may be retried. */
 export const UNAVAILABLE = 14;
 const UNKNOWN = 2;
 
@@ -29,10 +29,10 @@ const STATUSES: Readonly<Record<number, number>> = {
   504: UNAVAILABLE,
 };
 
-/** `application/grpc`, `application/grpc+proto`, and the same of grpc-web. */
+/** `application/grpc`, `application/grpc+proto`, and the same types of grpc-web. */
 const TYPE = /^application\/grpc(?:-web|-web-text)?(?:\+[\w.+-]{1,64})?(?=[ \t]*(?:;|$))/i;
 
-/** Where the `g` of them is: other types are distinguished by that byte, without making a string. */
+/** Position of the `g` in these types: that byte rules out most others without making a string. */
 const G_AT = "application/".length;
 const LOWER_G = 0x67;
 
@@ -49,27 +49,27 @@ export function grpcType(head: MessageHead): string | undefined {
   return undefined;
 }
 
-/** The same of a request: gRPC has no method but POST, so that others cost nothing. */
+/** The same for a request. gRPC only uses POST, so other methods cost nothing. */
 export function grpcRequestType(head: RequestHead): string | undefined {
   return head.method === "POST" ? grpcType(head) : undefined;
 }
 
-/** Whether it is gRPC itself, and not grpc-web, which HTTP/1.1 carries. */
+/** Whether the type is gRPC itself rather than grpc-web, which HTTP/1.1 can carry. */
 export function isStreaming(type: string | undefined): boolean {
   return type !== undefined && !/^application\/grpc-web/i.test(type);
 }
 
-/** The gRPC status for one of HTTP. */
+/** The gRPC status for an HTTP status. */
 export function grpcStatus(httpStatus: number): number {
   return STATUSES[httpStatus] ?? UNKNOWN;
 }
 
-/** Both fields of a status, each with its CRLF. `message`: in ASCII. */
+/** The field lines `grpc-status` and `grpc-message`, each with its CRLF. `message` must be ASCII. */
 export function grpcStatusLines(status: number, message: string): string {
   return `grpc-status: ${status}\r\ngrpc-message: ${encodeMessage(message)}\r\n`;
 }
 
-/** Percent-encoded but for printable ASCII. */
+/** Percent-encodes everything except printable ASCII. */
 function encodeMessage(message: string): string {
   return message.replaceAll(/[^ -$&-~]/g, (character) => {
     return `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`;
@@ -85,7 +85,7 @@ const UNITS: Readonly<Record<string, number>> = {
   n: 0.000_001,
 };
 
-/** How long the client waits (`grpc-timeout`), in milliseconds; Infinity if it doesn't say. */
+/** How long the client waits (`grpc-timeout`), in milliseconds; Infinity if the field is missing or invalid. */
 export function grpcTimeoutMs(head: RequestHead): number {
   const [, digits, unit = ""] =
     /^(\d{1,8})([HMSmun])$/.exec(findNamedField(head, "grpc-timeout") ?? "") ?? [];

@@ -1,4 +1,4 @@
-// Whether a message says in `x-piko-capabilities` that each direction of its connection ends separately (decision 004).
+// Whether a message announces in `x-piko-capabilities` that each direction of its connection ends separately (decision 004).
 
 import { HALF_CLOSE, hasCapability } from "@piko/tunnel";
 import { FIELD_X_PIKO_CAPABILITIES } from "./field-names.js";

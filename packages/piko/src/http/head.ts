@@ -1,21 +1,21 @@
 // The parsed head of an HTTP/1.1 message: offsets into the bytes that were read, and what the framing rules need. A
-// parser reuses one object for all heads; it is valid until the next parse and never outlives the read callback, because
-// the bytes that it points into are reused.
+// parser reuses one object for all heads. It is valid until the next parse, and never after the read callback returns,
+// because the bytes that it points into are reused.
 
 import type { HttpError } from "./errors.js";
 
-/** The bytes end before the head does; parse again with more. */
+/** The bytes end before the head is complete; parse again with more. */
 export const HEAD_INCOMPLETE = 0;
 /** The head is filled in. */
 export const HEAD_COMPLETE = 1;
-/** The head is refused; `error` says why. */
+/** The head is refused; `error` has the reason. */
 export const HEAD_INVALID = 2;
 
 /** Numbers per field in {@link MessageHead.fields}. */
 export const FIELD_STRIDE = 6;
 /** Offsets inside one field's record: first byte of the line (and of the name). */
 export const LINE_START = 0;
-/** One past the last byte of the name: the colon's place, but where a response has white space before it. */
+/** One past the last byte of the name. That is the colon, except where a response has white space before the colon. */
 export const NAME_END = 1;
 /** First byte of the value, after optional white space. */
 export const VALUE_START = 2;
@@ -23,10 +23,10 @@ export const VALUE_START = 2;
 export const VALUE_END = 3;
 /** One past the line's LF. */
 export const LINE_END = 4;
-/** One of the `FIELD_*` numbers of field-names.ts; FIELD_OTHER (0) for a name that nothing here cares about. */
+/** One of the `FIELD_*` numbers of field-names.ts; FIELD_OTHER (0) for a name that this program has no rules for. */
 export const FIELD_ID = 5;
 
-/** What request and response heads share. All offsets are into `buffer`. */
+/** The common part of request and response heads. All offsets are into `buffer`. */
 export class MessageHead {
   buffer: Buffer;
   /** First byte of the start line. */
@@ -46,17 +46,17 @@ export class MessageHead {
   connectionClose: boolean;
   /** Connection lists `keep-alive`. */
   connectionKeepAlive: boolean;
-  /** HTTP/1.1, Connection lists `upgrade` and there is one Upgrade field that isn't empty; in a request none to HTTP itself. */
+  /** HTTP/1.1, Connection lists `upgrade`, and there is one non-empty Upgrade field; in a request, it doesn't list HTTP itself. */
   upgrade: boolean;
-  /** Connection lists a token besides close, keep-alive, upgrade and te, so single fields have to be looked for. */
+  /** Connection lists a token besides close, keep-alive, upgrade and te, so each field must be checked against it. */
   connectionNamesFields: boolean;
-  /** Length of all Connection values together; bounded, because every field may have to be looked for in them. */
+  /** Total length of all Connection values. It is limited, because every field may have to be looked up in them. */
   connectionBytes: number;
   /** Index of the first `upgrade` field, or -1. */
   upgradeField: number;
-  /** Index of a request's `x-request-id` field, or -1 (first one counts). */
+  /** Index of a request's `x-request-id` field, or -1 (the first one counts). */
   requestIdField: number;
-  /** Why the last parse refused, when it returned HEAD_INVALID. */
+  /** Why the last parse refused the head, if it returned HEAD_INVALID. */
   error: HttpError | undefined;
 
   constructor(maxFields: number) {
@@ -78,7 +78,7 @@ export class MessageHead {
     this.error = undefined;
   }
 
-  /** Forgets the last message. Called by the parsers when a parse starts. */
+  /** Forgets the last message. Called by the parsers at the start of a parse. */
   protected resetMessage(buffer: Buffer, start: number): void {
     this.buffer = buffer;
     this.start = start;
@@ -102,24 +102,27 @@ const EMPTY: Buffer = Buffer.alloc(0);
 
 /** The head of a request. */
 export class RequestHead extends MessageHead {
-  /** The method, upper or lower case as sent; common ones are interned strings. */
+  /** The method with its case as sent; common ones are interned strings. */
   method = "";
   /** The request target exactly as sent. */
   targetStart = 0;
   targetEnd = 0;
-  /** Path and query in origin form (`*` for the asterisk form); equals the target unless it is absolute. May lack its path then (`http://h`, `http://h?q`): write `/`. */
+  /**
+   * Path and query in origin form (`*` for the asterisk form); equal to the target unless that is absolute. An absolute
+   * target may lack the path (`http://h`, `http://h?q`): write `/` then.
+   */
   pathStart = 0;
   pathEnd = 0;
-  /** The authority that counts: an absolute target's, else Host's value; both offsets 0 when there is none (HTTP/1.0). */
+  /** The effective authority: an absolute target's, otherwise Host's value. Both offsets are 0 if there is none (HTTP/1.0). */
   hostStart = 0;
   hostEnd = 0;
   /** `Expect: 100-continue` on an HTTP/1.1 request. */
   expectContinue = false;
   /** TE lists `trailers`. */
   teTrailers = false;
-  /** Index of the `x-piko-endpoint` field, or -1 (first one counts). */
+  /** Index of the `x-piko-endpoint` field, or -1 (the first one counts). */
   endpointField = -1;
-  /** It came by HTTP/2; what is here is what was made of it. Set after the parse. */
+  /** The request came over HTTP/2; this head was made from it. Set after the parse. */
   http2 = false;
 
   /** Forgets the last request. */
@@ -143,9 +146,9 @@ export class ResponseHead extends MessageHead {
   status = 0;
   reasonStart = 0;
   reasonEnd = 0;
-  /** A Date field is there. */
+  /** There is a Date field. */
   hasDate = false;
-  /** Index of the `x-piko-reason` field, or -1 (first one counts). */
+  /** Index of the `x-piko-reason` field, or -1 (the first one counts). */
   reasonField = -1;
 
   /** Forgets the last response. */

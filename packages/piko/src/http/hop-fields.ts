@@ -2,7 +2,7 @@
 
 import * as names from "./field-names.js";
 
-/** What belongs to one connection (RFC 9110 section 7.6.1), by FIELD_* number. Upgrade is each writer's own affair. */
+/** Fields that belong to one connection (RFC 9110 section 7.6.1), by FIELD_* number. Each writer handles Upgrade itself. */
 export const HOP_BY_HOP: readonly number[] = [
   names.FIELD_CONNECTION,
   names.FIELD_KEEP_ALIVE,
@@ -13,10 +13,10 @@ export const HOP_BY_HOP: readonly number[] = [
   names.FIELD_TRANSFER_ENCODING,
 ];
 
-/** A node says these of itself in a response and is believed; a service that says them must not be. */
+/** Response fields that are trusted because only a node sends them; they are removed from a service's responses. */
 export const NODES_OWN: readonly number[] = [names.FIELD_X_PIKO_REROUTE, names.FIELD_X_PIKO_CAPABILITIES];
 
-/** Nodes say these to each other in requests: each hop its own, or none. */
+/** Request fields between nodes. Each hop sets its own, or none. */
 export const REQUESTS_OWN: readonly number[] = [
   names.FIELD_X_PIKO_FORWARD,
   names.FIELD_X_PIKO_HOP_CAPABILITIES,

@@ -5,7 +5,7 @@ import type { RequestHead } from "./head.js";
 
 const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/([^/?#@\s]+)$/i;
 
-/** Whether a request comes from no page at all, or from one of the host that it asks; `null` is no host's (RFC 6454). */
+/** Whether a request has no origin, or that of the requested host. The origin `null` never matches (RFC 6454). */
 export function isSameOrigin(head: RequestHead): boolean {
   const origin = findNamedField(head, "origin");
   if (origin === undefined) return true;

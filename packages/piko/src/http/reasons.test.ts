@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { errorBody, errorResponse } from "./h1/error-response.js";
 import { ALL_REASONS, reasonOf, REASONS } from "./reasons.js";
 
-it("reasons are found by their codes and places, and no peer can name another one", () => {
+it("reasons are found by their codes and places, and a peer can't add another one", () => {
   for (const [place, reason] of ALL_REASONS.entries()) {
     expect(reason.place).toBe(place);
     expect(reason.code).toMatch(/^[a-z_]+$/);
@@ -11,7 +11,7 @@ it("reasons are found by their codes and places, and no peer can name another on
   expect([reasonOf("constructor"), reasonOf("x"), reasonOf(undefined)]).toEqual(Array(3).fill(undefined));
 });
 
-it("an answer says which endpoint has failed, and why, in ASCII", () => {
+it("an error response has the endpoint that failed, and the reason, in ASCII", () => {
   const endpointId = 'é"\u202e';
   const answer = { status: 502, message: "no", reason: REASONS.lost, endpointId };
   const body = errorBody(answer);
@@ -24,7 +24,7 @@ it("an answer says which endpoint has failed, and why, in ASCII", () => {
   expect(whole.endsWith("\r\n\r\n")).toBe(true);
 });
 
-it("a 401 is Go Piko's to the byte", () => {
+it("a 401 is identical to Go Piko's, byte for byte", () => {
   const refused = { status: 401, message: "no", reason: REASONS.unauthorized, endpointId: "e" };
   expect(errorResponse({ ...refused, close: false, headOnly: false })).toBe(
     "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: 14\r\n\r\n" +

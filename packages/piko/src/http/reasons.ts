@@ -1,13 +1,13 @@
-// Why a request failed, or a part of its way ended early: the one table that the access log, metrics, error
+// Why a request failed, or why a part of its path ended early: the one table that the access log, metrics, error
 // bodies and codecs use. docs/reference/reasons.md is generated from it.
 
 /**
- * Who causes a failure: the client, this program with its limits and settings, or what is behind it. `internal` is only used
- * between programs of ours: no client's request ends with it.
+ * The cause of a failure: the client, this program with its limits and settings, or the upstream. `internal` is only used
+ * between our own programs: no client's request ends with it.
  */
 export type ReasonSide = "client" | "piko" | "upstream" | "internal";
 
-/** The code of a reason: what log, metrics and bodies say. */
+/** The code of a reason, as used in the log, in metrics and in response bodies. */
 export type ReasonCode =
   | "bad_request"
   | "too_large"
@@ -42,16 +42,16 @@ export type ReasonCode =
 
 interface Declared {
   readonly side: ReasonSide;
-  /** Lower case, fit for a client to see. */
+  /** In lower case; may be shown to a client. */
   readonly message: string;
-  /** For the reference: what has happened. */
+  /** For the reference: what happened. */
   readonly about: string;
-  /** For the reference: what to look at. */
+  /** For the reference: what to check. */
   readonly remedy: string;
 }
 
 const TABLE: Readonly<Record<ReasonCode, Declared>> = {
-  // What clients send.
+  // Caused by the client.
   bad_request: {
     side: "client",
     message: "bad request",
@@ -115,7 +115,7 @@ const TABLE: Readonly<Record<ReasonCode, Declared>> = {
     about: "The deadline of a gRPC client (`grpc-timeout`) has passed.",
     remedy: "The service is slower than its client expects.",
   },
-  // What this program can't do now, or doesn't want to.
+  // Caused by this program: what it can't or won't do now.
   limit: {
     side: "piko",
     message: "a limit was reached",
@@ -134,7 +134,7 @@ const TABLE: Readonly<Record<ReasonCode, Declared>> = {
     about: "The node stopped, and the request didn't end within `grace_period`.",
     remedy: "A longer `grace_period`, or shorter requests.",
   },
-  // What is behind it.
+  // Caused by the upstream.
   no_upstream: {
     side: "upstream",
     message: "no available upstreams",
@@ -228,7 +228,7 @@ const TABLE: Readonly<Record<ReasonCode, Declared>> = {
     about: "The response didn't begin in time.",
     remedy: "The service is slower than `proxy.timeout` of the node or `timeout` of the agent's listener.",
   },
-  // Between programs of ours; no client's request ends with them.
+  // Between our own programs; no client's request ends with them.
   rerouted: {
     side: "internal",
     message: "endpoint is better served by another node",
@@ -243,14 +243,14 @@ const TABLE: Readonly<Record<ReasonCode, Declared>> = {
   },
 };
 
-/** A reason. Nothing in it is ever of a peer's making. */
+/** A reason. Its texts all come from this table, never from a peer. */
 export interface Reason extends Declared {
   readonly code: ReasonCode;
-  /** Its place in the table, for counters. */
+  /** Its index in the table, for counters. */
   readonly place: number;
 }
 
-/** All reasons, by their places. */
+/** All reasons, in the order of the table. */
 export const ALL_REASONS: readonly Reason[] = Object.freeze(
   Object.entries(TABLE).map(([code, declared], place) =>
     Object.freeze({ ...declared, code: code as ReasonCode, place }),
@@ -259,15 +259,15 @@ export const ALL_REASONS: readonly Reason[] = Object.freeze(
 
 const BY_CODE: ReadonlyMap<string, Reason> = new Map(ALL_REASONS.map((reason) => [reason.code, reason]));
 
-/** The table. */
+/** All reasons, by code. */
 export const REASONS: Readonly<Record<ReasonCode, Reason>> = Object.freeze(
   Object.fromEntries(BY_CODE) as Record<ReasonCode, Reason>,
 );
 
-/** The reason with this code; undefined for none, as what a peer says may be anything. */
+/** The reason with this code; undefined if there is none, since a peer may send anything. */
 export function reasonOf(code: string | undefined): Reason | undefined {
   return code === undefined ? undefined : BY_CODE.get(code);
 }
 
-/** Carries the code with the answers of our own programs, so that a node knows what its agent knows. */
+/** Carries the code in the responses of our own programs, so that a node learns the reason from its agent. */
 export const REASON_FIELD = "x-piko-reason";

@@ -1,55 +1,55 @@
 // What a hop changes in a request head.
 
-/** What a hop that traces makes of the fields of W3C Trace Context. */
+/** What a hop that traces does to the fields of W3C Trace Context. */
 export interface TraceFields {
-  /** Both fields go on as they came. */
+  /** Both fields are passed on unchanged. */
   readonly passes: boolean;
   /** Replaces Traceparent. */
   readonly traceParent: Buffer;
-  /** Tracestate continues as it came; else it goes no further. */
+  /** Tracestate is passed on unchanged; otherwise it is removed. */
   readonly keepsTraceState: boolean;
 }
 
-/** Texts are bytes, so that they are encoded only once. */
+/** Texts are byte buffers, so that they are encoded only once. */
 export interface RequestRewrite {
-  /** Address to append to X-Forwarded-For; earlier values are folded into one line. Absent: the field stays as it is. */
+  /** Address to append to X-Forwarded-For; earlier values are joined into one line. Undefined: the field is unchanged. */
   readonly forwardedFor: Buffer | undefined;
-  /** Replaces X-Forwarded-Proto. Absent: the field stays as it is. */
+  /** Replaces X-Forwarded-Proto. Undefined: the field is unchanged. */
   readonly forwardedProto: Buffer | undefined;
-  /** Replaces X-Forwarded-Host. Absent: the field stays as it is. */
+  /** Replaces X-Forwarded-Host. Undefined: the field is unchanged. */
   readonly forwardedHost: Buffer | undefined;
-  /** Replaces Host: where it is missing or empty, and where the service is to see another. Absent: it stays as it is. */
+  /** Replaces Host if it is missing or empty, or if the service is to get another one. Undefined: the field is unchanged. */
   readonly host: Buffer | undefined;
-  /** Replaces X-Request-Id. Absent: the field stays as it is. */
+  /** Replaces X-Request-Id. Undefined: the field is unchanged. */
   readonly requestId: Buffer | undefined;
-  /** Absent: the fields of a trace stay as they are. */
+  /** Undefined: the fields of Trace Context are unchanged. */
   readonly trace: TraceFields | undefined;
-  /** The next hop is another node: says so in `x-piko-forward` and keeps the fields that it checks again. */
+  /** The next hop is another node: adds `x-piko-forward`, and keeps the fields that the other node checks again. */
   readonly addForward: boolean;
-  /** Goes with that, as `x-piko-hop`: the other node's secret, which only nodes know. Absent: it has none. */
+  /** Sent as `x-piko-hop` if `addForward` is set: the other node's secret, known to nodes only. Undefined: it has none. */
   readonly hopSecret: Buffer | undefined;
   /**
-   * Index of the field that its sender was authenticated by, or -1. That field goes no further, but to another node, as
-   * `x-piko-authorization`: it checks it again.
+   * Index of the field that authenticated the sender, or -1. The field is removed, unless the next hop is another node, which
+   * checks it again: it gets it as `x-piko-authorization`.
    */
   readonly credentialField: number;
-  /** The next hop is another node, and may send the request back to be sent elsewhere; with `addForward` only. */
+  /** The next hop is another node, and may return the request to be sent elsewhere. Only with `addForward`. */
   readonly addReroute: boolean;
   /** Adds `Connection: close` unless the request is an upgrade. */
   readonly connectionClose: boolean;
   /** Path of the service's URL, joined to the request's with one slash. */
   readonly pathPrefix: Buffer | undefined;
-  /** Query of the service's URL, without its question mark; comes before the request's. */
+  /** Query of the service's URL, without its question mark; precedes the request's query. */
   readonly query: Buffer | undefined;
 }
 
-/** What of it a request to a service by HTTP/2 is changed by. */
+/** The parts of a rewrite that apply to a request to a service over HTTP/2. */
 export type RequestTarget = Pick<RequestRewrite, "host" | "pathPrefix" | "query" | "trace">;
 
-/** A rewrite whose parts are set anew for each request. */
+/** A rewrite whose properties are set anew for each request. */
 export type MutableRewrite = { -readonly [Key in keyof RequestRewrite]: RequestRewrite[Key] };
 
-/** Changes nothing but what every hop must. */
+/** Changes only what every hop has to change. */
 export const PLAIN_REQUEST: RequestRewrite = {
   forwardedFor: undefined,
   forwardedProto: undefined,

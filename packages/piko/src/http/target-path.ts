@@ -1,10 +1,10 @@
-// The path of a request as logs show it.
+// The path of a request as it is logged.
 
 import type { RequestHead } from "./head.js";
 
 const QUESTION_MARK = 0x3f;
 
-/** Where the path ends, without its query, which may hold secrets. */
+/** The end of the path, which excludes the query because it may contain secrets. */
 export function targetPathEnd(head: RequestHead): number {
   const { buffer, pathEnd } = head;
   for (let i = head.pathStart; i < pathEnd; i++) if (buffer[i] === QUESTION_MARK) return i;

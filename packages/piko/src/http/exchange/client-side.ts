@@ -1,53 +1,53 @@
-// The door between an exchange and the sender of its request: one turn of an HTTP/1.1 connection, a stream of a tunnel, a
-// script in a test. Bodies cross it without framing; each codec frames by itself.
+// The interface between an exchange and the sender of its request: an HTTP/1.1 connection, an HTTP/2 stream, a stream of a
+// tunnel, or a script in a test. Bodies cross it without framing; each codec adds its own.
 
 import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";
 import type { Reason } from "../reasons.js";
 
-/** Field lines after a body, each with its CRLF, checked and without those that may not come so late. */
+/** Field lines after a body, each with its CRLF, checked and without those that aren't allowed in trailers. */
 export type Trailers = Buffer;
 
-/** An answer of the proxy's own. */
+/** A response of the proxy's own. */
 export interface LocalReply {
   readonly status: number;
-  /** Undefined for an answer that is no failure. */
+  /** Undefined for a response that isn't a failure. */
   readonly reason: Reason | undefined;
-  /** Which endpoint was asked for; empty where that isn't known. */
+  /** The requested endpoint; empty if it isn't known. */
   readonly endpointId: string;
-  /** What `error` in the body says; undefined for an answer without a body. */
+  /** The value of `error` in the body; undefined for a response without a body. */
   readonly message: string | undefined;
   /** Whole field lines, each with its CRLF. */
   readonly fields: string;
 }
 
-/** Where a request comes from and its answer goes to. Calls that end the answer are the last ones for the request. */
+/** Where a request comes from and its response goes to. A call that ends the response is the last one for the request. */
 export interface ClientSide {
-  /** More waits for the client than its connection takes now: bring no more until `onClientWritable`. */
+  /** More is queued for the client than its connection accepts now: send no more until `onClientWritable`. */
   readonly congested: boolean;
-  /** It waits for the response as long as that takes, and says itself when it doesn't any more. */
+  /** The client waits for the response without a timeout, and reports when it no longer waits. */
   readonly patient: boolean;
-  /** The sender of the request, as far as it is known; for the log. */
+  /** The sender of the request, as far as it is known, for the log. */
   senderOf(head: RequestHead): string | undefined;
-  /** An interim response (1xx); dropped where the client can't take it. */
+  /** Sends an interim response (1xx); drops it if the client can't receive it. */
   inform(head: ResponseHead): void;
-  /** The head of the response; `last`: no body follows. */
+  /** Sends the head of the response. `last`: no body follows. */
   respond(head: ResponseHead, last: boolean): void;
-  /** A 101: what follows are raw bytes, both ways. `halfClose`: as of the call that they come from. */
+  /** Sends a 101. Raw bytes follow in both directions. `halfClose`: see `UpstreamCall.halfClose`. */
   switchTo(head: ResponseHead, halfClose: boolean): void;
-  /** Body bytes, or raw ones. Takes all of them: what waits is bounded by what upstream may send unconsumed. */
+  /** Sends body bytes, or raw ones. Accepts all of them: the queue is limited by how much upstream may send unconsumed. */
   write(buffer: Buffer, start: number, end: number): void;
-  /** All that came in one read was written: what was gathered can leave. */
+  /** Everything from one read has been written: the collected bytes can be sent. */
   flush(): void;
-  /** The response is whole; a raw direction is over, after everything written. */
+  /** The response is complete; or the raw direction to the client has ended, after everything written. */
   end(trailers: Trailers | undefined): void;
-  /** Both raw directions are over. */
+  /** Both raw directions have ended. */
   close(): void;
-  /** Answers instead of an upstream; `end` follows. Returns the bytes of the answer's body. */
+  /** Responds instead of an upstream; `end` follows. Returns the length of the response's body in bytes. */
   reply(reply: LocalReply): number;
-  /** So many bytes of the request have left the exchange: there is room for as many more. */
+  /** `count` bytes of the request have left the exchange: there is room for as many more. */
   consume(count: number): void;
-  /** The response can't be completed: what is cut looks cut. */
+  /** The response can't be completed. The client must see that it was cut. */
   abort(why: Reason): void;
 }
 
@@ -57,14 +57,14 @@ export interface ClientEvents {
   onRequest(head: RequestHead, last: boolean): void;
   /** Body bytes, or raw ones after a switch; valid during the call. They count as held until `consume`. */
   onRequestBody(buffer: Buffer, start: number, end: number): void;
-  /** The request is whole; a raw client sends no more. */
+  /** The request is complete; or a raw client sends no more. */
   onRequestEnd(trailers: Trailers | undefined): void;
-  /** A raw client has ended both directions: what it has sent goes on, what still comes for it has nowhere to go. */
+  /** A raw client has closed both directions: what it has sent is still passed on, bytes for it are dropped. */
   onClientClosed(): void;
-  /** The request can't go on: its body is malformed, too large, or stopped coming. */
+  /** The request can't continue: its body is malformed, too large, or stopped arriving. */
   onRequestRefused(error: HttpError): void;
   /** There is room again after `congested`. */
   onClientWritable(): void;
-  /** The client is gone, or as good as gone. */
+  /** The client is gone, or must be treated as gone. */
   onClientGone(why: Reason): void;
 }

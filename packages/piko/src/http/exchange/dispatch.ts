@@ -1,5 +1,5 @@
-// How an exchange gets an upstream: a node chooses among tunnels and nodes and may wait for one to reconnect, an agent
-// has its one service.
+// How an exchange gets an upstream: a node chooses among tunnels and nodes, and may wait for one to reconnect; an agent
+// has one service.
 
 import type { RequestHead } from "../head.js";
 import type { Seen } from "./upstream-call.js";
@@ -8,19 +8,19 @@ import type { Seen } from "./upstream-call.js";
 export interface Dispatch {
   /** The request waits for an upstream to return. */
   readonly waiting: boolean;
-  /** Finds an upstream: the exchange's `start`, `reply` or nothing (it waits) follows before this returns. */
+  /** Finds an upstream. Calls the exchange's `start` or `reply` before it returns, or neither if the request has to wait. */
   connect(head: RequestHead | undefined): void;
-  /** The call was lost before its response. Returns whether the request continues: on another call, or waiting. */
+  /** The call was lost before its response. Returns whether the request continues, on another call or by waiting. */
   again(seen: Seen): boolean;
-  /** The time for the response is over. Returns whether the request continues all the same, on another call. */
+  /** The response timed out. Returns whether the request continues nevertheless, on another call. */
   outlast(nowMs: number): boolean;
-  /** Looks at its own time limits, and at an upstream that has gone silent; `nowMs` is on the clock's scale. */
+  /** Checks its own timeouts, and for an upstream that has become silent; `nowMs` is on the clock's scale. */
   sweep(nowMs: number): void;
-  /** The request is over. */
+  /** The request has ended. */
   clear(): void;
 }
 
-/** RFC 9110 section 9.2.2: acting twice on such a request does no harm. */
+/** Whether a request with this method can safely be processed twice (RFC 9110 section 9.2.2). */
 export function isIdempotent(method: string): boolean {
   switch (method) {
     case "GET":

@@ -9,21 +9,21 @@ import type { HeadReader } from "./request-replay.js";
 
 export interface ExchangeContext {
   readonly clock: Clock;
-  /** Memory of bytes that wait. */
+  /** Memory for queued bytes. */
   readonly budget: ByteBudget;
-  /** Time for the response head, from the last of the request that the upstream took; 0 for no limit. */
+  /** Timeout for the response head, counted from when the upstream accepted the last bytes of the request; 0 for none. */
   readonly timeoutMs: number;
-  /** Maximum number of bytes of a request that are kept for another try. */
+  /** Maximum number of bytes of a request that are kept for a retry. */
   readonly maxReplayBytes: number;
   readonly readHead: HeadReader;
   /** The limit that ends uploads when memory is short. */
   readonly noMemory: HttpError;
-  /** Upstreams are programs of ours, which say in `x-piko-reason` why they have failed; a service isn't. */
+  /** Upstreams are our own programs, which send the reason of a failure in `x-piko-reason`; false for services. */
   readonly hearsReasons: boolean;
-  /** Further field lines of a refusal's response. */
+  /** Additional field lines of a refusal's response. */
   fieldsOf(refusal: HttpError): string;
-  /** A limit has refused a request. */
+  /** A limit refused a request. */
   onRefused(refusal: HttpError): void;
-  /** A request has failed because of its upstream: for the log. */
+  /** A request failed because of its upstream: for the log. */
   onFailed(why: Reason, detail: string, record: RequestRecord): void;
 }

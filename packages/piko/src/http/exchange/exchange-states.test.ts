@@ -1,4 +1,4 @@
-// The exchange between doors in memory: every state with every event that its doors allow there.
+// The exchange with both of its sides in memory: every state with every event that may occur in it.
 
 import { describe, expect, it } from "vitest";
 import { type ExchangeRig, TIMEOUT_MS } from "../../../test/exchange-rig.js";
@@ -8,7 +8,7 @@ import { REASONS } from "../reasons.js";
 
 const create = exchangeRigs();
 
-// Each brings an exchange into a state. Of requests with a body, "ab" has come.
+// Each brings an exchange into a state. If the request has a body, "ab" has arrived.
 const STATES: Record<string, () => ExchangeRig> = {
   idle: () => {
     const rig = create().post();
@@ -95,7 +95,7 @@ const EVENTS: Record<string, (rig: ExchangeRig) => void> = {
   gone: (rig) => rig.client.gone(REASONS.client_gone),
   inform: (rig) => rig.call.inform("103 Early Hints"),
   switch: (rig) => {
-    // What a codec does when a switch is declined.
+    // What a codec does if a switch is rejected.
     if (!rig.call.switch()) rig.call.lose(REASONS.bad_switch, "answered");
   },
   response: (rig) => rig.call.respond("404 Not Found", false),
@@ -113,7 +113,7 @@ const EVENTS: Record<string, (rig: ExchangeRig) => void> = {
   time: (rig) => rig.clock.advance(TIMEOUT_MS),
 };
 
-/** State, event, what the client is told, what the last call is told, how the request has ended. */
+/** State, event, calls to the client's side, calls to the last upstream call, how the request ended. */
 type Row = [state: string, event: string, client: string[], call: string[], ended: string[]];
 
 const TABLE: Row[] = [

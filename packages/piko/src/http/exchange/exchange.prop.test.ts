@@ -1,4 +1,4 @@
-// An exchange between doors in memory, with events in random order, as far as the doors' rules allow each.
+// An exchange with both of its sides in memory, and events in random order, as far as the interfaces allow them.
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { REASONS } from "../reasons.js";
 
 const SEED = 20_260_731;
 
-/** What the doors' owners know of the request under way. */
+/** What the two sides know about the current request. */
 class World {
   readonly rig = new ExchangeRig({ maxReplayBytes: 200 });
   requestEnded = true;
@@ -17,7 +17,7 @@ class World {
   rawEnded = false;
   upgrade = false;
   #sent = 0;
-  /** What the client has sent of the request. */
+  /** The bytes of the request that the client has sent. */
   sentText = "";
 
   get open(): boolean {
@@ -43,7 +43,7 @@ class World {
 
   send(count: number): void {
     if (!this.rig.client.busy || this.requestEnded) return;
-    // What a client's side does while bytes are held.
+    // A real client's side doesn't read either while bytes are held.
     if (this.rig.client.handed > this.rig.client.consumed) return;
     const text = String.fromCharCode(97 + (this.#sent++ % 26)).repeat(count);
     this.sentText += text;
@@ -94,7 +94,7 @@ class World {
     expect(rig.faults).toEqual([]);
     for (const call of rig.calls) expect(call.consumed).toBeLessThanOrEqual(call.brought);
     if (!this.open) return;
-    // The upstream has had each byte once, whichever call it is by now.
+    // The upstream has received each byte once, whichever call it is by now.
     expect(rig.call.body).toBe(this.sentText);
     const { client } = rig;
     if (!rig.call.congested) expect(client.consumed).toBe(client.handed);
@@ -145,7 +145,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   ),
 );
 
-test("whatever comes in whatever order, each byte passes once, and each request ends once", () => {
+test("with any events in any order, each byte is passed on once, and each request ends once", () => {
   const outcomes = new Set<string>();
   fc.assert(
     fc.property(fc.array(step, { minLength: 10, maxLength: 60 }), (steps) => {
@@ -165,6 +165,6 @@ test("whatever comes in whatever order, each byte passes once, and each request 
     }),
     { seed: SEED, numRuns: 600 },
   );
-  // It has been everywhere.
+  // Every kind of outcome occurred.
   expect([...outcomes].sort()).toEqual(["101", "200", "400", "499", "502", "504"]);
 });

@@ -1,4 +1,4 @@
-// The exchange between doors in memory: what is sent again, what is held, limits, switches.
+// The exchange with both of its sides in memory: retries, held requests, limits, switches.
 
 import { describe, expect, it } from "vitest";
 import { TIMEOUT_MS } from "../../../test/exchange-rig.js";
@@ -9,7 +9,7 @@ import { REASONS } from "../reasons.js";
 const create = exchangeRigs();
 
 describe("Exchange", () => {
-  it("begins the next request where the client's side does: in the end of the one before", () => {
+  it("begins the next request when the client's side does so while the previous one ends", () => {
     const rig = create().get();
     rig.client.onOver = () => {
       rig.client.onOver = () => {};
@@ -25,7 +25,7 @@ describe("Exchange", () => {
     expect(rig.call.told).toEqual(["send GET last"]);
   });
 
-  it("has what was gathered of one read leave", () => {
+  it("flushes the client's side after each read from the upstream", () => {
     const rig = create().get();
     rig.call.respond("200 OK", false);
     rig.call.bring("uv");
@@ -33,8 +33,8 @@ describe("Exchange", () => {
     expect(rig.client.told).toEqual(["respond 200", "write uv", "flush"]);
   });
 
-  describe("what is sent again", () => {
-    it("is the head, the body and the trailers, byte for byte", () => {
+  describe("a retry", () => {
+    it("sends the head, the body and the trailers, byte for byte", () => {
       const rig = create().put();
       rig.client.send("ab");
       rig.client.send("cd");
@@ -51,7 +51,7 @@ describe("Exchange", () => {
       expect(rig.failures).toEqual(["lost: upstream closed before its response"]);
     });
 
-    it("goes on while the body still comes", () => {
+    it("continues while the body is still arriving", () => {
       const rig = create().put();
       rig.client.send("ab");
       rig.call.lose(REASONS.lost, "no");
@@ -61,7 +61,7 @@ describe("Exchange", () => {
       expect(rig.client.consumed).toBe(4);
     });
 
-    it("isn't sent when too much has come of it", () => {
+    it("doesn't happen when too much of the body has arrived", () => {
       const rig = create({ maxReplayBytes: 100 }).put();
       rig.client.send("x".repeat(200));
       rig.call.lose(REASONS.lost, "no");
@@ -69,7 +69,7 @@ describe("Exchange", () => {
       expect(rig.ended).toEqual(["502 20"]);
     });
 
-    it("is only what is small when memory is short", () => {
+    it("is limited to small requests when memory is short", () => {
       const rig = create({ maxBytes: 600, maxReplayBytes: 100_000 }).put();
       rig.client.send("x".repeat(1_500));
       expect(rig.budget.exhausted).toBe(true);
@@ -78,7 +78,7 @@ describe("Exchange", () => {
       expect(rig.ended).toEqual(["502 20"]);
     });
 
-    it("waits for the client's room with interim heads, as with a body", () => {
+    it("aside: interim heads wait until the client has room, like a body", () => {
       const rig = create().get();
       rig.client.congested = true;
       rig.call.inform("103 Early Hints");
@@ -89,7 +89,7 @@ describe("Exchange", () => {
       expect(rig.call.consumed).toBe(rig.call.brought);
     });
 
-    it("isn't sent once something of an answer has passed", () => {
+    it("doesn't happen once a part of a response was passed on", () => {
       const rig = create().put();
       rig.call.inform("103 Early Hints");
       rig.call.lose(REASONS.lost, "no");
@@ -110,7 +110,7 @@ describe("Exchange", () => {
       expect(rig.client.consumed).toBe(3);
     });
 
-    it("ends with what the dispatch answers in its place", () => {
+    it("ends with the dispatch's own response if there is no other upstream", () => {
       const rig = create().get();
       rig.found = "none";
       rig.call.lose(REASONS.lost, "no");
@@ -120,7 +120,7 @@ describe("Exchange", () => {
   });
 
   describe("a request that is held", () => {
-    it("goes out whole when its upstream comes", () => {
+    it("is sent whole when its upstream connects", () => {
       const rig = create();
       rig.found = "wait";
       rig.post().client.send("ab");
@@ -132,7 +132,7 @@ describe("Exchange", () => {
       expect(rig.client.told).toEqual(["consume 4"]);
     });
 
-    it("is kept by a life cycle that answers later, and can be read meanwhile", () => {
+    it("is kept for a life cycle that decides later, and can be read meanwhile", () => {
       const rig = create();
       rig.onBegin = (head) => rig.exchange.hold(head);
       rig.get();
@@ -141,7 +141,7 @@ describe("Exchange", () => {
       rig.clock.advance(3 * TIMEOUT_MS);
       rig.exchange.resume();
       expect(rig.call.told).toEqual(["send GET last"]);
-      // Its time counts from when the upstream had it.
+      // Its timeout counts from when the upstream got it.
       rig.clock.advance(TIMEOUT_MS - 500);
       expect(rig.ended).toEqual([]);
     });
@@ -155,7 +155,7 @@ describe("Exchange", () => {
       expect(rig.refusals).toEqual(["expectation not supported"]);
     });
 
-    it("may have become something else", () => {
+    it("may have become something other than a request", () => {
       const rig = create();
       rig.onBegin = () => rig.exchange.leave();
       rig.client.onOver = () => {};
@@ -167,7 +167,7 @@ describe("Exchange", () => {
   });
 
   describe("limits", () => {
-    it("time counts from the last of the body that has come", () => {
+    it("the timeout counts from the last of the body that arrived", () => {
       const rig = create().post();
       rig.clock.advance(TIMEOUT_MS - 1_000);
       rig.client.send("ab");
@@ -179,7 +179,7 @@ describe("Exchange", () => {
       expect(rig.failures).toEqual(["timeout: upstream timeout"]);
     });
 
-    it("time counts from the last of the request that the upstream took, though the client had ended before", () => {
+    it("the timeout counts from the last bytes that the upstream accepted, even if the client had ended before", () => {
       const rig = create().post();
       rig.call.congested = true;
       rig.client.send("ab");
@@ -192,7 +192,7 @@ describe("Exchange", () => {
       expect(rig.ended).toEqual(["504 16"]);
     });
 
-    it("time that an upstream takes to be connected to counts as its own", () => {
+    it("the time to connect to an upstream counts towards the timeout, even while the client sends", () => {
       const rig = create();
       rig.onCall = (call) => {
         call.connecting = true;
@@ -205,7 +205,7 @@ describe("Exchange", () => {
       expect(rig.ended).toEqual(["504 16"]);
     });
 
-    it("of time may be none", () => {
+    it("there may be no timeout", () => {
       const rig = create({ timeoutMs: 0 }).post();
       rig.client.send("ab");
       rig.call.lose(REASONS.lost, "no");
@@ -214,7 +214,7 @@ describe("Exchange", () => {
       expect(rig.ended).toEqual([]);
     });
 
-    it("memory that is short ends an upload that its upstream doesn't take", () => {
+    it("an upload that its upstream doesn't accept is ended when memory is short", () => {
       const rig = create({ maxBytes: 100 }).post();
       expect(rig.budget.exhausted).toBe(true);
       rig.client.send("ab");
@@ -224,7 +224,7 @@ describe("Exchange", () => {
       expect(rig.refusals).toEqual(["server is busy"]);
     });
 
-    it("memory that a response head would need is refused as such", () => {
+    it("a response head for which there is no memory is reported as busy", () => {
       const rig = create().get();
       rig.call.lose(REASONS.limit, "answered");
       expect(rig.client.told).toEqual(["reply 503 server is busy Retry-After: 1", "end"]);
@@ -245,19 +245,19 @@ describe("Exchange", () => {
       expect(rig.client.told).toEqual(accepted ? ["switch 101"] : []);
     });
 
-    it("that nobody asked for is none, even to nothing", () => {
+    it("is rejected if the request asked for none, even if it names no protocol", () => {
       const rig = create().get();
       expect(rig.call.switch("Connection: upgrade\r\nUpgrade: chat")).toBe(false);
       expect(rig.call.switch("X: y")).toBe(false);
     });
 
-    it("is none before the request has ended", () => {
+    it("is rejected before the request has ended", () => {
       const rig = create();
       rig.post();
       expect(rig.call.switch()).toBe(false);
     });
 
-    it("ends when both ends have, and all that waits for the upstream has left", () => {
+    it("ends when both sides have ended, and all bytes queued for the upstream were sent", () => {
       const rig = create().upgrade();
       rig.call.switch();
       rig.call.congested = true;
@@ -270,7 +270,7 @@ describe("Exchange", () => {
       expect(rig.ended).toEqual(["101 0"]);
     });
 
-    it("ends with an upstream that knows no half-closes", () => {
+    it("ends as soon as an upstream that doesn't support half-close ends", () => {
       const rig = create().upgrade();
       rig.call.halfClose = false;
       rig.call.switch();

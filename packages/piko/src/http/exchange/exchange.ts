@@ -1,6 +1,6 @@
-// One request and its response, between the client's side and an upstream's call: who waits for whom, what is retried,
-// what a failure means to the other side. It knows no protocol: both doors have codecs behind them. Nodes and agents use
-// it for one request after another; nothing here allocates per request.
+// One request and its response, between the client's side and an upstream's call: which side waits for the other, what is
+// retried, and what a failure of one side means to the other. It knows no protocol: codecs on both sides do. Nodes and
+// agents reuse one exchange for many requests; nothing here allocates per request.
 
 import type { HttpError } from "../errors.js";
 import type { RequestHead, ResponseHead } from "../head.js";
@@ -17,16 +17,16 @@ import type { Lifecycle } from "./lifecycle.js";
 import { RequestReplay } from "./request-replay.js";
 import type { Seen, UpstreamCall, UpstreamEvents } from "./upstream-call.js";
 
-// How far the exchange is.
+// Phases of the exchange.
 /** No request. */
 const IDLE = 0;
-/** There is no call yet: what comes of the request is kept. */
+/** There is no call yet: the request is kept as it arrives. */
 const HELD = 1;
-/** The request is on its way, no final response head yet. */
+/** The request was sent; no final response head has arrived yet. */
 const AWAITING_HEAD = 2;
-/** The response head went to the client. */
+/** The response head was sent to the client. */
 const RESPONDING = 3;
-/** A 101 went to the client. */
+/** A 101 was sent to the client. */
 const RAW = 4;
 
 export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
@@ -34,7 +34,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   readonly record: RequestRecord;
   /** Why the request's last call was lost; undefined for none. */
   lost: Reason | undefined;
-  /** What the next hop's head is changed by; set by the life cycle. */
+  /** The changes to the head for the next hop; set by the life cycle. */
   rewrite: RequestRewrite;
   readonly #context: ExchangeContext;
   readonly #lifecycle: Lifecycle;
@@ -42,13 +42,13 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   readonly #replay: RequestReplay;
   #phase: number;
   #call: UpstreamCall | undefined;
-  /** The request has come whole; raw: the client has ended. */
+  /** The request is complete; after a switch: the client has ended its direction. */
   #requestEnded: boolean;
-  /** It has a body. */
+  /** The request has a body. */
   #hasBody: boolean;
-  /** The protocols that it asks to switch to, in lower case; empty for none. */
+  /** The protocols that the request asks to switch to, in lower case; empty for none. */
   #asked: string;
-  /** Bytes of its body, or raw ones, that have come. */
+  /** Bytes of the request's body, or raw ones, that have arrived. */
   #requestBytes: number;
   /** Request bytes that the client's side still counts as held. */
   #heldBytes: number;
@@ -56,10 +56,10 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   #status: number;
   #upstreamEnded: boolean;
   #responseBytes: number;
-  /** Received bytes that wait in the client's connection before upstream gets room for as many more. */
+  /** Received bytes that are queued in the client's connection. Upstream gets room for as many more when they have left. */
   #unconsumed: number;
 
-  /** `build` makes what the exchange asks: it exists when they are first called. */
+  /** `build` creates the life cycle and the dispatch, which get the exchange before they are first called. */
   constructor(
     client: ClientSide,
     record: RequestRecord,
@@ -89,7 +89,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#dispatch = dispatch;
   }
 
-  /** The client's connection is over, and the exchange is not used again. */
+  /** The client's connection has ended, and the exchange won't be used again. */
   release(): void {
     this.#replay.release();
   }
@@ -116,7 +116,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
 
   onRequestBody(buffer: Buffer, start: number, end: number): void {
     const call = this.#call;
-    // Answered already: the client's side reads the rest away, or ends.
+    // Answered already: the client's side discards the rest, or ends.
     if (this.#phase === IDLE) return;
     const count = end - start;
     this.#requestBytes += count;
@@ -173,13 +173,13 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
 
   // The life cycle and the dispatch.
 
-  /** Looks for an upstream. `head`: that of the request, if it is still valid. */
+  /** Looks for an upstream. `head`: the head of the request, if it is still valid. */
   dispatch(head: RequestHead): void {
     this.#replay.begin(head);
     this.#dispatch.connect(head);
   }
 
-  /** Holds the request until a decision about it; `resume` follows, unless it ends before. */
+  /** Holds the request until a decision about it; `resume` follows, unless the request ends first. */
   hold(head: RequestHead): void {
     this.#replay.begin(head);
   }
@@ -194,17 +194,17 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#dispatch.connect(undefined);
   }
 
-  /** For the dispatch: the request goes to this upstream. `head`: as in `dispatch`. */
+  /** Called by the dispatch: sends the request to this upstream. `head`: as in `dispatch`. */
   start(call: UpstreamCall, head: RequestHead | undefined): void {
     this.#call = call;
     this.#phase = AWAITING_HEAD;
     if (head !== undefined) {
-      // In the turn in which it has come.
+      // In the turn in which the request arrived.
       this.record.sent(this.record.startMs);
       call.send(head, this.rewrite, !this.#hasBody);
       return;
     }
-    // It has waited, or was on another call before.
+    // The request has waited, or was on another call before.
     const nowMs = this.#context.clock.now();
     this.record.sent(nowMs);
     this.#deadlineMs = deadlineAfter(nowMs, this.#context.timeoutMs);
@@ -213,7 +213,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     if (!call.congested) this.#consumeHeld();
   }
 
-  /** For the dispatch: nothing of a response has come, and all of the request is still available: it can be retried. */
+  /** For the dispatch: no part of a response has arrived, and all of the request is still available: it can be retried. */
   get repeatable(): boolean {
     return this.#phase === AWAITING_HEAD && this.#replay.whole;
   }
@@ -226,30 +226,30 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.record.abandon();
   }
 
-  /** Answers instead of an upstream. `reason`: of a failure. `fields`: whole field lines. */
+  /** Responds instead of an upstream. `reason`: of a failure. `fields`: complete field lines. */
   reply(reason: Reason | undefined, status: number, message: string | undefined, fields = ""): void {
     const { record } = this;
     this.#dropCall(REASONS.early);
     record.reason = reason;
     const { endpointId } = record;
     this.#responseBytes = this.client.reply({ status, reason, endpointId, message, fields });
-    // In this order, because the client's side may begin the next request in `end`.
+    // `#over` comes first, because the client's side may begin the next request in `end`.
     this.#over(status);
     this.client.end(undefined);
   }
 
-  /** Answers a request that a limit stops. */
+  /** Answers a request that a limit refuses. */
   refuse(refusal: HttpError): void {
     this.#context.onRefused(refusal);
     this.reply(refusal.reason, refusal.status, refusal.message, this.#context.fieldsOf(refusal));
   }
 
-  /** Looks at the time limits. Called now and then by the door whose own deadlines are checked. */
+  /** Checks the timeouts. Called regularly by the side whose own deadlines are checked. */
   sweep(nowMs: number): void {
     if (this.#phase === HELD || this.#phase === AWAITING_HEAD) this.#dispatch.sweep(nowMs);
     if (this.#phase !== AWAITING_HEAD || nowMs < this.#deadlineMs) return;
     const call = this.#call;
-    // The client may be the one that is waited for; its pauses have a limit of their own.
+    // The upstream may be waiting for the client, whose pauses have their own timeout.
     if (call === undefined || (!this.#requestEnded && !call.congested && !call.connecting)) return;
     if (this.client.patient && !call.connecting) return;
     if (this.#dispatch.outlast(nowMs)) return;
@@ -325,7 +325,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.#fail(why, detail);
   }
 
-  /** The request can't be answered as it should: the client gets an error, or its response is cut. */
+  /** The request can't be answered as it should be: the client gets an error, or its response is cut. */
   #fail(why: Reason, detail: string): void {
     this.#context.onFailed(why, detail, this.record);
     this.#dropCall(why);
@@ -336,11 +336,11 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     else this.reply(why, 502, REASONS.connect_failed.message);
   }
 
-  /** The response is whole. */
+  /** The response is complete. */
   #complete(trailers: Trailers | undefined): void {
     const call = this.#call;
     this.#call = undefined;
-    // A response before the end of its request: the upstream wants no more of it, and may expect it all the same.
+    // A response before the end of its request: the upstream wants no more of the request, but may still expect it.
     if (!this.#requestEnded || this.#heldBytes > 0) call?.abort(REASONS.early);
     else call?.release();
     this.#over(this.#status);
@@ -353,7 +353,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.client.abort(why);
   }
 
-  /** Both directions are over, and all of them has left. */
+  /** Ends the exchange if both directions have ended, and all of their bytes were sent. */
   #closeIfOver(): void {
     const call = this.#call;
     if (!this.#requestEnded || !this.#upstreamEnded || call?.congested === true) return;
@@ -363,7 +363,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.client.close();
   }
 
-  /** So many bytes of the upstream's went to the client's side: there is room for more, or will be. */
+  /** `count` bytes from the upstream went to the client's side: grants as many more, now or when they have left. */
   #taken(count: number): void {
     if (this.client.congested) this.#unconsumed += count;
     else this.#call?.consume(count);
@@ -376,7 +376,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
     this.client.consume(count);
   }
 
-  /** The time for the response head counts from the last of the request that the upstream took. */
+  /** The timeout for the response head counts from when the upstream accepted the last bytes of the request. */
   #moveDeadline(): void {
     const { clock, timeoutMs } = this.#context;
     if (this.#phase !== AWAITING_HEAD || timeoutMs === 0) return;

@@ -1,10 +1,10 @@
-// The steps of a request before it gets an upstream: a node has several, an agent lets everything pass.
+// The steps of a request before it gets an upstream: a node has several, an agent has none.
 
 import type { RequestHead } from "../head.js";
 
-/** Decides about a request: `reply`, `refuse` or `dispatch` of its exchange follows, now or later. */
+/** Decides about a request: `reply`, `refuse` or `dispatch` of its exchange follows, immediately or later. */
 export interface Lifecycle {
   begin(head: RequestHead): void;
-  /** The request is over; what was asked for it is no longer wanted. */
+  /** The request has ended: results that are still awaited for it are no longer wanted. */
   abandon(): void;
 }

@@ -1,5 +1,5 @@
-// Keeps a request until its response begins, so that it can be retried when its upstream is lost, or sent later when it
-// has to wait for one: the original head, its body, its trailers.
+// Keeps a request (its original head, its body, its trailers) until its response begins, so that it can be retried if its
+// upstream is lost, or sent later if it has to wait for one.
 
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
@@ -7,10 +7,10 @@ import type { RequestHead } from "../head.js";
 import type { Trailers } from "./client-side.js";
 import type { UpstreamCall } from "./upstream-call.js";
 
-/** Parses a head again that was parsed before, from its kept bytes. */
+/** Parses a head again, from its kept bytes. */
 export type HeadReader = (buffer: Buffer, start: number, end: number) => RequestHead;
 
-/** Memory that stays with an idle exchange, so that small requests allocate none. */
+/** Memory that an idle exchange keeps, so that small requests allocate none. */
 const KEPT_BYTES = 2_048;
 
 export class RequestReplay {
@@ -24,8 +24,8 @@ export class RequestReplay {
   #keeping = false;
 
   /**
-   * `budget`: counts what is held; when it is used up, only small requests are kept for another try. `maxKept`: most bytes
-   * of a request, its head included, that are.
+   * `budget`: counts the bytes held; when it is exhausted, only small requests are kept for a retry. `maxKept`: maximum
+   * number of bytes of a request, including its head, that are kept.
    */
   constructor(budget: ByteBudget, maxKept: number, readHead: HeadReader) {
     this.#budget = budget;
@@ -46,7 +46,7 @@ export class RequestReplay {
     this.#keeping = true;
   }
 
-  /** Adds a part of the body. `waiting`: there is no upstream yet, so that it has to be kept. */
+  /** Adds a part of the body. `waiting`: there is no upstream yet, so the part must be kept. */
   add(buffer: Buffer, start: number, end: number, waiting: boolean): void {
     if (!this.#keeping) return;
     const limit = this.#budget.exhausted ? KEPT_BYTES : this.#maxKept;
@@ -54,7 +54,7 @@ export class RequestReplay {
     else this.forget();
   }
 
-  /** The request is whole. */
+  /** The request is complete. */
   end(trailers: Trailers | undefined): void {
     if (this.#keeping && trailers !== undefined) this.#trailers = Buffer.from(trailers);
   }
@@ -65,7 +65,7 @@ export class RequestReplay {
     return this.#readHead(buffer, start, start + this.#headBytes);
   }
 
-  /** Sends what has come of the body, and its end if it is `ended`. */
+  /** Sends the part of the body that has arrived, and its end if `ended`. */
   sendBody(call: UpstreamCall, ended: boolean): void {
     const { buffer, start, end } = this.#bytes;
     const from = start + this.#headBytes;
@@ -73,7 +73,7 @@ export class RequestReplay {
     if (ended) call.end(this.#trailers);
   }
 
-  /** There will be no other try: the response has begun, or the request is over. */
+  /** There won't be another attempt: the response has begun, or the request has ended. */
   forget(): void {
     if (!this.#keeping) return;
     this.#keeping = false;
@@ -81,7 +81,7 @@ export class RequestReplay {
     this.#bytes.rewind(KEPT_BYTES);
   }
 
-  /** The memory that was kept for the next request goes, too. */
+  /** Also releases the memory that is kept for the next request. */
   release(): void {
     this.#keeping = false;
     this.#bytes.clear();

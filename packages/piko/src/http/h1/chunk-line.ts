@@ -5,7 +5,7 @@
 import * as ascii from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { CR, HEX_VALUE, HTAB, LF, SEMICOLON, SP, TOKEN_LOWER } = ascii;
 
 /** Limit for the digits of a chunk size, leading zeros included. */

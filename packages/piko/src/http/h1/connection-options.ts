@@ -8,7 +8,7 @@ import * as names from "../field-names.js";
 import * as layout from "../head.js";
 import type { MessageHead } from "../head.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COMMA, TOKEN_LOWER } = ascii;
 const { FIELD_ID, FIELD_STRIDE, VALUE_END, VALUE_START } = layout;
 

@@ -8,7 +8,7 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { FIELD_CONTENT_LENGTH, FIELD_TRANSFER_ENCODING, fieldId } from "../field-names.js";
 import * as layout from "../head.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COLON, CR, DEL, HTAB, LF, SP, TOKEN_LOWER } = ascii;
 const { FIELD_ID, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 

@@ -4,7 +4,7 @@
 import * as ascii from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { CR, LF } = ascii;
 
 /** Empty lines that a request may have in front (RFC 9112 2.2 asks for tolerance of at least one). */

@@ -15,7 +15,7 @@ import type { RequestHead } from "../head.js";
 import { parseRequestLine } from "./request-line.js";
 import { listsHttp } from "./upgrade-protocols.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COMMA, CR, LF } = ascii;
 const { FIELD_ID, FIELD_STRIDE, HEAD_COMPLETE, HEAD_INCOMPLETE, HEAD_INVALID, VALUE_END, VALUE_START } =
   layout;

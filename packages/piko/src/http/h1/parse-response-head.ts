@@ -11,7 +11,7 @@ import { checkFraming, takeContentLength, takeTransferEncoding } from "./framing
 import * as layout from "../head.js";
 import type { ResponseHead } from "../head.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { CR, LF, SP } = ascii;
 const { FIELD_ID, FIELD_STRIDE, HEAD_COMPLETE, HEAD_INCOMPLETE, HEAD_INVALID, VALUE_END, VALUE_START } =
   layout;

@@ -7,7 +7,7 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import { LINE_INCOMPLETE } from "./field-line.js";
 import type { RequestHead } from "../head.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COLON, CR, LF, QUESTION_MARK, SLASH, SP, TOKEN_LOWER } = ascii;
 
 /** Maximum length of a method. The longest registered one has 17 bytes. */

@@ -11,7 +11,7 @@ import { HOP_BY_HOP, REQUESTS_OWN } from "../hop-fields.js";
 import type { RequestRewrite } from "../request-rewrite.js";
 import { writeTarget } from "./write-target.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
 // What happens to a field by its number. 0, as for names without one: copied unless Connection names it.

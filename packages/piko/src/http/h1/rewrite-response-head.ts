@@ -13,7 +13,7 @@ import * as layout from "../head.js";
 import type { ResponseHead } from "../head.js";
 import { HOP_BY_HOP, NODES_OWN } from "../hop-fields.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COLON } = ascii;
 const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 

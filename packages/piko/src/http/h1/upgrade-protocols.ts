@@ -4,7 +4,7 @@
 import * as ascii from "../ascii.js";
 import { asciiBytes, equalsIgnoringCase, trimEnd, trimStart } from "../ascii.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COMMA, SLASH } = ascii;
 
 const H2C = asciiBytes("h2c");

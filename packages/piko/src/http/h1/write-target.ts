@@ -6,7 +6,7 @@ import type { RequestHead } from "../head.js";
 import type { RequestTarget } from "../request-rewrite.js";
 import { copyBytes } from "./copy-bytes.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { QUESTION_MARK, SLASH } = ascii;
 
 const AMPERSAND = 0x26;

@@ -1,5 +1,5 @@
-// The client's side of an HTTP/2 connection: streams that are opened here, as many as the service accepts, the heads of
-// its responses, and its GOAWAY (RFC 9113 section 6.8): what the service hasn't processed can be retried.
+// The client's side of an HTTP/2 connection: opens streams, as many as the service accepts, reads the heads of responses,
+// and handles GOAWAY (RFC 9113 section 6.8): requests that the service hasn't processed can be retried.
 
 import type { Clock, Outbox } from "@piko/tunnel";
 import { ENDED } from "./closed-streams.js";
@@ -17,14 +17,14 @@ const ALIVE = Buffer.from("pikoping", "latin1");
 
 export class ClientConnection extends H2Connection {
   readonly #events: ClientEvents;
-  /** Streams at a time: ours, or fewer where the service takes fewer. */
+  /** Maximum concurrent streams: our limit, or the service's if that is lower. */
   #maxStreams: number;
   readonly #ownMaxStreams: number;
-  /** The service takes no more streams, or we want none; and have said so. */
+  /** No more streams are opened: the service accepts none, or we want none. `#said`: we have sent GOAWAY. */
   #leaving: boolean;
   #said: boolean;
 
-  /** Says the preface and our settings at once: nothing has to be waited for. */
+  /** Sends the preface and our settings immediately, without waiting for the service. */
   constructor(out: Outbox, limits: ClientLimits, memory: H2Memory, clock: Clock, events: ClientEvents) {
     super(out, limits, memory, clock, events);
     this.#events = events;
@@ -42,17 +42,17 @@ export class ClientConnection extends H2Connection {
     return this.#maxStreams - this.streams.open.size;
   }
 
-  /** The service speaks HTTP/2: its settings have come. */
+  /** The service's settings have arrived: it speaks HTTP/2. */
   get ready(): boolean {
     return this.hasSettings;
   }
 
-  /** It takes no more streams, or we want none. */
+  /** The service accepts no more streams, or we want none. */
   get leaving(): boolean {
     return this.#leaving;
   }
 
-  /** Opens a stream; its request's head is the next thing that is sent on it. */
+  /** Opens a stream. The head of its request must be the next thing sent on the connection. */
   open(handler: StreamHandler): H2Stream {
     const { streams } = this;
     streams.lastId += streams.lastId === 0 ? 1 : 2;
@@ -66,7 +66,7 @@ export class ClientConnection extends H2Connection {
     this.sender.sendPing(ALIVE, 0, false);
   }
 
-  /** Opens no more streams, and says so. */
+  /** Opens no more streams, and announces that with GOAWAY. */
   leave(): void {
     if (this.failed || this.#said) return;
     this.#leaving = true;
@@ -88,7 +88,7 @@ export class ClientConnection extends H2Connection {
     else this.#onHead(known);
   }
 
-  /** Streams above the last one that it looks at were never seen there. */
+  /** The service has processed no stream above `lastStreamId`. */
   protected override onGoAway(lastStreamId: number): void {
     this.#leaving = true;
     for (const stream of [...this.streams.open.values()]) {
@@ -110,7 +110,7 @@ export class ClientConnection extends H2Connection {
     const { last } = this.blocks;
     const { status } = this.#events.responseFields;
     const interim = status < 200 && status > 0;
-    // They cost a service nothing and have no window.
+    // Interim responses cost a service nothing, and no window limits them.
     if (interim && !this.countControl()) return;
     if (interim && last) {
       this.streamError(stream.id, codes.PROTOCOL_ERROR);
@@ -122,7 +122,7 @@ export class ClientConnection extends H2Connection {
     stream.settle();
   }
 
-  /** A stream that was reset here may have had an answer on its way. */
+  /** The response to a stream that we reset may have been on its way. */
   #onLateHeaders(streamId: number): void {
     if (this.streams.isIdle(streamId)) this.fail(CONNECTION_ERRORS.IDLE_STREAM);
     else if (this.streams.howEnded(streamId) === ENDED) this.fail(CONNECTION_ERRORS.CLOSED_STREAM);

@@ -1,18 +1,18 @@
-// Remembers closed streams: a frame that was in transit when we reset its stream is ignored, one on a stream that had
-// ended is an error (RFC 9113 section 5.1), and one on a stream that never existed is another.
+// Remembers closed streams: a frame that was in transit when we reset its stream is ignored, a frame on a stream that had
+// ended is one error (RFC 9113 section 5.1), and a frame on a stream that never existed is another.
 
-/** As many as may have frames on the way. */
+/** Only recently closed streams can still have frames in transit. */
 const REMEMBERED = 128;
 
-/** Not among those that were closed lately. */
+/** The stream isn't among those that were closed recently. */
 export const UNKNOWN = 0;
-/** Both sides have ended it, or the peer has reset it. */
+/** Both sides have ended the stream, or the peer has reset it. */
 export const ENDED = 1;
-/** We have reset it. */
+/** We have reset the stream. */
 export const RESET = 2;
 
 export class ClosedStreams {
-  /** Id and how it ended, as one number; a ring. */
+  /** A ring of entries, each a stream id and how the stream ended, combined into one number. */
   #ring: Float64Array | undefined = undefined;
   #next = 0;
 
@@ -22,7 +22,7 @@ export class ClosedStreams {
     this.#next = (this.#next + 1) % REMEMBERED;
   }
 
-  /** How a stream has ended. */
+  /** How a stream ended: one of the constants above. */
   find(streamId: number): number {
     if (this.#ring === undefined) return UNKNOWN;
     for (const entry of this.#ring) if (Math.floor(entry / 4) === streamId && entry > 0) return entry % 4;

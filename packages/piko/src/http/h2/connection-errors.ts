@@ -11,7 +11,7 @@ import {
   STREAM_CLOSED,
 } from "./error-codes.js";
 
-/** Which one. */
+/** The names of the errors. */
 export type ConnectionErrorName =
   | "PREFACE"
   | "FIRST_FRAME"
@@ -49,7 +49,7 @@ const ERRORS: Readonly<Record<ConnectionErrorName, readonly [code: number, messa
   RESETS: [ENHANCE_YOUR_CALM, "too many streams reset"],
 };
 
-/** The table. */
+/** All errors, by name. */
 export const CONNECTION_ERRORS: Readonly<Record<ConnectionErrorName, ConnectionError>> = Object.freeze(
   Object.fromEntries(
     Object.entries(ERRORS).map(([name, [code, message]]) => [name, connectionError(code, message)]),

@@ -10,68 +10,68 @@ import type { TrailerFields } from "./trailer-fields.js";
 /** A named limit of a connection. */
 export type H2Limit = "max_concurrent_streams" | "max_control_frames" | "max_resets" | "max_header_bytes";
 
-/** How much a peer may ask of one connection. */
+/** Limits for what a peer may do on one connection. */
 export interface ConnectionLimits {
   readonly maxHeaderTableBytes: number;
-  /** Of all fields of a message, and of a header block as it comes. */
+  /** Maximum size of a message's fields, and of an encoded header block. */
   readonly maxHeaderBytes: number;
-  /** Bytes that wait: of one stream, of all of them. */
+  /** Receive windows: maximum bytes in transit or unconsumed, per stream and per connection. */
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
-  /** Frames that cause no work for a service, in {@link REFILL_MS}. */
+  /** Maximum number of frames that cause no work for a service, within {@link REFILL_MS}. */
   readonly maxControlFrames: number;
 }
 
-/** What a client may ask of a server. */
+/** Limits for what a client may do on a connection to our server. */
 export interface H2Limits extends ConnectionLimits {
   readonly maxConcurrentStreams: number;
-  /** Streams that may be reset in {@link REFILL_MS}. */
+  /** Maximum number of streams that are reset within {@link REFILL_MS}. */
   readonly maxResets: number;
 }
 
-/** What a client asks of a server. */
+/** Limits for our own connections to a server. */
 export interface ClientLimits extends ConnectionLimits {
-  /** Streams that are open at a time, where the server doesn't take fewer. */
+  /** Maximum number of concurrent streams; the server may allow fewer. */
   readonly maxConcurrentStreams: number;
 }
 
-/** Where connections count what they hold. */
+/** Budgets for the memory that connections hold. */
 export interface H2Memory {
-  /** Header blocks in parts. */
+  /** Header blocks that have arrived in part. */
   readonly blocks: ByteBudget;
-  /** Bytes of bodies that wait for windows. */
+  /** Bytes of bodies that are queued until a window opens. */
   readonly unsent: ByteBudget;
 }
 
-/** What a peer may do at once it may do again in this time. */
+/** Time in which an exhausted frame budget is replenished, in milliseconds. */
 export const REFILL_MS = 10_000;
 
-/** The events that the owner of either side receives. */
+/** The events that the owner of a connection receives, on either side. */
 export interface ConnectionEvents {
-  /** Where the fields after a body are read to. */
+  /** Reads the fields after a body. */
   readonly trailerFields: TrailerFields;
-  /** A stream was refused, or the connection is about to end, for this limit. */
+  /** A stream was refused, or the connection is about to end, because of this limit. */
   onLimit(limit: H2Limit): void;
-  /** The last stream is over. */
+  /** The last stream has ended. */
   onIdle(): void;
-  /** The connection can't continue; the peer has been told why. Nothing is read after it. */
+  /** The connection can't continue; the peer has been sent the reason. Nothing is read from now on. */
   onFailed(error: ConnectionError): void;
 }
 
-/** The events that the owner of a server's side receives. */
+/** The events that the owner of the server's side receives. */
 export interface ServerEvents extends ConnectionEvents {
-  /** Where the fields of a request are read to. */
+  /** Reads the fields of a request. */
   readonly requestFields: RequestFields;
-  /** A request has come, whose fields are in `requestFields`. `last`: it has no body. */
+  /** A request has arrived; its fields are in `requestFields`. `last`: it has no body. */
   onStream(stream: H2Stream, last: boolean): void;
 }
 
-/** The events that the owner of a client's side receives. */
+/** The events that the owner of the client's side receives. */
 export interface ClientEvents extends ConnectionEvents {
-  /** Where the fields of a response are read to. */
+  /** Reads the fields of a response. */
   readonly responseFields: ResponseFields;
-  /** A head has come, interim ones too, whose fields are in `responseFields`. `last`: nothing follows. */
+  /** The head of a response, interim or final, has arrived; its fields are in `responseFields`. `last`: nothing follows. */
   onHead(stream: H2Stream, last: boolean): void;
-  /** The server takes no more streams. Those that it won't look at are reset by now. */
+  /** The server accepts no more streams. Those that it won't process have already been reset. */
   onGoAway(): void;
 }

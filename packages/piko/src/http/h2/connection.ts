@@ -1,5 +1,5 @@
-// One side of an HTTP/2 connection (RFC 9113), as far as both sides do the same: which frame may come when, header
-// blocks, windows, settings, pings. It knows no sockets and no messages: bytes come in by `read`, frames go to an outbox,
+// One side of an HTTP/2 connection (RFC 9113): the part that both sides share, which is the order of frames, header blocks,
+// windows, settings, and pings. It knows no sockets and no messages: bytes come in through `read`, frames go to an outbox,
 // header blocks to the reader of their fields, bodies to the streams' owners.
 
 import type { Clock, Outbox } from "@piko/tunnel";
@@ -67,17 +67,17 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     this.sender = new FrameSender(out, this.#controls);
   }
 
-  /** For the reader: what is left waits for another call. */
+  /** For the reader: whether the remaining bytes have to wait for another call. */
   get yields(): boolean {
     return false;
   }
 
-  /** Reads bytes. Returns the offset of the first one that waits for the next turn. */
+  /** Reads bytes. Returns the offset of the first one that has to wait for the next turn. */
   read(buffer: Buffer, start: number, end: number): number {
     return this.failed ? end : this.reader.read(buffer, start, end);
   }
 
-  /** The socket has room: streams continue. */
+  /** The socket has room again: streams continue. */
   onDrain(): void {
     this.sender.pump();
     for (const stream of this.streams.open.values()) {
@@ -86,7 +86,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     }
   }
 
-  /** The socket is gone. */
+  /** The socket is closed. */
   close(): void {
     this.failed = true;
     this.reader.stop();
@@ -95,7 +95,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     for (const stream of [...this.streams.open.values()]) stream.drop(codes.CONNECTION_GONE);
   }
 
-  /** The peer's bytes are invalid, or it exceeds a limit: it gets an error, and nothing more is read. */
+  /** The peer's bytes are invalid, or it exceeds a limit: it is sent an error, and nothing more is read. */
   fail(problem: ConnectionError): void {
     if (this.failed) return;
     this.failed = true;
@@ -170,7 +170,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     if (this.streams.open.size === 0 && !this.failed) this.#events.onIdle();
   }
 
-  /** The peer has made a mistake on one stream. That it makes us reset it counts as if it had. */
+  /** The peer made an error on one stream. Counts as a reset by the peer, because it makes us reset the stream. */
   streamError(streamId: number, code: number): void {
     const stream = this.streams.open.get(streamId);
     if (stream === undefined) {
@@ -195,36 +195,36 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     return this.#orderError(frames.DATA, 0);
   }
 
-  // What each side does in its own way.
+  // What each side does differently.
 
-  /** The last stream of the peer's that was looked at. */
+  /** The peer's last stream that we have processed. */
   protected abstract get lastPeerStreamId(): number;
 
-  /** Where the fields of a block go; `known`: the stream that it is on, if that is open. */
+  /** Where the fields of a block are read to. `known`: the block's stream, if it is open. */
   protected abstract fieldsOf(known: H2Stream | undefined): FieldLines;
 
-  /** A block is whole, and its fields are in what `fieldsOf` has said. `known`: as there. */
+  /** A block is complete; its fields are in the object that `fieldsOf` returned. `known`: as in `fieldsOf`. */
   protected abstract onFields(streamId: number, known: H2Stream | undefined): void;
 
-  /** A stream was reset by the peer, or because of it. */
+  /** A stream was reset by the peer, or because of an error of the peer. */
   protected countReset(): void {}
 
   protected onPingAnswer(_payload: Buffer, _start: number, _end: number): void {}
 
-  /** The peer looks at no streams of ours above that one. */
+  /** The peer won't process streams of ours above this one. */
   protected onGoAway(_lastStreamId: number): void {}
 
-  /** The peer's settings, which are in order. */
+  /** The peer's settings have arrived, and are valid. */
   protected onPeerSettings(_buffer: Buffer, _start: number, _end: number): void {}
 
-  /** Says what the peer may do, before anything else. */
+  /** Sends our settings and the connection's window, before anything else. */
   protected begin(pairs: readonly (readonly [id: number, value: number])[]): void {
     this.sender.sendSettings(pairs);
     const more = this.#limits.connectionWindowBytes - INITIAL_WINDOW_BYTES;
     if (more > 0) this.sender.sendWindow(0, more);
   }
 
-  /** The fields after a body have come. */
+  /** The fields after a body have arrived. */
   protected endByTrailers(stream: H2Stream): void {
     const { trailerFields } = this.#events;
     if (stream.receiveEnded) this.streamError(stream.id, codes.STREAM_CLOSED);
@@ -247,7 +247,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     }
   }
 
-  /** Whatever becomes of the message, its fields are decoded: the table depends on them. */
+  /** Decodes the fields even if the message is refused: the dynamic table depends on them. */
   #onWholeBlock(buffer: Buffer, start: number, end: number): void {
     const { streamId } = this.blocks;
     const known = this.streams.open.get(streamId);
@@ -291,7 +291,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     }
   }
 
-  /** What comes first, and what may come within a header block. */
+  /** The first frame must be SETTINGS, and only CONTINUATION may interrupt a header block. */
   #orderError(type: number, flags: number): ConnectionError | undefined {
     if (!this.hasSettings && (type !== frames.SETTINGS || (flags & FLAG_ACK) !== 0)) return E.FIRST_FRAME;
     return this.blocks.open && type !== frames.CONTINUATION ? E.BLOCK : undefined;

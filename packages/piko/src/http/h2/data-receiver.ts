@@ -1,5 +1,5 @@
-// DATA frames (RFC 9113 section 6.1): which stream gets their bytes, and how much of its window and the connection's they
-// use. Whatever happens to a stream, each byte received on it is returned to the connection's window, once.
+// DATA frames (RFC 9113 section 6.1): which stream gets their bytes, and how much they use of the windows of stream and
+// connection. Whatever happens to a stream, each byte received on it is returned to the connection's window, once.
 
 import { ENDED } from "./closed-streams.js";
 import { CONNECTION_ERRORS } from "./connection-errors.js";
@@ -11,13 +11,13 @@ import { ReceiveWindow } from "./receive-window.js";
 import type { H2Stream } from "./stream.js";
 import type { StreamTable } from "./stream-table.js";
 
-/** What it asks of its connection. */
+/** What a data receiver needs from its connection. */
 export interface DataConnection {
   readonly sender: FrameSender;
   readonly streams: StreamTable;
-  /** Why no DATA may come now, on whatever stream. */
+  /** Why DATA isn't allowed now, on any stream; undefined if it is. */
   readonly dataRefusal: ConnectionError | undefined;
-  /** A frame that carries nothing. False if there were too many; the connection has failed then. */
+  /** Counts a frame without content. False if there were too many; the connection has failed then. */
   countControl(): boolean;
   fail(problem: ConnectionError): void;
   streamError(streamId: number, code: number): void;
@@ -26,7 +26,7 @@ export interface DataConnection {
 export class DataReceiver implements DataEvents {
   readonly #connection: DataConnection;
   readonly #window: ReceiveWindow;
-  // The frame in progress: its stream, unless it is to be ignored; whether it ends that; its remaining bytes.
+  // The frame in progress: its stream (undefined if it is ignored), whether it ends the stream, and its remaining bytes.
   #stream: H2Stream | undefined;
   #ends: boolean;
   #left: number;
@@ -39,7 +39,7 @@ export class DataReceiver implements DataEvents {
     this.#left = 0;
   }
 
-  /** So many bytes are out of the way. */
+  /** `count` bytes of any stream have been processed. */
   credit(count: number): void {
     const told = this.#window.give(count);
     if (told > 0) this.#connection.sender.sendWindow(0, told);
@@ -66,7 +66,7 @@ export class DataReceiver implements DataEvents {
   onDataEnd(): void {
     const stream = this.#stream;
     this.#stream = undefined;
-    // What is left is padding, or all of a frame that is ignored.
+    // The remaining bytes are padding, or the whole frame if it is ignored.
     if (stream === undefined) this.credit(this.#left);
     else {
       if (this.#left > 0) stream.skip(this.#left);

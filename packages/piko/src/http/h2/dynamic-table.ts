@@ -1,22 +1,22 @@
 // The dynamic table of an HPACK decoder (RFC 7541 sections 2.3.2 and 4): the peer's most recent fields. Names and values
 // are stored in one buffer, in order of arrival. An empty table holds no memory.
 
-/** What an entry counts beyond its bytes (section 4.1). */
+/** What an entry counts in addition to its bytes (section 4.1). */
 export const ENTRY_OVERHEAD_BYTES = 32;
 
 const FIRST_BYTES = 1_024;
 const STRIDE = 3;
 
 export class DynamicTable {
-  /** Entries. */
+  /** Number of entries. */
   count: number;
-  /** Size as HPACK counts it, and the most that it may be. */
+  /** Size as defined by HPACK, and its maximum. */
   size: number;
   maxSize: number;
-  /** Where entries have their bytes. */
+  /** The buffer with the entries' names and values. */
   bytes: Buffer;
   #end: number;
-  /** Start, length of the name and length of the value of each entry; a ring, whose youngest is at `#youngest`. */
+  /** Start, name length and value length of each entry; a ring, with the newest entry at `#youngest`. */
   #entries: Int32Array;
   #youngest: number;
 
@@ -30,7 +30,7 @@ export class DynamicTable {
     this.#youngest = 0;
   }
 
-  /** Where the name of an entry starts; the youngest is 0. Its value follows it. */
+  /** Where the name of an entry starts; index 0 is the newest one. Its value follows the name. */
   nameStart(index: number): number {
     return this.#entries[this.#at(index)] as number;
   }
@@ -43,13 +43,13 @@ export class DynamicTable {
     return this.#entries[this.#at(index) + 2] as number;
   }
 
-  /** Changes the most that the table may hold. */
+  /** Changes the maximum size; evicts what exceeds it. */
   resize(maxSize: number): void {
     this.maxSize = maxSize;
     this.#evictTo(maxSize);
   }
 
-  /** Adds an entry, whose name may be one of the table's; older ones make room. One that is too large empties the table. */
+  /** Adds an entry, and evicts old ones to make room. `name` may be in the table itself. A too large entry empties the table. */
   add(
     name: Buffer,
     nameStart: number,
@@ -66,7 +66,7 @@ export class DynamicTable {
       return;
     }
     const count = nameLength + valueLength;
-    // Making room may move the table's own bytes.
+    // Making room may move the bytes of `name` if it is in the table.
     const moves = this.#end + count > this.bytes.length;
     const source = moves && name === this.bytes ? Buffer.from(name.subarray(nameStart, nameEnd)) : name;
     const sourceStart = source === name ? nameStart : 0;
@@ -85,7 +85,7 @@ export class DynamicTable {
     this.#entries[this.#youngest + 2] = valueLength;
   }
 
-  /** Forgets everything, memory included. */
+  /** Forgets all entries and frees the memory. */
   clear(): void {
     this.#evictTo(0);
     this.bytes = EMPTY;
@@ -108,7 +108,7 @@ export class DynamicTable {
     if (this.count === 0) this.#end = 0;
   }
 
-  /** Moves what is left to the front; to larger memory if it fills more than half of what there is. */
+  /** Moves the entries to the front, or to larger memory if they need more than half of the current one. */
   #makeRoom(count: number): void {
     const from = this.count === 0 ? this.#end : this.nameStart(this.count - 1);
     const live = this.#end - from;

@@ -11,11 +11,11 @@ import type { RequestTarget } from "../request-rewrite.js";
 import { Scratch } from "../../net/scratch.js";
 import { encodeField, encodePseudoField, FIELD_EXTRA_BYTES } from "./hpack-encoder.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { asciiBytes } = ascii;
 const { FIELD_ID, FIELD_STRIDE, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
-// What happens to a field by its number. 0, as for names without one: written unless Connection names it.
+// How fields are handled, by FIELD_* number. 0, also for names without a number: written unless Connection names the field.
 const DROP = 1;
 const SECRET = 2;
 const TRACE_PARENT = 3;
@@ -32,7 +32,7 @@ for (const id of [
 ]) {
   RULES[id] = DROP;
 }
-// Secrets that must not be guessed by an attacker who can make a client send other fields beside them (RFC 7541 section 7.1.3).
+// Secrets that an attacker who can make a client send other fields as well must not be able to guess (RFC 7541 section 7.1.3).
 RULES[names.FIELD_AUTHORIZATION] = SECRET;
 RULES[names.FIELD_COOKIE] = SECRET;
 RULES[names.FIELD_TRACEPARENT] = TRACE_PARENT;
@@ -44,11 +44,11 @@ const TRACEPARENT = asciiBytes("traceparent");
 const TE = asciiBytes("te");
 const TRAILERS = asciiBytes("trailers");
 
-/** Names and values of what isn't copied from the head, a traceparent among them, and a length for each. */
+/** Size of the names and values that aren't copied from the head (traceparent is one), with a length for each. */
 const FIXED_BYTES = 256;
 const PSEUDO_FIELDS = 5;
 
-/** Within one head. */
+/** Used within one head only. */
 const scratch = new Scratch();
 
 /** An upper bound for what {@link encodeRequestHead} writes. */
@@ -58,7 +58,7 @@ export function requestFieldsCapacity(head: RequestHead, target: RequestTarget):
   return head.end - head.start + fields + FIXED_BYTES + host + requestTargetCapacity(head, target);
 }
 
-/** Writes the head at `out[at]`. `secure`: the service is spoken to by TLS. Returns the offset after it. */
+/** Writes the head at `out[at]`. `secure`: the connection to the service uses TLS. Returns the offset after the head. */
 export function encodeRequestHead(
   head: RequestHead,
   target: RequestTarget,

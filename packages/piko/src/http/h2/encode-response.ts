@@ -10,11 +10,11 @@ import type { ResponseHead } from "../head.js";
 import { HOP_BY_HOP, NODES_OWN } from "../hop-fields.js";
 import { encodeField, encodeStatus, FIELD_EXTRA_BYTES, STATUS_BYTES } from "./hpack-encoder.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { asciiBytes } = ascii;
 const { FIELD_ID, FIELD_STRIDE, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
-// What happens to a field by its number. 0, as for names without one: written unless Connection names it.
+// How fields are handled, by FIELD_* number. 0, also for names without a number: written unless Connection names the field.
 const DROP = 1;
 const DROP_LENGTH = 2;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
@@ -30,7 +30,7 @@ for (const id of [
 RULES[names.FIELD_CONTENT_LENGTH] = DROP_LENGTH;
 
 const DATE = asciiBytes("date");
-/** Of a whole `Date: ...\r\n` line. */
+/** Offset of the value in a whole `Date: ...\r\n` line. */
 const DATE_START = 6;
 const SET_COOKIE = asciiBytes("set-cookie");
 
@@ -41,8 +41,8 @@ export function responseFieldsCapacity(head: ResponseHead): number {
 const DATE_BYTES = 64;
 
 /**
- * Writes the head at `out[at]`, a 101 as the 200 that stands for it (RFC 8441 section 5). `dateLine`: for a final response
- * that has no date. Returns the offset after it.
+ * Writes the head at `out[at]`. A 101 is written as 200, its equivalent in HTTP/2 (RFC 8441 section 5). `dateLine`: for a
+ * final response without a date. Returns the offset after the head.
  */
 export function encodeResponseHead(
   head: ResponseHead,
@@ -76,12 +76,12 @@ export function encodeResponseHead(
   return encodeField(out, at, DATE, 0, DATE.length, dateLine, DATE_START, dateLine.length - 2, false);
 }
 
-/** An upper bound for what {@link encodeTrailers} writes: no line is shorter than four bytes. */
+/** An upper bound for what {@link encodeTrailers} writes: every line has at least four bytes. */
 export function trailersCapacity(lines: Buffer): number {
   return lines.length + (lines.length / 4) * FIELD_EXTRA_BYTES;
 }
 
-/** Writes field lines, each with its CRLF, which were checked before. Returns the offset after them. */
+/** Writes field lines that were checked before, each with its CRLF. Returns the offset after them. */
 export function encodeTrailers(lines: Buffer, out: Uint8Array, at: number): number {
   const record = new Int32Array(FIELD_STRIDE);
   let start = 0;
@@ -104,7 +104,7 @@ export function encodeTrailers(lines: Buffer, out: Uint8Array, at: number): numb
   return at;
 }
 
-/** Secrets that must not be guessed by an attacker who can make the service send other fields beside them (RFC 7541 section 7.1.3). */
+/** Secrets that an attacker who can make the service send other fields as well must not be able to guess (RFC 7541 section 7.1.3). */
 function isSecret(buffer: Buffer, start: number, end: number): boolean {
   return end - start === SET_COOKIE.length && ascii.equalsIgnoringCase(buffer, start, end, SET_COOKIE);
 }

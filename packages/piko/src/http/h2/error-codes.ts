@@ -10,17 +10,17 @@ export const REFUSED_STREAM = 0x7;
 export const CANCEL = 0x8;
 export const COMPRESSION_ERROR = 0x9;
 export const ENHANCE_YOUR_CALM = 0xb;
-/** In place of a code: the connection is gone. */
+/** Used instead of a code if the connection is gone. */
 export const CONNECTION_GONE = -1;
 
-/** What ends a connection: a code for the peer, and words for it and the log. */
+/** An error that ends a connection: a code for the peer, and a message for the peer and the log. */
 export interface ConnectionError {
   readonly code: number;
-  /** Lower case, without anything that the peer has sent. */
+  /** In lower case; contains nothing that the peer has sent. */
   readonly message: string;
 }
 
-/** Makes one. */
+/** Creates a frozen error. */
 export function connectionError(code: number, message: string): ConnectionError {
   return Object.freeze({ code, message });
 }

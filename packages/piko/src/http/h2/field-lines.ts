@@ -1,19 +1,19 @@
-// Writes the fields of an HTTP/2 message as the lines of an HTTP/1.1 one, for the code that reads them. No part of a
+// Writes the fields of an HTTP/2 message as the lines of an HTTP/1.1 one, for the code that parses those. No part of a
 // field may become a separate line, or another message (RFC 9113 sections 8.2 and 10.3): a field that could is malformed.
 
 import * as ascii from "../ascii.js";
 import * as names from "../field-names.js";
 import type { FieldSink } from "./hpack-decoder.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COLON, CR, HTAB, LF, SP, TOKEN_LOWER } = ascii;
 const { fieldId } = names;
 
 const FIRST_BYTES = 16 * 1024;
-/** What a field counts beyond its bytes (RFC 9113 section 6.5.2), or needs as a line. */
+/** What a field counts in addition to its bytes (RFC 9113 section 6.5.2); its line needs no more than that. */
 const FIELD_OVERHEAD_BYTES = 32;
 
-/** Fields that belong to a connection: HTTP/2 has others ways to say what they say (section 8.2.2). */
+/** Fields that belong to a connection: HTTP/2 expresses their meaning in other ways (section 8.2.2). */
 const FORBIDDEN: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);
 for (const id of [
   names.FIELD_CONNECTION,
@@ -26,20 +26,20 @@ for (const id of [
 }
 const TRAILERS = ascii.asciiBytes("trailers");
 
-/** Collects one message after another; its memory is reused. */
+/** Collects the fields of one message after another; reuses its memory. */
 export abstract class FieldLines implements FieldSink {
   /** The lines are in `buffer[start, end)`. */
   buffer: Buffer;
   start: number;
   end: number;
-  /** Why the message is no message, in lower case; undefined if it is one. */
+  /** Why the message is malformed, in lower case; undefined if it isn't. */
   malformed: string | undefined;
-  /** It has more bytes of fields than it may; the others are left out. */
+  /** The fields exceed the maximum size; the remaining ones are left out. */
   tooLarge: boolean;
   #sizeLeft: number;
   readonly #maxBytes: number;
 
-  /** `maxBytes`: of all fields, with 32 for each. */
+  /** `maxBytes`: maximum size of all fields, counting 32 extra bytes for each. */
   constructor(maxBytes: number) {
     this.buffer = Buffer.allocUnsafeSlow(FIRST_BYTES);
     this.start = 0;
@@ -50,7 +50,7 @@ export abstract class FieldLines implements FieldSink {
     this.#maxBytes = maxBytes;
   }
 
-  /** The next message begins. */
+  /** Prepares for the next message. */
   abstract begin(): void;
 
   abstract onField(
@@ -62,7 +62,7 @@ export abstract class FieldLines implements FieldSink {
     valueEnd: number,
   ): void;
 
-  /** The next message begins. */
+  /** Resets the state that all kinds of messages share. */
   protected clear(): void {
     this.start = 0;
     this.end = 0;
@@ -71,14 +71,14 @@ export abstract class FieldLines implements FieldSink {
     this.#sizeLeft = this.#maxBytes;
   }
 
-  /** Counts a field of so many bytes. False if it goes no further: the message is malformed or too large. */
+  /** Counts a field of this size. False if it has to be skipped because the message is malformed or too large. */
   protected admit(bytes: number): boolean {
     this.#sizeLeft -= bytes + FIELD_OVERHEAD_BYTES;
     if (this.#sizeLeft < 0) this.tooLarge = true;
     return !this.tooLarge && this.malformed === undefined;
   }
 
-  /** Checks a field's name and value. Returns its FIELD_* number, or -1 where it is malformed. */
+  /** Checks a field's name and value. Returns the name's FIELD_* number, or -1 if the field is malformed. */
   protected check(
     name: Buffer,
     nameStart: number,
@@ -102,7 +102,7 @@ export abstract class FieldLines implements FieldSink {
     return -1;
   }
 
-  /** Adds a line. */
+  /** Adds a field line. */
   protected addLine(
     name: Buffer,
     nameStart: number,
@@ -124,7 +124,7 @@ export abstract class FieldLines implements FieldSink {
     this.end = at + 2;
   }
 
-  /** Adds bytes as they are. */
+  /** Adds bytes unchanged. */
   protected add(bytes: Buffer, start: number, end: number): void {
     this.makeRoom(end - start);
     const { buffer } = this;
@@ -142,7 +142,7 @@ export abstract class FieldLines implements FieldSink {
   }
 }
 
-/** A token without upper-case letters (section 8.2). */
+/** Whether a name is a token without upper-case letters (section 8.2). */
 function isName(buffer: Uint8Array, start: number, end: number): boolean {
   for (let i = start; i < end; i++) {
     const byte = buffer[i] as number;
@@ -151,7 +151,7 @@ function isName(buffer: Uint8Array, start: number, end: number): boolean {
   return end > start;
 }
 
-/** No NUL, CR or LF, and no blanks around it (section 8.2.1). */
+/** Whether a value has no NUL, CR or LF, and no white space at its start or end (section 8.2.1). */
 function isValue(buffer: Uint8Array, start: number, end: number): boolean {
   if (start === end) return true;
   const first = buffer[start] as number;

@@ -1,10 +1,10 @@
-// Filters the fields after a body, by the same rules as HTTP/1.1's.
+// Filters the fields after a body, by the same rules as in HTTP/1.1.
 
 import { TrailerSection } from "../h1/trailer-section.js";
 
 /**
- * `lines`: field lines with a blank one after them. Returns those that may go on, undefined for none, null if the section
- * can't be one. Few messages have any but gRPC's.
+ * `lines`: field lines, followed by a blank line. Returns the lines that may be passed on, undefined if there are none, or
+ * null if the section is invalid. Few messages except gRPC's have such fields.
  */
 export function filterTrailers(lines: Buffer): Buffer | undefined | null {
   const section = new TrailerSection(false);

@@ -1,13 +1,13 @@
-// Limits actions that cost a peer less than us: a number at once, replenished over time.
+// Limits actions that cost a peer less than us: allows a number of them at once, and replenishes it over time.
 
 export class FrameBudget {
   readonly #max: number;
-  /** Of the budget, per millisecond. */
+  /** Actions replenished per millisecond. */
   readonly #rate: number;
   #left: number;
   #lastMs: number;
 
-  /** `max`: how often it may be done at once; used up, it is full again after `refillMs`. */
+  /** `max`: number of actions allowed at once. An exhausted budget is full again after `refillMs`. */
   constructor(max: number, refillMs: number, nowMs: number) {
     this.#max = max;
     this.#rate = max / refillMs;
@@ -15,14 +15,14 @@ export class FrameBudget {
     this.#lastMs = nowMs;
   }
 
-  /** It was done once more. False if that is too much. */
+  /** Counts an action. False if it exceeds the budget. */
   take(nowMs: number): boolean {
     this.#left = Math.min(this.#max, this.#left + (nowMs - this.#lastMs) * this.#rate) - 1;
     this.#lastMs = nowMs;
     return this.#left >= 0;
   }
 
-  /** What the peer has done was worth something. */
+  /** The peer did something useful: increases the budget, up to its maximum. */
   give(count: number): void {
     this.#left = Math.min(this.#max, this.#left + count);
   }

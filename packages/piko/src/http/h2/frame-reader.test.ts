@@ -1,11 +1,11 @@
-// Frames out of bytes, however they are cut.
+// Reads frames from bytes, however these are split.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DATA, frame, HEADERS, PING } from "../../../test/h2-peer.js";
 import { FrameReader } from "./frame-reader.js";
 
-/** Notes what it is told; the bytes of one DATA frame as one. */
+/** Records the calls it gets; the bytes of a DATA frame as one call. */
 class Notes {
   yields = false;
   readonly calls: string[] = [];
@@ -37,13 +37,13 @@ class Notes {
   }
 }
 
-/** What is read of bytes that come in pieces ending at `cuts`. */
+/** The calls for bytes that arrive in pieces ending at `cuts`. */
 function read(bytes: string, cuts: readonly number[] = []): string[] {
   const notes = new Notes();
   const reader = new FrameReader(notes, notes);
   let at = 0;
   for (const cut of [...cuts, bytes.length]) {
-    // In other memory each time, which is overwritten.
+    // Each piece is in its own memory, which is overwritten afterwards.
     const piece = Buffer.from(`..${bytes.slice(at, cut)}..`, "latin1");
     expect(reader.read(piece, 2, piece.length - 2)).toBe(piece.length - 2);
     piece.fill(0x58);
@@ -73,7 +73,7 @@ const CALLS = [
 ];
 
 describe("FrameReader", () => {
-  it("reads frames that come at once, byte by byte, and cut anywhere", () => {
+  it("reads frames that arrive at once, byte by byte, and split anywhere", () => {
     expect(read(FRAMES)).toEqual(CALLS);
     expect(
       read(
@@ -111,7 +111,7 @@ describe("FrameReader", () => {
     expect(notes.calls).toEqual(CALLS);
   });
 
-  it("knows whether a frame is under way that its sender owes the rest of", () => {
+  it("knows whether a frame other than DATA is incomplete", () => {
     const notes = new Notes();
     const reader = new FrameReader(notes, notes);
     const feed = (text: string): boolean => {
@@ -122,11 +122,11 @@ describe("FrameReader", () => {
     expect(feed(FRAMES)).toBe(false);
     expect(feed(FRAMES.slice(0, 4))).toBe(true);
     expect(feed(FRAMES.slice(4, 17))).toBe(false);
-    // Data takes its time.
+    // A DATA frame may take its time.
     expect(feed(frame(DATA, 0, 1, "body").slice(0, 11))).toBe(false);
   });
 
-  it("takes any bytes", () => {
+  it("accepts arbitrary bytes, however they are split", () => {
     fc.assert(
       fc.property(fc.string({ unit: "binary", maxLength: 200 }), fc.nat(200), (bytes, cut) => {
         const text = Buffer.from(bytes).toString("latin1");

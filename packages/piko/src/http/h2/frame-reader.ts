@@ -1,31 +1,31 @@
 // Splits the bytes of a connection into frames (RFC 9113 section 4.1). The payload of DATA is passed on as it arrives;
-// every other frame is reported when it is complete, and copied only if it came in parts.
+// every other frame is reported when it is complete, and copied only if it arrived in parts.
 
 import { DATA, FLAG_PADDED, FRAME_HEADER_BYTES, MAX_FRAME_BYTES, read31 } from "./frame.js";
 
-/** What is found of DATA. Bytes are valid during the call. */
+/** The events of DATA frames. Bytes are valid during the call. */
 export interface DataEvents {
   /** A frame begins, with this many bytes of payload, padding included. */
   onDataFrame(flags: number, streamId: number, length: number): void;
-  /** Bytes of its data. */
+  /** Bytes of the frame's data. */
   onData(buffer: Buffer, start: number, end: number): void;
-  /** It has ended. */
+  /** The frame has ended. */
   onDataEnd(): void;
 }
 
-/** What is found of other frames. Bytes are valid during the call. */
+/** The events of all other frames. Bytes are valid during the call. */
 export interface FrameEvents {
-  /** A whole frame that isn't DATA; its payload is `buffer[start, end)`. */
+  /** A complete frame that isn't DATA; its payload is `buffer[start, end)`. */
   onFrame(type: number, flags: number, streamId: number, buffer: Buffer, start: number, end: number): void;
-  /** A frame is longer than it may be. Nothing is read after it. */
+  /** A frame exceeds the maximum length. Nothing is read after it. */
   onFrameTooLong(type: number, streamId: number): void;
-  /** A DATA frame has more padding than payload, or no room for its length. Nothing is read after it. */
+  /** A DATA frame has more padding than payload, or is too short for the padding's length. Nothing is read after it. */
   onBadPadding(): void;
-  /** Frames that are left wait for another call of `read`. */
+  /** Whether the remaining frames have to wait for another call of `read`. */
   readonly yields: boolean;
 }
 
-// What comes next.
+// What is expected next.
 const HEADER = 0;
 const PAYLOAD = 1;
 const PAD_LENGTH = 2;
@@ -34,17 +34,17 @@ const PADDING = 4;
 const STOPPED = 5;
 
 export class FrameReader {
-  /** Frames that have begun. */
+  /** Number of frames that have begun. */
   frames: number;
   readonly #events: FrameEvents;
   readonly #data: DataEvents;
   #state: number;
-  /** The start of a frame that isn't whole: its header, and its payload unless that is data. */
+  /** The start of an incomplete frame: its header, and its payload unless that is data. */
   #partial: Buffer;
   #partialBytes: number;
-  /** Bytes of `#partial` that there will be when the part is whole. */
+  /** Size of `#partial` when the current part is complete. */
   #wanted: number;
-  /** Of a DATA frame: bytes to come of data, and of padding. */
+  /** Remaining bytes of a DATA frame: of data, and of padding. */
   #dataBytes: number;
   #padBytes: number;
 
@@ -60,19 +60,19 @@ export class FrameReader {
     this.#padBytes = 0;
   }
 
-  /** A frame has begun that isn't whole, and whose sender owes its rest: not one with data, which takes its time. */
+  /** Whether the peer has sent a part of a frame and has to send the rest. False within DATA, which may take its time. */
   get midFrame(): boolean {
     return this.#partialBytes > 0;
   }
 
-  /** Reads no more. */
+  /** Reads nothing any more. */
   stop(): void {
     this.#state = STOPPED;
     this.#partialBytes = 0;
     this.#partial = EMPTY;
   }
 
-  /** Reads bytes. Returns the offset of the first one that waits for another call: `end`, unless the owner yields. */
+  /** Reads bytes. Returns the offset of the first one that has to wait for another call; that is `end` unless the owner yields. */
   read(buffer: Buffer, start: number, end: number): number {
     const events = this.#events;
     let at = start;
@@ -112,7 +112,7 @@ export class FrameReader {
     return at;
   }
 
-  /** A frame whose first byte is at `start`: reported at once if it is complete. */
+  /** Reads a frame whose first byte is at `start`; reports it at once if it is complete. */
   #readFrame(buffer: Buffer, start: number, end: number): number {
     this.frames++;
     if (end - start < FRAME_HEADER_BYTES) return this.#keep(buffer, start, end, FRAME_HEADER_BYTES);
@@ -135,7 +135,7 @@ export class FrameReader {
     return payload + length;
   }
 
-  /** Adds to a frame that came in parts. */
+  /** Adds bytes to a frame that arrives in parts. */
   #gather(buffer: Buffer, start: number, end: number): number {
     const stop = Math.min(end, start + this.#wanted - this.#partialBytes);
     buffer.copy(this.#partial, this.#partialBytes, start, stop);
@@ -178,14 +178,14 @@ export class FrameReader {
     return end;
   }
 
-  /** The frame is whole: between two frames no memory is held. */
+  /** The frame is complete: frees its memory, so that none is held between frames. */
   #drop(): void {
     this.#partial = EMPTY;
     this.#partialBytes = 0;
     this.#wanted = FRAME_HEADER_BYTES;
   }
 
-  /** A DATA frame, or one that is too long. */
+  /** Begins a DATA frame, or reports a frame that is too long. */
   #begin(buffer: Buffer, start: number): void {
     const length = lengthAt(buffer, start);
     const type = buffer[start + 3] as number;

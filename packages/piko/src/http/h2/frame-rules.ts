@@ -1,14 +1,14 @@
-// Which streams frames may be on, and how long they may be (RFC 9113 section 6): what a frame's header alone shows.
+// Which streams frames may be on, and how long they may be (RFC 9113 section 6): the checks that only need a frame's header.
 
 import { CONNECTION_ERRORS } from "./connection-errors.js";
 import type { ConnectionError } from "./error-codes.js";
 import * as frames from "./frame.js";
 import { SETTING_BYTES } from "./settings.js";
 
-/** Bytes of a GOAWAY without its words. */
+/** Length of a GOAWAY frame's payload without its message. */
 const LEAST_GOAWAY_BYTES = 8;
 
-/** Why a frame ends its connection; undefined if it doesn't. */
+/** The error by which a frame ends its connection; undefined if it doesn't. */
 export function frameError(
   type: number,
   flags: number,
@@ -18,7 +18,7 @@ export function frameError(
   const { PUSH, SIZE, STREAM_ID } = CONNECTION_ERRORS;
   switch (type) {
     case frames.HEADERS:
-      // Streams are a client's, which are odd; a server would have to push.
+      // Clients' streams have odd ids. Even ones would be pushed by a server.
       return (streamId & 1) === 0 ? STREAM_ID : undefined;
     case frames.PRIORITY:
       return streamId === 0 ? STREAM_ID : undefined;

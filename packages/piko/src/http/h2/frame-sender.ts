@@ -1,5 +1,5 @@
-// Writes the frames of one connection. Bytes of bodies are sent as far as the connection's window and the socket allow;
-// streams that have to wait take turns, one frame each, so that a long body doesn't block the others.
+// Writes the frames of one connection. Bodies are sent as far as the connection's window and the socket allow. Streams that
+// have to wait take turns, one frame each, so that a long body doesn't block the others.
 
 import type { Outbox } from "@piko/tunnel";
 import type { RequestHead, ResponseHead } from "../head.js";
@@ -31,24 +31,24 @@ import type { FrameBudget } from "./frame-budget.js";
 import { headerFramesCapacity, sealHeaderFrames } from "./header-frames.js";
 import { NO_TABLE } from "./hpack-encoder.js";
 
-/** A stream, as far as its bytes' turn is concerned. */
+/** A stream as the sender sees it. */
 export interface WaitingStream {
   readonly id: number;
   sendWindow: number;
   readonly closed: boolean;
-  /** Sends up to this many bytes. Returns whether there are more. */
+  /** Sends up to `most` bytes. Returns whether there are more. */
   resume(most: number): boolean;
 }
 
 export class FrameSender {
   readonly out: Outbox;
-  /** Bytes of bodies that the peer takes on all streams together. */
+  /** The connection's window: how many bytes of bodies the peer accepts on all streams together. */
   window: number;
-  /** What the peer may ask for without use grows by what we send. */
+  /** The peer's budget of control frames; sending headers or data increases it. */
   readonly #controls: FrameBudget;
-  /** Streams with bytes that wait, in the order of their turns. */
+  /** Streams with queued bytes, in the order of their turns. */
   readonly #waiting: Set<WaitingStream>;
-  /** No header block has been sent. */
+  /** No header block has been sent yet. */
   #first: boolean;
 
   constructor(out: Outbox, controls: FrameBudget) {
@@ -79,7 +79,7 @@ export class FrameSender {
     this.out.advance(sealHeaderFrames(slab, start, end, streamId, last));
   }
 
-  /** The end of a body, with field lines after it. */
+  /** Ends a body with trailers. `lines`: field lines. */
   sendTrailers(streamId: number, lines: Buffer): void {
     const start = this.#beginBlock(trailersCapacity(lines));
     const slab = this.out.slab as Buffer;
@@ -87,7 +87,7 @@ export class FrameSender {
     this.out.advance(sealHeaderFrames(slab, start, end, streamId, true));
   }
 
-  /** Sends as much of a body as may go now; returns how many bytes. `last`: nothing follows them. */
+  /** Sends as much of a body as is allowed now; returns how many bytes. `last`: the body ends with them. */
   sendData(stream: WaitingStream, buffer: Buffer, start: number, end: number, last: boolean): number {
     const { out } = this;
     let at = start;
@@ -105,7 +105,7 @@ export class FrameSender {
     return at - start;
   }
 
-  /** The end of a body. */
+  /** Ends a body. */
   sendEnd(streamId: number): void {
     this.#writeHeader(0, DATA, FLAG_END_STREAM, streamId);
   }
@@ -114,12 +114,12 @@ export class FrameSender {
     this.#write32(RST_STREAM, streamId, code);
   }
 
-  /** Room for this many more bytes; `streamId` 0 is the connection. */
+  /** Grants the peer this many more bytes; `streamId` 0 is the connection. */
   sendWindow(streamId: number, count: number): void {
     this.#write32(WINDOW_UPDATE, streamId, count);
   }
 
-  /** Pairs of identifiers and values. */
+  /** `settings`: pairs of identifier and value. */
   sendSettings(settings: readonly (readonly [id: number, value: number])[]): void {
     this.#writeHeader(settings.length * 6, SETTINGS, 0, 0);
     for (const [id, value] of settings) {
@@ -135,13 +135,13 @@ export class FrameSender {
     this.#writeHeader(0, SETTINGS, FLAG_ACK, 0);
   }
 
-  /** `payload[start, start + 8)`. */
+  /** The payload is `payload[start, start + 8)`. */
   sendPing(payload: Buffer, start: number, answer: boolean): void {
     this.#writeHeader(PING_BYTES, PING, answer ? FLAG_ACK : 0, 0);
     this.out.write(payload, start, start + PING_BYTES);
   }
 
-  /** Streams above `lastStreamId` are not looked at. `message`: for debugging. */
+  /** Streams above `lastStreamId` won't be processed. `message`: debug data. */
   sendGoAway(lastStreamId: number, code: number, message: string): void {
     this.#writeHeader(8 + message.length, GOAWAY, 0, 0);
     const at = this.out.take(8);
@@ -149,21 +149,21 @@ export class FrameSender {
     this.out.writeLatin1(message);
   }
 
-  /** Bytes of the stream wait. */
+  /** The stream has queued bytes. */
   wait(stream: WaitingStream): void {
     this.#waiting.add(stream);
   }
 
-  /** The stream is over. */
+  /** The stream has ended. */
   forget(stream: WaitingStream): void {
     this.#waiting.delete(stream);
   }
 
-  /** There may be room: sends what waits. */
+  /** Sends queued bytes as far as there is room. */
   pump(): void {
     const waiting = this.#waiting;
     let blocked = 0;
-    // A set goes on to what is added meanwhile: each stream has its next turn after the others, until all of them are stuck.
+    // The iteration includes streams added during it: a stream gets its next turn after all others, until all are blocked.
     for (const stream of waiting) {
       if (this.window <= 0 || this.out.congested || blocked >= waiting.size) return;
       if (stream.sendWindow <= 0) {
@@ -178,7 +178,7 @@ export class FrameSender {
     }
   }
 
-  /** Returns where the block's first frame starts, in the slab, with room for the block. */
+  /** Reserves room for a block. Returns the offset of its first frame in the slab. */
   #beginBlock(capacity: number): number {
     this.#controls.give(2);
     return this.out.reserve(headerFramesCapacity(capacity + 1));

@@ -1,14 +1,14 @@
-// The frames of HTTP/2 as bytes (RFC 9113 sections 4 and 6): types, flags, headers, and complete short frames.
+// The bytes of HTTP/2 frames (RFC 9113 sections 4 and 6): types, flags, headers, and complete short frames.
 
-/** What a client sends first (section 3.4). */
+/** The first bytes that a client sends (section 3.4). */
 export const PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "latin1");
 
 export const FRAME_HEADER_BYTES = 9;
-/** Maximum payload length unless SETTINGS say otherwise; ours never do. */
+/** Maximum payload length, unless SETTINGS change it; ours never do. */
 export const MAX_FRAME_BYTES = 16_384;
-/** Streams are numbered up to this, and windows are no larger. */
+/** Maximum number of a stream, and maximum size of a window. */
 export const MAX_31_BITS = 0x7fff_ffff;
-/** The window that streams and connections have unless their receiver has said otherwise. */
+/** The window of streams and connections, unless their receiver changes it. */
 export const INITIAL_WINDOW_BYTES = 65_535;
 
 export const DATA = 0x0;
@@ -28,12 +28,12 @@ export const FLAG_END_HEADERS = 0x4;
 export const FLAG_PADDED = 0x8;
 export const FLAG_PRIORITY = 0x20;
 
-/** Bytes of a PING's payload. */
+/** Length of a PING's payload. */
 export const PING_BYTES = 8;
-/** Bytes of the fields of priority in HEADERS and PRIORITY. */
+/** Length of the priority fields in HEADERS and PRIORITY. */
 export const PRIORITY_BYTES = 5;
 
-/** Writes a frame's header at `out[at]`. Returns the offset after it. */
+/** Writes a frame header at `out[at]`. Returns the offset after it. */
 export function writeFrameHeader(
   out: Uint8Array,
   at: number,
@@ -50,7 +50,7 @@ export function writeFrameHeader(
   return write32(out, at + 5, streamId);
 }
 
-/** Writes a number of 32 bits. Returns the offset after it. */
+/** Writes a 32-bit number. Returns the offset after it. */
 export function write32(out: Uint8Array, at: number, value: number): number {
   out[at] = value >>> 24;
   out[at + 1] = value >>> 16;
@@ -59,12 +59,12 @@ export function write32(out: Uint8Array, at: number, value: number): number {
   return at + 4;
 }
 
-/** Reads a number of 32 bits. */
+/** Reads a 32-bit number. */
 export function read32(buffer: Uint8Array, at: number): number {
   return read31(buffer, at) + ((buffer[at] as number) >= 0x80 ? 0x8000_0000 : 0);
 }
 
-/** Reads a number of 31 bits; the reserved bit before it is ignored. */
+/** Reads a 31-bit number; the reserved bit before it is ignored. */
 export function read31(buffer: Uint8Array, at: number): number {
   return (
     (((buffer[at] as number) & 0x7f) << 24) |

@@ -1,17 +1,17 @@
-// Assembles header blocks that come in several frames (RFC 9113 section 4.3). A block in a single frame is used in place.
+// Assembles header blocks that arrive in several frames (RFC 9113 section 4.3). A block in a single frame is used in place.
 
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 import { FLAG_END_STREAM, FLAG_PADDED, FLAG_PRIORITY, PRIORITY_BYTES, read31 } from "./frame.js";
 
 export class HeaderBlocks {
-  /** A block has begun and isn't whole. */
+  /** A block has begun and isn't complete. */
   open: boolean;
-  /** The stream that it is of; it is the stream's last, and depends on itself. */
+  /** The block's stream; whether the block ends the stream; whether its priority makes the stream depend on itself. */
   streamId: number;
   last: boolean;
   selfish: boolean;
-  /** The whole block is `buffer[start, end)`. */
+  /** The complete block is `buffer[start, end)`. */
   buffer: Buffer;
   start: number;
   end: number;
@@ -31,8 +31,8 @@ export class HeaderBlocks {
   }
 
   /**
-   * A HEADERS frame has come, whose part of the block is `buffer[start, end)` of this object then. False if its padding is
-   * longer than it.
+   * A HEADERS frame has arrived. Its part of the block is between `start` and `end` of this object afterwards. False if its
+   * padding is longer than the frame.
    */
   begin(flags: number, streamId: number, buffer: Buffer, start: number, end: number): boolean {
     const padded = (flags & FLAG_PADDED) !== 0;
@@ -47,7 +47,7 @@ export class HeaderBlocks {
     return this.start <= this.end;
   }
 
-  /** Adds a part; `whole`: the last one. False if the block is too large. */
+  /** Adds a part. `whole`: it is the last one. False if the block is too large. */
   add(buffer: Buffer, start: number, end: number, whole: boolean): boolean {
     const store = this.#store;
     if (store.length + end - start > this.#maxBytes) return false;
@@ -65,7 +65,7 @@ export class HeaderBlocks {
     return true;
   }
 
-  /** Lets go of what there is. */
+  /** Frees the block's memory. */
   clear(): void {
     this.open = false;
     this.buffer = EMPTY;

@@ -1,5 +1,5 @@
-// A header block to be sent: encoded after room for a frame's header, then split in place into HEADERS and, if it is
-// long, CONTINUATION frames (RFC 9113 section 6.10).
+// Frames for sending a header block: the block is encoded with room for a frame header in front of it, then split in place
+// into HEADERS and, if it is long, CONTINUATION frames (RFC 9113 section 6.10).
 
 import {
   CONTINUATION,
@@ -11,13 +11,13 @@ import {
   writeFrameHeader,
 } from "./frame.js";
 
-/** Size of a block of at most this many bytes together with its frames' headers. */
+/** Size of a block of at most this many bytes, including the headers of its frames. */
 export function headerFramesCapacity(blockBytes: number): number {
   return blockBytes + FRAME_HEADER_BYTES * (Math.floor(blockBytes / MAX_FRAME_BYTES) + 1);
 }
 
 /**
- * Makes frames of the block that was written to `out` from `start + FRAME_HEADER_BYTES` to `end`. Returns the offset after
+ * Turns the block that was written to `out` from `start + FRAME_HEADER_BYTES` to `end` into frames. Returns the offset after
  * the last one.
  */
 export function sealHeaderFrames(
@@ -29,7 +29,7 @@ export function sealHeaderFrames(
 ): number {
   const from = start + FRAME_HEADER_BYTES;
   const more = Math.max(0, Math.ceil((end - from) / MAX_FRAME_BYTES) - 1);
-  // The last pieces move first, to make room for the headers before them.
+  // Moves the last pieces first, to make room for the headers in front of them.
   for (let piece = more; piece > 0; piece--) {
     const pieceStart = from + piece * MAX_FRAME_BYTES;
     const pieceEnd = Math.min(end, pieceStart + MAX_FRAME_BYTES);

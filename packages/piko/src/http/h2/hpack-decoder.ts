@@ -1,12 +1,12 @@
-// Decodes header blocks (RFC 7541), one after another: reports each field as ranges of bytes. Changes to the dynamic
-// table are kept for the next blocks, whatever happens to the message.
+// Decodes header blocks (RFC 7541), one after another, and reports each field as ranges of bytes. Changes to the dynamic
+// table are kept for later blocks, whatever happens to the message.
 
 import { Scratch } from "../../net/scratch.js";
 import { DynamicTable } from "./dynamic-table.js";
 import { decodedCapacity, decodeHuffman } from "./huffman.js";
 import { STATIC_ENTRIES, STATIC_NAMES, STATIC_VALUES } from "./static-table.js";
 
-/** Takes the fields of a block; ranges are valid during the call. */
+/** Receives the fields of a block; ranges are valid during the call. */
 export interface FieldSink {
   onField(
     name: Buffer,
@@ -18,25 +18,25 @@ export interface FieldSink {
   ): void;
 }
 
-/** The initial size of the table (RFC 9113 section 6.5.2). */
+/** The initial maximum size of the table (RFC 9113 section 6.5.2). */
 const DEFAULT_TABLE_BYTES = 4_096;
-/** Integers of more octets than that are longer than any block. */
+/** No block needs integers with more octets than this. */
 const MAX_INTEGER_BYTES = 5;
 
 export class HpackDecoder {
   readonly #table: DynamicTable;
-  /** The largest size that the peer may choose. */
+  /** The maximum table size that the peer may choose. */
   #maxTableBytes: number;
-  /** Its value once the peer has acknowledged it. */
+  /** The value of `#maxTableBytes` once the peer has acknowledged our settings. */
   readonly #settledTableBytes: number;
-  /** The next block has to begin with a smaller size. */
+  /** The next block must begin with an update to a smaller size. */
   #owesUpdate: boolean;
   // The block in progress.
   #buffer: Buffer;
   #at: number;
   #end: number;
   #failed: boolean;
-  // The string that was read last.
+  // The last string read.
   #string: Buffer;
   #stringStart: number;
   #stringEnd: number;
@@ -56,20 +56,20 @@ export class HpackDecoder {
     this.#stringEnd = 0;
   }
 
-  /** The peer knows our settings. */
+  /** The peer has acknowledged our settings. */
   settle(): void {
     this.#maxTableBytes = this.#settledTableBytes;
     this.#owesUpdate = this.#table.maxSize > this.#maxTableBytes;
   }
 
-  /** Lets go of all memory. */
+  /** Frees all memory. */
   clear(): void {
     this.#table.clear();
     this.#buffer = EMPTY;
     this.#string = EMPTY;
   }
 
-  /** Decodes a whole block. False for what is none: the connection can't continue then. */
+  /** Decodes a complete block. False if it is invalid: the connection can't continue then. */
   decode(buffer: Buffer, start: number, end: number, sink: FieldSink): boolean {
     this.#buffer = buffer;
     this.#at = start;
@@ -87,7 +87,7 @@ export class HpackDecoder {
     const first = this.#buffer[this.#at] as number;
     if (first >= 0x80) this.#readIndexed(sink);
     else if (first >= 0x40) this.#readLiteral(sink, 6, true);
-    // A change of size belongs before the first field (section 4.2).
+    // A size update must precede the first field (section 4.2).
     else if (first >= 0x20) this.#failed = true;
     else this.#readLiteral(sink, 4, false);
   }
@@ -142,7 +142,7 @@ export class HpackDecoder {
     if (indexed) table.add(name, nameStart, nameEnd, value, valueStart, valueEnd);
   }
 
-  /** A change of the table's size (section 6.3). */
+  /** Reads an update of the table's size (section 6.3). */
   #updateSize(): void {
     const size = this.#readInteger(5);
     if (size < 0 || size > this.#maxTableBytes) {
@@ -154,7 +154,7 @@ export class HpackDecoder {
     this.#table.resize(size);
   }
 
-  /** Reads an integer whose first octet has `prefixBits` of it (section 5.1). -1 for what is none; then it has failed. */
+  /** Reads an integer with a prefix of `prefixBits` bits (section 5.1). Fails and returns -1 if it is invalid. */
   #readInteger(prefixBits: number): number {
     const buffer = this.#buffer;
     const mask = (1 << prefixBits) - 1;
@@ -169,7 +169,7 @@ export class HpackDecoder {
     return -1;
   }
 
-  /** Reads a string (section 5.2): where it is, or decoded to `scratch`. False if there is none. */
+  /** Reads a string (section 5.2), in place or decoded to `scratch`. False if it is invalid. */
   #readString(scratch: Scratch): boolean {
     if (this.#failed || this.#at === this.#end) {
       this.#failed = true;
@@ -198,6 +198,6 @@ export class HpackDecoder {
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
-/** Memory of decoded strings, within one field; shared by all. */
+/** Memory for decoded strings, used within one field only; shared by all decoders. */
 const names = new Scratch();
 const values = new Scratch();

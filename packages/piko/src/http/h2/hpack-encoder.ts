@@ -1,21 +1,21 @@
-// Encodes header blocks (RFC 7541): fields of the static table by their indexes, all others as literals. No dynamic table
-// and no Huffman code, which cost a proxy more than they save if bodies follow; so an encoder has no state, and nobody
+// Encodes header blocks (RFC 7541): fields of the static table by their indexes, all others as literals. Dynamic table and
+// Huffman code aren't used: if bodies follow, they cost a proxy more than they save. So the encoder has no state, and no one
 // can find out what it has sent before.
 
 import * as ascii from "../ascii.js";
 import { STATIC_INDEX, STATIC_NAMES, statusIndex } from "./static-table.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { TOKEN_LOWER } = ascii;
 
-/** Says that the dynamic table is empty, and stays so: the first octet of a connection's first block. */
+/** A size update to zero, the first octet of a connection's first block: the dynamic table is empty, and stays so. */
 export const NO_TABLE = 0x20;
-/** Maximum number of bytes that a field adds to those of its name and value: an octet, and two lengths. */
+/** Maximum number of bytes that a field adds to those of its name and value: one octet, and two lengths. */
 export const FIELD_EXTRA_BYTES = 11;
-/** Maximum number of bytes of `:status`. */
+/** Maximum encoded size of `:status`, in bytes. */
 export const STATUS_BYTES = 5;
 
-/** What a request's head says first. */
+/** The pseudo-fields of a request. */
 export type PseudoField = ":method" | ":scheme" | ":path" | ":authority";
 
 const INDEXED = 0x80;
@@ -27,14 +27,14 @@ const STATUS_INDEXES: Uint8Array = Uint8Array.from({ length: MAX_STATUS + 1 }, (
   statusIndex(status),
 );
 
-// Names of the static table by length, first and last letter; 0 for none.
+// Indexes of the static table's names, by length, first and last letter; 0 for none.
 const SLOTS = 1_024;
 const slotOf = (length: number, first: number, last: number): number =>
   (length * 37 + first * 7 + last * 3) & (SLOTS - 1);
 const CANDIDATES: Uint8Array = new Uint8Array(SLOTS);
 for (const [name, index] of STATIC_INDEX) {
   const slot = slotOf(name.length, name.charCodeAt(0), name.charCodeAt(name.length - 1));
-  // Of two names in one slot the other goes without an index.
+  // If two names share a slot, the second one is written without an index.
   if (CANDIDATES[slot] === 0) CANDIDATES[slot] = index;
 }
 
@@ -54,8 +54,8 @@ export function encodeStatus(out: Uint8Array, at: number, status: number): numbe
 }
 
 /**
- * Writes a field, its name in lower case. `secret`: nobody on the way may keep it. Returns the offset after it, at most
- * {@link FIELD_EXTRA_BYTES} more than its bytes.
+ * Writes a field, with its name in lower case. `secret`: no intermediary may index it. Returns the offset after the field,
+ * which takes at most {@link FIELD_EXTRA_BYTES} more than its name and value.
  */
 export function encodeField(
   out: Uint8Array,
@@ -79,7 +79,7 @@ export function encodeField(
   return encodeValue(out, at, value, valueStart, valueEnd);
 }
 
-/** Writes a pseudo-field, which is one of the static table's. Returns the offset after it. */
+/** Writes a pseudo-field, whose name is in the static table. Returns the offset after it. */
 export function encodePseudoField(
   out: Uint8Array,
   at: number,
@@ -104,7 +104,7 @@ function encodeValue(
   return at;
 }
 
-/** Writes an integer whose first octet has `prefixBits` of it after the bits of `first` (section 5.1). */
+/** Writes an integer with a prefix of `prefixBits` bits, after the bits of `first` (section 5.1). */
 export function encodeInteger(
   out: Uint8Array,
   at: number,
@@ -124,7 +124,7 @@ export function encodeInteger(
   return at + 1;
 }
 
-/** The index of a name, in any case, or 0. */
+/** The static table's index of a name in any case, or 0. */
 function staticIndex(name: Uint8Array, start: number, end: number): number {
   if (start === end) return 0;
   const first = TOKEN_LOWER[name[start] as number] as number;

@@ -1,4 +1,4 @@
-// HPACK as RFC 7541 appendix C shows it, field by field and table by table; what is malformed; and what the encoder writes.
+// The HPACK examples of RFC 7541 appendix C, with their fields and tables; malformed blocks; and what the encoder writes.
 
 import { describe, expect, it } from "vitest";
 import { encodeField, encodeInteger, encodeStatus, NO_TABLE } from "./hpack-encoder.js";
@@ -21,7 +21,7 @@ function decode(decoder: HpackDecoder, bytes: Buffer): Fields | undefined {
   return whole ? fields : undefined;
 }
 
-/** What is in the table, youngest first, by asking for it. */
+/** The entries of the table, newest first, read by decoding an index for each. */
 function tableOf(decoder: HpackDecoder): Fields {
   const entries: Fields = [];
   for (let index = 62; index < 127; index++) {
@@ -136,7 +136,7 @@ describe("RFC 7541 appendix C", () => {
   ])("%s", (_section, blocks) => {
     const decoder = new HpackDecoder(4_096);
     const [first = "", second = "", third = ""] = blocks;
-    // The size, which the examples have from elsewhere: 256.
+    // A size update to 256, which the examples assume.
     expect(decode(decoder, bytesOf(`3fe101${first}`))).toEqual(MOVED);
     expect(tableOf(decoder)).toEqual([...LOCATION, ["date", DATE_21], ...PRIVATE, [":status", "302"]]);
     expect(decode(decoder, bytesOf(second))).toEqual(TEMPORARY);
@@ -169,7 +169,7 @@ describe("HpackDecoder", () => {
     expect(decode(new HpackDecoder(4_096), bytesOf(hex))).toBeUndefined();
   });
 
-  it("takes two sizes in a row, and forgets what doesn't fit", () => {
+  it("accepts two size updates in a row, and evicts what doesn't fit", () => {
     const decoder = new HpackDecoder(4_096);
     decode(decoder, bytesOf("4001610162 4001630164"));
     expect(tableOf(decoder)).toEqual([
@@ -182,16 +182,16 @@ describe("HpackDecoder", () => {
     expect(tableOf(decoder)).toEqual([]);
   });
 
-  it("is emptied by an entry that is larger than the table", () => {
+  it("empties the table for an entry that is larger than the table", () => {
     const decoder = new HpackDecoder(4_096);
-    // 127 and 1 + 31 * 128.
+    // The value's length is 127 + 1 + 31 * 128.
     const long = `4001617f811f${"78".repeat(4_096)}`;
     decode(decoder, bytesOf("4001610162"));
     expect(decode(decoder, bytesOf(long))?.[0]?.[1]).toHaveLength(4_096);
     expect(tableOf(decoder)).toEqual([]);
   });
 
-  it("wants a smaller size to be said once the peer knows of it", () => {
+  it("requires an update to a smaller size once the peer has acknowledged it", () => {
     const decoder = new HpackDecoder(0);
     expect(decode(decoder, bytesOf("4001610162"))).toEqual([["a", "b"]]);
     decoder.settle();
@@ -201,7 +201,7 @@ describe("HpackDecoder", () => {
     expect(decode(decoder, bytesOf("21"))).toBeUndefined();
   });
 
-  it("keeps a name of its own while making room for it", () => {
+  it("keeps a name from its own table while it makes room for the entry", () => {
     const decoder = new HpackDecoder(4_096);
     const name = "n".repeat(40);
     const fields: Fields = [];

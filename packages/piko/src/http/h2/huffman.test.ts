@@ -41,7 +41,7 @@ describe("decodeHuffman", () => {
     expect(decode(hex)).toBeUndefined();
   });
 
-  it("takes whatever bytes there are", () => {
+  it("accepts arbitrary bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
         const out = Buffer.alloc(decodedCapacity(bytes.length));

@@ -1,7 +1,7 @@
-// The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), decoded four bits at a time. The code is canonical:
-// the lengths of the symbols' codes say everything.
+// The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), decoded four bits at a time. The code is canonical: it
+// is fully determined by the lengths of the symbols' codes.
 
-/** Lengths of the codes of the 256 octets, in bits, and of EOS. */
+/** Code lengths of the 256 octets and of EOS, in bits. */
 const CODE_BITS: readonly number[] = [
   ...[13, 23, 28, 28, 28, 28, 28, 28, 28, 24, 30, 28, 28, 30, 28, 28],
   ...[28, 28, 28, 28, 28, 28, 30, 28, 28, 28, 28, 28, 28, 28, 28, 28],
@@ -24,7 +24,7 @@ const CODE_BITS: readonly number[] = [
 const EOS = 256;
 const MAX_CODE_BITS = 30;
 
-/** The code of each symbol, in its lowest bits. Shorter codes come first, those of one length in the order of symbols. */
+/** The code of each symbol, right-aligned. Shorter codes come first; codes of the same length are in the order of symbols. */
 function assignCodes(): number[] {
   const codes: number[] = CODE_BITS.map(() => 0);
   let code = 0;
@@ -37,24 +37,24 @@ function assignCodes(): number[] {
   return codes;
 }
 
-/** A node of the code's tree: children by the next bit, or a symbol. */
+/** A node of the code tree: has children by the next bit, or a symbol. */
 interface Node {
   readonly children: [Node | undefined, Node | undefined];
   symbol: number;
-  /** Which inner node it is. */
+  /** Number of the inner node. */
   state: number;
-  /** Bits from the root, and whether all of them are ones: then a string may end here. */
+  /** Number of bits from the root, and whether all of them are ones: a string may end here then. */
   depth: number;
   padding: boolean;
 }
 
-// One number for each state and four bits: the next state, and a symbol that was completed. No code is shorter than five
-// bits, so that there is never a second one.
+// One number for each combination of a state and four bits: the next state, and the symbol that was completed. There is at
+// most one, because no code is shorter than five bits.
 const STATE_MASK = 0xff;
 const HAS_SYMBOL = 0x100;
 const SYMBOL_SHIFT = 16;
 const FAILS = 0x200;
-/** Maximum length of padding: less than an octet of ones (section 5.2). */
+/** Maximum length of the padding, which is shorter than an octet and all ones (section 5.2). */
 const MAX_PADDING_BITS = 7;
 
 const { steps: STEPS, mayEnd: MAY_END } = buildSteps();
@@ -107,14 +107,14 @@ function step(root: Node, from: Node, nibble: number): number {
   return result | node.state;
 }
 
-/** Maximum number of octets that `count` coded ones stand for. */
+/** Maximum number of octets that `count` encoded octets decode to. */
 export function decodedCapacity(count: number): number {
   return Math.floor((count * 8) / 5);
 }
 
 /**
- * Decodes `buffer[start, end)` to `out[at]`, which has room for {@link decodedCapacity}. Returns the offset after it, or -1
- * for what is no such string.
+ * Decodes `buffer[start, end)` to `out[at]`, which must have room for {@link decodedCapacity}. Returns the offset after the
+ * decoded string, or -1 if the input is invalid.
  */
 export function decodeHuffman(
   buffer: Uint8Array,

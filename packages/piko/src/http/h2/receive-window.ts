@@ -3,9 +3,9 @@
 
 export class ReceiveWindow {
   readonly #size: number;
-  /** Bytes that may come. */
+  /** Bytes that the peer may still send. */
   #left: number;
-  /** Consumed bytes that the peer hasn't been granted again. */
+  /** Consumed bytes that haven't been granted to the peer again. */
   #untold: number;
 
   constructor(size: number) {
@@ -14,14 +14,14 @@ export class ReceiveWindow {
     this.#untold = 0;
   }
 
-  /** So many bytes have come. False if they are more than may. */
+  /** `count` bytes have arrived. False if they exceed the window. */
   take(count: number): boolean {
     if (count > this.#left) return false;
     this.#left -= count;
     return true;
   }
 
-  /** This many bytes have been consumed. Returns what the peer should be granted now, or 0. */
+  /** `count` bytes have been consumed. Returns how many the peer should be granted now; may be 0. */
   give(count: number): number {
     this.#untold += count;
     if (this.#untold * 2 < this.#size) return 0;

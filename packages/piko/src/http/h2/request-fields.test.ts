@@ -1,5 +1,5 @@
-// What a request's fields become: the bytes of an HTTP/1.1 head, or nothing. Downgrades are where requests are smuggled, so
-// each way to do it is here with what comes of it.
+// What a request's fields become: the bytes of an HTTP/1.1 head, or nothing. Requests are typically smuggled where HTTP/2 is
+// converted to HTTP/1.1, so each known way is tested here.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -10,7 +10,7 @@ import { TrailerFields } from "./trailer-fields.js";
 
 const fields = new RequestFields(10_000);
 
-/** The head; or why there is none. */
+/** The head; or why it is refused. */
 function headOf(list: readonly Field[], last = true): string {
   const bytes = Buffer.from(block(list), "latin1");
   fields.begin();
@@ -22,7 +22,7 @@ function headOf(list: readonly Field[], last = true): string {
   return fields.buffer.toString("latin1", fields.start, fields.end);
 }
 
-/** The usual ones, with one changed. */
+/** The usual fields, with one changed. */
 function withPseudo(name: string, value: string): Field[] {
   return GET_FIELDS.map((field) => (field[0] === name ? [name, value] : field));
 }
@@ -38,7 +38,7 @@ describe("a head", () => {
     expect(headOf([...GET_FIELDS, ["host", "E.TEST"]])).toBe(expected);
   });
 
-  it("says how its body ends", () => {
+  it("declares how its body ends", () => {
     const length: Field = ["content-length", "3"];
     expect(headOf(GET_FIELDS, false)).toContain("\r\ntransfer-encoding: chunked\r\n\r\n");
     expect(headOf([...GET_FIELDS, length], false)).toMatch(/\r\ncontent-length: 3\r\n\r\n$/);
@@ -58,7 +58,7 @@ describe("a head", () => {
     expect(headOf(GET_FIELDS)).not.toContain("cookie");
   });
 
-  it("may have te: trailers, priority, and blanks within values", () => {
+  it("may have te: trailers, priority, and white space within values", () => {
     const more: Field[] = [
       ["te", "trailers"],
       ["priority", "u=1, i"],
@@ -71,14 +71,14 @@ describe("a head", () => {
     );
   });
 
-  it("of CONNECT isn't made", () => {
+  it("isn't made for CONNECT", () => {
     const connect: Field = [":method", "CONNECT"];
     expect(headOf([connect, [":authority", "e.test:80"]])).toBe("connect");
     expect(headOf([connect, ...GET_FIELDS.slice(1)])).toBe("malformed: connect needs an authority alone");
     expect(headOf([connect])).toBe("malformed: connect needs an authority alone");
   });
 
-  it("of an extended CONNECT is that of a WebSocket's handshake (RFC 8441)", () => {
+  it("of an extended CONNECT is a WebSocket handshake (RFC 8441)", () => {
     const extended: Field[] = [[":method", "CONNECT"], [":protocol", "websocket"], ...GET_FIELDS.slice(1)];
     const more: Field[] = [
       ["sec-websocket-version", "13"],
@@ -100,7 +100,7 @@ describe("a head", () => {
     );
   });
 
-  it("is no larger than it may be", () => {
+  it("is refused if it exceeds the maximum size", () => {
     expect(headOf([...GET_FIELDS, ["x", "v".repeat(9_700)]])).toContain("vvv");
     expect(headOf([...GET_FIELDS, ["x", "v".repeat(9_900)]])).toBe("too large");
     expect(headOf([...GET_FIELDS, ...Array.from({ length: 300 }, (): Field => ["x", ""])])).toBe("too large");
@@ -137,7 +137,7 @@ describe("smuggling", () => {
     expect(headOf([...GET_FIELDS, ...more])).toBe(`malformed: ${why}`);
   });
 
-  it("by a pseudo-field behind a field is refused", () => {
+  it("by a pseudo-field after a field is refused", () => {
     expect(headOf([...without(":path"), ["x", "y"], [":path", "/x"]])).toMatch(/^malformed/);
     expect(headOf([...GET_FIELDS, ["x", "y"], [":method", "PUT"]])).toBe(
       "malformed: pseudo-field behind a field",
@@ -165,17 +165,17 @@ describe("smuggling", () => {
     expect(headOf(withPseudo(name, value))).toBe(`malformed: ${why}`);
   });
 
-  it.each([":method", ":scheme", ":path"])("needs no %s to be refused", (name) => {
+  it.each([":method", ":scheme", ":path"])("by leaving out %s is refused", (name) => {
     expect(headOf(without(name))).toBe(`malformed: no ${name.slice(1)}`);
   });
 
-  it("by a second path behind two slashes stays in the path", () => {
+  it("by a host after two slashes stays in the path", () => {
     expect(headOf(withPseudo(":path", "//other.test/x"))).toBe(
       "GET //other.test/x HTTP/1.1\r\nhost: e.test\r\n\r\n",
     );
   });
 
-  it("by whatever bytes adds no line", () => {
+  it("by arbitrary bytes adds no line", () => {
     const piece = fc.string({ unit: fc.constantFrom(..."aA:/ \t\r\n\0\x7f\xe9;,=*?#"), maxLength: 8 });
     const field = fc.tuple(
       fc.oneof(piece, fc.constantFrom(":path", ":method", "host", "cookie", "te")),
@@ -191,7 +191,7 @@ describe("smuggling", () => {
           if (head.startsWith("malformed")) continue;
           const lines = head.split("\r\n");
           expect(head.endsWith("\r\n\r\n")).toBe(true);
-          // The first line, Host, and no more than one for each field, and one for chunks.
+          // The request line, Host, at most one line for each field, and one for chunks.
           expect(lines.length - 2).toBeLessThanOrEqual(2 + more.length + (last ? 0 : 1));
           for (const line of lines) expect(line).not.toMatch(/[\r\n\0]/);
           expect(lines[0]?.split(" ")).toHaveLength(3);

@@ -1,5 +1,5 @@
-// Converts a request's fields (RFC 9113 section 8.3.1) to the head of an HTTP/1.1 request. The parser of that head
-// refuses the same as from an HTTP/1.1 client; here is what only HTTP/2 can get wrong.
+// Converts a request's fields (RFC 9113 section 8.3.1) to the head of an HTTP/1.1 request. The parser of that head refuses
+// the same things as for an HTTP/1.1 client; this file checks what can only be wrong in HTTP/2.
 
 import { randomKey } from "@piko/tunnel";
 import * as ascii from "../ascii.js";
@@ -7,7 +7,7 @@ import { asciiBytes, equalsIgnoringCase, rangesEqualIgnoringCase, spells } from 
 import * as names from "../field-names.js";
 import { FieldLines } from "./field-lines.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COLON, SLASH, SP } = ascii;
 const { FIELD_CONTENT_LENGTH, FIELD_COOKIE, FIELD_HOST, FIELD_SEC_WEBSOCKET_KEY } = names;
 
@@ -26,21 +26,21 @@ const KEY = asciiBytes("sec-websocket-key");
 const VERSION_LINE_END = asciiBytes(" HTTP/1.1\r\n");
 const CRLF = asciiBytes("\r\n");
 
-// Pseudo-fields that have come.
+// Pseudo-fields that have arrived.
 const METHOD = 1;
 const SCHEME = 2;
 const AUTHORITY = 4;
 const PATH = 8;
 const PROTOCOL = 16;
-/** What an extended CONNECT has (RFC 8441 section 4). */
+/** The pseudo-fields of an extended CONNECT (RFC 8441 section 4). */
 const EXTENDED = METHOD | SCHEME | AUTHORITY | PATH | PROTOCOL;
 
 export class RequestFields extends FieldLines {
-  /** The method is CONNECT, which has no head of this kind; or an extended one, to a protocol that is unknown here. */
+  /** The request is a CONNECT, which has no such head; or an extended CONNECT with an unknown protocol. */
   connect: boolean;
-  /** An extended CONNECT asks for a WebSocket: the head is that of its handshake, with this key. */
+  /** Defined for an extended CONNECT with a WebSocket: the head is a WebSocket handshake with this key. */
   webSocketKey: string | undefined;
-  /** Which pseudo-fields have come, and where their values are. */
+  /** Which pseudo-fields have arrived, and where their values are. */
   #seen: number;
   #methodStart: number;
   #methodEnd: number;
@@ -48,13 +48,13 @@ export class RequestFields extends FieldLines {
   #pathEnd: number;
   #authorityStart: number;
   #authorityEnd: number;
-  /** The first line is written: pseudo-fields come no more. */
+  /** The request line has been written: no more pseudo-fields are accepted. */
   #begun: boolean;
   #hasLength: boolean;
   #isWebSocket: boolean;
-  /** Pieces of Cookie, which HTTP/1.1 knows as one field (section 8.2.3). */
+  /** The values of Cookie, joined: HTTP/1.1 allows only one such field (section 8.2.3). */
   #cookie: Buffer;
-  /** -1: there is none. */
+  /** -1 if there is none. */
   #cookieLength: number;
 
   constructor(maxBytes: number) {
@@ -75,7 +75,7 @@ export class RequestFields extends FieldLines {
     this.#cookieLength = -1;
   }
 
-  /** The next request begins. */
+  /** Prepares for the next request. */
   begin(): void {
     this.clear();
     this.connect = false;
@@ -112,12 +112,12 @@ export class RequestFields extends FieldLines {
       return;
     }
     if (id === FIELD_CONTENT_LENGTH) this.#hasLength = true;
-    // Key and accept are between us and the service.
+    // The key and the service's answer to it concern only us and the service.
     if (id === FIELD_SEC_WEBSOCKET_KEY && this.webSocketKey !== undefined) return;
     this.addLine(name, nameStart, nameEnd, value, valueStart, valueEnd);
   }
 
-  /** All fields have come. `last`: there is no body. The head is whole then, unless it is malformed or too large. */
+  /** All fields have arrived. `last`: there is no body. Completes the head, unless it is malformed or too large. */
   finish(last: boolean): void {
     if (this.malformed !== undefined || this.tooLarge) return;
     if (!this.#begun) this.#writeStart();
@@ -138,7 +138,7 @@ export class RequestFields extends FieldLines {
     if (kind === 0) this.refuse("unknown pseudo-field");
     else if (this.#begun) this.refuse("pseudo-field behind a field");
     else if ((this.#seen & kind) !== 0) this.refuse("pseudo-field more than once");
-    // Blanks would end it within the first line of the head.
+    // White space would end the value early within the request line.
     else if (!isText(value, valueStart, valueEnd)) this.refuse("invalid pseudo-field");
     else {
       this.#seen |= kind;
@@ -171,7 +171,7 @@ export class RequestFields extends FieldLines {
     }
   }
 
-  /** The first lines, which the pseudo-fields say. */
+  /** Writes the lines that the pseudo-fields determine. */
   #writeStart(): void {
     this.#begun = true;
     this.start = this.end;
@@ -192,7 +192,7 @@ export class RequestFields extends FieldLines {
     if ((seen & METHOD) === 0) this.refuse("no method");
     else if ((seen & SCHEME) === 0) this.refuse("no scheme");
     else if ((seen & PATH) === 0 || pathStart === pathEnd) this.refuse("no path");
-    // A target with an authority of its own would win over the one that was sent.
+    // A target with its own authority would take precedence over `:authority`.
     else if (buffer[pathStart] !== SLASH && !(buffer[pathStart] === ASTERISK && pathEnd === pathStart + 1)) {
       this.refuse("path without a slash");
     } else if ((seen & AUTHORITY) !== 0 && this.#authorityStart === this.#authorityEnd) {
@@ -209,7 +209,7 @@ export class RequestFields extends FieldLines {
     if (extended) this.#addHandshake();
   }
 
-  /** What a WebSocket's handshake has in HTTP/1.1 (RFC 8441 section 5.1). */
+  /** Adds the fields that a WebSocket handshake has in HTTP/1.1 (RFC 8441 section 5.1). */
   #addHandshake(): void {
     const key = randomKey();
     const bytes = asciiBytes(key);
@@ -218,7 +218,7 @@ export class RequestFields extends FieldLines {
     this.addLine(KEY, 0, KEY.length, bytes, 0, bytes.length);
   }
 
-  /** Host has to name what `:authority` names, and is left out then. */
+  /** Checks that Host equals `:authority`. The field is left out, because `:authority` has become Host already. */
   #checkHost(value: Buffer, valueStart: number, valueEnd: number): void {
     const start = this.end;
     this.add(value, valueStart, valueEnd);
@@ -249,7 +249,7 @@ export class RequestFields extends FieldLines {
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
-/** Which of them a name is; 0 for none that a request has. */
+/** Which pseudo-field a name is; 0 if requests don't have it. */
 function pseudoField(name: Buffer, start: number, end: number): number {
   switch (end - start) {
     case 5:

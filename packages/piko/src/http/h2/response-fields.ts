@@ -6,7 +6,7 @@ import { mayHaveBody } from "../body-framing.js";
 import * as names from "../field-names.js";
 import { FieldLines } from "./field-lines.js";
 
-// Own constants: see ascii.ts.
+// Local copies: see ascii.ts.
 const { COLON } = ascii;
 
 const ZERO = 0x30;
@@ -19,9 +19,9 @@ const NO_BODY = asciiBytes("content-length: 0\r\n");
 const CRLF = asciiBytes("\r\n");
 
 export class ResponseFields extends FieldLines {
-  /** 0 until it has come. */
+  /** 0 until it has arrived. */
   status: number;
-  /** A field has come: `:status` comes no more. */
+  /** A field has arrived: `:status` is no longer accepted. */
   #begun: boolean;
   #hasLength: boolean;
 
@@ -64,8 +64,8 @@ export class ResponseFields extends FieldLines {
   }
 
   /**
-   * All fields have come. `last`: nothing follows, which its head says then, so that it stays one message without a body on
-   * its whole way; `toHead`: it answers a HEAD, and may speak of another one. The head is whole then, unless it is malformed.
+   * All fields have arrived. `last`: there is no body; the head then says so, so that every hop sees one complete message.
+   * `toHead`: it answers a HEAD, so its length may be that of another message. Completes the head unless it is malformed.
    */
   finish(last: boolean, toHead: boolean): void {
     if (this.status === 0) this.refuse("no status");
@@ -89,7 +89,7 @@ export class ResponseFields extends FieldLines {
     else {
       const status = statusOf(value, valueStart, valueEnd);
       if (status < 100) this.refuse("invalid status");
-      // Section 8.6: nothing in HTTP/2 switches protocols.
+      // Section 8.6: HTTP/2 has no 101.
       else if (status === SWITCHING_PROTOCOLS) this.refuse("status 101");
       else {
         this.status = status;
@@ -101,7 +101,7 @@ export class ResponseFields extends FieldLines {
   }
 }
 
-/** Three digits as a number; -1 for anything else. */
+/** The value of three digits; -1 for anything else. */
 function statusOf(value: Buffer, start: number, end: number): number {
   if (end - start !== STATUS_DIGITS) return -1;
   let status = 0;

@@ -1,4 +1,4 @@
-// The server's side of an HTTP/2 connection: streams that its client opens, from their first header block to their end,
+// The server's side of an HTTP/2 connection: the streams that the client opens, from their first header block to their end,
 // and how the client is asked to disconnect.
 
 import type { Clock, Outbox } from "@piko/tunnel";
@@ -13,9 +13,9 @@ import { FrameBudget } from "./frame-budget.js";
 import { serverSettings } from "./settings.js";
 import type { H2Stream } from "./stream.js";
 
-/** Requests that a connection may begin in one go, so that others have their turns. */
+/** Maximum number of requests that a connection may begin in one turn, so that other connections get their share. */
 const MAX_STREAMS_PER_TURN = 128;
-/** Of the ping that asks whether the peer has read that it is to go. */
+/** Payload of the ping that shows whether the peer has read our GOAWAY. */
 const GOING_AWAY = Buffer.from("goingawy", "latin1");
 
 const E = CONNECTION_ERRORS;
@@ -25,15 +25,15 @@ export class ServerConnection extends H2Connection {
   readonly #events: ServerEvents;
   readonly #clock: Clock;
   readonly #resets: FrameBudget;
-  /** Bytes of the preface that have come. */
+  /** Bytes of the preface that have arrived. */
   #prefaceBytes: number;
-  /** Streams above it are refused: the peer has been told, or is about to be. */
+  /** Streams above it are refused: the peer knows, or is about to. */
   #finalStreamId: number;
   #goingAway: boolean;
-  /** Streams that were opened in this turn. */
+  /** Streams opened in this turn. */
   #opened: number;
 
-  /** Says our settings at once. */
+  /** Sends our settings immediately. */
   constructor(out: Outbox, limits: H2Limits, memory: H2Memory, clock: Clock, events: ServerEvents) {
     super(out, limits, memory, clock, events);
     this.#limits = limits;
@@ -47,7 +47,7 @@ export class ServerConnection extends H2Connection {
     this.begin(serverSettings(limits));
   }
 
-  /** What the peer has begun and has to go on with: its preface, a frame, a header block. 0 for nothing. */
+  /** Identifies what the peer has begun and has to finish: its preface, a frame, or a header block. 0 if there is nothing. */
   get debt(): number {
     if (!this.hasSettings) return -1;
     if (this.blocks.open) return -1 - this.blocks.streamId;
@@ -59,7 +59,7 @@ export class ServerConnection extends H2Connection {
     return this.#opened >= MAX_STREAMS_PER_TURN;
   }
 
-  /** The next turn. */
+  /** A new turn begins. */
   nextTurn(): void {
     this.#opened = 0;
   }
@@ -77,8 +77,8 @@ export class ServerConnection extends H2Connection {
   }
 
   /**
-   * Asks the peer to open no more streams; those that are on their way are still taken (section 6.8). False if it was asked
-   * before.
+   * Asks the peer to open no more streams; streams that are in transit are still accepted (section 6.8). False if the peer
+   * was asked before.
    */
   goAway(): boolean {
     if (this.#goingAway || this.failed) return false;
@@ -88,7 +88,7 @@ export class ServerConnection extends H2Connection {
     return true;
   }
 
-  /** Takes no more streams. */
+  /** Accepts no more streams. */
   finish(message: string): void {
     if (this.#finalStreamId !== MAX_31_BITS || this.failed) return;
     this.#goingAway = true;
@@ -97,7 +97,7 @@ export class ServerConnection extends H2Connection {
     if (this.streams.open.size === 0) this.#events.onIdle();
   }
 
-  /** Takes no more streams: said. */
+  /** No more streams are accepted, and the peer has been notified. */
   get finished(): boolean {
     return this.#finalStreamId !== MAX_31_BITS;
   }

@@ -1,4 +1,4 @@
-// SETTINGS (RFC 9113 section 6.5): what a peer may say, and what it means.
+// SETTINGS (RFC 9113 section 6.5): which values are valid, and what they mean.
 
 import type { ConnectionLimits, H2Limits } from "./connection-events.js";
 import { type ConnectionError, connectionError, FLOW_CONTROL_ERROR, PROTOCOL_ERROR } from "./error-codes.js";
@@ -10,10 +10,10 @@ export const MAX_CONCURRENT_STREAMS = 0x3;
 export const INITIAL_WINDOW_SIZE = 0x4;
 export const MAX_FRAME_SIZE = 0x5;
 export const MAX_HEADER_LIST_SIZE = 0x6;
-/** Of RFC 8441. */
+/** Defined in RFC 8441. */
 export const ENABLE_CONNECT_PROTOCOL = 0x8;
 
-/** A server's initial settings: pairs of identifiers and values. */
+/** A server's initial settings: pairs of identifier and value. */
 export function serverSettings(limits: H2Limits): readonly (readonly [id: number, value: number])[] {
   return [
     [HEADER_TABLE_SIZE, limits.maxHeaderTableBytes],
@@ -34,7 +34,7 @@ export function clientSettings(limits: ConnectionLimits): readonly (readonly [id
   ];
 }
 
-/** Bytes of one setting. */
+/** Length of one setting. */
 export const SETTING_BYTES = 6;
 const LARGEST_FRAME_BYTES = 0xff_ffff;
 
@@ -42,7 +42,7 @@ const BAD_PUSH = connectionError(PROTOCOL_ERROR, "enable_push is neither 0 nor 1
 const BAD_WINDOW = connectionError(FLOW_CONTROL_ERROR, "initial window above 2^31-1");
 const BAD_FRAME_SIZE = connectionError(PROTOCOL_ERROR, "max_frame_size out of range");
 
-/** Why a payload can't be obeyed; undefined if it can. */
+/** Why a payload is invalid; undefined if it is valid. */
 export function settingsError(buffer: Buffer, start: number, end: number): ConnectionError | undefined {
   for (let at = start; at < end; at += SETTING_BYTES) {
     const value = read32(buffer, at + 2);
@@ -61,7 +61,7 @@ export function settingsError(buffer: Buffer, start: number, end: number): Conne
   return undefined;
 }
 
-/** What a payload says of one setting at last, or -1. */
+/** The last value that a payload has for a setting, or -1. */
 export function settingOf(buffer: Buffer, start: number, end: number, id: number): number {
   let value = -1;
   for (let at = start; at < end; at += SETTING_BYTES) {

@@ -1,6 +1,6 @@
 // The static table of HPACK (RFC 7541 appendix A).
 
-/** Fields of the table; the first has index 1. */
+/** The fields of the table; the first one has index 1. */
 const FIELDS: readonly (readonly [name: string, value: string])[] = [
   [":authority", ""],
   [":method", "GET"],
@@ -29,10 +29,10 @@ const FIELDS: readonly (readonly [name: string, value: string])[] = [
   ].map((name) => [name, ""] as const),
 ];
 
-/** Entries of the table; the dynamic table's follow. */
+/** Number of entries in the table; indexes of the dynamic table follow. */
 export const STATIC_ENTRIES: number = FIELDS.length;
 
-/** Names and values by index; there is none at 0. */
+/** Names and values by index; index 0 is unused. */
 export const STATIC_NAMES: readonly Buffer[] = ["", ...FIELDS.map(([name]) => name)].map(bytesOf);
 export const STATIC_VALUES: readonly Buffer[] = ["", ...FIELDS.map(([, value]) => value)].map(bytesOf);
 

@@ -1,16 +1,16 @@
-// The streams of a connection by their ids: those that are open, which ids have been used, and how the last ones ended.
+// The streams of a connection by their ids: which are open, which ids have been used, and how recent streams ended.
 
 import { ClosedStreams, ENDED, RESET } from "./closed-streams.js";
 import { INITIAL_WINDOW_BYTES, MAX_31_BITS } from "./frame.js";
 import { H2Stream, type StreamConnection } from "./stream.js";
 
 export class StreamTable {
-  /** Streams that are not over. */
+  /** Streams that haven't ended. */
   readonly open: Map<number, H2Stream>;
-  /** The highest id that the peer has used. */
+  /** The highest stream id used so far. */
   lastId: number;
   readonly #closed: ClosedStreams;
-  /** What new streams may send, and receive. */
+  /** Initial windows of new streams: for sending, and for receiving. */
   #sendWindow: number;
   readonly #receiveWindow: number;
 
@@ -22,12 +22,12 @@ export class StreamTable {
     this.#receiveWindow = receiveWindow;
   }
 
-  /** Nobody has opened it. */
+  /** The stream hasn't been opened. */
   isIdle(streamId: number): boolean {
     return streamId > this.lastId || (streamId & 1) === 0;
   }
 
-  /** Opens a stream. `last`: its peer has sent all. */
+  /** Opens a stream. `last`: its peer has finished sending. */
   add(connection: StreamConnection, streamId: number, last: boolean): H2Stream {
     const stream = new H2Stream(connection, streamId, this.#sendWindow, this.#receiveWindow);
     stream.receiveEnded = last;
@@ -35,7 +35,7 @@ export class StreamTable {
     return stream;
   }
 
-  /** A stream is over; `reset`: by us. */
+  /** A stream has ended. `reset`: we reset it. */
   remove(streamId: number, reset: boolean): void {
     this.open.delete(streamId);
     if (!this.isIdle(streamId)) this.#closed.add(streamId, reset ? RESET : ENDED);
@@ -46,7 +46,7 @@ export class StreamTable {
     return this.#closed.find(streamId);
   }
 
-  /** The peer changes what streams may send, open ones too (RFC 9113 section 6.9.2). False if that is too much for one. */
+  /** The peer changes the send window of all streams, open ones too (RFC 9113 section 6.9.2). False if a window overflows. */
   changeWindows(size: number): boolean {
     const change = size - this.#sendWindow;
     this.#sendWindow = size;

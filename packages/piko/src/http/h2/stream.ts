@@ -1,5 +1,5 @@
 // One stream of a connection: sends as far as its windows allow, and counts received bytes that haven't been consumed
-// (RFC 9113 sections 5.1 and 5.2). Its connection finds it by its id, and writes for it.
+// (RFC 9113 sections 5.1 and 5.2). Its connection finds it by its id, and writes its frames.
 
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
@@ -11,60 +11,60 @@ import { ReceiveWindow } from "./receive-window.js";
 
 /** The events that the owner of a stream receives. Bytes are valid during the call. */
 export interface StreamHandler {
-  /** A piece of the body; `consume` of the stream follows, in this call or later. */
+  /** A piece of the body. The owner calls `consume` of the stream, in this call or later. */
   onData(buffer: Buffer, start: number, end: number): void;
-  /** The peer sends no more. `trailers`: its field lines, with a blank one; valid during the call. */
+  /** The peer has finished sending. `trailers`: field lines, followed by a blank line; valid during the call. */
   onEnd(trailers: Buffer | undefined): void;
   /** There is room again after `congested`. */
   onWritable(): void;
   /**
-   * The stream is over before its time. The last call. `code`: why, by the peer; by us, where it has made a mistake; or
+   * The stream ended early. This is the last call. `code`: the peer's reason; ours, if the peer made an error; or
    * CONNECTION_GONE.
    */
   onReset(code: number): void;
 }
 
-/** What a stream asks of its connection. */
+/** What a stream needs from its connection. */
 export interface StreamConnection {
-  /** Memory of bytes that wait for windows. */
+  /** Budget for bytes that are queued until a window opens. */
   readonly unsent: ByteBudget;
   readonly sender: FrameSender;
-  /** So many bytes that came on any stream are out of the way. */
+  /** `count` bytes received on any stream have been processed. */
   credit(count: number): void;
-  /** The stream is over; `reset`: by us. */
+  /** The stream has ended. `reset`: we reset it. */
   forget(stream: H2Stream, reset: boolean): void;
 }
 
-/** Has no owner any more. */
+/** The handler of a stream without an owner. */
 const NOBODY: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
 export class H2Stream {
   readonly id: number;
   handler: StreamHandler;
-  /** Bytes that the peer takes, and that we take. */
+  /** How many bytes the peer accepts, and how many we accept. */
   sendWindow: number;
   readonly receiveWindow: ReceiveWindow;
-  /** A response's head has yet to come on it; never so at a server. */
+  /** The final head of the response hasn't arrived yet. Always false in a server. */
   awaitsHead: boolean;
-  /** The peer has sent all. */
+  /** The peer has finished sending. */
   receiveEnded: boolean;
-  /** We have. */
+  /** We have finished sending. */
   sendEnded: boolean;
-  /** It is over: it is known to its connection no more. */
+  /** The stream has ended; its connection no longer knows it. */
   closed: boolean;
   readonly #connection: StreamConnection;
-  /** Bytes that wait for a window, or for their turn. */
+  /** Bytes that are queued for a window, or for the stream's turn. */
   readonly #pending: ByteStore;
-  /** The end is written after them. */
+  /** The stream's end follows the queued bytes. */
   #ending: boolean;
   #trailers: Buffer | undefined;
-  /** The end of what we send leaves the other direction open. */
+  /** When our direction ends, the other one stays open. */
   #halfClose: boolean;
-  /** Bytes of the body that this response has still to send, if it has said how many; -1 if not. */
+  /** Bytes of the body that still have to be sent, if its length was announced; otherwise -1. */
   #lengthLeft: number;
-  /** Bytes that came and the owner holds. */
+  /** Received bytes that the owner hasn't consumed. */
   #held: number;
-  /** Bytes that waited when it was last asked, and since when they aren't fewer. */
+  /** Number of queued bytes at the last call of `stuckMs`, and since when it is the same. */
   #waitingBytes: number;
   #waitingSinceMs: number;
 
@@ -88,24 +88,24 @@ export class H2Stream {
     this.#waitingSinceMs = 0;
   }
 
-  /** Bytes pass both ways: what silence means, only their protocol knows. */
+  /** Bytes pass in both directions; only their protocol knows what silence means. */
   get raw(): boolean {
     return this.#halfClose;
   }
 
-  /** Bytes that wait. */
+  /** Number of queued bytes. */
   get pendingBytes(): number {
     return this.#pending.length;
   }
 
-  /** The owner has been given bytes, and has not consumed all. */
+  /** The owner hasn't consumed all bytes that it was given. */
   get holds(): boolean {
     return this.#held > 0;
   }
 
   // For the owner.
 
-  /** Sends the head of a request; its response is on its own. `last`: nothing follows. */
+  /** Sends the head of a request; the response is independent of the request's end. `last`: nothing follows. */
   request(head: RequestHead, target: RequestTarget, secure: boolean, last: boolean): void {
     this.awaitsHead = true;
     this.#halfClose = true;
@@ -114,7 +114,7 @@ export class H2Stream {
     if (last) this.#onSent();
   }
 
-  /** Sends a head. `last`: nothing follows. */
+  /** Sends the head of a response. `last`: nothing follows. */
   respond(head: ResponseHead, dateLine: Buffer | undefined, last: boolean): void {
     if (this.closed) return;
     if (head.status >= 200) this.#lengthLeft = head.contentLength;
@@ -122,7 +122,7 @@ export class H2Stream {
     if (last) this.#onSent();
   }
 
-  /** Sends a piece of the body, or keeps what may not go yet. */
+  /** Sends a piece of the body; queues what can't be sent yet. */
   write(buffer: Buffer, start: number, end: number): void {
     if (this.closed || this.sendEnded) return;
     if (this.#lengthLeft >= 0) this.#lengthLeft -= end - start;
@@ -137,14 +137,14 @@ export class H2Stream {
     this.#connection.sender.wait(this);
   }
 
-  /** After this head bytes pass both ways, and each direction ends by itself. */
+  /** Sends a head after which bytes pass in both directions, each of which ends separately. */
   open(head: ResponseHead): void {
     if (this.closed) return;
     this.#halfClose = true;
     this.#connection.sender.sendHead(this.id, head, undefined, false);
   }
 
-  /** The body is whole. `trailers`: field lines. */
+  /** The body is complete. `trailers`: field lines. */
   end(trailers: Buffer | undefined): void {
     if (this.closed || this.#ending) return;
     if (this.#pending.length > 0) {
@@ -155,7 +155,7 @@ export class H2Stream {
     this.#sendEnd(trailers);
   }
 
-  /** So many bytes of the body are out of the way. */
+  /** `count` bytes of the body have been processed. */
   consume(count: number): void {
     if (this.closed) return;
     this.#held -= count;
@@ -163,14 +163,14 @@ export class H2Stream {
     this.#tell(count);
   }
 
-  /** The owner has said all: what waits continues by itself, what still comes is dropped. */
+  /** The owner has finished: queued bytes are still sent, bytes that still arrive are dropped. */
   leave(): void {
     this.handler = NOBODY;
     if (this.#halfClose && this.sendEnded) this.reset(NO_ERROR);
     this.#halfClose = false;
   }
 
-  /** Milliseconds in which the peer has taken nothing of what waits; 0 if nothing does. Called now and then. */
+  /** Milliseconds since the peer last accepted any of the queued bytes; 0 if none are queued. Must be called regularly. */
   stuckMs(nowMs: number): number {
     const waiting = this.#pending.length;
     if (waiting === 0 || waiting !== this.#waitingBytes) {
@@ -180,7 +180,7 @@ export class H2Stream {
     return nowMs - this.#waitingSinceMs;
   }
 
-  /** Ends it before its time. */
+  /** Ends the stream early. */
   reset(code: number): void {
     if (this.closed) return;
     this.#connection.sender.sendReset(this.id, code);
@@ -189,7 +189,7 @@ export class H2Stream {
 
   // For the connection.
 
-  /** A piece of the body has come. */
+  /** A piece of the body has arrived. */
   deliver(buffer: Buffer, start: number, end: number): void {
     if (this.handler === NOBODY) {
       this.#connection.credit(end - start);
@@ -199,25 +199,25 @@ export class H2Stream {
     this.handler.onData(buffer, start, end);
   }
 
-  /** Bytes came that belong to no stream data: padding. */
+  /** Bytes have arrived that aren't data: padding. */
   skip(count: number): void {
     this.#connection.credit(count);
     if (!this.closed) this.#tell(count);
   }
 
-  /** The peer has sent all. */
+  /** The peer has finished sending. */
   receiveEnd(trailers: Buffer | undefined): void {
     this.receiveEnded = true;
     this.handler.onEnd(trailers);
     this.settle();
   }
 
-  /** Both sides may have sent all. */
+  /** Closes the stream if both sides have finished sending. */
   settle(): void {
     if (this.receiveEnded && this.sendEnded) this.#close(false);
   }
 
-  /** Sends what waits, as far as it may go: `most` bytes at a time. Returns whether there is more. */
+  /** Sends queued bytes as far as possible, at most `most` of them. Returns whether there are more. */
   resume(most: number): boolean {
     const pending = this.#pending;
     const { buffer, start, end } = pending;
@@ -232,7 +232,7 @@ export class H2Stream {
     return false;
   }
 
-  /** The peer has reset it, won't look at it, or the connection is gone. */
+  /** The peer has reset the stream or won't process it, or the connection is gone. */
   drop(code: number): void {
     const { handler } = this;
     this.#close(false);
@@ -247,7 +247,7 @@ export class H2Stream {
     this.#onSent();
   }
 
-  /** Our side is whole. What the peer still sends is not wanted (RFC 9113 section 8.1). */
+  /** We have finished sending. Anything that the peer still sends isn't wanted (RFC 9113 section 8.1). */
   #onSent(): void {
     this.sendEnded = true;
     if (this.receiveEnded) this.#close(false);

@@ -1,4 +1,4 @@
-// The fields after a body (RFC 9113 section 8.1) as lines.
+// Writes the fields after a body (RFC 9113 section 8.1) as lines.
 
 import { FieldLines } from "./field-lines.js";
 
@@ -6,7 +6,7 @@ const COLON = 0x3a;
 const CRLF = Buffer.from("\r\n", "latin1");
 
 export class TrailerFields extends FieldLines {
-  /** The next section begins. */
+  /** Prepares for the next section. */
   begin(): void {
     this.clear();
   }
@@ -26,7 +26,7 @@ export class TrailerFields extends FieldLines {
     }
   }
 
-  /** All have come: the blank line after them. */
+  /** All fields have arrived: adds the blank line after them. */
   finish(): void {
     this.add(CRLF, 0, CRLF.length);
   }
