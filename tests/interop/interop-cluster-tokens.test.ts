@@ -1,6 +1,6 @@
-// A Go node and ours in one cluster, both asking for tokens: requests that come to either and are served by the other. The Go
-// node's gossip and its ports are two programs, on the libraries of the Go program (a gossip-peer and a peer); what the first
-// hears, this test tells the second.
+// A Go node and one of ours in one cluster, both requiring tokens: requests that arrive at either and are served by the
+// other. The Go node consists of two programs on the Go program's libraries: a gossip-peer for its gossip and a peer for its
+// ports. This test passes on to the peer what the gossip-peer learns.
 
 import { once } from "node:events";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -21,7 +21,7 @@ import { startTrafficService } from "../harness/traffic-service.js";
 
 const stage = perFile();
 const SECRET = "a secret of Go's nodes and ours";
-/** What the endpoints are called: one for HTTP and one for TCP behind each node. */
+/** Endpoint names: one for HTTP and one for TCP on each node. */
 const ENDPOINTS = ["ours-http", "ours-tcp", "go-http", "go-tcp"] as const;
 const made = (claims: Record<string, unknown> = {}): string =>
   token("HS256", SECRET, { exp: inSeconds(1_800), piko: { endpoints: ENDPOINTS }, ...claims });
@@ -35,10 +35,10 @@ const REFUSED = [
 
 let go: GoServer;
 let ours: RunningServer;
-/** A node of ours that lets everybody in, and sends them on. */
+/** A node of ours that requires no tokens and forwards requests to the others. */
 let open: RunningServer;
 
-describe.skipIf(!haveGo)("a Go node and ours", () => {
+describe.skipIf(!haveGo)("a Go node and one of ours", () => {
   beforeAll(async () => {
     const service = await startTrafficService(stage);
     const keys = { "proxy.auth.hmac-secret-key": SECRET, "upstream.auth.hmac-secret-key": SECRET };
@@ -78,7 +78,7 @@ describe.skipIf(!haveGo)("a Go node and ours", () => {
     await untilEndpoints(open, "ours", 2);
   }, 300_000);
 
-  /** The entry, and the node that it is served by. */
+  /** The entry, and the node that serves it. */
   const directions = [
     ["a client of ours, a tunnel of Go's", () => ours.proxy, "go"],
     ["a client of Go's, a tunnel of ours", () => go.proxy, "ours"],
@@ -92,7 +92,7 @@ describe.skipIf(!haveGo)("a Go node and ours", () => {
     return await fetch(`http://${proxy}/reflect`, { headers });
   }
 
-  /** The status of an upgrade that is refused, or what comes back through a WebSocket. */
+  /** The status of a refused upgrade, or the message that the WebSocket echoes. */
   async function echo(proxy: string, path: string, headers: Record<string, string>): Promise<string> {
     const socket = new WebSocket(`ws://${proxy}${path}`, { headers });
     stage.defer(() => socket.terminate());
@@ -109,22 +109,22 @@ describe.skipIf(!haveGo)("a Go node and ours", () => {
   }
 
   describe.each(directions)("%s", (_name, entry, node) => {
-    it("HTTP", async () => {
+    it("carries HTTP", async () => {
       const response = await ask(entry(), `${node}-http`, GOOD);
       expect(response.status).toBe(200);
       const { headers } = (await response.json()) as { headers: Record<string, string> };
-      // A Go node passes on to the service what it was sent; ours doesn't.
+      // A Go node passes the token on to the service; ours doesn't.
       if (node === "ours") expect(headers).not.toHaveProperty("x-piko-authorization");
       else expect(headers["x-piko-authorization"]).toBe(`Bearer ${GOOD}`);
       expect(headers).not.toHaveProperty("authorization");
     });
 
-    it("a WebSocket", async () => {
+    it("carries a WebSocket", async () => {
       const fields = { "x-piko-endpoint": `${node}-http`, ...fieldsOf(GOOD) };
       expect(await echo(entry(), "/ws", fields)).toBe("hello");
     });
 
-    it("TCP, by our forwarder and Go's", async () => {
+    it("carries TCP, through our forwarder and Go's", async () => {
       const flags = ["--connect.token", GOOD];
       const { addr } = await startForward(stage, entry(), `${node}-tcp`, flags);
       const theirs = await startGoForward(stage, entry(), `${node}-tcp`, ["--token", GOOD]);
@@ -132,7 +132,7 @@ describe.skipIf(!haveGo)("a Go node and ours", () => {
         expect(await (await fetch(`http://${local}/item?i=4`)).text()).toBe("item 4");
     });
 
-    it.each(REFUSED)("refused with %s", async (_what, credential, error) => {
+    it.each(REFUSED)("refuses requests with %s", async (_what, credential, error) => {
       const response = await ask(entry(), `${node}-http`, credential);
       expect([response.status, await response.text()]).toEqual([401, JSON.stringify({ error })]);
       const fields = { "x-piko-endpoint": `${node}-http`, ...fieldsOf(credential) };
@@ -141,8 +141,8 @@ describe.skipIf(!haveGo)("a Go node and ours", () => {
     });
   });
 
-  describe.each(["go", "ours"] as const)("behind a first node that asks for nothing: %s", (node) => {
-    it("asks itself", async () => {
+  describe.each(["go", "ours"] as const)("reached through a node that requires no token: %s", (node) => {
+    it("checks the token itself", async () => {
       expect((await ask(open.proxy, `${node}-http`, GOOD)).status).toBe(200);
       const { addr } = await startForward(stage, open.proxy, `${node}-tcp`, ["--connect.token", GOOD]);
       expect(await (await fetch(`http://${addr}/item?i=5`)).text()).toBe("item 5");

@@ -1,4 +1,4 @@
-// Real servers and a Go node, on the library that Go Piko uses, in one cluster.
+// Real servers in one cluster with a Go node, which is built on the library that Go Piko uses.
 
 import { describe, expect, it } from "vitest";
 import { activeNodes, adminJson, type ListedNode, startCluster, untilEndpoints } from "../harness/cluster.js";
@@ -13,7 +13,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const BUILD_MS = 300_000;
 
-/** Waits until the Go node has said something with these fields. */
+/** Waits until the Go node has printed an event with these fields. */
 function said(program: Program, expected: Readonly<Record<string, unknown>>): Promise<LogLine> {
   const fits = ({ fields }: LogLine): boolean =>
     Object.entries(expected).every(([key, value]) => fields[key] === value);
@@ -27,12 +27,12 @@ function expectNoComplaints(program: Program): void {
 }
 
 describe.skipIf(!haveGo)("a Go node", { timeout: BUILD_MS }, () => {
-  it("joins a cluster of real servers, which route to it and are known to it, and leaves", async () => {
+  it("joins a cluster of real servers, which route to it and which it knows, and leaves", async () => {
     const service = await Service.start(scene);
     const nodes = await startCluster(scene, ["a", "b"]);
     await startAgent(scene, nodes[1].upstream, "web", service.addr);
     const { program } = await startGoNode(scene, "gonode");
-    // A service stands in for its proxy port: requests that come to it over the hop are answered.
+    // A service takes the place of the Go node's proxy port and answers requests that arrive over the hop.
     program.write(`upsert proxy_addr ${service.addr}`);
     program.write("upsert admin_addr 127.0.0.1:1");
     program.write("upsert endpoint:go 2");
@@ -82,7 +82,7 @@ describe.skipIf(!haveGo)("a Go node", { timeout: BUILD_MS }, () => {
     expectNoComplaints(program);
   });
 
-  it("that is killed is out of the servers' tables, and not brought back by another Go node", async () => {
+  it("that is killed disappears from the servers' tables, and another Go node doesn't bring it back", async () => {
     const service = await Service.start(scene);
     const [a] = await startCluster(scene, ["a"]);
     const [first, second] = [await startGoNode(scene, "go1"), await startGoNode(scene, "go2")];

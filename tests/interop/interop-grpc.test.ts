@@ -1,5 +1,5 @@
-// gRPC by grpc-go: the gRPC project's own interoperability calls, from its client to its service, through one node and two,
-// and its health checking and reflection by grpcurl.
+// gRPC with grpc-go: the gRPC project's interoperability calls, from its client to its service, through one node and two;
+// and health checking and reflection with grpcurl.
 
 import { expect, it } from "vitest";
 import { buildGoPeer, haveGo } from "../harness/go-peer.js";
@@ -11,7 +11,7 @@ import { perTest } from "../harness/stage.js";
 import { run } from "../harness/tools.js";
 
 const scene = perTest();
-/** Where Go has compiled none of it yet. */
+/** Time for a first build, when Go has nothing cached. */
 const BUILD_MS = 600_000;
 const CASES =
   "empty_unary large_unary compressed_unary client_streaming server_streaming ping_pong empty_stream timeout_on_sleeping_server cancel_after_begin cancel_after_first_response status_code_and_message special_status_message custom_metadata unimplemented_method";
@@ -24,7 +24,7 @@ async function startService(): Promise<string> {
 }
 
 it.runIf(haveGo).each(["one node", "two nodes"])(
-  "calls of grpc-go are answered as they must be, through %s",
+  "calls by grpc-go get the right responses through %s",
   { timeout: BUILD_MS },
   async (way) => {
     const addr = await startService();
@@ -32,7 +32,7 @@ it.runIf(haveGo).each(["one node", "two nodes"])(
     const near = way === "one node" ? server : await startServer(scene, { "cluster.join": server.gossip });
     await startAgent(scene, server.upstream, "web", addr, { flags: ["--protocol", "grpc"] });
     const client = new GrpcClient(scene, near.proxy, "web");
-    // It has another service: that answers, too.
+    // This call is for another gRPC service. An answer to it, too, shows that the route works.
     await expect
       .poll(async () => (await client.fail(0)).code, { timeout: 30_000 })
       .toBe(status.UNIMPLEMENTED);
@@ -45,7 +45,7 @@ it.runIf(haveGo).each(["one node", "two nodes"])(
 );
 
 it.runIf(haveGo)(
-  "grpcurl finds a service's methods by reflection, asks for its health, and calls it",
+  "grpcurl finds a service's methods by reflection, checks its health, and calls it",
   { timeout: BUILD_MS },
   async (context) => {
     const grpcurl =

@@ -1,5 +1,5 @@
-// Nodes of ours that are replaced one after the other while a Go node stays, with agents of two tunnels: nothing is lost, and
-// the Go node counts no tunnel twice.
+// Nodes of ours are replaced one after the other while a Go node stays, and agents have two tunnels each. No request is
+// lost, and the Go node counts no tunnel twice.
 
 import { describe, expect, it } from "vitest";
 import { adminJson } from "../harness/cluster.js";
@@ -14,21 +14,21 @@ import { Traffic } from "../harness/traffic.js";
 import { startTrafficService } from "../harness/traffic-service.js";
 
 const ROUNDS = LONG ? 10 : 1;
-/** The short run leaves room on the machine for the tests beside it. */
+/** The short run leaves CPU time to the tests that run at the same time. */
 const RATE = LONG ? 1 : 0.3;
 const scene = perTest();
-/** Time limits of requests are other tests' subject: here they would judge the machine. */
+/** Request timeouts are tested elsewhere; here they would only measure the machine. */
 const AGENT = { flags: ["--access-log.disable", "--timeout", "1m", "--connect.tunnels", "2"] };
 
-/** Tunnels to the Go node, as it counts them for its cluster, and as they are. */
+/** Tunnels to the Go node: the number that it announces to its cluster, and the number that it really has. */
 async function tunnels(go: GoClusterNode): Promise<readonly [number, number]> {
   const counted = (await go.server.listeners())["web"] ?? 0;
   return [counted, (await go.server.tunnels()).length];
 }
 
-describe.skipIf(!haveGo)("nodes of ours that are replaced beside a Go node", () => {
+describe.skipIf(!haveGo)("our nodes, replaced while a Go node stays,", () => {
   it.each(LONG ? [1, 3] : [1])(
-    "cost nothing with %i agents of two tunnels",
+    "lose no request with %i agents of two tunnels",
     async (agents) => {
       const service = await startTrafficService(scene);
       const go = await GoClusterNode.start(scene, "go");
@@ -49,7 +49,7 @@ describe.skipIf(!haveGo)("nodes of ours that are replaced beside a Go node", () 
         expect(report?.failures.slice(0, 20)).toEqual([]);
         expect(report?.counts["get"]).toBeGreaterThan(100);
       }
-      // A tunnel that was one too many ends by a FIN alone, which the Go node counts once.
+      // An agent closes a surplus tunnel with a FIN alone, which the Go node counts once.
       const [counted, open] = await tunnels(go);
       expect(counted).toBe(open);
       for (const node of cluster.nodes) {

@@ -1,4 +1,4 @@
-// TLS of both sides between Go's libraries and ours: agents, forwarders, servers, and nodes of one cluster.
+// Mutual TLS between Go's libraries and ours: agents, forwarders, servers, and the nodes of one cluster.
 
 import { describe, expect, it } from "vitest";
 import { startCluster } from "../harness/cluster.js";
@@ -21,7 +21,7 @@ import { run } from "../harness/tools.js";
 const scene = perTest();
 const MIB = 1024 * 1024;
 
-/** The body of an answer over TLS of both sides; what curl says if there is none. */
+/** The body of a response over mutual TLS, or curl's error message if there is none. */
 async function ask(tls: MutualTls, proxy: string, endpoint: string, path = "/item?i=1"): Promise<string> {
   const args = [...curlTls(tls.client), "-H", `x-piko-endpoint: ${endpoint}`, `https://${proxy}${path}`];
   const { stderr, stdout } = await run("curl", args);
@@ -32,7 +32,7 @@ async function fetchText(url: string): Promise<string> {
   return (await fetch(url)).text();
 }
 
-describe.skipIf(!haveGo)("over TLS of both sides", () => {
+describe.skipIf(!haveGo)("over mutual TLS", () => {
   it("a Go agent and a Go forwarder work with our server", async () => {
     const tls = new MutualTls(scene);
     const service = await Service.start(scene);
@@ -72,13 +72,13 @@ describe.skipIf(!haveGo)("over TLS of both sides", () => {
       await goEchoCheck(`https://${server.proxy}`, endpoint, 64 * MIB, goTlsFlags(tls.client));
   });
 
-  it("Go nodes and ours are one cluster: each sends on to the other by TLS", async () => {
+  it("Go nodes and ours form one cluster: each forwards to the other over TLS", async () => {
     const tls = new MutualTls(scene);
     const service = await Service.start(scene);
     const [ours] = await startCluster(scene, ["a"], tls.flags(["proxy", "upstream"]));
     const flags = tlsFlags("connect", tls.client);
     await startAgent(scene, `https://${ours.upstream}`, "here", service.addr, { flags });
-    // A Go node: its gossip, and its ports.
+    // A Go node consists of two programs: its gossip, and its ports.
     const files = goTlsFlags(tls.node);
     const go = await startGoServer(scene, [...files, "--other", `https://${ours.proxy}`]);
     await startGoAgent(scene, `https://${go.upstream}`, "there", service.addr, goTlsFlags(tls.client));
@@ -87,7 +87,7 @@ describe.skipIf(!haveGo)("over TLS of both sides", () => {
     program.write("upsert admin_addr 127.0.0.1:1");
     program.write("upsert endpoint:there 1");
     program.write(`join ${ours.gossip}`);
-    // To a node that doesn't say whether its port takes TLS, Go's rule counts: as this node's own.
+    // A Go node doesn't announce whether its proxy port uses TLS. Go's rule applies: the same as this node's own port.
     await eventually(
       async () => (await ask(tls, ours.proxy, "there")) === "item 1",
       "an answer of the Go node",

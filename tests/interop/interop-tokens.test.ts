@@ -1,4 +1,4 @@
-// Tokens made by the library that the Go program uses (golang-jwt), good and bad ones at every port and node, and its agents
+// Tokens made by golang-jwt, the library that the Go program uses: good and bad tokens at every port and node, and Go agents
 // with tokens.
 
 import { writeFile } from "node:fs/promises";
@@ -11,7 +11,7 @@ import { run } from "../harness/tools.js";
 
 const stage = perFile();
 const SECRET = "a secret of both, go's and ours";
-/** By their name; `error` is empty for those that are let in. */
+/** Tokens by name; `error` is empty if the token is accepted. */
 const tokens = new Map<string, { readonly token: string; readonly error: string }>();
 let scene: RefusalScene;
 
@@ -44,26 +44,26 @@ describe.skipIf(!haveGo)("tokens of golang-jwt", () => {
     ]);
   }, 300_000);
 
-  /** Those that are refused, for whatever reason or but for the endpoint. */
+  /** The tokens that are refused; with `endpoints` false, without those that are refused only because of their endpoint. */
   const refused = (endpoints: boolean): readonly Refused[] =>
     [...tokens]
       .filter(([, { error }]) => error !== "" && (endpoints || error !== "endpoint not permitted"))
       .map(([name, { error, token }]) => ({ name, error, fields: [`Authorization: Bearer ${token}`] }));
 
-  it.each(WAYS)("that are refused: %s", async (way) => {
+  it.each(WAYS)("are refused: %s", async (way) => {
     expect(refused(true).length).toBeGreaterThan(30);
     await scene.expectRefused(way, refused(true));
   });
 
-  it.each(ADMIN_WAYS)("that are refused: %s", async (way) => {
+  it.each(ADMIN_WAYS)("are refused: %s", async (way) => {
     await scene.expectRefused(way, refused(false));
   });
 
-  it("that are refused reach no service", () => {
+  it("never reach a service if they are refused", () => {
     scene.expectUnheard();
   });
 
-  it.each(WAYS)("that are let in: %s", async (way) => {
+  it.each(WAYS)("are accepted: %s", async (way) => {
     const [addr, head] = scene.way(way);
     const expected = head.includes("Upgrade: websocket") ? 101 : 200;
     const good = [...tokens].filter(([, { error }]) => error === "");
@@ -74,7 +74,7 @@ describe.skipIf(!haveGo)("tokens of golang-jwt", () => {
     }
   });
 
-  it("an agent of Go with a token that isn't good is told so", async () => {
+  it("give a Go agent the reason when its token is refused", async () => {
     const to = ["--url", `http://${scene.guarded.upstream}`, "--target", scene.service.addr];
     const told = async (name: string): Promise<string> => {
       const args = ["agent", ...to, "--endpoint", "web", "--token", tokenOf(name)];

@@ -1,4 +1,4 @@
-// Our programs with the Go libraries that Piko's Go program is built on, in every pairing.
+// Our programs with the Go libraries that Go Piko is built on, in every pairing.
 
 import { setTimeout as delay } from "node:timers/promises";
 import { type IncomingMessage, request } from "node:http";
@@ -37,11 +37,14 @@ async function status(proxy: string, path = "/item?i=1"): Promise<number> {
 const serves = (proxy: string): Promise<true> =>
   eventually(async () => (await status(proxy).catch(() => 0)) === 200 && true, "200");
 
-/** What a Go yamux session finds fault with: it logs frames that come for a stream that is over, among other things. */
+/** Warnings and errors that a Go yamux session logged, for example about a frame for a stream that has ended. */
 const complaints = ({ lines }: Program): string[] =>
   lines.map(({ text }) => text).filter((text) => /\[(WARN|ERR)\]/.test(text));
 
-/** Tunnels of both pairings that carry nothing from the file's beginning on, and the time when an unanswered ping ends one. */
+/**
+ * Tunnels of both pairings that are idle from the start of the file, and a promise for the time at which an unanswered ping
+ * ends one.
+ */
 interface Idle {
   readonly ours: RunningServer;
   readonly goAgent: Program;
@@ -63,10 +66,10 @@ beforeAll(async () => {
   idle = { ours, goAgent, theirs, connected: theirs.program.lines.length, past: delay(43_000) };
 }, 300_000);
 
-/** No time limit of ours ends a request while a test is patient: only its client's going can. */
+/** A timeout that is longer than any test, so that only the client's departure can end a request. */
 const PATIENT = "10m";
 
-/** What every pairing of server and HTTP agent must do. */
+/** Checks that every pairing of server and HTTP agent must pass. */
 async function exerciseHttp(proxy: string, service: Service): Promise<void> {
   const client = await RawClient.connect(scene, proxy);
   client.send(get("/item?i=a") + get("/item?i=b"));
@@ -135,7 +138,7 @@ describe.runIf(haveGo)("a Go agent", () => {
     expect(complaints(agent)).toEqual([]);
   });
 
-  it("that drains finishes what it has begun and gets nothing new", async () => {
+  it("that is draining finishes its requests and gets no new ones", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene);
     const agent = await startGoAgent(scene, server.upstream, "web", service.addr);
@@ -157,13 +160,13 @@ describe.runIf(haveGo)("a Go agent", () => {
     expect((await agent.exited).code).toBe(0);
   });
 
-  it("outlives our server and finds the next one on its port", async () => {
+  it("outlives our server and connects to the next one on the same port", async () => {
     const service = await Service.start(scene);
     const first = await startServer(scene);
     const agent = await startGoAgent(scene, first.upstream, "web", service.addr);
     const from = agent.lines.length;
     await first.program.stop();
-    // A bare end of the connection would end a Go agent's process: the server must say GoAway(2) first.
+    // If the connection just ended, the Go agent's process would end too: the server must send GoAway(2) first.
     const { fields } = await agent.waitFor("disconnected", { from });
     expect(fields).toMatchObject({ final: false, reason: "remote yamux internal error" });
     const second = await startServer(scene, { "upstream.bind-addr": first.upstream });
@@ -182,14 +185,14 @@ describe.runIf(haveGo)("a Go dialer", () => {
     expect((await client.take(24)).toString()).toBe("through the Go forwarder");
   });
 
-  it("is told by our server that nobody listens", async () => {
+  it("gets an error from our server when no agent listens", async () => {
     const server = await startServer(scene);
     await expect(goEchoCheck(server.proxy, "nobody", 1)).rejects.toThrow("502: no available upstreams");
   });
 });
 
 describe.runIf(haveGo)("a Go server", () => {
-  it("is served by our HTTP agent", async () => {
+  it("works with our HTTP agent", async () => {
     const service = await Service.start(scene);
     const server = await startGoServer(scene);
     await startAgent(scene, server.upstream, "web", service.addr, { flags: ["--timeout", PATIENT] });
@@ -197,7 +200,7 @@ describe.runIf(haveGo)("a Go server", () => {
     expect(complaints(server.program)).toEqual([]);
   });
 
-  it("is served by our TCP agent and our forwarder: 64 MiB back and forth", async () => {
+  it("works with our TCP agent and our forwarder: 64 MiB back and forth", async () => {
     const { addr } = await startEchoService(scene);
     const server = await startGoServer(scene);
     await startAgent(scene, server.upstream, "tcp", addr, { mode: "tcp" });
@@ -209,7 +212,7 @@ describe.runIf(haveGo)("a Go server", () => {
     expect(complaints(server.program)).toEqual([]);
   });
 
-  it("sees an upgrade request of ours that a Go agent could have sent, and our capabilities", async () => {
+  it("gets from our agent the upgrade request that a Go agent would send, plus our capabilities", async () => {
     const service = await Service.start(scene);
     const server = await startGoServer(scene);
     await startAgent(scene, server.upstream, "web", service.addr);
@@ -221,7 +224,7 @@ describe.runIf(haveGo)("a Go server", () => {
     expect(headers["X-Piko-Capabilities"]).toEqual(["drain"]);
   });
 
-  it("that asks for a token gets it, and ends an agent that has another", async () => {
+  it("that requires a token gets it, and an agent with a wrong one exits", async () => {
     const service = await Service.start(scene);
     const server = await startGoServer(scene, ["--token", "secret"]);
     const flags = ["--connect.token", "secret"];
@@ -236,7 +239,7 @@ describe.runIf(haveGo)("a Go server", () => {
     expect(wrong.tail()).not.toContain('wrong"');
   });
 
-  describe("that ends a tunnel", () => {
+  describe("that ends a tunnel,", () => {
     const stage = perFile();
     let server: GoServer;
     let agent: Program;
@@ -269,7 +272,7 @@ describe.runIf(haveGo)("a Go server", () => {
     });
   });
 
-  it("that says GoAway(0) goes on being served", async () => {
+  it("that sends GoAway(0) is still served", async () => {
     const service = await Service.start(scene);
     const server = await startGoServer(scene);
     await startAgent(scene, server.upstream, "web", service.addr);
@@ -277,7 +280,7 @@ describe.runIf(haveGo)("a Go server", () => {
     await serves(server.proxy);
   });
 
-  it("gets no request lost when our agent drains", async () => {
+  it("loses no request when our agent drains", async () => {
     const service = await Service.start(scene);
     const server = await startGoServer(scene);
     const agent = await startAgent(scene, server.upstream, "web", service.addr);
@@ -289,7 +292,7 @@ describe.runIf(haveGo)("a Go server", () => {
     expect((await agent.exited).code).toBe(0);
   });
 
-  it("announces an endpoint for as long as one of our agents is left, whatever came while the others stopped", async () => {
+  it("announces an endpoint until our last agent leaves, even if requests arrive while the others stop", async () => {
     const service = await Service.start(scene);
     const server = await startGoServer(scene);
     await startAgent(scene, server.upstream, "web", service.addr);
@@ -313,17 +316,17 @@ describe.runIf(haveGo)("a Go server", () => {
     stop.abort();
     await Promise.all(clients);
     expect(await server.listeners()).toEqual({ web: 1 });
-    // What the node opens while the end is on its way is lost, as nothing on the wire can help it. That is less than the
-    // one request that each GoAway would cost.
+    // A stream that the node opens while the agent's FIN is on its way is lost; nothing in the protocol could prevent that.
+    // These are fewer than with a GoAway, which would cost one request each.
     const lost = [...seen].filter(([answer]) => answer !== 200);
     expect(lost.reduce((sum, [, count]) => sum + count, 0)).toBeLessThan(leaving.length);
     expect(seen.get(200)).toBeGreaterThan(leaving.length);
   });
 });
 
-// The last one, so that its time has passed beside the others.
+// Comes last, so that its waiting time overlaps the other tests.
 describe.runIf(haveGo)("keepalive", () => {
-  it("keeps tunnels up in both pairings past the time at which an unanswered ping ends one", async () => {
+  it("keeps tunnels open in both pairings beyond the time at which an unanswered ping would end them", async () => {
     const { ours, goAgent, theirs, connected, past } = idle;
     await past;
     expect(goAgent.lines.filter(({ fields }) => fields["event"] === "disconnected")).toEqual([]);

@@ -170,7 +170,7 @@ func (g *gossip) join(addr string) error {
 	request := encode([]byte{typeJoin, 0}, g.from, nodes, g.state.digest())
 	g.state.mutex.Unlock()
 	var header streamHeader
-	// As in Go Piko the answer is decoded into the list that was sent.
+	// As in Go Piko, the response is decoded into the list that was sent.
 	if err := exchange(addr, request, &header, &nodes); err != nil {
 		return err
 	}

@@ -1,5 +1,5 @@
-// A gossip peer on the Go library that Go Piko uses, to test against: it follows Go Piko's protocol and rules, prints what
-// it is told as JSON lines, and takes commands on stdin: join ADDR, upsert KEY VALUE, delete KEY, leave.
+// A gossip peer for tests, built on the Go library that Go Piko uses. It follows Go Piko's protocol and rules, prints what
+// it learns as JSON lines, and takes commands on stdin: join ADDR, upsert KEY VALUE, delete KEY, leave.
 
 package main
 

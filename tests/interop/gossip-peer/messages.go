@@ -1,4 +1,4 @@
-// The messages of the gossip protocol as the Go library encodes structs: maps with these names.
+// The messages of the gossip protocol, as the Go library encodes structs: as maps with these keys.
 
 package main
 
@@ -56,7 +56,7 @@ type entry struct {
 	Deleted  bool   `codec:"deleted"`
 }
 
-// handle has the library's zero settings, as Go Piko's has.
+// handle has the library's zero settings, as in Go Piko.
 var handle codec.MsgpackHandle
 
 func encode(prefix []byte, values ...any) []byte {
@@ -70,7 +70,7 @@ func encode(prefix []byte, values ...any) []byte {
 	return buffer.Bytes()
 }
 
-// digestPacket holds as many of the entries as fit.
+// digestPacket encodes as many of the entries as fit.
 func digestPacket(header digestHeader, entries []digestEntry, max int) []byte {
 	packet := encode([]byte{typeDigest, 0}, header)
 	for _, e := range entries {
@@ -83,7 +83,7 @@ func digestPacket(header digestHeader, entries []digestEntry, max int) []byte {
 	return packet
 }
 
-// deltaPacket is cut where it is full; the heads still name all entries, as those of Go Piko do.
+// deltaPacket stops at the first entry that doesn't fit. As in Go Piko, each node's head still counts all of its entries.
 func deltaPacket(from streamHeader, nodes []nodeDelta, max int) []byte {
 	packet := encode([]byte{typeDelta, 0}, deltaHeader{NodeID: from.NodeID, Addr: from.Addr})
 	for _, node := range nodes {

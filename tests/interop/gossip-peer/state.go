@@ -1,4 +1,4 @@
-// What the peer knows of all nodes, by the rules of Go Piko, those that let dead nodes come back included.
+// What the peer knows about all nodes, by Go Piko's rules, including those that let dead nodes return.
 
 package main
 
@@ -70,7 +70,7 @@ func (n *node) above(version uint64) []entry {
 	return entries
 }
 
-// delta is what a digest shows to be missing; in full, with every node that it doesn't name.
+// delta returns the entries that the sender of the digest lacks; if full is set, also the nodes that it doesn't name.
 func (s *state) delta(digest []digestEntry, full bool) []nodeDelta {
 	var nodes []nodeDelta
 	named := map[string]bool{}
@@ -160,7 +160,7 @@ func (s *state) heardOf(id string) {
 	}
 }
 
-// check looks whether silent nodes have become unreachable, and forgets those that have been so for long.
+// check marks silent nodes as unreachable, and forgets those that have been unreachable for a long time.
 func (s *state) check() {
 	for id, n := range s.nodes {
 		if n == s.self {

@@ -1,5 +1,5 @@
-// Command grpc-peer is grpc-go for the interop tests: the service of the gRPC project's own interoperability tests, with
-// health checking and reflection, and the calls that these tests make of it.
+// Command grpc-peer runs grpc-go for the interop tests: the service from the gRPC project's interoperability tests, with
+// health checking and reflection, and a client that makes the calls of those tests.
 //
 // Every subcommand prints one JSON object per line on stdout: the test harness waits for these events.
 package main
@@ -54,8 +54,7 @@ func serve([]string) error {
 	return server.Serve(listener)
 }
 
-// The calls, by the names that the interoperability tests have for them. Each ends the program if it isn't answered as it
-// must be.
+// The calls, under the names that the interoperability tests use. Each ends the program if the response is wrong.
 var cases = []struct {
 	name string
 	run  func(context.Context, testgrpc.TestServiceClient)

@@ -22,8 +22,8 @@ import (
 	"github.com/andydunstall/yamux"
 )
 
-// agentListener is a net.Listener over a tunnel that reconnects by the rules of the Go client: a tunnel that ends
-// with net.ErrClosed (a close frame, a plain end of the connection) ends the listener, any other end reconnects.
+// agentListener is a net.Listener over a tunnel that reconnects by the Go client's rules: net.ErrClosed (a close frame, or a
+// plain end of the connection) ends the listener; after any other error it reconnects.
 type agentListener struct {
 	base, endpoint, token, tenant string
 	reconnectAlways               bool
@@ -95,7 +95,7 @@ func (l *agentListener) Accept() (net.Conn, error) {
 func (l *agentListener) Close() error   { return nil }
 func (l *agentListener) Addr() net.Addr { return l.current().Addr() }
 
-// drain tells the server that no further stream is wanted; streams in flight go on.
+// drain asks the server to open no more streams; streams in progress continue.
 func (l *agentListener) drain() {
 	l.closed.Store(true)
 	_ = l.current().GoAway()
@@ -115,7 +115,7 @@ func runAgent(args []string) error {
 	graceful := flags.Bool("graceful", true, "drain on SIGTERM")
 	_ = flags.Parse(args)
 
-	// As in the Go program, only the first connect has a time limit.
+	// As in the Go program, only the first connection attempt has a timeout.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	err := listener.connect(ctx)
 	cancel()
@@ -191,7 +191,7 @@ func upstreamUnreachable(w http.ResponseWriter, _ *http.Request, err error) {
 	_, _ = io.WriteString(w, "{\"error\":\"upstream unreachable\"}\n")
 }
 
-// joinConns copies both ways; the end of either direction closes both, as in the Go program.
+// joinConns copies in both directions; the end of either closes both, as in the Go program.
 func joinConns(a, b io.ReadWriteCloser) {
 	var once sync.Once
 	closeBoth := func() { _ = a.Close(); _ = b.Close() }

@@ -10,8 +10,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// authenticate asks requests for a token of the HMAC secret by the library that the Go program uses, with the Go program's
-// answers. Without a secret everybody may.
+// authenticate requires a token signed with the HMAC secret, checked by the Go program's library, and answers as the Go
+// program does. Without a secret it accepts every request.
 func (s *goServer) authenticate(next http.Handler, endpointOf func(*http.Request) string) http.Handler {
 	if s.secret == "" {
 		return next
@@ -27,7 +27,7 @@ func (s *goServer) authenticate(next http.Handler, endpointOf func(*http.Request
 	})
 }
 
-// refusalOf is what a request is told that isn't let in.
+// refusalOf returns the error message for a request that isn't accepted; empty for one that is.
 func (s *goServer) refusalOf(r *http.Request, endpoint string) string {
 	credential := r.Header.Get("X-Piko-Authorization")
 	if credential == "" {

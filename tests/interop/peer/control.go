@@ -9,7 +9,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// goAwayFrame is a yamux GoAway frame with this code.
+// goAwayFrame returns a yamux GoAway frame with this code.
 func goAwayFrame(code uint32) []byte {
 	frame := make([]byte, 12)
 	frame[1] = 3
@@ -63,7 +63,7 @@ func sendMessage(t *tunnel, kind int, payload []byte) {
 	_ = t.conn.ws.WriteMessage(kind, payload)
 }
 
-// endTunnels ends the tunnels of ?endpoint= in the way that ?how= names.
+// endTunnels ends the tunnels of ?endpoint= in the way named by ?how=.
 func (s *goServer) endTunnels(w http.ResponseWriter, r *http.Request) {
 	end, known := endings[r.URL.Query().Get("how")]
 	if !known {

@@ -12,7 +12,7 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// refusal is an answer to the upgrade request that is not a 101.
+// refusal is any response to the upgrade request other than a 101.
 type refusal struct {
 	status  int
 	message string
@@ -25,7 +25,7 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("%d: %s", r.status, r.message)
 }
 
-// retryable says whether a Go client tries again after this answer.
+// retryable reports whether a Go client retries after this response.
 func (r *refusal) retryable() bool {
 	switch r.status {
 	case 408, 429, 500, 502, 503, 504:

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// runDial opens one connection by the TCP dial protocol. Without --send-bytes it joins it with stdin and stdout; with
-// it, it sends that many seeded random bytes, expects them back, and compares the sums.
+// runDial opens one connection by the TCP dial protocol. Without --send-bytes it connects stdin and stdout to it; with
+// --send-bytes it sends that many seeded random bytes, expects them back, and compares the checksums.
 func runDial(args []string) error {
 	flags := flag.NewFlagSet("dial", flag.ExitOnError)
 	base := flags.String("url", "http://127.0.0.1:8000", "proxy port of the server")
@@ -82,7 +82,7 @@ func writeSeeded(to io.Writer, sum hash.Hash, count int64, seed uint64) error {
 	return nil
 }
 
-// runForward listens on a local port and carries each connection to an endpoint, as `piko forward tcp` does.
+// runForward listens on a local port and forwards each connection to an endpoint, as `piko forward tcp` does.
 func runForward(args []string) error {
 	flags := flag.NewFlagSet("forward", flag.ExitOnError)
 	base := flags.String("url", "http://127.0.0.1:8000", "proxy port of the server")
@@ -115,7 +115,7 @@ func runForward(args []string) error {
 	}
 }
 
-// runEcho is a TCP service that sends back what it gets.
+// runEcho runs a TCP service that echoes its input.
 func runEcho(args []string) error {
 	flags := flag.NewFlagSet("echo", flag.ExitOnError)
 	address := flags.String("listen", "127.0.0.1:0", "local address")

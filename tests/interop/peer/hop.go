@@ -7,9 +7,9 @@ import (
 	"net/http/httputil"
 )
 
-// The hop to another node: an endpoint without a tunnel here is another node's, unless the request has come from one.
+// The hop: a request for an endpoint that has no tunnel here goes to another node, unless it came from one.
 
-// hop serves a request here, or by the node that has its endpoint.
+// hop serves a request here, or through the node that has its endpoint.
 func (s *goServer) hop(here http.Handler, endpointOf func(*http.Request) string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		endpoint := endpointOf(r)
@@ -33,7 +33,7 @@ func (s *goServer) hop(here http.Handler, endpointOf func(*http.Request) string)
 	})
 }
 
-// setNode says which node has ?endpoint=, by its proxy address, ?addr=.
+// setNode records that the node with proxy address ?addr= has ?endpoint=.
 func (s *goServer) setNode(_ http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	s.lock.Lock()

@@ -1,6 +1,6 @@
-// Command peer is an independent Piko peer for the interop tests. It is built on the Go libraries that the Go
-// program Piko v0.9.0 uses (its yamux fork and gorilla/websocket), so that our server, agent and forwarder meet the
-// behaviour of those libraries rather than our own reading of them.
+// Command peer is an independent Piko peer for the interop tests. It is built on the Go libraries that Piko v0.9.0, the Go
+// program, uses (its yamux fork and gorilla/websocket), so that our server, agent and forwarder are tested against those
+// libraries and not against our own reading of them.
 //
 // Every subcommand prints one JSON object per line on stdout: the test harness waits for these events.
 package main

@@ -31,23 +31,23 @@ type tunnel struct {
 	session  *yamux.Session
 }
 
-// goServer is a minimal server by the Go program's libraries: an upstream port that takes tunnels, a proxy port that
-// opens one stream a request, and a control port with which a test ends tunnels in every way that there is.
+// goServer is a minimal server on the Go program's libraries: an upstream port that accepts tunnels, a proxy port that opens
+// one stream per request, and a control port that ends tunnels in any way a test asks for.
 type goServer struct {
 	token string
-	// The proxy port of another node, which gets the requests for endpoints that aren't here; empty for none.
+	// Proxy port of another node, which gets requests for endpoints that aren't here; empty if there is none.
 	other string
-	// How that node is connected to.
+	// TLS for connections to that node; nil for plain TCP.
 	tls *tls.Config
-	// HMAC secret of the tokens that both ports ask for; empty for none.
+	// HMAC secret of the tokens that both ports require; empty if they require none.
 	secret string
 
 	lock    sync.Mutex
 	tunnels []*tunnel
 	next    int
-	// How many tunnels of an endpoint the node announces to its cluster; endpoints with none are left out.
+	// Number of tunnels that the node announces to its cluster for each endpoint; endpoints with none are left out.
 	listeners map[string]int
-	// Proxy addresses of the nodes that have an endpoint.
+	// Proxy addresses of other nodes by endpoint.
 	nodes map[string]string
 }
 
@@ -143,7 +143,7 @@ func (s *goServer) takeTunnel(w http.ResponseWriter, r *http.Request) {
 	s.lock.Unlock()
 	emit("connected", fields{"endpoint": entry.endpoint, "headers": r.Header})
 	for {
-		// An agent opens no streams: what comes is taken and forgotten, as in the Go program.
+		// An agent opens no streams. As in the Go program, any stream that arrives is accepted and ignored.
 		if _, err = session.AcceptStreamWithContext(context.Background()); err != nil {
 			break
 		}
@@ -153,8 +153,9 @@ func (s *goServer) takeTunnel(w http.ResponseWriter, r *http.Request) {
 	emit("disconnected", fields{"endpoint": entry.endpoint, "reason": err.Error()})
 }
 
-// forget counts a tunnel out. The Go program does so twice for a tunnel that a request met after its GoAway: then and
-// when the tunnel ends, unless the endpoint has no tunnel left. The count is what it tells the other nodes.
+// forget removes a tunnel and decrements the endpoint's count, which other nodes learn. Like the Go program, it decrements
+// twice for a tunnel that a request met after its GoAway: once then, and once when the tunnel ends, unless the endpoint has
+// no tunnel left.
 func (s *goServer) forget(entry *tunnel) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
@@ -189,7 +190,7 @@ func (s *goServer) of(endpoint string) []*tunnel {
 	return found
 }
 
-// open opens a stream on one of the endpoint's tunnels, in turn.
+// open opens a stream on one of the endpoint's tunnels, which take turns.
 func (s *goServer) open(endpoint string) (net.Conn, error) {
 	found := s.of(endpoint)
 	if len(found) == 0 {
@@ -229,7 +230,7 @@ func (s *goServer) httpProxy() http.Handler {
 	})
 }
 
-// otherProxy sends requests on to another node.
+// otherProxy forwards requests to another node.
 func (s *goServer) otherProxy() http.Handler {
 	target, _ := url.Parse(s.other)
 	return &httputil.ReverseProxy{
@@ -244,7 +245,7 @@ func (s *goServer) otherProxy() http.Handler {
 	}
 }
 
-// ownProxy sends requests to the agents that are here.
+// ownProxy forwards requests to the agents connected here.
 func (s *goServer) ownProxy() http.Handler {
 	return &httputil.ReverseProxy{
 		Director: func(r *http.Request) {
@@ -300,5 +301,5 @@ func (s *goServer) listListeners(w http.ResponseWriter, _ *http.Request) {
 	_ = json.NewEncoder(w).Encode(s.listeners)
 }
 
-// shortly keeps a tunnel open for a moment so that a frame written just before is not overtaken by an RST.
+// shortly is how long a tunnel stays open after a frame, so that an RST doesn't overtake the frame.
 const shortly = 50 * time.Millisecond

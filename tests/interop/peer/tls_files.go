@@ -8,7 +8,7 @@ import (
 	"os"
 )
 
-// tlsFiles are PEM files of one side of TLS connections: what it shows, and whom it believes.
+// tlsFiles are the PEM files of one side of TLS connections: its certificate and key, and the authority that it trusts.
 type tlsFiles struct {
 	cert, key, cas string
 }
@@ -19,7 +19,7 @@ func (f *tlsFiles) register(flags *flag.FlagSet) {
 	flags.StringVar(&f.cas, "tls-cas", "", "authorities of the other side")
 }
 
-// load reads the files, as the Go program does; nil without any.
+// load reads the files, as the Go program does; it returns nil if there are none.
 func (f *tlsFiles) load() (*tls.Config, error) {
 	if f.cert == "" && f.cas == "" {
 		return nil, nil

@@ -15,7 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// What the Go program's tokens hold besides the registered claims.
+// Claims of the Go program's tokens besides the registered ones.
 type pikoClaims struct {
 	Endpoints []string `json:"endpoints"`
 }
@@ -25,7 +25,7 @@ type claims struct {
 	Piko pikoClaims `json:"piko"`
 }
 
-// runTokens makes keys, and tokens of them by the library that the Go program uses: good ones, and some that are refused.
+// runTokens makes keys, and tokens with them, using the Go program's library: good tokens, and some that are refused.
 func runTokens(args []string) error {
 	flags := flag.NewFlagSet("tokens", flag.ContinueOnError)
 	secret := flags.String("secret", "", "HMAC secret")
@@ -81,7 +81,7 @@ func runTokens(args []string) error {
 		}
 		return made
 	}
-	// A good token but for one claim, of whatever type.
+	// Claims of a good token except one, whose value may have any type.
 	with := func(name string, value any) jwt.MapClaims {
 		made := jwt.MapClaims{"exp": hour.Unix(), "aud": "piko", "iss": "go"}
 		made[name] = value
@@ -91,7 +91,7 @@ func runTokens(args []string) error {
 	const invalid, expired, elsewhere = "invalid token", "expired token", "endpoint not permitted"
 	for _, each := range []struct {
 		name string
-		// What its sender is told; empty: it is let in.
+		// Error message for the token's sender; empty if the token is accepted.
 		refusal string
 		method  jwt.SigningMethod
 		key     any
