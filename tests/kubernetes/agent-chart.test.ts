@@ -1,4 +1,4 @@
-// The agents' chart, rendered by Helm without a cluster: what it creates, and what it refuses.
+// The agents' chart, rendered by Helm without a cluster: what it creates, and which values it rejects.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { haveGoTools, toolPath } from "./harness/go-tools.js";
 import { Chart, documents, find, KUBE_VERSION, KUBE_VERSIONS, problems, ROOT } from "./harness/manifests.js";
 
 const chart = new Chart(join(ROOT, "deploy/helm/piko-agent"), "my-agent");
-/** The fewest values that it takes. */
+/** The minimum of values that the chart accepts. */
 const LEAST = [
   "image.repository=my-repo/piko",
   "config.connect.url=http://piko-agents.piko:8001",
@@ -31,7 +31,7 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
     expect(code).toBe(0);
   });
 
-  it.each(KUBE_VERSIONS)("creates what Kubernetes %s takes", async (version) => {
+  it.each(KUBE_VERSIONS)("creates manifests that Kubernetes %s accepts", async (version) => {
     const yaml = await chart.render(
       ...LEAST,
       "--set",
@@ -51,7 +51,7 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
     );
   });
 
-  it("writes the agent's file: its own port for the probes, and the token where there is one", async () => {
+  it("writes the agent's configuration: a port for the probes, and the token if there is one", async () => {
     const settings = async (...args: readonly string[]): Promise<unknown> => {
       const yaml = await chart.render(...LEAST, ...args);
       return parse(find(yaml, "ConfigMap", "my-agent-piko-agent")?.data?.["agent.yaml"] ?? "");
@@ -75,7 +75,7 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
     expect(pods).toContain('{"name":"token","mountPath":"/token","readOnly":true}');
   });
 
-  it("asks for CPU, gives agents time to drain, and lets none go before another is ready", async () => {
+  it("requests CPU, gives agents time to drain, and stops none before its replacement is ready", async () => {
     const yaml = await chart.render(...LEAST, "--set", "config.grace_period=30s");
     expect(find(yaml, "Deployment", "my-agent-piko-agent")?.spec).toMatchObject({
       replicas: 2,
@@ -113,7 +113,7 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
     expect(upgraded).toContain("/token/token");
   });
 
-  it("takes the sidecar that its README shows", async () => {
+  it("accepts the sidecar that its README shows", async () => {
     const readme = readFileSync(join(chart.path, "README.md"), "utf8");
     const [shown = ""] = [...readme.matchAll(/```yaml\n(spec:[^`]*)```/g)].map(([, text = ""]) => text);
     const pod = { apiVersion: "v1", kind: "Pod", metadata: { name: "web" }, ...(parse(shown) as object) };
@@ -140,7 +140,7 @@ describe.runIf(haveGoTools())("the agents' chart", () => {
     expect(code).toBe(1);
   });
 
-  it("says what is missing from a bare install", async () => {
+  it("reports which values a bare install lacks", async () => {
     const { stderr } = await chart.template("--set", "image.repository=my-repo/piko");
     expect(stderr).toContain("config.connect.url is required");
   });

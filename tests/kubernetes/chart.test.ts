@@ -1,4 +1,4 @@
-// The server's chart, rendered by Helm without a cluster: what it creates, and what it refuses.
+// The server's chart, rendered by Helm without a cluster: what it creates, and which values it rejects.
 
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -107,19 +107,19 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     );
   });
 
-  it.each(KUBE_VERSIONS)("creates nothing that Kubernetes %s doesn't take", async (version) => {
+  it.each(KUBE_VERSIONS)("creates nothing that Kubernetes %s rejects", async (version) => {
     expect(await problems(await render("--values", everything), folder, version)).toBe("");
   });
 
-  it("puts everything in the namespace, and under the labels, that the values name", async () => {
+  it("gives everything the namespace and the labels that the values name", async () => {
     const all = documents(
       await render(
         ...["--values", everything, "--set", "namespaceOverride=edge"],
-        // Its own labels are what it finds its pods by: nobody takes their place.
+        // The chart finds its pods by its own labels, so the values can't replace those.
         ...["--set", "commonLabels.team=edge,commonLabels.app\\.kubernetes\\.io/name=other"],
       ),
     );
-    // Objects of the reader's own are as they were written.
+    // The user's own objects stay as written.
     const created = all.filter(({ metadata }) => metadata.name !== "piko-banner");
     expect(created.length).toBeGreaterThan(15);
     for (const { metadata } of created.filter(({ metadata: { name } }) => name !== "piko-test")) {
@@ -130,7 +130,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     }
   });
 
-  it("runs the containers, hooks and volumes that the values add", async () => {
+  it("adds the containers, hooks and volumes from the values", async () => {
     const yaml = await render("--values", everything);
     expect(find(yaml, "StatefulSet", "piko")?.spec).toMatchObject({
       updateStrategy: { rollingUpdate: { partition: 1 } },
@@ -160,7 +160,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     });
   });
 
-  it("takes an image from the registry that is named", async () => {
+  it("uses the registry that the values name", async () => {
     const yaml = await render("--set", "image.registry=registry.example.com,image.tag=1.2.3");
     expect(yaml).toContain('image: "registry.example.com/my-repo/piko:1.2.3"');
   });
@@ -177,7 +177,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     });
   });
 
-  it("is a part of another chart, if that one's condition says so", async () => {
+  it("is part of a parent chart if the parent's condition is set", async () => {
     const parent = join(folder, "platform");
     mkdirSync(join(parent, "charts"), { recursive: true });
     cpSync(chart.path, join(parent, "charts/piko"), { recursive: true });
@@ -192,7 +192,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     expect(await made("--set", "piko.enabled=true,global.anything=1")).toContain("StatefulSet edge-piko");
   });
 
-  it("gives a node more time to stop than it takes", async () => {
+  it("gives a node more time to stop than it needs", async () => {
     const seconds = async (...args: readonly string[]): Promise<unknown> => {
       const { spec } = find(await render(...args), "StatefulSet", "piko") as unknown as {
         spec: { template: { spec: { terminationGracePeriodSeconds: number } } };
@@ -204,7 +204,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     expect(await seconds("--set", "config.grace_period=10s,terminationGracePeriodSeconds=11")).toBe(11);
   });
 
-  it("rolls pods over when their configuration changes, and not otherwise", async () => {
+  it("restarts pods when their configuration changes, and not otherwise", async () => {
     const checksum = async (...args: readonly string[]): Promise<string | undefined> =>
       /checksum\/config: (\w+)/.exec(await render(...args))?.[1];
     expect(await checksum()).toBe(await checksum("--set", "replicaCount=5"));
@@ -228,7 +228,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     ]);
   });
 
-  describe("as for who reaches which port", () => {
+  describe("network policies", () => {
     const nodes = {
       podSelector: {
         matchLabels: { "app.kubernetes.io/name": "piko", "app.kubernetes.io/instance": "piko" },
@@ -237,7 +237,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     const outside = (namespace: string): object => ({
       namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
     });
-    /** Each policy's only rule: its ports, and who may come; undefined is everybody. */
+    /** Each policy's only rule: its ports, and the permitted sources; undefined permits everyone. */
     const policies = async (...args: readonly string[]): Promise<unknown> =>
       Object.fromEntries(
         documents(await render(...args))
@@ -253,11 +253,11 @@ describe.runIf(haveGoTools())("the server's chart", () => {
           }),
       );
 
-    it("has no opinion unless asked", async () => {
+    it("are absent by default", async () => {
       expect(await policies()).toEqual({});
     });
 
-    it("lets everybody be client or agent, and nobody but the nodes gossip or reach the admin port", async () => {
+    it("let everyone reach the proxy and upstream ports, and only the nodes the gossip and admin ports", async () => {
       expect(await policies("--set", "networkPolicy.enabled=true")).toEqual({
         "piko-proxy": ["proxy", undefined],
         "piko-upstream": ["upstream", undefined],
@@ -266,7 +266,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
       });
     });
 
-    it("takes a list for each port", async () => {
+    it("take a list of sources for each port", async () => {
       expect(await policies("--values", everything)).toEqual({
         "piko-proxy": ["proxy", [nodes, outside("gateways")]],
         "piko-upstream": ["upstream", [{ ipBlock: { cidr: "198.51.100.0/24" } }]],
@@ -276,7 +276,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     });
   });
 
-  it("routes without a time limit of the gateway's own", async () => {
+  it("disables the gateway's own timeout for routes", async () => {
     const route = find(await render("--values", everything), "HTTPRoute", "piko-upstream");
     expect(route?.apiVersion).toBe("gateway.networking.k8s.io/v1");
     expect(route?.spec).toMatchObject({
@@ -285,7 +285,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     });
   });
 
-  it("leads each Ingress to the Service of its port", async () => {
+  it("points each Ingress to the Service of its port", async () => {
     const yaml = await render("--values", everything);
     const backends = ["piko-proxy", "piko-upstream"].map(
       (name) => /service":(\{.*?\}\})/.exec(JSON.stringify(find(yaml, "Ingress", name)?.spec))?.[1],
@@ -296,7 +296,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     ]);
   });
 
-  it("has Prometheus' rules, as deploy/prometheus has them, and those of the reader", async () => {
+  it("has the Prometheus rules of deploy/prometheus, and the user's own", async () => {
     const rules = async (...args: readonly string[]): Promise<unknown> =>
       documents(await render("--set", "prometheusRule.enabled=true", ...args)).find(
         ({ kind }) => kind === "PrometheusRule",
@@ -308,7 +308,7 @@ describe.runIf(haveGoTools())("the server's chart", () => {
     const all = (await rules("--values", everything)) as unknown[];
     expect(all.slice(0, -1)).toEqual(linked);
     expect(all.at(-1)).toMatchObject({ name: "own" });
-    // PikoDown goes by the name of the job.
+    // The alert PikoDown finds nodes by the name of the job.
     const named = groups(text.replace(".*piko.*", ".*(piko|edge).*"));
     expect(await rules("--set", "fullnameOverride=edge")).toEqual(named);
   });

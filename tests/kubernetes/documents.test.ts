@@ -1,5 +1,5 @@
-// What the documents about Kubernetes show, as far as it needs no cluster: configurations and Helm's commands are rendered,
-// manifests are made as the guide makes them, and what its other commands name has to be there.
+// The Kubernetes documents, as far as that needs no cluster: configurations and Helm commands are rendered, manifests are
+// made as in the guide, and objects that other commands name must exist.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,10 +13,10 @@ import { haveGoTools, toolPath } from "./harness/go-tools.js";
 const GUIDE = "docs/guides/kubernetes.md";
 const CHART = "deploy/helm/piko/README.md";
 const IMAGE = "my-repo/piko:0.1.0";
-/** Helm built from its module knows no version of Kubernetes by itself. */
+/** Helm built from its module doesn't know a Kubernetes version by default. */
 const KUBE_VERSION = "--kube-version 1.34.0";
 
-/** Commands that are not run, by their beginning. */
+/** Commands that are not run, by how they begin. */
 const NOT_RUN: readonly { command: string; reason: string }[] = [
   { command: "docker ", reason: "needs a container engine; cluster/ builds this Dockerfile where it can" },
   { command: "helm -n piko test ", reason: "needs a cluster; cluster/chart.test.ts runs it" },
@@ -44,7 +44,7 @@ const manifestsOf = (yaml: string): readonly Manifest[] =>
 const imagesOf = (yaml: string): readonly string[] =>
   [...yaml.matchAll(/^\s+(?:- )?image: "?([^"\n]+)/gm)].map(([, image = ""]) => image);
 
-/** A shell command from the top of the repository. */
+/** Runs a shell command in the top folder of the repository. */
 async function shell(command: string): Promise<string> {
   const { code, stdout, stderr }: ToolResult = await run("sh", ["-c", command], { cwd: ROOT });
   if (code !== 0) throw new Error(`${command} ended with ${code}: ${stderr}`);
@@ -70,17 +70,17 @@ describe.skipIf(noKubectl)("the guide's manifests", () => {
   const made = async (beginning: string): Promise<string> => {
     const found = commands.filter((command) => command.startsWith(beginning));
     expect(found).toHaveLength(1);
-    // What follows the last pipe gives it to the cluster.
+    // The part after the last pipe applies it to the cluster.
     return await shell((found[0] ?? "").replace(/ \| kubectl -n piko apply -f -$/, ""));
   };
 
-  it("have the reader's image everywhere, the agent's too", async () => {
+  it("use the reader's image everywhere, for the agent too", async () => {
     for (const yaml of [await made("kubectl kustomize "), await made("sed ")]) {
       expect(imagesOf(yaml)).toEqual([IMAGE]);
     }
   });
 
-  it("are what its other commands speak of", async () => {
+  it("contain what the guide's other commands name", async () => {
     const manifests = manifestsOf(await made("kubectl kustomize "));
     const replicas = ["piko-0", "piko-1", "piko-2"];
     const there = new Set([
@@ -104,7 +104,7 @@ describe.skipIf(noKubectl)("the guide's manifests", () => {
   });
 });
 
-describe.runIf(haveGoTools())("Helm takes", () => {
+describe.runIf(haveGoTools())("Helm accepts", () => {
   const stage = perFile();
 
   it.each(commands.filter((command) => command.startsWith("helm install ")))("%s", async (command) => {

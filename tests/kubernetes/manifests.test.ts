@@ -1,4 +1,4 @@
-// The manifests of deploy/kubernetes, checked without a cluster against Kubernetes' own schemas.
+// The manifests of deploy/kubernetes, validated without a cluster by Kubernetes' own schemas.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -7,7 +7,7 @@ import { perFile } from "../harness/stage.js";
 import { haveGoTools } from "./harness/go-tools.js";
 import { documents, problems, ROOT } from "./harness/manifests.js";
 
-/** The part of a Deployment or StatefulSet that says what its containers ask for. */
+/** The part of a Deployment or StatefulSet with its containers' resource requests. */
 interface WithPods {
   readonly template?: {
     readonly spec?: {
@@ -19,7 +19,7 @@ interface WithPods {
   };
 }
 
-describe.runIf(haveGoTools())("manifests", () => {
+describe.runIf(haveGoTools())("deploy/kubernetes", () => {
   const stage = perFile();
   let folder = "";
   beforeAll(async () => {
@@ -46,7 +46,7 @@ describe.runIf(haveGoTools())("manifests", () => {
     expect([...(listed?.resources ?? []), "agent.yaml", "kustomization.yaml"].sort()).toEqual(present.sort());
   });
 
-  it("asks for CPU wherever a program of ours runs: one without stands still on a busy machine", () => {
+  it("requests CPU for each of our programs: without it, one would stand still on a busy machine", () => {
     const asked = documents(files("deploy/kubernetes"))
       .flatMap(({ spec }) => (spec as WithPods | undefined)?.template?.spec?.containers ?? [])
       .map(({ name, resources }) => [name, resources?.requests?.cpu]);
@@ -56,7 +56,7 @@ describe.runIf(haveGoTools())("manifests", () => {
     ]);
   });
 
-  it("is judged by a validator that finds mistakes", async () => {
+  it("is checked by a validator that finds mistakes", async () => {
     const wrong = files("deploy/kubernetes").replace("publishNotReadyAddresses", "publishUnreadyAddresses");
     expect(await problems(wrong, folder)).toContain("publishUnreadyAddresses");
   });

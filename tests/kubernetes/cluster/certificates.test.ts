@@ -1,5 +1,5 @@
-// The chart with TLS on the ports for clients and agents, whose Secret is replaced by a renewed certificate under load: no
-// request fails and no stream ends, and nothing is restarted.
+// The chart with TLS on the ports for clients and agents. Its Secret is replaced by a renewed certificate under load: no
+// request fails, no stream ends, and nothing is restarted.
 
 import { readFileSync } from "node:fs";
 import { X509Certificate } from "node:crypto";
@@ -17,12 +17,12 @@ import { Load, startTraffic } from "../harness/traffic.js";
 
 const RATE = 300;
 const STREAMS = 4;
-/** The name by which nodes verify each other; pods and Services are the others. */
+/** The name by which nodes verify each other; the certificate also has the names of the Services. */
 const NAME = "piko.test";
 const NAMES = `DNS:${NAME},DNS:piko-clients,DNS:piko-agents`;
-/** The kubelet brings a Secret's new contents within its sync period of a minute, and some more. */
+/** The kubelet updates a mounted Secret within its sync period of a minute, plus a margin. */
 const SYNC_MS = 180_000;
-/** Says whose certificate a port shows, by its serial number. */
+/** Prints the serial number of the certificate that a port presents. */
 const SHOW = `
   const socket = require("node:tls").connect({ host: process.argv[1], port: 8000, rejectUnauthorized: false });
   socket.on("secureConnect", () => {
@@ -60,11 +60,11 @@ describe.runIf(haveCluster() && haveGoTools())("the chart with TLS", () => {
     );
   };
 
-  /** How often a pod has said that it has read its certificates again. */
+  /** How often a pod has logged that it read its certificates again. */
   const readAgain = async (pod: string): Promise<number> =>
     (await namespace.kubectl(["logs", pod])).split("certificates read again").length - 1;
 
-  it("takes a renewed certificate out of its Secret without losing a request or a stream", async () => {
+  it("uses a renewed certificate from its Secret without losing a request or a stream", async () => {
     await putSecret(workshop.sign(ca, "first", { names: NAMES }));
     const tls = `tls.secretName=piko-tls,tls.mode=required,tls.serverName=${NAME},tls.ca=ca.crt`;
     await new Charts(namespace).release("piko", "piko", "install", "--set", tls);
@@ -82,7 +82,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart with TLS", () => {
     const startMs = performance.now();
     await putSecret(renewed);
     for (const { metadata } of pods) {
-      // Both ports with TLS.
+      // Once for each of the two ports with TLS.
       await eventually(
         async () => (await readAgain(metadata.name)) === 2,
         "certificates read again",

@@ -1,4 +1,4 @@
-// The Helm charts, installed, tested, upgraded, scaled and rolled back by a real Helm on a real cluster.
+// The Helm charts, installed, tested, upgraded, scaled and rolled back by Helm on a real cluster.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { perFile } from "../../harness/stage.js";
@@ -26,7 +26,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
   const release = (command: "install" | "upgrade", ...args: readonly string[]): Promise<string> =>
     charts.release("piko", "piko", command, ...args);
 
-  /** What `change` costs those who send requests the while: nothing. */
+  /** Checks that requests sent during `change` all succeed. */
   const expectNoLoss = async (change: () => Promise<unknown>): Promise<void> => {
     const load = await Load.start(namespace, "http://piko-clients:8000");
     await change();
@@ -34,7 +34,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
     expect(await load.stop()).toMatchObject({ failed: { GET: 0, POST: 0 }, failures: [] });
   };
 
-  it("installs one cluster of three, says how to reach it, and passes its own test", async () => {
+  it("installs one cluster of three, prints how to reach it, and passes its own test", async () => {
     const notes = await release("install");
     expect(notes).toContain(`http://piko-agents.${namespace.name}:8001`);
     await nodes.formOneCluster(3);
@@ -42,7 +42,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
     expect(tested.match(/^ok: .* active nodes: 3 of 3$/gm)).toHaveLength(3);
   });
 
-  it("rolls a new configuration out without losing a request", async () => {
+  it("rolls out a new configuration without losing a request", async () => {
     const [machine = ""] = await listMachines();
     await startTraffic(namespace, { upstreamUrl: "http://piko-agents:8001", agents: 2, machine });
     const before = await nodes.list();
@@ -54,7 +54,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
     for (const { metadata } of before) expect(after).not.toContain(metadata.uid);
   });
 
-  it("brings agents by a chart of their own, and changes them without losing a request", async () => {
+  it("installs and upgrades agents by their own chart without losing a request", async () => {
     const agents = (command: "install" | "upgrade", ...more: readonly string[]): Promise<string> =>
       charts.release(
         "piko-agent",
@@ -66,7 +66,7 @@ describe.runIf(haveCluster() && haveGoTools())("the chart", () => {
       );
     await expectNoLoss(async () => {
       await agents("install");
-      // Those of the manifest go: from here on the chart's carry everything.
+      // Deletes the manifest's agents: from here on those of the chart serve everything.
       await namespace.kubectl(["delete", "deployment/piko-agent", "--wait"]);
       await agents("upgrade", "config.log.level=debug");
       await charts.helm("rollback", "my-agent");

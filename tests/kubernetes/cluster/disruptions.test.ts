@@ -1,4 +1,4 @@
-// Planned disruptions of deploy/kubernetes: whatever an operator does to it, no client sees a failed request.
+// Planned disruptions of deploy/kubernetes: no operation costs a client a request.
 
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -25,17 +25,17 @@ describe.runIf(haveCluster())("deploy/kubernetes", () => {
     nodes = new NodePods(namespace, "app=piko");
   });
 
-  // A test that failed leaves its own number of nodes.
+  // A failed test may leave another number of nodes.
   beforeEach(async () => {
     if ((await nodes.list()).length > 0) await scale(3);
   });
 
-  /** Does something while requests come in, and expects every one to be answered. */
+  /** Sends requests while `disrupt` runs, and expects all of them to succeed. */
   async function withoutFailure(disrupt: () => Promise<void>): Promise<void> {
     const load = await Load.start(namespace, CLIENTS);
     try {
       await disrupt();
-      // What comes late shall be seen too.
+      // Late effects count too.
       await load.flow(3);
     } finally {
       const sum = await load.stop();
@@ -56,7 +56,7 @@ describe.runIf(haveCluster())("deploy/kubernetes", () => {
     await nodes.formOneCluster(count);
   };
 
-  it("form one cluster of three, all at once, under the restricted pod security standard", async () => {
+  it("forms one cluster of three, all started at once, under the restricted pod security standard", async () => {
     await namespace.apply(await kubectl(["kustomize", MANIFESTS]));
     await namespace.rolledOut("statefulset/piko");
     await nodes.formOneCluster(3);

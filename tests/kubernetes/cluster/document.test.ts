@@ -1,4 +1,4 @@
-// The example of the hosting document, as it stands there (only `resources` is indented as it was meant).
+// The example from the hosting document, word for word (only the indentation of `resources` is corrected).
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -32,7 +32,7 @@ describe.runIf(haveCluster())("the document's manifests", () => {
     ]);
   });
 
-  it("hold 200 requests a second with its 250m of CPU and 1 GiB", async () => {
+  it("serve 200 requests a second with the document's 250m of CPU and 1 GiB", async () => {
     const [machine = ""] = await listMachines();
     await startTraffic(namespace, { upstreamUrl: "http://piko:8001", agents: 2, machine });
     const load = await Load.start(namespace, "http://piko:8000");

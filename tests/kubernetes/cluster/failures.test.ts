@@ -1,5 +1,5 @@
-// What nobody plans: memory that runs out, a network that splits, a machine that dies. The cluster becomes whole again by
-// itself, and what is left of it serves throughout.
+// Unplanned failures: a node runs out of memory, the network splits, a machine dies. The cluster recovers by itself, and the
+// rest of it serves throughout.
 
 import { execFile } from "node:child_process";
 import { readFile } from "node:fs/promises";
@@ -35,7 +35,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     await startTraffic(namespace, { upstreamUrl: "http://piko-agents:8001", agents: AGENTS, machine });
   });
 
-  /** A pod that some agents are connected to, while others are elsewhere; agents are moved until there is one. */
+  /** Finds a pod that some, but not all, agents are connected to; restarts the agents until there is one. */
   async function partOfAll(where: (pod: Pod) => boolean = () => true): Promise<Pod> {
     for (;;) {
       for (const pod of await nodes.list()) {
@@ -47,7 +47,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     }
   }
 
-  /** Sends requests to each node but one, while something happens to that one; what each of the others answered. */
+  /** Sends requests to every node except the victim while `happens` runs; returns what each of these nodes answered. */
   async function others(
     victim: Pod,
     happens: (flow: (seconds: number) => Promise<unknown>) => Promise<void>,
@@ -69,8 +69,8 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
   }
 
   /**
-   * No request that may be repeated is lost; of the others only those that were under way to what is gone: no more than the
-   * client has connections, of which a quarter carries such requests at any time.
+   * Checks that no request that is safe to retry was lost, and of the others only those in progress through what failed: at
+   * most one for each of the client's connections, a quarter of which carry such requests at any time.
    */
   function expectServed(sums: readonly LoadSum[]): void {
     expect(sums.length).toBeGreaterThan(0);
@@ -80,13 +80,13 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     }
   }
 
-  it("is whole again after a node ran out of memory, and served throughout", async () => {
+  it("recovers after a node ran out of memory, and serves throughout", async () => {
     const victim = await partOfAll();
     const { name } = victim.metadata;
     const eat = await readFile(EAT_MEMORY, "utf8");
     const sums = await others(victim, async (flow) => {
-      // Asked beforehand: a last state is no more than the dead container, and when the kubelet collects its garbage while the
-      // next container is created and not yet started, the dead one is one too many.
+      // Starts to wait before the kill: the last state lasts only as long as the dead container exists, and the kubelet may
+      // collect that one as surplus while the next is created and not started yet.
       const killed = namespace.kubectl([
         "wait",
         `pod/${name}`,
@@ -106,7 +106,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
   });
 
   it.runIf(haveVariable("PIKO_NODE_SHELL"))(
-    "is whole again after the network was split, and served throughout",
+    "recovers after the network was split, and serves throughout",
     async () => {
       const victim = await partOfAll();
       const ip = victim.status.podIP ?? "";
@@ -128,7 +128,7 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
       const sums = await others(victim, async (flow) => {
         split = true;
         for (const rule of rules) await iptables("-I", "FORWARD", ...rule, "-j", "DROP");
-        // Longer than the others need to see that it is gone, shorter than what they remember it for.
+        // Long enough for the others to see it as unreachable, too short for them to forget it.
         await flow(20);
         await heal();
         await nodes.formOneCluster(3);
@@ -139,8 +139,9 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
   );
 
   /**
-   * What came through the Service: those that got no answer at all went to a pod that Kubernetes still counts on, and are told.
-   * An error was answered by a node that lives, as a POST may be that was under way to the dead one.
+   * Checks the requests that came through the Service. Those without any response went to a pod that Kubernetes still counts
+   * as ready; they are printed. An error response came from a live node, and is permitted only for a POST that was in
+   * progress to the dead one.
    */
   function expectServedByService(sum: LoadSum): void {
     const answered = sum.failures.filter(({ status }) => status !== undefined);
@@ -152,18 +153,18 @@ describe.runIf(haveCluster())("a cluster of nodes on Kubernetes", () => {
     expect(sum.succeeded + sum.failures.length).toBe(sum.sent);
   }
 
-  // The last one: there is a machine less after it.
-  it.runIf(haveVariable("PIKO_KILL_NODE"))("goes on without a machine that died", async () => {
+  // Comes last, because it costs a machine.
+  it.runIf(haveVariable("PIKO_KILL_NODE"))("keeps serving after a machine died", async () => {
     const victim = await partOfAll(({ spec }) => spec.nodeName !== machine);
     const dead = victim.spec.nodeName ?? "";
     const alone = (await nodes.list()).filter(({ spec }) => spec.nodeName === dead);
     expect(alone.map(({ metadata }) => metadata.name)).toEqual([victim.metadata.name]);
-    // So few that those which get no answer don't take the client's connections from the others.
+    // At so low a rate, requests without a response don't use up the client's connections.
     const throughService = await Load.start(namespace, "http://piko-clients:8000", { rate: 5, fresh: true });
     const sums = await others(victim, async (flow) => {
       await promisify(execFile)("sh", ["-c", KILL_NODE], { env: { ...process.env, NODE: dead } });
       await flow(15);
-      // Kubernetes waits for minutes whether the machine comes back; an operator who knows better says so.
+      // Kubernetes waits minutes for the machine to return; an operator who knows better does this.
       await kubectl(["cordon", dead]);
       await namespace.kubectl(["delete", "pod", victim.metadata.name, "--grace-period=0", "--force"]);
       await namespace.rolledOut("statefulset/piko");

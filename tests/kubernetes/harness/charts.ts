@@ -14,12 +14,12 @@ export class Charts {
     this.#namespace = namespace;
   }
 
-  /** Runs a command of Helm in the namespace, and waits for what it changes. */
+  /** Runs a Helm command in the namespace, and waits until its changes are ready. */
   helm(...args: readonly string[]): Promise<string> {
     return helm([...args, "--namespace", this.#namespace.name, "--wait", "--timeout", "4m"], { ms: 250_000 });
   }
 
-  /** Installs or upgrades one of the charts, as the release of this name; what Helm says. */
+  /** Installs or upgrades one of the charts as the release of this name; returns Helm's output. */
   release(
     chart: "piko" | "piko-agent",
     name: string,

@@ -14,7 +14,7 @@ export interface SeenNode {
   readonly upstreams: number;
 }
 
-/** How to tell the nodes' pods: by a label, such as `app=piko`. */
+/** The nodes' pods, found by a label such as `app=piko`. */
 export class NodePods {
   readonly #namespace: Namespace;
   readonly #label: string;
@@ -28,7 +28,7 @@ export class NodePods {
     return this.#namespace.pods(this.#label);
   }
 
-  /** What a pod says of all nodes. */
+  /** What a pod reports about all nodes. */
   seenBy(pod: string): Promise<readonly SeenNode[]> {
     return this.#namespace.page(pod, ADMIN_PORT, "/status/cluster/nodes");
   }
@@ -44,9 +44,9 @@ export class NodePods {
   }
 
   /**
-   * Waits until there are `count` pods, and every one of them sees exactly these as active nodes. Nodes that have left are
-   * remembered for a while; one that is unreachable is none of a whole cluster. One that died is unreachable for a minute
-   * from when that is seen, so the limit is twice that.
+   * Waits until there are `count` pods, and every one of them sees exactly these as active nodes. Nodes that have left may
+   * still be listed, but an unreachable one may not. A dead node stays listed as unreachable for a minute after it is
+   * noticed, so the default for `ms` is twice that.
    */
   async formOneCluster(count: number, ms = 120_000): Promise<void> {
     let last = "";

@@ -1,5 +1,5 @@
-// Before all tests: builds the Go tools that check the manifests, and, where PIKO_TEST_KUBE names the `kube` command,
-// starts a cluster with it, which ends after the tests. Anywhere else the variables in the README name the cluster.
+// Runs before all tests: builds the Go tools that check the manifests and, if PIKO_TEST_KUBE names a `kube` command, starts
+// a cluster with it, which is stopped after the tests. Otherwise the variables in the README name the cluster.
 
 import { spawnSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -13,22 +13,22 @@ const KUBE = process.env["PIKO_TEST_KUBE"] ?? "";
 const IMAGE_NAME = "localhost/piko:test";
 const BARE_NAME = "localhost/node:bare";
 const BASE_NAME = "localhost/node:base";
-/** A library that every image of Node.js has, and the one of `kube` has not: the bundler's native code asks for it. */
+/** A library that the bundler's native code needs. The published images of Node.js have it, the base image of `kube` hasn't. */
 const LIBRT = "librt.so.1";
 const LIBRARIES = ["/lib/x86_64-linux-gnu", "/lib/aarch64-linux-gnu", "/lib64"];
 /** Machines besides the first one. */
 const WORKERS = [2, 3];
-/** Most times that one of them is started. */
+/** Maximum number of attempts to start a machine. */
 const MOST_STARTS = 3;
 
 let startedByUs = false;
 
-/** Called by vitest before all tests. */
+/** Vitest calls it before all tests. */
 export async function setup(): Promise<void> {
   await buildGoTools();
   if (KUBE === "") return;
   if (spawnSync(KUBE, ["run", "true"], { stdio: "ignore" }).status === 0) {
-    // It may be somebody's, with tests in it.
+    // The cluster may be in use by someone else's tests.
     throw new Error(`there is a cluster already: end it with \`${KUBE} down\`, if nobody needs it`);
   }
   const startMs = Date.now();
@@ -40,7 +40,7 @@ export async function setup(): Promise<void> {
   step("building the base image", "base", BARE_NAME);
   completeBase(step);
   startedByUs = true;
-  // Vitest calls no teardown when it is interrupted.
+  // Vitest calls no teardown if it is interrupted.
   process.once("exit", teardown);
   step("starting the cluster", "up");
   step(
@@ -59,7 +59,7 @@ export async function setup(): Promise<void> {
   process.env["PIKO_NODE_SHELL"] = `${KUBE} run`;
 }
 
-/** Makes the base image one like those that are published. */
+/** Adds the library to the base image, which makes it like the published ones. */
 function completeBase(step: (what: string, ...args: readonly string[]) => void): void {
   const from = LIBRARIES.find((folder) => existsSync(join(folder, LIBRT)));
   if (from === undefined) throw new Error(`no ${LIBRT} in ${LIBRARIES.join(", ")}`);
@@ -74,8 +74,8 @@ function completeBase(step: (what: string, ...args: readonly string[]) => void):
 }
 
 /**
- * Adds a machine. Its kubelet ends at once when it is faster than the containerd that is started beside it, and `kube` has
- * nothing that starts it again, as systemd would: then the machine is started again.
+ * Adds a machine. Its kubelet exits if it starts faster than the containerd next to it, and `kube` has nothing that restarts
+ * it, as systemd would. In that case this starts the machine again.
  */
 function addMachine(number: number, step: (what: string, ...args: readonly string[]) => void): void {
   for (let start = 1; ; start++) {
@@ -88,14 +88,14 @@ function addMachine(number: number, step: (what: string, ...args: readonly strin
   }
 }
 
-/** Called by vitest after all tests, and at the latest when it ends. */
+/** Vitest calls it after all tests; at the latest it runs when the process exits. */
 export function teardown(): void {
   if (!startedByUs) return;
   startedByUs = false;
   kube("down");
 }
 
-/** Runs one command of `kube`, which says itself what is wrong. */
+/** Runs a command of `kube`, which prints its own errors. */
 function kube(...args: readonly string[]): void {
   const { error, status, signal } = spawnSync(KUBE, args, { cwd: ROOT, stdio: ["ignore", 2, 2] });
   if (status === 0) return;

@@ -1,4 +1,4 @@
-// Helm, and the validator that carries Kubernetes' schemas: built once from their Go modules, into a cache.
+// Helm, and the validator that contains Kubernetes' schemas: built once from their Go modules, into a cache.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -11,17 +11,17 @@ const TOOLS = {
   "kubectl-validate": "sigs.k8s.io/kubectl-validate@v0.0.4",
 } as const;
 
-/** Where the tool is, or is to be. */
+/** Path of the tool, whether or not it is built yet. */
 export function toolPath(name: keyof typeof TOOLS): string {
   return join(CACHE, name);
 }
 
-/** Whether the tools are there; says why if not. */
+/** Whether the tools are built or can be built; prints a message if not. */
 export function haveGoTools(): boolean {
   return Object.keys(TOOLS).every((name) => existsSync(join(CACHE, name))) || haveTools("go");
 }
 
-/** Builds what is missing, where there is a Go toolchain. */
+/** Builds the tools that are missing, if there is a Go toolchain. */
 export async function buildGoTools(): Promise<void> {
   for (const [name, module] of Object.entries(TOOLS)) {
     if (existsSync(join(CACHE, name)) || findTool("go") === undefined) continue;

@@ -1,4 +1,4 @@
-// kubectl and Helm, as programs: the tests see of a cluster what its users see.
+// kubectl and Helm as programs, so that tests see a cluster as its users do.
 
 import { run, type ToolResult } from "../../harness/tools.js";
 import { CLUSTER_RUN } from "./environment.js";
@@ -10,17 +10,17 @@ export interface KubectlOptions {
   readonly ms?: number;
 }
 
-/** Runs kubectl and returns its stdout; throws with its stderr when it fails. */
+/** Runs kubectl and returns its stdout; throws with its stderr if it fails. */
 export async function kubectl(args: readonly string[], options: KubectlOptions = {}): Promise<string> {
   return outputOf(`kubectl ${args.join(" ")}`, await runInCluster(["kubectl", ...args], options));
 }
 
-/** Runs Helm likewise. */
+/** Like `kubectl`, for Helm. */
 export async function helm(args: readonly string[], options: KubectlOptions = {}): Promise<string> {
   return outputOf(`helm ${args.join(" ")}`, await runInCluster([toolPath("helm"), ...args], options));
 }
 
-/** What kubectl prints as JSON. */
+/** Parses kubectl's JSON output. */
 export async function kubectlJson<T>(args: readonly string[]): Promise<T> {
   return JSON.parse(await kubectl([...args, "--output", "json"])) as T;
 }

@@ -11,7 +11,7 @@ interface Machine {
   readonly status: { readonly conditions: readonly { readonly type: string; readonly status: string }[] };
 }
 
-/** Names of the machines that are ready and take pods. */
+/** Names of the machines that are ready and accept pods. */
 export async function listMachines(): Promise<readonly string[]> {
   const { items } = await kubectlJson<{ items: readonly Machine[] }>(["get", "nodes"]);
   return items

@@ -1,4 +1,4 @@
-// Manifests without a cluster: what Helm makes of a chart, and whether Kubernetes' own schemas take it.
+// Manifests without a cluster: renders charts with Helm, and validates the result by Kubernetes' own schemas.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -8,11 +8,11 @@ import { run } from "../../harness/tools.js";
 import { toolPath } from "./go-tools.js";
 
 export const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
-/** Helm built from its module knows no version of Kubernetes by itself. */
+/** Helm built from its module doesn't know a Kubernetes version by default. */
 export const KUBE_VERSION = ["--kube-version", "1.34.0"];
-/** Minor versions whose schemas the validator has; the tests on a real cluster are for later ones. */
+/** Minor versions that the validator has schemas for; the tests on a real cluster use later ones. */
 export const KUBE_VERSIONS = ["1.28", "1.29", "1.30"] as const;
-/** Kinds that an operator or a gateway adds: they have no schema here. */
+/** Kinds defined by an operator or a gateway; there are no schemas for them here. */
 const FOREIGN_KINDS = ["HTTPRoute", "ServiceMonitor", "PodMonitor", "PrometheusRule"];
 
 export interface Manifest {
@@ -23,7 +23,7 @@ export interface Manifest {
     readonly namespace?: string;
     readonly labels?: Readonly<Record<string, string>>;
   };
-  // Each kind has its own; tests name what they look for.
+  // The fields depend on the kind; tests pick those that they need.
   readonly spec: Readonly<Record<string, unknown>>;
   readonly data?: Readonly<Record<string, string>>;
 }
@@ -38,7 +38,7 @@ export function find(yaml: string, kind: string, name: string): Manifest | undef
   return documents(yaml).find((manifest) => manifest.kind === kind && manifest.metadata.name === name);
 }
 
-/** A chart by its folder, and the release that it is rendered as. */
+/** A chart by its folder, and the release name that it is rendered with. */
 export class Chart {
   readonly path: string;
   readonly #release: string;
@@ -66,7 +66,7 @@ export class Chart {
   }
 }
 
-/** Checks manifests against the schemas of a minor version of Kubernetes; returns what is wrong. */
+/** Checks manifests by the schemas of a minor version of Kubernetes; returns the errors, empty if there are none. */
 export async function problems(
   yaml: string,
   folder: string,

@@ -1,11 +1,11 @@
-// A namespace of the cluster for one file of tests: what is applied goes with it.
+// A namespace of the cluster for one test file; everything applied to it is deleted with it.
 
 import { randomBytes } from "node:crypto";
 import type { Stage } from "../../harness/stage.js";
 import { IMAGE } from "./environment.js";
 import { kubectl, kubectlJson, type KubectlOptions } from "./kubectl.js";
 
-/** The part of a pod that tests look at. */
+/** The fields of a pod that tests use. */
 export interface Pod {
   readonly metadata: { readonly name: string; readonly uid: string; readonly deletionTimestamp?: string };
   readonly spec: { readonly nodeName?: string };
@@ -16,7 +16,6 @@ export interface Pod {
   };
 }
 
-/** One namespace. */
 export class Namespace {
   readonly name: string;
 
@@ -24,14 +23,14 @@ export class Namespace {
     this.name = name;
   }
 
-  /** Creates one that takes only pods which keep to Kubernetes' rules, and goes with the stage. */
+  /** Creates a namespace with this pod security standard; it is deleted with the stage. */
   static async create(stage: Stage, podSecurity: "baseline" | "restricted"): Promise<Namespace> {
     const name = `piko-test-${randomBytes(4).toString("hex")}`;
     await kubectl(["create", "namespace", name]);
     stage.defer(async () => {
       if ((process.env["PIKO_KEEP"] ?? "") !== "") return;
       await kubectl(["delete", "namespace", name, "--wait=false"]);
-      // Nodes that drain for a minute would take the machine's time from the next tests.
+      // Nodes that drain for a minute would take CPU time from the next tests.
       await kubectl(["--namespace", name, "delete", "pods", "--all", "--grace-period=0", "--force"]);
     });
     await kubectl(["label", "namespace", name, `pod-security.kubernetes.io/enforce=${podSecurity}`]);
@@ -54,7 +53,7 @@ export class Namespace {
     await this.kubectl(["rollout", "status", what, "--timeout", "240s"], { ms: 250_000 });
   }
 
-  /** Pods with a label, without those that are going. */
+  /** Pods with a label, except those being deleted. */
   async pods(label: string): Promise<readonly Pod[]> {
     const { items } = await kubectlJson<{ items: readonly Pod[] }>([
       "--namespace",
@@ -67,7 +66,7 @@ export class Namespace {
     return items.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   }
 
-  /** A page of a pod's port, as JSON, by way of the API server. */
+  /** A page of a pod's port, as JSON, through the API server. */
   async page<T>(pod: string, port: number, path: string): Promise<T> {
     const at = `/api/v1/namespaces/${this.name}/pods/${pod}:${port}/proxy${path}`;
     return JSON.parse(await kubectl(["get", "--raw", at])) as T;

@@ -1,4 +1,4 @@
-// The other side of a cluster of nodes: a service, agents that bring it to an endpoint, and a pod that sends requests.
+// The other side of a cluster of nodes: a service, agents that serve it on an endpoint, and a pod that sends requests.
 
 import { spawn, type ChildProcessByStdio } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -14,19 +14,19 @@ export const ENDPOINT = "my-endpoint";
 
 const read = (path: string): string => readFileSync(new URL(path, import.meta.url), "utf8");
 
-/** Where the nodes are, seen from the agents and clients. */
+/** Where the nodes are, as seen from agents and clients. */
 export interface TrafficOptions {
   /** Base URL of the upstream port. */
   readonly upstreamUrl: string;
   /** How many agents there are. */
   readonly agents: number;
-  /** The machine that all of this runs on, so that it outlives others. */
+  /** The machine that all of this runs on, so that it survives failures of other machines. */
   readonly machine: string;
-  /** Authority that agents and clients verify the nodes by, in PEM; undefined where they speak no TLS. */
+  /** Authority, in PEM, by which agents and clients verify the nodes; undefined without TLS. */
   readonly authority?: string;
 }
 
-/** Starts service, agents and the pod that sends, and waits until they are ready. */
+/** Starts the service, the agents and the pod that sends requests, and waits until they are ready. */
 export async function startTraffic(namespace: Namespace, options: TrafficOptions): Promise<void> {
   const { authority, machine } = options;
   const scripts = {
@@ -118,27 +118,27 @@ function agentManifests({ upstreamUrl, agents, authority, machine }: TrafficOpti
     .join("---\n");
 }
 
-/** One request that failed, with what may help to find out why. */
+/** One failed request, with details that may help to find the cause. */
 export interface LoadFailure {
   readonly method: string;
   readonly problem: string;
-  /** Of the answer, if there was one. */
+  /** Status of the response, if there was one. */
   readonly status?: number;
 }
 
 /** What a run of load.mjs counted. */
 export interface LoadSum {
   readonly seconds: number;
-  /** Most connections at the same time, each with one request. */
+  /** Maximum number of connections at the same time, each with one request. */
   readonly connections: number;
   readonly sent: number;
   readonly succeeded: number;
   readonly failed: { readonly GET: number; readonly POST: number };
-  /** Streams that were begun, and those of them that didn't stand to the end. */
+  /** Streams that were opened, and how many of them ended early. */
   readonly streams: { readonly open: number; readonly ended: number };
   readonly latencyMs: { readonly p50: number; readonly p99: number; readonly max: number };
   readonly failures: readonly LoadFailure[];
-  /** Slowest request of each second in ms, or the number of failed ones with a minus. */
+  /** Slowest request of each second in ms; for a second with failures, their number, negated. */
   readonly timeline: readonly number[];
 }
 
@@ -146,9 +146,9 @@ export interface LoadSum {
 export interface LoadMix {
   /** Requests a second; 200 by default. */
   readonly rate?: number;
-  /** Streams that stand to the end; none by default. */
+  /** Streams that must stay open to the end; none by default. */
   readonly streams?: number;
-  /** Each request has a connection of its own, of which a Service chooses the pod. */
+  /** Opens a connection for each request, so that the Service chooses a pod each time. */
   readonly fresh?: boolean;
 }
 
@@ -172,11 +172,11 @@ export class Load {
       });
       child.on("close", (code) => reject(new Error(`the load ended with ${code}: ${this.#stderr}`)));
     });
-    // Told when the sum is asked for.
+    // A rejection is reported when the sum is requested.
     this.#sum.catch(() => {});
   }
 
-  /** Starts requests to the endpoint through `url`; returns when they have flowed for two seconds. */
+  /** Starts requests to the endpoint through `url`; returns after two seconds of them. */
   static async start(namespace: Namespace, url: string, mix: LoadMix = {}): Promise<Load> {
     const { fresh = false, rate = 200, streams = 0 } = mix;
     const exec = ["--namespace", namespace.name, "exec", "--stdin", "load", "--"];
@@ -188,7 +188,7 @@ export class Load {
     return load;
   }
 
-  /** Waits until requests have flowed for so many seconds more. */
+  /** Waits for `seconds` more seconds of requests. */
   async flow(seconds: number): Promise<void> {
     const until = this.#timeline.length + seconds;
     const flowing = async (): Promise<void> => {
@@ -205,7 +205,7 @@ export class Load {
     this.#waiting.clear();
   }
 
-  /** Ends the run. */
+  /** Ends the run and returns its counts. */
   stop(): Promise<LoadSum> {
     this.#child.stdin.end();
     return within(this.#sum, "sum of the load", 40_000);

@@ -1,5 +1,5 @@
-// Runs beside a server in its container, and makes the server itself (process 1) take all the memory that there is, by way
-// of its inspector: the kernel would choose any other process first, and the container would live on.
+// Runs in a server's container and makes the server itself (process 1) use up all memory, through its inspector. If another
+// process did, the kernel would kill that one, and the container would survive.
 
 process.kill(1, "SIGUSR1");
 const expression = "{ const all = []; for (;;) all.push(Buffer.alloc(1 << 24, 1)); }";

@@ -1,7 +1,7 @@
-// Sends requests at a steady rate through a Service, as a plain client with kept-alive connections would, without ever
-// repeating one; says what it counted, as JSON lines: {"event":"second",...} while it runs, {"event":"sum",...} at the end.
-// Ends when its stdin does. Runs in a pod, in the image of `piko`, by nothing but Node.js. An https URL is verified by the
-// authority in ca.crt, beside this file. Streams stand from the beginning to the end; each has to.
+// Sends requests at a steady rate through a Service, as a plain client with persistent connections would, and never retries
+// any. Prints its counts as JSON lines: {"event":"second",...} while it runs, {"event":"sum",...} at the end. Ends when its
+// stdin does. Runs in a pod, in the image of `piko`, with nothing but Node.js. For an https URL, it verifies the server by
+// the authority in ca.crt next to this file. Streams must stay open from the beginning to the end.
 //
 //   node load.mjs URL ENDPOINT [requests a second] [streams] [fresh: each request on a connection of its own]
 
@@ -20,7 +20,7 @@ const TIMEOUT_MS = 30_000;
 const MAX_SOCKETS = 64;
 const LISTED_FAILURES = 100;
 
-// Each connection gets its turn, so that none is used by chance only when it has just been closed.
+// Uses all connections in turn: a rarely used one might be used just when the server closes it.
 const agent = new Agent({
   keepAlive: fresh === undefined,
   maxSockets: MAX_SOCKETS,
@@ -35,7 +35,7 @@ const sum = { sent: 0, succeeded: 0, failed: { GET: 0, POST: 0 }, streams: { ope
 let second = { sent: 0, failed: 0, slowestMs: 0 };
 let inFlight = 0;
 
-/** One request; every fourth one carries a body, which has to come back. */
+/** Sends one request. Every fourth one carries a body, which must be echoed. */
 function send(number) {
   const method = number % 4 === 3 ? "POST" : "GET";
   const expected = method === "POST" ? upload : `answer to ${number}`;
@@ -98,7 +98,7 @@ function send(number) {
   outgoing.end(method === "POST" ? upload : undefined);
 }
 
-/** A response that the service goes on with for as long as its client stays. */
+/** Opens a stream, which the service continues until its client leaves. */
 function stand() {
   let over = false;
   const onEnd = (problem) => {
@@ -107,7 +107,7 @@ function stand() {
     sum.streams.ended++;
     failures.push({ at: new Date().toISOString(), method: "stream", problem });
   };
-  // A connection of its own, which nobody waits for.
+  // A connection of its own, so that streams use up none of the agent's connections.
   const outgoing = request(`${url}/stream`, {
     agent: false,
     headers: { "x-piko-endpoint": endpoint },
@@ -125,7 +125,7 @@ function stand() {
 let ending = false;
 for (let i = 0; i < Number(streamsText); i++) stand();
 
-// As many as are due by now, so that a late timer doesn't lower the rate.
+// Sends as many as are due by now, so that a late timer doesn't lower the rate.
 const sending = setInterval(() => {
   const due = Math.floor(((performance.now() - start) / 1_000) * rate);
   while (sum.sent < due) send(sum.sent);

@@ -1,5 +1,5 @@
-// The service behind the agents: answers /answer/N, sends back what is posted to /echo, and goes on with /stream for as long
-// as its client stays. As a graceful server does, it finishes what it has when it is told to stop.
+// The service behind the agents: answers /answer/N, echoes what is posted to /echo, and continues /stream until its client
+// leaves. When it is stopped, it finishes its requests first, as a graceful server does.
 
 import { createServer } from "node:http";
 
