@@ -1,5 +1,5 @@
-// The admin port before peers that mean it no good: nodes that answer with nonsense, crowds that say nothing, services
-// that invent statuses. The node lives, and its probes are answered.
+// The admin port against hostile peers: nodes that answer with nonsense, crowds of silent connections, services that invent
+// statuses. The node survives, and its probes are answered.
 
 import { describe, expect, it } from "vitest";
 import { MAX_ROUTE_CONNECTIONS } from "../../packages/piko/src/net/route-server.js";
@@ -12,9 +12,9 @@ import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
 
-describe("a node that is asked for another one's page", () => {
+describe("a node that forwards a request for another node's page", () => {
   it.each(["HTTP/1.1 099 X\r\n\r\n", "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"])(
-    "lives when that answers %j",
+    "survives if the other node answers %j",
     async (answer) => {
       const bad = await startCannedService(scene, answer);
       const [node] = await startCluster(scene, ["a"]);
@@ -32,8 +32,8 @@ describe("a node that is asked for another one's page", () => {
   );
 });
 
-describe("connections that ask for nothing", () => {
-  it("make room for those that do", async () => {
+describe("connections without a request", () => {
+  it("make room for those with one", async () => {
     const server = await startServer(scene);
     const silent = await Promise.all(
       Array.from({ length: MAX_ROUTE_CONNECTIONS + 10 }, () => RawClient.connect(scene, server.admin)),
@@ -44,7 +44,7 @@ describe("connections that ask for nothing", () => {
       10,
     );
     await server.program.waitFor("limit reached");
-    // The first to come was the first to go.
+    // The oldest connection was closed first.
     expect((await silent[0]?.rest())?.length).toBe(0);
   });
 
@@ -59,7 +59,7 @@ describe("connections that ask for nothing", () => {
   });
 });
 
-describe("statuses that a service invents", () => {
+describe("statuses invented by a service", () => {
   it("share the series of their class, at the node and at the agent", async () => {
     let next = 200;
     const service = await startRawService(scene, (socket) => {

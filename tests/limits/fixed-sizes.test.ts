@@ -1,4 +1,4 @@
-// Limits of a request that no setting moves: the largest is served, one more is refused.
+// Limits of a request that no setting changes: the maximum is served, one more is refused.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { startTunnel, type Tunnel } from "../harness/piko.js";
@@ -31,7 +31,7 @@ describe("a request", () => {
       1_024,
       (n: number) => `GET / HTTP/1.1\r\n${HOST}Connection: ${"c".repeat(n)}\r\n\r\n`,
     ],
-    ["head behind four empty lines", 4, (n: number) => `${"\r\n".repeat(n)}GET / HTTP/1.1\r\n${HOST}\r\n`],
+    ["head after four empty lines", 4, (n: number) => `${"\r\n".repeat(n)}GET / HTTP/1.1\r\n${HOST}\r\n`],
   ])("with a %s is served, with one more refused", async (_what, most, request) => {
     expect([await statusOf(request(most)), await statusOf(request(most + 1))]).toEqual([200, 400]);
   });

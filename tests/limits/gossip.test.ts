@@ -1,4 +1,4 @@
-// Whoever reaches the gossip port can announce what it likes, and ask as often: what that costs a node, and nobody else.
+// A peer that reaches the gossip port can announce anything and send any number of requests: what that costs the node.
 
 import { connect } from "node:net";
 import { once } from "node:events";
@@ -25,7 +25,7 @@ async function startPeer(stage: Stage, gossip: string): Promise<Gossip> {
   return peer;
 }
 
-it("a peer that announces more than its share is known as far as that goes, and the node serves on", async () => {
+it("a peer that announces more than its share is known up to that share, and the node keeps serving", async () => {
   const server = await rig.start({ "cluster.gossip.max-state-bytes": "2MiB" });
   const client = await rig.connect(server);
   const peer = await startPeer(rig.scene, server.gossip);
@@ -36,13 +36,13 @@ it("a peer that announces more than its share is known as far as that goes, and 
     "limit",
   );
   expect((await ask(client, GET)).status).toBe(200);
-  // A quarter of all, as far as an announcement in one piece goes.
+  // A quarter of the maximum, the share of one node.
   expect(await metric(admin, "piko_gossip_state_bytes")).toBeLessThanOrEqual(512 * 1_024);
   await server.program.waitFor("limit reached");
   expect((await ask(client, GET)).status).toBe(200);
 });
 
-it("connections of one address beyond its share are closed, and others come when some have ended", async () => {
+it("connections of one address beyond its share are closed; when some have ended, others are accepted", async () => {
   const server = await rig.start({});
   const [host = "", port = ""] = server.gossip.split(":");
   const open = async () => {

@@ -1,6 +1,6 @@
-// Peers that send anything, at every port and in every part: clients, agents, services, nodes, servers of agents. What they
-// send is a message that means something, changed a little, so that it gets far. Nothing of it may end a program: an
-// exception in the handler of an event ends all connections of all others.
+// Peers that send anything, on every port and in every role: clients, agents, services, nodes, servers of agents. They send
+// valid messages with small changes, because those get far. None of them may end a program: an exception in an event handler
+// would end all other connections too.
 
 import { createHash } from "node:crypto";
 import { connect, type Socket } from "node:net";
@@ -80,7 +80,7 @@ function changed(text: string): Buffer {
   return bytes;
 }
 
-/** Some yamux frames, each in a WebSocket frame; a server's have no mask. */
+/** Some yamux frames, each in a WebSocket frame; a server's frames are not masked. */
 function tunnelBytes(masked: boolean): Buffer {
   const frames = Array.from({ length: 1 + below(5) }, () => {
     const type = below(6);
@@ -104,8 +104,8 @@ function serverFrame(payload: Buffer): Buffer {
 let handshakes = 0;
 
 /**
- * Answers a handshake rightly, mostly, and then says anything. The first one always: an agent whose first attempt is refused
- * for good ends, as it should.
+ * Mostly answers a handshake correctly, and then sends anything. The first handshake always succeeds, because an agent exits
+ * if its first attempt is rejected permanently.
  */
 function playServer(socket: Socket): void {
   let seen = "";
@@ -124,13 +124,13 @@ function playServer(socket: Socket): void {
   });
 }
 
-/** One connection of somebody who says anything, to its end. */
+/** Opens one connection that sends anything, and waits until it is closed. */
 function disturb(address: string): Promise<void> {
   const [host = "", port = ""] = address.split(":");
   return new Promise((resolve) => {
     const socket = connect(Number(port), host);
     socket.on("error", () => {}).once("close", () => resolve());
-    // Long enough for an answer, and for a second thing to say.
+    // Long enough for a response, and for a second message.
     socket.setTimeout(100, () => socket.destroy());
     let answers = 0;
     socket.on("data", () => {
@@ -146,7 +146,7 @@ function disturb(address: string): Promise<void> {
   });
 }
 
-it(`end no program, whatever they send (SEED=${SEED})`, async () => {
+it(`hostile peers end no program, whatever they send (SEED=${SEED})`, async () => {
   const service = await startRawService(scene, (socket) => {
     socket.on("data", () => {
       socket.write(changed(pick(ANSWERS)));

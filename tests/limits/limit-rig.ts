@@ -1,5 +1,4 @@
-// What tests of limits share: a server with low limits and an agent for endpoint `web`, connections that speak byte by byte,
-// and what is counted.
+// Common to the tests of limits: a server with low limits, an agent for endpoint `web`, clients that send raw bytes, and metrics.
 
 import { beforeAll } from "vitest";
 import { metric } from "../harness/metrics.js";
@@ -15,19 +14,19 @@ export const UPGRADE =
   "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n";
 
 export interface LimitRig {
-  /** What a test starts goes with it. */
+  /** Everything that a test starts is stopped at its end. */
   readonly scene: Stage;
   readonly service: Service;
-  /** A server with these flags and an agent for endpoint `web`. */
+  /** Starts a server with these flags and an agent for endpoint `web`. */
   start(flags: Readonly<Record<string, string>>): Promise<RunningServer>;
   connect(server: RunningServer): Promise<RawClient>;
-  /** A request on a connection of its own. */
+  /** Sends a request on a connection of its own. */
   askOnce(server: RunningServer, request: string): Promise<RawResponse>;
-  /** A request that stays under way until its connection ends. */
+  /** Sends a request that stays in progress until its connection ends. */
   hang(server: RunningServer, name: string): Promise<RawClient>;
 }
 
-/** For the file that calls this. */
+/** A rig for the file that calls this. */
 export function limitRig(): LimitRig {
   const stage = perFile();
   const scene = perTest();
@@ -64,16 +63,16 @@ export async function ask(client: RawClient, request: string): Promise<RawRespon
   return await client.response(request.split(" ", 1)[0]);
 }
 
-/** What a refusal says: its status, its text, and when to come back. */
+/** The content of a refusal: status, error message, and `retry-after`. */
 export function errorOf(response: RawResponse): [number, unknown, string | undefined] {
   const { error } = JSON.parse(response.body.toString()) as { error: unknown };
   return [response.status, error, response.field("retry-after")];
 }
 
-/** How often a limit of the proxy port was met. */
+/** How often a limit of the proxy port was reached. */
 export const limited = (server: RunningServer, limit: string): Promise<number | undefined> =>
   metric(server.admin, `piko_proxy_limited_total{limit="${limit}"}`);
 
-/** How often one of the upstream port was. */
+/** How often a limit of the upstream port was reached. */
 export const refusedTunnels = (server: RunningServer, limit: string): Promise<number | undefined> =>
   metric(server.admin, `piko_upstreams_limited_total{limit="${limit}"}`);

@@ -1,4 +1,5 @@
-// How much of each thing a server takes at a time: the answer beyond it, the metric, and that others are served on.
+// How much of each thing a server accepts at a time: the response beyond the limit, the metric, and that everyone else is
+// still served.
 
 import { describe, expect, it } from "vitest";
 import { metric, untilMetric } from "../harness/metrics.js";
@@ -11,7 +12,7 @@ import { ask, errorOf, GET, HOST, limited, limitRig, refusedTunnels, UPGRADE } f
 const rig = limitRig();
 
 describe("client connections", () => {
-  it("beyond the limit get 503, and those within it are served on", async () => {
+  it("beyond the limit get 503, and those within it are still served", async () => {
     const server = await rig.start({ "proxy.limits.max-connections": "2" });
     const [first, second] = [await rig.connect(server), await rig.connect(server)];
     await untilMetric(server.admin, "piko_proxy_connections", 2);
@@ -26,14 +27,14 @@ describe("client connections", () => {
     expect((await rig.askOnce(server, GET)).status).toBe(200);
   });
 
-  it("beyond the limit that ask for nothing are closed", async () => {
+  it("beyond the limit that send nothing are closed", async () => {
     const server = await startServer(rig.scene, { "proxy.limits.max-connections": "1" });
     await rig.connect(server);
     await untilMetric(server.admin, "piko_proxy_connections", 1);
     expect((await (await rig.connect(server)).rest()).length).toBe(0);
   });
 
-  it("of one address beyond its limit get 429, those of others don't", async () => {
+  it("of one address beyond its limit get 429, and other addresses don't", async () => {
     const server = await rig.start({
       "proxy.limits.max-connections-per-client": "2",
       "proxy.proxy-protocol": "optional",
@@ -42,7 +43,7 @@ describe("client connections", () => {
       const family = address.includes(":") ? "TCP6" : "TCP4";
       return (await rig.askOnce(server, `PROXY ${family} ${address} ${address} 1 2\r\n${GET}`)).status;
     };
-    // The connections stay open, and count.
+    // The connections stay open and keep counting.
     expect(await from("192.0.2.1")).toBe(200);
     expect(await from("192.0.2.1")).toBe(200);
     expect(await from("192.0.2.1")).toBe(429);
@@ -55,7 +56,7 @@ describe("client connections", () => {
     expect(await metric(server.admin, "piko_proxy_busiest_client_connections")).toBe(2);
   });
 
-  it("of one address may be as many again as have ended, and have no such limit from a trusted proxy", async () => {
+  it("of one address are accepted again when others have ended, and a trusted proxy has no such limit", async () => {
     const one = { "proxy.limits.max-connections-per-client": "1" };
     const server = await rig.start(one);
     const first = await rig.connect(server);
@@ -71,8 +72,8 @@ describe("client connections", () => {
   });
 });
 
-describe("requests in flight", () => {
-  it("of one endpoint beyond the limit get 503, those of others don't", async () => {
+describe("requests in progress", () => {
+  it("for one endpoint beyond the limit get 503, and for others they don't", async () => {
     const server = await rig.start({ "proxy.limits.max-requests-per-endpoint": "2" });
     await startAgent(rig.scene, server.upstream, "other", rig.service.addr);
     const first = await rig.hang(server, "a");
@@ -104,7 +105,7 @@ describe("requests in flight", () => {
     expect((await rig.askOnce(server, dial)).status).toBe(101);
   });
 
-  it("pass over a tunnel that is full, and get 503 when all are", async () => {
+  it("skip a full tunnel, and get 503 when all are full", async () => {
     const server = await rig.start({ "upstream.limits.max-streams-per-tunnel": "1" });
     await startAgent(rig.scene, server.upstream, "web", rig.service.addr);
     const first = await rig.hang(server, "c");
@@ -121,7 +122,7 @@ describe("requests in flight", () => {
     expect((await ask(client, GET)).status).toBe(200);
   });
 
-  it("that wait for an endpoint to come back get 503 beyond the limit", async () => {
+  it("that wait for an endpoint to return get 503 beyond the limit", async () => {
     const flags = { "proxy.limits.max-waiting-requests": "1", "proxy.reconnect-wait": "1m" };
     const server = await startServer(rig.scene, flags);
     const tunnel = await openTunnel(rig.scene, server.upstream, "web");
@@ -142,7 +143,7 @@ describe("tunnels", () => {
   const upgrade = (endpoint: string): string =>
     `GET /piko/v1/upstream/${endpoint} HTTP/1.1\r\nHost: x\r\n${UPGRADE}\r\n`;
 
-  it("beyond the limits of the node and of an endpoint get 503, and agents come back", async () => {
+  it("beyond the limits of the node and of an endpoint get 503, and agents try again", async () => {
     const server = await startServer(rig.scene, {
       "upstream.limits.max-tunnels": "2",
       "upstream.limits.max-tunnels-per-endpoint": "1",
@@ -167,7 +168,7 @@ describe("tunnels", () => {
     expect((await rig.askOnce(server, GET)).status).toBe(200);
   });
 
-  it("that are not yet any may be so many", async () => {
+  it("that are still pending are closed beyond the limit", async () => {
     const server = await startServer(rig.scene, { "upstream.limits.max-pending-connections": "2" });
     const pending = [
       await RawClient.connect(rig.scene, server.upstream),

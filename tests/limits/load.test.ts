@@ -1,4 +1,4 @@
-// Many things at once, and what remains of them: nothing.
+// Many things at once, and that nothing is left of them afterwards.
 
 import { writeFile } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -29,7 +29,7 @@ async function metric(server: RunningServer, name: string): Promise<number | und
   return found === undefined ? undefined : Number(found);
 }
 
-/** More requests at once than a Go peer lets streams wait to be accepted (256), each waiting for its service. */
+/** Sends more requests at once, each waiting for its service, than a Go peer lets streams wait to be accepted (256). */
 async function manyAtOnce(proxy: string): Promise<void> {
   const count = 400;
   const clients = await Promise.all(Array.from({ length: count }, () => RawClient.connect(scene, proxy)));
@@ -60,7 +60,7 @@ describe("400 requests at once", () => {
   });
 });
 
-it("500 clients that go at random moments leave nothing behind", async () => {
+it("500 clients that leave at random moments leave nothing behind", async () => {
   const service = await Service.start(scene);
   const { server, agent } = await startTunnel(scene, service.addr);
   const random = new SeededRandom(11);
@@ -85,7 +85,7 @@ it("500 clients that go at random moments leave nothing behind", async () => {
   for (let round = 0; round < 50; round++) await Promise.all(Array.from({ length: 10 }, visit));
   for (const peak of await watch.stop()) expect(peak).toBeLessThan(200);
   await eventually(async () => (await metric(server, "piko_proxy_requests_in_flight")) === 0, "idle server");
-  // An agent that held a stream or a connection of any of them would wait for it, for a minute.
+  // An agent that still held one of their streams or connections would wait a minute for it.
   await agent.stop();
 });
 

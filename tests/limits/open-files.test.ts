@@ -1,4 +1,4 @@
-// Fewer files than connections (`ulimit -n`): the ports stop short of the limit and say so.
+// Fewer files than connections (`ulimit -n`): the ports stop short of the limit, and log it.
 
 import { beforeAll, expect, it } from "vitest";
 import { untilEndpoints } from "../harness/cluster.js";
@@ -20,7 +20,7 @@ beforeAll(async () => {
 });
 
 const LIMIT = 200;
-/** 64 are kept, and of those the last 16 for what isn't refusals. */
+/** 64 of the files are reserved, the last 16 of them for purposes other than refusals. */
 const SHORT = 136;
 
 function startLimited(name: string, args: readonly string[]): Program {
@@ -48,16 +48,16 @@ async function startLimitedServer(...flags: readonly string[]): Promise<RunningS
 
 const GET = "GET /item HTTP/1.1\r\nHost: x\r\nx-piko-endpoint: web\r\n\r\n";
 
-/** A connection that stays, and the status of its first answer. */
+/** Opens a connection that stays open; returns it and the status of its first response. */
 async function ask(proxy: string, on: Stage): Promise<{ client: RawClient; status: number }> {
   const client = await RawClient.connect(on, proxy);
   client.send(GET);
   return { client, status: (await client.response("GET")).status };
 }
 
-it("answers 503 with a count and a line when files are short, on either port, and goes on when they aren't", async () => {
+it("answers 503, counts it and logs it when files run short, on either port, and serves again afterwards", async () => {
   const { admin, program, proxy, upstream } = await startLimitedServer();
-  // Looking for a second node it would knock at the upstream port, too.
+  // To find a second node, the agent would open more connections to the upstream port.
   await startAgent(scene, upstream, "web", service.addr, { flags: ["--connect.tunnels", "1"] });
   const served: RawClient[] = [];
   for (;;) {
@@ -80,7 +80,7 @@ it("answers 503 with a count and a line when files are short, on either port, an
   expect(refusal.status).toBe(503);
   expect(refusal.body.toString()).toContain("open_files");
 
-  // Who says nothing uses up what is kept for answers. Probes have a place still, and those that are served go on.
+  // Silent connections use up the files reserved for refusals. Probes still get through, and accepted clients are still served.
   const silent = await Promise.all(Array.from({ length: 150 }, () => RawClient.connect(scene, proxy)));
   for (let i = 0; i < 20; i++) {
     const probe = await fetch(`http://${admin}/ready`, { headers: { connection: "close" } });
@@ -100,16 +100,16 @@ it("answers 503 with a count and a line when files are short, on either port, an
   }, "an answer");
   const lines = program.lines.filter(({ fields }) => fields["msg"] === "limit reached");
   const limits = lines.map(({ fields }) => String(fields["limit"]));
-  // A probe's connection may have made room for the next one.
+  // A probe's connection may have been closed to make room for the next one.
   expect(limits.filter((limit) => limit !== "admin.open_files")).toEqual([
     "proxy.limits.open_files",
     "upstream.limits.open_files",
   ]);
 });
 
-it("answers 503 to those whose way to another node would take the last files, and blames no node", async () => {
+it("answers 503 if a connection to another node would take the last files, and blames no node", async () => {
   const far = await startServer(scene, { "cluster.node-id": "far" });
-  // Connections that carry a request; the agent opens one without, at its start.
+  // Counts connections that carry a request; the agent opens one without when it starts.
   let asked = 0;
   const hanging = await startRawService(scene, (socket) => void socket.once("data", () => asked++));
   await startAgent(scene, far.upstream, "hang", hanging.addr);
@@ -146,7 +146,7 @@ it("answers 503 to those whose way to another node would take the last files, an
   );
 });
 
-it("resets connections to a forwarder that is short of files, and says so once", async () => {
+it("resets connections to a forwarder that is short of files, and logs it once", async () => {
   const { proxy, upstream } = await startServer(scene);
   await startAgent(scene, upstream, "tcp", service.addr, { mode: "tcp" });
   const forward = startLimited("forward", [
@@ -160,7 +160,7 @@ it("resets connections to a forwarder that is short of files, and says so once",
   const { fields } = await forward.waitFor("listening");
   const address = String(fields["addr"]);
   const request = "GET /item HTTP/1.1\r\nHost: x\r\n\r\n";
-  // The reset can come before the connection counts as open.
+  // The reset can arrive before the connection counts as open.
   const serve = async (): Promise<number> => {
     const client = await RawClient.connect(scene, address);
     client.send(request);

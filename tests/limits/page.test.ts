@@ -1,5 +1,5 @@
-// docs/reference/limits.md names every limit that the configuration and the metrics have, and no other; and each of
-// those that a server's configuration has is met by a test in this folder.
+// docs/reference/limits.md names exactly the limits that the configuration and the metrics have, and a test in this folder
+// reaches each limit of a server's configuration.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,12 +12,12 @@ const scene = perTest();
 const PAGE = readFileSync(join(ROOT, "docs/reference/limits.md"), "utf8");
 const CONFIGURATION = readFileSync(join(ROOT, "docs/reference/configuration.md"), "utf8");
 
-/** Keys of the server's configuration that limit how much, how large or how long. */
+/** Keys of the server's configuration that limit a number, a size or a time. */
 const LIMIT = /(\.limits\.|\.max_|_timeout$|\.timeout$|tcp_keep_alive$)/;
-/** Limits that no stranger meets: what the operator's own programs wait for. */
+/** Timeouts that concern only the operator's own programs. */
 const OWN = new Set(["cluster.join_timeout"]);
 
-/** The keys of a program's part of the configuration reference. */
+/** The configuration keys of a program, from its section of the reference. */
 function keysOf(program: string): string[] {
   const [, part = ""] = CONFIGURATION.split(new RegExp(`^## .*\`?piko ${program}.*$`, "m"));
   const [own = ""] = part.split(/^## /m);
@@ -27,7 +27,7 @@ function keysOf(program: string): string[] {
 const serverKeys = keysOf("server");
 const limits = serverKeys.filter((key) => LIMIT.test(key) && !OWN.has(key));
 
-/** The page writes neighbours short: `upstream.limits.ping_interval`, `ping_timeout`. */
+/** The page shortens the second of two neighboring keys: `upstream.limits.ping_interval`, `ping_timeout`. */
 const isNamed = (key: string): boolean =>
   PAGE.includes(`\`${key}\``) || PAGE.includes(`\`${key.split(".").at(-1) ?? key}\``);
 
@@ -54,10 +54,10 @@ it("the page names every limit that the metrics count", async () => {
   expect(counted.filter((name) => !PAGE.includes(`\`${name}\``) && !isNamedByKey(name))).toEqual([]);
 });
 
-/** The label is the last part of a key. */
+/** The metric's label is the last part of a key. */
 const isNamedByKey = (name: string): boolean => PAGE.includes(`.${name}\``);
 
-it("a test of this folder sets every limit of the first two tables", () => {
+it("the tests in this folder set every limit of the first two tables", () => {
   const folder = join(ROOT, "tests/limits");
   const tests = readdirSync(folder).filter((name) => name !== "page.test.ts");
   const text = tests.map((name) => readFileSync(join(folder, name), "utf8")).join("\n");

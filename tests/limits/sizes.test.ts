@@ -1,4 +1,4 @@
-// How large a request or a response head may be, by setting: the answer beyond it, and the metric.
+// Settings for the maximum size of a request or a response head: the response beyond it, and the metric.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { type RunningServer, startAgent, startServer } from "../harness/piko.js";
@@ -26,18 +26,18 @@ describe("a request", () => {
   const fields = (count: number): string => Array.from({ length: count }, (_, i) => `X-${i}: y\r\n`).join("");
 
   it.each([
-    ["of the longest target", `GET ${path(1_000)} HTTP/1.1\r\n${HOST}\r\n`, 200, "max_target_bytes"],
-    ["of too long a target", `GET ${path(1_001)} HTTP/1.1\r\n${HOST}\r\n`, 414, "max_target_bytes"],
-    ["of a target without end", `GET /${"x".repeat(3_000)}`, 414, "max_target_bytes"],
-    ["of most fields", `GET /item?i=1 HTTP/1.1\r\n${HOST}${fields(19)}\r\n`, 200, "max_header_fields"],
-    ["of too many fields", `GET /item?i=1 HTTP/1.1\r\n${HOST}${fields(20)}\r\n`, 431, "max_header_fields"],
+    ["with the longest target", `GET ${path(1_000)} HTTP/1.1\r\n${HOST}\r\n`, 200, "max_target_bytes"],
+    ["with too long a target", `GET ${path(1_001)} HTTP/1.1\r\n${HOST}\r\n`, 414, "max_target_bytes"],
+    ["with an endless target", `GET /${"x".repeat(3_000)}`, 414, "max_target_bytes"],
+    ["with the maximum number of fields", `GET /item?i=1 HTTP/1.1\r\n${HOST}${fields(19)}\r\n`, 200, "max_header_fields"],
+    ["with too many fields", `GET /item?i=1 HTTP/1.1\r\n${HOST}${fields(20)}\r\n`, 431, "max_header_fields"],
     [
       "of too large a head",
       `GET / HTTP/1.1\r\n${HOST}X: ${"x".repeat(9_000)}\r\n\r\n`,
       431,
       "max_header_bytes",
     ],
-    ["of a head without end", `GET / HTTP/1.1\r\n${HOST}X: ${"x".repeat(9_000)}`, 431, "max_header_bytes"],
+    ["with an endless head", `GET / HTTP/1.1\r\n${HOST}X: ${"x".repeat(9_000)}`, 431, "max_header_bytes"],
     [
       "for the longest endpoint id",
       `GET / HTTP/1.1\r\nHost: x\r\nx-piko-endpoint: ${"x".repeat(255)}\r\n\r\n`,

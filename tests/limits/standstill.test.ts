@@ -1,4 +1,4 @@
-// Clients and agents that stand still or vanish: how long they are waited for, and what is counted.
+// Clients and agents that stall or vanish: how long they are waited for, and which metric counts them.
 
 import { describe, expect, it } from "vitest";
 import { metric, untilMetric } from "../harness/metrics.js";
@@ -14,9 +14,9 @@ import { ask, errorOf, GET, HOST, limited, limitRig, refusedTunnels, UPGRADE } f
 const rig = limitRig();
 
 describe("peers that stop", () => {
-  it("in a head get 408, in a body too, and those that read nothing are cut", async () => {
+  it("in a head or a body get 408, and those that read nothing are cut off", async () => {
     const server = await rig.start({
-      // For the time from each connection to its first bytes, too.
+      // Also limits the time from each connection to its first bytes.
       "proxy.http.read-header-timeout": "1500ms",
       "proxy.http.read-timeout": "1500ms",
       "proxy.http.write-timeout": "1500ms",
@@ -52,14 +52,14 @@ describe("peers that stop", () => {
     const client = await rig.connect(server);
     client.send(`POST /sum HTTP/1.1\r\n${HOST}Content-Length: 8\r\n\r\n`);
     for (let i = 0; i < 8; i++) {
-      // Longer together than the limit, which is on each pause.
+      // In total longer than the timeout, which applies to each pause.
       await new Promise((resolve) => setTimeout(resolve, 250));
       client.send("x");
     }
     expect((await client.response("POST")).status).toBe(200);
   });
 
-  it("without a word are asked by TCP whether they are there", async () => {
+  it("and stay silent are probed by TCP keep-alive", async () => {
     if (!haveTools("ss")) return;
     const server = await startServer(rig.scene, { "proxy.http.tcp-keep-alive": "30s" });
     await rig.connect(server);
@@ -76,7 +76,7 @@ describe("peers that stop", () => {
     }
   });
 
-  it("and vanish from the network are found out, whatever they were doing", async () => {
+  it("and vanish from the network are detected, whatever they were doing", async () => {
     const network = await NetworkNamespace.create(rig.scene);
     if (network === undefined) return;
     const server = await startServer(rig.scene, {
@@ -117,12 +117,12 @@ describe("agents that stop", () => {
     await untilMetric(server.admin, "piko_upstreams_pending_connections", 0);
   });
 
-  it("answering pings lose their tunnel, those that answer keep it", async () => {
+  it("answering pings lose their tunnel, and those that answer keep it", async () => {
     const server = await rig.start({
       "upstream.limits.ping-interval": "1600ms",
       "upstream.limits.ping-timeout": "1500ms",
     });
-    // Before it is opened: a busy machine makes this longer, never shorter.
+    // Taken before the tunnel opens: a busy machine can make the time longer, never shorter.
     const asked = performance.now();
     const silent = await openTunnel(rig.scene, server.upstream, "silent");
     await silent.rest();

@@ -1,4 +1,4 @@
-// One connection that sends cheap messages without end: others have their turns between its own.
+// One connection sends an endless stream of cheap messages: others get their turns in between.
 
 import { describe, expect, it } from "vitest";
 import { eventually } from "../harness/deadline.js";
@@ -7,7 +7,7 @@ import { openTunnel } from "../harness/wire.js";
 
 const rig = limitRig();
 
-/** Counts a text in what comes on a connection, of which nothing else is kept. */
+/** Counts the occurrences of a text in what the connection receives, and keeps nothing else. */
 function counter(
   client: { socket: { on(event: "data", listener: (bytes: Buffer) => void): unknown } },
   text: string,
@@ -23,7 +23,7 @@ function counter(
 }
 
 describe("a request is answered while another connection has most of its answers to come", () => {
-  it("that has sent 60,000 requests in one go", async () => {
+  it("which has sent 60,000 requests at once", async () => {
     const server = await rig.start({ "proxy.access-log.disable": "true" });
     const count = 60_000;
     const other = await rig.connect(server);
@@ -36,12 +36,12 @@ describe("a request is answered while another connection has most of its answers
     await eventually(() => answered() === count, "all answers");
   });
 
-  it("that has sent 400,000 pings into a tunnel, of which only the latest is answered in a turn", async () => {
+  it("which has sent 400,000 pings into a tunnel, where each turn answers only the latest", async () => {
     const server = await rig.start({ "proxy.access-log.disable": "true" });
     const other = await rig.connect(server);
     const tunnel = await openTunnel(rig.scene, server.upstream, "flood");
     const pongs = counter(tunnel, "\u008a\0");
-    // Empty pings whose mask is zero; the last one says that it is the last.
+    // Empty pings with a mask of zero; the last one carries a text by which its pong is recognized.
     const ping = Buffer.from([0x89, 0x80, 0, 0, 0, 0]);
     tunnel.socket.write(Buffer.alloc(400_000 * ping.length, ping));
     const last = counter(tunnel, "last!");

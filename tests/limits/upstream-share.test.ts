@@ -1,4 +1,4 @@
-// One address and its share of the upstream port: beyond it agents get 429 and come back, and others are served on.
+// The share of the upstream port that one address may use: beyond it, agents get 429 and try again, and others are still served.
 
 import { expect, it } from "vitest";
 import { metric, untilMetric } from "../harness/metrics.js";
@@ -13,7 +13,7 @@ const UPGRADE =
 const upgrade = (endpoint: string): string =>
   `GET /piko/v1/upstream/${endpoint} HTTP/1.1\r\nHost: x\r\n${UPGRADE}\r\n`;
 
-/** Loopback has many addresses: the agents are on these. */
+/** Addresses of the loopback interface that agents connect from. */
 const [HERE, THERE] = ["127.0.0.2", "127.0.0.3"];
 
 const refused = (server: RunningServer): Promise<number | undefined> =>
@@ -25,7 +25,7 @@ async function open(server: RunningServer, from: string, endpoint: string): Prom
   return [(await client.response()).status, client];
 }
 
-it("refuses the tunnels of an address beyond its share, and takes as many again as have ended", async () => {
+it("refuses tunnels of an address beyond its share, and accepts new ones when others have ended", async () => {
   const server = await startServer(scene, { "upstream.limits.max-tunnels-per-client": "2" });
   const [, first] = await open(server, HERE, "a");
   expect((await open(server, HERE, "b"))[0]).toBe(101);
@@ -45,7 +45,7 @@ it("refuses the tunnels of an address beyond its share, and takes as many again 
   expect(await metric(server.admin, "piko_upstreams_busiest_client_connections")).toBe(2);
 });
 
-it("counts connections that are no tunnel, and forgets them with their end", async () => {
+it("counts connections that are not tunnels, until they end", async () => {
   const server = await startServer(scene, { "upstream.limits.max-tunnels-per-client": "2" });
   const silent = await RawClient.connect(scene, server.upstream, HERE);
   const half = await RawClient.connect(scene, server.upstream, HERE);
@@ -59,7 +59,7 @@ it("counts connections that are no tunnel, and forgets them with their end", asy
   expect((await open(server, HERE, "a"))[0]).toBe(101);
 });
 
-it("closes one beyond the share that says nothing", async () => {
+it("closes a silent connection beyond the share", async () => {
   const server = await startServer(scene, { "upstream.limits.max-tunnels-per-client": "1" });
   expect((await open(server, HERE, "a"))[0]).toBe(101);
   const silent = await RawClient.connect(scene, server.upstream, HERE);
@@ -68,7 +68,7 @@ it("closes one beyond the share that says nothing", async () => {
   expect((await open(server, HERE, "b"))[0]).toBe(429);
 });
 
-it("has no share for trusted proxies, which bring many agents, nor without a limit", async () => {
+it("sets no limit for trusted proxies, which serve many agents, nor if the setting is 0", async () => {
   for (const flags of [
     { "proxy.trusted-proxies": HERE },
     { "upstream.limits.max-tunnels-per-client": "0" },
@@ -80,7 +80,7 @@ it("has no share for trusted proxies, which bring many agents, nor without a lim
   }
 });
 
-it("lets an agent in that was refused, as soon as there is room", async () => {
+it("accepts a refused agent as soon as there is room", async () => {
   const server = await startServer(scene, { "upstream.limits.max-tunnels-per-client": "1" });
   const service = await Service.start(scene);
   const [, other] = await open(server, "127.0.0.1", "other");

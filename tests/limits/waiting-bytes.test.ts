@@ -1,4 +1,4 @@
-// Memory for bytes that wait: what it is asked for, what happens when it is used up, and that it is given back.
+// Memory for buffered bytes: what it is used for, what happens when it is used up, and that it is released.
 
 import { describe, expect, it } from "vitest";
 import { eventually } from "../harness/deadline.js";
@@ -11,10 +11,10 @@ import { ask, errorOf, GET, HOST, limited, limitRig, UPGRADE } from "./limit-rig
 
 const rig = limitRig();
 
-/** For thousands of answers, which take seconds on an idle machine. */
+/** Enough time for thousands of responses, which take seconds on an idle machine. */
 const COMPUTING_MS = 150_000;
 
-/** How many answers of status 200 have come, from now on; nothing else is kept of them. */
+/** Counts responses with status 200 from now on, and discards everything else. */
 function countAnswers(client: RawClient): () => number {
   const marker = "HTTP/1.1 200";
   let count = 0;
@@ -28,8 +28,8 @@ function countAnswers(client: RawClient): () => number {
   return () => count;
 }
 
-describe("memory for bytes that wait", () => {
-  it("keeps large heads in parts out when it is used up, and is given back", async () => {
+describe("memory for buffered bytes", () => {
+  it("refuses large heads that arrive in parts when it is used up, and is released", async () => {
     const server = await rig.start({ "proxy.limits.max-buffered-bytes": "6000" });
     const holder = await rig.connect(server);
     holder.send(`GET / HTTP/1.1\r\n${HOST}X: ${"x".repeat(3_500)}`);
@@ -39,7 +39,7 @@ describe("memory for bytes that wait", () => {
     expect(errorOf(await client.response())).toEqual([503, "server is busy", "1"]);
     expect(await limited(server, "max_buffered_bytes")).toBe(1);
 
-    // A small one in parts, and a large one in one part, pass all the same.
+    // A small head in parts and a large one in one part are still accepted.
     const small = await rig.connect(server);
     small.send(GET.slice(0, 20));
     await untilMetric(server.admin, "piko_proxy_connections", 2);
@@ -54,7 +54,7 @@ describe("memory for bytes that wait", () => {
     await untilMetric(server.admin, "piko_proxy_connections", 1);
   });
 
-  it("is so much for each connection: who sends more ahead is read from no more until its turn has come", async () => {
+  it("is limited for each connection: a client that sends more ahead isn't read until its turn comes", async () => {
     const server = await rig.start({ "proxy.limits.max-buffered-bytes-per-connection": "4096" });
     const client = await rig.hang(server, "ahead");
     const requests = GET.repeat(2_000);
@@ -65,13 +65,13 @@ describe("memory for bytes that wait", () => {
     );
     const held = (await metric(server.admin, "piko_proxy_buffered_bytes")) ?? 0;
     expect(held).toBeGreaterThan(4_096);
-    // One read more than the limit, and what is kept of the request under way.
+    // The limit, one read more, and what is kept of the request in progress.
     expect(held).toBeLessThan(4_096 + 65_536 + 1_024);
     expect(held).toBeLessThan(requests.length);
     expect((await rig.askOnce(server, GET)).status).toBe(200);
   });
 
-  it("is no more for a client that goes on sending ahead, however long", async () => {
+  it("stays within the limit for a client that keeps sending ahead", async () => {
     const server = await rig.start({ "proxy.access-log.disable": "true" });
     const client = await rig.connect(server);
     const count = 3_000;
@@ -87,11 +87,11 @@ describe("memory for bytes that wait", () => {
       COMPUTING_MS,
     );
     expect(most).toBeGreaterThan(0);
-    // The limit, one read more, and the room that memory is taken in.
+    // The limit, one read more, and the unit in which memory is allocated.
     expect(most).toBeLessThan(5 * 65_536);
   });
 
-  it("is no more for a client that asks and reads no answer", async () => {
+  it("stays within the limit for a client that sends requests and reads no response", async () => {
     const server = await rig.start({});
     const client = await rig.connect(server);
     const request = "OPTIONS * HTTP/1.1\r\nHost: web.test\r\n\r\n";
@@ -100,7 +100,7 @@ describe("memory for bytes that wait", () => {
     client.send(request.repeat(count));
     const { socket } = client;
     let before = -1;
-    // The server stops reading when its answers aren't read.
+    // The server stops reading when its responses aren't read.
     await eventually(async () => {
       const stuck = socket.writableLength > 0 && socket.bytesWritten === before;
       before = socket.bytesWritten;
@@ -113,9 +113,9 @@ describe("memory for bytes that wait", () => {
     await eventually(() => answers() === count, "all answers", COMPUTING_MS);
   });
 
-  it("is asked for by response heads in parts too, which have a limit of their own", async () => {
+  it("is used for response heads in parts too", async () => {
     const server = await startServer(rig.scene, { "proxy.limits.max-buffered-bytes": "100000" });
-    // The agent passes no head on that isn't whole: a tunnel by hand does.
+    // A real agent passes on only complete heads, so the test plays the agent.
     const agent = await openTunnel(rig.scene, server.upstream, "parts");
     const part = Buffer.from(`HTTP/1.1 200 OK\r\nX: ${"x".repeat(40_000)}`);
     const hung: RawClient[] = [];
@@ -141,7 +141,7 @@ describe("memory for bytes that wait", () => {
     expect(await metric(server.admin, "piko_proxy_buffered_bytes")).toBe(0);
   });
 
-  it("is nothing when nobody is connected, whatever was sent", async () => {
+  it("is zero when no one is connected, whatever was sent", async () => {
     const server = await rig.start({});
     const large = "x".repeat(200_000);
     const requests = [
