@@ -1,5 +1,5 @@
-// What other nodes learn of endpoints that drain or are doubtful here, and what of that Go nodes get to see. The second half
-// is played on the simulated network, with the real gossip between the nodes.
+// What other nodes, ours and Go nodes, learn about endpoints that are draining or doubtful here. The second half runs on the
+// simulated network, with real gossip between the nodes.
 
 import { EVERYBODY, SeededRandom, SimulatedCluster } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
@@ -29,7 +29,7 @@ function create() {
   table.setAddress("other", "proxyAddr", "other:1");
   table.setAddress("other", "adminAddr", "other:2");
   const announcements = new Announcements({ keys: local, table, logger: createSilentLogger(), now: () => 0 });
-  /** What the other node says of its listeners. */
+  /** Sets what the other node announces about its listeners. */
   const other = (count: number, doubt: number): void => {
     table.setListeners("other", "e", count);
     table.setDoubt("other", "e", doubt);
@@ -39,7 +39,7 @@ function create() {
 }
 
 describe("an endpoint in doubt", () => {
-  it("is announced as such, and under its plain key as long as nobody else is well for it", () => {
+  it("is announced as doubtful, and under its plain key as long as no other node is healthy for it", () => {
     const { announcements, other, said } = create();
     announcements.set("e", { count: 2, doubtful: false });
     expect(said()).toEqual({ [PLAIN]: "2" });
@@ -56,7 +56,7 @@ describe("an endpoint in doubt", () => {
     expect(said()).toEqual({ [PLAIN]: "2", [DOUBT]: "2" });
   });
 
-  it("is never unknown to nodes that know both keys, on the way in or out", () => {
+  it("always has one of its keys while it becomes doubtful or recovers", () => {
     const { announcements, log, other } = create();
     other(1, 0);
     announcements.set("e", { count: 1, doubtful: false });
@@ -68,7 +68,7 @@ describe("an endpoint in doubt", () => {
     expect(log.slice(5)).toEqual([`+${DOUBT}`, `-${PLAIN}`, `-${DOUBT}`]);
   });
 
-  it("isn't announced by a node that drains, doubtful or not, while another one is well", () => {
+  it("has no plain key on a draining node while another node is healthy for it", () => {
     const { announcements, other, said, table } = create();
     announcements.set("e", { count: 1, doubtful: false });
     other(1, 0);
@@ -81,7 +81,7 @@ describe("an endpoint in doubt", () => {
     expect(said()).toEqual({ [PLAIN]: "1", [DOUBT]: "1" });
   });
 
-  it("looks after doubtful endpoints alone when another node begins to drain", () => {
+  it("gets its plain key back when the other node begins to drain", () => {
     const { announcements, other, said, table } = create();
     other(1, 0);
     announcements.set("e", { count: 1, doubtful: true });
@@ -92,7 +92,7 @@ describe("an endpoint in doubt", () => {
   });
 });
 
-/** Three nodes of ours; what they know of each other, and what a Go node would. */
+/** Three of our nodes: what they know about each other, and what a Go node would know. */
 function simulate(seed: number) {
   const random = new SeededRandom(seed);
   const nodes = new Map<string, { announcements: Announcements; table: ClusterTable }>();
@@ -146,7 +146,7 @@ function simulate(seed: number) {
         join: (addresses) => void gossip.join(addresses).catch(() => {}),
         leave: () => void gossip.leave(),
         close: () => void gossip.close(),
-        // The addresses are the cluster's; ours were said above.
+        // Ignores the simulation's own keys; the addresses were announced above.
         upsertLocal: () => {},
         deleteLocal: () => {},
       };
@@ -161,7 +161,7 @@ function simulate(seed: number) {
   };
   const set = (id: string, doubtful: boolean): void =>
     node(id).announcements.set("e", { count: 1, doubtful });
-  /** The nodes that a Go node at c's place would send requests to. */
+  /** The nodes that a Go node in c's place would send requests to. */
   const seenByGo = (): string[] =>
     [...(cluster.alive.get("c")?.view.nodes ?? [])]
       .filter(([, { keys }]) => keys.has(PLAIN))
@@ -181,8 +181,8 @@ function simulate(seed: number) {
   return { cluster, random, ranks, seenByGo, set };
 }
 
-describe("nodes that tell each other of doubt", () => {
-  it("never leave Go nodes without one for long, though both withdraw at the same moment", () => {
+describe("nodes that announce doubt to each other", () => {
+  it("never leave Go nodes without a node for long, even if both withdraw at the same moment", () => {
     let gaps = 0;
     for (let seed = 1; seed <= 30; seed++) {
       const { cluster, ranks, seenByGo, set } = simulate(seed);
@@ -197,7 +197,7 @@ describe("nodes that tell each other of doubt", () => {
       while (cluster.clock.now() - start < 5_000) {
         cluster.run(10);
         if (seenByGo().length === 0) without += 10;
-        // Nodes of ours know of both all the time.
+        // Our nodes know both all the time.
         expect(Math.min(...Object.values(ranks()))).toBeGreaterThanOrEqual(0);
       }
       if (without > 0) gaps++;
@@ -211,11 +211,11 @@ describe("nodes that tell each other of doubt", () => {
       expect([seenByGo(), ranks()]).toEqual([["a", "b"], { a: NODE_WELL, b: NODE_WELL }]);
       cluster.close();
     }
-    // Otherwise this has seen nothing.
+    // Otherwise the gap never occurred, and this test proves nothing.
     expect(gaps).toBeGreaterThan(0);
   });
 
-  it("agree in the end, whatever has happened in whatever order", () => {
+  it("agree in the end, after any changes in any order", () => {
     for (let seed = 1; seed <= 20; seed++) {
       const { cluster, random, ranks, seenByGo, set } = simulate(1_000 + seed);
       const doubtful = { a: false, b: false };

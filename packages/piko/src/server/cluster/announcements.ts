@@ -1,4 +1,4 @@
-// What this node announces about the endpoints that it has listeners for, and what it hides from Go nodes: those know
+// What this node announces about the endpoints that it has listeners for, and what it hides from Go nodes. Go nodes know
 // neither draining nor doubt, and use any node that announces an endpoint under the plain key.
 
 import type { Logger } from "../../observability/logger.js";
@@ -8,7 +8,7 @@ import { announceDoubt, announceListeners, type LocalKeys } from "./gossip-sync.
 /** An endpoint's listeners on this node. */
 interface Listeners {
   readonly count: number;
-  /** All of them are doubtful. */
+  /** Whether all of them are doubtful. */
   readonly doubtful: boolean;
 }
 
@@ -16,7 +16,7 @@ export interface AnnouncementsOptions {
   readonly keys: LocalKeys;
   readonly table: ClusterTable;
   readonly logger: Logger;
-  /** The clock's time. */
+  /** Milliseconds of the monotonic clock. */
   readonly now: () => number;
 }
 
@@ -31,7 +31,7 @@ export class Announcements {
     this.#options = options;
   }
 
-  /** How many listeners an endpoint has on this node, and whether all of them are doubtful. */
+  /** Sets how many listeners an endpoint has on this node, and whether all of them are doubtful. */
   set(endpointId: string, { count, doubtful }: Listeners): void {
     if (count > 0) this.listeners.set(endpointId, count);
     else this.listeners.delete(endpointId);
@@ -40,26 +40,26 @@ export class Announcements {
     this.#announce(endpointId);
   }
 
-  /** The node stops: what a node which doesn't has too isn't announced any more. */
+  /** The node is stopping: withdraws endpoints that another node which isn't stopping has too. */
   drain(): void {
     this.#draining = true;
     this.onOthersChanged();
   }
 
-  /** Other nodes have begun or ceased to have an endpoint, or to be well for it. */
+  /** Another node got or lost an endpoint, or its listeners there became doubtful or recovered. */
   onOtherChanged(endpointId: string): void {
     if (this.#draining || this.#doubtful.has(endpointId)) this.#announce(endpointId);
   }
 
-  /** Another node drains, or does no more. */
+  /** Another node began or stopped draining. */
   onOthersChanged(): void {
     for (const endpointId of this.#draining ? this.listeners.keys() : this.#doubtful)
       this.#announce(endpointId);
   }
 
   /**
-   * Under the plain key while no other node is well for the endpoint: with two nodes in doubt, each of which has taken its key
-   * back because of the other, both learn of the other's doubt, and say it again.
+   * A draining or doubtful endpoint keeps its plain key while no other node is healthy for it. If two nodes become doubtful at
+   * once and both withdraw their plain key, each learns about the other's doubt and announces its key again.
    */
   #announce(endpointId: string): void {
     const { keys, logger, now, table } = this.#options;
@@ -68,12 +68,12 @@ export class Announcements {
     const hidden =
       (this.#draining || doubtful) && table.select(endpointId, now(), undefined, NODE_WELL) !== undefined;
     try {
-      // In this order, so that nodes which know both never see neither.
+      // In this order, so that nodes that know both keys always see one of them.
       if (doubtful) announceDoubt(keys, endpointId, count);
       announceListeners(keys, endpointId, hidden ? 0 : count);
       if (!doubtful) announceDoubt(keys, endpointId, 0);
     } catch (error) {
-      // It works on this node; it can't be announced to the others.
+      // The endpoint still works on this node.
       logger.error("endpoint can't be announced", { "endpoint-id": endpointId, error });
     }
   }

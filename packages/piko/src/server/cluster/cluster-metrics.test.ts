@@ -8,7 +8,7 @@ const addUp = (others: readonly (readonly [string, number])[]): readonly [string
   others.reduce((sum, [, count]) => sum + count, 0),
 ];
 
-it("shows so many nodes by name, and the rest as one", () => {
+it("shows up to MAX_NODES nodes by name, and the rest as one", () => {
   expect(limitNodes(nodes(MAX_NODES), addUp)).toEqual(nodes(MAX_NODES));
   expect(limitNodes(nodes(MAX_NODES + 40), addUp)).toEqual([...nodes(MAX_NODES), ["other", 40]]);
 });

@@ -1,13 +1,13 @@
-// Numbers about the cluster and gossip (contract names piko_cluster_* and piko_gossip_*).
+// Metrics of the cluster and of gossip (contract names piko_cluster_* and piko_gossip_*).
 
 import type { TrafficBytes } from "../../gossip/protocol/counters.js";
 import type { EntryCounts } from "../../gossip/state/snapshot.js";
 import type { Metrics, Sample } from "../../observability/metrics.js";
 import type { Cluster } from "./cluster.js";
 
-/** Nodes that have series of their own. */
+/** Maximum nodes with their own series. */
 export const MAX_NODES = 256;
-/** `node_id` of all others. */
+/** `node_id` of all other nodes. */
 const OTHER_NODES = "other";
 
 /** Adds the metrics to a node's registry. */
@@ -79,7 +79,7 @@ export function addClusterMetrics(
   });
 }
 
-/** Nodes beyond the limit are shown as one: whoever reaches the gossip port can invent some. */
+/** Combines the nodes beyond the limit into one: anyone who reaches the gossip port can invent nodes. */
 export function limitNodes<T>(nodes: readonly T[], addUp: (others: readonly T[]) => T): readonly T[] {
   if (nodes.length <= MAX_NODES) return nodes;
   return [...nodes.slice(0, MAX_NODES), addUp(nodes.slice(MAX_NODES))];

@@ -7,7 +7,7 @@ function create(seed = 1) {
   return { random, table: new ClusterTable(() => random.next()) };
 }
 
-/** Adds a node that can be chosen. */
+/** Adds a node that is complete, so that it can be chosen. */
 function add(table: ClusterTable, id: string, listeners: Record<string, number>): void {
   table.join(id);
   table.setAddress(id, "proxyAddr", `${id}:8000`);
@@ -25,7 +25,7 @@ function shares(table: ClusterTable, endpointId: string, draws: number): Record<
 }
 
 describe("the choice of a node", () => {
-  it("is in proportion to the nodes' listeners", () => {
+  it("is proportional to the nodes' listeners", () => {
     const { table } = create();
     add(table, "a", { e: 1 });
     add(table, "b", { e: 3 });
@@ -39,7 +39,7 @@ describe("the choice of a node", () => {
       expect(Math.abs((counts[id] ?? 0) / 10_000 - share)).toBeLessThan(0.02);
   });
 
-  it("falls on a node that drains only when there is no other, and on one that has just failed last of all", () => {
+  it("falls on a draining node only if there is no other, and on a node that just failed last of all", () => {
     const { table } = create();
     add(table, "well", { e: 1 });
     add(table, "draining", { e: 50 });
@@ -55,7 +55,7 @@ describe("the choice of a node", () => {
     expect(shares(table, "e", 50)).toEqual({ failed: 50 });
   });
 
-  it("falls on a node in doubt only when no other is well or drains, and on one that has just failed behind it", () => {
+  it("falls on a doubtful node only if no other is healthy or draining, and on a node that just failed after it", () => {
     const { table } = create();
     add(table, "draining", { e: 1 });
     add(table, "doubtful", { e: 50, other: 50 });
@@ -68,13 +68,13 @@ describe("the choice of a node", () => {
     table.setListeners("draining", "e", 0);
     expect(shares(table, "e", 50)).toEqual({ doubtful: 50 });
     expect(table.select("e", 0, table.get("doubtful"))?.id).toBe("failed");
-    // The doubt is about one endpoint.
+    // The doubt is about one endpoint only.
     expect(table.select("other", 0, undefined, NODE_WELL)?.id).toBe("doubtful");
     table.setDoubt("doubtful", "e", 0);
     expect(table.select("e", 0, undefined, NODE_WELL)?.id).toBe("doubtful");
   });
 
-  it("knows an endpoint by its doubt alone, whatever comes first", () => {
+  it("knows an endpoint from its doubt key alone, in any order of updates", () => {
     const plain = (table: ClusterTable, count: number) => table.setListeners("a", "e", count);
     const doubt = (table: ClusterTable, count: number) => table.setDoubt("a", "e", count);
     for (const steps of [
@@ -118,11 +118,11 @@ describe("the choice of a node", () => {
     table.setListeners("a", "e", 5);
     expect(table.select("e", 0, undefined)).toBeUndefined();
     table.setStatus("a", "active");
-    // A node that has left doesn't come back under its id.
+    // A node that has left doesn't return under its id.
     expect(table.select("e", 0, undefined)?.id).toBe(status === "left" ? undefined : "a");
   });
 
-  it("leaves out nodes without both addresses, and those that were forgotten", () => {
+  it("leaves out nodes without both addresses, and nodes that were removed", () => {
     const { table } = create();
     table.join("a");
     table.setListeners("a", "e", 1);
@@ -135,7 +135,7 @@ describe("the choice of a node", () => {
     expect(table.select("e", 0, undefined)).toBeUndefined();
   });
 
-  it("passes over the node that has just failed the request", () => {
+  it("skips the node that has just failed the request", () => {
     const { table } = create();
     add(table, "a", { e: 1 });
     expect(table.select("e", 0, table.get("a"))).toBeUndefined();
@@ -145,7 +145,7 @@ describe("the choice of a node", () => {
 });
 
 describe("a node that can't be reached", () => {
-  it("is asked only when there is no other, for longer after each failure", () => {
+  it("is chosen only if there is no other, for longer after each failure", () => {
     const { table } = create();
     add(table, "a", { e: 1, only: 1 });
     add(table, "b", { e: 1 });
@@ -162,7 +162,7 @@ describe("a node that can't be reached", () => {
     }
   });
 
-  it("may only be suspected, which ends by itself or by an answer", () => {
+  it("may only be suspected, until a deadline or an answer", () => {
     const { table } = create();
     add(table, "a", { e: 1, only: 1 });
     add(table, "b", { e: 1 });
@@ -180,7 +180,7 @@ describe("a node that can't be reached", () => {
     expect(a.ejectedUntilMs).toBe(500);
   });
 
-  it("isn't left out longer because many requests fail at once", () => {
+  it("isn't left out for longer because many requests fail at once", () => {
     const { table } = create();
     add(table, "a", { e: 1 });
     const a = table.get("a");
@@ -210,14 +210,14 @@ describe("a node that can't be reached", () => {
 });
 
 describe("addresses", () => {
-  it("count once", () => {
+  it("can't be replaced", () => {
     const { table } = create();
     add(table, "a", { e: 1 });
     expect(table.setAddress("a", "proxyAddr", "elsewhere:1")).toBe(false);
     expect(table.get("a")?.proxyAddr).toBe("a:8000");
   });
 
-  it("can change when the node takes the first ones back", () => {
+  it("can change after the node has withdrawn the first ones", () => {
     const { table } = create();
     add(table, "a", { e: 1 });
     table.clearAddress("a", "proxyAddr");
@@ -227,7 +227,7 @@ describe("addresses", () => {
   });
 });
 
-describe("changes of nodes that aren't known", () => {
+describe("changes of unknown nodes", () => {
   it("change nothing", () => {
     const { table } = create();
     table.setStatus("a", "active");
@@ -240,7 +240,7 @@ describe("changes of nodes that aren't known", () => {
   });
 });
 
-/** What a table is: nodes in a list, looked through at each question. */
+/** The reference implementation of a table: a list of nodes, searched on each call. */
 class NaiveTable {
   readonly nodes = new Map<
     string,
@@ -265,7 +265,7 @@ class NaiveTable {
 
 describe("the index", () => {
   it.each([1, 2, 3, 4, 5, 6, 7, 8])(
-    "agrees with a search of all nodes, whatever happens (seed %i)",
+    "agrees with a search of all nodes after any changes (seed %i)",
     (seed) => {
       const { random, table } = create(seed);
       const naive = new NaiveTable();

@@ -1,22 +1,22 @@
-// The other nodes of the cluster and the endpoints that they have listeners for, indexed for choosing a node: the cost of
-// a request doesn't depend on the number of nodes and endpoints.
+// The other nodes of the cluster and the endpoints that they have listeners for, indexed so that the cost of choosing a node
+// doesn't depend on the number of nodes and endpoints.
 
 import { ServedBy } from "../../observability/served-by.js";
 
-/** active: takes requests. The others are shown, and not chosen. */
+/** Only active nodes are chosen for requests; the others are just shown. */
 export type NodeStatus = "active" | "unreachable" | "left";
 
 /** The two addresses of a node, by their names in the table. */
 export type AddressKind = "proxyAddr" | "adminAddr";
 
-/** What a node of ours says of itself. */
+/** What our nodes announce about themselves. */
 export interface NodeAbout {
   readonly version: string;
   /** Milliseconds since 1970, by its own clock. */
   readonly startedMs: number;
 }
 
-/** What the table knows of a node, this one included. */
+/** What is known about a node, including this one. */
 export interface NodeSummary {
   readonly id: string;
   readonly status: NodeStatus;
@@ -28,27 +28,27 @@ export interface NodeSummary {
   readonly about: NodeAbout | undefined;
 }
 
-/** Another node. Its addresses are what it said first, for as long as it doesn't take that back. */
+/** Another node. It keeps the addresses that it announced first, until it withdraws them. */
 export class RemoteNode implements NodeSummary {
   readonly id: string;
   /** The node that serves forwarded requests, for the access log. */
   readonly servedBy: ServedBy;
   readonly endpoints: Map<string, number> = new Map();
-  /** Of these, the ones whose listeners are all doubtful there, with their number as announced together with the doubt. */
+  /** Those of `endpoints` whose listeners are all doubtful, with the number of listeners that was announced with the doubt. */
   readonly doubtful: Map<string, number> = new Map();
-  /** Of these, the ones that are announced with their doubt alone, so that Go nodes don't know of them. */
+  /** Those of `doubtful` that are announced under the doubt key only, so that Go nodes don't know them. */
   readonly withdrawn: Set<string> = new Set();
   about: NodeAbout | undefined = undefined;
   status: NodeStatus = "active";
   proxyAddr = "";
   adminAddr = "";
-  /** Known to nodes alone; undefined where gossip isn't closed to others. */
+  /** A secret among nodes; undefined unless gossip encryption is required. */
   hopSecret: Buffer | undefined = undefined;
-  /** It stops: it still takes requests, but others are asked first. */
+  /** The node is stopping: it still accepts requests, but others are chosen first. */
   draining = false;
-  /** Which of its ports take TLS; undefined if it hasn't said, as Go nodes don't. */
+  /** Which of its ports accept TLS; undefined if it doesn't announce them, like Go nodes. */
   tlsPorts: ReadonlySet<string> | undefined = undefined;
-  /** Not chosen before this time while there is another: requests to it have just failed. */
+  /** Until this time it is chosen only if there is no other node: a request to it has just failed. */
   ejectedUntilMs = 0;
   /** Failures since the last success. */
   failures = 0;
@@ -58,29 +58,29 @@ export class RemoteNode implements NodeSummary {
     this.servedBy = new ServedBy({ hop: id });
   }
 
-  /** Both addresses are known; until then a node is neither chosen nor shown. */
+  /** Whether both addresses are known. Until then, a node is neither chosen nor shown. */
   get complete(): boolean {
     return this.proxyAddr !== "" && this.adminAddr !== "";
   }
 }
 
-/** In which order nodes are asked for an endpoint. */
+/** The order in which nodes are chosen for an endpoint: lower ranks first. */
 export type NodeRank = 0 | 1 | 2 | 3;
 export const NODE_WELL: NodeRank = 0;
-/** It stops. */
+/** The node is stopping. */
 export const NODE_DRAINS: NodeRank = 1;
-/** Its agents leave streams unanswered. */
+/** The node's agents leave streams unanswered. */
 export const NODE_DOUBTFUL: NodeRank = 2;
-/** It could not be reached a moment ago, or is silent itself. */
+/** The node could not be reached a moment ago, or gossip suspects it. */
 export const NODE_FAILED: NodeRank = 3;
 
-/** First time that a node is left out after a failure; doubles with each further one. */
+/** How long a node is left out after its first failure; doubles with each further one. */
 const EJECT_MS = 500;
 const MAX_EJECT_MS = 10_000;
 
 export class ClusterTable {
   readonly #nodes = new Map<string, RemoteNode>();
-  /** Nodes by endpoint: only those that can be chosen. */
+  /** Nodes that can be chosen, by endpoint. */
   readonly #byEndpoint = new Map<string, RemoteNode[]>();
   readonly #random: () => number;
 
@@ -93,13 +93,13 @@ export class ClusterTable {
     return this.#nodes.get(id);
   }
 
-  /** Which of a node's ports take TLS. */
+  /** Sets which of a node's ports accept TLS; undefined if it doesn't announce them. */
   setTlsPorts(id: string, ports: ReadonlySet<string> | undefined): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) node.tlsPorts = ports;
   }
 
-  /** What a node says of itself. */
+  /** Sets what a node announces about itself. */
   setAbout(id: string, about: NodeAbout | undefined): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) node.about = about;
@@ -114,7 +114,7 @@ export class ClusterTable {
     if (!this.#nodes.has(id)) this.#nodes.set(id, new RemoteNode(id));
   }
 
-  /** Forgets a node. */
+  /** Forgets a node and all that it has announced. */
   remove(id: string): void {
     const node = this.#nodes.get(id);
     if (node === undefined) return;
@@ -124,14 +124,14 @@ export class ClusterTable {
 
   setStatus(id: string, status: NodeStatus): void {
     const node = this.#nodes.get(id);
-    // A node that has left doesn't return under the same id before it is forgotten.
+    // A node that has left doesn't return under the same id until it has been removed.
     if (node === undefined || node.status === status || node.status === "left") return;
     node.status = status;
     this.#unindex(node);
     this.#index(node);
   }
 
-  /** Addresses count once: later ones are ignored. True if the node's endpoints can be reached from now on. */
+  /** Sets an address; ignored if there is one already. Returns whether this made the node's endpoints reachable. */
   setAddress(id: string, kind: AddressKind, address: string): boolean {
     const node = this.#nodes.get(id);
     if (node === undefined || node[kind] !== "") return false;
@@ -140,7 +140,7 @@ export class ClusterTable {
     return choosable(node);
   }
 
-  /** The node has taken an address back: it begins a new life under its old id. */
+  /** The node has withdrawn an address: its next run begins under the same id. */
   clearAddress(id: string, kind: AddressKind): void {
     const node = this.#nodes.get(id);
     if (node === undefined) return;
@@ -148,7 +148,7 @@ export class ClusterTable {
     node[kind] = "";
   }
 
-  /** Sets how many listeners a node has for an endpoint; 0 for none. True if the endpoint can be reached there now. */
+  /** Sets how many listeners a node has for an endpoint; 0 for none. Returns whether the endpoint is reachable there now. */
   setListeners(id: string, endpointId: string, count: number): boolean {
     const node = this.#nodes.get(id);
     if (node === undefined) return false;
@@ -159,8 +159,8 @@ export class ClusterTable {
   }
 
   /**
-   * A node has said that its listeners for an endpoint, so many of them, are all doubtful; 0: they no longer are. True if
-   * the endpoint can be reached there now.
+   * A node has announced that all its `count` listeners for an endpoint are doubtful, or with 0, that they no longer are.
+   * Returns whether the endpoint is reachable there now.
    */
   setDoubt(id: string, endpointId: string, count: number): boolean {
     const node = this.#nodes.get(id);
@@ -185,26 +185,26 @@ export class ClusterTable {
     return count > 0;
   }
 
-  /** The node has said that it stops, or has taken that back. */
+  /** Sets whether the node announces that it is stopping. */
   setDraining(id: string, draining: boolean): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) node.draining = draining;
   }
 
-  /** By which the node knows hops; undefined: it has taken that back. */
+  /** Sets the secret by which the node recognises hops; undefined if it was withdrawn. */
   setHopSecret(id: string, secret: Buffer | undefined): void {
     const node = this.#nodes.get(id);
     if (node !== undefined) node.hopSecret = secret;
   }
 
-  /** Some node that can be chosen has listeners for the endpoint. */
+  /** Whether a node that can be chosen has listeners for the endpoint. */
   hasEndpoint(endpointId: string): boolean {
     return this.#byEndpoint.has(endpointId);
   }
 
   /**
-   * A node with listeners for the endpoint, at random in proportion to their number, but not `except`: of those with the
-   * best rank that there is, if it is no worse than `worst`.
+   * Chooses among the nodes with listeners for the endpoint, except `except`: those of the best rank, at random in proportion to
+   * their listeners. Undefined if there is no node with a rank of at most `worst`.
    */
   select(
     endpointId: string,
@@ -232,14 +232,14 @@ export class ClusterTable {
     return undefined;
   }
 
-  /** How good a node is for an endpoint: lower ones are asked first. */
+  /** The rank of a node for an endpoint. */
   rankOf(node: RemoteNode, endpointId: string, nowMs: number): NodeRank {
     if (node.ejectedUntilMs > nowMs) return NODE_FAILED;
     if (node.doubtful.size > 0 && node.doubtful.has(endpointId)) return NODE_DOUBTFUL;
     return node.draining ? NODE_DRAINS : NODE_WELL;
   }
 
-  /** Some node with listeners for the endpoint, but not `except`, is in no time out: a request may find it well again. */
+  /** Whether a node with listeners for the endpoint, except `except`, isn't left out (any more), so that a retry may succeed. */
   isBack(endpointId: string, nowMs: number, except: unknown): boolean {
     const nodes = this.#byEndpoint.get(endpointId);
     return nodes?.some((node) => node !== except && node.ejectedUntilMs <= nowMs) === true;
@@ -251,14 +251,14 @@ export class ClusterTable {
     node.ejectedUntilMs = 0;
   }
 
-  /** Gossip waits for a sign of life of the node: until then others are asked before it. */
+  /** Gossip waits for a sign of life from the node: until `untilMs`, others are chosen first. */
   onSuspect(node: RemoteNode, untilMs: number): void {
     node.ejectedUntilMs = Math.max(node.ejectedUntilMs, untilMs);
   }
 
   /**
-   * The node could not be reached: others are asked before it for a while, whatever gossip says. What fails within that
-   * while says nothing new: many requests that fail at once count as one.
+   * The node could not be reached: others are chosen first for a while, whatever its state in gossip. Further failures within
+   * that time are ignored, so that many requests that fail at once count as one.
    */
   onFailure(node: RemoteNode, nowMs: number): void {
     if (node.ejectedUntilMs > nowMs) return;

@@ -30,15 +30,15 @@ import {
   watchCluster,
 } from "./gossip-sync.js";
 
-/** Pause after the first failed attempt to join; the next ones are twice as long each. */
+/** Pause after the first failed attempt to join; doubles after each further one. */
 const FIRST_JOIN_DELAY_MS = 250;
 const MAX_JOIN_DELAY_MS = 5_000;
-/** How long a node that is itself among the addresses waits for the others: it may be the first, and has to serve then. */
+/** How long a node whose own address is among those to join waits for others. It may be the first one, and then must serve. */
 const FIRST_NODE_PATIENCE_MS = 10_000;
 
 export interface ClusterOptions {
   readonly nodeId: string;
-  /** What it says of itself. */
+  /** What the node announces about itself. */
   readonly about: NodeAbout;
   readonly config: ClusterConfig;
   readonly logger: Logger;
@@ -47,22 +47,22 @@ export interface ClusterOptions {
   readonly wallNow: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** Bytes that can't be guessed. */
+  /** Cryptographically random bytes. */
   readonly randomBytes: (length: number) => Buffer;
-  /** An endpoint has become reachable on another node. */
+  /** Called when an endpoint has become reachable on another node. */
   readonly onEndpoint: (endpointId: string) => void;
-  /** An endpoint can be reached neither here nor on another node any more. */
+  /** Called when an endpoint is no longer reachable on any node, this one included. */
   readonly onEndpointLost: (endpointId: string) => void;
-  /** A node has joined, or can be reached again. */
+  /** Called when a node has joined or can be reached again. */
   readonly onNode: () => void;
-  /** What is known of the others; kept by the cluster. */
+  /** The other nodes; maintained by the cluster. */
   readonly table: ClusterTable;
-  /** A node can't be reached; it is gone permanently. */
+  /** Called when a node can't be reached; `onNodeGone` when it is gone permanently. */
   readonly onNodeUnreachable: (node: RemoteNode) => void;
   readonly onNodeGone: (node: RemoteNode) => void;
 }
 
-/** What is there before gossip is. */
+/** The parts that are created before gossip. */
 interface GossipParts {
   readonly drops: Drops;
   readonly keys: GossipKeys;
@@ -71,7 +71,7 @@ interface GossipParts {
 
 const HOP_SECRET_BYTES = 16;
 
-/** Rounds of gossip for which a node that has left stays to say so. */
+/** Gossip rounds for which a node that has left stays and repeats that. */
 const LEAVE_ROUNDS = 3;
 
 export class Cluster {
@@ -79,11 +79,11 @@ export class Cluster {
   readonly table: ClusterTable;
   readonly gossip: Gossip;
   readonly gossipAddr: HostPort;
-  /** By which this node knows requests of other nodes; undefined where others than nodes could learn it from gossip. */
+  /** Identifies requests of other nodes; undefined unless gossip encryption is required, since others could learn it then. */
   readonly hopSecret: Buffer | undefined;
-  /** Gossip that was dropped unread. */
+  /** Counts of gossip messages that were dropped unread. */
   readonly drops: Drops;
-  /** What goes over the wire. */
+  /** Encrypts and decrypts gossip on its way to the network. */
   readonly sealed: SealedTransport;
   readonly #keys: GossipKeys;
   readonly #about: NodeAbout;
@@ -159,7 +159,7 @@ export class Cluster {
           if (node !== undefined) options.onNodeGone(node);
         },
       },
-      // A given id may have been used before: what others remember of that life must not count.
+      // A configured id may have been used before: new versions must be above those that others remember.
       initialVersion: config.nodeId === "" ? 0 : options.wallNow(),
       intervalMs: config.gossip.intervalMs,
       maxPacketSize: config.gossip.maxPacketSize,
@@ -194,7 +194,7 @@ export class Cluster {
     }
   }
 
-  /** The address to announce: the configured one, else inferred. A node that joins no other needs none. */
+  /** The address to announce: the configured one, or else an inferred one. A node that joins no other needs none. */
   advertise(configured: HostPort | undefined, bound: HostPort, flag: string): HostPort {
     if (configured !== undefined) return configured;
     try {
@@ -205,11 +205,11 @@ export class Cluster {
     }
   }
 
-  /** Tells the others where this node is, and begins to answer them. */
+  /** Announces this node's addresses, and starts gossip. */
   start(proxyAddr: HostPort, adminAddr: HostPort, tlsPorts: readonly string[] = []): void {
     this.#proxyAddr = formatHostPort(proxyAddr);
     this.#adminAddr = formatHostPort(adminAddr);
-    // Before the addresses, without which no node sends requests here.
+    // Before the addresses: no node sends requests here until it knows them.
     if (this.hopSecret !== undefined) announceHopSecret(this.gossip, this.hopSecret.toString("latin1"));
     announceAbout(this.gossip, this.#about);
     announceNode(this.gossip, this.#proxyAddr, this.#adminAddr, tlsPorts);
@@ -217,8 +217,8 @@ export class Cluster {
   }
 
   /**
-   * Joins the nodes of `cluster.join`; resolves when one has answered and all that it knows are known, or when there is
-   * nobody else. Rejects when none has answered in `join_timeout` and that is to be an end.
+   * Joins the nodes of `cluster.join`. Resolves when one has answered and all nodes that it knows are known, or when there are
+   * no others. Rejects if none has answered within `join_timeout` and the node must not continue alone.
    */
   async join(signal: AbortSignal): Promise<void> {
     const { abortIfJoinFails, join, joinTimeoutMs } = this.#config;
@@ -253,12 +253,12 @@ export class Cluster {
     this.#logger.warn("could not join cluster, continuing alone", { error: reasons });
   }
 
-  /** How many listeners an endpoint has on this node, and whether all of them are doubtful. */
+  /** Sets how many listeners an endpoint has on this node, and whether all of them are doubtful. */
   setListeners(endpointId: string, count: number, doubtful: boolean): void {
     this.#announcements.set(endpointId, { count, doubtful });
   }
 
-  /** This node stops: others ask it last from now on, and not at all for what they have themselves. */
+  /** This node is stopping: from now on, others choose it last, and not at all for endpoints that they have themselves. */
   drain(): void {
     if (this.#draining) return;
     this.#draining = true;
@@ -266,13 +266,13 @@ export class Cluster {
     this.#announcements.drain();
   }
 
-  /** Whether there are nodes that agents of this one could move to. */
+  /** Whether there are other nodes that this node's agents could move to. */
   get hasOthers(): boolean {
     for (const { draining, status } of this.table.nodes()) if (status === "active" && !draining) return true;
     return false;
   }
 
-  /** Listeners of each other node that answers and doesn't drain; counts them, so for once a second. */
+  /** The number of listeners of each other node that is reachable and not draining. Slow: meant for once a second. */
   listenersOfOthers(): number[] {
     const counts: number[] = [];
     for (const { draining, endpoints, status } of this.table.nodes()) {
@@ -284,7 +284,7 @@ export class Cluster {
     return counts;
   }
 
-  /** Whether another node has listeners for the endpoint, and is no worse than `worst`. */
+  /** Whether another node with a rank of at most `worst` has listeners for the endpoint. */
   has(endpointId: string, worst: NodeRank = NODE_FAILED): boolean {
     return this.table.select(endpointId, this.#clock.now(), undefined, worst) !== undefined;
   }
@@ -301,11 +301,11 @@ export class Cluster {
     };
   }
 
-  /** Says to the others that this node goes, and gives it a moment to spread. */
+  /** Announces to the others that this node is leaving, and waits a moment for that to spread. */
   async leave(): Promise<void> {
     const confirmed = await this.gossip.leave();
     this.#logger.info("left cluster", { "confirmed-by": confirmed });
-    // Those who did not hear it from a confirming node hear it from this one, which repeats it for some rounds.
+    // This node repeats the announcement for some rounds, for nodes that don't learn it from a confirming node.
     if (confirmed > 0) {
       const repeatsMs = LEAVE_ROUNDS * this.#config.gossip.intervalMs;
       await new Promise<void>((resolve) => void this.#clock.setTimeout(resolve, repeatsMs));

@@ -1,4 +1,4 @@
-// The keys for this node's encrypted gossip: from the configuration, or from files that are read again when they change.
+// The keys of this node's encrypted gossip: from the configuration, or from files that are read again when they change.
 
 import { readFileSync } from "node:fs";
 import type { Clock } from "@piko/tunnel";
@@ -9,7 +9,7 @@ import { KeyRing } from "../../gossip/sealed/key-ring.js";
 import { FileWatch } from "../../net/file-watch.js";
 import type { Logger } from "../../observability/logger.js";
 
-/** A key file is a line; whatever is longer is another file. */
+/** A key file is one line; a longer file isn't a key file. */
 const MAX_FILE_BYTES = 1_024;
 
 export interface GossipKeysOptions {
@@ -19,13 +19,13 @@ export interface GossipKeysOptions {
   readonly logger: Logger;
 }
 
-/** The key ring, and what keeps it as the files say. */
+/** The key ring, kept up to date with the key files. */
 export class GossipKeys {
   readonly ring: KeyRing;
   readonly #options: GossipKeysOptions;
   readonly #watches: readonly FileWatch[];
 
-  /** Throws for a file that holds no key; later such a file changes nothing. */
+  /** @throws Error if a file holds no key. Later, such a file changes nothing. */
   constructor(options: GossipKeysOptions) {
     const { clock, clusterName, config } = options;
     this.#options = options;

@@ -38,7 +38,7 @@ function create() {
   };
 }
 
-/** A cluster with a node that can be chosen. */
+/** A cluster with a complete node, so that it can be chosen. */
 function withNode(id = "a") {
   const sync = create();
   sync.join(id);
@@ -49,7 +49,7 @@ function withNode(id = "a") {
 
 const chosen = (table: ClusterTable, endpointId: string) => table.select(endpointId, 0, undefined)?.id;
 
-it("a node that joins, or can be reached again, is told, and one that goes isn't", () => {
+it("a node that joins or can be reached again is reported, and one that leaves isn't", () => {
   const sync = withNode();
   expect(sync.nodes).toHaveLength(1);
   sync.unreachable("a");
@@ -61,8 +61,8 @@ it("a node that joins, or can be reached again, is told, and one that goes isn't
   expect(sync.nodes).toHaveLength(2);
 });
 
-describe("what a node says of itself", () => {
-  it("is said in Go Piko's keys", () => {
+describe("what a node announces about itself", () => {
+  it("is announced under Go Piko's keys", () => {
     const keys = new Map<string, string>();
     const local = {
       upsertLocal: (key: string, value: string) => void keys.set(key, value),
@@ -85,8 +85,8 @@ describe("what a node says of itself", () => {
   });
 });
 
-describe("what other nodes say", () => {
-  it("may be their version and when they have started, in a form that can be shown", () => {
+describe("what other nodes announce", () => {
+  it("may be their version and start time, in a form that is safe to show", () => {
     const { table, upsert, delete: remove } = withNode();
     upsert("a", "_piko:about", "0.1.0 1767225600000");
     expect(table.get("a")?.about).toEqual({ version: "0.1.0", startedMs: 1_767_225_600_000 });
@@ -99,7 +99,7 @@ describe("what other nodes say", () => {
     expect(table.get("a")?.about).toBeUndefined();
   });
 
-  it("may be that they stop", () => {
+  it("may be that they are stopping", () => {
     const { table, told, upsert, delete: remove } = withNode();
     upsert("a", "endpoint:web", "1");
     upsert("a", "_piko:draining", "true");
@@ -137,7 +137,7 @@ describe("what other nodes say", () => {
     expect(told).toEqual(["+web", "-web"]);
   });
 
-  it("counts from the moment when both addresses are known", () => {
+  it("applies from the moment when both addresses are known", () => {
     const { table, told, join, upsert } = create();
     join("a");
     upsert("a", "endpoint:web", "1");
@@ -147,7 +147,7 @@ describe("what other nodes say", () => {
     expect([told, chosen(table, "web")]).toEqual([["+web"], "a"]);
   });
 
-  it.each(["0", "-1", "-12"])("takes a listener count of %s for none", (count) => {
+  it.each(["0", "-1", "-12"])("treats a listener count of %s as none", (count) => {
     const { table, told, warnings, upsert } = withNode();
     upsert("a", "endpoint:web", "1");
     upsert("a", "endpoint:web", count);
@@ -186,13 +186,13 @@ describe("what other nodes say", () => {
     expect(table.get("a")?.endpoints.size).toBe(0);
   });
 
-  it("takes an endpoint's id for what it is, colons and all", () => {
+  it("may contain colons in an endpoint's id", () => {
     const { table, upsert } = withNode();
     upsert("a", "endpoint:a:b:", "1");
     expect(chosen(table, "a:b:")).toBe("a");
   });
 
-  it("follows a node into a new life under its old id", () => {
+  it("is replaced when a node restarts under its old id", () => {
     const { table, upsert, delete: remove } = withNode();
     upsert("a", "endpoint:web", "1");
     for (const key of ["proxy_addr", "admin_addr", "endpoint:web"]) remove("a", key);
@@ -205,7 +205,7 @@ describe("what other nodes say", () => {
 });
 
 describe("a node's life", () => {
-  it("takes its endpoints away when it can't be reached, and brings them back", () => {
+  it("hides its endpoints while it can't be reached, then shows them again", () => {
     const { table, told, upsert, unreachable, reachable } = withNode();
     upsert("a", "endpoint:web", "1");
     unreachable("a");
@@ -215,7 +215,7 @@ describe("a node's life", () => {
     expect(told).toEqual(["+web", "-web", "+web"]);
   });
 
-  it("ends when it leaves, whoever answers under its id", () => {
+  it("ends when it leaves, even if something answers under its id", () => {
     const { table, told, upsert, leave, reachable } = withNode();
     upsert("a", "endpoint:web", "1");
     leave("a");
@@ -224,7 +224,7 @@ describe("a node's life", () => {
     expect(told).toEqual(["+web", "-web"]);
   });
 
-  it("is forgotten with all that it said", () => {
+  it("is forgotten with everything that it announced", () => {
     const { table, told, upsert, expire, join } = withNode();
     upsert("a", "endpoint:web", "1");
     expire("a");

@@ -1,6 +1,6 @@
-// Connects gossip and the cluster: this node's addresses and listeners are announced as keys, those of the others are
-// read. The keys are those of Go Piko: `proxy_addr`, `admin_addr`, `endpoint:<id>`; and some of our own that Go nodes
-// pass on unread, since they are internal.
+// Connects gossip and the cluster: announces this node's addresses and listeners as keys, and reads those of the others. The
+// keys are Go Piko's `proxy_addr`, `admin_addr` and `endpoint:<id>`, and some of ours, which Go nodes pass on unread because
+// they are internal.
 
 import { parseHostPort } from "../../base/address.js";
 import type { GossipWatch } from "../../gossip/state/watch.js";
@@ -14,29 +14,29 @@ const DRAINING_KEY = "_piko:draining";
 const TLS_KEY = "_piko:tls";
 const ABOUT_KEY = "_piko:about";
 const DOUBT_PREFIX = "_piko:doubt:";
-/** Its value must not be shown; see status-pages.ts. */
+/** The value of this key must not be shown; see status-pages.ts. */
 export const HOP_SECRET_KEY = "_piko:hop-secret";
 
-/** Gossip's local keys, as far as this file needs them. */
+/** The part of gossip that sets this node's own keys. */
 export interface LocalKeys {
   upsertLocal(key: string, value: string, options?: { internal?: boolean }): void;
   deleteLocal(key: string): void;
 }
 
-/** Tells the others about this node. `tlsPorts`: those that take TLS, of `proxy` and `admin`. */
+/** Announces this node's addresses. `tlsPorts`: which of `proxy` and `admin` accept TLS. */
 export function announceNode(
   keys: LocalKeys,
   proxyAddr: string,
   adminAddr: string,
   tlsPorts: readonly string[] = [],
 ): void {
-  // First, so that no node knows an address without it.
+  // First, so that no node knows an address without knowing whether it accepts TLS.
   keys.upsertLocal(TLS_KEY, tlsPorts.join(","), { internal: true });
   keys.upsertLocal(PROXY_KEY, proxyAddr);
   keys.upsertLocal(ADMIN_KEY, adminAddr);
 }
 
-/** Tells the others what runs here, and since when; people ask for that. */
+/** Announces this node's version and start time, for the status pages. */
 export function announceAbout(keys: LocalKeys, { startedMs, version }: NodeAbout): void {
   keys.upsertLocal(ABOUT_KEY, `${version} ${startedMs}`, { internal: true });
 }
@@ -46,13 +46,13 @@ export function announceHopSecret(keys: LocalKeys, secret: string): void {
   keys.upsertLocal(HOP_SECRET_KEY, secret, { internal: true });
 }
 
-/** Tells the others that this node stops: they ask it last from here on. */
+/** Announces that this node is stopping: from now on, others choose it last. */
 export function announceDraining(keys: LocalKeys): void {
   keys.upsertLocal(DRAINING_KEY, "true", { internal: true });
 }
 
 /**
- * Tells the others how many listeners an endpoint has here.
+ * Announces how many listeners an endpoint has here.
  *
  * @throws GossipError if the endpoint's id doesn't fit into a packet.
  */
@@ -63,9 +63,9 @@ export function announceListeners(keys: LocalKeys, endpointId: string, count: nu
 }
 
 /**
- * Tells the others of ours that so many listeners of an endpoint are all doubtful here, or (0) no longer are.
+ * Announces to our other nodes that all `count` listeners of an endpoint are doubtful here, or with 0, that they no longer are.
  *
- * @throws GossipError as above.
+ * @throws GossipError if the endpoint's id doesn't fit into a packet.
  */
 export function announceDoubt(keys: LocalKeys, endpointId: string, count: number): void {
   const key = DOUBT_PREFIX + endpointId;
@@ -76,19 +76,19 @@ export function announceDoubt(keys: LocalKeys, endpointId: string, count: number
 export interface GossipSyncOptions {
   readonly table: ClusterTable;
   readonly logger: Logger;
-  /** An endpoint has become reachable on another node. */
+  /** Called when an endpoint has become reachable on another node. */
   readonly onEndpoint: (endpointId: string) => void;
-  /** An endpoint has become unreachable on another node. */
+  /** Called when an endpoint has become unreachable on another node. */
   readonly onEndpointLost: (endpointId: string) => void;
-  /** The listeners of an endpoint have become doubtful on another node, or are no more. */
+  /** Called when the listeners of an endpoint have become doubtful on another node, or no longer are. */
   readonly onDoubt: (endpointId: string) => void;
-  /** A node has joined, or can be reached again. */
+  /** Called when a node has joined or can be reached again. */
   readonly onNode?: () => void;
-  /** A node has said that it stops, or has taken that back. */
+  /** Called when a node announces that it is stopping, or withdraws that. */
   readonly onDraining: () => void;
 }
 
-/** What gossip is to call: keeps the table of nodes. */
+/** Creates the callbacks for gossip that maintain the table of nodes. */
 export function watchCluster(options: GossipSyncOptions): GossipWatch {
   const { table, logger, onEndpoint, onEndpointLost } = options;
   const setDraining = (id: string, draining: boolean): void => {
@@ -174,18 +174,18 @@ export function watchCluster(options: GossipSyncOptions): GossipWatch {
   };
 }
 
-/** What a node says of itself; undefined if it isn't in the form of our nodes. */
+/** Parses what a node announces about itself; undefined if it is malformed. */
 function parseAbout(value: string): NodeAbout | undefined {
   const [, version = "", startedMs = ""] = /^([\w.+-]{1,64}) (\d{1,15})$/.exec(value) ?? [];
   return version === "" ? undefined : { version, startedMs: Number(startedMs) };
 }
 
-/** A secret as it goes into a field; undefined for what can be none. */
+/** Parses a hop secret into the bytes of a header field; undefined if it is malformed. */
 function parseHopSecret(value: string): Buffer | undefined {
   return /^[\w-]{22}$/.test(value) ? Buffer.from(value, "latin1") : undefined;
 }
 
-/** Whether an address can be connected to. What others say is checked here, once, and not at each request. */
+/** Whether an address can be connected to. Checked here once, not on each request. */
 function isAddress(text: string): boolean {
   try {
     const { host, port } = parseHostPort(text);
@@ -195,7 +195,7 @@ function isAddress(text: string): boolean {
   }
 }
 
-/** A decimal number, as Go nodes send it; below zero, which those may say by mistake, counts as none. */
+/** Parses a decimal number, as Go nodes send it. Negative numbers, which Go nodes may send by mistake, become 0. */
 function parseCount(value: string): number | undefined {
   return /^-?\d{1,9}$/.test(value) ? Math.max(0, Number(value)) : undefined;
 }

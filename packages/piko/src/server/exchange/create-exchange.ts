@@ -1,4 +1,4 @@
-// Assembles what one client connection needs on a node: its exchange, the life cycle before it, the dispatch after it.
+// Assembles the parts of one client connection on a node: its exchange with its life cycle and dispatch.
 
 import { Exchange } from "../../http/exchange/exchange.js";
 import { RequestRecord } from "../../observability/request-record.js";
@@ -7,7 +7,7 @@ import type { NodeClient } from "./node-client.js";
 import { NodeDispatch } from "./node-dispatch.js";
 import type { ProxyContext } from "./proxy-context.js";
 
-/** The exchange of a client's connection, for one request after another. */
+/** Creates the exchange of a client's connection, which carries one request after another. */
 export function createExchange(client: NodeClient, context: ProxyContext): Exchange {
   return new Exchange(client, new RequestRecord(context), context, (exchange) => {
     const dispatch = new NodeDispatch(exchange, client, context);

@@ -1,24 +1,24 @@
-// The target of a request, which its life cycle passes to its dispatch.
+// The target of a request, which the life cycle passes to the dispatch.
 
 import type { Identity } from "../../auth/identity.js";
 
-/** One per dispatch, set anew for each request. */
+/** One per dispatch, overwritten for each request. */
 export interface DispatchTarget {
   endpointId: string;
-  /** The endpoint is named by the request's host, so its spelling may differ in case. */
+  /** Whether the endpoint is named by the request's host, so that its case may differ. */
   byHost: boolean;
   method: string;
   /** The identity of the sender; undefined if no authentication is required. */
   identity: Identity | undefined;
-  /** The request goes to no other node: it has made its hop, or its client wants none. */
+  /** Whether the request must stay on this node: it has made its hop, or its client wants none. */
   lastNode: boolean;
-  /** Another node has sent it, and knows of further ones. */
+  /** Whether another node sent it; that one can try further nodes. */
   fromNode: boolean;
-  /** That node takes it back if a further one has better tunnels. */
+  /** Whether that node accepts it back if a further node has better tunnels. */
   takenBack: boolean;
   /**
-   * A TCP dial: a tunnel of this node is joined to the client's socket; as a request, an upgrade, it can only go to another
-   * node, which answers it.
+   * Whether it is a TCP dial. On this node, the client's socket is joined to a tunnel; only a hop treats the dial as a request,
+   * an upgrade that the other node answers.
    */
   nodesOnly: boolean;
 }

@@ -26,16 +26,16 @@ describe("ForwardedFields", () => {
   };
   const said = "X-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
 
-  it("replace what anybody says", () => {
+  it("replace the values of untrusted clients", () => {
     expect(set(said, false)).toEqual(["http", "web.test"]);
   });
 
-  it("tell a client that speaks TLS with the node from one that doesn't", () => {
+  it("have https for a client that uses TLS with the node", () => {
     expect(set(said, false, true)).toEqual(["https", "web.test"]);
     expect(set("x-forwarded-host: shop.example\r\n", true, true)).toEqual(["https", undefined]);
   });
 
-  it("leave what a trusted proxy says", () => {
+  it("keep the values of a trusted proxy", () => {
     expect(set(said, true)).toEqual([undefined, undefined]);
   });
 
@@ -44,7 +44,7 @@ describe("ForwardedFields", () => {
     expect(set("x-forwarded-host: shop.example\r\n", true)).toEqual(["http", undefined]);
   });
 
-  it("follow the host from request to request, and copy it only when it changes", () => {
+  it("follow the host of each request, and copy it only when it changes", () => {
     const fields = new ForwardedFields();
     const rewrite: ForwardedRewrite = {
       forwardedProto: undefined,

@@ -1,4 +1,4 @@
-// X-Forwarded-For, -Proto and -Host: values in a request are trusted only if they come from a trusted proxy.
+// X-Forwarded-For, -Proto and -Host: their values in a request are used only if it comes from a trusted proxy.
 
 import { isIP } from "node:net";
 import {
@@ -14,13 +14,12 @@ const HTTP: Buffer = Buffer.from("http", "latin1");
 const HTTPS: Buffer = Buffer.from("https", "latin1");
 
 export class ForwardedFields {
-  /** The host of the last request, here or on another connection: most requests ask for the same. */
+  /** The host of the last request on any connection, cached because most requests have the same. */
   #host: Buffer = Buffer.alloc(0);
 
   /**
-   * Sets what the next hop is told of where the request was sent: what a trusted proxy has said, else that the request came
-   * for its Host, over HTTP or, `secure`, over HTTPS.
-   * (X-Forwarded-For is always appended to, by what the rewrite holds for the whole connection.)
+   * Sets X-Forwarded-Proto and -Host for the upstream: kept if a trusted proxy has set them, else the request's Host, and http
+   * or, if `secure`, https. (X-Forwarded-For is always appended to, with the value in the rewrite of the connection.)
    */
   set(
     rewrite: Pick<MutableRewrite, "forwardedProto" | "forwardedHost" | "host">,
@@ -47,8 +46,8 @@ export class ForwardedFields {
 }
 
 /**
- * The client of a request that a trusted proxy has sent on: the last entry of X-Forwarded-For that isn't a trusted
- * proxy's own address; what comes before it may be invented. `peer` if there is none.
+ * The client of a request that a trusted proxy forwarded: the last entry of X-Forwarded-For that isn't the address of a trusted
+ * proxy. Entries before it may be invented. `peer` if there is none.
  */
 export function forwardedClient(
   head: RequestHead,
@@ -70,7 +69,7 @@ export function forwardedClient(
   return client;
 }
 
-/** The address of an entry, which some proxies write with a port; undefined for `unknown` and the like. */
+/** The address in an entry, without the port that some proxies add; undefined if it is none, such as `unknown`. */
 function entryAddress(entry: string): string | undefined {
   const parts = /^\[([^\]]+)\](?::\d+)?$/.exec(entry) ?? /^(\d+\.\d+\.\d+\.\d+)(?::\d+)?$/.exec(entry);
   const address = parts?.[1] ?? entry;

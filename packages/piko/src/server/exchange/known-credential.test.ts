@@ -6,7 +6,7 @@ import { KnownCredential } from "./known-credential.js";
 
 const identity = {} as Identity;
 
-/** A head whose field 0 is the credential, somewhere in a larger buffer. */
+/** A head whose field 0 is the credential, at offset `before` of a larger buffer. */
 function head(credential: string, before = 0): RequestHead {
   const text = `GET / HTTP/1.1\r\nAuthorization: ${credential}\r\nHost: e.test\r\n\r\n`;
   const bytes = Buffer.from("x".repeat(before) + text, "latin1");
@@ -16,7 +16,7 @@ function head(credential: string, before = 0): RequestHead {
 }
 
 describe("a connection's last credential", () => {
-  it("is known again wherever it stands, at every length", () => {
+  it("is recognised at any offset and length", () => {
     for (let length = 1; length < 40; length++) {
       const known = new KnownCredential();
       const text = "abcdefghij".repeat(4).slice(0, length);
@@ -31,7 +31,7 @@ describe("a connection's last credential", () => {
     }
   });
 
-  it("gives way to the next one", () => {
+  it("is replaced by the next one", () => {
     const known = new KnownCredential();
     const other = {} as Identity;
     known.remember(head("one"), 0, identity);

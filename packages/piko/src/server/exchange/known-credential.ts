@@ -1,21 +1,21 @@
-// The last credential of a client's connection, and its identity. Most requests of a connection send the same one: they
-// are accepted without a string or a digest.
+// The last credential of a client's connection, and its identity. Most requests of a connection send the same credential, and
+// are accepted without creating a string or a digest.
 
 import type { Identity } from "../../auth/identity.js";
 import { viewOf } from "../../http/byte-view.js";
 import { FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from "../../http/head.js";
 
-/** Longer ones aren't kept with the connection. */
+/** Longer credentials aren't remembered. */
 const MAX_KEPT_BYTES = 2_048;
 const EMPTY: Buffer = Buffer.alloc(0);
 const NOTHING: DataView = new DataView(new ArrayBuffer(0));
 
-/** Bytes that are compared in one round. */
+/** Bytes that are compared per round. */
 const ROUND = 16;
 
 /**
- * Whether all of `known` is at `start` of `asked`. Looks at everything in any case: how long that takes tells nothing, where
- * a connection carries requests of several. In rounds of 16 bytes, which is twice as fast as by 4.
+ * Whether `asked` has all of `known` at `start`. Always compares every byte, in constant time, since one connection may carry
+ * requests of several clients. Rounds of 16 bytes are twice as fast as rounds of 4.
  */
 function isSame(known: DataView, asked: DataView, start: number): boolean {
   const length = known.byteLength;
@@ -39,7 +39,7 @@ export class KnownCredential {
   #words: DataView = NOTHING;
   #identity: Identity | undefined = undefined;
 
-  /** The identity for the field of this index, if it is the same as last time. */
+  /** Returns the identity if the field at `index` holds the remembered credential. */
   find(head: RequestHead, index: number): Identity | undefined {
     if (this.#identity === undefined) return undefined;
     const { buffer, fields } = head;
@@ -50,7 +50,7 @@ export class KnownCredential {
       : undefined;
   }
 
-  /** Remembers `identity` for the field of this index. */
+  /** Remembers the credential in the field at `index`, and its identity. */
   remember(head: RequestHead, index: number, identity: Identity): void {
     const { buffer, fields } = head;
     const start = fields[index * FIELD_STRIDE + VALUE_START] as number;

@@ -1,4 +1,4 @@
-// Requests whose token is known, or has to be verified first: what is held, what is asked, and what becomes of it.
+// Requests whose token is known, or must be verified first: what is held, what is verified, and how they are answered.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { AuthDesk } from "../../../test/auth-desk.js";
@@ -22,8 +22,8 @@ const post = (body: string, length = body.length): string =>
   `POST /p HTTP/1.1\r\nHost: e.test\r\nAuthorization: Bearer t\r\nContent-Length: ${length}\r\n\r\n${body}`;
 const GET = "GET /g HTTP/1.1\r\nHost: e.test\r\nAuthorization: Bearer t\r\n\r\n";
 
-describe("a request with a token that is new", () => {
-  it("goes to nobody before it is verified, and whole behind that", () => {
+describe("a request with a new token", () => {
+  it("isn't sent before the token is verified, and is sent whole after that", () => {
     start().socket.send(post("abc", 6));
     expect([rig.asked, desk.asked, rig.socket.paused]).toEqual([0, ["Bearer t"], true]);
     desk.answer(["e"]);
@@ -35,7 +35,7 @@ describe("a request with a token that is new", () => {
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 200 .*hi$/s);
   });
 
-  it("is answered when it isn't good, and the connection goes on", () => {
+  it("is answered with 401 if the token is rejected, and the connection stays open", () => {
     start().socket.send(GET);
     desk.answer(REFUSED.expired);
     expect(rig.socket.take()).toMatch(
@@ -45,13 +45,13 @@ describe("a request with a token that is new", () => {
     expect([desk.asked.length, rig.asked]).toEqual([2, 0]);
   });
 
-  it("is answered by 503 where nobody can tell", () => {
+  it("is answered with 503 if the token can't be verified now", () => {
     start().socket.send(GET);
     desk.answer(REFUSED.busy);
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 503 .*Retry-After: 1\r\n.*too many tokens wait/s);
   });
 
-  it("keeps those behind it waiting, in their order", () => {
+  it("makes later requests wait, in their order", () => {
     start().socket.send(GET + GET.replace("/g", "/h"));
     expect(desk.asked).toHaveLength(1);
     desk.answer(["e"]);
@@ -61,13 +61,13 @@ describe("a request with a token that is new", () => {
     expect(rig.stream.written).toMatch(/^GET \/h /);
   });
 
-  it("is forgotten when its client goes", () => {
+  it("is forgotten when its client disconnects", () => {
     start().socket.send(GET);
     rig.close();
     expect([desk.waiter, desk.cancelled, rig.asked, rig.statuses]).toEqual([undefined, 1, 0, { "499": 1 }]);
   });
 
-  it("is one of the endpoint that is served", () => {
+  it("needs permission for the endpoint that would serve it", () => {
     start().socket.send(GET);
     desk.answer(["f"]);
     expect(rig.socket.take()).toContain('{"error":"endpoint not permitted"}');
@@ -79,7 +79,7 @@ describe("a request with a token that is new", () => {
   it.each([
     ["in lower case if it is good for that one", ["f"], "f"],
     ["as it is spelled if it is good for that one", ["F", "f"], "F"],
-  ])("that names by its host an endpoint where nobody listens is one of that %s", (_title, may, served) => {
+  ])("whose host names an endpoint without listeners is for the one %s", (_title, may, served) => {
     start().socket.send(GET.replace("e.test", "F.test"));
     desk.answer(may);
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*no available upstreams/s);
@@ -90,8 +90,8 @@ describe("a request with a token that is new", () => {
   });
 });
 
-describe("a token that the connection has shown before", () => {
-  it("is asked about no more, until another one comes", () => {
+describe("a token that was sent on the connection before", () => {
+  it("isn't verified again, until another one is sent", () => {
     start();
     const round = (request: string): void => {
       rig.socket.send(request);
@@ -103,7 +103,7 @@ describe("a token that the connection has shown before", () => {
     expect(rig.asked).toBe(4);
   });
 
-  it("is asked about each time with a tenant, which it is good for or not", () => {
+  it("is verified each time if there is a tenant id, since it may not be valid for it", () => {
     start();
     const ofTenant = GET.replace("Host", "x-piko-tenant-id: a\r\nHost");
     for (let n = 0; n < 2; n++) {
@@ -126,13 +126,13 @@ it("a request without a token is answered at once", () => {
   expect([desk.asked, desk.waiter, rig.asked]).toEqual([["nothing"], undefined, 0]);
 });
 
-it("a question about the server itself needs no token", () => {
+it("a request about the server itself needs no token", () => {
   start().socket.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
   expect([rig.socket.take().slice(0, 12), desk.asked]).toEqual(["HTTP/1.1 200", []]);
 });
 
-describe("a TCP dial with a token that is new", () => {
-  it("is joined behind its verification, with what its client has sent meanwhile", () => {
+describe("a TCP dial with a new token", () => {
+  it("is joined after its verification, with the data that its client sent meanwhile", () => {
     desk = new AuthDesk();
     const tcp = new TcpRig({ dependencies: { auth: desk } });
     rig = tcp.node;
@@ -145,7 +145,7 @@ describe("a TCP dial with a token that is new", () => {
     expect(tcp.stream.written).toBe("early");
   });
 
-  it("is refused before its upgrade is looked at", () => {
+  it("is refused before its upgrade is checked", () => {
     start().socket.send("GET /_piko/v1/tcp/e HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n\r\n");
     desk.answer(["f"]);
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 401 /);

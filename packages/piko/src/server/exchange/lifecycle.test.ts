@@ -1,4 +1,4 @@
-// What becomes of a request on a node, step by step, by its head alone.
+// How a node handles a request, step by step, based on its head alone.
 
 import { describe, expect, it } from "vitest";
 import { PROXY_HEADER_MISSING } from "./proxy-limits.js";
@@ -121,13 +121,13 @@ it.each([
   rig.clock.assertIdle();
 });
 
-describe("a connection without a PROXY protocol header, where there has to be one", () => {
+describe("a connection without a PROXY protocol header, where one is required", () => {
   const SECRET = "c2VjcmV0LXNlY3JldC1zZW";
   const cluster = { hopSecret: Buffer.from(SECRET), table: { nodes: () => [] }, has: () => false };
   const peer = { hopsOnly: PROXY_HEADER_MISSING };
   const options = { peer, dependencies: { cluster } } as unknown as NodeRigOptions;
 
-  it("is good for nodes' requests alone", () => {
+  it("may carry only requests of nodes", () => {
     const rig = new NodeRig(options);
     for (const [fields, asked] of [
       ["", 0],

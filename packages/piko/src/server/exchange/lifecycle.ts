@@ -1,5 +1,5 @@
-// The life of a request on a node, step by step: authenticate -> route -> permit -> admit -> dispatch; then the exchange
-// responds and records. Each step passes the request on, answers it, or holds it until it can decide.
+// The life cycle of a request on a node: authenticate -> route -> permit -> admit -> dispatch; then the exchange responds and
+// records. Each step passes the request on, answers it, or holds it until it can decide.
 
 import type { Identity } from "../../auth/identity.js";
 import { REFUSED, type Refusal } from "../../auth/refusal.js";
@@ -37,20 +37,20 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
   readonly #context: ProxyContext;
   readonly #rewrite: MutableRewrite;
   readonly #madeId: Buffer;
-  /** What the last request was for: mostly, the next one is for the same. */
+  /** The endpoint of the last request; the next request usually has the same. */
   #lastEndpointId: string;
   readonly #fields: CredentialFields;
-  /** Where requests are authenticated. */
+  /** The connection's last credential; set only if requests are authenticated. */
   #known: KnownCredential | undefined;
   /** The identity of the sender; undefined if no authentication is required. */
   #identity: Identity | undefined;
-  /** The request waits until its token has been verified. */
+  /** Whether the request waits until its token has been verified. */
   #verifying: boolean;
-  /** It has waited. */
+  /** Whether the request was held for that. */
   #held: boolean;
-  /** The request says that it goes to no further node. */
+  /** Whether the request is marked as forwarded, so that it goes to no other node. */
   #forwarded: boolean;
-  /** And it is a node that says so. */
+  /** Whether a node has marked it. */
   #fromNode: boolean;
 
   constructor(exchange: Exchange, client: NodeClient, dispatch: NodeDispatch, context: ProxyContext) {
@@ -66,7 +66,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#held = false;
     this.#forwarded = false;
     this.#fromNode = false;
-    // Filled anew for each request.
+    // Overwritten for each request.
     this.#madeId = exchange.record.id.bytes.subarray(0, MADE_BYTES);
     const forwardedFor = Buffer.from(client.client.address, "latin1");
     const { trace } = exchange.record;
@@ -95,7 +95,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#context.auth.cancel(this);
   }
 
-  /** The request keeps the id that a trusted proxy, or the node before, calls it by. */
+  /** Gives the request an id, unless a trusted proxy or another node has given it one. */
   #name(trusted: boolean): void {
     const { id } = this.#exchange.record;
     const keeps = trusted && id.length > 0;
@@ -103,7 +103,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#rewrite.requestId = keeps ? undefined : this.#madeId;
   }
 
-  /** Authenticates, before anything else in the request is checked. Requests about the server itself need no token. */
+  /** Authenticates before anything else in the request is checked. Requests about the server itself need no token. */
   #authenticate(head: RequestHead): void {
     const { auth } = this.#context;
     this.#held = false;
@@ -135,7 +135,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#exchange.hold(head);
   }
 
-  /** The token of a request that was held has been verified. */
+  /** The token of the held request has been verified. */
   onVerified(result: Identity | Refusal): void {
     this.#verifying = false;
     this.#onIdentity(this.#exchange.heldHead(), result);
@@ -170,7 +170,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     this.#exchange.reply(reason, status, message, status === 503 ? RETRY_AFTER : "");
   }
 
-  /** Where does it go: to the proxy's own paths, or to the endpoint that it names? */
+  /** Decides where the request goes: to the proxy's own paths, or to the endpoint that it names. */
   #route(head: RequestHead): void {
     const first = head.buffer[head.pathStart];
     if (first === SLASH && head.buffer[head.pathStart + 1] === UNDERSCORE) {
@@ -180,13 +180,13 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
         return;
       }
     } else if (first === ASTERISK) {
-      // RFC 9110 section 9.3.7: a question about the server itself.
+      // RFC 9110 section 9.3.7: a request about the server itself.
       this.#exchange.reply(undefined, 200, undefined);
       return;
     }
     const endpointId = endpointIdOf(head, this.#lastEndpointId);
     if (endpointId === "") this.#exchange.reply(REASONS.no_endpoint, 400, REASONS.no_endpoint.message);
-    // An agent can't listen on it, and the cluster has no room for it.
+    // No agent can listen on it, and it doesn't fit into a gossip packet.
     else if (isTooLong(endpointId)) this.#exchange.refuse(ENDPOINT_ID);
     else {
       this.#lastEndpointId = endpointId;
@@ -194,7 +194,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     }
   }
 
-  /** May they call the endpoint that is going to be served? */
+  /** Checks that the sender may use the endpoint that will serve the request. */
   #permit(head: RequestHead, endpointId: string, tcp: boolean): void {
     const identity = this.#identity;
     this.#exchange.record.endpointId = endpointId;
@@ -208,13 +208,13 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     else this.#deny(head, REFUSED.endpoint, served);
   }
 
-  /** Is there room for it? What is in use at a time is asked where it is counted: by the dispatch. */
+  /** Checks the limit of the body. Limits on concurrent use are checked in the dispatch, which counts it. */
   #admit(head: RequestHead, endpointId: string, tcp: boolean): void {
     if (head.contentLength > this.#context.config.limits.maxBodyBytes) this.#exchange.refuse(BODY_SIZE);
     else this.#send(head, endpointId, tcp);
   }
 
-  /** To an upstream. */
+  /** Passes the request to the dispatch. */
   #send(head: RequestHead, endpointId: string, tcp: boolean): void {
     const { target } = this.#dispatch;
     const { secure, trusted } = this.#client.client;
@@ -233,7 +233,7 @@ export class Lifecycle implements ExchangeLifecycle, Waiter {
     else this.#exchange.dispatch(head);
   }
 
-  /** Nothing under `/_piko` reaches a service. */
+  /** Handles the paths under `/_piko`, which never reach a service. */
   #routeReserved(head: RequestHead, path: string): void {
     const exchange = this.#exchange;
     const query = path.indexOf("?");

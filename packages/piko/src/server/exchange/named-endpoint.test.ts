@@ -27,7 +27,7 @@ describe("endpointIdOf", () => {
     ["Host: a.b\r\nX-Piko-Endpoint: first\r\nx-piko-endpoint: second", "first"],
     ["Host: a.b\r\nx-piko-endpoint:", "a"],
     ["Host: localhost\r\nx-piko-endpoint: with/slash", "with/slash"],
-    // In UTF-8, and in Latin-1 where that is all it can be.
+    // In UTF-8, or else in Latin-1 if it isn't valid UTF-8.
     ["Host: a.b\r\nx-piko-endpoint: caf\xc3\xa9", "café"],
     ["Host: a.b\r\nx-piko-endpoint: \xe6\x97\xa5\xe6\x9c\xac", "日本"],
     ["Host: a.b\r\nx-piko-endpoint: \xf0\x9f\x90\x9f", "🐟"],
@@ -62,7 +62,7 @@ describe("missingHost", () => {
     ["GET / HTTP/1.0\r\n", "a b", undefined],
     ["GET / HTTP/1.0\r\n", "café", undefined],
     ["GET / HTTP/1.0\r\n", "a\r\nX: y", undefined],
-  ])("of %j for %j is %j", (text, endpointId, host) => {
+  ])("of a head with %j for endpoint %j is %j", (text, endpointId, host) => {
     const head = new RequestHead(10);
     const bytes = Buffer.from(`${text}\r\n`, "latin1");
     expect(parseRequestHead(head, bytes, 0, bytes.length)).toBe(HEAD_COMPLETE);

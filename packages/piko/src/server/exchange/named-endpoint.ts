@@ -1,4 +1,4 @@
-// Which endpoint a request names, and the Host for the service if the request has none.
+// The endpoint that a request names, and the Host for the service if the request has none.
 
 import { isIP } from "node:net";
 import { isUtf8 } from "node:buffer";
@@ -10,9 +10,9 @@ const COLON = 0x3a;
 const OPEN_BRACKET = 0x5b;
 
 /**
- * The endpoint id of a request, or "" when it names none: `x-piko-endpoint` as it is (in UTF-8 or, what browsers and Node
- * send for an é, in Latin-1), else the first label of the host if that is a name of at least two labels. `last`: the one of
- * the connection's request before, which mostly is the same string again.
+ * The endpoint id of a request, or "" if it names none: the value of `x-piko-endpoint` (in UTF-8 or else in Latin-1, which
+ * browsers and Node.js send for an é), or else the first label of the host if that is a name of at least two labels. `last` is
+ * the id of the connection's previous request, which is usually the same string.
  */
 export function endpointIdOf(head: RequestHead, last: string): string {
   if (head.endpointField >= 0) {
@@ -46,14 +46,14 @@ function firstLabel(buffer: Buffer, start: number, end: number, last: string): s
   return textOf(buffer, start, dot, last);
 }
 
-/** `buffer[start, end)` as a string, which is `known` if that is the same. */
+/** `buffer[start, end)` as a string; returns `known` itself if it is equal. */
 function textOf(buffer: Buffer, start: number, end: number, known: string): string {
   if (end - start === known.length && isKnown(buffer, start, known)) return known;
   const bytes = buffer.subarray(start, end);
   return bytes.toString(isUtf8(bytes) ? "utf8" : "latin1");
 }
 
-/** Whether the bytes from `start` on are those of an id that is known. One with others than ASCII is never known. */
+/** Whether the bytes from `start` on equal `known`. Always false if they aren't ASCII. */
 function isKnown(buffer: Buffer, start: number, known: string): boolean {
   for (let i = 0; i < known.length; i++) {
     const byte = buffer[start + i] as number;
@@ -63,8 +63,8 @@ function isKnown(buffer: Buffer, start: number, known: string): boolean {
 }
 
 /**
- * What the service is told as the Host of a request that names none (HTTP/1.0, or an empty field): the endpoint id, as in
- * Go. Many servers refuse an empty one. Undefined if the request has a host, or the id can't be one.
+ * The Host that the service gets for a request without one (HTTP/1.0, or an empty field): the endpoint id, as in Go. Many
+ * servers refuse an empty Host. Undefined if the request has a host, or if the id isn't valid as a host.
  */
 export function missingHost(head: RequestHead, endpointId: string): Buffer | undefined {
   if (head.hostEnd !== head.hostStart) return undefined;

@@ -1,4 +1,4 @@
-// What a node's life cycle needs from its client's side, beyond what every exchange needs.
+// What a node's life cycle needs from the client's side, in addition to what every exchange needs.
 
 import type { ByteSocket } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";
@@ -6,20 +6,20 @@ import type { ClientSide } from "../../http/exchange/client-side.js";
 
 export interface NodeClient extends ClientSide {
   readonly client: {
-    /** The peer's address, or what a PROXY protocol header says. */
+    /** The peer's address, or the address from a PROXY protocol header. */
     readonly address: string;
-    /** A trusted proxy. */
+    /** Whether the client is a trusted proxy. */
     readonly trusted: boolean;
-    /** It speaks TLS with this node. */
+    /** Whether the client uses TLS with this node. */
     readonly secure: boolean;
-    /** Whom its certificate is made out to; empty for none. */
+    /** The subject of its certificate; empty if there is none. */
     readonly certificate: string;
-    /** Only requests of other nodes are taken; others are refused like this. */
+    /** If set, only requests of other nodes are accepted; others are refused with this error. */
     readonly hopsOnly?: HttpError | undefined;
-    /** Another node has sent a request on this connection. */
+    /** Called when another node has sent a request on this connection. */
     readonly onHop?: () => void;
   };
-  /** The connection, where it carries one request at a time and can become something else. */
+  /** The connection, if it carries one request at a time and another handler can take it over. */
   readonly raw: RawConnection | undefined;
 }
 
@@ -27,7 +27,7 @@ export interface NodeClient extends ClientSide {
 export interface RawConnection {
   /** Leaves the socket to a handler that replaces the client's side; `release` follows when it is closed. */
   handOver(): ByteSocket;
-  /** Passes that handler the bytes read before it was set. */
+  /** Passes bytes that were already read to that handler. */
   passAhead(): void;
   release(): void;
 }

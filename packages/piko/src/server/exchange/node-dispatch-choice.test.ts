@@ -1,4 +1,5 @@
-// Which of several upstreams a node asks: the best one first, what other nodes send back, and what agents refuse.
+// Which of several upstreams a node chooses: the best one first, another one if a node sends the request back or an agent
+// refuses it.
 
 import { describe, expect, it } from "vitest";
 import type { Kind } from "../../../test/cluster-rig.js";
@@ -14,7 +15,7 @@ const DIAL =
   "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 const TAKES_BACK = "x-piko-hop-capabilities: reroute\r\n";
 
-describe("of all upstreams that there may be, the best one is asked", () => {
+describe("the best of all upstreams is chosen", () => {
   const ORDER = [
     "own well",
     "node well",
@@ -33,7 +34,7 @@ describe("of all upstreams that there may be, the best one is asked", () => {
       (present) => [present.join(", "), request === DIAL ? "TCP dial" : "request", request, present] as const,
     ),
   );
-  it.each(cases)("among %s by a %s", (_names, _what, request, present) => {
+  it.each(cases)("among %s for a %s", (_names, _what, request, present) => {
     const rig = create();
     const tunnels = new Map<string, MemoryTunnel>();
     for (const each of [...present].reverse()) {
@@ -58,7 +59,7 @@ describe("a request of another node", () => {
     ["doubtful", "failed", false],
     ["draining", "well", false],
     ["well", "well", false],
-  ] as const)("that takes it back: %s here, %s elsewhere: sent back %s", (here, there, back) => {
+  ] as const)("that accepts it back: tunnels %s here, %s elsewhere: sent back: %s", (here, there, back) => {
     for (const request of [GET, DIAL]) {
       const rig = create();
       rig.beNode();
@@ -86,7 +87,7 @@ describe("a request of another node", () => {
     expect([tunnel.streams.length, rig.socket.take()]).toEqual([1, ""]);
   });
 
-  it("is sent back rather than told that all are busy", () => {
+  it("is sent back instead of being answered that all upstreams are busy", () => {
     for (const fields of [TAKES_BACK, ""]) {
       const rig = create();
       rig.beNode();
@@ -107,7 +108,7 @@ describe("a request of another node", () => {
     if (endpoint !== undefined) endpoint.requests = 0;
   });
 
-  it("is told that the endpoint is gone when it is", () => {
+  it("gets a reroute if the endpoint is gone", () => {
     const rig = create();
     rig.beNode();
     rig.addNode("other", "well");
@@ -115,7 +116,7 @@ describe("a request of another node", () => {
     expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*x-piko-reroute: true/s);
   });
 
-  it("of Go, which takes nothing back, makes a second hop and no third one", () => {
+  it("of a Go node, which accepts nothing back, makes a second hop and no third one", () => {
     for (const request of [GET, POST, DIAL]) {
       const rig = create();
       rig.beNode();
@@ -134,7 +135,7 @@ describe("a request of another node", () => {
     }
   });
 
-  it("that waits on a tunnel in doubt is sent back when another node has a better one", () => {
+  it("that waits on a doubtful tunnel is sent back when another node has a better one", () => {
     for (const [request, stream, goes] of [
       [GET, {}, true],
       [POST, {}, false],
@@ -155,7 +156,7 @@ describe("a request of another node", () => {
 });
 
 describe("a request that another node has sent back", () => {
-  it("because it knows of a better one goes to that", () => {
+  it("because of a better node goes to that node", () => {
     const rig = create();
     rig.addNode("a", "well");
     rig.addNode("b", "well");
@@ -167,7 +168,7 @@ describe("a request that another node has sent back", () => {
     expect(rig.statuses).toEqual({ "200": 1 });
   });
 
-  it("goes back to it when there is no better one after all, and it has to do what it can", () => {
+  it("returns to it if there is no better node after all, and isn't sent back again", () => {
     const rig = create();
     rig.addNode("a", "well");
     rig.socket.send(POST);
@@ -178,7 +179,7 @@ describe("a request that another node has sent back", () => {
     expect(rig.statuses).toEqual({ "503": 1 });
   });
 
-  it("takes a doubtful tunnel here before that", () => {
+  it("takes a doubtful tunnel of this node first", () => {
     const rig = create();
     const tunnel = rig.addTunnel("doubtful");
     rig.addNode("a", "well");
@@ -187,7 +188,7 @@ describe("a request that another node has sent back", () => {
     expect([rig.hops.length, tunnel.streams.length]).toEqual([1, 1]);
   });
 
-  it("keeps its three tries, but doesn't go round for ever", () => {
+  it("keeps its three tries, but isn't sent around forever", () => {
     const rig = create();
     rig.addNode("a", "well");
     rig.addNode("b", "well");
@@ -201,7 +202,7 @@ describe("a request that another node has sent back", () => {
     expect(rig.statuses).toEqual({ "502": 1 });
   });
 
-  it("has three tries that count behind those that don't", () => {
+  it("still has three counted tries after uncounted ones", () => {
     const rig = create();
     rig.addNode("a", "well");
     rig.addNode("b", "well");
@@ -233,7 +234,7 @@ describe("a request that agents refuse", () => {
     }
   });
 
-  it("waits for the only one to take it again, as long as for one that has gone", () => {
+  it("waits for its only agent to accept it again, as long as for one that disconnected", () => {
     const rig = create();
     const tunnel = rig.addTunnel("well");
     rig.socket.send(POST);

@@ -1,4 +1,4 @@
-// Requests to tunnels of a tenant that may have so many in a second: who is answered, and what counts.
+// Requests to tunnels of a tenant with a rate limit: which are refused, and which are counted.
 
 import { describe, expect, it } from "vitest";
 import { MemoryTunnel } from "../../../test/memory-stream.js";
@@ -11,7 +11,7 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 const create = nodeRigs();
 
-/** A tenant's tunnels are those of the rig from now on. */
+/** Makes the rig's tunnel that of a tenant with these limits. */
 function limit(rig: NodeRig, requestsPerSecond: number, requestsPerSecondPerEndpoint: number): TenantUse {
   const more = { maxTunnels: 9, maxEndpoints: 9 };
   const use = new TenantUse({ ...more, requestsPerSecond, requestsPerSecondPerEndpoint }, rig.clock);
@@ -38,7 +38,7 @@ describe("a request above a tenant's rate", () => {
     expect(rig.asked).toBe(2);
   });
 
-  it("isn't one that is sent again when its tunnel is lost", () => {
+  it("isn't a retry of one whose tunnel was lost", () => {
     const rig = create();
     const use = limit(rig, 1, 1);
     const other = new MemoryTunnel("e");

@@ -1,5 +1,4 @@
-// Requests and upstreams that are silent: who is asked first, what goes elsewhere, what stays, and what another node gets
-// back.
+// Requests whose upstreams are silent: which ones move to another upstream, and which ones stay.
 
 import { describe, expect, it } from "vitest";
 import type { ClusterRig } from "../../../test/cluster-rig.js";
@@ -29,10 +28,10 @@ describe("a request whose agent has fallen silent", () => {
     expect(rig.statuses).toEqual({ "200": 1 });
   });
 
-  describe("whose time is over", () => {
+  describe("and whose timeout has expired", () => {
     const TIMEOUT_MS = 30_000;
 
-    it("goes, if it may be sent again, even when the agent has accepted it", () => {
+    it("moves if it is safe to retry, even if the agent has accepted it", () => {
       const rig = create();
       const tunnel = silent(rig, GET, { unacknowledged: false });
       const other = rig.addTunnel("well");
@@ -40,7 +39,7 @@ describe("a request whose agent has fallen silent", () => {
       expect(other.streams).toHaveLength(0);
       rig.clock.advance(500);
       expect(tunnel.stream.calls).toEqual(["reset"]);
-      // It has its time anew.
+      // Its timeout starts again.
       rig.clock.advance(TIMEOUT_MS - 1_000);
       other.stream.bring(OK);
       expect(rig.statuses).toEqual({ "200": 1 });
@@ -50,7 +49,7 @@ describe("a request whose agent has fallen silent", () => {
       ["may not be sent again", POST, "", "doubtful"],
       ["has begun to be answered", GET, "HTTP/1.1 200", "doubtful"],
       ["is with an agent that is well", GET, "", "well"],
-    ] as const)("fails, if it %s", (_why, request, begun, kind) => {
+    ] as const)("fails if it %s", (_why, request, begun, kind) => {
       const rig = create();
       const tunnel = rig.addTunnel("well");
       rig.socket.send(request);
@@ -63,7 +62,7 @@ describe("a request whose agent has fallen silent", () => {
       expect(other.streams).toHaveLength(0);
     });
 
-    it("fails, if there is no better place for it", () => {
+    it("fails if there is no better upstream", () => {
       const rig = create();
       silent(rig, GET, { unacknowledged: false });
       rig.addTunnel("doubtful");
@@ -88,7 +87,7 @@ describe("a request whose agent has fallen silent", () => {
     });
   });
 
-  it("stays while there is no better one, and goes when there is", () => {
+  it("stays until there is a better upstream, then moves", () => {
     for (const kind of ["well", "draining"] as const) {
       const rig = create();
       silent(rig, GET);
@@ -98,7 +97,7 @@ describe("a request whose agent has fallen silent", () => {
       rig.clock.advance(400);
       rig.table.onFailure(rig.table.get("b") as never, rig.clock.now() + 1_000);
       rig.clock.advance(5_000 - 400);
-      // The time out of a node is over by itself.
+      // By now, node b is no longer left out.
       expect(rig.hops.map(({ id }) => id)).toEqual(["b"]);
       rig.answer(OK);
       const second = create();
@@ -113,7 +112,7 @@ describe("a request whose agent has fallen silent", () => {
     }
   });
 
-  it("goes to another node", () => {
+  it("moves to another node", () => {
     for (const kind of ["well", "draining"] as const) {
       const rig = create();
       silent(rig, GET);
@@ -123,7 +122,7 @@ describe("a request whose agent has fallen silent", () => {
     }
   });
 
-  it("stays when its client wants it to go to no other node", () => {
+  it("stays if its client wants it to go to no other node", () => {
     const rig = create();
     silent(rig, forwarded(""));
     rig.addNode("a", "well");
@@ -131,7 +130,7 @@ describe("a request whose agent has fallen silent", () => {
     expect([rig.hops, rig.socket.take()]).toEqual([[], ""]);
   });
 
-  it("stays when its body isn't at hand any more", () => {
+  it("stays if its body is no longer buffered", () => {
     const rig = create();
     silent(rig, `PUT / HTTP/1.1\r\nHost: e.test\r\nContent-Length: 70000\r\n\r\n${"x".repeat(70_000)}`);
     const other = rig.addTunnel("well");
@@ -139,7 +138,7 @@ describe("a request whose agent has fallen silent", () => {
     expect(other.streams).toHaveLength(0);
   });
 
-  it("stays when it has had an interim answer", () => {
+  it("stays if it has had an interim response", () => {
     const rig = create();
     const tunnel = silent(rig, GET);
     const other = rig.addTunnel("well");
@@ -148,7 +147,7 @@ describe("a request whose agent has fallen silent", () => {
     expect(other.streams).toHaveLength(0);
   });
 
-  it("goes on three tunnels at most, if they may have it", () => {
+  it("goes to at most three tunnels, if they may have seen it", () => {
     const rig = create();
     silent(rig, GET);
     const tunnels = [1, 2, 3].map(() => rig.addTunnel("well"));
@@ -190,7 +189,7 @@ describe("a request whose node has fallen silent", () => {
     expect(rig.statuses).toEqual({ "200": 1 });
   });
 
-  it("stays while there is no other place, and has its answer late", () => {
+  it("stays if there is no better upstream, and gets its response late", () => {
     const rig = lost(GET, { connected: true });
     rig.addNode("b", "doubtful");
     rig.clock.advance(3_500);
@@ -198,7 +197,7 @@ describe("a request whose node has fallen silent", () => {
     expect(rig.statuses).toEqual({ "200": 1 });
   });
 
-  it("stays till its time limit", () => {
+  it("stays until its timeout if it isn't safe to retry", () => {
     const rig = lost(POST, { connected: true });
     rig.addNode("b", "well");
     rig.clock.advance(30_500);

@@ -1,4 +1,4 @@
-// Requests that wait on a node for the way to another one: when they try it again, how often, and when they give up.
+// Requests that wait for another node to become reachable: when they retry, how often, and when they give up.
 
 import { FakeClock } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
@@ -24,7 +24,7 @@ function setUp(...ids: string[]) {
     table.setAddress(id, "adminAddr", `${id}:2`);
     table.setListeners(id, "e", 1);
   }
-  /** The nodes that requests went to, and at what time. */
+  /** The nodes that requests were sent to, with the time. */
   const tried: string[] = [];
   const upstreams = new Upstreams(
     new ReconnectWaits(clock, WAIT_MS, 100),
@@ -55,7 +55,7 @@ function setUp(...ids: string[]) {
     return {
       dispatch,
       replies,
-      /** The node that it is on its way to can't be reached, or has no upstream for it. */
+      /** The node that it was sent to can't be reached, or has no upstream for it. */
       lose: (why: "unreachable" | "rerouted") => {
         onWay = false;
         if (why === "unreachable") table.onFailure(table.get(idOf(tried)) as RemoteNode, clock.now());
@@ -66,7 +66,7 @@ function setUp(...ids: string[]) {
       },
     };
   };
-  /** Lets time pass as the sweep of a node sees it. */
+  /** Advances the clock with the sweeps of a node. */
   const pass = (ms: number, ...requests: ReturnType<typeof request>[]): void => {
     for (let left = ms; left > 0; left -= SWEEP_INTERVAL_MS) {
       clock.advance(Math.min(left, SWEEP_INTERVAL_MS));
@@ -82,7 +82,7 @@ function idOf(tried: readonly string[]): string {
 }
 
 describe("a request whose only node can't be reached", () => {
-  it("tries it again when its time out is over", () => {
+  it("retries when the node is no longer left out", () => {
     const { pass, request, tried } = setUp("a");
     const one = request();
     expect(one.lose("unreachable")).toBe(true);
@@ -94,7 +94,7 @@ describe("a request whose only node can't be reached", () => {
     expect([one.onWay, one.dispatch.waiting]).toEqual([true, false]);
   });
 
-  it("tries it again when another request gets through", () => {
+  it("retries when another request gets through", () => {
     const { clock, pass, request, table, tried } = setUp("a");
     const one = request();
     one.lose("unreachable");
@@ -108,7 +108,7 @@ describe("a request whose only node can't be reached", () => {
     expect(tried.at(-1)).toBe(`a ${now + SWEEP_INTERVAL_MS}`);
   });
 
-  it("tries a few times with growing pauses, and gives up when it has waited once as long as it may", () => {
+  it("retries with growing pauses, and gives up after the maximum wait", () => {
     const { pass, request, tried, upstreams } = setUp("a");
     const one = request();
     one.lose("unreachable");
@@ -121,7 +121,7 @@ describe("a request whose only node can't be reached", () => {
     expect(upstreams.waits.count).toBe(0);
   });
 
-  it("isn't put off for long by many others that fail with it", () => {
+  it("isn't delayed further by many others that fail with it", () => {
     const { pass, request, tried } = setUp("a");
     const all = Array.from({ length: 20 }, () => request());
     for (const one of all) one.lose("unreachable");
@@ -129,7 +129,7 @@ describe("a request whose only node can't be reached", () => {
     expect(tried.slice(20)).toEqual(Array.from({ length: 20 }, () => "a 500"));
   });
 
-  it("is no longer looked after when its client goes", () => {
+  it("is forgotten when its client disconnects", () => {
     const { pass, request, tried, upstreams } = setUp("a");
     const one = request();
     one.lose("unreachable");
@@ -139,7 +139,7 @@ describe("a request whose only node can't be reached", () => {
     expect(upstreams.waits.count).toBe(0);
   });
 
-  it("is lost when it may have been acted on", () => {
+  it("fails if it may have been acted on", () => {
     const { request } = setUp("a");
     const { dispatch } = request("POST");
     expect(dispatch.again("maybe")).toBe(false);
@@ -147,7 +147,7 @@ describe("a request whose only node can't be reached", () => {
 });
 
 describe("a request that has used up its tries on several nodes", () => {
-  it("waits as one with a single node does, and tries whichever comes back first", () => {
+  it("waits like one with a single node, and tries the first node that comes back", () => {
     const { pass, request, table, tried } = setUp("a", "b");
     const one = request();
     for (let i = 0; i < 3; i++) expect(one.lose("unreachable")).toBe(true);
@@ -160,7 +160,7 @@ describe("a request that has used up its tries on several nodes", () => {
 });
 
 describe("a request that was sent back by its only node", () => {
-  it("waits for that one to list the endpoint, and asks no more", () => {
+  it("waits until that node announces the endpoint, and doesn't retry before", () => {
     const { pass, request, tried, upstreams } = setUp("a");
     const one = request();
     expect(one.lose("rerouted")).toBe(true);
@@ -170,7 +170,7 @@ describe("a request that was sent back by its only node", () => {
     expect(tried).toEqual(["a 0", "a 1000"]);
   });
 
-  it("isn't asked again when another one's time out is over", () => {
+  it("isn't sent to it again when another node is no longer left out", () => {
     const { pass, request, table, tried } = setUp("a", "b");
     table.onFailure(table.get("b") as RemoteNode, 0);
     const one = request();
@@ -178,7 +178,7 @@ describe("a request that was sent back by its only node", () => {
     one.lose("rerouted");
     one.lose("unreachable");
     one.lose("rerouted");
-    // A try that nobody has seen isn't counted.
+    // A try that no upstream has seen isn't counted.
     one.lose("unreachable");
     one.lose("rerouted");
     one.lose("unreachable");

@@ -1,4 +1,4 @@
-// Which tunnel a request takes, which one it takes when that is lost, and when it waits for one.
+// Which tunnel a request takes, which one it takes if that is lost, and when it waits for one.
 
 import { FakeClock } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
@@ -21,7 +21,7 @@ function add(rig: NodeRig, endpointId = "e"): MemoryTunnel {
 }
 
 describe("NodeDispatch", () => {
-  it("takes another tunnel for a request that the first can't have acted on", () => {
+  it("takes another tunnel for a request that the first one can't have acted on", () => {
     for (const request of [GET, POST]) {
       const rig = create();
       const other = add(rig);
@@ -35,7 +35,7 @@ describe("NodeDispatch", () => {
     }
   });
 
-  it("sends only what may be repeated again, when the first may have acted on it", () => {
+  it("retries only requests that are safe to retry if the first tunnel may have acted on them", () => {
     for (const [request, again] of [
       [GET, true],
       [POST, false],
@@ -49,7 +49,7 @@ describe("NodeDispatch", () => {
     }
   });
 
-  it("tries three times at most", () => {
+  it("tries at most three times", () => {
     const rig = create();
     const other = add(rig);
     rig.socket.send(GET);
@@ -60,7 +60,7 @@ describe("NodeDispatch", () => {
     expect(rig.statuses).toEqual({ "502": 1 });
   });
 
-  it("sends nothing again of which an answer has begun", () => {
+  it("doesn't retry a request whose response has begun", () => {
     const rig = create();
     const other = add(rig);
     rig.socket.send(GET);
@@ -69,14 +69,14 @@ describe("NodeDispatch", () => {
     expect([other.streams.length, rig.statuses]).toEqual([0, { "502": 1 }]);
   });
 
-  it("takes one that drains when there is no other", () => {
+  it("takes a draining tunnel if there is no other", () => {
     const rig = create();
     rig.upstreams.drain(rig.tunnel.asTunnel());
     rig.socket.send(GET);
     expect(rig.asked).toBe(1);
   });
 
-  it("refuses a request when all tunnels are full", () => {
+  it("refuses a request if all tunnels are full", () => {
     const rig = create();
     rig.tunnel.accepting = false;
     rig.socket.send(GET);
@@ -91,7 +91,7 @@ describe("NodeDispatch", () => {
       return rig;
     };
 
-    it("and goes on when one comes back, with the body that has come meanwhile", () => {
+    it("and continues when one comes back, with the part of the body received so far", () => {
       const rig = lost();
       rig.socket.send(POST, POST.length - 1);
       expect([rig.upstreams.waits.count, rig.socket.take()]).toEqual([1, ""]);
@@ -102,21 +102,21 @@ describe("NodeDispatch", () => {
       expect(rig.statuses).toEqual({ "200": 1 });
     });
 
-    it("and gives up when it is time", () => {
+    it("and gives up after the maximum wait", () => {
       const rig = lost();
       rig.socket.send(GET);
       rig.clock.advance(rig.context.config.reconnectWaitMs + 250);
       expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*no available upstreams/s);
     });
 
-    it("and is told when the client goes", () => {
+    it("and stops waiting when the client disconnects", () => {
       const rig = lost();
       rig.socket.send(GET);
       rig.close();
       expect([rig.upstreams.waits.count, rig.statuses]).toEqual([0, { "499": 1 }]);
     });
 
-    it("unless too many do", () => {
+    it("unless too many requests wait", () => {
       const rig = lost();
       for (let i = 0; i < 10; i++) rig.upstreams.waits.wait("e", { onUpstream() {} });
       rig.socket.send(GET);
@@ -125,7 +125,7 @@ describe("NodeDispatch", () => {
       rig.upstreams.waits.onFound("e");
     });
 
-    it("as one that is lost with its request does", () => {
+    it("even if the upstream was lost with its request", () => {
       const rig = create();
       rig.socket.send(GET);
       rig.tunnel.usable = false;
@@ -148,12 +148,12 @@ describe("NodeDispatch", () => {
     const ofNodes = { dependencies: { cluster: { table, has: () => false } } } as unknown as NodeRigOptions;
 
     it.each<[string, NodeRigOptions, string, boolean, boolean]>([
-      // who asks, in which cluster, with which request; whether it hears at once, and that others may know more
+      // sender, cluster, request; whether it is answered at once, and with a reroute
       ["a node", ofNodes, FORWARDED, true, true],
       ["anybody who says to be one", {}, FORWARDED, false, false],
       ["a node about a request of its own", ofNodes, GET, false, false],
     ])(
-      "by what it knows of an endpoint that has just gone: %s",
+      "or a client about an endpoint that is just gone: %s",
       (_who, options, request, atOnce, reroute) => {
         const rig = create(options);
         rig.upstreams.remove(rig.tunnel.asTunnel());
@@ -167,7 +167,7 @@ describe("NodeDispatch", () => {
     );
   });
 
-  it("opens no way to another node with the last files", () => {
+  it("opens no connection to another node with the last file descriptors", () => {
     for (const out of [true, false]) {
       const clock = new FakeClock();
       const table = new ClusterTable(() => 0);

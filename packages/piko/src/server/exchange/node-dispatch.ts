@@ -1,5 +1,5 @@
-// Finds an upstream for a request on a node: a tunnel of this node, else another node. Tries another one when a call is
-// lost before its response, and waits for an endpoint whose last upstream has just disconnected.
+// Finds an upstream for a request on a node: a tunnel of this node, or else another node. Tries another one if a call is lost
+// before its response, and waits for an endpoint whose last upstream has just disconnected.
 
 import type { Exchange } from "../../http/exchange/exchange.js";
 import { type Dispatch, isIdempotent } from "../../http/exchange/dispatch.js";
@@ -34,11 +34,11 @@ import type { TenantUse } from "../upstream/tenant-use.js";
 import type { Tunnel } from "../upstream/tunnel.js";
 import { WAITS_FULL, type Waiter } from "../upstream/reconnect-waits.js";
 
-/** Upstreams that one request is sent to, at most: those that may have acted on it, or could not be reached. */
+/** Maximum tries of one request on upstreams that may have acted on it, or could not be reached. */
 const MAX_TRIES = 3;
-/** Further ones that can't have seen it: they have refused it, or sent it back. */
+/** Maximum further tries on upstreams that can't have acted on it, because they refused it or sent it back. */
 const MAX_UNSEEN_TRIES = 6;
-/** So long a tunnel has to be doubtful before the requests that its agent has not accepted go elsewhere. */
+/** How long a tunnel must be doubtful before requests that its agent hasn't accepted move to another upstream. */
 const MOVE_AFTER_MS = 2_000;
 
 export class NodeDispatch implements Dispatch, Waiter {
@@ -47,27 +47,27 @@ export class NodeDispatch implements Dispatch, Waiter {
   readonly #client: NodeClient;
   readonly #context: ProxyContext;
   readonly #tunnelCall: TunnelCall;
-  /** Where there is a cluster, from the first hop on. */
+  /** Created for the first hop. */
   #hopCall: HopCall | undefined;
   #triesLeft: number;
   #unseenTriesLeft: number;
-  /** The upstream that has just failed the request; it isn't asked again at once. */
+  /** The upstream that has just failed the request; it isn't chosen for the next try. */
   #failed: Tunnel | RemoteNode | undefined;
-  /** That one can't have seen it. */
+  /** Whether the last upstream can't have seen the request. */
   #refused: boolean;
-  /** A node could not be reached: it is tried again when its time out is over. */
+  /** Whether a node could not be reached; it is tried again when it is no longer left out. */
   #unreached: boolean;
-  /** The node that has sent it back last: it isn't asked again before it has news. */
+  /** The last node without an upstream for it; not tried again until a node announces the endpoint. */
   #goneFrom: RemoteNode | undefined;
-  /** The node that has tunnels, and has sent the request back because it knew of better ones. */
+  /** The node that has tunnels, but sent the request back because it knew of better ones. */
   #sentBackBy: RemoteNode | undefined;
   #upstream: Tunnel | RemoteNode | undefined;
-  /** Where the request is counted as one in flight. */
+  /** The endpoint that counts the request as in progress. */
   #endpoint: EndpointTunnels | undefined;
-  /** Where it is counted as one of a tenant's. */
+  /** The tenant that has counted the request. */
   #tenant: TenantUse | undefined;
   #waiting: boolean;
-  /** Until when it may wait for an upstream to return, however often it tries; 0: it has not waited yet. */
+  /** Deadline for all waits of the request for an upstream; 0 if it hasn't waited yet. */
   #waitUntilMs: number;
 
   constructor(exchange: Exchange, client: NodeClient, context: ProxyContext) {
@@ -95,7 +95,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     return this.#waiting;
   }
 
-  /** A request begins; `target` says where it is to go. */
+  /** Begins a request; `target` is already set. */
   begin(): void {
     this.#triesLeft = MAX_TRIES;
     this.#tenant = undefined;
@@ -128,7 +128,7 @@ export class NodeDispatch implements Dispatch, Waiter {
       return;
     }
     if (fromNode) {
-      // The node that sent it knows more, and asks another one. A Go node doesn't: its request makes a second hop.
+      // The node that sent it chooses another one. A Go node doesn't, so its request makes a second hop.
       const table = takenBack ? undefined : this.#context.cluster?.table;
       const node = table?.select(endpointId, this.#context.clock.now(), this.#failed);
       if (!this.#startHop(node, head)) this.#noUpstream(REROUTE_FIELD);
@@ -138,8 +138,8 @@ export class NodeDispatch implements Dispatch, Waiter {
   }
 
   /**
-   * Another upstream gets the request if the first can't have acted on it, or if acting twice does no harm. (All of it is
-   * still at hand.)
+   * Retries the request on another upstream if the first can't have acted on it, or if it is safe to retry. (Called only while
+   * all of it is still buffered.)
    */
   again(seen: Seen): boolean {
     if (seen !== "no" && !isIdempotent(this.target.method)) return false;
@@ -148,7 +148,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#refused = seen === "no";
     if (upstream instanceof RemoteNode && this.#hopCall?.rerouted === "elsewhere")
       this.#sentBackBy = upstream;
-    // A node that couldn't be reached is no sooner reached for being tried more often.
+    // A try on a node that couldn't be reached is counted: more tries don't help.
     const unreached = upstream instanceof RemoteNode && this.#isLeftOut(upstream);
     this.#unreached ||= unreached;
     if (seen === "no" && !unreached && upstream instanceof RemoteNode) this.#goneFrom = upstream;
@@ -157,7 +157,7 @@ export class NodeDispatch implements Dispatch, Waiter {
       this.#triesLeft++;
     }
     if (this.#triesLeft > 0) this.connect(undefined);
-    // Those that were tried may be back in a moment.
+    // The upstreams that were tried may be back in a moment.
     else if (this.#refused || this.#failed instanceof RemoteNode) this.#wait();
     else return false;
     return true;
@@ -172,7 +172,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.connect(undefined);
   }
 
-  /** What a silent agent has accepted, too, goes elsewhere if it may: the other end of its patience would be a 504. */
+  /** The timeout has expired: moves the request, even if a silent agent has accepted it, rather than answer 504. */
   outlast(nowMs: number): boolean {
     return this.#leaveSilence(nowMs, true);
   }
@@ -184,7 +184,7 @@ export class NodeDispatch implements Dispatch, Waiter {
       this.#noUpstream();
     } else if (this.#isNodeBack(nowMs) || this.#isTunnelBack()) {
       this.#stopWaiting("found");
-      // Nobody else would say that an agent takes requests again.
+      // An agent may be retried at once: it doesn't announce that it accepts requests again.
       if (!(this.#failed instanceof RemoteNode)) this.#failed = undefined;
       this.#triesLeft = Math.max(this.#triesLeft, 1);
       this.connect(undefined);
@@ -201,7 +201,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     this.#endpoint = undefined;
   }
 
-  /** Counts the request as one in flight at the endpoint; false if there are too many. */
+  /** Counts the request as in progress at the endpoint; false if there are too many. */
   #enter(endpoint: EndpointTunnels): boolean {
     if (endpoint === this.#endpoint) return true;
     if (endpoint.requests >= this.#context.config.limits.maxRequestsPerEndpoint) return false;
@@ -217,7 +217,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     return openTcpTunnel(this.#exchange, this.#client, request, this.target.endpointId, this.#context);
   }
 
-  /** Sends the request to the best upstream there is when no tunnel of this node is well. */
+  /** Sends the request to the best upstream if this node has no healthy tunnel. */
   #startOnNext(endpoint: EndpointTunnels | undefined, head: RequestHead | undefined): boolean {
     const { endpointId, lastNode } = this.target;
     const table = lastNode ? undefined : this.#context.cluster?.table;
@@ -229,13 +229,13 @@ export class NodeDispatch implements Dispatch, Waiter {
     if (rank === NODE_DRAINS && this.#startHop(node, head)) return true;
     if (this.#sendBack() || this.#startOn(endpoint?.selectDoubtful(this.#failed), head)) return true;
     if (rank === NODE_DOUBTFUL && this.#startHop(node, head)) return true;
-    // What it knew of isn't there: it has to do what it can.
+    // There is no better node than the one that sent it back: it must serve the request.
     const insisted = this.#sentBackBy;
     this.#sentBackBy = undefined;
     return this.#startHop(insisted, head, false) || this.#startHop(node, head);
   }
 
-  /** A request of another node goes back to it if a further node has better tunnels, and it will look for that one. */
+  /** Sends a request of another node back if a further node has better tunnels; that node then chooses again. */
   #sendBack(): boolean {
     const { endpointId, takenBack } = this.target;
     if (!takenBack || this.#context.upstreams.find(endpointId) === undefined) return false;
@@ -245,7 +245,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     return true;
   }
 
-  /** Sends the request to a tunnel, if there is one and it takes it. */
+  /** Sends the request to a tunnel, if there is one and it opens a stream; true if the request has been handled. */
   #startOn(tunnel: Tunnel | undefined, head: RequestHead | undefined): boolean {
     const tenant = tunnel?.tenant;
     if (tenant !== undefined && !this.#enterTenant(tenant)) return true;
@@ -258,7 +258,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     return true;
   }
 
-  /** Counts the request as one of the tenant's, once; answers it if there are too many. */
+  /** Counts the request once against the tenant's rate; refuses it if the rate is exceeded. */
   #enterTenant(tenant: TenantUse): boolean {
     if (tenant === this.#tenant) return true;
     this.#tenant = tenant;
@@ -267,7 +267,7 @@ export class NodeDispatch implements Dispatch, Waiter {
     return limit === undefined;
   }
 
-  /** `takesBack`: the node may send it back if it knows of a better one. */
+  /** `takesBack`: whether the node may send the request back if it knows a better one. */
   #startHop(node: RemoteNode | undefined, head: RequestHead | undefined, takesBack = true): boolean {
     const { hops } = this.#context;
     if (node === undefined || hops === undefined) return false;
@@ -288,8 +288,8 @@ export class NodeDispatch implements Dispatch, Waiter {
   }
 
   /**
-   * A request that its upstream leaves unanswered goes elsewhere, if there is a better place for it. What an agent has
-   * accepted stays with it until its time is over; what it or a node may have seen goes only if acting twice does no harm.
+   * Moves a request that its silent upstream leaves unanswered, if there is a better upstream. A request that an agent has
+   * accepted stays there until it is `overdue`. A request that an agent or node may have seen moves only if it is safe to retry.
    */
   #leaveSilence(nowMs: number, overdue: boolean): boolean {
     const upstream = this.#upstream;
@@ -305,14 +305,14 @@ export class NodeDispatch implements Dispatch, Waiter {
     return true;
   }
 
-  /** Its agent is silent, or all agents that a node has for the endpoint. */
+  /** Whether the tunnel's agent is silent, or all agents that the node has for the endpoint. */
   #isDoubtful(upstream: Tunnel | RemoteNode, nowMs: number): boolean {
     if (!(upstream instanceof RemoteNode)) return upstream.doubtful;
     const rank = this.#context.cluster?.table.rankOf(upstream, this.target.endpointId, nowMs);
     return rank !== undefined && rank >= NODE_DOUBTFUL;
   }
 
-  /** There is an upstream that neither is silent nor has just failed. */
+  /** Whether there is another upstream that isn't silent and hasn't just failed. */
   #hasBetter(nowMs: number, except: Tunnel | RemoteNode): boolean {
     const { endpointId, lastNode, nodesOnly, takenBack } = this.target;
     if (!nodesOnly && this.#context.upstreams.find(endpointId)?.hasFree(except) === true) return true;
@@ -326,19 +326,19 @@ export class NodeDispatch implements Dispatch, Waiter {
     return table?.select(this.target.endpointId, nowMs, except, worst) !== undefined;
   }
 
-  /** There is no upstream now: the request waits for one that has just disconnected, or gets an error. */
+  /** There is no upstream now: the request waits if one has just disconnected, or else gets an error. */
   #wait(): void {
     const { waits } = this.#context.upstreams;
     const { endpointId } = this.target;
     const failed = this.#failed;
-    // The node or agent that was to have the endpoint hasn't, is gone or takes nothing now: that may be over in a moment.
+    // The last upstream doesn't have the endpoint, is gone or refuses requests; that may change in a moment.
     if (failed instanceof RemoteNode || failed?.usable === false || this.#refused) waits.onLost(endpointId);
     const until = waits.wait(endpointId, this);
     if (until === WAITS_FULL) this.#exchange.refuse(TOO_MANY_WAITING);
     else if (until !== undefined) {
       this.#waiting = true;
       if (this.#waitUntilMs === 0) this.#waitUntilMs = until;
-      // It is tried again when its time out is over. One that answers, but has no upstream, has to say that it has one.
+      // An unreachable node is retried once it isn't left out; one without an upstream, once it announces the endpoint.
       if (failed instanceof RemoteNode && this.#isLeftOut(failed)) this.#failed = this.#goneFrom;
     } else if (failed === undefined) this.#noUpstream();
     else {
@@ -350,11 +350,11 @@ export class NodeDispatch implements Dispatch, Waiter {
   #noUpstream(fields?: string): void {
     const { no_upstream, rerouted } = REASONS;
     const { lost = rerouted } = this.#exchange;
-    // Where there was one, it says more that it was lost.
+    // If there was an upstream, its loss is the better reason.
     this.#exchange.reply(lost === rerouted ? no_upstream : lost, 502, no_upstream.message, fields);
   }
 
-  /** A node that requests failed to reach may be well again: its time out is over, or another request got through. */
+  /** Whether a node that couldn't be reached may work again: it is no longer left out, or another request got through. */
   #isNodeBack(nowMs: number): boolean {
     const { endpointId, lastNode } = this.target;
     return (
@@ -364,18 +364,18 @@ export class NodeDispatch implements Dispatch, Waiter {
     );
   }
 
-  /** An agent that has refused the request may take it by now. */
+  /** Whether there is a tunnel again, possibly of the agent that refused the request. */
   #isTunnelBack(): boolean {
     const { endpointId, nodesOnly } = this.target;
     return !nodesOnly && this.#context.upstreams.find(endpointId)?.hasFree(undefined) === true;
   }
 
-  /** Requests to the node have just failed. */
+  /** Whether requests to the node have just failed. */
   #isLeftOut(node: RemoteNode): boolean {
     return node.ejectedUntilMs > this.#context.clock.now();
   }
 
-  /** The endpoint exists in lower case only. A permission for the spelled id doesn't imply one for that. */
+  /** Switches to the endpoint in lower case if only that exists. It needs its own permission. */
   #changeCase(): boolean {
     const { target } = this;
     target.byHost = false;
@@ -393,7 +393,7 @@ export class NodeDispatch implements Dispatch, Waiter {
   }
 }
 
-/** An agent has left streams unaccepted for some time, or a node is silent, though their connections are open. */
+/** Whether an agent has left streams unaccepted for some time, or a node is silent, although its connection is open. */
 function isSilent(upstream: Tunnel | RemoteNode, nowMs: number): boolean {
   if (upstream instanceof RemoteNode) return upstream.status === "unreachable";
   return upstream.doubtful && nowMs - upstream.doubtSinceMs >= MOVE_AFTER_MS;

@@ -1,4 +1,4 @@
-// What the connections of a proxy port share: who counts as a node, and what is said of answers that are none.
+// What the connections of a proxy port share: which clients are treated as nodes, and how invalid responses are logged.
 
 import { describe, expect, it } from "vitest";
 import { AddressRanges } from "../../base/address-ranges.js";
@@ -9,7 +9,7 @@ import type { ProxyDependencies } from "./proxy-context.js";
 
 const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\nAuthorization: secret\r\n\r\n";
 
-describe("a node is whoever has the address of one", () => {
+describe("a client is treated as a node if it has a node's address", () => {
   it.each([
     ["192.0.2.1", true],
     ["192.0.2.10", false],
@@ -26,20 +26,20 @@ describe("a node is whoever has the address of one", () => {
     rig.close();
   });
 
-  it("and nobody where there is no cluster", () => {
+  it("but never without a cluster", () => {
     const rig = new NodeRig();
     expect(rig.context.isNode("192.0.2.1")).toBe(false);
     rig.close();
   });
 });
 
-describe("a request that says to come from a node", () => {
+describe("a request that claims to come from a node", () => {
   const SECRET = "c2VjcmV0LXNlY3JldC1zZW";
   const NODE = "192.0.2.1";
   const nodes = [{ proxyAddr: `${NODE}:8000` }];
 
   it.each([
-    // what it says, from where; whether it counts where nodes have secrets, and where they have none
+    // its field and its address; whether it is believed if nodes have secrets, and if they have none
     ["", NODE, false, true],
     [`x-piko-hop: ${SECRET}`, NODE, true, true],
     [`x-piko-hop: ${SECRET}`, "192.0.2.99", true, false],
@@ -50,7 +50,7 @@ describe("a request that says to come from a node", () => {
     ["x-piko-hop:", NODE, false, true],
     [`x-piko-hop: guess\r\nx-piko-hop: ${SECRET}`, NODE, false, true],
     [`x-hop: ${SECRET}`, NODE, false, true],
-  ])("by %j from %s does so by its secret: %s; by its address: %s", (said, address, bySecret, byAddress) => {
+  ])("with %j from %s is believed by its secret: %s; by its address: %s", (said, address, bySecret, byAddress) => {
     for (const [hopSecret, expected] of [
       [Buffer.from(SECRET), bySecret],
       [undefined, byAddress],
@@ -67,7 +67,7 @@ describe("a request that says to come from a node", () => {
   });
 });
 
-describe("an answer that is none", () => {
+describe("an invalid response", () => {
   it.each<[string, string, string, string[]]>([
     ["nonsense", "nonsense\r\n\r\n", "502", []],
     ["a protocol that nobody asked for", "HTTP/1.1 101 X\r\n\r\n", "502", []],
@@ -78,7 +78,7 @@ describe("an answer that is none", () => {
       ["max_response_header_bytes"],
     ],
   ])(
-    "%s is refused, and told with its request and without its secrets",
+    "%s is refused, and logged with its request but without its secrets",
     async (_title, answer, status, hits) => {
       const log = new RecordedLog();
       const limits = { maxResponseHeaderBytes: 8_192 };
@@ -94,7 +94,7 @@ describe("an answer that is none", () => {
     },
   );
 
-  it("that never came is no line of its own", async () => {
+  it("isn't logged if it never arrived", async () => {
     const log = new RecordedLog();
     const rig = new NodeRig({ dependencies: { logger: log.logger } });
     rig.socket.send(GET.replace("GET", "POST"));
@@ -107,7 +107,7 @@ describe("an answer that is none", () => {
   });
 });
 
-it("the sender of a request is whom a trusted proxy names, and only where a log wants to know", () => {
+it("the sender of a request is taken from a trusted proxy, only if the access log is enabled", () => {
   const settings = { trustedProxies: new AddressRanges(["192.0.2.1"]) };
   for (const [trusted, enabled, sender] of [
     [true, true, "203.0.113.9"],

@@ -37,7 +37,7 @@ export interface ProxyDependencies {
   config: ProxyConfig;
   /** The authoriser of requests. */
   auth: Authoriser;
-  /** What is known of other nodes, and the ways to them; undefined where there are none (tests). */
+  /** The other nodes, and the connections to them; undefined without a cluster (tests). */
   cluster: Pick<Cluster, "has" | "hopSecret" | "table"> | undefined;
   hops: Hops | undefined;
   upstreams: Upstreams;
@@ -47,7 +47,7 @@ export interface ProxyDependencies {
   endpointMetrics: EndpointMetrics | undefined;
   tracer: Tracer | undefined;
   limits: LimitCounters<ProxyLimit>;
-  /** Memory of bytes that wait, in this port and the upstream port. */
+  /** Memory for buffered bytes, shared by this port and the upstream port. */
   budget: ByteBudget;
   files: OpenFiles;
   logger: Logger;
@@ -57,16 +57,16 @@ export interface ProxyDependencies {
 }
 
 export class ProxyContext implements ExchangeContext {
-  /** May be another one with the next request. */
+  /** May be replaced between two requests. */
   config: ProxyConfig;
   readonly auth: Authoriser;
   readonly upstreams: Upstreams;
   readonly upstreamMetrics: UpstreamMetrics;
-  /** The same. */
+  /** May be replaced between two requests, too. */
   accessLog: AccessLog;
   readonly metrics: RequestMetrics;
   readonly endpointMetrics: EndpointMetrics | undefined;
-  /** Undefined: requests aren't traced. */
+  /** Undefined if requests aren't traced. */
   readonly tracer: Tracer | undefined;
   readonly limits: LimitCounters<ProxyLimit>;
   readonly budget: ByteBudget;
@@ -77,7 +77,7 @@ export class ProxyContext implements ExchangeContext {
   readonly sweep: DeadlineSweep;
   readonly dateLine: DateLine;
   readonly tlsOnPlainPort: TlsOnPlainPort;
-  /** Where connections continue that have had their share of a turn. */
+  /** Connections that have used up their share of a turn continue here. */
   readonly nextTurn: NextTurn = new NextTurn();
   /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead;
@@ -88,11 +88,11 @@ export class ProxyContext implements ExchangeContext {
   readonly hearsReasons = true;
   readonly cluster: Pick<Cluster, "has" | "hopSecret" | "table"> | undefined;
   readonly hops: Hops | undefined;
-  /** The node is stopping: responses say `Connection: close`. */
+  /** The node is stopping: responses have `Connection: close`. */
   closing = false;
-  /** The node ends: what is cut now is cut by it. */
+  /** The node ends: connections that end now are cut by the node. */
   ended = false;
-  /** The node takes no new connections, and ends those that have no request. */
+  /** The node accepts no new connections, and closes idle ones. */
   draining = false;
 
   constructor(dependencies: ProxyDependencies) {
@@ -126,7 +126,7 @@ export class ProxyContext implements ExchangeContext {
     this.dateLine = dependencies.dateLine;
   }
 
-  /** Parses a head again that was parsed before. */
+  /** Parses again a head that was parsed before. */
   readonly readHead: HeadReader = (buffer, start, end) => {
     parseRequestHead(this.requestHead, buffer, start, end);
     return this.requestHead;
@@ -149,19 +149,19 @@ export class ProxyContext implements ExchangeContext {
     }
   }
 
-  /** Why a connection that wasn't closed here is gone. */
+  /** The reason for a connection that ended without being closed by its own code. */
   get gone(): Reason {
     return this.ended ? REASONS.shutdown : REASONS.client_gone;
   }
 
-  /** Nodes show that they are nodes by more than their addresses. */
+  /** Whether nodes identify themselves by a secret, not just by their addresses. */
   get hasHopSecret(): boolean {
     return this.cluster?.hopSecret !== undefined;
   }
 
   /**
-   * Whether it was another node that has sent on a request which says so: it knows this node's secret; where there is none, it
-   * is at a node's address, as others may be.
+   * Whether a request that is marked as forwarded really comes from another node: it has this node's secret or, if there is no
+   * secret, comes from a node's address, which others may share.
    */
   isHop(head: RequestHead, address: string): boolean {
     const secret = this.cluster?.hopSecret;

@@ -4,7 +4,7 @@ import type { TenantRateLimit } from "../upstream/tenant-use.js";
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
 import { type Reason, REASONS } from "../../http/reasons.js";
 
-/** Limits of what there may be at a time, all clients together. */
+/** Limits on concurrent use, across all clients. */
 export const PROXY_CAPACITIES = [
   "max_connections",
   "max_connections_per_client",
@@ -15,7 +15,7 @@ export const PROXY_CAPACITIES = [
   "open_files",
 ] as const;
 
-/** Limits that one connection or request meets by itself. */
+/** Limits on a single connection or request. */
 export const CLIENT_LIMITS = [
   "max_buffered_bytes_per_connection",
   "max_header_bytes",
@@ -38,7 +38,7 @@ export const CLIENT_LIMITS = [
 /** A value of the label `limit` of piko_proxy_limited_total. */
 export type ProxyLimit = (typeof PROXY_CAPACITIES)[number] | (typeof CLIENT_LIMITS)[number];
 
-/** Field line of refusals that don't depend on the request: later it may be served. */
+/** Field line of refusals that don't depend on the request, which may succeed later. */
 export const RETRY_AFTER = "Retry-After: 1\r\n";
 
 const error = (status: number, name: string, message: string, reason: Reason = REASONS.limit): HttpError =>
@@ -68,7 +68,7 @@ export const TOO_MANY_OF_CLIENT: HttpError = error(
   "CLIENT_CONNECTIONS",
   "too many connections from this address",
 );
-/** Whose requests a connection brings, a header would have had to say. */
+/** The required PROXY protocol header is missing, so the client is unknown. */
 export const PROXY_HEADER_MISSING: HttpError = error(
   400,
   "PROXY_HEADER",
@@ -83,7 +83,7 @@ export const ENDPOINT_BUSY: HttpError = error(
 export const UPSTREAMS_BUSY: HttpError = error(503, "UPSTREAMS_BUSY", "all upstreams are busy");
 export const TOO_MANY_WAITING: HttpError = error(503, "WAITING", "too many requests wait for an upstream");
 
-/** The time that a gRPC client has said it waits. */
+/** The timeout that a gRPC client has sent (`grpc-timeout`) has expired. */
 export const GRPC_DEADLINE: HttpError = error(504, "GRPC_DEADLINE", "deadline exceeded", REASONS.deadline);
 
 const TENANT_RATE: HttpError = error(429, "TENANT_RATE", "too many requests for this tenant");
@@ -107,12 +107,12 @@ const LIMITS: ReadonlyMap<HttpError, ProxyLimit> = new Map<HttpError, ProxyLimit
   [ENDPOINT_RATE, "requests_per_second_per_endpoint"],
 ]);
 
-/** The limit behind a refusal; undefined if it has another reason. */
+/** The limit that caused a refusal; undefined if it has another reason. */
 export function limitOf(refusal: HttpError): ProxyLimit | undefined {
   return LIMITS.get(refusal);
 }
 
-/** The answer to a request that comes too soon for its tenant. */
+/** The refusal of a request above its tenant's rate. */
 export function rateRefusal(limit: TenantRateLimit): HttpError {
   return limit === "requests_per_second" ? TENANT_RATE : ENDPOINT_RATE;
 }

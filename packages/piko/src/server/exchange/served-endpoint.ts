@@ -4,8 +4,8 @@ import type { Identity } from "../../auth/identity.js";
 import type { ProxyContext } from "./proxy-context.js";
 
 /**
- * Where there is no endpoint as the host spells it, the one in lower case is meant (RFC 9110 section 4.2.3). `identity`: who
- * asks; where there is neither, the one that they may call is meant.
+ * The endpoint that `endpointId`, as spelled in the host, stands for: if it doesn't exist, the one in lower case (RFC 9110
+ * section 4.2.3). If neither exists, the one that `identity`, the sender, may use.
  */
 export function servedEndpointId(
   endpointId: string,
@@ -18,7 +18,7 @@ export function servedEndpointId(
   return meant ? lower : endpointId;
 }
 
-/** Something listens on the endpoint, here or elsewhere, or did a moment ago. */
+/** Whether the endpoint has listeners, here or on another node, or had some a moment ago. */
 function isKnown(endpointId: string, { cluster, upstreams }: ProxyContext): boolean {
   if (upstreams.find(endpointId) !== undefined || upstreams.waits.remembers(endpointId)) return true;
   return cluster?.table.hasEndpoint(endpointId) === true;

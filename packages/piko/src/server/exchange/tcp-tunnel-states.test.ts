@@ -1,4 +1,4 @@
-// A client joined to a tunnel, as a table: in each state each event, and what both sides are told of it.
+// A client joined to a tunnel, as a table: what both sides receive for each event in each state.
 
 import { expect, it } from "vitest";
 import { type Kind, type TcpRig } from "../../../test/tcp-rig.js";
@@ -6,7 +6,7 @@ import { tcpRigs } from "../../../test/tcp-rigs.js";
 
 const { join } = tcpRigs();
 
-/** What can happen next. */
+/** The events. */
 const EVENTS: Readonly<Record<string, (rig: TcpRig) => void>> = {
   "the client sends": (rig) => rig.clientSends("up"),
   "the client ends": (rig) => rig.clientEnds(),
@@ -24,7 +24,7 @@ const EVENTS: Readonly<Record<string, (rig: TcpRig) => void>> = {
   },
 };
 
-/** Which of them have happened before. */
+/** The states, as the events that have led to them. */
 const STATES: Readonly<Record<string, readonly string[]>> = {
   open: [],
   "client ended": ["the client ends"],
@@ -35,7 +35,7 @@ interface Row {
   readonly client: Kind;
   readonly agent: Kind;
   readonly state: keyof typeof STATES;
-  /** What is heard, by event. */
+  /** What the two sides receive, by event. */
   readonly heard: Readonly<Record<string, string>>;
 }
 
@@ -75,7 +75,7 @@ const ROWS: readonly Row[] = [
       "the client sends": "service: up",
       "the client ends": "service: end, client: close, over",
       "the client resets": "service: reset, over",
-      // It has had its Close; the end of TCP before its own is a cut.
+      // The client has received a Close; the end of TCP before its own Close is a cut.
       "the service resets": "client: close, over",
       "10 s pass, the client sends": "service: up",
     },

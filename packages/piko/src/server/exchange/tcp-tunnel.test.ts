@@ -1,5 +1,5 @@
-// A TCP client's WebSocket joined to an agent's stream: what each side hears of the other, in every state and with every
-// kind of peer (decision 004), and who waits for whom.
+// A TCP client's WebSocket joined to an agent's stream: what each side receives from the other, in every state and with every
+// kind of peer (decision 004), and the flow control between them.
 
 import { describe, expect, it } from "vitest";
 import { frame, type Kind, TcpRig, type TcpRigOptions } from "../../../test/tcp-rig.js";
@@ -7,7 +7,7 @@ import { tcpRigs } from "../../../test/tcp-rigs.js";
 
 const { join, keep } = tcpRigs();
 
-describe("a client of ours is cut", () => {
+describe("one of our clients is cut", () => {
   it.each<[string, (rig: TcpRig) => void]>([
     ["by the end of TCP without a Close", (rig) => rig.clientEof()],
     ["by a Close with another code", (rig) => rig.clientCloses(1001, "going away")],
@@ -26,7 +26,7 @@ describe("a client of ours is cut", () => {
 });
 
 describe("the 101", () => {
-  it("says to those who say it that each direction ends by itself", () => {
+  it("offers half-close to clients that offer it", () => {
     for (const [client, says] of [
       ["ours", true],
       ["Go", false],
@@ -41,7 +41,7 @@ describe("the 101", () => {
     }
   });
 
-  it("comes before what is sent early, wherever that is cut", () => {
+  it("comes before data that is sent early, however it is split", () => {
     const { length } = new TcpRig().request();
     for (const cuts of [[], [length - 1], [length], [length + 1], [10, length + 3], [length, length + 6]]) {
       const rig = new TcpRig();
@@ -53,15 +53,15 @@ describe("the 101", () => {
   });
 });
 
-it("pings are answered, and are nothing to the service", async () => {
+it("pings are answered, and don't reach the service", async () => {
   const rig = join();
   rig.socket.send(frame(9, "are you there"));
   await new Promise((resolve) => setImmediate(resolve));
   expect(rig.heard()).toBe("client: pong are you there");
 });
 
-describe("a service that is slow", () => {
-  it("holds its client back until it has taken all that waits", () => {
+describe("a slow service", () => {
+  it("holds its client back until it has consumed all queued bytes", () => {
     const rig = join();
     rig.stream.room = 2;
     rig.clientSends("abcdef");
@@ -72,7 +72,7 @@ describe("a service that is slow", () => {
     rig.stream.makeRoom();
     expect([rig.stream.written, rig.socket.paused]).toEqual(["abcdef", false]);
     expect(rig.node.budget.used).toBe(0);
-    // Room that nobody has asked for is nothing.
+    // More room has no effect if nothing is queued.
     rig.stream.makeRoom();
     expect(rig.stream.written).toBe("abcdef");
   });
@@ -81,13 +81,13 @@ describe("a service that is slow", () => {
     ["ours", "ours"],
     ["Go", "ours"],
     ["Go", "Go"],
-  ])("hears the end of a client (%s) behind all that it has sent, by an agent (%s)", (client, agent) => {
+  ])("receives the end of a client (%s) after all its data, through an agent (%s)", (client, agent) => {
     const rig = join({ client, agent });
     rig.stream.room = 1;
     rig.clientSends("abc");
     rig.clientEnds();
     expect(rig.heard()).toBe(client === "Go" ? "service: a, client: destroy" : "service: a");
-    // The client's system waits for nothing, and neither do the 10 s begin before the service has heard the end.
+    // The 10 s don't begin before the service has received the client's end.
     rig.node.clock.advance(60_000);
     rig.serviceSends("still here");
     expect(rig.heard()).toBe(client === "Go" ? "" : "client: still here");
@@ -97,7 +97,7 @@ describe("a service that is slow", () => {
     expect(rig.heard()).toMatch(/over$/);
   });
 
-  it("gets nothing more of a client that is cut", () => {
+  it("gets nothing more from a client that is cut", () => {
     const rig = join();
     rig.stream.room = 1;
     rig.clientSends("abc");
@@ -106,7 +106,7 @@ describe("a service that is slow", () => {
     expect(rig.node.budget.used).toBe(0);
   });
 
-  it("has nowhere for what waits when a Go agent has closed, and its client goes on", () => {
+  it("loses queued bytes when its Go agent closes, and its client stays open", () => {
     const rig = join({ agent: "Go" });
     rig.stream.room = 1;
     rig.clientSends("abc");
@@ -117,7 +117,7 @@ describe("a service that is slow", () => {
     expect(rig.heard()).toBe("client: close, over");
   });
 
-  it("by one of our agents gets what waits after its own end", () => {
+  it("still gets queued bytes after its own end, through one of our agents", () => {
     const rig = join();
     rig.stream.room = 1;
     rig.clientSends("abc");
@@ -129,7 +129,7 @@ describe("a service that is slow", () => {
     expect(rig.heard()).toBe("service: bc, service: end, over");
   });
 
-  it("whose client is gone lets go of everything when it resets", () => {
+  it("whose client is gone releases everything when it resets", () => {
     const rig = join({ client: "Go" });
     rig.stream.room = 1;
     rig.clientSends("abc");
@@ -141,8 +141,8 @@ describe("a service that is slow", () => {
   });
 });
 
-describe("a client that is slow", () => {
-  it("gives the service room for as much as it has taken", () => {
+describe("a slow client", () => {
+  it("gives the service window for as much as it has consumed", () => {
     const rig = join();
     rig.serviceSends("one");
     expect(rig.stream.consumed).toBe(3);
@@ -160,7 +160,7 @@ describe("a client that is slow", () => {
     expect(rig.heard()).toBe("client: one, client: two, client: threefour");
   });
 
-  it("hears the service's end behind all that waits for it", () => {
+  it("receives the service's end after all queued bytes", () => {
     const rig = join();
     rig.socket.stalled = true;
     rig.serviceSends("first");
@@ -171,7 +171,7 @@ describe("a client that is slow", () => {
     expect(rig.heard()).toBe("client: first, client: last, client: close 1000");
   });
 
-  it("of Go that goes leaves nothing unaccounted for", () => {
+  it("that is a Go client and closes leaves no bytes unconsumed", () => {
     const rig = join({ client: "Go" });
     rig.socket.stalled = true;
     rig.serviceSends("one");
@@ -183,7 +183,7 @@ describe("a client that is slow", () => {
     expect(rig.stream.consumed).toBe(6);
   });
 
-  it("isn't cut for what it sends to a service that has gone, while it has something to read", () => {
+  it("isn't cut for sending to a closed service while it still has data to read", () => {
     const rig = join({ agent: "Go" });
     rig.socket.stalled = true;
     rig.serviceSends("last words");
@@ -198,11 +198,11 @@ describe("a client that is slow", () => {
   });
 });
 
-describe("the account", () => {
+describe("the metrics of a connection", () => {
   it.each([
     ["reset", false],
     ["tunnel_lost", true],
-  ])("says %s of one that its service has cut", (reason, withTunnel) => {
+  ])("have the reason %s if its service cut it", (reason, withTunnel) => {
     const rig = join();
     rig.stream.lostWithSession = withTunnel;
     rig.serviceResets();
@@ -210,7 +210,7 @@ describe("the account", () => {
     expect(rig.node.failures).toEqual({ [reason]: 1 });
   });
 
-  it("has the bytes of both directions, once, with the time that it took", () => {
+  it("have the bytes of both directions, once, and the duration", () => {
     const rig = join();
     rig.node.clock.advance(2_000);
     rig.clientSends("abc");
@@ -227,7 +227,7 @@ describe("the account", () => {
     expect(sums.map((sample) => sample?.value)).toEqual([2, 3, 4]);
   });
 
-  it("counts it as one of its endpoint's requests while it lasts", () => {
+  it("count it as one of its endpoint's requests while it lasts", () => {
     const rig = join({ limits: { maxRequestsPerEndpoint: 1 } });
     expect(rig.node.upstreams.find("e")?.requests).toBe(1);
   });
@@ -243,7 +243,7 @@ describe("a dial", () => {
       return rig;
     };
 
-    it("is joined to one that comes back to this node, with what its client has sent meanwhile", () => {
+    it("is joined to one that comes back to this node, with the data that its client sent meanwhile", () => {
       const rig = lost();
       keep(rig);
       rig.socket.send(frame(2, "early"));
@@ -259,21 +259,21 @@ describe("a dial", () => {
       expect(rig.heard()).toBe("service: end, client: close 1000, client: close, over");
     });
 
-    it("is refused when it is time", () => {
+    it("is refused after the maximum wait", () => {
       const rig = lost();
       rig.node.clock.advance(rig.node.context.config.reconnectWaitMs + 250);
       expect(rig.socket.take()).toMatch(/^HTTP\/1.1 502 .*no available upstreams/s);
       rig.node.close();
     });
 
-    it("is forgotten when its client goes", () => {
+    it("is forgotten when its client disconnects", () => {
       const rig = lost();
       rig.node.close();
       rig.node.upstreams.add(rig.node.tunnel.asTunnel());
       expect([rig.node.asked, rig.node.statuses]).toEqual([0, { "499": 1 }]);
     });
 
-    it("is refused if the one that comes back can't take it", () => {
+    it("is refused if the one that comes back refuses it", () => {
       const rig = lost();
       rig.node.tunnel.refuses = true;
       rig.node.upstreams.add(rig.node.tunnel.asTunnel());
@@ -282,7 +282,7 @@ describe("a dial", () => {
     });
   });
 
-  it("that the agent's tunnel takes no more is answered", () => {
+  it("is answered with 502 if the agent's tunnel refuses it", () => {
     const rig = new TcpRig();
     rig.node.tunnel.refuses = true;
     rig.socket.send(rig.request());
@@ -294,7 +294,7 @@ describe("a dial", () => {
     ["is sent to one that drains", false, "", true],
     ["is sent on when another node has a better one", true, "", false],
     ["that another node has sent goes no further", true, "x-piko-forward: true\r\n", true],
-  ])("for an endpoint whose tunnels drain %s", (_title, elsewhere, fields, here) => {
+  ])("for an endpoint whose tunnels are draining %s", (_title, elsewhere, fields, here) => {
     const cluster = {
       has: () => elsewhere,
       table: { select: () => undefined, nodes: () => [], hasEndpoint: () => false, isBack: () => false },

@@ -1,5 +1,5 @@
-// `/_piko/v1/tcp/:endpoint`: a WebSocket of a TCP client (piko forward, the SDK) joined to a stream of a tunnel. The
-// stream is opened before the 101, so a 101 means that there is an upstream.
+// `/_piko/v1/tcp/:endpoint`: the WebSocket of a TCP client (piko forward, the SDK) joined to a stream of a tunnel. The stream
+// is opened before the 101, so a 101 means that there is an upstream.
 
 import {
   type ByteSocket,
@@ -31,14 +31,14 @@ import { ENDPOINT_BUSY, rateRefusal } from "./proxy-limits.js";
 
 const CAPABILITIES = `${CAPABILITIES_FIELD}: ${HALF_CLOSE}\r\n`;
 /**
- * A Go peer that ends has closed both directions: what still comes for it is dropped. One that keeps sending for this long is
- * cut, as by the system of a program that has closed its socket; not at once, because its last bytes must get through first.
+ * A Go peer that ends has closed both directions, and further data for it is dropped. If the other side still sends data after
+ * this time, it is cut, like a peer of a closed socket. Not at once, because the last bytes must get through first.
  */
 const UNWANTED_MS = 10_000;
 
 /**
- * Answers a TCP dial request: with a 101 after which its client's socket is joined to a stream, or a refusal. False if this
- * node has no tunnel for it.
+ * Answers a TCP dial: with a 101, after which the client's socket is joined to a stream, or with a refusal. False if this node
+ * has no tunnel for it.
  */
 export function openTcpTunnel(
   exchange: Exchange,
@@ -47,7 +47,7 @@ export function openTcpTunnel(
   endpointId: string,
   context: ProxyContext,
 ): boolean {
-  // The life cycle lets no other client here.
+  // Always defined: the life cycle passes no other dials here.
   const raw = client.raw as RawConnection;
   const key = findField(head, FIELD_SEC_WEBSOCKET_KEY);
   if (findField(head, FIELD_SEC_WEBSOCKET_VERSION) !== "13") {
@@ -89,7 +89,7 @@ export function openTcpTunnel(
     return true;
   }
   context.upstreamMetrics.requests++;
-  // The first data may be the service's: the SYN can't wait for the client's.
+  // The service may send the first data, so the SYN can't wait for the client's.
   stream.flushFlags();
   exchange.leave();
   const socket = raw.handOver();
@@ -99,7 +99,7 @@ export function openTcpTunnel(
   return true;
 }
 
-/** A tunnel that drains or is doubtful, unless another node has a better one. */
+/** Selects a draining or doubtful tunnel, unless another node has a better one. */
 function lesserTunnel(
   client: NodeClient,
   head: RequestHead,
@@ -113,7 +113,7 @@ function lesserTunnel(
   if (!forwarded && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
   const draining = endpoint.selectDraining(undefined);
   if (draining !== undefined) return draining;
-  // A node that takes requests back gets its answer from the dispatch.
+  // The dispatch sends the request back to a node that accepts it back.
   const sentBack = forwarded && takesBack(head) && context.isHop(head, client.client.address);
   if (sentBack && cluster?.has(endpointId, NODE_WELL) === true) return undefined;
   if (!forwarded && cluster?.has(endpointId, NODE_DRAINS) === true) return undefined;
@@ -123,16 +123,16 @@ function lesserTunnel(
 interface TcpTunnelOptions {
   readonly client: RawConnection;
   readonly endpoint: EndpointTunnels;
-  /** The client is one of ours: it ends by a Close frame, so EOF without one is a cut. */
+  /** Whether the client is one of ours: it ends with a Close frame, so that EOF without one is a cut. */
   readonly clientHalfCloses: boolean;
-  /** The agent is one of ours: its FIN leaves the other direction open. */
+  /** Whether the agent is one of ours: its FIN leaves the other direction open. */
   readonly agentHalfCloses: boolean;
   readonly context: ProxyContext;
 }
 
-/** Joins the two; each direction ends by itself where both peers know half-closes (decision 004). */
+/** Joins client and stream. Each direction ends by itself if both peers support half-close (decision 004). */
 class TcpTunnel implements WebSocketHandler {
-  /** The stream's side; its callbacks have the WebSocket's names. */
+  /** The handler of the stream; separate because the WebSocket's callbacks have the same names. */
   readonly streamHandler: StreamHandler;
   readonly #client: RawConnection;
   readonly #context: ProxyContext;
@@ -145,16 +145,16 @@ class TcpTunnel implements WebSocketHandler {
   #stream: YamuxStream | undefined = undefined;
   #clientEnded = false;
   #serviceEnded = false;
-  /** The client is gone; what the service still gets and sends is between it and this object. */
+  /** The client is gone; the stream may still be open. */
   #clientGone = false;
-  /** When the other side's closing of both directions was passed on to the service, or the client; Infinity before. */
+  /** When a Go peer's end, which closes both directions, was passed on to the other side; Infinity before. */
   #closedMs = Number.POSITIVE_INFINITY;
-  /** Bytes that wait in the client's socket. */
+  /** Bytes queued in the client's socket, not yet granted back to the stream. */
   #unconsumed = 0;
   #bytesIn = 0;
   #bytesOut = 0;
   #over = false;
-  /** Why it was cut. */
+  /** Why the connection was cut; undefined if it wasn't. */
   #reason: Reason | undefined = undefined;
 
   constructor({ agentHalfCloses, client, clientHalfCloses, context, endpoint }: TcpTunnelOptions) {
@@ -173,7 +173,7 @@ class TcpTunnel implements WebSocketHandler {
     };
   }
 
-  /** Takes the client's socket over, after the 101. */
+  /** Takes over the client's socket after the 101. */
   join(stream: YamuxStream, socket: ByteSocket): void {
     const { clock, metrics } = this.#context;
     this.#stream = stream;
@@ -193,7 +193,7 @@ class TcpTunnel implements WebSocketHandler {
     if (this.#sender.blocked) this.#webSocket?.socket.pause();
   }
 
-  /** The client sends no more. */
+  /** The client has ended its direction. */
   onEnd(): void {
     this.#clientEnded = true;
     if (!this.#sender.blocked) this.#endStream();
@@ -214,7 +214,7 @@ class TcpTunnel implements WebSocketHandler {
       this.#stream?.reset();
       this.#stream = undefined;
     } else {
-      // What a Go client sent before it closed goes on, what waited for it is dropped.
+      // Data from a Go client is still delivered after it closed; queued data for it is dropped.
       if (!this.#sender.blocked) this.#closedMs = this.#context.clock.now();
       this.onDrain();
     }
@@ -234,7 +234,7 @@ class TcpTunnel implements WebSocketHandler {
     else this.#stream?.consume(end - start);
   }
 
-  /** Bytes for a client that has closed. */
+  /** Drops data for a client that has closed; resets the stream after `UNWANTED_MS`. */
   #drop(count: number): void {
     if (this.#isPatient) {
       this.#stream?.consume(count);
@@ -245,7 +245,7 @@ class TcpTunnel implements WebSocketHandler {
     this.#finishIfOver();
   }
 
-  /** Bytes for a service that has closed. */
+  /** Drops data for a service that has closed; resets the client after `UNWANTED_MS`. */
   #refuse(): void {
     const webSocket = this.#webSocket;
     if (!this.#isPatient && webSocket?.socket.unsentBytes === 0) webSocket.reset();
@@ -264,7 +264,7 @@ class TcpTunnel implements WebSocketHandler {
     else this.#webSocket?.socket.resume();
   }
 
-  /** Passes the client's end on, after all that it has sent. */
+  /** Passes on the client's end, after all its data. */
   #endStream(): void {
     if (this.#clientGone) this.#closedMs = this.#context.clock.now();
     this.#stream?.end();
@@ -275,7 +275,7 @@ class TcpTunnel implements WebSocketHandler {
     this.#serviceEnded = true;
     const webSocket = this.#webSocket;
     if (!this.#agentHalfCloses) {
-      // A Go agent has closed: what waits for it has nowhere to go, and it wants to hear our end, not a reset.
+      // A Go agent has closed: drops queued data for it, and answers with an end; it expects no reset.
       this.#closedMs = this.#context.clock.now();
       this.#sender.clear();
       this.#stream?.end();
@@ -295,7 +295,7 @@ class TcpTunnel implements WebSocketHandler {
     this.#finishIfOver();
   }
 
-  /** Accounts for the connection when neither side has anything more to say; once. */
+  /** Records the connection once, when both sides have finished. */
   #finishIfOver(): void {
     if (this.#over || !this.#clientGone || !(this.#stream === undefined || this.#isThrough)) return;
     this.#over = true;
