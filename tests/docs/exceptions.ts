@@ -1,6 +1,6 @@
-// What the documents show and the tests of this folder don't run as it stands, each with its reason.
+// Everything in the documents that the tests in this folder don't run as written, with the reason for each exception.
 
-/** Documents that another test follows, or that show nothing to run. */
+/** Documents that another test follows, or that contain nothing to run. */
 export const ELSEWHERE: Readonly<Record<string, string>> = {
   "CONTRIBUTING.md": "is about the tests themselves: .ci/run runs its commands",
   "deploy/helm/piko/README.md": "tests/kubernetes/documents.test.ts gives its values and commands to Helm",
@@ -16,7 +16,7 @@ export const ELSEWHERE: Readonly<Record<string, string>> = {
     "a sketch of a library whose tests are its own; there is nothing around it to run",
 };
 
-/** Part of a command, or all of it, that is left out. */
+/** Commands, or the beginnings of commands, that are not run. */
 export const NOT_RUN: readonly { document: string; command: string; reason: string }[] = [
   { document: "README.md", command: "git clone ", reason: "this is the clone" },
   { document: "README.md", command: "cd piko", reason: "this is the clone" },
@@ -123,7 +123,7 @@ export const CHANGED: readonly { document: string; from: string; to: string; rea
   },
 ];
 
-/** What a command prints in the end, where that isn't just success. */
+/** What a command must print in the end, if exiting successfully isn't enough. */
 export const PRINTED: readonly { document: string; command: string; text: string }[] = [
   {
     document: "docs/guides/security.md",
@@ -135,7 +135,7 @@ export const PRINTED: readonly { document: string; command: string; text: string
   { document: "docs/guides/streaming.md", command: "/slow", text: '{"error":"upstream timeout",' },
 ];
 
-/** Blocks that show something that isn't for running: by their beginning. `compared`: the command before prints exactly that. */
+/** Blocks that show something that isn't run, by their beginning. `compared`: it is exactly what the command before it prints. */
 export const SAMPLES: readonly { document: string; begins: string; compared?: true }[] = [
   { document: "README.md", begins: " client ── HTTP" },
   { document: "docs/architecture.md", begins: " packages/piko " },

@@ -10,14 +10,14 @@ export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 export interface Fence {
   readonly document: string;
   readonly line: number;
-  /** What stands behind the opening fence; empty for commands and what they print. */
+  /** The info string after the opening fence; empty for commands and their output. */
   readonly language: string;
   readonly text: string;
-  /** The file name that the paragraph in front calls it by, if it does: "`service.mjs`:". */
+  /** The file name that the preceding paragraph gives, if any: "`service.mjs`:". */
   readonly file: string | undefined;
 }
 
-/** Documents for users, from the repository's top. */
+/** The documents for users, relative to the root of the repository. */
 export const DOCUMENTS: readonly string[] = [
   "README.md",
   "CONTRIBUTING.md",
@@ -53,11 +53,11 @@ export function fencesOf(document: string): Fence[] {
   return fences;
 }
 
-/** Programs by which a block without a language is known for commands. */
+/** Commands that a block without a language begins its lines with, if it consists of commands. */
 const PROGRAMS =
   /^(?:\(?(?:cd|curl|docker|git|head|helm|kubectl|node|npm|npx|openssl|printf|python3|redis-cli|sed|sysctl|until)|piko|[A-Z_]+=\S+) /;
 
-/** What kind of thing a block is. */
+/** The kinds of blocks. */
 export type FenceKind = "commands" | "configuration" | "program" | "sample";
 
 export function kindOf({ language, text }: Fence): FenceKind {

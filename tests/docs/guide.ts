@@ -1,5 +1,5 @@
-// Follows one document: runs its commands as they stand on a host of its own, where every port is free. Programs that stay
-// (servers, agents, services) run on until the document starts another one in their place.
+// Follows one document: runs its commands as written, on a host of its own where every port is free. Long-running programs
+// (servers, agents, services) keep running until the document starts another one in their place.
 
 import { symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import type { Stage } from "../harness/stage.js";
 import { CHANGED, NOT_RUN, PRINTED, SAMPLES } from "./exceptions.js";
 import { commandsOf, type Fence, fencesOf, kindOf, ROOT } from "./fences.js";
 
-/** Programs that stay, which of them replace each other, and what says that they are ready: a log line, or a port. */
+/** Long-running programs: which of them replace each other, and what shows that they are ready, a log line or an open port. */
 const STAYING: readonly {
   pattern: RegExp;
   place: (match: RegExpExecArray) => string;
@@ -32,7 +32,7 @@ const STAYING: readonly {
   { pattern: /^(?:python3 -m http\.server|node service\.mjs)/, place: () => "service", ready: undefined },
   { pattern: /^node (\w+)\.mjs$/, place: ([, name = ""]) => `program ${name}`, ready: "" },
 ];
-/** How long a command may take: the slowest takes 12 s. */
+/** Maximum time of a command: the slowest takes 12 s. */
 const PATIENCE_MS = 60_000;
 
 export class Guide {
@@ -54,7 +54,7 @@ export class Guide {
 
   static async open(document: string, stage: Stage, host: PrivateHost): Promise<Guide> {
     const directory = await stage.directory();
-    // What `npx` and a program's imports look for in a clone.
+    // The directory in which `npx` and a program's imports are resolved in a clone.
     symlinkSync(join(ROOT, "node_modules"), join(directory, "node_modules"));
     return new Guide(document, stage, host, directory);
   }
@@ -63,10 +63,10 @@ export class Guide {
     writeFileSync(join(this.#directory, name), text);
   }
 
-  /** Goes through the document from its beginning to its end. */
+  /** Follows the document from beginning to end. */
   async follow(): Promise<void> {
     const fences = fencesOf(this.#document);
-    // A reference may name a file before it shows one.
+    // A reference may name a file before it shows the contents.
     for (const [at, fence] of fences.entries()) {
       if (kindOf(fence) === "configuration") this.#save(fence, fences[at + 1]);
     }
@@ -81,9 +81,9 @@ export class Guide {
     }
   }
 
-  /** Runs one command to its end, or until it is ready if it stays. */
+  /** Runs one command until it exits or, if it is long-running, until it is ready. */
   async run(text: string): Promise<void> {
-    // Hosts share their processes with the machine.
+    // The hosts share the machine's process ids.
     if (/\b(?:pkill|killall)\b/.test(text)) throw new Error("ends processes by a name that others may have");
     const last = String([...this.#running.values()].at(-1)?.pid);
     const command = this.#change(
@@ -109,7 +109,7 @@ export class Guide {
           { showsSecrets: command.includes("piko token create") },
         );
         if (wanted !== undefined) return result.stdout.includes(wanted.text);
-        // An agent whose server was replaced a moment ago is on its way.
+        // An agent whose server was replaced a moment ago may still be reconnecting.
         return result.code === 0 && !result.stdout.startsWith('{"error":');
       },
       `success of ${command}`,
@@ -133,7 +133,7 @@ export class Guide {
         return;
       case "program":
         this.write(fence.file ?? "program.mjs", fence.text);
-        // Nobody needs to be told how a program is run that has no name.
+        // The documents don't explain how to run a program that has no name.
         if (fence.file === undefined) await this.run("node program.mjs");
         return;
       case "sample":
@@ -149,12 +149,12 @@ export class Guide {
       return;
     }
     const { named, commands } = this.#save(fence, next);
-    // A part of a server's settings, which no command of the document reads.
+    // Part of a server's settings, which no command in the document reads.
     if (!named) await this.run("piko server --config.path settings.yaml");
     for (const command of commands) await this.run(command.trim());
   }
 
-  /** Writes settings to the file that the command behind them reads; some have that command in the same block. */
+  /** Writes settings to the file that the following command reads. Some blocks contain that command themselves. */
   #save(fence: Fence, next: Fence | undefined): { named: boolean; commands: string[] } {
     const text = `${fence.text}\n`;
     const [, name] = /--config\.path (?:\.\/)?(\S+)/.exec(`${text}${next?.text ?? ""}`) ?? [];
@@ -174,7 +174,7 @@ export class Guide {
   async #start(place: string, command: string, ready: string | undefined): Promise<void> {
     await this.#running.get(place)?.kill();
     this.#running.delete(place);
-    // As `env` has it, an assignment may stand in front of the program.
+    // `env` accepts assignments in front of the program.
     const path = `PATH=${ROOT}node_modules/.bin:${process.env["PATH"] ?? ""}`;
     const program = this.#host.start(this.#stage, command, `env -C ${this.#directory} ${path} ${command}`);
     this.#running.set(place, program);
@@ -192,7 +192,7 @@ export class Guide {
     return NOT_RUN.some((each) => each.document === this.#document && command.startsWith(each.command));
   }
 
-  /** The reference shows an example with its command, and again with the commands above that one. Once is enough. */
+  /** The reference shows an example with its command, and again with the parent commands. Running it once is enough. */
   #isRepeated(command: string): boolean {
     if (!this.#document.startsWith("docs/reference/")) return false;
     if (this.#examples.has(command)) return true;

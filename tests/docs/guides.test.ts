@@ -1,4 +1,4 @@
-// Follows the documents for users from their beginning to their end, as somebody would who types what they show.
+// Follows the documents for users from beginning to end, like a user who types what they show.
 
 import { createCertificates } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
@@ -13,7 +13,7 @@ import { Guide } from "./guide.js";
 const SERVICE = "python3 -m http.server 3000";
 const REDIS = "redis-server";
 
-/** What each document takes for granted, apart from a clone that is built. */
+/** What must be running before each document, apart from having built a clone. */
 const BEFORE: Readonly<Record<string, readonly string[]>> = {
   "README.md": [SERVICE],
   "docs/guides/agent.md": ["piko server", SERVICE],
@@ -29,14 +29,14 @@ const BEFORE: Readonly<Record<string, readonly string[]>> = {
   "docs/reference/cli.md": [SERVICE],
   "packages/piko/README.md": [SERVICE],
 };
-/** Programs that a document needs besides those of every machine. */
+/** Programs that a document needs besides those that every machine has. */
 const NEEDED: Readonly<Record<string, readonly string[]>> = {
   "README.md": [REDIS, "redis-cli"],
   "docs/guides/forward-tcp.md": [REDIS, "redis-cli"],
   "docs/guides/behind-a-proxy.md": ["haproxy"],
 };
 
-/** The longest ones start first: one waits for timeouts, the other starts some fifty programs. */
+/** The documents that take longest start first: one waits for timeouts, the other starts some fifty programs. */
 const LONGEST = ["docs/guides/streaming.md", "docs/reference/cli.md"];
 const rank = (document: string): number => (LONGEST.includes(document) ? 0 : 1);
 const followed = DOCUMENTS.filter(
@@ -44,7 +44,7 @@ const followed = DOCUMENTS.filter(
 ).toSorted((a, b) => rank(a) - rank(b));
 
 describe("documents", () => {
-  it("are all followed here, but for those with a reason", () => {
+  it("are all followed here, except those that give a reason", () => {
     for (const document of Object.keys(ELSEWHERE)) expect(DOCUMENTS).toContain(document);
     for (const document of [...Object.keys(BEFORE), ...Object.keys(NEEDED)])
       expect(followed).toContain(document);
@@ -59,7 +59,7 @@ describe("documents", () => {
     }
   });
 
-  it("still have what is an exception", () => {
+  it("still contain every exception", () => {
     const joined = (document: string): string =>
       fencesOf(document)
         .map(({ text }) => text.replaceAll(/ *\\\n */g, " ").replaceAll("npx piko", "piko"))
@@ -89,7 +89,7 @@ async function follow(document: string, stage: Stage): Promise<void> {
   await guide.follow();
 }
 
-// Several at a time: each has a host of its own, and waits for most of its time.
+// Several at the same time: each has a host of its own, and mostly waits.
 describe.concurrent("following", () => {
   for (const document of followed) {
     const missing = ["ip", "curl", "python3", "openssl", ...(NEEDED[document] ?? [])].filter(
@@ -101,7 +101,7 @@ describe.concurrent("following", () => {
       process.stderr.write(`skipped: ${reason}\n`);
     }
     it.skipIf(missing.length > 0)(
-      `${document} leads where it says`,
+      `${document} works as written`,
       async () => {
         const stage = new Stage();
         try {

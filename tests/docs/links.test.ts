@@ -1,4 +1,4 @@
-// Every link of every page leads somewhere: to a file that is there, and to a heading of it where it names one.
+// Every link on every page has a target: a file that exists, and a heading in it if the link names one.
 
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
@@ -6,7 +6,7 @@ import { expect, it } from "vitest";
 import { run } from "../harness/tools.js";
 import { ROOT } from "./fences.js";
 
-/** The anchors of a page's headings, as GitHub and others make them. */
+/** The anchors of a page's headings, as GitHub and other renderers generate them. */
 function anchorsOf(page: string): ReadonlySet<string> {
   const seen = new Map<string, number>();
   const anchors = new Set<string>();
@@ -26,10 +26,10 @@ function anchorsOf(page: string): ReadonlySet<string> {
 }
 
 const withoutFences = (text: string): string => text.replaceAll(/^ *```[^]*?^ *```$/gm, "");
-/** What stands in backquotes only looks like a link. */
+/** Text in backquotes may look like a link, but isn't one. */
 const withoutCode = (text: string): string => withoutFences(text).replaceAll(/`[^`\n]*`/g, "");
 
-/** What is wrong with the links of one page. */
+/** The faults in the links of one page. */
 function brokenLinks(page: string): string[] {
   const text = withoutCode(readFileSync(join(ROOT, page), "utf8"));
   return [...text.matchAll(/\]\(([^)\s]+)\)/g)].flatMap(([, target = ""]) => {
@@ -43,7 +43,7 @@ function brokenLinks(page: string): string[] {
   });
 }
 
-it("no page has a link that leads nowhere", async () => {
+it("no page has a broken link", async () => {
   const { stdout } = await run("git", ["ls-files", "--cached", "--others", "--exclude-standard", "*.md"], {
     cwd: ROOT,
   });
@@ -52,7 +52,7 @@ it("no page has a link that leads nowhere", async () => {
   expect(pages.flatMap(brokenLinks)).toEqual([]);
 });
 
-it("finds links that lead nowhere", () => {
+it("finds broken links", () => {
   expect(
     anchorsOf('<a id="a"></a>\n# One `two`\n## What, and why?\n```\n# none\n```\n## What, and why?\n'),
   ).toEqual(new Set(["a", "one-two", "what-and-why", "what-and-why-1"]));

@@ -1,5 +1,5 @@
-// Loads the configurations of docs/guides/load-balancers.md in the real programs, on hosts with the addresses and names of the
-// page, and sends every kind of traffic through them, also while a node is stopped.
+// Loads the configurations in docs/guides/load-balancers.md into the real programs, on hosts with the page's addresses and
+// names, and sends every kind of traffic through them, also while a node is being stopped.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import { commandsOf, type Fence, fencesOf, ROOT } from "./fences.js";
 const FENCES = fencesOf("docs/guides/load-balancers.md");
 const PIKO = `${ROOT}node_modules/.bin/piko`;
 const FOLDER = fileURLToPath(new URL("balancer", import.meta.url));
-/** Longer than a minute, the usual timeout of such programs. */
+/** Longer than a minute, the usual timeout of load balancers. */
 const SILENCE_MS = LONG ? 70_000 : 0;
 const NAMES = ["piko.example.com", "my-endpoint.piko.example.com", "greeter.piko.example.com"];
 
@@ -26,12 +26,12 @@ interface BalancerProgram {
   readonly command: string;
 }
 
-/** How each program is started, with the configuration in `file`. */
+/** How to start each program with the configuration in `file`. */
 const PROGRAMS: Readonly<Record<string, BalancerProgram>> = {
   nginx: {
     language: "nginx",
     file: "nginx.conf",
-    // Its log's folder is the host's own. One process, which ends when it is killed.
+    // Its log folder is private to the host. A single process, so that killing it stops everything.
     command:
       "mount -t tmpfs none /var/log/nginx && exec nginx -p . -c nginx.conf -g 'daemon off; master_process off; pid nginx.pid;' -e stderr",
   },
@@ -78,14 +78,14 @@ class Rig {
     const names = [...NAMES, "piko-agents.example.com"].map((name) => `10.0.0.10 ${name}\n`);
     writeFileSync(join(rig.directory, "hosts"), `127.0.0.1 localhost\n${names.join("")}`);
     writeFileSync(join(rig.directory, "server.yaml"), `${fenceOf("yaml").text}\n`);
-    // The page's last block makes the certificate.
+    // The page's last block creates the certificate.
     for (const command of commandsOf(FENCES.at(-1) as Fence)) {
       expect(await hosts[0].run(`cd ${rig.directory} && ${command}`)).toMatchObject({ code: 0 });
     }
     return rig;
   }
 
-  /** On the client's host, where the page's names lead to the load balancer. */
+  /** A command on the client's host, where the page's names resolve to the load balancer. */
   #named(command: string): string {
     const within = `cd ${this.directory} && mount --bind hosts /etc/hosts && exec ${command}`;
     return `sh -c ${JSON.stringify(within)}`;
@@ -96,7 +96,7 @@ class Rig {
       const server = `${PIKO} server --config.path ${this.directory}/server.yaml --drain-window 1s --log.format json`;
       const program = host.start(this.#stage, `server on ${host.address}`, server);
       await program.waitFor("server started", { ms: 60_000 });
-      // Health checks would tell of a node that is still joining.
+      // Otherwise the load balancer's health checks would report a node that is still joining.
       await eventually(
         async () => (await host.run("curl -sf http://localhost:8002/ready")).code === 0,
         `a ready node at ${host.address}`,
@@ -136,7 +136,7 @@ connect: {url: "https://piko-agents.example.com", tls: {root_cas: ca.pem}}
       this.#client.start(this.#stage, name, this.#named(command));
     await start("service", `node ${FOLDER}/service.mjs`).waitFor("listening");
     const agent = start("agent", `${PIKO} agent start --config.path agent.yaml --log.format json`);
-    // Two nodes for each of three endpoints.
+    // Tunnels to two nodes for each of three endpoints.
     await eventually(
       () =>
         agent.lines.filter(({ text }) => text.includes('"connected"') && text.includes("2 of 2")).length >= 3,
@@ -156,7 +156,7 @@ connect: {url: "https://piko-agents.example.com", tls: {root_cas: ca.pem}}
     return JSON.parse(stdout);
   }
 
-  /** Requests one after the other until the node has ended; gives their statuses. */
+  /** Sends requests one after the other until the node has exited; returns their statuses. */
   async statusesUntilEnd(node: Program): Promise<Set<string>> {
     const statuses = new Set<string>();
     const curl = this.#named(
@@ -194,7 +194,7 @@ async function tryOut(stage: Stage, program: BalancerProgram): Promise<void> {
     tcp: ["one", "two"],
   });
 
-  // Caddy counts the client that left its event stream as an error.
+  // Caddy logs an error when the client disconnects from its event stream.
   const complaint =
     /\[(?:warn|error|alert|emerg|WARNING|ALERT)\]|"level":"error"(?!.*aborting with incomplete)/;
   expect(balancer.lines.map(({ text }) => text).filter((text) => complaint.test(text))).toEqual([]);
@@ -206,7 +206,7 @@ async function tryOut(stage: Stage, program: BalancerProgram): Promise<void> {
 describe.concurrent("the page on load balancers", () => {
   for (const [name, program] of Object.entries(PROGRAMS)) {
     it.runIf(haveTools(name, "ip", "openssl", "curl"))(
-      `has a configuration that works, for ${name}`,
+      `has a working configuration for ${name}`,
       async () => {
         const stage = new Stage();
         try {

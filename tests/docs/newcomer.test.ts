@@ -1,5 +1,5 @@
-// Plays somebody who has just cloned the project: types what the README and the quickstart show, each program in a terminal of
-// its own, and compares what is seen with what they say.
+// Acts like a user who has just cloned the project: types what the README and the quickstart show, each program in its own
+// terminal, and compares what appears with what they say.
 
 import { symlinkSync } from "node:fs";
 import { join } from "node:path";
@@ -14,13 +14,13 @@ const scene = perTest();
 const README = fencesOf("README.md");
 const QUICKSTART = fencesOf("docs/guides/quickstart.md");
 
-/** Ids of nodes, and times, which differ each time. */
+/** Replaces node ids and times, which differ each time. */
 const scrub = (text: string): string =>
   text
     .replaceAll(/\bNode \w+ is running/g, "Node ID is running")
     .replaceAll(/tunnels {2}\w+ [\d.]+ m?s/g, "tunnels  ID MS");
 
-/** A command as both documents show it. */
+/** A command that both documents show. */
 function shown(line: string): string {
   for (const fences of [README, QUICKSTART]) expect(fences.flatMap(commandsOf)).toContain(line);
   return line;
@@ -44,7 +44,7 @@ describe.runIf(haveTools("tmux", "bash", "ip", "curl", "python3"))("a newcomer",
     expect(screen.split("\n").filter((line) => line.length > 80)).toEqual([]);
 
     const service = await open();
-    // The README names it in a sentence.
+    // The README mentions the command in a sentence.
     await service.type(QUICKSTART.flatMap(commandsOf).find((line) => line.startsWith("python3")) ?? "false");
     await service.until((text) => text.includes("Serving HTTP"), "service");
 
@@ -64,7 +64,7 @@ my-endpoint -> http://localhost:3000
     const ask = async (line: string, answer: string): Promise<void> => {
       await client.type(`clear; ${line}; echo " done"`);
       const text = await client.until((seen) => seen.endsWith(" done\n$"), line);
-      // The terminal breaks what is longer than it is wide.
+      // The terminal wraps lines that are wider than it is.
       expect(text.replaceAll("\n", "")).toContain(answer);
     };
     await ask(call, "Directory listing");
@@ -73,7 +73,7 @@ my-endpoint -> http://localhost:3000
     const seen = await agent.until((text) => text.includes("  2 requests"), "two requests");
     expect(seen.match(/^\d\d:\d\d:\d\d {2}200 .* ms {2}GET \/$/gm)).toHaveLength(2);
 
-    // The quickstart's table of what clients see.
+    // The quickstart's table of what clients get.
     await service.press("C-c");
     await service.until((text) => text.endsWith("\n$"), "stopped service");
     await ask(call, '"reason":"connect_refused"');

@@ -1,4 +1,4 @@
-// The documents list what there is: every metric of a server and an agent, and every subsystem of the log.
+// The documents are complete: they list every metric of a server and an agent, and every subsystem of the log.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ const scene = perTest();
 const METRICS = readFileSync(join(ROOT, "docs/reference/metrics.md"), "utf8");
 const GUIDE = readFileSync(join(ROOT, "docs/guides/operating.md"), "utf8");
 
-/** Metrics in a section of the reference that is named so. */
+/** Metrics in the sections of the reference with these titles. */
 const listed = (...titles: readonly string[]): string[] =>
   titles
     .flatMap((title) => METRICS.split(`## ${title}\n`)[1]?.split("\n## ")[0]?.split("\n") ?? [])
@@ -23,7 +23,7 @@ async function metricsAt(addr: string): Promise<string[]> {
   return [...text.matchAll(/^# TYPE (\w+)/gm)].map(([, name = ""]) => name).sort();
 }
 
-it("the metrics' reference has every metric of a server and of an agent, and no other", async () => {
+it("the metrics reference has every metric of a server and of an agent, and no other", async () => {
   const traced = { "tracing.url": "http://127.0.0.1:1" };
   const server = await startServer(scene, { "proxy.endpoint-metrics": "1", ...traced });
   expect(await metricsAt(server.admin)).toEqual(listed("Of a node", "Of every program"));
@@ -38,7 +38,7 @@ it("the metrics' reference has every metric of a server and of an agent, and no 
   expect(await metricsAt(String(fields["addr"]))).toEqual(listed("Of an agent", "Of every program"));
 });
 
-it("the log's subsystems are all named", () => {
+it("the guide lists all subsystems of the log", () => {
   const source = join(ROOT, "packages/piko/src");
   const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((name) =>
     /^(?!.*\.test\.ts$).*\.ts$/.test(name),
@@ -49,7 +49,7 @@ it("the log's subsystems are all named", () => {
       .flatMap((text) => [...text.matchAll(/subsystem(?:\(|: )"([\w.]+)"/g)].map(([, name = ""]) => name)),
   );
   const section = /`--log\.subsystems [^]*?\n\n/.exec(GUIDE)?.[0] ?? "";
-  // The rest are commands that one watches, not runs.
+  // The others belong to commands that are used interactively, not run as a service.
   for (const name of ["bench", "cluster.manager"]) used.delete(name);
   expect([...used].filter((name) => !section.includes(`\`${name}\``))).toEqual([]);
 });

@@ -1,5 +1,5 @@
-// tests/README.md has a line for every file of system tests, and none for a file that is gone; those with a long form are in
-// its suite.
+// tests/README.md has a line for every file of system tests, and none for files that don't exist; the long suite has all
+// files with a long form.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,10 +7,10 @@ import { expect, it } from "vitest";
 import long from "../../vitest.long.config.js";
 import { ROOT } from "./fences.js";
 
-it("the README of the tests names each of them", () => {
+it("the README of the tests lists each of them", () => {
   const folder = join(ROOT, "tests");
   const there = readdirSync(folder, { recursive: true, encoding: "utf8" })
-    // Those of Kubernetes are a suite of its own, with a README of its own.
+    // The tests for Kubernetes are a suite of their own, with their own README.
     .filter((name) => name.endsWith(".test.ts") && !name.startsWith("kubernetes"))
     .filter((name) => !name.includes("node_modules"))
     .sort();

@@ -1,4 +1,4 @@
-// docs/guides/troubleshooting.md has every warning and error that programs log, and no other.
+// docs/guides/troubleshooting.md has every warning and error that programs log, and no others.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,12 +6,12 @@ import { expect, it } from "vitest";
 import { ROOT } from "./fences.js";
 
 const PAGE = readFileSync(join(ROOT, "docs/guides/troubleshooting.md"), "utf8");
-/** Commands that one watches have no log. */
+/** Commands that are used interactively have no log. */
 const COMMANDS = /^(bench|status|token|cli\/(?!run-program))/;
 /** A call of a logger, or of a method that calls one, with its message. */
 const CALL = /[.#](?:warn|error|line)\(\s*(?:"(?:warn|error)",\s*)?"([^"]+)"/g;
 
-/** Messages of a package's source, by the files that have them. */
+/** Messages in a package's source, with the file of each. */
 function messagesOf(source: string, leftOut: RegExp): string[] {
   const directory = join(ROOT, source);
   return readdirSync(directory, { recursive: true, encoding: "utf8" })
@@ -20,7 +20,7 @@ function messagesOf(source: string, leftOut: RegExp): string[] {
     .map(([, message = ""]) => message);
 }
 
-it("every warning and error of the log has its cause and its remedy on the page, and no other has", () => {
+it("every logged warning and error has its cause and remedy on the page, which has no others", () => {
   const logged = new Set([
     ...messagesOf("packages/piko/src", COMMANDS),
     ...messagesOf("packages/client/src", /^$/),

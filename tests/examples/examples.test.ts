@@ -1,4 +1,4 @@
-// The programs of examples/, as somebody starts them: reached through a node, also behind its restart, and ended.
+// The programs of examples/, as a user starts them: reached through a node, also after the node's restart, and stopped.
 
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +22,7 @@ const programs = new Map<string, Program>();
 let server: RunningServer;
 let environment: Record<string, string>;
 
-/** What a client of the example gets. */
+/** What a client of the example receives. */
 type Visit = (endpoint: string) => Promise<string>;
 
 function fields(endpoint: string): Record<string, string> {
@@ -34,7 +34,7 @@ const overHttp: Visit = async (endpoint) => {
   return await response.text();
 };
 
-/** What each example answers, and how it is asked. `fetch` is a client itself. */
+/** How each example is reached, and what it answers. `fetch` is itself a client. */
 const VISITS: Readonly<Record<string, [visit: Visit, answer: RegExp]>> = {
   "express.mjs": [overHttp, /^hello from Express\n$/],
   "fastify.mjs": [overHttp, /^hello from Fastify\n$/],
@@ -117,7 +117,7 @@ function endpointOf(name: string): string {
   return name.replace(/\.mjs$/, "").replaceAll(".", "-");
 }
 
-/** Asks until the example answers: its tunnel may be on its way. */
+/** Sends requests until the example answers: its tunnel may not be open yet. */
 async function visit(name: string): Promise<void> {
   const [ask, answer] = VISITS[name] ?? [overHttp, /^$/];
   const answered = async (): Promise<boolean> => {
@@ -155,14 +155,14 @@ describe("examples", () => {
     expect(result).toEqual({ code: 0, stdout: "200 { id: '7', name: 'seven' }\n", stderr: "" });
   });
 
-  it("are reached again when their node is", async () => {
+  it("are reached again after their node has restarted", async () => {
     const { proxy, upstream } = server;
     await server.program.stop();
     server = await startServer(stage, { "proxy.bind-addr": proxy, "upstream.bind-addr": upstream });
     await Promise.all(names.map(visit));
   });
 
-  it.each(names)("%s ends in order", async (name) => {
+  it.each(names)("%s stops cleanly", async (name) => {
     const program = programs.get(name);
     await program?.stop();
     expect(program?.exit).toEqual({ code: 0, signal: null });

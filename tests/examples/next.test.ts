@@ -23,7 +23,7 @@ async function page({ proxy }: RunningServer): Promise<string> {
   return await response.text();
 }
 
-/** Of a stream that doesn't end by itself. */
+/** The first event of a stream that doesn't end by itself. */
 async function firstEvent({ proxy }: RunningServer): Promise<string> {
   const response = await fetch(`http://${proxy}/events`, { headers: fields });
   const reader = response.body?.getReader();
@@ -42,7 +42,7 @@ describe.skipIf(project === undefined)("examples/next", () => {
   const folder = project ?? "";
 
   it.each(["development", ...(LONG ? ["production"] : [])])(
-    "is reached through a node and behind its restart, and ends in order, in %s",
+    "is reached through a node and after its restart, and stops cleanly, in %s mode",
     async (mode) => {
       const environment = { NODE_ENV: mode, NEXT_TELEMETRY_DISABLED: "1" };
       await rm(join(folder, ".next"), { recursive: true, force: true });

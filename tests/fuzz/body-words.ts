@@ -1,4 +1,4 @@
-// The same for bodies, for responses, and for what is put anywhere.
+// The parts that the fuzzer makes bodies and responses of, and fragments that it inserts anywhere. See head-words.ts.
 
 export const CONTENTS = [
   "",

@@ -1,5 +1,5 @@
-// Runs many cases, a few hundred at a time, and says what differed. The test runs one for seconds, `npm run fuzz` for as
-// long as it is told to.
+// Runs many cases, a few hundred at a time, and reports the differences. The test runs a campaign for seconds, `npm run fuzz`
+// for as long as requested.
 
 import { start } from "./differential.js";
 import { generateCase } from "./generate.js";
@@ -12,7 +12,7 @@ export interface CampaignOptions {
   /** Number of the first case. */
   readonly from?: number;
   readonly cases: number;
-  /** Ends early when it says so; asked between batches. */
+  /** Checked between batches; ends the campaign early when it returns true. */
   readonly stop?: () => boolean;
   readonly onProgress?: (summary: Summary) => void;
 }
@@ -21,14 +21,14 @@ export interface Summary {
   cases: number;
   /** Messages that were accepted, forwarded and found to be the same. */
   messages: number;
-  /** Cases that ended in each way. */
+  /** Number of cases for each outcome. */
   readonly outcomes: Map<string, number>;
-  /** Of these, messages that Node couldn't be asked about (see explained.ts). */
+  /** Accepted messages that Node can't judge (see explained.ts). */
   explained: number;
   readonly disagreements: string[];
 }
 
-/** Disagreements after which a campaign has made its point. */
+/** A campaign stops after this many disagreements. */
 const ENOUGH = 5;
 
 export async function runCampaign(options: CampaignOptions): Promise<Summary> {

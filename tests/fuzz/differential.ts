@@ -1,6 +1,6 @@
-// One case against the oracle. What must hold: what this program accepts, Node takes for the same messages; what it
-// sends on, Node takes for those messages as forwarding-model.ts says they must look; and where the bytes are cut on their way
-// changes nothing. What Node refuses is thereby refused here, but for the named exceptions of responses.
+// Compares one case with the oracle. What must hold: if this program accepts messages, Node reads the same ones; if this
+// program forwards messages, Node reads them as forwarding-model.ts says they must look; and cutting the bytes into pieces
+// changes nothing. So whatever Node refuses is refused here, too, except for the named exceptions of responses.
 
 import { PLAIN_REQUEST } from "../../packages/piko/src/http/request-rewrite.js";
 import { countBeforeUnknownMethod, endsNodesReading, makesNodeGiveUp } from "./explained.js";
@@ -15,20 +15,20 @@ import { isRechunked } from "./sent-message.js";
 const FORWARDED_FOR = "192.0.2.7";
 const MISSING_HOST = "my-endpoint";
 
-/** A case that was read here and is being read by the oracle. */
+/** A case that has been read by this program and is being read by the oracle. */
 export interface Pending {
   readonly fuzzCase: FuzzCase;
   /** Messages that were accepted. */
   readonly accepted: number;
-  /** Of these, messages that the oracle can't be asked about. Final when `judge` was asked. */
+  /** Accepted messages that the oracle can't judge. Final once `judge` has been called. */
   explained: number;
-  /** How the reading ended here. */
+  /** How reading ended in this program. */
   readonly outcome: string;
-  /** To be asked when the oracle has settled: what differs, or undefined. */
+  /** Call it after the oracle has settled; returns the difference, or undefined. */
   readonly judge: () => string | undefined;
 }
 
-/** Reads the case and hands the oracle what it has to read; most cases without a message need no oracle. */
+/** Reads the case, and gives the oracle what it has to read; most cases without a message need no oracle. */
 export function start(fuzzCase: FuzzCase, oracle: NodeOracle): Pending {
   return fuzzCase.kind === "request" ? startRequests(fuzzCase, oracle) : startResponse(fuzzCase, oracle);
 }
@@ -100,7 +100,7 @@ function startResponse(fuzzCase: ResponseCase, oracle: NodeOracle): Pending {
   const torn = compareReadings(agent, again);
   if (torn !== undefined || agent.sent.length === 0) return { ...pending, judge: () => torn };
   const sent = Buffer.concat(agent.sent);
-  // Its last byte comes alone: without it, it isn't whole.
+  // The last byte arrives separately: without it, the response must not be complete.
   const proxy = readResponse(sent, [sent.length - 1], { method, http10 });
   if (proxy.sent.length !== 1 || proxy.came !== sent.length) {
     return {
@@ -127,8 +127,8 @@ function compare(where: string, seen: Verdict, expected: readonly Message[]): st
 }
 
 /**
- * Cuts may change where the chunks begin that this program makes, and when a refusal comes: a head that arrives in
- * pieces is looked into when it is whole. Nothing else.
+ * Cutting may only change where this program's chunks begin, and when it refuses: a head that arrives in pieces isn't checked
+ * until it is complete.
  */
 function compareReadings(whole: Reading, torn: Reading): string | undefined {
   const same = isWhole(whole) ? whole.outcome === torn.outcome : !isWhole(torn);

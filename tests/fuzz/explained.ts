@@ -1,5 +1,4 @@
-// Where this program and Node differ on purpose. Everything else that differs is a fault of one of them, and ends a
-// campaign.
+// Intended differences between this program and Node. Any other difference is a fault in one of them, and stops a campaign.
 
 import { METHODS } from "node:http";
 import type { Message } from "./message.js";
@@ -7,8 +6,8 @@ import type { Message } from "./message.js";
 const KNOWN: ReadonlySet<string> = new Set(METHODS);
 
 /**
- * Node knows a list of methods and refuses others; by RFC 9110 section 9.1 any token is one, services know more, and the
- * proxy passes them on. Returns how many requests come before the first that Node can't be asked about.
+ * Node knows a list of methods and refuses others. By RFC 9110 section 9.1 any token is a method, services know more, and the
+ * proxy forwards them. Returns how many requests precede the first one that Node can't judge.
  */
 export function countBeforeUnknownMethod(methods: readonly string[]): number {
   const unknown = methods.findIndex((method) => !KNOWN.has(method));
@@ -16,9 +15,9 @@ export function countBeforeUnknownMethod(methods: readonly string[]): number {
 }
 
 /**
- * Node takes `Proxy-Connection` for Connection. RFC 9112 appendix C.2.2 wants it ignored; the proxy ignores it and drops
- * it, so that a service never sees it. And Node reads no further behind a request with Upgrade that it doesn't serve,
- * where the proxy goes on if it ignores the upgrade (to h2c, see upgrade-protocols.ts; or in HTTP/1.0, RFC 9110 7.8).
+ * Node treats `Proxy-Connection` as Connection. RFC 9112 appendix C.2.2 wants it ignored; the proxy ignores and removes it,
+ * so that a service never sees it. Also, Node stops reading after a request with an upgrade that it doesn't serve, whereas
+ * the proxy continues if it ignores the upgrade (to h2c, see upgrade-protocols.ts; or in HTTP/1.0, RFC 9110 section 7.8).
  */
 export function endsNodesReading(message: Message | undefined): boolean {
   const fields = message?.fields ?? [];
@@ -30,8 +29,8 @@ export function endsNodesReading(message: Message | undefined): boolean {
 }
 
 /**
- * Node gives up the connection, and the requests before with it, where a request line begins with PRI, the preface of
- * HTTP/2. The proxy answers what came before and refuses the line.
+ * If a request line begins with PRI, the preface of HTTP/2, Node drops the connection, including the requests before it. The
+ * proxy answers the earlier requests and refuses that line.
  */
 export function makesNodeGiveUp(rest: string): boolean {
   return /^(\r\n)*PRI /.test(rest);

@@ -1,11 +1,11 @@
-// What a message must look like behind two hops (proxy and agent), said the slow and obvious way: from the message that
-// Node saw in the original bytes to the one that Node must see in what is sent on.
+// What a message must look like after two hops (proxy and agent), computed in the slow and obvious way: from the message that
+// Node read in the original bytes to the one that Node must read in the forwarded bytes.
 
 import type { FieldList, Message } from "./message.js";
 
 /** What the proxy adds to a request. */
 export interface Additions {
-  /** Host of a request that names none. */
+  /** The Host field for a request without one. */
   readonly missingHost: string;
   readonly forwardedFor: string;
   readonly forwardedProto: string | undefined;
@@ -33,14 +33,14 @@ const REQUEST_ONLY: ReadonlySet<string> = new Set([
 const FORBIDDEN_TRAILER =
   /^(connection|host|keep-alive|te|trailer|upgrade|http2-settings|cache-control|expect|max-forwards|pragma|range|forwarded|x-real-ip|authorization|cookie|set-cookie|www-authenticate|authentication-info|age|date|expires|location|retry-after|vary|warning|content-encoding|content-type|content-range|if-.*|proxy-.*|x-forwarded-.*|x-piko-.*|sec-.*)$/;
 
-/** The request behind proxy and agent. */
+/** The request after proxy and agent. */
 export function forwardedRequest(original: Message, additions: Additions): Message {
   const [method = "", target = "", version = ""] = original.line.split(" ");
   const absolute = /^https?:\/\/([^/?]*)(.*)$/is.exec(target);
   const lists = (name: string): string[] => listOf(valuesOf(original.fields, name));
   const options = lists("connection");
   const upgrades = valuesOf(original.fields, "upgrade");
-  // An upgrade to HTTP itself is none.
+  // An upgrade to HTTP itself is ignored.
   const protocols = listOf(upgrades).map((protocol) => protocol.replace(/[ \t]*\/.*$/s, ""));
   const upgrade =
     version === "1.1" &&
@@ -79,7 +79,7 @@ function originForm(method: string, target: string, rest: string | undefined): s
   return rest.startsWith("/") ? rest : `/${rest}`;
 }
 
-/** The response behind agent and proxy, for a recipient of HTTP/1.1 or 1.0. */
+/** The response after agent and proxy, for a client that uses HTTP/1.1 or 1.0. */
 export function forwardedResponse(original: Message, method: string, http10: boolean): Message {
   const [version = "", status = ""] = original.line.split(" ");
   const options = listOf(valuesOf(original.fields, "connection"));
@@ -92,7 +92,8 @@ export function forwardedResponse(original: Message, method: string, http10: boo
     if (name === "content-length") return status !== "204";
     return !options.includes(name);
   });
-  // The agent makes chunks of what ends with its connection, and the proxy undoes it where the client knows none.
+  // The agent makes chunks of a body that ends with its connection, and the proxy removes chunks if the client doesn't know
+  // any.
   const decoded = http10 && !bodiless;
   const chunks = (chunked || untilClose) && !decoded && status !== "204";
   const upgrade = status === "426" && valuesOf(original.fields, "upgrade").length > 0;

@@ -1,4 +1,4 @@
-// A short campaign with a new seed each time; PIKO_FUZZ_SEED repeats one. `npm run fuzz` runs long ones.
+// A short campaign with a new seed each time; set PIKO_FUZZ_SEED to repeat one. `npm run fuzz` runs long ones.
 
 import { expect, it } from "vitest";
 import { runCampaign } from "./campaign.js";
@@ -6,7 +6,7 @@ import { runCampaign } from "./campaign.js";
 const SECONDS = 10;
 const ENOUGH_CASES = 200_000;
 
-it("Node's parser agrees with what is accepted and sent on", async () => {
+it("Node's parser agrees with what is accepted and forwarded", async () => {
   const seed = Number(process.env["PIKO_FUZZ_SEED"] ?? Date.now() % 1_000_000_000);
   const untilMs = performance.now() + SECONDS * 1_000;
   const { cases, disagreements, messages } = await runCampaign({
@@ -15,6 +15,6 @@ it("Node's parser agrees with what is accepted and sent on", async () => {
     stop: () => performance.now() >= untilMs,
   });
   expect(disagreements.join("\n")).toBe("");
-  // It says nothing if everything is refused.
+  // If everything were refused, the result would prove nothing.
   expect(messages).toBeGreaterThan(cases / 10);
 });

@@ -1,5 +1,5 @@
-// Cases for the fuzzer: streams of requests and single answers of services, made by a grammar that knows what parsers
-// have disagreed about, then damaged byte by byte. A case depends on nothing but the seed and its number.
+// Cases for the fuzzer: streams of requests, and single answers of services. They are made by a grammar of inputs that
+// parsers have disagreed about, then damaged byte by byte. A case depends only on the seed and its number.
 
 import { SeededRandom } from "../../packages/testkit/src/seeded-random.js";
 import {
@@ -37,7 +37,7 @@ import {
 export interface RequestCase {
   readonly kind: "request";
   readonly bytes: Buffer;
-  /** Where the bytes are cut on their way, rising. */
+  /** Offsets at which the bytes are cut into pieces, ascending. */
   readonly cuts: readonly number[];
   readonly forwardedProto: string | undefined;
   readonly forwardedHost: string | undefined;
@@ -53,7 +53,7 @@ export interface ResponseCase {
 
 export type FuzzCase = RequestCase | ResponseCase;
 
-/** Case number `index` of a seed. */
+/** Returns case number `index` of a seed. */
 export function generateCase(seed: number, index: number): FuzzCase {
   const random = new SeededRandom(
     (Math.imul(seed, 0x9e3779b1) ^ Math.imul(index, 0x85ebca6b) ^ Math.floor(index / 0x1_0000_0000)) >>> 0,
@@ -95,7 +95,7 @@ function fieldLine(random: SeededRandom): string {
   }
 }
 
-/** Framing fields and a body that agree, mostly; and often enough ones that don't. */
+/** Framing fields and a body that usually agree, but often enough don't. */
 function framedBody(random: SeededRandom, fields: string[]): string {
   switch (random.int(0, 9)) {
     case 0:
@@ -147,7 +147,7 @@ function chunks(random: SeededRandom): string {
   return `${text}${last}\r\n${trailers}\r\n`;
 }
 
-/** Mostly one of the first list. */
+/** Usually one of the first list. */
 function usually(random: SeededRandom, usual: readonly string[], odd: readonly string[]): string {
   return random.int(0, 19) === 0 ? random.pick(odd) : random.pick(usual);
 }
@@ -177,7 +177,7 @@ function responseText(random: SeededRandom): string {
   return `${text}${lines}${body}${behind}`;
 }
 
-/** Half of the texts stay whole; the others are damaged in up to four places. */
+/** Half of the texts stay intact; the others are damaged in up to four places. */
 function mutate(random: SeededRandom, text: string): string {
   let damaged = text;
   for (let edits = random.int(-6, 4); edits > 0; edits--) {

@@ -1,6 +1,6 @@
-// Sealed gossip before somebody who sends anything: what members have sealed, in order and out of it, twice, late, changed, cut
-// and joined together, by other keys and clocks. A model that keeps all that was said knows what has to count: each message of
-// a member once, while it is young, and nothing else.
+// Attacks encrypted gossip with arbitrary packets: sealed ones, in and out of order, repeated, late, changed, truncated and
+// concatenated, with other keys and clocks. A model that remembers everything sent knows what must be accepted: each message
+// of a member once, while it is recent, and nothing else.
 
 import { SeededRandom, SimulatedClock } from "@piko/testkit";
 import { Drops } from "../../packages/piko/src/gossip/protocol/drops.js";
@@ -18,20 +18,20 @@ import { Sealer } from "../../packages/piko/src/gossip/sealed/sealer.js";
 
 const SKEW_MS = 60_000;
 const WINDOW = 4_096;
-/** Senders at a time; each is followed by a new life now and then. */
+/** Senders at a time; each is replaced by a new life now and then. */
 const SENDERS = 4;
-/** Packets that are kept to be repeated and changed. */
+/** Number of packets that are kept to be repeated and changed. */
 const KEPT = 2_048;
-/** Mean packets of a life. */
+/** Mean number of packets of a life. */
 const LIFE_PACKETS = 20_000;
 
-/** What a campaign has seen. */
+/** Results of a campaign. */
 export interface GossipSummary {
   packets: number;
   counted: number;
   requests: number;
   readonly dropped: ReadonlyMap<string, number>;
-  /** Lives that the receiver remembers at the end, and at most. */
+  /** Lives that the receiver remembers at the end, and the maximum in between. */
   lives: number;
   mostLives: number;
 }
@@ -44,10 +44,10 @@ interface Sent {
   readonly text: string;
 }
 
-/** One life of a sender, and what of it has counted. */
+/** One life of a sender, and its messages that were accepted. */
 class Life {
   readonly sealer: Sealer;
-  /** By another key or name: nothing of it may count. */
+  /** Sealed with another key or cluster name: no message may be accepted. */
   readonly foreign: boolean;
   readonly packets = new Seen();
   readonly requests = new Seen();
@@ -58,12 +58,12 @@ class Life {
   }
 }
 
-/** The counters of one life that have counted, of packets or of requests. */
+/** The counters of accepted packets, or accepted requests, of one life. */
 class Seen {
   readonly #seen = new Set<number>();
   #highest = 0;
 
-  /** Whether a message counts now; then it is seen. */
+  /** Returns whether a message must be accepted now, and if so, marks it as seen. */
   take(counter: number): boolean {
     if (this.#seen.has(counter) || this.#highest - counter >= WINDOW) return false;
     this.#seen.add(counter);
@@ -76,7 +76,7 @@ class Seen {
   }
 }
 
-/** Sends `packets` packets; throws at the first one that counts and mustn't, or doesn't and must. */
+/** Sends packets; throws at the first one that is wrongly accepted or wrongly dropped. */
 export class GossipCampaign {
   readonly summary: GossipSummary;
   readonly #random: SeededRandom;
@@ -87,7 +87,7 @@ export class GossipCampaign {
   readonly #lives: Life[] = [];
   readonly #kept: Sent[] = [];
   #receiver: TransportReceiver | undefined;
-  /** What the receiver was given of the last packet. */
+  /** The content of the last packet, if the receiver accepted it. */
   #got: string | undefined;
   #count = 0;
 
@@ -139,7 +139,7 @@ export class GossipCampaign {
     }
     const chance = random.next();
     if (chance < 0.3) this.#deliver(this.#send());
-    // Sent, and held back: it comes out of order, or never.
+    // Sent and held back: it arrives out of order, or never.
     else if (chance < 0.4) this.#keep(this.#send());
     else if (chance < 0.6) this.#deliver(this.#kept.length === 0 ? this.#send() : random.pick(this.#kept));
     else if (chance < 0.61) this.#request();
@@ -153,7 +153,7 @@ export class GossipCampaign {
   #newLife(): Life {
     const random = this.#random;
     const kind = random.int(0, 7);
-    // Members seal by either key; strangers by another one, under another name, or with a clock that is off.
+    // Members use either key. Strangers use a third one, another cluster name, or a clock that is wrong.
     const key = this.#keys[kind === 0 ? 2 : random.int(0, 1)];
     const ring = new KeyRing(kind === 1 ? "other" : "piko", key === undefined ? [] : [key]);
     const ahead = kind === 2 ? random.pick([-1, 1]) * (SKEW_MS + random.int(1, 600_000)) : 0;
@@ -186,7 +186,7 @@ export class GossipCampaign {
     this.#deliverBytes(sent.bytes, counts ? sent.text : undefined);
   }
 
-  /** What a clock that is ahead has sealed counts in time. */
+  /** A message sealed by a clock that is ahead is accepted later, once it is within the limit. */
   #isYoung(timeMs: number): boolean {
     return Math.abs(timeMs - this.#wallNow()) <= SKEW_MS;
   }
@@ -201,7 +201,7 @@ export class GossipCampaign {
     if (expected !== undefined) this.summary.counted += 1;
   }
 
-  /** Some bytes that no member has sealed. */
+  /** Bytes that no member has sealed. */
   #mutated(): Buffer {
     const random = this.#random;
     const from = this.#kept.length === 0 ? this.#send() : random.pick(this.#kept);
@@ -213,26 +213,26 @@ export class GossipCampaign {
       case 1:
         return Buffer.concat([bytes, Buffer.from(random.bytes(random.int(1, 20)))]);
       case 2:
-        // Two of them joined.
+        // Two packets, the first one truncated, with an extra byte.
         return Buffer.concat([bytes.subarray(0, at), random.pick(this.#kept).bytes, Buffer.from([0])]);
       case 3:
         return Buffer.from(random.bytes(random.int(0, 120)));
       case 4: {
-        // A later number and time, for what was sealed under another one.
+        // Changes the counter to a later one than the packet was sealed with.
         bytes.writeUIntBE((bytes.readUIntBE(30, 6) + random.int(1, 5_000)) % 2 ** 48, 30, 6);
         return bytes;
       }
       default:
         for (let flips = random.int(1, 3); flips > 0; flips--) {
           const where = random.int(0, bytes.length - 1);
-          // Another bit each time, so that no two undo each other.
+          // A different bit each time, so that no two flips cancel out.
           bytes[where] = (bytes[where] ?? 0) ^ (1 << (flips + 1));
         }
         return bytes;
     }
   }
 
-  /** A request over TCP, whole or changed in some place. */
+  /** A request over TCP, intact or with one byte changed. It is sent twice. */
   #request(): void {
     const random = this.#random;
     const life = random.pick(this.#lives);
@@ -263,7 +263,7 @@ export class GossipCampaign {
       if (receiver === undefined || end === undefined || length === undefined) return;
       receiver.onRequest(bytes.subarray(0, length), "192.0.2.1", () => {}, end);
     } catch {
-      // Its connection would be closed.
+      // In a real transport, the connection would be closed.
     }
   }
 }

@@ -3,11 +3,11 @@ import { GossipCampaign } from "./gossip-campaign.js";
 
 const REASONS = ["plain", "replay", "malformed"] as const;
 
-// Millions with `npm run fuzz -- gossip --packets 10000000`.
-it("sealed gossip counts what members say, each once, and nothing else", () => {
+// `npm run fuzz -- gossip --packets 10000000` runs millions of packets.
+it("encrypted gossip accepts each message of a member once, and nothing else", () => {
   const first = Number(process.env["SEED"] ?? Date.now() % 1_000_000_000);
   const sums = { counted: 0, requests: 0, plain: 0, replay: 0, malformed: 0 };
-  // Several short ones: one whose clock goes astray early counts next to nothing.
+  // Several short campaigns: if a clock goes astray early in one, it accepts next to nothing.
   for (let seed = first; seed < first + 10; seed++) {
     const campaign = new GossipCampaign(seed);
     try {

@@ -1,11 +1,11 @@
-// What `npm run fuzz -- gossip` runs: sealed gossip before anything, as many packets as it is told to. Fails at the first that
-// counts and mustn't, or doesn't and must, and when memory grows.
+// What `npm run fuzz -- gossip` runs: attacks encrypted gossip with the requested number of packets. Fails at the first
+// packet that is wrongly accepted or dropped, and if memory grows.
 
 import { parseArgs } from "node:util";
 import { GossipCampaign } from "./gossip-campaign.js";
 
 const ROUND = 100_000;
-/** Memory may be this much more at the end than after the first tenth. */
+/** Maximum growth of memory from the first tenth of the packets to the end. */
 const GROWTH_BYTES = 16 * 1_024 * 1_024;
 
 const { values } = parseArgs({
@@ -17,7 +17,7 @@ const seed = Number(values.seed ?? Date.now() % 1_000_000_000);
 if (!Number.isSafeInteger(packets) || !Number.isSafeInteger(seed)) throw new Error("not a whole number");
 process.stdout.write(`seed ${seed}, ${packets} packets\n`);
 
-/** Memory that is in use, without what waits to be collected. */
+/** Memory in use after garbage collection. */
 function usedBytes(): number {
   (globalThis as { gc?: () => void }).gc?.();
   const { heapUsed, external } = process.memoryUsage();

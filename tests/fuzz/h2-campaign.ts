@@ -1,5 +1,5 @@
-// A node before clients, and an agent before a service, that speak HTTP/2 as nobody does: whatever comes, nothing throws,
-// every request has one end, nothing is held behind its connection, and other connections are served.
+// Sends a node, as its clients, and an agent, as its service, arbitrary HTTP/2 frames: whatever arrives, nothing throws,
+// every request ends exactly once, no memory is held after its connection has closed, and other connections are still served.
 
 import { FakeClock, SeededRandom } from "@piko/testkit";
 import { H2ServicePool } from "../../packages/piko/src/agent/h2-pool.js";
@@ -21,14 +21,14 @@ const SETTINGS = frame(4, 0, 0);
 const RESPONSE = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx: y\r\n\r\n";
 const ANOTHER = { address: "192.0.2.2", trusted: false, secure: false, certificate: "", counted: true };
 
-/** What a campaign has seen. */
+/** Results of a campaign. */
 export interface H2Summary {
   frames: number;
   connections: number;
-  /** Requests that have reached a service, and those that an agent has asked a service. */
+  /** Requests that reached a service. */
   requests: number;
+  /** Requests that an agent sent to a service, and how they ended. */
   asked: number;
-  /** How the asked ones have ended. */
   answered: number;
   lost: number;
 }
@@ -37,7 +37,7 @@ function check(holds: boolean, what: string): void {
   if (!holds) throw new Error(what);
 }
 
-/** Clients before one node. */
+/** Clients of one node. */
 class Clients {
   readonly #rig = new NodeRig();
   readonly #shared = createH2Shared(this.#rig.context);
@@ -52,7 +52,7 @@ class Clients {
 
   run(random: SeededRandom, summary: H2Summary): void {
     const { budget, clock, metrics, tunnel } = this.#rig;
-    // What the other connection keeps for its next request.
+    // Memory that the other connection keeps for its next request.
     const kept = budget.used;
     const { socket, gone } = this.#connect({ ...ANOTHER, address: "192.0.2.1" });
     const frames = conversation(random, "client", random.int(1, MAX_FRAMES));
@@ -75,11 +75,11 @@ class Clients {
     check(metrics.inFlight === 0, "a request without an end");
     check(budget.used === kept && this.#shared.unsent.used === 0, "bytes that nobody lets go of");
     tunnel.streams.length = 0;
-    // Often enough for its connection not to be closed for want of requests.
+    // Often enough that the other connection isn't closed because it is idle.
     if (late) this.#ask();
   }
 
-  /** Another connection of the node's is served. */
+  /** Checks that the node's other connection is served. */
   #ask(): void {
     const id = this.#steadyId;
     this.#steadyId += 2;
@@ -101,7 +101,7 @@ class Clients {
   }
 }
 
-/** An exchange as far as a call is concerned: it counts how often it is told an end. */
+/** Takes the place of an exchange for a call, and counts the ends that are reported to it. */
 class Asker implements UpstreamEvents {
   ends = 0;
   answered = false;
@@ -116,7 +116,7 @@ class Asker implements UpstreamEvents {
     this.#call = call;
   }
 
-  /** Its client is gone. */
+  /** Its client disconnects. */
   leave(): void {
     const call = this.#call;
     if (call === undefined) return;
@@ -146,7 +146,7 @@ class Asker implements UpstreamEvents {
     this.#end();
   }
 
-  /** A client may be found to be gone when it is told. */
+  /** An exchange may notice here that its client has disconnected. */
   onUpstreamTurn(): void {
     if (this.leaves) this.leave();
   }
@@ -170,7 +170,7 @@ class Asker implements UpstreamEvents {
 const REQUEST = Buffer.from("GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n", "latin1");
 const UPLOAD = Buffer.from("POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 3\r\n\r\nabc", "latin1");
 
-/** An agent before services. */
+/** The services of one agent. */
 class Services {
   readonly #clock = new FakeClock();
   readonly #budget = new ByteBudget(10_000_000);
@@ -236,7 +236,7 @@ class Services {
   }
 }
 
-/** Runs until so many frames were sent. Throws at the first thing that mustn't be. */
+/** Runs until the requested number of frames has been sent. Throws at the first violation. */
 export class H2Campaign {
   readonly summary: H2Summary = { frames: 0, connections: 0, requests: 0, asked: 0, answered: 0, lost: 0 };
   readonly #random: SeededRandom;

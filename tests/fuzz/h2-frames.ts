@@ -1,5 +1,5 @@
-// Frames of HTTP/2 as nobody in order sends them: those of a conversation, with some of them changed, cut, repeated, in another
-// order, or of other streams, and frames that were never any.
+// HTTP/2 frames that no correct peer sends: the frames of a conversation, some of them changed, truncated, repeated,
+// reordered or moved to other streams, and frames with arbitrary bytes.
 
 import type { SeededRandom } from "@piko/testkit";
 import {
@@ -54,10 +54,10 @@ const TRAILERS: readonly (readonly Field[])[] = [
   ],
 ];
 
-/** Who speaks. */
+/** The sender of the frames. */
 export type Side = "client" | "service";
 
-/** Frames of one connection, `count` of them. Some connections are mostly in order, so that the others' faults get far. */
+/** Returns `count` frames of one connection. Some connections are mostly correct, so that the faults of the others get far. */
 export function conversation(random: SeededRandom, side: Side, count: number): string[] {
   const frames: string[] = [];
   const wildness = random.pick([0, 1, 3, 10]);
@@ -73,7 +73,7 @@ export function conversation(random: SeededRandom, side: Side, count: number): s
   return frames;
 }
 
-/** A client's next stream, or one that it has; one of the few that an agent may have opened. */
+/** For a client, its next stream or an existing one; for a service, one of the few that an agent may have opened. */
 function streamId(random: SeededRandom, side: Side, next: number): number {
   if (side === "service") return 2 * random.int(0, 4) + 1;
   return random.int(0, 1) === 1 ? next : Math.max(1, next - 2 * random.int(0, 3));
@@ -113,7 +113,7 @@ function anyFrame(random: SeededRandom, side: Side, id: number): string {
   }
 }
 
-/** A header block in several frames, one of which may be missing. */
+/** A header block in two frames, the second of which may lack its flag or be on another stream. */
 function inPieces(random: SeededRandom, id: number, side: Side): string {
   const all = block(random.pick(side === "client" ? REQUESTS : RESPONSES));
   const at = random.int(0, all.length);

@@ -1,8 +1,8 @@
 import { expect, it } from "vitest";
 import { H2Campaign } from "./h2-campaign.js";
 
-// Millions with `npm run fuzz -- h2 --frames 10000000`.
-it("any frames of HTTP/2 end each request once, hold nothing, and keep nobody from being served", () => {
+// `npm run fuzz -- h2 --frames 10000000` runs millions of frames.
+it("whatever HTTP/2 frames arrive, each request ends once, no memory is held, and others are still served", () => {
   const seed = Number(process.env["SEED"] ?? Date.now() % 1_000_000_000);
   const campaign = new H2Campaign(seed);
   try {

@@ -1,12 +1,12 @@
-// What `npm run fuzz -- h2` runs: frames of HTTP/2 before a node and an agent, as many as it is told to. Fails at the first
-// request without an end, or with two, at what is held behind a connection, and when memory grows.
+// What `npm run fuzz -- h2` runs: sends the requested number of HTTP/2 frames to a node and an agent. Fails at the first
+// request that doesn't end exactly once, if memory is held after a connection has closed, and if memory grows.
 
 import { parseArgs } from "node:util";
 import { H2Campaign } from "./h2-campaign.js";
 
 const ROUND = 10_000;
 const TOLD = 1_000_000;
-/** Memory may be this much more at the end than after the first tenth. */
+/** Maximum growth of memory from the first tenth of the frames to the end. */
 const GROWTH_BYTES = 16 * 1_024 * 1_024;
 
 const { values } = parseArgs({
@@ -18,7 +18,7 @@ const seed = Number(values.seed ?? Date.now() % 1_000_000_000);
 if (!Number.isSafeInteger(frames) || !Number.isSafeInteger(seed)) throw new Error("not a whole number");
 process.stdout.write(`seed ${seed}, ${frames} frames\n`);
 
-/** Memory that is in use, without what waits to be collected. */
+/** Memory in use after garbage collection. */
 function usedBytes(): number {
   (globalThis as { gc?: () => void }).gc?.();
   const { heapUsed, external } = process.memoryUsage();
@@ -32,7 +32,7 @@ let before: number | undefined;
 let toldAt = 0;
 while (summary.frames < frames) {
   campaign.run(Math.min(ROUND, frames - summary.frames));
-  // What is put off to the next turn is held until there is one.
+  // Work that is deferred to the next turn holds memory until then.
   await new Promise((resolve) => setImmediate(resolve));
   if (summary.frames < frames / 10) continue;
   before ??= usedBytes();

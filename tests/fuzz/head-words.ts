@@ -1,4 +1,5 @@
-// What the fuzzer makes request heads of: words that parsers agree about, and neighbours about which they have not.
+// The parts that the fuzzer makes request heads of: words that parsers agree about, and similar ones that they have disagreed
+// about.
 
 export const METHODS = [
   "GET",

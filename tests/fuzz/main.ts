@@ -1,4 +1,4 @@
-// What `npm run fuzz` runs (scripts/fuzz.mjs builds and starts it): as many cases as it is told to, or one again.
+// What `npm run fuzz` runs (scripts/fuzz.mjs builds and starts it): the requested number of cases, or one case again.
 
 import { parseArgs } from "node:util";
 import { runCampaign, type Summary } from "./campaign.js";

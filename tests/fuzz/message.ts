@@ -1,18 +1,18 @@
-// One HTTP message as a reader understands it: what two readers of the same bytes are compared by.
+// One HTTP message as a reader understands it; used to compare two readers of the same bytes.
 
-/** Names and values, one after the other, as on the wire: `["Host", "h", "A", "b"]`. */
+/** Names and values alternately, as on the wire: `["Host", "h", "A", "b"]`. */
 export type FieldList = readonly string[];
 
 export interface Message {
   /** `GET /a 1.1` or `1.1 200 OK`. */
   readonly line: string;
   readonly fields: FieldList;
-  /** Without its framing, one character a byte. */
+  /** Without framing; each byte is one character. */
   readonly body: string;
   readonly trailers: FieldList;
 }
 
-/** The first message on which two lists differ, for people; undefined when they are the same. */
+/** Describes the first difference between two lists of messages; undefined if they are equal. */
 export function difference(left: readonly Message[], right: readonly Message[]): string | undefined {
   const count = Math.max(left.length, right.length);
   for (let i = 0; i < count; i++) {

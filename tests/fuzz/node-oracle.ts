@@ -1,18 +1,18 @@
-// Node's own HTTP parser as the yardstick: a real `node:http` server and client on connections that have no network, so
-// that hundreds of cases share one turn of the event loop.
+// Node's own HTTP parser as the reference: a real `node:http` server and client on connections without a network, so that
+// hundreds of cases share one turn of the event loop.
 
 import http from "node:http";
 import { Duplex } from "node:stream";
 import type { Message } from "./message.js";
 
-/** Turns of the event loop after which a case that hasn't ended is called stuck. */
+/** Turns of the event loop after which a case that hasn't ended is considered stuck. */
 const PATIENCE_TURNS = 10_000;
 
-/** A connection on which the peer has sent `bytes` and nothing more. */
+/** A connection on which the peer has sent some bytes and its end. */
 class Wire extends Duplex {
   readonly messages: Message[] = [];
   over = false;
-  /** The reader has given up; what it understood before is still on its way to its listeners. */
+  /** Node has refused the rest; messages that it read before may not have been delivered to listeners yet. */
   refused = false;
 
   constructor() {
@@ -35,7 +35,7 @@ class Wire extends Duplex {
   }
 }
 
-/** The messages that Node sees in the bytes, filled in by {@link NodeOracle.settle}. */
+/** The messages that Node reads in the bytes, filled in by {@link NodeOracle.settle}. */
 export type Verdict = readonly Message[];
 
 export class NodeOracle {
@@ -63,7 +63,7 @@ export class NodeOracle {
     });
   }
 
-  /** Node reads the bytes as a client's. */
+  /** Has Node read the bytes as sent by a client. */
   requests(bytes: Buffer): Verdict {
     const wire = new Wire();
     this.#open.push(wire);
@@ -72,7 +72,7 @@ export class NodeOracle {
     return wire.messages;
   }
 
-  /** Node reads the bytes as a service's answer to a request with this method; interim responses aren't part of it. */
+  /** Has Node read the bytes as a service's answer to a request with this method; interim responses are left out. */
   response(method: string, bytes: Buffer): Verdict {
     const wire = new Wire();
     this.#open.push(wire);

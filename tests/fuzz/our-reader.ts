@@ -1,5 +1,5 @@
-// Reads bytes the way the proxy's connections do, with the code of packages/piko/src/http, and gives what it
-// understood, why it stopped, and the bytes that it would send on: bodies cross without their framing, and are framed anew.
+// Reads bytes as the proxy's connections do, with the code of packages/piko/src/http, and returns what it read, why it
+// stopped, and the bytes that it would forward: bodies lose their framing, and get a new one.
 
 import { BODY_CHUNKED, requestBody } from "../../packages/piko/src/http/body-framing.js";
 import type { Reason } from "../../packages/piko/src/http/reasons.js";
@@ -26,24 +26,24 @@ import type { RequestRewrite } from "../../packages/piko/src/http/request-rewrit
 import { ByteBudget } from "../../packages/piko/src/net/byte-budget.js";
 import { ResponseFraming } from "../../packages/piko/src/server/clients/response-framing.js";
 
-/** What became of a stream of bytes. */
+/** The result of reading a stream of bytes. */
 export interface Reading {
-  /** What is sent on for each message that was understood to its end. */
+  /** The bytes forwarded for each message that was read completely. */
   readonly sent: readonly Buffer[];
-  /** `whole` (nothing is left over), `incomplete`, `last` (what follows isn't read), or why it was refused. */
+  /** `whole` (nothing is left), `incomplete`, `last` (the rest isn't read), or the reason for a refusal. */
   readonly outcome: string;
 }
 
-/** Of a client's stream. */
+/** The result for a client's stream. */
 export interface RequestsReading extends Reading {
   readonly methods: readonly string[];
   /** Where the last request ends. */
   readonly end: number;
 }
 
-/** Of a service's. */
+/** The result for a service's answer. */
 export interface ResponseReading extends Reading {
-  /** Bytes that had come when it was over. */
+  /** Bytes that had arrived when the response ended. */
   readonly came: number;
 }
 
@@ -66,10 +66,10 @@ class Collector implements ByteSink {
   }
 }
 
-/** Arrivals of one stream: its bytes in order, cut at `cuts` (rising offsets). */
+/** The bytes of one stream, arriving in pieces that end at `cuts` (ascending offsets). */
 class Arrivals {
   readonly bytes: Buffer;
-  /** How much has come so far. */
+  /** Offset of the end of what has arrived so far. */
   end: number;
   readonly #cuts: readonly number[];
   #next = 0;
@@ -88,7 +88,7 @@ class Arrivals {
   }
 }
 
-/** `bytes` as a client's, arriving in pieces. */
+/** Reads `stream` as sent by a client, arriving in pieces. */
 export function readRequests(
   stream: Buffer,
   cuts: readonly number[],
@@ -96,7 +96,7 @@ export function readRequests(
 ): RequestsReading {
   const head = requestHead;
   const body = requestReader;
-  // A copy: what is read of a chunked body is overwritten.
+  // A copy, because reading a chunked body overwrites it.
   const bytes = Buffer.from(stream);
   const arrivals = new Arrivals(bytes, cuts);
   const sent: Buffer[] = [];
@@ -140,7 +140,7 @@ function writeHead(head: RequestHead, sink: ByteSink, rewrite: RequestRewrite): 
   sink.write(out, 0, writeRequestHead(head, out, 0, rewrite));
 }
 
-/** Looks for the end of a head that began to come; more arrives until it is there. */
+/** Looks for the end of an incomplete head, while more bytes arrive. */
 function searchHead(arrivals: Arrivals, at: number): number {
   finder.reset();
   for (;;) {
@@ -158,15 +158,15 @@ function readBody(body: BodyReader, arrivals: Arrivals, start: number, sink: Bod
   }
 }
 
-/** Who gets a response. */
+/** The client that gets a response. */
 export interface Recipient {
   readonly method: string;
   readonly http10: boolean;
 }
 
-/** One answer on its way to its recipient. */
+/** One response on its way to its client. */
 class Answer implements ResponseEvents {
-  /** How it ended: `whole`, `switch`, or why it was refused. */
+  /** How it ended: `whole`, `switch`, or the reason for a refusal. */
   outcome: string | undefined;
   readonly sent = new Collector();
   readonly #recipient: Recipient;
@@ -217,7 +217,7 @@ class Answer implements ResponseEvents {
 const budget = new ByteBudget(Number.POSITIVE_INFINITY);
 const limits = { head: new ResponseHead(MAX_FIELDS), maxHeadBytes: MAX_HEAD_BYTES, budget };
 
-/** `bytes` as a service's whole answer to a request with this method, up to the end of its connection. */
+/** Reads `bytes` as all that a service sends in answer to a request with this method, up to the end of its connection. */
 export function readResponse(bytes: Buffer, cuts: readonly number[], recipient: Recipient): ResponseReading {
   const answer = new Answer(recipient);
   const reader = new ResponseReader(answer, limits);
@@ -225,7 +225,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], recipient: 
   const arrivals = new Arrivals(bytes, cuts);
   let came = 0;
   while (answer.outcome === undefined && came < bytes.length) {
-    // A copy that is overwritten afterwards: nothing may be kept of a read buffer.
+    // A copy that is overwritten afterwards: the reader must not keep references to its buffer.
     const piece = Buffer.from(bytes.subarray(came, arrivals.end));
     reader.read(piece, 0, piece.length);
     piece.fill("X");
@@ -236,7 +236,7 @@ export function readResponse(bytes: Buffer, cuts: readonly number[], recipient: 
   reader.stop();
   if (budget.used !== 0) throw new Error(`a reader that has stopped holds ${budget.used} bytes`);
   const whole = answer.outcome === "whole";
-  // What else came is a fault of the service, and the end of its connection.
+  // If the service sent more, it made a mistake, and the connection can't be reused.
   const clean = reader.persistent && came === bytes.length;
   const outcome = whole && !clean ? "last" : (answer.outcome ?? "incomplete");
   return { sent: whole ? [answer.sent.bytes] : [], outcome, came };

@@ -1,16 +1,16 @@
-// Takes a message apart that this program has sent on, the slow and obvious way: what must be the same however its bytes
-// came, and what may differ, which is where its chunks begin.
+// Parses a forwarded message in the slow and obvious way, into the parts that must not depend on how the bytes arrived. The
+// positions of its chunks may differ.
 
-/** A message without the framing of its body; the bytes are one character each. */
+/** A message without the framing of its body; each byte is one character. */
 export interface SentMessage {
-  /** Its heads: interim ones, then its own. */
+  /** The heads of interim responses, followed by the message's own. */
   readonly heads: string;
   readonly body: string;
-  /** The field lines behind the last chunk. */
+  /** The field lines after the last chunk. */
   readonly trailers: string;
 }
 
-/** Returns undefined for what nothing here writes. */
+/** Returns undefined for bytes that this program never writes. */
 export function parseSent(bytes: Buffer): SentMessage | undefined {
   const text = bytes.toString("latin1");
   const heads = /^(?:HTTP\/1\.1 1.*?\r\n\r\n)*.*?\r\n\r\n/s.exec(text)?.[0];
@@ -34,7 +34,7 @@ export function parseSent(bytes: Buffer): SentMessage | undefined {
   return { heads, body, trailers: rest.slice(0, -2) };
 }
 
-/** Whether two messages say the same, in other chunks perhaps. */
+/** Whether two messages differ at most in their chunks. */
 export function isRechunked(left: Buffer, right: Buffer): boolean {
   const [one, other] = [parseSent(left), parseSent(right)];
   if (one === undefined || other === undefined) return false;

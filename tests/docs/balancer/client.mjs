@@ -1,5 +1,5 @@
 // A client on a host of its own: `node client.mjs CA SILENCE_MS` sends every kind of traffic through the load balancer, and
-// prints what came back. A WebSocket, a gRPC stream and a TCP connection are silent for SILENCE_MS in between.
+// prints the answers. A WebSocket, a gRPC stream and a TCP connection each stay silent for SILENCE_MS in between.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const [, , caPath, silence] = process.argv;
 const silenceMs = Number(silence);
 const ca = readFileSync(caPath);
 
-/** The response to a request whose body is what `send` writes. */
+/** The request and its response; `send` writes the request's body. */
 async function ask(path, send = (sent) => sent.end()) {
   const sent = request({ host: HOST, path, method: path === "/" ? "GET" : "POST", ca, agent: false });
   send(sent);
@@ -46,7 +46,7 @@ async function firstEvent() {
   return String(piece).trim();
 }
 
-/** The second piece is sent when the first one has come back. */
+/** Sends the second piece once the first one has been echoed. */
 async function talk() {
   const { sent, response } = await ask("/talk", (open) => void open.write("one"));
   const pieces = [];

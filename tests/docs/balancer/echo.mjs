@@ -1,4 +1,4 @@
-// The gRPC service of this folder: one method, whose messages are bytes.
+// The gRPC service for the load balancer tests: one method, whose messages are bytes.
 
 const asIs = (bytes) => bytes;
 

@@ -1,4 +1,4 @@
-// The services behind the agent: HTTP with WebSockets on 3000, gRPC on 50051, TCP on 7000.
+// The services behind the agent: HTTP with WebSockets on port 3000, gRPC on 50051, TCP on 7000.
 
 import { createServer } from "node:http";
 import { createServer as createTcp } from "node:net";
@@ -8,11 +8,11 @@ import { ECHO } from "./echo.mjs";
 
 const http = createServer((request, response) => {
   if (request.url === "/events") {
-    // Only the first event: the client closes when it has seen it.
+    // Only the first event: the client disconnects when it has received it.
     response.writeHead(200, { "content-type": "text/event-stream" });
     response.write("data: first\n\n");
   } else if (request.url === "/talk") {
-    // Answers each piece as it arrives.
+    // Echoes each piece as it arrives.
     response.flushHeaders();
     request.on("data", (piece) => response.write(piece));
     request.on("end", () => response.end());
