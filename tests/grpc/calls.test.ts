@@ -1,5 +1,5 @@
-// gRPC by real stacks: client and service of `@grpc/grpc-js`, every kind of call, through one node and through two, and to
-// a service within a program that uses the SDK.
+// gRPC with a real implementation: client and service of `@grpc/grpc-js`, every kind of call, through one node and through
+// two, and to a service in a program that uses the SDK.
 
 import { serve } from "@piko/client";
 import { ServerCredentials } from "@grpc/grpc-js";
@@ -12,7 +12,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const MIB = 1024 * 1024;
 const MESSAGES = 1_000;
-/** What a cancel may take to reach the service. */
+/** Maximum time for a cancel to reach the service. */
 const CANCEL_MS = 1_000;
 
 interface Way {
@@ -43,7 +43,7 @@ async function start(way: string): Promise<Way> {
 }
 
 describe.each(["one node", "two nodes", "a program with the SDK"])("through %s", (way) => {
-  it("unary calls have their messages, metadata and errors", async () => {
+  it("unary calls transfer their messages, metadata and errors", async () => {
     const { client, proxy } = await start(way);
     const sent = new Metadata();
     const long = "m".repeat(8 * 1024);
@@ -64,7 +64,7 @@ describe.each(["one node", "two nodes", "a program with the SDK"])("through %s",
     });
   });
 
-  it("messages of 64 MiB, and compressed ones, arrive as they are", async () => {
+  it("messages of 64 MiB, and compressed ones, arrive unchanged", async () => {
     const { client, proxy } = await start(way);
     const large = Buffer.alloc(64 * MIB, "0123456789abcdef");
     expect((await client.unary(large)).message.equals(large)).toBe(true);
@@ -73,7 +73,7 @@ describe.each(["one node", "two nodes", "a program with the SDK"])("through %s",
     expect((await packed.unary(text)).message.equals(text)).toBe(true);
   }, 120_000);
 
-  it("streams have all of their messages, in either direction and in both, in turn", async () => {
+  it("streams transfer all of their messages, in either direction and alternately in both", async () => {
     const { client } = await start(way);
     const collected = new Promise<string>((resolve, reject) => {
       const call = client.stub.collect((error, answer) => {
@@ -125,7 +125,7 @@ describe.each(["one node", "two nodes", "a program with the SDK"])("through %s",
   });
 });
 
-it("a service that is gone is UNAVAILABLE, and is there again when it comes back", async () => {
+it("calls to a service that has stopped fail with UNAVAILABLE, and succeed again after it has restarted", async () => {
   const server = await startServer(scene);
   const service = await GrpcService.start(scene);
   await startAgent(scene, server.upstream, "web", service.addr, { flags: ["--protocol", "grpc"] });

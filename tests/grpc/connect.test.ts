@@ -1,5 +1,5 @@
-// Connect, grpc-web and gRPC by `@connectrpc/connect-node`, whose service speaks all three: from clients of either version of
-// HTTP to a service of either.
+// Connect, grpc-web and gRPC with `@connectrpc/connect-node`, whose service supports all three: from clients over HTTP/1.1
+// and HTTP/2 to services over either.
 
 import { once } from "node:events";
 import { createServer as createHttp1 } from "node:http";
@@ -47,7 +47,7 @@ const FILE = create(FileDescriptorProtoSchema, {
 const files = create(FileDescriptorSetSchema, { file: [file_google_protobuf_wrappers.proto, FILE] });
 const ECHO = createFileRegistry(files).getService("piko.test.Echo") as DescService;
 
-/** What a client of the service has: its descriptor is made here, so that its methods have no types. */
+/** The methods of a client. The service's descriptor is created in this file, so the methods have no generated types. */
 interface Echo {
   say(message: { value: string }): Promise<StringValue>;
   repeat(message: { value: string }): AsyncIterable<StringValue>;
@@ -73,7 +73,7 @@ const handler = connectNodeAdapter({
   },
 });
 
-/** Starts the service by one version; returns its address. */
+/** Starts the service with one version of HTTP; returns its address. */
 async function startService(version: string): Promise<string> {
   const sessions = new Set<ServerHttp2Session>();
   const server = version === "HTTP/1.1" ? createHttp1(handler) : createHttp2(handler);
@@ -88,7 +88,7 @@ async function startService(version: string): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Clients by the version that they speak. */
+/** Clients by protocol and version. */
 const CLIENTS: Readonly<Record<string, (baseUrl: string, interceptors: Interceptor[]) => Transport>> = {
   "Connect over HTTP/1.1": (baseUrl, interceptors) =>
     createConnectTransport({ baseUrl, interceptors, httpVersion: "1.1" }),
@@ -120,7 +120,7 @@ describe.each([
   ["HTTP/1.1", "http"],
   ["HTTP/2", "h2c"],
 ])("a service that speaks %s", (version, protocol) => {
-  it.each(Object.keys(CLIENTS))("is called by %s", async (name) => {
+  it.each(Object.keys(CLIENTS))("answers %s", async (name) => {
     const server = await startServer(scene);
     const addr = await startService(version);
     await startAgent(scene, server.upstream, "web", addr, { flags: ["--protocol", protocol] });
@@ -137,9 +137,9 @@ describe.each([
   });
 });
 
-// To a service of HTTP/1.1 Connect's library refuses one.
+// With HTTP/1.1 as the service's version, Connect's library refuses bidirectional streams.
 it.each(["Connect over HTTP/2", "gRPC over HTTP/2"])(
-  "a service that speaks HTTP/2 has a conversation by %s",
+  "a service that speaks HTTP/2 can have a conversation by %s",
   async (name) => {
     const server = await startServer(scene);
     const addr = await startService("HTTP/2");
@@ -150,7 +150,7 @@ it.each(["Connect over HTTP/2", "gRPC over HTTP/2"])(
       for (const value of ["one", "two", "three"]) {
         const answer = new Promise<string>((resolve) => (answered = resolve));
         yield { value };
-        // Each waits for the answer to the one before it.
+        // Each message waits for the answer to the previous one.
         expect(await answer).toBe(`heard ${value}`);
       }
     }

@@ -1,5 +1,5 @@
-// Streams of gRPC on which nothing is said but keep-alive's pings, or nothing at all: for seconds before a node and an agent with
-// the shortest limits, and with `npm run test:long` for ten minutes with those that they come with.
+// Streams of gRPC that carry only keep-alive pings, or nothing at all: for seconds with the shortest timeouts of node and
+// agent, and with `npm run test:long` for ten minutes with the default ones.
 
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
@@ -17,7 +17,7 @@ const PINGS = {
   "grpc.keepalive_time_ms": LONG ? 30_000 : 500,
   "grpc.keepalive_timeout_ms": 10_000,
 };
-/** Of all that is limited, but for what silence may not be: the time that a client takes for what is sent to it. */
+/** Shortens every timeout except the one that also limits silence: how long a client may take to read what is sent to it. */
 const NODE_LIMITS = LONG
   ? {}
   : {
@@ -34,7 +34,7 @@ async function echo(call: ClientDuplexStream<Buffer, Buffer>, text: string): Pro
   expect(String((await within(answer, `echo of ${text}`))[0])).toBe(text);
 }
 
-it("streams last through a silence, with keep-alive and without, through one node and two", {
+it("streams outlast silence, with keep-alive and without, through one node and two", {
   timeout: SILENCE_MS + 180_000,
 }, async () => {
   const service = await GrpcService.start(scene);

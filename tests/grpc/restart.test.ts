@@ -1,5 +1,5 @@
-// gRPC's calls while the three nodes of a cluster are replaced one after the other: no unary call fails, and a stream ends
-// with UNAVAILABLE, only where its node is gone, and never hangs.
+// Calls of gRPC while the three nodes of a cluster are replaced one after the other: no unary call fails, and a stream ends
+// only if its node stops, with UNAVAILABLE, and never hangs.
 
 import { expect, it } from "vitest";
 import { within } from "../harness/deadline.js";
@@ -11,9 +11,9 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const CLIENTS = 6;
 
-it("nodes that are replaced cost no unary call, and streams an end that says so", async () => {
+it("replacing nodes fails no unary call, and ends streams with UNAVAILABLE", async () => {
   const service = await GrpcService.start(scene);
-  // Streams have no end of their own: each node cuts them after this.
+  // Streams don't end by themselves: each node cuts them after its grace period.
   const cluster = await RollingCluster.start(scene, { "grace-period": "4s" });
   for (let i = 0; i < 2; i++) {
     await startAgent(scene, cluster.balancer.upstream, "web", service.addr, {
@@ -21,7 +21,7 @@ it("nodes that are replaced cost no unary call, and streams an end that says so"
     });
   }
   const { proxy } = cluster.balancer;
-  // A channel of its own each: others of the same address share one.
+  // Each client has a channel of its own; by default, clients of the same address share one.
   const client = (i: number): GrpcClient =>
     new GrpcClient(scene, proxy, "web", { "grpc.use_local_subchannel_pool": 1, "piko.test": i });
   for (const node of cluster.nodes) await new GrpcClient(scene, node.proxy, "web").ready();
@@ -54,11 +54,11 @@ it("nodes that are replaced cost no unary call, and streams an end that says so"
   expect(failures).toEqual([]);
   expect(calls).toBeGreaterThan(100);
   expect(ends.filter((code) => code !== status.OK && code !== status.UNAVAILABLE)).toEqual([]);
-  // Each is cut once at most by each node's end, and some were on every one.
+  // Each stream is cut at most once by each node.
   expect(ends.filter((code) => code === status.UNAVAILABLE).length).toBeLessThanOrEqual(CLIENTS * 3);
 }, 600_000);
 
-/** False, in a moment. */
+/** Resolves to false after a moment. */
 function pause(): Promise<false> {
   return new Promise((resolve) => setTimeout(() => resolve(false), 100));
 }

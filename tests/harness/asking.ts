@@ -1,4 +1,4 @@
-// Requests of bare clients to the endpoint `web`, one connection each, until it answers as it should.
+// Plain TCP clients that send requests to the endpoint `web`, one connection each, until it answers as it should.
 
 import { eventually } from "./deadline.js";
 import { RawClient } from "./raw-client.js";
@@ -8,13 +8,13 @@ import type { Stage } from "./stage.js";
 export const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`;
 
 interface Asking {
-  /** The answer to one request at a proxy port, within `ms`. */
+  /** Returns the answer to one request at a proxy port, within `ms`. */
   ask(proxy: string, path?: string, ms?: number): Promise<RawResponse>;
-  /** Asks until the answer has this status. */
+  /** Repeats the request until the answer has this status. */
   becomes(proxy: string, status: number, ms?: number): Promise<RawResponse>;
 }
 
-/** Its connections go with the stage. */
+/** Its connections are closed with the stage. */
 export function asking(stage: Stage): Asking {
   const ask = async (proxy: string, path = "/item?i=1", ms?: number): Promise<RawResponse> => {
     const client = await RawClient.connect(stage, proxy);

@@ -1,4 +1,4 @@
-// Several nodes that have joined each other, what they say of each other, and a load balancer in front of them.
+// Several nodes that have joined each other, what they report about each other, and a load balancer in front of them.
 
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
@@ -17,13 +17,13 @@ export interface ListedNode {
   readonly upstreams: number;
 }
 
-/** The JSON of an admin path. */
+/** The JSON at a path of the admin port. */
 export async function adminJson<T>(server: RunningServer, path: string, token?: string): Promise<T> {
   const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
   return (await (await fetch(`http://${server.admin}${path}`, { headers })).json()) as T;
 }
 
-/** The ids of the nodes that a node takes for active, sorted. */
+/** The ids of the nodes that a node considers active, sorted. */
 export async function activeNodes(server: RunningServer): Promise<string> {
   const nodes = await adminJson<ListedNode[]>(server, "/status/cluster/nodes");
   const active = nodes.filter(({ status }) => status === "active");
@@ -33,7 +33,7 @@ export async function activeNodes(server: RunningServer): Promise<string> {
     .join(" ");
 }
 
-/** Starts a node for each id; all but the first join the first. They know each other when this returns. */
+/** Starts a node for each id; all except the first join the first. When this returns, they know each other. */
 export async function startCluster<Ids extends readonly string[]>(
   stage: Stage,
   ids: readonly [...Ids],
@@ -66,7 +66,7 @@ export async function untilEndpoints(
   }, `${count} endpoints of ${id} at ${server.admin}`);
 }
 
-/** Starts a server that may not come up: nothing is waited for. */
+/** Starts a server without waiting for it: it may fail to start. */
 export function launchServer(stage: Stage, flags: Readonly<Record<string, string>>): Program {
   const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
     (port) => `--${port}.bind-addr=127.0.0.1:0`,
@@ -75,7 +75,7 @@ export function launchServer(stage: Stage, flags: Readonly<Record<string, string
   return piko(stage, "server", ["server", ...ports, ...args]);
 }
 
-/** A TCP load balancer before the upstream ports: each connection goes to the first server that says it is ready. */
+/** A TCP load balancer in front of the upstream ports. Each connection goes to the first server that reports it is ready. */
 export async function startBalancer(stage: Stage, servers: readonly RunningServer[]): Promise<string> {
   const sockets = new Set<Socket>();
   const keep = (socket: Socket): Socket => {

@@ -1,5 +1,5 @@
-// An OpenTelemetry collector of the tests: takes OTLP over HTTP with JSON, as strictly as the protocol is written down
-// (opentelemetry-proto, collector/trace/v1 and trace/v1), and shows its spans.
+// An OpenTelemetry collector for tests: accepts OTLP over HTTP with JSON, as strictly as the protocol is specified
+// (opentelemetry-proto, collector/trace/v1 and trace/v1), and provides its spans.
 
 import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders, type RequestListener } from "node:http";
@@ -53,7 +53,7 @@ const exported = z.strictObject({
   ),
 });
 
-/** A span, and who has sent it. */
+/** A span and its sender. */
 export interface CollectedSpan extends z.infer<typeof span> {
   readonly service: string;
   readonly instance: string | undefined;
@@ -61,25 +61,25 @@ export interface CollectedSpan extends z.infer<typeof span> {
 
 /** A running collector. */
 export interface Collector {
-  /** For `--tracing.url`. */
+  /** The URL for `--tracing.url`. */
   readonly url: string;
   readonly spans: readonly CollectedSpan[];
-  /** Header fields of each request that was taken. */
+  /** Header fields of each accepted request. */
   readonly requests: readonly IncomingHttpHeaders[];
-  /** What it answers to requests from now on. */
+  /** The status that it answers requests with from now on. */
   status: number;
-  /** Waits until it has so many spans of a trace, and gives them, parents first. */
+  /** Waits until it has at least `count` spans of a trace, and returns them, parents first. */
   trace(traceId: string, count: number): Promise<readonly CollectedSpan[]>;
 }
 
 export interface CollectorOptions {
-  /** It speaks TLS, by these options. */
+  /** Options for TLS; if set, the collector uses TLS. */
   readonly tls?: ServerOptions;
-  /** Where it listens. */
+  /** The IP address that it listens on; 127.0.0.1 by default. */
   readonly address?: string;
 }
 
-/** Starts a collector. One that is sent what OTLP doesn't allow fails the test with its stage. */
+/** Starts a collector. If it receives anything that OTLP doesn't allow, the test fails when its stage is cleared. */
 export async function startCollector(stage: Stage, options: CollectorOptions = {}): Promise<Collector> {
   const { address = "127.0.0.1", tls } = options;
   const spans: CollectedSpan[] = [];
@@ -132,7 +132,7 @@ export async function startCollector(stage: Stage, options: CollectorOptions = {
   return collector;
 }
 
-/** Parents before their children, of which those that have begun first come first. */
+/** Sorts parents before children, and spans of the same depth by their start. */
 function inOrder(spans: readonly CollectedSpan[]): readonly CollectedSpan[] {
   const depthOf = ({ parentSpanId }: CollectedSpan): number => {
     const parent = spans.find(({ spanId }) => spanId === parentSpanId);

@@ -1,5 +1,5 @@
-// One end of a connection through Piko, as its test sees it: what came, and how it was over. An end and a reset are told
-// apart even where Node calls both an end.
+// One end of a connection through Piko, as its test sees it: what it received, and how it ended. It distinguishes an end from
+// a reset even where Node reports both as an end.
 
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -7,18 +7,18 @@ import { isConnectionOver, isResetAtEnd } from "@piko/tunnel";
 import { PatternChecker, PatternSource } from "@piko/testkit";
 import { eventually, within } from "./deadline.js";
 
-/** How the peer's direction was over. */
+/** How the peer's direction ended. */
 export type Outcome = "end" | "reset";
 
 export class ConnectionEnd {
   readonly stream: Duplex;
-  /** How the peer's direction is over; undefined while it goes on. */
+  /** How the peer's direction ended; undefined while it is open. */
   outcome: Outcome | undefined;
   readonly #checker: PatternChecker;
   readonly #seed: number;
   readonly #waiting = new Set<() => void>();
 
-  /** `seed` is that of what this end sends, `peerSeed` of what it expects. Reads nothing until `read` is called. */
+  /** `seed` generates what this end sends, `peerSeed` what it expects. Nothing is read until `read` is called. */
   constructor(stream: Duplex, seed: number, peerSeed: number) {
     this.stream = stream;
     this.#seed = seed;
@@ -28,13 +28,13 @@ export class ConnectionEnd {
     stream.on("close", () => this.#over("reset"));
   }
 
-  /** Bytes that came, all of them the ones that the peer sent. */
+  /** Number of bytes received; throws if any of them isn't what the peer sent. */
   get received(): number {
     if (this.#checker.mismatchAt >= 0) throw new Error(`wrong byte at ${this.#checker.mismatchAt}`);
     return this.#checker.offset;
   }
 
-  /** Starts to read. */
+  /** Starts reading. */
   read(): this {
     this.stream.on("data", (piece: Buffer) => {
       this.#checker.update(piece);
@@ -44,7 +44,7 @@ export class ConnectionEnd {
     return this;
   }
 
-  /** Sends so many bytes, without waiting for anything. */
+  /** Sends this number of bytes, without waiting for anything. */
   send(bytes: number): this {
     for (const piece of new PatternSource(bytes, this.#seed)) this.stream.write(piece);
     return this;
@@ -60,7 +60,7 @@ export class ConnectionEnd {
     else this.stream.destroy();
   }
 
-  /** Waits until so many bytes have come. */
+  /** Waits until this number of bytes has been received. */
   async got(bytes: number, ms?: number): Promise<void> {
     await this.#until(
       () => this.received >= bytes,
@@ -69,7 +69,7 @@ export class ConnectionEnd {
     );
   }
 
-  /** Waits until the peer's direction is over; how it was. */
+  /** Waits until the peer's direction has ended, and returns how. */
   async over(ms?: number): Promise<Outcome> {
     await this.#until(
       () => this.outcome !== undefined,
@@ -80,8 +80,8 @@ export class ConnectionEnd {
   }
 
   /**
-   * Waits for a reset without reading: Node doesn't tell a paused socket of one. This end has not ended before. `whose` says
-   * in the failure which connection it was and which way; `known` what is known of it then.
+   * Waits for a reset without reading: Node doesn't report resets to a paused socket. Must not be called after this end's own
+   * end. `whose` names the connection and its path in the error; `known` adds what is known about it then.
    */
   async resetUnread(ms: number, whose: string, known: () => string = () => ""): Promise<void> {
     const isReset = (): boolean => this.outcome === "reset" || isConnectionOver(this.stream as Socket);
@@ -113,7 +113,7 @@ export class ConnectionEnd {
   }
 }
 
-/** Lets an end be slow: resolves when its peer has written what the way takes without it. */
+/** Makes an end slow: resolves when its peer has written as much as fits on the way while the end doesn't read. */
 export async function untilStuck(sender: ConnectionEnd): Promise<void> {
   const { stream } = sender;
   let left = -1;

@@ -1,4 +1,4 @@
-// The ways that a connection can take to a service, opened in one call that gives both of its ends.
+// The ways in which a connection can reach a service. Each is opened by one call that returns both ends.
 
 import { connect, type Socket } from "node:net";
 import { once } from "node:events";
@@ -19,7 +19,7 @@ export interface Ends {
   readonly service: ConnectionEnd;
 }
 
-/** A service whose connections are played by the test, one at a time. */
+/** A service whose side of each connection is played by the test, one connection at a time. */
 export class PlayedService {
   readonly addr: string;
   readonly #taken: Socket[];
@@ -30,7 +30,7 @@ export class PlayedService {
     this.#taken = taken;
   }
 
-  /** `upgrades`: it answers an upgrade request before its connection is handed over. */
+  /** `upgrades`: whether it answers an upgrade request before it hands over the connection. */
   static async start(stage: Stage, upgrades: boolean): Promise<PlayedService> {
     const taken: Socket[] = [];
     const { addr } = await startRawService(stage, (socket) => {
@@ -62,7 +62,7 @@ export async function openTcp(stage: Stage, addr: string, service: PlayedService
   return ends(await connectTo(stage, addr), service);
 }
 
-/** Opens a connection by the SDK. */
+/** Opens a connection with the SDK. */
 export async function openByDial(
   stage: Stage,
   proxy: string,
@@ -90,7 +90,7 @@ export async function openByUpgrade(
   return ends(client, service);
 }
 
-/** Listens on an endpoint by the SDK's `forward`. */
+/** Listens on an endpoint with the SDK's `forward`. */
 export async function listenBySdk(
   stage: Stage,
   upstream: string,
@@ -101,14 +101,14 @@ export async function listenBySdk(
   stage.defer(() => listener.close({ graceMs: 0 }));
 }
 
-/** Where connections lead, and the nodes that take them: the endpoints are at the first one, by an agent or by the SDK. */
+/** The services, and the nodes that lead to them. The endpoints are on the first node, by an agent or by the SDK. */
 export interface Destinations {
   readonly nodes: readonly [RunningServer, RunningServer];
   readonly tcp: PlayedService;
   readonly http: PlayedService;
 }
 
-/** Starts two nodes, and the endpoints `tcp`, `http` and `sdk` (the service of `tcp`) at the first. */
+/** Starts two nodes, with the endpoints `tcp`, `http` and `sdk` (whose service is that of `tcp`) on the first. */
 export async function startDestinations(stage: Stage, ids: readonly [string, string]): Promise<Destinations> {
   const tcp = await PlayedService.start(stage, false);
   const http = await PlayedService.start(stage, true);
@@ -137,7 +137,7 @@ async function connectTo(stage: Stage, addr: string): Promise<Socket> {
   return socket;
 }
 
-/** Reads a head and leaves what follows in the socket, paused. */
+/** Reads a head, leaves the bytes after it in the socket, and pauses the socket. */
 async function readHead(socket: Socket): Promise<string> {
   let bytes = Buffer.alloc(0);
   for (;;) {

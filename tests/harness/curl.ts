@@ -1,4 +1,4 @@
-// curl, as a user runs it, against a proxy address and an endpoint.
+// curl, as a user runs it, with a proxy address and an endpoint.
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -7,18 +7,18 @@ import { run, type ToolResult } from "./tools.js";
 
 export interface CurlResult extends ToolResult {
   readonly status: number;
-  /** Every head that was received, interim ones included. */
+  /** Every head that was received, including those of interim responses. */
   readonly heads: string;
 }
 
 export interface CurlOptions {
   readonly args?: readonly string[];
   readonly ms?: number;
-  /** Further paths for the same command. */
+  /** More paths for the same command. */
   readonly more?: readonly string[];
 }
 
-/** Runs `curl` for `path` of an endpoint (or of none, when it is empty); stdout is the body. */
+/** Runs `curl` for `path` of an endpoint (of none if it is empty); stdout is the body. */
 export async function curl(
   proxy: string,
   endpoint: string,
@@ -40,7 +40,7 @@ export async function curl(
     const routing = endpoint === "" ? [] : ["--header", `x-piko-endpoint: ${endpoint}`];
     const urls = [path, ...(options.more ?? [])].map((each) => `http://${proxy}${each}`);
     const args = [...report, ...routing, ...(options.args ?? []), ...urls];
-    // What a service answers is in it.
+    // Its output contains the service's answer.
     const result = await run("curl", args, { ms: options.ms ?? 150_000, showsSecrets: true });
     const status = Number(/status=(\d+)\n$/.exec(result.stderr)?.[1] ?? 0);
     return { ...result, status, heads: await readFile(heads, "utf8").catch(() => "") };

@@ -1,11 +1,11 @@
-// Waiting with a limit: a test that waits for something that never comes fails soon, and says what it waited for.
+// Waiting with a limit: a test that waits for something that doesn't happen fails soon, and reports what it waited for.
 
 import { setTimeout as delay } from "node:timers/promises";
 
-/** Longest wait for something that happens at once on an idle machine. */
+/** Maximum wait for something that would happen at once on an idle machine. */
 export const PATIENCE_MS = 45_000;
 
-/** The promise's value, or an error that names `what` after `ms`. */
+/** Returns the promise's value, or throws an error that names `what` after `ms`. */
 export async function within<T>(promise: Promise<T>, what: string, ms: number = PATIENCE_MS): Promise<T> {
   const stop = new AbortController();
   const expired = delay(ms, undefined, { signal: stop.signal }).then(
@@ -21,7 +21,7 @@ export async function within<T>(promise: Promise<T>, what: string, ms: number = 
   }
 }
 
-/** Asks `probe` again and again until it gives something that isn't undefined or false. */
+/** Repeats `probe` until it returns something other than undefined or false. */
 export async function eventually<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   what: string,

@@ -1,4 +1,4 @@
-// A Git server over HTTP: a CGI bridge to `git http-backend`, the program that Git itself ships for the purpose.
+// A Git server over HTTP: a CGI bridge to `git http-backend`, which is part of Git.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import type { AddressInfo } from "node:net";
 import { createGunzip } from "node:zlib";
 import type { Stage } from "./stage.js";
 
-/** Serves the repositories below `root`; the address. */
+/** Serves the repositories below `root`; returns its address. */
 export async function startGitService(stage: Stage, root: string): Promise<string> {
   const server = createServer((request, response) => runBackend(root, request, response));
   server.listen(0, "127.0.0.1");

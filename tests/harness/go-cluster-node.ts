@@ -1,5 +1,5 @@
-// A Go node of a cluster, on the libraries of the Go program: its gossip and its ports are two programs, and what one of them
-// knows the other is told here, as soon as it changes.
+// A Go node of a cluster, based on the libraries of the Go program. Its gossip and its ports are two programs; this class
+// passes what one of them knows to the other as soon as it changes.
 
 import { type GoServer, startGoNode, startGoServer } from "./go-peer.js";
 import type { Program } from "./program.js";
@@ -7,15 +7,15 @@ import type { Stage } from "./stage.js";
 
 const LOOK_MS = 10;
 
-/** One Go node. */
+/** A Go node. */
 export class GoClusterNode {
   readonly server: GoServer;
-  /** Address of its gossip port. */
+  /** The address of its gossip port. */
   readonly gossip: string;
   readonly #program: Program;
-  /** Tunnels of each endpoint here, as the others were told. */
+  /** Number of tunnels for each endpoint of this node, as last announced. */
   #told: Readonly<Record<string, number>> = {};
-  /** Of other nodes: proxy address, and endpoints, by id. */
+  /** The other nodes by id: proxy address and endpoints. */
   readonly #nodes = new Map<string, { proxy: string; readonly endpoints: Set<string> }>();
   #read = 0;
   readonly #routes = new Map<string, string>();
@@ -51,7 +51,7 @@ export class GoClusterNode {
     }
   }
 
-  /** Tells the cluster which tunnels there are. */
+  /** Announces this node's tunnels to the cluster. */
   async #announce(): Promise<void> {
     const now = await this.server.listeners();
     for (const endpoint of new Set([...Object.keys(now), ...Object.keys(this.#told)])) {
@@ -62,7 +62,7 @@ export class GoClusterNode {
     this.#told = now;
   }
 
-  /** Takes in what gossip has told since. */
+  /** Applies what gossip has reported since the last call. */
   #hear(): void {
     for (; this.#read < this.#program.lines.length; this.#read++) {
       const { id, key, msg, value, reachable } = this.#program.lines[this.#read]?.fields ?? {};
@@ -77,7 +77,7 @@ export class GoClusterNode {
     }
   }
 
-  /** Tells the ports which node has the endpoints that have no tunnel here. */
+  /** Tells the program with the ports which node to use for each endpoint that has no tunnel here. */
   async #route(): Promise<void> {
     for (const { proxy, endpoints } of this.#nodes.values()) {
       for (const endpoint of endpoints) {

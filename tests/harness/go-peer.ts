@@ -1,5 +1,5 @@
-// The Go peers of tests/interop: built once per machine state, started as agent, forwarder or server (peer), or as a node of
-// the cluster's protocol (gossip-peer).
+// The Go peers of tests/interop, built once for each version of their source: an agent, forwarder or server (peer), or a node
+// that only gossips (gossip-peer).
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, renameSync } from "node:fs";
@@ -15,7 +15,7 @@ const CACHE = fileURLToPath(new URL("../interop/.cache/", import.meta.url));
 /** Whether the Go peer can be built here. */
 export const haveGo: boolean = haveTools("go");
 
-/** Builds a peer unless this very source has been built; its path. */
+/** Builds a peer unless this exact source has been built already; returns its path. */
 export async function buildGoPeer(name: "peer" | "gossip-peer" | "grpc-peer" = "peer"): Promise<string> {
   const source = fileURLToPath(new URL(`../interop/${name}/`, import.meta.url));
   const hash = createHash("sha256");
@@ -23,7 +23,7 @@ export async function buildGoPeer(name: "peer" | "gossip-peer" | "grpc-peer" = "
   const path = join(CACHE, `${name}-${hash.digest("hex").slice(0, 16)}`);
   if (existsSync(path)) return path;
   await mkdir(CACHE, { recursive: true });
-  // Another test file may build at the same time: each builds its own and puts it in place in one step.
+  // Another test file may build at the same time: each builds its own file, and moves it into place atomically.
   const own = `${path}.${process.pid}`;
   const built = await run("go", ["build", "-o", own, "."], { cwd: source, ms: 600_000 });
   if (built.code !== 0) throw new Error(`go build: ${built.stderr}`);
@@ -31,7 +31,7 @@ export async function buildGoPeer(name: "peer" | "gossip-peer" | "grpc-peer" = "
   return path;
 }
 
-/** A Go node of the cluster's protocol: it has no ports but that of gossip. Takes commands by {@link Program.write}. */
+/** A Go node that only gossips: it has no other ports. Accepts commands by {@link Program.write}. */
 export async function startGoNode(stage: Stage, id: string): Promise<{ program: Program; gossip: string }> {
   const path = await buildGoPeer("gossip-peer");
   const program = startProgram(stage, `go node ${id}`, path, ["--id", id], { input: true });
@@ -45,11 +45,11 @@ export interface GoServer {
   readonly proxy: string;
   readonly upstream: string;
   readonly control: string;
-  /** Ends the endpoint's tunnels in one of the ways of control.go. */
+  /** Ends the endpoint's tunnels in one of the ways listed in control.go. */
   end(endpoint: string, how: string): Promise<void>;
-  /** The tunnels that are open, with the header fields of their upgrade requests. */
+  /** The open tunnels, with the header fields of their upgrade requests. */
   tunnels(): Promise<readonly { endpoint: string; headers: Record<string, string[]>; streams: number }[]>;
-  /** How many tunnels of each endpoint the node announces to its cluster, by the Go program's way of counting. */
+  /** Number of tunnels for each endpoint that the node announces to its cluster, as the Go program counts them. */
   listeners(): Promise<Readonly<Record<string, number>>>;
 }
 
@@ -57,7 +57,7 @@ export interface GoServer {
 export async function startGoServer(stage: Stage, flags: readonly string[] = []): Promise<GoServer> {
   const program = startProgram(stage, "go server", await buildGoPeer(), ["server", ...flags], {
     stopCode: 0,
-    // It prints the header fields of who connects, so that tests see them.
+    // It prints the header fields of its clients, so that tests can check them.
     showsSecrets: true,
   });
   const { fields } = await program.waitFor("server started");
@@ -82,7 +82,7 @@ export async function startGoServer(stage: Stage, flags: readonly string[] = [])
   };
 }
 
-/** An address as the peer's URL; one that names its scheme is one already. */
+/** An address as a URL for the peer; an address that already has a scheme stays as it is. */
 function urlOf(address: string): string {
   return address.includes("://") ? address : `http://${address}`;
 }
@@ -101,7 +101,7 @@ export async function startGoAgent(
   return program;
 }
 
-/** Starts the Go peer as a forwarder; its local address. */
+/** Starts the Go peer as a forwarder; returns its local address. */
 export async function startGoForward(
   stage: Stage,
   proxy: string,
@@ -114,7 +114,7 @@ export async function startGoForward(
   return String(fields["addr"]);
 }
 
-/** Sends random bytes through a TCP endpoint by the Go dialer and checks that they come back; throws if not. */
+/** Sends random bytes through a TCP endpoint with the Go dialer; throws unless the same bytes come back. */
 export async function goEchoCheck(
   proxy: string,
   endpoint: string,

@@ -1,4 +1,4 @@
-// Programs written in Go that tests use as they are: installed once where Go is, into interop/.cache.
+// Programs written in Go that tests use unchanged: installed once into interop/.cache, if Go is available.
 
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
@@ -8,12 +8,13 @@ import { findTool, run } from "./tools.js";
 
 const CACHE = fileURLToPath(new URL("../interop/.cache/", import.meta.url));
 
-/** What a registry says that doesn't give a module, or gives it no more: an answer, where other failures are failures here. */
+/** A registry's answer if it doesn't have a module, or no longer has it. Any other failure makes the test fail. */
 const REFUSED = /\b(?:403 Forbidden|404 Not Found|410 Gone)\b/;
 
 /**
- * The path of a program: that of this machine, or its own once it is installed. `path`: of its package. Undefined, and said on
- * stderr, where the registry refuses it, in CI too: no change of ours can mend that.
+ * Returns the path of a program: the one of this machine, or else the one that this function has installed. `path` is the
+ * path of its package. If the registry refuses the module, the result is undefined and a message is written to stderr, even
+ * in CI: no change in this repository could fix that.
  */
 export async function installGo(path: string, version: string): Promise<string | undefined> {
   const name = basename(path);

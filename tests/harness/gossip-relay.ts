@@ -1,18 +1,18 @@
-// A way to a node's gossip port on which somebody listens: others are told this address instead of the node's own.
+// A relay in front of a node's gossip port that records what passes. Other nodes get its address instead of the node's own.
 
 import { createSocket, type Socket as PacketSocket } from "node:dgram";
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import type { Stage } from "./stage.js";
 
-/** What goes to a gossip port, over both protocols, and the answers of TCP. */
+/** Forwards everything sent to a gossip port by UDP or TCP, and the answers over TCP. */
 export class GossipRelay {
   /** The address to advertise. */
   readonly addr: string;
-  /** What has gone through, oldest first. */
+  /** Everything that passed through, oldest first. */
   readonly captured: Buffer[] = [];
   readonly packets: Buffer[] = [];
-  /** Where it leads to, `host:port`. */
+  /** The address to forward to, `host:port`. */
   target = "";
 
   private constructor(addr: string) {

@@ -1,4 +1,4 @@
-// gRPC by `@grpc/grpc-js`, service and client, without generated code: messages are bytes.
+// gRPC with `@grpc/grpc-js`, service and client, without generated code: messages are bytes.
 
 import {
   type Client,
@@ -22,7 +22,7 @@ import {
 import { eventually } from "./deadline.js";
 import type { Stage } from "./stage.js";
 
-/** gRPC's statuses, those that tests look at. */
+/** The status codes of gRPC that tests check. */
 export const status = {
   OK: 0,
   CANCELLED: 1,
@@ -55,7 +55,7 @@ const ECHO = {
   fail: method("Fail", false, false),
 } satisfies ServiceDefinition;
 
-/** Longer messages than gRPC's default of 4 MiB. */
+/** More than gRPC's default of 4 MiB for each message. */
 const MAX_MESSAGE_BYTES = 128 * 1024 * 1024;
 const SIZES = {
   "grpc.max_receive_message_length": MAX_MESSAGE_BYTES,
@@ -65,7 +65,7 @@ const SIZES = {
 
 type Unary = ServerUnaryCall<Buffer, Buffer>;
 
-/** A service that echoes, and counts the calls that were taken back. */
+/** A service that echoes messages, and counts cancelled calls. */
 export class GrpcService {
   readonly server: Server = new Server(SIZES);
   addr = "";
@@ -86,7 +86,7 @@ export class GrpcService {
     return service;
   }
 
-  /** Without a port of its own: connections come from elsewhere. */
+  /** A service without a port; the test supplies its connections. */
   constructor() {
     this.server.addService(ECHO, {
       unary: (call: Unary, callback: sendUnaryData<Buffer>) => {
@@ -131,7 +131,7 @@ export class GrpcService {
 
 type Callback = (error: ServiceError | null, answer?: Buffer) => void;
 
-/** The client that grpc-js makes of the methods. */
+/** The client that grpc-js generates from the methods. */
 interface EchoStub extends Client {
   unary(message: Buffer, metadata: Metadata, options: object, callback: Callback): ClientUnaryCall;
   fail(message: Buffer, callback: Callback): ClientUnaryCall;
@@ -145,7 +145,7 @@ const EchoStub = makeGenericClientConstructor(ECHO, "Echo") as unknown as new (
   ...args: ConstructorParameters<typeof Client>
 ) => EchoStub;
 
-/** What came of a unary call. */
+/** The result of a unary call. */
 export interface UnaryAnswer {
   readonly message: Buffer;
   readonly metadata: Metadata;
@@ -156,7 +156,7 @@ export interface UnaryAnswer {
 export class GrpcClient {
   readonly stub: EchoStub;
 
-  /** `options`: channel arguments. */
+  /** `options` are channel arguments. */
   constructor(stage: Stage, proxy: string, endpoint: string, options: Record<string, number | string> = {}) {
     const authority = { "grpc.default_authority": `${endpoint}.example.com` };
     this.stub = new EchoStub(proxy, credentials.createInsecure(), { ...SIZES, ...authority, ...options });
@@ -178,7 +178,7 @@ export class GrpcClient {
     });
   }
 
-  /** The error of a call that fails. */
+  /** The error of a call that fails with this code. */
   fail(code: number): Promise<ServiceError> {
     return new Promise((resolve, reject) => {
       this.stub.fail(Buffer.from(String(code)), (error) => {
@@ -201,7 +201,7 @@ export class GrpcClient {
   }
 }
 
-/** The code that a stream ends with. */
+/** The status code that a stream ends with. */
 export function codeOf(
   call: ClientReadableStream<Buffer> | ClientDuplexStream<Buffer, Buffer>,
 ): Promise<number> {

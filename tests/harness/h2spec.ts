@@ -1,5 +1,5 @@
-// h2spec, the conformance tests of HTTP/2 servers (github.com/summerwind/h2spec): installed once where Go is, into
-// interop/.cache.
+// h2spec, the conformance tests for HTTP/2 servers (github.com/summerwind/h2spec): installed once into interop/.cache, if Go
+// is available.
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,15 +9,15 @@ import { findTool, haveTools, run } from "./tools.js";
 
 const VERSION = "v2.6.0";
 
-/** Whether it can be had here. */
+/** Whether it is installed or can be. */
 export const haveH2spec: boolean = findTool("h2spec") !== undefined || haveTools("go");
 
-/** Its path; undefined, and said on stderr, where no registry gives it. */
+/** Returns its path. If the registry doesn't have it, the result is undefined and a message is written to stderr. */
 export function installH2spec(): Promise<string | undefined> {
   return installGo("github.com/summerwind/h2spec/cmd/h2spec", VERSION);
 }
 
-/** What came of a run. */
+/** The result of a run. */
 export interface Conformance {
   readonly passed: number;
   /** Lines of the report, each with its number: `2: Sends invalid connection preface`. */
@@ -25,7 +25,7 @@ export interface Conformance {
   readonly report: string;
 }
 
-/** Runs all of it, strictly, against a port of this machine, which it asks for `host`. `h2spec`: its path. */
+/** Runs all tests in strict mode against a port of this machine, as the server named `host`. `h2spec` is its path. */
 export async function runH2spec(
   stage: Stage,
   h2spec: string,
@@ -33,7 +33,7 @@ export async function runH2spec(
   port: string,
   args: readonly string[] = [],
 ): Promise<Conformance> {
-  // It sends the name that it connects to, so that has to lead here: for it alone.
+  // It sends the name that it connects to, so this name must resolve to this machine, only for h2spec.
   const hosts = join(await stage.directory(), "hosts");
   await writeFile(hosts, `127.0.0.1 localhost ${host}\n`);
   const command = `mount --bind ${hosts} /etc/hosts && exec "$0" "$@"`;
@@ -44,7 +44,7 @@ export async function runH2spec(
   const { stdout, stderr } = await run("unshare", [...own, ...strict], { ms: 170_000 });
   const counts = /(\d+) tests, (\d+) passed, (\d+) skipped, (\d+) failed/.exec(stdout);
   if (counts === null) throw new Error(`h2spec: ${stderr}${stdout}`);
-  // What fails is told again behind the whole report.
+  // Failures are listed again after the whole report.
   const failed = new Set([...stdout.matchAll(/× (\d+: .*)$/gm)].map(([, line = ""]) => line));
   return { passed: Number(counts[2]), failed: [...failed], report: stdout };
 }

@@ -1,5 +1,5 @@
-// haproxy as a TCP load balancer before the nodes' upstream ports, as people run it: it asks `/ready`, and is told through
-// its socket when a node has been replaced.
+// haproxy as a TCP load balancer in front of the nodes' upstream ports, configured as usual: it checks `/ready`, and is
+// informed through its socket when a node has been replaced.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -10,11 +10,11 @@ import { text } from "node:stream/consumers";
 import type { RunningServer } from "./piko.js";
 import type { Stage } from "./stage.js";
 
-/** By which rule it chooses a node for a connection. */
+/** The algorithm that chooses a node for a connection. */
 export type Balance = "leastconn" | "random" | "roundrobin";
 
 export class Haproxy {
-  /** Where agents connect. */
+  /** The address that agents connect to. */
   readonly upstream: string;
   readonly #socket: string;
 
@@ -23,9 +23,9 @@ export class Haproxy {
     this.#socket = socket;
   }
 
-  /** Starts one before these nodes, whose places they have from here on. */
+  /** Starts haproxy in front of these nodes; their positions are the places for `replace`. */
   static async start(stage: Stage, balance: Balance, nodes: readonly RunningServer[]): Promise<Haproxy> {
-    // Its listener comes from here, so that the system chooses the port.
+    // It inherits its listening socket from here, so that the system chooses the port.
     const listener = createServer();
     listener.listen(0, "127.0.0.1");
     await once(listener, "listening");
@@ -50,7 +50,7 @@ export class Haproxy {
     return proxy;
   }
 
-  /** Another node is in a place now. */
+  /** Puts another node into a place. */
   async replace(place: number, node: RunningServer): Promise<void> {
     const port = node.upstream.split(":")[1];
     await this.#command(`set server nodes/n${place} addr 127.0.0.1 port ${port}`);

@@ -1,4 +1,4 @@
-// Which nodes the listeners of agents have tunnels to, as the nodes say.
+// Which nodes the listeners of agents have tunnels to, as reported by the nodes.
 
 import { adminJson } from "./cluster.js";
 import { eventually } from "./deadline.js";
@@ -22,7 +22,7 @@ export async function homes(nodes: readonly RunningServer[]): Promise<Map<string
   return found;
 }
 
-/** Waits until so many listeners have tunnels to `count` of these nodes each. */
+/** Waits until there are `listeners` listeners, each with tunnels to `count` of these nodes. */
 export async function untilHomes(
   nodes: readonly RunningServer[],
   listeners: number,

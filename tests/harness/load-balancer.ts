@@ -1,5 +1,5 @@
-// A TCP load balancer before the nodes' proxy and upstream ports. It asks `/ready` a few times a second, as a Kubernetes
-// Service or a cloud's load balancer does, and knows of a change only then; connections that are open stay open.
+// A TCP load balancer in front of the nodes' proxy and upstream ports. It polls `/ready` ten times a second, as a Kubernetes
+// Service or a cloud load balancer does, and only then notices changes; open connections stay open.
 
 import { once } from "node:events";
 import { get } from "node:http";
@@ -11,12 +11,12 @@ import type { Stage } from "./stage.js";
 const POLL_MS = 100;
 
 export class LoadBalancer {
-  /** Where clients and agents connect. */
+  /** The addresses that clients and agents connect to. */
   readonly proxy: string;
   readonly upstream: string;
   readonly #servers = new Set<RunningServer>();
   readonly #ready = new Set<RunningServer>();
-  /** Upstream ports of nodes that have no page to ask for readiness. */
+  /** Upstream ports of nodes without a readiness page. */
   readonly #upstreams: string[] = [];
   readonly #sockets = new Set<Socket>();
   readonly #listeners: readonly [Server, Server];
@@ -61,12 +61,12 @@ export class LoadBalancer {
     await eventually(() => this.#ready.has(server), "readiness at the load balancer");
   }
 
-  /** Has agents come to another node, too: one that stays, and gets no clients. */
+  /** Sends agents to another node, too. It is never removed, and gets no clients. */
   addUpstream(address: string): void {
     this.#upstreams.push(address);
   }
 
-  /** The node is gone. */
+  /** Removes a node that has stopped. */
   remove(server: RunningServer): void {
     this.#servers.delete(server);
     this.#ready.delete(server);
@@ -92,7 +92,7 @@ export class LoadBalancer {
     const [host, port] = address.split(":");
     const upstream = this.#keep(connect({ host, port: Number(port), noDelay: true }));
     client.pipe(upstream).pipe(client);
-    // What ends in order has passed on its end by the pipe; what doesn't is cut for the other side too.
+    // `pipe` passes on a normal end; after an error, the other side must be cut as well.
     client.on("error", () => upstream.destroy());
     upstream.on("error", () => client.destroy());
   }

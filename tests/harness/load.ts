@@ -1,9 +1,9 @@
-// Requests that go on until a test has seen enough.
+// Requests that continue until a test has seen enough.
 
 import { eventually } from "./deadline.js";
 import type { RunningServer } from "./piko.js";
 
-/** A request for an endpoint at a node's proxy port. */
+/** A request to an endpoint through a node's proxy port. */
 export function ask(
   server: RunningServer,
   endpoint: string,
@@ -14,15 +14,15 @@ export function ask(
   return fetch(`http://${server.proxy}${path}`, { ...init, headers });
 }
 
-/** Requests under way; the answers that weren't 200 are kept. */
+/** Running requests; answers other than 200 are recorded. */
 export interface Load {
-  /** Waits until so many more requests are answered. */
+  /** Waits until this number of further requests has been answered. */
   more(requests: number): Promise<unknown>;
-  /** Ends it; what failed. */
+  /** Stops the requests, and returns the failures. */
   stop(): Promise<string[]>;
 }
 
-/** Sends requests for an endpoint, one of each of `methods` at a time, until told to stop. */
+/** Sends requests to an endpoint, one of each of `methods` at a time, until stopped. */
 export function keepAsking(server: RunningServer, endpoint: string, methods: readonly string[]): Load {
   const failures: string[] = [];
   let count = 0;

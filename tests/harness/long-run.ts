@@ -1,9 +1,12 @@
-// Tests that have a short form for every day and a long one for acceptance: `npm run test:long` runs the long one.
+// Tests with a short form for every day and a long form for acceptance: `npm run test:long` runs the long form.
 
 import { it, type TestAPI } from "vitest";
 
-/** Whether the long form is wanted. */
+/** Whether to run the long form. */
 export const LONG: boolean = process.env["PIKO_LONG_RUN"] === "1";
 
-/** Tests of one file that run side by side in their short forms, which mostly wait; the long ones load the machine, each by itself. */
+/**
+ * For the tests of one file: the short forms mostly wait, so they run concurrently; the long ones load the machine, so they
+ * run one by one.
+ */
 export const together: TestAPI | TestAPI["concurrent"] = LONG ? it : it.concurrent;

@@ -1,4 +1,4 @@
-// Watches the resident memory of processes while a test streams through them.
+// Watches the resident memory of processes while a test streams data through them.
 
 import type { Program } from "./program.js";
 
@@ -15,7 +15,7 @@ export class MemoryWatch {
     this.#timer = setInterval(() => void this.#sample(), INTERVAL_MS);
   }
 
-  /** Ends the watch; the most that each process held, in MB, in the order in which they were given. */
+  /** Stops watching; returns the peak of each process in MB, in the order in which they were given. */
   async stop(): Promise<number[]> {
     clearInterval(this.#timer);
     await this.#sample();
@@ -28,7 +28,7 @@ export class MemoryWatch {
         const bytes = await program.rssBytes();
         if (bytes > (this.#peaks.get(program) ?? 0)) this.#peaks.set(program, bytes);
       } catch {
-        // The process has ended; its peak stays.
+        // The process has exited; its peak remains.
       }
     }
   }

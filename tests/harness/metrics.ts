@@ -1,4 +1,4 @@
-// What a program's /metrics says, as numbers.
+// Values from a program's /metrics, as numbers.
 
 import { eventually } from "./deadline.js";
 

@@ -1,5 +1,5 @@
-// TLS of both sides for a test: an authority, a certificate for servers and one for clients, and the flags that every program
-// of ours and every Go peer takes them by.
+// Mutual TLS for a test: an authority, a certificate for servers and one for clients, and the flags that pass them to each
+// Piko program and each Go peer.
 
 import { readFileSync } from "node:fs";
 import type { ConnectionOptions } from "node:tls";
@@ -9,9 +9,9 @@ import type { Stage } from "./stage.js";
 export type Port = "proxy" | "upstream" | "admin";
 export const PORTS: readonly Port[] = ["proxy", "upstream", "admin"];
 
-/** What one side shows, and by what it verifies the other one. */
+/** The certificate that one side presents, and the authorities by which it verifies the other side. */
 export interface TlsSide extends KeyPair {
-  /** PEM file of authorities. */
+  /** PEM file of the authorities. */
   readonly cas: string;
 }
 
@@ -24,7 +24,7 @@ export class MutualTls {
     cas: this.ca.cert,
   };
 
-  /** Of a node, which shows the same to those who connect to it and to those whom it connects to. */
+  /** For a node, which presents the same certificate as a server and as a client. */
   readonly node: TlsSide = {
     ...this.workshop.sign(this.ca, "node", { usage: "serverAuth,clientAuth" }),
     cas: this.ca.cert,
@@ -34,7 +34,7 @@ export class MutualTls {
     stage.defer(() => this.workshop[Symbol.dispose]());
   }
 
-  /** Flags of a server whose ports ask for certificates, and which shows one to other nodes. */
+  /** Flags of a server whose ports require certificates, and which presents one to other nodes. */
   flags(
     ports: readonly Port[] = PORTS,
     server: TlsSide = this.server,
@@ -53,23 +53,23 @@ export class MutualTls {
   }
 }
 
-/** Flags of our agents and forwarders (`connect`), or of `piko server status` (`server`). */
+/** Flags of a Piko agent or forwarder (`connect`), or of `piko server status` (`server`). */
 export function tlsFlags(prefix: "connect" | "server", { cas, cert, key }: TlsSide): string[] {
   const flags = { "root-cas": cas, cert, key };
   return Object.entries(flags).flatMap(([name, path]) => [`--${prefix}.tls.${name}`, path]);
 }
 
-/** Flags of the Go peer, whichever side it is. */
+/** Flags of the Go peer, as a server or a client. */
 export function goTlsFlags({ cas, cert, key }: TlsSide): string[] {
   return ["--tls-cert", cert, "--tls-key", key, "--tls-cas", cas];
 }
 
-/** Arguments of curl. */
+/** Arguments for curl. */
 export function curlTls({ cas, cert, key }: TlsSide): string[] {
   return ["--silent", "--show-error", "--cacert", cas, "--cert", cert, "--key", key];
 }
 
-/** Options of `node:tls`, with what the files hold now. */
+/** Options for `node:tls`, with the current contents of the files. */
 export function tlsOptions({ cas, cert, key }: TlsSide): ConnectionOptions {
   return { ca: readFileSync(cas), cert: readFileSync(cert), key: readFileSync(key) };
 }

@@ -9,12 +9,12 @@ import { type Program, startProgram } from "./program.js";
 import type { Stage } from "./stage.js";
 import { haveTools } from "./tools.js";
 
-/** Whether there is a DNS server to start. */
+/** Whether a DNS server is installed. */
 export const haveNameServer: boolean = haveTools("dnsmasq");
 
 const SEARCH = ["prod.svc.cluster.local", "svc.cluster.local", "cluster.local"];
 
-/** Its records can change while it runs. Names that it has none for don't exist. */
+/** Its records can change while it runs. Names without records don't exist. */
 export class NameServer {
   readonly program: Program;
   readonly #host: LabHost;
@@ -31,7 +31,7 @@ export class NameServer {
     const path = join(await stage.directory(), "hosts");
     await writeFile(path, "");
     const flags = ["--no-daemon", "--no-resolv", "--no-hosts", `--addn-hosts=${path}`, "--local-ttl=0"];
-    // It knows all of these names, and refuses to speak of others: as in a cluster that has no way out.
+    // It is authoritative for these zones, and refuses all other names, as in a cluster without access to the Internet.
     const zones = ["--local=/cluster.local/", "--local=/invalid/"];
     const command = host.command("dnsmasq", ["--user=root", "--log-queries", ...flags, ...zones]);
     const program = startProgram(stage, "dnsmasq", ...command);
@@ -40,7 +40,7 @@ export class NameServer {
     return server;
   }
 
-  /** Has a host ask this server, by the search list of a pod in Kubernetes. */
+  /** Makes a host use this server, with the search list of a pod in Kubernetes. */
   async serve(host: LabHost, family: "ipv4" | "ipv6" = "ipv4"): Promise<void> {
     await host.nameServer(this.#host[family], SEARCH);
   }
@@ -51,7 +51,7 @@ export class NameServer {
     const lines = Object.entries(records).flatMap(([name, ips]) => ips.map((each) => `${each} ${name}`));
     await writeFile(this.#path, [`127.0.0.1 ${mark}`, ...lines, ""].join("\n"));
     await eventually(async () => {
-      // A signal that comes while it starts would end it.
+      // A signal that arrives while it starts would terminate it.
       if (this.program.lines.some(({ text }) => text.includes("started, version")))
         this.program.signal("SIGHUP");
       const resolver = new Resolver({ timeout: 500, tries: 1 });

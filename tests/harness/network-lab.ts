@@ -1,5 +1,5 @@
-// A network of hosts, each a network namespace with its own addresses, names and firewall, on one switch that this process
-// is on, too. What runs on them uses its default ports.
+// A network of hosts, each a network namespace with its own addresses, names and firewall, on one switch to which this
+// process is connected, too. Programs on the hosts use their default ports.
 
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import type { Stage } from "./stage.js";
@@ -7,7 +7,7 @@ import { haveTools, run } from "./tools.js";
 
 let created = 0;
 
-/** Whether there can be one; where not, says why on stderr, and in CI throws. */
+/** Whether a lab can be created. If not, the reason is written to stderr, and in CI this throws. */
 export async function haveNetworkLab(): Promise<boolean> {
   if (!haveTools("ip", "iptables", "ip6tables")) return false;
   const name = `pikolab-${process.pid.toString(36)}`;
@@ -23,10 +23,10 @@ export async function haveNetworkLab(): Promise<boolean> {
 /** Which addresses a host has. */
 export type Families = "ipv4" | "ipv6" | "both";
 
-/** The switch and what is on it. */
+/** The switch and the hosts on it. */
 export class NetworkLab {
   readonly #stage: Stage;
-  /** Part of every name, so that labs side by side don't meet. */
+  /** Part of every name, so that concurrent labs don't conflict. */
   readonly #id: string;
   readonly #net4: string;
   readonly #net6: string;
@@ -39,7 +39,7 @@ export class NetworkLab {
     this.#net6 = net6;
   }
 
-  /** Creates one that goes with the stage. */
+  /** Creates a lab that is removed with the stage. */
   static async create(stage: Stage): Promise<NetworkLab> {
     const id = `${process.pid.toString(36)}x${(created++).toString(36)}`;
     const number = await freeSubnet();
@@ -64,7 +64,7 @@ export class NetworkLab {
     const host = new LabHost(name, this.address4(number), this.address6(number), families);
     await ip(`netns add ${name}`);
     this.#stage.defer(async () => {
-      // By itself the cable would stay until the last of the namespace's connections has given up.
+      // If it weren't deleted here, the cable would stay until the namespace's last connection has timed out.
       await run("ip", ["link", "delete", cable]);
       await run("ip", ["netns", "delete", name]);
       await rm(host.etc, { recursive: true, force: true });
@@ -75,13 +75,14 @@ export class NetworkLab {
     if (families !== "ipv6") await ip(`-n ${name} address add ${host.ipv4}/24 dev eth0`);
     if (families !== "ipv4") await ip(`-n ${name} address add ${host.ipv6}/64 dev eth0 nodad`);
     await ip(`-n ${name} link set eth0 up`);
-    // Before a program runs there, which sees it in place of the machine's own /etc/resolv.conf.
+    // Must exist before a program runs on the host, so that the program sees it instead of the machine's own
+    // /etc/resolv.conf.
     await mkdir(host.etc, { recursive: true });
     await writeFile(`${host.etc}/resolv.conf`, "");
     return host;
   }
 
-  /** Adds a host in a network of its own behind another one: its connections come from that one's address (source NAT). */
+  /** Adds a host in a network of its own behind another one: its connections have that host's address (source NAT). */
   async hostBehind(router: LabHost): Promise<LabHost> {
     const number = ++this.#hosts + 1;
     const name = `pikolab-${this.#id}-${number}`;
@@ -118,7 +119,7 @@ export class LabHost {
   readonly name: string;
   readonly ipv4: string;
   readonly ipv6: string;
-  /** The one of them that it is spoken to at. */
+  /** The address that is normally used: IPv4 if the host has one. */
   readonly main: string;
 
   constructor(name: string, ipv4: string, ipv6: string, families: Families) {
@@ -128,17 +129,17 @@ export class LabHost {
     this.main = families === "ipv6" ? ipv6 : ipv4;
   }
 
-  /** Files that programs there see in /etc. */
+  /** Directory with the files that programs on this host see in /etc. */
   get etc(): string {
     return `/etc/netns/${this.name}`;
   }
 
-  /** The command and arguments that run a program there, as the process that `ip` was. */
+  /** The command and arguments that run a program on this host; the program replaces the `ip` process. */
   command(program: string, args: readonly string[]): [string, string[]] {
     return ["ip", ["netns", "exec", this.name, program, ...args]];
   }
 
-  /** Sets its name server and the search list. */
+  /** Sets the host's name server and search list. */
   async nameServer(address: string, search: readonly string[]): Promise<void> {
     await writeFile(
       `${this.etc}/resolv.conf`,
@@ -146,7 +147,7 @@ export class LabHost {
     );
   }
 
-  /** Nothing comes in from these hosts any more. What goes out still does: cut both sides for a partition. */
+  /** Drops everything that arrives from these hosts. Packets to them still go out: use it on both sides for a partition. */
   async deafTo(hosts: readonly LabHost[]): Promise<void> {
     for (const { ipv4, ipv6 } of hosts) {
       await this.#filter("iptables", `-A INPUT -s ${ipv4} -j DROP`);
@@ -154,13 +155,13 @@ export class LabHost {
     }
   }
 
-  /** Loses a part, 0 to 1, of all packets that come in. */
+  /** Drops a fraction (0 to 1) of all incoming packets. */
   async lose(part: number): Promise<void> {
     const rule = `-A INPUT -i eth0 -m statistic --mode random --probability ${part} -j DROP`;
     for (const tool of ["iptables", "ip6tables"]) await this.#filter(tool, rule);
   }
 
-  /** Nothing comes in any more, and nothing goes out; nobody is told. */
+  /** Drops everything in both directions, silently. */
   async vanish(): Promise<void> {
     for (const tool of ["iptables", "ip6tables"]) {
       await this.#filter(tool, "-A INPUT -i eth0 -j DROP");
@@ -168,14 +169,14 @@ export class LabHost {
     }
   }
 
-  /** Sends on what comes from a network behind this host, from its own address. */
+  /** Forwards packets from a network behind this host, with its own address as their source. */
   async route(net: string): Promise<void> {
     const forwards = await run(...this.command("sh", ["-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"]));
     if (forwards.code !== 0) throw new Error(`ip_forward: ${forwards.stderr}`);
     await this.#filter("iptables", `-t nat -A POSTROUTING -s ${net} -o eth0 -j MASQUERADE`);
   }
 
-  /** Takes back what was lost or cut. */
+  /** Undoes all losses and cuts. */
   async heal(): Promise<void> {
     for (const tool of ["iptables", "ip6tables"]) {
       await this.#filter(tool, "-F INPUT");
@@ -189,7 +190,7 @@ export class LabHost {
   }
 }
 
-/** Cuts two groups of hosts from each other. */
+/** Separates two groups of hosts from each other. */
 export async function partition(a: readonly LabHost[], b: readonly LabHost[]): Promise<void> {
   await Promise.all([...a.map((host) => host.deafTo(b)), ...b.map((host) => host.deafTo(a))]);
 }
@@ -200,7 +201,7 @@ async function ip(command: string): Promise<string> {
   return stdout;
 }
 
-/** Number of a subnet that nobody on this machine uses, 0 to 4095. */
+/** Number of a subnet that isn't in use on this machine, 0 to 4095. */
 async function freeSubnet(): Promise<number> {
   const routes = await ip("-4 route show");
   for (let i = 0; i < 4_096; i++) {

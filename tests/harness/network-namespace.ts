@@ -1,4 +1,4 @@
-// A network of its own for some of the programs, beside the machine's: so that they can vanish from it without a word.
+// A separate network for some of the programs, so that they can vanish from the machine's network silently.
 
 import { haveTools, run } from "./tools.js";
 import type { Stage } from "./stage.js";
@@ -19,12 +19,15 @@ export class NetworkNamespace {
     this.guest = guest;
   }
 
-  /** Creates one that goes with the stage; undefined, and said on stderr, where that takes rights that the test lacks. */
+  /**
+   * Creates a namespace that is removed with the stage. If the test lacks the privileges, the result is undefined and a
+   * message is written to stderr.
+   */
   static async create(stage: Stage): Promise<NetworkNamespace | undefined> {
     if (!haveTools("ip")) return undefined;
     const id = `${process.pid % 100_000}-${created++}`;
     const [name, cable, end] = [`piko-${id}`, `pk${id}a`, `pk${id}b`];
-    // Of its process's own: others may run tests on this machine at the same time.
+    // Specific to this process: other processes may run tests on this machine at the same time.
     const subnet = `10.${160 + ((process.pid >> 8) % 64)}.${process.pid % 256}`;
     const [host, guest] = [`${subnet}.${created * 4 + 1}`, `${subnet}.${created * 4 + 2}`];
     const added = await run("ip", ["netns", "add", name]);
@@ -33,7 +36,7 @@ export class NetworkNamespace {
       return undefined;
     }
     stage.defer(async () => {
-      // By itself the cable would stay until the last of the namespace's connections has given up.
+      // If it weren't deleted here, the cable would stay until the namespace's last connection has timed out.
       await run("ip", ["link", "delete", cable]);
       await run("ip", ["netns", "delete", name]);
     });
@@ -57,7 +60,7 @@ export class NetworkNamespace {
     return ["ip", ["netns", "exec", this.name, program, ...args]];
   }
 
-  /** Nothing leaves the namespace any more, not even an answer. What comes in still does. */
+  /** Drops everything that leaves the namespace, even answers. Packets can still come in. */
   async silence(): Promise<void> {
     await run("ip", ["-n", this.name, "route", "add", "blackhole", `${this.host}/32`]);
   }

@@ -1,5 +1,5 @@
-// The example with Next, with its dependencies: they are as large as all others together, so that they are installed for its
-// test alone.
+// The example with Next, with its dependencies. They are as large as all others together, so they are installed only for its
+// test.
 
 import { cp, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,7 +8,7 @@ import { npmProject } from "./npm-project.js";
 
 const EXAMPLE = fileURLToPath(new URL("../../examples/next", import.meta.url));
 
-/** A copy of the example that can be started; undefined where its dependencies can't be installed. */
+/** A copy of the example that can be started; undefined if its dependencies can't be installed. */
 export async function nextProject(): Promise<string | undefined> {
   const read = (name: string): Promise<string> => readFile(join(EXAMPLE, name), "utf8");
   const folder = await npmProject("next", {

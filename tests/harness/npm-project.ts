@@ -1,4 +1,4 @@
-// What a test needs from a registry, and nothing else of the workspace does: installed once, into .cache.
+// Packages that only one test needs, and the rest of the workspace doesn't: installed once, into .cache.
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
@@ -7,12 +7,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { run } from "./tools.js";
 
-/** Below the workspace, where `@piko/client` is found. */
+/** Inside the workspace, so that `@piko/client` is found. */
 const CACHE = fileURLToPath(new URL("../.cache", import.meta.url));
 
 /**
- * A folder with these files, package.json among them, and the dependencies that they name; undefined, and said on stderr,
- * where no registry gives them.
+ * Returns a folder with these files, which include package.json, and the dependencies that it names. If no registry has them,
+ * the result is undefined and a message is written to stderr; in CI, it throws.
  */
 export async function npmProject(
   name: string,

@@ -1,5 +1,5 @@
-// Our own programs as a user starts them: the built `piko` command, on ports that the system chooses and that the
-// programs report in their logs.
+// The Piko programs as a user starts them: the built `piko` command, on ports that the system chooses and the programs report
+// in their logs.
 
 import { fileURLToPath } from "node:url";
 import type { LabHost } from "./network-lab.js";
@@ -7,7 +7,7 @@ import { type Program, startProgram } from "./program.js";
 import type { Stage } from "./stage.js";
 import { run, type ToolResult } from "./tools.js";
 
-/** The command under test; PIKO_COMMAND names another one, such as that of an installed package. */
+/** The command under test. PIKO_COMMAND sets another one, such as that of an installed package. */
 export const PIKO: string =
   process.env["PIKO_COMMAND"] ?? fileURLToPath(new URL("../../node_modules/.bin/piko", import.meta.url));
 
@@ -20,7 +20,7 @@ export interface RunningServer {
   readonly gossip: string;
 }
 
-/** Starts the command with JSON lines; `stop` expects exit code 0. */
+/** Starts the command with a log of JSON lines; `stop` expects exit code 0. */
 export function piko(
   stage: Stage,
   name: string,
@@ -40,7 +40,7 @@ export async function startServerOn(
   const args = Object.entries(all).map(([name, value]) => `--${name}=${value}`);
   const command = host.command(PIKO, ["server", ...args]);
   const program = startProgram(stage, `server on ${host.name}`, ...command, { stopCode: 0 });
-  // Several start at once, which takes its time on a busy machine.
+  // Several start at the same time, which takes a while on a busy machine.
   await program.waitFor("server started", { ms: 60_000 });
   const at = (port: number): string => `${host.main.includes(":") ? `[${host.main}]` : host.main}:${port}`;
   return { program, proxy: at(8_000), upstream: at(8_001), admin: at(8_002), gossip: at(8_003) };
@@ -52,7 +52,7 @@ function text(fields: Readonly<Record<string, unknown>>, key: string): string {
   return value;
 }
 
-/** Runs a command of ours that ends by itself. */
+/** Runs a Piko command that exits by itself. */
 export function runPiko(...args: readonly string[]): Promise<ToolResult> {
   return run(PIKO, args);
 }
@@ -68,7 +68,7 @@ export async function startServer(
     "upstream.bind-addr": "127.0.0.1:0",
     "admin.bind-addr": "127.0.0.1:0",
     "cluster.gossip.bind-addr": "127.0.0.1:0",
-    // The drain is for load balancers that lag; the tests have none.
+    // The drain delay is for load balancers that react slowly; most tests have none.
     "drain-delay": "0s",
     ...flags,
   };
@@ -88,11 +88,11 @@ export interface AgentOptions {
   /** `http` (the default) or `tcp`. */
   readonly mode?: "http" | "tcp";
   readonly flags?: readonly string[];
-  /** Return at once instead of when the tunnel is open. */
+  /** Whether to wait until the tunnel is open; true by default. */
   readonly wait?: boolean;
 }
 
-/** An address as the URL of a server; one that names its scheme is one already. */
+/** An address as the URL of a server; an address that already has a scheme stays as it is. */
 function urlOf(address: string): string {
   return address.includes("://") ? address : `http://${address}`;
 }
@@ -131,7 +131,7 @@ export function startAgentOfFile(stage: Stage, upstream: string, path: string): 
   ]);
 }
 
-/** A local port that `piko forward tcp` carries to an endpoint. */
+/** A local port that `piko forward tcp` forwards to an endpoint. */
 export interface RunningForward {
   readonly program: Program;
   readonly addr: string;
@@ -151,13 +151,13 @@ export async function startForward(
   return { program, addr: text(fields, "addr") };
 }
 
-/** A server and one HTTP agent of endpoint `web` before a service: what most tests start from. */
+/** A server and one HTTP agent for the endpoint `web`, with a service: the start of most tests. */
 export interface Tunnel {
   readonly server: RunningServer;
   readonly agent: Program;
 }
 
-/** Starts a server and an agent that brings endpoint `web` to `target`. */
+/** Starts a server, and an agent that forwards the endpoint `web` to `target`. */
 export async function startTunnel(
   stage: Stage,
   target: string,

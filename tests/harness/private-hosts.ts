@@ -1,5 +1,5 @@
-// Hosts on a network that is nowhere else: network namespaces on one bridge, which is in a namespace too. Every port is
-// free there, so that commands can be run as the documentation has them.
+// Hosts on an isolated network: network namespaces on one bridge, which is in a namespace as well. Every port is free there,
+// so commands can be run as the documentation shows them.
 
 import { startProgram, type Program } from "./program.js";
 import type { Stage } from "./stage.js";
@@ -22,7 +22,7 @@ export class PrivateHost {
     return ["ip", "netns", "exec", this.#namespace];
   }
 
-  /** Runs a shell command to its end. */
+  /** Runs a shell command until it exits. */
   run(command: string, options: RunOptions = {}): Promise<ToolResult> {
     return run("ip", ["netns", "exec", this.#namespace, "sh", "-c", command], options);
   }
@@ -33,7 +33,10 @@ export class PrivateHost {
   }
 }
 
-/** Creates hosts with these addresses of one /24; undefined, and said on stderr, where that takes rights that the test lacks. */
+/**
+ * Creates hosts with these addresses of one /24. If the test lacks the privileges, the result is undefined and a message is
+ * written to stderr.
+ */
 export async function createHosts<Addresses extends readonly string[]>(
   stage: Stage,
   addresses: readonly [...Addresses],
@@ -46,7 +49,7 @@ export async function createHosts<Addresses extends readonly string[]>(
     process.stderr.write(`skipped: no network namespace: ${added.stderr}`);
     return undefined;
   }
-  // The cables and the bridge go with their namespaces.
+  // The cables and the bridge are removed with their namespaces.
   stage.defer(async () => void (await run("ip", ["netns", "delete", hub])));
   await ip(`-n ${hub} link add bridge type bridge`);
   await ip(`-n ${hub} link set bridge up`);

@@ -1,4 +1,4 @@
-// One child process whose output is JSON lines: waits for lines, stops it, samples its memory.
+// One child process whose output is JSON lines: waits for lines, stops it, measures its memory.
 
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import { PATIENCE_MS, within } from "./deadline.js";
 import { expectNoSecrets, registerGiven } from "./secrets.js";
 import type { Stage } from "./stage.js";
 
-/** One line of output: its fields if it was JSON, and its text. */
+/** One line of output: its text, and its fields if it is JSON. */
 export interface LogLine {
   readonly text: string;
   readonly fields: Readonly<Record<string, unknown>>;
@@ -25,15 +25,15 @@ export interface Exit {
 
 export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>;
-  /** Exit code that `stop` expects; undefined: the program is no concern of the test, and is killed with its stage. */
+  /** The exit code that `stop` expects. If undefined, the exit code doesn't matter, and the program is killed with its stage. */
   readonly stopCode?: number | undefined;
-  /** It reads commands from stdin. */
+  /** Whether it reads commands from stdin. */
   readonly input?: boolean;
-  /** It prints secrets, because the test has it do so. */
+  /** Whether it may print secrets, because the test makes it do so. */
   readonly showsSecrets?: boolean;
 }
 
-/** A log's file, as our programs are told of it; behind it are those that it was moved to. */
+/** The flag that names a log file. Rotated files have the same name with a suffix. */
 const LOG_FILE = /^--[\w.-]*log\.path=(\/[^]+)$/;
 
 /** A running child process. */
@@ -71,7 +71,7 @@ export class Program {
     });
   }
 
-  /** The first line that `matches`, from line number `from` on; fails when the process ends or after `ms`. */
+  /** Returns the first line that `matches`, from line number `from` on; fails if the process exits, or after `ms`. */
   async waitForLine(
     matches: (line: LogLine) => boolean,
     what: string,
@@ -98,13 +98,13 @@ export class Program {
     }
   }
 
-  /** The first log record with this message (`msg`) or event name. */
+  /** Returns the first log record with this message (`msg`) or event name. */
   waitFor(message: string, options: WaitOptions = {}): Promise<LogLine> {
     const isIt = ({ fields }: LogLine): boolean => fields["msg"] === message || fields["event"] === message;
     return this.waitForLine(isIt, `line "${message}"`, options);
   }
 
-  /** The last lines, for messages. */
+  /** The last lines, for error messages. */
   tail(): string {
     return this.lines
       .slice(-20)
@@ -121,14 +121,14 @@ export class Program {
     this.#child.kill(signal);
   }
 
-  /** SIGTERM, and the exit code that was expected. A process that has ended already is left alone. */
+  /** Sends SIGTERM, and checks the exit code. Does nothing if the process has already exited. */
   async stop(ms = 30_000): Promise<void> {
     if (this.exit !== undefined) return;
     this.signal("SIGTERM");
     await this.stopped(ms);
   }
 
-  /** Waits for the end of a program that was told to stop, and for the exit code that was expected. */
+  /** Waits until a program that was told to stop has exited, and checks the exit code. */
   async stopped(ms = 30_000): Promise<void> {
     let exit: Exit;
     try {
@@ -142,25 +142,28 @@ export class Program {
     }
   }
 
-  /** SIGKILL. */
+  /** Sends SIGKILL, and waits for the exit. */
   async kill(): Promise<void> {
     if (this.exit !== undefined) return;
     this.signal("SIGKILL");
     await this.exited;
   }
 
-  /** Resident memory now. */
+  /** Current resident memory in bytes. */
   async rssBytes(): Promise<number> {
     const status = await readFile(`/proc/${this.pid}/status`, "utf8");
     return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
   }
 
-  /** Throws if its output, or its log files, have what is never to be there: a secret of the tests, or a warning of leaks. */
+  /**
+   * Throws if its output or its log files contain what they must never contain: a secret of the tests, or a warning about
+   * leaks.
+   */
   expectCleanOutput(): void {
     const warning = this.lines.find(({ text }) => text.includes("MaxListenersExceededWarning"));
     if (warning !== undefined) throw new Error(`${this.name}: ${warning.text}`);
     if (this.#showsSecrets) return;
-    // Files may have got other secrets since.
+    // The files may contain other secrets than at the start.
     registerGiven(...this.#given);
     expectNoSecrets(
       this.name,
@@ -196,12 +199,12 @@ export class Program {
 }
 
 export interface WaitOptions {
-  /** Number of lines to pass over. */
+  /** Number of lines to skip. */
   readonly from?: number;
   readonly ms?: number;
 }
 
-/** Starts a program that ends with the stage, with nothing in its output that is never to be there. */
+/** Starts a program that is stopped with the stage, and whose output is then checked (see `expectCleanOutput`). */
 export function startProgram(
   stage: Stage,
   name: string,

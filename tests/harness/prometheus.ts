@@ -1,11 +1,11 @@
-// A real Prometheus, and what it has found out.
+// A real Prometheus server, and the results of its queries.
 
 import { setTimeout as delay } from "node:timers/promises";
 import type { LabHost } from "./network-lab.js";
 import { type Program, startProgram } from "./program.js";
 import type { Stage } from "./stage.js";
 
-/** One series, and its value now. */
+/** One series with its current value. */
 export interface Found {
   readonly metric: Readonly<Record<string, string>>;
   readonly value: readonly [number, string];
@@ -20,14 +20,14 @@ export class Prometheus {
     this.#address = address;
   }
 
-  /** Starts one on a host, on its default port; returns when it answers queries. */
+  /** Starts Prometheus on a host, on its default port; returns when it answers queries. */
   static async start(stage: Stage, host: LabHost, args: readonly string[]): Promise<Prometheus> {
     const program = startProgram(stage, "prometheus", ...host.command("prometheus", args));
     await program.waitForLine(({ text }) => text.includes("ready to receive web requests"), "readiness");
     return new Prometheus(program, `${host.main}:9090`);
   }
 
-  /** What a query gives now. */
+  /** The current result of a query. */
   async query(expr: string): Promise<readonly Found[]> {
     const url = `http://${this.#address}/api/v1/query?query=${encodeURIComponent(expr)}`;
     const answer = (await (await fetch(url)).json()) as {
@@ -38,13 +38,13 @@ export class Prometheus {
     return answer.data.result;
   }
 
-  /** Names of the alerts that fire, each once, sorted. */
+  /** Names of the alerts that are firing, each once, sorted. */
   async firing(): Promise<readonly string[]> {
     const found = await this.query('count by (alertname) (ALERTS{alertstate="firing"})');
     return found.map(({ metric }) => metric["alertname"] ?? "").sort();
   }
 
-  /** Does something again and again until an alert fires, at most for `ms`. */
+  /** Repeats an action until an alert fires, for at most `ms`. */
   async untilFiring(alert: string, cause: () => Promise<unknown>, ms = 30_000): Promise<void> {
     const until = performance.now() + ms;
     while (!(await this.firing()).includes(alert)) {

@@ -1,5 +1,5 @@
-// A TCP client that sends exactly the bytes that it is told to, and reads until a condition holds: for requests that no
-// HTTP library would send, and answers that none would show.
+// A TCP client that sends exactly the bytes that it is given, and reads until a condition holds: for requests that no HTTP
+// library would send, and details of answers that no library would show.
 
 import { connect, type Socket } from "node:net";
 import { PATIENCE_MS, within } from "./deadline.js";
@@ -8,12 +8,12 @@ import type { Stage } from "./stage.js";
 
 export class RawClient {
   readonly socket: Socket;
-  /** Bytes that were received and not taken yet. */
+  /** Bytes that were received and not yet taken. */
   buffer: Buffer = Buffer.alloc(0);
-  /** The peer has ended its direction, or the connection is gone. */
+  /** The peer has ended its direction, or the connection is closed. */
   ended = false;
   error: Error | undefined;
-  /** Resolves when the peer has ended its direction or the connection is gone. */
+  /** Resolves when the peer has ended its direction or the connection is closed. */
   readonly end: Promise<void>;
   readonly #waiting = new Set<() => void>();
 
@@ -38,7 +38,7 @@ export class RawClient {
     });
   }
 
-  /** Connects to `host:port`, from `localAddress` if given; the connection goes with the stage. */
+  /** Connects to `host:port`, from `localAddress` if given; the connection is closed with the stage. */
   static async connect(stage: Stage, address: string, localAddress?: string): Promise<RawClient> {
     const colon = address.lastIndexOf(":");
     const host = address.slice(0, colon);
@@ -64,13 +64,13 @@ export class RawClient {
     this.socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes);
   }
 
-  /** Waits until `count` bytes are there, and takes them. */
+  /** Waits until `count` bytes have been received, and takes them. */
   async take(count: number, ms: number = PATIENCE_MS): Promise<Buffer> {
     await this.#until(() => this.buffer.length >= count, `${count} bytes`, ms);
     return this.#cut(count);
   }
 
-  /** Waits for the next response, interim ones included, and takes it. `method` is that of its request. */
+  /** Waits for the next response, interim or final, and takes it. `method` is the method of its request. */
   async response(method = "GET", ms: number = PATIENCE_MS): Promise<RawResponse> {
     let parsed = parseResponse(this.buffer, method, this.ended);
     const complete = (): boolean => {
@@ -83,7 +83,7 @@ export class RawClient {
     return parsed;
   }
 
-  /** Waits for the peer's end and takes all that came before it. */
+  /** Waits for the peer's end, and takes all bytes that arrived before it. */
   async rest(ms: number = PATIENCE_MS): Promise<Buffer> {
     await within(
       this.end,

@@ -1,21 +1,21 @@
-// A small, strict reader of HTTP/1.1 responses for tests: it shows what was on the wire, framing included.
+// A small, strict parser of HTTP/1.1 responses for tests: it shows what was on the wire, including the framing.
 
 export interface RawResponse {
   readonly status: number;
   readonly reason: string;
-  /** Names as sent. */
+  /** Names as they were sent. */
   readonly fields: readonly (readonly [string, string])[];
-  /** Without its framing. */
+  /** The body without its framing. */
   readonly body: Buffer;
   readonly trailers: readonly (readonly [string, string])[];
   readonly chunked: boolean;
   /** Length of the whole response on the wire. */
   readonly bytes: number;
-  /** All values of a field, joined with ", "; undefined when it is absent. */
+  /** All values of a field, joined with ", "; undefined if it is absent. */
   field(name: string): string | undefined;
 }
 
-/** The response at the start of `buffer`, or undefined while it is incomplete. Throws on what isn't one. */
+/** Parses the response at the start of `buffer`; undefined if it is incomplete. Throws if it isn't a response. */
 export function parseResponse(buffer: Buffer, method: string, ended: boolean): RawResponse | undefined {
   const headEnd = buffer.indexOf("\r\n\r\n");
   if (headEnd < 0) return undefined;

@@ -1,4 +1,4 @@
-// A service of bare sockets, for answers that no HTTP library would give.
+// A service on bare sockets, for answers that no HTTP library would give.
 
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
@@ -48,7 +48,7 @@ export function startCannedService(stage: Stage, answer: string, end = true): Pr
   });
 }
 
-/** A TCP service that sends back what it gets, and ends when its peer does. */
+/** A TCP service that echoes what it receives, and ends when its peer does. */
 export function startEchoService(stage: Stage): Promise<RawService> {
   return startRawService(stage, (socket) => socket.pipe(socket));
 }

@@ -1,4 +1,4 @@
-// Nodes behind a load balancer, which are replaced one after the other.
+// Nodes behind a load balancer that are replaced one after the other.
 
 import { activeNodes } from "./cluster.js";
 import { eventually } from "./deadline.js";
@@ -6,7 +6,7 @@ import { LoadBalancer } from "./load-balancer.js";
 import { type RunningServer, startServer } from "./piko.js";
 import type { Stage } from "./stage.js";
 
-/** Times that suit a load balancer which looks ten times a second; and no lines of requests, which nobody reads here. */
+/** Times that suit a load balancer which polls ten times a second, and no access log, which no test reads. */
 const FLAGS = {
   "drain-delay": "2s",
   "drain-window": "2s",
@@ -18,10 +18,10 @@ const FLAGS = {
 export class RollingCluster {
   readonly balancer: LoadBalancer;
   readonly nodes: RunningServer[] = [];
-  /** Those and the ones that were before them. */
+  /** The current nodes and all their predecessors. */
   readonly past: RunningServer[] = [];
   readonly #stage: Stage;
-  /** Nodes of the cluster that are none of these. */
+  /** Number of nodes in the cluster that aren't in `nodes`. */
   readonly #others: number;
   #flags: Readonly<Record<string, string>>;
   #count = 0;
@@ -38,7 +38,7 @@ export class RollingCluster {
     this.#flags = flags;
   }
 
-  /** Starts it with `nodes`; `others`, which `flags` have these join, belong to the cluster, too. */
+  /** Starts a cluster of `nodes` nodes; `others` further nodes, which `flags` make these join, also belong to it. */
   static async start(
     stage: Stage,
     flags: Readonly<Record<string, string>> = {},
@@ -51,7 +51,7 @@ export class RollingCluster {
     return cluster;
   }
 
-  /** Replaces every node: SIGTERM, its end, a new one, with these flags from now on. */
+  /** Replaces every node in turn: SIGTERM, wait for the exit, start a new one. The flags apply from now on. */
   async roll(flags: Readonly<Record<string, string>> = {}): Promise<void> {
     this.#flags = { ...this.#flags, ...flags };
     for (const node of [...this.nodes]) {
@@ -62,13 +62,13 @@ export class RollingCluster {
     }
   }
 
-  /** Kills a node; the balancer finds out by itself. */
+  /** Kills a node; the load balancer finds out by itself. */
   async kill(node: RunningServer): Promise<void> {
     await node.program.kill();
     this.#forget(node);
   }
 
-  /** Starts another node, and waits until all know each other. */
+  /** Starts another node, and waits until all nodes know each other. */
   async replace(): Promise<void> {
     await this.#add();
   }

@@ -1,4 +1,4 @@
-// A secret that a program prints fails the test that started it, wherever it comes from.
+// A program that prints a secret fails the test that started it, whatever the secret's origin.
 
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -17,7 +17,7 @@ const PRINT = [
   "console.log('told', ...process.argv.slice(1).filter((each) => !each.startsWith('--')))",
 ];
 
-/** What becomes of a stage whose program is given these arguments, and prints those that aren't flags. */
+/** Clears a stage with a program that was given these arguments, and prints those that aren't flags. */
 async function played(args: readonly string[], showsSecrets = false): Promise<void> {
   const stage = new Stage();
   const program = startProgram(stage, "talker", process.execPath, [...PRINT, "--", ...args], {
@@ -54,7 +54,7 @@ it("fails the test with the line, and without the secret", async () => {
   );
 });
 
-it("knows what a program was given by flags, files and the environment", async () => {
+it("knows what a program received by flags, files and the environment", async () => {
   const folder = await scene.directory();
   const [a, b, c, d] = Array.from({ length: 4 }, () => randomBytes(32).toString("base64"));
   writeFileSync(join(folder, "key"), `${a}\n`);
@@ -79,7 +79,7 @@ it("knows what a program was given by flags, files and the environment", async (
   await run("cat", [cert]);
 });
 
-it("fails the test for a log's file, also one that was moved away", async () => {
+it("fails the test for a log file, even one that was rotated", async () => {
   const path = join(await scene.directory(), "access.log");
   const value = secret("a secret of the log");
   const stage = new Stage();
@@ -90,7 +90,7 @@ it("fails the test for a log's file, also one that was moved away", async () => 
   await expect(stage.clear()).rejects.toThrow("talker (access.log.1) has printed the secret");
 });
 
-it("costs little, however much there is to look through", () => {
+it("costs little, however long the output is", () => {
   for (let i = 0; i < 2_000; i++) token("HS256", "some key", { jti: `${i}` });
   const line = `{"level":"info","msg":"request","duration-ms":1.5,"path":"${"/item".repeat(100)}"}`;
   const began = process.cpuUsage();

@@ -1,25 +1,25 @@
-// The secrets that tests use, and the search for them in what programs print. The tests' own makers (`token`, key pairs)
-// register what they make; a program's arguments, environment and files tell what it was given; all else registers a test
-// itself, with `secret`. What programs make for themselves is known by its shape.
+// The secrets that tests use, and the search for them in what programs print. The tests' own generators (`token`, key pairs)
+// register what they make, and what a program receives is found from its arguments, environment and files; a test registers
+// any other secret itself, with `secret`. Secrets that programs generate are recognised by their form.
 
 import type { KeyObject } from "node:crypto";
 import { readFileSync } from "node:fs";
 
-/** Shorter ones can't be told from other words. */
+/** Shorter values can't be distinguished from ordinary words. */
 const MIN_LENGTH = 7;
-/** The end of a secret is looked for at every so many characters of a text: one of them falls inside of it. */
+/** A text is searched at every STRIDE-th position for a piece of a secret's end: one of these positions is inside that end. */
 const STRIDE = 4;
 
-/** Settings whose value is a secret; names of flags and of environment variables, made alike. */
+/** Settings whose value is a secret: names of flags and of environment variables, both in the form of flags. */
 const IN_VALUE = /(?:^|-)(?:secret|secret-key|token|token-key)$/;
-/** Settings that name files with secrets. */
+/** Settings whose value is the path of a file with secrets. */
 const IN_FILES = /(?:^|-)(?:secret-key-files?|token-file|key-file|tls-key|client-key)$/;
 const IN_YAML = /\b(?:hmac_secret_key|token):\s*"?([^\s",}\]*][^\s",}\]]*)/g;
-/** A token; a private key; the secret by which nodes know each other, which only they know. */
+/** A token, a private key, or the hop secret of a node. */
 const SHAPES =
   /\beyJ[\w-]+\.eyJ[\w-]*\.[\w-]{16,}|-----BEGIN [A-Z ]*PRIVATE KEY|(?:x-piko-hop|hop-secret)"?[:,]\W*(?:value\W+)?[\w-]{22}\b/i;
 
-/** By each piece of a secret's end that a text may be hit at. */
+/** The secrets, by each piece of their ends that the search may hit. */
 const pieces = new Map<string, Set<string>>();
 const keys = new WeakSet<KeyObject>();
 
@@ -30,7 +30,7 @@ export function secret(value: string): string {
   return value;
 }
 
-/** Registers a private key: its number, and the lines of its PEM. */
+/** Registers a private key: its private number, and the lines of its PEM. */
 export function privateKey(key: KeyObject): KeyObject {
   if (keys.has(key)) return key;
   keys.add(key);
@@ -39,7 +39,7 @@ export function privateKey(key: KeyObject): KeyObject {
   return key;
 }
 
-/** Registers it if it can be told from other words. */
+/** Registers a value if it is long enough to be distinguished from ordinary words. */
 export function register(value: string): void {
   if (value.length < MIN_LENGTH) return;
   const end = value.length - STRIDE;
@@ -51,7 +51,7 @@ export function register(value: string): void {
   }
 }
 
-/** Registers what a program is given by its arguments, its environment and the files that these name. */
+/** Registers what a program receives by its arguments, its environment and the files that these name. */
 export function registerGiven(args: readonly string[], env: Readonly<Record<string, string>> = {}): void {
   const words = args.flatMap((arg) => (arg.includes(" --") ? arg.split(/\s+/) : [arg]));
   for (const [at, word] of words.entries()) {
@@ -72,12 +72,12 @@ function registerSetting(name: string, value: string): void {
   else if (name === "config-path") for (const [, each = ""] of read(value).matchAll(IN_YAML)) register(each);
 }
 
-/** A secret, or a private key as PEM. */
+/** Registers a secret, or the lines of a private key as PEM. */
 function registerText(text: string): void {
   for (const line of text.split("\n")) if (!line.startsWith("-----")) register(line.trim());
 }
 
-/** A file that isn't there is what the test is about. */
+/** Returns the file's text. A file may be missing because that is what a test is about. */
 function read(path: string): string {
   try {
     return readFileSync(path, "utf8");
@@ -86,7 +86,7 @@ function read(path: string): string {
   }
 }
 
-/** A secret that stands in the line. */
+/** Returns a secret that occurs in the line, if any. */
 export function findSecret(line: string): string | undefined {
   for (let at = 0; at + STRIDE <= line.length; at += STRIDE) {
     for (const each of pieces.get(line.slice(at, at + STRIDE)) ?? []) if (line.includes(each)) return each;
@@ -94,7 +94,7 @@ export function findSecret(line: string): string | undefined {
   return SHAPES.exec(line)?.[0];
 }
 
-/** Throws if a secret stands in one of these lines of a program's output. */
+/** Throws if a secret occurs in one of these lines of a program's output. */
 export function expectNoSecrets(program: string, lines: Iterable<string>): void {
   for (const line of lines) {
     const found = findSecret(line);

@@ -1,5 +1,5 @@
-// The upgrade side of the sample service: it accepts any protocol, says what the test tells it to say, and records every
-// byte that comes, from the segment of the request's head on.
+// The upgrade side of the sample service: it accepts any protocol, sends what the test specifies, and records every byte it
+// receives, beginning with those in the segment of the request's head.
 
 import type { IncomingMessage, Server } from "node:http";
 import type { Duplex } from "node:stream";
@@ -12,7 +12,7 @@ export interface Upgrade {
   readonly socket: Duplex;
   /** Every byte after the request's head. */
   received: Buffer;
-  /** The peer has ended its direction or the connection is gone. */
+  /** The peer has ended its direction, or the connection is closed. */
   ended: boolean;
 }
 
@@ -47,8 +47,9 @@ export class ServiceUpgrades {
   }
 
   /**
-   * Ends when its peer does, after ?farewell=. ?delay= ms hold the 101 back, ?hang for ever; ?greeting= goes out in the segment of the 101; with ?echo
-   * everything is sent back; ?refuse=403 answers that instead.
+   * Ends when its peer does, after sending ?farewell=. ?delay= delays the 101 by this many milliseconds, ?hang never sends
+   * it; ?greeting= is sent in the same segment as the 101; ?echo echoes everything; ?refuse=403 answers with this status
+   * instead.
    */
   #take(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const url = request.url ?? "";

@@ -1,5 +1,5 @@
-// The service behind the tunnel in most tests: a node:http server in the test's own process with one route per kind of
-// behaviour, which remembers what it was asked.
+// The service behind the tunnel in most tests: a node:http server in the test's own process, with one route for each kind of
+// behavior, which records its requests.
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -10,13 +10,13 @@ import { within } from "./deadline.js";
 import { ServiceUpgrades } from "./service-upgrades.js";
 import type { Stage } from "./stage.js";
 
-/** What the service saw of one request. */
+/** One request as the service received it. */
 export interface SeenRequest {
   readonly method: string;
   readonly url: string;
   readonly headers: Readonly<IncomingMessage["headers"]>;
   readonly rawHeaders: readonly string[];
-  /** Resolves when the request's connection or stream ends before the response was complete. */
+  /** Resolves if the request's connection or stream ends before the response is complete. */
   readonly aborted: Promise<void>;
 }
 
@@ -31,7 +31,7 @@ export class Service {
   readonly addr: string;
   readonly requests: SeenRequest[] = [];
   readonly upgrades: ServiceUpgrades;
-  /** Connections that were accepted so far. */
+  /** Number of connections accepted so far. */
   connections = 0;
   readonly #server: Server;
   readonly #waiting = new Set<() => void>();
@@ -56,7 +56,7 @@ export class Service {
     });
   }
 
-  /** Starts a service on `addr`, by default a port of the system's choice. */
+  /** Starts a service on `port`; by default, the system chooses one. */
   static async start(stage: Stage, port = 0): Promise<Service> {
     const server = createServer();
     server.listen(port, "127.0.0.1");
@@ -70,7 +70,7 @@ export class Service {
     return Number(this.addr.split(":")[1]);
   }
 
-  /** The next request whose URL begins with `prefix`, or one that has come already. */
+  /** The next request whose URL begins with `prefix`, or one that has already arrived. */
   request(prefix: string): Promise<SeenRequest> {
     return within(this.#find(prefix), `request for ${prefix} at the service`);
   }
@@ -113,7 +113,7 @@ export class Service {
   }
 }
 
-/** Answers as the service does, for servers of a test's own. */
+/** Answers as the service does, for a test's own servers. */
 export async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const url = new URL(request.url ?? "/", "http://service");
   const name = url.pathname.split("/")[1] ?? "";
@@ -126,7 +126,7 @@ export async function answer(request: IncomingMessage, response: ServerResponse)
   try {
     await route(request, response, url.searchParams);
   } catch {
-    // The client has gone; what the test wants to know of that is in `aborted`.
+    // The client has disconnected; `aborted` reports that to the test.
     response.destroy();
   }
 }
@@ -137,7 +137,7 @@ const number = (query: URLSearchParams, name: string, otherwise = 0): number =>
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms).unref());
 
 const routes: Readonly<Record<string, Route>> = {
-  /** Sends the body back as it comes, chunked unless its length is known. */
+  /** Echoes the body as it arrives, chunked unless its length is known. */
   echo: async (request, response) => {
     const length = request.headers["content-length"];
     response.writeHead(200, length === undefined ? {} : { "content-length": length });
@@ -147,7 +147,7 @@ const routes: Readonly<Record<string, Route>> = {
     response.end();
   },
 
-  /** What arrived, as JSON. */
+  /** Answers what arrived, as JSON. */
   reflect: async (request, response) => {
     const pieces: Buffer[] = [];
     for await (const piece of request) pieces.push(piece as Buffer);
@@ -161,7 +161,7 @@ const routes: Readonly<Record<string, Route>> = {
     response.end(text);
   },
 
-  /** Swallows a body of the test pattern; its length and sum, and where it differs. */
+  /** Reads a body of the test pattern; answers its length and checksum, and where it differs. */
   sum: async (request, response) => {
     const hash = createHash("sha256");
     const checker = new PatternChecker();
@@ -173,7 +173,7 @@ const routes: Readonly<Record<string, Route>> = {
     response.end(JSON.stringify({ bytes, mismatchAt, sha256: hash.digest("hex") }));
   },
 
-  /** ?n= bytes of the test pattern; ?chunked without a length. */
+  /** Answers ?n= bytes of the test pattern; with ?chunked, without a length. */
   bytes: async (_request, response, query) => {
     const total = number(query, "n");
     response.writeHead(200, query.has("chunked") ? {} : { "content-length": total });
@@ -183,7 +183,7 @@ const routes: Readonly<Record<string, Route>> = {
     response.end();
   },
 
-  /** A chunked body with trailers. */
+  /** Answers a chunked body with trailers. */
   trailers: (_request, response) => {
     response.writeHead(200, { trailer: "x-sum, x-count" });
     response.write("body");
@@ -191,14 +191,14 @@ const routes: Readonly<Record<string, Route>> = {
     response.end();
   },
 
-  /** 103, and ?ms= later the response. */
+  /** Sends a 103, and the response ?ms= later. */
   hints: async (_request, response, query) => {
     response.writeEarlyHints({ link: "</style.css>; rel=preload; as=style" });
     await pause(number(query, "ms"));
     response.end("late");
   },
 
-  /** An event every ?ms= until there were ?count=. */
+  /** Sends an event every ?ms=, ?count= in total. */
   events: async (_request, response, query) => {
     response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" });
     response.flushHeaders();
@@ -236,13 +236,13 @@ const routes: Readonly<Record<string, Route>> = {
     response.writeHead(302, { location: "/reflect?from=redirect", "content-length": 0 }).end();
   },
 
-  /** Half of what it promised, and the end of the connection: ?chunked or with a length. */
+  /** Sends half of a body and closes the connection: ?chunked, or else with a length. */
   broken: (_request, response, query) => {
     response.writeHead(200, query.has("chunked") ? {} : { "content-length": 1000 });
     response.write("x".repeat(500), () => response.socket?.destroy());
   },
 
-  /** A page whose script fetches ?n= things at once and writes the outcome into the document. */
+  /** A page whose script fetches ?n= resources concurrently, and writes the result into the document. */
   page: (_request, response, query) => {
     response.writeHead(200, { "content-type": "text/html" }).end(`<!doctype html><title>page</title>
 <p id="outcome">loading</p>

@@ -1,12 +1,12 @@
-// An answer of a handler that comes when the test lets it, for what is to happen meanwhile.
+// A handler's answer that is held back until the test releases it.
 
-/** One for each test: made before it. */
+/** Create one for each test, before the request. */
 export class SlowAnswer {
-  /** Somebody has asked for it. */
+  /** Resolves when a request has reached the handler. */
   readonly asked: Promise<void>;
-  /** Lasts until `proceed`. */
+  /** Pending until `proceed` is called. */
   readonly held: Promise<void>;
-  /** Lets it come. */
+  /** Releases the answer. */
   proceed: () => void = () => {};
   #ask: () => void = () => {};
 

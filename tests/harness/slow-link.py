@@ -1,5 +1,5 @@
-# Two network namespaces joined by a link that delays: a TUN device in each, and this between them. The kernel's own tool
-# for it, netem, is not in every kernel. Packets to addresses that neither side has get lost without a word.
+# Joins two network namespaces by a link with a delay: a TUN device in each, and this program between them. The kernel's own
+# tool for this, netem, isn't in every kernel. Packets to addresses that neither side has are dropped silently.
 # Usage: slow-link.py NAMESPACE NAMESPACE DELAY_MS
 
 import ctypes, fcntl, heapq, os, select, struct, sys, time
@@ -32,4 +32,4 @@ while True:
         try:
             os.write(device, packet)
         except OSError:
-            pass  # Its side is not up yet.
+            pass  # The device isn't up yet.

@@ -1,4 +1,4 @@
-// Two hosts far from each other: every packet between them takes its time, and names can have addresses that nobody has.
+// Two distant hosts: every packet between them is delayed, and names can have addresses that belong to no host.
 
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
@@ -9,7 +9,7 @@ import { haveTools, run } from "./tools.js";
 
 const NEAR = "10.239.7.1";
 const FAR = "10.239.7.2";
-/** On the way to the far host, and nobody's. */
+/** An address in the far host's network that no host has. */
 const DEAD = "10.239.7.200";
 
 let created = 0;
@@ -20,8 +20,9 @@ export interface SlowLink {
 }
 
 /**
- * Creates the two hosts; undefined, and said on stderr, where that takes rights that the test lacks. `name` leads to `far`,
- * but not by its last address. For all other names they ask a name server that isn't there.
+ * Creates the two hosts. If the test lacks the privileges, the result is undefined and a message is written to stderr. `name`
+ * resolves to `far`, and to a last address that doesn't work. All other names are looked up at a name server that doesn't
+ * exist.
  */
 export async function createSlowLink(
   stage: Stage,
@@ -43,7 +44,7 @@ export async function createSlowLink(
       await rm(etc, { recursive: true, force: true });
     });
     await mkdir(etc, { recursive: true });
-    // A lookup takes a minute: whoever waits for it to the end is longer about it than any test is patient.
+    // A lookup takes a minute: waiting for its end exceeds every test's patience.
     await writeFile(`${etc}/resolv.conf`, `nameserver ${DEAD}\noptions timeout:30 attempts:2\n`);
     await writeFile(`${etc}/hosts`, `127.0.0.1 localhost\n${FAR} ${name}\n${DEAD} ${name}\n`);
   }

@@ -1,5 +1,5 @@
-// What a test sets up and must take down again: processes, services, sockets, directories. Things go in the reverse
-// order of their coming, and all of them go, even when one fails to.
+// What a test sets up and must clean up again: processes, services, sockets, directories. Things are cleaned up in the
+// reverse order of their creation, and all of them are, even if one fails.
 
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,16 +8,16 @@ import { afterAll, afterEach, type TestContext } from "vitest";
 
 type CleanUp = () => Promise<void> | void;
 
-/** A pile of things to take down. */
+/** A stack of things to clean up. */
 export class Stage {
   readonly #cleanUps: CleanUp[] = [];
 
-  /** Takes `cleanUp` down with the stage. */
+  /** Calls `cleanUp` when the stage is cleared. */
   defer(cleanUp: CleanUp): void {
     this.#cleanUps.push(cleanUp);
   }
 
-  /** A directory that goes with the stage. */
+  /** Creates a directory that is removed with the stage. */
   async directory(): Promise<string> {
     const path = await mkdtemp(join(tmpdir(), "piko-test-"));
     this.defer(() => rm(path, { recursive: true, force: true }));
@@ -45,7 +45,7 @@ export function perTest(): Stage {
   return stage;
 }
 
-/** A stage of one test alone, which is cleared after it: of tests that run beside each other (`it.concurrent`). */
+/** A stage for a single test, cleared after it: for tests that run concurrently (`it.concurrent`). */
 export function ownStage({ onTestFinished }: TestContext): Stage {
   const stage = new Stage();
   onTestFinished(() => stage.clear());

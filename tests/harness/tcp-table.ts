@@ -1,5 +1,5 @@
-// What the system knows of TCP connections: for the message of a test that waits for one of them in vain, so that it says at
-// which hop the connection still stands.
+// The system's TCP connections, for the error of a test that waits in vain for the end of a connection: it shows on which hop
+// the connection is still open.
 
 import { readFileSync } from "node:fs";
 
@@ -9,7 +9,7 @@ const STATES =
   );
 const TIMERS = ["no timer", "retransmits", "keep-alive", "time-wait", "probes a closed window"];
 
-/** One line for each end of a connection that comes from or goes to one of these addresses (`127.0.0.1:port`). */
+/** One line for each end of a connection from or to one of these addresses (`127.0.0.1:port`). */
 export function tcpTable(names: Readonly<Record<string, string>>): string {
   const ports = new Map(Object.entries(names).map(([name, addr]) => [Number(addr.split(":").at(-1)), name]));
   const lines: string[] = [];

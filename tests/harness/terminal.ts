@@ -1,4 +1,4 @@
-// A terminal as a person has one: a shell in tmux, what is typed into it, and what is seen.
+// A terminal as a user has one: a shell in tmux, what is typed into it, and what appears on the screen.
 
 import { join } from "node:path";
 import { PATIENCE_MS, eventually } from "./deadline.js";
@@ -10,7 +10,7 @@ export interface TerminalOptions {
   readonly rows?: number;
   readonly env?: Readonly<Record<string, string>>;
   readonly directory?: string;
-  /** A command that runs others where they are to run, such as `ip netns exec NAME`. */
+  /** A command that runs others in the desired place, such as `ip netns exec NAME`. */
   readonly around?: readonly string[];
 }
 
@@ -21,7 +21,7 @@ export class Terminal {
     this.#socket = socket;
   }
 
-  /** Opens one, with a shell that waits for input. It is closed with the stage. */
+  /** Opens a terminal with a shell that waits for input. It is closed with the stage. */
   static async open(stage: Stage, options: TerminalOptions): Promise<Terminal> {
     const { around = [], columns, directory, env = {}, rows = 24 } = options;
     const terminal = new Terminal(join(await stage.directory(), "tmux"));
@@ -38,13 +38,13 @@ export class Terminal {
     return terminal;
   }
 
-  /** Types a line, and Enter. */
+  /** Types a line and presses Enter. */
   async type(line: string): Promise<void> {
     await this.#tmux("send-keys", "-l", line);
     await this.press("Enter");
   }
 
-  /** Presses a key by tmux's name: `C-c`, `C-z`, `Enter`. */
+  /** Presses a key, given by tmux's name: `C-c`, `C-z`, `Enter`. */
   async press(key: string): Promise<void> {
     await this.#tmux("send-keys", key);
   }
@@ -53,13 +53,13 @@ export class Terminal {
     await this.#tmux("resize-window", "-x", String(columns));
   }
 
-  /** What is seen, without blanks at the ends of lines and empty lines at the end; with `styles`, their sequences too. */
+  /** The screen's text, without trailing spaces and empty lines at the end; with `styles`, including escape sequences. */
   async text(styles = false): Promise<string> {
     const screen = await this.#tmux("capture-pane", "-p", ...(styles ? ["-e"] : []));
     return screen.replaceAll(/ +$/gm, "").trimEnd();
   }
 
-  /** The screen as soon as it `shows` what it is to show. */
+  /** Waits until `shows` returns true, and returns the screen's text. */
   async until(shows: (text: string) => boolean, what: string, ms: number = PATIENCE_MS): Promise<string> {
     let text = "";
     await eventually(
@@ -75,7 +75,7 @@ export class Terminal {
     return text;
   }
 
-  /** Closes its window, as a person does: what runs in it gets a SIGHUP. Idempotent. */
+  /** Closes the window, as a user does: programs in it get a SIGHUP. Idempotent. */
   async close(): Promise<void> {
     await run("tmux", ["-S", this.#socket, "kill-server"]);
   }

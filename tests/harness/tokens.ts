@@ -1,4 +1,4 @@
-// Makes tokens, good and bad ones, by Node's own cryptography: not by the library that checks them.
+// Makes valid and invalid tokens with Node's own cryptography, not with the library that verifies them.
 
 import {
   constants,
@@ -10,7 +10,7 @@ import {
 } from "node:crypto";
 import { privateKey as registerKey, register } from "./secrets.js";
 
-/** A key pair; `pem` is the public one. */
+/** A key pair; `pem` is the public key. */
 export interface KeyPair {
   readonly privateKey: KeyObject;
   readonly publicKey: KeyObject;
@@ -31,7 +31,7 @@ export const ecPair = (namedCurve = "P-256"): KeyPair =>
 
 export const edPair = (): KeyPair => pair(generateKeyPairSync("ed25519").privateKey);
 
-/** A JWK of the public key, as a key set has it. */
+/** A JWK of the public key, as in a key set. */
 export function jwkOf({ publicKey }: KeyPair, more: Record<string, unknown> = {}): Record<string, unknown> {
   return { ...publicKey.export({ format: "jwk" }), ...more };
 }
@@ -39,10 +39,10 @@ export function jwkOf({ publicKey }: KeyPair, more: Record<string, unknown> = {}
 export const base64url = (value: unknown): string =>
   Buffer.from(typeof value === "string" ? value : JSON.stringify(value)).toString("base64url");
 
-/** Seconds since 1970, `seconds` from now. */
+/** The time in `seconds` seconds, as seconds since 1970. */
 export const inSeconds = (seconds: number): number => Math.floor(Date.now() / 1_000) + seconds;
 
-/** A signature of this algorithm; `key` is the secret for HS, else the private key. */
+/** A signature with this algorithm; `key` is the secret for HS, otherwise the private key. */
 export function signature(algorithm: string, input: string, key: KeyObject | string | Buffer): string {
   const hash = `sha${algorithm.slice(2)}`;
   if (typeof key === "string" || Buffer.isBuffer(key))
@@ -61,7 +61,10 @@ export function signature(algorithm: string, input: string, key: KeyObject | str
   return signBytes(algorithm === "EdDSA" ? null : hash, data, key).toString("base64url");
 }
 
-/** A token, whose signature is a secret; what `header` says besides `alg` is added. `claims` may be text that isn't JSON. */
+/**
+ * A token, whose signature is registered as a secret. `header` adds to or replaces its header. `claims` may be text that
+ * isn't JSON.
+ */
 export function token(
   algorithm: string,
   key: KeyObject | string | Buffer,
@@ -74,7 +77,7 @@ export function token(
   return `${input}.${signed}`;
 }
 
-/** A token with this header, and a signature of the caller's. */
+/** A token with this header, and a signature supplied by the caller. */
 export function unsigned(header: unknown, claims: unknown, signed = ""): string {
   return `${base64url(header)}.${base64url(claims)}.${signed}`;
 }

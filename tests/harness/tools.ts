@@ -1,4 +1,4 @@
-// Programs from outside that a test needs. A missing one skips the test and says so; in CI it fails the test.
+// External programs that a test needs. If one is missing, the test is skipped with a message; in CI it fails.
 
 import { execFile } from "node:child_process";
 import { accessSync, constants } from "node:fs";
@@ -20,7 +20,7 @@ export function findTool(name: string): string | undefined {
   return undefined;
 }
 
-/** Whether to run tests that need these tools; the missing ones are named on stderr. */
+/** Whether all of these tools are installed; missing ones are named on stderr. */
 export function haveTools(...names: readonly string[]): boolean {
   const missing = names.filter((name) => findTool(name) === undefined);
   if (missing.length === 0) return true;
@@ -30,7 +30,7 @@ export function haveTools(...names: readonly string[]): boolean {
   return false;
 }
 
-/** What a tool printed, and how it ended. */
+/** A tool's output and exit code. */
 export interface ToolResult {
   readonly code: number;
   readonly stdout: string;
@@ -43,11 +43,11 @@ export interface RunOptions {
   readonly ms?: number;
   /** Text for its stdin. */
   readonly input?: string;
-  /** It prints secrets, because the test has it do so. */
+  /** Whether it may print secrets, because the test makes it do so. */
   readonly showsSecrets?: boolean;
 }
 
-/** Runs a tool to its end; never throws for its exit code, but for a secret of the tests that it prints. */
+/** Runs a tool until it exits. Doesn't throw because of the exit code, but does if the tool prints a secret of the tests. */
 export async function run(
   name: string,
   args: readonly string[],
@@ -67,7 +67,7 @@ async function runUnwatched(name: string, args: readonly string[], options: RunO
     timeout: options.ms ?? 150_000,
     maxBuffer: 64 * 1024 * 1024,
   });
-  // A tool that ends without reading its input is no failure of the test.
+  // A tool may exit without reading its input; that isn't a failure.
   pending.child.stdin?.on("error", () => {});
   pending.child.stdin?.end(options.input ?? "");
   try {

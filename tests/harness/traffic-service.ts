@@ -1,4 +1,4 @@
-// The sample service with WebSockets that send back what they get: what all kinds of traffic may go to.
+// The sample service with WebSockets that echo messages: it can answer all kinds of traffic.
 
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -7,7 +7,7 @@ import { WebSocketServer } from "ws";
 import { answer } from "./service.js";
 import type { Stage } from "./stage.js";
 
-/** Starts one; its address. */
+/** Starts the service; returns its address. */
 export async function startTrafficService(stage: Stage): Promise<string> {
   const server = createServer((request, response) => void answer(request, response));
   const sockets = new WebSocketServer({ server });

@@ -1,5 +1,4 @@
-// Steady traffic of several kinds to one endpoint, at a rate that doesn't wait for answers, and a list of everything that
-// went wrong with it.
+// Steady traffic of several kinds to one endpoint, at a rate that doesn't depend on the answers, and a list of all failures.
 
 import { Agent, request as httpRequest } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
@@ -9,35 +8,35 @@ import type { Stage } from "./stage.js";
 
 const TICK_MS = 10;
 const LONGEST_TICK_MS = 50;
-/** A connection that has been idle for longer isn't used again: a node that stops closes it after a second. */
+/** A connection that has been idle for longer isn't reused: a node that stops closes it after a second. */
 const MAX_IDLE_MS = 500;
-/** Events of a stream, and messages of a WebSocket; unless told otherwise, each lives for two seconds and more. */
+/** Number of events in a stream, and of messages on a WebSocket. By default, each stream lasts for more than two seconds. */
 const EVENTS = 10;
 const EVENT_MS = 300;
 
-/** What there is of each kind per second. */
+/** The number of requests of each kind to begin per second. */
 export interface TrafficMix {
-  /** GET of a few bytes. */
+  /** GETs with a few bytes in the answer. */
   readonly get?: number;
-  /** POST whose few bytes come back. */
+  /** POSTs whose few bytes are echoed. */
   readonly post?: number;
-  /** GET that takes five seconds to answer. */
+  /** GETs that take five seconds to answer. */
   readonly slow?: number;
   /** Event streams. */
   readonly events?: number;
-  /** WebSockets that get each message back. */
+  /** WebSockets on which each message is echoed. */
   readonly webSockets?: number;
-  /** Not of a second: time between two events of a stream, and between messages of a WebSocket. */
+  /** Not a rate: the time between two events of a stream, and between messages of a WebSocket. */
   readonly eventMs?: number;
 }
 
 type Kind = Exclude<keyof TrafficMix, "eventMs">;
 
 export interface TrafficReport {
-  /** Finished, by kind. */
+  /** Number of finished requests, by kind. */
   readonly counts: Record<string, number>;
   readonly failures: string[];
-  /** Of those that were answered as they should, by kind. */
+  /** Maximum duration of a successful request, by kind. */
   readonly slowestMs: Record<string, number>;
 }
 
@@ -45,9 +44,9 @@ export class Traffic {
   readonly #proxy: () => string;
   readonly #endpoint: string;
   readonly #credential: (() => string) | undefined;
-  // All connections are used in turns, so that each learns soon that its node wants it to end.
+  // All connections are used in turn, so that each soon learns that its node wants to close it.
   readonly #agent: Agent;
-  /** Asked for each request; connections are kept for those with the same options. */
+  /** Called for each request; a connection is reused for requests with the same options. */
   readonly #tls: (() => ConnectionOptions) | undefined;
   readonly #counts: Record<string, number> = {};
   readonly #failures: string[] = [];
@@ -56,7 +55,7 @@ export class Traffic {
   readonly #eventMs: number;
   readonly #timer: NodeJS.Timeout;
   readonly #startMs = performance.now();
-  /** Of each kind, the part of a request that is due. */
+  /** For each kind, the fraction of a request that is due. */
   readonly #due: Record<string, number> = {};
   #tickMs = performance.now();
   #stopped = false;
@@ -85,10 +84,10 @@ export class Traffic {
     };
     this.#timer = setInterval(() => {
       const now = performance.now();
-      // The agent's own timers are as late as this one.
+      // The timers of the HTTP agent were delayed as much as this one.
       if (now - this.#tickMs > MAX_IDLE_MS) this.#dropIdle();
       for (const [kind, rate] of Object.entries(rates) as [Kind, number][]) {
-        // A process that stood still begins where it is: what it has missed isn't made up for in one burst.
+        // After a pause, a process doesn't make up for the missed requests in one burst.
         const due = (this.#due[kind] ?? 0) + (Math.min(now - this.#tickMs, LONGEST_TICK_MS) / 1_000) * rate;
         this.#due[kind] = due % 1;
         for (let i = 0; i < Math.floor(due); i++) this.#begin(kind, kinds[kind]);
@@ -98,8 +97,8 @@ export class Traffic {
   }
 
   /**
-   * Begins with requests for `endpoint` at a proxy address, or at one that is asked for anew for each; with options, over TLS.
-   * `credential` gives the value of Authorization of each.
+   * Starts sending requests for `endpoint` to a proxy address, or to the one that the function returns for each; over TLS if
+   * `tls` is given. `credential` returns the value of Authorization for each request.
    */
   static start(
     stage: Stage,
@@ -115,22 +114,22 @@ export class Traffic {
     return traffic;
   }
 
-  /** How many of a kind are finished. */
+  /** Number of finished requests of one kind. */
   count(kind: Kind): number {
     return this.#counts[kind] ?? 0;
   }
 
-  /** How many of all kinds are. */
+  /** Number of finished requests of all kinds. */
   get finished(): number {
     return Object.values(this.#counts).reduce((sum, count) => sum + count, 0);
   }
 
-  /** Waits for those that are under way now. */
+  /** Waits for the requests that are in progress now. */
   async settled(): Promise<void> {
     await Promise.all(this.#open);
   }
 
-  /** Begins no more, and waits for what is under way. */
+  /** Begins no more requests, and waits for those in progress. */
   async stop(): Promise<TrafficReport> {
     clearInterval(this.#timer);
     this.#stopped = true;
@@ -160,7 +159,7 @@ export class Traffic {
     this.#open.add(done);
   }
 
-  /** Undefined if the answer is whole and right. */
+  /** Returns undefined if the answer is complete and correct, otherwise a description. */
   async #ask(method: string, path: string, body: string, expected: string): Promise<string | undefined> {
     const { status, text } = await this.#request(method, path, body);
     return status === 200 && text === expected ? undefined : `${status} ${text.slice(0, 100)}`;

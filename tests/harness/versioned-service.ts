@@ -1,5 +1,5 @@
-// A service of one version of HTTP: `http` is HTTP/1.1, `h2c` HTTP/2 alone, `h2` HTTP/2 alone over TLS. It swallows what it is
-// sent, and answers what that was, with the sum in the trailers.
+// A service that uses one version of HTTP: `http` is HTTP/1.1, `h2c` only HTTP/2, `h2` only HTTP/2 over TLS. It reads what it
+// is sent, and answers with a description of it, with a checksum in the trailers.
 
 import { createHash } from "node:crypto";
 import { once } from "node:events";
@@ -11,7 +11,7 @@ import type { Stage } from "./stage.js";
 
 export type ServiceProtocol = "http" | "h2c" | "h2";
 
-/** What the service has of a request, as it answers it. */
+/** The service's description of a request, which is its answer. */
 export interface Swallowed {
   /** `1.1` or `2.0`. */
   readonly version: string;
@@ -22,13 +22,13 @@ export interface Swallowed {
 }
 
 export interface VersionedService {
-  /** With its scheme where that is https. */
+  /** Has a scheme if that is https. */
   readonly target: string;
-  /** Connections that were accepted so far. */
+  /** Number of connections accepted so far. */
   connections: number;
 }
 
-/** Starts one; `h2` needs files of a certificate. */
+/** Starts a service; `h2` needs the files of a certificate. */
 export async function startVersionedService(
   stage: Stage,
   protocol: ServiceProtocol,
@@ -63,7 +63,7 @@ export async function startVersionedService(
 
 function createFor(protocol: ServiceProtocol, tls: { cert: string; key: string }): Server {
   if (protocol === "http") return createServer(swallow);
-  // Node's compatibility API is the same to what is asked of it here.
+  // Node's compatibility API offers the same methods, as far as they are used here.
   const handler = swallow as never;
   if (protocol === "h2c") return createH2c(handler);
   return createSecureServer({ cert: readFileSync(tls.cert), key: readFileSync(tls.key) }, handler);

@@ -1,11 +1,15 @@
-// Tunnel frames by hand, for tests that send what no tunnel library would: WebSocket frames of a client and yamux frames.
+// Tunnel frames made by hand, for tests that send what no tunnel library would: WebSocket frames of a client, and yamux
+// frames.
 
 import { RawClient } from "./raw-client.js";
 import type { Stage } from "./stage.js";
 
 const MASK = Buffer.from([1, 2, 3, 4]);
 
-/** One masked frame; `first` is its first byte (FIN, reserved bits, opcode), by default a whole binary message. */
+/**
+ * One masked frame. `first` is its first byte (FIN, reserved bits, opcode), by default that of an unfragmented binary
+ * message.
+ */
 export function clientFrame(payload: Buffer, first = 0x82): Buffer {
   const masked = Buffer.from(payload);
   for (let i = 0; i < masked.length; i++) masked[i] = (masked[i] ?? 0) ^ (MASK[i & 3] ?? 0);
@@ -32,7 +36,7 @@ export function yamuxFrame(type: number, flags: number, stream: number, length: 
   return frame;
 }
 
-/** Opens a tunnel as an agent does and leaves the rest to the test. */
+/** Opens a tunnel as an agent does, and leaves the rest to the test. */
 export async function openTunnel(stage: Stage, upstream: string, endpoint: string): Promise<RawClient> {
   const client = await RawClient.connect(stage, upstream);
   client.send(

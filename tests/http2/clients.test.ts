@@ -1,5 +1,5 @@
-// Real clients that speak HTTP/2, by ALPN and by prior knowledge: curl and node:http2; alone and many streams at a time, both
-// ways, and while the node stops.
+// Real clients that speak HTTP/2, by ALPN and by prior knowledge: curl and node:http2, with one stream and with many at the
+// same time, in both directions, and while the node stops.
 
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -25,7 +25,7 @@ const forServer = workshop.sign(ca, "server", { names: "DNS:localhost" });
 const TLS = { "proxy.tls.cert": forServer.cert, "proxy.tls.key": forServer.key };
 const H2C = "--http2-prior-knowledge";
 
-/** A service that says what it was sent, and how much. */
+/** A service that answers with a description of what it received. */
 async function startEcho(): Promise<string> {
   const server = createServer((request, response) => {
     const hash = createHash("sha256");
@@ -51,7 +51,7 @@ async function startEcho(): Promise<string> {
   return `127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** Opens a session that ends with the test. */
+/** Opens a session that is closed with the test. */
 function open(proxy: string): ClientHttp2Session {
   const session = connect(`http://${proxy}`);
   session.on("error", () => {});
@@ -95,7 +95,7 @@ function ask(
 }
 
 describe("curl", () => {
-  it("speaks HTTP/2 by prior knowledge, with bodies both ways and trailers", async () => {
+  it("speaks HTTP/2 by prior knowledge, with bodies in both directions and trailers", async () => {
     const { server } = await startTunnel(scene, await startEcho());
     const upload = join(await scene.directory(), "upload");
     const bytes = randomBytes(3_000_000);
@@ -123,7 +123,7 @@ describe("curl", () => {
     );
   });
 
-  it("agrees on HTTP/2 where there is TLS, unless either side won't", async () => {
+  it("negotiates HTTP/2 over TLS, unless either side has it disabled", async () => {
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr, TLS);
     const { server: old } = await startTunnel(scene, service.addr, {
@@ -141,7 +141,7 @@ describe("curl", () => {
     expect(await versionOf(old.proxy)).toBe("1.1 200");
   });
 
-  it("is refused by prior knowledge where HTTP/2 is off", async () => {
+  it("is refused by prior knowledge if HTTP/2 is disabled", async () => {
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr, { "proxy.http2.enabled": "false" });
     expect((await curl(server.proxy, "web", "/item?i=1", { args: [H2C] })).code).not.toBe(0);
@@ -150,7 +150,7 @@ describe("curl", () => {
 });
 
 describe("node:http2", () => {
-  it("gets a hundred answers at a time, each its own", async () => {
+  it("gets the right answers to a hundred concurrent requests", async () => {
     const { server } = await startTunnel(scene, await startEcho());
     const session = open(server.proxy);
     const bodies = Array.from({ length: 100 }, (_, at) => randomBytes(at * 1_000));
@@ -166,7 +166,7 @@ describe("node:http2", () => {
     });
   });
 
-  it("takes a request back, and the service hears of it", async () => {
+  it("cancels a request, and the service notices", async () => {
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr);
     const session = open(server.proxy);
@@ -178,7 +178,7 @@ describe("node:http2", () => {
     expect((await ask(session, "/item?i=1")).status).toBe(200);
   });
 
-  it("is stopped by no stream of its own that it doesn't read", async () => {
+  it("isn't blocked by one of its streams that it doesn't read", async () => {
     const { server } = await startTunnel(scene, (await Service.start(scene)).addr);
     const session = open(server.proxy);
     const slow = session.request({ ":path": "/bytes?n=5000000", "x-piko-endpoint": "web" });
@@ -188,13 +188,13 @@ describe("node:http2", () => {
     slow.destroy();
   });
 
-  it("loses nothing while its node stops, and is sent elsewhere", async () => {
+  it("loses no request while its node stops, and gets a GOAWAY", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene);
     const other = await startServer(scene, { "cluster.join": server.gossip });
     await startAgent(scene, other.upstream, "web", service.addr);
     const session = open(server.proxy);
-    // The node has heard of the agent when it gets there.
+    // Waits until the node has learned of the agent.
     await eventually(
       async () => (await ask(session, "/item?i=1")).status === 200,
       "endpoint known to the node",

@@ -1,4 +1,4 @@
-// h2spec, strictly, on a port with TLS and on a plain one, with a service behind the tunnel that answers.
+// h2spec in strict mode, on a port with TLS and on a plain one, with a service behind the tunnel that answers.
 
 import { CertificateWorkshop } from "@piko/testkit";
 import { afterAll, describe, expect, it } from "vitest";
@@ -34,12 +34,12 @@ describe.runIf(haveH2spec && haveTools("unshare"))("h2spec --strict", () => {
     expect(service.requests.length).toBeGreaterThan(20);
   });
 
-  it("passes on a plain port, where what doesn't begin as HTTP/2 is HTTP/1.1", async (context) => {
+  it("passes on a plain port, where anything that doesn't begin with the preface is HTTP/1.1", async (context) => {
     const h2spec = (await installH2spec()) ?? context.skip("no h2spec");
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr);
     const { failed, passed, report } = await runH2spec(scene, h2spec, "web.piko.test", portOf(server.proxy));
-    // It gets the 400 of HTTP/1.1 behind the settings that it waits for, and takes that for a frame.
+    // After the settings that it waits for, it receives the 400 of HTTP/1.1, and takes that for a frame.
     expect(failed, report).toEqual(["2: Sends invalid connection preface"]);
     expect(passed).toBe(145);
   });

@@ -1,5 +1,5 @@
-// gRPC's messages over HTTP/2, before a service that speaks HTTP/1.1: calls that are silent for longer than any limit of
-// HTTP/1.1, both ways at a time, deadlines, errors in gRPC's form; through one node and through two.
+// gRPC messages over HTTP/2, to a service that speaks HTTP/1.1: calls that are silent for longer than any timeout of
+// HTTP/1.1, traffic in both directions at once, deadlines, errors in gRPC's format; through one node and through two.
 
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
@@ -12,18 +12,18 @@ import { type RunningServer, startAgent, startServer } from "../harness/piko.js"
 import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
-/** Every limit of HTTP/1.1, far below what the calls take. */
+/** Every timeout of HTTP/1.1, far below the duration of the calls. */
 const SHORT = { "proxy.timeout": "500ms", "proxy.http.read-timeout": "500ms" };
 const SILENCE_MS = 2_000;
 
-/** A message with its prefix. */
+/** A message with its length prefix. */
 function message(text: string): Buffer {
   const prefix = Buffer.alloc(5);
   prefix.writeUInt32BE(text.length, 1);
   return Buffer.concat([prefix, Buffer.from(text)]);
 }
 
-/** Messages out of bytes as they come. */
+/** The complete messages in the received buffers; the rest stays there. */
 function* messagesOf(buffers: Buffer[]): Iterable<string> {
   let bytes = Buffer.concat(buffers.splice(0));
   while (bytes.length >= 5 && bytes.length >= 5 + bytes.readUInt32BE(1)) {
@@ -34,10 +34,10 @@ function* messagesOf(buffers: Buffer[]): Iterable<string> {
   buffers.push(bytes);
 }
 
-/** A service of one method, `/echo`: answers each message with its own text, the head with the first. `/hang` never does. */
+/** A service with one method, `/echo`, which echoes each message, and sends its head with the first. `/hang` never answers. */
 class GrpcService {
   addr = "";
-  /** Requests whose end came before their answer's. */
+  /** Number of requests that ended before their answers did. */
   cancelled = 0;
   requests = 0;
 
@@ -79,7 +79,7 @@ class GrpcService {
 class Call {
   readonly stream: ClientHttp2Stream;
   readonly messages: string[] = [];
-  /** Fields of the head and the trailers. */
+  /** Fields of the head and of the trailers. */
   fields: Record<string, unknown> = {};
   readonly ended: Promise<void>;
 
@@ -105,7 +105,7 @@ class Call {
     });
   }
 
-  /** Its status and the words for it. */
+  /** Its status and message. */
   async status(): Promise<[unknown, unknown]> {
     await within(this.ended, "the call's end");
     return [this.fields["grpc-status"], this.fields["grpc-message"]];
@@ -124,7 +124,7 @@ function open(server: RunningServer): ClientHttp2Session {
   return session;
 }
 
-/** A session with a node that has the agent, or with one that has to ask it. */
+/** A session with the node that has the agent, or with one that forwards to it. */
 async function start(way: string, service: GrpcService): Promise<ClientHttp2Session> {
   const server = await startServer(scene, SHORT);
   const near =
@@ -133,7 +133,7 @@ async function start(way: string, service: GrpcService): Promise<ClientHttp2Sess
   const session = open(near);
   await eventually(async () => {
     const call = new Call(session, "/echo");
-    // Without a message the service sends a head without trailers.
+    // Without a message, the service would send a head without trailers.
     call.stream.end(message("probe"));
     return (await call.status())[0] === "0";
   }, "endpoint that the node knows");
@@ -141,11 +141,11 @@ async function start(way: string, service: GrpcService): Promise<ClientHttp2Sess
 }
 
 describe.each(["one node", "two nodes"])("through %s", (way) => {
-  it("calls last, silent or busy, both ways at a time, and end as they should", async () => {
+  it("calls last, silent or busy in both directions, and end normally", async () => {
     const service = await new GrpcService().start();
     const session = await start(way, service);
     const call = new Call(session, "/echo");
-    // Longer than the limits for a body and for a response's head.
+    // Longer than the timeouts for a body and for a response's head.
     await delay(SILENCE_MS);
     await call.echoes("first");
     for (let i = 0; i < 200; i++) await call.echoes(`message ${i}`);
@@ -156,7 +156,7 @@ describe.each(["one node", "two nodes"])("through %s", (way) => {
     expect(call.messages).toHaveLength(202);
   });
 
-  it("deadlines and cancels reach the service, and its clients are told in their form", async () => {
+  it("deadlines and cancels reach the service, and clients get errors in gRPC's format", async () => {
     const service = await new GrpcService().start();
     const session = await start(way, service);
     const late = new Call(session, "/hang", { "grpc-timeout": "700m" });
@@ -178,7 +178,7 @@ describe.each(["one node", "two nodes"])("through %s", (way) => {
   });
 });
 
-it("an agent whose service is gone says so in gRPC's form", async () => {
+it("an agent whose service is unreachable reports that in gRPC's format", async () => {
   const server = await startServer(scene);
   await startAgent(scene, server.upstream, "web", "127.0.0.1:1");
   const call = new Call(open(server), "/echo");

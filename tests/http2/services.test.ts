@@ -1,5 +1,5 @@
-// Real clients of HTTP/2 (curl, nghttp, h2load) with a service of each version of HTTP behind the agent: many requests at a
-// time, bodies both ways, and an upload that nobody keeps in memory; with `npm run test:long` one of 1 GiB.
+// Real HTTP/2 clients (curl, nghttp, h2load), and behind the agent a service for each version of HTTP: many concurrent
+// requests, bodies in both directions, and an upload that no program keeps in memory; with `npm run test:long` one of 1 GiB.
 
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
@@ -27,9 +27,9 @@ const MAX_RSS_MB = 150;
 
 interface Case {
   readonly protocol: ServiceProtocol;
-  /** What the agent is to speak with it by. */
+  /** The version of HTTP that the agent uses with the service. */
   readonly version: string;
-  /** Clients speak TLS, and agree on HTTP/2 by ALPN; else by prior knowledge. */
+  /** Whether clients use TLS and negotiate HTTP/2 by ALPN; otherwise they use prior knowledge. */
   readonly secure: boolean;
 }
 
@@ -44,7 +44,7 @@ afterAll(() => workshop[Symbol.dispose]());
 const ca = workshop.authority("ca");
 const { cert, key } = workshop.sign(ca, "localhost", { names: "DNS:localhost" });
 
-describe.each(CASES)("before a service of $protocol", ({ protocol, version, secure }) => {
+describe.each(CASES)("with a service that speaks $protocol", ({ protocol, version, secure }) => {
   const stage = perFile();
   const scene = perTest();
   let service: VersionedService;
@@ -62,7 +62,7 @@ describe.each(CASES)("before a service of $protocol", ({ protocol, version, secu
 
   const header = ["--header", "x-piko-endpoint: web"];
 
-  /** curl's answer, and the version that it has spoken. */
+  /** curl's answer, and the version of HTTP that it used. */
   async function curl(path: string, ...args: readonly string[]) {
     const report = ["--silent", "--show-error", "--write-out", "%{stderr}%{http_version} %{http_code}"];
     const files = [...(secure ? ["--cacert", ca.cert] : []), ...header, ...args];
@@ -79,7 +79,7 @@ describe.each(CASES)("before a service of $protocol", ({ protocol, version, secu
       expect(swallowed).toMatchObject({ version, method: "GET", url: "/x?y=1", bytes: 0 });
     });
 
-    it("speaks HTTP/1.1, and is answered where it offers HTTP/2 as an upgrade (RFC 7540)", async () => {
+    it("speaks HTTP/1.1, and is answered even if it offers HTTP/2 as an upgrade (RFC 7540)", async () => {
       const { said, swallowed } = await curl("/x", secure ? "--http1.1" : "--http2");
       expect(said).toBe("1.1 200");
       expect(swallowed).toMatchObject({ version, url: "/x" });
@@ -87,7 +87,7 @@ describe.each(CASES)("before a service of $protocol", ({ protocol, version, secu
       expect(swallowed.headers).not.toHaveProperty("http2-settings");
     });
 
-    it(`uploads ${UPLOAD_BYTES / MIB} MiB whole, in constant memory`, {
+    it(`uploads ${UPLOAD_BYTES / MIB} MiB completely, in constant memory`, {
       timeout: 2 * UPLOAD_MS,
     }, async () => {
       const directory = await scene.directory();
@@ -116,17 +116,17 @@ describe.each(CASES)("before a service of $protocol", ({ protocol, version, secu
   });
 
   describe.runIf(haveTools("nghttp", "h2load"))("nghttp2's clients", () => {
-    it("get a page of a hundred parts at a time", async () => {
+    it("get a hundred parts of a page concurrently", async () => {
       const paths = Array.from({ length: 100 }, (_, at) => `${origin}/page/${at}`);
       const before = service.connections;
       const page = await run("nghttp", ["--no-dep", "--null-out", "--stat", ...header, ...paths]);
       expect(page.code, page.stderr).toBe(0);
       expect(page.stdout.match(/ 200 +\d+ \/page\/\d+$/gm)).toHaveLength(100);
-      // One connection carries them all.
+      // A single connection carries them all.
       if (version === "2.0") expect(service.connections - before).toBeLessThanOrEqual(1);
     });
 
-    it.each(["1", "10", "100"])("load it with %s streams a connection", async (streams) => {
+    it.each(["1", "10", "100"])("load it with %s streams on each connection", async (streams) => {
       const args = ["-n", "2000", "-c", "2", "-m", streams, ...header, `${origin}/load`];
       expect((await run("h2load", args)).stdout).toContain("2000 succeeded, 0 failed, 0 errored, 0 timeout");
     });

@@ -1,5 +1,5 @@
-// WebSockets over HTTP/2: Chromium, which opens them on the connection that it has for the page, and node:http2 by extended
-// CONNECT; before a service of `ws`, which speaks HTTP/1.1, or HTTP/2 with requests and HTTP/1.1 with WebSockets alone.
+// WebSockets over HTTP/2: Chromium, which opens them on the connection of the page, and node:http2 by extended CONNECT; to a
+// service with `ws` that speaks HTTP/1.1, or HTTP/2 for requests and HTTP/1.1 only for WebSockets.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
@@ -30,13 +30,13 @@ socket.onclose = ({ wasClean }) => fetch("/report?" + wasClean + "," + echoes.jo
 
 interface PageService {
   readonly port: number;
-  /** What pages have told of their WebSockets. */
+  /** What pages have reported about their WebSockets. */
   readonly reports: string[];
-  /** Versions of HTTP that requests and WebSockets' handshakes came by. */
+  /** The HTTP versions of requests and WebSocket handshakes. */
   readonly versions: Set<string>;
 }
 
-/** Echoes what WebSockets bring, serves the page, and keeps what is reported. With a certificate it is one for `h2`. */
+/** Echoes WebSocket messages, serves the page, and records its reports. With a certificate, it is a service for `h2`. */
 async function startService(tls?: { cert: string; key: string }): Promise<PageService> {
   const reports: string[] = [];
   const versions = new Set<string>();
@@ -46,7 +46,7 @@ async function startService(tls?: { cert: string; key: string }): Promise<PageSe
     response.writeHead(200, { "content-type": "text/html" }).end(PAGE);
   };
   const own = tls === undefined ? undefined : { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
-  // Node's compatibility API is the same to what is asked of it here, and its upgrades are those of HTTP/1.1.
+  // Node's compatibility API offers the same methods, as far as they are used here, and its upgrades are those of HTTP/1.1.
   const server =
     own === undefined
       ? createServer(handler)
@@ -74,7 +74,7 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("Chromium", () =
     ["http", ["WebSocket by 1.1", "request by 1.1"]],
     ["h2", ["WebSocket by 1.1", "request by 2.0"]],
   ])(
-    "opens a WebSocket on the HTTP/2 connection of its page, whose service is one of %s",
+    "opens a WebSocket on the HTTP/2 connection of its page, with a service that speaks %s",
     async (protocol, by) => {
       const ca = workshop.authority("ca");
       const { cert, key } = workshop.sign(ca, "server", { names: "DNS:web.test,DNS:localhost" });
@@ -110,7 +110,7 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("Chromium", () =
 });
 
 describe("node:http2", () => {
-  it("opens one by extended CONNECT, and ends it", async () => {
+  it("opens a WebSocket by extended CONNECT, and closes it", async () => {
     const { port } = await startService();
     const { server } = await startTunnel(scene, `127.0.0.1:${port}`);
     const session = connect(`http://${server.proxy}`);
@@ -126,7 +126,7 @@ describe("node:http2", () => {
     });
     const [head] = await within(once(stream, "response"), "the answer");
     expect(head[":status"]).toBe(200);
-    // "hi" in a masked text frame, whose mask is zeros; and a Close frame.
+    // "hi" in a masked text frame with a zero mask, and later a Close frame.
     stream.write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69]));
     const [echo] = await within(once(stream, "data"), "the echo");
     expect(echo).toEqual(Buffer.from([0x81, 0x02, 0x68, 0x69]));
