@@ -1,4 +1,4 @@
-// What somebody who reaches the gossip port, and may forge the sender of datagrams, can make a node do to others.
+// What an attacker who reaches the gossip port, and can forge the sender of datagrams, can make a node do to others.
 
 import { SeededRandom, SimulatedClock, SimulatedNetwork, View } from "@piko/testkit";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -13,7 +13,7 @@ import { writeDigestEntry, writeEntry } from "./wire/struct-codec.js";
 let clock: SimulatedClock;
 let network: SimulatedNetwork;
 let random: SeededRandom;
-/** Bytes and packets that have reached the victim, which runs no gossip. */
+/** Bytes and packets that reached the victim, which doesn't run gossip. */
 let hit: { bytes: number; packets: number };
 
 const NODE = "10.0.0.1:8003";
@@ -42,7 +42,7 @@ function startNode(id: string, addr: string, seeds: string[] = []): { gossip: Go
   return { gossip, view };
 }
 
-/** Everything that is sent to the victim's host is counted. What is sent from its transport is forged. */
+/** Counts everything that is sent to the victim's host. Packets sent from the returned transport are forged. */
 function victimTransport(addr = VICTIM): ReturnType<SimulatedNetwork["transport"]> {
   const transport = network.transport(addr);
   transport.attach({
@@ -74,7 +74,7 @@ function entry(key: string, version: number, internal = false): Entry {
   return { key, value: "1", version, internal, deleted: false };
 }
 
-/** A request over TCP from an IP address; whether it was answered. */
+/** Sends a request over TCP from an IP address; returns whether it was answered. */
 function request(fromIp: string, bytes: Buffer): boolean {
   let answered: boolean | undefined;
   network.transport(`${fromIp}:40000`).exchange(NODE, bytes, joinAnswerEnd(), 1_000, (error) => {
@@ -85,14 +85,14 @@ function request(fromIp: string, bytes: Buffer): boolean {
 }
 
 describe("an address that never answered", () => {
-  it("gets at most three bytes for one that was sent in its name", () => {
+  it("gets at most three bytes for each byte that was sent in its name", () => {
     startNode("a", NODE);
     const forged = victimTransport();
     const packet = digest({ nodeId: "x", addr: VICTIM });
     expect(packet.length).toBeLessThan(60);
     forged.sendPacket(NODE, packet);
     clock.run(600_000);
-    // And that isn't stretched over minutes.
+    // Nor does it get more over the following minutes.
     expect(hit.bytes).toBeLessThanOrEqual(3 * packet.length + 200);
     expect(hit.packets).toBeLessThanOrEqual(3);
     let sent = packet.length;
@@ -104,7 +104,7 @@ describe("an address that never answered", () => {
     expect(hit.bytes / sent).toBeLessThan(3.1);
   });
 
-  it("gets no more when its answers are forged, too, though it counts as a member then", () => {
+  it("gets no more when its answers are forged, too, although it then counts as a member", () => {
     const a = startNode("a", NODE);
     for (let i = 0; i < 500; i++) a.gossip.upsertLocal(`endpoint:${i}`, "1");
     const b = startNode("b", "10.0.0.2:8003", [NODE]);
@@ -127,14 +127,14 @@ describe("an address that never answered", () => {
     expect(hit.bytes / sent).toBeLessThan(3.1);
     clock.run(4_000);
     const before = hit.bytes;
-    // Gone, it is asked now and then, on what is left of that.
+    // Now that it is gone, it is probed occasionally, within the remaining allowance.
     clock.run(600_000);
     expect(hit.bytes / sent).toBeLessThan(3.1);
     expect(hit.bytes - before).toBeLessThan(sent);
     expect(b.view.routable()).toEqual(["a"]);
   });
 
-  it("gets three questions when others speak of it, and no more of them than one in four seconds", () => {
+  it("gets three probes when others mention it, and then at most one every four seconds", () => {
     startNode("a", NODE);
     victimTransport();
     const liar = network.transport("10.0.0.5:8003");
@@ -156,7 +156,7 @@ describe("an address that never answered", () => {
     expect(hit.packets).toBeLessThanOrEqual(3 + 60 / 4 + 1);
   });
 
-  it("shares the questions of its host with all ports of it", () => {
+  it("shares the probes of its host with all ports of that host", () => {
     startNode("a", NODE);
     for (let port = 1; port <= 2_000; port++) victimTransport(`10.0.9.9:${port}`);
     const liar = network.transport("10.0.0.5:8003");
@@ -216,7 +216,7 @@ describe("a stranger", () => {
     expect([...(a.view.nodes.get("b")?.keys.keys() ?? [])]).toEqual(["endpoint:x"]);
   });
 
-  it("can say nothing of itself from elsewhere before it has answered where it says it is", () => {
+  it("can't announce anything about itself from another address before it has answered at the address that it claims", () => {
     const { a } = cluster();
     victimTransport();
     const from: Sender = { nodeId: "x", addr: VICTIM };
@@ -227,8 +227,8 @@ describe("a stranger", () => {
   });
 });
 
-describe("what is forged in a member's name, by datagrams with its address as their sender", () => {
-  /** Two nodes and, where told, more; who forges b's packets to a, once. Calls back until all is right again, or for good. */
+describe("datagrams forged in a member's name, with its address as their sender", () => {
+  /** Starts two nodes, and `others` more, and forges one packet of b to a. Measures the time until a's view is right again. */
   function forge(keys: readonly Entry[], others = 0): { healedMs: number | undefined; fooledMs: number } {
     const a = startNode("a", NODE);
     const b = startNode("b", "10.0.0.2:8003", [NODE]);
@@ -245,7 +245,7 @@ describe("what is forged in a member's name, by datagrams with its address as th
       );
     };
     expect(isRight()).toBe(true);
-    // Another port of b's host has b's address.
+    // Another port on b's host has b's IP address.
     network.transport("10.0.0.2:9999").sendPacket(NODE, delta({ nodeId: "b", addr: "10.0.0.2:8003" }, keys));
     const start = clock.now();
     clock.run(100, () => !isRight());
@@ -279,7 +279,7 @@ describe("what is forged in a member's name, by datagrams with its address as th
 });
 
 describe("a leaving that is forged ten times a second", () => {
-  it("keeps the node out for as long as it goes on, and no longer", () => {
+  it("keeps the node out only while it lasts", () => {
     const a = startNode("a", NODE);
     startNode("b", "10.0.0.2:8003", [NODE]);
     clock.run(2_000);
@@ -296,12 +296,12 @@ describe("a leaving that is forged ten times a second", () => {
   });
 });
 
-describe("a member behind an address translation", () => {
-  it("is heard from the address that its packets come from, and nobody else is in its name", () => {
+describe("a member behind address translation", () => {
+  it("is accepted from the address that its packets come from, and from no other", () => {
     const a = startNode("a", NODE);
     const addr = "10.0.0.7:8003";
     const from: Sender = { nodeId: "n", addr };
-    // Its address leads to it; its packets come from a gateway.
+    // The member can be reached at its own address, but its packets come from a gateway.
     const inside = network.transport(addr);
     const gateway = network.transport("10.0.0.8:50000");
     const others = network.transport("10.0.0.66:8003");

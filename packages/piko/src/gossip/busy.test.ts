@@ -1,4 +1,4 @@
-// Nodes on a machine that has too little CPU: their answers come seconds late, and they are no less alive.
+// Nodes on a machine with too little CPU: their answers come seconds late, but the nodes are alive.
 
 import { EVERYBODY, SeededRandom, SimulatedCluster, SimulatedMachine } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
@@ -6,22 +6,22 @@ import { A, B, GossipRig } from "../../test/gossip-rig.js";
 import { simulatedGossip } from "../../test/simulated-gossip.js";
 
 const NODES = 8;
-/** The first of them have all the CPU that they need, the others share a machine. */
+/** The first nodes have all the CPU that they need; the others share a machine. */
 const FAST = 4;
-/** Changed keys of the cluster, each second. */
+/** Keys that change in the cluster per second. */
 const CHANGES = 100;
 const ENOUGH = 2;
-/** Part of one processor that four nodes share: answers take more than a second, clocks hardly stand still. */
+/** Share of one processor that four nodes get: answers take more than a second, and clocks nearly stand still. */
 const TOO_LITTLE = 0.03;
 
 interface Busy {
   readonly cluster: SimulatedCluster;
   readonly slow: SimulatedMachine;
-  /** Who took whom for dead. */
+  /** Each observer with the node that it declared unreachable. */
   readonly lost: string[];
 }
 
-/** A cluster that has come to know itself, before CPU is short. */
+/** Starts a cluster and lets it converge before CPU becomes scarce. */
 function startBusy(keys: boolean): Busy {
   const lost: string[] = [];
   const machines: SimulatedMachine[] = [];
@@ -38,14 +38,14 @@ function startBusy(keys: boolean): Busy {
   });
   for (let i = 0; i < NODES; i++) cluster.start(`n${i}`, [EVERYBODY]);
   expect(cluster.runUntilConverged(20_000)).toBeDefined();
-  // Until all addresses are known to be real.
+  // Until all addresses are validated.
   cluster.run(10_000);
   const [, slow] = machines;
   if (slow === undefined) throw new Error("no second machine");
   return { cluster, slow, lost };
 }
 
-/** Lets keys change for some time. */
+/** Changes keys for some time. */
 function change(cluster: SimulatedCluster, ms: number): void {
   const lives = [...cluster.alive.values()];
   for (let i = 0; i < (ms / 1_000) * CHANGES; i++) {
@@ -59,7 +59,7 @@ describe.each([
   ["plain", false],
   ["encrypted", true],
 ] as const)("a cluster with too little CPU and %s gossip", (_how, keys) => {
-  it("takes nobody for dead, and is right as soon as it has enough again", () => {
+  it("declares no node unreachable, and converges as soon as it has enough CPU again", () => {
     const { cluster, slow, lost } = startBusy(keys);
     slow.processors = TOO_LITTLE;
     change(cluster, 10_000);
@@ -70,7 +70,7 @@ describe.each([
     cluster.close();
   });
 
-  it("finds out as fast as ever that a node is dead", () => {
+  it("detects a dead node as fast as ever", () => {
     const { cluster, slow, lost } = startBusy(keys);
     slow.processors = TOO_LITTLE;
     change(cluster, 5_000);
@@ -85,7 +85,7 @@ describe.each([
 });
 
 describe("changes of a node", () => {
-  /** Mean time until another node has a change, where the timers of the node that makes it are late. */
+  /** Mean time until another node sees a change when the changing node's timers are late. */
   function meanSpreadMs(lateMs: number): number {
     const rig = new GossipRig();
     const clock = {
@@ -105,14 +105,15 @@ describe("changes of a node", () => {
     return sumMs / 50;
   }
 
-  it("are told out of turn, unless its timers say that it is short of CPU: then they wait for a round", () => {
+  it("are sent between rounds, unless late timers show that the node is short of CPU: then they wait for a round", () => {
     expect(meanSpreadMs(0)).toBeLessThan(20);
-    // A round of one of the two comes every 60 ms; out of turn, and as late as its timer, it would be 25 ms.
+    // One of the two nodes starts a round every 60 ms; sent between rounds, only as late as its timer, a change would take 25
+    // ms.
     expect(meanSpreadMs(30)).toBeGreaterThan(32);
   });
 });
 
-it("nodes whose timers are late wait for answers as much longer", () => {
+it("nodes whose timers are late wait correspondingly longer for answers", () => {
   const rig = new GossipRig();
   const late = {
     now: () => rig.clock.now(),
@@ -123,7 +124,7 @@ it("nodes whose timers are late wait for answers as much longer", () => {
     rig.startNode(`n${i}`, `10.0.0.${i + 1}`, i === 0 ? [] : ["10.0.0.1:8003"], { clock: late }),
   );
   rig.clock.run(10_000);
-  // Answers take seconds, too, as they do where CPU is short.
+  // Answers take seconds, too, as they do when CPU is scarce.
   rig.network.conditions.delayMs = [900, 1_100];
   rig.clock.run(30_000);
   for (const { told } of nodes) expect(told.filter((what) => what.startsWith("unreachable"))).toEqual([]);

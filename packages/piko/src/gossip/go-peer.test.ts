@@ -21,7 +21,7 @@ if (!haveGo) {
 
 let program = "";
 
-/** Builds the peer, unless this very source has been built. */
+/** Builds the peer, unless this exact source has been built already. */
 function build(): string {
   const hash = createHash("sha256");
   for (const name of readdirSync(SOURCE).toSorted())
@@ -39,7 +39,7 @@ function build(): string {
 
 type Line = Readonly<Record<string, unknown>>;
 
-/** A running Go peer and what it has said. */
+/** A running Go peer and its output. */
 class GoPeer {
   readonly lines: Line[] = [];
   readonly #child: ChildProcessWithoutNullStreams;
@@ -145,7 +145,7 @@ describe.skipIf(!haveGo)("a Go peer", { timeout: 60_000 }, () => {
     expect(peer.lines.filter(({ msg }) => msg === "invalid" || msg === "failed")).toEqual([]);
   });
 
-  it("is joined by ours, is told of our leaving, and takes compaction for what it is", async () => {
+  it("is joined by ours, learns that ours leaves, and understands our compaction", async () => {
     const peer = startPeer("gonode");
     const a = await startNode("a");
     a.gossip.upsertLocal("_internal:private", "1", { internal: true });
@@ -154,7 +154,7 @@ describe.skipIf(!haveGo)("a Go peer", { timeout: 60_000 }, () => {
       nodeIds: ["gonode"],
     });
     for (let i = 0; i < 150; i++) a.gossip.upsertLocal(`endpoint:${i}`, "1");
-    // By packets alone: 150 entries are several packets, and Go takes one per answer.
+    // By packets alone: 150 entries need several packets, and Go accepts one per answer.
     await peer.saw({ msg: "upsert", id: "a", key: "endpoint:149" });
     for (let i = 0; i < 149; i++) a.gossip.deleteLocal(`endpoint:${i}`);
     const compacted = await peer.saw({ msg: "compact", id: "a" });
@@ -165,7 +165,7 @@ describe.skipIf(!haveGo)("a Go peer", { timeout: 60_000 }, () => {
     expect(peer.lines.filter(({ msg }) => msg === "invalid" || msg === "failed")).toEqual([]);
   });
 
-  it("that is killed is unreachable within 3 s, and another one's memory does not bring it back", async () => {
+  it("that is killed is unreachable within 3 s, and another one's memory doesn't bring it back", async () => {
     const a = await startNode("a");
     const [first, second] = [startPeer("gofirst"), startPeer("gosecond")];
     await Promise.all([first.addr(), second.addr()]);

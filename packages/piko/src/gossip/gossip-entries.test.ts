@@ -1,4 +1,4 @@
-// What nodes say of their keys, and silence: each kind of change, told once, and each kind of quiet.
+// Changes of keys, each of which is reported once, and the various reasons for silence.
 
 import { SimulatedClock } from "@piko/testkit";
 import { beforeEach, describe, expect, it } from "vitest";
@@ -17,7 +17,7 @@ function entry(key: string, value: string, version: number, internal = false): E
 }
 
 describe("entries", () => {
-  it("that would not fit into a packet are refused at the edge, and those that just fit reach others", () => {
+  it("that would not fit into a packet are rejected when they are set, and those that just fit reach others", () => {
     const a = rig.startNode("a", A);
     const b = rig.startNode("b", B, [`${A}:8003`]);
     let length = 1;
@@ -31,7 +31,7 @@ describe("entries", () => {
     expect(a.view.nodes.get("b")?.keys.size).toBe(3);
   });
 
-  it("of peers that send larger ones don't hold up what comes after them", () => {
+  it("that are too large for this node's own packets don't hold up those that follow", () => {
     const a = rig.startNode("a", A);
     const big = rig.startNode("b", B, [`${A}:8003`], { maxPacketSize: 8_000 });
     const c = rig.startNode("c", C, [`${A}:8003`]);
@@ -41,14 +41,15 @@ describe("entries", () => {
     big.gossip.upsertLocal("endpoint:last", "1");
     rig.clock.run(500);
     expect(a.view.nodes.get("b")?.keys.size).toBe(2);
-    // Now only a can tell c, whose packets are too small for it. A refusal would say too soon that b is gone.
+    // Now c can learn of this entry only from a, whose packets are too small for it. A TCP refusal would reveal too soon that b
+    // is gone.
     rig.network.crash(big.transport, "host");
     rig.network.heal();
     rig.clock.run(1_800);
     expect(c.view.nodes.get("b")?.keys.get("endpoint:last")).toBe("1");
   });
 
-  it("of the protocol can't be set", () => {
+  it("with keys of the protocol can't be set", () => {
     const a = rig.startNode("a", A);
     for (const key of [LEFT_KEY, COMPACT_KEY, ""])
       expect(() => a.gossip.upsertLocal(key, "1")).toThrow("reserved key");
@@ -56,7 +57,7 @@ describe("entries", () => {
     expect(a.gossip.node("a")?.version).toBe(0);
   });
 
-  it("that are deleted are dropped at 100, and private ones live on without a word to anybody", () => {
+  it("that are deleted are dropped once there are 100, and internal ones are kept without being announced", () => {
     const a = rig.startNode("a", A);
     const b = rig.startNode("b", B, [`${A}:8003`]);
     b.gossip.upsertLocal("_internal:private", "secret", { internal: true });
@@ -78,7 +79,7 @@ describe("entries", () => {
     expect(a.gossip.entryCounts()).toContainEqual({ id: "b", total: 3, deleted: 0, internal: 2 });
   });
 
-  it("may get an empty value again after they were deleted", () => {
+  it("may be set to an empty value after they were deleted", () => {
     const a = rig.startNode("a", A);
     const b = rig.startNode("b", B, [`${A}:8003`]);
     b.gossip.upsertLocal("key", "");
@@ -90,7 +91,7 @@ describe("entries", () => {
     expect(a.told).toEqual(["join b", "upsert b key", "delete b key", "upsert b key"]);
   });
 
-  it("below the version that is known are skipped", () => {
+  it("below the known version are skipped", () => {
     const a = rig.startNode("a", A);
     const peer = new ScriptedPeer(rig, "peer", B);
     void a.gossip.join([peer.addr]);
@@ -102,7 +103,7 @@ describe("entries", () => {
     expect(a.told).toEqual(["join peer", "upsert peer k 5", "upsert peer m 6"]);
   });
 
-  it("are dropped by a compaction up to its version, and a marker that is no number ends the packet", () => {
+  it("are dropped by a compaction up to its version, and a marker that isn't a number ends the packet", () => {
     const a = rig.startNode("a", A);
     const peer = new ScriptedPeer(rig, "peer", B);
     void a.gossip.join([peer.addr]);
@@ -123,7 +124,7 @@ describe("entries", () => {
 });
 
 describe("silence", () => {
-  it("of this process itself is not blamed on others", () => {
+  it("of this process itself isn't blamed on others", () => {
     const lagging = new SimulatedClock();
     const a = rig.startNode("a", A, [], { clock: lagging });
     rig.startNode("b", B, [`${A}:8003`]);
@@ -135,7 +136,7 @@ describe("silence", () => {
     };
     both(2_000);
     expect(a.view.routable()).toEqual(["b"]);
-    // Stopped for a minute (SIGSTOP): when it goes on, one late tick runs before any answer has come.
+    // Stopped for a minute (SIGSTOP): after it continues, one late tick runs before any answer arrives.
     rig.clock.run(60_000);
     const { setTimeout: arm } = lagging;
     lagging.setTimeout = (callback, ms) => arm.call(lagging, callback, ms + 60_000);
@@ -146,7 +147,7 @@ describe("silence", () => {
     expect(a.told.filter((what) => what === "unreachable b")).toEqual([]);
   });
 
-  it("is suspected long before it is an end, and again after each answer", () => {
+  it("raises suspicion long before the node is unreachable, and again after each answer", () => {
     const told: [string, number][] = [];
     let cutAt = 0;
     const watch: GossipWatch = {
@@ -167,11 +168,11 @@ describe("silence", () => {
     for (const [what, ms] of told) expect(ms).toBeLessThan(what === "suspect" ? 1_400 : 3_000);
   });
 
-  it("of packets alone is no death: TCP counts, too", () => {
+  it("of packets alone doesn't make a node unreachable: TCP counts, too", () => {
     const a = rig.startNode("a", A);
     const b = rig.startNode("b", B, [`${A}:8003`]);
     b.gossip.upsertLocal("endpoint:x", "1");
-    rig.network.transport(`${A}:1`); // Keeps the host.
+    rig.network.transport(`${A}:1`); // Keeps the host in the network.
     const lossy = rig.network.sendPacket.bind(rig.network);
     rig.network.sendPacket = () => {};
     rig.clock.run(20_000);

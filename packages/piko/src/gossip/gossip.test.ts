@@ -1,4 +1,4 @@
-// A node among others that speak by the protocol, and some that don't: answers, ends, incarnations, false addresses.
+// A node among peers, some of which break the protocol: answers, failures, incarnations, false addresses.
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { COMPACT_KEY, type Entry } from "./wire/messages.js";
@@ -15,12 +15,12 @@ function entry(key: string, value: string, version: number, internal = false): E
 }
 
 describe("answers", () => {
-  it("to questions of the process that had the address before leave no holes", () => {
+  it("to questions of the previous process at the same address leave no holes", () => {
     const a = rig.startNode("a", A);
     const before = rig.startNode("b", B, [`${A}:8003`]);
     rig.clock.run(1_000);
     expect(before.view.routable()).toEqual(["a"]);
-    // A slow network: the answer with what is new arrives at the next process, and lacks all that is older.
+    // A slow network: the answer with the new entry arrives at the next process, and lacks all older entries.
     rig.network.conditions.delayMs = [80, 80];
     a.gossip.upsertLocal("endpoint:old", "1");
     rig.clock.run(300);
@@ -32,7 +32,7 @@ describe("answers", () => {
     expect([...(after.view.nodes.get("a")?.keys.keys() ?? [])]).toEqual(["endpoint:old", "endpoint:new"]);
   });
 
-  it("to questions about the life of a node before leave no holes", () => {
+  it("to questions about an earlier incarnation of a node leave no holes", () => {
     const a = rig.startNode("a", A);
     const peer = new ScriptedPeer(rig, "peer", B);
     const before = new ScriptedPeer(rig, "c", C);
@@ -56,10 +56,10 @@ describe("answers", () => {
 });
 
 describe("nodes that are gone", () => {
-  it("are not brought back by peers that still speak of them", () => {
+  it("are not brought back by peers that still mention them", () => {
     const a = rig.startNode("a", A);
     const peer = new ScriptedPeer(rig, "peer", B);
-    // A Go node teaches dead nodes until its own memory ends, and learns them back from its like.
+    // A Go node announces dead nodes until it forgets them, and learns them again from other Go nodes.
     peer.digest = [{ id: "ghost", addr: `${C}:8003`, version: 7, left: false }];
     void a.gossip.join([peer.addr]);
     rig.clock.run(150_000);
@@ -67,7 +67,7 @@ describe("nodes that are gone", () => {
     expect(a.gossip.nodes().map(({ id }) => id)).toEqual(["a", "peer"]);
   });
 
-  it("and had left are not brought back by others' word of their return", () => {
+  it("after leaving are not brought back by peers that saw them return", () => {
     const a = rig.startNode("a", A);
     const b = rig.startNode("b", B, [`${A}:8003`]);
     const c = rig.startNode("c", C, [`${A}:8003`]);
@@ -75,7 +75,7 @@ describe("nodes that are gone", () => {
     void c.gossip.leave();
     rig.clock.run(1_000);
     expect(b.told).toContain("leave c");
-    // c comes back and dies while b is away; a, which has not noticed yet, tells b of it.
+    // c returns and dies while b is cut off; a, which hasn't noticed its death yet, tells b about it.
     rig.network.partition([B]);
     rig.network.crash(c.transport, "process");
     const again = rig.startNode("c", C, [`${A}:8003`], { initialVersion: 5_000 });
@@ -89,7 +89,7 @@ describe("nodes that are gone", () => {
     expect(b.told.filter((what) => what.endsWith(" c"))).toEqual(["expired c"]);
   });
 
-  it("are not in the digests and joins that others get", () => {
+  it("are left out of the digests and joins that others get", () => {
     const a = rig.startNode("a", A);
     const b = rig.startNode("b", B, [`${A}:8003`]);
     const peer = new ScriptedPeer(rig, "peer", C);
@@ -118,7 +118,7 @@ describe("nodes that are gone", () => {
     expect(a.told.slice(3)).toEqual(["join b"]);
   });
 
-  it("are not announced by a node that merely heard of them, but with all their keys once they answer", () => {
+  it("are not announced by a node that only heard of them, but with all their keys once they answer", () => {
     const a = rig.startNode("a", A);
     const b = rig.startNode("b", B);
     b.gossip.upsertLocal("endpoint:x", "1");
@@ -134,12 +134,12 @@ describe("nodes that are gone", () => {
   });
 });
 
-describe("a node that comes back under its id", () => {
+describe("a node that returns under its id", () => {
   function keysOf(node: GossipNode, id: string): Record<string, string> {
     return Object.fromEntries(node.view.nodes.get(id)?.keys ?? []);
   }
 
-  it("goes on above the version that others remember", () => {
+  it("continues above the version that others remember", () => {
     const a = rig.startNode("a", A);
     const old = rig.startNode("b", B, [`${A}:8003`]);
     for (let i = 0; i < 50; i++) old.gossip.upsertLocal(`endpoint:${i}`, "1");
@@ -152,7 +152,7 @@ describe("a node that comes back under its id", () => {
     expect(keysOf(a, "b")).toEqual({ "endpoint:new": "1" });
   });
 
-  it("notices the earlier life even when it has as many versions itself", () => {
+  it("notices its earlier incarnation even if it has as many versions itself", () => {
     const a = rig.startNode("a", A);
     const old = rig.startNode("b", B, [`${A}:8003`]);
     old.gossip.upsertLocal("endpoint:old", "1");
@@ -165,7 +165,7 @@ describe("a node that comes back under its id", () => {
     expect(Object.keys(keysOf(a, "b")).toSorted()).toEqual([0, 1, 2, 3, 4].map((i) => `endpoint:${i}`));
   });
 
-  it("takes back its leaving", () => {
+  it("revokes its leaving", () => {
     const a = rig.startNode("a", A);
     const old = rig.startNode("b", B, [`${A}:8003`]);
     rig.clock.run(1_000);
@@ -182,7 +182,7 @@ describe("a node that comes back under its id", () => {
     expect(a.view.routable()).toEqual(["b"]);
   });
 
-  it("may come back at another address", () => {
+  it("may return at another address", () => {
     const a = rig.startNode("a", A);
     const old = rig.startNode("b", B, [`${A}:8003`]);
     old.gossip.upsertLocal("endpoint:old", "1");
@@ -195,7 +195,7 @@ describe("a node that comes back under its id", () => {
     expect(a.gossip.node("b")?.addr).toBe(`${C}:8003`);
   });
 
-  it("at another address is taken for another life by those who missed the change", () => {
+  it("at another address is taken for another incarnation by nodes that missed the change", () => {
     const a = rig.startNode("a", A);
     const old = rig.startNode("b", B, [`${A}:8003`]);
     for (let i = 0; i < 5; i++) old.gossip.upsertLocal(`endpoint:old-${i}`, "1");
@@ -215,7 +215,7 @@ describe("a node that comes back under its id", () => {
     );
   });
 
-  it("refuses to join where its id is in use, and takes nobody's place", async () => {
+  it("refuses to join where its id is in use, and replaces no one", async () => {
     const a = rig.startNode("a", A);
     rig.startNode("b", B, [`${A}:8003`]);
     rig.clock.run(1_000);
@@ -227,7 +227,7 @@ describe("a node that comes back under its id", () => {
     expect(a.gossip.node("b")?.addr).toBe(`${B}:8003`);
   });
 
-  it("begins above an initial version, and has others drop what is older", () => {
+  it("begins above an initial version, and makes others drop what is older", () => {
     const a = rig.startNode("a", A);
     rig.startNode("b", B, [`${A}:8003`], { initialVersion: 1_000 }).gossip.upsertLocal("endpoint:x", "1");
     rig.clock.run(500);
@@ -239,8 +239,8 @@ describe("a node that comes back under its id", () => {
   });
 });
 
-describe("a sender that is not where it says", () => {
-  it("gets no answer, so that nobody can be flooded through a node", () => {
+describe("a sender that isn't at the address that it claims", () => {
+  it("gets no answer, so that no one can be flooded through a node", () => {
     const a = rig.startNode("a", A);
     const attacker = new ScriptedPeer(rig, "attacker", B);
     const victim = new ScriptedPeer(rig, "victim", C);
@@ -263,7 +263,7 @@ describe("a sender that is not where it says", () => {
     expect(victim.packets).toEqual([]);
   });
 
-  it("can make a node ask the addresses that it invents, but not much", () => {
+  it("can make a node probe invented addresses, but only slowly", () => {
     rig.startNode("a", A);
     const attacker = new ScriptedPeer(rig, "attacker", B);
     const victim = rig.network.transport(`${C}:8003`);
@@ -294,7 +294,7 @@ describe("a sender that is not where it says", () => {
     expect(received / seconds).toBeLessThan(11);
   });
 
-  it("does not fill the memory with invented ids", { timeout: 60_000 }, () => {
+  it("doesn't fill the memory with invented ids", { timeout: 60_000 }, () => {
     const a = rig.startNode("a", A);
     const attacker = new ScriptedPeer(rig, "attacker", B);
     for (let i = 0; i < 1_500; i++) {
@@ -309,15 +309,15 @@ describe("a sender that is not where it says", () => {
     }
     rig.clock.run(10_000);
     expect(a.gossip.nodes().length).toBeLessThanOrEqual(2);
-    // It has given up asking them.
+    // The node has given up probing them.
     const before = a.gossip.counters.packetBytesOutbound;
     rig.clock.run(10_000);
     expect(a.gossip.counters.packetBytesOutbound - before).toBeLessThan(60_000);
   });
 
-  it("over NAT becomes a member once it has answered over TCP at its address", () => {
+  it("behind NAT becomes a member once it has answered over TCP at its address", () => {
     const a = rig.startNode("a", A);
-    // Its packets seem to come from elsewhere.
+    // Its packets seem to come from another address.
     const hidden = rig.startNode("b", B);
     Object.defineProperty(hidden.transport, "ip", { value: "10.7.7.7" });
     void hidden.gossip.join([`${A}:8003`]);
@@ -325,7 +325,7 @@ describe("a sender that is not where it says", () => {
     expect(a.view.routable()).toEqual(["b"]);
     rig.clock.run(60_000);
     expect(a.told.filter((what) => what.startsWith("unreachable"))).toEqual([]);
-    // From then on its packets count.
+    // From then on its packets are accepted.
     expect(a.gossip.counters.connectionsOutbound).toBeLessThan(5);
   });
 });

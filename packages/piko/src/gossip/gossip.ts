@@ -1,5 +1,5 @@
-// Membership and shared keys of a cluster: the public interface of this folder. The server's node creates one, sets its
-// keys, and is notified of those of the others. Time, randomness and the network are passed in; everything else here is
+// Membership and shared keys of a cluster: the public interface of this folder. The server's node creates one, sets its keys,
+// and is notified of the keys of other nodes. Time, randomness and the network are passed in; everything else here is
 // deterministic.
 
 import { type Clock, type Timer } from "@piko/tunnel";
@@ -36,7 +36,7 @@ import { handleRequest } from "./protocol/request-handler.js";
 import type { GossipTransport } from "./protocol/transport.js";
 import type { GossipWatch } from "./state/watch.js";
 
-/** Gossip's settings and surroundings. */
+/** Settings and dependencies of gossip. */
 export interface GossipOptions {
   /** Unique in the cluster. */
   readonly nodeId: string;
@@ -45,23 +45,25 @@ export interface GossipOptions {
   readonly transport: GossipTransport;
   readonly watch?: GossipWatch;
   /**
-   * Version above which this node's keys begin. For a node whose id is given, and may have been used before, pass the
-   * milliseconds since 1970: what others remember of an earlier incarnation is older then, and they drop it. For a new id leave it
-   * at 0, as Go does. Without it an earlier incarnation is noticed, too, but only if it had more versions, or another address, or
-   * if the first node that is joined remembers it.
+   * Version above which this node's keys begin. If the id is configured, and may have been used before, pass the milliseconds
+   * since 1970: then whatever others remember of an earlier incarnation is older, and they drop it. For a new id leave it at 0,
+   * as Go does. Without it, an earlier incarnation is noticed only if it had more versions or another address, or if the first
+   * node that is joined remembers it.
    */
   readonly initialVersion?: number;
-  /** Time between rounds. All time limits of detection are multiples of it: a dead node is out after 30. Default 100. */
+  /**
+   * Time between rounds. All timeouts of failure detection are multiples of it: a dead node is removed after 30. Default 100.
+   */
   readonly intervalMs?: number;
   /** Maximum size of a datagram to send, in bytes. Default 1400. */
   readonly maxPacketSize?: number;
-  /** Memory for what other nodes announce, in bytes; one of them gets a quarter at most. Default 128 MiB. */
+  /** Memory for what other nodes announce, in bytes; a single node gets a quarter at most. Default 128 MiB. */
   readonly maxStateBytes?: number;
   /** How long nodes that left or stopped answering stay in the table. Default 60,000. */
   readonly expiryMs?: number;
-  /** Deleted keys that it takes to compact. Default 100. */
+  /** Number of deleted keys that triggers a compaction. Default 100. */
   readonly compactionThreshold?: number;
-  /** Time between attempts to find nodes of the join addresses that are no members. Default 5,000. */
+  /** Time between attempts to join those nodes at the join addresses that aren't members. Default 5,000. */
   readonly rejoinIntervalMs?: number;
   /** Port of join addresses without one. Default 8003. */
   readonly defaultPort?: number;
@@ -74,22 +76,22 @@ export interface GossipOptions {
   readonly logger?: GossipLogger;
 }
 
-/** Intervals between looks at what is to be compacted or forgotten. */
+/** Intervals between checks for what can be compacted or expired. */
 const HOUSEKEEPING_EVERY = 10;
 /**
- * Part of an interval by which a tick may be late. One that is later says that this process has stood still or is short of CPU: so
- * long others were not silent, and changes wait for the rounds.
+ * Fraction of an interval by which a tick may be late. A tick that is later shows that this process was stopped or is short of
+ * CPU: this time doesn't count as silence of others, and changes wait for the next round.
  */
 const LATE = 0.25;
-/** Part of an interval that passes between a change of keys, of this node or heard from others, and its being passed on. */
+/** Fraction of an interval that passes between a change of keys, by this node or learned from others, and sending it on. */
 const CHANGES_DELAY = 0.1;
 
-/** Intervals for which a node that has left, and is not closed yet, continues saying so. */
+/** Intervals for which a node that has left, but isn't closed yet, repeats that it left. */
 const LEFT_REPEATS = 3;
 
 const SILENT: GossipLogger = { debug: () => {}, info: () => {}, warn: () => {} };
 
-/** One node's part in a cluster. */
+/** One node's participation in a cluster. */
 export class Gossip {
   readonly nodeId: string;
   readonly addr: string;
@@ -113,11 +115,11 @@ export class Gossip {
   #leftTicks = 0;
   #changesTimer: Timer | undefined;
   #changesSent = false;
-  /** Changes wait for the rounds. */
+  /** Whether changes wait for the rounds, because this process is short of CPU. */
   #busy = false;
   #closed = false;
   readonly #warnOfClock: (nodeId: string, aheadMs: number) => void;
-  /** Ends the calls that wait. */
+  /** Ends the pending calls on close. */
   readonly #onClose = new Set<() => void>();
 
   constructor(options: GossipOptions) {
@@ -186,7 +188,7 @@ export class Gossip {
     });
   }
 
-  /** Begins to answer others and to gossip. */
+  /** Starts to answer others and to gossip. */
   start(): void {
     this.#packets.start();
     this.#transport.attach({
@@ -206,8 +208,8 @@ export class Gossip {
 
   /**
    * Joins the cluster of the nodes at these addresses (see {@link resolveJoinAddresses}); returns once one of them has
-   * answered, or none will. From then on the addresses are tried again and again, whatever the result: a node that is alone
-   * today may find others tomorrow.
+   * answered, or all have failed. From then on the addresses are retried regularly, whatever the result: a node that is alone
+   * now may find others later.
    *
    * @throws the signal's reason when it is aborted; GossipError PIKO_GOSSIP_CANCELLED on close.
    */
@@ -238,8 +240,8 @@ export class Gossip {
   }
 
   /**
-   * Waits until every node that others speak of has answered or been given up, so that all are known that can be: after a
-   * join, for a moment only one is. Returns at once when all are, and when the signal is aborted.
+   * Waits until every node that others mention has answered or was given up. Right after a join only one node is known. Returns
+   * at once if no node is pending, or when the signal is aborted.
    */
   async settle(signal?: AbortSignal): Promise<void> {
     for (let i = 0; i < SILENCE_UNREACHABLE && this.#cluster.undecided; i++) {
@@ -249,8 +251,8 @@ export class Gossip {
   }
 
   /**
-   * Says to all others that this node leaves. Returns how many have confirmed it: 3 at most, since those tell the rest; 0
-   * when there are no others or none answers in time. {@link close} a moment later: some intervals, if there is time.
+   * Informs all others that this node leaves. Returns how many confirmed it: at most 3, since those inform the rest; 0 if there
+   * are no others or none answers in time. If there is time, wait some intervals before calling {@link close}.
    */
   async leave(options: { timeoutMs?: number } = {}): Promise<number> {
     return new Promise((resolve) => {
@@ -263,7 +265,7 @@ export class Gossip {
     });
   }
 
-  /** Stops at once, without a word to others. */
+  /** Stops at once, without notifying others. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -283,23 +285,25 @@ export class Gossip {
   /**
    * Sets one of this node's keys.
    *
-   * @throws GossipError if it would not fit into a packet (see {@link fits}), or the key belongs to the protocol.
+   * @throws GossipError if it doesn't fit into a packet (see {@link fits}), or the key belongs to the protocol.
    */
   upsertLocal(key: string, value: string, options: { internal?: boolean } = {}): void {
     if (this.#local.upsert(key, value, options.internal ?? false)) this.#changed();
   }
 
-  /** Deletes one of this node's keys, if there is such a key. */
+  /** Deletes one of this node's keys, if it exists. */
   deleteLocal(key: string): void {
     if (this.#local.delete(key)) this.#changed();
   }
 
-  /** Whether a key could be set to a value. One that doesn't fit would hold up all later changes of this node. */
+  /**
+   * Whether a key can be set to a value. An entry that doesn't fit into a packet would hold up all later changes of this node.
+   */
   fits(key: string, value: string): boolean {
     return this.#builder.fits(key, value);
   }
 
-  /** All nodes that have answered, and this one; sorted by id. */
+  /** All nodes that have answered, and this one, sorted by id. */
   nodes(): NodeSnapshot[] {
     return snapshotNodes(this.#cluster, this.#clock.now());
   }
@@ -309,7 +313,7 @@ export class Gossip {
     return snapshotNode(this.#cluster, id, this.#clock.now());
   }
 
-  /** How many keys there are of each node. */
+  /** Number of keys of each node. */
   entryCounts(): EntryCounts[] {
     return snapshotEntryCounts(this.#cluster);
   }
@@ -339,7 +343,7 @@ export class Gossip {
     this.#changesSent = false;
     this.#ticks += 1;
     if (this.#local.left) {
-      // Packets get lost, and there may be no node left that could pass it on.
+      // Packets get lost, and there may be no node left to pass it on.
       if (this.#leftTicks++ < LEFT_REPEATS) announceLeft(this.#core);
     } else {
       checkLiveness(this.#core, this.#exchanges);
@@ -351,7 +355,7 @@ export class Gossip {
     }
   }
 
-  /** Tells others of changed keys soon, once for all changes of the moment, and at most once between two rounds. */
+  /** Sends changed keys to others soon: all changes of the moment together, and at most once between two rounds. */
   #changed(): void {
     if (
       this.#changesTimer !== undefined ||

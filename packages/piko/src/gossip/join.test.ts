@@ -10,7 +10,7 @@ beforeEach(() => {
 });
 
 describe("joining", () => {
-  it("is not spoiled by one dead address, nor delayed by it", async () => {
+  it("is neither spoiled nor delayed by one dead address", async () => {
     rig.startNode("a", A);
     const b = rig.startNode("b", B);
     const pending = b.gossip.join([`${C}:8003`, `${A}:8003`]);
@@ -26,10 +26,10 @@ describe("joining", () => {
     ["nobody", [`${C}:8003`], "failed"],
     ["another node", [`${B}:8003`], "joined"],
     ["another node and nobody", [`${B}:8003`, `${C}:8003`], "joined"],
-  ])("%s is told apart", async (_name, addresses, outcome) => {
+  ])("%s is recognized as such", async (_name, addresses, outcome) => {
     const a = rig.startNode("a", A);
     rig.startNode("b", B);
-    // The same node behind another address.
+    // The same node at another address.
     const alias = rig.network.transport("10.1.1.1:8003");
     alias.attach({
       onPacket: () => {},
@@ -40,7 +40,7 @@ describe("joining", () => {
     expect((await pending).outcome).toBe(outcome);
   });
 
-  it("is over when others come by themselves", async () => {
+  it("ends when others join by themselves", async () => {
     const a = rig.startNode("a", A);
     const pending = a.gossip.join([`${A}:8003`, "10.0.0.99:8003"]);
     rig.clock.run(100);
@@ -49,7 +49,7 @@ describe("joining", () => {
     expect(await pending).toMatchObject({ outcome: "joined", nodeIds: ["b"], own: true });
   });
 
-  it("is followed by a moment until all are known", async () => {
+  it("is followed by a wait until all nodes are known", async () => {
     rig.startNode("a", A);
     rig.startNode("b", B, [`${A}:8003`]);
     rig.clock.run(1_000);
@@ -68,7 +68,7 @@ describe("joining", () => {
     expect([...c.view.nodes.keys()]).toEqual(["a", "b"]);
   });
 
-  it("goes on in the background when it has failed", async () => {
+  it("continues in the background after a failure", async () => {
     const a = rig.startNode("a", A);
     const pending = a.gossip.join([`${B}:8003`]);
     rig.clock.run(12_000);
@@ -78,7 +78,7 @@ describe("joining", () => {
     expect(a.view.routable()).toEqual(["b"]);
   });
 
-  it("ends with the signal, and with close", async () => {
+  it("ends when the signal is aborted, and on close", async () => {
     const a = rig.startNode("a", A);
     const controller = new AbortController();
     const aborted = a.gossip.join([`${C}:8003`], { signal: controller.signal });
@@ -91,7 +91,7 @@ describe("joining", () => {
 });
 
 describe("leaving", () => {
-  it("is confirmed by three nodes at most", async () => {
+  it("is confirmed by at most three nodes", async () => {
     const nodes = [A, B, C, "10.0.0.4", "10.0.0.5"].map((ip, i) => rig.startNode(`n${i}`, ip, [`${A}:8003`]));
     rig.clock.run(2_000);
     const leaving = nodes[2]?.gossip.leave();
@@ -101,11 +101,11 @@ describe("leaving", () => {
     for (const { view } of nodes.filter((_, i) => i !== 2)) expect(view.nodes.get("n2")?.left).toBe(true);
   });
 
-  it("is over at once when there is nobody to tell", async () => {
+  it("ends at once when there is no one to inform", async () => {
     expect(await rig.startNode("a", A).gossip.leave()).toBe(0);
   });
 
-  it("is over at close", async () => {
+  it("ends on close", async () => {
     const a = rig.startNode("a", A);
     const b = rig.startNode("b", B, [`${A}:8003`]);
     rig.clock.run(1_000);

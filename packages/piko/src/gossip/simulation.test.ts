@@ -2,7 +2,7 @@ import { EVERYBODY, SeededRandom, SimulatedCluster, runScenario } from "@piko/te
 import { describe, expect, it } from "vitest";
 import { simulatedGossip } from "../../test/simulated-gossip.js";
 
-// A failing seed is printed with its story. PIKO_SIM_SEED=7 runs that one alone, PIKO_SIM_SECONDS=600 looks for longer.
+// A failing seed is printed with its history. PIKO_SIM_SEED=7 runs only that one, PIKO_SIM_SECONDS=600 searches for longer.
 const SECONDS = Number(process.env["PIKO_SIM_SECONDS"] ?? 4);
 const ONLY = process.env["PIKO_SIM_SEED"];
 const LARGEST_WATCHED = SECONDS > 60 ? 25 : 10;
@@ -18,7 +18,7 @@ function runSeeds(initialVersions: boolean, keys: boolean, first: number, second
       detectMs: 3_200,
       leaveMs: 1_000,
       convergeMs: 15_000,
-      // Only a node with a given id comes back under it, and such a node has an initial version.
+      // Only a node with a configured id returns under it, and such a node has an initial version.
       reuseIds: initialVersions,
     });
   };
@@ -61,8 +61,8 @@ describe("a cluster under simulation", () => {
     expect(tell()).toEqual(first);
   });
 
-  // 210 pairs for 5 minutes are 17 hours of a pair. Stated: at most one false death in 10 hours of a pair at 30 % loss.
-  it("hardly ever takes a live node for dead at 30 % loss", { timeout: 60_000 }, () => {
+  // 210 pairs for 5 minutes are 17 hours for one pair. Promised: at most one false death in 10 hours per pair at 30 % loss.
+  it("hardly ever declares a live node unreachable at 30 % loss", { timeout: 60_000 }, () => {
     let falseDeaths = 0;
     let settled = false;
     const cluster = new SimulatedCluster({
@@ -89,7 +89,7 @@ describe("a cluster under simulation", () => {
     [25, "process"],
     [80, "host"],
   ] as const)(
-    "finds out within 3 s that one of %i nodes is dead with its %s",
+    "detects within 3 s that one of %i nodes is dead with its %s",
     { timeout: 300_000 },
     (nodes, kind) => {
       const unreachable = new Set<string>();
@@ -107,7 +107,7 @@ describe("a cluster under simulation", () => {
       if (victim === undefined) throw new Error("no victim");
       cluster.crash(victim, kind);
       expect(cluster.run(3_000, () => unreachable.size === nodes - 1)).toBe(true);
-      // And it is forgotten, not found again in ten minutes. Those of larger clusters take long to simulate.
+      // And it is forgotten, not found again within ten minutes. Larger clusters take too long to simulate.
       if (nodes <= LARGEST_WATCHED) {
         cluster.run(600_000);
         expect(cluster.difference()).toBeUndefined();
@@ -121,7 +121,7 @@ describe("a cluster under simulation", () => {
     [1, 1, [10_000, 75_000, 900_000]],
     [1, 2, [60_000]],
     [2, 3, [10_000, 75_000]],
-  ])("is whole again within 10 s after %i and %i nodes were apart for %j ms", (few, many, times) => {
+  ])("is whole again within 10 s after %i and %i nodes were separated for %j ms", (few, many, times) => {
     for (const apartMs of times) {
       const cluster = new SimulatedCluster({ random: new SeededRandom(apartMs), create: simulatedGossip() });
       const lives = Array.from({ length: few + many }, (_, i) => cluster.start(`n${i}`, [EVERYBODY]));
@@ -151,14 +151,14 @@ describe("a cluster under simulation", () => {
     cluster.close();
   });
 
-  it("spreads them at a speed by packets alone that follow-up questions allow", () => {
+  it("spreads them by packets alone at the speed that follow-up questions allow", () => {
     const cluster = new SimulatedCluster({ random: new SeededRandom(1), create: simulatedGossip() });
     for (let i = 0; i < 3; i++) cluster.start(`n${i}`, [EVERYBODY]);
     cluster.run(1_000);
     const before = cluster.network.exchanges;
     const life = cluster.alive.get("n0");
     if (life === undefined) throw new Error("no node");
-    // Fewer versions than make a node fetch them over TCP; three packets' worth.
+    // Too few versions for a fetch over TCP; three packets' worth.
     for (let i = 0; i < 60; i++) cluster.set(life, `endpoint:${i}`, "1");
     expect(cluster.runUntilConverged(120, 5)).toBeDefined();
     expect(cluster.network.exchanges).toBe(before);
@@ -174,7 +174,7 @@ describe("a cluster under simulation", () => {
     }
   });
 
-  it("knows at once that a node has left", () => {
+  it("learns at once that a node has left", () => {
     const cluster = new SimulatedCluster({ random: new SeededRandom(5), create: simulatedGossip() });
     for (let i = 0; i < 10; i++) cluster.start(`n${i}`, [EVERYBODY]);
     expect(cluster.runUntilConverged(10_000)).toBeDefined();

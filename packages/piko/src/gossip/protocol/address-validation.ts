@@ -1,16 +1,16 @@
-// Limits what is sent to addresses that may be invented. A datagram's sender is easily forged, and so is what a digest
-// says about others. So an address gets three times the bytes received from it, as in QUIC (RFC 9000, 8.1), until a TCP
-// connection has shown that it is real. An address known only from others gets three probes, and later one now and then.
+// Limits what is sent to addresses that may be invented. The sender of a datagram is easily forged, and so is what a digest
+// says about others. So an address gets at most three times the bytes received from it, as in QUIC (RFC 9000, 8.1), until a TCP
+// connection has shown that it is real. An address known only from others gets three probes, and later one occasionally.
 
-/** Bytes that go to an address for each one that came from it. */
+/** Bytes that may be sent to an address for each byte received from it. */
 const AMPLIFICATION = 3;
-/** Questions at once to an address that others speak of, and intervals until there may be one more. */
+/** Probes that may be sent at once to an address known only from others, and intervals until the next one. */
 const QUESTIONS = 3;
 const QUESTION_PAUSE = 40;
-/** The same for all addresses of a host: at once, and per interval. */
+/** The same for all addresses of one host: at once, and per interval. */
 const HOST_QUESTIONS = 64;
 const HOST_QUESTIONS_PER_INTERVAL = 2;
-/** Addresses that are remembered of each kind; oldest first out. */
+/** Addresses to remember of each kind; the oldest are dropped first. */
 const CAPACITY = 8_192;
 
 interface Unvalidated {
@@ -25,7 +25,7 @@ interface Host {
   at: number;
 }
 
-/** What one node knows of addresses. */
+/** What one node knows about addresses. */
 export class AddressValidation {
   readonly #now: () => number;
   readonly #intervalMs: number;
@@ -42,14 +42,14 @@ export class AddressValidation {
     return this.#validated.has(addr);
   }
 
-  /** A connection over TCP has come from the address's host, or was answered there. */
+  /** The address is real: its host opened a TCP connection to this node, or accepted one from it. */
   validate(addr: string): void {
     this.#unvalidated.delete(addr);
     this.#validated.add(addr);
     dropOldest(this.#validated);
   }
 
-  /** A datagram has come from the address, or was made to look so. */
+  /** A datagram came from the address, or seems to. */
   received(addr: string, bytes: number): void {
     if (!this.#validated.has(addr)) this.#find(addr, 0).credit += AMPLIFICATION * bytes;
   }
@@ -60,13 +60,13 @@ export class AddressValidation {
     return this.#unvalidated.get(addr)?.credit ?? 0;
   }
 
-  /** Bytes are sent. */
+  /** Records that bytes are sent. */
   spend(addr: string, bytes: number): void {
     const known = this.#unvalidated.get(addr);
     if (known !== undefined) known.credit -= bytes;
   }
 
-  /** Takes one of the questions that an address has on others' word; whether there was one. */
+  /** Uses up one of the probes allowed for an address known only from others; returns whether there was one. */
   takeQuestion(addr: string): boolean {
     const now = this.#now();
     const known = this.#find(addr, QUESTIONS);

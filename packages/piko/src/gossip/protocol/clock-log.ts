@@ -1,13 +1,13 @@
-// Logs which members' clocks differ, and by how much: once a minute for each, for a limited number of members.
+// Logs which members' clocks are off, and by how much: once a minute per member, for a limited number of members.
 
 import type { Clock } from "@piko/tunnel";
 import type { GossipLogger } from "./core.js";
 
 const WARNING_INTERVAL_MS = 60_000;
-/** Members that are spoken of within a minute. */
+/** Members that are logged within a minute. */
 const MAX_MEMBERS = 64;
 
-/** Returns what to call for a message that was dropped because of its sender's clock. */
+/** Returns the function to call when a message was dropped because of its sender's clock. */
 export function clockLog(clock: Clock, logger: GossipLogger): (nodeId: string, aheadMs: number) => void {
   const silentUntil = new Map<string, number>();
   return (nodeId, aheadMs) => {

@@ -1,5 +1,5 @@
-// What the parts of gossip share: the table of nodes, the transport, time, randomness, and their common actions: send a
-// digest, send a delta, probe a node.
+// What the parts of gossip share: the table of nodes, the transport, time, randomness, and common actions: sending a digest,
+// sending a delta, probing a node.
 
 import type { Logger } from "../../observability/logger.js";
 import type { ClusterState } from "../state/cluster-state.js";
@@ -17,7 +17,7 @@ import type { WorkQueue } from "./work-queue.js";
 /** What gossip logs to. */
 export type GossipLogger = Pick<Logger, "debug" | "info" | "warn">;
 
-/** Packets in one answer. More would only be lost on a busy receiver; larger differences are fetched over TCP. */
+/** Maximum packets in one answer. A busy receiver would lose any more; larger differences are fetched over TCP. */
 const MAX_DELTA_PACKETS = 4;
 
 export interface GossipCoreOptions {
@@ -28,17 +28,17 @@ export interface GossipCoreOptions {
   readonly work: WorkQueue;
   readonly validation: AddressValidation;
   readonly logger: GossipLogger;
-  /** A limit has kept something out. */
+  /** Called when a limit kept something out. */
   readonly onLimit: (limit: GossipLimit) => void;
   readonly now: () => number;
   readonly random: () => number;
   readonly intervalMs: number;
 }
 
-/** Changes that a ping names, and intervals for which they are worth it. */
+/** Changes that a ping includes, and the intervals for which a change is recent enough to be included. */
 const PING_CHANGES = 4;
 const PING_CHANGES_FOR = 20;
-/** Nodes that are no members yet, or no longer, and are asked within one interval. */
+/** Maximum probes within one interval to nodes that aren't members yet, or no longer are. */
 const PROBES = 64;
 
 /** Shared by the handlers, the rounds and the liveness check of one node. */
@@ -50,7 +50,7 @@ export class GossipCore {
   readonly work: WorkQueue;
   readonly validation: AddressValidation;
   readonly logger: GossipLogger;
-  /** A limit has kept something out. */
+  /** Called when a limit kept something out. */
   readonly onLimit: (limit: GossipLimit) => void;
   readonly now: () => number;
   readonly random: () => number;
@@ -59,10 +59,10 @@ export class GossipCore {
   #probes = PROBES;
   #ownVersion = 0;
   #ownChangedAt = Number.NEGATIVE_INFINITY;
-  /** Addresses that were asked within this interval. */
+  /** Addresses that were probed within this interval. */
   readonly #probed = new Set<string>();
   #latest: readonly DigestEntry[] = [];
-  /** An earlier incarnation has been refuted, or could not be newer than this one. */
+  /** Whether an earlier incarnation was refuted, or can't be newer than this one. */
   #refutedOld: boolean;
   #renewedAt = Number.NEGATIVE_INFINITY;
   #warnedAt = Number.NEGATIVE_INFINITY;
@@ -95,7 +95,7 @@ export class GossipCore {
     this.#latest = [...own, ...this.cluster.latest(since, PING_CHANGES - own.length)];
   }
 
-  /** Sends a packet, unless its address has yet to be validated and has got enough. */
+  /** Sends a packet, unless its address isn't validated and has used up its allowance. */
   send(addr: string, packet: Buffer, answers?: Buffer): void {
     if (packet.length > this.validation.allowance(addr)) {
       this.onLimit("max_unvalidated_bytes");
@@ -115,7 +115,7 @@ export class GossipCore {
     return this.#builder.maxDigestEntries;
   }
 
-  /** Of a datagram, in bytes. */
+  /** Maximum size of a datagram, in bytes. */
   get maxPacketSize(): number {
     return this.#builder.maxPacketSize;
   }
@@ -128,8 +128,8 @@ export class GossipCore {
   }
 
   /**
-   * Sends deltas in answer to a digest, an empty packet if there is nothing to say; `answers` names the digest's packet. Returns
-   * what did not fit.
+   * Sends deltas in answer to a digest; an empty packet if there is nothing new. `answers` is the reference of the digest's
+   * packet. Returns what did not fit.
    */
   sendDelta(
     addr: string,
@@ -144,15 +144,15 @@ export class GossipCore {
     return leftOver;
   }
 
-  /** Sends one entry of this node's own, unasked. */
+  /** Sends one of this node's own entries, unasked. */
   sendEntry(addr: string, entry: Entry): void {
     this.counters.deltaEntriesOutbound += 1;
     this.send(addr, this.#builder.delta(this.local.id, this.cluster.addr, [entry]));
   }
 
   /**
-   * Asks a member whether it is there: a digest, to which it owes a delta. It names the latest changes only, most
-   * often none; in large clusters these questions spread changes faster than the rounds.
+   * Checks whether a member is alive: sends a digest, which it has to answer with a delta. The digest includes only the latest
+   * changes, usually none; in large clusters these digests spread changes faster than the rounds.
    */
   ping(member: Member): void {
     member.probedAt = this.now();
@@ -160,8 +160,8 @@ export class GossipCore {
   }
 
   /**
-   * Asks a node that is no member, or no longer, for a sign of life and its keys above a version. It learns by the question
-   * what there is to know of this node.
+   * Asks a node that isn't a member yet, or no longer is, for a sign of life and its keys above a version. From the question it
+   * learns this node's version.
    */
   probe(id: string, addr: string, version: number): void {
     // No two nodes have the same address.
@@ -179,18 +179,18 @@ export class GossipCore {
     this.#transmit(addr, packet);
   }
 
-  /** {@link probe}, unless it was asked within the last interval. */
+  /** Calls {@link probe}, unless the member was probed within the last interval. */
   probeMember(member: Member, addr: string = member.addr): void {
-    // Half an interval is shaved off, because the ticks that call this have jitter.
+    // The half interval is a margin, because the ticks that call this have jitter.
     if (this.now() - member.probedAt < this.intervalMs / 2) return;
     member.probedAt = this.now();
-    // At another address it would be another incarnation, of which nothing is known.
+    // At another address it would be another incarnation, about which nothing is known.
     this.probe(member.id, addr, addr === member.addr ? member.state.version : 0);
   }
 
-  /** Others know this node by a version that it has not had in this incarnation: continues above it. */
+  /** Others know a version of this node that it hasn't reached in this incarnation: continues above it. */
   refuteVersion(version: number): void {
-    // Two nodes of the same id would refute each other without end.
+    // Two nodes with the same id would refute each other endlessly.
     if (this.local.left || this.now() - this.#renewedAt < 10 * this.intervalMs) return;
     this.#renewedAt = this.now();
     if (this.local.continueAbove(version))
@@ -198,8 +198,8 @@ export class GossipCore {
   }
 
   /**
-   * Others remember an earlier incarnation of this node, though no later version than this one has. Going on above it once is
-   * enough; Go nodes stay with the address and with the leaving that they heard of first, whatever they are told.
+   * Others remember an earlier incarnation of this node, but no later version than the current one. Continuing above it once is
+   * enough: Go nodes keep the address and the leaving that they learned first, whatever they receive later.
    */
   refuteOldIncarnation(): void {
     if (this.#refutedOld) return;
@@ -207,7 +207,7 @@ export class GossipCore {
     this.refuteVersion(this.local.version);
   }
 
-  /** Says, now and then, that another node has this node's id. */
+  /** Logs occasionally that another node has this node's id. */
   warnOfDouble(addr: string): void {
     if (this.now() - this.#warnedAt < 600 * this.intervalMs) return;
     this.#warnedAt = this.now();

@@ -1,8 +1,8 @@
-// Gossip's counters for the metrics: plain numbers that only go up, read at each scrape.
+// Gossip's counters for the metrics: plain numbers that only increase, read at each scrape.
 
 import type { GossipLimit } from "../state/state-budget.js";
 
-/** Bytes that came and went, over TCP and UDP. */
+/** Bytes received and sent, over TCP and UDP. */
 export interface TrafficBytes {
   streamBytesInbound: number;
   streamBytesOutbound: number;
@@ -10,7 +10,7 @@ export interface TrafficBytes {
   packetBytesOutbound: number;
 }
 
-/** Totals since the start. Bytes are those of the protocol; what a transport adds to them, it counts itself. */
+/** Totals since the start. Bytes are those of the protocol; a transport counts its own overhead itself. */
 export class GossipCounters implements TrafficBytes {
   connectionsInbound = 0;
   connectionsOutbound = 0;
@@ -22,11 +22,11 @@ export class GossipCounters implements TrafficBytes {
   digestEntriesOutbound = 0;
   deltaEntriesInbound = 0;
   deltaEntriesOutbound = 0;
-  /** Packets that were no messages, or whose sender can't be where it says. */
+  /** Packets that were malformed, or whose sender can't be at the address that it claims. */
   packetsRefused = 0;
-  /** Requests over TCP that were none. */
+  /** Malformed requests over TCP. */
   requestsRefused = 0;
-  /** What was not taken in or not done because of a limit. */
+  /** What was rejected or skipped because of a limit. */
   readonly limited: Map<GossipLimit, number> = new Map([
     ["max_state_bytes", 0],
     ["max_state_bytes_per_node", 0],

@@ -1,25 +1,25 @@
-// Processes others' digests: nodes that are unknown here, newer versions, statements about this node itself. Called for
-// each digest, whether it came in a packet or over TCP.
+// Processes others' digests: unknown nodes, newer versions, statements about this node itself. Called for each digest, whether
+// received in a packet or over TCP.
 
 import type { GossipCore } from "./core.js";
 import type { Member } from "../state/member.js";
 import type { DigestEntry } from "../wire/messages.js";
 import { isNodeId, parsePeerAddress } from "../wire/peer-address.js";
 
-/** A difference of versions from which on entries are fetched over TCP: several packets' worth. */
+/** Difference of versions above which entries are fetched over TCP: several packets' worth. */
 const FETCH_VERSIONS = 64;
-/** Intervals after which they are fetched over TCP because packets don't bring them. */
+/** Intervals after which missing entries are fetched over TCP because packets haven't brought them. */
 const FETCH_AFTER = 10;
 
-/** What a digest has shown to be missing here. */
+/** What is missing here according to a digest. */
 export interface Missing {
-  /** Members of which the sender has newer entries. */
+  /** Members for which the sender has newer entries. */
   readonly members: readonly Member[];
-  /** Packets would take too long to bring them. */
+  /** Whether to fetch over TCP, because packets would take too long. */
   readonly fetch: boolean;
 }
 
-/** Takes in what a node says of others. */
+/** Processes a digest that a node sent. */
 export function receiveDigest(core: GossipCore, digest: readonly DigestEntry[]): Missing {
   const members: Member[] = [];
   let fetch = false;
@@ -40,14 +40,16 @@ export function receiveDigest(core: GossipCore, digest: readonly DigestEntry[]):
   return { members, fetch };
 }
 
-/** Somebody has a version of this node that it has not had in this incarnation, or has it at another address, or gone. */
+/**
+ * Another node knows this node by a version that it hasn't reached in this incarnation, at another address, or as having left.
+ */
 function receiveOwnEntry(core: GossipCore, { version, left, addr }: DigestEntry): void {
   const { local, cluster } = core;
   if (version > local.version) core.refuteVersion(version);
   else if (version > 0 && ((left && !local.left) || addr !== cluster.addr)) core.refuteOldIncarnation();
 }
 
-/** Takes a node for a candidate and asks it, or, if it is gone, asks it now and then. */
+/** Adds a node as a candidate and probes it; a node that is gone is only probed occasionally. */
 export function learnOf(
   core: GossipCore,
   { id, addr, left }: Omit<DigestEntry, "version">,

@@ -1,12 +1,13 @@
-// Counts the messages that a transport drops unread, and logs them once a minute for each reason: anyone who reaches the
-// port can cause them.
+// Counts the messages that a transport drops unread, and logs them once a minute per reason: anyone who reaches the port can
+// cause them.
 
 import type { Clock } from "@piko/tunnel";
 import type { GossipLogger } from "./core.js";
 
 /**
- * Why: its sender's address isn't allowed; it isn't sealed, where that is required; it is sealed by a key that this node
- * doesn't have; it has been seen; the sender's clock is too far off; it is no message, or was changed on its way.
+ * Why a message was dropped: its sender's address isn't allowed ("address"); it isn't sealed although that is required
+ * ("plain"); it was sealed with a key that this node doesn't have ("key"); it was received before ("replay"); the sender's
+ * clock is too far off ("clock"); it isn't a message, or was changed in transit ("malformed").
  */
 export type DropReason = "address" | "plain" | "key" | "replay" | "clock" | "malformed";
 
@@ -21,7 +22,7 @@ const MEANING: Readonly<Record<DropReason, string>> = {
   malformed: "it is damaged, or of a cluster with another cluster.name",
 };
 
-/** The dropped messages of one node. */
+/** Counts one node's dropped messages. */
 export class Drops {
   readonly counts: Map<DropReason, number> = new Map([
     ["address", 0],
@@ -40,14 +41,14 @@ export class Drops {
     this.#logger = logger;
   }
 
-  /** A message from somewhere was dropped. */
+  /** Counts a dropped message. `from`: the address that it came from. */
   add(reason: DropReason, from: string): void {
     const dropped = (this.counts.get(reason) ?? 0) + 1;
     this.counts.set(reason, dropped);
     const now = this.#clock.now();
     if (now < (this.#silentUntil.get(reason) ?? Number.NEGATIVE_INFINITY)) return;
     this.#silentUntil.set(reason, now + WARNING_INTERVAL_MS);
-    // Copies are the network's doing, too.
+    // The network may duplicate packets, too.
     const level = reason === "replay" ? "info" : "warn";
     this.#logger[level]("gossip message dropped", { reason: MEANING[reason], from, dropped });
   }

@@ -1,5 +1,6 @@
-// Requests to other nodes over TCP. A join both announces and asks: the answer holds everything that the other node has
-// newer. So the same request serves to join a cluster, to fetch what is too much for packets, and to probe a silent node.
+// Requests to other nodes over TCP. A join both announces and asks: the answer holds all entries for which the other node has
+// newer versions. So the same request serves to join a cluster, to fetch what is too large for packets, and to probe a silent
+// node.
 
 import { SILENCE_SUSPECT } from "../state/failure-detector.js";
 import type { Member } from "../state/member.js";
@@ -17,30 +18,30 @@ import { learnOf } from "./digests.js";
 import { move } from "./sender.js";
 import type { MessageEnd } from "./transport.js";
 
-/** Time for a whole exchange; Go's, too. */
+/** Timeout of a whole exchange; the same as Go's. */
 export const EXCHANGE_TIMEOUT_MS = 10_000;
 /** Fetches begin at least this many intervals apart. */
 const FETCH_PAUSE = 5;
-/** Intervals until an address that could not be validated is tried again. */
+/** Intervals until validation of an address is retried. */
 const VALIDATE_PAUSE = 100;
 const VALIDATE_TIMEOUT_MS = 3_000;
-/** Answers that are being taken in, of all exchanges together. */
+/** Maximum bytes of answers that are being processed, for all exchanges together. */
 const MAX_ANSWER_BYTES = 128 * 1_024 * 1_024;
 
-/** Called once with the node that answered, or the error. */
+/** Called once, with the node that answered or with the error. */
 export type JoinDone = (error: Error | undefined, from: Sender | undefined) => void;
 
-/** Requests over TCP of one node. */
+/** One node's requests over TCP. */
 export class Exchanges {
   readonly #core: GossipCore;
   readonly #running = new Set<() => void>();
   #answerBytes = 0;
-  /** Addresses whose answer to a join is on its way, or being taken in. */
+  /** Addresses whose answer to a join is pending or being processed. */
   readonly #joining = new Set<string>();
   #fetching = false;
   #validating = false;
   #fetchedAt = Number.NEGATIVE_INFINITY;
-  /** An earlier incarnation of this node has been looked for. */
+  /** Whether traces of an earlier incarnation of this node were looked for. */
   #soughtSelf = false;
 
   constructor(core: GossipCore) {
@@ -48,8 +49,8 @@ export class Exchanges {
   }
 
   /**
-   * Joins the node at an address. With `full`, it is told all keys of this node, which spreads them fastest; without, that
-   * this node exists. An answer by this node itself is an answer.
+   * Joins the node at an address. With `full`, the request carries all keys of this node, which spreads them fastest; without,
+   * it only announces that this node exists. An answer by this node itself counts as an answer.
    */
   join(addr: string, full: boolean, timeoutMs: number, done: JoinDone): () => void {
     const { cluster, local } = this.#core;
@@ -58,7 +59,7 @@ export class Exchanges {
     const digest = cluster.digest();
     const start = this.#core.now();
     const seek = full && !this.#soughtSelf;
-    // It claims to know nothing of itself, so the answer has what the other node knows of it.
+    // This request claims version 0 for this node, so that the answer includes what the other node knows about it.
     if (seek) digest[0] = { ...cluster.ownDigestEntry(), version: 0 };
     const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: full ? own : [] };
     const request = encodeJoinRequest(from, [node], digest);
@@ -94,10 +95,10 @@ export class Exchanges {
     };
   }
 
-  /** Fetches from a node what it has newer, unless a fetch runs or has just run. */
+  /** Fetches newer entries from a node, unless a fetch is in progress or began only just before. */
   fetch(member: Member): void {
     const now = this.#core.now();
-    // What a join brings needn't be fetched, too.
+    // A join in progress brings the same entries.
     if (
       this.#fetching ||
       this.#joining.has(member.addr) ||
@@ -112,7 +113,7 @@ export class Exchanges {
     });
   }
 
-  /** Finds out over TCP whether a member is where it says, unless that is being found out of another one. */
+  /** Checks over TCP whether a member is at the address that it claims, unless another member is being checked. */
   validate(member: Member): void {
     if (this.#validating) return;
     this.#validating = true;
@@ -124,19 +125,19 @@ export class Exchanges {
     });
   }
 
-  /** Asks a silent member whether it is there. An answer counts as heard; a refusal is noted at the member. */
+  /** Asks a silent member whether it is alive. An answer counts as a sign of life; a refusal is noted on the member. */
   ask(member: Member, timeoutMs: number): void {
     member.asked = true;
     const { addr } = member;
     this.join(addr, false, timeoutMs, (error, from) => {
-      // Heard in the meantime, or moved: the answer is to a question of yesterday.
+      // The member was heard in the meantime, or moved: this result is outdated.
       if (!member.asked || member.addr !== addr) return;
       if (error === undefined) member.refused = from?.nodeId !== member.id;
       else member.refused = (error as { code?: unknown }).code === "PIKO_GOSSIP_UNREACHABLE";
     });
   }
 
-  /** Tells a node that this one leaves. */
+  /** Informs a node that this one leaves. */
   leave(addr: string, timeoutMs: number, done: (error: Error | undefined) => void): () => void {
     const { cluster, local } = this.#core;
     const node: NodeDelta = { id: local.id, addr: cluster.addr, entries: local.state.above(0) };
@@ -155,7 +156,7 @@ export class Exchanges {
     });
   }
 
-  /** Gives up all that runs; nothing is called any more. */
+  /** Cancels all exchanges in progress; no callbacks are called afterwards. */
   close(): void {
     for (const cancel of this.#running) cancel();
     this.#running.clear();
@@ -184,7 +185,7 @@ export class Exchanges {
     return cancel;
   }
 
-  /** Takes in the answer to a join, in pieces: who has answered. */
+  /** Processes the answer to a join, in pieces; returns the node that answered. */
   *#takeAnswer(
     addr: string,
     start: number,
@@ -210,28 +211,28 @@ export class Exchanges {
       }
       yield;
     }
-    // It may have told of its own return just now.
+    // The answer may have just reported that this node returned.
     if (heard?.status === "candidate" && cluster.find(from.nodeId) === heard) cluster.heard(heard, start);
     if (own !== undefined) this.#soughtSelf = true;
     return from;
   }
 
-  /** A node has answered at an address; the member, if that is its own address and the answer is not old. */
+  /** A node answered at an address. Returns its member if that is its own address and the answer isn't outdated. */
   #hear(addr: string, start: number, from: Sender): Member | undefined {
     const { cluster, intervalMs, now } = this.#core;
     let responder = cluster.find(from.nodeId) ?? cluster.learn(from.nodeId, from.addr);
     if (responder === undefined) return undefined;
     if (responder.addr !== from.addr) responder = move(this.#core, responder, from.addr) ?? responder;
-    // A seed may be the address of a load balancer; then the node has yet to answer at its own.
+    // The address may be a load balancer's; then the node has yet to answer at its own address.
     if (responder.addr === addr) {
       this.#core.validation.validate(addr);
-      // It was silent: its packets may come from elsewhere now.
+      // The member was silent, so its packets may come from another address now.
       if (responder.asked) {
         responder.direct = false;
         responder.translatedIp = undefined;
       }
     }
-    // The answer may have been on its way for long: TCP repeats what is lost, even for a process that has ended.
+    // The answer may have been in transit for long: TCP retransmits lost segments even for a process that has ended.
     if (responder.addr === addr && now() - start < SILENCE_SUSPECT * intervalMs) {
       cluster.heard(responder, start);
       return responder;

@@ -1,22 +1,22 @@
-// Leaving: every member is informed at once by a packet, and a few over TCP, who answer and pass it on.
+// Leaving: a packet informs every member at once; a few also get a request over TCP, which they answer and pass on.
 
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";
 import { LEFT_KEY } from "../wire/messages.js";
 import { shuffled } from "./rounds.js";
 
-/** Nodes that have to confirm. */
+/** Number of nodes that have to confirm. */
 const CONFIRMATIONS = 3;
 
-/** Sends every member the entry that says that this node has left. */
+/** Sends every member the entry that marks this node as having left. */
 export function announceLeft(core: GossipCore): void {
   const marker = core.local.state.get(LEFT_KEY);
   if (marker === undefined) return;
-  // A receiver that lacks earlier entries never gets them after this one; of a node that has left it needs none.
+  // A receiver that lacks earlier entries will never get them after this one; it needs none from a node that has left.
   for (const member of core.cluster.active()) core.sendEntry(member.addr, marker);
 }
 
-/** Marks this node as left and says so; calls back with the number of nodes that have confirmed. */
+/** Marks this node as having left and announces it; calls back with the number of nodes that confirmed. */
 export function leaveCluster(
   core: GossipCore,
   exchanges: Exchanges,

@@ -1,4 +1,4 @@
-// Counts what gossip's limits reject, and logs it, once a minute for each limit.
+// Counts what gossip's limits reject, and logs it once a minute per limit.
 
 import type { Clock } from "@piko/tunnel";
 import type { GossipLimit } from "../state/state-budget.js";
@@ -7,7 +7,7 @@ import type { GossipCounters } from "./counters.js";
 
 const WARNING_INTERVAL_MS = 60_000;
 
-/** Returns what to call when a limit was met. */
+/** Returns the function to call when a limit was hit. */
 export function limitLog(
   clock: Clock,
   logger: GossipLogger,

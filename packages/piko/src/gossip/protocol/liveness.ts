@@ -1,22 +1,28 @@
-// Watches the silence of every member and candidate, once per gossip interval: probes silent ones by packets, then over
-// TCP, and declares them unreachable in time.
+// Checks the silence of every member and candidate once per gossip interval: probes silent ones by packets, then over TCP, and
+// finally declares them unreachable.
 
 import type { GossipCore } from "./core.js";
 import type { Exchanges } from "./exchanges.js";
 import { SILENCE_UNREACHABLE, judge } from "../state/failure-detector.js";
 import type { Member } from "../state/member.js";
 
-/** Silence of a candidate, in intervals, after which it is asked over TCP. */
+/** Silence of a candidate, in intervals, after which it is probed over TCP. */
 const CANDIDATE_EXCHANGE = 8;
-/** Intervals for which a candidate is asked in each, and intervals between questions after that. */
+/** For this many intervals a candidate is probed in each; after that there is a pause of some intervals between probes. */
 const CANDIDATE_URGENT = 4;
 const CANDIDATE_PAUSE = 2;
-/** Intervals by which a validation comes earlier for a member that may get no whole packet; the first ones prove nothing. */
+/**
+ * Intervals by which validation is brought forward for a member whose allowance is below a whole packet; the first intervals
+ * prove nothing.
+ */
 const SPARED_INTERVALS = 20;
-/** Exchanges of this kind that run at a time. When half of a large cluster falls silent, packets have to do for most. */
+/**
+ * Maximum exchanges of this kind at a time. When half of a large cluster falls silent, most members are checked by packets
+ * only.
+ */
 const MAX_EXCHANGES = 64;
 
-/** Looks at all members. */
+/** Checks all members. */
 export function checkLiveness(core: GossipCore, exchanges: Exchanges): void {
   const now = core.now();
   let asking = 0;
@@ -36,7 +42,7 @@ export function checkLiveness(core: GossipCore, exchanges: Exchanges): void {
   }
 }
 
-/** Its time has come, or it could not get a whole packet any more. */
+/** Whether it is time to validate a member: its time has come, or it could no longer get a whole packet. */
 function isDue(core: GossipCore, member: Member, now: number): boolean {
   if (now >= member.validateAt) return true;
   const starved = core.validation.allowance(member.addr) < core.maxPacketSize;

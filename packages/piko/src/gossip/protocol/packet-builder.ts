@@ -1,6 +1,5 @@
-// Builds datagrams that stay within the packet size. A node's entries never continue in a second packet of the same
-// answer: packets get lost and overtake each other, and a receiver that has applied the later entries first never applies
-// the earlier ones.
+// Builds datagrams that stay within the packet size. A node's entries never continue in a second packet of the same answer:
+// packets get lost and overtake each other, and a receiver that applied the later entries first never applies the earlier ones.
 
 import { writeDeltaHead, writeDigestHead, writePacketNode } from "../wire/packet-codec.js";
 import { writeDigestEntry, writeEntry } from "../wire/struct-codec.js";
@@ -8,7 +7,7 @@ import type { DigestEntry, Entry, Sender } from "../wire/messages.js";
 import { MsgpackWriter } from "../wire/msgpack-writer.js";
 import type { DeltaSource } from "../state/node-state.js";
 
-/** Delta packets, and what did not go into them. */
+/** Delta packets, and what did not fit into them. */
 export interface DeltaPackets {
   readonly packets: readonly Buffer[];
   readonly entryCount: number;
@@ -21,17 +20,17 @@ export interface PacketBuilderOptions {
   readonly maxPacketSize: number;
 }
 
-/** Maximum length of a version on the wire. */
+/** The version with the longest encoding. */
 const WIDEST_VERSION = 2 ** 52;
 
-/** A digest entry with an id of a few letters and an IPv4 address. */
+/** Size of a digest entry with an id of a few letters and an IPv4 address. */
 const LEAST_DIGEST_ENTRY_BYTES = 40;
 
-/** Builds packets of one node. */
+/** Builds one node's packets. */
 export class PacketBuilder {
   readonly #from: Sender;
   readonly #max: number;
-  /** Bytes of each delta packet of an answer. */
+  /** Maximum bytes of each delta packet in an answer. */
   #room = 0;
   readonly #packet = new MsgpackWriter();
   readonly #section = new MsgpackWriter();
@@ -45,12 +44,12 @@ export class PacketBuilder {
     return this.#max;
   }
 
-  /** Digest entries that can fit into a packet: as many as there could be with the shortest ids and addresses. */
+  /** Digest entries that can fit into a packet: the number that would fit with the shortest ids and addresses. */
   get maxDigestEntries(): number {
     return Math.ceil(this.#max / LEAST_DIGEST_ENTRY_BYTES);
   }
 
-  /** Whether an entry of this node fits into a packet by itself, whatever its version. */
+  /** Whether an entry of this node fits into a packet of its own, whatever its version. */
   fits(key: string, value: string): boolean {
     const packet = this.#packet;
     packet.reset();
@@ -60,7 +59,7 @@ export class PacketBuilder {
     return packet.length <= this.#max;
   }
 
-  /** A digest of as many entries as fit, from the first on. */
+  /** Builds a digest of as many entries as fit, from the first one. */
   digest(
     request: boolean,
     entries: readonly DigestEntry[],
@@ -83,13 +82,14 @@ export class PacketBuilder {
     return { packet: packet.copy(), count };
   }
 
-  /** What is new to a peer, in at least one packet, since each is a sign of life, and at most `maxPackets`. */
+  /** Builds at least one packet, since each is a sign of life, and at most `maxPackets`, with what is new to a peer. */
   deltas(
     sources: readonly DeltaSource[],
     maxPackets: number,
     maxBytes: number = Number.POSITIVE_INFINITY,
   ): DeltaPackets {
-    // Less than one packet's worth is one that is smaller; what is over is not for another one.
+    // If `maxBytes` is below one packet, the only packet is smaller. A remainder above whole packets isn't used for another
+    // one.
     this.#room = Math.min(this.#max, maxBytes);
     const most = Math.max(1, Math.min(maxPackets, Math.floor(maxBytes / this.#room)));
     const packets: Buffer[] = [];
@@ -114,7 +114,7 @@ export class PacketBuilder {
     return { packets, entryCount, leftOver };
   }
 
-  /** A delta packet of one node's entries, which must fit. */
+  /** Builds a delta packet of one node's entries, which must fit. */
   delta(id: string, addr: string, entries: readonly Entry[]): Buffer {
     this.#startDelta();
     writePacketNode(this.#packet, id, addr, entries.length);
@@ -127,11 +127,11 @@ export class PacketBuilder {
     writeDeltaHead(this.#packet, this.#from);
   }
 
-  /** Adds a node's entries, or those that fit: how many, negative if some did not; "whole" adds all or none (0). */
+  /** Adds a node's entries and returns how many; negative if only some fit. "whole" adds all or none (0). */
   #writeNode({ id, addr, state, above }: DeltaSource, how: "whole" | "part"): number {
     const packet = this.#packet;
     const section = this.#section;
-    // The head's size with its longest count.
+    // The size of the head with the longest encoding of the count.
     section.reset();
     writePacketNode(section, id, addr, 0x7fff);
     const room = this.#room - packet.length - section.length;

@@ -1,5 +1,5 @@
-// Answers datagrams. A digest is always answered with a delta, which is also the sign of life that the sender waits for;
-// a digest that asks for one is also answered with a digest.
+// Answers datagrams. A digest is always answered with a delta, which is also the sign of life that the sender waits for. A
+// digest that requests it is also answered with a digest.
 
 import { decodePacket } from "../wire/packet-codec.js";
 import { FOREIGN_ANSWERS, digestEntry } from "../state/cluster-state.js";
@@ -12,10 +12,10 @@ import { receiveDigest } from "./digests.js";
 import { identify } from "./sender.js";
 import type { PacketOrigin } from "./transport.js";
 
-/** Requests per gossip interval that are sent at once, to go on with what did not fit into an answer. */
+/** Maximum requests per gossip interval that are sent at once to continue with what did not fit into an answer. */
 const FOLLOW_UPS = 16;
 
-/** The same for one difference that stays as it is. */
+/** The same for one difference that doesn't change. */
 const SAME_FOLLOW_UPS = 3;
 
 /** Handles the packets of one node. */
@@ -27,14 +27,14 @@ export class PacketHandler {
   readonly #followed = new Map<string, number>();
   #answersFrom = Number.POSITIVE_INFINITY;
 
-  /** `onChanges` is called when a packet has brought something new, to be passed on. */
+  /** `onChanges` is called when a packet brought new entries, which are to be passed on. */
   constructor(core: GossipCore, exchanges: Exchanges, onChanges: () => void) {
     this.#core = core;
     this.#exchanges = exchanges;
     this.#onChanges = onChanges;
   }
 
-  /** The first question may be sent from now on. */
+  /** Called when the first question may be sent. */
   start(): void {
     this.#answersFrom = this.#core.now() + FOREIGN_ANSWERS * this.#core.intervalMs;
   }
@@ -45,7 +45,7 @@ export class PacketHandler {
     this.#followed.clear();
   }
 
-  /** `origin`: what a transport that seals knows of the packet. */
+  /** `origin`: what a sealing transport knows about the packet. */
   handle(bytes: Buffer, ip: string, origin?: PacketOrigin): void {
     const core = this.#core;
     core.counters.packetBytesInbound += bytes.length;
@@ -83,7 +83,8 @@ export class PacketHandler {
     const missing = receiveDigest(core, entries);
     const wantsDigest = request && entries.length > 0;
     if (sender.status === "candidate") {
-      // One packet, until it has shown that it takes packets there; half of what it may get is for the question.
+      // Only one packet until the candidate has shown that packets reach it there; half of its allowance is reserved for the
+      // probe.
       core.sendDelta(
         sender.addr,
         core.cluster.deltaFor(entries),
@@ -103,7 +104,7 @@ export class PacketHandler {
   }
 
   /**
-   * Goes on at once, instead of at the next round: has the sender ask again for what did not fit, and asks it for what its
+   * Continues at once instead of at the next round: makes the sender ask again for what did not fit, and asks it for what its
    * reply showed to be missing here.
    */
   #followUp(sender: Member, leftOver: readonly DeltaSource[], missing: readonly Member[]): void {
@@ -123,8 +124,8 @@ export class PacketHandler {
   }
 
   /**
-   * Whether a difference is worth another question within this interval. Where nothing moves, asking at once does not help;
-   * but a question may overtake the delta that it follows.
+   * Whether a difference is worth another question within this interval. If nothing changes, asking again doesn't help; but a
+   * question may overtake the delta that was sent before it.
    */
   #isNew(difference: string): boolean {
     const count = this.#followed.get(difference) ?? 0;
@@ -133,8 +134,8 @@ export class PacketHandler {
   }
 
   /**
-   * What the sender has newer, so that it sends that, and some of what it said nothing about: as much as it said, so that
-   * short questions have short answers.
+   * Digest entries for members of which the sender has newer entries, so that it sends them, and for some nodes that it did not
+   * mention: as many as it did, so that short questions get short answers.
    */
   #reply(theirs: readonly DigestEntry[], newer: readonly Member[]): DigestEntry[] {
     const { cluster, random } = this.#core;
@@ -142,7 +143,7 @@ export class PacketHandler {
     return [...newer.map(digestEntry), ...cluster.someDigest(theirs.length, random, said)];
   }
 
-  /** `alive`: it is a sign of life, as all are if nothing says which question they answer. Even a late one is: CPU may be short. */
+  /** `alive`: whether it is a sign of life. Without `origin`, each delta is. Even a late one is: CPU may be scarce. */
   #delta(sender: Member, nodes: readonly NodeDelta[], alive: boolean): void {
     const { cluster, counters, local } = this.#core;
     if (alive) cluster.heard(sender);
@@ -155,11 +156,11 @@ export class PacketHandler {
         continue;
       }
       const member = cluster.find(id);
-      // A delta of a candidate is only whole if it comes from itself: it alone was asked for it.
+      // A delta of a candidate is complete only if the candidate itself sent it: no one else was asked for it.
       if (member === undefined || this.#core.now() < member.answersFrom) continue;
       if (member.status !== "candidate" || member === sender) applied += cluster.apply(member, entries);
     }
-    // It may have told of its own return just now.
+    // The delta may have just reported that its sender returned.
     if (alive && cluster.find(sender.id) === sender && sender.status === "candidate") cluster.heard(sender);
     if (applied > 0) this.#onChanges();
   }

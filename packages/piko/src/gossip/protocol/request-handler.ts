@@ -1,6 +1,6 @@
-// Answers requests over TCP: joins and leaves of other nodes. The answer goes back over the same connection, so the
-// sender's address may differ from the one that it claims; but then nothing that it says is trusted until it has answered
-// at that address.
+// Answers requests over TCP: joins and leaves of other nodes. The answer is sent over the same connection, so the sender's
+// address may differ from the one that it claims; but then nothing in the request is trusted until the sender has answered at
+// that address.
 
 import type { Member } from "../state/member.js";
 import { MESSAGE_LEAVE, type NodeDelta, type Sender } from "../wire/messages.js";
@@ -10,7 +10,7 @@ import { learnOf, receiveDigest } from "./digests.js";
 import { identify } from "./sender.js";
 import type { Answer } from "./transport.js";
 
-/** Answers a request, in pieces; without an answer if it is none. */
+/** Answers a request, in pieces; closes without an answer if it is malformed. */
 export function handleRequest(core: GossipCore, bytes: Buffer, ip: string, answer: Answer): void {
   core.counters.connectionsInbound += 1;
   core.counters.streamBytesInbound += bytes.length;
@@ -40,7 +40,7 @@ function* joined(
 ): Generator<void, Iterator<Buffer>> {
   const { cluster } = core;
   const { from } = request;
-  // By its own id and address the joiner sees that it has dialled itself, or that its id is taken.
+  // The answer's id and address show the joiner that it dialled itself, or that its id is in use.
   if (from.nodeId === core.local.id) {
     if (from.addr !== cluster.addr) core.warnOfDouble(from.addr);
     return encodeJoinAnswer(own, []);
@@ -80,7 +80,7 @@ function* left(
   own: Sender,
 ): Generator<void, Iterator<Buffer>> {
   const { from } = request;
-  // Nobody learns of a node by its leaving.
+  // A leave doesn't make a node known.
   const trusted =
     core.cluster.find(from.nodeId) !== undefined && identify(core, from, ip, false) !== undefined;
   for (const node of request.nodes()) {
@@ -90,7 +90,7 @@ function* left(
   return [encodeLeaveAnswer(own)].values();
 }
 
-/** A node speaks for itself only. */
+/** Applies entries only if a node sent them about itself. */
 function applyOwn(core: GossipCore, id: string, node: NodeDelta): void {
   core.counters.deltaEntriesInbound += node.entries.length;
   const member = node.id === id ? core.cluster.find(id) : undefined;

@@ -24,18 +24,18 @@ describe("join addresses", () => {
     ["fd00::2:22863", "fd00::2", 22_863],
     ["piko", "piko", 8_003],
     ["piko.default.svc:1", "piko.default.svc", 1],
-  ])("%s is understood", (text, host, port) => {
+  ])("%s is parsed", (text, host, port) => {
     expect(parseJoinAddress(text, 8_003)).toEqual({ host, port });
   });
 
   it.each(["", "host:", "host:x", "host:70000", "[piko]", "a b", "http://piko:8003"])(
-    "%j is refused",
+    "%j is rejected",
     (text) => {
       expect(() => parseJoinAddress(text, 8_003)).toThrow("invalid join address");
     },
   );
 
-  it("stand for all records of their names, each once", async () => {
+  it("stand for all records of their names, without duplicates", async () => {
     const { targets, failures } = await resolveJoinAddresses(
       ["piko", "other", "other:1", "10.0.0.9", "::1"],
       {
@@ -54,7 +54,7 @@ describe("join addresses", () => {
     ]);
   });
 
-  it("that are bad don't spoil the others", async () => {
+  it("that are invalid don't affect the others", async () => {
     const { targets, failures } = await resolveJoinAddresses(["bad:port", "nobody", "other", "empty"], {
       defaultPort: 8_003,
       lookup,
@@ -66,7 +66,7 @@ describe("join addresses", () => {
     ]);
   });
 
-  it("that nobody answers for fail in time, and the others wait no longer", async () => {
+  it("that no one answers for fail in time, and don't delay the others", async () => {
     const clock = new FakeClock();
     const pending = resolveJoinAddresses(["hangs", "10.0.0.1"], {
       defaultPort: 8_003,

@@ -1,5 +1,5 @@
-// Resolves the addresses of `cluster.join`. Called for each join and again for each rejoin, because names may later
-// resolve to other nodes.
+// Resolves the addresses of `cluster.join`. Called for each join and again for each rejoin, because names may resolve to other
+// nodes later.
 
 import { isIP } from "node:net";
 import { type Clock, systemClock, type LookupDone } from "@piko/tunnel";
@@ -13,9 +13,9 @@ export interface JoinFailure {
   readonly error: Error;
 }
 
-/** What the addresses stand for. A name that does not exist, or has no records, stands for nothing, and is no failure. */
+/** What the addresses resolve to. A name that doesn't exist, or has no records, resolves to nothing, and isn't a failure. */
 export interface Resolution {
-  /** `ip:port`, each once. */
+  /** `ip:port`, without duplicates. */
   readonly targets: readonly string[];
   readonly failures: readonly JoinFailure[];
 }
@@ -27,14 +27,14 @@ export interface ResolveOptions {
   /** Port of addresses without one. */
   readonly defaultPort: number;
   readonly lookup: Lookup;
-  /** Time for each name. */
+  /** Timeout for each name. */
   readonly timeoutMs?: number;
   readonly clock?: Clock;
 }
 
 /**
- * Resolves join addresses: IP addresses (IPv6 with or without brackets) and names, with or without ports. Each address
- * stands for itself: a bad one is a failure among the targets of the others. Never rejects.
+ * Resolves join addresses: IP addresses (IPv6 with or without brackets) and names, with or without ports. Addresses are
+ * independent: an invalid one is a failure next to the targets of the others. Never rejects.
  */
 export async function resolveJoinAddresses(
   addresses: readonly string[],
@@ -81,7 +81,7 @@ export function parseJoinAddress(text: string, defaultPort: number): HostPort {
 async function withTimeout(host: string, options: ResolveOptions): Promise<readonly string[]> {
   const { lookup, timeoutMs = 5_000, clock = systemClock } = options;
   return new Promise((resolve, reject) => {
-    // The lookup continues: an answer that comes later serves the next attempt.
+    // The lookup continues: an answer that arrives later serves the next attempt.
     const timer = clock.setTimeout(
       () =>
         reject(new GossipError("PIKO_GOSSIP_RESOLVE", `resolve ${host}: no answer within ${timeoutMs} ms`)),

@@ -1,15 +1,15 @@
-// Chooses whom to gossip with: all members in a random order that changes each time, so that in a small cluster none
-// waits long; and now and then one that is silent or removed, since splits heal.
+// Chooses the nodes to gossip with: all members in a random order that changes each time, so that none waits long in a small
+// cluster; and occasionally one that is silent or removed, since splits heal.
 
 import type { GossipCore } from "./core.js";
 import type { Member } from "../state/member.js";
 
-/** Intervals between questions to nodes that are gone. */
+/** Intervals between probes to nodes that are gone. */
 const GONE_EVERY = 5;
 /** Number of nodes that are informed at once when keys have changed. */
 const CHANGES_PARTNERS = 3;
 
-/** The rounds of one node. */
+/** One node's rounds. */
 export class Rounds {
   readonly #core: GossipCore;
   #turn: Member[] = [];
@@ -19,7 +19,7 @@ export class Rounds {
     this.#core = core;
   }
 
-  /** One round: called once per gossip interval. */
+  /** Runs one round; called once per gossip interval. */
   run(): void {
     const core = this.#core;
     this.#count += 1;
@@ -36,7 +36,7 @@ export class Rounds {
     }
   }
 
-  /** A round out of turn, because keys have changed. */
+  /** Runs an extra round, because keys have changed. */
   spreadChanges(): void {
     const told = new Set<Member>();
     for (let i = 0; i < CHANGES_PARTNERS; i++) {
@@ -64,7 +64,7 @@ export class Rounds {
   }
 }
 
-/** The same in random order; in place. */
+/** Shuffles a list in place, and returns it. */
 export function shuffled<T>(list: T[], random: () => number): T[] {
   for (let i = list.length - 1; i > 0; i--) {
     const j = Math.floor(random() * (i + 1));

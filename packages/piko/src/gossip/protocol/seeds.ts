@@ -1,5 +1,5 @@
-// Joins the addresses of the configuration, again and again: names are resolved every few seconds, and each of their
-// nodes that isn't a member is joined, so that clusters that were separated, by a race at the start or by a split, merge.
+// Joins the configured addresses repeatedly: every few seconds names are resolved, and each of their nodes that isn't a member
+// is joined, so that clusters merge that were separated by a race at the start or by a split.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { GossipCore } from "./core.js";
@@ -11,15 +11,15 @@ import { shuffled } from "./rounds.js";
 export type ResolveAddresses = (addresses: readonly string[], done: (resolution: Resolution) => void) => void;
 
 /**
- * How a join ended. "joined": another node has answered, or has joined this one. "alone": the addresses stand for nobody but this node, which is
- * how the first node of a cluster starts. "failed": none has answered, and there are errors.
+ * How a join ended. "joined": another node answered, or joined this one. "alone": the addresses resolve to no node except this
+ * one, which is how the first node of a cluster starts. "failed": none answered, and there were errors.
  */
 export interface JoinResult {
   readonly outcome: "joined" | "alone" | "failed";
-  /** Ids of the nodes that had answered when the first one did. */
+  /** Ids of the nodes that had answered by the time of the first answer. */
   readonly nodeIds: readonly string[];
   readonly failures: readonly JoinFailure[];
-  /** This node is at one of the addresses itself. */
+  /** Whether this node is itself at one of the addresses. */
   readonly own: boolean;
 }
 
@@ -32,23 +32,23 @@ export interface SeedsOptions {
   readonly rejoinMs: number;
 }
 
-/** Nodes that are dialled at a time. */
+/** Maximum nodes to dial at a time. */
 const MAX_DIALS = 8;
-/** A node without others looks for them this much more often. */
+/** Factor by which a node without others looks for them more often. */
 const ALONE_HURRY = 5;
 const REJOIN_DIALS = 3;
 const REJOIN_TIMEOUT_MS = 3_000;
-/** Rejoins until an address that turned out to be this node's own is tried again. */
+/** Rejoins until an address that turned out to be this node's own is retried. */
 const OWN_FOR = 12;
 
-/** The join addresses of one node. */
+/** One node's join addresses. */
 export class Seeds {
   readonly #options: SeedsOptions;
   #addresses: readonly string[] = [];
   #own = new Set<string>();
   #count = 0;
   #timer: Timer | undefined;
-  /** Ends the join that runs: a rejoin may be answered first, where packets get lost, or others may come by themselves. */
+  /** Ends the join in progress: a rejoin may be answered first if packets get lost, or others may join by themselves. */
   #joined: ((nodeId: string) => void) | undefined;
   #closed = false;
 
@@ -56,7 +56,10 @@ export class Seeds {
     this.#options = options;
   }
 
-  /** Joins; calls back once, with the first answer or when all have failed. `cancel` stops it without a call. */
+  /**
+   * Joins; calls back once, with the first answer or when all have failed. Calling the returned function cancels it without a
+   * callback.
+   */
   join(addresses: readonly string[], done: (result: JoinResult) => void): () => void {
     this.#addresses = addresses;
     let over = false;
@@ -70,7 +73,7 @@ export class Seeds {
     this.#joined = (nodeId) => dialling.joined(nodeId);
     this.#arm();
     dialling.unresolved = addresses.length;
-    // Each separately: a name without an answer must not delay the others.
+    // Separately, because a name without an answer must not delay the others.
     for (const address of addresses) {
       this.#options.resolve([address], ({ targets, failures }) => {
         if (over || this.#closed) return;
@@ -87,7 +90,7 @@ export class Seeds {
     };
   }
 
-  /** For the table: a node has become a member, by whosever doing. */
+  /** Called by the table when a node became a member, for any reason. */
   onMember(nodeId: string): void {
     this.#joined?.(nodeId);
   }
@@ -137,9 +140,9 @@ export class Seeds {
   }
 }
 
-/** The addresses of one join, some dialled at a time, until one has answered or all have failed. */
+/** Dials the addresses of one join, several at a time, until one has answered or all have failed. */
 class Dialling {
-  /** Addresses of the configuration that are still looked up. */
+  /** Number of configured addresses whose lookup is pending. */
   unresolved = 0;
   own = false;
   readonly #options: SeedsOptions;
@@ -151,7 +154,7 @@ class Dialling {
   readonly #failures: JoinFailure[] = [];
   #over = false;
 
-  /** `own`: the addresses that have turned out to be this node's. */
+  /** `own`: the addresses that turned out to be this node's. */
   constructor(options: SeedsOptions, own: Set<string>, finish: (result: JoinResult) => void) {
     this.#options = options;
     this.#own = own;

@@ -1,5 +1,5 @@
-// Decides who sent a message. The protocol has no authentication, and answers go to the address that a message names; so
-// only messages that can come from that address count. Otherwise, an attacker could use nodes to flood any host.
+// Decides who sent a message. The protocol has no authentication, and answers go to the address that a message claims; so only
+// messages that can come from that address are accepted. Otherwise an attacker could flood any host through the nodes.
 
 import type { GossipCore } from "./core.js";
 import { SILENCE_SUSPECT } from "../state/failure-detector.js";
@@ -8,8 +8,8 @@ import type { Sender } from "../wire/messages.js";
 import { isNodeId, parsePeerAddress } from "../wire/peer-address.js";
 
 /**
- * The member that a message is from; undefined if nothing of it must be believed. A sender that was unknown becomes a
- * candidate, unless the message is an answer: nobody has asked it.
+ * The member that a message is from; undefined if nothing in the message must be believed. An unknown sender becomes a
+ * candidate, unless the message is an answer: this node didn't ask it.
  */
 export function identify(core: GossipCore, from: Sender, ip: string, answer: boolean): Member | undefined {
   const { cluster } = core;
@@ -31,8 +31,8 @@ export function identify(core: GossipCore, from: Sender, ip: string, answer: boo
 }
 
 /**
- * Whether a packet of a member may come from an IP address: its own; or, behind NAT, another one, as long as
- * none has come from its own: the first one after it has answered over TCP, and no other.
+ * Whether a member's packet may come from an IP address. Normally this is the member's own address. Behind NAT it may be
+ * another one, as long as no packet came from its own: the first one seen after the member answered over TCP, and no other.
  */
 function isFrom(core: GossipCore, member: Member, ip: string): boolean {
   if (core.transport.comesFrom(member.addr, ip)) {
@@ -46,8 +46,8 @@ function isFrom(core: GossipCore, member: Member, ip: string): boolean {
 }
 
 /**
- * A node says that it is at another address now, which it can only be if it is no longer at its old one; then it is a new
- * life of the node, to begin with a candidate. Undefined if it can't be.
+ * A node claims to be at another address. That is believed only if it is no longer at its old one; then it is a new
+ * incarnation, which starts as a candidate. Returns undefined if it isn't believed.
  */
 export function move(core: GossipCore, member: Member, addr: string): Member | undefined {
   const silence = member.arrivals.silence(core.now()) / core.intervalMs;

@@ -1,62 +1,67 @@
-// How gossip reaches other nodes. The protocol knows only this interface; sockets implement it, and so does the test
-// kit's simulated network. An implementation carries bytes that it can't read, so it is told where a message ends.
+// How gossip reaches other nodes. The protocol knows only this interface; sockets implement it, and so does the test kit's
+// simulated network. An implementation can't parse the bytes that it carries, so it gets a {@link MessageEnd}.
 
-/** Finds where a message that arrives in pieces ends. */
+/** Finds the end of a message that arrives in pieces. */
 export interface MessageEnd {
   /**
-   * Looks on in a longer buffer: the message's length once it is whole within `bytes[0..end)`, else undefined. Throws for
-   * bytes that are no message.
+   * Continues in a longer buffer: returns the message's length once it is complete within `bytes[0..end)`, else undefined.
+   * Throws for bytes that aren't a message.
    */
   find(bytes: Buffer, end: number): number | undefined;
 }
 
-/** Takes the answer to a request, piece by piece as the asker takes them, or undefined to close without one. Called once. */
+/**
+ * Takes the pieces of the answer to a request, read as fast as the asker takes them, or undefined to close without one. Called
+ * once.
+ */
 export type Answer = (pieces: Iterator<Buffer> | undefined) => void;
 
-/** What a transport that seals knows of a packet. One that doesn't passes none of it; then every answer is believed. */
+/** What a sealing transport knows about a packet. Other transports pass nothing; then every answer is believed. */
 export interface PacketOrigin {
-  /** Names the packet, for what is sent in answer to it. */
+  /** Identifies the packet, for packets sent in answer to it. */
   readonly reference: Buffer;
-  /** It answers a question of this node's. If it answers none, it may be a copy, and is no sign of life. */
+  /** Whether it answers a question of this node. If not, it may be a copy, and isn't a sign of life. */
   readonly answers: boolean;
 }
 
-/** Receives packets and requests of others. Their bytes may come from anyone. */
+/** Receives packets and requests of others. The bytes may come from anyone. */
 export interface TransportReceiver {
   /** A datagram from an IP address. */
   onPacket(packet: Buffer, fromIp: string, origin?: PacketOrigin): void;
-  /** A connection was closed at once, since there are too many. */
+  /** A connection was closed at once because there are too many. */
   onConnectionRefused(): void;
-  /** Finds the end of a request that begins to arrive. */
+  /** Creates what finds the end of a request that begins to arrive. */
   requestEnd(): MessageEnd;
   /**
-   * A whole request over TCP, whose end `end` has found: what `requestEnd` gave for it. Its bytes are in use until `answer` is
-   * called, which may be later.
+   * A complete request over TCP. `end` is the object from `requestEnd` that found its end. The bytes are in use until `answer`
+   * is called, which may be later.
    */
   onRequest(request: Buffer, fromIp: string, answer: Answer, end: MessageEnd): void;
-  /** A member's packet or request was dropped, since its clock is ahead of this node's by so much. Nothing of it counts. */
+  /**
+   * A member's packet or request was dropped because its clock is ahead of this node's by `aheadMs`. Nothing in it may be used.
+   */
   onClockOff?(message: Buffer, aheadMs: number): void;
 }
 
 /** Called once, with either an error or the whole answer. */
 export type ExchangeDone = (error: Error | undefined, response: Buffer) => void;
 
-/** Datagrams, and requests with answers, between addresses of the form `host:port`. */
+/** Sends datagrams, and requests with answers, between addresses of the form `host:port`. */
 export interface GossipTransport {
-  /** Bytes that the transport adds to a packet; they come off its size. None by default. */
+  /** Bytes that the transport adds to a packet; they are subtracted from the maximum packet size. Default 0. */
   readonly packetOverheadBytes?: number;
-  /** Gives the receiver; what arrives before is dropped. */
+  /** Sets the receiver; what arrives before is dropped. */
   attach(receiver: TransportReceiver): void;
   /**
-   * Sends a datagram. Never waits and never fails: what can't be sent is lost. The bytes must not change afterwards. `answers` is
-   * the {@link PacketOrigin.reference} of the packet that it is in answer to.
+   * Sends a datagram. Never waits and never fails: what can't be sent is lost. The bytes must not change afterwards. `answers`
+   * is the {@link PacketOrigin.reference} of the packet that this one answers.
    */
   sendPacket(address: string, packet: Buffer, answers?: Buffer): void;
   /**
-   * Sends a request over TCP and reads its answer, all within `timeoutMs`. An error with the code PIKO_GOSSIP_UNREACHABLE
-   * says that the node isn't there; any other says nothing about it.
+   * Sends a request over TCP and reads its answer, all within `timeoutMs`. An error with the code PIKO_GOSSIP_UNREACHABLE means
+   * that the node isn't there; any other error says nothing about the node.
    *
-   * @returns a function that gives the exchange up; `done` is not called then.
+   * @returns a function that cancels the exchange; `done` isn't called then.
    */
   exchange(
     address: string,
@@ -65,7 +70,7 @@ export interface GossipTransport {
     timeoutMs: number,
     done: ExchangeDone,
   ): () => void;
-  /** Whether a packet from this IP address can come from the node that says it is at `address`. */
+  /** Whether a packet from this IP address can come from the node that claims to be at `address`. */
   comesFrom(address: string, ip: string): boolean;
   close(): Promise<void>;
 }

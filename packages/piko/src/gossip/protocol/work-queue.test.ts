@@ -2,9 +2,9 @@ import type { Clock, Timer } from "@piko/tunnel";
 import { describe, expect, it } from "vitest";
 import { WorkQueue } from "./work-queue.js";
 
-/** A clock on which nothing but pieces of work takes time, a millisecond each. */
+/** A clock on which only pieces of work take time, a millisecond each. */
 class BusyClock implements Clock {
-  /** What was done in each turn of the event loop. */
+  /** Work done in each turn of the event loop. */
   readonly turns: string[][] = [[]];
   #now = 0;
   #due: (() => void) | undefined;
@@ -54,7 +54,7 @@ describe("long work", () => {
     expect(done).toEqual([undefined, "a"]);
   });
 
-  it("takes a few milliseconds of a turn, all of it together, and a short one isn't kept waiting", () => {
+  it("takes a few milliseconds of a turn in total, and doesn't keep short work waiting", () => {
     const clock = new BusyClock();
     const queue = new WorkQueue(clock);
     const done: string[] = [];
@@ -69,7 +69,7 @@ describe("long work", () => {
     expect(Math.max(...clock.turns.map((turn) => turn.length))).toBeLessThanOrEqual(5);
   });
 
-  it("that throws ends with its error, and the rest goes on", () => {
+  it("that throws ends with its error, and the rest continues", () => {
     const clock = new BusyClock();
     const queue = new WorkQueue(clock);
     const done: unknown[] = [];

@@ -1,13 +1,12 @@
-// Long work in pieces: a message of many megabytes is read, applied or written a few milliseconds at a time, and
-// everything else in the process continues in between. Several tasks alternate, so that a short one doesn't wait for long
-// ones.
+// Long work in pieces: a message of many megabytes is read, applied or written a few milliseconds at a time, and everything
+// else in the process continues in between. Several tasks alternate, so that a short one doesn't wait for long ones.
 
 import type { Clock, Timer } from "@piko/tunnel";
 
-/** Time that all works together take of one turn of the event loop. A piece should take less. */
+/** Time per turn of the event loop for all tasks together. A piece should take less. */
 const SLICE_MS = 5;
 
-/** Does one piece; false when there is none left, or none for now. Must not throw. */
+/** Does one piece; returns false when no work is left, or none for now. Must not throw. */
 export type Work = () => boolean;
 
 /** The long work of one gossip port. */
@@ -21,13 +20,13 @@ export class WorkQueue {
     this.#clock = clock;
   }
 
-  /** Begins at once, so that work that is short is done on return. */
+  /** Starts at once, so that short work is done on return. */
   add(work: Work): void {
     this.#works.add(work);
     if (this.#timer === undefined && !this.#running) this.#run();
   }
 
-  /** Goes through steps to their end; calls back once with their result, or with what they threw. */
+  /** Runs steps to their end; calls back once with their result, or with what they threw. */
   run<Result>(steps: Iterator<unknown, Result>, done: (error: unknown, result?: Result) => void): void {
     this.add(() => {
       let step: IteratorResult<unknown, Result>;
@@ -53,7 +52,7 @@ export class WorkQueue {
     this.#running = true;
     const until = this.#clock.now() + SLICE_MS;
     for (const work of this.#works) {
-      // Taken out and put back after the others: the last one in a set has its turn last.
+      // Removed and added again, which puts it last in the set: the others get their turn first.
       this.#works.delete(work);
       if (work()) this.#works.add(work);
       if (this.#clock.now() >= until) break;

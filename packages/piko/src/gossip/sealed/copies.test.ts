@@ -1,4 +1,4 @@
-// Sealed packets that somebody copies or holds back: what counts as a sign of life.
+// Sealed packets that an attacker copies or holds back: what counts as a sign of life.
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { dropped, isWhole, SealedLab, type SealedNode } from "../../../test/sealed-lab.js";
@@ -9,7 +9,7 @@ beforeEach(() => {
   lab = new SealedLab();
 });
 
-/** Two nodes that know each other, and what one has sent to the other since. */
+/** Two nodes of a converged cluster, a third one, and the packets that b has sent to a since. */
 async function overheard(): Promise<{ a: SealedNode; b: SealedNode; c: SealedNode; packets: Buffer[] }> {
   const a = lab.start("a");
   const b = lab.start("b", {}, [a.addr]);
@@ -24,8 +24,8 @@ async function overheard(): Promise<{ a: SealedNode; b: SealedNode; c: SealedNod
 }
 
 /**
- * Holds back all that b sends to a from now on, and has a hear nothing of it over TCP. What is returned lets those go that were sent
- * so long ago.
+ * From now on holds back all packets from b to a, and fails exchanges over TCP. The returned function releases the packets that
+ * were sent at least `lateMs` ago.
  */
 function holdBack(a: SealedNode, b: SealedNode): (lateMs: number) => void {
   const late: { at: number; send: () => void }[] = [];
@@ -42,7 +42,7 @@ function holdBack(a: SealedNode, b: SealedNode): (lateMs: number) => void {
 }
 
 describe("a copy", () => {
-  it("that comes to the same node again counts nothing and changes nothing", async () => {
+  it("that arrives at the same node again is no sign of life and changes nothing", async () => {
     const { a, b, packets } = await overheard();
     const sent = lab.captured.length;
     lab.network.crash(lab.network.transport(b.addr), "host");
@@ -54,17 +54,17 @@ describe("a copy", () => {
     }
     expect(dropped(a)["replay"]).toBe(packets.length * 40);
     expect(lab.captured.length - sent).toBeGreaterThan(0);
-    // Its copies don't keep it alive.
+    // The copies don't keep b alive.
     expect(a.view.nodes.get("b")?.unreachable).toBe(true);
     expect(lab.clock.now() - before).toBeLessThan(4_500);
   });
 
-  it("that comes to another node is no sign of life there", async () => {
+  it("that arrives at another node is no sign of life there", async () => {
     const { b, c, packets } = await overheard();
     lab.network.crash(lab.network.transport(b.addr), "host");
     await b.gossip.close();
     let next = 0;
-    // Each once, spread over the time in which b falls silent.
+    // Each packet once, spread over the time in which b falls silent.
     for (let i = 0; i < 40; i++) {
       for (; next < (packets.length * (i + 1)) / 40; next++)
         lab.send(b.addr, c.addr, packets[next] as Buffer);
@@ -76,10 +76,10 @@ describe("a copy", () => {
 });
 
 describe("an answer", () => {
-  it("that is held back for some seconds keeps a dead node in the table for as long, and no longer", async () => {
+  it("that is held back for some seconds keeps a dead node in the table for that long, and no longer", async () => {
     const { a, b } = await overheard();
     const release = holdBack(a, b);
-    // Longer and longer, so that there is always something.
+    // The delay grows, so that there is always a packet to release.
     for (let i = 0; i < 200; i++) {
       await lab.run(100);
       release(50 * i);

@@ -24,7 +24,7 @@ const header = {
   counter: 7,
 } as const;
 
-/** The same by WebCrypto, from the secret on. */
+/** Does the same with WebCrypto, starting from the secret. */
 async function sealByWebCrypto(text: Buffer, name = "piko"): Promise<string> {
   const { subtle } = globalThis.crypto;
   const hkdf = async (info: string, salt: Buffer, bytes: number): Promise<Buffer> => {
@@ -42,7 +42,7 @@ async function sealByWebCrypto(text: Buffer, name = "piko"): Promise<string> {
 }
 
 describe("an envelope", () => {
-  it("has these bytes, which other programs make, too", async () => {
+  it("has exactly these bytes, which other implementations produce, too", async () => {
     const sealed = sealEnvelope(header, lifeKey, Buffer.from("gossip"));
     expect(sealed.toString("hex")).toBe(
       "c1706b01" + // magic, kind and version
@@ -55,7 +55,7 @@ describe("an envelope", () => {
     expect(sealed.toString("hex")).toBe(await sealByWebCrypto(Buffer.from("gossip")));
   });
 
-  it("opens to what was sealed, whatever that is", () => {
+  it("opens to what was sealed, whatever its content", () => {
     fc.assert(
       fc.property(
         fc.uint8Array({ maxLength: 3_000 }),
@@ -81,7 +81,7 @@ describe("an envelope", () => {
     );
   });
 
-  it("doesn't open when a bit of it has changed, whichever", () => {
+  it("doesn't open when any bit of it has changed", () => {
     const sealed = sealEnvelope(header, lifeKey, Buffer.from("some text"), Buffer.from([1, 2, 3, 4]));
     for (let bit = 0; bit < sealed.length * 8; bit++) {
       const changed = Buffer.from(sealed);
@@ -90,7 +90,7 @@ describe("an envelope", () => {
     }
   });
 
-  it("doesn't open when it was cut or has grown", () => {
+  it("doesn't open when it was cut or extended", () => {
     const sealed = sealEnvelope(header, lifeKey, Buffer.from("some text"));
     for (let length = ENVELOPE_BYTES; length < sealed.length; length++)
       expect(openEnvelope(sealed.subarray(0, length), lifeKey)).toBeUndefined();
@@ -112,7 +112,7 @@ describe("an envelope", () => {
     expect(openEnvelope(sealed, lifeKey)).toBeUndefined();
   });
 
-  it("is none when it is short, of another kind or version, or something else", () => {
+  it("isn't recognized when it is short, of another kind or version, or something else", () => {
     const sealed = sealEnvelope(header, lifeKey, Buffer.alloc(0));
     expect(sealed.length).toBe(ENVELOPE_BYTES);
     expect(readHeader(sealed, KIND_PACKET)).toBeDefined();

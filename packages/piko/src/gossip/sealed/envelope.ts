@@ -2,20 +2,20 @@
 //
 //   magic (3) | kind and version (1) | key id (4) | life id (16) | time in ms (6) | counter (6) | ciphertext | tag (16)
 //
-// The nonce is time and counter, by a key that belongs to the life id alone, whose counter never stands still.
+// The nonce is time and counter. The key belongs to this life id alone, and the counter increases with each message.
 
 import { type KeyObject, createCipheriv, createDecipheriv } from "node:crypto";
 
-/** First bytes of everything that is sealed. No plain message and no plain answer begins so: C1 is no MessagePack. */
+/** First bytes of everything that is sealed. No plain message or answer begins like this: C1 isn't valid MessagePack. */
 export const MAGIC: Buffer = Buffer.from("c1706b", "hex");
-/** What an envelope holds, in the upper half of its fourth byte; the lower half is the version. */
+/** Kind of content, in the upper half of the envelope's fourth byte; the lower half is the version. */
 export const KIND_PACKET = 0x01;
 export const KIND_RECORD = 0x11;
 
 export const LIFE_ID_BYTES = 16;
 export const HEADER_BYTES = 36;
 const TAG_BYTES = 16;
-/** Bytes of an envelope with nothing in it. */
+/** Size of an empty envelope, in bytes. */
 export const ENVELOPE_BYTES: number = HEADER_BYTES + TAG_BYTES;
 
 const KEY_ID_AT = 4;
@@ -25,24 +25,24 @@ const COUNTER_AT = 30;
 const ALGORITHM = "aes-256-gcm";
 const OPTIONS = { authTagLength: TAG_BYTES } as const;
 
-/** Which message it is: of whose life, which one, and when. No two messages of a cluster have the same. */
+/** Identifies a message: its life, time and counter. No two messages of a cluster have the same id. */
 export interface MessageId {
   readonly lifeId: Buffer;
   /** Milliseconds since 1970. */
   readonly timeMs: number;
-  /** From 1 on, one more with each message of a life. */
+  /** Starts at 1 and increases by one with each message of a life. */
   readonly counter: number;
 }
 
-/** What is before the ciphertext. */
+/** Everything before the ciphertext. */
 export interface EnvelopeHeader extends MessageId {
   readonly kind: number;
   readonly keyId: number;
 }
 
 /**
- * Seals a text into a new buffer, after `before` bytes that are free for the caller and authenticated with the header.
- * `binding` is authenticated, too, and not sent.
+ * Seals a text into a new buffer, after the caller's bytes `before`, which are authenticated with the header. `binding` is
+ * authenticated, too, but not sent.
  */
 export function sealEnvelope(
   header: EnvelopeHeader,
@@ -69,7 +69,7 @@ export function sealEnvelope(
   return sealed;
 }
 
-/** The header of an envelope; undefined if the bytes begin no envelope of the kind. */
+/** Reads the header of an envelope; undefined if the bytes don't begin an envelope of this kind. */
 export function readHeader(envelope: Buffer, kind: number): EnvelopeHeader | undefined {
   if (envelope.length < ENVELOPE_BYTES || !isSealed(envelope) || envelope[3] !== kind) return undefined;
   return {
@@ -81,7 +81,7 @@ export function readHeader(envelope: Buffer, kind: number): EnvelopeHeader | und
   };
 }
 
-/** The text of an envelope, after `before` bytes in the same buffer; undefined if its tag doesn't hold. */
+/** Decrypts the text of an envelope, which is after `before` bytes in the buffer; undefined if its tag doesn't verify. */
 export function openEnvelope(
   bytes: Buffer,
   key: KeyObject,
@@ -102,7 +102,7 @@ export function openEnvelope(
   }
 }
 
-/** Whether bytes begin like something sealed, of any kind and version. */
+/** Whether bytes begin like a sealed message of any kind and version. */
 export function isSealed(bytes: Buffer): boolean {
   return bytes[0] === MAGIC[0] && bytes[1] === MAGIC[1] && bytes[2] === MAGIC[2];
 }

@@ -1,11 +1,11 @@
-// The keys of a node: the first one encrypts, all of them decrypt. They can be replaced while the node runs.
+// The keys of a node: the first one encrypts, and all of them decrypt. They can be replaced while the node runs.
 
 import type { KeyObject } from "node:crypto";
 import { type GossipKey, deriveLifeKey } from "./gossip-key.js";
 
-/** The keys as they are now. */
+/** The current keys. */
 export class KeyRing {
-  /** Also derived from: nodes of clusters with other names can't open each other's messages, whatever keys they have. */
+  /** Part of key derivation: nodes of clusters with other names can't open each other's messages, even with the same keys. */
   readonly #clusterName: string;
   #keys: readonly GossipKey[] = [];
 
@@ -14,12 +14,12 @@ export class KeyRing {
     this.#keys = keys;
   }
 
-  /** The key that seals; undefined without any. */
+  /** The key that seals; undefined if there are no keys. */
   get first(): GossipKey | undefined {
     return this.#keys[0];
   }
 
-  /** Puts keys in the place of those that are there; whether they differ from them. A key that stays is the same object. */
+  /** Replaces the keys; returns whether they changed. A key that is kept remains the same object. */
   replace(keys: readonly GossipKey[]): boolean {
     const before = this.#keys;
     this.#keys = keys.map((key) => before.find(({ secret }) => secret.equals(key.secret)) ?? key);

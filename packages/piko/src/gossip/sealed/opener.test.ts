@@ -38,14 +38,14 @@ function seal(from: Sealer, text = "x"): Buffer {
   return from.seal(from.next(), KIND_PACKET, Buffer.from(text));
 }
 
-/** The text, or why there is none. */
+/** The text, or the reason why it could not be opened. */
 function open(bytes: Buffer, by = opener): string {
   const opened = by.open(bytes, KIND_PACKET);
   return opened.ok ? opened.text.toString() : `(${opened.reason})`;
 }
 
 describe("opening", () => {
-  it("takes packets that requests over TCP have overtaken by far", () => {
+  it("accepts packets that were overtaken by many requests over TCP", () => {
     const from = sealer();
     const packets = Array.from({ length: 5_000 }, (_, i) => seal(from, `${i}`));
     const request = from.seal(from.next(), KIND_RECORD, Buffer.from("request"));
@@ -55,7 +55,7 @@ describe("opening", () => {
     expect(open(packets[4_999] as Buffer)).toBe("(replay)");
   });
 
-  it("takes each message once, also when they overtake each other", () => {
+  it("accepts each message once, even if messages overtake each other", () => {
     const from = sealer();
     const messages = ["a", "b", "c"].map((text) => seal(from, text));
     const [a, b, c] = messages as [Buffer, Buffer, Buffer];
@@ -67,11 +67,11 @@ describe("opening", () => {
       "(replay)",
       "(replay)",
     ]);
-    // Each receiver sees for itself.
+    // Each receiver keeps its own record.
     expect(open(a, openerOf(keys))).toBe("a");
   });
 
-  it("takes messages of clocks that differ by no more than they may", () => {
+  it("accepts messages whose clocks differ by no more than the maximum", () => {
     expect(open(seal(sealer(keys, SKEW_MS)))).toBe("x");
     expect(open(seal(sealer(keys, -SKEW_MS)))).toBe("x");
     expect(open(seal(sealer(keys, SKEW_MS + 1)))).toBe("(clock)");
@@ -79,7 +79,7 @@ describe("opening", () => {
     expect(opener.lives).toBe(2);
   });
 
-  it("says what a message with a wrong clock holds, and by how much the clock is off", () => {
+  it("returns the text of a message with a wrong clock, and by how much the clock is off", () => {
     expect(opener.open(seal(sealer(keys, 600_000), "n1"), KIND_PACKET)).toMatchObject({
       ok: false,
       reason: "clock",
@@ -88,7 +88,7 @@ describe("opening", () => {
     });
   });
 
-  it("takes an old copy for a copy, not for a wrong clock", () => {
+  it("takes an old copy for a copy, not for a message with a wrong clock", () => {
     const from = sealer();
     const message = seal(from);
     expect(open(message)).toBe("x");
@@ -97,7 +97,7 @@ describe("opening", () => {
     expect(open(message)).toBe("(replay)");
   });
 
-  it("takes no copy once a life is forgotten", () => {
+  it("accepts no copy once a life is forgotten", () => {
     const from = sealer();
     const copies = [seal(from)];
     expect(open(copies[0] as Buffer)).toBe("x");
@@ -106,11 +106,11 @@ describe("opening", () => {
       open(seal(sealer()));
       for (const copy of copies) expect(open(copy)).not.toBe("x");
     }
-    // 2 x 60 s of new lives, one in 6 s, and those that are not swept yet.
+    // 2 x 60 s of new lives, one every 6 s, and those that aren't swept yet.
     expect(opener.lives).toBeLessThan(27);
   });
 
-  it("remembers nobody before a tag has held, and never more than 4,096", () => {
+  it("remembers no one before a tag has verified, and never more than 4,096 lives", () => {
     const foreign = new KeyRing("piko", [NEW]);
     for (let i = 0; i < 100; i++) {
       expect(open(seal(sealer(foreign)))).toBe("(key)");
@@ -130,13 +130,13 @@ describe("opening", () => {
     expect(opener.lives).toBe(1);
   });
 
-  it("takes no message of a cluster with another name", () => {
+  it("rejects messages of a cluster with another name", () => {
     expect(open(seal(sealer(new KeyRing("other", [OLD]))))).toBe("(malformed)");
   });
 });
 
 describe("keys that are replaced", () => {
-  it("open what either of them has sealed, in one life, until the old one is removed", () => {
+  it("both open messages of the same life, until the old key is removed", () => {
     const ring = new KeyRing("piko", [OLD]);
     const from = sealer(ring);
     const first = seal(from);
@@ -146,7 +146,7 @@ describe("keys that are replaced", () => {
     expect(open(seal(from))).toBe("(key)");
     keys.replace([OLD, NEW]);
     expect(open(seal(from, "after"))).toBe("after");
-    // The window is the life's, whatever the key.
+    // The window belongs to the life, whatever the key.
     expect(open(first)).toBe("(replay)");
     keys.replace([NEW]);
     expect(open(first)).toBe("(key)");

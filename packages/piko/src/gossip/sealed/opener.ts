@@ -1,5 +1,5 @@
 // Decrypts messages of members, each message once. A sender is remembered only after the tag of one of its messages has
-// verified, so that nobody without a key can fill this memory.
+// verified, so that no one without a key can fill this memory.
 
 import type { KeyObject } from "node:crypto";
 import type { Clock } from "@piko/tunnel";
@@ -9,7 +9,9 @@ import type { GossipKey } from "./gossip-key.js";
 import type { KeyRing } from "./key-ring.js";
 import { ReplayWindow } from "./replay-window.js";
 
-/** Lives that are remembered. It takes members to fill this; then no new ones count until old ones are forgotten. */
+/**
+ * Maximum lives to remember. Only members can fill this; then messages of new lives are dropped until old ones are forgotten.
+ */
 const MAX_LIVES = 4_096;
 
 /** A message that was opened, or why it was not. */
@@ -20,7 +22,7 @@ export type Opened =
       readonly ok: false;
       readonly reason: "clock";
       readonly header: EnvelopeHeader;
-      /** What it says, which must not count. */
+      /** The content of the message, which must not be used. */
       readonly text: Buffer;
       /** By how much the sender's clock is ahead of this node's. */
       readonly aheadMs: number;
@@ -31,7 +33,7 @@ export interface OpenerOptions {
   readonly clock: Clock;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
-  /** By how much the clocks of two nodes may differ, and so how old a message may be. */
+  /** Maximum difference between the clocks of two nodes, which also limits how old a message may be. */
   readonly maxClockSkewMs: number;
 }
 
@@ -42,7 +44,7 @@ interface LifeKey {
 
 interface Life {
   readonly packets: ReplayWindow;
-  /** Of messages over TCP: they overtake packets that wait in a socket, and must not make them look old. */
+  /** For messages over TCP: they overtake packets that are queued in a socket, and must not make them look old. */
   readonly requests: ReplayWindow;
   key: LifeKey | undefined;
   seenAt: number;
@@ -67,20 +69,20 @@ export class Opener {
     this.#maxClockSkewMs = maxClockSkewMs;
   }
 
-  /** Lives that are remembered. */
+  /** Number of lives that are remembered. */
   get lives(): number {
     return this.#lives.size;
   }
 
-  /** Opens a message, which counts once, and only while it is young. The arguments are those of {@link authenticate}. */
+  /** Opens a message, which is accepted once, and only while it is recent. The arguments are those of {@link authenticate}. */
   open(bytes: Buffer, kind: number, before?: number, binding?: Buffer): Opened {
     const opened = this.authenticate(bytes, kind, before, binding);
     return opened.ok ? this.admit(opened.header, opened.text) : opened;
   }
 
   /**
-   * Opens a message without asking whether it has been seen: something else says that it is new, or will ask {@link admit}.
-   * The envelope is after `before` bytes.
+   * Opens a message without checking whether it was seen before: the caller knows that it is new, or calls {@link admit}. The
+   * envelope is after `before` bytes.
    */
   authenticate(bytes: Buffer, kind: number, before = 0, binding?: Buffer): Opened {
     const header = readHeader(bytes.subarray(before), kind);
@@ -91,11 +93,11 @@ export class Opener {
     return text === undefined ? MALFORMED : { ok: true, header, text };
   }
 
-  /** Whether an authentic message counts: a member has sent it just now, and it was not seen before. */
+  /** Accepts an authentic message if it was sent just now and not seen before. */
   admit(header: EnvelopeHeader, text: Buffer): Opened {
     const name = nameOf(header.lifeId);
     const life = this.#lives.get(name);
-    // Before its time: a copy that is old says nothing of its sender's clock.
+    // Checked before the time: an old copy says nothing about its sender's clock.
     if (life !== undefined && !windowOf(life, header).isNew(header.counter)) return REPLAY;
     const aheadMs = this.aheadMs(header);
     if (Math.abs(aheadMs) > this.#maxClockSkewMs)
@@ -110,12 +112,12 @@ export class Opener {
     return { ok: true, header, text };
   }
 
-  /** By how much the clock that a message was sealed by is ahead of this node's. */
+  /** By how much the clock of a message's sender is ahead of this node's. */
   aheadMs({ timeMs }: EnvelopeHeader): number {
     return timeMs - this.#wallNow();
   }
 
-  /** Whether clocks that differ by this much are too far apart. */
+  /** Whether a difference between clocks is above the maximum. */
   isTooFar(aheadMs: number): boolean {
     return Math.abs(aheadMs) > this.#maxClockSkewMs;
   }
@@ -133,14 +135,14 @@ export class Opener {
     const name = nameOf(lifeId);
     const known = this.#lives.get(name)?.key;
     if (known?.of === key) return known.derived;
-    // A life that is new comes with several records at times, and is remembered after the first message only.
+    // A new life's first message may have several records, but the life is remembered only once the message was accepted.
     const last = this.#last;
     if (last?.name === name && last.of === key) return last.derived;
     this.#last = { name, of: key, derived: this.#keys.derive(key, lifeId) };
     return this.#last.derived;
   }
 
-  /** Forgets lives of which no message can count any more, seen or not: all that they have sent is too old. */
+  /** Forgets lives when every message that they can have sent is too old to be accepted. */
   #sweep(): void {
     const now = this.#clock.now();
     if (now - this.#sweptAt < this.#maxClockSkewMs / 4) return;

@@ -23,7 +23,7 @@ let other: Sealer;
 const clock = new FakeClock();
 const wallNow = (): number => 1_700_000_000_000;
 
-/** A node that has seen nothing yet. */
+/** A node that has received nothing yet. */
 const newOpener = (): Opener => new Opener({ keys, clock, wallNow, maxClockSkewMs: 60_000 });
 
 beforeEach(() => {
@@ -33,7 +33,7 @@ beforeEach(() => {
   other = new Sealer({ keys, lifeId: Buffer.alloc(16, 2), wallNow });
 });
 
-/** Bytes that don't repeat. */
+/** Bytes without repetition. */
 function text(length: number, seed = 1): Buffer {
   const bytes = Buffer.alloc(length);
   for (let at = 0; at + 4 <= length; at += 4)
@@ -41,7 +41,7 @@ function text(length: number, seed = 1): Buffer {
   return bytes;
 }
 
-/** Compared at once: the matcher goes through megabytes byte by byte. */
+/** Compares the buffers at once: the matcher would go through megabytes byte by byte. */
 function isText(found: Buffer | string | undefined, expected: Buffer): boolean {
   return Buffer.isBuffer(found) && found.equals(expected);
 }
@@ -58,7 +58,7 @@ function recordsOf(bytes: Buffer): Buffer[] {
   return records;
 }
 
-/** What a request opens to that arrives in pieces of a length. */
+/** Opens a request that arrives in pieces of `step` bytes; returns its text, or the reason why it wasn't opened. */
 function opened(bytes: Buffer, step = bytes.length): Buffer | string {
   const records = new RequestRecords(opener);
   for (let end = 0; end < bytes.length; ) {
@@ -70,7 +70,7 @@ function opened(bytes: Buffer, step = bytes.length): Buffer | string {
   return "not whole";
 }
 
-/** Reads an answer that arrives in pieces of a length. */
+/** Reads an answer that arrives in pieces of `step` bytes. */
 function answered(bytes: Buffer, question: MessageId, step = bytes.length): Buffer | string | undefined {
   const records = new AnswerRecords(opener, question);
   for (let end = 0; end < bytes.length; ) {
@@ -94,7 +94,7 @@ describe("a request in records", () => {
     },
   );
 
-  it("doesn't open with records left out, moved, doubled or of another request", () => {
+  it("doesn't open with records that are left out, moved, duplicated or from another request", () => {
     const records = recordsOf(sealRequest(sealer, text(4 * RECORD_BYTES)).bytes) as [
       Buffer,
       Buffer,
@@ -125,7 +125,7 @@ describe("a request in records", () => {
     expect(isText(opened(Buffer.concat([PREAMBLE, a, b, c, d])), text(4 * RECORD_BYTES))).toBe(true);
   });
 
-  it("is opened as it arrives: what is wrong with it is known with the record that it is in", () => {
+  it("is opened as it arrives: an invalid record is noticed as soon as it is complete", () => {
     const { bytes } = sealRequest(sealer, text(4 * RECORD_BYTES));
     for (const step of [1_000, 65_588, 100_000]) {
       opener = newOpener();
@@ -144,7 +144,7 @@ describe("a request in records", () => {
     }
   });
 
-  it("that was seen is refused by its first record: nobody can have another's request buffered", () => {
+  it("that was seen before is refused at its first record: no one can have a copy of another's request buffered", () => {
     const { bytes } = sealRequest(sealer, text(4 * RECORD_BYTES));
     const recordBytes = (bytes.length - PREAMBLE.length) / 4;
     expect(isText(opened(bytes), text(4 * RECORD_BYTES))).toBe(true);
@@ -153,7 +153,7 @@ describe("a request in records", () => {
     expect(records.opened).toEqual({ ok: false, reason: "replay" });
   });
 
-  it("doesn't open when its end is said to be elsewhere", () => {
+  it("doesn't open when its end was moved", () => {
     const [a, b] = recordsOf(sealRequest(sealer, text(2 * RECORD_BYTES)).bytes) as [Buffer, Buffer];
     const ended = Buffer.from(a);
     ended[0] = (ended[0] ?? 0) | 0x80;
@@ -164,7 +164,7 @@ describe("a request in records", () => {
     expect(opened(Buffer.concat([PREAMBLE, a, goesOn]))).toBe("malformed");
   });
 
-  it.each([0, 51, 52 + RECORD_BYTES + 1, 0x7fff_ffff])("has no record of %i bytes", (length) => {
+  it.each([0, 51, 52 + RECORD_BYTES + 1, 0x7fff_ffff])("can't have a record of %i bytes", (length) => {
     const prefix = Buffer.alloc(4);
     prefix.writeUInt32BE(length);
     expect(() => findRecord(prefix, 0, 4)).toThrow(`a record of ${length} bytes`);
@@ -185,7 +185,7 @@ describe("an answer in records", () => {
       expect(isText(answered(long, id, step), Buffer.concat(pieces))).toBe(true);
   });
 
-  it("is an answer to its request alone", () => {
+  it("answers its own request only", () => {
     const { id } = sealRequest(sealer, text(10));
     const next = sealRequest(sealer, text(10)).id;
     const foreign = sealRequest(other, text(10)).id;
@@ -196,7 +196,7 @@ describe("an answer in records", () => {
     expect(answered(answer, { ...id, timeMs: id.timeMs + 1 })).toBe("malformed");
   });
 
-  it("is not whole without its end, and no request is an answer", () => {
+  it("isn't complete without its end, and no request is an answer", () => {
     const { bytes, id } = sealRequest(sealer, text(10));
     const answer = Buffer.concat([...sealAnswer(other, id, pieces.values())]);
     const records = recordsOf(answer);
@@ -206,7 +206,7 @@ describe("an answer in records", () => {
     expect(opened(answer)).toBe("malformed");
   });
 
-  it("is made as it is taken", () => {
+  it("is produced as it is read", () => {
     const { id } = sealRequest(sealer, text(10));
     let made = 0;
     function* many(): Generator<Buffer> {

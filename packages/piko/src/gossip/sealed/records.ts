@@ -1,9 +1,9 @@
-// Messages over TCP, sealed. They may be many megabytes long, so they are cut into records, each an envelope after its length:
+// Sealed messages over TCP. They may be many megabytes long, so they are cut into records, each an envelope after its length:
 //
 //   C1 70 6B 21 | length and whether it is the last (4) | envelope | length (4) | envelope | ...
 //
-// What is authenticated with each record says whose turn it is, the record's place, and to which request it belongs: the
-// records of one message can't be left out, moved or exchanged for others, and an answer is an answer to its request alone.
+// Each record also authenticates its role (request or answer), its index, and the request that it belongs to. So the records of
+// one message can't be left out, moved or replaced by others, and an answer answers its own request only.
 
 import { GossipError } from "../wire/errors.js";
 import {
@@ -18,22 +18,22 @@ import {
 import type { Opened, Opener } from "./opener.js";
 import type { Sealer } from "./sealer.js";
 
-/** Bytes of a message in one record. */
+/** Maximum bytes of a message in one record. */
 export const RECORD_BYTES: number = 64 * 1_024;
-/** Begins a message in records. */
+/** First bytes of a message in records. */
 export const PREAMBLE: Buffer = Buffer.concat([MAGIC, Buffer.from([0x21])]);
 
 const PREFIX_BYTES = 4;
 const LAST = 0x80_00_00_00;
-/** Bytes that a record adds to what it holds. */
+/** Bytes that a record adds to its content. */
 export const RECORD_OVERHEAD_BYTES: number = PREFIX_BYTES + ENVELOPE_BYTES;
-/** Whose record it is. */
+/** Whether a record belongs to a request or an answer. */
 const REQUEST = 1;
 const ANSWER = 2;
 const BINDING_BYTES = 1 + 4 + LIFE_ID_BYTES + 6 + 6;
 const NOTHING: Buffer = Buffer.alloc(0);
 
-/** Where a record is. */
+/** The position of a record. */
 export interface RecordPlace {
   readonly start: number;
   readonly end: number;
@@ -41,9 +41,9 @@ export interface RecordPlace {
 }
 
 /**
- * Finds the record that begins at `start`; undefined while it isn't whole within `bytes[0..end)`.
+ * Finds the record that begins at `start`; undefined while it isn't complete within `bytes[0..end)`.
  *
- * @throws GossipError if there can be none.
+ * @throws GossipError if the length is invalid.
  */
 export function findRecord(bytes: Buffer, start: number, end: number): RecordPlace | undefined {
   if (end - start < PREFIX_BYTES) return undefined;
@@ -56,14 +56,14 @@ export function findRecord(bytes: Buffer, start: number, end: number): RecordPla
   return recordEnd > end ? undefined : { start, end: recordEnd, last };
 }
 
-/** Whether a message over TCP is sealed and of a version that this node knows; undefined while that isn't known. */
+/** Whether a message over TCP is sealed and has a version that this node knows; undefined while too few bytes have arrived. */
 export function isInRecords(bytes: Buffer, end: number): boolean | undefined {
   const begun = Math.min(end, PREAMBLE.length);
   if (PREAMBLE.compare(bytes, 0, begun, 0, begun) !== 0) return false;
   return end < PREAMBLE.length ? undefined : true;
 }
 
-/** A sealed request, and what its answer has to name. */
+/** Seals a request; `id` is what its answer has to be bound to. */
 export function sealRequest(sealer: Sealer, request: Buffer): { bytes: Buffer; id: MessageId } {
   const id = sealer.next();
   const sealed = [PREAMBLE];
@@ -76,7 +76,7 @@ export function sealRequest(sealer: Sealer, request: Buffer): { bytes: Buffer; i
   return { bytes: Buffer.concat(sealed), id };
 }
 
-/** Seals an answer, as its pieces are made. An empty one says that the request's clock is off. */
+/** Seals an answer as its pieces are produced. An empty answer means that the request's clock is off. */
 export function* sealAnswer(
   sealer: Sealer,
   question: MessageId,
@@ -94,8 +94,8 @@ export function* sealAnswer(
 }
 
 /**
- * Opens the records of a request as they arrive. The first one decides whether it counts, so that nobody without a key, and
- * nobody who repeats another's request, has more than that buffered; the others belong to it.
+ * Opens the records of a request as they arrive. The first one decides whether the request is accepted, and the others are
+ * bound to it. So no more than one record is buffered for a peer without a key, or one that replays another's request.
  */
 export class RequestRecords {
   readonly #opener: Opener;
@@ -108,7 +108,9 @@ export class RequestRecords {
     this.#opener = opener;
   }
 
-  /** Continues in a longer buffer, after the preamble: the request's end once it is there, or that of a record that refuses it. */
+  /**
+   * Continues in a longer buffer, after the preamble: the end of the request once it is found, or of a record that is refused.
+   */
   find(bytes: Buffer, end: number): number | undefined {
     for (;;) {
       const place = findRecord(bytes, this.#at, end);
@@ -124,7 +126,7 @@ export class RequestRecords {
     }
   }
 
-  /** The request, once its end has been found. */
+  /** The request; valid once its end has been found. */
   get opened(): Opened {
     if (this.#refusal !== undefined || this.#first === undefined) return this.#refusal ?? MALFORMED;
     const [piece = NOTHING, ...more] = this.#pieces;
@@ -137,7 +139,7 @@ export class RequestRecords {
     const opened = openRecord(this.#opener, bytes, place, bind(REQUEST, this.#pieces.length, first));
     if (!opened.ok) return opened;
     if (first !== undefined) return opened.header.lifeId.equals(first.lifeId) ? opened : MALFORMED;
-    // Its bytes may be in a buffer that gives way to a longer one.
+    // Copied, because its bytes may be in a buffer that is replaced by a longer one.
     this.#first = { ...opened.header, lifeId: Buffer.from(opened.header.lifeId) };
     return this.#opener.admit(this.#first, opened.text);
   }
@@ -156,7 +158,7 @@ export class AnswerRecords {
     this.#question = question;
   }
 
-  /** What the last record says of its sender; set once the answer is whole. */
+  /** Header of the last record; set once the answer is complete. */
   get header(): EnvelopeHeader | undefined {
     return this.#header;
   }
@@ -165,7 +167,7 @@ export class AnswerRecords {
     return this.#pieces.length === 1 ? (this.#pieces[0] ?? NOTHING) : Buffer.concat(this.#pieces);
   }
 
-  /** Continues in a longer buffer, after the preamble: the answer's end once it is there, or why it is none. */
+  /** Continues in a longer buffer, after the preamble: the answer's end once it is found, or why the answer is invalid. */
   find(bytes: Buffer, end: number): number | "key" | "malformed" | undefined {
     for (let index = this.#pieces.length; ; index++) {
       const place = findRecord(bytes, this.#at, end);

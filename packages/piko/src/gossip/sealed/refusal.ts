@@ -1,5 +1,5 @@
-// What a node sends over TCP if it can't send an encrypted answer, so that the operators of both nodes can see what is
-// wrong. Anyone could have sent it: it is logged and has no other effect.
+// What a node sends over TCP if it can't send an encrypted answer, so that the operators of both nodes can see the cause.
+// Anyone could have sent it, so it is logged and has no other effect.
 
 import { GossipError } from "../wire/errors.js";
 import type { DropReason } from "../protocol/drops.js";
@@ -15,13 +15,13 @@ const TEXTS: Readonly<Record<(typeof REASONS)[number], string>> = {
 };
 const BYTES = 5;
 
-/** The bytes that refuse a request. */
+/** The bytes of a refusal. */
 export function createRefusal(reason: DropReason): Buffer {
   const code = REASONS.findIndex((known) => known === reason);
   return Buffer.concat([MAGIC, Buffer.from([REFUSAL, code < 0 ? REASONS.length : code])]);
 }
 
-/** Throws if what begins to arrive is a refusal; whether it may become one. */
+/** Throws if the bytes begin with a refusal; returns whether they may still become one. */
 export function throwIfRefused(bytes: Buffer, end: number): boolean {
   if (end < MAGIC.length) return MAGIC.compare(bytes, 0, end, 0, end) === 0;
   if (!isSealed(bytes) || (end > MAGIC.length && bytes[MAGIC.length] !== REFUSAL)) return false;

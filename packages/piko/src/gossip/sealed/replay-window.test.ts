@@ -9,14 +9,14 @@ function take(window: ReplayWindow, counter: number): boolean {
 }
 
 describe("a replay window", () => {
-  it("takes each counter once, in any order within the window", () => {
+  it("accepts each counter once, in any order within the window", () => {
     const window = new ReplayWindow();
     const counters = Array.from({ length: WINDOW_COUNTERS }, (_, i) => ((i * 1_001) % WINDOW_COUNTERS) + 1);
     for (const counter of counters) expect(take(window, counter)).toBe(true);
     for (const counter of counters) expect(take(window, counter)).toBe(false);
   });
 
-  it("takes nothing that is older than the window, and no counter that no message has", () => {
+  it("rejects counters older than the window, and values that no message has", () => {
     const window = new ReplayWindow();
     expect(take(window, 0)).toBe(false);
     expect(take(window, 10_000)).toBe(true);
@@ -28,7 +28,7 @@ describe("a replay window", () => {
     expect(take(window, 2 ** 48 - 2)).toBe(true);
   });
 
-  it("agrees with a set of all that was seen", () => {
+  it("agrees with a set of all counters seen", () => {
     const step = fc.oneof(
       fc.integer({ min: -40, max: 3 }),
       fc.integer({ min: -5_000, max: 200 }),

@@ -1,7 +1,7 @@
-// Which messages of a life have been seen. Messages that overtake each other count, each once; those older than the
-// window can't be distinguished from replays, and are dropped.
+// Remembers which messages of a life were seen. Messages may overtake each other, and each is accepted once; those older than
+// the window can't be distinguished from replays, and are dropped.
 
-/** Counters that are remembered below the highest one. */
+/** Number of counters below the highest one that are remembered. */
 export const WINDOW_COUNTERS = 4_096;
 
 /** The counters of one life. */
@@ -9,14 +9,14 @@ export class ReplayWindow {
   readonly #seen = new Uint32Array(WINDOW_COUNTERS / 32);
   #highest = 0;
 
-  /** Whether the counter was not seen before. */
+  /** Whether the counter is new, and not below the window. */
   isNew(counter: number): boolean {
     if (counter > this.#highest) return true;
     if (counter < 1 || this.#highest - counter >= WINDOW_COUNTERS) return false;
     return ((this.#seen[wordOf(counter)] ?? 0) & bitOf(counter)) === 0;
   }
 
-  /** Remembers a counter that is new. */
+  /** Remembers a new counter. */
   add(counter: number): void {
     if (counter - this.#highest >= WINDOW_COUNTERS) this.#seen.fill(0);
     else for (let passed = this.#highest + 1; passed <= counter; passed++) this.#clear(passed);

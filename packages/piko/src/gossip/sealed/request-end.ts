@@ -1,4 +1,4 @@
-// Finds the end of a TCP request, plain or encrypted; for one that will be refused, as soon as that is known.
+// Finds the end of a TCP request, plain or encrypted. If the request will be refused, its end is where that is known.
 
 import type { MessageEnd } from "../protocol/transport.js";
 import { isSealed } from "./envelope.js";
@@ -6,16 +6,16 @@ import type { Opener } from "./opener.js";
 import { isInRecords, RequestRecords } from "./records.js";
 
 export interface RequestEndOptions {
-  /** Plain requests count; what gives their end. */
+  /** Creates what finds the end of plain requests; undefined if they aren't accepted. */
   readonly plain: (() => MessageEnd) | undefined;
-  /** Opens sealed ones; undefined: none count. */
+  /** Opens sealed requests; undefined if they aren't accepted. */
   readonly opener: Opener | undefined;
 }
 
 export class RequestEnd implements MessageEnd {
   readonly #options: RequestEndOptions;
   #plain: MessageEnd | undefined;
-  /** What is sealed, as far as it is there; undefined for what is plain, or of another version. */
+  /** The records of a sealed request that have arrived; undefined for a plain one, or another version. */
   records: RequestRecords | undefined;
 
   constructor(options: RequestEndOptions) {

@@ -1,4 +1,4 @@
-// Nodes whose gossip is sealed: what is seen on the network, who is kept out and is told so, and keys that are replaced.
+// Nodes with sealed gossip: what is visible on the network, who is kept out and learns why, and keys that are replaced.
 
 import { beforeEach, describe, expect, it } from "vitest";
 import {
@@ -23,7 +23,7 @@ beforeEach(() => {
   lab = new SealedLab();
 });
 
-/** What a node logged of others' clocks. */
+/** What a node logged about others' clocks. */
 function clockWarnings(node: SealedNode): { id: string; aheadMs: number }[] {
   return node.logged
     .filter(({ message }) => message.startsWith("a node's clock differs"))
@@ -32,7 +32,7 @@ function clockWarnings(node: SealedNode): { id: string; aheadMs: number }[] {
 }
 
 describe("sealed gossip", () => {
-  it("shows no id, no name and no address to those who listen, and is a cluster", async () => {
+  it("shows no id, name or address to eavesdroppers, and forms a cluster", async () => {
     const a = lab.start("node-anna", {});
     const b = lab.start("node-bert", {}, [a.addr]);
     const c = lab.start("node-carl", {}, [a.addr]);
@@ -52,7 +52,7 @@ describe("sealed gossip", () => {
     expect([a, b, c].map(dropped)).toEqual([{}, {}, {}]);
   });
 
-  it("counts its bytes on the wire, with those of what it drops", async () => {
+  it("counts its bytes on the wire, including those that it drops", async () => {
     const [a, b, strange] = [lab.start("a"), lab.start("b", {}, ["10.0.0.1:8003"]), Buffer.from("nobody's")];
     for (let i = 0; i < 5_000; i++) a.gossip.upsertLocal(`endpoint:many-${i}`, "1");
     lab.send("10.9.9.9:1", b.addr, strange);
@@ -68,7 +68,7 @@ describe("sealed gossip", () => {
     }
   });
 
-  it("sends the same bytes as ever when it is off", async () => {
+  it("sends exactly the plain protocol's bytes when it is off", async () => {
     const capture = async (sealed: boolean): Promise<string[]> => {
       lab = new SealedLab(7);
       for (const [i, id] of ["a", "b", "c"].entries()) {
@@ -114,7 +114,7 @@ describe("sealed gossip", () => {
     ["prefer", "prefer"],
     ["prefer", "required"],
     ["required", "required"],
-  ] as const)("understands %s and %s together, whoever comes first", async (one, other) => {
+  ] as const)("understands %s and %s together, whichever starts first", async (one, other) => {
     for (const [first, second] of [
       [one, other],
       [other, one],
@@ -132,7 +132,7 @@ describe("sealed gossip", () => {
   it.each([
     ["off", "required", "key", "plain", "refused by the other node: it accepts encrypted gossip only"],
     ["accept", "required", "", "plain", "refused by the other node: it accepts encrypted gossip only"],
-  ] as const)("keeps %s out of %s, and both are told", async (outside, inside, _there, here, told) => {
+  ] as const)("keeps %s out of %s, and both learn why", async (outside, inside, _there, here, told) => {
     const a = lab.start("a", { encryption: inside });
     const x = lab.start("x", { encryption: outside }, [a.addr]);
     await lab.run(20_000);
@@ -142,7 +142,7 @@ describe("sealed gossip", () => {
   });
 });
 
-describe("a node that doesn't belong", () => {
+describe("a node that doesn't belong to the cluster", () => {
   it.each([
     ["another key", { keys: [TWO] }, "key", "it doesn't have the key"],
     ["another cluster's name", { clusterName: "other" }, "malformed", "is its cluster.name another one?"],
@@ -154,7 +154,7 @@ describe("a node that doesn't belong", () => {
       "clock is 600.0 s behind this one's",
     ],
     ["a clock behind", { aheadMs: -600_000 }, "clock", "clock is 600.0 s ahead of this one's"],
-  ])("with %s is refused, counted and told", async (_what, settings, reason, told) => {
+  ])("with %s is refused and counted, and learns why", async (_what, settings, reason, told) => {
     const a = lab.start("a");
     const b = lab.start("b", {}, [a.addr]);
     await lab.run(2_000);
@@ -177,7 +177,7 @@ describe("a node that doesn't belong", () => {
     }
   });
 
-  it("is one whose key is removed while it runs: both sides drop, count and give the other up", async () => {
+  it("is one whose key is removed while it runs: both sides drop its messages, count them, and give each other up", async () => {
     const a = lab.start("a", { keys: [ONE] });
     const b = lab.start("b", {}, [a.addr]);
     const x = lab.start("x", {}, [a.addr]);
@@ -193,7 +193,7 @@ describe("a node that doesn't belong", () => {
     expect(dropped(x)["key"]).toBeGreaterThan(5);
   });
 
-  it("is one whose clock runs away: both sides say the other's name and by how much", async () => {
+  it("is one whose clock drifts: both sides log the other's id and the difference", async () => {
     const a = lab.start("a");
     const settings = { aheadMs: 0 };
     const x = lab.start("x", settings, [a.addr]);
@@ -215,7 +215,7 @@ describe("a node that doesn't belong", () => {
 });
 
 describe("keys", () => {
-  it("are replaced one after the other while all go on", async () => {
+  it("are replaced one after the other while all nodes keep running", async () => {
     const nodes = [lab.start("a")];
     const [first] = nodes as [SealedNode];
     for (const id of ["b", "c"]) nodes.push(lab.start(id, {}, [first.addr]));

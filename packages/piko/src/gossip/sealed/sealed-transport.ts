@@ -1,5 +1,5 @@
-// Wraps a transport and encrypts what goes through it. Gossip above and sockets below are unaware of it; a message's
-// origin, and which of this node's messages it answers, are passed up beside it.
+// Wraps a transport and encrypts what goes through it. Gossip above and sockets below are unaware of it; a message's origin,
+// and which of this node's messages it answers, are passed up alongside the message.
 
 import type { Clock } from "@piko/tunnel";
 import type { TrafficBytes } from "../protocol/counters.js";
@@ -35,7 +35,10 @@ import { createRefusal, throwIfRefused } from "./refusal.js";
 import { RequestEnd } from "./request-end.js";
 import { Sealer } from "./sealer.js";
 
-/** What goes out and what is taken in: plain and plain, plain and both, sealed and both, sealed and sealed. */
+/**
+ * What is sent, and what is accepted. off: plain, plain only. accept: plain, both. prefer: sealed, both. required: sealed,
+ * sealed only.
+ */
 export type GossipEncryption = "off" | "accept" | "prefer" | "required";
 
 export interface SealedTransportOptions {
@@ -44,7 +47,7 @@ export interface SealedTransportOptions {
   readonly keys: KeyRing;
   /** 16 random bytes, never used before. */
   readonly lifeId: Buffer;
-  /** By how much the clocks of two nodes may differ. */
+  /** Maximum difference between the clocks of two nodes. */
   readonly maxClockSkewMs: number;
   readonly drops: Drops;
   readonly clock: Clock;
@@ -56,9 +59,9 @@ const NOTHING: Buffer = Buffer.alloc(0);
 
 /** A transport that seals. */
 export class SealedTransport implements GossipTransport {
-  /** Bytes that each packet has to be shorter by. */
+  /** Bytes by which each packet has to be shorter. */
   readonly packetOverheadBytes: number;
-  /** Bytes on the wire of which gossip knows nothing: envelopes, and what was dropped. */
+  /** Bytes on the wire that gossip doesn't see: envelopes, and dropped messages. */
   readonly overhead: TrafficBytes = {
     streamBytesInbound: 0,
     streamBytesOutbound: 0,
@@ -81,7 +84,7 @@ export class SealedTransport implements GossipTransport {
     this.packetOverheadBytes = encryption === "off" ? 0 : PACKET_OVERHEAD_BYTES;
   }
 
-  /** Senders that are remembered. */
+  /** Number of senders that are remembered. */
   get lives(): number {
     return this.#opener.lives;
   }
@@ -170,7 +173,7 @@ export class SealedTransport implements GossipTransport {
     this.#drops.add(reason, ip);
   }
 
-  /** Until all seal, there are answers to plain questions, which can't name any. */
+  /** Unless encryption is required, there are also answers to plain questions, which carry no reference. */
   #answers({ lifeId, counter }: PacketText): boolean {
     if (lifeId === undefined) return this.#encryption !== "required";
     return lifeId.equals(this.#sealer.lifeId) && this.#sealer.hasSent(counter);
@@ -265,7 +268,7 @@ const ANSWER_TEXTS = {
   malformed: "the answer is damaged, or of a cluster with another cluster.name",
 } as const;
 
-/** An answer that isn't sealed, or a word on why there is none. */
+/** Finds the end of an answer that isn't sealed; throws if it is a refusal. */
 function plainEnd(end: MessageEnd): MessageEnd {
   return {
     find: (bytes, length) =>

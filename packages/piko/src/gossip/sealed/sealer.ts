@@ -1,4 +1,4 @@
-// Encrypts the messages of this process: one life, whose counter gives each message a unique number.
+// Encrypts the messages of this process. The process is one life; its counter gives each message a unique number.
 
 import type { KeyObject } from "node:crypto";
 import { type MessageId, sealEnvelope } from "./envelope.js";
@@ -27,13 +27,13 @@ export class Sealer {
     this.#wallNow = wallNow;
   }
 
-  /** A number for the next message. */
+  /** Returns the id of the next message. */
   next(): MessageId {
     this.#counter += 1;
     return { lifeId: this.lifeId, timeMs: Math.max(0, Math.floor(this.#wallNow())), counter: this.#counter };
   }
 
-  /** Seals a text under a number of {@link next}, which is used once. Throws where there are no keys. */
+  /** Seals a text under an id from {@link next}, which must be used only once. Throws if there are no keys. */
   seal(id: MessageId, kind: number, text: Buffer, before?: Buffer, binding?: Buffer): Buffer {
     const key = this.#keys.first;
     if (key === undefined) throw new Error("no key to seal gossip with");
@@ -41,7 +41,7 @@ export class Sealer {
     return sealEnvelope({ ...id, kind, keyId: key.id }, this.#key.derived, text, before, binding);
   }
 
-  /** Whether a message of this counter has been sealed. */
+  /** Whether this life has sent a message with this counter. */
   hasSent(counter: number): boolean {
     return counter >= 1 && counter <= this.#counter;
   }

@@ -44,7 +44,7 @@ function createCluster(maxBytes: number): {
   return { cluster, budget, limits, told, join, pass: (ms) => void (now += ms) };
 }
 
-/** Keys of {@link KEY_BYTES} each. */
+/** Keys that take {@link KEY_BYTES} each. */
 function entries(from: number, count: number, change: Partial<Entry> = {}): Entry[] {
   return Array.from({ length: count }, (_, i) => ({
     key: `endpoint:${from + i}`.padEnd((KEY_BYTES - 400) / 2, "x"),
@@ -57,7 +57,7 @@ function entries(from: number, count: number, change: Partial<Entry> = {}): Entr
 }
 
 describe("what nodes announce", () => {
-  it("takes a quarter of the memory for one node, and the rest isn't known, asked for or passed on", () => {
+  it("takes at most a quarter of the memory for one node, and a node that exceeds it isn't passed on", () => {
     const { cluster, budget, limits, join } = createCluster(400 * KEY_BYTES);
     const greedy = join("greedy");
     cluster.apply(greedy, entries(1, 150));
@@ -69,7 +69,7 @@ describe("what nodes announce", () => {
     expect(cluster.fullDeltaFor(new Map(), "other").map(({ id }) => id)).toEqual(["me"]);
   });
 
-  it("leaves the others their part, up to all of the memory", () => {
+  it("leaves the other nodes their share, up to all of the memory", () => {
     const { cluster, budget, limits, join } = createCluster(400 * KEY_BYTES);
     for (const id of ["a", "b", "c", "d"]) cluster.apply(join(id), entries(1, 100));
     expect(limits).toEqual([]);
@@ -80,7 +80,7 @@ describe("what nodes announce", () => {
     expect(budget.used).toBe(budget.maxBytes);
   });
 
-  it("finds room when others are forgotten: the node is begun with anew", () => {
+  it("fits again when others are forgotten: the node starts again as a candidate", () => {
     const { cluster, budget, told, join, pass } = createCluster(400 * KEY_BYTES);
     const many = ["a", "b", "c", "d"].map(join);
     for (const member of many) cluster.apply(member, entries(1, 100));
@@ -90,7 +90,7 @@ describe("what nodes announce", () => {
     told.length = 0;
     pass(60_000);
     cluster.expire();
-    // What is remembered of the dead makes room, too.
+    // The states of the dead nodes were released, too.
     expect(budget.used).toBe(0);
     expect(told).toContain("late expired");
     const again = cluster.find("late");
@@ -102,7 +102,7 @@ describe("what nodes announce", () => {
     expect(budget.used).toBe(11 * KEY_BYTES);
   });
 
-  it("can always be changed to less, and a leaving is always heard", () => {
+  it("can always be changed to something smaller, and a leaving is always accepted", () => {
     const { cluster, told, join } = createCluster(400 * KEY_BYTES);
     const greedy = join("greedy");
     cluster.apply(greedy, entries(1, 101));
@@ -110,13 +110,13 @@ describe("what nodes announce", () => {
     const [first] = entries(1, 1);
     if (first === undefined) throw new Error("no entry");
     cluster.apply(greedy, [{ ...first, value: "longer", version: 200 }]);
-    // An old value would be wrong.
+    // The key is deleted, because its old value would be wrong.
     expect(told).toEqual([`greedy -${first.key}`]);
     cluster.apply(greedy, [{ ...first, key: LEFT_KEY, internal: true, version: 201 }]);
     expect(told.at(-1)).toBe("greedy leaves");
   });
 
-  it("is known whole again after the node has dropped what is older", () => {
+  it("is complete again after the node has dropped what is older", () => {
     const { cluster, join } = createCluster(400 * KEY_BYTES);
     const greedy = join("greedy");
     cluster.apply(greedy, entries(1, 150));
@@ -126,7 +126,7 @@ describe("what nodes announce", () => {
     expect(cluster.deltaFor([{ id: "greedy", addr: greedy.addr, version: 0, left: false }])).toHaveLength(1);
   });
 
-  it("keeps no more of values that are replaced again and again", () => {
+  it("doesn't accumulate values that are replaced repeatedly", () => {
     const { cluster, budget, limits, join } = createCluster(10_000_000);
     const member = join("a");
     for (let version = 1; version < 2_000; version++)
@@ -137,17 +137,17 @@ describe("what nodes announce", () => {
     expect(budget.used).toBeLessThan(200_000);
   });
 
-  it("has no version that would leave a node nothing to refute it with", () => {
+  it("is rejected with a version so high that the node could not refute it", () => {
     const { cluster, join } = createCluster(10_000_000);
     const member = join("a");
     for (const version of [2 ** 52, 2 ** 45]) cluster.apply(member, entries(version, 1));
     expect(member.state.version).toBe(0);
-    // The time in milliseconds is one, and so are versions a little above.
+    // The time in milliseconds is a valid version, and so are slightly higher ones.
     cluster.apply(member, [...entries(1_800_000_000_000, 1), ...entries(1_800_001_048_576, 1)]);
     expect(member.state.version).toBe(1_800_001_048_576);
   });
 
-  it("doesn't come from more nodes by hearsay than leaves room for those that come themselves", () => {
+  it("leaves room for nodes that contact this one, however many others mention", () => {
     const { cluster, limits } = createCluster(10_000_000);
     for (let i = 0; i < 5_000; i++) cluster.learn(`n${i}`, "10.0.0.2:8003", true);
     expect(cluster.size).toBe(3_072);

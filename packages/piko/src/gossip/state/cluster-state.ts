@@ -1,5 +1,5 @@
-// What is known of all nodes: who they are, their keys, what to tell others about them. Implements the rules for versions,
-// leaving and forgetting, without packets or timeouts. Called by the handlers and by the liveness check.
+// What is known about all nodes: who they are, their keys, and what to send others about them. Implements the rules for
+// versions, leaving and forgetting, without packets or timeouts. Called by the handlers and by the liveness check.
 
 import { Arrivals } from "./failure-detector.js";
 import { DeadNodes } from "./dead-nodes.js";
@@ -10,16 +10,16 @@ import { type DeltaSource, NodeState, compactedVersion, isProtocolKey } from "./
 import { type GossipLimit, type StateBudget, entryBytes } from "./state-budget.js";
 import type { GossipWatch } from "./watch.js";
 
-/** Maximum number of members and candidates, and of those known only from others: a node that contacts this one itself finds room. */
+/** Maximum members and candidates, in total and known only from others: there is always room for nodes that contact this one. */
 const MAX_MEMBERS = 4_096;
 const MAX_HEARSAY = 3_072;
 /**
- * How far a version may be ahead of what is known of a node, and where a node that is new may begin: times in milliseconds do.
- * A version near the largest possible one, which anybody could claim in its name, would leave a node no room to refute it.
+ * How far a version may be ahead of the known one, and the maximum version at which a new node may begin: times in milliseconds are below
+ * it. With a version near the largest possible one, which anyone could claim in its name, a node could not refute it any more.
  */
 const LARGEST_LEAP = 2 ** 32;
 const LARGEST_START = 2 ** 43;
-/** Maximum length of the values of the protocol's own keys, which always have room. */
+/** Maximum length of the values of the protocol's own keys, which are always accepted. */
 const PROTOCOL_VALUE_LENGTH = 32;
 
 export interface ClusterStateOptions {
@@ -30,31 +30,31 @@ export interface ClusterStateOptions {
   readonly now: () => number;
   readonly watch: GossipWatch;
   readonly budget: StateBudget;
-  /** Whether an address is known to be real. */
+  /** Whether an address is validated. */
   readonly isValidated: (addr: string) => boolean;
-  /** Something was not taken in because of a limit. */
+  /** Called when something was rejected because of a limit. */
   readonly onLimit: (limit: GossipLimit) => void;
-  /** A node has become a member. */
+  /** Called when a node has become a member. */
   readonly onMember?: (id: string) => void;
 }
 
 /**
- * Intervals in which the answer to a question comes, if it comes. Nothing in an answer says what the question was; so for
- * this time none counts where there may have been other questions before: at the start of this process, whose address may
- * have been another one's, and of a node that is new under an id that was known.
+ * Intervals within which the answer to a question arrives, if it does. An answer doesn't identify its question; so during this time no
+ * answers are accepted where there may have been other questions before: at the start of this process, whose address another one may have
+ * had, and for a new node under an id that was known before.
  */
 export const FOREIGN_ANSWERS = 2;
 
-/** Digest entries that are always the latest changes; the rest of a packet is left to chance. */
+/** Digest entries that are always the latest changes; the rest of a packet is chosen at random. */
 const LATEST_ENTRIES = 10;
 
 export class ClusterState {
   readonly local: LocalState;
   readonly addr: string;
   readonly deadNodes: DeadNodes = new DeadNodes();
-  /** By id, those last whose keys changed last. */
+  /** By id; members whose keys changed last are at the end. */
   readonly #members = new Map<string, Member>();
-  /** Reachable members from the latest change back; undefined when it has to be made again. */
+  /** Reachable members, latest change first; undefined if it has to be rebuilt. */
   #order: Member[] | undefined;
   readonly #options: ClusterStateOptions;
   readonly #watch: GossipWatch;
@@ -78,21 +78,18 @@ export class ClusterState {
     return this.#members.get(id);
   }
 
-  /** Those who take part, this node not included. */
+  /** Members that take part, excluding this node. */
   active(): Member[] {
     return [...this.#members.values()].filter((member) => member.active);
   }
 
-  /** Some nodes that others speak of have not answered yet, and may still. */
+  /** Whether some candidates have not answered yet, but still may. */
   get undecided(): boolean {
     for (const { status } of this.#members.values()) if (status === "candidate") return true;
     return false;
   }
 
-  /**
-   * Takes a node that was unknown, or gone, for a candidate; `hearsay` says that it was others who spoke of it. Undefined when
-   * the table is full.
-   */
+  /** Adds a node that was unknown or gone as a candidate; `hearsay` if only others mentioned it. Undefined if the table is full. */
   learn(id: string, addr: string, hearsay = false): Member | undefined {
     const known = this.#members.get(id);
     if (known !== undefined) return known;
@@ -111,7 +108,7 @@ export class ClusterState {
     return member;
   }
 
-  /** The node itself has answered; `since` is the latest time at which it is known to have been there. */
+  /** The node itself has answered; `since` is the latest time at which it is known to have been alive. */
   heard(member: Member, since: number = this.#options.now()): void {
     member.arrivals.report(since);
     member.asked = false;
@@ -137,7 +134,7 @@ export class ClusterState {
     this.#watch.onSuspect?.(member.id);
   }
 
-  /** The node has not answered within its time. A candidate is dropped without having been announced to anyone. */
+  /** The node has not answered in time. A candidate is dropped; it was never announced. */
   unreachable(member: Member): void {
     if (member.status === "candidate") {
       this.forget(member);
@@ -161,11 +158,11 @@ export class ClusterState {
     this.#makeWhole();
   }
 
-  /** Takes a node out of the table and remembers that it is gone. */
+  /** Removes a node from the table and remembers that it is gone. */
   forget(member: Member): void {
     this.#members.delete(member.id);
     this.#order = undefined;
-    // One that has left returns as another, if at all.
+    // A node that has left can return only as a new incarnation.
     if (member.left || member.truncatedAt > 0) member.state.release();
     const state = member.left || member.truncatedAt > 0 ? undefined : member.state;
     const { id, addr } = member;
@@ -173,7 +170,7 @@ export class ClusterState {
     this.deadNodes.remember({ id, addr, validated: isValidated(addr) }, state, now());
   }
 
-  /** Takes a node that is at another address now for a new one: an address lasts as long as a node's life does. */
+  /** Replaces a node that moved to another address with a new one: a node never changes its address within an incarnation. */
   replace(member: Member, addr: string): Member {
     const { id, status } = member;
     member.state.release();
@@ -185,7 +182,7 @@ export class ClusterState {
     return fresh;
   }
 
-  /** Takes entries of a node that are newer than what is known; how many were. */
+  /** Applies entries of a node that are newer than the known ones; returns how many were. */
   apply(member: Member, entries: readonly Entry[]): number {
     const { state } = member;
     const before = state.version;
@@ -211,23 +208,23 @@ export class ClusterState {
       member.changedAt = this.#options.now();
       member.behindSince = state.version >= member.claimed ? undefined : this.#options.now();
       this.#order = undefined;
-      // A candidate may have been dropped on the way.
+      // A candidate may have been dropped while entries were applied.
       if (this.#members.delete(member.id)) this.#members.set(member.id, member);
     }
     return applied;
   }
 
   /**
-   * What this node knows, for a digest: itself first, then the rest from the latest change back. Nodes that don't answer are
-   * left out, so that they aren't passed on from here.
+   * All that this node knows, for a digest: itself first, then the others, latest change first. Nodes that don't answer are left out, so
+   * that this node doesn't spread them.
    */
   digest(): DigestEntry[] {
     return [this.ownDigestEntry(), ...this.#latestFirst().map(digestEntry)];
   }
 
   /**
-   * A digest of `most` entries: the latest changes, and of the others any. Nodes that `said` names are left out, this one
-   * included.
+   * A digest of at most `most` entries: the latest changes first, then random nodes. Nodes whose id is in `said` are left out, including
+   * this one.
    */
   someDigest(most: number, random: () => number, said?: ReadonlySet<string>): DigestEntry[] {
     const members = [...this.#latestFirst()];
@@ -243,7 +240,7 @@ export class ClusterState {
     return entries;
   }
 
-  /** The nodes whose keys changed last, if they did so since a time; the latest first. */
+  /** At most `most` nodes whose keys changed since a time, latest change first. */
   latest(since: number, most: number): DigestEntry[] {
     return this.#latestFirst()
       .slice(0, most)
@@ -256,12 +253,12 @@ export class ClusterState {
     return { id, addr: this.addr, version, left };
   }
 
-  /** This node or one of the table. */
+  /** Whether an id is this node's or in the table. */
   knows(id: string): boolean {
     return id === this.local.id || this.#members.has(id);
   }
 
-  /** What the sender of a digest lacks of the nodes that the digest names. */
+  /** What the sender of a digest lacks about the nodes in the digest. */
   deltaFor(digest: readonly DigestEntry[]): DeltaSource[] {
     const sources: DeltaSource[] = [];
     for (const { id, version } of digest) {
@@ -272,9 +269,9 @@ export class ClusterState {
   }
 
   /**
-   * The same and, in full, every node that the digest doesn't name: the answer to a join. `versions` are those of the digest
-   * for nodes that are known here. The joiner is told what is known of itself, too, even if it counts as unreachable: it may
-   * be a new incarnation under an old id.
+   * The answer to a join: what {@link deltaFor} returns and, in full, every node that the digest lacks. `versions` are the digest's
+   * versions of nodes that are known here. The joiner also gets what is known about itself, even if it counts as unreachable: it may be a
+   * new incarnation under an old id.
    */
   fullDeltaFor(versions: ReadonlyMap<string, number>, joinerId: string): DeltaSource[] {
     const sources: DeltaSource[] = [];
@@ -295,14 +292,14 @@ export class ClusterState {
     const addr = member?.addr ?? this.addr;
     const state = id === this.local.id ? this.local.state : member?.state;
     if (state === undefined || state.version <= above) return undefined;
-    // Whoever lacks it gets it from the node itself, or from one that had room.
+    // Nodes that lack it get it from the node itself, or from one that had room.
     if (member !== undefined && member.truncatedAt > 0) return undefined;
     return member === undefined || silentToo || member.status === "reachable"
       ? { id, addr, state, above: state.lackedAbove(above) }
       : undefined;
   }
 
-  /** A node that was known before, of whose earlier incarnation nothing counts any more. */
+  /** A node that was known before; nothing about its earlier incarnation is valid any more. */
   #anew(id: string, addr: string): Member {
     const { now, intervalMs } = this.#options;
     const member = new Member(new NodeState(id, this.#options.budget), addr, now(), intervalMs);
@@ -328,8 +325,8 @@ export class ClusterState {
   }
 
   /**
-   * What is to be taken in of an entry: all, or that its key is gone, or, without a room for it, nothing. Its version counts in
-   * any case, so that nobody is asked for it again and again.
+   * What to apply of an entry: all of it, a deletion of its key, or, if there is no room, nothing. Its version counts in any case, so that
+   * it isn't requested repeatedly.
    */
   #admit(member: Member, entry: Entry): Entry | undefined {
     const { key, value } = entry;
@@ -344,7 +341,7 @@ export class ClusterState {
       return budget.used + bytes > budget.maxBytes ? "max_state_bytes" : undefined;
     };
     let limit = full();
-    // Not for each entry: sweeping costs as much as there is.
+    // Not for each entry: the cost of sweeping grows with the number of entries.
     if (limit !== undefined && member.truncatedAt === 0) {
       state.sweep();
       this.deadNodes.forgetStates();
@@ -359,7 +356,7 @@ export class ClusterState {
     return undefined;
   }
 
-  /** Begins anew with a node for which there was no room, when others have gone: one at a time, since it may need much. */
+  /** When others have gone, starts again with a node for which there was no room: one at a time, since it may need much. */
   #makeWhole(): void {
     const { budget } = this.#options;
     for (const member of this.#members.values()) {
@@ -370,7 +367,7 @@ export class ClusterState {
     }
   }
 
-  /** Drops what the marker covers; false if it is no marker, and then nothing after it counts either. */
+  /** Drops what a marker covers; false if the marker is invalid, and then nothing after it is applied either. */
   #compacted(member: Member, marker: Entry): boolean {
     const version = compactedVersion(marker);
     if (version === undefined) return false;
@@ -383,7 +380,8 @@ export class ClusterState {
     if (member.status === "candidate") return true;
     for (const entry of dropped) if (!isProtocolKey(entry)) this.#watch.onDelete?.(member.id, entry.key);
     if (hadLeft && !member.left) {
-      // The node has returned under its old id and withdraws its leave marker. Only itself can say whether it is still there.
+      // The node has returned under its old id and withdraws its leave marker. Only the node itself can show whether it is
+      // still alive.
       member.status = "candidate";
       member.expiresAt = undefined;
       member.arrivals = new Arrivals(this.#options.now(), this.#options.intervalMs);
@@ -394,7 +392,7 @@ export class ClusterState {
   }
 }
 
-/** What is known of a member, for a digest. */
+/** A member's digest entry. */
 export function digestEntry(member: Member): DigestEntry {
   return { id: member.id, addr: member.addr, version: member.state.version, left: member.left };
 }

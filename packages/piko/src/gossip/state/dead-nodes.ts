@@ -1,5 +1,5 @@
-// Removed nodes, remembered for a while, so that a digest from a node that hasn't noticed yet doesn't bring them back.
-// Only their own answer does. They are probed now and then: after a partition has healed they may be alive.
+// Removed nodes, remembered for a while, so that a digest from a node that hasn't noticed yet doesn't bring them back. Only
+// their own answer does. They are probed occasionally: after a partition has healed they may be alive.
 
 import type { NodeState } from "./node-state.js";
 
@@ -7,12 +7,12 @@ import type { NodeState } from "./node-state.js";
 export interface GoneNode {
   readonly id: string;
   readonly addr: string;
-  /** Its address was real: it is asked without a cause, too. */
+  /** Its address was validated: it is also probed if no one mentions it. */
   readonly validated: boolean;
 }
 
 interface DeadNode extends GoneNode {
-  /** What was known of it: if it returns, answers to questions about it may still be on their way. */
+  /** Its keys: if it returns, answers to questions about it may still be in transit. */
   state: NodeState | undefined;
   readonly until: number;
   /** Next time at which a mention of the node is worth a probe. */
@@ -23,7 +23,7 @@ interface DeadNode extends GoneNode {
 const MEMORY_MS = 600_000;
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 4_000;
-/** Nodes, and memory for keys of theirs, that are remembered; oldest first out. */
+/** Maximum nodes to remember, and memory for their keys; the oldest are dropped first. */
 const CAPACITY = 1_024;
 const MAX_BYTES = 16 * 1_024 * 1_024;
 
@@ -40,7 +40,7 @@ export class DeadNodes {
     return this.#nodes.has(id);
   }
 
-  /** Remembers a node; its state only if it may be the same node that returns. */
+  /** Remembers a node. Pass its state only if the same incarnation may return. */
   remember({ id, addr, validated }: GoneNode, state: NodeState | undefined, now: number): void {
     this.recall(id);
     const [until, nextProbeAt] = [now + MEMORY_MS, now + FIRST_PAUSE_MS];
@@ -53,13 +53,13 @@ export class DeadNodes {
     }
   }
 
-  /** Version that is remembered of a node; none if it is to be asked at another address, as another incarnation. */
+  /** Known version of a node; 0 at another address, where it would be another incarnation. */
   version(id: string, addr: string): number {
     const node = this.#nodes.get(id);
     return node?.addr === addr ? (node.state?.version ?? 0) : 0;
   }
 
-  /** Forgets a node, since it is a candidate again; its state, if that is remembered and the address is the same. */
+  /** Forgets a node, since it is a candidate again. Returns its state if that is remembered and the address is the same. */
   recall(id: string, addr?: string): NodeState | undefined {
     const node = this.#nodes.get(id);
     if (node === undefined) return undefined;
@@ -72,7 +72,7 @@ export class DeadNodes {
     return node.state;
   }
 
-  /** Somebody speaks of a node that is gone as if it were alive: whether to ask it. */
+  /** Another node mentioned a dead node as if it were alive. Returns whether to probe it. */
   mentioned(id: string, now: number): boolean {
     const node = this.#nodes.get(id);
     if (node === undefined || now < node.nextProbeAt) return false;
@@ -81,7 +81,7 @@ export class DeadNodes {
     return true;
   }
 
-  /** Any of those whose address was real, to be asked without a cause. Others may be an invention. */
+  /** A random one of those whose address was validated, to be probed unprompted. Others may be invented. */
   pick(random: () => number): GoneNode | undefined {
     let real = 0;
     for (const { validated } of this.#nodes.values()) if (validated) real += 1;
@@ -90,12 +90,12 @@ export class DeadNodes {
     return undefined;
   }
 
-  /** Gives up the keys of all: there are nodes that need the memory. */
+  /** Drops the keys of all dead nodes, because live ones need the memory. */
   forgetStates(): void {
     for (const node of this.#nodes.values()) this.#forgetState(node);
   }
 
-  /** Forgets those who have been gone long enough. */
+  /** Forgets nodes that have been gone for long enough. */
   expire(now: number): void {
     for (const node of this.#nodes.values()) {
       if (node.until > now) return;

@@ -15,23 +15,23 @@ function unreachableAfter(everyMs: number, refused: boolean): number {
 }
 
 describe("the failure detector", () => {
-  it("measures silence in usual intervals, as Go does", () => {
+  it("measures silence in multiples of the usual interval, as Go does", () => {
     expect(steady(100).phi(2_000, 100)).toBeCloseTo(20);
     expect(steady(500).phi(2_000, 100)).toBeCloseTo(4);
-    // Never heard: one interval of twice the gossip interval.
+    // Never heard: the usual interval counts as twice the gossip interval.
     expect(new Arrivals(0, 100).phi(4_000, 100)).toBeCloseTo(20);
   });
 
-  it("gives a node up after the same time, however seldom it was heard", () => {
+  it("declares a node unreachable after the same time, however rarely it was heard", () => {
     for (const everyMs of [50, 100, 500, 1_000, 10_000]) expect(unreachableAfter(everyMs, false)).toBe(2_700);
   });
 
-  it("gives it up earlier when nothing is at its address", () => {
+  it("declares it unreachable earlier when its address refuses", () => {
     expect(unreachableAfter(50, true)).toBeLessThanOrEqual(1_010);
     expect(unreachableAfter(10_000, true)).toBe(2_000);
   });
 
-  it("has it asked by packets, then over TCP, before", () => {
+  it("probes it by packets, then over TCP, before that", () => {
     const arrivals = steady(1_000);
     const at = (now: number): unknown => judge(arrivals, false, now, 100);
     expect(at(1_100)).toEqual({ probes: 0, exchange: false, unreachable: false });
@@ -40,13 +40,13 @@ describe("the failure detector", () => {
     expect(at(2_000)).toEqual({ probes: 3, exchange: true, unreachable: false });
   });
 
-  it("takes answers in bursts for no faster rhythm than half an interval", () => {
+  it("treats answers in bursts as an interval of at least half a gossip interval", () => {
     const arrivals = new Arrivals(0, 100);
     for (let i = 1; i <= 60; i++) arrivals.report(i);
     expect(arrivals.phi(60 + 500, 100)).toBeCloseTo(10);
   });
 
-  it("leaves out the time in which this process stood still", () => {
+  it("excludes time in which this process was stopped", () => {
     const arrivals = steady(100);
     arrivals.excuse(59_000, 60_000);
     expect(arrivals.silence(60_000)).toBe(1_000);

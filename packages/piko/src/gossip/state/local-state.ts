@@ -1,18 +1,21 @@
-// This node's own keys: only it changes them, and each change takes the next version. Called by the public class and, to
+// This node's own keys: only this node changes them, and each change gets the next version. Called by the public class and, to
 // refute what others remember of an earlier incarnation, by the packet handlers.
 
 import { GossipError } from "../wire/errors.js";
 import { COMPACT_KEY, type Entry, LEFT_KEY } from "../wire/messages.js";
 import { NodeState } from "./node-state.js";
 
-/** Versions that others claim this node to have are believed up to here, so that the next ones stay exact numbers. */
+/** Maximum version of this node that is believed when others claim it, so that later versions remain exact numbers. */
 const MAX_BELIEVABLE_VERSION = 2 ** 52;
-/** How far it goes above what one node remembers of an earlier incarnation: others may remember later versions of that incarnation. */
+/**
+ * How far it continues above what one node remembers of an earlier incarnation: others may remember later versions of that
+ * incarnation.
+ */
 const LEAP = 2 ** 20;
 
 export interface LocalStateOptions {
   readonly id: string;
-  /** Deleted entries that it takes to compact. */
+  /** Number of deleted entries that triggers a compaction. */
   readonly compactionThreshold: number;
   /** Whether an entry fits into a packet at any version. */
   readonly fits: (key: string, value: string) => boolean;
@@ -20,7 +23,7 @@ export interface LocalStateOptions {
   readonly initialVersion: number;
 }
 
-/** The node that this process is. */
+/** The state of this node itself. */
 export class LocalState {
   readonly state: NodeState;
   readonly #options: LocalStateOptions;
@@ -44,9 +47,9 @@ export class LocalState {
   }
 
   /**
-   * Sets a key; false when it has the value already.
+   * Sets a key; false if it already has the value.
    *
-   * @throws GossipError for a key of the protocol, an empty one, or one that would not fit into a packet with its value.
+   * @throws GossipError for a key of the protocol, an empty one, or one that doesn't fit into a packet with its value.
    */
   upsert(key: string, value: string, internal = false): boolean {
     if (key === "" || key === LEFT_KEY || key === COMPACT_KEY)
@@ -64,7 +67,7 @@ export class LocalState {
     return true;
   }
 
-  /** Deletes a key; false when there is none. */
+  /** Deletes a key; false if it doesn't exist. */
   delete(key: string): boolean {
     const old = this.state.get(key);
     if (old === undefined || old.deleted || key === LEFT_KEY || key === COMPACT_KEY) return false;
@@ -72,7 +75,7 @@ export class LocalState {
     return true;
   }
 
-  /** Says that this node leaves; false when it was said before. */
+  /** Marks this node as having left; false if it already was. */
   leave(): boolean {
     if (this.state.left) return false;
     this.#set(LEFT_KEY, "", true, false);
@@ -80,9 +83,9 @@ export class LocalState {
   }
 
   /**
-   * Drops deleted entries once there are enough of them. Whatever lives gets a new version, since all that is older is
-   * dropped by everybody: keys of the protocol's private part too, which others would otherwise report as deleted. With
-   * many live keys it waits for as many deleted ones, so that each deletion costs a bounded number of entries sent.
+   * Drops deleted entries once there are enough of them. Each live entry gets a new version, since all nodes drop everything
+   * older; so do the protocol's internal keys, which others would otherwise report as deleted. With many live keys it waits for
+   * as many deleted ones, so that each deletion costs a bounded number of entries sent.
    */
   compact(): boolean {
     const { deletedCount, size } = this.state;
@@ -92,8 +95,8 @@ export class LocalState {
   }
 
   /**
-   * Goes on above a version that others remember of an earlier node of the same id, and has them drop what they remember.
-   * False if the version is beyond belief.
+   * Continues above a version that others remember of an earlier incarnation, and makes them drop what they remember. False if
+   * the version is too high to be believed.
    */
   continueAbove(version: number): boolean {
     if (version > MAX_BELIEVABLE_VERSION) return false;

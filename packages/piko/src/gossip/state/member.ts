@@ -1,11 +1,11 @@
-// Another node as this one sees it: its keys, whether it answers, and the probes in progress.
+// Another node as this one sees it: its keys, whether it answers, and pending probes.
 
 import { Arrivals } from "./failure-detector.js";
 import type { NodeState } from "./node-state.js";
 
 /**
- * A candidate is a node that others speak of but that has not answered yet; it isn't announced. A node counts as reachable
- * once it has answered, and as unreachable once it has stopped to.
+ * A candidate is a node that others mentioned but that has not answered yet; it isn't announced. A node is reachable once it
+ * has answered, and unreachable once it has stopped answering.
  */
 export type MemberStatus = "candidate" | "reachable" | "unreachable";
 
@@ -20,36 +20,36 @@ export class Member {
   status: MemberStatus = "candidate";
   /** When it is forgotten; set while it has left or doesn't answer. */
   expiresAt: number | undefined;
-  /** Rhythm of its answers. */
+  /** The rhythm of its answers. */
   arrivals: Arrivals;
   /** When its keys last changed here. */
   changedAt: number = Number.NEGATIVE_INFINITY;
-  /** When it was last asked without having answered yet. */
+  /** When it was last probed. */
   probedAt: number = Number.NEGATIVE_INFINITY;
-  /** Was asked over TCP since it was last heard. */
+  /** Whether it was probed over TCP since it was last heard. */
   asked = false;
-  /** Has been silent for longer than usual, and this was reported. */
+  /** Whether it has been silent for longer than usual, and this was reported. */
   suspected = false;
-  /** Nothing, or another node, is at its address. */
+  /** Whether nothing, or another node, answers at its address. */
   refused = false;
-  /** Packets have come from its own address. */
+  /** Whether packets have come from its own address. */
   direct = false;
   /** The IP address that its packets come from instead, behind NAT. */
   translatedIp: string | undefined;
-  /** When its address is to be validated over TCP, if it is not by then. */
+  /** When its address is validated over TCP, unless it already was by then. */
   validateAt: number;
   /**
-   * Answers to questions from before this time don't count: they are to what was known of an earlier incarnation of the node, and
-   * skip what is not known of this one.
+   * Answers to questions from before this time are ignored: the questions were about an earlier incarnation, so the answers
+   * skip entries that aren't known of this one.
    */
   answersFrom: number = Number.NEGATIVE_INFINITY;
-  /** Version of the last entry that there was no room for; from there on it isn't known whole, and not passed on. */
+  /** Version of the last entry for which there was no room; if set, the node's keys are incomplete and aren't passed on. */
   truncatedAt = 0;
-  /** It was the memory of all nodes that had no room. */
+  /** Whether there was no room because the memory for all nodes was full. */
   crowdedOut = false;
-  /** Newest version that others claim to have. */
+  /** Newest version of it that others claim to have. */
   claimed = 0;
-  /** Since when it is known that others have newer entries, without any having come. */
+  /** Since when others are known to have newer entries that haven't arrived. */
   behindSince: number | undefined;
 
   constructor(state: NodeState, addr: string, now: number, intervalMs: number) {
@@ -64,7 +64,7 @@ export class Member {
     return this.state.left;
   }
 
-  /** Takes part: it has answered, still does, and has not left. */
+  /** Whether it takes part: it has answered, still does, and has not left. */
   get active(): boolean {
     return this.status === "reachable" && !this.state.left;
   }

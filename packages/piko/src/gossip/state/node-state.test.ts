@@ -17,7 +17,7 @@ function localState(compactionThreshold = 100): LocalState {
   });
 }
 
-/** Takes entries as every receiver does. */
+/** Applies entries as every receiver does. */
 function receive(copy: NodeState, entries: readonly Entry[]): void {
   for (const entry of entries) {
     if (entry.version <= copy.version) continue;
@@ -27,7 +27,7 @@ function receive(copy: NodeState, entries: readonly Entry[]): void {
 }
 
 describe("a node's state", () => {
-  it("that has left is nothing but that to those who don't know it, and nothing to those who do", () => {
+  it("that has left is only its leave marker to those who don't know it, and nothing to those who do", () => {
     const local = localState();
     for (let i = 0; i < 5; i++) local.upsert(`endpoint:${i}`, "1");
     const { state } = local;
@@ -39,7 +39,7 @@ describe("a node's state", () => {
     expect(state.above(state.lackedAbove(local.version))).toEqual([]);
   });
 
-  it("reaches a receiver whole, whatever part of it each packet brings", () => {
+  it("arrives completely, whichever part of it each packet brings", () => {
     const change = fc.record({
       key: fc.integer({ min: 0, max: 9 }),
       kind: fc.constantFrom("set", "delete", "send"),
@@ -79,7 +79,7 @@ describe("a node's state", () => {
     );
   });
 
-  it("is compacted only when as much is deleted as lives", () => {
+  it("is compacted only when as many keys are deleted as live", () => {
     const local = localState(10);
     for (let i = 0; i < 50; i++) local.upsert(`k${i}`, "1");
     for (let i = 0; i < 24; i++) local.delete(`k${i}`);
@@ -101,7 +101,7 @@ describe("delta packets", () => {
     return state;
   }
 
-  it("never bring a second part of a node, which could overtake the first", () => {
+  it("never contain a second part of a node, which could overtake the first", () => {
     const sources = [filled("b", 200), filled("c", 3), filled("d", 200), filled("e", 3)].map((state) => ({
       id: state.id,
       addr: "10.0.0.2:8003",
@@ -119,7 +119,7 @@ describe("delta packets", () => {
     expect(packets.every(({ length }) => length <= 1_400)).toBe(true);
   });
 
-  it("are one empty packet when there is nothing to say", () => {
+  it("are one empty packet if there is nothing new", () => {
     const { packets } = builder.deltas([], 4);
     expect(packets.map((bytes) => decodePacket(bytes))).toEqual([
       { type: 2, from: { nodeId: "a", addr: "10.0.0.1:8003" }, nodes: [] },

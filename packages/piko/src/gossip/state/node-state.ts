@@ -1,16 +1,16 @@
-// What is known of one node: its keys, each with the version of its last change. Entries are kept in order of version,
-// because they have to be sent in that order: a receiver ignores everything below the version that it has.
+// What is known about one node: its keys, each with the version of its last change. Entries are kept in order of version,
+// because they have to be sent in that order: a receiver ignores everything up to the version that it has.
 
 import { COMPACT_KEY, type Entry, LEFT_KEY } from "../wire/messages.js";
 import { type StateBudget, entryBytes } from "./state-budget.js";
 
-/** Slots of entries that were replaced are swept out when there are this many more than entries. */
+/** Replaced entries are swept once there are this many more of them than live entries. */
 const SLACK = 64;
 const SLACK_BYTES = 64 * 1_024;
-/** Of the internal keys that belong to gossip itself. */
+/** Prefix of the internal keys that belong to gossip itself. */
 const PROTOCOL_PREFIX = "_internal:";
 
-/** A node of which a peer knows only the entries up to `above`. */
+/** A node for which a peer has only the entries up to `above`. */
 export interface DeltaSource {
   readonly id: string;
   readonly addr: string;
@@ -21,24 +21,24 @@ export interface DeltaSource {
 /** One node's keys. */
 export class NodeState {
   readonly id: string;
-  /** Version of the newest entry that was ever set; 0 when none was. */
+  /** Version of the newest entry that was ever set; 0 if none was. */
   version = 0;
-  /** The node has said that it leaves. */
+  /** Whether the node has announced that it leaves. */
   left = false;
   /** Entries with the deleted flag. */
   deletedCount = 0;
   /** Entries with the internal flag. */
   internalCount = 0;
-  /** Memory that it takes, replaced entries that were not swept out yet included. */
+  /** Memory that it takes, including replaced entries that weren't swept yet. */
   bytes = 0;
-  /** The part of it that counts. */
+  /** The part of it for current entries. */
   #liveBytes = 0;
   readonly #budget: StateBudget | undefined;
   readonly #entries = new Map<string, Entry>();
-  /** Entries in ascending order of version; some have been replaced since and no longer count. */
+  /** Entries in ascending order of version; some were replaced since and are ignored. */
   #log: Entry[] = [];
 
-  /** `budget`: what its memory is taken from, if that has a limit. */
+  /** `budget`: the limited memory that it is charged to, if any. */
   constructor(id: string, budget?: StateBudget) {
     this.id = id;
     this.#budget = budget;
@@ -71,17 +71,17 @@ export class NodeState {
       this.sweep();
   }
 
-  /** Passes over an entry that there is no room for. */
+  /** Skips an entry for which there is no room. */
   skip(entry: Entry): void {
     this.version = entry.version;
   }
 
-  /** Nothing of it is used any more. */
+  /** Returns its memory to the budget; it must not be used afterwards. */
   release(): void {
     this.#take(-this.bytes);
   }
 
-  /** Drops every entry up to a version, and returns those that were not deleted before. */
+  /** Drops all entries up to a version, and returns those that weren't deleted before. */
   dropUpTo(version: number): Entry[] {
     const dropped: Entry[] = [];
     for (const entry of this.#log) {
@@ -115,15 +115,15 @@ export class NodeState {
   }
 
   /**
-   * The version above which a peer lacks entries, which has those up to `above`. Of a node that has left it needs nothing but
-   * that: after other entries the marker might not fit into a packet, and the node, which lingers, would be taken in again.
+   * The version above which entries are sent to a peer that has those up to `above`. For a node that has left, that is only the
+   * leave marker: after other entries it might not fit into a packet, and the peer would add the node as if it were alive.
    */
   lackedAbove(above: number): number {
     const marker = this.left ? this.get(LEFT_KEY) : undefined;
     return marker === undefined ? above : Math.max(above, marker.version - 1);
   }
 
-  /** What is reported to gossip's owner: neither deleted nor the protocol's own, ascending by version. */
+  /** The entries that are reported to gossip's owner: neither deleted nor the protocol's own, ascending by version. */
   visible(): Entry[] {
     return this.above(0).filter((entry) => !entry.deleted && !isProtocolKey(entry));
   }
@@ -139,7 +139,7 @@ export class NodeState {
     return low;
   }
 
-  /** Gives back what replaced entries take. */
+  /** Frees the memory of replaced entries. */
   sweep(): void {
     this.#log = this.#log.filter((entry) => this.#entries.get(entry.key) === entry);
     this.#take(this.#liveBytes - this.bytes);
@@ -158,12 +158,12 @@ export class NodeState {
   }
 }
 
-/** Whether an entry is one of those by which nodes speak of their own state. */
+/** Whether an entry is one of the protocol's own, by which nodes announce their state. */
 export function isProtocolKey({ internal, key }: Entry): boolean {
   return internal && key.startsWith(PROTOCOL_PREFIX);
 }
 
-/** The version in a compaction marker, or undefined when the entry is none or its value is no version. */
+/** The version in a compaction marker; undefined if the entry isn't one or its value isn't a version. */
 export function compactedVersion(entry: Entry): number | undefined {
   if (entry.key !== COMPACT_KEY || !entry.internal || !/^\d{1,16}$/.test(entry.value)) return undefined;
   const version = Number(entry.value);

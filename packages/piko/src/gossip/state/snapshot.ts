@@ -15,12 +15,12 @@ export interface NodeSnapshot {
   readonly expiresInMs: number | undefined;
 }
 
-/** One node with its keys, in ascending order of version, deleted and private ones included. */
+/** One node with its keys, in ascending order of version, including deleted and internal ones. */
 export interface NodeDetails extends NodeSnapshot {
   readonly entries: readonly Entry[];
 }
 
-/** How many keys of a node are of which kind. */
+/** Number of a node's keys of each kind. */
 export interface EntryCounts {
   readonly id: string;
   readonly total: number;
@@ -28,7 +28,7 @@ export interface EntryCounts {
   readonly internal: number;
 }
 
-/** All nodes that have answered, this one included, sorted by id. */
+/** All nodes that have answered, including this one, sorted by id. */
 export function snapshotNodes(cluster: ClusterState, now: number): NodeSnapshot[] {
   const nodes = [ownSnapshot(cluster)];
   for (const member of cluster.members) {
@@ -46,7 +46,7 @@ export function snapshotNodes(cluster: ClusterState, now: number): NodeSnapshot[
   return nodes.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-/** One node; undefined if there is none of this id. */
+/** One node; undefined if no node has this id. */
 export function snapshotNode(cluster: ClusterState, id: string, now: number): NodeDetails | undefined {
   const node = snapshotNodes(cluster, now).find((node) => node.id === id);
   const state = id === cluster.local.id ? cluster.local.state : cluster.find(id)?.state;

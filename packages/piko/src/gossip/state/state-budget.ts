@@ -1,9 +1,9 @@
-// Limits the memory for the keys of other nodes: of all together, and of each. Anyone who reaches the gossip port can be
-// a node, so what nodes announce may be arbitrary.
+// Limits the memory for the keys of other nodes, in total and per node. Anyone who reaches the gossip port can pose as a node,
+// so nodes may announce anything.
 
 import type { Entry } from "../wire/messages.js";
 
-/** What cannot be taken in any more, and why. */
+/** A limit that rejected something. */
 export type GossipLimit =
   | "max_state_bytes"
   | "max_state_bytes_per_node"
@@ -11,16 +11,16 @@ export type GossipLimit =
   | "max_connections"
   | "max_unvalidated_bytes";
 
-/** Part of all memory that one node may take. */
+/** One node may take at most this fraction (1/n) of the memory. */
 const PART_OF_ONE = 4;
-/** What a key costs besides its text: entry, map, order, and the owner's table. Measured: 380 to 450 bytes. */
+/** Memory of a key besides its text: entry, map, order, and the owner's table. Measured: 380 to 450 bytes. */
 const ENTRY_BYTES = 400;
 
-/** The memory of one node's view of the others. */
+/** The memory for what one node knows about the others. */
 export class StateBudget {
   readonly maxBytes: number;
   readonly maxNodeBytes: number;
-  /** What is taken now. */
+  /** Bytes in use. */
   used = 0;
 
   constructor(maxBytes: number) {
@@ -29,7 +29,7 @@ export class StateBudget {
   }
 }
 
-/** What an entry costs, about. */
+/** Approximate memory of an entry, in bytes. */
 export function entryBytes({ key, value }: Entry): number {
   return ENTRY_BYTES + 2 * (key.length + value.length);
 }

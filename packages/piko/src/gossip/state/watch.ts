@@ -1,15 +1,15 @@
 // The events that gossip reports to its owner.
 
 /**
- * Called as the cluster changes, in the order in which it does. A node's keys are reported only between its `onJoin` and its
- * `onExpired`, internal ones too unless they begin with `_internal:`. This node's own changes are not reported.
+ * Called in the order in which the cluster changes. A node's keys are reported only between its `onJoin` and its `onExpired`;
+ * internal ones, too, unless they begin with `_internal:`. This node's own changes are not reported.
  */
 export interface GossipWatch {
-  /** A node that has answered is a member now; its keys follow. */
+  /** A node has answered and is now a member; its keys follow. */
   onJoin?(id: string): void;
-  /** The node said that it leaves. It is remembered until `onExpired`. */
+  /** The node announced that it leaves. It is remembered until `onExpired`. */
   onLeave?(id: string): void;
-  /** The node has been silent for longer than usual; it either answers soon, which is not reported, or becomes unreachable. */
+  /** The node has been silent for longer than usual. It either answers soon, which isn't reported, or becomes unreachable. */
   onSuspect?(id: string): void;
   /** The node answers again. */
   onReachable?(id: string): void;

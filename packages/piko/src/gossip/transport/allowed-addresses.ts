@@ -1,10 +1,9 @@
-// The addresses that gossip is exchanged with, if the configuration limits them: nothing is read from others or sent to
-// them.
+// The addresses that gossip is exchanged with, if the configuration limits them: nothing is read from or sent to any others.
 
 import type { AddressRanges } from "../../base/address-ranges.js";
 import type { Drops } from "../protocol/drops.js";
 
-/** The addresses of nodes. */
+/** The allowed addresses. */
 export class AllowedAddresses {
   readonly #ranges: AddressRanges | undefined;
   readonly #drops: Drops | undefined;
@@ -14,14 +13,14 @@ export class AllowedAddresses {
     this.#drops = drops;
   }
 
-  /** Whether an IP address is one of them, in its canonical form; a zone doesn't count. */
+  /** Whether an IP address, in its canonical form, is allowed; a zone is ignored. */
   has(ip: string): boolean {
     if (this.#ranges === undefined) return true;
     const zone = ip.indexOf("%");
     return this.#ranges.includes(zone < 0 ? ip : ip.slice(0, zone));
   }
 
-  /** The same of who sends something, which is counted if it is not. */
+  /** The same for the sender of something, which is counted as dropped if it isn't allowed. */
   admits(ip: string): boolean {
     if (this.has(ip)) return true;
     this.#drops?.add("address", ip);

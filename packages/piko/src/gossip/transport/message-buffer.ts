@@ -1,11 +1,11 @@
-// Collects a TCP message until it is complete. Used for requests and answers by the TCP half of the transport.
+// Collects a TCP message until it is complete. The TCP half of the transport uses it for requests and answers.
 
 import { GossipError } from "../wire/errors.js";
 import type { MessageEnd } from "../protocol/transport.js";
 
 const FIRST_BYTES = 4_096;
 
-/** A buffer that grows with what arrives, up to a limit, and never before it arrives. */
+/** A buffer that grows with what arrives, up to a limit, and never in advance. */
 export class MessageBuffer {
   readonly #limit: number;
   readonly #end: MessageEnd;
@@ -17,15 +17,15 @@ export class MessageBuffer {
     this.#limit = limit;
   }
 
-  /** Bytes of memory that it holds. */
+  /** Memory that it uses, in bytes. */
   get capacity(): number {
     return this.#buffer.length;
   }
 
   /**
-   * Adds bytes: the message once it is whole, else undefined.
+   * Adds bytes; returns the message once it is complete, else undefined.
    *
-   * @throws GossipError if it is too long or no message.
+   * @throws GossipError if it is too long or isn't a message.
    */
   add(chunk: Buffer): Buffer | undefined {
     const length = this.#length + chunk.length;

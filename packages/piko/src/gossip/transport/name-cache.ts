@@ -1,18 +1,18 @@
-// IP addresses of nodes whose address is a name. Sending a packet never waits for a name server: until a name is known,
-// packets to it are lost, as packets may be.
+// IP addresses of nodes whose address is a name. Sending a packet never waits for a name server: until a name is resolved,
+// packets to it are lost, as any packet may be.
 
 import type { Clock, HostLookup } from "@piko/tunnel";
 import { canonicalIp } from "../wire/peer-address.js";
 
 interface Known {
   ips: readonly string[];
-  /** From then on it is looked up again; the old addresses serve meanwhile. */
+  /** When it is looked up again; the old addresses are used meanwhile. */
   staleAt: number;
   asking: boolean;
 }
 
 const FRESH_MS = 10_000;
-/** Lookups at a time: others' addresses are their choice. */
+/** Maximum lookups at a time: other nodes choose their addresses. */
 const MAX_LOOKUPS = 8;
 const MAX_NAMES = 1_024;
 
@@ -28,7 +28,7 @@ export class NameCache {
     this.#lookup = lookup;
   }
 
-  /** Addresses of a name as far as they are known now. */
+  /** The addresses of a name that are known now. */
   find(name: string): readonly string[] {
     let known = this.#names.get(name);
     if (known === undefined) {

@@ -18,7 +18,7 @@ export class PacketSocket {
     this.#mapsIpv4 = mapsIpv4;
   }
 
-  /** Binds a port on an IP address; rejects with the system's error. On `::` it takes IPv4, too. */
+  /** Binds a port on an IP address; rejects with the system's error. On `::` it receives IPv4, too. */
   static async bind(
     ip: string,
     port: number,
@@ -26,7 +26,7 @@ export class PacketSocket {
   ): Promise<PacketSocket> {
     const socket = createSocket({
       type: isIPv6(ip) ? "udp6" : "udp4",
-      // Only IP addresses are ever sent to; without this, each packet would ask a resolver thread.
+      // Packets are only ever sent to IP addresses; without this, each one would start a lookup in a resolver thread.
       lookup: (host, _options, done) => done(null, host, isIPv6(host) ? 6 : 4),
     });
     await new Promise<void>((resolve, reject) => {
@@ -41,7 +41,7 @@ export class PacketSocket {
     try {
       socket.setRecvBufferSize(RECEIVE_BUFFER_BYTES);
     } catch {
-      // The system's size has to do.
+      // The system's default size remains.
     }
     return new PacketSocket(socket, ip === "::");
   }

@@ -9,9 +9,9 @@ import { parsePeerAddress } from "../wire/peer-address.js";
 import type { AllowedAddresses } from "./allowed-addresses.js";
 import { MessageBuffer } from "./message-buffer.js";
 
-/** A cluster's whole state, in answer to a join. */
+/** Maximum answer to a join, which is a cluster's whole state. */
 const MAX_RESPONSE_BYTES = 64 * 1_024 * 1_024;
-/** Memory for answers that are not whole yet, of all exchanges together. */
+/** Memory for incomplete answers, of all exchanges together. */
 const MAX_PENDING_BYTES = 2 * MAX_RESPONSE_BYTES;
 const NOTHING: Buffer = Buffer.alloc(0);
 /** Errors that show that no node is at the address. All others may have their cause on this side. */
@@ -113,7 +113,7 @@ export class StreamClient {
   }
 }
 
-/** A socket that fails as one does whose host can't be connected to. */
+/** Returns a socket that fails like one that can't connect to its host. */
 function refused(host: string): Socket {
   return new Socket().destroy(new Error(`${host} is not in cluster.gossip.allowed_cidrs`));
 }

@@ -1,5 +1,5 @@
-// The TCP half of the gossip port: reads one request per connection, writes its answer, closes. Limited in connections,
-// memory and time, because anyone can connect.
+// The TCP half of the gossip port: reads one request per connection, writes its answer, closes. Connections, memory and time
+// are limited, because anyone can connect.
 
 import { type Server, type Socket, createServer } from "node:net";
 import type { Clock } from "@piko/tunnel";
@@ -10,12 +10,12 @@ import type { AllowedAddresses } from "./allowed-addresses.js";
 import { MessageBuffer } from "./message-buffer.js";
 import { canonicalIp } from "../wire/peer-address.js";
 
-/** Connections at a time, in all and of one address; more are closed at once. */
+/** Maximum connections at a time, in total and per address; others are closed at once. */
 const MAX_CONNECTIONS = 256;
 const MAX_CONNECTIONS_PER_ADDRESS = 64;
-/** A joining node's request: some hundred thousand keys. */
+/** Maximum request. A joining node sends its keys: this is some hundred thousand. */
 const MAX_REQUEST_BYTES = 16 * 1_024 * 1_024;
-/** Memory for requests that are not whole or not answered yet, of all connections together; short ones always have room. */
+/** Memory for requests that are incomplete or unanswered, of all connections together; short ones always fit. */
 const MAX_PENDING_BYTES = 64 * 1_024 * 1_024;
 const SHORT_REQUEST_BYTES = 64 * 1_024;
 
@@ -24,15 +24,15 @@ export class StreamServer {
   readonly #clock: Clock;
   readonly #receiver: () => TransportReceiver | undefined;
   readonly #allowed: AllowedAddresses;
-  /** Answers that are written. */
+  /** Writes answers in pieces. */
   readonly #work: WorkQueue;
   readonly #sockets = new Set<Socket>();
-  /** How many of them, by IP address. */
+  /** Number of connections by IP address. */
   readonly #connections = new Map<string, number>();
   #pendingBytes = 0;
   #server: Server | undefined;
 
-  /** `receiver`: who answers requests, as of now. */
+  /** `receiver`: returns the current receiver of requests. */
   constructor(clock: Clock, receiver: () => TransportReceiver | undefined, allowed: AllowedAddresses) {
     this.#clock = clock;
     this.#receiver = receiver;
@@ -40,9 +40,9 @@ export class StreamServer {
     this.#work = new WorkQueue(clock);
   }
 
-  /** Binds the port; the server to ask for its address. Rejects with the system's error. */
+  /** Binds the port; returns the server, for its address. Rejects with the system's error. */
   async listen(host: string, port: number): Promise<Server> {
-    // A client may close its side after the request.
+    // A client may half-close its connection after the request.
     const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#accept(socket));
     await new Promise<void>((resolve, reject) => {
       server.once("error", reject);
@@ -117,7 +117,7 @@ export class StreamServer {
       if (!asked) socket.destroy();
     });
     socket.on("close", () => {
-      // A request that is being worked on is held until that is done.
+      // Memory of a request that is being answered stays reserved until the answer is done.
       if (!asked) settle(0);
       this.#clock.clearTimeout(deadline);
       this.#sockets.delete(socket);
@@ -127,7 +127,7 @@ export class StreamServer {
     });
   }
 
-  /** Writes an answer as fast as the asker takes it: what it doesn't take isn't made. */
+  /** Writes an answer as fast as the asker reads it: pieces that it doesn't read aren't produced. */
   #write(socket: Socket, pieces: Iterator<Buffer>): void {
     const work = (): boolean => {
       if (socket.destroyed) return false;

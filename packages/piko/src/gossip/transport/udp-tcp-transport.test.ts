@@ -55,7 +55,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 describe("gossip over sockets", () => {
-  it("forms a cluster, shares keys, and knows who leaves and who dies", async () => {
+  it("forms a cluster, shares keys, and detects nodes that leave or die", async () => {
     const a = await startNode("a");
     const b = await startNode("b", [a.gossip.addr]);
     const c = await startNode("c", [a.gossip.addr]);
@@ -65,7 +65,7 @@ describe("gossip over sockets", () => {
     await until(() => b.view.nodes.get("c")?.keys.get("endpoint:x") === "1");
     c.gossip.deleteLocal("endpoint:x");
     await until(() => b.view.nodes.get("c")?.keys.size === 0);
-    // What spoke for c so far may all have come by way of a: c itself needs an answer of b before b is a member for it.
+    // All that b knows of c may have come through a so far: c itself needs an answer of b before b becomes a member for it.
     await until(() => c.view.routable().length === 2);
     expect(await c.gossip.leave()).toBe(2);
     await until(() => a.view.nodes.get("c")?.left === true && b.view.nodes.get("c")?.left === true);
@@ -99,7 +99,7 @@ describe("gossip over sockets", () => {
     expect(b.gossip.counters.connectionsOutbound).toBeLessThanOrEqual(2);
   });
 
-  it("reports a port in use with its address, and holds on to nothing", async () => {
+  it("reports a port in use with its address, and leaves nothing open", async () => {
     const { port } = (await listen()).address;
     await expect(UdpTcpTransport.listen({ host: "127.0.0.1", port })).rejects.toMatchObject({
       code: "PIKO_GOSSIP_LISTEN",
@@ -110,7 +110,7 @@ describe("gossip over sockets", () => {
   });
 });
 
-/** What an exchange ends with. */
+/** How an exchange ends. */
 async function exchange(transport: UdpTcpTransport, address: string, ms: number): Promise<string> {
   return new Promise((resolve) => {
     transport.exchange(address, Buffer.from([3, 0]), joinAnswerEnd(), ms, (error, response) => {
@@ -136,7 +136,7 @@ describe("an exchange", () => {
     return `127.0.0.1:${(server.address() as { port: number }).port}`;
   }
 
-  it("says whether nobody is there, or nobody can tell", async () => {
+  it("distinguishes an address without a node from one about which nothing is known", async () => {
     const transport = await listen();
     const gone = await listen();
     await gone.close();
@@ -152,7 +152,7 @@ describe("an exchange", () => {
     expect(await exchange(transport, "nowhere", 5_000)).toBe("PIKO_GOSSIP_BAD_ADDRESS");
   });
 
-  it("takes an answer in pieces and ends at its last byte", async () => {
+  it("reads an answer in pieces and ends at its last byte", async () => {
     const transport = await listen();
     const address = await serve((socket) => {
       socket.write(Buffer.from([0x81, 0xa1]));
@@ -173,7 +173,7 @@ function answering(respond: (request: Buffer) => Buffer): TransportReceiver {
 }
 
 describe("the gossip port", () => {
-  /** Sends bytes; what comes back until the other side closes. */
+  /** Sends bytes; returns everything that arrives until the other side closes. */
   async function talk(port: number, bytes: Buffer, half = false): Promise<string> {
     return new Promise((resolve) => {
       const chunks: Buffer[] = [];
@@ -188,7 +188,7 @@ describe("the gossip port", () => {
     });
   }
 
-  it("answers requests, also of those who close their side after it", async () => {
+  it("answers requests, also of clients that half-close after them", async () => {
     const transport = await listen();
     transport.attach(answering((request) => Buffer.from(request).reverse()));
     expect(await talk(transport.address.port, Buffer.from("0400c0c0", "hex"), true)).toBe("c0c00004");
@@ -207,7 +207,7 @@ describe("the gossip port", () => {
     expect(await talk(transport.address.port, Buffer.from("0400", "hex"), true)).toBe("");
   });
 
-  it("has a limit of connections, and serves again when some have closed", async () => {
+  it("limits connections, and serves again when some have closed", async () => {
     const transport = await listen();
     transport.attach(answering(() => Buffer.from([1])));
     const idle = await Promise.all(
@@ -226,7 +226,7 @@ describe("the gossip port", () => {
     await vi.waitFor(async () => expect(await talk(transport.address.port, request)).toBe("01"));
   });
 
-  it("knows from which address a packet comes, by name too", async () => {
+  it("knows from which address a packet comes, also by name", async () => {
     const a = await listen();
     const b = await listen();
     const packets: string[] = [];

@@ -15,9 +15,9 @@ import type { AddressRanges } from "../../base/address-ranges.js";
 import type { Drops } from "../protocol/drops.js";
 import type { ExchangeDone, GossipTransport, MessageEnd, TransportReceiver } from "../protocol/transport.js";
 
-/** Tries to find a port that is free for both protocols, when the system chooses. */
+/** Attempts to find a port that is free for both protocols, if the system chooses it. */
 const PORT_ATTEMPTS = 20;
-/** Parsed addresses of others that are kept. */
+/** Parsed addresses of others to keep. */
 const MAX_ADDRESSES = 8_192;
 
 export interface UdpTcpOptions {
@@ -32,7 +32,7 @@ export interface UdpTcpOptions {
 export class UdpTcpTransport implements GossipTransport {
   /** Where it is bound; with an empty host in the options, `::` or `0.0.0.0`. */
   readonly address: HostPort;
-  /** Looks up names of others; closed with the transport. */
+  /** Looks up the names of others; closed with the transport. */
   readonly lookup: HostLookup;
   readonly #client: StreamClient;
   readonly #server: StreamServer;
@@ -61,7 +61,7 @@ export class UdpTcpTransport implements GossipTransport {
   }
 
   /**
-   * Binds the port, for both protocols or for none. An empty host means all interfaces, port 0 any port.
+   * Binds the port for both protocols, or fails and binds neither. An empty host means all interfaces, port 0 any free port.
    *
    * @throws GossipError PIKO_GOSSIP_LISTEN with the address and the system's reason.
    */
@@ -148,7 +148,7 @@ export class UdpTcpTransport implements GossipTransport {
   }
 }
 
-/** Where arriving messages go; the sockets are bound before the receiver is known. */
+/** Where arriving messages go; a holder, because the sockets are bound before the receiver is known. */
 interface Inbox {
   receiver: TransportReceiver | undefined;
 }

@@ -1,5 +1,5 @@
-// Errors of gossip as one table of codes. Thrown at the edges (a local entry, a join); what peers send never throws past
-// the packet that it came in.
+// Errors of gossip as one table of codes. Thrown to callers (for a local entry, a join); an invalid message of a peer never
+// affects more than the packet that it came in.
 
 /** Codes of {@link GossipError}; stable, for programs to branch on. */
 const GOSSIP_ERRORS = {
@@ -23,7 +23,7 @@ const GOSSIP_ERRORS = {
 /** One of the keys of {@link GOSSIP_ERRORS}. */
 export type GossipErrorCode = keyof typeof GOSSIP_ERRORS;
 
-/** Why a local entry, a message or an exchange was refused or failed. */
+/** Why a local entry, a message or an exchange was rejected or failed. */
 export class GossipError extends Error {
   /** Stable code; branch on this, not on the text. */
   readonly code: GossipErrorCode;

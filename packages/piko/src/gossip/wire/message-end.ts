@@ -1,6 +1,6 @@
-// Finds where a TCP message ends. Such messages have no length: they are a number of MessagePack values in a row, so
-// values are counted as bytes arrive, each byte once, before anything is decoded. Passed to the transports, which can't
-// read messages.
+// Finds where a TCP message ends. Such messages have no length field: they are a number of MessagePack values in a row. So
+// values are counted as bytes arrive, each byte once, before anything is decoded. Passed to the transports, which can't parse
+// messages.
 
 import { GossipError } from "./errors.js";
 import { MESSAGE_JOIN, MESSAGE_LEAVE } from "./messages.js";
@@ -9,24 +9,24 @@ import { valueSize } from "./msgpack-reader.js";
 /** Finds the end of one message in a buffer that grows. */
 export interface MessageEnd {
   /**
-   * Goes on with a longer buffer: the end of the message once it is within `bytes[0..end)`, else undefined.
+   * Continues with a longer buffer: returns the end of the message once it is within `bytes[0..end)`, else undefined.
    *
-   * @throws GossipError if the bytes are no message.
+   * @throws GossipError if the bytes aren't a message.
    */
   find(bytes: Buffer, end: number): number | undefined;
 }
 
-/** A join's answer: its head and its nodes. */
+/** For the answer to a join: its head and its nodes. */
 export function joinAnswerEnd(): MessageEnd {
   return new ValuesEnd(2, 0);
 }
 
-/** A leave's answer: its head. */
+/** For the answer to a leave: its head. */
 export function leaveAnswerEnd(): MessageEnd {
   return new ValuesEnd(1, 0);
 }
 
-/** A request, whose first byte says what follows its prefix: head and nodes, and the digest of a join. */
+/** For a request. Its first byte determines what follows the prefix: head and nodes, and the digest of a join. */
 export function requestEnd(): MessageEnd {
   let values: ValuesEnd | undefined;
   return {

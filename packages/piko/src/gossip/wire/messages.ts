@@ -1,4 +1,4 @@
-// Gossip messages as values. The codec turns them into bytes; nothing else knows the names on the wire.
+// Gossip messages as values. The codec turns them into bytes; nothing else knows the names used on the wire.
 
 /** First byte of a datagram or of a TCP request; the second is the protocol's version, 0. */
 export const MESSAGE_DIGEST = 1;
@@ -7,9 +7,9 @@ export const MESSAGE_JOIN = 3;
 export const MESSAGE_LEAVE = 4;
 export const PROTOCOL_VERSION = 0;
 
-/** A node's key says that it has left; set by the node itself. */
+/** Key by which a node announces that it has left. */
 export const LEFT_KEY = "_internal:left";
-/** A node's key whose value is a version: entries up to it are gone. */
+/** Key whose value is a version: entries of the node up to it are dropped. */
 export const COMPACT_KEY = "_internal:compact";
 
 /** One key of a node, at the node's version when it last changed. */
@@ -17,12 +17,12 @@ export interface Entry {
   readonly key: string;
   readonly value: string;
   readonly version: number;
-  /** Belongs to the protocol or is private: kept and relayed, but not reported. */
+  /** Whether it is internal: kept and passed on, but not reported if it belongs to the protocol. */
   readonly internal: boolean;
   readonly deleted: boolean;
 }
 
-/** How much the sender of a digest knows of one node. */
+/** Which version of one node the sender of a digest has. */
 export interface DigestEntry {
   readonly id: string;
   readonly addr: string;
@@ -30,7 +30,7 @@ export interface DigestEntry {
   readonly left: boolean;
 }
 
-/** The sender: its id, and the `host:port` to which answers go. */
+/** The sender: its id, and the `host:port` to which answers are sent. */
 export interface Sender {
   readonly nodeId: string;
   readonly addr: string;

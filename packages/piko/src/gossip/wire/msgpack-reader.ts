@@ -1,26 +1,26 @@
-// Reads MessagePack as tolerantly as Go Piko's decoder does: any width of integer, strings as str, bin or nil, structs as
-// maps in any order or as arrays. Used by the codec only. Nothing is allocated because a length field says so.
+// Reads MessagePack as tolerantly as Go Piko's decoder does: integers of any width, strings as str, bin or nil, structs as maps
+// in any order or as arrays. Used by the codec only. Never allocates memory just because a length field asks for it.
 
 import { GossipError } from "./errors.js";
 
-/** Thrown where the bytes end within a value; a datagram may end so. One object, because it needs no stack. */
+/** Thrown when the bytes end within a value, as they may in a datagram. A single object, because no stack is needed. */
 export const TRUNCATED: GossipError = new GossipError(
   "PIKO_GOSSIP_TRUNCATED",
   "message ends in the middle of a value",
 );
 
-/** A struct's field with an unknown name. */
+/** A field with an unknown name. */
 const UNKNOWN_FIELD = -1;
 
-/** The names of a struct's fields in their order, as bytes to compare with. */
+/** The names of a struct's fields in order, as bytes to compare with. */
 export type FieldNames = readonly Buffer[];
 
-/** Makes {@link FieldNames}. */
+/** Creates {@link FieldNames}. */
 export function fieldNames(...names: readonly string[]): FieldNames {
   return names.map((name) => Buffer.from(name));
 }
 
-/** Fields of a struct, and values in an unknown one: skipping costs as much as reading. */
+/** Maximum fields of a struct, and values in an unknown field: skipping costs as much as reading. */
 const MAX_FIELDS = 1_024;
 const MAX_SKIPPED_VALUES = 4_096;
 
@@ -47,12 +47,12 @@ export class MsgpackReader {
     return this.#at >= this.#bytes.length;
   }
 
-  /** Bytes that are left: a bound for how many values can follow. */
+  /** Remaining bytes, which limit how many values can follow. */
   get remaining(): number {
     return this.#bytes.length - this.#at;
   }
 
-  /** Begins a struct: the number of fields of a map, or minus one minus the number of elements of an array. */
+  /** Begins a struct. Returns the number of fields of a map, or for an array minus its number of elements minus one. */
   struct(): number {
     const struct = this.#structHeader();
     if (Math.abs(struct) > MAX_FIELDS)
@@ -72,18 +72,18 @@ export class MsgpackReader {
     throw bad("a struct", tag);
   }
 
-  /** The name of field `index` of a struct begun by {@link struct}: its place in `names`. */
+  /** Reads the name of field `index` of a struct begun by {@link struct}; returns its index in `names`. */
   field(struct: number, index: number, names: FieldNames): number {
     if (struct < 0) return index < names.length ? index : UNKNOWN_FIELD;
     const length = this.#stringLength(this.#byte());
     const start = this.#advance(length);
-    // Go writes the fields in their order, so the first guess is nearly always right.
+    // Go writes the fields in this order, so the first guess is nearly always right.
     if (index < names.length && this.#equals(start, length, names[index])) return index;
     for (let i = 0; i < names.length; i++) if (this.#equals(start, length, names[i])) return i;
     return UNKNOWN_FIELD;
   }
 
-  /** Begins a list: its length, or 0 for nil. Each element takes at least `leastBytes`. */
+  /** Begins a list; returns its length, or 0 for nil. Each element takes at least `leastBytes`. */
   array(leastBytes: number): number {
     const tag = this.#byte();
     let count: number;
@@ -104,7 +104,7 @@ export class MsgpackReader {
     return this.#bytes.toString("utf8", start, start + length);
   }
 
-  /** A version: a whole number from 0 to 2^53 - 1. */
+  /** Reads a version: an integer from 0 to 2^53 - 1. */
   uint(): number {
     const value = this.int();
     if (value < 0) throw new GossipError("PIKO_GOSSIP_BAD_MESSAGE", `negative version ${value}`);
@@ -150,7 +150,7 @@ export class MsgpackReader {
     throw bad("a boolean", tag);
   }
 
-  /** Passes over one value of any kind and depth. */
+  /** Skips one value of any kind and depth. */
   skip(): void {
     let seen = 0;
     for (let values = 1; values > 0; values--) {
@@ -203,7 +203,7 @@ export class MsgpackReader {
     return this.#bytes.readUIntBE(this.#advance(width), width);
   }
 
-  /** Moves on by `count` bytes and returns where they begin. */
+  /** Advances by `count` bytes and returns where they begin. */
   #advance(count: number): number {
     const start = this.#at;
     if (count > this.#bytes.length - start) throw TRUNCATED;
@@ -212,9 +212,9 @@ export class MsgpackReader {
   }
 }
 
-/** What a value is made of: bytes of its header, bytes that follow it, and values nested in it. */
+/** Size of a value: bytes of its header, bytes that follow it, and values nested in it. */
 export interface ValueSize {
-  /** 0 when the bytes end within the header. */
+  /** 0 if the bytes end within the header. */
   header: number;
   body: number;
   nested: number;
@@ -240,7 +240,7 @@ const FIXED_BODY: ReadonlyMap<number, number> = new Map([
   [0xd7, 9],
   [0xd8, 17],
 ]);
-/** Bytes of the length field, and bytes that follow besides the length itself (an extension's type). */
+/** Size of the length field, and bytes that follow in addition to the length (an extension's type). */
 const SIZED: ReadonlyMap<number, readonly [number, number]> = new Map([
   [0xc4, [1, 0]],
   [0xc5, [2, 0]],

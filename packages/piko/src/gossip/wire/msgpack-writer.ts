@@ -14,17 +14,17 @@ export class MsgpackWriter {
     return this.#length;
   }
 
-  /** Starts again with nothing written. */
+  /** Discards everything that was written. */
   reset(): void {
     this.#length = 0;
   }
 
-  /** Takes back everything after the first `length` bytes. */
+  /** Discards everything after the first `length` bytes. */
   truncate(length: number): void {
     this.#length = length;
   }
 
-  /** What another writer holds. */
+  /** Appends what another writer holds. */
   append(other: MsgpackWriter): void {
     this.#reserve(other.#length);
     this.#length += other.#buffer.copy(this.#buffer, this.#length, 0, other.#length);
@@ -35,7 +35,7 @@ export class MsgpackWriter {
     return Buffer.from(this.#buffer.subarray(0, this.#length));
   }
 
-  /** Bytes that are encoded already. */
+  /** Appends bytes that are already encoded. */
   raw(bytes: Buffer): void {
     this.#reserve(bytes.length);
     this.#length += bytes.copy(this.#buffer, this.#length);
@@ -68,7 +68,7 @@ export class MsgpackWriter {
     else this.#head(0xdc, 0xdd, count);
   }
 
-  /** A version: never negative, at most 2^53 - 1. */
+  /** Writes a version: an integer from 0 to 2^53 - 1. */
   uint(value: number): void {
     this.#reserve(9);
     const buffer = this.#buffer;
@@ -88,7 +88,7 @@ export class MsgpackWriter {
     }
   }
 
-  /** A count that Go holds in a signed integer. */
+  /** Writes a count, which Go holds in a signed integer. */
   int(value: number): void {
     this.#reserve(9);
     const buffer = this.#buffer;

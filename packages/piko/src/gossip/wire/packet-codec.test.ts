@@ -1,4 +1,4 @@
-// Packets and messages as bytes: vectors of Go Piko's encoder, cut and damaged everywhere.
+// Packets and messages as bytes: vectors from Go Piko's encoder, truncated and damaged at every position.
 
 import { describe, expect, it } from "vitest";
 import { type MessageEnd, joinAnswerEnd, leaveAnswerEnd, requestEnd } from "./message-end.js";
@@ -51,7 +51,7 @@ function reencode(kind: Kind, bytes: Buffer): Buffer {
     : encodeLeaveRequest(request.from, nodes);
 }
 
-/** Nodes that were read in pieces, each in one. */
+/** Merges nodes that were read in pieces. */
 function whole(pieces: Iterable<NodeDelta>): NodeDelta[] {
   const nodes = new Map<string, { id: string; addr: string; entries: Entry[] }>();
   for (const { id, addr, entries } of pieces) {
@@ -94,7 +94,7 @@ describe("the codec", () => {
     expect(messageEnd.find(more, more.length)).toBe(bytes.length);
   });
 
-  it("reads what the worked examples say", () => {
+  it("reads the values of the worked examples", () => {
     expect(decodePacket(bytesOf(VECTORS[0]?.[2] ?? ""))).toEqual({
       type: 1,
       from: { nodeId: "a1b2c3d", addr: "10.0.0.1:8003" },
@@ -188,7 +188,7 @@ describe("the decoder", () => {
       `83 ${short("node_id")} 91 61 ${short("addr")} ${short("b:1")} ${short("request")} c3`,
     ],
     ["1 for true", `83 ${short("node_id")} a161 ${short("addr")} ${short("b:1")} ${short("request")} 01`],
-  ])("takes %s", (_name, hex) => {
+  ])("accepts %s", (_name, hex) => {
     expect(decodePacket(bytesOf(`0100 ${hex}`))).toEqual({
       type: 1,
       from: { nodeId: "a", addr: "b:1" },
@@ -204,7 +204,7 @@ describe("the decoder", () => {
     ["cb 401c000000000000", 7],
     ["ca 40e00000", 7],
     ["c0", 0],
-  ])("takes the number %s for a version", (hex, version) => {
+  ])("accepts the number %s as a version", (hex, version) => {
     const entry = `82 ${short("id")} a178 ${short("version")} ${hex}`;
     expect(decodePacket(bytesOf(`0100 ${HEADER} ${entry}`))).toMatchObject({
       entries: [{ id: "x", version }],
@@ -212,14 +212,14 @@ describe("the decoder", () => {
   });
 
   it.each(["ff", "d0 80", "cb 401e000000000000", "cf ffffffffffffffff", "a161", "c3"])(
-    "refuses %s for a version",
+    "rejects %s as a version",
     (hex) => {
       const entry = `82 ${short("id")} a178 ${short("version")} ${hex}`;
       expect(() => decodePacket(bytesOf(`0100 ${HEADER} ${entry}`))).toThrow(/version|number/);
     },
   );
 
-  it("keeps what is whole of a packet that was cut anywhere", () => {
+  it("keeps the complete entries of a packet that was truncated anywhere", () => {
     const bytes = bytesOf(VECTORS[1]?.[2] ?? "");
     const whole = decodePacket(bytes);
     const head = 49 - 2;
@@ -249,11 +249,11 @@ describe("the decoder", () => {
     ],
     [`0100 ${HEADER} 81 ${short("id")} 05`, "a string"],
     [`0100 ${HEADER} c1`, "a struct"],
-  ])("refuses the packet %s", (hex, reason) => {
+  ])("rejects the packet %s", (hex, reason) => {
     expect(() => decodePacket(bytesOf(hex))).toThrow(reason);
   });
 
-  it("allocates nothing for lengths that the message can't hold", () => {
+  it("allocates no memory for lengths that the message can't hold", () => {
     const from = `82 ${short("node_id")} a161 ${short("addr")} ${short("b:1")}`;
     for (const list of ["dd ffffffff", "dc ffff", `91 81 ${short("entries")} dd ffffffff`, "db ffffffff"]) {
       expect(() => [...new JoinAnswerReader(bytesOf(`${from} ${list}`)).nodes()]).toThrow();
@@ -284,7 +284,7 @@ describe("the decoder", () => {
     ]);
   });
 
-  it("passes over little that nobody knows", () => {
+  it("skips only a limited number of unknown fields", () => {
     const from = `82 ${short("node_id")} a161 ${short("addr")} ${short("b:1")}`;
     const nils = (count: number): string => `dd ${count.toString(16).padStart(8, "0")} ${"c0".repeat(count)}`;
     const answer = (unknown: string): string =>
@@ -296,7 +296,7 @@ describe("the decoder", () => {
     ]).toThrow("fields");
   });
 
-  it("ends on any bytes", () => {
+  it("terminates for any bytes", () => {
     // Deterministic noise, much of which begins like a message.
     let seed = 1;
     const noise = (): number => {

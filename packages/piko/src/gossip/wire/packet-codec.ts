@@ -22,7 +22,7 @@ const ADDR = fixed(0, "addr");
 const REQUEST = fixed(0, "request");
 const ENTRIES = fixed(0, "entries");
 
-/** The head of a digest packet; entries follow. */
+/** Writes the head of a digest packet; entries follow. */
 export function writeDigestHead(writer: MsgpackWriter, from: Sender, request: boolean): void {
   writer.byte(MESSAGE_DIGEST);
   writer.byte(PROTOCOL_VERSION);
@@ -34,14 +34,14 @@ export function writeDigestHead(writer: MsgpackWriter, from: Sender, request: bo
   writer.bool(request);
 }
 
-/** The head of a delta packet; nodes follow. */
+/** Writes the head of a delta packet; nodes follow. */
 export function writeDeltaHead(writer: MsgpackWriter, from: Sender): void {
   writer.byte(MESSAGE_DELTA);
   writer.byte(PROTOCOL_VERSION);
   writePacketNode(writer, from.nodeId, from.addr, 0);
 }
 
-/** The head of one node's entries in a delta packet; `count` entries follow. */
+/** Writes the head of one node's entries in a delta packet; `count` entries follow. */
 export function writePacketNode(writer: MsgpackWriter, id: string, addr: string, count: number): void {
   writer.raw(OPEN_NODE_ID);
   writer.string(id);
@@ -52,10 +52,10 @@ export function writePacketNode(writer: MsgpackWriter, id: string, addr: string,
 }
 
 /**
- * Decodes a datagram. One that ends in the middle of a value after its head is valid: it was cut at the size of a packet,
- * and what is whole counts.
+ * Decodes a datagram. One that ends in the middle of a value after its head is valid: it was truncated at the packet size, and
+ * its complete values are used.
  *
- * @throws GossipError if anything else is wrong; then none of it counts.
+ * @throws GossipError if anything else is wrong; then nothing of it is used.
  */
 export function decodePacket(bytes: Buffer): Packet {
   const type = readPrefix(bytes);
@@ -80,7 +80,7 @@ export function decodePacket(bytes: Buffer): Packet {
 }
 
 /**
- * The type of a datagram or of a request.
+ * Reads the type of a datagram or a request.
  *
  * @throws GossipError for another version of the protocol.
  */

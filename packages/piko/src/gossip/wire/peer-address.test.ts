@@ -6,13 +6,13 @@ describe("a node's address", () => {
     ["10.0.0.1:8003", "10.0.0.1", 8_003],
     ["[::1]:8003", "::1", 8_003],
     ["[fd00:0::2]:1", "fd00::2", 1],
-    // Go Piko doesn't bracket them.
+    // Go Piko doesn't write brackets.
     ["fd00::2:22863", "fd00::2", 22_863],
     ["[::ffff:10.0.0.1]:8003", "10.0.0.1", 8_003],
     ["[fe80::1%eth0]:8003", "fe80::1%eth0", 8_003],
     ["piko-0.piko.default.svc:65535", "piko-0.piko.default.svc", 65_535],
     ["node_1:8003", "node_1", 8_003],
-  ])("%s is understood", (text, host, port) => {
+  ])("%s is parsed", (text, host, port) => {
     expect(parsePeerAddress(text)).toEqual({ host, port });
   });
 
@@ -38,7 +38,7 @@ describe("a node's address", () => {
     "host/path:8003",
     "user@host:8003",
     `${"x".repeat(300)}:8003`,
-  ])("%s is refused", (text) => {
+  ])("%s is rejected", (text) => {
     expect(parsePeerAddress(text)).toBeUndefined();
   });
 

@@ -1,14 +1,14 @@
-// Addresses of nodes as they are on the wire, `host:port`, and IP addresses in one form, so that they can be compared.
+// Addresses of nodes as used on the wire, `host:port`, and IP addresses in a canonical form, so that they can be compared.
 
 import { SocketAddress, isIP, isIPv6 } from "node:net";
 import type { HostPort } from "../../base/address.js";
 
-/** Maximum length of an address or id of a node that is taken from others. */
+/** Maximum length of a node's address or id that is accepted from others. */
 const MAX_LENGTH = 300;
 
 /**
- * Parses an address of another node. IPv6 addresses may lack their brackets, as those of Go nodes do: the port is always
- * there. Undefined for anything that can't be sent to.
+ * Parses an address of another node. IPv6 addresses may lack their brackets, as those of Go nodes do: the port is always there.
+ * Undefined for anything to which nothing can be sent.
  */
 export function parsePeerAddress(text: string): HostPort | undefined {
   if (text.length > MAX_LENGTH) return undefined;
@@ -23,7 +23,7 @@ export function parsePeerAddress(text: string): HostPort | undefined {
   return !bracketed && /^[A-Za-z0-9_]([\w.-]*[\w.])?$/.test(host) ? { host, port } : undefined;
 }
 
-/** An IP address in its usual form, and IPv4 that came over IPv6 as IPv4. */
+/** An IP address in its canonical form; IPv4 over IPv6 becomes IPv4. */
 export function canonicalIp(ip: string): string {
   if (!isIPv6(ip)) return ip;
   const zone = ip.indexOf("%");
@@ -33,7 +33,7 @@ export function canonicalIp(ip: string): string {
   return mapped ?? plain + (zone < 0 ? "" : ip.slice(zone));
 }
 
-/** Whether an IP address is that of one host: neither unspecified, nor multicast, nor broadcast. */
+/** Whether an IP address belongs to one host: neither unspecified, nor multicast, nor broadcast. */
 function isSendable(ip: string): boolean {
   const plain = canonicalIp(ip);
   if (isIPv6(plain)) return plain !== "::" && !plain.startsWith("ff");
@@ -41,7 +41,7 @@ function isSendable(ip: string): boolean {
   return first > 0 && first < 224;
 }
 
-/** Whether an id can be taken from others. */
+/** Whether an id is valid, so that it can be accepted from others. */
 export function isNodeId(id: string): boolean {
   return id !== "" && id.length <= MAX_LENGTH;
 }

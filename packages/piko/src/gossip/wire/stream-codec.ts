@@ -27,9 +27,9 @@ import {
   writeSender,
 } from "./struct-codec.js";
 
-/** Entries of one piece that is read: less than a millisecond's work. */
+/** Entries in one piece when reading: less than a millisecond of work. */
 const PIECE_ENTRIES = 256;
-/** Bytes of one piece that is written. */
+/** Bytes in one piece when writing. */
 const PIECE_BYTES = 64 * 1_024;
 const LEAST_NODE_BYTES = 6;
 
@@ -38,7 +38,7 @@ const OPEN_NODE = fixed(3, "id");
 const ADDR = fixed(0, "addr");
 const ENTRIES = fixed(0, "entries");
 
-/** A node whose entries are asked for when their turn comes, and only then held. */
+/** A node whose entries are requested only when they are encoded, so that they aren't all held at once. */
 export interface NodeSource {
   readonly id: string;
   readonly addr: string;
@@ -60,7 +60,7 @@ export function encodeJoinRequest(
   return writer.copy();
 }
 
-/** The answer to a join, in pieces. Nothing to send is nil, as in Go. */
+/** Encodes the answer to a join, in pieces. An empty list is nil, as in Go. */
 export function* encodeJoinAnswer(from: Sender, nodes: readonly NodeSource[]): Generator<Buffer> {
   const writer = new MsgpackWriter();
   writeSender(writer, from);
@@ -112,12 +112,12 @@ function writeNodeHead(
   writer.raw(ADDR);
   writer.string(addr);
   writer.raw(ENTRIES);
-  // No entries are nil, as a Go slice that nothing was added to.
+  // Go encodes an empty slice as nil, unless something was appended to it.
   if (count === 0) writer.nil();
   else writer.arrayHeader(count);
 }
 
-/** Reads a request: its head at once, then its nodes, then its digest. All of it throws GossipError for what is none. */
+/** Reads a request: its head at once, then its nodes, then its digest. Every method throws GossipError for invalid bytes. */
 export class RequestReader {
   readonly type: typeof MESSAGE_JOIN | typeof MESSAGE_LEAVE;
   readonly from: Sender;
@@ -132,12 +132,12 @@ export class RequestReader {
     this.from = readHead(this.#reader, SENDER_FIELDS, readInt).from;
   }
 
-  /** Entries of nodes, some at a time; a node with more comes several times. */
+  /** Entries of nodes, some at a time; a node with many entries is returned several times. */
   nodes(): Generator<NodeDelta> {
     return readNodes(this.#reader);
   }
 
-  /** After the nodes, of a join only. */
+  /** To be read after the nodes; only a join has one. */
   *digest(): Generator<readonly DigestEntry[]> {
     let piece: DigestEntry[] = [];
     for (let left = this.#reader.array(LEAST_ENTRY_BYTES); left > 0; left--) {
@@ -183,7 +183,7 @@ function* readNodes(reader: MsgpackReader): Generator<NodeDelta> {
       else if (field === 1) addr = reader.string();
       else if (field === 2) {
         entriesAt = reader.at;
-        // Everybody writes the entries last; then they needn't be passed over to see whose they are.
+        // All known encoders write the entries last; then they needn't be skipped to see which node they belong to.
         if (i < fields - 1) reader.skip();
       } else reader.skip();
     }

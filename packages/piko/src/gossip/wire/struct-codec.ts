@@ -1,5 +1,5 @@
-// The structs that gossip's messages are made of, written as Go Piko writes them, and read as tolerantly as Go reads. Used by
-// the codecs of packets and of streams.
+// The structs of gossip's messages, written as Go Piko writes them and read as tolerantly as Go reads. Used by the codecs of
+// packets and of streams.
 
 import { GossipError } from "./errors.js";
 import type { DigestEntry, Entry, Sender } from "./messages.js";
@@ -10,10 +10,10 @@ export const SENDER_FIELDS: FieldNames = fieldNames("node_id", "addr");
 const DIGEST_ENTRY_FIELDS = fieldNames("id", "addr", "version", "left");
 const ENTRY_FIELDS = fieldNames("key", "value", "version", "internal", "deleted");
 
-/** The smallest entry with a key: a map of one field with a name of three letters and a value of one. */
+/** Size of the smallest entry with a key: a map of one field with a name of three letters and a value of one. */
 export const LEAST_ENTRY_BYTES = 7;
 
-// A struct's fixed bytes: the map's header and the names, each before the value that follows it.
+// The fixed bytes of structs: the map's header and the field names, each before the value that follows it.
 const OPEN_SENDER = fixed(2, "node_id");
 const OPEN_DIGEST_ENTRY = fixed(4, "id");
 const OPEN_ENTRY = fixed(5, "key");
@@ -24,7 +24,7 @@ const VALUE = fixed(0, "value");
 const INTERNAL = fixed(0, "internal");
 const DELETED = fixed(0, "deleted");
 
-/** A map's header, if it has fields, and the name of one of them. */
+/** Encodes a map's header, if it has fields, and the name of one field. */
 export function fixed(fields: number, name: string): Buffer {
   const writer = new MsgpackWriter(16);
   if (fields > 0) writer.byte(0x80 | fields);
@@ -63,7 +63,7 @@ export function writeSender(writer: MsgpackWriter, from: Sender): void {
   writer.string(from.addr);
 }
 
-/** Reads a sender, and the third field if the names have one. */
+/** Reads a sender, and the third field if there is one in the names. */
 export function readHead(
   reader: MsgpackReader,
   names: FieldNames,
@@ -129,7 +129,7 @@ export function readEntry(reader: MsgpackReader): Entry {
     else if (field === 4) deleted = reader.bool();
     else reader.skip();
   }
-  // Besides being meaningless, entries of no bytes would let a short message claim much memory.
+  // Such entries are meaningless, and entries of no bytes would let a short message claim much memory.
   if (key === "") throw new GossipError("PIKO_GOSSIP_BAD_MESSAGE", "an entry without a key");
   return { key, value, version, internal, deleted };
 }
