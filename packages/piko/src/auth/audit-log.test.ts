@@ -21,8 +21,8 @@ function start(): { audit: AuditLog; log: RecordedLog; clock: FakeClock } {
   return { audit: new AuditLog("proxy", log.logger.subsystem("audit"), clock), log, clock };
 }
 
-describe("a refusal's line", () => {
-  it("says who asked for what and why not, by what the token claims, and nothing of the token itself", async () => {
+describe("the audit line of a refusal", () => {
+  it("contains who asked for what, why it was refused, and what the token claims, but no part of the token itself", async () => {
     const { audit, log } = start();
     const asked = { ...NOBODY, tenantId: "a", endpointId: "web", credential: `Bearer ${TOKEN}` };
     audit.refused(asked, REFUSED.expired);
@@ -42,7 +42,7 @@ describe("a refusal's line", () => {
     for (const part of [TOKEN, ...TOKEN.split(".")]) expect(log.lines.join("")).not.toContain(part);
   });
 
-  it("says whom the certificate is made out to, where there is one", async () => {
+  it("contains the subject of the client's certificate, if there is one", async () => {
     const { audit, log } = start();
     audit.refused({ ...NOBODY, certificate: `CN=${"x".repeat(1_000)}` }, REFUSED.missing);
     audit.refused(NOBODY, REFUSED.missing);
@@ -51,7 +51,7 @@ describe("a refusal's line", () => {
   });
 
   it.each([undefined, "", "x", "Bearer a.b.c", `Bearer ${"x".repeat(10_000)}.${CLAIMS}.x`])(
-    "of credential %j has no claims",
+    "contains no claims for the credential %j",
     async (credential) => {
       const { audit, log } = start();
       audit.refused({ ...NOBODY, credential }, REFUSED.form);
@@ -59,7 +59,7 @@ describe("a refusal's line", () => {
     },
   );
 
-  it("isn't written more than a hundred times a second; the next one says how many were not", async () => {
+  it("isn't written more than a hundred times a second; the next line counts those that were not written", async () => {
     const { audit, clock, log } = start();
     for (let i = 0; i < MAX_REFUSALS_PER_SECOND + 20; i++) audit.refused(NOBODY, REFUSED.missing);
     await log.line("refused", MAX_REFUSALS_PER_SECOND - 1);

@@ -1,4 +1,4 @@
-// The audit log: who opened, was refused, or lost what, and why. The client learns less. No credential is in any line.
+// The audit log: who opened, was refused, or lost what, and why. The client gets less detail. No line contains a credential.
 
 import type { Clock } from "@piko/tunnel";
 import type { Logger } from "../observability/logger.js";
@@ -7,24 +7,24 @@ import type { Identity } from "./identity.js";
 import type { Refusal } from "./refusal.js";
 import { MAX_TOKEN_BYTES, payloadOf } from "./token.js";
 
-/** Lines about refusals per second, for one port; further ones are only counted. */
+/** Maximum lines about refusals per second, for one port; further refusals are only counted. */
 export const MAX_REFUSALS_PER_SECOND = 100;
 /** Maximum length of the text of a claim, or of a certificate's subject, in a line. */
 const MAX_CLAIM_LENGTH = 256;
 
-/** The request, and its sender. */
+/** A request and its sender. */
 export interface Asked {
-  /** Address that it came from. */
+  /** IP address of the client. */
   readonly address: string;
   /** Empty for none. */
   readonly tenantId: string;
-  /** Empty: none, or not known yet. */
+  /** Empty if there is none, or it isn't known yet. */
   readonly endpointId: string;
-  /** Undefined: none that is verified. */
+  /** Undefined if no identity was verified. */
   readonly identity: Identity | undefined;
-  /** The field's value; undefined for none. */
+  /** Value of the credential's header field; undefined if there is none. */
   readonly credential: string | undefined;
-  /** Whom the client's certificate is made out to; empty for none. */
+  /** Subject of the client's certificate; empty if there is none. */
   readonly certificate: string;
 }
 
@@ -34,27 +34,27 @@ export class AuditLog {
   readonly #port: string;
   #secondMs = Number.NEGATIVE_INFINITY;
   #count = 0;
-  /** Refusals of which nothing was said. */
+  /** Refusals that were not logged. */
   #unsaid = 0;
 
-  /** `logger`: of subsystem `audit`. */
+  /** `logger`: the logger of subsystem `audit`. */
   constructor(port: string, logger: Logger, clock: Clock) {
     this.#port = port;
     this.#logger = logger;
     this.#clock = clock;
   }
 
-  /** A tunnel listens on an endpoint. */
+  /** Logs that a tunnel listens on an endpoint. */
   opened(asked: Asked): void {
     this.#logger.info("opened", this.#describe(asked));
   }
 
-  /** A tunnel is gone, or its token or certificate is no longer valid; `reason` says why. */
+  /** Logs that a tunnel was closed, or that its token or certificate is no longer valid; `reason` is the cause. */
   lost(asked: Asked, reason: string): void {
     this.#logger.info("lost", { ...this.#describe(asked), reason });
   }
 
-  /** A token was rejected. */
+  /** Logs that a token was rejected. */
   refused(asked: Asked, { reason, status }: Refusal): void {
     const now = this.#clock.now();
     if (now - this.#secondMs >= 1_000) {
@@ -83,7 +83,7 @@ export class AuditLog {
   }
 }
 
-/** What a token says of its owner. It isn't verified, so it may be invented. */
+/** What a token claims about its owner. It isn't verified, so it may be invented. */
 function claimed(credential: string | undefined): Record<string, unknown> {
   if (credential === undefined || credential.length > MAX_TOKEN_BYTES + "Bearer ".length) return {};
   const claims = readClaims(payloadOf(credential.slice(credential.indexOf(" ") + 1)));

@@ -1,4 +1,4 @@
-// Who is let in at once, who waits, how many at a time, and what a change of keys means for them.
+// Which tokens are answered at once, which wait, how many at a time, and how a change of keys affects them.
 
 import { generateKeyPairSync, sign } from "node:crypto";
 import { describe, expect, it } from "vitest";
@@ -17,7 +17,7 @@ import { Verifier } from "./verifier.js";
 
 let nowMs = 1_000_000;
 
-/** The keys that the rig has at the moment, or its own. */
+/** The rig's current keys, or a fixed set. */
 class RigKeys implements KeySource {
   readonly ageMs: undefined = undefined;
   readonly #rig: Rig;
@@ -51,10 +51,10 @@ class RigKeys implements KeySource {
 
 class Rig {
   readonly auth: Authoriser;
-  /** Answers of those that have waited, in order. */
+  /** Results of the requests that waited, in order. */
   readonly answers: string[] = [];
   keys: KeySet | undefined;
-  /** Those that wait for the source of the keys. */
+  /** The requests that wait for the key source. */
   readonly seekers = new Set<KeySeeker>();
 
   constructor(maxPending = 8) {
@@ -85,7 +85,7 @@ class Rig {
     });
   }
 
-  /** What is answered at once; undefined for those that wait. */
+  /** The answer that is given at once; undefined if the request waits. */
   ask(credential: string | undefined, tenantId = ""): string | undefined {
     return this.askAs(
       { onVerified: (result) => void this.answers.push(shown(result)) },
@@ -103,7 +103,7 @@ class Rig {
     return result === undefined ? undefined : shown(result);
   }
 
-  /** Waits until nobody waits. */
+  /** Waits until no request is pending. */
   async settle(): Promise<void> {
     while (this.auth.pending > 0) await new Promise((resolve) => setImmediate(resolve));
   }
@@ -114,14 +114,14 @@ const shown = (result: Identity | Refusal): string =>
 const made = (sub: string, more: object = {}): string => `Bearer ${token("HS256", "k", { sub, ...more })}`;
 
 const rsa = generateKeyPairSync("rsa", { modulusLength: 2_048 });
-/** An RSA key under these names. */
+/** A set with one RSA key under each of these names. */
 const keySet = (...names: string[]): KeySet =>
   new KeySet(
     names.map((name) => publicKey(rsa.publicKey, name)).filter((key) => key !== undefined),
     true,
   );
 
-/** Credentials that name these keys, whose signatures are worth nothing. */
+/** A credential whose token names a key; its signature is invalid. */
 const naming = (kid: string, n = 0): string => {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
   return `Bearer ${part({ alg: "RS256", kid })}.${part({ n })}.AA`;
@@ -143,7 +143,7 @@ describe("a credential", () => {
     expect((await Rig.start()).ask(credential)).toBe(`401 ${message}`);
   });
 
-  it("is judged behind the readiness of its port, and before its tenant", async () => {
+  it("is checked after the readiness of its port, and before its tenant", async () => {
     const rig = await Rig.start("k", ["t"]);
     expect(rig.ask(undefined, "nobody")).toBe("401 missing authorization");
     expect(rig.ask(made("s"), "nobody")).toBe("401 unknown tenant");
@@ -153,13 +153,13 @@ describe("a credential", () => {
     expect(rig.ask(made("s"), "t")).toBe("503 authentication is not ready");
   });
 
-  it("names a tenant where there are none", async () => {
+  it("must not name a tenant if there are none", async () => {
     expect((await Rig.start()).ask(made("s"), "t")).toBe("401 unknown tenant");
   });
 });
 
 describe("a token", () => {
-  it("waits the first time, and is known from then on", async () => {
+  it("is verified the first time, and remembered from then on", async () => {
     const rig = await Rig.start();
     expect(rig.ask(made("s"))).toBeUndefined();
     await rig.settle();
@@ -168,7 +168,7 @@ describe("a token", () => {
     expect([rig.auth.verifications, rig.auth.remembered]).toEqual([1, 1]);
   });
 
-  it("that isn't good is looked at each time", async () => {
+  it("that is invalid is checked each time", async () => {
     const rig = await Rig.start("other");
     for (const count of [1, 2]) {
       expect(rig.ask(made("s"))).toBeUndefined();
@@ -178,7 +178,7 @@ describe("a token", () => {
     expect(rig.answers).toEqual(["401 invalid token", "401 invalid token"]);
   });
 
-  it("is verified once for all that ask at once", async () => {
+  it("is verified once for all concurrent requests", async () => {
     const rig = await Rig.start();
     for (let n = 0; n < 5; n++) expect(rig.ask(made("s"))).toBeUndefined();
     await rig.settle();
@@ -186,7 +186,7 @@ describe("a token", () => {
     expect(rig.auth.verifications).toBe(1);
   });
 
-  it("of one tenant is none of another's", async () => {
+  it("of one tenant isn't accepted for another", async () => {
     const rig = await Rig.start("k", ["a", "b"]);
     rig.ask(made("s"), "a");
     await rig.settle();
@@ -195,7 +195,7 @@ describe("a token", () => {
     await rig.settle();
   });
 
-  it("is forgotten with its time, and without one after a minute", async () => {
+  it("is forgotten when it expires, or after a minute if it never expires", async () => {
     const rig = await Rig.start();
     const timed = made("timed", { exp: nowMs / 1_000 + 100 });
     rig.ask(timed);
@@ -214,7 +214,7 @@ describe("a token", () => {
     expect(rig.answers.at(-1)).toBe("401 expired token");
   });
 
-  it("is verified anew when keys have changed, also while that is under way", async () => {
+  it("is verified again when keys change, even during its verification", async () => {
     const rig = await Rig.start();
     rig.ask(made("s"));
     await rig.settle();
@@ -232,8 +232,8 @@ describe("a token", () => {
   });
 });
 
-describe("those that wait", () => {
-  it("are as many as max_pending says, and further ones are told", async () => {
+describe("requests that wait", () => {
+  it("are limited by max_pending, and further ones are refused", async () => {
     const rig = await Rig.start();
     const all = Array.from({ length: 10 }, (_, n) => rig.ask(made(`${n}`)));
     expect(all.filter((each) => each === undefined)).toHaveLength(8);
@@ -242,7 +242,7 @@ describe("those that wait", () => {
     expect(rig.answers).toHaveLength(8);
   });
 
-  it("are verified a few in a turn, were they thousands", async () => {
+  it("are verified a few per turn, even if there are thousands", async () => {
     const rig = await Rig.start("k", [], 4_000);
     const { auth } = rig;
     rig.keys = keySet("known");
@@ -258,7 +258,7 @@ describe("those that wait", () => {
     expect(most).toBeLessThanOrEqual(4 * MAX_ACTIVE);
   });
 
-  it("and don't want to any more are told nothing, and cost nothing", async () => {
+  it("aren't called after they were cancelled, and cost no verification", async () => {
     const rig = await Rig.start();
     const told: string[] = [];
     const waiters = Array.from({ length: 8 }, (_, n) => ({ onVerified: () => void told.push(`${n}`) }));
@@ -272,11 +272,11 @@ describe("those that wait", () => {
   });
 });
 
-describe("those that wait for keys that aren't known", () => {
+describe("requests that wait for an unknown key", () => {
   const BUSY = "503 too many tokens wait to be verified";
   interface Waiting {
     readonly rig: Rig;
-    /** The source answers. */
+    /** Makes the source answer; `told` as in {@link KeySeeker.onKeysTold}. */
     readonly answer: (told: boolean) => void;
   }
 
@@ -290,7 +290,7 @@ describe("those that wait for keys that aren't known", () => {
     return { rig, answer };
   }
 
-  it("are three of four at most, and hold up nobody else", async () => {
+  it("take three quarters of the places at most, and delay no others", async () => {
     const { answer, rig } = await start();
     const answers = [1, 2, 3, 4].map((n) => rig.ask(naming(`x${n}`)));
     expect(answers).toEqual([undefined, undefined, undefined, BUSY]);
@@ -302,7 +302,7 @@ describe("those that wait for keys that aren't known", () => {
     expect(rig.answers).toHaveLength(4);
   });
 
-  it("are no more by one token that many show", async () => {
+  it("are limited in the same way if all have the same token", async () => {
     const { answer, rig } = await start();
     const answers = [1, 2, 3, 4].map(() => rig.ask(naming("x")));
     expect(answers).toEqual([undefined, undefined, undefined, BUSY]);
@@ -313,7 +313,7 @@ describe("those that wait for keys that aren't known", () => {
     await rig.settle();
   });
 
-  it("make room when they go away, though nobody has answered yet", async () => {
+  it("free their places when they are cancelled before the source has answered", async () => {
     const { answer, rig } = await start();
     for (let n = 0; n < 100; n++) {
       const waiter = { onVerified: (): void => void rig.answers.push("told") };
@@ -328,7 +328,7 @@ describe("those that wait for keys that aren't known", () => {
     expect(rig.auth.verifications).toBe(1);
   });
 
-  it("are verified by the key when it has come, and told nothing of their token where nobody could ask", async () => {
+  it("are verified with the new key, and get a 503 if the source could not be asked", async () => {
     const { answer, rig } = await start();
     const header = Buffer.from('{"alg":"RS256","kid":"new"}').toString("base64url");
     const input = `${header}.${Buffer.from('{"sub":"s"}').toString("base64url")}`;
@@ -346,7 +346,7 @@ describe("those that wait for keys that aren't known", () => {
     expect(rig.answers.at(-1)).toBe("503 authentication is not ready");
   });
 
-  it("are answered a few in a turn, when all have waited for the same", async () => {
+  it("are answered a few per turn when all waited for the same key", async () => {
     const { answer, rig } = await start(4_000);
     for (let n = 0; n < 1_000; n++) expect(rig.ask(naming("x", n))).toBeUndefined();
     answer(true);
@@ -358,11 +358,11 @@ describe("those that wait for keys that aren't known", () => {
       before = rig.answers.length;
     }
     expect(rig.answers).toHaveLength(1_000);
-    // Two of its turns may lie between two looks.
+    // Two of the queue's turns may lie between two checks here.
     expect(most).toBeLessThanOrEqual(4 * MAX_ACTIVE);
   });
 
-  it("are judged by what counts when they are: a tenant that has gone, or has other keys", async () => {
+  it("are judged by the settings at that time: a tenant that was removed, or has other keys", async () => {
     const rig = await Rig.start("k", ["gone", "changed"]);
     rig.ask(made("s"), "gone");
     rig.ask(made("s"), "changed");
@@ -374,7 +374,7 @@ describe("those that wait for keys that aren't known", () => {
   });
 });
 
-it("what is remembered has a limit: what wasn't used for longest goes", () => {
+it("the number of remembered tokens is limited: the least recently used is dropped", () => {
   const remembered = new RememberedTokens(2);
   const identity = { isFresh: () => true } as unknown as Identity;
   remembered.add("a", identity);
@@ -389,7 +389,7 @@ it("what is remembered has a limit: what wasn't used for longest goes", () => {
   expect(remembered.size).toBe(2);
 });
 
-it("a port is ready when all of its keys are there, and stays so", async () => {
+it("a port becomes ready when all of its keys are known, and stays ready", async () => {
   const rig = await Rig.start();
   rig.keys = undefined;
   expect(rig.auth.ready).toBe(false);

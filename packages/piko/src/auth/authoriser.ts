@@ -1,4 +1,4 @@
-// Decides who may use one port: finds the verifier of a credential, remembers accepted ones, counts rejected ones.
+// Decides who may use one port: finds the verifier for a credential, remembers accepted tokens, counts rejected ones.
 
 import type { Asked, AuditLog } from "./audit-log.js";
 import type { Identity } from "./identity.js";
@@ -13,7 +13,7 @@ export interface AuthoriserOptions {
   /** `proxy`, `upstream` or `admin`. */
   readonly port: string;
   readonly maxPending: number;
-  /** Undefined: not needed. */
+  /** Undefined if nothing is audited. */
   readonly audit?: AuditLog | undefined;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
@@ -22,17 +22,17 @@ export interface AuthoriserOptions {
 export class Authoriser {
   readonly port: string;
   readonly audit: AuditLog | undefined;
-  /** Refusals by reason. */
+  /** Number of refusals by reason. */
   readonly refused: Map<string, number> = new Map();
-  /** What was accepted earlier may have to end. */
+  /** Called when identities that were accepted earlier may no longer be valid. */
   onChange: () => void = () => {};
   readonly #wallNow: () => number;
   readonly #remembered = new RememberedTokens();
   readonly #queue: VerificationQueue;
-  /** What tokens are verified by has changed so often. */
+  /** Increases whenever keys, tenants or revoked tokens change. */
   #generation = 0;
   #ready = false;
-  /** Of requests that name no tenant. */
+  /** For requests without a tenant. */
   #verifier: Verifier | undefined = undefined;
   #tenants: ReadonlyMap<string, Verifier> = new Map();
 
@@ -53,18 +53,18 @@ export class Authoriser {
     return this.#verifier !== undefined || this.#tenants.size > 0;
   }
 
-  /** Every verifier has had keys, so that tokens can be distinguished; tenants that are added later don't count. */
+  /** Whether every verifier has had keys, so that valid tokens can be recognized; tenants that are added later don't count. */
   get ready(): boolean {
     this.#ready ||= [...this.verifiers()].every((verifier) => verifier.ready);
     return this.#ready;
   }
 
-  /** Requests that wait for an answer. */
+  /** Number of requests that wait for an answer. */
   get pending(): number {
     return this.#queue.pending;
   }
 
-  /** Signatures that were looked at. */
+  /** Number of verifications begun. */
   get verifications(): number {
     return this.#queue.started;
   }
@@ -78,7 +78,7 @@ export class Authoriser {
     yield* this.#tenants.values();
   }
 
-  /** Sets whose tokens count; those that were there before are closed, unless they are among the new ones. */
+  /** Sets the verifiers; previous ones are closed, unless they are among the new ones. */
   use(verifier: Verifier | undefined, tenants: ReadonlyMap<string, Verifier> = new Map()): void {
     const before = [...this.verifiers()];
     this.#verifier = verifier;
@@ -88,25 +88,27 @@ export class Authoriser {
     this.changed();
   }
 
-  /** Keys, tenants or revoked tokens are others than before: what was verified has to be verified again. */
+  /** Called when keys, tenants or revoked tokens have changed: tokens that were verified have to be verified again. */
   changed(): void {
     this.#generation++;
     this.#remembered.clear();
     this.onChange();
   }
 
-  /** Whether what an identity was accepted for may continue under the current keys, tenants and revoked tokens. */
+  /**
+   * Whether an identity that was accepted earlier would still be accepted with the current keys, tenants and revoked tokens.
+   */
   stillTrusts(identity: Identity, endpointId: string): boolean {
     return this.#verifierOf(identity.tenantId)?.stillTrusts(identity, endpointId) === true;
   }
 
   /**
-   * Whose credential is this? Answers at once if that is known or obvious; otherwise the answer is undefined, and
-   * `waiter` is called later. The credential is the first field's value that isn't empty, undefined for none.
+   * Determines the identity of a credential. Answers at once if it is known or obviously invalid; otherwise returns undefined,
+   * and calls `waiter` later. The credential is the value of the first field that isn't empty; undefined if there is none.
    */
   ask(credential: string | undefined, tenantId: string, waiter: Waiter): Identity | Refusal | undefined {
     const verifier = this.#verifierOf(tenantId);
-    // A port that can't check tokens must not call one wrong or missing: agents of Go Piko exit on a 401.
+    // A port that can't verify tokens must not reject them as invalid or missing: agents of Go Piko exit on a 401.
     if (verifier?.ready === false) return REFUSED.unready;
     const found = tokenOf(credential);
     if ("reason" in found) return found;
@@ -118,24 +120,24 @@ export class Authoriser {
     return identity ?? this.#queue.add(verifier, token, digest, waiter);
   }
 
-  /** The request is over, and its answer no longer asked for. */
+  /** The request has ended; its waiter isn't called any more. */
   cancel(waiter: Waiter): void {
     this.#queue.cancel(waiter);
   }
 
-  /** This identity is still valid, without another check. */
+  /** Whether an identity is still valid without another verification. */
   isCurrent(identity: Identity): boolean {
     return identity.generation === this.#generation && identity.isFresh(this.#wallNow());
   }
 
-  /** Counts a refusal, and says who was refused. */
+  /** Counts and logs a refusal. */
   onRefused(refusal: Refusal, asked: Asked): void {
     const { reason } = refusal;
     this.refused.set(reason, (this.refused.get(reason) ?? 0) + 1);
     this.audit?.refused(asked, refusal);
   }
 
-  /** Where there are tenants, each request names one. */
+  /** If there are tenants, each request has to name one. */
   #verifierOf(tenantId: string): Verifier | undefined {
     return tenantId === "" && this.#tenants.size === 0 ? this.#verifier : this.#tenants.get(tenantId);
   }

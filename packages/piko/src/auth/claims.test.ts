@@ -10,7 +10,7 @@ const judge = (claims: unknown, nowMs: number, rules: object = {}): string | und
 };
 
 describe("claims", () => {
-  it("are read with what stands for their absence", () => {
+  it("are read, with defaults for those that are absent", () => {
     expect(read({})).toEqual({
       expiresMs: Number.POSITIVE_INFINITY,
       notBeforeMs: Number.NEGATIVE_INFINITY,
@@ -72,24 +72,24 @@ describe("claims", () => {
     '{"EXP":1}',
     '{"Piko":{}}',
     '{"piko":{"Endpoints":["e"]}}',
-  ])("that can't be taken as they are: %s", (text) => {
+  ])("that aren't valid: %s", (text) => {
     expect(readClaims(Buffer.from(text, "latin1"))).toBeUndefined();
   });
 
-  it("expire in the second that exp names, leeway aside", () => {
+  it("expire in the second of exp, plus leeway", () => {
     expect(judge({ exp: 10 }, 9_999)).toBeUndefined();
     expect(judge({ exp: 10 }, 10_000)).toBe("expired");
     expect(judge({ exp: 10 }, 10_999, { leewayMs: 1_000 })).toBeUndefined();
     expect(judge({ exp: 10 }, 11_000, { leewayMs: 1_000 })).toBe("expired");
   });
 
-  it("are valid from the second that nbf names, leeway aside", () => {
+  it("are valid from the second of nbf, minus leeway", () => {
     expect(judge({ nbf: 10 }, 9_999)).toBe("not_yet_valid");
     expect(judge({ nbf: 10 }, 10_000)).toBeUndefined();
     expect(judge({ nbf: 10 }, 9_000, { leewayMs: 1_000 })).toBeUndefined();
   });
 
-  it("have expired, whatever else is wrong with them", () => {
+  it("are reported as expired, whatever else is wrong with them", () => {
     const rules = { audience: "a", issuer: "i" };
     expect(judge({ exp: 1, nbf: 100, aud: "b" }, 2_000, rules)).toBe("expired");
     expect(judge({ nbf: 100, aud: "b" }, 2_000, rules)).toBe("not_yet_valid");

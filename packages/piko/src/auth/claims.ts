@@ -1,13 +1,13 @@
-// Checks a token's claims once its signature is verified: reads them strictly, then judges them as Go Piko does. In Go,
-// expiry outweighs every other fault; a claim of a wrong type makes the token invalid.
+// Checks a token's claims once its signature is verified: reads them strictly, then judges them as Go Piko does. In Go, expiry
+// takes precedence over every other fault; a claim of a wrong type makes the token invalid.
 
 import { REFUSED, type Refusal } from "./refusal.js";
 
-/** The claims that are looked at. Times are in milliseconds since 1970. */
+/** The claims that are checked. Times are in milliseconds since 1970. */
 export interface Claims {
-  /** Infinity: it never expires. */
+  /** Infinity if it never expires. */
   readonly expiresMs: number;
-  /** -Infinity: it is valid from the beginning. */
+  /** -Infinity if there is no such claim. */
   readonly notBeforeMs: number;
   readonly audience: readonly string[];
   readonly issuer: string;
@@ -17,21 +17,21 @@ export interface Claims {
   readonly endpoints: readonly string[];
 }
 
-/** What a port or a tenant asks of them. */
+/** What a port or a tenant requires of claims. */
 export interface ClaimRules {
-  /** Empty: anything. */
+  /** Empty if any is accepted. */
   readonly audience: string;
   readonly issuer: string;
   readonly leewayMs: number;
 }
 
-/** Names that mean something here. Go's JSON takes them in any case; one in another case must not slip through unseen. */
+/** Names with a meaning here. Go's JSON matches names in any case; so one in another case must not be ignored. */
 const NAMES: ReadonlySet<string> = new Set(["exp", "nbf", "iat", "aud", "iss", "sub", "jti", "piko"]);
 const PIKO_NAMES: ReadonlySet<string> = new Set(["endpoints"]);
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Reads a token's payload; undefined if it is no object of claims, or a claim is of a wrong type. */
+/** Reads a token's payload; undefined if it isn't an object, or a claim has a wrong type. */
 export function readClaims(payload: Uint8Array): Claims | undefined {
   let json: unknown;
   try {
@@ -56,7 +56,7 @@ export function readClaims(payload: Uint8Array): Claims | undefined {
   return { expiresMs, notBeforeMs, audience, issuer, subject, tokenId, endpoints };
 }
 
-/** What makes the claims invalid at this time; undefined if nothing does. */
+/** The reason why the claims are invalid at this time; undefined if they are valid. */
 export function judgeClaims(claims: Claims, rules: ClaimRules, nowMs: number): Refusal | undefined {
   if (nowMs >= claims.expiresMs + rules.leewayMs) return REFUSED.expired;
   if (nowMs < claims.notBeforeMs - rules.leewayMs) return REFUSED.early;
@@ -65,7 +65,7 @@ export function judgeClaims(claims: Claims, rules: ClaimRules, nowMs: number): R
   return undefined;
 }
 
-/** The members of an object; undefined if it is none, or spells one of the names in another case. */
+/** The members of an object; undefined if it isn't one, or has one of the names in another case. */
 function fieldsOf(json: unknown, names: ReadonlySet<string>): Map<string, unknown> | undefined {
   if (typeof json !== "object" || json === null || Array.isArray(json)) return undefined;
   const fields = new Map<string, unknown>(Object.entries(json));
@@ -75,7 +75,7 @@ function fieldsOf(json: unknown, names: ReadonlySet<string>): Map<string, unknow
   return fields;
 }
 
-/** A NumericDate (RFC 7519 section 2) in whole seconds, as Go has it. */
+/** A NumericDate (RFC 7519 section 2), in whole seconds, as in Go. */
 function timeOf(value: unknown, absent: number): number | undefined {
   if (value === undefined) return absent;
   return typeof value === "number" && Number.isFinite(value) ? Math.trunc(value) * 1_000 : undefined;
@@ -91,7 +91,7 @@ function textsOf(value: unknown): readonly string[] | undefined {
   return Array.isArray(value) && value.every((each) => typeof each === "string") ? value : undefined;
 }
 
-/** Go programs write an omitted list as null, which also means all endpoints. */
+/** Go programs encode an omitted list as null, which also means all endpoints. */
 function endpointsOf(piko: unknown): readonly string[] | undefined {
   if (piko === undefined || piko === null) return [];
   const fields = fieldsOf(piko, PIKO_NAMES);

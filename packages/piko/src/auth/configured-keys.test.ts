@@ -1,4 +1,4 @@
-// Keys of the configuration whose files change.
+// Configured keys whose files change.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -36,7 +36,7 @@ const NONE: TokenConfig = {
   jwks: { endpoint: "", cacheTtlMs: 0, timeoutMs: 0 },
 };
 
-it("secrets of several files all count, each once, and are replaced one by one", async () => {
+it("secrets of several files are all accepted, without duplicates, and are replaced one by one", async () => {
   const clock = new FakeClock();
   const log = new RecordedLog();
   for (const path of paths) writeFileSync(path, "old\n");
@@ -56,7 +56,7 @@ it("secrets of several files all count, each once, and are replaced one by one",
     }
     await looks(() => left === 0);
   };
-  // A look at a file takes turns of the event loop, and the next one comes a second after it.
+  // Reading a file takes turns of the event loop, and it is checked again a second after that.
   const looks = async (done: () => boolean): Promise<void> => {
     while (!done()) {
       clock.advance(1_000);

@@ -17,20 +17,20 @@ type Kind = "hmac" | "rsa" | "ec";
 /** One key: its text, or its file. */
 interface Configured {
   readonly kind: Kind;
-  /** `hmac_secret_key_file`. */
+  /** Name of the setting, like `hmac_secret_key_file`. */
   readonly name: string;
   readonly text: string;
-  /** Empty: it is the text. */
+  /** Empty if `text` is the key. */
   readonly path: string;
 }
 
 export interface ConfiguredKeysOptions {
   readonly config: TokenConfig;
-  /** Where the settings are: `proxy.auth`. */
+  /** Path of the settings, like `proxy.auth`. */
   readonly section: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** There are other keys from now on. */
+  /** Called when the keys have changed. */
   readonly onChange: () => void;
 }
 
@@ -45,7 +45,7 @@ export class ConfiguredKeys implements KeySource {
     this.#keys = keys;
   }
 
-  /** Reads the keys; rejects if one of the files isn't what it should be. */
+  /** Reads the keys; rejects if one of them is invalid or can't be read. */
   static async load(options: ConfiguredKeysOptions): Promise<ConfiguredKeys> {
     const { clock, logger, onChange, section } = options;
     const configured = listKeys(options.config);
@@ -69,7 +69,7 @@ export class ConfiguredKeys implements KeySource {
     };
     const change = async (bytes: Buffer, index: number, setting: string): Promise<void> => {
       try {
-        // Each file's key is made by itself: files that change at once don't undo each other's change.
+        // Each file's key is replaced separately: files that change at once don't undo each other's change.
         const key = await makeConfigured(configured[index] as Configured, bytes, section);
         if (source.#closed) return;
         keys[index] = key;
@@ -89,7 +89,7 @@ export class ConfiguredKeys implements KeySource {
       });
       for (const [index, each] of configured.entries()) {
         const key = await makeConfigured(each, contents[index] as Buffer, section);
-        // Its file may have changed meanwhile.
+        // Its file may have changed in the meantime.
         keys[index] ??= key;
       }
       source.#keys = keySet(keys);
@@ -104,7 +104,7 @@ export class ConfiguredKeys implements KeySource {
     return this.#keys;
   }
 
-  /** Tokens don't name these keys. */
+  /** Always true, since tokens don't name these keys. */
   lacks(): boolean {
     return true;
   }
@@ -135,7 +135,7 @@ function listKeys(config: TokenConfig): readonly Configured[] {
   return found;
 }
 
-/** Files hold the same while a key is replaced. */
+/** Removes duplicates: during a key rotation, files may hold the same key. */
 function keySet(keys: readonly VerifyingKey[]): KeySet {
   return new KeySet([...new Map(keys.map((key) => [key.fingerprint, key])).values()], false);
 }
@@ -150,7 +150,7 @@ async function makeConfigured(configured: Configured, bytes: Buffer, section: st
 
 async function makeKey({ kind, path }: Configured, bytes: Buffer): Promise<VerifyingKey> {
   if (kind === "hmac") {
-    // An editor's last line feed is none of the key.
+    // A line feed that an editor added at the end isn't part of the key.
     const end = path !== "" && bytes[bytes.length - 1] === LINE_FEED ? bytes.length - 1 : bytes.length;
     if (end === 0) throw new Error("must not be empty");
     return hmacKey(bytes.subarray(0, end));

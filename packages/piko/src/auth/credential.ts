@@ -1,8 +1,8 @@
-// The value of `x-piko-authorization` or `Authorization`, taken apart exactly as Go Piko does.
+// Parses the value of `x-piko-authorization` or `Authorization` exactly as Go Piko does.
 
 import { REFUSED, type Refusal } from "./refusal.js";
 
-/** The token of a credential: after `Bearer` in this spelling and one space, as it is. */
+/** The token of a credential: everything after `Bearer` (case-sensitive) and one space. */
 export function tokenOf(credential: string | undefined): { readonly token: string } | Refusal {
   if (credential === undefined || credential === "") return REFUSED.missing;
   const space = credential.indexOf(" ");

@@ -36,7 +36,7 @@ describe("endpoint patterns", () => {
   const plain = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 8 });
   const naive = (pattern: string): RegExp => new RegExp(`^${pattern.replaceAll("*", ".*")}$`);
 
-  it("match what a regular expression of the same meaning matches", () => {
+  it("match what the equivalent regular expression matches", () => {
     fc.assert(
       fc.property(text, plain, (pattern, id) => {
         expect(new EndpointPatterns([pattern]).match(id)).toBe(naive(pattern).test(id));
@@ -44,7 +44,7 @@ describe("endpoint patterns", () => {
     );
   });
 
-  it("meet where some id fits both", () => {
+  it("overlap if some id matches both", () => {
     fc.assert(
       fc.property(text, text, plain, (a, b, id) => {
         if (naive(a).test(id) && naive(b).test(id)) expect(meet(a, b)).toBe(true);
@@ -55,7 +55,7 @@ describe("endpoint patterns", () => {
     expect(meet("team-a-*", "team-*-web")).toBe(true);
   });
 
-  it("of tenants are compared, and those without are named", () => {
+  it("of tenants are compared, and tenants without any are listed", () => {
     const tenant = (id: string, endpoints: string[]): never => ({ id, endpoints }) as never;
     const tenants = [tenant("a", ["a-*", "x"]), tenant("b", ["b-*"]), tenant("c", ["*-1"]), tenant("d", [])];
     expect(findOverlaps(tenants)).toEqual({

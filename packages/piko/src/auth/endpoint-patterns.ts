@@ -1,10 +1,10 @@
-// The endpoints of a token or a tenant: ids in which `*` stands for any number of any characters.
+// The endpoints of a token or a tenant: ids in which each `*` matches any characters, including none.
 
 /** A list of patterns; an empty list matches everything. */
 export class EndpointPatterns {
   readonly patterns: readonly string[];
   readonly #exact: ReadonlySet<string>;
-  /** The texts between the stars of each pattern that has one. */
+  /** For each pattern with a star, the texts between its stars. */
   readonly #parts: readonly (readonly string[])[];
 
   constructor(patterns: readonly string[]) {
@@ -13,7 +13,7 @@ export class EndpointPatterns {
     this.#parts = patterns.filter((pattern) => pattern.includes("*")).map((pattern) => pattern.split("*"));
   }
 
-  /** Whether the list holds this id. Case counts. */
+  /** Whether an id matches; case-sensitive. */
   match(endpointId: string): boolean {
     if (this.patterns.length === 0 || this.#exact.has(endpointId)) return true;
     for (const parts of this.#parts) if (matches(parts, endpointId)) return true;
@@ -21,7 +21,7 @@ export class EndpointPatterns {
   }
 }
 
-/** Takes each text at its first place: what fits at all fits so, in one pass. */
+/** Looks for each part at its first possible position: if the text matches at all, it matches this way, in one pass. */
 function matches(parts: readonly string[], text: string): boolean {
   const first = parts[0] as string;
   const last = parts[parts.length - 1] as string;

@@ -1,4 +1,4 @@
-// Fetches a key set over HTTP: one answer of limited size and time, from the address itself and nowhere else.
+// Fetches a key set over HTTP: one response of limited size and time, without following redirects.
 
 import { request as httpRequest, type IncomingMessage } from "node:http";
 import { request as httpsRequest } from "node:https";
@@ -6,7 +6,7 @@ import type { Clock } from "@piko/tunnel";
 import { dialAgent } from "../net/dial-agent.js";
 import { MAX_JWKS_BYTES } from "./jwks.js";
 
-/** Resolves to the body; rejects with what is wrong. `signal` gives up. */
+/** Resolves to the body; rejects with the cause. `signal` cancels the fetch. */
 export function fetchJwks(url: URL, timeoutMs: number, clock: Clock, signal: AbortSignal): Promise<Buffer> {
   const secure = url.protocol === "https:";
   const host = url.hostname.replace(/^\[(.*)\]$/, "$1");

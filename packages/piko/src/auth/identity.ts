@@ -3,27 +3,27 @@
 import type { Claims } from "./claims.js";
 import type { EndpointPatterns } from "./endpoint-patterns.js";
 
-/** How long a token counts without being verified again that never expires. */
+/** How long a token that never expires is accepted without being verified again. */
 const WITHOUT_END_MS = 60_000;
 
 export class Identity {
-  /** Empty for none. */
+  /** Empty if there is no tenant. */
   readonly tenantId: string;
   readonly claims: Claims;
-  /** Of the key that has signed the token. */
+  /** Fingerprint of the key that signed the token. */
   readonly fingerprint: string;
-  /** First and last millisecond (since 1970) that the token is good for, leeway included; the last one is excluded. */
+  /** The token is valid from `fromMs` (inclusive) to `untilMs` (exclusive), in milliseconds since 1970, leeway included. */
   readonly fromMs: number;
   readonly untilMs: number;
-  /** A tunnel that was opened with the token stays open after the token has expired. */
+  /** Whether a tunnel that was opened with the token stays open after the token has expired. */
   readonly outlivesToken: boolean;
   /** When it has to be verified again. */
   readonly staleMs: number;
-  /** What the port went by when the token was verified: another number asks for another verification. */
+  /** Generation of the port's keys and settings at the verification; any other requires another verification. */
   readonly generation: number;
   readonly #token: EndpointPatterns;
   readonly #tenant: EndpointPatterns | undefined;
-  /** The last endpoint that was asked for and permitted: mostly, the next request is for the same. */
+  /** The last permitted endpoint: usually the next request is for the same one. */
   #permitted = "";
 
   constructor(options: {
@@ -58,7 +58,7 @@ export class Identity {
     return true;
   }
 
-  /** It counts at this time without another look at its token. */
+  /** Whether it is valid at this time without another verification of its token. */
   isFresh(nowMs: number): boolean {
     return nowMs >= this.fromMs && nowMs < this.staleMs;
   }

@@ -1,4 +1,4 @@
-// Where a key set comes from: what is not taken for one, when it is asked for again, and what counts meanwhile.
+// Where a key set comes from: what is rejected as a key set, when it is fetched again, and which keys are used meanwhile.
 
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
@@ -34,7 +34,7 @@ const get = async (url: string, ms = 5_000): Promise<string> =>
   (await fetchJwks(new URL(url), ms, systemClock, never)).toString();
 
 describe("a fetch", () => {
-  it("asks for the address as it is, and takes up to 1 MiB", async () => {
+  it("requests the address unchanged, and accepts up to 1 MiB", async () => {
     const url = await publish((request, response) => response.end(request.url?.padEnd(1_048_576, " ")));
     expect((await get(url)).trimEnd()).toBe("/keys?x=1");
   });
@@ -65,7 +65,7 @@ describe("a fetch", () => {
     await expect(get(await publish(answer), 200)).rejects.toThrow(message);
   });
 
-  it("fails where nobody listens", async () => {
+  it("fails if nothing listens at the address", async () => {
     const url = await publish(() => {});
     cleanUps.splice(0).forEach((cleanUp) => cleanUp());
     await expect(get(url)).rejects.toThrow("ECONNREFUSED");
@@ -77,7 +77,7 @@ const jwk = (kid: string): object => ({
   kid,
 });
 
-/** Resolves to whether the source has answered. */
+/** Resolves to whether the source could be asked. */
 const lookFor = (source: JwksSource, keyId: string): Promise<boolean> =>
   new Promise((resolve) => source.lookFor({ keyId, onKeysTold: resolve }));
 
@@ -87,7 +87,7 @@ class Rig {
   source!: JwksSource;
   keys: object[] = [];
   down = false;
-  /** Answers wait until it is opened. */
+  /** Responses are held back until it resolves. */
   gate: Promise<void> = Promise.resolve();
   asked = 0;
   changes = 0;
@@ -98,7 +98,7 @@ class Rig {
     rig.keys = [jwk("one")];
     const endpoint = await publish((_, response) => {
       rig.asked++;
-      // What there is when it is asked.
+      // The response has the keys that are current at the request.
       const body = JSON.stringify({ keys: rig.keys });
       void rig.gate.then(() => response.writeHead(rig.down ? 500 : 200).end(body));
     });
@@ -114,7 +114,7 @@ class Rig {
     return rig;
   }
 
-  /** Waits for the fetch under way. */
+  /** Waits for the fetch in progress. */
   async settled(): Promise<void> {
     await this.source.fetching;
   }
@@ -136,7 +136,7 @@ class Rig {
 }
 
 describe("a key set", () => {
-  it("is asked for ahead of its end, and counts anew only if it is another", async () => {
+  it("is fetched again before it expires, and is reported as changed only if it differs", async () => {
     const rig = await Rig.start();
     expect([rig.names, rig.changes]).toEqual([["one"], 1]);
     expect([await rig.after(79_999), await rig.after(1)]).toEqual([0, 1]);
@@ -145,7 +145,7 @@ describe("a key set", () => {
     expect([await rig.after(80_000), rig.names, rig.changes]).toEqual([1, ["two"], 2]);
   });
 
-  it("that can't be had is asked for after 1, 2, 4, 5 and 5 seconds", async () => {
+  it("that can't be fetched is requested again after 1, 2, 4, 5 and 5 seconds", async () => {
     const rig = await Rig.start(true);
     for (const ms of [1_000, 2_000, 4_000, 5_000, 5_000]) {
       expect([await rig.after(ms - 1), await rig.after(1), rig.names]).toEqual([0, 1, undefined]);
@@ -154,7 +154,7 @@ describe("a key set", () => {
     expect([await rig.after(5_000), rig.names, rig.changes]).toEqual([1, ["one"], 1]);
   });
 
-  it("that goes down counts on, and grows old", async () => {
+  it("remains in use while its source is down, and its age grows", async () => {
     const rig = await Rig.start();
     rig.down = true;
     expect(await rig.after(80_000)).toBe(1);
@@ -163,7 +163,7 @@ describe("a key set", () => {
     expect([rig.names, rig.source.ageMs, rig.changes]).toEqual([["one"], 263_000, 1]);
   });
 
-  it("that changes in a file while that is read counts as it is then", async () => {
+  it("in a file that changes is read again, also because of an unknown key", async () => {
     const path = join(mkdtempSync(join(tmpdir(), "piko-jwks-")), "keys.json");
     cleanUps.push(() => rmSync(path));
     const write = (...names: string[]): void => writeFileSync(path, JSON.stringify({ keys: names.map(jwk) }));
@@ -185,7 +185,7 @@ describe("a key set", () => {
     expect([await lookFor(source, "two"), names()]).toEqual([true, ["two"]]);
     clock.advance(1_000);
     expect([await lookFor(source, "three"), source.lacks("three")]).toEqual([true, true]);
-    // The next look may be soon: it costs nobody else anything.
+    // The file may be read again soon: that costs no one else anything.
     write("two", "three");
     const answer = lookFor(source, "three");
     clock.advance(1_000);
@@ -199,18 +199,18 @@ describe("a key set", () => {
     ]);
   });
 
-  it("is no longer asked for when nobody needs it", async () => {
+  it("is no longer fetched after its source was closed", async () => {
     const rig = await Rig.start();
     rig.source.close();
     expect(rig.clock.pending).toBe(0);
   });
 });
 
-describe("a key that isn't known", () => {
-  it("is asked for at once, and not more often than once in ten seconds, whose end is waited for", async () => {
+describe("an unknown key", () => {
+  it("is requested at once, but at most every ten seconds; further tokens wait for the next fetch", async () => {
     const rig = await Rig.start();
     rig.keys = [jwk("one"), jwk("two")];
-    // The fetch a moment ago was nobody's.
+    // The previous fetch wasn't made for a key.
     expect([await rig.lookFor("two"), rig.names, rig.asked]).toEqual([true, ["one", "two"], 2]);
     rig.keys = [jwk("three")];
     const crowd = Array.from({ length: 20 }, () => rig.lookFor("three"));
@@ -220,7 +220,7 @@ describe("a key that isn't known", () => {
     expect(rig.names).toEqual(["three"]);
   });
 
-  it("is looked for by a fetch that begins after it was named: it may have been published since the last one began", async () => {
+  it("is looked for by a fetch that begins after its token arrived, since it may have been published since the last one began", async () => {
     const rig = await Rig.start();
     let open = (): void => {};
     rig.gate = new Promise((resolve) => {
@@ -236,7 +236,7 @@ describe("a key that isn't known", () => {
     expect([await second, rig.names]).toEqual([true, ["two"]]);
   });
 
-  it("is found by a fetch that has begun before, too", async () => {
+  it("is found by a fetch that began before, too", async () => {
     const rig = await Rig.start();
     rig.keys = [jwk("two")];
     const first = rig.lookFor("two");
@@ -244,7 +244,7 @@ describe("a key that isn't known", () => {
     expect([await first, await second, rig.asked, rig.clock.now()]).toEqual([true, true, 2, 0]);
   });
 
-  it("that nobody waits for any more is looked for once in ten seconds all the same", async () => {
+  it("that no one waits for any more is still looked for at most every ten seconds", async () => {
     const rig = await Rig.start();
     const seeker = { keyId: "two", onKeysTold: (): void => void expect.unreachable() };
     for (let seconds = 0; seconds < 29; seconds++) {
@@ -256,7 +256,7 @@ describe("a key that isn't known", () => {
     expect(rig.asked - 1).toBe(3);
   });
 
-  it("nor to its source is refused without another question for ten seconds, and others are not", async () => {
+  it("that its source lacks is rejected without another fetch for ten seconds, unlike other keys", async () => {
     const rig = await Rig.start();
     expect(await rig.lookFor("two")).toBe(true);
     expect([rig.source.lacks("two"), rig.source.lacks("three")]).toEqual([true, false]);
@@ -268,19 +268,19 @@ describe("a key that isn't known", () => {
     expect([await rig.lookFor("two"), rig.names, rig.source.lacks("two")]).toEqual([true, ["two"], false]);
   });
 
-  it("is judged by nobody while its source is down, and by the first answer after that", async () => {
+  it("isn't judged while its source is down, but with the first successful fetch after that", async () => {
     const rig = await Rig.start();
     rig.down = true;
     expect([await rig.lookFor("two"), rig.source.lacks("two")]).toEqual([false, false]);
     rig.down = false;
     rig.keys = [jwk("two")];
     const answer = rig.lookFor("two");
-    // A fetch that has failed is done again after a second: there is no need to wait for ten.
+    // A failed fetch is retried after a second; it doesn't have to wait for ten.
     expect(await rig.after(1_000)).toBe(1);
     expect([await answer, rig.names]).toEqual([true, ["two"]]);
   });
 
-  it("of which there is a flood takes up no memory: a thousand short names are remembered", async () => {
+  it("is remembered only with about a thousand others, and if its name is short", async () => {
     const rig = await Rig.start();
     await rig.lookFor("the first");
     const long = "x".repeat(257);
@@ -292,7 +292,7 @@ describe("a key that isn't known", () => {
     expect(lacking).toEqual(names.slice(1, 1_025));
   });
 
-  it("is waited for by nobody when its source is closed", async () => {
+  it("is no longer waited for when its source is closed", async () => {
     const rig = await Rig.start();
     const answers = [rig.lookFor("two"), rig.lookFor("three")];
     rig.source.close();

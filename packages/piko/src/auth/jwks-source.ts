@@ -14,23 +14,26 @@ import { type KeySeeker, SoughtKeys } from "./sought-keys.js";
 
 const DEFAULT_TTL_MS = 3_600_000;
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** A part of their time after which keys are fetched again. */
+/** Fraction of their lifetime after which keys are fetched again. */
 const AHEAD = 0.8;
-/** Shortest time from one fetch because of a key that isn't known to the next; reading a file costs others nothing. */
+/** Minimum time between two fetches because of unknown keys; reading a file costs no one else anything. */
 const SHORTEST_MS = 10_000;
 const SHORTEST_FILE_MS = 1_000;
-/** The same after a failure: doubled with each further one, up to a maximum that is short if there are no keys yet. */
+/**
+ * Time until a fetch is retried after a failure: doubled with each further one, up to a maximum that is short if there are no
+ * keys yet.
+ */
 const RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 60_000;
 const LONGEST_FIRST_RETRY_MS = 5_000;
 
 export interface JwksSourceOptions {
   readonly config: JwksConfig;
-  /** Where the settings are: `proxy.auth`. */
+  /** Path of the settings, like `proxy.auth`. */
   readonly section: string;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** There are other keys from now on. */
+  /** Called when the keys have changed. */
   readonly onChange: () => void;
 }
 
@@ -43,16 +46,16 @@ export class JwksSource implements KeySource {
   readonly #sought = new SoughtKeys();
   #file: WatchedFile | undefined = undefined;
   #keys: KeySet | undefined = undefined;
-  /** What the keys were made of. */
+  /** The bytes from which the keys were read. */
   #bytes: Buffer = Buffer.alloc(0);
   #fetchedMs = 0;
-  /** The last fetch that a key was to be found by; `#seeking`: the next one is such. */
+  /** When the last fetch because of an unknown key began; `#seeking` if the next one is such a fetch. */
   #soughtMs = Number.NEGATIVE_INFINITY;
   #seeking = false;
   #fetching: Promise<void> | undefined = undefined;
-  /** What the file had when it changed last is being read. */
+  /** Set while the file's last change is being read. */
   #changing: Promise<void> | undefined = undefined;
-  /** Sets that were begun to be read: the last one counts. */
+  /** Number of key sets whose reading has begun: the result of the last one is used. */
   #readings = 0;
   #failures = 0;
   #timer: Timer | undefined = undefined;
@@ -72,7 +75,7 @@ export class JwksSource implements KeySource {
     }
   }
 
-  /** Begins to fetch the keys; those of a file are there when this resolves, unless something is wrong with it. */
+  /** Starts to fetch the keys. Those of a file are available when this resolves, unless the file is invalid. */
   static async open(options: JwksSourceOptions): Promise<JwksSource> {
     const source = new JwksSource(options);
     const fetched = source.#start();
@@ -117,7 +120,7 @@ export class JwksSource implements KeySource {
     this.#sought.close();
   }
 
-  /** When the source may be asked because of a key that isn't known. */
+  /** Earliest time of a fetch because of an unknown key. */
   get #mayAskMs(): number {
     return this.#soughtMs + (this.#inFile ? SHORTEST_FILE_MS : SHORTEST_MS);
   }
@@ -157,7 +160,7 @@ export class JwksSource implements KeySource {
   #planNext(): void {
     if (this.#gone.signal.aborted) return;
     const nextMs = this.#failures === 0 ? Math.max(RETRY_MS, this.#ttlMs * AHEAD) : this.#retryMs;
-    // A file that is there is watched.
+    // A file that was opened is watched.
     const dueMs = this.#file === undefined ? this.#options.clock.now() + nextMs : Number.POSITIVE_INFINITY;
     this.#startAt(this.#sought.waiting ? Math.min(dueMs, this.#mayAskMs) : dueMs);
   }
@@ -167,7 +170,7 @@ export class JwksSource implements KeySource {
     return Math.min(longest, RETRY_MS * 2 ** Math.min(this.#failures - 1, 10));
   }
 
-  /** The first time, the file is opened; from then on it is watched. Resolves to whether the keys are what it has. */
+  /** Opens the file the first time; from then on it is watched. Resolves to whether the keys are the file's current content. */
   async #readFile(): Promise<boolean> {
     const { clock, config } = this.#options;
     if (this.#file !== undefined) {
@@ -207,14 +210,14 @@ export class JwksSource implements KeySource {
     }
   }
 
-  /** Takes what the source has now, of a fetch or by itself; rejects if that is no set of keys. */
+  /** Accepts what the source has now, whether fetched or because a file changed; rejects if it isn't a key set. */
   async #accept(bytes: Buffer, fetched: boolean): Promise<void> {
     let keys = this.#keys;
     const changed = keys === undefined || !bytes.equals(this.#bytes);
     if (changed) {
       const reading = ++this.#readings;
       keys = await parseJwks(bytes);
-      // There is something newer already.
+      // A newer set is already being read.
       if (reading !== this.#readings || this.#gone.signal.aborted) return;
       this.#keys = keys;
       this.#bytes = bytes;
@@ -239,7 +242,7 @@ export class JwksSource implements KeySource {
     logger[level](message, { setting: `${section}.jwks.endpoint`, ...more });
   }
 
-  /** Starts at this time and at no other; undefined: not at all. */
+  /** Schedules the next fetch at this time only; undefined for none. */
   #startAt(dueMs: number | undefined): void {
     const { clock } = this.#options;
     if (this.#timer !== undefined) clock.clearTimeout(this.#timer);

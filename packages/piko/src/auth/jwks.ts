@@ -1,4 +1,4 @@
-// A JSON Web Key Set (RFC 7517 section 5) as keys: those that can verify a signature of ours, each for the algorithms
+// Parses a JSON Web Key Set (RFC 7517 section 5). Keeps the keys that can verify a token's signature, each for the algorithms
 // that fit its kind, its `alg` and its `use`. Others are left out: a key set may hold keys for other purposes.
 
 import { createPublicKey } from "node:crypto";
@@ -9,12 +9,13 @@ import { KeySet, publicKey, type VerifyingKey } from "./keys.js";
 export const MAX_JWKS_BYTES = 1_048_576;
 const MAX_JWKS_KEYS = 1_000;
 const MIN_RSA_BITS = 2_048;
-/** Keys that are made in one turn: one on P-521 takes 3 ms, a set of a thousand would stop everything else for as many seconds. */
+/**
+ * Keys that are imported per turn: one on P-521 takes 3 ms, so a set of a thousand would block everything else for 3 seconds.
+ */
 export const KEYS_PER_TURN = 4;
 
 /**
- * Reads a key set, a few keys in a turn. Rejects with an Error if it is none, has too many keys, or none that can be
- * used.
+ * Parses a key set, a few keys per turn. Rejects with an Error if it isn't one, has too many keys, or none that can be used.
  */
 export async function parseJwks(bytes: Buffer): Promise<KeySet> {
   let json: unknown;

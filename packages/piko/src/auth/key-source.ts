@@ -4,17 +4,17 @@ import type { KeySet } from "./keys.js";
 import type { KeySeeker } from "./sought-keys.js";
 
 export interface KeySource {
-  /** Undefined while none could ever be had. */
+  /** Undefined until keys were available for the first time. */
   readonly keys: KeySet | undefined;
-  /** Age of the keys in milliseconds, where they come from elsewhere. */
+  /** Age of the keys in milliseconds, if they are fetched from somewhere else. */
   readonly ageMs: number | undefined;
-  /** Keys are being fetched. */
+  /** The fetch in progress. */
   readonly fetching: Promise<void> | undefined;
-  /** The source was asked for this key a moment ago, and hasn't got it. */
+  /** Whether the source was asked for this key recently, and didn't have it. */
   lacks(keyId: string): boolean;
-  /** A token names a key that isn't known: asks the source for it as soon as permitted, and calls `seeker`, once. */
+  /** Called when a token names an unknown key: asks the source for it as soon as permitted, and calls `seeker`, once. */
   lookFor(seeker: KeySeeker): void;
-  /** Waits no longer. */
+  /** Stops waiting: `seeker` isn't called any more. */
   forget(seeker: KeySeeker): void;
   close(): void;
 }

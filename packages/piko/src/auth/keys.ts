@@ -1,5 +1,5 @@
-// The keys of one verifier, each for the algorithms that fit its kind. Which algorithms there are at all follows from the
-// keys: no other list can forget to leave one out (`none`, or HMAC with a public key as its secret).
+// The keys of one verifier, each for the algorithms that fit its kind. The accepted algorithms follow from the keys alone:
+// there is no other list that could fail to exclude one (`none`, or HMAC with a public key as its secret).
 
 import { createHash, type KeyObject, webcrypto } from "node:crypto";
 
@@ -12,29 +12,29 @@ const ECDSA_ALGORITHMS: ReadonlyMap<string, string> = new Map([
   ["secp521r1", "ES512"],
 ]);
 
-/** What public keys verify. */
+/** Algorithms that public keys can verify. */
 export const PUBLIC_ALGORITHMS: ReadonlySet<string> = new Set([
   ...RSA_ALGORITHMS,
   ...ECDSA_ALGORITHMS.values(),
 ]);
 
-/** A key that signatures are checked by. */
+/** A key that verifies signatures. */
 export interface VerifyingKey {
-  /** Name in its key set; undefined: tokens can't name it. */
+  /** Id in its key set; undefined if tokens can't name it. */
   readonly keyId: string | undefined;
-  /** Tells keys apart without showing them. */
+  /** Identifies the key without revealing it. */
   readonly fingerprint: string;
-  /** What it verifies, by algorithm. */
+  /** The key material by algorithm. */
   readonly byAlgorithm: ReadonlyMap<string, webcrypto.CryptoKey | KeyObject>;
 }
 
 /** Maximum number of keys that one token without a key id is tried against. */
 export const MAX_TRIED_KEYS = 8;
 
-/** The keys of a verifier at one time. */
+/** The keys of a verifier at a given time. */
 export class KeySet {
   readonly keys: readonly VerifyingKey[];
-  /** Whether tokens name their key (a JWKS), or there is but one for each algorithm. */
+  /** Whether tokens name their key (a JWKS); otherwise there is only one key for each algorithm. */
   readonly named: boolean;
   readonly fingerprints: ReadonlySet<string>;
   readonly #algorithms: ReadonlySet<string>;
@@ -58,7 +58,7 @@ export class KeySet {
     return this.#algorithms.has(algorithm);
   }
 
-  /** A key of this name is there, for whatever algorithm. */
+  /** Whether there is a key with this id, for any algorithm. */
   knows(keyId: string): boolean {
     return this.#byId.has(keyId);
   }
@@ -70,7 +70,7 @@ export class KeySet {
   }
 }
 
-/** The key of HMAC tokens. `secret` must not be empty. */
+/** Creates the key of HMAC tokens. `secret` must not be empty. */
 export async function hmacKey(secret: Buffer): Promise<VerifyingKey> {
   const byAlgorithm = new Map<string, webcrypto.CryptoKey>();
   for (const algorithm of HMAC_ALGORITHMS) {
@@ -81,7 +81,9 @@ export async function hmacKey(secret: Buffer): Promise<VerifyingKey> {
   return { keyId: undefined, fingerprint: digestOf("hmac", secret), byAlgorithm };
 }
 
-/** A public key, for those of its kind's algorithms that `only` names (all if undefined); undefined if none is left. */
+/**
+ * Creates a public key. `only` restricts it to one algorithm, undefined to all that fit its kind; undefined if none is left.
+ */
 export function publicKey(key: KeyObject, keyId?: string, only?: string): VerifyingKey | undefined {
   const algorithms = algorithmsOf(key).filter((algorithm) => only === undefined || only === algorithm);
   if (algorithms.length === 0) return undefined;

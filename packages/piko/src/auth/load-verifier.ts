@@ -11,7 +11,7 @@ import { Verifier } from "./verifier.js";
 
 export interface LoadVerifierOptions {
   readonly config: TokenConfig;
-  /** Where the settings are: `proxy.auth`. */
+  /** Path of the settings, like `proxy.auth`. */
   readonly section: string;
   /** Empty for none. */
   readonly tenantId?: string;
@@ -21,11 +21,11 @@ export interface LoadVerifierOptions {
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
   readonly logger: Logger;
-  /** Tokens that counted may not count any more, and others may. */
+  /** Called when tokens that were valid may have become invalid, or the reverse. */
   readonly onChange: () => void;
 }
 
-/** Rejects if one of the keys or files isn't what it should be. Keys of a JWKS may come later. */
+/** Rejects if a key or file is invalid or can't be read. Keys of a JWKS may arrive later. */
 export async function loadVerifier(options: LoadVerifierOptions): Promise<Verifier> {
   const { clock, config, endpoints = [], logger, onChange, section, tenantId = "", wallNow } = options;
   const { audience, issuer, jwks, leewayMs, revokedFile } = config;

@@ -1,10 +1,10 @@
-// Why a token is rejected: the text for the client, which is Go Piko's and says no more, and the reason for log and
+// Why a token is rejected: the text for the client, which is Go Piko's and reveals no more, and the reason for the log and
 // metrics.
 
-/** An answer instead of what was asked for. */
+/** The answer to a rejected request. */
 export interface Refusal {
   readonly status: 401 | 503;
-  /** For `{"error": ...}`. */
+  /** The text in `{"error": ...}`. */
   readonly message: string;
   /** For the log, and the label `reason` of metrics. */
   readonly reason: string;
@@ -36,7 +36,7 @@ type RefusalName =
   | "unready"
   | "busy";
 
-/** Every refusal there is. */
+/** All refusals. */
 export const REFUSED: Readonly<Record<RefusalName, Refusal>> = {
   // The credential.
   missing: refuse(401, "missing authorization", "missing"),
@@ -51,7 +51,7 @@ export const REFUSED: Readonly<Record<RefusalName, Refusal>> = {
   key: invalid("unknown_key"),
   keys: invalid("too_many_keys"),
   signature: invalid("signature"),
-  // What it says.
+  // Its claims.
   claims: invalid("claims"),
   expired: refuse(401, "expired token", "expired"),
   early: invalid("not_yet_valid"),
@@ -59,7 +59,7 @@ export const REFUSED: Readonly<Record<RefusalName, Refusal>> = {
   issuer: invalid("issuer"),
   revoked: invalid("revoked"),
   endpoint: refuse(401, "endpoint not permitted", "endpoint"),
-  // No fault of the token's: agents try again on a 503, and end on a 401.
+  // The token isn't at fault: agents retry on a 503, and exit on a 401.
   unready: refuse(503, "authentication is not ready", "no_keys"),
   busy: refuse(503, "too many tokens wait to be verified", "max_pending"),
 };

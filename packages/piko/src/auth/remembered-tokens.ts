@@ -3,11 +3,11 @@
 import { createHash } from "node:crypto";
 import type { Identity } from "./identity.js";
 
-/** Maximum number of tokens of a port. With their claims, some 20 MB. */
+/** Maximum tokens per port. With their claims, they take some 20 MB. */
 export const MAX_REMEMBERED = 10_000;
 
 export class RememberedTokens {
-  /** In the order of their last use. */
+  /** Least recently used first. */
   readonly #tokens = new Map<string, Identity>();
   readonly #max: number;
 
@@ -19,12 +19,12 @@ export class RememberedTokens {
     return this.#tokens.size;
   }
 
-  /** The name under which a tenant's token is remembered, which reveals nothing about it. */
+  /** The key under which a tenant's token is remembered, which reveals nothing about it. */
   static digest(tenantId: string, token: string): string {
     return createHash("sha256").update(`${tenantId}\n${token}`).digest("base64");
   }
 
-  /** Whose token this is, if that is known and still counts. */
+  /** The identity of a token, if it is remembered and still valid. */
   find(digest: string, nowMs: number): Identity | undefined {
     const identity = this.#tokens.get(digest);
     if (identity === undefined) return undefined;

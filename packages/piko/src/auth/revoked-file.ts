@@ -7,9 +7,9 @@ import type { Logger } from "../observability/logger.js";
 /** Maximum size of the file: some 400,000 ids. */
 const MAX_FILE_BYTES = 16_777_216;
 
-/** What is asked of it. */
+/** The revoked tokens. */
 export interface Revoked {
-  /** By the `jti` and `sub` of a token; empty ones are none. */
+  /** Whether the `jti` or `sub` of a token is revoked; an empty one never is. */
   has(tokenId: string, subject: string): boolean;
   close(): void;
 }
@@ -51,7 +51,7 @@ export class RevokedFile implements Revoked {
   }
 }
 
-/** No id is empty. */
+/** Blank lines don't make an empty id. */
 function readIds(bytes: Buffer): ReadonlySet<string> {
   const lines = bytes.toString("utf8").split("\n");
   return new Set(lines.map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#")));

@@ -1,25 +1,25 @@
-// Unknown keys that tokens name: who waits for them, and which the source doesn't have. A question is answered by a fetch
-// that began after it, since one already in progress may have been answered before the key was published.
+// Unknown keys that tokens name: who waits for them, and which ones the source lacks. Only a fetch that began after a token
+// arrived can show that its key is missing; one already in progress may have been answered before the key was published.
 
-/** Maximum number of names that are remembered as missing, and of their length: strangers choose them. */
+/** Maximum number of missing names that are remembered, and maximum length of each: strangers choose them. */
 const MAX_MISSING = 1_024;
 const MAX_NAME_CHARS = 256;
 
 /** A waiter for a key. */
 export interface KeySeeker {
   readonly keyId: string;
-  /** The key was found, or not; `told` is false if the source was unavailable. */
+  /** Called with the result; `told` is false if the source was unavailable. The key itself may or may not have been found. */
   onKeysTold(told: boolean): void;
 }
 
 export class SoughtKeys {
-  /** Those that wait for the fetch in progress. */
+  /** Seekers that wait for the fetch in progress. */
   #asked = new Set<KeySeeker>();
-  /** Those that wait for the next fetch. */
+  /** Seekers that wait for the next fetch. */
   #next = new Set<KeySeeker>();
   #missing: ReadonlySet<string> = new Set();
 
-  /** Somebody waits for a fetch that hasn't begun. */
+  /** Whether a seeker waits for a fetch that hasn't begun. */
   get waiting(): boolean {
     return this.#next.size > 0;
   }
@@ -28,18 +28,21 @@ export class SoughtKeys {
     this.#next.add(seeker);
   }
 
-  /** A waiter that has stopped waiting isn't called. */
+  /** Removes a seeker, which isn't called any more. */
   remove(seeker: KeySeeker): void {
     if (!this.#next.delete(seeker)) this.#asked.delete(seeker);
   }
 
-  /** A fetch begins. */
+  /** Called when a fetch begins. */
   begin(): void {
     this.#asked = this.#next;
     this.#next = new Set();
   }
 
-  /** There are keys, of the fetch in progress or (`fetched` false) by themselves. Tells those whose key is among them. */
+  /**
+   * New keys are available, from the fetch in progress or (`fetched` is false) otherwise. Calls the seekers whose key is among
+   * them.
+   */
   onKeys(knows: (keyId: string) => boolean, fetched: boolean): void {
     const missing = new Set<string>();
     if (fetched) {
@@ -56,21 +59,21 @@ export class SoughtKeys {
     }
   }
 
-  /** The fetch is over. `told`: it was successful. */
+  /** The fetch in progress has ended; `told` is whether it succeeded. */
   end(told: boolean): void {
     const asked = this.#asked;
     this.#asked = new Set();
     for (const seeker of asked) seeker.onKeysTold(told);
   }
 
-  /** There will be no other fetch. */
+  /** No further fetch will begin. */
   close(): void {
     this.end(false);
     this.begin();
     this.end(false);
   }
 
-  /** The last fetch was to find this key, and hasn't. */
+  /** Whether the last fetch looked for this key and didn't find it. */
   lacks(keyId: string): boolean {
     return this.#missing.has(keyId);
   }

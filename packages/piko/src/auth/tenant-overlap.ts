@@ -2,10 +2,10 @@
 
 import type { TenantConfig } from "../config/auth.js";
 
-/** Maximum number of overlaps in one message. */
+/** Maximum overlaps in one message. */
 const MAX_TOLD = 10;
 
-/** Tenants without patterns, and pairs of tenants whose patterns have an endpoint in common. */
+/** Tenants without patterns, and pairs of tenants whose patterns can match the same endpoint. */
 export interface TenantOverlaps {
   readonly unbound: readonly string[];
   readonly pairs: readonly string[];
@@ -31,12 +31,12 @@ function findShared(one: readonly string[], other: readonly string[]): string | 
   return undefined;
 }
 
-/** Whether some id fits both patterns. */
+/** Whether some id matches both patterns. */
 export function meet(a: string, b: string): boolean {
-  // Cheap for nearly all: what comes before the first star must not differ.
+  // A cheap check for nearly all pairs: the texts before the first stars must not differ.
   const [headA = "", headB = ""] = [a.split("*", 1)[0], b.split("*", 1)[0]];
   if (!headA.startsWith(headB) && !headB.startsWith(headA)) return false;
-  // row[j]: the first i characters of `a` and the first j of `b` can stand for the same text.
+  // row[j]: whether the first i characters of `a` and the first j of `b` can match the same text.
   let row: boolean[] = [true];
   for (let j = 1; j <= b.length; j++) row.push(row[j - 1] === true && b[j - 1] === "*");
   for (let i = 1; i <= a.length; i++) {

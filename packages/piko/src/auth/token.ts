@@ -6,19 +6,19 @@ import { REFUSED, type Refusal } from "./refusal.js";
 /** Maximum length of a token. */
 export const MAX_TOKEN_BYTES = 8_192;
 
-/** Three parts in the alphabet of base64url, without padding; none of them empty. */
+/** Three parts in the base64url alphabet, without padding, none of them empty. */
 const COMPACT = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 
-/** What the header of a token says of its signature. */
+/** The token's header fields that concern its signature. */
 export interface TokenHeader {
   readonly algorithm: string;
-  /** Undefined: any key of the right kind may be meant. */
+  /** Undefined if any key of the right kind may have signed it. */
   readonly keyId: string | undefined;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** Reads the header of a token, or says what is wrong with the token. */
+/** Reads the header of a token; a refusal if the token is malformed. */
 export function readTokenHeader(token: string): TokenHeader | Refusal {
   if (token.length > MAX_TOKEN_BYTES) return REFUSED.size;
   if (!COMPACT.test(token)) return REFUSED.form;
@@ -30,7 +30,8 @@ export function readTokenHeader(token: string): TokenHeader | Refusal {
   }
   if (typeof header !== "object" || header === null || Array.isArray(header)) return REFUSED.form;
   const fields = new Map<string, unknown>(Object.entries(header));
-  // RFC 7515 section 4.1.11: who doesn't understand what is critical must refuse. Nothing here is understood.
+  // RFC 7515 section 4.1.11: a recipient that doesn't understand a critical extension must reject the token. None is supported
+  // here.
   if (fields.has("crit")) return REFUSED.critical;
   const algorithm = fields.get("alg");
   const keyId = fields.get("kid");
@@ -39,7 +40,7 @@ export function readTokenHeader(token: string): TokenHeader | Refusal {
   return { algorithm, keyId };
 }
 
-/** The payload's bytes, of a token that {@link readTokenHeader} has read. */
+/** The payload's bytes, of a token that {@link readTokenHeader} has accepted. */
 export function payloadOf(token: string): Uint8Array {
   return Buffer.from(token.split(".", 2)[1] ?? "", "base64url");
 }

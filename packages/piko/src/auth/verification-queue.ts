@@ -1,5 +1,5 @@
-// Verifications in progress or waiting. A few run at a time, so that many new tokens don't delay everything else; one
-// serves all requests with the same token.
+// Verifications that are in progress or queued. Only a few run at a time, so that many new tokens don't delay everything else;
+// one verification serves all requests with the same token.
 
 import { NextTurn, type Postponed } from "../net/next-turn.js";
 import type { Identity } from "./identity.js";
@@ -13,19 +13,24 @@ export interface Waiter {
   onVerified(result: Identity | Refusal): void;
 }
 
-/** Verifications in progress at a time: as many as Node has threads for them, all of whose answers may come in one turn. */
+/**
+ * Maximum verifications in progress: as many as Node has threads for them, since all of their results may arrive in one turn.
+ */
 export const MAX_ACTIVE = 4;
 
-/** Verifications begun in one turn. Those that need no signature are over within it, and all may have waited for the same key. */
+/**
+ * Maximum verifications begun in one turn. Those that need no signature end within the turn, and many may have waited for the
+ * same key.
+ */
 const MAX_STARTS = 2 * MAX_ACTIVE;
 
 /**
- * The part of all that wait which may wait for keys that aren't known: others have to be accepted meanwhile. By default there is
- * room for 300 requests a second while the next fetch, of one in ten seconds, is waited for.
+ * Fraction of the pending requests that may wait for unknown keys: others have to be accepted meanwhile. By default there is
+ * room for 300 requests a second until the next fetch, which may be ten seconds away.
  */
 const KEY_WAITERS = 0.75;
 
-/** One token. */
+/** The verification of one token. */
 class Job implements KeySeeker {
   readonly digest: string;
   readonly token: string;
@@ -33,9 +38,9 @@ class Job implements KeySeeker {
   readonly verifier: Verifier;
   readonly keyId: string;
   readonly waiters: Set<Waiter> = new Set();
-  /** It waits for a key that isn't known. */
+  /** Whether it waits for an unknown key. */
   forKey: boolean;
-  /** It has waited, and the source of the keys could not say. */
+  /** Whether it waited for a key and the source could not be asked. */
   unsaid = false;
   readonly #queue: VerificationQueue;
 
@@ -66,20 +71,20 @@ export interface VerificationQueueOptions {
   readonly maxPending: number;
   /** The current verifier of a tenant's tokens. */
   readonly verifierOf: (tenantId: string) => Verifier | undefined;
-  /** What counts now; a verification that began under another number is done again. */
+  /** The current generation; a verification that began in another one is repeated. */
   readonly generation: () => number;
   readonly onVerified: (digest: string, identity: Identity) => void;
 }
 
 export class VerificationQueue implements Postponed {
-  /** Verifications begun. */
+  /** Number of verifications begun. */
   started = 0;
   readonly #options: VerificationQueueOptions;
   readonly #jobs = new Map<string, Job>();
   readonly #jobOf = new Map<Waiter, Job>();
   readonly #ready: Job[] = [];
   readonly #turns = new NextTurn();
-  /** Waiters of jobs that wait for keys. */
+  /** Number of waiters of jobs that wait for keys. */
   #forKeys = 0;
   #active = 0;
   #startedInTurn = 0;
@@ -88,12 +93,12 @@ export class VerificationQueue implements Postponed {
     this.#options = options;
   }
 
-  /** Those that wait for an answer. */
+  /** Number of requests that wait for an answer. */
   get pending(): number {
     return this.#jobOf.size;
   }
 
-  /** Verifies a token; `waiter` is called, once and not before this returns, unless a refusal is returned at once. */
+  /** Verifies a token. `waiter` is called once, after this returns, unless a refusal is returned at once. */
   add(verifier: Verifier, token: string, digest: string, waiter: Waiter): Refusal | undefined {
     const { maxPending } = this.#options;
     if (this.#jobOf.size >= maxPending) return REFUSED.busy;
@@ -126,7 +131,7 @@ export class VerificationQueue implements Postponed {
     this.#jobs.delete(job.digest);
   }
 
-  /** A job's key is there, or won't be. */
+  /** A job's key was found, or its search has ended. */
   onKeyTold(job: Job): void {
     this.#forKeys -= job.waiters.size;
     job.forKey = false;
@@ -174,7 +179,7 @@ export class VerificationQueue implements Postponed {
     for (;;) {
       this.started++;
       const generation = this.#options.generation();
-      // Asked each time: the tenant may have gone meanwhile, or have other keys.
+      // Looked up each time: the tenant may have been removed in the meantime, or have other keys.
       const verifier = this.#options.verifierOf(asked.tenantId);
       if (verifier === undefined) return REFUSED.tenant;
       if (unsaid && verifier.soughtKey(header) !== undefined) return REFUSED.unready;

@@ -1,4 +1,4 @@
-// Signatures by vectors of RFC 7515, and by keys of all kinds; which key is asked, and which is looked for.
+// Signatures by vectors of RFC 7515, and by keys of all kinds; which keys are tried, and which are looked for.
 
 import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { SignJWT } from "jose";
@@ -68,7 +68,7 @@ describe("vectors of RFC 7515", () => {
     expect(await reason(verifier(new KeySet([key], false)), `${a3.slice(0, -2)}AA`)).toBe("signature");
   });
 
-  it("A.5: none is never let in", async () => {
+  it("A.5: none is never accepted", async () => {
     const keys = new KeySet([await hmacKey(Buffer.from(secret, "base64url"))], false);
     expect(await reason(verifier(keys), `eyJhbGciOiJub25lIn0.${payload}.`)).toBe("token_form");
     expect(await reason(verifier(keys), `eyJhbGciOiJub25lIn0.${payload}.AA`)).toBe("algorithm");
@@ -121,13 +121,13 @@ describe("a key set", () => {
   });
 
   it.each(["", "x", "null", "[]", "{}", '{"keys":{}}', '{"keys":[]}', '{"keys":[null,1,"x"]}'])(
-    "isn't what it should be: %j",
+    "is rejected: %j",
     async (text) => {
       await expect(parseJwks(Buffer.from(text))).rejects.toThrow("key set");
     },
   );
 
-  it("has 1,000 keys at most, which are read a few in a turn", async () => {
+  it("has at most 1,000 keys, which are read a few per turn", async () => {
     const key = jwk(ec, { kid: "e" });
     let turns = 0;
     let reading = true;
@@ -143,12 +143,12 @@ describe("a key set", () => {
     await expect(jwks(...Array.from({ length: 1_001 }, () => key))).rejects.toThrow("1001, at most 1000");
   });
 
-  it("tries all keys of the same name", async () => {
+  it("tries all keys with the same id", async () => {
     const twice = await jwks(jwk(other, { kid: "k" }), jwk(rsa, { kid: "k" }));
     expect(await reason(verifier(twice), await sign(rsa, { alg: "RS256", kid: "k" }))).toBe("let in");
   });
 
-  it("tries a token without a name against eight keys, and refuses it where there are more", async () => {
+  it("tries a token without a key id against eight keys, and rejects it if there are more", async () => {
     const seven = Array.from({ length: 7 }, (_, n) => jwk(other, { kid: `${n}` }));
     const token = await sign(rsa, { alg: "RS256" });
     expect(await reason(verifier(await jwks(...seven, jwk(rsa, {}))), token)).toBe("let in");
@@ -159,7 +159,7 @@ describe("a key set", () => {
     expect(await reason(verifier(await jwks(...seven, jwk(ec, {}), jwk(rsa, {}))), token)).toBe("let in");
   });
 
-  it("may have the key that a token names, unless no key could ever verify that, or its source hasn't got it", async () => {
+  it("may have the key that a token names, unless no key can verify its algorithm, or the source lacks it", async () => {
     const of = verifier(await jwks(jwk(rsa, { kid: "r" })), { lacks: "gone" });
     const sought = (algorithm: string, keyId?: string): string | undefined =>
       of.soughtKey({ algorithm, keyId });
@@ -175,14 +175,14 @@ describe("a key set", () => {
     expect(await reason(of, await sign(rsa, { alg: "RS256", kid: "new" }))).toBe("unknown_key");
   });
 
-  it("that never was there lets nobody be judged", async () => {
+  it("that was never available makes every verification fail with a 503", async () => {
     const of = verifier(undefined);
     expect(of.ready).toBe(false);
     expect(await of.verify(await sign(rsa, { alg: "RS256", kid: "r" }))).toMatchObject({ status: 503 });
   });
 });
 
-it("a token that was let in is trusted for as long as its key is there and it isn't revoked", async () => {
+it("an accepted token is trusted as long as its key exists and it isn't revoked", async () => {
   let revoked = "";
   const list = {
     has: (id: string, subject: string) => id === revoked || subject === revoked,

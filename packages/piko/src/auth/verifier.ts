@@ -12,15 +12,15 @@ import type { KeySeeker } from "./sought-keys.js";
 import { readTokenHeader, type TokenHeader } from "./token.js";
 
 export interface VerifierOptions {
-  /** Where its settings are: `proxy.auth`. */
+  /** Path of its settings, like `proxy.auth`. */
   readonly section: string;
   /** Empty for none. */
   readonly tenantId: string;
-  /** Empty: anything. */
+  /** Empty if any is accepted. */
   readonly audience: string;
   readonly issuer: string;
   readonly leewayMs: number;
-  /** Tunnels stay open after their token has expired. */
+  /** Whether tunnels stay open after their token has expired. */
   readonly outlivesToken: boolean;
   readonly source: KeySource;
   readonly revoked: Revoked;
@@ -43,36 +43,36 @@ export class Verifier {
     this.#source = options.source;
   }
 
-  /** Keys are there, so that tokens can be distinguished. */
+  /** Whether there are keys, so that valid tokens can be recognized. */
   get ready(): boolean {
     return this.#source.keys !== undefined;
   }
 
-  /** Age of keys that come from elsewhere, in milliseconds. */
+  /** Age of keys that are fetched from somewhere else, in milliseconds. */
   get keysAgeMs(): number | undefined {
     return this.#source.ageMs;
   }
 
-  /** Its keys are being fetched. */
+  /** The fetch of its keys that is in progress. */
   get fetching(): Promise<void> | undefined {
     return this.#source.fetching;
   }
 
-  /** Whom the token speaks for by the keys that there are, or why it doesn't count. Never rejects. */
+  /** The identity of a token according to the current keys, or the reason why it is rejected. Never rejects. */
   async verify(token: string): Promise<Identity | Refusal> {
     const header = readTokenHeader(token);
     return "reason" in header ? header : this.check(token, header, 0);
   }
 
-  /** The key that the token names, if it isn't known and its source may have it. */
+  /** The id of the key that the token names, if that key is unknown and its source may have it. */
   soughtKey({ algorithm, keyId }: TokenHeader): string | undefined {
     const { keys } = this.#source;
-    // What no key of a key set can ever verify isn't worth a question to its source.
+    // If no key of a key set can verify the algorithm, the source isn't asked.
     if (keys?.named !== true || keyId === undefined || !PUBLIC_ALGORITHMS.has(algorithm)) return undefined;
     return keys.knows(keyId) || this.#source.lacks(keyId) ? undefined : keyId;
   }
 
-  /** Has the source asked for a key; see {@link KeySource.lookFor}. */
+  /** Makes the source look for a key; see {@link KeySource.lookFor}. */
   lookFor(seeker: KeySeeker): void {
     this.#source.lookFor(seeker);
   }
@@ -81,7 +81,7 @@ export class Verifier {
     this.#source.forget(seeker);
   }
 
-  /** The same as `verify`, of a token whose header has been read. `generation` goes into the answer. */
+  /** The same as `verify`, for a token whose header was read already. `generation` is stored in the identity. */
   async check(token: string, header: TokenHeader, generation: number): Promise<Identity | Refusal> {
     const found = this.#findKeys(header);
     if ("reason" in found) return found;
@@ -108,8 +108,8 @@ export class Verifier {
   }
 
   /**
-   * Whether a token that was verified before would be accepted again, its time aside: its key is still there, it isn't
-   * revoked, and the endpoint that it is used for is still the tenant's.
+   * Whether a token that was verified before would be accepted again, apart from its times: its key still exists, it isn't
+   * revoked, and its endpoint still belongs to the tenant.
    */
   stillTrusts({ claims, fingerprint }: Identity, endpointId: string): boolean {
     const { endpoints, revoked } = this.#options;
@@ -136,7 +136,7 @@ export class Verifier {
   }
 }
 
-/** The key that has signed the token, and the payload that it vouches for. */
+/** Finds the key that signed the token; returns it with the verified payload. */
 async function findSigner(
   token: string,
   algorithm: string,
@@ -149,7 +149,7 @@ async function findSigner(
       const { payload } = await compactVerify(token, material, { algorithms: [algorithm] });
       return { key, payload };
     } catch {
-      // Of another key, or of none.
+      // Signed by another key, or by none.
     }
   }
   return undefined;
