@@ -137,7 +137,7 @@ describe("NodeDispatch", () => {
     });
   });
 
-  describe("answers another node", () => {
+  describe("answers a request for an endpoint that is just gone", () => {
     const FORWARDED = GET.replace("\r\n\r\n", "\r\nx-piko-forward: true\r\n\r\n");
     const table = {
       nodes: () => [{ proxyAddr: "192.0.2.1:8000" }],
@@ -153,7 +153,7 @@ describe("NodeDispatch", () => {
       ["anybody who says to be one", {}, FORWARDED, false, false],
       ["a node about a request of its own", ofNodes, GET, false, false],
     ])(
-      "or a client about an endpoint that is just gone: %s",
+      "at once, and with a reroute, only if the sender is a node: %s",
       (_who, options, request, atOnce, reroute) => {
         const rig = create(options);
         rig.upstreams.remove(rig.tunnel.asTunnel());

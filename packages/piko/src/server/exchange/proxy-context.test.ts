@@ -50,7 +50,7 @@ describe("a request that claims to come from a node", () => {
     ["x-piko-hop:", NODE, false, true],
     [`x-piko-hop: guess\r\nx-piko-hop: ${SECRET}`, NODE, false, true],
     [`x-hop: ${SECRET}`, NODE, false, true],
-  ])("with %j from %s is believed by its secret: %s; by its address: %s", (said, address, bySecret, byAddress) => {
+  ])("with %j from %s is believed by secret: %s; by address: %s", (said, address, bySecret, byAddress) => {
     for (const [hopSecret, expected] of [
       [Buffer.from(SECRET), bySecret],
       [undefined, byAddress],
