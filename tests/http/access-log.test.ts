@@ -1,4 +1,5 @@
-// What the access logs of server and agent say of a request, and what they never say; and what its error adds to the metrics.
+// What the access logs of server and agent contain about a request, and what they never contain; and what an error answer
+// adds to the metrics.
 
 import { readdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +19,7 @@ import { Traffic } from "../harness/traffic.js";
 const scene = perTest();
 secret("hunter2");
 
-/** Names under which services and clients send what nobody else should know. */
+/** Fields in which services and clients send values that no one else should know. */
 const SECRET_FIELDS = [
   "Authorization: Bearer hunter2",
   "Proxy-Authorization: Basic hunter2",
@@ -77,7 +78,7 @@ describe("a request that is full of credentials", () => {
     expect((await requestLine(server.program)).request_headers).toMatchObject({ Te: ["trailers"] });
   });
 
-  it("shows what the configuration allows, and secrets not even then", async () => {
+  it("shows the fields that the configuration allows, but never secrets", async () => {
     const server = await startServer(scene, {
       "proxy.access-log.request-headers.allow-list": "x-api-key,x-session,cookie",
       "proxy.access-log.response-headers.block-list": "content-length,set-cookie",
@@ -95,7 +96,7 @@ describe("a request that is full of credentials", () => {
 });
 
 describe("a line", () => {
-  it("says who has served the request, by an id that all have: client's proxy, two nodes, agent and service", async () => {
+  it("names every part that served the request, and has the id that all of them share: proxy, two nodes, agent and service", async () => {
     const service = await Service.start(scene);
     const [a, b] = await startCluster(scene, ["a", "b"], { "proxy.trusted-proxies": "127.0.0.0/8" });
     const flags = ["--connect.tunnels", "1"];
@@ -134,7 +135,7 @@ describe("a line", () => {
     expect((await service.request("/echo")).headers["x-request-id"]).toBe("from-outside");
   });
 
-  it("has an id of the node's where a stranger sends one, and the service gets that", async () => {
+  it("has an id made by the node if the client isn't trusted, and the service receives that id", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene);
     await startAgent(scene, server.upstream, "web", service.addr);
@@ -151,7 +152,7 @@ describe("a line", () => {
 });
 
 describe("a log with a file of its own", () => {
-  it("goes on in a new one behind SIGHUP, with every request in one of them", async () => {
+  it("continues in a new file after SIGHUP, and each request is in exactly one file", async () => {
     const directory = await scene.directory();
     const path = join(directory, "access.log");
     const service = await Service.start(scene);
@@ -188,7 +189,7 @@ describe("a log with a file of its own", () => {
     expect(server.program.lines.filter(({ fields }) => fields["msg"] === "request")).toEqual([]);
   });
 
-  it("is refused at the start if it can't be there", async () => {
+  it("stops the start if its file can't be created", async () => {
     const flags = ["server", "--proxy.access-log.path", "/nonexistent/access.log"];
     const result = await runPiko(
       ...flags,
@@ -207,7 +208,7 @@ describe("a log with a file of its own", () => {
 });
 
 describe("an answer that isn't the service's", () => {
-  it("counts with the bytes of its body, as in Go", async () => {
+  it("counts the bytes of its body, as in Go", async () => {
     const server = await startServer(scene);
     const flags = ["--server.enabled", "--server.bind-addr", "127.0.0.1:0"];
     const agent = await startAgent(scene, server.upstream, "web", "127.0.0.1:1", { flags });

@@ -1,4 +1,4 @@
-// Bytes that no good peer sends: each gets its stated error or a clean close, and the process serves on.
+// Bytes that no correct peer sends: each causes its specified error or a clean close, and the process keeps serving.
 
 import { SeededRandom } from "@piko/testkit";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
@@ -18,7 +18,7 @@ beforeAll(async () => {
   tunnel = await startTunnel(stage, service.addr);
 });
 
-/** Whatever was sent, the server is alive, serves, and has not grown. */
+/** Whatever was sent, the server is running, serves requests, and has not grown. */
 afterEach(async () => {
   const client = await RawClient.connect(scene, tunnel.server.proxy);
   client.send("GET /item?i=alive HTTP/1.1\r\nHost: web.test\r\nConnection: close\r\n\r\n");
@@ -27,7 +27,7 @@ afterEach(async () => {
   expect(await tunnel.server.program.rssBytes()).toBeLessThan(250e6);
 });
 
-/** Sends bytes to the proxy port and gives the one answer, after which the connection must end. */
+/** Sends bytes to the proxy port, and returns the only answer, after which the connection must end. */
 async function refusal(bytes: string): Promise<{ status: number; body: string; type: string | undefined }> {
   const client = await RawClient.connect(scene, tunnel.server.proxy);
   client.send(bytes);
@@ -93,7 +93,7 @@ describe("a request head that is malformed", () => {
   it("by its size is answered with 431", async () => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`GET / HTTP/1.1\r\n${host}`);
-    // Sent in pieces: the answer may come, and the connection end, before the last of them.
+    // Sent in pieces: the answer may arrive, and the connection end, before the last piece is sent.
     for (let i = 0; i < 300; i++) client.send(`X-${i}: ${"x".repeat(8_000)}\r\n`);
     expect((await client.response()).status).toBe(431);
   });
@@ -120,7 +120,7 @@ describe("a chunked body that is malformed", () => {
     ["a bare line feed", "3\nabc\n0\n\n", 400],
     ["an endless extension", `3;${"x".repeat(100_000)}`, 400],
     ["endless trailers", `0\r\n${"X: y\r\n".repeat(50_000)}\r\n`, 431],
-  ])("by %s ends its connection and reaches no one as a whole", async (_what, body, status) => {
+  ])("by %s ends its connection, and never reaches the service completely", async (_what, body, status) => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`POST /reflect HTTP/1.1\r\n${host}Transfer-Encoding: chunked\r\n\r\n${body}`);
     const text = (await client.rest()).toString("latin1");
@@ -128,7 +128,7 @@ describe("a chunked body that is malformed", () => {
     expect(text.match(/^HTTP\/1\.1 /gm)).toHaveLength(1);
   });
 
-  it("leads to no second request", async () => {
+  it("doesn't cause a second request", async () => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     const smuggled = "GET /smuggled HTTP/1.1\r\nHost: web.test\r\n\r\n";
     client.send(
@@ -175,13 +175,13 @@ describe("routing", () => {
     expect(service.requests.some(({ url }) => url.startsWith("/_piko"))).toBe(false);
   });
 
-  it("of another method than GET to the TCP path is refused", async () => {
+  it("with a method other than GET on the TCP path is refused", async () => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`POST /_piko/v1/tcp/web HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n`);
     expect((await client.response()).status).toBe(405);
   });
 
-  it("of a plain GET to the TCP path is told that an upgrade is wanted", async () => {
+  it("of a plain GET on the TCP path is answered with 426", async () => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`GET /_piko/v1/tcp/web HTTP/1.1\r\n${host}\r\n`);
     expect((await client.response()).status).toBe(426);
@@ -260,14 +260,14 @@ describe("a tunnel", () => {
     ["a reset of a stream that isn't there", yamuxFrame(1, 8, 998, 0)],
     ["an answer to no ping", yamuxFrame(2, 2, 0, 99)],
     ["an empty message", Buffer.alloc(0)],
-  ])("that sends %s goes on", async (_what, bytes) => {
+  ])("that sends %s stays open", async (_what, bytes) => {
     const client = await openTunnel(scene, tunnel.server.upstream, "odd");
     client.send(clientFrame(bytes));
     client.send(clientFrame(yamuxFrame(2, 1, 0, 0x1234)));
     expect((await client.take(14)).toString("hex")).toBe("820c000200020000000000001234");
   });
 
-  it("that overruns a stream's window is closed, and its request answered with 502", async () => {
+  it("that overruns a stream's window is closed", async () => {
     const agent = await openTunnel(scene, tunnel.server.upstream, "overrun");
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.socket.pause();
@@ -285,7 +285,7 @@ describe("a tunnel", () => {
     await agent.rest();
   });
 
-  it("that answers with garbage is answered for with 502", async () => {
+  it("that answers with garbage causes a 502", async () => {
     const agent = await openTunnel(scene, tunnel.server.upstream, "garbage");
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send("GET / HTTP/1.1\r\nHost: garbage.test\r\n\r\n");
@@ -295,7 +295,7 @@ describe("a tunnel", () => {
     expect((await client.response()).status).toBe(502);
   });
 
-  it("that resets a stream that it has accepted is answered for with 502, unless the request may be sent twice", async () => {
+  it("that resets a stream after accepting it causes a 502 if the request isn't safe to retry", async () => {
     const agent = await openTunnel(scene, tunnel.server.upstream, "reset");
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send("POST / HTTP/1.1\r\nHost: reset.test\r\nContent-Length: 0\r\n\r\n");
@@ -304,7 +304,7 @@ describe("a tunnel", () => {
     expect((await client.response("POST")).status).toBe(502);
   });
 
-  /** A tunnel that refuses every stream that the server may have opened by now; resets of others are ignored. */
+  /** Opens a tunnel that refuses every stream that the server may have opened so far; resets of other streams are ignored. */
   async function openRefusingTunnel(endpoint: string): Promise<void> {
     const agent = await openTunnel(scene, tunnel.server.upstream, endpoint);
     const resets = Buffer.concat(Array.from({ length: 50 }, (_, i) => yamuxFrame(1, 8, 2 * (i + 1), 0)));
@@ -312,14 +312,14 @@ describe("a tunnel", () => {
     scene.defer(() => clearInterval(timer));
   }
 
-  it("that refuses every stream is answered for with 502 in the end", async () => {
+  it("that refuses every stream causes a 502 in the end", async () => {
     await openRefusingTunnel("refuses");
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send("GET / HTTP/1.1\r\nHost: refuses.test\r\n\r\n");
     expect((await client.response()).status).toBe(502);
   });
 
-  it("that refuses every stream costs no request when the endpoint has another", async () => {
+  it("that refuses every stream causes no failure if the endpoint has another tunnel", async () => {
     await openRefusingTunnel("mixed");
     await startAgent(scene, tunnel.server.upstream, "mixed", service.addr);
     const client = await RawClient.connect(scene, tunnel.server.proxy);
@@ -334,7 +334,7 @@ describe("a tunnel", () => {
 
 describe("random bytes", () => {
   it.each(["proxy", "upstream", "admin"] as const)(
-    "on the %s port end nothing but their connection",
+    "on the %s port end only their connection",
     async (port) => {
       const random = new SeededRandom(42);
       for (let i = 0; i < 100; i++) {
@@ -346,7 +346,7 @@ describe("random bytes", () => {
     },
   );
 
-  it("in place of frames end nothing but their tunnel", async () => {
+  it("instead of frames end only their tunnel", async () => {
     const random = new SeededRandom(43);
     for (let i = 0; i < 100; i++) {
       const client = await openTunnel(scene, tunnel.server.upstream, "random");
@@ -358,8 +358,8 @@ describe("random bytes", () => {
   });
 });
 
-describe("a head that stops coming", () => {
-  it("on the proxy port ends its connection when the configured time is over", async () => {
+describe("a head that never ends", () => {
+  it("on the proxy port ends its connection after the configured timeout", async () => {
     const server = await startServer(scene, { "proxy.http.read-header-timeout": "300ms" });
     const client = await RawClient.connect(scene, server.proxy);
     client.send("G");

@@ -1,4 +1,5 @@
-// A real browser through the tunnel: a page whose script fetches many things at once, by HTTP/1.1, and by HTTP/2 over HTTPS.
+// A real browser through the tunnel: a page whose script fetches many resources concurrently, by HTTP/1.1, and by HTTP/2 over
+// HTTPS.
 
 import { CertificateWorkshop } from "@piko/testkit";
 import { afterAll, describe, expect, it } from "vitest";
@@ -16,7 +17,7 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("a browser", () 
   it.each([
     { scheme: "http", count: 60, proto: "HTTP/1.1" },
     { scheme: "https", count: 100, proto: "HTTP/2.0" },
-  ])("loads a page by $scheme that makes $count requests at once", async ({ count, proto, scheme }) => {
+  ])("loads a page by $scheme that makes $count concurrent requests", async ({ count, proto, scheme }) => {
     const service = await Service.start(scene);
     const { cert, key } = workshop.sign(workshop.authority("ca"), "server", { names: "DNS:web.test" });
     const tls = scheme === "https" ? { "proxy.tls.cert": cert, "proxy.tls.key": key } : {};
@@ -30,9 +31,9 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("a browser", () 
       "--disable-dev-shm-usage",
       "--ignore-certificate-errors",
       `--user-data-dir=${profile}`,
-      // The name is the endpoint's; only this browser knows where it leads.
+      // The endpoint's host name, which only this browser can resolve.
       "--host-resolver-rules=MAP web.test 127.0.0.1",
-      // The document is printed when this much of the page's time has passed; it stands still while requests run.
+      // The document is printed after this amount of virtual time, which stops while requests are in progress.
       "--virtual-time-budget=10000",
       "--dump-dom",
       `${scheme}://web.test:${port}/page?n=${count}`,

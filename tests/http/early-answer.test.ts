@@ -1,5 +1,5 @@
-// Services that answer and close before they have read what was sent to them: the answer arrives, though the rest of the
-// request has nowhere to go. Each upload is a race between the answer and the failed write, so there are many.
+// Services that answer and close before they have read everything that was sent to them: the answer arrives although the rest
+// of the request can't be delivered. Each upload is a race between the answer and the failing write, so there are many.
 
 import type { Socket } from "node:net";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -21,7 +21,7 @@ beforeAll(async () => {
   [near, far] = await startCluster(stage, ["a", "b"]);
 });
 
-/** A service that looks at the first bytes only; it closes with the rest unread, which makes its kernel send a reset. */
+/** A service that reads only the first bytes; it closes with the rest unread, which makes the kernel send a reset. */
 async function startHasty(answer: string): Promise<string> {
   const { addr } = await startRawService(scene, (socket: Socket) => {
     socket.once("data", () => {

@@ -1,4 +1,4 @@
-// Git over HTTP through the tunnel: clone and push, with bodies of both framings and sizes.
+// Git over HTTP through the tunnel: clone and push, with large and small bodies, with a length and chunked.
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";

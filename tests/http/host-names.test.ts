@@ -1,5 +1,5 @@
-// How a host names an endpoint: as it is spelled if there is such an endpoint, else in lower case, because host names
-// have no case and clients write them in any.
+// How a host names an endpoint: as it is spelled if such an endpoint exists, otherwise in lower case, because host names are
+// case-insensitive and clients spell them in any case.
 
 import { beforeAll, expect, it } from "vitest";
 import { startCluster, untilEndpoints } from "../harness/cluster.js";
@@ -15,7 +15,7 @@ const scene = perTest();
 let first: RunningServer;
 let second: RunningServer;
 
-/** A service that answers with its name. */
+/** A service that answers with its endpoint's name. */
 async function startNamed(scope: typeof stage, server: RunningServer, endpoint: string): Promise<void> {
   const answer = `HTTP/1.1 200 OK\r\nContent-Length: ${endpoint.length}\r\n\r\n${endpoint}`;
   await startAgent(scope, server.upstream, endpoint, (await startCannedService(scope, answer, false)).addr);
@@ -51,12 +51,12 @@ it.each([
   expect(await ask(second, host)).toBe(name);
 });
 
-it("x-piko-endpoint is taken as it is", async () => {
+it("x-piko-endpoint is case-sensitive", async () => {
   expect(await ask(first, "x", "x-piko-endpoint: web\r\n")).toBe("web");
   expect(await ask(first, "web.test", "x-piko-endpoint: WEB\r\n")).toBe(502);
 });
 
-it("a request waits for the endpoint in lower case too, when that has just lost its upstream", async () => {
+it("a request also waits for the endpoint in lower case if that has just lost its upstream", async () => {
   const server = await startServer(scene, { "proxy.reconnect-wait": "1m" });
   const tunnel = await openTunnel(scene, server.upstream, "late");
   tunnel.socket.destroy();

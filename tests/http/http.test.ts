@@ -1,4 +1,4 @@
-// HTTP requests through server and agent, by curl and by exact bytes.
+// HTTP requests through server and agent, with curl and byte by byte.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { curl } from "../harness/curl.js";
@@ -55,7 +55,7 @@ describe.runIf(haveTools("curl"))("curl", () => {
     expect(stdout).toBe(heads);
   });
 
-  it("posts a body and gets it back", async () => {
+  it("posts a body and receives the same body", async () => {
     const body = "x".repeat(100_000);
     const { status, stdout } = await curl(tunnel.server.proxy, "web", "/echo", {
       args: ["--data-binary", body],
@@ -64,19 +64,19 @@ describe.runIf(haveTools("curl"))("curl", () => {
     expect(stdout).toBe(body);
   });
 
-  it.each(["PUT", "PATCH", "DELETE", "OPTIONS"])("carries %s", async (method) => {
+  it.each(["PUT", "PATCH", "DELETE", "OPTIONS"])("transfers %s requests", async (method) => {
     const { stdout } = await curl(tunnel.server.proxy, "web", "/reflect", { args: ["--request", method] });
     expect((JSON.parse(stdout) as Reflection).method).toBe(method);
   });
 
-  it("reaches the endpoint by the first label of the host as well", async () => {
+  it("also reaches the endpoint by the first label of the host", async () => {
     const { stdout } = await curl(tunnel.server.proxy, "", "/item?i=1", {
       args: ["--header", "host: web.example.com"],
     });
     expect(stdout).toBe("item 1");
   });
 
-  it("is sent on to a redirect's Location", async () => {
+  it("follows a redirect's Location", async () => {
     const refused = await curl(tunnel.server.proxy, "web", "/redirect");
     expect(refused.status).toBe(302);
     expect(refused.heads).toMatch(/^location: \/reflect\?from=redirect\r$/im);
@@ -84,7 +84,7 @@ describe.runIf(haveTools("curl"))("curl", () => {
     expect((JSON.parse(followed.stdout) as Reflection).url).toBe("/reflect?from=redirect");
   });
 
-  it("waits for 100-continue and gets one before it sends its body", async () => {
+  it("waits for 100-continue, and receives one before it sends its body", async () => {
     const flags = [
       "--header",
       "Expect: 100-continue",
@@ -99,7 +99,7 @@ describe.runIf(haveTools("curl"))("curl", () => {
     expect(stdout).toBe("held back");
   });
 
-  it("fetches many things over one connection", async () => {
+  it("sends many requests over one connection", async () => {
     const more = Array.from({ length: 20 }, (_, i) => `/item?i=${i}`);
     const flags = ["--write-out", "[%{num_connects}]"];
     const { stdout } = await curl(tunnel.server.proxy, "web", "/item?i=20", { args: flags, more });
@@ -193,7 +193,7 @@ describe("a request", () => {
     expect(heads[0]).toBeGreaterThan(200_000);
   });
 
-  it("loses what belongs to its connection, and only that", async () => {
+  it("loses its hop-by-hop fields, and only those", async () => {
     const seen = await reflect(
       get(
         "/reflect",
@@ -205,7 +205,7 @@ describe("a request", () => {
       expect(seen.headers[gone]).toBeUndefined();
   });
 
-  it("carries a chunked body and its trailers", async () => {
+  it("keeps a chunked body and its trailers", async () => {
     const head =
       "POST /reflect HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n";
     const seen = await reflect(`${head}5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nX-Sum: 7\r\n\r\n`);
@@ -213,7 +213,7 @@ describe("a request", () => {
     expect(seen.trailers).toEqual({ "x-sum": "7" });
   });
 
-  it("may come one byte at a time", async () => {
+  it("may arrive one byte at a time", async () => {
     const client = await connect();
     for (const byte of get("/item?i=slowly")) {
       client.send(byte);
@@ -222,9 +222,9 @@ describe("a request", () => {
     expect((await client.response()).body.toString()).toBe("item slowly");
   });
 
-  it("is one of many that are pipelined and answered in order", async () => {
+  it("may be one of many that are pipelined and answered in order", async () => {
     const client = await connect();
-    // Early ones are slower than late ones, so an answer out of order would overtake.
+    // Earlier requests take longer than later ones, so answers would overtake if their order weren't kept.
     const count = 30;
     client.send(Array.from({ length: count }, (_, i) => get(`/item?i=${i}&ms=${(count - i) * 2}`)).join(""));
     for (let i = 0; i < count; i++) expect((await client.response()).body.toString()).toBe(`item ${i}`);
@@ -268,13 +268,13 @@ describe("a request", () => {
     expect((await client.response()).status).toBe(200);
   });
 
-  it("is told 417 for an expectation that nobody knows", async () => {
+  it("with an unknown expectation is answered with 417", async () => {
     const client = await connect();
     client.send("POST /echo HTTP/1.1\r\nHost: web.test\r\nExpect: miracle\r\nContent-Length: 1\r\n\r\nx");
     expect((await client.response("POST")).status).toBe(417);
   });
 
-  it("gets the service's refusal instead of 100 and no body is asked for", async () => {
+  it("gets the service's refusal instead of a 100, and its body isn't requested", async () => {
     const client = await connect();
     client.send(
       "POST /refuse HTTP/1.1\r\nHost: web.test\r\nExpect: 100-continue\r\nContent-Length: 10\r\n\r\n",

@@ -1,4 +1,4 @@
-// Services and clients that are old, small or odd, but that other proxies get along with.
+// Services and clients that are old, small or unusual, but that other proxies can handle.
 
 import { createServer } from "node:http";
 import { type AddressInfo } from "node:net";
@@ -19,13 +19,13 @@ beforeAll(async () => {
   [near, far] = await startCluster(stage, ["a", "b"]);
 });
 
-/** Listens on `endpoint` at one node, and waits until the other one knows. */
+/** Listens on `endpoint` at one node, and waits until the other one knows it. */
 async function listen(endpoint: string, addr: string): Promise<void> {
   await startAgent(scene, near.upstream, endpoint, addr);
   await untilEndpoints(far, "a", 1);
 }
 
-/** What a client gets from an endpoint, by each node. */
+/** The answers of an endpoint through each of the two nodes. */
 async function ask(endpoint: string, version = "1.1", more = "Host: h\r\n"): Promise<RawResponse[]> {
   const responses: RawResponse[] = [];
   for (const { proxy } of [near, far]) {
@@ -37,7 +37,7 @@ async function ask(endpoint: string, version = "1.1", more = "Host: h\r\n"): Pro
 }
 
 describe("an answer with", () => {
-  it("white space in its chunks' sizes and extensions arrives whole, and without it", async () => {
+  it("white space in chunk sizes and extensions arrives completely, and without the white space", async () => {
     const chunks = "5  \r\nhello\r\n3 ; a=b\r\n, w\r\n4\t\r\norld\r\n0 \r\nX-Sum : 12\r\n\r\n";
     const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     await listen("padded", (await startCannedService(scene, head + chunks)).addr);
@@ -74,7 +74,7 @@ describe("an answer with", () => {
     }
   });
 
-  it("status 426 says which protocols would do", async () => {
+  it("status 426 names the supported protocols", async () => {
     const fields = "Upgrade: websocket\r\nConnection: upgrade\r\nContent-Length: 0\r\n";
     await listen("upgrade", (await startCannedService(scene, `HTTP/1.1 426 U\r\n${fields}\r\n`)).addr);
     for (const response of await ask("upgrade")) {
@@ -89,7 +89,7 @@ describe("an answer with", () => {
 });
 
 describe("a request", () => {
-  it("without a host, or with an empty one, has its endpoint's id for the service", async () => {
+  it("without a host, or with an empty one, gets the endpoint's id as its host", async () => {
     const server = createServer((request, response) => response.end(JSON.stringify(request.headers)));
     await new Promise<void>((resolve) => {
       server.listen(0, "127.0.0.1", resolve);
@@ -111,7 +111,7 @@ describe("a request", () => {
   it.each([
     ["in UTF-8", "caf\xc3\xa9"],
     ["in Latin-1", "caf\xe9"],
-  ])("for an endpoint that isn't ASCII finds it %s", async (_how, id) => {
+  ])("for an endpoint that isn't ASCII reaches it %s", async (_how, id) => {
     await listen(
       "café",
       (await startCannedService(scene, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")).addr,

@@ -1,5 +1,5 @@
-// For each reason that a request can fail for: a request that does, and the reason in its answer, in the access log, and in
-// the metric.
+// For each reason for which a request can fail: a request that fails for it, with the reason in the answer, in the access log
+// and in the metric.
 
 import { connect as connectHttp2 } from "node:http2";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -26,7 +26,7 @@ interface Answer {
   readonly body: Buffer;
 }
 
-/** The reason is in the node's access log, with this status, and in its metrics. */
+/** Expects the reason in the node's access log, with this status, and in its metrics. */
 async function expectLogged(server: RunningServer, reason: ReasonCode, status: number): Promise<void> {
   const line = await server.program.waitForLine(
     ({ fields }) => fields["msg"] === "request" && fields["reason"] === reason,
@@ -38,7 +38,7 @@ async function expectLogged(server: RunningServer, reason: ReasonCode, status: n
   seen.add(reason);
 }
 
-/** The same, and it is in the answer. */
+/** Expects the same, and the reason in the answer as well. */
 async function expectTold(
   server: RunningServer,
   reason: ReasonCode,
@@ -63,7 +63,7 @@ async function send(server: RunningServer, text: string): Promise<Answer> {
 const chunked = (body: string): string =>
   `POST /sum HTTP/1.1\r\nHost: web.test\r\nTransfer-Encoding: chunked\r\n\r\n${body}`;
 
-describe("a request that its client spoils", () => {
+describe("a request that fails because its client", () => {
   const stage = perFile();
   let server: RunningServer;
   let service: Service;
@@ -78,36 +78,36 @@ describe("a request that its client spoils", () => {
     await startAgent(stage, server.upstream, "web", service.addr);
   });
 
-  it("by a body that is none", async () => {
+  it("sends a malformed body", async () => {
     await expectTold(server, "bad_request", await send(server, chunked("x\r\n")));
   });
 
-  it("by a body that is too large", async () => {
+  it("sends a body that is too large", async () => {
     const head = "POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1001\r\n\r\n";
     await expectTold(server, "too_large", await send(server, head));
   });
 
-  it("by a body that doesn't go on", async () => {
+  it("stops sending its body", async () => {
     await expectTold(server, "request_timeout", await send(server, chunked("5\r\nhel")));
   });
 
-  it("by naming no endpoint", async () => {
+  it("names no endpoint", async () => {
     const answer = await send(server, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     await expectTold(server, "no_endpoint", answer, "");
   });
 
-  it("by asking for what isn't there", async () => {
+  it("requests a path that doesn't exist", async () => {
     const answer = await send(server, "GET /_piko/nothing HTTP/1.1\r\nHost: web.test\r\n\r\n");
     await expectTold(server, "not_found", answer, "");
   });
 
-  it("by coming from a page of another origin", async () => {
+  it("is a page of another origin", async () => {
     const upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nOrigin: http://other.test";
     const head = `GET /_piko/v1/tcp/web HTTP/1.1\r\nHost: web.test\r\n${upgrade}\r\n\r\n`;
     await expectTold(server, "forbidden", await send(server, head), "");
   });
 
-  it("by going", async () => {
+  it("disconnects", async () => {
     const client = await RawClient.connect(scene, server.proxy);
     client.send(get("/hang"));
     await service.request("/hang");
@@ -115,14 +115,14 @@ describe("a request that its client spoils", () => {
     await expectLogged(server, "client_gone", 499);
   });
 
-  it("by taking nothing", async () => {
+  it("doesn't read the response", async () => {
     const client = await RawClient.connect(scene, server.proxy);
     client.socket.pause();
     client.send(get("/bytes?n=100000000"));
     await expectLogged(server, "client_stuck", 200);
   });
 
-  it("by waiting no longer", async () => {
+  it("set a deadline that has passed", async () => {
     const session = connectHttp2(`http://${server.proxy}`);
     scene.defer(() => session.destroy());
     const request = session.request({
@@ -141,8 +141,8 @@ describe("a request that its client spoils", () => {
   });
 });
 
-describe("a request that the node doesn't take", () => {
-  it("without a token, in Go's words", async () => {
+describe("a request that the node refuses", () => {
+  it("because it has no token, with Go's message", async () => {
     const server = await startServer(scene, {
       "proxy.auth.hmac-secret-key": "not-a-secret-of-anybody-at-all-123",
     });
@@ -151,7 +151,7 @@ describe("a request that the node doesn't take", () => {
     await expectLogged(server, "unauthorized", 401);
   });
 
-  it("because keys can't be had", async () => {
+  it("because the keys can't be fetched", async () => {
     const server = await startServer(scene, { "proxy.auth.jwks.endpoint": "http://127.0.0.1:1/keys" });
     const bearer = "Authorization: Bearer e30.e30.e30";
     const answer = await send(server, `GET / HTTP/1.1\r\nHost: web.test\r\n${bearer}\r\n\r\n`);
@@ -168,7 +168,7 @@ describe("a request that the node doesn't take", () => {
     await expectTold(server, "limit", await ask(server.proxy));
   });
 
-  it("any more, because it ends", async () => {
+  it("in the end, because the node stops", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, { "grace-period": "1s" });
     await startAgent(scene, server.upstream, "web", service.addr);
@@ -196,7 +196,7 @@ describe("a service that", () => {
   const agentOf = (endpoint: string, addr: string, flags: readonly string[] = []) =>
     startAgent(scene, server.upstream, endpoint, addr, { flags });
 
-  /** The agent has said why, its node has it from there, and both logs have it. */
+  /** Expects that the agent reports the reason to its node, and that both logs contain it. */
   async function expectFrom(endpoint: string, reason: ReasonCode, addr: string, flags: string[] = []) {
     const agent = await agentOf(endpoint, addr, flags);
     const answer = await send(server, `GET /hang HTTP/1.1\r\nHost: ${endpoint}.test\r\n\r\n`);
@@ -206,12 +206,12 @@ describe("a service that", () => {
     return answer;
   }
 
-  it("isn't there", async () => {
+  it("isn't running", async () => {
     expect((await expectFrom("refused", "connect_refused", "127.0.0.1:1")).status).toBe(502);
   });
 
-  it("takes no connection", async () => {
-    // Accepts nothing; what its queue has no room for gets no answer.
+  it("accepts no connection", async () => {
+    // It never accepts; connections that its queue has no room for get no answer.
     const code =
       "import socket,time\ns=socket.socket()\ns.bind(('127.0.0.1',0))\ns.listen(0)\nprint(s.getsockname()[1],flush=True)\ntime.sleep(600)";
     const deaf = startProgram(scene, "deaf", "python3", ["-c", code]);
@@ -222,7 +222,7 @@ describe("a service that", () => {
     expect((await expectFrom("deaf", "connect_timeout", addr, ["--timeout", "1s"])).status).toBe(504);
   });
 
-  it("speaks no TLS", async () => {
+  it("doesn't use TLS", async () => {
     const service = await startRawService(scene, (socket) => {
       socket.once("data", () => socket.end("no TLS\r\n"));
     });
@@ -245,19 +245,19 @@ describe("a service that", () => {
     await expectFrom(reason.replaceAll("_", "-"), reason, service.addr);
   });
 
-  it("resets", async () => {
+  it("resets the connection", async () => {
     const service = await startRawService(scene, (socket) => {
       socket.once("data", () => socket.resetAndDestroy());
     });
     await expectFrom("reset", "reset", service.addr);
   });
 
-  it("is late", async () => {
+  it("answers too late", async () => {
     const service = await Service.start(scene);
     expect((await expectFrom("late", "timeout", service.addr, ["--timeout", "1s"])).status).toBe(504);
   });
 
-  it("ends within its response", async () => {
+  it("ends in the middle of its response", async () => {
     const service = await startCannedService(scene, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
     const agent = await agentOf("half", service.addr);
     const client = await RawClient.connect(scene, server.proxy);
@@ -268,17 +268,17 @@ describe("a service that", () => {
       ({ fields: { request } }) => (request as { host?: string } | undefined)?.host === "half.test",
       "its line",
     );
-    // To its node the agent's reset is all there is.
+    // The node sees only the agent's reset.
     expect(line.fields).toMatchObject({ level: "warn", reason: "reset", request: { status: 200 } });
     seen.add("cut");
   });
 
-  it("nobody brings", async () => {
+  it("has no agent", async () => {
     const answer = await send(server, "GET / HTTP/1.1\r\nHost: nobody.test\r\n\r\n");
     await expectTold(server, "no_upstream", answer, "nobody");
   });
 
-  it("says for itself that it fails has no reason, whatever it calls one", async () => {
+  it("answers with an error of its own has no reason, even if a field of the answer names one", async () => {
     const head = "HTTP/1.1 502 Bad Gateway\r\nx-piko-reason: no_upstream\r\nContent-Length: 2\r\n\r\nno";
     const service = await startCannedService(scene, head);
     const agent = await agentOf("own", service.addr);
@@ -296,7 +296,7 @@ describe("a service that", () => {
   });
 });
 
-describe("a way to the service that breaks", () => {
+describe("a connection to the service that breaks", () => {
   it("at the agent", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, IMPATIENT);
@@ -322,8 +322,8 @@ describe("a way to the service that breaks", () => {
   });
 });
 
-it("there is no other reason", () => {
-  // Of one try only: the request goes to an upstream that is better, or back to the agent's other tunnels.
+it("there are no other reasons", () => {
+  // Reasons of a single attempt: the request goes to a better upstream, or back to other tunnels of the agent.
   const ofTries: readonly ReasonCode[] = ["silent", "refused"];
   const inside = ALL_REASONS.filter(({ side }) => side === "internal").map(({ code }) => code);
   const missing = ALL_REASONS.map(({ code }) => code).filter((code) => !seen.has(code));

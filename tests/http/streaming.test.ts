@@ -1,4 +1,4 @@
-// Long bodies and long waits through the tunnel: whole, in order, at once, and without being held in memory.
+// Long bodies and long waits through the tunnel: complete, in order, without delay, and without being kept in memory.
 
 import { createHash } from "node:crypto";
 import { createWriteStream } from "node:fs";
@@ -21,28 +21,28 @@ import { perFile, perTest } from "../harness/stage.js";
 import { haveTools, run } from "../harness/tools.js";
 
 const GIB = 1024 ** 3;
-/** Several times what the programs may take. */
+/** Several times the memory that the programs may use. */
 const BULK = LONG ? GIB : GIB / 2;
 const MAX_RSS_MB = 150;
-/** For what takes ten seconds on an idle machine, and nothing but a processor. */
+/** For work that takes ten seconds on an idle machine, and needs only CPU time. */
 const COMPUTING_MS = 500_000;
 
 const stage = perFile();
 const scene = perTest();
 let service: Service;
 let tunnel: Tunnel;
-/** Begins with the file, and goes on beside its tests. */
+/** Begins with the file, and continues while its tests run. */
 let minute: Promise<string>;
 
 beforeAll(async () => {
   service = await Service.start(stage);
   tunnel = await startTunnel(stage, service.addr);
   minute = readMinute();
-  // Whoever waits for it is told.
+  // The test that awaits it reports a failure.
   minute.catch(() => {});
 });
 
-/** An event every 15 s, for a minute. */
+/** Receives an event every 15 s, for a minute. */
 async function readMinute(): Promise<string> {
   let text = "";
   for await (const piece of await ask("/events?count=4&ms=15000")) text += String(piece);
@@ -59,7 +59,7 @@ describe.runIf(haveTools("curl", "sha256sum"))(
   `${BULK / 1024 ** 2} MiB`,
   { timeout: 2 * COMPUTING_MS },
   () => {
-    it("goes up whole, in constant memory", async () => {
+    it("is uploaded completely, in constant memory", async () => {
       const file = join(await scene.directory(), "body");
       await pipeline(Readable.from(new PatternSource(BULK)), createWriteStream(file));
       const sum = (await run("sha256sum", [file])).stdout.split(" ")[0];
@@ -74,7 +74,7 @@ describe.runIf(haveTools("curl", "sha256sum"))(
       expect(agent).toBeLessThan(MAX_RSS_MB);
     });
 
-    it("comes down whole, in constant memory", async () => {
+    it("is downloaded completely, in constant memory", async () => {
       const file = join(await scene.directory(), "body");
       const hash = createHash("sha256");
       for (const piece of new PatternSource(BULK)) hash.update(piece);
@@ -93,7 +93,7 @@ describe.runIf(haveTools("curl", "sha256sum"))(
   },
 );
 
-/** Sends a request by Node's own client and gives the response's head. */
+/** Sends a request with Node's own client, and returns the response's head. */
 function ask(
   path: string,
   options: { method?: string; headers?: Record<string, string>; body?: Readable } = {},
@@ -108,7 +108,7 @@ function ask(
   });
 }
 
-/** Whether the client's socket took a block, before `ms` were over. */
+/** Whether the client's socket accepted a block within `ms`. */
 async function tookWithin(client: RawClient, block: Buffer, ms: number): Promise<boolean> {
   const taken = new Promise<true>((resolve) => client.socket.write(block, () => resolve(true)));
   return await Promise.race([taken, delay(ms, false)]);
@@ -117,7 +117,7 @@ async function tookWithin(client: RawClient, block: Buffer, ms: number): Promise
 describe("a body", () => {
   const size = 20 * 1024 * 1024 + 13;
 
-  it("goes up and comes back chunked", async () => {
+  it("is uploaded and echoed chunked", async () => {
     const body = Readable.from(new PatternSource(size));
     const answer = await ask("/echo", { method: "POST", body });
     expect(answer.headers["transfer-encoding"]).toBe("chunked");
@@ -126,7 +126,7 @@ describe("a body", () => {
     checker.assertComplete(size);
   });
 
-  it("goes up and comes back with its length", async () => {
+  it("is uploaded and echoed with its length", async () => {
     const body = Readable.from(new PatternSource(size));
     const answer = await ask("/echo", { method: "POST", body, headers: { "content-length": `${size}` } });
     expect(answer.headers["content-length"]).toBe(`${size}`);
@@ -135,7 +135,7 @@ describe("a body", () => {
     checker.assertComplete(size);
   });
 
-  it("is one of many at once, and none touches another", async () => {
+  it("is one of many concurrent ones that don't affect each other", async () => {
     const sizes = Array.from({ length: 24 }, (_, i) => i * 100_003);
     await Promise.all(
       sizes.map(async (bytes, i) => {
@@ -147,7 +147,7 @@ describe("a body", () => {
     );
   });
 
-  it("that a client doesn't read holds nobody else up and takes no memory", async () => {
+  it("that a client doesn't read delays no other request and takes no memory", async () => {
     const slow = await RawClient.connect(scene, tunnel.server.proxy);
     slow.socket.pause();
     slow.send(`GET /bytes?n=${GIB} HTTP/1.1\r\nHost: web.test\r\n\r\n`);
@@ -160,13 +160,13 @@ describe("a body", () => {
     for (const peak of await watch.stop()) expect(peak).toBeLessThan(MAX_RSS_MB);
   });
 
-  it("that the service doesn't read holds nobody else up and takes no memory", async () => {
+  it("that the service doesn't read delays no other request and takes no memory", async () => {
     const service = await startRawService(scene, (socket) => socket.pause());
     await startAgent(scene, tunnel.server.upstream, "deaf", service.addr);
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`POST / HTTP/1.1\r\nHost: deaf.test\r\nContent-Length: ${GIB}\r\n\r\n`);
     const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
-    // Written until nothing has been taken for a while: what went in is what kernels and windows hold.
+    // Writes until nothing has been accepted for a while: by then, the buffers of kernels and windows are full.
     const block = Buffer.alloc(1024 * 1024);
     while (await tookWithin(client, block, 500));
     expect(client.socket.bytesWritten).toBeLessThan(64 * 1024 * 1024);
@@ -175,7 +175,7 @@ describe("a body", () => {
     for (const peak of await watch.stop()) expect(peak).toBeLessThan(MAX_RSS_MB);
   });
 
-  it("needn't be over when its response comes", async () => {
+  it("needn't have ended when its response arrives", async () => {
     const answer = "HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\nConnection: close\r\n\r\nstop";
     const service = await startCannedService(scene, answer, false);
     await startAgent(scene, tunnel.server.upstream, "early", service.addr);
@@ -186,7 +186,7 @@ describe("a body", () => {
     expect(response.body.toString()).toBe("stop");
   });
 
-  it("that the service cuts short is never complete for the client", async () => {
+  it("that the service cuts never looks complete to the client", async () => {
     for (const path of ["/broken?chunked", "/broken?length"]) {
       const client = await RawClient.connect(scene, tunnel.server.proxy);
       client.send(`GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`);
@@ -199,7 +199,7 @@ describe("a body", () => {
 });
 
 describe("an event stream", () => {
-  it("hands on every event before the service sends the next one", async () => {
+  it("passes on every event before the service sends the next one", async () => {
     let send = (_event: string): void => {};
     const service = await startRawService(scene, (socket) => {
       send = (event) => void socket.write(`${event.length.toString(16)}\r\n${event}\r\n`);
@@ -212,7 +212,7 @@ describe("an event stream", () => {
     await startAgent(scene, tunnel.server.upstream, "events", service.addr);
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send("GET / HTTP/1.1\r\nHost: events.test\r\n\r\n");
-    // The head comes before any event, too.
+    // The head arrives before any event, too.
     await eventually(() => client.buffer.includes("\r\n\r\n"), "the head");
     for (let i = 0; i < 20; i++) {
       const event = `data: ${i}\n\n`;
@@ -222,8 +222,8 @@ describe("an event stream", () => {
   });
 });
 
-describe("time limits", () => {
-  it("answer 504 when no response head comes, and never cut a body that is slow", async () => {
+describe("timeouts", () => {
+  it("answer 504 if no response head arrives, and never cut a slow body", async () => {
     const server = await startServer(scene, { "proxy.timeout": "1s" });
     await startAgent(scene, server.upstream, "web", service.addr);
     const client = await RawClient.connect(scene, server.proxy);
@@ -258,7 +258,7 @@ describe("time limits", () => {
     expect((await client.rest()).length).toBe(0);
   });
 
-  it("end a request whose body stops coming, and tell the service", async () => {
+  it("end a request whose body stops, and inform the service", async () => {
     const server = await startServer(scene, { "proxy.http.read-timeout": "300ms" });
     await startAgent(scene, server.upstream, "web", service.addr);
     const client = await RawClient.connect(scene, server.proxy);
@@ -268,7 +268,7 @@ describe("time limits", () => {
     await aborted;
   });
 
-  it("end a connection that takes nothing of a response, and tell the service", async () => {
+  it("end a connection whose client doesn't read the response, and inform the service", async () => {
     const server = await startServer(scene, { "proxy.http.write-timeout": "300ms" });
     await startAgent(scene, server.upstream, "web", service.addr);
     const client = await RawClient.connect(scene, server.proxy);
@@ -279,7 +279,7 @@ describe("time limits", () => {
   });
 });
 
-// The last one, so that its minute has passed beside the others.
-it("an event stream lives for a minute with an event every 15 s under default settings", async () => {
+// The last test, so that its minute passes while the others run.
+it("an event stream with an event every 15 s lasts for a minute with default settings", async () => {
   expect((await minute).match(/data: /g)).toHaveLength(4);
 });

@@ -1,4 +1,4 @@
-// Whose word counts about where a request comes from: X-Forwarded-*, the PROXY protocol, and fields of our own.
+// Whose information about a request's origin is trusted: X-Forwarded-*, the PROXY protocol, and Piko's own fields.
 
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
@@ -19,7 +19,7 @@ import { haveTools } from "../harness/tools.js";
 const stage = perFile();
 const scene = perTest();
 let service: Service;
-/** Trusts nobody. */
+/** Trusts no one. */
 let server: RunningServer;
 
 beforeAll(async () => {
@@ -45,7 +45,7 @@ async function seenBy(client: RawClient): Promise<Seen> {
   return (JSON.parse(body.toString()) as { headers: Seen }).headers;
 }
 
-/** Sends bytes on a connection of their own, and gives the fields of the request that reached the service. */
+/** Sends bytes on a connection of their own, and returns the fields of the request that reached the service. */
 async function send(to: RunningServer, ...pieces: readonly (string | Buffer)[]): Promise<Seen> {
   const client = await RawClient.connect(scene, to.proxy);
   for (const piece of pieces) client.send(piece);
@@ -55,13 +55,13 @@ async function send(to: RunningServer, ...pieces: readonly (string | Buffer)[]):
 const SAID =
   "X-Forwarded-For: 192.0.2.1, 10.0.0.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: shop.example\r\n";
 
-/** Whom the last line of the access log names. */
+/** The client that the last line of the access log names. */
 async function loggedClient(of: RunningServer, from: number): Promise<unknown> {
   return (await of.program.waitFor("request", { from })).fields["client-ip"];
 }
 
 describe("X-Forwarded fields", () => {
-  it("of anybody are replaced, but for X-Forwarded-For, which is appended to", async () => {
+  it("from a client that isn't trusted are replaced, except X-Forwarded-For, which is appended to", async () => {
     const from = server.program.lines.length;
     expect(await send(server, request(SAID))).toMatchObject({
       "x-forwarded-for": "192.0.2.1, 10.0.0.9, 127.0.0.1",
@@ -71,7 +71,7 @@ describe("X-Forwarded fields", () => {
     expect(await loggedClient(server, from)).toBe("127.0.0.1");
   });
 
-  it("are set where there are none", async () => {
+  it("are added if there are none", async () => {
     expect(await send(server, request())).toMatchObject({
       "x-forwarded-for": "127.0.0.1",
       "x-forwarded-proto": "http",
@@ -90,7 +90,7 @@ describe("X-Forwarded fields", () => {
     }
   });
 
-  it("of a trusted proxy are left, and tell the log who the client is", async () => {
+  it("from a trusted proxy are kept, and name the client in the log", async () => {
     const trusting = await start({ "proxy.trusted-proxies": "127.0.0.1,10.0.0.0/8" });
     const from = trusting.program.lines.length;
     expect(await send(trusting, request(SAID))).toMatchObject({
@@ -106,12 +106,12 @@ describe("X-Forwarded fields", () => {
     });
   });
 
-  it("of another proxy than the trusted ones are replaced", async () => {
+  it("from a proxy that isn't one of the trusted ones are replaced", async () => {
     const trusting = await start({ "proxy.trusted-proxies": "127.0.0.2,10.0.0.0/8" });
     expect((await send(trusting, request(SAID)))["x-forwarded-proto"]).toBe("http");
   });
 
-  it.runIf(haveTools("curl"))("of a client count at the next node as they did at the first", async () => {
+  it.runIf(haveTools("curl"))("from a client are treated on the next node as on the first", async () => {
     const first = await startServer(scene, { "proxy.trusted-proxies": "127.0.0.1" });
     const second = await startServer(scene, { "cluster.join": first.gossip });
     await startAgent(scene, second.upstream, "web", service.addr);
@@ -127,7 +127,7 @@ describe("X-Forwarded fields", () => {
     expect((await send(second, request(SAID)))["x-forwarded-proto"]).toBe("http");
   });
 
-  it("follow the request's own host on a connection that asks for several", async () => {
+  it("match each request's own host on a connection with requests for several", async () => {
     const client = await RawClient.connect(scene, server.proxy);
     for (const host of ["web.one", "web.two", "web.two", "web.one"]) {
       client.send(`GET /reflect HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
@@ -138,20 +138,20 @@ describe("X-Forwarded fields", () => {
   });
 });
 
-describe("fields of our own", () => {
+describe("Piko's own fields", () => {
   it.each([
     "x-piko-forward: true",
     "X-PIKO-FORWARD: true",
     "x-piko-tenant-id: acme",
     "x-piko-authorization: Bearer x",
-  ])("%s from outside reach no service", async (field) => {
+  ])("%s from a client never reach the service", async (field) => {
     const seen = await send(server, request(`${field}\r\nx-kept: yes\r\n`));
     expect(Object.keys(seen).filter((name) => name.startsWith("x-piko"))).toEqual([]);
     expect(seen["x-kept"]).toBe("yes");
   });
 
-  it("keep a client's request on this node, and tell the client nothing of the cluster", async () => {
-    // Nodes have addresses of their own: what comes from one of theirs is a node's.
+  it("keep a client's request on this node, and reveal nothing about the cluster to the client", async () => {
+    // Nodes have addresses of their own: requests from these addresses are hops.
     const first = await startServer(scene, { "proxy.bind-addr": "127.0.0.2:0" });
     const second = await startServer(scene, {
       "proxy.bind-addr": "127.0.0.3:0",
@@ -169,7 +169,7 @@ describe("fields of our own", () => {
     expect(response.field("x-piko-reroute")).toBeUndefined();
   });
 
-  it("can't make the word of just anybody count", async () => {
+  it("don't make a client's other fields trusted", async () => {
     const seen = await send(server, request(`x-piko-forward: true\r\n${SAID}`));
     expect(seen["x-forwarded-proto"]).toBe("http");
   });
@@ -193,7 +193,7 @@ describe("a PROXY protocol header", () => {
     for (const each of [demanding, tolerant]) await startAgent(scope, each.upstream, "web", service.addr);
   });
 
-  /** The address that the service and the log are told when these bytes come first. */
+  /** The address that the service and the log get if these bytes arrive first. */
   async function clientBehind(to: RunningServer, ...pieces: readonly (string | Buffer)[]): Promise<unknown> {
     const from = to.program.lines.length;
     const seen = await send(to, ...pieces);
@@ -207,7 +207,7 @@ describe("a PROXY protocol header", () => {
     ["of version 1 that knows nothing", "PROXY UNKNOWN\r\n", "127.0.0.1"],
     ["of version 2", V2, "192.0.2.7"],
     ["of version 2 that the sender sends for itself", V2_LOCAL, "127.0.0.1"],
-  ])("%s tells the client's address", async (_, header, address) => {
+  ])("%s reports the client's address", async (_, header, address) => {
     const whole = Buffer.concat([Buffer.from(header as string, "latin1"), Buffer.from(request())]);
     for (const to of [demanding, tolerant]) {
       expect(await clientBehind(to, whole)).toBe(address);
@@ -218,7 +218,7 @@ describe("a PROXY protocol header", () => {
   it.each([
     ["1", V1],
     ["2", V2],
-  ])("of version %s may come byte by byte", async (_, header) => {
+  ])("of version %s may arrive byte by byte", async (_, header) => {
     const bytes = Buffer.concat([Buffer.from(header as string, "latin1"), Buffer.from(request())]);
     const client = await RawClient.connect(scene, demanding.proxy);
     for (const byte of bytes) {
@@ -227,7 +227,7 @@ describe("a PROXY protocol header", () => {
     expect((await seenBy(client))["x-forwarded-for"]).toBe("192.0.2.7");
   });
 
-  it("counts for every request of its connection", async () => {
+  it("applies to every request on its connection", async () => {
     const client = await RawClient.connect(scene, demanding.proxy);
     client.send(V1 + request() + request());
     for (let i = 0; i < 2; i++) expect((await seenBy(client))["x-forwarded-for"]).toBe("192.0.2.7");
@@ -235,7 +235,7 @@ describe("a PROXY protocol header", () => {
     expect((await seenBy(client))["x-forwarded-for"]).toBe("192.0.2.7");
   });
 
-  it("comes once", async () => {
+  it("may come only once", async () => {
     const client = await RawClient.connect(scene, demanding.proxy);
     client.send(V1 + V1 + request());
     expect((await client.response()).status).toBe(400);
@@ -246,7 +246,7 @@ describe("a PROXY protocol header", () => {
     ["that is wrong", "PROXY TCP4 192.0.2.7 nowhere 1 2\r\n"],
     ["that never ends", `PROXY ${"x".repeat(200)}`],
     ["of another version", "\r\n\r\n\0\r\nQUIT\n\x31"],
-  ])("%s ends a connection that needs one, without an answer", async (_, bytes) => {
+  ])("%s ends a connection that requires one, without an answer", async (_, bytes) => {
     const before = (await metric(demanding.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}')) ?? 0;
     const client = await RawClient.connect(scene, demanding.proxy);
     client.send(bytes);
@@ -254,20 +254,20 @@ describe("a PROXY protocol header", () => {
     await untilMetric(demanding.admin, 'piko_proxy_limited_total{limit="proxy_protocol"}', before + 1);
   });
 
-  it("that is wrong ends a connection that needs none as well", async () => {
+  it("that is malformed also ends a connection for which it is optional", async () => {
     const client = await RawClient.connect(scene, tolerant.proxy);
     client.send("PROXY TCP4 nobody nowhere 1 2\r\n" + request());
     expect((await client.rest()).length).toBe(0);
   });
 
-  it("has to come in time", async () => {
+  it("must arrive in time", async () => {
     const client = await RawClient.connect(scene, demanding.proxy);
     client.send("PROXY TCP4");
     expect((await client.rest(5_000)).length).toBe(0);
     expect(await metric(demanding.admin, 'piko_proxy_limited_total{limit="read_header_timeout"}')).toBe(1);
   });
 
-  it("isn't missed where it may be left out", async () => {
+  it("may be missing if it is optional", async () => {
     expect(await clientBehind(tolerant, request())).toBe("127.0.0.1");
     const slow = await RawClient.connect(scene, tolerant.proxy);
     for (const byte of request().replace("GET", "POST")) {
@@ -276,7 +276,7 @@ describe("a PROXY protocol header", () => {
     expect((await seenBy(slow))["x-forwarded-for"]).toBe("127.0.0.1");
   });
 
-  it("of somebody who isn't trusted is no header", async () => {
+  it("from a client that isn't trusted isn't a header", async () => {
     const elsewhere = { "proxy.trusted-proxies": "10.0.0.0/8" };
     const some = await start({ ...optional, ...elsewhere });
     const client = await RawClient.connect(scene, some.proxy);
@@ -287,7 +287,7 @@ describe("a PROXY protocol header", () => {
     expect((await (await RawClient.connect(scene, all.proxy)).rest()).length).toBe(0);
   });
 
-  it("of a trusted proxy that speaks for a trusted one lets that one's word count", async () => {
+  it("from a trusted proxy that names a trusted client makes that client's fields trusted", async () => {
     const chain = await start({ ...optional, "proxy.trusted-proxies": "127.0.0.0/8,192.0.2.7" });
     const seen = await send(
       chain,
@@ -297,25 +297,25 @@ describe("a PROXY protocol header", () => {
     expect(seen).toMatchObject({ "x-forwarded-for": "203.0.113.5, 192.0.2.7", "x-forwarded-proto": "https" });
   });
 
-  it("is nothing but a malformed request by default", async () => {
+  it("is just a malformed request by default", async () => {
     const client = await RawClient.connect(scene, server.proxy);
     client.send(V1 + request());
     expect((await client.response()).status).toBe(400);
   });
 
-  it.runIf(haveTools("curl"))("of curl is understood", async () => {
+  it.runIf(haveTools("curl"))("of curl is accepted", async () => {
     const { stdout } = await curl(demanding.proxy, "web", "/reflect", { args: ["--haproxy-protocol"] });
     expect((JSON.parse(stdout) as { headers: Seen }).headers["x-forwarded-for"]).toBe("127.0.0.1");
   });
 
   it.runIf(haveTools("haproxy")).each(["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl"])(
-    "of haproxy (%s) is understood",
+    "of haproxy (%s) is accepted",
     async (option) => {
       const client = await RawClient.connect(scene, await startHaproxy(option));
       client.send(request());
       const seen = await seenBy(client);
       expect(seen["x-forwarded-for"]).toBe("127.0.0.1");
-      // From an address of its own, so that it can't be haproxy's that was seen.
+      // From an address of its own, to be sure that it isn't haproxy's address that was seen.
       const socket = connectTcp({
         host: "127.0.0.1",
         port: client.socket.remotePort ?? 0,
@@ -328,9 +328,9 @@ describe("a PROXY protocol header", () => {
     },
   );
 
-  /** haproxy as a load balancer that passes bytes on to the server that demands a header; its address. */
+  /** Starts haproxy as a load balancer that forwards to the server that requires a header; returns its address. */
   async function startHaproxy(option: string): Promise<string> {
-    // The test listens and hands the socket down, so that no port has to be guessed.
+    // The test listens and passes the socket to haproxy, so that no port has to be guessed.
     const listening = createServer();
     listening.listen(0, "127.0.0.1");
     await once(listening, "listening");

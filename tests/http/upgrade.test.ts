@@ -1,4 +1,4 @@
-// Upgraded connections: WebSocket by independent libraries, and every byte in order whenever it was sent.
+// Upgraded connections: WebSockets with independent libraries, and every byte in order whenever it was sent.
 
 import { SeededRandom } from "@piko/testkit";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -18,7 +18,7 @@ let tunnel: Tunnel;
 beforeAll(async () => {
   service = await Service.start(stage);
   const server = await startServer(stage, { "proxy.timeout": "10m" });
-  // What ends while a test is patient, no time limit has ended.
+  // Longer than a test waits: if a connection ends during a test, it wasn't because of a timeout.
   const agent = await startAgent(stage, server.upstream, "web", service.addr, {
     flags: ["--timeout", "10m"],
   });
@@ -31,7 +31,7 @@ const connect = (): Promise<RawClient> => RawClient.connect(scene, tunnel.server
 const text = (count: number, client: RawClient): Promise<string> => client.take(count).then(String);
 
 describe("an upgrade", () => {
-  it("delivers bytes that came in the segment of the request's head", async () => {
+  it("delivers bytes that arrive in the segment of the request's head", async () => {
     const client = await connect();
     client.send(`${head("/up?same")}first words`);
     expect((await client.response()).status).toBe(101);
@@ -39,7 +39,7 @@ describe("an upgrade", () => {
     expect(received.toString()).toBe("first words");
   });
 
-  it("delivers bytes that came before the 101", async () => {
+  it("delivers bytes that arrive before the 101", async () => {
     const client = await connect();
     client.send(head("/up?delay=300&echo"));
     await service.upgrades.until("/up?delay=300");
@@ -49,14 +49,14 @@ describe("an upgrade", () => {
     expect(await text(14, client)).toBe("early and late");
   });
 
-  it("delivers bytes right behind the 101", async () => {
+  it("delivers bytes right after the 101", async () => {
     const client = await connect();
     client.send(head("/up?greeting=hello-from-the-service"));
     expect((await client.response()).status).toBe(101);
     expect(await text(22, client)).toBe("hello-from-the-service");
   });
 
-  it("keeps the order of all of them, both ways", async () => {
+  it("keeps all bytes in order, in both directions", async () => {
     const random = new SeededRandom(1);
     const sent = random.bytes(300_000);
     const client = await connect();
@@ -85,7 +85,7 @@ describe("an upgrade", () => {
     expect(response.body.toString()).toBe("no");
   });
 
-  it("outlives the time limits for response heads", async () => {
+  it("outlives the timeouts for response heads", async () => {
     const server = await startServer(scene, { "proxy.timeout": "1s" });
     await startAgent(scene, server.upstream, "web", service.addr, { flags: ["--timeout", "1s"] });
     const client = await RawClient.connect(scene, server.proxy);
@@ -96,7 +96,7 @@ describe("an upgrade", () => {
     expect(await text(11, client)).toBe("still there");
   });
 
-  it("ends on both sides when the client goes", async () => {
+  it("ends on both sides when the client disconnects", async () => {
     const client = await connect();
     client.send(head("/up?bye"));
     await client.response();
@@ -104,7 +104,7 @@ describe("an upgrade", () => {
     await service.upgrades.until("/up?bye", ({ ended }) => ended);
   });
 
-  it("ends at the service when the client goes before the 101", async () => {
+  it("ends at the service if the client disconnects before the 101", async () => {
     const client = await connect();
     client.send(head("/up?hang"));
     await service.upgrades.until("/up?hang");
@@ -121,7 +121,7 @@ describe("an upgrade", () => {
     expect((await client.rest()).toString()).toBe("last-words");
   });
 
-  it("ends on both sides when the service goes, after its last bytes", async () => {
+  it("ends on both sides when the service disconnects, after its last bytes", async () => {
     const client = await connect();
     client.send(head("/up?last"));
     await client.response();
@@ -198,7 +198,7 @@ describe("a WebSocket", () => {
     expect(await within(closed, "close")).toBe(4001);
   });
 
-  it("is reached with any capitals in its upgrade field", async () => {
+  it("accepts its upgrade field in any case", async () => {
     await echo();
     const client = await connect();
     client.send(
@@ -211,7 +211,7 @@ describe("a WebSocket", () => {
   });
 });
 
-describe("an agent that switches protocols unasked", () => {
+describe("an agent that switches protocols without a request", () => {
   it.each([
     ["to nothing", "", ""],
     ["to a protocol, for a plain request", "Connection: Upgrade\r\nUpgrade: test\r\n", ""],
@@ -221,7 +221,7 @@ describe("an agent that switches protocols unasked", () => {
       "Connection: Upgrade\r\nUpgrade: evil\r\n",
       "Connection: Upgrade\r\nUpgrade: test\r\n",
     ],
-  ])("%s gets no client's connection", async (_, fields, asked) => {
+  ])("%s doesn't get a client's connection", async (_, fields, asked) => {
     const agent = await openTunnel(scene, tunnel.server.upstream, "evil");
     const client = await connect();
     client.send(`GET / HTTP/1.1\r\nHost: evil.test\r\n${asked}\r\n`);

@@ -1,5 +1,5 @@
-// A developer's page through the tunnel: Vite's own server, its page in a real browser, and a change that reaches the
-// page by hot reload.
+// A developer's page through the tunnel: Vite's own server, its page in a real browser, and a change that reaches the page by
+// hot reload.
 
 import { writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
@@ -17,7 +17,7 @@ const scene = perTest();
 const chromium = findTool("chromium") ?? findTool("google-chrome") ?? findTool("chrome");
 
 const PAGE = '<!doctype html><title>t</title><script type="module" src="/main.js"></script>';
-// Each load of the page has an id, so that a hot update can be told from a page that was loaded again.
+// Each load of the page has an id, which distinguishes a hot update from a reloaded page.
 const MAIN = `
 import { word } from "./word.js";
 const load = Math.random();
@@ -27,7 +27,7 @@ import.meta.hot.accept("./word.js", (changed) => say(changed.word));
 `;
 const word = (text: string): string => `export const word = ${JSON.stringify(text)};\n`;
 
-/** Vite's development server for a page that tells it what it shows. */
+/** Vite's development server for a page that reports what it shows. */
 async function startVite(): Promise<{
   port: number;
   folder: string;
@@ -69,7 +69,7 @@ async function startVite(): Promise<{
 }
 
 describe.runIf(chromium !== undefined || haveTools("chromium"))("--host-header rewrite", () => {
-  it("lets a browser use Vite's development server, its hot reload included", async () => {
+  it("lets a browser use Vite's development server, including hot reload", async () => {
     const { folder, pages, port, said } = await startVite();
     const server = await startServer(scene);
     await startAgent(scene, server.upstream, "plain", `127.0.0.1:${port}`);
@@ -80,7 +80,7 @@ describe.runIf(chromium !== undefined || haveTools("chromium"))("--host-header r
     const asHost = (name: string): { args: string[] } => ({
       args: ["--header", `host: ${name}:${proxyPort}`],
     });
-    // Without the flag Vite refuses the name that the browser asks for.
+    // Without the flag, Vite refuses the host name in the browser's requests.
     const refused = await curl(server.proxy, "plain", "/", asHost("plain.example.com"));
     expect([refused.status, refused.stdout]).toEqual([403, expect.stringContaining("plain.example.com")]);
     expect((await curl(server.proxy, "dev", "/", asHost("dev.example.com"))).status).toBe(200);

@@ -1,4 +1,4 @@
-// What a client of HTTP/2 sends that means the same as the bytes of a case: as literally as HTTP/2's frames let it.
+// Translates the bytes of a case into what an HTTP/2 client sends to say the same, as literally as HTTP/2's frames allow.
 
 import type { Field } from "../../../packages/piko/test/h2-peer.js";
 import type { SmugglingCase } from "./corpus.js";
@@ -6,15 +6,15 @@ import type { SmugglingCase } from "./corpus.js";
 /** One request, for a stream of its own. */
 export interface StreamRequest {
   readonly fields: readonly Field[];
-  /** It has one, which may be empty. */
+  /** Whether it has a body, which may be empty. */
   readonly hasBody: boolean;
   readonly body: string;
-  /** It is shorter than its length: more is to come. */
+  /** Whether the body is shorter than its length, so that more would follow. */
   readonly open: boolean;
   readonly trailers: readonly Field[];
 }
 
-/** What in a case HTTP/2 has no counterpart of. */
+/** Parts of a case that HTTP/2 has no counterpart for. */
 export type Untold =
   | "a version or a first line"
   | "a line"
@@ -22,10 +22,10 @@ export type Untold =
   | "a message that isn't whole"
   | "an upgrade";
 
-/** Of no meaning behind a connection; what Connection lists is added. */
+/** Fields without a meaning beyond a connection. The fields that Connection lists are added. */
 const OF_CONNECTION = ["connection", "keep-alive", "proxy-connection", "upgrade", "http2-settings"];
 
-/** The requests of a case that HTTP/1.1 reads, or why there are none. */
+/** The requests of a case that HTTP/1.1 reads, or the reason why there are none. */
 export function asHttp2({ outcomes, reaches, sent }: SmugglingCase): StreamRequest[] | Untold {
   const [outcome] = outcomes;
   if (outcome === undefined || outcome.fate === "waits" || reaches?.includes("Upgrade: ") === true) {
@@ -36,7 +36,7 @@ export function asHttp2({ outcomes, reaches, sent }: SmugglingCase): StreamReque
   let rest = sent.toString("latin1");
   for (const { status } of outcome.answers) {
     if (status < 200) continue;
-    // What is refused is sent with all that was said of its framing and its connection.
+    // Requests that are refused keep all fields about their framing and their connection.
     const read = readRequest(rest, status === 400 || status === 501);
     if (typeof read === "string") return read;
     requests.push(read.request);
@@ -84,13 +84,16 @@ function readRequest(text: string, literal: boolean): { request: StreamRequest; 
   };
 }
 
-/** `literal`: with its blanks, which are no part of a value. */
+/** `literal`: keep the white space around a value, which isn't part of it. */
 function readField(line: string, literal: boolean): Field | undefined {
   const parts = (literal ? /^([^:]*): ?([^]*)$/ : /^([^:]*):[ \t]*([^]*?)[ \t]*$/).exec(line);
   return parts === null ? undefined : [(parts[1] ?? "").toLowerCase(), parts[2] ?? ""];
 }
 
-/** The first line's, and Host's, which goes from `fields`, unless the target has an authority with which it has to agree. */
+/**
+ * Pseudo-fields from the request line and from Host, which is removed from `fields`. If the target has an authority, Host is
+ * kept, because the two must agree.
+ */
 function pseudoFields(method: string, target: string, fields: Field[]): Field[] {
   const pseudo: Field[] = [[":method", method]];
   const absolute = /^([a-z]+):\/\/([^/]*)(.*)$/i.exec(target);
@@ -105,7 +108,7 @@ function pseudoFields(method: string, target: string, fields: Field[]): Field[] 
   return [...pseudo, [":scheme", "http"], ...authority, [":path", target]];
 }
 
-/** The body in chunks at the start of `text`; undefined if there is something else. */
+/** Reads a chunked body at the start of `text`; undefined if there is something else. */
 function readChunks(
   text: string,
   literal: boolean,
@@ -113,7 +116,7 @@ function readChunks(
   let [body, at] = ["", 0];
   for (;;) {
     const size = /^([0-9a-fA-F]{1,6})(;[^\r\n]*)?\r\n/.exec(text.slice(at));
-    // HTTP/2 has no extensions that could be wrong.
+    // HTTP/2 has no chunk extensions that could be malformed.
     if (size === null || (literal && size[2] !== undefined)) return undefined;
     const length = Number.parseInt(size[1] ?? "", 16);
     at += size[0].length;

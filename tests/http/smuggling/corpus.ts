@@ -1,13 +1,13 @@
-// Reads the case files of this folder (their format is described at the top of requests.txt).
+// Reads the case files of this folder (the format is described at the top of requests.txt).
 
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** What becomes of the client's connection. */
+/** What happens to the client's connection. */
 export type Fate = "close" | "open" | "cut" | "waits" | "raw";
 
 export interface Outcome {
-  /** Of each answer, with the method of its request. */
+  /** Status of each answer, with the method of its request. */
   readonly answers: readonly { readonly method: string; readonly status: number }[];
   readonly fate: Fate;
 }
@@ -15,28 +15,28 @@ export interface Outcome {
 export interface SmugglingCase {
   readonly title: string;
   readonly sent: Buffer;
-  /** What reaches the service; undefined: a part of a request at most. */
+  /** What reaches the service; undefined if at most a part of a request does. */
   readonly reaches: Buffer | undefined;
   readonly answer: ServiceAnswer | undefined;
-  /** What the client gets; undefined: anything with the right statuses. */
+  /** What the client receives; undefined for anything with the right statuses. */
   readonly received: Buffer | undefined;
   readonly outcomes: readonly Outcome[];
 }
 
-/** What the service says. */
+/** What the service sends. */
 export interface ServiceAnswer {
   readonly bytes: Buffer;
-  /** It closes its connection behind that. */
+  /** Whether it closes its connection afterwards. */
   readonly end: boolean;
-  /** As soon as it has the head. */
+  /** Whether it answers as soon as it has the head. */
   readonly early: boolean;
-  /** The agent must end the connection: more came on it than the answer. */
+  /** Whether the agent must end the connection, because the service sent more than the answer. */
   readonly dropped: boolean;
-  /** Is never sent in pieces. */
+  /** Whether the answer is never sent in pieces. */
   readonly whole: boolean;
 }
 
-/** The cases of one file of this folder. */
+/** The cases in one file of this folder. */
 export function readCases(name: string): SmugglingCase[] {
   const text = readFileSync(fileURLToPath(new URL(name, import.meta.url)), "utf8");
   const blocks = text.split(/^## /m).slice(1);

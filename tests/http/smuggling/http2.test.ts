@@ -1,5 +1,6 @@
-// The corpus by HTTP/2: each of its requests, sent as HTTP/2's frames by a client that means the same, reaches the service as the
-// message that it is by HTTP/1.1, and is refused where that is; what a service may not answer ends no better.
+// The corpus over HTTP/2: a client sends each of its requests in the frames of HTTP/2 with the same meaning. The same message
+// must reach the service as over HTTP/1.1, or none if that refuses it; and invalid answers of a service must end in the same
+// way.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Answer, data, H2Peer, headers } from "../../../packages/piko/test/h2-peer.js";
@@ -13,7 +14,10 @@ import { meanings, withoutForwardedFields } from "./reached.js";
 import { Recorder } from "./recorder.js";
 
 const PROTOCOL_ERROR = 1;
-/** What HTTP/1.1 refuses for the sake of readers that count lines: HTTP/2 has one place for the host, with which others may agree. */
+/**
+ * HTTP/1.1 refuses these to protect readers that count lines. HTTP/2 has a single place for the host, and other fields may
+ * agree with it.
+ */
 const AGREED_HOST: ReadonlySet<string> = new Set(["two equal Hosts", "an absolute target without Host"]);
 
 const stage = perFile();
@@ -26,11 +30,11 @@ beforeAll(async () => {
   tunnel = await startTunnel(stage, recorder.addr);
 });
 
-/** What became of one request. */
+/** What happened to one request. */
 interface Fate {
-  /** Of the answer, or `refused`: the message is malformed to HTTP/2, and its stream was reset. */
+  /** The status of the answer, or `refused` if the message is malformed in HTTP/2 and its stream was reset. */
   readonly status: number | "refused";
-  /** The stream was reset behind the head. */
+  /** Whether the stream was reset after the head. */
   readonly cut: boolean;
 }
 
@@ -80,10 +84,10 @@ class Client {
   }
 }
 
-/** By HTTP/2, messages are malformed that HTTP/1.1 answers like this. */
+/** Statuses with which HTTP/1.1 answers messages that are malformed in HTTP/2. */
 const REFUSED: ReadonlySet<number> = new Set([400, 431, 501]);
 
-/** Whether what became of the requests is what HTTP/1.1's outcome says. */
+/** Whether the requests ended as the outcome for HTTP/1.1 says. */
 function agrees(fates: readonly Fate[], { answers, fate }: Outcome): boolean {
   const expected = answers.filter(({ status }) => status >= 200);
   return (
@@ -98,7 +102,7 @@ function agrees(fates: readonly Fate[], { answers, fate }: Outcome): boolean {
 }
 
 describe.each([
-  // Without those whose point is what HTTP/2 hasn't got: first lines, line ends, chunks, upgrades, lengths that are waited for.
+  // Without the cases about features that HTTP/2 lacks: request lines, line ends, chunks, upgrades, incomplete bodies.
   ["requests.txt", 185],
   ["chunks.txt", 10],
   ["responses.txt", 60],
@@ -108,7 +112,7 @@ describe.each([
     return typeof requests === "string" ? [] : [{ ...each, requests }];
   });
 
-  it("has a counterpart in HTTP/2 for most", () => expect(cases.length).toBeGreaterThanOrEqual(least));
+  it("has a counterpart in HTTP/2 for most cases", () => expect(cases.length).toBeGreaterThanOrEqual(least));
 
   it.each(cases)("$title", async ({ answer, outcomes, reaches, requests, title }) => {
     recorder.reset(answer, (bytes) => [bytes]);

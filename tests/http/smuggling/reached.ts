@@ -1,6 +1,6 @@
-// What reached the service, without what may differ: fields that the proxy adds, and where chunks end.
+// The requests that reached the service, without what may differ: fields that the proxy adds, and where chunks end.
 
-/** Without the lines that the proxy adds on its own account; what a client has put into them stays. */
+/** Removes the lines that the proxy adds by itself; whatever a client has put into them is kept. */
 export function withoutForwardedFields(request: string): string {
   const host = /^host: ?([^\r]*)/im.exec(request)?.[1] ?? "";
   const added = new Set(
@@ -8,12 +8,12 @@ export function withoutForwardedFields(request: string): string {
   );
   const headEnd = request.indexOf("\r\n\r\n");
   const lines = request.slice(0, headEnd).split("\r\n");
-  // The id that a node makes; a client's own has another form.
+  // The id that a node generates; a client's id has another form.
   const own = lines.filter((line) => !added.has(line) && !/^X-Request-Id: [0-9a-f]{20}$/.test(line));
   return own.join("\r\n") + request.slice(headEnd);
 }
 
-/** Requests with each chunked body in one chunk: where chunks end is the affair of each hop. */
+/** Merges the chunks of each chunked body into one: each hop decides where chunks end. */
 export function inOneChunk(requests: string): string {
   let done = "";
   let rest = requests;
@@ -42,7 +42,10 @@ export function inOneChunk(requests: string): string {
   return done;
 }
 
-/** A message with what it means: neither the case of names, nor the order of fields of different names, nor blanks around values. */
+/**
+ * The meaning of a message, without the case of names, the order of fields with different names, and the white space around
+ * values.
+ */
 export interface Meaning {
   readonly line: string;
   readonly fields: readonly string[];
@@ -52,7 +55,7 @@ export interface Meaning {
 
 const CHUNKED = /^(?:[1-9a-f][0-9a-f]*\r\n([^]*?)\r\n)?0\r\n((?:[^\r]+\r\n)*)\r\n/;
 
-/** What requests mean that came one behind the other. */
+/** The meanings of consecutive requests. */
 export function meanings(requests: string): Meaning[] {
   const found: Meaning[] = [];
   let rest = inOneChunk(requests);

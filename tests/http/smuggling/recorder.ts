@@ -1,5 +1,5 @@
-// A service of bare sockets that keeps every byte that reaches it, and takes requests by the letter: what a strict reader
-// would refuse is a violation, whatever the proxy thought of it.
+// A service on bare sockets that records every byte that reaches it, and reads requests strictly: anything that a strict
+// reader would refuse is a violation, whatever the proxy made of it.
 
 import type { Socket } from "node:net";
 import { eventually } from "../../harness/deadline.js";
@@ -14,26 +14,26 @@ const OK: ServiceAnswer = {
   dropped: false,
   whole: false,
 };
-/** The test's own requests, which have answers of their own and are no part of what is recorded. */
+/** The test's own requests, which have their own answers and aren't recorded. */
 const OWN_TARGET = /^GET (\/(?:next|probe)\/\d+) /;
 const FIELD_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/;
 const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32} (\/|\*)[\x21-\x7e]* HTTP\/1\.1$/;
 
-/** How a piece of the answer is sent. */
+/** Splits an answer into the pieces that are sent. */
 export type Split = (bytes: Buffer) => readonly Buffer[];
 
 export class Recorder {
-  /** Whole requests in the order of their completion. */
+  /** Complete requests, in the order in which they were completed. */
   requests: string[] = [];
-  /** What the service got that no strict reader takes. */
+  /** What the service received that no strict reader accepts. */
   violations: string[] = [];
-  /** Bytes behind a 101. */
+  /** Bytes after a 101. */
   raw = "";
   answer: ServiceAnswer = OK;
   split: Split = (bytes) => [bytes];
-  /** Connections on which a request has begun and isn't whole. */
+  /** Connections with an incomplete request. */
   readonly #partial = new Map<Socket, string>();
-  /** Connections that carried an answer to a case. */
+  /** Connections on which a case was answered. */
   #answered = new Set<Socket>();
   #service: RawService | undefined;
 
@@ -47,12 +47,12 @@ export class Recorder {
     return this.#service?.addr ?? "";
   }
 
-  /** Parts of requests that are still waiting for their rest. */
+  /** Parts of requests whose rest hasn't arrived. */
   get partial(): readonly string[] {
     return [...this.#partial.values()];
   }
 
-  /** Starts over, for the next case. */
+  /** Resets everything for the next case. */
   reset(answer: ServiceAnswer | undefined, split: Split): void {
     this.requests = [];
     this.violations = [];
@@ -62,7 +62,7 @@ export class Recorder {
     this.split = split;
   }
 
-  /** Waits until the agent has ended every connection that carried an answer. */
+  /** Waits until the agent has ended every connection on which a case was answered. */
   async dropped(): Promise<void> {
     await eventually(
       () => [...this.#answered].every((socket) => socket.closed),
@@ -115,7 +115,7 @@ export class Recorder {
     if (end) socket.end();
   }
 
-  /** Where the request at the start of `bytes` ends; undefined while it isn't whole. */
+  /** Where the request at the start of `bytes` ends; undefined if it is incomplete. */
   #endOfRequest(bytes: string): number | undefined {
     const headEnd = bytes.indexOf("\r\n\r\n");
     if (headEnd < 0) return undefined;

@@ -1,5 +1,5 @@
-// Clients that are slow on purpose, by slowhttptest: many connections whose heads, bodies or reading hardly move. A normal
-// client is served all the while, the slow ones are cut, and nothing of them remains.
+// Clients that are deliberately slow, by slowhttptest: many connections on which heads, bodies or reading hardly progress.
+// Meanwhile a normal client is served; the slow ones are cut, and leave nothing behind.
 
 import { readdir } from "node:fs/promises";
 import { setTimeout as delay } from "node:timers/promises";
@@ -12,12 +12,15 @@ import { perTest } from "../../harness/stage.js";
 import { haveTools, run } from "../../harness/tools.js";
 
 const CONNECTIONS = 400;
-/** Fewer, because the system keeps up to 8 MB on the way to each reader on one machine, and slows all TCP when it has none. */
+/**
+ * Fewer, because on one machine the system buffers up to 8 MB for each reader, and slows all TCP connections when its memory
+ * is used up.
+ */
 const READERS = 60;
 const SECONDS = 6;
-/** Answers that the normal client gets during an attack, at least: slow ones that kept it waiting would let it have one or two. */
+/** Minimum number of answers for the normal client during an attack. If the slow clients delayed it, it would get one or two. */
 const SERVED = 8;
-// The escape character is what the tool prints.
+// The tool prints escape characters.
 // oxlint-disable-next-line no-control-regex
 const COLOURS = /\x1b\[[0-9;]*m/g;
 const SLACK_BYTES = 100e6;
@@ -39,7 +42,7 @@ it.runIf(haveTool).each([
     READERS,
     ["-X", "-w", "10", "-y", "20", "-n", "2", "-z", "32", "-k", "3", "-u", "http://web.test/bytes?n=4000000"],
   ],
-])("slow %s keep nobody else waiting", async (_what, connections, args) => {
+])("slow %s don't delay other clients", async (_what, connections, args) => {
   const service = await Service.start(scene);
   const limit = "2s";
   const server = await startServer(scene, {
@@ -65,7 +68,7 @@ it.runIf(haveTool).each([
     await delay(20);
   }
   const { stdout } = await attack;
-  // It was an attack: the connections were there, and the tool's own probe was answered.
+  // Makes sure that there was an attack: the connections existed, and the tool's own probe was answered.
   expect(most).toBeGreaterThan(before.files + connections / 4);
   expect(stdout.replace(COLOURS, "")).toMatch(/service available: *YES/);
   expect(served).toBeGreaterThan(SERVED);
@@ -78,7 +81,7 @@ it.runIf(haveTool).each([
   await serve(server);
 });
 
-/** A new client gets its answer. */
+/** Checks that a new client gets its answer. */
 async function serve(server: RunningServer): Promise<void> {
   const client = await RawClient.connect(scene, server.proxy);
   client.send("GET /item?i=normal HTTP/1.1\r\nHost: web.test\r\nConnection: close\r\n\r\n");

@@ -1,5 +1,5 @@
-// The corpus over the wire: the real server and agent, a client that sends exactly the bytes of a case, and a service
-// that records exactly what reached it. Every case is sent at once, byte by byte, and in random pieces.
+// The corpus over the wire: the real server and agent, a client that sends exactly the bytes of a case, and a service that
+// records exactly what reaches it. Every case is sent in one piece, byte by byte, and in random pieces.
 
 import { SeededRandom } from "@piko/testkit";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -13,7 +13,7 @@ import { inOneChunk, withoutForwardedFields } from "./reached.js";
 import { Recorder, type Split } from "./recorder.js";
 
 const RANDOM_SPLITS = 3;
-/** Larger ones aren't sent byte by byte. */
+/** Larger cases aren't sent byte by byte. */
 const MAX_BYTEWISE = 600;
 
 const stage = perFile();
@@ -71,7 +71,7 @@ async function attempt(smuggling: SmugglingCase, split: Split): Promise<void> {
   else if (answer === undefined || answer.early) expect(reached).toEqual([]);
 }
 
-/** Sends the pieces, each in a turn of its own, until the server has heard enough. */
+/** Sends the pieces, each in a turn of its own, until the server has received enough. */
 async function send(client: RawClient, pieces: readonly Buffer[]): Promise<void> {
   for (const piece of pieces) {
     if (client.ended || !client.socket.writable) return;
@@ -84,7 +84,7 @@ interface Observed {
   readonly received: Buffer;
 }
 
-/** Waits until one of the outcomes is there. */
+/** Waits until one of the outcomes has occurred. */
 async function observe(client: RawClient, outcomes: readonly Outcome[]): Promise<Observed> {
   for (;;) {
     const { ended } = client;
@@ -118,7 +118,7 @@ function isReached(client: RawClient, { answers, fate }: Outcome): boolean {
   return parseResponse(rest, last.method, false) === undefined;
 }
 
-/** Resolves when more bytes or the end have come. */
+/** Resolves when more bytes or the end have arrived. */
 function change(client: RawClient): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
@@ -130,7 +130,7 @@ function change(client: RawClient): Promise<void> {
   });
 }
 
-/** The next request of a client gets its own answer. */
+/** Checks that a client's next request gets its own answer. */
 async function ask(client: RawClient, what: "next" | "probe"): Promise<void> {
   const target = `/${what}/${++questions}`;
   client.send(`GET ${target} HTTP/1.1\r\nHost: web.test\r\n\r\n`);
@@ -147,7 +147,7 @@ async function serveAnother(): Promise<void> {
   }
 }
 
-/** An upgraded connection carries bytes as they are. */
+/** Checks that an upgraded connection transfers bytes unchanged. */
 async function passBytes(client: RawClient): Promise<void> {
   const text = "GET /evil HTTP/1.1\r\n\r\n\0\xff";
   client.send(text);
