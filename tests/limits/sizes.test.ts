@@ -29,10 +29,15 @@ describe("a request", () => {
     ["with the longest target", `GET ${path(1_000)} HTTP/1.1\r\n${HOST}\r\n`, 200, "max_target_bytes"],
     ["with too long a target", `GET ${path(1_001)} HTTP/1.1\r\n${HOST}\r\n`, 414, "max_target_bytes"],
     ["with an endless target", `GET /${"x".repeat(3_000)}`, 414, "max_target_bytes"],
-    ["with the maximum number of fields", `GET /item?i=1 HTTP/1.1\r\n${HOST}${fields(19)}\r\n`, 200, "max_header_fields"],
+    [
+      "with the maximum number of fields",
+      `GET /item?i=1 HTTP/1.1\r\n${HOST}${fields(19)}\r\n`,
+      200,
+      "max_header_fields",
+    ],
     ["with too many fields", `GET /item?i=1 HTTP/1.1\r\n${HOST}${fields(20)}\r\n`, 431, "max_header_fields"],
     [
-      "of too large a head",
+      "with too large a head",
       `GET / HTTP/1.1\r\n${HOST}X: ${"x".repeat(9_000)}\r\n\r\n`,
       431,
       "max_header_bytes",
