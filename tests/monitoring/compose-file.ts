@@ -1,5 +1,5 @@
-// deploy/compose/compose.yaml without a container engine: each service is a host of a lab by the service's name, and runs the
-// command of its image with the files that it would see.
+// deploy/compose/compose.yaml without a container engine: each service gets a host of a lab with the service's name, and
+// runs the command of its image with the files that it would see in its container.
 
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -27,7 +27,7 @@ export const composeText = (): string => readFileSync(join(FOLDER, "compose.yaml
 
 export const readCompose = (): ComposeFile => parse(composeText(), { merge: true }) as ComposeFile;
 
-/** Files of the repository that a service sees, by where it sees them; volumes that hold data aren't among them. */
+/** Files of the repository that a service mounts, by their path in its container; without volumes for data. */
 export function filesOf({ volumes = [] }: ComposeService): ReadonlyMap<string, string> {
   return new Map(
     volumes
@@ -37,7 +37,7 @@ export function filesOf({ volumes = [] }: ComposeService): ReadonlyMap<string, s
   );
 }
 
-/** The services of the file on hosts. */
+/** The services of the Compose file, each on hosts of its own. */
 export class ComposeLab {
   readonly #compose = readCompose();
   readonly #lab: NetworkLab;
@@ -51,7 +51,7 @@ export class ComposeLab {
     this.#directory = directory;
   }
 
-  /** Adds a host for a service, which all find by the service's name; several are copies of it. */
+  /** Adds a host for a service, which the others find under the service's name; a service with several hosts has replicas. */
   async host(service: string): Promise<LabHost> {
     const host = await this.#lab.host("ipv4");
     await this.#names.serve(host);
@@ -61,7 +61,7 @@ export class ComposeLab {
     return host;
   }
 
-  /** The service's command, with paths of files of its own; `change` may edit their text. */
+  /** The service's command, with the paths of its own copies of the mounted files; `change` may edit their text. */
   command(service: string, change: (text: string, path: string) => string = (text) => text): string[] {
     const declared = this.#compose.services[service];
     if (declared?.command === undefined) throw new Error(`${service} has no command`);

@@ -1,6 +1,5 @@
-// deploy/compose on hosts of a lab, with a real Prometheus: every query of every dashboard and rule finds something under load,
-// and every alert fires when its fault is caused. Prometheus looks twice a second, and the rules look seconds back rather than
-// minutes.
+// deploy/compose on hosts of a lab, with a real Prometheus: every query of every dashboard and rule returns data under load, and every
+// alert fires when its fault is caused. Prometheus scrapes twice a second, and the rules use windows of seconds instead of minutes.
 
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
@@ -34,7 +33,7 @@ interface RunningAgent {
   readonly admin: string;
 }
 
-/** Of a node that is short of them. */
+/** Limit of open files for the node that is to run short of them. */
 const MAX_FILES = 160;
 
 let compose: ComposeLab;
@@ -45,9 +44,11 @@ const nodeHosts: LabHost[] = [];
 const nodes: RunningServer[] = [];
 const agents: RunningAgent[] = [];
 
-/** What nodes and agents have besides what Compose gives them, so that tokens, certificates, memory and traces say something. */
+/**
+ * Settings of nodes and agents beyond those of the Compose file, so that there is data about tokens, certificates, memory and traces.
+ */
 const nodeEnv: Record<string, string> = { PIKO_PROXY_LIMITS_MAX_BUFFERED_BYTES: "256KiB" };
-/** A token that all ports take. */
+/** A token that all ports accept. */
 let bearer = "";
 
 async function prepareSecrets(directory: string): Promise<void> {
@@ -82,7 +83,7 @@ function startNode(host: LabHost, name: string): void {
   nodes.push({ program, proxy: at(8_000), upstream: at(8_001), admin: at(8_002), gossip: at(8_003) });
 }
 
-/** Another of the agents. */
+/** Starts another agent. */
 async function startAgent(host: LabHost): Promise<void> {
   const program = start(host, "agent", PIKO, compose.command("agent"), {
     PIKO_CONNECT_TOKEN: bearer,
@@ -92,7 +93,7 @@ async function startAgent(host: LabHost): Promise<void> {
   agents.push({ program, admin: `${host.main}:5000` });
 }
 
-/** Looks often, and not far back. */
+/** Makes Prometheus scrape often, and rules use short windows. */
 function hurried(text: string): string {
   return text
     .replaceAll(/(interval): 15s/g, "$1: 500ms")
@@ -107,7 +108,7 @@ const ask = async (endpoint: string, authorization = `Bearer ${bearer}`): Promis
   return `${response.status} ${await response.text()}`;
 };
 
-/** Requests for the service, two at a time, until the stage is cleared; `reports` gets what isn't 200. */
+/** Sends requests to the service, two at a time, until the stage ends; `reports` gets all responses that aren't 200. */
 function keepAsking(reports: string[]): void {
   const stop = new AbortController();
   const loop = async (): Promise<void> => {
@@ -123,7 +124,7 @@ function keepAsking(reports: string[]): void {
   });
 }
 
-/** Opens a tunnel and leaves at once; the status of the answer, NaN without one. */
+/** Opens a tunnel and closes it at once; returns the status of the response, NaN if there was none. */
 async function openTunnel(upstream: string, authorization = `Bearer ${bearer}`): Promise<number> {
   const headers = { authorization };
   const socket = new WebSocket(`ws://${upstream}/piko/v1/upstream/another`, { headers });
@@ -146,14 +147,14 @@ async function sendGarbage(node: RunningServer): Promise<void> {
   socket.close();
 }
 
-/** A query of a dashboard as Grafana would send it, also where it shows only what isn't zero. */
+/** A dashboard's query as Grafana would send it, without filters for values above zero. */
 const asSent = (expr: string): string =>
   expr
     .replaceAll("$__rate_interval", "1m")
     .replaceAll(/\$\w+/g, ".*")
     .replaceAll(/ > 0\b/g, "");
 
-/** The parts of a rule that have to find series; what it compares them with isn't reached by most of them. */
+/** The selectors of a rule, which must find series. The rule itself mostly finds none, because its threshold isn't reached. */
 function selectorsOf(expr: string): string[] {
   return metricsIn(expr).flatMap((name) =>
     [...expr.matchAll(new RegExp(`(?<![\\w:])${name}(?:\\{[^}]*\\})?(?![\\w:])`, "g"))].map(
@@ -186,7 +187,7 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     const args = compose
       .command("prometheus", hurried)
       .map((each) => each.replace("=/prometheus", `=${directory}/tsdb`));
-    // First, since it takes its time until it has any targets.
+    // Starts first, because its first scrapes take a while.
     prometheus = await Prometheus.start(scene, await compose.host("prometheus"), args);
     for (const [i, host] of nodeHosts.entries()) startNode(host, names[i] ?? "");
     for (const [host, name] of [
@@ -196,7 +197,7 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
       const [program = "", ...args] = compose.command(name);
       start(host, name, program, args);
     }
-    // An agent that finds nothing to connect to ends, and the container engine would start it again.
+    // An agent that can't connect exits, and here no container engine restarts it.
     await eventually(() => openTunnel(`${balancer.main}:8001`).then((status) => status === 101), "a node");
     await Promise.all(agentHosts.map((host) => startAgent(host)));
     for (const node of nodes) {
@@ -207,8 +208,8 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     await eventually(async () => (await prometheus.query("up == 1")).length === 5, "five targets");
   });
 
-  it("is scraped, and fires no alert while all is well, but for a certificate that ends in two days", async () => {
-    // Long enough that every rule has been evaluated with rates, and that those don't see the first tunnels any more.
+  it("is scraped, and fires no alert while all is well, except for a certificate that expires in two days", async () => {
+    // Long enough for every rule to have rates, and for these to no longer include the first tunnels.
     const settled = "min(count_over_time(up[1m])) > 6 and sum(rate(piko_upstreams_opened_total[5s])) == 0";
     const rate = `job:piko_proxy_requests:rate5m > 0 and on () (${settled})`;
     await eventually(async () => (await prometheus.query(rate)).length > 0, "rates");
@@ -216,7 +217,7 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     expect(failures).toEqual([]);
   });
 
-  it("fires alerts for requests that fail, refused tokens, gossip and spans, and a service that isn't well", async () => {
+  it("fires alerts for failed requests, refused tokens, gossip and spans, and an unhealthy service", async () => {
     const more =
       "  - endpoint_id: broken\n    addr: service:3999\n" +
       "  - endpoint_id: unwell\n    addr: service:3998\n    health_check: {tcp: true}\n";
@@ -245,7 +246,7 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
 
   it("has data for every query of every dashboard and rule", async () => {
     const [node] = nodes;
-    // A handshake that isn't done.
+    // An incomplete TLS handshake.
     const client = await RawClient.connect(scene, node?.proxy ?? "");
     client.send(Buffer.from("1603010005010000010303", "hex").toString("latin1"));
     await client.end;
@@ -259,7 +260,7 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
     );
   });
 
-  it("fires alerts for memory, files, tunnels that don't last, and agents that stand still", async () => {
+  it("fires alerts for memory, files, short-lived tunnels, and agents that stand still", async () => {
     const [node, crowded] = nodes;
     if (node === undefined || crowded === undefined) throw new Error("no nodes");
     const limit = await run("prlimit", ["--pid", String(crowded.program.pid), `--nofile=${MAX_FILES}`]);
@@ -285,18 +286,18 @@ describe.skipIf(!available)("the Compose file's cluster", () => {
         expect(await openTunnel(node.upstream)).toBe(101);
       }),
       prometheus.untilFiring("PikoTunnelsInDoubt", () => Promise.resolve()),
-      // What stands still for a second and runs for a moment answers late as well.
+      // A process that runs only for moments between pauses of a second has a delayed event loop as well.
       prometheus.untilFiring("PikoEventLoopDelayed", () => Promise.resolve()),
       prometheus.untilFiring("PikoStoodStill", async () => {
         agent.program.signal("SIGSTOP");
         await eventually(doubtful, "doubt").finally(() => agent.program.signal("SIGCONT"));
-        // It runs again when it answers.
+        // A response shows that it is running again.
         await metric(agent.admin, "piko_process_stood_still_total");
       }),
     ]);
   });
 
-  it("fires alerts for a node that is cut off, and for one that is gone", async () => {
+  it("fires alerts for a node that is cut off, and for one that is down", async () => {
     const [first, second, third] = nodeHosts;
     if (first === undefined || second === undefined || third === undefined) throw new Error("no hosts");
     expect(await prometheus.firing()).not.toContain("PikoNodesDisagree");

@@ -1,4 +1,4 @@
-// What deploy/ gives to Prometheus and Grafana: rules, and the queries of dashboards.
+// The contents of deploy/ for Prometheus and Grafana: rules, and the queries of dashboards.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -44,7 +44,7 @@ export interface Dashboard {
   readonly templating: { readonly list: readonly Variable[] };
 }
 
-/** A query, and who asks it. */
+/** A query, and the panel or rule that it belongs to. */
 export interface Query {
   readonly where: string;
   readonly expr: string;
@@ -61,7 +61,7 @@ export const readDashboards = (): readonly Dashboard[] =>
     (name) => JSON.parse(readFileSync(join(DASHBOARDS, name), "utf8")) as Dashboard,
   );
 
-/** The queries of all panels, as they stand. */
+/** The queries of all panels, unchanged. */
 export const panelQueries = (): readonly Query[] =>
   readDashboards().flatMap(({ title, panels }) =>
     panels.flatMap((panel) =>
@@ -69,7 +69,7 @@ export const panelQueries = (): readonly Query[] =>
     ),
   );
 
-/** Names of metrics in a query: without labels, functions and what is in braces, quotes or brackets. */
+/** Names of the metrics in a query, without labels, functions, and text in braces, quotes or brackets. */
 export function metricsIn(expr: string): readonly string[] {
   const bare = expr
     .replaceAll(/"[^"]*"/g, "")

@@ -1,4 +1,4 @@
-// The rules of deploy/prometheus: valid, explained, tested, made of metrics that there are, and the same in the chart.
+// The rules of deploy/prometheus: they are valid, documented and tested, use only existing metrics, and equal those in the chart.
 
 import { cpSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -29,7 +29,7 @@ interface RuleTests {
   }[];
 }
 
-/** Whether a node, an agent, Prometheus itself or a rule has such a series. */
+/** Whether a node, an agent, Prometheus itself or a rule has this series. */
 function exists(name: string): boolean {
   if (name === "up" || name === "ALERTS" || readRules().some(({ record }) => record === name)) return true;
   const histogram = /^(\w+)_(?:bucket|sum|count)$/.exec(name)?.[1] ?? "";
@@ -39,13 +39,13 @@ function exists(name: string): boolean {
 const unknownIn = (expr: string): string[] => metricsIn(expr).filter((name) => !exists(name));
 
 describe.skipIf(!haveTools("promtool"))("promtool", () => {
-  it("is content with the rules", async () => {
+  it("accepts the rules", async () => {
     const { code, stdout, stderr } = await run("promtool", ["check", "rules", "--lint-fatal", RULES_PATH]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toContain(`${readRules().length} rules found`);
   });
 
-  it("takes the settings of the guide, and its command", async () => {
+  it("accepts the guide's settings and its command", async () => {
     const [settings, ...others] = fencesOf(GUIDE).filter(({ language }) => language === "yaml");
     expect(others).toEqual([]);
     const directory = await stage.directory();
@@ -62,7 +62,7 @@ describe.skipIf(!haveTools("promtool"))("promtool", () => {
     expect(named.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);
   });
 
-  it("sees every alert fire, and keep quiet, where it should", async () => {
+  it("sees every alert fire, and not fire, where it should", async () => {
     const { code, stdout, stderr } = await run("promtool", ["test", "rules", TESTS_PATH]);
     expect(stdout + stderr).toContain("SUCCESS");
     expect(code).toBe(0);
@@ -83,7 +83,7 @@ it("each alert has a test in which it fires, and one in which it doesn't", () =>
   }
 });
 
-it("the page of alerts has a section and a row for each of them, and for no other", () => {
+it("the page of alerts has a section and a row for each alert, and no others", () => {
   const alerts = readAlerts();
   const names = alerts.map(({ alert }) => alert).sort();
   expect([...PAGE.matchAll(/^## (Piko\w+)$/gm)].map(([, name]) => name).sort()).toEqual(names);
@@ -100,21 +100,21 @@ it("the page of alerts has a section and a row for each of them, and for no othe
   }
 });
 
-it("the page of alerts names only metrics that there are", () => {
+it("the page of alerts names only metrics that exist", () => {
   const named = [...PAGE.matchAll(/`(piko_\w+)`/g)].map(([, name = ""]) => name);
   expect(named.length).toBeGreaterThan(8);
   expect(named.filter((name) => !exists(name))).toEqual([]);
 });
 
-it("failures by clients' mistakes wake nobody, all others do", () => {
+it("clients' mistakes fire no alert, and all other failures do", () => {
   const ofClients = ALL_REASONS.filter(({ side }) => side === "client").map(({ code }) => code);
   const { expr = "" } = readAlerts().find(({ alert }) => alert === "PikoRequestsFailing") ?? {};
   const left = /reason!~"([^"]+)"/.exec(expr)?.[1]?.split("|");
-  // It has an alert of its own.
+  // `no_upstream` has an alert of its own.
   expect(left?.sort()).toEqual([...ofClients, "no_upstream"].sort());
 });
 
-it("rules and dashboards are made of metrics that there are", () => {
+it("rules and dashboards use only metrics that exist", () => {
   const queries = [...readRules(), ...panelQueries()];
   expect(queries.length).toBeGreaterThan(100);
   expect(queries.flatMap(({ expr }) => unknownIn(expr))).toEqual([]);
@@ -132,7 +132,7 @@ it("the chart has the same rules", () => {
   expect(readFileSync(copy, "utf8")).toBe(readFileSync(RULES_PATH, "utf8"));
 });
 
-it("panels of a dashboard don't overlap, and have ids of their own", () => {
+it("panels of a dashboard don't overlap, and have unique ids", () => {
   const dashboards = readDashboards();
   expect(dashboards.map(({ uid }) => uid).sort()).toEqual(
     ["agents", "gossip", "node", "overview"].map((name) => `piko-${name}`),

@@ -1,4 +1,4 @@
-// Collectors that are reached by TLS: whom a program takes for its collector, and as whom it comes itself.
+// Collectors with TLS: which certificates a program accepts from its collector, and which one it presents itself.
 
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { perFile, perTest } from "../harness/stage.js";
 const scene = perTest();
 const tls = new MutualTls(perFile());
 
-/** A collector's own certificate; with `cas`, it lets in whom these vouch for. */
+/** TLS of a collector with this certificate; with `cas`, it requires client certificates signed by one of them. */
 function collectorTls({ cert, key }: Pick<TlsSide, "cert" | "key">, cas?: string): ServerOptions {
   return {
     cert: readFileSync(cert),
@@ -23,15 +23,15 @@ function collectorTls({ cert, key }: Pick<TlsSide, "cert" | "key">, cas?: string
   };
 }
 
-/** A server that sends its spans there. */
+/** Starts a server that sends its spans to the collector. */
 const start = (collector: Collector, flags: Record<string, string>): Promise<RunningServer> =>
   startServer(scene, { "tracing.url": collector.url, ...flags });
 
 const ask = async ({ proxy }: RunningServer, endpoint = "nobody"): Promise<number> =>
   (await fetch(`http://${proxy}/item`, { headers: { "x-piko-endpoint": endpoint } })).status;
 
-describe("a collector with a certificate of an authority of its own", () => {
-  it("gets the spans of nodes and agents that are given this authority", async () => {
+describe("a collector with a certificate from a private authority", () => {
+  it("gets the spans of nodes and agents that trust this authority", async () => {
     const collector = await startCollector(scene, { tls: collectorTls(tls.server) });
     const service = await Service.start(scene);
     const server = await start(collector, { "tracing.tls.root-cas": tls.ca.cert });
@@ -62,7 +62,7 @@ describe("a collector with a certificate of an authority of its own", () => {
     expect(collector.spans).toEqual([]);
   });
 
-  it("gets none if the certificate is for another host", async () => {
+  it("gets none if its certificate is for another host", async () => {
     const other = tls.workshop.sign(tls.ca, "other-host", { names: "DNS:otlp.example.com" });
     const collector = await startCollector(scene, { tls: collectorTls(other) });
     const server = await start(collector, { "tracing.tls.root-cas": tls.ca.cert });
@@ -73,7 +73,7 @@ describe("a collector with a certificate of an authority of its own", () => {
     expect(collector.spans).toEqual([]);
   });
 
-  it("gets them from those who verify nothing", async () => {
+  it("gets them from programs that don't verify certificates", async () => {
     const collector = await startCollector(scene, { tls: collectorTls(tls.server) });
     const server = await start(collector, { "tracing.tls.insecure-skip-verify": "true" });
     expect(await ask(server)).toBe(502);
@@ -81,8 +81,8 @@ describe("a collector with a certificate of an authority of its own", () => {
   });
 });
 
-describe("a collector that asks for a certificate", () => {
-  it("gets the spans of those that show one, and the next one as soon as it is in the file", async () => {
+describe("a collector that requires a client certificate", () => {
+  it("gets spans from a program that presents one, which is replaced as soon as its file is", async () => {
     const collector = await startCollector(scene, { tls: collectorTls(tls.server, tls.ca.cert) });
     const folder = await scene.directory();
     const own = { cert: join(folder, "own.crt"), key: join(folder, "own.key") };
@@ -90,7 +90,7 @@ describe("a collector that asks for a certificate", () => {
       copyFileSync(key, own.key);
       copyFileSync(cert, own.cert);
     };
-    // Of an authority that the collector doesn't know.
+    // Signed by an authority that the collector doesn't trust.
     show(tls.workshop.sign(tls.workshop.authority("strangers"), "stranger", { usage: "clientAuth" }));
     const server = await start(collector, {
       "tracing.tls.root-cas": tls.ca.cert,
@@ -105,7 +105,7 @@ describe("a collector that asks for a certificate", () => {
     await server.program.waitFor("collector takes spans again");
   });
 
-  it("gets none of those that show none", async () => {
+  it("gets none from a program that presents none", async () => {
     const collector = await startCollector(scene, { tls: collectorTls(tls.server, tls.ca.cert) });
     const server = await start(collector, { "tracing.tls.root-cas": tls.ca.cert });
     expect(await ask(server)).toBe(502);

@@ -1,5 +1,5 @@
-// One trace of a request through two nodes and an agent, as an OpenTelemetry collector sees it: of one that succeeds, of a
-// failed one, of a WebSocket; by HTTP/1.1 and HTTP/2. And what becomes of spans that nobody takes.
+// The trace of a request through two nodes and an agent, as an OpenTelemetry collector sees it: of a successful request, a
+// failed one, and a WebSocket, over HTTP/1.1 and HTTP/2. And what happens to spans that no collector accepts.
 
 import { once } from "node:events";
 import { connect, createServer } from "node:http2";
@@ -22,7 +22,7 @@ secret("hunter2");
 const PARENT = "00f067aa0ba902b7";
 let traces = 0;
 
-/** A trace of a client's, and what it sends of it. */
+/** A client's trace, with the header fields that the client sends. */
 function newTrace(flags = "01"): { id: string; headers: Record<string, string> } {
   traces++;
   const id = `4bf92f3577b34da6${traces.toString(16).padStart(16, "0")}`;
@@ -31,7 +31,7 @@ function newTrace(flags = "01"): { id: string; headers: Record<string, string> }
 
 const idOf = (traceparent: unknown): string => /^00-([0-9a-f]{32})-/.exec(String(traceparent))?.[1] ?? "";
 
-/** The status of a request to an endpoint. */
+/** Sends a request to an endpoint and returns the status. */
 async function ask(
   server: RunningServer,
   endpoint: string,
@@ -44,7 +44,7 @@ async function ask(
   return response.status;
 }
 
-/** Whether each span is the parent of the next, from a client's to the last. */
+/** Checks that each span is the parent of the next, starting from the client's. */
 function expectChain(spans: readonly CollectedSpan[]): void {
   expect(spans.map(({ parentSpanId }) => parentSpanId)).toEqual([
     PARENT,
@@ -57,7 +57,7 @@ const places = (spans: readonly CollectedSpan[]): string[] =>
 
 const WAY = ["n1 server", "n1 client", "n2 server", "n2 client", "piko-agent server", "piko-agent client"];
 
-/** Two nodes, of which the second has the tunnels. */
+/** Starts two nodes; the second one has the tunnels. */
 async function startNodes(
   stage: Stage,
   collector: Collector,
@@ -99,7 +99,7 @@ describe("through two nodes and an agent", () => {
     service.requests.length = 0;
   });
 
-  /** The access log of each program has the trace's id. */
+  /** Checks that the access log of each program contains the trace id. */
   async function expectLogged(traceId: string): Promise<void> {
     for (const program of [nodes[0].program, nodes[1].program, agent]) {
       await program.waitForLine(
@@ -138,14 +138,14 @@ describe("through two nodes and an agent", () => {
       "server.address": "127.0.0.1",
       "server.port": service.port,
     });
-    // They name the same request, under the id that its log lines have.
+    // They name the same request, by the id that is also in its log lines.
     const ids = [0, 2, 4].map((index) => spans[index]?.attributes["piko.request_id"]);
     expect(new Set(ids).size).toBe(1);
     expect(JSON.stringify(spans)).not.toContain("hunter2");
     await expectLogged(id);
   });
 
-  it("a request by HTTP/2 is one, too", async () => {
+  it("a request over HTTP/2 is one, too", async () => {
     const { headers, id } = newTrace();
     const session = connect(`http://${nodes[0].proxy}`);
     stage.defer(() => session.destroy());
@@ -160,7 +160,7 @@ describe("through two nodes and an agent", () => {
     expect(spans[2]?.attributes["network.protocol.version"]).toBe("1.1");
   });
 
-  it("a service that speaks HTTP/2 can continue it", async () => {
+  it("a service that speaks HTTP/2 can continue the trace", async () => {
     const h2 = createServer();
     stage.defer(() => void h2.close());
     const seen = new Promise<Record<string, unknown>>((resolve) => {
@@ -196,7 +196,7 @@ describe("through two nodes and an agent", () => {
     expect(spans[5]?.attributes).not.toHaveProperty("http.response.status_code");
   });
 
-  it("a request to nobody is one span that has failed", async () => {
+  it("a request to an unknown endpoint is one failed span", async () => {
     const { headers, id } = newTrace();
     expect(await ask(nodes[0], "nobody", headers)).toBe(502);
     const spans = await collector.trace(id, 1);
@@ -204,7 +204,7 @@ describe("through two nodes and an agent", () => {
     expect(spans[0]?.attributes).toMatchObject({ "error.type": "no_upstream", "piko.tries": 0 });
   });
 
-  it("a WebSocket is one trace, as long as it is open", async () => {
+  it("a WebSocket is one trace, whose spans end when it closes", async () => {
     const echo = new WebSocketServer({ port: 0, host: "127.0.0.1" });
     stage.defer(() => echo.close());
     echo.on("connection", (socket) => socket.on("message", (data) => socket.send(data)));
@@ -220,7 +220,7 @@ describe("through two nodes and an agent", () => {
     await within(once(socket, "open"), "open WebSocket");
     socket.send("x".repeat(1_000));
     await within(once(socket, "message"), "message");
-    // A batch that has gone out says that what was over until then would have, too.
+    // A batch is sent with all spans that have ended so far. If the WebSocket's had ended, this one would contain them.
     const other = newTrace();
     expect(await ask(nodes[0], "nobody", other.headers)).toBe(502);
     await collector.trace(other.id, 1);
@@ -258,8 +258,8 @@ describe("a client that isn't trusted", () => {
   });
 });
 
-describe("where nothing is traced", () => {
-  it("the fields of a trace go on as they came, and no line has an id", async () => {
+describe("without tracing", () => {
+  it("a trace's header fields are passed on unchanged, and no log line has a trace id", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene);
     await startAgent(scene, server.upstream, "web", service.addr);
@@ -274,7 +274,7 @@ describe("where nothing is traced", () => {
 describe("spans", () => {
   const KEY = "hunter2-key";
 
-  it("are sent when the program stops, with the fields that are set, which no line shows", async () => {
+  it("are sent when the program stops, with the configured header fields, which are never logged", async () => {
     const collector = await startCollector(scene);
     const server = await startServer(
       scene,
@@ -288,7 +288,7 @@ describe("spans", () => {
     expect(server.program.lines.filter(({ text }) => text.includes(KEY))).toEqual([]);
   });
 
-  it("that no collector takes wait, and are dropped beyond the limit; requests go on", async () => {
+  it("that no collector accepts are queued, and dropped beyond the limit, while requests continue", async () => {
     const collector = await startCollector(scene);
     collector.status = 503;
     const server = await startServer(scene, {
@@ -308,7 +308,7 @@ describe("spans", () => {
     expect(await metric(server.admin, "piko_tracing_exported_spans_total")).toBe(3);
   });
 
-  it("wait for no collector that isn't there when the program stops", async () => {
+  it("don't delay the program's stop when the collector is down", async () => {
     const server = await startServer(scene, { "tracing.url": "http://127.0.0.1:1" });
     expect(await ask(server, "nobody")).toBe(502);
     const before = performance.now();
@@ -318,14 +318,14 @@ describe("spans", () => {
 });
 
 describe("many requests", () => {
-  it("are recorded in part, each with the id that its trace has in the log", async () => {
+  it("are sampled, each with the trace id that is in the log", async () => {
     const collector = await startCollector(scene);
     const service = await Service.start(scene);
     const server = await startServer(scene, { "tracing.url": collector.url, "tracing.sample": "0.5" });
     const agent = await startTraced(scene, server, collector, "web", service.addr, ["--tracing.sample", "0"]);
     for (let i = 0; i < 100; i++) expect(await ask(server, "web")).toBe(200);
     const sampled = service.requests.filter(({ headers }) => String(headers["traceparent"]).endsWith("-01"));
-    // Of 100 with one chance in two: fewer than 20 or more than 80 come once in 10^9 times.
+    // Out of 100, each with probability 1/2: fewer than 20 or more than 80 occur once in 10^9 runs.
     expect(sampled.length).toBeGreaterThan(20);
     expect(sampled.length).toBeLessThan(80);
     const [first] = sampled;

@@ -1,4 +1,4 @@
-// The command as one file, on a machine without Node.js.
+// The command as a single executable, on a machine without Node.js.
 
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ import { must, ROOT } from "./published.js";
 
 const scene = perTest();
 
-it("serves requests as server and agent, with nothing of this clone and no Node.js in its path", async () => {
+it("serves requests as server and agent, without this clone and without Node.js", async () => {
   await must(process.execPath, [join(ROOT, "scripts", "executable.mjs")]);
   const made = join(ROOT, "packages", "piko", "dist", "executable");
   expect(existsSync(join(made, "LICENSES.txt"))).toBe(true);

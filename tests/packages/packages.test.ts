@@ -1,4 +1,4 @@
-// What is published of the packages, in the hands of somebody who has nothing else of this repository.
+// The published packages, as used by someone who has nothing else from this repository.
 
 import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
@@ -16,7 +16,7 @@ const stage = perFile();
 const scene = perTest();
 const folders = Object.keys(PUBLISHED) as Folder[];
 let tarballs: Record<Folder, string>;
-/** A project with each package alone in it. */
+/** A project for each package, with only that package installed. */
 let projects: Record<Folder, string>;
 let server: RunningServer;
 
@@ -47,7 +47,7 @@ async function filesOf(folder: Folder): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
-/** What a client of the endpoint gets, once it is listened on. */
+/** Waits until someone listens on the endpoint, and returns the body of a response. */
 async function answerOf(endpoint: string): Promise<string> {
   const ask = (): Promise<string> =>
     fetch(`http://${server.proxy}/there`, {
@@ -58,12 +58,12 @@ async function answerOf(endpoint: string): Promise<string> {
 }
 
 describe.each(folders)("packages/%s, packed", (folder) => {
-  it("is found right by publint", async () => {
+  it("passes publint", async () => {
     const { code, stdout, stderr } = await run(tool("publint"), [tarballs[folder], "--strict"]);
     expect({ code, text: stdout + stderr }).toEqual({ code: 0, text: expect.stringContaining("All good!") });
   });
 
-  it("needs nothing beside itself", async () => {
+  it("has no dependencies", async () => {
     const { dependencies = {}, devDependencies } = await manifestOf(folder);
     expect({ dependencies, devDependencies }).toEqual({ dependencies: {} });
     for (const path of await filesOf(folder)) {
@@ -72,7 +72,7 @@ describe.each(folders)("packages/%s, packed", (folder) => {
     }
   });
 
-  it("has its page and its code once, and nothing else of the workspace", async () => {
+  it("contains its README and its code once, and nothing else from the workspace", async () => {
     expect((await readdir(installed(folder))).toSorted()).toEqual([
       "LICENSE",
       "README.md",
@@ -81,7 +81,7 @@ describe.each(folders)("packages/%s, packed", (folder) => {
     ]);
   });
 
-  it("says where it comes from", async () => {
+  it("names its repository", async () => {
     expect(await manifestOf(folder)).toMatchObject({
       repository: { type: "git", url: `git+${ORIGIN}.git`, directory: `packages/${folder}` },
       homepage: expect.stringContaining(`${ORIGIN}/`),
@@ -93,11 +93,11 @@ describe.each(folders)("packages/%s, packed", (folder) => {
     });
   });
 
-  it("has no tests and nothing of the compiler's", async () => {
+  it("contains no tests and no files of the compiler", async () => {
     expect((await filesOf(folder)).filter((path) => /\.test\.|tsbuildinfo/.test(path))).toEqual([]);
   });
 
-  it("has a page without links that lead nowhere", async () => {
+  it("has a README without dead links", async () => {
     const page = await readFile(join(installed(folder), "README.md"), "utf8");
     const links = [...page.matchAll(/\]\(([^)#]+)/g)].map((match) => match[1] ?? "");
     const dead = links.filter((link) => {
@@ -111,7 +111,7 @@ describe.each(folders)("packages/%s, packed", (folder) => {
 });
 
 describe.each(["tunnel", "client"] as const)("packages/%s, installed alone", (folder) => {
-  it("has maps that lead to its sources", async () => {
+  it("has source maps that lead to its sources", async () => {
     const files = await filesOf(folder);
     const maps = files.filter((path) => path.endsWith(".map"));
     expect(maps.length).toBeGreaterThan(30);
@@ -125,14 +125,14 @@ describe.each(["tunnel", "client"] as const)("packages/%s, installed alone", (fo
       expect(await readFile(path, "utf8"), path).toMatch(/\n\/\/# sourceMappingURL=\S+\.map$/);
   });
 
-  it("has declarations that fit its modules, by attw", async () => {
+  it("has declarations that match its modules, according to attw", async () => {
     const args = [tarballs[folder], "--format", "json"];
     const { code, stdout } = await run(tool("attw"), args);
     const { problems } = JSON.parse(stdout) as { problems: unknown };
     expect({ code, problems }).toEqual({ code: 0, problems: {} });
   });
 
-  it("is one and the same by import and by require()", async () => {
+  it("is one and the same through import and require()", async () => {
     const name = PUBLISHED[folder];
     const script = `const required = require("${name}");
       import("${name}").then((imported) => {
@@ -169,7 +169,7 @@ const VALUES = "ClientError, dial, EndpointAgent, EndpointDispatcher, serve";
 const TYPES = "ClientErrorCode, EndpointSocket, Listener, ListenOptions";
 
 describe("the declarations of @piko/client", () => {
-  /** ESM and CommonJS by the names of their files, or by the setting where that says it alone. */
+  /** ESM and CommonJS, by file extension; in `program.ts`, the compiler's settings alone decide. */
   const BOTH = ["program.mts", "program.cts"];
 
   beforeAll(async () => {
@@ -209,7 +209,7 @@ describe("a program with @piko/client", () => {
   const start = (path: string): unknown =>
     startProgram(scene, path, process.execPath, [path, `http://${server.upstream}`]);
 
-  it.each(["esm", "cjs"] as const)("serves as it is, as %s", async (form) => {
+  it.each(["esm", "cjs"] as const)("serves unbundled, as %s", async (form) => {
     const path = join(projects.client, `plain.${form === "esm" ? "mjs" : "cjs"}`);
     await writeFile(path, script(form, `plain-${form}`));
     start(path);
@@ -251,7 +251,7 @@ describe("a program with @piko/client", () => {
     }
   });
 
-  it("has its errors where its sources are", async () => {
+  it("has stack traces that point to its sources", async () => {
     const path = join(projects.client, "fails.mjs");
     await writeFile(
       path,
@@ -265,7 +265,7 @@ describe("a program with @piko/client", () => {
 describe("the command, installed alone", () => {
   const command = (): string => join(projects.piko, "node_modules", ".bin", "piko");
 
-  it("has the licences of all that is in it", async () => {
+  it("has the licenses of everything that it contains", async () => {
     const text = await readFile(
       join(installed("piko"), "lib", "piko", "dist", "bundle", "LICENSES.txt"),
       "utf8",
@@ -274,13 +274,13 @@ describe("the command, installed alone", () => {
       expect(text).toMatch(new RegExp(`^${name} \\d`, "m"));
   });
 
-  it("says its version", async () => {
+  it("prints its version", async () => {
     const { version } = await manifestOf("piko");
     const { stdout } = await run(process.execPath, [command(), "--version"]);
     expect(stdout).toBe(`piko version ${String(version)}\n`);
   });
 
-  it("brings requests to what listens by the SDK", async () => {
+  it("forwards requests to a program with the SDK", async () => {
     const path = join(projects.client, "listens.mjs");
     await writeFile(path, script("esm", "own-server"));
     const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(

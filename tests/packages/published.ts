@@ -1,4 +1,4 @@
-// The packages as a registry would have them: packed by `npm pack` in a copy of the workspace, and installed outside of it.
+// The packages as in a registry: packed by `npm pack` in a copy of the workspace, and installed outside of it.
 
 import { cp, mkdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,14 +8,14 @@ import { run, type RunOptions, type ToolResult } from "../harness/tools.js";
 
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Names of the packages that are published, by their folders. */
+/** Names of the published packages, by their folders. */
 export const PUBLISHED = { tunnel: "@piko/tunnel", client: "@piko/client", piko: "piko" } as const;
 export type Folder = keyof typeof PUBLISHED;
 
-/** Where the copy says that it comes from. */
+/** Origin of the copy's Git repository. */
 export const ORIGIN = "https://git.example.com/team/piko";
 
-/** Runs a tool that has to succeed. */
+/** Runs a tool that must succeed. */
 export async function must(name: string, args: readonly string[], options?: RunOptions): Promise<ToolResult> {
   const result = await run(name, args, options);
   if (result.code !== 0)
@@ -23,12 +23,12 @@ export async function must(name: string, args: readonly string[], options?: RunO
   return result;
 }
 
-/** A program among the workspace's dependencies. */
+/** Path of a program among the workspace's dependencies. */
 export function tool(name: string): string {
   return join(ROOT, "node_modules", ".bin", name);
 }
 
-/** Packs all packages; the tarballs by their folders. In a copy, because packing changes files that other tests read. */
+/** Packs all packages in a copy, because packing changes files that other tests read; returns the tarballs by folder. */
 export async function packAll(stage: Stage): Promise<Record<Folder, string>> {
   const copy = await stage.directory();
   await cp(join(ROOT, "scripts"), join(copy, "scripts"), { recursive: true });
@@ -41,7 +41,7 @@ export async function packAll(stage: Stage): Promise<Record<Folder, string>> {
       });
     }
   }
-  // What is tested here is built already.
+  // The packages are built already, so the copy needs no build.
   const scripts = { build: "node -e 0" };
   const workspace = { name: "workspace", private: true, workspaces: ["packages/*"], scripts };
   await writeFile(join(copy, "package.json"), JSON.stringify(workspace));
@@ -69,7 +69,7 @@ export async function packAll(stage: Stage): Promise<Record<Folder, string>> {
   return Object.fromEntries(folders.map(tarballOf)) as Record<Folder, string>;
 }
 
-/** A project of somebody else, without a network, into which tarballs are installed, without what is optional. */
+/** Creates a project and installs tarballs in it, without a network and without optional dependencies. */
 export async function install(stage: Stage, ...tarballs: readonly string[]): Promise<string> {
   const project = await stage.directory();
   await writeFile(join(project, "package.json"), JSON.stringify({ name: "project", private: true }));
@@ -78,7 +78,7 @@ export async function install(stage: Stage, ...tarballs: readonly string[]): Pro
   return project;
 }
 
-/** Makes dependencies of the workspace those of a project. */
+/** Adds dependencies of the workspace to a project. */
 export async function borrow(project: string, ...names: readonly string[]): Promise<void> {
   for (const name of names) {
     const path = join(project, "node_modules", name);

@@ -1,4 +1,4 @@
-// The command line as people type it: help, completions in real shells, settings from the environment, a file to begin with.
+// The command line as people use it: help, completions in real shells, settings from the environment, a first configuration file.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ const scene = perTest();
 const UNITS = new URL("../../deploy/systemd/", import.meta.url).pathname;
 
 describe("piko help", () => {
-  it("shows what --help shows, with commands before flags and what is needed first", async () => {
+  it("shows what --help shows, with commands before flags, and the most used flags first", async () => {
     const help = await runPiko("help", "agent", "http");
     expect(help).toEqual(await runPiko("agent", "http", "--help"));
     expect(help.stdout).toMatch(
@@ -22,7 +22,7 @@ describe("piko help", () => {
     expect(stdout.split("\n").filter((line) => line.length > 80 && line.startsWith(" "))).toEqual([]);
   });
 
-  it("knows no command that there isn't", async () => {
+  it("rejects an unknown command", async () => {
     expect(await runPiko("help", "agent", "nope")).toMatchObject({
       code: 2,
       stderr: "error: unknown command 'agent nope'\nRun 'piko --help' for usage.\n",
@@ -30,13 +30,13 @@ describe("piko help", () => {
   });
 });
 
-it("piko version is what --version is", async () => {
+it("piko version prints the same as --version", async () => {
   expect(await runPiko("version")).toEqual(await runPiko("--version"));
 });
 
 describe("completion", () => {
   const script = async (shell: string): Promise<string> => (await runPiko("completion", shell)).stdout;
-  /** What a shell offers behind these words; the last one is being typed. */
+  /** What a shell offers to complete the last of these words. */
   const offers: Readonly<Record<string, (words: readonly string[]) => Promise<string>>> = {
     bash: async (words) => {
       const typed = `COMP_WORDS=(${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length - 1}`;
@@ -48,7 +48,7 @@ describe("completion", () => {
       ).stdout;
     },
     zsh: async (words) => {
-      // As the completion system calls it, which needs a terminal of its own: it takes what compadd is given.
+      // Called as zsh's completion system does, which would need a terminal: stubs print what `compadd` gets.
       const typed = `words=(${words.map((word) => `'${word}'`).join(" ")}); CURRENT=${words.length}`;
       const stubs = `compdef() { : }; compadd() { shift; print -rl -- "$@" }; _files() { print files }`;
       const { stdout } = await run("zsh", ["-fc", `${stubs}\n${await script("zsh")}\n${typed}; _piko`]);
@@ -77,7 +77,7 @@ describe("completion", () => {
       expect(await offered("piko", "ag")).toEqual(["agent"]);
       expect(await offered("piko", "agent", "")).toEqual(expect.arrayContaining(["http", "start", "tcp"]));
       expect(await offered("piko", "agent", "http", "--host")).toEqual(["--host-header"]);
-      // A flag around it, and the value of a flag on the way.
+      // With a flag before the command, and with a flag's value.
       expect(await offered("piko", "agent", "--log.level", "http", "tcp", "--connect.u")).toEqual([
         "--connect.url",
       ]);
@@ -91,7 +91,7 @@ describe("completion", () => {
 });
 
 describe("settings", () => {
-  it("come from the environment, below flags and above the file", async () => {
+  it("come from the environment: flags override it, and it overrides the file", async () => {
     const path = join(await scene.directory(), "server.yaml");
     const env = {
       PIKO_PROXY_TIMEOUT: "never",
@@ -112,7 +112,7 @@ describe("settings", () => {
     });
   });
 
-  it("of an agent's one listener come from there too", async () => {
+  it("for an agent's only listener come from there too", async () => {
     const args = ["agent", "http", "web", "3000", "--config.check"];
     const { code, stderr } = await run(PIKO, args, { env: { PIKO_HOST_HEADER: "http://x" } });
     expect([code, stderr]).toEqual([
@@ -123,7 +123,7 @@ describe("settings", () => {
 });
 
 describe("piko init", () => {
-  it("writes a file that its program takes, and leaves one that is there alone", async () => {
+  it("writes a file that its program accepts, and never overwrites one", async () => {
     const folder = await scene.directory();
     for (const [program, ...args] of [
       ["server", "server"],
@@ -143,7 +143,7 @@ describe("piko init", () => {
   });
 });
 
-it.runIf(haveTools("systemd-analyze"))("has units that systemd finds nothing wrong with", async () => {
+it.runIf(haveTools("systemd-analyze"))("has units that systemd accepts", async () => {
   const units = ["piko-server.service", "piko-agent.service"].map((name) => join(UNITS, name));
   const { code, stderr } = await run("systemd-analyze", ["verify", ...units]);
   expect([code, stderr]).toEqual([0, ""]);

@@ -1,4 +1,4 @@
-// Configuration files as a program reads them: what is no value ends the start, and never becomes a default.
+// Reading configuration files: anything that isn't a value ends the start, and never turns into a default.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,7 +12,7 @@ beforeAll(async () => {
   folder = await stage.directory();
 });
 
-/** Writes a file, and returns the flags that have it read. */
+/** Writes a file, and returns the flags that select it. */
 function configured(name: string, contents: string | Buffer): string[] {
   const path = join(folder, name);
   writeFileSync(path, contents);
@@ -49,7 +49,7 @@ describe("a file", () => {
     await server.stop();
   });
 
-  it("with bytes that are no text ends the start with their place", async () => {
+  it("with bytes that aren't text ends the start, with their position", async () => {
     const bytes = Buffer.from(`${PORTS}cluster: {node_id: "gr\xf6\xdfe"}\n`, "latin1");
     const { code, stderr } = await runPiko("server", ...configured("latin1.yaml", bytes));
     expect(code).toBe(1);

@@ -1,4 +1,4 @@
-// A fault of the program itself, planted in it: the connection that meets it ends, and the process serves all others on.
+// An internal error, planted in the program: the connection that triggers it ends, and the process keeps serving all others.
 
 import { writeFile } from "node:fs/promises";
 import { expect, it } from "vitest";
@@ -9,7 +9,7 @@ import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
 
-/** Throws where the path of a request is read. */
+/** Throws when the path of a request is read. */
 const PLANT = `
 const { toString } = Buffer.prototype;
 Buffer.prototype.toString = function (...args) {
@@ -19,7 +19,7 @@ Buffer.prototype.toString = function (...args) {
 };
 `;
 
-it("ends the connection that meets it, with one line, and nothing else", async () => {
+it("an internal error ends its connection, with one log line, and nothing else", async () => {
   const file = `${await scene.directory()}/plant.mjs`;
   await writeFile(file, PLANT);
   const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(

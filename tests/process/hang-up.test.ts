@@ -1,4 +1,4 @@
-// SIGHUP: the end of what runs at a terminal, and nothing to what runs without one.
+// SIGHUP stops a program that runs at a terminal, and doesn't stop one without a terminal.
 
 import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ beforeAll(async () => {
   service = await Service.start(stage);
 });
 
-it("is nothing to server, agent and forwarder without a terminal", async () => {
+it("SIGHUP doesn't stop a server, agent or forwarder without a terminal", async () => {
   const server = await startServer(scene);
   const agent = await startAgent(scene, server.upstream, "web", service.addr);
   const proxyUrl = `http://${server.proxy}`;
@@ -30,13 +30,13 @@ it("is nothing to server, agent and forwarder without a terminal", async () => {
   const response = await fetch(`${proxyUrl}/item`, { headers: { "x-piko-endpoint": "web" } });
   expect(response.status).toBe(200);
   await response.arrayBuffer();
-  // Each ends with 0: of a signal's own accord it would have none.
+  // Each exits with code 0; if the signal had ended it, there would be no code.
   for (const program of programs.toReversed()) await program.stop();
   for (const program of programs) expect(program.exit).toEqual({ code: 0, signal: null });
 });
 
-// A shell without job control gives what it starts in the background another input than its own, the terminal (dash even
-// where `<&0` asks for its own), so that is kept aside as 3.
+// Without job control, a shell redirects the stdin of a background program from the terminal (dash does so even with an
+// explicit `<&0`), so the terminal is kept open as descriptor 3.
 it.runIf(haveTools("script")).each([
   ["its input", "<&3 2>log"],
   ["its errors", "</dev/null"],
@@ -51,8 +51,8 @@ it.runIf(haveTools("script")).each([
     (name) => `--${name}.bind-addr=127.0.0.1:0`,
   );
   const command = `${PIKO} server ${ports.join(" ")} --log.format=json`;
-  // The terminal tells its shell, and the shell its job, twice. It stays to tell the exit code: 129 is the wait that the
-  // signal has interrupted.
+  // The terminal's end sends SIGHUP to the shell, which sends it to its job, twice, and then stays to report the exit code;
+  // 129 means that the signal interrupted `wait`.
   const script = `
     cd ${folder} && exec 3<&0
     trap 'kill -HUP $!; kill -HUP $!' HUP
@@ -62,7 +62,7 @@ it.runIf(haveTools("script")).each([
     if [ $code = 129 ]; then wait $!; code=$?; fi
     echo $code >code.part; mv code.part code`;
   scene.defer(() => {
-    // What hasn't heard of its terminal's end would stay for ever.
+    // Without SIGHUP, the server would run forever.
     if (read("code") === "" && read("pid") !== "") process.kill(Number(read("pid")), "SIGKILL");
   });
   const env = { SHELL: "/bin/sh" };

@@ -1,4 +1,4 @@
-// The commonest mistakes of somebody new, with the line that each is answered by: what is wrong, and what to do.
+// The most common mistakes of new users, and the line that reports each: what is wrong, and what to do.
 
 import { once } from "node:events";
 import { createServer } from "node:net";
@@ -21,7 +21,7 @@ beforeAll(async () => {
   service = String((listener.address() as AddressInfo).port);
 });
 
-/** What a command that fails says on stderr, and its exit code. */
+/** The exit code and the stderr of a command that fails. */
 async function failing(...args: readonly string[]): Promise<string> {
   const { code, stderr } = await runPiko(...args);
   const lines = stderr.trim().split("\n");
@@ -29,7 +29,7 @@ async function failing(...args: readonly string[]): Promise<string> {
   return `${code} ${last.startsWith("{") ? String((JSON.parse(last) as { error: unknown }).error) : last}`;
 }
 
-/** Fields of the first line of a program with this message. */
+/** The reason in a program's first log line with this message. */
 async function said(program: Program, message: string): Promise<string> {
   const { fields } = await program.waitFor(message);
   return String(fields["error"] ?? fields["reason"]);
@@ -47,7 +47,7 @@ describe("an agent's url", () => {
       expect(stderr).toContain(
         `listen: web: ${url}: that is a proxy port; the upstream port is usually 8001 (`,
       );
-      // At once, and not after half a minute of trying.
+      // At once, not after half a minute of attempts.
       expect(stderr).not.toContain("failed to connect to server");
     },
   );
@@ -88,7 +88,7 @@ describe("arguments", () => {
   });
 });
 
-describe("what is told at the start", () => {
+describe("what is logged at the start", () => {
   const url = (): string => `http://${server.upstream}`;
 
   it("a service that isn't running", async () => {
@@ -125,7 +125,7 @@ describe("a server", () => {
     ["--upstream.bind-addr", "upstream", "upstream.bind_addr"],
     ["--admin.bind-addr", "admin", "admin.bind_addr"],
     ["--cluster.gossip.bind-addr", "gossip", "cluster.gossip.bind_addr"],
-  ] as const)("whose port of %s somebody has", async (flag, name, setting) => {
+  ] as const)("whose port (%s) is in use", async (flag, name, setting) => {
     const ports = ["proxy", "upstream", "admin", "cluster.gossip"].map(
       (port) => `--${port}.bind-addr=127.0.0.1:0`,
     );
@@ -134,8 +134,8 @@ describe("a server", () => {
     );
   });
 
-  it("that a Node runs which is too old", async () => {
-    // No such Node is at hand: this one says that it is.
+  it("that runs on a Node.js version that is too old", async () => {
+    // Sets the version that this Node.js reports.
     const old = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'18.20.4'})";
     const { code, stderr } = await run(process.execPath, ["--import", old, PIKO, "server"]);
     expect(stderr).toBe("piko needs Node.js 20.19 or later, and this is 18.20.4\n");

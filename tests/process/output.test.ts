@@ -1,4 +1,4 @@
-// Standard output that nobody reads any more ends a command in silence; one that can't be written to is an error.
+// Closed standard output ends a command silently; standard output that can't be written to is an error.
 
 import { expect, it } from "vitest";
 import { PIKO, startServer } from "../harness/piko.js";
@@ -16,7 +16,7 @@ const COMMANDS = [
   ["server", "--help"],
 ];
 
-it.each(COMMANDS.map((args) => args.join(" ")))("of a full disk is an error to `piko %s`", async (args) => {
+it.each(COMMANDS.map((args) => args.join(" ")))("standard output on a full disk is an error for `piko %s`", async (args) => {
   const { code, stderr } = await run("sh", ["-c", `${PIKO} ${args} >/dev/full`]);
   expect({ code, stderr }).toEqual({
     code: 1,
@@ -24,7 +24,7 @@ it.each(COMMANDS.map((args) => args.join(" ")))("of a full disk is an error to `
   });
 });
 
-it("of a full disk is an error to status and to bench", async () => {
+it("standard output on a full disk is an error for status and bench", async () => {
   const { admin, proxy, upstream } = await startServer(scene);
   const status = `server status cluster nodes --server.url http://${admin}`;
   const load = `--endpoints 1 --upstreams 1 --clients 1 --requests 3`;
@@ -39,7 +39,7 @@ it("of a full disk is an error to status and to bench", async () => {
   }
 });
 
-it("that nobody reads any more ends a watch that has nothing to say", async () => {
+it("standard output that is closed ends a watch, even one without changes", async () => {
   const { admin } = await startServer(scene);
   const status = `${PIKO} server status cluster nodes --server.url http://${admin}`;
   const { code, stderr, stdout } = await run("bash", [
@@ -49,7 +49,7 @@ it("that nobody reads any more ends a watch that has nothing to say", async () =
   expect({ code, stderr, stdout }).toEqual({ code: 0, stderr: "", stdout: "nodes:\n" });
 });
 
-it("that nobody reads from the start is no error", async () => {
+it("standard output that is closed from the start is no error", async () => {
   const { code, stderr } = await run("bash", ["-c", `set -o pipefail; ${PIKO} --help | true`]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
 });

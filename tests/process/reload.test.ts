@@ -1,4 +1,4 @@
-// SIGHUP where there is no terminal: a configuration is taken again while requests run, and none of them is lost.
+// SIGHUP without a terminal: the configuration is reloaded while requests run, and none of them is lost.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -12,14 +12,14 @@ import { Traffic } from "../harness/traffic.js";
 
 const scene = perTest();
 
-/** Tells a program to read its file again, and gives the line that says what came of it. */
+/** Makes a program reload its file, and returns the fields of the log line with the result. */
 async function reload(program: Program, message = "configuration reloaded"): Promise<LogLine["fields"]> {
   const from = program.lines.length;
   program.signal("SIGHUP");
   return (await program.waitFor(message, { from })).fields;
 }
 
-it("exchanges an agent's listeners under 300 requests a second, without losing one", async () => {
+it("replaces an agent's listeners under 300 requests a second, without losing one", async () => {
   const service = await Service.start(scene);
   const server = await startServer(scene);
   const path = join(await scene.directory(), "agent.yaml");
@@ -39,14 +39,14 @@ it("exchanges an agent's listeners under 300 requests a second, without losing o
   const { failures } = await traffic.stop();
   expect(failures).toEqual([]);
   expect((await curl(server.proxy, "other", "/item")).status).toBe(200);
-  // Gone from the file, gone from the server.
+  // A listener that is removed from the file disappears from the server.
   write(listener("other"));
   await reload(agent);
   const gone = await curl(server.proxy, "web", "/item", { args: ["--max-time", "30"] });
   expect(gone.status).toBe(502);
 });
 
-it("exchanges all of many listeners, without a word of Node's about listeners of its events", async () => {
+it("replaces all of many listeners, without a warning from Node.js about event listeners", async () => {
   const service = await Service.start(scene);
   const server = await startServer(scene);
   const path = join(await scene.directory(), "agent.yaml");
@@ -62,11 +62,11 @@ it("exchanges all of many listeners, without a word of Node's about listeners of
   await agent.waitFor("connected");
   write("40s");
   expect(await reload(agent)).toMatchObject({ level: "info", changed: ["listeners"] });
-  // What Node prints of itself: the harness fails for some of it, this test for all.
+  // Warnings from Node.js itself: the harness fails for some of them, this test for all.
   expect(agent.lines.filter(({ text }) => /^\(node:\d+\)|Warning/.test(text))).toEqual([]);
 });
 
-it("changes a server's log, access log and limits, and says what needs a restart", async () => {
+it("changes a server's log, access log and limits, and logs what needs a restart", async () => {
   const service = await Service.start(scene);
   const path = join(await scene.directory(), "server.yaml");
   writeFileSync(path, "log: {level: info}\n");
@@ -94,7 +94,7 @@ it("changes a server's log, access log and limits, and says what needs a restart
   expect(logged()).toBe(before + 1);
 });
 
-it("goes on as it was when the file is wrong, or there is none", async () => {
+it("continues unchanged if the file is invalid or missing", async () => {
   const path = join(await scene.directory(), "server.yaml");
   writeFileSync(path, "log: {level: info}\n");
   const server = await startServer(scene, { "config.path": path });

@@ -1,4 +1,4 @@
-// What an agent shows at a terminal, and what becomes of it when the terminal is narrow, other, given to others, or closed.
+// What an agent shows at a terminal, and what happens if the terminal is narrow, limited, used by other programs, or closed.
 
 import { beforeEach, describe, expect, it } from "vitest";
 import { curl } from "../harness/curl.js";
@@ -16,7 +16,7 @@ let server: RunningServer;
 
 const PUBLIC_URL = { "proxy.public-url": "https://{endpoint}.piko.example.com", "cluster.node-id": "node-1" };
 
-/** Times, durations and numbers that differ each time. */
+/** Replaces times, durations and numbers that differ each time. */
 const scrub = (text: string): string =>
   text
     .replaceAll(/\d\d:\d\d:\d\d(?:\.\d+)?/g, "12:00:00")
@@ -27,7 +27,7 @@ const scrub = (text: string): string =>
 const start = (flags = ""): string =>
   `${PIKO} agent http web ${service.addr} --connect.url http://${server.upstream} ${flags}`;
 
-/** A terminal in which an agent runs, and is connected. */
+/** Opens a terminal with an agent that is connected. */
 async function withAgent(options: Partial<TerminalOptions> = {}, flags = ""): Promise<Terminal> {
   const terminal = await Terminal.open(scene, { columns: 80, ...options });
   await terminal.type(`clear; ${start(flags)}`);
@@ -36,7 +36,7 @@ async function withAgent(options: Partial<TerminalOptions> = {}, flags = ""): Pr
 }
 
 const ask = (path: string): Promise<unknown> => curl(server.proxy, "web", path);
-/** Connections that agents have to the server. */
+/** The endpoints that have tunnels to the server, as its status page lists them. */
 const tunnels = async (): Promise<string> =>
   (await fetch(`http://${server.admin}/status/upstream/endpoints`)).text();
 
@@ -50,11 +50,11 @@ describe.runIf(haveTools("tmux", "bash"))("an agent at a terminal", () => {
     const terminal = await withAgent({ columns });
     await ask("/item");
     await ask("/nothing-there");
-    // Neither the round-trip time nor the end of the last request has to be in the first drawing.
+    // The first drawing may lack the round-trip time and the last request.
     const drawn = (shown: string): boolean => / \d[\d.]* m?s\n {2}2 requests, [\d.]+\/s\n/.test(shown);
     const text = await terminal.until(drawn, "two requests and a round-trip time");
     const screen = scrub(text);
-    // The log above it has a line as long as it is.
+    // Cuts off the log above the screen, which has a line that is just as long.
     expect(screen.slice(screen.indexOf("\n\n"))).toBe(`
 
 https://web.piko.example.com -> http://SERVICE
@@ -72,15 +72,15 @@ https://web.piko.example.com -> http://SERVICE
     await ask(`/${"long/".repeat(30)}`);
     await terminal.until((text) => text.includes("2 requests"), "two requests");
     await terminal.resize(40);
-    // The terminal itself breaks the lines of the earlier drawing first.
+    // The terminal itself wraps the lines of the earlier drawing first.
     await terminal.until((shown) => /-> http:\/…\n[^]*long\S*…$/m.test(shown), "shorter lines");
     await terminal.resize(120);
     const wide = await terminal.until((shown) => shown.includes(`-> http://${service.addr}`), "longer lines");
-    // No piece of an earlier state is left.
+    // Nothing is left of earlier drawings.
     expect(wide.match(/2 requests/g)).toHaveLength(1);
   });
 
-  it("says why requests have failed, above the screen too", async () => {
+  it("shows why requests failed, above the screen too", async () => {
     const terminal = await withAgent();
     await service.stop();
     await ask("/item");
@@ -89,7 +89,7 @@ https://web.piko.example.com -> http://SERVICE
     expect(text).toMatch(/\n\n12:00:00 {2}502 MS {2}GET \/item {2}connect_refused$/);
   });
 
-  it("leaves its last state standing at Ctrl-C", async () => {
+  it("leaves its last state on the screen at Ctrl-C", async () => {
     const terminal = await withAgent();
     await ask("/item");
     await terminal.press("C-c");
@@ -104,10 +104,10 @@ https://web.piko.example.com -> http://SERVICE
   it.each([
     [{}, true],
     [{ NO_COLOR: "1" }, false],
-  ])("has colours unless it is told otherwise: %j", async (env, coloured) => {
+  ])("uses colors unless disabled: %j", async (env, coloured) => {
     const terminal = await withAgent({ env });
     await terminal.until((text) => text.includes("0 requests"), "a status");
-    // tmux's own text has none.
+    // tmux itself adds no colors.
     expect((await terminal.text(true)).includes("\u001b[")).toBe(coloured);
   });
 
@@ -126,7 +126,7 @@ https://web.piko.example.com -> http://SERVICE
     await terminal.type("kill %1 2>/dev/null");
   });
 
-  it("gives the terminal to others when it is stopped, and goes on below them", async () => {
+  it("leaves the terminal to others while it is suspended, and continues below their output", async () => {
     const terminal = await withAgent();
     await terminal.until((text) => text.includes("0 requests"), "a status");
     await terminal.press("C-z");
@@ -138,7 +138,7 @@ https://web.piko.example.com -> http://SERVICE
     await terminal.until((text) => text.endsWith("GET /item"), "a request");
   });
 
-  it("ends in order when its terminal is closed: requests on their way are answered", async () => {
+  it("shuts down cleanly when its terminal is closed: requests in progress are answered", async () => {
     const terminal = await withAgent();
     const traffic = Traffic.start(scene, server.proxy, "web", { get: 50 });
     await eventually(() => traffic.count("get") > 20, "requests");
@@ -151,7 +151,7 @@ https://web.piko.example.com -> http://SERVICE
     await eventually(async () => (await tunnels()) === "{}\n" || (await tunnels()) === "{}", "no tunnels");
   });
 
-  it("goes on under nohup when its terminal is closed", async () => {
+  it("continues under nohup when its terminal is closed", async () => {
     const directory = await scene.directory();
     const terminal = await Terminal.open(scene, { columns: 80, directory });
     await terminal.type(`nohup ${start()} & echo "pid $!"`);
