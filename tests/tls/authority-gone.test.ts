@@ -1,5 +1,5 @@
-// An authority that is taken away while connections of its certificates stand: tunnels of our agents and of Go's, clients of
-// the proxy port, other nodes, the admin port. Nothing new begins on them; what is under way has its time.
+// An authority is removed while connections with its certificates are open: tunnels of our agents and of Go's, clients of the
+// proxy port, other nodes, the admin port. Nothing new begins on these connections, and what is in progress gets its grace period.
 
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { type ClientRequest, request } from "node:http";
@@ -30,9 +30,9 @@ const scene = perTest();
 const GONE = "upstream certificate is no longer valid";
 
 let tls: MutualTls;
-/** What is there before, and stays. */
+/** An authority that is trusted throughout. */
 let stays: KeyPair;
-/** A client's files, of the authority that goes at first. */
+/** A client's files; at first they hold a certificate of the authority that is removed. */
 let files: TlsSide;
 let cas = "";
 
@@ -46,25 +46,25 @@ beforeEach(async () => {
   show(tls.client);
 });
 
-/** Sets whose certificates servers take. */
+/** Sets the authorities whose client certificates servers accept. */
 function trust(...authorities: readonly KeyPair[]): void {
   writeFileSync(cas, authorities.map(({ cert }) => readFileSync(cert, "utf8")).join(""));
 }
 
-/** Puts a pair into the client's files. */
+/** Replaces the client's certificate and key. */
 function show({ cert, key }: KeyPair): void {
   copyFileSync(key, files.key);
   copyFileSync(cert, files.cert);
 }
 
-/** Starts a server that looks at its files often. */
+/** Starts a server that checks its files often. */
 async function start(ports: readonly Port[], flags: Record<string, string> = {}): Promise<RunningServer> {
   const own = { ...tls.server, cas };
   const often = Object.fromEntries(ports.map((port) => [`${port}.tls.reload-interval`, "100ms"]));
   return await startServer(scene, { ...tls.flags(ports, own, files), ...often, ...flags });
 }
 
-/** An exchange whose client sends as the test says. */
+/** A request to /echo whose body the test sends in pieces. */
 class Echo {
   readonly outgoing: ClientRequest;
   #text = "";
@@ -82,20 +82,20 @@ class Echo {
     this.outgoing.on("error", () => (this.#end ??= "cut"));
   }
 
-  /** Sends a piece, and waits until it is back. */
+  /** Sends a piece, and waits until it is echoed. */
   async pass(piece: string): Promise<void> {
     const text = this.#text + piece;
     this.outgoing.write(piece);
     await eventually(() => this.#text === text, `${piece} back`);
   }
 
-  /** How it ends: `whole` or `cut`. */
+  /** How the response ended: `whole` or `cut`. */
   end(): Promise<string> {
     return eventually(() => this.#end, "an end");
   }
 }
 
-/** A WebSocket of a client with a certificate, whose messages come back. */
+/** A WebSocket from a client with a certificate, whose messages are echoed. */
 class Echoes {
   readonly #socket: WebSocket;
   readonly #opened: Promise<string>;
@@ -109,12 +109,12 @@ class Echoes {
     });
   }
 
-  /** Why it wasn't opened. */
+  /** Why it failed to open; empty if it is open. */
   failure(): Promise<string> {
     return within(this.#opened, "an answer");
   }
 
-  /** Sends a message, and waits until it is back. */
+  /** Sends a message, and waits until it is echoed. */
   async pass(text: string): Promise<void> {
     expect(await this.failure()).toBe("");
     const back = new Promise<string>((resolve, reject) => {
@@ -138,10 +138,10 @@ function audited(server: RunningServer, what: string): readonly Record<string, u
 }
 
 describe("a tunnel", () => {
-  it("of our agent takes no request more, finishes what is under way, and is opened anew by another certificate", async () => {
+  it("of our agent gets no more requests, finishes those in progress, and is reopened with another certificate", async () => {
     const service = await Service.start(scene);
     const server = await start(["upstream"], { "upstream.auth.expiry-grace": "40s" });
-    // One: while it looks for a second node, it may come to this one again.
+    // With one tunnel only: in search of a second node, the agent might connect to this one again.
     const connect = { flags: [...tlsFlags("connect", files), "--connect.tunnels", "1"] };
     await startAgent(scene, `https://${server.upstream}`, "web", service.addr, connect);
     const echo = new Echo(server);
@@ -163,7 +163,7 @@ describe("a tunnel", () => {
   });
 
   it.each(["ours", ...(haveGo ? ["Go's"] : [])])(
-    "of an agent of %s that has no other one is over, and what is under way is cut when its time is",
+    "of an agent (%s) with no other certificate gets no more requests, and those in progress are cut after the grace period",
     async (kind) => {
       const service = await Service.start(scene);
       const server = await start(["upstream"], {
@@ -183,14 +183,14 @@ describe("a tunnel", () => {
       expect(await ask(server)).toBe(502);
       await echo.pass("after");
       expect(await echo.end()).toBe("cut");
-      // It tries again and again.
+      // The agent keeps trying.
       await eventually(async () => (await refusedFor(server)) > 1, "refusals of its certificate");
       expect(await ask(server)).toBe(502);
       expect(agent.exit).toBeUndefined();
     },
   );
 
-  it("of another authority isn't touched", async () => {
+  it("with a certificate of another authority stays open", async () => {
     const service = await Service.start(scene);
     const server = await start(["upstream"]);
     show(tls.workshop.sign(stays, "other", { usage: "clientAuth" }));
@@ -211,12 +211,12 @@ async function refusedFor({ admin }: RunningServer, port = "upstream"): Promise<
 }
 
 describe("a connection to the proxy port", () => {
-  it("ends when it is idle, and otherwise behind its response", async () => {
+  it("ends at once if it is idle, otherwise after its response", async () => {
     const service = await Service.start(scene);
     const server = await start(["proxy"]);
     await startAgent(scene, server.upstream, "web", service.addr);
     const [host, port] = server.proxy.split(":");
-    /** Begins a request on a connection of its own, which would be kept. */
+    /** Begins a request on a keep-alive connection of its own. */
     const begin = (path: string) => {
       const agent = new Agent({ keepAlive: true, maxSockets: 1, ...tlsOptions(files) });
       scene.defer(() => agent.destroy());
@@ -243,7 +243,7 @@ describe("a connection to the proxy port", () => {
     await eventually(() => busy.over.closed, "the end of the other one");
   });
 
-  it("goes on as a WebSocket or TCP connection, which was let in as one request; nobody comes by another", async () => {
+  it("stays open for a WebSocket or TCP connection, which counts as one request; new ones are refused", async () => {
     const server = await start(["proxy"]);
     await startAgent(scene, server.upstream, "web", await startTrafficService(scene));
     const { addr } = await startEchoService(scene);
@@ -257,7 +257,7 @@ describe("a connection to the proxy port", () => {
     for (const each of standing) await each.pass("after");
   });
 
-  it("of another node ends too: it gets nothing to send on before it has another certificate", async () => {
+  it("of another node ends too: it can't forward requests until it has another certificate", async () => {
     const service = await Service.start(scene);
     const owner = await start(["proxy"], { "cluster.node-id": "owner" });
     await startAgent(scene, owner.upstream, "web", service.addr);
@@ -285,7 +285,7 @@ it("a connection to the admin port ends", async () => {
   socket.write(ask);
   await eventually(() => text.includes("200 OK"), "an answer");
   trust(stays);
-  // The five seconds that idle connections have begin anew with each request.
+  // Well before the five-second idle timeout, which each request restarts.
   await server.program.waitFor("certificates read again");
   await within(closed, "its end", 3_000);
 });

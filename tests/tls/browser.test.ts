@@ -1,4 +1,4 @@
-// A real browser over HTTPS, which knows the authority as a user would have it know: a page, what it fetches, and a WebSocket.
+// A real browser over HTTPS that trusts the authority, imported as a user would do it: a page, its requests, and a WebSocket.
 
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -24,8 +24,8 @@ const PAGE = `<!doctype html><script>
   };
 </script>`;
 
-describe.runIf(haveTools("chromium", "certutil"))("a browser that knows the authority", () => {
-  it("loads a page over HTTPS, fetches from it, and has a WebSocket", async () => {
+describe.runIf(haveTools("chromium", "certutil"))("a browser that trusts the authority", () => {
+  it("loads a page over HTTPS, fetches from it, and opens a WebSocket", async () => {
     const tls = new MutualTls(scene);
     const names = "DNS:*.piko.test";
     const { cert, key } = tls.workshop.sign(tls.ca, "wildcard", { names });

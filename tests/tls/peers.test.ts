@@ -1,4 +1,4 @@
-// Real peers over TLS: curl, openssl, our own programs with certificates of both sides, and two nodes.
+// Real peers over TLS: curl, openssl, our own programs with mutual TLS, and two nodes.
 
 import {
   copyFileSync,
@@ -40,7 +40,7 @@ beforeAll(async () => {
   service = await Service.start(stage);
 });
 
-/** Flags of TLS on all ports, with certificates of both sides. */
+/** Flags for mutual TLS on all ports. */
 function mutual(): Record<string, string> {
   const flags: Record<string, string> = {};
   for (const port of ["proxy", "upstream", "admin"]) {
@@ -74,7 +74,7 @@ const CURL = [
   forClient.key,
 ];
 
-it("serves curl, our agent, our forwarder and our status over TLS of both sides, through a second node", {
+it("serves curl, our agent, our forwarder and our status command over mutual TLS, through a second node", {
   timeout: 180_000,
 }, async () => {
   const first = await startServer(scene, mutual());
@@ -90,7 +90,7 @@ it("serves curl, our agent, our forwarder and our status over TLS of both sides,
       ]);
       return result.stdout.includes("x-forwarded-proto") && result.stdout;
     }, "an answer");
-    // The hop is one of a node, which says what its client did.
+    // The hop comes from a node, whose `x-forwarded-proto` for its client counts.
     expect(answer).toMatch(/"x-forwarded-proto":\s*"https"/);
     const status = await runPiko(
       ...["server", "status", "upstream", "endpoints", "--server.url", `https://${server.admin}`],
@@ -112,7 +112,7 @@ it("serves curl, our agent, our forwarder and our status over TLS of both sides,
     const result = await run("curl", ["--silent", `http://${String(fields["addr"])}/item?i=1`]);
     return result.code === 0 && result.stdout !== "";
   }, "an answer through the forwarder");
-  // From one admin port to the other.
+  // From one admin port to another.
   const nodes = await run("curl", [...CURL, `https://${first.admin}/status/cluster/nodes`]);
   const ids = [...nodes.stdout.matchAll(/"id":\s*"([^"]+)"/g)].map((match) => match[1]);
   expect(ids).toHaveLength(2);
@@ -125,7 +125,7 @@ it("serves curl, our agent, our forwarder and our status over TLS of both sides,
   }
 });
 
-it("shows the certificate of the name that is asked for, and the first one to all others", async () => {
+it("presents the certificate for the requested name, and the first one for all others", async () => {
   const config = join(await scene.directory(), "server.yaml");
   const { cert, key } = forShop;
   writeFileSync(
@@ -146,7 +146,7 @@ it("shows the certificate of the name that is asked for, and the first one to al
   expect(await shown("-noservername")).toBe("server");
 });
 
-it("takes plain connections as well where TLS is optional, and counts them", async () => {
+it("accepts plain connections too if TLS is optional, and counts them", async () => {
   const server = await startServer(scene, {
     "proxy.tls.cert": forServer.cert,
     "proxy.tls.key": forServer.key,
@@ -162,7 +162,7 @@ it("takes plain connections as well where TLS is optional, and counts them", asy
     service.addr,
     "--connect.url",
     `http://${server.upstream}`,
-    // Looking for a second node it would come more often.
+    // In search of a second node, the agent would connect more often.
     ...["--connect.tunnels", "1"],
   ]);
   await plain.waitFor("connected");
@@ -180,7 +180,7 @@ it("takes plain connections as well where TLS is optional, and counts them", asy
   expect(stdout).toContain('piko_tls_plain_total{port="upstream"} 1\n');
 });
 
-it("renews certificates under load, by other files and by a swapped link, and keeps what stands", {
+it("renews certificates under load, by other files and by a swapped link, and keeps open connections", {
   timeout: 180_000,
 }, async () => {
   const directory = await scene.directory();
@@ -215,7 +215,7 @@ it("renews certificates under load, by other files and by a swapped link, and ke
         const { socket } = response as unknown as { socket: TLSSocket };
         if (agent === false) subjects.add(String(socket.getPeerCertificate().subject?.CN));
         if (response.statusCode !== 200) failures.push(`status ${response.statusCode}`);
-        // Of an answer that is cut there is no end.
+        // A response that is cut has no `end` event.
         response.resume().once("close", () => {
           if (response.complete) answers++;
           else failures.push("an answer that was cut");
@@ -239,12 +239,12 @@ it("renews certificates under load, by other files and by a swapped link, and ke
       expect(failures).toEqual([]),
     );
   await until("server-1");
-  // As Kubernetes does it.
+  // Swaps a symbolic link, as Kubernetes does.
   put("2");
   symlinkSync("2", join(directory, "..data_tmp"));
   renameSync(join(directory, "..data_tmp"), join(directory, "..data"));
   await until("server-2");
-  // One file after the other: between them they don't go together.
+  // Replaces one file after the other; in between, they don't match.
   const next = workshop.sign(ca, "server-3");
   copyFileSync(next.cert, join(directory, "2", "tls.crt"));
   const seen = answers;
@@ -260,7 +260,7 @@ it("renews certificates under load, by other files and by a swapped link, and ke
   expect(service.connections - tunnels).toBeLessThan(50);
 });
 
-it("is turned on in a cluster node by node: a hop is by TLS where its node says so, and plain elsewhere", {
+it("is turned on in a cluster node by node: hops use TLS to nodes that announce it, and are plain otherwise", {
   timeout: 180_000,
 }, async () => {
   const flags = (mode: string): Record<string, string> => ({
@@ -277,7 +277,7 @@ it("is turned on in a cluster node by node: a hop is by TLS where its node says 
       .stdout;
   const joined = async (more: Record<string, string>): Promise<RunningServer> => {
     const server = await startServer(scene, { "cluster.join": owner.gossip, ...more });
-    // Its hops go to the plain node. What it knows of that comes by gossip, a moment behind its start.
+    // Its hops go to the plain node, which it learns about by gossip shortly after its start.
     await eventually(
       async () => (await answer(server, "http")).includes(`"url":"/reflect"`),
       "an answer over a plain hop",
@@ -287,7 +287,7 @@ it("is turned on in a cluster node by node: a hop is by TLS where its node says 
   await joined({});
   const first = await joined(flags("optional"));
   expect(await answer(first, "https")).toMatch(/"x-forwarded-proto":\s*"https"/);
-  // Now the one with TLS has the tunnel.
+  // This time the node with TLS has the tunnel.
   const through = ["--connect.url", `http://${first.upstream}`];
   await piko(scene, "agent 2", ["agent", "http", "shop", service.addr, ...through]).waitFor("connected");
   const second = await startServer(scene, { "cluster.join": owner.gossip, ...flags("required") });
@@ -302,7 +302,7 @@ it("is turned on in a cluster node by node: a hop is by TLS where its node says 
   }, "an answer over a hop by TLS");
   expect(shop).toMatch(/"x-forwarded-proto":\s*"https"/);
   const { stdout } = await run("curl", ["--silent", `http://${first.admin}/metrics`]);
-  // By the client above, and by the hop.
+  // One from the client above, one from the hop.
   expect(Number(/piko_tls_handshakes_total\{port="proxy"\} (\d+)/.exec(stdout)?.[1])).toBeGreaterThanOrEqual(
     2,
   );

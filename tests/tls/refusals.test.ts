@@ -1,4 +1,4 @@
-// Who is let into a port with TLS, and who isn't: on each port, by each kind of certificate, and by what is no TLS at all.
+// Which connections a port with TLS accepts, and which it refuses: on each port, for each kind of certificate, and without TLS.
 
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -38,7 +38,7 @@ const clients = {
 const PORTS = ["proxy", "upstream", "admin"] as const;
 type Port = (typeof PORTS)[number];
 
-/** Flags that give a port, or all of them, TLS. */
+/** Flags that turn on TLS for the given ports, by default for all. */
 function tlsFlags(
   pair: KeyPair,
   more: Record<string, string> = {},
@@ -50,7 +50,7 @@ function tlsFlags(
   );
 }
 
-/** The first line of the answer to a request; what went wrong where there was none. */
+/** Status line of the response to a request, or the error if there was none. */
 async function ask(server: RunningServer, port: Port, options: ConnectionOptions = {}): Promise<string> {
   const socket = connectTls({
     ...address(server, port),
@@ -103,7 +103,7 @@ async function refusals(server: RunningServer, port: Port): Promise<string[]> {
     .map(([, , reason]) => reason as string);
 }
 
-/** What is written to it goes to the socket one byte at a time, each in a packet of its own. */
+/** A stream that writes to the socket one byte at a time, each in a packet of its own. */
 function byteByByte(socket: Socket): Duplex {
   const stream = new Duplex({
     read() {},
@@ -121,7 +121,7 @@ function byteByByte(socket: Socket): Duplex {
 }
 
 const ECDHE_SUITES: readonly number[] = [0xc02b, 0xc02f, 0xc02c, 0xc030];
-/** Numbers of cipher suites of TLS 1.2 and before. */
+/** Numbers of cipher suites of TLS 1.2 and earlier. */
 const OLD_SUITES: Readonly<Record<string, readonly number[]>> = {
   "without encryption": [0x0001, 0x0002, 0x003b, 0xc006, 0xc010],
   "made for export": [0x0003, 0x0006, 0x0008, 0x0014, 0x0017],
@@ -132,9 +132,9 @@ const OLD_SUITES: Readonly<Record<string, readonly number[]>> = {
 };
 const ALERTS: Readonly<Record<number, string>> = { 40: "handshake_failure", 70: "protocol_version" };
 
-/** A record with a ClientHello (RFC 5246 section 7.4.1.2), which the libraries of today would not send. */
+/** A record with a ClientHello (RFC 5246 section 7.4.1.2) that today's libraries wouldn't send. */
 function clientHello(version: number, suites: readonly number[]): Buffer {
-  // Curves and signatures that a server may need to choose a suite.
+  // Curves and signature algorithms that a server may need to choose a suite.
   const extensions = Buffer.from("000a000400020017000b00020100000d0006000404030804", "hex");
   const body = Buffer.concat([
     uint16(version),
@@ -166,15 +166,15 @@ async function alertFor(server: RunningServer, port: Port, record: Buffer): Prom
   socket.write(record);
   await within(over, "an end");
   const answer = Buffer.concat(chunks);
-  // Of an alert (21) that is fatal (2).
+  // An alert (21) at level fatal (2).
   const isAlert = answer.length === 7 && answer[0] === 21 && answer[5] === 2;
   return isAlert ? (ALERTS[answer[6] ?? 0] ?? String(answer[6])) : answer.toString("hex");
 }
 
-/** The end of somebody who isn't let in: TLS 1.3 lets its client say something before the server has looked. */
+/** How a refused client's connection ends: in TLS 1.3, a client may send data before the server has checked its certificate. */
 const CUT = /^closed$|^error .*(ECONNRESET|EPIPE|socket disconnected)/;
 
-/** What a port answers to somebody who is let in. */
+/** How a port answers a client that it accepts. */
 const LET_IN: Record<Port, string> = {
   proxy: "HTTP/1.1 400 Bad Request",
   upstream: "HTTP/1.1 404 Not Found",
@@ -187,12 +187,12 @@ describe.each(PORTS)("the %s port", (port) => {
     server = await startServer(stage, tlsFlags(forServer, { "client-cas": ours.cert, "min-version": "1.2" }));
   });
 
-  it("lets in who shows a certificate of its authority", async () => {
+  it("accepts a client with a certificate of its authority", async () => {
     expect(await ask(server, port, pairOf(clients["one of ours"]))).toBe(LET_IN[port]);
   });
 
   it.each(["TLSv1.2", "TLSv1.3"] as const)(
-    "lets nobody in without one, and says so by %s",
+    "refuses a client without one, and reports it in %s",
     async (version) => {
       expect(await ask(server, port, { maxVersion: version })).toMatch(
         /^error .*(alert certificate required|alert handshake failure)|^error .*ECONNRESET/,
@@ -205,13 +205,13 @@ describe.each(PORTS)("the %s port", (port) => {
     "one that has expired",
     "one that doesn't count yet",
     "a server's",
-  ] as const)("doesn't let in who shows %s", async (kind) => {
+  ] as const)("refuses a client with %s", async (kind) => {
     for (const maxVersion of ["TLSv1.2", "TLSv1.3"] as const) {
       expect(await ask(server, port, { ...pairOf(clients[kind]), maxVersion })).toMatch(CUT);
     }
   });
 
-  it("speaks no old version, and no cipher without secrecy", async () => {
+  it("accepts no old version, and no cipher without forward secrecy", async () => {
     const good = pairOf(clients["one of ours"]);
     const legacy = {
       ...good,
@@ -224,7 +224,7 @@ describe.each(PORTS)("the %s port", (port) => {
     expect(await ask(server, port, weak)).toMatch(/^error/);
   });
 
-  it.each(Object.entries(OLD_SUITES))("takes no cipher that is %s", async (_, suites) => {
+  it.each(Object.entries(OLD_SUITES))("accepts no cipher that is %s", async (_, suites) => {
     expect(await alertFor(server, port, clientHello(0x0303, suites))).toBe("handshake_failure");
   });
 
@@ -232,11 +232,11 @@ describe.each(PORTS)("the %s port", (port) => {
     ["SSL 3.0", 0x0300, "handshake_failure"],
     ["TLS 1.0", 0x0301, "protocol_version"],
     ["TLS 1.1", 0x0302, "protocol_version"],
-  ])("speaks no %s", async (_, version, alert) => {
+  ])("refuses %s", async (_, version, alert) => {
     expect(await alertFor(server, port, clientHello(version, ECDHE_SUITES))).toBe(alert);
   });
 
-  it("negotiates nothing anew", async () => {
+  it("refuses renegotiation", async () => {
     const good = pairOf(clients["one of ours"]);
     const socket = connectTls({
       ...address(server, port),
@@ -254,7 +254,7 @@ describe.each(PORTS)("the %s port", (port) => {
     socket.destroy();
   });
 
-  it("tells who speaks plain HTTP what is wrong, as Go does", async () => {
+  it("answers plain HTTP with an error, as Go does", async () => {
     const socket = connect(address(server, port));
     const whole = new Promise<string>((resolve) => {
       let text = "";
@@ -269,13 +269,13 @@ describe.each(PORTS)("the %s port", (port) => {
     );
   });
 
-  it("counts what it refused by its reason", async () => {
+  it("counts refusals by reason", async () => {
     expect((await refusals(server, port)).toSorted()).toEqual(["certificate", "handshake", "plain"]);
   });
 });
 
-describe.each(PORTS)("an authority that is taken away from the %s port", (port) => {
-  it("lets nobody of it in from then on, whether the session is new or resumed", async () => {
+describe.each(PORTS)("an authority that is removed from the %s port", (port) => {
+  it("has its certificates refused from then on, in new sessions and in resumed ones", async () => {
     const directory = await scene.directory();
     const authorities = join(directory, "ca.pem");
     copyFileSync(ours.cert, authorities);
@@ -313,7 +313,7 @@ describe.each(PORTS)("an authority that is taken away from the %s port", (port) 
 });
 
 describe("a handshake", () => {
-  it("may come byte by byte, and behind a PROXY protocol header", async () => {
+  it("may arrive byte by byte, and after a PROXY protocol header", async () => {
     const server = await startServer(scene, {
       ...tlsFlags(forServer, {}, ["proxy"]),
       "proxy.proxy-protocol": "required",
@@ -330,7 +330,7 @@ describe("a handshake", () => {
     expect(await answerOn(socket, "GET / HTTP/1.1\r\nHost:\r\nConnection: close\r\n\r\n")).toBe(LET_IN.proxy);
   });
 
-  it("of a thousand connections that say nothing keeps nobody else waiting, and each has its time", async () => {
+  it("of a thousand silent connections delays no one else, and each one times out", async () => {
     const flags = {
       "max-handshakes-per-client": "2000",
       "max-handshakes": "2000",
@@ -342,7 +342,7 @@ describe("a handshake", () => {
       const socket = connect(address(server, "proxy"));
       socket.on("error", () => {});
       socket.on("close", () => ended++);
-      // Half of them begin.
+      // Half of them begin a handshake.
       if (index % 2 === 0) socket.write(Buffer.from("1603010200", "hex"));
       return socket;
     });
@@ -351,7 +351,7 @@ describe("a handshake", () => {
     await eventually(() => ended === silent.length, "an end of each");
   });
 
-  it("of one address too many is refused, and others are served again when there is room", async () => {
+  it("beyond the limit for one address is refused, and others are served again when there is room", async () => {
     const server = await startServer(
       scene,
       tlsFlags(forServer, { "max-handshakes-per-client": "3" }, ["proxy"]),

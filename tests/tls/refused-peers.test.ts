@@ -1,4 +1,4 @@
-// Peers that aren't let in, or don't let the other side in: our agents and forwarders and Go's, and nodes.
+// Peers that are refused, or that refuse the other side: our agents and forwarders, Go's, and nodes.
 
 import type { KeyPair } from "@piko/testkit";
 import { describe, expect, it } from "vitest";
@@ -26,7 +26,7 @@ function client(authority: KeyPair, name: string, times = {}): TlsSide {
   };
 }
 
-/** What agents and nodes show that aren't let in; without a file they show nothing. */
+/** Certificates of agents and nodes that are refused; without a file, they present none. */
 const STRANGERS: Readonly<Record<string, TlsSide>> = {
   "no certificate": { cert: "", key: "", cas: tls.ca.cert },
   "another authority's certificate": client(theirs, "foreign"),
@@ -38,14 +38,14 @@ function server(name: string, authority: KeyPair, options = {}): TlsSide {
   return { ...tls.workshop.sign(authority, name, options), cas: tls.ca.cert };
 }
 
-/** What servers show that agents don't take. */
+/** Certificates of servers that agents refuse. */
 const IMPOSTORS: Readonly<Record<string, TlsSide>> = {
   "another authority's certificate": server("foreign-server", theirs),
   "one that has expired": server("expired-server", tls.ca, PAST),
   "one for another name": server("elsewhere", tls.ca, { names: "DNS:elsewhere.test" }),
 };
 
-/** Starts an agent that may not connect. */
+/** Starts an agent that the server refuses, or that refuses the server. */
 async function launchAgent(kind: string, upstream: string, side: TlsSide): Promise<Program> {
   const url = `https://${upstream}`;
   if (kind === "ours") {
@@ -66,7 +66,7 @@ async function refused(at: RunningServer, port: string, reason: string): Promise
 }
 
 describe.each(["ours", ...(haveGo ? ["Go's"] : [])])("an agent of %s", (kind) => {
-  it.each(Object.keys(STRANGERS))("isn't let in with %s", async (name) => {
+  it.each(Object.keys(STRANGERS))("is refused with %s", async (name) => {
     const at = await startServer(scene, tls.flags(["upstream"]));
     const agent = await launchAgent(kind, at.upstream, STRANGERS[name] as TlsSide);
     await eventually(async () => (await refused(at, "upstream", "certificate")) > 1, "two refusals");
@@ -77,7 +77,7 @@ describe.each(["ours", ...(haveGo ? ["Go's"] : [])])("an agent of %s", (kind) =>
   it.each(Object.keys(IMPOSTORS))("doesn't connect to a server with %s", async (name) => {
     const at = await startServer(scene, tls.flags(["upstream"], IMPOSTORS[name]));
     const agent = await launchAgent(kind, at.upstream, tls.client);
-    // The agent is the one who ends the handshake.
+    // It is the agent that ends the handshake.
     await eventually(async () => (await refused(at, "upstream", "handshake")) > 1, "two tries");
     expect(agent.lines.some(({ fields }) => fields["msg"] === "connected")).toBe(false);
     expect(await text(at, "/status/upstream/endpoints")).not.toContain("web");
@@ -85,7 +85,7 @@ describe.each(["ours", ...(haveGo ? ["Go's"] : [])])("an agent of %s", (kind) =>
 });
 
 describe("a node", () => {
-  it.each(Object.keys(STRANGERS))("sends nothing on to another one with %s", async (name) => {
+  it.each(Object.keys(STRANGERS))("can't forward to another node with %s", async (name) => {
     const service = await Service.start(scene);
     const owner = await startServer(scene, { ...tls.flags(["proxy"]), "cluster.node-id": "owner" });
     await startAgent(scene, owner.upstream, "web", service.addr);
@@ -93,7 +93,7 @@ describe("a node", () => {
     const other = await startServer(scene, {
       ...Object.fromEntries(flags.filter(([, value]) => value !== "")),
       "cluster.join": owner.gossip,
-      // What can't be sent on has no way back that would be worth a wait.
+      // No agent will return here, so waiting would be pointless.
       "proxy.reconnect-wait": "0s",
     });
     await untilEndpoints(other, "owner", 1);
@@ -108,7 +108,7 @@ describe("a node", () => {
     expect(service.requests).toHaveLength(1);
   });
 
-  it.each(Object.keys(IMPOSTORS))("sends nothing on to another one that shows %s", async (name) => {
+  it.each(Object.keys(IMPOSTORS))("doesn't forward to another node that presents %s", async (name) => {
     const service = await Service.start(scene);
     const impostor = tls.flags(["proxy"], IMPOSTORS[name]);
     const owner = await startServer(scene, { ...impostor, "cluster.node-id": "owner" });

@@ -1,5 +1,5 @@
-// TLS that changes under traffic: turned on in a cluster as the guide says, and authorities that are exchanged. No request
-// fails and no stream ends. The long run has 300 requests a second, some of five seconds, and another node.
+// TLS that changes under load: turned on in a cluster by the guide's steps, and with authorities that are replaced. No
+// request fails and no stream ends. The long run has 300 requests a second, some of five seconds, and another node.
 
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -16,7 +16,7 @@ import { ownStage } from "../harness/stage.js";
 import { Traffic } from "../harness/traffic.js";
 
 const RATE = LONG ? 1 : 0.2;
-/** Every step waits for the longest of what is under way: requests of five seconds and streams of three in the long run. */
+/** Each step waits for the longest requests in progress: in the long run, requests of five seconds and streams of three. */
 const MIX = {
   get: 180 * RATE,
   post: 110 * RATE,
@@ -26,9 +26,9 @@ const MIX = {
   eventMs: LONG ? 300 : 120,
 };
 const LEAVE: Record<string, string> = LONG ? {} : { "drain-delay": "500ms", "drain-window": "500ms" };
-/** Time limits of requests are other tests' subject: here they would judge the machine. */
+/** Request timeouts are tested elsewhere; here they would only measure the machine. */
 const AGENT = ["--access-log.disable", "--timeout", "1m"];
-/** A port whose answers the test reads stays plain. */
+/** The admin port, whose responses the test reads, stays plain. */
 const SWITCHED: readonly Port[] = ["proxy", "upstream"];
 
 together(
@@ -65,7 +65,7 @@ together(
     const ca = readFileSync(tls.ca.cert);
     const secure = Traffic.start(scene, balancer.proxy, "web", MIX, () => ({ ca }));
     const { counts, failures } = await plain.stop();
-    // Nobody comes without TLS any more, says the metric.
+    // According to the metric, no one connects without TLS any more.
     const plainSoFar = (): Promise<number[]> => Promise.all(cluster.nodes.map(plainConnections));
     const last = await plainSoFar();
     const seen = secure.count("get");
@@ -130,11 +130,11 @@ together(
     for (let i = 0; i < 2; i++)
       await startAgent(scene, `https://${nodes[0].upstream}`, "web", service, connect);
     await untilEndpoints(nodes[1], "a", 1);
-    // The second node has no agents: its requests are hops, by the certificates of nodes.
+    // The second node has no agents: its requests are hops, with the nodes' certificates.
     const traffic = nodes.map(({ proxy }) =>
       Traffic.start(scene, proxy, "web", MIX, () => tlsOptions(client)),
     );
-    /** Each step reaches everybody before the next one: requests that have begun with what was there before are over. */
+    /** Waits until a step has taken effect everywhere and requests from before it have ended. */
     const goesOn = async (): Promise<void> => {
       const seen = traffic.map((each) => each.count("get"));
       await eventually(
