@@ -1,5 +1,5 @@
-// Names with several addresses, of which the first is far away and the last is dead: everything that connects gets there.
-// And names that no name server answers for: they hold up nobody else.
+// Names with several addresses, the first far away and the last dead: everything that connects reaches the live one. And
+// names that no name server answers for: they delay nothing else.
 
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ import { perTest, Stage } from "../harness/stage.js";
 
 const scene = perTest();
 const NAME = "far.piko.test";
-/** Longer than the quarter of a second after which the next address gets its chance. */
+/** Longer than the quarter of a second after which the next address is tried. */
 const ROUND_TRIP_MS = 400;
 const JSON_LOG = "--log.format json";
 
@@ -21,7 +21,7 @@ const probe = new Stage();
 const available = (await createSlowLink(probe, NAME, 0)) !== undefined;
 await probe.clear();
 
-/** The two hosts, with a server on the far one. */
+/** Creates the two hosts, with a server on the far one. */
 async function hosts(flags = ""): Promise<SlowLink & { server: Program }> {
   const link = await createSlowLink(scene, NAME, ROUND_TRIP_MS);
   if (link === undefined) throw new Error("no slow link");
@@ -30,7 +30,7 @@ async function hosts(flags = ""): Promise<SlowLink & { server: Program }> {
   return { ...link, server };
 }
 
-/** A web site, port 3000 on one of the hosts. It asks no name server for its own name, as Python's would. */
+/** Starts a web site on port 3000 of a host. Unlike Python's server, it doesn't look up its own name. */
 async function site(host: SlowLink["near"]): Promise<void> {
   const file = join(await scene.directory(), "site.cjs");
   const server = `require("node:http").createServer((_, response) => response.end("hello from afar"))`;
@@ -38,8 +38,8 @@ async function site(host: SlowLink["near"]): Promise<void> {
   await host.start(scene, "site", `node ${file}`).waitForLine(({ text }) => text === "listening", "site");
 }
 
-describe.skipIf(!available)("a name with a slow address and a dead one behind it is reached by", () => {
-  it("an agent on its way to the server, and to its service", async () => {
+describe.skipIf(!available)("a name with a slow address followed by a dead one is reached by", () => {
+  it("an agent that connects to the server, and to its service", async () => {
     const { near, far } = await hosts();
     await site(far);
     const command = `${PIKO} agent http web ${NAME}:3000 --connect.url http://${NAME}:8001 ${JSON_LOG}`;
@@ -49,7 +49,7 @@ describe.skipIf(!available)("a name with a slow address and a dead one behind it
     expect(answer.stdout).toBe("hello from afar");
   });
 
-  it("an agent on its way to a TCP service, and by a forwarder", async () => {
+  it("an agent that connects to a TCP service, and a forwarder", async () => {
     const { near, far } = await hosts();
     await site(far);
     const agent = `${PIKO} agent tcp site ${NAME}:3000 --connect.url http://${NAME}:8001 ${JSON_LOG}`;
@@ -78,7 +78,7 @@ describe.skipIf(!available)("a name with a slow address and a dead one behind it
     expect(stdout).toContain("hello from afar");
   });
 
-  it("the status command, and one node on its way to another", async () => {
+  it("the status command, and a node that connects to another", async () => {
     const { near, far } = await hosts(
       `--cluster.node-id far --proxy.advertise-addr ${NAME}:8000 --admin.advertise-addr ${NAME}:8002`,
     );
@@ -101,10 +101,10 @@ describe.skipIf(!available)("a name with a slow address and a dead one behind it
 });
 
 describe.skipIf(!available)("names without an answer", () => {
-  /** More than the threads that Node has for the system's own lookup. */
+  /** More than Node's threads for system lookups. */
   const NAMES = 40;
 
-  it("hold up neither other services of an agent nor its end", async () => {
+  it("delay neither other services of an agent nor its exit", async () => {
     const { near } = await hosts();
     const flags = `--drain-delay 0s --proxy.timeout 10m ${JSON_LOG}`;
     const server = near.start(scene, "server", `${PIKO} server ${flags}`);
@@ -134,7 +134,7 @@ describe.skipIf(!available)("names without an answer", () => {
     }, "requests for dead names");
     const live = await near.run(Array.from({ length: 30 }, () => ask("web")).join(" && "));
     expect(live.stdout.trim().split(" ")).toEqual(Array.from({ length: 30 }, () => "200"));
-    // They are still being looked up.
+    // The dead names are still being looked up.
     const { stdout } = await near.run("curl -s http://127.0.0.1:8002/metrics");
     expect(stdout).toContain(`piko_proxy_requests_in_flight ${NAMES}`);
     agent.signal("SIGTERM");

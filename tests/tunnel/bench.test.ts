@@ -1,4 +1,4 @@
-// `piko bench http` against a real server, and against servers that don't do as they should.
+// `piko bench http` against a real server, and against servers that misbehave.
 
 import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
@@ -31,7 +31,7 @@ function bench(proxy: string, upstream: string, ...args: readonly string[]) {
   ]);
 }
 
-/** A server in place of the proxy port; its address. */
+/** Starts a server that takes the place of the proxy port; returns its address. */
 async function startFake(handler: RequestListener): Promise<string> {
   const server = createServer(handler).listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -57,11 +57,11 @@ it("sends every request to the endpoints in turn, with a body of the given size"
   const { code } = await bench(proxy, upstream, "--requests", "30", "--size", "0");
   expect(code).toBe(0);
   const logged = program.lines.filter(({ fields }) => fields["msg"] === "request");
-  // One more for each endpoint: the question whether it can be reached.
+  // One more for each endpoint, which checks that it can be reached.
   expect(logged).toHaveLength(33);
 });
 
-it("takes a file, in which the server's section has its own name", async () => {
+it("reads a file, in which the server's section has its own name", async () => {
   const { proxy, upstream } = await startServer(scene);
   const path = join(await scene.directory(), "bench.yaml");
   const server = `{proxy_url: "http://${proxy}", upstream_url: "http://${upstream}", timeout: 10s}`;
@@ -74,7 +74,7 @@ it("takes a file, in which the server's section has its own name", async () => {
   expect(stdout).toContain("Requests: 25 succeeded, 0 failed");
 });
 
-it("asks for the endpoints that have an upstream when there are fewer of those", async () => {
+it("sends requests only to endpoints with an upstream if there are fewer upstreams than endpoints", async () => {
   const { proxy, upstream } = await startServer(scene);
   const { code, stdout, stderr } = await bench(proxy, upstream, "--requests", "30", "--upstreams", "2");
   expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
@@ -84,7 +84,7 @@ it("asks for the endpoints that have an upstream when there are fewer of those",
 it("counts errors by kind and exits with 1 when requests fail", async () => {
   const { upstream } = await startServer(scene);
   const asked = new Map<unknown, number>();
-  // In place of the proxy: answers one endpoint's first request, which is the question whether it is there, and no other.
+  // Fake proxy: two endpoints answer only their first request, which checks that they can be reached.
   const proxy = await startFake((request, response) => {
     const endpoint = request.headers["x-piko-endpoint"];
     const count = (asked.get(endpoint) ?? 0) + 1;
@@ -101,7 +101,7 @@ it("counts errors by kind and exits with 1 when requests fail", async () => {
   expect(stderr).toContain("40 of 60 requests failed");
 });
 
-it("says which endpoint can't be reached, and why, and exits with 1", async () => {
+it("reports which endpoint can't be reached, and why, and exits with 1", async () => {
   const { upstream } = await startServer(scene);
   const proxy = await startFake((_, response) => void response.writeHead(418).end());
   const { code, stderr } = await bench(proxy, upstream, "--connect.timeout", "200ms");

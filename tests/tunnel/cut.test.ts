@@ -1,6 +1,6 @@
-// Connections that are cut on their way (decision 004): a process between their ends is killed or told to stop, and each
-// end whose own process lives on sees a reset. And clients that are gone while nobody reads from them; held-back.test.ts has
-// more of those.
+// Connections that are cut in the middle (decision 004): a process between their ends is killed or stopped, and each end
+// whose neighboring process survives sees a reset. And clients that leave while no one reads their data; held-back.test.ts
+// has more of these.
 
 import { writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
@@ -25,14 +25,14 @@ type Way = (typeof WAYS)[number];
 type Place = (typeof PLACES)[number];
 type Victim = "forwarder" | "agent" | "node" | "other node";
 
-/** What stands between the ends of connections. */
+/** The programs between the two ends of a connection. */
 interface Programs {
-  /** The node that the agent is connected to, and the one that clients ask. */
+  /** The node that the agent is connected to, and the one that clients connect to. */
   readonly owner: RunningServer;
   readonly entry: RunningServer;
-  /** What can be killed. */
+  /** The programs that can be killed. */
   readonly victims: ReadonlyMap<Victim, Program>;
-  /** Opens a connection that goes with the test. */
+  /** Opens a connection that is closed with the test. */
   open(way: Way): Promise<Ends>;
 }
 
@@ -41,7 +41,7 @@ async function startPrograms(stage: Stage, place: Place): Promise<Programs> {
   const tcp = await PlayedService.start(stage, false);
   const http = await PlayedService.start(stage, true);
   const ids: readonly string[] = hop ? ["cut-a", "cut-b"] : ["cut-a"];
-  // The grace periods are for what ends by itself.
+  // A short grace period, for connections that are cut at its end.
   const nodes = await startCluster(stage, ids, { "grace-period": "1s" });
   const owner = nodes[0] as RunningServer;
   const entry = nodes.at(-1) as RunningServer;
@@ -80,19 +80,19 @@ const CASES = PLACES.flatMap((place) => {
 });
 
 /**
- * Whose socket belongs to the victim: what a killed process's system says on it is a bare end of TCP, and nobody can tell it
- * from the peer's.
+ * The ends that are connected to the victim directly. For a killed process, the operating system closes these connections
+ * with a plain FIN, which can't be told from the peer's own.
  */
 function speaksFor(victim: Victim, way: Way, hop: boolean): readonly ("client" | "service")[] {
   if (victim === "forwarder") return ["client"];
   if (victim === "agent") return ["service"];
   if (way !== "upgrade") return [];
-  // Behind an upgrade a hop is a bare connection, too.
+  // After an upgrade, a hop is a bare connection too.
   return victim === "node" && hop ? ["client", "service"] : ["client"];
 }
 
 describe("downloads that are cut in the middle", () => {
-  it.each(CASES)("%s, by the %s's %s, are reset at both ends", async (place, victim, signal) => {
+  it.each(CASES)("%s, when the %s gets a %s, are reset at both ends", async (place, victim, signal) => {
     const { open, victims } = await startPrograms(scene, place);
     const opened: (readonly [Way, Ends])[] = [];
     for (const way of victim === "forwarder" ? (["forward"] as const) : WAYS) {
@@ -139,7 +139,7 @@ describe.each(PLACES)("while an upload is held back, %s,", (place) => {
     }
     for (const [, { client }] of opened) client.reset();
     for (const [way, { service }] of opened) {
-      // The service goes on reading nothing: only a reset can tell it.
+      // The service still reads nothing: only a reset can reach it.
       await service.resetUnread(30_000, way);
       expect([way, service.received]).toEqual([way, 0]);
     }

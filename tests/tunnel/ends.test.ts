@@ -1,5 +1,6 @@
-// How connections end (decision 004): an end is passed on behind everything that was sent before it, a cut as a cut. By every
-// way in, here and over a hop, from either side, whoever is slow, with nothing, little and much on the way.
+// How connections end (decision 004): an end is passed on after all data that was sent before it, a reset as a reset. For
+// every way to connect, on one node and over a hop, from either side, with slow readers on either side, and with no, little
+// and much data on the way.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { type ConnectionEnd, untilStuck } from "../harness/connection-end.js";
@@ -24,7 +25,7 @@ const scene = perTest();
 
 type Open = () => Promise<Ends>;
 const ways = new Map<string, Open>();
-/** By the name of a way, which the tests' titles need before anything is started. */
+/** Opens a connection by its name in the tests' titles, which exist before anything is started. */
 const open = (name: string): Promise<Ends> => (ways.get(name) as Open)();
 
 const OURS = ["forward", "dial", "upgrade", "forward to the SDK"].flatMap((name) => [
@@ -67,7 +68,7 @@ beforeAll(async () => {
   const server = await startGoServer(stage);
   await startAgent(stage, server.upstream, "tcp", tcp.addr, { mode: "tcp" });
   const { addr } = await startForward(stage, server.proxy, "tcp");
-  // A Go node connects to the service before it sees that the forwarder only asks.
+  // The forwarder's first request only checks the endpoint, but a Go node connects to the service for it.
   (await tcp.next()).destroy();
   ways.set("forward by a Go server", () => openTcp(scene, addr, tcp));
 });
@@ -77,7 +78,7 @@ const sides = (ends: Ends, first: string): [ConnectionEnd, ConnectionEnd] =>
 
 describe.each([...OURS, ...GO])("by %s", (way) => {
   describe.each(["client", "service"])("the %s's end", (first) => {
-    it.each(SIZES)("comes behind %i bytes to a slow reader", async (bytes) => {
+    it.each(SIZES)("arrives after %i bytes at a slow reader", async (bytes) => {
       const [from, to] = sides(await open(way), first);
       from.read().send(bytes).end();
       await untilStuck(from);
@@ -90,8 +91,8 @@ describe.each([...OURS, ...GO])("by %s", (way) => {
 });
 
 describe.each(OURS)("by %s", (way) => {
-  describe.each(["client", "service"])("behind the %s's end", (first) => {
-    it.each(SIZES)("%i bytes go the other way, and their end", async (bytes) => {
+  describe.each(["client", "service"])("after the %s's end", (first) => {
+    it.each(SIZES)("%i bytes and an end go the other way", async (bytes) => {
       const [from, to] = sides(await open(way), first);
       from.send(3).end();
       expect(await to.read().over()).toBe("end");
@@ -101,7 +102,7 @@ describe.each(OURS)("by %s", (way) => {
       expect([to.received, from.received]).toEqual([3, bytes]);
     });
 
-    it.each(SIZES)("%i bytes that wait already go the other way", async (bytes) => {
+    it.each(SIZES)("%i bytes that were already waiting go the other way", async (bytes) => {
       const [from, to] = sides(await open(way), first);
       to.send(bytes);
       await untilStuck(to);
@@ -112,7 +113,7 @@ describe.each(OURS)("by %s", (way) => {
       expect([to.received, from.received]).toEqual([3, bytes]);
     });
 
-    it("a reset from the other side is one", async () => {
+    it("a reset from the other side arrives as a reset", async () => {
       const [from, to] = sides(await open(way), first);
       from.read().end();
       expect(await to.read().over()).toBe("end");
@@ -124,19 +125,19 @@ describe.each(OURS)("by %s", (way) => {
   });
 
   describe.each(["client", "service"])("the %s's reset", (first) => {
-    it.each(SIZES)("comes behind %i bytes, and is one", async (bytes) => {
+    it.each(SIZES)("arrives as a reset after %i bytes", async (bytes) => {
       const [from, to] = sides(await open(way), first);
       to.read().send(1);
       await from.read().got(1);
       from.send(bytes);
-      // Little comes in one piece with the reset.
+      // A single byte may arrive together with the reset.
       if (bytes > 1) await to.got(bytes);
       from.reset();
       expect(await to.over()).toBe("reset");
       expect(to.received).toBe(bytes);
     });
 
-    it("comes while 8 MiB wait for a slow reader", async () => {
+    it("arrives while 8 MiB wait for a slow reader", async () => {
       const [from, to] = sides(await open(way), first);
       from.read().send(8 * MIB);
       await untilStuck(from);
@@ -144,7 +145,7 @@ describe.each(OURS)("by %s", (way) => {
       expect(await to.read().over()).toBe("reset");
     });
 
-    it("comes while 8 MiB wait for it", async () => {
+    it("arrives while 8 MiB wait for its sender", async () => {
       const [from, to] = sides(await open(way), first);
       to.send(8 * MIB);
       await untilStuck(to);

@@ -1,4 +1,4 @@
-// What happens when a part goes away: clients, services, agents, servers. Never a hang, never a lost process.
+// What happens when a part disappears: clients, services, agents, servers. Nothing hangs, and no process is lost.
 
 import { connect } from "node:net";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -13,18 +13,18 @@ import { perFile, perTest } from "../harness/stage.js";
 
 const scene = perTest();
 
-/** A server that gives a lost agent little time to come back. */
+/** Settings of a server that waits only briefly for a lost agent to return. */
 const IMPATIENT = { "proxy.reconnect-wait": "200ms" };
 const { ask, becomes } = asking(scene);
 
-describe("a client that goes", () => {
+describe("a client that leaves", () => {
   const stage = perFile();
   let service: Service;
   let server: RunningServer;
 
   beforeAll(async () => {
     service = await Service.start(stage);
-    // No time limit ends a request while a test is patient: only its client's going can.
+    // Timeouts longer than any test, so that only the client's departure can end a request.
     const limits = ["timeout", "http.read-timeout", "http.write-timeout"].map((limit) => [
       `proxy.${limit}`,
       "10m",
@@ -43,7 +43,7 @@ describe("a client that goes", () => {
       "POST /sum HTTP/1.1\r\nHost: web.test\r\nContent-Length: 1000\r\n\r\nhalf",
       0,
     ],
-  ])("%s is gone for the service", async (_when, request, bytes) => {
+  ])("%s disappears from the service too", async (_when, request, bytes) => {
     const client = await RawClient.connect(scene, server.proxy);
     client.send(request);
     const { aborted } = await service.request(request.split(" ")[1] ?? "");
@@ -54,8 +54,8 @@ describe("a client that goes", () => {
   });
 });
 
-describe("a service that goes", () => {
-  it("is answered for with 502, and served again when it is back", async () => {
+describe("a service that stops", () => {
+  it("gives its clients 502, and is served again when it is back", async () => {
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr);
     expect((await ask(server.proxy)).status).toBe(200);
@@ -71,7 +71,7 @@ describe("a service that goes", () => {
     expect((await ask(server.proxy)).status).toBe(200);
   });
 
-  it("with a request under way ends that request with 502", async () => {
+  it("during a request ends that request with 502", async () => {
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr);
     const client = await RawClient.connect(scene, server.proxy);
@@ -81,8 +81,8 @@ describe("a service that goes", () => {
     expect((await client.response()).status).toBe(502);
   });
 
-  it("between two requests of a kept connection costs neither of them", async () => {
-    // The service ends its idle connection just when the agent may be about to use it again.
+  it("between two requests on a persistent connection costs neither of them", async () => {
+    // The service closes its idle connection just when the agent may be about to reuse it.
     const service = await startCannedService(scene, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", true);
     const { server } = await startTunnel(scene, service.addr);
     for (let i = 0; i < 50; i++) expect((await ask(server.proxy)).status).toBe(200);
@@ -121,15 +121,15 @@ describe("a service that answers with", () => {
   });
 });
 
-describe("a service that never gets to its response", () => {
-  it("is given up, however many interim ones it sends, and takes no memory", async () => {
+describe("a service that never sends its response", () => {
+  it("is given up, however many interim responses it sends, and uses no memory", async () => {
     const interim = Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n".repeat(500), "latin1");
     const ended: Promise<void>[] = [];
     const service = await startRawService(scene, (socket) => {
       const more = (): void => {
         while (!socket.destroyed && socket.write(interim));
       };
-      // The agent looks at its start whether anybody is here: that connection carries no request.
+      // At its start, the agent checks whether the service is up, with a connection that carries no request.
       socket.on("drain", more).once("data", () => {
         ended.push(new Promise((resolve) => void socket.once("close", () => resolve())));
         more();
@@ -155,8 +155,8 @@ describe("a service that never gets to its response", () => {
   });
 });
 
-describe("an agent that goes", () => {
-  it("by SIGKILL is answered for with 502 and no hang, and served again when it is back", async () => {
+describe("an agent that stops", () => {
+  it("by SIGKILL gives its clients 502 without a delay, and is served again when it is back", async () => {
     const service = await Service.start(scene);
     const { server, agent } = await startTunnel(scene, service.addr, IMPATIENT);
     const client = await RawClient.connect(scene, server.proxy);
@@ -182,12 +182,12 @@ describe("an agent that goes", () => {
     await agent.kill();
     const statuses: number[] = [];
     for (let i = 0; i < 20; i++) statuses.push((await ask(server.proxy)).status);
-    // The server may learn of the death by the first request that meets it.
+    // The server may notice the dead agent only by the first request to it.
     expect(statuses.filter((status) => status !== 200).length).toBeLessThan(2);
     expect(statuses.at(-1)).toBe(200);
   });
 
-  it("by SIGTERM finishes what it has begun, takes nothing new, and ends with 0", async () => {
+  it("by SIGTERM finishes its requests, gets no new ones, and exits with 0", async () => {
     const service = await Service.start(scene);
     const { server, agent } = await startTunnel(scene, service.addr, IMPATIENT);
     const client = await RawClient.connect(scene, server.proxy);
@@ -211,7 +211,7 @@ describe("an agent that goes", () => {
 });
 
 describe("a tunnel that is refused", () => {
-  it("once and for all ends the agent with code 1 and the reason", async () => {
+  it("permanently ends the agent with code 1 and the reason", async () => {
     const refusing = await startCannedService(
       scene,
       'HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 25\r\n\r\n{"error":"invalid token"}',
@@ -221,7 +221,7 @@ describe("a tunnel that is refused", () => {
     expect(agent.tail()).toContain("invalid token");
   });
 
-  it("for now is asked for again", async () => {
+  it("temporarily is tried again", async () => {
     let refusals = 0;
     const server = await startServer(scene);
     const service = await Service.start(scene);
@@ -235,7 +235,7 @@ describe("a tunnel that is refused", () => {
       onward.on("error", () => socket.destroy());
       socket.pipe(onward).pipe(socket);
     });
-    // A second tunnel would be asked for at once.
+    // With a second tunnel, the agent would make more requests at once.
     await startAgent(scene, front.addr, "web", service.addr, { flags: ["--connect.tunnels", "1"] });
     expect(refusals).toBe(4);
     expect((await ask(server.proxy)).status).toBe(200);
@@ -243,7 +243,7 @@ describe("a tunnel that is refused", () => {
 });
 
 describe("an agent that stands still", () => {
-  it("is answered for with 504 in time, and serves on when it goes on", async () => {
+  it("gives its clients 504 in time, and serves again when it continues", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, { "proxy.timeout": "500ms" });
     const agent = await startAgent(scene, server.upstream, "web", service.addr);

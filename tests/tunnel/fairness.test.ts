@@ -1,5 +1,5 @@
-// One tunnel, many streams: bulk bodies that take all that they can get, and small requests that get through between
-// them. Nothing here is timed; `npm run bench -- --fairness` measures how long they wait.
+// One tunnel with many streams: bulk bodies that take all the bandwidth they can get, and small requests that get through in
+// between. Nothing is timed here; `npm run bench -- --fairness` measures how long they wait.
 
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -15,7 +15,7 @@ const stage = perFile();
 const scene = perTest();
 let tunnel: Tunnel;
 
-/** More than a test can move. */
+/** More bytes than a test can transfer. */
 const ENDLESS = 1024 ** 4;
 const PIECE = Buffer.alloc(64 * 1024);
 const BULK_STREAMS = 4;
@@ -38,7 +38,7 @@ beforeAll(async () => {
   tunnel = await startTunnel(stage, `127.0.0.1:${(service.address() as AddressInfo).port}`);
 });
 
-/** Writes for as long as it is taken. */
+/** Writes until the stream refuses more, and again whenever it drains. */
 function fill(out: Writable): void {
   const more = (): void => {
     while (!out.destroyed && out.write(PIECE));
@@ -47,7 +47,7 @@ function fill(out: Writable): void {
   more();
 }
 
-/** Reads an endless response and keeps none of it. */
+/** Reads an endless response and discards it; returns a counter of its bytes. */
 async function download(): Promise<() => number> {
   const client = await RawClient.connect(scene, tunnel.server.proxy);
   client.socket.removeAllListeners("data").on("data", () => {});
@@ -55,7 +55,7 @@ async function download(): Promise<() => number> {
   return () => client.socket.bytesRead;
 }
 
-/** Sends an endless request body, as fast as it is taken. */
+/** Sends an endless request body as fast as it is accepted; returns a counter of its bytes. */
 async function upload(): Promise<() => number> {
   const client = await RawClient.connect(scene, tunnel.server.proxy);
   client.send(`POST / HTTP/1.1\r\nHost: web.test\r\nContent-Length: ${ENDLESS}\r\n\r\n`);
@@ -67,7 +67,7 @@ describe.each([
   ["down", download],
   ["up", upload],
 ])("bulk streams %s", (_, start) => {
-  it("leave room for small requests, and go on beside them", async () => {
+  it("leave room for small requests, and continue at the same time", async () => {
     const streams = await Promise.all(Array.from({ length: BULK_STREAMS }, start));
     const moved = (): number[] => streams.map((count) => count());
     await eventually(() => moved().every((bytes) => bytes > SOME_BYTES), "bulk data on every stream");
@@ -77,7 +77,7 @@ describe.each([
       client.send(`GET /${i} HTTP/1.1\r\nHost: web.test\r\n\r\n`);
       expect((await client.response()).status).toBe(200);
     }
-    // The streams were under way all the time: they moved meanwhile, and none is left behind.
+    // The streams were active all the time: data moved meanwhile, and every stream makes progress afterwards.
     const meanwhile = moved().map((bytes, i) => bytes - (before[i] ?? 0));
     expect(Math.max(...meanwhile)).toBeGreaterThan(SOME_BYTES);
     const reached = moved();

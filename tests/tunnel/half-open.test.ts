@@ -1,5 +1,5 @@
-// Peers that vanish from the network without a word: agents, services, other nodes. (Clients are in limits/standstill.test.ts.)
-// Whoever waits for one of them is told, and nothing of it remains.
+// Peers that silently vanish from the network: agents, services, other nodes. (Clients are in limits/standstill.test.ts.)
+// Everyone who waits for such a peer gets an error, and nothing of it remains.
 
 import { writeFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
@@ -16,7 +16,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\n\r\n`;
 
-/** A service inside a network that begins an event stream and says no more; and `/hang`, which gets no answer. */
+/** Starts a service inside a network that sends one event of a stream and then nothing more, and never answers `/hang`. */
 async function startService(network: NetworkNamespace, host: string): Promise<void> {
   const script = `require("node:http").createServer((request, response) => {
     if (request.url === "/hang") return;
@@ -27,14 +27,14 @@ async function startService(network: NetworkNamespace, host: string): Promise<vo
   await service.waitForLine(({ text }) => text === "listening", "start");
 }
 
-/** An agent inside a network, for endpoint `web` and the service there. */
+/** Starts an agent inside a network for endpoint `web` and the service there. */
 async function startAgentInside(network: NetworkNamespace, upstream: string): Promise<void> {
   const flags = ["--connect.url", `http://${upstream}`, "--log.format", "json"];
   const command = network.command(PIKO, ["agent", "http", "web", "127.0.0.1:3000", ...flags]);
   await startProgram(scene, "agent", ...command).waitFor("connected");
 }
 
-/** A client with an event stream under way. */
+/** Opens an event stream and waits for the first event. */
 async function openEvents(server: RunningServer): Promise<RawClient> {
   const client = await RawClient.connect(scene, server.proxy);
   client.send(get("/events"));
@@ -42,13 +42,13 @@ async function openEvents(server: RunningServer): Promise<RawClient> {
   return client;
 }
 
-/** The connection ends, and its response can't be taken for whole. */
+/** Checks that the connection ends, and that its response isn't complete. */
 async function isCut(client: RawClient, ms?: number): Promise<void> {
   expect((await client.rest(ms)).toString("latin1")).not.toMatch(/0\r\n\r\n$/);
 }
 
 describe("an agent that vanishes", () => {
-  it("loses its tunnel, its requests get 502, and another agent's go on", async () => {
+  it("loses its tunnel, its requests get 502, and another agent's continue", async () => {
     const network = await NetworkNamespace.create(scene);
     if (network === undefined) return;
     const server = await startServer(scene, {
@@ -74,7 +74,7 @@ describe("an agent that vanishes", () => {
 });
 
 describe("a service that vanishes", () => {
-  it("ends a response under way, soon after its keep-alive", async () => {
+  it("ends a response in progress soon after the TCP keep-alive fails", async () => {
     const network = await NetworkNamespace.create(scene);
     if (network === undefined) return;
     await startService(network, network.guest);
@@ -95,7 +95,7 @@ describe("a service that vanishes", () => {
 });
 
 describe("a node that vanishes", () => {
-  it("ends a response under way through it, without waiting for its client", async () => {
+  it("ends a response in progress through it, without waiting for its client", async () => {
     const network = await NetworkNamespace.create(scene);
     if (network === undefined) return;
     const ports = ["proxy", "upstream", "admin", "cluster.gossip"];

@@ -1,5 +1,5 @@
-// Bytes that are held back because nobody reads them, and what comes behind them (decision 004): a reset is seen all the same,
-// wherever they wait and at whatever moment it comes; an end waits.
+// Data that is held back because no one reads it, and what follows it (decision 004): a reset gets through, wherever the
+// data waits and whenever the reset comes; an end waits for its turn.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { type ConnectionEnd, untilStuck } from "../harness/connection-end.js";
@@ -21,8 +21,8 @@ import { tcpTable } from "../harness/tcp-table.js";
 const KIB = 1024;
 const MIB = 1024 * KIB;
 /**
- * From what the client's system takes to more than the whole way does. In between all that is left waits in a kernel on the
- * way, and no program has anything to send.
+ * From what the client's kernel buffers to more than the whole way buffers. In between, all remaining data waits in kernels
+ * along the way, and no program has anything to send.
  */
 const SIZES = [512 * KIB, MIB, 3 * MIB, 6 * MIB, 8 * MIB, 11 * MIB];
 const WITHIN_MS = 30_000;
@@ -57,7 +57,7 @@ describe("without a reader at the other end,", () => {
     }
   });
 
-  /** Runs a case for each way and size, all of them at once; opens one after the other. */
+  /** Runs a case for each way and size, all at once; the connections are opened one after the other. */
   async function forAll(run: (name: string, ends: Ends, bytes: number) => Promise<void>): Promise<void> {
     const runs: Promise<void>[] = [];
     for (const bytes of SIZES) {
@@ -66,10 +66,10 @@ describe("without a reader at the other end,", () => {
     await Promise.all(runs);
   }
 
-  it("a service's reset reaches the client behind any number of bytes, and an end loses none meanwhile", async () => {
+  it("a service's reset reaches the client after any number of bytes, and an end doesn't lose any", async () => {
     const ended: (readonly [string, Ends, number])[] = [];
     await forAll(async (name, ends, bytes) => {
-      // Both ends have said all; the client takes its time.
+      // Both ends have sent everything; the client reads it later.
       ended.push([name, ends, bytes]);
       ends.client.end();
       await ends.service.read().over();
@@ -98,7 +98,7 @@ describe("without a reader at the other end,", () => {
     });
   });
 
-  it("a client's reset behind its own end reaches the service, which says nothing", async () => {
+  it("a client's reset after its own end reaches a service that sends nothing", async () => {
     await forAll(async (name, { client, service }) => {
       client.end();
       await service.read().over();
@@ -135,7 +135,7 @@ it.each([
       by.send(64 * MIB);
       await untilStuck(by);
       by.reset();
-      // The other goes on reading nothing.
+      // The other side still reads nothing.
       await other.resetUnread(WITHIN_MS, who, known);
       expect(other.received).toBe(0);
     };
@@ -143,7 +143,7 @@ it.each([
     await begin(upload.client, upload.service);
     await begin(download.service, download.client);
     await begin(early.service, early.client);
-    // A forwarder without CPU: the service sees no more going out, and gives up while the way has room.
+    // The forwarder gets no CPU time: the service sees its data stall and resets, although there is still room along the way.
     program.signal("SIGSTOP");
     early.service.send(64 * MIB);
     await untilStuck(early.service);

@@ -1,4 +1,4 @@
-// What nodes and agents count of tunnels and requests, and in which form scrapers get it.
+// What nodes and agents count about tunnels and requests, and in which form scrapers get it.
 
 import { gunzipSync } from "node:zlib";
 import { expect, it } from "vitest";
@@ -12,7 +12,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const { ask, becomes } = asking(scene);
 
-it("tunnels that were opened and have ended, waits for them, and agents that have come back", async () => {
+it("opened and closed tunnels, waits for them, and agents that returned", async () => {
   const service = await Service.start(scene);
   const server = await startServer(scene, { "proxy.reconnect-wait": "30s" });
   const flags = ["--connect.tunnels", "1", "--server.enabled", "--server.bind-addr", "127.0.0.1:0"];
@@ -30,7 +30,7 @@ it("tunnels that were opened and have ended, waits for them, and agents that hav
     expect(await metric(at, series)).toBe(1);
   }
 
-  // Its end comes from the kernel.
+  // The kernel ends the connection.
   await agent.kill();
   await untilMetric(server.admin, 'piko_upstreams_closed_total{reason="eof"}', 1);
   const waiting = ask(server.proxy);
@@ -43,7 +43,7 @@ it("tunnels that were opened and have ended, waits for them, and agents that hav
   await untilMetric(server.admin, 'piko_upstreams_closed_total{reason="closed"}', 1);
 });
 
-it("an agent that has to connect again", async () => {
+it("an agent that has to reconnect", async () => {
   const service = await Service.start(scene);
   const server = await startServer(scene);
   const flags = ["--connect.tunnels", "1", "--server.enabled", "--server.bind-addr", "127.0.0.1:0"];
@@ -57,7 +57,7 @@ it("an agent that has to connect again", async () => {
   expect(await metric(addr, 'piko_agent_reconnects_total{endpoint="web"}')).toBeGreaterThan(0);
 });
 
-it("single endpoints, if they are asked for, up to a number", async () => {
+it("single endpoints, if enabled, up to a maximum number", async () => {
   const service = await Service.start(scene);
   const server = await startServer(scene, { "proxy.endpoint-metrics": "1", "proxy.reconnect-wait": "0" });
   for (const endpoint of ["web", "more"]) await startAgent(scene, server.upstream, endpoint, service.addr);
@@ -72,7 +72,7 @@ it("single endpoints, if they are asked for, up to a number", async () => {
   expect(await of('requests_total{endpoint="nobody",status="5xx"}')).toBeUndefined();
 });
 
-it("the same text, compressed for those who take that, and the version of the program", async () => {
+it("the same text, compressed for scrapers that accept it, and the program's version", async () => {
   const server = await startServer(scene, { "cluster.node-id": "n1" });
   const read = async (fields: string) => {
     const client = await RawClient.connect(scene, server.admin);

@@ -1,5 +1,5 @@
-// What a pause of a process does: SIGSTOP here, elsewhere a laptop's sleep or the move of a virtual machine. Time limits that
-// pass meanwhile say nothing of peers whose bytes are waiting to be read.
+// A process that is paused: by SIGSTOP here, elsewhere by a laptop's sleep or the migration of a virtual machine. Timeouts
+// that expire meanwhile must not count against peers whose data is waiting to be read.
 
 import { createWriteStream } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -20,7 +20,7 @@ import { haveTools } from "../harness/tools.js";
 
 const scene = perTest();
 
-/** The limits that the pause is longer than, all of them. */
+/** All timeouts; the pause is longer. */
 const LIMIT = "3s";
 const PAUSE_MS = 6_000;
 const LIMITS = {
@@ -32,7 +32,7 @@ const LIMITS = {
 const EACH = 8;
 const BYTES = 6_000_000;
 
-/** Stops a process, by default for longer than the limits. */
+/** Stops a process, by default for longer than the timeouts. */
 async function pause(
   program: Program,
   meanwhile: () => void = () => {},
@@ -45,11 +45,11 @@ async function pause(
   program.signal("SIGCONT");
 }
 
-/** How long the service below keeps a connection, and a pause that is longer. */
+/** How long the service below keeps an idle connection, and a longer pause. */
 const KEPT_MS = 1_500;
 const LONGER_MS = 2_000;
 
-/** A service that has given up a connection when the next request on it comes: its end is on the way to the agent. */
+/** A service that resets an idle connection when the next request arrives on it too late. */
 async function startImpatientService(
   onRequest: (answer: () => void) => void,
 ): Promise<{ readonly addr: string }> {
@@ -71,7 +71,7 @@ async function startImpatientService(
 const POST = "POST /item HTTP/1.1\r\nHost: web.test\r\nContent-Length: 0\r\n\r\n";
 
 describe.skipIf(process.platform !== "linux")("a pause", () => {
-  describe.runIf(haveTools("curl"))("leaves uploads and downloads alone", () => {
+  describe.runIf(haveTools("curl"))("doesn't break uploads and downloads", () => {
     it.each(["server", "agent"] as const)("of the %s", async (who) => {
       const service = await Service.start(scene);
       const server = await startServer(scene, LIMITS);
@@ -97,13 +97,13 @@ describe.skipIf(process.platform !== "linux")("a pause", () => {
     });
   });
 
-  it("of the server leaves a head alone whose rest has come", async () => {
+  it("of the server doesn't break a request head whose rest has arrived", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, LIMITS);
     await startAgent(scene, server.upstream, "web", service.addr);
     const client = await RawClient.connect(scene, server.proxy);
     client.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n");
-    // The server has the first half, or the pause would be over before it begins to wait.
+    // Makes sure that the server has the first half; otherwise its timeout would only begin after the pause.
     const other = await RawClient.connect(scene, server.proxy);
     other.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n\r\n");
     expect((await other.response("GET")).status).toBe(200);
@@ -116,14 +116,14 @@ describe.skipIf(process.platform !== "linux")("a pause", () => {
     expect((await other.response("GET")).status).toBe(200);
   });
 
-  it.each(["server", "agent"] as const)("of the %s leaves a response alone that has come", async (who) => {
+  it.each(["server", "agent"] as const)("of the %s doesn't break a response that has arrived", async (who) => {
     const answers: (() => void)[] = [];
     const service = await startRawService(scene, (socket) => {
       socket.once("data", () =>
         answers.push(() => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")),
       );
     });
-    // The one that pauses has the limit. One beside it may well lose patience.
+    // Only the process that pauses has the timeout; the other one would be right to give up.
     const server = await startServer(scene, who === "server" ? { ...LIMITS, "proxy.timeout": LIMIT } : {});
     const own = ["--server.enabled=true", "--server.bind-addr=127.0.0.1:0"];
     const flags = who === "agent" ? ["--timeout", LIMIT, ...own] : own;
@@ -142,7 +142,7 @@ describe.skipIf(process.platform !== "linux")("a pause", () => {
     expect(Number(seconds)).toBeGreaterThan(PAUSE_MS / 1_000 - 1);
   });
 
-  it("of the agent fails no POST by a connection that the service gives up meanwhile", async () => {
+  it("of the agent fails no POST on a connection that the service closes meanwhile", async () => {
     const service = await startImpatientService((answer) => answer());
     const server = await startServer(scene);
     const agent = await startAgent(scene, server.upstream, "web", service.addr);
@@ -153,7 +153,7 @@ describe.skipIf(process.platform !== "linux")("a pause", () => {
     expect((await client.response("POST")).status).toBe(200);
   });
 
-  it("of the agent fails no POST by a connection whose last answer it has read late", async () => {
+  it("of the agent fails no POST on a connection whose last response it read late", async () => {
     const answers: (() => void)[] = [];
     const service = await startImpatientService((answer) => answers.push(answer));
     const server = await startServer(scene);

@@ -1,5 +1,4 @@
-// A request whose upstream is lost before it answered moves to another one where that does no harm, or waits for one to
-// come back.
+// A request whose upstream is lost before it answered moves to another one if that is safe, or waits for one to return.
 
 import { describe, expect, it } from "vitest";
 import { eventually } from "../harness/deadline.js";
@@ -12,7 +11,7 @@ import { perTest } from "../harness/stage.js";
 
 const scene = perTest();
 
-/** Longer than an agent's process takes to begin on a busy machine. */
+/** Longer than an agent takes to start on a busy machine. */
 const PATIENT = { "proxy.reconnect-wait": "25s" };
 
 async function send(proxy: string, text: string): Promise<() => Promise<RawResponse>> {
@@ -25,31 +24,31 @@ const get = (path: string): string => `GET ${path} HTTP/1.1\r\nHost: web.test\r\
 const post = (path: string): string =>
   `POST ${path} HTTP/1.1\r\nHost: web.test\r\nContent-Length: 2\r\n\r\nhi`;
 
-/** Two agents, each before a service of its own: the first service never answers, the second does. */
+/** Starts two agents, each for a service of its own: the first service never answers, the second does. */
 async function twoAgents() {
   const [stuck, good] = [await Service.start(scene), await Service.start(scene)];
   const server = await startServer(scene);
   const first = await startAgent(scene, server.upstream, "web", stuck.addr);
-  // The turns begin with the one that came first.
+  // The agent that connected first gets the first request.
   await startAgent(scene, server.upstream, "web", good.addr);
   return { server, first, stuck, good };
 }
 
-describe("a request whose agent dies before it answered", () => {
-  it("goes to another agent when it may be repeated", async () => {
+describe("a request whose agent fails before it answered", () => {
+  it("goes to another agent if it is safe to retry", async () => {
     const { server, first, stuck, good } = await twoAgents();
     await send(server.proxy, get("/hang?first=200"));
     await stuck.request("/hang");
     const second = await send(server.proxy, get("/item?i=1"));
     expect((await second()).status).toBe(200);
     await first.kill();
-    // The second service hangs as well: that the request has arrived there is what counts.
+    // The second service hangs as well: it only matters that the request arrives there.
     await good.request("/hang?first=200");
     const metrics = async (): Promise<string> => await (await fetch(`http://${server.admin}/metrics`)).text();
     await eventually(async () => (await metrics()).includes("piko_upstreams_retries_total 1"), "the retry");
   });
 
-  it("is answered with 502 when repeating it could do harm", async () => {
+  it("gets 502 if it isn't safe to retry", async () => {
     const { server, first, stuck, good } = await twoAgents();
     const answer = await send(server.proxy, post("/hang?wait"));
     await stuck.request("/hang");
@@ -61,7 +60,7 @@ describe("a request whose agent dies before it answered", () => {
   });
 });
 
-describe("a request that is under way when its endpoint's only agent dies", () => {
+describe("a request in progress when its endpoint's only agent fails", () => {
   it("waits for the next agent and is sent again", async () => {
     let asked = (): void => {};
     const reached = new Promise<void>((resolve) => (asked = resolve));
@@ -78,7 +77,7 @@ describe("a request that is under way when its endpoint's only agent dies", () =
   });
 });
 
-describe("a request for an endpoint whose only agent has just gone", () => {
+describe("a request for an endpoint whose only agent has just left", () => {
   it("waits for the next agent, with its body", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, PATIENT);
@@ -104,7 +103,7 @@ describe("a request for an endpoint whose only agent has just gone", () => {
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n",
     );
     expect((await agent.response()).status).toBe(101);
-    // A Close frame with code 1000, masked with 0, and no end behind it: the server waits for that for seconds.
+    // A Close frame with code 1000, masked with 0, without a FIN after it: the server waits for that for seconds.
     agent.send("\x88\x82\0\0\0\0\x03\xe8");
     await agent.end;
     const answer = await send(server.proxy, get("/item?i=1"));
@@ -113,7 +112,7 @@ describe("a request for an endpoint whose only agent has just gone", () => {
     expect([response.status, response.body.toString()]).toEqual([200, "item 1"]);
   });
 
-  it("gets 502 when none comes in time", async () => {
+  it("gets 502 if no agent returns in time", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, { "proxy.reconnect-wait": "300ms" });
     const agent = await startAgent(scene, server.upstream, "web", service.addr);
@@ -124,7 +123,7 @@ describe("a request for an endpoint whose only agent has just gone", () => {
     expect(response.body.toString()).toContain("no available upstreams");
   });
 
-  it("is forgotten when its client goes", async () => {
+  it("is forgotten when its client leaves", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, PATIENT);
     const agent = await startAgent(scene, server.upstream, "web", service.addr);

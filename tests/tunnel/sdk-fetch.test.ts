@@ -1,4 +1,4 @@
-// `fetch` whose requests go to an endpoint: Node's own, and that of undici, each with the dispatcher of the SDK.
+// `fetch` with requests that go to an endpoint: Node's own and undici's, each with the SDK's dispatcher.
 
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { type ClientRequest, createServer, type IncomingMessage } from "node:http";
@@ -39,7 +39,7 @@ async function start(handler: Parameters<typeof serve>[1]): Promise<Listener> {
   return listener;
 }
 
-/** Says what it was asked, as JSON. */
+/** Describes the request that arrived, as JSON. */
 async function describeRequest(request: IncomingMessage): Promise<object> {
   const { method, url, headers } = request;
   return { method, url, host: headers.host, type: headers["content-type"], body: await text(request) };
@@ -92,7 +92,7 @@ describe.each(fetches)("%s", (_name, ask, makeForm) => {
     }
   });
 
-  it("is as slow as its reader, and stops when it is told to", async () => {
+  it("is as slow as its reader, and stops when aborted", async () => {
     let sent = 0;
     let gone: () => void = () => {};
     const closed = new Promise<void>((resolve) => {
@@ -110,7 +110,7 @@ describe.each(fetches)("%s", (_name, ask, makeForm) => {
     const answer = await ask("http://x/", { signal: stop.signal });
     const reader = answer.body?.getReader();
     expect((await reader?.read())?.value?.length).toBeGreaterThan(0);
-    // A reader that doesn't read on holds it up: what is between them is bounded.
+    // A reader that stops reading slows down the service: the data between them is bounded.
     let before = -1;
     while (before !== sent) {
       before = sent;
@@ -122,7 +122,7 @@ describe.each(fetches)("%s", (_name, ask, makeForm) => {
     await closed;
   });
 
-  it("fails with the reason when nobody listens, and when the answer is cut", async () => {
+  it("fails with the reason when no one listens, and when the response is cut", async () => {
     await expect(ask("http://x/")).rejects.toMatchObject({
       cause: { code: "PIKO_CLIENT_REFUSED", status: 502 },
     });
@@ -134,7 +134,7 @@ describe.each(fetches)("%s", (_name, ask, makeForm) => {
     await expect(answer.text()).rejects.toThrow();
   });
 
-  it("waits for what is under way when its dispatcher is closed, and takes nothing new", async () => {
+  it("finishes requests in progress when its dispatcher is closed, and accepts no new ones", async () => {
     let proceed: () => void = () => {};
     const held = new Promise<void>((resolve) => {
       proceed = resolve;
@@ -153,8 +153,8 @@ describe.each(fetches)("%s", (_name, ask, makeForm) => {
   });
 });
 
-describe("requests of an endpoint", () => {
-  it("are seen by what traces node:http, on both sides, with the trace that they belong to", async () => {
+describe("requests to an endpoint", () => {
+  it("are seen by tools that trace node:http, on both sides, with their trace", async () => {
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     const seen: string[] = [];
     const note = (message: unknown, name: string | symbol): void => {
@@ -162,7 +162,7 @@ describe("requests of an endpoint", () => {
       const { method } = request;
       const trace =
         "getHeader" in request ? request.getHeader("traceparent") : request.headers["traceparent"];
-      // Those that have nothing to do with this test have none.
+      // Requests that don't belong to this test have no trace.
       if (trace !== undefined) seen.push(`${String(name)} ${method} ${String(trace)}`);
     };
     for (const name of ["http.client.request.start", "http.server.request.start"]) {
@@ -179,7 +179,7 @@ describe("requests of an endpoint", () => {
 });
 
 describe("undici", () => {
-  it("takes the dispatcher for request()", async () => {
+  it("accepts the dispatcher for request()", async () => {
     await start(
       async (request, response) => void response.end(JSON.stringify(await describeRequest(request))),
     );

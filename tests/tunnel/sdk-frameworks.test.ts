@@ -1,5 +1,5 @@
-// What programs give to the SDK's `serve`: frameworks, servers and web-standard handlers, each with requests, upgrades
-// and an orderly end.
+// What programs pass to the SDK's `serve`: frameworks, servers and web-standard handlers, each with requests, upgrades and a
+// clean shutdown.
 
 import { createAdaptorServer } from "@hono/node-server";
 import { type Listener, type ServeOptions, dial, listen, serve } from "@piko/client";
@@ -33,12 +33,12 @@ import { perFile, perTest } from "../harness/stage.js";
 type Handler = Parameters<typeof serve>[1];
 
 /**
- * A program that echoes bodies, and for `/slow` waits until it is told that it may answer. `/events` begins at once, and ends
- * when it is told that it may.
+ * A program that echoes bodies. For `/slow` it waits until the test lets it answer; `/events` begins at once, and ends when
+ * the test lets it.
  */
 interface App {
   readonly handler: Handler;
-  /** A server with the same program in it, for upgrades. */
+  /** A server with the same program, for upgrades. */
   readonly server?: Server;
 }
 
@@ -46,7 +46,7 @@ const stage = perFile();
 const scene = perTest();
 const realGlobals = { Request: globalThis.Request, Response: globalThis.Response };
 let server: RunningServer;
-/** Each test has an endpoint of its own: the server may not know yet that the last one's tunnel has ended. */
+/** Each test has its own endpoint, because the server may not have noticed yet that the last test's tunnel ended. */
 let endpoint = "";
 let endpoints = 0;
 let slow: SlowAnswer;
@@ -64,7 +64,7 @@ afterEach(() => {
   Object.assign(globalThis, realGlobals);
 });
 
-/** An event stream of two events. */
+/** An event stream with two events. */
 async function* events(): AsyncGenerator<string, void, void> {
   yield "data: first\n\n";
   await slow.held;
@@ -145,7 +145,7 @@ function h3App(): H3 {
     .post("/echo", (event) => new Response(event.req.body));
 }
 
-/** A tRPC server beside other paths of a program. */
+/** A tRPC server, with other paths next to it. */
 function trpcListener(): RequestListener {
   const { procedure, router } = initTRPC.create();
   const calls = router({
@@ -200,7 +200,7 @@ function ask(path: string, init: RequestInit = {}): Promise<Response> {
   return fetch(`http://${server.proxy}${path}`, { ...init, headers });
 }
 
-/** The status of an upgrade that is refused, or what comes back over one that isn't. */
+/** The status of a refused upgrade, or the echoed message. */
 async function upgrade(message: Buffer): Promise<Buffer | number | undefined> {
   const client = new WebSocket(`ws://${server.proxy}/socket`, { headers: { "x-piko-endpoint": endpoint } });
   scene.defer(() => client.terminate());
@@ -212,7 +212,7 @@ async function upgrade(message: Buffer): Promise<Buffer | number | undefined> {
   });
 }
 
-describe.each(apps)("serve takes %s", (_name, make) => {
+describe.each(apps)("serve accepts %s", (_name, make) => {
   it("for requests", async () => {
     const { handler } = await make();
     await start(handler);
@@ -222,7 +222,7 @@ describe.each(apps)("serve takes %s", (_name, make) => {
     expect(Buffer.from(await response.arrayBuffer()).equals(body)).toBe(true);
   });
 
-  it("as attach of a listener does", async () => {
+  it("as a listener's attach() does", async () => {
     const { handler } = await make();
     const listener = await listen(endpoint, { url: `http://${server.upstream}` });
     scene.defer(() => listener.close({ graceMs: 0 }));
@@ -245,11 +245,11 @@ describe.each(apps)("serve takes %s", (_name, make) => {
     expect((await reader.read()).done).toBe(true);
   });
 
-  it("for upgrades, where it has a server", async () => {
+  it("for upgrades, if it has a server", async () => {
     const { handler, server: web } = await make();
     if (web === undefined) {
       await start(handler);
-      // A handler of requests is asked as for any other.
+      // The request handler gets the request like any other.
       expect(await upgrade(Buffer.from("x"))).toBeGreaterThanOrEqual(400);
       return;
     }
@@ -261,7 +261,7 @@ describe.each(apps)("serve takes %s", (_name, make) => {
     expect(sent.equals((await upgrade(sent)) as Buffer)).toBe(true);
   });
 
-  it("until it is closed, when what is under way ends and nothing new begins", async () => {
+  it("until it is closed: requests in progress finish, and no new ones begin", async () => {
     const { handler } = await make();
     const listener = await start(handler);
     const underWay = ask("/slow");
@@ -278,7 +278,7 @@ describe("a fetch handler", () => {
   it.each([
     ["undici", () => new UndiciResponse("hello", { headers: { "x-a": "b" } })],
     ["node-fetch", () => new NodeFetchResponse("hello", { headers: { "x-a": "b" } })],
-  ])("may give the Response of the package %s", async (_name, make) => {
+  ])("may return the Response of the package %s", async (_name, make) => {
     await start({ fetch: make as unknown as () => Response });
     const response = await ask("/");
     expect([response.status, response.headers.get("x-a"), await response.text()]).toEqual([
@@ -289,9 +289,9 @@ describe("a fetch handler", () => {
   });
 
   it.each([
-    ["the one that @hono/node-server puts in place of Node's", () => new Response("hello")],
-    ["one that Node's gives of itself behind it", () => Response.json("hello")],
-  ])("may give %s", async (_name, make) => {
+    ["the Response by which @hono/node-server replaces Node's", () => new Response("hello")],
+    ["a Response from a static method of Node's own", () => Response.json("hello")],
+  ])("may return %s", async (_name, make) => {
     createAdaptorServer({ fetch: honoApp().fetch });
     expect(globalThis.Response).not.toBe(realGlobals.Response);
     await start({ fetch: make });
@@ -316,7 +316,7 @@ describe("a fetch handler", () => {
       client.send(`GET /public/admin HTTP/1.1\r\nHost:${host}\r\nx-piko-endpoint: ${endpoint}\r\n\r\n`);
       expect((await client.response()).body.toString()).toBe("/public/admin");
     }
-    // What comes by a dialled connection no server has looked at.
+    // No server has checked a request on a dialed connection.
     const answers: string[] = [];
     for (const head of [
       "HTTP/1.0\r\n",
@@ -332,7 +332,7 @@ describe("a fetch handler", () => {
     expect(answers).toEqual(["200 true", "200 true", "400 false", "400 false"]);
   });
 
-  it.each([3, 7])("that says %d for the length of five bytes can't be taken for whole", async (length) => {
+  it.each([3, 7])("that declares %d as the length of five bytes gets its response cut", async (length) => {
     const errors: unknown[] = [];
     const headers = { "content-length": String(length) };
     await start(
@@ -360,7 +360,7 @@ describe("a request listener", () => {
     expect((await ask("/early")).status).toBe(500);
     const client = await RawClient.connect(scene, server.proxy);
     client.send(`GET /late HTTP/1.1\r\nHost: ${endpoint}.test\r\n\r\n`);
-    // No last chunk.
+    // The last chunk is missing.
     expect((await client.rest()).toString("latin1").split("\r\n\r\n")[1]).toBe("4\r\nsome\r\n");
     expect(errors.map(String)).toEqual(["Error: broken /early", "Error: broken /late"]);
   });
@@ -369,7 +369,7 @@ describe("a request listener", () => {
 describe("serve", () => {
   const big = (bytes: number): RequestInit => ({ headers: { "x-big": "x".repeat(bytes) } });
 
-  it("takes heads as large as its server lets through, or as large as it is told", async () => {
+  it("accepts heads as large as its server does, or up to its own limit", async () => {
     const answer = (request: IncomingMessage, response: ServerResponse): void =>
       void response.end(String(request.headers["x-big"]?.length));
     const listener = await start(answer);

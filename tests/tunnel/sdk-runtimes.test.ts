@@ -1,4 +1,4 @@
-// One program with the SDK on Node, and with `npm run test:long` on Bun and on Deno, which are installed for it.
+// One program with the SDK, on Node and, with `npm run test:long`, on Bun and Deno, which are installed for this test.
 
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -18,17 +18,17 @@ const runtimes = LONG
     })
   : undefined;
 
-/** How each is called with a program. */
+/** The command line by which each runtime runs a program. */
 const COMMANDS: [name: string, command: string, args: readonly string[]][] = [["Node", process.execPath, []]];
 if (runtimes !== undefined) {
   const modules = join(runtimes, "node_modules");
-  // What Bun's own install script would put in place, and nothing here runs.
+  // The binary that Bun's install script would put in place; no install scripts run here.
   const bun = `bun-linux-${process.arch === "arm64" ? "aarch64" : "x64"}`;
   COMMANDS.push(["Bun", join(modules, "@oven", bun, "bin", "bun"), []]);
   COMMANDS.push(["Deno", join(modules, ".bin", "deno"), ["run", "--allow-all", "--node-modules-dir=manual"]]);
 }
 
-/** Prints a line for each thing that it tries. Without an error handler: what fails ends it. */
+/** Prints a line for each thing that it tries. It has no error handler, so any error ends it. */
 const PROGRAM = `
 import { once } from "node:events";
 import http, { createServer } from "node:http";
@@ -100,7 +100,7 @@ process.exit();
 
 describe("a program with the SDK", () => {
   it.each(COMMANDS)("serves, listens, forwards, dials and closes on %s", async (_name, command, args) => {
-    // Below the workspace, where the package is found by its name.
+    // Inside the workspace, where the package is found by name.
     await mkdir(cache, { recursive: true });
     const folder = await mkdtemp(join(cache, "runtimes-program-"));
     scene.defer(() => rm(folder, { recursive: true }));
@@ -118,7 +118,7 @@ describe("a program with the SDK", () => {
       code: 0,
       lines: [
         ...["100000", "got words", "by 2.0", "echoed", "forwarded", "forwarded", "whole"],
-        // The frame that comes back, and status 1001.
+        // The echoed frame, and close code 1001.
         ...["81026869880203e9", ""],
       ],
     });

@@ -1,5 +1,5 @@
-// How programs with the SDK end in order: one call drains a listener, whatever framework is on it. docs/guides/sdk.md has
-// the same in words.
+// How programs with the SDK shut down cleanly: one call drains a listener, whatever framework it serves. docs/guides/sdk.md
+// describes the same.
 
 import { once } from "node:events";
 import { createServer, get, type IncomingMessage, type RequestListener, type Server } from "node:http";
@@ -48,7 +48,7 @@ function ask(): Promise<Response> {
 
 interface App {
   readonly web: Server;
-  /** What the program calls behind `listener.close()`. */
+  /** What the program calls after `listener.close()`. */
   readonly close: () => unknown;
 }
 
@@ -91,7 +91,7 @@ const apps: [name: string, make: () => App | Promise<App>][] = [
 ];
 
 describe.each(apps)("a listener with %s", (_name, make) => {
-  it("ends behind what is under way, and takes nothing new", async () => {
+  it("closes after requests in progress, and accepts no new ones", async () => {
     const { web, close } = await make();
     const listener = await start(web);
     const underWay = ask();
@@ -106,7 +106,7 @@ describe.each(apps)("a listener with %s", (_name, make) => {
     await close();
   });
 
-  it("tells clients of WebSockets that it goes away, and waits for them", async () => {
+  it("closes WebSockets with status 1001, and waits for their clients", async () => {
     const { web, close } = await make();
     const sockets = new WebSocketServer({ server: web });
     const seen: number[] = [];
@@ -128,11 +128,11 @@ describe.each(apps)("a listener with %s", (_name, make) => {
 });
 
 describe("a listener that closes", () => {
-  it("doesn't break into a message that is half written", async () => {
+  it("doesn't interrupt a message that is half written", async () => {
     const web = createServer();
     const sockets = new WebSocketServer({ server: web });
     scene.defer(() => sockets.close());
-    // More than fits into tunnel and sockets: the client doesn't read yet.
+    // More than tunnel and sockets can buffer: the client doesn't read yet.
     const message = Buffer.alloc(8_000_000, "m");
     sockets.on("connection", (socket) => socket.send(message));
     const listener = await start(web);
@@ -148,7 +148,7 @@ describe("a listener that closes", () => {
     await closing;
   });
 
-  it("lets a WebSocket that never answers go when its grace is over", async () => {
+  it("drops a WebSocket that never answers at the end of its grace period", async () => {
     const web = createServer();
     web.on("upgrade", (_request, socket) => {
       socket.write("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n");
@@ -165,7 +165,7 @@ describe("a listener that closes", () => {
     expect(Buffer.concat(bytes).toString("hex")).toBe("880203e9");
   });
 
-  it("says so first, so that event streams can be ended", async () => {
+  it("emits an event first, so that event streams can be ended", async () => {
     const listener = await start((_request, response) => {
       response.writeHead(200, { "content-type": "text/event-stream" });
       response.write("data: 1\n\n");
@@ -176,7 +176,7 @@ describe("a listener that closes", () => {
     expect(await response.text()).toBe("data: 1\n\ndata: last\n\n");
   });
 
-  it("ends connections that clients keep behind their next request", async () => {
+  it("ends keep-alive connections after their next request", async () => {
     const web = createServer(async (_request, response) => void response.end(await slow.text()));
     web.keepAliveTimeout = 60_000;
     const listener = await start(web);
@@ -208,9 +208,9 @@ describe("a listener that closes", () => {
     const gone = new Promise((resolve) => client.once("disconnect", resolve));
     const from = performance.now();
     await Promise.all([listener.close({ graceMs: 60_000 }), sockets.close()]);
-    // Behind these two a client connects again by itself.
+    // After either of these, a client reconnects by itself.
     expect(["transport close", "transport error"]).toContain(await gone);
-    // Long before its grace is over: nobody had to be cut.
+    // Well before the end of the grace period: nothing had to be cut.
     expect(performance.now() - from).toBeLessThan(30_000);
   });
 });

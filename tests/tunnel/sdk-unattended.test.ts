@@ -1,4 +1,4 @@
-// Programs with the SDK that have no handler for errors of their own: what they live through, and what ends them.
+// Programs with the SDK that have no error handlers of their own: what they survive, and what ends them.
 
 import { createHmac } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -21,13 +21,13 @@ const cache = fileURLToPath(new URL("../.cache", import.meta.url));
 let folder = "";
 
 beforeEach(async () => {
-  // Below the workspace, where the package is found by its name.
+  // Inside the workspace, where the package is found by name.
   await mkdir(cache, { recursive: true });
   folder = await mkdtemp(join(cache, "unattended-"));
   scene.defer(() => rm(folder, { recursive: true }));
 });
 
-/** Everything that a program may do with the SDK, and not one handler for errors. */
+/** Everything that a program can do with the SDK, without a single error handler. */
 const PROGRAM = `
 import { createServer } from "node:http";
 import { forward, listen, serve } from "@piko/client";
@@ -72,7 +72,7 @@ function served(server: RunningServer): Promise<true> {
   return eventually(async () => (await status(server, "web").catch(() => 0)) === 200, "an answer");
 }
 
-/** The same server again, on its ports. */
+/** Starts the server again, on the same ports. */
 function again(
   { proxy, upstream }: RunningServer,
   flags: Readonly<Record<string, string>> = {},
@@ -80,7 +80,7 @@ function again(
   return startServer(scene, { "proxy.bind-addr": proxy, "upstream.bind-addr": upstream, ...flags });
 }
 
-/** A client that begins, and goes away by a reset. */
+/** Begins a request as a client, and resets the connection. */
 async function abort(server: RunningServer, request: string): Promise<void> {
   const [host = "", port = ""] = server.proxy.split(":");
   const socket = connect(Number(port), host);
@@ -94,15 +94,15 @@ async function abort(server: RunningServer, request: string): Promise<void> {
   });
 }
 
-describe("a program without handlers for errors", () => {
-  it("lives through bad handlers and clients that go away", async () => {
+describe("a program without error handlers", () => {
+  it("survives bad handlers and clients that leave", async () => {
     const server = await startServer(scene);
     const program = await start(PROGRAM, { PIKO_CONNECT_URL: `http://${server.upstream}` });
     await program.waitForLine(({ text }) => text === "ready", "start");
     expect(await status(server, "web", "/throws")).toBe(500);
     expect(await status(server, "web", "/rejects")).toBe(500);
     expect(await status(server, "fetch", "/bad")).toBe(500);
-    // On a connection that is kept: on others undici takes any end for the body's.
+    // On a keep-alive connection: otherwise undici takes the connection's end for the end of the body.
     const late = fetch(`http://${server.proxy}/late`, { headers: { "x-piko-endpoint": "web" } });
     await expect(late.then((response) => response.text())).rejects.toThrow();
     for (const endpoint of ["web", "fetch"]) {
@@ -121,7 +121,7 @@ describe("a program without handlers for errors", () => {
     }
     expect(await status(server, "web")).toBe(200);
     expect(program.exit).toBeUndefined();
-    // It was told of what its handlers threw, and of nothing else.
+    // The program's log has what its handlers threw, and nothing else.
     const errors = program.lines.map(({ text }) => /^(?:\w*Error): .*/.exec(text)?.[0]).filter(Boolean);
     expect(errors).toEqual([
       "Error: thrown in a handler",
@@ -131,13 +131,13 @@ describe("a program without handlers for errors", () => {
     ]);
   });
 
-  it("waits for a server that is away, and says nothing", async () => {
+  it("waits for a server that is down, and prints nothing", async () => {
     const server = await startServer(scene);
     const program = await start(PROGRAM, { PIKO_CONNECT_URL: `http://${server.upstream}` });
     await program.waitForLine(({ text }) => text === "ready", "start");
     await served(server);
     await server.program.kill();
-    // Nobody listens any more.
+    // Waits until no one listens any more.
     const [host = "", port = ""] = server.upstream.split(":");
     await new Promise((resolve) => connect(Number(port), host).once("error", resolve));
     if (LONG) await delay(60_000);
@@ -146,7 +146,7 @@ describe("a program without handlers for errors", () => {
     expect(program.lines.map(({ text }) => text)).toEqual(["ready"]);
   });
 
-  it("waits for a server that refuses its token, and comes back when it is let in", async () => {
+  it("waits for a server that refuses its token, and returns when it is accepted", async () => {
     const key = (secret: string): Record<string, string> => ({ "upstream.auth.hmac-secret-key": secret });
     const content = `${base64url({ alg: "HS256" })}.${base64url({ sub: "program" })}`;
     const token = `${content}.${createHmac("sha256", "a good secret").update(content).digest("base64url")}`;
@@ -171,7 +171,7 @@ describe("a program without handlers for errors", () => {
       { "upstream.auth.hmac-secret-key": "a good secret" },
       "PIKO_CLIENT_REFUSED",
     ],
-  ])("ends with one error where its first connection finds %s", async (_what, url, flags, code) => {
+  ])("ends with one error if its first connection finds %s", async (_what, url, flags, code) => {
     const server = await startServer(scene, flags);
     const options = JSON.stringify({
       url: url ?? `http://${server.upstream}`,

@@ -1,4 +1,4 @@
-// The SDK as its users have it: the built package, real frameworks on top, a real server between.
+// The SDK as its users have it: the built package, real frameworks, and a real server.
 
 import { createHash, randomBytes } from "node:crypto";
 import { createServer, get } from "node:http";
@@ -118,7 +118,7 @@ describe("the other side", () => {
     socket.destroy();
   });
 
-  it("reaches an endpoint with any client that takes an http.Agent", async () => {
+  it("reaches an endpoint with any client that accepts an http.Agent", async () => {
     const server = await startServer(scene);
     await keep(serve("sdk", (request, response) => response.end(`you asked ${request.url}`), url(server)));
     const agent = new EndpointAgent("sdk", { url: `http://${server.proxy}` });

@@ -1,4 +1,4 @@
-// Programs that are told to stop, and come back: what is under way ends in order, and others take over.
+// Programs that are stopped and started again: what is in progress ends in order, and others take over.
 
 import { setTimeout as delay } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
@@ -13,7 +13,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const { ask, becomes } = asking(scene);
 
-/** Flags that put a server on the ports of one that has ended. */
+/** Flags that start a server on the ports of one that has ended. */
 const samePorts = (server: RunningServer): Record<string, string> => ({
   "proxy.bind-addr": server.proxy,
   "upstream.bind-addr": server.upstream,
@@ -21,7 +21,7 @@ const samePorts = (server: RunningServer): Record<string, string> => ({
 });
 
 describe("an agent that stops", () => {
-  it("cuts what is left when its grace period is over", async () => {
+  it("cuts what is left at the end of its grace period", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene);
     const flags = ["--grace-period", "500ms"];
@@ -35,7 +35,7 @@ describe("an agent that stops", () => {
     await aborted;
   });
 
-  it("before it was ever connected ends, and doesn't wait for a connection", async () => {
+  it("before it was ever connected exits without waiting for a connection", async () => {
     const nobody = await startRawService(scene, () => {});
     await nobody.stop();
     const agent = await startAgent(scene, nobody.addr, "web", "127.0.0.1:1", { wait: false });
@@ -51,7 +51,7 @@ describe("a server that is restarted on its ports", () => {
     const first = await startTunnel(scene, service.addr);
     first.server.program.signal(signal);
     await first.server.program.exited;
-    // Long enough for the agent to have failed to connect more than once.
+    // Long enough for the agent to fail to connect more than once.
     await delay(500);
     const second = await startServer(scene, samePorts(first.server));
     await becomes(second.proxy, 200);
@@ -82,7 +82,7 @@ describe("a server that is restarted on its ports", () => {
 });
 
 describe("a server that stops", () => {
-  it("finishes the requests under way and then ends with 0", async () => {
+  it("finishes the requests in progress and then exits with 0", async () => {
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr);
     const slow = await RawClient.connect(scene, server.proxy);
@@ -93,7 +93,7 @@ describe("a server that stops", () => {
     idle.send(get("/item?i=1"));
     await idle.response();
     await service.request("/slow");
-    // This response's head has gone out before the signal: it can't say that the connection ends with it.
+    // This response's head is sent before the signal, so it can't announce that the connection will close.
     await eventually(() => events.buffer.length > 0, "response head");
     server.program.signal("SIGTERM");
     expect((await idle.rest()).length).toBe(0);
@@ -102,7 +102,7 @@ describe("a server that stops", () => {
     await server.program.stopped();
   });
 
-  it("cuts what is left when its grace period is over", async () => {
+  it("cuts what is left at the end of its grace period", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, { "grace-period": "500ms" });
     await startAgent(scene, server.upstream, "web", service.addr);
@@ -118,7 +118,7 @@ describe("a server that stops", () => {
     await upgraded.rest();
   });
 
-  it("ends at once on the second signal", async () => {
+  it("exits at once on the second signal", async () => {
     const service = await Service.start(scene);
     const { server } = await startTunnel(scene, service.addr);
     const client = await RawClient.connect(scene, server.proxy);
@@ -127,11 +127,11 @@ describe("a server that stops", () => {
     server.program.signal("SIGTERM");
     await server.program.waitForLine(({ text }) => /shut|stop|drain/i.test(text), "notice of the shutdown");
     server.program.signal("SIGTERM");
-    // Of its own accord it would wait for the request, and end with 0.
+    // After one signal it would wait for the request, and exit with 0.
     expect(await server.program.exited).toEqual({ code: 143, signal: null });
   });
 
-  it("is not ready from the signal on", async () => {
+  it("isn't ready after the signal", async () => {
     const service = await Service.start(scene);
     const server = await startServer(scene, { "drain-delay": "1s" });
     await startAgent(scene, server.upstream, "web", service.addr);
@@ -143,7 +143,7 @@ describe("a server that stops", () => {
   });
 });
 
-describe("an address that is taken", () => {
+describe("an address that is in use", () => {
   it("ends the start with one clear line and code 1", async () => {
     const taken = await startRawService(scene, () => {});
     const failed = startServer(scene, { "proxy.bind-addr": taken.addr });

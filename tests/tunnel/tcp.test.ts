@@ -1,4 +1,4 @@
-// TCP endpoints: `piko agent tcp` before a service, `piko forward tcp` before its clients.
+// TCP endpoints: `piko agent tcp` next to a service, `piko forward tcp` next to its clients.
 
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ beforeAll(async () => {
   server = await startServer(stage);
 });
 
-/** A forwarder to a TCP service through the tunnel; its local address. */
+/** Starts an agent for a TCP service and a forwarder to it; returns the forwarder's address. */
 async function through(target: string, endpoint: string, at: Stage = scene): Promise<string> {
   await startAgent(at, server.upstream, endpoint, target, { mode: "tcp" });
   return (await startForward(at, server.proxy, endpoint)).addr;
@@ -69,7 +69,7 @@ describe("a TCP connection", () => {
     expect((await client.rest()).equals(last)).toBe(true);
   });
 
-  it("may end in one direction and go on in the other", async () => {
+  it("may end in one direction and continue in the other", async () => {
     const { addr } = await startRawService(scene, (socket) => {
       let heard = "";
       socket.on("data", (piece) => {
@@ -83,7 +83,7 @@ describe("a TCP connection", () => {
     expect((await client.rest()).toString()).toBe("heard a question");
   });
 
-  it("ends at the service when the client goes", async () => {
+  it("ends at the service when the client leaves", async () => {
     const service = await startRawService(scene, (socket) => {
       socket.resume().on("end", () => socket.end());
     });
@@ -94,9 +94,9 @@ describe("a TCP connection", () => {
     await eventually(() => service.sockets.size === 0, "end at the service");
   });
 
-  it("that comes while its agent is away waits for the agent to come back, to the same node", async () => {
+  it("opened while its agent is away waits for the agent to return, on the same node", async () => {
     const { addr } = await startEchoService(scene);
-    // A busy machine takes its time to start an agent.
+    // A busy machine takes a while to start an agent.
     const server = await startServer(scene, { "proxy.reconnect-wait": "60s" });
     const away = await startAgent(scene, server.upstream, "away", addr, { mode: "tcp" });
     const forwarder = await startForward(scene, server.proxy, "away");
@@ -112,7 +112,7 @@ describe("a TCP connection", () => {
     expect((await client.take(5)).toString()).toBe("early");
   });
 
-  it("is closed at once when nobody listens on the endpoint", async () => {
+  it("is closed at once when no one listens on the endpoint", async () => {
     const { addr } = await startForward(scene, server.proxy, "nobody");
     const client = await RawClient.connect(scene, addr);
     expect((await client.rest()).length).toBe(0);
@@ -131,7 +131,7 @@ describe.runIf(haveTools("redis-server", "redis-cli"))("redis", () => {
   async function redis(): Promise<string[]> {
     const directory = await scene.directory();
     const socket = join(directory, "socket");
-    // Redis takes no port 0 with TCP on, so a free one is asked for first.
+    // Redis doesn't accept port 0 with TCP enabled, so the test finds a free port first.
     const probe = await startRawService(scene, () => {});
     await probe.stop();
     const port = probe.addr.split(":")[1] ?? "";
@@ -160,7 +160,7 @@ describe.runIf(haveTools("redis-server", "redis-cli"))("redis", () => {
     expect((await run("redis-cli", [...address, "GET", "key"])).stdout).toBe("value\n");
   });
 
-  it("takes and gives back 100 MB whole", async () => {
+  it("stores and returns 100 MB intact", async () => {
     const address = await redis();
     const value = new SeededRandom(2).bytes(1_000_000).toString("base64").slice(0, 1_000_000);
     for (let i = 0; i < 100; i++) {
