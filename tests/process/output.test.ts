@@ -16,13 +16,16 @@ const COMMANDS = [
   ["server", "--help"],
 ];
 
-it.each(COMMANDS.map((args) => args.join(" ")))("standard output on a full disk is an error for `piko %s`", async (args) => {
-  const { code, stderr } = await run("sh", ["-c", `${PIKO} ${args} >/dev/full`]);
-  expect({ code, stderr }).toEqual({
-    code: 1,
-    stderr: "can't write to standard output: ENOSPC: no space left on device, write\n",
-  });
-});
+it.each(COMMANDS.map((args) => args.join(" ")))(
+  "standard output on a full disk is an error for `piko %s`",
+  async (args) => {
+    const { code, stderr } = await run("sh", ["-c", `${PIKO} ${args} >/dev/full`]);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: "can't write to standard output: ENOSPC: no space left on device, write\n",
+    });
+  },
+);
 
 it("standard output on a full disk is an error for status and bench", async () => {
   const { admin, proxy, upstream } = await startServer(scene);

@@ -116,31 +116,34 @@ describe.skipIf(process.platform !== "linux")("a pause", () => {
     expect((await other.response("GET")).status).toBe(200);
   });
 
-  it.each(["server", "agent"] as const)("of the %s doesn't break a response that has arrived", async (who) => {
-    const answers: (() => void)[] = [];
-    const service = await startRawService(scene, (socket) => {
-      socket.once("data", () =>
-        answers.push(() => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")),
-      );
-    });
-    // Only the process that pauses has the timeout; the other one would be right to give up.
-    const server = await startServer(scene, who === "server" ? { ...LIMITS, "proxy.timeout": LIMIT } : {});
-    const own = ["--server.enabled=true", "--server.bind-addr=127.0.0.1:0"];
-    const flags = who === "agent" ? ["--timeout", LIMIT, ...own] : own;
-    const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
-    const client = await RawClient.connect(scene, server.proxy);
-    client.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n\r\n");
-    await eventually(() => answers.length === 1, "request at the service");
-    await pause({ server: server.program, agent }[who], () => answers[0]?.());
-    expect((await client.response("GET")).status).toBe(200);
-    const { fields } = await { server: server.program, agent }[who].waitFor("process stood still");
-    expect(fields["paused-ms"]).toBeGreaterThan(PAUSE_MS - 1_000);
-    const { fields: serving } = await agent.waitFor("serving metrics");
-    const port = who === "server" ? server.admin : String(serving["addr"]);
-    const metrics = await (await fetch(`http://${port}/metrics`)).text();
-    const seconds = /^piko_process_stood_still_seconds_total (\S+)$/m.exec(metrics)?.[1];
-    expect(Number(seconds)).toBeGreaterThan(PAUSE_MS / 1_000 - 1);
-  });
+  it.each(["server", "agent"] as const)(
+    "of the %s doesn't break a response that has arrived",
+    async (who) => {
+      const answers: (() => void)[] = [];
+      const service = await startRawService(scene, (socket) => {
+        socket.once("data", () =>
+          answers.push(() => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")),
+        );
+      });
+      // Only the process that pauses has the timeout; the other one would be right to give up.
+      const server = await startServer(scene, who === "server" ? { ...LIMITS, "proxy.timeout": LIMIT } : {});
+      const own = ["--server.enabled=true", "--server.bind-addr=127.0.0.1:0"];
+      const flags = who === "agent" ? ["--timeout", LIMIT, ...own] : own;
+      const agent = await startAgent(scene, server.upstream, "web", service.addr, { flags });
+      const client = await RawClient.connect(scene, server.proxy);
+      client.send("GET /item?i=1 HTTP/1.1\r\nHost: web.test\r\n\r\n");
+      await eventually(() => answers.length === 1, "request at the service");
+      await pause({ server: server.program, agent }[who], () => answers[0]?.());
+      expect((await client.response("GET")).status).toBe(200);
+      const { fields } = await { server: server.program, agent }[who].waitFor("process stood still");
+      expect(fields["paused-ms"]).toBeGreaterThan(PAUSE_MS - 1_000);
+      const { fields: serving } = await agent.waitFor("serving metrics");
+      const port = who === "server" ? server.admin : String(serving["addr"]);
+      const metrics = await (await fetch(`http://${port}/metrics`)).text();
+      const seconds = /^piko_process_stood_still_seconds_total (\S+)$/m.exec(metrics)?.[1];
+      expect(Number(seconds)).toBeGreaterThan(PAUSE_MS / 1_000 - 1);
+    },
+  );
 
   it("of the agent fails no POST on a connection that the service closes meanwhile", async () => {
     const service = await startImpatientService((answer) => answer());
