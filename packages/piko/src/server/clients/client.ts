@@ -1,4 +1,4 @@
-// The connection that a client's requests come on, and what the port needs from it.
+// The interface of a client's connection, of any protocol, to the port.
 
 import type { ByteSocket } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";
@@ -6,37 +6,37 @@ import type { RequestHead } from "../../http/head.js";
 import { forwardedClient } from "../exchange/forwarded-fields.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
 
-/** Whose connection it is. */
+/** The client at the other end of a connection. */
 export interface Client {
-  /** For logs and X-Forwarded-For: the peer's address, or what a PROXY protocol header says. */
+  /** For logs and X-Forwarded-For: the peer's address, or the address from a PROXY protocol header. */
   readonly address: string;
-  /** A trusted proxy. */
+  /** Whether the client is a trusted proxy. */
   readonly trusted: boolean;
-  /** It speaks TLS with this node. */
+  /** Whether the client uses TLS with this node. */
   readonly secure: boolean;
-  /** Whom its certificate is made out to; empty for none. */
+  /** The subject of its certificate; empty if there is none. */
   readonly certificate: string;
-  /** The connection counts as one of this address. */
+  /** Whether the connection counts toward the limit of this address. */
   readonly counted: boolean;
-  /** It is good for requests of other nodes alone; others are refused like this. */
+  /** If set, only requests of other nodes are accepted; others are refused with this error. */
   readonly hopsOnly?: HttpError | undefined;
-  /** Another node has sent a request on this connection. */
+  /** Called when another node has sent a request on this connection. */
   readonly onHop?: () => void;
 }
 
-/** A connection, whatever its protocol. */
+/** A connection of any protocol. */
 export interface ClientConnection {
   readonly socket: ByteSocket;
   readonly client: Client;
-  /** The node stops: an idle connection ends, another after its responses. */
+  /** The node is stopping: an idle connection ends, a busy one ends after its responses. */
   stop(): void;
-  /** Its certificate is no longer valid: no other request. What is in progress may end, and so may the raw bytes of an upgrade. */
+  /** The client's certificate is no longer accepted: no further requests. Requests and upgrades in progress may finish. */
   retire(): void;
-  /** The node ends: what is in progress is cut. */
+  /** The node ends: cuts the connection. */
   cut(): void;
 }
 
-/** The sender of a request, as far as it is known; for the log. */
+/** The address of a request's sender, as far as it is known; for the log. */
 export function senderOf(
   head: RequestHead,
   { address, trusted }: Client,

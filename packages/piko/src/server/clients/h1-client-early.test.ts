@@ -1,4 +1,4 @@
-// Bytes that a client sends before it is their turn: pipelined requests, bodies, what comes behind an upgrade.
+// Bytes that a client sends early: pipelined requests, bodies, data after an upgrade request.
 
 import { describe, expect, it } from "vitest";
 import { GET, nodeRigs, OPTIONS, statusOf } from "../../../test/node-rigs.js";
@@ -8,8 +8,8 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const create = nodeRigs();
 const count = (text: string, part: string): number => text.split(part).length - 1;
 
-describe("bytes that come early", () => {
-  it("wait, up to the limit of the connection", () => {
+describe("bytes that arrive early", () => {
+  it("are buffered up to the limit of the connection", () => {
     const rig = create({ limits: { maxBufferedBytesPerConnection: 100 } });
     rig.socket.send(GET);
     rig.socket.send(GET.repeat(3));
@@ -22,7 +22,7 @@ describe("bytes that come early", () => {
     expect(rig.socket.paused).toBe(false);
   });
 
-  it("are read on only when so few wait that there is room for more", () => {
+  it("pause the socket until the buffer is below the limit again", () => {
     const rig = create({ limits: { maxBufferedBytesPerConnection: 100 } });
     rig.socket.send(GET);
     rig.socket.send(GET.repeat(6));
@@ -30,12 +30,12 @@ describe("bytes that come early", () => {
       rig.stream.bring(OK);
       return rig.socket.paused;
     };
-    // 100 bytes are three requests and a bit.
+    // 100 bytes are slightly more than three requests.
     expect([answer(), answer(), answer(), answer()]).toEqual([true, true, false, false]);
     expect(rig.hits).toEqual(["max_buffered_bytes_per_connection"]);
   });
 
-  it("are the beginning of the next request, wherever they are cut", () => {
+  it("may be the beginning of the next request, split anywhere", () => {
     for (let cut = 1; cut < GET.length; cut++) {
       const rig = create();
       rig.socket.send(GET);
@@ -52,7 +52,7 @@ describe("bytes that come early", () => {
     }
   });
 
-  it("are so behind one that is answered at once, too, and have their time from then on", () => {
+  it("may follow a request that is answered at once, and get the full timeout from then on", () => {
     for (const rest of [true, false]) {
       const rig = create({ http: { readHeaderTimeoutMs: 1_000 } });
       rig.socket.send(GET);
@@ -68,7 +68,7 @@ describe("bytes that come early", () => {
     }
   });
 
-  it("are refused when their turn comes, if they can't become a request", () => {
+  it("are refused after the response in progress if they can't become a request", () => {
     for (const [bad, status] of [
       ["nonsense\r\n\r\n", "400"],
       ["GET / HTTP/1.1\rX", "400"],
@@ -85,9 +85,9 @@ describe("bytes that come early", () => {
     }
   });
 
-  it("that begin a handshake of TLS are told so, and so is the log", async () => {
+  it("that begin a TLS handshake are answered and logged as such", async () => {
     const log = new RecordedLog();
-    // A handshake record with a ClientHello: its first bytes, and with a line end among its random ones.
+    // The first bytes of a handshake record with a ClientHello, without and with a line end in it.
     for (const [index, hello] of ["\x16\x03\x01\x02\x00\x01", "\x16\x03\x01\x00\x20\x01\r\n\r\n"].entries()) {
       const rig = create({ dependencies: { logger: log.logger } });
       rig.socket.send(hello);
@@ -98,7 +98,7 @@ describe("bytes that come early", () => {
     }
   });
 
-  it("that make a head which can't go on are refused at once", () => {
+  it("that make a head invalid are refused at once", () => {
     const rig = create();
     rig.socket.send("GET / HTTP/1.1\r\nHost: e.test");
     rig.socket.send("\rX");
@@ -106,7 +106,7 @@ describe("bytes that come early", () => {
     expect(rig.socket.calls).toEqual(["close"]);
   });
 
-  it("don't count against the time for a head while their client is the one that is waited for", () => {
+  it("don't time out as a head while the client doesn't read responses", () => {
     const rig = create({ http: { readHeaderTimeoutMs: 1_000, writeTimeoutMs: 0 } });
     rig.socket.stalled = true;
     rig.socket.send(OPTIONS);
@@ -118,12 +118,12 @@ describe("bytes that come early", () => {
     expect(count(rig.socket.take(), "200 OK")).toBe(2);
   });
 
-  it("are dropped when memory is short, and the response says that it is the last", () => {
+  it("are dropped when memory is short, and the response is the last one", () => {
     const rig = create({ maxBytes: 100 });
     rig.socket.send(GET);
     rig.budget.used += 200;
     rig.socket.send(GET.repeat(200));
-    // What a paused socket still brings is dropped as well, and counted no more.
+    // Bytes that a paused socket still delivers are dropped as well, but not counted again.
     rig.socket.send(GET.repeat(200));
     expect(rig.hits).toEqual(["max_buffered_bytes"]);
     rig.stream.bring(OK);

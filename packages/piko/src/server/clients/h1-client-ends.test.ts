@@ -1,5 +1,4 @@
-// One client's connection with its exchange and a tunnel, all in memory: its time limits, who goes when, and what an
-// upgrade makes of it.
+// One client's connection with its exchange and a tunnel, all in memory: timeouts, clients that disconnect, and upgrades.
 
 import { describe, expect, it } from "vitest";
 import { nextTurn } from "../../net/next-turn.js";
@@ -10,8 +9,8 @@ const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgra
 const create = nodeRigs();
 
 describe("H1Client", () => {
-  describe("time limits", () => {
-    it("close an idle connection without a word", async () => {
+  describe("timeouts", () => {
+    it("close an idle connection without a response", async () => {
       for (const before of ["", OPTIONS]) {
         const rig = create({ http: { readHeaderTimeoutMs: 1_000, idleTimeoutMs: 2_000 } });
         rig.socket.send(before);
@@ -25,7 +24,7 @@ describe("H1Client", () => {
       }
     });
 
-    it("leave an idle connection its request that was there in time and is only read now", async () => {
+    it("spare an idle connection whose request arrived in time but is only read now", async () => {
       const rig = create({ http: { idleTimeoutMs: 1_000 } });
       rig.socket.send(OPTIONS);
       rig.socket.take();
@@ -36,7 +35,7 @@ describe("H1Client", () => {
       expect(rig.socket.calls).toEqual([]);
     });
 
-    it("refuse a head that doesn't end, however its bytes drip", () => {
+    it("refuse an incomplete head even if its bytes keep dripping in", () => {
       const rig = create({ http: { readHeaderTimeoutMs: 1_000 } });
       for (const byte of "GET /") {
         rig.socket.send(byte);
@@ -46,7 +45,7 @@ describe("H1Client", () => {
       expect(rig.hits).toEqual(["read_header_timeout"]);
     });
 
-    it("refuse a body that stops, unless it is the tunnel that has no room", () => {
+    it("refuse a stalled body, unless the tunnel has no room", () => {
       const rig = create({ http: { readTimeoutMs: 1_000 } });
       rig.socket.send(POST);
       rig.stream.room = 0;
@@ -60,7 +59,7 @@ describe("H1Client", () => {
       expect(rig.stream.calls).toEqual(["reset"]);
     });
 
-    it("end a connection whose client takes nothing of a response", () => {
+    it("end a connection whose client doesn't read a response", () => {
       const rig = create({ http: { writeTimeoutMs: 1_000 } });
       rig.socket.send(GET);
       rig.socket.stalled = true;
@@ -73,7 +72,7 @@ describe("H1Client", () => {
       expect(rig.statuses).toEqual({ "200": 1 });
     });
 
-    it("end a connection whose client takes nothing of a refusal", () => {
+    it("end a connection whose client doesn't read a refusal", () => {
       const rig = create({ http: { writeTimeoutMs: 1_000 } });
       rig.socket.stalled = true;
       rig.socket.send("nonsense\r\n\r\n");
@@ -82,7 +81,7 @@ describe("H1Client", () => {
       expect(rig.statuses).toEqual({});
     });
 
-    it("of 0 are none", () => {
+    it("of 0 are disabled", () => {
       const http = { readHeaderTimeoutMs: 0, readTimeoutMs: 0, writeTimeoutMs: 0, idleTimeoutMs: 0 };
       const rig = create({ http });
       rig.clock.advance(1_000_000);
@@ -94,8 +93,8 @@ describe("H1Client", () => {
     });
   });
 
-  describe("a client that goes", () => {
-    it("has its request dropped, whether it ends or closes", () => {
+  describe("a client that disconnects", () => {
+    it("cancels its request, whether it ends or closes", () => {
       for (const go of ["onEnd", "onClose"] as const) {
         const rig = create();
         rig.socket.send(GET);
@@ -106,7 +105,7 @@ describe("H1Client", () => {
       }
     });
 
-    it("while its request waits for an endpoint takes the request with it", () => {
+    it("cancels its request that waits for an endpoint", () => {
       const rig = create();
       rig.upstreams.remove(rig.tunnel.asTunnel());
       rig.socket.send(GET);
@@ -115,7 +114,7 @@ describe("H1Client", () => {
       expect(rig.socket.calls).toEqual(["close"]);
     });
 
-    it("twice is gone once", () => {
+    it("is handled only once", () => {
       const rig = create();
       rig.socket.send(GET);
       rig.socket.handler?.onEnd();
@@ -126,7 +125,7 @@ describe("H1Client", () => {
       expect(rig.socket.calls).toEqual(["close"]);
     });
 
-    it("between requests is just closed", () => {
+    it("between requests just has its connection closed", () => {
       const rig = create();
       rig.socket.handler?.onEnd();
       expect(rig.socket.calls).toEqual(["close"]);
@@ -134,7 +133,7 @@ describe("H1Client", () => {
   });
 
   describe("an upgrade", () => {
-    it("passes bytes both ways, those that came early first, and each end by itself", () => {
+    it("passes bytes both ways, early ones first, and each direction's end by itself", () => {
       const rig = create();
       rig.socket.send(`${UPGRADE}early`);
       rig.stream.bring(`${SWITCH}hi`);
@@ -150,11 +149,11 @@ describe("H1Client", () => {
       expect(rig.statuses).toEqual({ "101": 1 });
     });
 
-    it("tells those who ask whether its ends are half-closes, and believes no service", () => {
+    it("offers half-close to clients that ask for it, whatever the service claims", () => {
       const capability = "x-piko-capabilities: half-close\r\n";
       for (const [asks, halfClose] of [
         [capability, true],
-        // Anybody may say so; it takes a node to be taken for one.
+        // Not from a node's address, so this isn't believed.
         ["x-piko-forward: true\r\n", true],
         ["", true],
         [capability, false],
@@ -167,7 +166,7 @@ describe("H1Client", () => {
       }
     });
 
-    it("goes on when its client's certificate no longer counts", () => {
+    it("continues when its client's certificate is no longer accepted", () => {
       const rig = create();
       rig.socket.send(UPGRADE);
       rig.stream.bring(SWITCH);
@@ -179,7 +178,7 @@ describe("H1Client", () => {
       expect(rig.socket.calls).toEqual([]);
     });
 
-    it("that is lost ends in a reset, both ways", () => {
+    it("that is cut on one side is reset on the other", () => {
       const byAgent = create();
       byAgent.socket.send(UPGRADE);
       byAgent.stream.bring(SWITCH);
@@ -192,7 +191,7 @@ describe("H1Client", () => {
       expect(byClient.stream.calls).toEqual(["reset"]);
     });
 
-    it("that nobody asked for is a 502, and what follows is still a request", () => {
+    it("that wasn't requested is a 502, and the next request is still served", () => {
       const rig = create();
       rig.socket.send(GET + GET);
       rig.stream.bring("HTTP/1.1 101 X\r\n\r\nraw");
@@ -201,7 +200,7 @@ describe("H1Client", () => {
       expect(rig.asked).toBe(2);
     });
 
-    it("reads no more until the tunnel has taken what came early", () => {
+    it("pauses the socket until the tunnel has taken the early bytes", () => {
       const rig = create();
       rig.socket.send(UPGRADE);
       rig.socket.send("early");

@@ -1,5 +1,5 @@
-// One client's connection with its exchange and a tunnel, all in memory: which requests begin when, what ends the
-// connection, and what is kept meanwhile.
+// One client's connection with its exchange and a tunnel, all in memory: when requests begin, what ends the connection, and
+// what is buffered.
 
 import { describe, expect, it } from "vitest";
 import type { NodeRigOptions } from "../../../test/node-rig.js";
@@ -15,7 +15,7 @@ const count = (text: string, part: string): number => text.split(part).length - 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("H1Client", () => {
-  it("reads a request and writes its response, cut at every byte", () => {
+  it("reads a request and writes its response, split at any byte", () => {
     const request = `${CHUNKED}3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n`;
     for (let cut = 1; cut < request.length; cut++) {
       const rig = create();
@@ -31,7 +31,7 @@ describe("H1Client", () => {
     }
   });
 
-  it("takes pipelined requests one after another", () => {
+  it("handles pipelined requests one after another", () => {
     const rig = create();
     rig.socket.send(`${GET}${POST}body${GET}`);
     for (let asked = 1; asked <= 3; asked++) {
@@ -55,7 +55,7 @@ describe("H1Client", () => {
     expect(rig.socket.paused).toBe(false);
   });
 
-  it("begins no request while its client reads no answers", () => {
+  it("begins no request while its client doesn't read responses", () => {
     const rig = create();
     rig.socket.stalled = true;
     rig.socket.send(OPTIONS);
@@ -83,7 +83,7 @@ describe("H1Client", () => {
       ["whose body isn't whole", POST, OK, false],
       ["with a refusal", "GET /_piko/x HTTP/1.1\r\nHost: e.test\r\n\r\n", "", true],
       ["without an endpoint", "GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n", "", true],
-    ])("%s, or not", (_title, request, response, kept) => {
+    ])("or not: %s", (_title, request, response, kept) => {
       const rig = create();
       rig.socket.send(request);
       if (response !== "") rig.stream.bring(response);
@@ -91,7 +91,7 @@ describe("H1Client", () => {
       expect(/connection: close/i.test(rig.socket.take())).toBe(!kept);
     });
 
-    it("not of a node that stops", () => {
+    it("not if the node is stopping", () => {
       const rig = create();
       rig.context.closing = true;
       rig.socket.send(GET);
@@ -100,7 +100,7 @@ describe("H1Client", () => {
       expect(rig.socket.take()).toMatch(/connection: close/i);
     });
 
-    it("of one that drains is kept a moment where its response couldn't say that it is the last", async () => {
+    it("for a moment if the node drains after the response's head was sent", async () => {
       const rig = create();
       rig.socket.send(GET);
       rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
@@ -109,14 +109,14 @@ describe("H1Client", () => {
       rig.stream.bring("ok");
       expect(rig.socket.take()).not.toMatch(/connection: close/i);
       expect(rig.socket.calls).toEqual([]);
-      // Its client uses it again at once, and is told.
+      // The client sends another request at once, whose response says close.
       rig.socket.send(GET);
       rig.stream.bring(OK);
       expect(rig.socket.take()).toMatch(/connection: close\r\n.*ok$/is);
       expect(rig.socket.calls).toEqual(["close"]);
     });
 
-    it("not of one that drains, but for requests that have come already", () => {
+    it("while the node drains, only for requests that have already arrived", () => {
       const rig = create();
       rig.socket.send(GET + GET);
       rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
@@ -128,7 +128,7 @@ describe("H1Client", () => {
       expect(rig.socket.calls).toEqual(["close"]);
     });
 
-    it("not between requests when the node stops, a moment after the last one", async () => {
+    it("not when it is idle for a moment and the node is stopping", async () => {
       const idle = create();
       idle.clock.advance(STOP_IDLE_MS);
       idle.connection.stop();
@@ -146,7 +146,7 @@ describe("H1Client", () => {
       expect(busy.socket.calls).toEqual([]);
     });
 
-    it("not when the client's certificate no longer counts: half a request ends, a whole one has its answer", () => {
+    it("not if the client's certificate is no longer accepted, except for a request in progress", () => {
       for (const sent of ["", "GET / HT"]) {
         const idle = create();
         idle.socket.send(sent);
@@ -166,14 +166,14 @@ describe("H1Client", () => {
   describe("frames a body of unknown length", () => {
     const CHUNKS = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\n\r\n";
 
-    it("in chunks, with its trailers", () => {
+    it("with chunks, with its trailers", () => {
       const rig = create();
       rig.socket.send(GET);
       rig.stream.bring(CHUNKS);
       expect(rig.socket.take()).toMatch(/\r\n\r\n2\r\nok\r\n0\r\nX: 1\r\n\r\n$/);
     });
 
-    it("by the end of the connection for HTTP/1.0, and cuts it with a reset", () => {
+    it("by the end of the connection for HTTP/1.0, and cuts it by a reset", () => {
       for (const whole of [true, false]) {
         const rig = create();
         rig.socket.send("GET /x HTTP/1.0\r\nHost: e.test\r\nConnection: keep-alive\r\n\r\n");
@@ -186,7 +186,7 @@ describe("H1Client", () => {
       }
     });
 
-    it("which is cut without its last chunk", () => {
+    it("without a last chunk if it is cut", () => {
       const rig = create();
       rig.socket.send(GET);
       rig.stream.bring(CHUNKS.slice(0, -12));
@@ -196,7 +196,7 @@ describe("H1Client", () => {
     });
   });
 
-  it("passes interim responses on, but not to HTTP/1.0", () => {
+  it("passes on interim responses, but not to HTTP/1.0", () => {
     for (const [version, informed] of [
       ["1.1", 1],
       ["1.0", 0],
@@ -269,12 +269,12 @@ describe("H1Client", () => {
       expect(statusOf(rig.socket.take())).toBe(status);
       expect(rig.hits).toEqual(hits);
       expect(rig.socket.calls).toEqual(["close"]);
-      // What comes behind it is dropped.
+      // Further requests are dropped.
       rig.socket.send(GET);
       expect(rig.socket.take()).toBe("");
     });
 
-    it("passes nothing of a body on that is above the limit", () => {
+    it("the part of a body above the limit", () => {
       const rig = create({ limits: { maxBodyBytes: 3 } });
       rig.socket.send(`${CHUNKED}3\r\nabc\r\n`);
       expect(rig.stream.written).toContain("abc");
@@ -284,7 +284,7 @@ describe("H1Client", () => {
     });
   });
 
-  it("counts what it holds of trailers that aren't whole, no more than they are", () => {
+  it("counts the memory of incomplete trailers, close to their size", () => {
     for (const [bytes, least, most] of [
       [1, 1, 1_024],
       [5_000, 5_000, 8_192],
@@ -298,7 +298,7 @@ describe("H1Client", () => {
     }
   });
 
-  it("holds a client back whose body the tunnel doesn't take, and goes on when it does", () => {
+  it("holds a client back while the tunnel has no room for its body", () => {
     const rig = create();
     rig.socket.send(POST);
     rig.stream.room = 1;
@@ -311,7 +311,7 @@ describe("H1Client", () => {
     expect(rig.socket.calls).toEqual([]);
   });
 
-  it("goes on reading when the tunnel has taken all of a body, not a part", () => {
+  it("reads on only when the tunnel has taken all of the received body", () => {
     const rig = create();
     rig.socket.send(CHUNKED);
     rig.stream.room = 8;
@@ -323,7 +323,7 @@ describe("H1Client", () => {
     expect(rig.socket.paused).toBe(false);
   });
 
-  it("reads nothing more of a body that memory is short for", () => {
+  it("refuses a body when memory is short", () => {
     const rig = create({ maxBytes: 100 });
     rig.socket.send(CHUNKED);
     rig.budget.used += 200;
@@ -343,7 +343,7 @@ describe("H1Client", () => {
     }
   });
 
-  it("holds an agent back whose response the client doesn't take", () => {
+  it("holds an agent back while the client doesn't read the response", () => {
     const rig = create();
     rig.socket.send(GET);
     rig.stream.bring("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc");

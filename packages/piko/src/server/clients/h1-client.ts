@@ -26,8 +26,8 @@ import {
 } from "./request-reader.js";
 
 /**
- * How long a connection is idle before the end of a node closes it. A client that no response has told of the end uses its
- * connection again at once, as a rule, and would lose that request.
+ * How long a connection must be idle before a stopping node closes it. A client whose last response didn't have
+ * `Connection: close` often sends another request at once, which would be lost.
  */
 export const STOP_IDLE_MS = 1_000;
 
@@ -43,12 +43,12 @@ export class H1Client
   readonly #response: H1Response;
   readonly #writes: WriteProgress;
   readonly #onGone: (connection: ClientConnection) => void;
-  /** The request in progress is gRPC that another node has sent on: that one keeps the limits of its client. */
+  /** Whether the request in progress is gRPC from another node, which enforces the client's limits itself. */
   #patient: boolean;
-  /** The socket is gone. */
+  /** Whether the socket is closed. */
   #over: boolean;
 
-  /** Takes over an accepted socket; bytes that were read from it already go to `onBytes`. */
+  /** Takes over an accepted socket; the caller passes bytes that were already read to `onBytes`. */
   constructor(
     context: ProxyContext,
     socket: ByteSocket,
@@ -70,7 +70,7 @@ export class H1Client
     context.sweep.add(this);
   }
 
-  // The socket.
+  // Callbacks of the socket.
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     this.#reader.read(buffer, start, end);
@@ -81,8 +81,8 @@ export class H1Client
       this.#exchange.onRequestEnd(undefined);
       return;
     }
-    // A client that ends while its request is in progress is gone, as it is for nginx and Go: waiting for its answer to
-    // fail would make the service work in vain.
+    // As in nginx and Go, a client that ends while its request is in progress is treated as gone: the service would only work
+    // in vain until writing the response fails.
     if (this.#reader.state === IN_REQUEST) this.#exchange.onClientGone(REASONS.client_gone);
     if (!this.#over) this.socket.close();
   }
@@ -101,7 +101,7 @@ export class H1Client
   sweep(nowMs: number): void {
     const reader = this.#reader;
     this.#exchange.sweep(nowMs);
-    // What an upgraded connection's silence means, only its protocol knows.
+    // Only the protocol of an upgraded connection knows what its silence means.
     if (reader.state !== RAW && this.#isStuck(nowMs)) {
       if (reader.state === IN_REQUEST) this.#exchange.onClientGone(REASONS.client_stuck);
       this.#context.limits.hit("write_timeout");
@@ -115,7 +115,7 @@ export class H1Client
     this.socket.reset();
   }
 
-  // The port.
+  // Calls of the port.
 
   stop(): void {
     const reader = this.#reader;
@@ -132,7 +132,7 @@ export class H1Client
 
   cut(): void {
     const { state } = this.#reader;
-    // Accounted for now: the process may be gone before the socket says that it is closed.
+    // Recorded now: the process may have ended before the socket reports its close.
     if (state === IN_REQUEST || state === RAW) this.#exchange.onClientGone(this.#context.gone);
     this.socket.reset();
   }
@@ -158,7 +158,7 @@ export class H1Client
     this.#onGone(this);
   }
 
-  // The reader.
+  // Events of the reader.
 
   onRequestHead(head: RequestHead, last: boolean): void {
     const fromNode = head.upgrade && isForwarded(head) && this.#context.isHop(head, this.client.address);
@@ -181,7 +181,7 @@ export class H1Client
     this.#exchange.onRequestRefused(error);
   }
 
-  /** The head is invalid, so the request goes nowhere: the connection itself responds. */
+  /** Answers an invalid head, which isn't passed to the exchange. */
   onBadHead(error: HttpError): void {
     if (error === TLS_HANDSHAKE) this.#context.tlsOnPlainPort.note(this.client.address);
     const { message, reason } = error;
@@ -196,7 +196,7 @@ export class H1Client
     this.#linger();
   }
 
-  // The exchange.
+  // Calls of the exchange.
 
   get congested(): boolean {
     return this.socket.out.congested;
@@ -228,7 +228,7 @@ export class H1Client
     else this.#response.write(buffer, start, end);
   }
 
-  /** The socket's outbox gathers what a turn brings. */
+  /** Nothing to do: the socket's outbox sends the bytes of a turn together. */
   flush(): void {}
 
   end(trailers: Trailers | undefined): void {
@@ -253,7 +253,7 @@ export class H1Client
   }
 
   abort(_why: Reason): void {
-    // Only a body that ends with its connection needs a reset to tell its end from a cut.
+    // Only raw bytes and a body that ends with its connection need a reset, so that a cut differs from an end.
     if (this.#reader.state === RAW || this.#response.untilClose) this.socket.reset();
     else this.socket.close();
   }
@@ -263,7 +263,7 @@ export class H1Client
     return !this.#reader.lastRequest && this.#reader.bodyDone;
   }
 
-  /** The response is out. The connection goes on with the next request, or ends. */
+  /** The response has been written. The connection continues with the next request, or ends. */
   #endTurn(): void {
     if (this.#over) return;
     const reader = this.#reader;
@@ -272,18 +272,18 @@ export class H1Client
       return;
     }
     reader.next(this.#exchange.record.endMs);
-    // The head went out before the node began to stop, and couldn't say that the response is the last.
+    // The head was sent before the node began to stop, so it didn't have `Connection: close`.
     if (this.#context.draining) this.stop();
   }
 
-  /** Ends the connection after what is written, once the client has read it: after a 101 without a limit. */
+  /** Ends the connection once the client has read all that was written; after a 101, however long that takes. */
   #linger(): void {
     if (this.#over) return;
     if (this.#reader.state !== RAW) this.#reader.stop();
     this.socket.close();
   }
 
-  /** The client takes nothing of what waits for it. */
+  /** Whether the client has read nothing of the queued bytes for `write_timeout`. */
   #isStuck(nowMs: number): boolean {
     const limitMs = this.#context.config.http.writeTimeoutMs;
     return limitMs !== 0 && this.#writes.stuckMs(this.socket, nowMs) >= limitMs;

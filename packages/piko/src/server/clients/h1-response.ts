@@ -1,5 +1,5 @@
-// Writes the response to one request of an HTTP/1.1 connection: heads, the body framed as its client understands it, or a
-// response of the node itself; and decides, once, whether the connection stays open afterwards.
+// Writes the response to one request of an HTTP/1.1 connection: heads, the body with a framing that its client supports, or a
+// response of the node itself. Decides once whether the connection stays open afterwards.
 
 import type { Outbox } from "@piko/tunnel";
 import { emptyResponse, errorBody, errorResponse } from "../../http/h1/error-response.js";
@@ -14,21 +14,21 @@ import { saysHalfClose } from "../../http/half-close.js";
 import { isForNodes } from "../upstream/hop/forwarded.js";
 import { ResponseFraming } from "./response-framing.js";
 
-/** Longer bodies come in parts, and fill memory of their own. */
+/** Longer bodies arrive in parts, and fill slabs of their own. */
 const MAX_ROOM_BYTES = 32 * 1024;
 
-/** One per connection, for one response after another. */
+/** One per connection; writes one response after another. */
 export class H1Response {
   readonly #out: Outbox;
   readonly #dateLine: DateLine;
   readonly #framing: ResponseFraming;
   #method: string;
   #http10: boolean;
-  /** As far as the request goes, the connection may carry another. */
+  /** Whether the request allows the connection to stay open. */
   #wantsKeepAlive: boolean;
-  /** The sender of an upgrade request supports half-closes: it says so, or is a node. */
+  /** Whether the sender of an upgrade request supports half-close: it offers the capability, or is a node. */
   #asksHalfClose: boolean;
-  /** The content type of a gRPC request. */
+  /** The content type of a gRPC request; undefined for others. */
   #grpcType: string | undefined;
 
   constructor(out: Outbox, dateLine: DateLine) {
@@ -42,12 +42,12 @@ export class H1Response {
     this.#grpcType = undefined;
   }
 
-  /** The next response is to this request. */
+  /** Begins the response to this request. */
   begin(head: RequestHead, fromNode: boolean): void {
     this.#method = head.method;
     this.#http10 = head.minorVersion === 0;
     const wanted = this.#http10 ? head.connectionKeepAlive : !head.connectionClose;
-    // After an upgrade request that was declined, bytes may be of either protocol; so the connection ends.
+    // After a declined upgrade request, further bytes may be of either protocol, so the connection ends.
     this.#wantsKeepAlive = wanted && !head.upgrade;
     this.#asksHalfClose = head.upgrade && (saysHalfClose(head) || fromNode);
     this.#grpcType = grpcRequestType(head);
@@ -55,35 +55,35 @@ export class H1Response {
     this.#framing.untilClose = false;
   }
 
-  /** The request is gRPC, and not of the kind that browsers speak. */
+  /** Whether the request is gRPC, but not gRPC-Web. */
   get streaming(): boolean {
     return isStreaming(this.#grpcType);
   }
 
-  /** The connection continues after the response whose head, or all, is written. */
+  /** Whether the connection continues after the current response; valid once its head is written. */
   get keepAlive(): boolean {
     return this.#framing.keepAlive;
   }
 
-  /** The body in progress ends with the connection, so that its end has to be distinguished from a cut. */
+  /** Whether the body in progress ends with the connection, so that a cut must look different from an end. */
   get untilClose(): boolean {
     return this.#framing.untilClose;
   }
 
-  /** An interim response. HTTP/1.0 has none: its clients would take it for the response. */
+  /** Writes an interim response; not to HTTP/1.0 clients, which would take it for the final one. */
   inform(head: ResponseHead): void {
     if (this.#http10) return;
     this.#framing.setBodiless(false);
     this.#writeHead(head);
   }
 
-  /** A 101. `halfClose`: each direction after it ends by itself; said to our peers only, nodes among them. */
+  /** Writes a 101. `halfClose`: each direction ends by itself; announced only to peers that support it, such as nodes. */
   switch(head: ResponseHead, halfClose: boolean): void {
     this.#framing.setBodiless(halfClose && this.#asksHalfClose);
     this.#writeHead(head);
   }
 
-  /** The final head. `mayKeepAlive`: nothing about the connection prevents it. */
+  /** Writes the final head. `mayKeepAlive`: whether the connection may stay open. */
   respond(head: ResponseHead, mayKeepAlive: boolean): void {
     this.#framing.setFinal(head, this.#method, this.#http10, mayKeepAlive && this.#wantsKeepAlive);
     this.#writeHead(head);
@@ -97,13 +97,13 @@ export class H1Response {
     if (this.#framing.chunking) writeLastChunk(this.#out, trailers);
   }
 
-  /** A whole response of the node's own. `mayKeepAlive` as above. Returns the bytes of its body. */
+  /** Writes a whole response of the node itself. `mayKeepAlive` as above. Returns the number of bytes of its body. */
   reply({ endpointId, fields, message, reason, status }: LocalReply, mayKeepAlive: boolean): number {
     this.#framing.keepAlive = mayKeepAlive && this.#wantsKeepAlive;
     const close = !this.#framing.keepAlive;
     const dateLine = this.#dateLine.get();
     const headOnly = this.#method === "HEAD";
-    // Nodes look at HTTP's status of what they may send elsewhere.
+    // Nodes need the HTTP status, by which they decide whether to retry elsewhere.
     const grpcType = isForNodes(fields) ? undefined : this.#grpcType;
     this.#out.writeLatin1(
       message === undefined
@@ -117,7 +117,7 @@ export class H1Response {
     return errorBody({ status, message, reason, endpointId }).length;
   }
 
-  /** The answer to what is no request, and so the last of its connection. `extra`: whole field lines. */
+  /** Writes the response to an invalid request, the last one of its connection. `extra`: whole field lines. */
   refuse({ status, message, reason }: HttpError, extra: string): void {
     const dateLine = this.#dateLine.get();
     this.#out.writeLatin1(
@@ -128,7 +128,7 @@ export class H1Response {
   #writeHead(head: ResponseHead): void {
     const { rewrite } = this.#framing;
     rewrite.dateLine = head.hasDate ? undefined : this.#dateLine.get();
-    // With the room that a body of moderate length needs, both are written to the same memory.
+    // Reserves room for a body of moderate length too, so that both are written to the same slab.
     const room = head.contentLength > 0 && head.contentLength <= MAX_ROOM_BYTES ? head.contentLength : 0;
     const at = this.#out.reserve(responseHeadCapacity(head, rewrite) + room);
     this.#out.advance(writeResponseHead(head, this.#out.slab as Buffer, at, rewrite));

@@ -1,5 +1,5 @@
-// What one HTTP/2 connection may ask for, by floods that others have suffered from; and how connections end, of idle clients,
-// slow ones, and all of a node that stops.
+// The limits of one HTTP/2 connection, tested with known flood attacks; and how connections of idle clients, slow clients and
+// a stopping node end.
 
 import { describe, expect, it } from "vitest";
 import {
@@ -28,7 +28,7 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const create = h2Rigs();
 
 describe("limits", () => {
-  it("refuse streams above the number that the client was told", () => {
+  it("refuse streams above the announced number", () => {
     const rig = create({ http2: { maxConcurrentStreams: 2 } });
     rig.peer.send(...[1, 3, 5].map((id) => headers(id, GET_FIELDS)));
     expect([1, 3, 5].map((id) => rig.peer.answer(id).reset)).toEqual([undefined, undefined, 7]);
@@ -39,7 +39,7 @@ describe("limits", () => {
     expect(rig.node.hits).toEqual(["http2_max_concurrent_streams"]);
   });
 
-  it("end a connection that begins requests and takes them back (CVE-2023-44487)", () => {
+  it("end a connection that begins requests and resets them (CVE-2023-44487)", () => {
     const rig = create({ http2: { maxResets: 10 } });
     for (let id = 1; id < 40; id += 2)
       rig.peer.send(headers(id, GET_FIELDS), frame(RST_STREAM, 0, id, uint32(8)));
@@ -49,7 +49,7 @@ describe("limits", () => {
     expect(rig.socket.calls).toEqual(["close"]);
   });
 
-  it("end one that makes us reset its streams (CVE-2025-8671)", () => {
+  it("end a connection that makes us reset its streams (CVE-2025-8671)", () => {
     const rig = create({ http2: { maxResets: 10 } });
     for (let id = 1; id < 40; id += 2)
       rig.peer.send(headers(id, GET_FIELDS), frame(WINDOW_UPDATE, 0, id, uint32(0)));
@@ -64,7 +64,7 @@ describe("limits", () => {
     ["priorities", frame(2, 0, 1, `${uint32(0)}\0`)],
     ["window updates", frame(WINDOW_UPDATE, 0, 1, uint32(1))],
     ["frames of no known type", frame(99, 0, 0, "x")],
-  ])("end one that sends %s without end (CVE-2019-9512 and others)", (_name, flood) => {
+  ])("end a connection that is flooded with %s (CVE-2019-9512 and others)", (_name, flood) => {
     const rig = create({ http2: { maxControlFrames: 100 } });
     rig.peer.send(headers(1, POST_FIELDS, false));
     for (let i = 0; i < 200 && rig.peer.goAway === undefined; i++) rig.peer.send(flood);
@@ -73,7 +73,7 @@ describe("limits", () => {
     expect(rig.socket.calls).toEqual(["close"]);
   });
 
-  it("let go on who pings as time goes by, or as answers come", () => {
+  it("allow pings in proportion to time and to responses", () => {
     const rig = create({ http2: { maxControlFrames: 100 } });
     for (let second = 0; second < 60; second++) {
       for (let i = 0; i < 9; i++) rig.peer.send(frame(PING, 0, 0, "12345678"));
@@ -88,7 +88,7 @@ describe("limits", () => {
     expect(rig.peer.goAway).toBeUndefined();
   });
 
-  it("end one whose header block goes on and on (CVE-2024-27316)", () => {
+  it("end a connection whose header block never ends (CVE-2024-27316)", () => {
     const empty = create({ http2: { maxControlFrames: 100 } });
     empty.peer.send(frame(HEADERS, 0, 1, block(GET_FIELDS)));
     for (let i = 0; i < 200 && empty.peer.goAway === undefined; i++)
@@ -101,9 +101,9 @@ describe("limits", () => {
     expect(long.node.hits).toEqual(["max_header_bytes"]);
   });
 
-  it("refuse fields that are many times as large as their block", () => {
+  it("refuse fields that are much larger than their block", () => {
     const rig = create({ http: { maxHeaderBytes: 20_000 } });
-    // An entry of the table of nearly 4,096 bytes, and a hundred times its index.
+    // A table entry of nearly 4,096 bytes, and its index a hundred times.
     const value = "v".repeat(4_000);
     const entry = `\x40\x01x\x7f${String.fromCharCode(0x80 | ((4_000 - 127) & 0x7f))}${String.fromCharCode((4_000 - 127) >> 7)}${value}`;
     rig.peer.send(
@@ -114,7 +114,7 @@ describe("limits", () => {
     expect(rig.node.asked).toBe(1);
   });
 
-  it("end a connection that is slow with what it has begun", () => {
+  it("end a connection that doesn't complete what it has begun", () => {
     for (const bytes of ["", headers(1, GET_FIELDS).slice(0, 20), frame(HEADERS, 0, 1, block(GET_FIELDS))]) {
       const rig = create();
       if (bytes !== "") rig.peer.send(bytes);
@@ -127,7 +127,7 @@ describe("limits", () => {
     }
   });
 
-  it("end an idle connection with a word, and one that takes nothing with none", () => {
+  it("end an idle connection with GOAWAY, and one that reads nothing with a reset", () => {
     const rig = create();
     rig.node.clock.advance(299_000);
     expect(rig.socket.calls).toEqual([]);
@@ -140,7 +140,7 @@ describe("limits", () => {
     stuck.socket.out.flush();
     stuck.node.clock.advance(11_000);
     expect(stuck.socket.calls[0]).toBe("reset");
-    // Unless there is no such limit.
+    // Unless the timeout is disabled.
     const patient = create({ http: { writeTimeoutMs: 0 } });
     patient.socket.stalled = true;
     patient.peer.send(headers(1, POST_FIELDS, false), frame(PING, 0, 0, "12345678"));
@@ -150,8 +150,8 @@ describe("limits", () => {
   });
 });
 
-describe("a node that stops", () => {
-  it("asks for no more streams, takes those on their way, and finishes", () => {
+describe("a stopping node", () => {
+  it("asks for no more streams, accepts those on their way, and finishes them", () => {
     const rig = create();
     rig.peer.send(headers(1, GET_FIELDS));
     rig.node.context.closing = true;
@@ -170,7 +170,7 @@ describe("a node that stops", () => {
     expect(rig.peer.of(GOAWAY)).toHaveLength(2);
   });
 
-  it("or lets a client in no more takes no stream of it, and finishes those there are", () => {
+  it("or one that no longer accepts a client refuses its new streams, and finishes open ones", () => {
     const rig = create();
     rig.peer.send(headers(1, GET_FIELDS));
     rig.connection.retire();
@@ -186,7 +186,7 @@ describe("a node that stops", () => {
     expect(idle.socket.calls).toEqual(["close"]);
   });
 
-  it("ends an idle connection, and tells one with requests at its next one", () => {
+  it("ends an idle connection, and sends GOAWAY to a busy one at its next request", () => {
     const idle = create();
     idle.connection.stop();
     expect(idle.peer.goAway).toEqual({ lastStreamId: 0, code: 0, message: "" });

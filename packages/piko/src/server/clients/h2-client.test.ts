@@ -1,5 +1,5 @@
-// One client's HTTP/2 connection with its exchanges and a tunnel, all in memory: what requests become, how their answers
-// come back, whose room counts, and what ends a stream or the connection.
+// One client's HTTP/2 connection with its exchanges and a tunnel, all in memory: how requests and responses are translated,
+// how windows work, and what ends a stream or the connection.
 
 import { describe, expect, it } from "vitest";
 import {
@@ -28,7 +28,7 @@ import { h2Rigs } from "../../../test/h2-rigs.js";
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const INITIAL_WINDOW = 4;
 
-/** A question about the node itself, which answers at once. */
+/** A request about the node itself, which is answered at once. */
 const OPTIONS: readonly Field[] = [
   [":method", "OPTIONS"],
   [":scheme", "http"],
@@ -40,7 +40,7 @@ const create = h2Rigs();
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("H2Client", () => {
-  it("passes a request on, and its answer back", () => {
+  it("passes on a request and its response", () => {
     const rig = create();
     rig.peer.send(headers(1, [...GET_FIELDS, ["accept", "*/*"], ["x-own", "1"]]));
     expect(rig.node.stream.written.replace(/(X-Request-Id:) [0-9a-f]{20}/, "$1 *")).toBe(
@@ -58,7 +58,7 @@ describe("H2Client", () => {
     expect(rig.node.statuses).toEqual({ "200": 1 });
   });
 
-  it("reads frames that are cut at every byte", () => {
+  it("reads frames that are split at any byte", () => {
     const frames = headers(1, POST_FIELDS, false) + data(1, "ab") + data(1, "", true);
     for (let cut = 1; cut < frames.length; cut++) {
       const rig = create();
@@ -68,7 +68,7 @@ describe("H2Client", () => {
     }
   });
 
-  it("serves many streams at a time, each with its own answer", () => {
+  it("serves many streams at a time, each with its own response", () => {
     const rig = create();
     for (const id of [1, 3, 5])
       rig.peer.send(headers(id, [...GET_FIELDS.slice(0, 2), [":path", `/${id}`], ["host", "e.test"]]));
@@ -119,7 +119,7 @@ describe("H2Client", () => {
     }
   });
 
-  it("splits long header blocks, both ways", () => {
+  it("handles split header blocks in both directions", () => {
     const rig = create();
     const long = "v".repeat(40_000);
     const whole = block([...GET_FIELDS, ["x-long", long]]);
@@ -168,7 +168,7 @@ describe("H2Client", () => {
       rig.peer.send(frame(at === 0 ? HEADERS : CONTINUATION, end | (at === 0 ? END_STREAM : 0), 1, part));
     });
     if (status === "431") {
-      // Its block can't be decoded, so nothing else of the connection can.
+      // The block isn't decoded, so no later block of the connection can be.
       expect(rig.peer.goAway).toMatchObject({ code: 11, message: "header block too large" });
       return;
     }
@@ -181,7 +181,7 @@ describe("H2Client", () => {
     expect(rig.peer.answer(3).body).toBe("ok");
   });
 
-  it("answers OPTIONS * itself, and no more than 128 requests in a turn", async () => {
+  it("answers OPTIONS * itself, and at most 128 requests in a turn", async () => {
     const rig = create();
     const ids = Array.from({ length: 300 }, (_, at) => at * 2 + 1);
     rig.peer.send(...ids.map((id) => headers(id, OPTIONS)));
@@ -195,7 +195,7 @@ describe("H2Client", () => {
     expect(rig.node.statuses).toEqual({ "200": 300 });
   });
 
-  it("keeps what comes while it waits for its turn, in order", async () => {
+  it("keeps frames that arrive while it waits for its turn, in order", async () => {
     const rig = create();
     const ids = Array.from({ length: 130 }, (_, at) => at * 2 + 1);
     rig.peer.send(...ids.map((id) => headers(id, OPTIONS)));
@@ -210,7 +210,7 @@ describe("H2Client", () => {
     ]);
   });
 
-  it("ends in its turn by what is wrong, and takes no turn when its client has gone", async () => {
+  it("ends at an invalid frame in the right turn, and takes no turn if its client has disconnected", async () => {
     const frames = Array.from({ length: 130 }, (_, at) => headers(at * 2 + 1, OPTIONS));
     const wrong = create();
     wrong.peer.send(...frames, data(0, "x"));
@@ -232,7 +232,7 @@ describe("H2Client", () => {
     expect(rig.peer.of(SETTINGS).map(({ flags }) => flags)).toEqual([0, ACK]);
   });
 
-  it("lets the service know that its client has gone, and the client that its answer is cut", () => {
+  it("passes on the client's reset to the service, and a cut response to the client", () => {
     const rig = create();
     rig.peer.send(headers(1, GET_FIELDS), frame(RST_STREAM, 0, 1, uint32(8)));
     expect(rig.node.stream.calls).toEqual(["reset"]);
@@ -245,14 +245,14 @@ describe("H2Client", () => {
     expect(rig.socket.calls).toEqual([]);
   });
 
-  it("ends a request that it has answered before its end", () => {
+  it("ends a request that was answered before its end", () => {
     const rig = create();
     rig.peer.send(headers(1, POST_FIELDS, false), data(1, "abc"));
     rig.node.stream.bring(OK);
     expect(rig.node.stream.calls).toEqual(["reset"]);
     const answer = rig.peer.answer(1);
     expect([answer.body, answer.ended, answer.reset]).toEqual(["ok", true, 0]);
-    // What was on its way means nothing.
+    // Frames that were on their way are ignored.
     rig.peer.send(data(1, "def"), headers(1, [["x-late", "1"]]));
     expect(rig.peer.goAway).toBeUndefined();
     expect(rig.peer.of(RST_STREAM)).toHaveLength(1);
@@ -262,7 +262,7 @@ describe("H2Client", () => {
 describe("the client's windows", () => {
   const BODY = "b".repeat(50_000);
 
-  it("hold a body until there is room, and its source with it", () => {
+  it("hold back a body, and the agent that sends it, until there is room", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 10_000]] });
     rig.peer.send(headers(1, GET_FIELDS));
     rig.node.stream.bring(`HTTP/1.1 200 OK\r\nContent-Length: 50000\r\n\r\n${BODY}`);
@@ -272,7 +272,7 @@ describe("the client's windows", () => {
     rig.peer.send(frame(WINDOW_UPDATE, 0, 1, uint32(20_000)));
     expect(rig.peer.answer(1).body).toHaveLength(30_000);
     expect(rig.node.stream.consumed).toBe(consumed);
-    // The end is with the last byte.
+    // The end follows the last byte.
     rig.peer.send(frame(SETTINGS, 0, 0, settings([INITIAL_WINDOW, 30_000])));
     const answer = rig.peer.answer(1);
     expect([answer.body, answer.ended]).toEqual([BODY, true]);
@@ -281,7 +281,7 @@ describe("the client's windows", () => {
     expect(Math.max(...sizes)).toBeLessThanOrEqual(16_384);
   });
 
-  it("of the connection are shared in turns of a frame", () => {
+  it("of the connection are shared by streams, one frame each in turn", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 1_000_000]] });
     for (const id of [1, 3]) rig.peer.send(headers(id, GET_FIELDS));
     for (const stream of rig.node.tunnel.streams) {
@@ -297,7 +297,7 @@ describe("the client's windows", () => {
     for (const id of [1, 3]) expect(rig.peer.answer(id)).toMatchObject({ body: BODY + BODY, ended: true });
   });
 
-  it("of one stream stop no other", () => {
+  it("of one stream block no other stream", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 0]] });
     rig.peer.send(headers(1, GET_FIELDS));
     rig.node.stream.bring(OK);
@@ -307,7 +307,7 @@ describe("the client's windows", () => {
     expect([rig.peer.answer(1).body, rig.peer.answer(3).body]).toEqual(["", "ok"]);
   });
 
-  it("that stay shut end the stream, behind the time for writing", () => {
+  it("that stay closed end the stream after the write timeout", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 1]] });
     rig.peer.send(headers(1, GET_FIELDS), headers(3, GET_FIELDS));
     rig.node.tunnel.streams[0]?.bring("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab");
@@ -321,7 +321,7 @@ describe("the client's windows", () => {
     expect(rig.socket.calls).toEqual([]);
   });
 
-  it("that are shut while memory is short cut their streams, and no others", () => {
+  it("that are closed while memory is short cut their streams, and no others", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 0]], http2: { maxUnsentBytes: 100_000 } });
     rig.peer.send(headers(1, GET_FIELDS), headers(3, GET_FIELDS));
     for (const stream of rig.node.tunnel.streams) {
@@ -334,7 +334,7 @@ describe("the client's windows", () => {
     expect(rig.peer.answer(1)).toMatchObject({ body: BODY, ended: true });
   });
 
-  it("don't matter while the socket takes nothing: streams go on when it drains", () => {
+  it("don't matter while the socket is blocked; streams continue when it drains", () => {
     const rig = create({ settings2: [[INITIAL_WINDOW, 1_000_000]] });
     rig.peer.send(headers(1, GET_FIELDS));
     rig.socket.stalled = true;

@@ -1,4 +1,4 @@
-// One client's HTTP/2 connection: its socket, its requests, its time limits, and how it ends.
+// One client's HTTP/2 connection: its socket, its requests, its timeouts, and how it ends.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { HTTP_ERRORS, type HttpError } from "../../http/errors.js";
@@ -20,9 +20,9 @@ import { fieldsOf, type ProxyLimit, TARGET_SIZE } from "../exchange/proxy-limits
 import type { Client, ClientConnection } from "./client.js";
 import { H2Request, type RequestConnection } from "./h2-request.js";
 
-/** Objects of requests that a connection keeps for its next ones. */
+/** Maximum request objects that a connection keeps for reuse. */
 const MAX_FREE_REQUESTS = 16;
-/** How long a client that was asked to go may take to say that it has heard. */
+/** How long an idle connection stays open after GOAWAY. */
 const GO_AWAY_MS = 1_000;
 
 const LIMITS: Readonly<Record<H2Limit, ProxyLimit>> = {
@@ -32,13 +32,13 @@ const LIMITS: Readonly<Record<H2Limit, ProxyLimit>> = {
   max_header_bytes: "max_header_bytes",
 };
 
-/** What the HTTP/2 connections of a port share. */
+/** State that all HTTP/2 connections of a port share. */
 export interface H2Shared {
   readonly limits: H2Limits;
   /** Filled by each header block, valid until the next one. */
   readonly requestFields: RequestFields;
   readonly trailerFields: TrailerFields;
-  /** Memory of responses that wait for windows. */
+  /** Memory of responses that are blocked by windows. */
   readonly unsent: ByteBudget;
 }
 
@@ -65,20 +65,20 @@ export class H2Client
   readonly #requests: Set<H2Request>;
   readonly #free: H2Request[];
   readonly #writes: WriteProgress;
-  /** What has come and waits for the next turn. */
+  /** Received bytes that wait for the next turn. */
   readonly #ahead: ByteStore;
   readonly #onGone: (connection: ClientConnection) => void;
-  /** What the client owes, as its connection last said, and until when. */
+  /** What the client must still complete, as last read from the connection, and the deadline for it. */
   #debt: number;
   #debtDeadlineMs: number;
-  /** When the connection ends if it has no requests then: it has been idle, or its client was asked to go. */
+  /** When the connection ends if it has no requests then: because it is idle, or because GOAWAY was sent. */
   #idleDeadlineMs: number;
   #goAwayDeadlineMs: number;
-  /** Its certificate is no longer valid. */
+  /** Whether the client's certificate is no longer accepted. */
   #retired: boolean;
   #over: boolean;
 
-  /** Takes over an accepted socket; bytes that were read from it already go to `onBytes`. */
+  /** Takes over an accepted socket; the caller passes bytes that were already read to `onBytes`. */
   constructor(
     context: ProxyContext,
     shared: H2Shared,
@@ -110,7 +110,7 @@ export class H2Client
     context.sweep.add(this);
   }
 
-  // The socket.
+  // Callbacks of the socket.
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.#ahead.length > 0) {
@@ -126,13 +126,13 @@ export class H2Client
     }
   }
 
-  /** The connection's share of a turn was used up in the last one. */
+  /** Continues after the connection used up its share of the last turn. */
   onNextTurn(): void {
     const ahead = this.#ahead;
     if (this.#over || ahead.length === 0) return;
     this.#connection.nextTurn();
     const at = this.#connection.read(ahead.buffer, ahead.start, ahead.end);
-    // A connection that has failed has let go of them.
+    // A connection that has failed has cleared them.
     if (ahead.length > 0) ahead.consumeTo(at);
     if (ahead.length > 0) this.#context.nextTurn.add(this);
     else this.socket.resume();
@@ -196,7 +196,7 @@ export class H2Client
     }
   }
 
-  // The port.
+  // Calls of the port.
 
   stop(): void {
     if (this.#requests.size === 0) this.#connection.finish("");
@@ -217,7 +217,7 @@ export class H2Client
     if (this.#connection.goAway()) this.#goAwayDeadlineMs = this.#context.clock.now() + GO_AWAY_MS;
   }
 
-  // The connection.
+  // Events of the connection.
 
   onStream(stream: H2Stream, last: boolean): void {
     const context = this.#context;
@@ -239,7 +239,7 @@ export class H2Client
     this.#takeRequest().answer(stream, refusal, fieldsOf(refusal));
   }
 
-  /** Begins a request, or says why not. */
+  /** Begins a request or resets its stream; returns an error if the request must be answered with it. */
   #judge(stream: H2Stream, last: boolean): HttpError | undefined {
     const { config, requestHead: head } = this.#context;
     const fields = this.requestFields;
@@ -279,7 +279,7 @@ export class H2Client
     this.socket.close();
   }
 
-  // Its requests.
+  // Calls of the requests.
 
   get congested(): boolean {
     return this.socket.out.congested;

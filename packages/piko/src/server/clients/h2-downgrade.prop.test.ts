@@ -1,4 +1,4 @@
-// The same request by HTTP/1.1 and by HTTP/2 reaches the service as the same message, and is refused by the same status.
+// The same request over HTTP/1.1 and HTTP/2 reaches the service as the same message, or is refused with the same status.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -15,13 +15,13 @@ interface Request {
   readonly sized: boolean;
 }
 
-/** A message without what may differ: the case of names, the order of fields, where chunks end. */
+/** Normalizes what may differ in a message: the case of names, the order of fields, the chunks. */
 function normal(message: string): unknown {
   if (message === "") return undefined;
   const at = message.indexOf("\r\n\r\n");
   const [line, ...rest] = message.slice(0, at).split("\r\n");
   const all = rest.map((field) => field.replace(/^[^:]*/, (name) => name.toLowerCase()));
-  // Each request has another one.
+  // Each request has a different id.
   const lines = all.filter((field) => !field.startsWith("x-request-id:"));
   let body = message.slice(at + 4);
   if (lines.includes("transfer-encoding: chunked")) {
@@ -116,7 +116,7 @@ const request: fc.Arbitrary<Request> = fc.record({
 });
 
 describe("a request", () => {
-  it("is the same to its service by either protocol", () => {
+  it("is the same for its service with either protocol", () => {
     fc.assert(
       fc.property(request, (each) => {
         expect(byHttp2(each)).toEqual(byHttp1(each));

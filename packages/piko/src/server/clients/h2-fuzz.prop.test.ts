@@ -1,5 +1,5 @@
-// Frames that nobody in order would send: whatever comes, nothing throws, nothing is left behind, and what reaches the service
-// is HTTP/1.1 that its parser takes.
+// Random frames that no correct client would send: nothing throws, nothing is leaked, and only valid HTTP/1.1 reaches the
+// service.
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
@@ -39,7 +39,7 @@ const body = fc
 const sent = fc.array(fc.oneof(request, request, body, sized, anyFrame, spoilt), { maxLength: 30 });
 
 describe("H2Client", () => {
-  it("bears any frames", () => {
+  it("survives any frames", () => {
     const head = new RequestHead(200);
     fc.assert(
       fc.property(sent, fc.array(fc.nat(2_000), { maxLength: 3 }), fc.nat(255), (frames, cuts, answers) => {

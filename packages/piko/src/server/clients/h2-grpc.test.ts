@@ -1,5 +1,5 @@
-// gRPC over HTTP/2: which limits don't count for it, and in what form its clients are told of errors. The same requests over
-// HTTP/1.1 keep all limits, but where another node has sent them on.
+// gRPC over HTTP/2: which timeouts don't apply to it, and how errors are reported to its clients. The same requests over
+// HTTP/1.1 keep all timeouts, unless they come from another node.
 
 import { describe, expect, it } from "vitest";
 import { data, type Field, headers, POST_FIELDS } from "../../../test/h2-peer.js";
@@ -35,7 +35,7 @@ const told = (
 });
 
 describe("gRPC", () => {
-  it("is told in a head alone what the proxy answers", () => {
+  it("gets the proxy's own responses as a head alone", () => {
     const rig = create();
     rig.peer.send(headers(1, [...GRPC, ["x-piko-endpoint", "other"]], false));
     expect(rig.peer.answer(1).heads).toEqual([told("14", "no available upstreams", "no_upstream")]);
@@ -45,7 +45,7 @@ describe("gRPC", () => {
     expect(rig.node.statuses).toMatchObject({ "502": 1, "400": 1 });
   });
 
-  it("has its own answers passed as they are", () => {
+  it("gets the service's responses unchanged", () => {
     const rig = create();
     rig.peer.send(headers(1, GRPC));
     rig.node.stream.bring(
@@ -56,7 +56,7 @@ describe("gRPC", () => {
     expect([answer.heads[0]?.["grpc-status"], answer.ended]).toEqual(["5", true]);
   });
 
-  it("may be silent for as long as it likes, before its response and in its request", () => {
+  it("may be silent for any time, before its response and within its request", () => {
     const rig = create();
     rig.peer.send(headers(1, GRPC, false), data(1, "abc"));
     for (let minute = 0; minute < 20; minute++) rig.node.clock.advance(60_000);
@@ -70,7 +70,7 @@ describe("gRPC", () => {
     expect(rig.node.hits).toEqual([]);
   });
 
-  it("ends at its client's deadline, and the service hears of it", () => {
+  it("ends at its client's deadline, also for the service", () => {
     const rig = create();
     const patient: readonly Field[] = [...GRPC, ["grpc-timeout", "2S"]];
     rig.peer.send(headers(1, patient), headers(3, patient, false), headers(5, GRPC));
@@ -90,7 +90,7 @@ describe("gRPC", () => {
     expect(rig.node.statuses).toEqual({ "504": 1, "200": 1 });
   });
 
-  it("is told of a response that is cut by its own status", () => {
+  it("gets gRPC's own status if its response is cut", () => {
     const rig = create();
     rig.peer.send(headers(1, GRPC), headers(3, GRPC));
     const [first, second] = rig.node.tunnel.streams;
@@ -102,7 +102,7 @@ describe("gRPC", () => {
       { "grpc-status": "14", "grpc-message": "upstream reset the request" },
       true,
     ]);
-    // A response of anything else has nothing but its end.
+    // A response of another content type is just cut.
     second?.bring(
       "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
     );
@@ -110,7 +110,7 @@ describe("gRPC", () => {
     expect(rig.peer.answer(3)).toMatchObject({ ended: false, reset: 2 });
   });
 
-  it("of other content types keeps HTTP's forms and limits", () => {
+  it("of other content types keeps HTTP's form and timeouts", () => {
     const rig = create();
     rig.peer.send(headers(1, [...POST_FIELDS, ["content-type", "application/grpc-web+proto"]]));
     rig.node.clock.advance(31_000);
@@ -123,8 +123,8 @@ describe("gRPC", () => {
   });
 });
 
-describe("gRPC by HTTP/1.1", () => {
-  it("has the form, and keeps the limits", () => {
+describe("gRPC over HTTP/1.1", () => {
+  it("gets errors in gRPC's form, and keeps the timeouts", () => {
     const rig = createH1();
     rig.socket.send(`${H1}\r\n`);
     rig.clock.advance(11_000);
@@ -134,7 +134,7 @@ describe("gRPC by HTTP/1.1", () => {
     expect(rig.hits).toEqual(["read_timeout"]);
   });
 
-  it("from another node has that one's limits", () => {
+  it("from another node has no timeouts here", () => {
     const nodes = (): { proxyAddr: string }[] => [{ proxyAddr: "192.0.2.1:8000" }];
     const cluster = { table: { nodes } } as never;
     const rig = createH1({ dependencies: { cluster } });
@@ -146,7 +146,7 @@ describe("gRPC by HTTP/1.1", () => {
     rig.stream.bring(RESPONSE);
     expect(rig.socket.take()).toMatch(/^HTTP\/1\.1 200 OK\r\n/);
     expect(rig.hits).toEqual([]);
-    // The next request of the connection has the usual ones.
+    // The next request of the connection has the usual timeouts.
     rig.stream.bring("0\r\n\r\n");
     rig.socket.send("POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 4\r\n\r\n");
     rig.clock.advance(11_000);

@@ -1,5 +1,4 @@
-// Bodies of requests over HTTP/2, in memory: the room that they get, how long they are, how long they may take, and what of
-// their trailers goes on.
+// Bodies of requests over HTTP/2, in memory: their windows, lengths, timeouts and trailers.
 
 import { describe, expect, it } from "vitest";
 import { data, DATA, frame, headers, POST_FIELDS, WINDOW_UPDATE } from "../../../test/h2-peer.js";
@@ -8,14 +7,14 @@ import { h2Rigs } from "../../../test/h2-rigs.js";
 const create = h2Rigs();
 
 describe("a request's body", () => {
-  it("gets room as the service takes it", () => {
+  it("is granted window as the service takes it", () => {
     const rig = create({ http2: { streamWindowBytes: 65_535, connectionWindowBytes: 131_070 } });
     rig.peer.send(headers(1, POST_FIELDS, false));
     const { stream } = rig.node;
     stream.room = 40_000;
     const piece = "p".repeat(16_000);
     rig.peer.send(data(1, piece), data(1, piece), data(1, piece), data(1, piece));
-    // Of the connection's first window only what it is larger by than usual.
+    // At first, only the part of the connection's window that exceeds the default.
     const told = (): [number, number][] =>
       rig.peer
         .of(WINDOW_UPDATE)
@@ -28,7 +27,7 @@ describe("a request's body", () => {
     expect(told().slice(2)).toEqual([[0, 80_000]]);
   });
 
-  it("that overruns its window ends its stream, or the connection", () => {
+  it("that overruns a window ends its stream or the connection", () => {
     const rig = create({ http2: { streamWindowBytes: 65_535, connectionWindowBytes: 131_070 } });
     rig.peer.send(
       headers(1, POST_FIELDS, false),
@@ -39,7 +38,7 @@ describe("a request's body", () => {
     const piece = "p".repeat(16_384);
     rig.peer.send(...Array.from({ length: 4 }, () => data(1, piece)));
     expect(rig.peer.answer(1).reset).toBe(3);
-    // What the first one held is room again.
+    // The bytes that the first stream held were granted back.
     for (const id of [3, 5]) rig.peer.send(...Array.from({ length: 3 }, () => data(id, piece)));
     expect(rig.peer.goAway).toBeUndefined();
     rig.peer.send(headers(7, POST_FIELDS, false));
@@ -48,7 +47,7 @@ describe("a request's body", () => {
     expect(rig.peer.goAway).toMatchObject({ code: 3, message: "window overrun" });
   });
 
-  it("may be padded, and padding takes room too", () => {
+  it("may be padded, and padding counts toward the window", () => {
     const rig = create();
     rig.peer.send(
       headers(1, POST_FIELDS, false),
@@ -58,7 +57,7 @@ describe("a request's body", () => {
     expect(rig.node.stream.written.endsWith("3\r\nabc\r\n0\r\n\r\n")).toBe(true);
   });
 
-  it("has to be as long as it was said to be", () => {
+  it("must have its announced length", () => {
     for (const [frames, reset] of [
       [[data(1, "abcd", true)], undefined],
       [[data(1, "ab"), data(1, "cd"), data(1, "", true)], undefined],
@@ -75,7 +74,7 @@ describe("a request's body", () => {
     }
   });
 
-  it("isn't slow while the service has no room for it", () => {
+  it("doesn't time out while the service has no room for it", () => {
     const rig = create();
     rig.peer.send(headers(1, POST_FIELDS, false));
     rig.node.stream.room = 0;
@@ -87,7 +86,7 @@ describe("a request's body", () => {
     expect(rig.node.hits).toEqual([]);
   });
 
-  it("ends without trailers when none of them may come so late, and not at all with some about its framing", () => {
+  it("loses trailers that aren't allowed, and is rejected if they are about framing", () => {
     const rig = create();
     rig.peer.send(headers(1, POST_FIELDS, false), data(1, "abc"), headers(1, [["authorization", "late"]]));
     expect(rig.node.stream.written.endsWith("3\r\nabc\r\n0\r\n\r\n")).toBe(true);
@@ -97,7 +96,7 @@ describe("a request's body", () => {
     expect(rig.peer.goAway).toBeUndefined();
   });
 
-  it("is refused above the limit, and when it stops coming", () => {
+  it("is refused above the limit, and when it stalls", () => {
     const rig = create({ limits: { maxBodyBytes: 5 } });
     rig.peer.send(headers(1, POST_FIELDS, false), data(1, "abc"), data(1, "defg"));
     expect(rig.peer.answer(1)).toMatchObject({ status: "413", ended: true, reset: 0 });

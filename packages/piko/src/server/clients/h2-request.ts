@@ -1,5 +1,5 @@
-// One request on a stream of an HTTP/2 connection, between the stream and its exchange. A connection keeps as many of
-// these objects as it had concurrent requests, and reuses them.
+// One request on a stream of an HTTP/2 connection: connects the stream with its exchange. A connection keeps some of these
+// objects and reuses them.
 
 import { acceptKey } from "@piko/tunnel";
 import type { HttpError } from "../../http/errors.js";
@@ -32,19 +32,19 @@ import type { ProxyContext } from "../exchange/proxy-context.js";
 import { BODY_SIZE, BODY_TIMEOUT, GRPC_DEADLINE } from "../exchange/proxy-limits.js";
 import { type Client, senderOf } from "./client.js";
 
-/** What a request asks of its connection. */
+/** What a request needs from its connection. */
 export interface RequestConnection {
   readonly client: Client;
   readonly congested: boolean;
-  /** Memory of responses that wait for windows. */
+  /** Memory of responses that are blocked by windows. */
   readonly unsent: ByteBudget;
-  /** The client's message is none. */
+  /** The client's message is malformed: resets the stream. */
   refuse(stream: H2Stream, code: number): void;
-  /** The request is over, and its object free. */
+  /** The request has ended, and its object can be reused. */
   onRequestOver(request: H2Request): void;
 }
 
-/** Fields of the node's own answers; there are few. */
+/** Maximum fields of the node's own responses. */
 const MAX_OWN_FIELDS = 16;
 
 export class H2Request implements NodeClient, StreamHandler {
@@ -54,25 +54,25 @@ export class H2Request implements NodeClient, StreamHandler {
   readonly #connection: RequestConnection;
   readonly #context: ProxyContext;
   #stream: H2Stream | undefined;
-  /** The request is a HEAD: its answer has no body. */
+  /** Whether the request is a HEAD, so that its response has no body. */
   #headOnly: boolean;
-  /** Of an extended CONNECT; whether its answer has come; and what comes before that, which nobody may yet. */
+  /** For an extended CONNECT: its key, whether it has been answered, and data that the client sent too early. */
   #webSocketKey: string | undefined;
   #raw: boolean;
   readonly #early: ByteStore;
   #earlyEnd: boolean;
-  /** The content type of a gRPC request, and whether it is one that may last. */
+  /** The content type of a gRPC request, and whether it has no timeouts. */
   #grpcType: string | undefined;
   #streaming: boolean;
-  /** Until when its client waits for the answer to it; and it is over. */
+  /** The deadline that its client has set, and whether it has expired. */
   #grpcDeadlineMs: number;
   #expired: boolean;
-  /** Its response is gRPC, too, and has begun: its end is reported in trailers. */
+  /** Whether its response is gRPC and has begun, so that errors are reported in trailers. */
   #grpcResponse: boolean;
-  /** Bytes that its body has by its own account, or -1; and those that have come. */
+  /** The announced length of its body or -1, and the number of bytes received. */
   #contentLength: number;
   #received: number;
-  /** Until when more of its body has to come. */
+  /** Deadline for more of its body. */
   #deadlineMs: number;
 
   constructor(connection: RequestConnection, context: ProxyContext) {
@@ -97,7 +97,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.exchange = createExchange(this, context);
   }
 
-  /** A request has come. `last`: without a body. `webSocketKey`: it is a WebSocket's handshake, made for it with this key. */
+  /** Begins a request. `last`: it has no body. `webSocketKey`: the key of the handshake that replaces an extended CONNECT. */
   begin(stream: H2Stream, head: RequestHead, last: boolean, webSocketKey: string | undefined): void {
     this.#take(stream, last || webSocketKey !== undefined);
     this.#webSocketKey = webSocketKey;
@@ -112,7 +112,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.exchange.onRequest(head, last || webSocketKey !== undefined);
   }
 
-  /** Its head is refused, by one that understands it. */
+  /** Answers a request whose head was refused. */
   answer(stream: H2Stream, refusal: HttpError, fields: string): void {
     this.#take(stream, true);
     const { message, reason, status } = refusal;
@@ -120,7 +120,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.end(undefined);
   }
 
-  /** Looks at the time limits. */
+  /** Checks the timeouts. */
   sweep(nowMs: number): void {
     this.exchange.sweep(nowMs);
     if (nowMs >= this.#grpcDeadlineMs && this.#stream !== undefined) {
@@ -130,12 +130,12 @@ export class H2Request implements NodeClient, StreamHandler {
     }
     const stream = this.#stream;
     if (stream === undefined || nowMs < this.#deadlineMs || stream.receiveEnded) return;
-    // A client that has to wait isn't slow itself.
+    // A client that is held back isn't slow itself.
     if (stream.holds) this.#moveDeadline(nowMs);
     else this.exchange.onRequestRefused(BODY_TIMEOUT);
   }
 
-  /** The client takes nothing of the response. */
+  /** The client doesn't read the response: resets the stream. */
   onStuck(code: number): void {
     const stream = this.#stream;
     this.#leave();
@@ -143,7 +143,7 @@ export class H2Request implements NodeClient, StreamHandler {
     stream?.reset(code);
   }
 
-  // The stream.
+  // Callbacks of the stream.
 
   onData(buffer: Buffer, start: number, end: number): void {
     if (this.#raw) this.exchange.onRequestBody(buffer, start, end);
@@ -188,13 +188,13 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#leave();
   }
 
-  // The exchange.
+  // Calls of the exchange.
 
   get congested(): boolean {
     return this.#connection.congested || (this.#stream?.pendingBytes ?? 0) > 0;
   }
 
-  /** A gRPC server sends nothing before its first message, and its client says how long it waits. */
+  /** Whether the response may take any time: a gRPC server sends nothing before its first message, and clients set deadlines. */
   get patient(): boolean {
     return this.#streaming;
   }
@@ -209,7 +209,7 @@ export class H2Request implements NodeClient, StreamHandler {
 
   respond(head: ResponseHead, last: boolean): void {
     if (this.#webSocketKey !== undefined && head.status < 300) {
-      // To an extended CONNECT it would say that there is a WebSocket.
+      // A 2xx response to an extended CONNECT would mean that the WebSocket is open.
       const { record } = this.exchange;
       record.reason = REASONS.bad_switch;
       this.reply({ ...NO_SWITCH, endpointId: record.endpointId });
@@ -220,7 +220,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#stream?.respond(head, this.#context.dateLine.get(), last);
   }
 
-  /** A 200 replaces the 101, whose key is checked here (RFC 8441 section 5). */
+  /** Answers 200 instead of the service's 101, whose key is checked here (RFC 8441 section 5). */
   switchTo(head: ResponseHead): void {
     const accept = findField(head, FIELD_SEC_WEBSOCKET_ACCEPT);
     if (this.#webSocketKey === undefined || accept !== acceptKey(this.#webSocketKey)) {
@@ -246,7 +246,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.onStuck(ENHANCE_YOUR_CALM);
   }
 
-  /** The socket's outbox gathers what a turn brings. */
+  /** Nothing to do: the socket's outbox sends the bytes of a turn together. */
   flush(): void {}
 
   end(trailers: Trailers | undefined): void {
@@ -290,7 +290,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#stream?.consume(count);
   }
 
-  /** A gRPC client gets gRPC's own status; it treats a response without one as cut. */
+  /** Cuts the response. A gRPC client gets gRPC's own status in trailers; it treats a response without one as cut. */
   abort(why: Reason): void {
     const stream = this.#stream;
     const told = this.#grpcResponse;
@@ -324,7 +324,7 @@ export class H2Request implements NodeClient, StreamHandler {
     this.#deadlineMs = deadlineAfter(nowMs, this.#context.config.http.readTimeoutMs);
   }
 
-  /** The body isn't what the head has said. */
+  /** Resets the stream of a body that doesn't match its head. */
   #refuse(): void {
     const stream = this.#stream;
     this.exchange.onClientGone(REASONS.bad_request);
@@ -342,7 +342,7 @@ export class H2Request implements NodeClient, StreamHandler {
   }
 }
 
-/** The answer to a handshake that is answered as a request. */
+/** The response to a WebSocket handshake that the service answered with another 2xx. */
 const NO_SWITCH: LocalReply = {
   status: 502,
   reason: REASONS.bad_switch,
@@ -351,5 +351,5 @@ const NO_SWITCH: LocalReply = {
   fields: "",
 };
 
-/** Within one reply. */
+/** Shared by all requests; used only within one call of `reply`. */
 const ownHead = new ResponseHead(MAX_OWN_FIELDS);

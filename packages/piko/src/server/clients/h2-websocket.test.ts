@@ -1,5 +1,5 @@
-// WebSockets over HTTP/2 by extended CONNECT (RFC 8441): what the service sees is a handshake of HTTP/1.1, what the client sees
-// a 200, and bytes pass both ways behind them.
+// WebSockets over HTTP/2 by extended CONNECT (RFC 8441): the service receives an HTTP/1.1 handshake, the client receives a 200,
+// and then bytes pass both ways.
 
 import { acceptKey } from "@piko/tunnel";
 import { expect, it } from "vitest";
@@ -24,7 +24,7 @@ const CONNECT: readonly Field[] = [
 
 const create = h2Rigs();
 
-/** Of the handshake that the service was sent last. */
+/** The key of the last handshake that was sent to the service. */
 function keyOf(rig: H2Rig): string {
   return /sec-websocket-key: (\S+)\r\n/.exec(rig.node.stream.written)?.[1] ?? "";
 }
@@ -33,7 +33,7 @@ const switching = (accept: string): string =>
   `HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n` +
   "Sec-WebSocket-Protocol: chat\r\n\r\n";
 
-/** A WebSocket that is open. */
+/** Opens a WebSocket. */
 function open(options = {}): H2Rig {
   const rig = create(options);
   rig.peer.send(headers(1, CONNECT, false));
@@ -41,12 +41,12 @@ function open(options = {}): H2Rig {
   return rig;
 }
 
-it("is offered", () => {
+it("is offered in the settings", () => {
   const [first] = create().peer.of(SETTINGS);
   expect(first?.payload).toContain(`\0\x08${uint32(1)}`);
 });
 
-it("opens by a 200, and passes bytes both ways", () => {
+it("opens with a 200, and passes bytes both ways", () => {
   const rig = open();
   expect(rig.node.stream.written).toMatch(
     /^GET \/x HTTP\/1\.1\r\n.*Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n$/s,
@@ -61,7 +61,7 @@ it("opens by a 200, and passes bytes both ways", () => {
   expect(rig.node.hits).toEqual([]);
 });
 
-it("keeps what its client sends too early until it is open", () => {
+it("keeps data that its client sends too early until it is open", () => {
   const rig = create();
   rig.peer.send(headers(1, CONNECT, false), data(1, "early"));
   expect(rig.node.stream.written.endsWith("\r\n\r\n")).toBe(true);
@@ -69,7 +69,7 @@ it("keeps what its client sends too early until it is open", () => {
   expect(rig.node.stream.written.endsWith("\r\n\r\nearly")).toBe(true);
 });
 
-it("tells the service of an end that came too early when it is open", () => {
+it("passes on an end that came too early once it is open", () => {
   const rig = create();
   rig.peer.send(headers(1, CONNECT, false), data(1, "early", true));
   expect(rig.node.stream.calls).toEqual([]);
@@ -80,7 +80,7 @@ it("tells the service of an end that came too early when it is open", () => {
   expect(rig.peer.answer(1)).toMatchObject({ body: "late", ended: false });
 });
 
-it("ends each direction by itself, and as a whole when both have", () => {
+it("ends each direction by itself, and is over when both have ended", () => {
   const rig = open();
   rig.peer.send(data(1, "bye", true));
   expect(rig.node.stream.calls).toEqual(["end"]);
@@ -95,7 +95,7 @@ it("ends each direction by itself, and as a whole when both have", () => {
   for (const { node } of [rig, other]) expect(node.statuses).toEqual({ "101": 1 });
 });
 
-it("that is cut on one side is cut on the other", () => {
+it("is cut on one side when it is cut on the other", () => {
   const rig = open();
   rig.peer.send(frame(RST_STREAM, 0, 1, uint32(8)));
   expect(rig.node.stream.calls).toEqual(["reset"]);
@@ -104,7 +104,7 @@ it("that is cut on one side is cut on the other", () => {
   expect(other.peer.answer(1).reset).toBe(8);
 });
 
-it("isn't opened by a wrong accept, by another 2xx, or for a request that has ended", () => {
+it("isn't opened by a wrong accept key, by another 2xx, or for a request that has ended", () => {
   const wrong = create();
   wrong.peer.send(headers(1, CONNECT, false));
   wrong.node.stream.bring(switching(acceptKey("AAAAAAAAAAAAAAAAAAAAAA==")));
@@ -125,7 +125,7 @@ it("isn't opened by a wrong accept, by another 2xx, or for a request that has en
   expect(ended.node.asked).toBe(0);
 });
 
-it("is no way to a TCP tunnel, whose connection would be another's", () => {
+it("can't dial a TCP tunnel, which needs a connection of its own", () => {
   const rig = create();
   const fields = CONNECT.map((field): Field => (field[0] === ":path" ? [":path", "/_piko/v1/tcp/e"] : field));
   rig.peer.send(headers(1, fields, false));

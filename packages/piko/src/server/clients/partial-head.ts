@@ -6,11 +6,11 @@ import type { ByteStore } from "../../net/byte-store.js";
 import type { ProxyContext } from "../exchange/proxy-context.js";
 import { NO_MEMORY, TARGET_SIZE } from "../exchange/proxy-limits.js";
 
-/** The longest request line has the longest target and this: method, blanks, version and line end. */
+/** Maximum bytes of a request line beside its target: method, spaces, version and line end. */
 const LINE_EXTRA_BYTES = 64;
 const LF = 0x0a;
 
-/** Why the head whose first bytes are in `bytes` won't pass; undefined if it may. */
+/** Why a head that begins with `bytes` will be refused; undefined if it may be accepted. */
 export function partialHeadRefusal(
   bytes: ByteStore,
   { budget, config }: ProxyContext,

@@ -1,5 +1,5 @@
-// A connection without TLS, in memory, from its first byte on: whether it is read as HTTP/2 or as HTTP/1.1, wherever that is
-// cut, and how long it may say nothing.
+// A connection without TLS, in memory, from its first byte: whether it is read as HTTP/2 or HTTP/1.1, however the bytes are
+// split, and how long it may be silent.
 
 import { describe, expect, it } from "vitest";
 import { eventually } from "../../../test/port-peer.js";
@@ -34,14 +34,14 @@ function connect(options: NodeRigOptions = {}): { node: NodeRig; port: ProxyPort
   return { node, port, socket };
 }
 
-/** The client's system closes its socket, and nothing is left of it. */
+/** The socket closes, and nothing of the connection is left. */
 function leave({ port, socket }: ReturnType<typeof connect>): void {
   socket.handler?.onClose(undefined);
   expect([port.connectionCount, port.highestClientCount]).toEqual([0, 0]);
 }
 
 describe("a connection without TLS", () => {
-  it("is HTTP/2 by its preface, wherever that is cut", () => {
+  it("is HTTP/2 if it begins with the preface, split anywhere", () => {
     const bytes = PREFACE + frame(SETTINGS, 0, 0) + headers(1, GET_FIELDS);
     for (let cut = 1; cut <= PREFACE.length + 1; cut++) {
       const scene = connect();
@@ -65,7 +65,7 @@ describe("a connection without TLS", () => {
     ["a method that begins as the preface does", GET.replace("GET", "PROPFIND"), "200"],
     ["the preface's own method", GET.replace("GET", "PRI"), "200"],
     ["a preface that ends otherwise", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", "400"],
-  ])("is HTTP/1.1 by %s, wherever that is cut", (_title, bytes, status) => {
+  ])("is HTTP/1.1 with %s, split anywhere", (_title, bytes, status) => {
     for (let cut = 1; cut < bytes.length; cut++) {
       const scene = connect();
       const { node, socket } = scene;
@@ -80,7 +80,7 @@ describe("a connection without TLS", () => {
     }
   });
 
-  it("is HTTP/1.1 whatever it says, where HTTP/2 is off", () => {
+  it("is always HTTP/1.1 if HTTP/2 is off", () => {
     const { context } = create();
     const scene = connect({ settings: { http2: { ...context.config.http2, enabled: false } } });
     scene.socket.send(PREFACE);
@@ -91,7 +91,7 @@ describe("a connection without TLS", () => {
   it.each([
     ["nothing", ""],
     ["half of a preface", PREFACE.slice(0, 12)],
-  ])("that says %s is ended when a head should have come", (_title, bytes) => {
+  ])("that sends %s is ended after the timeout for a head", (_title, bytes) => {
     const scene = connect({ http: { readHeaderTimeoutMs: 10_000 } });
     scene.socket.send(bytes);
     scene.node.clock.advance(9_000);
@@ -101,7 +101,7 @@ describe("a connection without TLS", () => {
     leave(scene);
   });
 
-  it("ends with its client, and with the port", async () => {
+  it("ends when its client or the port ends", async () => {
     const ended = connect();
     ended.socket.handler?.onEnd();
     expect(ended.socket.calls).toEqual(["close"]);

@@ -1,4 +1,4 @@
-// A connection without TLS whose first bytes show its protocol: HTTP/2 begins with a preface (RFC 9113 section 3.3),
+// A connection without TLS whose first bytes decide its protocol: HTTP/2 begins with a preface (RFC 9113 section 3.3), and
 // everything else is read as HTTP/1.1.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
@@ -10,9 +10,9 @@ export interface ProtocolChoiceOptions {
   readonly socket: ByteSocket;
   readonly client: Client;
   readonly sweep: DeadlineSweep;
-  /** Until when the client has to say something. */
+  /** Deadline for the client's first bytes. */
   readonly deadlineMs: number;
-  /** It is known, and `socket` has to get another handler, which is given what has come. */
+  /** The protocol is known: must give `socket` another handler, which then gets the bytes received so far. */
   readonly onChosen: (choice: ProtocolChoice, http2: boolean) => void;
   readonly onGone: (choice: ProtocolChoice) => void;
 }
@@ -21,7 +21,7 @@ export class ProtocolChoice implements ClientConnection, SocketHandler, Expiring
   readonly socket: ByteSocket;
   readonly client: Client;
   readonly #options: ProtocolChoiceOptions;
-  /** Bytes of the preface that have come. */
+  /** Bytes of the preface that have been received. */
   #matched: number;
 
   constructor(options: ProtocolChoiceOptions) {
@@ -47,7 +47,7 @@ export class ProtocolChoice implements ClientConnection, SocketHandler, Expiring
     onChosen(this, http2);
     const { handler } = this.socket;
     if (matched > 0) handler.onBytes(Buffer.from(PREFACE.subarray(0, matched)), 0, matched);
-    // Whoever reads has found a mistake in the first ones already, if there is one.
+    // If the first bytes are invalid, the handler has already ended the connection and ignores these.
     handler.onBytes(buffer, start, end);
   }
 

@@ -1,4 +1,4 @@
-// The proxy port with TLS: what its clients speak, what they are told, and whose requests it takes no longer.
+// The proxy port with TLS: its clients' protocols, its limits, and clients whose certificates are no longer accepted.
 
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,18 +32,18 @@ const create = proxyRigs();
 const start = (options: ProxyRigOptions = {}, tls: Partial<ServerTlsConfig> = {}): Promise<ProxyRig> =>
   create({ ...options, tls: { ...pair, ...tls } });
 
-/** What a client of HTTP/2 says to ask for something. */
+/** What an HTTP/2 client sends for a GET. */
 const H2_GET = PREFACE + frame(SETTINGS, 0, 0) + headers(1, GET_FIELDS);
 
 describe("a port with TLS", () => {
-  it("tells the service so, under the client's address", async () => {
+  it("passes on the client's address and https to the service", async () => {
     const rig = await start();
     const written = await rig.exchange(await rig.secure({ ca }));
     expect(written).toContain("X-Forwarded-For: 127.0.0.1\r\nX-Forwarded-Proto: https\r\n");
     expect([rig.port.connectionCount, rig.port.highestClientCount]).toEqual([1, 1]);
   });
 
-  it("speaks what the handshake has chosen, HTTP/2 rather than HTTP/1.1", async () => {
+  it("uses the protocol of the handshake, and prefers HTTP/2 to HTTP/1.1", async () => {
     const rig = await start();
     const both = await rig.secure({ ca, protocols: ["http/1.1", "h2"] });
     expect(both.protocol).toBe("h2");
@@ -53,20 +53,20 @@ describe("a port with TLS", () => {
     rig.node.stream.bring(OK);
     await both.until(({ text }) => text.endsWith("ok"));
     expect(framesOf(both.text).at(-1)).toMatchObject({ type: DATA, streamId: 1, payload: "ok" });
-    // Who has chosen HTTP/1.1 may not go on in HTTP/2.
+    // A client that has chosen HTTP/1.1 can't continue with HTTP/2.
     const other = await rig.secure({ ca });
     expect(other.protocol).toBe("http/1.1");
     expect(statusOf(await other.send(H2_GET).over())).toBe("400");
   });
 
-  it("offers HTTP/1.1 alone where HTTP/2 is off", async () => {
+  it("offers only HTTP/1.1 if HTTP/2 is off", async () => {
     const rig = await start({ http2: false });
     const peer = await rig.secure({ ca, protocols: ["h2", "http/1.1"] });
     expect(peer.protocol).toBe("http/1.1");
     await rig.exchange(peer);
   });
 
-  it("takes plain clients as well where that is optional, up to the same number", async () => {
+  it("accepts plain clients too if TLS is optional, up to the same limit", async () => {
     const rig = await start({ limits: { maxConnections: 2 } }, { mode: "optional" });
     const plain = await rig.connect();
     expect(await rig.exchange(plain)).toContain("X-Forwarded-Proto: http\r\n");
@@ -75,7 +75,7 @@ describe("a port with TLS", () => {
     expect(rig.node.hits).toEqual(["max_connections"]);
   });
 
-  it("closes connections when the process is short of files: nobody can be told anything", async () => {
+  it("closes connections without a response when the process is short of file descriptors", async () => {
     const rig = await start({ dependencies: { files: new OpenFiles(64) } });
     expect(await (await rig.connect()).send("G").over()).toBe("");
     expect([rig.node.hits, rig.port.connectionCount]).toEqual([["open_files"], 0]);
@@ -84,7 +84,7 @@ describe("a port with TLS", () => {
   it.each<[string, ProxyRigOptions]>([
     ["trusted proxies", { trustedProxies: ["127.0.0.1"] }],
     ["nodes", { nodes: ["127.0.0.1:8000"] }],
-  ])("gives an address its share of handshakes, and none to %s, which bring many", async (_title, many) => {
+  ])("limits handshakes per address, but not for %s, which carry many clients", async (_title, many) => {
     const rig = await start({}, { maxHandshakesPerClient: 1 });
     await rig.client();
     await (await rig.connect()).over();
@@ -95,7 +95,7 @@ describe("a port with TLS", () => {
     expect(free.port.connectionCount).toBe(2);
   });
 
-  it("refuses a client of HTTP/2 above its number, who can't be another node", async () => {
+  it("refuses an HTTP/2 client above its limit, which can't be another node", async () => {
     const cluster = { hopSecret: Buffer.from("secret"), table: { nodes: () => [] } };
     const rig = await start({
       limits: { maxConnectionsPerClient: 1 },
@@ -103,7 +103,7 @@ describe("a port with TLS", () => {
     });
     await rig.exchange(await rig.secure({ ca }));
     const peer = await rig.secure({ ca, protocols: ["h2"] });
-    // In its protocol: settings, and that no stream is looked at, for 11 (ENHANCE_YOUR_CALM).
+    // In HTTP/2: settings, then GOAWAY with error 11 (ENHANCE_YOUR_CALM) and no stream processed.
     expect(framesOf(await peer.send(H2_GET).over())).toEqual([
       { type: SETTINGS, flags: 0, streamId: 0, payload: "" },
       {
@@ -118,7 +118,7 @@ describe("a port with TLS", () => {
   });
 });
 
-describe("clients whose authority is taken away", () => {
+describe("clients whose certificate authority is removed", () => {
   const theirs = workshop.authority("theirs");
   const sign = (issuer: typeof authority, name: string): { cert: Buffer; key: Buffer } => {
     const { cert, key } = workshop.sign(issuer, name, { usage: "clientAuth" });
@@ -127,7 +127,7 @@ describe("clients whose authority is taken away", () => {
   const kept = sign(authority, "kept");
   const gone = sign(theirs, "gone");
 
-  it("may end what is under way, and ask for nothing more; others stay", async () => {
+  it("may finish requests in progress, but not send more; other clients stay", async () => {
     const clientCas = join(workshop.directory, "client-cas.crt");
     writeFileSync(clientCas, ca + readFileSync(theirs.cert, "utf8"));
     const rig = await start({}, { clientCas });

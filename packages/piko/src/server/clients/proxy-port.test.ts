@@ -1,4 +1,4 @@
-// The port that clients come to, on loopback: whom it lets in, as whom, and how it ends.
+// The proxy port, on loopback: which clients it accepts, under which address, and how it ends.
 
 import { connect } from "node:http2";
 import { describe, expect, it } from "vitest";
@@ -27,7 +27,7 @@ describe("connections above a limit", () => {
   it.each<[string, ProxyRigOptions, string]>([
     ["max_connections", { limits: { maxConnections: 1 } }, "503"],
     ["max_connections_per_client", { limits: { maxConnectionsPerClient: 1 } }, "429"],
-  ])("%s are refused when they ask for something", async (limit, options, status) => {
+  ])("%s are refused when they send a request", async (limit, options, status) => {
     const rig = await start(options);
     const first = await rig.client();
     for (const [index, request] of [GET, HEAD].entries()) {
@@ -46,14 +46,14 @@ describe("connections above a limit", () => {
     await rig.exchange(await rig.client());
   });
 
-  it("are refused in HTTP/2 to those that begin with its preface, where the port speaks it", async () => {
+  it("are refused in HTTP/2 if they begin with its preface and HTTP/2 is on", async () => {
     const rig = await start({ limits: { maxConnections: 0 } });
     const session = connect(`http://127.0.0.1:${rig.number}`).on("error", () => {});
     const closed = new Promise((resolve) => session.on("close", resolve));
     const heard = await new Promise((resolve) => {
       session.on("goaway", (code, lastStreamId, words) => resolve([code, lastStreamId, String(words)]));
     });
-    // ENHANCE_YOUR_CALM, and nothing was looked at.
+    // ENHANCE_YOUR_CALM, and no stream was processed.
     expect(heard).toEqual([11, 0, "too many connections"]);
     await closed;
     expect(rig.node.hits).toEqual(["max_connections"]);
@@ -61,7 +61,7 @@ describe("connections above a limit", () => {
     expect(statusOf(await (await plain.connect()).send(PREFACE).over())).toBe("503");
   });
 
-  it("aren't waited for long, and may go before", async () => {
+  it("are closed soon if they send nothing, and may disconnect before", async () => {
     const rig = await start({ limits: { maxConnections: 0 } });
     const silent = await rig.connect();
     const short = await rig.connect();
@@ -74,13 +74,13 @@ describe("connections above a limit", () => {
     expect(await silent.over()).toBe("");
   });
 
-  it("are so many at a time, and further ones are closed without a word", async () => {
+  it("are refused with a response up to MAX_REFUSED at a time; further ones are just closed", async () => {
     const rig = await start({ limits: { maxConnections: 0 } });
     const told: PortPeer[] = [];
     while (told.length < MAX_REFUSED) told.push(await rig.connect());
     await eventually(() => rig.node.hits.length === MAX_REFUSED);
     expect(await (await rig.connect()).over()).toBe("");
-    // A place that is left can be taken, as soon as the port has noticed.
+    // A place becomes free as soon as the port has noticed the close.
     expect(statusOf((await told[0]?.send(GET).over()) ?? "")).toBe("503");
     told[0]?.socket.destroy();
     let answer = "";
@@ -88,7 +88,7 @@ describe("connections above a limit", () => {
     expect(statusOf(answer)).toBe("503");
   });
 
-  it("don't keep others from theirs", async () => {
+  it("don't affect other clients", async () => {
     const rig = await start({ limits: { maxConnectionsPerClient: 1 } });
     await rig.client();
     await rig.client("127.0.0.2");
@@ -98,15 +98,15 @@ describe("connections above a limit", () => {
   it.each<[string, ProxyRigOptions]>([
     ["trusted proxies", { trustedProxies: ["127.0.0.1"] }],
     ["nodes", { nodes: ["192.0.2.1:8000", "127.0.0.1:8000"] }],
-  ])("are none where %s bring the requests of many", async (_title, options) => {
+  ])("don't exist for %s, which carry many clients", async (_title, options) => {
     const rig = await start({ ...options, limits: { maxConnectionsPerClient: 1 } });
     for (let i = 0; i < 3; i++) await rig.exchange(await rig.client());
     expect([rig.port.connectionCount, rig.port.highestClientCount]).toEqual([3, 0]);
   });
 
-  it("are refused when the process is short of files, and closed when it is out", async () => {
+  it("are refused when the process is short of file descriptors, and closed when it is out of them", async () => {
     for (const [limit, status] of [
-      // The number of an accepted socket is above the first, and within the reserve of the second.
+      // The descriptor of an accepted socket is above the first limit, and within the reserve of the second.
       [0, ""],
       [64, "503"],
     ] as const) {
@@ -118,7 +118,7 @@ describe("connections above a limit", () => {
   });
 });
 
-describe("another node behind the address of clients that have all of its connections", () => {
+describe("another node at the address of clients that use up its connections", () => {
   const SECRET = "c2VjcmV0LXNlY3JldC1zZW";
   const HOP = GET.replace("\r\n\r\n", `\r\nx-piko-forward: true\r\nx-piko-hop: ${SECRET}\r\n\r\n`);
   const cluster = {
@@ -131,7 +131,7 @@ describe("another node behind the address of clients that have all of its connec
     dependencies: { cluster },
   } as unknown as ProxyRigOptions;
 
-  it("is served by what it knows, over and over, and is none of them", async () => {
+  it("is served for its secret, repeatedly, and isn't counted as a client", async () => {
     const rig = await start(options);
     const first = await rig.client();
     await rig.exchange(first);
@@ -144,24 +144,24 @@ describe("another node behind the address of clients that have all of its connec
     }
     expect(rig.node.hits).toEqual(Array.from({ length: 3 }, () => "max_connections_per_client"));
     expect(rig.port.highestClientCount).toBe(1);
-    // It is a node's connection for good.
+    // The connection stays accepted as a node's.
     await rig.exchange(node, HOP);
     first.socket.end();
     await eventually(() => rig.port.connectionCount === 1);
     await rig.exchange(await rig.client());
   });
 
-  it("is nobody's client as soon as it has shown what it knows", async () => {
+  it("isn't counted as a client any more once it has sent the secret", async () => {
     const rig = await start(options);
     const node = await rig.client();
     expect(rig.port.highestClientCount).toBe(1);
     await rig.exchange(node, HOP);
     expect(rig.port.highestClientCount).toBe(0);
-    // So there is room for a client.
+    // So a client can connect.
     await rig.exchange(await rig.client());
   });
 
-  it("needs no PROXY header, as clients do, whose requests without one are refused", async () => {
+  it("needs no PROXY header, while requests of clients without one are refused", async () => {
     const nodes = { table: { ...cluster.table, nodes: () => [{ proxyAddr: "127.0.0.1:8000" }] } };
     const rig = await start({
       proxyProtocol: "required",
@@ -175,7 +175,7 @@ describe("another node behind the address of clients that have all of its connec
     await rig.exchange(await rig.connect(), HOP);
   });
 
-  it("finds room beside a thousand that say nothing", async () => {
+  it("gets in besides a thousand silent connections", async () => {
     const rig = await start(options);
     await rig.exchange(await rig.client());
     const silent = await Promise.all(Array.from({ length: 1_024 }, () => rig.connect()));
@@ -217,7 +217,7 @@ describe("a PROXY protocol header", () => {
   ])("%s", async (_title, options, header, address) => {
     const rig = await start(options);
     const peer = await rig.client();
-    // It came with the request's first bytes, or before them.
+    // Split: part of it comes before the request, part of it with the request's first bytes.
     if (header !== "") peer.send(header.slice(0, 9));
     await new Promise((resolve) => setImmediate(resolve));
     const written = await rig.exchange(peer, header.slice(9) + GET);
@@ -234,7 +234,7 @@ describe("a PROXY protocol header", () => {
       "",
       ["proxy_protocol"],
     ],
-  ])("%s ends the connection without a word", async (_title, options, text, hits) => {
+  ])("%s ends the connection without a response", async (_title, options, text, hits) => {
     const rig = await start(options);
     const peer = await rig.connect();
     if (text !== "") peer.send(text);
@@ -243,14 +243,14 @@ describe("a PROXY protocol header", () => {
     expect(rig.node.asked).toBe(0);
   });
 
-  it("is read by nobody where only trusted ones may send any", async () => {
+  it("isn't read if only trusted proxies may send it", async () => {
     const rig = await start({ proxyProtocol: "optional", trustedProxies: ["192.0.2.1"] });
     const answer = await (await rig.client()).send(HEADER + GET).over();
     expect(statusOf(answer)).toBe("400");
     expect(rig.node.asked).toBe(0);
   });
 
-  it("has to be there in time", async () => {
+  it("must arrive in time", async () => {
     const rig = await start({ proxyProtocol: "required", http: { readHeaderTimeoutMs: 1_000 } });
     const peer = (await rig.client()).send("PROXY ");
     await eventually(() => rig.node.budget.used > 0);
@@ -259,7 +259,7 @@ describe("a PROXY protocol header", () => {
     expect(rig.node.hits).toEqual(["read_header_timeout"]);
   });
 
-  it("counts for the address that it names", async () => {
+  it("sets the address whose connections are limited", async () => {
     const rig = await start({ proxyProtocol: "required", limits: { maxConnectionsPerClient: 1 } });
     await rig.exchange(await rig.client(), HEADER + GET);
     const answer = await (await rig.client()).send(HEADER + GET).over();
@@ -268,8 +268,8 @@ describe("a PROXY protocol header", () => {
   });
 });
 
-describe("a port that drains", () => {
-  it("ends idle connections and those that are refused, and waits for requests under way", async () => {
+describe("a draining port", () => {
+  it("ends idle and refused connections, and waits for requests in progress", async () => {
     const rig = await start({ proxyProtocol: "optional", limits: { maxConnections: 3 } });
     const busy = (await rig.client()).send(GET);
     await eventually(() => rig.node.asked === 1);
@@ -289,12 +289,12 @@ describe("a port that drains", () => {
     await done;
   });
 
-  it("answers what had come when it began to", async () => {
+  it("answers requests that had arrived before", async () => {
     const rig = await start();
     const idle = await rig.client();
     await rig.exchange(idle);
     const asked = rig.node.asked;
-    // Unread when the port begins to drain: as where a processor was away for a moment.
+    // Still unread when the port begins to drain, as when the process was short of CPU.
     const kept = idle.send(GET);
     const fresh = (await rig.connect()).send(GET);
     const done = rig.port.drain();
@@ -304,12 +304,12 @@ describe("a port that drains", () => {
     await done;
   });
 
-  it("without connections is done at once", async () => {
+  it("finishes at once without connections", async () => {
     const rig = await start();
     await rig.port.drain();
   });
 
-  it("asks clients to come back elsewhere before that", async () => {
+  it("asks clients to open new connections elsewhere before it drains", async () => {
     const rig = await start();
     rig.port.discourage();
     const peer = await rig.client();
@@ -318,7 +318,7 @@ describe("a port that drains", () => {
   });
 });
 
-it("a port that is destroyed cuts what is left with a reset", async () => {
+it("a port that is destroyed resets all connections", async () => {
   const rig = await start({ proxyProtocol: "optional", limits: { maxConnections: 2 } });
   const peer = (await rig.client()).send(GET);
   await eventually(() => rig.node.asked === 1);

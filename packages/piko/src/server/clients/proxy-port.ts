@@ -1,4 +1,4 @@
-// The port that clients send requests to.
+// The proxy port, which clients send requests to.
 
 import { ByteSocket, type SocketHandler } from "@piko/tunnel";
 import type { ProxyLimitsConfig } from "../../config/server.js";
@@ -33,30 +33,30 @@ import {
 } from "../exchange/proxy-limits.js";
 import { MAX_REFUSED, RefusedConnection } from "../../net/accept/refused-connection.js";
 
-/** First byte of a HEAD, whose answer has no body. */
+/** The first byte of a HEAD request, whose response has no body. */
 const UPPER_H = 0x48;
 
-/** Of a socket between its accepting and its owner's coming, in the same turn: nothing happens. */
+/** Handler of a socket until its owner takes over in the same turn; never called. */
 const UNATTENDED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
-  /** Undefined: the port is plain. */
+  /** Undefined for a plain port. */
   readonly tls: TlsAcceptor | undefined;
   readonly #context: ProxyContext;
   readonly #listener: TcpListener;
   readonly #connections = new Set<ClientConnection>();
-  /** Connections whose PROXY protocol header is still to come. */
+  /** Connections whose PROXY protocol header hasn't arrived yet. */
   readonly #headers = new Set<ProxyHeaderConnection>();
   readonly #refused = new Set<RefusedConnection>();
-  /** Connections above a client's number that have yet to show that they are a node's. */
+  /** Connections above a client's limit that may still turn out to be a node's. */
   readonly #surplus = new Set<ByteSocket>();
   readonly #clients: ClientCounts;
   readonly #onClientGone: (connection: ClientConnection) => void;
-  /** Undefined: clients speak HTTP/1.1. */
+  /** Undefined if HTTP/2 is off. */
   readonly #http2: H2Shared | undefined;
   #onIdle: (() => void) | undefined = undefined;
 
-  /** `certificates`: with them the port speaks TLS. */
+  /** `certificates`: undefined for a plain port. */
   constructor(context: ProxyContext, certificates?: Certificates) {
     this.#context = context;
     this.#clients = new ClientCounts(context.config.limits.maxConnectionsPerClient);
@@ -88,42 +88,42 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     this.#listener = new TcpListener("proxy", (socket) => this.#accept(socket));
   }
 
-  /** Other limits, for connections and requests that begin from now on. */
+  /** Replaces the limits, for connections and requests that begin from now on. */
   setLimits(limits: ProxyLimitsConfig): void {
     this.#context.config = { ...this.#context.config, limits };
   }
 
-  /** Another access log, for requests that begin from now on. */
+  /** Replaces the access log, for requests that begin from now on. */
   setAccessLog(accessLog: AccessLog): void {
     this.#context.accessLog = accessLog;
   }
 
-  /** Binds the port; resolves to the address that it has. */
+  /** Binds the port; resolves to its address. */
   listen(address: HostPort): Promise<HostPort> {
     return this.#listener.listen(address);
   }
 
-  /** Client connections; those that are refused don't count. */
+  /** The number of client connections, without refused ones. */
   get connectionCount(): number {
     return this.#connections.size + this.#headers.size + (this.tls?.pendingCount ?? 0);
   }
 
-  /** Connections of the client that has most of them, trusted proxies aside. */
+  /** The highest number of connections of one client; trusted proxies don't count. */
   get highestClientCount(): number {
     return this.#clients.highest;
   }
 
-  /** Asks clients to open new connections elsewhere: every response says `Connection: close` from here on. */
+  /** Asks clients to open new connections elsewhere: from now on, every response has `Connection: close`. */
   discourage(): void {
     this.#context.closing = true;
   }
 
-  /** Accepts no more connections, ends idle ones, and resolves when the last request is over. */
+  /** Accepts no more connections, ends idle ones, and resolves when the last request has finished. */
   async drain(): Promise<void> {
     this.discourage();
     this.#context.draining = true;
-    // A process that is short of CPU finds what has come meanwhile only when it polls: connections that nobody accepts would
-    // be reset, and a request that nobody has read is lost with its idle connection.
+    // If the process was short of CPU, connections and requests may have arrived unnoticed. Without polling first, those
+    // connections would be reset, and those requests lost with their idle connections.
     await this.#poll();
     this.#listener.close();
     this.tls?.close();
@@ -136,34 +136,34 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     });
   }
 
-  /** Resolves when all sockets were read that had something: where this turn has polled already, the next one does. */
+  /** Resolves when all readable sockets have been read: this turn may have polled already, so it waits for the next one. */
   async #poll(): Promise<void> {
     await nextTurn();
     await nextTurn();
   }
 
-  /** Drops what is left. */
+  /** Closes the port and cuts all connections. */
   destroy(): void {
     this.discourage();
     this.#context.ended = true;
     this.#listener.close();
-    // By a reset: what is cut must not look complete.
+    // Connections are reset, so that cut responses don't look complete.
     this.tls?.close();
     for (const connection of [...this.#connections]) connection.cut();
     for (const connection of [...this.#headers, ...this.#refused]) connection.destroy();
   }
 
-  /** The address of a connection's client is known. */
+  /** Called when the address of a connection's client is known. */
   onClient(socket: ByteSocket, address: string, lacksHeader = false): void {
     const context = this.#context;
     const trusted = context.config.trustedProxies.includes(address);
-    // Proxies and nodes bring the requests of many clients. Where nodes have secrets, the first request tells.
+    // Proxies and nodes carry requests of many clients. If nodes have secrets, the first request identifies a node.
     const subject = !trusted && (context.hasHopSecret || !context.isNode(address));
     const counted = subject && this.#clients.enter(address);
     const surplus = subject && !counted;
     const secureSocket = socket.socket instanceof TLSSocket ? socket.socket : undefined;
     const choosesHttp2 = secureSocket?.alpnProtocol === "h2";
-    // It may be another node, behind the same address as the clients that have taken all of its connections.
+    // A surplus connection may be another node's, at the same address as clients that have used up the limit.
     if (surplus && (!context.hasHopSecret || choosesHttp2)) {
       this.#refuse(socket, TOO_MANY_OF_CLIENT);
       return;
@@ -174,7 +174,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
       address,
       trusted,
       secure: secureSocket !== undefined,
-      /** Requested when a token is rejected. */
+      /** Read only when a token is rejected. */
       get certificate() {
         return certificateSubject(socket.socket);
       },
@@ -200,7 +200,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
       const deadlineMs = deadlineAfter(clock.now(), config.http.readHeaderTimeoutMs);
       const onGone = this.#onClientGone;
       const onChosen = (choice: ProtocolChoice, isHttp2: boolean): void => {
-        // The new one first: the port isn't idle in between.
+        // Adds the new one first, so that the port isn't idle in between.
         if (isHttp2) this.#speakHttp2(socket, client, http2);
         else this.#speakHttp1(socket, client);
         this.#connections.delete(choice);
@@ -209,7 +209,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     }
   }
 
-  /** A connection that only another node's request can keep. Nodes ask at once: who waits longest gives way. */
+  /** Adds a connection that only another node's request can keep. Nodes send one at once, so the oldest may be evicted. */
   #addSurplus(socket: ByteSocket): void {
     const [longest] = this.#surplus;
     if (longest !== undefined && this.#surplus.size >= MAX_REFUSED) {
@@ -227,7 +227,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     this.#connections.add(new H2Client(this.#context, shared, socket, client, this.#onClientGone));
   }
 
-  /** Nodes of the cluster speak to each other without one. */
+  /** Whether the PROXY protocol header may be missing: nodes of the cluster connect without one. */
   mayLackHeader(peer: string): boolean {
     return this.#context.config.proxyProtocol === "optional" || this.#context.isNode(peer);
   }
@@ -268,7 +268,7 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     const context = this.#context;
     const { http, proxyProtocol } = context.config;
     const short = context.files.isShort(accepted);
-    // Without a handshake no response can be sent.
+    // With TLS, no response can be sent without a handshake.
     if (context.files.isOut(accepted) || (short && this.tls !== undefined)) {
       context.onRefused(TOO_MANY_FILES);
       accepted.destroy();
@@ -297,13 +297,13 @@ export class ProxyPort implements ProxyHeaderOwner, TlsOwner {
     }
   }
 
-  /** Whether a PROXY protocol header of this address is believed. */
+  /** Whether a PROXY protocol header from this address is accepted. */
   #mayHaveHeader(peer: string): boolean {
     const { proxyProtocol, trustedProxies } = this.#context.config;
     return proxyProtocol !== "off" && (trustedProxies.empty || trustedProxies.includes(peer));
   }
 
-  /** Whether the port has room for a connection; if not, it is refused. */
+  /** Whether the port has room for a connection; if not, refuses it. */
   #hasRoom(socket: ByteSocket, filesAreShort: boolean): boolean {
     const full = this.connectionCount >= this.#context.config.limits.maxConnections;
     if (!filesAreShort && !full) return true;

@@ -1,6 +1,6 @@
-// Reads the requests of one HTTP/1.1 connection, strictly one after another: heads, bodies without their framing, raw
-// bytes after a 101. What comes early (half a head, pipelined requests) waits here, in order, until the previous request
-// is over. Enforces the timeouts for what a client has to send.
+// Reads the requests of one HTTP/1.1 connection, strictly one after another: heads, bodies without their framing, raw bytes
+// after a 101. Bytes that arrive early (part of a head, pipelined requests) are buffered in order until the previous request
+// has finished. Enforces the timeouts for heads and bodies.
 
 import type { ByteSocket } from "@piko/tunnel";
 import { requestBody } from "../../http/body-framing.js";
@@ -26,60 +26,60 @@ import {
 import { partialHeadRefusal } from "./partial-head.js";
 
 /**
- * Requests that a connection may begin in one go. What is answered at once (`OPTIONS *`, a refusal) would otherwise let
- * one client's pipeline of tiny requests keep all others waiting.
+ * Maximum requests that a connection may begin in one turn. Otherwise, one client's pipeline of requests that are answered at
+ * once (`OPTIONS *`, refusals) would keep all others waiting.
  */
 const MAX_REQUESTS_PER_TURN = 32;
 
-// What is read.
+// States: what is read.
 /** Nothing, or a head: between two requests. */
 export const READING_HEAD = 0;
-/** The body of the request in progress, or nothing until it is over. */
+/** The body of the request in progress, or nothing until the request has finished. */
 export const IN_REQUEST = 1;
-/** Another protocol: bytes pass as they are. */
+/** Another protocol: bytes are passed on unchanged. */
 export const RAW = 2;
-/** Nothing more: what comes is dropped. */
+/** Nothing more: further bytes are dropped. */
 const STOPPED = 3;
 /** Nothing here: the socket has another handler. */
 export const HANDED_OVER = 4;
 
-/** The events that the reader's owner receives. It calls `next`, `switchToRaw` or `stop` when the request in progress is over. */
+/** The events for the reader's owner, which calls `next`, `switchToRaw` or `stop` when the request in progress has finished. */
 export interface RequestReaderEvents {
-  /** A request. `last`: it has no body. */
+  /** A request has begun. `last`: it has no body. */
   onRequestHead(head: RequestHead, last: boolean): void;
   /** A piece of its body, or raw bytes; `consume` follows, in this call or later. */
   onRequestBody(buffer: Buffer, start: number, end: number): void;
   onRequestEnd(trailers: Trailers | undefined): void;
-  /** The body of the request in progress is wrong, too large or too slow. */
+  /** The body of the request in progress is malformed, too large or too slow. */
   onBadBody(error: HttpError): void;
-  /** No request: it is wrong, too large or too slow. */
+  /** A head is malformed, too large or too slow. */
   onBadHead(error: HttpError): void;
 }
 
 export class RequestReader implements BodySink, Postponed {
   state: number;
-  /** When the current wait for the client ends in a refusal or a close; Infinity for none. */
+  /** When waiting for the client ends in a refusal or a close; Infinity for no timeout. */
   deadlineMs: number;
-  /** Requests sent ahead were dropped, so the response in progress is the last. */
+  /** Whether pipelined requests were dropped, so that the response in progress is the last. */
   lastRequest: boolean;
   readonly #context: ProxyContext;
   readonly #socket: ByteSocket;
   readonly #events: RequestReaderEvents;
   readonly #body: BodyReader;
-  /** What is for the next request; after a request for an upgrade, for the other protocol. */
+  /** Bytes for the next request or, after an upgrade request, for the other protocol. */
   readonly #ahead: ByteStore;
   readonly #finder: HeadEndFinder;
-  /** `#process` is at work: what ends a request meanwhile leaves the next one to it. */
+  /** Whether `#process` is running; it then begins the next request itself. */
   #processing: boolean;
-  /** The connection has had its share of this turn, and goes on in the next one. */
+  /** Whether the connection has used up its share of this turn, and continues in the next one. */
   #postponed: boolean;
-  /** The end of the last response, or the connection's beginning. */
+  /** When the last response ended, or the connection began. */
   #idleSinceMs: number;
-  /** Its time as an idle connection is over: it ends in the next turn, if nothing has come. */
+  /** The idle timeout has expired: the connection ends in the next turn if nothing has arrived by then. */
   #lapsed: boolean;
-  /** Bytes that the owner holds: while it does, no more are read. */
+  /** Bytes that the owner holds; no more are read until it has consumed them. */
   #heldBytes: number;
-  /** The body in progress may take its time. */
+  /** Whether the body in progress has no timeout. */
   #unhurried: boolean;
 
   constructor(context: ProxyContext, socket: ByteSocket, events: RequestReaderEvents) {
@@ -100,17 +100,17 @@ export class RequestReader implements BodySink, Postponed {
     this.#unhurried = false;
   }
 
-  /** Nothing of a request has come. */
+  /** Whether nothing of a next request has arrived. */
   get idle(): boolean {
     return this.state === READING_HEAD && this.#ahead.length === 0;
   }
 
-  /** The request in progress has arrived completely. */
+  /** Whether the request in progress has arrived completely. */
   get bodyDone(): boolean {
     return this.#body.done;
   }
 
-  /** Reads bytes of the socket. */
+  /** Reads bytes from the socket. */
   read(buffer: Buffer, start: number, end: number): void {
     switch (this.state) {
       case READING_HEAD:
@@ -127,35 +127,35 @@ export class RequestReader implements BodySink, Postponed {
     }
   }
 
-  /** The body of the request that begins may pause for as long as it likes. */
+  /** The body of the request that has just begun may pause for any time. */
   waitForBody(): void {
     this.#unhurried = true;
   }
 
-  /** The owner has passed on bytes that it received. */
+  /** The owner has passed on `count` of the bytes that it held. */
   consume(count: number): void {
     this.#heldBytes -= count;
     if (this.#heldBytes === 0) this.#resume();
   }
 
-  /** The request in progress is over, and its connection continues: reads the next one. */
+  /** The request in progress has finished, and its connection continues: reads the next request. */
   next(nowMs: number): void {
     this.state = READING_HEAD;
     this.#idleSinceMs = nowMs;
     this.deadlineMs = deadlineAfter(nowMs, this.#context.config.http.idleTimeoutMs);
     this.#lapsed = false;
     this.#finder.reset();
-    // Otherwise the loop that began the request continues.
+    // While `#process` is running, its loop continues with the next request.
     if (this.#processing) this.#resume();
     else this.goOn();
   }
 
-  /** Ends the connection when it has been idle for this long. */
+  /** Ends the connection once it has been idle for `ms`. */
   endIdle(ms: number): void {
     this.deadlineMs = Math.min(this.deadlineMs, this.#idleSinceMs + ms);
   }
 
-  /** What comes is of another protocol from here on. */
+  /** From now on, bytes belong to another protocol. */
   switchToRaw(): void {
     this.state = RAW;
     this.deadlineMs = Number.POSITIVE_INFINITY;
@@ -173,17 +173,17 @@ export class RequestReader implements BodySink, Postponed {
     this.#body.clear();
   }
 
-  /** The socket has another handler, which gets what was read for it before. */
+  /** The socket has another handler now: passes it the buffered bytes. */
   passAhead(): void {
     const ahead = this.#ahead;
-    // The loop that reads does so itself, after the request that it is at.
+    // While `#process` is running, its caller passes them on.
     if (this.#processing || ahead.length === 0) return;
     this.#socket.resume();
     this.#socket.handler.onBytes(ahead.buffer, ahead.start, ahead.end);
     ahead.clear();
   }
 
-  /** The socket may have room again, or it is the connection's turn: takes up what waits between two requests. */
+  /** Continues with buffered bytes between two requests, when the socket may have room again or in the next turn. */
   goOn(): void {
     if (this.state !== READING_HEAD || this.#stalled) return;
     if (this.#ahead.length > 0) this.#processAhead();
@@ -201,25 +201,25 @@ export class RequestReader implements BodySink, Postponed {
     this.#socket.reset();
   }
 
-  /** Looks at the time limits. */
+  /** Checks the timeouts. */
   sweep(nowMs: number): void {
     if (nowMs < this.deadlineMs) return;
     const { readHeaderTimeoutMs, readTimeoutMs } = this.#context.config.http;
     if (this.state === IN_REQUEST) {
-      // A client that has to wait (the tunnel has no room) isn't slow itself.
+      // A client that is held back (the tunnel has no room) isn't slow itself.
       if (this.#socket.paused || this.#unhurried) this.deadlineMs = deadlineAfter(nowMs, readTimeoutMs);
       else this.#events.onBadBody(BODY_TIMEOUT);
     } else if (this.state === READING_HEAD && this.#stalled) {
       this.deadlineMs = deadlineAfter(nowMs, readHeaderTimeoutMs);
     } else if (this.state === READING_HEAD && this.#ahead.length > 0) this.#events.onBadHead(HEAD_TIMEOUT);
     else {
-      // A processor short of time may have a request unread that came in time.
+      // If the process is short of CPU, a request that arrived in time may still be unread.
       this.#lapsed = true;
       this.#context.nextTurn.add(this);
     }
   }
 
-  /** Parses requests until the bytes or the connection's patience end; returns the offset of the first unused byte. */
+  /** Parses requests until bytes run out or the connection must wait; returns the offset of the first unused byte. */
   #process(buffer: Buffer, start: number, end: number): number {
     const { requestHead: head, config } = this.#context;
     this.#processing = true;
@@ -254,12 +254,12 @@ export class RequestReader implements BodySink, Postponed {
     return this.state === STOPPED ? end : at;
   }
 
-  /** What is wrong with a head that begins so. */
+  /** The error for an invalid head with this first byte. */
   #invalid(error: HttpError | undefined, first: number | undefined): HttpError {
     return first === HANDSHAKE_RECORD ? TLS_HANDSHAKE : (error ?? HTTP_ERRORS.METHOD);
   }
 
-  /** Asks anew what the last call may have changed. */
+  /** A method, so that the compiler doesn't assume that a call left the state unchanged. */
   #isInRequest(): boolean {
     return this.state === IN_REQUEST;
   }
@@ -276,7 +276,7 @@ export class RequestReader implements BodySink, Postponed {
     this.#events.onRequestHead(head, body.done);
   }
 
-  /** The body of the request in progress. Returns the offset of the first byte after it. */
+  /** Reads the body of the request in progress; returns the offset of the first unused byte. */
   #readBody(buffer: Buffer, start: number, end: number): number {
     const body = this.#body;
     if (body.done || start === end) return start;
@@ -290,7 +290,7 @@ export class RequestReader implements BodySink, Postponed {
       this.#events.onBadBody(BODY_SIZE);
       return end;
     }
-    // The request may be over meanwhile, and a next deadline with it.
+    // The request may have finished meanwhile, and the deadline may already be that of the next one.
     if (this.state !== IN_REQUEST) return at;
     if (body.done) {
       this.deadlineMs = Number.POSITIVE_INFINITY;
@@ -301,20 +301,20 @@ export class RequestReader implements BodySink, Postponed {
     return at;
   }
 
-  /** A piece of the body, from its reader; what is above the limit never reaches a service. */
+  /** A piece of the body, from its reader; bytes above the limit never reach a service. */
   onBody(buffer: Buffer, start: number, end: number): void {
     if (this.#body.received > this.#context.config.limits.maxBodyBytes) return;
     this.#hand(buffer, start, end);
   }
 
-  /** Hands bytes to the owner, and reads no more while it holds them. */
+  /** Passes bytes to the owner, and reads no more while it holds them. */
   #hand(buffer: Buffer, start: number, end: number): void {
     this.#heldBytes += end - start;
     this.#events.onRequestBody(buffer, start, end);
     if (this.#heldBytes > 0) this.#socket.pause();
   }
 
-  /** Keeps what was not used: the start of a head, or requests that came early. */
+  /** Buffers unused bytes: the start of a head, or early requests. */
   #keep(buffer: Buffer, start: number, end: number): void {
     if (start >= end) return;
     if (this.state === HANDED_OVER) {
@@ -330,7 +330,7 @@ export class RequestReader implements BodySink, Postponed {
     const ahead = this.#ahead;
     const { budget, clock, config, limits } = this.#context;
     if (!reading && budget.exhausted && ahead.length + end - start > SMALL_HEAD_BYTES) {
-      // Nobody has promised anything for what was sent ahead: it is asked again on another connection.
+      // Pipelined requests may be dropped: the client retries them on another connection.
       if (!this.lastRequest) limits.hit("max_buffered_bytes");
       this.lastRequest = true;
       ahead.clear();
@@ -343,13 +343,13 @@ export class RequestReader implements BodySink, Postponed {
     ahead.append(buffer, start, end);
     if (reading && !this.#stalled) this.#searchHead();
     else if (reading || ahead.length > config.limits.maxBufferedBytesPerConnection) {
-      // The client has sent as much ahead as it may, or it isn't its turn.
+      // The client has reached its limit of early bytes, or the connection is stalled.
       if (!this.#socket.paused && !this.#stalled) limits.hit("max_buffered_bytes_per_connection");
       this.#socket.pause();
     }
   }
 
-  /** Looks whether the kept bytes hold a whole head by now; each byte is looked at once. */
+  /** Searches the buffered bytes for the end of a head; examines each byte once. */
   #searchHead(): void {
     const ahead = this.#ahead;
     const found = this.#finder.find(ahead.buffer, ahead.start, ahead.end);
@@ -367,7 +367,7 @@ export class RequestReader implements BodySink, Postponed {
     const ahead = this.#ahead;
     const { start } = ahead;
     const at = this.#process(ahead.buffer, ahead.start, ahead.end);
-    // The code that stops, or passes the socket on, empties the store.
+    // `stop` and `passAhead` empty the store.
     if (ahead.length === 0) return;
     if (this.state === HANDED_OVER) {
       this.#socket.handler.onBytes(ahead.buffer, at, ahead.end);
@@ -388,7 +388,7 @@ export class RequestReader implements BodySink, Postponed {
     }
   }
 
-  /** It isn't this connection's turn, or its client doesn't read the answers that it has already. */
+  /** Whether the connection must wait: for its next turn, or for its client to read earlier responses. */
   get #stalled(): boolean {
     return this.#postponed || this.#socket.out.congested;
   }

@@ -1,4 +1,4 @@
-// How the body of a response is framed for an HTTP/1.1 or 1.0 client; decided once, when its head arrives.
+// How the body of a response is framed for an HTTP/1.1 or HTTP/1.0 client; decided once, when its head arrives.
 
 import { BODY_CHUNKED, BODY_UNTIL_CLOSE, responseBody } from "../../http/body-framing.js";
 import type { ResponseHead } from "../../http/head.js";
@@ -10,7 +10,7 @@ import {
 } from "../../http/h1/rewrite-response-head.js";
 
 export class ResponseFraming {
-  /** What the head's bytes are changed by. */
+  /** The changes to the head. */
   readonly rewrite: ResponseRewrite = {
     framing: FRAMING_AS_IS,
     connectionClose: false,
@@ -19,14 +19,14 @@ export class ResponseFraming {
     halfClose: false,
     fromService: false,
   };
-  /** The client gets chunks: the body's length is unknown, and its connection is kept. */
+  /** Whether the client gets chunks, because the body's length is unknown and the connection stays open. */
   chunking = false;
-  /** Its end is the connection's end: an HTTP/1.0 client knows no chunks. */
+  /** Whether the body ends with the connection, because an HTTP/1.0 client doesn't know chunks. */
   untilClose = false;
-  /** The client's connection continues after this response. */
+  /** Whether the client's connection continues after this response. */
   keepAlive = false;
 
-  /** For a final response. `mayKeepAlive`: nothing but the response may prevent it. */
+  /** Sets the framing of a final response. `mayKeepAlive`: whether the connection stays open unless the response prevents it. */
   setFinal(head: ResponseHead, method: string, http10: boolean, mayKeepAlive: boolean): void {
     const kind = responseBody(head, method);
     const unknownLength = kind === BODY_CHUNKED || kind === BODY_UNTIL_CLOSE;
@@ -39,7 +39,7 @@ export class ResponseFraming {
     rewrite.keepAliveHttp10 = this.keepAlive && http10;
   }
 
-  /** For an interim response or a 101, which have no body. `halfClose`: see ResponseRewrite. */
+  /** Sets the framing of an interim response or a 101, which have no body. `halfClose`: see ResponseRewrite. */
   setBodiless(halfClose: boolean): void {
     const { rewrite } = this;
     rewrite.framing = FRAMING_NONE;
