@@ -1,4 +1,4 @@
-// The `piko` command: obeys signals from the first moment on, then loads the rest.
+// The `piko` command. Handles signals from the first moment on, then loads the rest.
 
 import { obeyEarlySignal } from "./cli/early-signal.js";
 

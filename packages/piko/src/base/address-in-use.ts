@@ -1,6 +1,6 @@
 // The message for a port that is already in use: names the setting that chooses another one.
 
-/** Settings with the address of each port that has one, by its name in errors. */
+/** The setting with the address of each port, by the port's name in errors. */
 const SETTINGS: Readonly<Record<string, string>> = {
   proxy: "proxy.bind_addr",
   upstream: "upstream.bind_addr",
@@ -9,7 +9,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   server: "server.bind_addr",
 };
 
-/** The message for a port that is in use, and how to choose another one. */
+/** The message for a port that is in use, with the setting that chooses another one. */
 export function addressInUse(name: string): string {
   const setting = SETTINGS[name];
   if (setting === undefined) return "address already in use";

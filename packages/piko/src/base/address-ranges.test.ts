@@ -5,7 +5,7 @@ describe("AddressRanges", () => {
   const ranges = new AddressRanges(["10.0.0.0/8", "192.0.2.7", "fd00::/8", "2001:db8::1"]);
 
   it.each(["10.0.0.0", "10.255.255.255", "192.0.2.7", "fd12::1", "2001:db8::1", "2001:0db8:0:0::0001"])(
-    "holds %s",
+    "contains %s",
     (address) => {
       expect(ranges.includes(address)).toBe(true);
     },
@@ -21,17 +21,17 @@ describe("AddressRanges", () => {
     "unknown",
     "10.0.0",
     "::",
-  ])("doesn't hold %j", (address) => {
+  ])("doesn't contain %j", (address) => {
     expect(ranges.includes(address)).toBe(false);
   });
 
-  it("holds everything of one family in a network without prefix bits", () => {
+  it("contains all addresses of one family if a network has no prefix bits", () => {
     const all = new AddressRanges(["0.0.0.0/0"]);
     expect(all.includes("203.0.113.1")).toBe(true);
     expect(all.includes("2001:db8::1")).toBe(false);
   });
 
-  it("holds nothing when it is empty", () => {
+  it("contains nothing if it is empty", () => {
     const none = new AddressRanges([]);
     expect(none.empty).toBe(true);
     expect(none.includes("10.0.0.1")).toBe(false);

@@ -1,17 +1,17 @@
-// A list of addresses and networks, such as the trusted proxies. Checked once per connection, and for the entries of
+// A list of addresses and networks, such as the trusted proxies. Checked once per connection, and for the entries in
 // X-Forwarded-For from these proxies.
 
 import { BlockList, isIP } from "node:net";
 
 export class AddressRanges {
-  /** Nothing is in the list. */
+  /** Whether the list is empty. */
   readonly empty: boolean;
   readonly #list = new BlockList();
 
   /**
-   * Takes addresses (`10.0.0.1`, `::1`) and networks (`10.0.0.0/8`, `fd00::/8`).
+   * Accepts addresses (`10.0.0.1`, `::1`) and networks (`10.0.0.0/8`, `fd00::/8`).
    *
-   * @throws RangeError that quotes the entry that is neither.
+   * @throws RangeError that quotes an entry which is neither.
    */
   constructor(entries: readonly string[]) {
     this.empty = entries.length === 0;

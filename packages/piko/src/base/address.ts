@@ -1,5 +1,5 @@
-// Network addresses as flags and YAML write them: where a port listens (`:8000`, `127.0.0.1:0`, `[::1]:80`) and
-// where a TCP peer is (`3000`, `db:5432`).
+// Network addresses in the form used in flags and YAML: where a port listens (`:8000`, `127.0.0.1:0`, `[::1]:80`) and where a TCP
+// peer is (`3000`, `db:5432`).
 
 /** A host and a port; an empty host means all interfaces. IPv6 hosts are without brackets. */
 export interface HostPort {
@@ -7,7 +7,7 @@ export interface HostPort {
   readonly port: number;
 }
 
-/** Prints an address the way that it is written: IPv6 hosts in brackets, all interfaces as `:port`. */
+/** Prints an address in the form that can be parsed: IPv6 hosts in brackets, all interfaces as `:port`. */
 export function formatHostPort(address: HostPort): string {
   const host = address.host.includes(":") ? `[${address.host}]` : address.host;
   return `${host}:${address.port}`;

@@ -1,4 +1,4 @@
-// Sizes in bytes as people write them: a plain number, or a number with a binary unit (`64KiB`, `1MiB`).
+// Sizes in bytes in the form used in settings: a plain number, or a number with a binary unit (`64KiB`, `1MiB`).
 
 const UNITS: ReadonlyMap<string, number> = new Map([
   ["", 1],

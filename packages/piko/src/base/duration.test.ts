@@ -58,7 +58,7 @@ describe("formatDuration", () => {
     expect(formatDuration(ms)).toBe(text);
   });
 
-  it("prints what parses back to the same whole microseconds", () => {
+  it("prints what parses to the same whole microseconds", () => {
     fc.assert(
       fc.property(fc.integer({ min: 0, max: 2_147_483_647_000 }), (micros) => {
         expect(parseDuration(formatDuration(micros / 1_000))).toBeCloseTo(micros / 1_000, 6);

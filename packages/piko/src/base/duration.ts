@@ -1,6 +1,5 @@
-// Durations as people write them in flags and YAML (`300ms`, `1m30s`, `1.5h`) and as log lines show them. The
-// grammar and the printed form are those of Go's time package; inside the program a duration is a number of
-// milliseconds.
+// Durations in the form used in flags and YAML (`300ms`, `1m30s`, `1.5h`) and shown in log lines. The grammar and the printed
+// form are those of Go's time package; inside the program, a duration is a number of milliseconds.
 
 const UNIT_MS: ReadonlyMap<string, number> = new Map([
   ["ns", 1e-6],
@@ -13,7 +12,7 @@ const UNIT_MS: ReadonlyMap<string, number> = new Map([
   ["h", 3_600_000],
 ]);
 
-/** The longest duration that a timer of Node can wait for: about 24 days and 20 hours. */
+/** The longest duration that a Node timer can wait for: about 24 days and 20 hours. */
 export const MAX_DURATION_MS = 2_147_483_647;
 
 /**
@@ -38,7 +37,7 @@ export function parseDuration(text: string): number {
     if (scale === undefined) {
       throw new RangeError(`invalid duration ${JSON.stringify(text)}: unknown unit ${JSON.stringify(unit)}`);
     }
-    // Division keeps decimal fractions of the small units exact, where multiplying by 1e-6 would not.
+    // Division keeps decimal fractions of the small units exact; multiplying by 1e-6 would not.
     total += scale < 1 ? Number(digits) / Math.round(1 / scale) : Number(digits) * scale;
     rest = rest.slice(whole.length);
   }

@@ -19,7 +19,7 @@ describe("hostHeaderOf", () => {
 
 describe("isHostHeader", () => {
   it.each(["localhost", "localhost:5173", "app_1.example.com", "[::1]:80", "127.0.0.1"])(
-    "takes %s",
+    "accepts %s",
     (text) => {
       expect(isHostHeader(text)).toBe(true);
     },

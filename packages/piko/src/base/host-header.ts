@@ -1,10 +1,10 @@
-// The Host that a service sees, if it must differ from the one that clients asked for: development servers refuse names
-// that they don't know.
+// The Host that a service receives, if it must differ from the one that the client sent: development servers reject names that
+// they don't know.
 
 import { formatHostPort } from "./address.js";
 import type { ServiceAddress } from "./service-address.js";
 
-/** The word for the service's own address. */
+/** The value that stands for the service's own address. */
 export const REWRITE_HOST = "rewrite";
 
 // RFC 9110 section 7.2: uri-host [ ":" port ].
@@ -20,7 +20,7 @@ export function hostHeaderOf(setting: string, service: ServiceAddress): string |
   if (setting === "") return undefined;
   if (setting !== REWRITE_HOST) return setting;
   const { host, port, scheme } = service;
-  // RFC 9110 section 4.2.3: a port that is the scheme's own is left out.
+  // RFC 9110 section 4.2.3: the scheme's default port is left out.
   const own = scheme === "https" ? 443 : 80;
   return port === own ? formatHostPort(service).slice(0, -`:${port}`.length) : formatHostPort({ host, port });
 }

@@ -6,7 +6,7 @@ describe("parsePublicUrl", () => {
     ["https://{endpoint}.piko.example.com", "https://{endpoint}.piko.example.com"],
     ["http://{endpoint}.LOCALHOST:8000/", "http://{endpoint}.localhost:8000"],
     ["https://{endpoint}.example.com:443", "https://{endpoint}.example.com"],
-  ])("takes %s", (text, template) => {
+  ])("accepts %s", (text, template) => {
     expect(parsePublicUrl(text)).toBe(template);
   });
 
@@ -26,7 +26,7 @@ describe("parsePublicUrl", () => {
 });
 
 describe("publicUrlOf", () => {
-  it("has the endpoint in the host, if it can stand there", () => {
+  it("has the endpoint in the host, if that is possible", () => {
     const template = "https://{endpoint}.piko.example.com";
     expect(publicUrlOf(template, "my-endpoint")).toBe("https://my-endpoint.piko.example.com");
     expect(publicUrlOf(template, "My.Endpoint")).toBeUndefined();

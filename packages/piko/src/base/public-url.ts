@@ -1,4 +1,4 @@
-// The URL that outside clients use: the endpoint is the first label of its host, as the proxy port routes.
+// The URL for clients outside: the endpoint is the first label of its host, which is how the proxy port routes.
 
 import { whyNoHostLabel } from "./host-label.js";
 import { parseUrl } from "./service-address.js";
@@ -7,7 +7,7 @@ const PLACEHOLDER = "{endpoint}";
 const EXAMPLE = "https://{endpoint}.piko.example.com";
 
 /**
- * Checks a template such as `https://{endpoint}.piko.example.com`, and gives it without a trailing slash.
+ * Checks a template such as `https://{endpoint}.piko.example.com`, and returns it without a trailing slash.
  *
  * @throws RangeError
  */
@@ -29,7 +29,7 @@ export function parsePublicUrl(text: string): string {
   return `${url.protocol}//${PLACEHOLDER}${url.host.slice(1)}`;
 }
 
-/** The URL of an endpoint; undefined for an id that can't be in a host. */
+/** The URL of an endpoint; undefined if its id can't be part of a host. */
 export function publicUrlOf(template: string, endpointId: string): string | undefined {
   return whyNoHostLabel(endpointId) === undefined ? template.replace(PLACEHOLDER, endpointId) : undefined;
 }

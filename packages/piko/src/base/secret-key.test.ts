@@ -4,7 +4,7 @@ import { parseSecretKey } from "./secret-key.js";
 const KEY = Buffer.from("000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "hex");
 
 describe("a secret key", () => {
-  it("is 32 bytes in base64, with or without padding and line end", () => {
+  it("is 32 bytes in base64, with or without padding and line feed", () => {
     const text = KEY.toString("base64");
     for (const form of [text, `${text}\n`, `  ${text}`, text.replace("=", "")])
       expect(parseSecretKey(form).equals(KEY)).toBe(true);
@@ -17,7 +17,7 @@ describe("a secret key", () => {
     Buffer.alloc(33).toString("base64"),
     KEY.toString("hex"),
     `${KEY.toString("base64")} ${KEY.toString("base64")}`,
-  ])("is refused without being shown: %j", (text) => {
+  ])("is rejected without being shown: %j", (text) => {
     expect(() => parseSecretKey(text)).toThrow(/^must be a key: 32 bytes in base64$/);
   });
 });

@@ -1,12 +1,12 @@
-// Secret keys of 32 bytes, as configuration and files have them: in base64.
+// Secret keys of 32 bytes, in base64, as in the configuration and in files.
 
 /** Length of a key. */
 const SECRET_KEY_BYTES = 32;
 
 /**
- * Reads a key in base64, with or without its padding; white space around it doesn't count.
+ * Reads a key in base64, with or without padding; surrounding white space is ignored.
  *
- * @throws RangeError that doesn't quote it.
+ * @throws RangeError that doesn't quote the text.
  */
 export function parseSecretKey(text: string): Buffer {
   const trimmed = text.trim();

@@ -8,7 +8,7 @@ it.each([
   ["https://app/", { scheme: "https", host: "app", port: 443, path: "", query: "" }],
   ["HTTP://app:81/a/b/?x=1&y", { scheme: "http", host: "app", port: 81, path: "/a/b", query: "x=1&y" }],
   ["http://[::1]:81", { scheme: "http", host: "::1", port: 81, path: "", query: "" }],
-])("takes the HTTP service %s apart", (text, parts) => {
+])("parses the HTTP service %s", (text, parts) => {
   expect(parseServiceAddress(text, "http")).toEqual({ ...parts, text });
 });
 
@@ -24,7 +24,7 @@ it.each([
   expect(parseServiceAddress(text, protocol)).toMatchObject({ scheme, port });
 });
 
-it("takes a TCP service apart", () => {
+it("parses a TCP service", () => {
   const parts = { scheme: "tcp", host: "redis", port: 6_379, path: "", query: "", text: "redis:6379" };
   expect(parseServiceAddress("redis:6379", "tcp")).toEqual(parts);
 });
@@ -40,7 +40,7 @@ it.each([
   expect(() => parseServiceAddress(text, protocol)).toThrow(message);
 });
 
-it("never quotes a URL that could hold a password", () => {
+it("never quotes a URL that could contain a password", () => {
   expect(() => parseUrl("http://user:hunter2@:x", ["http"])).toThrow(/^(?!.*hunter2)invalid url: must be/);
   expect(() => parseUrl("ftp://user:hunter2@host", ["http"])).toThrow(
     /^(?!.*hunter2)invalid url: scheme "ftp"/,

@@ -3,28 +3,27 @@
 import { type HostPort, parseTcpAddress } from "./address.js";
 
 /**
- * What a listener carries, and how its service is spoken to: HTTP/1.1; HTTP/2 without TLS, by prior knowledge; with TLS,
- * whichever HTTP the service chooses; HTTP/2 for gRPC; plain bytes.
+ * What a listener carries, and the protocol of its service: HTTP/1.1; HTTP/2 without TLS, by prior knowledge; TLS with whichever
+ * HTTP version the service chooses; HTTP/2 for gRPC; plain bytes.
  */
 export const LISTENER_PROTOCOLS = ["http", "h2c", "h2", "grpc", "tcp"] as const;
 
 export type ListenerProtocol = (typeof LISTENER_PROTOCOLS)[number];
 
-/** Where a service listens, taken apart. */
+/** The parts of a service's address. */
 export interface ServiceAddress extends HostPort {
-  /** How the service is spoken to; `tcp` for listeners that carry plain bytes. */
+  /** The scheme of the service; `tcp` for listeners that carry plain bytes. */
   readonly scheme: "http" | "https" | "tcp";
-  /** Path that goes in front of each request's path; never ends in a slash, and empty when the address has none. */
+  /** Path to put before each request's path. Never ends in a slash; empty if the address has none. */
   readonly path: string;
-  /** Query without `?` that goes in front of each request's query; empty when the address has none. */
+  /** Query, without `?`, to put before each request's query; empty if the address has none. */
   readonly query: string;
   /** The address as it was written. */
   readonly text: string;
 }
 
 /**
- * Parses `3000`, `host:port` and, for HTTP listeners, `http://host:port/path` or `https://...`, as far as the protocol has
- * TLS or can do without.
+ * Parses `3000`, `host:port` and, for HTTP listeners, `http://host:port/path` or `https://...`, if that scheme fits the protocol.
  *
  * @throws RangeError that quotes the text.
  */

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { hasHidden, visibleJson, visibleText, visibleYaml } from "./visible-text.js";
 
-/** Escape, DEL, C1, soft hyphen, zero width, both separators, right to left, mark of byte order, a tag. */
+/** Escape, DEL, C1, soft hyphen, zero width, both separators, right to left, byte order mark, a tag. */
 const HIDDEN = [
   "\u001b",
   "\u007f",
@@ -19,13 +19,13 @@ const HIDDEN = [
 ];
 
 describe.each(HIDDEN)("%j", (character) => {
-  it("is noticed, and made visible", () => {
+  it("is detected and made visible", () => {
     expect(hasHidden(`a${character}b`)).toBe(true);
     expect(visibleText(`a${character}b${character}`)).toBe("a\ufffdb\ufffd");
     expect(visibleText(`a\n${character}`, true)).toBe("a\n\ufffd");
   });
 
-  it("is escaped in JSON and YAML, and read back as it was", () => {
+  it("is escaped in JSON and YAML, and parsed unchanged", () => {
     const json = visibleJson(JSON.stringify({ [character]: [character] }, undefined, 2));
     expect(hasHidden(json.replaceAll("\n", ""))).toBe(false);
     expect(JSON.parse(json)).toEqual({ [character]: [character] });
@@ -35,7 +35,7 @@ describe.each(HIDDEN)("%j", (character) => {
   });
 });
 
-it("leaves text alone that can be seen", () => {
+it("leaves visible text unchanged", () => {
   for (const text of ["web", "größe", "名前", "a b", "😀", "\ufffd"]) {
     expect(hasHidden(text)).toBe(false);
     expect(visibleText(text)).toBe(text);
@@ -43,7 +43,7 @@ it("leaves text alone that can be seen", () => {
   }
 });
 
-it("makes any JSON visible without changing what it says", () => {
+it("makes any JSON visible without changing its value", () => {
   fc.assert(
     fc.property(fc.string({ unit: "binary" }), (text) => {
       const json = visibleJson(JSON.stringify(text));

@@ -1,29 +1,29 @@
-// Makes foreign text safe to show: invisible characters, and those that reorder others (line breaks of all kinds, control
-// characters, U+202E and its kind, zero-width ones), must not change what a line seems to say.
+// Makes text from outside safe to show: invisible characters, and those that reorder others (all kinds of line breaks, control
+// characters, U+202E and similar ones, zero-width ones), must not change what a line appears to say.
 
 /** Control and format characters, line and paragraph separators. */
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u;
 const ALL_HIDDEN = new RegExp(HIDDEN, "gu");
-/** The same without what separates the lines of a text. */
+/** The same, except line feeds. */
 const ALL_HIDDEN_IN_LINES = /[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu;
 
-/** Whether a text has such characters. */
+/** Whether a text contains such characters. */
 export function hasHidden(text: string): boolean {
   return HIDDEN.test(text);
 }
 
-/** Each of them replaced by U+FFFD. Line feeds stay if the text has `lines`. */
+/** Replaces each of them with U+FFFD. Line feeds are kept if `lines` is true. */
 export function visibleText(text: string, lines = false): string {
   return text.replace(lines ? ALL_HIDDEN_IN_LINES : ALL_HIDDEN, "\ufffd");
 }
 
-/** JSON that says the same, with each of them escaped as `\u202e`. Line feeds may stand between its parts. */
+/** Equivalent JSON with each of them escaped, as in `\u202e`. Line feeds may be between its tokens. */
 export function visibleJson(json: string): string {
   if (!HIDDEN.test(json)) return json;
   return json.replace(ALL_HIDDEN_IN_LINES, (character) => [...units(character)].map(escapeUnit).join(""));
 }
 
-/** The same for YAML, in which strings that have such characters stand in double quotes. */
+/** The same for YAML. Strings that contain such characters must be in double quotes. */
 export function visibleYaml(yaml: string): string {
   return yaml.replace(ALL_HIDDEN_IN_LINES, (character) => {
     const [unit = 0, second] = units(character);
@@ -32,7 +32,7 @@ export function visibleYaml(yaml: string): string {
   });
 }
 
-/** UTF-16 units of a character. */
+/** The UTF-16 code units of a character. */
 function units(character: string): number[] {
   return Array.from({ length: character.length }, (_, at) => character.charCodeAt(at));
 }

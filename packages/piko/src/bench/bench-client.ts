@@ -1,4 +1,4 @@
-// One client of a benchmark: its own connection to the proxy port, and one request after another on it.
+// One client of a benchmark: it has its own connection to the proxy port, and sends one request after another.
 
 import * as http from "node:http";
 import * as https from "node:https";
@@ -9,9 +9,9 @@ import { formatDuration } from "../base/duration.js";
 export interface BenchClientOptions {
   /** Base URL of the proxy port. */
   readonly proxyUrl: string;
-  /** Body of each request; the answer has to be the same. */
+  /** Body of each request; the response must have the same. */
   readonly body: Buffer;
-  /** Time for a request to be answered. */
+  /** Timeout of a request. */
   readonly timeoutMs: number;
   readonly clock: Clock;
 }
@@ -28,7 +28,7 @@ export class BenchClient {
     this.#agent = new (secure ? https.Agent : http.Agent)({ keepAlive: true, maxSockets: 1 });
   }
 
-  /** Sends one request to an endpoint. Resolves to undefined, or to the kind of error that it met; never rejects. */
+  /** Sends one request to an endpoint. Resolves to undefined, or to the kind of error that occurred; never rejects. */
   send(endpointId: string): Promise<string | undefined> {
     const { body, clock, proxyUrl, timeoutMs } = this.#options;
     return new Promise((resolve) => {
@@ -74,7 +74,7 @@ export class BenchClient {
   }
 }
 
-/** The error's code, because texts name ports and addresses. */
+/** The error's code, because messages contain ports and addresses. */
 function kindOf(error: Error & { readonly code?: unknown }): string {
   return typeof error.code === "string" ? error.code : error.message;
 }

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { BenchResults } from "./bench-results.js";
 
 describe("the results of a benchmark", () => {
-  it("tell throughput and latencies of what succeeded, and errors by kind, the most frequent first", () => {
+  it("show throughput and latencies of successes, and errors by kind, the most frequent first", () => {
     const results = new BenchResults();
     for (let ms = 1; ms <= 100; ms++) results.succeed(ms);
     results.fail("ECONNRESET");
@@ -18,7 +18,7 @@ describe("the results of a benchmark", () => {
     expect(results.done).toBe(103);
   });
 
-  it("have no latencies when nothing succeeded", () => {
+  it("have no latencies if nothing succeeded", () => {
     const results = new BenchResults();
     results.fail("ECONNREFUSED");
     expect(results.report(0)).toEqual([
@@ -28,7 +28,7 @@ describe("the results of a benchmark", () => {
     ]);
   });
 
-  it("tell no more than a limited number of kinds apart", () => {
+  it("distinguish only a limited number of kinds", () => {
     const results = new BenchResults();
     for (let i = 0; i < 1_000; i++) results.fail(`kind ${i}`);
     expect(results.report(1)).toHaveLength(2 + 33);

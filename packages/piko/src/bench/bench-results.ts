@@ -3,30 +3,30 @@
 import { createHistogram, type RecordableHistogram } from "node:perf_hooks";
 import { formatDuration } from "../base/duration.js";
 
-/** Kinds of errors that are distinguished; a server can make up as many texts as it likes. */
+/** Maximum kinds of errors that are counted separately; a server can invent any number of texts. */
 const MAX_KINDS = 32;
 const OTHER = "other";
 
 /** Counts requests by their outcome. */
 export class BenchResults {
-  /** Answered as they should be. */
+  /** Requests with the expected response. */
   succeeded = 0;
   failed = 0;
   readonly #latencies: RecordableHistogram = createHistogram();
   readonly #errors = new Map<string, number>();
 
-  /** Requests that are over. */
+  /** Requests that have ended. */
   get done(): number {
     return this.succeeded + this.failed;
   }
 
-  /** A request was answered as it should be. */
+  /** Counts a request with the expected response. */
   succeed(latencyMs: number): void {
     this.succeeded += 1;
     this.#latencies.record(Math.max(1, Math.round(latencyMs * 1_000)));
   }
 
-  /** A request failed; `kind` has no part that differs between requests, because kinds are counted. */
+  /** Counts a request that failed. `kind` must contain nothing that differs between requests, because kinds are counted. */
   fail(kind: string): void {
     this.failed += 1;
     const known = this.#errors.has(kind) || this.#errors.size < MAX_KINDS;
@@ -34,7 +34,7 @@ export class BenchResults {
     this.#errors.set(key, (this.#errors.get(key) ?? 0) + 1);
   }
 
-  /** The lines of the report. Only requests that succeeded count for the throughput and the latencies. */
+  /** The lines of the report. Throughput and latencies include only requests that succeeded. */
   report(elapsedMs: number): readonly string[] {
     const perSecond = elapsedMs > 0 ? (this.succeeded / elapsedMs) * 1_000 : 0;
     const lines = [`Throughput: ${perSecond.toFixed(1)} requests/sec`];

@@ -1,25 +1,25 @@
-// The upstreams of a benchmark: tunnels of the SDK, all of them to one HTTP server in this process that answers each
-// request with its own body.
+// The upstreams of a benchmark: tunnels of the SDK, all to one HTTP server in this process that answers each request with the
+// request's body.
 
 import { createServer } from "node:http";
 import { type Listener, listen } from "@piko/client";
 import type { Logger } from "../observability/logger.js";
 
-/** Where the upstreams connect to, and how many there are. */
+/** Where the upstreams connect, and how many there are. */
 export interface EchoUpstreamsOptions {
   /** Base URL of the upstream port. */
   readonly url: string;
-  /** Time to connect one. */
+  /** Timeout to connect one. */
   readonly timeoutMs: number;
   readonly endpointIds: readonly string[];
   /** Spread evenly over the endpoints. */
   readonly count: number;
-  /** Told of every tunnel; a hundred of them are too many for most people. */
+  /** Logs every tunnel; undefined because a hundred of them are usually too many. */
   readonly logger: Logger | undefined;
   readonly signal: AbortSignal;
 }
 
-/** Tunnels that are opened at once: each is a handshake, and servers limit those that are in progress. */
+/** Tunnels that are opened at the same time: each needs a handshake, and servers limit the number of those in progress. */
 const CONCURRENCY = 32;
 
 export class EchoUpstreams {
@@ -29,7 +29,7 @@ export class EchoUpstreams {
     request.pipe(response);
   });
 
-  /** Connects all. Rejects when one can't connect; those that are open have to be closed then too. */
+  /** Connects all. Rejects if one can't connect; `close` must be called even then. */
   async connect({ url, timeoutMs, endpointIds, count, logger, signal }: EchoUpstreamsOptions): Promise<void> {
     let next = 0;
     const connectSome = async (): Promise<void> => {
@@ -42,7 +42,7 @@ export class EchoUpstreams {
     await Promise.all(Array.from({ length: Math.min(CONCURRENCY, count) }, connectSome));
   }
 
-  /** Closes all at once. */
+  /** Closes all immediately. */
   async close(): Promise<void> {
     await Promise.all(this.#listeners.map((listener) => listener.close({ graceMs: 0 })));
     this.#server.closeAllConnections();

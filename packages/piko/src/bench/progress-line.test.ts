@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { BenchResults } from "./bench-results.js";
 import { ProgressLine } from "./progress-line.js";
 
-it("rewrites its line with the rate since the last one, and goes away", () => {
+it("rewrites its line with the rate since the last update, and is removed", () => {
   const clock = new FakeClock();
   const results = new BenchResults();
   let written = "";

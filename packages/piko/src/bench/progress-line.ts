@@ -1,4 +1,4 @@
-// The line that shows a benchmark's progress at a terminal; rewritten in place, removed at the end.
+// The line that shows a benchmark's progress on a terminal; rewritten in place, and removed at the end.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { BenchResults } from "./bench-results.js";
@@ -14,7 +14,7 @@ export class ProgressLine {
   #shownMs: number;
   #shownDone = 0;
 
-  /** `requests`: how many there will be. */
+  /** @param requests the number of requests in the whole benchmark */
   constructor(write: (text: string) => void, results: BenchResults, requests: number, clock: Clock) {
     this.#write = write;
     this.#results = results;
@@ -24,7 +24,7 @@ export class ProgressLine {
     this.#schedule();
   }
 
-  /** Takes the line away. */
+  /** Removes the line. */
   close(): void {
     if (this.#timer === undefined) return;
     this.#clock.clearTimeout(this.#timer);

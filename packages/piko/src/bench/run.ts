@@ -1,4 +1,4 @@
-// `piko bench http`: opens upstreams on a server, loads its proxy port with requests for them, and reports.
+// `piko bench http`: opens upstreams on a server, sends requests for them to its proxy port, and reports the results.
 
 import { type Clock, systemClock } from "@piko/tunnel";
 import type { BenchConfig } from "../config/bench.js";
@@ -13,19 +13,19 @@ import { ProgressLine } from "./progress-line.js";
 export interface RunBenchOptions {
   readonly config: BenchConfig;
   readonly logger: Logger;
-  /** Aborted by the first SIGTERM, SIGINT or SIGHUP: reports what there is. */
+  /** Aborted by the first SIGTERM, SIGINT or SIGHUP; the results so far are reported. */
   readonly signal: AbortSignal;
-  /** Takes the report, a line at a time. */
+  /** Prints a line of the report. */
   readonly print: (line: string) => void;
-  /** Writes to the terminal that shows the progress; absent where there is none. */
+  /** Writes to the terminal that shows the progress; absent if there is none. */
   readonly showProgress?: ((text: string) => void) | undefined;
   readonly clock?: Clock;
 }
 
-/** Pause between two questions whether an endpoint can be reached. */
+/** Pause between two attempts to reach an endpoint. */
 const PROBE_INTERVAL_MS = 50;
 
-/** Runs a benchmark to its end. Rejects when it can't be run, is stopped, or a request fails. */
+/** Runs a benchmark to its end. Rejects if it can't be run, is stopped, or a request fails. */
 export async function runBench(options: RunBenchOptions): Promise<void> {
   const { config, signal, print, showProgress, clock = systemClock } = options;
   const log = options.logger.subsystem("bench");
@@ -70,7 +70,7 @@ export async function runBench(options: RunBenchOptions): Promise<void> {
   }
 }
 
-/** In a cluster, a node may hear of an endpoint a moment after its upstream has connected to another one. */
+/** In a cluster, a node may learn of an endpoint a moment after its upstream has connected to another node. */
 async function awaitEndpoints(
   client: BenchClient,
   endpointIds: readonly string[],

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
 import { commandName } from "./command-name.js";
 
-it("calls the program as npx does, where npx has called it", () => {
+it("uses the name with npx if npx started the program", () => {
   expect(commandName({ npm_command: "exec" })).toBe("npx piko");
   expect(commandName({ npm_command: "run-script" })).toBe("piko");
   expect(commandName({})).toBe("piko");

@@ -1,6 +1,6 @@
-// What hints call this program: as the person who reads them has called it.
+// The name of this program in hints: the one with which the reader started it.
 
-/** `npx piko` where npx has started it, else `piko`. */
+/** `npx piko` if npx started it, otherwise `piko`. */
 export function commandName(env: Readonly<Record<string, string | undefined>>): string {
   return env["npm_command"] === "exec" ? "npx piko" : "piko";
 }

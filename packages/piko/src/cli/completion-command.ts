@@ -1,5 +1,5 @@
-// `piko completion bash|zsh|fish`: scripts that complete commands and flags in a shell. They hold what there is, and ask
-// nobody: a key press must not wait for a program to start.
+// `piko completion bash|zsh|fish`: scripts that complete commands and flags in a shell. They contain all names and don't call the
+// program, because a key press must not wait for a program to start.
 
 import { Command } from "commander";
 import { bashCompletion, fishCompletion, listWords, zshCompletion } from "./completion-scripts.js";
@@ -19,7 +19,7 @@ const SHELLS = {
   },
 } as const;
 
-/** Creates the command. `program`: what is completed. */
+/** Creates the command. @param program the command whose words are completed */
 export function createCompletionCommand(program: Command): Command {
   const command = new Command("completion")
     .summary("print a completion script for a shell")

@@ -1,26 +1,26 @@
-// Scripts for the completion of shells: each has a table of the words that may follow a command, and finds the command in
-// what has been typed.
+// Scripts for completion in shells: each has a table of the words that may follow a command, and finds the command in what was
+// typed.
 
 import { type Command, Help } from "commander";
 
-/** A word that may come next. */
+/** A word that may come next. `what` describes it. */
 export interface CompletionWord {
   readonly word: string;
   readonly what: string;
-  /** A flag that takes a value: what comes behind it is no word of the command. */
+  /** Whether it is a flag with a value: the next word is then not a word of the command. */
   readonly takesValue: boolean;
 }
 
-/** A command by its names (`agent http`; empty for piko itself), and what may come behind it. */
+/** A command by its names (`agent http`; empty for piko itself), and the words that may follow it. */
 export interface CompletedCommand {
   readonly path: string;
   readonly words: readonly CompletionWord[];
 }
 
-/** Longest description; more would wrap. */
+/** Maximum length of a description; a longer one would wrap. */
 const MAX_WHAT = 60;
 
-/** All commands below `command`, itself first. */
+/** `command` and all its subcommands, itself first. */
 export function listWords(command: Command, path = ""): readonly CompletedCommand[] {
   const help = command.createHelp();
   const options = [...new Help().visibleOptions(command), ...help.visibleGlobalOptions(command)];
@@ -40,7 +40,7 @@ function word(name: string, description: string, takesValue: boolean): Completio
   return { word: name, what: short.replaceAll(/[^\x20-\x7e]|['"`$\\]/g, ""), takesValue };
 }
 
-/** In bash and zsh: walks what was typed, and leaves the command in `path` and its words in `words`. */
+/** For bash and zsh: goes through what was typed, and sets `path` to the command and `words` to its words. */
 function walk(commands: readonly CompletedCommand[]): string {
   const valued = new Set(
     commands.flatMap(({ words }) => words.filter((each) => each.takesValue)).map((each) => each.word),

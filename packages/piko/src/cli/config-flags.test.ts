@@ -163,7 +163,7 @@ describe("flags", () => {
     ]);
   });
 
-  it("of the status commands are those of Go Piko, and more", () => {
+  it("of the status commands include those of Go Piko", () => {
     expect(names(listFlags(STATUS))).toEqual([
       "--server.url",
       "--server.token",
@@ -260,7 +260,7 @@ describe("flags", () => {
     ]);
   });
 
-  it("of the benchmark are those of Go Piko, whose file has the server's settings under another name", () => {
+  it("of the benchmark are those of Go Piko; only its file names the server's settings differently", () => {
     expect(names(listFlags(BENCH))).toEqual([
       "--requests",
       "--clients",
@@ -311,12 +311,12 @@ describe("givenSettings", () => {
 describe("rewriteSwitches", () => {
   const switches = listSwitches(createProgram());
 
-  it("knows the switches of all commands", () => {
+  it("handles the switches of all commands", () => {
     expect([...switches]).toContain("--http-client.disable-compression");
     expect([...switches]).not.toContain("--proxy.timeout");
   });
 
-  it("leaves other options, other values, and what follows `--` alone", () => {
+  it("leaves other options, other values, and everything after `--` unchanged", () => {
     const args = ["--proxy.timeout=true", "--server.enabled=maybe", "--", "--server.enabled=false"];
     expect(rewriteSwitches(args, switches)).toEqual(args);
   });

@@ -1,4 +1,4 @@
-// Turns declared settings into options of a command, and given options back into settings.
+// Turns declared settings into options of a command, and given options into settings.
 
 import { type Command, Option } from "commander";
 import type { Section } from "../config/declaration.js";
@@ -23,7 +23,7 @@ export function addFileOptions(command: Command): void {
   addSwitch(command, new Option("--config.expand-env", expand).helpGroup(heading));
 }
 
-/** Adds an option for each flag, under headings by section. */
+/** Adds an option for each flag, under a heading for each section. */
 export function addFlagOptions(command: Command, flags: readonly Flag[]): void {
   for (const flag of flags) {
     const { field } = flag;
@@ -37,7 +37,7 @@ export function addFlagOptions(command: Command, flags: readonly Flag[]): void {
       heading,
     );
     if (field.repeatable) {
-      // The first use replaces the file's and the default's parts, further ones add.
+      // The first use replaces the parts from the file and the default; further uses add to it.
       option.argParser<readonly string[]>((text, previous) => [
         ...(Array.isArray(previous) ? previous : []),
         ...(field.fromText(text) as readonly string[]),
@@ -47,7 +47,7 @@ export function addFlagOptions(command: Command, flags: readonly Flag[]): void {
   }
 }
 
-/** A switch, and its hidden opposite: what `--name=false` becomes in {@link rewriteSwitches}. */
+/** Adds a switch and its hidden opposite, which {@link rewriteSwitches} makes of `--name=false`. */
 function addSwitch(command: Command, option: Option): void {
   command.addOption(option);
   command.addOption(new Option(option.long?.replace(/^--/, "--no-") ?? "", "").hideHelp());
@@ -58,7 +58,7 @@ function flagHeading(flag: Flag): string {
   return dot < 0 ? "General:" : `${flag.path.slice(0, dot)}:`;
 }
 
-/** The settings that the command line gave, each under `prefix` in the configuration. */
+/** The settings given on the command line, with `prefix` before their keys in the configuration. */
 export function givenSettings(
   command: Command,
   flags: readonly Flag[],
@@ -74,8 +74,8 @@ export function givenSettings(
 }
 
 /**
- * Loads a command's configuration from its file, its flags, and what else the command line gave. `flags` are those of its
- * settings that the command has; all by default.
+ * Loads a command's configuration from its file, its flags, and what else the command line gave. `flags` are the settings that
+ * the command has as flags; all by default.
  */
 export function loadCommandConfig<T>(
   command: Command,
@@ -94,7 +94,7 @@ export function loadCommandConfig<T>(
   return loadConfig(declared, sources);
 }
 
-/** The configuration's file, by flag or environment; undefined for none. */
+/** The path of the configuration file, from the flag or the environment; undefined if there is none. */
 export function configPath(command: Command): string | undefined {
   const path: unknown = command.optsWithGlobals()["config.path"];
   if (typeof path === "string") return path;
@@ -102,7 +102,7 @@ export function configPath(command: Command): string | undefined {
   return variable === "" ? undefined : variable;
 }
 
-/** Whether the configuration was only to be checked; then says that it is right. */
+/** Whether the configuration was only to be checked. If so, reports that it is valid. */
 export function onlyChecks(command: Command): boolean {
   if (command.optsWithGlobals()["config.check"] !== true) return false;
   process.stdout.write("the configuration is valid\n");

@@ -1,5 +1,5 @@
-// Obeys SIGTERM and SIGHUP while the program loads. Without a handler SIGTERM would end the process with another exit code
-// than 0, and where it is the first process of a container, it would be ignored; SIGHUP would end what has no terminal.
+// Handles SIGTERM and SIGHUP while the program loads. Without a handler, SIGTERM would end the process with an exit code other
+// than 0, or be ignored if it is the first process of a container; SIGHUP would end a process without a terminal.
 
 import { endWithoutTerminal, onHangUp } from "./hang-up.js";
 
@@ -9,7 +9,7 @@ function end(): void {
   process.exit(0);
 }
 
-/** Called by the executable, before it loads anything else. */
+/** Called by the executable before it loads anything else. */
 export function obeyEarlySignal(): void {
   process.on("SIGTERM", end);
   endWithoutTerminal();
@@ -18,7 +18,7 @@ export function obeyEarlySignal(): void {
   });
 }
 
-/** For those who have more to do at a signal than to end. */
+/** For programs that do more at a signal than end. */
 export function replaceEarlySignal(): void {
   early = false;
   process.off("SIGTERM", end);

@@ -1,9 +1,9 @@
-// How the help of a command is laid out: what there is to do comes first (commands, arguments), then the flags that are
-// needed most, then all others by section.
+// The layout of a command's help: commands and arguments first, then the flags that are needed most often, then all others by
+// section.
 
 import { type Command, Help, type Option } from "commander";
 
-/** Flags that somebody new needs, in the order of their help. */
+/** The flags that a new user needs, in the order of the help. */
 const MOST_USED: readonly string[] = [
   "--connect.url",
   "--connect.token-file",
@@ -23,7 +23,7 @@ const MOST_USED: readonly string[] = [
 const ENVIRONMENT =
   "Each flag can also be set by an environment variable: PIKO_CONNECT_URL is --connect.url. Flags override the environment, and the environment overrides the file.";
 
-/** The whole help, but the examples behind it. */
+/** The whole help, except the examples after it. */
 export function formatHelp(command: Command, helper: Help): string {
   const width = helper.helpWidth ?? 80;
   const own = helper.visibleOptions(command);
@@ -31,7 +31,7 @@ export function formatHelp(command: Command, helper: Help): string {
   const most = all
     .filter(({ long }) => MOST_USED.includes(long ?? ""))
     .sort((a, b) => MOST_USED.indexOf(a.long ?? "") - MOST_USED.indexOf(b.long ?? ""));
-  // Of a command with few flags all are as important.
+  // If a command has few flags, none are singled out.
   const first = all.length > MOST_USED.length ? most : [];
   const rest = all.filter((option) => !first.includes(option));
   const groups = new Map<string, Option[]>();
@@ -78,7 +78,7 @@ function section(heading: string, items: readonly string[]): string[] {
   return items.length === 0 ? [] : [heading, ...items, ""];
 }
 
-/** Two lines: names of flags are too long for two columns. */
+/** Two lines, because names of flags are too long for two columns. */
 function flag(option: Option, width: number, helper: Help): string {
   const lines = helper.boxWrap(helper.optionDescription(option), Math.max(40, width - 6)).split("\n");
   return [`  ${helper.optionTerm(option)}`, ...lines.map((line) => `      ${line}`)].join("\n");

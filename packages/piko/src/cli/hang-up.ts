@@ -1,6 +1,6 @@
-// SIGHUP says that the terminal is gone. It ends what belongs to a terminal, in good order, and nothing else: what runs
-// without one (a service, `nohup`) has nothing that could be gone. `piko test cluster` reads its file again instead.
-// Imports nothing of the program, so that it is there first.
+// SIGHUP means that the terminal is gone. It gracefully ends programs that have a terminal, and no others: a program without one
+// (a service, `nohup`) can't have lost it. `piko test cluster` reads its file again instead. Imports nothing of the program, so
+// that it can be loaded first.
 
 import { closeSync } from "node:fs";
 import { isatty } from "node:tty";
@@ -9,15 +9,15 @@ const STDIN = 0;
 const STDOUT = 1;
 const STDERR = 2;
 
-// Asked at the start: a terminal that is gone is no terminal any more.
+// Checked at the start: once a terminal is gone, its descriptor no longer counts as one.
 const terminals: readonly number[] = [STDIN, STDOUT, STDERR].filter(isatty);
 const hasTerminal = terminals.some((fd) => fd === STDIN || fd === STDERR);
 
-/** Whether somebody reads settings again when asked, and whether that was asked before. */
+/** Whether the program reads its settings again on request, and whether such a request came before it was ready. */
 let reloads = false;
 let askedEarly = false;
 
-/** Calls back each time when the terminal goes away. Terminals say so twice, by themselves and through their shell. */
+/** Calls `act` each time the terminal goes away. That is signalled twice, by the terminal and by its shell. */
 export function onHangUp(act: () => void): void {
   process.on("SIGHUP", () => {
     if (hasTerminal) act();
@@ -26,8 +26,8 @@ export function onHangUp(act: () => void): void {
 }
 
 /**
- * Calls back at each SIGHUP that isn't the end of a terminal, since there is none: somebody wants the settings read again. One
- * that came before this was called, while the program was starting, counts now.
+ * Calls `act` at each SIGHUP in a program without a terminal: it is a request to read the settings again. A request that came
+ * while the program was starting is handled now.
  */
 export function onReload(act: () => void): void {
   reloads = true;
@@ -39,7 +39,7 @@ export function onReload(act: () => void): void {
   act();
 }
 
-/** Called once: at its end Node sets the terminal back as it was, and aborts if there is none any more. */
+/** Called once. At exit, Node restores the terminal's settings, and aborts if the terminal is gone. */
 export function endWithoutTerminal(): void {
   process.on("exit", () => {
     for (const fd of terminals) if (!isatty(fd)) closeSync(fd);

@@ -22,7 +22,7 @@ describe("hideSecrets", () => {
   });
 
   it.each([[["agent", "--connect.token-file", "abc"]], [["--connect.token"]], [[]]])(
-    "leaves %j alone",
+    "leaves %j unchanged",
     (args) => {
       expect(hideSecrets(args, SECRET)).toBeUndefined();
     },

@@ -1,9 +1,9 @@
-// Takes secrets out of the command line that every user of the machine can read (`ps`): it is overwritten by one that
-// doesn't have them. Called before anything else happens.
+// Removes secrets from the command line, which every user of the machine can read (`ps`), by overwriting it. Called before
+// anything else happens.
 
 import { REDACTED } from "../observability/redact.js";
 
-/** The command line without its secrets; undefined for one that has none. `secretFlags` are names such as `--connect.token`. */
+/** The command line without its secrets; undefined if it has none. `secretFlags` are names such as `--connect.token`. */
 export function hideSecrets(
   args: readonly string[],
   secretFlags: ReadonlySet<string>,

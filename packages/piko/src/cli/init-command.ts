@@ -1,4 +1,4 @@
-// `piko init server|agent`: a configuration file to begin with.
+// `piko init server|agent`: writes a configuration file to start from.
 
 import { writeFileSync } from "node:fs";
 import { Command } from "commander";

@@ -1,5 +1,5 @@
-// Entry of the command line: parses, runs, and turns errors into messages and exit codes. Only this folder touches
-// the process. 0: done or stopped gracefully; 1: a configuration or a run that failed; 2: a command line that is wrong.
+// Entry of the command line: parses, runs, and turns errors into messages and exit codes. Only this folder uses the global
+// process. 0: done, or stopped gracefully; 1: the configuration or the run failed; 2: wrong usage.
 
 import { type Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config-error.js";
@@ -45,7 +45,7 @@ export async function main(): Promise<void> {
     } else if (!(error instanceof CommanderError)) {
       throw error;
     } else if (error.code === "commander.help") {
-      // A group of commands that was called without one: not a mistake, but a question.
+      // A group of commands was called without a command. That isn't a mistake but a request for help.
       process.stdout.write(errors);
     } else if (error.exitCode !== 0) {
       process.stderr.write(`${errors.trimEnd()}\nRun 'piko --help' for usage.\n`);

@@ -1,4 +1,4 @@
-// The command as a process: exit codes, what goes to stdout and what to stderr, signals.
+// The command as a process: exit codes, the contents of stdout and stderr, signals.
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,7 +12,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 const packageFolder = fileURLToPath(new URL("../../", import.meta.url));
 let folder = "";
 
-/** Compiles this package on its own, so that the test sees these sources and needs no build before. */
+/** Compiles this package alone, so that the test runs these sources and needs no build. */
 beforeAll(async () => {
   const cache = join(packageFolder, ".cache");
   mkdirSync(cache, { recursive: true });
@@ -98,7 +98,7 @@ describe("help and version", () => {
 });
 
 describe("standard output", () => {
-  it("that can't be written to is an error", async () => {
+  it("that can't be written to causes an error", async () => {
     const full = openSync("/dev/full", "w");
     const child = spawn(process.execPath, [join(folder, "dist/main.js"), "--version"], {
       stdio: ["ignore", full, "pipe"],
@@ -129,7 +129,7 @@ describe("wrong usage", () => {
     [["server", "status", "cluster", "nodes", "--status", "gone"], "Allowed choices are active"],
     [["server", "status", "cluster", "nodes", "--proxy.timeout", "5s"], "error: unknown option"],
     [["server", "--proxy.access-log.disable=maybe"], "error: unknown option"],
-  ])("%j exits 2 and says why", async (args, message) => {
+  ])("%j exits 2 and reports why", async (args, message) => {
     const { code, stdout, stderr } = await piko(...args);
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
     expect(stderr).toContain(message);
@@ -138,7 +138,7 @@ describe("wrong usage", () => {
 });
 
 describe("a wrong configuration", () => {
-  it("exits 1 with all problems of the file and the flags", async () => {
+  it("exits 1 with all problems in the file and the flags", async () => {
     const path = join(folder, "server.yaml");
     writeFileSync(path, "proxy:\n  timeout: ${TIMEOUT:10}\n  bind: x\n");
     const { code, stdout, stderr } = await piko(
@@ -172,7 +172,7 @@ describe("a wrong configuration", () => {
     ["a second document", "log: {}\n---\nproxy: {}\n", "3:1: only one document is read"],
     ["Latin-1", Buffer.from("cluster:\n  node_id: caf\xe9\n", "latin1"), "2:15: byte 0xE9 isn't UTF-8"],
     ["UTF-32", Buffer.from("\xff\xfe\0\0l\0\0\0", "latin1"), "1:1: the file is UTF-32"],
-  ])("of %s exits 1 with its place", async (_, yaml, message) => {
+  ])("with %s exits 1 and reports the place", async (_, yaml, message) => {
     const path = join(folder, "broken.yaml");
     writeFileSync(path, yaml);
     const { code, stderr } = await piko("server", "--config.path", path, "--config.expand-env");
@@ -183,7 +183,7 @@ describe("a wrong configuration", () => {
     expect(stderr.trimEnd().split("\n")).toHaveLength(1);
   });
 
-  it("is read as PowerShell has written it", async () => {
+  it("is read in the encoding that PowerShell writes", async () => {
     const path = join(folder, "utf16.yaml");
     writeFileSync(path, "\ufefflog:\r\n  level: loud\r\n", "utf16le");
     expect((await piko("server", "--config.path", path)).stderr).toBe(
@@ -199,7 +199,7 @@ describe("a wrong configuration", () => {
       "config: server.url (--server.url): invalid url",
     ],
     [["server", "status", "gossip", "nodes", "--server.url", "http://127.0.0.1:1"], "gossip nodes: http://"],
-    // No status is all of them, as for Go.
+    // As in Go, an empty status means all.
     [
       ["server", "status", "cluster", "nodes", "--status", "", "--server.url", "http://127.0.0.1:1"],
       "cluster nodes: http://",
@@ -255,7 +255,7 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
       .split("\n")
       .map((line) => JSON.parse(line).msg);
 
-  it.each(["SIGTERM", "SIGINT"] as const)("stops gracefully at %s, with all its lines", async (name) => {
+  it.each(["SIGTERM", "SIGINT"] as const)("stops gracefully at %s and writes all its lines", async (name) => {
     const script = program('console.log("up"); await stopped; logger.info(`bye ${signalName()}`);');
     const { child, ended } = start(script, []);
     await ready(child);
@@ -283,7 +283,7 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
     expect(messages(stderr)).toEqual(["second signal: ending at once"]);
   });
 
-  it("goes on at a SIGHUP without a terminal", async () => {
+  it("continues at a SIGHUP without a terminal", async () => {
     const script = program('console.log("up"); await stopped; logger.info(`bye ${signalName()}`);');
     const { child, ended } = start(script, []);
     await ready(child);
@@ -293,7 +293,7 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
     expect({ code, messages: messages(stderr) }).toEqual({ code: 0, messages: ["bye SIGTERM"] });
   });
 
-  it("ends at once at a SIGTERM that comes while it loads, with code 0, and not at a SIGHUP", async () => {
+  it("ends at once, with code 0, at a SIGTERM while it loads, but not at a SIGHUP", async () => {
     const script = `early-${Math.random().toString(36).slice(2)}.mjs`;
     writeFileSync(
       join(folder, script),
@@ -310,7 +310,7 @@ console.log("up");
     expect((await ended).code).toBe(0);
   });
 
-  it("exits 1 with a line when it can't start", async () => {
+  it("exits 1 with a line if it can't start", async () => {
     const { ended } = start(program('throw new Error("listen: address in use");'), []);
     const { code, stderr } = await ended;
     expect(code).toBe(1);
@@ -321,7 +321,7 @@ console.log("up");
     });
   });
 
-  it("exits 1 with a line when it throws out of turn", async () => {
+  it("exits 1 with a line if an error is thrown outside any handler", async () => {
     const { ended } = start(program('setImmediate(() => { throw new Error("oops"); }); await stopped;'), []);
     const { code, stderr } = await ended;
     expect(code).toBe(1);

@@ -1,4 +1,4 @@
-// The tree of commands. Also read by the generator of the reference.
+// The tree of commands. The generator of the reference documentation reads it too.
 
 import { Command, Help, type Option } from "commander";
 import { createAgentCommand } from "./agent-command.js";
@@ -20,7 +20,7 @@ export function createProgram(): Command {
     .description(
       "A reverse proxy for services behind NAT and firewalls: agents connect out, clients connect in.",
     )
-    // Or a command would take flags that were meant for commands below it.
+    // Otherwise a command would take flags that were meant for its subcommands.
     .enablePositionalOptions()
     .version(`piko version ${version}`, "-v, --version", "show the version")
     .addHelpText(
@@ -82,8 +82,8 @@ function configureAll(command: Command): void {
 }
 
 /**
- * Options of the commands around, without the version. `piko server` runs a node and keeps its flags to itself: it has
- * commands below that take none of them.
+ * Options of the parent commands, without the version. Those of `piko server` are left out, because they are for running a node
+ * and its subcommands don't take them.
  */
 function visibleGlobalOptions(command: Command): Option[] {
   const options: Option[] = [];

@@ -1,5 +1,5 @@
-// Runs a long-lived program under its log and the signals: the first SIGTERM or SIGINT stops it gracefully, the second
-// ends it at once. SIGHUP stops it when its terminal is gone. Called by each command that serves.
+// Runs a long-lived program with its log and signals: the first SIGTERM or SIGINT stops it gracefully, the second ends it at
+// once. SIGHUP stops it if its terminal is gone. Called by every command that serves.
 
 import { constants } from "node:os";
 import type { LogConfig } from "../config/log.js";
@@ -14,27 +14,27 @@ import { onHangUp, onReload } from "./hang-up.js";
 import { openTerminal } from "./terminal.js";
 
 const STDERR = 2;
-/** How long the end of the process waits for a reader of its log. */
+/** Maximum time to wait at the end for the reader of the log. */
 const LAST_LINES_MS = 1_000;
 
-/** What a program gets besides its configuration. */
+/** What a program receives besides its configuration. */
 export interface ProgramContext {
   readonly logger: Logger;
-  /** Aborted by the first signal: stop gracefully. */
+  /** Aborted by the first signal, to stop gracefully. */
   readonly signal: AbortSignal;
-  /** Name of that signal, such as `SIGTERM`; empty before. */
+  /** The name of that signal, such as `SIGTERM`; empty until then. */
   readonly signalName: () => string;
-  /** What hints call this program. */
+  /** The name of this program in hints. */
   readonly command: string;
-  /** Where the program may draw; undefined where plain lines are wanted, or nobody looks. */
+  /** Where the program may draw; undefined if plain lines are wanted or there is no terminal. */
   readonly terminal: Terminal | undefined;
-  /** Calls back at each SIGHUP that isn't the end of a terminal. */
+  /** Calls `act` at each SIGHUP in a program without a terminal. */
   readonly onReload: (act: () => void) => void;
 }
 
 /**
- * Runs a program to its end, and ends the process: 0 after a graceful stop, 1 after an error. Programs that have another
- * use for SIGHUP have it ignored here.
+ * Runs a program to its end and then ends the process: with 0 after a graceful stop, with 1 after an error. With `hangUp`
+ * "ignore", SIGHUP is left to the program.
  */
 export async function runProgram(
   name: string,
@@ -67,7 +67,7 @@ export async function runProgram(
       stop.abort();
     });
   }
-  // A second one is no hurry: the shell says again what the terminal has said.
+  // A second SIGHUP doesn't end the program at once: it is the shell repeating what the terminal has signalled.
   if (hangUp === "stop") {
     onHangUp(() => {
       if (signalName === "") signalName = "SIGHUP";
@@ -99,7 +99,7 @@ export async function runProgram(
   process.exit(code);
 }
 
-/** What was thrown, as fields of a line. */
+/** The fields of a log line for something that was thrown. */
 function describe(error: unknown): { error: Error | string; stack: string | undefined } {
   const isError = error instanceof Error;
   return { error: isError ? error : String(error), stack: isError ? error.stack : undefined };

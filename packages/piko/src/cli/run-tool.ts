@@ -1,4 +1,4 @@
-// Runs a command that does one thing and ends: a failure is a line, and exit code 1.
+// Runs a command that does one thing and ends. If it fails, it prints a line and exits with 1.
 
 const FAILED = 1;
 

@@ -1,4 +1,4 @@
-// `piko server`, which runs a node, and has commands that look at running ones.
+// `piko server`, which runs a node and has subcommands that show running ones.
 
 import { statSync } from "node:fs";
 import { Command } from "commander";
@@ -17,7 +17,7 @@ export function createServerCommand(): Command {
       "Runs a server node. Agents open tunnels to its upstream port; clients reach the agents' endpoints through its proxy port.",
     )
     .allowExcessArguments(false)
-    // A node's flags mean nothing to the commands below it.
+    // A node's flags mean nothing to its subcommands.
     .enablePositionalOptions()
     .addHelpText(
       "after",
@@ -45,7 +45,7 @@ Examples:
   });
 }
 
-/** The configuration's file, if it is one that can be read again. */
+/** The path of the configuration file, if it can be read again. */
 function watchablePath(command: Command): string | undefined {
   const path = configPath(command);
   return path !== undefined && statSync(path).isFile() ? path : undefined;

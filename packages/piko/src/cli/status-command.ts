@@ -115,7 +115,7 @@ Examples:
   return group;
 }
 
-/** Empty for all, as in scripts that have none. */
+/** Empty for all, because scripts may pass an empty variable. */
 function parseStatus(text: string): string {
   if (text === "" || STATUSES.includes(text)) return text;
   throw new InvalidArgumentError(`Allowed choices are ${STATUSES.join(", ")}.`);
@@ -155,7 +155,7 @@ async function run<T>(
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => stop.abort());
   onHangUp(() => stop.abort());
-  // A reader that has seen enough (`--watch | head`), or a full disk.
+  // The reader has seen enough (`--watch | head`), or the disk is full.
   process.stdout.on("error", () => stop.abort());
   const { stdout, stderr } = process;
   try {

@@ -1,5 +1,5 @@
-// What becomes of what is printed. A reader that has seen enough (`piko --help | head`) is no error and needs no word;
-// whatever else keeps the output from its reader, such as a full disk, is one: the exit code says so, and a line.
+// Handles errors of standard output. A reader that has seen enough (`piko --help | head`) is not an error and isn't reported.
+// Anything else that prevents output, such as a full disk, is one: a line and the exit code report it.
 
 import { fstatSync } from "node:fs";
 
@@ -8,7 +8,7 @@ const FAILED = 1;
 
 /** Called once, before anything is printed. */
 export function watchStdout(): void {
-  // There is nobody to tell when this one fails.
+  // There is nowhere to report an error of stderr.
   process.stderr.on("error", () => {});
   let failed = false;
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
@@ -16,13 +16,13 @@ export function watchStdout(): void {
     failed = true;
     process.stderr.write(`can't write to standard output: ${error.message}\n`);
   });
-  // At the very end, or whoever ends the process with code 0 would not have heard of it.
+  // At the very end: code that ends the process with 0 doesn't know about the error.
   process.on("exit", (code) => {
     if (failed && code === 0) process.exitCode = FAILED;
   });
 }
 
-/** Whether somebody reads what is printed, who may stop: only a write finds that out. */
+/** Whether another process reads the output. It may stop at any time, which only a write can detect. */
 export function hasReader(): boolean {
   const stdout = fstatSync(STDOUT);
   return stdout.isFIFO() || stdout.isSocket();

@@ -18,7 +18,7 @@ describe("refuseSwapped", () => {
     ["3000", "web"],
     ["3000", "4000"],
     ["nonsense", "web"],
-  ])("leaves address %s and endpoint %s alone", (address, endpoint) => {
+  ])("accepts address %s and endpoint %s", (address, endpoint) => {
     refuseSwapped({ address, endpoint }, "http", RIGHT);
   });
 });

@@ -1,10 +1,10 @@
-// An endpoint where the address should be, and the other way round: told as what it is.
+// Detects an endpoint in the place of the address, and the other way round.
 
 import { type ListenerProtocol, parseServiceAddress } from "../base/service-address.js";
 import { ConfigError } from "../config/config-error.js";
 
 /**
- * Looks whether each of two arguments can only be the other one. `right`: how they would be right.
+ * Throws if each of the two arguments can only be the other one. `right` is the correct usage, for the error.
  *
  * @throws ConfigError
  */

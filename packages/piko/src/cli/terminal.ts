@@ -1,14 +1,14 @@
-// The terminal that a program may draw on, if standard error is one and the program has it to itself.
+// The terminal that a program may draw on, if standard error is one and no other program uses it.
 
 import { readFileSync } from "node:fs";
 import type { WriteStream } from "node:tty";
 import type { Terminal } from "../observability/terminal.js";
 
-/** What is taken for the size of a terminal that doesn't tell its own. */
+/** The size assumed for a terminal that doesn't report its own. */
 const COLUMNS = 80;
 const ROWS = 24;
 
-/** Undefined if the stream is none, can't be drawn on (`TERM=dumb`), or the program is in the background. */
+/** Undefined if the stream isn't a terminal, can't be drawn on (`TERM=dumb`), or the program is in the background. */
 export function openTerminal(stream: WriteStream): Terminal | undefined {
   if (stream.isTTY !== true || process.env["TERM"] === "dumb" || !inForeground()) return undefined;
   return {
@@ -24,7 +24,7 @@ export function openTerminal(stream: WriteStream): Terminal | undefined {
   };
 }
 
-/** Whether the process is of the group that has its terminal. Where the system doesn't tell, it is taken for one. */
+/** Whether the process is in the foreground group of its terminal; assumed if the system doesn't tell. */
 function inForeground(): boolean {
   let stat: string;
   try {
@@ -32,7 +32,7 @@ function inForeground(): boolean {
   } catch {
     return true;
   }
-  // The name in parentheses may hold anything: state, parent, group, session, terminal and its group follow.
+  // The name in parentheses may contain anything. It is followed by state, parent, group, session, terminal and its group.
   const [, , group, , , terminalGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return group === terminalGroup;
 }

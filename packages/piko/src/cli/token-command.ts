@@ -14,10 +14,10 @@ import { addFileOptions, addFlagOptions, givenSettings, loadCommandConfig } from
 import { runTool } from "./run-tool.js";
 
 const STDERR = 2;
-/** What keys and key sets have to say. */
+/** For warnings about keys and key sets. */
 const LOG_WARNINGS = { level: "warn", subsystems: [], format: "pretty" } as const;
 
-/** Creates the commands that make and explain tokens. */
+/** Creates the commands that create and inspect tokens. */
 export function createTokenCommand(): Command {
   const command = new Command("token")
     .summary("create and inspect tokens")

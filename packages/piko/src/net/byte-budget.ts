@@ -1,11 +1,11 @@
-// The total memory of many byte stores, as one number: a single connection may hold only a little, but all of them
-// together a lot.
+// The memory of many byte stores together, as one number: a single connection may hold only a little, but all of them together
+// hold a lot.
 
-/** A partial head of no more than this is read to its end even if memory is short. */
+/** A partial head up to this size is read to its end even if memory is short. */
 export const SMALL_HEAD_BYTES = 4_096;
 
 export class ByteBudget {
-  /** Bytes of memory that the stores hold now. */
+  /** Bytes of memory that the stores hold at present. */
   used = 0;
   readonly maxBytes: number;
 
@@ -13,7 +13,7 @@ export class ByteBudget {
     this.maxBytes = maxBytes;
   }
 
-  /** More is held than should be: stores that can release memory do. */
+  /** Whether the stores hold too much; those that can release memory then do so. */
   get exhausted(): boolean {
     return this.used > this.maxBytes;
   }

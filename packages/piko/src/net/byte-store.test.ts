@@ -4,7 +4,7 @@ import { ByteBudget } from "./byte-budget.js";
 import { ByteStore } from "./byte-store.js";
 
 describe("ByteStore", () => {
-  it("holds no memory when it is empty", () => {
+  it("holds no memory while it is empty", () => {
     const store = new ByteStore();
     expect(store.buffer.length).toBe(0);
     store.append(Buffer.from("abc"), 0, 3);
@@ -12,7 +12,7 @@ describe("ByteStore", () => {
     expect(store.buffer.length).toBe(0);
   });
 
-  it.each([false, true])("gives back what went in, in order (pooled: %s)", (pooled) => {
+  it.each([false, true])("returns the bytes in order (pooled: %s)", (pooled) => {
     const steps = fc.array(
       fc.oneof(
         fc.record({ append: fc.uint8Array({ maxLength: 9_000, size: "max" }) }),

@@ -1,5 +1,5 @@
-// Bytes that have to outlive their read callback: a head that arrived in parts, a pipelined request, what a slow peer
-// hasn't read. An empty store holds no memory. Its owner limits what goes in.
+// Bytes that have to outlive their read callback: a head that arrived in parts, a pipelined request, output that a slow peer
+// hasn't read. An empty store holds no memory. Its owner limits its size.
 
 import { giveSlab, SLAB_BYTES, takeSlab } from "@piko/tunnel";
 import type { ByteBudget } from "./byte-budget.js";
@@ -13,8 +13,9 @@ export class ByteStore {
   readonly #pooled: boolean;
 
   /**
-   * A store with a budget counts its memory there, and has to be cleared before it is dropped. A `pooled` one takes large
-   * memory from the pool of slabs and gives it back when it is empty: `buffer` must not be read after that.
+   * @param budget counts the store's memory; the store must then be cleared before it is dropped
+   * @param pooled larger memory comes from the pool of slabs, and returns to it when the store is empty: `buffer` must not be
+   * read after that
    */
   constructor(budget?: ByteBudget, pooled = false) {
     this.#budget = budget;
@@ -45,14 +46,14 @@ export class ByteStore {
     if (this.start === this.end) this.clear();
   }
 
-  /** Forgets everything, and keeps the memory for the next bytes unless it is more than `maxBytes`. */
+  /** Discards all bytes, and keeps the memory for the next ones unless it is more than `maxBytes`. */
   rewind(maxBytes: number): void {
     if (this.buffer.length > maxBytes) this.#hold(EMPTY);
     this.start = 0;
     this.end = 0;
   }
 
-  /** Forgets everything, memory included. */
+  /** Discards all bytes and the memory. */
   clear(): void {
     this.#hold(EMPTY);
     this.start = 0;
@@ -87,5 +88,5 @@ export class ByteStore {
 
 const EMPTY: Buffer = Buffer.alloc(0);
 const MIN_BYTES = 512;
-/** Less isn't worth a slab. */
+/** A slab isn't worth it for less. */
 const SLAB_FROM_BYTES = 8 * 1024;

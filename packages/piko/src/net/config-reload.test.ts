@@ -26,7 +26,7 @@ function rig(reloadables: readonly Reloadable<ServerConfig>[]) {
   return { log, next, reload };
 }
 
-it("applies what can change, and says what has and what hasn't, each time anew", async () => {
+it("applies what can change, and logs each time what has changed and what needs a restart", async () => {
   const levels: string[] = [];
   const { log, next, reload } = rig([
     { paths: ["log.level"], apply: ({ log: { level } }) => void levels.push(level) },
@@ -41,14 +41,14 @@ it("applies what can change, and says what has and what hasn't, each time anew",
   expect(levels).toEqual(["warn"]);
   const waiting = { level: "warn", "needs-restart": ["proxy.timeout"] };
   expect(await said(1)).toMatchObject({ ...waiting, changed: ["log.level"] });
-  // It still does.
+  // The restart is still needed.
   expect(await said(2)).toMatchObject({ ...waiting, changed: [] });
   next.config = server(["log.level", "warn"]);
   await reload.run();
   expect(await said(3)).not.toHaveProperty("needs-restart");
 });
 
-it("goes on with what it had when something is wrong, and tries again", async () => {
+it("keeps the previous settings after a failure, and tries again", async () => {
   let fails = true;
   const { log, next, reload } = rig([
     {

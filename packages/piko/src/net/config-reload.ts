@@ -1,5 +1,5 @@
-// Reloads a configuration while its program runs (SIGHUP): applies what can change, and logs in one line what has
-// changed, and what needs a restart. If the new one is invalid, the program continues unchanged.
+// Reloads a configuration while its program runs (SIGHUP): applies what can change, and logs in one line what has changed and
+// what needs a restart. If the new configuration is invalid, the program continues unchanged.
 
 import { type ChangedSetting, changedSettings, withSettings } from "../config/changed-settings.js";
 import type { Section } from "../config/declaration.js";
@@ -7,17 +7,17 @@ import type { Logger } from "../observability/logger.js";
 
 /** Settings that can change at run time. */
 export interface Reloadable<T> {
-  /** YAML paths of settings, sections and lists: `log.level`, `listeners`. */
+  /** YAML paths of settings, sections or lists: `log.level`, `listeners`. */
   readonly paths: readonly string[];
-  /** Puts them in force; called with the whole new configuration when one of them has changed. */
+  /** Applies the settings; called with the whole new configuration if one of them has changed. */
   readonly apply: (config: T) => void | Promise<void>;
 }
 
 export interface ConfigReloadOptions<T> {
   readonly declared: Section<T>;
-  /** What is in force. */
+  /** The configuration in use. */
   readonly config: T;
-  /** Reads all settings again; throws if there is anything wrong with them. */
+  /** Reads all settings again; throws if any is invalid. */
   readonly load: () => T;
   readonly reloadables: readonly Reloadable<T>[];
   readonly logger: Logger;
@@ -25,9 +25,9 @@ export interface ConfigReloadOptions<T> {
 
 export class ConfigReload<T extends object> {
   readonly #options: ConfigReloadOptions<T>;
-  /** What is in force, where it can change, and what the program began with elsewhere. */
+  /** The configuration in use. Settings that need a restart have the values that the program started with. */
   #config: T;
-  /** One after another. */
+  /** The last reload; reloads run one after another. */
   #last: Promise<void> = Promise.resolve();
 
   constructor(options: ConfigReloadOptions<T>) {
@@ -35,7 +35,7 @@ export class ConfigReload<T extends object> {
     this.#config = options.config;
   }
 
-  /** Resolves when it is done. */
+  /** Resolves when the reload is done. Never rejects. */
   run(): Promise<void> {
     this.#last = this.#last.then(() => this.#run());
     return this.#last;

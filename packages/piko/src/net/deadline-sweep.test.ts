@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { DeadlineSweep, SWEEP_INTERVAL_MS } from "./deadline-sweep.js";
 
 describe("DeadlineSweep", () => {
-  it("sweeps its members while there are any, and leaves no timer behind", () => {
+  it("sweeps while there are members, and leaves no timer afterwards", () => {
     const clock = new FakeClock();
     const sweep = new DeadlineSweep(clock);
     const seen: number[] = [];
@@ -18,7 +18,7 @@ describe("DeadlineSweep", () => {
     expect(seen).toHaveLength(3);
   });
 
-  it("survives members that leave during a sweep", () => {
+  it("lets members leave during a sweep", () => {
     const clock = new FakeClock();
     const sweep = new DeadlineSweep(clock);
     let calls = 0;
@@ -31,7 +31,7 @@ describe("DeadlineSweep", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it("ends a member that throws, and looks at the others", () => {
+  it("ends a member that throws, and checks the others", () => {
     const told: unknown[] = [];
     const { report } = faults;
     faults.report = (error) => void told.push(error);
@@ -56,7 +56,7 @@ describe("DeadlineSweep", () => {
     faults.report = report;
   });
 
-  it("has no deadline pass while the process stands still", () => {
+  it("lets no deadline pass while the process stands still", () => {
     const base = new FakeClock();
     const clock = new AwakeClock(base);
     const sweep = new DeadlineSweep(clock);

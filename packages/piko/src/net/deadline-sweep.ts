@@ -1,21 +1,21 @@
-// Timeouts of connections without a timer each: every connection has its deadline as a number, which costs nothing to
-// change, and one timer checks all of them a few times a second. Pauses of the process are handled by the clock:
-// `systemClock` doesn't count them, neither for deadlines nor for sweeps.
+// Timeouts of connections without a timer for each: every connection has its deadline as a number, which costs nothing to change,
+// and one timer checks all of them a few times a second. Pauses of the process are handled by the clock: `systemClock` doesn't
+// count them, neither for deadlines nor for sweeps.
 
 import { type Clock, faults, type Timer } from "@piko/tunnel";
 
-/** Something with time limits. */
+/** Something with timeouts. */
 export interface Expiring {
-  /** Looks at its own deadlines; `nowMs` is on the clock's scale. */
+  /** Checks its own deadlines; `nowMs` is on the clock's scale. */
   sweep(nowMs: number): void;
-  /** That has thrown: it ends, and isn't looked at any more. */
+  /** Called after `sweep` has thrown: the member ends, and is no longer checked. */
   onFault?(): void;
 }
 
-/** Limits are kept to within this much. */
+/** Timeouts fire at most this late. */
 export const SWEEP_INTERVAL_MS = 250;
 
-/** When a time limit that begins now is over; never where there is none (0). */
+/** The end of a timeout that starts now; Infinity if there is none (0). */
 export function deadlineAfter(nowMs: number, limitMs: number): number {
   return limitMs === 0 ? Number.POSITIVE_INFINITY : nowMs + limitMs;
 }

@@ -1,5 +1,5 @@
-// Opens connections for requests of Node's HTTP client, to whichever of the host's addresses accepts first. Used for
-// requests to admin ports.
+// Opens connections for requests of Node's HTTP client, to whichever of the host's addresses accepts first. Used for requests to
+// admin ports.
 
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
@@ -9,8 +9,8 @@ import { dial } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 
 /**
- * An agent for one request, over TLS if there are settings for it. It has no time limit: `signal` gives up while it
- * connects, of which Node's request alone tells it nothing.
+ * An agent for one request, over TLS if `tls` is given. It has no timeout. `signal` ends an attempt to connect, because Node
+ * doesn't tell the agent that a request was aborted.
  */
 export function dialAgent(
   { host, port }: HostPort,
@@ -23,7 +23,7 @@ export function dialAgent(
       : connectTls({ ...(isIP(host) === 0 ? { servername: host } : {}), ...tls, host: address, port });
   const agent = tls === undefined ? new HttpAgent() : new HttpsAgent();
   agent.createConnection = (_options, done) => {
-    // Node's types ask for both, error and socket.
+    // Node's types require both an error and a socket.
     const fail = (error: Error): void => done?.(error, new Socket());
     const giveUp = dial({ host, port }, open, (error, socket) => {
       signal.removeEventListener("abort", onAbort);

@@ -15,7 +15,7 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** A watch on its own clock; `look` lets it look once more, and counts what it has told. */
+/** A watch with its own clock. `look` runs one more check and returns how many changes were reported. */
 async function start(path: string): Promise<{ look: () => Promise<number> }> {
   const clock = new FakeClock();
   let changes = 0;
@@ -33,7 +33,7 @@ async function start(path: string): Promise<{ look: () => Promise<number> }> {
 }
 
 describe("a watched file", () => {
-  it("is told of when it has other bytes, is another one, or is there again", async () => {
+  it("is reported if its content changed, it was replaced, or it exists again", async () => {
     const path = join(folder, "f");
     writeFileSync(path, "one");
     const { look } = await start(path);
@@ -50,7 +50,7 @@ describe("a watched file", () => {
     expect(await look()).toBe(3);
   });
 
-  it("is told of when a link on its way leads elsewhere, as Kubernetes mounts secrets", async () => {
+  it("is reported if a symlink in its path changes, as Kubernetes does for secrets", async () => {
     mkdirSync(join(folder, "v1"));
     mkdirSync(join(folder, "v2"));
     writeFileSync(join(folder, "v1/f"), "one");

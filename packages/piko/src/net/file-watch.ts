@@ -1,22 +1,22 @@
-// Notices that a file has changed, by checking it periodically: swapped symlinks, as in Kubernetes, and network file
-// systems send no notifications.
+// Notices that a file has changed by checking it periodically: there are no notifications for swapped symlinks, as in Kubernetes,
+// and on network file systems.
 
 import { stat } from "node:fs/promises";
 import type { Clock, Timer } from "@piko/tunnel";
 
-/** Time between two looks; each is one call of the system. */
+/** Time between two checks; each is one system call. */
 const LOOK_MS = 1_000;
 
 export interface FileWatchOptions {
   readonly path: string;
   readonly clock: Clock;
-  /** The file is another one, or has other bytes, or is there again. Its removal isn't reported. */
+  /** Called when the file was replaced, has different content, or exists again. Its removal isn't reported. */
   readonly onChange: () => void;
 }
 
 export class FileWatch {
   readonly #options: FileWatchOptions;
-  /** What identified its last version; undefined before the first check. */
+  /** Identifies its last version; undefined before the first check. */
   #version: string | undefined;
   #timer: Timer | undefined;
   #closed = false;
@@ -41,7 +41,7 @@ export class FileWatch {
       this.#version = version;
       if (!first) onChange();
     }
-    // The listener may have closed it.
+    // `onChange` may have closed the watch.
     if (!this.#closed) this.#timer = clock.setTimeout(() => void this.#look(), LOOK_MS);
   }
 }

@@ -2,10 +2,10 @@
 
 import type { Socket } from "node:net";
 
-/** The system counts in seconds, and takes 0 for its own default of two hours. */
+/** The system counts in seconds, and 0 means its own default of two hours. */
 const MIN_MS = 1_000;
 
-/** Probes the peer when nothing has arrived for this long, then every second, ten times. 0 turns it off. */
+/** After this long without received data, probes the peer every second, up to ten times. 0 turns it off. */
 export function setKeepAlive(socket: Socket, idleMs: number): void {
   socket.setKeepAlive(idleMs > 0, Math.max(idleMs, MIN_MS));
 }

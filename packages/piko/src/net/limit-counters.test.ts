@@ -35,7 +35,7 @@ describe("LimitCounters", () => {
     expect(text).toContain('limited_total{limit="max_size"} 2\n');
   });
 
-  it("warns of a capacity once a minute, with the count so far", () => {
+  it("warns about a capacity once a minute, with the count so far", () => {
     const { clock, limits, warnings } = create();
     for (let i = 0; i < 3; i++) limits.hit("max_things");
     clock.advance(60_000);
@@ -46,7 +46,7 @@ describe("LimitCounters", () => {
     ]);
   });
 
-  it("doesn't warn of what single clients do", () => {
+  it("doesn't warn about limits of single clients", () => {
     const { limits, warnings } = create();
     limits.hit("max_size");
     expect(warnings).toEqual([]);

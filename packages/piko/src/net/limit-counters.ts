@@ -1,4 +1,4 @@
-// Counts what a program refused because of its limits, by limit, and says in the log when the program itself is full.
+// Counts what a program has refused because of limits, by limit, and logs a warning if the program itself is full.
 
 import type { Clock } from "@piko/tunnel";
 import type { Logger } from "../observability/logger.js";
@@ -12,11 +12,11 @@ export interface LimitCountersOptions<Name extends string> {
   /** Name of the counter in the metrics; its label is `limit`. */
   readonly metric: string;
   readonly help: string;
-  /** Limits of what there may be at a time: reaching one is worth a warning. */
+  /** Limits of the whole program: reaching one is worth a warning. */
   readonly capacities: readonly Name[];
-  /** Limits that one client meets by itself. */
+  /** Limits for single clients. */
   readonly others: readonly Name[];
-  /** Where the settings are: `proxy.limits`. */
+  /** The section with the settings, such as `proxy.limits`. */
   readonly section: string;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -24,7 +24,7 @@ export interface LimitCountersOptions<Name extends string> {
 
 interface Counter {
   count: number;
-  /** When the log may say so again; Infinity for limits of single clients. */
+  /** When the next warning may be logged; Infinity for limits of single clients. */
   silentUntilMs: number;
 }
 
@@ -48,7 +48,7 @@ export class LimitCounters<Name extends string> {
     );
   }
 
-  /** Something was refused, or ended, because of this limit. */
+  /** Counts that something was refused or ended because of this limit. */
   hit(name: Name): void {
     const counter = this.#counters.get(name);
     if (counter === undefined) return;

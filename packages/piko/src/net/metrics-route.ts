@@ -1,4 +1,4 @@
-// `/metrics`, of a node's admin port and of an agent's own one.
+// `/metrics`, on a node's admin port and on an agent's metrics port.
 
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
@@ -6,8 +6,8 @@ import { type Metrics, METRICS_TYPE } from "../observability/metrics.js";
 import { type Route, send } from "./route-server.js";
 
 /**
- * The route of `/metrics`. All that ask in one turn of the event loop get one text, which is made at its end; who takes gzip
- * gets that.
+ * The route of `/metrics`. All requests in one turn of the event loop share one text, which is made at the end of the turn. The
+ * response is compressed with gzip if the client accepts that.
  */
 export function metricsRoute(metrics: Metrics): Route {
   let next: Promise<string> | undefined;
@@ -34,7 +34,7 @@ export function metricsRoute(metrics: Metrics): Route {
 
 const compress = promisify<string, Buffer>(gzip);
 
-/** RFC 9110 section 12.5.3, as far as gzip goes. */
+/** Whether Accept-Encoding allows gzip (RFC 9110 section 12.5.3). */
 function takesGzip(accepted: string | string[] = ""): boolean {
   return String(accepted)
     .split(",")

@@ -1,18 +1,18 @@
-// Postpones work to the next turn of the event loop, so that one peer's many cheap messages don't delay the others: a
-// connection that has used up its share of this turn continues here, after what the others have sent.
+// Postpones work to the next turn of the event loop, so that many cheap messages from one peer don't delay the others: a
+// connection that has used up its share of this turn continues in the next, after the data of the others.
 
 import { faults } from "@piko/tunnel";
 
-/** Resolves in the next turn: what takes long in all lets others have their turns in between. */
+/** Resolves in the next turn. A long task awaits it between parts, so that other work can run. */
 export function nextTurn(): Promise<void> {
   // oxlint-disable-next-line no-restricted-globals -- the next turn: sockets are read before it
   return new Promise((resolve) => void setImmediate(resolve));
 }
 
-/** Something that goes on in the next turn. */
+/** Something that continues in the next turn. */
 export interface Postponed {
   onNextTurn(): void;
-  /** That has thrown: it ends. */
+  /** Called after `onNextTurn` has thrown: the member ends. */
   onFault(): void;
 }
 

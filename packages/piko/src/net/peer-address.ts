@@ -1,8 +1,8 @@
-// The address of a socket's peer as logs and X-Forwarded-For write it.
+// The address of a socket's peer, as in logs and X-Forwarded-For.
 
 import type { Socket } from "node:net";
 
-/** The peer's IP address without port; an IPv4 address that arrived on a dual-stack socket in its IPv4 form. */
+/** The peer's IP address without the port. An IPv4 address on a dual-stack socket is given in its IPv4 form. */
 export function peerAddress(socket: Socket): string {
   const address = socket.remoteAddress ?? "";
   return address.startsWith("::ffff:") ? address.slice(7) : address;

@@ -1,7 +1,7 @@
-// A rate limit per second: a bucket that fills evenly and holds one second's worth.
+// A limit per second: a token bucket that fills evenly and holds one second's worth.
 
 export class RateLimit {
-  /** Of each second; Infinity for no limit. */
+  /** How many are allowed per second; Infinity for no limit. */
   readonly perSecond: number;
   #left: number;
   #filledMs: number;
@@ -12,7 +12,7 @@ export class RateLimit {
     this.#filledMs = nowMs;
   }
 
-  /** Takes one, if there is one left. */
+  /** Takes a token if there is one. */
   take(nowMs: number): boolean {
     if (this.perSecond === Number.POSITIVE_INFINITY) return true;
     this.#left = Math.min(this.perSecond, this.#left + ((nowMs - this.#filledMs) * this.perSecond) / 1_000);

@@ -15,9 +15,9 @@ afterEach(() => {
 interface TestServer {
   readonly port: number;
   readonly metrics: Metrics;
-  /** What was answered, and to whom. */
+  /** The requests received, with their sockets. */
   readonly asked: readonly { readonly path: string; readonly socket: Socket }[];
-  /** Lets the slow page end. */
+  /** Lets the slow page finish. */
   readonly release: () => void;
 }
 
@@ -59,7 +59,7 @@ function open(port: number): Socket {
   return socket;
 }
 
-/** All that comes until the connection ends. */
+/** Everything received until the connection ends. */
 async function rest(socket: Socket): Promise<string> {
   let text = "";
   socket.setEncoding("utf8").on("data", (piece: string) => {
@@ -79,7 +79,7 @@ async function ask(port: number, path: string, method?: string): Promise<[head: 
   return [head.toLowerCase(), body];
 }
 
-describe("an answer", () => {
+describe("a response", () => {
   it.each([
     ["/text", "GET", 200, 2, "é"],
     ["/text", "HEAD", 200, 2, ""],
@@ -97,7 +97,7 @@ describe("an answer", () => {
     expect(text).toBe(body);
   });
 
-  it("is given to many who ask for the metrics at the same time", async () => {
+  it("is sent to each of many clients that request the metrics at the same time", async () => {
     const { port, metrics } = await start();
     let read = 0;
     metrics.gauge("read", "Times", () => ++read);
@@ -107,18 +107,18 @@ describe("an answer", () => {
 });
 
 describe("a connection", () => {
-  it("that asks for more while a page is under way is told so, and ends", async () => {
+  it("that sends more requests while a page is in progress gets a 503, and ends", async () => {
     const { port, release } = await start();
     const socket = open(port);
     socket.write(get("/slow", "GET", "") + get("/text", "GET", "") + get("/text", "GET", ""));
-    // Both are seen before the first page ends: they came with it.
+    // All are parsed before the first page ends, because they arrived together.
     await ask(port, "/text");
     release();
     const statuses = [...(await rest(socket)).matchAll(/^HTTP\/1.1 (\d+)/gm)].map(([, status]) => status);
     expect(statuses).toEqual(["200", "503"]);
   });
 
-  it("that sends requests without a pause has one answered", async () => {
+  it("that sends requests without pause gets one answered", async () => {
     const { port, asked } = await start();
     const socket = open(port);
     socket.write(get("/text", "GET", "").repeat(55_000));
@@ -128,7 +128,7 @@ describe("a connection", () => {
     expect(asked.filter(({ path }) => path === "/text")).toHaveLength(1);
   });
 
-  it("that sends requests without a pause while a page is under way is read from no more", async () => {
+  it("that sends requests without pause while a page is in progress is no longer read", async () => {
     const { port, release, asked } = await start();
     const socket = open(port);
     const bytes = get("/slow", "GET", "").repeat(500_000);
@@ -143,7 +143,7 @@ describe("a connection", () => {
     expect(asked.filter(({ path }) => path === "/slow")).toHaveLength(1);
   });
 
-  it("that asks again when it has its answer is answered, as often as it likes", async () => {
+  it("that sends each request after the previous response gets any number answered", async () => {
     const { port, asked } = await start();
     const socket = open(port);
     for (let round = 0; round < 50; round++) {
@@ -155,14 +155,14 @@ describe("a connection", () => {
     expect(asked).toHaveLength(50);
   });
 
-  it("that says nothing is closed after a while, without a word", async () => {
+  it("that sends nothing is closed after a while, without a response", async () => {
     const { port, metrics } = await start(50);
     expect(await rest(open(port))).toBe("");
     expect(await metrics.text()).toContain('limited_total{limit="read_header_timeout"} 1\n');
   });
 
   it.each(["GET", "GET / HTTP/1.1\r\nA: b\r\n", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length"])(
-    "that stops in the middle of %j is told so",
+    "that stops in the middle of %j gets a 408",
     async (bytes) => {
       const { port } = await start(50);
       const socket = open(port);
@@ -175,14 +175,14 @@ describe("a connection", () => {
     ["\0\r\n\r\n", 400],
     ["GET / HTTP/9.9\r\n\r\n", 400],
     [`GET / HTTP/1.1\r\nA: ${"b".repeat(20_000)}\r\n\r\n`, 431],
-  ])("that sends no request gets %#", async (bytes, status) => {
+  ])("with an invalid request is answered, case %#", async (bytes, status) => {
     const { port } = await start();
     const socket = open(port);
     socket.write(bytes);
     expect(await rest(socket)).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
   });
 
-  it("that leaves before its answer harms nobody", async () => {
+  it("that leaves before its response does no harm", async () => {
     const { port, release } = await start();
     const socket = open(port);
     socket.write(get("/slow"));

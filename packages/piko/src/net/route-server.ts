@@ -1,5 +1,5 @@
-// A small HTTP server with fixed paths: the admin port of a node, the metrics port of an agent. Rarely called and never
-// by clients, so node:http will do.
+// A small HTTP server with fixed paths: the admin port of a node, the metrics port of an agent. Rarely used, and never by
+// clients, so node:http is good enough.
 
 import {
   createServer,
@@ -28,23 +28,26 @@ import { OpenFiles } from "./accept/open-files.js";
 import { OpenConnections } from "./accept/open-connections.js";
 import { LimitCounters } from "./limit-counters.js";
 
-/** Maximum number of connections; a further one replaces the one that has waited longest. */
+/** Maximum number of connections; a further one replaces the oldest idle one. */
 export const MAX_ROUTE_CONNECTIONS = 1_024;
 const REQUEST_MS = 10_000;
-/** How often connections are looked at for that. */
+/** How often Node checks connections for that timeout. */
 const CHECK_MS = 1_000;
-/** Maximum time without a byte in either direction while a response is in progress; forwarded ones have 15 s for theirs. */
+/**
+ * Maximum time without a byte in either direction while a response is in progress. A forwarded request gets 15 s for its
+ * response.
+ */
 const SILENCE_MS = 20_000;
 /** How long a connection is kept for another request. */
 const IDLE_MS = 5_000;
 
-/** What may be too much or too slow. */
+/** Limits that are counted. */
 export type RouteLimit = "max_connections" | "open_files" | "read_header_timeout";
 
 /** Answers a GET or HEAD request. */
 export type Route = (response: ServerResponse) => void | Promise<void>;
 
-/** What the TLS of such a port needs. */
+/** What such a port needs for TLS. */
 export interface RouteTls {
   readonly config: ServerTlsConfig;
   readonly certificates: Certificates;
@@ -59,30 +62,30 @@ export interface RouteServerOptions {
   readonly limits: LimitCounters<RouteLimit>;
   /** The route of a path; undefined for a path that doesn't exist. */
   readonly find: (path: string) => Route | undefined;
-  /** Is asked before `find`, and answers a request in another way if it returns true. */
+  /** Called before `find`; answers the request itself if it returns true. */
   readonly intercept?: (request: IncomingMessage, response: ServerResponse) => boolean;
-  /** Is asked before everything else; false (now or later) if it has answered the request itself. */
+  /** Called before everything else; returns false, or resolves to it, if it has answered the request itself. */
   readonly guard?: (request: IncomingMessage, response: ServerResponse) => boolean | Promise<boolean>;
-  /** With them the port speaks TLS. */
+  /** If given, the port uses TLS. */
   readonly tls?: RouteTls | undefined;
-  /** A connection of this address has begun a TLS handshake, and the port has no TLS. */
+  /** A connection from this address began with a TLS handshake, but the port doesn't use TLS. */
   readonly onTlsHandshake?: (address: string) => void;
-  /** Time for a whole request, from the connection or the end of the last response on. */
+  /** Maximum time to receive a whole request, counted from the start of the connection or the end of the last response. */
   readonly requestMs?: number;
 }
 
 export class RouteServer implements TlsOwner {
-  /** Undefined: the port is plain. */
+  /** Undefined if the port doesn't use TLS. */
   readonly tls: TlsAcceptor | undefined;
   readonly #options: RouteServerOptions;
-  /** Accepts instead of the HTTP server where there is TLS. */
+  /** Accepts connections instead of the HTTP server if there is TLS. */
   readonly #listener: TcpListener | undefined;
   readonly #server: Server;
   readonly #connections: OpenConnections;
   readonly #files = new OpenFiles();
-  /** The response of each connection that is in progress or not yet handed to the system. */
+  /** The response of each connection that is in progress, or not yet passed to the system. */
   readonly #responses = new WeakMap<Socket, ServerResponse>();
-  /** Connections that end because of a request too many. */
+  /** Connections that are ended because a request came too early. */
   readonly #refused = new WeakSet<Socket>();
 
   constructor(options: RouteServerOptions) {
@@ -114,10 +117,10 @@ export class RouteServer implements TlsOwner {
     this.#server.on("clientError", (error, socket) => this.#refuse(error, socket as Socket));
   }
 
-  /** Binds the port; resolves to the address that it has. */
+  /** Binds the port; resolves to the bound address. */
   listen(address: HostPort): Promise<HostPort> {
     if (this.#listener === undefined) return listen(this.#server, this.#options.name, address);
-    // Node keeps a server's time limits from this event on.
+    // This event makes Node enforce the server's timeouts.
     this.#server.emit("listening");
     return this.#listener.listen(address);
   }
@@ -143,7 +146,7 @@ export class RouteServer implements TlsOwner {
     return false;
   }
 
-  /** Ends at once, open connections included. */
+  /** Stops at once, and ends open connections too. */
   close(): void {
     this.#listener?.close();
     this.tls?.close();
@@ -157,7 +160,7 @@ export class RouteServer implements TlsOwner {
     const busy = this.#refused.has(request.socket) || this.#isBusy(request.socket);
     if (!busy) this.#begin(request.socket, response);
     try {
-      // Node emits all requests of a read at once. One at a time is enough here.
+      // Node emits all requests of one read at once. One at a time is enough here.
       if (busy) {
         this.#refuseAhead(request.socket, response);
         return;
@@ -177,19 +180,19 @@ export class RouteServer implements TlsOwner {
     }
   }
 
-  /** The connection's request in progress is this one, until its answer has gone out. */
+  /** Makes this the connection's request in progress, until its response has been sent. */
   #begin(socket: Socket, response: ServerResponse): void {
     this.#responses.set(socket, response);
-    // Not when it is written: that would answer a whole pipeline within one read.
+    // Not as soon as it is written: then a whole pipeline would be answered within one read.
     response.once("finish", () => this.#responses.delete(socket));
   }
 
-  /** A request that came before the last one's answer. The first gets a 503 after that, the others the connection's end. */
+  /** Handles a request sent before the previous response. The first gets a 503 after it, others end with the connection. */
   #refuseAhead(socket: Socket, response: ServerResponse): void {
     if (this.#refused.has(socket)) return;
     this.#refused.add(socket);
     send(response, 503, { Connection: "close" });
-    // Nothing more is read. Not at once: Node resumes the socket after each request of this read.
+    // Stop reading. Not at once, because Node resumes the socket after each request of this read.
     queueMicrotask(() => socket.pause());
   }
 
@@ -199,12 +202,12 @@ export class RouteServer implements TlsOwner {
     return response !== undefined && !response.destroyed;
   }
 
-  /** What came is no request, or came too late. */
+  /** Handles input that isn't a request, or comes too late. */
   #refuse(error: NodeJS.ErrnoException & { rawPacket?: Buffer }, socket: Socket): void {
     if (error.rawPacket?.[0] === HANDSHAKE_RECORD) this.#options.onTlsHandshake?.(peerAddress(socket));
     const late = error.code === "ERR_HTTP_REQUEST_TIMEOUT";
     if (late) this.#options.limits.hit("read_header_timeout");
-    // A client that sent nothing would take an answer as one to its next request.
+    // A client that has sent nothing would take a response as one to its next request.
     if (!socket.writable || socket.bytesRead === 0 || this.#isBusy(socket)) {
       socket.destroy();
       return;
@@ -241,7 +244,7 @@ export function createRouteLimits(
   });
 }
 
-/** Sends a whole answer, with its length. */
+/** Sends a complete response with its length. */
 export function send(
   response: ServerResponse,
   status: number,

@@ -1,5 +1,5 @@
-// Sends bytes on a yamux stream and keeps what the stream has no room for. The caller stops its source while the stream
-// is blocked, so that at most one read's worth waits here.
+// Sends bytes on a yamux stream and keeps those that the stream has no room for. The caller pauses its source while the stream is
+// blocked, so at most one read's worth is kept.
 
 import type { ByteBudget } from "./byte-budget.js";
 import { ByteStore } from "./byte-store.js";
@@ -9,7 +9,7 @@ export interface ByteTaker {
   write(buffer: Buffer, start: number, end: number): number;
 }
 
-/** One that takes two pieces as one: `head` up to `headEnd`, and `[start, end)` of `buffer` after it. */
+/** Accepts two pieces as one: `head` up to `headEnd`, followed by `[start, end)` of `buffer`. */
 export interface PairTaker extends ByteTaker {
   writeBoth(head: Buffer, headEnd: number, buffer: Buffer, start: number, end: number): number;
 }
@@ -17,24 +17,24 @@ export interface PairTaker extends ByteTaker {
 export class StreamSender {
   readonly #rest: ByteStore;
 
-  /** With a budget, what waits is counted there, and has to be cleared in the end. */
+  /** If there is a budget, kept bytes are counted there, and `clear` must be called in the end. */
   constructor(budget?: ByteBudget) {
     this.#rest = new ByteStore(budget, true);
   }
 
-  /** Bytes wait: the stream's `onWritable` follows, and with it `resume`. */
+  /** Whether bytes are kept. The stream's `onWritable` follows, in which the caller calls `resume`. */
   get blocked(): boolean {
     return this.#rest.length > 0;
   }
 
-  /** Sends bytes after those that wait; the caller's buffer is free afterwards. Returns how many the stream took. */
+  /** Sends bytes after those that are kept; the caller may then reuse the buffer. Returns how many the stream accepted. */
   send(stream: ByteTaker, buffer: Buffer, start: number, end: number): number {
     const taken = this.#rest.length > 0 ? 0 : stream.write(buffer, start, end);
     if (taken < end - start) this.#rest.append(buffer, start + taken, end);
     return taken;
   }
 
-  /** The same for two pieces, of which the first may be empty; they leave as one frame where they may. */
+  /** The same for two pieces, the first of which may be empty. They leave as one frame if possible. */
   sendBoth(
     stream: PairTaker,
     head: Buffer,
@@ -53,13 +53,13 @@ export class StreamSender {
     this.#rest.append(buffer, start + Math.max(0, taken - headEnd), end);
   }
 
-  /** The stream has room again. */
+  /** Sends kept bytes, now that the stream has room again. */
   resume(stream: ByteTaker): void {
     const rest = this.#rest;
     if (rest.length > 0) rest.consumeTo(rest.start + stream.write(rest.buffer, rest.start, rest.end));
   }
 
-  /** Forgets what waits. */
+  /** Discards kept bytes. */
   clear(): void {
     if (this.#rest.length > 0) this.#rest.clear();
   }

@@ -22,7 +22,7 @@ function create(): TlsFileSource {
   );
 }
 
-it("keeps one context for as long as the files hold the same, written anew or not", () => {
+it("keeps one context while the contents stay the same, even if the files are rewritten", () => {
   const source = create();
   const { secureContext } = source.context();
   files.put(first);
@@ -33,7 +33,7 @@ it("keeps one context for as long as the files hold the same, written anew or no
   expect(source.context().secureContext).toBe(renewed);
 });
 
-it("keeps what it had while files are missing, or don't go together", () => {
+it("keeps the previous files while some are missing or don't match", () => {
   const source = create();
   const before = { files: source.files(), context: source.context() };
   copyFileSync(second.cert, files.cert);
@@ -46,7 +46,7 @@ it("keeps what it had while files are missing, or don't go together", () => {
   expect(source.context()).not.toBe(before.context);
 });
 
-it("sees at once that files are others, however long they have been the same", () => {
+it("notices at once that files have changed, however long they were the same", () => {
   const source = create();
   const before = source.context();
   const settle = (): void => {
@@ -61,7 +61,7 @@ it("sees at once that files are others, however long they have been the same", (
   const renewed = source.context();
   expect(renewed).not.toBe(before);
   settle();
-  // A link that is swapped, and one file after the other.
+  // First a swapped symlink, then one file after the other.
   symlinkSync(first.cert, `${files.cert}.new`);
   renameSync(`${files.cert}.new`, files.cert);
   expect(source.context()).toBe(renewed);
@@ -72,7 +72,7 @@ it("sees at once that files are others, however long they have been the same", (
   expect(source.context()).not.toBe(renewed);
 });
 
-it("says at its start which files can't be used", () => {
+it("reports at the start which files can't be used", () => {
   writeFileSync(files.key, "no key");
   expect(create).toThrow(`tls of the server: can't use ${ca.cert}, ${files.cert}, ${files.key}`);
   rmSync(files.key);

@@ -1,5 +1,4 @@
-// Reads the files of a client's TLS settings. For connections to the server, to services and to other nodes, of all
-// programs.
+// Reads the files of a client's TLS settings, for connections to the server, to services and to other nodes, in all programs.
 
 import { readFileSync, statSync } from "node:fs";
 import { createSecureContext, type SecureContext } from "node:tls";
@@ -7,7 +6,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Clock, systemClock, TLS_CIPHERS } from "@piko/tunnel";
 import type { ClientTlsConfig } from "../config/client-tls.js";
 
-/** TLS settings with the names and contents that `node:tls` takes. */
+/** TLS settings with names and contents for `node:tls`. */
 export interface TlsFiles {
   readonly ca?: Buffer;
   readonly cert?: Buffer;
@@ -22,9 +21,9 @@ export interface TlsContext {
 }
 
 /**
- * Reads the files; `peer` is for error texts.
+ * Reads the files. `peer` is for error texts.
  *
- * @throws Error that names the file, or says that the files don't go together.
+ * @throws Error that names the file, or says that the files don't match.
  */
 export function readTlsFiles(tls: ClientTlsConfig, peer: string): TlsFiles {
   const files = readContents(tls, peer);
@@ -32,20 +31,20 @@ export function readTlsFiles(tls: ClientTlsConfig, peer: string): TlsFiles {
   return files;
 }
 
-/** Files that were written twice within a tick of their file system's clock look the same: after this time none is so coarse. */
+/** Two writes within one tick of a file system's clock look the same. No file system has coarser ticks than this. */
 const SETTLED_MS = 2_000;
 
-/** The files of a program that runs on while they are renewed: each connection has what they hold then. */
+/** The TLS files of a program that keeps running while they are renewed: each connection gets their current contents. */
 export class TlsFileSource {
   readonly #tls: ClientTlsConfig;
   readonly #peer: string;
   #files: TlsFiles;
   #context: TlsContext;
   readonly #clock: Clock;
-  /** What identified the files when they were last read, and since when they have been unchanged. */
+  /** Identifies the version of the files at the last check. `#sinceMs` is the time since when it hasn't changed. */
   #version = "";
   #sinceMs = 0;
-  /** They were read when they had been these for long enough. */
+  /** The files were read after they had been unchanged for long enough. */
   #settled = false;
 
   /** Reads the files, as `readTlsFiles` does. */
@@ -57,19 +56,19 @@ export class TlsFileSource {
     this.#context = createContext(this.#files, tls, peer);
   }
 
-  /** What the files hold now; while they can't be used, what they held before. The same object while nothing changes. */
+  /** The current contents, or the previous ones while those can't be used. The same object while nothing changes. */
   files(): TlsFiles {
     this.#look();
     return this.#files;
   }
 
-  /** The same as a context, which is made once for the same contents. */
+  /** The same as a context, which is created once for the same contents. */
   context(): TlsContext {
     this.#look();
     return this.#context;
   }
 
-  /** Each connection looks: to read the files costs several times as much as to ask the system whether they are others. */
+  /** Called for each connection: reading the files costs several times as much as asking the system whether they have changed. */
   #look(): void {
     try {
       const version = this.#findVersion();
@@ -86,11 +85,11 @@ export class TlsFileSource {
       }
       this.#settled = nowMs - this.#sinceMs > SETTLED_MS;
     } catch {
-      // Half written, or being swapped.
+      // A file is half written, or being swapped.
     }
   }
 
-  /** Of what the links lead to, which Kubernetes swaps. */
+  /** Follows symlinks, because those are what Kubernetes swaps. */
   #findVersion(): string {
     const { cert, key, rootCas } = this.#tls;
     let version = "";
@@ -120,7 +119,7 @@ function readContents(tls: ClientTlsConfig, peer: string): TlsFiles {
   };
 }
 
-/** @throws Error if they don't go together. */
+/** @throws Error if the files don't match. */
 function createContext(files: TlsFiles, tls: ClientTlsConfig, peer: string): TlsContext {
   const { rejectUnauthorized, ...contents } = files;
   try {

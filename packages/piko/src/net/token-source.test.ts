@@ -15,12 +15,12 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe("a token's source", () => {
-  it("is its text, or nothing", () => {
+  it("is its text, or undefined", () => {
     expect(tokenSource({ token: "t", tokenFile: "" })).toBe("t");
     expect(tokenSource({ token: "", tokenFile: "" })).toBeUndefined();
   });
 
-  it("reads its file anew each time, without the white space around the token", async () => {
+  it("reads its file each time, without white space around the token", async () => {
     const source = tokenSource({ token: "", tokenFile });
     writeFileSync(tokenFile, "one\n");
     expect(await readToken(source)).toBe("one");
@@ -34,7 +34,7 @@ describe("a token's source", () => {
     ["secret words", "holds more than a token"],
     ["secret\nlines", "holds more than a token"],
     ["x".repeat(65_537), "is larger than 65536 bytes"],
-  ])("says what is wrong with a file, and not what is in it", async (text, problem) => {
+  ])("reports what is wrong with a file, but not its content", async (text, problem) => {
     writeFileSync(tokenFile, text);
     const message = `token: ${tokenFile} ${problem}`;
     await expect(readToken(tokenSource({ token: "", tokenFile }))).rejects.toMatchObject({
@@ -44,13 +44,13 @@ describe("a token's source", () => {
     });
   });
 
-  it("says that a file can't be read", async () => {
+  it("reports that a file can't be read", async () => {
     const missing = join(folder, "missing");
     const message = `token: can't read ${missing} (ENOENT)`;
     await expect(readToken(tokenSource({ token: "", tokenFile: missing }))).rejects.toThrow(message);
   });
 
-  it("keeps what came through a pipe, which can't be read again", async () => {
+  it("keeps a token from a pipe, which can't be read again", async () => {
     const pipe = join(folder, "pipe");
     execFileSync("mkfifo", [pipe]);
     const source = tokenSource({ token: "", tokenFile: pipe });

@@ -1,14 +1,14 @@
-// The configured token of a program, for the connections that it opens: as text, or from a file that is read again for
-// each.
+// The configured token of a program for the connections that it opens: either a text, or a file that is read again for each
+// connection.
 
 import { type FileHandle, open } from "node:fs/promises";
 import type { Token } from "@piko/client/internal";
 import type { ClientTokenConfig } from "../config/client-token.js";
 
-/** Nodes take heads of this size. */
+/** Nodes accept heads up to this size. */
 const MAX_TOKEN_BYTES = 64 * 1024;
 
-/** The token to connect with; undefined for none. */
+/** The token to connect with; undefined if there is none. */
 export function tokenSource({ token, tokenFile }: ClientTokenConfig): Token | undefined {
   if (tokenFile === "") return token === "" ? undefined : token;
   let readOnce: string | undefined;
@@ -21,7 +21,9 @@ export function tokenSource({ token, tokenFile }: ClientTokenConfig): Token | un
   };
 }
 
-/** Reads a file with a token and the white space around it. `lasting`: it can be read again. Throws what is wrong with it. */
+/**
+ * Reads a token from a file, without surrounding white space. `lasting` is true if it can be read again. Throws if it is invalid.
+ */
 async function readTokenFile(path: string): Promise<{ text: string; lasting: boolean }> {
   const buffer = Buffer.allocUnsafe(MAX_TOKEN_BYTES + 1);
   let length = 0;

@@ -36,7 +36,7 @@ function watch(): WatchedFile {
 }
 
 describe("a watched file", () => {
-  it("is read at once, and again when it has other bytes", async () => {
+  it("is read at once, and again if its content changes", async () => {
     writeFileSync(path, "one");
     const watched = watch();
     expect(watched.bytes.toString()).toBe("one");
@@ -49,7 +49,7 @@ describe("a watched file", () => {
     expect([seen, watched.bytes.toString()]).toEqual([["two"], "two"]);
   });
 
-  it("may be a link that leads elsewhere from now on, as in Kubernetes", async () => {
+  it("may be a symlink that is replaced, as in Kubernetes", async () => {
     writeFileSync(join(folder, "a"), "one");
     writeFileSync(join(folder, "b"), "two");
     symlinkSync("a", path);
@@ -60,7 +60,7 @@ describe("a watched file", () => {
     expect(seen).toEqual(["two"]);
   });
 
-  it("that is gone or too large is said once, and what it had counts on", async () => {
+  it("that is gone or too large is reported once, and its last content stays in use", async () => {
     writeFileSync(path, "one");
     const watched = watch();
     rmSync(path);
@@ -81,7 +81,7 @@ describe("a watched file", () => {
     ]);
   });
 
-  it("is looked at every second, until it is closed", () => {
+  it("is checked every second, until it is closed", () => {
     writeFileSync(path, "one");
     const watched = watch();
     expect(clock.nextIn).toBe(1_000);
@@ -89,7 +89,7 @@ describe("a watched file", () => {
     expect(clock.pending).toBe(0);
   });
 
-  it("that isn't there, or is too large, is an error", () => {
+  it("that is absent or too large at the start is an error", () => {
     expect(watch).toThrow(`can't read ${path} (ENOENT)`);
     writeFileSync(path, "x".repeat(11));
     expect(watch).toThrow("too large");

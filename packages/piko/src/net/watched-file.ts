@@ -1,6 +1,5 @@
-// A small file that is read again when it has changed: keys, lists, parts of the configuration. It is checked every
-// second, because the system's file watches follow neither symbolic links (Kubernetes swaps those) nor network file
-// systems.
+// A small file that is read again when it has changed: keys, lists, parts of the configuration. It is checked every second,
+// because the system's file watches follow neither symbolic links (which Kubernetes swaps) nor network file systems.
 
 import { readFileSync, statSync } from "node:fs";
 import { type FileHandle, open, stat } from "node:fs/promises";
@@ -12,16 +11,16 @@ export interface WatchedFileOptions {
   readonly path: string;
   readonly maxBytes: number;
   readonly clock: Clock;
-  /** The file has other bytes than before. */
+  /** The content of the file has changed. */
   readonly onChange: (bytes: Buffer) => void;
-  /** It can't be read any more; once, until it can. What was read last stays in use. */
+  /** The file can't be read any more. Called once, until it can be read again. The last content stays in use. */
   readonly onFailure: (error: Error) => void;
 }
 
 export class WatchedFile {
   readonly #options: WatchedFileOptions;
   #bytes: Buffer;
-  /** What would differ if the file had been written. */
+  /** Identifies the version of the file; differs if the file has been written. */
   #version = "";
   #timer: Timer | undefined = undefined;
   #failed = false;
@@ -42,21 +41,21 @@ export class WatchedFile {
       throw new Error(`can't read ${path} (${code})`, { cause: error });
     }
     if (this.#bytes.length > maxBytes) throw new Error(tooLarge(path, maxBytes));
-    // What a shell's `<(...)` gives can be read once; another try would wait for good.
+    // A pipe, such as `<(...)` of a shell, can be read only once; a second read would wait forever.
     if (statSync(path).isFile()) this.#watch();
   }
 
-  /** What the file had when it was last read. */
+  /** The content of the file when it was last read. */
   get bytes(): Buffer {
     return this.#bytes;
   }
 
-  /** It couldn't be read when it was last looked at. */
+  /** Whether the last check failed to read the file. */
   get failed(): boolean {
     return this.#failed;
   }
 
-  /** Looks now whether it has changed. Never rejects. */
+  /** Checks now whether the file has changed. Never rejects. */
   async look(): Promise<void> {
     const { onChange, onFailure, path } = this.#options;
     if (this.#timer === undefined) return;
@@ -77,7 +76,7 @@ export class WatchedFile {
     }
   }
 
-  /** Watches no more. */
+  /** Stops watching. */
   close(): void {
     this.#closed = true;
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);

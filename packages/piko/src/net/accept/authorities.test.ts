@@ -15,7 +15,7 @@ afterEach(() => {
 const ours = workshop.authority("ours");
 const renewed = workshop.renew(ours, "renewed");
 const theirs = workshop.authority("theirs");
-/** Has the name of ours. */
+/** Has the same name as ours. */
 const impostor = workshop.renew({ ...theirs, cert: ours.cert }, "impostor");
 const between = workshop.sign(ours, "between", { usage: "signing" });
 const forServer = workshop.sign(ours, "server");
@@ -30,7 +30,7 @@ function authorities(...files: readonly KeyPair[]): Authorities {
   return new Authorities(text(...files));
 }
 
-/** The server's end of a connection whose client shows these certificates, the first of which is its own. */
+/** The server's end of a connection whose client presents these certificates, starting with its own. */
 async function accepted(own: KeyPair, ...more: readonly KeyPair[]): Promise<TLSSocket> {
   return await connectTo(await listen(), [own, ...more]);
 }
@@ -61,7 +61,7 @@ async function listen(): Promise<Server> {
   return server;
 }
 
-/** Opens a connection; the server's end of it. */
+/** Opens a connection, and returns the server's end of it. */
 async function connectTo(
   server: Server,
   shown: readonly KeyPair[],
@@ -88,27 +88,27 @@ async function connectTo(
   return socket;
 }
 
-describe("authorities that change", () => {
-  it("end nothing while all of those before are there, also with certificates of their own that are new", () => {
+describe("changed authorities", () => {
+  it("end nothing while all previous ones are there, even with new certificates", () => {
     expect(authorities(ours, theirs).distrustsOf(authorities(ours))).toBeUndefined();
     expect(authorities(renewed).distrustsOf(authorities(ours))).toBeUndefined();
     expect(authorities(ours).distrustsOf(authorities(ours, between))).toBeUndefined();
   });
 
-  it("end the connections of one that is gone, and no others", async () => {
+  it("end the connections of one that was removed, and no others", async () => {
     const distrusts = authorities(theirs).distrustsOf(authorities(ours, theirs));
     const foreign = workshop.sign(theirs, "foreign", { usage: "clientAuth" });
     expect(distrusts?.(await accepted(direct))).toBe(true);
     expect(distrusts?.(await accepted(foreign))).toBe(false);
   });
 
-  it("aren't taken for one that is gone by their name alone", async () => {
+  it("aren't mistaken for a removed one with the same name", async () => {
     const distrusts = authorities(impostor).distrustsOf(authorities(ours));
     expect(distrusts?.(await accepted(direct))).toBe(true);
     expect(authorities(impostor).vouchFor(await accepted(direct))).toBe(false);
   });
 
-  it("are looked for behind what a client shows in between", async () => {
+  it("are found through intermediate certificates that a client presents", async () => {
     const socket = await accepted(indirect, between);
     const gone = authorities(theirs).distrustsOf(authorities(ours, theirs));
     expect(gone?.(socket)).toBe(true);
@@ -116,25 +116,25 @@ describe("authorities that change", () => {
     expect(kept?.(socket)).toBe(false);
   });
 
-  it("don't live on in one in between that has stayed in the file", async () => {
+  it("don't stay valid through an intermediate certificate that is still in the file", async () => {
     const distrusts = authorities(between, theirs).distrustsOf(authorities(between, ours, theirs));
     expect(distrusts?.(await accepted(indirect, between))).toBe(true);
   });
 
-  it("aren't replaced by certificates that a client has shown besides", async () => {
+  it("can't be replaced by other certificates that a client presents", async () => {
     const distrusts = authorities(theirs).distrustsOf(authorities(ours, theirs));
     expect(distrusts?.(await accepted(direct, ours, theirs))).toBe(true);
     expect(authorities(theirs).vouchFor(await accepted(direct, ours, theirs))).toBe(false);
   });
 
-  it("end what has resumed a session, of which those in between aren't known, if any is gone", async () => {
+  it("end a resumed session if one was removed and the intermediate certificates are unknown", async () => {
     const distrusts = authorities(ours).distrustsOf(authorities(ours, theirs));
     expect(distrusts?.(await resumed(indirect, between))).toBe(true);
     expect(distrusts?.(await resumed(direct))).toBe(false);
   });
 });
 
-it("the subject of a certificate is one line, with the alternative names where there is none", async () => {
+it("the subject of a certificate is one line, or the alternative names if there is none", async () => {
   expect(certificateSubject(await accepted(direct))).toBe("CN=direct");
   const spiffe = workshop.sign(ours, "", { usage: "clientAuth", names: "URI:spiffe://example/agent" });
   expect(certificateSubject(await accepted(spiffe))).toBe("URI:spiffe://example/agent");

@@ -50,7 +50,7 @@ function create(config: Partial<ServerTlsConfig> = {}, nowMs = 0) {
 }
 
 describe("Certificates", () => {
-  it("are put in force when their files have others, and only then", () => {
+  it("are replaced when their files have changed, and only then", () => {
     const { certificates, changes, clock } = create();
     const before = certificates.options.cert;
     clock.advance(10_000);
@@ -65,7 +65,7 @@ describe("Certificates", () => {
     expect(changes()).toBe(1);
   });
 
-  it("stay in force while their files don't go together, of which the log speaks when it lasts", () => {
+  it("stay in use while the files don't match, which is logged if it lasts", () => {
     const { certificates, changes, clock, warnings } = create();
     const before = certificates.options.cert;
     copyFileSync(second.cert, files.cert);
@@ -81,7 +81,7 @@ describe("Certificates", () => {
     expect(changes()).toBe(1);
   });
 
-  it("are an error of the start when they can't be used", () => {
+  it("are an error at the start if they can't be used", () => {
     copyFileSync(second.key, files.key);
     expect(() => create()).toThrow(`tls of the proxy port: can't use ${files.cert} with ${files.key}`);
     files.put(first);
@@ -93,7 +93,7 @@ describe("Certificates", () => {
     expect(() => create({ cert: join(files.directory, "absent") })).toThrow("(ENOENT)");
   });
 
-  it("say with their change whether an authority is gone", () => {
+  it("report with a change whether an authority was removed", () => {
     const clientCas = join(files.directory, "ca.pem");
     const other = workshop.authority("other");
     const pem = [ca, other].map((authority) => readFileSync(authority.cert, "utf8"));
@@ -108,7 +108,7 @@ describe("Certificates", () => {
     expect(distrusts).toEqual([false, true, false]);
   });
 
-  it("are chosen by the name that they are made out to", () => {
+  it("are chosen by server name", () => {
     const { certificates } = create({ certificates: [shop] });
     expect(certificates.contextFor("www.shop.test")).toBeDefined();
     expect(certificates.contextFor("shop.test")).toBeUndefined();
@@ -116,7 +116,7 @@ describe("Certificates", () => {
     expect(certificates.expiries.map(({ path }) => path)).toEqual([files.cert, shop.cert]);
   });
 
-  it("are warned about 14 days and a day before their end, once each", () => {
+  it("cause a warning 14 days and one day before they expire, once each", () => {
     const ends = create().certificates.expiries[0]?.notAfterMs ?? 0;
     const { clock, time, warnings } = create({}, ends - 20 * DAY_MS);
     clock.advance(10_000);

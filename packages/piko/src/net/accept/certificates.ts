@@ -1,6 +1,6 @@
-// The certificates that a port presents and the authorities that it verifies by: read from files, checked completely
-// before they are used, and read again when the files have changed. Watching files isn't enough: a mounted Secret of
-// Kubernetes changes by a symlink above the files.
+// The certificates that a port presents, and the authorities that it verifies clients with: read from files, checked completely
+// before they are used, and read again when the files have changed. File watches aren't enough: Kubernetes changes a mounted
+// Secret by swapping a symlink in the path.
 
 import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import type { CertificateConfig, ServerTlsConfig } from "../../config/server-tls
 import type { Logger } from "../../observability/logger.js";
 import { Authorities, type Distrusts } from "./authorities.js";
 
-/** RFC 9325: forward secrecy and authenticated encryption only. Those of TLS 1.3 all are. */
+/** RFC 9325: only ciphers with forward secrecy and authenticated encryption, which those of TLS 1.3 all have. */
 const CIPHERS = [
   "TLS_AES_128_GCM_SHA256",
   "TLS_AES_256_GCM_SHA384",
@@ -24,10 +24,10 @@ const CIPHERS = [
 ].join(":");
 
 const DAY_MS = 86_400_000;
-/** When a certificate that hasn't been renewed is worth a warning. */
+/** How long before its expiry a certificate is worth a warning. */
 const WARN_BEFORE_MS: readonly number[] = [DAY_MS, 14 * DAY_MS];
 
-/** When a certificate in force ends. */
+/** When a certificate in use expires. */
 export interface CertificateExpiry {
   /** The file that it comes from. */
   readonly path: string;
@@ -35,20 +35,20 @@ export interface CertificateExpiry {
   readonly notAfterMs: number;
 }
 
-/** One that is in force, for the names that it is made out to. */
+/** A certificate in use, and its context for the names that it is valid for. */
 interface Entry {
   readonly leaf: X509Certificate;
   readonly context: SecureContext;
 }
 
-/** All that has been read in one go. */
+/** The result of reading all files once. */
 interface Loaded {
-  /** The contents of all files, to be compared. */
+  /** The contents of all files, for comparison. */
   readonly contents: string;
-  /** Of the certificate for clients that ask for no name of another one. */
+  /** For the default certificate, used if the client's server name matches no other one. */
   readonly options: SecureContextOptions;
   readonly named: readonly Entry[];
-  /** Undefined: clients show no certificates. */
+  /** Undefined if clients don't need certificates. */
   readonly authorities: Authorities | undefined;
   readonly expiries: readonly CertificateExpiry[];
 }
@@ -70,13 +70,13 @@ export class Certificates {
   #failures = 0;
   #timer: Timer | undefined;
   #onChange: ((distrusts: Distrusts | undefined) => void) | undefined;
-  /** For each certificate's end, how near it was when it was warned about. */
+  /** By expiry, how long before it the last warning was due. */
   readonly #warned = new Map<number, number>();
 
   /**
    * Reads the files.
    *
-   * @throws Error that names the file, or says that the files don't go together.
+   * @throws Error that names the file, or says that the files don't match.
    */
   constructor(options: CertificatesOptions) {
     this.#options = options;
@@ -84,8 +84,8 @@ export class Certificates {
   }
 
   /**
-   * Looks at the files from now on. `onChange`: others are in force, which have to take the place of those before at once;
-   * `distrusts` finds the connections that have to end, undefined where no authority is gone.
+   * Checks the files from now on. `onChange` is called when new ones are in use, which have to replace the previous ones at once.
+   * `distrusts` finds the connections that have to end; undefined if no authority was removed.
    */
   watch(onChange: (distrusts: Distrusts | undefined) => void): void {
     this.#onChange = onChange;
@@ -93,7 +93,7 @@ export class Certificates {
     this.#wait();
   }
 
-  /** What `node:tls` uses for clients that ask for no other name. */
+  /** What `node:tls` uses if the client's server name matches no other certificate. */
   get options(): SecureContextOptions {
     return this.#loaded.options;
   }
@@ -103,17 +103,17 @@ export class Certificates {
     return this.#loaded.authorities;
   }
 
-  /** The certificates in force. */
+  /** The expiries of the certificates in use. */
   get expiries(): readonly CertificateExpiry[] {
     return this.#loaded.expiries;
   }
 
-  /** The certificate for a name; undefined for the default. */
+  /** The context for a server name; undefined for the default. */
   contextFor(serverName: string): SecureContext | undefined {
     return this.#loaded.named.find(({ leaf }) => leaf.checkHost(serverName) !== undefined)?.context;
   }
 
-  /** Compares the files with what is in force. What can't be used leaves that as it is, and is tried again. */
+  /** Compares the files with what is in use. If they can't be used, nothing changes, and the next check tries again. */
   reload(): void {
     const { config, logger, port } = this.#options;
     let loaded: Loaded;
@@ -124,7 +124,7 @@ export class Certificates {
       }
       loaded = load(config, port);
     } catch (error) {
-      // Files that belong together are rarely written at once: what is wrong for the second time is worth a word.
+      // Matching files are rarely written at the same time, so only the second failure in a row is logged.
       if (++this.#failures === 2)
         logger.warn("certificates can't be used, still using the previous ones", { error });
       return;
@@ -137,7 +137,7 @@ export class Certificates {
     this.#warnOfEnds();
   }
 
-  /** Looks at them no more. */
+  /** Stops checking the files. */
   close(): void {
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -152,7 +152,7 @@ export class Certificates {
     }, config.reloadIntervalMs);
   }
 
-  /** Once for each certificate and each of the times ahead of its end. */
+  /** Warns about expiry, once for each certificate and each of the times in WARN_BEFORE_MS. */
   #warnOfEnds(): void {
     const { logger, wallNow } = this.#options;
     for (const { notAfterMs, path } of this.#loaded.expiries) {

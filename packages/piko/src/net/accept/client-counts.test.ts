@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ClientCounts } from "./client-counts.js";
 
 describe("ClientCounts", () => {
-  it("lets each client have so many connections, and another one when one ends", () => {
+  it("allows each client a number of connections, and one more when one ends", () => {
     const counts = new ClientCounts(2);
     expect(["a", "a", "a", "b"].map((address) => counts.enter(address))).toEqual([true, true, false, true]);
     expect(counts.highest).toBe(2);
@@ -10,14 +10,14 @@ describe("ClientCounts", () => {
     expect(counts.enter("a")).toBe(true);
   });
 
-  it("takes the addresses of one IPv6 network for one client", () => {
+  it("counts the addresses of one IPv6 network as one client", () => {
     const counts = new ClientCounts(1);
     expect(counts.enter("2001:db8:1:2::1")).toBe(true);
     expect(counts.enter("2001:db8:1:2:ffff::1")).toBe(false);
     expect(counts.enter("2001:db8:1:3::1")).toBe(true);
   });
 
-  it("forgets a client with its last connection", () => {
+  it("forgets a client when its last connection ends", () => {
     const counts = new ClientCounts(1);
     counts.enter("a");
     counts.leave("a");

@@ -1,4 +1,4 @@
-// How many connections each client has: counted when a connection begins and ends, never per request.
+// How many connections each client has: counted when a connection begins and ends, not per request.
 
 import { clientNetwork } from "./client-network.js";
 
@@ -6,12 +6,12 @@ export class ClientCounts {
   readonly #max: number;
   readonly #counts = new Map<string, number>();
 
-  /** `max`: connections that one client may have; Infinity counts nothing. */
+  /** @param max maximum connections per client; with Infinity, nothing is counted */
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** A connection begins. False if the client has as many as it may; then it isn't counted. */
+  /** A connection begins. Returns false, without counting it, if the client already has the maximum. */
   enter(address: string): boolean {
     if (this.#max === Number.POSITIVE_INFINITY) return true;
     const client = clientNetwork(address);
@@ -21,7 +21,7 @@ export class ClientCounts {
     return true;
   }
 
-  /** A connection that was counted ends. */
+  /** A counted connection ends. */
   leave(address: string): void {
     const client = clientNetwork(address);
     const count = this.#counts.get(client);
@@ -30,7 +30,7 @@ export class ClientCounts {
     else this.#counts.set(client, count - 1);
   }
 
-  /** Connections of the client that has most. */
+  /** The number of connections of the client that has the most. */
   get highest(): number {
     let highest = 0;
     for (const count of this.#counts.values()) highest = Math.max(highest, count);

@@ -1,14 +1,14 @@
-// Which addresses count as one client: an IPv4 address by itself, an IPv6 address with the 64 bits of network that every
-// subscriber has at least.
+// Which addresses count as one client: an IPv4 address alone, and an IPv6 address with its /64 network, because every subscriber
+// gets at least that.
 
-/** The client's network, as a key: `192.0.2.1`, `2001:db8:0:1::/64`. What is no address is its own key. */
+/** The client's network as a key: `192.0.2.1`, `2001:db8:0:1::/64`. Text that isn't an address is its own key. */
 export function clientNetwork(address: string): string {
   if (!address.includes(":")) return address;
   const [head = "", tail] = address.split("::");
   const groups = split(head);
   if (tail !== undefined) {
     const last = split(tail);
-    // A dotted end is two groups.
+    // A dotted IPv4 suffix stands for two groups.
     const count = tail.includes(".") ? last.length + 1 : last.length;
     while (groups.length + count < 8) groups.push("0");
     groups.push(...last);

@@ -3,7 +3,7 @@ import { type AddressInfo, connect, createServer } from "node:net";
 import { expect, it } from "vitest";
 import { listen } from "./listen.js";
 
-it("goes on listening when a connection can't be accepted", async () => {
+it("continues to listen after a connection can't be accepted", async () => {
   const server = createServer((socket) => socket.end());
   const { port } = await listen(server, "test", { host: "127.0.0.1", port: 0 });
   server.emit("error", Object.assign(new Error("accept ENETDOWN"), { code: "ENETDOWN" }));
@@ -12,7 +12,7 @@ it("goes on listening when a connection can't be accepted", async () => {
   server.close();
 });
 
-it("says which port of the program can't have which address", async () => {
+it("names the port and the address in an error", async () => {
   const first = createServer();
   const address = await listen(first, "test", { host: "127.0.0.1", port: 0 });
   expect(address).toEqual({ host: "127.0.0.1", port: (first.address() as AddressInfo).port });

@@ -1,12 +1,12 @@
-// Binds a server to an address. An error names the port of the program that failed.
+// Binds a server to an address. Errors name the port of the program that failed.
 
 import type { ListenOptions, Server } from "node:net";
 import { addressInUse } from "../../base/address-in-use.js";
 import { formatHostPort, type HostPort } from "../../base/address.js";
 
 /**
- * Binds; resolves to the address that the server has. An empty host is all interfaces, IPv6 and IPv4. `name` is for the
- * error: `proxy listen: 127.0.0.1:8000: address already in use`.
+ * Binds; resolves to the bound address. An empty host means all interfaces, IPv6 and IPv4. `name` is for the error: `proxy
+ * listen: 127.0.0.1:8000: address already in use`.
  */
 export async function listen(
   server: Server,
@@ -26,8 +26,8 @@ export async function listen(
     const host = address.host === "" ? {} : { host: address.host };
     server.listen({ ...options, port: address.port, ...host }, () => {
       server.off("error", fail);
-      // A connection that can't be accepted (accept(2) reports what the network did to it, and a lack of memory) is lost
-      // to its client. An event without a listener would end the program.
+      // accept(2) can fail because of an error on the network or a lack of memory. The client then loses its connection. Without
+      // a listener, the event would end the program.
       server.on("error", () => {});
       resolve();
     });

@@ -25,23 +25,23 @@ function create(max: number, count: number) {
   return { open, sockets, add, hits: () => hits, cut: () => sockets.map(({ destroyed }) => destroyed) };
 }
 
-it("makes room for a further connection with the one that has waited longest", () => {
+it("closes the oldest connection to make room for a new one", () => {
   const { add, cut, hits, open, sockets } = create(3, 5);
   for (const socket of sockets) add(socket);
   expect(cut()).toEqual([true, true, false, false, false]);
   expect([open.count, hits()]).toEqual([3, 2]);
 });
 
-it("makes room below its own limit when there is none elsewhere", () => {
+it("closes a connection below its own limit if files run out", () => {
   const { cut, hits, open, sockets } = create(5, 3);
   for (const socket of sockets)
     open.add(socket as unknown as Socket, socket === sockets[0] || socket === sockets[2]);
-  // The first had nobody to take the place of.
+  // For the first one, there was no other to close.
   expect(cut()).toEqual([true, false, false]);
   expect([open.count, hits()]).toEqual([2, 1]);
 });
 
-it("cuts one with a request under way last", () => {
+it("closes a connection with a request in progress last", () => {
   const { add, cut, sockets } = create(2, 4);
   const [first, second, third, fourth] = sockets as [TestSocket, TestSocket, TestSocket, TestSocket];
   first.busy = true;
@@ -52,7 +52,7 @@ it("cuts one with a request under way last", () => {
   expect(cut()).toEqual([true, true, false, false]);
 });
 
-it("forgets those that end", () => {
+it("forgets connections that have ended", () => {
   const { add, cut, hits, open, sockets } = create(2, 3);
   const [first, second, third] = sockets as [TestSocket, TestSocket, TestSocket];
   add(first);

@@ -1,5 +1,5 @@
-// The connections of a port with few users: probes, scrapers, people. When there are too many, the one that has waited
-// longest is closed, so that many silent connections never block a probe.
+// The connections of a port with few users: probes, scrapers, people. If there are too many, the oldest idle one is closed, so
+// that many silent connections never block a probe.
 
 import type { Socket } from "node:net";
 
@@ -7,10 +7,10 @@ export class OpenConnections {
   readonly #max: number;
   readonly #isBusy: (socket: Socket) => boolean;
   readonly #onLimit: (full: boolean) => void;
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly #sockets = new Set<Socket>();
 
-  /** `isBusy`: whether a request is in progress; such connections go last. `onLimit`: one is cut to make room. */
+  /** `isBusy`: whether a request is in progress; such connections are closed last. `onLimit`: one is closed to make room. */
   constructor(max: number, isBusy: (socket: Socket) => boolean, onLimit: (full: boolean) => void) {
     this.#max = max;
     this.#isBusy = isBusy;
@@ -25,7 +25,7 @@ export class OpenConnections {
     return this.#sockets.values();
   }
 
-  /** Takes a connection in, until it is closed. `full`: there is no room, whatever the number. */
+  /** Adds a connection until it is closed. `full`: there is no room, whatever the number. */
   add(socket: Socket, full = false): void {
     if (full || this.#sockets.size >= this.#max) this.#makeRoom(full);
     this.#sockets.add(socket);

@@ -8,7 +8,7 @@ function socketOf(fd: number | undefined): Socket {
 }
 
 it.each([
-  // An eighth, but no fewer than 64 and no more than 1,024; the last quarter of it is the end.
+  // An eighth, but at least 64 and at most 1,024. In the last quarter of that, nothing is left.
   [256, 192, 240],
   [1_024, 896, 992],
   [1_048_576, 1_047_552, 1_048_320],
@@ -20,7 +20,7 @@ it.each([
   expect(files.isOut(socketOf(out))).toBe(true);
 });
 
-it("is never short of what isn't known", () => {
+it("is never short if numbers or the limit are unknown", () => {
   expect(new OpenFiles(100).isShort(socketOf(undefined))).toBe(false);
   expect(new OpenFiles(Number.POSITIVE_INFINITY).isShort(socketOf(1e6))).toBe(false);
   expect(new OpenFiles(Number.POSITIVE_INFINITY).wouldBeOut()).toBe(false);

@@ -1,4 +1,4 @@
-// A connection before its PROXY protocol header is read: afterwards it belongs to the client that the header names.
+// A connection whose PROXY protocol header hasn't been read yet; after that, it belongs to the client named in the header.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import type { ByteBudget } from "../byte-budget.js";
@@ -6,17 +6,17 @@ import { ByteStore } from "../byte-store.js";
 import type { DeadlineSweep, Expiring } from "../deadline-sweep.js";
 import { parseProxyHeader } from "./proxy-protocol.js";
 
-/** What takes over the connection. */
+/** Takes over the connection. */
 export interface ProxyHeaderOwner {
-  /** The header is read, or there is none and need not be. The handler that is set now gets the bytes after it. */
+  /** The header was read, or is missing and not required. The handler that is set now gets the bytes after it. */
   onClient(socket: ByteSocket, address: string, lacksHeader?: boolean): void;
   /** Whether the connection may come without a header. */
   mayLackHeader(peer: string): boolean;
-  /** What has come is no header. It gets no response: its sender speaks neither protocol. */
+  /** The first bytes aren't a header. There is no response: the sender doesn't speak the protocols of the port. */
   onHeaderRefused(peer: string, reason: string): void;
-  /** The header has not come in time. */
+  /** The header didn't arrive in time. */
   onHeaderTimeout(): void;
-  /** Handed on, or closed. */
+  /** The connection was passed on or closed. */
   onGone(connection: ProxyHeaderConnection): void;
 }
 
@@ -27,7 +27,7 @@ export interface ProxyHeaderOptions {
   readonly owner: ProxyHeaderOwner;
   readonly budget: ByteBudget;
   readonly sweep: DeadlineSweep;
-  /** Until when the header has to be there. */
+  /** When the header has to be complete. */
   readonly deadlineMs: number;
 }
 
@@ -53,7 +53,7 @@ export class ProxyHeaderConnection implements SocketHandler, Expiring {
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.#over) return;
-    // What is kept is a header's beginning, so it stays small.
+    // The stored bytes are the beginning of a header, so there are few.
     const bytes = this.#bytes;
     bytes.append(buffer, start, end);
     const header = parseProxyHeader(bytes.buffer, bytes.start, bytes.end);

@@ -6,7 +6,7 @@ const SIGNATURE = "0d0a0d0a000d0a515549540a";
 const TCP4 = `${SIGNATURE}2111000cc0000201c6336402d43101bb`;
 const TCP6 = `${SIGNATURE}21210024${"20010db8000000000000000000000001"}${"20010db8000000000000000000000002"}d43101bb`;
 
-/** Bytes of version 1 as text, of version 2 as hex. */
+/** Bytes from text for version 1, from hex for version 2. */
 const header = (text: string): Buffer =>
   text.startsWith("0d0a") ? Buffer.from(text, "hex") : Buffer.from(text, "latin1");
 
@@ -69,7 +69,7 @@ describe("parseProxyHeader", () => {
     "\r\n\r\nGET / HTTP/1.1\r\n",
     "\0",
     " PROXY TCP4",
-  ])("takes %j for something else", (text) => {
+  ])("reports that %j is something else", (text) => {
     expect(parse(Buffer.from(text, "latin1"))).toBe("absent");
   });
 
@@ -109,7 +109,7 @@ describe("parseProxyHeader", () => {
     expect(parse(header(text))).toBe("invalid");
   });
 
-  it("never changes its mind with more bytes, and never reads past its limits", () => {
+  it("never changes its result with more bytes, and never reads beyond its limits", () => {
     const starts = fc.constantFrom("PROXY ", "PROXY TCP4 ", "PROXY UNKNOWN", "PROXY TCP6 ::1 ");
     const v1 = fc.tuple(starts, fc.string({ maxLength: 150 })).map(([a, b]) => Buffer.from(a + b, "latin1"));
     const v2 = fc

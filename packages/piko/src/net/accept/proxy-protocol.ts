@@ -1,18 +1,18 @@
-// The PROXY protocol (haproxy's, versions 1 and 2): the header in which a TCP load balancer sends the client's address.
-// Read once at the start of a connection of the proxy port; strict, and limited in size.
+// The PROXY protocol (haproxy's, versions 1 and 2): the header in which a TCP load balancer sends the client's address. Parsed
+// once, at the start of a connection to the proxy port; strictly, and limited in size.
 
 import { isIPv4, isIPv6 } from "node:net";
 
-/** Maximum length of a header of version 1, line end included (the specification's own bound, without the NUL of its buffer). */
+/** Maximum length of a header of version 1, line end included (the specification's limit, without the NUL of its buffer). */
 const MAX_V1_BYTES = 107;
 /** Maximum length of a header of version 2, extensions included: what the specification says fits any TCP segment. */
 export const MAX_V2_BYTES = 536;
 
-/** A header that was read. */
+/** A header that was parsed. */
 export interface ProxyHeader {
   /** Offset after the header's last byte. */
   readonly end: number;
-  /** The client's address; undefined when the sender speaks for itself, as in a health check. */
+  /** The client's address; undefined if the sender itself is the client, as in a health check. */
   readonly address: string | undefined;
 }
 
@@ -25,7 +25,7 @@ const V2_FIXED_BYTES = 16;
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** Reads the header that `buffer[start, end)`, the first bytes of a connection, may begin with. */
+/** Parses the header with which `buffer[start, end)`, the first bytes of a connection, may begin. */
 export function parseProxyHeader(buffer: Buffer, start: number, end: number): ProxyHeader | NoProxyHeader {
   if (start === end) return "incomplete";
   const version1 = buffer[start] === V1_START[0];
@@ -46,7 +46,7 @@ function parseV1(buffer: Buffer, start: number, end: number): ProxyHeader | NoPr
   }
   if (buffer[at] !== CR || buffer[at + 1] !== LF) return "invalid";
   const [family, ...rest] = buffer.toString("latin1", start + V1_START.length, at).split(" ");
-  // Whatever else is on a line for UNKNOWN has to be ignored.
+  // The rest of a line with UNKNOWN must be ignored.
   if (family === "UNKNOWN") return { end: at + 2, address: undefined };
   const [source = "", destination = "", sourcePort = "", destinationPort = ""] = rest;
   const isAddress = family === "TCP4" ? isIPv4 : family === "TCP6" ? isPlainIPv6 : isNothing;
@@ -63,7 +63,7 @@ function parseV2(buffer: Buffer, start: number, end: number): ProxyHeader | NoPr
   const at = start + V2_START.length;
   if (at === end) return "incomplete";
   const command = (buffer[at] as number) - 0x20;
-  // 0 LOCAL, 1 PROXY, of version 2.
+  // In version 2: 0 is LOCAL, 1 is PROXY.
   if (command !== 0 && command !== 1) return "invalid";
   if (end - start < V2_FIXED_BYTES) return "incomplete";
   const family = buffer[at + 1] as number;
@@ -83,7 +83,7 @@ const TCP_IPV4 = 0x11;
 const TCP_IPV6 = 0x21;
 const UNIX_STREAM = 0x31;
 
-/** By family and transport: bytes of both addresses with their ports. Datagrams don't come over this connection. */
+/** Size of both addresses with their ports, by family and transport. Datagrams can't come over this connection. */
 const ADDRESS_BYTES: ReadonlyMap<number, number> = new Map([
   [UNSPECIFIED, 0],
   [TCP_IPV4, 12],
@@ -96,14 +96,14 @@ function sourceAddress(buffer: Buffer, at: number, family: number): string | und
   return family === TCP_IPV6 ? plainAddress(formatIPv6(buffer, at)) : undefined;
 }
 
-/** Type, length, value, one after the other: not used here, but if they don't add up the header is invalid. */
+/** Type, length and value, repeated. They aren't used here, but the header is invalid if their lengths don't add up. */
 function areExtensions(buffer: Buffer, start: number, end: number): boolean {
   let at = start;
   while (end - at >= 3) at += 3 + buffer.readUInt16BE(at + 1);
   return at === end;
 }
 
-/** The address as the system writes those of its sockets (RFC 5952). */
+/** The address in the form that the system uses for its sockets (RFC 5952). */
 function formatIPv6(buffer: Buffer, at: number): string {
   const groups = Array.from({ length: 8 }, (_, i) => buffer.readUInt16BE(at + 2 * i).toString(16));
   let best = 0;
@@ -121,7 +121,7 @@ function formatIPv6(buffer: Buffer, at: number): string {
 const MAPPED_TEXT = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/;
 const MAPPED_GROUPS = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/;
 
-/** An IPv4 address that was written as an IPv6 one counts as what it is. */
+/** Turns an IPv4 address in IPv6 form into its IPv4 form. */
 function plainAddress(address: string): string {
   const text = MAPPED_TEXT.exec(address)?.[1];
   if (text !== undefined) return text;

@@ -1,19 +1,19 @@
-// A connection that a port has no room for. It waits for the first bytes of a request, because clients treat a response
-// before their request as an error; then it gets its refusal and is closed.
+// A connection that a port has no room for. It waits for the first bytes of a request, because clients treat a response before
+// their request as an error; then the refusal is sent and the connection closed.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import type { DeadlineSweep, Expiring } from "../deadline-sweep.js";
 
-/** Connections of a port that are answered at a time; further ones are closed. */
+/** Maximum connections of a port that wait for a refusal; further ones are closed. */
 export const MAX_REFUSED = 1_024;
-/** How long a request may take to begin. */
+/** Maximum time until a request begins. */
 export const REFUSED_PATIENCE_MS = 2_000;
 
 export interface RefusedConnectionOptions {
   readonly socket: ByteSocket;
   readonly nowMs: number;
   readonly sweep: DeadlineSweep;
-  /** The refusal, in Latin-1, of a connection that begins with these bytes. */
+  /** Returns the refusal, in Latin-1, for a connection that begins with these bytes. */
   readonly answer: (buffer: Buffer, start: number, end: number) => string;
   readonly onGone: (connection: RefusedConnection) => void;
 }

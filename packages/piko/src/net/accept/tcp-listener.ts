@@ -11,19 +11,19 @@ export class TcpListener {
   readonly #name: string;
   readonly #server: Server;
 
-  /** `name` is for error texts: "proxy", "upstream". */
+  /** @param name for error texts: "proxy", "upstream" */
   constructor(name: string, onSocket: (socket: Socket) => void) {
     this.#name = name;
-    // Paused, or bytes could be read before their reader is in place.
+    // Paused, because otherwise bytes could be read before there is a reader.
     this.#server = createServer({ pauseOnConnect: true, noDelay: true }, onSocket);
   }
 
-  /** Binds; resolves to the address that the port has. */
+  /** Binds; resolves to the bound address. */
   listen(address: HostPort): Promise<HostPort> {
     return listen(this.#server, this.#name, address, { backlog: BACKLOG });
   }
 
-  /** Stops accepting; accepted sockets stay. Idempotent. */
+  /** Stops accepting; accepted sockets stay open. Idempotent. */
   close(): void {
     if (this.#server.listening) this.#server.close();
   }

@@ -1,5 +1,5 @@
-// The TLS of a port: handles accepted sockets until their handshake is complete. A server of `node:tls` that never
-// listens does the handshakes; so verification, names (SNI), protocols (ALPN) and sessions are Node's own.
+// The TLS of a port: handles accepted sockets until their handshake is complete. A server of `node:tls` that never listens does
+// the handshakes, so verification, server names (SNI), protocols (ALPN) and sessions are Node's own.
 
 import { constants } from "node:crypto";
 import type { Socket } from "node:net";
@@ -13,21 +13,21 @@ import type { Certificates } from "./certificates.js";
 import { ClientCounts } from "./client-counts.js";
 import { TlsConnection, type TlsConnectionOwner, type TlsRefusal } from "./tls-connection.js";
 
-/** What takes over the connections. */
+/** Takes over the connections. */
 export interface TlsOwner {
-  /** The handshake is done. `address`: the client's, by a PROXY header if there was one. */
+  /** The handshake is done. `address` is the client's, from the PROXY header if there was one. */
   onSecure(socket: TLSSocket, address: string, lacksHeader: boolean): void;
-  /** It isn't TLS, where that is optional; its first bytes are in the socket. */
+  /** The connection isn't TLS, which is optional here; its first bytes are back in the socket. */
   onPlain(socket: Socket, address: string, lacksHeader: boolean): void;
-  /** Authorities of clients are gone: connections that are handed over, and that `distrusts` finds, take no request more. */
+  /** Authorities were removed: connections passed on earlier, for which `distrusts` returns true, may make no more requests. */
   onDistrust(distrusts: Distrusts): void;
-  /** Whether the address has no share of its own: a trusted proxy, which brings many. */
+  /** Whether the address is a trusted proxy, which may have any number of handshakes. */
   isTrusted(peer: string): boolean;
 }
 
 /** How a port reads PROXY protocol headers. */
 export interface ProxyHeaderRule {
-  /** Whether a connection of this address may have one. */
+  /** Whether a connection from this address may begin with one. */
   mayHave(peer: string): boolean;
   /** Whether it may lack one. */
   mayLack(peer: string): boolean;
@@ -39,9 +39,9 @@ export interface TlsAcceptorOptions {
   readonly config: ServerTlsConfig;
   readonly certificates: Certificates;
   readonly owner: TlsOwner;
-  /** What the port speaks, what it likes best first (ALPN); undefined: HTTP/1.1. */
+  /** Protocols of the port in order of preference (ALPN); HTTP/1.1 by default. */
   readonly protocols?: readonly string[];
-  /** Undefined: there are none. */
+  /** Undefined if there are no such headers. */
   readonly proxyHeaders?: ProxyHeaderRule;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -49,20 +49,20 @@ export interface TlsAcceptorOptions {
 }
 
 export class TlsAcceptor implements TlsConnectionOwner {
-  /** Connections that ended before their handshake did. */
+  /** Connections that ended before their handshake was done. */
   readonly refused: Map<TlsRefusal, number> = new Map();
-  /** Handshakes that were done. */
+  /** Completed handshakes. */
   handshakes = 0;
-  /** Connections that came without TLS, where that is optional. */
+  /** Connections without TLS, where it is optional. */
   plain = 0;
   readonly #options: TlsAcceptorOptions;
   readonly #server: Server;
   readonly #clients: ClientCounts;
-  /** By their peer's address, which is how a TLS socket is identified. */
+  /** By the peer's address, which also identifies a TLS socket. */
   readonly #connections = new Map<string, TlsConnection>();
-  /** How often authorities of clients have gone. */
+  /** How often authorities of clients have been removed. */
   #distrusts = 0;
-  /** Closed during its handshake: the reason follows immediately, from a socket that no longer has a peer address. */
+  /** Closed during its handshake. The reason follows immediately, from a socket that no longer has a peer address. */
   #lastClosed: TlsConnection | undefined;
 
   constructor(options: TlsAcceptorOptions) {
@@ -78,7 +78,8 @@ export class TlsAcceptor implements TlsConnectionOwner {
       rejectUnauthorized: mutual,
       secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
     });
-    // The table of names has changed already: a client that resumes its session is looked at by the same certificates.
+    // Contexts by server name have changed already, so a client that resumes its session is checked against the same
+    // certificates.
     certificates.watch((distrusts) => {
       this.#server.setSecureContext(certificates.options);
       if (distrusts === undefined) return;
@@ -102,7 +103,7 @@ export class TlsAcceptor implements TlsConnectionOwner {
     return this.#connections.size;
   }
 
-  /** Takes over an accepted socket, which has to be paused. */
+  /** Takes over an accepted socket, which must be paused. */
   accept(socket: Socket, peer: string): void {
     const { clock, config, owner, proxyHeaders, sweep } = this.#options;
     const counted = !owner.isTrusted(peer);
@@ -130,12 +131,12 @@ export class TlsAcceptor implements TlsConnectionOwner {
     });
     const before = this.#connections.get(connection.key);
     this.#connections.set(connection.key, connection);
-    // Its end has not been reported yet: the system has given its address to another one.
+    // Its end hasn't been reported yet, but the system has already reused its address.
     before?.destroy();
     sweep.add(connection);
   }
 
-  /** Accepts no more: ends the handshakes in progress. */
+  /** Stops accepting, and ends the handshakes in progress. */
   close(): void {
     this.#options.certificates.close();
     for (const connection of [...this.#connections.values()]) connection.destroy();
@@ -147,7 +148,7 @@ export class TlsAcceptor implements TlsConnectionOwner {
 
   onSecure(connection: TlsConnection, socket: TLSSocket): void {
     const { certificates, owner } = this.#options;
-    // Its handshake began by what was in force then.
+    // Its handshake began with the authorities in use at that time.
     if (connection.distrusts !== this.#distrusts && certificates.authorities?.vouchFor(socket) === false) {
       socket.destroy();
       this.#count("certificate", connection.address, "authority gone");
@@ -176,7 +177,7 @@ export class TlsAcceptor implements TlsConnectionOwner {
     this.#options.sweep.remove(connection);
   }
 
-  /** Which connection a TLS socket is of; undefined if that is over. */
+  /** The connection that a TLS socket belongs to; undefined if it has ended. */
   #find(socket: TLSSocket): TlsConnection | undefined {
     return this.#connections.get(`${socket.remoteAddress} ${socket.remotePort}`);
   }

@@ -1,5 +1,5 @@
-// A connection to a port with TLS, from accepting it to the end of its handshake: a PROXY protocol header if one may
-// come, a look at the first byte, then `node:tls`, which gets all bytes read so far.
+// A connection to a port with TLS, from its acceptance to the end of its handshake: a PROXY protocol header if one is allowed, a
+// check of the first byte, then `node:tls`, which gets all bytes read so far.
 
 import type { Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
@@ -10,7 +10,7 @@ import { HANDSHAKE_RECORD } from "./tls-on-plain-port.js";
 /** The text of Go's servers, so that searching for it finds the same help. */
 const PLAIN_ANSWER = "HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
 
-/** Why a connection ended before its handshake did. */
+/** Why a connection ended before its handshake was done. */
 export type TlsRefusal =
   | "certificate"
   | "handshake"
@@ -20,52 +20,52 @@ export type TlsRefusal =
   | "plain"
   | "proxy_protocol";
 
-/** Receives the result of a connection; `onGone` comes once, before the others. */
+/** Receives the result of a connection. `onGone` is called once, before the other callbacks. */
 export interface TlsConnectionOwner {
-  /** Does the handshake; `onSecure` or `refuse` of the connection follows. */
+  /** Starts the handshake; `onSecure` or `refuse` of the connection follows. */
   handshake(socket: Socket): void;
-  /** Closed within the handshake; `refuse` follows. */
+  /** The connection was closed during the handshake; `refuse` follows. */
   onClosed(connection: TlsConnection): void;
   onSecure(connection: TlsConnection, socket: TLSSocket): void;
   onPlain(connection: TlsConnection, socket: Socket): void;
   onRefused(connection: TlsConnection, refusal: TlsRefusal, detail: string): void;
-  /** Handed on, or over. */
+  /** The connection was passed on, or has ended. */
   onGone(connection: TlsConnection): void;
 }
 
 export interface TlsConnectionOptions {
-  /** Paused. */
+  /** Must be paused. */
   readonly socket: Socket;
   readonly peer: string;
-  /** It counts as one of the address. */
+  /** Whether it counts towards the handshakes of its address. */
   readonly counted: boolean;
   readonly owner: TlsConnectionOwner;
   readonly plainAllowed: boolean;
   /** Whether a PROXY protocol header comes first. */
   readonly header: "none" | "optional" | "required";
-  /** How often authorities had gone when it came. */
+  /** How often authorities had been removed when the connection arrived. */
   readonly distrusts: number;
-  /** Until when the handshake has to be done. */
+  /** When the handshake has to be done. */
   readonly deadlineMs: number;
 }
 
 export class TlsConnection implements Expiring {
-  /** Its other end: no two connections have the same. */
+  /** The peer's address and port: no two connections have the same. */
   readonly key: string;
   readonly peer: string;
   readonly counted: boolean;
   readonly distrusts: number;
-  /** The client's: the peer, or the one that its PROXY header names. */
+  /** The client's address: the peer's, or the one in its PROXY header. */
   address: string;
-  /** It began with a PROXY header. */
+  /** Whether it began with a PROXY header. */
   hasHeader = false;
   readonly #options: TlsConnectionOptions;
   readonly #onReadable: () => void;
-  /** The beginning of a header; no longer than headers are. */
+  /** The beginning of a header; never longer than a header can be. */
   #bytes: Buffer | undefined;
   #headerRead: boolean;
   #handshaking: boolean;
-  /** Handed on, refused or gone. */
+  /** Passed on, refused or gone. */
   #over: boolean;
   #refused: boolean;
 
@@ -92,13 +92,13 @@ export class TlsConnection implements Expiring {
     if (nowMs >= this.#options.deadlineMs) this.refuse("handshake_timeout", "no handshake in time");
   }
 
-  /** Ends it. */
+  /** Ends the connection. */
   destroy(): void {
     this.#end();
     this.#options.socket.destroy();
   }
 
-  /** It goes no further. Idempotent. */
+  /** Refuses the connection. Idempotent. */
   refuse(refusal: TlsRefusal, detail: string): void {
     if (this.#refused) return;
     this.#refused = true;
@@ -116,7 +116,7 @@ export class TlsConnection implements Expiring {
     const { socket } = this.#options;
     const chunk = socket.read() as Buffer | null;
     if (chunk === null) {
-      // The peer has ended, or there is nothing yet.
+      // The peer has closed the connection, or there is no data yet.
       if (socket.readableEnded || socket.destroyed) this.destroy();
       return;
     }
@@ -134,7 +134,7 @@ export class TlsConnection implements Expiring {
     } else this.#onPlain(rest);
   }
 
-  /** Returns the offset after the header; -1 when it isn't whole, or isn't one that may come. */
+  /** Returns the offset after the header; -1 if the header isn't complete or isn't allowed. */
   #readHeader(bytes: Buffer): number {
     const header = parseProxyHeader(bytes, 0, bytes.length);
     if (header === "incomplete") {

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { RecordedLog } from "../../../test/recorded-log.js";
 import { TlsOnPlainPort } from "./tls-on-plain-port.js";
 
-it("is said once in a minute, with how many were not told", async () => {
+it("is logged once a minute, with the number of connections that weren't logged", async () => {
   const clock = new FakeClock();
   const log = new RecordedLog();
   const port = new TlsOnPlainPort(log.logger, clock);

@@ -1,5 +1,5 @@
-// TLS on a port that has none. The client can't read the response, and only sees a failed handshake; so the log explains
-// it.
+// Detects TLS on a port without it. The client can't read the response, and only sees that the handshake fails, so the log
+// explains it.
 
 import type { Clock } from "@piko/tunnel";
 import type { Logger } from "../../observability/logger.js";
@@ -7,14 +7,14 @@ import type { Logger } from "../../observability/logger.js";
 /** First byte of a TLS record that holds a ClientHello (RFC 8446 section 5.1: handshake, 22). No HTTP begins with it. */
 export const HANDSHAKE_RECORD = 0x16;
 
-/** How often the log says it; a misled agent tries again and again. */
+/** How often it is logged; a misconfigured agent keeps trying. */
 const INTERVAL_MS = 60_000;
 
 export class TlsOnPlainPort {
   readonly #logger: Logger;
   readonly #clock: Clock;
   #silentUntilMs = Number.NEGATIVE_INFINITY;
-  /** Connections since the last line. */
+  /** Connections since the last log line. */
   #unsaid = 0;
 
   constructor(logger: Logger, clock: Clock) {
@@ -22,7 +22,7 @@ export class TlsOnPlainPort {
     this.#clock = clock;
   }
 
-  /** A connection of this address has begun with a handshake. */
+  /** Notes that a connection from this address began with a handshake. */
   note(address: string): void {
     const now = this.#clock.now();
     if (now < this.#silentUntilMs) {

@@ -1,4 +1,4 @@
-// Puts together what a program traces with, where it is configured.
+// Assembles what a program needs for tracing, if that is configured.
 
 import { randomBytes } from "node:crypto";
 import type { Clock } from "@piko/tunnel";
@@ -11,14 +11,14 @@ import { TlsFileSource } from "../tls-files.js";
 import { createOtlpPost } from "./otlp-post.js";
 import { SpanExporter } from "./span-exporter.js";
 
-/** For the spans of the last requests, behind the grace period if need be. */
+/** For the spans of the last requests; may come after the grace period. */
 const FLUSH_MS = 2_000;
 
 export interface TracingOptions {
   readonly config: TracingConfig;
   /** `service.name` of OpenTelemetry. */
   readonly service: string;
-  /** Which of several it is; undefined where each start is another. */
+  /** Distinguishes several instances of the service; undefined if each start is a new one. */
   readonly instance?: string;
   readonly version: string;
   readonly metrics: Metrics;
@@ -30,15 +30,15 @@ export interface TracingOptions {
   readonly random: () => number;
 }
 
-/** What requests are traced with. */
+/** Creates tracers, and ends tracing. */
 export interface Tracing {
-  /** A tracer of this program. `trustsClients` and `upstream`: as of {@link Tracer}. */
+  /** Creates a tracer. `trustsClients` and `upstream` are those of {@link Tracer}. */
   tracer(trustsClients: boolean, upstream?: AttributeText): Tracer;
-  /** Sends what waits, for up to `maxMs`, by default two seconds. */
+  /** Sends queued spans, for at most `maxMs`, by default two seconds. */
   close(maxMs?: number): Promise<void>;
 }
 
-/** Undefined: nothing is to be traced. Throws if the TLS files of the collector can't be used. */
+/** Undefined if tracing is off. Throws if the TLS files for the collector can't be used. */
 export function createTracing(options: TracingOptions): Tracing | undefined {
   const { clock, config, logger, metrics, random, version, wallNow } = options;
   if (config.url === "") return undefined;

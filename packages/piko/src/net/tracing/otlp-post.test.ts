@@ -1,4 +1,4 @@
-// A batch over the wire: to a collector that takes it, refuses it, is busy, silent or not there.
+// Sending a batch to a collector that accepts it, refuses it, is busy, is silent or isn't there.
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -38,7 +38,7 @@ async function post(
   return result;
 }
 
-it("a batch is a POST of JSON, with the fields that are set", async () => {
+it("a batch is a POST of JSON with the configured header fields", async () => {
   let seen = "";
   answer = async (request, response) => {
     for await (const part of request) seen += String(part);
@@ -72,7 +72,7 @@ it.each<[number, string, Record<string, string>, PostResult]>([
   expect(await post("{}")).toEqual(expected);
 });
 
-it("an endless answer is read no further", async () => {
+it("an endless response is not read to the end", async () => {
   answer = (_request, response) => {
     const more = (): void => {
       while (!response.destroyed && response.write("x".repeat(65_536)));
@@ -83,7 +83,7 @@ it("an endless answer is read no further", async () => {
   expect(await post("{}")).toMatchObject({ kind: "later", error: "answer is too long" });
 });
 
-it("a silent collector is waited for so long", async () => {
+it("a silent collector causes a timeout", async () => {
   answer = () => {};
   expect(await post("{}", { timeoutMs: 50 })).toMatchObject({
     kind: "later",
@@ -96,7 +96,7 @@ it("a collector that isn't there is tried later", async () => {
   expect(await post("{}")).toMatchObject({ kind: "later" });
 });
 
-it("one that is given up says nothing more", async () => {
+it("a request that was cancelled reports no result", async () => {
   let results = 0;
   const { close, post: send } = createOtlpPost({
     url,

@@ -4,35 +4,35 @@ import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from
 import { Agent as HttpsAgent, request as requestHttps } from "node:https";
 import type { TlsFiles } from "../tls-files.js";
 
-/** What became of a batch. */
+/** The result of sending a batch. */
 export type PostResult =
-  /** `refused`: so many of its spans were not taken, for this reason. */
+  /** `refused` is the number of spans that weren't accepted, and `error` the reason. */
   | { readonly kind: "taken"; readonly refused: number; readonly error: string }
-  /** It may be taken later; `afterMs`: not before, as the collector says. */
+  /** The batch may be accepted later; not before `afterMs`, if the collector asks for that. */
   | { readonly kind: "later"; readonly afterMs: number; readonly error: string }
   | { readonly kind: "refused"; readonly error: string };
 
-/** `done` is called once. Returns what gives up. */
+/** `done` is called once. The returned function cancels the request. */
 export type Post = (body: string, done: (result: PostResult) => void) => () => void;
 
 export interface OtlpPostOptions {
   readonly url: string;
-  /** Each `name=value`. */
+  /** Each is `name=value`. */
   readonly headers: readonly string[];
   readonly timeoutMs: number;
-  /** Asked for each request: files may be renewed. */
+  /** Called for each request, because the files may have been renewed. */
   readonly tls: (() => TlsFiles) | undefined;
   readonly version: string;
 }
 
-/** More of an answer is of no interest. */
+/** Maximum size of a response. */
 const MAX_ANSWER_BYTES = 65_536;
-/** Of a text of the collector's in our log. */
+/** Maximum length of the collector's messages in the log. */
 const MAX_MESSAGE_CHARS = 200;
-/** A collector that says more is asked sooner all the same. */
+/** Maximum wait. A collector that asks for more is tried sooner all the same. */
 const MAX_RETRY_AFTER_S = 60;
 
-/** Makes posts, one at a time, over a connection that is kept. `close` ends it. */
+/** Makes POST requests, one at a time, over a connection that is kept open. `close` ends it. */
 export function createOtlpPost(options: OtlpPostOptions): {
   readonly post: Post;
   readonly close: () => void;
@@ -48,7 +48,7 @@ export function createOtlpPost(options: OtlpPostOptions): {
     "Content-Type": "application/json",
   };
   const post: Post = (body, done) => {
-    // Measured and sent as text, it would be made flat and encoded twice.
+    // As a string, the body would have to be flattened and encoded twice, to measure it and to send it.
     const bytes = Buffer.from(body);
     const headers = { ...fields, "Content-Length": bytes.length };
     const signal = AbortSignal.timeout(options.timeoutMs);
@@ -98,20 +98,20 @@ function readAnswer(
 function judge({ headers, statusCode = 0 }: IncomingMessage, text: string): PostResult {
   if (statusCode >= 200 && statusCode < 300) return { kind: "taken", ...refusedOf(text) };
   const error = `collector answers ${statusCode}`;
-  // Those that the specification lets be sent again.
+  // The statuses after which the specification allows a retry.
   if (![429, 502, 503, 504].includes(statusCode)) return { kind: "refused", error };
   const seconds = Number(headers["retry-after"] ?? 0);
   const afterMs = seconds > 0 ? Math.min(seconds, MAX_RETRY_AFTER_S) * 1_000 : 0;
   return { kind: "later", afterMs, error };
 }
 
-/** What an answer says of a batch that was taken in part. */
+/** What a response reports about a batch that was accepted in part. */
 function refusedOf(text: string): { refused: number; error: string } {
   let partial: { rejectedSpans?: unknown; errorMessage?: unknown } | undefined;
   try {
     ({ partialSuccess: partial } = JSON.parse(text) as { partialSuccess?: typeof partial });
   } catch {
-    // No answer is needed.
+    // A body is optional.
   }
   const refused = Number(partial?.rejectedSpans ?? 0);
   const error = typeof partial?.errorMessage === "string" ? partial.errorMessage : "";

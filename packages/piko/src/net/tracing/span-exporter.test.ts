@@ -1,4 +1,4 @@
-// Batches of spans: how large, how late, how often again, and what is dropped.
+// Batches of spans: their size and delay, retries, and what is dropped.
 
 import { FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
@@ -37,7 +37,7 @@ class Posts {
     done?.(result);
   }
 
-  /** The spans of a batch. */
+  /** The spans in a batch. */
   spans(index: number): unknown[] {
     const body = JSON.parse(this.bodies[index] ?? "") as {
       resourceSpans: { scopeSpans: { spans: unknown[] }[] }[];
@@ -73,7 +73,7 @@ function setUp(maxQueuedSpans = 2_000) {
 }
 
 describe("spans", () => {
-  it("are sent together, a moment after the first of them", async () => {
+  it("are sent together, a moment after the first one", async () => {
     const { add, counts, exporter, posts } = setUp();
     add(2);
     clock.advance(BATCH_DELAY_MS - 1);
@@ -96,7 +96,7 @@ describe("spans", () => {
     await exporter.close(100);
   });
 
-  it("are sent at once when there are many, one batch at a time", async () => {
+  it("are sent at once if there are many, one batch at a time", async () => {
     const { add, exporter, posts } = setUp();
     add(MAX_BATCH_SPANS * 2 + 1);
     expect(posts.bodies).toHaveLength(1);
@@ -111,11 +111,11 @@ describe("spans", () => {
     await exporter.close(100);
   });
 
-  it("are dropped beyond the queue's limit, and counted, with one line a minute", async () => {
+  it("above the queue's limit are dropped and counted, with one log line a minute", async () => {
     const { add, counts, exporter, log, posts } = setUp(10);
     add(15);
     clock.advance(BATCH_DELAY_MS);
-    // Those under way count too.
+    // Spans that are being sent count too.
     add(5);
     expect(counts()).toMatchObject({ queued_spans: 10, queue_full: 10 });
     expect(await log.line("spans are dropped")).toMatchObject({ reason: "queue_full", dropped: 1 });
@@ -127,7 +127,7 @@ describe("spans", () => {
     await exporter.close(100);
   });
 
-  it("are sent again, later each time, and dropped in the end", async () => {
+  it("are retried with growing delays, and dropped in the end", async () => {
     const { add, counts, exporter, log, posts } = setUp();
     add(3);
     clock.advance(BATCH_DELAY_MS);
@@ -152,7 +152,7 @@ describe("spans", () => {
     await exporter.close(100);
   });
 
-  it("wait as long as the collector asks", async () => {
+  it("are retried when the collector asks for it", async () => {
     const { add, exporter, posts } = setUp();
     add(1);
     clock.advance(BATCH_DELAY_MS);
@@ -165,7 +165,7 @@ describe("spans", () => {
     await exporter.close(100);
   });
 
-  it("that the collector refuses, all or in part, aren't sent again", async () => {
+  it("that the collector refuses, all or in part, aren't retried", async () => {
     const { add, counts, exporter, log, posts } = setUp();
     add(5);
     clock.advance(BATCH_DELAY_MS);
@@ -180,7 +180,7 @@ describe("spans", () => {
 });
 
 describe("at the end", () => {
-  it("what waits is sent at once, all of it", async () => {
+  it("queued spans are sent at once, all of them", async () => {
     const { add, counts, exporter, posts } = setUp();
     add(MAX_BATCH_SPANS + 3);
     const closed = exporter.close(100);
@@ -193,7 +193,7 @@ describe("at the end", () => {
     await exporter.close(100);
   });
 
-  it("a collector is waited for no longer than there is time", async () => {
+  it("the collector gets no more than the given time", async () => {
     const { add, counts, exporter, posts } = setUp();
     add(MAX_BATCH_SPANS + 3);
     const closed = exporter.close(100);
@@ -203,7 +203,7 @@ describe("at the end", () => {
     expect(counts()).toMatchObject({ stopped: MAX_BATCH_SPANS + 3, queued_spans: 0 });
   });
 
-  it("nothing is tried again", async () => {
+  it("no batch is retried", async () => {
     const { add, counts, exporter, posts } = setUp();
     add(MAX_BATCH_SPANS + 3);
     posts.answer(LATER);
@@ -213,7 +213,7 @@ describe("at the end", () => {
     expect(counts()).toMatchObject({ unreachable: MAX_BATCH_SPANS, stopped: 3 });
   });
 
-  it("there is nothing to wait for where nothing waits", async () => {
+  it("an empty queue ends at once", async () => {
     const { exporter, posts } = setUp();
     await exporter.close(100);
     expect(posts.bodies).toEqual([]);

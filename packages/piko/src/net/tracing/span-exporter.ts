@@ -1,5 +1,5 @@
-// Sends spans to a collector: gathers them in batches, sends one at a time, again where that may help, and drops what there is
-// no room or no patience for.
+// Sends spans to a collector: collects them in batches, sends one batch at a time, retries if that may help, and drops spans for
+// which there is no room or that failed too often.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { Logger } from "../../observability/logger.js";
@@ -8,24 +8,24 @@ import { type AttributeText, listed } from "../../observability/tracing/span.js"
 import type { SpanSink } from "../../observability/tracing/tracer.js";
 import type { Post, PostResult } from "./otlp-post.js";
 
-/** Spans of one request to the collector. */
+/** Maximum spans in one request to the collector. */
 export const MAX_BATCH_SPANS = 512;
-/** The first span of a batch waits so long for others. */
+/** How long the first span of a batch waits for others. */
 export const BATCH_DELAY_MS = 1_000;
-/** How often a batch is sent. */
+/** Maximum attempts to send a batch. */
 const MAX_TRIES = 5;
-/** Before the second try; twice as long before each further one. */
+/** Delay before the second attempt; doubles with each further one. */
 const RETRY_DELAY_MS = 1_000;
-/** How often the log says that spans are dropped. */
+/** How often it is logged that spans are dropped. */
 const WARNING_INTERVAL_MS = 60_000;
 
-/** Why spans were dropped: too many waited, the collector refused them or could not be reached, or the program has ended. */
+/** Why spans were dropped: too many were queued, the collector refused them or couldn't be reached, or the program stopped. */
 const DROP_REASONS = ["queue_full", "refused", "unreachable", "stopped"] as const;
 type DropReason = (typeof DROP_REASONS)[number];
 
 export interface SpanExporterOptions {
   readonly post: Post;
-  /** Who sends: `service.name` and the like. */
+  /** Attributes of the sender: `service.name` and so on. */
   readonly resource: AttributeText;
   readonly maxQueuedSpans: number;
   readonly logger: Logger;
@@ -42,7 +42,7 @@ export class SpanExporter implements SpanSink {
   readonly #clock: Clock;
   readonly #random: () => number;
   #queue: string[] = [];
-  /** The batch that is being sent, or will be again. */
+  /** The batch that is being sent, or will be sent again. */
   #batch: readonly string[] = [];
   #tries = 0;
   #giveUp: (() => void) | undefined;
@@ -50,9 +50,9 @@ export class SpanExporter implements SpanSink {
   #exported = 0;
   readonly #dropped: Record<DropReason, number> = { queue_full: 0, refused: 0, unreachable: 0, stopped: 0 };
   #silentUntilMs = Number.NEGATIVE_INFINITY;
-  /** The collector has not taken the last batch. */
+  /** Whether the collector failed to accept the last batch. */
   #failing = false;
-  /** No more spans are taken: called when those that waited are gone. */
+  /** Set when no more spans are accepted; called when the queue is empty. */
   #onEmpty: (() => void) | undefined;
 
   constructor(options: SpanExporterOptions) {
@@ -65,7 +65,7 @@ export class SpanExporter implements SpanSink {
     this.#opening = `{"resourceSpans":[{"resource":{"attributes":${resource}},"scopeSpans":[{"scope":{"name":"piko"},"spans":[`;
   }
 
-  /** Adds what became of spans. */
+  /** Adds the metrics of spans. */
   addMetrics(metrics: Metrics): void {
     metrics.gauge(
       "piko_tracing_queued_spans",
@@ -95,7 +95,7 @@ export class SpanExporter implements SpanSink {
     }
   }
 
-  /** Sends what waits, for up to `maxMs`, and drops the rest. */
+  /** Sends queued spans for at most `maxMs`, and drops the rest. */
   async close(maxMs: number): Promise<void> {
     if (this.#onEmpty !== undefined) return;
     await new Promise<void>((resolve) => {
@@ -108,7 +108,7 @@ export class SpanExporter implements SpanSink {
         this.#stopTimer();
         resolve();
       };
-      // One that waits for its next try isn't given the time.
+      // A batch that waits for its retry is sent now.
       if (this.#giveUp === undefined) this.#sendNext();
     });
   }
@@ -145,7 +145,7 @@ export class SpanExporter implements SpanSink {
       if (!this.#failing)
         this.#logger.warn("collector takes no spans, trying again", { error: result.error });
       this.#failing = true;
-      // Half of it at random, so that programs which failed together don't come back together.
+      // Half of the delay is random, so that programs which failed together don't retry together.
       const delayMs = RETRY_DELAY_MS * 2 ** (this.#tries - 1) * (0.5 + this.#random() / 2);
       this.#timer = this.#clock.setTimeout(() => this.#sendNext(), Math.max(delayMs, result.afterMs));
       return;
@@ -175,7 +175,7 @@ export class SpanExporter implements SpanSink {
     this.#logger.warn("spans are dropped", { reason, error, dropped: this.#dropped[reason] });
   }
 
-  /** The time for the end is over. */
+  /** Drops everything, because the time to close is up. */
   #dropAll(): void {
     this.#dropped.stopped += this.#waiting;
     this.#queue = [];

@@ -145,24 +145,21 @@ describe("a trace", () => {
     ["nobody has, with flags that are nobody's", "-04", [], false],
     ["nobody has, with a state that is none", "-00", ["tracestate: =;drop"], false],
     ["nobody has, in a field that Connection names", "-00", ["Connection: traceparent"], false],
-  ])(
-    "that isn't recorded here and that %s recorded is passed on or gets a new parent",
-    (_who, end, more, passes) => {
-      const { trace } = setUp({ sample: 0 });
-      const sent = `00-${TRACE}-${PARENT}${end}`;
-      const head = headOf([`TraceParent: ${sent}`, ...more]);
-      trace.begin(head, false, client);
-      expect(trace.passes).toBe(passes);
-      expect(trace.traceId).toBe(TRACE);
-      const rewrite = { ...PLAIN_REQUEST, trace };
-      const out = Buffer.alloc(requestHeadCapacity(head, rewrite));
-      const text = out.toString("latin1", 0, writeRequestHead(head, out, 0, rewrite));
-      const [own, ...others] = [...text.matchAll(/^traceparent: (.*)\r$/gim)].map(([, value]) => value);
-      expect(others).toEqual([]);
-      if (passes) expect(own).toBe(sent);
-      else expect(own).toMatch(new RegExp(`^00-${TRACE}-(?!${PARENT})[0-9a-f]{16}-00$`));
-    },
-  );
+  ])("not recorded here, and that %s recorded, keeps or loses its parent", (_who, end, more, passes) => {
+    const { trace } = setUp({ sample: 0 });
+    const sent = `00-${TRACE}-${PARENT}${end}`;
+    const head = headOf([`TraceParent: ${sent}`, ...more]);
+    trace.begin(head, false, client);
+    expect(trace.passes).toBe(passes);
+    expect(trace.traceId).toBe(TRACE);
+    const rewrite = { ...PLAIN_REQUEST, trace };
+    const out = Buffer.alloc(requestHeadCapacity(head, rewrite));
+    const text = out.toString("latin1", 0, writeRequestHead(head, out, 0, rewrite));
+    const [own, ...others] = [...text.matchAll(/^traceparent: (.*)\r$/gim)].map(([, value]) => value);
+    expect(others).toEqual([]);
+    if (passes) expect(own).toBe(sent);
+    else expect(own).toMatch(new RegExp(`^00-${TRACE}-(?!${PARENT})[0-9a-f]{16}-00$`));
+  });
 
   it("of a later version that isn't recorded continues in our version", () => {
     const { trace } = setUp({ sample: 0 });
