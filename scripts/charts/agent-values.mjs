@@ -41,7 +41,7 @@ export function agentValues(config) {
       existingConfigMap: text(
         "An existing ConfigMap whose key `agent.yaml` contains the whole configuration, instead of `config`. The chart still takes the port of `server.bind_addr` and `grace_period` from `config`, and doesn't restart pods when the ConfigMap changes.",
       ),
-      existingSecret: text("The same, in a Secret."),
+      existingSecret: text("An existing Secret, which is used like `existingConfigMap`."),
       token: group({
         secretName: text(
           "A Secret with the agent's token. Empty: no token. It is read again for each connection, so it can be replaced without a restart.",

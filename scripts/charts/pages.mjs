@@ -40,7 +40,7 @@ function commentedValues(schema, values) {
     },
   });
   document.commentBefore =
-    " All values with their defaults. The comments are generated from scripts/charts. Helm rejects\n anything else, according to values.schema.json.";
+    " All values with their defaults. Helm rejects unknown values, and values of the wrong type\n (values.schema.json). The comments are generated from scripts/charts.";
   return document.toString({ lineWidth: 0 });
 }
 

@@ -15,15 +15,17 @@ import { count, flag, group, list, map, port, probe, text, words } from "./vocab
 
 const ingress = (what) =>
   group({
-    enabled: flag(`Creates an Ingress to the ${what} port.`),
+    enabled: flag(`Creates an Ingress for the ${what} port.`),
     className: text("Class of the Ingress. Empty: the cluster's default."),
     annotations: map("Annotations of the Ingress, such as the controller's timeouts."),
-    hosts: words("Hosts of the Ingress, such as `*.piko.example.com`. Required."),
+    hosts: words(
+      "Hosts of the Ingress, such as `*.piko.example.com` for the proxy port, `piko-agents.example.com` for the upstream port. Required.",
+    ),
     tls: list("TLS section of the Ingress.", { type: "object" }),
   });
 const route = (what) =>
   group({
-    enabled: flag(`Creates an HTTPRoute (Gateway API) to the ${what} port, without timeouts.`),
+    enabled: flag(`Creates an HTTPRoute (Gateway API) for the ${what} port, without timeouts.`),
     annotations: map("Annotations of the HTTPRoute."),
     parentRefs: list("Gateways of the HTTPRoute. Required.", { type: "object" }),
     hostnames: words("Host names of the HTTPRoute."),
@@ -76,10 +78,10 @@ export function serverValues(config) {
       existingConfigMap: text(
         "An existing ConfigMap whose key `server.yaml` contains the whole configuration, instead of `config`, including `cluster.join` and `cluster.node_id_prefix`. The chart still takes ports and `grace_period` from `config`, and doesn't restart pods when the ConfigMap changes.",
       ),
-      existingSecret: text("The same, in a Secret."),
+      existingSecret: text("An existing Secret, which is used like `existingConfigMap`."),
       gossipKeys: group({
         secretName: text(
-          "A Secret with the keys for [encrypted gossip](../../../docs/guides/gossip-keys.md), `first` and `second`. Empty: plain gossip. Changes of the Secret apply without a restart.",
+          "A Secret with the keys for [encrypted gossip](../../../docs/guides/gossip-keys.md), `first` and `second`. Empty: plain gossip. Changes to the Secret apply without a restart.",
         ),
         encryption: text(
           "Sets `cluster.gossip.encryption` if there is a Secret. Move through `accept`, `prefer` and `required`, with a separate upgrade for each.",
@@ -88,10 +90,10 @@ export function serverValues(config) {
       }),
       tls: group({
         secretName: text(
-          "A Secret of type `kubernetes.io/tls` for the proxy and upstream ports. Empty: plain ports. Changes of the Secret apply without a restart. The admin port stays plain, because probes neither present nor verify certificates.",
+          "A Secret of type `kubernetes.io/tls` for the proxy and upstream ports. Empty: plain ports. Changes to the Secret apply without a restart. The admin port stays plain, because probes neither present nor verify certificates.",
         ),
         mode: text(
-          "`optional` also accepts plain connections. Move to `optional` first and then to `required`, with a separate upgrade for each ([steps](../../../docs/guides/tls.md#turn-it-on-in-a-cluster)).",
+          "`optional` also accepts plain connections. Move to `optional` first and then to `required`, with a separate upgrade for each: see the [TLS guide](../../../docs/guides/tls.md#turn-it-on-in-a-cluster).",
           { enum: ["optional", "required"] },
         ),
         serverName: text(

@@ -30,7 +30,7 @@ export const agents = () =>
               ["green", null],
               ["red", 1],
             ],
-            "Without a tunnel, or with a service that isn't well.",
+            "Listeners without a tunnel, or with an unhealthy service.",
           ),
           stat("Tunnels", "short", `sum(piko_agent_tunnels{${SELECT}})`, [
             ["red", null],
@@ -54,7 +54,7 @@ export const agents = () =>
             "Attempts to reconnect",
             "ops",
             [grows("piko_agent_reconnects_total")],
-            "While no tunnel was left.",
+            "Attempts while no tunnel was left.",
           ),
         ],
       ],
@@ -88,12 +88,12 @@ export const agents = () =>
                 "{{endpoint}}",
               ),
             ],
-            "From a request's start at the service to its response head.",
+            "From the start of a request to the service until its response head.",
           ),
-          graph("Requests in flight", "short", [
+          graph("Requests in progress", "short", [
             query(`piko_agent_requests_in_flight{${SELECT}}`, "{{instance}} {{endpoint}}"),
           ]),
-          graph("Bytes of bodies", "Bps", [
+          graph("Body bytes", "Bps", [
             query(sumRate("endpoint", "piko_agent_request_size_bytes_sum", SELECT), "{{endpoint}} requests"),
             query(
               sumRate("endpoint", "piko_agent_response_size_bytes_sum", SELECT),
@@ -106,7 +106,7 @@ export const agents = () =>
         "Process",
         [
           ...processPanels(PROCESS),
-          graph("Limits met on the agents' own port", "ops", [
+          graph("Limits reached on the agents' own port", "ops", [
             query(
               sumRate("instance, limit", "piko_agent_server_limited_total", PROCESS),
               "{{instance}} {{limit}}",

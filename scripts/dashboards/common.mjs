@@ -24,7 +24,7 @@ export const processPanels = (select) => [
     "CPU",
     "percentunit",
     [query(rate("process_cpu_seconds_total", select), "{{instance}}")],
-    "Of one core, which is the most that the event loop can use; threads may take some more.",
+    "Share of one core, which is the maximum for the event loop; other threads may use some more.",
   ),
   graph("Memory", "bytes", [
     query(`process_resident_memory_bytes{${select}}`, "{{instance}} resident"),
@@ -38,13 +38,13 @@ export const processPanels = (select) => [
       query(`nodejs_eventloop_lag_p99_seconds{${select}}`, "{{instance}} p99"),
       query(`nodejs_eventloop_lag_max_seconds{${select}}`, "{{instance}} max"),
     ],
-    "How late events are handled. About 10 ms is an idle process, by how it is measured.",
+    "How late events are handled. An idle process shows about 10 ms because of how the delay is measured.",
   ),
   graph(
-    "Time stood still",
+    "Time standing still",
     "percentunit",
     [query(rate("piko_process_stood_still_seconds_total", select), "{{instance}}")],
-    "Part of the time in which the process got no CPU, in pauses of more than a second.",
+    "Share of the time that the process spent in pauses of more than a second, without CPU time.",
   ),
   graph("Versions", "short", [
     query(`count by (job, version) (piko_build_info{${select}})`, "{{job}} {{version}}"),
@@ -62,9 +62,9 @@ export const processPanels = (select) => [
         "{{instance}} dropped: {{reason}}",
       ),
     ],
-    "What the collector of traces has taken, and what was dropped.",
+    "Spans that the trace collector accepted, and spans that were dropped.",
   ),
-  graph("Spans that wait for the collector", "short", [
+  graph("Spans waiting for the collector", "short", [
     query(`piko_tracing_queued_spans{${select}}`, "{{instance}}"),
   ]),
   graph("File descriptors", "short", [

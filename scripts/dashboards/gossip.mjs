@@ -26,7 +26,7 @@ export const gossip = () =>
             "Active nodes, as each node sees them",
             "short",
             [query(`piko_cluster_nodes{${SELECT},status="active"}`, "{{instance}}")],
-            "All lines are the same in a cluster that is whole.",
+            "All lines are the same unless the cluster is split.",
           ),
           graph(
             "Nodes by status",
@@ -35,7 +35,7 @@ export const gossip = () =>
             "Nodes that left or can't be reached are shown for a minute.",
           ),
           graph(
-            "Keys known of each node",
+            "Keys known for each node",
             "short",
             [
               query(
@@ -70,7 +70,7 @@ export const gossip = () =>
               grows("piko_gossip_packets_refused_total", "{{instance}} packets"),
               grows("piko_gossip_requests_refused_total", "{{instance}} requests over TCP"),
             ],
-            "Neither a node's message nor of this protocol.",
+            "Messages that aren't valid gossip or don't come from a node.",
           ),
           graph(
             "Dropped unread, by reason",
@@ -81,9 +81,9 @@ export const gossip = () =>
                 "{{instance}} {{reason}}",
               ),
             ],
-            "Not encrypted, or by another key, from another cluster or address.",
+            "Messages that aren't encrypted, use an unknown key, or come from another cluster or a disallowed address.",
           ),
-          graph("Kept out by a limit", "ops", [
+          graph("Refused by a limit", "ops", [
             query(sumRate("instance, limit", "piko_gossip_limited_total", SELECT), "{{instance}} {{limit}}"),
           ]),
         ],

@@ -32,11 +32,11 @@ export const node = () =>
             "s",
             percentiles("piko_proxy_upstream_latency_seconds", SELECT),
           ),
-          graph("Bytes of bodies", "Bps", [
+          graph("Body bytes", "Bps", [
             grows("piko_proxy_request_size_bytes_sum", "{{instance}} requests"),
             grows("piko_proxy_response_size_bytes_sum", "{{instance}} responses"),
           ]),
-          graph("Requests in flight", "short", [
+          graph("Requests in progress", "short", [
             now("piko_proxy_requests_in_flight"),
             now("piko_upstreams_waiting_requests", "{{instance}} waiting for an agent"),
           ]),
@@ -47,7 +47,7 @@ export const node = () =>
               "{{instance}} other nodes",
             ),
           ]),
-          graph("Repeated requests", "reqps", [grows("piko_upstreams_retries_total")]),
+          graph("Retried requests", "reqps", [grows("piko_upstreams_retries_total")]),
           graph(
             "Waits for agents",
             "reqps",
@@ -57,7 +57,7 @@ export const node = () =>
                 "{{instance}} {{result}}",
               ),
             ],
-            "Requests that waited for an agent to come back (proxy.reconnect_wait), by whether one came.",
+            "Requests that waited for an agent to reconnect (proxy.reconnect_wait), by whether one did.",
           ),
         ],
       ],
@@ -80,7 +80,7 @@ export const node = () =>
                 "{{instance}} {{reason}}",
               ),
             ],
-            "closed: in order. eof, reset: agent or network lost. ping_timeout, open_timeout: a silent agent.",
+            "closed: a normal end. eof, reset: agent or network lost. ping_timeout, open_timeout: a silent agent.",
           ),
           graph(
             "Doubts",
@@ -94,22 +94,27 @@ export const node = () =>
             now("piko_upstreams_busiest_endpoint_requests", "{{instance}} busiest endpoint"),
           ]),
           graph("Endpoints", "short", [now("piko_upstreams_registered_endpoints")]),
-          graph("Tunnels asked to move", "ops", [grows("piko_upstreams_shed_total")], "By rebalancing."),
+          graph(
+            "Tunnels asked to move",
+            "ops",
+            [grows("piko_upstreams_shed_total")],
+            "Tunnels that rebalancing asked to move to another node.",
+          ),
         ],
       ],
       [
         "Limits",
         [
           graph(
-            "Limits met on the proxy port",
+            "Limits reached on the proxy port",
             "ops",
             [query(`${sumRate("limit", "piko_proxy_limited_total", SELECT)} > 0`, "{{limit}}")],
             "docs/reference/limits.md explains each limit.",
           ),
-          graph("Limits met on the upstream port", "ops", [
+          graph("Limits reached on the upstream port", "ops", [
             query(`${sumRate("limit", "piko_upstreams_limited_total", SELECT)} > 0`, "{{limit}}"),
           ]),
-          graph("Limits met on the admin port", "ops", [
+          graph("Limits reached on the admin port", "ops", [
             query(`${sumRate("limit", "piko_admin_limited_total", SELECT)} > 0`, "{{limit}}"),
           ]),
           graph("Buffered bytes", "bytes", [
@@ -120,7 +125,7 @@ export const node = () =>
             now("piko_proxy_connections"),
             now("piko_proxy_busiest_client_connections", "{{instance}} busiest client"),
           ]),
-          graph("Connections of the busiest agents' address", "short", [
+          graph("Connections from the busiest agent address", "short", [
             now("piko_upstreams_busiest_client_connections"),
           ]),
         ],
@@ -153,9 +158,9 @@ export const node = () =>
             "Connections without TLS",
             "ops",
             [grows("piko_tls_plain_total", "{{instance}} {{port}}")],
-            "To ports where it is optional.",
+            "Connections to ports where TLS is optional.",
           ),
-          graph("Certificates expire in", "s", [
+          graph("Time until certificates expire", "s", [
             query(
               `piko_tls_certificate_not_after_seconds{${SELECT}} - time()`,
               "{{instance}} {{port}} {{path}}",

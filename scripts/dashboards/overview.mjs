@@ -41,7 +41,7 @@ export function overview(clientReasons) {
               ["orange", 0.005],
               ["red", 0.02],
             ],
-            "Without those that failed by the client's doing.",
+            "Without failures that clients caused.",
           ),
           stat("Latency, p99", "s", quantile(0.99, "piko_proxy_request_latency_seconds", SELECT)),
         ],
@@ -59,7 +59,7 @@ export function overview(clientReasons) {
             "Failed requests by reason",
             "reqps",
             [query(`${sumRate("reason", "piko_proxy_failed_requests_total", SELECT)} > 0`, "{{reason}}")],
-            "docs/reference/reasons.md explains each reason. An error that a service reports itself isn't among them.",
+            "docs/reference/reasons.md explains each reason. Errors that a service itself returns aren't counted.",
           ),
           graph(
             "Latency",
@@ -71,20 +71,20 @@ export function overview(clientReasons) {
             "Latency of agents and services",
             "s",
             percentiles("piko_proxy_upstream_latency_seconds", SELECT),
-            "From when a request was sent to an agent to its response head.",
+            "From sending a request to an agent until its response head.",
           ),
-          graph("Requests in flight", "short", [
-            query(`sum by (job) (piko_proxy_requests_in_flight{${SELECT}})`, "{{job}} in flight"),
+          graph("Requests in progress", "short", [
+            query(`sum by (job) (piko_proxy_requests_in_flight{${SELECT}})`, "{{job}} in progress"),
             query(
               `sum by (job) (piko_upstreams_waiting_requests{${SELECT}})`,
               "{{job}} waiting for an agent",
             ),
           ]),
           graph(
-            "Repeated requests",
+            "Retried requests",
             "reqps",
             [query(sumRate("job", "piko_upstreams_retries_total", SELECT), "{{job}}")],
-            "Sent again because their agent was lost. Clients notice nothing, but something is wrong.",
+            "Requests that were sent again because their agent was lost. Clients don't notice, but something is wrong.",
           ),
         ],
       ],
@@ -120,7 +120,7 @@ export function overview(clientReasons) {
             "CPU",
             "percentunit",
             [query(rate("process_cpu_seconds_total", SELECT), "{{instance}}")],
-            "Of one core, which is the most that the event loop can use.",
+            "Share of one core, which is the maximum for the event loop.",
           ),
           graph("Memory", "bytes", [query(`process_resident_memory_bytes{${SELECT}}`, "{{instance}}")]),
           graph("Event loop delay, p99", "s", [

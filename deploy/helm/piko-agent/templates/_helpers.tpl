@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Name of everything that the release creates; short enough for a suffix and a pod's number. */}}
+{{/* Name of all objects of the release; short enough to add a suffix and a pod's number. */}}
 {{- define "piko-agent.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
@@ -30,7 +30,7 @@ app.kubernetes.io/name: {{ include "piko-agent.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Labels of everything that the chart creates; commonLabels can't take the place of its own. */}}
+{{/* Labels of all objects of the chart; commonLabels can't replace the chart's own. */}}
 {{- define "piko-agent.labels" -}}
 {{- $own := include "piko-agent.selectorLabels" . | fromYaml }}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
@@ -55,13 +55,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
-{{/* Whether the configuration is a ConfigMap's or a Secret's that the chart didn't make. */}}
+{{/* Whether the configuration is in a ConfigMap or a Secret that the chart didn't create. */}}
 {{- define "piko-agent.configIsForeign" -}}
 {{- if and .Values.existingConfigMap .Values.existingSecret }}{{ fail "existingConfigMap and existingSecret: the configuration is in one of them" }}{{ end }}
 {{- if or .Values.existingConfigMap .Values.existingSecret }}true{{ end }}
 {{- end }}
 
-{{/* The agent's configuration: what the chart sets, and over it what the values say. */}}
+{{/* The agent's configuration: what the chart sets, overridden by `config` of the values. */}}
 {{- define "piko-agent.config" -}}
 {{- if not (dig "connect" "url" "" .Values.config) }}{{ fail "config.connect.url is required: the address of the cluster's upstream port" }}{{ end }}
 {{- if not .Values.config.listeners }}{{ fail "config.listeners is required: the endpoints, each with its service" }}{{ end }}
@@ -72,7 +72,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- mustMergeOverwrite $own (deepCopy .Values.config) | toYaml }}
 {{- end }}
 
-{{/* The port of the agent's own pages, which its probes ask. */}}
+{{/* The agent's own port, which its probes use. */}}
 {{- define "piko-agent.pagesPort" -}}
 {{- $address := dig "server" "bind_addr" ":5000" .Values.config }}
 {{- $port := regexFind "[0-9]+$" $address }}
@@ -81,8 +81,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/*
-Seconds until Kubernetes kills a pod that was told to stop: more than the agent takes by itself. A date moved by the
-agent's grace period tells how many seconds that is; dateModify reads durations as the agent does.
+Seconds until Kubernetes kills a stopping pod: more than the agent's grace period. To convert the grace period to seconds, a
+date is moved by it, because dateModify parses durations as the agent does.
 */}}
 {{- define "piko-agent.terminationGracePeriodSeconds" -}}
 {{- $grace := dig "grace_period" "1m" .Values.config }}

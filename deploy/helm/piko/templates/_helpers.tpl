@@ -2,7 +2,7 @@
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Name of everything that the release creates; short enough for a suffix and a pod's number. */}}
+{{/* Name of all objects of the release; short enough to add a suffix and a pod's number. */}}
 {{- define "piko.fullname" -}}
 {{- if .Values.fullnameOverride }}
 {{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
@@ -30,7 +30,7 @@ app.kubernetes.io/name: {{ include "piko.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* Labels of everything that the chart creates; commonLabels can't take the place of its own. */}}
+{{/* Labels of all objects of the chart; commonLabels can't replace the chart's own. */}}
 {{- define "piko.labels" -}}
 {{- $own := include "piko.selectorLabels" . | fromYaml }}
 {{- $_ := set $own "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") }}
@@ -54,13 +54,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
-{{/* Whether the configuration is a ConfigMap's or a Secret's that the chart didn't make. */}}
+{{/* Whether the configuration is in a ConfigMap or a Secret that the chart didn't create. */}}
 {{- define "piko.configIsForeign" -}}
 {{- if and .Values.existingConfigMap .Values.existingSecret }}{{ fail "existingConfigMap and existingSecret: the configuration is in one of them" }}{{ end }}
 {{- if or .Values.existingConfigMap .Values.existingSecret }}true{{ end }}
 {{- end }}
 
-{{/* The server's configuration: what the chart sets, and over it what the values say. */}}
+{{/* The server's configuration: what the chart sets, overridden by `config` of the values. */}}
 {{- define "piko.config" -}}
 {{- $own := dict "cluster" (dict "node_id_prefix" "${POD_NAME}-" "join" (list (include "piko.fullname" .))) }}
 {{- with .Values.gossipKeys }}
@@ -82,7 +82,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- mustMergeOverwrite $own (deepCopy .Values.config) | toYaml }}
 {{- end }}
 
-{{/* The port that a bind address of the configuration ends in: (list . "proxy" "bind_addr" ":8000"). */}}
+{{/* The port at the end of a bind address: (dict "address" ":8000"). */}}
 {{- define "piko.portOf" -}}
 {{- $address := .address }}
 {{- $port := regexFind "[0-9]+$" $address }}
@@ -103,8 +103,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{/*
-Seconds until Kubernetes kills a pod that was told to stop: more than the server takes by itself. A date moved by the
-server's grace period tells how many seconds that is; dateModify reads durations as the server does.
+Seconds until Kubernetes kills a stopping pod: more than the server's grace period. To convert the grace period to seconds, a
+date is moved by it, because dateModify parses durations as the server does.
 */}}
 {{- define "piko.terminationGracePeriodSeconds" -}}
 {{- $grace := dig "grace_period" "1m" .Values.config }}
