@@ -5,7 +5,7 @@ import { BODY_INVALID, BodyReader } from "./body-reader.js";
 
 const sizes = fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 6 });
 
-/** What comes out, how much went in, and why it stopped. */
+/** The body that is read, the number of bytes used, and the error or how the body ended. */
 function read(reader: BodyReader, bytes: Buffer, pieces: readonly number[]): [string, number, string] {
   let text = "";
   const sink = {
@@ -14,7 +14,7 @@ function read(reader: BodyReader, bytes: Buffer, pieces: readonly number[]): [st
   };
   let at = 0;
   for (let i = 0; at < bytes.length && !reader.done; i++) {
-    // A copy that is overwritten afterwards: nothing may be kept of a read buffer.
+    // A copy that is overwritten afterwards: the reader must not keep references to a read buffer.
     const copy = Buffer.from(bytes.subarray(at, at + (pieces[i % pieces.length] ?? 1)));
     const used = reader.read(copy, 0, copy.length, sink);
     copy.fill(0x58);
@@ -37,7 +37,7 @@ const chunk = fc
     return { data: bytes, wire: `${zeros}${upper ? size.toUpperCase() : size}${extension}\r\n${bytes}\r\n` };
   });
 
-test("a chunked body comes out as it was encoded, however it is cut", () => {
+test("a chunked body is read as it was encoded, however it is split", () => {
   const trailers = fc.constantFrom("", "A: b\r\n", "A: b\r\nC:\r\n");
   fc.assert(
     fc.property(fc.array(chunk, { maxLength: 6 }), trailers, sizes, (chunks, trailer, pieces) => {
@@ -54,7 +54,7 @@ test("a chunked body comes out as it was encoded, however it is cut", () => {
 });
 
 test.each(["request", "response"] as const)(
-  "what is refused of a %s doesn't depend on how it is cut",
+  "what is refused of a %s doesn't depend on how it is split",
   (of) => {
     const piece = fc.constantFrom(
       "\r\n",

@@ -32,7 +32,7 @@ interface Outcome {
   error: string | undefined;
 }
 
-/** Reads `text` in pieces of `size` bytes, each in a buffer of its own with other bytes around it. */
+/** Reads `text` in pieces of `size` bytes, each in its own buffer with other bytes around it. */
 function read(reader: BodyReader, text: string, size: number): Outcome {
   const sink = new Collector();
   let used = 0;
@@ -97,7 +97,7 @@ describe("the framing of a body", () => {
     },
   );
 
-  test("excludes bodies by status", () => {
+  test("rules out bodies by status", () => {
     expect([101, 199, 200, 204, 205, 304].map(mayHaveBody)).toEqual([false, false, true, false, true, false]);
   });
 });
@@ -128,7 +128,7 @@ describe("a body of known length", () => {
   });
 });
 
-test("a body until close is whole when the connection ends", () => {
+test("a body until close is complete when the connection ends", () => {
   const reader = new BodyReader();
   reader.reset(BODY_UNTIL_CLOSE, 0);
   expect(read(reader, "0\r\n\r\n", 2)).toMatchObject({ text: "0\r\n\r\n", done: false });
@@ -141,7 +141,7 @@ describe("a chunked body", () => {
     '5\r\nhello\r\n00010;n=v;q="a\\"; b";flag\r\n0123456789abcdef\r\nA\r\n0\r\n\r\n....\n\r\n000\r\n\r\n';
   const payload = "hello0123456789abcdef0\r\n\r\n....\n";
 
-  test("is handed on at once when it comes at once", () => {
+  test("is passed on at once when it arrives at once", () => {
     expect(readChunked(`${plain}next`, 1_000)).toEqual({
       text: payload,
       trailers: undefined,
@@ -163,7 +163,7 @@ describe("a chunked body", () => {
     },
   );
 
-  test("is copied together from small chunks, not from large ones", () => {
+  test("is joined by copying if its chunks are small, not if they are large", () => {
     const chunk = (letter: string, size: number): string =>
       `${size.toString(16)}\r\n${letter.repeat(size)}\r\n`;
     const [a, b, c, d] = [chunk("a", 1), chunk("b", 25), chunk("c", 4_096), chunk("d", 4_097)];
@@ -172,7 +172,7 @@ describe("a chunked body", () => {
     expect(outcome).toMatchObject({ text, calls: 2, done: true });
   });
 
-  test("hands on what came before a chunk that is refused, and before trailers", () => {
+  test("passes on the bytes before a refused chunk, and before trailers", () => {
     expect(readChunked("1\r\na\r\n1\r\nb\r\nx", 100)).toMatchObject({ text: "ab", calls: 1, done: false });
     expect(readChunked("1\r\na\r\n1\r\nb\r\n0\r\nA: b\r\n\r\n", 100)).toMatchObject({ text: "ab", calls: 1 });
   });
@@ -184,7 +184,7 @@ describe("a chunked body", () => {
     expect(reader.received).toBe(payload.length);
   });
 
-  test("is truncated at every byte but the last", () => {
+  test("is truncated at every byte except the last", () => {
     const reader = new BodyReader();
     for (let length = 0; length < plain.length; length++) {
       reader.reset(BODY_CHUNKED, 0);
@@ -213,7 +213,7 @@ describe("a chunked body", () => {
     });
   });
 
-  test("starts afresh after one that was refused in its trailers", () => {
+  test("starts afresh after a body that was refused in its trailers", () => {
     const reader = new BodyReader();
     reader.reset(BODY_CHUNKED, 0);
     read(reader, "0\r\nA: b\r\nbad", 4);
@@ -229,7 +229,7 @@ describe("a chunked body", () => {
     ["0\r\nA : b\r\nexpires : 0\r\nC\t :d\r\n\r\n", "0\r\nA: b\r\nC:d\r\n\r\n"],
   ];
 
-  test.each(padded)("of a response is read as without its white space: %j", (text, clean) => {
+  test.each(padded)("of a response is read as if it had no white space: %j", (text, clean) => {
     const { calls: _calls, used: _used, ...expected } = readChunked(clean, 1_000);
     expect(expected.done).toBe(true);
     for (const size of [1, 2, 3, text.length]) {
@@ -238,7 +238,7 @@ describe("a chunked body", () => {
     }
   });
 
-  test("of a response may have padded sizes for good, but each with a limit", () => {
+  test("of a response may have any number of padded sizes, each up to a limit", () => {
     const reader = new BodyReader("response");
     reader.reset(BODY_CHUNKED, 0);
     const many = `1${" ".repeat(MAX_BLANKS)}\r\nx\r\n`.repeat(2 * MAX_EXTENSION_BYTES);
@@ -264,7 +264,7 @@ describe("a chunked body", () => {
     ["0\r\n A: b\r\n\r\n", "FIELD_FOLDED"],
   ];
 
-  test.each(refusedInResponses)("is refused of a response too for %j", (text, error) => {
+  test.each(refusedInResponses)("is refused in a response too for %j", (text, error) => {
     for (const size of [1, 3, text.length + 7]) {
       const outcome = readChunked(`${text}0\r\n\r\n`, size, "response");
       expect(outcome.error, `in pieces of ${size}`).toBe(`PIKO_HTTP_${error}`);
@@ -340,13 +340,13 @@ describe("the limits of a chunked body", () => {
 });
 
 describe("a chunk header", () => {
-  test.each([1, 9, 10, 15, 16, 255, 65_536, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER])("says %i", (size) => {
+  test.each([1, 9, 10, 15, 16, 255, 65_536, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER])("has the size %i", (size) => {
     const out = Buffer.alloc(2 + CHUNK_HEADER_BYTES);
     const end = writeChunkHeader(out, 2, size);
     expect(out.toString("latin1", 2, end)).toBe(`${size.toString(16)}\r\n`);
   });
 
-  test("makes a body that the reader takes", () => {
+  test("makes a body that the reader accepts", () => {
     const out = Buffer.alloc(CHUNK_HEADER_BYTES);
     const header = out.toString("latin1", 0, writeChunkHeader(out, 0, 11));
     const text = `${header}hello world${CHUNK_END.toString()}${LAST_CHUNK.toString()}`;

@@ -1,5 +1,5 @@
-// Reads the body of one message after another on a connection: finds where each ends, checks chunked framing and hands
-// the bytes on without it. Used by the proxy and the agent for requests and responses alike.
+// Reads the bodies of a connection's messages, one after another: finds where each body ends, checks chunked framing, and
+// passes the bytes on without it. Used by the proxy and the agent for both requests and responses.
 
 import { CR, LF } from "../ascii.js";
 import { BODY_CHUNKED, BODY_LENGTH, BODY_NONE, BODY_UNTIL_CLOSE } from "../body-framing.js";
@@ -8,18 +8,18 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { TrailerSection } from "./trailer-section.js";
 
-/** Takes body bytes. A range is valid only during the call. */
+/** Receives body bytes. A range is valid only during the call. */
 export interface BodySink {
   onBody(buffer: Buffer, start: number, end: number): void;
 }
 
-/** The body is refused; `error` says why. */
+/** The body is refused; `error` has the reason. */
 export const BODY_INVALID = -1;
 
-/** A chunk of no more moves to the data before it: a sink's way through exchange and tunnel costs more than the copy. */
+/** Chunks up to this size are moved next to the data before them: a separate call to the sink costs more than the copy. */
 const MOVED_BYTES = 4096;
 
-/** Below this a byte loop beats the call into native code. */
+/** Below this size, a byte loop is faster than the call into native code. */
 const SMALL_MOVE_BYTES = 24;
 
 // States of a chunked body.
@@ -34,26 +34,26 @@ const TRAILER_LF = 6;
 /** After the CR of the blank line. */
 const END_LF = 7;
 
-/** Reusable reader; `reset` before each body. */
+/** A reusable reader; call `reset` before each body. */
 export class BodyReader {
   /** The body is complete. */
   done = true;
   /** Why {@link BodyReader.read} returned BODY_INVALID or {@link BodyReader.finish} false. */
   error: HttpError | undefined = undefined;
-  /** Body bytes seen so far, without the framing. */
+  /** Body bytes read so far, without the framing. */
   received = 0;
-  /** Of a body that is complete: the field lines of its trailer section, if it had one. */
+  /** The field lines of the trailer section, if the body is complete and has one. */
   trailers: Buffer | undefined = undefined;
   #kind: number = BODY_NONE;
-  /** Bytes to come: of the body when its length is known, else of the current chunk. */
+  /** Remaining bytes: of a body with a known length, or of the current chunk. */
   #remaining = 0;
   #state = CHUNK_LINE;
   readonly #line: ChunkLine;
   readonly #trailers: TrailerSection;
 
   /**
-   * Bodies of requests are read strictly; in those of responses white space that other readers skip is left out. With a
-   * budget, what is kept of trailers is counted there: `clear` has to follow where a body isn't read to its end.
+   * Request bodies are read strictly. In response bodies, white space that other readers skip is removed. With a budget,
+   * memory for trailers is counted there: call `clear` if a body isn't read to its end.
    */
   constructor(of: "request" | "response" = "request", budget?: ByteBudget) {
     const tolerant = of === "response";
@@ -61,7 +61,7 @@ export class BodyReader {
     this.#trailers = new TrailerSection(tolerant, budget);
   }
 
-  /** Starts on a body of the given BODY_* kind. `length` counts for BODY_LENGTH only. */
+  /** Begins a body of the given BODY_* kind. `length` is only used for BODY_LENGTH. */
   reset(kind: number, length: number): void {
     this.done = kind === BODY_NONE || (kind === BODY_LENGTH && length === 0);
     this.error = undefined;
@@ -75,8 +75,8 @@ export class BodyReader {
   }
 
   /**
-   * Takes the bytes at `start` that belong to the body and hands them to the sink. Returns the offset after the last
-   * of them (`end` while the body continues), or BODY_INVALID. What is read of a chunked body is overwritten.
+   * Reads the bytes at `start` that belong to the body and passes them to the sink. Returns the offset after the last
+   * of them (`end` if the body continues), or BODY_INVALID. The bytes of a chunked body are overwritten.
    */
   read(buffer: Buffer, start: number, end: number, sink: BodySink): number {
     if (this.done || start === end) return start;
@@ -94,7 +94,7 @@ export class BodyReader {
     return stop;
   }
 
-  /** The connection ended. Returns whether that leaves a whole body; if not, `error` says so. */
+  /** The connection ended. Returns whether the body is complete; if not, `error` is set. */
   finish(): boolean {
     if (this.#kind === BODY_UNTIL_CLOSE) this.done = true;
     if (this.done) return true;
@@ -102,14 +102,14 @@ export class BodyReader {
     return false;
   }
 
-  /** Lets go of what is kept of a body that won't be read to its end. */
+  /** Frees what is kept of a body that won't be read to its end. */
   clear(): void {
     if (this.#trailers.length > 0) this.#trailers.clear();
   }
 
   #readChunked(buffer: Buffer, start: number, end: number, sink: BodySink): number {
     let i = start;
-    // [from, to) is data that is not handed on yet: small chunks move together, over the framing between them.
+    // [from, to) is data that hasn't been passed on yet: small chunks are moved together, over the framing between them.
     let from = start;
     let to = start;
     let error: HttpError | undefined;

@@ -1,6 +1,6 @@
-// The line in front of a chunk, byte by byte: size, extensions, CRLF. It may be split anywhere. Called by
-// body-reader.ts; most lines pass through the short loop for digits and one step for each end byte. Answers may have white
-// space around what a line says.
+// The line in front of a chunk, read byte by byte: size, extensions, CRLF. It may be split anywhere. Called by
+// body-reader.ts; for most lines, only the short loop over the digits and one step for each byte of CRLF run. In responses,
+// the parts of a line may be surrounded by white space.
 
 import * as ascii from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
@@ -8,12 +8,12 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 // Local copies: see ascii.ts.
 const { CR, HEX_VALUE, HTAB, LF, SEMICOLON, SP, TOKEN_LOWER } = ascii;
 
-/** Limit for the digits of a chunk size, leading zeros included. */
+/** Maximum number of digits of a chunk size, including leading zeros. */
 const MAX_SIZE_DIGITS = 16;
-/** Limit for the bytes of all chunk extensions of one message. */
+/** Maximum number of bytes of all chunk extensions of one message. */
 export const MAX_EXTENSION_BYTES = 4096;
 
-/** Limit for the white space of one chunk line of an answer: some servers pad sizes to the width of a word. */
+/** Maximum white space in one chunk line of a response, in bytes: some servers pad sizes to a fixed width. */
 export const MAX_BLANKS = 32;
 
 /** The line continues. */
@@ -29,15 +29,15 @@ const VALUE_START = 4;
 const TOKEN_VALUE = 5;
 const QUOTED_VALUE = 6;
 const QUOTED_PAIR = 7;
-/** After a value nothing can come but another extension. */
+/** After a value, only another extension may follow. */
 const AFTER_VALUE = 8;
 const AFTER_NAME = 9;
 /** After the white space that follows a size. */
 const AFTER_SIZE = 10;
 
 /**
- * The state after white space: where RFC 9112 7.1.1 has "bad" white space, and before the CR, where it hasn't. Elsewhere
- * it is refused, or part of a quoted value.
+ * The state after white space: where RFC 9112 section 7.1.1 has "bad" white space, and also before the CR, where it has
+ * none. Anywhere else, white space is refused, or part of a quoted value.
  */
 const BEHIND_BLANK: ReadonlyMap<number, number> = new Map([
   [SIZE, AFTER_SIZE],
@@ -67,7 +67,7 @@ export class ChunkLine {
   #blanks = 0;
   #extensionBytes = 0;
 
-  /** `tolerant`: white space is skipped, not refused. */
+  /** `tolerant`: white space is skipped instead of refused. */
   constructor(tolerant: boolean) {
     this.#tolerant = tolerant;
   }
@@ -135,7 +135,7 @@ export class ChunkLine {
   }
 }
 
-/** The state after one byte of an extension, or -1. White space is a byte of quoted values only. */
+/** The state after one byte of an extension, or -1. White space only gets here in quoted values. */
 function stateInExtension(state: number, byte: number): number {
   const isToken = TOKEN_LOWER[byte] !== 0;
   switch (state) {

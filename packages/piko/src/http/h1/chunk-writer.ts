@@ -1,5 +1,5 @@
-// Chunked framing for bodies that arrive without one: a service answers until it closes, its client speaks HTTP/1.1.
-// Called by the agent and the proxy around each piece of such a body.
+// Chunked framing for bodies that arrive without it: a service sends a body until close to a client that speaks HTTP/1.1.
+// Called by the agent and the proxy for each piece of such a body.
 
 /** Maximum length of the result of {@link writeChunkHeader}. */
 export const CHUNK_HEADER_BYTES = 16;

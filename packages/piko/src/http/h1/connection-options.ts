@@ -1,5 +1,5 @@
-// The Connection field: which options it lists, and which fields it asks the next hop to drop. The parsers call
-// parseConnection for each such line, the rewriters call connectionNames for each field when single fields are named.
+// The Connection field: which options it lists, and which fields the next hop must drop. The parsers call parseConnection
+// for each Connection line; if it names fields, the rewriters call connectionNames for each field.
 
 import * as ascii from "../ascii.js";
 import { asciiBytes, equalsIgnoringCase, rangesEqualIgnoringCase, trimEnd, trimStart } from "../ascii.js";
@@ -16,7 +16,7 @@ const CLOSE = asciiBytes("close");
 const KEEP_ALIVE = asciiBytes("keep-alive");
 const UPGRADE = asciiBytes("upgrade");
 
-// What Connection does with a name. A client could use it to strip a field that this node, the next one or the
+// What happens if Connection names a field. A client could use it to strip a field that this node, the next one or the
 // service relies on for framing, routing or identity; such a message is refused.
 const NAMED_DROP = 0;
 const NAMED_ANYWAY = 1;
@@ -57,12 +57,12 @@ for (const id of [
   NAMED[id] = NAMED_REFUSE;
 }
 
-/** Limit for the Connection values of one message together. */
+/** Maximum length of a message's Connection values together. */
 const MAX_CONNECTION_BYTES = 1024;
 
-/** Whether `upgrade` was listed, kept apart from the flags of the head, which also need the Upgrade field. */
+/** `upgrade` was listed. Kept separate from the flags of the head, which also require the Upgrade field. */
 export const LISTS_UPGRADE = 1;
-/** The value is refused; `head.error` says why. */
+/** The value is refused; `head.error` has the reason. */
 export const CONNECTION_INVALID = -1;
 
 /** Adds the options of one Connection value to the head's flags. Returns 0, LISTS_UPGRADE or CONNECTION_INVALID. */

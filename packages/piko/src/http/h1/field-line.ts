@@ -1,5 +1,5 @@
-// The grammar of one field line, the same in request heads, response heads and trailer sections except for white space
-// before the colon. Called in a loop by their parsers; it records offsets and checks only what is true of every field.
+// The grammar of a field line: the same in request heads, response heads and trailer sections, except for white space
+// before the colon. Called in a loop by their parsers; records offsets, and only checks what applies to every field.
 
 import * as ascii from "../ascii.js";
 import { trimStart } from "../ascii.js";
@@ -12,9 +12,9 @@ import * as layout from "../head.js";
 const { COLON, CR, DEL, HTAB, LF, SP, TOKEN_LOWER } = ascii;
 const { FIELD_ID, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
-/** Values beyond this are looked at in words. */
+/** Longer values are scanned in words. */
 const LONG_VALUE = 32;
-// A byte in each of four places.
+// One byte, repeated in the four bytes of a word.
 const SPS = 0x20202020;
 const DELS = 0x7f7f7f7f;
 const ONES = 0x01010101;
@@ -39,14 +39,14 @@ const LINE_ERRORS: readonly HttpError[] = [
   HTTP_ERRORS.BARE_CR,
 ];
 
-/** The refusal behind a negative result of {@link parseFieldLine} or {@link endOfText}. */
+/** The error for a negative result of {@link parseFieldLine} or {@link endOfText}. */
 export function lineError(result: number): HttpError {
   return LINE_ERRORS[-1 - result] ?? HTTP_ERRORS.FIELD_VALUE;
 }
 
 /**
- * Reads the field line at `start`, which isn't the blank line, into the record at `fields[at]`.
- * Returns the offset after its LF, LINE_INCOMPLETE, or a negative number for {@link lineError}.
+ * Reads the field line at `start`, which must not be the blank line, into the record at `fields[at]`. Returns the offset
+ * after its LF, LINE_INCOMPLETE, or a negative number for {@link lineError}.
  */
 export function parseFieldLine(
   fields: Int32Array,
@@ -63,8 +63,8 @@ export function parseFieldLine(
 }
 
 /**
- * The same for answers, where white space before the colon is to be removed (RFC 9112 5.1): NAME_END is the name's end
- * then, and not the colon's place. Not for the fields that say how long a body is: another reader may have missed them.
+ * The same for responses, where white space before the colon must be removed (RFC 9112 section 5.1). NAME_END is then the
+ * end of the name, not the colon. Refused for framing fields: another reader may have overlooked them.
  */
 export function parseResponseFieldLine(
   fields: Int32Array,
@@ -94,7 +94,7 @@ function parseSpacedLine(
   return id === FIELD_CONTENT_LENGTH || id === FIELD_TRANSFER_ENCODING ? BAD_NAME_SPACE : lineEnd;
 }
 
-/** Reads the rest of a line, which begins after the colon, and fills in its record. */
+/** Reads the rest of a line, after the colon, and fills in its record. */
 function parseValue(
   fields: Int32Array,
   at: number,
@@ -128,7 +128,7 @@ export function endOfText(buffer: Uint8Array, start: number, end: number): numbe
   let i = start;
   let byte = 0;
   for (;;) {
-    // Four bytes a round while none of them is special; a quarter faster on long values.
+    // Four bytes per round as long as none of them is special: a quarter faster on long values.
     const near = Math.min(end, start + LONG_VALUE) - 3;
     while (i < near) {
       const a = (buffer[i] as number) - SP;
@@ -149,7 +149,7 @@ export function endOfText(buffer: Uint8Array, start: number, end: number): numbe
   return buffer[i + 1] === LF ? i + 2 : BAD_CR;
 }
 
-/** Skips text in words of four bytes, two a round, up to one that holds a special byte: tokens and cookies are long. */
+/** Skips text in words of four bytes, two per round, up to a word with a special byte: tokens and cookies are long. */
 function skipText(buffer: Uint8Array, start: number, end: number): number {
   const view = viewOf(buffer);
   const offset = buffer.byteOffset;
@@ -160,7 +160,7 @@ function skipText(buffer: Uint8Array, start: number, end: number): number {
     const b = view.getInt32(at + 4, true);
     const dela = a ^ DELS;
     const delb = b ^ DELS;
-    // The highest bit of a byte is set where it is less than SP, or DEL; a byte beyond 127 is neither.
+    // The highest bit of a byte is set if the byte is less than SP, or DEL. It isn't set for bytes above 127.
     const below = ((a - SPS) & ~a) | ((b - SPS) & ~b);
     const del = ((dela - ONES) & ~dela) | ((delb - ONES) & ~delb);
     if (((below | del) & HIGH_BITS) !== 0) break;

@@ -5,7 +5,7 @@ import { HEAD_INCOMPLETE, RequestHead, ResponseHead } from "../head.js";
 import { parseRequestHead } from "./parse-request-head.js";
 import { parseResponseHead } from "./parse-response-head.js";
 
-/** Feeds the text in pieces of the given sizes, each time at another place in another buffer. */
+/** Passes the text in pieces of the given sizes, each time at a different offset in a different buffer. */
 function findInPieces(
   text: string,
   sizes: readonly number[],
@@ -31,7 +31,7 @@ describe("the end of a head", () => {
     ["a\r\n\r\n", 5],
     ["a\r\nb: c\r\n", END_UNKNOWN],
     ["\r\n\r\n\r\n\r\n", END_UNKNOWN],
-  ])("is found in %j however it is cut", (text, expected) => {
+  ])("is found in %j however it is split", (text, expected) => {
     for (let size = 1; size <= text.length; size++) expect(findInPieces(text, [size])[0]).toBe(expected);
   });
 
@@ -53,7 +53,7 @@ describe("the end of a head", () => {
     expect(finder.find(buffer, 0, 5)).toBe(5);
   });
 
-  test("leaves no head incomplete to the parsers", () => {
+  test("guarantees that the parsers find no head incomplete", () => {
     const piece = fc.constantFrom(
       "\r\n",
       "\r\n\r\n",

@@ -1,5 +1,5 @@
-// Finds the end of a head while its bytes arrive in pieces. The parsers start over on every call, so such a head is
-// parsed only when this finds it complete: the cost stays linear for a peer that sends one byte at a time.
+// Finds the end of a head that arrives in pieces. The parsers start over on every call, so such a head is only parsed once
+// it is complete: the cost stays linear even if a peer sends one byte at a time.
 
 import * as ascii from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
@@ -7,23 +7,23 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 // Local copies: see ascii.ts.
 const { CR, LF } = ascii;
 
-/** Empty lines that a request may have in front (RFC 9112 2.2 asks for tolerance of at least one). */
+/** Maximum number of empty lines before a request (RFC 9112 section 2.2 recommends to tolerate at least one). */
 export const MAX_EMPTY_LINES = 4;
 
-/** The bytes so far hold no whole head. */
+/** The bytes so far don't contain a complete head. */
 export const END_UNKNOWN = -1;
-/** The bytes can't become a head; `error` says why. */
+/** The bytes can't become a valid head; `error` has the reason. */
 export const END_INVALID = -2;
 
-/** Remembers how far one head was searched. The buffer may be moved or grown between calls, its bytes not changed. */
+/** Remembers how far a head was searched. Between calls the buffer may move or grow, but its bytes must not change. */
 export class HeadEndFinder {
   /** Why the last call returned END_INVALID. */
   error: HttpError | undefined = undefined;
-  /** Bytes searched, from the head's first one. */
+  /** Number of bytes searched, from the start of the head. */
   #searched = 0;
-  /** Where the current line starts, from the head's first byte. */
+  /** Where the current line starts, relative to the start of the head. */
   #line = 0;
-  /** Whether a line that isn't empty was seen. */
+  /** Whether there was a non-empty line. */
   #started = false;
 
   /** Starts over for the next head. */

@@ -1,5 +1,5 @@
-// Content-Length and Transfer-Encoding, where a lenient reading becomes request smuggling: one plain number, or
-// exactly `chunked`, each at most once and never both. Called by both head parsers.
+// Content-Length and Transfer-Encoding, where lenient parsing leads to request smuggling: only one plain number, or
+// exactly `chunked`, is accepted, each at most once and never both. Called by both head parsers.
 
 import { asciiBytes, CR, equalsIgnoringCase, HTAB } from "../ascii.js";
 import { HTTP_ERRORS, type HttpError } from "../errors.js";
@@ -7,10 +7,10 @@ import type { MessageHead } from "../head.js";
 
 const CHUNKED = asciiBytes("chunked");
 
-// 2^53 - 1 has 16 digits. Zero-padded values exist in the field, so a few more are read.
+// 2^53 - 1 has 16 digits. Some peers pad values with zeros, so a few more are accepted.
 const MAX_DIGITS = 20;
 
-/** Takes a Content-Length value into the head. A repeated field is refused even when the values agree. */
+/** Applies a Content-Length value to the head. A repeated field is refused even if its values are equal. */
 export function takeContentLength(
   head: MessageHead,
   buffer: Uint8Array,
@@ -31,7 +31,7 @@ export function takeContentLength(
   return undefined;
 }
 
-/** Takes a Transfer-Encoding value into the head. */
+/** Applies a Transfer-Encoding value to the head. */
 export function takeTransferEncoding(
   head: MessageHead,
   buffer: Uint8Array,
@@ -47,8 +47,8 @@ export function takeTransferEncoding(
 }
 
 /**
- * Whether a tab stands between the value that ends at `end` and its CR. RFC 9110 has it as white space, Node's parser and
- * others as part of the value; no honest peer sends one.
+ * Whether there is a tab between the value that ends at `end` and its CR. For RFC 9110 it is white space, for Node's parser
+ * and others a part of the value. No legitimate peer sends one.
  */
 function hasTabBehind(buffer: Uint8Array, end: number): boolean {
   for (let i = end; buffer[i] !== CR; i++) {
@@ -57,11 +57,11 @@ function hasTabBehind(buffer: Uint8Array, end: number): boolean {
   return false;
 }
 
-/** The rules that need the whole head. */
+/** Checks the rules that need the complete head. */
 export function checkFraming(head: MessageHead): HttpError | undefined {
   if (!head.chunked) return undefined;
   if (head.contentLength !== -1) return HTTP_ERRORS.TRANSFER_ENCODING_AND_LENGTH;
-  // RFC 9112 6.1: a 1.0 message with Transfer-Encoding has faulty framing, whatever its sender meant.
+  // RFC 9112 section 6.1: a 1.0 message with Transfer-Encoding has faulty framing, whatever its sender meant.
   if (head.minorVersion === 0) return HTTP_ERRORS.TRANSFER_ENCODING_VERSION;
   return undefined;
 }

@@ -1,5 +1,5 @@
-// Differential tests against Node's own HTTP parser: whatever this one accepts, Node must take for the same messages,
-// with the same method, target, fields, body and trailers, on the same stretch of bytes; but for the named exceptions of
+// Differential tests against Node's own HTTP parser: from whatever our parser accepts, Node must read the same messages,
+// with the same method, target, fields, body and trailers, from the same bytes. There are a few named exceptions for
 // responses.
 
 import fc from "fast-check";
@@ -28,14 +28,14 @@ import { parseResponseHead } from "./parse-response-head.js";
 
 const RUNS = 2_500;
 
-/** One message as either parser sees it. */
+/** One message as read by either parser. */
 interface Message {
   line: string;
   fields: string[];
   body: string;
 }
 
-/** A connection without a network: what the test pushes is what the peer sent. */
+/** A connection without a network: what the test pushes arrives as sent by the peer. */
 class Wire extends Duplex {
   override _read(): void {}
   override _write(_chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
@@ -43,7 +43,7 @@ class Wire extends Duplex {
   }
 }
 
-/** Lets everything that is queued happen. */
+/** Waits until everything queued has run. */
 async function settled(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
@@ -65,7 +65,7 @@ async function nodeRequests(bytes: Buffer): Promise<Message[]> {
   });
   const wire = new Wire();
   const closed = new Promise<void>((resolve) => wire.on("close", resolve));
-  // Messages before the refused one are still on their way to their listeners.
+  // Messages before the refused one still have to reach their listeners.
   server.on("clientError", () => void settled().then(() => wire.destroy()));
   wire.on("error", () => {});
   server.emit("connection", wire);
@@ -112,7 +112,7 @@ function fieldsOf(head: MessageHead): string[] {
   return fields;
 }
 
-/** The body at `start`, and where it ends; undefined if it is refused or incomplete. */
+/** The body at `start` and where it ends; undefined if it is refused or incomplete. */
 function readBody(
   reader: BodyReader,
   bytes: Buffer,
@@ -131,7 +131,7 @@ function readBody(
 }
 
 function ourRequests(came: Buffer): Message[] {
-  // A copy: what is read of a chunked body is overwritten.
+  // A copy, because reading a chunked body overwrites it.
   const bytes = Buffer.from(came);
   const messages: Message[] = [];
   const head = new RequestHead(64);
@@ -146,7 +146,7 @@ function ourRequests(came: Buffer): Message[] {
       body: body[0],
     });
     at = body[1];
-    // Node ends such a connection after the response.
+    // Node closes such a connection after the response.
     if (head.connectionClose || (head.minorVersion === 0 && !head.connectionKeepAlive) || head.upgrade) break;
   }
   return messages;
@@ -165,7 +165,7 @@ function ourResponse(method: string, came: Buffer): Message[] {
 
 const oneOf = (...values: string[]): fc.Arbitrary<string> => fc.constantFrom(...values);
 
-/** Mostly the first value, so that most messages are whole. */
+/** Usually the first value, so that most messages are valid. */
 const usually = (value: string, ...others: string[]): fc.Arbitrary<string> =>
   fc.oneof({ weight: 8, arbitrary: fc.constant(value) }, { weight: 1, arbitrary: oneOf(...others) });
 
@@ -333,12 +333,12 @@ const response = fc
 
 const responses = fc.tuple(response, mutations).map(([text, mutate]) => Buffer.from(mutate(text), "latin1"));
 
-test("requests that are accepted are the ones that node:http sees", { timeout: 120_000 }, async () => {
+test("accepted requests are the ones that node:http sees", { timeout: 120_000 }, async () => {
   let accepted = 0;
   await fc.assert(
     fc.asyncProperty(requests, async (bytes) => {
       const ours = ourRequests(bytes);
-      // Methods outside node's list are none of the oracle's business.
+      // Node's parser can't be compared for methods that it doesn't know.
       const known = ours.findIndex(({ line }) => !http.METHODS.includes(line.split(" ")[0] ?? ""));
       const compared = known < 0 ? ours : ours.slice(0, known);
       accepted += compared.length;
@@ -346,11 +346,11 @@ test("requests that are accepted are the ones that node:http sees", { timeout: 1
     }),
     { numRuns: RUNS },
   );
-  // The property says nothing if everything is refused.
+  // The property would say nothing if everything were refused.
   expect(accepted).toBeGreaterThan(RUNS / 10);
 });
 
-test("responses that are accepted are the ones that node:http sees", { timeout: 120_000 }, async () => {
+test("accepted responses are the ones that node:http sees", { timeout: 120_000 }, async () => {
   let accepted = 0;
   await fc.assert(
     fc.asyncProperty(oneOf("GET", "HEAD"), responses, async (method, bytes) => {
@@ -365,7 +365,7 @@ test("responses that are accepted are the ones that node:http sees", { timeout: 
   expect(accepted).toBeGreaterThan(RUNS / 10);
 });
 
-test("responses with what Node refuses are the ones that node:http sees without it", {
+test("responses with a part that Node refuses are the ones that node:http sees without that part", {
   timeout: 60_000,
 }, async () => {
   const blank = oneOf("", "", " ", "\t", "  \t ");

@@ -32,11 +32,11 @@ function refusal(text: string, maxFields = 20): string {
 const path = (head: RequestHead): string => head.buffer.toString("latin1", head.pathStart, head.pathEnd);
 const host = (head: RequestHead): string => head.buffer.toString("latin1", head.hostStart, head.hostEnd);
 
-/** A request whose only fields are Host and these. */
+/** A request with Host and these fields. */
 const withFields = (...lines: string[]): string =>
   ["GET / HTTP/1.1", "Host: h", ...lines, "", ""].join("\r\n");
 
-test("every byte of a long value is looked at, wherever the value lies", () => {
+test("every byte of a long value is checked, wherever the value is in memory", () => {
   for (const pad of ["", "x", "xx", "xxx"]) {
     for (let at = 0; at < 80; at++) {
       for (const byte of [0, 9, 10, 13, 31, 32, 126, 127, 128, 159, 160, 255]) {
@@ -121,7 +121,7 @@ describe("a request head that is accepted", () => {
     expect(host(parse(`GET / HTTP/1.1\r\nHost: ${value}\r\n\r\n`))).toBe(value);
   });
 
-  test("takes the authority of an absolute target for its host", () => {
+  test("has the authority of an absolute target as its host", () => {
     const head = parse("GET http://Svc:80/x HTTP/1.1\r\nHost: svc:80\r\n\r\n");
     expect(host(head)).toBe("Svc:80");
     expect(host(parse("GET http://svc/x HTTP/1.0\r\n\r\n"))).toBe("svc");
@@ -137,7 +137,7 @@ describe("a request head that is accepted", () => {
     ]);
   });
 
-  test("may have a few empty lines in front, which aren't part of it", () => {
+  test("may follow a few empty lines, which aren't part of it", () => {
     const head = parse("\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n");
     expect(head.start).toBe(4);
   });
@@ -190,7 +190,7 @@ describe("a request head that is accepted", () => {
     expect(parse("GET / HTTP/1.0\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").upgrade).toBe(false);
   });
 
-  test("knows Expect, TE and the first x-piko-endpoint", () => {
+  test("has Expect, TE and the first x-piko-endpoint evaluated", () => {
     const head = parse(
       withFields(
         "Expect: 100-Continue",
@@ -212,7 +212,7 @@ describe("a request head that is accepted", () => {
     expect(parse(withFields("A: \xff\x80", "B:", "C: \t ")).fieldCount).toBe(4);
   });
 
-  test("forgets the head before it", () => {
+  test("keeps nothing of the previous head", () => {
     const head = new RequestHead(8);
     const first = bytes(
       "POST http://h/ HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nConnection: upgrade, close, x\r\n" +
@@ -231,7 +231,7 @@ describe("an incomplete request head", () => {
   const whole =
     "\r\nPOST http://a.b/c HTTP/1.1\r\nHost: a.b\r\nTransfer-Encoding: chunked\r\nConnection: x, upgrade\r\nUpgrade: y\r\n\r\n";
 
-  test("is incomplete at every byte but the last", () => {
+  test("is incomplete at every byte except the last", () => {
     const head = new RequestHead(8);
     const buffer = bytes(whole);
     for (let end = 0; end < buffer.length; end++) {
@@ -381,7 +381,7 @@ describe("a request head that is refused", () => {
     expect(refusal(text)).toBe(`PIKO_HTTP_${error}`);
   });
 
-  test.each(lines)("stays refused with more bytes behind %j", (text, error) => {
+  test.each(lines)("stays refused with more bytes after %j", (text, error) => {
     expect(refusal(`${text}GET / HTTP/1.1\r\nHost: h\r\n\r\n`)).toBe(`PIKO_HTTP_${error}`);
   });
 
@@ -390,7 +390,7 @@ describe("a request head that is refused", () => {
     expect(refusal(withFields("A: b", "C: d"), 2)).toBe("PIKO_HTTP_FIELD_COUNT");
   });
 
-  test("is judged by its malformed part when it also has an unknown expectation", () => {
+  test("gets the error for its malformed part if it also has an unknown expectation", () => {
     expect(refusal("GET / HTTP/1.1\r\nExpect: x\r\n\r\n")).toBe("PIKO_HTTP_HOST_MISSING");
   });
 });

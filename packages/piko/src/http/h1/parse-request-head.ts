@@ -1,5 +1,5 @@
-// Parses a request head in one pass over its bytes and refuses whatever two parsers could read differently. Called by the
-// proxy for clients' requests and by the agent for the requests that arrive through the tunnel.
+// Parses a request head in one pass over its bytes, and refuses everything that two parsers could read differently. Called
+// by the proxy for clients' requests, and by the agent for requests from the tunnel.
 
 import * as ascii from "../ascii.js";
 import { asciiBytes, equalsIgnoringCase, rangesEqualIgnoringCase, trimEnd, trimStart } from "../ascii.js";
@@ -83,14 +83,14 @@ function parseFields(head: RequestHead, buffer: Buffer, start: number, end: numb
   return error === undefined ? HEAD_COMPLETE : refuse(head, error);
 }
 
-// What the fields so far said that has no place in the head.
+// Facts about the fields so far that aren't stored in the head.
 const SEEN_HOST = 1;
 const SEEN_CONNECTION_UPGRADE = 2;
 const SEEN_SECOND_UPGRADE = 4;
 const SEEN_BAD_EXPECT = 8;
 const REFUSED = -1;
 
-/** Takes one field that has a number into the head. Returns the new `seen`, or REFUSED. */
+/** Applies a field that has a number to the head. Returns the new `seen`, or REFUSED. */
 function takeField(head: RequestHead, buffer: Buffer, record: number, seen: number): number {
   const start = head.fields[record + VALUE_START] as number;
   const end = head.fields[record + VALUE_END] as number;
@@ -118,7 +118,7 @@ function takeField(head: RequestHead, buffer: Buffer, record: number, seen: numb
       else head.upgradeField = record / FIELD_STRIDE;
       break;
     case FIELD_EXPECT:
-      // RFC 9110 10.1.1: an HTTP/1.0 request has no expectations.
+      // RFC 9110 section 10.1.1: HTTP/1.0 requests have no expectations.
       if (head.minorVersion === 0) break;
       if (equalsIgnoringCase(buffer, start, end, CONTINUE)) head.expectContinue = true;
       else seen |= SEEN_BAD_EXPECT;
@@ -140,7 +140,7 @@ function takeField(head: RequestHead, buffer: Buffer, record: number, seen: numb
 
 function takeHost(head: RequestHead, buffer: Buffer, start: number, end: number): HttpError | undefined {
   if (head.hostEnd !== 0) {
-    // RFC 9112 3.2.2 lets the target win over Host; a peer that sends two different hosts is up to something.
+    // By RFC 9112 section 3.2.2 the target overrides Host. A peer that sends two different hosts isn't trustworthy.
     const same = rangesEqualIgnoringCase(buffer, start, end, head.hostStart, head.hostEnd);
     return same ? undefined : HTTP_ERRORS.TARGET_AUTHORITY;
   }
@@ -168,7 +168,7 @@ function checkWholeHead(head: RequestHead, seen: number): HttpError | undefined 
     const error = checkFraming(head);
     if (error !== undefined) return error;
   }
-  // Last, so that a request that is also malformed gets 400.
+  // Checked last, so that a request that is also malformed gets 400.
   if ((seen & SEEN_BAD_EXPECT) !== 0) return HTTP_ERRORS.EXPECT;
   if ((seen & SEEN_CONNECTION_UPGRADE) === 0 || head.minorVersion === 0) return undefined;
   if (head.upgradeField === -1) return undefined;

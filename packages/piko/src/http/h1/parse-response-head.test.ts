@@ -38,7 +38,7 @@ describe("a response head that is accepted", () => {
     expect(head.end).toBe(text.length);
   });
 
-  test("knows its framing, connection options, upgrade and date", () => {
+  test("has its framing, connection options, upgrade and date evaluated", () => {
     const head = parse(
       "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade, x\r\nUpgrade: websocket\r\nDate: now\r\nContent-Length: 0\r\n\r\n",
     );
@@ -70,7 +70,7 @@ describe("a response head that is accepted", () => {
     expect([head.upgrade, head.connectionClose, head.upgradeField]).toEqual([true, true, 1]);
   });
 
-  test("is incomplete at every byte but the last", () => {
+  test("is incomplete at every byte except the last", () => {
     const text = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nServer \t: x\r\nConnection: close\r\n\r\n";
     for (let end = 0; end < text.length; end++)
       expect(run(text.slice(0, end))[0], `at ${end}`).toBe(HEAD_INCOMPLETE);

@@ -1,6 +1,6 @@
-// Parses a response head in one pass over its bytes, as strictly as a request's except for white space before colons.
-// Called by the agent for the service's responses and by the proxy for those that come through the tunnel; a refusal is a
-// 502.
+// Parses a response head in one pass over its bytes, as strictly as a request head except for white space before colons.
+// Called by the agent for the service's responses, and by the proxy for responses from the tunnel. A refused response
+// becomes a 502.
 
 import * as ascii from "../ascii.js";
 import { CONNECTION_INVALID, LISTS_UPGRADE, parseConnection } from "./connection-options.js";
@@ -46,7 +46,7 @@ function parseStatusLine(head: ResponseHead, buffer: Buffer, start: number, end:
     if (buffer[start + i] !== VERSION[i]) return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
   }
   if (end - start < STATUS_LINE_BYTES) {
-    // A line that has ended already stays too short, whatever follows.
+    // A line that has already ended stays too short, whatever follows.
     for (let i = start + available; i < end && i < start + STATUS_LINE_BYTES - 1; i++) {
       if ((buffer[i] as number) < SP) return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
     }
@@ -60,11 +60,11 @@ function parseStatusLine(head: ResponseHead, buffer: Buffer, start: number, end:
   if (!isDigit(hundreds) || !isDigit(tens) || !isDigit(ones))
     return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
   if (hundreds === 0) return refuseLine(head, HTTP_ERRORS.STATUS);
-  // HTTP/1.0 has none: a reader that takes this one for the final response takes what follows for the next.
+  // HTTP/1.0 has no interim responses: a reader that takes this for the final one takes the next for another response.
   if (hundreds === 1 && minor === 0) return refuseLine(head, HTTP_ERRORS.INTERIM_VERSION);
   head.minorVersion = minor;
   head.status = hundreds * 100 + tens * 10 + ones;
-  // Some servers leave out the space along with the reason.
+  // Some servers omit the space together with the reason.
   let reasonStart = start + 12;
   if (buffer[reasonStart] === SP) reasonStart++;
   else if (buffer[reasonStart] !== CR) return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
@@ -107,7 +107,7 @@ function parseFields(head: ResponseHead, buffer: Buffer, start: number, end: num
 
 const REFUSED = -1;
 
-/** Takes one field that has a number into the head. Returns 0, LISTS_UPGRADE or REFUSED. */
+/** Applies a field that has a number to the head. Returns 0, LISTS_UPGRADE or REFUSED. */
 function takeField(head: ResponseHead, buffer: Buffer, record: number): number {
   const start = head.fields[record + VALUE_START] as number;
   const end = head.fields[record + VALUE_END] as number;

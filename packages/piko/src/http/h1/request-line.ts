@@ -13,7 +13,7 @@ const { COLON, CR, LF, QUESTION_MARK, SLASH, SP, TOKEN_LOWER } = ascii;
 /** Maximum length of a method. The longest registered one has 17 bytes. */
 const MAX_METHOD_BYTES = 32;
 
-/** The line is refused; `head.error` says why. */
+/** The line is refused; `head.error` has the reason. */
 const LINE_INVALID = -1;
 
 const HASH = 0x23;
@@ -22,7 +22,7 @@ const ASTERISK = 0x2a;
 const HTTP = asciiBytes("http");
 const HTTPS = asciiBytes("https");
 
-// The version is this, a digit, a dot and a digit.
+// Followed by a digit, a dot and a digit.
 const VERSION = asciiBytes("HTTP/");
 const VERSION_BYTES = VERSION.length + 3;
 
@@ -53,7 +53,7 @@ function parseVersion(head: RequestHead, buffer: Buffer, start: number, end: num
     if (buffer[start + i] !== VERSION[i]) return invalid(head, HTTP_ERRORS.VERSION);
   }
   if (end - start < VERSION_BYTES + 2) {
-    // A line that has ended already stays too short, whatever follows.
+    // A line that has already ended stays too short, whatever follows.
     for (let i = start + available; i < end && i < start + VERSION_BYTES; i++) {
       if ((buffer[i] as number) <= SP) return invalid(head, HTTP_ERRORS.VERSION);
     }

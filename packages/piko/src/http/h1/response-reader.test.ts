@@ -1,4 +1,4 @@
-// Responses cut at every byte, in every form, and what of them is refused.
+// Responses in every form, split at every byte, and which of them are refused.
 
 import { describe, expect, it } from "vitest";
 import { ByteBudget } from "../../net/byte-budget.js";
@@ -13,9 +13,9 @@ class Recorder implements ResponseEvents {
   readonly reader: ResponseReader;
   switches = true;
   body = "";
-  /** Bytes of interim heads, which wait for room as a body's do. */
+  /** Bytes of interim heads, which count as unconsumed like those of a body. */
   informed = 0;
-  /** Called with each event, when it has been noted. */
+  /** Called with each event, after it was recorded. */
   onEvent: (event: string) => void = () => {};
 
   constructor(maxBytes = 100_000, method = "GET") {
@@ -42,7 +42,7 @@ class Recorder implements ResponseEvents {
   onResponseBody(buffer: Buffer, start: number, end: number): void {
     const text = buffer.toString("latin1", start, end);
     this.body += text;
-    // However it is cut, it is one body.
+    // However the body is split, it is recorded as one.
     if (this.events.at(-1)?.startsWith("body ") === true) this.events.push(`${this.events.pop()}${text}`);
     else this.events.push(`body ${text}`);
     this.onEvent("body");
@@ -56,7 +56,7 @@ class Recorder implements ResponseEvents {
     this.#note(`bad ${why.code}: ${detail}`);
   }
 
-  /** Reads a text in pieces, each in memory that is overwritten afterwards; returns what was handed on. */
+  /** Reads a text in pieces, each in memory that is overwritten afterwards; returns how many bytes were passed on. */
   read(text: string, ...cuts: number[]): number {
     let handedOn = 0;
     let at = 0;
@@ -82,7 +82,7 @@ interface Case {
   readonly events: string[];
   readonly persistent: boolean;
   readonly method?: string;
-  /** The end of the connection belongs to it. */
+  /** The response only ends with the connection. */
   readonly closed?: boolean;
 }
 
@@ -187,7 +187,7 @@ describe("ResponseReader", () => {
       expect(recorder.budget.used).toBe(0);
     };
 
-    it("is the same cut at every byte", () => {
+    it("is the same when split at every byte", () => {
       for (let cut = 0; cut < text.length; cut++) {
         const recorder = new Recorder(undefined, method);
         const handedOn = recorder.read(text, cut);
@@ -203,7 +203,7 @@ describe("ResponseReader", () => {
       check(recorder);
     });
 
-    it("is no whole one before its last byte", () => {
+    it("is incomplete before its last byte", () => {
       for (let end = 0; end < text.length; end++) {
         const recorder = new Recorder(undefined, method);
         recorder.read(text.slice(0, end));
@@ -216,7 +216,7 @@ describe("ResponseReader", () => {
   });
 
   it.each(CASES.filter(({ closed }) => closed !== true))(
-    "$title: bytes behind its end make the connection unfit for another",
+    "$title: bytes after its end make the connection unfit for reuse",
     ({ events, method, text }) => {
       for (const cut of [0, 5, text.length - 1]) {
         const recorder = new Recorder(undefined, method);
@@ -227,7 +227,7 @@ describe("ResponseReader", () => {
     },
   );
 
-  it("says how far it is", () => {
+  it("reports its progress", () => {
     const { reader, ...rest } = new Recorder();
     expect([reader.begun, reader.awaitingHead, reader.raw]).toEqual([false, true, false]);
     const read = (text: string): number => reader.read(Buffer.from(text), 0, text.length);
@@ -241,14 +241,14 @@ describe("ResponseReader", () => {
     expect(rest.events).toEqual(["inform 100", "switch 101"]);
   });
 
-  it("reads nothing when nothing was asked", () => {
+  it("reads nothing when no response is expected", () => {
     const recorder = new Recorder();
     recorder.read("HTTP/1.1 204 No Content\r\n\r\n");
     expect(recorder.read("HTTP/1.1 200 OK\r\n\r\n")).toBe(0);
     expect(recorder.events).toEqual(["response 204 last"]);
   });
 
-  describe("what can't be passed on", () => {
+  describe("what is refused", () => {
     it.each([
       ["a head", "HTTP/1.1 200 OK\r\n: x\r\n\r\n", ["bad bad_response: invalid field name"]],
       ["a start line", "SMTP ready\r\n\r\n", ["bad bad_response: invalid status line"]],
@@ -257,11 +257,11 @@ describe("ResponseReader", () => {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         ["response 200", "bad bad_response: invalid chunk size"],
       ],
-    ])("is %s, however it is cut", (_title, text, events) => {
+    ])("is %s, however it is split", (_title, text, events) => {
       for (let cut = 0; cut < text.length; cut++) {
         const recorder = new Recorder();
         recorder.read(text, cut);
-        // What follows is of no interest.
+        // Whatever follows is ignored.
         recorder.read("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
         expect(recorder.events).toEqual(events);
         expect(recorder.reader.persistent).toBe(false);
@@ -269,7 +269,7 @@ describe("ResponseReader", () => {
       }
     });
 
-    it("is a switch that is declined", () => {
+    it("is a switch that its receiver rejects", () => {
       const recorder = new Recorder();
       recorder.switches = false;
       recorder.read("HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\nraw");
@@ -279,7 +279,7 @@ describe("ResponseReader", () => {
       ]);
     });
 
-    it("is not told of a switch twice when who declines it has let go already", () => {
+    it("isn't reported if the receiver of a switch has already stopped the reader", () => {
       const recorder = new Recorder();
       recorder.switches = false;
       recorder.onEvent = () => recorder.reader.stop();
@@ -307,7 +307,7 @@ describe("ResponseReader", () => {
       expect(recorder.budget.used).toBe(0);
     });
 
-    it("is given back, trailers' too, when nobody waits for the rest", () => {
+    it("holds no memory, not even for trailers, after the reader is stopped", () => {
       const recorder = new Recorder();
       recorder.read("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b");
       expect(recorder.budget.used).toBeGreaterThan(0);
@@ -315,14 +315,14 @@ describe("ResponseReader", () => {
       expect(recorder.budget.used).toBe(0);
     });
 
-    it("is no small head, though memory is short", () => {
+    it("isn't a small head, even when memory is short", () => {
       const recorder = new Recorder(100);
       recorder.read("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 5, 17);
       expect(recorder.events).toEqual(["response 200 last"]);
     });
   });
 
-  describe("what is told of one response may begin the next", () => {
+  describe("an event of one response may begin the next", () => {
     const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
     const NONE = "HTTP/1.1 204 No Content\r\n\r\n";
 
@@ -343,7 +343,7 @@ describe("ResponseReader", () => {
       }
     });
 
-    it("and what is left of the read isn't the next one's", () => {
+    it("and the rest of the read isn't used for the next one", () => {
       for (const text of [OK, NONE]) {
         const recorder = new Recorder();
         recorder.onEvent = (told) => {
@@ -358,7 +358,7 @@ describe("ResponseReader", () => {
     });
   });
 
-  it("stops within a body when who is told of it lets go", () => {
+  it("stops within a body when the body's receiver stops it", () => {
     for (const form of [
       "Content-Length: 4\r\n\r\nabcd",
       "Transfer-Encoding: chunked\r\n\r\n2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n",
@@ -372,7 +372,7 @@ describe("ResponseReader", () => {
     }
   });
 
-  it("stops between heads when who is told of one lets go", () => {
+  it("stops between heads when the receiver of one stops it", () => {
     const recorder = new Recorder();
     recorder.onEvent = () => recorder.reader.stop();
     recorder.read("HTTP/1.1 103 X\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n");

@@ -1,4 +1,4 @@
-// Reads the response to one request from the bytes of a stream or a connection, and reports it as an upstream's events:
+// Reads the response to one request from the bytes of a stream or a connection, and reports it as events of an upstream:
 // heads, body bytes without their framing, the end. Used for tunnels, hops and services.
 
 import { REASONS, type Reason } from "../reasons.js";
@@ -11,10 +11,10 @@ import { BODY_INVALID, BodyReader, type BodySink } from "./body-reader.js";
 import { END_INVALID, END_UNKNOWN, HeadEndFinder } from "./find-head-end.js";
 import { parseResponseHead } from "./parse-response-head.js";
 
-/** What a response makes known; a broken one is reported separately because its owner has to release the call first. */
+/** The events of a response. A malformed one is reported separately, because its owner has to release the call first. */
 export interface ResponseEvents
   extends Pick<UpstreamEvents, "onInform" | "onSwitch" | "onResponse" | "onResponseBody" | "onResponseEnd"> {
-  /** What came can't be passed on. Nothing is read after it. */
+  /** The response can't be passed on. Nothing is read after it. */
   onBadResponse(why: Reason, detail: string): void;
 }
 
@@ -23,11 +23,11 @@ export interface ResponseReaderLimits {
   /** Filled by each parse, valid until the next one. */
   readonly head: ResponseHead;
   readonly maxHeadBytes: number;
-  /** Memory of heads that come in parts. */
+  /** Budget for heads that arrive in parts. */
   readonly budget: ByteBudget;
 }
 
-/** Nothing was asked, or what was asked has its answer. */
+/** No request was sent, or it has its complete response. */
 const IDLE = 0;
 const HEAD = 1;
 const BODY = 2;
@@ -35,9 +35,9 @@ const BODY = 2;
 const RAW = 3;
 
 export class ResponseReader implements BodySink {
-  /** A byte of the response has come. */
+  /** A byte of the response has arrived. */
   begun: boolean;
-  /** The connection may carry another response: this one said so, is whole, and nothing has come after it. */
+  /** The connection can be reused: the response allows it and is complete, and nothing has arrived after it. */
   persistent: boolean;
   readonly #events: ResponseEvents;
   readonly #limits: ResponseReaderLimits;
@@ -46,9 +46,9 @@ export class ResponseReader implements BodySink {
   readonly #partial: ByteStore;
   #phase: number;
   #method: string;
-  /** Bytes of the current read that were handed on. */
+  /** Bytes of the current read that were passed on. */
   #handedOn: number;
-  /** Counts responses: what is told of one may begin the next, and what is left of the read isn't that one's. */
+  /** Counts responses. An event of one may begin the next; the rest of the current read doesn't belong to that one. */
   #turn: number;
 
   constructor(events: ResponseEvents, limits: ResponseReaderLimits) {
@@ -74,24 +74,24 @@ export class ResponseReader implements BodySink {
     this.#phase = HEAD;
   }
 
-  /** Reads no more. */
+  /** Stops reading. */
   stop(): void {
     this.#phase = IDLE;
     if (this.#partial.length > 0) this.#partial.clear();
     this.#body.clear();
   }
 
-  /** The final head hasn't come. */
+  /** The final head hasn't arrived. */
   get awaitingHead(): boolean {
     return this.#phase === HEAD;
   }
 
-  /** Raw bytes pass. */
+  /** Raw bytes are passed on. */
   get raw(): boolean {
     return this.#phase === RAW;
   }
 
-  /** Reads bytes. Returns how many of them were handed on, as interim heads, body or raw bytes: the others are used up. */
+  /** Reads bytes. Returns how many were passed on, as interim heads, body or raw bytes. The others need no `consume`. */
   read(buffer: Buffer, start: number, end: number): number {
     this.#handedOn = 0;
     this.begun = true;
@@ -100,7 +100,7 @@ export class ResponseReader implements BodySink {
     return this.#handedOn;
   }
 
-  /** Nothing more will come. Tells `onResponseEnd` and returns true if that leaves a whole response or a raw end. */
+  /** The connection ended. Reports `onResponseEnd` and returns true if that completes the response or a raw direction. */
   finish(): boolean {
     if (this.#phase === RAW || (this.#phase === BODY && this.#body.finish())) {
       this.#phase = IDLE;
@@ -111,7 +111,7 @@ export class ResponseReader implements BodySink {
     return false;
   }
 
-  /** For the body reader. */
+  /** Called by the body reader. */
   onBody(buffer: Buffer, start: number, end: number): void {
     this.#handedOn += end - start;
     this.#events.onResponseBody(buffer, start, end);
@@ -162,7 +162,7 @@ export class ResponseReader implements BodySink {
 
   #onHead(head: ResponseHead, whole: boolean): void {
     if (head.status === 101) {
-      // Raw from here on, or nothing: a receiver that doesn't switch stops the reader.
+      // Raw bytes follow, or nothing: a receiver that doesn't switch stops the reader.
       this.#phase = RAW;
       if (!this.#events.onSwitch(head) && this.#phase === RAW) {
         this.#refuse(REASONS.bad_switch, REASONS.bad_switch.message);
@@ -170,7 +170,7 @@ export class ResponseReader implements BodySink {
       return;
     }
     if (head.status < 200) {
-      // There may be any number of them, so they wait for the client's room like a body's bytes.
+      // There may be any number of them, so their bytes count as unconsumed, like those of a body.
       this.#handedOn += head.end - head.start;
       this.#events.onInform(head);
       return;
@@ -218,9 +218,9 @@ export class ResponseReader implements BodySink {
 }
 
 /**
- * Whether another response may follow on the connection. A response that has no body by its method or status (HEAD, 204,
- * 304) but announces one is not to be trusted: services that get this wrong send it, too late to be told from the answer
- * to the next request.
+ * Whether another response may follow on the connection. A response that has no body because of its method or status (HEAD,
+ * 204, 304) but announces one isn't trusted: services that get this wrong may send the body after all, and so late that it
+ * looks like the response to the next request.
  */
 function isPersistent(head: ResponseHead, kind: number): boolean {
   if (kind === BODY_UNTIL_CLOSE || head.connectionClose) return false;

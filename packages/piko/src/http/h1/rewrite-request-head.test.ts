@@ -52,7 +52,7 @@ describe("a request head for the next hop", () => {
     expect(rewrite(text)).toBe(text);
   });
 
-  test("lacks the credential that its sender was authenticated by, and has it to another node in one form", () => {
+  test("lacks the credential that authenticated its sender, except in one form for another node", () => {
     const fields = [
       "Authorization: Bearer t",
       "A: b",
@@ -75,7 +75,7 @@ describe("a request head for the next hop", () => {
     expect(rewrite(request(...both), { ...byOwn, addForward: true })).toBe(
       request("Authorization: Basic own", "x-piko-forward: true", "x-piko-authorization: Bearer t"),
     );
-    // Nobody was asked: the next node may ask.
+    // No credential was checked: the next node may check it.
     expect(rewrite(request(...both), { addForward: true })).toBe(request(...both, "x-piko-forward: true"));
     expect(rewrite(request(...both))).toBe(request("Authorization: Basic own"));
   });
@@ -100,7 +100,7 @@ describe("a request head for the next hop", () => {
     expect(rewrite(text)).toBe(request("A: b", "X-Hope: kept"));
   });
 
-  test("never carries the fields of a node to a service", () => {
+  test("never passes the fields between nodes on to a service", () => {
     const text = request(
       "X-Piko-Forward: true",
       "x-piko-authorization: Bearer t",
@@ -110,14 +110,14 @@ describe("a request head for the next hop", () => {
     expect(rewrite(text)).toBe(request("A: b"));
   });
 
-  test("says to another node that it was forwarded and keeps what that node checks", () => {
+  test("is marked as forwarded for another node, and keeps the fields that the node checks", () => {
     const text = request("x-piko-forward: no", "x-piko-authorization: Bearer t", "x-piko-tenant-id: t");
     expect(rewrite(text, { addForward: true })).toBe(
       request("x-piko-authorization: Bearer t", "x-piko-tenant-id: t", "x-piko-forward: true"),
     );
   });
 
-  test("passes nobody's word on that a request is taken back, and says so itself to nodes only", () => {
+  test("announces to nodes only that a request can be returned, and never passes that on from others", () => {
     const text = request("x-piko-hop-capabilities: reroute", "A: b");
     expect(rewrite(text)).toBe(request("A: b"));
     expect(rewrite(text, { addForward: true })).toBe(request("A: b", "x-piko-forward: true"));
@@ -126,7 +126,7 @@ describe("a request head for the next hop", () => {
     );
   });
 
-  test("has the host that is to stand for a missing one", () => {
+  test("has the given host if its own is missing", () => {
     const host = Buffer.from("my-endpoint");
     const expected = lines("GET /a HTTP/1.1", "Host: my-endpoint", "A: b");
     expect(rewrite(lines("GET /a HTTP/1.0", "A: b"), { host })).toBe(expected);
@@ -136,21 +136,21 @@ describe("a request head for the next hop", () => {
     }
   });
 
-  test("has another host in place of the client's, whatever form the target has", () => {
+  test("has the given host instead of the client's, whatever form the target has", () => {
     const host = Buffer.from("localhost:5173");
     const expected = lines("GET /a HTTP/1.1", "Host: localhost:5173", "A: b");
     expect(rewrite(lines("GET /a HTTP/1.1", "A: b", "Host: public.example.com"), { host })).toBe(expected);
     expect(rewrite(lines("GET http://x.y/a HTTP/1.1", "Host: x.y", "A: b"), { host })).toBe(expected);
   });
 
-  test("states its framing, trailers and connection in one way", () => {
+  test("has its framing, trailers and connection in one form", () => {
     const text = request("transfer-encoding:CHUNKED", "te: Trailers;q=1, trailers", "Connection: TE");
     expect(rewrite(text, { connectionClose: true })).toBe(
       request("Transfer-Encoding: chunked", "TE: trailers", "Connection: close"),
     );
   });
 
-  test("keeps an upgrade and never closes it", () => {
+  test("keeps an upgrade, and never adds close to it", () => {
     const text = request(
       "upgrade:  WebSocket, x/1 ",
       "Connection: keep-alive, upgrade",
@@ -161,7 +161,7 @@ describe("a request head for the next hop", () => {
     );
   });
 
-  test("folds X-Forwarded-For and appends the peer's address", () => {
+  test("joins X-Forwarded-For and appends the peer's address", () => {
     const forwardedFor = buffer("192.0.2.1");
     expect(rewrite(request("A: b"), { forwardedFor })).toBe(request("A: b", "X-Forwarded-For: 192.0.2.1"));
     expect(
@@ -216,7 +216,7 @@ describe("a request head for the next hop", () => {
     expect(written).toBe(lines(`GET ${expected} HTTP/1.1`, "Host: h"));
   });
 
-  test("leaves the asterisk form as it is when the service has a path", () => {
+  test("keeps the asterisk form if the service has a path", () => {
     const text = lines("OPTIONS * HTTP/1.1", "Host: h");
     expect(rewrite(text, { pathPrefix: buffer("/base"), query: buffer("x=1") })).toBe(text);
   });

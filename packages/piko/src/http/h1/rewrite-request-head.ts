@@ -1,5 +1,5 @@
 // Writes a parsed request head for the next hop: runs of unchanged lines are copied whole, hop-by-hop fields are left
-// out, what this hop adds comes last. Called by the proxy (to a tunnel or another node) and the agent (to the service).
+// out, and what this hop adds comes last. Called by the proxy (to a tunnel or another node) and the agent (to the service).
 
 import { asciiBytes } from "../ascii.js";
 import { connectionNames } from "./connection-options.js";
@@ -14,7 +14,7 @@ import { writeTarget } from "./write-target.js";
 // Local copies: see ascii.ts.
 const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
-// What happens to a field by its number. 0, as for names without one: copied unless Connection names it.
+// How fields are handled, by FIELD_* number. 0, also for names without a number: copied unless Connection names the field.
 const DROP = 1;
 const DROP_UNLESS_NODE = 2;
 const DROP_IF_CREDENTIAL = 8;
@@ -61,7 +61,7 @@ const TRACE_PARENT = asciiBytes("traceparent: ");
 const FORWARDED_PROTO = asciiBytes("X-Forwarded-Proto: ");
 const FORWARDED_HOST = asciiBytes("X-Forwarded-Host: ");
 
-/** More than all the constants above together. */
+/** More than the length of all the constants above. */
 const FIXED_BYTES = 480;
 
 /** An upper bound for what {@link writeRequestHead} writes. */
@@ -80,7 +80,7 @@ export function requestHeadCapacity(head: RequestHead, rewrite: RequestRewrite):
 }
 
 /**
- * Writes the head at `out[at]`, which has room for {@link requestHeadCapacity} bytes. Returns the offset after the
+ * Writes the head at `out[at]`, which must have room for {@link requestHeadCapacity} bytes. Returns the offset after the
  * blank line.
  */
 export function writeRequestHead(
@@ -166,12 +166,12 @@ function isKept(
   }
 }
 
-/** Whether the sender was authenticated by a field of this kind. */
+/** Whether a field with this number authenticated the sender. */
 function isCredential(head: RequestHead, { credentialField }: RequestRewrite, id: number): boolean {
   return credentialField >= 0 && head.fields[credentialField * FIELD_STRIDE + FIELD_ID] === id;
 }
 
-/** Connection doesn't name it. */
+/** Whether Connection doesn't name the field. */
 function isUnnamed(head: RequestHead, record: number): boolean {
   if (!head.connectionNamesFields) return true;
   return !connectionNames(
@@ -218,7 +218,7 @@ function writeField(name: Buffer, value: Buffer, out: Buffer, at: number): numbe
   return copyAll(CRLF, out, copyAll(value, out, copyAll(name, out, at)));
 }
 
-/** Writes every value of a field that isn't empty, each with a comma after it. */
+/** Writes all non-empty values of a field, each followed by a comma. */
 function foldValues(head: RequestHead, id: number, out: Buffer, at: number): number {
   const { buffer, fields } = head;
   const limit = head.fieldCount * FIELD_STRIDE;

@@ -67,7 +67,7 @@ describe("a response head for the next hop", () => {
     );
   });
 
-  test("says with 426 which protocols would do, and that this is for the next hop", () => {
+  test("keeps the Upgrade of a 426, with a Connection field for the next hop", () => {
     const required = (...fields: string[]): string => lines("HTTP/1.1 426 Upgrade Required", ...fields);
     const text = required("upgrade : websocket", "Connection: upgrade", "Upgrade: x/1", "A: b");
     const upgrades = ["upgrade: websocket", "Upgrade: x/1", "A: b"];
@@ -78,7 +78,7 @@ describe("a response head for the next hop", () => {
     expect(rewrite(required("Connection: close"))).toBe(required());
   });
 
-  test("never carries a service's claim to be a node", () => {
+  test("never lets a service claim to be a node", () => {
     expect(rewrite(response("X-Piko-Reroute: true", "A: b"))).toBe(response("A: b"));
   });
 
@@ -113,12 +113,12 @@ describe("a response head for the next hop", () => {
     },
   );
 
-  test("keeps the length that a 304 or a response to HEAD states", () => {
+  test("keeps the length in a 304 or a response to HEAD", () => {
     const text = lines("HTTP/1.1 304 Not Modified", "Content-Length: 10");
     expect(rewrite(text)).toBe(text);
   });
 
-  test("says itself whether a 101 has half-closes, whatever a service says", () => {
+  test("announces half-close for a 101 itself, whatever a service sends", () => {
     const status = "HTTP/1.1 101 Switching Protocols";
     const [connection, upgrade] = ["Connection: Upgrade", "Upgrade: x"];
     const said = "x-piko-capabilities: half-close";
@@ -128,13 +128,13 @@ describe("a response head for the next hop", () => {
     expect(rewrite(response(said), { halfClose: true })).toBe(response());
   });
 
-  test("gets a Date when it has none", () => {
+  test("gets a Date if it has none", () => {
     const dateLine = Buffer.from("Date: now\r\n");
     expect(rewrite(response("A: b"), { dateLine })).toBe(response("A: b", "Date: now"));
     expect(rewrite(lines("HTTP/1.1 103 E"), { dateLine })).toBe(lines("HTTP/1.1 103 E"));
   });
 
-  test("says what becomes of the connection", () => {
+  test("announces whether the connection is closed or kept", () => {
     expect(rewrite(response(), { connectionClose: true, keepAliveHttp10: true })).toBe(
       response("Connection: close"),
     );

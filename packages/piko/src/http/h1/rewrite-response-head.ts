@@ -1,6 +1,6 @@
 // Writes a parsed response head for the next hop. Called by the agent (service to tunnel) and the proxy (tunnel to
-// client). The reason phrase, the order and the case of fields stay as the service sent them; white space before a colon
-// goes.
+// client). The reason phrase, and the order and case of the fields, stay as the service sent them; white space before
+// colons is removed.
 
 import { CAPABILITIES_FIELD, HALF_CLOSE } from "@piko/tunnel";
 import * as ascii from "../ascii.js";
@@ -19,31 +19,31 @@ const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE
 
 /** Content-Length and Transfer-Encoding as the service sent them. */
 export const FRAMING_AS_IS = 0;
-/** Neither: there is no body, or it ends with its connection, as one of unknown length does for an HTTP/1.0 client. */
+/** Neither field: there is no body, or it ends with its connection, as bodies of unknown length do for HTTP/1.0 clients. */
 export const FRAMING_NONE = 1;
 /** `Transfer-Encoding: chunked`, for a body of unknown length. */
 export const FRAMING_CHUNKED = 2;
 
 /** What a hop changes in a response head. */
 export interface ResponseRewrite {
-  /** One of the FRAMING_* numbers. A 1xx or 204 has no framing fields whatever this says. */
+  /** One of the FRAMING_* numbers. A 1xx or 204 never has framing fields. */
   framing: number;
   /** Adds `Connection: close`. */
   connectionClose: boolean;
-  /** Adds `Connection: keep-alive`, which an HTTP/1.0 client waits for. */
+  /** Adds `Connection: keep-alive`, which an HTTP/1.0 client requires. */
   keepAliveHttp10: boolean;
-  /** A whole `Date: ...\r\n` line for a final response without one. */
+  /** A complete `Date: ...\r\n` line, for a final response without one. */
   dateLine: Buffer | undefined;
-  /** A 101: says that each direction of the connection ends by itself, whatever is behind it (decision 004). */
+  /** For a 101: announces that each direction of the connection ends separately, all the way to its end (decision 004). */
   halfClose: boolean;
-  /** The response is a service's, which must not speak for programs of ours (`x-piko-reason`). */
+  /** The response comes from a service, whose `x-piko-reason` isn't trusted. */
   fromService: boolean;
 }
 
-/** The status whose Upgrade lists the protocols that would be accepted (RFC 9110 15.5.22). */
+/** In a response with this status, Upgrade lists the protocols that would be accepted (RFC 9110 section 15.5.22). */
 const UPGRADE_REQUIRED = 426;
 
-// What happens to a field by its number. 0, as for names without one: copied unless Connection names it.
+// How fields are handled, by FIELD_* number. 0, also for names without a number: copied unless Connection names the field.
 const DROP = 1;
 const DROP_LENGTH = 2;
 const DROP_UPGRADE = 3;
@@ -63,7 +63,7 @@ const KEEP_ALIVE = asciiBytes("Connection: keep-alive\r\n");
 const CHUNKED = asciiBytes("Transfer-Encoding: chunked\r\n");
 const HALF_CLOSES = asciiBytes(`${CAPABILITIES_FIELD}: ${HALF_CLOSE}\r\n`);
 
-/** More than all the constants above together. */
+/** More than the length of all the constants above. */
 const FIXED_BYTES = 192;
 
 /** An upper bound for what {@link writeResponseHead} writes. */
@@ -72,7 +72,7 @@ export function responseHeadCapacity(head: ResponseHead, rewrite: ResponseRewrit
 }
 
 /**
- * Writes the head at `out[at]`, which has room for {@link responseHeadCapacity} bytes. Returns the offset after the
+ * Writes the head at `out[at]`, which must have room for {@link responseHeadCapacity} bytes. Returns the offset after the
  * blank line.
  */
 export function writeResponseHead(
@@ -85,7 +85,7 @@ export function writeResponseHead(
   const bodiless = !mayHaveBody(status) && status !== 304;
   const framing = bodiless ? FRAMING_NONE : rewrite.framing;
   let runStart = head.start;
-  // The whole line stays as it is except for an old version or a missing space after the status.
+  // The whole line is copied, except for an old version or a missing space after the status.
   if (head.minorVersion === 0 || head.reasonStart === head.start + VERSION.length + 3) {
     at = copyAll(VERSION, out, at);
     at = copyBytes(buffer, head.start + VERSION.length, head.start + VERSION.length + 3, out, at);

@@ -1,4 +1,4 @@
-// What the rewriters write is read again: same request, same framing, nothing that belongs to the hop before.
+// The output of the rewriters is parsed again: same request, same framing, and nothing that belongs to the previous hop.
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
@@ -91,7 +91,7 @@ function valuesOf(head: MessageHead, name: string): string[] {
   return all;
 }
 
-test("a rewritten request is the same request without the hop before", () => {
+test("a rewritten request is the same request without the previous hop's fields", () => {
   const target = fc.constantFrom("/", "/a?b", "http://h", "http://h/x?y");
   const changes = fc.record({
     forwardedFor: optional("192.0.2.7"),
@@ -154,7 +154,7 @@ test("a rewritten request is the same request without the hop before", () => {
   );
 });
 
-test("a rewritten response is the same response without the hop before", () => {
+test("a rewritten response is the same response without the previous hop's fields", () => {
   const statusLine = fc.constantFrom(
     "HTTP/1.1 200 OK",
     "HTTP/1.1 404",
@@ -188,14 +188,14 @@ test("a rewritten response is the same response without the hop before", () => {
     fc.property(statusLine, responseFields, changes, (status, lines, rewrite) => {
       const bytes = Buffer.from([status, ...lines, "", ""].join("\r\n"), "latin1");
       expect(parseResponseHead(first, bytes, 0, bytes.length), first.error?.message).toBe(HEAD_COMPLETE);
-      // Chunked framing replaces a body until close only.
+      // Chunked framing only replaces a body until close.
       if (rewrite.framing === 2 && first.contentLength >= 0) return;
       const out = Buffer.alloc(responseHeadCapacity(first, rewrite));
       const end = writeResponseHead(first, out, 0, rewrite);
       expect(end).toBeLessThanOrEqual(out.length);
       expect(parseResponseHead(second, out, 0, end), second.error?.message).toBe(HEAD_COMPLETE);
       expect([second.end, second.status]).toEqual([end, first.status]);
-      // Without white space before a colon, and nothing else is changed.
+      // White space before colons is removed, and nothing else is changed.
       expect(out.toString("latin1", 0, end)).not.toMatch(/^[\w-]+[ \t]+:/m);
       const upgrades =
         first.status === 426

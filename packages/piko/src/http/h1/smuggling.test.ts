@@ -1,5 +1,5 @@
-// Request smuggling as it is seen in the field: streams of bytes on which two implementations were known to disagree.
-// Each is either refused, or taken for exactly the listed requests, and what would be sent on is what was understood.
+// Known request smuggling attacks: streams of bytes that two implementations have read differently. Each is either refused
+// or read as exactly the listed requests, and the bytes passed on have the same meaning.
 
 import { describe, expect, test } from "vitest";
 import { BODY_CHUNKED, requestBody } from "../body-framing.js";
@@ -10,7 +10,7 @@ import { requestHeadCapacity, writeRequestHead } from "./rewrite-request-head.js
 import { writeBody, writeLastChunk } from "./write-body.js";
 import { PLAIN_REQUEST } from "../request-rewrite.js";
 
-/** The request lines that are understood, and the refusal that ends them, if any. `sent` collects the bytes passed on. */
+/** The request lines that are read, and the refusal that ends them, if any. `sent` collects the bytes passed on. */
 function understand(text: string, sent: string[] = []): string[] {
   const bytes = Buffer.from(text, "latin1");
   const head = new RequestHead(20);
@@ -45,7 +45,7 @@ function understand(text: string, sent: string[] = []): string[] {
 const post = (...rest: string[]): string => ["POST / HTTP/1.1", "Host: h", ...rest].join("\r\n");
 const EVIL = "GET /evil HTTP/1.1\r\nHost: h\r\n\r\n";
 
-describe("a stream that two readers could cut differently", () => {
+describe("a stream that two readers could split differently", () => {
   test.each([
     [
       "CL.TE",
@@ -184,7 +184,7 @@ describe("a stream that two readers could cut differently", () => {
     expect(sent).toEqual([post("Content-Length: 5", "", "hello"), EVIL]);
   });
 
-  test("keeps a request inside a body inside it", () => {
+  test("keeps a request that is inside a body as a part of the body", () => {
     expect(understand(post(`Content-Length: ${EVIL.length}`, "", EVIL))).toEqual(["POST /"]);
     const size = EVIL.length.toString(16);
     expect(understand(post("Transfer-Encoding: chunked", "", size, EVIL, "0", "", ""))).toEqual(["POST /"]);
@@ -195,14 +195,14 @@ describe("a stream that two readers could cut differently", () => {
     expect(understand(text)).toEqual(["GET /"]);
   });
 
-  test("has a field that only looks like framing, and is passed on as it came", () => {
+  test("may have a field that only looks like framing, which is passed on unchanged", () => {
     const sent: string[] = [];
     const text = post("Content_Length: 30", "Transfer_Encoding: chunked", "", "");
     expect(understand(`${text}${EVIL}`, sent)).toEqual(["POST /", "GET /evil"]);
     expect(sent).toEqual([text, EVIL]);
   });
 
-  test("reads the same when it is read again after rewriting", () => {
+  test("is read in the same way after rewriting", () => {
     const sent: string[] = [];
     const text = `${post("transfer-encoding: CHUNKED", "connection: x", "x: y", "", "1;a=b", "z", "0", "T: u", "", "")}${EVIL}`;
     const seen = understand(text, sent);

@@ -1,5 +1,5 @@
-// The trailer section of a chunked body: collected whole, checked like the fields of a head, without the fields that are
-// forbidden in trailers (RFC 9110 6.5.1). Called by body-reader.ts when a message has trailers, which is rare.
+// The trailer section of a chunked body: collected completely, checked like the fields of a head, and stripped of fields
+// that aren't allowed in trailers (RFC 9110 section 6.5.1). Called by body-reader.ts if a message has trailers, which is rare.
 
 import { LINE_INCOMPLETE, lineError, parseFieldLine, parseResponseFieldLine } from "./field-line.js";
 import { COLON } from "../ascii.js";
@@ -8,16 +8,16 @@ import { FIELD_STRIDE, LINE_END, LINE_START, NAME_END } from "../head.js";
 import type { ByteBudget } from "../../net/byte-budget.js";
 import { ByteStore } from "../../net/byte-store.js";
 
-/** Limit for the bytes of a trailer section with its blank line: gRPC sends metadata there, of 8 KiB by its default. */
+/** Maximum size of a trailer section with its blank line. gRPC sends metadata there, up to 8 KiB by default. */
 const MAX_TRAILER_BYTES = 16_384;
-/** Limit for its fields. */
+/** Maximum number of its fields. */
 const MAX_TRAILER_FIELDS = 64;
 
-// A trailer that speaks of framing has no honest sender.
+// No legitimate sender has framing fields in trailers.
 const REFUSED: ReadonlySet<string> = new Set(["content-length", "transfer-encoding"]);
 
-// Routing, request modifiers, authentication, response control and content handling: whoever merged these
-// into the head would change what has been decided already.
+// Routing, request modifiers, authentication, response control and content handling: a recipient that merged these
+// into the head would change decisions that have already been made.
 const FORBIDDEN: ReadonlySet<string> = new Set(
   [
     "connection host keep-alive te trailer upgrade http2-settings",
@@ -29,31 +29,31 @@ const FORBIDDEN: ReadonlySet<string> = new Set(
 );
 const FORBIDDEN_PREFIXES: readonly string[] = ["if-", "proxy-", "x-forwarded-", "x-piko-", "sec-"];
 
-/** One section being collected. It holds memory only between the first byte and {@link TrailerSection.clear}. */
+/** A section that is being collected. It holds memory only between its first byte and {@link TrailerSection.clear}. */
 export class TrailerSection {
   /** Why {@link TrailerSection.filter} or {@link TrailerSection.append} returned false. */
   error: HttpError | undefined = undefined;
   readonly #bytes: ByteStore;
   readonly #parseLine: typeof parseFieldLine;
 
-  /** `tolerant`: white space before a colon is taken out, not refused. With a budget its memory is counted there. */
+  /** `tolerant`: white space before a colon is removed instead of refused. With a budget, memory is counted there. */
   constructor(tolerant: boolean, budget?: ByteBudget) {
     this.#bytes = new ByteStore(budget);
     this.#parseLine = tolerant ? parseResponseFieldLine : parseFieldLine;
   }
 
-  /** Bytes that it has. */
+  /** Number of bytes collected. */
   get length(): number {
     return this.#bytes.length;
   }
 
-  /** The field lines without the blank one, when the section is whole and filtered. They stay valid. */
+  /** The field lines without the blank line, once the section is complete and filtered. They stay valid. */
   get lines(): Buffer {
     const { buffer, start, end } = this.#bytes;
     return buffer.subarray(start, end - 2);
   }
 
-  /** Copies `source[start, end)`; false beyond the limit. */
+  /** Copies `source[start, end)`. False if that exceeds the limit. */
   append(source: Buffer, start: number, end: number): boolean {
     if (this.length + end - start > MAX_TRAILER_BYTES) {
       this.error = HTTP_ERRORS.TRAILER_SIZE;
@@ -63,7 +63,7 @@ export class TrailerSection {
     return true;
   }
 
-  /** Checks the whole section, which ends with its blank line, and drops forbidden fields from it in place. */
+  /** Checks the complete section, which ends with its blank line, and removes forbidden fields in place. */
   filter(): boolean {
     const { buffer } = this.#bytes;
     const fields = new Int32Array(FIELD_STRIDE);
@@ -93,7 +93,7 @@ export class TrailerSection {
     return true;
   }
 
-  /** Lets the buffer go. */
+  /** Frees the memory. */
   clear(): void {
     this.#bytes.clear();
     this.error = undefined;

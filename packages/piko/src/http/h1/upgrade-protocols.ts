@@ -12,8 +12,8 @@ const HTTP = asciiBytes("http");
 const TLS = asciiBytes("tls");
 
 /**
- * Whether the list `buffer[start, end)` names HTTP itself, in another version or in TLS: `h2c`, `HTTP/2.0`, `TLS/1.0`.
- * Requests inside such a connection would pass every rule of the proxy unseen, so that the upgrade is ignored.
+ * Whether the list `buffer[start, end)` names HTTP itself, in another version or over TLS: `h2c`, `HTTP/2.0`, `TLS/1.0`.
+ * Requests inside such a connection would bypass all rules of the proxy, so the upgrade is ignored.
  */
 export function listsHttp(buffer: Uint8Array, start: number, end: number): boolean {
   let i = start;

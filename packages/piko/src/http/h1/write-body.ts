@@ -3,7 +3,7 @@
 import { CHUNK_END, CHUNK_HEADER_BYTES, LAST_CHUNK, writeChunkHeader } from "./chunk-writer.js";
 import { copyAll, copyBytes } from "./copy-bytes.js";
 
-/** Takes all bytes; they are free again after each call. */
+/** Accepts all bytes; the caller can reuse them after each call. */
 export interface ByteSink {
   write(buffer: Buffer, start: number, end: number): void;
 }
@@ -11,7 +11,7 @@ export interface ByteSink {
 const line = Buffer.allocUnsafeSlow(CHUNK_HEADER_BYTES);
 const LAST_LINE = Buffer.from("0\r\n", "latin1");
 
-/** Writes a part of a body (at least 1 byte), as a chunk of its own where the body is `chunked`. */
+/** Writes a part of a body (at least 1 byte), as a separate chunk if the body is `chunked`. */
 export function writeBody(
   sink: ByteSink,
   chunked: boolean,
@@ -28,7 +28,7 @@ export function writeBody(
   sink.write(CHUNK_END, 0, CHUNK_END.length);
 }
 
-/** What a chunk has around its bytes, at most. */
+/** Maximum number of bytes that a chunk has in addition to its data. */
 export const CHUNK_FRAMING_BYTES: number = CHUNK_HEADER_BYTES + CHUNK_END.length;
 
 /** Writes `[start, end)` of `buffer` (at least 1 byte) as a chunk at `out[at]`. Returns the offset after it. */

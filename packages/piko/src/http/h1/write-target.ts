@@ -1,5 +1,5 @@
-// The target of a request in origin form (RFC 9112 section 3.2) for the next hop: the path of the service's URL is put in
-// front, and its query before the request's own.
+// The target of a request in origin form (RFC 9112 section 3.2) for the next hop: it begins with the path of the service's
+// URL, and the URL's query precedes the request's own.
 
 import * as ascii from "../ascii.js";
 import type { RequestHead } from "../head.js";
@@ -11,10 +11,10 @@ const { QUESTION_MARK, SLASH } = ascii;
 
 const AMPERSAND = 0x26;
 const ASTERISK = 0x2a;
-/** A slash, a question mark, an ampersand. */
+/** For a slash, a question mark, and an ampersand. */
 const JOINTS_BYTES = 3;
 
-/** Whether the target is another one than the path that came. */
+/** Whether the target differs from the path that was received. */
 export function isRewritten({ buffer, pathEnd, pathStart }: RequestHead, target: RequestTarget): boolean {
   return (
     target.pathPrefix !== undefined ||
@@ -36,10 +36,10 @@ export function requestTargetCapacity(head: RequestHead, target: RequestTarget):
 export function writeTarget(head: RequestHead, out: Buffer, at: number, target: RequestTarget): number {
   const { buffer, pathStart, pathEnd } = head;
   const hasPath = pathStart < pathEnd && buffer[pathStart] !== QUESTION_MARK;
-  // The asterisk form has no path to join.
+  // The asterisk form has no path that could be joined.
   if (hasPath && buffer[pathStart] !== SLASH) return copyBytes(buffer, pathStart, pathEnd, out, at);
   if (pathStart === pathEnd && head.method === "OPTIONS") {
-    // RFC 9112 3.2.4: an absolute target without a path means the server as a whole.
+    // RFC 9112 section 3.2.4: an absolute target without a path means the server as a whole.
     out[at] = ASTERISK;
     return at + 1;
   }
