@@ -6,7 +6,7 @@ import { RequestMetricsFamily } from "../observability/request-metrics.js";
 import type { EndpointCounts } from "./endpoint-counts.js";
 import type { Listener } from "./listener.js";
 
-/** What is shown of a listener. */
+/** The part of a listener that metrics and status show. */
 export type ShownListener = Pick<Listener, "config" | "connected" | "healthy" | "tunnels">;
 
 export class AgentMetrics {
@@ -14,7 +14,7 @@ export class AgentMetrics {
   readonly #requests: RequestMetricsFamily;
   readonly #byEndpoint = new Map<string, EndpointCounts>();
 
-  /** @param listeners those of now; asked when somebody reads */
+  /** @param listeners returns the current ones; called whenever the metrics are read */
   constructor(version: string, listeners: () => readonly ShownListener[]) {
     const { metrics } = this;
     addBuildInfo(metrics, { version });
@@ -46,7 +46,7 @@ export class AgentMetrics {
     );
   }
 
-  /** The counts of an endpoint. */
+  /** The counters of an endpoint. */
   of(endpointId: string): EndpointCounts {
     let counts = this.#byEndpoint.get(endpointId);
     if (counts === undefined) {

@@ -9,15 +9,15 @@ import type { ShownListener } from "./agent-metrics.js";
 
 export interface AgentPortOptions {
   readonly metrics: Metrics;
-  /** Those of now. */
+  /** The current listeners. */
   readonly listeners: () => readonly ShownListener[];
-  /** Aborted when the agent stops: it isn't ready any more. */
+  /** Aborted when the agent stops: from then on it isn't ready. */
   readonly stopping: AbortSignal;
   readonly logger: Logger;
   readonly clock: Clock;
 }
 
-/** Creates the port, and adds to the metrics how often it met its limits. */
+/** Creates the port, and adds metrics for how often its limits were reached. */
 export function createAgentPort(options: AgentPortOptions): RouteServer {
   const { clock, listeners, logger, metrics, stopping } = options;
   const isReady = (): boolean => !stopping.aborted && listeners().every(({ connected }) => connected);
@@ -31,7 +31,7 @@ export function createAgentPort(options: AgentPortOptions): RouteServer {
   return new RouteServer({ name: "server", logger, limits, find: (path) => routes.get(path) });
 }
 
-/** A listener, and to which nodes it has tunnels; null is a Go node. */
+/** A listener, and the nodes that it has tunnels to; null is a Go node. */
 function describe({ config, healthy, tunnels }: ShownListener): object {
   const { addr, endpointId, protocol } = config;
   const nodes = tunnels.nodeIds.map((id) => id ?? null);

@@ -1,4 +1,4 @@
-// Bulk bodies, slow readers on either side, and what the agent holds meanwhile.
+// Large bodies, slow readers on either side, and how much the agent holds meanwhile.
 
 import { PatternChecker, PatternSource } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
@@ -12,7 +12,7 @@ const turns = async (count: number): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise((resolve) => setImmediate(resolve));
 };
 
-/** Strips the head of what a stream receives; returns where the body goes to. */
+/** Removes the head of what a stream receives; returns a function that takes the bytes. */
 function bodyInto(checker: PatternChecker): (bytes: Buffer) => void {
   let head: Buffer | undefined = Buffer.alloc(0);
   return (bytes) => {
@@ -26,7 +26,7 @@ function bodyInto(checker: PatternChecker): (bytes: Buffer) => void {
 }
 
 describe("bulk", () => {
-  it("64 MB down arrive intact", async () => {
+  it("64 MB downloaded arrive intact", async () => {
     const total = 64 * MIB;
     const port = await uses.http(async (_request, response) => {
       response.setHeader("Content-Length", total);
@@ -45,7 +45,7 @@ describe("bulk", () => {
     expect(checker.offset).toBe(total);
   }, 30_000);
 
-  it("64 MB up arrive intact", async () => {
+  it("64 MB uploaded arrive intact", async () => {
     const total = 64 * MIB;
     const checker = new PatternChecker();
     const port = await uses.http((request, response) => {
@@ -66,7 +66,7 @@ describe("bulk", () => {
 });
 
 describe("a slow reader", () => {
-  it("of a response stops the service, and gets everything when it goes on", async () => {
+  it("of a response stops the service, and gets everything when it continues", async () => {
     const total = 32 * MIB;
     let written = 0;
     const service = await uses.raw(async (socket) => {
@@ -85,17 +85,17 @@ describe("a slow reader", () => {
     await stream.until(({ bytes }) => bytes === 256 * 1024);
     await turns(200);
     expect(stream.bytes).toBe(256 * 1024);
-    // The rest is in the kernel's buffers, whose limit is some MiB, and in the service.
+    // The rest is in the service and in the kernel's buffers, which are limited to a few MiB.
     expect(written).toBeLessThan(16 * MIB);
     stream.resume();
     await stream.over();
     expect(checker.mismatchAt).toBe(-1);
     expect(checker.offset).toBe(total);
-    // The connection was paused; it must read on to be used again.
+    // The connection was paused; it must resume reading before it is reused.
     expect(rig.pool.idleCount).toBe(1);
   }, 30_000);
 
-  it("of a request's body stops the client, and gets everything when it goes on", async () => {
+  it("of a request's body stops the client, and gets everything when it continues", async () => {
     const total = 32 * MIB;
     const checker = new PatternChecker();
     const service = await uses.raw(() => {});
@@ -107,7 +107,7 @@ describe("a slow reader", () => {
     socket.pause();
     checker.update(Buffer.from(seen.slice(seen.indexOf("\r\n\r\n") + 4), "latin1"));
     await turns(500);
-    // What has left is in the kernel's buffers and, at most a window of it, in the agent.
+    // What was sent is in the kernel's buffers and, at most one window of it, in the agent.
     expect(stream.queuedBytes).toBeGreaterThan(total - 16 * MIB);
     const before = stream.queuedBytes;
     await turns(100);
@@ -123,7 +123,7 @@ describe("a slow reader", () => {
     expect(rig.pool.idleCount).toBe(1);
   }, 30_000);
 
-  it("of one stream doesn't hold up the others", async () => {
+  it("of one stream doesn't block the others", async () => {
     const big = Buffer.alloc(4 * MIB).toString("latin1");
     const service = await uses.raw(
       answering((head) =>
@@ -146,7 +146,7 @@ describe("a slow reader", () => {
     expect(slow.ended).toBe(true);
   });
 
-  it("a response that its client reads later leaves its connection fit for the next request", async () => {
+  it("a response that its client reads late leaves the connection fit for the next request", async () => {
     const body = "x".repeat(300 * 1024);
     const service = await uses.raw(
       answering(() => `HTTP/1.1 200 OK\r\nContent-Length: ${body.length}\r\n\r\n${body}`),

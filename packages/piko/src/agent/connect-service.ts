@@ -1,4 +1,4 @@
-// Opens connections to one local service, by TCP or TLS. The files of the TLS settings are read again for each
+// Opens connections to one local service, over TCP or TLS. The files of the TLS settings are read again for each
 // connection, because they may be renewed at any time.
 
 import { isIP } from "node:net";
@@ -9,11 +9,11 @@ import { type Reason, REASONS } from "../http/reasons.js";
 import type { ServiceAddress } from "../base/service-address.js";
 import { TlsFileSource } from "../net/tls-files.js";
 
-/** What a connector needs to know of its service. */
+/** What a connector has to know about its service. */
 export interface ServiceConnectorOptions {
   readonly addr: ServiceAddress;
   readonly tls: ClientTlsConfig;
-  /** What the service may choose from by ALPN, the best first; HTTP/1.1 if absent. */
+  /** The protocols offered by ALPN, in order of preference; HTTP/1.1 if undefined. */
   readonly protocols?: readonly string[];
   /** Interval of TCP keep-alive probes; 0 for none. */
   readonly keepAliveMs: number;
@@ -21,7 +21,7 @@ export interface ServiceConnectorOptions {
 
 const HTTP_1: readonly string[] = ["http/1.1"];
 
-/** What the service has chosen by ALPN; undefined where it hasn't, or there is no TLS. */
+/** The protocol chosen by ALPN; undefined if there is none, or no TLS. */
 export function chosenProtocol({ socket }: ByteSocket): string | undefined {
   const chosen = socket instanceof TLSSocket ? socket.alpnProtocol : null;
   return typeof chosen === "string" ? chosen : undefined;
@@ -32,7 +32,7 @@ export class ServiceConnector {
   readonly #target: ConnectOptions;
   readonly #tls: (() => ConnectionOptions) | undefined;
 
-  /** Throws when a file of the TLS settings can't be read or isn't what it should be. */
+  /** Throws if a file of the TLS settings can't be read or is invalid. */
   constructor({ addr, keepAliveMs, protocols = HTTP_1, tls }: ServiceConnectorOptions) {
     const { host, port, scheme } = addr;
     this.#target = {
@@ -43,7 +43,7 @@ export class ServiceConnector {
     this.#tls = scheme === "https" ? tlsOptions(host, tls, protocols) : undefined;
   }
 
-  /** Starts to connect; bytes can be written at once. The handler's `onClose` reports the result. */
+  /** Starts to connect; bytes can be written immediately. The handler's `onClose` reports a failure. */
   open(
     handler: SocketHandler,
     more: Pick<ConnectOptions, "clock" | "onOpen" | "timeoutMs"> = {},
@@ -53,7 +53,7 @@ export class ServiceConnector {
   }
 }
 
-/** Why a connection failed, in one line: Node hides the reasons of several tried addresses. */
+/** Why a connection failed, in one line: if several addresses were tried, Node hides their errors. */
 export function connectionFailure(error: Error | undefined): string {
   if (error === undefined) return "connection closed";
   if (error instanceof AggregateError && error.message === "") {
@@ -62,7 +62,7 @@ export function connectionFailure(error: Error | undefined): string {
   return error.message;
 }
 
-/** The same as one of the reasons that there are. */
+/** The same as a reason from the table. */
 export function connectFailure(error: Error | undefined): Reason {
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
   switch ((first as NodeJS.ErrnoException | undefined)?.code) {
@@ -81,7 +81,7 @@ function tlsOptions(
   protocols: readonly string[],
 ): () => ConnectionOptions {
   const source = new TlsFileSource(tls, "the service");
-  // RFC 6066 section 3: no server name that is an address.
+  // RFC 6066 section 3: an address isn't allowed as the server name.
   const name = isIP(host) === 0 ? { servername: host } : {};
   return () => ({ ...source.context(), ALPNProtocols: [...protocols], ...name });
 }

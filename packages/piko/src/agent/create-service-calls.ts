@@ -11,14 +11,14 @@ import { ServicePool, type ServicePoolOptions } from "./service-pool.js";
 
 export interface ServiceCallsOptions {
   readonly config: Pick<ListenerConfig, "addr" | "httpClient" | "http2" | "protocol" | "timeoutMs" | "tls">;
-  /** Memory of what waits, of all the agent's services. */
+  /** Budget for queued bytes, shared by all services of the agent. */
   readonly budget: ByteBudget;
   readonly clock: Clock;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
 }
 
-/** Throws when a file of the TLS settings can't be read or isn't what it should be. */
+/** Throws if a file of the TLS settings can't be read or is invalid. */
 export function createServiceCalls(options: ServiceCallsOptions): ServiceCalls {
   const { clock, config } = options;
   switch (config.protocol) {

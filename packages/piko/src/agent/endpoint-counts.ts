@@ -2,11 +2,11 @@
 
 import type { RequestMetrics } from "../observability/request-metrics.js";
 
-/** Listeners of the same endpoint share them, and they outlive these. */
+/** Shared by all listeners of an endpoint; kept when these are closed. */
 export interface EndpointCounts {
   readonly requests: RequestMetrics;
-  /** Tunnels that were opened. */
+  /** Number of tunnels opened. */
   opened: number;
-  /** Attempts to get back to the server after the last tunnel was lost. */
+  /** Attempts to reconnect to the server after the last tunnel was lost. */
   reconnects: number;
 }

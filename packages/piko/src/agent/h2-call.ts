@@ -1,5 +1,5 @@
-// One request of an exchange on a stream of an HTTP/2 connection to a service. A connection keeps as many of these
-// objects as it had concurrent requests, and reuses them.
+// One request of an exchange, on a stream of an HTTP/2 connection to a service. A connection reuses these objects; it has
+// as many as it had concurrent requests.
 
 import { BODY_LENGTH, BODY_NONE, responseBody } from "../http/body-framing.js";
 import { type Reason, REASONS } from "../http/reasons.js";
@@ -13,24 +13,24 @@ import type { H2Stream, StreamHandler } from "../http/h2/stream.js";
 import { HEAD_COMPLETE, type RequestHead, type ResponseHead } from "../http/head.js";
 import type { RequestRewrite } from "../http/request-rewrite.js";
 
-/** What a call asks of its connection. */
+/** What a call needs from its connection. */
 export interface CallConnection {
-  /** Its socket takes no more now. */
+  /** The socket accepts no more bytes now. */
   readonly congested: boolean;
-  /** The service hasn't said that it speaks HTTP/2. */
+  /** The service hasn't confirmed yet that it speaks HTTP/2. */
   readonly connecting: boolean;
-  /** By TLS. */
+  /** The connection uses TLS. */
   readonly secure: boolean;
-  /** Why it is gone, and the same in words. */
+  /** Why the connection ended, as a reason and in words. */
   readonly reason: Reason;
   readonly failure: string;
   /** Filled by each parse, valid until the next one. */
   readonly responseHead: ResponseHead;
   /** Opens a stream for a call. */
   open(call: H2Call): H2Stream;
-  /** This read has something for the call, which is about to be reported: other calls' turns end before that. */
+  /** The current read has events for this call. Ends the turn of the call before it, whose collected bytes are flushed. */
   touch(call: H2Call): void;
-  /** The call is over, and its object free. */
+  /** The call has ended, and its object can be reused. */
   onCallOver(call: H2Call): void;
 }
 
@@ -40,13 +40,13 @@ export class H2Call implements UpstreamCall, StreamHandler {
   #events: UpstreamEvents | undefined;
   #stream: H2Stream | undefined;
   #method: string;
-  /** The service had said that it speaks HTTP/2 before this was sent: it can't be one that isn't there. */
+  /** The connection was established before this request was sent, so its loss can't mean that the service isn't there. */
   #stood: boolean;
-  /** `write` found it congested: `onUpstreamWritable` is owed. */
+  /** `write` found the connection congested, so `onUpstreamWritable` has to follow. */
   #blocked: boolean;
-  /** Bytes that the body has still to have by its head, or -1. */
+  /** Remaining bytes of the body according to its head, or -1. */
   #bodyLeft: number;
-  /** Bytes of interim heads that the exchange holds: no window counts them. */
+  /** Bytes of interim heads that the exchange holds: they aren't counted by a window. */
   #headBytes: number;
 
   constructor(connection: CallConnection) {
@@ -60,7 +60,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
     this.#headBytes = 0;
   }
 
-  /** For the connection: the next request is this exchange's. */
+  /** Called by the connection: the next request is this exchange's. */
   assign(events: UpstreamEvents): void {
     this.#events = events;
     this.#blocked = false;
@@ -68,12 +68,12 @@ export class H2Call implements UpstreamCall, StreamHandler {
     this.#headBytes = 0;
   }
 
-  /** For the connection: everything that this read had for the call has been reported. */
+  /** Called by the connection: all of the call's events in this read have been reported. */
   endTurn(): void {
     this.#events?.onUpstreamTurn();
   }
 
-  /** For the connection: looks at the time limits. */
+  /** Called by the connection: checks the timeouts. */
   sweep(nowMs: number): void {
     this.#events?.sweep(nowMs);
   }
@@ -107,7 +107,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
   }
 
   consume(count: number): void {
-    // They come before the body, and are out of the way before it.
+    // Interim heads arrive before the body, so they are consumed first.
     const heads = Math.min(count, this.#headBytes);
     this.#headBytes -= heads;
     if (count > heads) this.#stream?.consume(count - heads);
@@ -122,13 +122,13 @@ export class H2Call implements UpstreamCall, StreamHandler {
   release(): void {
     const stream = this.#stream;
     this.#leave();
-    // A response that had no body by its head, and no end: what may still come is not wanted.
+    // The response was complete with its head, but its stream hasn't ended: anything else on it isn't wanted.
     if (stream !== undefined && !(stream.receiveEnded && stream.sendEnded)) stream.reset(CANCEL);
   }
 
   // The stream.
 
-  /** A head has come, whose fields are in `fields`. `last`: nothing follows. */
+  /** A head has arrived; `fields` has its fields. `last`: nothing follows. */
   onHead(fields: ResponseFields, last: boolean): void {
     const head = this.#connection.responseHead;
     this.#connection.touch(this);
@@ -202,7 +202,7 @@ export class H2Call implements UpstreamCall, StreamHandler {
     this.#events?.onResponse(head, last || kind === BODY_NONE);
   }
 
-  /** What came is no response. */
+  /** The response is malformed. */
   #refuse(why: Reason, detail: string): void {
     const events = this.#events;
     const stream = this.#stream;

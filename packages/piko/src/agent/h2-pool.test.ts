@@ -1,4 +1,4 @@
-// Calls of the HTTP/2 connections to a service, in memory: their objects serve one request after another, and never two.
+// Calls on HTTP/2 connections to a service, in memory: their objects serve one request after another, and never two at once.
 
 import { FakeClock } from "@piko/testkit";
 import { expect, it } from "vitest";
@@ -60,7 +60,7 @@ function setUp() {
   return { begin, pool, send, sockets };
 }
 
-it("one that ends while it is told of a read is free once", () => {
+it("a call that ends while a read is reported to it is reused only once", () => {
   const { begin, send } = setUp();
   const gone = begin({ onUpstreamTurn: () => gone.abort(REASONS.client_gone) });
   send(frame(4, 0, 0), headers(1, [[":status", "200"]], false));
@@ -69,7 +69,7 @@ it("one that ends while it is told of a read is free once", () => {
   expect(other).not.toBe(one);
 });
 
-it("one that ends within a read is free behind it, and once", () => {
+it("a call that ends within a read is reused after it, and only once", () => {
   const { begin, send } = setUp();
   const done = begin({});
   send(frame(4, 0, 0), headers(1, [[":status", "200"]], false), data(1, "x", true));
@@ -78,7 +78,7 @@ it("one that ends within a read is free behind it, and once", () => {
   expect(other).not.toBe(one);
 });
 
-it("one has its turn before another is told of the same read: what they gather shares memory", () => {
+it("a call's turn ends before another call gets events of the same read, because they share memory", () => {
   const { begin, send } = setUp();
   const told: string[] = [];
   for (const name of ["a", "b"]) {

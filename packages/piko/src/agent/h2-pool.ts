@@ -1,5 +1,5 @@
-// HTTP/2 connections to one service: few of them, with many requests each. Requests go to the first one that has room, so
-// that those which aren't needed grow idle and are closed.
+// HTTP/2 connections to one service: a few connections, each with many requests. A request uses the first connection that
+// has room, so that surplus ones become idle and are closed.
 
 import type { ByteSocket, Clock, SocketHandler } from "@piko/tunnel";
 import type { UpstreamEvents } from "../http/exchange/upstream-call.js";
@@ -14,35 +14,35 @@ import type { H2Call } from "./h2-call.js";
 import { type H2ConnectionOwner, H2ServiceConnection } from "./h2-service-connection.js";
 import type { ServiceCalls } from "./service-calls.js";
 
-/** Maximum number of field lines of one response head; nodes let fewer through. */
+/** Maximum number of field lines in a response head; nodes allow fewer. */
 const MAX_FIELDS = 512;
-/** What a tunnel's stream takes: more would only wait. */
+/** The window of a tunnel's stream: more bytes would only be queued. */
 const STREAM_WINDOW_BYTES = 262_144;
 const HEADER_TABLE_BYTES = 4_096;
-/** As many as of a client, in 10 seconds. */
+/** The same limit as for a client, per 10 seconds. */
 const MAX_CONTROL_FRAMES = 10_000;
 
 /** Limits of a pool, and how it connects. */
 export interface H2PoolOptions {
   readonly connector: ServiceConnector;
-  /** By TLS. */
+  /** Use TLS. */
   readonly secure: boolean;
-  /** Time to connect, and for the service to say that it speaks HTTP/2; 0 for no limit. */
+  /** Time to connect and until the service confirms that it speaks HTTP/2; 0 for no limit. */
   readonly timeoutMs: number;
-  /** Requests of one connection at a time. */
+  /** Maximum number of concurrent requests per connection. */
   readonly maxConcurrentStreams: number;
-  /** Idle connections that are kept; Infinity for no limit. */
+  /** Maximum number of idle connections that are kept; Infinity for no limit. */
   readonly maxIdle: number;
   /** How long an idle connection is kept; 0 for no limit. */
   readonly idleTimeoutMs: number;
-  /** Minimum time between two pings; 0: there are none. */
+  /** Minimum time between two pings; 0 for no pings. */
   readonly pingIntervalMs: number;
   /** Maximum size of a response head. */
   readonly maxResponseHeadBytes: number;
-  /** Memory of what waits, of all the agent's services. */
+  /** Budget for queued bytes, shared by all services of the agent. */
   readonly budget: ByteBudget;
   readonly clock: Clock;
-  /** A connection has ended before the service said that it speaks HTTP/2. */
+  /** A connection ended before the service confirmed that it speaks HTTP/2. */
   readonly onUnready?: () => void;
 }
 
@@ -62,11 +62,11 @@ export class H2ServicePool implements ServiceCalls, H2ConnectionOwner {
   readonly #onUnready: (() => void) | undefined;
   readonly #maxIdle: number;
   readonly #idleTimeoutMs: number;
-  /** Those that may take requests. */
+  /** Connections that accept requests. */
   readonly #connections: H2ServiceConnection[] = [];
   #closed = false;
 
-  /** `sweep`: where another pool of the listener shares it. */
+  /** `sweep`: given if another pool of the listener shares it. */
   constructor(options: H2PoolOptions, sweep: DeadlineSweep = new DeadlineSweep(options.clock)) {
     const { budget, maxConcurrentStreams, maxResponseHeadBytes } = options;
     this.clock = options.clock;
@@ -80,7 +80,7 @@ export class H2ServicePool implements ServiceCalls, H2ConnectionOwner {
       maxHeaderTableBytes: HEADER_TABLE_BYTES,
       maxHeaderBytes: maxResponseHeadBytes,
       streamWindowBytes: STREAM_WINDOW_BYTES,
-      // Room for all streams: a client that takes nothing stops its own alone.
+      // Room for the windows of all streams: a client that reads nothing only stops its own.
       connectionWindowBytes: Math.min(STREAM_WINDOW_BYTES * maxConcurrentStreams, MAX_WINDOW_BYTES),
       maxControlFrames: MAX_CONTROL_FRAMES,
     };
@@ -93,7 +93,7 @@ export class H2ServicePool implements ServiceCalls, H2ConnectionOwner {
     this.#idleTimeoutMs = options.idleTimeoutMs;
   }
 
-  /** Connections that may take requests. */
+  /** Number of connections that accept requests. */
   get connectionCount(): number {
     return this.#connections.length;
   }
@@ -115,7 +115,7 @@ export class H2ServicePool implements ServiceCalls, H2ConnectionOwner {
     return this.take(events);
   }
 
-  /** Takes over an open socket whose peer has chosen HTTP/2. */
+  /** Takes over an open socket whose peer chose HTTP/2. */
   adopt(socket: ByteSocket): void {
     this.#add((handler) => {
       socket.handler = handler;

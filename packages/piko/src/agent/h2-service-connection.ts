@@ -1,5 +1,5 @@
-// An HTTP/2 connection to a service, which carries many requests at a time: its socket, its calls, whether the service
-// still responds, and how it ends.
+// An HTTP/2 connection to a service, which carries many concurrent requests: its socket, its calls, the check whether the
+// service still responds, and how it ends.
 
 import type { ByteSocket, Clock, SocketHandler } from "@piko/tunnel";
 import type { UpstreamEvents } from "../http/exchange/upstream-call.js";
@@ -15,9 +15,9 @@ import { type Reason, REASONS } from "../http/reasons.js";
 import { connectFailure, connectionFailure } from "./connect-service.js";
 import { type CallConnection, H2Call } from "./h2-call.js";
 
-/** Objects of calls that a connection keeps for its next ones. */
+/** Maximum number of unused call objects that a connection keeps. */
 const MAX_FREE_CALLS = 16;
-/** Silence, with requests in progress, after which a service is pinged, and its time to answer. */
+/** Silence during requests after which the service is pinged, and its time to answer the ping. */
 const SILENCE_MS = 10_000;
 const PING_TIMEOUT_MS = 10_000;
 
@@ -31,17 +31,17 @@ export interface H2ConnectionOwner {
   readonly responseFields: ResponseFields;
   readonly trailerFields: TrailerFields;
   readonly responseHead: ResponseHead;
-  /** By TLS. */
+  /** Use TLS. */
   readonly secure: boolean;
-  /** Time for the service to say that it speaks HTTP/2; 0 for no limit. */
+  /** Time until the service must confirm that it speaks HTTP/2; 0 for no limit. */
   readonly timeoutMs: number;
-  /** Minimum time between two pings; 0: there are none. */
+  /** Minimum time between two pings; 0 for no pings. */
   readonly pingIntervalMs: number;
-  /** It has no requests. Returns until when it is kept, or -1. */
+  /** The connection has no requests. Returns until when to keep it, or -1. */
   onIdle(connection: H2ServiceConnection): number;
-  /** It takes no more requests. */
+  /** The connection accepts no more requests. */
   onLeaving(connection: H2ServiceConnection): void;
-  /** It has ended before the service said that it speaks HTTP/2. */
+  /** The connection ended before the service confirmed that it speaks HTTP/2. */
   onUnready(): void;
 }
 
@@ -57,19 +57,19 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   readonly #connection: ClientConnection;
   readonly #calls: Set<H2Call>;
   readonly #free: H2Call[];
-  /** The last call in this read that got something: what it has gathered is sent before another one gets anything. */
+  /** The call that got the last event of this read: it flushes its collected bytes before another call gets an event. */
   #current: H2Call | undefined;
-  /** When the service has to have said that it speaks HTTP/2. */
+  /** Until when the service must confirm that it speaks HTTP/2. */
   #readyDeadlineMs: number;
-  /** When something came last; when it may be asked again whether it is there; until when it has to say so. */
+  /** When bytes last arrived; when the next ping is allowed; until when the current ping must be answered. */
   #heardMs: number;
   #mayPingMs: number;
   #pingDeadlineMs: number;
-  /** Without requests, when it is closed. */
+  /** When the connection is closed if it has no requests. */
   #idleUntilMs: number;
   #over: boolean;
 
-  /** `open`: makes its socket, whose handler is this. */
+  /** `open`: creates the socket with the given handler, which is this object. */
   constructor(owner: H2ConnectionOwner, open: (handler: SocketHandler) => ByteSocket) {
     const { clock, limits, memory, timeoutMs } = owner;
     const nowMs = clock.now();
@@ -95,9 +95,9 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     owner.sweep.add(this);
   }
 
-  // The pool.
+  // Called by the pool.
 
-  /** How many requests it may take now. */
+  /** How many more requests the connection accepts now. */
   get capacity(): number {
     return this.#over ? 0 : this.#connection.capacity;
   }
@@ -114,18 +114,18 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     return call;
   }
 
-  /** The service can't be spoken to. */
+  /** It isn't possible to talk to the service. */
   fail(failure: string): void {
     this.#lose(REASONS.connect_failed, failure);
   }
 
-  /** Takes no more requests, and closes when it has none. */
+  /** Accepts no more requests, and closes when there are none left. */
   close(): void {
     this.#connection.leave();
     if (this.idle) this.#closeNow();
   }
 
-  // Its calls.
+  // Called by its calls.
 
   get congested(): boolean {
     return this.socket.out.congested;
@@ -136,7 +136,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
   }
 
   open(call: H2Call): H2Stream {
-    // What was quiet for want of requests says nothing of the service.
+    // Silence without requests doesn't mean anything.
     if (this.#connection.streams.open.size === 0) this.#heardMs = this.#owner.clock.now();
     return this.#connection.open(call);
   }
@@ -155,7 +155,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.#idleUntilMs = this.#connection.leaving ? -1 : this.#owner.onIdle(this);
   }
 
-  // The socket.
+  // Events of the socket.
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     this.#heardMs = this.#owner.clock.now();
@@ -196,7 +196,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.#lose(REASONS.reset, "given up after an internal error");
   }
 
-  // The connection.
+  // Events of the HTTP/2 connection.
 
   onHead(stream: H2Stream, last: boolean): void {
     if (stream.handler instanceof H2Call) stream.handler.onHead(this.responseFields, last);
@@ -207,7 +207,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     if (this.idle) this.#closeNow();
   }
 
-  /** Its last stream is over. Its last call has said whether to keep it. */
+  /** The last stream has ended. Its call has already decided whether the connection is kept. */
   onIdle(): void {
     if (this.idle && this.#idleUntilMs < 0) this.#closeNow();
   }
@@ -231,7 +231,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.#connection.ping();
   }
 
-  /** It is gone, or as good as gone. */
+  /** The connection is gone, or must be treated as gone. */
   #lose(reason: Reason, failure: string): void {
     if (this.#over) return;
     this.reason = reason;
@@ -240,7 +240,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     this.socket.destroy();
   }
 
-  /** What waits leaves: the words of its end. */
+  /** Closes the connection after the queued bytes, which include our GOAWAY. */
   #closeNow(): void {
     this.#connection.leave();
     this.#end();

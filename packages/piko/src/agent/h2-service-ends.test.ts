@@ -1,5 +1,5 @@
-// How connections and streams of a service that speaks HTTP/2 end, and what becomes of their requests: which are sent again,
-// which must not be. The service is made of frames.
+// How connections and streams of a service that speaks HTTP/2 end, and what happens to their requests: which are retried, and
+// which must not be. The service consists of hand-written frames.
 
 import { FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
@@ -46,8 +46,8 @@ const reset = (streamId: number, code: number): string => frame(RST_STREAM, 0, s
 const goAway = (lastStreamId: number, code = 0): string =>
   frame(GOAWAY, 0, 0, uint32(lastStreamId) + uint32(code));
 
-describe("a request that the service hasn't looked at is sent again, whatever its method", () => {
-  it("where its stream is refused", async () => {
+describe("a request that the service hasn't processed is retried, whatever its method", () => {
+  it("if its stream is refused", async () => {
     const { connection, rig } = await stage();
     const stream = rig.open().write(POST);
     const service = await connection(0);
@@ -62,7 +62,7 @@ describe("a request that the service hasn't looked at is sent again, whatever it
     expect((await stream.over()).text).toContain("200");
   });
 
-  it("where the service goes away before it, on another connection", async () => {
+  it("on another connection, if the service sends GOAWAY before it", async () => {
     const { connection, rig, service } = await stage();
     const first = rig.open().write(GET);
     const old = await connection(0);
@@ -79,7 +79,7 @@ describe("a request that the service hasn't looked at is sent again, whatever it
     await service.gone(0);
   });
 
-  it("but not without end", async () => {
+  it("but only a limited number of times", async () => {
     const { connection, rig } = await stage();
     const stream = rig.open().write(POST);
     const service = await connection(0);
@@ -89,12 +89,12 @@ describe("a request that the service hasn't looked at is sent again, whatever it
   });
 });
 
-describe("a request that the service may have looked at", () => {
+describe("a request that the service may have processed", () => {
   it.each([
     ["GET", 2],
     ["POST", 1],
   ])(
-    "is sent again where its connection had stood, and its method allows it: %s",
+    "is retried if its connection had been established, and its method allows it: %s",
     async (method, connections) => {
       const { connection, rig, service } = await stage();
       const first = rig.open().write(GET);
@@ -116,7 +116,7 @@ describe("a request that the service may have looked at", () => {
     },
   );
 
-  it("is answered with 502 where its stream is reset", async () => {
+  it("is answered with 502 if its stream is reset", async () => {
     const { connection, rig } = await stage();
     const stream = rig.open().write(GET);
     const service = await connection(0);
@@ -125,7 +125,7 @@ describe("a request that the service may have looked at", () => {
     expect((await stream.over()).text).toContain(UNREACHABLE);
   });
 
-  it("is cut where its answer had begun, and others go on", async () => {
+  it("is cut if its response had begun, and other requests continue", async () => {
     const { connection, rig } = await stage();
     const stream = rig.open().write(GET);
     const other = rig.open().write(GET);
@@ -140,7 +140,7 @@ describe("a request that the service may have looked at", () => {
   });
 });
 
-it("an answer that nobody waits for any more changes nothing", async () => {
+it("a response that is no longer wanted changes nothing", async () => {
   const { connection, rig } = await stage();
   const gone = rig.open().write(GET);
   const service = await connection(0);
@@ -154,7 +154,7 @@ it("an answer that nobody waits for any more changes nothing", async () => {
   expect((await other.over()).text).toContain("200");
 });
 
-describe("a service that is not to be trusted", () => {
+describe("a service that misbehaves", () => {
   const answered = async (frames: readonly string[]) => {
     const { connection, rig, service } = await stage();
     const stream = rig.open().write(GET);
@@ -237,7 +237,7 @@ describe("a service that is not to be trusted", () => {
         ]),
       ],
     ],
-  ])("is answered for with 502: %s", async (_name, frames) => {
+  ])("is answered with 502: %s", async (_name, frames) => {
     const { node } = await answered(frames.flatMap(inPieces));
     expect(node.text).toContain(UNREACHABLE);
   });
@@ -246,7 +246,7 @@ describe("a service that is not to be trusted", () => {
     ["longer", [data(1, "abcde")]],
     ["shorter", [data(1, "abc", true)]],
     ["ended by trailers that are none", [data(1, "abcd"), headers(1, [[":status", "200"]])]],
-  ])("is cut where its body is %s than it has said", async (_name, frames) => {
+  ])("is cut if its body is %s than announced", async (_name, frames) => {
     const { node } = await answered([
       headers(
         1,
@@ -261,7 +261,7 @@ describe("a service that is not to be trusted", () => {
     expect(node.reset).toBe(true);
   });
 
-  it("speaks HTTP/1.1 where HTTP/2 was asked for", async () => {
+  it("gets a 502 if it speaks HTTP/1.1 instead of HTTP/2", async () => {
     const service = await uses.raw((socket) => {
       socket.on("data", () => socket.end("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"));
     });
@@ -270,7 +270,7 @@ describe("a service that is not to be trusted", () => {
   });
 });
 
-/** HEADERS longer than a frame as HEADERS and CONTINUATION. */
+/** Splits a HEADERS frame that is too long into HEADERS and CONTINUATION. */
 function inPieces(bytes: string): string[] {
   if (bytes.length <= 16_393) return [bytes];
   const payload = bytes.slice(9);
@@ -287,14 +287,14 @@ function inPieces(bytes: string): string[] {
 }
 
 describe("silence", () => {
-  it("a service that never begins is given up when its time is over", async () => {
+  it("a service that never begins to speak HTTP/2 is given up after the timeout", async () => {
     const { rig, service } = await stage({ timeoutMs: 1 });
     const { text } = await rig.request(GET);
     expect(text).toMatch(/ 50[24] /);
     await service.gone(0);
   });
 
-  it("a service with requests is asked whether it is there, once in a while, and left if it doesn't say so", async () => {
+  it("a service with requests is pinged now and then, and given up if it doesn't answer", async () => {
     const clock = new FakeClock();
     const { connection, rig, service } = await stage({ clock, timeoutMs: 3_600_000 });
     const stream = rig.open().write(GET);
@@ -318,7 +318,7 @@ describe("silence", () => {
   });
 });
 
-it("a service says what it takes before a request is sent that it wouldn't", async () => {
+it("a service's settings apply to requests that were sent before they were known", async () => {
   const service: RawService = await uses.raw(() => {});
   const rig = await uses.rig({ service: service.port, protocol: "h2c" });
   const stream = rig.open().write(`POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\n0123456789`);
@@ -331,7 +331,7 @@ it("a service says what it takes before a request is sent that it wouldn't", asy
       .filter(({ type }) => type === 0)
       .map(({ payload }) => payload)
       .join("");
-  // What went before the settings were known is owed by the window now.
+  // Bytes sent before the settings were known now count against the window.
   const before = sent().length;
   peer.send(frame(8, 0, 1, uint32(10)));
   await peer.until(() => sent() === "0123456789");

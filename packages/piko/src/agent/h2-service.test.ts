@@ -1,5 +1,5 @@
-// A listener whose service speaks HTTP/2 by prior knowledge, `node:http2`'s: what reaches the service of the requests that a
-// node sends, and what comes back of its responses.
+// A listener with a service that speaks HTTP/2 by prior knowledge (`node:http2`): how a node's requests reach the service,
+// and how its responses come back.
 
 import { once } from "node:events";
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from "node:http2";
@@ -43,7 +43,7 @@ describe("a request", () => {
     return seen;
   };
 
-  it("reaches the service with its fields, and without those of the connection", async () => {
+  it("reaches the service with its fields, except those of the connection", async () => {
     const { headers } = await seenOf(
       "GET /a?b=1 HTTP/1.1\r\nHost: h.test\r\nX-Mixed: Case\r\nConnection: close, x-named\r\nX-Named: 1\r\nTE: trailers\r\nKeep-Alive: 5\r\nx-piko-forward: true\r\nUpgrade: websocket\r\nCookie: a=1; b=2\r\n\r\n",
     );
@@ -69,7 +69,7 @@ describe("a request", () => {
     expect(seen.headers["transfer-encoding"]).toBeUndefined();
   });
 
-  it("goes to the path of the service's URL, with its Host", async () => {
+  it("is sent to the path of the service's URL, with its Host", async () => {
     let seen: IncomingHttpHeaders = {};
     const service = await start((stream, headers) => {
       seen = headers;
@@ -92,7 +92,7 @@ describe("a response", () => {
     return (await rig.request(text)).text.replace(/date: [^\r]+\r\n/, "");
   };
 
-  it("has its length, or is in chunks", async () => {
+  it("has its length, or is chunked", async () => {
     const withLength = await answerTo(GET, (stream) => {
       stream.respond({ ":status": 200, "content-length": "2" });
       stream.end("ok");
@@ -107,7 +107,7 @@ describe("a response", () => {
     );
   });
 
-  it("has its trailers, and one that is a head alone stays one", async () => {
+  it("has its trailers, and if it consists of a head alone, it stays so", async () => {
     const trailers = await answerTo(CHUNKED + "0\r\n\r\n", (stream) => {
       stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
       stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0", connection_: "x" }));
@@ -122,7 +122,7 @@ describe("a response", () => {
     );
   });
 
-  it("may come behind interim ones", async () => {
+  it("may follow interim ones", async () => {
     const text = await answerTo(GET, (stream) => {
       stream.additionalHeaders({ ":status": 103, link: "</a>" });
       stream.respond({ ":status": 200, "content-length": "0" });
@@ -145,7 +145,7 @@ describe("a response", () => {
   });
 });
 
-it("bytes pass both ways at a time", async () => {
+it("bytes pass in both directions at the same time", async () => {
   const service = await start((stream) => {
     stream.respond({ ":status": 200 });
     stream.on("data", (data: Buffer) => stream.write(`<${data.toString()}>`));
@@ -161,7 +161,7 @@ it("bytes pass both ways at a time", async () => {
 });
 
 describe("cancelling", () => {
-  it("a client that goes ends its request alone", async () => {
+  it("a client that disconnects only ends its own request", async () => {
     const codes: number[] = [];
     let streams = 0;
     const service = await start((stream) => {
@@ -185,7 +185,7 @@ describe("cancelling", () => {
     expect(rig.metrics.inFlight).toBe(0);
   });
 
-  it("an answer before the request's end is passed on, and what is left of the request isn't wanted", async () => {
+  it("a response before the request's end is passed on, and the rest of the request isn't wanted", async () => {
     const codes: number[] = [];
     const service = await start((stream) => {
       stream.on("close", () => codes.push(stream.rstCode));
@@ -201,7 +201,7 @@ describe("cancelling", () => {
 describe("windows", () => {
   const MIB = 1024 * 1024;
 
-  it("a client that takes nothing stops its own response alone", async () => {
+  it("a client that reads nothing only stops its own response", async () => {
     let sent = 0;
     const service = await start((stream, headers) => {
       stream.respond({ ":status": 200 });
@@ -222,7 +222,7 @@ describe("windows", () => {
       const other = await rig.request(GET);
       expect(other.bytes).toBeGreaterThan(MIB);
     }
-    // The tunnel's window, the stream's, and what the service's socket and its own stream buffer.
+    // The windows of the tunnel and the stream, and the buffers of the service's socket and stream.
     expect(sent).toBeLessThan(2 * MIB);
     expect(service.sessions).toHaveLength(1);
     const before = stalled.bytes;
@@ -232,7 +232,7 @@ describe("windows", () => {
     stalled.stream?.reset();
   });
 
-  it("a service that takes nothing stops its own client alone", async () => {
+  it("a service that reads nothing only stops its own client", async () => {
     const service = await start((stream, headers) => {
       stream.respond({ ":status": 200 });
       if (headers[":path"] === "/stuck") {
@@ -256,7 +256,7 @@ describe("windows", () => {
 });
 
 describe("connections", () => {
-  it("few carry many requests, and are kept for the next ones", async () => {
+  it("a few carry many requests, and are kept for later ones", async () => {
     const waiting: ServerHttp2Stream[] = [];
     const service = await start((stream) => void waiting.push(stream));
     const rig = await rigOf(service);
@@ -276,7 +276,7 @@ describe("connections", () => {
     await again.over();
   });
 
-  it("have as many requests at a time as the service takes", async () => {
+  it("carry as many concurrent requests as the service allows", async () => {
     const waiting: ServerHttp2Stream[] = [];
     const service = await start((stream) => void waiting.push(stream), { maxConcurrentStreams: 2 });
     const rig = await rigOf(service);
@@ -292,7 +292,7 @@ describe("connections", () => {
     for (const stream of [first, ...others]) await stream.over();
   });
 
-  it("that the service leaves are left: what is under way ends, what comes next goes to another", async () => {
+  it("that get a GOAWAY finish their requests, and later requests use another one", async () => {
     const waiting: ServerHttp2Stream[] = [];
     const service = await start((stream) => void waiting.push(stream));
     const rig = await rigOf(service);
@@ -300,7 +300,7 @@ describe("connections", () => {
     while (waiting.length < 1) await new Promise((resolve) => setImmediate(resolve));
     const session = service.sessions[0];
     session?.goaway(0, 1);
-    // Behind the GOAWAY, so that the agent has read it.
+    // Sent after the GOAWAY, so its answer shows that the agent has read that.
     await new Promise((resolve) => session?.ping(resolve));
     const second = rig.open().write(GET);
     while (waiting.length < 2) await new Promise((resolve) => setImmediate(resolve));
@@ -313,7 +313,7 @@ describe("connections", () => {
     expect((await second.over()).text).toContain("done");
   });
 
-  it("that stand idle are closed", async () => {
+  it("are closed when they are idle", async () => {
     const service = await start((stream) => {
       stream.respond({ ":status": 204 });
       stream.end();

@@ -1,4 +1,4 @@
-// What a service's health check takes for well, and how often it has to say so.
+// Which results of a health check count as healthy, and how many are needed for a change.
 
 import { FakeClock } from "@piko/testkit";
 import type { Socket } from "node:net";
@@ -22,11 +22,11 @@ const CONFIG: HealthCheckConfig = {
   healthyThreshold: 2,
 };
 
-/** A check of a service that answers as `answer` does, and what it has told. */
+/** A check of a service that answers as `answer` does, and what the check has reported. */
 class Stage {
   readonly clock = new FakeClock();
   readonly told: string[] = [];
-  /** Checks that are over. */
+  /** Finished checks. */
   results = 0;
   readonly check: HealthCheck;
 
@@ -46,12 +46,12 @@ class Stage {
     uses.add({ [Symbol.asyncDispose]: () => Promise.resolve(this.check.stop()) });
   }
 
-  /** Waits until a check is over: the next one is due after the interval. */
+  /** Waits until a check has finished: the next one is due after the interval. */
   async over(): Promise<void> {
     await eventually(() => this.clock.nextIn === CONFIG.intervalMs);
   }
 
-  /** The next check, to its end. */
+  /** Runs the next check to its end. */
   async next(): Promise<void> {
     this.clock.advance(CONFIG.intervalMs);
     await this.over();
@@ -69,7 +69,7 @@ describe("a health check", () => {
     ["what is no HTTP", "hello\r\n", "the answer is not HTTP/1.1"],
     ["a line without an end", "x".repeat(2_000), "the answer is not HTTP/1.1"],
     ["an end without an answer", "", "connection closed without an answer"],
-  ])("takes %s for what it is", async (_title, answer, told) => {
+  ])("gets the right result for %s", async (_title, answer, told) => {
     let request = "";
     const service = await uses.raw((socket: Socket) => {
       socket.once("data", (bytes: Buffer) => {
@@ -87,7 +87,7 @@ describe("a health check", () => {
     await service.gone(0);
   });
 
-  it("gives up on a service that says nothing", async () => {
+  it("gives up on a service that doesn't answer", async () => {
     const service = await uses.raw(() => {});
     const stage = new Stage(service.port);
     stage.check.start();
@@ -97,7 +97,7 @@ describe("a health check", () => {
     await service.gone(0);
   });
 
-  it("is content with a connection where it is to be, and says why there is none", async () => {
+  it("without a path only needs a connection, and reports why there is none", async () => {
     const tcp = { ...CONFIG, path: "", tcp: true };
     const service = await uses.raw((socket: Socket) => void socket.on("data", () => socket.destroy()));
     const stage = new Stage(service.port, tcp);
@@ -110,7 +110,7 @@ describe("a health check", () => {
     expect(nobody.told).toEqual([expect.stringContaining("ECONNREFUSED")]);
   });
 
-  it("tells the first result, and others when as many in a row say so as their threshold", async () => {
+  it("reports the first result, and later a change after as many results in a row as its threshold", async () => {
     let well = true;
     const service = await uses.raw((socket: Socket) => {
       socket.once("data", () => socket.end(`HTTP/1.1 ${well ? 200 : 500} x\r\n\r\n`));
@@ -128,7 +128,7 @@ describe("a health check", () => {
     expect(stage.told).toEqual(["well", "status 500", "well"]);
   });
 
-  it("tells nothing once it is stopped, and leaves nothing", async () => {
+  it("reports nothing after it is stopped, and leaves nothing behind", async () => {
     const service = await uses.raw(() => {});
     const stage = new Stage(service.port);
     stage.check.start();

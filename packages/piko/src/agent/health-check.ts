@@ -4,7 +4,7 @@ import type { ByteSocket, Clock, SocketHandler, Timer } from "@piko/tunnel";
 import type { HealthCheckConfig } from "../config/health-check.js";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";
 
-/** Maximum number of bytes that are read of an answer: all but its first line is of no interest. */
+/** Maximum number of bytes that are read of a response: only its first line matters. */
 const MAX_LINE_BYTES = 1_024;
 
 export interface HealthCheckOptions {
@@ -14,8 +14,8 @@ export interface HealthCheckOptions {
   readonly host: string;
   readonly clock: Clock;
   /**
-   * The service is well, or no longer is, for this reason. The first check is always reported; later ones when as many in a row
-   * as their threshold say something else than before.
+   * The service has become healthy, or unhealthy for this reason. The first result is always reported; later ones if as many
+   * in a row as their threshold differ from the reported state.
    */
   readonly onChange: (healthy: boolean, reason: string) => void;
 }
@@ -23,7 +23,7 @@ export interface HealthCheckOptions {
 export class HealthCheck {
   readonly #options: HealthCheckOptions;
   #healthy: boolean | undefined;
-  /** Checks in a row whose result differs from the reported state. */
+  /** Number of consecutive checks whose result differs from the reported state. */
   #others = 0;
   #timer: Timer | undefined;
   #probe: Probe | undefined;
@@ -33,7 +33,7 @@ export class HealthCheck {
     this.#options = options;
   }
 
-  /** Begins with a check at once. */
+  /** Starts the first check immediately. */
   start(): void {
     const { clock, config, connector, host } = this.#options;
     const request =
@@ -66,7 +66,7 @@ export class HealthCheck {
   }
 }
 
-/** One check. It reports its result once: undefined, or what was wrong. */
+/** One check. Reports its result once: undefined, or what was wrong. */
 class Probe implements SocketHandler {
   readonly #request: string | undefined;
   #done: ((failure: string | undefined) => void) | undefined;

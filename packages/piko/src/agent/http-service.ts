@@ -1,4 +1,4 @@
-// The HTTP service of one listener: what all its exchanges share, including scratch memory.
+// The HTTP service of one listener: everything that its exchanges share, including scratch memory.
 
 import type { Clock } from "@piko/tunnel";
 import type { HttpError } from "../http/errors.js";
@@ -20,12 +20,12 @@ import type { Tracer } from "../observability/tracing/tracer.js";
 import { Scratch } from "../net/scratch.js";
 import type { ServiceCalls } from "./service-calls.js";
 
-/** Maximum number of field lines of one head; nodes let fewer through. */
+/** Maximum number of field lines in a head; nodes allow fewer. */
 const MAX_FIELDS = 512;
-/** Maximum size of a request head; nodes let fewer bytes through by default. */
+/** Maximum size of a request head; by default, nodes allow less. */
 export const MAX_REQUEST_HEAD_BYTES: number = 4 * 1024 * 1024;
 
-/** Maximum number of bytes of a request that are kept to be sent again. */
+/** Maximum number of bytes of a request that are kept for a retry. */
 const MAX_REPLAY_BYTES = 16 * 1024;
 
 const NO_MEMORY: HttpError = Object.freeze({
@@ -38,14 +38,14 @@ const NO_MEMORY: HttpError = Object.freeze({
 export interface HttpServiceOptions {
   readonly endpointId: string;
   readonly addr: ServiceAddress;
-  /** The Host that the service sees, or `rewrite`; empty for the client's. */
+  /** The Host that the service gets, or `rewrite`; empty to keep the client's. */
   readonly hostHeader: string;
   /** Time to connect and get the response head; 0 for no limit. */
   readonly timeoutMs: number;
   readonly calls: ServiceCalls;
   readonly accessLog: AccessLog;
   readonly metrics: RequestMetrics;
-  /** Undefined: requests aren't traced. */
+  /** Undefined if requests aren't traced. */
   readonly tracer: Tracer | undefined;
   readonly logger: Logger;
   readonly clock: Clock;
@@ -99,7 +99,7 @@ export class HttpService implements ExchangeContext {
     return "";
   }
 
-  /** What the agent refuses, its nodes would have refused before. */
+  /** Not counted: anything that the agent refuses would already have been refused by its nodes. */
   onRefused(): void {}
 
   onFailed(why: Reason, detail: string, record: RequestRecord): void {

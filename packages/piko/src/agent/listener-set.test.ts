@@ -4,7 +4,7 @@ import { RecordedLog } from "../../test/recorded-log.js";
 import type { Listener } from "./listener.js";
 import { ListenerSet } from "./listener-set.js";
 
-/** Listeners that start unless they are called "refused", and how long each was given when it was closed. */
+/** Listeners that start unless they are named "refused", and the grace period that each got when it was closed. */
 function setOf(...ids: string[]): {
   set: ListenerSet;
   closed: string[];
@@ -25,14 +25,14 @@ function setOf(...ids: string[]): {
   return { set, closed, replace: (...next) => set.replace(next.map(configOf)) };
 }
 
-it("lets the requests end of listeners that go", async () => {
+  it("lets requests of removed listeners finish", async () => {
   const { set, closed, replace } = setOf("a", "b");
   await replace("b", "c");
   expect(set.all.map(({ config }) => config.endpointId)).toEqual(["b", "c"]);
   expect(closed).toEqual(["a 1000"]);
 });
 
-it("stays as it is when one is refused, and lets the requests end of those that were started with it", async () => {
+  it("is unchanged if a new listener is refused, and lets requests of the other new ones finish", async () => {
   const { set, closed, replace } = setOf("a");
   await expect(replace("b", "refused")).rejects.toThrow("refused");
   expect(set.all.map(({ config }) => config.endpointId)).toEqual(["a"]);

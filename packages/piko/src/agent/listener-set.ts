@@ -8,9 +8,9 @@ import type { Logger } from "../observability/logger.js";
 import type { Listener } from "./listener.js";
 
 export interface ListenerSetOptions {
-  /** Makes a listener; throws when a setting can't be used. */
+  /** Creates a listener; throws if a setting can't be used. */
   readonly create: (config: ListenerConfig) => Listener;
-  /** Time for requests in flight of a listener that goes. */
+  /** Time for requests in progress when a listener is removed. */
   readonly graceMs: number;
   readonly logger: Logger;
 }
@@ -19,7 +19,7 @@ export class ListenerSet {
   readonly #options: ListenerSetOptions;
   readonly #stop = new AbortController();
   #listeners: readonly Listener[];
-  /** Those that go, until they are closed. */
+  /** Removed listeners that aren't closed yet. */
   readonly #leaving = new Set<Listener>();
 
   constructor(configs: readonly ListenerConfig[], options: ListenerSetOptions) {
@@ -33,8 +33,8 @@ export class ListenerSet {
   }
 
   /**
-   * Has these from now on. One that is as before stays as it is; others come before those in whose place they come go, so
-   * that an endpoint isn't without one. Rejects, and leaves all as it was, when one can't be made or is refused.
+   * Replaces the listeners. Those with an unchanged configuration are kept. New ones start before the ones that they replace
+   * are closed, so that an endpoint is never without a listener. Rejects and changes nothing if one can't be created or started.
    */
   async replace(configs: readonly ListenerConfig[]): Promise<void> {
     const { create } = this.#options;
@@ -51,7 +51,7 @@ export class ListenerSet {
     try {
       await Promise.all(made.map((listener) => listener.start(this.#stop.signal)));
     } catch (error) {
-      // Requests may have come to those that were started.
+      // The started ones may already have received requests.
       for (const listener of made) this.#leave(listener);
       throw error;
     }
@@ -59,7 +59,7 @@ export class ListenerSet {
     for (const listener of rest) this.#leave(listener);
   }
 
-  /** Takes nothing new, lets requests end for `graceMs`, and closes. */
+  /** Accepts nothing new, lets requests finish for up to `graceMs`, and closes. */
   async close(graceMs: number): Promise<void> {
     this.#stop.abort();
     await Promise.all([...this.#listeners, ...this.#leaving].map((listener) => listener.close(graceMs)));

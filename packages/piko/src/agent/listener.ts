@@ -1,4 +1,4 @@
-// One listener of the agent: an endpoint that is listened on at the server, and the service that its streams go to.
+// A listener of the agent: an endpoint that it listens on at the server, and the service that gets the endpoint's streams.
 
 import {
   type AnnouncedAddress,
@@ -31,32 +31,32 @@ import { TcpService } from "./tcp-service.js";
 export interface ListenerOptions {
   readonly config: ListenerConfig;
   readonly server: ServerOptions;
-  /** Time for the first connection to the server, with all its attempts. */
+  /** Time for the first connection to the server, including all attempts. */
   readonly connectTimeoutMs: number;
-  /** To how many nodes. */
+  /** Number of nodes to have tunnels to. */
   readonly tunnels: number;
-  /** Where its requests and tunnels are counted. */
+  /** Counters for its requests and tunnels. */
   readonly counts: EndpointCounts;
-  /** Undefined: requests aren't traced. */
+  /** Undefined if requests aren't traced. */
   readonly tracing?: Tracing | undefined;
-  /** Memory of heads that come in parts, of all listeners. */
+  /** Budget for heads that arrive in parts, shared by all listeners. */
   readonly budget: ByteBudget;
   readonly logger: Logger;
   readonly clock: Clock;
   /** Milliseconds since 1970. */
   readonly wallNow: () => number;
-  /** A tunnel is open; the first time and after each reconnect. */
+  /** A tunnel was opened, for the first time or after a reconnect. */
   readonly onConnected: (nodeId: string | undefined, tunnels: TunnelStatus, url: string | undefined) => void;
-  /** The service is healthy, so that the listener has tunnels, or it isn't, for this reason. Not called if nothing is checked. */
+  /** The service has become healthy, so tunnels are opened; or unhealthy, for this reason. Not called without health checks. */
   readonly onHealth: (healthy: boolean, reason: string) => void;
 }
 
-/** What takes the streams of a listener. */
+/** Handles the streams of a listener. */
 interface Service {
   open(stream: YamuxStream, halfClose: boolean, nodeId: string | undefined): StreamHandler;
 }
 
-/** What a look at the service offers by ALPN, where it has TLS: what its requests are sent by. */
+/** The ALPN protocols that a probe or health check offers to a service with TLS: those that its requests use. */
 const OFFERED: Readonly<Record<ListenerProtocol, readonly string[]>> = {
   http: ["http/1.1"],
   h2c: ["h2"],
@@ -65,7 +65,7 @@ const OFFERED: Readonly<Record<ListenerProtocol, readonly string[]>> = {
   tcp: ["http/1.1"],
 };
 
-/** TCP keep-alive probes of listeners that have no setting for them. */
+/** Interval of TCP keep-alive probes for listeners that have no such setting. */
 const TCP_KEEP_ALIVE_MS = 30_000;
 
 export class Listener {
@@ -78,15 +78,15 @@ export class Listener {
   readonly #calls: ServiceCalls | undefined;
   readonly #health: HealthCheck | undefined;
   #upstream: Upstream;
-  /** Those that run dry since the service wasn't well. */
+  /** Given up because the service became unhealthy; their requests are still in progress. */
   readonly #leaving = new Set<Upstream>();
-  /** The present one has been given up. */
+  /** Whether the current upstream has been given up. */
   #left = false;
-  /** The last reported result; undefined before the first check, and if nothing is checked. */
+  /** The last reported result; undefined before the first check, and without health checks. */
   #healthy: boolean | undefined;
   #onFirstCheck: (() => void) | undefined;
 
-  /** Throws when a setting can't be used. */
+  /** Throws if a setting can't be used. */
   constructor(options: ListenerOptions) {
     const { clock, config, connectTimeoutMs, counts, logger, onConnected, onHealth, server, tunnels } =
       options;
@@ -128,50 +128,50 @@ export class Listener {
     );
   }
 
-  /** Whether it has a tunnel to a server now, and its service is healthy, if that is checked. */
+  /** Whether there is a tunnel to a server, and the service isn't known to be unhealthy. */
   get connected(): boolean {
     return this.#healthy !== false && this.#upstream.connected;
   }
 
-  /** Whether the service is well; undefined where that isn't checked. */
+  /** Whether the service is healthy; undefined if that isn't checked. */
   get healthy(): boolean | undefined {
     return this.#healthy;
   }
 
-  /** Where clients reach the endpoint, as the server has said. */
+  /** Where clients reach the endpoint, as announced by the server. */
   get announced(): AnnouncedAddress | undefined {
     return this.#upstream.announced;
   }
 
-  /** What there is of the tunnels that are wanted; those that run dry aren't among them. */
+  /** The state of the wanted tunnels; draining ones aren't included. */
   get tunnels(): TunnelStatus {
     const { tunnels } = this.#upstream;
     return this.#healthy === false ? { ...tunnels, open: 0, nodeIds: [] } : tunnels;
   }
 
-  /** Milliseconds to each node of `tunnels` and back; undefined where that isn't known yet. */
+  /** Round-trip times to the nodes of `tunnels`, in milliseconds; undefined for those that aren't known yet. */
   get roundTripsMs(): readonly (number | undefined)[] {
     return this.#healthy === false ? [] : this.#upstream.homes.roundTripsMs;
   }
 
-  /** Times the way to each node and back. */
+  /** Measures the round-trip time to each node. */
   timeRoundTrips(): void {
     this.#upstream.homes.timeRoundTrips();
   }
 
-  /** Requests, upgraded and TCP connections in progress. */
+  /** Number of requests, upgraded connections and TCP connections in progress. */
   get streamCount(): number {
     return this.#upstream.streamCount;
   }
 
-  /** Requests to the endpoint that are over, since the start. */
+  /** Number of finished requests to the endpoint since the start. */
   get requestCount(): number {
     return this.#counts.requests.requestSize.count;
   }
 
   /**
-   * Connects to the server. Rejects when that isn't possible in time, or is refused. Where the service is checked and isn't
-   * well, nothing is opened before it is.
+   * Connects to the server. Rejects if that isn't possible in time, or is refused. If the service is checked and unhealthy,
+   * no tunnel is opened until it becomes healthy.
    */
   async start(signal: AbortSignal): Promise<void> {
     if (this.#health === undefined) {
@@ -190,25 +190,25 @@ export class Listener {
     try {
       await this.#upstream.start(signal);
     } catch (error) {
-      // Given up meanwhile, because the service isn't well any more.
+      // The upstream was given up meanwhile, because the service became unhealthy.
       const closed = error instanceof ClientError && error.code === "PIKO_CLIENT_CLOSED";
       if (!closed || !this.#left) throw error;
     }
   }
 
-  /** Why the service can't be connected to now; undefined if it can, or the signal came first. */
+  /** Why it isn't possible to connect to the service; undefined if it is, or if the signal came first. */
   probe(signal: AbortSignal): Promise<string | undefined> {
     return probeService(this.#connector, { clock: this.#clock, signal, timeoutMs: this.config.timeoutMs });
   }
 
-  /** There may be another token to connect with: if so, the next tunnel is opened and takes this one's place. */
+  /** The token may have changed: if so, opens a new tunnel that replaces the current one. */
   renewToken(): void {
     this.#upstream.renewToken();
   }
 
   /**
-   * Takes nothing new, lets requests end for `graceMs`, and closes. A TCP connection has no end that could be waited for:
-   * those are closed at once.
+   * Accepts nothing new, lets requests finish for up to `graceMs`, and closes. TCP connections have no foreseeable end, so
+   * they are closed immediately.
    */
   async close(graceMs: number): Promise<void> {
     this.#health?.stop();
@@ -229,7 +229,7 @@ export class Listener {
     } else this.#leave();
   }
 
-  /** Gives the tunnels up. What is in progress, connections too, has all the time that it takes. */
+  /** Gives up the tunnels. Requests and connections in progress can finish, without a timeout. */
   #leave(): void {
     const upstream = this.#upstream;
     this.#left = true;
@@ -298,7 +298,7 @@ function createTcpService(
   });
 }
 
-/** The agent says itself that it is connected. */
+/** Logs connections at debug level, because the agent itself reports them. */
 function upstreamLogger(logger: Logger): ClientLogger {
   return {
     debug: (message, fields) => logger.debug(message, fields),

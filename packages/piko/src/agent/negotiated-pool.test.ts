@@ -1,4 +1,4 @@
-// A service that chooses by ALPN which HTTP it speaks, and what each request goes to it by.
+// A service that chooses its HTTP version by ALPN, and the version that each request uses.
 
 import { readFileSync } from "node:fs";
 import type { IncomingMessage } from "node:http";
@@ -47,7 +47,7 @@ describe("a service with TLS", () => {
     ]);
   });
 
-  it("that chooses HTTP/1.1 gets that", async () => {
+  it("that chooses HTTP/1.1 gets HTTP/1.1", async () => {
     const { tls, ...own } = keys();
     const server = createServer(own, (request, response) => response.end(request.httpVersion));
     server.listen(0, "127.0.0.1");
@@ -60,7 +60,7 @@ describe("a service with TLS", () => {
     server.closeAllConnections();
   });
 
-  it("that chooses HTTP/2 is asked for an upgrade by HTTP/1.1, beside that", async () => {
+  it("that chooses HTTP/2 gets upgrades by HTTP/1.1, on a separate connection", async () => {
     const { tls, ...own } = keys();
     const service = await H2Service.startSecure(uses, { ...own, allowHTTP1: true }, (stream) => {
       stream.respond({ ":status": 204 });
@@ -78,7 +78,7 @@ describe("a service with TLS", () => {
     expect(service.sessions).toHaveLength(1);
   });
 
-  it("that speaks nothing but HTTP/2 can't be asked for an upgrade", async () => {
+  it("that only speaks HTTP/2 can't get upgrades", async () => {
     const { tls, ...own } = keys();
     const service = await H2Service.startSecure(uses, own, (stream) => {
       stream.respond({ ":status": 204 });
@@ -90,7 +90,7 @@ describe("a service with TLS", () => {
     expect((await rig.request(GET)).text).toContain(" 204 ");
   });
 
-  it("that can't be reached is answered for with 502", async () => {
+  it("that can't be reached results in 502", async () => {
     const { tls } = keys();
     const rig = await uses.rig({ service: "https://127.0.0.1:1", protocol: "h2", tls });
     expect((await rig.request(POST)).text).toContain(UNREACHABLE);

@@ -1,4 +1,4 @@
-// Connections to a service that chooses its HTTP version by ALPN. The first connection finds out; requests wait for that,
+// Connections to a service that chooses its HTTP version by ALPN. The first connection finds out; requests wait for it,
 // and then use connections of that version. Upgrades use HTTP/1.1.
 
 import { type ByteSocket, type Clock, faults, type SocketHandler } from "@piko/tunnel";
@@ -15,14 +15,14 @@ import { type H2PoolOptions, H2ServicePool } from "./h2-pool.js";
 import type { CallWaiter, ServiceCalls } from "./service-calls.js";
 import { ServicePool, type ServicePoolOptions } from "./service-pool.js";
 
-/** How long a service that has chosen HTTP/1.1 isn't asked again. */
+/** How long the choice of HTTP/1.1 is remembered. */
 const ASK_AGAIN_MS = 60_000;
 
-/** How both kinds of connections are made, and those that ask. */
+/** How to create both kinds of connections, and those that offer both. */
 export interface NegotiatedPoolOptions {
   readonly h1: ServicePoolOptions;
   readonly h2: H2PoolOptions;
-  /** Offers both. */
+  /** Offers both versions by ALPN. */
   readonly connector: ServiceConnector;
   readonly clock: Clock;
 }
@@ -36,10 +36,10 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
   readonly #h1: ServicePool;
   readonly #h2: H2ServicePool;
   readonly #waiters: Set<CallWaiter>;
-  /** What the service has chosen, and until when that counts. */
+  /** The version that the service has chosen, and until when this is valid. */
   #chosen: ServiceCalls | undefined;
   #chosenUntilMs: number;
-  /** The connection that asks. */
+  /** The connection that is finding out the version. */
   #asking: ByteSocket | undefined;
 
   constructor({ clock, connector, h1, h2 }: NegotiatedPoolOptions) {
@@ -81,7 +81,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     this.#h2.close();
   }
 
-  // The connection that asks, until it is known what it carries.
+  // Events of the connection that finds out the version, until this is known.
 
   onBytes(): void {}
 
@@ -113,12 +113,12 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     this.#asking = this.#connector.open(this, options);
   }
 
-  /** HTTP/2 has no upgrades: as browsers do, one asks by HTTP/1.1, on a connection that offers nothing else. */
+  /** HTTP/2 has no upgrades. As in browsers, they use HTTP/1.1, on a connection that only offers that. */
   #callsFor(upgrade: boolean): ServiceCalls {
     return upgrade ? this.#h1 : (this.#chosen ?? this.#h1);
   }
 
-  /** Notifies all that wait; an internal error in one doesn't keep the others waiting. */
+  /** Notifies all waiters, even if there is an internal error in one of them. */
   #answer(tell: (waiter: CallWaiter) => void): void {
     this.#asking = undefined;
     const waiters = [...this.#waiters];
@@ -132,7 +132,7 @@ export class NegotiatedPool implements ServiceCalls, SocketHandler {
     }
   }
 
-  /** It may have become another service. */
+  /** A connection failed: a different service may be running now. */
   #forget(): void {
     this.#chosen = undefined;
   }

@@ -7,7 +7,7 @@ const web = listenerConfig("web", "3000");
 const redis = listenerConfig("redis", "6379", "tcp");
 
 describe("nextSteps", () => {
-  it("shows the url that the server has announced, and nothing else where that is enough", () => {
+  it("shows the url that the server has announced, and nothing else if that is enough", () => {
     const announced = { ...NOTHING, url: "https://web.piko.example.com" };
     const lines = nextSteps([{ config: web, announced }], "http://localhost:8001", "piko");
     expect(lines).toEqual(["https://web.piko.example.com -> http://localhost:3000"]);
@@ -21,7 +21,7 @@ describe("nextSteps", () => {
     ]);
   });
 
-  it("says that it doesn't know, and goes by the port that the server has told", () => {
+  it("shows that the address isn't known, and uses the port that the server has announced", () => {
     const announced = { ...NOTHING, proxyPort: 9000 };
     expect(nextSteps([{ config: web, announced }], "http://127.0.0.1:9001", "piko")).toEqual([
       "web -> http://localhost:3000",
@@ -33,7 +33,7 @@ describe("nextSteps", () => {
     expect(lines.at(-1)).toBe("  curl -H 'x-piko-endpoint: web' https://127.0.0.1:9000/");
   });
 
-  it("goes by the default port where the server tells nothing, as Go's do", () => {
+  it("uses the default port if the server announces nothing, as Go's servers do", () => {
     const config = listenerConfig("web", "https://[::1]:3000/base");
     expect(nextSteps([{ config, announced: NOTHING }], "http://[::1]:8001", "piko")).toEqual([
       "web -> https://[::1]:3000/base",

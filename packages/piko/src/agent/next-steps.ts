@@ -1,19 +1,19 @@
-// What an agent that has just started shows a person: how to reach its endpoints.
+// What an agent shows to a user after it has started: how to reach its endpoints.
 
 import type { AnnouncedAddress } from "@piko/client/internal";
 import { formatHostPort } from "../base/address.js";
 import type { ListenerConfig } from "../config/agent.js";
 
-/** Where servers have their proxy port by default. */
+/** The default proxy port of servers. */
 const DEFAULT_PROXY_PORT = 8000;
 
-/** A listener, and what its server says of where clients reach it. */
+/** A listener, and where clients reach it according to its server. */
 export interface ReachedListener {
   readonly config: ListenerConfig;
   readonly announced: AnnouncedAddress | undefined;
 }
 
-/** Which service each listener leads to, and {@link howToReach} them: lines for a terminal. */
+/** The service of each listener, and {@link howToReach} them: lines for a terminal. */
 export function nextSteps(
   listeners: readonly ReachedListener[],
   serverUrl: string,
@@ -25,7 +25,7 @@ export function nextSteps(
   return [...arrows, ...howToReach(listeners, serverUrl, command)];
 }
 
-/** How clients reach what a URL alone doesn't say it of. `command`: this program, as it was called. */
+/** How clients reach listeners for which a URL alone isn't enough. `command`: this program, as it was called. */
 export function howToReach(
   listeners: readonly ReachedListener[],
   serverUrl: string,
@@ -38,7 +38,7 @@ export function howToReach(
   return [`The server doesn't announce its public URL. Without a proxy in front${guessed}, it is:`, ...calls];
 }
 
-/** What a listener's requests go to. */
+/** The URL of a listener's service. */
 export function serviceUrl({ addr, protocol }: ListenerConfig): string {
   if (protocol !== "tcp" && addr.text.includes("://")) return addr.text;
   return `${protocol}://${formatHostPort(addr)}`;

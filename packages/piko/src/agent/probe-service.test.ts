@@ -18,7 +18,7 @@ function probe(addr: string, signal = new AbortController().signal): Promise<str
 }
 
 describe("probeService", () => {
-  it("finds a service, and hangs up", async () => {
+  it("finds a service, and disconnects", async () => {
     let closed: () => void = () => {};
     const hungUp = new Promise<void>((resolve) => (closed = resolve));
     const service = await uses.raw((socket) => socket.once("end", () => closed()).resume());
@@ -26,16 +26,16 @@ describe("probeService", () => {
     await hungUp;
   });
 
-  it("says why there is none", async () => {
+  it("reports why there is none", async () => {
     expect(await probe("127.0.0.1:1")).toContain("ECONNREFUSED");
   });
 
-  it("says that a service speaks no TLS", async () => {
+  it("reports that a service doesn't speak TLS", async () => {
     const service = await uses.raw((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
     expect(await probe(`https://127.0.0.1:${service.port}`)).toMatch(/wrong version number/);
   });
 
-  it("ends when nobody waits for it any more", async () => {
+  it("ends when its result is no longer needed", async () => {
     const stop = new AbortController();
     stop.abort();
     expect(await probe("127.0.0.1:1", stop.signal)).toBeUndefined();

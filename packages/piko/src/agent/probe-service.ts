@@ -1,19 +1,19 @@
-// Checks once, when an agent starts, whether its HTTP service is there: a wrong port is then reported at once, and not by
-// the first client's 502.
+// Checks once, when an agent starts, whether its HTTP service is there, so that a wrong port is reported immediately, and
+// not by the first client's 502.
 
 import type { Clock, SocketHandler } from "@piko/tunnel";
 import { connectionFailure, type ServiceConnector } from "./connect-service.js";
 
 /** Options of {@link probeService}. */
 export interface ProbeOptions {
-  /** Milliseconds that connecting may take. */
+  /** Maximum time for connecting, in milliseconds. */
   readonly timeoutMs: number;
   readonly clock: Clock;
   /** Ends the probe: its result is no longer needed. */
   readonly signal: AbortSignal;
 }
 
-/** Connects and hangs up, with TLS where the service has it. Resolves to why that failed; undefined if it didn't. */
+/** Connects and disconnects, with TLS if the service uses it. Resolves to why that failed; undefined if it succeeded. */
 export function probeService(
   connector: ServiceConnector,
   { clock, signal, timeoutMs }: ProbeOptions,

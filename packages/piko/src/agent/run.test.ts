@@ -59,7 +59,7 @@ function start(agent: AgentConfig, log: RecordedLog) {
   return { done, stop, abort };
 }
 
-/** Opens a stream to an endpoint as the server does. */
+/** Opens a stream to an endpoint as a server does. */
 async function open(endpointId: string): Promise<NodeStream> {
   const tunnel = await server.until(() => server.tunnel(endpointId));
   const stream = new NodeStream();
@@ -68,7 +68,7 @@ async function open(endpointId: string): Promise<NodeStream> {
 }
 
 describe("an agent", () => {
-  it("says what is connected to what, and serves several listeners at once", async () => {
+  it("logs what is connected to what, and serves several listeners at once", async () => {
     const service = await uses.raw(answering(() => OK));
     const echo = await uses.raw((socket) => socket.pipe(socket));
     const log = new RecordedLog();
@@ -90,7 +90,7 @@ describe("an agent", () => {
     expect(log.lines.join("\n")).not.toContain("secret");
   });
 
-  it("opens its next tunnel when the token's file has another one, before the first is closed", async () => {
+  it("opens a new tunnel when the token in the file changes, before it closes the first one", async () => {
     const service = await uses.raw(answering(() => OK));
     const folder = mkdtempSync(join(tmpdir(), "piko-agent-"));
     uses.add({ [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) });
@@ -101,7 +101,7 @@ describe("an agent", () => {
     start({ ...agent, connect: { ...agent.connect, token: "", tokenFile } }, log);
     await log.line("connected", 0);
     const first = await server.until(() => server.tunnel("web"));
-    // As secrets are replaced: in one step.
+    // Secrets are typically replaced like this, in one step.
     writeFileSync(`${tokenFile}.new`, "two\n");
     renameSync(`${tokenFile}.new`, tokenFile);
     await log.line("connected", 1);
@@ -125,7 +125,7 @@ describe("an agent", () => {
     });
   });
 
-  it("tells a person at a terminal how the endpoint is reached", async () => {
+  it("shows a user at a terminal how the endpoint is reached", async () => {
     const log = new RecordedLog("pretty");
     const { stop } = start(
       config([listenerConfig("web", 3000), listenerConfig("db", "db:5432", "tcp")]),
@@ -162,7 +162,7 @@ describe("an agent", () => {
     expect((await fetchText("/other")).status).toBe(404);
   });
 
-  it("says that it is healthy, and ready while every listener is connected", async () => {
+  it("reports that it is healthy, and ready while every listener is connected", async () => {
     const log = new RecordedLog();
     const own = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
     start(config([listenerConfig("web", 1), listenerConfig("api", 1)], { server: own }), log);
@@ -184,14 +184,14 @@ describe("an agent", () => {
       tunnels: { open: 1, wanted: 2, nodes: ["node-1"] },
     });
 
-    // Nobody to connect to any more.
+    // There is no server left to connect to.
     await server.close();
     await expect.poll(() => status("/ready"), { timeout: 5_000 }).toBe(503);
     expect(await tunnels()).toEqual([0, 0]);
     expect(await status("/health")).toBe(200);
   });
 
-  it("keeps a tunnel to each of two nodes, and serves on over one when the other is lost", async () => {
+  it("keeps a tunnel to each of two nodes, and continues over one when the other is lost", async () => {
     const service = await uses.raw(answering(() => OK));
     const log = new RecordedLog();
     const own = { enabled: true, bindAddr: { host: "127.0.0.1", port: 0 } };
@@ -211,7 +211,7 @@ describe("an agent", () => {
     expect((await (await open("web")).write(GET).over()).text).toBe(OK);
   });
 
-  it("gives its tunnels up while the service isn't well, and opens them again when it is", async () => {
+  it("gives up its tunnels while the service is unhealthy, and opens them again when it is healthy", async () => {
     let well = true;
     const service = await uses.raw((socket) =>
       socket.once("data", (bytes: Buffer) => {
@@ -250,7 +250,7 @@ describe("an agent", () => {
     expect((await get("/ready")).status).toBe(503);
     const { listeners } = (await (await get("/status")).json()) as { listeners: object[] };
     expect(listeners[0]).toMatchObject({ healthy: false, tunnels: { open: 0, wanted: 2, nodes: [] } });
-    // What is under way goes on.
+    // Requests in progress continue.
     expect(tunnel.closed).toBe(false);
     well = true;
     const next = await server.until(() => server.tunnel("web"));
@@ -263,7 +263,7 @@ describe("an agent", () => {
     await server.until(() => tunnel.closed);
   });
 
-  it("opens no tunnel before a checked service is well, and runs meanwhile", async () => {
+  it("opens no tunnel before a checked service is healthy, and runs meanwhile", async () => {
     let well = false;
     const service = await uses.raw((socket) =>
       socket.once("data", () => socket.end(well ? OK : "HTTP/1.1 500 Down\r\n\r\n")),
@@ -287,7 +287,7 @@ describe("an agent", () => {
     expect(await log.line("connected")).toMatchObject({ "endpoint-id": "web" });
   });
 
-  it("has as many tunnels by default, and at most, as a listener of the SDK", () => {
+  it("has the same default and maximum number of tunnels as a listener of the SDK", () => {
     const tunnels = AGENT.entries
       .flatMap(({ name, node }) => (name === "connect" && node.kind === "section" ? node.entries : []))
       .find(({ name }) => name === "tunnels")?.node;
@@ -298,7 +298,7 @@ describe("an agent", () => {
     expect(tunnels.schema.safeParse(0).success).toBe(false);
   });
 
-  it("connects again after its tunnel was closed", async () => {
+  it("reconnects after its tunnel was closed", async () => {
     const service = await uses.raw(answering(() => OK));
     const log = new RecordedLog();
     start(config([listenerConfig("web", service.port)]), log);
@@ -309,7 +309,7 @@ describe("an agent", () => {
     await log.line("disconnected from server");
   });
 
-  it("says at its start that a service isn't there, and that an id can't be a host name", async () => {
+  it("warns at its start that a service isn't there, and that an id can't be a host name", async () => {
     const log = new RecordedLog();
     start(config([listenerConfig("My.Web", "127.0.0.1:1")]), log);
     expect(await log.line("service can't be reached yet: is it running?")).toMatchObject({
@@ -323,7 +323,7 @@ describe("an agent", () => {
     ).toMatchObject({ level: "warn", reason: "it has a dot" });
   });
 
-  it("ends with an error when one of its listeners is refused", async () => {
+  it("fails if one of its listeners is refused", async () => {
     server.answers.push("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
     const log = new RecordedLog();
     const { done } = start(config([listenerConfig("web", 3000), listenerConfig("other", 3001)]), log);
@@ -331,7 +331,7 @@ describe("an agent", () => {
     await server.until(() => server.tunnels.every((tunnel) => tunnel.closed));
   });
 
-  it("ends with an error when a file of its TLS settings is missing", async () => {
+  it("fails if a file of its TLS settings is missing", async () => {
     const log = new RecordedLog();
     const missing = { ...NO_TLS, rootCas: "/nowhere/ca.pem" };
     const web = { ...listenerConfig("web", "https://localhost:3000"), tls: missing };
@@ -341,11 +341,11 @@ describe("an agent", () => {
   });
 });
 
-describe("an agent that is told to stop", () => {
-  it("finishes the requests in flight and takes no new ones", async () => {
+describe("an agent that is asked to stop", () => {
+  it("finishes the requests in progress and accepts no new ones", async () => {
     let take: (socket: Socket) => void = () => {};
     const asked = new Promise<Socket>((resolve) => (take = resolve));
-    // Not the first connection: the agent has looked whether the service is there.
+    // Not the first connection: with that one, the agent probes the service.
     const service = await uses.raw((socket) => socket.once("data", () => take(socket)));
     const log = new RecordedLog();
     const { abort, done } = start(config([listenerConfig("web", service.port)]), log);
@@ -363,7 +363,7 @@ describe("an agent that is told to stop", () => {
     await expect.poll(() => socket.destroyed || socket.readableEnded).toBe(true);
   });
 
-  it("cuts requests when the grace period is over", async () => {
+  it("cuts requests when the grace period has passed", async () => {
     const service = await uses.raw(answering(() => undefined));
     const log = new RecordedLog();
     const { abort, done } = start(config([listenerConfig("web", service.port)], { gracePeriodMs: 50 }), log);
@@ -375,7 +375,7 @@ describe("an agent that is told to stop", () => {
     await service.gone(0);
   });
 
-  it("ends TCP connections at once", async () => {
+  it("closes TCP connections immediately", async () => {
     const echo = await uses.raw((socket) => socket.pipe(socket));
     const log = new RecordedLog();
     const { stop } = start(config([listenerConfig("echo", echo.port, "tcp")]), log);
@@ -385,7 +385,7 @@ describe("an agent that is told to stop", () => {
     await echo.gone(0);
   });
 
-  it("before it is connected, ends at once", async () => {
+  it("before it is connected stops immediately", async () => {
     const agent = config([listenerConfig("web", 3000)]);
     server.stopListening();
     const log = new RecordedLog();

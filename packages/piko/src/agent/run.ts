@@ -23,7 +23,7 @@ import { TlsFileSource } from "../net/tls-files.js";
 import { createTracing } from "../net/tracing/create-tracing.js";
 import { tokenSource } from "../net/token-source.js";
 
-/** Maximum memory for response heads that come in parts. Above it, such a response is a 502. */
+/** Maximum memory for response heads that arrive in parts. If it is exceeded, such a response is a 502. */
 const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 
 /** Numbers in [0, 1). */
@@ -39,25 +39,25 @@ export interface RunAgentOptions {
   readonly logger: Logger;
   /** Aborted by the first SIGTERM, SIGINT or SIGHUP. */
   readonly signal: AbortSignal;
-  /** Which of the two it was. */
+  /** The name of the signal that was received. */
   readonly signalName?: () => string;
-  /** Reads all settings again; undefined where there is no file. */
+  /** Reads all settings again; undefined if there is no file. */
   readonly load?: (() => AgentConfig) | undefined;
-  /** Registers who takes the configuration again (SIGHUP). */
+  /** Registers the function that reloads the configuration (SIGHUP). */
   readonly onReload?: (act: () => void) => void;
-  /** What hints call this program. */
+  /** The name of this program in hints. */
   readonly command?: string;
-  /** Where the status is shown; undefined for plain lines alone. */
+  /** Where the status is shown; undefined for plain log lines only. */
   readonly terminal?: Terminal | undefined;
-  /** Of the program, for its metrics. */
+  /** The program's version, for its metrics. */
   readonly version?: string;
   readonly clock?: Clock;
 }
 
-/** Runs an agent until `signal`. Rejects when a listener can't connect, or a port can't be bound. */
+/** Runs an agent until `signal`. Rejects if a listener can't connect, or a port can't be bound. */
 export async function runAgent(options: RunAgentOptions): Promise<void> {
   const { command = "piko", config, logger, signal, signalName, terminal } = options;
-  // Each endpoint listens to it: more than Node.js takes for a leak.
+  // Each listener adds an event listener to it, more than the number that Node.js warns about.
   setMaxListeners(0, signal);
   const { clock = systemClock, version = "unknown" } = options;
   const log = logger.subsystem("agent");
@@ -152,7 +152,7 @@ export async function runAgent(options: RunAgentOptions): Promise<void> {
   }
 }
 
-/** Takes the configuration again when asked to: levels of the log, and listeners. */
+/** Reloads the configuration when asked to: log levels and listeners. */
 function reloadOn(
   { config, load, logger, onReload }: RunAgentOptions,
   log: Logger,
@@ -176,7 +176,7 @@ function reloadOn(
   });
 }
 
-/** Says what will disappoint clients of a listener: an id that no host can have, and a service that isn't there. */
+/** Warns about problems for a listener's clients: an id that can't be a host name, or a service that isn't there. */
 async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Promise<void> {
   const { addr, endpointId, protocol } = listener.config;
   const reason = protocol === "tcp" ? undefined : whyNoHostLabel(endpointId);
@@ -193,7 +193,7 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
       agents: others,
     });
   }
-  // A health check has said it already; and a TCP service takes a connection for a client.
+  // A health check has already reported it. A TCP service isn't probed, because it would take the connection for a client.
   if (listener.healthy !== undefined || protocol === "tcp") return;
   const error = await listener.probe(signal);
   if (error !== undefined) {
@@ -206,8 +206,8 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
 }
 
 /**
- * Connects all listeners at once. The first failure ends the others, requests that have come to them by then excepted, and is the
- * one that is told.
+ * Connects all listeners at once. The first failure stops the others, which may finish requests that they have already
+ * received, and is the error that is thrown.
  */
 async function startAll(listeners: readonly Listener[], signal: AbortSignal, graceMs: number): Promise<void> {
   const stop = new AbortController();

@@ -1,4 +1,4 @@
-// The life of connections to the service: reuse, repeated requests, time limits, ends on either side.
+// The life of connections to the service: reuse, retries, timeouts, and ends on either side.
 
 import { createServer } from "node:https";
 import { once } from "node:events";
@@ -31,7 +31,7 @@ describe("a connection", () => {
     expect(rig.pool.idleCount).toBe(1);
   });
 
-  it("shows the service the host that it asks for", async () => {
+  it("shows the requested host to the service", async () => {
     const service = await uses.raw(
       answering(
         (request) => `HTTP/1.1 200 OK\r\nX: ${/^Host: .*/im.exec(request)?.[0]}\r\nContent-Length: 0\r\n\r\n`,
@@ -41,13 +41,13 @@ describe("a connection", () => {
     expect((await rig.request(GET)).text).toContain(`X: Host: 127.0.0.1:${service.port}\r\n`);
   });
 
-  it("is not shared by requests at the same time", async () => {
+  it("isn't shared by concurrent requests", async () => {
     const service = await uses.raw(answering(() => OK));
     const rig = await uses.rig({ service: service.port });
     await Promise.all([rig.request(GET), rig.request(GET), rig.request(GET)]);
     expect(service.connections.length).toBe(3);
     expect(rig.pool.idleCount).toBe(3);
-    // The last one used comes first.
+    // The most recently used connection is used first.
     await rig.request(GET);
     await rig.request(GET);
     expect(service.connections.length).toBe(3);
@@ -68,7 +68,7 @@ describe("a connection", () => {
     expect(service.connections.length).toBe(2);
   });
 
-  it("is closed when more than max_idle_conns would be idle", async () => {
+  it("is closed if more than max_idle_conns would be idle", async () => {
     const service = await uses.raw(answering(() => OK));
     const rig = await uses.rig({ service: service.port, maxIdle: 1 });
     await Promise.all([rig.request(GET), rig.request(GET)]);
@@ -76,7 +76,7 @@ describe("a connection", () => {
     await Promise.race([service.gone(0), service.gone(1)]);
   });
 
-  it("is closed when it was idle for too long, or nearly as long as the service keeps it", async () => {
+  it("is closed if it was idle for too long, or nearly as long as the service keeps it", async () => {
     const clock = new FakeClock();
     let fields = "";
     const service = await uses.raw(
@@ -115,7 +115,7 @@ describe("a connection", () => {
     ["HEAD", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"],
     ["GET", "HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n"],
   ])(
-    "is closed when a body is announced where there is none, since it may come late: %s",
+    "is closed if a body is announced where there is none, since it may arrive late: %s",
     async (method, text) => {
       const service = await uses.raw(answering(() => text));
       const rig = await uses.rig({ service: service.port });
@@ -125,7 +125,7 @@ describe("a connection", () => {
     },
   );
 
-  it("takes what comes before its request has left for no answer, and the request goes elsewhere", async () => {
+  it("doesn't take bytes before its request was sent for a response, and the request is sent elsewhere", async () => {
     const service = await uses.raw(answering(() => OK));
     const rig = await uses.rig({ service: service.port });
     await rig.request(GET);
@@ -142,7 +142,7 @@ describe("a connection", () => {
     expect(lost).toEqual([["stale", "sent unexpected bytes"]]);
   });
 
-  it("leaves the pool when the service speaks unasked", async () => {
+  it("leaves the pool if the service sends unexpected bytes", async () => {
     const service = await uses.raw(answering(() => OK));
     const rig = await uses.rig({ service: service.port });
     await rig.request(GET);
@@ -153,7 +153,7 @@ describe("a connection", () => {
 });
 
 describe("a service", () => {
-  it("that isn't there means 502 at once, and is found again when it is back", async () => {
+  it("that isn't there results in 502 immediately, and is found again when it is back", async () => {
     const service = await uses.raw(answering(() => OK));
     const { port } = service;
     const rig = await uses.rig({ service: port });
@@ -167,7 +167,7 @@ describe("a service", () => {
     expect(rig.statuses).toEqual({ 200: 1, 502: 1 });
   });
 
-  it("that gives no response head in time means 504", async () => {
+  it("that sends no response head in time results in 504", async () => {
     const clock = new FakeClock();
     const service = await uses.raw(answering(() => undefined));
     const rig = await uses.rig({ service: service.port, clock, timeoutMs: 5_000 });
@@ -183,7 +183,7 @@ describe("a service", () => {
     clock.assertIdle();
   });
 
-  it("may take any time for its body", async () => {
+  it("may take any time to send its body", async () => {
     const clock = new FakeClock();
     const service = await uses.raw(answering(() => "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab"));
     const rig = await uses.rig({ service: service.port, clock, timeoutMs: 5_000 });
@@ -195,7 +195,7 @@ describe("a service", () => {
     expect(stream.text).toMatch(/abcd$/);
   });
 
-  it("has its time from the last part of an upload, however long that takes", async () => {
+  it("has a timeout that counts from the last part of an upload, however long that takes", async () => {
     const clock = new FakeClock();
     const service = await uses.raw(() => {});
     const rig = await uses.rig({ service: service.port, clock, timeoutMs: 5_000 });
@@ -217,7 +217,7 @@ describe("a service", () => {
   it.each([
     ["a length", "Content-Length: 10\r\n\r\nhalf"],
     ["chunks", "Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"],
-  ])("that dies within a body with %s resets the stream", async (_kind, rest) => {
+  ])("that fails within a body with %s resets the stream", async (_kind, rest) => {
     const service = await uses.raw((socket) =>
       socket.once("data", () => socket.end(`HTTP/1.1 200 OK\r\n${rest}`)),
     );
@@ -245,7 +245,7 @@ describe("a client that goes away", () => {
   it.each([
     ["ends", (stream: { end(): unknown }) => stream.end()],
     ["resets", (stream: { stream: { reset(): void } | undefined }) => stream.stream?.reset()],
-  ])("takes its request back from the service: its stream %s", async (_how, leave) => {
+  ])("cancels its request at the service: its stream %s", async (_how, leave) => {
     const service = await uses.raw(answering(() => undefined));
     const rig = await uses.rig({ service: service.port });
     const stream = rig.open().write(GET);
@@ -272,7 +272,7 @@ describe("a client that goes away", () => {
     expect(rig.metrics.inFlight).toBe(0);
   });
 
-  it("does so with the whole tunnel", async () => {
+  it("does so when the whole tunnel ends", async () => {
     const service = await uses.raw(answering(() => undefined));
     const rig = await uses.rig({ service: service.port });
     rig.open().write(GET);
@@ -283,7 +283,7 @@ describe("a client that goes away", () => {
 });
 
 describe("a service with TLS", () => {
-  it("is verified, and reached with its own authority or without verification", async () => {
+  it("is verified, and reached with its own CA or without verification", async () => {
     using certificates = createCertificates();
     const server = createServer(
       { cert: readFileSync(certificates.serverCert), key: readFileSync(certificates.serverKey) },

@@ -1,5 +1,5 @@
-// A connection to an HTTP service, used for one request after another: it is the call of an exchange while it carries a
-// request, and is kept in a service pool between requests.
+// A connection to an HTTP service, used for one request after another. While it carries a request, it is the call of an
+// exchange; between requests, it is kept in a service pool.
 
 import type { ByteSocket, Clock, SocketHandler } from "@piko/tunnel";
 import { REASONS, type Reason } from "../http/reasons.js";
@@ -20,18 +20,18 @@ import type { RequestRewrite } from "../http/request-rewrite.js";
 import type { DeadlineSweep, Expiring } from "../net/deadline-sweep.js";
 import { connectFailure, connectionFailure, type ServiceConnector } from "./connect-service.js";
 
-/** How much sooner than the service says an idle connection is closed, so that no request meets its end. */
+/** How much earlier than the service would an idle connection is closed, so that no request meets its end. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
 
-/** What a connection asks of its pool. */
+/** What a connection needs from its pool. */
 export interface ServiceConnectionOwner {
   readonly clock: Clock;
   readonly wallNow: () => number;
   readonly sweep: DeadlineSweep;
   readonly responses: ResponseReaderLimits;
-  /** Keeps a connection whose request is over. Returns until when, or -1 when there is no room. */
+  /** Keeps a connection whose request has finished. Returns until when, or -1 if there is no room. */
   keep(connection: ServiceConnection): number;
-  /** An idle one is gone. */
+  /** An idle connection has ended. */
   forget(connection: ServiceConnection): void;
 }
 
@@ -39,36 +39,36 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   readonly halfClose = true;
   readonly socket: ByteSocket;
   /**
-   * When the last of its last request was sent, on the wall's clock. Idle for the service it is only since its answer, but
-   * when that came can't be told by a process that may have stood still before it read it.
+   * When the last byte of its last request was sent, by the wall clock. For the service, the connection has been idle only
+   * since the response; but this process may have been suspended before it read that, so its time isn't known.
    */
   sentAtMs: number;
   readonly #pool: ServiceConnectionOwner;
   readonly #reader: ResponseReader;
-  /** Whose call it is; undefined between requests, and at the end. */
+  /** The exchange that it is the call of; undefined between requests, and at the end. */
   #events: UpstreamEvents | undefined;
   #gone: boolean;
-  /** It has stood. */
+  /** The connection was established. */
   #opened: boolean;
-  /** It has carried a request before: the service may close it at any moment. */
+  /** It has carried a request before, so the service may close it at any moment. */
   #reused: boolean;
-  /** What the service says about how long it keeps the connection; asked once. -1: not known yet. */
+  /** How long the service keeps the connection, according to its first response; -1: not known yet. */
   #keepAliveHintMs: number;
-  /** Between requests, when the connection is closed; on the clock's scale. */
+  /** When the connection is closed if there is no request; on the clock's scale. */
   #idleUntilMs: number;
   #chunked: boolean;
   /** The request has a body. */
   #hasBody: boolean;
-  /** Its 101 came: the connection carries another protocol to its end. */
+  /** A 101 has arrived: the connection carries another protocol until its end. */
   #switched: boolean;
-  /** The request may be repeated. */
+  /** The request may be retried. */
   #idempotent: boolean;
-  /** Of the socket, when the request began. */
+  /** Counters of the socket at the beginning of the request. */
   #writtenBefore: number;
   #flushesBefore: number;
-  /** Bytes of the response that the exchange still holds: while it does, no more are read. */
+  /** Bytes of the response that the exchange holds; as long as there are any, nothing is read. */
   #heldBytes: number;
-  /** `write` found it congested: `onUpstreamWritable` is owed. */
+  /** `write` found the connection congested, so `onUpstreamWritable` has to follow. */
   #blocked: boolean;
 
   constructor(pool: ServiceConnectionOwner, connector: ServiceConnector) {
@@ -92,7 +92,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.socket = connector.open(this, { clock: pool.clock, onOpen: () => (this.#opened = true) });
   }
 
-  // The exchange.
+  // Called by the exchange.
 
   get congested(): boolean {
     return this.socket.out.congested;
@@ -102,7 +102,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     return this.socket.opening;
   }
 
-  /** For the pool: the next request is this exchange's. */
+  /** Called by the pool: the next request is this exchange's. */
   assign(events: UpstreamEvents): void {
     this.#events = events;
   }
@@ -144,7 +144,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   }
 
   abort(why: Reason): void {
-    // The reader must not take what it got for all of it; and a FIN would wait after the bytes that it doesn't read.
+    // The reader must not take a part for the whole; and a FIN would wait behind bytes that the service doesn't read.
     const reset = this.#switched || (this.#hasBody && why !== REASONS.early);
     this.#end();
     if (reset) this.socket.reset();
@@ -154,14 +154,14 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   release(): void {
     const reader = this.#reader;
     this.#events = undefined;
-    // What the exchange still holds of the response is its client's affair.
+    // From here on, the client's side is responsible for the bytes that the exchange holds.
     this.#heldBytes = 0;
     if (this.#gone) return;
     const until = reader.persistent && this.#keepAliveHintMs !== 0 ? this.#pool.keep(this) : -1;
     this.#reused = true;
     if (until < 0) {
       this.#end();
-      // Behind another protocol the service gets what waits for it, however slowly; behind HTTP nothing does.
+      // After another protocol, the service gets all queued bytes, however slowly. After HTTP, there are none.
       if (this.#switched || this.socket.ended) this.socket.close();
       else this.socket.destroy();
       return;
@@ -172,23 +172,23 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.socket.resume();
   }
 
-  /** For the pool: it is no longer needed. */
+  /** Called by the pool: the connection is no longer needed. */
   destroy(): void {
     this.#end();
     this.socket.destroy();
   }
 
-  // The socket.
+  // Events of the socket.
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.#events === undefined) {
-      // Nothing was asked: what this answers would be taken for the answer to the next request.
+      // Unexpected bytes: they would be taken for the response to the next request.
       this.#pool.forget(this);
       this.destroy();
       return;
     }
     if (!this.#reader.begun && this.socket.out.flushes === this.#flushesBefore) {
-      // The request has not left yet, so this belongs to the one before. It can go out elsewhere.
+      // The request hasn't been sent yet, so these bytes belong to the previous one. The request can be sent elsewhere.
       this.#lose(REASONS.lost, "sent unexpected bytes");
       return;
     }
@@ -236,7 +236,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
     this.#lose(REASONS.cut, "given up after an internal error");
   }
 
-  // The reader.
+  // Events of the reader.
 
   onInform(head: ResponseHead): void {
     this.#heldBytes += head.end - head.start;
@@ -291,7 +291,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   }
 }
 
-/** Milliseconds that the service keeps an idle connection by its `Keep-Alive: timeout=5`, with a margin; or Infinity. */
+/** How long the service keeps an idle connection (`Keep-Alive: timeout=5`), in milliseconds, less a margin; or Infinity. */
 function keepAliveHint(head: ResponseHead): number {
   const value = findField(head, FIELD_KEEP_ALIVE);
   const seconds = value === undefined ? null : /(?:^|[\s,;])timeout=(\d{1,6})/i.exec(value);

@@ -1,6 +1,6 @@
 // Sends the requests of an agent's exchange to its service, on an open connection if there is one. Retries a request if
-// the service can't have acted on it: it had closed a kept connection before it saw the request, or says that it hasn't
-// processed it. A request that isn't safe to retry isn't sent on a connection that may be closed.
+// the service can't have acted on it: it had closed a kept-alive connection before it saw the request, or reports that it
+// hasn't processed it. A request that isn't safe to retry isn't sent on a connection that may be closed.
 
 import type { Reason } from "../http/reasons.js";
 import { type Dispatch, isIdempotent } from "../http/exchange/dispatch.js";
@@ -11,26 +11,26 @@ import type { RequestHead } from "../http/head.js";
 import type { TracedClient } from "../observability/tracing/request-trace.js";
 import type { CallWaiter, ServiceCalls } from "./service-calls.js";
 
-/** How often a request is sent. A service that refuses streams without end is not asked without end. */
+/** Maximum number of times that a request is sent, in case a service keeps refusing streams. */
 const MAX_TRIES = 4;
 
-/** The sender of all requests: its statements come from a client that it trusts, or are its own. */
+/** The client of all requests, for tracing: a node, whose trace context is trusted. */
 const NODE: TracedClient = { client: { secure: false }, senderOf: () => undefined };
 
-/** An agent's life of a request is short: whatever its node sends goes to the service. */
+/** The life cycle of an agent's requests is short: everything that its node sends goes to the service. */
 export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
   readonly #exchange: Exchange;
   readonly #calls: ServiceCalls;
   readonly #maxReplayBytes: number;
   #method: string;
-  /** It asks for another protocol. */
+  /** The request asks for another protocol. */
   #upgrade: boolean;
-  /** Its method allows a retry, and all of it will still be available. */
+  /** The request's method allows a retry, and all of it will still be available. */
   #repeatable: boolean;
   #tries: number;
   #waiting: boolean;
 
-  /** `maxReplayBytes`: most bytes of a request that the exchange keeps. */
+  /** `maxReplayBytes`: maximum number of bytes of a request that the exchange keeps. */
   constructor(exchange: Exchange, calls: ServiceCalls, maxReplayBytes: number) {
     this.#exchange = exchange;
     this.#calls = calls;
@@ -42,7 +42,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
     this.#waiting = false;
   }
 
-  /** It isn't known yet what the service speaks. */
+  /** The service's HTTP version isn't known yet. */
   get waiting(): boolean {
     return this.#waiting;
   }
@@ -68,7 +68,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
   }
 
   again(seen: Seen): boolean {
-    // A new connection that failed says that the service can't be reached.
+    // If a new connection failed, the service can't be reached.
     if (seen === "maybe" || !(seen === "no" || isIdempotent(this.#method))) return false;
     if (++this.#tries > MAX_TRIES) return false;
     this.#waiting = !this.#calls.isReady(this);
@@ -89,7 +89,7 @@ export class ServiceDispatch implements Dispatch, Lifecycle, CallWaiter {
     this.#waiting = false;
   }
 
-  // The calls.
+  // Events of the calls.
 
   onService(): void {
     this.connect(undefined);

@@ -11,27 +11,27 @@ import { ResponseHead } from "../http/head.js";
 import type { ServiceCalls } from "./service-calls.js";
 import { ServiceConnection, type ServiceConnectionOwner } from "./service-connection.js";
 
-/** Maximum number of field lines of one response head; nodes let fewer through. */
+/** Maximum number of field lines in a response head; nodes allow fewer. */
 const MAX_FIELDS = 512;
 /**
- * A request that can't be repeated takes a kept connection only if that was in use so lately: less than any service is
- * known to keep an idle one, so that its end and the request can't meet on the way.
+ * A request that can't be retried uses a kept-alive connection only if that was used this recently. All known services keep
+ * idle connections longer, so that a connection's end and the request can't cross on the way.
  */
 const FRESH_MS = 1_000;
 
 /** Limits of a pool, and how it connects. */
 export interface ServicePoolOptions {
   readonly connector: ServiceConnector;
-  /** Idle connections that are kept; Infinity for no limit. */
+  /** Maximum number of idle connections that are kept; Infinity for no limit. */
   readonly maxIdle: number;
   /** How long an idle connection is kept; 0 for no limit. */
   readonly idleTimeoutMs: number;
   /** Maximum size of a response head. */
   readonly maxResponseHeadBytes: number;
-  /** Memory of heads that come in parts, of all the agent's services. */
+  /** Budget for heads that arrive in parts, shared by all services of the agent. */
   readonly budget: ByteBudget;
   readonly clock: Clock;
-  /** Milliseconds since 1970: services count the time in which this process stands still, `clock` doesn't. */
+  /** Milliseconds since 1970: unlike `clock`, this includes the time in which the process was suspended, as services do. */
   readonly wallNow: () => number;
 }
 
@@ -46,7 +46,7 @@ export class ServicePool implements ServiceCalls, ServiceConnectionOwner {
   readonly #idle: ServiceConnection[] = [];
   #closed = false;
 
-  /** `sweep`: where another pool of the listener shares it. */
+  /** `sweep`: given if another pool of the listener shares it. */
   constructor(options: ServicePoolOptions, sweep: DeadlineSweep = new DeadlineSweep(options.clock)) {
     const { connector, maxIdle, idleTimeoutMs, clock } = options;
     this.clock = clock;
@@ -66,7 +66,7 @@ export class ServicePool implements ServiceCalls, ServiceConnectionOwner {
     return this.responses.budget;
   }
 
-  /** Connections that wait for a request. */
+  /** Number of idle connections. */
   get idleCount(): number {
     return this.#idle.length;
   }
@@ -77,12 +77,12 @@ export class ServicePool implements ServiceCalls, ServiceConnectionOwner {
 
   stopWaiting(): void {}
 
-  /** A connection for one request: an idle one, or one that is being opened. `repeatable`: it may be sent again. */
+  /** A connection for one request: an idle one, or one that is opening. `repeatable`: the request may be retried. */
   take(events: UpstreamEvents, repeatable: boolean): ServiceConnection {
     const idle = this.#idle.pop();
     if (idle === undefined) return this.takeAgain(events);
     if (!repeatable && !this.#isFresh(idle)) {
-      // The new one takes its place, so that requests at long intervals don't fill the pool.
+      // Replaces the idle connection by a new one, so that requests at long intervals don't fill the pool.
       idle.destroy();
       return this.takeAgain(events);
     }
@@ -90,7 +90,7 @@ export class ServicePool implements ServiceCalls, ServiceConnectionOwner {
     return idle;
   }
 
-  /** A connection that is being opened. */
+  /** A connection that is opening. */
   takeAgain(events: UpstreamEvents): ServiceConnection {
     const connection = new ServiceConnection(this, this.#connector);
     connection.assign(events);
@@ -109,13 +109,13 @@ export class ServicePool implements ServiceCalls, ServiceConnectionOwner {
     if (at >= 0) this.#idle.splice(at, 1);
   }
 
-  /** Closes idle connections, and from now on others when their request is over. Idempotent. */
+  /** Closes idle connections immediately, and the others after their requests. Idempotent. */
   close(): void {
     this.#closed = true;
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
-  /** False, too, when the clock on the wall was turned back. */
+  /** Also false if the wall clock was set back. */
   #isFresh(connection: ServiceConnection): boolean {
     const idleMs = this.wallNow() - connection.sentAtMs;
     return idleMs >= 0 && idleMs < FRESH_MS;

@@ -1,4 +1,4 @@
-// Requests that meet the end of a kept connection to a service: which are sent again, and which must not be.
+// Requests that meet the end of a kept-alive connection to a service: which are retried, and which must not be.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { received, Uses } from "../../test/agent-rig.js";
@@ -13,7 +13,7 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const UNREACHABLE = '{"error":"upstream unreachable","endpoint":"my-endpoint","reason":"';
 
 describe("a request that meets the end of a used connection", () => {
-  // The service closes each connection when its second request comes, as if it had done so a moment before.
+  // The service closes each connection when the second request arrives, as if it had done so a moment earlier.
   const closingOnSecond = () => {
     let requests = 0;
     const service = uses.raw((socket, index) => {
@@ -28,7 +28,7 @@ describe("a request that meets the end of a used connection", () => {
     return { service, requests: () => requests };
   };
 
-  it.each(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])("is sent again on a new one: %s", async (method) => {
+  it.each(["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])("is retried on a new one: %s", async (method) => {
     const { service, requests } = closingOnSecond();
     const { port } = await service;
     const rig = await uses.rig({ service: port });
@@ -38,7 +38,7 @@ describe("a request that meets the end of a used connection", () => {
     expect(rig.metrics.inFlight).toBe(0);
   });
 
-  it("is sent again with its body", async () => {
+  it("is retried with its body", async () => {
     const bodies: string[] = [];
     const service = await uses.raw((socket, index) => {
       socket.on("data", (data) => {
@@ -55,7 +55,7 @@ describe("a request that meets the end of a used connection", () => {
     expect(bodies).toEqual(["body", "body"]);
   });
 
-  it("is answered with 502 when it isn't idempotent", async () => {
+  it("is answered with 502 if it isn't idempotent", async () => {
     const { service, requests } = closingOnSecond();
     const rig = await uses.rig({ service: (await service).port });
     await rig.request(GET);
@@ -63,7 +63,7 @@ describe("a request that meets the end of a used connection", () => {
     expect(requests()).toBe(2);
   });
 
-  it("is answered with 502 when a part of the response was there", async () => {
+  it("is answered with 502 if a part of the response had arrived", async () => {
     const service = await uses.raw((socket) => {
       let onThis = 0;
       socket.on("data", () => {
@@ -77,7 +77,7 @@ describe("a request that meets the end of a used connection", () => {
     expect(service.connections.length).toBe(1);
   });
 
-  it("is sent again once only", async () => {
+  it("is retried only once", async () => {
     const service = await uses.raw((socket, index) => {
       let onThis = 0;
       socket.on("data", () => {
@@ -92,8 +92,8 @@ describe("a request that meets the end of a used connection", () => {
   });
 });
 
-describe("a request that can't be sent again", () => {
-  /** Two requests, `gapMs` on the wall between the first one's sending and the second one. */
+describe("a request that can't be retried", () => {
+  /** Makes two requests, with `gapMs` of wall clock time from the sending of the first one to the second one. */
   const connectionsOf = async (
     method: string,
     gapMs: number,
@@ -102,7 +102,7 @@ describe("a request that can't be sent again", () => {
     let wallMs = 1_000_000;
     const service = await uses.raw((socket) => {
       socket.on("data", (data) => {
-        // Its answer is read when the time is over: this process has stood still.
+        // The response is read at the end of the gap, as if this process had been suspended.
         if (first === "read at the end" && data.toString().startsWith("GET")) wallMs += gapMs;
         socket.write(OK);
       });
@@ -148,11 +148,11 @@ describe("a request that can't be sent again", () => {
     expect(service.connections.length).toBe(connections);
   });
 
-  it("counts from the last request, since nobody knows when the answer came", async () => {
+  it("counts from the last request, since the time of the response isn't known", async () => {
     expect(await connectionsOf("POST", 1_000, "read at the end")).toBe(2);
   });
 
-  it("counts from the last of an upload", async () => {
+  it("counts from the end of an upload", async () => {
     let wallMs = 1_000_000;
     const service = await uses.raw((socket) => {
       socket.on("data", (data) => {

@@ -1,4 +1,4 @@
-// Upgraded requests and TCP listeners: raw bytes both ways, in order, with half-closes.
+// Upgraded requests and TCP listeners: raw bytes in both directions, in order, with half-close.
 
 import { createServer } from "node:net";
 import { once } from "node:events";
@@ -16,7 +16,7 @@ const SWITCH = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgra
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 describe("an upgrade", () => {
-  it("loses nothing: bytes with the head, before the 101 and right behind it arrive in order", async () => {
+  it("loses nothing: bytes with the head, before the 101 and right after it arrive in order", async () => {
     let toService = "";
     const service = await uses.raw((socket) => {
       socket.on("data", (data) => (toService += data.toString()));
@@ -28,7 +28,7 @@ describe("an upgrade", () => {
     await received(socket, () => toService.endsWith("\r\n\r\n"));
     stream.write("third ");
     for (let i = 0; i < 20; i++) await turn();
-    // The service sees nothing of it as long as it may still decline.
+    // The service gets none of the early bytes as long as it may still reject the upgrade.
     expect(toService).toMatch(/^GET \/ws HTTP\/1\.1\r\n[^]*Connection: Upgrade\r\nUpgrade: Echo\r\n\r\n$/);
     socket.write(`${SWITCH}hello `);
     socket.write("there");
@@ -39,7 +39,7 @@ describe("an upgrade", () => {
     expect(stream.text).toBe(`${SWITCH}hello there`);
   });
 
-  it("that is declined sends none of the early bytes to the service", async () => {
+  it("that is rejected sends none of the early bytes to the service", async () => {
     let toService = "";
     const service = await uses.raw((socket) => {
       socket.on("data", (data) => {
@@ -70,7 +70,7 @@ describe("an upgrade", () => {
     expect(bytes).toBe(1_000_000);
   });
 
-  it("ends each direction by itself", async () => {
+  it("ends each direction separately", async () => {
     const service = await uses.raw((socket) => {
       let text = "";
       socket.once("data", () => socket.write(SWITCH));
@@ -88,7 +88,7 @@ describe("an upgrade", () => {
     expect(rig.agentStreams).toBe(0);
   });
 
-  it("resets the service's connection when the stream is reset, and the other way round", async () => {
+  it("resets the service's connection if the stream is reset, and vice versa", async () => {
     const service = await uses.raw((socket) => socket.once("data", () => socket.write(SWITCH)));
     const rig = await uses.rig({ service: service.port });
     const left = rig.open().write(UPGRADE);
@@ -104,7 +104,7 @@ describe("an upgrade", () => {
     expect((await cut.over()).reset).toBe(true);
   });
 
-  it("with a peer that knows no half-close ends altogether with either direction", async () => {
+  it("with a peer that doesn't support half-close ends entirely with either direction", async () => {
     let text = "";
     const service = await uses.raw((socket) => {
       socket.once("data", () => socket.write(SWITCH));
@@ -122,7 +122,7 @@ describe("an upgrade", () => {
 });
 
 describe("a service", () => {
-  it("that writes and resets at once is cut behind what it wrote", async () => {
+  it("that writes and resets immediately is cut after what it wrote", async () => {
     const service = await uses.raw((socket) => {
       socket.once("data", () => socket.write("partial", () => socket.resetAndDestroy()));
     });
@@ -135,7 +135,7 @@ describe("a service", () => {
     }
   });
 
-  it("gets what came before a cut as far as it can leave, then a reset", async () => {
+  it("gets the bytes before a cut as far as they can be sent, then a reset", async () => {
     let text = "";
     const service = await uses.raw((socket) => socket.on("data", (data) => (text += data.toString())));
     const rig = await uses.rig({ service: service.port, protocol: "tcp" });
@@ -151,7 +151,7 @@ describe("a service", () => {
     expect(text).toBe("partial");
   });
 
-  it("that a Go node has left gets what waits for it and an end, and the node an end, too", async () => {
+  it("gets all queued bytes and an end after a Go node's end, and the node gets an end too", async () => {
     let bytes = 0;
     const service = await uses.raw((socket) => void socket.pause());
     const rig = await uses.rig({ service: service.port, protocol: "tcp", halfClose: false });
@@ -170,7 +170,7 @@ describe("a service", () => {
 
 describe("a service that is slow to read", () => {
   it.each(["http", "tcp"] as const)(
-    "gets all that its client has sent before a Go node's end, whenever it reads it (%s)",
+    "gets everything that its client sent before a Go node's end, whenever it reads it (%s)",
     async (protocol) => {
       const service = await uses.raw((socket) => {
         if (protocol === "http") socket.once("data", () => socket.pause().write(SWITCH));
@@ -183,7 +183,7 @@ describe("a service that is slow to read", () => {
       const socket = await service.connection(0);
       const piece = Buffer.alloc(64 * 1024);
       let sent = 0;
-      // More than the system takes: the rest waits in the agent, and behind it in the stream's window.
+      // More than the kernel buffers: the rest is queued in the agent, and in the node by the stream's window.
       for (let turns = 0; turns < 200; turns++) {
         if (stream.queuedBytes === 0) {
           stream.write(piece);
@@ -208,7 +208,7 @@ describe("a service that is slow to read", () => {
 });
 
 describe("a TCP listener", () => {
-  it("carries bytes both ways, and the end of each way", async () => {
+  it("carries bytes in both directions, and the end of each direction", async () => {
     const service = await uses.raw((socket) => {
       let text = "";
       socket.on("data", (data) => (text += data.toString()));
@@ -239,7 +239,7 @@ describe("a TCP listener", () => {
     expect((await rig.request("hello")).reset).toBe(true);
   });
 
-  it("takes the time limit back once it is connected", async () => {
+  it("has no timeout after it is connected", async () => {
     const clock = new FakeClock();
     const service = await uses.raw((socket) => socket.pipe(socket));
     const rig = await uses.rig({ service: service.port, protocol: "tcp", clock, timeoutMs: 5_000 });

@@ -1,4 +1,4 @@
-// Joins a stream of the tunnel to a socket of the service, for TCP listeners: bytes pass in both directions, each
+// Joins a stream of the tunnel and a socket of the service, for TCP listeners: bytes pass in both directions, and each
 // direction ends separately.
 
 import type { ByteSocket, SocketHandler, StreamHandler, YamuxStream } from "@piko/tunnel";
@@ -6,26 +6,26 @@ import { ByteStore } from "../net/byte-store.js";
 
 export interface StreamBridgeOptions {
   readonly stream: YamuxStream;
-  /** The peer at the stream's other end knows half-closes; Go peers have closed both directions when they send FIN. */
+  /** The peer at the stream's other end supports half-close. A Go peer's FIN means that it has closed both directions. */
   readonly halfClose: boolean;
-  /** All is over. Undefined: both sides ended in order. Called once. */
+  /** Both sides have ended. Undefined: normally. Called once. */
   readonly onDone: (error: Error | undefined) => void;
 }
 
 export class StreamBridge implements StreamHandler {
-  /** To be given to the socket; its callbacks have some of the stream's names. */
+  /** The handler for the socket. It is a separate object because the names of its callbacks clash with the stream's. */
   readonly socketHandler: SocketHandler;
-  /** Bytes that came from the stream. */
+  /** Number of bytes received from the stream. */
   receivedBytes: number;
-  /** Bytes that came from the service. */
+  /** Number of bytes received from the service. */
   sentBytes: number;
   readonly #stream: YamuxStream;
   readonly #halfClose: boolean;
   readonly #onDone: (error: Error | undefined) => void;
-  /** Bytes that the stream hasn't taken; one read's worth, since the socket is paused meanwhile. */
+  /** Bytes that the stream hasn't accepted. At most one read's worth, because the socket is paused meanwhile. */
   readonly #rest: ByteStore;
   #socket: ByteSocket | undefined;
-  /** Received bytes that wait in the socket before the stream's window is opened for as many more. */
+  /** Received bytes that are queued in the socket. The stream's window opens for as many more when they have left. */
   #unconsumed: number;
   #socketEnded: boolean;
   #socketGone: boolean;
@@ -55,7 +55,7 @@ export class StreamBridge implements StreamHandler {
     };
   }
 
-  /** To be called once, with the socket that has `socketHandler`. */
+  /** Must be called once, with the socket that has `socketHandler`. */
   join(socket: ByteSocket): void {
     this.#socket = socket;
     if (this.#rest.length > 0) socket.pause();
@@ -95,7 +95,7 @@ export class StreamBridge implements StreamHandler {
     this.#streamGone = true;
     this.#rest.clear();
     this.#error ??= new Error("stream reset");
-    // The service must not take what it has for all there is.
+    // The service must not take a part for the whole.
     this.#socket?.reset();
     this.#finish();
   }
@@ -124,7 +124,7 @@ export class StreamBridge implements StreamHandler {
 
   #onSocketClose(error: Error | undefined): void {
     this.#socketGone = true;
-    // Gone without its end: what was passed on isn't all.
+    // The connection ended without an end of its data, so what was passed on isn't complete.
     if (!this.#socketEnded && !this.#streamGone) {
       this.#error ??= error ?? new Error("service connection closed");
       this.#dropStream();
@@ -135,7 +135,7 @@ export class StreamBridge implements StreamHandler {
   #dropStream(): void {
     this.#streamGone = true;
     this.#rest.clear();
-    // A peer that has ended already expects an end, not a reset.
+    // A peer that has already ended expects an end, not a reset.
     if (this.#stream.remoteEnded && this.#error === undefined) this.#stream.end();
     else this.#stream.reset();
   }
@@ -144,7 +144,7 @@ export class StreamBridge implements StreamHandler {
     if (this.#done || !this.#socketGone || this.#rest.length > 0) return;
     this.#done = true;
     if (this.#error === undefined && !this.#streamGone && !this.#stream.remoteEnded) {
-      // The service has closed both ways at once; what the peer still sends has no taker.
+      // The service has closed both directions at once; the peer's further bytes can't be delivered.
       this.#stream.reset();
     }
     this.#onDone(this.#error);

@@ -8,7 +8,7 @@ const GET = "GET /path?q=1 HTTP/1.1\r\nHost: my-endpoint.example.com\r\nConnecti
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 describe("a request", () => {
-  it("reaches the service as the node sent it, without the fields of the hop", async () => {
+  it("reaches the service as the node sent it, without the fields between nodes and agents", async () => {
     let seen: string | undefined;
     const service = await uses.raw(
       answering((head) => {
@@ -31,7 +31,7 @@ describe("a request", () => {
     expect(rig.metrics.inFlight).toBe(0);
   });
 
-  it("gets the path and the query of the service's address in front of its own", async () => {
+  it("has the path and the query of the service's address in front of its own", async () => {
     const port = await uses.http((request, response) => response.end(request.url));
     const rig = await uses.rig({ service: `http://127.0.0.1:${port}/base/?key=1` });
     expect((await rig.request(GET)).text).toMatch(/\/base\/path\?key=1&q=1$/);
@@ -126,7 +126,7 @@ describe("a response", () => {
     ["HEAD", "HEAD", "HTTP/1.1 200 OK\r\nX-A: 1\r\n\r\n"],
     ["204", "GET", "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n"],
     ["304", "GET", 'HTTP/1.1 304 Not Modified\r\nETag: "x"\r\n\r\n'],
-  ])("to or of %s has no body, and the connection is used again", async (_kind, method, text) => {
+  ])("to or of %s has no body, and the connection is reused", async (_kind, method, text) => {
     const service = await uses.raw(answering(() => text));
     const rig = await uses.rig({ service: service.port });
     for (let i = 0; i < 3; i++) {
@@ -155,7 +155,7 @@ describe("a response", () => {
     );
   });
 
-  it("may come byte by byte", async () => {
+  it("may arrive in single bytes", async () => {
     const text = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
     const service = await uses.raw((socket) => {
       socket.once("data", async () => {
@@ -166,7 +166,7 @@ describe("a response", () => {
       });
     });
     const rig = await uses.rig({ service: service.port });
-    // A chunk of its own for whatever came in one read.
+    // Whatever arrives in one read becomes a separate chunk.
     const chunks = "(?:\\d\r\n[abc]+\r\n)+";
     const response = (await rig.request(GET)).text;
     expect(response).toMatch(
@@ -182,7 +182,7 @@ describe("a response", () => {
     expect((await rig.request(GET)).text).toBe(text);
   });
 
-  it("says close when the request has left that open", async () => {
+  it("has Connection: close if the request doesn't", async () => {
     const service = await uses.raw(answering(() => OK));
     const rig = await uses.rig({ service: service.port });
     const response = await rig.request("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -199,13 +199,13 @@ describe("a response", () => {
     await stream.until(({ ended }) => ended);
     expect(stream.text).toContain("HTTP/1.1 413 Too Large");
     expect(stream.reset).toBe(false);
-    // Not reset, although the node goes on for a moment; and nothing of that is kept.
+    // Not reset, although the node still sends for a moment; nothing of that is kept.
     stream.write(Buffer.alloc(500_000));
     await service.gone(0);
     expect(rig.pool.idleCount).toBe(0);
   });
 
-  it("may flow while the request's body still does", async () => {
+  it("may be sent while the request's body still arrives", async () => {
     const port = await uses.http((request, response) => {
       request.pipe(response);
     });
@@ -267,7 +267,7 @@ describe("a response", () => {
     expect(rig.pool.idleCount).toBe(1);
   });
 
-  it("with a head above the limit is a 502, whether it ends or not", async () => {
+  it("with a head above the limit is a 502, whether it is complete or not", async () => {
     for (const end of ["\r\n\r\n", ""]) {
       const text = `HTTP/1.1 200 OK\r\nX-A: ${"a".repeat(70_000)}${end}`;
       const service = await uses.raw(answering(() => text));
@@ -276,7 +276,7 @@ describe("a response", () => {
     }
   });
 
-  it("that switches the protocol unasked, or to nothing, is a 502", async () => {
+  it("that switches protocols without being asked, or to none, is a 502", async () => {
     const upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     const asking = GET.replace("\r\n\r\n", `\r\n${upgrade}\r\n`);
     for (const [request, fields] of [
@@ -293,7 +293,7 @@ describe("a response", () => {
     }
   });
 
-  it("is followed by nothing: a connection with more bytes behind it isn't used again", async () => {
+  it("must be the last thing: a connection with more bytes after it isn't reused", async () => {
     const service = await uses.raw(answering(() => `${OK}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`));
     const rig = await uses.rig({ service: service.port });
     expect((await rig.request(GET)).text).toBe(OK);

@@ -1,5 +1,5 @@
 // The client's side of an agent's exchange: one stream of the tunnel, which carries one request and its response as
-// HTTP/1.1 messages. Used for one stream after another.
+// HTTP/1.1 messages. Reused for one stream after another.
 
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 import { requestBody } from "../http/body-framing.js";
@@ -27,13 +27,13 @@ import { type HttpService, MAX_REQUEST_HEAD_BYTES } from "./http-service.js";
 import { ServiceDispatch } from "./service-dispatch.js";
 import { StreamWriter } from "./stream-writer.js";
 
-// How far the stream is.
+// Phases of the stream.
 const READING_HEAD = 0;
 /** A request is in progress. */
 const EXCHANGING = 1;
 /** After a 101. */
 const RAW = 2;
-/** All is said, and the stream hasn't taken all of it yet. */
+/** The response is complete, but the stream hasn't accepted all of it yet. */
 const DRAINING = 3;
 const OVER = 4;
 
@@ -46,7 +46,7 @@ const INTERIM: ResponseRewrite = {
   fromService: true,
 };
 
-/** Takes over a stream whose exchange is finished: what still comes is of no interest. */
+/** Handler of a stream whose exchange has finished: anything that still arrives is ignored. */
 const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
 export class StreamClient implements ClientSide, StreamHandler, BodySink {
@@ -57,10 +57,10 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   readonly #requestBody: BodyReader;
   readonly #rewrite: ResponseRewrite;
   readonly #finder: HeadEndFinder;
-  /** Its head in parts; later, what an upgrade request's client sends before the 101. Both are rare. */
+  /** A head that arrives in parts; later, bytes that the client of an upgrade sends before the 101. Both are rare. */
   readonly #held: ByteStore;
   #stream: YamuxStream | undefined;
-  /** The node knows half-closes; a Go node has closed both directions when it sends FIN. */
+  /** The node supports half-close. A Go node's FIN means that it has closed both directions. */
   #halfClose: boolean;
   #phase: number;
   #headOnly: boolean;
@@ -68,14 +68,14 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   #grpcType: string | undefined;
   #upgrade: boolean;
   #chunking: boolean;
-  /** The node reads no more: what the service still sends has no taker. */
+  /** The node no longer reads: further bytes of the service can't be delivered. */
   #nobodyReads: boolean;
-  /** The raw direction ends when what waits has left. */
+  /** The raw direction to the node ends when the queued bytes have been sent. */
   #ending: boolean;
-  /** Received bytes of this callback that the exchange, or `held`, has: the stream gets no window for them yet. */
+  /** Bytes received in this callback that the exchange or `held` keeps: they don't open the stream's window yet. */
   #handed: number;
 
-  /** `giveBack`: called when a stream is over; true if this is kept for another one. */
+  /** `giveBack`: called when a stream has ended; returns true if this object is kept for another one. */
   constructor(service: HttpService, giveBack: (client: StreamClient) => boolean) {
     this.#service = service;
     this.#giveBack = giveBack;
@@ -102,7 +102,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#exchange.rewrite = trace === undefined ? service.rewrite : { ...service.rewrite, trace };
   }
 
-  /** Takes a stream that a node opened; its handler is this. `node`: which one, for the log. */
+  /** Accepts a stream that a node opened, and becomes its handler. `node`: which node, for the log. */
   open(stream: YamuxStream, halfClose: boolean, node: ServedBy): void {
     this.#stream = stream;
     this.#exchange.record.unserved = node;
@@ -114,7 +114,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#finder.reset();
   }
 
-  // The stream.
+  // Events of the stream.
 
   onData(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
@@ -139,7 +139,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
       else this.#onGoEnd();
       return;
     }
-    // Before the response is whole, a peer that sends no more is gone, as it is for nginx and Go.
+    // As for nginx and Go, a peer that ends its direction before the response is complete is gone.
     this.#exchange.onClientGone(REASONS.client_gone);
     this.#finish(true);
   }
@@ -156,18 +156,18 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     else this.#exchange.onClientWritable();
   }
 
-  /** For the body reader. */
+  /** Called by the body reader. */
   onBody(buffer: Buffer, start: number, end: number): void {
     this.#hand(buffer, start, end);
   }
 
-  // The exchange.
+  // Called by the exchange.
 
   get congested(): boolean {
     return this.#writer.blocked;
   }
 
-  /** Nodes send the requests of many clients. */
+  /** Not known: nodes send the requests of many clients. */
   senderOf(): undefined {
     return undefined;
   }
@@ -178,7 +178,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   }
 
   respond(head: ResponseHead, last: boolean): void {
-    // So that a node can tell the end of a body from a cut.
+    // Always framed, so that a node can tell the end of a body from a cut.
     this.#chunking = !last && head.contentLength === -1;
     this.#rewrite.framing = this.#chunking ? FRAMING_CHUNKED : FRAMING_AS_IS;
     this.#writer.addHead(head, this.#rewrite);
@@ -216,7 +216,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#drain();
   }
 
-  /** A node keeps the limits of its client, which aren't HTTP/1.1's if that speaks HTTP/2. */
+  /** The node enforces the timeouts of its client, which are different if the client speaks HTTP/2. */
   get patient(): boolean {
     return isStreaming(this.#grpcType);
   }
@@ -261,7 +261,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     const head = this.#service.requestHead;
     const result = parseRequestHead(head, buffer, start, end);
     if (result === HEAD_COMPLETE) {
-      // Nodes speak HTTP/1.1 whatever their clients do.
+      // Nodes always speak HTTP/1.1, whatever their clients do.
       if (head.minorVersion !== 1) this.#refuse(HTTP_ERRORS.VERSION_UNSUPPORTED);
       else {
         this.#begin(head);
@@ -269,7 +269,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
       }
     } else if (result === HEAD_INCOMPLETE && end - start <= MAX_REQUEST_HEAD_BYTES) {
       this.#held.append(buffer, start, end);
-      // Looked through once more, so that what comes next is looked at from where this ends.
+      // The finder searches these bytes too, so that it can continue after them.
       if (this.#finder.find(this.#held.buffer, this.#held.start, this.#held.end) === END_INVALID) {
         this.#refuse(this.#finder.error);
       }
@@ -282,7 +282,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#grpcType = grpcRequestType(head);
     this.#upgrade = head.upgrade;
     this.#chunking = false;
-    // For a node that could think of a second request on the same stream. Ours and Go's say themselves that they don't.
+    // For a node that might send a second request on the same stream. Our nodes and Go's announce that they don't.
     this.#rewrite.connectionClose = !head.connectionClose;
     this.#requestBody.reset(requestBody(head), head.contentLength);
     this.#exchange.onRequest(head, this.#requestBody.done);
@@ -301,8 +301,8 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
       if (this.#isOver()) return;
       if (body.done) this.#exchange.onRequestEnd(body.trailers);
     }
-    // After a request there is nothing, unless it asks for an upgrade: those bytes wait for the 101. They aren't
-    // consumed until then, so there are never more than the stream's window.
+    // Nothing may follow a request, unless it asks for an upgrade: those bytes are held until the 101. They aren't
+    // consumed before, so there are never more than the stream's window.
     if (at === end || !this.#upgrade || this.#isOver()) return;
     this.#handed += end - at;
     this.#held.append(buffer, at, end);
@@ -318,8 +318,8 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
   }
 
   /**
-   * Both directions of a raw stream are closed by a Go node's FIN: nobody reads what the service may still say. It gets what
-   * was sent to it, however slowly it reads.
+   * A Go node's FIN closes both directions of a raw stream: further bytes of the service can't be delivered. The service
+   * gets everything that was sent to it, however slowly it reads.
    */
   #onGoEnd(): void {
     this.#nobodyReads = true;
@@ -329,7 +329,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#exchange.onClientClosed();
   }
 
-  /** A head that isn't one; no service was asked, so it is neither logged as a request nor counted. */
+  /** Refuses a malformed head. It never reaches the service, so it is neither logged as a request nor counted. */
   #refuse(error: HttpError | undefined): void {
     const { message, reason, status } = error ?? HTTP_ERRORS.METHOD;
     const { endpointId } = this.#service;
@@ -340,13 +340,13 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     this.#drain();
   }
 
-  /** All is said: the stream ends when it has taken everything. */
+  /** The response is complete: ends the stream when it has accepted everything. */
   #drain(): void {
     this.#phase = DRAINING;
     if (!this.#writer.blocked) this.#finish(false);
   }
 
-  /** The stream is over. Never a reset after a whole answer: a Go node takes one in the same message for a failure. */
+  /** Ends the stream. After a complete response it is never reset: a Go node would take both together for a failure. */
   #finish(reset: boolean): void {
     const stream = this.#stream;
     if (stream === undefined) return;

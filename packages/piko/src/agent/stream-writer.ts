@@ -1,5 +1,5 @@
-// What an exchange sends on its stream: a response head and the first bytes of its body leave as one frame, and what the
-// stream has no room for stays here.
+// What an exchange sends on its stream: a response head and the first bytes of its body are sent as one frame, and bytes
+// that the stream has no room for are queued here.
 
 import type { YamuxStream } from "@piko/tunnel";
 import type { ResponseHead } from "../http/head.js";
@@ -15,9 +15,9 @@ import { StreamSender } from "../net/stream-sender.js";
 export class StreamWriter {
   #stream: YamuxStream | undefined;
   readonly #scratch: Scratch;
-  /** Bytes in the scratch memory; none between two callbacks, because others use it too. */
+  /** Bytes in the scratch memory. Always 0 between two callbacks, because others use that memory too. */
   #gathered: number;
-  /** Keeps what the stream had no room for. */
+  /** Queues the bytes that the stream had no room for. */
   readonly #sender: StreamSender;
 
   constructor(scratch: Scratch) {
@@ -27,31 +27,31 @@ export class StreamWriter {
     this.#sender = new StreamSender();
   }
 
-  /** What follows goes to this stream. */
+  /** Begins a new stream: everything that follows is sent on it. */
   begin(stream: YamuxStream): void {
     this.#stream = stream;
   }
 
-  /** Nobody takes anything any more. */
+  /** The stream accepts nothing any more. */
   over(): void {
     this.#stream = undefined;
     this.#gathered = 0;
     this.#sender.clear();
   }
 
-  /** The stream has not taken everything: stop the source. */
+  /** The stream hasn't accepted everything: the source must stop. */
   get blocked(): boolean {
     return this.#sender.blocked;
   }
 
-  /** Adds a head. `flush` has to follow in the same callback. */
+  /** Adds a head. `flush` must follow in the same callback. */
   addHead(head: ResponseHead, rewrite: ResponseRewrite): void {
     this.flush();
     const out = this.#scratch.take(responseHeadCapacity(head, rewrite));
     this.#gathered = writeResponseHead(head, out, 0, rewrite);
   }
 
-  /** Adds bytes: few are gathered with what waits, many are sent after it. `flush` has to follow in the same callback. */
+  /** Adds bytes: few are collected with the others, many are sent after them. `flush` must follow in the same callback. */
   write(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
     if (stream === undefined) return;
@@ -65,7 +65,7 @@ export class StreamWriter {
     this.#sender.sendBoth(stream, out, gathered, buffer, start, end);
   }
 
-  /** Sends what was added. */
+  /** Sends the collected bytes. */
   flush(): void {
     const count = this.#gathered;
     if (count === 0) return;
@@ -73,18 +73,18 @@ export class StreamWriter {
     this.send(this.#scratch.take(0), 0, count);
   }
 
-  /** Sends bytes, or keeps them after those that wait. */
+  /** Sends bytes; queues those that the stream doesn't accept now. */
   send(buffer: Buffer, start: number, end: number): void {
     if (this.#stream !== undefined) this.#sender.send(this.#stream, buffer, start, end);
   }
 
-  /** The stream has room again. Returns whether everything is sent. */
+  /** The stream has room again. Returns whether everything was sent. */
   resume(): boolean {
     if (this.#stream !== undefined) this.#sender.resume(this.#stream);
     return !this.blocked;
   }
 
-  /** Forgets a head that was added and not sent. */
+  /** Discards a head that was added and not sent. */
   discard(): void {
     this.#gathered = 0;
   }

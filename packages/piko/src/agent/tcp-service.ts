@@ -1,4 +1,4 @@
-// The TCP service behind one listener: each stream of the tunnel becomes one connection to it.
+// The TCP service of one listener: each stream of the tunnel becomes one connection to it.
 
 import type { Clock, StreamHandler, YamuxStream } from "@piko/tunnel";
 import type { LogLevel } from "../config/log.js";
@@ -8,15 +8,15 @@ import { StreamBridge } from "./stream-bridge.js";
 
 export interface TcpServiceOptions {
   readonly endpointId: string;
-  /** The service's address as the log shows it. */
+  /** The service's address as it is logged. */
   readonly addr: string;
   readonly connector: ServiceConnector;
   /** Time to connect. */
   readonly timeoutMs: number;
-  /** Level of the lines about each connection; undefined for none. */
+  /** Level of the log lines about connections; undefined for none. */
   readonly logLevel: LogLevel | undefined;
   readonly logger: Logger;
-  /** Of the lines about each connection. */
+  /** Logger for the lines about connections. */
   readonly accessLogger: Logger;
   readonly clock: Clock;
 }
@@ -28,7 +28,7 @@ export class TcpService {
     this.#options = options;
   }
 
-  /** Takes a stream that a node opened. A service that can't be reached resets it. */
+  /** Accepts a stream that a node opened. If the service can't be reached, the stream is reset. */
   open(stream: YamuxStream, halfClose: boolean): StreamHandler {
     const { accessLogger, addr, clock, connector, endpointId, logLevel, logger, timeoutMs } = this.#options;
     const fields = { "endpoint-id": endpointId, addr };

@@ -17,14 +17,14 @@ function draw(lines: readonly string[], logged = ""): string[] {
   return terminal.rows;
 }
 
-it("draws its lines over those before, fewer and shorter ones too", () => {
+it("draws its lines over the previous ones, even if they are fewer and shorter", () => {
   terminal.write(Buffer.from("$ piko agent\n"));
   expect(draw(["one", "two", "three"])).toEqual(["$ piko agent", "one", "two", "three"]);
   expect(draw(["uno", "2"])).toEqual(["$ piko agent", "uno", "2"]);
   expect(draw(["uno", "", "tres"])).toEqual(["$ piko agent", "uno", "", "tres"]);
 });
 
-it("keeps its lines below what is logged, whose lines may be longer than the terminal is wide", () => {
+it("keeps its lines below log lines, even if these are wider than the terminal", () => {
   draw(["one", "two"]);
   expect(draw(["one", "two"], "connected\n")).toEqual(["connected", "one", "two"]);
   expect(draw(["one", "2"], `${"x".repeat(25)}\nlast\n`)).toEqual([
@@ -37,13 +37,13 @@ it("keeps its lines below what is logged, whose lines may be longer than the ter
   ]);
 });
 
-it("takes what a terminal has typed below it for nothing", () => {
+it("ignores characters that the terminal has echoed below it", () => {
   draw(["one"]);
   terminal.write(Buffer.from("^C"));
   expect(draw(["one"])).toEqual(["one"]);
 });
 
-it("finds its lines again when a narrower terminal has broken them", () => {
+it("finds its lines again when a narrower terminal has wrapped them", () => {
   draw(["a line of 18 chars"]);
   const narrow = new TerminalModel(10);
   narrow.write(Buffer.from("a line of 18 chars\n"));
@@ -52,14 +52,14 @@ it("finds its lines again when a narrower terminal has broken them", () => {
   expect(draw(["short"])).toEqual(["short"]);
 });
 
-it("leaves alone what is on the terminal when it was forgotten", () => {
+it("leaves the terminal's content alone after `forget`", () => {
   draw(["one"]);
   terminal.write(Buffer.from("[1]+ Stopped\n$ fg\n"));
   footer.forget();
   expect(draw(["one"])).toEqual(["one", "[1]+ Stopped", "$ fg", "one"]);
 });
 
-it("knows whether what it is to draw is other than before", () => {
+it("knows whether the lines to draw have changed", () => {
   expect(footer.set(["one"])).toBe(true);
   expect(footer.set(["one"])).toBe(false);
   expect(footer.set(["one", "two"])).toBe(true);

@@ -1,4 +1,4 @@
-// Draws lines at the end of a terminal, over those that it has drawn before, and log lines above them.
+// Draws lines at the bottom of a terminal, over those drawn before, and prints log lines above them.
 
 import type { LogFooter } from "../../observability/log-output.js";
 import { lineWidth } from "./spans.js";
@@ -9,18 +9,18 @@ const CLEAR_BELOW = `${ESCAPE}J`;
 
 export class Footer implements LogFooter {
   #lines: readonly string[] = [];
-  /** What is on the screen, above the cursor. */
+  /** The lines on the screen, above the cursor. */
   #drawn: readonly string[] = [];
   #drawnRows = 0;
 
-  /** What to draw next; each line fits the terminal. True if it is other than before. */
+  /** Sets the lines to draw next; each must fit the terminal. Returns whether they have changed. */
   set(lines: readonly string[]): boolean {
     const same = lines.length === this.#lines.length && lines.every((line, at) => line === this.#lines[at]);
     this.#lines = lines;
     return !same;
   }
 
-  /** The terminal has another width: lines that are too long for it take several rows by now. */
+  /** The width of the terminal has changed: lines that are too long for it now occupy several rows. */
   resized(columns: number): void {
     this.#drawnRows = this.#drawn.reduce(
       (rows, line) => rows + Math.max(1, Math.ceil(lineWidth(line) / columns)),
@@ -28,7 +28,7 @@ export class Footer implements LogFooter {
     );
   }
 
-  /** What was drawn isn't above the cursor any more. */
+  /** The drawn lines are no longer above the cursor. */
   forget(): void {
     this.#drawn = [];
     this.#drawnRows = 0;

@@ -1,4 +1,4 @@
-// Lines of a terminal, put together from pieces with styles and cut to its width.
+// Lines of a terminal, assembled from pieces with styles and cut to its width.
 
 const ESCAPE = "\u001b[";
 const RESET = `${ESCAPE}0m`;
@@ -17,12 +17,12 @@ export type Style = "bold" | "dim" | "red" | "green" | "yellow" | "cyan";
 /** A piece of a line. */
 export type Span = readonly [text: string, style?: Style];
 
-/** A line of at most `columns`; what is longer ends in an ellipsis. Without `colour`, styles count for nothing. */
+/** A line of at most `columns` columns; a longer one ends in an ellipsis. Without `colour`, styles are ignored. */
 export function fitLine(spans: readonly Span[], columns: number, colour: boolean): string {
   let line = "";
   let left = columns;
   const total = spans.reduce((sum, [text]) => sum + widthOf(text), 0);
-  // Where all of it fits, nothing is kept free for the ellipsis.
+  // If all of it fits, no space is reserved for the ellipsis.
   if (total > columns) left -= widthOf(CUT);
   for (const [text, style] of spans) {
     const shown = total > columns ? takeColumns(text, left) : text;
@@ -33,13 +33,13 @@ export function fitLine(spans: readonly Span[], columns: number, colour: boolean
   return line;
 }
 
-/** Columns that a line takes, without its styles. */
+/** Number of columns of a line, without its styles. */
 export function lineWidth(line: string): number {
   // oxlint-disable-next-line no-control-regex -- the escape sequences of styles
   return widthOf(line.replaceAll(/\u001b\[\d+m/g, ""));
 }
 
-/** Columns of a text: two for what isn't ASCII, which no character exceeds. */
+/** Number of columns of a text: two for each character that isn't ASCII, which is the maximum. */
 function widthOf(text: string): number {
   let width = 0;
   for (const character of text) width += columnsOf(character);

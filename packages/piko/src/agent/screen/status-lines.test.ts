@@ -41,7 +41,7 @@ beforeEach(() => vi.stubEnv("TZ", "UTC"));
 afterEach(() => vi.unstubAllEnvs());
 
 describe("statusLines", () => {
-  it("shows an endpoint with its tunnels and its load, and the last requests below", () => {
+  it("shows an endpoint with its tunnels and its load, and the recent requests below", () => {
     const slow = {
       ...request,
       status: 504,
@@ -61,7 +61,7 @@ describe("statusLines", () => {
     ]);
   });
 
-  it("names the endpoint of each request where there are several, and counts connections of TCP", () => {
+  it("names each request's endpoint if there are several, and counts connections for TCP", () => {
     expect(statusLines({ listeners: [web, redis], recent: [request] }, WIDE).slice(4)).toEqual([
       "redis -> tcp://localhost:6379",
       "  2 of 2 tunnels  node-a 0.9 ms, node-b 23 ms",
@@ -76,7 +76,7 @@ describe("statusLines", () => {
     [{ nodes: [], open: 0 }, "  no tunnel, reconnecting"],
     [{ nodes: [], open: 0, healthy: false }, "  service is unhealthy, no tunnels"],
     [{ healthy: true }, "  2 of 2 tunnels  node-a 0.9 ms, node-b 23 ms"],
-  ])("says how its tunnels are: %j", (more, line) => {
+  ])("shows the state of its tunnels: %j", (more, line) => {
     expect(statusLines({ listeners: [{ ...web, ...more }], recent: [] }, WIDE)[2]).toBe(line);
   });
 
@@ -87,11 +87,11 @@ describe("statusLines", () => {
       { requests: 1_234_567, perSecond: 15_432, underWay: 2_000 },
       "  1,234,567 requests, 15,432/s, 2,000 in progress",
     ],
-  ])("says how many requests there are: %j", (more, line) => {
+  ])("shows the number of requests: %j", (more, line) => {
     expect(statusLines({ listeners: [{ ...web, ...more }], recent: [] }, WIDE)[3]).toBe(line);
   });
 
-  it.each([10, 40, 80, 120])("is narrower than a terminal of %s columns, coloured or not", (columns) => {
+  it.each([10, 40, 80, 120])("is narrower than a terminal of %s columns, with and without colors", (columns) => {
     const path = `/${"long/".repeat(40)}`;
     const status = { listeners: [web, redis], recent: [{ ...request, path }] };
     for (const colour of [false, true]) {
@@ -100,7 +100,7 @@ describe("statusLines", () => {
     }
   });
 
-  it("takes a line for each endpoint where there is no room for three, and counts those that don't fit", () => {
+  it("uses one line per endpoint if there is no room for three, and counts those that don't fit", () => {
     const listeners = Array.from({ length: 8 }, (_, at) => ({ ...web, reachedAt: `e${at}` }));
     const view = { columns: 100, rows: 12, colour: false };
     const lines = statusLines({ listeners, recent: Array.from({ length: 9 }, () => request) }, view);
@@ -113,7 +113,7 @@ describe("statusLines", () => {
     expect(statusLines({ listeners, recent: [request] }, { ...view, rows: 1 })).toEqual(["and 8 more"]);
   });
 
-  it("shows nothing that could steer the terminal", () => {
+  it("shows no control characters of requests", () => {
     const nasty = { ...request, path: "/\u001b[2J", method: "G\u202eT" };
     const lines = statusLines(
       { listeners: [{ ...web, nodes: [{ id: "\u001b]0;x\u0007", roundTripMs: 1 }] }], recent: [nasty] },
@@ -123,7 +123,7 @@ describe("statusLines", () => {
     expect(lines.join("")).not.toMatch(/[\u0000-\u001f\u202e]/);
   });
 
-  it("colours statuses by their class", () => {
+  it("colors statuses by their class", () => {
     const recent = [200, 304, 404, 502].map((status) => ({ ...request, status }));
     const lines = statusLines({ listeners: [web], recent }, { ...WIDE, colour: true }).slice(5);
     // oxlint-disable-next-line no-control-regex -- the sequences of colours

@@ -1,5 +1,5 @@
-// What a person at a terminal sees of a running agent: its endpoints with their tunnels and requests, and the last
-// requests. Turns a state into lines, so that it can be tested without a terminal.
+// What a user at a terminal sees of a running agent: its endpoints with their tunnels and requests, and the recent
+// requests. It is a function from a state to lines, so it can be tested without a terminal.
 
 import type { ListenerProtocol } from "../../base/service-address.js";
 import { visibleText } from "../../base/visible-text.js";
@@ -8,46 +8,46 @@ import { fitLine, type Span, type Style } from "./spans.js";
 
 /** A listener of the agent. */
 export interface ListenerStatus {
-  /** Where clients reach the endpoint, or its id where that isn't known. */
+  /** Where clients reach the endpoint, or its id if that isn't known. */
   readonly reachedAt: string;
   readonly service: string;
   readonly protocol: ListenerProtocol;
-  /** Undefined where that isn't checked. */
+  /** Undefined if the service isn't checked. */
   readonly healthy: boolean | undefined;
   readonly open: number;
   readonly wanted: number;
-  /** Those that the tunnels lead to: the id, undefined for a Go node, and milliseconds there and back, once known. */
+  /** The nodes at the other end of the tunnels: their id (undefined for a Go node), and the round-trip time once it is known. */
   readonly nodes: readonly { readonly id: string | undefined; readonly roundTripMs: number | undefined }[];
-  /** Requests that are over. */
+  /** Number of finished requests. */
   readonly requests: number;
   readonly perSecond: number;
-  /** Requests or connections in progress. */
+  /** Number of requests or connections in progress. */
   readonly underWay: number;
 }
 
 export interface AgentStatus {
   readonly listeners: readonly ListenerStatus[];
-  /** The newest first. */
+  /** Newest first. */
   readonly recent: readonly RecentRequest[];
 }
 
-/** The terminal: its size, and whether it takes colours. */
+/** The terminal: its size, and whether it supports colors. */
 export interface View {
   readonly columns: number;
   readonly rows: number;
   readonly colour: boolean;
 }
 
-/** How many requests are shown at most. */
+/** Maximum number of requests shown. */
 export const RECENT_REQUESTS = 8;
 
 const LINES_OF_LISTENER = 3;
-/** Rows that are left to the log and the cursor. */
+/** Rows reserved for the log and the cursor. */
 const SPARE_ROWS = 2;
-/** Nanoseconds aren't measured. */
+/** Shorter times are shown as this. */
 const LEAST_MS = 0.1;
 
-/** The lines, none longer than the terminal is wide and fewer than it has rows. */
+/** The lines, none wider than the terminal, and fewer than it has rows. */
 export function statusLines({ listeners, recent }: AgentStatus, view: View): string[] {
   const room = Math.max(1, view.rows - SPARE_ROWS);
   const lines: (readonly Span[])[] = [];
@@ -62,7 +62,7 @@ export function statusLines({ listeners, recent }: AgentStatus, view: View): str
   if (requests.length > 0) {
     lines.push([], ...requests.map((request) => requestLine(request, listeners.length > 1)));
   }
-  // In the last column, a terminal may break the line.
+  // The last column stays free, because a terminal may wrap a line that uses it.
   return lines.map((line) => fitLine(line, view.columns - 1, view.colour));
 }
 

@@ -70,14 +70,14 @@ beforeEach(() => {
 
 const BLOCK = ["", "web -> http://localhost:3000", "  1 of 1 tunnel  node-a 1.0 ms", "  0 requests, 0/s"];
 
-/** Writes what waits to be written. */
+/** The rows of the screen, after all pending output was written. */
 async function written(): Promise<string[]> {
   await logger.sink.output.drain();
   return model.rows;
 }
 
 describe("the agent's screen", () => {
-  it("is drawn at its start, and again only when something has changed, four times a second at most", async () => {
+  it("is drawn at its start, and then only after changes, at most four times a second", async () => {
     screen.start();
     expect(model.rows).toEqual(BLOCK);
     const before = writes;
@@ -92,7 +92,7 @@ describe("the agent's screen", () => {
     screen.stop();
   });
 
-  it("times the ways to the nodes every five seconds", () => {
+  it("measures the round-trip times to the nodes every five seconds", () => {
     screen.start();
     expect(timings).toBe(1);
     clock.advance(4_999);
@@ -103,7 +103,7 @@ describe("the agent's screen", () => {
     screen.stop();
   });
 
-  it("stays below what is logged, and stands where it was when it is stopped", async () => {
+  it("stays below log lines, and keeps its place when it is stopped", async () => {
     screen.start();
     logger.info("connected");
     expect((await written()).slice(1)).toEqual(BLOCK);
@@ -120,7 +120,7 @@ describe("the agent's screen", () => {
     clock.assertIdle();
   });
 
-  it("is drawn for the terminal's new width", () => {
+  it("is redrawn for the terminal's new width", () => {
     screen.start();
     model.columns = 20;
     resize();
@@ -128,7 +128,7 @@ describe("the agent's screen", () => {
     screen.stop();
   });
 
-  it("begins below what the shell has written while the agent was stopped", () => {
+  it("continues below what the shell wrote while the agent was suspended", () => {
     screen.start();
     model.write(Buffer.from("[1]+ Stopped\n$ fg\n"));
     goOn();
@@ -142,7 +142,7 @@ describe("the agent's screen", () => {
     screen.stop();
   });
 
-  it("leaves the terminal to others in the background, and comes back in the foreground", async () => {
+  it("leaves the terminal to others in the background, and returns in the foreground", async () => {
     screen.start();
     foreground = false;
     goOn();

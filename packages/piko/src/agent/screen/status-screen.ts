@@ -1,4 +1,4 @@
-// Keeps the agent's status at the end of a terminal: checks it a few times a second, and redraws it if it has changed.
+// Keeps the agent's status at the bottom of a terminal: checks it a few times a second, and redraws it if it has changed.
 // Successful requests appear there instead of in the log.
 
 import type { Clock, Timer } from "@piko/tunnel";
@@ -11,9 +11,9 @@ import { Footer } from "./footer.js";
 import { RateMeter } from "./rate-meter.js";
 import { type ListenerStatus, RECENT_REQUESTS, statusLines } from "./status-lines.js";
 
-/** Time between two looks, so that nothing is drawn more often for its own sake. */
+/** Time between two checks of the status, and so the minimum time between two redraws without log lines. */
 const LOOK_MS = 250;
-/** Looks from one timing of the ways to the nodes to the next: five seconds. */
+/** Checks between two measurements of the round-trip times: five seconds. */
 const LOOKS_PER_TIMING = 20;
 
 export interface StatusScreenOptions {
@@ -59,7 +59,7 @@ export class StatusScreen {
     sink.output.refreshFooter();
   }
 
-  /** Draws the last state, and leaves it standing. Idempotent. */
+  /** Draws the last state, which stays on the screen. Idempotent. */
   stop(): void {
     const shown = this.#timer !== undefined;
     this.#ended = true;
@@ -89,7 +89,7 @@ export class StatusScreen {
     if (this.#compose()) this.#options.sink.output.refreshFooter();
   }
 
-  /** True if something has changed. */
+  /** Sets the lines to draw. Returns whether they have changed. */
   #compose(): boolean {
     const { listeners, sink, terminal } = this.#options;
     const { columns, rows } = terminal;
