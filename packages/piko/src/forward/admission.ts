@@ -1,5 +1,5 @@
-// Decides whether a forwarder accepts one more local connection: their number and the process's open files are limited.
-// All ports share it.
+// Decides whether a forwarder accepts another local connection: the number of connections, and of the process's open files,
+// is limited. Shared by all ports.
 
 import type { Socket } from "node:net";
 import { OpenFiles } from "../net/accept/open-files.js";
@@ -10,7 +10,7 @@ export class Admission {
   readonly #logger: Logger;
   readonly #files = new OpenFiles();
   #count = 0;
-  /** Refused since there was room last. */
+  /** Connections refused since the limit was reached. */
   #refused = 0;
 
   constructor(maxConnections: number, logger: Logger) {
@@ -18,11 +18,11 @@ export class Admission {
     this.#logger = logger;
   }
 
-  /** Whether there is room for it; otherwise it is reset. */
+  /** Whether there is room for the connection; otherwise it is reset. */
   admit(socket: Socket): boolean {
     const limit = this.#limitOf(socket);
     if (limit !== undefined) {
-      // The first refusal is logged at once, their number when it is over.
+      // The first refusal is logged immediately, their number when there is room again.
       if (this.#refused++ === 0) this.#logger.error("limit reached", { limit });
       socket.resetAndDestroy();
       return false;
@@ -32,9 +32,9 @@ export class Admission {
     return true;
   }
 
-  /** Counts a connection that was accepted until it is closed. */
+  /** Counts an accepted connection until it is closed. */
   count(socket: Socket): void {
-    // It can be gone already; its event is in the past then.
+    // If the socket is already closed, its `close` event won't come any more.
     if (socket.closed) return;
     this.#count++;
     socket.once("close", () => this.#count--);

@@ -1,5 +1,5 @@
-// One connection of a local client, joined to an endpoint: bytes pass between its socket and a WebSocket to the server,
-// each direction ends separately, and a cut on one side cuts the other (decision 004).
+// A connection of a local client that is joined to an endpoint: bytes pass between its socket and a WebSocket to the server.
+// Each direction ends separately, and a cut on one side cuts the other (decision 004).
 
 import { type OpenedWebSocket, startWebSocket } from "@piko/client/internal";
 import type {
@@ -11,7 +11,7 @@ import type {
 } from "@piko/tunnel";
 
 export class ForwardedConnection implements SocketHandler {
-  /** Bytes from the local client, and to it. */
+  /** Number of bytes from the local client, and to it. */
   sentBytes = 0;
   receivedBytes = 0;
   readonly #local: ByteSocket;
@@ -21,7 +21,7 @@ export class ForwardedConnection implements SocketHandler {
   #remoteClosed = false;
   #error: Error | undefined;
 
-  /** Takes both over. `local` is paused until now. `onDone` is called once, when both are closed. */
+  /** Takes over both sides. `local` must be paused. `onDone` is called once, when both are closed. */
   constructor(local: ByteSocket, opened: OpenedWebSocket, onDone: (error: Error | undefined) => void) {
     this.#local = local;
     this.#onDone = onDone;
@@ -36,7 +36,7 @@ export class ForwardedConnection implements SocketHandler {
     local.resume();
   }
 
-  /** Cuts both sides: neither may take what it has got for everything. */
+  /** Cuts both sides, so that neither takes a part for the whole. */
   cut(): void {
     this.#webSocket.reset();
     this.#local.reset();
@@ -59,7 +59,7 @@ export class ForwardedConnection implements SocketHandler {
   onClose(error: Error | undefined): void {
     this.#localClosed = true;
     this.#error ??= error;
-    // Otherwise it has ended both ways, and the server is still getting its last bytes.
+    // Without an error, the client has ended both directions, and the server still has to get its last bytes.
     if (error !== undefined) this.#webSocket.reset();
     this.#finish();
   }
@@ -73,7 +73,7 @@ export class ForwardedConnection implements SocketHandler {
   #onRemoteClose(error: TunnelError | undefined): void {
     this.#remoteClosed = true;
     this.#error ??= error;
-    // A Go server has closed both directions: the client gets what waits for it, and what it still sends is dropped.
+    // A Go server has closed both directions: the client gets the queued bytes, and what it still sends is dropped.
     if (error === undefined) this.#local.close();
     else this.#local.reset();
     this.#finish();

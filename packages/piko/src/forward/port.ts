@@ -10,12 +10,12 @@ import type { Logger } from "../observability/logger.js";
 import type { Admission } from "./admission.js";
 import { ForwardedConnection } from "./forwarded-connection.js";
 
-/** When a silent local client is asked by TCP whether it is still there. */
+/** Silence of a local client after which TCP keep-alive probes begin. */
 const KEEP_ALIVE_MS = 60_000;
 
 export interface ForwardPortOptions {
   readonly config: ForwardPortConfig;
-  /** How the server's proxy port is reached, and in which time. */
+  /** How to reach the server's proxy port, with a timeout. */
   readonly server: Omit<OpenEndpointOptions, "endpointId" | "signal">;
   readonly admission: Admission;
   readonly logger: Logger;
@@ -37,20 +37,20 @@ export class ForwardPort {
     });
   }
 
-  /** Binds the port; resolves to the address that it has. */
+  /** Binds the port; resolves to the address that it is bound to. */
   listen(): Promise<HostPort> {
     const { host, port } = this.config.addr;
-    // Of localhost's addresses the one that every client tries.
+    // For localhost, binds the address that every client tries.
     return this.#listener.listen({ host: host === "localhost" ? "127.0.0.1" : host, port });
   }
 
-  /** Rejects with what a client would fail with. */
+  /** Rejects with the error that a client's connection would fail with. */
   probe(): Promise<void> {
     const { config, server } = this.#options;
     return probeEndpoint({ ...server, endpointId: config.endpointId, signal: this.#stopped.signal });
   }
 
-  /** Accepts nothing more, cuts the connections that there are, and resolves when they are closed. Idempotent. */
+  /** Accepts no more connections, cuts the open ones, and resolves when they are closed. Idempotent. */
   async close(): Promise<void> {
     this.#listener.close();
     this.#stopped.abort();
@@ -64,7 +64,7 @@ export class ForwardPort {
     const waiting = new WaitingClient();
     const local = ByteSocket.accept(socket, waiting);
     admission.count(local.socket);
-    // Nothing is read before it can be sent on.
+    // Nothing is read until it can be sent on.
     local.pause();
     local.socket.setKeepAlive(true, KEEP_ALIVE_MS);
     try {
@@ -86,7 +86,7 @@ export class ForwardPort {
       });
       this.#connections.add(connection);
     } catch (error) {
-      // A reset: the client must not take it for an orderly end.
+      // A reset, so that the client doesn't take it for a normal end.
       local.reset();
       if (this.#stopped.signal.aborted) return;
       logger.error("failed to dial endpoint", { "endpoint-id": endpointId, error: errorText(error) });
@@ -94,7 +94,7 @@ export class ForwardPort {
   }
 }
 
-/** The client's side until its endpoint is open. */
+/** Handles the client's socket until its endpoint is open. */
 class WaitingClient implements SocketHandler {
   closed = false;
   onBytes(): void {}

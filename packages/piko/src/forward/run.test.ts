@@ -76,7 +76,7 @@ async function start(
 }
 
 describe("a forwarder", () => {
-  it("says at its start that its url leads to another port, before anybody connects", async () => {
+  it("warns at its start that its url leads to another port, before a client connects", async () => {
     const notFound = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
     server.answers.push(notFound);
     const log = new RecordedLog();
@@ -88,13 +88,13 @@ describe("a forwarder", () => {
     });
   });
 
-  it("resets connections beyond its limit, says so in one line, and takes as many again as have ended", async () => {
+  it("resets connections above its limit, logs that once, and accepts new ones when others have ended", async () => {
     const service = await uses.raw((socket) => socket.pipe(socket));
     await listenOn("tcp", service.port);
     const log = new RecordedLog();
     const { port } = await start(log, "tcp", 2);
     const open = (): Socket => connect({ port, host: "127.0.0.1" }).on("error", () => {});
-    /** Whether it is served. */
+    /** Whether the connection is served. */
     const ask = (client: Socket): Promise<boolean> =>
       new Promise((resolve) => {
         client.once("data", () => resolve(true)).once("close", () => resolve(false));
@@ -114,7 +114,7 @@ describe("a forwarder", () => {
     third.destroy();
   });
 
-  it("brings a connection to its endpoint, and the end of each direction", async () => {
+  it("passes a connection on to its endpoint, and the end of each direction", async () => {
     const service = await uses.raw((socket) => {
       let text = "";
       socket.on("data", (data) => (text += data.toString()));
@@ -140,7 +140,7 @@ describe("a forwarder", () => {
     client.destroy();
   });
 
-  it("echoes 32 MB intact through slow ends", async () => {
+  it("echoes 32 MB intact through slow peers", async () => {
     const service = await uses.raw((socket) => socket.pipe(socket));
     await listenOn("tcp", service.port);
     const { port } = await start(new RecordedLog());
@@ -155,7 +155,7 @@ describe("a forwarder", () => {
     expect(checker.offset).toBe(source.totalBytes);
   }, 30_000);
 
-  it("closes a connection whose endpoint nobody listens on, and says so", async () => {
+  it("closes a connection to an endpoint without listeners, and logs that", async () => {
     const log = new RecordedLog();
     const { port } = await start(log);
     server.answers.push("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
@@ -167,7 +167,7 @@ describe("a forwarder", () => {
     expect(String(line["error"])).toContain("502");
   });
 
-  it("resets the client when the service resets", async () => {
+  it("resets the client if the service resets", async () => {
     const service = await uses.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const { port } = await start(new RecordedLog());
@@ -178,7 +178,7 @@ describe("a forwarder", () => {
     expect(String(await failed)).toContain("ECONNRESET");
   });
 
-  it("reads its token anew for each connection, and resets one that it has none for", async () => {
+  it("reads its token again for each connection, and resets a connection if there is no token", async () => {
     const service = await uses.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const folder = mkdtempSync(join(tmpdir(), "piko-forward-"));
@@ -188,13 +188,13 @@ describe("a forwarder", () => {
     const { port } = await start(log, "tcp", undefined, tokenFile);
     for (const token of ["one", "two"]) {
       writeFileSync(tokenFile, token);
-      // It is reset when the forwarder ends.
+      // The connection is reset when the forwarder stops.
       await once(
         connect({ port, host: "127.0.0.1" }).on("error", () => {}),
         "data",
       );
     }
-    // Without that by which the forwarder has looked at its start whether the server is there.
+    // Without the request by which the forwarder checked at its start whether the server is there.
     const opened = server.requests.filter(({ headers }) => headers.has("upgrade"));
     const tokens = opened.map(({ headers }) => headers.get("authorization"));
     expect(tokens.filter(Boolean)).toEqual(["Bearer one", "Bearer two"]);
@@ -203,7 +203,7 @@ describe("a forwarder", () => {
     expect(JSON.stringify(await log.line("failed to dial endpoint"))).toContain(`${tokenFile} is empty`);
   });
 
-  it("takes a client's reset to the service", async () => {
+  it("passes a client's reset on to the service", async () => {
     const service = await uses.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const { port } = await start(new RecordedLog());
@@ -213,7 +213,7 @@ describe("a forwarder", () => {
     await service.gone(0);
   });
 
-  it("resets its connections on both sides when it is told to stop", async () => {
+  it("resets its connections on both sides when it is asked to stop", async () => {
     const service = await uses.raw((socket) => socket.write("x"));
     await listenOn("tcp", service.port);
     const log = new RecordedLog();
@@ -227,7 +227,7 @@ describe("a forwarder", () => {
     await log.line("shutdown complete");
   });
 
-  it("fails when its port is taken", async () => {
+  it("fails if its port is already in use", async () => {
     const service = await uses.raw(() => {});
     const running = runForward({
       config: {

@@ -1,4 +1,4 @@
-// `piko forward`: opens local ports that lead to endpoints, and closes them on a signal.
+// `piko forward`: opens local ports that forward to endpoints, and closes them on a signal.
 
 import { errorText } from "@piko/client/internal";
 import { systemClock } from "@piko/tunnel";
@@ -17,15 +17,15 @@ export interface RunForwardOptions {
   readonly logger: Logger;
   /** Aborted by the first SIGTERM, SIGINT or SIGHUP. */
   readonly signal: AbortSignal;
-  /** Which of the two it was. */
+  /** The name of the signal that was received. */
   readonly signalName?: () => string;
-  /** Reads all settings again; undefined where there is no file. */
+  /** Reads all settings again; undefined if there is no file. */
   readonly load?: (() => ForwardConfig) | undefined;
-  /** Registers who takes the configuration again (SIGHUP). */
+  /** Registers the function that reloads the configuration (SIGHUP). */
   readonly onReload?: (act: () => void) => void;
 }
 
-/** Runs a forwarder until `signal`. Rejects when a port can't be bound. */
+/** Runs a forwarder until `signal`. Rejects if a port can't be bound. */
 export async function runForward(options: RunForwardOptions): Promise<void> {
   const { config, load, logger, onReload, signal, signalName } = options;
   const log = logger.subsystem("forward");
@@ -62,7 +62,7 @@ export async function runForward(options: RunForwardOptions): Promise<void> {
   log.info("shutdown complete");
 }
 
-/** Says at the start what its first client would find out: no server, another port, an invalid token. */
+/** Warns at the start about anything that its clients would run into: no server, another port, an invalid token. */
 async function warnOf(port: ForwardPort, signal: AbortSignal, log: Logger): Promise<void> {
   try {
     await port.probe();

@@ -1,5 +1,5 @@
-// `piko test cluster`: a cluster in one process, for experiments. A load balancer in front of each kind of port chooses a
-// node at random, as in production; nodes can be added and removed.
+// `piko test cluster`: a cluster in one process, for experiments. As in production, a load balancer in front of each kind of
+// port chooses a node at random. Nodes can be added and removed.
 
 import { type Clock, systemClock, type Timer } from "@piko/tunnel";
 import { formatHostPort, type HostPort } from "../base/address.js";
@@ -11,11 +11,11 @@ import { TestCluster } from "./test-cluster.js";
 export interface RunTestClusterOptions {
   readonly config: TestClusterConfig;
   readonly logger: Logger;
-  /** Of the program, as the nodes tell each other. */
+  /** The program's version, which the nodes announce to each other. */
   readonly version: string;
   /** Aborted by the first SIGTERM or SIGINT. */
   readonly signal: AbortSignal;
-  /** Calls back when the configuration may have changed, with a function that reads it. */
+  /** Registers a listener, called when the configuration may have changed, with a function that reads it. */
   readonly onReload: (listener: (load: () => TestClusterConfig) => void) => void;
   readonly clock?: Clock;
 }
@@ -33,7 +33,7 @@ export async function runTestCluster(options: RunTestClusterOptions): Promise<vo
       new TcpBalancer({
         name: `${name} balancer`,
         targets: () => cluster.nodes.map(({ addresses }) => addresses[name]),
-        // oxlint-disable-next-line no-restricted-properties -- the process is where chance comes from
+        // oxlint-disable-next-line no-restricted-properties -- random numbers are passed down from here
         random: Math.random,
       }),
   );
@@ -60,7 +60,7 @@ export async function runTestCluster(options: RunTestClusterOptions): Promise<vo
   }
 }
 
-/** Replaces the oldest node again and again; the next time counts from the end of the last one. */
+/** Replaces the oldest node periodically; the interval counts from the end of the previous replacement. */
 class Churn {
   readonly #cluster: TestCluster;
   readonly #clock: Clock;
@@ -75,7 +75,7 @@ class Churn {
     this.#log = log;
   }
 
-  /** An interval of 0 ends it. */
+  /** An interval of 0 stops the replacements. */
   set({ intervalMs, kill }: TestClusterConfig["churn"]): void {
     this.#kill = kill;
     if (intervalMs === this.#intervalMs) return;
@@ -92,7 +92,7 @@ class Churn {
         .replaceOldest({ kill: this.#kill })
         .catch((error: unknown) => this.#log.error("could not replace node", { error }))
         .finally(() => {
-          // Unless another interval has been set in the meantime.
+          // Unless another interval has been set meanwhile.
           if (this.#timer === timer) this.#wait();
         });
     }, intervalMs);
@@ -100,7 +100,7 @@ class Churn {
   }
 }
 
-/** Takes the number of nodes and the churn over; a configuration that can't be read changes nothing. */
+/** Applies the number of nodes and the churn; a configuration that can't be read changes nothing. */
 function reload(load: () => TestClusterConfig, cluster: TestCluster, churn: Churn, log: Logger): void {
   let config: TestClusterConfig;
   try {
@@ -116,7 +116,7 @@ function reload(load: () => TestClusterConfig, cluster: TestCluster, churn: Chur
   );
 }
 
-/** What a person at a terminal does next. */
+/** What a user at a terminal can do next. */
 function nextSteps([proxy, upstream, admin]: readonly HostPort[]): string[] {
   const url = (address: HostPort | undefined): string => `http://localhost:${address?.port ?? 0}`;
   return [

@@ -24,7 +24,7 @@ async function startTarget(onSocket: (socket: Socket) => void): Promise<HostPort
   return { host: "127.0.0.1", port: (server.address() as AddressInfo).port };
 }
 
-/** An address that nobody listens on. */
+/** An address on which nothing listens. */
 async function closedTarget(): Promise<HostPort> {
   const target = await startTarget(() => {});
   cleanUps.pop()?.();
@@ -48,7 +48,7 @@ function open(port: number): Socket {
 }
 
 describe("a load balancer", () => {
-  it("passes bytes both ways, beyond the end of one", async () => {
+  it("passes bytes in both directions, even after one has ended", async () => {
     const target = await startTarget((socket) => {
       let asked = "";
       socket.on("data", (bytes: Buffer) => (asked += String(bytes)));
@@ -71,19 +71,19 @@ describe("a load balancer", () => {
     expect(seen[0]).toBe(seen[2]);
   });
 
-  it("passes over targets that nobody listens on", async () => {
+  it("skips targets on which nothing listens", async () => {
     const target = await startTarget((socket) => void socket.end("here"));
     const { port } = await startBalancer([await closedTarget(), target, await closedTarget()]);
     for (let i = 0; i < 5; i++) expect(await text(open(port))).toBe("here");
   });
 
-  it("resets clients when there is no target", async () => {
+  it("resets clients if there is no target", async () => {
     const client = open((await startBalancer([await closedTarget()])).port);
     const [error] = (await once(client, "error")) as [NodeJS.ErrnoException];
     expect(error.code).toBe("ECONNRESET");
   });
 
-  it("makes a reset of one side one of the other", async () => {
+  it("passes a reset of one side on to the other", async () => {
     let reset = (): void => {};
     const target = await startTarget((socket) => {
       reset = () => socket.resetAndDestroy();
@@ -96,7 +96,7 @@ describe("a load balancer", () => {
     expect(error.code).toBe("ECONNRESET");
   });
 
-  it("keeps open connections when it takes no more", async () => {
+  it("keeps open connections when it accepts no more", async () => {
     const target = await startTarget((socket) => void socket.pipe(socket));
     const balancer = await startBalancer([target]);
     const client = open(balancer.port);

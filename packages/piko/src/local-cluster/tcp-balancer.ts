@@ -1,4 +1,4 @@
-// A minimal TCP load balancer: each connection goes to a random target, and to another one if that is unreachable. For
+// A minimal TCP load balancer: each connection goes to a random target, or to another one if that is unreachable. For
 // test clusters and the demo, not for production.
 
 import { connect, createServer, type Server, type Socket } from "node:net";
@@ -6,15 +6,15 @@ import { resetSocket } from "@piko/tunnel";
 import type { HostPort } from "../base/address.js";
 import { listen } from "../net/accept/listen.js";
 
-/** A target that hasn't accepted after this time is passed over. */
+/** A target that hasn't accepted a connection after this time is skipped. */
 const CONNECT_MS = 1_000;
 /** Each connection takes two file descriptors. */
 const MAX_CONNECTIONS = 10_000;
 
 export interface TcpBalancerOptions {
-  /** For error texts. */
+  /** For error messages. */
   readonly name: string;
-  /** Where connections may go now. */
+  /** The current targets of new connections. */
   readonly targets: () => readonly HostPort[];
   /** Numbers in [0, 1). */
   readonly random: () => number;
@@ -27,7 +27,7 @@ export class TcpBalancer {
 
   constructor(options: TcpBalancerOptions) {
     this.#options = options;
-    // Clients' bytes wait in the kernel until they are read.
+    // Clients' bytes stay in the kernel until there is a target for them.
     this.#server = createServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (client) => {
       this.#keep(client);
       this.#connect(client, this.#shuffled());
@@ -35,23 +35,23 @@ export class TcpBalancer {
     this.#server.maxConnections = MAX_CONNECTIONS;
   }
 
-  /** Binds the port; resolves to the address that it has. */
+  /** Binds the port; resolves to the address that it is bound to. */
   listen(address: HostPort): Promise<HostPort> {
     return listen(this.#server, this.#options.name, address);
   }
 
-  /** Takes no more connections; those that are open stay. */
+  /** Accepts no more connections; open ones continue. */
   stopAccepting(): void {
     this.#server.close();
   }
 
-  /** Ends at once, open connections included. */
+  /** Closes immediately, including open connections. */
   close(): void {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** Tries the targets in turn; a client that none of them takes is cut off. */
+  /** Tries the targets in turn; resets the client if none of them accepts. */
   #connect(client: Socket, targets: HostPort[]): void {
     const target = targets.pop();
     if (client.destroyed) return;
@@ -84,12 +84,12 @@ export class TcpBalancer {
 
   #keep(socket: Socket): void {
     this.#sockets.add(socket);
-    // An error is followed by `close`, which says that there was one.
+    // An error is followed by `close`, which reports that there was one.
     socket.on("error", () => {}).once("close", () => this.#sockets.delete(socket));
   }
 }
 
-/** Passes bytes and ends both ways; a reset of one side becomes one of the other. */
+/** Passes bytes and ends in both directions, and a reset of either side to the other. */
 function join(client: Socket, upstream: Socket): void {
   client.pipe(upstream).pipe(client);
   client.once("close", (failed) => {

@@ -1,4 +1,4 @@
-// Several nodes in one process, which are started and stopped on request, one change after the other, the oldest first.
+// Several nodes in one process, started and stopped on request: one change at a time, and the oldest node first.
 
 import { formatHostPort } from "../base/address.js";
 import type { GivenSetting } from "../config/load-config.js";
@@ -7,12 +7,12 @@ import { SERVER, type ServerConfig } from "../config/server.js";
 import type { Logger } from "../observability/logger.js";
 import { Node, type NodeAddresses } from "../server/node.js";
 
-/** How long a node that goes still takes what was on its way to it when the balancer left it out. */
+/** How long a stopping node still accepts requests that were on their way when the balancer removed it. */
 const DRAIN_DELAY_MS = 200;
-/** Over how much time its tunnels move. */
+/** The time over which a stopping node moves its tunnels. */
 const DRAIN_WINDOW_MS = 1_000;
 
-/** A node, and where its ports are. */
+/** A node, and the addresses of its ports. */
 export interface TestNode {
   readonly node: Node;
   readonly addresses: NodeAddresses;
@@ -23,21 +23,21 @@ export class TestCluster {
   readonly #version: string;
   #nodes: readonly TestNode[] = [];
   #started = 0;
-  /** The last of the changes that wait for each other. */
+  /** The last queued change; each waits for the one before it. */
   #change: Promise<void> = Promise.resolve();
 
-  /** `version`: of the program, as the nodes tell each other. */
+  /** `version`: the program's version, which the nodes announce to each other. */
   constructor(logger: Logger, version: string) {
     this.#logger = logger;
     this.#version = version;
   }
 
-  /** The nodes that take requests, oldest first. */
+  /** The nodes that accept requests, oldest first. */
   get nodes(): readonly TestNode[] {
     return this.#nodes;
   }
 
-  /** Starts or stops nodes until there are `count`. Rejects when a node can't be started. */
+  /** Starts or stops nodes until there are `count`. Rejects if a node can't be started. */
   resize(count: number): Promise<void> {
     return this.#enqueue(async () => {
       while (this.#nodes.length < count) await this.#start();
@@ -45,7 +45,7 @@ export class TestCluster {
     });
   }
 
-  /** Starts a node, then stops the oldest, or ends it without a warning. */
+  /** Starts a node, then stops the oldest one, or kills it without warning. */
   replaceOldest({ kill }: { kill: boolean }): Promise<void> {
     return this.#enqueue(async () => {
       await this.#start();
@@ -54,7 +54,7 @@ export class TestCluster {
     });
   }
 
-  /** Stops all nodes at the same time, after the changes that are in progress. */
+  /** Stops all nodes at the same time, after the queued changes. */
   close(): Promise<void> {
     return this.#enqueue(async () => {
       const nodes = this.#nodes;
@@ -63,7 +63,7 @@ export class TestCluster {
     });
   }
 
-  /** A change that fails doesn't keep the next one from happening. */
+  /** Queues a change, which runs even if the one before it fails. */
   #enqueue(change: () => Promise<void>): Promise<void> {
     const result = this.#change.then(change);
     this.#change = result.catch(() => {});
@@ -89,7 +89,7 @@ export class TestCluster {
   async #stopOldest(): Promise<void> {
     const [oldest, ...others] = this.#nodes;
     if (oldest === undefined) return;
-    // From here on the balancer leaves it out.
+    // From here on, the balancer no longer uses the node.
     this.#nodes = others;
     this.#logger.info("stopping node", { "node-id": oldest.node.id });
     await oldest.node.stop({ delayMs: DRAIN_DELAY_MS, windowMs: DRAIN_WINDOW_MS });
@@ -135,7 +135,7 @@ function nodeConfig(id: string, join: readonly string[]): ServerConfig {
   return loadConfig(SERVER, { path: undefined, expandEnv: false, env: {}, given });
 }
 
-/** The log of one node among several: each line says whose it is. */
+/** The log of one node among several: each line names its node. */
 function labelled(logger: Logger, id: string): Logger {
   const log =
     (level: "debug" | "info" | "warn" | "error"): Logger["info"] =>
