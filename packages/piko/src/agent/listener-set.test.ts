@@ -25,14 +25,14 @@ function setOf(...ids: string[]): {
   return { set, closed, replace: (...next) => set.replace(next.map(configOf)) };
 }
 
-  it("lets requests of removed listeners finish", async () => {
+it("lets requests of removed listeners finish", async () => {
   const { set, closed, replace } = setOf("a", "b");
   await replace("b", "c");
   expect(set.all.map(({ config }) => config.endpointId)).toEqual(["b", "c"]);
   expect(closed).toEqual(["a 1000"]);
 });
 
-  it("is unchanged if a new listener is refused, and lets requests of the other new ones finish", async () => {
+it("is unchanged if a new listener is refused, and lets requests of the other new ones finish", async () => {
   const { set, closed, replace } = setOf("a");
   await expect(replace("b", "refused")).rejects.toThrow("refused");
   expect(set.all.map(({ config }) => config.endpointId)).toEqual(["a"]);

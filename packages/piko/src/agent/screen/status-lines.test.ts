@@ -91,7 +91,7 @@ describe("statusLines", () => {
     expect(statusLines({ listeners: [{ ...web, ...more }], recent: [] }, WIDE)[3]).toBe(line);
   });
 
-  it.each([10, 40, 80, 120])("is narrower than a terminal of %s columns, with and without colors", (columns) => {
+  it.each([10, 40, 80, 120])("is narrower than a terminal of %s columns, colored or not", (columns) => {
     const path = `/${"long/".repeat(40)}`;
     const status = { listeners: [web, redis], recent: [{ ...request, path }] };
     for (const colour of [false, true]) {

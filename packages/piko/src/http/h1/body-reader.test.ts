@@ -340,7 +340,7 @@ describe("the limits of a chunked body", () => {
 });
 
 describe("a chunk header", () => {
-  test.each([1, 9, 10, 15, 16, 255, 65_536, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER])("has the size %i", (size) => {
+  test.each([1, 9, 10, 15, 16, 255, 65_536, 2 ** 32 + 1, Number.MAX_SAFE_INTEGER])("has size %i", (size) => {
     const out = Buffer.alloc(2 + CHUNK_HEADER_BYTES);
     const end = writeChunkHeader(out, 2, size);
     expect(out.toString("latin1", 2, end)).toBe(`${size.toString(16)}\r\n`);
