@@ -41,8 +41,8 @@ const unready = "503 authentication is not ready";
 const busy = "503 too many tokens wait to be verified";
 
 /**
- * For tests in which silence must soon count as a failure. Elsewhere, a busy machine could cause one, and with it another
- * fetch.
+ * A short timeout, for tests in which silence must soon count as a failure. In other tests, a busy machine could exceed it
+ * and cause another fetch.
  */
 const IMPATIENT = { "proxy.auth.jwks.timeout": "500ms" };
 

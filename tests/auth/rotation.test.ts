@@ -128,7 +128,8 @@ together(
     });
     const traffic = Traffic.start(scene, server.proxy, "web", MIX);
     await more(traffic, 100);
-    // The next token is there before the server notices that the old one is invalid. Requests wait until its tunnel is open.
+    // The next token is there before the server notices that the old one is invalid. Requests wait until the new token's
+    // tunnel is open.
     const from = agent.lines.length;
     await replace(tokenFile, token("HS256", "the next secret", id()));
     await said(server.program, "upstream token is no longer valid", () => replace(secret, "the next secret"));

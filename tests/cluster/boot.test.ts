@@ -26,7 +26,7 @@ describe("a node that starts", () => {
       // Until the node has run its first line, the signal's default action ends the process.
       if (signal === null) expect(code).toBe(0);
       else expect([signal, program.lines]).toEqual(["SIGTERM", []]);
-      // The join alone would have a minute. A node that hasn't come that far stops without logging anything.
+      // Joining may take up to a minute. A node that hasn't got that far yet stops without logging anything.
       const [started, ended] = ["starting shutdown", "shutdown complete"].map((message) =>
         program.lines.find(({ fields }) => fields["msg"] === message),
       );

@@ -200,7 +200,7 @@ describe("a node that is stopped", () => {
 });
 
 describe("a node that is killed", () => {
-  // How soon this happens is tested in node-loss.test.ts, by the nodes' own clocks.
+  // node-loss.test.ts tests how soon, as measured by the nodes themselves.
   it("causes no failure of requests that are safe to retry, and never returns to the cluster", async () => {
     const service = await Service.start(scene);
     const [a, b, c] = await startCluster(scene, ["a", "b", "c"]);

@@ -19,7 +19,7 @@ const scene = perTest();
 const AGENT = { flags: ["--access-log.disable", "--timeout", "1m"] };
 
 describe("nodes that are replaced one after the other", () => {
-  it("cause no failure with two agents: of no request, no event stream, no WebSocket", async () => {
+  it("cause no failure with two agents: all requests, event streams and WebSockets succeed", async () => {
     const service = await startTrafficService(scene);
     const cluster = await RollingCluster.start(scene);
     for (let i = 0; i < 2; i++) await startAgent(scene, cluster.balancer.upstream, "web", service, AGENT);

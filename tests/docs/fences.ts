@@ -53,7 +53,7 @@ export function fencesOf(document: string): Fence[] {
   return fences;
 }
 
-/** Commands that a block without a language begins its lines with, if it consists of commands. */
+/** Matches a line that begins with a command. A block without a language that has such a line consists of commands. */
 const PROGRAMS =
   /^(?:\(?(?:cd|curl|docker|git|head|helm|kubectl|node|npm|npx|openssl|printf|python3|redis-cli|sed|sysctl|until)|piko|[A-Z_]+=\S+) /;
 

@@ -44,7 +44,7 @@ const followed = DOCUMENTS.filter(
 ).toSorted((a, b) => rank(a) - rank(b));
 
 describe("documents", () => {
-  it("are all followed here, except those that give a reason", () => {
+  it("are all followed here, except those with a reason not to be", () => {
     for (const document of Object.keys(ELSEWHERE)) expect(DOCUMENTS).toContain(document);
     for (const document of [...Object.keys(BEFORE), ...Object.keys(NEEDED)])
       expect(followed).toContain(document);

@@ -92,8 +92,8 @@ export function forwardedResponse(original: Message, method: string, http10: boo
     if (name === "content-length") return status !== "204";
     return !options.includes(name);
   });
-  // The agent makes chunks of a body that ends with its connection, and the proxy removes chunks if the client doesn't know
-  // any.
+  // The agent makes chunks of a body that ends with its connection, and the proxy removes them again for clients that don't
+  // support chunks.
   const decoded = http10 && !bodiless;
   const chunks = (chunked || untilClose) && !decoded && status !== "204";
   const upgrade = status === "426" && valuesOf(original.fields, "upgrade").length > 0;

@@ -95,7 +95,7 @@ function fieldLine(random: SeededRandom): string {
   }
 }
 
-/** Framing fields and a body that usually agree, but often enough don't. */
+/** Framing fields and a body, which usually match, but not always. */
 function framedBody(random: SeededRandom, fields: string[]): string {
   switch (random.int(0, 9)) {
     case 0:

@@ -31,7 +31,7 @@ export interface GossipSummary {
   counted: number;
   requests: number;
   readonly dropped: ReadonlyMap<string, number>;
-  /** Lives that the receiver remembers at the end, and the maximum in between. */
+  /** Lives that the receiver remembers at the end, and the maximum during the campaign. */
   lives: number;
   mostLives: number;
 }

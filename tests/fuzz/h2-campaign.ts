@@ -1,4 +1,4 @@
-// Sends a node, as its clients, and an agent, as its service, arbitrary HTTP/2 frames: whatever arrives, nothing throws,
+// Sends arbitrary HTTP/2 frames to a node, as its clients, and to an agent, as its service: whatever arrives, nothing throws,
 // every request ends exactly once, no memory is held after its connection has closed, and other connections are still served.
 
 import { FakeClock, SeededRandom } from "@piko/testkit";

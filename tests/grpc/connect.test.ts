@@ -137,7 +137,7 @@ describe.each([
   });
 });
 
-// With HTTP/1.1 as the service's version, Connect's library refuses bidirectional streams.
+// If the service uses HTTP/1.1, Connect's library refuses bidirectional streams.
 it.each(["Connect over HTTP/2", "gRPC over HTTP/2"])(
   "a service that speaks HTTP/2 can have a conversation by %s",
   async (name) => {

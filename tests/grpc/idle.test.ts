@@ -17,7 +17,7 @@ const PINGS = {
   "grpc.keepalive_time_ms": LONG ? 30_000 : 500,
   "grpc.keepalive_timeout_ms": 10_000,
 };
-/** Shortens every timeout except the one that also limits silence: how long a client may take to read what is sent to it. */
+/** Short values for all timeouts except the write timeout, which limits how long a client may take to read what is sent to it. */
 const NODE_LIMITS = LONG
   ? {}
   : {

@@ -11,7 +11,7 @@ import { perTest } from "../harness/stage.js";
 const scene = perTest();
 const CLIENTS = 6;
 
-it("replacing nodes fails no unary call, and ends streams with UNAVAILABLE", async () => {
+it("replacing nodes makes no unary call fail, and ends streams with UNAVAILABLE", async () => {
   const service = await GrpcService.start(scene);
   // Streams don't end by themselves: each node cuts them after its grace period.
   const cluster = await RollingCluster.start(scene, { "grace-period": "4s" });

@@ -80,8 +80,9 @@ export class ConnectionEnd {
   }
 
   /**
-   * Waits for a reset without reading: Node doesn't report resets to a paused socket. Must not be called after this end's own
-   * end. `whose` names the connection and its path in the error; `known` adds what is known about it then.
+   * Waits for a reset without reading: Node doesn't report resets to a paused socket. Must not be called after this end has
+   * ended its own direction. `whose` names the connection and its path in the error; `known` adds what is known about it
+   * then.
    */
   async resetUnread(ms: number, whose: string, known: () => string = () => ""): Promise<void> {
     const isReset = (): boolean => this.outcome === "reset" || isConnectionOver(this.stream as Socket);

@@ -33,7 +33,7 @@ export async function runH2spec(
   port: string,
   args: readonly string[] = [],
 ): Promise<Conformance> {
-  // It sends the name that it connects to, so this name must resolve to this machine, only for h2spec.
+  // It sends the name that it connects to, so the name must resolve to this machine, but for h2spec only.
   const hosts = join(await stage.directory(), "hosts");
   await writeFile(hosts, `127.0.0.1 localhost ${host}\n`);
   const command = `mount --bind ${hosts} /etc/hosts && exec "$0" "$@"`;

@@ -1,4 +1,4 @@
-// Packages that only one test needs, and the rest of the workspace doesn't: installed once, into .cache.
+// Packages that only tests need, and that aren't dependencies of the workspace: installed once, into .cache.
 
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";

@@ -163,7 +163,7 @@ export class Program {
     const warning = this.lines.find(({ text }) => text.includes("MaxListenersExceededWarning"));
     if (warning !== undefined) throw new Error(`${this.name}: ${warning.text}`);
     if (this.#showsSecrets) return;
-    // The files may contain other secrets than at the start.
+    // The files may contain different secrets by now.
     registerGiven(...this.#given);
     expectNoSecrets(
       this.name,

@@ -38,7 +38,7 @@ export class RollingCluster {
     this.#flags = flags;
   }
 
-  /** Starts a cluster of `nodes` nodes; `others` further nodes, which `flags` make these join, also belong to it. */
+  /** Starts a cluster of `nodes` nodes. `others` is the number of further members, which these nodes join by `flags`. */
   static async start(
     stage: Stage,
     flags: Readonly<Record<string, string>> = {},

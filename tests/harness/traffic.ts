@@ -10,7 +10,7 @@ const TICK_MS = 10;
 const LONGEST_TICK_MS = 50;
 /** A connection that has been idle for longer isn't reused: a node that stops closes it after a second. */
 const MAX_IDLE_MS = 500;
-/** Number of events in a stream, and of messages on a WebSocket. By default, each stream lasts for more than two seconds. */
+/** Number of events in a stream, and of messages on a WebSocket. By default, each of them lasts for more than two seconds. */
 const EVENTS = 10;
 const EVENT_MS = 300;
 

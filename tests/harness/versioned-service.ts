@@ -22,7 +22,7 @@ export interface Swallowed {
 }
 
 export interface VersionedService {
-  /** Has a scheme if that is https. */
+  /** With the scheme only if that is https. */
   readonly target: string;
   /** Number of connections accepted so far. */
   connections: number;

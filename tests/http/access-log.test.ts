@@ -96,7 +96,7 @@ describe("a request that is full of credentials", () => {
 });
 
 describe("a line", () => {
-  it("names every part that served the request, and has the id that all of them share: proxy, two nodes, agent and service", async () => {
+  it("names the nodes and the agent that served the request, with an id that proxy, nodes, agent and service share", async () => {
     const service = await Service.start(scene);
     const [a, b] = await startCluster(scene, ["a", "b"], { "proxy.trusted-proxies": "127.0.0.0/8" });
     const flags = ["--connect.tunnels", "1"];

@@ -1,4 +1,4 @@
-// HTTP requests through server and agent, with curl and byte by byte.
+// HTTP requests through server and agent, sent by curl and as exact bytes.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { curl } from "../harness/curl.js";
@@ -224,7 +224,7 @@ describe("a request", () => {
 
   it("may be one of many that are pipelined and answered in order", async () => {
     const client = await connect();
-    // Earlier requests take longer than later ones, so answers would overtake if their order weren't kept.
+    // Earlier requests take longer than later ones, so later answers would arrive first if the order weren't kept.
     const count = 30;
     client.send(Array.from({ length: count }, (_, i) => get(`/item?i=${i}&ms=${(count - i) * 2}`)).join(""));
     for (let i = 0; i < count; i++) expect((await client.response()).body.toString()).toBe(`item ${i}`);

@@ -37,7 +37,7 @@ async function ask(endpoint: string, version = "1.1", more = "Host: h\r\n"): Pro
 }
 
 describe("an answer with", () => {
-  it("white space in chunk sizes and extensions arrives completely, and without the white space", async () => {
+  it("white space in chunk sizes and extensions arrives complete, with the white space removed", async () => {
     const chunks = "5  \r\nhello\r\n3 ; a=b\r\n, w\r\n4\t\r\norld\r\n0 \r\nX-Sum : 12\r\n\r\n";
     const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     await listen("padded", (await startCannedService(scene, head + chunks)).addr);
@@ -52,7 +52,7 @@ describe("an answer with", () => {
     }
   });
 
-  it("white space before colons arrives without it", async () => {
+  it("white space before colons arrives with the white space removed", async () => {
     const answer = "HTTP/1.1 200 OK\r\nServer : esp\r\nContent-Length: 2\r\nX-A\t:b\r\n\r\nok";
     await listen("spaced", (await startCannedService(scene, answer)).addr);
     for (const response of await ask("spaced")) {

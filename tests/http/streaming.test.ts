@@ -166,7 +166,7 @@ describe("a body", () => {
     const client = await RawClient.connect(scene, tunnel.server.proxy);
     client.send(`POST / HTTP/1.1\r\nHost: deaf.test\r\nContent-Length: ${GIB}\r\n\r\n`);
     const watch = new MemoryWatch([tunnel.server.program, tunnel.agent]);
-    // Writes until nothing has been accepted for a while: by then, the buffers of kernels and windows are full.
+    // Writes until nothing has been accepted for a while: by then, all kernel buffers and windows are full.
     const block = Buffer.alloc(1024 * 1024);
     while (await tookWithin(client, block, 500));
     expect(client.socket.bytesWritten).toBeLessThan(64 * 1024 * 1024);

@@ -1,4 +1,4 @@
-// Translates the bytes of a case into what an HTTP/2 client sends to say the same, as literally as HTTP/2's frames allow.
+// Translates the bytes of a case into HTTP/2 requests with the same meaning, as literally as HTTP/2's frames allow.
 
 import type { Field } from "../../../packages/piko/test/h2-peer.js";
 import type { SmugglingCase } from "./corpus.js";

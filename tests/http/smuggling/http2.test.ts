@@ -1,6 +1,5 @@
-// The corpus over HTTP/2: a client sends each of its requests in the frames of HTTP/2 with the same meaning. The same message
-// must reach the service as over HTTP/1.1, or none if that refuses it; and invalid answers of a service must end in the same
-// way.
+// The corpus over HTTP/2: a client sends each request as HTTP/2 frames with the same meaning. The service must get the same
+// message as over HTTP/1.1, or none if HTTP/1.1 refuses it; and invalid answers of a service must end in the same way.
 
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Answer, data, H2Peer, headers } from "../../../packages/piko/test/h2-peer.js";

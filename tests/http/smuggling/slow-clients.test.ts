@@ -20,7 +20,7 @@ const READERS = 60;
 const SECONDS = 6;
 /** Minimum number of answers for the normal client during an attack. If the slow clients delayed it, it would get one or two. */
 const SERVED = 8;
-// The tool prints escape characters.
+// The tool's output contains escape characters.
 // oxlint-disable-next-line no-control-regex
 const COLOURS = /\x1b\[[0-9;]*m/g;
 const SLACK_BYTES = 100e6;
