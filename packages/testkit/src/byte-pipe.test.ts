@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { createBytePipe } from "./byte-pipe.js";
 import { SeededRandom } from "./seeded-random.js";
 
-/** Unlike an async iteration, this leaves the stream's other direction open. */
+/** Reads a stream to its end. Unlike an async iteration, it leaves the stream's other direction open. */
 async function readAll(stream: Duplex): Promise<string> {
   let all = "";
   stream.on("data", (piece: Buffer) => {
@@ -35,7 +35,7 @@ describe("createBytePipe", () => {
     expect(received.length).toBeGreaterThan(200);
   });
 
-  it("makes the writer wait while nobody reads", async () => {
+  it("makes the writer wait while no one reads", async () => {
     const { near, far } = createBytePipe({ highWaterMark: 1024 });
     let written = 0;
     const block = Buffer.alloc(1024);

@@ -1,12 +1,12 @@
-// A connection in memory: two Duplex streams, each reading what the other writes, with back-pressure and half-close.
+// An in-memory connection: two Duplex streams, each of which reads what the other writes, with back-pressure and half-close.
 
 import { Duplex } from "node:stream";
 import type { SeededRandom } from "./seeded-random.js";
 
 export interface BytePipeOptions {
-  /** Cuts what is written into random pieces, as a network may. */
+  /** Cuts writes into random pieces, as a network may. */
   readonly random?: SeededRandom;
-  /** Longest piece when `random` is given. */
+  /** Maximum bytes of a piece if `random` is given; 16 by default. */
   readonly longestPiece?: number;
   /** Bytes that a side buffers before its peer's writes wait. */
   readonly highWaterMark?: number;
@@ -21,7 +21,7 @@ export interface BytePipe {
 class PipeEnd extends Duplex {
   peer: PipeEnd | undefined;
   readonly #options: BytePipeOptions;
-  /** Goes on with the peer's write once this side is read again. */
+  /** Continues the peer's write when this side is read again. */
   #resume: (() => void) | undefined;
 
   constructor(options: BytePipeOptions) {
@@ -56,7 +56,7 @@ class PipeEnd extends Duplex {
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
     this.#resume = undefined;
     const peer = this.peer;
-    // An end that has said all that it has to say may go; else its peer sees an end, or a reset after an error.
+    // If an end is destroyed after all its data, the peer notices nothing; before that, it sees an end, or a reset after an error.
     if (peer !== undefined && !this.writableFinished) {
       setImmediate(() => {
         if (peer.destroyed || peer.readableEnded) return;
@@ -83,7 +83,7 @@ function connectionReset(): Error {
   return Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
 }
 
-/** Makes a connected pair. */
+/** Creates a connected pair. */
 export function createBytePipe(options: BytePipeOptions = {}): BytePipe {
   const near = new PipeEnd(options);
   const far = new PipeEnd(options);

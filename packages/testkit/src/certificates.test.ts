@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { expect, it } from "vitest";
 import { createCertificates } from "./certificates.js";
 
-it("makes certificates that their authority has signed, and removes them", () => {
+it("makes certificates signed by their authority, and removes them", () => {
   const files = createCertificates();
   const authority = new X509Certificate(files.read(files.caCert));
   const server = new X509Certificate(files.read(files.serverCert));

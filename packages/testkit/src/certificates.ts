@@ -1,5 +1,5 @@
-// Certificates for TLS tests, made when they are needed so that none expires in the repository: one authority, a server
-// certificate for localhost, and a client certificate. Needs the openssl command.
+// Certificates for TLS tests: one authority, a server certificate for localhost, and a client certificate. They are made
+// when needed, so that none expires in the repository. Needs the openssl command.
 
 import { execFileSync } from "node:child_process";
 import { X509Certificate } from "node:crypto";
@@ -21,7 +21,7 @@ export interface CertificateFiles {
   [Symbol.dispose](): void;
 }
 
-/** Makes an authority and two certificates that it signs; `names` are the server's, as in `DNS:localhost,IP:127.0.0.1`. */
+/** Makes an authority and two certificates signed by it; `names` are the server's, such as `DNS:localhost,IP:127.0.0.1`. */
 export function createCertificates(names = "DNS:localhost,IP:127.0.0.1,IP:::1"): CertificateFiles {
   const workshop = new CertificateWorkshop();
   const ca = workshop.authority("ca");
@@ -46,20 +46,20 @@ export interface KeyPair {
 }
 
 export interface SignOptions {
-  /** `serverAuth` by default; `signing` makes an authority in between. */
+  /** Extended key usage, `serverAuth` by default; `signing` makes an intermediate authority. */
   readonly usage?: "serverAuth" | "clientAuth" | "serverAuth,clientAuth" | "signing";
   /** Subject alternative names, `DNS:localhost,IP:127.0.0.1` by default. */
   readonly names?: string;
-  /** When it counts, as `20260101000000Z`; by default from now on, for two days. */
+  /** Validity, in the form `20260101000000Z`; by default two days from now. */
   readonly from?: string;
   readonly until?: string;
 }
 
-/** Authorities and certificates of all kinds, in a temporary directory. */
+/** Makes authorities and certificates of all kinds, in a temporary directory. */
 export class CertificateWorkshop {
   readonly directory: string = mkdtempSync(join(tmpdir(), "piko-certificates-"));
 
-  /** A new authority. */
+  /** Makes a new authority. */
   authority(name: string): KeyPair {
     const pair = this.#pair(name);
     const key = [...NEW_KEY, "-keyout", pair.key];
@@ -67,7 +67,7 @@ export class CertificateWorkshop {
     return pair;
   }
 
-  /** Another certificate of the same authority, with the same name and key. */
+  /** Makes another certificate of the same authority, with the same name and key. */
   renew(authority: KeyPair, name: string): KeyPair {
     const cert = join(this.directory, `${name}.crt`);
     const subject = new X509Certificate(readFileSync(authority.cert)).subject;
@@ -75,7 +75,7 @@ export class CertificateWorkshop {
     return { cert, key: authority.key };
   }
 
-  /** A new key, and a certificate of it that the authority signs. */
+  /** Makes a new key, and a certificate for it signed by the authority. */
   sign(authority: KeyPair, name: string, options: SignOptions = {}): KeyPair {
     const { usage = "serverAuth", names = "DNS:localhost,IP:127.0.0.1", from, until } = options;
     const pair = this.#pair(name);
@@ -99,7 +99,7 @@ export class CertificateWorkshop {
       this.#openssl("x509", "-req", "-in", path("csr"), ...signing, "-days", "2", "-out", pair.cert);
       return pair;
     }
-    // Of its commands only `ca` takes any times, and needs files for that.
+    // Of openssl's commands, only `ca` accepts times, and it needs these files.
     writeFileSync(path("db"), "");
     writeFileSync(
       path("cnf"),

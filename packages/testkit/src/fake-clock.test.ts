@@ -9,7 +9,7 @@ describe("FakeClock", () => {
     expect(clock.now()).toBe(150);
   });
 
-  it("runs timers in the order of their due times, and equal ones in the order of their making", () => {
+  it("runs timers in the order of their due times, and equal ones in the order in which they were set", () => {
     const clock = new FakeClock();
     const ran: string[] = [];
     clock.setTimeout(() => ran.push("c"), 20);
@@ -19,7 +19,7 @@ describe("FakeClock", () => {
     expect(ran).toEqual(["a", "b", "c"]);
   });
 
-  it("shows a callback the time at which it is due, and runs what it sets in the same advance", () => {
+  it("shows a callback the time at which it is due, and runs timers that it sets in the same advance", () => {
     const clock = new FakeClock();
     const times: number[] = [];
     clock.setTimeout(() => {
@@ -30,7 +30,7 @@ describe("FakeClock", () => {
     expect(times).toEqual([10, 15]);
   });
 
-  it("starts a refreshed timer's delay again, a fired one's too", () => {
+  it("restarts a refreshed timer's delay, even after the timer has fired", () => {
     const clock = new FakeClock();
     let fired = 0;
     const timer = clock.setTimeout(() => fired++, 10);

@@ -1,5 +1,5 @@
-// A clock that stands still until a test advances it. Timers run in the order of their due times, those of the same
-// time in the order in which they were set, as Node's own do.
+// A clock that stands still until a test advances it. Timers run in the order of their due times and, if these are equal, in
+// the order in which they were set, as Node's do.
 
 import type { Clock, Timer } from "@piko/tunnel";
 
@@ -22,13 +22,13 @@ class FakeTimer implements Timer {
   refresh(): this {
     this.dueAt = this.#clock.now() + this.ms;
     this.order = this.#clock.nextOrder();
-    // As with Node's timers, a refresh brings a timer that has fired back, but not one that was cleared.
+    // As with Node's timers, a refresh restarts a timer that has fired, but not one that was cleared.
     if (!this.pending) this.#clock.rearm(this);
     return this;
   }
 }
 
-/** A {@link Clock} under the control of a test. */
+/** A {@link Clock} controlled by a test. */
 export class FakeClock implements Clock {
   #now: number;
   #order = 0;
@@ -54,18 +54,18 @@ export class FakeClock implements Clock {
     this.#timers.delete(timer as FakeTimer);
   }
 
-  /** Timers that wait to fire. */
+  /** Number of pending timers. */
   get pending(): number {
     return this.#timers.size;
   }
 
-  /** Milliseconds until the next timer is due, or undefined when none waits. */
+  /** Milliseconds until the next timer is due, or undefined if none is pending. */
   get nextIn(): number | undefined {
     const next = this.#first();
     return next === undefined ? undefined : Math.max(0, next.dueAt - this.#now);
   }
 
-  /** Moves time on by `ms` and runs what comes due on the way, timers that are set on the way included. */
+  /** Advances time by `ms` and runs all timers that come due, including those set on the way. */
   advance(ms: number): void {
     const until = this.#now + ms;
     for (let next = this.#first(); next !== undefined && next.dueAt <= until; next = this.#first()) {
@@ -77,12 +77,12 @@ export class FakeClock implements Clock {
     this.#now = until;
   }
 
-  /** Moves time on by `ms` without running anything, as if the process stood still. What came due runs late, with `advance`. */
+  /** Advances time by `ms` without running anything, as if the process stood still. The next `advance` runs the late timers. */
   pause(ms: number): void {
     this.#now += ms;
   }
 
-  /** Fails the test if a timer is still pending: whoever set it has forgotten to take it back. */
+  /** Fails the test if a timer is still pending, which means that someone forgot to clear it. */
   assertIdle(): void {
     if (this.#timers.size === 0) return;
     const waits = [...this.#timers].map((timer) => `${timer.dueAt - this.#now} ms`);

@@ -1,4 +1,4 @@
-// What the tests of all packages share. Nothing that is published imports it.
+// Common to the tests of all packages. No published code imports it.
 
 export { createBytePipe, type BytePipe, type BytePipeOptions } from "./byte-pipe.js";
 export {

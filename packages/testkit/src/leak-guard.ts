@@ -1,5 +1,5 @@
-// A vitest setup file (`setupFiles`): fails a test file that ends with more sockets, servers or pipes open than it began
-// with, which vitest itself doesn't notice. Timers don't show here; FakeClock.assertIdle reports those.
+// A vitest setup file (`setupFiles`) that fails a test file which ends with more open sockets, servers or pipes than it
+// began with; vitest itself doesn't notice that. Timers don't show here; FakeClock.assertIdle reports those.
 
 import { afterAll, beforeAll } from "vitest";
 
@@ -30,7 +30,7 @@ beforeAll(() => {
 });
 
 afterAll(async () => {
-  // A closed handle leaves the list a few turns after its close; a timer to wait with would keep the loop busy itself.
+  // A closed handle disappears from the list some turns later. Waiting with a timer would itself keep the loop busy.
   const deadline = performance.now() + PATIENCE_MS;
   while (leaked().length > 0 && performance.now() < deadline) {
     await new Promise((resolve) => setImmediate(resolve));

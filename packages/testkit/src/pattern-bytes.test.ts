@@ -6,7 +6,7 @@ const TOTAL = 3 * BLOCK_BYTES + 17;
 const whole = (): Buffer => Buffer.concat([...new PatternSource(TOTAL)]);
 
 describe("the byte pattern", () => {
-  it("checks out however it is cut", () => {
+  it("matches however it is cut", () => {
     const checker = new PatternChecker();
     for (const piece of new SeededRandom(1).split(whole(), 40_000)) checker.update(piece);
     checker.assertComplete(TOTAL);
@@ -21,7 +21,7 @@ describe("the byte pattern", () => {
     expect(() => checker.assertComplete(TOTAL)).toThrow(`from byte ${offset} on`);
   });
 
-  it("finds a block that is missing", () => {
+  it("finds a missing block", () => {
     const bytes = whole();
     const checker = new PatternChecker();
     checker.update(bytes.subarray(0, BLOCK_BYTES));

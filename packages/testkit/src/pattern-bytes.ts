@@ -1,9 +1,9 @@
-// Long bodies that cost little to make and to check: one random block whose first eight bytes carry its number, so that
-// a lost, doubled or swapped byte is found at once, at the offset where it happened, without holding the body.
+// Long bodies that are cheap to make and to check: one random block whose first eight bytes carry its number. A lost,
+// duplicated or swapped byte is found at once, with its offset, without keeping the body.
 
 import { SeededRandom } from "./seeded-random.js";
 
-/** Bytes of one block. */
+/** Size of a block. */
 export const BLOCK_BYTES: number = 64 * 1024;
 
 const NUMBER_BYTES = 8;
@@ -12,7 +12,7 @@ function makeBlock(seed: number): Buffer {
   return new SeededRandom(seed).bytes(BLOCK_BYTES);
 }
 
-/** Produces the first `totalBytes` bytes of a pattern. */
+/** Produces the first `totalBytes` bytes of the pattern. */
 export class PatternSource {
   readonly totalBytes: number;
   readonly #block: Buffer;
@@ -23,7 +23,7 @@ export class PatternSource {
     this.#block = makeBlock(seed);
   }
 
-  /** The next piece, a copy of at most one block, or undefined at the end. */
+  /** Returns the next piece, a copy of at most one block, or undefined at the end. */
   next(): Buffer | undefined {
     const left = this.totalBytes - this.#offset;
     if (left === 0) return undefined;
@@ -52,7 +52,7 @@ export class PatternChecker {
     this.#block.writeBigUInt64BE(0n);
   }
 
-  /** Takes the next bytes of the body. */
+  /** Checks the next bytes of the body. */
   update(bytes: Buffer): void {
     let at = 0;
     while (at < bytes.length) {
@@ -66,7 +66,7 @@ export class PatternChecker {
     }
   }
 
-  /** Throws unless exactly `totalBytes` bytes of the pattern have been seen. */
+  /** Throws unless exactly the first `totalBytes` bytes of the pattern were seen. */
   assertComplete(totalBytes: number): void {
     if (this.mismatchAt >= 0) throw new Error(`the body differs from byte ${this.mismatchAt} on`);
     if (this.offset !== totalBytes) throw new Error(`the body has ${this.offset} bytes, not ${totalBytes}`);

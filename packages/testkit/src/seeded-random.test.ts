@@ -7,7 +7,7 @@ describe("SeededRandom", () => {
     expect(new SeededRandom(7).bytes(64)).not.toEqual(new SeededRandom(8).bytes(64));
   });
 
-  it("stays within the bounds that are asked for and reaches both", () => {
+  it("stays within the given bounds and reaches both", () => {
     const random = new SeededRandom(1);
     const seen = new Set(Array.from({ length: 200 }, () => random.int(3, 6)));
     expect([...seen].sort()).toEqual([3, 4, 5, 6]);
@@ -21,7 +21,7 @@ describe("SeededRandom", () => {
     expect(sum / 10_000).toBeLessThan(0.52);
   });
 
-  it("splits a buffer into pieces that make it up again", () => {
+  it("splits a buffer into pieces that add up to it", () => {
     const random = new SeededRandom(3);
     const bytes = random.bytes(1000);
     const pieces = random.split(bytes, 7);

@@ -1,6 +1,6 @@
-// Random numbers that a seed repeats (xoshiro128**), for tests whose failures must be reproducible.
+// Random numbers that can be repeated from a seed (xoshiro128**), for tests whose failures must be reproducible.
 
-/** A stream of random numbers; two with the same seed agree. */
+/** A sequence of random numbers; two with the same seed are equal. */
 export class SeededRandom {
   readonly seed: number;
   readonly #state = new Uint32Array(4);
@@ -34,7 +34,7 @@ export class SeededRandom {
     return result;
   }
 
-  /** A number in [0, 1), as Math.random gives. */
+  /** A number in [0, 1), like Math.random. */
   next(): number {
     return this.uint32() / 0x1_0000_0000;
   }

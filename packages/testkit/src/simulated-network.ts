@@ -1,29 +1,28 @@
-// A network in memory for gossip: datagrams that get lost, late, doubled and out of order, and exchanges over something like
-// TCP, which resends what is lost. All chance comes from one seed. Its transports have the shape of the gossip package's
-// transport interface.
+// An in-memory network for gossip: datagrams that are lost, delayed, duplicated and reordered, and exchanges over a model of TCP,
+// which retransmits. All randomness comes from one seed. Its transports match the interface of the gossip package's transports.
 
 import type { Clock } from "@piko/tunnel";
 import type { SeededRandom } from "./seeded-random.js";
 
 /** What a network does to packets. */
 export interface NetworkConditions {
-  /** Part of all packets that are lost, 0 to 1. */
+  /** Fraction of packets that are lost, 0 to 1. */
   loss: number;
-  /** Part of all packets that arrive twice. */
+  /** Fraction of packets that arrive twice. */
   duplication: number;
-  /** Shortest and longest time that a packet takes; the spread puts packets out of order. */
+  /** Minimum and maximum delay of a packet; the difference reorders packets. */
   delayMs: readonly [number, number];
 }
 
-/** Finds where a message over TCP ends, and may say that it is none. */
+/** Finds where a message over TCP ends; `find` throws if the message is invalid. */
 export interface NetworkMessageEnd {
   find(bytes: Buffer, end: number): number | undefined;
 }
 
-/** Who gets what arrives. */
+/** Receives what arrives at a transport. */
 export interface NetworkReceiver {
   onPacket(packet: Buffer, fromIp: string): void;
-  /** Finds the end of a request; without it every request is whole. */
+  /** Finds the end of a request; without it, every request counts as complete. */
   requestEnd?(): NetworkMessageEnd;
   onRequest(
     request: Buffer,
@@ -35,14 +34,14 @@ export interface NetworkReceiver {
 
 type ExchangeDone = (error: Error | undefined, response: Buffer) => void;
 
-/** Time that TCP waits before it repeats a SYN, and other segments; doubled each time. */
+/** Time until TCP retransmits a SYN, and other segments; it doubles each time. */
 const SYN_TIMEOUT_MS = 1_000;
 const SEGMENT_TIMEOUT_MS = 200;
 const NOTHING = Buffer.alloc(0);
-/** Of requests that are whole as they come. */
+/** For requests that are complete as they arrive. */
 const WHOLE: NetworkMessageEnd = { find: (_bytes, end) => end };
 
-/** How a transport ends: with its process (the host refuses TCP), or with its host (everything vanishes). */
+/** How a transport fails: with its process (the host refuses TCP), or with its host (nothing answers). */
 export type CrashKind = "process" | "host";
 
 /** The network between transports. */
@@ -52,7 +51,7 @@ export class SimulatedNetwork {
   readonly #random: SeededRandom;
   readonly #transports = new Map<string, SimulatedTransport>();
   readonly #hosts = new Set<string>();
-  /** Side of a partition by IP address; those without a side are on side 0. */
+  /** Side of a partition by IP address; all others are on side 0. */
   #sides = new Map<string, number>();
   packets = 0;
   packetBytes = 0;
@@ -65,7 +64,7 @@ export class SimulatedNetwork {
     this.conditions = { loss: 0, duplication: 0, delayMs: [0.2, 1], ...conditions };
   }
 
-  /** A transport at an address of the form `ip:port`; it replaces one that was there. */
+  /** Creates a transport at an address of the form `ip:port`; it replaces an existing one. */
   transport(address: string): SimulatedTransport {
     const transport = new SimulatedTransport(this, address);
     this.#transports.set(address, transport);
@@ -73,14 +72,14 @@ export class SimulatedNetwork {
     return transport;
   }
 
-  /** Ends a transport without its user's doing. */
+  /** Ends a transport without its user taking part. */
   crash(transport: SimulatedTransport, kind: CrashKind): void {
     if (this.#transports.get(transport.address) === transport) this.#transports.delete(transport.address);
     if (kind === "host") this.#hosts.delete(transport.ip);
     transport.gone = true;
   }
 
-  /** Lets hosts reach only those of their own group; the rest is one more group. */
+  /** Lets hosts reach only hosts of their own group; all others form one more group. */
   partition(...groups: readonly (readonly string[])[]): void {
     this.#sides = new Map(groups.flatMap((ips, i) => ips.map((ip) => [ip, i + 1] as const)));
   }
@@ -124,7 +123,7 @@ export class SimulatedNetwork {
       () => finish(networkError("PIKO_GOSSIP_TIMEOUT", "no answer in time"), NOTHING),
       timeoutMs,
     );
-    // A step is lost as a whole and repeated by the sender until the exchange is given up.
+    // A step is lost as a whole, and the sender repeats it until the exchange is given up.
     const step = (timeout: number, loss: number, arrived: () => boolean): void => {
       if (over || from.gone) return;
       if (this.#random.next() < loss) {
@@ -151,7 +150,7 @@ export class SimulatedNetwork {
         finish(networkError("PIKO_GOSSIP_EXCHANGE", (error as Error).message), NOTHING);
       }
     };
-    // Connecting takes a packet there and one back.
+    // Connecting takes a packet in each direction.
     step(SYN_TIMEOUT_MS, 1 - (1 - loss) ** 2, () => {
       if (!this.#joined(from.ip, host) || !this.#hosts.has(host)) return false;
       if (!this.#transports.has(to)) return refuse();
@@ -251,14 +250,14 @@ export class SimulatedTransport {
   }
 }
 
-/** An answer in one piece. */
+/** Joins the pieces of a response. */
 export function joinPieces(pieces: Iterator<Buffer>): Buffer {
   const all: Buffer[] = [];
   for (let piece = pieces.next(); piece.done !== true; piece = pieces.next()) all.push(piece.value);
   return Buffer.concat(all);
 }
 
-/** A request up to its end; undefined if it has none, or is none. */
+/** Cuts a request at its end; undefined if it is incomplete or invalid. */
 function cut(request: Buffer, end: NetworkMessageEnd | undefined): Buffer | undefined {
   if (end === undefined) return request;
   try {

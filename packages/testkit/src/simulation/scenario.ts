@@ -1,33 +1,32 @@
-// A random life of a cluster, drawn from one seed: nodes start, crash, leave and return under old and new ids while the
-// network loses, delays and duplicates packets and splits. Throws, with the seed and the history, when a guarantee is
-// broken.
+// A random history of a cluster, drawn from one seed: nodes start, crash, leave and return under old and new ids, while the
+// network loses, delays and duplicates packets, and splits. Throws, with the seed and the history, if a guarantee is broken.
 
 import { SeededRandom } from "../seeded-random.js";
 import { type CreateNode, EVERYBODY, LINGER_MS, type Life, SimulatedCluster } from "./simulated-cluster.js";
 
-/** What a scenario may do, and what the nodes promise. */
+/** What may happen in a scenario, and what the nodes guarantee. */
 export interface ScenarioOptions {
   readonly create: CreateNode;
   readonly seed: number;
-  /** Most nodes at a time. */
+  /** Maximum number of nodes at a time. */
   readonly nodes: number;
-  /** Largest part of packets that is lost. */
+  /** Maximum fraction of packets that are lost. */
   readonly loss: number;
-  /** Things that happen. */
+  /** Number of events. */
   readonly steps: number;
-  /** Time after which a node that crashed must be out of every routing table, for good. */
+  /** Time within which a node that crashed must be out of every routing table and stay out. */
   readonly detectMs: number;
   /** The same for a node that left. */
   readonly leaveMs: number;
-  /** Time after the last event within which all tables must be right. */
+  /** Time after the last event within which all tables must be correct. */
   readonly convergeMs: number;
-  /** Nodes come back under their old ids, too; otherwise only to their old addresses. */
+  /** Nodes may return under their old ids too; otherwise only at their old addresses. */
   readonly reuseIds: boolean;
 }
 
-/** What a scenario has shown. */
+/** The result of a scenario. */
 export interface ScenarioResult {
-  /** Time that it took at the end until all tables were right. */
+  /** Time after the last event until all tables were correct. */
   readonly convergedMs: number;
   readonly simulatedMs: number;
 }
@@ -53,17 +52,20 @@ class Scenario {
   readonly story: string[] = [];
   readonly #options: ScenarioOptions;
   readonly #random: SeededRandom;
-  /** Ids that are gone: since when, and when they must be out of all tables. */
+  /** Ids of nodes that are gone: since when, and until when they must be out of all tables. */
   readonly #gone = new Map<string, { at: number; due: number }>();
-  /** Addresses of past nodes, which restarts under the same id may take again. */
+  /** Addresses of former nodes, which restarts under the same id may use again. */
   readonly #past: { id: string; ip: string }[] = [];
   /**
-   * When others are done with nodes that crashed, by id. Before that they can't tell a restart at another address from
-   * somebody who takes the id, and believe neither its keys nor its leaving.
+   * Crashed nodes by id, with the time when the others have forgotten them. Until then, they can't tell a restart at another
+   * address from someone else who uses the id, and ignore its keys and its leave.
    */
   readonly #doneWith = new Map<string, { ip: string; due: number }>();
   #partitioned = false;
-  /** A node that leaves tells those that it reaches; right after a split these needn't be all. */
+  /**
+   * When the network last became whole. A node that leaves announces it to those that it reaches, which soon after a split
+   * may not be all.
+   */
   #wholeSince = 0;
   #count = 0;
 
@@ -109,7 +111,7 @@ class Scenario {
     }
     if (difference !== undefined) throw new Error(`no convergence: ${difference}`);
     const convergedMs = clock.now() - healedAt;
-    // Long enough for whatever is forgotten after a minute to come back, if it could.
+    // Long enough for anything that is forgotten after a minute to return, if it could.
     this.#pass(70_000);
     difference = this.cluster.difference();
     if (difference !== undefined) throw new Error(`fell apart again: ${difference}`);
@@ -174,7 +176,7 @@ class Scenario {
     const side = this.#random.shuffle(alive).slice(0, this.#random.int(1, Math.max(1, alive.length - 1)));
     this.cluster.network.partition(side.map(({ ip }) => ip));
     this.#partitioned = true;
-    // Whoever has not heard of a leaving before the split has to find out by itself.
+    // Nodes that hadn't heard of a leave before the split have to detect it themselves.
     for (const id of this.#gone.keys()) this.#goneWithin(id, this.#options.detectMs);
     this.#tell(`split: ${side.map(({ id }) => id).join(" ")} against the rest`);
   }

@@ -1,4 +1,4 @@
-// A clock for simulations with very many timers: like FakeClock, with a heap instead of a search.
+// A clock for simulations with very many timers: like FakeClock, but with a heap instead of a search.
 
 import type { Clock, Timer } from "@piko/tunnel";
 
@@ -25,7 +25,7 @@ class SimulatedTimer implements Timer {
   }
 }
 
-/** A clock that moves only when it is run. */
+/** A clock that advances only in `run`. */
 export class SimulatedClock implements Clock {
   #now = 0;
   #order = 0;
@@ -42,11 +42,11 @@ export class SimulatedClock implements Clock {
   }
 
   clearTimeout(timer: Timer): void {
-    // It stays in the heap until its time, and does nothing then.
+    // The timer stays in the heap until it is due, and then does nothing.
     (timer as SimulatedTimer).callback = undefined;
   }
 
-  /** Runs what is due within `ms`, or until `stop` says so after a call; whether it was stopped. */
+  /** Runs what is due within `ms`, or until `stop` returns true after a call; returns whether it was stopped. */
   run(ms: number, stop?: () => boolean): boolean {
     const until = this.#now + ms;
     for (let first = this.#heap[0]; first !== undefined && first.dueAt <= until; first = this.#heap[0]) {

@@ -1,5 +1,5 @@
-// A cluster on a simulated network: starts nodes, ends them in every way, and knows what each has learned of the others.
-// The caller provides the nodes; here only their actions and events are known.
+// A cluster on a simulated network: starts nodes, ends them in every way, and knows what each has learned about the others.
+// The caller provides the nodes; this file only knows their actions and events.
 
 import type { SeededRandom } from "../seeded-random.js";
 import {
@@ -21,37 +21,37 @@ export interface SimulatedNode {
   deleteLocal(key: string): void;
 }
 
-/** What a node gets to live on. */
+/** What a node is created with. */
 export interface NodeSurroundings {
   readonly nodeId: string;
   readonly addr: string;
   readonly transport: SimulatedTransport;
   readonly clock: SimulatedClock;
   readonly random: () => number;
-  /** What join addresses stand for now; see {@link EVERYBODY}. */
+  /** Resolves join addresses; see {@link EVERYBODY}. */
   readonly resolve: (addresses: readonly string[]) => string[];
-  /** What it has to call as the cluster changes. */
+  /** Must be called for each change in the cluster. */
   readonly watch: View;
 }
 
-/** A name that stands for all nodes that run, as that of a headless service does, and for those that ended last. */
+/** A name for all running nodes, like that of a headless service, and for those that ended last. */
 export const EVERYBODY = "everybody";
-/** Ended nodes that the name still stands for. */
+/** Number of ended nodes that the name still includes. */
 const STALE_RECORDS = 2;
 
 /** Creates a node. */
 export type CreateNode = (surroundings: NodeSurroundings) => SimulatedNode;
 
-/** A life of a node: a restart under the same id is another one. */
+/** One run of a node; a restart under the same id is another one. */
 export interface Life {
   readonly id: string;
   readonly ip: string;
   readonly addr: string;
   readonly node: SimulatedNode;
   readonly transport: SimulatedTransport;
-  /** What the node was told of others. */
+  /** What the node was told about others. */
   readonly view: View;
-  /** What it has told others of itself. */
+  /** The keys that the node has set. */
   readonly keys: Map<string, string>;
 }
 
@@ -59,18 +59,18 @@ export interface ClusterOptions {
   readonly random: SeededRandom;
   readonly create: CreateNode;
   readonly conditions?: Partial<NetworkConditions>;
-  /** Called for what a node is told, after its view has taken it in. */
+  /** Called for each event that a node is told, after its view has been updated. */
   readonly onTold?: (observer: string, what: string, id: string, key: string, value: string) => void;
 }
 
-/** How long a node that leaves goes on answering. */
+/** How long a node still answers after it has left. */
 export const LINGER_MS = 500;
 
-/** Nodes and the network between them. */
+/** Nodes, and the network between them. */
 export class SimulatedCluster {
   readonly clock: SimulatedClock = new SimulatedClock();
   readonly network: SimulatedNetwork;
-  /** Nodes that run, by id. */
+  /** Running nodes by id. */
   readonly alive: Map<string, Life> = new Map();
   readonly #options: ClusterOptions;
   #hosts = 0;
@@ -81,7 +81,7 @@ export class SimulatedCluster {
     this.network = new SimulatedNetwork(this.clock, options.random, options.conditions);
   }
 
-  /** Starts a node on a host of its own, or on the given one, and has it join addresses. */
+  /** Starts a node on a new host, or on the given one, and makes it join addresses. */
   start(id: string, seeds: readonly string[], ip: string = this.#newIp()): Life {
     const addr = `${ip}:8003`;
     const transport = this.network.transport(addr);
@@ -117,7 +117,7 @@ export class SimulatedCluster {
     life.node.deleteLocal(key);
   }
 
-  /** Ends a node without its doing. */
+  /** Ends a node without the node taking part. */
   crash(life: Life, kind: CrashKind): void {
     this.alive.delete(life.id);
     this.#ended.push(life.addr);
@@ -125,7 +125,7 @@ export class SimulatedCluster {
     life.node.close();
   }
 
-  /** Has a node leave, and ends it a moment later. */
+  /** Makes a node leave, and ends it a moment later. */
   leave(life: Life): void {
     this.alive.delete(life.id);
     this.#ended.push(life.addr);
@@ -145,7 +145,7 @@ export class SimulatedCluster {
     return this.clock.run(ms, stop);
   }
 
-  /** Runs until every node knows every other one and nothing else; the time that it took, or undefined after `ms`. */
+  /** Runs until every node knows all others and nothing else; returns the time that it took, or undefined after `ms`. */
   runUntilConverged(ms: number, stepMs = 20): number | undefined {
     const start = this.clock.now();
     while (this.clock.now() - start < ms) {
@@ -155,7 +155,7 @@ export class SimulatedCluster {
     return this.difference() === undefined ? this.clock.now() - start : undefined;
   }
 
-  /** What keeps the nodes from having the same, right table; undefined if nothing. */
+  /** The first difference between the nodes' tables and the correct one; undefined if there is none. */
   difference(): string | undefined {
     for (const observer of this.alive.values()) {
       for (const subject of this.alive.values()) {

@@ -1,5 +1,5 @@
-// A machine with too little CPU for its processes, for simulations: work of a process is delayed, and messages wait in
-// its sockets meanwhile. On the simulated network alone, every node is fast enough.
+// A machine with too little CPU for its processes, for simulations: work is delayed, and messages wait in sockets meanwhile.
+// On the simulated network alone, every node is fast enough.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import {
@@ -9,15 +9,15 @@ import {
   type SimulatedTransport,
 } from "../simulated-network.js";
 
-/** How long a process runs before it is another one's turn. */
+/** How long a process runs before it is the next one's turn. */
 const SLICE_MS = 2;
-/** CPU time of each kind of work, in milliseconds: about what Node takes on a small machine, system calls included. */
+/** CPU time for each kind of work in milliseconds, about what Node takes on a small machine including system calls. */
 const TIMER_MS = 0.02;
 const PACKET_IN_MS = 0.1;
 const PACKET_OUT_MS = 0.08;
 const CONNECTION_MS = 1;
 const BYTE_MS = 40 / 1_000_000;
-/** Packets that wait in a socket; more are lost. */
+/** Maximum packets that wait in a socket; further ones are lost. */
 const RECEIVE_BUFFER_PACKETS = 250;
 
 interface Work {
@@ -25,7 +25,7 @@ interface Work {
   readonly done: () => void;
 }
 
-/** What a process reaches the network by. */
+/** The methods by which a process reaches the network. */
 export type BusyTransport = Pick<
   SimulatedTransport,
   "attach" | "sendPacket" | "exchange" | "comesFrom" | "close"
@@ -33,7 +33,7 @@ export type BusyTransport = Pick<
 
 type ExchangeDone = (error: Error | undefined, response: Buffer) => void;
 
-/** Processors that several processes share. */
+/** Processors shared by several processes. */
 export class SimulatedMachine {
   /** May be less than one, and may change at any time. */
   processors: number;
@@ -47,7 +47,7 @@ export class SimulatedMachine {
     this.#arm();
   }
 
-  /** A process that takes its turn with the others. */
+  /** Creates a process that takes turns with the others. */
   process(): SimulatedProcess {
     const process = new SimulatedProcess(this.#clock);
     this.#processes.push(process);
@@ -61,7 +61,7 @@ export class SimulatedMachine {
     }, SLICE_MS);
   }
 
-  /** Gives CPU time to those that have something to do. */
+  /** Gives CPU time to processes that have work. */
   #run(ms: number): void {
     let idle = 0;
     for (let leftMs = ms; leftMs > 0 && idle < this.#processes.length; ) {
@@ -73,9 +73,9 @@ export class SimulatedMachine {
   }
 }
 
-/** One process: does one thing after the other, in the order in which they came. */
+/** One process: does its work in order, one piece after the other. */
 export class SimulatedProcess {
-  /** Its clock, whose timers wait for their turn. */
+  /** The process's clock, whose timers wait for CPU time. */
   readonly clock: Clock;
   readonly #queue: Work[] = [];
   #packets = 0;
@@ -88,7 +88,7 @@ export class SimulatedProcess {
     };
   }
 
-  /** Runs for some time at most; how long it did. */
+  /** Runs for at most `ms`; returns how long it ran. */
   run(ms: number): number {
     let leftMs = ms;
     for (let [first] = this.#queue; first !== undefined && leftMs > 0; [first] = this.#queue) {
@@ -102,12 +102,12 @@ export class SimulatedProcess {
     return ms - leftMs;
   }
 
-  /** Does something once it has had that much CPU time. */
+  /** Calls `done` once the process has had `ms` of CPU time for it. */
   add(ms: number, done: () => void): void {
     this.#queue.push({ leftMs: ms, done });
   }
 
-  /** A transport whose messages cost this process time. */
+  /** A transport whose messages cost this process CPU time. */
   transport(inner: SimulatedTransport): BusyTransport {
     return {
       attach: (receiver) => inner.attach(this.#receiver(receiver)),

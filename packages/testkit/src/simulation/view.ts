@@ -1,7 +1,7 @@
-// What a node under simulation has learned of the others. It checks the order that the watch guarantees: keys only of
-// members, no leaving twice, no news of forgotten nodes.
+// What a simulated node has learned about the others. It checks what the watch guarantees: keys only for members, no node
+// leaves twice, and no events about forgotten nodes.
 
-/** Another node, as told. */
+/** Another node, according to the events so far. */
 export interface KnownNode {
   left: boolean;
   unreachable: boolean;
