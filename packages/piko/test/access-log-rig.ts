@@ -1,4 +1,4 @@
-// Access logs whose lines a test can read, heads as parsers leave them, and the entry of a request.
+// Access logs whose lines a test can read, heads as parsers leave them, and a request's log entry.
 
 import type { AccessLogConfig } from "../src/config/access-log.js";
 import type { LogConfig } from "../src/config/log.js";
@@ -71,7 +71,7 @@ export function setUp(
 
 export type Fields = readonly (readonly [string, string])[];
 
-/** A request with these fields, somewhere inside of a larger buffer, as parsers leave it; host and path are latin1. */
+/** A request with these fields, in the middle of a larger buffer, as parsers leave it; host and path are latin1. */
 export function requestOf(fields: Fields, host = "ep.x", path = "/c"): RequestHead {
   const head = new RequestHead(64);
   head.method = "GET";
@@ -111,7 +111,7 @@ function fill(head: MessageHead, start: string, fields: Fields): void {
   head.buffer = Buffer.from(`${text}later bytes`, "latin1");
 }
 
-/** What a log gathers of a request and its response. */
+/** The text that a log collects from a request and its response. */
 export function textOf(
   log: AccessLog,
   request: RequestHead,
@@ -124,7 +124,7 @@ export function textOf(
   return text;
 }
 
-/** How a log shows the fields of a request, or of a response. */
+/** How a log shows the header fields of a request or a response. */
 export function shown(formatter: HeaderFields | undefined, head: MessageHead): string {
   const text = new ByteText(0);
   formatter?.format(head, text);

@@ -1,5 +1,5 @@
-// The agent's data path without server and WebSocket: a yamux session over loopback whose streams become exchanges, and
-// a node's side of it that writes and reads raw bytes.
+// The agent's data path without server and WebSocket: a yamux session over loopback whose streams become exchanges, and a
+// node's side of it that writes and reads raw bytes.
 
 import { once } from "node:events";
 import { createServer as createHttpServer, type RequestListener } from "node:http";
@@ -38,7 +38,7 @@ export interface AgentRigOptions {
   /** Port or URL of the service. */
   readonly service: number | string;
   readonly protocol?: ListenerProtocol;
-  /** Of a service that speaks HTTP/2. */
+  /** For a service that speaks HTTP/2. */
   readonly maxConcurrentStreams?: number;
   readonly timeoutMs?: number;
   readonly hostHeader?: string;
@@ -50,12 +50,12 @@ export interface AgentRigOptions {
   readonly halfClose?: boolean;
 }
 
-/** One listener of an agent, joined to a node that a test plays. */
+/** One listener of an agent, connected to a node that the test plays. */
 export class AgentRig {
   readonly pool: ServicePool;
   readonly calls: ServiceCalls;
   readonly metrics: RequestMetrics;
-  /** Statuses as the metrics have them, with their counts. */
+  /** Counts of statuses, from the metrics. */
   get statuses(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const { labels, latency } of this.metrics.series()) counts[labels["status"] ?? ""] = latency.count;
@@ -155,17 +155,17 @@ export class AgentRig {
     return handler;
   }
 
-  /** Sends one request and reads until the stream is over. */
+  /** Sends one request and reads until the stream ends. */
   async request(text: string): Promise<NodeStream> {
     return await this.open().write(text).over();
   }
 
-  /** Streams that the agent still has. */
+  /** Number of streams that the agent has. */
   get agentStreams(): number {
     return this.#agent.streamCount;
   }
 
-  /** Loses the tunnel. */
+  /** Cuts the tunnel. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();
     this.#agent.end();
@@ -214,7 +214,7 @@ function h2Calls(
   });
 }
 
-/** A raw TCP service; `onConnection` plays it. */
+/** A raw TCP service; `onConnection` decides what it does. */
 export class RawService {
   readonly server: Server;
   readonly connections: Socket[] = [];
@@ -242,7 +242,7 @@ export class RawService {
     return (this.server.address() as AddressInfo).port;
   }
 
-  /** The connection number `index`, when it is there. */
+  /** Resolves with connection number `index` once there is one. */
   async connection(index: number): Promise<Socket> {
     for (;;) {
       const socket = this.connections[index];
@@ -251,7 +251,7 @@ export class RawService {
     }
   }
 
-  /** Resolves when the agent has left connection number `index`, whichever way. */
+  /** Resolves when the agent has closed connection number `index`, in whichever way. */
   async gone(index: number): Promise<void> {
     const socket = await this.connection(index);
     if (socket.readableEnded || socket.destroyed) return;
@@ -270,7 +270,7 @@ export class RawService {
   }
 }
 
-/** Answers each request head with what `answer` returns for it; for requests without bodies. */
+/** Answers each request head with the result of `answer`; for requests without bodies. */
 export function answering(
   answer: (head: string, index: number) => string | undefined,
 ): (socket: Socket) => void {
@@ -290,7 +290,7 @@ export function answering(
   };
 }
 
-/** Disposes of what a test uses, last things first; `dispose` is for `afterEach`. */
+/** Disposes of what a test uses, in reverse order; `dispose` is for `afterEach`. */
 export class Uses {
   readonly #used: AsyncDisposable[] = [];
 
@@ -327,7 +327,7 @@ export class Uses {
   }
 }
 
-/** Resolves with everything that arrives on a socket up to `enough`. */
+/** Resolves with what arrives on a socket, once `enough` returns true. */
 export async function received(socket: Socket, enough: (text: string) => boolean): Promise<string> {
   let text = "";
   return await new Promise((resolve, reject) => {

@@ -1,4 +1,4 @@
-// An authoriser whose verifications the test ends, and the identities that it answers with.
+// An authoriser whose verifications are completed by the test, and the identities that it returns.
 
 import { type AuditLog } from "../src/auth/audit-log.js";
 import { Authoriser } from "../src/auth/authoriser.js";
@@ -10,13 +10,13 @@ import type { Waiter } from "../src/auth/verification-queue.js";
 import type { Verifier } from "../src/auth/verifier.js";
 
 export class AuthDesk extends Authoriser {
-  /** Questions that came so far. */
+  /** Credentials that it was asked about. */
   readonly asked: string[] = [];
   waiter: Waiter | undefined;
   cancelled = 0;
-  /** Answered at once. */
+  /** The identity that is returned at once, without a verification. */
   known: Identity | undefined;
-  /** What was let in would be again. */
+  /** Whether identities that were accepted are still trusted. */
   trusts = true;
 
   constructor(port = "proxy", audit?: AuditLog) {
@@ -49,7 +49,7 @@ export class AuthDesk extends Authoriser {
     return this.trusts;
   }
 
-  /** The verification under way ends: the token is good for these endpoints, or it isn't good. */
+  /** Completes the pending verification: the token permits these endpoints, or is refused. */
   answer(endpoints: readonly string[] | Refusal): void {
     const { waiter } = this;
     this.waiter = undefined;
@@ -57,7 +57,7 @@ export class AuthDesk extends Authoriser {
   }
 }
 
-/** Somebody whose token is good for these endpoints, until `expiresMs` since 1970. */
+/** An identity that permits these endpoints until `expiresMs` since 1970. */
 export function identityFor(
   endpoints: readonly string[],
   { expiresMs = 10_000_000, outlivesToken = false } = {},

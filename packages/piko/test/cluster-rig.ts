@@ -1,5 +1,4 @@
-// A node's data path in memory, with other nodes that a test plays: they are in its table, and hops to them are sockets
-// in memory.
+// A node's data path in memory, with other nodes that the test plays: they are in its table, and hops to them are in-memory sockets.
 
 import type { SocketHandler } from "@piko/tunnel";
 import { ClusterTable, type RemoteNode } from "../src/server/cluster/cluster-table.js";
@@ -14,7 +13,7 @@ const CLIENT = "192.0.2.1";
 
 export class ClusterRig extends NodeRig {
   readonly table: ClusterTable;
-  /** What was sent on to other nodes: their ids, and the connections. */
+  /** Hops to other nodes: the node's id and the connection. */
   readonly hops: { readonly id: string; readonly socket: MemorySocket; connect(): void }[];
 
   constructor(options: NodeRigOptions = {}) {
@@ -44,7 +43,7 @@ export class ClusterRig extends NodeRig {
     this.upstreams.remove(this.tunnel.asTunnel());
   }
 
-  /** A tunnel of this node. */
+  /** Adds a tunnel to this node. */
   addTunnel(kind: Kind): MemoryTunnel {
     const tunnel = new MemoryTunnel("e");
     this.upstreams.add(tunnel.asTunnel());
@@ -53,13 +52,13 @@ export class ClusterRig extends NodeRig {
     return tunnel;
   }
 
-  /** The agent of a tunnel falls silent. */
+  /** Makes a tunnel doubtful: its agent stops responding. */
   doubt(tunnel: MemoryTunnel): void {
     Object.assign(tunnel, { doubtful: true, doubtSinceMs: this.clock.now() });
     this.upstreams.onDoubt(tunnel.asTunnel());
   }
 
-  /** Another node with a tunnel. */
+  /** Adds another node that has a tunnel. */
   addNode(id: string, kind: Kind, address = id): void {
     this.table.join(id);
     this.table.setAddress(id, "proxyAddr", `${address}:1`);
@@ -70,20 +69,20 @@ export class ClusterRig extends NodeRig {
     if (kind === "failed") this.table.onFailure(this.table.get(id) as RemoteNode, this.clock.now());
   }
 
-  /** The client is a node, too, which has no tunnels. */
+  /** Makes the client's address that of a node without tunnels. */
   beNode(): void {
     this.addNode("sender", "well", CLIENT);
     this.table.setListeners("sender", "e", 0);
   }
 
-  /** The hop that was made last. */
+  /** The latest hop. */
   get hop(): ClusterRig["hops"][number] {
     const hop = this.hops.at(-1);
     if (hop === undefined) throw new Error("no hop");
     return hop;
   }
 
-  /** Another node answers the last request that it got. */
+  /** Answers the latest hop as the other node. */
   answer(text: string): void {
     this.hop.connect();
     this.hop.socket.take();

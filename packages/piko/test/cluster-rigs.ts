@@ -1,5 +1,5 @@
-// Rigs of a node among others for the tests of a file, which are taken down behind each test: nothing may be left of them.
-// And what their clients, agents and other nodes say most often.
+// Rigs of a node in a cluster. After each test they are closed, and it is checked that nothing is left. Also what their
+// clients, agents and other nodes send most often.
 
 import { afterEach, expect } from "vitest";
 import { ClusterRig } from "./cluster-rig.js";
@@ -10,11 +10,11 @@ export const GET = "GET /x HTTP/1.1\r\nHost: e.test\r\n\r\n";
 export const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 2\r\n\r\nab";
 export const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/** A request that another node has sent on, with these fields. */
+/** A request as forwarded by another node, with these fields added. */
 export const forwarded = (fields: string, request = GET): string =>
   request.replace("\r\n\r\n", `\r\nx-piko-forward: true\r\n${fields}\r\n`);
 
-/** Returns what makes a rig. */
+/** Returns a function that creates a rig. */
 export function clusterRigs(): (options?: NodeRigOptions) => ClusterRig {
   const rigs: ClusterRig[] = [];
   afterEach(() => {
@@ -32,7 +32,7 @@ export function clusterRigs(): (options?: NodeRigOptions) => ClusterRig {
   };
 }
 
-/** A tunnel whose agent has fallen silent with a request on it, which it has accepted or not. */
+/** A tunnel whose agent stopped responding while it had a request. By default the agent hasn't accepted its stream. */
 export function silent(
   rig: ClusterRig,
   request: string,

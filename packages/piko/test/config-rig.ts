@@ -1,4 +1,4 @@
-// Configurations from text, in a folder of the test file's own.
+// Configurations from text, in a folder of the test file.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import type { Section } from "../src/config/declaration.js";
 import { listFlags } from "../src/config/flags.js";
 import { type ConfigSources, type GivenSetting, loadConfig } from "../src/config/load-config.js";
 
-/** Where the file is, between {@link makeFolder} and {@link removeFolder}. */
+/** Folder of the files, between {@link makeFolder} and {@link removeFolder}. */
 export let folder = "";
 
 export function makeFolder(): void {
@@ -29,7 +29,7 @@ export function load<T>(
   return loadConfig(declared, { path, expandEnv: false, env: {}, given: [], ...more });
 }
 
-/** The lines of the error, with the folder taken out. */
+/** The lines of the error, without the folder. */
 export function problems(act: () => unknown): readonly string[] {
   try {
     act();
@@ -40,7 +40,7 @@ export function problems(act: () => unknown): readonly string[] {
   return [];
 }
 
-/** Settings as the command line gives them: `--name value`. */
+/** Settings as given on the command line: `--name value`. */
 export function given(declared: Section, flags: Readonly<Record<string, string>>): readonly GivenSetting[] {
   return listFlags(declared)
     .filter(({ name }) => name in flags)

@@ -1,5 +1,4 @@
-// An exchange between a client and upstreams in memory, on a clock that stands still. Its life cycle and dispatch do what
-// the test says.
+// An exchange between a client and upstreams in memory, with a fake clock. The test decides what its life cycle and dispatch do.
 
 import { FakeClock } from "@piko/testkit";
 import { Exchange } from "../src/http/exchange/exchange.js";
@@ -39,17 +38,17 @@ export class ExchangeRig {
   readonly client = new MemoryClient();
   readonly exchange: Exchange;
   readonly calls: MemoryCall[] = [];
-  /** Requests that were accounted for: status and bytes of the response. */
+  /** Finished requests: status and bytes of the response. */
   readonly ended: string[] = [];
   begun = 0;
   readonly refusals: string[] = [];
   readonly failures: string[] = [];
   found: Found = "call";
-  /** Other upstreams that a lost request may go to. */
+  /** How often a lost request may move to another upstream. */
   retries = 2;
   /** What the life cycle does with a request. */
   onBegin: (head: RequestHead) => void = (head) => this.exchange.dispatch(head);
-  /** Set up a call before it is used. */
+  /** Prepares a call before it is used. */
   onCall: (call: MemoryCall) => void = () => {};
   waiting = false;
   cleared = 0;
@@ -98,7 +97,7 @@ export class ExchangeRig {
         },
       },
     }));
-    // On a node the client's connection has the sweep's turn.
+    // On a node, the sweep calls the client's connection, which calls the exchange.
     this.#sweep = new DeadlineSweep(clock);
     this.#sweep.add(this.exchange);
     this.client.join(this.exchange);
@@ -109,14 +108,14 @@ export class ExchangeRig {
     this.#sweep.remove(this.exchange);
   }
 
-  /** The call that was made last. */
+  /** The latest call. */
   get call(): MemoryCall {
     const call = this.calls.at(-1);
     if (call === undefined) throw new Error("no call");
     return call;
   }
 
-  /** What the client and the last call were told since the last look. */
+  /** What the client and the latest call were told since the last `take`. */
   take(): { client: string[]; call: string[] } {
     return { client: this.client.take(), call: this.calls.at(-1)?.take() ?? [] };
   }
@@ -131,7 +130,7 @@ export class ExchangeRig {
     return this;
   }
 
-  /** Idempotent, with a body. */
+  /** Sends an idempotent request with a body. */
   put(): this {
     this.client.request(requestHead("PUT /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked"), false);
     return this;
@@ -143,14 +142,14 @@ export class ExchangeRig {
     return this;
   }
 
-  /** A waiting request's upstream has come. */
+  /** The upstream that a waiting request needs arrives. */
   come(): void {
     this.waiting = false;
     this.found = "call";
     this.exchange.resume();
   }
 
-  /** What broke the rules of either door, and what was not accounted for. */
+  /** Violations of the interfaces on both sides, and requests that weren't accounted for. */
   get faults(): string[] {
     const faults = [...this.client.faults, ...this.calls.flatMap((call) => call.faults)];
     const under = this.client.busy ? 1 : 0;

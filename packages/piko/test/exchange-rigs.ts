@@ -1,10 +1,10 @@
-// Exchanges in memory for the tests of a file, which end behind each test: nothing may be left of them.
+// In-memory exchanges. After each test they are ended, and it is checked that nothing is left.
 
 import { afterEach, expect } from "vitest";
 import { REASONS } from "../src/http/reasons.js";
 import { ExchangeRig, type RigOptions } from "./exchange-rig.js";
 
-/** Returns what makes a rig. */
+/** Returns a function that creates a rig. */
 export function exchangeRigs(): (options?: RigOptions) => ExchangeRig {
   const rigs: ExchangeRig[] = [];
   afterEach(() => {

@@ -1,4 +1,4 @@
-// Nodes that gossip over a simulated network, and peers that say what a test wants them to say.
+// Nodes that gossip over a simulated network, and peers that send what a test wants.
 
 import { SeededRandom, SimulatedClock, SimulatedNetwork, type SimulatedTransport, View } from "@piko/testkit";
 import { Gossip, type GossipOptions } from "../src/gossip/gossip.js";
@@ -21,12 +21,12 @@ export const C = "10.0.0.3";
 export interface GossipNode {
   readonly gossip: Gossip;
   readonly view: View;
-  /** What its watch was told, in words. */
+  /** Events that its watch received, in words. */
   readonly told: string[];
   readonly transport: SimulatedTransport;
 }
 
-/** One per test. */
+/** A network for one test. */
 export class GossipRig {
   readonly clock = new SimulatedClock();
   readonly random = new SeededRandom(1);
@@ -54,13 +54,13 @@ export class GossipRig {
   }
 }
 
-/** A peer that says what a test wants it to say, and answers like Go Piko where it is asked for signs of life. */
+/** A peer that sends what a test wants, and answers as Go Piko does when it is asked for a sign of life. */
 export class ScriptedPeer {
   readonly id: string;
   readonly addr: string;
   readonly transport: SimulatedTransport;
   readonly packets: Packet[] = [];
-  /** What its digests say of others. */
+  /** Entries for other nodes in its digests. */
   digest: DigestEntry[] = [];
   answers = true;
   readonly #clock: SimulatedClock;
@@ -99,7 +99,7 @@ export class ScriptedPeer {
     this.transport.sendPacket(to, writer.copy());
   }
 
-  /** Requests over TCP; the answer. */
+  /** Sends a join request over TCP; returns the answer. */
   join(to: string): { nodeIds: string[]; bytes: number } {
     const digest = [{ id: this.id, addr: this.addr, version: 0, left: false }];
     const request = encodeJoinRequest(this.self, [{ id: this.id, addr: this.addr, entries: [] }], digest);

@@ -1,8 +1,8 @@
-// Messages of gossip as Go Piko's encoder writes them, in hex, each with what it is.
+// Gossip messages as Go Piko's encoder writes them, in hex, each with its name and kind.
 
 export type Kind = "packet" | "request" | "joinResponse" | "leaveResponse";
 
-/** Messages as Go Piko v0.9.0 writes them: worked out by its encoder's rules (D...), and captured. */
+/** Messages as written by Go Piko v0.9.0: some derived from its encoder's rules (D...), the others captured. */
 export const VECTORS: readonly (readonly [string, Kind, string])[] = [
   [
     "D1 UDP digest request",

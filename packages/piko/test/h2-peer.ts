@@ -1,5 +1,4 @@
-// An HTTP/2 client made of frames: it sends whatever a test says, right or wrong, and reads what comes
-// back.
+// An HTTP/2 client made of frames: it sends whatever a test wants, valid or not, and reads what comes back.
 
 import { HpackDecoder } from "../src/http/h2/hpack-decoder.js";
 
@@ -22,7 +21,7 @@ export const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 export type Field = readonly [name: string, value: string];
 
-/** What a request that is in order has. */
+/** The pseudo-header fields of a valid request. */
 export const GET_FIELDS: readonly Field[] = [
   [":method", "GET"],
   [":scheme", "http"],
@@ -41,19 +40,19 @@ export function frame(type: number, flags: number, streamId: number, payload = "
   return head.toString("latin1") + payload;
 }
 
-/** Four bytes. */
+/** A 32-bit number as four bytes. */
 export function uint32(value: number): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(value);
   return bytes.toString("latin1");
 }
 
-/** Settings as a payload. */
+/** The payload of a SETTINGS frame. */
 export function settings(...values: readonly (readonly [id: number, value: number])[]): string {
   return values.map(([id, value]) => `\0${String.fromCharCode(id)}${uint32(value)}`).join("");
 }
 
-/** A header block of literals that nobody keeps. */
+/** A header block of literals without indexing. */
 export function block(fields: readonly Field[]): string {
   return fields.map(([name, value]) => `\0${text(name)}${text(value)}`).join("");
 }
@@ -66,7 +65,7 @@ function text(value: string): string {
   return length + String.fromCharCode(rest) + value;
 }
 
-/** HEADERS with a whole block. */
+/** A HEADERS frame with a complete header block. */
 export function headers(streamId: number, fields: readonly Field[], last = true): string {
   return frame(HEADERS, END_HEADERS | (last ? END_STREAM : 0), streamId, block(fields));
 }
@@ -84,7 +83,7 @@ export interface Frame {
 
 const FRAME_HEAD_BYTES = 9;
 
-/** The frames that a text begins with; the last one may be in part, and is left out then. */
+/** The complete frames at the beginning of a text, without a partial last one. */
 export function framesOf(text: string): Frame[] {
   const frames: Frame[] = [];
   const bytes = Buffer.from(text, "latin1");
@@ -103,13 +102,13 @@ export function framesOf(text: string): Frame[] {
   return frames;
 }
 
-/** What one stream was sent. */
+/** What one stream received. */
 export class Answer {
-  /** Fields of each header block; the first ones may be interim, the last one trailers. */
+  /** Fields of each header block; the first ones may be interim responses, the last one trailers. */
   readonly heads: Record<string, string>[] = [];
   body = "";
   ended = false;
-  /** The code of RST_STREAM. */
+  /** The error code of RST_STREAM. */
   reset: number | undefined = undefined;
 
   get status(): string | undefined {
@@ -120,20 +119,20 @@ export class Answer {
 /** A socket in memory, or a real one. */
 export interface PeerSocket {
   send(bytes: string): void;
-  /** What has come since the last time. */
+  /** What was received since the last `take`. */
   take(): string;
 }
 
 export class H2Peer {
   readonly socket: PeerSocket;
-  /** Every frame that came, in order. */
+  /** All frames received, in order. */
   readonly frames: Frame[] = [];
   readonly #answers = new Map<number, Answer>();
   readonly #decoder = new HpackDecoder(4_096);
   #rest = "";
   #block = "";
 
-  /** Says its preface and these settings, unless there are none. */
+  /** Sends the preface and a SETTINGS frame with these values. */
   constructor(socket: PeerSocket, ...values: readonly (readonly [id: number, value: number])[]) {
     this.socket = socket;
     this.send(PREFACE + frame(SETTINGS, 0, 0, settings(...values)));
@@ -144,7 +143,7 @@ export class H2Peer {
     return this;
   }
 
-  /** What has come on a stream. */
+  /** What was received on a stream. */
   answer(streamId: number): Answer {
     this.#read();
     let answer = this.#answers.get(streamId);
@@ -155,13 +154,13 @@ export class H2Peer {
     return answer;
   }
 
-  /** Frames of a kind that have come. */
+  /** Received frames of a type. */
   of(type: number): Frame[] {
     this.#read();
     return this.frames.filter((each) => each.type === type);
   }
 
-  /** The code and the words of the last GOAWAY. */
+  /** Content of the last GOAWAY. */
   get goAway(): { lastStreamId: number; code: number; message: string } | undefined {
     const payload = this.of(GOAWAY).at(-1)?.payload;
     if (payload === undefined) return undefined;

@@ -1,4 +1,4 @@
-// A node's data path with a client that speaks HTTP/2, in memory; taken down behind each test.
+// A node's data path in memory with a client that speaks HTTP/2; closed after each test.
 
 import { afterEach, expect } from "vitest";
 import type { ProxyConfig } from "../src/config/server.js";
@@ -9,7 +9,7 @@ import { NodeRig, type NodeRigOptions } from "./node-rig.js";
 
 export interface H2RigOptions extends NodeRigOptions {
   readonly http2?: Partial<ProxyConfig["http2"]>;
-  /** What the client says first. */
+  /** The client's first SETTINGS. */
   readonly settings2?: readonly (readonly [id: number, value: number])[];
 }
 
@@ -23,7 +23,7 @@ export class H2Rig {
 
   constructor({ http2, settings2 = [], ...options }: H2RigOptions) {
     this.node = new NodeRig(options);
-    // Its client of HTTP/1.1 isn't wanted here.
+    // Its HTTP/1.1 client isn't used here.
     this.node.close();
     const { context } = this.node;
     const config = { ...context.config, http2: { ...context.config.http2, ...http2 } };
@@ -44,7 +44,7 @@ export class H2Rig {
   }
 }
 
-/** Returns what makes a rig. */
+/** Returns a function that creates a rig. */
 export function h2Rigs(): (options?: H2RigOptions) => H2Rig {
   const rigs: H2Rig[] = [];
   afterEach(() => {

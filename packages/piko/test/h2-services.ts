@@ -1,4 +1,4 @@
-// Services that speak HTTP/2: `node:http2`'s, and one made of frames, which answers whatever a test says.
+// Services that speak HTTP/2: one on `node:http2`, and one made of frames, which answers whatever a test wants.
 
 import { once } from "node:events";
 import {
@@ -19,7 +19,7 @@ import { ACK, END_HEADERS, frame, type Frame, HEADERS, PREFACE, SETTINGS, settin
 
 type OnStream = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void;
 
-/** A `node:http2` server; `onStream` plays it. */
+/** A `node:http2` server; `onStream` decides what it does. */
 export class H2Service {
   readonly server: Http2Server | Http2SecureServer;
   readonly sessions: ServerHttp2Session[] = [];
@@ -59,16 +59,16 @@ export class H2Service {
   }
 }
 
-/** A request's head as a service made of frames has read it. */
+/** A request's head as read by the service made of frames. */
 export interface SeenRequest {
   readonly streamId: number;
   readonly fields: Record<string, string>;
 }
 
-/** One connection of a service that is made of frames. */
+/** One connection of the service made of frames. */
 export class FrameService {
   readonly socket: Socket;
-  /** Every frame that came, in order. */
+  /** All frames received, in order. */
   readonly frames: Frame[] = [];
   readonly requests: SeenRequest[] = [];
   #bytes = Buffer.alloc(0);
@@ -81,7 +81,7 @@ export class FrameService {
     socket.on("data", (data) => this.#take(data));
   }
 
-  /** The connection number `index` of a raw service, whose settings it has been told. */
+  /** Resolves with connection number `index` of a raw service, once its settings have arrived. */
   static async of(service: RawService, index: number): Promise<FrameService> {
     const peer = new FrameService(await service.connection(index));
     return peer.send(frame(SETTINGS, 0, 0, settings()), frame(SETTINGS, ACK, 0));
@@ -92,13 +92,13 @@ export class FrameService {
     return this;
   }
 
-  /** The request number `index`, when it has come. */
+  /** Resolves with request number `index` once it has arrived. */
   async request(index: number): Promise<SeenRequest> {
     await this.until(() => this.requests.length > index);
     return this.requests[index] as SeenRequest;
   }
 
-  /** The first frame of a kind, when it has come. */
+  /** Resolves with the first frame of a type once it has arrived. */
   async frame(type: number): Promise<Frame> {
     await this.until(() => this.frames.some((each) => each.type === type));
     return this.frames.find((each) => each.type === type) as Frame;

@@ -1,4 +1,4 @@
-// Hops to a node that does what the test says, over loopback.
+// Hops over loopback to a node that the test plays.
 
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
@@ -15,10 +15,10 @@ import { HopPool } from "../src/server/upstream/hop/hop-pool.js";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/** The proxy port of a node that does what the test says. */
+/** The proxy port of a node; the test decides what it does. */
 class Peer {
   readonly connections: Socket[] = [];
-  /** What came on each connection. */
+  /** Text received on each connection. */
   readonly received: string[] = [];
   readonly #server: Server;
 
@@ -49,13 +49,13 @@ class Peer {
   }
 }
 
-/** What a call says, in order, and the response as text. */
+/** Records a call's events in order, and the response as text. */
 class Recorder implements UpstreamEvents {
   text = "";
-  /** The response is whole. */
+  /** Whether the response is complete. */
   whole = false;
   readonly events: string[] = [];
-  /** Why it was lost. */
+  /** Why the call was lost. */
   why = "";
   readonly call: HopCall;
   consumes = true;
@@ -125,7 +125,7 @@ class Recorder implements UpstreamEvents {
 
 const cleanUps: (() => Promise<void> | void)[] = [];
 
-/** A node to hop to, and how to send it requests; `onBytes`: what it does with what it gets. */
+/** Starts a node to hop to, and returns functions that send it requests; `onBytes` handles what the node receives. */
 export async function setUpHop(
   onBytes: (socket: Socket, text: string) => void = (socket) => void socket.write(OK),
 ) {
@@ -136,12 +136,12 @@ export async function setUpHop(
   const pool = new HopPool(node, new ClusterTable(Math.random), clock);
   cleanUps.push(() => peer.close());
   cleanUps.push(() => pool.close());
-  /** Sends a head and pieces of a body; with `more`, the request isn't whole with that. */
+  /** Sends a head and pieces of a body; with `more`, the request stays incomplete. */
   const send = (text: string, pieces: readonly string[] = [], more = false): Recorder => {
     const recorder = new Recorder();
     const { call } = recorder;
     const head = new RequestHead(100);
-    // Somewhere in a larger buffer, as read buffers are.
+    // In the middle of a larger buffer, as in read buffers.
     const bytes = Buffer.from(`..${text}..`, "latin1");
     parseRequestHead(head, bytes, 2, bytes.length - 2);
     call.open(pool, false);
@@ -151,7 +151,7 @@ export async function setUpHop(
     cleanUps.push(() => call.abort(REASONS.client_gone));
     return recorder;
   };
-  /** Sends a request, takes its response, and gives the connection back. */
+  /** Sends a request, reads its response, and releases the connection. */
   const request = async (text: string): Promise<string> => {
     const recorder = send(text);
     await recorder.until(() => recorder.whole);
@@ -161,7 +161,7 @@ export async function setUpHop(
   return { peer, node, clock, pool, send, request };
 }
 
-/** Ends what a test has set up, the last first. */
+/** Ends what a test has set up, in reverse order. */
 export async function cleanUpHops(): Promise<void> {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 }

@@ -1,11 +1,11 @@
-// A listener's configuration as the agent's defaults make it.
+// A listener's configuration with the agent's defaults.
 
 import { type ListenerProtocol, parseServiceAddress } from "../src/base/service-address.js";
 import type { ListenerConfig } from "../src/config/agent.js";
 import type { TracingConfig } from "../src/config/tracing.js";
 import { NO_TLS } from "./agent-rig.js";
 
-/** As the defaults make it. */
+/** The default: no tracing. */
 export const NO_TRACING: TracingConfig = {
   url: "",
   headers: [],

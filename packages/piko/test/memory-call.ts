@@ -1,5 +1,5 @@
-// An upstream's call in memory: keeps what it is told, in order and in words, and accounts for the bytes that it has
-// brought. A test speaks for the upstream by the call's own methods; what breaks the rules of the door is kept as a fault.
+// An upstream's call in memory: records what it is told, in order and in words, and counts the bytes that it has delivered.
+// A test plays the upstream through the call's own methods. Violations of the interface are recorded as faults.
 
 import type { Reason } from "../src/http/reasons.js";
 import type { Trailers } from "../src/http/exchange/client-side.js";
@@ -8,7 +8,9 @@ import type { RequestHead } from "../src/http/head.js";
 import type { RequestRewrite } from "../src/http/request-rewrite.js";
 import { responseHead } from "./memory-heads.js";
 
-/** new: not sent yet. open: under way. done: no event may come, one of `abort` and `release` may. over: nothing may. */
+/**
+ * new: not sent yet. open: in progress. done: no more events, but one `abort` or `release` is permitted. over: nothing is permitted.
+ */
 type State = "new" | "open" | "done" | "over";
 
 export class MemoryCall implements UpstreamCall {
@@ -17,9 +19,9 @@ export class MemoryCall implements UpstreamCall {
   halfClose = true;
   readonly told: string[] = [];
   readonly faults: string[] = [];
-  /** Body or raw bytes, and interim heads, that it has brought, and those that are out of the way. */
+  /** Bytes delivered to the exchange: body, raw bytes and interim heads. `consumed` counts those that it has released. */
   brought = 0;
-  /** Interim heads alone. */
+  /** Bytes of interim heads alone. */
   informed = 0;
   consumed = 0;
   /** All body or raw bytes of the request. */
@@ -93,7 +95,7 @@ export class MemoryCall implements UpstreamCall {
     bytes.fill(0);
   }
 
-  /** The end of a response, or, with `raw`, of a raw direction, behind which the other one goes on. */
+  /** Ends the response or, with `raw`, one raw direction, while the other continues. */
   finish(trailers?: string, raw = false): void {
     if (!raw) this.state = "done";
     this.#events.onResponseEnd(trailers === undefined ? undefined : Buffer.from(`${trailers}\r\n`, "latin1"));

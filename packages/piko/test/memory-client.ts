@@ -1,5 +1,5 @@
-// A client's side of an exchange in memory: keeps what it is told, in order and in words, and accounts for the bytes that
-// it has handed over. What breaks the rules of the door is kept as a fault.
+// A client's side of an exchange in memory: records what it is told, in order and in words, and counts the bytes that it has
+// delivered. Violations of the interface are recorded as faults.
 
 import type { ClientEvents, ClientSide, LocalReply, Trailers } from "../src/http/exchange/client-side.js";
 import type { Reason } from "../src/http/reasons.js";
@@ -8,15 +8,15 @@ import type { RequestHead, ResponseHead } from "../src/http/head.js";
 export class MemoryClient implements ClientSide {
   congested = false;
   patient = false;
-  /** What it was told. */
+  /** What it was told, in order. */
   readonly told: string[] = [];
   readonly faults: string[] = [];
-  /** Bytes of the request under way that it has handed over, and those that have left the exchange. */
+  /** Bytes of the current request delivered to the exchange. `consumed` counts those that it has released. */
   handed = 0;
   consumed = 0;
-  /** All body or raw bytes of the answer. */
+  /** All body or raw bytes of the response. */
   body = "";
-  /** Called in `end`, `close` and `abort`: where a connection begins its next request. */
+  /** Called by `end`, `close` and `abort`, where a connection begins its next request. */
   onOver: () => void = () => {};
   /** Called by each `write`. */
   onWrite: () => void = () => {};
@@ -25,12 +25,12 @@ export class MemoryClient implements ClientSide {
   #raw = false;
   #ended = false;
 
-  /** The exchange that it is the client of. */
+  /** Connects the client to its exchange. */
   join(events: ClientEvents): void {
     this.#events = events;
   }
 
-  /** A request is under way. */
+  /** Whether a request is in progress. */
   get busy(): boolean {
     return this.#busy;
   }
@@ -51,7 +51,7 @@ export class MemoryClient implements ClientSide {
     bytes.fill(0);
   }
 
-  /** What was told since the last look. */
+  /** What it was told since the last `take`. */
   take(): string[] {
     return this.told.splice(0);
   }
@@ -114,7 +114,7 @@ export class MemoryClient implements ClientSide {
     this.#over();
   }
 
-  /** The client's connection is lost: nothing may be told any more. */
+  /** The client's connection is lost; it may not be told anything more. */
   gone(why: Reason): void {
     this.#busy = false;
     this.#door.onClientGone(why);

@@ -1,4 +1,4 @@
-// Parsed heads for tests, from their text; each stands somewhere in a larger buffer, as read buffers have them.
+// Parsed heads from text, each in the middle of a larger buffer, as in read buffers.
 
 import { HEAD_COMPLETE, RequestHead, ResponseHead } from "../src/http/head.js";
 import { parseRequestHead } from "../src/http/h1/parse-request-head.js";
@@ -6,7 +6,7 @@ import { parseResponseHead } from "../src/http/h1/parse-response-head.js";
 
 const MAX_FIELDS = 100;
 
-/** `text`: request line and field lines, without the blank line. */
+/** Parses a request line and field lines, without the empty line. */
 export function requestHead(text: string): RequestHead {
   const head = new RequestHead(MAX_FIELDS);
   const bytes = Buffer.from(`..${text}\r\n\r\n..`, "latin1");
@@ -15,7 +15,7 @@ export function requestHead(text: string): RequestHead {
   return head;
 }
 
-/** `text`: status line and field lines, without the blank line. */
+/** Parses a status line and field lines, without the empty line. */
 export function responseHead(text: string): ResponseHead {
   const head = new ResponseHead(MAX_FIELDS);
   const bytes = Buffer.from(`..${text}\r\n\r\n..`, "latin1");

@@ -1,4 +1,4 @@
-// A client's socket in memory: its kernel takes what is sent, or nothing until `drain`.
+// A client's socket in memory: its kernel accepts everything that is sent, or nothing until `drain`.
 
 import { type ByteSocket, Outbox, type SocketHandler } from "@piko/tunnel";
 import type { Socket } from "node:net";
@@ -8,12 +8,12 @@ export class MemorySocket {
   messages = 0;
   paused = false;
   ended = false;
-  /** The kernel takes nothing. */
+  /** Whether the kernel accepts nothing. */
   stalled = false;
   /** `end`, `close`, `destroy`, `reset`, in order. */
   readonly calls: string[] = [];
   readonly out: Outbox;
-  /** What control frames are written to. */
+  /** Control frames are written to it. */
   readonly socket: Socket;
   #writable = true;
   #waiting = 0;
@@ -90,7 +90,7 @@ export class MemorySocket {
     }
   }
 
-  /** What was sent to the client since the last look. */
+  /** What was sent to the client since the last `take`. */
   take(): string {
     this.out.flush();
     const taken = this.#taken;

@@ -1,4 +1,4 @@
-// A tunnel and its streams in memory, as the calls of an exchange use them. The test plays the agent.
+// A tunnel and its streams in memory, for the calls of an exchange. The test plays the agent.
 
 import { MAX_DATA_BYTES, type StreamHandler, type YamuxStream } from "@piko/tunnel";
 import type { TenantUse } from "../src/server/upstream/tenant-use.js";
@@ -7,19 +7,19 @@ import type { Tunnel } from "../src/server/upstream/tunnel.js";
 export class MemoryStream {
   handler: StreamHandler;
   refused = false;
-  /** Its tunnel has gone with it. */
+  /** Whether its tunnel was lost too. */
   lostWithSession = false;
-  /** Its agent has not accepted it. */
+  /** Whether its agent hasn't accepted it. */
   unacknowledged = false;
-  /** Nothing of it is on the wire. */
+  /** Whether nothing of it was sent yet. */
   unsent = false;
-  /** Bytes that it still takes. */
+  /** Number of bytes that it still accepts. */
   room = Number.POSITIVE_INFINITY;
   written = "";
-  /** How often something was written: frames, where there is room for all. */
+  /** Number of writes; each is one frame if there is room for it. */
   frames = 0;
   consumed = 0;
-  /** What is reserved. */
+  /** Memory for `reserve`. */
   readonly slab: Buffer = Buffer.alloc(8 + MAX_DATA_BYTES);
   /** `end`, `end later`, `reset`, in order. */
   readonly calls: string[] = [];
@@ -88,11 +88,11 @@ export class MemoryTunnel {
   drainable = true;
   doubtful = false;
   doubtSinceMs = 0;
-  /** Whose it is, where tenants have limits. */
+  /** The tenant that the tunnel belongs to, if tenants have limits. */
   tenant: TenantUse | undefined;
   streamCount = 0;
   turn = 0;
-  /** The next stream can't be opened. */
+  /** Whether opening the next stream fails. */
   refuses = false;
   readonly streams: MemoryStream[] = [];
 
@@ -107,7 +107,7 @@ export class MemoryTunnel {
     return stream.asStream();
   }
 
-  /** The stream that was opened last. */
+  /** The latest stream. */
   get stream(): MemoryStream {
     const stream = this.streams.at(-1);
     if (stream === undefined) throw new Error("no stream");

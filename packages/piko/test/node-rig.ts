@@ -1,5 +1,4 @@
-// A node's data path without sockets: a client's connection, its exchange, and a tunnel, all in memory, on a clock that
-// stands still.
+// A node's data path without sockets: a client's connection, its exchange, and a tunnel, all in memory, with a fake clock.
 
 import { FakeClock } from "@piko/testkit";
 import { Authoriser } from "../src/auth/authoriser.js";
@@ -22,13 +21,13 @@ import { MemoryTunnel } from "./memory-stream.js";
 export interface NodeRigOptions {
   readonly limits?: Partial<ProxyConfig["limits"]>;
   readonly http?: Partial<ProxyConfig["http"]>;
-  /** Further settings of the proxy port. */
+  /** More settings of the proxy port. */
   readonly settings?: Partial<ProxyConfig>;
   readonly maxBytes?: number;
   readonly trusted?: boolean;
-  /** More of whose connection it is. */
+  /** More about the connection's client. */
   readonly peer?: Partial<Client>;
-  /** Other nodes, and whatever else isn't as in a node by itself. */
+  /** Other nodes, and whatever else differs from a single node. */
   readonly dependencies?: Partial<ProxyDependencies>;
 }
 
@@ -95,12 +94,12 @@ export class NodeRig {
     return this.tunnel.stream;
   }
 
-  /** How many requests have reached the agent. */
+  /** Number of requests that have reached the agent. */
   get asked(): number {
     return this.tunnel.streams.length;
   }
 
-  /** Statuses as the metrics have them, with their counts. */
+  /** Counts of statuses, from the metrics. */
   get statuses(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const { labels, latency } of this.metrics.series()) {
@@ -110,7 +109,7 @@ export class NodeRig {
     return counts;
   }
 
-  /** Why requests failed, as the metrics have it, with counts. */
+  /** Counts of failed requests by reason, from the metrics. */
   get failures(): Record<string, number> {
     const counts: Record<string, number> = {};
     for (const { code, place } of ALL_REASONS) {
@@ -120,7 +119,7 @@ export class NodeRig {
     return counts;
   }
 
-  /** The client's socket is gone. */
+  /** The client's socket closes. */
   close(): void {
     this.socket.handler?.onClose(undefined);
   }

@@ -1,5 +1,5 @@
-// Rigs of a node's data path for the tests of a file, which are taken down behind each test: nothing may be left of them. And
-// what their clients and agents say most often.
+// Rigs of a node's data path. After each test they are closed, and it is checked that nothing is left. Also what their
+// clients and agents send most often.
 
 import { afterEach, expect } from "vitest";
 import { NodeRig, type NodeRigOptions } from "./node-rig.js";
@@ -9,7 +9,7 @@ export const POST = "POST /x HTTP/1.1\r\nHost: e.test\r\nContent-Length: 4\r\n\r
 export const UPGRADE = "GET /x HTTP/1.1\r\nHost: e.test\r\nConnection: upgrade\r\nUpgrade: chat\r\n\r\n";
 export const OPTIONS = "OPTIONS * HTTP/1.1\r\nHost: e.test\r\n\r\n";
 
-/** Returns what makes a rig. */
+/** Returns a function that creates a rig. */
 export function nodeRigs(): (options?: NodeRigOptions) => NodeRig {
   const rigs: NodeRig[] = [];
   afterEach(() => {
@@ -30,5 +30,5 @@ export function nodeRigs(): (options?: NodeRigOptions) => NodeRig {
   };
 }
 
-/** Of a response's text. */
+/** Status of a response, from its text. */
 export const statusOf = (text: string): string => text.slice(9, 12);

@@ -1,4 +1,4 @@
-// A node's end of a stream, as an agent has it on the other side: the test says what comes, and reads what is answered.
+// A node's end of a stream whose other end is an agent's: the test decides what it sends, and reads what is answered.
 
 import type { StreamHandler, YamuxStream } from "@piko/tunnel";
 
@@ -9,9 +9,9 @@ export class NodeStream implements StreamHandler {
   bytes = 0;
   ended = false;
   reset = false;
-  /** False holds the window shut. */
+  /** If false, the window stays closed. */
   reading = true;
-  /** Instead of being collected, bytes go here. */
+  /** Gets the bytes, which are then not collected. */
   onBytes: ((bytes: Buffer) => void) | undefined;
   #unconsumed = 0;
   #queue: Buffer[] = [];
@@ -22,7 +22,7 @@ export class NodeStream implements StreamHandler {
     return Buffer.concat(this.#chunks).toString("latin1");
   }
 
-  /** Bytes that the stream has not taken. */
+  /** Bytes that the stream hasn't accepted yet. */
   get queuedBytes(): number {
     return this.#queue.reduce((sum, piece) => sum + piece.length, 0);
   }
@@ -45,13 +45,13 @@ export class NodeStream implements StreamHandler {
     this.#unconsumed = 0;
   }
 
-  /** Resolves when `done` holds; looked at with each event. */
+  /** Resolves when `done` returns true; it is called for each event. */
   async until(done: (stream: NodeStream) => boolean): Promise<this> {
     while (!done(this)) await new Promise<void>((resolve) => this.#waiters.push(resolve));
     return this;
   }
 
-  /** Resolves when the stream is over, in one way or the other; ends it on this side too, as nodes do. */
+  /** Resolves when the stream has ended or was reset; ends it on this side too, as nodes do. */
   async over(): Promise<this> {
     await this.until((stream) => stream.ended || stream.reset);
     return this.end();

@@ -1,4 +1,4 @@
-// The files of a certificate and its key, in a folder of each test's own, whose contents a test exchanges.
+// The files of a certificate and its key, in a folder for each test, which may replace them.
 
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { afterEach, beforeEach } from "vitest";
 export class PairFiles {
   directory = "";
 
-  /** To be made once for a test file; each of its tests begins with `first`. */
+  /** To be created once per test file; each test begins with `first`. */
   constructor(first: KeyPair) {
     beforeEach(() => {
       this.directory = mkdtempSync(join(tmpdir(), "piko-pair-"));

@@ -1,14 +1,14 @@
-// A connection to a port under test, over loopback: what a test sends as it is, and what it gets as text.
+// A connection over loopback to a port under test: sends exactly what a test wants, and collects what it gets as text.
 
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import { isResetAtEnd } from "@piko/tunnel";
 
-/** How a connection ended: in order, or by a reset. */
+/** How the other side ended the connection: normally, or by a reset. */
 export type PeerEnd = "end" | "reset";
 
-/** Whom a client of a port with TLS trusts, what it speaks, and who it is. */
+/** TLS of a client: the authority that it trusts, its protocols, and its certificate. */
 export interface SecureOptions {
   readonly ca: string | Buffer;
   readonly protocols?: string[];
@@ -19,7 +19,7 @@ export interface SecureOptions {
 export class PortPeer {
   readonly socket: Socket;
   text = "";
-  /** How the other side has ended; undefined so far. */
+  /** How the other side ended; undefined if it hasn't. */
   end: PeerEnd | undefined;
   #waiters: (() => void)[] = [];
 
@@ -41,7 +41,7 @@ export class PortPeer {
     return peer;
   }
 
-  /** A connection whose handshake is done. */
+  /** Opens a connection with TLS; resolves after the handshake. */
   static async secure(
     port: number,
     { protocols = ["http/1.1"], ...options }: SecureOptions,
@@ -53,7 +53,7 @@ export class PortPeer {
     return peer;
   }
 
-  /** The protocol that was chosen in the handshake. */
+  /** The protocol chosen in the handshake (ALPN). */
   get protocol(): string | false | null | undefined {
     return (this.socket as Partial<TLSSocket>).alpnProtocol;
   }
@@ -63,13 +63,13 @@ export class PortPeer {
     return this;
   }
 
-  /** Resolves when `holds` does; looked at with each event. */
+  /** Resolves when `holds` returns true; it is called for each event. */
   async until(holds: (peer: PortPeer) => boolean): Promise<this> {
     while (!holds(this)) await new Promise<void>((resolve) => this.#waiters.push(resolve));
     return this;
   }
 
-  /** Resolves with all that came, when the other side has ended. */
+  /** Resolves with everything received, when the other side has ended. */
   async over(): Promise<string> {
     await this.until(({ end }) => end !== undefined);
     return this.text;
@@ -91,7 +91,7 @@ export class PortPeer {
   }
 }
 
-/** Waits, turn by turn, for what comes over a socket and can't be waited for otherwise. */
+/** Waits, turn by turn, for an effect over sockets that no event announces. */
 export async function eventually(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setImmediate(resolve));
 }

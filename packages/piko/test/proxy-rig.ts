@@ -1,5 +1,4 @@
-// A proxy port on loopback with an agent's tunnel in memory, for the tests of a file; taken down behind each test, which leaves
-// nothing.
+// A proxy port on loopback with an agent's tunnel in memory. After each test it is closed, and it is checked that nothing is left.
 
 import { afterEach, expect } from "vitest";
 import { AddressRanges } from "../src/base/address-ranges.js";
@@ -14,17 +13,17 @@ import { GET } from "./node-rigs.js";
 import { eventually, PortPeer, type SecureOptions } from "./port-peer.js";
 import { RecordedLog } from "./recorded-log.js";
 
-/** What the agent answers in `exchange`. */
+/** The agent's response in `exchange`. */
 export const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 export interface ProxyRigOptions extends NodeRigOptions {
   readonly trustedProxies?: readonly string[];
   readonly proxyProtocol?: ProxyConfig["proxyProtocol"];
-  /** The proxy addresses of other nodes. */
+  /** Proxy addresses of other nodes. */
   readonly nodes?: readonly string[];
-  /** The port speaks TLS. */
+  /** Turns on TLS. */
   readonly tls?: Partial<ServerTlsConfig>;
-  /** Clients may speak HTTP/2; true by default. */
+  /** Whether clients may speak HTTP/2; true by default. */
   readonly http2?: boolean;
 }
 
@@ -61,7 +60,7 @@ export class ProxyRig {
       settings,
       dependencies: { ...cluster, logger, ...dependencies } as Partial<ProxyDependencies>,
     });
-    // Its connection in memory isn't wanted here.
+    // Its in-memory connection isn't used here.
     this.node.close();
     this.#tls = options.tls;
     const { clock } = this.node;
@@ -77,7 +76,7 @@ export class ProxyRig {
     return this;
   }
 
-  /** Where the port listens on loopback. */
+  /** The port's number on loopback. */
   get number(): number {
     return this.#number;
   }
@@ -88,7 +87,7 @@ export class ProxyRig {
     return peer;
   }
 
-  /** A connection that the port has seen. */
+  /** Opens a connection; resolves when the port has accepted it. */
   async client(localAddress?: string): Promise<PortPeer> {
     const { connectionCount } = this.port;
     const peer = await this.connect(localAddress);
@@ -96,14 +95,14 @@ export class ProxyRig {
     return peer;
   }
 
-  /** A connection whose handshake is done. */
+  /** Opens a connection with TLS; resolves after the handshake. */
   async secure(options: SecureOptions): Promise<PortPeer> {
     const peer = await PortPeer.secure(this.#number, options);
     this.#peers.push(peer);
     return peer;
   }
 
-  /** Sends a request over a connection, and answers it. Resolves to what the agent got. */
+  /** Sends a request over a connection and answers it; resolves with what the agent received. */
   async exchange(peer: PortPeer, request = GET): Promise<string> {
     const { asked } = this.node;
     peer.send(request);
@@ -116,7 +115,7 @@ export class ProxyRig {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const peer of this.#peers.splice(0)) await peer[Symbol.asyncDispose]();
-    // The sweep rests when the last connection of any kind is gone; files are looked at until the port is.
+    // The sweep stops with the last connection of any kind; certificate files are checked until the port closes.
     const timers = this.#tls === undefined ? 0 : 1;
     await eventually(() => this.port.connectionCount === 0 && this.node.clock.pending <= timers);
     this.port.destroy();
@@ -126,7 +125,7 @@ export class ProxyRig {
   }
 }
 
-/** Returns what makes a rig. */
+/** Returns a function that creates a rig. */
 export function proxyRigs(): (options?: ProxyRigOptions) => Promise<ProxyRig> {
   const rigs: ProxyRig[] = [];
   afterEach(async () => {

@@ -28,12 +28,12 @@ export class RecordedLog {
     this.logger = createLogger({ config: { level: "info", subsystems: [], format }, output });
   }
 
-  /** Lines of the JSON log with this message. */
+  /** Lines with this message. */
   find(message: string): LogLine[] {
     return this.lines.map((line) => JSON.parse(line) as LogLine).filter((line) => line["msg"] === message);
   }
 
-  /** Resolves with the line number `index` of this message. */
+  /** Resolves with line number `index` with this message. */
   async line(message: string, index = 0): Promise<LogLine> {
     for (;;) {
       const line = this.find(message)[index];

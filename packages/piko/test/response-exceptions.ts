@@ -1,8 +1,7 @@
-// What Node's parser refuses in a service's answer and this program reads, by name (docs/decisions/002). For the tests
-// that have Node as their oracle: they ask it about the answer without these things, which are taken out here the slow and
-// obvious way.
+// What Node's parser refuses in a service's response but this program accepts, by name (docs/decisions/002). Tests that
+// compare with Node let it parse the response without these exceptions, which are removed here in a slow and obvious way.
 
-/** Each takes one thing out of a head's or trailer section's lines, or out of a chunk's line. */
+/** Each removes one thing from the lines of a head or trailer section, or from a chunk's line. */
 const EXCEPTIONS = {
   "white space before the colon of a field": {
     fields: (lines: string): string =>
@@ -22,13 +21,12 @@ const EXCEPTIONS = {
   },
 };
 
-/** The name of a thing that Node refuses and this program reads. */
+/** The name of something that Node refuses and this program accepts. */
 export type ResponseException = keyof typeof EXCEPTIONS;
 
-/** All of them. */
 export const RESPONSE_EXCEPTIONS = Object.keys(EXCEPTIONS) as ResponseException[];
 
-/** An answer without them. `found` collects the names of those that were in it. */
+/** A response without them. The names of those that it contained are added to `found`. */
 export function withoutExceptions(
   bytes: Buffer,
   method: string,

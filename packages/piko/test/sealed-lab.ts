@@ -1,4 +1,4 @@
-// Nodes whose gossip is sealed, on a simulated network that somebody listens on, copies from and writes to.
+// Nodes with encrypted gossip, on a simulated network where someone can listen, record and send.
 
 import { SeededRandom, SimulatedClock, SimulatedNetwork, View } from "@piko/testkit";
 import { Gossip } from "../src/gossip/gossip.js";
@@ -9,7 +9,7 @@ import { type GossipKey, createGossipKey } from "../src/gossip/sealed/gossip-key
 import { KeyRing } from "../src/gossip/sealed/key-ring.js";
 import { type GossipEncryption, SealedTransport } from "../src/gossip/sealed/sealed-transport.js";
 
-/** The key of nodes unless they are given others. */
+/** The nodes' key, unless they are given others. */
 export const ONE: GossipKey = createGossipKey(Buffer.alloc(32, 1));
 
 export interface Settings {
@@ -30,7 +30,7 @@ export interface SealedNode {
   result?: JoinResult;
 }
 
-/** What has gone over the network. */
+/** A message that was sent over the network. */
 export interface Captured {
   readonly to: string;
   readonly from: string;
@@ -51,7 +51,7 @@ export class SealedLab {
     this.network = new SimulatedNetwork(this.clock, this.random);
   }
 
-  /** Starts a node on a host of its own; with required encryption unless said otherwise. */
+  /** Starts a node on a host of its own; by default it requires encryption. */
   start(id: string, settings: Partial<Settings> = {}, seeds: string[] = []): SealedNode {
     const { encryption = "required", keys = [ONE], clusterName = "piko" } = settings;
     const addr = `10.0.0.${++this.#hosts}:8003`;
@@ -87,7 +87,7 @@ export class SealedLab {
     return node;
   }
 
-  /** The same transport, overheard. */
+  /** The same transport, but recorded. */
   tap(from: string, inner: GossipTransport): GossipTransport {
     return {
       attach: (receiver) => inner.attach(receiver),
@@ -107,7 +107,7 @@ export class SealedLab {
     };
   }
 
-  /** Runs, and lets promises have their turn. */
+  /** Advances time by `ms`, and lets promises settle in between. */
   async run(ms: number): Promise<void> {
     for (let left = ms; left > 0; left -= 100) {
       this.clock.run(Math.min(left, 100));
@@ -115,18 +115,18 @@ export class SealedLab {
     }
   }
 
-  /** Sends something to a node from an address, as anybody can. */
+  /** Sends bytes to a node from an address, as anyone can. */
   send(from: string, to: string, bytes: Buffer): void {
     this.network.sendPacket(this.network.transport(from), to, bytes);
   }
 }
 
-/** How many messages a node has dropped, by reason. */
+/** Number of messages that a node has dropped, by reason. */
 export function dropped(node: SealedNode): Record<string, number> {
   return Object.fromEntries([...node.drops.counts].filter(([, count]) => count > 0));
 }
 
-/** Whether nodes know each other and nobody else. */
+/** Whether the nodes know all others and no one else. */
 export function isWhole(...nodes: SealedNode[]): boolean {
   return nodes.every(({ view }) => view.routable().length === nodes.length - 1);
 }

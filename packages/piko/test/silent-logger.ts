@@ -1,11 +1,11 @@
-// A logger that says nothing.
+// A logger that writes nothing.
 
 import { LogOutput } from "../src/observability/log-output.js";
 import { LogFiles } from "../src/observability/log-files.js";
 import type { Logger } from "../src/observability/logger.js";
 import { TimestampFormatter } from "../src/observability/timestamp.js";
 
-/** Creates a logger whose lines go nowhere; every level is off. */
+/** Creates a logger with all levels off. */
 export function createSilentLogger(): Logger {
   const nothing = (): void => {};
   const logger: Logger = {

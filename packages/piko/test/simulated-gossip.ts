@@ -1,4 +1,4 @@
-// Nodes for the simulations: gossip on a simulated network, sealed or not, each with as much CPU as it needs or on one machine.
+// Nodes for simulations: gossip on a simulated network, encrypted or not, with as much CPU as they need or on one machine.
 
 import type { BusyTransport, CreateNode, SimulatedClock, SimulatedMachine } from "@piko/testkit";
 import type { Clock } from "@piko/tunnel";
@@ -11,13 +11,13 @@ import { SealedTransport } from "../src/gossip/sealed/sealed-transport.js";
 const KEY = createGossipKey(Buffer.alloc(32, 1));
 const SILENT = { debug: () => {}, info: () => {}, warn: () => {} };
 
-/** What the nodes are like; by default as if their ids were made up, without keys. */
+/** Options of the nodes; by default their ids are random, and there are no keys. */
 export interface SimulatedGossipOptions {
-  /** Ids are given, and may have been used before. */
+  /** Whether ids are configured and may have been used before. */
   readonly initialVersions?: boolean;
-  /** Gossip is encrypted. */
+  /** Whether gossip is encrypted. */
   readonly keys?: boolean;
-  /** Where all of them run; made with the first node's clock. */
+  /** Creates the machine that all nodes run on, from the first node's clock. */
   readonly machine?: (clock: SimulatedClock) => SimulatedMachine;
 }
 
@@ -38,7 +38,7 @@ export function simulatedGossip(options: SimulatedGossipOptions = {}): CreateNod
     });
     return {
       start: () => gossip.start(),
-      // A node may be gone before it has joined.
+      // A node may end before it has joined.
       join: (addresses) => void gossip.join(addresses).catch(() => {}),
       leave: () => void gossip.leave(),
       close: () => void gossip.close(),
@@ -48,7 +48,7 @@ export function simulatedGossip(options: SimulatedGossipOptions = {}): CreateNod
   };
 }
 
-/** The transport of a node that encrypts. */
+/** The encrypting transport of a node. */
 function seal(transport: BusyTransport, clock: Clock, random: () => number): SealedTransport {
   return new SealedTransport({
     transport,

@@ -1,4 +1,4 @@
-// A server of status pages, and the screen that they are shown on.
+// A server of status pages, and the screen that shows them.
 
 import { once } from "node:events";
 import { createServer, type RequestListener, type Server } from "node:http";
@@ -10,10 +10,10 @@ import { STATUS, type StatusConfig } from "../src/config/status.js";
 import type { Page } from "../src/status/pages.js";
 import { runStatus } from "../src/status/run.js";
 
-/** Those that a test has started; it may add its own. */
+/** Servers that a test has started; it may add its own. */
 export const servers: Server[] = [];
 
-/** Ends the servers of a test. */
+/** Closes the servers of a test. */
 export function closeServers(): void {
   for (const server of servers.splice(0)) {
     server.close();
@@ -28,7 +28,7 @@ export async function serve(answer: RequestListener): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-/** A server of JSON pages by path. */
+/** Serves JSON pages by their paths. */
 export function servePages(pages: Readonly<Record<string, unknown>>): Promise<string> {
   return serve((request, response) => {
     const page = pages[request.url ?? ""];
@@ -49,7 +49,7 @@ export function configOf(url: string, settings: Readonly<Record<string, unknown>
 export class TestScreen {
   text = "";
   errors = "";
-  /** Called with everything so far at each write. */
+  /** Called at each write, with everything written so far. */
   onWrite: () => void = () => {};
   readonly size: () => { columns: number; rows: number } | undefined;
 

@@ -1,5 +1,5 @@
-// A TCP client's WebSocket on a node, joined to a stream of an agent's tunnel, all in memory. What either side hears is
-// kept in words; a client of ours ends by a Close frame and half-closes, a Go one closes both directions by EOF.
+// A TCP client's WebSocket on a node, connected to a stream of an agent's tunnel, all in memory. What either side receives is
+// recorded in words. A client of ours ends with a Close frame and can half-close; a Go client closes both directions with EOF.
 
 import { NodeRig, type NodeRigOptions } from "./node-rig.js";
 import type { MemorySocket } from "./memory-socket.js";
@@ -25,7 +25,7 @@ const OPCODES: Readonly<Record<number, string>> = {
 export class TcpRig {
   readonly node: NodeRig;
   readonly #client: Kind;
-  /** How the node has left the client's socket; its system says so at the end of the step. */
+  /** Whether the node has closed the client's socket; the socket's handler is called at the end of the step. */
   #gone = false;
   #told = 0;
   #heard = 0;
@@ -46,7 +46,7 @@ export class TcpRig {
     return this.node.stream;
   }
 
-  /** The dial request; `fields` are further lines, each with its CRLF. */
+  /** The dial request; `fields` are additional lines, each with its CRLF. */
   request(fields = ""): string {
     const capability = this.#client === "ours" ? "x-piko-capabilities: half-close\r\n" : "";
     return (
@@ -102,7 +102,9 @@ export class TcpRig {
     this.stream.handler.onReset();
   }
 
-  /** What both have heard since the last look, the service first. Nothing more comes from a socket that is closed. */
+  /**
+   * What both sides received since the last call, the service first. A socket that the node has closed delivers nothing more.
+   */
   heard(): string {
     const { socket, stream } = this;
     const heard: string[] = [];
@@ -124,7 +126,7 @@ export class TcpRig {
     return heard.join(", ");
   }
 
-  /** The connection is accounted for. */
+  /** Whether the connection is accounted for. */
   get isOver(): boolean {
     return this.node.metrics.inFlight === 0;
   }
@@ -136,7 +138,7 @@ export class TcpRig {
   }
 }
 
-/** A client's frame. Its mask is zero, so that what is in it can be read. */
+/** A client's frame. Its mask is zero, so that its payload stays readable. */
 export function frame(opcode: number, payload: string): string {
   const { length } = payload;
   const size =
@@ -146,7 +148,7 @@ export function frame(opcode: number, payload: string): string {
   return `${String.fromCharCode(0x80 | opcode)}${size}\0\0\0\0${payload}`;
 }
 
-/** A node's frames in words: bytes as they are, others by name. */
+/** A node's frames in words: data as it is, other frames by name. */
 function framesOf(text: string): string[] {
   const bytes = Buffer.from(text, "latin1");
   const found: string[] = [];

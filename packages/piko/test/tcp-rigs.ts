@@ -1,13 +1,12 @@
-// Rigs of TCP clients for the tests of a file, which are taken down behind each test: each has been joined to a tunnel, and
-// nothing may be left of it.
+// Rigs of TCP clients, each connected to a tunnel. After each test they are closed, and it is checked that nothing is left.
 
 import { afterEach, expect } from "vitest";
 import { TcpRig, type TcpRigOptions } from "./tcp-rig.js";
 
 interface TcpRigs {
-  /** This one is taken down behind the test, too. */
+  /** Closes this rig too after the test. */
   keep(rig: TcpRig): TcpRig;
-  /** A client that is joined to a tunnel. */
+  /** A client that is connected to a tunnel. */
   join(options?: TcpRigOptions): TcpRig;
 }
 

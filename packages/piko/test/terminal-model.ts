@@ -1,6 +1,6 @@
-// A terminal as far as the agent's screen uses one: rows of text, a cursor, and the sequences that move it and clear.
+// A terminal, as far as the agent's screen needs one: rows of text, a cursor, and the sequences that move it and clear text.
 
-/** Where text goes to, with the rows as a person sees them. */
+/** An output for text that holds the rows as a person sees them. */
 export class TerminalModel {
   columns: number;
   readonly #rows: string[] = [""];
@@ -11,7 +11,7 @@ export class TerminalModel {
     this.columns = columns;
   }
 
-  /** What has been written, from the first row on; empty ones at the end are left out. */
+  /** The rows written so far, without empty ones at the end. */
   get rows(): string[] {
     const last = this.#rows.findLastIndex((row) => row !== "");
     return this.#rows.slice(0, last + 1);

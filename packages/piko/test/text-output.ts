@@ -1,4 +1,4 @@
-// A log's output whose text a test reads when it is drained.
+// A log output whose text a test reads once it has drained.
 
 import { LogOutput } from "../src/observability/log-output.js";
 

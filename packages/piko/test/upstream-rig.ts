@@ -1,4 +1,4 @@
-// A node's upstream port on loopback, on a clock that stands still, and agents that do what the test says.
+// A node's upstream port on loopback, with a fake clock, and agents that the test plays.
 
 import {
   ByteSocket,
@@ -41,21 +41,21 @@ export interface UpstreamRigOptions {
   readonly files?: OpenFiles;
   readonly auth?: Authoriser;
   readonly tenants?: readonly TenantConfig[];
-  /** The port speaks TLS. */
+  /** Turns on TLS. */
   readonly tls?: Partial<ServerTlsConfig>;
 }
 
 export interface AgentOptions {
   readonly endpoint?: string;
-  /** One of ours, which knows how to move; otherwise a Go agent. */
+  /** True for our agent, which has the `drain` capability; false for a Go agent. */
   readonly capable?: boolean;
-  /** Further lines of its request, each with its CRLF. */
+  /** Additional lines of its request, each with its CRLF. */
   readonly fields?: string;
 }
 
 const CAPABILITIES = "x-piko-capabilities: drain\r\n";
 
-/** The request for a tunnel; `fields` are further lines, each with its CRLF. */
+/** The request for a tunnel; `fields` are additional lines, each with its CRLF. */
 export function upgradeRequest(endpoint = "e", fields = ""): string {
   return (
     `GET /piko/v1/upstream/${endpoint} HTTP/1.1\r\nHost: node\r\nConnection: upgrade\r\nUpgrade: websocket\r\n` +
@@ -63,12 +63,12 @@ export function upgradeRequest(endpoint = "e", fields = ""): string {
   );
 }
 
-/** An agent's end of a tunnel. It accepts every stream, and keeps what it hears in words. */
+/** An agent's end of a tunnel. It accepts every stream, and records what it receives in words. */
 export class TestAgent implements TunnelSessionHandler {
   readonly socket: ByteSocket;
   readonly heard: string[] = [];
   readonly session: TunnelSession;
-  /** Of a node's streams. */
+  /** Handles the node's streams. */
   readonly streamHandler: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
   constructor(socket: ByteSocket) {
@@ -93,7 +93,7 @@ export class TestAgent implements TunnelSessionHandler {
     this.heard.push(error === undefined ? "closed" : error.message);
   }
 
-  /** Opens a stream, which agents don't; resolves when it is refused. */
+  /** Opens a stream, which agents may not; resolves when it is refused. */
   async refusedStream(): Promise<void> {
     await new Promise<void>((resolve) => {
       const handler = { onData() {}, onEnd() {}, onWritable() {}, onReset: resolve };
@@ -101,7 +101,7 @@ export class TestAgent implements TunnelSessionHandler {
     });
   }
 
-  /** Resolves when it has heard so much. */
+  /** Resolves when it has received this. */
   async until(text: string): Promise<void> {
     await eventually(() => this.heard.includes(text));
   }
@@ -109,19 +109,19 @@ export class TestAgent implements TunnelSessionHandler {
 
 export class UpstreamRig {
   readonly clock = new FakeClock();
-  /** The time of day: it goes with the clock, unless a test sets it anew. */
+  /** Offset of the time of day, which advances with the clock; a test may change it. */
   wallOffsetMs = 1_000_000;
   readonly hits: UpstreamLimit[] = [];
   readonly log = new RecordedLog();
   readonly budget: ByteBudget;
   readonly drains: TunnelDrains;
   readonly expiries: TunnelExpiries;
-  /** Listeners as they are told to other nodes, in order: `e 1`. */
+  /** Changes announced to other nodes, in order: `e 1`. */
   readonly told: string[] = [];
   readonly auth: Authoriser;
   readonly publicAddress = new PublicAddress("https://{endpoint}.piko.example.com");
   readonly upstreams: Upstreams;
-  /** Tunnels that were opened, and that have ended. */
+  /** Counts of opened and closed tunnels. */
   readonly counts: UpstreamMetrics;
   readonly port: UpstreamPort;
   readonly #peers: (AsyncDisposable | TestAgent)[] = [];
@@ -175,7 +175,7 @@ export class UpstreamRig {
     });
   }
 
-  /** Where the port listens on loopback. */
+  /** The port's number on loopback. */
   get number(): number {
     return this.#number;
   }
@@ -186,26 +186,26 @@ export class UpstreamRig {
     return rig;
   }
 
-  /** A connection that is no tunnel yet. */
+  /** Opens a connection that isn't a tunnel yet. */
   async connect(localAddress?: string): Promise<PortPeer> {
     const peer = await PortPeer.connect(this.#number, localAddress);
     this.#peers.push(peer);
     return peer;
   }
 
-  /** What a request is answered with, when the connection has ended. */
+  /** Sends a request that is refused; resolves with the response when the connection has ended. */
   async refusal(request: string): Promise<string> {
     return await (await this.connect()).send(request).over();
   }
 
-  /** A tunnel that the test speaks for byte by byte, behind its 101. */
+  /** A tunnel for which the test sends raw bytes; resolves after the 101. */
   async rawAgent(request = upgradeRequest()): Promise<PortPeer> {
     const peer = await this.connect();
     await peer.send(request).until(({ text }) => text.includes("\r\n\r\n"));
     return peer;
   }
 
-  /** A tunnel. */
+  /** Opens a tunnel. */
   async agent({ capable = true, endpoint = "e", fields = "" }: AgentOptions = {}): Promise<TestAgent> {
     const agent = await new Promise<TestAgent>((resolve, reject) => {
       let answer = "";
@@ -232,7 +232,7 @@ export class UpstreamRig {
     return agent;
   }
 
-  /** The tunnels, in the order in which they came. */
+  /** The tunnels, in the order in which they were opened. */
   get tunnels(): Tunnel[] {
     return [...this.upstreams.tunnels()];
   }
@@ -249,7 +249,7 @@ export class UpstreamRig {
       if (peer instanceof TestAgent) peer.session.destroy();
       else await peer[Symbol.asyncDispose]();
     }
-    // Those that have expired, too, which count for their client alone.
+    // Includes expired tunnels, which only count for their client.
     await eventually(() => this.upstreams.tunnelCount + this.port.highestClientCount === 0);
     await eventually(() => this.port.pendingCount === 0);
     this.port.destroy();
