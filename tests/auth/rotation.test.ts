@@ -70,7 +70,7 @@ async function ended(traffic: Traffic): Promise<void> {
 }
 
 together(
-  "a secret is replaced, with the tokens of clients and agents that it is for",
+  "a secret is replaced, together with the tokens of clients and agents that use it",
   PATIENT,
   async (context) => {
     const scene = ownStage(context);
@@ -109,7 +109,7 @@ together(
 );
 
 together(
-  "a secret that goes while tunnels are open by it: streams under way have the grace",
+  "a secret is removed while tunnels use it: streams in progress have the grace period",
   PATIENT,
   async (context) => {
     const scene = ownStage(context);
@@ -139,7 +139,7 @@ together(
   },
 );
 
-together("an agent's token is replaced before its end", PATIENT, async (context) => {
+together("an agent's token is replaced before it expires", PATIENT, async (context) => {
   const scene = ownStage(context);
   const service = await startTrafficService(scene);
   const tokenFile = join(await scene.directory(), "token");
@@ -164,7 +164,7 @@ together("an agent's token is replaced before its end", PATIENT, async (context)
 });
 
 together(
-  "a JWKS is rolled over at its source, as soon as that has the next key",
+  "a JWKS is rotated at its source, and new keys are used as soon as they are published",
   PATIENT,
   async (context) => {
     const scene = ownStage(context);
@@ -205,7 +205,7 @@ together(
   },
 );
 
-together("a JWKS in a file is rolled over, and a tenant is added and removed", PATIENT, async (context) => {
+together("a JWKS in a file is rotated, and a tenant is added and removed", PATIENT, async (context) => {
   const scene = ownStage(context);
   const service = await startTrafficService(scene);
   const folder = await scene.directory();

@@ -207,7 +207,7 @@ describe("a cluster with keys", () => {
       "malformed",
       "is its cluster.name another one?",
     ],
-  ] as const)("refuses a node with %s, counts it, and both are told", async (_what, flags, reason, told) => {
+  ] as const)("refuses and counts a node with %s; both log why", async (_what, flags, reason, told) => {
     const [a] = await startCluster(scene, ["a"], REQUIRED);
     const x = launchServer(scene, { ...flags, "cluster.join": a.gossip, "cluster.join-timeout": "20s" });
     await x.waitForLine(({ text }) => text.includes(told), told);
