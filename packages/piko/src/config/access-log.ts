@@ -4,7 +4,7 @@ import { type Section, section } from "./declaration.js";
 import { bool, choice, number, strings, text } from "./fields.js";
 import { LOG_LEVELS, type LogLevel } from "./log.js";
 
-/** Which header fields a line shows. At most one of the two lists has members. */
+/** Which header fields a line shows. At most one of the two lists is set. */
 export interface HeaderFilterConfig {
   readonly blockList: readonly string[];
   readonly allowList: readonly string[];
@@ -19,11 +19,11 @@ export interface AccessLogConfig {
   readonly format: AccessLogFormat;
   /** Empty for standard error. */
   readonly path: string;
-  /** Of the requests that succeeded, between 0 and 1. */
+  /** The fraction of successful requests that is logged, between 0 and 1. */
   readonly sample: number;
 }
 
-/** How lines look; `log`: as those of the log. */
+/** Format of the lines; `log` is the format of the general log. */
 export type AccessLogFormat = "log" | "json" | "logfmt" | "pretty";
 
 function headerFilter(what: string): Section<HeaderFilterConfig> {

@@ -20,7 +20,7 @@ describe("inferAdvertiseAddress", () => {
     expect(inferAdvertiseAddress(listening, "--x", network({}))).toEqual(listening);
   });
 
-  it.each(["", "0.0.0.0", "::"])("takes the private address of the host for %j", (host) => {
+  it.each(["", "0.0.0.0", "::"])("uses the private address of the host for %j", (host) => {
     const found = inferAdvertiseAddress(
       { host, port: 80 },
       "--x",
@@ -38,7 +38,7 @@ describe("inferAdvertiseAddress", () => {
     expect(at("eth1")).toBe("172.16.0.2");
   });
 
-  it("takes a private address of the loopback interface when there is no other", () => {
+  it("uses a private address of the loopback interface if there is no other", () => {
     const lo = [ip("127.0.0.1/8", true), ip("10.9.8.7/32", true)];
     const listening = { host: "", port: 1 };
     const at = (eth0: string): string =>
@@ -50,7 +50,7 @@ describe("inferAdvertiseAddress", () => {
     );
   });
 
-  it("takes a private IPv6 address when there is no other", () => {
+  it("uses a private IPv6 address if there is no other", () => {
     const found = inferAdvertiseAddress(
       { host: "::", port: 1 },
       "--x",

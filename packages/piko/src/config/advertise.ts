@@ -1,5 +1,5 @@
-// The address that a node advertises if none is configured: the address that it listens on, or the host's first private
-// address if it listens on all of them.
+// The address that a node advertises if none is configured: the one that it listens on, or, if it listens on all addresses, the
+// host's first private one.
 
 import { readFileSync } from "node:fs";
 import { BlockList } from "node:net";
@@ -19,17 +19,17 @@ for (const [network, prefix] of [
 }
 PRIVATE.addSubnet("fc00::", 7, "ipv6");
 
-/** What {@link inferAdvertiseAddress} knows of the host; replaced in tests. */
+/** What {@link inferAdvertiseAddress} needs to know about the host; replaced in tests. */
 export interface HostNetwork {
   readonly interfaces: NodeJS.Dict<NetworkInterfaceInfo[]>;
-  /** Name of the interface that the default route leaves by, if that is known. */
+  /** Name of the default route's interface, if known. */
   readonly defaultInterface: string | undefined;
 }
 
 /**
- * The address to advertise for a listener, from its real address (so with its real port).
+ * The address to advertise for a listener. `listening` is the bound address, with the actual port.
  *
- * @throws Error that names the flag, when the listener is on all interfaces and the host has no private address.
+ * @throws Error that names the flag, if the listener is on all interfaces and the host has no private address.
  */
 export function inferAdvertiseAddress(
   listening: HostPort,
@@ -47,8 +47,8 @@ export function inferAdvertiseAddress(
 }
 
 /**
- * First private address: the default route's interface before others, and the loopback interface last, which holds the only
- * one where a router brings it; IPv4 before IPv6, large networks first.
+ * The first private address: that of the default route's interface first, those of loopback interfaces last (the only one may be
+ * there if the host gets it by routing); IPv4 before IPv6, large networks first.
  */
 function findPrivateAddress(network: HostNetwork): string | undefined {
   const candidates = Object.entries(network.interfaces).flatMap(([name, addresses = []]) =>
@@ -72,7 +72,7 @@ function readHostNetwork(): HostNetwork {
   return { interfaces: networkInterfaces(), defaultInterface: readDefaultInterface() };
 }
 
-/** The interface of Linux's default route; other systems have no such file and go without. */
+/** The interface of the default route on Linux; undefined on systems without that file. */
 function readDefaultInterface(): string | undefined {
   try {
     const routes = readFileSync("/proc/net/route", "latin1").split("\n").slice(1);

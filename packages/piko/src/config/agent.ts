@@ -1,4 +1,4 @@
-// The configuration of `piko agent`: one connection's settings, and the listeners that are opened over it.
+// The configuration of `piko agent`: the settings of its connection, and the listeners that use it.
 
 import { ACCESS_LOG, type AccessLogConfig } from "./access-log.js";
 import type { HostPort } from "../base/address.js";
@@ -35,10 +35,10 @@ export interface AgentConnectConfig extends ClientTokenConfig {
   readonly url: string;
   readonly tenantId: string;
   readonly timeoutMs: number;
-  /** To how many nodes each listener keeps a tunnel. */
+  /** The number of nodes to which each listener keeps a tunnel. */
   readonly tunnels: number;
   readonly tls: ClientTlsConfig;
-  /** Empty for none. */
+  /** Empty if there is none. */
   readonly proxyUrl: string;
 }
 
@@ -52,20 +52,20 @@ export interface HttpClientConfig {
   readonly disableCompression: boolean;
 }
 
-/** Connections to a local service that speaks HTTP/2. */
+/** Connections to a local service that uses HTTP/2. */
 export interface Http2ClientConfig {
   readonly maxConcurrentStreams: number;
   /** 0 for no pings. */
   readonly pingIntervalMs: number;
 }
 
-/** One endpoint that the agent listens on, and the service behind it. */
+/** An endpoint that the agent listens on, and its service. */
 export interface ListenerConfig {
   readonly endpointId: string;
   readonly addr: ServiceAddress;
   readonly protocol: ListenerProtocol;
   readonly timeoutMs: number;
-  /** The Host that the service sees: a value, `rewrite` for the service's address, or empty for the client's. */
+  /** The Host that the service receives: a value, `rewrite` for the service's address, or empty for the client's. */
   readonly hostHeader: string;
   readonly healthCheck: HealthCheckConfig;
   readonly accessLog: AccessLogConfig;
@@ -84,14 +84,14 @@ export interface AgentConfig {
   readonly listeners: readonly ListenerConfig[];
 }
 
-/** The SDK's own, whose code isn't loaded for the sake of two numbers. */
+/** As in the SDK, whose code isn't loaded just for two numbers. */
 const DEFAULT_TUNNELS = 2;
 const MAX_TUNNELS = 8;
 
-/** Declares an endpoint's id; the agent's listeners and the forwarder's ports have one. */
+/** Declares the id of an endpoint, for the agent's listeners and the forwarder's ports. */
 export const ENDPOINT_ID: Field<string> = requiredText(
   "The endpoint.",
-  // It travels as one segment of a URL's path.
+  // It is sent as one segment of a URL's path.
   /^[^\s/\p{Cc}\p{Cf}]+$/u,
   "an endpoint id without slashes, white space or characters that can't be seen",
 );
@@ -194,7 +194,7 @@ const LISTENER_SETTINGS: Section<ListenerSettings> = section(
   },
 );
 
-/** Why an address doesn't go with its protocol. */
+/** Why an address doesn't fit its protocol. */
 function addressProblem({ addr, protocol }: ListenerSettings): string | undefined {
   try {
     parseServiceAddress(addr, protocol);
@@ -204,7 +204,7 @@ function addressProblem({ addr, protocol }: ListenerSettings): string | undefine
   }
 }
 
-/** Declares one of `listeners[]`; also gives `agent http` and `agent tcp` their own flags. */
+/** Declares one of `listeners[]`; `agent http` and `agent tcp` get their own flags from it. */
 export const LISTENER: Section<ListenerConfig> = mapSection(LISTENER_SETTINGS, (listener) => ({
   ...listener,
   addr: parseServiceAddress(listener.addr, listener.protocol),

@@ -56,6 +56,6 @@ it.each([
     "proxy.auth.jwks.endpoint: excludes hmac_secret_key_files",
   ],
   ["audience: x", "proxy.auth.audience: has no effect without a key: no token would be checked"],
-])("%s is a mistake", (settings, problem) => {
+])("%s is rejected", (settings, problem) => {
   expect(problemsOf(settings)).toEqual([problem]);
 });

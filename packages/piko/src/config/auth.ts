@@ -1,4 +1,4 @@
-// Who may use a port: the keys that verify tokens, and the claims that tokens need, for each port and each tenant.
+// Who may use a port: the keys that verify tokens, and the claims that tokens must have, for each port and tenant.
 
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { fileURLToPath } from "node:url";
@@ -9,15 +9,15 @@ import { countLimit } from "./limit-fields.js";
 
 /** Where a set of public keys is published. */
 export interface JwksConfig {
-  /** http, https or file URL; empty for none. */
+  /** An http, https or file URL; empty if there is none. */
   readonly endpoint: string;
-  /** 0 is the default. */
+  /** 0 for the default. */
   readonly cacheTtlMs: number;
-  /** 0 is the default. */
+  /** 0 for the default. */
   readonly timeoutMs: number;
 }
 
-/** Which tokens are good. Texts are empty where nothing is set. */
+/** Which tokens are valid. Texts are empty if they aren't set. */
 export interface TokenConfig {
   readonly hmacSecretKey: string;
   readonly hmacSecretKeyFile: string;
@@ -49,11 +49,11 @@ export interface AdminAuthConfig extends AuthConfig {
   readonly exemptProbes: boolean;
 }
 
-/** Agents that have keys of their own. Limits are Infinity for none. */
+/** Agents that have their own keys. Limits are Infinity if there is none. */
 export interface TenantConfig {
   readonly id: string;
   readonly auth: TokenConfig;
-  /** Patterns of the endpoints that are the tenant's; empty for all. */
+  /** Patterns of the tenant's endpoints; empty for all. */
   readonly endpoints: readonly string[];
   readonly maxTunnels: number;
   readonly maxEndpoints: number;
@@ -174,12 +174,12 @@ export const TENANTS: List<readonly TenantConfig[]> = list(
   TENANT,
 );
 
-/** Whether anything is there to check tokens by. */
+/** Whether there is a key to check tokens with. */
 export function hasKeys(config: TokenConfig): boolean {
   return keyNames(config).length > 0;
 }
 
-/** Problems of a list of tenants that no tenant has by itself. */
+/** Reports problems of a list of tenants, except those within a tenant's own settings. */
 export function checkTenants(tenants: readonly TenantConfig[], report: Report): void {
   const seen = new Set<string>();
   tenants.forEach(({ auth: tokens, id }, index) => {
@@ -193,7 +193,7 @@ export function checkTenants(tenants: readonly TenantConfig[], report: Report): 
 /**
  * Reads a public key of the given kind.
  *
- * @throws RangeError that says what is wrong, and nothing of the text.
+ * @throws RangeError that says what is wrong without quoting the text.
  */
 export function parsePublicKey(pem: string, kind: "rsa" | "ec"): KeyObject {
   const expected = `must be ${kind === "rsa" ? "an RSA" : "an elliptic curve"} public key as PEM text`;
@@ -217,25 +217,25 @@ export function parsePublicKey(pem: string, kind: "rsa" | "ec"): KeyObject {
   return key;
 }
 
-/** A bad token is tried against all of them. */
+/** An invalid token is tried with all of them. */
 const MAX_SECRET_FILES = 8;
 /** RFC 7518 section 3.3. */
 const MIN_RSA_BITS = 2_048;
-/** OpenSSL's names of the curves that tokens are signed on. */
+/** OpenSSL's names for the curves that tokens can be signed with. */
 const CURVES: ReadonlySet<string> = new Set(["prime256v1", "secp384r1", "secp521r1"]);
 
 function description(port: string): string {
   return `Authentication on ${port}. If a key is set, requests need a token signed with it (\`Authorization: Bearer ...\`). Without a key, everyone is let in.`;
 }
 
-/** Each key as text, and as a file; their names in files. */
+/** Settings with a key as text and as a file, and the first one's name in YAML. */
 const KEY_PAIRS = [
   ["hmacSecretKey", "hmacSecretKeyFile", "hmac_secret_key"],
   ["rsaPublicKey", "rsaPublicKeyFile", "rsa_public_key"],
   ["ecdsaPublicKey", "ecdsaPublicKeyFile", "ecdsa_public_key"],
 ] as const;
 
-/** The keys that are set, by their names in files. */
+/** The keys that are set, by their names in YAML. */
 function keyNames(config: TokenConfig): readonly string[] {
   const names = KEY_PAIRS.filter(([key, path]) => config[key] !== "" || config[path] !== "");
   return [

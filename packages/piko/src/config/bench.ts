@@ -19,7 +19,7 @@ export interface BenchConfig {
   readonly clients: number;
   readonly endpoints: number;
   readonly upstreams: number;
-  /** Bytes of each request's body, and so of each response's. */
+  /** Size of each request's body, and therefore of each response's, in bytes. */
   readonly size: number;
   readonly server: BenchServerConfig;
   readonly log: LogConfig;
@@ -57,7 +57,7 @@ export const BENCH: Section<BenchConfig> = section<BenchConfig>("Configuration o
   log: LOG,
 });
 
-// Go Piko's names: the section is `server` in files, and `connect` in flags.
+// As in Go Piko, the section is `server` in files and `connect` in flags.
 function asFlag<T>(flag: string, field: Field<T>): Field<T> {
   return { ...field, flag };
 }

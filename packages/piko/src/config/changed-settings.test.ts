@@ -11,7 +11,7 @@ function server(...given: [keys: string, value: unknown][]): ServerConfig {
   });
 }
 
-it("lists what differs by its path, and nothing else", () => {
+it("lists only settings that differ, by path", () => {
   expect(changedSettings(SERVER, server(), server())).toEqual([]);
   const other = server(
     ["log.level", "warn"],
@@ -25,7 +25,7 @@ it("lists what differs by its path, and nothing else", () => {
   ]);
 });
 
-it("takes over what has changed, and leaves the rest as it was", () => {
+it("applies what has changed, and leaves the rest as it was", () => {
   const before = server();
   const after = server(["log.level", "warn"], ["proxy.limits.maxConnections", 7]);
   const [limit] = changedSettings(SERVER, before, after).filter(({ path }) => path.startsWith("proxy"));

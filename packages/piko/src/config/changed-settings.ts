@@ -11,7 +11,7 @@ export interface ChangedSetting {
   readonly keys: readonly string[];
 }
 
-/** Lists what differs, in the order of the declaration. */
+/** Lists the settings that differ, in the order of the declaration. */
 export function changedSettings(
   declared: Section,
   before: object,
@@ -30,7 +30,7 @@ export function changedSettings(
   });
 }
 
-/** `config` with the values of another one at these places. */
+/** `config` with the changed settings replaced by the values of `other`. */
 export function withSettings<T extends object>(config: T, other: T, changed: readonly ChangedSetting[]): T {
   let result = config;
   for (const { keys } of changed) result = replaced(result, other, keys) as T;

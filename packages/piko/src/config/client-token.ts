@@ -1,4 +1,4 @@
-// A token that a program presents to a server: as text, or in a file that is read again for each connection.
+// The token that a program presents to a server: as text, or in a file that is read again for each connection.
 
 import type { Field, Report } from "./declaration.js";
 import { file, secret } from "./fields.js";
@@ -6,12 +6,12 @@ import { file, secret } from "./fields.js";
 /** At most one of the two is set. */
 export interface ClientTokenConfig {
   readonly token: string;
-  /** Path; empty for none. */
+  /** Path; empty if there is none. */
   readonly tokenFile: string;
 }
 
 /**
- * Declares the two settings. What a higher level gives (flag, environment, file) takes the place of either of a lower one.
+ * Declares the two settings. Either one replaces both of a lower level (flags come first, then the environment, then the file).
  */
 export function tokenFields(description: string): { token: Field<string>; tokenFile: Field<string> } {
   return {
@@ -28,7 +28,7 @@ export function tokenFields(description: string): { token: Field<string>; tokenF
   };
 }
 
-/** The check of a section that has both. */
+/** The check for a section that has both. */
 export function checkToken({ token, tokenFile }: ClientTokenConfig, report: Report): void {
   if (token !== "" && tokenFile !== "") report(["tokenFile"], "can't be set beside token");
 }

@@ -1,17 +1,17 @@
-// All problems of a configuration, collected before any of it is used.
+// All problems of a configuration, collected before any part of it is used.
 
-/** One thing that is wrong, and where. */
+/** One problem and its place. */
 export interface ConfigProblem {
-  /** YAML path such as `proxy.http.read_timeout` or `listeners[0].addr`; empty when the problem is the file itself. */
+  /** YAML path such as `proxy.http.read_timeout` or `listeners[0].addr`; empty if the problem is the file itself. */
   readonly path: string;
   /** The flag of the same setting, such as `--proxy.http.read-timeout`; a positional argument as `[addr]`. */
   readonly flag: string | undefined;
-  /** Where the value was written, line and column: `piko.yaml:4:12`; undefined when it came from a flag or a default. */
+  /** Position of the value in the file: `piko.yaml:4:12`; undefined if it came from a flag or a default. */
   readonly place: string | undefined;
   readonly message: string;
 }
 
-/** A configuration that can't be used. `message` holds one line for each problem. */
+/** The error for an invalid configuration. `message` has one line per problem. */
 export class ConfigError extends Error {
   readonly code = "PIKO_CONFIG_INVALID";
   readonly problems: readonly ConfigProblem[];

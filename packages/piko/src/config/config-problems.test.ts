@@ -1,4 +1,4 @@
-// Values as they are written, and all that is wrong with a configuration: told at once, with its place.
+// Values as they are written, and all problems of a configuration: reported together, with their places.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AGENT } from "./agent.js";
@@ -67,7 +67,7 @@ listeners:
     expect(load(AGENT, "connect: {url: 'wss://h:1/base/'}").connect.url).toBe("https://h:1/base");
   });
 
-  it("expands the environment only when told", () => {
+  it("expands the environment only if enabled", () => {
     const yaml = "cluster: {node_id_prefix: '${POD}-'}";
     expect(load(SERVER, yaml, { env: { POD: "p" } }).cluster.nodeIdPrefix).toBe("${POD}-");
     expect(load(SERVER, yaml, { env: { POD: "p" }, expandEnv: true }).cluster.nodeIdPrefix).toBe("p-");
@@ -82,7 +82,7 @@ listeners:
 });
 
 describe("problems", () => {
-  it("are listed all at once, in the order of the file, with line, path and flag", () => {
+  it("are listed together, in the order of the file, with line, path and flag", () => {
     const yaml = `proxy:
   bind_addr: 8000
   timout: 5s
@@ -118,7 +118,7 @@ grace_period: 0s
     ]);
   });
 
-  it("of listeners name their place in the list", () => {
+  it("of listeners have the index in the list", () => {
     const yaml = `listeners:
   - addr: 3000
   - endpoint_id: a/b
@@ -154,20 +154,20 @@ grace_period: 0s
     ]);
   });
 
-  it("name a ping timeout that is longer than the interval", () => {
+  it("include a ping timeout that is longer than the interval", () => {
     expect(problems(() => load(SERVER, "upstream: {limits: {ping_interval: 10s}}"))).toEqual([
       "config: piko.yaml:1:12: upstream.limits.ping_timeout: must be less than ping_interval",
     ]);
   });
 
-  it("name an address range that is none", () => {
+  it("include an invalid address range", () => {
     const yaml = "proxy:\n  trusted_proxies: [10.0.0.0/8, lb, 10.0.0.0/33]";
     expect(problems(() => load(SERVER, yaml))).toEqual([
       'config: piko.yaml:2:20: proxy.trusted_proxies (--proxy.trusted-proxies): invalid address range "lb": must be an address or a network, such as 10.0.0.1 or 10.0.0.0/8',
     ]);
   });
 
-  it("name a TCP listener's URL", () => {
+  it("include a URL for a TCP listener", () => {
     const yaml = "listeners: [{endpoint_id: a, addr: 'http://h', protocol: tcp}]";
     expect(problems(() => load(AGENT, yaml))).toEqual([
       'config: piko.yaml:1:36: listeners[0].addr: invalid address "http://h": must be a port or host:port for tcp',
@@ -205,28 +205,28 @@ grace_period: 0s
         "config: piko.yaml:1:31: proxy.access_log.disable (--proxy.access-log.disable): must be true or false",
       ],
     ],
-  ])("of %j are told", (yaml, expected) => {
+  ])("of %j are reported", (yaml, expected) => {
     expect(problems(() => load(SERVER, yaml))).toEqual(expected);
   });
 
-  it("of broken YAML give its line", () => {
+  it("of broken YAML include the line", () => {
     const [first] = problems(() => load(SERVER, "log:\n  level: [info\n"));
     expect(first).toMatch(/^config: piko\.yaml:3:1: log\.level\[0\]: flow sequence/);
   });
 
-  it("of a file that can't be read name the file", () => {
+  it("of a file that can't be read include its name", () => {
     expect(
       problems(() => loadConfig(SERVER, { path: `${folder}/no.yaml`, expandEnv: false, env: {}, given: [] })),
     ).toEqual([expect.stringMatching(/^config: --config\.path: read file: no\.yaml: ENOENT/)]);
   });
 
-  it("of an empty path of the file are told", () => {
+  it("include an empty path of the file", () => {
     expect(problems(() => load(SERVER, undefined, { path: "" }))).toEqual([
       "config: --config.path: is empty: leave the flag out to run without a file",
     ]);
   });
 
-  it("of files that settings name are told", () => {
+  it("include files of settings that can't be read", () => {
     const yaml = "connect:\n  tls:\n    cert: /no/c.pem\n    key: ''\n    root_cas: /\n";
     expect(problems(() => load(AGENT, yaml))).toEqual([
       "config: piko.yaml:3:11: connect.tls.cert (--connect.tls.cert): can't read /no/c.pem (ENOENT)",

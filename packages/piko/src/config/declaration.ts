@@ -1,5 +1,5 @@
-// The building blocks of a configuration's declaration: a tree of sections, lists and fields. One tree gives the
-// parser, the YAML keys, the flags, the help and the reference page; config/{server,agent,forward}.ts hold the trees.
+// The building blocks of a configuration's declaration: a tree of sections, lists and fields. The parser, the YAML keys, the
+// flags, the help and the reference page are all derived from one tree; config/{server,agent,forward}.ts contain the trees.
 
 import { z } from "zod";
 
@@ -7,25 +7,25 @@ import { z } from "zod";
 export interface Field<T = unknown> {
   readonly kind: "field";
   readonly schema: z.ZodType<T>;
-  /** Word for the value in help and reference: `duration`, `address`, `bool`, ... */
+  /** The kind of value in the help and the reference: `duration`, `address`, `bool`, ... */
   readonly type: string;
   readonly description: string;
-  /** The default as one would write it; empty for none. */
+  /** The default as it is written in YAML; empty if there is none. */
   readonly defaultText: string;
   readonly required: boolean;
   /** The value must never be shown. */
   readonly secret: boolean;
-  /** The flag may be given several times, and one value may hold several parts. */
+  /** The flag may be given several times, and each value may consist of several parts. */
   readonly repeatable: boolean;
-  /** Makes a flag's text what YAML would have given; the schema judges it. */
+  /** Converts a flag's text to the value that YAML would give; the schema then checks it. */
   readonly fromText: (text: string) => unknown;
-  /** Its flag, where that isn't its YAML path with dots and dashes. */
+  /** Its flag, if that isn't its YAML path with dots and dashes. */
   readonly flag?: string;
-  /** Its variable of the environment, where that isn't named by its flag. */
+  /** Its environment variable, if that isn't named after its flag. */
   readonly environment?: string;
-  /** Key of a setting beside it, of which a lower level's counts no more where this one is given. */
+  /** Key of a setting next to it that this one replaces, if that one comes from a lower level. */
   readonly insteadOf?: string;
-  /** A bare number or word in YAML (`addr: 3000`) counts as the text that it was written as. */
+  /** A bare number or word in YAML (`addr: 3000`) is taken as the text that was written. */
   readonly text: boolean;
 }
 
@@ -61,9 +61,9 @@ export type Node<T = unknown> = Field<T> | Section<T> | List<T>;
 export type Report = (path: readonly (string | number)[], message: string) => void;
 
 /**
- * Declares a section. The compiler holds `fields` to the type: a missing or surplus key does not build.
+ * Declares a section. `fields` is typed so that a missing or surplus key doesn't compile.
  *
- * @param check looks at settings that depend on each other; runs when each of them is right by itself.
+ * @param check checks settings that depend on each other; runs once each of them is valid by itself.
  */
 export function section<T extends object>(
   description: string,
@@ -75,7 +75,7 @@ export function section<T extends object>(
   const object = z.strictObject(shape).superRefine((value, context) => {
     check?.(value as T, (path, message) => context.addIssue({ code: "custom", path: [...path], message }));
   });
-  // The shape is made at run time; that it yields a T is what the type of `fields` says.
+  // The shape is built at run time; the type of `fields` ensures that it yields a T.
   return { kind: "section", schema: object.prefault({}) as unknown as z.ZodType<T>, description, entries };
 }
 
@@ -84,12 +84,12 @@ export function list<T>(description: string, item: Section<T>): List<readonly T[
   return { kind: "list", schema: z.array(item.schema).default([]), description, item };
 }
 
-/** A section whose checked settings become something else, such as text that is taken apart. */
+/** A section whose checked settings are converted, such as text that is parsed. */
 export function mapSection<In, Out>(declared: Section<In>, map: (value: In) => Out): Section<Out> {
   return { ...declared, schema: declared.schema.transform(map) as unknown as z.ZodType<Out> };
 }
 
-/** `readTimeoutMs` -> `read_timeout`: the unit belongs to the program, not to the file, where values carry their own. */
+/** `readTimeoutMs` -> `read_timeout`: the unit is for the program; in files, values have their own units. */
 function yamlName(key: string): string {
   return key.replace(/Ms$/, "").replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }

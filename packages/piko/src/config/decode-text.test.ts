@@ -79,7 +79,7 @@ it.each([
   ["UTF-32 BE with a mark", Buffer.from("\0\0\xfe\xff\0\0\0a", "latin1"), UTF32, 1, 1],
   ["UTF-32 LE", Buffer.from("a\0\0\0", "latin1"), UTF32, 1, 1],
   ["UTF-32 BE", Buffer.from("\0\0\0a", "latin1"), UTF32, 1, 1],
-])("refuses %s with its place", (_, bytes, message, line, column) => {
+])("rejects %s with the position", (_, bytes, message, line, column) => {
   let error: unknown;
   try {
     decodeText(bytes);

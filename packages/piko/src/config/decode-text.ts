@@ -1,10 +1,10 @@
-// Decodes the bytes of a configuration file: UTF-8, or UTF-16 as PowerShell's `>` writes it (YAML 1.2.2, 5.2). Invalid
-// text is rejected with its position, never replaced: a replaced character in a token is another token.
+// Decodes the bytes of a configuration file: UTF-8, or UTF-16 as written by PowerShell's `>` (YAML 1.2.2, 5.2). Invalid text is
+// rejected with its position and never replaced: a token with a replaced character is a different token.
 
-/** A file that is no text, and where it isn't. */
+/** A file that isn't text, and the position where it isn't. */
 export class TextError extends Error {
   readonly code = "PIKO_CONFIG_NOT_TEXT";
-  /** Both from 1. */
+  /** Line and column count from 1. */
   readonly line: number;
   readonly column: number;
 
@@ -21,7 +21,7 @@ type Encoding = "utf-8" | "utf-16le" | "utf-16be";
 const NAMES = { "utf-8": "UTF-8", "utf-16le": "UTF-16", "utf-16be": "UTF-16" } as const;
 
 /**
- * The text without its byte order mark.
+ * Returns the text without its byte order mark.
  *
  * @throws TextError
  */
@@ -34,7 +34,7 @@ export function decodeText(bytes: Buffer): string {
   }
 }
 
-/** By its mark, or by where the zeros of its first character are, which is an ASCII character in YAML. */
+/** By the byte order mark, or by the position of zeros in the first character, which is ASCII in YAML. */
 function findEncoding(bytes: Buffer): Encoding {
   const [a, b, c, d] = bytes;
   const is32Be = a === 0 && b === 0 && ((c === 0xfe && d === 0xff) || (c === 0 && d !== undefined));
@@ -45,7 +45,7 @@ function findEncoding(bytes: Buffer): Encoding {
   return "utf-8";
 }
 
-/** Byte by byte: the decoder doesn't say where it failed. */
+/** Finds the position byte by byte, because the decoder doesn't report it. */
 function whereNoText(bytes: Buffer, encoding: Encoding): TextError {
   const decoder = new TextDecoder(encoding, { fatal: true });
   const name = NAMES[encoding];

@@ -4,7 +4,7 @@ import { expandEnv, verbatim } from "./expand-env.js";
 const env = { X: "xv", E: "", A_1: "a1", "1": "one" };
 
 it.each([
-  // What the Go program prints for the same text, but for `$$`, which is nothing there.
+  // What the Go program prints for the same text, except for `$$`, which gives nothing there.
   ["A$X-B${X}-C${X:def}-D${U:def}-F$$-H${E:edef}-I$X:def", "Axv-Bxv-Cxv-Ddef-F$-Hedef-Ixv:def"],
   ["$A_1.b", "a1.b"],
   ["${U:http://h:1/}", "http://h:1/"],
@@ -22,11 +22,11 @@ it.each([
   expect(expandEnv(source, env)).toMatchObject({ text, problems: [] });
 });
 
-it("does not expand what it has put in", () => {
+it("doesn't expand inserted values", () => {
   expect(expandEnv("$A", { A: "$B", B: "b" }).text).toBe("$B");
 });
 
-// What Go makes nothing of.
+// References that Go expands to nothing.
 it.each([
   ["a${U}b", "environment variable U isn't set (${U:} allows that)"],
   ["a$U", "environment variable U isn't set (${U:} allows that)"],
@@ -34,15 +34,15 @@ it.each([
   ["a$?b", "environment variable ? isn't set (${?:} allows that)"],
   ["a${}b", '"${}" has no name'],
   ["a${-b", '"${" has no "}"'],
-])("tells what is nothing in %s", (source, message) => {
+])("reports the reference without a value in %s", (source, message) => {
   expect(expandEnv(source, env).problems).toEqual([{ offset: 1, sourceOffset: 1, message }]);
 });
 
-it("tells where a default of nothing stands", () => {
+it("reports where an empty default was inserted", () => {
   expect(expandEnv("$X-${U:}-${U:d}-${E:}", env)).toMatchObject({ text: "xv--d-", empties: [3, 6] });
 });
 
-it("knows where each character comes from", () => {
+it("finds the origin of each character", () => {
   const { text, sourceOffset } = expandEnv("a $X b${U}c $$ d ${U:}e", env);
   expect(text).toBe("a xv bc $ d e");
   const origins = Array.from(text, (letter, offset) => [letter, sourceOffset(offset)]);

@@ -1,35 +1,35 @@
-// Environment variables in configuration files (`--config.expand-env`), expanded over the raw text, comments
-// included, before it is read as YAML.
+// Environment variables in configuration files (`--config.expand-env`). They are expanded in the raw text, comments included,
+// before it is parsed as YAML.
 
-// After the dollar: a braced name, an opened brace that never closes, a one-character name of the shell, or a name.
+// After the dollar sign: a name in braces, an opening brace without a closing one, a special name of one character, or a name.
 const REFERENCE = /\$(?:\{([^}]*)\}|(\{)|([*#$@!?\-0-9])|([A-Za-z0-9_]+))?/g;
 
-/** A file's text after its expansion. */
+/** A file's text after expansion. */
 export interface ExpandedText {
   readonly text: string;
-  /** References that yield nothing. */
+  /** References without a value. */
   readonly problems: readonly EnvProblem[];
-  /** Where in `text` a default put nothing in: `${NAME:}`. */
+  /** Offsets in `text` where an empty default was inserted: `${NAME:}`. */
   readonly empties: readonly number[];
-  /** Where in the file a character of `text` comes from: itself, or the reference that it was put in for. */
+  /** The offset in the file for one in `text`: of the character itself, or of the reference that was replaced. */
   readonly sourceOffset: (offset: number) => number;
 }
 
-/** A reference that yields nothing: where it would stand in the text, and where it stands in the file. */
+/** A reference without a value: its offset in the text and in the file. */
 export interface EnvProblem {
   readonly offset: number;
   readonly sourceOffset: number;
   readonly message: string;
 }
 
-/** A text in which nothing needs to be expanded. */
+/** A text without anything to expand. */
 export function verbatim(text: string): ExpandedText {
   return { text, problems: [], empties: [], sourceOffset: (offset) => offset };
 }
 
 /**
- * Replaces `$NAME`, `${NAME}` and `${NAME:default}`; the default, which may be empty, is used when the variable is unset or
- * empty, and such a variable without one is a problem. `$$` is a literal dollar. A dollar before any other character stays.
+ * Replaces `$NAME`, `${NAME}` and `${NAME:default}`. The default, which may be empty, is used if the variable is unset or empty;
+ * without a default, that is a problem. `$$` is a literal dollar sign. A dollar sign before any other character is kept.
  */
 export function expandEnv(source: string, env: Readonly<Record<string, string | undefined>>): ExpandedText {
   const problems: EnvProblem[] = [];
@@ -54,7 +54,7 @@ export function expandEnv(source: string, env: Readonly<Record<string, string | 
   return { text, problems, empties, sourceOffset: (offset) => originOf(pieces, offset) };
 }
 
-/** What was put in: its place in the expanded text, and its reference's in the file. */
+/** Inserted text: its range in the expanded text, and the range of its reference in the file. */
 interface Piece {
   readonly start: number;
   readonly end: number;

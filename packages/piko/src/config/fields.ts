@@ -10,12 +10,12 @@ import { parseUrl } from "../base/service-address.js";
 
 type Must = { error: (issue: { input?: unknown }) => string };
 
-/** Message for a value of the wrong kind; a missing value has its own. */
+/** The error for a value of the wrong type; a missing value has its own. */
 function must(be: string): Must {
   return { error: (issue) => (issue.input === undefined ? "is required" : `must be ${be}`) };
 }
 
-/** Runs a parser that throws as a step of a schema; its message becomes the problem. */
+/** Makes a parser that throws a step of a schema; the message of its error becomes the problem. */
 function parsing<In, Out>(parse: (value: In) => Out): (value: In, context: z.RefinementCtx) => Out {
   return (value, context) => {
     try {
@@ -48,7 +48,7 @@ function field<T>(
   };
 }
 
-/** A duration, in milliseconds; negative ones are refused, and 0 too when `min` says so. */
+/** A duration in milliseconds. Negative ones are rejected, and so is 0 if `min` excludes it. */
 export function duration(
   defaultText: string,
   description: string,
@@ -69,7 +69,7 @@ export function duration(
       }),
     )
     .prefault(defaultText);
-  // Not `text`: an integer has no unit, and is refused in YAML as it always was.
+  // Not `text`: an integer has no unit and is rejected in YAML.
   return field(schema, "duration", description, { defaultText, text: false });
 }
 
@@ -112,7 +112,7 @@ export function integer(
   return field(schema, "int", description, { defaultText: String(defaultValue), fromText, text: false });
 }
 
-/** A number that need not be whole. */
+/** A number that may have a fraction. */
 export function number(
   defaultValue: number,
   description: string,
@@ -128,11 +128,11 @@ export function number(
   return field(schema, "float", description, { defaultText: String(defaultValue), fromText, text: false });
 }
 
-// What Go's flag parser and its YAML 1.1 booleans accept.
+// What Go's flag parser and YAML 1.1 accept as booleans.
 const TRUE = /^(1|t|true|y|yes|on)$/i;
 const FALSE = /^(0|f|false|n|no|off)$/i;
 
-/** A switch; off unless said otherwise. */
+/** A switch, off by default unless `defaultValue` is true. */
 export function bool(description: string, defaultValue = false): Field<boolean> {
   const fromText = (text: string): unknown => (TRUE.test(text) ? true : FALSE.test(text) ? false : text);
   const schema = z
@@ -155,7 +155,7 @@ export function requiredText(description: string, pattern: RegExp, expected: str
   return field(schema, "string", description, { required: true });
 }
 
-/** Text that must be given and that `parse` takes apart elsewhere; here it only has to be possible. */
+/** Text that must be given. `parse` only checks it here; it is parsed again elsewhere. */
 export function requiredAddress(description: string, parse: (text: string) => unknown): Field<string> {
   const schema = z.string(must("an address")).transform(
     parsing((value) => {
@@ -166,7 +166,7 @@ export function requiredAddress(description: string, parse: (text: string) => un
   return field(schema, "address", description, { required: true });
 }
 
-/** Text that `parse` checks, and brings into its usual form; empty by default, and then not parsed. */
+/** Text that `parse` checks and normalizes; empty by default, and then not parsed. */
 export function optionalText(
   type: string,
   description: string,
@@ -179,12 +179,12 @@ export function optionalText(
   return field(schema, type, description);
 }
 
-/** Text that is never shown: not in logs, errors or help. */
+/** Text that is never shown, neither in logs nor in errors or the help. */
 export function secret(description: string): Field<string> {
   return field(z.string(must("text")).default(""), "string", description, { secret: true });
 }
 
-/** The path of a file that is there; empty for none. */
+/** The path of an existing file; empty if there is none. */
 export function file(description: string): Field<string> {
   const schema = z
     .string(must("the path of a file"))
@@ -198,7 +198,7 @@ export function file(description: string): Field<string> {
   return field(schema, "path", description);
 }
 
-/** Paths of files that are there. */
+/** Paths of existing files. */
 export function files(description: string): Field<readonly string[]> {
   const words = strings(description);
   const schema = words.schema.transform(
@@ -210,7 +210,7 @@ export function files(description: string): Field<readonly string[]> {
   return { ...words, schema, type: "paths" };
 }
 
-/** Looks without opening: what is behind the path may be readable once only (`<(...)` of a shell). */
+/** Checks a path without opening it, because its content may be readable only once (`<(...)` of a shell). */
 function mustBeReadable(path: string): void {
   let code: string | undefined;
   try {
@@ -222,7 +222,7 @@ function mustBeReadable(path: string): void {
   if (code !== undefined) throw new RangeError(`can't read ${path} (${code})`);
 }
 
-/** One word out of a few. */
+/** One of a few words. */
 export function choice<const T extends string>(
   words: readonly [T, ...T[]],
   defaultText: NoInfer<T>,
@@ -247,7 +247,7 @@ export function address(defaultText: string, description: string): Field<HostPor
   return field(schema, "address", description, { defaultText });
 }
 
-/** An address that is announced to others; empty for none. */
+/** An address that is announced to others; empty if there is none. */
 export function optionalAddress(description: string): Field<HostPort | undefined> {
   const schema = z
     .string(must(ADDRESS))
@@ -267,7 +267,7 @@ export function optionalAddress(description: string): Field<HostPort | undefined
   return field(schema, "address", description);
 }
 
-/** A base URL. User names and passwords in it are refused; trailing slashes are dropped, `ws` becomes `http`. */
+/** A base URL. User names and passwords are rejected; trailing slashes are dropped, and `ws` becomes `http`. */
 export function url(defaultText: string, schemes: readonly string[], description: string): Field<string> {
   const schema = z
     .string(must("a url"))
@@ -288,7 +288,7 @@ export function url(defaultText: string, schemes: readonly string[], description
   return field(schema, "url", description, { defaultText });
 }
 
-/** The URL of a forward proxy, which may carry a user name and password; empty for none. */
+/** The URL of a forward proxy, which may contain a user name and a password; empty if there is none. */
 export function optionalProxyUrl(schemes: readonly string[], description: string): Field<string> {
   const schema = z
     .string(must("a url"))
@@ -297,7 +297,7 @@ export function optionalProxyUrl(schemes: readonly string[], description: string
   return field(schema, "url", description, { secret: true });
 }
 
-/** A name in one word. */
+/** A name that is a single word. */
 export function name(defaultText: string, description: string): Field<string> {
   const expected = "1 to 63 letters, digits, dots, dashes and underscores";
   const schema = z
@@ -319,7 +319,7 @@ export function strings(description: string): Field<readonly string[]> {
   });
 }
 
-/** Splits at commas; a part in double quotes may hold commas, and `""` in it is one quote. */
+/** Splits at commas. A part in double quotes may contain commas; `""` in it stands for one quote. */
 function splitCommas(value: string): readonly string[] {
   if (value === "") return [];
   const parts = value.match(/(?<=^|,)(?:"(?:[^"]|"")*"(?=,|$)|[^,]*)/g) ?? [];

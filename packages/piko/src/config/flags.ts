@@ -11,11 +11,11 @@ export interface Flag {
   /** Keys of the configuration object from the root. */
   readonly keys: readonly string[];
   readonly field: Field;
-  /** The variable of the environment that gives the setting too: `PIKO_PROXY_HTTP_READ_TIMEOUT`. */
+  /** The environment variable that also sets it: `PIKO_PROXY_HTTP_READ_TIMEOUT`. */
   readonly environment: string;
 }
 
-/** Lists the flags of a section in the order of its declaration. */
+/** Lists the flags of a section in the order of the declaration. */
 export function listFlags(declared: Section, keys: readonly string[] = [], path = ""): readonly Flag[] {
   return declared.entries.flatMap(({ key, name, node }) => {
     const childPath = path === "" ? name : `${path}.${name}`;
@@ -35,12 +35,12 @@ export function listFlags(declared: Section, keys: readonly string[] = [], path 
   });
 }
 
-/** The variable of a flag: `--proxy.http.read-timeout` -> `PIKO_PROXY_HTTP_READ_TIMEOUT`. */
+/** The environment variable of a flag: `--proxy.http.read-timeout` -> `PIKO_PROXY_HTTP_READ_TIMEOUT`. */
 export function environmentOf(flag: string): string {
   return `PIKO_${flag.replace(/^--/, "").replaceAll(/[.-]/g, "_").toUpperCase()}`;
 }
 
-/** The flag of a setting: by its path, `proxy.http.read_timeout` -> `--proxy.http.read-timeout`, unless it has its own. */
+/** The flag of a setting: `proxy.http.read_timeout` -> `--proxy.http.read-timeout`, unless the setting has its own. */
 export function flagOf(field: Field, path: string): string {
   if (field.flag !== undefined) return field.flag;
   return `--${path.replaceAll("_", "-")}`;

@@ -1,4 +1,4 @@
-// The configuration of `piko forward`: local TCP ports that lead to endpoints.
+// The configuration of `piko forward`: local TCP ports that are forwarded to endpoints.
 
 import { type HostPort, parseTcpAddress } from "../base/address.js";
 import { ENDPOINT_ID } from "./agent.js";
@@ -23,7 +23,7 @@ export interface ForwardPortConfig {
   readonly endpointId: string;
 }
 
-/** What local clients may cause. */
+/** Limits on what local clients use. */
 export interface ForwardLimitsConfig {
   readonly maxConnections: number;
 }

@@ -38,7 +38,7 @@ function problemsOf(yaml: string): string[] {
 const gossip = (settings: string): string => `cluster:\n  gossip: {${settings}}\n`;
 
 describe("the settings of gossip", () => {
-  it("take keys as a list, in files, and by a flag that splits at commas", () => {
+  it("accept keys as a list, in files, and by a flag that splits at commas", () => {
     const keyFile = join(directory, "key");
     writeFileSync(keyFile, `${KEY}\n`);
     expect(load(gossip(`encryption: required, secret_keys: ["${KEY}", "${OTHER}"]`))).toMatchObject({
@@ -86,13 +86,13 @@ describe("the settings of gossip", () => {
       "allowed_cidrs: [10.0.0.0/40]",
       'allowed_cidrs (--cluster.gossip.allowed-cidrs): invalid address range "10.0.0.0/40": must be an address or a network, such as 10.0.0.1 or 10.0.0.0/8',
     ],
-  ])("say what is wrong with %s", (settings, problem) => {
+  ])("report what is wrong with %s", (settings, problem) => {
     const problems = problemsOf(gossip(settings));
     expect(problems).toEqual([`cluster.gossip.${problem}`]);
     expect(problems.join()).not.toContain("c2VjcmV0");
   });
 
-  it("have a cluster's name in one word", () => {
+  it("restrict a cluster's name to one word", () => {
     expect(problemsOf("cluster: {name: 'my cluster'}")).toEqual([
       "cluster.name (--cluster.name): must be 1 to 63 letters, digits, dots, dashes and underscores",
     ]);

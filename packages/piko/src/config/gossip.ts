@@ -7,7 +7,7 @@ import { address, bytes, choice, duration, files, optionalAddress, strings } fro
 import { addressRanges, bytesLimit } from "./limit-fields.js";
 import type { PortConfig } from "./port.js";
 
-/** What goes out and what is taken in: plain and plain, plain and both, encrypted and both, encrypted and encrypted. */
+/** What is sent and what is accepted: plain and plain; plain and both; encrypted and both; encrypted and encrypted. */
 export type GossipEncryption = "off" | "accept" | "prefer" | "required";
 
 /** The protocol by which nodes find each other. */
@@ -16,19 +16,19 @@ export interface GossipConfig extends PortConfig {
   readonly maxPacketSize: number;
   readonly maxStateBytes: number;
   readonly encryption: GossipEncryption;
-  /** 32 bytes in base64 each. */
+  /** Each has 32 bytes, in base64. */
   readonly secretKeys: readonly string[];
-  /** Paths of files that hold one each. */
+  /** Paths of files with one key each. */
   readonly secretKeyFiles: readonly string[];
   readonly maxClockSkewMs: number;
   /** Empty for all. */
   readonly allowedCidrs: AddressRanges;
 }
 
-/** Room in a packet for the longest endpoint id beside what encryption adds. */
+/** Room in a packet for the longest endpoint id and for what encryption adds. */
 const LEAST_ENCRYPTED_PACKET_BYTES = 640;
 
-/** Declares the settings of the gossip port; `inferred` says what its address is by default. */
+/** Declares the settings of the gossip port. `inferred` describes the default of its advertised address. */
 export function gossip(inferred: string): Section<GossipConfig> {
   return section<GossipConfig>(
     "The gossip port (UDP and TCP), over which nodes find each other.",
@@ -79,7 +79,7 @@ export function gossip(inferred: string): Section<GossipConfig> {
   );
 }
 
-/** Keys as text, which is never shown. */
+/** Keys as text that is never shown. */
 function keys(description: string): Field<readonly string[]> {
   const words = strings(description);
   const schema = words.schema.superRefine((texts, context) => {

@@ -5,9 +5,9 @@ import { bool, duration, integer, optionalText } from "./fields.js";
 
 /** A listener's health check; off if there is neither a path nor `tcp`. */
 export interface HealthCheckConfig {
-  /** Of a GET request; empty for none. */
+  /** Path of a GET request; empty if there is none. */
   readonly path: string;
-  /** An open connection is enough. */
+  /** The service is healthy if it accepts a connection. */
   readonly tcp: boolean;
   readonly intervalMs: number;
   readonly timeoutMs: number;
@@ -41,7 +41,7 @@ export const HEALTH_CHECK: Section<HealthCheckConfig> = section<HealthCheckConfi
   },
 );
 
-/** Whether anything is checked. */
+/** Whether there is a health check. */
 export function isChecked({ path, tcp }: HealthCheckConfig): boolean {
   return tcp || path !== "";
 }

@@ -1,10 +1,10 @@
-// The limits of a client's HTTP/2 connection, in the server's configuration.
+// The limits on a client's HTTP/2 connection, in the server's configuration.
 
 import { type Section, section } from "./declaration.js";
 import { bool, bytes, integer } from "./fields.js";
 import { bytesLimit } from "./limit-fields.js";
 
-/** What one HTTP/2 connection may ask for. */
+/** Limits of one HTTP/2 connection. */
 export interface ProxyHttp2Config {
   readonly enabled: boolean;
   readonly maxConcurrentStreams: number;

@@ -31,7 +31,7 @@ const declared = section("All kinds.", {
 });
 
 describe("jsonSchema", () => {
-  it("follows the YAML keys, refuses others, and asks for what is required", () => {
+  it("has the YAML keys, rejects others, and requires required ones", () => {
     const schema = jsonSchema(declared);
     expect(Object.keys(schema.properties ?? {})).toEqual([
       "name",
@@ -53,7 +53,7 @@ describe("jsonSchema", () => {
     expect(schema.properties?.["wait"]?.description).toBe("How long it waits. Default: 5s.");
   });
 
-  // zod reads JSON Schema too, which makes it the judge.
+  // zod can parse JSON Schema, so it checks the values.
   const judge = z.fromJSONSchema(jsonSchema(declared) as z.core.JSONSchema.JSONSchema);
   const accepts = (more: object): boolean => judge.safeParse({ name: "n", ...more }).success;
 

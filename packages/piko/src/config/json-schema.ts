@@ -1,5 +1,5 @@
-// A declaration as a JSON Schema, for tools that check a configuration before the program sees it, such as Helm. It
-// rejects unknown keys and values of the wrong kind; limits that only a parser knows are left to the program.
+// A declaration as a JSON Schema, for tools that check a configuration before the program reads it, such as Helm. It rejects
+// unknown keys and values of the wrong type; limits that only a parser knows are left to the program.
 
 import type { Field, Node, Section } from "./declaration.js";
 
@@ -16,7 +16,7 @@ export interface JsonSchema {
   readonly pattern?: string;
 }
 
-// A value that comes from the environment (`--config.expand-env`) can be anything once it is there.
+// A reference to the environment (`--config.expand-env`) can have any value once it is expanded.
 const FROM_ENVIRONMENT: JsonSchema = { type: "string", pattern: "\\$" };
 const DURATION: JsonSchema = {
   type: "string",
@@ -26,7 +26,7 @@ const BYTES: JsonSchema = { type: "string", pattern: "^[0-9]+ *(B|KiB|MiB|GiB)?$
 const SWITCH: JsonSchema = { type: "string", pattern: "^([Tt]rue|[Ff]alse|[Yy]es|[Nn]o|[Oo]n|[Oo]ff)$" };
 const TEXTS: ReadonlySet<string> = new Set(["string", "address", "url", "path"]);
 
-/** The schema of a section, with all that is in it. */
+/** The schema of a section with everything in it. */
 export function jsonSchema({ description, entries }: Section): JsonSchema {
   const required = entries
     .filter(({ node }) => node.kind === "field" && node.required)

@@ -1,16 +1,16 @@
-// Settings that limit a number or a size, and the list of address ranges: fields with a special meaning.
+// Fields with a special meaning: limits on a number or a size, and lists of address ranges.
 
 import { z } from "zod";
 import { AddressRanges } from "../base/address-ranges.js";
 import type { Field } from "./declaration.js";
 import { bytes, integer, strings } from "./fields.js";
 
-/** A maximum number of something. 0 in the configuration is no limit, which is Infinity in the program. */
+/** A maximum number of something. 0 in the configuration means no limit, which is Infinity in the program. */
 export function countLimit(defaultValue: number, description: string): Field<number> {
   return unlimitedByZero(integer(defaultValue, description, { min: 0 }));
 }
 
-/** A maximum number of bytes; 0 is no limit. */
+/** A maximum number of bytes; 0 means no limit. */
 export function bytesLimit(defaultBytes: number, description: string): Field<number> {
   return unlimitedByZero(bytes(defaultBytes, description, { min: 0, max: Number.MAX_SAFE_INTEGER }));
 }

@@ -1,4 +1,4 @@
-// Where settings come from: defaults, files, the environment, flags; and which of them counts.
+// Where settings come from (defaults, files, the environment, flags), and which of them takes precedence.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,7 +15,7 @@ beforeAll(makeFolder);
 afterAll(removeFolder);
 
 describe("defaults", () => {
-  it("give a whole server configuration", () => {
+  it("give a complete server configuration", () => {
     const headers = { blockList: [], allowList: [] };
     const noTls = {
       cert: "",
@@ -158,7 +158,7 @@ describe("defaults", () => {
     });
   });
 
-  it("give an agent's listener what the file leaves out, its timeout included", () => {
+  it("give an agent's listener what the file omits, including its timeout", () => {
     const config = load(AGENT, "listeners: [{endpoint_id: e, addr: 3000}]");
     expect(config.listeners[0]).toMatchObject({
       endpointId: "e",
@@ -185,13 +185,13 @@ describe("defaults", () => {
 describe("precedence", () => {
   const yaml = "proxy:\n  timeout: 5s\n  http:\n    read_timeout: 6s\nlog:\n  subsystems: [a]\n";
 
-  it("takes the file over the defaults", () => {
+  it("prefers the file to the defaults", () => {
     const config = load(SERVER, yaml);
     expect(config.proxy.timeoutMs).toBe(5_000);
     expect(config.log.subsystems).toEqual(["a"]);
   });
 
-  it("takes flags over the file, and leaves the rest of a section to the file", () => {
+  it("prefers flags to the file, and keeps the rest of a section from the file", () => {
     const flags = given(SERVER, { "--proxy.timeout": "7s", "--log.subsystems": 'b,"c,d"' });
     const config = load(SERVER, yaml, { given: flags });
     expect(config.proxy.timeoutMs).toBe(7_000);
@@ -199,7 +199,7 @@ describe("precedence", () => {
     expect(config.log.subsystems).toEqual(["b", "c,d"]);
   });
 
-  it("replaces a list of the file as a whole", () => {
+  it("replaces a list from the file as a whole", () => {
     const flags: GivenSetting[] = [
       { keys: ["listeners", 0, "endpointId"], value: "mine", flag: "<endpoint>" },
       { keys: ["listeners", 0, "addr"], value: "4000", flag: "<addr>" },
@@ -212,7 +212,7 @@ describe("precedence", () => {
   });
 });
 
-describe("a token and the file with one", () => {
+describe("a token and a token file", () => {
   const inFile = "connect: {token: of-file}\n";
   const tokenOf = (config: AgentConfig): string => `${config.connect.token}|${config.connect.tokenFile}`;
   let path = "";
@@ -221,7 +221,7 @@ describe("a token and the file with one", () => {
     writeFileSync(path, "of-token-file");
   });
 
-  it("come from the file, the environment or a flag: the highest level wins", () => {
+  it("come from the file, the environment or a flag: the highest level takes precedence", () => {
     const env = { PIKO_CONNECT_TOKEN: "of-environment" };
     const flag = given(AGENT, { "--connect.token": "of-flag" });
     expect(tokenOf(load(AGENT, inFile))).toBe("of-file|");
@@ -233,7 +233,7 @@ describe("a token and the file with one", () => {
     expect(load(FORWARD, undefined, { env }).connect.token).toBe("of-environment");
   });
 
-  it("stand in each other's place, where one is of a higher level", () => {
+  it("replace each other, if one comes from a higher level", () => {
     const byEnvironment = { env: { PIKO_CONNECT_TOKEN_FILE: path } };
     const byFlag = {
       env: { PIKO_CONNECT_TOKEN: "x" },
@@ -245,7 +245,7 @@ describe("a token and the file with one", () => {
     expect(tokenOf(load(AGENT, `connect: {token_file: ${path}}`, text))).toBe("x|");
   });
 
-  it("of the same level are refused", () => {
+  it("are rejected at the same level", () => {
     const env = { PIKO_CONNECT_TOKEN: "x", PIKO_CONNECT_TOKEN_FILE: path };
     const flags = given(AGENT, { "--connect.token": "x", "--connect.token-file": path });
     const says = "can't be set beside token";

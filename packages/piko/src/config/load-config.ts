@@ -1,6 +1,5 @@
-// Merges the file, the environment, the flags and the defaults into one frozen configuration, or one error with
-// everything that is wrong. Called by the commands before anything else. Flags override the environment, the environment
-// overrides the file.
+// Merges the file, the environment, the flags and the defaults into one frozen configuration, or throws one error with all
+// problems. Called by the commands before anything else. Flags override the environment, the environment overrides the file.
 
 import { readFileSync } from "node:fs";
 import { ConfigError, type ConfigProblem } from "./config-error.js";
@@ -10,30 +9,30 @@ import { expandEnv, verbatim } from "./expand-env.js";
 import { type Flag, flagOf, listFlags } from "./flags.js";
 import { type Place, type RawSettings, type YamlFile, readYaml } from "./load-yaml.js";
 
-/** A setting that the command line gave. */
+/** A setting given on the command line or in the environment. */
 export interface GivenSetting {
-  /** Keys from the root of the configuration; numbers are places in a list. */
+  /** Keys from the root of the configuration; numbers are indexes in a list. */
   readonly keys: readonly (string | number)[];
   readonly value: unknown;
-  /** How the user wrote it: `--proxy.timeout`, `[addr]` for an argument, the name of a variable. */
+  /** The name by which the user gave it: `--proxy.timeout`, `[addr]` for an argument, or a variable. */
   readonly flag: string;
 }
 
 /** Where settings come from. */
 export interface ConfigSources {
-  /** Path of the YAML file; undefined for none. */
+  /** Path of the YAML file; undefined if there is none. */
   readonly path: string | undefined;
   readonly expandEnv: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly given: readonly GivenSetting[];
-  /** Keys of the root whose file settings the command line replaces as a whole. */
+  /** Root keys whose settings in the file the command line replaces as a whole. */
   readonly replaces?: readonly string[];
 }
 
 /**
  * Loads a configuration.
  *
- * @throws ConfigError with every problem of the file and the flags.
+ * @throws ConfigError with all problems of the file and the flags.
  */
 export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
   const file = readFile(declared, sources);
@@ -61,7 +60,7 @@ export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
     const { path, flag } = locate(declared, keys);
     const given = flags.get(keys.join("."));
     const found = given === undefined ? findPlace(file, path) : undefined;
-    // A key of a wrong shape was reported by the reader, and looks absent here.
+    // The reader has already reported keys of the wrong shape, which look absent here.
     if (problems.some((problem) => problem.path === path && path !== "")) continue;
     const place = found === undefined ? undefined : placeText(found);
     problems.push({ path, flag: given ?? flag, place, message: issue.message });
@@ -71,8 +70,8 @@ export function loadConfig<T>(declared: Section<T>, sources: ConfigSources): T {
 }
 
 /**
- * What variables of the environment give, each under `prefix` in the configuration. An empty one gives nothing, and those of
- * no flag are nobody's: Kubernetes sets some for a Service called `piko-proxy`.
+ * The settings given by environment variables, each with `prefix` before its keys. Empty variables give no setting, and those
+ * without a flag are ignored: Kubernetes sets some for a Service called `piko-proxy`.
  */
 export function fromEnvironment(
   flags: readonly Flag[],
@@ -103,7 +102,7 @@ function replaceLower(
   }
 }
 
-/** From the top of the file to its end, then what the command line gave. */
+/** Sorts problems: first by position in the file, then those from the command line. */
 function inOrder(problems: readonly ConfigProblem[]): readonly ConfigProblem[] {
   const numbers = ({ place }: ConfigProblem): readonly number[] =>
     place?.split(":").slice(-2).map(Number) ?? [Infinity, 0];
@@ -155,7 +154,7 @@ function assign(settings: RawSettings, keys: readonly (string | number)[], value
   });
 }
 
-/** The YAML path of a place in the configuration object, and its flag when it has one. */
+/** The YAML path of a place in the configuration object, and its flag if it has one. */
 function locate(
   declared: Section,
   keys: readonly (string | number)[],
@@ -181,7 +180,7 @@ function locate(
   return { path, flag };
 }
 
-/** The place of a setting, or of the nearest section around it that the file has. */
+/** The place of a setting, or of the nearest enclosing section that is in the file. */
 function findPlace(file: YamlFile, path: string): Place | undefined {
   for (let at = path; at !== ""; at = at.replace(/(^|\.)[^.[]+$|\[\d+\]$/, "")) {
     const place = file.places.get(at);

@@ -1,4 +1,4 @@
-// What the parser leaves undefined is never "not set".
+// What the parser leaves undefined must never count as "not set".
 
 import { expect, it } from "vitest";
 import { AGENT } from "./agent.js";
@@ -26,7 +26,7 @@ function settingsOf(yaml: string, declared: Section = SERVER): RawSettings {
 const NO_VALUE = "has no value: leave the key out for its default";
 
 it.each([
-  // An alias without its anchor, at every place where an alias can stand.
+  // An alias without its anchor, in every place where an alias is possible.
   [
     "proxy:\n  bind_addr: *internal\n",
     "2:14 proxy.bind_addr: alias *internal has no anchor &internal before it",
@@ -43,7 +43,7 @@ it.each([
   ["proxy: {<<: [{timeout: 1s}, *base]}", "1:29 proxy.<<: alias *base has no anchor &base before it"],
   ["proxy: {timeout: *t}\nlog: {level: &t warn}", "1:18 proxy.timeout: alias *t has no anchor &t before it"],
   ["proxy: {*timeout : 1s}", '1:9 proxy.*timeout: unknown key (did you mean "timeout"?)'],
-  // An alias that would never end.
+  // An alias that would be an infinite loop.
   ["proxy: &p {http: *p}", "1:18 proxy.http: alias *p stands inside of what it stands for"],
   ["proxy: &p {<<: *p}", "1:16 proxy.<<: alias *p stands inside of what it stands for"],
   ["proxy: &p {<<: [*p]}", "1:17 proxy.<<: alias *p stands inside of what it stands for"],
@@ -87,14 +87,14 @@ it.each([
   expect(problemsOf(yaml)).toEqual(problems);
 });
 
-it("names each problem of a merge in a list of sections", () => {
+it("reports each problem of a merge in a list of sections", () => {
   expect(problemsOf("listeners:\n  - <<: *base\n    addr: *addr\n", AGENT)).toEqual([
     "3:11 listeners[0].addr: alias *addr has no anchor &addr before it",
     "2:9 listeners[0].<<: alias *base has no anchor &base before it",
   ]);
 });
 
-it("follows no more than so many aliases", () => {
+it("follows a limited number of aliases", () => {
   const merges = Array.from({ length: 30 }, (_, i) => `  - &a${i + 1} {<<: [*a${i}, *a${i}]}`).join("\n");
   expect(problemsOf(`listeners:\n  - &a0 {addr: 1}\n${merges}\n`, AGENT)).toContainEqual(
     expect.stringContaining("more than 10000 aliases"),
@@ -130,7 +130,7 @@ it.each([
   ["own keys before merged ones that stand later", "{addr: 2, <<: *a}"],
   ["the first of a list", "{<<: [{addr: 2}, *a]}"],
   ["a merged section before what it has merged itself", "{<<: {<<: *a, addr: 2}}"],
-])("takes %s", (_, item) => {
+])("prefers %s", (_, item) => {
   const yaml = `listeners: [&a {addr: 1, endpoint_id: e}, ${item}]`;
   expect(settingsOf(yaml, AGENT)).toEqual({
     listeners: [
@@ -152,15 +152,15 @@ it.each([
   ],
   ["log:\n  ${U}: info\n", "2:3 log.null: environment variable U isn't set (${U:} allows that)"],
   ["$U", "1:1 : environment variable U isn't set (${U:} allows that)"],
-  // After an expansion of several lines, places are still those of the file.
+  // After several lines were inserted, positions are still those in the file.
   ["$TOP\nproxy: {timeout: *t}", "2:18 proxy.timeout: alias *t has no anchor &t before it"],
-])("refuses what the environment doesn't hold: %j", (yaml, problem) => {
+])("rejects variables without a value: %j", (yaml, problem) => {
   const env = { E: "", L: "a, b, c", TOP: "log:\n  level: info\nadmin: {}" };
   const [first] = expanded(yaml, env).problems;
   expect(`${first?.place.line}:${first?.place.column} ${first?.path}: ${first?.message}`).toBe(problem);
 });
 
-it("asks nothing of the environment for comments", () => {
+it("needs no variables for comments", () => {
   const yaml = "# ${U}\nlog:\n  level: info # $U\ncluster: {node_id: '# $X'}\n";
   expect(expanded(yaml, { X: "x" })).toMatchObject({
     problems: [],
@@ -168,7 +168,7 @@ it("asks nothing of the environment for comments", () => {
   });
 });
 
-it("takes a value that may be empty for none", () => {
+it("takes an empty default as not set", () => {
   const yaml = "cluster:\n  node_id: ${U:}\nlog: {level: ${U:}}\n";
   expect(expanded(yaml, {})).toMatchObject({ problems: [], settings: { cluster: {}, log: {} } });
 });

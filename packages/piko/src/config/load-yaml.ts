@@ -1,6 +1,6 @@
-// Reads a YAML file against a declaration: keys become the program's. Unknown and repeated keys, values of the wrong
-// shape and whatever the parser would leave undefined (an alias without its anchor, a key without its value, an unknown
-// tag) become problems with their position. Values are checked later, together with the flags.
+// Reads a YAML file against a declaration and converts its keys to the program's. Unknown and repeated keys, values of the wrong
+// shape, and everything that the parser would leave undefined (an alias without its anchor, a key without its value, an unknown
+// tag) become problems with a position. Values are checked later, together with the flags.
 
 import {
   type Alias,
@@ -22,29 +22,29 @@ import type { ExpandedText } from "./expand-env.js";
 import { suggestName } from "./suggest-name.js";
 import { inComment, joinPath, keyName, pathAt } from "./yaml-path.js";
 
-/** Settings as they were written, by the program's keys. */
+/** Settings as written, with the program's keys. */
 export interface RawSettings {
   [key: string]: unknown;
 }
 
-/** A place in a file; both count from 1. */
+/** A position in a file; line and column count from 1. */
 export interface Place {
   readonly line: number;
   readonly column: number;
 }
 
-/** A file that was read: its settings, the problems of its form, and the position of each setting. */
+/** The result of reading a file: its settings, its problems, and the position of each setting. */
 export interface YamlFile {
   readonly settings: RawSettings;
   readonly problems: readonly { readonly path: string; readonly place: Place; readonly message: string }[];
-  /** By YAML path: of a value, or of a section's key. */
+  /** By YAML path: the position of a value, or of a section's key. */
   readonly places: ReadonlyMap<string, Place>;
 }
 
-/** Aliases that are followed in one file; merges of merges multiply them. */
+/** Maximum aliases that are followed in one file; nested merges multiply them. */
 const MAX_ALIASES = 10_000;
 
-/** Tags that change nothing, or choose between the kinds of value that settings have. */
+/** Tags that change nothing, or choose between the types of value that settings have. */
 const TAGS: ReadonlySet<string> = new Set([
   "!",
   ...["str", "int", "float", "bool", "null", "map", "seq", "merge"].map(
@@ -52,7 +52,7 @@ const TAGS: ReadonlySet<string> = new Set([
   ),
 ]);
 
-/** Reads the one document of a YAML text. */
+/** Reads a YAML text, which must contain one document. */
 export function readYaml(source: string, expanded: ExpandedText, root: Section): YamlFile {
   const parsed = parseAllDocuments(expanded.text, { merge: true, prettyErrors: false });
   const [document, ...others]: Document[] = Array.isArray(parsed) ? parsed : [];
@@ -72,7 +72,7 @@ function isEmpty({ contents, errors }: Document): boolean {
   return errors.length === 0 && (contents === null || (isScalar(contents) && isBlank(contents)));
 }
 
-/** Nothing was written; `null` and `~` are something. */
+/** Whether nothing was written; `null` and `~` are something. */
 function isBlank(node: { value: unknown; source?: string | undefined }): boolean {
   return node.value === null && (node.source ?? "") === "";
 }
@@ -83,9 +83,9 @@ class YamlReader implements YamlFile {
   readonly places: Map<string, Place> = new Map();
   readonly #expanded: ExpandedText;
   readonly #lines = new LineCounter();
-  /** What aliases stand for, where there is an anchor before them. */
+  /** What aliases refer to, if there is an anchor before them. */
   readonly #targets = new Map<Alias, YamlNode>();
-  /** What is being read, from the root down: an alias of one of them would never end. */
+  /** The nodes being read, from the root down: an alias to one of them would be an infinite loop. */
   readonly #open = new Set<YamlNode>();
   #aliases = 0;
 
@@ -123,7 +123,7 @@ class YamlReader implements YamlFile {
 
   problemAt(path: string, offset: number, message: string): void {
     const place = this.#place(offset);
-    // For one value, only the first problem is reported: an empty variable rather than the missing value that it left.
+    // Only the first problem of a value is reported: for example an empty variable, not the missing value that results from it.
     const told = (each: { path: string; place: Place }): boolean =>
       (each.path === path && path !== "") ||
       (each.place.line === place.line && each.place.column === place.column);
@@ -146,13 +146,13 @@ class YamlReader implements YamlFile {
     return settings;
   }
 
-  /** Keys that were `seen` count no more: a map's own come before merged ones, wherever they stand. */
+  /** Reads a map, except keys in `seen`: a map's own keys take precedence over merged ones, whatever their order. */
   #map(map: YAMLMap, declared: Section, path: string, into: RawSettings, seen: Set<string>): void {
     this.#open.add(map);
     const merges: Pair[] = [];
     for (const pair of map.items) {
       const name = keyName(pair.key);
-      // Quoted, it would be a key like others, and an unknown one.
+      // If it were quoted, it would be an ordinary key, and unknown.
       if (isScalar(pair.key) && typeof pair.key.value === "symbol") {
         merges.push(pair);
       } else if (!seen.has(name)) {
@@ -180,7 +180,7 @@ class YamlReader implements YamlFile {
     if (child !== undefined) into[entry.key] = child;
   }
 
-  /** `<<: *anchor`, or a list of them, of which the first wins. */
+  /** `<<: *anchor`, or a list of anchors, of which the first takes precedence. */
   #merge(node: unknown, declared: Section, path: string, into: RawSettings, seen: Set<string>): void {
     const mergePath = joinPath(path, "<<");
     const value = this.#resolve(node, mergePath);
@@ -241,7 +241,7 @@ class YamlReader implements YamlFile {
     return isNull(value) ? "" : scalarValue(value, declared);
   }
 
-  /** The value of a node; undefined for nothing, which is reported as a problem unless there was no node. */
+  /** The value of a node; undefined if there is none, which is reported as a problem unless the node is missing too. */
   #resolve(node: unknown, path: string): YamlNode | undefined {
     if (!isNode(node)) return undefined;
     const value = isAlias(node) ? this.#follow(node, path) : node;
@@ -269,7 +269,7 @@ class YamlReader implements YamlFile {
     return undefined;
   }
 
-  /** Whether `${NAME:}` stands where a key's value should: left empty on purpose. */
+  /** Whether `${NAME:}` is in the place of a key's value, which is then empty on purpose. */
   #isLeftEmpty(key: YamlNode | undefined): boolean {
     const end = key?.range?.[1] ?? 0;
     const { empties, text } = this.#expanded;

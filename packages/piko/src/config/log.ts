@@ -3,13 +3,12 @@
 import { type Section, section } from "./declaration.js";
 import { choice, strings } from "./fields.js";
 
-/** Levels from the least to the most important. */
+/** Levels, from the least to the most important. */
 export const LOG_LEVELS = ["debug", "info", "warn", "error"] as const;
 
-/** How important a line is. */
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** How lines look; `auto` is `pretty` on a terminal, else `json`. */
+/** Format of the lines; `auto` is `pretty` on a terminal, otherwise `json`. */
 export type LogFormat = "auto" | "json" | "logfmt" | "pretty";
 
 /** What is logged, and how. */

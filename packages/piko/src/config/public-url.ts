@@ -1,4 +1,4 @@
-// The setting for the URL that outside clients use.
+// The setting for the URL that clients outside use.
 
 import { parsePublicUrl } from "../base/public-url.js";
 import type { Field } from "./declaration.js";
@@ -7,5 +7,5 @@ import { optionalText } from "./fields.js";
 const DESCRIPTION =
   "URL at which clients reach endpoints from outside. Its host begins with `{endpoint}`: `https://{endpoint}.piko.example.com`. Agents receive the URL of their endpoint and show it. Empty: they receive the number of the proxy port.";
 
-/** Declares `public_url`: a template as {@link parsePublicUrl} gives it; empty for none. */
+/** Declares `public_url`: a template as returned by {@link parsePublicUrl}; empty if there is none. */
 export const PUBLIC_URL: Field<string> = optionalText("url", DESCRIPTION, parsePublicUrl);

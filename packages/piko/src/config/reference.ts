@@ -1,4 +1,4 @@
-// The settings of a program as rows of a table, for the generated reference.
+// The settings of a program as table rows, for the generated reference.
 
 import type { Section } from "./declaration.js";
 import { flagOf } from "./flags.js";
@@ -8,18 +8,18 @@ export type ReferenceRow =
   | { readonly kind: "section"; readonly path: string; readonly description: string }
   | {
       readonly kind: "setting";
-      /** YAML path; `listeners[].addr` inside of lists. */
+      /** YAML path; within lists such as `listeners[].addr`. */
       readonly path: string;
-      /** Undefined inside of lists, which only a file can hold. */
+      /** Undefined within lists, which only files can contain. */
       readonly flag: string | undefined;
       readonly type: string;
-      /** As it is written in YAML; empty for none. */
+      /** As written in YAML; empty if there is none. */
       readonly defaultText: string;
       readonly required: boolean;
       readonly description: string;
     };
 
-/** Lists a declaration: each section, its own settings, then the sections inside. */
+/** Lists a declaration: each section, its own settings, then its sections. */
 export function listReference(declared: Section, path = "", inList = false): readonly ReferenceRow[] {
   const rows: ReferenceRow[] = [{ kind: "section", path, description: declared.description }];
   const sections: ReferenceRow[] = [];

@@ -29,25 +29,25 @@ function load<T>(declared: Section<T>, text: string | undefined): T {
 const SERVER_VALUES = { "proxy.bind_addr": ":8000" };
 const AGENT_VALUES = { "listeners[].endpoint_id": "web", "listeners[].addr": "3000" };
 
-it("is a file that changes nothing", () => {
+it("changes nothing as it is", () => {
   expect(load(SERVER, sampleFile(SERVER, SERVER_VALUES, "piko server"))).toEqual(load(SERVER, undefined));
 });
 
-it("is a file that changes nothing when all its settings are taken from behind their #", () => {
+it("changes nothing if all settings are uncommented", () => {
   const text = sampleFile(SERVER, SERVER_VALUES, "piko server");
   const settings = text.replaceAll(/^( *)# (?=[\w-]+:)/gm, "$1");
   expect(settings).not.toBe(text);
   expect(load(SERVER, settings)).toEqual(load(SERVER, undefined));
 });
 
-it("has an item of a list that is wanted", () => {
+it("has an item of a list if values are given for it", () => {
   const text = sampleFile(AGENT, AGENT_VALUES, "piko agent start");
   expect(load(AGENT, text).listeners).toMatchObject([
     { endpointId: "web", addr: { port: 3000 }, timeoutMs: 10_000 },
   ]);
 });
 
-it("says what each setting does, above it and in 100 columns", () => {
+it("describes each setting above it, within 100 columns", () => {
   const lines = sampleFile(SERVER, SERVER_VALUES, "piko server").split("\n");
   expect(lines[0]).toBe("# piko server");
   const at = lines.indexOf('  # public_url: ""');

@@ -1,12 +1,12 @@
-// A sample configuration file: every setting of a program with its default, as a comment below its description.
+// A sample configuration file: every setting of a program with its default, commented out, below its description.
 
 import type { Field, Section } from "./declaration.js";
 
 const WIDTH = 100;
 
 /**
- * The text of a file. `values`: settings that are no comment, by their YAML path (`listeners[].addr`). `use`: the command that
- * it is for.
+ * The text of a file. `values` are the settings that aren't commented out, by YAML path (`listeners[].addr`). `use` is the
+ * command that the file is for.
  */
 export function sampleFile(declared: Section, values: Readonly<Record<string, string>>, use: string): string {
   const head = [
@@ -19,7 +19,7 @@ export function sampleFile(declared: Section, values: Readonly<Record<string, st
   return `${text.replaceAll(/\n{3,}/g, "\n\n").trimEnd()}\n`;
 }
 
-/** `depth`: columns that the lines will be moved by. */
+/** @param depth by how many columns the lines will be indented */
 function sectionLines(
   { entries }: Section,
   values: Readonly<Record<string, string>>,
@@ -27,7 +27,7 @@ function sectionLines(
   depth: number,
 ): string[] {
   const lines: string[] = [];
-  // Settings of its own first, as in the reference; then what has settings inside.
+  // Settings first, as in the reference; then sections and lists.
   const own = entries.filter(({ node }) => node.kind === "field");
   for (const { name, node } of [...own, ...entries.filter(({ node }) => node.kind !== "field")]) {
     const childPath = path === "" ? name : `${path}.${name}`;
@@ -48,7 +48,7 @@ function sectionLines(
   return lines;
 }
 
-/** The lines of a list's one item: the dash stands before the first that is no comment. */
+/** The lines of a list's only item: the dash precedes the first line that isn't a comment. */
 function item(lines: readonly string[]): string[] {
   const first = lines.findIndex((line) => line !== "" && !line.startsWith("#"));
   return lines.map((line, index) => indent(line, index === first ? "  - " : "    "));
@@ -64,7 +64,7 @@ function fieldLine(field: Field, name: string, value: string | undefined): strin
   return `${value === undefined ? "# " : ""}${name}: ${shown}`;
 }
 
-/** As YAML takes it: addresses such as `:8000` are quoted. */
+/** Quoted if YAML requires it, as for addresses such as `:8000`. */
 function quoted(text: string): string {
   return /^[\w./-]+(:[\w./-]+)*$/.test(text) ? text : JSON.stringify(text);
 }

@@ -1,23 +1,23 @@
-// TLS settings of a port of the server, and of the connections that nodes open to the same port of each other.
+// TLS settings of a port of the server, and of the connections that nodes open to that port of other nodes.
 
 import type { ClientTlsConfig } from "./client-tls.js";
 import { list, type Section, section } from "./declaration.js";
 import { bool, choice, duration, file, text } from "./fields.js";
 import { countLimit } from "./limit-fields.js";
 
-/** Paths of PEM files that go together. */
+/** Paths of PEM files that belong together. */
 export interface CertificateConfig {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Connections of nodes to each other. */
+/** For connections from node to node. */
 export interface NodeTlsConfig extends ClientTlsConfig {
-  /** Empty: the host that is connected to. */
+  /** If empty, the host that is connected to. */
   readonly serverName: string;
 }
 
-/** TLS of a port; it is off while `cert` is empty. */
+/** TLS of a port; off while `cert` is empty. */
 export interface ServerTlsConfig extends CertificateConfig {
   readonly clientCas: string;
   readonly certificates: readonly CertificateConfig[];
@@ -30,7 +30,7 @@ export interface ServerTlsConfig extends CertificateConfig {
   readonly client: NodeTlsConfig;
 }
 
-/** The port has TLS. */
+/** Whether the port has TLS. */
 export function hasTls({ cert }: CertificateConfig): boolean {
   return cert !== "";
 }
@@ -47,7 +47,7 @@ const CERTIFICATE: Section<CertificateConfig> = section(
   },
 );
 
-/** Declares the `tls` section of a port: "the proxy port". `usesClient`: nodes connect to this port of each other. */
+/** Declares the `tls` section of a port, such as "the proxy port". `usesClient`: nodes connect to this port of other nodes. */
 export function serverTls(port: string, usesClient: boolean): Section<ServerTlsConfig> {
   const clients = usesClient
     ? `TLS for connections to ${port} of other nodes.`

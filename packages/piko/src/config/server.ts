@@ -36,7 +36,7 @@ import { serverTls, type ServerTlsConfig } from "./server-tls.js";
 import { SERVER_TRACING, type ServerTracingConfig } from "./tracing.js";
 import type { AddressRanges } from "../base/address-ranges.js";
 
-/** Limits of client connections; a time limit of 0 is none. */
+/** Limits of client connections. A timeout of 0 means none. */
 export interface ProxyHttpConfig {
   readonly readTimeoutMs: number;
   readonly readHeaderTimeoutMs: number;
@@ -46,7 +46,7 @@ export interface ProxyHttpConfig {
   readonly maxHeaderBytes: number;
 }
 
-/** How much there may be at a time of what clients cause; Infinity is no limit. */
+/** Limits on what clients can use at a time; Infinity means no limit. */
 export interface ProxyLimitsConfig {
   readonly maxConnections: number;
   readonly maxConnectionsPerClient: number;
@@ -60,19 +60,19 @@ export interface ProxyLimitsConfig {
   readonly maxBodyBytes: number;
 }
 
-/** Whether connections begin with a header of the PROXY protocol. */
+/** Whether connections begin with a PROXY protocol header. */
 export type ProxyProtocolMode = "off" | "optional" | "required";
 
 /** The port that clients send requests to. */
 export interface ProxyConfig extends PortConfig {
-  /** Template with `{endpoint}`; empty for none. */
+  /** Template with `{endpoint}`; empty if there is none. */
   readonly publicUrl: string;
   readonly timeoutMs: number;
   readonly reconnectWaitMs: number;
   readonly trustedProxies: AddressRanges;
   readonly proxyProtocol: ProxyProtocolMode;
   readonly accessLog: AccessLogConfig;
-  /** Endpoints that have metrics of their own; 0 for none. */
+  /** Number of endpoints that have their own metrics; 0 for none. */
   readonly endpointMetrics: number;
   readonly http: ProxyHttpConfig;
   readonly http2: ProxyHttp2Config;
@@ -81,7 +81,7 @@ export interface ProxyConfig extends PortConfig {
   readonly tls: ServerTlsConfig;
 }
 
-/** How many tunnels there may be, and how much each carries; Infinity is no limit. */
+/** Limits on tunnels and on what each carries; Infinity means no limit. */
 export interface UpstreamLimitsConfig {
   readonly maxTunnels: number;
   readonly maxTunnelsPerEndpoint: number;
@@ -93,11 +93,11 @@ export interface UpstreamLimitsConfig {
   readonly pingTimeoutMs: number;
 }
 
-/** When a node with more tunnels than the others sends some of them away. */
+/** When a node with more tunnels than others sheds some of them. */
 export interface RebalanceConfig {
-  /** Part of the mean by which a node may be above it; 0 turns rebalancing off. */
+  /** How far a node may be above the mean, as a fraction of it; 0 turns rebalancing off. */
   readonly threshold: number;
-  /** Part of its tunnels that a node sends away per second. */
+  /** Fraction of its tunnels that a node sheds per second. */
   readonly shedRate: number;
   readonly minConns: number;
 }
@@ -117,10 +117,10 @@ export interface AdminConfig extends PortConfig {
   readonly tls: ServerTlsConfig;
 }
 
-/** The node among others. */
+/** The node as a member of a cluster. */
 export interface ClusterConfig {
   readonly name: string;
-  /** Empty: generated. */
+  /** Empty if it is generated. */
   readonly nodeId: string;
   readonly nodeIdPrefix: string;
   /** Addresses of other nodes. */

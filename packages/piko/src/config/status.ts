@@ -1,24 +1,24 @@
-// The settings of `piko server status`. It is used by people and scripts, so it has flags only, and no file.
+// The settings of `piko server status`. People and scripts use it, so it has only flags, and no file.
 
 import { type ClientTlsConfig, clientTls } from "./client-tls.js";
 import { type Section, section } from "./declaration.js";
 import { checkToken, type ClientTokenConfig, tokenFields } from "./client-token.js";
 import { bool, choice, duration, text, url } from "./fields.js";
 
-/** How an answer is printed; `auto` is `table` on a terminal, else `yaml`. */
+/** Output format; `auto` is `table` on a terminal, otherwise `yaml`. */
 export type StatusOutput = "auto" | "table" | "yaml" | "json";
 
-/** Where to ask. */
+/** The admin port to ask. */
 export interface StatusServerConfig extends ClientTokenConfig {
   /** Base URL of a node's admin port, without a trailing slash. */
   readonly url: string;
   readonly tls: ClientTlsConfig;
 }
 
-/** What to ask, and how to print the answer. */
+/** What to request, and how to print the response. */
 export interface StatusConfig {
   readonly server: StatusServerConfig;
-  /** Id of the node that is to answer; empty for the one that is asked. */
+  /** Id of the node to which the request is forwarded; empty for the node that is asked. */
   readonly forward: string;
   readonly output: StatusOutput;
   readonly watch: boolean;

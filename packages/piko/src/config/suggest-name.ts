@@ -1,6 +1,6 @@
 // Suggests a name that the user may have meant instead of an unknown one.
 
-/** ` (did you mean "x"?)` when a key differs in little: case, dashes, or up to two letters. */
+/** ` (did you mean "x"?)` if the name of a key differs only slightly: in case, dashes, or up to two letters. */
 export function suggestName(name: string, known: readonly string[]): string {
   const near = known
     .map((each) => ({ name: each, distance: editDistance(fold(name), fold(each)) }))

@@ -5,13 +5,13 @@ import { type Section, section } from "./declaration.js";
 import { address, bool, duration, integer } from "./fields.js";
 import { LOG, type LogConfig } from "./log.js";
 
-/** A cluster in one process, and the load balancer before it. */
+/** A cluster in one process, and the load balancer in front of it. */
 export interface TestClusterConfig {
   readonly nodes: number;
   readonly churn: {
-    /** 0: no churn. */
+    /** 0 turns churn off. */
     readonly intervalMs: number;
-    /** They end without a warning. */
+    /** Nodes end without a warning. */
     readonly kill: boolean;
   };
   readonly proxy: { readonly bindAddr: HostPort };

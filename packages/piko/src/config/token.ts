@@ -1,12 +1,12 @@
-// The settings of `piko key create`, `piko token create` and `piko token inspect`. They are used by people and scripts,
-// so they have flags only, and no configuration file. No key and no token is ever read from the command line.
+// The settings of `piko key create`, `piko token create` and `piko token inspect`. People and scripts use them, so they have only
+// flags, and no configuration file. No key or token is ever read from the command line.
 
 import { z } from "zod";
 import { parseDuration } from "../base/duration.js";
 import { type Field, type Section, section } from "./declaration.js";
 import { choice, file, strings, text } from "./fields.js";
 
-/** What tokens can be signed with. */
+/** Algorithms that tokens can be signed with. */
 export const SIGNING_ALGORITHMS = [
   "HS256",
   "HS384",
@@ -20,17 +20,17 @@ export const SIGNING_ALGORITHMS = [
 ] as const;
 export type SigningAlgorithm = (typeof SIGNING_ALGORITHMS)[number];
 
-/** What key to make. */
+/** The key to create. */
 export interface KeyCreateConfig {
   readonly algorithm: SigningAlgorithm;
-  /** Path of the file for the secret or private key; empty: standard output. */
+  /** Path of the file for the secret or private key; empty for standard output. */
   readonly out: string;
 }
 
-/** What token to make. */
+/** The token to create. */
 export interface TokenCreateConfig {
   readonly keyFile: string;
-  /** `auto`: what goes with the key. */
+  /** `auto` chooses the algorithm by the key. */
   readonly algorithm: SigningAlgorithm | "auto";
   readonly keyId: string;
   /** Patterns; empty for all endpoints. */
@@ -40,18 +40,18 @@ export interface TokenCreateConfig {
   readonly subject: string;
   /** Its `jti`; empty for a random one. */
   readonly id: string;
-  /** 0: it never ends. */
+  /** 0 if the token never expires. */
   readonly lifetimeMs: number;
 }
 
-/** What to say of a token. */
+/** What to check about a token. */
 export interface TokenInspectConfig {
-  /** Whether it may call this endpoint, or listen on it; empty: not asked. */
+  /** The endpoint to call or to listen on; empty if that isn't checked. */
   readonly endpoint: string;
   readonly tenantId: string;
 }
 
-/** A century: longer lives are mistakes. */
+/** A century; a longer lifetime would be a mistake. */
 const MAX_LIFETIME_MS = 100 * 365 * 86_400_000;
 
 /** Declares the settings of `piko key create`. */

@@ -7,7 +7,7 @@ import { bool, duration, integer, number, optionalText, strings } from "./fields
 
 /** What servers and agents have in common. */
 export interface TracingConfig {
-  /** Where spans are sent, with its path; empty: nothing is traced. */
+  /** Where spans are sent, with the path; empty if tracing is off. */
   readonly url: string;
   /** Header fields, each `name=value`. */
   readonly headers: readonly string[];
@@ -18,12 +18,12 @@ export interface TracingConfig {
   readonly tls: ClientTlsConfig;
 }
 
-/** Those of a server. */
+/** The settings of a server. */
 export interface ServerTracingConfig extends TracingConfig {
   readonly trustClients: boolean;
 }
 
-/** Where OTLP over HTTP has its traces, if the URL has no path. */
+/** The path for traces in OTLP over HTTP, if the URL has none. */
 const TRACES_PATH = "/v1/traces";
 
 const HEADER = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+=[\x20-\x7e]*$/;

@@ -1,8 +1,8 @@
-// Finds the path of an offset in a YAML document, for problems of which only the offset is known.
+// Finds the path for an offset in a YAML document, for problems that come with an offset only.
 
 import { type Document, isMap, isScalar, isSeq, Lexer } from "yaml";
 
-/** The YAML path of the setting whose key or value is at an offset; empty outside of all. */
+/** The YAML path of the setting whose key or value is at an offset; empty if there is none. */
 export function pathAt(document: Document, offset: number): string {
   let path = "";
   for (let node: unknown = document.contents; ; ) {
@@ -27,7 +27,7 @@ export function joinPath(section: string, name: string): string {
   return section === "" ? name : `${section}.${name}`;
 }
 
-/** A key as it was written: the parser gives a merge key's value as a symbol. */
+/** A key as it was written; for a merge key, the parser returns a symbol. */
 export function keyName(key: unknown): string {
   return isScalar(key) ? (typeof key.value === "symbol" ? "<<" : String(key.value)) : String(key);
 }
@@ -36,7 +36,7 @@ function startOf(node: unknown): number {
   return (node as { range?: readonly number[] } | null)?.range?.[0] ?? Infinity;
 }
 
-/** Whether an offset is inside of a comment. */
+/** Whether an offset is within a comment. */
 export function inComment(text: string, offset: number): boolean {
   let start = 0;
   for (const token of new Lexer().lex(text)) {
@@ -49,5 +49,5 @@ export function inComment(text: string, offset: number): boolean {
   return false;
 }
 
-/** Tokens that aren't in the text: the start of a document, the end of a flow without its bracket, the start of a scalar. */
+/** Tokens that aren't in the text: start of a document, end of a flow without its bracket, start of a scalar. */
 const LEXER_MARKS: ReadonlySet<string> = new Set(["\u0002", "\u0018", "\u001f"]);

@@ -1,4 +1,4 @@
-// Queries the admin port of a node. Every failure is one line that says what to do about it.
+// Queries the admin port of a node. Every failure is reported in one line, with a hint if possible.
 
 import { errorText, readToken, type Token } from "@piko/client/internal";
 import { systemClock } from "@piko/tunnel";
@@ -11,9 +11,9 @@ import { readTlsFiles, type TlsFiles } from "../net/tls-files.js";
 import { tokenSource } from "../net/token-source.js";
 
 const TIMEOUT_MS = 15_000;
-/** A hundred thousand endpoints with long names. */
+/** Enough for a hundred thousand endpoints with long names. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024;
-/** Errors of servers are JSON of this size at most; others aren't shown. */
+/** Maximum size of an error from a server, which is JSON; larger ones aren't shown. */
 const MAX_ERROR_BYTES = 1_024;
 
 /** Node's error codes for certificates of an unknown authority. */
@@ -24,7 +24,7 @@ const UNTRUSTED: ReadonlySet<string> = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
 ]);
 
-/** An answer that can't be had. */
+/** The error for a query without a usable response. */
 export class StatusError extends Error {
   readonly code = "PIKO_STATUS_FAILED";
 
@@ -51,9 +51,9 @@ export class AdminClient {
   }
 
   /**
-   * The JSON at a path; `nodeId` is the node that the path names, if it names one.
+   * Returns the JSON at a path. `nodeId` is the node named in the path, if there is one.
    *
-   * @throws StatusError, or the signal's reason when it was aborted.
+   * @throws StatusError, or the signal's reason if it was aborted.
    */
   async get(
     path: string,
@@ -63,7 +63,7 @@ export class AdminClient {
   ): Promise<unknown> {
     const { server } = this.#config;
     const query = forward === "" ? "" : `?forward=${encodeURIComponent(forward)}`;
-    // Not AbortSignal.timeout: a laptop that slept would take a server that has answered for a silent one.
+    // AbortSignal.timeout counts the time that a laptop is asleep, so a server that has answered could seem silent.
     const timeout = new AbortController();
     const timer = systemClock.setTimeout(() => timeout.abort(), this.#timeoutMs);
     let response: IncomingMessage;
@@ -105,7 +105,7 @@ export class AdminClient {
   #describe(status: number, body: string, nodeId: string): string {
     const { forward, server } = this.#config;
     const ids = [nodeId, forward].filter((id) => id !== "");
-    // Pages that don't exist have a text, nodes that don't exist have none.
+    // For a missing page, the response has a text; for a missing node, it is empty.
     if (status === 404 && body === "" && ids.length > 0) return `${server.url}: no node ${ids.join(" or ")}`;
     const reason = findReason(body);
     const said = `bad status: ${status}${reason === undefined ? "" : ` (${reason})`}`;
@@ -115,7 +115,7 @@ export class AdminClient {
   }
 }
 
-/** For answers of something else than an admin port. */
+/** The error text for a response that isn't from an admin port. */
 export function notAdmin(url: string): string {
   return `${url}: not the answer of a piko server; is this its admin port?`;
 }
@@ -131,7 +131,7 @@ async function readBody(response: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-/** What an error body of `{"error":"..."}` says. */
+/** The reason in an error body of the form `{"error":"..."}`. */
 function findReason(body: string): string | undefined {
   if (body.length > MAX_ERROR_BYTES) return undefined;
   try {
@@ -142,7 +142,7 @@ function findReason(body: string): string | undefined {
   }
 }
 
-/** `connect ECONNREFUSED ::1:8002; connect ECONNREFUSED 127.0.0.1:8002` is too much for a person. */
+/** A short reason, because `connect ECONNREFUSED ::1:8002; connect ECONNREFUSED 127.0.0.1:8002` is hard to read. */
 function reasonOf(error: unknown): string {
   const code = (error as NodeJS.ErrnoException).code;
   if (code === "ECONNREFUSED") return "connection refused; is a server running there?";

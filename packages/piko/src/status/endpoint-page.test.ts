@@ -17,7 +17,7 @@ function agent(endpointId: string, name: string | null, version?: string): objec
   };
 }
 
-/** Three nodes: one of Go, one with two agents, one without the endpoint. */
+/** Three nodes: a Go node, one with two agents, one without the endpoint. */
 async function ask(path: string, nodeId: string): Promise<unknown> {
   if (path === "/status/cluster/nodes") {
     return ["go", "b", "c"].map((id) => ({ id, status: "active" }));
@@ -30,7 +30,7 @@ async function ask(path: string, nodeId: string): Promise<unknown> {
 }
 
 describe("the page of an endpoint", () => {
-  it("has the agents of each node that it is on, and of others their number", async () => {
+  it("shows the agents of each node that has it, or their number", async () => {
     const page = endpoint("web");
     const document = page.schema.parse(await page.gather?.(ask));
     expect(document.nodes).toMatchObject([
@@ -48,7 +48,7 @@ describe("the page of an endpoint", () => {
     );
   });
 
-  it("says that nobody listens", async () => {
+  it("says that no agent listens", async () => {
     const page = endpoint("nope");
     const document = page.schema.parse(await page.gather?.(ask));
     expect(page.table(document, VIEW)).toBe("nobody listens on nope\n");

@@ -1,12 +1,12 @@
-// `piko server status endpoint`: which nodes of the cluster have listeners for an endpoint, and which agents. No page of
-// the admin port knows that, so each node is asked.
+// `piko server status endpoint`: which nodes of the cluster have listeners for an endpoint, and which agents those belong to. No
+// page of the admin port has both, so each node is asked.
 
 import { z } from "zod";
 import { type Ask, type Page, secondsSince } from "./pages.js";
 import { type Column, formatTable } from "./table.js";
 
 interface EndpointAgent {
-  /** Null for one that doesn't name itself, as those of Go don't. */
+  /** Null if the agent doesn't identify itself, as those of Go Piko don't. */
   readonly agent: string | null;
   readonly client_ip: string;
   readonly version?: string | undefined;
@@ -19,7 +19,7 @@ interface EndpointNode {
   readonly id: string;
   readonly status: string;
   readonly listeners: number;
-  /** Null if the node doesn't say: a Go node, or one that doesn't answer. */
+  /** Null if the node doesn't report agents: a Go node, or one that doesn't answer. */
   readonly agents: readonly EndpointAgent[] | null;
 }
 
@@ -102,7 +102,7 @@ async function agentsOf(id: string, nodeId: string, ask: Ask): Promise<EndpointA
   try {
     answer = await ask("/status/upstream/agents", nodeId);
   } catch {
-    // A node that has just gone is shown with what others know of it.
+    // A node that has just gone is shown with what others know about it.
     return null;
   }
   const agents = AGENTS.safeParse(answer);

@@ -1,37 +1,37 @@
-// The pages of the admin port that `piko server status` shows: the request, the check of the response, the document for
-// programs (keys and order are those of Go Piko's command), and the table for people.
+// The pages of the admin port that `piko server status` shows: the request, the validation of the response, the document for
+// programs (with the keys and the order of Go Piko's command), and the table for people.
 
 import { z } from "zod";
 import { formatDuration } from "../base/duration.js";
 import { type Column, formatProperties, formatTable } from "./table.js";
 
-/** What a table may know of its surroundings. */
+/** What a table needs to know about its environment. */
 export interface View {
-  /** Columns of the terminal; Infinity elsewhere. */
+  /** Columns of the terminal; Infinity if there is none. */
   readonly width: number;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
 }
 
-/** Asks a page of a node by way of the one that is asked; an empty id is that one itself. */
+/** Requests a page from a node, forwarded by the node that is asked; an empty id stands for that one. */
 export type Ask = (path: string, nodeId: string) => Promise<unknown>;
 
-/** One page: its path, and what to make of the answer. */
+/** A page: its path, and how its response is shown. */
 export interface Page<T = unknown> {
-  /** What is asked, for error texts. */
+  /** What is requested, for error texts. */
   readonly title: string;
   readonly path: string;
-  /** The node that the path names. */
+  /** The node named in the path. */
   readonly nodeId?: string;
-  /** Asks more than that one page: `ask` gives the JSON at a path of the node of that id, undefined for 404. */
+  /** Makes further requests, if one page isn't enough. `ask` returns the JSON at a path of the node with that id. */
   readonly gather?: (ask: Ask) => Promise<unknown>;
-  /** The answer as a document; fails for an answer of something else. */
+  /** Converts the response to a document; fails if the response is something else. */
   readonly schema: z.ZodType<T>;
-  /** The answer as text for people, with its last line feed. */
+  /** The document as text for people, with a line feed at the end. */
   readonly table: (document: T, view: View) => string;
 }
 
-/** Somebody who listens on an endpoint; `agent` is null for one that doesn't say who it is. */
+/** An agent that listens on an endpoint; `agent` is null if it doesn't identify itself. */
 interface ListeningAgent {
   readonly endpoint_id: string;
   readonly tenant_id?: string | undefined;
@@ -58,13 +58,13 @@ interface ClusterIdentity {
   readonly admin_addr: string;
 }
 
-/** What nodes of ours say of themselves. */
+/** What nodes other than Go Piko's report about themselves. */
 interface About {
   readonly version?: string | undefined;
   readonly started?: string | undefined;
 }
 
-/** One of `cluster nodes`: how many endpoints, and how many upstreams that listen on them. */
+/** One entry of `cluster nodes`, with the number of endpoints and of the upstreams that listen on them. */
 interface ClusterEntry extends ClusterIdentity, About {
   readonly endpoints: number;
   readonly upstreams: number;
@@ -93,13 +93,13 @@ interface GossipEntry {
 
 type Counts = Readonly<Record<string, number>>;
 
-/** zod's own records leave out a key that is `__proto__`. */
+/** Used because zod's own records drop a key `__proto__`. */
 function isCounts(value: unknown): boolean {
   if (value === null) return true;
   return typeof value === "object" && Object.values(value).every(Number.isSafeInteger);
 }
 
-/** Listeners by endpoint; Go's servers say null when there are none. */
+/** Listeners by endpoint; Go's servers send null if there are none. */
 const ENDPOINTS = z.custom<Counts | null>(isCounts).transform((counts) => sortKeys(counts ?? {}));
 
 const LISTENING_AGENT = z.object({
@@ -177,7 +177,7 @@ export const upstreamDoubtful: Page<{ tunnels: DoubtfulTunnel[] }> = {
   },
 };
 
-/** `cluster nodes`; those of one status only, unless it is empty. */
+/** `cluster nodes`; only those with the given status, unless it is empty. */
 export function clusterNodes(status: string): Page<{ nodes: ClusterEntry[] }> {
   return {
     title: "cluster nodes",
@@ -272,7 +272,7 @@ const CLUSTER_COLUMNS: readonly Column<ClusterEntry>[] = [
   { title: "ADMIN", value: ({ admin_addr }) => admin_addr, optional: true },
 ];
 
-/** Where any node says what it is. */
+/** Columns for the version and the uptime, if any node reports them. */
 function aboutColumns(nodes: readonly ClusterEntry[], nowMs: number): readonly Column<ClusterEntry>[] {
   if (nodes.every(({ version }) => version === undefined)) return [];
   return [
@@ -317,7 +317,7 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }
 
-/** How long a node has been up, by the clocks of both: `3h25m12s`. */
+/** How long a node has been up, according to both clocks: `3h25m12s`. */
 function upSince(time: string, nowMs: number): string {
   return formatDuration(Math.max(0, Math.round((nowMs - Date.parse(time)) / 1_000)) * 1_000);
 }
@@ -328,7 +328,7 @@ export function secondsSince(time: string, nowMs: number): string {
 
 /** `3 nodes: 2 active, 1 left` */
 function countByStatus(nodes: readonly ClusterEntry[]): string {
-  // Those that take requests first.
+  // Active nodes come first.
   const counts = new Map([["active", 0]]);
   for (const { status } of nodes) counts.set(status, (counts.get(status) ?? 0) + 1);
   const parts = [...counts]
@@ -342,7 +342,7 @@ function gossipState({ left, unreachable }: GossipNode): string {
   return unreachable ? "unreachable" : "active";
 }
 
-/** When a node is forgotten: `in 42 s`; empty for one that takes part, whose expiry is Go's zero time. */
+/** When a node is forgotten: `in 42 s`; empty for an active node, whose expiry is Go's zero time. */
 function forgotten(expiry: string, nowMs: number): string {
   const atMs = Date.parse(expiry);
   if (!(atMs > 0)) return "";

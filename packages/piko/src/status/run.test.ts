@@ -1,4 +1,4 @@
-// `piko status`: pages for programs and for people, questions, and what is said when nobody answers.
+// `piko status`: pages for programs and for people, requests, and errors if there is no response.
 
 import { once } from "node:events";
 import type { RequestListener } from "node:http";
@@ -173,7 +173,7 @@ describe("a page on a terminal", () => {
     );
   });
 
-  it("obeys nothing of what others are called", async () => {
+  it("shows control characters in names as text", async () => {
     const url = await servePages({ "/status/upstream/endpoints": { "a\u001b[31m\u009b": 1 } });
     for (const output of ["table", "yaml", "json"]) {
       const text = await show(upstreamEndpoints, configOf(url, { output }), new TestScreen(80));
@@ -182,7 +182,7 @@ describe("a page on a terminal", () => {
   });
 });
 
-describe("a question", () => {
+describe("a request", () => {
   it("carries the token and the other node's id", async () => {
     const seen: (string | undefined)[] = [];
     const url = await serve((request, response) => {
@@ -222,7 +222,7 @@ describe("a question", () => {
     await expect(show(clusterNode("b"), configOf(url))).rejects.toThrow(`cluster node b: ${url}: ${message}`);
   });
 
-  it("to nobody fails in one line", async () => {
+  it("to a port without a server fails in one line", async () => {
     const url = await serve(() => {});
     servers.pop()?.close();
     const message = `gossip nodes: ${url}: connection refused; is a server running there?`;
@@ -230,7 +230,7 @@ describe("a question", () => {
   });
 });
 
-describe("names that others have chosen", () => {
+describe("names chosen by others", () => {
   it.each(["yaml", "json", "table"])(
     "are shown in %s whatever they mean to JavaScript or a terminal",
     async (output) => {
@@ -243,14 +243,14 @@ describe("names that others have chosen", () => {
     },
   );
 
-  it("can't command a terminal by an error either", async () => {
+  it("can't control a terminal through an error either", async () => {
     const body = JSON.stringify({ error: "\u001b[2J\u202e" });
     const url = await serve((_, response) => response.writeHead(503).end(body));
     await expect(show(upstreamEndpoints, configOf(url))).rejects.toThrow("503 (\ufffd[2J\ufffd)");
   });
 });
 
-describe("a question that isn't answered", () => {
+describe("a request that isn't answered", () => {
   it.each<[string, RequestListener]>([
     ["at all", () => {}],
     ["to its end", (_, response) => void response.write("{")],
@@ -263,7 +263,7 @@ describe("a question that isn't answered", () => {
 });
 
 describe("a question over TLS", () => {
-  it("shows its certificate, and believes the authorities that it was given", async () => {
+  it("presents its certificate, and trusts the given authorities", async () => {
     using files = createCertificates();
     const options = {
       cert: files.read(files.serverCert),

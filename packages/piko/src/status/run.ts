@@ -1,4 +1,4 @@
-// `piko server status`: gets a page and prints it, once or repeatedly.
+// `piko server status`: requests a page and prints it, once or repeatedly.
 
 import type { Clock } from "@piko/tunnel";
 import { Document, visit } from "yaml";
@@ -7,13 +7,13 @@ import type { StatusConfig, StatusOutput } from "../config/status.js";
 import { AdminClient, notAdmin, StatusError } from "./admin-client.js";
 import type { Page } from "./pages.js";
 
-/** Where the answer goes. */
+/** Where the output goes. */
 export interface Screen {
   readonly write: (text: string) => void;
   readonly writeError: (text: string) => void;
-  /** Whether a program reads what is written, which may end before there is something to write. */
+  /** Whether another program reads the output. It may end before there is something to write. */
   readonly hasReader: boolean;
-  /** Size of the terminal; undefined elsewhere. */
+  /** Size of the terminal; undefined if there is none. */
   readonly size: () => { readonly columns: number; readonly rows: number } | undefined;
 }
 
@@ -33,9 +33,10 @@ const HOME = "\u001b[H";
 const CLEAR_BELOW = "\u001b[J";
 
 /**
- * Prints a page. A watch continues over failures once it has had an answer, until `signal`.
+ * Prints a page. With `watch`, it repeats that until `signal` is aborted, and continues after failures if the first request
+ * succeeded.
  *
- * @throws StatusError with what was asked, and why there is no answer.
+ * @throws StatusError with the page and the reason of the failure.
  */
 export async function runStatus<T>(options: RunStatusOptions<T>): Promise<void> {
   const { clock, config, screen, signal } = options;
@@ -89,7 +90,7 @@ function print<T>(document: T, { config, page, screen, wallNow }: RunStatusOptio
   }
 }
 
-/** YAML without characters that can't be seen. */
+/** YAML without invisible characters. */
 function toYaml(value: unknown): string {
   const document = new Document(value);
   visit(document, {
@@ -105,7 +106,7 @@ function outputOf(output: StatusOutput, screen: Screen): Exclude<StatusOutput, "
   return screen.size() === undefined ? "yaml" : "table";
 }
 
-/** Shows the page in place, with a line above it. */
+/** Shows the page in place, with a title above it. */
 function redrawer<T>(options: RunStatusOptions<T>): (document: T, failure: string) => void {
   const { config, screen, wallNow } = options;
   screen.write(`${HOME}${CLEAR_BELOW}`);
@@ -115,7 +116,7 @@ function redrawer<T>(options: RunStatusOptions<T>): (document: T, failure: strin
     const title = `${options.page.title} at ${config.server.url}, ${time}, Ctrl-C to stop`;
     const page = print(document, options).trimEnd().split("\n");
     const lines = [title, ...(failure === "" ? [] : [failure]), "", ...page];
-    // The last row is the cursor's, or the title would be scrolled away.
+    // The cursor needs the last row, otherwise the title would be scrolled away.
     const more = lines.length - (rows - 1);
     const shown = more > 0 ? [...lines.slice(0, rows - 2), `... and ${more + 1} more lines`] : lines;
     const text = forTerminal(screen, `${shown.join("\n")}\n`).replaceAll("\n", `${CLEAR_TO_LINE_END}\n`);
@@ -123,7 +124,7 @@ function redrawer<T>(options: RunStatusOptions<T>): (document: T, failure: strin
   };
 }
 
-/** Prints the page when it has changed, and each new failure. */
+/** Prints the page whenever it has changed, and each new failure. */
 function changePrinter<T>(options: RunStatusOptions<T>): (document: T, failure: string) => void {
   const { config, screen } = options;
   const separator = { json: "", yaml: "---\n", table: "\n" }[outputOf(config.output, screen)];
@@ -135,7 +136,7 @@ function changePrinter<T>(options: RunStatusOptions<T>): (document: T, failure: 
     lastFailure = failure;
     const text = print(document, options);
     if (text === last) {
-      // A write finds out whether the output is still read; spaces at a document's end mean nothing in any of the forms.
+      // A write detects whether the output is still read; spaces after a document mean nothing in any format.
       if (screen.hasReader) screen.write(" ");
       asked = screen.hasReader;
       return;
@@ -146,7 +147,7 @@ function changePrinter<T>(options: RunStatusOptions<T>): (document: T, failure: 
   };
 }
 
-/** Text of other machines must not command a terminal. */
+/** Text from other machines must not control a terminal. */
 function forTerminal(screen: Screen, text: string): string {
   return screen.size() === undefined ? text : visibleText(text, true);
 }

@@ -18,19 +18,19 @@ const ROWS: readonly Row[] = [
 ];
 
 describe("a table", () => {
-  it("aligns text at its start and numbers at their end", () => {
+  it("aligns text to the left and numbers to the right", () => {
     expect(formatTable(COLUMNS, ROWS, 80)).toBe(
       `${["NAME        COUNT  NOTE", "web             1  first", "database  1234567"].join("\n")}\n`,
     );
   });
 
-  it("leaves optional columns out when it would be too wide", () => {
+  it("leaves out optional columns if it would be too wide", () => {
     expect(formatTable(COLUMNS, ROWS, 24)).toContain("NOTE");
     expect(formatTable(COLUMNS, ROWS, 23)).not.toContain("NOTE");
     expect(formatTable(COLUMNS, ROWS, 3)).toContain("COUNT");
   });
 
-  it("obeys nothing of what others are called", () => {
+  it("shows control characters in names as text", () => {
     const rows = [{ name: "a\nb\u001b[31m\u009b", count: 1, note: "" }];
     expect(formatTable(COLUMNS, rows, 80).split("\n")[1]).toBe("a\ufffdb\ufffd[31m\ufffd      1");
     expect(formatProperties({ id: "x\r", version: 3 })).toBe("id       x\ufffd\nversion  3\n");

@@ -1,4 +1,4 @@
-// Tables for a terminal: aligned, and no wider than it if leaving out columns is enough.
+// Tables for a terminal: aligned, and narrow enough for it if leaving out columns suffices.
 
 import { visibleText } from "../base/visible-text.js";
 
@@ -6,16 +6,16 @@ import { visibleText } from "../base/visible-text.js";
 export interface Column<Row> {
   readonly title: string;
   readonly value: (row: Row) => string | number;
-  /** Left out when the table would be too wide; the last one first. */
+  /** Left out if the table would be too wide, starting with the last one. */
   readonly optional?: boolean;
 }
 
 const GAP = "  ";
 
 /**
- * Formats rows with a line of titles. Numbers are aligned at their ends.
+ * Formats rows below a line of titles. Numbers are aligned to the right.
  *
- * @param width Infinity for no limit; a table of columns that must stay may exceed it.
+ * @param width Infinity for no limit; a table may exceed it if no optional column is left
  */
 export function formatTable<Row>(
   columns: readonly Column<Row>[],
@@ -39,7 +39,7 @@ export function formatTable<Row>(
   return [columns.map(({ title }) => title), ...cells].map((line) => `${format(line)}\n`).join("");
 }
 
-/** Formats names and values below each other. */
+/** Formats names and values, one pair per line. */
 export function formatProperties(properties: Readonly<Record<string, string | number>>): string {
   const width = Math.max(...Object.keys(properties).map((name) => name.length));
   return Object.entries(properties)
@@ -47,7 +47,7 @@ export function formatProperties(properties: Readonly<Record<string, string | nu
     .join("");
 }
 
-/** Places of the columns that are shown. */
+/** Indexes of the columns that are shown. */
 function fit(columns: readonly Column<never>[], widths: readonly number[], width: number): readonly number[] {
   const shown = columns.map((_, at) => at);
   const total = (): number =>
@@ -60,7 +60,7 @@ function fit(columns: readonly Column<never>[], widths: readonly number[], width
   return shown;
 }
 
-/** Names come from other machines: a line feed or an escape sequence in one must not make lines or colours. */
+/** Names come from other machines: line feeds and escape sequences in them must not have an effect. */
 function printable(value: string | number | undefined): string {
   return visibleText(String(value ?? ""));
 }

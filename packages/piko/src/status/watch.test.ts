@@ -1,4 +1,4 @@
-// `piko status --watch`: what the screen shows as pages change, and how it ends.
+// `piko status --watch`: what is shown as pages change, and how it ends.
 
 import { FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
@@ -22,7 +22,7 @@ describe("a watch", () => {
   interface Watched {
     readonly screen: TestScreen;
     readonly clock: FakeClock;
-    /** Lets it ask again. */
+    /** Lets it make the next request. */
     readonly again: () => void;
     readonly end: () => Promise<void>;
   }
@@ -43,7 +43,7 @@ describe("a watch", () => {
     };
   }
 
-  it("prints changes and new failures, and goes on over them", async () => {
+  it("prints changes and new failures, and continues after failures", async () => {
     const answers: (object | undefined)[] = [{ web: 1 }, { web: 1 }, undefined, undefined, { web: 2 }];
     let asked = 0;
     const url = await serve((_request, response) => {
@@ -67,7 +67,7 @@ describe("a watch", () => {
     expect(screen.errors).toBe(`upstream endpoints: ${url}: bad status: 503\n`);
   });
 
-  it("redraws a terminal in place, and no more than fits", async () => {
+  it("redraws a terminal in place, without exceeding its size", async () => {
     const endpoints = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`endpoint-${at}`, 1]));
     const url = await servePages({ "/status/upstream/endpoints": endpoints });
     const screen = new TestScreen(80, 10);
@@ -83,13 +83,13 @@ describe("a watch", () => {
     expect(screen.text).toContain("... and 95 more lines");
   });
 
-  it("ends at once when its first question fails", async () => {
+  it("ends at once if its first request fails", async () => {
     const url = await serve((_, response) => response.writeHead(503).end());
     await expect(show(upstreamEndpoints, configOf(url, { watch: true }))).rejects.toThrow("bad status: 503");
   });
 
   it.each(["yaml", "json", "table"])(
-    "asks in %s whether a program still reads, without a line",
+    "checks in %s whether a program still reads, without printing a line",
     async (output) => {
       const answers = [{ web: 1 }, { web: 1 }, { web: 1 }, { web: 2 }];
       let asked = 0;
@@ -118,7 +118,7 @@ describe("a watch", () => {
     },
   );
 
-  it("ends while it waits for an answer", async () => {
+  it("ends while it waits for a response", async () => {
     let asked = 0;
     let askedAgain = (): void => {};
     const second = new Promise<void>((resolve) => {
@@ -138,7 +138,7 @@ describe("a watch", () => {
   });
 });
 
-/** Waits until somebody waits for the clock. */
+/** Waits until a timer is set on the clock. */
 async function waitForTimer(clock: FakeClock): Promise<void> {
   while (clock.pending === 0) await new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,25 +1,24 @@
-// `piko key create`: a secret, or a pair of keys, for signing tokens.
+// `piko key create`: creates a secret, or a key pair, for signing tokens.
 
 import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { rmSync, writeFileSync } from "node:fs";
 import type { KeyCreateConfig, SigningAlgorithm } from "../config/token.js";
 import { TokenToolError } from "./token-tool-error.js";
 
-/** Bytes of a secret: as many as the hash has (RFC 7518 section 3.2). */
+/** Length of a secret: the same as the hash's (RFC 7518 section 3.2). */
 const SECRET_BYTES: Readonly<Record<string, number>> = { HS256: 32, HS384: 48, HS512: 64 };
 const CURVES: Readonly<Record<string, string>> = { ES256: "P-256", ES384: "P-384", ES512: "P-521" };
-/** As strong as 128 bits of a secret (NIST SP 800-57). */
+/** As strong as a secret of 128 bits (NIST SP 800-57). */
 const RSA_BITS = 3_072;
 
-/** A key that was made. */
+/** A new key. */
 export interface CreatedKey {
   /** The secret in base64, or the private key as PEM; ends with a line feed. */
   readonly secret: string;
-  /** The public key of a pair, as PEM. */
+  /** The public key of a pair, as PEM; undefined for a secret. */
   readonly publicKey: string | undefined;
 }
 
-/** Makes a key. */
 export function createKey(algorithm: SigningAlgorithm): CreatedKey {
   const secretBytes = SECRET_BYTES[algorithm];
   if (secretBytes !== undefined) {
@@ -37,9 +36,9 @@ export function createKey(algorithm: SigningAlgorithm): CreatedKey {
 }
 
 /**
- * Makes a key and writes it to files, or gives what is to be printed.
+ * Creates a key and writes it to files, or returns what is to be printed.
  *
- * @throws TokenToolError for a file that can't be written or is there already.
+ * @throws TokenToolError if a file exists or can't be written.
  */
 export function runKeyCreate({ algorithm, out }: KeyCreateConfig): string {
   const { publicKey, secret } = createKey(algorithm);
@@ -49,7 +48,7 @@ export function runKeyCreate({ algorithm, out }: KeyCreateConfig): string {
   try {
     writeNew(`${out}.pub`, publicKey, 0o644);
   } catch (error) {
-    // Half a pair is of no use.
+    // Half a pair is useless.
     rmSync(out);
     throw error;
   }

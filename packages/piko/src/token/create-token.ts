@@ -10,14 +10,14 @@ import { TokenToolError } from "./token-tool-error.js";
 
 export interface TokenCreateOptions {
   readonly config: TokenCreateConfig;
-  /** The key itself, from the environment; empty: it is in the file. */
+  /** The key itself, from the environment; empty if it is in the file. */
   readonly key: string;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
   readonly warn: (text: string) => void;
 }
 
-/** Makes a token. Rejects with a TokenToolError for a key that can't be used. */
+/** Creates a token. Rejects with a TokenToolError if the key can't be used. */
 export async function createToken({ config, key, nowMs, warn }: TokenCreateOptions): Promise<string> {
   const { material, algorithms } = parseSigningKey(readKey(config.keyFile, key));
   const [byDefault = ""] = algorithms;

@@ -1,4 +1,4 @@
-// Describes a token in words. Nothing is verified here.
+// Describes a token in words, without verifying it.
 
 import { formatDuration } from "../base/duration.js";
 import { visibleJson, visibleText } from "../base/visible-text.js";
@@ -6,12 +6,12 @@ import { readClaims } from "../auth/claims.js";
 import { payloadOf, readTokenHeader } from "../auth/token.js";
 import { explainReason } from "./refusal-words.js";
 
-/** Claims that have a line of their own. */
+/** Claims that get a line of their own. */
 const KNOWN: ReadonlySet<string> = new Set(["aud", "exp", "iat", "iss", "jti", "nbf", "piko", "sub"]);
 const LABEL_COLUMNS = 12;
 const DAY_MS = 86_400_000;
 
-/** Lines for a person, or undefined for text that is no token at all. */
+/** Lines for a person; undefined if the text isn't a token at all. */
 export function describeToken(token: string, nowMs: number): readonly string[] | undefined {
   const header = parsePart(token, 0);
   const claims = parsePart(token, 1);
@@ -40,7 +40,7 @@ export function describeToken(token: string, nowMs: number): readonly string[] |
   return lines;
 }
 
-/** What every server holds against it, whatever its keys are. */
+/** Why every server would reject the token, whatever its keys. */
 function findProblem(token: string): string | undefined {
   const header = readTokenHeader(token);
   if ("reason" in header) return explainReason(header.reason);

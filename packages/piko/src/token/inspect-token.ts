@@ -6,15 +6,15 @@ import { judgeToken, type JudgeOptions } from "./judge-token.js";
 import { TokenToolError } from "./token-tool-error.js";
 
 export interface InspectOptions {
-  /** The token, with white space around it or `Bearer` before it. */
+  /** The token, perhaps with white space around it or `Bearer` before it. */
   readonly text: string;
   /** Milliseconds since 1970. */
   readonly nowMs: number;
-  /** Undefined: no configuration is there to be asked. */
+  /** Undefined if there is no configuration to check against. */
   readonly judge: JudgeOptions | undefined;
 }
 
-/** Lines that explain a token. Rejects with a TokenToolError for what is none, and when a key can't be read. */
+/** Lines that explain a token. Rejects with a TokenToolError if the text isn't a token or a key can't be read. */
 export async function inspectToken({ judge, nowMs, text }: InspectOptions): Promise<readonly string[]> {
   const token = text.trim().replace(/^Bearer\s+/i, "");
   if (token === "") throw new TokenToolError("token: is empty");

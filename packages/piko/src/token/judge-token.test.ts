@@ -28,7 +28,7 @@ async function create(key: string, claims: Record<string, unknown> = {}): Promis
   return await createToken({ config, key, nowMs: NOW_MS, warn: () => {} });
 }
 
-/** What the ports of a configuration say, by port. */
+/** The result for each port of a configuration, by port. */
 async function judge(
   yaml: string,
   token: string,
@@ -51,8 +51,8 @@ async function judge(
 
 const PROXY = (more = ""): string => `proxy: {auth: {hmac_secret_key: ${SECRET}${more}}}\n`;
 
-describe("a token before a server's ports", () => {
-  it("is let in by those whose key has signed it, and by those that have none", async () => {
+describe("a token checked for a server's ports", () => {
+  it("is accepted by ports whose key has signed it, and by those without keys", async () => {
     const upstream = `upstream: {auth: {ecdsa_public_key_file: ${folder}/public.pem}}\n`;
     expect(await judge(PROXY() + upstream, await create(SECRET, { endpoint: ["web", "team-*"] }))).toEqual({
       proxy: "accepted, for web, team-*",
@@ -96,7 +96,7 @@ describe("a token before a server's ports", () => {
     },
   );
 
-  it("by another key, or too long, is refused", async () => {
+  it("is rejected if it is too long or signed with another key", async () => {
     const forged = await create("another secret, of 32 bytes and more");
     expect((await judge(PROXY(), forged))["proxy"]).toBe(
       "rejected: not signed by the port's key (401 invalid token)",
@@ -107,7 +107,7 @@ describe("a token before a server's ports", () => {
     );
   });
 
-  it("says whether it is for the endpoint that is asked about", async () => {
+  it("is checked for the given endpoint", async () => {
     const token = await create(SECRET, { endpoint: ["web"] });
     expect((await judge(PROXY(), token, { endpoint: "web" }))["proxy"]).toBe(
       "accepted, also for endpoint web",
@@ -117,7 +117,7 @@ describe("a token before a server's ports", () => {
     );
   });
 
-  it("is asked of each tenant, or of the one that is named", async () => {
+  it("is checked for each tenant, or for the one that is named", async () => {
     const tenants = `upstream:
   tenants:
     - {id: a, auth: {hmac_secret_key: ${SECRET}}, endpoints: [a-*]}
@@ -140,7 +140,7 @@ describe("a token before a server's ports", () => {
     expect((await judge(without, token, { tenantId: "c" }))["upstream"]).toBe(`rejected: ${unknown}`);
   });
 
-  it("waits for a key set, and hears that it can't be had", async () => {
+  it("is checked after the key set was fetched, or couldn't be", async () => {
     const jwks = `proxy: {auth: {jwks: {endpoint: "file://${folder}/keys.json"}}}`;
     const token = await create(privateKey);
     expect((await judge(jwks, token))["proxy"]).toContain("the port has no keys yet");

@@ -21,13 +21,13 @@ export interface JudgeOptions {
   readonly logger: Logger;
 }
 
-/** What one port, or one tenant of it, says. */
+/** The result for one port, or for one of its tenants. */
 export interface Verdict {
   readonly port: string;
   readonly text: string;
 }
 
-/** Asks each port, and where there are tenants the one that is named, or all. */
+/** Checks the token for each port; if there are tenants, for the one that is named, or for all. */
 export async function judgeToken(token: string, options: JudgeOptions): Promise<readonly Verdict[]> {
   const { question, server } = options;
   const { admin, proxy, upstream } = server;

@@ -1,4 +1,4 @@
-// Why a token is rejected, for a person; the client of a server learns less.
+// Why a token is rejected, in words for the operator; clients of a server are told less.
 
 const WORDS: Readonly<Record<string, string>> = {
   missing: "no token",
@@ -22,7 +22,7 @@ const WORDS: Readonly<Record<string, string>> = {
   no_keys: "the port has no keys yet: its key set couldn't be fetched",
 };
 
-/** Words for one of the reasons of a refusal. */
+/** The words for the reason of a refusal. */
 export function explainReason(reason: string): string {
   return WORDS[reason] ?? reason;
 }

@@ -1,4 +1,4 @@
-// The key that a token is signed with: a secret, or a private key as PEM. The algorithm follows from it.
+// The key that a token is signed with: a secret, or a private key as PEM. It determines the algorithm.
 
 import { createPrivateKey, type KeyObject } from "node:crypto";
 import type { SigningAlgorithm } from "../config/token.js";
@@ -6,31 +6,31 @@ import { TokenToolError } from "./token-tool-error.js";
 
 const HMAC: readonly SigningAlgorithm[] = ["HS256", "HS384", "HS512"];
 const RSA: readonly SigningAlgorithm[] = ["RS256", "RS384", "RS512"];
-/** By OpenSSL's name of the curve (RFC 7518 section 3.4). */
+/** By OpenSSL's name for the curve (RFC 7518 section 3.4). */
 const ECDSA: ReadonlyMap<string, SigningAlgorithm> = new Map([
   ["prime256v1", "ES256"],
   ["secp384r1", "ES384"],
   ["secp521r1", "ES512"],
 ]);
 const MIN_RSA_BITS = 2_048;
-/** RFC 7518 section 3.2 asks for as many bytes as the hash has; these are HS256's. */
+/** RFC 7518 section 3.2 requires as many bytes as the hash has; this is the number for HS256. */
 export const MIN_SECRET_BYTES = 32;
 
 export interface SigningKey {
   readonly material: KeyObject | Uint8Array;
-  /** The one that it is for, and others that it can do. */
+  /** Its usual algorithm, followed by others that it can be used for. */
   readonly algorithms: readonly SigningAlgorithm[];
 }
 
 /**
- * Makes a key of the contents of a file or variable.
+ * Parses the contents of a file or variable.
  *
- * @throws TokenToolError that says what is wrong, and nothing of the contents.
+ * @throws TokenToolError that says what is wrong without quoting the contents.
  */
 export function parseSigningKey(contents: Buffer): SigningKey {
   const text = contents.toString("latin1");
   if (/^\s*-----BEGIN /.test(text)) return parsePem(text);
-  // As servers read it: one line feed at the end belongs to the file, not to the secret.
+  // As on servers, one line feed at the end belongs to the file and not to the secret.
   const secret = contents.at(-1) === 0x0a ? contents.subarray(0, -1) : contents;
   if (secret.length === 0) throw new TokenToolError("key: is empty");
   return { material: secret, algorithms: HMAC };

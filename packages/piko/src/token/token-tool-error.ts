@@ -1,4 +1,4 @@
-// The error of `piko key` and `piko token`: one line for a person, without a secret.
+// The error of `piko key` and `piko token`: one line for a person, without secrets.
 
 export class TokenToolError extends Error {
   readonly code = "PIKO_TOKEN_FAILED";

@@ -88,13 +88,13 @@ describe("a created key", () => {
     },
   );
 
-  it("is 32 random bytes by default, and never twice the same", () => {
+  it("is 32 random bytes by default, different each time", () => {
     const { secret } = createKey("HS256");
     expect(Buffer.from(secret, "base64")).toHaveLength(32);
     expect(createKey("HS256").secret).not.toBe(secret);
   });
 
-  it("goes to a file of its owner's, and never over another one", () => {
+  it("is written to a file that only its owner can read, and never over an existing one", () => {
     const out = join(folder, "key.pem");
     expect(runKeyCreate({ algorithm: "ES256", out })).toBe("");
     expect(statSync(out).mode & 0o777).toBe(0o600);
@@ -111,7 +111,7 @@ describe("a created key", () => {
 });
 
 describe("a created token", () => {
-  it("says what it was told to", async () => {
+  it("has the given claims", async () => {
     const { secret } = createKey("HS256");
     const token = await create(secret, {
       keyId: "k1",
@@ -137,14 +137,14 @@ describe("a created token", () => {
     });
   });
 
-  it("takes its secret from a file without the line feed at its end", async () => {
+  it("is signed with a secret from a file, without the line feed at its end", async () => {
     const keyFile = join(folder, "secret");
     writeFileSync(keyFile, "0123456789abcdef0123456789abcdef\n");
     const key = await hmacKey(Buffer.from("0123456789abcdef0123456789abcdef"));
     expect(await verify(await create("", { keyFile }), key)).toBeInstanceOf(Identity);
   });
 
-  it("never ends with a lifetime of 0, and has a name of its own", async () => {
+  it("never expires with a lifetime of 0, and has a unique id", async () => {
     const { secret } = createKey("HS256");
     const key = await hmacKey(Buffer.from(secret.trimEnd()));
     const [one, other] = [await create(secret, { lifetimeMs: 0 }), await create(secret, { lifetimeMs: 0 })];
@@ -182,11 +182,11 @@ describe("a created token", () => {
     ],
     ["a file that isn't there", "", { keyFile: "/missing" }, "can't read /missing (ENOENT)"],
     ["more than servers take", "x".repeat(32), { subject: "s".repeat(9_000) }, "servers accept at most 8192"],
-  ])("is not made of %s", async (_, key, config, message) => {
+  ])("can't be made with %s", async (_, key, config, message) => {
     await expect(create(key, config)).rejects.toThrow(message);
   });
 
-  it("by a short secret comes with a warning", async () => {
+  it("with a short secret causes a warning", async () => {
     const warned: string[] = [];
     await create("short", {}, warned);
     expect(warned.join()).toContain("the secret has 5 bytes");
@@ -199,7 +199,7 @@ describe("inspecting a token", () => {
     return `${part(header)}.${part(claims)}.c2ln`;
   }
 
-  it("says what it holds, with times relative to now", async () => {
+  it("shows the contents, with times relative to now", async () => {
     const { secret } = createKey("HS256");
     const made = await create(secret, { endpoint: ["web", "team-a-*"], subject: "me\u202e", id: "7" });
     expect(
@@ -227,7 +227,7 @@ describe("inspecting a token", () => {
     [{ piko: {} }, "endpoints:  all"],
     [{ scope: "x", exp: 1e300 }, 'other:      {"scope":"x"}'],
     [{ exp: "soon" }, "problem:    its claims aren't an object, or one of them has a wrong type"],
-  ])("of %j says %s", async (claims, line) => {
+  ])("%j shows %s", async (claims, line) => {
     expect(
       await inspectToken({ text: token({ alg: "HS256" }, claims), nowMs: NOW_MS, judge: undefined }),
     ).toContain(line);
@@ -236,11 +236,11 @@ describe("inspecting a token", () => {
   it.each([
     [{ alg: "HS256", crit: ["b64"] }, "problem:    its header has `crit`, which piko doesn't support"],
     [{}, "problem:    signed with an algorithm that fits none of the port's keys"],
-  ])("with header %j says what every server holds against it", async (header, line) => {
+  ])("with header %j shows why every server rejects it", async (header, line) => {
     expect(await inspectToken({ text: token(header, {}), nowMs: NOW_MS, judge: undefined })).toContain(line);
   });
 
-  it.each(["", "\n", "abc", "a.b.c", "W10.W10.W10"])("refuses %j", async (text) => {
+  it.each(["", "\n", "abc", "a.b.c", "W10.W10.W10"])("rejects %j", async (text) => {
     await expect(inspectToken({ text, nowMs: NOW_MS, judge: undefined })).rejects.toThrow(/^token: /);
   });
 });
