@@ -62,7 +62,7 @@ export async function measureHttp2({ bench, options }, say) {
 function format({ machine, met, plan, ratios, samples }) {
   const table = (/** @type {string} */ unit, /** @type {readonly string[]} */ kinds) =>
     formatTable(
-      ["", "", `${unit}/s`, "p50 / p99 ms", `CPU us per ${unit.slice(0, -1)} (least to most)`, "CPU / nginx"],
+      ["", "", `${unit}/s`, "p50 / p99 ms", `CPU us per ${unit.slice(0, -1)} (minimum to maximum)`, "CPU / nginx"],
       HTTP2_CASES.filter(({ kind }) => kinds.includes(kind)).flatMap((each) =>
         plan.flatMap(({ subject }) => {
           const rows = samples.filter((one) => one.subject === subject.name && one.case === each.name);
@@ -74,14 +74,14 @@ function format({ machine, met, plan, ratios, samples }) {
     "## HTTP/2 and gRPC",
     "`npm run bench -- --http2`: 100 B each way, over 4 connections by prior knowledge, with this number of streams on each. Requests are sent by `h2load` to an " +
       "HTTP/1.1 service; for comparison `wrk` sends as many concurrent HTTP/1.1 requests, each on its own connection. gRPC messages are sent by `node:http2` and echoed by " +
-      "a service on `node:http2`, one message in transit per call. There the load generator's core is the bottleneck, so messages/s are " +
-      "no upper limit of the measured program. CPU in brackets: minimum and maximum of the rounds, each with fresh processes; the " +
+      "a service on `node:http2`, one message in transit per call. There the load generator's core is the bottleneck, so messages/s " +
+      "don't show the limit of the measured program. CPU in brackets: minimum and maximum of the rounds, each with fresh processes; the " +
       "rest are medians.",
     machine.map((line) => `- ${line}`).join("\n"),
     formatWarnings({ samples }),
     table("requests", ["requests", "load"]),
     table("messages", ["calls"]),
-    `A request at 10 streams costs the server ${median(ratios).toFixed(2)} times as much as one by HTTP/1.1 ` +
+    `A request at 10 streams costs the server ${median(ratios).toFixed(2)} times as much as one over HTTP/1.1 ` +
       `(${range(ratios, 2)} in the rounds): ${met ? "within" : "**above**"} the limit of ${MOST}.`,
   ];
   return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
