@@ -62,7 +62,7 @@ export async function measureHttp2({ bench, options }, say) {
 function format({ machine, met, plan, ratios, samples }) {
   const table = (/** @type {string} */ unit, /** @type {readonly string[]} */ kinds) =>
     formatTable(
-      ["", "", `${unit}/s`, "p50 / p99 ms", `CPU us per ${unit.slice(0, -1)} (minimum to maximum)`, "CPU / nginx"],
+      ["", "", `${unit}/s`, "p50 / p99 ms", `CPU us per ${unit.slice(0, -1)} (min to max)`, "CPU / nginx"],
       HTTP2_CASES.filter(({ kind }) => kinds.includes(kind)).flatMap((each) =>
         plan.flatMap(({ subject }) => {
           const rows = samples.filter((one) => one.subject === subject.name && one.case === each.name);
