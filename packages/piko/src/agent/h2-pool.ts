@@ -25,7 +25,7 @@ const MAX_CONTROL_FRAMES = 10_000;
 /** Limits of a pool, and how it connects. */
 export interface H2PoolOptions {
   readonly connector: ServiceConnector;
-  /** Use TLS. */
+  /** Whether to use TLS. */
   readonly secure: boolean;
   /** Time to connect and until the service confirms that it speaks HTTP/2; 0 for no limit. */
   readonly timeoutMs: number;

@@ -31,7 +31,7 @@ export interface H2ConnectionOwner {
   readonly responseFields: ResponseFields;
   readonly trailerFields: TrailerFields;
   readonly responseHead: ResponseHead;
-  /** Use TLS. */
+  /** Whether to use TLS. */
   readonly secure: boolean;
   /** Time until the service must confirm that it speaks HTTP/2; 0 for no limit. */
   readonly timeoutMs: number;
@@ -125,7 +125,7 @@ export class H2ServiceConnection implements CallConnection, ClientEvents, Socket
     if (this.idle) this.#closeNow();
   }
 
-  // Called by its calls.
+  // Called by the calls.
 
   get congested(): boolean {
     return this.socket.out.congested;

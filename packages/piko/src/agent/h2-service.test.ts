@@ -107,7 +107,7 @@ describe("a response", () => {
     );
   });
 
-  it("has its trailers, and if it consists of a head alone, it stays so", async () => {
+  it("has its trailers, and stays a head alone if it is one", async () => {
     const trailers = await answerTo(CHUNKED + "0\r\n\r\n", (stream) => {
       stream.respond({ ":status": 200, "content-type": "application/grpc" }, { waitForTrailers: true });
       stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0", connection_: "x" }));

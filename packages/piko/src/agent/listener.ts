@@ -47,7 +47,7 @@ export interface ListenerOptions {
   readonly wallNow: () => number;
   /** A tunnel was opened, for the first time or after a reconnect. */
   readonly onConnected: (nodeId: string | undefined, tunnels: TunnelStatus, url: string | undefined) => void;
-  /** The service has become healthy, so tunnels are opened; or unhealthy, for this reason. Not called without health checks. */
+  /** The service has become healthy, so tunnels are opened; or unhealthy, for this reason. Not called if there are no checks. */
   readonly onHealth: (healthy: boolean, reason: string) => void;
 }
 

@@ -13,7 +13,7 @@ export interface ReachedListener {
   readonly announced: AnnouncedAddress | undefined;
 }
 
-/** The service of each listener, and {@link howToReach} them: lines for a terminal. */
+/** Lines for a terminal: the service of each listener, followed by the lines of {@link howToReach}. */
 export function nextSteps(
   listeners: readonly ReachedListener[],
   serverUrl: string,
@@ -25,7 +25,7 @@ export function nextSteps(
   return [...arrows, ...howToReach(listeners, serverUrl, command)];
 }
 
-/** How clients reach listeners for which a URL alone isn't enough. `command`: this program, as it was called. */
+/** Lines on how clients reach listeners for which a URL isn't enough. `command`: this program, as it was called. */
 export function howToReach(
   listeners: readonly ReachedListener[],
   serverUrl: string,

@@ -193,7 +193,7 @@ async function warnOf(listener: Listener, signal: AbortSignal, log: Logger): Pro
       agents: others,
     });
   }
-  // A health check has already reported it. A TCP service isn't probed, because it would take the connection for a client.
+  // A health check has already reported it. A TCP service isn't probed: it would mistake the connection for a client's.
   if (listener.healthy !== undefined || protocol === "tcp") return;
   const error = await listener.probe(signal);
   if (error !== undefined) {

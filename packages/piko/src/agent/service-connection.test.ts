@@ -125,7 +125,7 @@ describe("a connection", () => {
     },
   );
 
-  it("doesn't take bytes before its request was sent for a response, and the request is sent elsewhere", async () => {
+  it("treats bytes that arrive before its request was sent as unexpected, and the request is sent elsewhere", async () => {
     const service = await uses.raw(answering(() => OK));
     const rig = await uses.rig({ service: service.port });
     await rig.request(GET);

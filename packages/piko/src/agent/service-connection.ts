@@ -20,7 +20,7 @@ import type { RequestRewrite } from "../http/request-rewrite.js";
 import type { DeadlineSweep, Expiring } from "../net/deadline-sweep.js";
 import { connectFailure, connectionFailure, type ServiceConnector } from "./connect-service.js";
 
-/** How much earlier than the service would an idle connection is closed, so that no request meets its end. */
+/** An idle connection is closed this much earlier than the service would close it, so that no request meets its end. */
 const KEEP_ALIVE_MARGIN_MS = 1_000;
 
 /** What a connection needs from its pool. */
@@ -40,7 +40,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   readonly socket: ByteSocket;
   /**
    * When the last byte of its last request was sent, by the wall clock. For the service, the connection has been idle only
-   * since the response; but this process may have been suspended before it read that, so its time isn't known.
+   * since the response; but this process may have been suspended before it read that, so the time of the response isn't known.
    */
   sentAtMs: number;
   readonly #pool: ServiceConnectionOwner;
@@ -144,7 +144,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
   }
 
   abort(why: Reason): void {
-    // The reader must not take a part for the whole; and a FIN would wait behind bytes that the service doesn't read.
+    // The service must not mistake a part of the data for all of it. Also, a FIN would have to wait for bytes that it doesn't read.
     const reset = this.#switched || (this.#hasBody && why !== REASONS.early);
     this.#end();
     if (reset) this.socket.reset();
@@ -182,7 +182,7 @@ export class ServiceConnection implements UpstreamCall, SocketHandler, ResponseE
 
   onBytes(buffer: Buffer, start: number, end: number): void {
     if (this.#events === undefined) {
-      // Unexpected bytes: they would be taken for the response to the next request.
+      // Unexpected bytes: they would be mistaken for the response to the next request.
       this.#pool.forget(this);
       this.destroy();
       return;

@@ -31,7 +31,7 @@ export interface ServicePoolOptions {
   /** Budget for heads that arrive in parts, shared by all services of the agent. */
   readonly budget: ByteBudget;
   readonly clock: Clock;
-  /** Milliseconds since 1970: unlike `clock`, this includes the time in which the process was suspended, as services do. */
+  /** Milliseconds since 1970. Unlike `clock`, this includes times in which the process was suspended, which services count too. */
   readonly wallNow: () => number;
 }
 

@@ -120,7 +120,7 @@ describe("a request that can't be retried", () => {
     ["gives way to a new one", 1_000, 2],
     ["gives way to a new one", 60_000, 2],
     ["gives way to a new one, since the clock was turned back,", -5_000, 2],
-  ])("takes a kept connection by its time: it %s after %d ms", async (_what, gapMs, connections) => {
+  ])("treats a kept connection by its age: it %s after %d ms", async (_what, gapMs, connections) => {
     expect(await connectionsOf("POST", gapMs, "read at once")).toBe(connections);
     expect(await connectionsOf("PATCH", gapMs, "read at once")).toBe(connections);
     expect(await connectionsOf("PUT", gapMs, "read at once")).toBe(1);

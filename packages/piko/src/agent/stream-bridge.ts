@@ -95,7 +95,7 @@ export class StreamBridge implements StreamHandler {
     this.#streamGone = true;
     this.#rest.clear();
     this.#error ??= new Error("stream reset");
-    // The service must not take a part for the whole.
+    // A reset, because the service must not mistake a part of the data for all of it.
     this.#socket?.reset();
     this.#finish();
   }

@@ -346,7 +346,7 @@ export class StreamClient implements ClientSide, StreamHandler, BodySink {
     if (!this.#writer.blocked) this.#finish(false);
   }
 
-  /** Ends the stream. After a complete response it is never reset: a Go node would take both together for a failure. */
+  /** Ends the stream. After a complete response it is never reset: a Go node that gets both in one message would report a failure. */
   #finish(reset: boolean): void {
     const stream = this.#stream;
     if (stream === undefined) return;

@@ -36,7 +36,7 @@ export class ForwardedConnection implements SocketHandler {
     local.resume();
   }
 
-  /** Cuts both sides, so that neither takes a part for the whole. */
+  /** Cuts both sides, so that neither mistakes a part of the data for all of it. */
   cut(): void {
     this.#webSocket.reset();
     this.#local.reset();
@@ -73,7 +73,7 @@ export class ForwardedConnection implements SocketHandler {
   #onRemoteClose(error: TunnelError | undefined): void {
     this.#remoteClosed = true;
     this.#error ??= error;
-    // A Go server has closed both directions: the client gets the queued bytes, and what it still sends is dropped.
+    // A Go server has closed both directions: the client gets the queued bytes, and anything that it still sends is dropped.
     if (error === undefined) this.#local.close();
     else this.#local.reset();
     this.#finish();

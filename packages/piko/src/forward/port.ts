@@ -86,7 +86,7 @@ export class ForwardPort {
       });
       this.#connections.add(connection);
     } catch (error) {
-      // A reset, so that the client doesn't take it for a normal end.
+      // A reset, so that the client doesn't mistake it for a normal end.
       local.reset();
       if (this.#stopped.signal.aborted) return;
       logger.error("failed to dial endpoint", { "endpoint-id": endpointId, error: errorText(error) });

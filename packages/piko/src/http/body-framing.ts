@@ -1,4 +1,4 @@
-// How the end of a message's body is determined, decided from its head alone (RFC 9112 section 6.3). Called once per message
+// Decides from a message's head alone how the end of its body is determined (RFC 9112 section 6.3). Called once per message
 // by the code that reads the body, which passes the result to BodyReader.reset.
 
 import type { RequestHead, ResponseHead } from "./head.js";

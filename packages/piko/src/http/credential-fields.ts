@@ -5,7 +5,7 @@ import { FIELD_ID, FIELD_STRIDE, type RequestHead, VALUE_END, VALUE_START } from
 
 /** Reused for one request after another. Values are indexes of fields in the request's head, -1 for none. */
 export class CredentialFields {
-  /** `x-piko-authorization`, otherwise `Authorization`. The first field of a name counts, if it isn't empty (as in Go Piko). */
+  /** `x-piko-authorization`, otherwise `Authorization`. Only the first field of each name counts, unless it is empty (as in Go Piko). */
   credential = -1;
   /** `x-piko-tenant-id`. */
   tenant = -1;

@@ -23,7 +23,7 @@ describe("a request", () => {
     ["application/grpc+", undefined, false],
     ["application/grpc evil", undefined, false],
     ["application/json", undefined, false],
-  ])("with content type %s is of type %s", (value, type, streaming) => {
+  ])("with content type %s has the gRPC type %s", (value, type, streaming) => {
     const found = grpcRequestType(headOf(`Content-Type: ${value}\r\n`));
     expect([found, isStreaming(found)]).toEqual([type, streaming]);
   });

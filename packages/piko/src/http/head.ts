@@ -46,9 +46,9 @@ export class MessageHead {
   connectionClose: boolean;
   /** Connection lists `keep-alive`. */
   connectionKeepAlive: boolean;
-  /** HTTP/1.1, Connection lists `upgrade`, and there is one non-empty Upgrade field; in a request, it doesn't list HTTP itself. */
+  /** HTTP/1.1, Connection lists `upgrade`, and there is one non-empty Upgrade field; a request's doesn't list HTTP itself. */
   upgrade: boolean;
-  /** Connection lists a token besides close, keep-alive, upgrade and te, so each field must be checked against it. */
+  /** Connection lists a token besides close, keep-alive, upgrade and te, so every field has to be looked up in it. */
   connectionNamesFields: boolean;
   /** Total length of all Connection values. It is limited, because every field may have to be looked up in them. */
   connectionBytes: number;

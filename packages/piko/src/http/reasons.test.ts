@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { errorBody, errorResponse } from "./h1/error-response.js";
 import { ALL_REASONS, reasonOf, REASONS } from "./reasons.js";
 
-it("reasons are found by their codes and places, and a peer can't add another one", () => {
+it("reasons are found by code and by place, and an unknown code has none", () => {
   for (const [place, reason] of ALL_REASONS.entries()) {
     expect(reason.place).toBe(place);
     expect(reason.code).toMatch(/^[a-z_]+$/);

@@ -29,8 +29,8 @@ export interface RequestRewrite {
   /** Sent as `x-piko-hop` if `addForward` is set: the other node's secret, known to nodes only. Undefined: it has none. */
   readonly hopSecret: Buffer | undefined;
   /**
-   * Index of the field that authenticated the sender, or -1. The field is removed, unless the next hop is another node, which
-   * checks it again: it gets it as `x-piko-authorization`.
+   * Index of the field that authenticated the sender, or -1. A next hop that is another node gets it as
+   * `x-piko-authorization`, to check it again; for any other next hop, it is removed.
    */
   readonly credentialField: number;
   /** The next hop is another node, and may return the request to be sent elsewhere. Only with `addForward`. */

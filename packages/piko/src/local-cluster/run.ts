@@ -15,7 +15,7 @@ export interface RunTestClusterOptions {
   readonly version: string;
   /** Aborted by the first SIGTERM or SIGINT. */
   readonly signal: AbortSignal;
-  /** Registers a listener, called when the configuration may have changed, with a function that reads it. */
+  /** Registers a listener. It is called when the configuration may have changed, with a function that reads it. */
   readonly onReload: (listener: (load: () => TestClusterConfig) => void) => void;
   readonly clock?: Clock;
 }

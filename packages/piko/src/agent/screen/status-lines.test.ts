@@ -126,7 +126,7 @@ describe("statusLines", () => {
   it("colors statuses by their class", () => {
     const recent = [200, 304, 404, 502].map((status) => ({ ...request, status }));
     const lines = statusLines({ listeners: [web], recent }, { ...WIDE, colour: true }).slice(5);
-    // oxlint-disable-next-line no-control-regex -- the sequences of colours
+    // oxlint-disable-next-line no-control-regex -- the sequences of colors
     expect(lines.map((line) => /\u001b\[(\d+)m\d{3}\u001b/.exec(line)?.[1])).toEqual([
       "32",
       "32",

@@ -8,7 +8,7 @@ import { REASONS } from "../reasons.js";
 
 const create = exchangeRigs();
 
-// Each brings an exchange into a state. If the request has a body, "ab" has arrived.
+// Each function brings an exchange into a state. If the request has a body, "ab" has arrived.
 const STATES: Record<string, () => ExchangeRig> = {
   idle: () => {
     const rig = create().post();

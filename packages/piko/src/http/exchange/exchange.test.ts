@@ -167,7 +167,7 @@ describe("Exchange", () => {
   });
 
   describe("limits", () => {
-    it("the timeout counts from the last of the body that arrived", () => {
+    it("the timeout counts from the last part of the body that arrived", () => {
       const rig = create().post();
       rig.clock.advance(TIMEOUT_MS - 1_000);
       rig.client.send("ab");

@@ -59,7 +59,7 @@ export class Exchange implements ClientEvents, UpstreamEvents, Expiring {
   /** Received bytes that are queued in the client's connection. Upstream gets room for as many more when they have left. */
   #unconsumed: number;
 
-  /** `build` creates the life cycle and the dispatch, which get the exchange before they are first called. */
+  /** `build` creates the life cycle and the dispatch; neither is called before the exchange is complete. */
   constructor(
     client: ClientSide,
     record: RequestRecord,

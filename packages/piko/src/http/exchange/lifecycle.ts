@@ -1,4 +1,4 @@
-// The steps of a request before it gets an upstream: a node has several, an agent has none.
+// The steps of a request before it gets an upstream: a node has several, an agent lets everything pass.
 
 import type { RequestHead } from "../head.js";
 

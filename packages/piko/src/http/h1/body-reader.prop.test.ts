@@ -90,7 +90,7 @@ test.each(["request", "response"] as const)(
   },
 );
 
-test("a body of known length takes exactly its bytes", () => {
+test("a body of known length uses exactly its bytes", () => {
   fc.assert(
     fc.property(fc.nat(200), fc.nat(200), sizes, (length, extra, pieces) => {
       const reader = new BodyReader();

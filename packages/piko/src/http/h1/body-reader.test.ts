@@ -111,7 +111,7 @@ describe("a body of known length", () => {
     expect(reader.finish()).toBe(true);
   });
 
-  test("takes nothing when it is empty", () => {
+  test("uses no bytes if it is empty", () => {
     const reader = new BodyReader();
     for (const kind of [BODY_NONE, BODY_LENGTH]) {
       reader.reset(kind, 0);
@@ -141,7 +141,7 @@ describe("a chunked body", () => {
     '5\r\nhello\r\n00010;n=v;q="a\\"; b";flag\r\n0123456789abcdef\r\nA\r\n0\r\n\r\n....\n\r\n000\r\n\r\n';
   const payload = "hello0123456789abcdef0\r\n\r\n....\n";
 
-  test("is passed on at once when it arrives at once", () => {
+  test("is passed on in one piece if it arrives in one piece", () => {
     expect(readChunked(`${plain}next`, 1_000)).toEqual({
       text: payload,
       trailers: undefined,

@@ -1,5 +1,5 @@
 // The line in front of a chunk, read byte by byte: size, extensions, CRLF. It may be split anywhere. Called by
-// body-reader.ts; for most lines, only the short loop over the digits and one step for each byte of CRLF run. In responses,
+// body-reader.ts; most lines only need the short loop over the digits and one step for each byte of CRLF. In responses,
 // the parts of a line may be surrounded by white space.
 
 import * as ascii from "../ascii.js";

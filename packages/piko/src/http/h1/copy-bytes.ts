@@ -1,6 +1,6 @@
 // Copies short runs of bytes into a buffer. Called by the head rewriters for every run of lines.
 
-// Below this length, a loop is faster than the call of Buffer.copy, which costs the same for any length.
+// Below this length, a loop is faster than a call of Buffer.copy, which costs the same for any length.
 const LOOP_LIMIT = 48;
 
 /** Copies `source[start, end)` to `out[at]`. Returns the offset after the copy. */

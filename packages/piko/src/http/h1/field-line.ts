@@ -64,7 +64,7 @@ export function parseFieldLine(
 
 /**
  * The same for responses, where white space before the colon must be removed (RFC 9112 section 5.1). NAME_END is then the
- * end of the name, not the colon. Refused for framing fields: another reader may have overlooked them.
+ * end of the name, not the colon. Framing fields with such white space are refused: another reader may overlook them.
  */
 export function parseResponseFieldLine(
   fields: Int32Array,

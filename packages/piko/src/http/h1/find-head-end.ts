@@ -7,7 +7,7 @@ import { HTTP_ERRORS, type HttpError } from "../errors.js";
 // Local copies: see ascii.ts.
 const { CR, LF } = ascii;
 
-/** Maximum number of empty lines before a request (RFC 9112 section 2.2 recommends to tolerate at least one). */
+/** Maximum number of empty lines before a request (RFC 9112 section 2.2 recommends tolerating at least one). */
 export const MAX_EMPTY_LINES = 4;
 
 /** The bytes so far don't contain a complete head. */

@@ -60,7 +60,7 @@ function parseStatusLine(head: ResponseHead, buffer: Buffer, start: number, end:
   if (!isDigit(hundreds) || !isDigit(tens) || !isDigit(ones))
     return refuseLine(head, HTTP_ERRORS.STATUS_LINE);
   if (hundreds === 0) return refuseLine(head, HTTP_ERRORS.STATUS);
-  // HTTP/1.0 has no interim responses: a reader that takes this for the final one takes the next for another response.
+  // HTTP/1.0 has no interim responses: a reader that mistakes this for the final one would mistake the next, too.
   if (hundreds === 1 && minor === 0) return refuseLine(head, HTTP_ERRORS.INTERIM_VERSION);
   head.minorVersion = minor;
   head.status = hundreds * 100 + tens * 10 + ones;

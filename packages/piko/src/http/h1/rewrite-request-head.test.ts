@@ -172,7 +172,7 @@ describe("a request head for the next hop", () => {
     expect(rewrite(request("X-Forwarded-For: a"))).toBe(request("X-Forwarded-For: a"));
   });
 
-  test("replaces X-Forwarded-Proto and X-Forwarded-Host when told to", () => {
+  test("replaces X-Forwarded-Proto and X-Forwarded-Host if asked to", () => {
     const text = request("X-Forwarded-Proto: gopher", "X-Forwarded-Host: evil");
     expect(rewrite(text)).toBe(text);
     expect(rewrite(text, { forwardedProto: buffer("https"), forwardedHost: buffer("h") })).toBe(

@@ -14,7 +14,7 @@ import { writeTarget } from "./write-target.js";
 // Local copies: see ascii.ts.
 const { FIELD_ID, FIELD_STRIDE, LINE_END, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
-// How fields are handled, by FIELD_* number. 0, also for names without a number: copied unless Connection names the field.
+// How fields are handled, by FIELD_* number. 0 (also for names without a number): copied unless Connection names the field.
 const DROP = 1;
 const DROP_UNLESS_NODE = 2;
 const DROP_IF_CREDENTIAL = 8;

@@ -43,7 +43,7 @@ export interface ResponseRewrite {
 /** In a response with this status, Upgrade lists the protocols that would be accepted (RFC 9110 section 15.5.22). */
 const UPGRADE_REQUIRED = 426;
 
-// How fields are handled, by FIELD_* number. 0, also for names without a number: copied unless Connection names the field.
+// How fields are handled, by FIELD_* number. 0 (also for names without a number): copied unless Connection names the field.
 const DROP = 1;
 const DROP_LENGTH = 2;
 const DROP_UPGRADE = 3;

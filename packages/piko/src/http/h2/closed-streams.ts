@@ -1,7 +1,7 @@
 // Remembers closed streams: a frame that was in transit when we reset its stream is ignored, a frame on a stream that had
-// ended is one error (RFC 9113 section 5.1), and a frame on a stream that never existed is another.
+// ended is an error (RFC 9113 section 5.1), and a frame on a stream that never existed is a different error.
 
-/** Only recently closed streams can still have frames in transit. */
+/** Enough for all streams that may still have frames in transit. */
 const REMEMBERED = 128;
 
 /** The stream isn't among those that were closed recently. */

@@ -291,7 +291,7 @@ export abstract class H2Connection implements FrameEvents, StreamConnection, Dat
     }
   }
 
-  /** The first frame must be SETTINGS, and only CONTINUATION may interrupt a header block. */
+  /** The first frame must be SETTINGS, and within a header block only CONTINUATION is allowed. */
   #orderError(type: number, flags: number): ConnectionError | undefined {
     if (!this.hasSettings && (type !== frames.SETTINGS || (flags & FLAG_ACK) !== 0)) return E.FIRST_FRAME;
     return this.blocks.open && type !== frames.CONTINUATION ? E.BLOCK : undefined;

@@ -49,7 +49,7 @@ export class DynamicTable {
     this.#evictTo(maxSize);
   }
 
-  /** Adds an entry, and evicts old ones to make room. `name` may be in the table itself. A too large entry empties the table. */
+  /** Adds an entry, and evicts old ones to make room. `name` may be in the table itself. An entry that is too large empties the table. */
   add(
     name: Buffer,
     nameStart: number,

@@ -15,7 +15,7 @@ import { encodeField, encodePseudoField, FIELD_EXTRA_BYTES } from "./hpack-encod
 const { asciiBytes } = ascii;
 const { FIELD_ID, FIELD_STRIDE, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
-// How fields are handled, by FIELD_* number. 0, also for names without a number: written unless Connection names the field.
+// How fields are handled, by FIELD_* number. 0 (also for names without a number): written unless Connection names the field.
 const DROP = 1;
 const SECRET = 2;
 const TRACE_PARENT = 3;

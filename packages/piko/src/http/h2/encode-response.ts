@@ -14,7 +14,7 @@ import { encodeField, encodeStatus, FIELD_EXTRA_BYTES, STATUS_BYTES } from "./hp
 const { asciiBytes } = ascii;
 const { FIELD_ID, FIELD_STRIDE, LINE_START, NAME_END, VALUE_END, VALUE_START } = layout;
 
-// How fields are handled, by FIELD_* number. 0, also for names without a number: written unless Connection names the field.
+// How fields are handled, by FIELD_* number. 0 (also for names without a number): written unless Connection names the field.
 const DROP = 1;
 const DROP_LENGTH = 2;
 const RULES: Uint8Array = new Uint8Array(names.FIELD_NAMES.length);

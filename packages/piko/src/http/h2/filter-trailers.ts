@@ -4,7 +4,7 @@ import { TrailerSection } from "../h1/trailer-section.js";
 
 /**
  * `lines`: field lines, followed by a blank line. Returns the lines that may be passed on, undefined if there are none, or
- * null if the section is invalid. Few messages except gRPC's have such fields.
+ * null if the section is invalid. Apart from gRPC's, few messages have trailers.
  */
 export function filterTrailers(lines: Buffer): Buffer | undefined | null {
   const section = new TrailerSection(false);

@@ -73,7 +73,7 @@ const CALLS = [
 ];
 
 describe("FrameReader", () => {
-  it("reads frames that arrive at once, byte by byte, and split anywhere", () => {
+  it("reads frames that arrive in one piece, byte by byte, and split anywhere", () => {
     expect(read(FRAMES)).toEqual(CALLS);
     expect(
       read(

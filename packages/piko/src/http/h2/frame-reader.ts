@@ -65,7 +65,7 @@ export class FrameReader {
     return this.#partialBytes > 0;
   }
 
-  /** Reads nothing any more. */
+  /** Stops reading. */
   stop(): void {
     this.#state = STOPPED;
     this.#partialBytes = 0;
@@ -112,7 +112,7 @@ export class FrameReader {
     return at;
   }
 
-  /** Reads a frame whose first byte is at `start`; reports it at once if it is complete. */
+  /** Reads a frame whose first byte is at `start`; reports it immediately if it is complete. */
   #readFrame(buffer: Buffer, start: number, end: number): number {
     this.frames++;
     if (end - start < FRAME_HEADER_BYTES) return this.#keep(buffer, start, end, FRAME_HEADER_BYTES);

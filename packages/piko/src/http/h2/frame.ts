@@ -6,7 +6,7 @@ export const PREFACE: Buffer = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "
 export const FRAME_HEADER_BYTES = 9;
 /** Maximum payload length, unless SETTINGS change it; ours never do. */
 export const MAX_FRAME_BYTES = 16_384;
-/** Maximum number of a stream, and maximum size of a window. */
+/** Maximum stream id, and maximum size of a window. */
 export const MAX_31_BITS = 0x7fff_ffff;
 /** The window of streams and connections, unless their receiver changes it. */
 export const INITIAL_WINDOW_BYTES = 65_535;

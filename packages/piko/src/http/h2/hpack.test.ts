@@ -182,7 +182,7 @@ describe("HpackDecoder", () => {
     expect(tableOf(decoder)).toEqual([]);
   });
 
-  it("empties the table for an entry that is larger than the table", () => {
+  it("empties the table if an entry is larger than the table", () => {
     const decoder = new HpackDecoder(4_096);
     // The value's length is 127 + 1 + 31 * 128.
     const long = `4001617f811f${"78".repeat(4_096)}`;

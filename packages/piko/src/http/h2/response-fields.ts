@@ -64,8 +64,9 @@ export class ResponseFields extends FieldLines {
   }
 
   /**
-   * All fields have arrived. `last`: there is no body; the head then says so, so that every hop sees one complete message.
-   * `toHead`: it answers a HEAD, so its length may be that of another message. Completes the head unless it is malformed.
+   * All fields have arrived. `last`: there is no body, which the head then declares, so that every hop sees a complete message.
+   * `toHead`: the request was a HEAD, so the head may have the length of a body that isn't sent. Completes the head, unless it
+   * is malformed.
    */
   finish(last: boolean, toHead: boolean): void {
     if (this.status === 0) this.refuse("no status");

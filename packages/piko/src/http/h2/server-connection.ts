@@ -27,7 +27,7 @@ export class ServerConnection extends H2Connection {
   readonly #resets: FrameBudget;
   /** Bytes of the preface that have arrived. */
   #prefaceBytes: number;
-  /** Streams above it are refused: the peer knows, or is about to. */
+  /** Streams above this id are refused: the peer has been told so, or is about to be. */
   #finalStreamId: number;
   #goingAway: boolean;
   /** Streams opened in this turn. */

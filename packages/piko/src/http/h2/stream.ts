@@ -105,7 +105,7 @@ export class H2Stream {
 
   // For the owner.
 
-  /** Sends the head of a request; the response is independent of the request's end. `last`: nothing follows. */
+  /** Sends the head of a request. Request and response end separately. `last`: nothing follows. */
   request(head: RequestHead, target: RequestTarget, secure: boolean, last: boolean): void {
     this.awaitsHead = true;
     this.#halfClose = true;
