@@ -9,11 +9,11 @@ it.each([
   ["名".repeat(85), false],
   ["名".repeat(86), true],
   ["😀".repeat(64), true],
-])("knows of %s whether it is too long: %s", (id, tooLong) => {
+])("decides whether %s is too long: %s", (id, tooLong) => {
   expect(isTooLong(id)).toBe(tooLong);
 });
 
-it.each(["web", "a.b", "%20", "größe", "名前", "😀", "__proto__", "x".repeat(255)])("takes %j", (id) => {
+it.each(["web", "a.b", "%20", "größe", "名前", "😀", "__proto__", "x".repeat(255)])("accepts %j", (id) => {
   expect(parseEndpointId(encodeURIComponent(id))).toBe(id);
 });
 
@@ -28,6 +28,6 @@ it.each([
   ["a zero-width space", "web%E2%80%8B"],
   ["a line separator", "a%E2%80%A8b"],
   ["a change of direction", "%E2%80%AEbew"],
-])("takes no id of %s", (_, segment) => {
+])("rejects an id %s", (_, segment) => {
   expect(parseEndpointId(segment)).toBeUndefined();
 });

@@ -2,20 +2,20 @@
 
 import { hasHidden } from "../../base/visible-text.js";
 
-/** Maximum length of an endpoint id: what fits a gossip packet with room to spare, and any host label. */
+/** Maximum length of an endpoint id: longer than any host label, and fits into a gossip packet with room to spare. */
 export const MAX_ENDPOINT_ID_BYTES = 255;
 
-/** A character of a string has at most as many bytes of UTF-8. */
+/** Maximum bytes of UTF-8 for one UTF-16 code unit. */
 const MAX_BYTES_PER_UNIT = 3;
 
-/** Whether an id is longer than any can be. Most are so short that nothing has to be counted. */
+/** Whether an id is too long. Most are so short that their bytes needn't be counted. */
 export function isTooLong(id: string): boolean {
   return (
     id.length * MAX_BYTES_PER_UNIT > MAX_ENDPOINT_ID_BYTES && Buffer.byteLength(id) > MAX_ENDPOINT_ID_BYTES
   );
 }
 
-/** The segment of a path as an endpoint id; undefined if it is none. */
+/** Parses a path segment as an endpoint id; undefined if it is invalid. */
 export function parseEndpointId(segment: string): string | undefined {
   let id: string;
   try {
@@ -24,6 +24,6 @@ export function parseEndpointId(segment: string): string | undefined {
     return undefined;
   }
   if (id === "" || isTooLong(id)) return undefined;
-  // Characters that can't be seen would make two ids look like one, and lines that name them say something else.
+  // Invisible characters would make different ids look equal, and log lines misleading.
   return id.includes("/") || hasHidden(id) ? undefined : id;
 }

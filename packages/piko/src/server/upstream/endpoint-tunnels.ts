@@ -5,16 +5,16 @@ import type { Tunnel } from "./tunnel.js";
 export class EndpointTunnels {
   readonly active: Tunnel[] = [];
   readonly draining: Tunnel[] = [];
-  /** Requests, upgraded and TCP connections in progress; counted by the code that begins and ends them. */
+  /** Requests, upgrades and TCP connections in progress; counted by the code that begins and ends them. */
   requests = 0;
   /** Number of listeners as last announced; see {@link listenerCount}. */
   told = 0;
-  /** That several agents listen has been said. */
+  /** Whether it has been reported that several agents listen. */
   toldShared = false;
-  /** What was announced with it; see {@link doubtful}. */
+  /** Doubt as last announced; see {@link doubtful}. */
   toldDoubtful = false;
   readonly #random: () => number;
-  /** Which of the active ones are doubtful. */
+  /** The active tunnels that are doubtful. */
   readonly #doubtful = new Set<Tunnel>();
   #turn = 0;
 
@@ -29,31 +29,31 @@ export class EndpointTunnels {
   }
 
   /**
-   * Of two active ones at random the one with fewer requests in flight, so that one that is slow gets less, and nobody
-   * crowds on the emptiest; of equals the one whose turn is longer ago. Neither `except`, nor those that are doubtful or
-   * take no stream now.
+   * Selects two active tunnels at random and returns the one with fewer requests in progress, or if they are equal, the one that
+   * was selected longer ago. So slow tunnels get fewer requests, without all requests crowding onto the emptiest one. Skips
+   * `except`, and tunnels that are doubtful or can't open a stream now.
    */
   select(except: unknown): Tunnel | undefined {
     return this.#doubtful.size === this.active.length ? undefined : this.#selectOf(false, except);
   }
 
-  /** A draining one that still takes a stream: for when there is nothing better, on this node or another. */
+  /** Selects a draining tunnel that can still open a stream, for when this node and others have nothing better. */
   selectDraining(except: unknown): Tunnel | undefined {
     return this.draining.find((tunnel) => isFree(tunnel, false, except));
   }
 
-  /** One that may never answer: for when there is nothing else, not even draining ones or another node. */
+  /** Selects a doubtful tunnel, which may never answer, for when there is no other, draining or on another node. */
   selectDoubtful(except: unknown): Tunnel | undefined {
     return this.#selectOf(true, except) ?? this.draining.find((tunnel) => isFree(tunnel, true, except));
   }
 
-  /** There is one that isn't doubtful, besides `except`, and takes a stream. */
+  /** Whether a tunnel other than `except` isn't doubtful and can open a stream. */
   hasFree(except: unknown): boolean {
     const isWell = (tunnel: Tunnel): boolean => isFree(tunnel, false, except);
     return this.active.some(isWell) || this.draining.some(isWell);
   }
 
-  /** For an endpoint that has just had no tunnel to give: whether it has any, besides `except`, that will take streams. */
+  /** Called after no tunnel could be selected: whether there are any, except `except`, that are only busy now. */
   isFull(except: unknown): boolean {
     return (
       this.active.some((tunnel) => tunnel !== except) ||
@@ -61,7 +61,7 @@ export class EndpointTunnels {
     );
   }
 
-  /** How many other agents than that of this listener have tunnels here: several tunnels of one count once. */
+  /** The number of other agents of the same tenant that have tunnels here, each counted once. */
   otherAgents({ instance, tenantId }: { instance: string; tenantId: string }): number {
     const others = new Set<string | Tunnel>();
     for (const tunnel of [...this.active, ...this.draining]) {
@@ -79,7 +79,7 @@ export class EndpointTunnels {
     return count;
   }
 
-  /** All tunnels that requests are sent to are doubtful. */
+  /** Whether all tunnels that requests are sent to are doubtful. */
   get doubtful(): boolean {
     if (this.#doubtful.size < this.active.length) return false;
     return !this.draining.some((tunnel) => tunnel.usable && !tunnel.doubtful);
@@ -89,7 +89,7 @@ export class EndpointTunnels {
     return this.active.length + this.draining.length;
   }
 
-  /** Takes a tunnel out. */
+  /** Removes a tunnel from the active ones; false if it isn't among them. */
   withdraw(tunnel: Tunnel): boolean {
     const at = this.active.indexOf(tunnel);
     if (at < 0) return false;
@@ -98,7 +98,7 @@ export class EndpointTunnels {
     return true;
   }
 
-  /** A tunnel has become doubtful, or is it no more. */
+  /** A tunnel has become doubtful, or no longer is. */
   onDoubt(tunnel: Tunnel): void {
     if (!tunnel.doubtful) this.#doubtful.delete(tunnel);
     else if (this.active.includes(tunnel)) this.#doubtful.add(tunnel);
@@ -121,7 +121,7 @@ export class EndpointTunnels {
     return length < 2 ? 0 : Math.floor(this.#random() * length);
   }
 
-  /** The first place from `start` on, round the end, with a tunnel to choose, but not `taken`; -1 if there is none. */
+  /** The first index from `start` on, wrapping around, of a tunnel that can be selected, except `taken`; -1 if there is none. */
   #findFrom(start: number, doubtful: boolean, except: unknown, taken: number): number {
     const { active } = this;
     for (let i = 0; i < active.length; i++) {

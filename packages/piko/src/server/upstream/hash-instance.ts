@@ -1,4 +1,4 @@
-// The name of a listener in logs and on pages: a hash, because whoever knows the real name could replace its tunnel.
+// The name of a listener in logs and on pages: a hash, because anyone who knows the real name could replace its tunnel.
 
 import { createHash } from "node:crypto";
 

@@ -1,5 +1,4 @@
-// Listeners that have several tunnels: the second one to the same node is sent elsewhere, unless it takes the place of the
-// first.
+// Listeners with several tunnels: a second tunnel to the same node is sent elsewhere, unless it replaces the first one.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../test/port-peer.js";
@@ -24,7 +23,7 @@ const INSTANCE = "x-piko-instance: one\r\n";
 const REPEAT = "x-piko-instance-repeat: true\r\n";
 
 describe("a second tunnel of a listener", () => {
-  it("is sent to another node, and costs neither gossip nor a line that people must read", async () => {
+  it("is sent to another node, without gossip and without a log line above debug", async () => {
     const rig = await start();
     await rig.agent({ fields: INSTANCE });
     const lines = rig.log.lines.length;
@@ -37,14 +36,14 @@ describe("a second tunnel of a listener", () => {
     expect(rig.log.lines.slice(lines)).toEqual([]);
   });
 
-  it("is sent away though there would be no room for it", async () => {
+  it("is sent to another node even if the node is full", async () => {
     const rig = await start({ limits: { maxTunnels: 1 } });
     await rig.agent({ fields: INSTANCE });
     expect(await rig.refusal(upgradeRequest("e", INSTANCE))).toMatch(/^HTTP\/1\.1 409 /);
     expect(rig.hits).toEqual([]);
   });
 
-  it("takes the place of the first if it says so, without a change for other nodes", async () => {
+  it("replaces the first one if it asks for that, without a change for other nodes", async () => {
     const rig = await start();
     const first = await rig.agent({ fields: INSTANCE });
     const under = rig.tunnel.openStream({ onData() {}, onEnd() {}, onWritable() {}, onReset() {} });
@@ -56,14 +55,14 @@ describe("a second tunnel of a listener", () => {
     expect([older?.state, newer?.state]).toEqual(["draining", "active"]);
     expect(rig.upstreams.find("e")?.select(undefined)).toBe(newer);
     expect(rig.told).toEqual(["e 1"]);
-    // What is under way goes on; when it has ended, and the agent does nothing, the node does.
+    // The stream in progress continues. After it, the node closes the old tunnel if the agent doesn't.
     rig.clock.advance(6_000);
     expect(older?.usable).toBe(true);
     under?.end();
     under?.reset();
     rig.clock.advance(1_000);
     await eventually(() => rig.upstreams.tunnelCount === 1);
-    // The third is measured by the second.
+    // A third tunnel is compared with the second one.
     expect(await rig.refusal(upgradeRequest("e", INSTANCE))).toMatch(/^HTTP\/1\.1 409 /);
   });
 
@@ -72,7 +71,7 @@ describe("a second tunnel of a listener", () => {
     ["of another tenant", "e", `${INSTANCE}x-piko-tenant-id: t\r\n`],
     ["of another listener", "e", "x-piko-instance: two\r\n"],
     ["of an agent that names none", "e", ""],
-  ])("%s is none", async (_title, endpoint, fields) => {
+  ])("isn't one %s", async (_title, endpoint, fields) => {
     const rig = await start();
     await rig.agent({ fields: INSTANCE });
     await rig.agent({ endpoint, fields });
@@ -80,7 +79,7 @@ describe("a second tunnel of a listener", () => {
     expect(rig.upstreams.tunnelCount).toBe(3);
   });
 
-  it("is a first one when its agent has given the other up, though that has something under way", async () => {
+  it("counts as a first one if its agent has given up the other, even with streams in progress", async () => {
     const rig = await start();
     const first = await rig.agent({ fields: INSTANCE });
     rig.tunnel.openStream({ onData() {}, onEnd() {}, onWritable() {}, onReset() {} })?.flushFlags();
@@ -91,7 +90,7 @@ describe("a second tunnel of a listener", () => {
     expect(rig.upstreams.tunnelCount).toBe(2);
   });
 
-  it("is a first one when the other's token counts no more", async () => {
+  it("counts as a first one if the other's token is no longer valid", async () => {
     const rig = await start();
     await rig.agent({ fields: INSTANCE });
     rig.expiries.expire(rig.tunnel, "revoked");
@@ -99,7 +98,7 @@ describe("a second tunnel of a listener", () => {
     expect(rig.upstreams.tunnelCount).toBe(1);
   });
 
-  it("is sent away by a node that has asked the first to move", async () => {
+  it("is sent to another node if the first one was asked to move", async () => {
     const rig = await start();
     await rig.agent({ fields: INSTANCE });
     rig.drains.begin(rig.tunnels, 0, Number.POSITIVE_INFINITY);
@@ -107,7 +106,7 @@ describe("a second tunnel of a listener", () => {
   });
 });
 
-it("an agent that is to move and finds no other node keeps its tunnel, unless the node stops", async () => {
+it("an agent that is asked to move and finds no other node keeps its tunnel, unless the node stops", async () => {
   const rig = await start();
   const agent = await rig.agent({ fields: INSTANCE });
   rig.drains.begin(rig.tunnels, 0, Number.POSITIVE_INFINITY, true);
@@ -120,7 +119,7 @@ it("an agent that is to move and finds no other node keeps its tunnel, unless th
   await eventually(() => rig.upstreams.tunnelCount === 0);
 });
 
-it("agents that have named themselves are told of a node that has joined, others aren't", async () => {
+it("agents that name their instance are notified of a new node, others aren't", async () => {
   const rig = await start();
   const named = await rig.agent({ endpoint: "a", fields: INSTANCE });
   const unnamed = await rig.agent({ endpoint: "b" });
@@ -136,14 +135,14 @@ it("agents that have named themselves are told of a node that has joined, others
   }
 });
 
-it.each(["", "a b", "\u00fc", "x".repeat(65)])("a listener that is called %j is refused", async (name) => {
+it.each(["", "a b", "\u00fc", "x".repeat(65)])("a listener with the instance %j is refused", async (name) => {
   const rig = await start();
   const answer = await rig.refusal(upgradeRequest("e", `x-piko-instance: ${name}\r\n`));
   expect(answer).toMatch(/^HTTP\/1\.1 400 /);
   expect(answer).toContain("invalid x-piko-instance (1 to 64 visible ASCII characters)");
 });
 
-it("the name of a listener is in no line of the log, but its hash", async () => {
+it("the log has the hash of a listener's instance, never the instance itself", async () => {
   const rig = await start();
   const name = `!${"x".repeat(62)}~`;
   const agent = await rig.agent({ fields: `x-piko-instance: ${name}\r\n` });

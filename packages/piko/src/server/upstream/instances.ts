@@ -1,17 +1,17 @@
-// Which listeners have a tunnel here. An agent of ours names the listener in each of its upgrade requests, so that a node
-// can refuse a second tunnel of a listener that looks for another node.
+// Which listeners have a tunnel here. Our agents name the listener in each upgrade request, so that a node can refuse a second
+// tunnel of a listener that looks for another node.
 
 import type { Tunnel } from "./tunnel.js";
 
-/** Maximum length of a name that is taken. */
+/** Maximum length of an instance. */
 export const MAX_INSTANCE_BYTES = 64;
 
-/** Whether a value of `x-piko-instance` is one: 1 to {@link MAX_INSTANCE_BYTES} visible ASCII characters. */
+/** Whether a value of `x-piko-instance` is valid: 1 to {@link MAX_INSTANCE_BYTES} visible ASCII characters. */
 export function isInstance(value: string): boolean {
   return value.length <= MAX_INSTANCE_BYTES && /^[\x21-\x7e]+$/.test(value);
 }
 
-/** The newest tunnel of each listener that has named itself. */
+/** The newest tunnel of each listener that names its instance. */
 export class Instances {
   readonly #tunnels = new Map<string, Tunnel>();
 
@@ -32,7 +32,7 @@ export class Instances {
   }
 }
 
-/** Neither an endpoint's id nor an instance has white space in it. */
+/** A unique key: neither endpoint ids nor instances contain white space. */
 function keyOf({
   endpointId,
   instance,

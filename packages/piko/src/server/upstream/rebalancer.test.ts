@@ -7,7 +7,7 @@ import type { Tunnel } from "./tunnel.js";
 import { TunnelDrains } from "./tunnel-drains.js";
 import { Upstreams } from "./upstreams.js";
 
-/** Nodes with so many tunnels; the first one is looked at, and each tunnel that it sheds goes to the emptiest. */
+/** Nodes with these numbers of tunnels. The first one is tested; each tunnel that it sheds goes to the emptiest other one. */
 function create(
   counts: number[],
   options: { threshold?: number; shedRate?: number; minConns?: number; drainable?: boolean } = {},
@@ -59,14 +59,14 @@ function create(
 }
 
 describe("rebalancing", () => {
-  it("brings a node that has everything near the mean, a few each second, and then rests", () => {
+  it("brings a node that has all tunnels near the mean, a few each second, then stops", () => {
     const { clock, others, rebalancer, upstreams } = create([300, 0, 0]);
     clock.advance(34_000);
     const early = rebalancer.shed;
     expect(early).toBeGreaterThan(0);
     expect(early).toBeLessThanOrEqual(5 * 30);
     clock.advance(120_000);
-    // Half the threshold above the mean of 100.
+    // At most half the threshold above the mean of 100.
     expect(upstreams.tunnelCount).toBeGreaterThanOrEqual(100);
     expect(upstreams.tunnelCount).toBeLessThanOrEqual(110);
     expect(others[0]).toBeGreaterThan(90);
@@ -82,7 +82,7 @@ describe("rebalancing", () => {
     ["it is alone", [1_000]],
     ["it has too few to matter", [4, 0, 0]],
     ["nobody has any", [0, 0, 0]],
-  ])("sheds nothing when %s", (_when, counts) => {
+  ])("sheds nothing if %s", (_when, counts) => {
     const { clock, shed } = create(counts);
     clock.advance(600_000);
     expect(shed()).toBe(0);
@@ -95,7 +95,7 @@ describe("rebalancing", () => {
     clock.assertIdle();
   });
 
-  it("waits until what is known of the others has settled", () => {
+  it("waits until the listeners of other nodes are known", () => {
     const { clock, others, shed } = create([100, 0]);
     // The other node joins, and its listeners become known a moment later.
     clock.advance(60_000 - 56_500);
@@ -104,14 +104,14 @@ describe("rebalancing", () => {
     expect(shed()).toBe(0);
   });
 
-  it("goes on shedding until half the threshold, and begins again above the whole", () => {
+  it("sheds until half the threshold, and begins again only above the whole one", () => {
     const { clock, others, upstreams, shed } = create([122, 100]);
     clock.advance(60_000);
     const after = upstreams.tunnelCount;
     expect(after).toBe(122);
     others[0] = 80;
     clock.advance(60_000);
-    // The mean is 101: begun above 121.2, ended at or below 111.1.
+    // The mean is 101: shedding begins above 121.2 and ends at or below 111.1.
     expect(upstreams.tunnelCount).toBeLessThanOrEqual(111);
     const once = shed();
     others[0] = (others[0] ?? 0) - 5;
@@ -119,7 +119,7 @@ describe("rebalancing", () => {
     expect(shed()).toBe(once);
   });
 
-  it("leaves agents alone that can't be asked to move and are busy", () => {
+  it("spares busy agents that can't be asked to move", () => {
     const { clock, upstreams, shed } = create([100, 0], { drainable: false });
     for (const tunnel of upstreams.tunnels()) Object.assign(tunnel, { streamCount: 1 });
     clock.advance(120_000);
@@ -129,7 +129,7 @@ describe("rebalancing", () => {
     expect(shed()).toBeGreaterThan(30);
   });
 
-  it("doesn't send on what has just come", () => {
+  it("spares tunnels that were just opened", () => {
     const { clock, upstreams, shed } = create([100, 0]);
     clock.advance(3_000);
     for (const tunnel of upstreams.tunnels()) Object.assign(tunnel, { sinceMs: 3_000 });

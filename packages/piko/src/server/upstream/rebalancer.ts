@@ -1,5 +1,5 @@
-// Moves tunnels away from a node that has more than its share, a few each second, until it is near the mean. Without it,
-// a new node would get agents only when they happen to reconnect.
+// Moves tunnels away from a node that has more than its share, a few each second, until it is near the mean. Without this, a
+// new node would get agents only when they happen to reconnect.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { RebalanceConfig } from "../../config/server.js";
@@ -9,16 +9,16 @@ import type { TunnelDrains } from "./tunnel-drains.js";
 import type { Upstreams } from "./upstreams.js";
 
 const TICK_MS = 1_000;
-/** A node must be above the threshold this long: what is known of nodes that have just joined is incomplete. */
+/** How many ticks a node must be above the threshold: the listeners of nodes that just joined aren't all known yet. */
 const SETTLED_TICKS = 5;
-/** A tunnel that has come a moment ago isn't sent on. */
+/** Minimum age of a tunnel that is shed. */
 const MIN_AGE_MS = 30_000;
 
 export interface RebalancerOptions {
   config: RebalanceConfig;
   upstreams: Upstreams;
   drains: TunnelDrains;
-  /** Listeners of each other node that answers and doesn't stop. */
+  /** The number of listeners of each other node that is reachable and not stopping. */
   others: () => number[];
   logger: Logger;
   clock: Clock;
@@ -27,7 +27,7 @@ export interface RebalancerOptions {
 }
 
 export class Rebalancer {
-  /** Tunnels that were sent away. */
+  /** Number of tunnels that were shed. */
   shed = 0;
   readonly #options: RebalancerOptions;
   readonly #random: () => number;
@@ -40,7 +40,7 @@ export class Rebalancer {
     this.#random = options.random;
   }
 
-  /** Looks every second from now on, if it is turned on. */
+  /** Checks every second from now on, unless it is turned off. */
   start(): void {
     if (this.#options.config.threshold === 0) return;
     this.#timer = this.#options.clock.setTimeout(() => this.#tick(), TICK_MS);
@@ -57,7 +57,7 @@ export class Rebalancer {
     const own = upstreams.activeCount;
     const counts = others();
     const mean = (own + counts.reduce((sum, count) => sum + count, 0)) / (counts.length + 1);
-    // Once it has begun it goes on to half the threshold, so that a node at the limit doesn't start again and again.
+    // Once shedding has begun, it continues to half the threshold, so that a node at the limit doesn't start repeatedly.
     const limit = mean * (1 + (this.#shedding ? config.threshold / 2 : config.threshold));
     const above = counts.length > 0 && own >= config.minConns && own > limit;
     this.#ticksAbove = above ? this.#ticksAbove + 1 : 0;
@@ -72,13 +72,13 @@ export class Rebalancer {
     this.#options.logger.info(message, { tunnels: own, mean: Math.round(mean * 10) / 10 });
   }
 
-  /** Never so many that the node would be below the mean. */
+  /** Sheds at most `most` tunnels, by which the node doesn't get below the mean. */
   #shedSome(most: number): void {
     const { clock, drains, upstreams } = this.#options;
     const now = clock.now();
     const movable: Tunnel[] = [];
     for (const tunnel of upstreams.tunnels()) {
-      // An agent that can't be asked to move is cut off, so only in a quiet moment.
+      // An agent that can't be asked to move is cut off, so only while it is idle.
       const quiet = tunnel.drainable || tunnel.streamCount === 0;
       if (tunnel.state === "active" && quiet && now - tunnel.sinceMs >= MIN_AGE_MS) movable.push(tunnel);
     }

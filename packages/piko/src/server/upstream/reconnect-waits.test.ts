@@ -32,20 +32,20 @@ describe("ReconnectWaits", () => {
       (w: ReconnectWaits, clock: FakeClock) => (w.onLost("e"), clock.advance(WAIT_MS + 1)),
     ],
     ["is back", (w: ReconnectWaits) => (w.onLost("e"), w.onFound("e"))],
-  ])("lets nobody wait for an endpoint that %s", (_, prepare) => {
+  ])("lets no request wait for an endpoint that %s", (_, prepare) => {
     const { clock, waits, waiter } = create();
     prepare(waits, clock);
     expect(waits.wait("e", waiter("a"))).toBeUndefined();
     expect(waits.count).toBe(0);
   });
 
-  it("lets nobody wait when it is turned off", () => {
+  it("lets no request wait if it is turned off", () => {
     const { waits, waiter } = create(0);
     waits.onLost("e");
     expect(waits.wait("e", waiter("a"))).toBeUndefined();
   });
 
-  it("forgets a waiter that is taken back", () => {
+  it("forgets a waiter that is cancelled", () => {
     const { waits, woken, waiter } = create();
     const a = waiter("a");
     waits.onLost("e");
@@ -57,7 +57,7 @@ describe("ReconnectWaits", () => {
     expect(waits.count).toBe(0);
   });
 
-  it("holds a bounded number of requests", () => {
+  it("lets a limited number of requests wait", () => {
     const { waits, waiter } = create();
     waits.onLost("e");
     for (let i = 0; i < MAX_WAITERS; i++) waits.wait("e", waiter("x"));
@@ -75,13 +75,13 @@ describe("ReconnectWaits", () => {
       true,
     ]);
     expect(waits.wait("e0", waiter("a"))).toBeUndefined();
-    // One that is lost again is the youngest.
+    // An endpoint that is lost again becomes the newest.
     waits.onLost("e1");
     waits.onLost("one more");
     expect([waits.remembers("e1"), waits.remembers("e2")]).toEqual([true, false]);
   });
 
-  it("remembers an endpoint for as long as is waited for it", () => {
+  it("remembers an endpoint for as long as requests may wait for it", () => {
     const { clock, waits } = create();
     expect(waits.remembers("e")).toBe(false);
     waits.onLost("e");

@@ -1,31 +1,31 @@
-// Requests for endpoints whose last upstream has just disconnected wait here for it, so that a reconnecting agent causes
-// a delay instead of errors.
+// Requests for endpoints whose last upstream has just disconnected wait here for its return, so that a reconnecting agent
+// causes a delay instead of errors.
 
 import type { Clock } from "@piko/tunnel";
 
-/** Something that waits for an upstream of one endpoint. */
+/** A request that waits for an upstream of its endpoint. */
 export interface Waiter {
-  /** An upstream has come; the waiter is no longer registered. */
+  /** An upstream has connected; the waiter is no longer registered. */
   onUpstream(): void;
 }
 
-/** The endpoint may return, but the maximum number of requests is waiting already. */
+/** The endpoint may return, but the maximum number of requests is already waiting. */
 export const WAITS_FULL = -1;
-/** Endpoints that are remembered after their last upstream went. */
+/** Maximum endpoints that are remembered after they lost their last upstream. */
 const MAX_REMEMBERED = 10_000;
 
 export class ReconnectWaits {
   readonly #clock: Clock;
   readonly #waitMs: number;
   readonly #maxWaiters: number;
-  /** When the last upstream of an endpoint went, oldest first. */
+  /** When each endpoint lost its last upstream, oldest first. */
   readonly #goneAtMs = new Map<string, number>();
   readonly #waiters = new Map<string, Set<Waiter>>();
   #count = 0;
 
   /**
-   * `waitMs`: how long a request may wait, and how long after the loss that counts as a moment ago; 0 turns it off.
-   * `maxWaiters`: requests that may wait at a time.
+   * `waitMs`: how long a request may wait, and how long after a loss requests may begin to wait; 0 turns waiting off.
+   * `maxWaiters`: maximum requests that wait at a time.
    */
   constructor(clock: Clock, waitMs: number, maxWaiters: number) {
     this.#clock = clock;
@@ -33,7 +33,7 @@ export class ReconnectWaits {
     this.#maxWaiters = maxWaiters;
   }
 
-  /** Requests that wait. */
+  /** The number of waiting requests. */
   get count(): number {
     return this.#count;
   }
@@ -59,15 +59,15 @@ export class ReconnectWaits {
     for (const waiter of waiters) waiter.onUpstream();
   }
 
-  /** The endpoint lost its last upstream so short a time ago that it is waited for. */
+  /** Whether the endpoint lost its last upstream recently enough that requests wait for it. */
   remembers(endpointId: string): boolean {
     const goneAt = this.#goneAtMs.get(endpointId);
     return goneAt !== undefined && this.#clock.now() - goneAt <= this.#waitMs;
   }
 
   /**
-   * Registers a waiter if the endpoint's upstream is likely to return. Returns until when it may wait, undefined if
-   * there is nothing to wait for, or WAITS_FULL.
+   * Registers a waiter if the endpoint's upstream is likely to return. Returns its deadline, undefined if there is nothing to
+   * wait for, or WAITS_FULL.
    */
   wait(endpointId: string, waiter: Waiter): number | undefined {
     const goneAt = this.#goneAtMs.get(endpointId);
@@ -88,7 +88,7 @@ export class ReconnectWaits {
     return now + this.#waitMs;
   }
 
-  /** Takes a waiter back. */
+  /** Removes a waiter. */
   cancel(endpointId: string, waiter: Waiter): void {
     const waiters = this.#waiters.get(endpointId);
     if (waiters === undefined || !waiters.delete(waiter)) return;

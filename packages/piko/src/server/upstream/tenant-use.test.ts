@@ -13,7 +13,7 @@ const none = {
 const tunnel = (endpointId: string): { endpointId: string } => ({ endpointId });
 
 describe("a rate", () => {
-  it("is that of each second, evenly", () => {
+  it("is granted evenly over each second", () => {
     const rate = new RateLimit(4, 0);
     const taken = (ms: number): number => {
       let count = 0;
@@ -23,14 +23,14 @@ describe("a rate", () => {
     expect([0, 100, 250, 500, 1_500, 9_000].map(taken)).toEqual([4, 0, 1, 1, 4, 4]);
   });
 
-  it("of one in a second comes once in a second", () => {
+  it("of 1 allows one request in each second", () => {
     const rate = new RateLimit(1, 0);
     expect([0, 999, 1_000, 1_001].map((ms) => rate.take(ms))).toEqual([true, false, true, false]);
   });
 });
 
 describe("a tenant's use", () => {
-  it("counts each tunnel once, and its endpoints while they have one", () => {
+  it("counts each tunnel once, and endpoints while they have a tunnel", () => {
     const use = new TenantUse({ ...none, maxTunnels: 3, maxEndpoints: 2 }, new FakeClock());
     const [a, b, c] = [tunnel("e"), tunnel("e"), tunnel("f")];
     for (const each of [a, b]) use.add(each);
@@ -45,7 +45,7 @@ describe("a tenant's use", () => {
     expect(use.fullFor("g")).toBeUndefined();
   });
 
-  it("limits requests of all of its endpoints, and of each", () => {
+  it("limits requests of all its endpoints, and of each endpoint", () => {
     const clock = new FakeClock();
     const use = new TenantUse({ ...none, requestsPerSecond: 3, requestsPerSecondPerEndpoint: 2 }, clock);
     use.add(tunnel("e"));
@@ -62,7 +62,7 @@ describe("a tenant's use", () => {
     expect(use.enter("e")).toBeUndefined();
   });
 
-  it("has other limits when these are set, and keeps what it has", () => {
+  it("keeps its tunnels and used rates when its limits change", () => {
     const clock = new FakeClock();
     const config = (id: string, more: object = {}): TenantConfig =>
       ({ ...none, id, ...more }) as TenantConfig;
@@ -73,7 +73,7 @@ describe("a tenant's use", () => {
     expect([uses.find("a"), uses.find("b")]).toEqual([use, undefined]);
     expect(use?.fullFor("e")).toBe("tenant_max_tunnels");
     expect([use?.enter("e"), use?.enter("e")]).toEqual([undefined, "requests_per_second_per_endpoint"]);
-    // Who has used up a rate gets no more of it by another change.
+    // A used up rate isn't renewed by the change of another limit.
     uses.set([config("a", { requestsPerSecond: 1, requestsPerSecondPerEndpoint: 1 })]);
     expect([use?.fullFor("e"), use?.enter("e")]).toEqual([undefined, "requests_per_second_per_endpoint"]);
     uses.set([config("a", { requestsPerSecond: 1 })]);

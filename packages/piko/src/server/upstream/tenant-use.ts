@@ -1,12 +1,12 @@
-// What each tenant uses of this node, and whether it may use more: tunnels, endpoints, requests.
+// What each tenant uses on this node, and whether it may use more: tunnels, endpoints, requests.
 
 import type { Clock } from "@piko/tunnel";
 import type { TenantConfig } from "../../config/auth.js";
 import { RateLimit } from "../../net/rate-limit.js";
 
-/** Limits that a tenant meets when it opens a tunnel. */
+/** Limits that apply when a tenant opens a tunnel. */
 export type TenantTunnelLimit = "tenant_max_tunnels" | "tenant_max_endpoints";
-/** Limits that its requests meet. */
+/** Limits that apply to requests to a tenant's tunnels. */
 export type TenantRateLimit = "requests_per_second" | "requests_per_second_per_endpoint";
 
 type Limits = Pick<
@@ -14,7 +14,7 @@ type Limits = Pick<
   "maxTunnels" | "maxEndpoints" | "requestsPerSecond" | "requestsPerSecondPerEndpoint"
 >;
 
-/** What is asked of a tunnel. */
+/** The part of a tunnel that is needed here. */
 type UsedTunnel = { readonly endpointId: string };
 
 /** An endpoint that a tenant listens on. */
@@ -23,7 +23,7 @@ interface EndpointUse {
   rate: RateLimit;
 }
 
-/** One tenant. */
+/** The use and limits of one tenant. */
 export class TenantUse {
   readonly #clock: Clock;
   #limits: Limits;
@@ -37,7 +37,7 @@ export class TenantUse {
     this.#rate = new RateLimit(limits.requestsPerSecond, clock.now());
   }
 
-  /** Other limits from now on; what is above them stays. */
+  /** Replaces the limits; tunnels and endpoints above the new ones stay. */
   setLimits(limits: Limits): void {
     const now = this.#clock.now();
     this.#limits = limits;
@@ -76,7 +76,7 @@ export class TenantUse {
     if (endpoint.tunnels.size === 0) this.#endpoints.delete(tunnel.endpointId);
   }
 
-  /** Counts a request to a tunnel of the tenant's; the limit that it meets, if it does. */
+  /** Counts a request to one of the tenant's tunnels; returns the limit that it exceeds, or undefined. */
   enter(endpointId: string): TenantRateLimit | undefined {
     const now = this.#clock.now();
     if (this.#endpoints.get(endpointId)?.rate.take(now) === false) return "requests_per_second_per_endpoint";
@@ -84,7 +84,7 @@ export class TenantUse {
   }
 }
 
-/** All tenants that have limits. */
+/** The uses of all tenants. */
 export class TenantUses {
   readonly #clock: Clock;
   readonly #uses = new Map<string, TenantUse>();
@@ -98,7 +98,7 @@ export class TenantUses {
     return this.#uses.get(tenantId);
   }
 
-  /** These are the tenants from now on. */
+  /** Replaces the tenants; those that remain keep their counts. */
   set(configs: readonly TenantConfig[]): void {
     const ids = new Set(configs.map(({ id }) => id));
     for (const id of this.#uses.keys()) if (!ids.has(id)) this.#uses.delete(id);

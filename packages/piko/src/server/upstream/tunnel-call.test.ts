@@ -1,4 +1,4 @@
-// A call over one stream: what is written, what waits for room, how each end is told.
+// A call over one stream: what is written, what is queued, and how each end is reported.
 
 import { describe, expect, it } from "vitest";
 import { requestHead } from "../../../test/memory-heads.js";
@@ -40,7 +40,7 @@ function setUp(
 const text = (value: string): [Buffer, number, number] => [Buffer.from(value), 0, value.length];
 
 describe("TunnelCall", () => {
-  it("keeps what the stream has no room for, in order, and says when it has left", () => {
+  it("queues bytes that the stream has no room for, in order, and reports when they are sent", () => {
     const { budget, call, stream, told } = setUp(
       "POST /x HTTP/1.1\r\nHost: e.test\r\nTransfer-Encoding: chunked",
       { last: false },
@@ -97,13 +97,13 @@ describe("TunnelCall", () => {
       ["response 200", "ab", "cut answered"],
     ],
     ["what is no answer", "", (stream) => stream.bring("nonsense\r\n\r\n"), ["bad_response answered"]],
-  ])("tells of %s, resets, and forgets the stream", (_title, before, event, events) => {
+  ])("reports %s, resets and forgets the stream", (_title, before, event, events) => {
     const { budget, call, stream, told } = setUp();
     if (before !== "") stream.bring(before);
     event(stream);
     expect(told).toEqual(events);
     expect(stream.calls).toEqual(["reset"]);
-    // Nothing that comes later, on either side, has an effect.
+    // Later events on either side have no effect.
     stream.bring("HTTP/1.1 200 OK\r\n\r\n");
     stream.handler.onEnd();
     stream.handler.onReset();
@@ -117,7 +117,7 @@ describe("TunnelCall", () => {
     expect([told, stream.calls, budget.used]).toEqual([events, ["reset"], 0]);
   });
 
-  it("takes the end of the stream for the body's where nothing else tells it", () => {
+  it("takes the end of the stream as the body's end if the head has no framing", () => {
     const { call, stream, told } = setUp();
     stream.bring("HTTP/1.1 200 OK\r\n\r\nab");
     stream.handler.onEnd();
@@ -126,7 +126,7 @@ describe("TunnelCall", () => {
     expect(stream.calls).toEqual(["end later"]);
   });
 
-  it("gives room for what it has used up at once, and for the body when it is consumed", () => {
+  it("grants window for a head at once, and for the body when it is consumed", () => {
     const { call, stream } = setUp();
     const head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
     stream.bring(`${head}ok`);
@@ -135,7 +135,7 @@ describe("TunnelCall", () => {
     expect(stream.consumed).toBe(head.length + 2);
   });
 
-  it("ends a raw direction behind what waits", () => {
+  it("ends a raw direction after queued bytes", () => {
     const { call, stream, told } = setUp();
     stream.bring(SWITCH);
     stream.room = 0;
@@ -150,7 +150,7 @@ describe("TunnelCall", () => {
     ]);
   });
 
-  it("drops what waits for a Go agent that has ended, since it reads no more", () => {
+  it("drops queued bytes for a Go agent that has ended, since it reads no more", () => {
     const { budget, call, stream, told } = setUp(undefined, { halfClose: false });
     stream.bring(SWITCH);
     stream.room = 0;
@@ -164,7 +164,7 @@ describe("TunnelCall", () => {
     ]);
   });
 
-  it("ends a raw direction at once where nothing waits, and says nothing when its stream is gone", () => {
+  it("ends a raw direction at once if nothing is queued, and does nothing if its stream is gone", () => {
     for (const gone of [false, true]) {
       const { call, stream } = setUp();
       stream.bring(SWITCH);
@@ -174,7 +174,7 @@ describe("TunnelCall", () => {
     }
   });
 
-  it("keeps a head that the stream has no room for", () => {
+  it("queues a head that the stream has no room for", () => {
     const whole = setUp().stream.written;
     for (let room = 0; room < whole.length; room += 7) {
       const { budget, call, stream } = setUp(undefined, { room });
@@ -188,7 +188,7 @@ describe("TunnelCall", () => {
     ["nothing of it has left", { unacknowledged: true, unsent: true }, "no", "no"],
     ["it has left, and its agent has not accepted it", { unacknowledged: true }, "maybe", "maybe"],
     ["its agent has accepted it", {}, "answered", "maybe"],
-  ])("says who may have seen the request, and gives it up with that: %s", (_, state, seen, lost) => {
+  ])("reports whether the agent may have seen the request: %s", (_, state, seen, lost) => {
     const { call, stream, told } = setUp();
     Object.assign(stream, state);
     expect([call.seen, call.begun]).toEqual([seen, false]);
@@ -196,7 +196,7 @@ describe("TunnelCall", () => {
     expect([told, stream.calls]).toEqual([[`silent ${lost}`], ["reset"]]);
   });
 
-  it("has begun with the first byte of an answer, of which interim ones are a part", () => {
+  it("has begun with the first byte of a response, even an interim one", () => {
     const { call, stream, told } = setUp();
     stream.bring("HTTP/1.1 103 Early Hints\r\n\r\n");
     expect([call.begun, told]).toEqual([true, ["inform 103"]]);

@@ -17,24 +17,24 @@ import type { RequestRewrite } from "../../http/request-rewrite.js";
 import { Scratch } from "../../net/scratch.js";
 import { StreamSender } from "../../net/stream-sender.js";
 
-/** Takes over a stream whose call is over: what still comes is of no interest. */
+/** Handles a stream whose call has ended: ignores further events. */
 const FINISHED: StreamHandler = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
-/** With what is around it, a frame's worth. */
+/** Maximum bytes of a chunk, which fill one frame together with the chunk's framing. */
 const MAX_CHUNK_BYTES = MAX_DATA_BYTES - CHUNK_FRAMING_BYTES;
 
-/** Memory for a request head that its stream has no room for, within one call of `send`; shared by all. */
+/** Memory for a request head that its stream has no room for; shared by all calls, used only within one call of `send`. */
 const scratch = new Scratch();
 
 export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   halfClose: boolean;
   readonly #events: UpstreamEvents;
   readonly #reader: ResponseReader;
-  /** Keeps what the stream had no room for. */
+  /** Queues bytes that the stream had no room for. */
   readonly #sender: StreamSender;
   #stream: YamuxStream | undefined;
   #chunked: boolean;
-  /** The raw direction ends when what waits has left. */
+  /** Whether the raw direction ends after the queued bytes. */
   #ending: boolean;
 
   constructor(events: UpstreamEvents, limits: ResponseReaderLimits) {
@@ -47,7 +47,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     this.#ending = false;
   }
 
-  /** The next request goes out on this stream, whose handler this is. `halfClose`: its agent is one of ours. */
+  /** Prepares the next request, on a stream whose handler is this object. `halfClose`: its agent is one of ours. */
   open(stream: YamuxStream, halfClose: boolean): void {
     this.#stream = stream;
     this.halfClose = halfClose;
@@ -62,19 +62,19 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     return false;
   }
 
-  /** Whether its agent may have the request: not if nothing of it has left, and for certain once it has accepted it. */
+  /** Whether the agent may have the request: not if nothing was sent yet, certainly if it has accepted the stream. */
   get seen(): Seen {
     const stream = this.#stream;
     if (stream?.unacknowledged === false && !stream.unsent) return "answered";
     return stream?.unsent === true ? "no" : "maybe";
   }
 
-  /** Something of an answer has come. */
+  /** Whether part of a response has arrived. */
   get begun(): boolean {
     return this.#reader.begun;
   }
 
-  /** Its agent is silent, and the request can go elsewhere. */
+  /** Gives up the request because the agent is silent and the request can go elsewhere. */
   giveUp(): void {
     this.#lose(REASONS.silent, this.#stream?.unsent === true);
   }
@@ -120,7 +120,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
   }
 
   release(): void {
-    // Nobody waits for the FIN of a stream whose answer is there.
+    // The FIN may be sent later: the response is already complete.
     this.#detach()?.end(true);
   }
 
@@ -136,7 +136,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     const stream = this.#stream;
     if (stream === undefined) return;
     if (!this.halfClose && this.#reader.raw) {
-      // A Go agent has closed both directions and reads no more: what waits has nowhere to go.
+      // A Go agent has closed both directions and reads no more: drops queued bytes.
       this.#sender.clear();
       stream.end();
     }
@@ -158,7 +158,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     this.#lose(stream?.lostWithSession === true ? REASONS.tunnel_lost : why, stream?.refused === true);
   }
 
-  // What the reader finds goes on as it is, but for what is no answer.
+  // Events of the reader, passed on unchanged except for invalid responses.
 
   onInform(head: ResponseHead): void {
     this.#events.onInform(head);
@@ -193,7 +193,7 @@ export class TunnelCall implements UpstreamCall, StreamHandler, ResponseEvents {
     if (this.#stream !== undefined) this.#sender.send(this.#stream, buffer, start, end);
   }
 
-  /** One frame where there is room for all of it, so that the agent reads the chunk in one go. */
+  /** Writes a chunk as one frame if there is room for all of it, so that the agent reads it at once. */
   #writeChunk(buffer: Buffer, start: number, end: number): void {
     const stream = this.#stream;
     const at = this.congested ? -1 : (stream?.reserve(CHUNK_FRAMING_BYTES + end - start) ?? -1);

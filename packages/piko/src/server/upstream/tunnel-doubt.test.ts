@@ -1,4 +1,4 @@
-// An agent that falls silent on a real connection: what its tunnel, the port's log and other nodes say of it.
+// An agent that falls silent on a real connection: how that shows in its tunnel, in the log and on other nodes.
 
 import { afterEach, expect, it } from "vitest";
 import { eventually } from "../../../test/port-peer.js";
@@ -14,7 +14,7 @@ afterEach(async () => {
 
 const HANDLER = { onData() {}, onEnd() {}, onWritable() {}, onReset() {} };
 
-it("is doubtful while its agent leaves a stream unaccepted, and for a moment after that", async () => {
+it("a tunnel is doubtful while its agent leaves a stream unaccepted, and for a moment after that", async () => {
   rig = await UpstreamRig.start();
   const { clock, log, told, upstreams } = rig;
   const agent = await rig.agent();
@@ -44,7 +44,7 @@ it("is doubtful while its agent leaves a stream unaccepted, and for a moment aft
   expect(agent.heard).toEqual(["stream"]);
 });
 
-it("isn't doubtful because this process stood still", async () => {
+it("a tunnel isn't doubtful because this process stood still", async () => {
   rig = await UpstreamRig.start();
   const { clock } = rig;
   const agent = await rig.agent();
@@ -59,7 +59,7 @@ it("isn't doubtful because this process stood still", async () => {
   expect(rig.told).toEqual(["e 1"]);
 });
 
-it("is counted out when it ends in doubt", async () => {
+it("a tunnel that ends while doubtful is removed", async () => {
   rig = await UpstreamRig.start();
   const { clock, told, upstreams } = rig;
   const agent = await rig.agent();

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Tunnel } from "./tunnel.js";
 import { TunnelDrains } from "./tunnel-drains.js";
 
-/** A tunnel that does what it is told, and what a test makes its agent do. */
+/** A tunnel that records its calls, and whose agent is controlled by the test. */
 class FakeTunnel {
   state = "active";
   streamCount = 0;
@@ -85,7 +85,7 @@ describe("draining tunnels", () => {
     clock.assertIdle();
   });
 
-  it("cuts off a capable agent that finds nothing better, once it has nothing to do", () => {
+  it("cuts off a capable agent that finds nothing better, once it is idle", () => {
     const { clock, tunnels, begin } = create([true, true]);
     const [idle, busy] = tunnels as [FakeTunnel, FakeTunnel];
     busy.streamCount = 1;
@@ -112,7 +112,7 @@ describe("draining tunnels", () => {
     clock.assertIdle();
   });
 
-  it("keeps requests from a busy one for moments only, until it is idle in one of them", () => {
+  it("holds back requests from a busy one for short times, until it is idle in one of them", () => {
     const { clock, tunnels, begin } = create([false]);
     const [tunnel] = tunnels as [FakeTunnel];
     tunnel.streamCount = 3;
@@ -126,7 +126,7 @@ describe("draining tunnels", () => {
     expect(tunnel.state).toBe("gone");
   });
 
-  it("cuts off whatever is left at the deadline", async () => {
+  it("cuts off all remaining agents at the deadline", async () => {
     const { clock, tunnels, begin, watch, moved } = create([true, false], { deadlineMs: 20_000 });
     for (const tunnel of tunnels) tunnel.streamCount = 1;
     begin();
@@ -154,13 +154,13 @@ describe("draining tunnels", () => {
     expect(capable).toHaveLength(100);
     expect(Math.max(...capable)).toBeLessThanOrEqual(5_000);
     expect(Math.min(...others)).toBeGreaterThanOrEqual(5_000);
-    // No more in one tick than fit into it.
+    // At most two in one tick, by the spacing.
     const perTick = new Map<number, number>();
     for (const at of [...capable, ...others]) perTick.set(at, (perTick.get(at) ?? 0) + 1);
     expect(Math.max(...perTick.values())).toBeLessThanOrEqual(2);
   });
 
-  it("doesn't keep a few waiting for the whole window", () => {
+  it("doesn't spread a few over the whole window", () => {
     const { clock, tunnels, begin } = create([true, true, true, true]);
     begin();
     clock.advance(1_000);
@@ -173,7 +173,7 @@ describe("draining tunnels", () => {
     clock.assertIdle();
   });
 
-  it("lets go of everything when it is closed", async () => {
+  it("forgets all tunnels when it is closed", async () => {
     const { clock, drains, tunnels, begin, watch, moved } = create([true]);
     (tunnels[0] as FakeTunnel).streamCount = 1;
     begin();

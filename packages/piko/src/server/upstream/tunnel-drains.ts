@@ -1,18 +1,18 @@
-// Moves tunnels away from this node without losing their requests: when the node stops, and when it sheds load. One
-// tunnel after the other; agents that support `drain` are asked to move, others are disconnected in a quiet moment, in a
-// way that makes them reconnect.
+// Moves tunnels away from this node without losing their requests, when the node stops or sheds load: one tunnel after the
+// other. Agents that support `drain` are asked to move. Others are disconnected while they are idle, in a way that makes them
+// reconnect.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { Tunnel } from "./tunnel.js";
 
-/** Maximum time between the turns of two tunnels. */
+/** Maximum time between the starts of two tunnels. */
 const MAX_SPACING_MS = 250;
 const TICK_MS = 50;
-/** An agent that was asked to move and hasn't is cut off when it has nothing to do, since it may find nothing better. */
+/** After this time, an agent that was asked to move but hasn't is cut off when idle: it may have found no better node. */
 const MOVE_PATIENCE_MS = 5_000;
 /**
- * An agent that can't be asked to move, and is never idle, gets no requests for a moment: those in progress end, new ones wait
- * for it to return. If they take longer they may end, and the node tries again later. A hold is well below
+ * An agent that can't be asked to move and is never idle gets no requests for a moment (a hold), so that those in progress can
+ * end while new ones wait. If they take longer, the hold ends and the node tries again later. A hold is well below
  * `proxy.reconnect_wait`, so that no request waits in vain.
  */
 const HOLD_AFTER_MS = 500;
@@ -23,9 +23,9 @@ interface Departure {
   readonly tunnel: Tunnel;
   readonly turnMs: number;
   readonly deadlineMs: number;
-  /** Its agent may keep it until it has found a better one, whatever time that takes. */
+  /** Whether the agent may keep the tunnel until it has found a better node, however long that takes. */
   readonly optional: boolean;
-  /** When the present hold ends, or the next one begins. */
+  /** When the current hold ends, or the next one begins. */
   holdChangeMs: number;
   held: boolean;
 }
@@ -43,7 +43,7 @@ export class TunnelDrains {
     this.#random = random;
   }
 
-  /** Tunnels that are to go and still take requests, or wait for their turn. */
+  /** The number of tunnels that must move but still accept requests, or haven't been started yet. */
   get pendingCount(): number {
     let count = 0;
     for (const { tunnel } of this.#departures.values()) if (isPending(tunnel)) count++;
@@ -51,9 +51,9 @@ export class TunnelDrains {
   }
 
   /**
-   * Begins with these tunnels: agents that can move first, each group in random order, their turns spread over `windowMs`.
-   * At `deadlineMs` on the clock whatever is left is cut off. `optional`: an agent that looks for another node is not cut off when
-   * it has found none: by a balancer that prefers the node of its other tunnel it would be left with that one.
+   * Begins to move these tunnels, spread over `windowMs`: first those of agents that can be asked to move, each group in random
+   * order. At `deadlineMs` on the clock, the remaining ones are cut off. `optional`: an agent that looks for another node isn't
+   * cut off if it finds none. (If a load balancer always leads it to the node of its other tunnel, it would only have that one.)
    */
   begin(tunnels: Iterable<Tunnel>, windowMs: number, deadlineMs: number, optional = false): void {
     const all = [...tunnels].map((tunnel) => ({ tunnel, at: this.#random() - (tunnel.drainable ? 1 : 0) }));
@@ -68,13 +68,13 @@ export class TunnelDrains {
     this.#tick();
   }
 
-  /** Resolves when no tunnel takes requests any more; those in progress may still continue. */
+  /** Resolves when no tunnel accepts requests any more; those in progress may continue. */
   moved(): Promise<void> {
     if (this.pendingCount === 0) return Promise.resolve();
     return new Promise((resolve) => void this.#waiting.push(resolve));
   }
 
-  /** Lets go of all tunnels. */
+  /** Forgets all tunnels. */
   close(): void {
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -101,7 +101,7 @@ export class TunnelDrains {
     if (now >= deadlineMs) {
       tunnel.evict();
     } else if (tunnel.drainable) {
-      // One that has moved closes its tunnel by itself, when it is dry.
+      // An agent that has moved closes its old tunnel by itself, when its requests have finished.
       if (optional && tunnel.instance !== "") return;
       if (idle && tunnel.usable && now >= turnMs + MOVE_PATIENCE_MS) tunnel.evict();
     } else if (idle) {

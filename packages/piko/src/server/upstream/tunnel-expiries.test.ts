@@ -1,4 +1,5 @@
-// Tunnels whose token ends or no longer counts: gone at once for requests and other nodes, with a grace for what is under way.
+// Tunnels whose token expires or becomes invalid: gone at once for new requests and other nodes, with a grace period for requests
+// in progress.
 
 import type { StreamHandler } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
@@ -15,7 +16,7 @@ afterEach(async () => {
 });
 
 const INTERNAL_ERROR = "yamux: peer ended the session: internal error";
-/** Shorter than the first ping waits. */
+/** Shorter than the time before the first ping. */
 const LIFE_MS = 20_000;
 
 interface Scene {
@@ -24,7 +25,7 @@ interface Scene {
   readonly tunnel: Tunnel;
 }
 
-/** A tunnel whose token ends soon. */
+/** Opens a tunnel whose token expires soon. */
 async function start(options?: AgentOptions): Promise<Scene> {
   rig = await UpstreamRig.start();
   const agent = await rig.agent(options);
@@ -42,15 +43,15 @@ function chosen({ rig }: Scene): Tunnel | undefined {
   return endpoint?.select(undefined) ?? endpoint?.selectDraining(undefined);
 }
 
-describe("at its token's end a tunnel", () => {
+describe("when its token expires, a tunnel", () => {
   it.each([true, false])(
-    "is gone for choice, gossip and pages, and no sooner (agent of ours: %s)",
+    "disappears from selection, gossip and pages, but not before (agent of ours: %s)",
     async (capable) => {
       const scene = await start({ capable });
       const { rig, tunnel } = scene;
       const stream = tunnel.openStream(handler());
       stream?.flushFlags();
-      // Its agent isn't silent.
+      // Otherwise its agent would be considered silent.
       await eventually(() => stream?.unacknowledged === false);
       rig.clock.advance(LIFE_MS - 1);
       expect([chosen(scene), rig.upstreams.listenerCounts(), rig.told]).toEqual([tunnel, { e: 1 }, ["e 1"]]);
@@ -71,19 +72,19 @@ describe("at its token's end a tunnel", () => {
     },
   );
 
-  it("is gone though it drains and still took requests", async () => {
+  it("is gone even if it was draining and still accepted requests", async () => {
     const scene = await start({ capable: false });
     scene.tunnel.drain();
     expect(chosen(scene)).toBe(scene.tunnel);
     scene.rig.clock.advance(LIFE_MS);
     expect(chosen(scene)).toBeUndefined();
-    // Nor does letting it go from a hold bring it back.
+    // The end of a hold doesn't bring it back either.
     scene.tunnel.hold(true);
     scene.tunnel.hold(false);
     expect(scene.tunnel.usable).toBe(false);
   });
 
-  it("tells an agent of ours at once, and ends when the last stream is over", async () => {
+  it("notifies one of our agents at once, and ends after its last stream", async () => {
     const { agent, rig, tunnel } = await start();
     const lost: string[] = [];
     const stream = tunnel.openStream(handler(lost));
@@ -100,14 +101,14 @@ describe("at its token's end a tunnel", () => {
     await eventually(() => tunnel.state === "gone");
   });
 
-  it("tells a Go agent nothing before its end, which makes it connect again", async () => {
+  it("doesn't notify a Go agent before its end, which makes the agent reconnect", async () => {
     const { agent, rig, tunnel } = await start({ capable: false });
     const lost: string[] = [];
     const stream = tunnel.openStream(handler(lost));
     stream?.flushFlags();
     await agent.until("stream");
     rig.clock.advance(LIFE_MS + 4_000);
-    // An answer to a ping comes behind all that was said.
+    // Nothing was sent to the agent in the meantime.
     expect([agent.heard, lost]).toEqual([["stream"], []]);
     stream?.reset();
     rig.clock.advance(50);
@@ -118,7 +119,7 @@ describe("at its token's end a tunnel", () => {
   it.each([
     [true, "closed"],
     [false, INTERNAL_ERROR],
-  ])("resets what is longer than the grace (agent of ours: %s)", async (capable, end) => {
+  ])("resets streams after the grace period (agent of ours: %s)", async (capable, end) => {
     const { agent, rig, tunnel } = await start({ capable });
     const lost: string[] = [];
     tunnel.openStream(handler(lost))?.flushFlags();
@@ -131,7 +132,7 @@ describe("at its token's end a tunnel", () => {
     await agent.until(end);
   });
 
-  it("ends at once when nothing is under way", async () => {
+  it("ends at once if nothing is in progress", async () => {
     const { agent, rig } = await start();
     rig.clock.advance(LIFE_MS);
     await agent.until("closed");
@@ -139,8 +140,8 @@ describe("at its token's end a tunnel", () => {
   });
 });
 
-describe("the end of a token", () => {
-  it("is noticed within a second of a time of day that is set anew", async () => {
+describe("the expiry of a token", () => {
+  it("is noticed within a second after the time of day was changed", async () => {
     const { rig, tunnel } = await start();
     rig.clock.advance(10);
     rig.wallOffsetMs += LIFE_MS;
@@ -148,7 +149,7 @@ describe("the end of a token", () => {
     expect(tunnel.state).toBe("expired");
   });
 
-  it("can come sooner, for a reason that is told", async () => {
+  it("may come sooner, for a logged reason", async () => {
     const { agent, rig, tunnel } = await start();
     rig.expiries.expire(tunnel, "revoked");
     rig.expiries.expire(tunnel, "revoked");
@@ -161,7 +162,7 @@ describe("the end of a token", () => {
     await agent.until("closed");
   });
 
-  it("means nothing to one that has no end, is about to end, or is gone", async () => {
+  it("has no effect on a tunnel whose token never expires, or that is ending or gone", async () => {
     const { agent, rig, tunnel } = await start();
     rig.expiries.watch(tunnel, Number.POSITIVE_INFINITY);
     tunnel.evict();
@@ -171,7 +172,7 @@ describe("the end of a token", () => {
     expect(rig.log.find("upstream token is no longer valid")).toEqual([]);
   });
 
-  it("is cut short when the node ends", async () => {
+  it("has no grace period when the node ends", async () => {
     const { agent, rig, tunnel } = await start({ capable: false });
     tunnel.openStream(handler())?.flushFlags();
     rig.clock.advance(LIFE_MS);

@@ -1,30 +1,30 @@
-// Ends tunnels whose token has expired or become invalid, or whose agent's certificate has: they get no more requests,
-// those in progress have a grace period, then the tunnel is closed. Separate from draining, in which a tunnel still gets
-// requests if there is nothing better.
+// Ends tunnels whose token or agent's certificate has expired or become invalid. They get no more requests, those in progress
+// have a grace period, and then the tunnel is closed. Unlike this, a draining tunnel still gets requests if there is nothing
+// better.
 
 import type { Clock, Timer } from "@piko/tunnel";
 import type { Tunnel } from "./tunnel.js";
 
-/** The time of day may be set anew, and a process may stand still: tokens are looked at this often at least. */
+/** Maximum interval of checks: the time of day may be changed, and a process may be suspended. */
 const LOOK_MS = 1_000;
-/** How often tunnels that end are looked at: the last of their streams may be over. */
+/** Interval of checks whether expired tunnels have no streams any more. */
 const TICK_MS = 50;
 
 export interface TunnelExpiriesOptions {
   readonly clock: Clock;
-  /** Milliseconds since 1970, in which tokens say when they end. */
+  /** Milliseconds since 1970, as in the expiry of tokens. */
   readonly wallNow: () => number;
-  /** Time for what is in progress on a tunnel that ends. */
+  /** Grace period for requests in progress on an expired tunnel. */
   readonly graceMs: number;
 }
 
 export class TunnelExpiries {
   readonly #options: TunnelExpiriesOptions;
-  /** When the token of each tunnel ends, in milliseconds since 1970. */
+  /** When the token of each tunnel expires, in milliseconds since 1970. */
   readonly #watched = new Map<Tunnel, number>();
-  /** Tunnels that end, and until when on the clock at the latest. */
+  /** Expired tunnels in their grace period, with its end on the clock. */
   readonly #ending = new Map<Tunnel, number>();
-  /** Those that have been informed, and are still open. */
+  /** Tunnels that were ended and whose connections are still open. */
   readonly #ended = new Set<Tunnel>();
   #timer: Timer | undefined;
   /** When the timer fires, on the clock. */
@@ -34,19 +34,19 @@ export class TunnelExpiries {
     this.#options = options;
   }
 
-  /** Ends the tunnel when its token ends; Infinity: never. */
+  /** Ends the tunnel at `untilMs`, when its token expires; never if that is Infinity. */
   watch(tunnel: Tunnel, untilMs: number): void {
     if (untilMs === Number.POSITIVE_INFINITY) return;
     this.#watched.set(tunnel, untilMs);
     this.#arm(Math.min(LOOK_MS, untilMs - this.#options.wallNow()));
   }
 
-  /** The tunnel has expired, and isn't gone yet. */
+  /** Whether the tunnel has expired and isn't gone yet. */
   knows(tunnel: Tunnel): boolean {
     return this.#ending.has(tunnel) || this.#ended.has(tunnel);
   }
 
-  /** What let it in doesn't count any more, for this reason: it ends from now on. */
+  /** The tunnel's token or certificate is no longer valid, for `reason`: its grace period begins. */
   expire(tunnel: Tunnel, reason: string): void {
     this.#watched.delete(tunnel);
     if (!tunnel.expire(reason)) return;
@@ -55,7 +55,7 @@ export class TunnelExpiries {
     this.#arm(0);
   }
 
-  /** The tunnel is gone. */
+  /** The tunnel is gone: forgets it. */
   forget(tunnel: Tunnel): void {
     this.#watched.delete(tunnel);
     this.#ending.delete(tunnel);
@@ -63,7 +63,7 @@ export class TunnelExpiries {
     if (this.#watched.size + this.#ending.size === 0) this.#clear();
   }
 
-  /** Ends the tunnels that have a grace, and watches no more. */
+  /** Ends the tunnels in their grace period, and stops watching. */
   close(): void {
     this.#watched.clear();
     this.#clear();
@@ -101,7 +101,7 @@ export class TunnelExpiries {
     else this.#clear();
   }
 
-  /** Fires in `delayMs`, or sooner if that was so already. */
+  /** Sets the timer to fire in `delayMs`, unless it already fires sooner. */
   #arm(delayMs: number): void {
     const { clock } = this.#options;
     const dueMs = clock.now() + Math.max(0, delayMs);

@@ -1,4 +1,4 @@
-// A tunnel in each of its states: whether it takes requests, what its agent and its owner hear of it, and how it ends.
+// A tunnel in each of its states: whether it accepts requests, what is reported to its agent and its owner, and how it ends.
 
 import type { StreamHandler } from "@piko/tunnel";
 import { afterEach, describe, expect, it } from "vitest";
@@ -33,12 +33,12 @@ async function start(options?: AgentOptions, limits?: UpstreamRigOptions["limits
 
 const INTERNAL_ERROR = "yamux: peer ended the session: internal error";
 
-/** A stream's end on the node, and how it was lost. */
+/** The handler of a stream on the node; records a reset in `lost`. */
 function handler(lost: string[] = []): StreamHandler {
   return { onData() {}, onEnd() {}, onWritable() {}, onReset: () => void lost.push("reset") };
 }
 
-/** How a tunnel comes into a state. */
+/** How a tunnel is brought into each state. */
 const STATES: Readonly<Record<string, (scene: Scene) => Promise<void> | void>> = {
   active: () => {},
   "drained by the node": ({ tunnel }) => tunnel.drain(),
@@ -62,9 +62,9 @@ const STATES: Readonly<Record<string, (scene: Scene) => Promise<void> | void>> =
   },
 };
 
-describe("what a tunnel takes", () => {
+describe("whether a tunnel accepts requests", () => {
   it.each([
-    // state, by name, whether it takes requests; as which the endpoint counts it
+    // state in words, state by name, whether it accepts requests, listeners that the endpoint counts
     ["active", "active", true, 1],
     ["drained by the node", "draining", true, 1],
     ["drained by its agent", "draining", false, 0],
@@ -83,7 +83,7 @@ describe("what a tunnel takes", () => {
     expect(rig.upstreams.listenerCount("e")).toBe(listeners);
   });
 
-  it("is no more than its limit of streams, of which it says that it is full and not that it is gone", async () => {
+  it("at its limit of streams: it doesn't, but is reported as full, not as gone", async () => {
     const { rig, tunnel } = await start(undefined, { maxStreamsPerTunnel: 2 });
     const endpoint = rig.upstreams.find("e");
     const first = tunnel.openStream(handler());
@@ -95,16 +95,16 @@ describe("what a tunnel takes", () => {
   });
 });
 
-describe("to be asked to move", () => {
+describe("the request to move", () => {
   it.each([
     [true, "go away"],
     [false, undefined],
-  ])("is said to an agent that knows of it (%s)", async (capable, heard) => {
+  ])("is sent to an agent that supports it (%s)", async (capable, heard) => {
     const { agent, rig, tunnel } = await start({ capable });
     expect(tunnel.drainable).toBe(capable);
     tunnel.drain();
     tunnel.drain();
-    // A stream behind it has come when all before has.
+    // When this stream arrives, everything before it has arrived too.
     tunnel.openStream(handler())?.flushFlags();
     await agent.until("stream");
     expect(agent.heard).toEqual(heard === undefined ? ["stream"] : [heard, "stream"]);
@@ -113,7 +113,7 @@ describe("to be asked to move", () => {
     expect([rig.upstreams.drainingCount, rig.upstreams.activeCount]).toEqual([1, 0]);
   });
 
-  it("changes nothing for one whose agent leaves already", async () => {
+  it("has no effect on a tunnel whose agent is already leaving", async () => {
     const scene = await start();
     await STATES["drained by its agent"]?.(scene);
     scene.tunnel.drain();
@@ -123,7 +123,7 @@ describe("to be asked to move", () => {
     expect(scene.rig.log.find("upstream draining")).toHaveLength(1);
   });
 
-  it("by the node is not said to be the agent's wish when that agrees", async () => {
+  it("by the node isn't logged as the agent's draining when the agent follows it", async () => {
     const { agent, rig, tunnel } = await start();
     tunnel.drain();
     agent.session.goAway();
@@ -135,7 +135,7 @@ describe("to be asked to move", () => {
   });
 });
 
-it("a hold is told once, and not of a tunnel that is gone", async () => {
+it("a hold is reported once, and never for a tunnel that is gone", async () => {
   const scene = await start();
   const { rig, tunnel } = scene;
   tunnel.drain();
@@ -146,7 +146,7 @@ it("a hold is told once, and not of a tunnel that is gone", async () => {
   expect(rig.told).toEqual(["e 1", "e 0", "e 1", "e 0"]);
 });
 
-it("an agent that opens a stream is refused, and keeps its tunnel", async () => {
+it("a stream that an agent opens is refused, and its tunnel stays open", async () => {
   const { agent, tunnel } = await start();
   await agent.refusedStream();
   expect([tunnel.state, tunnel.streamCount]).toEqual(["active", 0]);
@@ -155,7 +155,7 @@ it("an agent that opens a stream is refused, and keeps its tunnel", async () => 
 });
 
 describe("an end", () => {
-  it("by eviction makes any agent reconnect, and comes once", async () => {
+  it("by eviction makes any agent reconnect, and is reported once", async () => {
     const { agent, rig, tunnel } = await start({ capable: false });
     const lost: string[] = [];
     tunnel.openStream(handler(lost));
@@ -169,7 +169,7 @@ describe("an end", () => {
     expect(rig.told).toEqual(["e 1", "e 0"]);
   });
 
-  it("is known to the endpoint before its requests hear of it, so that they go elsewhere", async () => {
+  it("is reported to the endpoint before its requests, so that they go elsewhere", async () => {
     for (const end of [(tunnel: Tunnel) => tunnel.evict(), (tunnel: Tunnel) => tunnel.destroy()]) {
       const { rig, tunnel } = await start();
       const seen: unknown[] = [];
@@ -184,7 +184,7 @@ describe("an end", () => {
     }
   });
 
-  it("of a tunnel that is lost leaves the others their turns", async () => {
+  it("doesn't affect the turns of other tunnels", async () => {
     const { agent, rig, tunnel } = await start();
     await rig.agent();
     await rig.agent();

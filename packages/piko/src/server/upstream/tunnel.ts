@@ -1,4 +1,4 @@
-// One agent's tunnel as the server sees it: which endpoint it listens on and whether it accepts requests.
+// A tunnel on the node's side: which endpoint its agent listens on, and whether it accepts requests.
 
 import type {
   ByteSocket,
@@ -17,22 +17,21 @@ import { hashInstance } from "./hash-instance.js";
 import type { DeadlineSweep, Expiring } from "../../net/deadline-sweep.js";
 
 /**
- * active: takes requests. draining: its agent or this node wants to be rid of it; it gets requests only while the agent
- * takes them and there is no better tunnel, and none when it has ended. expired: its token or its agent's certificate no
- * longer counts, so that it gets none at all; what is in progress may end. gone: the connection is closed. It only moves forward,
- * and each step happens once.
+ * active: accepts requests. draining: its agent or this node wants it to end; it gets requests only while the agent accepts them
+ * and there is no better tunnel. expired: its token or its agent's certificate is no longer valid; it gets no more requests, but
+ * those in progress may finish. gone: the connection is closed. The state only moves forward, and each change happens once.
  */
 export type TunnelState = "active" | "draining" | "expired" | "gone";
 
-/** What the upstream port does when a tunnel changes. */
+/** The events of a tunnel, handled by the upstream port. */
 export interface TunnelOwner {
-  /** It drains: because the agent stops (`byAgent`), or because the node wants it to move. */
+  /** The tunnel is draining, because its agent stops (`byAgent`) or because the node wants it to move. */
   onDraining(tunnel: Tunnel, byAgent: boolean): void;
-  /** It drains, and takes requests no more, or again. */
+  /** A draining tunnel no longer accepts requests, or does again. */
   onUsable(tunnel: Tunnel): void;
-  /** Its token or its agent's certificate is no longer valid, for this reason. */
+  /** The tunnel's token or its agent's certificate is no longer valid, for this reason. */
   onExpired(tunnel: Tunnel, reason: string): void;
-  /** Its agent leaves streams or pings unanswered, or no longer does. */
+  /** The tunnel's agent leaves streams or pings unanswered, or no longer does. */
   onDoubt(tunnel: Tunnel): void;
   onGone(tunnel: Tunnel, error: TunnelError | undefined): void;
 }
@@ -44,21 +43,21 @@ export interface TunnelOptions {
   tenantId: string;
   /** The agent's `x-piko-capabilities`: empty for a Go agent. */
   capabilities: ReadonlySet<string>;
-  /** Which listener it is of, as its agent says in `x-piko-instance`; empty where it doesn't. A secret to others. */
+  /** The listener's instance from `x-piko-instance`; empty if the agent names none. Secret. */
   instance: string;
-  /** What its agent says of its version; empty for nothing. */
+  /** The agent's program and version, as it names them; empty for none. */
   userAgent?: string;
   /** Maximum number of concurrent streams. */
   maxStreams: number;
   /** The identity that opened it; undefined if no authentication is required. */
   identity: Identity | undefined;
-  /** Whom its agent's certificate is made out to; empty for none. */
+  /** The subject of its agent's certificate; empty for none. */
   certificate: string;
-  /** What its tenant has of this node; undefined for none. */
+  /** What its tenant uses on this node; undefined if it has no limits. */
   tenant: TenantUse | undefined;
-  /** When its token ends, in milliseconds since 1970; Infinity: never, or the tunnel continues. */
+  /** When its token expires, in milliseconds since 1970; Infinity if never, or if the tunnel outlives it. */
   untilMs: number;
-  /** How it is found out that the agent has gone without a word. */
+  /** Pings, which detect an agent that has vanished. */
   keepAlive: KeepAliveOptions;
   clock: Clock;
   sweep: DeadlineSweep;
@@ -69,26 +68,26 @@ export class Tunnel implements Expiring {
   readonly endpointId: string;
   readonly clientIp: string;
   readonly tenantId: string;
-  /** Which listener it is of, in its agent's words; empty where it doesn't say. Never shown, see {@link hashInstance}. */
+  /** The listener's instance; empty if the agent names none. Never shown, see {@link hashInstance}. */
   readonly instance: string;
-  /** The agent's program and version, in its own words. */
+  /** The agent's program and version, as it names them; empty for none. */
   readonly userAgent: string;
-  /** An agent of ours: when asked to drain, it opens a replacement first, and its streams have half-closes. */
+  /** Whether the agent is one of ours: when asked to move, it opens a replacement first, and its streams support half-close. */
   readonly drainable: boolean;
   /** When it was opened, on the clock. */
   readonly sinceMs: number;
   /** The identity that opened it; undefined if no authentication is required. */
   readonly identity: Identity | undefined;
-  /** Whom its agent's certificate is made out to; empty for none. */
+  /** The subject of its agent's certificate; empty for none. */
   readonly certificate: string;
   /** Its connection. */
   readonly socket: ByteSocket;
-  /** What its tenant has of this node; undefined for none. */
+  /** What its tenant uses on this node; undefined if it has no limits. */
   readonly tenant: TenantUse | undefined;
-  /** When its token ends, in milliseconds since 1970. */
+  /** When its token expires, in milliseconds since 1970. */
   readonly untilMs: number;
   state: TunnelState = "active";
-  /** When it was last chosen, as a number of its endpoint's. */
+  /** When it was last selected, as a counter of its endpoint. */
   turn = 0;
   #held = false;
   #servedBy: ServedBy | undefined = undefined;
@@ -123,7 +122,7 @@ export class Tunnel implements Expiring {
     if (this.#session.yamux.look(nowMs)) this.#owner.onDoubt(this);
   }
 
-  /** Its agent, for the access log. */
+  /** The agent's fields in the access log. */
   get servedBy(): ServedBy {
     this.#servedBy ??= new ServedBy({
       ...(this.instance === "" ? {} : { agent: hashInstance(this.instance) }),
@@ -132,30 +131,30 @@ export class Tunnel implements Expiring {
     return this.#servedBy;
   }
 
-  /** Bytes that came in one read with the upgrade request. */
+  /** Processes bytes that arrived in one read with the upgrade request. */
   receive(buffer: Buffer, start: number, end: number): void {
     this.#session.receive(buffer, start, end);
   }
 
-  /** The agent takes streams, and nothing holds them back; there may be too many at the moment. */
+  /** Whether the agent accepts streams and the tunnel isn't held; it may still be full at the moment. */
   get usable(): boolean {
     const { ended, remoteGoAway } = this.#session.yamux;
     return !ended && !remoteGoAway && !this.#held;
   }
 
-  /** The agent has not given it up, and its token counts: it may drain because this node wants it to move. */
+  /** Whether its agent hasn't given it up and its token is valid; it may be draining because this node wants it to move. */
   get kept(): boolean {
     const { ended, remoteGoAway } = this.#session.yamux;
     return !ended && !remoteGoAway && this.state !== "expired";
   }
 
-  /** A stream can be opened. */
+  /** Whether a stream can be opened now. */
   get accepting(): boolean {
     const { yamux } = this.#session;
     return yamux.accepting && yamux.streamCount < this.#maxStreams && !this.#held;
   }
 
-  /** Its agent is silent: others are asked first. Only the ping's time out ends a tunnel. */
+  /** Whether its agent is silent, so that others are chosen first. Doubt doesn't end a tunnel; the timeout of a ping does. */
   get doubtful(): boolean {
     return this.#session.yamux.doubt.doubtful;
   }
@@ -165,12 +164,12 @@ export class Tunnel implements Expiring {
     return this.#session.yamux.doubt.sinceMs;
   }
 
-  /** What its agent has left unanswered. */
+  /** Whether its agent has left a stream or a ping unanswered. */
   get doubtReason(): DoubtReason {
     return this.#session.yamux.doubt.reason;
   }
 
-  /** A new stream to the agent; undefined when the tunnel takes none any more, or has too many waiting. */
+  /** Opens a stream to the agent; undefined if the tunnel accepts no more, or too many streams are unaccepted. */
   openStream(handler: StreamHandler): YamuxStream | undefined {
     return this.#session.yamux.openStream(handler);
   }
@@ -179,12 +178,12 @@ export class Tunnel implements Expiring {
     return this.#session.yamux.streamCount;
   }
 
-  /** There is a node that wasn't there before. An agent that has named its listener may look for it. */
+  /** Notifies an agent that names its instance of a new node, to which it may open a tunnel. */
   tellOfNode(): void {
     if (this.instance !== "" && this.state === "active") this.#session.tellOfNode();
   }
 
-  /** The node wants it to go: others are asked first from here on. A capable agent is asked to move to another node. */
+  /** The node wants the tunnel to move: from now on, others are chosen first. A capable agent is asked to move. */
   drain(): void {
     if (this.state !== "active") return;
     this.state = "draining";
@@ -192,7 +191,7 @@ export class Tunnel implements Expiring {
     this.#owner.onDraining(this, false);
   }
 
-  /** A draining one gets no requests for a while, so that those in progress can end. */
+  /** Begins or ends a hold: a draining tunnel gets no requests for a while, so that those in progress can finish. */
   hold(held: boolean): void {
     if (held === this.#held || this.state !== "draining") return;
     this.#held = held;
@@ -200,8 +199,8 @@ export class Tunnel implements Expiring {
   }
 
   /**
-   * Its token or certificate is no longer valid: it gets no more requests. An agent of ours is informed at once, and opens
-   * another tunnel; a Go agent isn't, because it would end all of its streams. False if it is about to end already.
+   * The tunnel's token or certificate is no longer valid: it gets no more requests. Our agents are notified at once and open
+   * another tunnel; Go agents aren't, because they would end all their streams. False if the tunnel is already ending.
    */
   expire(reason: string): boolean {
     if (this.state === "expired" || this.state === "gone" || this.#session.yamux.ended) return false;
@@ -212,14 +211,14 @@ export class Tunnel implements Expiring {
     return true;
   }
 
-  /** Ends an expired one; what is still in progress is reset. */
+  /** Ends an expired tunnel; streams in progress are reset. */
   end(): void {
     if (this.#session.yamux.ended) return;
     if (this.drainable) this.#session.close();
     else this.#session.evict();
   }
 
-  /** Ends the tunnel so that any agent, a Go one too, reconnects. What is in progress on it is lost. */
+  /** Ends the tunnel in such a way that any agent, even a Go agent, reconnects. Streams in progress are reset. */
   evict(): void {
     if (this.#session.yamux.ended) return;
     this.drain();
@@ -231,7 +230,7 @@ export class Tunnel implements Expiring {
   }
 
   onStream(): undefined {
-    // Agents only accept streams. What an agent opens would never be looked at: refuse it.
+    // Agents only accept streams: refuses any that an agent opens.
     return undefined;
   }
 
@@ -244,7 +243,7 @@ export class Tunnel implements Expiring {
 
   onEnded(): void {
     this.#sweep.remove(this);
-    // It is removed before its requests are informed, so that they go elsewhere, or wait for the agent's return.
+    // Reported before the requests are, so that they go elsewhere or wait for the agent's return.
     if (this.state === "expired") return;
     this.state = "draining";
     this.#owner.onUsable(this);

@@ -1,4 +1,5 @@
-// Who may listen: tokens that are known, that are verified while their connection waits, and that end a tunnel later.
+// Who may listen: tokens that are known, tokens that are verified while their connection waits, and tokens that later end a
+// tunnel.
 
 import { FakeClock } from "@piko/testkit";
 import { afterEach, describe, expect, it } from "vitest";
@@ -34,13 +35,13 @@ const GOOD = upgradeRequest("e", TOKEN);
 const GO_AWAY = "\u0082\u008c\0\0\0\0\0\u0003\0\0\0\0\0\0\0\0\0\0";
 const statusOf = (answer: string): string => answer.slice(9, 12);
 
-describe("a request whose token has to be verified", () => {
-  it("waits, is read from no more, and makes a tunnel with what came meanwhile", async () => {
+describe("a request whose token must be verified", () => {
+  it("waits with its socket paused, then becomes a tunnel with the bytes received meanwhile", async () => {
     const rig = await start();
     const peer = (await rig.connect()).send(GOOD);
     await eventually(() => desk.waiter !== undefined);
     expect([desk.asked, rig.tunnels.length, rig.port.pendingCount]).toEqual([["Bearer t"], 0, 1]);
-    // No time of its own: the verification has one.
+    // The connection has no timeout now; the verification has one.
     rig.clock.advance(60_000);
     peer.send(GO_AWAY);
     desk.answer(["e"]);
@@ -50,7 +51,7 @@ describe("a request whose token has to be verified", () => {
     expect(audit.find("opened")).toMatchObject([{ "client-ip": "127.0.0.1", "endpoint-id": "e" }]);
   });
 
-  it("is asked about with its tenant, and once", async () => {
+  it("has its token verified once, for its tenant", async () => {
     const rig = await start();
     const peer = (await rig.connect()).send(upgradeRequest("e", `x-piko-tenant-id: a\r\n${TOKEN}`));
     await eventually(() => desk.waiter !== undefined);
@@ -59,11 +60,11 @@ describe("a request whose token has to be verified", () => {
     expect([desk.asked, rig.tunnel.tenantId]).toEqual([["Bearer t of a"], "a"]);
   });
 
-  it("is forgotten when its agent goes", async () => {
+  it("is forgotten when its agent disconnects", async () => {
     const rig = await start();
     const peer = (await rig.connect()).send(GOOD);
     await eventually(() => desk.waiter !== undefined);
-    // A socket that isn't read from shows no end: a node that stops ends it, too.
+    // A paused socket doesn't report its end; a stopping node ends the connection, too.
     rig.port.stopAccepting();
     await peer.over();
     peer.socket.destroy();
@@ -76,7 +77,7 @@ describe("a request whose token has to be verified", () => {
     ["a token that isn't good", REFUSED.signature, "401", "invalid token"],
     ["one that nobody has the time for", REFUSED.busy, "503", "Retry-After: 1\r\n"],
   ])(
-    "is refused for %s, with the reason in the logs and not in the answer",
+    "is refused for %s, with the reason in the logs but not in the response",
     async (_, refusal, status, text) => {
       const rig = await start();
       const peer = (await rig.connect()).send(GOOD);
@@ -96,14 +97,14 @@ describe("a request whose token has to be verified", () => {
 });
 
 describe("a request whose token is known", () => {
-  it("makes a tunnel at once", async () => {
+  it("becomes a tunnel at once", async () => {
     const rig = await start();
     desk.known = identityFor(["e"]);
     await rig.rawAgent(GOOD);
     expect(rig.tunnel.identity).toBe(desk.known);
   });
 
-  it("makes none of another endpoint", async () => {
+  it("is refused for another endpoint", async () => {
     const rig = await start();
     desk.known = identityFor(["f"]);
     const answer = await rig.refusal(GOOD);
@@ -122,7 +123,7 @@ it("a request without a token is refused", async () => {
 });
 
 describe("a tunnel whose token", () => {
-  it("ends is ended then", async () => {
+  it("expires is ended then", async () => {
     const rig = await start();
     desk.known = identityFor(["e"], { expiresMs: rig.wallOffsetMs + 10_000 });
     await rig.rawAgent(GOOD);
@@ -133,7 +134,7 @@ describe("a tunnel whose token", () => {
     expect([rig.tunnels, rig.told]).toEqual([[], ["e 1", "e 0"]]);
   });
 
-  it("ends goes on where it may", async () => {
+  it("expires stays open if its token allows that", async () => {
     const rig = await start({ limits: { pingIntervalMs: 100_000 } });
     desk.known = identityFor(["e"], { expiresMs: rig.wallOffsetMs + 10_000, outlivesToken: true });
     await rig.rawAgent(GOOD);
@@ -141,7 +142,7 @@ describe("a tunnel whose token", () => {
     expect(rig.tunnel.usable).toBe(true);
   });
 
-  it("counts no more is ended when keys change, and written down once", async () => {
+  it("is no longer valid after a change of keys is ended, and audited once", async () => {
     const rig = await start();
     desk.known = identityFor(["e"]);
     await rig.rawAgent(GOOD);
@@ -156,7 +157,7 @@ describe("a tunnel whose token", () => {
     expect(audit.find("lost")).toHaveLength(1);
   });
 
-  it("would count no more goes on where nobody is asked for one any more", async () => {
+  it("would be invalid stays open if tokens are no longer required", async () => {
     const rig = await start();
     desk.known = identityFor(["e"]);
     await rig.rawAgent(GOOD);
@@ -169,7 +170,7 @@ describe("a tunnel whose token", () => {
     // A Close frame whose mask is zero.
     ["closes is written down with that", (peer) => peer.send("\u0088\u0080\0\0\0\0"), "closed"],
     ["breaks is written down with the reason", (peer) => peer.socket.resetAndDestroy(), "ECONNRESET"],
-  ])("counts, and which %s", async (_, act, reason) => {
+  ])("is valid, and which %s", async (_, act, reason) => {
     const rig = await start();
     desk.known = identityFor(["e"]);
     act(await rig.rawAgent(GOOD));

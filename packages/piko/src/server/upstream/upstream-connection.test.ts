@@ -1,5 +1,5 @@
-// A connection to the upstream port until it is a tunnel: what each request is answered, and what happens to those who
-// don't finish theirs.
+// A connection to the upstream port until it is a tunnel: how each request is answered, and what happens to connections that
+// don't complete theirs.
 
 import { afterEach, describe, expect, it } from "vitest";
 import { eventually } from "../../../test/port-peer.js";
@@ -82,7 +82,7 @@ describe("a request", () => {
   it.each<[string, UpstreamRigOptions, string]>([
     ["max_tunnels", { limits: { maxTunnels: 1 } }, "other"],
     ["max_tunnels_per_endpoint", { limits: { maxTunnelsPerEndpoint: 1 } }, "e"],
-  ])("beyond %s is refused, and may be made again", async (limit, options, endpoint) => {
+  ])("beyond %s is refused, and may be retried", async (limit, options, endpoint) => {
     const rig = await start(options);
     await rig.agent();
     const answer = await rig.refusal(upgradeRequest(endpoint));
@@ -92,7 +92,7 @@ describe("a request", () => {
     expect(rig.hits).toEqual([limit]);
   });
 
-  it("to a node that stops is refused, and may be made elsewhere", async () => {
+  it("to a stopping node is refused, and may be retried elsewhere", async () => {
     const rig = await start();
     const peer = await rig.connect();
     rig.port.stopping = true;
@@ -113,14 +113,14 @@ describe("a request", () => {
   });
 });
 
-describe("a good request", () => {
-  it("is read wherever it is cut, and makes a tunnel", async () => {
+describe("a valid request", () => {
+  it("becomes a tunnel, even if it arrives byte by byte", async () => {
     const rig = await start();
     const peer = await rig.connect();
     for (const byte of GOOD) {
       const { used } = rig.budget;
       peer.send(byte);
-      // One read each, or nearly so.
+      // So that nearly every byte is read by itself.
       if (used === 0) await eventually(() => rig.budget.used > 0);
       await new Promise((resolve) => setImmediate(resolve));
     }
@@ -141,7 +141,7 @@ describe("a good request", () => {
     expect(rig.tunnel.drainable).toBe(ours);
   });
 
-  it("says which program makes it, as far as a table has room", async () => {
+  it("may name its program, if the name is short and visible", async () => {
     const rig = await start();
     for (const [said, shown] of [
       ["piko/1.2.3", "piko/1.2.3"],
@@ -153,19 +153,19 @@ describe("a good request", () => {
     }
   });
 
-  it("names its endpoint in escapes where it has to", async () => {
+  it("may percent-encode its endpoint", async () => {
     const rig = await start();
     await rig.rawAgent(upgradeRequest("caf%C3%A9%20x?forward=y"));
     expect(rig.tunnel.endpointId).toBe("café x");
   });
 
-  it("of a page of the same origin is none of a foreign one", async () => {
+  it("may come from a page of the same origin", async () => {
     const rig = await start();
     await rig.rawAgent(upgradeRequest("e", "Origin: http://node\r\n"));
     expect(rig.tunnels).toHaveLength(1);
   });
 
-  it("may have the tunnel's first bytes behind it", async () => {
+  it("may be followed at once by the tunnel's first bytes", async () => {
     const rig = await start();
     // A GoAway in a message whose mask is zero.
     const goAway = "\u0082\u008c\0\0\0\0\0\u0003\0\0\0\0\0\0\0\0\0\0";
@@ -176,7 +176,7 @@ describe("a good request", () => {
 });
 
 describe("a connection without a request", () => {
-  it("is closed in time, without a word if it has said none", async () => {
+  it("is closed after a timeout, without a response if it has sent nothing", async () => {
     const rig = await start({ limits: { readHeaderTimeoutMs: 1_000 } });
     const silent = await rig.connect();
     const slow = (await rig.connect()).send(GOOD.slice(0, 20));
@@ -190,7 +190,7 @@ describe("a connection without a request", () => {
     await eventually(() => rig.port.pendingCount === 0);
   });
 
-  it("may be as slow as it likes where there is no limit", async () => {
+  it("may take any time if the timeout is disabled", async () => {
     const rig = await start({ limits: { readHeaderTimeoutMs: 0 } });
     const peer = (await rig.connect()).send(GOOD.slice(0, 20));
     await eventually(() => rig.budget.used > 0);
@@ -199,7 +199,7 @@ describe("a connection without a request", () => {
     expect(rig.tunnels).toHaveLength(1);
   });
 
-  it("leaves nothing when it goes, in order or not", async () => {
+  it("leaves nothing when it ends, normally or by a reset", async () => {
     const rig = await start();
     const ended = (await rig.connect()).send("GET ");
     const reset = (await rig.connect()).send("GET ");

@@ -1,4 +1,4 @@
-// A connection to the upstream port before it is a tunnel: reads one upgrade request and answers it.
+// A connection to the upstream port before it becomes a tunnel: reads one upgrade request and answers it.
 
 import { ByteSocket, type Clock, isValidKey, type SocketHandler, switchingProtocols } from "@piko/tunnel";
 import type { Socket } from "node:net";
@@ -37,7 +37,7 @@ import type { TenantUse } from "./tenant-use.js";
 import { Tunnel, type TunnelOwner } from "./tunnel.js";
 import type { UpstreamLimit } from "./upstream-metrics.js";
 
-/** Maximum size of an upgrade request; tokens are the only long thing in one. */
+/** Maximum size of an upgrade request; only its token may be long. */
 const MAX_HEAD_BYTES = 64 * 1024;
 const RETRY_AFTER = "Retry-After: 1\r\n";
 
@@ -45,7 +45,7 @@ const INVALID_ID = `invalid endpoint id (1 to ${MAX_ENDPOINT_ID_BYTES} bytes, no
 const INVALID_INSTANCE = `invalid x-piko-instance (1 to ${MAX_INSTANCE_BYTES} visible ASCII characters)`;
 const UPSTREAM_PATH = /^\/piko\/v1\/upstream\/([^/?]+)$/;
 
-/** The response to a connection that there is no room for. */
+/** The response to a connection that the port has no room for. */
 export interface Refusal {
   readonly status: number;
   readonly message: string;
@@ -65,25 +65,25 @@ export interface UpstreamConnectionOwner extends TunnelOwner {
   readonly budget: ByteBudget;
   /** Filled by each parse, valid until the next one. */
   readonly requestHead: RequestHead;
-  /** New tunnels are refused. */
+  /** Whether new tunnels are refused. */
   readonly stopping: boolean;
-  /** The limit that keeps the endpoint from another tunnel of this tenant (empty for none), if one does. */
+  /** The limit that forbids another tunnel of this tenant (empty for none) to the endpoint; undefined if none does. */
   fullFor(endpointId: string, tenantId: string): UpstreamLimit | undefined;
-  /** The tunnel that a listener has here and wants to keep. */
+  /** The tunnel that a listener already has here and keeps. */
   tunnelOf(listener: { endpointId: string; tenantId: string; instance: string }): Tunnel | undefined;
-  /** How many other agents of its tenant listen on its endpoint here. */
+  /** The number of other agents of its tenant that listen on its endpoint here. */
   otherAgents(listener: { endpointId: string; tenantId: string; instance: string }): number;
-  /** The listener opens another tunnel here: this one goes when what is in progress has ended. */
+  /** The listener replaces `tunnel`, which ends when its requests in progress have finished. */
   onReplaced(tunnel: Tunnel): void;
-  /** What the tenant has of this node. */
+  /** What the tenant uses on this node; undefined if it has no limits. */
   useOf(tenantId: string): TenantUse | undefined;
-  /** The upgrade is done. */
+  /** A connection has become this tunnel. */
   onTunnel(tunnel: Tunnel): void;
-  /** A tunnel now. */
+  /** The connection becomes a tunnel, and is no longer pending. */
   forget(connection: UpstreamConnection): void;
-  /** Gone before it was a tunnel. */
+  /** The connection ended before it was a tunnel. */
   onPendingGone(connection: UpstreamConnection): void;
-  /** The upgrade request has not come in time. */
+  /** The upgrade request didn't arrive in time. */
   onHeadTimeout(): void;
 }
 
@@ -94,10 +94,10 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
   readonly #finder = new HeadEndFinder();
   #deadlineMs: number;
   #answered = false;
-  /** The request is whole, and waits until its token has been verified. */
+  /** Whether the request is complete and waits until its token has been verified. */
   #verifying = false;
   readonly clientIp: string;
-  /** Why there is no room for it. */
+  /** Why the port has no room for the connection; undefined if it has. */
   readonly refusal: Refusal | undefined;
 
   constructor(
@@ -125,7 +125,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     }
     const bytes = this.#bytes;
     bytes.append(buffer, start, end);
-    // Only one more read can be in progress: the socket is paused.
+    // The socket is paused, so this can happen only once more.
     if (this.#verifying) return;
     if (bytes.buffer[bytes.start] === HANDSHAKE_RECORD) {
       this.#refuse(400, "tls to a port without it");
@@ -164,7 +164,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     this.socket.reset();
   }
 
-  /** The node is stopping, or lets its agent in no more. */
+  /** The node is stopping, or no longer accepts the agent. */
   stop(): void {
     this.socket.close();
   }
@@ -193,7 +193,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     if (head !== undefined) this.#onIdentity(head, result);
   }
 
-  /** The head that has come; undefined if it is refused. */
+  /** Parses the received head; undefined if it was refused. */
   #parseHead(): RequestHead | undefined {
     const bytes = this.#bytes;
     const head = this.#port.requestHead;
@@ -274,7 +274,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       this.#refuse(503, `too many tunnels (${full})`, RETRY_AFTER);
       return;
     }
-    // Before the other one comes, so that the announced number of listeners doesn't change.
+    // Before the new tunnel is added, so that the announced number of listeners doesn't change.
     if (earlier !== undefined) this.#port.onReplaced(earlier);
     this.#becomeTunnel(head, listener, key, identity);
   }
@@ -317,13 +317,13 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
       owner: port,
     });
     port.onTunnel(tunnel);
-    // Go refuses bytes before its 101; there is no harm in them.
+    // Go refuses bytes that are sent before its 101; accepting them does no harm.
     const { buffer, end } = this.#bytes;
     if (head.end < end) tunnel.receive(buffer, head.end, end);
     this.#bytes.clear();
   }
 
-  /** `reason`: what the log says besides. */
+  /** `reason`: only for the log. */
   #refuse(status: number, message: string, extra = "", reason?: string): void {
     this.#port.logger.warn("upstream refused", {
       "client-ip": this.clientIp,
@@ -334,7 +334,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
     this.#reply(status, message, extra);
   }
 
-  /** The listener has a tunnel here and looks for another node, as agents do all the time: no line that people must read. */
+  /** The listener has a tunnel here and looks for another node. Agents do that all the time, so it is logged as debug only. */
   #sendElsewhere(instance: string, endpointId: string): void {
     const { logger, nodeId } = this.#port;
     logger.debug("upstream already has a tunnel here, asked to look elsewhere", {
@@ -358,7 +358,7 @@ export class UpstreamConnection implements SocketHandler, Expiring, Waiter {
   }
 }
 
-/** The agent knows of the tunnel that its listener has here, and wants this one in its place. */
+/** Whether the agent knows that its listener has a tunnel here, and wants to replace it. */
 function isRepeat(head: RequestHead): boolean {
   return findNamedField(head, "x-piko-instance-repeat")?.toLowerCase() === "true";
 }
@@ -367,7 +367,7 @@ function othersField(count: number): string {
   return count === 0 ? "" : `x-piko-other-agents: ${count}\r\n`;
 }
 
-/** Visible ASCII of a length that fits a table; others say nothing. */
+/** The agent's name for its program if it is short visible ASCII, which fits into a table; otherwise empty. */
 function shownUserAgent(value = ""): string {
   return /^[\x21-\x7e]{1,64}$/.test(value) ? value : "";
 }

@@ -8,7 +8,7 @@ import type { Tunnel } from "./tunnel.js";
 import { tunnelEnd, UpstreamMetrics, type UpstreamLimit } from "./upstream-metrics.js";
 import { Upstreams } from "./upstreams.js";
 
-it("tells what there is of tunnels, requests and streams", async () => {
+it("reports tunnels, requests and streams", async () => {
   const metrics = new Metrics();
   const upstreams = new Upstreams(
     new ReconnectWaits(new FakeClock(), 5_000, 10),

@@ -1,11 +1,11 @@
-// Numbers about tunnels and what is sent to them (contract names piko_upstreams_*).
+// Metrics of tunnels and of the requests that are sent to them (contract names piko_upstreams_*).
 
 import type { TunnelError } from "@piko/tunnel";
 import type { LimitCounters } from "../../net/limit-counters.js";
 import type { Metrics } from "../../observability/metrics.js";
 import type { Upstreams } from "./upstreams.js";
 
-/** Limits of the upstream port and of its tunnels; a value of the label `limit` of piko_upstreams_limited_total. */
+/** Limits of the upstream port and of its tunnels; values of the label `limit` of piko_upstreams_limited_total. */
 export const UPSTREAM_LIMITS = [
   "max_tunnels",
   "max_tunnels_per_endpoint",
@@ -18,7 +18,7 @@ export const UPSTREAM_LIMITS = [
 /** Limits of single tenants; further values of the label. */
 export const TENANT_LIMITS = ["tenant_max_tunnels", "tenant_max_endpoints"] as const;
 
-/** Time limits of single agents; further values of the label. */
+/** Timeouts of single agents; further values of the label. */
 export const AGENT_LIMITS = ["read_header_timeout", "ping_timeout", "open_timeout"] as const;
 
 export type UpstreamLimit =
@@ -26,12 +26,12 @@ export type UpstreamLimit =
   | (typeof TENANT_LIMITS)[number]
   | (typeof AGENT_LIMITS)[number];
 
-/** How a tunnel has ended; a value of the label `reason` of piko_upstreams_closed_total. */
+/** How tunnels end; values of the label `reason` of piko_upstreams_closed_total. */
 export const TUNNEL_ENDS = ["closed", "eof", "reset", "ping_timeout", "open_timeout", "protocol"] as const;
 
 export type TunnelEnd = (typeof TUNNEL_ENDS)[number];
 
-/** How a tunnel has ended that ended with this error. */
+/** Maps the error with which a tunnel ended to the label. */
 export function tunnelEnd(error: TunnelError | undefined): TunnelEnd {
   switch (error?.code) {
     case undefined:
@@ -49,21 +49,21 @@ export function tunnelEnd(error: TunnelError | undefined): TunnelEnd {
   }
 }
 
-/** How the wait of a request for an upstream has ended; a value of the label `result` of piko_upstreams_waits_total. */
+/** How waits for an upstream end; values of the label `result` of piko_upstreams_waits_total. */
 export const WAIT_RESULTS = ["found", "expired", "left"] as const;
 
 export type WaitResult = (typeof WAIT_RESULTS)[number];
 
 export class UpstreamMetrics {
-  /** Tunnels that were opened, and those that have ended, by how. */
+  /** Tunnels that were opened, and those that have ended, by reason. */
   opened = 0;
   readonly closed: Record<TunnelEnd, number> = countsOf(TUNNEL_ENDS);
-  /** Waits that are over, by how. */
+  /** Waits that have ended, by result. */
   readonly waited: Record<WaitResult, number> = countsOf(WAIT_RESULTS);
   readonly limits: LimitCounters<UpstreamLimit>;
   /** Requests and TCP connections that were sent to a tunnel of this node. */
   requests = 0;
-  /** Requests that were sent again after their upstream was lost. */
+  /** Requests that were retried after their upstream was lost. */
   retries = 0;
 
   constructor(metrics: Metrics, upstreams: Upstreams, limits: LimitCounters<UpstreamLimit>) {

@@ -1,4 +1,4 @@
-// The upstream port with TLS: who comes to speak, who waits in a handshake, and what those are told who don't come so far.
+// The upstream port with TLS: which agents are accepted, limits on handshakes, and how others are refused.
 
 import { once } from "node:events";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
@@ -18,7 +18,7 @@ const pair = workshop.sign(authority, "node");
 const ca = readFileSync(authority.cert, "utf8");
 const theirs = workshop.authority("theirs");
 
-/** What an agent shows of itself. */
+/** Creates an agent's certificate. */
 function sign(issuer: KeyPair, name: string): { cert: Buffer; key: Buffer } {
   const { cert, key } = workshop.sign(issuer, name, { usage: "clientAuth" });
   return { cert: readFileSync(cert), key: readFileSync(key) };
@@ -33,7 +33,7 @@ afterEach(async () => {
   const last = rig;
   rig = undefined;
   for (const socket of secured.splice(0)) socket.destroy();
-  // The port ends its tunnels and looks at its files no more.
+  // The port ends its tunnels and stops watching its files.
   last?.port.close();
   await last?.[Symbol.asyncDispose]();
   expect([last?.budget.used, last?.port.highestClientCount]).toEqual([0, 0]);
@@ -48,7 +48,7 @@ async function start(
   return rig;
 }
 
-/** A connection whose handshake is done. */
+/** Opens a connection and completes its handshake. */
 async function secure(rig: UpstreamRig, shown: Partial<typeof kept> = {}): Promise<TLSSocket> {
   const socket = connectTls({ port: rig.number, host: "127.0.0.1", servername: "localhost", ca, ...shown });
   secured.push(socket);
@@ -56,7 +56,7 @@ async function secure(rig: UpstreamRig, shown: Partial<typeof kept> = {}): Promi
   return socket;
 }
 
-/** The first bytes of the answer. */
+/** Sends a request; resolves to the first bytes of the response. */
 async function ask(socket: TLSSocket, request: string): Promise<string> {
   socket.write(request);
   const [bytes] = (await once(socket, "data")) as [Buffer];
@@ -64,7 +64,7 @@ async function ask(socket: TLSSocket, request: string): Promise<string> {
 }
 
 describe("a port with TLS", () => {
-  it("lets agents in behind their handshake, and counts their address's share then", async () => {
+  it("accepts agents after their handshake, and then applies the limit per address", async () => {
     const rig = await start({ limits: { maxTunnelsPerClient: 1 } });
     expect(await ask(await secure(rig), upgradeRequest())).toMatch(/^HTTP\/1.1 101 /);
     expect([rig.tunnel.clientIp, rig.port.pendingCount]).toEqual(["127.0.0.1", 0]);
@@ -72,7 +72,7 @@ describe("a port with TLS", () => {
     expect(rig.hits).toEqual(["max_tunnels_per_client"]);
   });
 
-  it("counts handshakes with those that have no request yet", async () => {
+  it("counts handshakes as connections without a request", async () => {
     const rig = await start({ limits: { maxPendingConnections: 1 } });
     const silent = await rig.connect();
     await eventually(() => rig.port.pendingCount === 1);
@@ -83,7 +83,7 @@ describe("a port with TLS", () => {
     await secure(rig);
   });
 
-  it("gives an address its share of handshakes, and none to trusted proxies, which bring many agents", async () => {
+  it("limits handshakes per address, except for trusted proxies, which carry many agents", async () => {
     for (const [trustedProxies, refused] of [
       [[], ["max_handshakes_per_client", 1]],
       [["127.0.0.0/8"], undefined],
@@ -100,13 +100,13 @@ describe("a port with TLS", () => {
     }
   });
 
-  it("closes connections when the process is short of files: nobody can be told anything", async () => {
+  it("closes connections without a response when the process is short of file descriptors", async () => {
     const rig = await start({ files: new OpenFiles(64) });
     expect(await (await rig.connect()).send("G").over()).toBe("");
     expect([rig.hits, rig.port.pendingCount]).toEqual([["open_files"], 0]);
   });
 
-  it("lets plain agents in as well where TLS is optional, and otherwise not", async () => {
+  it("accepts plain agents only if TLS is optional", async () => {
     const optional = await start({}, { mode: "optional" });
     expect((await optional.rawAgent()).text).toMatch(/^HTTP\/1.1 101 /);
     expect(await ask(await secure(optional), upgradeRequest("f"))).toMatch(/^HTTP\/1.1 101 /);
@@ -118,7 +118,7 @@ describe("a port with TLS", () => {
     expect(required.told).toEqual([]);
   });
 
-  it("ends the tunnels of agents whose authority is taken away, and their requests for one", async () => {
+  it("ends tunnels and pending connections of agents whose certificate authority is removed", async () => {
     const clientCas = join(workshop.directory, "client-cas.crt");
     writeFileSync(clientCas, ca + readFileSync(theirs.cert, "utf8"));
     const rig = await start({}, { clientCas });
@@ -126,7 +126,7 @@ describe("a port with TLS", () => {
     const agent = await secure(rig, gone);
     expect(await ask(agent, upgradeRequest("gone"))).toMatch(/^HTTP\/1.1 101 /);
     const early = await secure(rig, gone);
-    // The client's handshake is done before the port's.
+    // The client completes the handshake before the port does.
     await eventually(() => rig.port.pendingCount === 1 && rig.port.tls?.pendingCount === 0);
     copyFileSync(authority.cert, clientCas);
     rig.clock.advance(10_000);
@@ -139,7 +139,7 @@ describe("a port with TLS", () => {
     expect(rig.tunnels.map(({ endpointId }) => endpointId)).toEqual(["kept"]);
   });
 
-  it("ends handshakes under way when it stops", async () => {
+  it("ends handshakes in progress when it stops", async () => {
     const rig = await start();
     const silent = await rig.connect();
     await eventually(() => rig.port.pendingCount === 1);

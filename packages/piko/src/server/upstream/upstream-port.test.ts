@@ -1,4 +1,4 @@
-// The port that agents come to: how many it lets in, what it tells of their tunnels, and how it sends them away.
+// The upstream port: its limits, how it reports tunnels, and how it ends them.
 
 import { afterEach, describe, expect, it } from "vitest";
 import type { TenantConfig } from "../../config/auth.js";
@@ -35,14 +35,14 @@ const UNLIMITED_TENANT: TenantConfig = {
 
 const statusOf = (answer: string): string => answer.slice(9, 12);
 
-describe("the answer to an agent", () => {
+describe("the response to an agent", () => {
   const answerTo = async (rig: UpstreamRig, endpoint: string, fields: string): Promise<string> => {
     const peer = await rig.connect();
     return (await peer.send(upgradeRequest(endpoint, fields)).until(({ text }) => text !== "")).text;
   };
   const OURS = "x-piko-capabilities: drain\r\n";
 
-  it("says where clients reach its endpoint, by the url where the id can be in one", async () => {
+  it("has the endpoint's URL if the id can be part of one, or else the proxy port", async () => {
     const rig = await start();
     rig.publicAddress.setProxyPort(8443, true);
     expect(await answerTo(rig, "web", OURS)).toContain("x-piko-url: https://web.piko.example.com\r\n");
@@ -51,7 +51,7 @@ describe("the answer to an agent", () => {
     expect(named).not.toContain("x-piko-url");
   });
 
-  it("says how many other agents of the tenant listen, of which several tunnels of one are none", async () => {
+  it("has the number of other agents of the tenant, each counted once", async () => {
     const rig = await start();
     const others = async (fields: string): Promise<string | undefined> =>
       /x-piko-other-agents: (\d+)/.exec(await answerTo(rig, "web", OURS + fields))?.[1];
@@ -63,7 +63,7 @@ describe("the answer to an agent", () => {
     expect(rig.log.find("endpoint has several agents")).toMatchObject([{ "endpoint-id": "web", agents: 2 }]);
   });
 
-  it("says nothing of that to agents of Go", async () => {
+  it("has none of that for Go agents", async () => {
     const rig = await start();
     rig.publicAddress.setProxyPort(8000, false);
     expect(await answerTo(rig, "web", "")).not.toContain("x-piko");
@@ -71,20 +71,20 @@ describe("the answer to an agent", () => {
 });
 
 describe("limits", () => {
-  it("close connections beyond those that may be without a request", async () => {
+  it("close connections beyond the maximum without a request", async () => {
     const rig = await start({ limits: { maxPendingConnections: 1 } });
     const first = await rig.connect();
     await eventually(() => rig.port.pendingCount === 1);
     const second = await rig.connect();
     expect(await second.over()).toBe("");
     expect(rig.hits).toEqual(["max_pending_connections"]);
-    // A tunnel is none of them.
+    // A tunnel doesn't count as one of them.
     await first.send(upgradeRequest()).until(({ text }) => text !== "");
     expect(rig.port.pendingCount).toBe(0);
     await rig.agent();
   });
 
-  it("give an address its share, tunnels included, and refuse more once they have spoken", async () => {
+  it("apply per address, including tunnels, and refuse more connections once they send bytes", async () => {
     const rig = await start({ limits: { maxTunnelsPerClient: 2 } });
     await rig.agent();
     const pending = await rig.connect();
@@ -97,7 +97,7 @@ describe("limits", () => {
     expect(answer).toContain("max_tunnels_per_client");
     expect(answer).toContain("Retry-After: 1\r\n");
     expect(rig.hits).toEqual(["max_tunnels_per_client"]);
-    // Others have their own, and a place that is left can be taken.
+    // Other addresses have their own limit, and a place becomes free when a connection ends.
     expect(
       statusOf(
         (await (await rig.connect("127.0.0.2")).send(upgradeRequest()).until(({ text }) => text !== "")).text,
@@ -108,7 +108,7 @@ describe("limits", () => {
     await rig.agent();
   });
 
-  it("wait two seconds for one that will be refused to speak, and count it as nothing else", async () => {
+  it("wait two seconds for the bytes of a refused connection, and count it only as refused", async () => {
     const rig = await start({ limits: { maxTunnelsPerClient: 0 } });
     const peer = await rig.connect();
     await eventually(() => rig.port.pendingCount === 1);
@@ -119,14 +119,14 @@ describe("limits", () => {
     expect(rig.hits).toEqual(["max_tunnels_per_client"]);
   });
 
-  it("answer so many at a time that there is no room for, and close further ones without a word", async () => {
+  it("answer up to MAX_REFUSED refused connections at a time, and just close further ones", async () => {
     const rig = await start({ limits: { maxTunnelsPerClient: 0 } });
     const told: PortPeer[] = [];
     while (told.length < MAX_REFUSED) told.push(await rig.connect());
     await eventually(() => rig.port.pendingCount === MAX_REFUSED);
     expect(await (await rig.connect()).over()).toBe("");
     expect(rig.port.pendingCount).toBe(MAX_REFUSED);
-    // A place that is left can be taken.
+    // A place becomes free when a refused connection ends.
     expect(statusOf((await told[0]?.send("G").over()) ?? "")).toBe("429");
     await eventually(() => rig.port.pendingCount === MAX_REFUSED - 1);
     expect(statusOf(await (await rig.connect()).send("G").over())).toBe("429");
@@ -135,7 +135,7 @@ describe("limits", () => {
   it.each<[string, Partial<TenantConfig>]>([
     ["tenant_max_tunnels", { maxTunnels: 1 }],
     ["tenant_max_endpoints", { maxEndpoints: 1 }],
-  ])("of a tenant are its own: %s", async (limit, limits) => {
+  ])("apply to each tenant: %s", async (limit, limits) => {
     const tenant: TenantConfig = { ...UNLIMITED_TENANT, ...limits };
     const rig = await start({ tenants: [tenant] });
     const of = (endpoint: string, tenantId: string): string =>
@@ -151,16 +151,16 @@ describe("limits", () => {
     await rig.rawAgent(of("f", "a"));
   });
 
-  it("have no share for trusted proxies, which bring many agents", async () => {
+  it("don't apply per address to trusted proxies, which carry many agents", async () => {
     const rig = await start({ limits: { maxTunnelsPerClient: 1 }, trustedProxies: ["127.0.0.0/8"] });
     await rig.agent();
     await rig.agent();
     expect([rig.tunnels.length, rig.port.highestClientCount]).toEqual([2, 0]);
   });
 
-  it("refuse connections when the process is short of files, and close them when it is out", async () => {
+  it("refuse connections when the process is short of file descriptors, and close them when it is out of them", async () => {
     for (const [limit, answer] of [
-      // The number of an accepted socket is above the first, and above the reserve of the second.
+      // The descriptor of an accepted socket is above the first limit, and within the reserve of the second.
       [0, ""],
       [64, "503"],
     ] as const) {
@@ -178,7 +178,7 @@ describe("limits", () => {
 describe("a tunnel", () => {
   const FIELDS = { "endpoint-id": "e", "client-ip": "127.0.0.1" };
 
-  it("is told to the log and to other nodes when it comes, and when it goes", async () => {
+  it("is logged and announced to other nodes when it opens and when it ends", async () => {
     const rig = await start();
     const agent = await rig.agent();
     expect(await rig.log.line("upstream connected")).toMatchObject(FIELDS);
@@ -190,7 +190,7 @@ describe("a tunnel", () => {
     expect(rig.upstreams.find("e")).toBeUndefined();
   });
 
-  it("whose agent vanishes is told with the reason", async () => {
+  it("whose agent vanishes is logged with the reason", async () => {
     const rig = await start();
     const peer = await rig.rawAgent();
     peer.socket.resetAndDestroy();
@@ -199,14 +199,14 @@ describe("a tunnel", () => {
     expect(line["error"]).toMatch(/ECONNRESET/);
   });
 
-  it("whose agent ends without a Close is told as an end", async () => {
+  it("whose agent ends without a Close is logged as a normal end", async () => {
     const rig = await start();
     const peer = await rig.rawAgent();
     peer.socket.end();
     expect(await rig.log.line("upstream disconnected")).toMatchObject({ level: "info" });
   });
 
-  it("whose agent answers no ping is ended, counted and told", async () => {
+  it("whose agent answers no ping is ended, counted and logged", async () => {
     const rig = await start({ limits: { pingIntervalMs: 5_000, pingTimeoutMs: 1_000 } });
     const peer = await rig.rawAgent();
     rig.clock.advance(6_000);
@@ -217,14 +217,14 @@ describe("a tunnel", () => {
     expect(rig.told).toEqual(["e 1", "e 0"]);
   });
 
-  it("whose agent accepts no stream is ended, counted and told, though it speaks", async () => {
+  it("whose agent accepts no stream is ended, counted and logged, even if it answers pings", async () => {
     const rig = await start();
     const peer = await rig.rawAgent();
     const lost: string[] = [];
     const handler = { onData() {}, onEnd() {}, onWritable() {}, onReset: () => void lost.push("lost") };
     rig.tunnel.openStream(handler)?.flushFlags();
     for (let seconds = 0; seconds < 120 && lost.length === 0; seconds += 5) {
-      // The answer to a ping, in a message whose mask is zero.
+      // The response to a ping, in a message whose mask is zero.
       const { length } = peer.text;
       peer.send("\u0082\u008c\0\0\0\0\0\u0002\0\u0001\0\0\0\0\0\0\0\0");
       await peer.until(({ text }) => text.length > length);
@@ -236,7 +236,7 @@ describe("a tunnel", () => {
     expect(rig.hits).toEqual(["open_timeout"]);
   });
 
-  it("whose agent breaks the protocol is ended and told", async () => {
+  it("whose agent violates the protocol is ended and logged", async () => {
     const rig = await start();
     const peer = await rig.rawAgent();
     peer.send("\u0082\u008c\0\0\0\0\u0009\u0009\0\0\0\0\0\0\0\0\0\0");
@@ -245,7 +245,7 @@ describe("a tunnel", () => {
     expect(rig.hits).toEqual([]);
   });
 
-  it("of an agent that stops gets requests only while there is no other", async () => {
+  it("of a stopping agent gets requests only if there is no other", async () => {
     const rig = await start();
     const leaving = await rig.agent();
     await rig.agent();
@@ -257,8 +257,8 @@ describe("a tunnel", () => {
   });
 });
 
-describe("a node that stops", () => {
-  it("accepts no more connections, and has its agents move before it ends their tunnels", async () => {
+describe("a stopping node", () => {
+  it("accepts no more connections, and asks its agents to move before it ends their tunnels", async () => {
     const rig = await start();
     const agent = await rig.agent();
     const go = await rig.agent({ capable: false });
@@ -266,7 +266,7 @@ describe("a node that stops", () => {
     const moved = rig.port.drain(0, 10_000);
     await agent.until("go away");
     await rig.log.line("upstream asked to move", 1);
-    // One of ours closes when it has moved; a Go agent is cut off when it has nothing to do.
+    // Our agent closes its tunnel when it has moved; a Go agent is cut off when it is idle.
     agent.session.goAway();
     agent.session.close();
     await go.until("yamux: peer ended the session: internal error");
@@ -277,7 +277,7 @@ describe("a node that stops", () => {
     await expect(rig.connect()).rejects.toThrow(/ECONNREFUSED/);
   });
 
-  it("ends what is left so that every agent comes back", async () => {
+  it("ends the remaining tunnels so that every agent reconnects", async () => {
     const rig = await start();
     const agents = [await rig.agent(), await rig.agent({ capable: false })];
     const pending = await rig.connect();
@@ -289,7 +289,7 @@ describe("a node that stops", () => {
     await eventually(() => rig.upstreams.tunnelCount === 0);
   });
 
-  it("drops what doesn't go", async () => {
+  it("drops connections that don't end", async () => {
     const rig = await start();
     const peer = await rig.rawAgent();
     rig.port.destroy();

@@ -1,4 +1,4 @@
-// The port that agents open their tunnels to.
+// The upstream port, which agents open their tunnels to.
 
 import type { Clock, TunnelError } from "@piko/tunnel";
 import type { Socket } from "node:net";
@@ -34,9 +34,9 @@ import { type Refusal, UpstreamConnection, type UpstreamConnectionOwner } from "
 import { tunnelEnd, type UpstreamLimit, type UpstreamMetrics } from "./upstream-metrics.js";
 import type { Upstreams } from "./upstreams.js";
 
-/** An upgrade request has a dozen fields at most; proxies in front add some. */
+/** Maximum fields of an upgrade request: agents send a dozen at most, and proxies in front add some. */
 const MAX_FIELDS = 100;
-/** When a silent agent is asked by TCP whether it is still there (its tunnel's own ping is sooner). */
+/** Delay of TCP keep-alive probes to a silent agent (the tunnel's own pings are sooner). */
 const KEEP_ALIVE_MS = 60_000;
 
 /** Why a tunnel ends if its agent's certificate is no longer trusted. */
@@ -50,37 +50,37 @@ const TOO_MANY_OF_CLIENT: Refusal = {
 
 export interface UpstreamPortOptions {
   nodeId: string;
-  /** Where clients come. */
+  /** The address at which clients reach endpoints. */
   publicAddress: PublicAddress;
   /** The authoriser of listeners. */
   auth: Authoriser;
   upstreams: Upstreams;
   config: UpstreamLimitsConfig;
-  /** Addresses that bring many agents: they have no share of their own. */
+  /** Addresses that carry many agents, and to which limits per address don't apply. */
   trustedProxies: AddressRanges;
   limits: LimitCounters<UpstreamLimit>;
-  /** Where tunnels are counted that were opened, and that have ended. */
+  /** Counts of tunnels that were opened and that have ended. */
   counts: Pick<UpstreamMetrics, "opened" | "closed">;
-  /** What takes tunnels away. */
+  /** Moves tunnels to other nodes. */
   drains: TunnelDrains;
-  /** What ends those whose token or certificate is no longer valid. */
+  /** Ends tunnels whose token or certificate is no longer valid. */
   expiries: TunnelExpiries;
-  /** What tenants have, and may have. */
+  /** The uses and limits of tenants. */
   tenants: TenantUses;
-  /** Memory of bytes that wait, in this port and the proxy port. */
+  /** Memory for buffered bytes, shared by this port and the proxy port. */
   budget: ByteBudget;
   files: OpenFiles;
   logger: Logger;
   clock: Clock;
   sweep: DeadlineSweep;
   dateLine: DateLine;
-  /** With them the port speaks TLS. */
+  /** Undefined for a plain port. */
   certificates: Certificates | undefined;
   tls: ServerTlsConfig;
 }
 
 export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
-  /** Undefined: the port is plain. */
+  /** Undefined for a plain port. */
   readonly tls: TlsAcceptor | undefined;
   readonly nodeId: string;
   readonly publicAddress: PublicAddress;
@@ -89,11 +89,11 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   readonly clock: Clock;
   readonly sweep: DeadlineSweep;
   readonly dateLine: DateLine;
-  /** May be another one with the next connection. */
+  /** May be replaced between two connections. */
   config: UpstreamLimitsConfig;
   readonly budget: ByteBudget;
   readonly requestHead: RequestHead = new RequestHead(MAX_FIELDS);
-  /** New tunnels are refused. */
+  /** Whether new tunnels are refused. */
   stopping = false;
   readonly #counts: Pick<UpstreamMetrics, "opened" | "closed">;
   readonly #limits: LimitCounters<UpstreamLimit>;
@@ -106,7 +106,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   readonly #clients: ClientCounts;
   readonly #trustedProxies: AddressRanges;
   readonly #files: OpenFiles;
-  /** Connections that there is no room for; they wait for their refusal. */
+  /** The number of connections that the port has no room for and that wait for their refusal. */
   #refusedCount = 0;
 
   constructor(options: UpstreamPortOptions) {
@@ -137,7 +137,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     this.#listener = new TcpListener("upstream", (socket) => this.#accept(socket));
   }
 
-  /** Binds the port; resolves to the address that it has. */
+  /** Binds the port; resolves to its address. */
   listen(address: HostPort): Promise<HostPort> {
     return this.#listener.listen(address);
   }
@@ -150,13 +150,13 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     for (const connection of this.#connections) connection.stop();
   }
 
-  /** Has all tunnels move to other nodes (see {@link TunnelDrains.begin}). Resolves when none takes requests any more. */
+  /** Moves all tunnels to other nodes (see {@link TunnelDrains.begin}). Resolves when none accepts requests any more. */
   drain(windowMs: number, deadlineMs: number): Promise<void> {
     this.#drains.begin(this.#upstreams.tunnels(), windowMs, deadlineMs);
     return this.#drains.moved();
   }
 
-  /** Ends the tunnels that are left, in a way that makes every agent connect again elsewhere. */
+  /** Ends the remaining tunnels, in such a way that every agent reconnects elsewhere. */
   close(): void {
     this.stopAccepting();
     this.#drains.close();
@@ -164,7 +164,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.evict();
   }
 
-  /** Keys, tenants or revoked tokens are others than before: tunnels that would now be rejected are ended. */
+  /** Keys, tenants or revoked tokens have changed: ends tunnels that would be rejected now. */
   #expireUntrusted(): void {
     if (!this.auth.enabled) return;
     for (const tunnel of [...this.#upstreams.tunnels()]) {
@@ -174,19 +174,19 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     }
   }
 
-  /** Drops every connection that is left. */
+  /** Drops all remaining connections. */
   destroy(): void {
     this.close();
     this.#expiries.destroy();
     for (const tunnel of [...this.#upstreams.tunnels()]) tunnel.destroy();
   }
 
-  /** Connections that have not finished their upgrade request. */
+  /** The number of connections without a complete upgrade request. */
   get pendingCount(): number {
     return this.#connections.size + (this.tls?.pendingCount ?? 0);
   }
 
-  /** Connections, tunnels included, of the address that has most of them, trusted proxies aside. */
+  /** The highest number of connections, including tunnels, of one address; trusted proxies don't count. */
   get highestClientCount(): number {
     return this.#clients.highest;
   }
@@ -230,7 +230,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     if (tunnel.state === "active") this.#drains.begin([tunnel], 0, Number.POSITIVE_INFINITY);
   }
 
-  /** Another node has joined: agents that look for one are informed. */
+  /** Another node has joined: notifies agents that may look for one. */
   onNodeJoined(): void {
     for (const tunnel of this.#upstreams.tunnels()) tunnel.tellOfNode();
   }
@@ -325,7 +325,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
       socket.destroy();
     } else if (this.tls === undefined) this.#admit(socket, peerAddress(socket));
     else if (this.#files.isShort(socket)) {
-      // Without a handshake no response can be sent.
+      // No response can be sent without a handshake.
       this.#limits.hit("open_files");
       socket.destroy();
     } else this.tls.accept(socket, peerAddress(socket));
@@ -344,7 +344,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     this.#connections.add(new UpstreamConnection(this, socket, clientIp, refusal));
   }
 
-  /** Why there is no room for a connection; otherwise it has its place in its address's share from now on. */
+  /** Why the port has no room for a connection; if undefined, the connection now counts toward its address's limit. */
   #findRefusal(socket: Socket, clientIp: string): Refusal | undefined {
     if (this.#files.isShort(socket)) {
       this.#limits.hit("open_files");
@@ -355,7 +355,7 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
     return TOO_MANY_OF_CLIENT;
   }
 
-  /** Whether an address may have another connection, which counts from now on. */
+  /** Whether an address may have another connection, which then counts toward its limit. */
   #enter(address: string): boolean {
     return this.#trustedProxies.includes(address) || this.#clients.enter(address);
   }
@@ -365,12 +365,12 @@ export class UpstreamPort implements UpstreamConnectionOwner, TlsOwner {
   }
 }
 
-/** The owner of a tunnel, for the audit. */
+/** The sender of a tunnel's upgrade request, for the audit log. */
 function askedBy({ certificate, clientIp, endpointId, identity, tenantId }: Tunnel): Asked {
   return { address: clientIp, tenantId, endpointId, identity, credential: undefined, certificate };
 }
 
-/** Whether its agent was authenticated, by a token or a certificate. */
+/** Whether the tunnel's agent was authenticated, by a token or a certificate. */
 function isAudited({ certificate, identity }: Tunnel): boolean {
   return identity !== undefined || certificate !== "";
 }

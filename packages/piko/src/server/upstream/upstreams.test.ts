@@ -11,7 +11,7 @@ const create = (random = () => 0): Upstreams =>
   new Upstreams(new ReconnectWaits(new FakeClock(), 5_000, 10), () => {}, random);
 
 describe("Upstreams", () => {
-  it("takes of two tunnels at random the one with fewer requests in flight, and of equals the one whose turn it is", () => {
+  it("takes two random tunnels, and selects the one with fewer requests or, if equal, the one selected longer ago", () => {
     const random = new SeededRandom(5);
     const upstreams = create(() => random.next());
     const [a, b] = [tunnel("e"), tunnel("e")];
@@ -22,7 +22,7 @@ describe("Upstreams", () => {
     expect([1, 2, 3].map(() => endpoint?.select(undefined))).toEqual([b, b, b]);
   });
 
-  it("keeps a slow tunnel among many from filling up, and gives all others about as much", () => {
+  it("keeps a slow tunnel among many from filling up, and gives all others about equally many requests", () => {
     const random = new SeededRandom(6);
     const upstreams = create(() => random.next());
     const all = Array.from({ length: 10 }, () => tunnel("e"));
@@ -41,7 +41,7 @@ describe("Upstreams", () => {
     for (const one of all.slice(1)) expect(Math.abs((counts.get(one) ?? 0) - 550)).toBeLessThan(100);
   });
 
-  it("passes over tunnels that take no stream, and over the one that has just failed", () => {
+  it("skips tunnels that can't open a stream, and the one that has just failed", () => {
     const random = new SeededRandom(7);
     const upstreams = create(() => random.next());
     const [a, b, full] = [tunnel("e"), tunnel("e"), { ...tunnel("e"), accepting: false } as Tunnel];
@@ -52,7 +52,7 @@ describe("Upstreams", () => {
     expect(upstreams.find("e")?.select(a)).toBeUndefined();
   });
 
-  it("passes over doubtful tunnels, which are asked for by name, and says when there are no others", () => {
+  it("skips doubtful tunnels unless they are requested, and reports when there are no others", () => {
     const told: string[] = [];
     const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
     const upstreams = new Upstreams(
@@ -75,7 +75,7 @@ describe("Upstreams", () => {
     expect(upstreams.doubtfulCount).toBe(1);
     doubt(b, true);
     expect([endpoint?.select(undefined), endpoint?.selectDoubtful(a)]).toEqual([undefined, b]);
-    // One that drains is no better.
+    // A draining doubtful tunnel is no better.
     upstreams.drain(a);
     expect([endpoint?.selectDraining(undefined), endpoint?.selectDoubtful(b)]).toEqual([undefined, a]);
     doubt(a, false);
@@ -96,7 +96,7 @@ describe("Upstreams", () => {
     ]);
   });
 
-  it("sends nothing to a draining tunnel while there is another", () => {
+  it("doesn't select a draining tunnel while there is another one", () => {
     const upstreams = create();
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
@@ -109,7 +109,7 @@ describe("Upstreams", () => {
     expect(upstreams.find("e")?.selectDraining(a)).toBeUndefined();
   });
 
-  it("tells how many listeners take requests: draining ones only while they are all there is", () => {
+  it("reports how many listeners accept requests, including draining ones only if there are no others", () => {
     const told: number[] = [];
     const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
     const upstreams = new Upstreams(
@@ -134,7 +134,7 @@ describe("Upstreams", () => {
     expect(told).toEqual([1, 2, 1, 2, 1, 0]);
   });
 
-  it("lets requests wait when the last listener takes none any more, and go on when it does again", () => {
+  it("lets requests wait when the last listener accepts none any more, and continue when it does again", () => {
     const upstreams = create();
     const a = tunnel("e");
     upstreams.add(a);
@@ -150,7 +150,7 @@ describe("Upstreams", () => {
     expect(woken).toBe(1);
   });
 
-  it("counts a tunnel that leaves twice once", () => {
+  it("counts a tunnel that is removed twice only once", () => {
     const upstreams = create();
     const [a, b] = [tunnel("e"), tunnel("e")];
     upstreams.add(a);
@@ -163,7 +163,7 @@ describe("Upstreams", () => {
     expect(upstreams.tunnelCount).toBe(1);
   });
 
-  it("lists an endpoint whatever its name means to JavaScript", () => {
+  it("lists endpoints named like properties of JavaScript objects", () => {
     const upstreams = create();
     for (const name of ["__proto__", "constructor"]) upstreams.add(tunnel(name));
     expect(JSON.stringify(upstreams.listenerCounts())).toBe('{"__proto__":1,"constructor":1}');
@@ -180,7 +180,7 @@ describe("Upstreams", () => {
     expect(upstreams.listenerCounts()).toEqual({});
   });
 
-  it("has only listeners that take requests in what it shows of all endpoints, whatever their names", () => {
+  it("counts only listeners that accept requests, for any names of endpoints", () => {
     const upstreams = create();
     const [a, b, gone] = [tunnel("__proto__"), tunnel("e"), { ...tunnel("f"), usable: false } as Tunnel];
     for (const one of [a, b, gone]) upstreams.add(one);
@@ -193,7 +193,7 @@ describe("Upstreams", () => {
     expect(["e", "f", "nobody's"].map((id) => upstreams.listenerCount(id))).toEqual([1, 0, 0]);
   });
 
-  it("tells nothing of a tunnel that it doesn't have", () => {
+  it("reports nothing about an unknown tunnel", () => {
     const told: string[] = [];
     const waits = new ReconnectWaits(new FakeClock(), 5_000, 10);
     const upstreams = new Upstreams(

@@ -1,4 +1,4 @@
-// Which tunnels listen on which endpoint.
+// The tunnels of this node, by endpoint.
 
 import { EndpointTunnels } from "./endpoint-tunnels.js";
 import { Instances } from "./instances.js";
@@ -6,7 +6,7 @@ import type { ReconnectWaits } from "./reconnect-waits.js";
 import type { Tunnel } from "./tunnel.js";
 
 export class Upstreams {
-  /** Requests whose endpoint has just lost its upstreams. */
+  /** Requests that wait because their endpoint has just lost its upstreams. */
   readonly waits: ReconnectWaits;
   /** How often a tunnel has become doubtful. */
   doubts = 0;
@@ -17,8 +17,8 @@ export class Upstreams {
   readonly #instances = new Instances();
 
   /**
-   * `onListeners`: told how many listeners that take requests an endpoint has, and whether all of them are doubtful, whenever
-   * that changes. `random`: numbers in [0, 1).
+   * `onListeners` is called when the number of an endpoint's listeners that accept requests changes, or whether all of them are
+   * doubtful. `random`: numbers in [0, 1).
    */
   constructor(
     waits: ReconnectWaits,
@@ -42,7 +42,7 @@ export class Upstreams {
     this.#changed(tunnel.endpointId, endpoint);
   }
 
-  /** The tunnel drains: it gets no requests while there is another. Again: it has begun or ceased to take requests. */
+  /** The tunnel is draining, and gets requests only if there is no other. Called again when it stops or resumes accepting them. */
   drain(tunnel: Tunnel): void {
     const endpoint = this.#endpoints.get(tunnel.endpointId);
     if (endpoint === undefined) return;
@@ -50,7 +50,7 @@ export class Upstreams {
     this.#changed(tunnel.endpointId, endpoint);
   }
 
-  /** The tunnel has become doubtful, or is it no more. */
+  /** The tunnel has become doubtful, or no longer is. */
   onDoubt(tunnel: Tunnel): void {
     if (tunnel.doubtful) this.doubts++;
     const endpoint = this.#endpoints.get(tunnel.endpointId);
@@ -81,22 +81,22 @@ export class Upstreams {
     else this.waits.onFound(endpointId);
   }
 
-  /** What listens on the endpoint here, if anything does. */
+  /** The tunnels of an endpoint here; undefined if there are none. */
   find(endpointId: string): EndpointTunnels | undefined {
     return this.#endpoints.get(endpointId);
   }
 
-  /** The tunnel of a listener that has named itself, if it has one here and its agent keeps it. */
+  /** The tunnel of a listener that names its instance, if it has one here and its agent keeps it. */
   tunnelOf(listener: { endpointId: string; tenantId: string; instance: string }): Tunnel | undefined {
     return this.#instances.find(listener);
   }
 
-  /** Tunnels that requests for the endpoint are sent to. */
+  /** The number of tunnels that requests for the endpoint are sent to. */
   listenerCount(endpointId: string): number {
     return this.#endpoints.get(endpointId)?.told ?? 0;
   }
 
-  /** All tunnels, in the order in which they came. */
+  /** All tunnels, in the order in which they were opened. */
   tunnels(): IterableIterator<Tunnel> {
     return this.#tunnels.values();
   }
@@ -105,26 +105,26 @@ export class Upstreams {
     return this.#tunnels.size;
   }
 
-  /** Tunnels that don't drain; counts them, so for once a second. */
+  /** The number of tunnels that aren't draining. Slow: meant for once a second. */
   get activeCount(): number {
     return this.#tunnels.size - this.drainingCount;
   }
 
-  /** Streams of all tunnels; counts them, so for metrics only. */
+  /** The number of streams of all tunnels. Slow: meant for metrics. */
   get streamCount(): number {
     let count = 0;
     for (const tunnel of this.#tunnels) count += tunnel.streamCount;
     return count;
   }
 
-  /** Streams of the tunnel that has most; counts them, so for metrics only. */
+  /** The highest number of streams of one tunnel. Slow: meant for metrics. */
   get highestStreamCount(): number {
     let highest = 0;
     for (const tunnel of this.#tunnels) highest = Math.max(highest, tunnel.streamCount);
     return highest;
   }
 
-  /** Requests in flight of the endpoint that has most; looks at all, so for metrics only. */
+  /** The highest number of requests in progress of one endpoint. Slow: meant for metrics. */
   get highestRequestCount(): number {
     let highest = 0;
     for (const endpoint of this.#endpoints.values()) highest = Math.max(highest, endpoint.requests);
@@ -135,22 +135,22 @@ export class Upstreams {
     return this.#endpoints.size;
   }
 
-  /** Listeners by endpoint: those that take requests. */
+  /** The number of listeners that accept requests, by endpoint. */
   listenerCounts(): Record<string, number> {
     const counts: [string, number][] = [];
     for (const [endpointId, { told }] of this.#endpoints) if (told > 0) counts.push([endpointId, told]);
-    // Not by assignment: an endpoint may be called `__proto__`.
+    // Not by assignment: an endpoint's id may be `__proto__`.
     return Object.fromEntries(counts);
   }
 
-  /** Tunnels whose agents are silent; counts them, so for metrics only. */
+  /** The number of doubtful tunnels. Slow: meant for metrics. */
   get doubtfulCount(): number {
     let count = 0;
     for (const tunnel of this.#tunnels) if (tunnel.doubtful) count++;
     return count;
   }
 
-  /** Tunnels that drain; counts them, so for once a second and for metrics. */
+  /** The number of draining tunnels. Slow: meant for metrics, and for once a second. */
   get drainingCount(): number {
     let count = 0;
     for (const endpoint of this.#endpoints.values()) count += endpoint.draining.length;

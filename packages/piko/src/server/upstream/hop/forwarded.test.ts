@@ -1,4 +1,4 @@
-// What nodes read from each other's fields: each value that means something, and its neighbours, which don't.
+// The fields that nodes read from each other: each meaningful value, and similar ones that mean nothing.
 
 import { describe, expect, it } from "vitest";
 import { requestHead, responseHead } from "../../../../test/memory-heads.js";
@@ -13,7 +13,7 @@ describe("a request of another node", () => {
     ["x-piko-forward: True", false],
     ["x-piko-forward: 1", false],
     ["x-forward: true", false],
-  ])("that says %s goes no further: %s", (field, is) => {
+  ])("with %s goes no further: %s", (field, is) => {
     expect(isForwarded(withField(field))).toBe(is);
   });
 
@@ -22,12 +22,12 @@ describe("a request of another node", () => {
     ["x-piko-hop-capabilities: a, Reroute", true],
     ["x-piko-hop-capabilities: rerouted", false],
     ["x-piko-capabilities: reroute", false],
-  ])("that says %s is taken back: %s", (field, is) => {
+  ])("with %s may be sent back: %s", (field, is) => {
     expect(takesBack(withField(field))).toBe(is);
   });
 });
 
-describe("an answer of another node", () => {
+describe("a response of another node", () => {
   it.each([
     ["502 Bad Gateway", "x-piko-reroute: true", "gone"],
     ["502 Bad Gateway", "x-piko-reroute: elsewhere", "elsewhere"],

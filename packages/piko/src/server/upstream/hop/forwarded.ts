@@ -9,14 +9,14 @@ import {
 import { findField } from "../../../http/find-field.js";
 import type { RequestHead, ResponseHead } from "../../../http/head.js";
 
-/** A request with this field goes to no other node: one hop. Anybody may say so. The value is Go Piko's, exactly. */
+/** Whether a request is marked as forwarded, so that it makes no further hop. Any client may send this. Go Piko's value. */
 export function isForwarded(head: RequestHead): boolean {
   return findField(head, FIELD_X_PIKO_FORWARD) === "true";
 }
 
 /**
- * Whether whoever sends a request on takes it back when it is better served elsewhere. Nodes of ours say so, and pass no
- * client's word on; it counts from a node's address only.
+ * Whether the sender of a request accepts it back if another node has better tunnels. Our nodes announce that and remove this
+ * field from clients' requests. The caller must check that the sender is a node.
  */
 export function takesBack(head: RequestHead): boolean {
   return hasCapability(findField(head, FIELD_X_PIKO_HOP_CAPABILITIES), "reroute");
@@ -24,21 +24,21 @@ export function takesBack(head: RequestHead): boolean {
 
 const REROUTE = "x-piko-reroute";
 
-/** In the 502 to another node's request for an endpoint without listeners here: no service has seen the request. */
+/** Field of the 502 to another node's request for an endpoint without listeners here: no service has seen the request. */
 export const REROUTE_FIELD: string = `${REROUTE}: true\r\n`;
 
-/** In the 502 to a node that takes it back: there are tunnels here, but another node has better ones. */
+/** Field of the 502 to a node that accepts its request back: there are tunnels here, but another node has better ones. */
 export const ELSEWHERE_FIELD: string = `${REROUTE}: elsewhere\r\n`;
 
-/** Whether an answer with these field lines is meant for another node, and its client won't see it. */
+/** Whether a response with these field lines is meant for another node; no client sees it. */
 export function isForNodes(fields: string): boolean {
   return fields === REROUTE_FIELD || fields === ELSEWHERE_FIELD;
 }
 
-/** What a node sends back: nothing, a request for an endpoint that it hasn't, or one that is better served elsewhere. */
+/** Why a node sends a request back: it doesn't, it doesn't have the endpoint, or another node has better tunnels. */
 export type Rerouted = "no" | "gone" | "elsewhere";
 
-/** Whether another node sends the request back, so that it can go elsewhere. Go nodes never do. */
+/** Whether and why another node sends the request back, so that it can go elsewhere. Go nodes never do. */
 export function reroutedBy(head: ResponseHead): Rerouted {
   if (head.status !== 502) return "no";
   const value = findField(head, FIELD_X_PIKO_REROUTE);

@@ -1,4 +1,4 @@
-// Requests on their way to another node: what is sent, which connection it takes, and what a loss says of the node.
+// Requests to another node: what is sent, and how connections are used and kept.
 
 import { once } from "node:events";
 import type { Socket } from "node:net";
@@ -15,13 +15,13 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 afterEach(cleanUpHops);
 
 describe("the head of a request", () => {
-  it("says once that it was sent on, and doesn't ask for the connection's end", async () => {
+  it("is marked once as forwarded, and keeps the connection open", async () => {
     const { peer, request } = await setUpHop();
     await request(GET);
     expect(peer.received).toEqual([HOP_GET]);
   });
 
-  it("shows the node's secret, where it has one, and none that the client has said", async () => {
+  it("has the node's secret if there is one, and never the client's value", async () => {
     const { node, peer, request } = await setUpHop();
     node.hopSecret = Buffer.from("c2VjcmV0LXNlY3JldC1zZW");
     await request(GET.replace("\r\n\r\n", "\r\nx-piko-hop: guess\r\n\r\n"));
@@ -30,7 +30,7 @@ describe("the head of a request", () => {
     ]);
   });
 
-  it("keeps an upgrade's fields, and passes bytes both ways behind the 101", async () => {
+  it("keeps an upgrade's fields; after the 101, bytes pass both ways", async () => {
     const fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
     const { peer, send } = await setUpHop((socket, text) => {
       socket.write(text.includes("GET") ? `HTTP/1.1 101 Switching Protocols\r\n${fields}hello` : text);
@@ -45,7 +45,7 @@ describe("the head of a request", () => {
     await recorder.until(() => recorder.whole);
   });
 
-  it("learns from the 101 whether the other direction outlives an end, and passes a cut on as a reset", async () => {
+  it("may get a 101 with half-close or without; a cut is passed on as a reset", async () => {
     for (const capability of ["", "x-piko-capabilities: half-close\r\n"]) {
       const fields = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
       const { peer, send } = await setUpHop((socket, text) => {
@@ -60,7 +60,7 @@ describe("the head of a request", () => {
       expect(call.halfClose).toBe(capability !== "");
       const bytes = Buffer.alloc(16 * 1024 * 1024);
       call.write(bytes, 0, bytes.length);
-      // What waits for a node that has closed both directions has nowhere to go, and holds up nothing.
+      // Queued bytes for a node that has closed both directions are dropped, so they block nothing.
       expect(call.congested).toBe(capability !== "");
       const socket = peer.connections[0] as Socket;
       const reset = new Promise<boolean>((resolve) => {
@@ -73,7 +73,7 @@ describe("the head of a request", () => {
     }
   });
 
-  it("keeps what another node has to check again", async () => {
+  it("keeps the token, which the other node verifies again", async () => {
     const { peer, request } = await setUpHop();
     await request(GET.replace("\r\n\r\n", "\r\nx-piko-authorization: Bearer t\r\n\r\n"));
     expect(peer.received[0]).toContain("x-piko-authorization: Bearer t\r\n");
@@ -81,7 +81,7 @@ describe("the head of a request", () => {
 });
 
 describe("a body", () => {
-  it("arrives whole, wherever it is split", async () => {
+  it("arrives whole, split anywhere", async () => {
     const head = "POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 9\r\n\r\n";
     const body = "\r\n\r\nbody\n";
     const { peer, send } = await setUpHop(
@@ -96,7 +96,7 @@ describe("a body", () => {
     expect(peer.connections).toHaveLength(body.length - 1);
   });
 
-  it("goes on in chunks where its length isn't known", async () => {
+  it("is sent in chunks if its length is unknown", async () => {
     const { peer, send } = await setUpHop(
       (socket, text) => void (text.endsWith("\r\n\r\n") && socket.write(OK)),
     );
@@ -108,12 +108,12 @@ describe("a body", () => {
     expect(peer.received[0]?.endsWith("\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")).toBe(true);
   });
 
-  it("stops when the node doesn't read, and goes on when it does", async () => {
+  it("stops while the node doesn't read, then continues", async () => {
     const { peer, send } = await setUpHop((socket) => void socket.pause());
     const recorder = send("PUT / HTTP/1.1\r\nHost: web\r\nTransfer-Encoding: chunked\r\n\r\n", [], true);
     await eventually(() => peer.received[0] !== "" && peer.received.length > 0);
     const piece = Buffer.alloc(64 * 1024, "x");
-    // The kernel takes some megabytes; a stop that lasts is one of the peer's.
+    // The kernel buffers some megabytes; a lasting stop is due to the peer.
     for (let stopped = 0; stopped < 50; ) {
       if (recorder.call.congested) stopped++;
       else {
@@ -122,7 +122,7 @@ describe("a body", () => {
       }
       await new Promise((resolve) => setImmediate(resolve));
     }
-    // Who writes all the same has to wait.
+    // Bytes that are written nevertheless are queued.
     recorder.call.write(piece, 0, piece.length);
     const before = recorder.events.length;
     peer.connections[0]?.removeAllListeners("data").resume();
@@ -133,7 +133,7 @@ describe("a body", () => {
 });
 
 describe("a response", () => {
-  it("waits in the kernel when nobody takes it", async () => {
+  it("waits in the kernel while it isn't consumed", async () => {
     const total = 4 * 1024 * 1024;
     const head = `HTTP/1.1 200 OK\r\nContent-Length: ${total}\r\n\r\n`;
     const { send } = await setUpHop((socket) => void socket.write(head + "x".repeat(total)));
@@ -150,7 +150,7 @@ describe("a response", () => {
 });
 
 describe("a connection", () => {
-  it("carries one request after another, the last one used first", async () => {
+  it("carries one request after another; the last used one is reused first", async () => {
     const { peer, pool, request, send } = await setUpHop();
     for (let i = 0; i < 5; i++) await request(GET);
     expect(peer.received).toEqual([HOP_GET.repeat(5)]);
@@ -172,7 +172,7 @@ describe("a connection", () => {
     expect(peer.connections).toHaveLength(2);
   });
 
-  it("isn't kept when its response says so, or is cut off", async () => {
+  it("isn't kept if its response has Connection: close, or is aborted", async () => {
     const closing = OK.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
     const { peer, pool, request, send } = await setUpHop((socket) => {
       socket.write(peer.connections.length === 1 ? closing : OK);
@@ -196,7 +196,7 @@ describe("a connection", () => {
     expect(peer.connections).toHaveLength(2);
   });
 
-  it("is dropped when anything comes on it between requests", async () => {
+  it("is dropped if anything is received between requests", async () => {
     const { peer, pool, request } = await setUpHop();
     await request(GET);
     peer.connections[0]?.write("HTTP/1.1 408 Request Timeout\r\n\r\n");
@@ -205,7 +205,7 @@ describe("a connection", () => {
     expect(await request(GET)).toBe(OK);
   });
 
-  it("that speaks before its next request has left is dropped, and has answered nothing", async () => {
+  it("is dropped if it receives bytes before its next request was sent, which aren't a response", async () => {
     const { peer, pool, request, send } = await setUpHop();
     await request(GET);
     const next = send(GET);
@@ -227,7 +227,7 @@ describe("a connection", () => {
     expect(await request(GET)).toBe(OK);
   });
 
-  it("says nothing to a call that has released it", async () => {
+  it("has no effect on a call that has released it, nor the call on it", async () => {
     const { request, send } = await setUpHop();
     const first = send(GET);
     await first.until(() => first.whole);
@@ -240,7 +240,7 @@ describe("a connection", () => {
     expect([first.text, first.events]).toEqual([OK, []]);
   });
 
-  it("is closed with the pool once its request is over", async () => {
+  it("is closed after the pool once its request has ended", async () => {
     const { pool, peer, send } = await setUpHop();
     const last = send(GET);
     await last.until(() => last.whole);
@@ -251,7 +251,7 @@ describe("a connection", () => {
   });
 });
 
-it("interim responses are told apart from the answer, and wait as a body does", async () => {
+it("interim responses are separate from the final one, and subject to flow control", async () => {
   const hints = `HTTP/1.1 103 Early Hints\r\nLink: ${"x".repeat(8_000)}\r\n\r\n`;
   const count = 40;
   const { send } = await setUpHop((socket) => void socket.write(hints.repeat(count) + OK));
@@ -263,7 +263,7 @@ it("interim responses are told apart from the answer, and wait as a body does", 
   expect(recorder.text).toBe(hints.repeat(count) + OK);
 });
 
-it("a drain that nobody waits for is told to nobody", async () => {
+it("a drain isn't reported if nothing was blocked", async () => {
   const { peer, send } = await setUpHop(() => {});
   const recorder = send(GET);
   await eventually(() => peer.received[0] === HOP_GET);

@@ -1,5 +1,5 @@
-// One request on its way to another node, over HTTP/1.1 on a pooled connection to its proxy port. An exchange has one
-// such object for all its hops.
+// One request to another node, as HTTP/1.1 on a pooled connection to its proxy port. An exchange has one such object for all
+// its hops.
 
 import type { ByteSocket, SocketHandler } from "@piko/tunnel";
 import { REASONS, type Reason } from "../../../http/reasons.js";
@@ -18,14 +18,14 @@ import { saysHalfClose } from "../../../http/half-close.js";
 import { type Rerouted, reroutedBy } from "./forwarded.js";
 import type { HopPool } from "./hop-pool.js";
 
-/** Received bytes that may wait for the client, as on a tunnel's stream. */
+/** Maximum received bytes that the client hasn't read yet, as on a tunnel's stream. */
 const WINDOW_BYTES = 256 * 1024;
 
-/** Takes over a connection whose call is over, until it is closed or used again. */
+/** Handles a connection whose call has ended, until it is closed or reused. */
 const FINISHED: SocketHandler = { onBytes() {}, onEnd() {}, onDrain() {}, onClose() {} };
 
 export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
-  /** Whether the agent behind the other node knows half-closes: that node's 101 says so. */
+  /** Whether the agent behind the other node supports half-close, according to the 101. */
   halfClose: boolean;
   /** Whether the node has sent the last request back, and why. */
   rerouted: Rerouted;
@@ -36,16 +36,16 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   #takesBack: boolean;
   #socket: ByteSocket | undefined;
   #connected: boolean;
-  /** The connection carried other requests before. */
+  /** Whether the connection carried other requests before. */
   #reused: boolean;
-  /** How often the connection had sent something when it was taken for this request. */
+  /** The connection's number of flushes before this request. */
   #flushesBefore: number;
   #chunked: boolean;
-  /** Bytes of the response that the client has not taken. */
+  /** Bytes of the response that the client hasn't read yet. */
   #unconsumed: number;
-  /** `write` found it congested: `onUpstreamWritable` is owed. */
+  /** Whether `write` found the socket congested, so that `onUpstreamWritable` must follow. */
   #blocked: boolean;
-  /** A Go node has closed both directions: what waits for it has nowhere to go. */
+  /** Whether a Go node has closed both directions, so that queued bytes for it are dropped. */
   #closed: boolean;
 
   constructor(events: UpstreamEvents, limits: ResponseReaderLimits) {
@@ -66,7 +66,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     this.#blocked = false;
   }
 
-  /** The next request goes to the node of this pool. `takesBack`: it may send it back, to be sent elsewhere. */
+  /** Prepares the next request, to the node of `pool`. `takesBack`: the node may send it back to be sent elsewhere. */
   open(pool: HopPool, takesBack: boolean): void {
     this.#pool = pool;
     this.#takesBack = takesBack;
@@ -80,19 +80,19 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     return this.#connected ? "maybe" : "no";
   }
 
-  /** Something of an answer has come. */
+  /** Whether part of a response has arrived. */
   get begun(): boolean {
     return this.#reader.begun;
   }
 
-  /** The node is silent, and the request can go elsewhere. */
+  /** Gives up the request because the node is silent and the request can go elsewhere. */
   giveUp(): void {
     const { seen } = this;
     this.#detach()?.destroy();
     this.#events.onLost(REASONS.silent, seen === "stale" ? "maybe" : seen, REASONS.silent.message);
   }
 
-  /** Whether such a request would open a connection. After `open`. */
+  /** Whether a request with this method would open a connection. Call after `open`. */
   needsConnection(method: string): boolean {
     return !isRepeatable(method) || this.#pool?.idleCount === 0;
   }
@@ -101,7 +101,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     return !this.#closed && this.#socket?.out.congested === true;
   }
 
-  /** A node has a time limit of its own to be connected to. */
+  /** Always false: connecting to a node has its own timeout. */
   get connecting(): boolean {
     return false;
   }
@@ -155,7 +155,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     if (this.#unconsumed < WINDOW_BYTES / 2) this.#socket?.resume();
   }
 
-  /** By a reset: a FIN would wait after what the node doesn't take, and be an end after an upgrade. */
+  /** Resets the connection: a FIN would wait behind queued bytes, and after an upgrade it would be a normal end. */
   abort(_why: Reason): void {
     this.#detach()?.reset();
   }
@@ -174,7 +174,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     if (socket === undefined) return;
     if (!this.#reader.begun) {
       if (this.#reused && socket.out.flushes === this.#flushesBefore) {
-        // The request has not left yet, so this answers nothing: it is the end of a kept connection.
+        // The request hasn't been sent yet, so this can't be its response: the node is closing the kept connection.
         this.#lose(REASONS.lost);
         return;
       }
@@ -218,7 +218,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
       this.#events.onResponse(head, last);
       return;
     }
-    // No service has seen the request there: the endpoint may be elsewhere by now.
+    // No service has seen the request there; the endpoint may be on another node by now.
     this.#detach()?.destroy();
     this.#events.onLost(REASONS.rerouted, "no", REASONS.rerouted.message);
   }
@@ -242,7 +242,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
     if (this.#unconsumed > WINDOW_BYTES) this.#socket?.pause();
   }
 
-  /** `ownLack`: it is no failure of the other node's. */
+  /** `ownLack`: the other node isn't to blame. */
   #lose(why: Reason, ownLack = false): void {
     const pool = this.#pool;
     const { seen } = this;
@@ -263,7 +263,7 @@ export class HopCall implements UpstreamCall, SocketHandler, ResponseEvents {
   }
 }
 
-/** This system has no file, or no port, for another connection. */
+/** Whether this system has no file descriptor or port left for a connection. */
 function isOwnLack(error: Error | undefined): boolean {
   switch ((error as NodeJS.ErrnoException | undefined)?.code) {
     case "EMFILE":
@@ -276,8 +276,8 @@ function isOwnLack(error: Error | undefined): boolean {
 }
 
 /**
- * Methods that may go out on a kept connection: they are sent again if the node has closed it meanwhile (RFC 9112 section
- * 9.3.1). PUT may be repeated too, but what has a body may be too long to.
+ * Methods that may use a kept connection, because they are retried if the node has closed it meanwhile (RFC 9112 section
+ * 9.3.1). PUT would be safe to retry too, but its body may be too long to be buffered.
  */
 function isRepeatable(method: string): boolean {
   switch (method) {

@@ -1,4 +1,5 @@
-// Hops that are lost: what is said of the request, of the node, and what becomes of the connection.
+// Hops that are lost: whether the node may have seen the request, whether the node has failed, and whether the connection is
+// kept.
 
 import type { Socket } from "node:net";
 import { afterEach, describe, expect, it } from "vitest";
@@ -14,7 +15,7 @@ const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 afterEach(cleanUpHops);
 
 describe("a loss", () => {
-  it("is a refusal when the node can't be connected to", async () => {
+  it("is a refusal if the node can't be connected to", async () => {
     const { node, peer, send } = await setUpHop();
     await peer.close();
     const recorder = send(GET);
@@ -23,7 +24,7 @@ describe("a loss", () => {
     expect(node.failures).toBe(1);
   });
 
-  it("is a refusal when the node doesn't accept in time", async () => {
+  it("is a refusal if the node doesn't accept in time", async () => {
     const { clock, node, send } = await setUpHop();
     const recorder = send("POST / HTTP/1.1\r\nHost: web\r\n\r\n");
     clock.advance(2_000);
@@ -32,7 +33,7 @@ describe("a loss", () => {
     expect(node.failures).toBe(1);
   });
 
-  it("is the node's failure when a new connection ends without an answer", async () => {
+  it("is the node's failure if a new connection ends without a response", async () => {
     const { node, send } = await setUpHop((socket) => void socket.resetAndDestroy());
     const recorder = send(GET);
     await recorder.until(() => recorder.events.length > 0);
@@ -40,7 +41,7 @@ describe("a loss", () => {
     expect(node.failures).toBe(1);
   });
 
-  it("says nothing of the node when a kept connection ends without an answer, and ends the other kept ones", async () => {
+  it("of a kept connection without a response isn't the node's failure, and closes the other kept ones", async () => {
     let requests = 0;
     const { node, pool, send } = await setUpHop((socket) => {
       requests++;
@@ -59,7 +60,7 @@ describe("a loss", () => {
     expect([node.failures, pool.idleCount]).toEqual([0, 0]);
   });
 
-  it("behind the first byte of the response says nothing of the node", async () => {
+  it("after the first byte of the response isn't the node's failure", async () => {
     const { node, peer, send } = await setUpHop(
       (socket) => void socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"),
     );
@@ -70,7 +71,7 @@ describe("a loss", () => {
     expect([node.failures, recorder.events, recorder.whole]).toEqual([0, ["answered"], false]);
   });
 
-  it("is told apart from an answer that sends the request elsewhere", async () => {
+  it("by a response that sends the request elsewhere isn't the node's failure", async () => {
     const rerouting = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nx-piko-reroute: true\r\n\r\n";
     const { node, send } = await setUpHop((socket) => void socket.write(rerouting));
     const recorder = send(GET);
@@ -83,14 +84,14 @@ describe("a loss", () => {
     ["ENFILE", 0],
     ["EADDRNOTAVAIL", 0],
     ["ECONNREFUSED", 1],
-  ])("for want of what only this system can give is not the node's failure (%s)", async (code, failures) => {
+  ])("for lack of this system's own resources isn't the node's failure (%s)", async (code, failures) => {
     const { node, send } = await setUpHop(() => {});
     const recorder = send(GET);
     recorder.call.onClose(Object.assign(new Error(`connect ${code}`), { code }));
     expect([recorder.events, node.failures]).toEqual([["no"], failures]);
   });
 
-  it("is no one's when the request is given up", async () => {
+  it("isn't reported if the request was aborted", async () => {
     const { node, peer, send } = await setUpHop(() => {});
     const recorder = send(GET);
     recorder.call.abort(REASONS.client_gone);
@@ -102,7 +103,7 @@ describe("a loss", () => {
   it.each([
     ["true", "gone"],
     ["elsewhere", "elsewhere"],
-  ] as const)("says why the request was sent back: %s", async (value, why) => {
+  ] as const)("reports why the request was sent back: %s", async (value, why) => {
     const rerouting = `HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nx-piko-reroute: ${value}\r\n\r\n`;
     const { pool, send } = await setUpHop((socket) => void socket.write(rerouting));
     const recorder = send(GET);
@@ -112,7 +113,7 @@ describe("a loss", () => {
     expect(recorder.call.rerouted).toBe("no");
   });
 
-  it("isn't brought about by gossip that finds the node gone: its connections stand", async () => {
+  it("isn't caused by gossip that considers the node unreachable: requests in progress continue", async () => {
     const { pool, request, send } = await setUpHop((socket, text) => {
       if (!text.includes("/hang")) socket.write(OK);
     });
@@ -123,7 +124,7 @@ describe("a loss", () => {
     expect([hanging.events, pool.idleCount]).toEqual([[], 0]);
   });
 
-  it("is brought about by whoever gives a request up that can go elsewhere, and says nothing new of the node", async () => {
+  it("is caused by giving up a request that can go elsewhere, and isn't the node's failure", async () => {
     const { node, peer, send } = await setUpHop(() => {});
     const early = send(GET);
     expect(early.call.seen).toBe("no");
@@ -151,7 +152,7 @@ describe("a loss", () => {
       "head_too_large",
       "answered",
     ],
-  ])("by %s is told once, and the connection isn't used again", async (_title, answer, end, why, seen) => {
+  ])("by %s is reported once, and its connection isn't reused", async (_title, answer, end, why, seen) => {
     const { node, peer, pool, send } = await setUpHop((socket) => void socket.write(answer));
     const recorder = send(GET);
     await eventually(() => peer.received[0] === HOP_GET);
@@ -160,7 +161,7 @@ describe("a loss", () => {
     await recorder.until(() => recorder.events.length > 0);
     expect([recorder.why, recorder.events]).toEqual([why, [seen]]);
     expect([pool.idleCount, node.failures]).toEqual([0, seen === "maybe" ? 1 : 0]);
-    // What the exchange still has to say is for nobody.
+    // Later calls of the exchange have no effect.
     recorder.call.write(Buffer.from("x"), 0, 1);
     recorder.call.end(undefined);
     recorder.call.consume(1);

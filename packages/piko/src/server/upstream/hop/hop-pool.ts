@@ -1,4 +1,4 @@
-// Connections to the proxy port of one other node: kept between requests, opened when none is free.
+// Connections to the proxy port of one other node: kept between requests, and opened if none is idle.
 
 import type { ConnectionOptions } from "node:tls";
 import { ByteSocket, type Clock, type SocketHandler } from "@piko/tunnel";
@@ -7,13 +7,13 @@ import type { ClusterTable, RemoteNode } from "../../cluster/cluster-table.js";
 
 /** Maximum number of idle connections to one node. */
 const MAX_IDLE = 128;
-/** How long one is kept; less than the five minutes after which a node closes it. */
+/** How long an idle connection is kept; less than the five minutes after which a node closes it. */
 const IDLE_MS = 60_000;
-/** A node that doesn't accept a connection in this time is passed over. */
+/** Maximum time for connecting to a node. */
 const CONNECT_TIMEOUT_MS = 2_000;
 /**
- * When TCP asks a silent node whether it is there. Gossip finds out sooner, but it may be gossip that is broken: a response
- * in progress is cut only when its own connection is dead.
+ * Delay of TCP keep-alive probes to a silent node. Gossip notices a dead node sooner, but gossip itself may be broken, so a
+ * response in progress is cut only when its own connection is dead.
  */
 const KEEP_ALIVE_MS = 15_000;
 
@@ -25,7 +25,7 @@ export class HopPool {
   readonly #table: ClusterTable;
   readonly #clock: Clock;
   readonly #tls: HopTls | undefined;
-  /** The one that was used last comes last, and is used first. */
+  /** Idle connections; the last used one is at the end, and is reused first. */
   readonly #idle: IdleConnection[] = [];
   #closed = false;
 
@@ -36,24 +36,24 @@ export class HopPool {
     this.#tls = tls;
   }
 
-  /** Connections that wait for a request. */
+  /** The number of idle connections. */
   get idleCount(): number {
     return this.#idle.length;
   }
 
-  /** For calls: by which the node knows that another node asks. */
+  /** For calls: the secret by which the node recognises hops. */
   get hopSecret(): Buffer | undefined {
     return this.#node.hopSecret;
   }
 
-  /** For calls: a kept connection. */
+  /** For calls: takes an idle connection; undefined if there is none. */
   take(): ByteSocket | undefined {
     const oldest = this.#clock.now() - IDLE_MS;
     while ((this.#idle[0]?.sinceMs ?? Number.POSITIVE_INFINITY) < oldest) this.#idle.shift()?.close();
     return this.#idle.pop()?.socket;
   }
 
-  /** For calls: a new connection. */
+  /** For calls: opens a connection. */
   connect(handler: SocketHandler, onConnect: () => void): ByteSocket {
     const { host, port } = parseHostPort(this.#node.proxyAddr);
     const tls = this.#tls?.(this.#node, host);
@@ -68,14 +68,14 @@ export class HopPool {
     return ByteSocket.connect({ ...options, onOpen: onConnect }, handler);
   }
 
-  /** For calls: the connection can carry another request. */
+  /** For calls: returns a connection that can carry another request. */
   put(socket: ByteSocket): void {
     const idle = new IdleConnection(this, socket, this.#clock.now());
     if (this.#closed || this.#idle.length >= MAX_IDLE) socket.close();
     else this.#idle.push(idle);
   }
 
-  /** For idle connections: one is over. */
+  /** For idle connections: removes one that has ended. */
   forget(connection: IdleConnection): void {
     const at = this.#idle.lastIndexOf(connection);
     if (at >= 0) this.#idle.splice(at, 1);
@@ -86,7 +86,7 @@ export class HopPool {
     this.#table.onSuccess(this.#node);
   }
 
-  /** For calls: the node doesn't. */
+  /** For calls: the node can't be reached, or doesn't answer. */
   onFailure(): void {
     this.#table.onFailure(this.#node, this.#clock.now());
   }
@@ -96,12 +96,12 @@ export class HopPool {
     this.#closeIdle();
   }
 
-  /** The node can't be reached: nothing is kept. What waits for it looks by itself whether it can go elsewhere. */
+  /** The node can't be reached: closes idle connections. Requests in progress check by themselves whether they can move. */
   onUnreachable(): void {
     this.#closeIdle();
   }
 
-  /** Ends the connections without a request; others end with theirs. */
+  /** Closes idle connections; busy ones are closed after their request. */
   close(): void {
     this.#closed = true;
     this.#closeIdle();
@@ -112,7 +112,7 @@ export class HopPool {
   }
 }
 
-/** A kept connection. Nothing may come on it: whatever does ends it. */
+/** An idle connection. It is closed if anything is received on it. */
 class IdleConnection implements SocketHandler {
   readonly socket: ByteSocket;
   readonly sinceMs: number;

@@ -1,4 +1,4 @@
-// The ways to other nodes: one pool for each, counted requests, and what becomes of them when a node goes.
+// Connections to other nodes: one pool for each node, counted requests, and what happens when a node fails or leaves.
 
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
@@ -20,7 +20,7 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp();
 });
 
-/** A node whose proxy port accepts connections and answers what begins with `GET /now`. */
+/** A node whose proxy port accepts connections, and answers requests that begin with `GET /now`. */
 async function startNode(id: string): Promise<RemoteNode> {
   const sockets: Socket[] = [];
   const server = createServer((socket) => {
@@ -47,7 +47,7 @@ async function startNode(id: string): Promise<RemoteNode> {
 function setUp() {
   const hops = new Hops(new ClusterTable(() => 0), new FakeClock());
   cleanUps.push(() => hops.close());
-  /** Sends a request to a node; what the call says is kept in words. */
+  /** Sends a request to a node; records the events of the call as words. */
   const ask = (node: RemoteNode, path: string) => {
     const told: string[] = [];
     const events: UpstreamEvents = {
@@ -68,7 +68,7 @@ function setUp() {
     cleanUps.push(() => call.abort(REASONS.client_gone));
     return { call, told };
   };
-  /** The same, with the connection given back behind the answer. */
+  /** The same, and releases the connection after the response. */
   const request = async (node: RemoteNode): Promise<void> => {
     const { call, told } = ask(node, "/now");
     await eventually(() => told.length > 0);
@@ -78,7 +78,7 @@ function setUp() {
   return { ask, hops, request };
 }
 
-it("each node has a pool of its own, and its requests are counted", async () => {
+it("each node has its own pool, and its requests are counted", async () => {
   const { hops, request } = setUp();
   const [a, b] = [await startNode("a"), await startNode("b")];
   await request(a);
@@ -93,7 +93,7 @@ it("each node has a pool of its own, and its requests are counted", async () => 
   expect([ofA.idleCount, ofB.idleCount, hops.poolFor(a)]).toEqual([1, 1, ofA]);
 });
 
-it("a node that can't be reached loses the connections that are kept for it, and no request", async () => {
+it("a node that can't be reached loses its idle connections, but no request", async () => {
   const { ask, hops, request } = setUp();
   const [a, b, never] = [await startNode("a"), await startNode("b"), await startNode("never asked")];
   await request(a);
@@ -105,7 +105,7 @@ it("a node that can't be reached loses the connections that are kept for it, and
   expect([told, hops.poolFor(a).idleCount, hops.poolFor(b).idleCount]).toEqual([[], 0, 1]);
 });
 
-it("a node that is gone for good is forgotten, and one of its name begins anew", async () => {
+it("a node that is gone permanently is forgotten, and its requests are counted from 0 if it returns", async () => {
   const { hops, request } = setUp();
   const node = await startNode("a");
   await request(node);
@@ -117,7 +117,7 @@ it("a node that is gone for good is forgotten, and one of its name begins anew",
   expect(hops.requests.get("a")).toBe(1);
 });
 
-it("connections without a request end when the node does, others with theirs", async () => {
+it("closing closes idle connections, but cuts no request", async () => {
   const { ask, hops, request } = setUp();
   const node = await startNode("a");
   await request(node);

@@ -12,14 +12,14 @@ export class Hops {
   readonly #tls: HopTls | undefined;
   readonly #pools = new Map<RemoteNode, HopPool>();
 
-  /** `tls`: how nodes are connected to; undefined for plain connections. */
+  /** `tls`: TLS of connections to nodes; undefined for plain connections. */
   constructor(table: ClusterTable, clock: Clock, tls?: HopTls) {
     this.#table = table;
     this.#clock = clock;
     this.#tls = tls;
   }
 
-  /** The connections to a node, for one more request. */
+  /** The pool of a node, for one request, which is counted. */
   poolFor(node: RemoteNode): HopPool {
     this.requests.set(node.id, (this.requests.get(node.id) ?? 0) + 1);
     let pool = this.#pools.get(node);
@@ -30,19 +30,19 @@ export class Hops {
     return pool;
   }
 
-  /** The node can't be reached: what is kept is not worth keeping. */
+  /** The node can't be reached: closes its idle connections. */
   onUnreachable(node: RemoteNode): void {
     this.#pools.get(node)?.onUnreachable();
   }
 
-  /** The node is gone permanently. */
+  /** The node is gone permanently: forgets it. */
   forget(node: RemoteNode): void {
     this.#pools.get(node)?.close();
     this.#pools.delete(node);
     this.requests.delete(node.id);
   }
 
-  /** Ends connections without a request; others end with theirs. */
+  /** Closes idle connections; busy ones are closed after their request. */
   close(): void {
     for (const pool of this.#pools.values()) pool.close();
   }
