@@ -48,7 +48,7 @@ describe("AddressRanges", () => {
     "",
     "fe80::1%eth0",
     "10.0.0.0/8/8",
-  ])("refuses %j", (entry) => {
+  ])("rejects %j", (entry) => {
     expect(() => new AddressRanges([entry])).toThrow(`invalid address range ${JSON.stringify(entry)}`);
   });
 });

@@ -30,7 +30,7 @@ describe("parseHostPort", () => {
     ["a b:80", 'invalid host "a b"'],
     ["[host]:80", 'invalid host "host"'],
     ["http://host:80", "too many colons"],
-  ])("refuses %s", (text, reason) => {
+  ])("rejects %s", (text, reason) => {
     expect(() => parseHostPort(text)).toThrow(`invalid address ${JSON.stringify(text)}: ${reason}`);
   });
 });
@@ -44,7 +44,7 @@ describe("parseTcpAddress", () => {
     expect(parseTcpAddress(text)).toEqual({ host, port });
   });
 
-  it("refuses a port that is too large", () => {
+  it("rejects a port that is too large", () => {
     expect(() => parseTcpAddress("70000")).toThrow('invalid address "70000"');
   });
 });

@@ -12,6 +12,6 @@ it.each([
   expect(parseByteSize(text)).toBe(bytes);
 });
 
-it.each(["", "-1", "1.5", "1e3", "64KB", "64kib", "9999999999999999"])("refuses %j", (text) => {
+it.each(["", "-1", "1.5", "1e3", "64KB", "64kib", "9999999999999999"])("rejects %j", (text) => {
   expect(() => parseByteSize(text)).toThrow(`invalid size ${JSON.stringify(text)}`);
 });

@@ -35,7 +35,7 @@ describe("parseDuration", () => {
     [".s", 'invalid duration ".s"'],
     ["1..5s", 'invalid duration "1..5s": missing unit (such as 10s or 500ms)'],
     ["--1s", 'invalid duration "--1s"'],
-  ])("refuses %j", (text, message) => {
+  ])("rejects %j", (text, message) => {
     expect(() => parseDuration(text)).toThrow(new RangeError(message));
   });
 });

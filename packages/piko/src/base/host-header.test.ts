@@ -26,7 +26,7 @@ describe("isHostHeader", () => {
   );
 
   it.each(["http://app", "a b", "a/b", "a\r\nb", "a:", "a:http", "::1", "[::1", "a@b"])(
-    "refuses %j",
+    "rejects %j",
     (text) => {
       expect(isHostHeader(text)).toBe(false);
     },

@@ -20,7 +20,7 @@ describe("parsePublicUrl", () => {
     "https://{endpoint}.example.com?q",
     "https://{endpoint}.{endpoint}.com",
     "https://{endpoint}.",
-  ])("refuses %s", (text) => {
+  ])("rejects %s", (text) => {
     expect(() => parsePublicUrl(text)).toThrow(RangeError);
   });
 });

@@ -36,7 +36,7 @@ it.each([
   ["http://", "http", 'invalid url "http://"'],
   ["https://app", "h2c", "protocol h2c is without TLS: set h2 or grpc"],
   ["http://app", "h2", "protocol h2 is with TLS: set h2c or grpc"],
-] as const)("refuses %s for %s", (text, protocol, message) => {
+] as const)("rejects %s for %s", (text, protocol, message) => {
   expect(() => parseServiceAddress(text, protocol)).toThrow(message);
 });
 

@@ -14,7 +14,7 @@ export interface EchoUpstreamsOptions {
   readonly endpointIds: readonly string[];
   /** Spread evenly over the endpoints. */
   readonly count: number;
-  /** Logs every tunnel; undefined because a hundred of them are usually too many. */
+  /** Logs every tunnel. Usually undefined, because there may be a hundred of them. */
   readonly logger: Logger | undefined;
   readonly signal: AbortSignal;
 }

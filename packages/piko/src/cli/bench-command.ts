@@ -6,7 +6,7 @@ import { listFlags } from "../config/flags.js";
 import { addFileOptions, addFlagOptions, loadCommandConfig, onlyChecks } from "./config-flags.js";
 import { runProgram } from "./run-program.js";
 
-/** Creates the commands that load a server. */
+/** Creates the commands that benchmark a server. */
 export function createBenchCommand(): Command {
   const command = new Command("bench")
     .summary("measure a server under load")

@@ -19,7 +19,7 @@ const SHELLS = {
   },
 } as const;
 
-/** Creates the command. @param program the command whose words are completed */
+/** Creates the command. `program` is the one whose words are completed. */
 export function createCompletionCommand(program: Command): Command {
   const command = new Command("completion")
     .summary("print a completion script for a shell")

@@ -47,7 +47,7 @@ export function addFlagOptions(command: Command, flags: readonly Flag[]): void {
   }
 }
 
-/** Adds a switch and its hidden opposite, which {@link rewriteSwitches} makes of `--name=false`. */
+/** Adds a switch and its hidden opposite, to which {@link rewriteSwitches} converts `--name=false`. */
 function addSwitch(command: Command, option: Option): void {
   command.addOption(option);
   command.addOption(new Option(option.long?.replace(/^--/, "--no-") ?? "", "").hideHelp());

@@ -18,7 +18,7 @@ export function obeyEarlySignal(): void {
   });
 }
 
-/** For programs that do more at a signal than end. */
+/** Called by programs that do more on a signal than exit. */
 export function replaceEarlySignal(): void {
   early = false;
   process.off("SIGTERM", end);

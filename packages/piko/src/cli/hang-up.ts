@@ -17,7 +17,7 @@ const hasTerminal = terminals.some((fd) => fd === STDIN || fd === STDERR);
 let reloads = false;
 let askedEarly = false;
 
-/** Calls `act` each time the terminal goes away. That is signalled twice, by the terminal and by its shell. */
+/** Calls `act` each time the terminal goes away. That is signaled twice, by the terminal and by its shell. */
 export function onHangUp(act: () => void): void {
   process.on("SIGHUP", () => {
     if (hasTerminal) act();
@@ -26,7 +26,7 @@ export function onHangUp(act: () => void): void {
 }
 
 /**
- * Calls `act` at each SIGHUP in a program without a terminal: it is a request to read the settings again. A request that came
+ * Calls `act` on each SIGHUP in a program without a terminal: it is a request to read the settings again. A request that came
  * while the program was starting is handled now.
  */
 export function onReload(act: () => void): void {

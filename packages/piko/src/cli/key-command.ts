@@ -7,7 +7,7 @@ import { KEY_CREATE } from "../config/token.js";
 import { addFlagOptions, givenSettings } from "./config-flags.js";
 import { runTool } from "./run-tool.js";
 
-/** Creates the commands that make keys. */
+/** Creates the commands that create keys. */
 export function createKeyCommand(): Command {
   const command = new Command("key")
     .summary("create keys for tokens")

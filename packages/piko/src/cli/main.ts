@@ -1,5 +1,5 @@
-// Entry of the command line: parses, runs, and turns errors into messages and exit codes. Only this folder uses the global
-// process. 0: done, or stopped gracefully; 1: the configuration or the run failed; 2: wrong usage.
+// Entry point of the command line: parses, runs, and turns errors into messages and exit codes. Only this folder uses the global
+// `process`. 0: done, or stopped gracefully; 1: the configuration or the run failed; 2: wrong usage.
 
 import { type Command, CommanderError } from "commander";
 import { ConfigError } from "../config/config-error.js";

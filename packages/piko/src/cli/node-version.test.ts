@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 import { nodeFault } from "./node-version.js";
 
-it.each(["18.20.4", "20.18.9", "8.0.0"])("refuses Node %s", (version) => {
+it.each(["18.20.4", "20.18.9", "8.0.0"])("rejects Node %s", (version) => {
   expect(nodeFault(version)).toBe(`piko needs Node.js 20.19 or later, and this is ${version}`);
 });
 

@@ -137,7 +137,7 @@ describe("wrong usage", () => {
   });
 });
 
-describe("a wrong configuration", () => {
+describe("an invalid configuration", () => {
   it("exits 1 with all problems in the file and the flags", async () => {
     const path = join(folder, "server.yaml");
     writeFileSync(path, "proxy:\n  timeout: ${TIMEOUT:10}\n  bind: x\n");
@@ -255,7 +255,7 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
       .split("\n")
       .map((line) => JSON.parse(line).msg);
 
-  it.each(["SIGTERM", "SIGINT"] as const)("stops gracefully at %s and writes all its lines", async (name) => {
+  it.each(["SIGTERM", "SIGINT"] as const)("stops gracefully on %s and writes all its lines", async (name) => {
     const script = program('console.log("up"); await stopped; logger.info(`bye ${signalName()}`);');
     const { child, ended } = start(script, []);
     await ready(child);
@@ -268,7 +268,7 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
   it.each([
     ["SIGTERM", 143],
     ["SIGINT", 130],
-  ] as const)("ends at once at a second %s", async (name, expected) => {
+  ] as const)("ends at once on a second %s", async (name, expected) => {
     const script = program(
       'console.log("up"); await stopped; console.log("stopping"); await new Promise(() => {});',
     );
@@ -283,7 +283,7 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
     expect(messages(stderr)).toEqual(["second signal: ending at once"]);
   });
 
-  it("continues at a SIGHUP without a terminal", async () => {
+  it("continues on a SIGHUP without a terminal", async () => {
     const script = program('console.log("up"); await stopped; logger.info(`bye ${signalName()}`);');
     const { child, ended } = start(script, []);
     await ready(child);
@@ -293,7 +293,7 @@ await runProgram("server", { log: ${log} }, async ({ logger, signal, signalName 
     expect({ code, messages: messages(stderr) }).toEqual({ code: 0, messages: ["bye SIGTERM"] });
   });
 
-  it("ends at once, with code 0, at a SIGTERM while it loads, but not at a SIGHUP", async () => {
+  it("ends at once, with code 0, on a SIGTERM while it loads, but not on a SIGHUP", async () => {
     const script = `early-${Math.random().toString(36).slice(2)}.mjs`;
     writeFileSync(
       join(folder, script),
@@ -321,7 +321,7 @@ console.log("up");
     });
   });
 
-  it("exits 1 with a line if an error is thrown outside any handler", async () => {
+  it("exits 1 with a line on an uncaught exception", async () => {
     const { ended } = start(program('setImmediate(() => { throw new Error("oops"); }); await stopped;'), []);
     const { code, stderr } = await ended;
     expect(code).toBe(1);

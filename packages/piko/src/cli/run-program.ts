@@ -28,7 +28,7 @@ export interface ProgramContext {
   readonly command: string;
   /** Where the program may draw; undefined if plain lines are wanted or there is no terminal. */
   readonly terminal: Terminal | undefined;
-  /** Calls `act` at each SIGHUP in a program without a terminal. */
+  /** Calls `act` on each SIGHUP in a program without a terminal. */
   readonly onReload: (act: () => void) => void;
 }
 

@@ -1,4 +1,4 @@
-// `piko server`, which runs a node and has subcommands that show running ones.
+// `piko server`, which runs a node and has subcommands that show the state of running nodes.
 
 import { statSync } from "node:fs";
 import { Command } from "commander";

@@ -170,7 +170,7 @@ async function run<T>(
       },
       signal: stop.signal,
       clock: systemClock,
-      // oxlint-disable-next-line no-restricted-properties -- the process is where time comes from
+      // oxlint-disable-next-line no-restricted-properties -- the process provides the time
       wallNow: Date.now,
     });
   } catch (error) {

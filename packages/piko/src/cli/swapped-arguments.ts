@@ -4,7 +4,7 @@ import { type ListenerProtocol, parseServiceAddress } from "../base/service-addr
 import { ConfigError } from "../config/config-error.js";
 
 /**
- * Throws if each of the two arguments can only be the other one. `right` is the correct usage, for the error.
+ * Throws if the address isn't an address, but the endpoint is. `right` is the correct usage, for the error.
  *
  * @throws ConfigError
  */

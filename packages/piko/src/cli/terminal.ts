@@ -24,7 +24,7 @@ export function openTerminal(stream: WriteStream): Terminal | undefined {
   };
 }
 
-/** Whether the process is in the foreground group of its terminal; assumed if the system doesn't tell. */
+/** Whether the process is in the foreground group of its terminal; assumed if unknown. */
 function inForeground(): boolean {
   let stat: string;
   try {

@@ -55,7 +55,7 @@ Examples:
       const token = await createToken({
         config,
         key: process.env["PIKO_TOKEN_KEY"] ?? "",
-        // oxlint-disable-next-line no-restricted-properties -- the process is where time comes from
+        // oxlint-disable-next-line no-restricted-properties -- the process provides the time
         nowMs: Date.now(),
         warn: (text) => void process.stderr.write(`${text}\n`),
       });
@@ -90,7 +90,7 @@ Examples:
     const question = loadConfig(TOKEN_INSPECT, sources);
     const hasServer = command.opts()["config.path"] !== undefined;
     const server = hasServer ? loadCommandConfig(command, SERVER, { flags: [] }) : undefined;
-    // oxlint-disable-next-line no-restricted-properties -- the process is where time comes from
+    // oxlint-disable-next-line no-restricted-properties -- the process provides the time
     const wallNow = Date.now;
     await runTool(async () => {
       const { inspectToken } = await import("../token/inspect-token.js");

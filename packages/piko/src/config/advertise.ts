@@ -47,8 +47,8 @@ export function inferAdvertiseAddress(
 }
 
 /**
- * The first private address: that of the default route's interface first, those of loopback interfaces last (the only one may be
- * there if the host gets it by routing); IPv4 before IPv6, large networks first.
+ * The first private address: that of the default route's interface first, those of loopback interfaces last (a host whose address
+ * is routed to it has its only one there); IPv4 before IPv6, large networks first.
  */
 function findPrivateAddress(network: HostNetwork): string | undefined {
   const candidates = Object.entries(network.interfaces).flatMap(([name, addresses = []]) =>

@@ -49,7 +49,7 @@ export interface AdminAuthConfig extends AuthConfig {
   readonly exemptProbes: boolean;
 }
 
-/** Agents that have their own keys. Limits are Infinity if there is none. */
+/** Agents that have their own keys. A limit of Infinity means none. */
 export interface TenantConfig {
   readonly id: string;
   readonly auth: TokenConfig;

@@ -3,7 +3,7 @@
 import { type Section, section } from "./declaration.js";
 import { bool, file } from "./fields.js";
 
-/** Paths of PEM files; empty if there is none. `cert` and `key` are either both set or both empty. */
+/** Paths of PEM files; empty if they aren't set. `cert` and `key` are either both set or both empty. */
 export interface ClientTlsConfig {
   readonly cert: string;
   readonly key: string;

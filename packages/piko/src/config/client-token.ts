@@ -11,7 +11,8 @@ export interface ClientTokenConfig {
 }
 
 /**
- * Declares the two settings. Either one replaces both of a lower level (flags come first, then the environment, then the file).
+ * Declares the two settings. Either one replaces both of a lower level: flags take precedence, then the environment, then the
+ * file.
  */
 export function tokenFields(description: string): { token: Field<string>; tokenFile: Field<string> } {
   return {

@@ -63,7 +63,7 @@ listeners:
     expect(load(AGENT, `listeners: [${listener}]`).listeners[0]?.httpClient.maxIdleConns).toBe(expected);
   });
 
-  it("drops a URL's trailing slash and speaks http for ws", () => {
+  it("removes a URL's trailing slash, and uses http for ws", () => {
     expect(load(AGENT, "connect: {url: 'wss://h:1/base/'}").connect.url).toBe("https://h:1/base");
   });
 

@@ -15,7 +15,7 @@ function must(be: string): Must {
   return { error: (issue) => (issue.input === undefined ? "is required" : `must be ${be}`) };
 }
 
-/** Makes a parser that throws a step of a schema; the message of its error becomes the problem. */
+/** Turns a parser that throws into a step of a schema; the message of its error becomes the problem. */
 function parsing<In, Out>(parse: (value: In) => Out): (value: In, context: z.RefinementCtx) => Out {
   return (value, context) => {
     try {

@@ -90,7 +90,7 @@ describe("jsonSchema", () => {
     [{ waitMs: "5s" }],
     [{ log: { colour: true } }],
     [{ ports: [{ address: "x" }] }],
-  ])("refuses %j", (more) => {
+  ])("rejects %j", (more) => {
     expect(accepts(more)).toBe(false);
   });
 

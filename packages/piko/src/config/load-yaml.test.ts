@@ -83,7 +83,7 @@ it.each([
   ["? {a: b}\n: c", '1:3 {"a":"b"}: unknown key'],
   ["~: c", "1:1 null: unknown key"],
   ['"<<": {log: {}}', "1:1 <<: unknown key"],
-])("refuses %j", (yaml, ...problems) => {
+])("rejects %j", (yaml, ...problems) => {
   expect(problemsOf(yaml)).toEqual(problems);
 });
 

@@ -8,7 +8,7 @@ export type ReferenceRow =
   | { readonly kind: "section"; readonly path: string; readonly description: string }
   | {
       readonly kind: "setting";
-      /** YAML path; within lists such as `listeners[].addr`. */
+      /** YAML path; in lists, of the form `listeners[].addr`. */
       readonly path: string;
       /** Undefined within lists, which only files can contain. */
       readonly flag: string | undefined;

@@ -13,7 +13,7 @@ export interface CertificateConfig {
 
 /** For connections from node to node. */
 export interface NodeTlsConfig extends ClientTlsConfig {
-  /** If empty, the host that is connected to. */
+  /** If empty, the host of the connection. */
   readonly serverName: string;
 }
 

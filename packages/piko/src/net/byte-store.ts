@@ -35,7 +35,7 @@ export class ByteStore {
     this.end += count;
   }
 
-  /** Makes room for this many bytes after `end`, where the caller writes them and moves `end` on. */
+  /** Makes room for this many bytes after `end`, where the caller writes them and advances `end`. */
   reserve(count: number): void {
     if (this.end + count > this.buffer.length) this.#makeRoom(count);
   }
@@ -88,5 +88,5 @@ export class ByteStore {
 
 const EMPTY: Buffer = Buffer.alloc(0);
 const MIN_BYTES = 512;
-/** A slab isn't worth it for less. */
+/** Smaller memory isn't taken from slabs. */
 const SLAB_FROM_BYTES = 8 * 1024;

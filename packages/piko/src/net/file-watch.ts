@@ -1,5 +1,5 @@
-// Notices that a file has changed by checking it periodically: there are no notifications for swapped symlinks, as in Kubernetes,
-// and on network file systems.
+// Notices that a file has changed by checking it periodically: there are no notifications for swapped symlinks (Kubernetes) or on
+// network file systems.
 
 import { stat } from "node:fs/promises";
 import type { Clock, Timer } from "@piko/tunnel";

@@ -1,4 +1,4 @@
-// Counts what a program has refused because of limits, by limit, and logs a warning if the program itself is full.
+// Counts, for each limit, what a program has refused because of it, and logs a warning if the program itself is full.
 
 import type { Clock } from "@piko/tunnel";
 import type { Logger } from "../observability/logger.js";

@@ -13,7 +13,7 @@ export function metricsRoute(metrics: Metrics): Route {
   let next: Promise<string> | undefined;
   return async (response) => {
     next ??= new Promise((resolve) => {
-      // oxlint-disable-next-line no-restricted-globals -- this turn's end: all that ask in it get one text
+      // oxlint-disable-next-line no-restricted-globals -- the end of this turn: all requests in it share one text
       setImmediate(() => {
         next = undefined;
         resolve(metrics.text());

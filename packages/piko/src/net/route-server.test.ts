@@ -88,7 +88,7 @@ describe("a response", () => {
     ["/text", "POST", 405, 0, ""],
     ["/broken", "GET", 500, 0, ""],
     ["/json", "GET", 200, 20, '{"a\\u202e":"\\u2028"}'],
-  ])("to %s by %s is %i with its length", async (path, method, status, length, body) => {
+  ])("to %s with %s has status %i and its length", async (path, method, status, length, body) => {
     const { port } = await start();
     const [head, text] = await ask(port, path, method);
     expect(head).toContain(`http/1.1 ${status} `);
@@ -128,7 +128,7 @@ describe("a connection", () => {
     expect(asked.filter(({ path }) => path === "/text")).toHaveLength(1);
   });
 
-  it("that sends requests without pause while a page is in progress is no longer read", async () => {
+  it("that sends requests without pause while a page is in progress is no longer read from", async () => {
     const { port, release, asked } = await start();
     const socket = open(port);
     const bytes = get("/slow", "GET", "").repeat(500_000);
@@ -175,7 +175,7 @@ describe("a connection", () => {
     ["\0\r\n\r\n", 400],
     ["GET / HTTP/9.9\r\n\r\n", 400],
     [`GET / HTTP/1.1\r\nA: ${"b".repeat(20_000)}\r\n\r\n`, 431],
-  ])("with an invalid request is answered, case %#", async (bytes, status) => {
+  ])("that sends an invalid request gets an error (case %#)", async (bytes, status) => {
     const { port } = await start();
     const socket = open(port);
     socket.write(bytes);

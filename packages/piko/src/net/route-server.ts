@@ -31,7 +31,7 @@ import { LimitCounters } from "./limit-counters.js";
 /** Maximum number of connections; a further one replaces the oldest idle one. */
 export const MAX_ROUTE_CONNECTIONS = 1_024;
 const REQUEST_MS = 10_000;
-/** How often Node checks connections for that timeout. */
+/** How often Node checks connections for timeouts. */
 const CHECK_MS = 1_000;
 /**
  * Maximum time without a byte in either direction while a response is in progress. A forwarded request gets 15 s for its

@@ -20,7 +20,7 @@ export interface WatchedFileOptions {
 export class WatchedFile {
   readonly #options: WatchedFileOptions;
   #bytes: Buffer;
-  /** Identifies the version of the file; differs if the file has been written. */
+  /** Identifies the version of the file; changes when the file is written. */
   #version = "";
   #timer: Timer | undefined = undefined;
   #failed = false;

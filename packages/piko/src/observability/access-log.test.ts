@@ -170,7 +170,7 @@ describe("a line", () => {
   });
 
   it.each([[[]], [["traceparent"]], [["x-request-id"]]])(
-    "has the trace of its request after the id, without %j",
+    "has the trace of its request after the id, with %j left out",
     async (blockList) => {
       const config = { requestHeaders: { allowList: [], blockList } };
       const one = setUp(config);
@@ -231,7 +231,7 @@ describe("a line", () => {
 
 describe("header fields", () => {
   it.each(["Authorization", "proxy-authorization", "X-PIKO-AUTHORIZATION", "cookie", "Set-Cookie"])(
-    "hide the value of %s",
+    "never show the value of %s",
     (name) => {
       const { log } = setUp();
       const text = shown(
@@ -361,7 +361,7 @@ describe("levels", () => {
     expect(await statuses(access, log)).toEqual(expected);
   });
 
-  it("avoid work for fields that no one sees", () => {
+  it("avoid formatting fields that no one will see", () => {
     expect(setUp({ disable: true }).log.requestFields).toBeUndefined();
   });
 });

@@ -35,7 +35,7 @@ export class EndpointMetrics {
   readonly #other: EndpointSeries = new EndpointSeries(OTHER);
   readonly #endpoints = new Map<string, EndpointSeries>();
 
-  /** @param maxEndpoints how many endpoints get their own series: the first ones that are requested */
+  /** @param maxEndpoints how many endpoints get their own series: the first ones that are served */
   constructor(metrics: Metrics, maxEndpoints: number) {
     this.#maxEndpoints = maxEndpoints;
     const name = "piko_endpoint_request_latency_seconds";

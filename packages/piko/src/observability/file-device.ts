@@ -1,15 +1,15 @@
-// An open file descriptor as the device of a log. A write that can't block for long is done synchronously: one on a thread of
-// libuv costs twice as much CPU time as everything else in an access log (measured).
+// An open file descriptor as the device of a log. A write that can't block for long is synchronous: an asynchronous one, on a
+// thread of libuv, costs twice as much CPU time as everything else in an access log (measured).
 
 import { closeSync, fstatSync, write, writeSync } from "node:fs";
 import type { LogDevice } from "./log-output.js";
 
 /**
- * A write to a regular file only fills the page cache, unless the disk can't keep up. After a write this slow, others are
+ * A write to a regular file only fills the page cache, unless the disk can't keep up. If a write takes longer, the next ones are
  * asynchronous.
  */
 const SLOW_MS = 5;
-/** How long they are. */
+/** How long writes are asynchronous after that. */
 const ASIDE_MS = 10_000;
 
 type Done = (error: NodeJS.ErrnoException | null, written: number) => void;

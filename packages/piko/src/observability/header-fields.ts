@@ -41,13 +41,13 @@ export class HeaderFields {
   readonly #last: RememberedBytes = new RememberedBytes(MAX_REMEMBERED_BYTES);
   readonly #lastStore: ByteText = new ByteText(MAX_REMEMBERED_BYTES);
   #lastText: Uint8Array = NO_FIELDS;
-  /** The number of the fields that are remembered now; 0 if none are. */
+  /** Identifies the remembered fields; 0 if there are none. */
   #version = 0;
   #versions = 0;
-  /** Offset in the fields of the value of X-Request-Id, which differs in each request; -1 if there is none. */
+  /** Offset of X-Request-Id's value in the fields; -1 if there is none. The value is different in each request. */
   #idStart = -1;
   #idEnd = -1;
-  /** Its offset in their text; -1 if it isn't shown. */
+  /** Its offset in the text; -1 if it isn't shown. */
   #idTextStart = -1;
   // The same for the value of Traceparent, if it is the next field, as in requests from nodes that trace.
   #traceStart = -1;
@@ -165,7 +165,7 @@ export class HeaderFields {
     );
   }
 
-  /** Adds the fields if all names differ; false if they don't. `start` is where the member starts in `text`. */
+  /** Adds the fields if all names differ; returns false if they don't. `start` is where the member starts in `text`. */
   #addEach(head: MessageHead, text: ByteText, start: number): boolean {
     this.#names.trim();
     const { fields, buffer } = head;

@@ -1,5 +1,5 @@
 // Files that logs are written to instead of standard error. Each is opened once, however many logs go to it, and opened again on
-// SIGHUP, for logrotate, which has moved the old one away by then.
+// SIGHUP, after a tool such as logrotate has moved it away.
 
 import { openSync } from "node:fs";
 import { FileDevice } from "./file-device.js";
@@ -22,8 +22,8 @@ export class LogFiles {
   }
 
   /**
-   * Opens all files again. If one can't be opened, its old descriptor stays in use and `onFailure` is called. Returns the other
-   * paths.
+   * Opens all files again, and returns their paths. If one can't be opened, its old descriptor stays in use and `onFailure` is
+   * called.
    */
   reopen(onFailure: (path: string, error: unknown) => void): readonly string[] {
     const reopened: string[] = [];

@@ -103,7 +103,7 @@ describe("a slow reader", () => {
     expect(device.written).toBe("hello\n");
   });
 
-  it("is tried again if its pipe is full", () => {
+  it("is retried after its pipe was full", () => {
     output.append("hello\n");
     output.flush();
     device.finish(2);
@@ -200,7 +200,7 @@ describe("a footer", () => {
     expect(device.written).toBe("(a\n)()");
   });
 
-  it("that is left is written one last time, even during a write", async () => {
+  it("that is left in place is written one last time, even during a write", async () => {
     output.append("a\n");
     output.flush();
     output.leaveFooter();
@@ -214,7 +214,7 @@ describe("a footer", () => {
     expect(device.written).toBe("(a\n)()b\n");
   });
 
-  it("that is left during a write comes before what is logged later", () => {
+  it("that is left in place during a write is followed by what is logged later", () => {
     output.append("a\n");
     output.flush();
     output.append("b\n");

@@ -1,7 +1,7 @@
 // The only writer of a log's file descriptor, shared by the logger and the access logs so that lines are never interleaved. Lines
 // collect in a batch of limited size, and no one waits for the log's reader; if it is too slow, lines are dropped and counted.
 
-/* oxlint-disable no-restricted-globals -- the log has to leave on the real clock, whatever a test does with its own */
+/* oxlint-disable no-restricted-globals -- the log has to be written on the real clock, even if a test replaces its own */
 
 import type { ByteText } from "./byte-text.js";
 import { LineBatch } from "./line-batch.js";

@@ -1,5 +1,5 @@
-// The log of everything except requests: one JSON object per line, logfmt, or short lines for people. Code is passed a Logger and
-// names its subsystem; access logs share its output.
+// The log of everything except requests: one JSON object per line, logfmt, or short lines for people. Each part of a program
+// receives a Logger and names its subsystem; access logs share its output.
 
 import { LOG_LEVELS, type LogConfig, type LogLevel } from "../config/log.js";
 import { LogFiles } from "./log-files.js";

@@ -65,7 +65,7 @@ function addCpu(metrics: Metrics): void {
     const { system, user } = process.cpuUsage();
     return seconds(user + system);
   });
-  // oxlint-disable-next-line no-restricted-properties -- seconds since 1970 are what is asked for
+  // oxlint-disable-next-line no-restricted-properties -- the metric is in seconds since 1970
   const startSeconds = Math.round(Date.now() / 1_000 - process.uptime());
   metrics.gauge(
     "process_start_time_seconds",
@@ -108,7 +108,7 @@ function addEventLoop(metrics: Metrics): void {
   let lagSeconds = 0;
   metrics.gauge("nodejs_eventloop_lag_seconds", "Delay of the event loop at the last scrape", () => {
     const askedMs = systemClock.now();
-    // oxlint-disable-next-line no-restricted-globals -- it is the event loop itself that is asked
+    // oxlint-disable-next-line no-restricted-globals -- it measures the event loop itself
     setImmediate(() => {
       lagSeconds = (systemClock.now() - askedMs) / 1_000;
     });

@@ -1,14 +1,14 @@
-// Identifies a request among many: the id that a trusted proxy or the previous node gave it (`x-request-id`), otherwise one made
-// here. The id is passed on to the service, and is in the access logs of all nodes and agents that the request passes.
+// Identifies a request among many: the id that a trusted proxy or the previous node gave it (`x-request-id`), otherwise one
+// generated here. The id is passed on to the service, and is in the access logs of all nodes and agents on the request's path.
 
 import { randomBytes } from "node:crypto";
 
 /** Longer ids are not passed on. */
 const MAX_BYTES = 64;
-/** The part of a made id that identifies this process. */
+/** The part of a generated id that identifies this process. */
 const PREFIX_DIGITS = 12;
 const COUNTER_DIGITS = 8;
-/** Length of a made id, in hexadecimal digits. */
+/** Length of a generated id, in hexadecimal digits. */
 export const MADE_BYTES: number = PREFIX_DIGITS + COUNTER_DIGITS;
 
 const DIGITS = Buffer.from("0123456789abcdef", "latin1");
@@ -43,7 +43,7 @@ export class RequestId {
     this.length = end - start;
   }
 
-  /** Makes a unique id. */
+  /** Generates a unique id. */
   make(): void {
     const { bytes } = this;
     if (counter === 0xffff_ffff) {

@@ -95,7 +95,7 @@ export class RequestMetrics {
     this.inFlight -= 1;
   }
 
-  /** A request ends; `status` is what the client got. `requestBytes` include the head, `responseBytes` are those of the body. */
+  /** A request ends; `status` is what the client got. `requestBytes` includes the head, `responseBytes` counts only the body. */
   end(
     status: number,
     method: string | number,

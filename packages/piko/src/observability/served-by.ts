@@ -1,5 +1,5 @@
-// Who serves a request, in the form in which the lines of an access log contain it. Created once per tunnel or node, and shared
-// by all requests that it serves.
+// Who serves a request, in the form used by the lines of an access log. Created once per tunnel or node, and shared by all
+// requests that it serves.
 
 import { visibleJson } from "../base/visible-text.js";
 

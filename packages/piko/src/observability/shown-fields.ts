@@ -6,7 +6,7 @@ import { canonicalName } from "./field-name-table.js";
 import { isSecretName } from "./redact.js";
 
 /**
- * Fields that describe a message. It leaves out fields that may carry a credential in their value, such as URLs with a query
+ * Fields that describe a message. Not included are fields that may carry a credential in their value, such as URLs with a query
  * (Referer, Location), and Sec-WebSocket-Protocol, in which browsers send tokens.
  */
 const HARMLESS: readonly string[] = [

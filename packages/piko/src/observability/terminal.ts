@@ -1,4 +1,6 @@
-/** A terminal that a program may draw on. The process knows which one it is. */
+// The terminal that a program draws on. The command line provides it.
+
+/** A terminal that a program may draw on. */
 export interface Terminal {
   readonly columns: number;
   readonly rows: number;

@@ -13,7 +13,7 @@ export interface View {
   readonly nowMs: number;
 }
 
-/** Requests a page from a node, forwarded by the node that is asked; an empty id stands for that one. */
+/** Requests a page from a node, forwarded by the node that is asked; an empty id stands for the latter. */
 export type Ask = (path: string, nodeId: string) => Promise<unknown>;
 
 /** A page: its path, and how its response is shown. */

@@ -173,7 +173,7 @@ describe("a page on a terminal", () => {
     );
   });
 
-  it("shows control characters in names as text", async () => {
+  it("doesn't let names control the terminal", async () => {
     const url = await servePages({ "/status/upstream/endpoints": { "a\u001b[31m\u009b": 1 } });
     for (const output of ["table", "yaml", "json"]) {
       const text = await show(upstreamEndpoints, configOf(url, { output }), new TestScreen(80));
@@ -232,7 +232,7 @@ describe("a request", () => {
 
 describe("names chosen by others", () => {
   it.each(["yaml", "json", "table"])(
-    "are shown in %s whatever they mean to JavaScript or a terminal",
+    "are shown in %s, even if they mean something to JavaScript or a terminal",
     async (output) => {
       const page = '{"__proto__":1,"b\\u202e\\u2028\\u001b[2J":2}';
       const url = await serve((_, response) => response.end(page));
@@ -262,7 +262,7 @@ describe("a request that isn't answered", () => {
   });
 });
 
-describe("a question over TLS", () => {
+describe("a request over TLS", () => {
   it("presents its certificate, and trusts the given authorities", async () => {
     using files = createCertificates();
     const options = {

@@ -88,7 +88,7 @@ describe("a token checked for a server's ports", () => {
       "revoked: its `jti` or `sub` is in `auth.revoked_file` (401 invalid token)",
     ],
   ])(
-    "that is %s is refused, with the reason that its owner isn't told",
+    "that is %s is rejected, with a reason that clients aren't told",
     async (_, setting, claims, laterMs, why) => {
       const yaml = PROXY(setting.replace("REVOKED", join(folder, "revoked")));
       const { proxy } = await judge(yaml, await create(SECRET, claims), {}, NOW_MS + laterMs);
@@ -140,7 +140,7 @@ describe("a token checked for a server's ports", () => {
     expect((await judge(without, token, { tenantId: "c" }))["upstream"]).toBe(`rejected: ${unknown}`);
   });
 
-  it("is checked after the key set was fetched, or couldn't be", async () => {
+  it("waits for the key set, even if fetching it fails", async () => {
     const jwks = `proxy: {auth: {jwks: {endpoint: "file://${folder}/keys.json"}}}`;
     const token = await create(privateKey);
     expect((await judge(jwks, token))["proxy"]).toContain("the port has no keys yet");

@@ -74,7 +74,7 @@ async function verify(token: string, key: VerifyingKey): Promise<Identity | stri
 
 describe("a created key", () => {
   it.each<SigningAlgorithm>(["HS256", "HS512", "RS256", "ES256", "ES384", "ES512"])(
-    "for %s makes tokens that a server's verifier lets in",
+    "for %s signs tokens that a server's verifier accepts",
     async (algorithm) => {
       const { publicKey: pem, secret } = createKey(algorithm);
       const token = await create(secret, { algorithm: algorithm.startsWith("ES") ? "auto" : algorithm });

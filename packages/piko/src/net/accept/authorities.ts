@@ -30,8 +30,8 @@ export class Authorities {
       const shown = certificatesOf(socket);
       const [own] = shown;
       if (own === undefined) return false;
-      // Verifying a signature takes 0.1 ms, comparing names takes no time: most connections don't involve an authority that is
-      // gone.
+      // Verifying a signature takes 0.1 ms, comparing names takes no time, and most connections don't involve a removed
+      // authority.
       const issuers = [...shown, ...this.#all];
       const untouched = shown.every(
         (certificate) =>
@@ -42,14 +42,14 @@ export class Authorities {
     };
   }
 
-  /** Whether one of the authorities has signed the peer's certificate. */
+  /** Whether one of the authorities has signed the peer's certificate, directly or through intermediate ones. */
   vouchFor(socket: Socket): boolean {
     const shown = certificatesOf(socket);
     const [own] = shown;
     return own !== undefined && this.#leads(own, shown);
   }
 
-  /** Whether signatures lead from a certificate to one of the roots, perhaps over intermediate ones. */
+  /** Whether signatures lead from a certificate to one of the roots, perhaps through intermediate ones. */
   #leads(certificate: X509Certificate, between: readonly X509Certificate[]): boolean {
     const issuers = new Set([...this.#all, ...between.filter(({ ca }) => ca)]);
     const steps = [certificate];
@@ -79,7 +79,7 @@ function isIssuedBy(certificate: X509Certificate, issuer: X509Certificate): bool
   return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
 }
 
-/** The certificates of peers: Node reports intermediate ones only once, and without a copy. */
+/** The certificates of peers, kept because Node reports intermediate ones only once and keeps no copy. */
 const shownBy = new WeakMap<Socket, readonly X509Certificate[]>();
 
 /** The certificates that the peer presented, starting with its own; only that one if it resumed a session. */

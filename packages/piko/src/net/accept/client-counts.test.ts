@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ClientCounts } from "./client-counts.js";
 
 describe("ClientCounts", () => {
-  it("allows each client a number of connections, and one more when one ends", () => {
+  it("limits the connections of each client, and allows another one when one ends", () => {
     const counts = new ClientCounts(2);
     expect(["a", "a", "a", "b"].map((address) => counts.enter(address))).toEqual([true, true, false, true]);
     expect(counts.highest).toBe(2);

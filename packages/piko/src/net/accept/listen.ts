@@ -5,8 +5,8 @@ import { addressInUse } from "../../base/address-in-use.js";
 import { formatHostPort, type HostPort } from "../../base/address.js";
 
 /**
- * Binds; resolves to the bound address. An empty host means all interfaces, IPv6 and IPv4. `name` is for the error: `proxy
- * listen: 127.0.0.1:8000: address already in use`.
+ * Binds; resolves to the bound address. An empty host means all interfaces, IPv6 and IPv4. `name` is for the error, such as
+ * `proxy listen: 127.0.0.1:8000: address already in use`.
  */
 export async function listen(
   server: Server,

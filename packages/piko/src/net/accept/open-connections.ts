@@ -10,7 +10,9 @@ export class OpenConnections {
   /** In order of arrival. */
   readonly #sockets = new Set<Socket>();
 
-  /** `isBusy`: whether a request is in progress; such connections are closed last. `onLimit`: one is closed to make room. */
+  /**
+   * `isBusy` tells whether a request is in progress; such connections are closed last. `onLimit` is called for each one closed.
+   */
   constructor(max: number, isBusy: (socket: Socket) => boolean, onLimit: (full: boolean) => void) {
     this.#max = max;
     this.#isBusy = isBusy;

@@ -52,7 +52,7 @@ describe("parseProxyHeader", () => {
     expect(parse(more)).toEqual({ end: bytes.length, address });
   });
 
-  it.each(VALID)("asks for more at every byte of %s", (_, text) => {
+  it.each(VALID)("reports every prefix of %s as incomplete", (_, text) => {
     const bytes = header(text.trimEnd() === text ? text : `${text.trimEnd()}\r\n`);
     for (let end = 0; end < bytes.length; end++) {
       expect(parseProxyHeader(bytes, 0, end)).toBe("incomplete");
@@ -105,7 +105,7 @@ describe("parseProxyHeader", () => {
     ["more than the limit, for itself", `${SIGNATURE}2000ffff`],
     ["half an extension", `${TCP4.replace("000c", "000e")}0400`],
     ["an extension beyond its end", `${TCP4.replace("000c", "0010")}04000201`],
-  ])("refuses %s", (_, text) => {
+  ])("rejects %s", (_, text) => {
     expect(parse(header(text))).toBe("invalid");
   });
 

@@ -29,7 +29,7 @@ export interface OtlpPostOptions {
 const MAX_ANSWER_BYTES = 65_536;
 /** Maximum length of the collector's messages in the log. */
 const MAX_MESSAGE_CHARS = 200;
-/** Maximum wait. A collector that asks for more is tried sooner all the same. */
+/** Maximum wait before a retry, even if the collector asks for more. */
 const MAX_RETRY_AFTER_S = 60;
 
 /** Makes POST requests, one at a time, over a connection that is kept open. `close` ends it. */

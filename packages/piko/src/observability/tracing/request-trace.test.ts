@@ -145,7 +145,7 @@ describe("a trace", () => {
     ["nobody has, with flags that are nobody's", "-04", [], false],
     ["nobody has, with a state that is none", "-00", ["tracestate: =;drop"], false],
     ["nobody has, in a field that Connection names", "-00", ["Connection: traceparent"], false],
-  ])("not recorded here, and that %s recorded, keeps or loses its parent", (_who, end, more, passes) => {
+  ])("that isn't recorded here and %s recorded keeps or loses its parent", (_who, end, more, passes) => {
     const { trace } = setUp({ sample: 0 });
     const sent = `00-${TRACE}-${PARENT}${end}`;
     const head = headOf([`TraceParent: ${sent}`, ...more]);
@@ -277,7 +277,7 @@ describe("the spans of a request", () => {
     ["a service that failed", { status: 500 }, 2, "500"],
     ["a service that found nothing", { status: 404 }, undefined, undefined],
     ["a response that was cut", { reason: REASONS.cut }, 2, "cut"],
-  ])("show %s", (_what, how, code, type) => {
+  ])("report %s", (_what, how, code, type) => {
     const { spans, trace } = setUp();
     trace.begin(headOf(), false, client);
     trace.end({ ...served, ...how });

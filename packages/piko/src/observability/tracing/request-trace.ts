@@ -63,7 +63,7 @@ interface Begun {
   readonly spanId: string;
   readonly parentSpanId: string;
   readonly traceState: string;
-  /** The name of its spans, and below the attribute for its method. */
+  /** The name of its spans; `method` is the attribute for its method. */
   readonly name: string;
   readonly method: AttributeText;
   /** Milliseconds since 1970. */
@@ -80,7 +80,7 @@ interface Call {
 }
 
 export class RequestTrace implements TraceFields {
-  /** The field for the next hop, of the current request. */
+  /** The traceparent field that the next hop receives, for the current request. */
   readonly traceParent: Buffer = createTraceParent();
   /** The part of it that is the trace's id. */
   readonly idView: Uint8Array = this.traceParent.subarray(TRACE_ID_START, TRACE_ID_END);

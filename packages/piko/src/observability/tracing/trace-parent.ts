@@ -1,5 +1,5 @@
 // `traceparent` (W3C Trace Context level 1, section 3.2): parsed from the bytes of a head, and written into 55 bytes for the next
-// hop's.
+// hop.
 
 /** `00-`, 32 digits of the trace, `-`, 16 of the span, `-`, 2 of flags. */
 export const TRACE_PARENT_BYTES = 55;
@@ -73,9 +73,7 @@ export function writeFlags(traceParent: Uint8Array, sampled: boolean, before: nu
   traceParent[FLAGS_START + 1] = ZERO + (before & FLAG_RANDOM) + (sampled ? FLAG_SAMPLED : 0);
 }
 
-/**
- * Whether the traceparent that begins at `start`, with these flags, is as good as one of ours for a trace that isn't recorded.
- */
+/** Whether the traceparent that begins at `start`, with these flags, is equivalent to ours for a trace that isn't recorded. */
 export function passesOn(bytes: Uint8Array, start: number, end: number, flags: number): boolean {
   const isOurs = end - start === TRACE_PARENT_BYTES && bytes[start] === ZERO && bytes[start + 1] === ZERO;
   return isOurs && (flags & ~FLAG_RANDOM) === 0;

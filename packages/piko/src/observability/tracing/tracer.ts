@@ -10,7 +10,7 @@ export interface SpanSink {
 export interface TracerOptions {
   /** The fraction of the traces begun here that is recorded, between 0 and 1. */
   readonly sample: number;
-  /** Whether a trace is recorded if any client's flag says so, trusted or not. */
+  /** Whether the sampled flag of any client decides whether its trace is recorded. */
   readonly trustsClients: boolean;
   /** Attributes of the upstream, for the span of a request that is sent on; undefined if each upstream has its own. */
   readonly upstream?: AttributeText | undefined;
