@@ -18,7 +18,7 @@ export class AddressRanges {
     for (const entry of entries) this.#add(entry);
   }
 
-  /** Whether the address, in the form of {@link normalAddress}, is in one of the ranges. */
+  /** Whether the address is in one of the ranges; false for text that isn't an address. */
   includes(address: string): boolean {
     if (this.empty) return false;
     const family = isIP(address);

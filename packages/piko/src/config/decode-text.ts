@@ -1,7 +1,7 @@
 // Decodes the bytes of a configuration file: UTF-8, or UTF-16 as written by PowerShell's `>` (YAML 1.2.2, 5.2). Invalid text is
 // rejected with its position and never replaced: a token with a replaced character is a different token.
 
-/** A file that isn't text, and the position where it isn't. */
+/** The error for a file that isn't text, with the position. */
 export class TextError extends Error {
   readonly code = "PIKO_CONFIG_NOT_TEXT";
   /** Line and column count from 1. */

@@ -128,7 +128,7 @@ export function number(
   return field(schema, "float", description, { defaultText: String(defaultValue), fromText, text: false });
 }
 
-// What Go's flag parser and YAML 1.1 accept as booleans.
+// The booleans of Go's flag parser and of YAML 1.1.
 const TRUE = /^(1|t|true|y|yes|on)$/i;
 const FALSE = /^(0|f|false|n|no|off)$/i;
 

@@ -61,7 +61,7 @@ it("notices at once that files have changed, however long they were the same", (
   const renewed = source.context();
   expect(renewed).not.toBe(before);
   settle();
-  // First a swapped symlink, then one file after the other.
+  // First swap a symlink, then replace one file after the other.
   symlinkSync(first.cert, `${files.cert}.new`);
   renameSync(`${files.cert}.new`, files.cert);
   expect(source.context()).toBe(renewed);

@@ -330,7 +330,7 @@ describe("header fields", () => {
         }
         const text = shown(all, requestOf(fields));
         expect(JSON.parse(text)).toEqual(expected);
-        // No control character for a terminal, and none that changes the direction of the text.
+        // No control characters for a terminal, and no characters that change the direction of the text.
         expect(text).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
       }),
     );

@@ -20,7 +20,7 @@ export class LineBatch {
     return text.bytes.subarray(0, text.length);
   }
 
-  /** Frees the memory of the batch that was taken. */
+  /** Makes the memory of the batch that was taken available again. */
   giveBack(): void {
     if (this.#taken === undefined) return;
     this.#taken.clear(KEPT_BYTES);

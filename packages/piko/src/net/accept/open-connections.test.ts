@@ -36,7 +36,7 @@ it("closes a connection below its own limit if files run out", () => {
   const { cut, hits, open, sockets } = create(5, 3);
   for (const socket of sockets)
     open.add(socket as unknown as Socket, socket === sockets[0] || socket === sockets[2]);
-  // For the first one, there was no other to close.
+  // The first socket had no other one to replace.
   expect(cut()).toEqual([true, false, false]);
   expect([open.count, hits()]).toEqual([2, 1]);
 });

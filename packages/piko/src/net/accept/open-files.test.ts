@@ -8,7 +8,7 @@ function socketOf(fd: number | undefined): Socket {
 }
 
 it.each([
-  // An eighth, but at least 64 and at most 1,024. In the last quarter of that, nothing is left.
+  // An eighth, but at least 64 and at most 1,024. In its last quarter, sockets can only be closed.
   [256, 192, 240],
   [1_024, 896, 992],
   [1_048_576, 1_047_552, 1_048_320],

@@ -12,7 +12,7 @@ export const MAX_V2_BYTES = 536;
 export interface ProxyHeader {
   /** Offset after the header's last byte. */
   readonly end: number;
-  /** The client's address; undefined if the sender itself is the client, as in a health check. */
+  /** The client's address; undefined if the header has none, as in a health check by the sender itself. */
   readonly address: string | undefined;
 }
 

@@ -20,7 +20,7 @@ export type TlsRefusal =
   | "plain"
   | "proxy_protocol";
 
-/** Receives the result of a connection. `onGone` is called once, before the other callbacks. */
+/** Receives the result of a connection. `onGone` is called once, before the callback with the result. */
 export interface TlsConnectionOwner {
   /** Starts the handshake; `onSecure` or `refuse` of the connection follows. */
   handshake(socket: Socket): void;

@@ -198,7 +198,7 @@ export class RequestTrace implements TraceFields {
     this.#emit(begun, SPAN_SERVER, spanId, parentSpanId, startMs, endMs, failed, attributes);
   }
 
-  /** The request becomes something that has no spans. */
+  /** Drops the request's spans, because it becomes something that has none. */
   abandon(): void {
     this.#begun = undefined;
     this.#call = undefined;
